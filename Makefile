@@ -1,0 +1,60 @@
+# Every target that people need is listed by "make help".
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := bin
+# Cgo off: the binaries are static and run on any node.
+export CGO_ENABLED ?= 0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
+FUZZTIME ?= 60s
+SOAK_TRIALS ?= 10000
+SEED ?= 1
+GOTESTFLAGS ?=
+export GOTESTFLAGS
+E2E := test/e2e
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## The main job from end to end on this machine, in seconds
+	go run ./test/demo -berth $(BIN)/berth
+
+.PHONY: build
+build: ## Build the commands into bin/
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+.PHONY: test
+test: ## Unit tests: no root, no daemon, nothing beyond loopback
+	CGO_ENABLED=1 go test -race -shuffle=on $(GOTESTFLAGS) ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, shellcheck, import directions
+	test/lint.sh
+
+.PHONY: e2e
+e2e: build ## As root: real containerd 1.6 and 2.4, crashes, full disks (what CI runs)
+	test/e2e.sh
+
+.PHONY: soak
+soak: build ## Long trials; results are recorded in docs/performance.md
+	go run ./test/crash -trials $(SOAK_TRIALS) -seed $(SEED)
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (60s)
+	test/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
+	go test ./agent -run '^$$' -bench . -benchtime 1x -count 7 -timeout 30m
+
+.PHONY: golden
+golden: ## Write the golden files of the tests anew
+	go test ./hostsconf ./agent/... ./cmd/... -update
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(BIN)

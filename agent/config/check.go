@@ -1,0 +1,134 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// checker validates a decoded Config, brings names into their normal form and
+// reads the files that it names.
+type checker struct {
+	*report
+	broken map[*yaml.Node]bool
+	cfg    *Config
+	mode   fs.FileMode // of the RegistryConfig, 0 when unknown
+
+	mirrorLines map[string]int // normal form of an upstream → line
+}
+
+func (c *checker) check(root *spot) {
+	c.header(root)
+	c.mirrors(root.field("mirrors"))
+	c.defaultRegistry(root.field("defaultRegistry"))
+	c.registries(root.field("registries"))
+	c.dockerConfig(root.field("dockerConfigFile"))
+	c.ecr(root.field("ecr"))
+	c.health(root.field("health"))
+	c.proxy(root.field("proxy"))
+	c.containerd(root.field("containerd"))
+	c.plainHTTP(root)
+}
+
+// header checks what the document says it is.
+func (c *checker) header(root *spot) {
+	for _, f := range []struct{ name, got, want string }{
+		{"apiVersion", c.cfg.APIVersion, APIVersion},
+		{"kind", c.cfg.Kind, Kind},
+	} {
+		s := root.field(f.name)
+		switch {
+		case c.missing(s, "write "+f.name+": "+f.want):
+		case f.got != f.want && f.name == "kind" && f.got == "ConfigMap":
+			c.reject(s, f.got, "must be %s; give the content of the ConfigMap alone", f.want)
+		case f.got != f.want:
+			c.reject(s, f.got, "must be %s", f.want)
+		}
+	}
+}
+
+// reject reports a value that must be another; value is "" when it is not to
+// be shown.
+func (c *checker) reject(s *spot, value, format string, args ...any) {
+	if c.full() {
+		return
+	}
+	for at := s; at != nil; at = at.parent {
+		if at.node != nil && c.broken[at.node] {
+			return // what is wrong there has been said
+		}
+	}
+	line, column := s.position()
+	c.add(&Error{Line: line, Column: column, Field: s.path(), Value: value, Message: fmt.Sprintf(format, args...)})
+}
+
+// refuse is reject for a value that must not be shown, or that is not to blame.
+func (c *checker) refuse(s *spot, format string, args ...any) { c.reject(s, "", format, args...) }
+
+func (c *checker) warn(s *spot, format string, args ...any) {
+	line, column := s.position()
+	c.warnings = append(c.warnings, Warning{File: c.file, Line: line, Column: column,
+		Field: s.path(), Message: fmt.Sprintf(format, args...)})
+}
+
+// missing reports a required field that is not there.
+func (c *checker) missing(s *spot, remedy string) bool {
+	if !s.unset() {
+		return c.broken[s.node]
+	}
+	c.refuse(s, "is required; %s", remedy)
+	return true
+}
+
+// empty reports a list that is given and lists nothing.
+func (c *checker) empty(s *spot, remedy string) {
+	if n := s.node; n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		c.refuse(s, "is an empty list; %s", remedy)
+	}
+}
+
+// oneOf checks a field that takes one of a few words.
+func (c *checker) oneOf(s *spot, value string, words ...string) bool {
+	for _, word := range words {
+		if value == word {
+			return true
+		}
+	}
+	message := "must be " + strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+	if near := nearest(value, words); near != "" {
+		message += `; did you mean "` + near + `"?`
+	}
+	if value == "" && s.node != nil {
+		message += "; leave it out for the default"
+	}
+	c.reject(s, value, "%s", message)
+	return false
+}
+
+// showAddress is what an error may show of an address: not the login in it,
+// and not its query.
+func showAddress(written string) string {
+	scheme, rest, found := strings.Cut(written, "://")
+	if !found {
+		scheme, rest = "", written
+	} else {
+		scheme += "://"
+	}
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = redact.Placeholder + rest[at:]
+	}
+	if cut := strings.IndexAny(rest, "?#"); cut >= 0 && cut+1 < len(rest) {
+		rest = rest[:cut+1] + redact.Placeholder
+	}
+	return scheme + rest
+}
+
+// hasControl reports a control character, which neither a header nor a login
+// can hold.
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}

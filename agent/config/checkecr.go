@@ -1,0 +1,184 @@
+package config
+
+import (
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+func (c *checker) ecr(s *spot) {
+	list := s.field("credentials")
+	if len(c.cfg.ECR.Credentials) == 0 {
+		c.empty(list, "leave it out for the instance profile and then static keys")
+		c.cfg.ECR.Credentials = defaultCredentials()
+	} else {
+		c.ecrCredentials(list)
+	}
+	c.ecrRegistries(s.field("registries"))
+}
+
+func (c *checker) ecrCredentials(list *spot) {
+	profileLine := 0
+	for i := range c.cfg.ECR.Credentials {
+		e, s := &c.cfg.ECR.Credentials[i], list.item(i)
+		profile, static := s.field("instanceProfile"), s.field("static")
+		// "- static:" with nothing behind it is an empty section, which is
+		// the default of that section.
+		switch none := e.InstanceProfile == nil && e.Static == nil; {
+		case none && profile.node != nil && static.node == nil:
+			e.InstanceProfile = &InstanceProfile{}
+		case none && static.node != nil && profile.node == nil:
+			e.Static = &StaticKeys{}
+		}
+		switch {
+		case e.InstanceProfile != nil && e.Static != nil:
+			c.refuse(s, `has both instanceProfile and static; make two items of it, in the order wanted`)
+		case e.InstanceProfile == nil && e.Static == nil && !hasUnknown(s.node):
+			c.refuse(s, "must be instanceProfile: {} or static: {…}")
+		case e.InstanceProfile != nil && profileLine > 0:
+			c.refuse(profile, "is already listed on line %d; there is only one", profileLine)
+		case e.InstanceProfile != nil:
+			profileLine, _ = profile.position()
+		}
+		if e.Static != nil {
+			c.staticKeys(static, e.Static)
+		}
+	}
+}
+
+// hasUnknown tells an item whose field is unknown, which has been reported,
+// from one that says nothing.
+func hasUnknown(item *yaml.Node) bool {
+	if item == nil {
+		return false
+	}
+	for i := 0; i < len(item.Content); i += 2 {
+		if name := item.Content[i].Value; name != "instanceProfile" && name != "static" {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *checker) staticKeys(s *spot, k *StaticKeys) {
+	id := c.key(s, "accessKeyID", &k.AccessKeyID, k.AccessKeyIDFile, false)
+	secret := c.key(s, "secretAccessKey", &k.SecretAccessKey, k.SecretAccessKeyFile, true)
+	token := c.key(s, "sessionToken", &k.SessionToken, k.SessionTokenFile, true)
+	shared, profile := s.field("sharedCredentialsFile"), s.field("profile")
+	switch {
+	case !shared.unset() && (id != nil || secret != nil || token != nil):
+		c.refuse(shared, "is given together with keys; keep one of them")
+	case id != nil && secret == nil:
+		c.refuse(id, "is given without secretAccessKey; add it, or secretAccessKeyFile")
+	case id == nil && secret != nil:
+		c.refuse(secret, "is given without accessKeyID; add it, or accessKeyIDFile")
+	case id == nil && token != nil:
+		c.refuse(token, "is given without accessKeyID and secretAccessKey; add them")
+	}
+	if !profile.unset() && shared.unset() {
+		c.reject(profile, k.Profile, "is given without sharedCredentialsFile; add it")
+	}
+	if hasControl(k.Profile) {
+		c.reject(profile, k.Profile, "must not contain control characters")
+	}
+	if k.SharedCredentialsFile != "" {
+		// The AWS SDK reads it again whenever it needs keys.
+		if data, ok := c.read(shared, k.SharedCredentialsFile, maxPEMSize, true); ok && len(data) == 0 {
+			c.reject(shared, k.SharedCredentialsFile, "is empty; write a [default] section into it")
+		}
+	}
+	if k.RoleARN != "" && !isRoleARN(k.RoleARN) {
+		c.reject(s.field("roleARN"), k.RoleARN, "must have the form arn:aws:iam::111122223333:role/NAME")
+	}
+}
+
+// key checks one of the three keys, given inline or as a file, and returns the
+// place where it is given, nil when it is not. The key id alone opens nothing,
+// so only the others are worth a warning.
+func (c *checker) key(s *spot, name string, value *redact.Secret, file string, secret bool) *spot {
+	inline, inFile := s.field(name), s.field(name+"File")
+	switch {
+	case !inline.unset() && !inFile.unset():
+		c.refuse(inFile, "is given together with %s; keep one of them", name)
+		return inFile
+	case !inline.unset():
+		if strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r <= ' ' || r > 0x7e }) {
+			c.refuse(inline, "must not contain spaces, control characters or letters beyond ASCII")
+		}
+		if secret {
+			c.inline(inline, name+"File")
+		}
+		return inline
+	case !inFile.unset():
+		if file != "" {
+			*value = c.secretFile(inFile, file)
+		}
+		return inFile
+	}
+	return nil
+}
+
+func (c *checker) ecrRegistries(list *spot) {
+	seen := make(map[string]int, len(c.cfg.ECR.Registries))
+	for i := range c.cfg.ECR.Registries {
+		r, s := &c.cfg.ECR.Registries[i], list.item(i)
+		if at := s.field("host"); !c.missing(at, "write the other name of the registry, such as images.corp") {
+			name, err := hostport.Parse(r.Host)
+			line, _ := at.position()
+			switch first, twice := seen[name]; {
+			case err != nil:
+				c.reject(at, showAddress(r.Host), "%s", reason(r.Host, err))
+			case twice:
+				c.reject(at, name, "already has an entry on line %d; keep one of them", first)
+			default:
+				r.Host, seen[name] = name, line
+			}
+		}
+		if at := s.field("account"); !c.missing(at, `write the 12 digits of the AWS account, in quotes`) && !isAccount(r.Account) {
+			c.reject(at, r.Account, "must be the 12 digits of an AWS account")
+		}
+		if at := s.field("region"); !c.missing(at, "write the AWS region, such as us-east-1") && !isRegion(r.Region) {
+			c.reject(at, r.Region, "must be an AWS region such as us-east-1")
+		}
+	}
+}
+
+func isAccount(s string) bool { return len(s) == 12 && isDigits(s) }
+
+// isRegion checks the form only: AWS adds regions.
+func isRegion(s string) bool {
+	parts := strings.Split(s, "-")
+	if len(parts) < 3 || !isDigits(parts[len(parts)-1]) {
+		return false
+	}
+	for _, part := range parts[:len(parts)-1] {
+		if part == "" || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// isRoleARN checks arn:PARTITION:iam::ACCOUNT:role/PATH/NAME, see
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+func isRoleARN(s string) bool {
+	parts := strings.SplitN(s, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !isAccount(parts[4]) {
+		return false
+	}
+	if parts[1] != "aws" && !strings.HasPrefix(parts[1], "aws-") {
+		return false
+	}
+	name, ok := strings.CutPrefix(parts[5], "role/")
+	return ok && name != "" && !strings.HasSuffix(name, "/") && !strings.ContainsFunc(name, func(r rune) bool {
+		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !alnum && !strings.ContainsRune("/+=,.@_-", r)
+	})
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}

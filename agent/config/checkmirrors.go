@@ -1,0 +1,186 @@
+package config
+
+import (
+	"maps"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+const maxDialTimeout = 5 * time.Minute
+
+func (c *checker) mirrors(list *spot) {
+	c.mirrorLines = make(map[string]int, len(c.cfg.Mirrors))
+	for i := range c.cfg.Mirrors {
+		m, s := &c.cfg.Mirrors[i], list.item(i)
+		c.mirrorUpstream(s, m)
+		endpoints := s.field("endpoints")
+		if len(m.Endpoints) == 0 {
+			c.refuse(endpoints, "a mirror needs at least one endpoint; write endpoints: [{url: https://mirror.corp}]")
+			continue
+		}
+		seen := make(map[string]int, len(m.Endpoints))
+		for j := range m.Endpoints {
+			c.endpoint(endpoints.item(j), &m.Endpoints[j], seen)
+		}
+	}
+}
+
+func (c *checker) mirrorUpstream(mirror *spot, m *Mirror) {
+	s := mirror.field("upstream")
+	if c.missing(s, `write the registry's name as in images, or "*"`) {
+		return
+	}
+	name, ok := c.upstream(s, m.Upstream)
+	if !ok {
+		return
+	}
+	m.Upstream = name
+	line, _ := s.position()
+	if first, ok := c.mirrorLines[name]; ok {
+		c.reject(s, name, "already has a mirror on line %d; put all endpoints into one entry", first)
+		return
+	}
+	c.mirrorLines[name] = line
+}
+
+// upstream checks the name of an upstream and gives its normal form.
+func (c *checker) upstream(s *spot, written string) (string, bool) {
+	name, err := hostsconf.ParseUpstream(written)
+	if err != nil {
+		c.reject(s, showAddress(written), "%s", reason(written, err))
+		return "", false
+	}
+	if name != hostsconf.Default && name != "localhost" && !strings.ContainsAny(name, ".:") {
+		c.warn(s, "%q is never a registry in an image name, which needs a dot or a port there; images named %s/… come from docker.io", name, name)
+	}
+	return name, true
+}
+
+// reason gives why an address is refused. Before an @ there may be a password,
+// and behind a ? a token, which must not come back in parts.
+func reason(written string, err error) string {
+	switch {
+	case strings.Contains(written, "@"):
+		return "must not contain a login (user:password@); write username and passwordFile under registries"
+	case strings.ContainsAny(written, "?#"):
+		return "must not have a query (?) or a fragment (#)"
+	}
+	return err.Error()
+}
+
+func (c *checker) endpoint(s *spot, e *Endpoint, seen map[string]int) {
+	if at := s.field("url"); !c.missing(at, "write the mirror's address, such as https://mirror.corp:5000") {
+		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
+		if err != nil {
+			c.reject(at, showAddress(e.URL), "%s", reason(e.URL, err))
+		} else {
+			line, _ := at.position()
+			if first, ok := seen[u.String()]; ok {
+				c.reject(at, e.URL, "is the endpoint of line %d again; list it once", first)
+			}
+			seen[u.String()] = line
+		}
+	}
+	c.capabilities(s, e)
+	if d := time.Duration(e.DialTimeout); d <= 0 || d > maxDialTimeout {
+		at := s.field("dialTimeout")
+		c.reject(at, at.written(), "must be more than 0 and at most 5m")
+	}
+	if len(e.Headers) > 0 {
+		c.headers(s.field("headers"), e.Headers)
+	}
+}
+
+func (c *checker) capabilities(endpoint *spot, e *Endpoint) {
+	if len(e.Capabilities) == 0 {
+		c.empty(endpoint.field("capabilities"), "leave it out for [pull, resolve]")
+		return
+	}
+	for i, name := range e.Capabilities {
+		switch {
+		case slices.Contains(e.Capabilities[:i], name):
+			if name != "" {
+				c.reject(endpoint.field("capabilities").item(i), name, "is listed twice")
+			}
+		case name == "pull", name == "resolve", name == "push":
+		case name == "referrers":
+			c.reject(endpoint.field("capabilities").item(i), name,
+				"is not offered: containerd before 2.2 drops the whole file for it; use pull, resolve and push")
+		default:
+			c.oneOf(endpoint.field("capabilities").item(i), name, "pull", "resolve", "push")
+		}
+	}
+}
+
+func (c *checker) headers(s *spot, headers map[string][]string) {
+	seen := make(map[string]string, len(headers))
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		at := s.field(name)
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		switch {
+		case canonical == "Authorization":
+			c.refuse(at, "is refused: write the login under registries, so that it is kept secret and renewed")
+		case seen[canonical] != "":
+			c.refuse(at, "is the header %s again; put all values into one list", seen[canonical])
+		case len(headers[name]) == 0:
+			c.refuse(at, "has no value; write a list such as [team-a]")
+		}
+		seen[canonical] = name
+		for i, value := range headers[name] {
+			if hasControl(value) {
+				c.refuse(at.item(i), "a header value must not contain control characters")
+			}
+		}
+	}
+}
+
+// isToken is the token of https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !alnum && (r > 0x7e || !strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
+}
+
+func (c *checker) defaultRegistry(s *spot) {
+	d := c.cfg.DefaultRegistry
+	if d == nil {
+		return
+	}
+	if at := s.field("url"); !c.missing(at, "write the registry's address, such as registry.com:5000/team") {
+		if _, err := hostsconf.ParseURL(d.URL, false); err != nil {
+			c.reject(at, showAddress(d.URL), "%s", reason(d.URL, err))
+		}
+	}
+	list := s.field("for")
+	if len(d.For) == 0 {
+		c.empty(list, "leave it out for [docker.io]")
+		return
+	}
+	for i, written := range d.For {
+		at := list.item(i)
+		if list.unset() {
+			at = s // the default, docker.io
+		}
+		if c.missing(at, "write an upstream, such as docker.io") {
+			continue
+		}
+		name, ok := c.upstream(at, written)
+		if !ok {
+			continue
+		}
+		switch line, mirrored := c.mirrorLines[name]; {
+		case slices.Contains(d.For[:i], name):
+			c.reject(at, name, "is listed twice")
+		case mirrored && list.unset():
+			c.refuse(at, "stands in for docker.io, which has its own mirror on line %d; add the url to its endpoints, or list other upstreams in for", line)
+		case mirrored:
+			c.reject(at, name, "has its own mirror on line %d; add the url to its endpoints, or leave it out here", line)
+		}
+		d.For[i] = name
+	}
+}

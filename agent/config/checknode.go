@@ -1,0 +1,105 @@
+package config
+
+import (
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+func (c *checker) health(s *spot) {
+	h := &c.cfg.Health
+	c.oneOf(s.field("mode"), string(h.Mode), string(HealthWithdraw), string(HealthReport), string(HealthOff))
+	interval, timeout := time.Duration(h.Interval), time.Duration(h.Timeout)
+	badInterval := interval < time.Second || interval > time.Hour
+	if badInterval {
+		at := s.field("interval")
+		c.reject(at, at.written(), "must be from 1s to 1h")
+	}
+	switch at := s.field("timeout"); {
+	case timeout < 100*time.Millisecond || timeout > time.Minute:
+		c.reject(at, at.written(), "must be from 100ms to 1m")
+	case badInterval:
+	case timeout > interval && at.unset():
+		at := s.field("interval")
+		c.reject(at, at.written(), "must not be shorter than timeout, whose default is %s", h.Timeout)
+	case timeout > interval:
+		c.reject(at, at.written(), "must not be longer than interval (%s)", h.Interval)
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"failures", h.Failures}, {"successes", h.Successes}} {
+		if f.value < 1 || f.value > 100 {
+			c.reject(s.field(f.name), strconv.Itoa(f.value), "must be from 1 to 100")
+		}
+	}
+}
+
+func (c *checker) proxy(s *spot) {
+	p := &c.cfg.Proxy
+	c.proxyURL(s.field("httpProxy"), p.HTTPProxy)
+	c.proxyURL(s.field("httpsProxy"), p.HTTPSProxy)
+	if hasControl(p.NoProxy) {
+		c.reject(s.field("noProxy"), p.NoProxy, "must be names and networks separated by commas, in one line")
+	}
+}
+
+// proxyURL checks an address as Go's HTTP client, and so containerd, reads it:
+// a scheme is optional. It may hold a login, so nothing of it is shown.
+func (c *checker) proxyURL(s *spot, secret redact.Secret) {
+	written := secret.Reveal()
+	if written == "" {
+		return
+	}
+	if !strings.Contains(written, "://") {
+		written = "http://" + written
+	}
+	u, err := url.Parse(written)
+	const form = "write http://[user:password@]host:port"
+	switch {
+	case hasControl(written) || strings.Contains(written, " "):
+		c.refuse(s, "must not contain spaces or control characters; %s", form)
+	case err != nil:
+		c.refuse(s, "is no URL; %s", form)
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h":
+		c.refuse(s, "scheme must be http, https, socks5 or socks5h")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		c.refuse(s, "must not have a path, a query or a fragment; %s", form)
+	default:
+		if _, err := hostport.Parse(u.Host); err != nil {
+			c.refuse(s, "%s; %s", err, form)
+		}
+		if _, hasPassword := u.User.Password(); hasPassword {
+			c.inlineProxy(s)
+		}
+	}
+}
+
+// inlineProxy warns of the password in a proxy's address, which has no file to
+// move to.
+func (c *checker) inlineProxy(s *spot) {
+	if c.mode.Perm()&0o044 != 0 {
+		c.warn(s, "others on this machine can read %s (mode %04o) and so the password in it; chmod 0600", c.file, c.mode.Perm())
+	}
+}
+
+func (c *checker) containerd(s *spot) {
+	d := &c.cfg.Containerd
+	c.oneOf(s.field("onConflict"), string(d.OnConflict), string(ConflictReport), string(ConflictAdopt))
+	at := s.field("certsDir")
+	switch dir := d.CertsDir; {
+	case hasControl(dir):
+		c.reject(at, dir, "must not contain control characters")
+	case strings.Contains(dir, ":"):
+		c.reject(at, dir, "must be one directory: containerd 2.1 and newer ignore a list in config_path for most pulls")
+	case !path.IsAbs(dir) || dir == "/":
+		c.reject(at, dir, "must be an absolute path, such as /etc/containerd/certs.d")
+	case path.Clean(dir) != dir:
+		c.reject(at, dir, "must be written without detours; write %s", path.Clean(dir))
+	}
+}

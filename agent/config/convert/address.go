@@ -1,0 +1,160 @@
+package convert
+
+import (
+	"errors"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// dockerHub is Docker Hub's name in image references and in a RegistryConfig,
+// hubServer the host that answers for it.
+const (
+	dockerHub = "docker.io"
+	hubServer = "registry-1.docker.io"
+)
+
+// address is a host or URL as a foreign format writes it, taken apart and not
+// yet judged.
+type address struct {
+	scheme string // "" when there is none
+	host   string // host[:port] in lower case
+	path   string // "" or "/…", as written
+	// ignored names what none of the three programs makes use of.
+	ignored string
+}
+
+// split takes an address apart. The errors repeat nothing that could be a
+// login.
+func split(written string) (address, error) {
+	var a address
+	rest := strings.TrimSpace(written)
+	if scheme, after, ok := strings.Cut(rest, "://"); ok {
+		a.scheme, rest = strings.ToLower(scheme), after
+		if a.scheme != "http" && a.scheme != "https" {
+			return a, errors.New("has a scheme other than http and https")
+		}
+	}
+	if at := strings.IndexAny(rest, "?#"); at >= 0 {
+		a.ignored, rest = "a query or fragment", rest[:at]
+	}
+	authority, tail, slash := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		a.ignored, authority = "a login in the URL", authority[at+1:]
+	}
+	host, err := hostport.Parse(authority)
+	if err != nil {
+		return a, errors.New("has no usable host: it " + err.Error())
+	}
+	a.host = host
+	if slash {
+		a.path = "/" + tail
+	}
+	return a, nil
+}
+
+// isHub reports whether host is one of the names of Docker Hub.
+func isHub(host string) bool {
+	switch hostport.TrimDefaultPort(host, "https") {
+	case dockerHub, "index.docker.io", hubServer, "registry.hub.docker.com":
+		return true
+	}
+	return false
+}
+
+// tokenOnly reports whether a registry is known to insist on Bearer tokens.
+func tokenOnly(host string) bool {
+	return host == dockerHub || host == "ghcr.io" || host == "quay.io"
+}
+
+// ecrName matches the names of ECR registries, to tell people about them; the
+// exact rules are those of credprovider.
+var ecrName = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+$|^public\.ecr\.aws$|^ecr-public\.aws\.com$`)
+
+func isECR(host string) bool { return ecrName.MatchString(hostport.Host(host)) }
+
+// hostOnly gives the host[:port] of host[:port][/path].
+func hostOnly(name string) string {
+	host, _, _ := strings.Cut(name, "/")
+	return host
+}
+
+// repositories matches a path that a login can be limited to.
+var repositories = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
+
+// checkName refuses a name that registryName gave and that no registries entry
+// can have.
+func checkName(name string) error {
+	_, p, ok := strings.Cut(name, "/")
+	if !ok {
+		return nil
+	}
+	if !repositories.MatchString(p) {
+		return errors.New("has a path with more than letters, digits, dots, hyphens and underscores in it")
+	}
+	return nil
+}
+
+// registryName turns an address that names a registry to log in to into
+// host[:port][/path], with one name for Docker Hub.
+func (a address) registryName() string {
+	p := strings.Trim(path.Clean("/"+a.path), "/")
+	if p == "v1" || p == "v2" {
+		p = "" // the API's root, as in https://index.docker.io/v1/
+	}
+	host := a.host
+	if isHub(host) {
+		host = dockerHub
+	}
+	if p == "" {
+		return host
+	}
+	return host + "/" + p
+}
+
+// literalURL writes a URL whose path is taken as it is, which is what k3s and
+// containerd do with the endpoints of a mirror, in our form. override tells
+// whether it needs overridePath: true.
+func literalURL(scheme, host, literal string) (written string, override bool, u hostsconf.URL, err error) {
+	if host == dockerHub {
+		host = hubServer // as docker.DefaultHost of containerd does
+	}
+	literal = path.Clean("/" + literal)
+	written = scheme + "://" + host
+	switch {
+	case literal == "/" || literal == "/v2":
+	case strings.HasPrefix(literal, "/v2/") || strings.HasSuffix(literal, "/v2"):
+		written += literal
+	default:
+		written += literal
+		override = true
+	}
+	u, err = hostsconf.ParseURL(written, override)
+	return written, override, u, err
+}
+
+// prefixURL writes the address of a registry below which repositories stand,
+// as an image name would begin with it.
+func prefixURL(scheme, name string) (written string, u hostsconf.URL, err error) {
+	host, prefix, _ := strings.Cut(name, "/")
+	written = name
+	if scheme == "http" {
+		written = "http://" + name
+	}
+	if prefix == "v2" || strings.HasPrefix(prefix, "v2/") || strings.HasSuffix(prefix, "/v2") {
+		// Without the API's root in front, such a prefix would be taken for it.
+		written = orHTTPS(scheme) + "://" + host + "/v2/" + prefix
+	}
+	u, err = hostsconf.ParseURL(written, false)
+	return written, u, err
+}
+
+func orHTTPS(scheme string) string {
+	if scheme == "" {
+		return "https"
+	}
+	return scheme
+}

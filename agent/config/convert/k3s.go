@@ -1,0 +1,22 @@
+package convert
+
+// fromK3s reads the registries.yaml of k3s and RKE2. Its types are those of
+// https://github.com/rancher/wharfie (pkg/registries/types.go); what k3s makes
+// of them stands in pkg/agent/containerd/config.go of
+// https://github.com/k3s-io/k3s: a path in an endpoint is taken literally unless
+// it is empty, / or /v2, and the registry itself is asked last.
+func fromK3s(d *draft, root cursor) {
+	const k3s = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"
+	d.note("On a node that goes on to run k3s, set containerd.certsDir to %s (RKE2: the same below /var/lib/rancher/rke2), and empty registries.yaml: k3s writes that directory anew whenever it starts.", k3s)
+	if !root.mapping("mirrors: and configs:") {
+		return
+	}
+	d.unknown(root, "mirrors", "configs", "auths")
+	mirrors := d.readMirrors(root.get("mirrors"))
+	if len(mirrors) > 0 {
+		d.note("Behind its mirrors each registry is asked itself, as in k3s. If k3s ran with --disable-default-registry-endpoint, write upstreamFallback: false into each mirror.")
+	}
+	d.readConfigs(root.get("configs"), "identity_token")
+	d.readAuths(root.get("auths"), "identity_token")
+	d.placeMirrors(mirrors)
+}

@@ -1,0 +1,148 @@
+package convert
+
+import (
+	"encoding/base64"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+const noLogin = "images from there are pulled without a login"
+
+// credentials reads the auth table of k3s or containerd, and gives the login
+// that containerd would use: the username and password, else the identity token,
+// else the base64 form (ParseAuth in containerd's image_pull.go).
+func (d *draft) credentials(c cursor, identityToken string, r *registry) {
+	if !c.mapping("username and password below it") {
+		return
+	}
+	d.unknown(c, "username", "password", "auth", identityToken)
+	user, password := c.get("username").text(), c.get("password").text()
+	encoded := strings.TrimSpace(c.get("auth").text())
+	token := c.get(identityToken)
+	hasToken := token.text() != ""
+	where := c
+	if user == "" && encoded != "" {
+		where = c.get("auth")
+		var ok bool
+		if user, password, ok = decodeAuth(encoded); !ok {
+			where.fail("is not the base64 form of user:password; write username and password instead")
+			return
+		}
+		if hasToken {
+			d.lose(token.loss("an identity token cannot be carried over, and it was used before auth",
+				"the login of auth is used now; check that it is still valid"))
+			hasToken = false
+		}
+	}
+	switch {
+	case hasToken && user == "":
+		d.lose(token.loss("an identity token cannot be carried over: Berth logs in with a username and a password",
+			noLogin+"; create an access token for it and write it under registries"))
+		return
+	case hasToken:
+		r.note("An identity token stood beside the username; containerd never used it, and it is left out.")
+	}
+	d.setLogin(where, r, user, password)
+}
+
+// decodeAuth takes the base64 form of user:password apart.
+func decodeAuth(encoded string) (user, password string, ok bool) {
+	decoded, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		if decoded, err = base64.RawStdEncoding.DecodeString(encoded); err != nil {
+			return "", "", false
+		}
+	}
+	user, password, ok = strings.Cut(string(decoded), ":")
+	return user, strings.Trim(password, "\x00"), ok && user != ""
+}
+
+// setLogin puts a login into r, or says why it cannot be one. Only half a login
+// and characters that no registry takes in Basic authentication are refused.
+func (d *draft) setLogin(c cursor, r *registry, user, password string) {
+	what := ""
+	switch {
+	case user == "" && password == "":
+		return
+	case user == "":
+		what = "a password without a username is no login"
+	case password == "":
+		what = "a username without a password is no login"
+	case !utf8.ValidString(user) || !utf8.ValidString(password):
+		what = "a login that is not UTF-8 cannot stand in YAML"
+	case strings.ContainsFunc(user+password, isControl):
+		what = "a login with a control character in it cannot be sent"
+	case strings.Contains(user, ":"):
+		what = "a username with a colon cannot be sent with Basic authentication"
+	}
+	if what != "" {
+		d.lose(c.loss(what, noLogin))
+		return
+	}
+	r.login = &login{username: user, password: redact.New(password)}
+	if isECR(hostOnly(r.host)) {
+		r.note("A token of ECR lives for 12 hours. Remove username and password, and Berth fetches tokens itself (see ecr in docs/configuration.md).")
+	}
+}
+
+func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
+
+// unknown reports fields that the program does not know: they never had an
+// effect, which is worth knowing.
+func (d *draft) unknown(c cursor, known ...string) {
+fields:
+	for _, f := range c.v.fields {
+		for _, k := range known {
+			if f.name == k {
+				continue fields
+			}
+		}
+		if strings.HasPrefix(f.name, "x-") {
+			continue // where people keep what they refer to by aliases
+		}
+		at := c.get(f.name)
+		d.lose(at.loss("is no field that "+d.format.program()+" knows", "it had no effect before either; check its spelling"))
+	}
+}
+
+func (f Format) program() string {
+	switch f {
+	case RKE:
+		return "RKE"
+	case K3s:
+		return "k3s"
+	}
+	return "containerd"
+}
+
+// tls reads the tls table of k3s or containerd.
+func (d *draft) tls(c cursor, r *registry) {
+	if !c.mapping("ca_file and the like below it") {
+		return
+	}
+	d.unknown(c, "ca_file", "cert_file", "key_file", "insecure_skip_verify")
+	r.tls.skipVerify = c.get("insecure_skip_verify").truth()
+	r.tls.ca = d.path(c.get("ca_file"))
+	cert, key := d.path(c.get("cert_file")), d.path(c.get("key_file"))
+	if (cert == "") != (key == "") {
+		d.lose(c.loss("a client certificate needs both cert_file and key_file",
+			d.format.program()+" refused it too; this host is asked without a client certificate"))
+		return
+	}
+	r.tls.cert, r.tls.key = cert, key
+}
+
+// path reads the path of a file. Only what can be one is taken.
+func (d *draft) path(c cursor) string {
+	p := c.text()
+	if p == "" {
+		return ""
+	}
+	if !utf8.ValidString(p) || strings.ContainsFunc(p, isControl) {
+		d.lose(c.loss("is no path of a file: it holds control characters", "the file is not used"))
+		return ""
+	}
+	return p
+}

@@ -1,0 +1,204 @@
+package convert
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// value is one value of the input, whether it was YAML or TOML.
+type value struct {
+	kind         kind
+	text         string   // of a scalar
+	boolean      bool     // a scalar that the format knows as true or false
+	fields       []*field // of a mapping, in the order of the input
+	index        map[string]*field
+	items        []*value // of a list
+	line, column int      // from 1
+}
+
+// field is one entry of a mapping.
+type field struct {
+	name         string
+	line, column int
+	value        *value
+}
+
+type kind int
+
+const (
+	null kind = iota
+	scalar
+	list
+	mapping
+)
+
+func (v *value) field(name string) *field {
+	if v == nil || v.kind != mapping {
+		return nil
+	}
+	return v.index[name]
+}
+
+func (v *value) add(f *field) {
+	if v.index == nil {
+		v.index = map[string]*field{}
+	}
+	v.index[f.name] = f
+	v.fields = append(v.fields, f)
+}
+
+// cursor is a place in the input: a value and the path that leads to it. An
+// absent field is a cursor too, whose value is nil.
+type cursor struct {
+	in           *input
+	v            *value
+	path         string
+	name         string // of the field that led here
+	line, column int    // of the field's name, 0 when there is none
+}
+
+// absent reports that nothing stands here: no such field, or null.
+func (c cursor) absent() bool { return c.v == nil || c.v.kind == null }
+
+// position tells where c is.
+func (c cursor) position() (line, column int) {
+	switch {
+	case c.line > 0:
+		return c.line, c.column
+	case c.v != nil:
+		return c.v.line, c.v.column
+	}
+	return 1, 1
+}
+
+func (c cursor) fail(format string, args ...any) {
+	line, column := c.position()
+	if c.v != nil && c.v.line > 0 {
+		line, column = c.v.line, c.v.column
+	}
+	c.in.failAt(line, column, c.path, fmt.Sprintf(format, args...))
+}
+
+func (c cursor) loss(what, effect string) Loss {
+	line, column := c.position()
+	return Loss{Line: line, Column: column, Field: c.path, What: what, Effect: effect}
+}
+
+// get goes to a field of the mapping at c.
+func (c cursor) get(name string) cursor {
+	next := cursor{in: c.in, path: c.in.join(c.path, name), name: name}
+	if c.absent() {
+		return next
+	}
+	if f := c.v.field(name); f != nil {
+		next.v, next.line, next.column = f.value, f.line, f.column
+	}
+	return next
+}
+
+// mapping reports whether a mapping stands here; anything else but nothing is
+// a mistake, of which example shows the remedy.
+func (c cursor) mapping(example string) bool {
+	if c.absent() {
+		return false
+	}
+	if c.v.kind != mapping {
+		c.fail("must be %s; write %s", c.in.word(mapping), example)
+		return false
+	}
+	return true
+}
+
+// all gives the fields of the mapping at c, in their order.
+func (c cursor) all(example string) []cursor {
+	if !c.mapping(example) {
+		return nil
+	}
+	cursors := make([]cursor, len(c.v.fields))
+	for i, f := range c.v.fields {
+		cursors[i] = cursor{in: c.in, v: f.value, path: c.in.join(c.path, f.name), name: f.name, line: f.line, column: f.column}
+	}
+	return cursors
+}
+
+// items gives the items of the list at c.
+func (c cursor) items(example string) []cursor {
+	if c.absent() {
+		return nil
+	}
+	if c.v.kind != list {
+		c.fail("must be a list; write %s", example)
+		return nil
+	}
+	cursors := make([]cursor, len(c.v.items))
+	for i, v := range c.v.items {
+		cursors[i] = cursor{in: c.in, v: v, path: c.path + "[" + strconv.Itoa(i) + "]"}
+	}
+	return cursors
+}
+
+// text gives the scalar at c, "" when nothing stands there. All three programs
+// take a number or a boolean where YAML gives them one for a string.
+func (c cursor) text() string {
+	if c.absent() {
+		return ""
+	}
+	if c.v.kind != scalar {
+		c.fail("must be a string; put the value in quotes")
+		return ""
+	}
+	return c.v.text
+}
+
+// truth gives the boolean at c, false when nothing stands there. yes and on
+// count as well, as in the YAML 1.1 that RKE and k3s read.
+func (c cursor) truth() bool {
+	if c.absent() {
+		return false
+	}
+	if c.v.kind == scalar {
+		switch lower := strings.ToLower(c.v.text); {
+		case c.v.boolean, !c.in.toml && (lower == "yes" || lower == "on" || lower == "y"):
+			return lower != "false"
+		case lower == "", !c.in.toml && (lower == "no" || lower == "off" || lower == "n"):
+			return false
+		}
+	}
+	c.fail("must be true or false, without quotes")
+	return false
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
+
+// join adds a field's name to a path, as the format itself would write it.
+func (in *input) join(path, name string) string {
+	plain := plainName.MatchString(name)
+	switch {
+	case plain && path == "":
+		return name
+	case plain:
+		return path + "." + name
+	case in.toml && path == "":
+		return strconv.Quote(shown(name))
+	case in.toml:
+		return path + "." + strconv.Quote(shown(name))
+	}
+	return path + "[" + strconv.Quote(shown(name)) + "]"
+}
+
+// example chooses between two ways to write the same.
+func (in *input) example(yaml, toml string) string {
+	if in.toml {
+		return toml
+	}
+	return yaml
+}
+
+func (in *input) word(k kind) string {
+	if k == mapping && in.toml {
+		return "a table"
+	}
+	return "a mapping"
+}

@@ -1,0 +1,224 @@
+package convert
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// fields says which fields of a document are of interest, so that the rest of
+// a large file is neither checked nor expanded. nil means all of them.
+type fields map[string]fields
+
+// maxValues bounds how many values one document may expand to: aliases can make
+// a kilobyte stand for a billion of them.
+const maxValues = 100_000
+
+// maxDepth bounds how deep values nest, aliases included.
+const maxDepth = 64
+
+// readYAML gives a reader of the one document of a YAML file.
+func readYAML(wanted fields) func(*input, []byte) *value {
+	return func(in *input, data []byte) *value {
+		if !in.checkText(data) {
+			return nil
+		}
+		decoder := yaml.NewDecoder(bytes.NewReader(data))
+		var document, second yaml.Node
+		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+			in.failAt(1, 1, "", "is empty; there is nothing to convert")
+			return nil
+		} else if err != nil {
+			in.syntax(data, err)
+			return nil
+		}
+		if err := decoder.Decode(&second); err == nil {
+			in.failAt(second.Line, second.Column, "", `a second document begins here; pass one document, without the "---" and the rest`)
+			return nil
+		} else if !errors.Is(err, io.EOF) {
+			in.syntax(data, err)
+			return nil
+		}
+		e := &expander{in: in, left: maxValues, open: map[*yaml.Node]bool{}}
+		root := e.value(document.Content[0], wanted, "", 0)
+		if root != nil && root.kind != mapping {
+			in.failAt(root.line, root.column, "", "must be a mapping of names to values; this is another kind of file")
+		}
+		return root
+	}
+}
+
+// checkText refuses what is no text, with more to say than the libraries.
+func (in *input) checkText(data []byte) bool {
+	if at := bytes.IndexByte(data, 0); at >= 0 {
+		line, column := newPositions(data).of(at)
+		in.failAt(line, column, "", "holds a NUL byte: this is a binary file, or UTF-16; text in UTF-8 is needed")
+		return false
+	}
+	if utf8.Valid(data) {
+		return true
+	}
+	for i := 0; i < len(data); {
+		r, width := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && width == 1 {
+			line, column := newPositions(data).of(i)
+			in.failAt(line, column, "", fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i]))
+			return false
+		}
+		i += width
+	}
+	return false
+}
+
+// syntax reports an error of the YAML library in words that repeat nothing of
+// the document: what stands there may be a password without its quotes.
+func (in *input) syntax(data []byte, err error) {
+	message := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 1 // the library does not name the first line
+	if rest, ok := strings.CutPrefix(message, "line "); ok {
+		if number, what, ok := strings.Cut(rest, ": "); ok {
+			if n, err := strconv.Atoi(number); err == nil {
+				line, message = n, what
+			}
+		}
+	}
+	column := 1
+	if lines := bytes.Split(data, []byte("\n")); line <= len(lines) {
+		text := lines[line-1]
+		column += len(text) - len(bytes.TrimLeft(text, " "))
+	}
+	if name, ok := strings.CutPrefix(message, "unknown anchor '"); ok {
+		// The library names the anchor and not the line.
+		name, _, _ = strings.Cut(name, "'")
+		if at := bytes.Index(data, []byte("*"+name)); at >= 0 {
+			line, column = newPositions(data).of(at)
+		}
+	}
+	in.failAt(line, column, "", yamlRemedy(message))
+}
+
+func yamlRemedy(message string) string {
+	for _, r := range []struct{ part, says string }{
+		{"cannot start any token", "near this line a value begins with a tab, @, ` or %, or the indentation holds a tab; use spaces, and quotes around the value"},
+		{"unknown anchor", `near this line stands a "*name" without its "&name"; put a value that begins with * in quotes`},
+		{"mapping values are not allowed", `near this line stands a ": " that does not belong there; check the indentation, and put a value that holds ": " in quotes`},
+		{"find expected key", "near this line the indentation does not fit the lines before"},
+		{"expected ',' or", "near this line a bracket is not closed, or a comma is missing"},
+		{"end of stream", "near this line a quote or bracket is opened and never closed"},
+		{"escape", `near this line a backslash stands in "double quotes"; use 'single quotes' to keep it as it is`},
+		{"hexdecimal", `near this line a backslash stands in "double quotes"; use 'single quotes' to keep it as it is`},
+		{"max depth", "is nested too deep"},
+	} {
+		if strings.Contains(message, r.part) {
+			return "is no valid YAML: " + r.says
+		}
+	}
+	return "is no valid YAML near this line; check indentation and quotes"
+}
+
+// expander turns YAML nodes into values, following aliases within bounds.
+type expander struct {
+	in   *input
+	left int
+	full bool // the bound was reported
+	open map[*yaml.Node]bool
+}
+
+func (e *expander) value(n *yaml.Node, wanted fields, path string, depth int) *value {
+	v := &value{line: n.Line, column: n.Column}
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+		if e.open[n] {
+			e.in.failAt(v.line, v.column, path, "this alias stands inside what it stands for; write the value out")
+			return v
+		}
+	}
+	if n.Anchor != "" {
+		e.open[n] = true
+		defer delete(e.open, n)
+	}
+	if e.left--; e.left < 0 || depth > maxDepth {
+		if !e.full {
+			e.full = true
+			e.in.failAt(v.line, v.column, "", fmt.Sprintf("stands for more than %d values, or nests deeper than %d levels; write aliases (*name) out", maxValues, maxDepth))
+		}
+		return v
+	}
+	switch n.Kind {
+	case yaml.ScalarNode:
+		e.scalar(v, n, path)
+	case yaml.SequenceNode:
+		v.kind = list
+		for i, item := range n.Content {
+			v.items = append(v.items, e.value(item, wanted, path+"["+strconv.Itoa(i)+"]", depth+1))
+		}
+	case yaml.MappingNode:
+		v.kind = mapping
+		e.mapping(v, n, wanted, path, depth)
+	}
+	return v
+}
+
+func (e *expander) scalar(v *value, n *yaml.Node, path string) {
+	v.kind, v.text = scalar, n.Value
+	switch n.ShortTag() {
+	case "!!null":
+		v.kind = null
+	case "!!bool":
+		v.boolean = true
+	case "!!binary":
+		decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), ""))
+		if err != nil {
+			e.in.failAt(v.line, v.column, path, "is marked !!binary and is not base64; write the text itself")
+		}
+		v.text = string(decoded)
+	}
+}
+
+func (e *expander) mapping(v *value, n *yaml.Node, wanted fields, path string, depth int) {
+	var merged []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, content := n.Content[i], n.Content[i+1]
+		if key.ShortTag() == "!!merge" {
+			merged = append(merged, content)
+			continue
+		}
+		name := key.Value
+		if key.Kind == yaml.AliasNode && key.Alias != nil {
+			name = key.Alias.Value
+		}
+		below, ok := wanted[name]
+		if wanted != nil && !ok {
+			continue
+		}
+		if v.field(name) != nil {
+			e.in.failAt(key.Line, key.Column, e.in.join(path, name), "stands here a second time; keep one of the two")
+			continue
+		}
+		child := e.value(content, below, e.in.join(path, name), depth+1)
+		v.add(&field{name: name, line: key.Line, column: key.Column, value: child})
+	}
+	// https://yaml.org/type/merge.html: fields of the mapping itself win over
+	// merged ones, and earlier merged mappings over later ones.
+	for _, m := range merged {
+		from := e.value(m, wanted, path, depth+1)
+		sources := []*value{from}
+		if from.kind == list {
+			sources = from.items
+		}
+		for _, source := range sources {
+			for _, f := range source.fields {
+				if v.field(f.name) == nil {
+					v.add(f)
+				}
+			}
+		}
+	}
+}

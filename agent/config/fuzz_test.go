@@ -1,0 +1,90 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// FuzzParse: no document makes Parse panic or dwell; an error has places within
+// the document; what is taken says the same when it is written out and read
+// again.
+func FuzzParse(f *testing.F) {
+	for _, dir := range []string{"good", "bad"} {
+		for _, document := range cases(f, dir) {
+			f.Add([]byte(document))
+		}
+	}
+	f.Add([]byte(everySection))
+	f.Add([]byte(head + "health: &a {<<: *a}\n"))
+	f.Add([]byte("\ufeff" + head))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		start := time.Now()
+		cfg, _, err := Parse("config.yaml", data)
+		if took := time.Since(start); took > 5*time.Second*raceFactor {
+			t.Errorf("takes %v", took)
+		}
+		if err != nil {
+			checkPlaces(t, data, err)
+			return
+		}
+		again(t, cfg)
+	})
+}
+
+func checkPlaces(t *testing.T, data []byte, err error) {
+	all, ok := err.(Errors)
+	if !ok || len(all) == 0 {
+		t.Fatalf("the error is a %T", err)
+	}
+	lines := 1 + strings.Count(string(data), "\n") + strings.Count(string(data), "\r")
+	for _, e := range all {
+		if e.Line < 0 || e.Line > lines+1 || (e.Line > 0) != (e.Column > 0) {
+			t.Errorf("a place outside of %d lines: %v", lines, e)
+		}
+		if text := e.Error(); strings.ContainsAny(text, "\n\r\x00") || e.Message == "" {
+			t.Errorf("not one line: %q", text)
+		}
+	}
+}
+
+// again writes cfg and reads it back. Secrets are written redacted, so a
+// config with one, or with files, whose content is a secret too, is left out.
+func again(t *testing.T, cfg *Config) {
+	text, err := yaml.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "[redacted]") || len(cfg.Files()) > 0 {
+		return
+	}
+	second, _, err := Parse("again.yaml", text)
+	if err != nil {
+		t.Fatalf("%v\nfor\n%s", err, text)
+	}
+	for _, c := range []*Config{cfg, second} {
+		// Nothing and an empty list are the same.
+		for i := range c.Mirrors {
+			for j := range c.Mirrors[i].Endpoints {
+				if e := &c.Mirrors[i].Endpoints[j]; len(e.Headers) == 0 {
+					e.Headers = nil
+				}
+			}
+		}
+		if len(c.Mirrors) == 0 {
+			c.Mirrors = nil
+		}
+		if len(c.Registries) == 0 {
+			c.Registries = nil
+		}
+		if len(c.ECR.Registries) == 0 {
+			c.ECR.Registries = nil
+		}
+	}
+	if !reflect.DeepEqual(cfg, second) {
+		t.Errorf("read again it is another:\n%+v\n%+v", cfg, second)
+	}
+}

@@ -1,0 +1,90 @@
+// Package config reads a RegistryConfig: the one file in which an operator
+// says where images are pulled from and with which credentials.
+//
+// Reading is strict. What the package does not know is an error, all errors are
+// reported at once, and each names its file, line, column and field and says
+// what to write instead. A Config that comes out is complete: defaults filled
+// in, names in their normal form, and the content of every file that it names
+// in place. No error, warning or printed Config shows a secret.
+//
+// The package writes nothing and opens no connection. Start reading at [Load];
+// the types are in types.go, the rules in the files check*.go.
+package config
+
+import (
+	"io/fs"
+	"reflect"
+	"slices"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// Load reads the RegistryConfig at path and the files that it names. Paths in
+// it are taken as written. The error is an [Errors]; errors.Is(err,
+// fs.ErrNotExist) holds when the file, or one that it names, does not exist.
+func Load(path string) (*Config, []Warning, error) {
+	data, mode, err := readFile(path, maxConfigSize)
+	if err != nil {
+		return nil, nil, Errors{{File: path, Message: err.Error(), Err: err}}
+	}
+	return parse(path, data, mode)
+}
+
+// Parse is [Load] for a document that is in memory; name stands for its path
+// in errors and warnings.
+func Parse(name string, data []byte) (*Config, []Warning, error) {
+	return parse(name, data, 0)
+}
+
+// Default gives the RegistryConfig that says nothing: apiVersion and kind
+// alone, with every default.
+func Default() *Config {
+	cfg := &Config{APIVersion: APIVersion, Kind: Kind}
+	setDefaults(reflect.ValueOf(cfg).Elem())
+	cfg.ECR.Credentials = defaultCredentials()
+	return cfg
+}
+
+// Files lists the files that c names, each once and sorted: a change of one of
+// them changes what c means. The shared credentials file is among them.
+func (c *Config) Files() []string {
+	files := []string{c.DockerConfigFile}
+	for _, r := range c.Registries {
+		files = append(files, r.PasswordFile, r.TLS.CAFile, r.TLS.CertFile, r.TLS.KeyFile)
+	}
+	for _, e := range c.ECR.Credentials {
+		if k := e.Static; k != nil {
+			files = append(files, k.AccessKeyIDFile, k.SecretAccessKeyFile, k.SessionTokenFile, k.SharedCredentialsFile)
+		}
+	}
+	slices.Sort(files)
+	files = slices.Compact(files)
+	return slices.DeleteFunc(files, func(name string) bool { return name == "" })
+}
+
+func parse(name string, data []byte, mode fs.FileMode) (*Config, []Warning, error) {
+	r := &report{file: name}
+	document, syntax := parseDocument(data)
+	if syntax != nil {
+		r.add(syntax)
+		return nil, nil, r.result()
+	}
+	cfg := &Config{}
+	root := &spot{node: document}
+	if document.Kind != yaml.MappingNode {
+		r.add(&Error{Line: document.Line, Column: document.Column,
+			Message: "must be a mapping; begin with apiVersion: " + APIVersion + " and kind: " + Kind})
+		return nil, nil, r.result()
+	}
+	d := newDecoder(r)
+	setDefaults(reflect.ValueOf(cfg).Elem())
+	d.decode(root, reflect.ValueOf(cfg).Elem(), document, false)
+	if !d.stopped() {
+		c := &checker{report: r, broken: d.broken, cfg: cfg, mode: mode}
+		c.check(root)
+	}
+	if err := r.result(); err != nil {
+		return nil, r.sortedWarnings(), err
+	}
+	return cfg, r.sortedWarnings(), nil
+}

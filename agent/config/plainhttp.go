@@ -1,0 +1,110 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// plainHTTP refuses what would send a credential unprotected to another
+// machine, at the place where the choice of plain http stands.
+func (c *checker) plainHTTP(root *spot) {
+	owned := c.collectLogins()
+	if len(owned.origins) == 0 {
+		return
+	}
+	const message = "would send %s over plain http to another machine; use https, or set allowPlainHTTPCredentials: true in %s"
+	registries := root.field("registries")
+	for i, r := range c.cfg.Registries {
+		host, path := credprovider.SplitHost(r.Host)
+		if !r.PlainHTTP || hostport.IsLoopback(host) {
+			continue
+		}
+		if o, ok := owned.covering(host, path); ok && !o.allowed {
+			c.reject(registries.item(i).field("plainHTTP"), "true", message, o.name, o.entry)
+		}
+	}
+	address := func(s *spot, written string, literal bool) {
+		u, err := hostsconf.ParseURL(written, literal)
+		if err != nil || u.Scheme != "http" || hostport.IsLoopback(u.Host) {
+			return
+		}
+		if o, ok := owned.covering(u.Host, u.RepositoryPath()); ok && !o.allowed {
+			c.reject(s, written, message, o.name, o.entry)
+		}
+	}
+	mirrors := root.field("mirrors")
+	for i, m := range c.cfg.Mirrors {
+		for j, e := range m.Endpoints {
+			// Most are not: parsing them all again would take as long as
+			// checking them did.
+			if len(e.URL) > 7 && strings.EqualFold(e.URL[:7], "http://") {
+				address(mirrors.item(i).field("endpoints").item(j).field("url"), e.URL, e.OverridePath)
+			}
+		}
+	}
+	if d := c.cfg.DefaultRegistry; d != nil {
+		address(root.field("defaultRegistry").field("url"), d.URL, false)
+	}
+}
+
+// origin is where a credential comes from.
+type origin struct {
+	name    string // for people: "the login of registries[2]"
+	entry   string // where the permission belongs
+	allowed bool   // to go over plain http
+}
+
+// ownedLogins finds the credential for a host and path, and its origin.
+type ownedLogins struct {
+	logins  credprovider.Logins
+	origins map[string]origin // by the login's name
+}
+
+func (o ownedLogins) covering(host, path string) (origin, bool) {
+	login, ok := o.logins.For(host, path)
+	if !ok {
+		login, ok = o.logins.For(hostport.TrimDefaultPort(host, "http"), path)
+	}
+	return o.origins[login.Name()], ok
+}
+
+// collectLogins gathers the credentials of all sources; registries go first.
+// The permission to use plain http stands in the entry of the login itself,
+// and for a login from elsewhere in any entry that covers it.
+func (c *checker) collectLogins() ownedLogins {
+	origins := map[string]origin{}
+	var lists [3][]credprovider.Login
+	add := func(list int, address, name, entry string, allowed bool) {
+		host, path := credprovider.SplitHost(address)
+		lists[list] = append(lists[list], credprovider.Login{Host: host, Path: path})
+		if _, ok := origins[address]; !ok {
+			origins[address] = origin{name, entry, allowed}
+		}
+	}
+	for i, r := range c.cfg.Registries {
+		if r.Username != "" {
+			entry := fmt.Sprintf("registries[%d]", i)
+			add(0, r.Host, "the login of "+entry, entry, r.AllowPlainHTTPCredentials)
+		}
+	}
+	for _, d := range c.cfg.DockerConfig {
+		add(1, d.Host, "the login for "+d.Host+" in dockerConfigFile", "an entry of registries for it", c.allowsPlainHTTP(d.Host))
+	}
+	for i, e := range c.cfg.ECR.Registries {
+		add(2, e.Host, fmt.Sprintf("the token of ecr.registries[%d]", i), "an entry of registries for it", c.allowsPlainHTTP(e.Host))
+	}
+	return ownedLogins{credprovider.NewLogins(lists[0], lists[1], lists[2]), origins}
+}
+
+func (c *checker) allowsPlainHTTP(address string) bool {
+	for _, r := range c.cfg.Registries {
+		if r.AllowPlainHTTPCredentials && credprovider.Within(address, r.Host) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,190 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// parseDocument turns data into the node of its one document.
+func parseDocument(data []byte) (*yaml.Node, *Error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if err := checkText(data); err != nil {
+		return nil, err
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document, second yaml.Node
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+		return nil, &Error{Line: 1, Column: 1, Message: isEmpty}
+	} else if err != nil {
+		return nil, syntaxError(data, err)
+	}
+	if err := decoder.Decode(&second); err == nil {
+		return nil, &Error{Line: second.Line, Column: second.Column,
+			Message: `a second document begins here; a RegistryConfig is one document, so remove the "---" or the rest`}
+	} else if !errors.Is(err, io.EOF) {
+		return nil, syntaxError(data, err)
+	}
+	if document.Kind != yaml.DocumentNode || len(document.Content) != 1 || isNull(document.Content[0]) {
+		return nil, &Error{Line: 1, Column: 1, Message: isEmpty}
+	}
+	return document.Content[0], nil
+}
+
+const isEmpty = "is empty; begin with apiVersion: " + APIVersion + " and kind: " + Kind
+
+// checkText refuses what is no text, before the YAML library does so with less
+// to say.
+func checkText(data []byte) *Error {
+	switch {
+	case len(data) == 0:
+		return &Error{Message: isEmpty}
+	case len(data) > maxConfigSize:
+		return &Error{Message: "is larger than " + size(maxConfigSize) + ", the limit of a ConfigMap; split it or move secrets into files"}
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return &Error{Line: 1, Column: 1, Message: "is UTF-16; save it as UTF-8"}
+	}
+	line, column := 1, 1
+	for i := 0; i < len(data); {
+		r, width := rune(data[i]), 1
+		if r >= utf8.RuneSelf {
+			r, width = utf8.DecodeRune(data[i:])
+		}
+		switch {
+		case r == 0:
+			return &Error{Line: line, Column: column, Message: "holds a NUL byte: this is a binary file; a RegistryConfig is YAML text"}
+		case r == utf8.RuneError && width == 1:
+			return &Error{Line: line, Column: column, Message: fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i])}
+		case !isYAMLText(r):
+			return &Error{Line: line, Column: column, Message: fmt.Sprintf("control character U+%04X; remove it", r)}
+		}
+		i, column = i+width, column+1
+		if r == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return nil
+}
+
+// isYAMLText is c-printable of https://yaml.org/spec/1.2.2/#51-character-set.
+func isYAMLText(r rune) bool {
+	return r >= 0x20 && r < 0x7f || r == '\t' || r == '\n' || r == '\r' || r == 0x85 ||
+		r >= 0xa0 && r <= 0xd7ff || r >= 0xe000 && r <= 0xfffd && r != 0xfeff || r >= 0x10000
+}
+
+// syntaxError puts an error of the YAML library into our form. The library
+// names a line, often the one where the surrounding block began, and no column.
+func syntaxError(data []byte, err error) *Error {
+	line, message := splitMessage(err)
+	if better := failingLine(data, message); better > 0 {
+		line = better
+	}
+	if line == 0 {
+		line = 1 // the library does not name the first line
+	}
+	e := &Error{Line: line, Column: 1, Message: remedy(message)}
+	lines := strings.Split(string(data), "\n")
+	if line > len(lines) {
+		return e
+	}
+	text := lines[line-1]
+	indent := text[:len(text)-len(strings.TrimLeft(text, " \t"))]
+	if tab := strings.IndexByte(indent, '\t'); tab >= 0 {
+		e.Column, e.Message = tab+1, "a tab in the indentation; YAML wants spaces there"
+		return e
+	}
+	e.Column = len(indent) + 1
+	if strings.HasPrefix(message, "found character that cannot start") {
+		for _, before := range []string{": ", "- ", "["} {
+			if at := strings.IndexAny(text, "@`%\t"); at > 0 && strings.HasSuffix(text[:at], before) {
+				e.Column = utf8.RuneCountInString(text[:at]) + 1
+			}
+		}
+	}
+	return e
+}
+
+// splitMessage cuts "yaml: line 3: what" into its parts; line is 0 without one.
+func splitMessage(err error) (line int, message string) {
+	message = strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(message, "line "); ok {
+		if number, what, ok := strings.Cut(rest, ": "); ok {
+			if n, err := strconv.Atoi(number); err == nil {
+				return n, what
+			}
+		}
+	}
+	return 0, message
+}
+
+// failingLine finds the first line that brings message about: the smallest
+// number of leading lines which fail in the same way. It returns 0 for a
+// document so large that looking for it would take long.
+func failingLine(data []byte, message string) int {
+	const largest = 64 << 10
+	if len(data) > largest {
+		return 0
+	}
+	ends := []int{0}
+	for i, c := range data {
+		if c == '\n' {
+			ends = append(ends, i+1)
+		}
+	}
+	if ends[len(ends)-1] != len(data) {
+		ends = append(ends, len(data))
+	}
+	fails := func(lines int) bool {
+		var n yaml.Node
+		decoder := yaml.NewDecoder(bytes.NewReader(data[:ends[lines]]))
+		for {
+			err := decoder.Decode(&n)
+			if err != nil {
+				_, got := splitMessage(err)
+				return got == message
+			}
+		}
+	}
+	low, high := 0, len(ends)-1
+	for low+1 < high {
+		if middle := (low + high) / 2; fails(middle) {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return high
+}
+
+// remedy says in our words what a message of the library asks for. It never
+// repeats a word of the document, which might be a secret.
+func remedy(message string) string {
+	for _, r := range []struct{ part, says string }{
+		{"tab character", "a tab in the indentation; YAML wants spaces there"},
+		{"cannot start any token", "a value cannot begin with this character (a tab, @, ` or %); put the value in quotes"},
+		{"unknown anchor", `a "*name" without its "&name"; a value that begins with * must be in quotes`},
+		{"mapping values are not allowed", `a ": " that does not belong here; check the indentation, and put a value that holds ": " in quotes`},
+		{"could not find expected ':'", `a name without its ": value"; write "name: value" with a space after the colon`},
+		{"did not find expected key", "the indentation does not fit the lines before; fields of one item begin in the same column"},
+		{"did not find expected '-' indicator", `a list has only items that begin with "- " in the same column`},
+		{"block sequence entries are not allowed", `a "- " that does not belong here; begin the list on a line of its own`},
+		{"expected ',' or ']'", `a "[" list without its "]", or items without a "," between them`},
+		{"expected ',' or '}'", `a "{" mapping without its "}", or fields without a "," between them`},
+		{"unexpected end of stream", "a quote that is not closed before the end of the file"},
+		{"unknown escape", `a backslash in "double quotes" begins an escape; use 'single quotes' to keep it as it is`},
+		{"expected hexdecimal number", `a backslash in "double quotes" begins an escape; use 'single quotes' to keep it as it is`},
+		{"expected alphabetic or numeric", `a value that begins with * or & must be in quotes`},
+		{"exceeded max depth", "is nested too deep for a RegistryConfig"},
+	} {
+		if strings.Contains(message, r.part) {
+			return r.says
+		}
+	}
+	return "is no valid YAML: " + strings.NewReplacer("'", `"`).Replace(message)
+}

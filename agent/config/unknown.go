@@ -1,0 +1,144 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// unknown reports a name that the mapping at s does not have. A key that does
+// not look like a name is not repeated: "password hunter2" with its colon
+// forgotten is a key too.
+func (d *decoder) unknown(s *spot, key *yaml.Node, t reflect.Type) {
+	e := &Error{Line: key.Line, Column: key.Column, Field: s.path()}
+	names := fieldNames(t)
+	choice := "the fields here are " + strings.Join(names, ", ")
+	if len(names) == 0 {
+		choice = "there are no fields here, write {}"
+	}
+	switch {
+	case key.Kind != yaml.ScalarNode:
+		e.Message = "a field name must be a plain word; " + choice
+	case !isName(key.Value):
+		e.Message = "this is no field name" + missingSpace(key.Value, names) + "; " + choice
+	default:
+		at := spot{parent: s, name: key.Value}
+		e.Field = at.path()
+		e.Message = "unknown field"
+		switch near := nearest(key.Value, names); {
+		case near != "":
+			e.Message += `; did you mean "` + near + `"?`
+		case s.parent == nil && foreignFields(key.Value) != "":
+			e.Message += "; " + foreignFields(key.Value)
+		default:
+			e.Message += "; " + choice
+		}
+	}
+	d.add(e)
+}
+
+// foreignFields recognises the files of others by their top-level fields.
+func foreignFields(name string) string {
+	switch name {
+	case "private_registries":
+		return "this is RKE's; berth convert --from rke FILE prints a RegistryConfig"
+	case "configs":
+		return "this is k3s'; berth convert --from k3s FILE prints a RegistryConfig"
+	case "metadata", "data":
+		return "a RegistryConfig is no Kubernetes object; give the content of the ConfigMap alone"
+	}
+	return ""
+}
+
+// hintForList recognises the mirrors of k3s, which are a mapping.
+func hintForList(s *spot, n *yaml.Node) string {
+	if n.Kind == yaml.MappingNode && s.path() == "mirrors" {
+		return "; a mapping here is k3s' form, berth convert --from k3s FILE prints a RegistryConfig"
+	}
+	return ""
+}
+
+func hintForMapping(n *yaml.Node) string {
+	if n.Kind == yaml.SequenceNode {
+		return `, not a list; remove the "-"`
+	}
+	return `; is a space missing after a colon?`
+}
+
+func missingSpace(key string, names []string) string {
+	before, _, _ := strings.Cut(key, ":")
+	if before != key && slices.Contains(names, before) {
+		return `; a space is missing after "` + before + `:"`
+	}
+	return ""
+}
+
+func isName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || c != '-' && c != '.' && (c < '0' || c > '9')) {
+			return false
+		}
+	}
+	return true
+}
+
+func fieldNames(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("yaml"); name != "-" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// nearest gives the one of names that written was probably meant to be, or "".
+func nearest(written string, names []string) string {
+	best, limit := "", 1+len(written)/4
+	for _, name := range names {
+		if strings.EqualFold(name, written) {
+			return name
+		}
+		if distance := editDistance(written, name, limit); distance <= limit {
+			best, limit = name, distance-1
+		}
+	}
+	return best
+}
+
+// editDistance counts the insertions, deletions, replacements and swaps of
+// neighbours that lead from a to b; beyond limit only that it is larger.
+func editDistance(a, b string, limit int) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replace := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replace++
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, replace)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}

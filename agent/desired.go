@@ -1,0 +1,319 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// Notice is something that an operator should know about what is written.
+type Notice struct {
+	// Subject is the upstream or host that it is about.
+	Subject string
+	Message string
+}
+
+// String gives one line.
+func (n Notice) String() string { return n.Subject + ": " + n.Message }
+
+// Desired says what every directory of certs.d shall hold. It is a function of
+// its values; headers are those of ECR registries, for which there is no login
+// in the config. The result is ordered: mirrors as in the config, then the
+// registries that are pulled from directly, by name.
+func Desired(cfg *config.Config, headers Headers) ([]hostsconf.Directory, []Notice) {
+	d := desire(cfg, headers)
+	return d.directories, d.notices
+}
+
+func desire(cfg *config.Config, headers Headers) *desired {
+	d := &desired{
+		registries: make(map[string][]config.Registry, len(cfg.Registries)),
+		logins:     credprovider.NewLogins(logins(cfg)),
+		names:      ecrNames(cfg),
+		headers:    headers,
+		done:       map[string]bool{},
+		wanted:     map[string]bool{},
+	}
+	for _, r := range cfg.Registries {
+		host, _ := credprovider.SplitHost(r.Host)
+		d.registries[host] = append(d.registries[host], r)
+	}
+	for _, m := range mirrors(cfg) {
+		d.mirror(m)
+	}
+	d.direct(named(cfg, d.done[hostsconf.Default]))
+	return d
+}
+
+// logins gives the logins of a config in the order in which they are looked
+// up: registries, then the docker config file.
+func logins(cfg *config.Config) (registries, docker []credprovider.Login) {
+	for _, r := range cfg.Registries {
+		if r.Username == "" {
+			continue
+		}
+		host, path := credprovider.SplitHost(r.Host)
+		registries = append(registries, credprovider.Login{
+			Host: host, Path: path, Username: r.Username, Password: r.Password, Token: r.Auth == config.AuthToken,
+		})
+	}
+	for _, l := range cfg.DockerConfig {
+		host, path := credprovider.SplitHost(l.Host)
+		docker = append(docker, credprovider.Login{Host: host, Path: path, Username: l.Username, Password: l.Password})
+	}
+	return registries, docker
+}
+
+// mirrors gives the mirrors of the config and those that defaultRegistry
+// stands for.
+func mirrors(cfg *config.Config) []config.Mirror {
+	all := slices.Clone(cfg.Mirrors)
+	if r := cfg.DefaultRegistry; r != nil {
+		for _, upstream := range r.For {
+			all = append(all, config.Mirror{
+				Upstream:         upstream,
+				Endpoints:        []config.Endpoint{config.DefaultEndpoint(r.URL)},
+				UpstreamFallback: r.UpstreamFallback,
+			})
+		}
+	}
+	return all
+}
+
+// named lists the hosts that the config names and images may be pulled from
+// directly, sorted: the registries with a login or settings of their own and,
+// if there is a mirror for everything, which must not capture pulls from them,
+// the hosts of the endpoints too.
+func named(cfg *config.Config, catchAll bool) []string {
+	var hosts []string
+	for _, r := range cfg.Registries {
+		host, _ := credprovider.SplitHost(r.Host)
+		hosts = append(hosts, host)
+	}
+	for _, l := range cfg.DockerConfig {
+		host, _ := credprovider.SplitHost(l.Host)
+		hosts = append(hosts, host)
+	}
+	for _, r := range cfg.ECR.Registries {
+		hosts = append(hosts, r.Host)
+	}
+	if catchAll {
+		for _, m := range mirrors(cfg) {
+			for _, e := range m.Endpoints {
+				if u, err := hostsconf.ParseURL(e.URL, e.OverridePath); err == nil {
+					hosts = append(hosts, u.Host)
+				}
+			}
+		}
+	}
+	// Names that images cannot have, such as registry-1.docker.io, fall away.
+	hosts = slices.DeleteFunc(hosts, func(h string) bool { _, err := hostsconf.ParseUpstream(h); return err != nil })
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// desired collects directories.
+type desired struct {
+	registries  map[string][]config.Registry // by host
+	logins      credprovider.Logins
+	names       ecr.Names
+	headers     Headers
+	done        map[string]bool // upstreams that have a directory
+	directories []hostsconf.Directory
+	notices     []Notice
+	// ecrRegistries are those that need a header; wanted are their hosts.
+	ecrRegistries []ecr.Registry
+	wanted        map[string]bool
+}
+
+func (d *desired) notice(subject, format string, args ...any) {
+	d.notices = append(d.notices, Notice{Subject: subject, Message: fmt.Sprintf(format, args...)})
+}
+
+func (d *desired) mirror(m config.Mirror) {
+	dir := hostsconf.Directory{Upstream: m.Upstream}
+	for _, e := range m.Endpoints {
+		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
+		if err != nil {
+			// A config that was loaded has no such url.
+			d.notice(m.Upstream, "endpoint %q is left out: %v", e.URL, err)
+			continue
+		}
+		host := hostsconf.Host{
+			URL: u, Capabilities: e.Capabilities, DialTimeout: time.Duration(e.DialTimeout), Header: e.Headers,
+		}
+		d.secure(&host, u.Host, m.Upstream)
+		dir.Hosts = append(dir.Hosts, host)
+	}
+	last := len(dir.Hosts) - 1
+	for i, h := range dir.Hosts {
+		if strings.HasPrefix(h.URL.Host, "[") && (i < last || m.UpstreamFallback) {
+			d.notice(m.Upstream, "containerd 1.6 and 1.7 drop a whole hosts.toml that lists an IPv6 address such as %s, and pull from "+
+				"the upstream; give the mirror a name, or make it the last endpoint with upstreamFallback: false", h.URL)
+		}
+	}
+	switch {
+	case !m.UpstreamFallback:
+		// containerd always asks the server last: the last endpoint takes
+		// its place, so that nothing else can.
+		dir.Server, dir.Hosts = &dir.Hosts[last], dir.Hosts[:last]
+	case m.Upstream == hostsconf.Default:
+		// Without a server each upstream is its own fallback.
+	default:
+		server := d.upstream(m.Upstream)
+		if dir.Hosts[last].URL == server.URL {
+			dir.Hosts = dir.Hosts[:last]
+		}
+		dir.Server = &server
+	}
+	if m.Upstream == hostsconf.Default {
+		d.notice(m.Upstream, "a plain registry cannot tell quay.io/a/b from ghcr.io/a/b; only a pull-through cache that reads ?ns= can")
+	}
+	d.add(dir)
+}
+
+// direct adds a directory for each host that needs one: to log in by header,
+// to be reached in its own way, or to keep a mirror for everything away.
+func (d *desired) direct(hosts []string) {
+	catchAll := d.done[hostsconf.Default]
+	for _, host := range hosts {
+		if d.done[host] {
+			continue
+		}
+		server := d.upstream(host)
+		dir := hostsconf.Directory{Upstream: host}
+		switch {
+		case !server.Authorization.IsZero(), settings(server):
+			server.Capabilities = []string{"pull", "resolve"}
+			dir.Server = &server
+		case !catchAll:
+			continue
+		case hostport.IsLoopback(host):
+			dir.Server = &server
+		}
+		d.add(dir)
+	}
+}
+
+// settings reports whether containerd would not reach the host in the same way
+// without a directory.
+func settings(h hostsconf.Host) bool {
+	plain := h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host)
+	return plain || h.TLS.CA != nil || h.TLS.Cert != nil || h.TLS.SkipVerify
+}
+
+func (d *desired) add(dir hostsconf.Directory) {
+	d.done[dir.Upstream] = true
+	d.directories = append(d.directories, dir)
+}
+
+// upstream is a registry as it is asked when images name it.
+func (d *desired) upstream(name string) hostsconf.Host {
+	plain := hostport.IsLoopback(name)
+	if reach, ok := d.reach(name, ""); ok {
+		plain = reach.PlainHTTP
+	}
+	host := hostsconf.Host{URL: hostsconf.UpstreamURL(name, plain)}
+	d.secure(&host, name, name)
+	return host
+}
+
+// secure fills in how a host is verified and the login that goes to it. name
+// is the host as registries name it, subject what a notice is about.
+func (d *desired) secure(h *hostsconf.Host, name, subject string) {
+	path := h.URL.RepositoryPath()
+	reach, _ := d.reach(name, path)
+	if h.URL.Scheme == "https" {
+		h.TLS = hostsconf.TLS{
+			CA: reach.TLS.CA, Cert: reach.TLS.Cert, Key: reach.TLS.Key, SkipVerify: reach.TLS.InsecureSkipVerify,
+		}
+	}
+	h.Authorization = d.authorization(h.URL, name, path, subject, reach.AllowPlainHTTPCredentials)
+}
+
+// authorization gives the header for everything below a path of a host, if
+// one login is right for all of it.
+func (d *desired) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) redact.Secret {
+	login, found := d.logins.For(name, path)
+	if !found {
+		name = hostport.TrimDefaultPort(name, u.Scheme)
+		login, found = d.logins.For(name, path)
+	}
+	if below := d.logins.Below(name, path); len(below) > 0 {
+		names := make([]string, len(below))
+		for i, l := range below {
+			names[i] = l.Name()
+		}
+		d.notice(subject, "no login is written for %s: %s has one of its own, and a header goes to the whole host; "+
+			"the kubelet credential provider serves these", u, strings.Join(names, ", "))
+		return redact.Secret{}
+	}
+	switch {
+	case !found:
+		return d.ecrHeader(u, subject, allowPlain)
+	case login.Token:
+		if name != subject {
+			d.notice(subject, "the login of %s is not written for %s, because auth: token says that a header is of no use there",
+				login.Name(), u)
+		}
+		return redact.Secret{}
+	case u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain:
+		d.notice(subject, "the login of %s is not sent to %s over plain http; set allowPlainHTTPCredentials under registries if it must be",
+			login.Name(), u)
+		return redact.Secret{}
+	}
+	return hostsconf.BasicAuthorization(login.Username, login.Password)
+}
+
+// ecrHeader gives the header of an ECR registry.
+func (d *desired) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) redact.Secret {
+	registry, ok := d.names.Parse(u.Host)
+	if !ok {
+		return redact.Secret{}
+	}
+	if u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain {
+		d.notice(subject, "no ECR token is sent to %s over plain http; write https", u)
+		return redact.Secret{}
+	}
+	if !d.wanted[registry.Host] {
+		d.wanted[registry.Host] = true
+		d.ecrRegistries = append(d.ecrRegistries, registry)
+	}
+	return d.headers[registry.Host]
+}
+
+// reach finds how a host is reached: of the entries that match the path, the
+// longest that says anything about it, or else the longest.
+func (d *desired) reach(name, path string) (config.Registry, bool) {
+	entries := d.registries[name]
+	if entries == nil {
+		entries = d.registries[hostport.TrimDefaultPort(name, "https")]
+	}
+	var best config.Registry
+	rank := -1
+	for _, r := range entries {
+		_, own := credprovider.SplitHost(r.Host)
+		if !credprovider.Within(path, own) {
+			continue
+		}
+		weight := len(own)
+		if r.SaysHowToReach() {
+			weight += maxPath
+		}
+		if weight > rank {
+			best, rank = r, weight
+		}
+	}
+	return best, rank >= 0
+}
+
+// maxPath is more than any path of a registry has characters.
+const maxPath = 1 << 20

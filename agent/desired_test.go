@@ -1,0 +1,187 @@
+package agent
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+func parse(t testing.TB, body string) *config.Config {
+	t.Helper()
+	cfg, _, err := config.Parse("config.yaml", []byte("apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"+body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// show writes a directory as "upstream: host, host | server".
+func show(d hostsconf.Directory) string {
+	host := func(h hostsconf.Host) string {
+		s := h.URL.String()
+		if h.URL.OverridePath {
+			s += "+"
+		}
+		if !h.Authorization.IsZero() {
+			value, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(h.Authorization.Reveal(), "Basic "))
+			s += " as " + string(value)
+		}
+		if h.TLS.SkipVerify {
+			s += " unverified"
+		}
+		return s
+	}
+	var hosts []string
+	for _, h := range d.Hosts {
+		hosts = append(hosts, host(h))
+	}
+	s := fmt.Sprintf("%s: %s |", d.Upstream, strings.Join(hosts, ", "))
+	if d.Server != nil {
+		s += " " + host(*d.Server)
+	}
+	return s
+}
+
+func TestDesired(t *testing.T) {
+	for name, c := range map[string]struct {
+		config  string
+		want    []string
+		notices []string
+	}{
+		"nothing": {"", nil, nil},
+		"fallback": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: harbor.corp/hub}, {url: "http://plain.corp:5000"}]
+`, []string{"docker.io: https://harbor.corp/v2/hub+, http://plain.corp:5000 | https://registry-1.docker.io"}, nil},
+		"mirror only": {`
+mirrors:
+- upstream: quay.io
+  endpoints: [{url: a.corp}, {url: b.corp}]
+  upstreamFallback: false
+`, []string{"quay.io: https://a.corp | https://b.corp"}, nil},
+		"the upstream itself as the last endpoint": {`
+mirrors:
+- upstream: quay.io
+  endpoints: [{url: a.corp}, {url: quay.io}]
+`, []string{"quay.io: https://a.corp | https://quay.io"}, nil},
+		"login of a mirror, of its upstream and for direct pulls": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: harbor.corp/hub}]
+- upstream: registry.corp:5000
+  endpoints: [{url: other.corp}]
+registries:
+- {host: harbor.corp, username: u, password: p}
+- {host: "registry.corp:5000", username: v, password: q}
+`, []string{
+			"docker.io: https://harbor.corp/v2/hub+ as u:p | https://registry-1.docker.io",
+			"registry.corp:5000: https://other.corp | https://registry.corp:5000 as v:q",
+			"harbor.corp:  | https://harbor.corp as u:p",
+		}, nil},
+		"longest match by segments": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: harbor.corp/hub}, {url: harbor.corp/hub-evil}]
+registries:
+- {host: harbor.corp/hub, username: hub, password: p}
+`, []string{"docker.io: https://harbor.corp/v2/hub+ as hub:p, https://harbor.corp/v2/hub-evil+ | https://registry-1.docker.io"},
+			[]string{"harbor.corp: no login is written for https://harbor.corp: harbor.corp/hub has one of its own"}},
+		"one login must cover the whole endpoint": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: harbor.corp}]
+registries:
+- {host: harbor.corp, username: all, password: p}
+- {host: harbor.corp/team, username: team, password: p}
+`, []string{"docker.io: https://harbor.corp | https://registry-1.docker.io"},
+			[]string{"docker.io: no login is written for https://harbor.corp: harbor.corp/team", "harbor.corp: no login is written"}},
+		"token logins go by the provider": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: ghcr.io/x}]
+registries:
+- {host: ghcr.io, username: u, password: p, auth: token}
+- {host: docker.io, username: hub, password: p, auth: token}
+`, []string{"docker.io: https://ghcr.io/v2/x+ | https://registry-1.docker.io"},
+			[]string{"docker.io: the login of ghcr.io is not written for https://ghcr.io/v2/x"}},
+		"catch-all and its pass-through": {`
+mirrors:
+- upstream: "*"
+  endpoints: [{url: catch.corp/all}]
+registries:
+- {host: ghcr.io, username: u, password: p, auth: token}
+- {host: "localhost:5000"}
+- {host: "plain.corp:5000", plainHTTP: true}
+ecr: {registries: [{host: images.corp, account: "111122223333", region: us-east-1}]}
+`, []string{
+			"*: https://catch.corp/v2/all+ |",
+			"catch.corp:  |",
+			"ghcr.io:  |",
+			"images.corp:  |",
+			"localhost:5000:  | http://localhost:5000",
+			"plain.corp:5000:  | http://plain.corp:5000",
+		}, []string{"*: a plain registry cannot tell"}},
+		"catch-all without fallback": {`
+mirrors:
+- upstream: "*"
+  endpoints: [{url: catch.corp}]
+  upstreamFallback: false
+`, []string{"*:  | https://catch.corp", "catch.corp:  |"}, []string{"*: a plain registry"}},
+		"default registry": {`
+defaultRegistry: {url: "registry.com:5555/artifactory", for: [docker.io, quay.io], upstreamFallback: false}
+registries:
+- {host: "registry.com:5555", username: u, password: p, tls: {insecureSkipVerify: true}}
+`, []string{
+			"docker.io:  | https://registry.com:5555/v2/artifactory+ as u:p unverified",
+			"quay.io:  | https://registry.com:5555/v2/artifactory+ as u:p unverified",
+			"registry.com:5555:  | https://registry.com:5555 as u:p unverified",
+		}, nil},
+		"plain http": {`
+registries:
+- {host: "h.corp:5000", username: u, password: p, plainHTTP: true, allowPlainHTTPCredentials: true}
+- {host: "127.0.0.1:5000", username: u, password: p}
+- {host: "localhost:5000", username: u, password: p, plainHTTP: false}
+`, []string{
+			"127.0.0.1:5000:  | http://127.0.0.1:5000 as u:p",
+			"h.corp:5000:  | http://h.corp:5000 as u:p",
+			"localhost:5000:  | https://localhost:5000 as u:p",
+		}, nil},
+		"default port": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: "https://harbor.corp:443"}]
+registries:
+- {host: harbor.corp, username: u, password: p}
+`, []string{
+			"docker.io: https://harbor.corp:443 as u:p | https://registry-1.docker.io",
+			"harbor.corp:  | https://harbor.corp as u:p",
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			directories, notices := Desired(parse(t, c.config), nil)
+			var got []string
+			for _, d := range directories {
+				got = append(got, show(d))
+			}
+			if g, w := strings.Join(got, "\n"), strings.Join(c.want, "\n"); g != w {
+				t.Errorf("got:\n%s\nwant:\n%s", g, w)
+			}
+			if len(notices) != len(c.notices) {
+				t.Fatalf("notices %v, want %v", notices, c.notices)
+			}
+			for i, n := range notices {
+				if !strings.Contains(n.String(), c.notices[i]) {
+					t.Errorf("notice %q, want %q", n, c.notices[i])
+				}
+			}
+			if _, err := hostsconf.Build("/etc/containerd/certs.d", directories); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// Headers are the Authorization headers of ECR registries, by host[:port] as
+// the config names it.
+type Headers map[string]redact.Secret
+
+// ECRRegistries lists the ECR registries that get a header, in the order in
+// which the config names them.
+func ECRRegistries(cfg *config.Config) []ecr.Registry {
+	return desire(cfg, nil).ecrRegistries
+}
+
+// placeholder stands for a token that apply would get.
+var placeholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
+
+// scope is what one token serves: every registry of one region.
+type scope struct {
+	service   ecr.Service
+	partition string
+	region    string
+}
+
+func scopeOf(r ecr.Registry) scope {
+	return scope{service: r.Service(), partition: r.Partition, region: r.Region}
+}
+
+// cachedHeaders gives the headers of the tokens that the node has, and the
+// placeholder for those that it has not.
+func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry) (headers Headers, missing int) {
+	headers = Headers{}
+	for _, r := range registries {
+		if t, ok := tokens.Cached(r); ok {
+			headers[r.Host] = hostsconf.BasicAuthorization(t.Username, t.Password)
+			continue
+		}
+		missing++
+		headers[r.Host] = placeholder
+	}
+	return headers, missing
+}
+
+// TokenError says for which registry there is no token, and so no header.
+type TokenError struct {
+	Host string
+	Err  error
+}
+
+// Error tells what follows, too.
+func (e *TokenError) Error() string {
+	return fmt.Sprintf("%s: no ECR token, so its hosts.toml has no login: %v", e.Host, e.Err)
+}
+
+// Unwrap gives why.
+func (e *TokenError) Unwrap() error { return e.Err }
+
+// fetchHeaders gets a token for each region. The error joins a [TokenError]
+// for each registry without one; the others have theirs.
+func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries []ecr.Registry) (Headers, error) {
+	type result struct {
+		header redact.Secret
+		err    error
+	}
+	headers := Headers{}
+	known := map[scope]result{}
+	var errs []error
+	for _, r := range registries {
+		got, ok := known[scopeOf(r)]
+		if !ok {
+			t, err := tokens.Get(ctx, r)
+			got = result{hostsconf.BasicAuthorization(t.Username, t.Password), err}
+			known[scopeOf(r)] = got
+		}
+		if got.err != nil {
+			errs = append(errs, &TokenError{Host: r.Host, Err: got.err})
+			continue
+		}
+		headers[r.Host] = got.header
+	}
+	return headers, errors.Join(errs...)
+}
+
+// tokens gives access to the token files of the node and to AWS.
+func (m *Machine) tokens(cfg *config.Config, log *slog.Logger) *credprovider.Tokens {
+	rules := rulesOf(cfg)
+	return &credprovider.Tokens{
+		Dir:   m.root.Path(credprovider.TokenDir),
+		Chain: ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy, Log: log}),
+		Log:   log,
+	}
+}

@@ -1,0 +1,217 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// Where things are on a node, below the root.
+const (
+	ConfigFile    = "/etc/berth/config.yaml"
+	StateDir      = ownedfile.DefaultStateDir
+	lockFile      = "/run/berth/lock"
+	agentLockFile = "/run/berth/agent.lock"
+)
+
+// lockPatience is how long a command waits for another one on the same node.
+const lockPatience = 30 * time.Second
+
+// ErrAgentRuns is returned by [Machine.Restore] while an agent would undo it.
+var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; stop it first")
+
+// Machine is the node whose files are written.
+type Machine struct {
+	root    *ownedfile.Root
+	store   *ownedfile.Store
+	scratch string
+}
+
+// Open gives access to the node whose files lie below root, "/" for this one.
+// The directory is made if it is absent; nothing else is written.
+func Open(root string) (*Machine, error) {
+	r, err := ownedfile.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	store, err := ownedfile.Open(r, StateDir)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return &Machine{root: r, store: store}, nil
+}
+
+// Close lets go of the root.
+func (m *Machine) Close() error { return m.root.Close() }
+
+// ConfigPath is where the config lies when none is named.
+func (m *Machine) ConfigPath() string { return m.root.Path(ConfigFile) }
+
+// Plan is what [Machine.Apply] would do.
+type Plan struct {
+	Desired hostsconf.Desired
+	Changes []hostsconf.Change // below certs.d
+	// Rules says that the credential provider's rules are out of date.
+	Rules   bool
+	Notices []Notice
+
+	current ownedfile.Snapshot
+}
+
+// Differs reports whether the node is not as the config wants it.
+func (p Plan) Differs() bool {
+	return p.Rules || slices.ContainsFunc(p.Changes, hostsconf.IsDifference)
+}
+
+// Plan computes the desired state and compares. It writes nothing to the node
+// and asks nobody: a token that apply would get is a placeholder. What would be
+// installed has been read back with containerd's own reader.
+func (m *Machine) Plan(cfg *config.Config) (Plan, error) {
+	headers, missing := cachedHeaders(m.tokens(cfg, nil), ECRRegistries(cfg))
+	plan, err := m.plan(cfg, headers)
+	if missing > 0 {
+		plan.Notices = append(plan.Notices, Notice{"ecr", "the token is not here yet; apply gets it"})
+	}
+	return plan, err
+}
+
+func (m *Machine) plan(cfg *config.Config, headers Headers) (Plan, error) {
+	directories, notices := Desired(cfg, headers)
+	plan := Plan{Notices: notices}
+	var err error
+	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, directories); err != nil {
+		return plan, err
+	}
+	tree := m.tree(cfg)
+	if plan.current, err = tree.Read(plan.Desired); err != nil {
+		return plan, err
+	}
+	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
+	if err := tree.Verify(plan.Desired, plan.Changes); err != nil {
+		return plan, err
+	}
+	plan.Rules, err = m.rulesDiffer(m.rules(cfg, plan, plan.Changes))
+	return plan, err
+}
+
+// Result is what [Machine.Apply] did.
+type Result struct {
+	Plan   Plan
+	Report ownedfile.Report
+	Rules  bool // the credential provider's rules were brought up to date
+}
+
+// Apply converges once: it gets the tokens that headers need, and writes
+// certs.d and what the credential provider has to know. The error joins what
+// failed, each file by name, and a [TokenError] for each registry without a
+// token; the rest is done all the same. Conflicts are in the result, they are
+// no error.
+func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	var headers Headers
+	var tokenErr error
+	if registries := ECRRegistries(cfg); len(registries) > 0 {
+		headers, tokenErr = fetchHeaders(ctx, m.tokens(cfg, log), registries)
+	}
+	plan, err := m.plan(cfg, headers)
+	if err != nil {
+		return Result{}, errors.Join(err, tokenErr)
+	}
+	result := Result{Plan: plan}
+	err = m.write(ctx, cfg, &result)
+	return result, errors.Join(err, tokenErr)
+}
+
+// write carries a plan out. While certs.d changes, the provider gives a
+// credential only to hosts that may have it before and after.
+func (m *Machine) write(ctx context.Context, cfg *config.Config, result *Result) error {
+	plan := result.Plan
+	changes := slices.ContainsFunc(plan.Changes, hostsconf.IsDifference)
+	if changes {
+		if err := m.guardRules(cfg, plan); err != nil {
+			return err
+		}
+	}
+	var errs [2]error
+	result.Report, errs[0] = m.tree(cfg).Apply(ctx, plan.Desired, plan.Changes)
+	if changes || plan.Rules {
+		_, errs[1] = m.writeRules(m.rules(cfg, plan, carriedOut(plan.Changes, result.Report)))
+		result.Rules = plan.Rules && errs[1] == nil
+	}
+	return errors.Join(errs[:]...)
+}
+
+// Restore puts every file back as it was before Berth, and nothing else.
+// certsDirs are searched for files of ours whose record is lost.
+func (m *Machine) Restore(ctx context.Context, certsDirs ...string) (ownedfile.Report, error) {
+	agentLock, err := ownedfile.LockFile(ctx, m.root, agentLockFile, false)
+	if errors.Is(err, ownedfile.ErrLocked) {
+		return ownedfile.Report{}, fmt.Errorf("%w (%w)", ErrAgentRuns, err)
+	}
+	if err != nil {
+		return ownedfile.Report{}, err
+	}
+	defer agentLock.Unlock()
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return ownedfile.Report{}, err
+	}
+	defer unlock()
+	if err := m.store.RemovePrivate(rulesName); err != nil {
+		return ownedfile.Report{}, err
+	}
+	report, err := m.store.Restore(ctx)
+	if err != nil {
+		return report, err
+	}
+	scopes := make([]ownedfile.Scope, len(certsDirs))
+	for i, dir := range certsDirs {
+		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
+	}
+	more, err := m.store.Restore(ctx, scopes...)
+	return ownedfile.Report{
+		Changed:   append(report.Changed, more.Changed...),
+		Conflicts: append(report.Conflicts, more.Conflicts...),
+		Saved:     unique(append(report.Saved, more.Saved...)),
+		Skipped:   append(report.Skipped, more.Skipped...),
+	}, err
+}
+
+// unique drops what the second pass of a restore tells again.
+func unique(saved []ownedfile.Saved) []ownedfile.Saved {
+	var all []ownedfile.Saved
+	for _, s := range saved {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// tree is certs.d as the config names it.
+func (m *Machine) tree(cfg *config.Config) *hostsconf.Tree {
+	return hostsconf.NewTree(m.store, cfg.Containerd.CertsDir, cfg.Containerd.OnConflict == config.ConflictAdopt, m.scratch)
+}
+
+// lock takes the turn of this process among agent, apply and restore.
+func (m *Machine) lock(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	lock, err := ownedfile.LockFile(ctx, m.root, lockFile, true)
+	if err != nil {
+		return nil, err
+	}
+	return func() { lock.Unlock() }, nil
+}

@@ -1,0 +1,142 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// rulesOf gives what the credential provider has to know of a config, but for
+// the directories. Secrets that the config names by file are in it, because
+// the provider may run where those files are not.
+func rulesOf(cfg *config.Config) credprovider.Rules {
+	registries, docker := logins(cfg)
+	rules := credprovider.Rules{
+		Registries:   registries,
+		DockerConfig: docker,
+		ECRNames:     ecrNames(cfg),
+		Proxy:        ecr.Proxy{HTTP: cfg.Proxy.HTTPProxy, HTTPS: cfg.Proxy.HTTPSProxy, No: cfg.Proxy.NoProxy},
+	}
+	for _, c := range cfg.ECR.Credentials {
+		rules.ECRSources = append(rules.ECRSources, ecrSource(c))
+	}
+	return rules
+}
+
+func ecrSource(c config.ECRCredential) ecr.Source {
+	if c.InstanceProfile != nil {
+		return ecr.Source{InstanceProfile: &ecr.InstanceProfile{}}
+	}
+	k := c.Static
+	return ecr.Source{Static: &ecr.StaticKeys{
+		AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, SessionToken: k.SessionToken,
+		SharedCredentialsFile: k.SharedCredentialsFile, Profile: k.Profile, RoleARN: k.RoleARN,
+	}}
+}
+
+func ecrNames(cfg *config.Config) ecr.Names {
+	var names ecr.Names
+	for _, r := range cfg.ECR.Registries {
+		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
+	}
+	return names
+}
+
+// ruleDirectories tells the provider which hosts containerd asks for each
+// upstream: as desired where that is what stands there, and as somebody else
+// wants it where a file is not ours.
+func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, others []hostsconf.Resolution) []credprovider.Directory {
+	foreign := make(map[string]bool, len(others))
+	var all []credprovider.Directory
+	for _, r := range others {
+		foreign[r.Registry] = true
+		all = append(all, foreignDirectory(r))
+	}
+	for _, d := range desired {
+		if foreign[d.Upstream] {
+			continue
+		}
+		dir := credprovider.Directory{Upstream: d.Upstream, AndUpstream: d.Server == nil}
+		for _, h := range d.Hosts {
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h))
+		}
+		if d.Server != nil {
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, *d.Server))
+		}
+		all = append(all, dir)
+	}
+	slices.SortFunc(all, func(a, b credprovider.Directory) int { return strings.Compare(a.Upstream, b.Upstream) })
+	return all
+}
+
+func ruleHost(cfg *config.Config, h hostsconf.Host) credprovider.Host {
+	return credprovider.Host{
+		Host:     registryName(h.URL.Host),
+		Path:     h.URL.RepositoryPath(),
+		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL.Host),
+		Header:   !h.Authorization.IsZero(),
+	}
+}
+
+// registryName is the registry that a host belongs to.
+func registryName(host string) string {
+	if host == hostsconf.UpstreamURL("docker.io", false).Host {
+		return "docker.io"
+	}
+	return host
+}
+
+func allowsPlainHTTP(cfg *config.Config, host string) bool {
+	for _, r := range cfg.Registries {
+		if name, _ := credprovider.SplitHost(r.Host); name == host && r.AllowPlainHTTPCredentials {
+			return true
+		}
+	}
+	return false
+}
+
+// foreignDirectory is a directory that somebody else wrote. Nothing is known
+// of a permission for plain http there.
+func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
+	dir := credprovider.Directory{Upstream: r.Registry, AndUpstream: r.AndUpstream}
+	for _, h := range r.Hosts {
+		dir.Hosts = append(dir.Hosts, credprovider.Host{
+			Host:     registryName(h.Host),
+			Path:     strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(h.Path, "/v2"), "/v2/"), "/"),
+			Insecure: h.Scheme == "http" && !hostport.IsLoopback(h.Host),
+			Header:   slices.Contains(h.Headers, "Authorization"),
+		})
+	}
+	return dir
+}
+
+// eitherWay joins two states of the directories: while files change, a host
+// may see a credential only if it may before and after.
+func eitherWay(before, after []credprovider.Directory) []credprovider.Directory {
+	all := slices.Clone(after)
+	index := make(map[string]int, len(all))
+	for i, d := range all {
+		index[d.Upstream] = i
+	}
+	for _, d := range before {
+		i, ok := index[d.Upstream]
+		if !ok {
+			all = append(all, d)
+			continue
+		}
+		hosts := slices.Clone(all[i].Hosts)
+		for _, h := range d.Hosts {
+			if !slices.Contains(hosts, h) {
+				hosts = append(hosts, h)
+			}
+		}
+		all[i].Hosts = hosts
+		all[i].AndUpstream = all[i].AndUpstream || d.AndUpstream
+	}
+	return all
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestLinksLittle: kubelet runs the program for every image, and each package
+// that is linked is initialised each time. The AWS service clients alone would
+// make a warm answer half as slow again.
+func TestLinksLittle(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps := strings.Fields(string(out))
+	if len(deps) < 50 {
+		t.Fatalf("only %d packages are listed", len(deps))
+	}
+	for _, dep := range deps {
+		for _, heavy := range []string{
+			"github.com/berth-registry/berth/agent", "github.com/berth-registry/berth/hostsconf", "github.com/berth-registry/berth/images",
+			"github.com/aws/aws-sdk-go-v2/service", "github.com/aws/aws-sdk-go-v2/config", "github.com/aws/aws-sdk-go-v2/feature",
+			"github.com/spf13", "github.com/containerd", "k8s.io", "go.yaml.in",
+		} {
+			if dep == heavy || strings.HasPrefix(dep, heavy+"/") {
+				t.Errorf("%s is linked", dep)
+			}
+		}
+	}
+}

@@ -1,0 +1,95 @@
+// Berth-credential-provider gives kubelet the credentials that images need:
+// tokens for ECR, and the logins of a RegistryConfig. kubelet runs it, with a
+// CredentialProviderRequest on stdin.
+//
+// It works from files: the rules that berth wrote, if there are any, and the
+// ECR tokens that the node's processes share. Only when no valid token is
+// there does it ask AWS.
+//
+// Exit status: 0 with one answer on stdout; 1 with nothing on stdout and one
+// line on stderr, which kubelet logs; 2 for wrong flags.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+const usage = `Gives kubelet credentials for images: ECR tokens and the logins of a RegistryConfig.
+kubelet runs it, with a CredentialProviderRequest on stdin.
+
+Usage: berth-credential-provider [flags]
+
+  --rules FILE    what it knows of the RegistryConfig (default %s);
+                  without this file it serves ECR alone
+  --run-dir DIR   where ECR tokens are kept (default %s)
+  --version       print the version and exit
+  --help          print this and exit
+`
+
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	flags := flag.NewFlagSet("berth-credential-provider", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	rulesFile := flags.String("rules", credprovider.RulesFile, "")
+	runDir := flags.String("run-dir", credprovider.TokenDir, "")
+	version := flags.Bool("version", false, "")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(out, usage, credprovider.RulesFile, credprovider.TokenDir)
+		return 0
+	case err != nil:
+		fmt.Fprintf(errOut, "berth-credential-provider: %s; see --help\n", oneLine(err))
+		return 2
+	case flags.NArg() > 0:
+		fmt.Fprintln(errOut, "berth-credential-provider: it takes flags only; see --help")
+		return 2
+	case *version:
+		fmt.Fprintln(out, "berth-credential-provider", buildVersion())
+		return 0
+	}
+	if err := serve(*rulesFile, *runDir, in, out); err != nil {
+		fmt.Fprintf(errOut, "berth-credential-provider: %s\n", oneLine(err))
+		return 1
+	}
+	return 0
+}
+
+func serve(rulesFile, runDir string, in io.Reader, out io.Writer) error {
+	rules, err := credprovider.ReadRules(rulesFile)
+	if err != nil {
+		return err
+	}
+	chain := ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy})
+	provider := &credprovider.Provider{
+		Rules:  rules,
+		Tokens: &credprovider.Tokens{Dir: runDir, Chain: chain},
+	}
+	return credprovider.Serve(context.Background(), in, out, provider)
+}
+
+// oneLine keeps an error to the one line that kubelet's log should show.
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown)"
+	}
+	return info.Main.Version
+}

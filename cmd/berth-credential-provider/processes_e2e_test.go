@@ -1,0 +1,22 @@
+//go:build e2e
+
+package main
+
+import (
+	"time"
+
+	"github.com/berth-registry/berth/test/fakeaws"
+)
+
+const processes = 1000
+
+func failures() map[string]fakeaws.Fault {
+	return map[string]fakeaws.Fault{
+		"500":       {Point: fakeaws.ECR, Status: 500},
+		"denied":    {Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException"},
+		"garbage":   {Point: fakeaws.ECR, Body: "<html>"},
+		"throttled": {Point: fakeaws.ECR, Status: 429, RetryAfter: 2 * time.Second},
+		"hanging":   {Point: fakeaws.ECR, Hang: true},
+		"10 MB":     {Point: fakeaws.ECR, Huge: 10 << 20},
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/test/fakeaws"
+)
+
+// binary builds the program itself, so that processes are as light as on a
+// node.
+func binary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "berth-credential-provider")
+	build := exec.Command("go", "build", "-o", path, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+type answer struct {
+	out, err string
+	failed   bool
+	took     time.Duration
+}
+
+// stampede starts n processes at once, each for an image of its own.
+func stampede(t *testing.T, program string, fake *fakeaws.Server, dir string, n int) []answer {
+	t.Helper()
+	answers := make([]answer, n)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() { answers[i] = execute(program, fake, dir, i) })
+	}
+	wg.Wait()
+	return answers
+}
+
+func execute(program string, fake *fakeaws.Server, dir string, image int) answer {
+	begin := time.Now()
+	var out, errOut bytes.Buffer
+	cmd := command(program, fake, dir, image)
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	return answer{out.String(), errOut.String(), err != nil, time.Since(begin)}
+}
+
+func command(program string, fake *fakeaws.Server, dir string, image int) *exec.Cmd {
+	cmd := exec.Command(program, "--rules", filepath.Join(dir, "none.json"), "--run-dir", filepath.Join(dir, "tokens"))
+	cmd.Env = append([]string{"HOME=" + dir}, fakeEnv(fake)...)
+	cmd.Stdin = strings.NewReader(fmt.Sprintf(
+		`{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"111122223333.dkr.ecr.us-east-1.amazonaws.com/app-%d"}`, image))
+	return cmd
+}
+
+func fakeFor(t *testing.T) *fakeaws.Server {
+	t.Helper()
+	fake, err := startFake()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = fake.Close() })
+	fake.SetLatency(fakeaws.ECR, 30*time.Millisecond)
+	fake.SetLatency(fakeaws.MetadataToken, 2*time.Millisecond)
+	return fake
+}
+
+// TestStampede: a node that starts has many images of one registry to pull,
+// and kubelet runs a process for each.
+func TestStampede(t *testing.T) {
+	program, fake := binary(t), fakeFor(t)
+	begin := time.Now()
+	answers := stampede(t, program, fake, t.TempDir(), processes)
+	for i, a := range answers {
+		if a.failed || !strings.Contains(a.out, `"username":"AWS"`) {
+			t.Fatalf("process %d: %s%s", i, a.out, a.err)
+		}
+	}
+	if n := fake.Count(fakeaws.ECR, ""); n != 1 {
+		t.Errorf("%d calls of ECR, want 1", n)
+	}
+	t.Logf("%d processes, cold: %d call of ECR, %s in all", processes, fake.Count(fakeaws.ECR, ""), time.Since(begin))
+}
+
+// TestStampedeWhileECRFails: the failure is shared as a token is.
+func TestStampedeWhileECRFails(t *testing.T) {
+	program := binary(t)
+	for name, f := range failures() {
+		t.Run(name, func(t *testing.T) {
+			fake := fakeFor(t)
+			fake.Inject(f)
+			begin := time.Now()
+			for i, a := range stampede(t, program, fake, t.TempDir(), processes) {
+				if !a.failed || a.out != "" || strings.Count(a.err, "\n") != 1 || strings.Contains(a.err, "canary") {
+					t.Fatalf("process %d: %s%s", i, a.out, a.err)
+				}
+				if a.took > 30*time.Second {
+					t.Errorf("process %d took %s", i, a.took)
+				}
+			}
+			if n := fake.Count(fakeaws.ECR, ""); n == 0 || n > 3 {
+				t.Errorf("%d calls of ECR, want at most 3", n)
+			}
+			t.Logf("%d processes, ECR fails: %d calls, %s in all", processes, fake.Count(fakeaws.ECR, ""), time.Since(begin))
+		})
+	}
+}
+
+// TestKilledHolder: kubelet kills a process that takes too long, and that may
+// be the one which the others wait for.
+func TestKilledHolder(t *testing.T) {
+	program, fake, dir := binary(t), fakeFor(t), t.TempDir()
+	fake.Inject(fakeaws.Fault{Point: fakeaws.ECR, Hang: true, Times: 1})
+	holder := command(program, fake, dir, 0)
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for fake.Count(fakeaws.ECR, "") == 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("the holder never asked")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	done := make(chan answer, 5)
+	for i := range cap(done) {
+		go func() { done <- execute(program, fake, dir, 1+i) }()
+	}
+	time.Sleep(300 * time.Millisecond)
+	if len(done) > 0 {
+		t.Fatalf("the lock is not respected: %+v", <-done)
+	}
+	killed := time.Now()
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = holder.Wait() // "signal: killed"
+	for range cap(done) {
+		if a := <-done; a.failed {
+			t.Errorf("%s", a.err)
+		}
+	}
+	if delay := time.Since(killed); delay > time.Second {
+		t.Errorf("a killed holder delays the others by %s", delay)
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+func newPlan(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan",
+		Short: "Show what apply would change",
+		Long: `Show what apply would change, as a diff with secrets masked. Nothing is written.
+
+Exit codes: 0 no difference, 1 differences, 2 something failed.`,
+		Example: "  berth plan\n  berth plan -c config.yaml --root /tmp/try",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, cfg, err := o.open(cmd.ErrOrStderr())
+			if err != nil {
+				return &codeError{exitUsage, err}
+			}
+			defer m.Close()
+			plan, err := m.Plan(cfg)
+			if err != nil {
+				return &codeError{exitUsage, err}
+			}
+			if err := o.printPlan(cmd.OutOrStdout(), plan); err != nil {
+				return &codeError{exitUsage, err}
+			}
+			if plan.Differs() {
+				return &codeError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+}
+
+func (o *options) printPlan(w io.Writer, plan agent.Plan) error {
+	summary := plan.Summary()
+	if o.output == "json" {
+		return printJSON(w, summary)
+	}
+	if err := hostsconf.WriteDiff(w, plan.Desired, plan.Changes, painter(w)); err != nil {
+		return err
+	}
+	return printNotes(w, summary, "to do")
+}
+
+// printNotes prints what an operator should know, and the closing line.
+func printNotes(w io.Writer, s agent.Summary, when string) error {
+	for _, n := range s.Notices {
+		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%s\n", s.Line(when))
+	return err
+}

@@ -1,0 +1,237 @@
+package ecr
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+)
+
+// Options say what a [Chain] is made of. The zero value is the default chain
+// in the process environment.
+type Options struct {
+	Sources []Source // nil: [Sources]
+	Proxy   Proxy
+	Getenv  func(string) string // nil: os.Getenv
+	Now     func() time.Time    // nil: time.Now
+	Log     *slog.Logger        // nil: nothing is logged
+	// SysDir is where the hardware is described; "" is /sys.
+	SysDir string
+}
+
+// Chain gets tokens from its sources, in their order. It may be used by
+// several goroutines.
+type Chain struct {
+	sources []Source
+	getenv  func(string) string
+	now     func() time.Time
+	log     *slog.Logger
+	// The clients are made at the first call: whoever finds a token in a file
+	// never needs them.
+	metadata func() *metadata
+	caller   func() *caller
+}
+
+// NewChain makes a chain. Nothing is read or asked yet.
+func NewChain(o Options) *Chain {
+	c := &Chain{sources: o.Sources, getenv: o.Getenv, now: o.Now, log: o.Log}
+	if c.sources == nil {
+		c.sources = Sources()
+	}
+	if c.getenv == nil {
+		c.getenv = os.Getenv
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	sysDir := o.SysDir
+	if sysDir == "" {
+		sysDir = "/sys"
+	}
+	c.metadata = sync.OnceValue(func() *metadata { return newMetadata(c.getenv, sysDir) })
+	c.caller = sync.OnceValue(func() *caller { return newCaller(o.Proxy, c.getenv, c.now) })
+	return c
+}
+
+// Identity is a source as a token file names it.
+type Identity struct {
+	Source string // what people call it
+	// Name is fit for a file name: profile, or a hash of key id and role. It
+	// is "" when the source has no keys; Err then says why.
+	Name string
+	Err  error
+}
+
+// Len is the number of sources.
+func (c *Chain) Len() int { return len(c.sources) }
+
+// Identity describes source i. Static keys are read for it.
+func (c *Chain) Identity(i int) Identity {
+	name, err := c.sources[i].identity(c.getenv)
+	return Identity{Source: c.sources[i].title(), Name: name, Err: err}
+}
+
+// Request says what a [Chain.Fetch] is about.
+type Request struct {
+	Registry Registry
+	// Known holds, by identity, what was learned before. A source with a
+	// verdict that holds is not asked.
+	Known map[string]Verdict
+	// Serving lists the identities whose token has not expired yet. When one
+	// of them has a temporary failure, the sources behind it are not asked.
+	Serving map[string]bool
+	// First limits the chain to so many sources, 0 means all of them.
+	First int
+	// Hasty gives up early, because there is something else to serve.
+	Hasty bool
+}
+
+// Result is what a [Chain.Fetch] brought.
+type Result struct {
+	Token    Token
+	Identity string // whose token it is
+	// Learned holds the verdicts of this fetch, by identity.
+	Learned map[string]Verdict
+	// Err is nil when there is a token, else a *ChainError.
+	Err error
+}
+
+// Fetch asks the sources in order until one gives a token. At most one request
+// is repeated in the whole chain. Every outcome is logged.
+func (c *Chain) Fetch(ctx context.Context, req Request) Result {
+	run := &fetch{chain: c, req: req, retries: 1, res: Result{Learned: map[string]Verdict{}}}
+	failed := &ChainError{Region: req.Registry.Region}
+	n := c.Len()
+	if req.First > 0 {
+		n = min(n, req.First)
+	}
+	for i := range n {
+		id := c.Identity(i)
+		token, err := run.source(ctx, i, id, n-i)
+		if err == nil {
+			run.res.Token, run.res.Identity = token, id.Name
+			return run.res
+		}
+		failed.Errs = append(failed.Errs, SourceError{Source: id.Source, Err: err})
+		if Decide(err).Stay && req.Serving[id.Name] {
+			break
+		}
+	}
+	run.res.Err = failed
+	run.shorten()
+	return run.res
+}
+
+// fetch is one run along the chain.
+type fetch struct {
+	chain   *Chain
+	req     Request
+	retries int
+	res     Result
+}
+
+// source asks one source. left counts the sources from here on, which share
+// the time.
+func (f *fetch) source(ctx context.Context, i int, id Identity, left int) (Token, error) {
+	if id.Err != nil {
+		f.log(ctx, id, id.Err, 0)
+		return Token{}, id.Err
+	}
+	if v, ok := f.req.Known[id.Name]; ok && v.Holds(f.chain.now()) {
+		return Token{}, v.Err()
+	}
+	if deadline, ok := ctx.Deadline(); ok && left > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	token, err := f.ask(ctx, i)
+	if err == nil {
+		f.chain.log.InfoContext(ctx, "got an ECR token", "source", id.Source, "region", f.req.Registry.Region, "expires", token.Expires)
+		return token, nil
+	}
+	d := Decide(err)
+	f.log(ctx, id, err, d.Remember)
+	if d.Remember > 0 {
+		now := f.chain.now()
+		f.res.Learned[id.Name] = Verdict{Outcome: OutcomeOf(err), Message: err.Error(), At: now, Until: now.Add(d.Remember)}
+	}
+	return Token{}, err
+}
+
+// ask asks a source, twice if that may help.
+func (f *fetch) ask(ctx context.Context, i int) (Token, error) {
+	token, err := f.once(ctx, i)
+	if err == nil || !Decide(err).Again || f.retries == 0 || f.req.Hasty {
+		return token, err
+	}
+	wait := 200*time.Millisecond + rand.N(200*time.Millisecond)
+	if after := askedDelay(err); after > 3*time.Second {
+		return token, err
+	} else if after > 0 {
+		wait = after
+	}
+	f.retries--
+	if !sleep(ctx, wait) {
+		return token, err
+	}
+	return f.once(ctx, i)
+}
+
+func (f *fetch) once(ctx context.Context, i int) (Token, error) {
+	k, err := f.keys(ctx, f.chain.sources[i])
+	if err != nil {
+		return Token{}, err
+	}
+	return f.chain.caller().registryToken(ctx, f.req.Registry, k)
+}
+
+func (f *fetch) keys(ctx context.Context, s Source) (keys, error) {
+	if s.Static == nil {
+		return f.chain.metadata().keys(ctx, !f.req.Hasty)
+	}
+	k, err := s.Static.keys(f.chain.getenv)
+	if err != nil || s.Static.RoleARN == "" {
+		return k, err
+	}
+	return f.chain.caller().assumeRole(ctx, f.req.Registry, k, s.Static.RoleARN)
+}
+
+// shorten makes verdicts short-lived when no source served: passing over a
+// source is only worth it while another one does its work.
+func (f *fetch) shorten() {
+	if len(f.req.Serving) > 0 || f.req.First > 0 {
+		return
+	}
+	for id, v := range f.res.Learned {
+		if v.Outcome != Busy {
+			v.Until = v.At.Add(failureMemory)
+			f.res.Learned[id] = v
+		}
+	}
+}
+
+// log writes the one line that each outcome gets.
+func (f *fetch) log(ctx context.Context, id Identity, err error, remember time.Duration) {
+	level := slog.LevelWarn
+	switch OutcomeOf(err) {
+	case Unreachable, NotEC2, NoKeys:
+		level = slog.LevelInfo // ordinary away from EC2
+	}
+	f.chain.log.Log(ctx, level, "this source gave no ECR token", "source", id.Source, "outcome", string(OutcomeOf(err)),
+		"region", f.req.Registry.Region, "remembered", remember, "error", err)
+}
+
+func askedDelay(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
+}

@@ -1,0 +1,325 @@
+package ecr
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/test/fakeaws"
+)
+
+func registry(t testing.TB, host string) Registry {
+	t.Helper()
+	r, ok := ParseHost(host)
+	if !ok {
+		t.Fatalf("%s is no ECR host", host)
+	}
+	return r
+}
+
+const usEast = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+
+// TestOutcomes is the outcome table: what a source that cannot serve leads to.
+// The second source, static keys, serves in each case.
+func TestOutcomes(t *testing.T) {
+	const forever = 0
+	for _, c := range []struct {
+		name     string
+		prepare  func(w *world)
+		outcome  Outcome
+		remember time.Duration
+		// ecrCalls are those with the profile's keys, tokenCalls those to the
+		// metadata service for a session.
+		ecrCalls, tokenCalls int
+	}{
+		{"nothing listens", func(w *world) { w.env[envMetadata] = "http://127.0.0.1:1" }, Unreachable, 10 * time.Minute, 0, 0},
+		{"dropped connections", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Drop: true}), Unreachable, 10 * time.Minute, 0, 2},
+		{"hop limit", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true}), Unreachable, 10 * time.Minute, 0, 2},
+		{"session 401", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 401}), NotEC2, 10 * time.Minute, 0, 1},
+		{"session 403", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 403}), NotEC2, 10 * time.Minute, 0, 1},
+		{"session 404", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 404}), NotEC2, 10 * time.Minute, 0, 1},
+		{"session is a redirect", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 302, Location: "http://127.0.0.1:1/"}), NotEC2, 10 * time.Minute, 0, 1},
+		{"session is a web page", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Body: "<html>\nlogin</html>"}), NotEC2, 10 * time.Minute, 0, 1},
+		{"session 500", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 500}), Busy, 10 * time.Second, 0, 2},
+		{"session of 10 MB", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Huge: 10 << 20}), Unreachable, 10 * time.Minute, 0, 2},
+		{"another cloud", func(w *world) { w.SetNotEC2(true) }, NotEC2, 10 * time.Minute, 0, 1},
+		{"no role", func(w *world) { w.SetRole("", fakeaws.Key{}) }, NoRole, 5 * time.Minute, 0, 1},
+		{"role that cannot be assumed", fault(fakeaws.Fault{Point: fakeaws.MetadataCredentials, Body: `{"Code":"AssumeRoleUnauthorizedAccess"}`}), NoRole, 5 * time.Minute, 0, 1},
+		{"role keys are garbage", fault(fakeaws.Fault{Point: fakeaws.MetadataCredentials, Body: `profile-secret-canary {`}), Busy, 10 * time.Second, 0, 2},
+		{"access denied", ecrFault(fakeaws.Fault{Status: 400, Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:GetAuthorizationToken"}), Denied, 15 * time.Minute, 1, 1},
+		{"bare 403", ecrFault(fakeaws.Fault{Status: 403}), Denied, 15 * time.Minute, 1, 1},
+		{"bare 401", ecrFault(fakeaws.Fault{Status: 401}), Rejected, 5 * time.Minute, 2, 2},
+		{"expired keys", ecrFault(fakeaws.Fault{Status: 400, Code: "ExpiredTokenException", Message: "expired"}), Rejected, 5 * time.Minute, 2, 2},
+		{"unknown keys", ecrFault(fakeaws.Fault{Status: 400, Code: "com.amazon.coral.service#UnrecognizedClientException"}), Rejected, 5 * time.Minute, 2, 2},
+		{"throttled", ecrFault(fakeaws.Fault{Status: 400, Code: "ThrottlingException", Message: "Rate exceeded"}), Busy, 10 * time.Second, 2, 2},
+		{"throttled for long", ecrFault(fakeaws.Fault{Status: 429, Code: "ThrottlingException", RetryAfter: 30 * time.Second}), Busy, 30 * time.Second, 1, 1},
+		{"throttled for ever", ecrFault(fakeaws.Fault{Status: 429, RetryAfter: time.Hour}), Busy, time.Minute, 1, 1},
+		{"500", ecrFault(fakeaws.Fault{Status: 500}), Busy, 10 * time.Second, 2, 2},
+		{"404", ecrFault(fakeaws.Fault{Status: 404}), Busy, 10 * time.Second, 2, 2},
+		{"redirect", ecrFault(fakeaws.Fault{Status: 307, Location: "http://127.0.0.1:1/"}), Busy, 10 * time.Second, 2, 2},
+		{"dropped", ecrFault(fakeaws.Fault{Drop: true}), Busy, 10 * time.Second, 2, 2},
+		{"slow", ecrFault(fakeaws.Fault{Hang: true}), Busy, 10 * time.Second, 2, 2},
+		{"slow drip", ecrFault(fakeaws.Fault{Drip: 50 * time.Millisecond}), Busy, 10 * time.Second, 2, 2},
+		{"garbage", ecrFault(fakeaws.Fault{Body: "profile-secret-canary <html>"}), Busy, 10 * time.Second, 2, 2},
+		{"no token in it", ecrFault(fakeaws.Fault{Body: `{"authorizationData":[]}`}), Busy, 10 * time.Second, 2, 2},
+		{"10 MB", ecrFault(fakeaws.Fault{Huge: 10 << 20}), Busy, 10 * time.Second, 2, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			c.prepare(w)
+			var log bytes.Buffer
+			chain := w.chain(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+			res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+			if res.Err != nil {
+				t.Fatalf("the static keys do not serve: %v", res.Err)
+			}
+			if issued, ok := w.Token(res.Token.Password.Reveal()); !ok || issued.KeyID != staticKey.ID || issued.Region != "us-east-1" {
+				t.Errorf("the token is %+v", issued)
+			}
+			v, ok := res.Learned[profileIdentity]
+			if !ok || v.Outcome != c.outcome || v.Until.Sub(v.At) != c.remember {
+				t.Errorf("learned %q for %s, want %q for %s", v.Outcome, v.Until.Sub(v.At), c.outcome, c.remember)
+			}
+			if n := w.Count(fakeaws.ECR, profileKey.ID); n != c.ecrCalls {
+				t.Errorf("%d calls of ECR with the profile, want %d", n, c.ecrCalls)
+			}
+			if n := w.Count(fakeaws.MetadataToken, ""); n != c.tokenCalls {
+				t.Errorf("%d sessions were asked for, want %d", n, c.tokenCalls)
+			}
+			if n := w.Count(fakeaws.MetadataV1, ""); n != forever {
+				t.Errorf("version 1 of the metadata service was asked %d times", n)
+			}
+			if n := strings.Count(log.String(), `msg="this source gave no ECR token"`); n != 1 || !strings.Contains(log.String(), string(c.outcome)) {
+				t.Errorf("%d lines are logged:\n%s", n, &log)
+			}
+			noCanary(t, log.String()+v.Message, res.Token.Password.Reveal())
+		})
+	}
+}
+
+func fault(f fakeaws.Fault) func(*world) { return func(w *world) { w.Inject(f) } }
+
+// ecrFault hits the requests that the profile's keys sign.
+func ecrFault(f fakeaws.Fault) func(*world) {
+	f.Point, f.KeyID = fakeaws.ECR, profileKey.ID
+	return fault(f)
+}
+
+func noCanary(t *testing.T, text string, more ...string) {
+	t.Helper()
+	for _, secret := range append(more, profileKey.Secret, profileKey.Session, staticKey.Secret) {
+		if strings.Contains(text, secret) {
+			t.Errorf("a secret shows:\n%s", text)
+		}
+	}
+}
+
+func TestProfileServes(t *testing.T) {
+	w := newWorld(t)
+	for host, service := range map[string]fakeaws.Point{
+		"111122223333.dkr.ecr.eu-west-1.amazonaws.com":     fakeaws.ECR,
+		"111122223333.dkr-ecr-fips.us-west-2.on.aws":       fakeaws.ECR,
+		"111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn": fakeaws.ECR,
+		"public.ecr.aws": fakeaws.ECRPublic,
+	} {
+		r := registry(t, host)
+		res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: r})
+		if res.Err != nil {
+			t.Errorf("%s: %v", host, res.Err)
+			continue
+		}
+		issued, _ := w.Token(res.Token.Password.Reveal())
+		if issued.Service != service || issued.Region != r.Region || issued.KeyID != profileKey.ID || res.Identity != profileIdentity {
+			t.Errorf("%s: %+v", host, issued)
+		}
+		if life := res.Token.Expires.Sub(res.Token.Issued); life < 12*time.Hour-2*time.Second || life > 12*time.Hour+2*time.Second {
+			t.Errorf("%s: a life of %s", host, life)
+		}
+	}
+	if n := w.Count(fakeaws.MetadataV1, ""); n != 0 {
+		t.Errorf("version 1 of the metadata service was asked %d times", n)
+	}
+}
+
+func TestTemporaryFailureHeals(t *testing.T) {
+	for name, f := range map[string]fakeaws.Fault{
+		"500":                   {Status: 500},
+		"throttled":             {Status: 400, Code: "ThrottlingException", RetryAfter: time.Second},
+		"keys expired just now": {Status: 400, Code: "ExpiredTokenException"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			f.Times = 1
+			ecrFault(f)(w)
+			res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+			if res.Err != nil || res.Identity != profileIdentity {
+				t.Errorf("%q serves, %v", res.Identity, res.Err)
+			}
+			if n := w.Count(fakeaws.MetadataCredentials, ""); n != 2 {
+				t.Errorf("the role's keys were read %d times, want 2", n)
+			}
+		})
+	}
+}
+
+func TestClockSkew(t *testing.T) {
+	for name, skew := range map[string]time.Duration{"we are behind": 3 * time.Hour, "we are ahead": -3 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.SetClock(func() time.Time { return time.Now().Add(skew) })
+			res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+			if res.Err != nil || res.Identity != profileIdentity {
+				t.Fatalf("%q serves, %v", res.Identity, res.Err)
+			}
+			if left := time.Until(res.Token.Expires); left < 12*time.Hour-time.Minute || left > 12*time.Hour+time.Minute {
+				t.Errorf("by our clock the token lives for %s", left)
+			}
+		})
+	}
+}
+
+func TestExpiredTokenIsNoToken(t *testing.T) {
+	w := newWorld(t)
+	w.SetTokenLife(-time.Hour)
+	res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+	if !errors.Is(res.Err, Busy) {
+		t.Errorf("%v", res.Err)
+	}
+}
+
+func TestBothFail(t *testing.T) {
+	w := newWorld(t)
+	w.Inject(fakeaws.Fault{Point: fakeaws.ECR, KeyID: profileKey.ID, Status: 400, Code: "AccessDeniedException", Message: "not\nauthorized"})
+	w.Inject(fakeaws.Fault{Point: fakeaws.ECR, KeyID: staticKey.ID, Status: 400, Code: "InvalidSignatureException",
+		Message: "The Canonical String should have been static-secret-canary x-amz-security-token:" + staticKey.Secret})
+	res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+	var failed *ChainError
+	if !errors.As(res.Err, &failed) || len(failed.Errs) != 2 || !errors.Is(res.Err, Denied) || !errors.Is(res.Err, Rejected) {
+		t.Fatalf("%v", res.Err)
+	}
+	text := res.Err.Error()
+	if strings.Contains(text, "\n") || !strings.Contains(text, "instance profile: ") || !strings.Contains(text, "static keys: ") {
+		t.Errorf("%q", text)
+	}
+	noCanary(t, text)
+	if len(res.Learned) != 2 {
+		t.Fatalf("learned %v", res.Learned)
+	}
+	for id, v := range res.Learned {
+		if got := v.Until.Sub(v.At); got != failureMemory {
+			t.Errorf("%s is remembered for %s though nothing serves", id, got)
+		}
+	}
+	if n := w.Count(fakeaws.ECR, ""); n > 3 {
+		t.Errorf("%d calls of ECR", n)
+	}
+}
+
+func TestKnownSourceIsPassedOver(t *testing.T) {
+	w := newWorld(t)
+	now := time.Now()
+	known := map[string]Verdict{profileIdentity: {Outcome: NoRole, Message: "as before", At: now.Add(-time.Minute), Until: now.Add(time.Minute)}}
+	chain := w.chain(t, Options{})
+	if res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast), Known: known}); res.Err != nil || res.Identity == profileIdentity {
+		t.Errorf("%q serves, %v", res.Identity, res.Err)
+	}
+	if n := w.Count(fakeaws.MetadataToken, ""); n != 0 {
+		t.Errorf("the metadata service was asked %d times", n)
+	}
+	// The control: a verdict that has lapsed, and one from the future.
+	for _, v := range []Verdict{
+		{Outcome: NoRole, At: now.Add(-time.Hour), Until: now.Add(-time.Minute)},
+		{Outcome: NoRole, At: now.Add(time.Hour), Until: now.Add(2 * time.Hour)},
+	} {
+		known[profileIdentity] = v
+		if res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast), Known: known}); res.Identity != profileIdentity {
+			t.Errorf("%+v: %q serves, %v", v, res.Identity, res.Err)
+		}
+	}
+}
+
+func TestTemporaryFailureOfAServingSourceStays(t *testing.T) {
+	w := newWorld(t)
+	ecrFault(fakeaws.Fault{Status: 500})(w)
+	res := w.chain(t, Options{}).Fetch(context.Background(), Request{
+		Registry: registry(t, usEast), Serving: map[string]bool{profileIdentity: true}})
+	if !errors.Is(res.Err, Busy) || w.Count(fakeaws.ECR, staticKey.ID) != 0 {
+		t.Errorf("%v, %d calls with static keys", res.Err, w.Count(fakeaws.ECR, staticKey.ID))
+	}
+}
+
+func TestHopLimitHint(t *testing.T) {
+	w := newWorld(t)
+	w.Inject(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true})
+	chain := w.chain(t, Options{})
+	chain.metadata().likeEC2 = true
+	begin := time.Now()
+	res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+	if spent := time.Since(begin); spent < 800*time.Millisecond {
+		t.Errorf("gave up after %s", spent)
+	}
+	if v := res.Learned[profileIdentity]; v.Outcome != HopLimit || !strings.Contains(v.Message, "hop limit") {
+		t.Errorf("learned %+v", v)
+	}
+	if res.Err != nil {
+		t.Error(res.Err)
+	}
+	// It heals when the service answers at last.
+	w.Heal()
+	w.Inject(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true, Times: 1})
+	if res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast)}); res.Identity != profileIdentity {
+		t.Errorf("%q serves, %v", res.Identity, res.Err)
+	}
+}
+
+func TestLooksLikeEC2(t *testing.T) {
+	for content, want := range map[string]bool{"Amazon EC2\n": true, "QEMU\n": false} {
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, "class/dmi/id"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "class/dmi/id/sys_vendor"), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := looksLikeEC2(dir); got != want {
+			t.Errorf("%q: %t", content, got)
+		}
+	}
+}
+
+func TestProxy(t *testing.T) {
+	w := newWorld(t)
+	var hosts []string
+	proxy, err := fakeProxy(t, func(host string) { hosts = append(hosts, host) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Loopback is never proxied, so the endpoint gets a name.
+	w.env[envECR] = "http://ecr.test"
+	chain := w.chain(t, Options{Proxy: proxy})
+	res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast), First: 1})
+	if len(hosts) == 0 || hosts[0] != "ecr.test" {
+		t.Errorf("the proxy was asked for %q, %v", hosts, res.Err)
+	}
+	if n := w.Count(fakeaws.MetadataToken, ""); n == 0 {
+		t.Error("the metadata service was not asked directly")
+	}
+	noCanary(t, res.Err.Error(), "proxy-canary")
+	if chain.metadata().http.Transport.(*http.Transport).Proxy != nil {
+		t.Error("the metadata service is asked through a proxy")
+	}
+	proxy.No = "ecr.test"
+	hosts = nil
+	w.chain(t, Options{Proxy: proxy}).Fetch(context.Background(), Request{Registry: registry(t, usEast), First: 1, Hasty: true})
+	if len(hosts) != 0 {
+		t.Errorf("noProxy is ignored: %q", hosts)
+	}
+}

@@ -1,0 +1,179 @@
+package ecr
+
+import (
+	"strings"
+
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// Registry is an ECR registry, as its host name tells it.
+type Registry struct {
+	// Host is the name in lower case, without a trailing dot, with its port.
+	Host      string
+	Account   string // 12 digits; "" for the public registry
+	Region    string
+	Partition string // aws, aws-cn, aws-us-gov, …
+	// FIPS and DualStack say which of its names it was called by; the API is
+	// then asked at the endpoint of the same sort.
+	FIPS, DualStack bool
+	// Public is ECR Public: another API, always in us-east-1.
+	Public bool
+}
+
+// Service is one of the two APIs that give registry tokens.
+type Service string
+
+// The services, by the names under which requests to them are signed.
+const (
+	Private Service = "ecr"
+	Public  Service = "ecr-public"
+)
+
+// Service says which API gives tokens for r.
+func (r Registry) Service() Service {
+	if r.Public {
+		return Public
+	}
+	return Private
+}
+
+// Same reports whether r and o are one registry under whatever names.
+func (r Registry) Same(o Registry) bool {
+	return r.Account == o.Account && r.Region == o.Region && r.Partition == o.Partition && r.Public == o.Public
+}
+
+// publicRegion is the only region where ECR Public has its authentication API:
+// https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html
+const publicRegion = "us-east-1"
+
+// Name makes a host an ECR registry that does not look like one, such as a
+// CNAME or a proxy.
+type Name struct {
+	Host    string `json:"host"` // host[:port]
+	Account string `json:"account"`
+	Region  string `json:"region"`
+}
+
+// Names are further names of ECR registries.
+type Names []Name
+
+// Parse is [ParseHost], and knows the further names as well.
+func (n Names) Parse(host string) (Registry, bool) {
+	if r, ok := ParseHost(host); ok {
+		return r, true
+	}
+	host, ok := normalise(host)
+	if !ok {
+		return Registry{}, false
+	}
+	for _, name := range n {
+		if own, ok := normalise(name.Host); ok && own == host && isRegion(name.Region) {
+			p := partitionOf(name.Region)
+			return Registry{Host: host, Account: name.Account, Region: name.Region, Partition: p.id}, true
+		}
+	}
+	return Registry{}, false
+}
+
+// ParseHost recognises the host[:port] of an ECR registry, in every form that
+// AWS documents. It reports false for everything else: a token is for ECR
+// alone, so a name that merely looks like it must not pass.
+//
+// The forms: https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
+// and https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html.
+func ParseHost(host string) (Registry, bool) {
+	host, ok := normalise(host)
+	if !ok {
+		return Registry{}, false
+	}
+	name := hostport.Host(host)
+	switch name {
+	case "public.ecr.aws":
+		return Registry{Host: host, Region: publicRegion, Partition: "aws", Public: true}, true
+	case "ecr-public.aws.com":
+		return Registry{Host: host, Region: publicRegion, Partition: "aws", Public: true, DualStack: true}, true
+	}
+	account, rest, _ := strings.Cut(name, ".")
+	if !isAccount(account) {
+		return Registry{}, false
+	}
+	for _, f := range forms() {
+		after, ok := strings.CutPrefix(rest, f.separator+".")
+		if !ok {
+			continue
+		}
+		region, suffix, _ := strings.Cut(after, ".")
+		if !isRegion(region) {
+			return Registry{}, false
+		}
+		p := partitionOf(region)
+		if !p.has(f, suffix) {
+			return Registry{}, false
+		}
+		return Registry{
+			Host: host, Account: account, Region: region, Partition: p.id,
+			FIPS: f.fips, DualStack: f.dualStack,
+		}, true
+	}
+	return Registry{}, false
+}
+
+// form is what stands between account and region.
+type form struct {
+	separator       string
+	fips, dualStack bool
+}
+
+func forms() [4]form {
+	return [4]form{
+		{separator: "dkr.ecr"},
+		{separator: "dkr.ecr-fips", fips: true},
+		{separator: "dkr-ecr", dualStack: true},
+		{separator: "dkr-ecr-fips", fips: true, dualStack: true},
+	}
+}
+
+// has reports whether a registry name of form f ends in suffix. The two belong
+// together: dkr.ecr….on.aws does not exist.
+func (p partition) has(f form, suffix string) bool {
+	switch {
+	case !f.dualStack:
+		return suffix == p.suffix
+	case f.fips && p.id == "aws-cn":
+		return false
+	}
+	return p.dualHosts != "" && suffix == p.dualHosts
+}
+
+// normalise brings a host[:port] into the form that is compared.
+func normalise(host string) (string, bool) {
+	name, port, hasPort := strings.Cut(host, ":")
+	if strings.HasPrefix(host, "[") {
+		name, port, hasPort = host, "", false
+	}
+	name = strings.TrimSuffix(name, ".")
+	if hasPort {
+		name += ":" + port
+	}
+	name, err := hostport.Parse(name)
+	return name, err == nil
+}
+
+func isAccount(s string) bool {
+	return len(s) == 12 && strings.Trim(s, "0123456789") == ""
+}
+
+// isRegion accepts what a region can look like: us-east-1, us-gov-west-1. It
+// becomes part of a file name and of a host name, so nothing else may pass.
+func isRegion(s string) bool {
+	if len(s) < 6 || len(s) > 32 || strings.Count(s, "-") < 2 || strings.Contains(s, "--") {
+		return false
+	}
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	first, last := s[0], s[len(s)-1]
+	return first >= 'a' && first <= 'z' && last >= '0' && last <= '9'
+}

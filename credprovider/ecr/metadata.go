@@ -1,0 +1,298 @@
+package ecr
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The instance metadata service, version 2 only: every GET carries a session
+// token that a PUT has given. Version 1 is never asked.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+const (
+	metadataDefault  = "http://169.254.169.254"
+	metadataToken    = "/latest/api/token"
+	metadataRoles    = "/latest/meta-data/iam/security-credentials/"
+	metadataDocument = "/latest/dynamic/instance-identity/document"
+	metadataMax      = 64 << 10 // bytes of an answer
+)
+
+// metadataTimes says how long the metadata service may take. It is on the
+// machine itself and answers in milliseconds when it is there at all.
+type metadataTimes struct {
+	first, later time.Duration // the first request, each one after it
+	onEC2        time.Duration // in all, when this looks like EC2
+}
+
+// metadata asks the instance metadata service.
+type metadata struct {
+	http *http.Client // without a proxy, without redirects
+	base string
+	// likeEC2 says whether the hardware looks like an EC2 instance.
+	likeEC2 bool
+	times   metadataTimes
+}
+
+// newMetadata takes the endpoint from the environment, else the well-known
+// one. Nothing here ever goes through a proxy: the keys of the instance would.
+func newMetadata(getenv func(string) string, sysDir string) *metadata {
+	m := &metadata{
+		base:  strings.TrimSuffix(getenv(envMetadata), "/"),
+		times: metadataTimes{first: time.Second, later: 2 * time.Second, onEC2: 10 * time.Second},
+		http: &http.Client{
+			Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true},
+			CheckRedirect: noRedirect,
+		},
+	}
+	if m.base == "" {
+		m.base = metadataDefault
+		m.likeEC2 = looksLikeEC2(sysDir)
+	}
+	return m
+}
+
+// looksLikeEC2 goes by what the hardware calls itself:
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html
+func looksLikeEC2(sysDir string) bool {
+	for file, prefix := range map[string]string{
+		"class/dmi/id/sys_vendor":   "amazon ec2",
+		"class/dmi/id/product_uuid": "ec2",
+		"hypervisor/uuid":           "ec2",
+	} {
+		b, err := os.ReadFile(filepath.Join(sysDir, file))
+		if err == nil && strings.HasPrefix(strings.ToLower(string(b)), prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// keys gives the keys of the instance's role. When patient, a service that
+// does not answer on what looks like EC2 is asked for ten seconds.
+func (m *metadata) keys(ctx context.Context, patient bool) (keys, error) {
+	session, err := m.session(ctx, patient)
+	if err != nil {
+		return keys{}, err
+	}
+	role, err := m.role(ctx, session)
+	if err != nil {
+		return keys{}, err
+	}
+	status, body, err := m.get(ctx, session, metadataRoles+role)
+	const op = "read the role's keys from the metadata service"
+	if err != nil {
+		return keys{}, &Error{Outcome: Busy, Op: op, Err: err}
+	}
+	if status != http.StatusOK {
+		return keys{}, &Error{Outcome: statusOutcome(status), Op: op, Err: fmt.Errorf("it answered %d", status)}
+	}
+	return parseRoleKeys(op, body)
+}
+
+func parseRoleKeys(op string, body []byte) (keys, error) {
+	var a struct{ Code, AccessKeyID, SecretAccessKey, Token string }
+	if err := json.Unmarshal(body, &a); err != nil {
+		// The text of the error could quote the body, which holds keys.
+		return keys{}, &Error{Outcome: Busy, Op: op, Err: errors.New("the answer is no JSON")}
+	}
+	if a.Code != "" && a.Code != "Success" {
+		return keys{}, &Error{Outcome: NoRole, Op: op, Err: fmt.Errorf("the service says %q: the role cannot be assumed", clean(a.Code))}
+	}
+	if a.AccessKeyID == "" || a.SecretAccessKey == "" {
+		return keys{}, &Error{Outcome: Busy, Op: op, Err: errors.New("the answer holds no keys")}
+	}
+	return keys{id: a.AccessKeyID, secret: a.SecretAccessKey, session: a.Token}, nil
+}
+
+// session gets a session token, which only EC2 gives.
+func (m *metadata) session(ctx context.Context, patient bool) (string, error) {
+	begin := time.Now()
+	wait, tries := m.times.first, 0
+	for {
+		token, err := m.oneSession(ctx, wait)
+		if !errors.Is(err, Unreachable) || ctx.Err() != nil || !patient {
+			return token, m.explain(err)
+		}
+		tries++
+		if m.likeEC2 && time.Since(begin) >= m.times.onEC2 || !m.likeEC2 && tries == 2 {
+			return "", m.explain(err)
+		}
+		wait = m.times.later
+		if !sleep(ctx, 200*time.Millisecond) {
+			return "", m.explain(err)
+		}
+	}
+}
+
+// explain adds the hint that an operator needs on EC2.
+func (m *metadata) explain(err error) error {
+	var e *Error
+	if !m.likeEC2 || !errors.As(err, &e) || e.Outcome != Unreachable {
+		return err
+	}
+	return &Error{Outcome: HopLimit, Op: e.Op, Err: errors.New(
+		"this machine looks like EC2: in a pod, use the host network or raise the hop limit of the metadata service to 2")}
+}
+
+func (m *metadata) oneSession(ctx context.Context, wait time.Duration) (string, error) {
+	const op = "get a session from the metadata service"
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, m.base+metadataToken, nil)
+	if err != nil {
+		return "", &Error{Outcome: Unreachable, Op: op, Err: fmt.Errorf("%s is no url", envMetadata)}
+	}
+	req.Header.Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "300")
+	status, body, err := m.do(req)
+	switch {
+	case err != nil:
+		return "", &Error{Outcome: Unreachable, Op: op, Err: plainNet(err)}
+	case status >= 500 || status == http.StatusTooManyRequests:
+		return "", &Error{Outcome: Busy, Op: op, Err: fmt.Errorf("it answered %d", status)}
+	case status != http.StatusOK:
+		return "", &Error{Outcome: NotEC2, Op: op, Err: fmt.Errorf("it answered %d", status)}
+	case !isSession(body):
+		return "", &Error{Outcome: NotEC2, Op: op, Err: errors.New("what it gave is no session token")}
+	}
+	return string(body), nil
+}
+
+// isSession keeps a web page, or whatever else a stranger answers, out of our
+// request headers.
+func isSession(b []byte) bool {
+	if len(b) == 0 || len(b) > 1024 {
+		return false
+	}
+	for _, c := range b {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// role asks for the name of the role.
+func (m *metadata) role(ctx context.Context, session string) (string, error) {
+	const op = "ask the metadata service for the role"
+	status, body, err := m.get(ctx, session, metadataRoles)
+	if err != nil {
+		return "", &Error{Outcome: Busy, Op: op, Err: err}
+	}
+	name, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	switch {
+	case status == http.StatusNotFound || status == http.StatusOK && name == "":
+		return "", m.noRole(ctx, op, session)
+	case status != http.StatusOK:
+		return "", &Error{Outcome: statusOutcome(status), Op: op, Err: fmt.Errorf("it answered %d", status)}
+	case !isRoleName(name):
+		return "", &Error{Outcome: NotEC2, Op: op, Err: errors.New("what it gave is no role name")}
+	}
+	return name, nil
+}
+
+// noRole tells an instance without a role from another cloud, which has no
+// identity document either.
+func (m *metadata) noRole(ctx context.Context, op, session string) error {
+	status, _, err := m.get(ctx, session, metadataDocument)
+	if err == nil && status == http.StatusNotFound {
+		return &Error{Outcome: NotEC2, Op: op, Err: errors.New("it has no identity document: another cloud")}
+	}
+	return &Error{Outcome: NoRole, Op: op, Err: errors.New("attach an instance profile that may call ecr:GetAuthorizationToken")}
+}
+
+// isRoleName: https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html
+func isRoleName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for _, c := range s {
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && !strings.ContainsRune("_+=,.@-", c) {
+			return false
+		}
+	}
+	return s != "." && s != ".."
+}
+
+func statusOutcome(status int) Outcome {
+	if status >= 500 || status == http.StatusTooManyRequests {
+		return Busy
+	}
+	return NotEC2
+}
+
+func (m *metadata) get(ctx context.Context, session, path string) (int, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.times.later)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.base+path, nil)
+	if err != nil {
+		return 0, nil, errors.New("the url is malformed")
+	}
+	req.Header.Set("X-Aws-Ec2-Metadata-Token", session)
+	status, body, err := m.do(req)
+	if err != nil {
+		return 0, nil, plainNet(err)
+	}
+	return status, body, nil
+}
+
+func (m *metadata) do(req *http.Request) (int, []byte, error) {
+	resp, err := m.http.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := readBounded(resp.Body, metadataMax)
+	return resp.StatusCode, body, err
+}
+
+// readBounded reads all of r, which must not be more than limit bytes.
+func readBounded(r io.Reader, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("the answer is larger than %d bytes", limit)
+	}
+	return body, nil
+}
+
+// plainNet shortens an error of net/http to its cause, without the url.
+func plainNet(err error) error {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
+		return errors.New("no answer in time")
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &op):
+		return op
+	}
+	var u interface{ Unwrap() error }
+	if errors.As(err, &u) && u.Unwrap() != nil {
+		return u.Unwrap()
+	}
+	return err
+}
+
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

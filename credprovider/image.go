@@ -1,0 +1,118 @@
+package credprovider
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// Image is the name of an image, taken apart.
+type Image struct {
+	// Registry is the host[:port] as written, the part that containerd looks
+	// its directory up by; docker.io when the name has none.
+	Registry string
+	// Host is Registry as logins are compared: lower case, no trailing dot,
+	// docker.io for Docker Hub's other names.
+	Host string
+	// Repository is the path, without tag and digest.
+	Repository string
+	// Name is Registry and Repository as written.
+	Name string
+}
+
+// dockerHub is what image names call Docker Hub.
+const dockerHub = "docker.io"
+
+// maxImage is longer than any reference: host 255, repository 255, tag 128.
+const maxImage = 1024
+
+// ParseImage takes an image name apart, with or without a tag or a digest, by
+// the rules of https://github.com/distribution/reference. The error does not
+// quote it.
+func ParseImage(s string) (Image, error) {
+	if s == "" {
+		return Image{}, errors.New("the image is empty")
+	}
+	if len(s) > maxImage {
+		return Image{}, errors.New("the image name is too long")
+	}
+	name, digest, hasDigest := strings.Cut(s, "@")
+	if hasDigest && !isDigest(digest) {
+		return Image{}, errors.New("the image has a malformed digest")
+	}
+	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
+		name = name[:colon]
+	}
+	registry, repository, slash := strings.Cut(name, "/")
+	if !slash || !isRegistry(registry) {
+		registry, repository = dockerHub, name
+	}
+	host, err := canonicalHost(registry)
+	if err != nil {
+		return Image{}, errors.New("the registry of the image " + err.Error())
+	}
+	if !isRepository(repository) {
+		return Image{}, errors.New("the image is no valid reference")
+	}
+	img := Image{Registry: registry, Host: host, Repository: repository}
+	if host == dockerHub && !strings.Contains(repository, "/") {
+		img.Repository = "library/" + repository
+		if !slash {
+			repository = img.Repository
+		}
+	}
+	img.Name = registry + "/" + repository
+	return img, nil
+}
+
+// isRegistry tells a registry from the first part of a Docker Hub path.
+func isRegistry(s string) bool {
+	return s == "localhost" || strings.ContainsAny(s, ".:[") || strings.ToLower(s) != s
+}
+
+// isDigest looks at the form only: algorithm, colon, hexadecimal digits.
+func isDigest(s string) bool {
+	algorithm, digits, _ := strings.Cut(s, ":")
+	return isRepository(strings.ReplaceAll(algorithm, "+", "-")) && digits != "" && strings.Trim(digits, "0123456789abcdefABCDEF") == ""
+}
+
+// isRepository is strict about what ends up in a key for kubelet, which takes
+// it for a glob and a prefix.
+func isRepository(s string) bool {
+	for part := range strings.SplitSeq(s, "/") {
+		if part == "" || part == "." || part == ".." {
+			return false
+		}
+		for _, c := range part {
+			alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+			if !alnum && c != '.' && c != '_' && c != '-' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// canonicalHost brings host[:port] into the form in which hosts are compared.
+// The port 443 is what https means anyway.
+func canonicalHost(s string) (string, error) {
+	name, port, hasPort := s, "", false
+	if !strings.HasPrefix(s, "[") {
+		name, port, hasPort = strings.Cut(s, ":")
+	}
+	name = strings.TrimSuffix(name, ".")
+	if hasPort {
+		name += ":" + port
+	}
+	host, err := hostport.Parse(name)
+	if err != nil {
+		return "", err
+	}
+	host = hostport.TrimDefaultPort(host, "https")
+	switch host {
+	case "registry-1.docker.io", "index.docker.io":
+		return dockerHub, nil
+	}
+	return host, nil
+}

@@ -1,0 +1,68 @@
+package credprovider
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// fileLock is a lock between processes. The kernel lets go of it when its
+// holder dies, in whatever way.
+type fileLock struct{ file *os.File }
+
+// tryLock takes the lock, or gives nil when another process has it.
+func tryLock(dir, name string) (*fileLock, error) {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EINTR) {
+			break
+		}
+	}
+	if err == nil {
+		return &fileLock{f}, nil
+	}
+	closeErr := f.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, closeErr
+	}
+	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+}
+
+// release lets go. The file stays: removing it would let two processes hold
+// two files of one name.
+func (l *fileLock) release() { _ = l.file.Close() }
+
+// ensureDir makes the token directory, or checks that the one that is there is
+// ours alone: others could plant files in it.
+func ensureDir(dir string) error {
+	info, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		info, err = os.Lstat(dir)
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no directory", dir)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, not to us", dir, st.Uid)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return os.Chmod(dir, 0o700)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package credprovider
+
+import (
+	"strings"
+
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// Login is a username and a password for one host, or for the repositories
+// below one path of it.
+type Login struct {
+	Host     string        `json:"host"`           // host[:port] in lower case
+	Path     string        `json:"path,omitempty"` // "" or "team/app"
+	Username string        `json:"username"`
+	Password redact.Secret `json:"-"`
+	// Token says that the registry takes Bearer tokens only, so that the
+	// login is of no use in a header.
+	Token bool `json:"token,omitempty"`
+}
+
+// Name is the login as the config names it: host[:port][/path].
+func (l Login) Name() string {
+	if l.Path == "" {
+		return l.Host
+	}
+	return l.Host + "/" + l.Path
+}
+
+// Logins are looked up by host and path.
+type Logins struct {
+	lists []map[string][]Login // by host
+}
+
+// NewLogins makes lists of logins searchable. The logins of an earlier list go
+// before those of a later one; within a list the longest path wins.
+func NewLogins(lists ...[]Login) Logins {
+	var l Logins
+	for _, list := range lists {
+		byHost := make(map[string][]Login, len(list))
+		for _, login := range list {
+			byHost[login.Host] = append(byHost[login.Host], login)
+		}
+		l.lists = append(l.lists, byHost)
+	}
+	return l
+}
+
+// SplitHost takes host[:port][/path] apart.
+func SplitHost(name string) (host, path string) {
+	host, path, _ = strings.Cut(name, "/")
+	return host, strings.Trim(path, "/")
+}
+
+// For finds the login for a repository, or a prefix of repositories, on host.
+// Paths match by whole segments: team covers team/app, not team-evil.
+func (l Logins) For(host, path string) (Login, bool) {
+	for _, list := range l.lists {
+		var best Login
+		found := false
+		for _, login := range list[host] {
+			if !Within(path, login.Path) {
+				continue
+			}
+			if !found || len(login.Path) > len(best.Path) {
+				best, found = login, true
+			}
+		}
+		if found {
+			return best, true
+		}
+	}
+	return Login{}, false
+}
+
+// Below lists the logins that hold for a part only of what lies below path:
+// one header for everything there would be wrong for them.
+func (l Logins) Below(host, path string) []Login {
+	var all []Login
+	for _, list := range l.lists {
+		for _, login := range list[host] {
+			if login.Path == path || !Within(login.Path, path) {
+				continue
+			}
+			if winner, ok := l.For(host, login.Path); ok && winner == login {
+				all = append(all, login)
+			}
+		}
+	}
+	return all
+}
+
+// Within reports whether path is prefix, or lies below it.
+func Within(path, prefix string) bool {
+	if prefix == "" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}

@@ -1,0 +1,121 @@
+package credprovider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// kubelet's credential provider protocol:
+// https://kubernetes.io/docs/reference/config-api/kubelet-credentialprovider.v1/
+const (
+	apiGroup   = "credentialprovider.kubelet.k8s.io/"
+	maxRequest = 1 << 20 // bytes
+
+	// cacheFor is how long kubelet may keep an answer, and how much of its
+	// life a token must have left to be kept at all.
+	cacheFor = 10 * time.Minute
+)
+
+// request is what kubelet writes. Fields that are not listed are of no
+// interest, and newer kubelets may add some.
+type request struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Image      string `json:"image"`
+}
+
+type response struct {
+	Kind          string           `json:"kind"`
+	APIVersion    string           `json:"apiVersion"`
+	CacheKeyType  string           `json:"cacheKeyType"`
+	CacheDuration string           `json:"cacheDuration"`
+	Auth          map[string]login `json:"auth"`
+}
+
+// login is the secret in the open: this is where it leaves us.
+type login struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// Serve answers one request of kubelet: it reads in to its end and writes one
+// answer to out, in the version of the request. An image that is not ours gets
+// an answer without a credential. On an error nothing was written; its text
+// quotes nothing of the request but the name of a valid image.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, p *Provider) error {
+	req, err := readRequest(in)
+	if err != nil {
+		return err
+	}
+	c, err := p.Credential(ctx, req.Image)
+	if err != nil && !errors.Is(err, ErrNotOurs) {
+		return err
+	}
+	answer := response{
+		Kind:          "CredentialProviderResponse",
+		APIVersion:    req.APIVersion,
+		CacheKeyType:  "Registry",
+		CacheDuration: cacheDuration(p.Tokens.now(), c.Expires).String(),
+		Auth:          map[string]login{},
+	}
+	if c.PerImage {
+		answer.CacheKeyType = "Image"
+	}
+	if err == nil {
+		answer.Auth[c.Key] = login{c.Username, c.Password.Reveal()}
+	} else {
+		answer.CacheKeyType, answer.CacheDuration = "Image", "0s"
+	}
+	b, err := json.Marshal(answer)
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	if _, err := out.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}
+
+func readRequest(in io.Reader) (request, error) {
+	b, err := io.ReadAll(io.LimitReader(in, maxRequest+1))
+	switch {
+	case err != nil:
+		return request{}, fmt.Errorf("read the request: %w", err)
+	case len(b) == 0:
+		return request{}, errors.New("the request is empty: this program is run by kubelet, with a CredentialProviderRequest on stdin")
+	case len(b) > maxRequest:
+		return request{}, fmt.Errorf("the request is larger than %d bytes", maxRequest)
+	}
+	var req request
+	// Not the error of encoding/json: it can quote the input, which may hold
+	// a service account's token.
+	if json.Unmarshal(b, &req) != nil {
+		return request{}, errors.New("the request is not one JSON document")
+	}
+	if req.Kind != "CredentialProviderRequest" {
+		return request{}, errors.New("the request is of another kind than CredentialProviderRequest")
+	}
+	switch req.APIVersion {
+	case apiGroup + "v1", apiGroup + "v1beta1", apiGroup + "v1alpha1":
+		return req, nil
+	}
+	return request{}, errors.New("the request's apiVersion is none of " + apiGroup + "{v1,v1beta1,v1alpha1}")
+}
+
+// cacheDuration is how long kubelet may keep a credential: ten minutes, or
+// half of what remains, and not at all when that is little. A zero expires
+// means never.
+func cacheDuration(now, expires time.Time) time.Duration {
+	if expires.IsZero() {
+		return cacheFor
+	}
+	left := expires.Sub(now)
+	if left < cacheFor {
+		return 0
+	}
+	return min(cacheFor, left/2).Round(time.Second)
+}

@@ -1,0 +1,236 @@
+package credprovider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// Provider finds credentials for images.
+type Provider struct {
+	Rules  Rules
+	Tokens *Tokens
+}
+
+// Credential is a login for an image, and how kubelet may use it.
+type Credential struct {
+	Username string
+	Password redact.Secret
+	// Key is what kubelet files it under: the registry as in the image's
+	// name, or the whole name without its tag.
+	Key string
+	// PerImage says that it is for this image alone.
+	PerImage bool
+	// Expires is zero when it does not.
+	Expires time.Time
+	// Rule says where it comes from: "ecr 111122223333 us-east-1, instance
+	// profile" or "login registry.corp/team".
+	Rule string
+}
+
+// ErrNotOurs means that no credential is configured for any host that
+// containerd would ask.
+var ErrNotOurs = errors.New("no credential is configured for this image")
+
+// WithheldError means that there is a credential, but containerd would offer
+// it to a host that must not have it.
+type WithheldError struct {
+	Image string // without its tag
+	Owner string // the host that the credential is for
+	Other string // the host that must not have it; may be Owner, when Insecure
+	// Insecure says that Other is asked over plain http.
+	Insecure bool
+}
+
+// Error implements error; it says what to write.
+func (e *WithheldError) Error() string {
+	what := fmt.Sprintf("credential of %s withheld for %s: ", e.Owner, e.Image)
+	if e.Insecure {
+		return what + fmt.Sprintf("%s is asked over plain http; use https, or set allowPlainHTTPCredentials", e.Other)
+	}
+	return what + fmt.Sprintf("containerd would offer it to %s, too, which it is not meant for; "+
+		"name %s under registries, or set upstreamFallback: false", e.Other, e.Owner)
+}
+
+// Plan is which credential an image gets, before it is fetched.
+type Plan struct {
+	Image Image
+	// Hosts are those that containerd asks for it, in order.
+	Hosts []Host
+	// Directory is the upstream of the directory that wins: a registry, "*",
+	// or "" when there is none.
+	Directory string
+	// One of the two is set: a login, or an ECR registry.
+	Login *Login
+	ECR   *ecr.Registry
+
+	perImage bool
+}
+
+// Plan decides which credential an image gets. It is a function of the rules
+// alone: nothing is read or asked. The error is [ErrNotOurs], a
+// *[WithheldError], or about the name.
+func (r Rules) Plan(image string) (Plan, error) {
+	img, err := ParseImage(image)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Image: img}
+	p.Directory, p.Hosts = r.hosts(img)
+	look := lookup{logins: NewLogins(r.Registries, r.DockerConfig), names: r.ECRNames}
+	return p, look.choose(&p)
+}
+
+// hosts lists the hosts that containerd asks for an image.
+func (r Rules) hosts(img Image) (directory string, hosts []Host) {
+	upstream := Host{Host: img.Registry}
+	var catchAll *Directory
+	for i, d := range r.Directories {
+		if d.Upstream == "*" {
+			catchAll = &r.Directories[i]
+		}
+		if d.Upstream == img.Registry {
+			return d.Upstream, d.all(upstream)
+		}
+	}
+	if catchAll != nil {
+		return "*", catchAll.all(upstream)
+	}
+	return "", []Host{upstream}
+}
+
+func (d Directory) all(upstream Host) []Host {
+	hosts := append([]Host(nil), d.Hosts...)
+	if d.AndUpstream || len(hosts) == 0 {
+		hosts = append(hosts, upstream)
+	}
+	return hosts
+}
+
+// lookup finds what is meant for a host.
+type lookup struct {
+	logins Logins
+	names  ecr.Names
+}
+
+// owned is the credential that is meant for a host.
+type owned struct {
+	login *Login
+	ecr   *ecr.Registry
+}
+
+func (o owned) none() bool { return o.login == nil && o.ecr == nil }
+
+// same reports whether it is one secret for one purpose. Two hosts may both be
+// given the same login; an ECR token stays with its registry.
+func (o owned) same(p owned) bool {
+	if o.login != nil && p.login != nil {
+		return o.login.Username == p.login.Username && o.login.Password == p.login.Password
+	}
+	return o.ecr != nil && p.ecr != nil && o.ecr.Same(*p.ecr)
+}
+
+func (l lookup) of(h Host, repository string) owned {
+	path := strings.Trim(h.Path+"/"+repository, "/")
+	for _, host := range loginHosts(h.Host) {
+		if login, ok := l.logins.For(host, path); ok {
+			return owned{login: &login}
+		}
+	}
+	if r, ok := l.names.Parse(h.Host); ok {
+		return owned{ecr: &r}
+	}
+	return owned{}
+}
+
+// loginHosts lists the forms in which a login can name a host, the exact one
+// first.
+func loginHosts(host string) []string {
+	canonical, err := canonicalHost(host)
+	if err != nil {
+		return nil
+	}
+	forms := []string{canonical, canonical + ":443"}
+	if strings.HasSuffix(host, ":443") {
+		forms[0], forms[1] = forms[1], forms[0]
+	}
+	if canonical == dockerHub {
+		forms = append(forms, "registry-1.docker.io", "index.docker.io")
+	}
+	return forms
+}
+
+// choose takes the credential that every host of p may have.
+func (l lookup) choose(p *Plan) error {
+	var all []owned
+	owner, missed := -1, false
+	for i, h := range p.Hosts {
+		o := l.of(h, p.Image.Repository)
+		all = append(all, o)
+		if o.none() {
+			continue
+		}
+		missed = missed || !h.Header
+		if owner < 0 {
+			owner = i
+		}
+	}
+	if owner < 0 {
+		return ErrNotOurs
+	}
+	for i, h := range p.Hosts {
+		if !h.Insecure && all[owner].same(all[i]) {
+			continue
+		}
+		if !missed {
+			return ErrNotOurs // hosts.toml has them
+		}
+		return &WithheldError{Image: p.Image.Name, Owner: p.Hosts[owner].Host, Other: h.Host, Insecure: h.Insecure}
+	}
+	p.Login, p.ECR = all[owner].login, all[owner].ecr
+	p.perImage = p.Login != nil && (p.Login.Path != "" || l.divided(p.Hosts))
+	return nil
+}
+
+// divided reports whether some paths below these hosts have a login of their
+// own: then no answer holds for the whole registry.
+func (l lookup) divided(hosts []Host) bool {
+	for _, h := range hosts {
+		for _, name := range loginHosts(h.Host) {
+			if len(l.logins.Below(name, h.Path)) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Credential finds the credential for an image. Errors are those of
+// [Rules.Plan] and [Tokens.Get].
+func (p *Provider) Credential(ctx context.Context, image string) (Credential, error) {
+	plan, err := p.Rules.Plan(image)
+	if err != nil {
+		return Credential{}, err
+	}
+	c := Credential{Key: plan.Image.Registry, PerImage: plan.perImage}
+	if c.PerImage {
+		c.Key = plan.Image.Name
+	}
+	if plan.Login != nil {
+		c.Username, c.Password = plan.Login.Username, plan.Login.Password
+		c.Rule = "login " + plan.Login.Name()
+		return c, nil
+	}
+	t, err := p.Tokens.Get(ctx, *plan.ECR)
+	if err != nil {
+		return Credential{}, err
+	}
+	c.Username, c.Password, c.Expires = t.Username, t.Password, t.Expires
+	c.Rule = strings.Join(strings.Fields("ecr "+plan.ECR.Account+" "+plan.ECR.Region), " ") + ", " + t.Source
+	return c, nil
+}

@@ -1,0 +1,21 @@
+package credprovider
+
+import "time"
+
+// NextRefresh says when a token that was issued and expires at these times is
+// to be renewed: at half of its life, give or take a tenth of that, so that
+// the nodes of a cluster do not all ask at once. rnd is from [0, 1). The
+// result is not before now, and it is now for a token that is too old to be
+// served.
+func NextRefresh(now, issued, expires time.Time, rnd float64) time.Time {
+	life := expires.Sub(issued)
+	if life <= 0 || !now.Before(expires.Add(-margin(life))) {
+		return now
+	}
+	half := float64(life) / 2
+	at := issued.Add(time.Duration(half * (0.9 + 0.2*rnd)))
+	if at.Before(now) {
+		return now
+	}
+	return at
+}

@@ -1,0 +1,123 @@
+package credprovider
+
+import (
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// The types of the rules file. They hold secrets as plain strings, which the
+// types of the program never do.
+type (
+	wireRules struct {
+		Version      int         `json:"version"`
+		Registries   []wireLogin `json:"registries,omitempty"`
+		DockerConfig []wireLogin `json:"dockerConfig,omitempty"`
+		ECR          wireECR     `json:"ecr"`
+		Proxy        *wireProxy  `json:"proxy,omitempty"`
+		Directories  []Directory `json:"directories,omitempty"`
+	}
+	wireLogin struct {
+		Login
+		Password string `json:"password"`
+	}
+	wireECR struct {
+		Credentials []wireSource `json:"credentials,omitempty"`
+		Registries  []ecr.Name   `json:"registries,omitempty"`
+	}
+	wireSource struct {
+		InstanceProfile *struct{}   `json:"instanceProfile,omitempty"`
+		Static          *wireStatic `json:"static,omitempty"`
+	}
+	wireStatic struct {
+		AccessKeyID           string `json:"accessKeyID,omitempty"`
+		AccessKeyIDFile       string `json:"accessKeyIDFile,omitempty"`
+		SecretAccessKey       string `json:"secretAccessKey,omitempty"`
+		SecretAccessKeyFile   string `json:"secretAccessKeyFile,omitempty"`
+		SessionToken          string `json:"sessionToken,omitempty"`
+		SessionTokenFile      string `json:"sessionTokenFile,omitempty"`
+		SharedCredentialsFile string `json:"sharedCredentialsFile,omitempty"`
+		Profile               string `json:"profile,omitempty"`
+		RoleARN               string `json:"roleARN,omitempty"`
+	}
+	wireProxy struct {
+		HTTP  string `json:"httpProxy,omitempty"`
+		HTTPS string `json:"httpsProxy,omitempty"`
+		No    string `json:"noProxy,omitempty"`
+	}
+)
+
+func (w wireRules) rules() Rules {
+	r := Rules{
+		Registries:   logins(w.Registries),
+		DockerConfig: logins(w.DockerConfig),
+		ECRNames:     w.ECR.Registries,
+		Directories:  w.Directories,
+	}
+	for _, s := range w.ECR.Credentials {
+		r.ECRSources = append(r.ECRSources, s.source())
+	}
+	if p := w.Proxy; p != nil {
+		r.Proxy = ecr.Proxy{HTTP: redact.New(p.HTTP), HTTPS: redact.New(p.HTTPS), No: p.No}
+	}
+	return r
+}
+
+func logins(list []wireLogin) []Login {
+	var all []Login
+	for _, w := range list {
+		w.Login.Password = redact.New(w.Password)
+		all = append(all, w.Login)
+	}
+	return all
+}
+
+func (w wireSource) source() ecr.Source {
+	s := w.Static
+	if s == nil {
+		return ecr.Source{InstanceProfile: &ecr.InstanceProfile{}}
+	}
+	return ecr.Source{Static: &ecr.StaticKeys{
+		AccessKeyID: redact.New(s.AccessKeyID), AccessKeyIDFile: s.AccessKeyIDFile,
+		SecretAccessKey: redact.New(s.SecretAccessKey), SecretAccessKeyFile: s.SecretAccessKeyFile,
+		SessionToken: redact.New(s.SessionToken), SessionTokenFile: s.SessionTokenFile,
+		SharedCredentialsFile: s.SharedCredentialsFile, Profile: s.Profile, RoleARN: s.RoleARN,
+	}}
+}
+
+func wireOf(r Rules) wireRules {
+	w := wireRules{
+		Version:      rulesVersion,
+		Registries:   wireLogins(r.Registries),
+		DockerConfig: wireLogins(r.DockerConfig),
+		ECR:          wireECR{Registries: r.ECRNames},
+		Directories:  r.Directories,
+	}
+	for _, s := range r.ECRSources {
+		w.ECR.Credentials = append(w.ECR.Credentials, wireSourceOf(s))
+	}
+	if r.Proxy != (ecr.Proxy{}) {
+		w.Proxy = &wireProxy{HTTP: r.Proxy.HTTP.Reveal(), HTTPS: r.Proxy.HTTPS.Reveal(), No: r.Proxy.No}
+	}
+	return w
+}
+
+func wireLogins(list []Login) []wireLogin {
+	var all []wireLogin
+	for _, l := range list {
+		all = append(all, wireLogin{Login: l, Password: l.Password.Reveal()})
+	}
+	return all
+}
+
+func wireSourceOf(s ecr.Source) wireSource {
+	k := s.Static
+	if k == nil {
+		return wireSource{InstanceProfile: &struct{}{}}
+	}
+	return wireSource{Static: &wireStatic{
+		AccessKeyID: k.AccessKeyID.Reveal(), AccessKeyIDFile: k.AccessKeyIDFile,
+		SecretAccessKey: k.SecretAccessKey.Reveal(), SecretAccessKeyFile: k.SecretAccessKeyFile,
+		SessionToken: k.SessionToken.Reveal(), SessionTokenFile: k.SessionTokenFile,
+		SharedCredentialsFile: k.SharedCredentialsFile, Profile: k.Profile, RoleARN: k.RoleARN,
+	}}
+}

@@ -1,0 +1,169 @@
+package credprovider
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// tokenFileVersion is the format that is written. A file of another version is
+// set aside.
+const tokenFileVersion = 1
+
+// maxTokenFile bounds what is read, in bytes. A file has some 4,000.
+const maxTokenFile = 256 << 10
+
+// tokenFile is what is known about one identity in one region: its token, and
+// why it gives none.
+type tokenFile struct {
+	Version  int    `json:"version"`
+	Service  string `json:"service"`
+	Identity string `json:"identity"`
+	Region   string `json:"region"`
+
+	Token   *storedToken `json:"token,omitempty"`
+	Verdict *ecr.Verdict `json:"verdict,omitempty"`
+}
+
+// storedToken is a token with its secret in the open: the file is 0600.
+type storedToken struct {
+	Username string    `json:"username"`
+	Password string    `json:"password"`
+	Issued   time.Time `json:"issued"`
+	Expires  time.Time `json:"expires"`
+}
+
+// scope is what a token is good for.
+type scope struct{ service, region string }
+
+func scopeOf(r ecr.Registry) scope { return scope{string(r.Service()), r.Region} }
+
+func (s scope) fileName(identity string) string {
+	return s.service + "_" + identity + "_" + s.region + ".json"
+}
+
+func (s scope) lockName() string { return s.service + "_" + s.region + ".lock" }
+
+// errUnusable marks a token file that has to be set aside.
+var errUnusable = errors.New("unusable token file")
+
+// parseTokenFile reads a token file. The error quotes nothing of it.
+func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
+	var f tokenFile
+	if err := json.Unmarshal(b, &f); err != nil {
+		return tokenFile{}, fmt.Errorf("%w: it is no JSON of ours", errUnusable)
+	}
+	switch {
+	case f.Version != tokenFileVersion:
+		return tokenFile{}, fmt.Errorf("%w: format version %d, not %d", errUnusable, f.Version, tokenFileVersion)
+	case f.Service != s.service || f.Region != s.region || f.Identity != identity:
+		// Somebody renamed it: what is in it belongs elsewhere.
+		return tokenFile{}, fmt.Errorf("%w: its content is not what its name says", errUnusable)
+	case f.Token != nil && (f.Token.Username == "" || f.Token.Password == "" || !f.Token.Expires.After(f.Token.Issued)):
+		return tokenFile{}, fmt.Errorf("%w: the token is incomplete", errUnusable)
+	}
+	return f, nil
+}
+
+// margin is how long before its expiry a token is not used any more: a pull
+// that begins with it has to end with it.
+func margin(life time.Duration) time.Duration {
+	return min(5*time.Minute, life/10)
+}
+
+// clockSlack is by how much a token may come from the future before it is not
+// believed: the clock was put back, and its expiry means nothing.
+const clockSlack = time.Minute
+
+// usable gives the token of f if it can be served at now.
+func (f tokenFile) usable(now time.Time) (ecr.Token, bool) {
+	t := f.Token
+	if t == nil || t.Issued.After(now.Add(clockSlack)) {
+		return ecr.Token{}, false
+	}
+	if !now.Before(t.Expires.Add(-margin(t.Expires.Sub(t.Issued)))) {
+		return ecr.Token{}, false
+	}
+	return ecr.Token{Username: t.Username, Password: redact.New(t.Password), Issued: t.Issued, Expires: t.Expires}, true
+}
+
+// readTokenFile reads the file of an identity; a missing one is no error and
+// says nothing. Every error is errUnusable and asks for [setAside].
+func readTokenFile(dir string, s scope, identity string) (tokenFile, error) {
+	b, err := readPrivate(filepath.Join(dir, s.fileName(identity)), maxTokenFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return tokenFile{}, nil
+	}
+	if err != nil {
+		return tokenFile{}, fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	return parseTokenFile(b, s, identity)
+}
+
+// readPrivate reads a file that must be a regular one and of bearable size. A
+// symlink is refused.
+func readPrivate(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", path, limit)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("%s belongs to user %d, not to us", path, st.Uid)
+	}
+	b := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// writeTokenFile puts f in place atomically. The caller holds the lock, so the
+// name of the temporary file can be fixed: one that a crash left behind is
+// written over.
+func writeTokenFile(dir string, s scope, f tokenFile) error {
+	f.Version, f.Service, f.Region = tokenFileVersion, s.service, s.region
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, s.fileName(f.Identity))
+	tmp := path + ".tmp"
+	// Removed first, so that it is created with our mode and is no symlink.
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	w, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	// No fsync: the directory is in memory, and a lost token is fetched again.
+	if err := errors.Join(err, w.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return os.Rename(tmp, path)
+}
+
+// setAside moves a file out of the way, for somebody to look at. There is at
+// most one such file for each name.
+func setAside(dir string, s scope, identity string) error {
+	path := filepath.Join(dir, s.fileName(identity))
+	return os.Rename(path, path+".set-aside")
+}

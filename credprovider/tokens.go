@@ -1,0 +1,223 @@
+package credprovider
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// TokenDir is where token files are by default.
+const TokenDir = "/run/berth/tokens"
+
+const (
+	// patience is what one Get may take in all.
+	patience = 25 * time.Second
+	// fetchTime is what the holder of the lock may take: less, so that those
+	// who wait still hear how it ended.
+	fetchTime = 20 * time.Second
+	// lookAgain is what trying a better source may take while another serves.
+	lookAgain = 2 * time.Second
+)
+
+// Tokens gets ECR tokens, from the files that all processes of the node share
+// or, when they have none, from AWS. It may be used by several goroutines.
+//
+// The files: one for each service, identity and region; each holds a token,
+// or why there is none, or both. A process that finds nothing valid takes the
+// lock of the service and region, so that however many look at once, one asks.
+type Tokens struct {
+	Dir   string
+	Chain *ecr.Chain
+	Now   func() time.Time // nil: time.Now
+	Log   *slog.Logger     // nil: nothing is logged
+}
+
+// Token is an ECR token and where it comes from.
+type Token struct {
+	ecr.Token
+	Source   string // what people call the source
+	Identity string // as in the name of the token file
+}
+
+// Get gives a token for r that is good for a while (a tenth of its life, at
+// most five minutes). It takes at most 25 seconds; mostly it reads one file.
+// The error is a *ecr.ChainError, or that of ctx.
+func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
+	v := t.look(r, false)
+	if at := v.serving; at >= 0 {
+		if !v.due {
+			return v.token(at), nil
+		}
+		return t.tryBetter(ctx, r, v), nil
+	}
+	return t.wait(ctx, r, func(v view) (Token, error, bool) {
+		if v.serving >= 0 {
+			return v.token(v.serving), nil, true
+		}
+		return Token{}, v.failure, v.failure != nil
+	}, ecr.Request{Registry: r})
+}
+
+// Renew gets a new token for r though there is a valid one, and stores it. A
+// temporary failure that is remembered does not keep it from trying. When it
+// fails, the stored token stays in use until it nears its expiry.
+func (t *Tokens) Renew(ctx context.Context, r ecr.Registry) (Token, error) {
+	begin := t.now()
+	return t.wait(ctx, r, func(v view) (Token, error, bool) {
+		// Somebody was faster.
+		if at := v.serving; at >= 0 && v.files[at].Token.Issued.After(begin) {
+			return v.token(at), nil, true
+		}
+		return Token{}, nil, false
+	}, ecr.Request{Registry: r, Serving: map[string]bool{}})
+}
+
+// wait takes the lock and fetches, unless settled says that there is an answer
+// in the files, now or while it waits.
+func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (Token, error, bool), req ecr.Request) (Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := ensureDir(t.Dir); err != nil {
+		return t.withoutFiles(ctx, req, err)
+	}
+	pause := 10 * time.Millisecond
+	for {
+		lock, err := tryLock(t.Dir, scopeOf(r).lockName())
+		if err != nil {
+			return t.withoutFiles(ctx, req, err)
+		}
+		v := t.view(r)
+		if token, err, ok := settled(v); ok {
+			if lock != nil {
+				lock.release()
+			}
+			return token, err
+		}
+		if lock != nil {
+			defer lock.release()
+			return t.fetch(ctx, v, req)
+		}
+		// The more there are who wait, the less they may ask the disk.
+		timer := time.NewTimer(pause/2 + rand.N(pause))
+		pause = min(pause*3/2, 200*time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return Token{}, fmt.Errorf("wait for another process to get an ECR token for %s: %w", r.Region, ctx.Err())
+		}
+	}
+}
+
+// fetch asks AWS and stores what came of it. The lock is held.
+func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	t.clearUnusable(v)
+	req.Known = v.verdicts(req.Serving != nil)
+	if req.Serving != nil {
+		req.Serving = v.unexpired()
+	}
+	res := t.Chain.Fetch(ctx, req)
+	t.store(v, res)
+	if res.Err != nil {
+		return Token{}, res.Err
+	}
+	return v.named(res.Token, res.Identity), nil
+}
+
+// tryBetter asks the sources before the one that serves, once it is time to
+// look at them again. One process does so; whatever comes of it, there is a
+// token at once.
+func (t *Tokens) tryBetter(ctx context.Context, r ecr.Registry, v view) Token {
+	lock, err := tryLock(t.Dir, v.scope.lockName())
+	if err != nil || lock == nil {
+		return v.token(v.serving)
+	}
+	defer lock.release()
+	old := v
+	switch v = t.view(r); {
+	case v.serving < 0: // its time ran out just now
+		return old.token(old.serving)
+	case !v.due: // somebody else has looked
+		return v.token(v.serving)
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookAgain)
+	defer cancel()
+	t.clearUnusable(v)
+	res := t.Chain.Fetch(ctx, ecr.Request{Registry: r, Known: v.verdicts(false), First: v.serving, Hasty: true})
+	t.store(v, res)
+	if res.Err != nil {
+		return v.token(v.serving)
+	}
+	return v.named(res.Token, res.Identity)
+}
+
+// withoutFiles asks AWS when the directory cannot be used: a pull does not
+// fail because of a full disk or a wrong owner.
+func (t *Tokens) withoutFiles(ctx context.Context, req ecr.Request, cause error) (Token, error) {
+	t.log().WarnContext(ctx, "token files cannot be used", "error", cause)
+	v := t.view(req.Registry)
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	res := t.Chain.Fetch(ctx, req)
+	if res.Err != nil {
+		return Token{}, res.Err
+	}
+	return v.named(res.Token, res.Identity), nil
+}
+
+// store writes what was learned. Whoever reads meanwhile sees the old state or
+// a part of the new one, and either makes sense.
+func (t *Tokens) store(v view, res ecr.Result) {
+	for i, id := range v.ids {
+		if id.Name == "" {
+			continue
+		}
+		f := v.files[i]
+		f.Identity = id.Name
+		verdict, learned := res.Learned[id.Name]
+		switch {
+		case res.Err == nil && id.Name == res.Identity:
+			f.Token = &storedToken{res.Token.Username, res.Token.Password.Reveal(), res.Token.Issued, res.Token.Expires}
+			f.Verdict = nil
+		case learned:
+			f.Verdict = &verdict
+		default:
+			continue
+		}
+		if err := writeTokenFile(t.Dir, v.scope, f); err != nil {
+			t.log().Warn("token file cannot be written", "error", err)
+		}
+	}
+}
+
+func (t *Tokens) clearUnusable(v view) {
+	for i, err := range v.unusable {
+		if err == nil {
+			continue
+		}
+		t.log().Warn("token file set aside", "file", v.scope.fileName(v.ids[i].Name), "error", err)
+		if err := setAside(t.Dir, v.scope, v.ids[i].Name); err != nil {
+			t.log().Warn("token file cannot be set aside", "error", err)
+		}
+	}
+}
+
+func (t *Tokens) now() time.Time {
+	if t.Now == nil {
+		return time.Now()
+	}
+	return t.Now()
+}
+
+func (t *Tokens) log() *slog.Logger {
+	if t.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return t.Log
+}

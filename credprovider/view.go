@@ -1,0 +1,106 @@
+package credprovider
+
+import (
+	"time"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// view is what the token files say about one service and region at one
+// moment, source by source.
+type view struct {
+	scope    scope
+	now      time.Time
+	ids      []ecr.Identity
+	files    []tokenFile
+	unusable []error
+
+	// serving is the first source with a usable token, -1 for none.
+	serving int
+	// due says that a source before it should be looked at again.
+	due bool
+	// failure is set when no source need be asked: each of them failed a
+	// moment ago.
+	failure error
+}
+
+// view reads the files of r. A file that cannot be used counts as missing.
+func (t *Tokens) view(r ecr.Registry) view {
+	return t.look(r, true)
+}
+
+// look is view, and with all unset stops at the first source that serves: the
+// keys and files of those behind it do not matter then.
+func (t *Tokens) look(r ecr.Registry, all bool) view {
+	v := view{scope: scopeOf(r), now: t.now(), serving: -1}
+	failed := &ecr.ChainError{Region: r.Region}
+	for i := range t.Chain.Len() {
+		id := t.Chain.Identity(i)
+		var f tokenFile
+		var unusable error
+		if id.Err == nil {
+			f, unusable = readTokenFile(t.Dir, v.scope, id.Name)
+		}
+		v.ids, v.files, v.unusable = append(v.ids, id), append(v.files, f), append(v.unusable, unusable)
+		if v.serving >= 0 {
+			continue
+		}
+		if _, ok := f.usable(v.now); ok {
+			v.serving = i
+			if !all {
+				return v
+			}
+			continue
+		}
+		switch {
+		case id.Err != nil:
+			failed.Errs = append(failed.Errs, ecr.SourceError{Source: id.Source, Err: id.Err})
+		case f.Verdict != nil && f.Verdict.Holds(v.now):
+			failed.Errs = append(failed.Errs, ecr.SourceError{Source: id.Source, Err: f.Verdict.Err()})
+		default:
+			v.due = true
+		}
+	}
+	if v.serving < 0 && !v.due {
+		v.failure = failed
+	}
+	return v
+}
+
+// token gives the usable token of source i.
+func (v view) token(i int) Token {
+	t, _ := v.files[i].usable(v.now)
+	return v.named(t, v.ids[i].Name)
+}
+
+func (v view) named(t ecr.Token, identity string) Token {
+	for _, id := range v.ids {
+		if id.Name == identity {
+			return Token{Token: t, Source: id.Source, Identity: identity}
+		}
+	}
+	return Token{Token: t, Identity: identity}
+}
+
+// verdicts are those that hold, by identity. For a renewal the temporary
+// failures are left out: it has a back-off of its own.
+func (v view) verdicts(renewal bool) map[string]ecr.Verdict {
+	known := map[string]ecr.Verdict{}
+	for _, f := range v.files {
+		if f.Verdict != nil && !(renewal && f.Verdict.Outcome == ecr.Busy) {
+			known[f.Identity] = *f.Verdict
+		}
+	}
+	return known
+}
+
+// unexpired lists the identities whose token still serves.
+func (v view) unexpired() map[string]bool {
+	serving := map[string]bool{}
+	for _, f := range v.files {
+		if _, ok := f.usable(v.now); ok {
+			serving[f.Identity] = true
+		}
+	}
+	return serving
+}

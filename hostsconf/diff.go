@@ -1,0 +1,152 @@
+package hostsconf
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// Paint colours a piece of a diff; its argument is one of the styles below.
+type Paint func(style, text string) string
+
+// The styles of [Paint].
+const (
+	StyleAdd      = "add"
+	StyleRemove   = "remove"
+	StyleHunk     = "hunk"
+	StyleHead     = "head"
+	StyleConflict = "conflict"
+)
+
+// WriteDiff prints what changes would do, as a unified diff for each file,
+// with secrets masked. Files that stay as they are do not appear. The order
+// of hosts of each written file is told in one line.
+func WriteDiff(w io.Writer, desired Desired, changes []Change, paint Paint) error {
+	var out bytes.Buffer
+	for _, c := range changes {
+		if c.Action == ownedfile.Unchanged {
+			continue
+		}
+		style := StyleHead
+		if c.Action == ownedfile.Conflict {
+			style = StyleConflict
+		}
+		out.WriteString(paint(style, headline(c)))
+		out.WriteByte('\n')
+		if dir, ok := desired.dirs[c.Path]; ok && Writes(c) {
+			fmt.Fprintf(&out, "  %s\n", dir.Story())
+		}
+		writeFileDiff(&out, c, paint)
+		out.WriteByte('\n')
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+func headline(c Change) string {
+	s := fmt.Sprintf("%s %s", c.Action, c.Path)
+	if c.After != nil && Writes(c) {
+		s += fmt.Sprintf(" (mode %04o)", c.After.Mode.Perm())
+	}
+	if c.Reason != "" {
+		s += ": " + c.Reason
+	}
+	return s
+}
+
+// Story tells in one line where images of the upstream come from.
+func (d Directory) Story() string {
+	what := "images of " + d.Upstream
+	if d.Upstream == Default {
+		what = "images of every other registry"
+	}
+	var hosts []string
+	for _, h := range d.Hosts {
+		hosts = append(hosts, h.story())
+	}
+	switch {
+	case d.Server != nil:
+		hosts = append(hosts, d.Server.story())
+	case d.Upstream == Default:
+		hosts = append(hosts, "the registry itself")
+	default:
+		hosts = append(hosts, UpstreamURL(d.Upstream, false).String())
+	}
+	return what + " come from " + strings.Join(hosts, ", then ")
+}
+
+func (h Host) story() string {
+	if h.Authorization.IsZero() {
+		return h.URL.String()
+	}
+	return h.URL.String() + " (with a login)"
+}
+
+func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
+	if path.Base(c.Path) != fileName || c.Action == ownedfile.Conflict || c.Action == ownedfile.Linger {
+		return
+	}
+	var after []byte
+	if c.After != nil {
+		after = c.After.Content()
+	}
+	before := c.Before.Content
+	diff := udiff.Unified(c.Path+" (now)", c.Path+" (after apply)", shown(before), shown(after))
+	for line := range strings.Lines(diff) {
+		style := ""
+		switch {
+		case strings.HasPrefix(line, "---"), strings.HasPrefix(line, "+++"):
+			continue // the headline has said it
+		case strings.HasPrefix(line, "@@"):
+			style = StyleHunk
+		case strings.HasPrefix(line, "+"):
+			style = StyleAdd
+		case strings.HasPrefix(line, "-"):
+			style = StyleRemove
+		}
+		line = "  " + strings.TrimSuffix(line, "\n")
+		if style != "" {
+			line = paint(style, line)
+		}
+		out.WriteString(line + "\n")
+	}
+	if len(before) > 0 && len(after) > 0 && !slices.Equal(secrets(before), secrets(after)) {
+		out.WriteString(paint(StyleAdd, "  + a login or another secret value changes") + "\n")
+	}
+}
+
+// shown is a file as a diff shows it: without our first line, whose hash
+// changes with everything, and without secrets.
+func shown(content []byte) string {
+	content = ownedfile.WithoutMarker(content)
+	if len(content) == 0 {
+		return ""
+	}
+	return string(Mask(content))
+}
+
+// secrets lists the secret values of a hosts.toml.
+func secrets(content []byte) []string {
+	ranges, _ := secretRanges(content)
+	values := make([]string, len(ranges))
+	for i, r := range ranges {
+		values[i] = string(content[r[0]:r[1]])
+	}
+	return values
+}
+
+// Upstream gives the upstream of a hosts.toml below certs.d by its path, "" for
+// any other file.
+func Upstream(file string) string {
+	if path.Base(file) != fileName {
+		return ""
+	}
+	return UpstreamOf(path.Base(path.Dir(file)))
+}

@@ -1,0 +1,107 @@
+package hostsconf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// Resolution is what containerd does for images of one registry, given the
+// files of one certs.d.
+type Resolution struct {
+	Registry string // host[:port] as in image names
+	// Dir is the directory that wins, its name below certs.d; "" when none
+	// exists. Nothing is merged with it.
+	Dir string
+	// Shadowed are directories that exist and would win if Dir did not.
+	Shadowed []string
+	// Hosts are asked in this order.
+	Hosts []ResolvedHost
+	// AndUpstream says that the last of Hosts is the registry itself because
+	// no server is named; for [Default] it is left out of Hosts.
+	AndUpstream bool
+	// Ignored says why containerd skips the hosts.toml of Dir and goes
+	// straight to the upstream, nil when it does not.
+	Ignored error
+}
+
+// ResolvedHost is one host that containerd asks.
+type ResolvedHost struct {
+	Scheme, Host, Path string
+	Pull, Resolve      bool
+	// Headers are the names of the headers that go to this host and no
+	// other; their values may be secrets.
+	Headers []string
+}
+
+// URL gives the address below which the requests go.
+func (h ResolvedHost) URL() string { return h.Scheme + "://" + h.Host + h.Path }
+
+// Lookup asks containerd's own reader which hosts win for images of registry
+// (host[:port], "docker.io" for Docker Hub) in certsDir, a path of this
+// machine. An error means that containerd would fail the pull.
+func Lookup(certsDir, registry string) (Resolution, error) {
+	r := Resolution{Registry: registry}
+	for _, name := range dirNames(registry) {
+		_, err := os.Stat(filepath.Join(certsDir, name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return r, err
+		case r.Dir == "":
+			r.Dir = name
+		default:
+			r.Shadowed = append(r.Shadowed, name)
+		}
+	}
+	if r.Dir == "" {
+		r.Hosts = []ResolvedHost{upstreamHost(registry)}
+		return r, nil
+	}
+	dir := filepath.Join(certsDir, r.Dir)
+	hosts, err := readHosts(dir, registry)
+	switch skipped := (*skippedError)(nil); {
+	case errors.As(err, &skipped):
+		r.Ignored = err
+	case err != nil:
+		return r, fmt.Errorf("%s: %w", filepath.Join(dir, fileName), err)
+	}
+	r.Hosts = resolved(hosts)
+	return r, nil
+}
+
+// resolved gives containerd's hosts without what may be secret.
+func resolved(hosts []docker.RegistryHost) []ResolvedHost {
+	all := make([]ResolvedHost, 0, len(hosts))
+	for _, h := range hosts {
+		all = append(all, ResolvedHost{
+			Scheme: h.Scheme, Host: h.Host, Path: h.Path,
+			Pull:    h.Capabilities.Has(docker.HostCapabilityPull),
+			Resolve: h.Capabilities.Has(docker.HostCapabilityResolve),
+			Headers: slices.Sorted(maps.Keys(h.Header)),
+		})
+	}
+	return all
+}
+
+// dirNames lists the directories that containerd tries, in order.
+func dirNames(registry string) []string {
+	names := []string{DirName(registry), registry, defaultDir}
+	return slices.Compact(names)
+}
+
+func upstreamHost(registry string) ResolvedHost {
+	// containerd tries http on this machine where the port does not say https.
+	port := hostport.Port(registry)
+	plain := hostport.IsLoopback(registry) && port != "" && port != "443"
+	u := UpstreamURL(registry, plain)
+	return ResolvedHost{Scheme: u.Scheme, Host: u.Host, Path: u.APIPath(), Pull: true, Resolve: true}
+}

@@ -1,0 +1,226 @@
+package hostsconf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// ScopeName marks the files below certs.d in Berth's record.
+const ScopeName = "certs.d"
+
+// Scope is the area that this package writes: everything of ours below
+// certsDir, an absolute path as the node sees it. adopt takes over foreign
+// files.
+func Scope(certsDir string, adopt bool) ownedfile.Scope {
+	return ownedfile.Scope{
+		Name: ScopeName, Dir: certsDir, Adopt: adopt,
+		Linger: func(file string) time.Duration {
+			if path.Base(path.Dir(file)) == poolDir {
+				return caLinger
+			}
+			return 0
+		},
+	}
+}
+
+// Desired is everything that certs.d shall hold.
+type Desired struct {
+	certsDir string
+	dirs     map[string]Directory // by the path of hosts.toml
+	files    []ownedfile.File     // certificates first, then hosts.toml by path
+}
+
+// Build renders directories. It fails on what no hosts.toml can say: a host
+// twice, a header that is none, a capability that older versions refuse.
+func Build(certsDir string, directories []Directory) (Desired, error) {
+	d := Desired{certsDir: certsDir, dirs: make(map[string]Directory, len(directories))}
+	var pool, hosts []ownedfile.File
+	pooled := map[string]bool{}
+	var errs []error
+	for _, dir := range directories {
+		files, err := render(certsDir, dir)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, f := range files[:len(files)-1] {
+			if !pooled[f.Path] {
+				pooled[f.Path] = true
+				pool = append(pool, f)
+			}
+		}
+		file := files[len(files)-1]
+		if _, twice := d.dirs[file.Path]; twice {
+			errs = append(errs, fmt.Errorf("%s: has two directories", dir.Upstream))
+			continue
+		}
+		d.dirs[file.Path] = dir
+		hosts = append(hosts, file)
+	}
+	slices.SortFunc(hosts, func(a, b ownedfile.File) int { return strings.Compare(a.Path, b.Path) })
+	d.files = append(pool, hosts...)
+	return d, errors.Join(errs...)
+}
+
+// Installed gives the directories that changes put, or leave, in place.
+func (d Desired) Installed(changes []Change) []Directory {
+	var all []Directory
+	for _, c := range changes {
+		if dir, ok := d.dirs[c.Path]; ok && c.Action != ownedfile.Conflict {
+			all = append(all, dir)
+		}
+	}
+	return all
+}
+
+// Change is one step of a [Plan].
+type Change = ownedfile.Change
+
+// Plan says what has to be done, in order, so that certs.d becomes as desired.
+// It is a function of its two values; current is what [Tree.Read] found.
+func Plan(desired Desired, current ownedfile.Snapshot) []Change {
+	wanted, blocked := desired.withoutShadowing(current)
+	for {
+		changes := ownedfile.Plan(wanted, current)
+		needed := certificates(changes)
+		var kept []ownedfile.File
+		for _, f := range wanted {
+			if !isPool(f.Path) || needed[f.Path] {
+				kept = append(kept, f)
+			}
+		}
+		if len(kept) == len(wanted) {
+			return append(changes, blocked...)
+		}
+		// A certificate for a file that stays foreign is not wanted.
+		wanted = kept
+	}
+}
+
+func isPool(file string) bool { return path.Base(path.Dir(file)) == poolDir }
+
+// certificates lists what the files that are not in conflict name.
+func certificates(changes []Change) map[string]bool {
+	needed := map[string]bool{}
+	for _, c := range changes {
+		if c.After == nil || c.Action == ownedfile.Conflict {
+			continue
+		}
+		for _, file := range c.After.Needs {
+			needed[file] = true
+		}
+	}
+	return needed
+}
+
+// withoutShadowing takes out the files that would hide somebody else's:
+// containerd looks for host_5000_ before host:5000, so ours would win without
+// touching theirs. Where ours stands already, it stays and theirs is reported.
+func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfile.File, blocked []Change) {
+	dirs := make(map[string]ownedfile.ObservedDir, len(current.Dirs))
+	for _, dir := range current.Dirs {
+		dirs[dir.Name] = dir
+	}
+	ours := map[string]bool{}
+	for _, f := range current.Files {
+		if f.Owner == ownedfile.Ours || f.Owner == ownedfile.Edited {
+			ours[f.Path] = true
+		}
+	}
+	for i := range d.files {
+		f := d.files[i]
+		dir, isHosts := d.dirs[f.Path]
+		theirs, exists := dirs[dir.Upstream]
+		if !isHosts || !exists || dir.Upstream == DirName(dir.Upstream) || (len(theirs.Entries) == 0 && !theirs.Symlink) {
+			wanted = append(wanted, f)
+			continue
+		}
+		file := path.Join(d.certsDir, theirs.Name, fileName)
+		reason := fmt.Sprintf("containerd would read %s instead of it; remove it, or set containerd.onConflict: adopt", f.Path)
+		switch {
+		case current.Scope.Adopt:
+			wanted = append(wanted, f)
+			continue
+		case ours[f.Path]:
+			wanted = append(wanted, f)
+			reason = fmt.Sprintf("it has no effect, because containerd reads %s first; remove it", f.Path)
+		}
+		blocked = append(blocked, Change{
+			Action: ownedfile.Conflict, Path: file, Reason: reason,
+			Before: ownedfile.Observed{Path: file, Kind: ownedfile.Regular, Owner: ownedfile.Foreign},
+		})
+	}
+	return wanted, blocked
+}
+
+// Tree reads and writes one certs.d.
+type Tree struct {
+	store   *ownedfile.Store
+	scope   ownedfile.Scope
+	scratch string
+}
+
+// NewTree gives access to certsDir. scratch is a directory for the files that
+// are read back before they are installed, "" for the system's.
+func NewTree(store *ownedfile.Store, certsDir string, adopt bool, scratch string) *Tree {
+	return &Tree{store: store, scope: Scope(certsDir, adopt), scratch: scratch}
+}
+
+// Read finds out what is there. It writes nothing.
+func (t *Tree) Read(desired Desired) (ownedfile.Snapshot, error) {
+	return t.store.Observe(t.scope, desired.files)
+}
+
+// Verify reads every file that changes would write back with containerd's own
+// reader and compares. The errors wrap [ErrReadBack].
+func (t *Tree) Verify(desired Desired, changes []Change) error {
+	files := make(map[string]ownedfile.File, len(desired.files))
+	for _, f := range desired.files {
+		files[f.Path] = f
+	}
+	var errs []error
+	for _, c := range changes {
+		dir, ok := desired.dirs[c.Path]
+		if !ok || !Writes(c) {
+			continue
+		}
+		set := []ownedfile.File{*c.After}
+		for _, need := range c.After.Needs {
+			set = append(set, files[need])
+		}
+		if err := verify(t.scratch, dir, set); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Apply verifies, and then carries out, what [Plan] found. When one file
+// would be misread, nothing is written at all.
+func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (ownedfile.Report, error) {
+	if err := t.Verify(desired, changes); err != nil {
+		return ownedfile.Report{}, err
+	}
+	return t.store.Apply(ctx, t.scope, changes)
+}
+
+// Writes reports whether a change puts a file in place.
+func Writes(c Change) bool {
+	switch c.Action {
+	case ownedfile.Create, ownedfile.Update, ownedfile.Repair, ownedfile.Adopt:
+		return true
+	}
+	return false
+}
+
+// IsDifference reports whether a change means that the node is not as wanted.
+func IsDifference(c Change) bool {
+	return c.Action != ownedfile.Unchanged && c.Action != ownedfile.Linger
+}

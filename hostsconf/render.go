@@ -1,0 +1,242 @@
+package hostsconf
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+const (
+	fileName = "hosts.toml"
+	// poolDir holds the certificates of all directories. It can never be the
+	// name of a registry, so containerd never looks into it by itself; a
+	// directory that held only a certificate would mask _default.
+	poolDir = "_berth"
+	// caLinger keeps a certificate for pulls that have read the hosts.toml
+	// which named it.
+	caLinger = 10 * time.Minute
+)
+
+// render turns one directory into its files: certificates first, hosts.toml
+// last. It refuses what some version of containerd would misread.
+func render(certsDir string, d Directory) ([]ownedfile.File, error) {
+	r := renderer{certsDir: certsDir, seen: map[string]bool{}}
+	if d.Server != nil {
+		if err := r.server(*d.Server); err != nil {
+			return nil, fmt.Errorf("%s: server: %w", d.Upstream, err)
+		}
+	}
+	for i, h := range d.Hosts {
+		if err := r.host(h); err != nil {
+			return nil, fmt.Errorf("%s: host %d: %w", d.Upstream, i+1, err)
+		}
+	}
+	if len(d.Hosts) == 0 {
+		// containerd 1.6, and 1.7 up to 1.7.31, drop a file that has no
+		// host table at all.
+		r.separate()
+		r.body.WriteString("[host]\n")
+	}
+	return append(r.files, ownedfile.File{
+		Path:    path.Join(certsDir, DirName(d.Upstream), fileName),
+		Body:    r.body.Bytes(),
+		Mode:    r.mode(),
+		Comment: "#",
+		Needs:   r.needs,
+	}), nil
+}
+
+type renderer struct {
+	certsDir string
+	body     bytes.Buffer
+	files    []ownedfile.File
+	needs    []string
+	seen     map[string]bool // urls of the hosts so far
+	header   bool            // some host has a header, which may be a secret
+}
+
+func (r *renderer) mode() fs.FileMode {
+	if r.header {
+		return 0o600
+	}
+	return 0o644
+}
+
+// separate puts an empty line before a table that does not start the file.
+func (r *renderer) separate() {
+	if r.body.Len() > 0 {
+		r.body.WriteByte('\n')
+	}
+}
+
+func (r *renderer) server(h Host) error {
+	fmt.Fprintf(&r.body, "server = %s\n", quote(h.URL.String()))
+	if err := r.keys(h, ""); err != nil {
+		return err
+	}
+	return r.headers(h, "header", "")
+}
+
+func (r *renderer) host(h Host) error {
+	url := h.URL.String()
+	if r.seen[url] {
+		return fmt.Errorf("%s is listed twice", url)
+	}
+	r.seen[url] = true
+	r.separate()
+	table := "host." + quote(url)
+	fmt.Fprintf(&r.body, "[%s]\n", table)
+	if err := r.keys(h, "  "); err != nil {
+		return err
+	}
+	// Directly after its own table: with another table in between, containerd
+	// 2.x would list the host twice.
+	return r.headers(h, table+".header", "  ")
+}
+
+func (r *renderer) keys(h Host, indent string) error {
+	if len(h.Capabilities) > 0 {
+		for _, c := range h.Capabilities {
+			if c != "pull" && c != "resolve" && c != "push" {
+				return fmt.Errorf("capability %q: older versions of containerd drop the whole file for it", c)
+			}
+		}
+		fmt.Fprintf(&r.body, "%scapabilities = %s\n", indent, quoteList(h.Capabilities))
+	}
+	if h.URL.OverridePath {
+		fmt.Fprintf(&r.body, "%soverride_path = true\n", indent)
+	}
+	if h.URL.Scheme != "https" {
+		// TLS keys, even skip_verify = false, and dial_timeout make some
+		// versions try https on an http host.
+		return nil
+	}
+	if h.DialTimeout > 0 {
+		fmt.Fprintf(&r.body, "%sdial_timeout = %s\n", indent, quote(h.DialTimeout.String()))
+	}
+	if h.TLS.SkipVerify {
+		fmt.Fprintf(&r.body, "%sskip_verify = true\n", indent)
+	}
+	if h.TLS.CA != nil {
+		ca := r.certificate("ca", h.TLS.CA, 0o644)
+		fmt.Fprintf(&r.body, "%sca = %s\n", indent, quote(ca))
+	}
+	if h.TLS.Cert != nil {
+		cert := r.certificate("client", h.TLS.Cert, 0o644)
+		key := r.certificate("key", []byte(h.TLS.Key.Reveal()), 0o600)
+		fmt.Fprintf(&r.body, "%sclient = [%s]\n", indent, quoteList([]string{cert, key}))
+	}
+	return nil
+}
+
+// certificate adds a file to the pool, named by its content, and returns its
+// path relative to the directory of a hosts.toml, so that the same bytes are
+// right below any root.
+func (r *renderer) certificate(prefix string, pem []byte, mode fs.FileMode) string {
+	sum := sha256.Sum256(pem)
+	name := prefix + "-" + hex.EncodeToString(sum[:8]) + ".pem"
+	file := path.Join(r.certsDir, poolDir, name)
+	if !slices.Contains(r.needs, file) {
+		r.needs = append(r.needs, file)
+		r.files = append(r.files, ownedfile.File{
+			Path: file, Body: pem, Mode: mode, Comment: "#", Linger: caLinger,
+		})
+	}
+	return path.Join("..", poolDir, name)
+}
+
+func (r *renderer) headers(h Host, table, indent string) error {
+	if len(h.Header) == 0 && h.Authorization.IsZero() {
+		return nil
+	}
+	r.header = true
+	if indent == "" {
+		r.separate()
+	}
+	fmt.Fprintf(&r.body, "%s[%s]\n", indent, table)
+	names := make([]string, 0, len(h.Header))
+	for name := range h.Header {
+		if strings.EqualFold(name, "authorization") {
+			return fmt.Errorf("header %s comes from a login only", name)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := checkHeader(name, h.Header[name]); err != nil {
+			return err
+		}
+		fmt.Fprintf(&r.body, "%s  %s = %s\n", indent, quote(name), quoteList(h.Header[name]))
+	}
+	if !h.Authorization.IsZero() {
+		value := h.Authorization.Reveal()
+		if !httpguts.ValidHeaderFieldValue(value) {
+			return fmt.Errorf("the login holds a character that no header can carry")
+		}
+		// Spelled exactly so: in lower case containerd would send a second
+		// one after a challenge.
+		fmt.Fprintf(&r.body, "%s  Authorization = %s\n", indent, quote(value))
+	}
+	return nil
+}
+
+func checkHeader(name string, values []string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("header %q is not a valid name", name)
+	}
+	for _, v := range values {
+		if !httpguts.ValidHeaderFieldValue(v) {
+			return fmt.Errorf("header %s has a value with a control character", name)
+		}
+		if !utf8.ValidString(v) {
+			return fmt.Errorf("header %s has a value that is not UTF-8, which TOML cannot hold", name)
+		}
+	}
+	return nil
+}
+
+// quote writes a basic string of TOML (https://toml.io/en/v1.0.0#string).
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < 0x20 || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+func quoteList(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = quote(v)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// BasicAuthorization is the value of an Authorization header for a login, as
+// RFC 7617 defines it.
+func BasicAuthorization(username string, password redact.Secret) redact.Secret {
+	return redact.New("Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password.Reveal())))
+}

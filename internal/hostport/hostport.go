@@ -1,0 +1,181 @@
+// Package hostport reads the host[:port] part of an image name or a registry
+// URL. It knows the syntax and nothing about registries.
+package hostport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Parse checks that s is a host, with or without a port, as it may stand at
+// the start of an image name: a DNS name, an IPv4 address or an IPv6 address
+// in brackets. It returns s in lower case. The errors give the reason only;
+// the caller knows the place and the value.
+//
+// The syntax is the "domain" of
+// https://github.com/distribution/reference/blob/main/regexp.go, less what
+// cannot be dialed.
+func Parse(s string) (string, error) {
+	if err := checkBytes(s); err != nil {
+		return "", err
+	}
+	host, port, err := split(s)
+	if err != nil {
+		return "", err
+	}
+	if err := checkHost(host); err != nil {
+		return "", err
+	}
+	host = strings.ToLower(host)
+	if port == "" {
+		return host, nil
+	}
+	return host + ":" + port, nil
+}
+
+// Host gives the host of a value that [Parse] returned, without the port and
+// without the brackets of an IPv6 address.
+func Host(hostport string) string {
+	host, _, err := split(hostport)
+	if err != nil {
+		return hostport
+	}
+	return strings.Trim(host, "[]")
+}
+
+// Port gives the port of a value that [Parse] returned, or "".
+func Port(hostport string) string {
+	_, port, err := split(hostport)
+	if err != nil {
+		return ""
+	}
+	return port
+}
+
+// TrimDefaultPort removes the port that scheme ("http" or "https") implies, so
+// that two spellings of one address compare equal.
+func TrimDefaultPort(hostport, scheme string) string {
+	switch {
+	case scheme == "https":
+		return strings.TrimSuffix(hostport, ":443")
+	case scheme == "http":
+		return strings.TrimSuffix(hostport, ":80")
+	}
+	return hostport
+}
+
+// IsLoopback reports whether hostport names this machine: localhost,
+// 127.0.0.0/8 or [::1], with or without a port. No name is looked up.
+func IsLoopback(hostport string) bool {
+	host := Host(hostport)
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+func checkBytes(s string) error {
+	if s == "" {
+		return errors.New("is empty; write a host such as registry.corp or registry.corp:5000")
+	}
+	for _, r := range s {
+		switch {
+		case r < 0x20 || r == 0x7f:
+			return errors.New("must not contain control characters")
+		case r == ' ':
+			return errors.New("must not contain a space")
+		case r == '%':
+			return errors.New("must not contain percent-encoding; write the name itself")
+		case r == '@':
+			return errors.New("must not contain a login; write it under registries")
+		case r == '/':
+			return errors.New("must be host[:port] without a path")
+		case r > 0x7e:
+			return errors.New("must be ASCII; write an internationalised name in its xn-- form")
+		}
+	}
+	return nil
+}
+
+func split(s string) (host, port string, err error) {
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 {
+			return "", "", errors.New(`the "[" of an IPv6 address has no "]"`)
+		}
+		host, port = s[:end+1], s[end+1:]
+		if port == "" {
+			return host, "", nil
+		}
+		if port[0] != ':' {
+			return "", "", errors.New(`after the "]" of an IPv6 address only a :port may follow`)
+		}
+		return host, port[1:], checkPort(port[1:])
+	}
+	host, port, found := strings.Cut(s, ":")
+	if !found {
+		return s, "", nil
+	}
+	if strings.Contains(port, ":") {
+		if net.ParseIP(s) != nil {
+			return "", "", fmt.Errorf("an IPv6 address needs brackets: [%s]", s)
+		}
+		return "", "", errors.New("has more than one colon; write host:port")
+	}
+	return host, port, checkPort(port)
+}
+
+func checkPort(port string) error {
+	n, err := strconv.ParseUint(port, 10, 32)
+	if err != nil || n < 1 || n > 65535 || port[0] == '0' {
+		return errors.New("the port must be a number from 1 to 65535")
+	}
+	return nil
+}
+
+func checkHost(host string) error {
+	if host == "" {
+		return errors.New("has no host before the colon")
+	}
+	if host[0] == '[' {
+		addr, err := netip.ParseAddr(host[1 : len(host)-1])
+		if err != nil || !addr.Is6() || addr.Zone() != "" {
+			return errors.New("between the brackets there must be an IPv6 address without a zone")
+		}
+		return nil
+	}
+	if len(host) > 253 {
+		return errors.New("is longer than the 253 characters of a DNS name")
+	}
+	if strings.HasSuffix(host, ".") {
+		return errors.New("must not end in a dot")
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if err := checkLabel(label); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkLabel(label string) error {
+	if label == "" {
+		return errors.New("has an empty label: two dots side by side, or one at the start")
+	}
+	if len(label) > 63 {
+		return errors.New("has a label longer than 63 characters")
+	}
+	for i := range len(label) {
+		c := label[i]
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && (c != '-' || i == 0 || i == len(label)-1) {
+			return fmt.Errorf("has the label %q; letters, digits and inner hyphens are allowed", label)
+		}
+	}
+	return nil
+}

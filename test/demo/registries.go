@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// demoPassword opens the private registry of the demo.
+const demoPassword = "open sesame"
+
+// registries are the ones that the demo pulls from.
+type registries struct {
+	mirror, private *server
+	dead            string // an address where nobody listens
+	digest          string // of docker.io/library/hello:1.0
+}
+
+type server struct {
+	addr string
+	http *http.Server
+	done chan error
+}
+
+func startRegistries() (*registries, error) {
+	r := &registries{}
+	quiet := registry.Logger(log.New(io.Discard, "", 0))
+	var err error
+	if r.mirror, err = serve(registry.New(quiet)); err != nil {
+		return nil, err
+	}
+	if r.private, err = serve(withLogin(registry.New(quiet))); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	if err := r.fill(); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+// fill pushes the sample images and finds an address where nobody listens.
+func (r *registries) fill() error {
+	hello, err := random.Image(1024, 2)
+	if err != nil {
+		return err
+	}
+	digest, err := hello.Digest()
+	if err != nil {
+		return err
+	}
+	r.digest = digest.String()
+	tool, err := random.Image(1024, 1)
+	if err != nil {
+		return err
+	}
+	if err := push(r.mirror.addr+"/hub/library/hello:1.0", hello); err != nil {
+		return err
+	}
+	if err := push(r.private.addr+"/company/team/tool:2.0", tool); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	r.dead = l.Addr().String()
+	return l.Close()
+}
+
+func push(to string, image v1.Image) error {
+	ref, err := name.ParseReference(to, name.Insecure)
+	if err != nil {
+		return err
+	}
+	return remote.Write(ref, image, remote.WithAuth(&authn.Basic{Username: "demo", Password: demoPassword}))
+}
+
+// withLogin lets nobody in without the login of the demo.
+func withLogin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, ok := r.BasicAuth(); !ok || user != "demo" || password != demoPassword {
+			w.Header().Set("WWW-Authenticate", `Basic realm="demo"`)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func serve(handler http.Handler) (*server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{addr: l.Addr().String(), http: &http.Server{Handler: handler}, done: make(chan error, 1)}
+	go func() { s.done <- s.http.Serve(l) }()
+	return s, nil
+}
+
+func (s *server) close() error {
+	if s == nil {
+		return nil
+	}
+	err := s.http.Close()
+	if served := <-s.done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
+
+func (r *registries) close() error { return errors.Join(r.mirror.close(), r.private.close()) }

@@ -1,0 +1,2 @@
+// Package depcheck holds a test of which package may import which.
+package depcheck

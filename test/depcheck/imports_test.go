@@ -1,0 +1,118 @@
+package depcheck
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/berth-registry/berth/"
+
+// forbidden lists, for a folder, what nothing in it may depend on, directly or
+// not, and why. Of the standard library only direct imports count.
+var forbidden = []struct{ folder, dependency, why string }{
+	{"internal/", module + "agent", "internal holds leaves"},
+	{"internal/", module + "hostsconf", "internal holds leaves"},
+	{"internal/", module + "credprovider", "internal holds leaves"},
+	{"hostsconf", module + "agent", "imports point from cmd to internal"},
+	{"hostsconf", module + "credprovider", "hostsconf knows no credentials"},
+	{"hostsconf", "github.com/aws/", "only credprovider/ecr knows AWS"},
+	{"hostsconf", "os/exec", "hostsconf starts no process"},
+	{"hostsconf", "net", "hostsconf opens no connection"},
+	{"credprovider", module + "agent", "imports point from cmd to internal"},
+	{"credprovider", module + "hostsconf", "credprovider knows no hosts.toml"},
+	{"cmd/berth-credential-provider", module + "agent", "the provider is self-contained"},
+	{"cmd/berth-credential-provider", module + "hostsconf", "the provider is self-contained"},
+	{"cmd/berth-credential-provider", "github.com/containerd/", "the provider is self-contained"},
+	{"agent", module + "cmd", "imports point from cmd to internal"},
+	{"agent", "k8s.io/client-go", "the agent needs no API server"},
+	{"cmd/", module + "test", "tests stay out of what is shipped"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	var all []listed
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImports(t *testing.T) {
+	packages := list(t)
+	if violations := check(packages); len(violations) > 0 {
+		t.Errorf("imports in the wrong direction:\n%s", strings.Join(violations, "\n"))
+	}
+	for _, p := range packages {
+		for _, i := range p.Imports {
+			if strings.HasPrefix(i, "github.com/aws/") && p.ImportPath != module+"credprovider/ecr" &&
+				!strings.HasPrefix(p.ImportPath, module+"test/") {
+				t.Errorf("%s imports %s: only credprovider/ecr knows AWS", p.ImportPath, i)
+			}
+		}
+	}
+}
+
+// The check itself must notice.
+func TestImportsNotices(t *testing.T) {
+	bad := []listed{
+		{ImportPath: module + "hostsconf", Deps: []string{module + "agent/config"}},
+		{ImportPath: module + "internal/x", Deps: []string{module + "credprovider/ecr"}},
+		{ImportPath: module + "hostsconf", Imports: []string{"os/exec"}},
+		{ImportPath: module + "cmd/berth", Deps: []string{module + "test/fakeaws"}},
+	}
+	if got := check(bad); len(got) != len(bad) {
+		t.Errorf("%d of %d found: %q", len(got), len(bad), got)
+	}
+}
+
+func check(packages []listed) []string {
+	var violations []string
+	for _, p := range packages {
+		folder := strings.TrimPrefix(p.ImportPath, module)
+		for _, f := range forbidden {
+			if !below(folder, f.folder) {
+				continue
+			}
+			deps := p.Deps
+			if !strings.Contains(f.dependency, ".") {
+				deps = p.Imports
+			}
+			for _, dep := range deps {
+				if dep == "net/http" && f.dependency == "net" {
+					continue // for http.Header
+				}
+				if below(dep, f.dependency) {
+					violations = append(violations, p.ImportPath+" depends on "+dep+": "+f.why)
+				}
+			}
+		}
+	}
+	return violations
+}
+
+func below(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
+}

@@ -1,0 +1,121 @@
+// Package parts finds the real programs that the end-to-end tests run against,
+// and builds the one that no distribution carries yet.
+//
+// containerd 1.6.20, runc and docker-registry are Debian's packages; containerd
+// 2.4.2 is compiled from its own module into a cache directory that outlives
+// the checkout. [Locate] only looks, so a test never compiles for minutes
+// unasked; [Provide] also builds. cmd/parts is the command around it.
+package parts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// The versions that the tests are written against.
+const (
+	Containerd1Version = "1.6.20"
+	Containerd2Version = "2.4.2"
+)
+
+// debianPackages are the packages that hold containerd 1.6.20, runc and
+// docker-registry on Debian 12.
+var debianPackages = []string{"containerd", "runc", "docker-registry"}
+
+// installCommand provides the Debian packages.
+func installCommand() string {
+	return "apt-get install -y --no-install-recommends " + strings.Join(debianPackages, " ")
+}
+
+// Containerd is one version of containerd on this machine.
+type Containerd struct {
+	Version string // 1.6.20, without a leading v
+	Daemon  string // absolute path of the containerd binary
+	BinDir  string // directory that holds its containerd-shim-runc-v2
+}
+
+// Set is every real program that the tests use.
+type Set struct {
+	Containerd []Containerd // oldest first
+	Registry   string       // docker-registry
+	Runc       string
+}
+
+// MissingError says that a part is not on this machine, and what to run.
+type MissingError struct {
+	Part string
+	Run  string
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s is missing: run %s", e.Part, e.Run)
+}
+
+// Locate returns the parts without building anything. Each part that is not
+// there contributes a [*MissingError] to the joined error.
+func Locate(ctx context.Context) (Set, error) {
+	set, err := locatePackages(ctx)
+	current, err2 := locateContainerd2()
+	set.Containerd = append(set.Containerd, current)
+	return set, errors.Join(err, err2)
+}
+
+// locatePackages returns the parts that are Debian's.
+func locatePackages(ctx context.Context) (Set, error) {
+	old, err1 := locateContainerd1(ctx)
+	registry, err2 := lookDebian("docker-registry")
+	runc, err3 := lookDebian("runc")
+	return Set{Containerd: []Containerd{old}, Registry: registry, Runc: runc}, errors.Join(err1, err2, err3)
+}
+
+func locateContainerd1(ctx context.Context) (Containerd, error) {
+	daemon, err := lookDebian("containerd")
+	if err != nil {
+		return Containerd{}, err
+	}
+	out, err := exec.CommandContext(ctx, daemon, "--version").CombinedOutput()
+	if err != nil {
+		return Containerd{}, fmt.Errorf("%s --version: %w: %s", daemon, err, out)
+	}
+	// "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3"
+	fields := strings.Fields(string(out))
+	if len(fields) < 3 || !strings.HasPrefix(strings.TrimPrefix(fields[2], "v"), Containerd1Version) {
+		return Containerd{}, fmt.Errorf("%s is %q, the tests need Debian 12's containerd %s", daemon, strings.TrimSpace(string(out)), Containerd1Version)
+	}
+	shim, err := lookDebian("containerd-shim-runc-v2")
+	if err != nil {
+		return Containerd{}, err
+	}
+	return Containerd{Version: Containerd1Version, Daemon: daemon, BinDir: filepath.Dir(shim)}, nil
+}
+
+// lookDebian searches the places of Debian's packages only: a newer containerd
+// in /usr/local/bin is not the version that is to be tested.
+func lookDebian(name string) (string, error) {
+	for _, dir := range []string{"/usr/bin", "/usr/sbin"} {
+		p := filepath.Join(dir, name)
+		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return p, nil
+		}
+	}
+	return "", &MissingError{Part: name, Run: installCommand()}
+}
+
+func locateContainerd2() (Containerd, error) {
+	dir, err := containerd2Dir()
+	if err != nil {
+		return Containerd{}, err
+	}
+	if !complete(dir) {
+		return Containerd{}, &MissingError{
+			Part: "containerd " + Containerd2Version + " in " + dir,
+			Run:  "go run ./cmd/parts in test/e2e",
+		}
+	}
+	return Containerd{Version: Containerd2Version, Daemon: filepath.Join(dir, "containerd"), BinDir: dir}, nil
+}

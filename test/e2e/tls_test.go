@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"fmt"
+
+	"github.com/berth-registry/berth/test/e2e/pki"
+	"github.com/berth-registry/berth/test/e2e/registry"
+)
+
+const private = "harbor.corp:8443"
+
+// tlsScenarios: registries whose certificate the machine does not trust, and
+// such as want to see one of ours.
+func tlsScenarios() []scenario {
+	return []scenario{
+		{"private-ca", func(s *scene) {
+			r, ca := s.privateRegistry(private, registry.Options{})
+			whole := viaHub(fetch{path: "/v2/hub/library/app", img: s.image("hub/"+repo, r)})
+			s.apply(mirrorOf("docker.io", "https://"+private+"/hub") +
+				fmt.Sprintf("registries:\n- host: %q\n  tls: {caFile: %q}\n", private, s.file("ca.pem", string(ca.PEM()))))
+			s.pull(ref, whole.img)
+			s.served(r, ok(whole.all())...)
+		}},
+		{"private-ca-is-needed", func(s *scene) {
+			r, _ := s.privateRegistry(private, registry.Options{})
+			s.image(repo, r)
+			s.apply(mirrorOf("docker.io", "https://"+private) + only)
+			s.pullFails(ref)
+			s.served(r)
+		}},
+		{"private-ca-mirror-only-with-login", func(s *scene) {
+			// Everything at the root of the file, where the server's keys are.
+			r, ca := s.privateRegistry(private, registry.Options{Username: robot, Password: password})
+			whole := viaHub(fetch{path: "/v2/hub/library/app", img: s.image("hub/"+repo, r)})
+			s.apply(mirrorOf("docker.io", private+"/hub") + only + s.login(private) +
+				fmt.Sprintf("  tls: {caFile: %q}\n", s.file("ca.pem", string(ca.PEM()))))
+			s.pull(ref, whole.img)
+			s.served(r, ok(whole.all())...)
+		}},
+		{"private-ca-at-a-registry-with-login", func(s *scene) {
+			r, ca := s.privateRegistry(private, registry.Options{Username: robot, Password: password})
+			whole := fetch{path: "/v2/team/app", tag: "v1", img: s.image("team/app:v1", r)}
+			s.apply(s.login(private) + fmt.Sprintf("  tls: {caFile: %q}\n", s.file("ca.pem", string(ca.PEM()))))
+			s.pull(private+"/team/app:v1", whole.img)
+			s.served(r, ok(whole.all())...)
+		}},
+		{"client-certificate", func(s *scene) {
+			clients := s.authority("clients")
+			r, ca := s.privateRegistry(private, registry.Options{ClientCA: clients})
+			whole := viaHub(fetch{img: s.image(repo, r)})
+			pair, err := clients.Client("node-1")
+			if err != nil {
+				s.Fatal(err)
+			}
+			s.apply(mirrorOf("docker.io", private) + fmt.Sprintf("registries:\n- host: %q\n  tls: {caFile: %q, certFile: %q, keyFile: %q}\n", private,
+				s.file("ca.pem", string(ca.PEM())), s.file("node.crt", string(pair.CertPEM)), s.file("node.key", string(pair.KeyPEM))))
+			s.pull(ref, whole.img)
+			s.served(r, ok(whole.all())...)
+		}},
+		{"client-certificate-is-needed", func(s *scene) {
+			r, ca := s.privateRegistry(private, registry.Options{ClientCA: s.authority("clients")})
+			s.image(repo, r)
+			s.apply(mirrorOf("docker.io", private) + only +
+				fmt.Sprintf("registries:\n- host: %q\n  tls: {caFile: %q}\n", private, s.file("ca.pem", string(ca.PEM()))))
+			s.pullFails(ref)
+			s.served(r)
+		}},
+		{"insecure-skip-verify", func(s *scene) {
+			r, _ := s.privateRegistry(private, registry.Options{})
+			whole := viaHub(fetch{img: s.image(repo, r)})
+			s.apply(mirrorOf("docker.io", private) + fmt.Sprintf("registries:\n- host: %q\n  tls: {insecureSkipVerify: true}\n", private))
+			s.pull(ref, whole.img)
+			s.served(r, ok(whole.all())...)
+		}},
+	}
+}
+
+func (s *scene) authority(name string) *pki.CA {
+	s.Helper()
+	ca, err := pki.New(name)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return ca
+}

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# What a reader should never have to point out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+unformatted=$(git ls-files --cached --others --exclude-standard '*.go' | xargs -r gofmt -l)
+if [ -n "$unformatted" ]; then
+  printf 'not formatted (gofmt -w mends it):\n%s\n' "$unformatted"
+  exit 1
+fi
+
+for module in . test/e2e; do
+  (
+    cd "$module"
+    go vet ./...
+    go vet -tags e2e ./...
+  )
+done
+
+# staticcheck has a module of its own, so that go.mod stays short.
+go tool -modfile=test/tools/go.mod staticcheck -tags e2e ./...
+
+git ls-files --cached --others --exclude-standard '*.sh' .ci/run | xargs -r shellcheck
+
+# Imports point one way; see depcheck_test.go.
+go test -run 'TestImports' ./test/depcheck
+
+echo "lint: clean"
