@@ -17,12 +17,6 @@ import (
 // the config names it.
 type Headers map[string]redact.Secret
 
-// ECRRegistries lists the ECR registries that get a header, in the order in
-// which the config names them.
-func ECRRegistries(cfg *config.Config) []ecr.Registry {
-	return desire(cfg, nil).ecrRegistries
-}
-
 // placeholder stands for a token that apply would get.
 var placeholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
 

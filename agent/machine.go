@@ -75,29 +75,33 @@ func (p Plan) Differs() bool {
 // and asks nobody: a token that apply would get is a placeholder. What would be
 // installed has been read back with containerd's own reader.
 func (m *Machine) Plan(cfg *config.Config) (Plan, error) {
-	headers, missing := cachedHeaders(m.tokens(cfg, nil), ECRRegistries(cfg))
-	plan, err := m.plan(cfg, headers)
+	state := desire(cfg, nil)
+	missing := 0
+	if len(state.ecrRegistries) > 0 {
+		var headers Headers
+		headers, missing = cachedHeaders(m.tokens(cfg, nil), state.ecrRegistries)
+		state = desire(cfg, headers)
+	}
+	plan, err := m.plan(cfg, state)
+	if err != nil {
+		return plan, err
+	}
 	if missing > 0 {
 		plan.Notices = append(plan.Notices, Notice{"ecr", "the token is not here yet; apply gets it"})
 	}
-	return plan, err
+	return plan, m.tree(cfg).Verify(plan.Desired, plan.Changes)
 }
 
-func (m *Machine) plan(cfg *config.Config, headers Headers) (Plan, error) {
-	directories, notices := Desired(cfg, headers)
-	plan := Plan{Notices: notices}
+func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {
+	plan := Plan{Notices: state.notices}
 	var err error
-	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, directories); err != nil {
+	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.directories); err != nil {
 		return plan, err
 	}
-	tree := m.tree(cfg)
-	if plan.current, err = tree.Read(plan.Desired); err != nil {
+	if plan.current, err = m.tree(cfg).Read(plan.Desired); err != nil {
 		return plan, err
 	}
 	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
-	if err := tree.Verify(plan.Desired, plan.Changes); err != nil {
-		return plan, err
-	}
 	plan.Rules, err = m.rulesDiffer(m.rules(cfg, plan, plan.Changes))
 	return plan, err
 }
@@ -120,12 +124,14 @@ func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logge
 		return Result{}, err
 	}
 	defer unlock()
-	var headers Headers
+	state := desire(cfg, nil)
 	var tokenErr error
-	if registries := ECRRegistries(cfg); len(registries) > 0 {
-		headers, tokenErr = fetchHeaders(ctx, m.tokens(cfg, log), registries)
+	if len(state.ecrRegistries) > 0 {
+		var headers Headers
+		headers, tokenErr = fetchHeaders(ctx, m.tokens(cfg, log), state.ecrRegistries)
+		state = desire(cfg, headers)
 	}
-	plan, err := m.plan(cfg, headers)
+	plan, err := m.plan(cfg, state)
 	if err != nil {
 		return Result{}, errors.Join(err, tokenErr)
 	}
@@ -214,4 +220,10 @@ func (m *Machine) lock(ctx context.Context) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { lock.Unlock() }, nil
+}
+
+// ConfigExists tells whether there is a config where it is expected.
+func (m *Machine) ConfigExists() (string, error) {
+	_, err := m.root.Lstat(ConfigFile)
+	return m.ConfigPath(), err
 }

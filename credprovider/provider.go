@@ -231,6 +231,11 @@ func (p *Provider) Credential(ctx context.Context, image string) (Credential, er
 		return Credential{}, err
 	}
 	c.Username, c.Password, c.Expires = t.Username, t.Password, t.Expires
-	c.Rule = strings.Join(strings.Fields("ecr "+plan.ECR.Account+" "+plan.ECR.Region), " ") + ", " + t.Source
+	c.Rule = ecrRule(*plan.ECR) + ", " + t.Source
 	return c, nil
+}
+
+// ecrRule names an ECR registry for people; the public one has no account.
+func ecrRule(r ecr.Registry) string {
+	return strings.Join(strings.Fields("ecr "+r.Account+" "+r.Region), " ")
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/berth-registry/berth/test/fakeaws"
 )
 
 var update = flag.Bool("update", false, "write what the scripts expect anew")
@@ -29,11 +31,41 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"aws":   aws,
 			"code":  code,
 			"mode":  mode,
 			"lines": lines,
 		},
 	})
+}
+
+// aws role|keys|denied starts an AWS of the script's own that knows an
+// instance profile, static keys, or denies both.
+func aws(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: aws role|keys|denied")
+	}
+	server, err := fakeaws.Start()
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(server.Close()) })
+	role := fakeaws.Key{ID: "ASIAROLEROLEROLEROLE", Secret: "rolesecret", Session: "rolesession"}
+	static := fakeaws.Key{ID: "AKIASTATICSTATICSTAT", Secret: "staticsecret"}
+	if args[0] != "keys" {
+		server.SetRole("node", role)
+	}
+	if args[0] == "denied" {
+		server.Inject(fakeaws.Fault{
+			Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException",
+			Message: "User is not authorized to perform: ecr:GetAuthorizationToken",
+		})
+	}
+	server.AddKey(static)
+	for _, pair := range server.Env() {
+		name, value, _ := strings.Cut(pair, "=")
+		ts.Setenv(name, value)
+	}
+	ts.Setenv("AWS_ACCESS_KEY_ID", static.ID)
+	ts.Setenv("AWS_SECRET_ACCESS_KEY", static.Secret)
 }
 
 // code N program args… runs a program and wants the exit code N.

@@ -127,11 +127,38 @@ func (r *run) begin() error {
 		r.st.found = stateAbsent
 		r.dirty = true
 	}
+	r.catchUp()
+	return nil
+}
+
+// catchUp clears up after a killed run and takes note of what others did to
+// directories that were there before us: one that we had removed and that is
+// there again is not ours to bring back, and one that we have made again may
+// have another mode by now.
+func (r *run) catchUp() {
 	if !r.s.clean[r.scope.Name] {
 		r.sweep()
 	}
 	r.s.clean[r.scope.Name] = false
-	return nil
+	for p, d := range r.st.Dirs {
+		if d.Scope != r.scope.Name || d.Original == nil {
+			continue
+		}
+		parent, err := r.top(path.Dir(p))
+		if err != nil {
+			continue
+		}
+		e, err := parent.lstat(path.Base(p))
+		switch {
+		case err != nil || e.kind == None:
+		case !d.Created:
+			r.putDir(p, nil)
+		case e.kind == Dir && !e.meta.sameAccess(*d.Original):
+			m := e.meta
+			m.ModTime = d.Original.ModTime
+			r.putDir(p, &dirRecord{Scope: d.Scope, Created: true, Original: &m})
+		}
+	}
 }
 
 // keeper opens the state directory when it is needed for the first time.

@@ -65,12 +65,12 @@ func TestForeignFileIsAConflict(t *testing.T) {
 	before := w.tree("/")
 	for _, adopt := range []bool{false, true} {
 		w.scope.Adopt = adopt
-		var hostsNames = []string{"quay.io", "ghcr.io", "gcr.io"}
+		names := []string{"quay.io", "ghcr.io", "gcr.io"} // these never
 		if !adopt {
-			hostsNames = append(hostsNames, "docker.io", "k8s.io")
+			names = append(names, "docker.io", "k8s.io")
 		}
 		var wanted []File
-		for _, h := range hostsNames {
+		for _, h := range names {
 			wanted = append(wanted, hosts(h, "ours\n"))
 		}
 		r := w.apply(wanted...)
@@ -267,7 +267,6 @@ func TestLostRecord(t *testing.T) {
 	for _, corrupt := range []string{"", "{", "null", `{"version":1,"files":null}`, `{"version":1,"files":{"../x":{}}}`, "\x00\x01"} {
 		t.Run("state "+corrupt, func(t *testing.T) {
 			w := newWorld(t)
-			before := w.tree("/etc")
 			w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "a\n"))
 			state := DefaultStateDir + "/state.json"
 			if corrupt == "" {
@@ -296,10 +295,9 @@ func TestLostRecord(t *testing.T) {
 			}
 			w.remove(state)
 			w.restore(w.scope)
-			if d := diffTrees(w.tree(certs), map[string]string{certs: w.tree(certs)[certs]}); d != "" {
-				t.Error(d)
+			if left := w.tree(certs); len(left) != 1 { // who made certs.d nobody knows
+				t.Errorf("left: %v", left)
 			}
-			_ = before
 		})
 	}
 }
@@ -321,127 +319,5 @@ func TestNewerRecordChangesNothing(t *testing.T) {
 			t.Errorf("restore: %v", err)
 		}
 		w.same(before)
-	}
-}
-
-func TestFight(t *testing.T) {
-	w := newWorld(t)
-	w.apply(hosts("docker.io", "a\n"))
-	for i := range maxRepairs {
-		w.now = w.now.Add(10 * time.Second)
-		w.remove(docker)
-		w.expect(actions(w.apply(hosts("docker.io", "a\n")).Changed), "repair docker.io/hosts.toml")
-		_ = i
-	}
-	w.now = w.now.Add(10 * time.Second)
-	w.remove(docker)
-	r := w.apply(hosts("docker.io", "a\n"))
-	w.expect(actions(r.Conflicts), "conflict docker.io/hosts.toml")
-	if len(r.Changed) != 0 || !strings.Contains(r.Conflicts[0].Reason, "somebody else manages it") {
-		t.Errorf("%v", r.Conflicts)
-	}
-	// They go on: the quiet time begins again.
-	w.now = w.now.Add(4 * time.Minute)
-	w.write(docker, "theirs", 0o644)
-	w.must(os.Chtimes(w.path(docker), w.now, w.now))
-	w.now = w.now.Add(4 * time.Minute)
-	w.expect(actions(w.apply(hosts("docker.io", "a\n")).Conflicts), "conflict docker.io/hosts.toml")
-	w.now = w.now.Add(time.Minute)
-	w.expect(actions(w.apply(hosts("docker.io", "a\n")).Changed), "repair docker.io/hosts.toml")
-}
-
-func TestLinger(t *testing.T) {
-	w := newWorld(t)
-	ca := File{Path: certs + "/_berth/ca.pem", Body: []byte("pem"), Mode: 0o644, Linger: 10 * time.Minute, Comment: "#"}
-	h := hosts("docker.io", "a\n")
-	h.Needs = []string{ca.Path}
-	w.apply(ca, h)
-	w.expect(actions(w.apply().Changed), "remove docker.io/hosts.toml")
-	w.now = w.now.Add(9 * time.Minute)
-	w.expect(actions(w.plan()), "linger _berth/ca.pem")
-	w.apply()
-	w.now = w.now.Add(time.Minute)
-	w.expect(actions(w.apply().Changed), "remove _berth/ca.pem")
-
-	// Wanted again in between: the time starts anew.
-	w.apply(ca)
-	w.apply()
-	w.now = w.now.Add(9 * time.Minute)
-	w.apply(ca)
-	w.apply()
-	w.now = w.now.Add(9 * time.Minute)
-	w.expect(actions(w.plan()), "linger _berth/ca.pem")
-
-	// With the record lost the scope says how long, and the time starts anew.
-	w.remove(DefaultStateDir + "/state.json")
-	w.scope.Linger = func(p string) time.Duration {
-		if strings.HasSuffix(p, ".pem") {
-			return time.Minute
-		}
-		return 0
-	}
-	w.expect(actions(w.plan()), "linger _berth/ca.pem")
-	w.apply()
-	w.now = w.now.Add(time.Minute)
-	w.expect(actions(w.plan()), "remove _berth/ca.pem")
-
-	// Restore does not wait.
-	w.apply(ca)
-	w.apply()
-	w.restore()
-	if w.exists(ca.Path) {
-		t.Error("it lingers after restore")
-	}
-}
-
-func TestNeeds(t *testing.T) {
-	w := newWorld(t)
-	ca := File{Path: certs + "/_berth/ca.pem", Body: []byte("pem"), Mode: 0o644, Comment: "#"}
-	h := hosts("docker.io", "a\n")
-	h.Needs = []string{ca.Path}
-	w.write(ca.Path, "theirs", 0o644)
-	r := w.apply(h, ca) // in whatever order
-	w.expect(actions(r.Conflicts), "conflict _berth/ca.pem")
-	w.expect(actions(r.Skipped), "create docker.io/hosts.toml")
-	w.remove(ca.Path)
-	w.expect(actions(w.apply(h, ca).Changed), "create _berth/ca.pem, create docker.io/hosts.toml")
-	w.expect(actions(w.apply().Changed), "remove docker.io/hosts.toml, remove _berth/ca.pem")
-}
-
-func TestNeededFileStaysWithTheOneThatNeedsIt(t *testing.T) {
-	w := newWorld(t)
-	ca := File{Path: certs + "/_berth/ca.pem", Body: []byte("pem"), Mode: 0o644, Comment: "#"}
-	h := hosts("docker.io", "a\n")
-	h.Needs = []string{ca.Path}
-	w.apply(ca, h)
-	changes := w.plan()
-	w.expect(actions(changes), "remove docker.io/hosts.toml, remove _berth/ca.pem")
-	w.append(docker, "edited after the plan")
-	r, err := w.store.Apply(w.ctx(), w.scope, changes)
-	w.must(err)
-	w.expect(actions(r.Skipped), "remove docker.io/hosts.toml, remove _berth/ca.pem")
-	if !w.exists(ca.Path) {
-		t.Error("containerd would fail every pull of docker.io")
-	}
-}
-
-func TestChangedSinceThePlan(t *testing.T) {
-	w := newWorld(t)
-	w.write(certs+"/ghcr.io/hosts.toml", "foreign\n", 0o644)
-	w.scope.Adopt = true
-	w.apply(hosts("docker.io", "a\n"), hosts("gcr.io", "a\n"))
-	changes := w.plan(hosts("docker.io", "b\n"), hosts("quay.io", "b\n"), hosts("ghcr.io", "b\n"))
-	w.append(docker, "edit")
-	w.write(quay, "theirs", 0o644)
-	w.append(certs+"/ghcr.io/hosts.toml", "more")
-	w.append(certs+"/gcr.io/hosts.toml", "edit")
-	before := w.tree("/etc")
-	r, err := w.store.Apply(w.ctx(), w.scope, changes)
-	w.must(err)
-	if len(r.Skipped) != 4 || len(r.Changed) != 0 {
-		t.Errorf("skipped %s, changed %s", actions(r.Skipped), actions(r.Changed))
-	}
-	if d := diffTrees(w.tree("/etc"), before); d != "" {
-		t.Error(d)
 	}
 }

@@ -99,26 +99,18 @@ func (r *run) intendRemoval(it *item) {
 	if r.restore || it.putBack != nil {
 		return // it stays, or goes by what is known of it
 	}
-	old := r.st.Dirs[p]
-	if old != nil && old.Created && old.Original == nil {
-		return
+	if old := r.st.Dirs[p]; old != nil && old.Created {
+		return // what it was like before us is known
 	}
 	d, err := r.open(p)
 	if err != nil {
 		return // there is nothing that could go
 	}
 	defer d.close()
-	info, err := d.self()
-	if err != nil {
-		return
+	if info, err := d.self(); err == nil {
+		m := metaOf(info)
+		r.putDir(p, &dirRecord{Scope: r.scope.Name, Original: &m})
 	}
-	m := metaOf(info)
-	rec := &dirRecord{Scope: r.scope.Name, Original: &m}
-	if old != nil && old.Created {
-		// We made it again as it was; a mode that it has now is somebody's.
-		rec.Created, m.ModTime = true, old.Original.ModTime
-	}
-	r.putDir(p, rec)
 }
 
 // missingDirs notes the directories above the files that must be made.

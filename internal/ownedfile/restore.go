@@ -54,7 +54,7 @@ func (r *run) restoreScope(ctx context.Context, scope Scope) {
 		r.errs = append(r.errs, err)
 		return
 	}
-	one.sweep()
+	one.catchUp()
 	snap, err := r.s.observe(scope, nil, r.st)
 	if err != nil {
 		r.errs = append(r.errs, err)

@@ -1,0 +1,52 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// Credentials tells which credential goes where when image is pulled, given
+// the config and what stands in certs.d. Without a config (nil) it goes by the
+// rules that the credential provider has on this node.
+func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image string, log *slog.Logger) (credprovider.Explanation, error) {
+	rules, err := m.effectiveRules(cfg)
+	if err != nil {
+		return credprovider.Explanation{}, err
+	}
+	p := credprovider.Provider{Rules: rules, Tokens: &credprovider.Tokens{
+		Dir:   m.root.Path(credprovider.TokenDir),
+		Chain: ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy, Log: log}),
+		Log:   log,
+	}}
+	return p.Explain(ctx, image)
+}
+
+func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error) {
+	if cfg == nil {
+		body, err := m.root.ReadFile(credprovider.RulesFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			return credprovider.Rules{}, nil
+		}
+		if err != nil {
+			return credprovider.Rules{}, err
+		}
+		return credprovider.ParseRules(body)
+	}
+	// Whether a host gets a header does not depend on the token's value.
+	state := desire(cfg, nil)
+	headers := Headers{}
+	for _, r := range state.ecrRegistries {
+		headers[r.Host] = placeholder
+	}
+	plan, err := m.plan(cfg, desire(cfg, headers))
+	if err != nil {
+		return credprovider.Rules{}, err
+	}
+	return m.rules(cfg, plan, plan.Changes), nil
+}
