@@ -53,7 +53,7 @@ bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
 
 .PHONY: golden
 golden: ## Write the golden files of the tests anew
-	go test ./hostsconf ./agent/... ./cmd/... -update
+	go test ./hostsconf ./agent/config ./agent/config/convert ./cmd/berth -update
 
 .PHONY: clean
 clean: ## Remove what was built

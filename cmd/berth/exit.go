@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 )
 
@@ -52,6 +54,9 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(stderr, "berth: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		fmt.Fprintln(stderr, "berth: the files of a node belong to root; run it as root, or try it with --root")
 	}
 	return code
 }

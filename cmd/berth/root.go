@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -84,8 +86,10 @@ func (o *options) open(stderr io.Writer) (*agent.Machine, *config.Config, error)
 	}
 	cfg, warnings, err := config.Load(file)
 	if err != nil {
-		m.Close()
-		return nil, nil, err
+		if _, statErr := os.Stat(file); errors.Is(statErr, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; write a RegistryConfig there, or name one with --config", err)
+		}
+		return nil, nil, errors.Join(err, m.Close())
 	}
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "warning: %s\n", w)
