@@ -36,7 +36,7 @@ lint: ## gofmt, go vet, staticcheck, shellcheck, import directions
 	test/lint.sh
 
 .PHONY: e2e
-e2e: build ## As root: real containerd 1.6 and 2.4, crashes, full disks (what CI runs)
+e2e: build ## As root: real containerd and kubelet, crashes, full disks (what CI runs)
 	test/e2e.sh
 
 .PHONY: soak
@@ -49,7 +49,8 @@ fuzz: ## Every fuzz target for FUZZTIME (60s)
 
 .PHONY: bench
 bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
-	go test ./agent -run '^$$' -bench . -benchtime 1x -count 7 -timeout 30m
+	go test ./agent -run '^$$' -bench FromNothing -benchtime 1x -count 5 -timeout 30m
+	go test ./agent -run '^$$' -bench 'NothingToDo|OneChange' -benchtime 10x -count 5 -timeout 30m
 
 .PHONY: golden
 golden: ## Write the golden files of the tests anew

@@ -9,12 +9,21 @@ if [ "$(id -u)" != 0 ]; then
 fi
 read -ra flags <<<"-count=1 ${GOTESTFLAGS:-}"
 
+bin=$PWD/bin
+
 echo "== full disk, read-only directory, owners"
 go test -tags e2e "${flags[@]}" ./internal/ownedfile
 
 echo "== killed in the middle of writing"
 go run ./test/crash -trials 300 -seed 1
 
+echo "== a thousand processes at once"
+go test -tags e2e "${flags[@]}" ./cmd/berth-credential-provider
+
 echo "== real containerd 1.6 and 2.4"
 test/e2e/parts.sh
-(cd test/e2e && BERTH_BIN="$PWD/../../bin/berth" go test "${flags[@]}" ./...)
+(cd test/e2e && BERTH_BIN=$bin/berth go test "${flags[@]}" ./...)
+
+echo "== real kubelet 1.36, and kubelet's plugin code of four versions"
+test/kubelet/parts.sh
+(cd test/kubelet && BERTH_BIN=$bin/berth BERTH_PROVIDER_BIN=$bin/berth-credential-provider go test "${flags[@]}" ./...)

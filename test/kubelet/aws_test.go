@@ -1,0 +1,71 @@
+package kubelet
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/berth-registry/berth/test/fakeaws"
+)
+
+// account owns every ECR registry of these tests.
+const account = "111122223333"
+
+// ecrHost is the registry that most of them ask for.
+const ecrHost = account + ".dkr.ecr.us-east-1.amazonaws.com"
+
+// canary is in every secret, so that one search finds any of them.
+const canary = "canary"
+
+var (
+	profileKey = fakeaws.Key{ID: "ASIAPROFILE", Secret: "profile-secret-" + canary, Session: "profile-session-" + canary}
+	staticKey  = fakeaws.Key{ID: "AKIASTATIC", Secret: "static-secret-" + canary}
+)
+
+// startAWS starts an AWS that has an instance profile and knows the static keys.
+func startAWS(t *testing.T) *fakeaws.Server {
+	t.Helper()
+	aws, err := fakeaws.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { must(t, aws.Close()) })
+	aws.SetRole("node", profileKey)
+	aws.AddKey(staticKey)
+	return aws
+}
+
+// deny takes the permission to get registry tokens away from a key.
+func deny(aws *fakeaws.Server, key fakeaws.Key) {
+	aws.Inject(fakeaws.Fault{
+		Point: fakeaws.ECR, KeyID: key.ID, Status: 400, Code: "AccessDeniedException",
+		Message: "User: arn:aws:sts::" + account + ":x is not authorized to perform: ecr:GetAuthorizationToken on resource: *",
+	})
+}
+
+// nodeEnv is the environment of a kubelet that has the static keys in it, and no
+// way to a metadata service but the fake one.
+func nodeEnv(t *testing.T, aws *fakeaws.Server) []string {
+	return append(aws.Env(), "HOME="+t.TempDir(),
+		"AWS_ACCESS_KEY_ID="+staticKey.ID, "AWS_SECRET_ACCESS_KEY="+staticKey.Secret)
+}
+
+// noSecret wants no secret in a log.
+func noSecret(t *testing.T, what, log string, tokens ...string) {
+	t.Helper()
+	for _, secret := range append(tokens, canary) {
+		if strings.Contains(log, secret) {
+			t.Errorf("a secret is in %s", what)
+		}
+	}
+}
+
+// reasons lists the lines of a kubelet's log that say why a provider failed.
+func reasons(log string) []string {
+	var found []string
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "berth-credential-provider: ") {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return found
+}

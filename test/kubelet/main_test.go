@@ -1,0 +1,55 @@
+package kubelet
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestMain provides our two commands: those that the environment names, or
+// fresh ones of this checkout.
+func TestMain(m *testing.M) {
+	status, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(status)
+}
+
+func run(m *testing.M) (status int, err error) {
+	dir, err := os.MkdirTemp("", "berth-kubelet-bin-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	for variable, command := range commands() {
+		path := os.Getenv(variable)
+		if path == "" {
+			path = filepath.Join(dir, command)
+			if err := goBuild(path, filepath.Join("..", ".."), "./cmd/"+command); err != nil {
+				return 1, err
+			}
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			return 1, err
+		}
+		if err := os.Setenv(variable, path); err != nil {
+			return 1, err
+		}
+	}
+	// Whatever a test forgets, no real metadata service is reached.
+	if err := os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1"); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// commands are ours, by the environment variable that names a binary.
+func commands() map[string]string {
+	return map[string]string{"BERTH_BIN": "berth", "BERTH_PROVIDER_BIN": "berth-credential-provider"}
+}
+
+func berthBinary() string    { return os.Getenv("BERTH_BIN") }
+func providerBinary() string { return os.Getenv("BERTH_PROVIDER_BIN") }

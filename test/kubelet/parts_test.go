@@ -1,0 +1,72 @@
+package kubelet
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// part is a program that parts.sh has built.
+type part struct{ name, version, path string }
+
+// built lists the parts of that name, or fails if one is missing: a test does
+// not compile for minutes unasked.
+func built(t *testing.T, name string) []part {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "./parts.sh", "-n", name)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &stderr)
+	}
+	var found []part
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			t.Fatalf("parts.sh says %q", line)
+		}
+		found = append(found, part{f[0], f[1], f[2]})
+	}
+	if len(found) == 0 {
+		t.Fatalf("parts.sh knows no %s", name)
+	}
+	return found
+}
+
+// goBuild links a package of the module in dir statically.
+func goBuild(out, dir, pkg string) error {
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", out, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, output)
+	}
+	return nil
+}
+
+// manifest is the path of a file that we deliver for kubelet.
+func manifest(name string) string {
+	return filepath.Join("..", "..", "manifests", "kubelet", name)
+}
+
+// write writes a file 0600 into a new directory and returns its path.
+func write(t *testing.T, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}

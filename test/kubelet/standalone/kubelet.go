@@ -1,0 +1,201 @@
+// Package standalone runs a real kubelet without an API server: it starts the
+// pods whose manifests are in a directory, with the container runtime it is
+// given, and asks image credential providers as on any node.
+//
+// It changes nothing on the machine. It runs in a mount namespace of its own,
+// in which the directories that kubelet writes to by name are empty, and what
+// it sets in the kernel are copies; and in a process namespace of its own, so
+// that the kernel ends all that it has started, however it ends.
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Options configure a kubelet.
+type Options struct {
+	Program string // path of the kubelet binary
+	Socket  string // of the container runtime
+	// ProviderConfig and ProviderBinDir are kubelet's two flags for image
+	// credential providers.
+	ProviderConfig, ProviderBinDir string
+	Env                            []string // in place of our environment; PATH is added
+}
+
+// Kubelet is a running kubelet.
+type Kubelet struct {
+	dir    string
+	cmd    *exec.Cmd // unshare, the parent of kubelet
+	exited chan struct{}
+}
+
+// stopTime is how long kubelet gets to end before it is killed.
+const stopTime = 10 * time.Second
+
+// enter makes the machine out of reach and becomes kubelet. kubelet wants to
+// write the listed settings of the kernel; it gets to write copies of them.
+const enter = `set -e
+copies=$1; shift
+for dir in /run /var/lib /var/log; do mount -t tmpfs tmpfs "$dir"; done
+for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
+	copy=$copies/$(echo "$setting" | tr / .)
+	cat "/proc/sys/$setting" >"$copy"
+	mount --bind "$copy" "/proc/sys/$setting"
+done
+exec "$@"`
+
+// Start starts kubelet. It does not wait for it to be ready: pods tell. Close
+// it.
+func Start(o Options) (*Kubelet, error) {
+	dir, err := os.MkdirTemp("", "berth-kubelet-")
+	if err != nil {
+		return nil, err
+	}
+	k := &Kubelet{dir: dir, exited: make(chan struct{})}
+	if err := k.start(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("kubelet: %w", err), k.Close())
+	}
+	return k, nil
+}
+
+func (k *Kubelet) start(o Options) error {
+	for _, d := range []string{k.pods(), filepath.Join(k.dir, "sys")} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	file := filepath.Join(k.dir, "config.yaml")
+	if err := os.WriteFile(file, k.config(o), 0o600); err != nil {
+		return err
+	}
+	log, err := os.Create(k.logFile())
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	k.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private",
+		"sh", "-c", enter, "sh", filepath.Join(k.dir, "sys"), o.Program,
+		"--config", file,
+		"--root-dir", filepath.Join(k.dir, "root"),
+		"--cert-dir", filepath.Join(k.dir, "pki"),
+		"--hostname-override", "node",
+		"--image-credential-provider-config", o.ProviderConfig,
+		"--image-credential-provider-bin-dir", o.ProviderBinDir,
+		"--v", "4")
+	k.cmd.Env = append(append([]string(nil), o.Env...), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	k.cmd.Dir = k.dir
+	k.cmd.Stdout, k.cmd.Stderr = log, log
+	k.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := k.cmd.Start(); err != nil {
+		k.cmd = nil
+		return err
+	}
+	go func() {
+		defer close(k.exited)
+		_ = k.cmd.Wait() // the log says more than the exit status
+	}()
+	return nil
+}
+
+// Run has kubelet run a pod: manifest is one v1.Pod in YAML.
+func (k *Kubelet) Run(name, manifest string) error {
+	// kubelet watches the directory: it must not see half a file.
+	temp := filepath.Join(k.dir, name+".yaml")
+	if err := os.WriteFile(temp, []byte(manifest), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, filepath.Join(k.pods(), name+".yaml"))
+}
+
+// WaitForLog waits until a line of the log holds all of parts, and returns the
+// first such line.
+func (k *Kubelet) WaitForLog(ctx context.Context, parts ...string) (string, error) {
+	for {
+		for line := range strings.Lines(k.Log()) {
+			if holdsAll(line, parts) {
+				return strings.TrimSpace(line), nil
+			}
+		}
+		if err := k.Pause(ctx); err != nil {
+			return "", fmt.Errorf("no line of kubelet's log holds %q: %w", parts, err)
+		}
+	}
+}
+
+func holdsAll(line string, parts []string) bool {
+	for _, p := range parts {
+		if !strings.Contains(line, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// Pause waits a moment. The error says that there is nothing to wait for: kubelet
+// has ended, or ctx has.
+func (k *Kubelet) Pause(ctx context.Context) error {
+	timer := time.NewTimer(50 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-k.exited:
+		return errors.New("kubelet has ended")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Log is everything that kubelet has logged.
+func (k *Kubelet) Log() string {
+	raw, err := os.ReadFile(k.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
+// Stop ends kubelet. Its pods run on, until their runtime is told otherwise or
+// ends.
+func (k *Kubelet) Stop() error {
+	if k.cmd == nil {
+		return nil
+	}
+	// unshare does not pass signals on; its death is that of the child.
+	_ = k.cmd.Process.Kill()
+	select {
+	case <-k.exited:
+		return nil
+	case <-time.After(stopTime):
+		return fmt.Errorf("kubelet did not end within %s", stopTime)
+	}
+}
+
+// Close ends kubelet and removes what it has made itself. It reports what it
+// could not remove.
+func (k *Kubelet) Close() error {
+	return errors.Join(k.Stop(), k.leftovers(), os.RemoveAll(k.dir))
+}
+
+// leftovers reports a mount of ours in the machine's own mount table.
+func (k *Kubelet) leftovers() error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	if strings.Contains(string(mounts), k.dir) {
+		return fmt.Errorf("kubelet left a mount below %s", k.dir)
+	}
+	return nil
+}
+
+func (k *Kubelet) pods() string    { return filepath.Join(k.dir, "manifests") }
+func (k *Kubelet) logFile() string { return filepath.Join(k.dir, "kubelet.log") }
