@@ -17,7 +17,7 @@ E2E := test/e2e
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## The main job from end to end on this machine, in seconds
@@ -51,6 +51,10 @@ fuzz: ## Every fuzz target for FUZZTIME (60s)
 bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
 	go test ./agent -run '^$$' -bench FromNothing -benchtime 1x -count 5 -timeout 30m
 	go test ./agent -run '^$$' -bench 'NothingToDo|OneChange' -benchtime 10x -count 5 -timeout 30m
+
+.PHONY: bench-provider
+bench-provider: ## The provider beside its floor and its peers; fails past a limit
+	go run ./test/benchprovider
 
 .PHONY: golden
 golden: ## Write the golden files of the tests anew

@@ -3,6 +3,8 @@ package ecr
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -13,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 const (
@@ -28,6 +32,7 @@ type caller struct {
 	http   *http.Client
 	getenv func(string) string
 	now    func() time.Time
+	signer *v4.Signer
 	limit  time.Duration // of one request
 	// skew is how far AWS's clock was ahead of ours when it last answered, in
 	// nanoseconds. A second try after a refusal is signed with its time.
@@ -47,6 +52,7 @@ func newCaller(p Proxy, getenv func(string) string, now func() time.Time) *calle
 		},
 		getenv: getenv,
 		now:    now,
+		signer: v4.NewSigner(),
 		limit:  callTimeout,
 	}
 }
@@ -70,8 +76,13 @@ func (c *caller) post(ctx context.Context, op string, a api, k keys, header map[
 	for name, value := range header {
 		req.Header.Set(name, value)
 	}
-	sign(req, body, a, k, c.awsTime())
-	req.Header.Set("User-Agent", "berth") // not signed: a proxy may change it
+	req.Header.Set("User-Agent", "berth")
+	sum := sha256.Sum256([]byte(body))
+	credentials := aws.Credentials{AccessKeyID: k.id, SecretAccessKey: k.secret, SessionToken: k.session}
+	err = c.signer.SignHTTP(ctx, credentials, req, hex.EncodeToString(sum[:]), a.service, a.region, c.awsTime())
+	if err != nil {
+		return reply{}, &Error{Outcome: Rejected, Op: op, Err: errors.New("the request cannot be signed")}
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return reply{}, &Error{Outcome: Busy, Op: op, Err: plainNet(err)}
