@@ -15,6 +15,9 @@ GOTESTFLAGS ?=
 export GOTESTFLAGS
 E2E := test/e2e
 
+# Where no test may ever ask: the metadata service of the machine it runs on.
+test e2e fuzz golden: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
+
 .PHONY: help
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

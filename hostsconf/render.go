@@ -210,6 +210,9 @@ func checkHeader(name string, values []string) error {
 
 // quote writes a basic string of TOML (https://toml.io/en/v1.0.0#string).
 func quote(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r == '"' || r == '\\' || r < 0x20 || r >= 0x7f }) {
+		return `"` + s + `"`
+	}
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range s {
