@@ -78,7 +78,7 @@ func ruleHost(cfg *config.Config, h hostsconf.Host) credprovider.Host {
 	return credprovider.Host{
 		Host:     registryName(h.URL.Host),
 		Path:     h.URL.RepositoryPath(),
-		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL.Host),
+		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
 		Header:   !h.Authorization.IsZero(),
 	}
 }
@@ -91,13 +91,36 @@ func registryName(host string) string {
 	return host
 }
 
-func allowsPlainHTTP(cfg *config.Config, host string) bool {
+// allowsPlainHTTP reports whether every credential that the provider may choose
+// for this address has the permission to go over plain http. The permission of
+// one login is none for another on the same host; where it stands is as the
+// check of the config has it: in the entry of the login itself, and for what
+// comes from elsewhere in any entry that covers it.
+func allowsPlainHTTP(cfg *config.Config, u hostsconf.URL) bool {
+	here := strings.TrimSuffix(u.Host+"/"+u.RepositoryPath(), "/")
+	covered := func(name string) bool {
+		return slices.ContainsFunc(cfg.Registries, func(r config.Registry) bool {
+			return r.AllowPlainHTTPCredentials && credprovider.Within(name, r.Host)
+		})
+	}
+	// The provider takes host and host:443 for one.
+	canonical := strings.NewReplacer(":443/", "/").Replace
+	chosen := func(name string) bool {
+		name, here := canonical(name+"/"), canonical(here+"/")
+		return strings.HasPrefix(name, here) || strings.HasPrefix(here, name)
+	}
 	for _, r := range cfg.Registries {
-		if name, _ := credprovider.SplitHost(r.Host); name == host && r.AllowPlainHTTPCredentials {
-			return true
+		if r.Username != "" && chosen(r.Host) && !r.AllowPlainHTTPCredentials {
+			return false
 		}
 	}
-	return false
+	for _, l := range cfg.DockerConfig {
+		if chosen(l.Host) && !covered(l.Host) {
+			return false
+		}
+	}
+	_, isECR := ecrNames(cfg).Parse(u.Host)
+	return !isECR || covered(here)
 }
 
 // foreignDirectory is a directory that somebody else wrote. Nothing is known

@@ -1,0 +1,275 @@
+package leak
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
+	"github.com/containerd/log"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/test/fakeaws"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 1, "what the trial is drawn from")
+	pullsFlag = flag.Int("pulls", 1000, "how many images are pulled")
+)
+
+// perRound is how many images are pulled with one config.
+const perRound = 10
+
+func TestMain(m *testing.M) {
+	// No test may reach a real metadata service, whatever it forgets.
+	os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+	goleak.VerifyTestMain(m)
+}
+
+// startAWS runs a fake AWS and points this process at it.
+func startAWS(t *testing.T) *fakeaws.Server {
+	t.Helper()
+	fake, err := fakeaws.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := fake.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, e := range fake.Env() {
+		name, value, _ := strings.Cut(e, "=")
+		t.Setenv(name, value)
+	}
+	t.Setenv("HOME", t.TempDir())
+	fake.SetRole("node", fakeaws.Key{ID: "ASIANODE", Secret: canary + "-role", Session: canary + "-session"})
+	return fake
+}
+
+// TestNoLeak pulls random images with random configs from registries that
+// behave badly. No host may see a secret that it is not meant to have; the
+// cases that are not counted as leaks are those of verdict, and they are told.
+func TestNoLeak(t *testing.T) {
+	fake := startAWS(t)
+	certificates, err := newAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial := &trial{fake: fake, authority: certificates, seed: *seedFlag, ours: newTally(), control: newTally()}
+	dir := t.TempDir()
+	rounds := make(chan int)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for n := range rounds {
+				if err := trial.run(t.Context(), filepath.Join(dir, fmt.Sprint(n)), n); err != nil {
+					t.Errorf("round %d: %v", n, err)
+				}
+			}
+		})
+	}
+	for n := range (*pullsFlag + perRound - 1) / perRound {
+		rounds <- n
+	}
+	close(rounds)
+	workers.Wait()
+	trial.report(t)
+}
+
+type trial struct {
+	fake          *fakeaws.Server
+	authority     *authority
+	seed          uint64
+	ours, control *tally
+}
+
+// run is one round: a config, Berth, then the control in the same world.
+func (tr *trial) run(ctx context.Context, dir string, n int) error {
+	r, err := tr.draw(ctx, dir, n)
+	if err != nil {
+		return err
+	}
+	tr.ours.mu.Lock()
+	tr.ours.foreign += r.foreign
+	tr.ours.mu.Unlock()
+	rules := filepath.Join(r.root, credprovider.RulesFile)
+	k, err := newKubelet(rules, filepath.Join(r.root, credprovider.TokenDir))
+	if err != nil {
+		return err
+	}
+	if err := tr.pulls(ctx, r, tr.ours, k.credential); err != nil {
+		return err
+	}
+	chain := ecr.NewChain(ecr.Options{Sources: k.provider.Rules.ECRSources})
+	other := &naive{round: r, tokens: &credprovider.Tokens{Dir: filepath.Join(dir, "naive"), Chain: chain}}
+	if err := tr.pulls(ctx, r, tr.control, other.credential); err != nil {
+		return err
+	}
+	return tr.quiet(r)
+}
+
+// draw gives the nth round. A config that Berth refuses is counted, and another
+// one is drawn.
+func (tr *trial) draw(ctx context.Context, dir string, n int) (*round, error) {
+	rnd := rand.New(rand.NewPCG(tr.seed, uint64(n)))
+	for attempt := range 20 {
+		r, err := newRound(rnd, fmt.Sprintf("r%dx%d", n, attempt), filepath.Join(dir, fmt.Sprint(attempt)), tr.fake, perRound)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.apply(ctx); !errors.Is(err, errRefused) {
+			return r, err
+		}
+		if err := tr.quiet(r); err != nil {
+			return nil, err
+		}
+		tr.ours.mu.Lock()
+		tr.ours.refused++
+		tr.ours.mu.Unlock()
+	}
+	return nil, errors.New("every config was refused")
+}
+
+// pulls pulls the images of a round.
+func (tr *trial) pulls(ctx context.Context, r *round, t *tally, credential func(context.Context, string) (passed, error)) error {
+	w := newWorld(tr.seed, r, tr.fake, tr.authority, t)
+	for i, img := range r.images {
+		w.next(i)
+		var p passed
+		if !img.bare {
+			var err error
+			p, err = credential(ctx, img.name)
+			fmt.Fprintln(&r.spoken, err)
+			withheld := (*credprovider.WithheldError)(nil)
+			t.mu.Lock()
+			switch {
+			case errors.As(err, &withheld):
+				t.withheld++
+			case p.password != "":
+				t.offered++
+			default:
+				t.none++
+			}
+			t.mu.Unlock()
+		}
+		err := pull(ctx, w, r.certsDir, img.ref, p)
+		t.mu.Lock()
+		t.pulls++
+		if err == nil {
+			t.done++
+		}
+		t.mu.Unlock()
+	}
+	return w.close()
+}
+
+// quiet looks for secrets in what Berth said, and in files that others can
+// read.
+func (tr *trial) quiet(r *round) error {
+	if shows(r.spoken.String()) {
+		return fmt.Errorf("a secret shows in what Berth said: %s", r.spoken.String())
+	}
+	wide, err := wideFiles(r.root)
+	if err == nil && len(wide) > 0 {
+		err = fmt.Errorf("others can read the secrets in %q", wide)
+	}
+	return err
+}
+
+// pull does what containerd's CRI does with a credential that names no host:
+// whoever asks is given it.
+func pull(ctx context.Context, w *world, certsDir, ref string, p passed) error {
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	ctx = log.WithLogger(ctx, logrus.NewEntry(logger))
+	resolver := docker.NewResolver(docker.ResolverOptions{
+		Hosts: dockerconfig.ConfigureHosts(ctx, dockerconfig.HostOptions{
+			HostDir:      dockerconfig.HostDirFromRoot(certsDir),
+			Credentials:  func(string) (string, string, error) { return p.username, p.password, nil },
+			UpdateClient: w.client,
+		}),
+	})
+	name, desc, err := resolver.Resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	fetcher, err := resolver.Fetcher(ctx, name)
+	if err != nil {
+		return err
+	}
+	body, err := fetch(ctx, fetcher, desc)
+	if err != nil {
+		return err
+	}
+	var manifest ocispec.Manifest
+	if err := json.Unmarshal(body, &manifest); err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range append([]ocispec.Descriptor{manifest.Config}, manifest.Layers...) {
+		_, err := fetch(ctx, fetcher, d)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func fetch(ctx context.Context, fetcher remotes.Fetcher, d ocispec.Descriptor) ([]byte, error) {
+	rc, err := fetcher.Fetch(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	body, err := io.ReadAll(rc)
+	if err == nil && digest.FromBytes(body) != d.Digest {
+		err = fmt.Errorf("%s is something else", d.Digest)
+	}
+	return body, err
+}
+
+// report prints the table and fails for a leak, and for a trial that could not
+// have seen one.
+func (tr *trial) report(t *testing.T) {
+	ours, control := tr.ours, tr.control
+	t.Logf("seed %d: %d pulls (%d complete, %d requests), credentials offered %d, withheld %d, none %d | seen where meant %d %v | leaks %d | "+
+		"naive leaks %d | not counted: %d %s, %d %s, %d %s | %d foreign directories, %d configs refused",
+		tr.seed, ours.pulls, ours.done, ours.requests, ours.offered, ours.withheld, ours.none, ours.verdicts[meant], ours.kinds,
+		ours.verdicts[leaked], control.verdicts[leaked],
+		ours.verdicts[realm], realm, ours.verdicts[sameName], sameName, ours.verdicts[asked], asked, ours.foreign, ours.refused)
+	for i, l := range ours.leaks {
+		if i == 10 {
+			t.Logf("and %d more", len(ours.leaks)-i)
+			break
+		}
+		t.Error(l)
+	}
+	if control.verdicts[leaked] == 0 {
+		t.Error("the naive provider was not caught: this trial sees nothing")
+	}
+	for what, n := range map[string]int{
+		"complete pull": ours.done, "offered credential": ours.offered, "withheld credential": ours.withheld,
+		"login where it is meant": ours.kinds["login"], "ECR token where it is meant": ours.kinds["ecr"],
+		"foreign directory": ours.foreign, "refused config": ours.refused,
+	} {
+		if n == 0 {
+			t.Errorf("there was no %s: this trial does not try enough", what)
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package leak
+
+import (
+	"context"
+	"strings"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// naive is the control: a provider as others build it. It looks at the name of
+// the image and at the mirrors of the config, and not at the hosts that
+// containerd will ask. If the trial does not catch it, the trial is blind.
+type naive struct {
+	round  *round
+	tokens *credprovider.Tokens
+}
+
+func (n *naive) credential(ctx context.Context, image string) (passed, error) {
+	for _, l := range n.round.logins {
+		if strings.HasPrefix(image, strings.TrimSuffix(l.host+"/"+l.path, "/")) {
+			return passed{l.username, l.password}, nil
+		}
+	}
+	registry, _, _ := strings.Cut(image, "/")
+	names := append([]string{registry}, n.round.mirrored[registry]...)
+	for _, name := range append(names, n.round.mirrored["*"]...) {
+		for host := range ecrHosts() {
+			if !strings.Contains(name, host) {
+				continue
+			}
+			r, _ := ecr.ParseHost(host)
+			t, err := n.tokens.Get(ctx, r)
+			if err != nil {
+				return passed{}, err
+			}
+			return passed{t.Username, t.Password.Reveal()}, nil
+		}
+	}
+	return passed{}, nil
+}
