@@ -8,7 +8,6 @@ import (
 
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
 // Credentials tells which credential goes where when image is pulled, given
@@ -19,11 +18,11 @@ func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image str
 	if err != nil {
 		return credprovider.Explanation{}, err
 	}
-	p := credprovider.Provider{Rules: rules, Tokens: &credprovider.Tokens{
-		Dir:   m.root.Path(credprovider.TokenDir),
-		Chain: ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy, Log: log}),
-		Log:   log,
-	}}
+	tokens, err := m.tokensOf(rules, log)
+	if err != nil {
+		return credprovider.Explanation{}, err
+	}
+	p := credprovider.Provider{Rules: rules, Tokens: tokens}
 	return p.Explain(ctx, image)
 }
 
@@ -48,5 +47,5 @@ func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error)
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	return m.rules(cfg, plan, plan.Changes), nil
+	return m.rules(cfg, plan, plan.Changes)
 }

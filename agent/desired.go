@@ -170,7 +170,9 @@ func (d *desired) mirror(m config.Mirror) {
 	default:
 		server := d.upstream(m.Upstream)
 		if dir.Hosts[last].URL == server.URL {
-			dir.Hosts = dir.Hosts[:last]
+			// Listed last, the upstream is what comes last anyhow; what is
+			// said of it holds.
+			server, dir.Hosts = dir.Hosts[last], dir.Hosts[:last]
 		}
 		dir.Server = &server
 	}
@@ -218,7 +220,7 @@ func (d *desired) add(dir hostsconf.Directory) {
 // upstream is a registry as it is asked when images name it.
 func (d *desired) upstream(name string) hostsconf.Host {
 	plain := hostport.IsLoopback(name)
-	if reach, ok := d.reach(name, ""); ok {
+	if reach, ok := d.reach(name, "", "https"); ok {
 		plain = reach.PlainHTTP
 	}
 	host := hostsconf.Host{URL: hostsconf.UpstreamURL(name, plain)}
@@ -230,7 +232,7 @@ func (d *desired) upstream(name string) hostsconf.Host {
 // is the host as registries name it, subject what a notice is about.
 func (d *desired) secure(h *hostsconf.Host, name, subject string) {
 	path := h.URL.RepositoryPath()
-	reach, _ := d.reach(name, path)
+	reach, _ := d.reach(name, path, h.URL.Scheme)
 	if h.URL.Scheme == "https" {
 		h.TLS = hostsconf.TLS{
 			CA: reach.TLS.CA, Cert: reach.TLS.Cert, Key: reach.TLS.Key, SkipVerify: reach.TLS.InsecureSkipVerify,
@@ -242,12 +244,16 @@ func (d *desired) secure(h *hostsconf.Host, name, subject string) {
 // authorization gives the header for everything below a path of a host, if
 // one login is right for all of it.
 func (d *desired) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) redact.Secret {
-	login, found := d.logins.For(name, path)
-	if !found {
-		name = hostport.TrimDefaultPort(name, u.Scheme)
-		login, found = d.logins.For(name, path)
+	var login credprovider.Login
+	var below []credprovider.Login
+	found := false
+	for _, spelling := range spellings(name, u.Scheme) {
+		if l, ok := d.logins.For(spelling, path); ok && !found {
+			login, found = l, true
+		}
+		below = append(below, d.logins.Below(spelling, path)...)
 	}
-	if below := d.logins.Below(name, path); len(below) > 0 {
+	if len(below) > 0 {
 		names := make([]string, len(below))
 		for i, l := range below {
 			names[i] = l.Name()
@@ -292,10 +298,10 @@ func (d *desired) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) re
 
 // reach finds how a host is reached: of the entries that match the path, the
 // longest that says anything about it, or else the longest.
-func (d *desired) reach(name, path string) (config.Registry, bool) {
-	entries := d.registries[name]
-	if entries == nil {
-		entries = d.registries[hostport.TrimDefaultPort(name, "https")]
+func (d *desired) reach(name, path, scheme string) (config.Registry, bool) {
+	var entries []config.Registry
+	for _, spelling := range spellings(name, scheme) {
+		entries = append(entries, d.registries[spelling]...)
 	}
 	var best config.Registry
 	rank := -1
@@ -313,6 +319,20 @@ func (d *desired) reach(name, path string) (config.Registry, bool) {
 		}
 	}
 	return best, rank >= 0
+}
+
+// spellings lists the ways in which a config can name a host: with the port
+// that the scheme implies, and without it; as written first.
+func spellings(name, scheme string) []string {
+	port := map[string]string{"https": ":443", "http": ":80"}[scheme]
+	trimmed := hostport.TrimDefaultPort(name, scheme)
+	if trimmed != name {
+		return []string{name, trimmed}
+	}
+	if hostport.Port(name) != "" {
+		return []string{name}
+	}
+	return []string{name, name + port}
 }
 
 // maxPath is more than any path of a registry has characters.

@@ -151,6 +151,27 @@ registries:
 			"h.corp:5000:  | http://h.corp:5000 as u:p",
 			"localhost:5000:  | https://localhost:5000 as u:p",
 		}, nil},
+		"default port, the other way round": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: "https://harbor.corp"}]
+registries:
+- {host: "harbor.corp:443", username: u, password: p, tls: {insecureSkipVerify: true}}
+`, []string{
+			"docker.io: https://harbor.corp as u:p unverified | https://registry-1.docker.io",
+			"harbor.corp:443:  | https://harbor.corp:443 as u:p unverified",
+		}, nil},
+		"an IPv6 mirror": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: "[2001:db8::1]:5000"}]
+- upstream: quay.io
+  endpoints: [{url: "[2001:db8::1]:5000"}]
+  upstreamFallback: false
+`, []string{
+			"docker.io: https://[2001:db8::1]:5000 | https://registry-1.docker.io",
+			"quay.io:  | https://[2001:db8::1]:5000",
+		}, []string{"docker.io: containerd 1.6 and 1.7 drop a whole hosts.toml"}},
 		"default port": {`
 mirrors:
 - upstream: docker.io

@@ -87,11 +87,18 @@ func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries [
 }
 
 // tokens gives access to the token files of the node and to AWS.
-func (m *Machine) tokens(cfg *config.Config, log *slog.Logger) *credprovider.Tokens {
-	rules := rulesOf(cfg)
+func (m *Machine) tokens(cfg *config.Config, log *slog.Logger) (*credprovider.Tokens, error) {
+	return m.tokensOf(rulesOf(cfg), log)
+}
+
+func (m *Machine) tokensOf(rules credprovider.Rules, log *slog.Logger) (*credprovider.Tokens, error) {
+	dir, err := m.root.Resolve(credprovider.TokenDir)
+	if err != nil {
+		return nil, err
+	}
 	return &credprovider.Tokens{
-		Dir:   m.root.Path(credprovider.TokenDir),
+		Dir:   dir,
 		Chain: ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy, Log: log}),
 		Log:   log,
-	}
+	}, nil
 }

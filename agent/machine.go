@@ -42,7 +42,7 @@ func Open(root string) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := ownedfile.Open(r, StateDir)
+	store, err := ownedfile.Open(r, StateDir, ownedfile.WithPrivate(rulesName))
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -78,8 +78,12 @@ func (m *Machine) Plan(cfg *config.Config) (Plan, error) {
 	state := desire(cfg, nil)
 	missing := 0
 	if len(state.ecrRegistries) > 0 {
+		tokens, err := m.tokens(cfg, nil)
+		if err != nil {
+			return Plan{}, err
+		}
 		var headers Headers
-		headers, missing = cachedHeaders(m.tokens(cfg, nil), state.ecrRegistries)
+		headers, missing = cachedHeaders(tokens, state.ecrRegistries)
 		state = desire(cfg, headers)
 	}
 	plan, err := m.plan(cfg, state)
@@ -102,7 +106,11 @@ func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {
 		return plan, err
 	}
 	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
-	plan.Rules, err = m.rulesDiffer(m.rules(cfg, plan, plan.Changes))
+	rules, err := m.rules(cfg, plan, plan.Changes)
+	if err != nil {
+		return plan, err
+	}
+	plan.Rules, err = m.rulesDiffer(rules)
 	return plan, err
 }
 
@@ -119,18 +127,23 @@ type Result struct {
 // token; the rest is done all the same. Conflicts are in the result, they are
 // no error.
 func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
-	unlock, err := m.lock(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	defer unlock()
 	state := desire(cfg, nil)
 	var tokenErr error
 	if len(state.ecrRegistries) > 0 {
+		// AWS may be slow: nobody has to wait for it but us.
+		tokens, err := m.tokens(cfg, log)
+		if err != nil {
+			return Result{}, err
+		}
 		var headers Headers
-		headers, tokenErr = fetchHeaders(ctx, m.tokens(cfg, log), state.ecrRegistries)
+		headers, tokenErr = fetchHeaders(ctx, tokens, state.ecrRegistries)
 		state = desire(cfg, headers)
 	}
+	unlock, err := m.lock(ctx)
+	if err != nil {
+		return Result{}, errors.Join(err, tokenErr)
+	}
+	defer unlock()
 	plan, err := m.plan(cfg, state)
 	if err != nil {
 		return Result{}, errors.Join(err, tokenErr)
@@ -153,8 +166,12 @@ func (m *Machine) write(ctx context.Context, cfg *config.Config, result *Result)
 	var errs [2]error
 	result.Report, errs[0] = m.tree(cfg).Apply(ctx, plan.Desired, plan.Changes)
 	if changes || plan.Rules {
-		_, errs[1] = m.writeRules(m.rules(cfg, plan, carriedOut(plan.Changes, result.Report)))
-		result.Rules = plan.Rules && errs[1] == nil
+		rules, err := m.rules(cfg, plan, carriedOut(plan.Changes, result.Report))
+		if err == nil {
+			err = m.writeRules(rules)
+		}
+		errs[1] = err
+		result.Rules = plan.Rules && err == nil
 	}
 	return errors.Join(errs[:]...)
 }
@@ -175,35 +192,13 @@ func (m *Machine) Restore(ctx context.Context, certsDirs ...string) (ownedfile.R
 		return ownedfile.Report{}, err
 	}
 	defer unlock()
-	if err := m.store.RemovePrivate(rulesName); err != nil {
-		return ownedfile.Report{}, err
-	}
-	report, err := m.store.Restore(ctx)
-	if err != nil {
-		return report, err
-	}
+	withheld := m.withholdAll()
 	scopes := make([]ownedfile.Scope, len(certsDirs))
 	for i, dir := range certsDirs {
 		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
 	}
-	more, err := m.store.Restore(ctx, scopes...)
-	return ownedfile.Report{
-		Changed:   append(report.Changed, more.Changed...),
-		Conflicts: append(report.Conflicts, more.Conflicts...),
-		Saved:     unique(append(report.Saved, more.Saved...)),
-		Skipped:   append(report.Skipped, more.Skipped...),
-	}, err
-}
-
-// unique drops what the second pass of a restore tells again.
-func unique(saved []ownedfile.Saved) []ownedfile.Saved {
-	var all []ownedfile.Saved
-	for _, s := range saved {
-		if !slices.Contains(all, s) {
-			all = append(all, s)
-		}
-	}
-	return all
+	report, err := m.store.RestoreAll(ctx, scopes...)
+	return report, errors.Join(err, withheld)
 }
 
 // tree is certs.d as the config names it.

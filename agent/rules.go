@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -138,28 +139,74 @@ func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
 	return dir
 }
 
-// eitherWay joins two states of the directories: while files change, a host
-// may see a credential only if it may before and after.
+// eitherWay joins two states of the directories: while files change, one after
+// the other, a host may see a credential only if it may in every mixture of the
+// two. Where an upstream has no directory, "*" is asked, or the registry itself.
 func eitherWay(before, after []credprovider.Directory) []credprovider.Directory {
-	all := slices.Clone(after)
-	index := make(map[string]int, len(all))
-	for i, d := range all {
-		index[d.Upstream] = i
-	}
-	for _, d := range before {
-		i, ok := index[d.Upstream]
-		if !ok {
-			all = append(all, d)
-			continue
-		}
-		hosts := slices.Clone(all[i].Hosts)
-		for _, h := range d.Hosts {
-			if !slices.Contains(hosts, h) {
-				hosts = append(hosts, h)
+	b, a := byUpstream(before), byUpstream(after)
+	var all []credprovider.Directory
+	for _, upstream := range slices.Sorted(maps.Keys(union(b, a))) {
+		joined := credprovider.Directory{Upstream: upstream}
+		states := []map[string]credprovider.Directory{b, a}
+		own := 0
+		for _, state := range states {
+			if d, ok := state[upstream]; ok {
+				joined = join(joined, d)
+				own++
 			}
 		}
-		all[i].Hosts = hosts
-		all[i].AndUpstream = all[i].AndUpstream || d.AndUpstream
+		if own < len(states) {
+			for _, state := range states {
+				joined = join(joined, fallback(state))
+			}
+		}
+		all = append(all, joined)
 	}
 	return all
+}
+
+// fallback is what is asked for an upstream without a directory.
+func fallback(state map[string]credprovider.Directory) credprovider.Directory {
+	if d, ok := state[hostsconf.Default]; ok {
+		return d
+	}
+	return credprovider.Directory{AndUpstream: true}
+}
+
+func byUpstream(directories []credprovider.Directory) map[string]credprovider.Directory {
+	m := make(map[string]credprovider.Directory, len(directories))
+	for _, d := range directories {
+		m[d.Upstream] = d
+	}
+	return m
+}
+
+func union(a, b map[string]credprovider.Directory) map[string]bool {
+	keys := make(map[string]bool, len(a)+len(b))
+	for k := range a {
+		keys[k] = true
+	}
+	for k := range b {
+		keys[k] = true
+	}
+	return keys
+}
+
+// join adds the hosts of d to those of to.
+func join(to, d credprovider.Directory) credprovider.Directory {
+	// A directory without any host leaves the registry itself.
+	to.AndUpstream = to.AndUpstream || d.AndUpstream || len(d.Hosts) == 0
+	for _, h := range d.Hosts {
+		if !slices.Contains(to.Hosts, h) {
+			to.Hosts = append(to.Hosts, h)
+		}
+	}
+	return to
+}
+
+// nothing withholds every credential.
+func nothing() credprovider.Rules {
+	return credprovider.Rules{Directories: []credprovider.Directory{
+		{Upstream: hostsconf.Default, Hosts: []credprovider.Host{{Host: hostsconf.Unreadable}}},
+	}}
 }

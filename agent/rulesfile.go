@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
+	"syscall"
 
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/credprovider"
@@ -19,11 +21,15 @@ var rulesName = path.Base(credprovider.RulesFile)
 
 // rules says what the provider has to know, given what stands in certs.d now
 // and what changes puts there.
-func (m *Machine) rules(cfg *config.Config, plan Plan, changes []ownedfile.Change) credprovider.Rules {
+func (m *Machine) rules(cfg *config.Config, plan Plan, changes []ownedfile.Change) (credprovider.Rules, error) {
 	rules := rulesOf(cfg)
-	others := hostsconf.Others(m.root.Path(cfg.Containerd.CertsDir), changes, plan.current)
+	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
+	if err != nil {
+		return rules, err
+	}
+	others := hostsconf.Others(certsDir, changes, plan.current)
 	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), others)
-	return rules
+	return rules, nil
 }
 
 // carriedOut gives the changes with those that did not happen as conflicts:
@@ -42,45 +48,61 @@ func carriedOut(changes []ownedfile.Change, report ownedfile.Report) []ownedfile
 	return all
 }
 
-// rulesDiffer reports whether the rules file says something else.
+// rulesDiffer reports whether the rules file says something else, or is one
+// that the provider refuses: it wants a file of its own user for nobody else.
 func (m *Machine) rulesDiffer(rules credprovider.Rules) (bool, error) {
 	want, err := rules.Encode()
 	if err != nil {
 		return false, err
 	}
-	have, err := m.root.ReadFile(credprovider.RulesFile)
+	info, err := m.root.Lstat(credprovider.RulesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
-	return !bytes.Equal(have, want), err
-}
-
-// writeRules brings the rules file up to date and reports whether it had to.
-func (m *Machine) writeRules(rules credprovider.Rules) (bool, error) {
-	differ, err := m.rulesDiffer(rules)
-	if err != nil || !differ {
-		return false, err
-	}
-	body, err := rules.Encode()
 	if err != nil {
 		return false, err
 	}
-	return true, m.store.WritePrivate(rulesName, body)
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if info.Mode() != 0o600 || !ok || int(owner.Uid) != os.Geteuid() {
+		return true, nil
+	}
+	have, err := m.root.ReadFile(credprovider.RulesFile)
+	return !bytes.Equal(have, want), err
 }
 
-// guardRules writes rules that hold before and after certs.d changes.
-func (m *Machine) guardRules(cfg *config.Config, plan Plan) error {
-	rules := m.rules(cfg, plan, plan.Changes)
-	old, err := m.root.ReadFile(credprovider.RulesFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// writeRules brings the rules file up to date.
+func (m *Machine) writeRules(rules credprovider.Rules) error {
+	differ, err := m.rulesDiffer(rules)
+	if err != nil || !differ {
 		return err
 	}
-	if err == nil {
-		// What cannot be read, the provider cannot read either.
-		if before, err := credprovider.ParseRules(old); err == nil {
-			rules.Directories = eitherWay(before.Directories, rules.Directories)
-		}
+	body, err := rules.Encode()
+	if err != nil {
+		return err
 	}
-	_, err = m.writeRules(rules)
-	return err
+	return m.store.WritePrivate(rulesName, body)
+}
+
+// guardRules writes rules that hold before and after certs.d changes: for what
+// stands there now, whoever wrote it, and for what is about to.
+func (m *Machine) guardRules(cfg *config.Config, plan Plan) error {
+	before, err := m.rules(cfg, plan, carriedOut(plan.Changes, ownedfile.Report{}))
+	if err != nil {
+		return err
+	}
+	rules, err := m.rules(cfg, plan, plan.Changes)
+	if err != nil {
+		return err
+	}
+	rules.Directories = eitherWay(before.Directories, rules.Directories)
+	return m.writeRules(rules)
+}
+
+// withholdAll keeps the provider from giving anything away while certs.d goes,
+// and afterwards if that fails.
+func (m *Machine) withholdAll() error {
+	if _, err := m.root.Lstat(credprovider.RulesFile); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return m.writeRules(nothing())
 }

@@ -11,7 +11,10 @@ import (
 // Summary is a plan, or what was done, for people and for JSON. It holds no
 // secret.
 type Summary struct {
-	Changes   []SummaryChange `json:"changes"`
+	Changes []SummaryChange `json:"changes"`
+	// Skipped are files that changed under our hands, or that need one that
+	// could not be written; the next apply finds them.
+	Skipped   []SummaryChange `json:"skipped,omitempty"`
 	Saved     []SummarySaved  `json:"saved,omitempty"`
 	Notices   []string        `json:"notices,omitempty"`
 	Conflicts int             `json:"conflicts"`
@@ -56,7 +59,11 @@ func (r Result) Summary() Summary {
 
 // Summarize tells what a report holds.
 func Summarize(r ownedfile.Report) Summary {
-	s := summarize(append(append(append([]hostsconf.Change{}, r.Changed...), r.Conflicts...), r.Skipped...))
+	s := summarize(append(append([]hostsconf.Change{}, r.Changed...), r.Conflicts...))
+	s.Skipped = summarize(r.Skipped).Changes
+	if len(s.Skipped) == 0 {
+		s.Skipped = nil
+	}
 	for _, saved := range r.Saved {
 		s.Saved = append(s.Saved, SummarySaved{Path: saved.Path, Copy: saved.Copy, Why: string(saved.Why)})
 	}

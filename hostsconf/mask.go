@@ -30,21 +30,24 @@ func Mask(content []byte) []byte {
 		at = r[1]
 	}
 	out.Write(content[at:])
-	return looseCredential.ReplaceAll(out.Bytes(), []byte("${1} "+redact.Placeholder))
+	shown := looseCredential.ReplaceAll(out.Bytes(), []byte("${1} "+redact.Placeholder))
+	return userinfo.ReplaceAll(shown, []byte("://"+redact.Placeholder+"@"))
 }
 
 // looseCredential finds credentials where no parser looks: in comments.
 var looseCredential = regexp.MustCompile(`(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{4,}`)
 
-// SecretHeader reports whether a header of this name may hold a secret.
+// userinfo finds the login of an address.
+var userinfo = regexp.MustCompile(`://[^/@\s"']+@`)
+
+// SecretHeader reports whether a header of this name may hold a secret. So may
+// nearly every one: products name the headers of their keys as they like.
 func SecretHeader(name string) bool {
-	name = strings.ToLower(name)
-	for _, part := range []string{"auth", "token", "key", "secret", "cookie", "pass", "credential", "session", "signature"} {
-		if strings.Contains(name, part) {
-			return true
-		}
+	switch strings.ToLower(name) {
+	case "accept", "accept-language", "user-agent":
+		return false
 	}
-	return false
+	return true
 }
 
 // secretRanges gives the byte ranges of values that may be secrets, in order.
@@ -86,7 +89,8 @@ func appendSecrets(ranges [][2]int, p *unstable.Parser, path []string, kv *unsta
 		}
 		return ranges
 	}
-	i := slices.Index(keys, "header")
+	// containerd's reader does not care about the case of keys.
+	i := slices.IndexFunc(keys, func(k string) bool { return strings.EqualFold(k, "header") })
 	if i < 0 || !SecretHeader(strings.Join(keys[i+1:], ".")) {
 		return ranges
 	}

@@ -9,9 +9,13 @@ func TestMask(t *testing.T) {
 	const secret = "c2VjcmV0"
 	for name, c := range map[string]struct{ in, want string }{
 		"own table": {
-			"[host.\"https://h\".header]\n  Authorization = \"Basic c2VjcmV0\"\n  X-Org = [\"a\"]\n",
-			"[host.\"https://h\".header]\n  Authorization = \"[redacted]\"\n  X-Org = [\"a\"]\n"},
-		"inline table":    {`header = {authorization = "Basic c2VjcmV0", a = 'b'}`, `header = {authorization = "[redacted]", a = 'b'}`},
+			"[host.\"https://h\".header]\n  Authorization = \"Basic c2VjcmV0\"\n  User-Agent = [\"a\"]\n",
+			"[host.\"https://h\".header]\n  Authorization = \"[redacted]\"\n  User-Agent = [\"a\"]\n"},
+		"any header":      {`header.X-JFrog-Art-Api = "c2VjcmV0"`, `header.X-JFrog-Art-Api = "[redacted]"`},
+		"other case":      {"[host.\"https://h\".Header]\nX = \"c2VjcmV0\"\n", "[host.\"https://h\".Header]\nX = \"[redacted]\"\n"},
+		"login in a url":  {`server = "https://bob:c2VjcmV0@h"`, `server = "https://[redacted]@h"`},
+		"login in a key":  {`[host."https://bob:c2VjcmV0@h"]`, `[host."https://[redacted]@h"]`},
+		"inline table":    {`header = {authorization = "Basic c2VjcmV0", accept = 'b'}`, `header = {authorization = "[redacted]", accept = 'b'}`},
 		"dotted key":      {`header.X-Api-Key = 'c2VjcmV0'`, `header.X-Api-Key = "[redacted]"`},
 		"quoted key":      {`header."X-JFrog-Art-Api-Key" = ["c2VjcmV0", "c2VjcmV0"]`, `header."X-JFrog-Art-Api-Key" = ["[redacted]", "[redacted]"]`},
 		"multi-line":      {"header.Cookie = \"\"\"\nc2VjcmV0\n\"\"\"\n", "header.Cookie = \"[redacted]\"\n"},

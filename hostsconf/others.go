@@ -9,16 +9,19 @@ import (
 	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
-// unreadable stands for the hosts of a directory that containerd cannot use:
+// Unreadable stands for the hosts of a directory that containerd cannot use:
 // no registry has this name.
-const unreadable = "(unreadable)"
+const Unreadable = "(unreadable)"
 
 // Others reads what the directories say that exist and are not written by us,
 // as containerd would: those of other people, and those that are in conflict.
 // dir is certs.d as this process sees it.
 func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resolution {
-	ours := map[string]bool{} // names of directories
+	ours, going := map[string]bool{}, map[string]bool{} // names of directories
 	for _, c := range changes {
+		if c.After == nil && c.Action != ownedfile.Conflict {
+			going[path.Base(path.Dir(c.Path))] = true
+		}
 		if c.After != nil && c.Action != ownedfile.Conflict && !isPool(c.Path) {
 			ours[path.Base(path.Dir(c.Path))] = true
 		}
@@ -35,29 +38,44 @@ func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resoluti
 		if registry == "" || ours[d.Name] || hidden {
 			continue
 		}
-		if r, ok := resolve(filepath.Join(dir, d.Name), registry, d.Symlink); ok {
-			all = append(all, r)
+		at := filepath.Join(dir, d.Name)
+		if going[d.Name] && gone(at) {
+			continue
 		}
+		all = append(all, resolve(at, registry, d.Symlink))
 	}
 	return all
 }
 
-// resolve reads one directory; ok is false when it is gone.
-func resolve(dir, registry string, symlink bool) (r Resolution, ok bool) {
-	r = Resolution{Registry: registry, Dir: filepath.Base(dir)}
-	if _, err := os.Lstat(dir); err != nil && !symlink {
-		return r, false
+// gone reports whether a directory from which our file goes will not be there:
+// it is not there already, or our file is still to go. What is left after that
+// without our file has somebody else's in it, and stays.
+func gone(dir string) bool {
+	if _, err := os.Lstat(dir); err != nil {
+		return true
+	}
+	_, err := os.Lstat(filepath.Join(dir, fileName))
+	return err == nil
+}
+
+// resolve reads one directory. A link is not followed.
+func resolve(dir, registry string, symlink bool) Resolution {
+	r := Resolution{Registry: registry, Dir: filepath.Base(dir)}
+	_, err := os.Lstat(dir)
+	if err != nil || symlink {
+		r.Ignored = err
+		r.Hosts = []ResolvedHost{{Host: Unreadable}}
+		return r
 	}
 	hosts, err := readHosts(dir, sampleName(registry))
-	skipped := (*skippedError)(nil)
-	if symlink || (err != nil && !errors.As(err, &skipped)) {
+	if skipped := (*skippedError)(nil); err != nil && !errors.As(err, &skipped) {
 		r.Ignored = err
-		r.Hosts = []ResolvedHost{{Host: unreadable}}
-		return r, true
+		r.Hosts = []ResolvedHost{{Host: Unreadable}}
+		return r
 	}
 	r.Hosts = resolved(hosts)
 	if last := len(r.Hosts) - 1; registry == Default && r.Hosts[last].Host == sampleName(registry) {
 		r.Hosts, r.AndUpstream = r.Hosts[:last], true
 	}
-	return r, true
+	return r
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -185,6 +186,14 @@ func (t *Tree) Verify(desired Desired, changes []Change) error {
 	for _, f := range desired.files {
 		files[f.Path] = f
 	}
+	if !slices.ContainsFunc(changes, Writes) {
+		return nil
+	}
+	stage, err := newStage(t.scratch)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(stage)
 	var errs []error
 	for _, c := range changes {
 		dir, ok := desired.dirs[c.Path]
@@ -195,7 +204,7 @@ func (t *Tree) Verify(desired Desired, changes []Change) error {
 		for _, need := range c.After.Needs {
 			set = append(set, files[need])
 		}
-		if err := verify(t.scratch, dir, set); err != nil {
+		if err := verify(stage, dir, set); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -24,23 +23,15 @@ import (
 // file what it was rendered from. The file is not installed.
 var ErrReadBack = errors.New("containerd would read other hosts than were meant")
 
-// verify reads files back with containerd's own package, from a private
-// directory below scratch ("" is the system's), and compares host by host:
-// containerd does not report a bad file, it goes to the upstream instead.
-func verify(scratch string, d Directory, files []ownedfile.File) error {
-	stage, err := os.MkdirTemp(scratch, "berth-verify-")
+// verify reads files back with containerd's own package and compares host by
+// host: containerd does not report a bad file, it goes to the upstream instead.
+// The files lie in memory; stage is a directory that gets links to them, and is
+// emptied again.
+func verify(stage string, d Directory, files []ownedfile.File) error {
+	memory, err := link(stage, files)
+	defer memory.release()
 	if err != nil {
 		return err
-	}
-	defer os.RemoveAll(stage)
-	for _, f := range files {
-		dir := filepath.Join(stage, filepath.Base(filepath.Dir(f.Path)))
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(f.Path)), f.Body, 0o600); err != nil {
-			return err
-		}
 	}
 	got, err := readHosts(filepath.Join(stage, DirName(d.Upstream)), sampleName(d.Upstream))
 	if err != nil {

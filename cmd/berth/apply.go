@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
 func newApply(o *options) *cobra.Command {
@@ -30,39 +32,38 @@ says containerd.onConflict: adopt.`,
 			summary := result.Summary()
 			w := cmd.OutOrStdout()
 			if o.output == "json" {
-				return errors.Join(failed, printJSON(w, summary), conflicts(summary.Conflicts))
+				return errors.Join(failed, printJSON(w, summary), unfinished(summary))
 			}
 			for _, c := range result.Report.Changed {
-				if c.Action == "" || !hostsconf.IsDifference(c) {
-					continue
-				}
 				fmt.Fprintf(w, "%s %s\n", c.Action, c.Path)
 			}
-			for _, s := range result.Report.Saved {
-				fmt.Fprintf(w, "kept what stood in %s (%s) as %s\n", s.Path, s.Why, s.Copy)
-			}
+			printSaved(w, result.Report)
 			for _, c := range result.Report.Conflicts {
 				fmt.Fprintf(w, "conflict %s: %s\n", c.Path, c.Reason)
 			}
-			if failed != nil {
-				return failed
+			for _, c := range result.Report.Skipped {
+				fmt.Fprintf(w, "left for the next time %s: %s\n", c.Path, c.Reason)
 			}
-			if err := printNotes(w, summary, "done"); err != nil {
-				return err
-			}
-			return conflicts(summary.Conflicts)
+			return errors.Join(failed, printNotes(w, summary, "done"), unfinished(summary))
 		},
 	}
 }
 
-// conflicts makes files that were left alone a failure: the node is not as the
-// config wants it.
-func conflicts(n int) error {
-	switch n {
-	case 0:
-		return nil
-	case 1:
-		return errors.New("1 file was left alone because somebody else wrote it")
+func printSaved(w io.Writer, r ownedfile.Report) {
+	for _, s := range r.Saved {
+		fmt.Fprintf(w, "kept what stood in %s (%s) as %s\n", s.Path, s.Why, s.Copy)
 	}
-	return fmt.Errorf("%d files were left alone because somebody else wrote them", n)
+}
+
+// unfinished makes files that were left alone a failure: the node is not as
+// the config wants it.
+func unfinished(s agent.Summary) error {
+	var errs []error
+	if n := s.Conflicts; n > 0 {
+		errs = append(errs, fmt.Errorf("left alone because somebody else wrote them: %d", n))
+	}
+	if n := len(s.Skipped); n > 0 {
+		errs = append(errs, fmt.Errorf("left for the next time: %d; run it again", n))
+	}
+	return errors.Join(errs...)
 }

@@ -36,9 +36,7 @@ Edits that somebody made to files of Berth stay under ` + agent.StateDir + `/sav
 			for _, c := range report.Changed {
 				fmt.Fprintf(w, "%s %s\n", c.Action, c.Path)
 			}
-			for _, s := range report.Saved {
-				fmt.Fprintf(w, "kept what stood in %s (%s) as %s\n", s.Path, s.Why, s.Copy)
-			}
+			printSaved(w, report)
 			for _, c := range report.Conflicts {
 				fmt.Fprintf(w, "left alone %s: %s\n", c.Path, c.Reason)
 			}

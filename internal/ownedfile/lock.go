@@ -1,6 +1,7 @@
 package ownedfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +99,8 @@ func (l *Lock) try() error {
 
 // dir opens the directory of the lock file and makes it if it is absent.
 func (l *Lock) dir() (*dir, error) {
-	for {
+	var last error
+	for range lockDirTries {
 		missing, err := l.root.missing(path.Dir(l.path))
 		if err != nil {
 			return nil, err
@@ -107,6 +109,7 @@ func (l *Lock) dir() (*dir, error) {
 		for _, p := range missing {
 			err := store.makeDir(p, 0o755)
 			if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+				last = err
 				break // another process makes or removes it now
 			}
 			if err != nil {
@@ -118,8 +121,14 @@ func (l *Lock) dir() (*dir, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return d, err
 		}
+		last = cmp.Or(last, err)
 	}
+	return nil, fmt.Errorf("%s: the directory cannot be made; is a part of it a symbolic link to nothing? (%w)", path.Dir(l.path), last)
 }
+
+// lockDirTries is how often other processes may come between; a dangling link
+// looks the same.
+const lockDirTries = 100
 
 // tryIn reports again when the file was removed by the one that held it.
 func (l *Lock) tryIn(d *dir) (again bool, err error) {

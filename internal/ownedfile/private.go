@@ -1,9 +1,6 @@
 package ownedfile
 
-import (
-	"fmt"
-	"path"
-)
+import "path"
 
 // WritePrivate puts a file of mode 0600 into the state directory, whole or not
 // at all. The directory is ours alone: no record is kept of its files, and
@@ -28,21 +25,4 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 		return aboutFile(path.Join(s.stateDir, name), "write", "the old file is unchanged", err)
 	}
 	return k.top.sync()
-}
-
-// RemovePrivate removes what [Store.WritePrivate] wrote, if it is there.
-func (s *Store) RemovePrivate(name string) error {
-	absent, err := s.root.missing(s.stateDir)
-	if err != nil || len(absent) > 0 {
-		return err
-	}
-	top, err := s.root.openDir(s.stateDir, s.step)
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.stateDir, err)
-	}
-	defer top.close()
-	if err := ignoreAbsent(top.unlink(name)); err != nil {
-		return aboutFile(path.Join(s.stateDir, name), "remove", "it is still there", err)
-	}
-	return top.sync()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -14,12 +15,9 @@ func TestPrivateFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	s, err := Open(root, DefaultStateDir)
+	s, err := Open(root, DefaultStateDir, WithPrivate("x.json"))
 	if err != nil {
 		t.Fatal(err)
-	}
-	if err := s.RemovePrivate("x.json"); err != nil {
-		t.Errorf("remove, without a directory: %v", err)
 	}
 	for _, content := range []string{"one", "two"} {
 		if err := s.WritePrivate("x.json", []byte(content)); err != nil {
@@ -34,13 +32,45 @@ func TestPrivateFile(t *testing.T) {
 			t.Errorf("mode %v, %v", info.Mode(), err)
 		}
 	}
-	if err := s.RemovePrivate("x.json"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Restore(context.Background()); err != nil {
+	if _, err := s.RestoreAll(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// A directory of the lock that can never be made is an error, not a wait.
+func TestLockBelowADanglingLink(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("/nowhere", filepath.Join(dir, "run")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if _, err := LockFile(context.Background(), root, "/run/berth/lock", true); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestResolveStaysBelowTheRoot(t *testing.T) {
+	dir := t.TempDir()
+	for link, target := range map[string]string{"run": "/opt/run", "up": "../../../../etc"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for hostPath, want := range map[string]string{"/run/berth/tokens": "opt/run/berth/tokens", "/up/x": "etc/x", "/plain/x": "plain/x"} {
+		if got, err := root.Resolve(hostPath); err != nil || got != filepath.Join(dir, want) {
+			t.Errorf("Resolve(%s) = %s, %v", hostPath, got, err)
+		}
 	}
 }

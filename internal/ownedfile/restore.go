@@ -42,6 +42,23 @@ func (s *Store) Restore(ctx context.Context, scopes ...Scope) (Report, error) {
 	return all.report, errors.Join(all.errs...)
 }
 
+// RestoreAll restores all that the record tells of, and searches further scopes
+// for files that carry our marker.
+func (s *Store) RestoreAll(ctx context.Context, also ...Scope) (Report, error) {
+	st, _, err := s.load()
+	if err != nil {
+		return Report{}, err
+	}
+	scopes := st.scopes()
+	for _, a := range also {
+		known := slices.ContainsFunc(scopes, func(k Scope) bool { return k.Name == a.Name && k.Dir == a.Dir })
+		if !known {
+			scopes = append(scopes, a)
+		}
+	}
+	return s.Restore(ctx, scopes...)
+}
+
 // restoreScope does the work for one scope, but for the record.
 func (r *run) restoreScope(ctx context.Context, scope Scope) {
 	one := r.s.newRun(scope, r.st)
@@ -206,9 +223,15 @@ func (r *run) finish() {
 	for _, d := range all {
 		r.report.Saved = append(r.report.Saved, r.k.report(d))
 	}
-	if r.st.empty() {
-		r.removeStateDirs()
+	if !r.st.empty() || len(r.errs) > 0 {
+		return
 	}
+	for _, name := range r.s.private {
+		if err := ignoreAbsent(r.k.top.unlink(name)); err != nil {
+			r.errs = append(r.errs, aboutFile(r.k.top.join(name), "remove", "it is still there", err))
+		}
+	}
+	r.removeStateDirs()
 }
 
 // empty reports whether nothing of ours is left on the node.

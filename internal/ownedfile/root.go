@@ -52,6 +52,14 @@ func (r *Root) Path(hostPath string) string {
 	return filepath.Join(r.dir, filepath.FromSlash(hostPath))
 }
 
+// Resolve gives hostPath as this process can open it, with the links on the
+// way resolved below the root. Nothing has to exist. Who changes a link
+// afterwards can lead it elsewhere: it is for readers and for directories that
+// nobody but root writes.
+func (r *Root) Resolve(hostPath string) (string, error) {
+	return securejoin.SecureJoin(r.dir, filepath.FromSlash(hostPath))
+}
+
 // ReadFile reads the regular file at hostPath, links followed below the root.
 // A missing file is [fs.ErrNotExist].
 func (r *Root) ReadFile(hostPath string) ([]byte, error) {

@@ -18,6 +18,7 @@ type Store struct {
 	root     *Root
 	stateDir string
 	lockPath string
+	private  []string // files of WritePrivate that go with the record
 	now      func() time.Time
 	step     func(Step) error
 	uid, gid int // of what we write
@@ -33,6 +34,10 @@ type Option func(*Store)
 // WithLock names the lock file of [Store.Lock] as the node sees it, such as
 // /run/berth/lock.
 func WithLock(hostPath string) Option { return func(s *Store) { s.lockPath = hostPath } }
+
+// WithPrivate names files of [Store.WritePrivate] that [Store.Restore] removes
+// when nothing else of ours is left.
+func WithPrivate(names ...string) Option { return func(s *Store) { s.private = names } }
 
 // WithClock replaces the clock.
 func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = now } }

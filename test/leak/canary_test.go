@@ -88,7 +88,7 @@ func (c *commands) use(r *round) {
 	for _, img := range r.images {
 		c.run(request(img.name), "berth-credential-provider", "--rules", rules, "--run-dir", tokens)
 	}
-	for _, bad := range []string{"", canary, `{"kind":"` + canary + `"}`, request(canary + "@@" + canary), request("a/" + canary + ":" + canary)} {
+	for _, bad := range []string{"", canary, `{"kind":"` + canary + `"}`, request(canary + "@@" + canary), request("https://u:" + canary + "@h.corp/x")} {
 		c.run(bad, "berth-credential-provider", "--rules", rules, "--run-dir", tokens)
 	}
 }

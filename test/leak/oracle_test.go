@@ -85,7 +85,8 @@ func loopback(p place) bool {
 }
 
 // scope is what one ECR token opens: AWS issues it for a region, not for a
-// registry (FACTS of AWS: GetAuthorizationToken).
+// registry.
+// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 type scope struct{ service, region string }
 
 // ecrHosts are the names of ECR registries in this trial, spelt out rather
