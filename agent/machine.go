@@ -30,9 +30,8 @@ var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; 
 
 // Machine is the node whose files are written.
 type Machine struct {
-	root    *ownedfile.Root
-	store   *ownedfile.Store
-	scratch string
+	root  *ownedfile.Root
+	store *ownedfile.Store
 }
 
 // Open gives access to the node whose files lie below root, "/" for this one.
@@ -203,7 +202,7 @@ func (m *Machine) Restore(ctx context.Context, certsDirs ...string) (ownedfile.R
 
 // tree is certs.d as the config names it.
 func (m *Machine) tree(cfg *config.Config) *hostsconf.Tree {
-	return hostsconf.NewTree(m.store, cfg.Containerd.CertsDir, cfg.Containerd.OnConflict == config.ConflictAdopt, m.scratch)
+	return hostsconf.NewTree(m.store, cfg.Containerd.CertsDir, cfg.Containerd.OnConflict == config.ConflictAdopt, "")
 }
 
 // lock takes the turn of this process among agent, apply and restore.

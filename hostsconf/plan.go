@@ -168,8 +168,9 @@ type Tree struct {
 	scratch string
 }
 
-// NewTree gives access to certsDir. scratch is a directory for the files that
-// are read back before they are installed, "" for the system's.
+// NewTree gives access to certsDir. Files are read back from memory before they
+// are installed; scratch is where the links to them lie meanwhile, "" for the
+// system's directory of temporary files.
 func NewTree(store *ownedfile.Store, certsDir string, adopt bool, scratch string) *Tree {
 	return &Tree{store: store, scope: Scope(certsDir, adopt), scratch: scratch}
 }
