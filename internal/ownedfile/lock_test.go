@@ -41,11 +41,13 @@ func TestLockWaits(t *testing.T) {
 	if _, err := w.store.Lock(ctx); !errors.Is(err, ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
-	go func() {
+	var first sync.WaitGroup
+	first.Go(func() {
 		time.Sleep(2 * lockPoll)
 		unlock()
-	}()
+	})
 	again, err := w.store.Lock(w.ctx())
+	first.Wait()
 	w.must(err)
 	again()
 	if w.exists("/run/berth/lock") {
