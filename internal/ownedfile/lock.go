@@ -214,3 +214,37 @@ func (l *Lock) removeDirs() {
 		}
 	}
 }
+
+// Locked tells whether a process holds the lock file at a host path. It
+// neither takes nor makes it.
+func Locked(root *Root, hostPath string) (bool, error) {
+	d, err := root.openDir(path.Dir(hostPath), nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer d.close()
+	var fd int
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(d.fd(), path.Base(hostPath), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "open", Path: hostPath, Err: err}
+	}
+	defer unix.Close(fd)
+	// A shared lock, so that two who ask do not see one another.
+	switch err := retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) }); err {
+	case nil:
+		return false, nil
+	case unix.EWOULDBLOCK:
+		return true, nil
+	default:
+		return false, &fs.PathError{Op: "lock", Path: hostPath, Err: err}
+	}
+}

@@ -104,3 +104,26 @@ func TestLockExcludes(t *testing.T) {
 		t.Error("the file is left")
 	}
 }
+
+func TestLocked(t *testing.T) {
+	w := newWorld(t)
+	const file = "/run/berth/agent.lock"
+	held := func(want bool) {
+		t.Helper()
+		before := w.tree("/")
+		got, err := Locked(w.root, file)
+		w.must(err)
+		if got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+		w.same(before)
+	}
+	held(false)
+	l, err := LockFile(w.ctx(), w.root, file, false)
+	w.must(err)
+	held(true)
+	l.Unlock()
+	held(false)
+	w.write(file, "left by somebody", 0o600)
+	held(false)
+}

@@ -25,6 +25,12 @@ type tempKind string
 
 const tempRandom = 8 // bytes
 
+// Temporary reports whether a name is one that a write passes through.
+func Temporary(name string) bool {
+	kind, _ := parseTemp(name)
+	return kind != ""
+}
+
 func tempName(k tempKind, of string) string {
 	b := make([]byte, tempRandom)
 	rand.Read(b) // never fails
