@@ -1,0 +1,161 @@
+package watch
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxLinks is where the kernel gives up (ELOOP, path_resolution(7)).
+const maxLinks = 40
+
+// follow looks up a target's path as the kernel does, and watches every
+// directory before it looks into it. It ends where the path ends, or at the
+// first name that leads nowhere: that name is then what the target waits for.
+func (g *graph) follow(t *target) error {
+	if !filepath.IsAbs(t.path) {
+		return errors.New("not an absolute path")
+	}
+	at, rest, floor := "/", t.path, "/"
+	if inside, ok := strings.CutPrefix(t.path, strings.TrimSuffix(g.root, "/")+"/"); ok && t.tree {
+		top, ok, err := g.descend(t, "/", g.root, "/")
+		if !ok || err != nil {
+			return err
+		}
+		at, rest, floor = top, inside, top
+	}
+	dir, ok, err := g.descend(t, at, rest, floor)
+	if !ok || err != nil || !t.tree {
+		return err
+	}
+	return g.occupy(t, dir)
+}
+
+// descend looks up path from the directory at. Links do not lead above floor.
+// ok says that the end is a directory, dir.
+func (g *graph) descend(t *target, at, path, floor string) (dir string, ok bool, err error) {
+	rest := strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			if at != floor {
+				at = filepath.Dir(at)
+			}
+			continue
+		}
+		n := g.node(at)
+		g.use(t, n, name)
+		if n.pass != g.pass {
+			e := look(at)
+			if e.kind != directory {
+				return "", false, e.err
+			}
+			g.hold(n, e.id)
+		}
+		child := join(at, name)
+		if c := g.nodes[child]; c != nil && c.pass == g.pass {
+			at = child
+			continue
+		}
+		switch e := look(child); e.kind {
+		case unknown:
+			return "", false, e.err
+		case nothing, other:
+			return "", false, nil
+		case directory:
+			at = child
+		case link:
+			if links++; links > maxLinks {
+				return "", false, nil // a circle, all of it watched
+			}
+			to, err := os.Readlink(child)
+			if err != nil {
+				// It is another one by now; the event will come.
+				return "", false, nil
+			}
+			if filepath.IsAbs(to) {
+				at = floor
+			}
+			rest = append(strings.Split(to, "/"), rest...)
+		}
+	}
+	return at, true, nil
+}
+
+// occupy makes dir the directory of the tree t.
+func (g *graph) occupy(t *target, dir string) error {
+	e := look(dir)
+	if e.kind != directory {
+		return e.err
+	}
+	t.top = g.node(dir)
+	t.top.all++
+	if t.top.pass != g.pass {
+		g.hold(t.top, e.id)
+	}
+	entries, err := readDir(dir)
+	if absent(err) {
+		return nil
+	}
+	for _, e := range entries {
+		if e.IsDir() && !g.ignore(e.Name()) {
+			err = errors.Join(err, g.sub(t, e.Name()))
+		}
+	}
+	return err
+}
+
+// sub looks at one name in the tree t: a subdirectory is watched.
+func (g *graph) sub(t *target, name string) error {
+	path := join(t.top.path, name)
+	e := look(path)
+	if e.kind == directory {
+		n := t.subs[name]
+		if n == nil {
+			n = g.node(path)
+			n.all++
+			if t.subs == nil {
+				t.subs = map[string]*node{}
+			}
+			t.subs[name] = n
+		}
+		if n.watch == nil || n.pass != g.pass {
+			g.hold(n, e.id)
+		}
+		return nil
+	}
+	if n := t.subs[name]; n != nil {
+		delete(t.subs, name)
+		n.all--
+		g.sweep(n)
+	}
+	return e.err
+}
+
+// readDir is os.ReadDir without the sorting.
+func readDir(path string) ([]os.DirEntry, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ReadDir(-1)
+}
+
+func join(dir, name string) string {
+	if dir == "/" {
+		return "/" + name
+	}
+	return dir + "/" + name
+}
+
+// below says that path is dir or something in it, at any depth.
+func below(path, dir string) bool {
+	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(dir, "/"))
+	return ok && (rest == "" || rest[0] == '/' || dir == "/")
+}

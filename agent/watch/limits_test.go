@@ -1,0 +1,139 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// childEnv names the directory that the child process works in.
+const childEnv = "BERTH_WATCH_CHILD"
+
+// A real process that has used up its files: the limit holds for all of it, so
+// that it cannot be this one.
+func TestOpenFilesUsedUp(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "child is content") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func child() int {
+	dir := os.Getenv(childEnv)
+	if err := starve(dir); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("child is content")
+	return 0
+}
+
+// starve runs a watcher through two famines: at its start, and when a tree
+// comes that it would have to read.
+func starve(dir string) error {
+	tree := filepath.Join(dir, "certs.d")
+	var wakes atomic.Int64
+	w := New(Options{Wake: func() { wakes.Add(1) }})
+	w.Set(nil, []string{tree})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	full, err := famine()
+	if err != nil {
+		return err
+	}
+	go func() { ended <- w.Run(ctx) }()
+
+	if err := await("famine at the start", w, "raise its limit"); err != nil {
+		return err
+	}
+	if wakes.Load() != 0 {
+		return fmt.Errorf("%d wakes without a watch", wakes.Load())
+	}
+	if err := feast(full); err != nil {
+		return err
+	}
+	w.Retry()
+	if err := await("plenty", w, ""); err != nil {
+		return err
+	}
+
+	if full, err = famine(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(tree, "docker.io"), 0o755); err != nil {
+		return err
+	}
+	if err := await("famine later", w, "raise its limit"); err != nil {
+		return err
+	}
+	if err := feast(full); err != nil {
+		return err
+	}
+	w.Retry()
+	if err := await("plenty again", w, ""); err != nil {
+		return err
+	}
+	before := wakes.Load()
+	if err := os.WriteFile(filepath.Join(tree, "docker.io", "hosts.toml"), nil, 0o600); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(patience); wakes.Load() == before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("no wake after the second famine")
+		}
+	}
+	cancel()
+	return <-ended
+}
+
+// famine lets this process open no further file, and gives the limit of before.
+func famine() (before unix.Rlimit, err error) {
+	// The runtime's own files are opened at first use.
+	warm, err := os.Open("/")
+	if err != nil {
+		return before, err
+	}
+	next := warm.Fd() // the lowest that is free
+	warm.Close()
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		return before, err
+	}
+	now := before
+	now.Cur = uint64(next)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
+		return before, err
+	}
+	if f, err := os.Open("/"); err == nil {
+		f.Close()
+		return before, fmt.Errorf("a file can be opened; this test shows nothing")
+	} else if pe, ok := err.(*os.PathError); !ok || pe.Err != syscall.EMFILE {
+		return before, fmt.Errorf("another error than EMFILE: %w", err)
+	}
+	return before, nil
+}
+
+func feast(limit unix.Rlimit) error { return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }
+
+func await(when string, w *Watcher, words string) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		ok, why := w.State()
+		if ok == (words == "") && strings.Contains(why, words) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: state is %v %q, not %q", when, ok, why, words)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// problem is what keeps us from watching everything.
+type problem struct {
+	why   string // "" when nothing does; the same words as long as the reason is the same
+	count int    // directories and targets that it concerns; 0 when it concerns all
+}
+
+// problem gives the first reason in alphabetical order, so that it changes
+// only when the reasons do.
+func (g *graph) problem() problem {
+	var p problem
+	note := func(path string, err error) {
+		if err == nil {
+			return
+		}
+		p.count++
+		if why := cannotWatch(path, err); p.why == "" || why < p.why {
+			p.why = why
+		}
+	}
+	for _, n := range g.nodes {
+		note(n.path, n.err)
+	}
+	for _, t := range g.targets {
+		note(t.path, t.err)
+	}
+	return p
+}
+
+func cannotWatch(path string, err error) string {
+	var named *os.PathError
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "inotify watches used up (ENOSPC): raise fs.inotify.max_user_watches"
+	case errors.Is(err, syscall.EMFILE):
+		return outOfFiles
+	case errors.Is(err, syscall.ENFILE):
+		return outOfSystemFiles
+	case errors.As(err, &named):
+		return named.Error()
+	}
+	return fmt.Sprintf("%s: %v", path, err)
+}
+
+const (
+	outOfFiles       = "open files of this process used up (EMFILE): raise its limit (LimitNOFILE=, ulimit -n)"
+	outOfSystemFiles = "open files of the whole system used up (ENFILE): raise fs.file-max"
+)
+
+// cannotOpen explains why there is no inotify instance; see inotify_init(2).
+func cannotOpen(err error) problem {
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		// Two limits give the same error. Only one of them also keeps us from
+		// opening a file.
+		f, err := os.Open("/")
+		if errors.Is(err, syscall.EMFILE) {
+			return problem{why: outOfFiles}
+		}
+		if err == nil {
+			f.Close()
+		}
+		return problem{why: "inotify instances used up (EMFILE): raise fs.inotify.max_user_instances"}
+	case errors.Is(err, syscall.ENFILE):
+		return problem{why: outOfSystemFiles}
+	case errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		return problem{why: fmt.Sprintf("inotify is not allowed here (%v): a seccomp profile or a sandbox keeps it away", err)}
+	}
+	return problem{why: fmt.Sprintf("inotify: %v", err)}
+}
+
+func brokenNotifier(err error) problem {
+	return problem{why: fmt.Sprintf("inotify broke: %v", err)}
+}

@@ -1,0 +1,225 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+)
+
+// Options of a [Watcher].
+type Options struct {
+	// Log is told when something cannot be watched, and when that ends: once
+	// for each change of the reason.
+	Log *slog.Logger
+
+	// Wake is called from the goroutine of [Watcher.Run] when something may
+	// have changed. It is required and must not block. Calls come in bursts.
+	Wake func()
+
+	// Root is where trees lie: links on the way to a tree below it are
+	// followed as in a chroot at Root. "" is "/". Files are not affected.
+	Root string
+
+	// Ignore says which names directly in a tree, or in its subdirectories,
+	// are of no interest, such as temporary files of the caller. Without it a
+	// caller whose writes fail would be woken by its own attempts. Nil ignores
+	// nothing.
+	Ignore func(name string) bool
+
+	// Open starts a notifier. Nil is fsnotify.
+	Open func() (*Notifier, error)
+}
+
+// A Watcher watches files and trees. Its methods may be called from any
+// goroutine, before and while [Watcher.Run] runs.
+type Watcher struct {
+	o    Options
+	poke chan struct{} // one place: the wishes below have changed
+
+	mu      sync.Mutex
+	running bool
+	wish    wish
+	lost    bool   // events were lost since the caller last called Set
+	why     string // what keeps us from watching everything; "" when nothing does
+}
+
+// wish is what the caller has asked for since Run last looked.
+type wish struct {
+	files, trees []string
+	changed      bool
+	retry        bool
+}
+
+const notRunning = "the watcher is not running"
+
+// New makes a watcher that watches nothing yet.
+func New(o Options) *Watcher {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Open == nil {
+		o.Open = openFsnotify
+	}
+	if o.Root == "" {
+		o.Root = "/"
+	}
+	return &Watcher{o: o, poke: make(chan struct{}, 1), why: notRunning}
+}
+
+// Set says what to watch from now on, by absolute paths of this process's file
+// system; nothing of it has to exist. A file is one name and all that it leads
+// through. A tree is a directory with its direct subdirectories and all names
+// in these; a subdirectory that is a link is a name and not looked into.
+//
+// Set returns at once. What is added is watched a moment later, and Wake is
+// called then, because a change between the caller's last look and that moment
+// has made no event. Wake is not called when nothing is added: a loop that
+// calls Set at every turn comes to rest.
+//
+// Set with the lists of last time, in the same order, costs one comparison.
+func (w *Watcher) Set(files, trees []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost = false // the caller has looked at everything since
+	if slices.Equal(w.wish.files, files) && slices.Equal(w.wish.trees, trees) {
+		return
+	}
+	w.wish.files = slices.Clone(files)
+	w.wish.trees = slices.Clone(trees)
+	w.wish.changed = true
+	w.nudge()
+}
+
+// Retry tries again to watch what could not be, and looks whether what is
+// watched is still what the paths lead to. It returns at once; Wake is called
+// if that found something. It costs a system call or two a directory: once a
+// resync is often enough.
+func (w *Watcher) Retry() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wish.retry = true
+	w.nudge()
+}
+
+// State says whether everything is watched and, if not, why not and what helps.
+func (w *Watcher) State() (ok bool, why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.why != "":
+		return false, w.why
+	case w.lost:
+		return false, "events were lost (queue overflow)"
+	}
+	return true, ""
+}
+
+func (w *Watcher) nudge() {
+	select {
+	case w.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Run watches until ctx ends, and then gives nil. Nothing that inotify refuses
+// ends it. A watcher runs once.
+func (w *Watcher) Run(ctx context.Context) error {
+	w.mu.Lock()
+	if w.running {
+		w.mu.Unlock()
+		return errors.New("watch: the watcher runs already, or has run")
+	}
+	w.running = true
+	w.wish.retry = true // to open the first notifier
+	w.nudge()
+	w.mu.Unlock()
+
+	var s *session // nil while there is no notifier
+	defer func() {
+		s.close()
+		w.mu.Lock()
+		w.why = notRunning
+		w.mu.Unlock()
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.poke:
+		case <-s.ready():
+		}
+		var wake bool
+		s, wake = w.turn(s)
+		if wake {
+			w.o.Wake()
+		}
+	}
+}
+
+// turn does all that there is to do. It gives the session to go on with and
+// whether the caller has to look.
+//
+// Wake comes after the watches: what happens later makes an event, and what
+// happened before is there when the caller looks.
+func (w *Watcher) turn(s *session) (_ *session, wake bool) {
+	w.mu.Lock()
+	asked := w.wish
+	w.wish.changed, w.wish.retry = false, false
+	w.mu.Unlock()
+
+	if s == nil {
+		if !asked.retry {
+			return nil, false
+		}
+		n, err := w.o.Open()
+		if err != nil {
+			w.report(cannotOpen(err), false)
+			return nil, false
+		}
+		s = newSession(n, w.o)
+		asked.changed, asked.retry = true, false
+	}
+	got := s.queue.take()
+	switch {
+	case got.broken != nil:
+		// Not opened again at once: what broke it may break the next one, and
+		// there is nobody to stop that.
+		s.close()
+		w.report(brokenNotifier(got.broken), false)
+		return nil, true
+	case got.lost:
+		wake = true
+		s.rebuild(w.o)
+		asked.changed, asked.retry = true, false
+	default:
+		wake = s.graph.handle(got.events)
+	}
+	if asked.changed {
+		s.graph.set(asked.files, asked.trees)
+	}
+	if asked.retry {
+		s.graph.audit()
+	}
+	w.report(s.graph.problem(), got.lost)
+	return s, s.graph.takeFresh() || wake
+}
+
+// report keeps the state for [Watcher.State], and logs a change of the reason.
+func (w *Watcher) report(p problem, lost bool) {
+	w.mu.Lock()
+	before := w.why
+	w.why = p.why
+	w.lost = w.lost || lost
+	w.mu.Unlock()
+	switch {
+	case lost:
+		w.o.Log.Warn("file events were lost; everything is looked at again")
+	case p.why == before:
+	case p.why != "":
+		w.o.Log.Warn("not all files are watched; their changes are seen at the next resync", "reason", p.why, "directories", p.count)
+	case before != notRunning:
+		w.o.Log.Info("all files are watched")
+	}
+}
