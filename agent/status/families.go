@@ -1,0 +1,231 @@
+package status
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// families lists every metric, without the prefix berth_.
+func families() []family {
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	one := func(read func(Snapshot) float64) func(Snapshot, add) {
+		return func(s Snapshot, add add) { add(read(s)) }
+	}
+	return slices.Concat([]family{
+		{name: "build_info", kind: gauge, labels: []string{"version", "goversion"},
+			help: "What runs; always 1.",
+			read: func(s Snapshot, add add) { add(1, s.Version, goVersion()) }},
+		{name: "ready", kind: gauge,
+			help: "1 when the node is as the config wants it, as /readyz says.",
+			read: one(func(s Snapshot) float64 { return truth(s.Ready.Ready) })},
+		{name: "alarm", kind: gauge, labels: []string{"name"},
+			help: "How many alarms of this name there are now.",
+			read: alarmCounts},
+		{name: "config_last_reload_successful", kind: gauge,
+			help: "1 when the config on disk is in use, 0 when it could not be used.",
+			read: one(func(s Snapshot) float64 { return truth(s.Config.OK) })},
+		{name: "config_last_reload_success_timestamp_seconds", kind: gauge,
+			help: "When the config in use was read; absent when there is none.",
+			read: func(s Snapshot, add add) { stamp(add, s.Config.Loaded) }},
+		{name: "config_upstreams", kind: gauge,
+			help: "Upstreams that the config in use names.",
+			read: one(func(s Snapshot) float64 { return float64(s.Config.Upstreams) })},
+		{name: "converge_runs_total", kind: counter,
+			help: "How often the node was compared with what it shall be.",
+			read: one(func(s Snapshot) float64 { return float64(s.Converge.Runs) })},
+		{name: "converge_failures_total", kind: counter,
+			help: "How many of these runs could not make the node so.",
+			read: one(func(s Snapshot) float64 { return float64(s.Converge.Failures) })},
+		{name: "converge_last_success_timestamp_seconds", kind: gauge,
+			help: "When a run last succeeded; absent before the first.",
+			read: func(s Snapshot, add add) { stamp(add, s.Converge.LastSuccess) }},
+		{name: "converge_duration_seconds", kind: gauge,
+			help: "How long the last run took.",
+			read: one(func(s Snapshot) float64 { return time.Duration(s.Converge.Duration).Seconds() })},
+		{name: "inotify_active", kind: gauge,
+			help: "1 when the kernel tells of changed files, 0 when a timer finds them.",
+			read: one(func(s Snapshot) float64 { return truth(s.Converge.Watching == Inotify) })},
+		{name: "managed_files", kind: gauge,
+			help: "Files of this node that Berth wrote and looks after.",
+			read: one(func(s Snapshot) float64 { return float64(s.Files.Managed) })},
+		{name: "file_conflicts", kind: gauge,
+			help: "Files of somebody else where Berth would write one.",
+			read: one(func(s Snapshot) float64 { return float64(len(s.Files.Conflicts)) })},
+		{name: "file_writes_total", kind: counter,
+			help: "Files written, repairs included.",
+			read: one(func(s Snapshot) float64 { return float64(s.Files.Written) })},
+		{name: "file_repairs_total", kind: counter,
+			help: "Files put right after somebody had changed or removed them.",
+			read: one(func(s Snapshot) float64 { return float64(s.Files.Repaired) })},
+		{name: "file_removals_total", kind: counter,
+			help: "Files removed because the config no longer asks for them.",
+			read: one(func(s Snapshot) float64 { return float64(s.Files.Removed) })},
+		{name: "dockerhub_pulls_limit", kind: gauge,
+			help: "Pulls that Docker Hub allows in its window; absent when not known.",
+			read: func(s Snapshot, add add) {
+				if s.DockerHub.Known() {
+					add(float64(s.DockerHub.Limit))
+				}
+			}},
+		{name: "dockerhub_pulls_remaining", kind: gauge,
+			help: "Pulls that are left of it; absent when not known.",
+			read: func(s Snapshot, add add) {
+				if s.DockerHub.Known() {
+					add(float64(s.DockerHub.Remaining))
+				}
+			}},
+	}, mirrorFamilies(), tokenFamilies())
+}
+
+func mirrorFamilies() []family {
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	labels := []string{"upstream", "endpoint"}
+	each := func(read func(e Endpoint, add add)) func(Snapshot, add) {
+		return func(s Snapshot, add add) {
+			for _, m := range s.Mirrors {
+				for _, e := range m.Endpoints {
+					read(e, func(value float64, more ...string) {
+						add(value, append([]string{m.Upstream, e.URL}, more...)...)
+					})
+				}
+			}
+		}
+	}
+	return []family{
+		{name: "mirror_up", kind: gauge, labels: labels,
+			help: "1 when the mirror answers, 0 when it is down; absent while not known.",
+			read: each(func(e Endpoint, add add) {
+				if e.State == Up || e.State == Down {
+					add(truth(e.State == Up))
+				}
+			})},
+		{name: "mirror_withdrawn", kind: gauge, labels: labels,
+			help: "1 when the mirror is left out of hosts.toml.",
+			read: each(func(e Endpoint, add add) { add(truth(e.Withdrawn)) })},
+		{name: "mirror_probe_duration_seconds", kind: gauge, labels: labels,
+			help: "How long the last probe took; absent before the first.",
+			read: each(func(e Endpoint, add add) {
+				if !e.LastProbe.IsZero() {
+					add(time.Duration(e.ProbeDuration).Seconds())
+				}
+			})},
+		{name: "mirror_last_probe_timestamp_seconds", kind: gauge, labels: labels,
+			help: "When the mirror was last probed; absent before the first time.",
+			read: each(func(e Endpoint, add add) { stamp(add, e.LastProbe) })},
+		{name: "mirror_probes_total", kind: counter, labels: labels,
+			help: "Probes of the mirror.",
+			read: each(func(e Endpoint, add add) { add(float64(e.Probes)) })},
+		{name: "mirror_probe_failures_total", kind: counter, labels: append(slices.Clone(labels), "reason"),
+			help: "Probes that failed, by reason.",
+			read: each(func(e Endpoint, add add) { reasons(nonzero(e.Failures), add) })},
+		{name: "mirror_requests_per_hour", kind: gauge, labels: labels,
+			help: "What probing costs: requests that this node sends to the registry that the mirror is on.",
+			read: each(func(e Endpoint, add add) { add(e.RequestsPerHour) })},
+	}
+}
+
+func tokenFamilies() []family {
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	labels := []string{"service", "region", "identity"}
+	each := func(read func(t Token, add add)) func(Snapshot, add) {
+		return func(s Snapshot, add add) {
+			for _, t := range s.Tokens {
+				read(t, func(value float64, more ...string) {
+					add(value, append([]string{t.Service, t.Region, t.Identity}, more...)...)
+				})
+			}
+		}
+	}
+	return []family{
+		{name: "ecr_token_valid", kind: gauge, labels: labels,
+			help: "1 when there is a token of ECR that can be used.",
+			read: each(func(t Token, add add) { add(truth(t.Valid)) })},
+		{name: "ecr_token_expiry_timestamp_seconds", kind: gauge, labels: append(slices.Clone(labels), "source"),
+			help: "When the token expires; absent when there was none yet.",
+			read: each(func(t Token, add add) {
+				stamp(func(value float64, _ ...string) { add(value, t.Source) }, t.Expires)
+			})},
+		{name: "ecr_token_next_renewal_timestamp_seconds", kind: gauge, labels: labels,
+			help: "When the token is renewed next.",
+			read: each(func(t Token, add add) { stamp(add, t.NextRenewal) })},
+		{name: "ecr_token_renewals_total", kind: counter, labels: labels,
+			help: "Tokens that were got, the first one included.",
+			read: each(func(t Token, add add) { add(float64(t.Renewals)) })},
+		{name: "ecr_token_renewal_failures_total", kind: counter, labels: append(slices.Clone(labels), "reason"),
+			help: "Renewals that failed, by reason.",
+			read: each(func(t Token, add add) { reasons(t.Failures, add) })},
+	}
+}
+
+// alarmCounts gives a value for every name, so that an alert can be tested
+// before it fires.
+func alarmCounts(s Snapshot, add add) {
+	count := map[string]int{}
+	for _, a := range s.Alarms {
+		count[a.Name]++
+	}
+	for _, k := range Kinds() {
+		add(float64(count[k.Name]), k.Name)
+	}
+}
+
+// nonzero leaves out what never happened: there are many endpoints on many
+// nodes, and each reason would be one more series for each of them.
+func nonzero(failures map[string]uint64) map[string]uint64 {
+	some := map[string]uint64{}
+	for reason, n := range failures {
+		if n > 0 {
+			some[reason] = n
+		}
+	}
+	return some
+}
+
+// What a reason looks like, and how many different ones there are in a series
+// at most: an error message that got there by mistake makes no new series.
+const maxReasons = 20
+
+func reasons(failures map[string]uint64, add add) {
+	var other uint64
+	given := 0
+	for _, reason := range slices.Sorted(maps.Keys(failures)) {
+		if reason == otherReason || given == maxReasons || !isReason(reason) {
+			other += failures[reason]
+			continue
+		}
+		given++
+		add(float64(failures[reason]), reason)
+	}
+	if other > 0 {
+		add(float64(other), otherReason)
+	}
+}
+
+const otherReason = "other"
+
+// isReason says that s is a short word such as http_5xx, not a message.
+func isReason(s string) bool {
+	for i, r := range s {
+		if (r < 'a' || r > 'z') && (i == 0 || r != '_' && (r < '0' || r > '9')) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 40
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// stamp adds a time unless it is unset.
+func stamp(add add, t time.Time) {
+	if !t.IsZero() {
+		add(float64(t.UnixMilli()) / 1000)
+	}
+}

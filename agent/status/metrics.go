@@ -1,0 +1,99 @@
+package status
+
+import (
+	"net/http"
+	"runtime"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// How many scrapes are answered at once; a node is scraped by two servers.
+const maxScrapes = 4
+
+// metricsHandler serves what the snapshot says, and how the process does, in a
+// registry of its own.
+func metricsHandler(get func() Snapshot) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		newCollector(get),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorHandling:       promhttp.ContinueOnError,
+		EnableOpenMetrics:   true,
+		MaxRequestsInFlight: maxScrapes,
+	})
+}
+
+// collector turns one snapshot into metrics at each scrape. Labels come from
+// the config, from names of tokens and from [reasons], never from an error.
+type collector struct {
+	get      func() Snapshot
+	families []family
+}
+
+// family is one metric: its name, and how to read it off a snapshot.
+type family struct {
+	name, help string
+	kind       prometheus.ValueType
+	labels     []string
+	desc       *prometheus.Desc
+	read       func(Snapshot, add)
+}
+
+// add is called for each value of a family with those of its labels, in order.
+type add func(value float64, labels ...string)
+
+func newCollector(get func() Snapshot) *collector {
+	c := &collector{get: get}
+	for _, f := range families() {
+		f.name = "berth_" + f.name
+		f.desc = prometheus.NewDesc(f.name, f.help, f.labels, nil)
+		c.families = append(c.families, f)
+	}
+	return c
+}
+
+// Metrics lists the names of Berth's own metrics.
+func Metrics() []string {
+	var names []string
+	for _, f := range families() {
+		names = append(names, "berth_"+f.name)
+	}
+	return names
+}
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, f := range c.families {
+		out <- f.desc
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := c.get()
+	for _, f := range c.families {
+		// An endpoint that the config lists twice, or two registries of one
+		// region, must not fail the scrape.
+		seen := map[string]bool{}
+		f.read(s, func(value float64, labels ...string) {
+			key := strings.Join(labels, "\x00")
+			if seen[key] {
+				return
+			}
+			seen[key] = true
+			m, err := prometheus.NewConstMetric(f.desc, f.kind, value, labels...)
+			if err != nil {
+				m = prometheus.NewInvalidMetric(f.desc, err)
+			}
+			out <- m
+		})
+	}
+}
+
+func goVersion() string { return runtime.Version() }

@@ -1,0 +1,219 @@
+package status
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	//go:embed page.html
+	pageHTML string
+	//go:embed page.css
+	pageCSS string
+)
+
+// docsURL is where [Docs] is for people.
+const docsURL = "https://github.com/berth-registry/berth/blob/main/"
+
+// How many lines of one kind the page shows; /status has all.
+const maxLines = 20
+
+// intervals are those, in seconds, at which the page can reload itself.
+func intervals() []int { return []int{5, 30, 300} }
+
+// newPage serves the page. The style sheet stands in it, so that nothing else
+// has to be asked for; the policy names its hash and allows no script.
+func newPage(get func() Snapshot) http.Handler {
+	hash := sha256.Sum256([]byte(pageCSS))
+	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
+		"'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+	tmpl := template.Must(template.New("page").Funcs(functions()).Parse(pageHTML))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refresh, err := strconv.Atoi(r.URL.Query().Get("refresh"))
+		if err != nil || !slices.Contains(intervals(), refresh) {
+			refresh = 0
+		}
+		var body bytes.Buffer
+		if err := tmpl.Execute(&body, pageOf(get(), refresh)); err != nil {
+			http.Error(w, fmt.Sprintf("page: %v", err), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Security-Policy", policy)
+		send(w, "text/html; charset=utf-8", body.Bytes())
+	})
+}
+
+// page is what the template shows.
+type page struct {
+	Snapshot
+	Style     template.CSS
+	Refresh   int
+	Intervals []int
+	Groups    []group // of alarms
+	Counts    counts  // of endpoints
+	Notes     []notes // about files
+	Now       *stampText
+	Icon      template.URL
+}
+
+// group is all alarms of one name.
+type group struct {
+	Kind
+	Severity Severity
+	Link     string
+	Alarms   []Alarm
+}
+
+// notes is a list of notes about files.
+type notes struct {
+	Title string
+	Now   time.Time
+	Notes []FileNote
+}
+
+type counts struct{ Endpoints, Up, Down, Unknown, Withdrawn int }
+
+func pageOf(s Snapshot, refresh int) page {
+	if s.Time.IsZero() {
+		s.Time = time.Now()
+	}
+	s.Phase = cmp.Or(s.Phase, Starting)
+	p := page{
+		Snapshot: s, Style: template.CSS(pageCSS), Refresh: refresh, Intervals: intervals(),
+		Groups: groups(s.Alarms), Counts: count(s.Mirrors),
+		Icon: "data:image/svg+xml," +
+			"%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%230a66c2' d='M1 9h14l-3 5H4zM4 3h3v5H4zm4 2h4v3H8z'/%3E%3C/svg%3E",
+	}
+	slices.Reverse(p.Errors)      // Tidy has made a copy
+	slices.Reverse(p.Files.Saved) // newest first
+	p.Now = when(s.Time, s.Time)
+	p.Notes = []notes{
+		{"Conflicts", s.Time, p.Files.Conflicts},
+		{"Left for the next run", s.Time, p.Files.Skipped},
+		{"Kept copies of what others wrote", s.Time, p.Files.Saved},
+	}
+	return p
+}
+
+// groups gathers alarms of one name, in the order in which the first of each
+// comes; they are sorted by how much they matter.
+func groups(alarms []Alarm) []group {
+	meaning := map[string]string{}
+	for _, k := range Kinds() {
+		meaning[k.Name] = k.Meaning
+	}
+	var all []group
+	at := map[string]int{}
+	for _, a := range alarms {
+		i, ok := at[a.Name]
+		if !ok {
+			i = len(all)
+			at[a.Name] = i
+			all = append(all, group{Kind: Kind{a.Name, meaning[a.Name]}, Severity: a.Severity, Link: docsURL + a.Doc})
+		}
+		all[i].Alarms = append(all[i].Alarms, a)
+	}
+	return all
+}
+
+func count(mirrors []Mirror) counts {
+	var c counts
+	for _, m := range mirrors {
+		for _, e := range m.Endpoints {
+			c.Endpoints++
+			c.Withdrawn += int(truth(e.Withdrawn))
+			switch e.State {
+			case Up:
+				c.Up++
+			case Down:
+				c.Down++
+			default:
+				c.Unknown++
+			}
+		}
+	}
+	return c
+}
+
+// stampText is a time for people: relative, and absolute for whoever hovers.
+type stampText struct{ Machine, Absolute, Relative string }
+
+// when gives nothing for a time that is not set.
+func when(now, t time.Time) *stampText {
+	if t.IsZero() {
+		return nil
+	}
+	return &stampText{t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), Relative(now, t)}
+}
+
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"when":       when,
+		"human":      func(s Seconds) string { return Human(time.Duration(s)) },
+		"seconds":    func(n int) string { return Human(time.Duration(n) * time.Second) },
+		"firstText":  first[string],
+		"byReason":   byReason,
+		"first":      first[Alarm],
+		"firstNote":  first[FileNote],
+		"more":       func(n int) int { return max(0, n-maxLines) },
+		"tokenState": Token.State,
+		"rate":       func(f float64) string { return strconv.FormatFloat(f, 'f', 0, 64) },
+		"lines":      func(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") },
+	}
+}
+
+func first[T any](all []T) []T { return all[:min(len(all), maxLines)] }
+
+// Relative says when t is, as seen from now: "3m ago", "in 5h20m".
+func Relative(now, t time.Time) string {
+	switch d := t.Sub(now); {
+	case d.Abs() < time.Second:
+		return "now"
+	case d < 0:
+		return Human(d) + " ago"
+	default:
+		return "in " + Human(d)
+	}
+}
+
+// State is how the token is, in a word: valid, expiring, missing, or waiting
+// for its first renewal.
+func (t Token) State(now time.Time) string {
+	switch {
+	case t.Expiring(now):
+		return "expiring"
+	case t.Valid:
+		return "valid"
+	case t.Error == "" && t.Expires.IsZero():
+		return "waiting"
+	}
+	return "missing"
+}
+
+// byReason is "3 timeout, 1 status_500", the most frequent first; at most five.
+func byReason(failures map[string]uint64) string {
+	failures = nonzero(failures)
+	keys := slices.SortedFunc(maps.Keys(failures), func(a, b string) int {
+		return cmp.Or(cmp.Compare(failures[b], failures[a]), cmp.Compare(a, b))
+	})
+	var parts []string
+	for i, k := range keys {
+		if i == 5 {
+			parts = append(parts, "…")
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", failures[k], k))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,259 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// rule finds the alarms of one kind.
+type rule struct {
+	Kind
+	severity Severity // unless the alarm has one of its own
+	find     func(Snapshot) []Alarm
+}
+
+// rules lists them by how much they matter.
+func rules() []rule {
+	return []rule{
+		{Kind{"NoConfig", "No config was ever good, so nothing on the node is managed."}, Critical, noConfig},
+		{Kind{"ConfigInvalid", "The config on disk cannot be used; the last good one is."}, Critical, configInvalid},
+		{Kind{"ConvergeFailing", "The node could not be made what the config says."}, Critical, convergeFailing},
+		{Kind{"TokenMissing", "There is no valid ECR token, so nothing logs in with it."}, Critical, tokenMissing},
+		{Kind{"AllMirrorsDown", "No mirror of an upstream answers."}, Warning, allMirrorsDown},
+		{Kind{"TokenExpiring", "An ECR token cannot be renewed; it still works."}, Warning, tokenExpiring},
+		{Kind{"MirrorDown", "A mirror does not answer; others of its upstream do."}, Warning, mirrorDown},
+		{Kind{"LoginRefused", "An endpoint does not take the login that the config has for it."}, Warning, loginRefused},
+		{Kind{"UnsafeRedirect", "An endpoint redirects downloads to where its login would be seen by somebody else."}, Warning, unsafeRedirect},
+		{Kind{"FileConflict", "Somebody else's file is where Berth would write one."}, Warning, fileConflict},
+		{Kind{"NotWatching", "Changes of files are found by looking from time to time, not at once."}, Warning, notWatching},
+		{Kind{"DockerHubLimit", "Docker Hub will soon refuse pulls from this node."}, Warning, dockerHubLimit},
+		{Kind{"AnotherAgent", "Another agent looks after this node; this one waits."}, Warning, anotherAgent},
+		{Kind{"NodeRestored", "The node was put back to what it was before Berth."}, Warning, nodeRestored},
+	}
+}
+
+func noConfig(s Snapshot) []Alarm {
+	c := s.Config
+	if c.OK || c.Stale || c.Error == "" || idle(s) {
+		return nil
+	}
+	return []Alarm{{Subject: c.Path, Message: c.Error, Since: c.Since}}
+}
+
+func configInvalid(s Snapshot) []Alarm {
+	c := s.Config
+	if c.OK || !c.Stale || idle(s) {
+		return nil
+	}
+	return []Alarm{{Subject: c.Path, Message: cmp.Or(c.Error, "cannot be used"), Since: c.Since}}
+}
+
+// idle says that this agent is not meant to look after the node.
+func idle(s Snapshot) bool { return s.Phase == Restored || s.Phase == Waiting }
+
+func convergeFailing(s Snapshot) []Alarm {
+	if s.Converge.Error == "" {
+		return nil
+	}
+	return []Alarm{{Message: s.Converge.Error, Since: s.Converge.FailingSince}}
+}
+
+// Name is how an operator tells one token from another.
+func (t Token) Name() string {
+	return strings.Join(strings.Fields(t.Service+" "+t.Region+" "+t.Identity), " ")
+}
+
+func tokenMissing(s Snapshot) []Alarm {
+	var found []Alarm
+	for _, t := range s.Tokens {
+		expired := !t.Expires.IsZero() && !t.Expires.After(s.Time)
+		if t.Valid || t.Error == "" && !expired {
+			continue // or it is being fetched for the first time
+		}
+		a := Alarm{Subject: t.Name(), Message: cmp.Or(t.Error, "expired"), Since: t.FailingSince}
+		if expired {
+			a.Since = t.Expires
+		}
+		found = append(found, a)
+	}
+	return found
+}
+
+// Renewal begins at half of the life. One failure is no alarm; five minutes of
+// failures are, and so is the last third of the life.
+const (
+	renewalPatience = 5 * time.Minute
+	renewalPart     = 3
+)
+
+func tokenExpiring(s Snapshot) []Alarm {
+	var found []Alarm
+	for _, t := range s.Tokens {
+		if !t.Expiring(s.Time) {
+			continue
+		}
+		found = append(found, Alarm{
+			Subject: t.Name(), Since: t.FailingSince,
+			Message: fmt.Sprintf("expires at %s: %s", absolute(t.Expires), t.Error),
+		})
+	}
+	return found
+}
+
+// Expiring reports whether the token is valid, but may not be renewed in time.
+func (t Token) Expiring(now time.Time) bool {
+	if !t.Valid || t.Error == "" {
+		return false
+	}
+	if !t.FailingSince.IsZero() && now.Sub(t.FailingSince) >= renewalPatience {
+		return true
+	}
+	return !t.Issued.IsZero() && t.Expires.Sub(now) < t.Expires.Sub(t.Issued)/renewalPart
+}
+
+// AllDown reports whether there are endpoints and none of them is known to
+// answer or might.
+func (m Mirror) AllDown() bool {
+	for _, e := range m.Endpoints {
+		if e.State != Down {
+			return false
+		}
+	}
+	return len(m.Endpoints) > 0
+}
+
+// allMirrorsDown stands for the alarms of the single mirrors as well.
+func allMirrorsDown(s Snapshot) []Alarm {
+	var found []Alarm
+	for _, m := range s.Mirrors {
+		if !m.AllDown() {
+			continue
+		}
+		a := Alarm{Subject: m.Upstream}
+		var each []string
+		for _, e := range m.Endpoints {
+			each = append(each, e.URL+": "+e.failure())
+			if e.Since.After(a.Since) {
+				a.Since = e.Since
+			}
+		}
+		then := "images are pulled from " + m.Fallback
+		if m.Fallback == "" {
+			then = "pulls fail, because the config allows no fallback"
+			a.Severity = Critical
+		}
+		a.Message = then + "\n" + strings.Join(each, "\n")
+		found = append(found, a)
+	}
+	return found
+}
+
+func (e Endpoint) failure() string {
+	switch {
+	case e.Error != "":
+		return e.Error
+	case e.HTTPStatus != 0:
+		return fmt.Sprintf("HTTP status %d", e.HTTPStatus)
+	}
+	return "no answer"
+}
+
+func mirrorDown(s Snapshot) []Alarm {
+	var found []Alarm
+	for _, m := range s.Mirrors {
+		if m.AllDown() {
+			continue
+		}
+		for _, e := range m.Endpoints {
+			if e.State != Down {
+				continue
+			}
+			then := "still in hosts.toml, so pulls may wait for it"
+			if e.Withdrawn {
+				then = "left out of hosts.toml"
+			}
+			found = append(found, Alarm{
+				Subject: m.Upstream + " " + e.URL, Since: e.Since,
+				Message: e.failure() + "; " + then,
+			})
+		}
+	}
+	return found
+}
+
+// perURL gives one alarm for each different URL, however many upstreams have
+// it: the trouble is the endpoint's.
+func perURL(s Snapshot, trouble func(Endpoint) string) []Alarm {
+	var found []Alarm
+	seen := map[string]bool{}
+	for _, m := range s.Mirrors {
+		for _, e := range m.Endpoints {
+			if message := trouble(e); message != "" && !seen[e.URL] {
+				seen[e.URL] = true
+				found = append(found, Alarm{Subject: e.URL, Message: message})
+			}
+		}
+	}
+	return found
+}
+
+func loginRefused(s Snapshot) []Alarm {
+	return perURL(s, func(e Endpoint) string {
+		if e.Basic != BasicRefused {
+			return ""
+		}
+		return cmp.Or(e.Login, "the login") + " is not accepted in a header; pulls from there go without it unless kubelet's provider may give it"
+	})
+}
+
+func unsafeRedirect(s Snapshot) []Alarm {
+	return perURL(s, func(e Endpoint) string {
+		if e.Redirect != RedirectOtherPort {
+			return ""
+		}
+		return "downloads are redirected to another port or a subdomain of the same host, which would see " +
+			cmp.Or(e.Login, "the login") + "; so the header is left out"
+	})
+}
+
+func fileConflict(s Snapshot) []Alarm {
+	var found []Alarm
+	for _, f := range s.Files.Conflicts {
+		found = append(found, Alarm{Subject: f.Path, Message: f.Reason, Since: f.Since})
+	}
+	return found
+}
+
+func notWatching(s Snapshot) []Alarm {
+	if w := s.Converge.Watching; w != "" && w != Inotify && !idle(s) {
+		return []Alarm{{Message: w}}
+	}
+	return nil
+}
+
+// dockerHubPart: the alarm comes when a tenth of the limit is left.
+const dockerHubPart = 10
+
+func dockerHubLimit(s Snapshot) []Alarm {
+	d := s.DockerHub
+	if !d.Known() || d.Remaining > d.Limit/dockerHubPart {
+		return nil
+	}
+	return []Alarm{{Subject: "docker.io", Message: fmt.Sprintf("%d of %d pulls are left", d.Remaining, d.Limit), Since: d.Time}}
+}
+
+func anotherAgent(s Snapshot) []Alarm {
+	if s.Phase != Waiting {
+		return nil
+	}
+	return []Alarm{{Message: "it takes over when the other one ends", Since: s.PhaseSince}}
+}
+
+func nodeRestored(s Snapshot) []Alarm {
+	if s.Phase != Restored {
+		return nil
+	}
+	return []Alarm{{Message: "no mirror and no login of Berth is in use, because the agent runs with --restore", Since: s.PhaseSince}}
+}
