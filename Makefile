@@ -43,7 +43,7 @@ e2e: build ## As root: real containerd and kubelet, crashes, full disks (what CI
 	test/e2e.sh
 
 .PHONY: soak
-soak: build ## Long trials; results are recorded in docs/performance.md
+soak: build ## Long trials; results are recorded in docs/performance.md and docs/scale.md
 	go run ./test/crash -trials $(SOAK_TRIALS) -seed $(SEED)
 
 .PHONY: fuzz
@@ -59,9 +59,13 @@ bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
 bench-provider: ## The provider beside its floor and its peers; fails past a limit
 	go run ./test/benchprovider
 
+.PHONY: bench-agent
+bench-agent: build ## The agent: repairs, saves, idle cost, growth, stops; fails past a limit
+	go run ./test/benchagent -berth $(BIN)/berth
+
 .PHONY: golden
 golden: ## Write the golden files of the tests anew
-	go test ./hostsconf ./agent/config ./agent/config/convert ./cmd/berth -update
+	go test ./hostsconf ./agent/config ./agent/config/convert ./agent/node/... ./agent/status ./cmd/berth -update
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -38,12 +38,15 @@ func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error)
 		return credprovider.ParseRules(body)
 	}
 	// Whether a host gets a header does not depend on the token's value.
-	state := desire(cfg, nil)
-	headers := Headers{}
-	for _, r := range state.ecrRegistries {
-		headers[r.Host] = placeholder
+	learned, err := m.learned()
+	if err != nil {
+		return credprovider.Rules{}, err
 	}
-	plan, err := m.plan(cfg, desire(cfg, headers))
+	in := Inputs{Headers: Headers{}, Refused: learned.refuses}
+	for _, r := range desire(cfg, in).ecrRegistries {
+		in.Headers[r.Host] = placeholder
+	}
+	plan, err := m.plan(cfg, desire(cfg, in))
 	if err != nil {
 		return credprovider.Rules{}, err
 	}

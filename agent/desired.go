@@ -25,31 +25,32 @@ type Notice struct {
 func (n Notice) String() string { return n.Subject + ": " + n.Message }
 
 // Desired says what every directory of certs.d shall hold. It is a function of
-// its values; headers are those of ECR registries, for which there is no login
-// in the config. The result is ordered: mirrors as in the config, then the
+// its values. The result is ordered: mirrors as in the config, then the
 // registries that are pulled from directly, by name.
-func Desired(cfg *config.Config, headers Headers) ([]hostsconf.Directory, []Notice) {
-	d := desire(cfg, headers)
+func Desired(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice) {
+	d := desire(cfg, in)
 	return d.directories, d.notices
 }
 
-func desire(cfg *config.Config, headers Headers) *desired {
+func desire(cfg *config.Config, in Inputs) *desired {
 	d := &desired{
 		registries: make(map[string][]config.Registry, len(cfg.Registries)),
 		logins:     credprovider.NewLogins(logins(cfg)),
 		names:      ecrNames(cfg),
-		headers:    headers,
+		in:         in,
+		basic:      map[string]bool{},
 		done:       map[string]bool{},
 		wanted:     map[string]bool{},
 	}
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
 		d.registries[host] = append(d.registries[host], r)
+		d.basic[r.Host] = r.Auth == config.AuthBasic
 	}
 	for _, m := range mirrors(cfg) {
 		d.mirror(m)
 	}
-	d.direct(named(cfg, d.done[hostsconf.Default]))
+	d.passThrough(named(cfg, d.done[hostsconf.Default]))
 	return d
 }
 
@@ -125,13 +126,16 @@ type desired struct {
 	registries  map[string][]config.Registry // by host
 	logins      credprovider.Logins
 	names       ecr.Names
-	headers     Headers
+	in          Inputs
+	basic       map[string]bool // logins that say auth: basic, by their name
 	done        map[string]bool // upstreams that have a directory
 	directories []hostsconf.Directory
 	notices     []Notice
 	// ecrRegistries are those that need a header; wanted are their hosts.
 	ecrRegistries []ecr.Registry
 	wanted        map[string]bool
+	// targets are what the prober looks at.
+	targets []target
 }
 
 func (d *desired) notice(subject, format string, args ...any) {
@@ -150,9 +154,19 @@ func (d *desired) mirror(m config.Mirror) {
 		host := hostsconf.Host{
 			URL: u, Capabilities: e.Capabilities, DialTimeout: time.Duration(e.DialTimeout), Header: e.Headers,
 		}
-		d.secure(&host, u.Host, m.Upstream)
+		try := d.secure(&host, u.Host, m.Upstream)
 		dir.Hosts = append(dir.Hosts, host)
+		d.targets = append(d.targets, target{upstream: m.Upstream, host: host, try: try})
 	}
+	var upstream *hostsconf.Host // what is asked last, where it is known
+	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
+		server, try := d.upstream(m.Upstream)
+		if !try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
+			d.targets = append(d.targets, target{upstream: m.Upstream, host: server, try: try, server: true})
+		}
+		upstream = &server
+	}
+	dir.Hosts = d.in.answering(dir.Hosts, upstream)
 	last := len(dir.Hosts) - 1
 	for i, h := range dir.Hosts {
 		if strings.HasPrefix(h.URL.Host, "[") && (i < last || m.UpstreamFallback) {
@@ -168,13 +182,14 @@ func (d *desired) mirror(m config.Mirror) {
 	case m.Upstream == hostsconf.Default:
 		// Without a server each upstream is its own fallback.
 	default:
-		server := d.upstream(m.Upstream)
-		if dir.Hosts[last].URL == server.URL {
+		if last >= 0 && dir.Hosts[last].URL == upstream.URL {
 			// Listed last, the upstream is what comes last anyhow; what is
 			// said of it holds.
-			server, dir.Hosts = dir.Hosts[last], dir.Hosts[:last]
+			*upstream, dir.Hosts = dir.Hosts[last], dir.Hosts[:last]
+		} else if len(dir.Hosts) == 0 {
+			upstream.Capabilities = []string{"pull", "resolve"}
 		}
-		dir.Server = &server
+		dir.Server = upstream
 	}
 	if m.Upstream == hostsconf.Default {
 		d.notice(m.Upstream, "a plain registry cannot tell quay.io/a/b from ghcr.io/a/b; only a pull-through cache that reads ?ns= can")
@@ -182,15 +197,18 @@ func (d *desired) mirror(m config.Mirror) {
 	d.add(dir)
 }
 
-// direct adds a directory for each host that needs one: to log in by header,
+// passThrough adds a directory for each host that needs one: to log in by header,
 // to be reached in its own way, or to keep a mirror for everything away.
-func (d *desired) direct(hosts []string) {
+func (d *desired) passThrough(hosts []string) {
 	catchAll := d.done[hostsconf.Default]
 	for _, host := range hosts {
 		if d.done[host] {
 			continue
 		}
-		server := d.upstream(host)
+		server, try := d.upstream(host)
+		if !try.IsZero() {
+			d.targets = append(d.targets, target{host: server, try: try})
+		}
 		dir := hostsconf.Directory{Upstream: host}
 		switch {
 		case !server.Authorization.IsZero(), settings(server):
@@ -217,20 +235,22 @@ func (d *desired) add(dir hostsconf.Directory) {
 	d.directories = append(d.directories, dir)
 }
 
-// upstream is a registry as it is asked when images name it.
-func (d *desired) upstream(name string) hostsconf.Host {
+// upstream is a registry as it is asked when images name it, and the header
+// that the prober may try out there.
+func (d *desired) upstream(name string) (hostsconf.Host, redact.Secret) {
 	plain := hostport.IsLoopback(name)
 	if reach, ok := d.reach(name, "", "https"); ok {
 		plain = reach.PlainHTTP
 	}
 	host := hostsconf.Host{URL: hostsconf.UpstreamURL(name, plain)}
-	d.secure(&host, name, name)
-	return host
+	try := d.secure(&host, name, name)
+	return host, try
 }
 
 // secure fills in how a host is verified and the login that goes to it. name
-// is the host as registries name it, subject what a notice is about.
-func (d *desired) secure(h *hostsconf.Host, name, subject string) {
+// is the host as registries name it, subject what a notice is about. It gives
+// the header that the prober may try out.
+func (d *desired) secure(h *hostsconf.Host, name, subject string) (try redact.Secret) {
 	path := h.URL.RepositoryPath()
 	reach, _ := d.reach(name, path, h.URL.Scheme)
 	if h.URL.Scheme == "https" {
@@ -238,12 +258,22 @@ func (d *desired) secure(h *hostsconf.Host, name, subject string) {
 			CA: reach.TLS.CA, Cert: reach.TLS.Cert, Key: reach.TLS.Key, SkipVerify: reach.TLS.InsecureSkipVerify,
 		}
 	}
-	h.Authorization = d.authorization(h.URL, name, path, subject, reach.AllowPlainHTTPCredentials)
+	a := d.authorization(h.URL, name, path, subject, reach.AllowPlainHTTPCredentials)
+	h.Authorization = a.header
+	return a.try
+}
+
+// access is how a host is logged in to.
+type access struct {
+	header redact.Secret // what hosts.toml carries; zero for none
+	// try is the header that the prober tries out; zero when there is nothing
+	// to learn.
+	try redact.Secret
 }
 
 // authorization gives the header for everything below a path of a host, if
 // one login is right for all of it.
-func (d *desired) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) redact.Secret {
+func (d *desired) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) access {
 	var login credprovider.Login
 	var below []credprovider.Login
 	found := false
@@ -260,23 +290,39 @@ func (d *desired) authorization(u hostsconf.URL, name, path, subject string, all
 		}
 		d.notice(subject, "no login is written for %s: %s has one of its own, and a header goes to the whole host; "+
 			"the kubelet credential provider serves these", u, strings.Join(names, ", "))
-		return redact.Secret{}
+		return access{}
 	}
 	switch {
 	case !found:
-		return d.ecrHeader(u, subject, allowPlain)
+		header := d.ecrHeader(u, subject, allowPlain)
+		if header.IsZero() {
+			return access{}
+		}
+		if why := d.in.refusal(u, header); why != "" {
+			d.notice(subject, "no ECR token is written for %s: %s", u, why)
+			return access{try: header}
+		}
+		return access{header: header, try: header}
 	case login.Token:
 		if name != subject {
 			d.notice(subject, "the login of %s is not written for %s, because auth: token says that a header is of no use there",
 				login.Name(), u)
 		}
-		return redact.Secret{}
+		return access{}
 	case u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain:
 		d.notice(subject, "the login of %s is not sent to %s over plain http; set allowPlainHTTPCredentials under registries if it must be",
 			login.Name(), u)
-		return redact.Secret{}
+		return access{}
 	}
-	return hostsconf.BasicAuthorization(login.Username, login.Password)
+	header := hostsconf.BasicAuthorization(login.Username, login.Password)
+	if d.basic[login.Name()] {
+		return access{header: header}
+	}
+	if why := d.in.refusal(u, header); why != "" {
+		d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, why)
+		return access{try: header}
+	}
+	return access{header: header, try: header}
 }
 
 // ecrHeader gives the header of an ECR registry.
@@ -293,7 +339,7 @@ func (d *desired) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) re
 		d.wanted[registry.Host] = true
 		d.ecrRegistries = append(d.ecrRegistries, registry)
 	}
-	return d.headers[registry.Host]
+	return d.in.Headers[registry.Host]
 }
 
 // reach finds how a host is reached: of the entries that match the path, the

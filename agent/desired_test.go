@@ -184,7 +184,7 @@ registries:
 		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			directories, notices := Desired(parse(t, c.config), nil)
+			directories, notices := Desired(parse(t, c.config), Inputs{})
 			var got []string
 			for _, d := range directories {
 				got = append(got, show(d))

@@ -41,7 +41,7 @@ func Open(root string) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := ownedfile.Open(r, StateDir, ownedfile.WithPrivate(rulesName))
+	store, err := ownedfile.Open(r, StateDir, ownedfile.WithPrivate(rulesName, lastGoodName, healthName, learnedName))
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -71,19 +71,27 @@ func (p Plan) Differs() bool {
 }
 
 // Plan computes the desired state and compares. It writes nothing to the node
-// and asks nobody: a token that apply would get is a placeholder. What would be
-// installed has been read back with containerd's own reader.
+// and asks nobody: a token that apply would get is a placeholder. While an
+// agent runs, what it has withdrawn is left out. What would be installed has
+// been read back with containerd's own reader.
 func (m *Machine) Plan(cfg *config.Config) (Plan, error) {
-	state := desire(cfg, nil)
+	learned, err := m.learned()
+	if err != nil {
+		return Plan{}, err
+	}
+	in := Inputs{Refused: learned.refuses}
+	if in.Health, err = m.agentHealth(); err != nil {
+		return Plan{}, err
+	}
+	state := desire(cfg, in)
 	missing := 0
 	if len(state.ecrRegistries) > 0 {
 		tokens, err := m.tokens(cfg, nil)
 		if err != nil {
 			return Plan{}, err
 		}
-		var headers Headers
-		headers, missing = cachedHeaders(tokens, state.ecrRegistries)
-		state = desire(cfg, headers)
+		in.Headers, missing = cachedHeaders(tokens, state.ecrRegistries)
+		state = desire(cfg, in)
 	}
 	plan, err := m.plan(cfg, state)
 	if err != nil {
@@ -126,30 +134,43 @@ type Result struct {
 // token; the rest is done all the same. Conflicts are in the result, they are
 // no error.
 func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
-	state := desire(cfg, nil)
+	learned, err := m.learned()
+	if err != nil {
+		return Result{}, err
+	}
+	in := Inputs{Refused: learned.refuses}
 	var tokenErr error
-	if len(state.ecrRegistries) > 0 {
+	if registries := desire(cfg, in).ecrRegistries; len(registries) > 0 {
 		// AWS may be slow: nobody has to wait for it but us.
 		tokens, err := m.tokens(cfg, log)
 		if err != nil {
 			return Result{}, err
 		}
-		var headers Headers
-		headers, tokenErr = fetchHeaders(ctx, tokens, state.ecrRegistries)
-		state = desire(cfg, headers)
+		in.Headers, tokenErr = fetchHeaders(ctx, tokens, registries)
 	}
+	result, err := m.converge(ctx, cfg, desire(cfg, in), nil)
+	return result, errors.Join(err, tokenErr)
+}
+
+// converge makes the node as state has it. also, if it is not nil, is done
+// under the same lock, and before.
+func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desired, also func() error) (Result, error) {
 	unlock, err := m.lock(ctx)
 	if err != nil {
-		return Result{}, errors.Join(err, tokenErr)
+		return Result{}, err
 	}
 	defer unlock()
+	var alsoErr error
+	if also != nil {
+		alsoErr = also()
+	}
 	plan, err := m.plan(cfg, state)
 	if err != nil {
-		return Result{}, errors.Join(err, tokenErr)
+		return Result{}, errors.Join(err, alsoErr)
 	}
 	result := Result{Plan: plan}
 	err = m.write(ctx, cfg, &result)
-	return result, errors.Join(err, tokenErr)
+	return result, errors.Join(err, alsoErr)
 }
 
 // write carries a plan out. While certs.d changes, the provider gives a
@@ -186,6 +207,11 @@ func (m *Machine) Restore(ctx context.Context, certsDirs ...string) (ownedfile.R
 		return ownedfile.Report{}, err
 	}
 	defer agentLock.Unlock()
+	return m.restore(ctx, certsDirs...)
+}
+
+// restore is Restore for the one who is the only agent.
+func (m *Machine) restore(ctx context.Context, certsDirs ...string) (ownedfile.Report, error) {
 	unlock, err := m.lock(ctx)
 	if err != nil {
 		return ownedfile.Report{}, err

@@ -74,23 +74,10 @@ func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 	return f, nil
 }
 
-// margin is how long before its expiry a token is not used any more: a pull
-// that begins with it has to end with it.
-func margin(life time.Duration) time.Duration {
-	return min(5*time.Minute, life/10)
-}
-
-// clockSlack is by how much a token may come from the future before it is not
-// believed: the clock was put back, and its expiry means nothing.
-const clockSlack = time.Minute
-
 // usable gives the token of f if it can be served at now.
 func (f tokenFile) usable(now time.Time) (ecr.Token, bool) {
 	t := f.Token
-	if t == nil || t.Issued.After(now.Add(clockSlack)) {
-		return ecr.Token{}, false
-	}
-	if !now.Before(t.Expires.Add(-margin(t.Expires.Sub(t.Issued)))) {
+	if t == nil || !good(t.Issued, t.Expires, now) {
 		return ecr.Token{}, false
 	}
 	return ecr.Token{Username: t.Username, Password: redact.New(t.Password), Issued: t.Issued, Expires: t.Expires}, true

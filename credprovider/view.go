@@ -34,6 +34,7 @@ func (t *Tokens) view(r ecr.Registry) view {
 func (t *Tokens) look(r ecr.Registry, all bool) view {
 	v := view{scope: scopeOf(r), now: t.now(), serving: -1}
 	failed := &ecr.ChainError{Region: r.Region}
+	held := false // a verdict counts as long as another source serves
 	for i := range t.Chain.Len() {
 		id := t.Chain.Identity(i)
 		var f tokenFile
@@ -55,13 +56,19 @@ func (t *Tokens) look(r ecr.Registry, all bool) view {
 		switch {
 		case id.Err != nil:
 			failed.Errs = append(failed.Errs, ecr.SourceError{Source: id.Source, Err: id.Err})
-		case f.Verdict != nil && f.Verdict.Holds(v.now):
+		case f.Verdict != nil && f.Verdict.Alone().Holds(v.now):
 			failed.Errs = append(failed.Errs, ecr.SourceError{Source: id.Source, Err: f.Verdict.Err()})
+		case f.Verdict != nil && f.Verdict.Holds(v.now):
+			held = true
 		default:
 			v.due = true
 		}
 	}
-	if v.serving < 0 && !v.due {
+	switch {
+	case v.serving >= 0 || v.due:
+	case held:
+		v.due = true // nothing serves, and it is worth another try
+	default:
 		v.failure = failed
 	}
 	return v
@@ -87,8 +94,12 @@ func (v view) named(t ecr.Token, identity string) Token {
 func (v view) verdicts(renewal bool) map[string]ecr.Verdict {
 	known := map[string]ecr.Verdict{}
 	for _, f := range v.files {
-		if f.Verdict != nil && !(renewal && f.Verdict.Outcome == ecr.Busy) {
-			known[f.Identity] = *f.Verdict
+		if f.Verdict == nil || renewal && f.Verdict.Outcome == ecr.Busy {
+			continue
+		}
+		known[f.Identity] = *f.Verdict
+		if v.serving < 0 {
+			known[f.Identity] = f.Verdict.Alone()
 		}
 	}
 	return known

@@ -14,6 +14,14 @@ bin=$PWD/bin
 echo "== full disk, read-only directory, owners"
 go test -tags e2e "${flags[@]}" ./internal/ownedfile
 
+echo "== the agent: a full disk, mounts that come and go, stopped in the middle of writing"
+go test -tags e2e "${flags[@]}" -run 'TestFullDisk' ./agent
+go test -tags e2e "${flags[@]}" ./agent/watch
+go run ./test/benchagent -berth "$bin/berth" -part stop -files 300 -stops 10
+
+echo "== the status page in Chromium"
+(cd test/page && go test "${flags[@]}" ./...)
+
 echo "== killed in the middle of writing"
 go run ./test/crash -trials 300 -seed 1
 

@@ -9,7 +9,7 @@ if [ -n "$unformatted" ]; then
   exit 1
 fi
 
-for module in . test/e2e test/kubelet; do
+for module in . test/e2e test/kubelet test/page; do
   (
     cd "$module"
     go vet ./...

@@ -23,12 +23,32 @@ import (
 // it are taken as written. The error is an [Errors]; errors.Is(err,
 // fs.ErrNotExist) holds when the file, or one that it names, does not exist.
 func Load(path string) (*Config, []Warning, error) {
+	f, err := Read(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.Parse()
+}
+
+// File is the text of a RegistryConfig.
+type File struct {
+	Path string
+	Text []byte
+
+	mode fs.FileMode
+}
+
+// Read is the first half of [Load], for who wants to keep the text.
+func Read(path string) (File, error) {
 	data, mode, err := readFile(path, maxConfigSize)
 	if err != nil {
-		return nil, nil, Errors{{File: path, Message: err.Error(), Err: err}}
+		return File{}, Errors{{File: path, Message: err.Error(), Err: err}}
 	}
-	return parse(path, data, mode)
+	return File{Path: path, Text: data, mode: mode}, nil
 }
+
+// Parse is the second half of [Load]. It reads the files that f names.
+func (f File) Parse() (*Config, []Warning, error) { return parse(f.Path, f.Text, f.mode) }
 
 // Parse is [Load] for a document that is in memory; name stands for its path
 // in errors and warnings.

@@ -36,10 +36,12 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"aws":   aws,
-			"code":  code,
-			"mode":  mode,
-			"lines": lines,
+			"aws":      aws,
+			"agentat":  agentat,
+			"code":     code,
+			"mode":     mode,
+			"lines":    lines,
+			"registry": registry,
 		},
 	})
 }

@@ -203,17 +203,13 @@ func (f *fetch) keys(ctx context.Context, s Source) (keys, error) {
 	return f.chain.caller().assumeRole(ctx, f.req.Registry, k, s.Static.RoleARN)
 }
 
-// shorten makes verdicts short-lived when no source served: passing over a
-// source is only worth it while another one does its work.
+// shorten makes verdicts short-lived when no source served.
 func (f *fetch) shorten() {
 	if len(f.req.Serving) > 0 || f.req.First > 0 {
 		return
 	}
 	for id, v := range f.res.Learned {
-		if v.Outcome != Busy {
-			v.Until = v.At.Add(failureMemory)
-			f.res.Learned[id] = v
-		}
+		f.res.Learned[id] = v.Alone()
 	}
 }
 

@@ -64,6 +64,15 @@ func (v Verdict) Holds(now time.Time) bool {
 	return v.Until.After(now) && !v.At.After(now.Add(clockSlack))
 }
 
+// Alone is the verdict when no source serves: passing over a source is only
+// worth it while another one does its work.
+func (v Verdict) Alone() Verdict {
+	if end := v.At.Add(failureMemory); v.Outcome != Busy && v.Until.After(end) {
+		v.Until = end
+	}
+	return v
+}
+
 // Err is the error that the verdict came from, as far as it was kept.
 func (v Verdict) Err() error {
 	return &remembered{v}

@@ -30,6 +30,12 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"cmd/berth-credential-provider", "github.com/containerd/", "the provider is self-contained"},
 	{"agent", module + "cmd", "imports point from cmd to internal"},
 	{"agent", "k8s.io/client-go", "the agent needs no API server"},
+	{"hostsconf", module + "images", "imports point from cmd to internal"},
+	{"credprovider", module + "images", "imports point from cmd to internal"},
+	{"agent", module + "images", "agent and images stand side by side"},
+	{"images", module + "agent", "agent and images stand side by side"},
+	{"images", module + "cmd", "imports point from cmd to internal"},
+	{"cmd/berth-credential-provider", module + "images", "the provider is self-contained"},
 	{"cmd/", module + "test", "tests stay out of what is shipped"},
 }
 

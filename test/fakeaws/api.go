@@ -23,15 +23,21 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sig, sigErr := parseSignature(r.Header)
-	call := Call{Point: apiPoint(r, body), KeyID: sig.keyID, Region: sig.region}
+	service := apiPoint(r, body)
+	call := Call{Point: service, KeyID: sig.keyID, Region: sig.region}
+	if createsRepository(r) {
+		call.Point = CreateRepository
+	}
 	s.reply(w, r, call, func() answer {
 		if sigErr != nil {
 			return refuse(call.Point, http.StatusBadRequest, "MissingAuthenticationTokenException", sigErr.Error())
 		}
-		if code, message := s.verify(r, body, sig, call.Point); code != "" {
-			return refuse(call.Point, signatureStatus(call.Point), code, message)
+		if code, message := s.verify(r, body, sig, service); code != "" {
+			return refuse(service, signatureStatus(service), code, message)
 		}
 		switch call.Point {
+		case CreateRepository:
+			return s.createRepository(call, r, body)
 		case ECR, ECRPublic:
 			return s.registryToken(call)
 		case STS:
@@ -46,9 +52,9 @@ func apiPoint(r *http.Request, body []byte) Point {
 		return Unknown
 	}
 	switch r.Header.Get("X-Amz-Target") {
-	case targetECR:
+	case targetECR, targetCreate:
 		return ECR
-	case targetECRPublic:
+	case targetECRPublic, targetCreatePublic:
 		return ECRPublic
 	}
 	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") == "AssumeRole" {

@@ -82,6 +82,7 @@ type Server struct {
 	faults   []*Fault
 	latency  map[Point]time.Duration
 	assumed  map[string]string // role ARN → key id last handed out
+	repos    repositories
 }
 
 // endpoint is one listener and its server.

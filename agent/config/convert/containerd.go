@@ -8,22 +8,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/berth-registry/berth/agent/node/containerdconf"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
 )
-
-// criPlugins are the tables that held the registry settings, the newest first,
-// with the config versions that read them. The 2.x releases move the older ones
-// to the newest by themselves (plugins/cri/images/plugin.go), so that an older
-// table in a newer file still counts.
-const (
-	pluginV1 = "cri"                         // version 1: [plugins.cri.registry]
-	pluginV2 = "io.containerd.grpc.v1.cri"   // version 2
-	pluginV3 = "io.containerd.cri.v1.images" // versions 3 and 4
-)
-
-// defaultCertsDir is where Berth writes unless told otherwise.
-const defaultCertsDir = "/etc/containerd/certs.d"
 
 // fromContainerd reads a config.toml with the deprecated registry.mirrors,
 // configs and auths. Types: https://github.com/containerd/containerd,
@@ -58,14 +46,10 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 		d.version = n
 	}
 	plugins := root.get("plugins")
-	plugins.mapping(`[plugins."` + pluginV2 + `".registry]`)
-	order := map[int][]string{
-		1: {pluginV1, pluginV2, pluginV3},
-		2: {pluginV2, pluginV3, pluginV1},
-	}[d.version]
-	if order == nil {
-		order = []string{pluginV3, pluginV2, pluginV1}
-	}
+	plugins.mapping(`[plugins."` + containerdconf.TableV2 + `".registry]`)
+	// The 2.x releases move older tables to the newest by themselves, so that
+	// one in a newer file still counts.
+	order := containerdconf.Tables(d.version)
 	var found cursor
 	for _, name := range order {
 		r := plugins.get(name).get("registry")
@@ -76,7 +60,7 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 		case len(r.v.fields) == 0:
 		case found.in == nil:
 			found = r
-			if name != order[0] && !(d.version >= 3 && name == pluginV2) {
+			if name != order[0] && !(d.version >= 3 && name == containerdconf.TableV2) {
 				d.note("In a file of version %d containerd does not read %s; it had no effect, and has one now.", d.version, r.path)
 			}
 		default:
@@ -110,10 +94,10 @@ func (d *draft) configPath(registry cursor) {
 	d.note("Files that are in config_path already are not Berth's: \"berth plan\" reports those in the way, and onConflict: adopt takes them over.")
 	dir := paths[0]
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" || !utf8.ValidString(dir) || strings.ContainsFunc(dir, isControl) {
-		d.lose(c.loss("is no absolute path", "files are written to "+defaultCertsDir+", and config_path has to name that"))
+		d.lose(c.loss("is no absolute path", "files are written to "+containerdconf.DefaultCertsDir+", and config_path has to name that"))
 		return
 	}
-	if filepath.Clean(dir) != defaultCertsDir {
+	if filepath.Clean(dir) != containerdconf.DefaultCertsDir {
 		d.certsDir = filepath.Clean(dir)
 	}
 	if len(paths) > 1 {

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/internal/textpos"
 )
 
 // fields says which fields of a document are of interest, so that the rest of
@@ -58,7 +60,7 @@ func readYAML(wanted fields) func(*input, []byte) *value {
 // checkText refuses what is no text, with more to say than the libraries.
 func (in *input) checkText(data []byte) bool {
 	if at := bytes.IndexByte(data, 0); at >= 0 {
-		line, column := newPositions(data).of(at)
+		line, column := textpos.New(data).Of(at)
 		in.failAt(line, column, "", "holds a NUL byte: this is a binary file, or UTF-16; text in UTF-8 is needed")
 		return false
 	}
@@ -68,7 +70,7 @@ func (in *input) checkText(data []byte) bool {
 	for i := 0; i < len(data); {
 		r, width := utf8.DecodeRune(data[i:])
 		if r == utf8.RuneError && width == 1 {
-			line, column := newPositions(data).of(i)
+			line, column := textpos.New(data).Of(i)
 			in.failAt(line, column, "", fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i]))
 			return false
 		}
@@ -98,7 +100,7 @@ func (in *input) syntax(data []byte, err error) {
 		// The library names the anchor and not the line.
 		name, _, _ = strings.Cut(name, "'")
 		if at := bytes.Index(data, []byte("*"+name)); at >= 0 {
-			line, column = newPositions(data).of(at)
+			line, column = textpos.New(data).Of(at)
 		}
 	}
 	in.failAt(line, column, "", yamlRemedy(message))

@@ -1,4 +1,6 @@
-package convert
+// Package textpos tells the line and the column of a byte in a text, for error
+// messages. It knows no format. Start at [New].
+package textpos
 
 import (
 	"bytes"
@@ -6,14 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// positions turns byte offsets into lines and columns.
-type positions struct {
+// Positions turns byte offsets of one text into lines and columns.
+type Positions struct {
 	data   []byte
 	starts []int // offset of the first byte of each line
 }
 
-func newPositions(data []byte) positions {
-	p := positions{data: data, starts: []int{0}}
+// New looks for the lines of data, which must not change afterwards.
+func New(data []byte) Positions {
+	p := Positions{data: data, starts: []int{0}}
 	for at := 0; ; {
 		next := bytes.IndexByte(data[at:], '\n')
 		if next < 0 {
@@ -28,9 +31,9 @@ func newPositions(data []byte) positions {
 // line of megabytes for each of its values would take minutes.
 const farRight = 4096
 
-// of gives the line and the column, in characters, of the byte at offset; both
+// Of gives the line and the column, in characters, of the byte at offset; both
 // begin at 1.
-func (p positions) of(offset int) (line, column int) {
+func (p Positions) Of(offset int) (line, column int) {
 	line = sort.SearchInts(p.starts, offset+1)
 	before := p.data[p.starts[line-1]:offset]
 	if len(before) > farRight {

@@ -1,0 +1,199 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/berth-registry/berth/agent/keeper"
+	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/agent/watch"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// Options say how an [Agent] runs.
+type Options struct {
+	// ConfigPath is the RegistryConfig as this process sees it.
+	ConfigPath string
+	// Listen is host:port of the status page; "" serves none.
+	Listen string
+	// Restore puts the node back as it was before Berth, and keeps it so.
+	Restore bool
+	// Version is what the page and the metrics call this build.
+	Version string
+	Log     *slog.Logger
+	// Reload wakes the agent, as SIGHUP does; nil: nothing does.
+	Reload <-chan os.Signal
+
+	// resync is the time between two looks at everything when nothing
+	// happens; 0: 30 seconds, or 10 without inotify.
+	resync time.Duration
+	// blind keeps the agent from using inotify.
+	blind bool
+	// listening is called with the address that Listen became.
+	listening func(addr string)
+}
+
+// Agent keeps a node as its config says.
+type Agent struct {
+	o       Options
+	machine *Machine
+	log     *slog.Logger
+	started time.Time
+
+	wake    chan struct{} // capacity 1: something happened
+	source  *source
+	keeper  *keeper.Keeper
+	prober  *prober.Prober
+	watcher *watch.Watcher
+
+	// Of the goroutine that waits, and then of the loop:
+	tokens tokenSource
+	state  state
+	told   told
+	kept   map[string][]byte // what stands in private files, by name
+	key    []byte            // of what is learned
+	// withdraws says that what does not answer is left out.
+	withdraws bool
+
+	shown   atomic.Pointer[view]
+	beat    atomic.Int64  // when the loop last went round, Unix nanoseconds
+	settled chan struct{} // closed when systemd may be told READY
+}
+
+// New makes an agent for a machine. It does nothing until [Agent.Run].
+func New(m *Machine, o Options) *Agent {
+	a := &Agent{
+		o: o, machine: m, log: o.Log, started: time.Now(),
+		wake:    make(chan struct{}, 1),
+		source:  &source{machine: m, path: o.ConfigPath},
+		settled: make(chan struct{}),
+		state:   newState(),
+		kept:    map[string][]byte{},
+	}
+	l, err := m.learned()
+	if err != nil {
+		// Only what is learned is lost, and it is learned again.
+		a.log.Warn("what was learned about registries cannot be read", "error", err)
+	}
+	l = l.withKey()
+	a.key = l.Key
+	a.keeper = keeper.New(keeper.Options{Log: o.Log, Changed: a.Wake})
+	a.prober = prober.New(prober.Options{Log: o.Log, Changed: a.Wake, LoginKey: l.Key})
+	a.prober.Restore(l.Facts)
+	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.root.Path("/"), Ignore: passing})
+	a.pulse()
+	a.publish()
+	return a
+}
+
+// Wake makes the agent look at everything again. It never blocks.
+func (a *Agent) Wake() {
+	select {
+	case a.wake <- struct{}{}:
+	default: // it is going to look anyhow
+	}
+}
+
+// Run converges the node until ctx is done, and returns nil then. It first
+// waits until no other agent runs on this machine. An error means that it
+// cannot work at all.
+func (a *Agent) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.notify(ctx) })
+	group.Go(func() error {
+		unlock, err := a.alone(ctx)
+		if err != nil || unlock == nil {
+			return err
+		}
+		defer unlock()
+		return a.work(ctx)
+	})
+	return group.Wait()
+}
+
+// alone waits until this is the only agent. It gives nil when ctx is done.
+func (a *Agent) alone(ctx context.Context) (unlock func(), err error) {
+	told := ""
+	for {
+		lock, err := ownedfile.LockFile(ctx, a.machine.root, agentLockFile, false)
+		if err == nil {
+			return lock.Unlock, nil
+		}
+		if !errors.Is(err, ownedfile.ErrLocked) {
+			return nil, fmt.Errorf("one agent at a time: %w", err)
+		}
+		if told != err.Error() {
+			told = err.Error()
+			a.log.WarnContext(ctx, "another agent runs on this machine; waiting until it ends", "holder", told)
+			a.state.enter(status.Waiting)
+			a.publish()
+		}
+		a.pulse()
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// work runs everything that an agent consists of.
+func (a *Agent) work(ctx context.Context) error {
+	a.state.enter(status.Converging)
+	a.publish()
+	group, ctx := errgroup.WithContext(ctx)
+	if a.o.Listen != "" {
+		group.Go(func() error { return a.serve(ctx) })
+	}
+	if a.o.Reload != nil {
+		group.Go(func() error { a.reload(ctx); return nil })
+	}
+	if a.o.Restore {
+		group.Go(func() error { return a.restore(ctx) })
+		return group.Wait()
+	}
+	group.Go(func() error { return a.keeper.Run(ctx) })
+	group.Go(func() error { return a.prober.Run(ctx) })
+	if !a.o.blind {
+		group.Go(func() error { return a.watcher.Run(ctx) })
+	}
+	group.Go(func() error { return a.loop(ctx) })
+	err := group.Wait()
+	return errors.Join(err, a.machine.forgetHealth())
+}
+
+// reload wakes the loop for each signal.
+func (a *Agent) reload(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.o.Reload:
+			a.log.InfoContext(ctx, "reload asked for")
+			a.Wake()
+		}
+	}
+}
+
+// pulse notes that the loop is alive.
+func (a *Agent) pulse() { a.beat.Store(time.Now().UnixNano()) }
+
+// stuckAfter is when a loop that has not gone round is taken for stuck. The
+// first apply of 10,000 upstreams takes some 20 seconds on a slow disk.
+const stuckAfter = 3 * time.Minute
+
+// Alive tells why the agent should be started anew, nil when it should not.
+func (a *Agent) Alive() error {
+	if idle := time.Since(time.Unix(0, a.beat.Load())); idle > stuckAfter {
+		return fmt.Errorf("the converge loop has not gone round for %s", idle.Round(time.Second))
+	}
+	return nil
+}

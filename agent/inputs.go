@@ -1,0 +1,74 @@
+package agent
+
+import (
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// Inputs are what the desired state depends on beside the config. The zero
+// value is a node about which nothing is known.
+type Inputs struct {
+	// Headers are those of ECR registries, for which there is no login in the
+	// config.
+	Headers Headers
+	// Health tells which endpoints answer; nil leaves all of them in.
+	Health Health
+	// Refused tells why a registry must not get a login by header, "" when it
+	// may; nil says that nothing is known against it.
+	Refused func(u hostsconf.URL, authorization redact.Secret) string
+}
+
+// Health tells whether a registry answers, and whether that is known at all.
+type Health interface {
+	Alive(u hostsconf.URL) (alive, known bool)
+}
+
+func (in Inputs) refusal(u hostsconf.URL, authorization redact.Secret) string {
+	if in.Refused == nil {
+		return ""
+	}
+	return in.Refused(u, authorization)
+}
+
+// down reports whether h is known not to answer.
+func (in Inputs) down(h hostsconf.Host) bool {
+	if in.Health == nil {
+		return false
+	}
+	alive, known := in.Health.Alive(h.URL)
+	return known && !alive
+}
+
+// up reports whether h is known to answer.
+func (in Inputs) up(h hostsconf.Host) bool {
+	if in.Health == nil {
+		return false
+	}
+	alive, known := in.Health.Alive(h.URL)
+	return known && alive
+}
+
+// target is a registry that the prober looks at.
+type target struct {
+	upstream string         // "" for a registry that is pulled from directly and is nobody's mirror
+	host     hostsconf.Host // as configured
+	try      redact.Secret  // the header to try out, zero for none
+	server   bool           // the upstream itself, behind its mirrors
+}
+
+// answering leaves out the endpoints that do not answer, if something is left
+// that does: another endpoint or the upstream, where it may be asked (it is nil
+// otherwise). If nothing answers all stay: whatever is asked fails, until the
+// first one is back.
+func (in Inputs) answering(endpoints []hostsconf.Host, upstream *hostsconf.Host) []hostsconf.Host {
+	var up []hostsconf.Host
+	for _, h := range endpoints {
+		if !in.down(h) {
+			up = append(up, h)
+		}
+	}
+	if len(up) > 0 || upstream != nil && in.up(*upstream) {
+		return up
+	}
+	return endpoints
+}

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/test/fakeaws"
+)
+
+// ecrNode is a node whose mirror is an ECR registry by configuration.
+func ecrNode(t *testing.T, life time.Duration) (*node, *fakeaws.Server) {
+	t.Helper()
+	aws, err := fakeaws.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := aws.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	aws.SetTokenLife(life)
+	aws.SetRole("node", fakeaws.Key{ID: "ASIAROLE", Secret: "of the role", Session: "session"})
+	n := newNode(t)
+	for _, e := range aws.Env() {
+		name, value, _ := strings.Cut(e, "=")
+		t.Setenv(name, value)
+	}
+	n.write("etc/config.yaml", head+`mirrors:
+- upstream: quay.io
+  endpoints: [{url: "https://images.corp/quay"}]
+ecr:
+  registries: [{host: images.corp, account: "111122223333", region: eu-west-1}]
+health: {mode: "off"}
+`)
+	return n, aws
+}
+
+// authorization gives the header line of quay.io's hosts.toml.
+func (n *node) authorization() string {
+	for line := range strings.Lines(n.hosts("quay.io")) {
+		if strings.Contains(line, "Authorization") {
+			return line
+		}
+	}
+	return ""
+}
+
+func TestTokensAreRenewed(t *testing.T) {
+	n, aws := ecrNode(t, 3*time.Second)
+	n.start()
+	seen := map[string]bool{}
+	n.eventually("four tokens", func() bool {
+		if line := n.authorization(); line != "" {
+			seen[line] = true
+		}
+		return len(seen) >= 4
+	})
+	if calls := aws.Count(fakeaws.ECR, ""); calls > len(seen)+2 {
+		t.Errorf("%d calls for %d tokens", calls, len(seen))
+	}
+
+	// AWS says no: the header goes, and everybody is told.
+	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "not allowed"})
+	n.eventually("the header is gone", func() bool { return n.hosts("quay.io") != "" && n.authorization() == "" })
+	n.eventually("told", func() bool {
+		for _, a := range status.Alarms(n.agent.Snapshot()) {
+			if a.Name == "TokenMissing" && strings.Contains(a.Message, "access denied") {
+				return true
+			}
+		}
+		return false
+	})
+	aws.Heal()
+	n.eventually("the header is back", func() bool { return n.authorization() != "" })
+}
+
+// A slow metadata service at boot: files are written without waiting for it for
+// long, and the header comes when there is one.
+func TestSlowMetadataService(t *testing.T) {
+	n, aws := ecrNode(t, time.Hour)
+	aws.SetLatency(fakeaws.MetadataToken, 900*time.Millisecond)
+	aws.SetLatency(fakeaws.MetadataRole, 900*time.Millisecond)
+	aws.SetLatency(fakeaws.MetadataCredentials, 900*time.Millisecond)
+	aws.SetLatency(fakeaws.ECR, 900*time.Millisecond)
+	n.start()
+	n.eventually("the mirror", func() bool { return n.hosts("quay.io") != "" })
+	n.eventually("the header", func() bool { return n.authorization() != "" })
+}
+
+// A header that is good is not taken away while the agent starts.
+func TestTheHeaderOutlivesARestart(t *testing.T) {
+	n, _ := ecrNode(t, time.Hour)
+	n.start()
+	n.eventually("the header", func() bool { return n.authorization() != "" })
+	n.end()
+	before := n.authorization()
+	// /run is gone, as when somebody cleans up; AWS answers after a moment.
+	if err := os.RemoveAll(filepath.Join(n.root, "run")); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	for n.authorization() == before {
+		time.Sleep(time.Millisecond)
+	}
+	if n.authorization() == "" {
+		t.Error("there was a moment without a header")
+	}
+}

@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/agent/status"
+)
+
+func TestASecondAgentWaits(t *testing.T) {
+	n := newNode(t)
+	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	n.start()
+	n.names("quay.io", "a.corp", true)
+
+	second := newNode(t)
+	second.root = n.root
+	second.write("etc/config.yaml", mirrorTo("https://b.corp"))
+	second.start()
+	second.eventually("waits", func() bool { return second.agent.Snapshot().Phase == status.Waiting })
+	if s := second.agent.Snapshot(); s.Ready.Ready || !strings.Contains(second.log.String(), "another agent runs") {
+		t.Errorf("%+v\n%s", s.Ready, second.log)
+	}
+	n.turned()
+	n.names("quay.io", "a.corp", true)
+	n.end()
+	second.names("quay.io", "b.corp", true)
+}
+
+func TestRestoreAndStay(t *testing.T) {
+	n := newNode(t)
+	file := n.hostsFile("quay.io")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const theirs = "server = \"https://theirs.corp\"\n"
+	if err := os.WriteFile(file, []byte(theirs), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	n.write("etc/config.yaml", mirrorTo("https://a.corp")+"containerd: {onConflict: adopt}\n")
+	n.start()
+	n.names("quay.io", "a.corp", true)
+	n.end()
+	n.o.Restore = true
+	n.start()
+	n.eventually("restored and ready", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Restored && s.Ready.Ready })
+	if b, err := os.ReadFile(file); err != nil || string(b) != theirs {
+		t.Errorf("%v\n%s", err, b)
+	}
+	if _, err := os.Stat(filepath.Join(n.root, StateDir, "state.json")); err == nil {
+		t.Error("the record is left")
+	}
+	response, err := http.Get(n.page() + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Error(response.Status)
+	}
+}
+
+func TestReload(t *testing.T) {
+	n := newNode(t)
+	reload := make(chan os.Signal)
+	n.o.Reload, n.o.blind, n.o.resync = reload, true, time.Hour
+	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	n.start()
+	n.names("quay.io", "a.corp", true)
+	n.converged()
+	n.write("etc/config.yaml", mirrorTo("https://b.corp"))
+	reload <- syscall.SIGHUP
+	n.names("quay.io", "b.corp", true)
+}
+
+func TestServes(t *testing.T) {
+	n := newNode(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.o.Listen = taken.Addr().String()
+	const canary = "c4n4ry-of-the-password"
+	n.write("etc/config.yaml", mirrorTo("https://a.corp")+"registries: [{host: a.corp, username: u, password: "+canary+"}]\n")
+	n.start()
+	// The address is in use: the node is kept right all the same.
+	n.names("quay.io", "Basic ", true)
+	n.eventually("told in the log", func() bool { return strings.Contains(n.log.String(), "status page cannot be served") })
+	taken.Close()
+	for path, want := range map[string]string{
+		"/": "quay.io", "/metrics": "berth_", "/status": `"phase"`, "/livez": "ok", "/readyz": "ok",
+	} {
+		n.converged()
+		response, err := http.Get(n.page() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s %v\n%s", path, response.Status, err, body)
+		}
+		header := n.hosts("quay.io")
+		_, header, _ = strings.Cut(header, "Basic ")
+		header, _, _ = strings.Cut(header, `"`)
+		if len(header) < 10 || strings.Contains(string(body), canary) || strings.Contains(string(body), header) {
+			t.Errorf("%s shows a secret", path)
+		}
+	}
+	if strings.Contains(n.log.String(), canary) {
+		t.Error("the log shows a secret")
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestCheckListen(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"": true, "127.0.0.1:9474": true, ":9474": true, "[::1]:0": true, "localhost:http": true,
+		"9474": false, "127.0.0.1": false, "127.0.0.1:port": false, "127.0.0.1:99999": false,
+	} {
+		if err := CheckListen(address); (err == nil) != ok {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+// What systemd hears.
+func TestNotifiesSystemd(t *testing.T) {
+	n := newNode(t)
+	path := filepath.Join(n.dir, "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", "600000")
+	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	n.start()
+	heard := map[string]bool{}
+	listen := func(want string) {
+		t.Helper()
+		buf := make([]byte, 4096)
+		for !heard[want] {
+			if err := socket.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			length, err := socket.Read(buf)
+			if err != nil {
+				t.Fatalf("%q was never heard, but %v: %v", want, heard, err)
+			}
+			heard[string(buf[:length])] = true
+		}
+	}
+	listen("READY=1")
+	if n.hosts("quay.io") == "" {
+		t.Error("READY before there was a file")
+	}
+	listen("WATCHDOG=1")
+	listen("STATUS=converged; 2 files, 1 upstream, no alarm")
+	n.end()
+	listen("STOPPING=1")
+}

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// logTurn tells of a turn what is new: a loop that fails the same way each
+// second says so once.
+func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
+	a.once(ctx, &a.told.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
+	if text := string(a.source.text); r.err == nil && text != a.told.text {
+		a.told.text = text
+		a.log.InfoContext(ctx, "config in use", "path", a.o.ConfigPath, "upstreams", len(mirrors(r.cfg)))
+		for _, w := range r.warnings {
+			a.log.WarnContext(ctx, "config warning", "warning", w.String())
+		}
+	}
+	if errors.Is(err, errNoTokensYet) {
+		return
+	}
+	a.once(ctx, &a.told.converge, err, "node is not as the config wants it; trying again", "node is as the config wants it again")
+}
+
+// told is what was last logged of each kind, so that it is not repeated.
+type told struct {
+	text             string // of the config
+	config, converge string
+	conflicts        map[string]string
+}
+
+// once logs a failure when it is another than last time, and its end.
+func (a *Agent) once(ctx context.Context, before *string, err error, begins, ends string, attrs ...slog.Attr) {
+	now := ""
+	if err != nil {
+		now = err.Error()
+	}
+	switch {
+	case now == *before:
+	case now == "":
+		a.log.InfoContext(ctx, ends)
+	default:
+		a.log.LogAttrs(ctx, slog.LevelError, begins, append(attrs, slog.String("error", now))...)
+	}
+	*before = now
+}
+
+// logResult tells what was changed on the node.
+func (a *Agent) logResult(ctx context.Context, r Result) {
+	a.logReport(ctx, r.Report)
+	now := map[string]string{}
+	for _, c := range r.Report.Conflicts {
+		now[c.Path] = c.Reason
+		if a.told.conflicts[c.Path] != c.Reason {
+			a.log.WarnContext(ctx, "file is left alone", "path", c.Path, "reason", c.Reason)
+		}
+	}
+	a.told.conflicts = now
+}
+
+func (a *Agent) logReport(ctx context.Context, r ownedfile.Report) {
+	for _, c := range r.Changed {
+		level := slog.LevelInfo
+		if c.Action == ownedfile.Repair {
+			level = slog.LevelWarn
+		}
+		a.log.LogAttrs(ctx, level, "file changed", slog.String("action", string(c.Action)), slog.String("path", c.Path), slog.String("reason", c.Reason))
+	}
+	for _, s := range r.Saved {
+		a.log.WarnContext(ctx, "what somebody else wrote is kept", "path", s.Path, "copy", s.Copy, "why", string(s.Why))
+	}
+}
+
+// publish shows what the loop knows to everybody else.
+func (a *Agent) publish() {
+	s := a.state.snapshot
+	s.Version = a.o.Version
+	a.shown.Store(&view{snapshot: s, mirrors: a.state.mirrors})
+}
+
+// ready says whether the node is as the config wants it.
+func ready(s status.Snapshot) status.Readiness {
+	var reasons []string
+	switch {
+	case s.Phase == status.Restored:
+		return status.Readiness{Ready: true}
+	case s.Phase == status.Waiting:
+		reasons = append(reasons, "another agent runs on this machine")
+	case s.Config.Error != "":
+		reasons = append(reasons, "config: "+s.Config.Error)
+	}
+	switch c := s.Converge; {
+	case c.Error != "":
+		reasons = append(reasons, "converge: "+c.Error)
+	case c.LastSuccess.IsZero() && len(reasons) == 0:
+		reasons = append(reasons, "not converged yet")
+	}
+	return status.Readiness{Ready: len(reasons) == 0, Reasons: reasons}
+}

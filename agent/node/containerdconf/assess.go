@@ -1,0 +1,393 @@
+package containerdconf
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// pair is the default of config_path since 2.2.
+const pair = "/etc/containerd/certs.d:/etc/docker/certs.d"
+
+// Assess says whether a release honours hosts.toml files with this
+// configuration. With the zero Release it says so of all of them together.
+func Assess(c Config, r Release) Verdict {
+	if !r.IsZero() {
+		return assess(c, r)
+	}
+	var verdict Verdict
+	for _, candidate := range known() {
+		if c.newestVersion() > candidate.NewestVersion() {
+			continue // it does not run here
+		}
+		verdict = assess(c, candidate)
+		if !verdict.Honoured {
+			break
+		}
+	}
+	if verdict.Release.IsZero() {
+		verdict = assess(c, known()[len(known())-1])
+	}
+	verdict.Traps = append(verdict.Traps, Trap{
+		ID: TrapUnknownRelease, Where: c.Path,
+		Detail: fmt.Sprintf("the version of containerd is not known; this is what %s makes of the configuration", verdict.Release),
+		Remedy: "run this where containerd runs, or look at containerd --version",
+	})
+	return verdict
+}
+
+func (c Config) newestVersion() int {
+	newest := 0
+	for _, f := range c.Files {
+		newest = max(newest, f.Version)
+	}
+	return newest
+}
+
+func assess(c Config, r Release) Verdict {
+	v := Verdict{Release: r}
+	if !r.AtLeast(1, 6, 0) {
+		v.Traps = append(v.Traps, Trap{
+			ID: TrapUnsupported, Blocking: true, Where: c.Path,
+			Detail: fmt.Sprintf("containerd %s is older than 1.6, the oldest that is known here", r),
+			Remedy: "upgrade containerd",
+		})
+		return v
+	}
+	if broken := c.broken(r); len(broken) > 0 {
+		v.Traps = broken
+		return v
+	}
+	m := c.merge(r)
+	if m.refused != nil {
+		v.Traps = []Trap{*m.refused}
+		return v
+	}
+	a := assessor{c: c, r: r, m: m, v: v}
+	a.read()
+	a.judge()
+	a.tooNew()
+	slices.SortStableFunc(a.v.Traps, func(x, y Trap) int {
+		switch {
+		case x.Blocking == y.Blocking:
+			return 0
+		case x.Blocking:
+			return -1
+		}
+		return 1
+	})
+	a.v.Honoured = !slices.ContainsFunc(a.v.Traps, func(t Trap) bool { return t.Blocking })
+	if !a.v.Honoured {
+		a.v.CertsDir = ""
+	}
+	return a.v
+}
+
+// broken are the files with which containerd does not start.
+func (c Config) broken(r Release) []Trap {
+	var traps []Trap
+	for _, f := range c.Files {
+		if f.Err == nil && f.Doc.HasByteOrderMark() && r.AtLeast(2, 0, 0) {
+			traps = append(traps, Trap{
+				ID: TrapUnreadable, Blocking: true, Where: f.Path + ":1:1",
+				Detail: "the file begins with a byte order mark, with which containerd 2.x does not start",
+				Remedy: "save the file as UTF-8 without a byte order mark",
+			})
+		}
+		if f.Err == nil {
+			continue
+		}
+		t := Trap{ID: TrapUnreadable, Blocking: true, Where: f.Path, Remedy: "mend the file; containerd does not start with it"}
+		switch err := f.Err; {
+		case f.ImportedBy != "" && isMissing(err):
+			t.ID = TrapImportMissing
+			t.Detail = fmt.Sprintf("%s imports this file, and it is not there", f.ImportedBy)
+			t.Remedy = "take the name out of imports, or put the file there; containerd does not start like this"
+		default:
+			t.Where, t.Detail = syntaxPlace(f)
+		}
+		traps = append(traps, t)
+	}
+	return traps
+}
+
+// assessor collects what is to be said of one configuration.
+type assessor struct {
+	c Config
+	r Release
+	m merged
+	v Verdict
+
+	table    string // the plugin table in effect
+	settings map[string]any
+	registry map[string]any
+}
+
+// read finds the settings of image pulls that are in effect.
+func (a *assessor) read() {
+	a.table = TableV3
+	if !a.r.AtLeast(2, 0, 0) {
+		a.table = TableV2
+		if a.m.version == 1 {
+			a.table = TableV1
+		}
+	}
+	a.settings, _ = a.m.plugins[a.table].(map[string]any)
+	a.registry, _ = a.settings["registry"].(map[string]any)
+}
+
+func (a *assessor) judge() {
+	a.replaced()
+	a.disabled()
+	a.unmigrated()
+	a.runtime()
+	mirrors := size(a.registry["mirrors"]) > 0
+	value, set := a.registry["config_path"]
+	text, isString := value.(string)
+	a.v.ConfigPath, a.v.Default = text, text == ""
+	switch {
+	case text != "" || !a.r.AtLeast(2, 2, 0):
+	case a.r.AtLeast(2, 2, 2) && !mirrors, !a.r.AtLeast(2, 2, 2) && !set:
+		// 2.2.0 and 2.2.1 put it beside mirrors as well; an empty value is
+		// none for them.
+		a.v.ConfigPath = pair
+	}
+	a.localPull(mirrors)
+	switch {
+	case set && !isString:
+		a.block(TrapType, a.where("registry", "config_path"), "config_path is no string; containerd does not start with this",
+			`write config_path = "/etc/containerd/certs.d"`)
+	case mirrors && a.v.ConfigPath == "":
+		a.block(TrapMirrors, a.where("registry", "mirrors"), "registry.mirrors is in use, and config_path is not set: hosts.toml files are not read",
+			"carry the mirrors over with \"berth convert --from containerd\", then remove registry.mirrors and set config_path")
+	case mirrors:
+		a.block(TrapMirrorsBeside, a.where("registry", "mirrors"), "registry.mirrors stands beside config_path: the CRI plugin does not load at all",
+			"carry the mirrors over with \"berth convert --from containerd\", then remove registry.mirrors")
+	case a.v.ConfigPath == "":
+		a.unset()
+	default:
+		a.paths()
+	}
+	if tls := a.deprecatedTLS(); tls && a.v.ConfigPath != "" {
+		a.block(TrapTLS, a.where("registry", "configs"), "registry.configs with tls stands beside config_path: the CRI plugin does not load at all",
+			"carry the certificates over with \"berth convert --from containerd\", then remove registry.configs.….tls")
+	}
+}
+
+// disabled: without these plugins there is no CRI.
+func (a *assessor) disabled() {
+	needed := []string{TableV2, TableV3, "io.containerd.cri.v1.runtime"}
+	switch {
+	case a.r.AtLeast(2, 1, 0):
+		needed = append(needed, "io.containerd.transfer.v1.local")
+	case a.r.AtLeast(2, 0, 0):
+	case a.m.version == 1:
+		needed = []string{TableV1}
+	default:
+		needed = []string{TableV2}
+	}
+	for _, name := range needed {
+		if slices.Contains(a.m.disabled, name) {
+			a.block(TrapCRIDisabled, a.c.last("disabled_plugins"), fmt.Sprintf("disabled_plugins switches off %q: there is no CRI that kubelet could use", name),
+				"take it out of disabled_plugins")
+			return
+		}
+	}
+}
+
+func (a *assessor) replaced() {
+	for _, x := range a.m.replaced {
+		a.warn(TrapImportReplaces, x.by.place("plugins", a.table),
+			fmt.Sprintf("containerd 1.x takes the whole table plugins.%q from this file, and nothing of what %s says in it (SystemdCgroup, sandbox_image and others)", a.table, x.lost.Path),
+			"put everything that the table needs into this one file")
+	}
+}
+
+func (a *assessor) unmigrated() {
+	for _, name := range a.m.unmigrated {
+		a.warn(TrapVersion, name,
+			fmt.Sprintf("containerd %s looks at none of the CRI plugin's settings in a file without a version line, or with one older than that of another file", a.r),
+			"give all files the same version line, 2 or 3, and name the tables accordingly")
+	}
+}
+
+// runtime: 1.x takes a table of runtimes for all of them, and its CRI plugin
+// does not load when the default one is missing there. Tools that write a
+// drop-in for one more runtime fall into this.
+func (a *assessor) runtime() {
+	if a.r.AtLeast(2, 0, 0) {
+		return
+	}
+	inner, _ := a.settings["containerd"].(map[string]any)
+	runtimes, ok := inner["runtimes"].(map[string]any)
+	if old, _ := inner["default_runtime"].(map[string]any); !ok || old["runtime_type"] != nil {
+		return
+	}
+	name, _ := inner["default_runtime_name"].(string)
+	if name == "" {
+		name = "runc"
+	}
+	if runtimes[name] == nil {
+		a.block(TrapRuntime, a.where("containerd", "runtimes"), fmt.Sprintf("the default runtime %q is not among the runtimes; the CRI plugin does not load", oneLine(name)),
+			"put a table for it beside the other runtimes, in the same file")
+	}
+}
+
+// tooNew: up to 1.6.31 and 1.7.17 a version that is not known was no error.
+func (a *assessor) tooNew() {
+	for _, f := range a.c.Files {
+		if f.Version <= a.r.NewestVersion() {
+			continue
+		}
+		t := tooNew(f, a.r)
+		t.Blocking = slices.ContainsFunc(a.v.Traps, func(t Trap) bool { return t.Blocking })
+		if t.Blocking {
+			a.v.Traps = []Trap{*t}
+		} else {
+			a.v.Traps = append(a.v.Traps, *t)
+		}
+		return
+	}
+}
+
+// unset: nothing says where hosts.toml files are; or something does, in a table
+// that was replaced, or that is not looked at.
+func (a *assessor) unset() {
+	for i, t := range a.v.Traps {
+		if t.ID != TrapImportReplaces {
+			continue
+		}
+		lost := a.m.replaced[i].lost.Doc.Field("plugins", a.table, "registry", "config_path")
+		if lost != nil && lost.Value.Text != "" {
+			a.v.Traps[i].Blocking = true
+			a.v.Traps[i].Detail += "; config_path is among it"
+			a.v.Traps[i].Remedy = `run "berth install --containerd", which sets config_path in this file`
+			return
+		}
+	}
+	for _, f := range a.c.Files {
+		for _, table := range []string{TableV1, TableV2, TableV3} {
+			path := []string{"plugins", table, "registry", "config_path"}
+			if table == a.table || f.Doc.Field(path...) == nil || f.Doc.Field(path...).Value.Text == "" {
+				continue
+			}
+			a.block(TrapWrongTable, f.place(path...), fmt.Sprintf("config_path stands in plugins.%q, where containerd %s does not look with these version lines", table, a.r),
+				fmt.Sprintf("set it in plugins.%q.registry", a.table))
+			return
+		}
+	}
+	a.block(TrapUnset, a.where("registry"), "config_path is not set: hosts.toml files are not read", `run "berth install --containerd"`)
+}
+
+// paths looks at a config_path that is set, or the default.
+func (a *assessor) paths() {
+	list := strings.Split(a.v.ConfigPath, ":")
+	list = slices.DeleteFunc(list, func(s string) bool { return s == "" })
+	if len(list) == 0 {
+		a.unset()
+		return
+	}
+	a.v.CertsDir = list[0]
+	where := a.where("registry", "config_path")
+	if !path.IsAbs(list[0]) {
+		a.block(TrapRelative, where, fmt.Sprintf("config_path %q is relative, so it depends on the directory in which containerd was started", oneLine(a.v.ConfigPath)),
+			"write an absolute path")
+		return
+	}
+	if a.v.CertsDir = path.Clean(list[0]); !strings.Contains(a.v.ConfigPath, ":") {
+		return
+	}
+	what := fmt.Sprintf("config_path lists several directories (%s)", oneLine(a.v.ConfigPath))
+	if a.v.Default {
+		what = fmt.Sprintf("config_path is not set, and the default of containerd %d.%d lists two directories (%s)", a.r.Major, a.r.Minor, pair)
+	}
+	switch {
+	case a.r.AtLeast(2, 1, 0) && a.v.LocalPull == "":
+		a.block(TrapList, where, what+", which its transfer service ignores without a word: mirrors do nothing", `run "berth install --containerd", which sets one directory`)
+	case a.r.AtLeast(2, 1, 0):
+		a.warn(TrapList, where, what+", which works only as long as "+a.v.LocalPull+" keeps pulls away from the transfer service", "set config_path to one directory")
+	default:
+		a.warn(TrapList, where, what+", which containerd 2.1 and later ignore", "set config_path to one directory before an upgrade")
+	}
+}
+
+// localPull finds what keeps pulls away from the transfer service, in the order
+// of CheckLocalImagePullConfigs.
+func (a *assessor) localPull(mirrors bool) {
+	if !a.r.AtLeast(2, 1, 0) {
+		return
+	}
+	s := a.settings
+	downloads, counted := s["max_concurrent_downloads"].(int64)
+	annotations, told := s["disable_snapshot_annotations"].(bool)
+	for _, reason := range []struct {
+		key   []string
+		holds bool
+		old   bool
+	}{
+		{[]string{"use_local_image_pull"}, s["use_local_image_pull"] == true, false},
+		{[]string{"disable_snapshot_annotations"}, told && !annotations, false},
+		{[]string{"discard_unpacked_layers"}, s["discard_unpacked_layers"] == true, false},
+		{[]string{"registry", "mirrors"}, mirrors, true},
+		{[]string{"registry", "configs"}, size(a.registry["configs"]) > 0, true},
+		{[]string{"registry", "auths"}, size(a.registry["auths"]) > 0, true},
+		{[]string{"max_concurrent_downloads"}, counted && downloads != 3, false},
+		{[]string{"image_pull_with_sync_fs"}, s["image_pull_with_sync_fs"] == true, false},
+	} {
+		if !reason.holds {
+			continue
+		}
+		a.v.LocalPull = strings.Join(reason.key, ".")
+		if reason.old {
+			a.warn(TrapLocalPull, a.where(reason.key...), a.v.LocalPull+" is deprecated, and makes containerd pull in the CRI plugin instead of through the transfer service",
+				"carry it over with \"berth convert --from containerd\", then remove it")
+		}
+		return
+	}
+}
+
+// deprecatedTLS: 1.x refuses it beside a config_path.
+func (a *assessor) deprecatedTLS() bool {
+	if a.r.AtLeast(2, 0, 0) {
+		return false
+	}
+	configs, _ := a.registry["configs"].(map[string]any)
+	for _, c := range configs {
+		if c, ok := c.(map[string]any); ok && c["tls"] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// where gives the place of a setting in effect: in the last file that has it,
+// in whatever table.
+func (a *assessor) where(keys ...string) string {
+	for _, f := range slices.Backward(a.c.Files) {
+		tables := []string{a.table, TableV3, TableV2, TableV1}
+		for _, table := range tables {
+			if p := append([]string{"plugins", table}, keys...); f.Doc.Field(p...) != nil {
+				return f.place(p...)
+			}
+		}
+	}
+	if keys[0] == "discard_unpacked_layers" || keys[0] == "disable_snapshot_annotations" {
+		return a.where("containerd", keys[0])
+	}
+	return a.c.Path
+}
+
+func (a *assessor) block(id TrapID, where, detail, remedy string) {
+	a.v.Traps = append(a.v.Traps, Trap{ID: id, Blocking: true, Where: where, Detail: detail, Remedy: remedy})
+}
+
+func (a *assessor) warn(id TrapID, where, detail, remedy string) {
+	a.v.Traps = append(a.v.Traps, Trap{ID: id, Where: where, Detail: detail, Remedy: remedy})
+}
+
+// size is how many entries a table has, 0 for anything else.
+func size(v any) int {
+	table, _ := v.(map[string]any)
+	return len(table)
+}

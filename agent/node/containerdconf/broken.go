@@ -1,0 +1,24 @@
+package containerdconf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/berth-registry/berth/internal/tomldoc"
+)
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// syntaxPlace says where a file is broken, and how, without a word of what
+// stands there.
+func syntaxPlace(f File) (where, detail string) {
+	var mistake *tomldoc.SyntaxError
+	if errors.As(f.Err, &mistake) {
+		return fmt.Sprintf("%s:%d:%d", f.Path, mistake.Line, mistake.Column), "is no valid TOML: " + mistake.Reason
+	}
+	if errors.Is(f.Err, errVersion) {
+		return f.place("version"), f.Err.Error()
+	}
+	return f.Path, f.Err.Error()
+}

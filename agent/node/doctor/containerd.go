@@ -1,0 +1,113 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/agent/node/containerdconf"
+)
+
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// containerd tells which one runs, and whether it honours hosts.toml files.
+func (e *examination) containerd(ctx context.Context) {
+	var err error
+	if e.engine, err = node.Discover(ctx, e.Host); err != nil {
+		e.add("containerd", Fail, err.Error(), "run this as root on the node itself")
+		return
+	}
+	c := e.engine
+	what := "containerd " + c.Release.String()
+	if c.Detail != "" {
+		what += ", " + c.Detail
+	}
+	what += ", configured by " + c.ConfigPath
+	if c.Layout != node.Plain {
+		what += fmt.Sprintf(" (%s)", c.Layout)
+	}
+	switch {
+	case c.PID == 0 && e.Host.Proc != "":
+		e.add("containerd", Warn, "no containerd runs here; "+what+" is what was looked at", "start it, or run this where it runs")
+	case len(c.Others) > 0:
+		e.add("containerd", Warn, fmt.Sprintf("%s; %d more run here and were not looked at", what, len(c.Others)), "")
+	default:
+		e.add("containerd", OK, what, "")
+	}
+	e.verdict(c)
+	e.stale(c)
+	e.certsDir = c.CertsDir()
+	e.sameDirectory(c)
+}
+
+// verdict tells the traps.
+func (e *examination) verdict(c node.Containerd) {
+	const name = "config-path"
+	if c.Verdict.Honoured {
+		e.add(name, OK, "hosts.toml files are read from "+c.CertsDir(), "")
+	}
+	for _, t := range c.Verdict.Traps {
+		level := Warn
+		if t.Blocking {
+			level = Fail
+		}
+		e.add(name, level, t.Where+": "+t.Detail, t.Remedy)
+	}
+	if !c.Verdict.Honoured && c.Layout != node.Plain {
+		if _, err := node.Wire(c, node.Options{}); errors.Is(err, node.ErrManaged) {
+			e.add(name, Warn, err.Error(), "")
+		}
+	}
+}
+
+// stale: containerd reads its configuration once.
+func (e *examination) stale(c node.Containerd) {
+	if c.PID == 0 {
+		return
+	}
+	started, err := node.Started(e.Host, c.PID)
+	if err != nil {
+		return // it has just ended, or this is no /proc of Linux
+	}
+	for _, f := range c.Config.Files {
+		info, err := e.Host.Root.Lstat(f.Path)
+		if err == nil && info.ModTime().After(started) {
+			restart := "restart containerd"
+			if c.Unit != "" {
+				restart = "systemctl restart " + c.Unit
+			}
+			e.add("config-path", Warn, fmt.Sprintf("%s was changed after containerd was started, so what runs may be another configuration", f.Path), restart)
+		}
+	}
+}
+
+// sameDirectory: what Berth writes has to be what containerd reads.
+func (e *examination) sameDirectory(c node.Containerd) {
+	if e.Config == nil {
+		return
+	}
+	writes := e.Config.Containerd.CertsDir
+	if e.certsDir == "" {
+		e.certsDir = writes
+		return
+	}
+	same := writes == e.certsDir
+	if a, err := e.Host.Root.Resolve(writes); !same && err == nil {
+		b, err := e.Host.Root.Resolve(c.Verdict.CertsDir)
+		same = err == nil && a == b
+	}
+	if same {
+		return
+	}
+	remedy := fmt.Sprintf("write containerd: {certsDir: %s} in the config", e.certsDir)
+	if c.Layout == node.Plain && strings.Contains(c.Verdict.ConfigPath, writes) {
+		remedy = "set config_path to " + writes + " alone, or " + remedy
+	}
+	e.add("certs-dir", Fail, fmt.Sprintf("Berth writes to %s, and containerd reads %s", writes, e.certsDir), remedy)
+}
+
+// defaultDir is examined when neither containerd nor a config names one.
+const defaultDir = containerdconf.DefaultCertsDir

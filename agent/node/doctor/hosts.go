@@ -1,0 +1,87 @@
+package doctor
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+// hosts reads every directory of certs.d as containerd does.
+func (e *examination) hosts() {
+	const name = "hosts"
+	e.certsDir = cmp.Or(e.certsDir, defaultDir)
+	dir, err := e.Host.Root.Resolve(e.certsDir)
+	if err != nil {
+		e.add(name, Fail, fmt.Sprintf("%s: %v", e.certsDir, err), "make it a directory")
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if isNotExist(err) {
+		e.add(name, Warn, e.certsDir+" is not there yet, so no mirror is in use", `run "berth apply", or start the agent`)
+		return
+	}
+	if err != nil {
+		e.add(name, Fail, err.Error(), "run this as root")
+		return
+	}
+	good, bad := 0, 0
+	for _, entry := range entries {
+		upstream := hostsconf.UpstreamOf(entry.Name())
+		info, err := os.Stat(filepath.Join(dir, entry.Name()))
+		if upstream == "" || err != nil || !info.IsDir() {
+			continue
+		}
+		if e.readable(dir, entry.Name(), upstream) {
+			good++
+		} else {
+			bad++
+		}
+	}
+	if bad == 0 {
+		e.add(name, OK, fmt.Sprintf("containerd reads every directory below %s (%d)", e.certsDir, good), "")
+	}
+}
+
+// readable tells whether containerd makes something of a directory.
+func (e *examination) readable(dir, folder, upstream string) bool {
+	const name = "hosts"
+	where := path.Join(e.certsDir, folder)
+	registry := upstream
+	if upstream == hostsconf.Default {
+		registry = "_default" // no registry has this name, so only this directory is left
+	}
+	r, err := hostsconf.Lookup(dir, registry)
+	switch {
+	case err != nil:
+		e.add(name, Fail, fmt.Sprintf("%s: every pull from %s fails: %v", where, upstream, err), "put the file that it names in place, or remove the directory")
+		return false
+	case r.Dir != folder:
+		e.add(name, Warn, fmt.Sprintf("%s is not read, because %s goes before it", where, path.Join(e.certsDir, r.Dir)), "remove one of the two")
+		return false
+	case r.Ignored != nil:
+		e.add(name, Fail, fmt.Sprintf("%s: containerd passes over hosts.toml and asks %s itself: %v", where, upstream, r.Ignored), `see "berth plan"; a file that is not Berth's has to be mended by hand`)
+		return false
+	}
+	if _, err := os.Stat(filepath.Join(dir, folder, "hosts.toml")); isNotExist(err) {
+		detail := where + " holds no hosts.toml"
+		if slices.Contains(r.Shadowed, "_default") {
+			e.add(name, Warn, detail+", and still keeps _default away from "+upstream, "remove the directory, or put a hosts.toml into it")
+			return false
+		}
+	}
+	e.secretFile(path.Join(where, "hosts.toml"), filepath.Join(dir, folder, "hosts.toml"), r)
+	return true
+}
+
+// secretFile: a header may be a login.
+func (e *examination) secretFile(shown, file string, r hostsconf.Resolution) {
+	secret := slices.ContainsFunc(r.Hosts, func(h hostsconf.ResolvedHost) bool { return slices.ContainsFunc(h.Headers, hostsconf.SecretHeader) })
+	if info, err := os.Stat(file); secret && err == nil && info.Mode().Perm()&0o077 != 0 {
+		e.add("permissions", Warn, fmt.Sprintf("%s holds a header that may be a secret, and has mode %04o", shown, info.Mode().Perm()), "chmod 600 "+shown)
+	}
+}

@@ -1,0 +1,28 @@
+package node
+
+// Kubelet is the kubelet that runs on a node.
+type Kubelet struct {
+	PID  int
+	Unit string // the systemd unit that runs it, "" when it is not known
+	// ProviderConfig and ProviderDir are the flags
+	// --image-credential-provider-config, a file or since 1.34 a directory, and
+	// --image-credential-provider-bin-dir, "" when they are not there.
+	ProviderConfig, ProviderDir string
+}
+
+// FindKubelet looks for a kubelet among the node's processes. found is false
+// when none runs, when the processes cannot be seen, or when it is a part of
+// another program, as in k3s. Its command line may hold secrets; of it only
+// what is in Kubelet is kept.
+func FindKubelet(h Host) (k Kubelet, found bool, err error) {
+	all, err := h.processes("kubelet")
+	if err != nil || len(all) == 0 {
+		return Kubelet{}, false, err
+	}
+	p := all[0]
+	return Kubelet{
+		PID: p.pid, Unit: p.unit,
+		ProviderConfig: p.path(p.option("image-credential-provider-config")),
+		ProviderDir:    p.path(p.option("image-credential-provider-bin-dir")),
+	}, true, nil
+}

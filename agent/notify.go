@@ -1,0 +1,59 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+const (
+	// readyAfter is when systemd is told READY at the latest: kubelet waits
+	// for it, and a node without Berth's files is better than no node.
+	readyAfter = 10 * time.Second
+	// statusEvery is how often the line of "systemctl status" may change.
+	statusEvery = 2 * time.Second
+)
+
+// notify tells systemd how the agent is, if systemd has started it: READY once,
+// the STATUS line, and that it is alive. It ends with ctx.
+func (a *Agent) notify(ctx context.Context) error {
+	if ok, err := daemon.SdNotify(false, "STATUS=starting"); !ok {
+		return err
+	}
+	watchdog, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return err
+	}
+	every := statusEvery
+	if watchdog > 0 {
+		every = min(every, watchdog/3)
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	late := time.NewTimer(readyAfter)
+	defer late.Stop()
+	settled, told := a.settled, ""
+	for {
+		select {
+		case <-ctx.Done():
+			_, err := daemon.SdNotify(false, daemon.SdNotifyStopping)
+			return err
+		case <-settled:
+			settled = nil
+			late.Stop()
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+		case <-late.C:
+			settled = nil
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+		case <-tick.C:
+			if watchdog > 0 && a.Alive() == nil {
+				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+			}
+		}
+		if line := a.Snapshot().Line(); line != told {
+			told = line
+			_, _ = daemon.SdNotify(false, "STATUS="+line)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+
+	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// Files of ours, beside the record, that are private to Berth.
+const (
+	healthName  = "health.json"  // what the agent has seen of the endpoints
+	learnedName = "learned.json" // what registries do with a login
+)
+
+// learned is what was found out about registries with a login.
+type learned struct {
+	// Key makes the hashes of logins in Facts worthless elsewhere.
+	Key   []byte        `json:"key,omitempty"`
+	Facts []prober.Fact `json:"facts"`
+}
+
+// learned reads what an agent has learned on this node. A damaged file counts
+// as an empty one: it is all learned again.
+func (m *Machine) learned() (learned, error) {
+	var l learned
+	if err := m.readPrivate(learnedName, &l); err != nil {
+		return learned{}, err
+	}
+	return l, nil
+}
+
+// readPrivate reads a JSON file of the state directory. A file that is missing
+// or no JSON of ours leaves v as it is.
+func (m *Machine) readPrivate(name string, v any) error {
+	b, err := m.root.ReadFile(path.Join(StateDir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_ = json.Unmarshal(b, v)
+	return nil
+}
+
+// refuses serves [Inputs].
+func (l learned) refuses(u hostsconf.URL, _ redact.Secret) string {
+	f, ok := prober.Recall(l.Facts, u)
+	switch {
+	case !ok:
+	case f.Basic == prober.Refused:
+		return "the registry takes tokens only, which the kubelet credential provider gets; auth: basic insists on the header"
+	case f.Leaks():
+		return fmt.Sprintf("it sends whoever asks for a layer on to %s, and containerd would send the login along; "+
+			"auth: basic insists on the header", f.To)
+	}
+	return ""
+}
+
+// withKey gives l a key if it has none.
+func (l learned) withKey() learned {
+	if len(l.Key) == 0 {
+		l.Key = make([]byte, 32)
+		_, _ = rand.Read(l.Key) // never fails
+	}
+	return l
+}
+
+// keepLearned puts aside what was learned, when it has changed.
+func (a *Agent) keepLearned() error {
+	l := learned{Key: a.key, Facts: a.prober.Learned()}
+	if len(l.Facts) == 0 && a.kept[learnedName] == nil {
+		return nil
+	}
+	return a.keepFile(learnedName, l)
+}
+
+// seen is [Health] as it was at one moment, by address.
+type seen map[string]bool
+
+// Alive implements [Health].
+func (s seen) Alive(u hostsconf.URL) (alive, known bool) {
+	alive, known = s[u.String()]
+	return alive, known
+}
+
+// keepHealth puts aside which endpoints answer, when that has changed, for
+// commands that are run meanwhile.
+func (a *Agent) keepHealth() error {
+	s := seen{}
+	if a.withdraws {
+		for _, status := range a.prober.Status() {
+			for _, u := range status.URLs {
+				if status.Known {
+					s[u] = status.Up
+				}
+			}
+		}
+	}
+	if len(s) == 0 && a.kept[healthName] == nil {
+		return nil
+	}
+	return a.keepFile(healthName, s)
+}
+
+func (a *Agent) keepFile(name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	b = append(b, '\n')
+	if bytes.Equal(b, a.kept[name]) {
+		return nil
+	}
+	if err := a.machine.store.WritePrivate(name, b); err != nil {
+		return err
+	}
+	a.kept[name] = b
+	return nil
+}
+
+// agentHealth gives what the agent that runs on this machine has seen of the
+// endpoints, nil if none runs.
+func (m *Machine) agentHealth() (Health, error) {
+	runs, err := ownedfile.Locked(m.root, agentLockFile)
+	if err != nil || !runs {
+		return nil, err
+	}
+	s := seen{}
+	return s, m.readPrivate(healthName, &s)
+}
+
+// forgetHealth removes what an agent has seen, when it ends.
+func (m *Machine) forgetHealth() error {
+	file, err := m.root.Resolve(path.Join(StateDir, healthName))
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/berth-registry/berth/agent/status"
+)
+
+// listenAgain is the pause before the next try when the address is in use.
+const listenAgain = 5 * time.Second
+
+// CheckListen tells what is wrong with an address for [Options].Listen.
+func CheckListen(address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("--listen: %q is not host:port: %w", address, err)
+	}
+	return nil
+}
+
+// serve answers on the address until ctx is done. A node without a status page
+// is still kept right, so an address that is in use is tried again.
+func (a *Agent) serve(ctx context.Context) error {
+	told := ""
+	for {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.o.Listen)
+		if err == nil {
+			return a.serveOn(ctx, l)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if told != err.Error() {
+			told = err.Error()
+			a.log.ErrorContext(ctx, "status page cannot be served; trying again", "address", a.o.Listen, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(listenAgain):
+		}
+	}
+}
+
+func (a *Agent) serveOn(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler:           status.Handler(a.Snapshot, a.Alive),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	a.log.InfoContext(ctx, "listening", "address", l.Addr().String())
+	if a.o.listening != nil {
+		a.o.listening(l.Addr().String())
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("status page: %w", err)
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := server.Shutdown(end); err != nil {
+		_ = server.Close() // whoever still reads is not waited for
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+package agent
+
+import (
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// How much of the past is told.
+const (
+	maxEvents = 20
+	maxSaved  = 20
+)
+
+// state is what the loop knows of itself and of the node.
+type state struct {
+	snapshot status.Snapshot // but for what keeper and prober know
+	mirrors  []mirrorRow
+	retry    time.Duration // pause after the last failure
+	useless  int           // turns in a row that found nothing to do
+	// missingTokens says that some header could not be written.
+	missingTokens bool
+}
+
+// mirrorRow is one upstream as the last turn left it.
+type mirrorRow struct {
+	mirror  status.Mirror
+	targets []target // by endpoint
+}
+
+// view is what the status page is made from; it does not change any more.
+type view struct {
+	snapshot status.Snapshot
+	mirrors  []mirrorRow
+	hub      bool
+}
+
+func newState() state {
+	host, _ := os.Hostname()
+	now := time.Now()
+	return state{snapshot: status.Snapshot{Node: host, Started: now, Phase: status.Starting, PhaseSince: now}}
+}
+
+func (s *state) enter(p status.Phase) {
+	if s.snapshot.Phase != p {
+		s.snapshot.Phase, s.snapshot.PhaseSince = p, time.Now()
+	}
+}
+
+// config takes in how the config was read.
+func (s *state) config(r reading, path string) {
+	c := &s.snapshot.Config
+	now := time.Now()
+	if ok := r.err == nil; ok != c.OK || c.Since.IsZero() {
+		c.OK, c.Since = ok, now
+	}
+	if r.changed {
+		s.useless = 0
+	}
+	c.Path, c.Error, c.Warnings, c.Stale = path, "", nil, r.cfg != nil && r.err != nil
+	if r.err != nil {
+		c.Error = r.err.Error()
+		return
+	}
+	c.Loaded = now
+	for _, w := range r.warnings {
+		c.Warnings = append(c.Warnings, w.String())
+	}
+	c.Upstreams = len(mirrors(r.cfg))
+}
+
+// result takes in what a turn did.
+func (s *state) result(cfg *config.Config, d *desired, in Inputs, r Result) {
+	s.snapshot.Config.Upstreams = len(mirrors(cfg))
+	s.missingTokens = len(in.Headers) < len(d.ecrRegistries)
+	s.snapshot.Notices = nil
+	for _, n := range d.notices {
+		s.snapshot.Notices = append(s.snapshot.Notices, n.String())
+	}
+	s.mirrors = mirrorRows(cfg, d)
+	if r.Plan.Changes == nil && r.Report.Changed == nil && r.Plan.Desired.Installed(nil) == nil {
+		return // it did not get that far
+	}
+	s.files(r)
+}
+
+// files takes in what became of the files.
+func (s *state) files(r Result) {
+	f := &s.snapshot.Files
+	now := time.Now()
+	f.Managed = 1 // the credential provider's rules
+	for _, c := range r.Plan.Changes {
+		if c.After != nil {
+			f.Managed++
+		}
+	}
+	for _, c := range r.Report.Changed {
+		switch c.Action {
+		case ownedfile.Create, ownedfile.Update, ownedfile.Adopt:
+			f.Written++
+		case ownedfile.Repair:
+			f.Written++
+			f.Repaired++
+		case ownedfile.Remove:
+			f.Removed++
+		}
+	}
+	f.Conflicts = notes(f.Conflicts, r.Report.Conflicts, now)
+	f.Skipped = notes(f.Skipped, r.Report.Skipped, now)
+	f.Managed -= len(f.Conflicts)
+	for _, saved := range r.Report.Saved {
+		f.Saved = append(f.Saved, status.FileNote{Path: saved.Path, Reason: string(saved.Why) + ", kept as " + saved.Copy, Since: now})
+	}
+	f.Saved = last(f.Saved, maxSaved)
+	s.useless++
+	if len(r.Report.Changed) > 0 || r.Rules {
+		s.useless = 0
+	}
+}
+
+// notes lists files with the time since when each has been so.
+func notes(before []status.FileNote, changes []ownedfile.Change, now time.Time) []status.FileNote {
+	var all []status.FileNote
+	for _, c := range changes {
+		n := status.FileNote{Path: c.Path, Reason: c.Reason, Since: now}
+		if i := slices.IndexFunc(before, func(b status.FileNote) bool { return b.Path == c.Path }); i >= 0 {
+			n.Since = before[i].Since
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// turn takes in how a turn ended. worked is false when there was no config to
+// work with.
+func (s *state) turn(begin time.Time, worked bool, err error, pause time.Duration) {
+	c := &s.snapshot.Converge
+	now := time.Now()
+	c.NextResync = now.Add(pause)
+	if !worked {
+		return
+	}
+	c.Runs++
+	c.Last, c.Duration = begin, status.Seconds(now.Sub(begin))
+	if err != nil {
+		c.Failures++
+		c.Error = err.Error()
+		if c.FailingSince.IsZero() {
+			c.FailingSince = begin
+		}
+		s.event(err.Error(), now)
+		return
+	}
+	c.LastSuccess, c.Error, c.FailingSince = now, "", time.Time{}
+	s.enter(status.Converged)
+}
+
+// event remembers something that went wrong.
+func (s *state) event(message string, now time.Time) {
+	all := &s.snapshot.Errors
+	if i := slices.IndexFunc(*all, func(e status.Event) bool { return e.Message == message }); i >= 0 {
+		e := (*all)[i]
+		e.Time, e.Count = now, e.Count+1
+		*all = append(slices.Delete(slices.Clone(*all), i, i+1), e)
+		return
+	}
+	*all = last(append(slices.Clone(*all), status.Event{Time: now, Message: message, Count: 1}), maxEvents)
+}
+
+// last gives the end of a list.
+func last[T any](all []T, n int) []T {
+	if len(all) > n {
+		return slices.Clone(all[len(all)-n:])
+	}
+	return all
+}
+
+// mirrorRows lists the mirrors of the config with what came of them.
+func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
+	left := map[string]map[hostsconf.URL]bool{}
+	for _, dir := range d.directories {
+		urls := map[hostsconf.URL]bool{}
+		for _, h := range dir.Hosts {
+			urls[h.URL] = true
+		}
+		if dir.Server != nil {
+			urls[dir.Server.URL] = true
+		}
+		left[dir.Upstream] = urls
+	}
+	byUpstream := map[string][]target{}
+	for _, t := range d.targets {
+		byUpstream[t.upstream] = append(byUpstream[t.upstream], t)
+	}
+	var rows []mirrorRow
+	for _, m := range mirrors(cfg) {
+		row := mirrorRow{mirror: status.Mirror{
+			Upstream: m.Upstream, Directory: path.Join(cfg.Containerd.CertsDir, hostsconf.DirName(m.Upstream)),
+		}}
+		if m.UpstreamFallback {
+			row.mirror.Fallback = m.Upstream
+			if m.Upstream == hostsconf.Default {
+				row.mirror.Fallback = "each registry itself"
+			}
+		}
+		for _, t := range byUpstream[m.Upstream] {
+			if t.server {
+				continue
+			}
+			row.targets = append(row.targets, t)
+			row.mirror.Endpoints = append(row.mirror.Endpoints, status.Endpoint{
+				URL: t.host.URL.String(), State: status.Unknown, Withdrawn: !left[m.Upstream][t.host.URL], Login: d.loginName(t),
+			})
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// loginName says in words what the header of an endpoint carries.
+func (d *desired) loginName(t target) string {
+	if _, ok := d.names.Parse(t.host.URL.Host); ok {
+		if t.host.Authorization.IsZero() {
+			return ""
+		}
+		return "ECR token"
+	}
+	if t.host.Authorization.IsZero() && t.try.IsZero() {
+		return ""
+	}
+	for _, name := range spellings(t.host.URL.Host, t.host.URL.Scheme) {
+		if l, ok := d.logins.For(name, t.host.URL.RepositoryPath()); ok {
+			return "login of " + strings.TrimSuffix(l.Name(), "/")
+		}
+	}
+	return ""
+}

@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/agent/status"
+)
+
+// mirror is a registry that can die and come back on the same port.
+type mirror struct {
+	addr    string
+	handler http.Handler
+	server  *http.Server
+	done    chan struct{}
+	asked   atomic.Int64
+}
+
+func newMirror(t *testing.T, handler http.Handler) *mirror {
+	t.Helper()
+	m := &mirror{addr: "127.0.0.1:0", handler: handler}
+	m.live(t)
+	t.Cleanup(func() { m.die() })
+	return m
+}
+
+func (m *mirror) live(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", m.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.addr = l.Addr().String()
+	m.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.asked.Add(1)
+		if m.handler != nil {
+			m.handler.ServeHTTP(w, r)
+		}
+	})}
+	m.done = make(chan struct{})
+	go func(s *http.Server, done chan struct{}) { _ = s.Serve(l); close(done) }(m.server, m.done)
+}
+
+func (m *mirror) die() {
+	_ = m.server.Close()
+	<-m.done
+}
+
+const quick = "health: {interval: 1s, timeout: 500ms, failures: 2, successes: 2}\n"
+
+func mirrorsOf(upstream string, fallback bool, urls ...string) string {
+	c := head + "mirrors:\n- upstream: " + upstream + "\n  endpoints:\n"
+	for _, u := range urls {
+		c += "  - url: " + u + "\n"
+	}
+	return c + fmt.Sprintf("  upstreamFallback: %v\n", fallback) + quick
+}
+
+func TestWithdrawsADeadMirror(t *testing.T) {
+	n := newNode(t)
+	first, second := newMirror(t, nil), newMirror(t, nil)
+	text := mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr)
+	cfg, _, err := config.Parse("config.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.write("etc/config.yaml", text)
+	n.start()
+	n.names("quay.io", first.addr, true)
+
+	first.die()
+	n.names("quay.io", first.addr, false)
+	if body := n.hosts("quay.io"); strings.Contains(body, "https://quay.io") || !strings.Contains(body, second.addr) {
+		t.Errorf("an upstream that nobody wants:\n%s", body)
+	}
+	n.eventually("told", func() bool {
+		e := n.agent.Snapshot().Mirrors[0].Endpoints
+		return e[0].State == status.Down && e[0].Withdrawn && e[1].State == status.Up && !e[1].Withdrawn
+	})
+	// plan agrees with the agent that runs.
+	other, err := Open(n.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	n.eventually("plan sees no difference", func() bool {
+		plan, err := other.Plan(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !plan.Differs()
+	})
+
+	// The last one stays, whatever it does.
+	second.die()
+	n.names("quay.io", first.addr, true)
+	n.names("quay.io", second.addr, true)
+	if body := n.hosts("quay.io"); strings.Contains(body, "https://quay.io") {
+		t.Errorf("an upstream that nobody wants:\n%s", body)
+	}
+	found := map[string]bool{}
+	for _, a := range status.Alarms(n.agent.Snapshot()) {
+		found[a.Name] = true
+	}
+	if !found["AllMirrorsDown"] {
+		t.Errorf("%v", found)
+	}
+
+	second.live(t)
+	n.names("quay.io", first.addr, false)
+	first.live(t)
+	n.names("quay.io", first.addr, true)
+	n.names("quay.io", second.addr, true)
+	n.end()
+	if plan, err := other.Plan(cfg); err != nil || plan.Differs() {
+		t.Errorf("%v %v", plan.Changes, err)
+	}
+}
+
+// The only mirror: what is left is the upstream, if that answers.
+func TestWithdrawsForTheUpstream(t *testing.T) {
+	n := newNode(t)
+	only, upstream := newMirror(t, nil), newMirror(t, nil)
+	n.write("etc/config.yaml", mirrorsOf(upstream.addr, true, "http://"+only.addr))
+	n.start()
+	dir := strings.ReplaceAll(upstream.addr, ":", "_") + "_"
+	n.names(dir, only.addr, true)
+	time.Sleep(50 * time.Millisecond)
+	if n := upstream.asked.Load(); n > 0 {
+		t.Errorf("the upstream was asked %d times though the mirror answers", n)
+	}
+	only.die()
+	n.names(dir, only.addr, false)
+	upstream.die()
+	n.names(dir, only.addr, true)
+	upstream.live(t)
+	n.names(dir, only.addr, false)
+	only.live(t)
+	n.names(dir, only.addr, true)
+}
+
+func TestReportsOnly(t *testing.T) {
+	n := newNode(t)
+	first, second := newMirror(t, nil), newMirror(t, nil)
+	config := mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr)
+	n.write("etc/config.yaml", strings.Replace(config, "health: {", "health: {mode: report, ", 1))
+	n.start()
+	n.names("quay.io", first.addr, true)
+	first.die()
+	n.eventually("told", func() bool {
+		m := n.agent.Snapshot().Mirrors
+		return len(m) == 1 && m[0].Endpoints[0].State == status.Down && !m[0].Endpoints[0].Withdrawn
+	})
+	n.turned()
+	n.names("quay.io", first.addr, true)
+	// Switched to withdraw, it goes; switched off, it is back.
+	n.write("etc/config.yaml", config)
+	n.names("quay.io", first.addr, false)
+	n.write("etc/config.yaml", strings.Replace(config, "health: {", "health: {mode: \"off\", ", 1))
+	n.names("quay.io", first.addr, true)
+}
+
+// A registry that insists on tokens gets no header, once that is seen, and
+// apply knows it as well.
+func TestLearnsThatBasicIsRefused(t *testing.T) {
+	n := newNode(t)
+	m := newMirror(t, nil)
+	m.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+m.addr+`/token",service="x"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	login := "registries:\n- host: " + m.addr + "\n  username: u\n  password: p\n"
+	config := mirrorsOf("quay.io", true, "http://"+m.addr)
+	n.write("etc/config.yaml", config+login)
+	n.start()
+	n.eventually("the header is gone", func() bool {
+		body := n.hosts("quay.io")
+		return strings.Contains(body, m.addr) && !strings.Contains(body, "Authorization") && n.agent.Snapshot().Mirrors[0].Endpoints[0].Basic == status.BasicRefused
+	})
+	n.end()
+	if err := n.applied(t, config+login); strings.Contains(n.hosts("quay.io"), "Authorization") || err != nil {
+		t.Errorf("apply does not know: %v\n%s", err, n.hosts("quay.io"))
+	}
+	if err := n.applied(t, config+login+"  auth: basic\n"); !strings.Contains(n.hosts("quay.io"), "Authorization") || err != nil {
+		t.Errorf("auth: basic is not believed: %v\n%s", err, n.hosts("quay.io"))
+	}
+}

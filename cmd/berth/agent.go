@@ -1,0 +1,66 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/agent/status"
+)
+
+func newAgent(o *options) *cobra.Command {
+	var opts agent.Options
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Run the daemon that keeps the node as the config says",
+		Long: `Keep the node as the config says until it is stopped: follow the config and the
+files that it names, renew ECR tokens before they expire, leave out mirrors that
+do not answer, and put right what somebody changed. containerd and kubelet are
+never restarted.
+
+A config that cannot be used changes nothing: the last good one stays in use.
+SIGHUP makes it look at everything at once. There is a page for people, metrics
+and the state as JSON at --listen.`,
+		Example: "  berth agent\n  berth agent -c config.yaml --root /tmp/try --listen 127.0.0.1:0",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := agent.CheckListen(opts.Listen); err != nil {
+				return usage(err)
+			}
+			m, err := agent.Open(o.root)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			opts.ConfigPath = o.config
+			if opts.ConfigPath == "" {
+				opts.ConfigPath = m.ConfigPath()
+			}
+			reload := make(chan os.Signal, 1)
+			signal.Notify(reload, syscall.SIGHUP)
+			defer signal.Stop(reload)
+			opts.Reload = reload
+			opts.Version = buildVersion().Version
+			opts.Log = daemonLog(cmd)
+			return agent.New(m, opts).Run(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.Listen, "listen", status.Address, `host:port of the page, /metrics, /livez, /readyz and /status; "" for none`)
+	flags.BoolVar(&opts.Restore, "restore", false, "put every file back as it was before Berth, and stay, ready")
+	return cmd
+}
+
+// daemonLog writes JSON, and text to somebody at a terminal.
+func daemonLog(cmd *cobra.Command) *slog.Logger {
+	w := cmd.ErrOrStderr()
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(w, nil))
+	}
+	return slog.New(slog.NewJSONHandler(w, nil))
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/agent/node/doctor"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+func newDoctor(o *options) *cobra.Command {
+	var proc string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Examine this node: will pulls go where the config says",
+		Long: `Look at what decides whether pulls on this node go where the config says: which
+containerd runs and whether it reads hosts.toml files, each directory of certs.d,
+modes of files that hold secrets, kubelet's credential providers, ECR tokens, the
+metadata service, proxies and SELinux. Nothing is changed.
+
+Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
+		Example: "  berth doctor\n  berth doctor -o json | jq '.[] | select(.level != \"ok\")'\n" +
+			"  berth doctor --root /host --proc /host/proc   # in a container that has the node there",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := o.patient(proc)
+			if err != nil {
+				return err
+			}
+			defer p.Host.Root.Close()
+			findings := doctor.Examine(cmd.Context(), p)
+			if o.output == "json" {
+				err = printJSON(cmd.OutOrStdout(), findings)
+			} else {
+				err = printFindings(cmd.OutOrStdout(), findings)
+			}
+			if err == nil && doctor.Worst(findings) == doctor.Fail {
+				err = &codeError{code: exitFailed}
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&proc, "proc", "", "the node's /proc (default: /proc, unless --root names another directory)")
+	return cmd
+}
+
+// patient is the node below the root. Processes are looked at, and containerd
+// is asked for its version, where the node's /proc is known.
+func (o *options) patient(proc string) (doctor.Patient, error) {
+	root, err := ownedfile.OpenRoot(o.root)
+	if err != nil {
+		return doctor.Patient{}, err
+	}
+	p := doctor.Patient{Host: node.Host{Root: root, Proc: proc}, ConfigFile: o.config, Getenv: os.Getenv, Now: time.Now}
+	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
+		p.Host.Proc = "/proc"
+	}
+	if p.Host.Proc != "" {
+		p.Host.Version = node.AskVersion
+		p.Sys = filepath.Join(filepath.Dir(filepath.Clean(p.Host.Proc)), "sys")
+	}
+	if p.ConfigFile == "" {
+		p.ConfigFile = root.Path(agent.ConfigFile)
+	}
+	p.Config, p.Warnings, p.ConfigErr = config.Load(p.ConfigFile)
+	if _, err := os.Stat(p.ConfigFile); p.ConfigErr != nil && errors.Is(err, fs.ErrNotExist) {
+		p.ConfigErr = err // what is missing is not a file that the config names
+	}
+	return p, nil
+}
+
+// printFindings prints a line for each finding, and one for what to do.
+func printFindings(w io.Writer, findings []doctor.Finding) error {
+	paint := painter(w)
+	styles := map[doctor.Level]string{doctor.OK: "add", doctor.Warn: "conflict", doctor.Fail: "remove"}
+	width := 0
+	for _, f := range findings {
+		width = max(width, len(f.Name))
+	}
+	for _, f := range findings {
+		if _, err := fmt.Fprintf(w, "%s  %-*s  %s\n", paint(styles[f.Level], fmt.Sprintf("%-4s", f.Level)), width, f.Name, f.Detail); err != nil {
+			return err
+		}
+		if f.Remedy != "" && f.Level != doctor.OK {
+			if _, err := fmt.Fprintf(w, "      %-*s  → %s\n", width, "", f.Remedy); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

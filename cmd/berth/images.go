@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+func newImages(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "images",
+		Short: "List the images in use, check and copy them, and point manifests at a registry",
+		Long: `Answer what moving to a private registry needs: which images are used, whether
+the registry has them all, how they get there, and how manifests are pointed at
+it. None of it needs a config.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	// In the order of their use.
+	cmd.AddCommand(newImagesList(o), newImagesCheck(o), newImagesCopy(o), newImagesRewrite(o))
+	for _, c := range cmd.Commands() {
+		c.Args = asUsage(c.Args)
+	}
+	return cmd
+}
+
+// imageSources are the flags that say which images are meant.
+type imageSources struct {
+	manifests []string
+	plain     []string
+	endpoint  string
+	unused    bool
+}
+
+func (s *imageSources) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVarP(&s.manifests, "filename", "f", nil, "manifests: a file, a directory and all below it, or - for standard input; repeatable")
+	f.StringArrayVar(&s.plain, "plain", nil, "a file with an image on each line, or -; repeatable")
+	f.StringVar(&s.endpoint, "runtime-endpoint", "", "socket of the container runtime of this node (default the first that is there, if neither -f nor --plain is given)")
+	f.BoolVar(&s.unused, "unused", false, "with a node: also images that no container is made of")
+}
+
+// collect reads all sources. What could not be read is in the list; the error
+// is one of usage, or of the root.
+func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader) (*images.List, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	l := &images.List{}
+	for _, name := range s.manifests {
+		l.AddManifests(name, stdin)
+	}
+	for _, name := range s.plain {
+		l.AddPlain(name, stdin)
+	}
+	if s.endpoint != "" {
+		l.AddNode(ctx, []string{s.endpoint}, s.unused)
+		return l, nil
+	}
+	if s.onNode() {
+		sockets, err := below(o.root, images.RuntimeSockets())
+		if err != nil {
+			return nil, err
+		}
+		l.AddNode(ctx, sockets, s.unused)
+	}
+	return l, nil
+}
+
+// onNode reports whether the node is asked.
+func (s *imageSources) onNode() bool {
+	return s.endpoint != "" || len(s.manifests)+len(s.plain) == 0
+}
+
+func (s *imageSources) check() error {
+	if s.unused && !s.onNode() {
+		return usage(errors.New("--unused: is about a node, and none is asked with -f or --plain; add --runtime-endpoint or remove it"))
+	}
+	return onceStdin(slices.Concat(s.manifests, s.plain))
+}
+
+// onceStdin refuses to read standard input twice.
+func onceStdin(names []string) error {
+	n := 0
+	for _, name := range names {
+		if name == "" {
+			return usage(errors.New("an empty name of a file; write - for standard input"))
+		}
+		if name == images.Stdin {
+			n++
+		}
+	}
+	if n > 1 {
+		return usage(fmt.Errorf("standard input (-) is named %d times and can be read once", n))
+	}
+	return nil
+}
+
+// below gives paths of the node as this process can open them.
+func below(dir string, paths []string) ([]string, error) {
+	root, err := ownedfile.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	resolved := make([]string, len(paths))
+	for i, path := range paths {
+		if resolved[i], err = root.Resolve(path); err != nil {
+			return nil, err
+		}
+	}
+	return resolved, nil
+}
+
+// formats makes a verb take other formats than text and json.
+func (o *options) formats(names ...string) func(*cobra.Command, []string) error {
+	return func(*cobra.Command, []string) error {
+		if slices.Contains(names, o.output) {
+			return nil
+		}
+		return usage(fmt.Errorf("--output: %q is not a format here; use %s", o.output, oneOf(names)))
+	}
+}
+
+func oneOf(names []string) string {
+	switch len(names) {
+	case 1:
+		return names[0]
+	case 2:
+		return names[0] + " or " + names[1]
+	}
+	return names[0] + ", " + oneOf(names[1:])
+}

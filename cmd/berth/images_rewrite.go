@@ -1,0 +1,174 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/images"
+)
+
+func newImagesRewrite(o *options) *cobra.Command {
+	var files, only []string
+	var to string
+	var r images.RewriteOptions
+	cmd := &cobra.Command{
+		Use:   "rewrite -f FILE --to REGISTRY[/PATH]",
+		Short: "Print manifests with their images pointed at another registry",
+		Long: `Print manifests with their images pointed at another registry, under the same
+repository path and tag: with --to registry.corp/mirror, redislabs/redis:7 becomes
+registry.corp/mirror/redislabs/redis:7. That is where berth images copy puts
+them. Nothing else changes: comments, order, indentation and quotes stay byte for
+byte, and an image that is there already too.
+
+It changes what berth images list finds, except images in environment variables
+and arguments, which it changes with --env. What it has to leave alone, such as
+placeholders of a template, is told, and the exit code is then 1. A file that
+cannot be read is not printed.
+
+--image-pull-secret adds a secret of that name to every pod that has an image
+there afterwards, and to the custom resources of Redis Enterprise and Prometheus.`,
+		Example: "  berth images rewrite -f redis.yaml --to registry.corp:5000 > redis-private.yaml\n" +
+			"  berth images rewrite -f manifests --to registry.corp/mirror --image-pull-secret regcred > all.yaml\n" +
+			"  helm template redis ./chart | berth images rewrite -f - --to registry.corp --only docker.io | kubectl apply -f -",
+		Args:              cobra.NoArgs,
+		PersistentPreRunE: o.formats("text"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := rewriteTargets(&r, to, only); err != nil {
+				return err
+			}
+			if len(files) == 0 {
+				return usage(errors.New("-f: no file is named; write -f FILE, or -f - for standard input"))
+			}
+			if err := onceStdin(files); err != nil {
+				return err
+			}
+			p := &rewritePrinter{stdin: cmd.InOrStdin(), w: cmd.OutOrStdout(), options: r}
+			for _, name := range files {
+				if err := p.add(name); err != nil {
+					return err
+				}
+			}
+			for _, note := range p.allNotes() {
+				fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note)
+			}
+			return errors.Join(p.problems...)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&files, "filename", "f", nil, "a file, a directory and all below it, or - for standard input; repeatable")
+	f.StringVar(&to, "to", "", "registry, with or without a path, that images come from afterwards")
+	f.StringArrayVar(&only, "only", nil, "change only images of this registry, or below this registry/path; repeatable")
+	f.StringVar(&r.PullSecret, "image-pull-secret", "", "name of a pull secret to add to pods")
+	f.BoolVar(&r.Env, "env", false, "change images in environment variables and arguments too")
+	return cmd
+}
+
+// secretName is what Kubernetes takes for the name of a secret, a DNS subdomain.
+var secretName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+
+func rewriteTargets(r *images.RewriteOptions, to string, only []string) error {
+	var err error
+	if r.To, err = images.ParseTarget(to); err != nil {
+		return usage(fmt.Errorf("--to: %w", err))
+	}
+	for _, s := range only {
+		target, err := images.ParseTarget(s)
+		if err != nil {
+			return usage(fmt.Errorf("--only: %w", err))
+		}
+		r.Only = append(r.Only, target)
+	}
+	if r.PullSecret != "" && (len(r.PullSecret) > 253 || !secretName.MatchString(r.PullSecret)) {
+		return usage(fmt.Errorf("--image-pull-secret: %q is no name of a secret; use lower case letters, digits, \".\" and \"-\" inside", r.PullSecret))
+	}
+	return nil
+}
+
+// rewritePrinter prints one file after the other as one stream of documents.
+type rewritePrinter struct {
+	stdin    io.Reader
+	w        io.Writer
+	options  images.RewriteOptions
+	last     string // what was printed last
+	problems []error
+	notes    []string
+	changed  []images.Reference
+}
+
+// add prints a file, or all in a directory. The error is one of printing.
+func (p *rewritePrinter) add(name string) error {
+	files, err := images.ManifestFiles(name)
+	if err != nil {
+		p.problems = append(p.problems, err)
+		return nil
+	}
+	for _, file := range files {
+		data, err := images.ReadInput(file, p.stdin)
+		if err != nil {
+			p.problems = append(p.problems, err)
+			continue
+		}
+		r, err := images.Rewrite(file, data, p.options)
+		if err != nil {
+			p.problems = append(p.problems, err)
+			continue
+		}
+		for _, err := range r.Untouched {
+			if errors.Is(err, images.ErrIndirect) {
+				err = fmt.Errorf("%w; --env changes it", err)
+			}
+			p.problems = append(p.problems, err)
+		}
+		for _, note := range r.Notes {
+			p.notes = append(p.notes, note.Error())
+		}
+		for _, c := range r.Changes {
+			p.changed = append(p.changed, c.From)
+		}
+		if err := p.print(string(r.Text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// print separates a file from the one before. The first is printed as it is.
+func (p *rewritePrinter) print(text string) error {
+	between := ""
+	if p.last != "" {
+		text = strings.TrimPrefix(text, "\ufeff")
+		if !strings.HasSuffix(p.last, "\n") {
+			between = "\n"
+		}
+		switch {
+		case strings.HasPrefix(text, "%"):
+			between += "...\n" // directives
+		case !strings.HasPrefix(text, "---"):
+			between += "---\n"
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	p.last = text
+	_, err := io.WriteString(p.w, between+text)
+	return err
+}
+
+func (p *rewritePrinter) allNotes() []string {
+	notes := p.notes
+	for _, same := range p.options.To.Collisions(p.changed) {
+		var names []string
+		for _, r := range same {
+			names = append(names, r.String())
+		}
+		notes = append(notes, fmt.Sprintf("%s have the same name there, %s: only one of them can be, so use another path for one with --only and --to",
+			strings.Join(names, " and "), p.options.To.Reference(same[0])))
+	}
+	return notes
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/images/sample"
+)
+
+// registry NAME [sample|login|full|denied|ecr] starts a registry whose address
+// is then in $NAME: with twelve images in it, with the login user:hunter2,
+// without space, one that nobody may push to, or one of Amazon's that takes the
+// tokens of an AWS of its own.
+func registry(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: registry NAME [sample|login|full|denied|ecr]")
+	}
+	kind := strings.Join(args[1:], "")
+	if kind == "ecr" {
+		s, env, stop, err := startAmazon()
+		ts.Check(err)
+		ts.Defer(stop)
+		for name, value := range env {
+			ts.Setenv(name, value)
+		}
+		ts.Setenv(args[0], s.Addr())
+		return
+	}
+	var o fakeregistry.Options
+	if kind == "login" {
+		o.Username, o.Password = "user", "hunter2"
+	}
+	s := fakeregistry.Start(o)
+	ts.Defer(s.Close)
+	ts.Setenv(args[0], s.Addr())
+	if kind == "sample" {
+		_, err := sample.Make(fakeregistry.Store{Server: s}, sample.Options{Seed: 7, Images: 12, MinLayer: 10, MaxLayer: 2000})
+		ts.Check(err)
+	}
+	if status := map[string]int{"full": http.StatusInsufficientStorage, "denied": http.StatusForbidden}[kind]; status != 0 {
+		s.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPost {
+				w.WriteHeader(status)
+			}
+			return r.Method == http.MethodPost
+		})
+	}
+}
+
+// startAmazon starts an AWS and a registry that takes its tokens, and has no
+// repository until the AWS makes one. env leads a program there.
+func startAmazon() (s *fakeregistry.Server, env map[string]string, stop func(), err error) {
+	aws, err := fakeaws.Start()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	key := fakeaws.Key{ID: "AKIASTATICSTATICSTAT", Secret: "staticsecret"}
+	aws.AddKey(key)
+	s = fakeregistry.Start(fakeregistry.Options{Fixed: []string{"other"}, NoMount: true, Admit: func(username, password string) bool {
+		_, ok := aws.Token(password)
+		return ok && username == "AWS"
+	}})
+	aws.OnRepository(s.AddRepository)
+	env = map[string]string{}
+	for _, pair := range aws.Env() {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = key.ID, key.Secret
+	return s, env, func() { s.Close(); aws.Close() }, nil
+}
+
+// world is where the registries of the examples are: all of them behind a proxy
+// that the config of the node names.
+type world struct {
+	hub, corp *fakeregistry.Server
+	root      string
+}
+
+const exampleECR = "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
+
+func startWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{hub: fakeregistry.Start(fakeregistry.Options{}), corp: fakeregistry.Start(fakeregistry.Options{}), root: nodeRoot(t)}
+	t.Cleanup(w.hub.Close)
+	t.Cleanup(w.corp.Close)
+	amazon, env, stop, err := startAmazon()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	w.hub.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("RateLimit-Limit", "100;w=21600")
+		w.Header().Set("RateLimit-Remaining", "76;w=21600")
+		return false
+	})
+	for _, name := range []string{
+		"library/nginx:1.27", "library/nginx:latest", "redislabs/redis:7.2.4-64", "redislabs/operator:7.2.4-7", "redislabs/k8s-controller:7.2.4-7",
+		"ratelimitpreview/test:latest",
+	} {
+		w.add(t, name)
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Host == "registry-1.docker.io":
+			w.hub.Handler().ServeHTTP(rw, r)
+		case strings.HasPrefix(r.URL.Host, "registry.corp"):
+			w.corp.Handler().ServeHTTP(rw, r)
+		case r.URL.Host == exampleECR:
+			amazon.Handler().ServeHTTP(rw, r)
+		default:
+			http.Error(rw, "nobody of that name", http.StatusBadGateway)
+		}
+	}))
+	t.Cleanup(proxy.Close)
+	config := fmt.Sprintf(`apiVersion: berth/v1alpha1
+kind: RegistryConfig
+mirrors:
+- {upstream: docker.io, endpoints: [{url: "http://registry.corp:5000"}]}
+proxy: {httpProxy: %q}
+registries:
+- {host: docker.io, plainHTTP: true}
+- {host: "registry.corp:5000", plainHTTP: true}
+- {host: registry.corp, plainHTTP: true}
+- {host: %s, plainHTTP: true, allowPlainHTTPCredentials: true}
+`, proxy.URL, exampleECR)
+	file := filepath.Join(w.root, "etc/berth/config.yaml")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// add puts an image for two platforms onto Docker Hub.
+func (w *world) add(t *testing.T, name string) {
+	t.Helper()
+	repository, tag, _ := strings.Cut(name, ":")
+	index := `{"schemaVersion":2,"mediaType":"` + sample.OCIIndex + `","manifests":[`
+	for i, architecture := range []string{"amd64", "arm64"} {
+		config := fmt.Appendf(nil, `{"architecture":%q,"os":"linux","of":%q}`, architecture, name)
+		layer := []byte("layer of " + name)
+		manifest := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},`+
+			`"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]}`,
+			sample.OCIManifest, w.hub.PutBlob(repository, config), len(config), w.hub.PutBlob(repository, layer), len(layer))
+		digest := w.hub.PutManifest(repository, "", sample.OCIManifest, manifest)
+		if i > 0 {
+			index += ","
+		}
+		index += fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":%q}}`, sample.OCIManifest, digest, len(manifest), architecture)
+	}
+	w.hub.PutManifest(repository, tag, sample.OCIIndex, []byte(index+"]}"))
+}
+
+// Every example in the help of copy and check works as it is written: what copy
+// has copied, check finds.
+func TestCopyAndCheckExamples(t *testing.T) {
+	redis := chapter(t, filepath.Join(repository(t), "docs/images.md"), "\n# Images", "\n## List\n")["yaml"][0]
+	w := startWorld(t)
+	imageFiles(t, redis)
+	list := "redislabs/redis:7.2.4-64\nnginx:1.27\n"
+	if err := os.WriteFile("images.txt", []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, verb := range []*cobra.Command{newImagesCopy(&options{}), newImagesCheck(&options{})} {
+		for line := range strings.Lines(verb.Example) {
+			line = strings.TrimSpace(line)
+			out, err := shell(t, w.root, line)
+			if err != nil {
+				t.Errorf("%s: %v\n%s", line, err, out)
+			}
+			want := "as it should be"
+			switch {
+			case strings.Contains(line, "--rate-limit"):
+				want = "docker.io: 76 of 100 pulls left in 6 hours (anonymous)"
+			case strings.Contains(line, "-o json"):
+				want = `"finding": "ok"`
+			case verb.Name() == "copy":
+				want = " copied, "
+			}
+			if !strings.Contains(out, want) || strings.Contains(out, "failed") {
+				t.Errorf("%s: no %q in\n%s", line, want, out)
+			}
+			ran++
+		}
+	}
+	if ran != 9 {
+		t.Errorf("%d examples ran, want 9", ran)
+	}
+	if w.corp.Manifest("mirror/redislabs/operator", "7.2.4-7") == nil {
+		t.Error("nothing came to registry.corp/mirror")
+	}
+}
+
+// On a terminal the progress is one line that changes and leaves nothing
+// behind; lines of images go between.
+func TestProgressOnATerminal(t *testing.T) {
+	var out, screen bytes.Buffer
+	v := newProgressView(&out, &screen, true)
+	v.terminal = true
+	v.show("images: 1 of 2; 1.0 MiB of 2.0 MiB, 512.0 KiB/s and much more that does not fit into one line of a terminal")
+	v.done(images.Copied{Status: images.StatusCopied, Target: "registry.corp/a:1", Uploaded: 2, Bytes: 2048, Mounted: 1, Attached: 3})
+	v.show("images: 2 of 2")
+	v.start(t.Context(), &images.Progress{})()
+	want := "\r\x1b[K"
+	if got := screen.String(); strings.Count(got, want) != 2 || !strings.HasSuffix(got, want) || strings.Contains(got, "\n") {
+		t.Errorf("%q", got)
+	}
+	for line := range strings.SplitSeq(screen.String(), want) {
+		if len(line) > 79 {
+			t.Errorf("%d characters: %q", len(line), line)
+		}
+	}
+	if got := out.String(); got != "copied   registry.corp/a:1 (2 blobs sent, 2.0 KiB; 1 taken over; 3 attached)\n" {
+		t.Errorf("%q", got)
+	}
+	screen.Reset()
+	v.terminal = false
+	v.show("images: 2 of 2")
+	if got := screen.String(); got != "images: 2 of 2\n" {
+		t.Errorf("in a log: %q", got)
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/agent/status"
+)
+
+func newStatus(o *options) *cobra.Command {
+	var address string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what the running agent does",
+		Long: `Show alarms, mirrors, tokens, files and the last errors of the agent that runs on
+this node. It is asked over HTTP; with -o json its answer is printed as it is.
+
+Exit codes: 0 the agent is ready, whatever alarms it has; 1 it is not ready, or
+no agent answers. For scripts: berth status -o json | jq '.alarms | length'`,
+		Example: "  berth status\n  berth status --address 127.0.0.1:9475 -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+				return usage(fmt.Errorf("--address: %q is not host:port, such as %s", address, status.Address))
+			}
+			body, err := askAgent(cmd.Context(), address)
+			if err != nil {
+				return err
+			}
+			snapshot, err := status.Decode(body)
+			if err != nil {
+				return fmt.Errorf("http://%s/status: %w; name the agent's address with --address", address, err)
+			}
+			w := cmd.OutOrStdout()
+			if o.output == "json" {
+				_, err = w.Write(body)
+			} else {
+				err = status.WriteText(w, snapshot, painter(w))
+			}
+			if err == nil && !snapshot.Ready.Ready {
+				err = &codeError{code: exitFailed}
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&address, "address", status.Address, "host:port where the agent listens")
+	return cmd
+}
+
+// An agent answers in milliseconds, also with a thousand upstreams, whose
+// status is well below this size.
+const (
+	statusTimeout = 10 * time.Second
+	maxStatus     = 64 << 20
+)
+
+// askAgent gives the agent's status as JSON.
+func askAgent(ctx context.Context, address string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/status", nil)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--address: %w", err))
+	}
+	// No proxy: the agent is on this node. No redirect: it sends none.
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no agent answers at %s: %w; start it with \"berth agent\" (systemctl start berth), or name its address with --address", address, cause(err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("http://%s/status: %w", address, err)
+	case len(body) > maxStatus:
+		return nil, fmt.Errorf("http://%s/status: the answer is longer than %d bytes; is that berth's agent?", address, maxStatus)
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("http://%s/status answers %q, not as berth's agent does; name the agent's address with --address", address, resp.Status)
+	}
+	return body, nil
+}
+
+// cause leaves out the request, which the message names already.
+func cause(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}

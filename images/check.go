@@ -1,0 +1,262 @@
+package images
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// Checker tells whether a registry has images as their source has them. It only
+// asks; of the sources it asks nothing that is counted as a pull.
+type Checker struct {
+	Access Access
+	Jobs   int           // 0: DefaultJobs
+	Wait   time.Duration // 0: DefaultWait
+	// Platforms are wanted of each image that has several; nil: all that it
+	// has.
+	Platforms []Platform
+	Log       *slog.Logger
+}
+
+// Finding is what was found of an image.
+type Finding string
+
+// The findings. [FoundSame] and [FoundUnverified] are well.
+const (
+	FoundSame        Finding = "ok"          // the same as at the source
+	FoundUnverified  Finding = "unverified"  // there, but the source could not be asked
+	FoundMissing     Finding = "missing"     // not there
+	FoundDifferent   Finding = "different"   // another digest
+	FoundIncomplete  Finding = "incomplete"  // there without all wanted platforms
+	FoundUnreachable Finding = "unreachable" // the registry did not say
+)
+
+// Well reports whether nothing is wrong.
+func (f Finding) Well() bool { return f == FoundSame || f == FoundUnverified }
+
+// Checked is what was found of one image at one spot.
+type Checked struct {
+	Image   Reference `json:"image" yaml:"image"`
+	Target  string    `json:"target" yaml:"target"`
+	Finding Finding   `json:"finding" yaml:"finding"`
+	Digest  string    `json:"digest,omitempty" yaml:"digest,omitempty"` // at the target
+	Source  string    `json:"sourceDigest,omitempty" yaml:"sourceDigest,omitempty"`
+	// Platforms are those that are there, Missing those that are wanted and
+	// are not.
+	Platforms []string `json:"platforms,omitempty" yaml:"platforms,omitempty"`
+	Missing   []string `json:"missingPlatforms,omitempty" yaml:"missingPlatforms,omitempty"`
+	// Note says in one line what else there is to know.
+	Note string `json:"note,omitempty" yaml:"note,omitempty"`
+}
+
+// Check looks for each image at the spots that where names. The result has the
+// order of images and spots. The error is the end of ctx.
+func (c *Checker) Check(ctx context.Context, images []Reference, where func(Reference) []Spot) ([]Checked, error) {
+	k := c.begin()
+	defer k.wires.close()
+	all := make([][]Checked, len(images))
+	var g errgroup.Group
+	g.SetLimit(k.wires.jobs)
+	for i, image := range images {
+		g.Go(func() error {
+			source := k.source(ctx, image)
+			for _, s := range where(image) {
+				all[i] = append(all[i], k.at(ctx, image, s, source))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // each image has its own finding
+	return slices.Concat(all...), context.Cause(ctx)
+}
+
+type checking struct {
+	wires     *wires
+	platforms []Platform
+}
+
+func (c *Checker) begin() *checking {
+	jobs, wait, log := c.Jobs, c.Wait, c.Log
+	if jobs <= 0 {
+		jobs = DefaultJobs
+	}
+	if wait <= 0 {
+		wait = DefaultWait
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &checking{wires: newWires(c.Access, jobs, wait, log), platforms: c.Platforms}
+}
+
+// asked is what the source says.
+type asked struct {
+	digest v1.Hash
+	err    error
+}
+
+// source asks for the digest at the source. A digest in the name is what is
+// wanted whatever the source says.
+func (k *checking) source(ctx context.Context, image Reference) asked {
+	if image.Digest() != "" {
+		d, err := v1.NewHash(image.Digest())
+		return asked{d, err}
+	}
+	reg, err := k.wires.at(image.Registry(), image.Repository())
+	if err != nil {
+		return asked{err: err}
+	}
+	d, err := reg.repository(image.Repository(), false).digest(ctx, image.Tag())
+	return asked{d, err}
+}
+
+// at looks at one spot.
+func (k *checking) at(ctx context.Context, image Reference, s Spot, source asked) Checked {
+	found := Checked{Image: image, Target: s.String() + image.suffix()}
+	if source.err == nil {
+		found.Source = source.digest.String()
+	}
+	if s.Itself && source.err == nil && image.Digest() == "" && k.platforms == nil {
+		found.Digest, found.Finding = found.Source, FoundSame
+		return found
+	}
+	settings := k.wires.access.settings(s.Host, s.Repository)
+	settings.PlainHTTP = settings.PlainHTTP || s.PlainHTTP
+	root := s.Root
+	if root == "" {
+		root = "/v2"
+	}
+	reg, err := k.wires.under(s.Host, root, s.Header, settings)
+	if err != nil {
+		return found.with(FoundUnreachable, err)
+	}
+	repo := reg.repository(s.Repository, false)
+	repo.upstream = s.Upstream
+	ref := image.Tag()
+	if image.Digest() != "" {
+		ref = image.Digest()
+	}
+	have, err := repo.manifest(ctx, ref)
+	switch {
+	case errors.Is(err, errNotThere):
+		if errors.Is(source.err, errNotThere) {
+			return found.with(FoundMissing, errors.New("the source has no such image either"))
+		}
+		return found.with(FoundMissing, nil)
+	case err != nil:
+		return found.with(FoundUnreachable, err)
+	}
+	found.Digest = have.desc.Digest.String()
+	if source.err == nil && source.digest != have.desc.Digest {
+		return found.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", short(have.desc.Digest), short(source.digest)))
+	}
+	if err := k.comparePlatforms(ctx, repo, have, &found); err != nil {
+		return found.with(FoundUnreachable, err)
+	}
+	switch {
+	case len(found.Missing) > 0:
+		return found.with(FoundIncomplete, fmt.Errorf("without %s", strings.Join(found.Missing, ", ")))
+	case errors.Is(source.err, errNotThere):
+		return found.with(FoundUnverified, errors.New("the source has no such image any more"))
+	case source.err != nil:
+		return found.with(FoundUnverified, fmt.Errorf("the source could not be asked: %w", source.err))
+	}
+	return found.with(FoundSame, nil)
+}
+
+func (c Checked) with(f Finding, note error) Checked {
+	c.Finding = f
+	if note != nil {
+		c.Note = oneLine(note.Error())
+	}
+	return c
+}
+
+// short is the beginning of a digest, as people compare it.
+func short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
+
+// comparePlatforms finds out which platforms are there, by asking for the
+// manifest of each.
+func (k *checking) comparePlatforms(ctx context.Context, repo *repository, have content, found *Checked) error {
+	if !have.desc.MediaType.IsIndex() {
+		return k.onePlatform(ctx, repo, have, found)
+	}
+	index, err := readIndex(have)
+	if err != nil {
+		return err
+	}
+	wanted := map[int]bool{} // which of k.platforms are in the index
+	for _, d := range index.Manifests {
+		p := platformOf(d.Platform)
+		if i := slices.IndexFunc(k.platforms, p.is); i >= 0 {
+			wanted[i] = true
+		} else if k.platforms != nil {
+			continue
+		}
+		_, err := repo.digest(ctx, d.Digest.String())
+		switch {
+		case errors.Is(err, errNotThere):
+			found.Missing = append(found.Missing, p.nameOr(d.Digest))
+		case err != nil:
+			return err
+		default:
+			found.Platforms = append(found.Platforms, p.nameOr(d.Digest))
+		}
+	}
+	for i, p := range k.platforms {
+		if !wanted[i] {
+			found.Missing = append(found.Missing, p.String())
+		}
+	}
+	return nil
+}
+
+// onePlatform reads from its config which platform an image is for, if that
+// matters.
+func (k *checking) onePlatform(ctx context.Context, repo *repository, have content, found *Checked) error {
+	if k.platforms == nil {
+		return nil
+	}
+	var m v1.Manifest
+	if err := json.Unmarshal(have.raw, &m); err != nil {
+		return fmt.Errorf("manifest %s: %s", have.desc.Digest, oneLine(err.Error()))
+	}
+	const largest = 8 << 20
+	var config v1.Platform
+	err := repo.retry(ctx, "config", func(ctx context.Context) error {
+		body, err := repo.blob(ctx, m.Config)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		raw, err := io.ReadAll(io.LimitReader(body, largest))
+		if err != nil {
+			return err
+		}
+		if json.Unmarshal(raw, &config) != nil {
+			config = v1.Platform{} // an artifact: of no platform
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	is := platformOf(&config)
+	for _, p := range k.platforms {
+		if is.is(p) {
+			found.Platforms = append(found.Platforms, p.String())
+		} else {
+			found.Missing = append(found.Missing, p.String())
+		}
+	}
+	return nil
+}

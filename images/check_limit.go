@@ -1,0 +1,40 @@
+package images
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/berth-registry/berth/internal/hublimit"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// HubLimit asks Docker Hub how many pulls are left for the login that there is
+// for it, or for this machine's address. Asking costs none. who is the
+// username, "" for nobody.
+func (a Access) HubLimit(ctx context.Context) (limit hublimit.Limit, who string, err error) {
+	return a.hubLimit(ctx, hublimit.Hub)
+}
+
+func (a Access) hubLimit(ctx context.Context, host string) (limit hublimit.Limit, who string, err error) {
+	const hub = "docker.io"
+	w := newWires(a, 1, DefaultWait, slog.New(slog.DiscardHandler))
+	defer w.close()
+	settings := a.settings(hub, "")
+	login, err := a.credential(ctx, hub, "", settings)
+	if err != nil {
+		return limit, "", err
+	}
+	config, err := authn.Authorization(ctx, login.auth)
+	if err != nil {
+		return limit, "", err
+	}
+	if settings.Host == "" {
+		settings = a.settings(host, "")
+	}
+	client := &http.Client{Transport: &wire{wires: w, host: host, settings: settings}}
+	limit, err = hublimit.Ask(ctx, client, host, config.Username, redact.New(config.Password))
+	return limit, config.Username, err
+}

@@ -1,0 +1,215 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+const (
+	// DefaultJobs is how many requests and transfers go on at the same time.
+	DefaultJobs = 8
+	// DefaultWait is how long a registry that answers 429 is waited out. Docker
+	// Hub counts over an hour.
+	DefaultWait = time.Hour + 5*time.Minute
+)
+
+// Copier copies images: each with all its platforms, signatures and
+// attestations, under the same repository path and tag, the same by digest.
+//
+// It asks before it sends, so that what is there is never sent again: a run
+// that was killed at any moment is completed by another one. A tag appears when
+// everything behind it is there.
+type Copier struct {
+	Access Access
+	Jobs   int           // 0: DefaultJobs
+	Wait   time.Duration // 0: DefaultWait
+	// Repositories makes repositories of ECR that do not exist yet; nil: the
+	// images that need them fail.
+	Repositories RepositoryMaker
+	// Done is told of each image as it ends, one at a time; nil for nobody.
+	Done     func(Copied)
+	Progress *Progress // nil: nobody looks
+	Log      *slog.Logger
+}
+
+// RepositoryMaker makes repositories. [ecr.Chain] does.
+type RepositoryMaker interface {
+	CreateRepository(ctx context.Context, r ecr.Registry, repository string) error
+}
+
+// Location is where images are copied from or to: a registry, with or without
+// a path, or a directory in the OCI layout.
+type Location struct {
+	target Target
+	dir    string
+}
+
+// ParseLocation reads what users write after --to and --from:
+// registry[:port][/path] or oci:DIR.
+func ParseLocation(s string) (Location, error) {
+	if dir, ok := strings.CutPrefix(s, "oci:"); ok {
+		if dir == "" {
+			return Location{}, fmt.Errorf("%q: has no directory; write oci:DIR", s)
+		}
+		return Location{dir: dir}, nil
+	}
+	t, err := ParseTarget(s)
+	return Location{target: t}, err
+}
+
+// Layout is the directory; "" if it is a registry.
+func (l Location) Layout() string { return l.dir }
+
+// String is what [ParseLocation] reads.
+func (l Location) String() string {
+	if l.dir != "" {
+		return "oci:" + l.dir
+	}
+	return l.target.String()
+}
+
+// Status is what came of an image.
+type Status string
+
+// The values of Status.
+const (
+	StatusCopied  Status = "copied"  // something had to be sent
+	StatusPresent Status = "present" // everything was there
+	StatusFailed  Status = "failed"
+)
+
+// Copied is what came of one image.
+type Copied struct {
+	Image  Reference `json:"image" yaml:"image"`
+	Target string    `json:"target" yaml:"target"` // its reference there
+	Digest string    `json:"digest,omitempty" yaml:"digest,omitempty"`
+	Status Status    `json:"status" yaml:"status"`
+	// Attached counts signatures, attestations and what else refers to it.
+	Attached int `json:"attached" yaml:"attached"`
+	// Uploaded, Mounted and Present count blobs; a blob that several images
+	// share is counted with one of them.
+	Uploaded int   `json:"uploaded" yaml:"uploaded"`
+	Mounted  int   `json:"mounted" yaml:"mounted"`
+	Present  int   `json:"alreadyThere" yaml:"alreadyThere"`
+	Bytes    int64 `json:"bytes" yaml:"bytes"` // uploaded
+	// Err is why it failed, in one line; Error is its text.
+	Err   error  `json:"-" yaml:"-"`
+	Error string `json:"error,omitempty" yaml:"error,omitempty"`
+}
+
+// Copy copies images to a location: from the registries that they name, or from
+// a layout; all images of the layout if none is given. The result has the order
+// of images; a failed image keeps no other from being copied. The error is
+// about what keeps all of them, or the end of ctx.
+func (c *Copier) Copy(ctx context.Context, images []Reference, from, to Location) ([]Copied, error) {
+	r, err := c.begin(from, to)
+	if err != nil {
+		return nil, err
+	}
+	if len(images) == 0 && r.from != nil {
+		images = r.from.references()
+	}
+	r.addTasks(images)
+	r.planAll(ctx)
+	r.chooseHolders()
+	r.copyAll(ctx)
+	results := make([]Copied, len(r.tasks))
+	for i, t := range r.tasks {
+		results[i] = t.result
+	}
+	return results, errors.Join(r.end(), context.Cause(ctx))
+}
+
+// run is one call of Copy.
+type run struct {
+	copier *Copier
+	wires  *wires
+	from   *layout // nil: the registries
+	into   *layout // nil: a registry
+	to     Location
+	slots  chan struct{}
+	tasks  []*task
+
+	mu    sync.Mutex
+	lanes map[laneKey]*lane
+	onces map[string]*result
+	// holders says for a blob in which repository of the target it is, or will
+	// be first; the others take it over from there.
+	holders map[string]*lane
+}
+
+// result is what came of something that is done once a run.
+type result struct {
+	once sync.Once
+	err  error
+}
+
+func (c *Copier) begin(from, to Location) (*run, error) {
+	jobs, wait, log := c.Jobs, c.Wait, c.Log
+	if jobs <= 0 {
+		jobs = DefaultJobs
+	}
+	if wait <= 0 {
+		wait = DefaultWait
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	r := &run{
+		copier: c, to: to, wires: newWires(c.Access, jobs, wait, log), slots: make(chan struct{}, jobs),
+		lanes: map[laneKey]*lane{}, onces: map[string]*result{}, holders: map[string]*lane{},
+	}
+	var err error
+	if from.dir != "" {
+		if r.from, err = openLayout(from.dir); err != nil {
+			return nil, err
+		}
+	}
+	if to.dir != "" {
+		if r.into, err = writeLayout(to.dir); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *run) end() error {
+	r.wires.close()
+	if r.into != nil {
+		return r.into.close()
+	}
+	return nil
+}
+
+// slot does f when there is room. f must not wait for anything that needs a
+// slot itself.
+func (r *run) slot(ctx context.Context, f func() error) error {
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+		return f()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// once does f for the first who asks for key; the others wait for what comes of
+// it.
+func (r *run) once(key string, f func() error) error {
+	r.mu.Lock()
+	o := r.onces[key]
+	if o == nil {
+		o = &result{}
+		r.onces[key] = o
+	}
+	r.mu.Unlock()
+	o.once.Do(func() { o.err = f() })
+	return o.err
+}

@@ -1,0 +1,205 @@
+package images
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// attached is what belongs to a manifest without being part of it: signatures,
+// attestations, lists of contents.
+type attached struct {
+	// tags are those of cosign: sha256-….sig and the like.
+	tags []string
+	// referrers are manifests that name it as their subject.
+	referrers []v1.Descriptor
+	// list is the index of them that stands in for the referrers API, under
+	// the tag of [referrersTag]; nil if the registry has the API.
+	list *content
+}
+
+// cosignSuffixes are the ends of the tags under which cosign stores what
+// belongs to a digest: signatures, attestations, SBOMs.
+// https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md#tag-based-discovery
+var cosignSuffixes = []string{".sig", ".att", ".sbom"}
+
+// referrersTag is the tag that lists what refers to a digest where there is no
+// referrers API.
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
+func referrersTag(d v1.Hash) string {
+	return d.Algorithm + "-" + d.Hex[:min(len(d.Hex), 64)]
+}
+
+// isAttachedTag reports whether a tag belongs to a digest, and is no image.
+func isAttachedTag(tag string) bool {
+	hex, isDigest := strings.CutPrefix(tag, "sha256-")
+	if !isDigest || len(hex) < 64 || strings.Trim(hex[:64], "0123456789abcdef") != "" {
+		return false
+	}
+	return len(hex) == 64 || slices.Contains(cosignSuffixes, hex[64:])
+}
+
+// attached finds what belongs to a digest.
+func (r *repository) attached(ctx context.Context, d v1.Hash) (attached, error) {
+	var a attached
+	if err := r.knowTags(ctx); err != nil {
+		return a, err
+	}
+	for _, suffix := range cosignSuffixes {
+		tag := referrersTag(d) + suffix
+		has, err := r.hasTag(ctx, tag)
+		if err != nil {
+			return a, err
+		}
+		if has {
+			a.tags = append(a.tags, tag)
+		}
+	}
+	list, api, err := r.referrers(ctx, d)
+	if err != nil {
+		return a, err
+	}
+	if api {
+		a.referrers = list
+		return a, nil
+	}
+	has, err := r.hasTag(ctx, referrersTag(d))
+	if err != nil || !has {
+		return a, err
+	}
+	c, err := r.manifest(ctx, referrersTag(d))
+	if errors.Is(err, errNotThere) {
+		return a, nil
+	}
+	if err != nil {
+		return a, err
+	}
+	return a, a.takeList(c, referrersTag(d))
+}
+
+// takeList reads the index under [referrersTag]. Something else under that tag
+// is a tag like any other.
+func (a *attached) takeList(c content, tag string) error {
+	if !c.desc.MediaType.IsIndex() {
+		a.tags = append(a.tags, tag)
+		return nil
+	}
+	index, err := readIndex(c)
+	if err != nil {
+		return err
+	}
+	a.list, a.referrers = &c, index.Manifests
+	return nil
+}
+
+func readIndex(c content) (v1.IndexManifest, error) {
+	var index v1.IndexManifest
+	if err := json.Unmarshal(c.raw, &index); err != nil {
+		return index, fmt.Errorf("index %s: %s", c.desc.Digest, oneLine(err.Error()))
+	}
+	return index, nil
+}
+
+// knowTags lists the tags once, so that each digest need not be asked for.
+func (r *repository) knowTags(ctx context.Context) error {
+	r.tagsMu.Lock()
+	defer r.tagsMu.Unlock()
+	if r.tagsKnown {
+		return nil
+	}
+	tags, err := r.listTags(ctx)
+	if err != nil {
+		return err
+	}
+	r.tagsKnown, r.tags = true, tags
+	return nil
+}
+
+// hasTag asks for a tag unless all are known. Who may not see a tag is told so
+// with 401 or 403 by some registries also when there is none.
+func (r *repository) hasTag(ctx context.Context, tag string) (bool, error) {
+	if r.tags != nil {
+		return r.tags[tag], nil
+	}
+	_, err := r.digest(ctx, tag)
+	if refusal, ok := errors.AsType[*refusedError](err); ok && refusal.denied() || errors.Is(err, errNotThere) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// referrers asks the referrers API. A registry that has none says 404, and is
+// not asked again about this repository; others may lie elsewhere.
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
+func (r *repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descriptor, api bool, err error) {
+	if known, has := r.knownAPI(); known && !has {
+		return nil, false, nil
+	}
+	next := "referrers/" + d.String()
+	for next != "" {
+		var page v1.IndexManifest
+		err = r.retry(ctx, "referrers", func(ctx context.Context) error {
+			resp, err := r.send(ctx, call{
+				method: http.MethodGet, url: next, what: "referrers of " + d.String(),
+				header: map[string]string{"Accept": string(types.OCIImageIndex)},
+				// What is no part of the API is answered in many ways.
+				ok: []int{http.StatusOK, http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnauthorized, http.StatusForbidden},
+			})
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+			api = resp.StatusCode == http.StatusOK && kind == string(types.OCIImageIndex)
+			if !api {
+				drain(resp.Body)
+				return nil
+			}
+			next = nextPage(resp)
+			if err := json.NewDecoder(io.LimitReader(resp.Body, maxManifest)).Decode(&page); err != nil {
+				return withoutAddress(ctx, r.registry.name, fmt.Errorf("referrers: %w", err))
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, false, err
+		}
+		if !api {
+			r.learnAPI(false)
+			return nil, false, nil
+		}
+		list = append(list, page.Manifests...)
+	}
+	r.learnAPI(true)
+	return list, true, nil
+}
+
+// listsReferrers reports whether the registry lists by itself what refers to a
+// digest.
+func (r *repository) listsReferrers(ctx context.Context, d v1.Hash) (bool, error) {
+	if known, has := r.knownAPI(); known {
+		return has, nil
+	}
+	_, api, err := r.referrers(ctx, d)
+	return api, err
+}
+
+func (r *repository) knownAPI() (known, has bool) {
+	r.tagsMu.Lock()
+	defer r.tagsMu.Unlock()
+	return r.apiKnown, r.api
+}
+
+func (r *repository) learnAPI(has bool) {
+	r.tagsMu.Lock()
+	defer r.tagsMu.Unlock()
+	r.apiKnown, r.api = true, has
+}

@@ -1,0 +1,184 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// outcome is how a blob came to be where it is.
+type outcome int
+
+const (
+	wasThere outcome = iota
+	mounted          // taken over from another repository of the registry
+	uploaded
+)
+
+// blob opens a blob. What is read has been verified when the end is reached:
+// then, and not before, io.EOF comes.
+func (r *repository) blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	resp, err := r.send(ctx, call{
+		method: http.MethodGet, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(), ok: []int{http.StatusOK},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if resp.ContentLength >= 0 && resp.ContentLength != d.Size {
+		err = fmt.Errorf("%s: blob %s: %w (its size is %d and not %d)", r.registry.name, d.Digest, errContent, resp.ContentLength, d.Size)
+		return nil, errors.Join(err, resp.Body.Close())
+	}
+	return verified(remoteBody{resp.Body, ctx, r.registry.name}, d)
+}
+
+// remoteBody is the body of an answer, whose errors name the host.
+type remoteBody struct {
+	io.ReadCloser
+	ctx  context.Context // of the request that the body belongs to
+	host string
+}
+
+func (b remoteBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = withoutAddress(b.ctx, b.host, err)
+	}
+	return n, err
+}
+
+// verifiedBlob gives io.EOF only after content of the right size and digest.
+type verifiedBlob struct {
+	io.ReadCloser
+	desc v1.Descriptor
+	hash hash.Hash
+	n    int64
+}
+
+func verified(body io.ReadCloser, d v1.Descriptor) (*verifiedBlob, error) {
+	h, err := v1.Hasher(d.Digest.Algorithm)
+	if err != nil {
+		return nil, errors.Join(err, body.Close())
+	}
+	return &verifiedBlob{ReadCloser: body, desc: d, hash: h}, nil
+}
+
+func (b *verifiedBlob) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.hash.Write(p[:n])
+	b.n += int64(n)
+	if b.n > b.desc.Size {
+		return 0, fmt.Errorf("blob %s: %w (it is longer than %d bytes)", b.desc.Digest, errContent, b.desc.Size)
+	}
+	// The last bytes are not given away before they are known to be right:
+	// whoever sends them on with a known length would not read once more.
+	if b.n == b.desc.Size && n > 0 || err == io.EOF {
+		if wrong := b.verify(); wrong != nil {
+			return 0, wrong
+		}
+	}
+	return n, err
+}
+
+func (b *verifiedBlob) verify() error {
+	if b.n < b.desc.Size {
+		return fmt.Errorf("blob %s: %w", b.desc.Digest, io.ErrUnexpectedEOF)
+	}
+	if got := fmt.Sprintf("%x", b.hash.Sum(nil)); got != b.desc.Digest.Hex {
+		return fmt.Errorf("blob %s: %w (it is %s)", b.desc.Digest, errContent, got)
+	}
+	return nil
+}
+
+// hasBlob asks whether a blob is in the repository.
+func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
+	resp, err := r.send(ctx, call{
+		method: http.MethodHead, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(),
+		ok: []int{http.StatusOK, http.StatusNotFound},
+	})
+	if err != nil {
+		return false, err
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK, nil
+}
+
+// ensure has a blob in the repository. from is a repository of the registry
+// that may have it already, "" for none; open gives the content if need be.
+func (r *repository) ensure(ctx context.Context, d v1.Descriptor, from string, open opener) (outcome, error) {
+	var came outcome
+	err := r.registry.wires.retrier().do(ctx, r.name()+" blob "+d.Digest.String(), func() error {
+		// Also when trying again: it may have arrived, and the answer got lost.
+		there, err := r.hasBlob(ctx, d)
+		if err != nil || there {
+			return err
+		}
+		location, err := r.begin(ctx, d, from)
+		if err != nil {
+			return err
+		}
+		if location == "" {
+			came = mounted
+			return nil
+		}
+		came = uploaded
+		return transfer(ctx, open, func(ctx context.Context, body io.Reader) error {
+			return r.upload(ctx, d, location, body)
+		})
+	})
+	return came, err
+}
+
+// begin starts an upload and gives the address for it, or mounts the blob and
+// gives "".
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#mounting-a-blob-from-another-repository
+func (r *repository) begin(ctx context.Context, d v1.Descriptor, from string) (string, error) {
+	c := call{
+		method: http.MethodPost, url: "blobs/uploads/", what: "begin to put blob " + d.Digest.String(),
+		ok: []int{http.StatusCreated, http.StatusAccepted},
+	}
+	if from != "" {
+		c.url += "?" + url.Values{"mount": {d.Digest.String()}, "from": {from}}.Encode()
+	}
+	resp, err := r.send(ctx, c)
+	if refusal, ok := errors.AsType[*refusedError](err); ok && from != "" && refusal.judge() == giveUp && !refusal.noSpace() {
+		// Some registries refuse to mount instead of beginning an upload:
+		// https://github.com/google/go-containerregistry/issues/1404
+		return r.begin(ctx, d, "")
+	}
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	drain(resp.Body)
+	if resp.StatusCode == http.StatusCreated {
+		return "", nil
+	}
+	location, err := resp.Location()
+	if err != nil {
+		return "", fmt.Errorf("%s: blob %s: the registry does not say where to put it", r.registry.name, d.Digest)
+	}
+	query := location.Query()
+	query.Set("digest", d.Digest.String())
+	location.RawQuery = query.Encode()
+	return location.String(), nil
+}
+
+// upload sends the content in one request.
+func (r *repository) upload(ctx context.Context, d v1.Descriptor, location string, body io.Reader) error {
+	resp, err := r.send(ctx, call{
+		method: http.MethodPut, url: location, what: "put blob " + d.Digest.String(),
+		header: map[string]string{"Content-Type": "application/octet-stream"},
+		body:   body, size: d.Size, ok: []int{http.StatusCreated, http.StatusNoContent, http.StatusOK},
+	})
+	if err != nil {
+		return err
+	}
+	drain(resp.Body)
+	return resp.Body.Close()
+}

@@ -1,0 +1,352 @@
+package images
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// task is one image to copy.
+type task struct {
+	result Copied
+	lane   *lane
+	get    string // tag or digest at the source
+	name   string // tag or digest at the target
+	main   *named
+	// attached is what belongs to the image and its platforms.
+	attached []*attachment
+	err      error
+}
+
+// named is a manifest and the name under which it goes to the target.
+type named struct {
+	lane  *lane
+	name  string
+	part  *part
+	there bool // the target has the name already, for the same digest
+}
+
+// part is a manifest or an index, and what it needs.
+type part struct {
+	lane     *lane
+	content  content
+	children []*part
+	blobs    []v1.Descriptor
+	there    bool // read from the target
+}
+
+type partKey struct {
+	digest v1.Hash
+	there  bool
+}
+
+// plannedPart is a part that is planned once.
+type plannedPart struct {
+	once sync.Once
+	part *part
+	err  error
+}
+
+// attachment is what belongs to one digest.
+type attachment struct {
+	lane    *lane
+	subject v1.Hash
+	named   []*named
+	// referrers are the manifests that list (an index, or nil where the
+	// source has the API) lists.
+	referrers []*part
+	entries   []v1.Descriptor
+	list      *content
+}
+
+// maxNesting is how deep an index may hold another one, and what refers to
+// something be referred to itself.
+const maxNesting = 8
+
+// addTasks makes a task of each image, once.
+func (r *run) addTasks(images []Reference) {
+	seen := map[Reference]bool{}
+	for _, image := range images {
+		if seen[image] {
+			continue
+		}
+		seen[image] = true
+		target := image
+		if r.into == nil {
+			target = r.to.target.Reference(image)
+		}
+		t := &task{result: Copied{Image: image, Target: target.String(), Digest: image.Digest()}, get: image.Tag(), name: image.Tag()}
+		if image.Digest() != "" {
+			t.get = image.Digest()
+		}
+		if t.name == "" {
+			t.name = t.get
+		}
+		t.lane, t.err = r.lane(image, target)
+		r.tasks = append(r.tasks, t)
+	}
+	r.copier.Progress.begin(len(r.tasks))
+}
+
+// planAll finds out what each image is made of, and what of it is there.
+func (r *run) planAll(ctx context.Context) {
+	var g errgroup.Group
+	g.SetLimit(cap(r.slots))
+	for _, t := range r.tasks {
+		g.Go(func() error {
+			if t.err == nil {
+				t.err = r.plan(ctx, t)
+			}
+			r.copier.Progress.planned()
+			return nil
+		})
+	}
+	_ = g.Wait() // each task has its own error
+	names := map[string]*task{}
+	for _, t := range r.tasks {
+		if t.err != nil {
+			continue
+		}
+		key := t.lane.store + " " + t.result.Target
+		if first := names[key]; first == nil {
+			names[key] = t
+		} else if first.main.part.content.desc.Digest != t.main.part.content.desc.Digest {
+			t.err = fmt.Errorf("%s would be overwritten, which is what %s becomes; copy one of them to another path", t.result.Target, first.result.Image)
+		}
+	}
+}
+
+func (r *run) plan(ctx context.Context, t *task) error {
+	var err error
+	if t.main, err = r.planName(ctx, t.lane, t.get, t.name); err != nil {
+		return err
+	}
+	t.result.Digest = t.main.part.content.desc.Digest.String()
+	seen := map[v1.Hash]bool{}
+	t.attached, err = r.planAttached(ctx, t.main.part, seen, 0)
+	for _, a := range t.attached {
+		t.result.Attached += len(a.named) + len(a.referrers)
+	}
+	return err
+}
+
+// planName plans what get names at the source, to become name at the target.
+func (r *run) planName(ctx context.Context, l *lane, get, name string) (*named, error) {
+	n := &named{lane: l, name: name}
+	var have content
+	err := r.slot(ctx, func() error {
+		var err error
+		have, err = l.dst.manifest(ctx, name)
+		return err
+	})
+	l.had(err)
+	if err == nil {
+		same, err := r.same(ctx, l, get, have)
+		if err != nil {
+			return nil, err
+		}
+		if same {
+			n.part, err = r.planPart(ctx, l, have, true, 0)
+			if err == nil {
+				n.there = true
+				return n, nil
+			}
+			// Something that it needs is missing after all.
+		}
+	} else if !notThereForUs(err) {
+		return nil, err
+	}
+	var c content
+	err = r.slot(ctx, func() error {
+		var err error
+		c, err = l.src.manifest(ctx, get)
+		return err
+	})
+	if errors.Is(err, errNotThere) {
+		return nil, errors.New("there is no such image at the source")
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.part, err = r.planPart(ctx, l, c, false, 0)
+	return n, err
+}
+
+// notThereForUs: some registries answer 403 for what is not there.
+// https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
+func notThereForUs(err error) bool {
+	refusal, ok := errors.AsType[*refusedError](err)
+	return errors.Is(err, errNotThere) || ok && refusal.status == 403
+}
+
+// same tells whether what the target has is what the source has.
+func (r *run) same(ctx context.Context, l *lane, get string, have content) (bool, error) {
+	var want v1.Hash
+	err := r.slot(ctx, func() error {
+		var err error
+		if want, err = v1.NewHash(get); err == nil {
+			return nil // a digest
+		}
+		want, err = l.src.digest(ctx, get)
+		return err
+	})
+	if errors.Is(err, errNotThere) {
+		return false, fmt.Errorf("there is no such image at the source; the target has one with the digest %s", have.desc.Digest)
+	}
+	return want == have.desc.Digest, err
+}
+
+// planPart reads a manifest and what it holds, from the target if it is there.
+func (r *run) planPart(ctx context.Context, l *lane, c content, there bool, depth int) (*part, error) {
+	if depth > maxNesting {
+		return nil, fmt.Errorf("index %s: lies deeper than %d others", c.desc.Digest, maxNesting)
+	}
+	key := partKey{c.desc.Digest, there}
+	l.mu.Lock()
+	p := l.parts[key]
+	if p == nil {
+		p = &plannedPart{}
+		l.parts[key] = p
+	}
+	l.mu.Unlock()
+	p.once.Do(func() {
+		p.part = &part{lane: l, content: c, there: there}
+		if c.desc.MediaType.IsIndex() {
+			p.err = r.planIndex(ctx, p.part, depth)
+		} else {
+			p.part.blobs, p.err = blobsOf(c)
+		}
+	})
+	return p.part, p.err
+}
+
+func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
+	index, err := readIndex(p.content)
+	if err != nil {
+		return err
+	}
+	p.children = make([]*part, len(index.Manifests))
+	// What is planned here, others may wait for: an error must not end it.
+	var g errgroup.Group
+	for i, d := range index.Manifests {
+		if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
+			p.blobs = append(p.blobs, d)
+			continue
+		}
+		g.Go(func() error {
+			var err error
+			p.children[i], err = r.planDigest(ctx, p.lane, d, p.there, depth+1)
+			return err
+		})
+	}
+	err = g.Wait()
+	p.children = slices.DeleteFunc(p.children, func(c *part) bool { return c == nil })
+	return err
+}
+
+// planDigest gets a manifest by digest and plans it.
+func (r *run) planDigest(ctx context.Context, l *lane, d v1.Descriptor, there bool, depth int) (*part, error) {
+	var at origin = l.src
+	if there {
+		at = l.dst
+	}
+	var c content
+	err := r.slot(ctx, func() error {
+		var err error
+		c, err = at.manifest(ctx, d.Digest.String())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
+	}
+	return r.planPart(ctx, l, c, there, depth)
+}
+
+// blobsOf lists what an image is made of. Layers that may not be given on, as
+// those of Windows, stay where their urls say.
+func blobsOf(c content) ([]v1.Descriptor, error) {
+	var m v1.Manifest
+	if err := json.Unmarshal(c.raw, &m); err != nil {
+		return nil, fmt.Errorf("manifest %s: %s", c.desc.Digest, oneLine(err.Error()))
+	}
+	var all []v1.Descriptor
+	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		if d.Digest.Hex == "" || !d.MediaType.IsDistributable() || slices.ContainsFunc(all, func(o v1.Descriptor) bool { return o.Digest == d.Digest }) {
+			continue
+		}
+		if d.Size < 0 {
+			return nil, fmt.Errorf("manifest %s: the size of blob %s is negative", c.desc.Digest, d.Digest)
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+// planAttached finds what belongs to a part, to its children, and to what
+// refers to them.
+func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, depth int) ([]*attachment, error) {
+	d := p.content.desc.Digest
+	if seen[d] || depth > maxNesting {
+		return nil, nil
+	}
+	seen[d] = true
+	var all []*attachment
+	for _, child := range p.children {
+		more, err := r.planAttached(ctx, child, seen, depth)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	a, err := r.planAttachment(ctx, p.lane, d)
+	if err != nil || a == nil {
+		return all, err
+	}
+	all = append(all, a)
+	for _, referrer := range a.referrers {
+		more, err := r.planAttached(ctx, referrer, seen, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}
+
+// planAttachment gives nil if nothing belongs to d.
+func (r *run) planAttachment(ctx context.Context, l *lane, d v1.Hash) (*attachment, error) {
+	var found attached
+	err := r.slot(ctx, func() error {
+		var err error
+		found, err = l.src.attached(ctx, d)
+		return err
+	})
+	if err != nil || len(found.tags) == 0 && len(found.referrers) == 0 {
+		return nil, err
+	}
+	a := &attachment{lane: l, subject: d, list: found.list, entries: found.referrers}
+	for _, tag := range found.tags {
+		n, err := r.planName(ctx, l, tag, tag)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", tag, err)
+		}
+		a.named = append(a.named, n)
+	}
+	for _, entry := range found.referrers {
+		p, err := r.planDigest(ctx, l, entry, false, 1)
+		if errors.Is(err, errNotThere) {
+			continue // the list is out of date
+		}
+		if err != nil {
+			return nil, err
+		}
+		a.referrers = append(a.referrers, p)
+	}
+	return a, nil
+}

@@ -1,0 +1,353 @@
+package images
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
+)
+
+// tally counts what was done for one image.
+type tally struct {
+	mu                         sync.Mutex
+	uploaded, mounted, present int
+	bytes                      int64
+	sent                       bool // anything at all
+}
+
+func (t *tally) blob(came outcome, size int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch came {
+	case uploaded:
+		t.uploaded++
+		t.bytes += size
+	case mounted:
+		t.mounted++
+	default:
+		t.present++
+	}
+	t.sent = t.sent || came != wasThere
+}
+
+func (t *tally) manifest() {
+	t.mu.Lock()
+	t.sent = true
+	t.mu.Unlock()
+}
+
+// walk calls f for each part of the task.
+func (t *task) walk(f func(*part)) {
+	seen := map[*part]bool{}
+	var visit func(*part)
+	visit = func(p *part) {
+		if p == nil || seen[p] {
+			return
+		}
+		seen[p] = true
+		f(p)
+		for _, c := range p.children {
+			visit(c)
+		}
+	}
+	if t.main != nil {
+		visit(t.main.part)
+	}
+	for _, a := range t.attached {
+		for _, n := range a.named {
+			visit(n.part)
+		}
+		for _, p := range a.referrers {
+			visit(p)
+		}
+	}
+}
+
+// chooseHolders chooses for each blob the repository where it is, or goes
+// first: the same in every run with the same images, so that no run uploads
+// what an earlier one, which was killed, has uploaded to another repository.
+func (r *run) chooseHolders() {
+	present := map[string]bool{}
+	var total int64
+	for _, there := range []bool{true, false} {
+		for _, t := range r.tasks {
+			if t.err != nil {
+				continue
+			}
+			t.walk(func(p *part) {
+				if p.there != there {
+					return
+				}
+				for _, d := range p.blobs {
+					key := p.lane.store + " " + d.Digest.String()
+					if present[key] {
+						continue
+					}
+					present[key] = true
+					if there {
+						_ = r.once("blob "+key, func() error { return nil })
+					} else {
+						total += d.Size
+					}
+					if r.holders[d.Digest.String()] == nil {
+						r.holders[d.Digest.String()] = p.lane
+					}
+				}
+			})
+		}
+	}
+	r.copier.Progress.expect(total)
+}
+
+// copyAll copies what is planned, in the order of the list.
+func (r *run) copyAll(ctx context.Context) {
+	var g errgroup.Group
+	g.SetLimit(cap(r.slots))
+	var done sync.Mutex
+	for _, t := range r.tasks {
+		g.Go(func() error {
+			r.finish(ctx, t)
+			done.Lock()
+			defer done.Unlock()
+			r.copier.Progress.ended(t.result.Status)
+			if r.copier.Done != nil {
+				r.copier.Done(t.result)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // each task has its own error
+}
+
+func (r *run) finish(ctx context.Context, t *task) {
+	count := &tally{}
+	if t.err == nil {
+		t.err = r.copy(ctx, t, count)
+	}
+	res := &t.result
+	res.Uploaded, res.Mounted, res.Present, res.Bytes = count.uploaded, count.mounted, count.present, count.bytes
+	switch {
+	case t.err != nil:
+		res.Status, res.Err, res.Error = StatusFailed, t.err, oneLine(t.err.Error())
+	case count.sent:
+		res.Status = StatusCopied
+	default:
+		res.Status = StatusPresent
+	}
+}
+
+// copy puts one image to the target. Its name comes last.
+func (r *run) copy(ctx context.Context, t *task, count *tally) error {
+	if err := r.prepare(ctx, t.lane); err != nil {
+		return err
+	}
+	if len(t.attached) > 0 && !t.main.there {
+		// A signature refers to a manifest that has to be there.
+		if err := r.putPart(ctx, t.main.part, count); err != nil {
+			return err
+		}
+	}
+	for _, a := range t.attached {
+		if err := r.attach(ctx, a, count); err != nil {
+			return err
+		}
+	}
+	return r.giveName(ctx, t.main, count)
+}
+
+// giveName has a manifest and what it needs at the target, under its name.
+func (r *run) giveName(ctx context.Context, n *named, count *tally) error {
+	if n.there {
+		return nil
+	}
+	if err := r.needs(ctx, n.part, count); err != nil {
+		return err
+	}
+	return r.once("name "+n.lane.name+" "+n.name, func() error {
+		count.manifest()
+		return r.slot(ctx, func() error { return n.lane.dst.nameIt(ctx, n.name, n.part.content) })
+	})
+}
+
+// needs has everything at the target that a manifest refers to.
+func (r *run) needs(ctx context.Context, p *part, count *tally) error {
+	if p.there {
+		return nil
+	}
+	return r.once("needs "+p.lane.store+" "+p.content.desc.Digest.String(), func() error {
+		var g errgroup.Group
+		for _, d := range p.blobs {
+			g.Go(func() error { return r.blob(ctx, p.lane, d, count) })
+		}
+		for _, c := range p.children {
+			g.Go(func() error { return r.putPart(ctx, c, count) })
+		}
+		return g.Wait()
+	})
+}
+
+// putPart has a manifest and what it needs at the target, by digest.
+func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
+	if p.there {
+		return nil
+	}
+	digest := p.content.desc.Digest.String()
+	return r.once("put "+p.lane.store+" "+digest, func() error {
+		there := false
+		err := r.slot(ctx, func() error {
+			_, err := p.lane.dst.digest(ctx, digest)
+			there = err == nil
+			if notThereForUs(err) {
+				return nil
+			}
+			return err
+		})
+		// It was put there after what it needs.
+		if err != nil || there {
+			return err
+		}
+		if err := r.needs(ctx, p, count); err != nil {
+			return err
+		}
+		count.manifest()
+		return r.slot(ctx, func() error { return p.lane.dst.put(ctx, digest, p.content) })
+	})
+}
+
+// blob has a blob at the target: taken over from the repository that holds it,
+// else uploaded.
+func (r *run) blob(ctx context.Context, l *lane, d v1.Descriptor, count *tally) error {
+	return r.once("blob "+l.store+" "+d.Digest.String(), func() error {
+		from := l.beside
+		if holder := r.holders[d.Digest.String()]; holder != nil && holder.store != l.store {
+			// If it cannot hold it, this one may still have it.
+			if r.prepare(ctx, holder) == nil && r.blob(ctx, holder, d, count) == nil {
+				from = holder.path
+			}
+		}
+		progress := r.copier.Progress
+		var moved *counted
+		var came outcome
+		err := r.slot(ctx, func() error {
+			var err error
+			came, err = l.dst.ensure(ctx, d, from, func(ctx context.Context) (io.ReadCloser, error) {
+				body, err := l.src.blob(ctx, d)
+				if err != nil {
+					return nil, err
+				}
+				moved.takeBack()
+				moved = progress.count(body)
+				return moved, nil
+			})
+			return err
+		})
+		if err != nil {
+			moved.takeBack()
+			return err
+		}
+		if came != uploaded {
+			moved.takeBack()
+			progress.add(d.Size)
+		}
+		count.blob(came, d.Size)
+		return nil
+	})
+}
+
+// attach has at the target what belongs to a digest.
+func (r *run) attach(ctx context.Context, a *attachment, count *tally) error {
+	for _, n := range a.named {
+		if err := r.giveName(ctx, n, count); err != nil {
+			return fmt.Errorf("%s: %w", n.name, err)
+		}
+	}
+	for _, p := range a.referrers {
+		if err := r.putPart(ctx, p, count); err != nil {
+			return err
+		}
+	}
+	if len(a.referrers) == 0 {
+		return nil
+	}
+	return r.once("list "+a.lane.name+" "+a.subject.String(), func() error {
+		return r.slot(ctx, func() error { return r.list(ctx, a, count) })
+	})
+}
+
+// list has what refers to a digest in the list of it, where the registry does
+// not keep one. What the target has in its list beside stays.
+func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
+	dst := a.lane.dst
+	if api, err := dst.listsReferrers(ctx, a.subject); err != nil || api {
+		return err
+	}
+	tag := referrersTag(a.subject)
+	have, err := dst.manifest(ctx, tag)
+	if err != nil && !notThereForUs(err) {
+		return err
+	}
+	var index v1.IndexManifest
+	if err == nil && have.desc.MediaType.IsIndex() {
+		if index, err = readIndex(have); err != nil {
+			return err
+		}
+	}
+	want, changed, err := merged(a, index.Manifests)
+	if err != nil || !changed {
+		return err
+	}
+	count.manifest()
+	return dst.nameIt(ctx, tag, want)
+}
+
+// merged makes the list of what refers to a digest, given what the target has
+// in it: the list of the source byte for byte if the target has nothing else.
+func merged(a *attachment, have []v1.Descriptor) (list content, changed bool, err error) {
+	known := map[v1.Hash]bool{}
+	var all []v1.Descriptor
+	for _, p := range a.referrers {
+		known[p.content.desc.Digest] = true
+	}
+	for _, d := range a.entries {
+		if known[d.Digest] {
+			all = append(all, d)
+		}
+	}
+	fromSource := len(all)
+	missing := fromSource
+	for _, d := range have {
+		if known[d.Digest] {
+			missing--
+		} else {
+			all = append(all, d)
+		}
+	}
+	switch {
+	case missing == 0:
+		return content{}, false, nil
+	case a.list != nil && len(all) == len(a.entries):
+		return *a.list, true, nil
+	}
+	if a.list == nil {
+		// The API promises no order; a list that is made twice is the same.
+		slices.SortFunc(all, func(x, y v1.Descriptor) int { return strings.Compare(x.Digest.String(), y.Digest.String()) })
+	}
+	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all})
+	if err != nil {
+		return content{}, false, err
+	}
+	digest, err := digestOf("sha256", raw)
+	if err != nil {
+		return content{}, false, err
+	}
+	list, err = newContent(string(types.OCIImageIndex), digest, raw)
+	return list, true, errors.Join(err)
+}

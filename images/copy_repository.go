@@ -1,0 +1,405 @@
+package images
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// content is a manifest or an index, byte for byte.
+type content struct {
+	desc v1.Descriptor // MediaType, Size and Digest
+	raw  []byte
+}
+
+// errNotThere says that a registry or a layout does not have something.
+var errNotThere = errors.New("is not there")
+
+// maxManifest is how large a manifest or an index may be, in bytes. Registries
+// take 4 MiB.
+const maxManifest = 32 << 20
+
+// acceptManifests are the kinds of manifests that are asked for.
+var acceptManifests = strings.Join([]string{
+	string(types.OCIManifestSchema1), string(types.OCIImageIndex),
+	string(types.DockerManifestSchema2), string(types.DockerManifestList), "*/*",
+}, ", ")
+
+// repository is one repository of a registry, and the login for it.
+type repository struct {
+	registry *registry
+	path     string
+	push     bool
+	upstream string // told to a mirror in ?ns=, "" for none
+
+	mu     sync.Mutex
+	client *http.Client
+	login  credential
+	err    error
+	asked  bool // a challenge came with an answer, and was taken up
+
+	tagsMu        sync.Mutex
+	tagsKnown     bool
+	tags          map[string]bool // all that there are; nil if they cannot be listed
+	apiKnown, api bool            // whether there is the referrers API
+}
+
+func (r *registry) repository(path string, push bool) *repository {
+	return &repository{registry: r, path: path, push: push}
+}
+
+// authorized gives the client that logs in. What comes of it holds for the run.
+func (r *repository) authorized(ctx context.Context) (*http.Client, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.client != nil || r.err != nil {
+		return r.client, r.err
+	}
+	c, err := r.registry.challenged(ctx)
+	if err == nil {
+		err = r.take(ctx, c)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.err = err
+	}
+	return r.client, err
+}
+
+// take makes the client that answers to a challenge. The lock is held.
+func (r *repository) take(ctx context.Context, c *transport.Challenge) error {
+	actions := "pull"
+	if r.push {
+		actions = "pull,push"
+	}
+	scope := "repository:" + path.Join(r.registry.prefix(), r.path) + ":" + actions
+	login, way, err := r.registry.authorize(ctx, c, r.path, scope)
+	if err != nil {
+		return err
+	}
+	r.login, r.client = login, &http.Client{Transport: way}
+	return nil
+}
+
+// challengedNow takes up a challenge that came with an answer, once: there are
+// registries whose /v2/ is open to all, and the rest is not.
+func (r *repository) challengedNow(ctx context.Context, resp *http.Response) bool {
+	if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") == "" {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked {
+		return false
+	}
+	r.asked = true
+	c, err := r.registry.readChallenge(ctx, resp)
+	return err == nil && strings.EqualFold(c.Scheme, "bearer") && r.take(ctx, c) == nil
+}
+
+// call is one request.
+type call struct {
+	method string
+	url    string // absolute, or below the repository
+	header map[string]string
+	body   io.Reader
+	size   int64 // of body
+	what   string
+	ok     []int
+}
+
+// send sends a request and checks the status of the answer, whose body is the
+// caller's to close.
+func (r *repository) send(ctx context.Context, c call) (*http.Response, error) {
+	resp, err := r.sendOnce(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.body == nil && r.challengedNow(ctx, resp) {
+		resp.Body.Close()
+		if resp, err = r.sendOnce(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.registry.refused(resp, c.what, c.ok...); err != nil {
+		resp.Body.Close()
+		if e, ok := errors.AsType[*refusedError](err); ok {
+			e.hint = r.login.hint(e)
+		}
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (r *repository) sendOnce(ctx context.Context, c call) (*http.Response, error) {
+	client, err := r.authorized(ctx)
+	if err != nil {
+		return nil, err
+	}
+	address := c.url
+	if !strings.Contains(address, "://") {
+		reg := r.registry
+		address = scheme(reg.settings) + "://" + reg.host + reg.root + "/" + r.path + "/" + address
+		if r.upstream != "" {
+			address += "?" + url.Values{"ns": {r.upstream}}.Encode()
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, c.method, address, c.body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: the address is malformed", r.registry.name, c.what)
+	}
+	if c.body != nil {
+		req.ContentLength = c.size
+		if c.size == 0 {
+			req.Body = http.NoBody
+		}
+	}
+	for name, value := range c.header {
+		req.Header.Set(name, value)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, withoutAddress(ctx, r.registry.name, err)
+	}
+	return resp, nil
+}
+
+// manifest gets what ref, a tag or a digest, names. errNotThere if there is
+// nothing.
+func (r *repository) manifest(ctx context.Context, ref string) (content, error) {
+	var got content
+	err := r.retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+		resp, err := r.send(ctx, call{
+			method: http.MethodGet, url: "manifests/" + ref, what: "manifest " + ref,
+			header: map[string]string{"Accept": acceptManifests}, ok: []int{http.StatusOK, http.StatusNotFound},
+		})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusNotFound {
+			return r.notThere(resp)
+		}
+		raw, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
+		if err != nil {
+			return withoutAddress(ctx, r.registry.name, err)
+		}
+		got, err = r.checked(ref, resp.Header, raw)
+		return err
+	})
+	return got, err
+}
+
+// checked makes a manifest of an answer.
+func (r *repository) checked(ref string, h http.Header, raw []byte) (content, error) {
+	if len(raw) > maxManifest {
+		return content{}, fmt.Errorf("%s: manifest %s: is larger than %d MiB", r.registry.name, ref, maxManifest>>20)
+	}
+	algorithm := "sha256"
+	want, byDigest := v1.Hash{}, strings.Contains(ref, ":")
+	if byDigest {
+		var err error
+		if want, err = v1.NewHash(ref); err != nil {
+			return content{}, fmt.Errorf("digest %q: %w", ref, err)
+		}
+		algorithm = want.Algorithm
+	}
+	got, err := digestOf(algorithm, raw)
+	if err != nil {
+		return content{}, err
+	}
+	if byDigest && got != want {
+		return content{}, fmt.Errorf("%s: manifest %s: %w (it is %s)", r.registry.name, ref, errContent, got)
+	}
+	return newContent(h.Get("Content-Type"), got, raw)
+}
+
+// newContent knows what a manifest is from itself, where it says so.
+func newContent(mediaType string, digest v1.Hash, raw []byte) (content, error) {
+	mediaType, _, _ = strings.Cut(mediaType, ";")
+	var own struct {
+		MediaType string          `json:"mediaType"`
+		Manifests json.RawMessage `json:"manifests"`
+	}
+	if err := json.Unmarshal(raw, &own); err != nil {
+		return content{}, fmt.Errorf("manifest %s: is no JSON", digest)
+	}
+	switch {
+	case own.MediaType != "":
+		mediaType = own.MediaType
+	case types.MediaType(mediaType).IsIndex(), types.MediaType(mediaType).IsImage(), types.MediaType(mediaType).IsSchema1():
+	case own.Manifests != nil:
+		mediaType = string(types.OCIImageIndex)
+	default:
+		mediaType = string(types.OCIManifestSchema1)
+	}
+	if types.MediaType(mediaType).IsSchema1() {
+		return content{}, fmt.Errorf("manifest %s: is of the old schema 1, which registries no longer take; build or convert the image anew", digest)
+	}
+	return content{desc: v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest}, raw: raw}, nil
+}
+
+func digestOf(algorithm string, b []byte) (v1.Hash, error) {
+	h, err := v1.Hasher(algorithm)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	h.Write(b)
+	return v1.Hash{Algorithm: algorithm, Hex: hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// digest asks for the digest that a tag or digest has, without getting the
+// manifest: such questions are not counted as pulls. Where the registry does
+// not say, the manifest is got.
+func (r *repository) digest(ctx context.Context, ref string) (v1.Hash, error) {
+	var got v1.Hash
+	known := false
+	err := r.retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+		resp, err := r.send(ctx, call{
+			method: http.MethodHead, url: "manifests/" + ref, what: "manifest " + ref,
+			header: map[string]string{"Accept": acceptManifests},
+			ok:     []int{http.StatusOK, http.StatusNotFound, http.StatusMethodNotAllowed},
+		})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusNotFound {
+			return errNotThere
+		}
+		hash, err := v1.NewHash(resp.Header.Get("Docker-Content-Digest"))
+		got, known = hash, err == nil && resp.StatusCode == http.StatusOK
+		return nil
+	})
+	if err != nil || known {
+		return got, err
+	}
+	c, err := r.manifest(ctx, ref)
+	return c.desc.Digest, err
+}
+
+// put stores a manifest under a tag or its digest, and wants the registry to
+// say that it has what was sent.
+func (r *repository) put(ctx context.Context, ref string, c content) error {
+	first := true
+	return r.retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+		if !first {
+			// The registry may have it, and the answer got lost.
+			if have, err := r.digest(ctx, ref); err == nil && have == c.desc.Digest {
+				return nil
+			}
+		}
+		first = false
+		resp, err := r.send(ctx, call{
+			method: http.MethodPut, url: "manifests/" + ref, what: "put manifest " + ref,
+			header: map[string]string{"Content-Type": string(c.desc.MediaType)},
+			body:   bytes.NewReader(c.raw), size: int64(len(c.raw)),
+			ok: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
+		})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		drain(resp.Body)
+		if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != c.desc.Digest.String() && c.desc.Digest.Algorithm == "sha256" {
+			return fmt.Errorf("%s: manifest %s: the registry has stored %s instead of %s", r.registry.name, ref, said, c.desc.Digest)
+		}
+		return nil
+	})
+}
+
+// notThere tells a repository that does not exist from a tag that does not.
+func (r *repository) notThere(resp *http.Response) error {
+	err := r.registry.refused(resp, "")
+	if e, ok := errors.AsType[*refusedError](err); ok && e.has(transport.NameUnknownErrorCode) {
+		return fmt.Errorf("%w: %w", errNotThere, errNoRepository)
+	}
+	return errNotThere
+}
+
+// errNoRepository says that there is no repository of that name yet.
+var errNoRepository = errors.New("the repository does not exist")
+
+// retry is for requests whose answers are small.
+func (r *repository) retry(ctx context.Context, what string, f func(context.Context) error) error {
+	return r.registry.wires.retrier().do(ctx, r.name()+" "+what, func() error {
+		slow := &netError{host: r.registry.name, err: fmt.Errorf("%s: no answer in %s", what, stallLimit)}
+		ctx, cancel := context.WithTimeoutCause(ctx, stallLimit, slow)
+		defer cancel()
+		return f(ctx)
+	})
+}
+
+func (r *repository) name() string { return r.registry.name + "/" + r.path }
+
+// listTags lists the tags of the repository; nil where there are very many, or
+// where the registry does not let us.
+func (r *repository) listTags(ctx context.Context) (map[string]bool, error) {
+	const pages, perPage = 20, 1000
+	tags := map[string]bool{}
+	next := "tags/list?n=" + strconv.Itoa(perPage)
+	for range pages {
+		var page struct {
+			Tags []string `json:"tags"`
+		}
+		var link string
+		err := r.retry(ctx, "tags", func(ctx context.Context) error {
+			resp, err := r.send(ctx, call{method: http.MethodGet, url: next, what: "tags", ok: []int{http.StatusOK}})
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			link = nextPage(resp)
+			if err := json.NewDecoder(io.LimitReader(resp.Body, maxManifest)).Decode(&page); err != nil {
+				return withoutAddress(ctx, r.registry.name, fmt.Errorf("tags: %w", err))
+			}
+			return nil
+		})
+		if refusal, is := errors.AsType[*refusedError](err); is && refusal.judge() == giveUp {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page.Tags {
+			tags[t] = true
+		}
+		if link == "" {
+			return tags, nil
+		}
+		next = link
+	}
+	return nil, nil
+}
+
+// nextPage reads the header Link: <…>; rel="next".
+// https://www.rfc-editor.org/rfc/rfc8288
+func nextPage(resp *http.Response) string {
+	target, rest, ok := strings.Cut(resp.Header.Get("Link"), ">")
+	target, begins := strings.CutPrefix(strings.TrimSpace(target), "<")
+	if !ok || !begins || !strings.Contains(rest, "next") || resp.Request == nil {
+		return ""
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return ""
+	}
+	u = resp.Request.URL.ResolveReference(u)
+	if u.Host != resp.Request.URL.Host {
+		return "" // somebody else's list
+	}
+	return u.String()
+}

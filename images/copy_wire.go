@@ -1,0 +1,227 @@
+package images
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+const (
+	dialTimeout = 10 * time.Second
+	// answerTimeout is how long a registry may think before it answers; the
+	// slowest puts a layer of many gigabytes into its store meanwhile.
+	answerTimeout = 5 * time.Minute
+	bufferSize    = 64 << 10 // bytes a connection, each way
+)
+
+// wires are the connections of a run. Close them.
+type wires struct {
+	access   Access
+	jobs     int
+	patience time.Duration
+	log      *slog.Logger
+
+	mu         sync.Mutex
+	gates      map[string]*gate
+	transports map[transportKey]*http.Transport
+	registries map[registryKey]*registry
+}
+
+// transportKey: how a host is verified depends on the entry of the config that
+// it was reached by. A host that another one points at, a token service or a
+// store of blobs, is reached with the authorities of that one, and with nothing
+// else of it.
+type transportKey struct {
+	entry string // Settings.Host, "" for none
+	other bool
+}
+
+func newWires(a Access, jobs int, patience time.Duration, log *slog.Logger) *wires {
+	return &wires{
+		access: a, jobs: jobs, patience: patience, log: log,
+		gates:      map[string]*gate{},
+		transports: map[transportKey]*http.Transport{},
+		registries: map[registryKey]*registry{},
+	}
+}
+
+// close lets go of the connections.
+func (w *wires) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.transports {
+		t.CloseIdleConnections()
+	}
+}
+
+func (w *wires) gate(host string) *gate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := w.gates[host]
+	if g == nil {
+		g = &gate{host: host, patience: w.patience, log: w.log}
+		w.gates[host] = g
+	}
+	return g
+}
+
+func (w *wires) transport(s Settings, other bool) (*http.Transport, error) {
+	key := transportKey{entry: s.Host, other: other}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.transports[key]; t != nil {
+		return t, nil
+	}
+	config, err := tlsConfig(s, other)
+	if err != nil {
+		return nil, err
+	}
+	proxy := w.access.Proxy
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
+	t := &http.Transport{
+		Proxy:                 proxy,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:       config,
+		TLSHandshakeTimeout:   dialTimeout,
+		ResponseHeaderTimeout: answerTimeout,
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true, // content is taken as it is
+		MaxIdleConnsPerHost:   w.jobs + 4,
+		IdleConnTimeout:       time.Minute,
+		ReadBufferSize:        bufferSize,
+		WriteBufferSize:       bufferSize,
+	}
+	w.transports[key] = t
+	return t, nil
+}
+
+// tlsConfig is nil when nothing is said of TLS.
+func tlsConfig(s Settings, other bool) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.CA != nil {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, fmt.Errorf("the certificates of the system: %w", err)
+		}
+		pool.AppendCertsFromPEM(s.CA)
+		c.RootCAs = pool
+	}
+	if other {
+		return c, nil
+	}
+	c.InsecureSkipVerify = s.InsecureSkipVerify
+	if s.Cert != nil {
+		pair, err := tls.X509KeyPair(s.Cert, []byte(s.Key.Reveal()))
+		if err != nil {
+			return nil, fmt.Errorf("the client certificate for %s: %w", s.Host, err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// wire sends the requests that belong to one registry: to itself, and to the
+// hosts that it points at. It knows no login.
+type wire struct {
+	wires    *wires
+	host     string // host[:port] of the registry
+	header   http.Header
+	settings Settings
+}
+
+// RoundTrip implements http.RoundTripper. The scheme of a request to the
+// registry is what the settings say; plain http goes where it may.
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	out := req.Clone(req.Context())
+	if out.Header.Get("User-Agent") == "" {
+		out.Header.Set("User-Agent", "berth")
+	}
+	settings, other := w.settings, out.URL.Host != w.host
+	if other {
+		for name := range w.header {
+			out.Header.Del(name) // a redirect would take it along
+		}
+		// What the config says of that host holds for it.
+		if own := w.wires.access.settings(out.URL.Host, ""); own.Host != "" {
+			settings, other = own, false
+		}
+	} else {
+		out.URL.Scheme = scheme(settings)
+		maps.Copy(out.Header, w.header)
+	}
+	if out.URL.Scheme != "https" && !hostport.IsLoopback(out.URL.Host) && (other || !settings.PlainHTTP) {
+		closeBody(req)
+		return nil, fmt.Errorf("%s://%s: %w", out.URL.Scheme, out.URL.Host, ErrPlainHTTP)
+	}
+	t, err := w.wires.transport(settings, other)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	g := w.wires.gate(out.URL.Host)
+	if err := g.pass(out.Context()); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	resp, err := t.RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	g.answered(out.Context(), resp)
+	return resp, nil
+}
+
+// closeBody is what a RoundTripper owes, also when it sends nothing.
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+func scheme(s Settings) string {
+	if s.PlainHTTP {
+		return "http"
+	}
+	return "https"
+}
+
+// netError is a request that got no answer. It names the host and not the
+// address, which may hold what is not for a log.
+type netError struct {
+	host string
+	err  error
+}
+
+func (e *netError) Error() string { return fmt.Sprintf("%s: %v", e.host, e.err) }
+func (e *netError) Unwrap() error { return e.err }
+
+// withoutAddress makes a *netError of what http.Client returns. An end of the
+// run stays what it is.
+func withoutAddress(ctx context.Context, host string, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	if login, ok := errors.AsType[*loginError](err); ok {
+		return fmt.Errorf("%s: %w", host, login)
+	}
+	if _, ok := errors.AsType[*netError](err); ok || errors.Is(err, ErrPlainHTTP) {
+		return err
+	}
+	return &netError{host: host, err: err}
+}

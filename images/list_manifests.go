@@ -1,0 +1,54 @@
+package images
+
+import (
+	"errors"
+	"io"
+)
+
+// AddManifests reads a file, a directory and all below it, or stdin for
+// [Stdin]: YAML or JSON, one document or many, as helm template and kubectl get
+// print them or as they lie in a repository. See [ManifestFiles] for what is
+// read of a directory.
+func (l *List) AddManifests(name string, stdin io.Reader) {
+	files, err := ManifestFiles(name)
+	if err != nil {
+		l.AddProblem(err)
+		return
+	}
+	for _, file := range files {
+		data, err := ReadInput(file, stdin)
+		if err != nil {
+			l.AddProblem(err)
+			continue
+		}
+		if len(data) == 0 && file == name {
+			l.AddProblem(&Problem{Place: Place{File: name}, Err: errors.New("is empty")})
+		}
+		l.addManifest(file, data)
+	}
+}
+
+func (l *List) addManifest(name string, data []byte) {
+	src, err := newSource(name, data)
+	if err != nil {
+		l.AddProblem(err)
+		return
+	}
+	for _, d := range src.documents() {
+		if d.err != nil {
+			l.AddProblem(d.err)
+			continue
+		}
+		found, err := src.find(d.root)
+		if err != nil {
+			l.AddProblem(err)
+		}
+		for _, x := range found {
+			if x.err != nil {
+				l.AddProblem(&Problem{Place: x.place, Err: x.err})
+			} else {
+				l.Add(x.ref, x.place)
+			}
+		}
+	}
+}

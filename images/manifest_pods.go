@@ -1,0 +1,42 @@
+package images
+
+import "strings"
+
+// podSpec is where the names of image pull secrets belong: a pod's own spec, or
+// the part of a custom resource that an operator makes pods from.
+type podSpec struct {
+	place   Place
+	node    *tree
+	field   string // imagePullSecrets, or the custom resource's word for it
+	present *tree  // its value, nil if it is absent
+}
+
+// pullSecretField names the field for custom resources that have it in their
+// spec, by group and kind.
+func pullSecretField(o object) string {
+	group, _, _ := strings.Cut(o.apiVersion, "/")
+	switch group + " " + o.kind {
+	case "app.redislabs.com RedisEnterpriseCluster":
+		return "pullSecrets"
+	case "monitoring.coreos.com Prometheus", "monitoring.coreos.com Alertmanager", "monitoring.coreos.com ThanosRuler":
+		return "imagePullSecrets"
+	}
+	return ""
+}
+
+// podOf gives the pod spec that the images below a mapping belong to: the
+// mapping itself, or else the one around it.
+func (f *finder) podOf(t *tree, fields []pair, key string) *podSpec {
+	field := ""
+	switch {
+	case len(f.path) == 1 && key == "spec" && pullSecretField(f.object) != "":
+		field = pullSecretField(f.object)
+	case isSequence(get(fields, "containers")) && f.object.kind != "" && pullSecretField(f.object) == "":
+		field = "imagePullSecrets"
+	default:
+		return f.pod
+	}
+	pod := &podSpec{place: f.here(t, ""), node: t, field: field, present: get(fields, field)}
+	pod.place.Field = strings.TrimPrefix(pod.place.Field+"."+field, ".")
+	return pod
+}

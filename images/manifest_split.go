@@ -1,0 +1,119 @@
+package images
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// document is one document of a file, or what was left of it.
+type document struct {
+	root *tree // nil when it could not be read
+	json bool
+	err  *Problem
+}
+
+// documents reads every document of a file. They are parsed one by one, so that
+// a mistake in one leaves the others readable.
+func (s *source) documents() []document {
+	var all []document
+	for _, chunk := range split(s.text) {
+		text := s.text[chunk.start:chunk.end]
+		trees, isJSON, at, err := parse(text, chunk.start)
+		if err != nil {
+			all = append(all, document{err: s.problem(at, err)})
+		}
+		for _, t := range trees {
+			all = append(all, document{root: t, json: isJSON})
+		}
+	}
+	return all
+}
+
+// parse reads JSON as JSON, since YAML's reader takes other escapes and far
+// more time, and everything else as YAML.
+func parse(text string, base int) (trees []*tree, isJSON bool, at int, err error) {
+	body := strings.TrimLeft(text, " \t\r\n")
+	begins := base + len(text) - len(body)
+	looksJSON := strings.HasPrefix(body, "{") && !strings.HasPrefix(body, "{{") || strings.HasPrefix(body, "[")
+	var jsonAt int
+	var jsonErr error
+	if looksJSON {
+		if trees, jsonAt, jsonErr = parseJSON(body, begins); jsonErr == nil {
+			return trees, true, 0, nil
+		}
+	}
+	t, at, err := parseYAML(text, base)
+	switch {
+	case err == nil && t == nil:
+		return nil, false, 0, nil
+	case err == nil:
+		return []*tree{t}, false, 0, nil
+	case isTemplate(text):
+		return nil, false, base + strings.Index(text, "{{"), errTemplate
+	case looksJSON && jsonLike(body):
+		return nil, true, jsonAt, fmt.Errorf("is no valid JSON: %w", jsonErr)
+	}
+	return nil, false, at, err
+}
+
+var errTemplate = errors.New("is a template of a chart and no manifest yet; render it with helm template and read what it prints")
+
+func isTemplate(text string) bool { return strings.Contains(text, "{{") }
+
+// jsonLike tells broken JSON from broken YAML that begins with a bracket.
+func jsonLike(body string) bool {
+	rest := strings.TrimLeft(body[1:], " \t\r\n")
+	return rest == "" || strings.HasPrefix(rest, `"`) || strings.HasPrefix(rest, "{")
+}
+
+// span is a part of a text.
+type span struct{ start, end int }
+
+// split cuts a stream into documents, at lines that begin with --- and after
+// lines that begin with ...; YAML allows neither inside a value
+// (https://yaml.org/spec/1.2.2/#914-explicit-documents). Comments and
+// directives stay with the document that they stand before.
+func split(text string) []span {
+	var spans []span
+	start, at := 0, 0
+	content := false
+	if strings.HasPrefix(text, byteOrderMark) {
+		start, at = len(byteOrderMark), len(byteOrderMark)
+	}
+	for at < len(text) {
+		next := len(text)
+		if n := strings.IndexByte(text[at:], '\n'); n >= 0 {
+			next = at + n + 1
+		}
+		line := text[at:next]
+		switch {
+		case isMarker(line, "---"):
+			if content {
+				spans = append(spans, span{start, at})
+				start = at
+			}
+			content = true
+		case isMarker(line, "..."):
+			if content {
+				spans = append(spans, span{start, next})
+			}
+			start, content = next, false
+		case !content:
+			trimmed := strings.TrimSpace(line)
+			content = trimmed != "" && trimmed[0] != '#' && line[0] != '%'
+		}
+		at = next
+	}
+	if content {
+		spans = append(spans, span{start, len(text)})
+	}
+	return spans
+}
+
+const byteOrderMark = "\ufeff"
+
+func isMarker(line, marker string) bool {
+	rest, ok := strings.CutPrefix(line, marker)
+	return ok && (rest == "" || strings.IndexByte(" \t\r\n", rest[0]) >= 0)
+}

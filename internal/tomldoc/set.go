@@ -1,0 +1,342 @@
+package tomldoc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// ErrNotTable is returned when something that is no table stands on the way to
+// a key.
+var ErrNotTable = errors.New("is no table")
+
+// ErrUnsupported is returned for a document in which the key cannot be changed
+// without touching anything else.
+var ErrUnsupported = errors.New("cannot be changed in place")
+
+// Set gives the document with the key at a path of names set to value, a string
+// or an int64. A value that stands there is replaced, whatever it is; otherwise
+// the key is added where its table is, in the way in which the table is
+// written, and a table that is missing behind the last one inside its parent.
+func (d *Document) Set(value any, path ...string) ([]byte, error) {
+	if _, ok := value.(string); !ok {
+		if _, ok := value.(int64); !ok {
+			return nil, fmt.Errorf("%s: %T is no value for a key", Key(path), value)
+		}
+	}
+	parent, depth := d.root, 0
+	for ; depth < len(path)-1; depth++ {
+		f := parent.Field(path[depth])
+		if f == nil {
+			break
+		}
+		if f.Value.Kind != Table || f.Value.made == array {
+			return nil, fmt.Errorf("%s: %w", Key(path[:depth+1]), ErrNotTable)
+		}
+		parent = f.Value
+	}
+	var out []byte
+	if f := parent.Field(path[depth]); f != nil && depth == len(path)-1 {
+		if f.Value.Kind == Table && f.Value.made != inline || f.Value.made == array {
+			return nil, fmt.Errorf("%s: is a table: %w", Key(path), ErrUnsupported)
+		}
+		out = d.replace(f.Value, value)
+	} else {
+		out = d.insert(parent, path, depth, value)
+	}
+	want := withValue(d.values, value, path)
+	return out, d.same(out, want, path)
+}
+
+// same reads a changed document and compares it with what it has to say.
+func (d *Document) same(out []byte, want map[string]any, path []string) error {
+	var got map[string]any
+	if err := toml.Unmarshal(trimMark(out), &got); err != nil {
+		return fmt.Errorf("%s: %w: the result would be no valid TOML", Key(path), ErrUnsupported)
+	}
+	got, want = withoutEmpty(got, path), withoutEmpty(want, path)
+	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
+		return fmt.Errorf("%s: %w: the result would differ in something else", Key(path), ErrUnsupported)
+	}
+	return nil
+}
+
+// withValue copies the tables on the way to the key and sets it.
+func withValue(table map[string]any, value any, path []string) map[string]any {
+	table = maps.Clone(table)
+	if table == nil {
+		table = map[string]any{}
+	}
+	if len(path) == 1 {
+		table[path[0]] = value
+		return table
+	}
+	inner, _ := table[path[0]].(map[string]any)
+	table[path[0]] = withValue(inner, value, path[1:])
+	return table
+}
+
+// replace writes another value in the place of one.
+func (d *Document) replace(old *Value, value any) []byte {
+	from := old.Offset
+	if old.Kind != Scalar {
+		from = old.span(d).from
+	}
+	return d.splice(span{from, old.end}, d.literal(value, d.data[from]))
+}
+
+// span is where a value that is written out stands.
+func (v *Value) span(d *Document) span {
+	from := v.Offset
+	if v.Kind == List { // Offset is that of its name
+		from = valueStart(d.data, nameEnd(d.data, from))
+	}
+	return span{from, v.end}
+}
+
+// nameEnd finds the end of a part of a key.
+func nameEnd(data []byte, at int) int {
+	if quote := data[at]; quote == '"' || quote == '\'' {
+		for at++; data[at] != quote; at++ {
+			if data[at] == '\\' && quote == '"' {
+				at++
+			}
+		}
+		return at + 1
+	}
+	for at < len(data) && strings.IndexByte(" \t=.", data[at]) < 0 {
+		at++
+	}
+	return at
+}
+
+// insert adds the key at path to parent, which is the table of its first depth
+// names.
+func (d *Document) insert(parent *Value, path []string, depth int, value any) []byte {
+	rest := path[depth:]
+	switch {
+	case parent.made == inline:
+		pair := d.keys(rest[:1]) + " = " + d.nested(rest[1:], value)
+		at := parent.Offset + 1
+		switch {
+		case len(parent.Fields) > 0:
+			pair += ","
+			if data := d.data[at]; data != ' ' && data != '\t' && data != '\n' && data != '\r' {
+				pair += " "
+			}
+		case d.data[at] != ' ' && d.data[at] != '\t':
+			pair += " "
+		}
+		return d.splice(span{at, at}, " "+pair)
+	case parent.made == dotted:
+		return d.beside(parent, rest, value)
+	case len(rest) == 1 && parent.made == byHeader:
+		return d.below(parent.head, rest[0], value)
+	case len(rest) == 1:
+		return d.above(parent, path, value)
+	}
+	return d.behind(parent, path, depth, value)
+}
+
+// nested spells a value inside inline tables of these names.
+func (d *Document) nested(names []string, value any) string {
+	if len(names) == 0 {
+		return d.literal(value, 0)
+	}
+	return "{ " + d.keys(names[:1]) + " = " + d.nested(names[1:], value) + " }"
+}
+
+// beside adds a dotted key next to the one that made the table.
+func (d *Document) beside(table *Value, rest []string, value any) []byte {
+	e := table.passed
+	key := string(d.data[e.parts[0].from:e.parts[table.part].to]) + "." + d.keys(rest) + " = " + d.literal(value, 0)
+	if e.braces != nil {
+		return d.splice(span{e.span.from, e.span.from}, key+", ")
+	}
+	return d.line(lineEnd(d.data, e.span.to), d.indent(e.span.from)+key)
+}
+
+// below adds a key right below a header, or at the top of the document, where
+// no header is.
+func (d *Document) below(h *header, name string, value any) []byte {
+	pair := d.keys([]string{name}) + " = " + d.literal(value, 0)
+	switch {
+	case len(h.parts) == 0 && len(h.entries) > 0:
+		return d.line(lineEnd(d.data, h.entries[len(h.entries)-1].span.to), d.indent(h.entries[0].span.from)+pair)
+	case len(h.parts) == 0:
+		at := 0
+		if d.HasByteOrderMark() {
+			at = len(byteOrderMark)
+		}
+		if len(d.data) > at {
+			pair += d.newline()
+		}
+		return d.line(at, pair)
+	case len(h.entries) > 0:
+		return d.line(h.line.to, d.indent(h.entries[0].span.from)+pair)
+	}
+	return d.line(h.line.to, d.indent(h.parts[0].from)+d.step()+pair)
+}
+
+// above adds the header of a table that has none before the first table inside
+// it.
+func (d *Document) above(table *Value, path []string, value any) []byte {
+	h := table.first
+	names := len(path) - 1
+	head := string(d.data[h.parts[0].from:h.parts[names-1].to])
+	text := d.section(d.indent(h.parts[0].from), head, path[names], value)
+	at := d.commentsAbove(h.line.from)
+	if d.blankBefore(at) {
+		text += d.newline()
+	}
+	return d.line(at, text)
+}
+
+// behind adds a table, and the key in it, behind the last line of parent and of
+// the tables inside it.
+func (d *Document) behind(parent *Value, path []string, depth int, value any) []byte {
+	last := len(path) - 1
+	names := d.keys(path[depth:last])
+	var first, final *header // of parent and of the tables inside it
+	for _, h := range d.headers {
+		if len(h.path) >= depth && len(h.path) > 0 && reflect.DeepEqual(h.path[:depth], path[:depth]) {
+			if first == nil {
+				first = h
+			}
+			final = h
+		}
+	}
+	if depth > 0 {
+		names = string(d.data[first.parts[0].from:first.parts[depth-1].to]) + "." + names
+	}
+	if final == nil {
+		return d.atEnd(d.section("", names, path[last], value))
+	}
+	indent, at := "", d.sectionEnd(final)
+	if child := d.childIndent(parent, first, depth); child != "" {
+		indent = child
+	}
+	text := d.section(indent, names, path[last], value)
+	if d.spaced() {
+		text = d.newline() + text
+	}
+	if depth == 0 {
+		return d.atEnd(text)
+	}
+	return d.line(at, text)
+}
+
+// childIndent is how far a new table inside one is indented: as those that are
+// there, or one step more than their parent in a document that does so.
+func (d *Document) childIndent(parent *Value, first *header, depth int) string {
+	for _, h := range d.headers {
+		if len(h.path) == depth+1 && reflect.DeepEqual(h.path[:depth], first.path[:depth]) && parent.made == byHeader {
+			return d.indent(h.parts[0].from)
+		}
+	}
+	if parent.made == implicit || depth == 0 {
+		return d.indent(first.parts[0].from)
+	}
+	indent := d.indent(first.parts[0].from)
+	for _, h := range d.headers {
+		if len(h.parts) > 0 && d.indent(h.parts[0].from) != "" {
+			return indent + d.step()
+		}
+	}
+	return indent
+}
+
+// section spells a header and one key.
+func (d *Document) section(indent, head, name string, value any) string {
+	return indent + "[" + head + "]" + d.newline() + indent + d.step() + d.keys([]string{name}) + " = " + d.literal(value, 0)
+}
+
+// sectionEnd is behind the last entry of a header.
+func (d *Document) sectionEnd(h *header) int {
+	if n := len(h.entries); n > 0 {
+		return lineEnd(d.data, h.entries[n-1].span.to)
+	}
+	return h.line.to
+}
+
+// atEnd adds lines at the end of the document.
+func (d *Document) atEnd(text string) []byte {
+	if text = strings.TrimLeft(text, "\r\n"); len(bytes.TrimSpace(trimMark(d.data))) > 0 {
+		text = d.newline() + text
+	}
+	return d.line(len(d.data), text)
+}
+
+// line inserts a line, or several, at the start of a line.
+func (d *Document) line(at int, text string) []byte {
+	if at > 0 && d.data[at-1] != '\n' && (at != len(byteOrderMark) || !d.HasByteOrderMark()) {
+		text = d.newline() + text // the last line has no end
+	}
+	return d.splice(span{at, at}, text+d.newline())
+}
+
+func (d *Document) splice(s span, text string) []byte {
+	return append(append(append(make([]byte, 0, len(d.data)+len(text)), d.data[:s.from]...), text...), d.data[s.to:]...)
+}
+
+// Key spells a path of names as TOML does: plugins."io.containerd.grpc.v1.cri".
+func Key(path []string) string { return spell(path, '"') }
+
+func spell(path []string, quote byte) string {
+	parts := make([]string, len(path))
+	for i, name := range path {
+		switch {
+		case name != "" && strings.Trim(name, bareKey) == "":
+			parts[i] = name
+		case quote == '\'' && literal(name):
+			parts[i] = "'" + name + "'"
+		default:
+			parts[i] = basic(name)
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+const bareKey = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
+// literal reports whether s can stand between single quotes.
+func literal(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f || r == '\'' })
+}
+
+// basic spells s between double quotes.
+func basic(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < 0x20 || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// literal spells a value. like is the first byte of the value that it replaces.
+func (d *Document) literal(value any, like byte) string {
+	if n, ok := value.(int64); ok {
+		return strconv.FormatInt(n, 10)
+	}
+	s := value.(string)
+	if single := like == '\'' || like != '"' && d.quote() == '\''; single && literal(s) {
+		return "'" + s + "'"
+	}
+	return basic(s)
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-registry/berth/agent/status"
+)
+
+// node is a directory that stands for a machine, with an agent on it.
+type node struct {
+	root, config string
+	berth        string
+	listen       string
+	cmd          *exec.Cmd
+	log          *os.File
+}
+
+func newNode(o options, name, listen string) (*node, error) {
+	dir := filepath.Join(o.dir, name)
+	n := &node{root: filepath.Join(dir, "root"), config: filepath.Join(dir, "config.yaml"), berth: o.berth, listen: listen}
+	if err := os.MkdirAll(n.root, 0o755); err != nil {
+		return nil, err
+	}
+	var err error
+	n.log, err = os.Create(filepath.Join(dir, "log"))
+	return n, err
+}
+
+// start runs the agent and waits until it is ready.
+func (n *node) start(ctx context.Context) error {
+	n.cmd = exec.CommandContext(ctx, n.berth, "agent", "--config", n.config, "--root", n.root, "--listen", n.listen)
+	n.cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
+	n.cmd.Stderr = n.log
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := n.cmd.Start(); err != nil {
+		return err
+	}
+	return until(ctx, time.Minute, "the agent is ready", func() bool {
+		response, err := http.Get("http://" + n.listen + "/readyz")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+// stop ends the agent and tells how long that took.
+func (n *node) stop() (time.Duration, error) {
+	begin := time.Now()
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return 0, err
+	}
+	err := n.cmd.Wait()
+	return time.Since(begin), err
+}
+
+func (n *node) snapshot() (status.Snapshot, error) {
+	var s status.Snapshot
+	response, err := http.Get("http://" + n.listen + "/status")
+	if err != nil {
+		return s, err
+	}
+	defer response.Body.Close()
+	return s, json.NewDecoder(response.Body).Decode(&s)
+}
+
+func (n *node) hosts(upstream string) string {
+	return filepath.Join(n.root, "etc/containerd/certs.d", upstream, "hosts.toml")
+}
+
+// save replaces the config, as an editor does.
+func (n *node) save(config string) error {
+	if err := os.WriteFile(n.config+".tmp", []byte(config), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(n.config+".tmp", n.config)
+}
+
+func upstream(i int) string { return fmt.Sprintf("r%04d.corp", i) }
+
+// large is a config of so many upstreams with three endpoints each; changed
+// has another first endpoint, of this generation.
+func large(upstreams, changed, generation int, health string) string {
+	var b strings.Builder
+	b.WriteString("apiVersion: berth/v1alpha1\nkind: RegistryConfig\nhealth: " + health + "\nmirrors:\n")
+	for i := range upstreams {
+		g := 0
+		if i == changed {
+			g = generation
+		}
+		fmt.Fprintf(&b, "- upstream: %s\n  endpoints:\n  - url: https://m%d.corp/%s\n  - url: https://second.corp/%[3]s\n  - url: https://third.corp/%[3]s\n",
+			upstream(i), g, upstream(i))
+	}
+	return b.String()
+}
+
+// until waits for a condition.
+func until(ctx context.Context, patience time.Duration, what string, condition func() bool) error {
+	end := time.Now().Add(patience)
+	for !condition() {
+		if time.Now().After(end) {
+			return fmt.Errorf("not within %s: %s", patience, what)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(500 * time.Microsecond):
+		}
+	}
+	return nil
+}
+
+// usage is what a process has used so far.
+type usage struct {
+	cpu     time.Duration
+	rss     int // KiB
+	threads int
+	files   int
+}
+
+// procTick is the unit of the times in /proc: USER_HZ is 100 on Linux.
+const procTick = 10 * time.Millisecond
+
+func usageOf(pid int) (usage, error) {
+	var u usage
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return u, err
+	}
+	// The name in parentheses may hold anything; the fields come after it.
+	_, rest, _ := strings.Cut(string(b), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 18 {
+		return u, errors.New("/proc/PID/stat has too few fields")
+	}
+	var user, system int
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12]+" "+fields[17], &user, &system, &u.threads); err != nil {
+		return u, err
+	}
+	u.cpu = time.Duration(user+system) * procTick
+	b, err = os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return u, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			if _, err := fmt.Sscan(value, &u.rss); err != nil {
+				return u, err
+			}
+		}
+	}
+	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	u.files = len(names)
+	return u, err
+}

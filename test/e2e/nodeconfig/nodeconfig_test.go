@@ -1,0 +1,210 @@
+package nodeconfig
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/berth-registry/berth/test/e2e/parts"
+)
+
+// pair is the default of config_path.
+const pair = "/etc/containerd/certs.d:/etc/docker/certs.d"
+
+const corpus = "../../../agent/node/testdata/config"
+
+// TestCorpus runs every shape of the corpus, as it is and as Berth changes it,
+// with the real containerd 1.6 and 2.4. It is compared with what the golden
+// files say: whether containerd starts, whether its CRI does, what "config dump"
+// and the CRI itself give as config_path, and whether a pull asks the mirror
+// that a hosts.toml file names.
+func TestCorpus(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("containerd needs root: run make e2e as root")
+	}
+	set, err := parts.Locate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var oneAtATime locks
+	for i, program := range set.Containerd {
+		trials, err := readCorpus(corpus, program.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(trials) < 70 {
+			t.Fatalf("containerd %s: %d trials", program.Version, len(trials))
+		}
+		if i == 1 {
+			slices.Reverse(trials) // the versions seldom meet
+		}
+		t.Run(program.Version, func(t *testing.T) {
+			t.Parallel()
+			for _, trial := range trials {
+				t.Run(trial.name, func(t *testing.T) {
+					// Some shapes name a port, which one daemon can have.
+					defer oneAtATime.take(trial.shape)()
+					if wrong := check(t, program, trial); wrong != "" {
+						t.Error(wrong)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestControl: a golden file that says the contrary is found out.
+func TestControl(t *testing.T) {
+	set, err := parts.Locate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range set.Containerd {
+		trials, err := readCorpus(corpus, program.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, trial := range trials {
+			switch _, name, _ := strings.Cut(trial.name, "-"); name { // without its number
+			case "debian-12/before", "two-directories-local-pull/before":
+				trial.want = verdict{honoured: true, certsDir: "/etc/containerd/elsewhere"}
+			case "debian-12/wire":
+				trial.want = verdict{traps: []string{"config-path-unset"}}
+			case "mirrors-beside-config-path/without-mirrors":
+				trial.want = verdict{traps: []string{"mirrors"}}
+			case "mirrors-beside-config-path/before":
+				trial.want = verdict{honoured: true, certsDir: "/etc/containerd/certs.d"}
+			case "broken/before":
+				trial.want = verdict{traps: []string{"config-path-unset"}}
+			default:
+				continue
+			}
+			found++
+			if check(t, program, trial) == "" {
+				t.Errorf("containerd %s: %s: a wrong verdict was not found out", program.Version, trial.name)
+			}
+		}
+		if found < 6 {
+			t.Errorf("containerd %s: %d of the trials are there", program.Version, found)
+		}
+	}
+}
+
+// check runs a trial and says what differs from its verdict.
+func check(t *testing.T, program parts.Containerd, trial trial) string {
+	t.Helper()
+	var asked atomic.Int32
+	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		http.NotFound(w, nil)
+	}))
+	defer mirror.Close()
+	n, err := start(program, trial, mirror.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	got, err := n.wait(ctx)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, n.log())
+	}
+	if want := trial.want.state(program.Version); got != want {
+		return string(got) + ", and not: " + string(want) + "\n" + n.log()
+	}
+	if got != ready {
+		return ""
+	}
+	dumped, err := n.dump()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, dumps := pathIn(dumped)
+	if program.Version == parts.Containerd1Version {
+		// The CRI of 2.x does not tell it.
+		running, err := n.configPath(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dumps && said != running {
+			return "config dump gives " + said + ", and the CRI runs with " + running
+		}
+		said = running
+	} else if !dumps {
+		return "there is no config dump"
+	} else if said == "" && trial.want.localPull {
+		said = pair // which 2.x puts in its place when it starts
+	}
+	first, _, _ := strings.Cut(said, ":")
+	if trial.want.honoured && filepath.Clean(first) != trial.want.certsDir {
+		return "it runs with config_path " + said + ", and not " + trial.want.certsDir
+	}
+	n.pull(ctx)
+	if honoured := asked.Load() > 0; honoured != trial.want.honoured {
+		return map[bool]string{true: "the mirror was asked", false: "the mirror was not asked"}[honoured] + "\n" + n.log()
+	}
+	return ""
+}
+
+// state is what a verdict means for the daemon.
+func (v verdict) state(version string) state {
+	for _, trap := range v.traps {
+		switch trap {
+		case "unreadable", "import-missing", "import-version", "config-path-type":
+			return ended
+		case "version":
+			if version == parts.Containerd1Version {
+				return ready // it starts, and does not find the tables
+			}
+			return ended
+		case "cri-disabled", "configs-tls", "default-runtime", "mirrors-beside-config-path":
+			return noCRI
+		}
+	}
+	return ready
+}
+
+// pathIn finds config_path in a dump.
+func pathIn(dump string) (string, bool) {
+	var config struct {
+		Plugins map[string]struct {
+			Registry struct {
+				ConfigPath string `toml:"config_path"`
+			} `toml:"registry"`
+		} `toml:"plugins"`
+	}
+	if dump == "" || toml.Unmarshal([]byte(dump), &config) != nil {
+		return "", false
+	}
+	for _, table := range []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"} {
+		if p, ok := config.Plugins[table]; ok {
+			return p.Registry.ConfigPath, true
+		}
+	}
+	return "", false
+}
+
+// locks lets one at a time have a name.
+type locks struct{ byName sync.Map }
+
+func (l *locks) take(name string) (release func()) {
+	m, _ := l.byName.LoadOrStore(name, &sync.Mutex{})
+	m.(*sync.Mutex).Lock()
+	return m.(*sync.Mutex).Unlock
+}

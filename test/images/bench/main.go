@@ -1,0 +1,122 @@
+// Bench is the long form of the trials of berth images copy, with real
+// registries: whether copies are exact when the process is killed at random
+// moments or the target fails, and how fast it is beside crane and skopeo. It
+// prints what docs/performance.md holds, and fails when something is not as it
+// should be.
+//
+//	go run ./test/images/bench
+//
+// It needs Debian's docker-registry and skopeo, and builds crane once a machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-registry/berth/test/images/sample"
+	"github.com/berth-registry/berth/test/images/trial"
+)
+
+type settings struct {
+	berth    string
+	sample   sample.Options
+	kills    int
+	share    float64
+	rounds   int
+	parallel int
+	trials   string
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.berth, "berth", "", "the program (default: it is built)")
+	flag.Uint64Var(&s.sample.Seed, "seed", 1, "of the images and the random moments")
+	flag.IntVar(&s.sample.Images, "images", 200, "how many images are copied")
+	flag.IntVar(&s.sample.MinLayer, "min", 200, "bytes of the smallest layer")
+	flag.IntVar(&s.sample.MaxLayer, "max", 2<<20, "bytes of the largest layer")
+	flag.IntVar(&s.kills, "kills", 50, "how often the process is killed")
+	flag.Float64Var(&s.share, "share", 0.1, "share of the requests that fail")
+	flag.IntVar(&s.rounds, "rounds", 5, "how often each program copies everything")
+	flag.IntVar(&s.parallel, "parallel", 8, "how many processes of crane and skopeo run at the same time")
+	flag.StringVar(&s.trials, "trials", "exact,failing,killed,speed", "which of these")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, s, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
+	dir, err := os.MkdirTemp("", "berth-bench-images-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if s.berth == "" {
+		s.berth = filepath.Join(dir, "berth")
+		if err := goBuild(ctx, "", s.berth, "github.com/berth-registry/berth/cmd/berth"); err != nil {
+			return err
+		}
+	}
+	if s.berth, err = filepath.Abs(s.berth); err != nil {
+		return err
+	}
+	bed, err := trial.Prepare(ctx, s.berth, dir, s.sample)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bed.Close()) }()
+	fmt.Fprintf(out, "%d images under %d tags in %d repositories, %d blobs with %.0f MiB\n",
+		len(bed.Set.Images), len(bed.Set.Tags), len(bed.Set.Manifests), len(bed.Set.Unique), float64(bed.Set.Bytes())/(1<<20))
+	var failed []error
+	for name := range strings.SplitSeq(s.trials, ",") {
+		begin := time.Now()
+		var res trial.Result
+		var err error
+		switch name {
+		case "exact":
+			res, err = bed.Exact(ctx)
+		case "failing":
+			res, err = bed.Failing(ctx, s.share)
+		case "killed":
+			res, err = bed.Killed(ctx, s.kills, func(line string) { fmt.Fprintln(progress, line) })
+		case "speed":
+			failed = append(failed, speed(ctx, bed, s, dir, out, progress))
+			continue
+		default:
+			err = fmt.Errorf("%q is no trial", name)
+		}
+		if err != nil {
+			return errors.Join(append(failed, err)...)
+		}
+		fmt.Fprintf(out, "%s: %d kills, %d requests failed of %d, %d things sent, %d wrong (%s)\n",
+			name, res.Kills, res.Failures, res.Requests, res.Sent, len(res.Wrong), time.Since(begin).Round(time.Second))
+		for _, w := range res.Wrong {
+			failed = append(failed, fmt.Errorf("%s: %s", name, w))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func goBuild(ctx context.Context, module, path, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", path, pkg)
+	cmd.Dir = module
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}

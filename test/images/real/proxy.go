@@ -1,0 +1,170 @@
+package real
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berth-registry/berth/test/images/fakeregistry"
+)
+
+// Proxy passes requests on to a registry, writes them down, and disturbs them
+// on demand.
+type Proxy struct {
+	http *httptest.Server
+	to   string
+	out  *http.Transport
+
+	mu       sync.Mutex
+	requests []fakeregistry.Request
+	rnd      *rand.Rand
+	failures float64
+	failed   int
+	on       func(n int) // called at request n of this process
+	n        int
+}
+
+// StartProxy listens in front of a registry. Close it.
+func StartProxy(to string) *Proxy {
+	p := &Proxy{to: to, out: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
+	p.http = httptest.NewServer(http.HandlerFunc(p.serve))
+	return p
+}
+
+// Close ends it.
+func (p *Proxy) Close() {
+	p.http.CloseClientConnections()
+	p.http.Close()
+	p.out.CloseIdleConnections()
+}
+
+// Addr is host:port.
+func (p *Proxy) Addr() string { return strings.TrimPrefix(p.http.URL, "http://") }
+
+// Requests lists what the registry has answered, or has not.
+func (p *Proxy) Requests() []fakeregistry.Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]fakeregistry.Request(nil), p.requests...)
+}
+
+// Fail makes this share of the requests fail, in the ways of registries and
+// networks: 500, 502, 503, once in a while 429, a connection that is cut before
+// the request is carried out, and one that is cut after.
+func (p *Proxy) Fail(share float64, seed uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failures, p.rnd = share, rand.New(rand.NewPCG(seed, 2))
+}
+
+// Failed is how many requests were made to fail.
+func (p *Proxy) Failed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+// On counts requests from now on, and calls f with each number before the
+// request is passed on.
+func (p *Proxy) On(f func(n int)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.on, p.n = f, 0
+}
+
+type failure int
+
+const (
+	fine failure = iota
+	status
+	limited
+	cutBefore
+	cutAfter
+)
+
+func (p *Proxy) draw() (failure, int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rnd == nil || p.rnd.Float64() >= p.failures {
+		return fine, 0
+	}
+	p.failed++
+	switch k := p.rnd.IntN(200); {
+	case k < 1:
+		return limited, 0
+	case k < 120:
+		return status, []int{500, 502, 503}[k%3]
+	case k < 160:
+		return cutBefore, 0
+	}
+	return cutAfter, 0
+}
+
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	p.n++
+	n, on := p.n, p.on
+	p.mu.Unlock()
+	if on != nil {
+		on(n)
+	}
+	how, code := p.draw()
+	switch how {
+	case status:
+		w.WriteHeader(code)
+		return
+	case limited:
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return
+	case cutBefore:
+		fakeregistry.Drop(w)
+		return
+	}
+	seen := fakeregistry.Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Begin: time.Now()}
+	resp, err := p.pass(r)
+	seen.End = time.Now()
+	if err == nil {
+		seen.Status = resp.StatusCode
+	}
+	p.mu.Lock()
+	p.requests = append(p.requests, seen)
+	p.mu.Unlock()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	if how == cutAfter {
+		fakeregistry.Drop(w)
+		return
+	}
+	p.answer(w, resp)
+}
+
+// pass sends the request on. It is not cut short when the client goes away: what
+// the registry did has to be known.
+func (p *Proxy) pass(r *http.Request) (*http.Response, error) {
+	out := r.Clone(context.WithoutCancel(r.Context()))
+	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = "http", p.to, p.to, ""
+	return p.out.RoundTrip(out)
+}
+
+func (p *Proxy) answer(w http.ResponseWriter, resp *http.Response) {
+	for name, values := range resp.Header {
+		w.Header()[name] = values
+	}
+	// The registry says where to go on by its own name.
+	if location, err := url.Parse(resp.Header.Get("Location")); err == nil && location.Host == p.to {
+		location.Host = p.Addr()
+		w.Header().Set("Location", location.String())
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body) // the client may have gone
+}

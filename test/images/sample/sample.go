@@ -1,0 +1,216 @@
+// Package sample makes sets of images in mixed shapes, the same for the same
+// seed: single images, indexes of six platforms with attestations, images with
+// signatures and other artifacts that refer to them, and images that share
+// layers. It knows what a copy must hold, and nothing of registries.
+//
+// Start with [Make].
+package sample
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+)
+
+// The media types that are used.
+const (
+	OCIManifest    = "application/vnd.oci.image.manifest.v1+json"
+	OCIIndex       = "application/vnd.oci.image.index.v1+json"
+	DockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	DockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
+	ociConfig      = "application/vnd.oci.image.config.v1+json"
+	ociLayer       = "application/vnd.oci.image.layer.v1.tar+gzip"
+	dockerConfig   = "application/vnd.docker.container.image.v1+json"
+	dockerLayer    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+)
+
+// Store is where a set is put. Blobs come before the manifests that name them,
+// and manifests before the indexes that do. tag is "" for what has none.
+type Store interface {
+	PutBlob(repository string, content []byte) error
+	PutManifest(repository, tag, mediaType string, raw []byte) error
+}
+
+// Options say how large a set is.
+type Options struct {
+	Seed   uint64
+	Images int
+	// Layers have a size from MinLayer to MaxLayer, in bytes; most are small.
+	MinLayer, MaxLayer int
+	// SharedBy is how many images have the same base layers. Default 40.
+	SharedBy int
+	// API leaves the lists of referrers out, which stand in for the API.
+	API bool
+}
+
+// Image is one image of a set.
+type Image struct {
+	Repository, Tag string
+	Digest          string
+	Shape           string // single, index, signed or shared
+}
+
+// Set is what was made. Every tag is in Tags, those of signatures too.
+type Set struct {
+	Images []Image
+	Tags   []Tag
+	// Manifests and Blobs list what each repository holds; Bytes counts each
+	// blob once.
+	Manifests, Blobs map[string]map[string]bool // digests by repository
+	Unique           map[string]int64           // size by digest
+}
+
+// Tag is a tag and what it names.
+type Tag struct{ Repository, Tag, Digest string }
+
+// Bytes is the size of all blobs, each counted once.
+func (s *Set) Bytes() int64 {
+	var n int64
+	for _, size := range s.Unique {
+		n += size
+	}
+	return n
+}
+
+// Make makes a set and puts it into a store.
+func Make(store Store, o Options) (*Set, error) {
+	if o.SharedBy == 0 {
+		o.SharedBy = 40
+	}
+	m := &maker{
+		store: store, o: o,
+		set: &Set{Manifests: map[string]map[string]bool{}, Blobs: map[string]map[string]bool{}, Unique: map[string]int64{}},
+	}
+	for i := range o.Images {
+		if err := m.image(i); err != nil {
+			return nil, err
+		}
+	}
+	return m.set, nil
+}
+
+type maker struct {
+	store Store
+	o     Options
+	set   *Set
+}
+
+// descriptor is that of the specification, as far as it is used.
+type descriptor struct {
+	MediaType    string            `json:"mediaType"`
+	Digest       string            `json:"digest"`
+	Size         int               `json:"size"`
+	Platform     *platform         `json:"platform,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	ArtifactType string            `json:"artifactType,omitempty"`
+}
+
+type platform struct {
+	Architecture string `json:"architecture"`
+	OS           string `json:"os"`
+	Variant      string `json:"variant,omitempty"`
+}
+
+type document struct {
+	SchemaVersion int               `json:"schemaVersion"`
+	MediaType     string            `json:"mediaType"`
+	ArtifactType  string            `json:"artifactType,omitempty"`
+	Config        *descriptor       `json:"config,omitempty"`
+	Layers        []descriptor      `json:"layers,omitempty"`
+	Manifests     []descriptor      `json:"manifests,omitempty"`
+	Subject       *descriptor       `json:"subject,omitempty"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+}
+
+// image makes image i, by its number: of ten images four are single, three
+// indexes, one is signed, two share layers.
+func (m *maker) image(i int) error {
+	rnd := rand.New(rand.NewPCG(m.o.Seed, uint64(i)))
+	// Some repositories have several tags.
+	repository := fmt.Sprintf("team%d/app%d", i%7, i/3*2+i%2)
+	tag := fmt.Sprintf("v%d.%d", 1+i%3, i)
+	switch i % 10 {
+	case 0, 3, 6, 8:
+		top, err := m.single(rnd, repository, tag, platform{"amd64", "linux", ""}, nil, i%20 == 3)
+		return m.done(err, repository, tag, top, "single")
+	case 1, 4, 7:
+		top, err := m.index(rnd, repository, tag, i%20 == 7)
+		return m.done(err, repository, tag, top, "index")
+	case 2:
+		top, err := m.index(rnd, repository, tag, false)
+		if err == nil {
+			err = m.attach(rnd, repository, top)
+		}
+		return m.done(err, repository, tag, top, "signed")
+	}
+	base := i / (5 * m.o.SharedBy) // two of ten share
+	top, err := m.single(rnd, repository, tag, platform{"amd64", "linux", ""}, &base, false)
+	return m.done(err, repository, tag, top, "shared")
+}
+
+func (m *maker) done(err error, repository, tag string, top descriptor, shape string) error {
+	if err == nil {
+		m.set.Images = append(m.set.Images, Image{repository, tag, top.Digest, shape})
+	}
+	return err
+}
+
+// layer makes a layer of its own.
+func (m *maker) layer(rnd *rand.Rand, repository, mediaType string) (descriptor, error) {
+	// Nine of ten are small, as in images that people build.
+	limit := m.o.MaxLayer
+	if rnd.IntN(10) > 0 {
+		limit = m.o.MinLayer + (m.o.MaxLayer-m.o.MinLayer)/16
+	}
+	return m.blob(repository, mediaType, random(rnd, m.o.MinLayer+rnd.IntN(limit-m.o.MinLayer+1)))
+}
+
+func random(rnd *rand.Rand, n int) []byte {
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(rnd.Uint32())
+	}
+	content := make([]byte, n)
+	// Read of a ChaCha8 never fails.
+	_, _ = rand.NewChaCha8(seed).Read(content)
+	return content
+}
+
+func (m *maker) blob(repository, mediaType string, content []byte) (descriptor, error) {
+	d := descriptor{MediaType: mediaType, Digest: digestOf(content), Size: len(content)}
+	have := m.set.Blobs[repository]
+	if have == nil {
+		have = map[string]bool{}
+		m.set.Blobs[repository] = have
+	}
+	if have[d.Digest] {
+		return d, nil
+	}
+	have[d.Digest] = true
+	m.set.Unique[d.Digest] = int64(len(content))
+	return d, m.store.PutBlob(repository, content)
+}
+
+func (m *maker) manifest(repository, tag string, doc document) (descriptor, error) {
+	doc.SchemaVersion = 2
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return descriptor{}, err
+	}
+	d := descriptor{MediaType: doc.MediaType, Digest: digestOf(raw), Size: len(raw)}
+	if m.set.Manifests[repository] == nil {
+		m.set.Manifests[repository] = map[string]bool{}
+	}
+	m.set.Manifests[repository][d.Digest] = true
+	if tag != "" {
+		m.set.Tags = append(m.set.Tags, Tag{repository, tag, d.Digest})
+	}
+	return d, m.store.PutManifest(repository, tag, doc.MediaType, raw)
+}
+
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,237 @@
+// Package trial tries berth images copy with real registries: that what it
+// copies is exact, also when it is killed at random moments or when the target
+// fails, and that nothing is sent again that was there.
+//
+// Start with [Prepare], then call [Bed.Exact], [Bed.Killed] and [Bed.Failing].
+// The harness itself is tried with a set that is not right and with a copy that
+// sends everything anew.
+package trial
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/images/real"
+	"github.com/berth-registry/berth/test/images/sample"
+)
+
+// Bed is a source registry with a set of images in it, and a berth to copy
+// them.
+type Bed struct {
+	Berth  string // the program
+	Dir    string // for files of the trials
+	Source *real.Registry
+	Set    *sample.Set
+	Seed   uint64
+}
+
+// Prepare starts the source and fills it. Close the bed.
+func Prepare(ctx context.Context, berth, dir string, o sample.Options) (*Bed, error) {
+	source, err := real.Start(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	set, err := sample.Make(source, o)
+	if err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
+	b := &Bed{Berth: berth, Dir: dir, Source: source, Set: set, Seed: o.Seed}
+	return b, b.writeList()
+}
+
+// Close stops the source.
+func (b *Bed) Close() error { return b.Source.Close() }
+
+// List is the file with the names of the images.
+func (b *Bed) List() string { return filepath.Join(b.Dir, "images.txt") }
+
+func (b *Bed) writeList() error {
+	var text strings.Builder
+	for _, i := range b.Set.Images {
+		fmt.Fprintf(&text, "%s/%s:%s\n", b.Source.Addr(), i.Repository, i.Tag)
+	}
+	return os.WriteFile(b.List(), []byte(text.String()), 0o600)
+}
+
+// Command is berth images copy of the whole set.
+func (b *Bed) Command(ctx context.Context, to string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, b.Berth, "--root", filepath.Join(b.Dir, "root"), "images", "copy", "--plain", b.List(), "--to", to)
+	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1", "DOCKER_CONFIG="+b.Dir, "HOME="+b.Dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// copy runs it to its end.
+func (b *Bed) copy(ctx context.Context, to string) (string, error) {
+	out, err := b.Command(ctx, to).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("berth images copy: %w\n%s", err, tail(out))
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return lines[len(lines)-1], nil
+}
+
+func tail(out []byte) []byte {
+	const most = 4000
+	return out[max(0, len(out)-most):]
+}
+
+// Result is what a trial found. Wrong is empty if all is well.
+type Result struct {
+	Wrong    []string
+	Kills    int // that hit a running process
+	Failures int // requests that were made to fail
+	Requests int
+	Sent     int // manifests and blobs that the registry took
+}
+
+// Exact copies to an empty registry, and once more.
+func (b *Bed) Exact(ctx context.Context) (Result, error) {
+	return b.trial(ctx, func(p *real.Proxy, res *Result) error {
+		if _, err := b.copy(ctx, p.Addr()); err != nil {
+			return err
+		}
+		before := len(p.Requests())
+		last, err := b.copy(ctx, p.Addr())
+		if err != nil {
+			return err
+		}
+		if want := fmt.Sprintf("0 images copied, %d there already; 0 B sent", len(b.Set.Images)); !strings.HasPrefix(last, want) {
+			res.Wrong = append(res.Wrong, "the second run says: "+last)
+		}
+		for _, r := range p.Requests()[before:] {
+			if r.Method != "GET" && r.Method != "HEAD" {
+				res.Wrong = append(res.Wrong, "the second run sent: "+r.String())
+			}
+		}
+		return nil
+	})
+}
+
+// Failing copies to a registry where this share of the requests fails.
+func (b *Bed) Failing(ctx context.Context, share float64) (Result, error) {
+	return b.trial(ctx, func(p *real.Proxy, res *Result) error {
+		p.Fail(share, b.Seed)
+		_, err := b.copy(ctx, p.Addr())
+		res.Failures = p.Failed()
+		return err
+	})
+}
+
+// Killed copies, kills the process at random moments, and lets another one go
+// on, until so many were killed. Each time the copy is complete a new one begins
+// with an empty registry.
+func (b *Bed) Killed(ctx context.Context, kills int, progress func(string)) (Result, error) {
+	rnd := rand.New(rand.NewPCG(b.Seed, 3))
+	var total Result
+	span := 0 // requests of a whole copy
+	for total.Kills < kills {
+		hits := 0
+		res, err := b.trial(ctx, func(p *real.Proxy, _ *Result) error {
+			for first := true; ; first = false {
+				at := 0
+				if span > 0 && total.Kills+hits < kills {
+					at = 1 + rnd.IntN(span*2/3)
+				}
+				killed, err := b.copyUntil(ctx, p, at, time.Duration(rnd.IntN(3000))*time.Microsecond)
+				if err != nil {
+					return err
+				}
+				if !killed {
+					if first && span == 0 {
+						span = len(p.Requests())
+					}
+					return nil
+				}
+				hits++
+			}
+		})
+		if err != nil {
+			return total, err
+		}
+		total.Kills += hits
+		total.Requests += res.Requests
+		total.Sent += res.Sent
+		total.Wrong = append(total.Wrong, res.Wrong...)
+		progress(fmt.Sprintf("%d of %d kills", total.Kills, kills))
+	}
+	return total, nil
+}
+
+// copyUntil runs a copy and kills it a moment after request n, 0 for never.
+func (b *Bed) copyUntil(ctx context.Context, p *real.Proxy, n int, after time.Duration) (killed bool, err error) {
+	cmd := b.Command(ctx, p.Addr())
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	reached := make(chan struct{})
+	p.On(func(request int) {
+		if request == n {
+			close(reached)
+		}
+	})
+	defer p.On(nil)
+	if err := cmd.Start(); err != nil {
+		return false, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err = <-ended:
+	case <-reached:
+		time.Sleep(after)
+		_ = cmd.Process.Kill() // it may have ended just now
+		err = <-ended
+	}
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if ok && exit.Sys().(syscall.WaitStatus).Signaled() && ctx.Err() == nil {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("berth images copy: %w\n%s", err, tail(out.Bytes()))
+	}
+	return false, nil
+}
+
+// trial runs f with an empty target, and looks at what is there then and at what
+// was sent.
+func (b *Bed) trial(ctx context.Context, f func(*real.Proxy, *Result) error) (res Result, err error) {
+	target, err := real.Start(ctx, b.Dir)
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	p := real.StartProxy(target.Addr())
+	defer p.Close()
+	if err := f(p, &res); err != nil {
+		return res, err
+	}
+	different, err := target.Differences(ctx, b.Set)
+	if err != nil {
+		return res, err
+	}
+	requests := p.Requests()
+	res.Requests = len(requests)
+	for _, r := range requests {
+		if r.Method == "PUT" && r.Status == 201 {
+			res.Sent++
+		}
+	}
+	res.Wrong = append(res.Wrong, different...)
+	for _, s := range fakeregistry.SentAgain(requests) {
+		res.Wrong = append(res.Wrong, "sent though it was there: "+s)
+	}
+	for _, s := range fakeregistry.UploadedAgain(requests) {
+		res.Wrong = append(res.Wrong, "content sent though the registry had it: "+s)
+	}
+	return res, nil
+}
