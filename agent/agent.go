@@ -64,7 +64,7 @@ type Agent struct {
 	withdraws bool
 
 	shown   atomic.Pointer[view]
-	beat    atomic.Int64  // when the loop last went round, Unix nanoseconds
+	beat    atomic.Int64  // when the loop last went round, in nanoseconds since started
 	settled chan struct{} // closed when systemd may be told READY
 }
 
@@ -108,6 +108,10 @@ func (a *Agent) Wake() {
 func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.notify(ctx) })
+	if a.o.Listen != "" {
+		// Also while it waits: somebody wants to know why nothing happens.
+		group.Go(func() error { return a.serve(ctx) })
+	}
 	group.Go(func() error {
 		unlock, err := a.alone(ctx)
 		if err != nil || unlock == nil {
@@ -150,9 +154,6 @@ func (a *Agent) work(ctx context.Context) error {
 	a.state.enter(status.Converging)
 	a.publish()
 	group, ctx := errgroup.WithContext(ctx)
-	if a.o.Listen != "" {
-		group.Go(func() error { return a.serve(ctx) })
-	}
 	if a.o.Reload != nil {
 		group.Go(func() error { a.reload(ctx); return nil })
 	}
@@ -184,7 +185,7 @@ func (a *Agent) reload(ctx context.Context) {
 }
 
 // pulse notes that the loop is alive.
-func (a *Agent) pulse() { a.beat.Store(time.Now().UnixNano()) }
+func (a *Agent) pulse() { a.beat.Store(int64(time.Since(a.started))) }
 
 // stuckAfter is when a loop that has not gone round is taken for stuck. The
 // first apply of 10,000 upstreams takes some 20 seconds on a slow disk.
@@ -192,7 +193,8 @@ const stuckAfter = 3 * time.Minute
 
 // Alive tells why the agent should be started anew, nil when it should not.
 func (a *Agent) Alive() error {
-	if idle := time.Since(time.Unix(0, a.beat.Load())); idle > stuckAfter {
+	// In monotonic time: the clock may be put forward.
+	if idle := time.Since(a.started) - time.Duration(a.beat.Load()); idle > stuckAfter {
 		return fmt.Errorf("the converge loop has not gone round for %s", idle.Round(time.Second))
 	}
 	return nil

@@ -163,13 +163,13 @@ func (n *node) hostsFile(dir string) string {
 // eventually waits for a condition; a test that fails takes as long.
 func (n *node) eventually(what string, condition func() bool) {
 	n.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if condition() {
 			return
 		}
 	}
 	b, _ := json.MarshalIndent(n.agent.Snapshot(), "", " ")
-	n.Fatalf("not within 30 seconds: %s\n%s", what, b)
+	n.Fatalf("not within a minute: %s\n%s", what, b)
 }
 
 // names waits until an upstream's hosts.toml names a host, or does not.

@@ -18,7 +18,7 @@ func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image str
 	if err != nil {
 		return credprovider.Explanation{}, err
 	}
-	tokens, err := m.tokensOf(rules, log)
+	tokens, err := m.tokensOf(rules, log, log)
 	if err != nil {
 		return credprovider.Explanation{}, err
 	}

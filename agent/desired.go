@@ -41,6 +41,7 @@ func desire(cfg *config.Config, in Inputs) *desired {
 		basic:      map[string]bool{},
 		done:       map[string]bool{},
 		wanted:     map[string]bool{},
+		withdrawn:  map[string][]hostsconf.Host{},
 	}
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
@@ -136,6 +137,9 @@ type desired struct {
 	wanted        map[string]bool
 	// targets are what the prober looks at.
 	targets []target
+	// withdrawn are the endpoints that are left out because they do not
+	// answer, by upstream.
+	withdrawn map[string][]hostsconf.Host
 }
 
 func (d *desired) notice(subject, format string, args ...any) {
@@ -166,7 +170,13 @@ func (d *desired) mirror(m config.Mirror) {
 		}
 		upstream = &server
 	}
-	dir.Hosts = d.in.answering(dir.Hosts, upstream)
+	all := dir.Hosts
+	dir.Hosts = d.in.answering(all, upstream)
+	for _, h := range all {
+		if !slices.ContainsFunc(dir.Hosts, func(o hostsconf.Host) bool { return o.URL == h.URL }) {
+			d.withdrawn[m.Upstream] = append(d.withdrawn[m.Upstream], h)
+		}
+	}
 	last := len(dir.Hosts) - 1
 	for i, h := range dir.Hosts {
 		if strings.HasPrefix(h.URL.Host, "[") && (i < last || m.UpstreamFallback) {

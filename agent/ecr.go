@@ -88,17 +88,19 @@ func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries [
 
 // tokens gives access to the token files of the node and to AWS.
 func (m *Machine) tokens(cfg *config.Config, log *slog.Logger) (*credprovider.Tokens, error) {
-	return m.tokensOf(rulesOf(cfg), log)
+	return m.tokensOf(rulesOf(cfg), log, log)
 }
 
-func (m *Machine) tokensOf(rules credprovider.Rules, log *slog.Logger) (*credprovider.Tokens, error) {
+// tokensOf is tokens for what the credential provider knows; calls is told how
+// each call to AWS ends.
+func (m *Machine) tokensOf(rules credprovider.Rules, log, calls *slog.Logger) (*credprovider.Tokens, error) {
 	dir, err := m.root.Resolve(credprovider.TokenDir)
 	if err != nil {
 		return nil, err
 	}
 	return &credprovider.Tokens{
 		Dir:   dir,
-		Chain: ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy, Log: log}),
+		Chain: ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy, Log: calls}),
 		Log:   log,
 	}, nil
 }

@@ -141,6 +141,38 @@ func TestStartsWithABadConfig(t *testing.T) {
 	}
 }
 
+// A secret file that is gone is a bad config like any other, and what was good
+// holds over a restart.
+func TestStartsWithoutASecretFile(t *testing.T) {
+	n := newNode(t)
+	n.write("etc/password", "sesame")
+	config := mirrorTo("https://a.corp") + "registries:\n- host: a.corp\n  username: u\n  passwordFile: " + filepath.Join(n.dir, "etc/password") + "\n"
+	n.write("etc/config.yaml", config)
+	n.start()
+	n.names("quay.io", "Basic dTpzZXNhbWU=", true)
+	n.converged()
+	n.end()
+	for _, name := range []string{n.hostsFile("quay.io"), filepath.Join(n.dir, "etc/password")} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.start()
+	n.names("quay.io", "Basic dTpzZXNhbWU=", true)
+	n.converged()
+	if s := n.agent.Snapshot(); s.Config.OK || !strings.Contains(s.Config.Error, "password") || strings.Contains(s.Config.Error, "sesame") {
+		t.Errorf("%+v", s.Config)
+	}
+	// What is kept is kept again when somebody removes it.
+	n.write("etc/password", "sesame")
+	n.eventually("good again", func() bool { return n.agent.Snapshot().Config.OK })
+	kept := filepath.Join(n.root, StateDir, lastGoodName)
+	if err := os.Remove(kept); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("kept again", func() bool { n.agent.Wake(); _, err := os.Stat(kept); return err == nil })
+}
+
 func TestWithoutAConfig(t *testing.T) {
 	n := newNode(t)
 	os.Remove(n.config)

@@ -28,6 +28,14 @@ func TestASecondAgentWaits(t *testing.T) {
 	if s := second.agent.Snapshot(); s.Ready.Ready || !strings.Contains(second.log.String(), "another agent runs") {
 		t.Errorf("%+v\n%s", s.Ready, second.log)
 	}
+	response, err := http.Get(second.page() + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the one that waits says %s", response.Status)
+	}
 	n.turned()
 	n.names("quay.io", "a.corp", true)
 	n.end()

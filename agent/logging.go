@@ -13,7 +13,7 @@ import (
 // second says so once.
 func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	a.once(ctx, &a.told.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
-	if text := string(a.source.text); r.err == nil && text != a.told.text {
+	if text := string(a.source.last); r.err == nil && text != a.told.text {
 		a.told.text = text
 		a.log.InfoContext(ctx, "config in use", "path", a.o.ConfigPath, "upstreams", len(mirrors(r.cfg)))
 		for _, w := range r.warnings {
@@ -62,8 +62,20 @@ func (a *Agent) logResult(ctx context.Context, r Result) {
 	a.told.conflicts = now
 }
 
+// manyFiles is how many changes of one turn get a line each.
+const manyFiles = 20
+
 func (a *Agent) logReport(ctx context.Context, r ownedfile.Report) {
-	for _, c := range r.Changed {
+	changed := r.Changed
+	if len(changed) > manyFiles {
+		counts := map[string]int{}
+		for _, c := range changed {
+			counts[string(c.Action)]++
+		}
+		a.log.InfoContext(ctx, "many files changed", "files", len(changed), "actions", counts)
+		changed = nil
+	}
+	for _, c := range changed {
 		level := slog.LevelInfo
 		if c.Action == ownedfile.Repair {
 			level = slog.LevelWarn

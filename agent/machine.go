@@ -62,7 +62,8 @@ type Plan struct {
 	Rules   bool
 	Notices []Notice
 
-	current ownedfile.Snapshot
+	current   ownedfile.Snapshot
+	withdrawn map[string][]hostsconf.Host // by upstream
 }
 
 // Differs reports whether the node is not as the config wants it.
@@ -104,7 +105,7 @@ func (m *Machine) Plan(cfg *config.Config) (Plan, error) {
 }
 
 func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {
-	plan := Plan{Notices: state.notices}
+	plan := Plan{Notices: state.notices, withdrawn: state.withdrawn}
 	var err error
 	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.directories); err != nil {
 		return plan, err

@@ -53,6 +53,12 @@ func (m *Machine) readPrivate(name string, v any) error {
 	return nil
 }
 
+// hasPrivate reports whether a private file is where we left it.
+func (m *Machine) hasPrivate(name string) bool {
+	info, err := m.root.Lstat(path.Join(StateDir, name))
+	return err == nil && info.Mode().IsRegular() && info.Size() > 0
+}
+
 // refuses serves [Inputs].
 func (l learned) refuses(u hostsconf.URL, _ redact.Secret) string {
 	f, ok := prober.Recall(l.Facts, u)
@@ -119,7 +125,7 @@ func (a *Agent) keepFile(name string, v any) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	b = append(b, '\n')
-	if bytes.Equal(b, a.kept[name]) {
+	if bytes.Equal(b, a.kept[name]) && a.machine.hasPrivate(name) {
 		return nil
 	}
 	if err := a.machine.store.WritePrivate(name, b); err != nil {

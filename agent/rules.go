@@ -51,7 +51,10 @@ func ecrNames(cfg *config.Config) ecr.Names {
 // ruleDirectories tells the provider which hosts containerd asks for each
 // upstream: as desired where that is what stands there, and as somebody else
 // wants it where a file is not ours.
-func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, others []hostsconf.Resolution) []credprovider.Directory {
+//
+// Endpoints that are withdrawn count as if they were there: they may be back
+// before kubelet asks again, and then containerd offers them what it was given.
+func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host, others []hostsconf.Resolution) []credprovider.Directory {
 	foreign := make(map[string]bool, len(others))
 	var all []credprovider.Directory
 	for _, r := range others {
@@ -63,7 +66,7 @@ func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, others [
 			continue
 		}
 		dir := credprovider.Directory{Upstream: d.Upstream, AndUpstream: d.Server == nil}
-		for _, h := range d.Hosts {
+		for _, h := range slices.Concat(d.Hosts, withdrawn[d.Upstream]) {
 			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h))
 		}
 		if d.Server != nil {

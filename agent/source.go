@@ -2,15 +2,24 @@ package agent
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 
 	"github.com/berth-registry/berth/agent/config"
 )
 
-// lastGoodName is the file that holds the last config that could be used. It
-// may hold secrets, as the config itself.
-const lastGoodName = "last-good.yaml"
+// lastGoodName is the file that holds the last config that could be used, with
+// all that it names: passwords and certificates.
+const lastGoodName = "last-good.json"
+
+// lastGood is what stands there.
+type lastGood struct {
+	Path  string            `json:"path"`
+	Text  []byte            `json:"text"`
+	Files map[string][]byte `json:"files"`
+}
 
 // source reads the config again and again, and remembers the last one that
 // could be used, over restarts too.
@@ -19,9 +28,9 @@ type source struct {
 	path    string // as this process sees it
 
 	good *config.Config
-	text []byte // of good; nil when there is none
-	last []byte // the text of the last look, good or not
-	kept []byte // what stands in lastGoodName, as far as we know
+	file config.File // of good
+	last []byte      // the text of the last look, good or not
+	kept config.File // what stands in lastGoodName, as far as we know
 }
 
 // reading is what came of one look at the config.
@@ -32,54 +41,56 @@ type reading struct {
 	changed  bool  // the text is another than last time
 }
 
-// read looks at the config. The files that it names are read as well.
+// read looks at the config and at the files that it names.
 func (s *source) read() reading {
-	cfg, warnings, text, err := load(s.path)
-	changed := !bytes.Equal(text, s.last)
-	s.last = text
+	file, err := config.Read(s.path)
+	var r reading
 	if err == nil {
-		s.good, s.text = cfg, text
-		return reading{cfg: cfg, warnings: warnings, changed: changed}
+		r.cfg, r.warnings, err = file.Parse()
+	}
+	r.changed = !bytes.Equal(file.Text, s.last)
+	s.last = file.Text
+	if err == nil {
+		s.good, s.file = r.cfg, file
+		return r
 	}
 	if s.good == nil {
 		s.recall()
 	}
-	return reading{cfg: s.good, err: err, changed: changed}
+	return reading{cfg: s.good, err: err, changed: r.changed}
 }
 
-func load(path string) (*config.Config, []config.Warning, []byte, error) {
-	f, err := config.Read(path)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	cfg, warnings, err := f.Parse()
-	return cfg, warnings, f.Text, err
-}
-
-// keep puts the text aside, for an agent that starts with a bad config. The
-// lock of the machine is held.
+// keep puts the config aside, for an agent that starts with a bad one. The lock
+// of the machine is held.
 func (s *source) keep() error {
-	if s.text == nil || bytes.Equal(s.kept, s.text) {
+	same := bytes.Equal(s.kept.Text, s.file.Text) && maps.EqualFunc(s.kept.Contents, s.file.Contents, bytes.Equal)
+	if s.file.Text == nil || same && s.machine.hasPrivate(lastGoodName) {
 		return nil
 	}
-	if err := s.machine.store.WritePrivate(lastGoodName, s.text); err != nil {
+	body, err := json.Marshal(lastGood{Path: s.file.Path, Text: s.file.Text, Files: s.file.Contents})
+	if err != nil {
+		return err
+	}
+	if err := s.machine.store.WritePrivate(lastGoodName, body); err != nil {
 		return fmt.Errorf("keep the config for a restart: %w", err)
 	}
-	s.kept = s.text
+	s.kept = s.file
 	return nil
 }
 
-// recall takes the config that an earlier agent has kept. It counts only if
-// everything that it names can still be read.
+// recall takes the config that an earlier agent has kept.
 func (s *source) recall() {
-	name := path.Join(StateDir, lastGoodName)
-	text, err := s.machine.root.ReadFile(name)
-	if err != nil {
+	var l lastGood
+	if err := s.machine.readPrivate(lastGoodName, &l); err != nil || l.Text == nil {
 		return
 	}
-	cfg, _, err := config.Parse(name, text)
-	if err != nil {
-		return
+	file := config.File{Path: path.Join(StateDir, lastGoodName), Text: l.Text, Contents: l.Files}
+	if file.Contents == nil {
+		file.Contents = map[string][]byte{}
 	}
-	s.good, s.text, s.kept = cfg, text, text
+	cfg, _, err := file.Parse()
+	if err != nil {
+		return // of another version
+	}
+	s.good, s.file, s.kept = cfg, file, file
 }

@@ -32,7 +32,7 @@ type state struct {
 // mirrorRow is one upstream as the last turn left it.
 type mirrorRow struct {
 	mirror  status.Mirror
-	targets []target // by endpoint
+	targets []target // by endpoint; one more is the upstream
 }
 
 // view is what the status page is made from; it does not change any more.
@@ -210,8 +210,9 @@ func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
 				row.mirror.Fallback = "each registry itself"
 			}
 		}
-		for _, t := range byUpstream[m.Upstream] {
+		for _, t := range byUpstream[m.Upstream] { // the upstream comes last
 			if t.server {
+				row.targets = append(row.targets, t)
 				continue
 			}
 			row.targets = append(row.targets, t)

@@ -105,7 +105,7 @@ func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 		return err
 	}
 	if a.tokens.tokens == nil || a.tokens.made != string(made) {
-		tokens, err := a.machine.tokensOf(rules, a.log)
+		tokens, err := a.machine.tokensOf(rules, a.log, nil) // the keeper tells what is new
 		if err != nil {
 			return err
 		}

@@ -26,10 +26,10 @@ func (a *Agent) restore(ctx context.Context) error {
 		pause := stuckAfter / 3
 		if err != nil {
 			pause = a.pause(err)
-			a.log.ErrorContext(ctx, "node cannot be put back; trying again", "error", err, "again", pause)
 		} else {
 			a.settleNow()
 		}
+		a.once(ctx, &a.told.converge, err, "node cannot be put back; trying again", "node is put back")
 		a.publish()
 		select {
 		case <-ctx.Done():

@@ -41,6 +41,10 @@ func (a *Agent) Snapshot() status.Snapshot {
 				takeFact(&m.Endpoints[i], facts, t)
 			}
 		}
+		for _, t := range row.targets[len(m.Endpoints):] {
+			alive, known := a.prober.Alive(t.host.URL)
+			m.FallbackDown = known && !alive
+		}
 		s.Mirrors = append(s.Mirrors, m)
 	}
 	for _, k := range a.keeper.Status() {
@@ -79,6 +83,8 @@ func takeFact(e *status.Endpoint, facts []prober.Fact, t target) {
 		e.Basic = status.BasicAccepted
 	case prober.Refused:
 		e.Basic = status.BasicRefused
+	case prober.Wrong:
+		e.Basic = status.BasicWrong
 	}
 	switch f.Redirect {
 	case prober.NoRedirect:
@@ -98,6 +104,6 @@ func token(k keeper.Status) status.Token {
 	return status.Token{
 		Service: k.Service, Region: k.Region, Identity: k.Identity, Source: k.Source, Hosts: k.Hosts, Adopted: k.Adopted,
 		Valid: k.Valid, Issued: k.Issued, Expires: k.Expires, NextRenewal: k.NextAttempt,
-		Renewals: k.Renewals, Failures: k.Failures, Error: k.LastError, ErrorTime: k.LastErrorTime,
+		Renewals: k.Renewals, Failures: k.Failures, Error: k.LastError, ErrorTime: k.LastErrorTime, FailingSince: k.FailingSince,
 	}
 }

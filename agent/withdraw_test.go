@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/credprovider"
 )
 
 // mirror is a registry that can die and come back on the same port.
@@ -190,4 +192,29 @@ func TestLearnsThatBasicIsRefused(t *testing.T) {
 	if err := n.applied(t, config+login+"  auth: basic\n"); !strings.Contains(n.hosts("quay.io"), "Authorization") || err != nil {
 		t.Errorf("auth: basic is not believed: %v\n%s", err, n.hosts("quay.io"))
 	}
+}
+
+// A mirror that is withdrawn may be back before kubelet asks again: what it must
+// not see is withheld meanwhile.
+func TestWithdrawnMirrorsCount(t *testing.T) {
+	n := newNode(t)
+	only, upstream := newMirror(t, nil), newMirror(t, nil)
+	n.write("etc/config.yaml", mirrorsOf(upstream.addr, true, "http://"+only.addr)+
+		"registries: [{host: \""+upstream.addr+"\", username: u, password: p, auth: token}]\n")
+	n.start()
+	dir := strings.ReplaceAll(upstream.addr, ":", "_") + "_"
+	n.names(dir, only.addr, true)
+	n.converged()
+	withheld := func() {
+		t.Helper()
+		var w *credprovider.WithheldError
+		if who, err := served(t, n.root, upstream.addr+"/app"); !errors.As(err, &w) {
+			t.Errorf("served as %q (%v)", who, err)
+		}
+	}
+	withheld()
+	only.die()
+	n.names(dir, only.addr, false)
+	n.turned()
+	withheld()
 }

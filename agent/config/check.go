@@ -17,6 +17,7 @@ type checker struct {
 	broken map[*yaml.Node]bool
 	cfg    *Config
 	mode   fs.FileMode // of the RegistryConfig, 0 when unknown
+	files  files
 
 	mirrorLines map[string]int // normal form of an upstream → line
 }

@@ -30,10 +30,14 @@ func Load(path string) (*Config, []Warning, error) {
 	return f.Parse()
 }
 
-// File is the text of a RegistryConfig.
+// File is a RegistryConfig as it was written.
 type File struct {
 	Path string
 	Text []byte
+	// Contents holds the files that Text names, by the name that stands there.
+	// [File.Parse] fills it in, or, if it is not nil, takes them from it and
+	// reads none: so a config can be kept whole. They may be secrets.
+	Contents map[string][]byte
 
 	mode fs.FileMode
 }
@@ -47,13 +51,22 @@ func Read(path string) (File, error) {
 	return File{Path: path, Text: data, mode: mode}, nil
 }
 
-// Parse is the second half of [Load]. It reads the files that f names.
-func (f File) Parse() (*Config, []Warning, error) { return parse(f.Path, f.Text, f.mode) }
+// Parse is the second half of [Load].
+func (f *File) Parse() (*Config, []Warning, error) {
+	files := files{contents: f.Contents, kept: f.Contents != nil}
+	if !files.kept {
+		files.contents = map[string][]byte{}
+	}
+	cfg, warnings, err := parse(f.Path, f.Text, f.mode, files)
+	f.Contents = files.contents
+	return cfg, warnings, err
+}
 
 // Parse is [Load] for a document that is in memory; name stands for its path
 // in errors and warnings.
 func Parse(name string, data []byte) (*Config, []Warning, error) {
-	return parse(name, data, 0)
+	f := File{Path: name, Text: data}
+	return f.Parse()
 }
 
 // Default gives the RegistryConfig that says nothing: apiVersion and kind
@@ -82,7 +95,7 @@ func (c *Config) Files() []string {
 	return slices.DeleteFunc(files, func(name string) bool { return name == "" })
 }
 
-func parse(name string, data []byte, mode fs.FileMode) (*Config, []Warning, error) {
+func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []Warning, error) {
 	r := &report{file: name}
 	document, syntax := parseDocument(data)
 	if syntax != nil {
@@ -100,7 +113,7 @@ func parse(name string, data []byte, mode fs.FileMode) (*Config, []Warning, erro
 	setDefaults(reflect.ValueOf(cfg).Elem())
 	d.decode(root, reflect.ValueOf(cfg).Elem(), document, false)
 	if !d.stopped() {
-		c := &checker{report: r, broken: d.broken, cfg: cfg, mode: mode}
+		c := &checker{report: r, broken: d.broken, cfg: cfg, mode: mode, files: files}
 		c.check(root)
 	}
 	if err := r.result(); err != nil {

@@ -49,6 +49,27 @@ func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 	return data, info.Mode(), nil
 }
 
+// files are those that a config names.
+type files struct {
+	contents map[string][]byte
+	kept     bool // they are all there is
+}
+
+func (f files) read(path string, limit int64) ([]byte, fs.FileMode, error) {
+	if f.kept {
+		data, ok := f.contents[path]
+		if !ok {
+			return nil, 0, fs.ErrNotExist
+		}
+		return data, 0, nil
+	}
+	data, mode, err := readFile(path, limit)
+	if err == nil {
+		f.contents[path] = data
+	}
+	return data, mode, err
+}
+
 // withoutPath keeps the cause of a file error and drops the path, which the
 // caller shows in its own place. errors.Is still works.
 func withoutPath(err error) error {
@@ -83,7 +104,7 @@ func size(n int64) string {
 // read reads a file that the field at s names. When it is private, a file that
 // everybody may read brings a warning.
 func (c *checker) read(s *spot, path string, limit int64, private bool) ([]byte, bool) {
-	data, mode, err := readFile(path, limit)
+	data, mode, err := c.files.read(path, limit)
 	if err != nil {
 		shown, message := path, fileRemedy(err)
 		if private && !looksLikePath(path) {

@@ -84,6 +84,7 @@ type entry struct {
 	failures int // in a row
 	err      error
 	errAt    time.Time
+	since    time.Time // of the first of the failures in a row, wall clock
 	alarmed  bool
 	warned   bool // the log told of a failure, so it tells of its end too
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -108,6 +109,7 @@ func TestBetterSource(t *testing.T) {
 			b.Rescan()
 		}
 		before, _ := b.Token(east(t))
+		synctest.Wait()
 		if b.cloud.looks < 9 || b.cloud.looks > 12 {
 			t.Errorf("%d looks in an hour", b.cloud.looks)
 		}
@@ -212,6 +214,7 @@ func TestAdoptionIsBounded(t *testing.T) {
 		if n := len(b.Status()); n != maxAdopted {
 			t.Errorf("%d entries of what was wanted", n)
 		}
+		synctest.Wait()
 		if b.cloud.most > maxInFlight {
 			t.Errorf("%d calls at once", b.cloud.most)
 		}
@@ -305,7 +308,7 @@ func TestNewSourceWithTheSameToken(t *testing.T) {
 		b.Set(b.cloud, []ecr.Registry{east(t)})
 		synctest.Wait()
 		again := newCloud()
-		again.stored = b.cloud.stored
+		again.stored = maps.Clone(b.cloud.stored)
 		b.Set(again, []ecr.Registry{east(t)})
 		time.Sleep(time.Hour)
 		if again.count() != 0 || !b.has(east(t)) {
@@ -348,6 +351,7 @@ func TestSlowRegionsDelayNoOther(t *testing.T) {
 				seen[c] = true
 			}
 		})
+		synctest.Wait()
 		if len(seen) < len(want) {
 			t.Errorf("only %d of %d had a turn", len(seen), len(want))
 		}

@@ -47,6 +47,9 @@ func (k *Keeper) take(e *entry, c clock, a answer) {
 // failed draws how long to wait.
 func (k *Keeper) failed(e *entry, c clock, err error) {
 	have := e.held.good(c)
+	if e.failures == 0 {
+		e.since = c.wall
+	}
 	e.failures++
 	e.err, e.errAt = err, c.wall
 	e.failed[reason(err)]++

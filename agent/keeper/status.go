@@ -37,6 +37,8 @@ type Status struct {
 	// LastError is why the last attempt failed, "" once one has succeeded.
 	LastError     string
 	LastErrorTime time.Time
+	// FailingSince is when the first of the failures in a row was.
+	FailingSince time.Time
 	// Alarm says that pulls go without this token, or will, and why; "" when
 	// all is well.
 	Alarm string
@@ -61,7 +63,7 @@ func (k *Keeper) Status() []Status {
 			s.Source, s.Identity, s.Issued, s.Expires = t.Source, t.Identity, t.Issued, t.Expires
 		}
 		if e.err != nil {
-			s.LastError, s.LastErrorTime = e.err.Error(), e.errAt
+			s.LastError, s.LastErrorTime, s.FailingSince = e.err.Error(), e.errAt, e.since
 		}
 		if !e.calling && !e.givenUp && k.source != nil {
 			s.NextAttempt = c.wall.Add(e.untilRenewal(c))

@@ -149,12 +149,12 @@ func (q *inquiry) study(ctx context.Context, before Fact, all bool) (after Fact,
 		after.Basic = Accepted
 	} else {
 		basic, err := q.basic(ctx)
+		if basic != Unknown {
+			after.Basic = basic
+		}
 		if err != nil {
 			after.Error = err.Error()
 			return after, mayPass(err)
-		}
-		if basic != Unknown {
-			after.Basic = basic
 		}
 		if basic == Refused {
 			// Without a header there is nothing to be carried along.

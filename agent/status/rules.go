@@ -140,8 +140,12 @@ func allMirrorsDown(s Snapshot) []Alarm {
 			}
 		}
 		then := "images are pulled from " + m.Fallback
-		if m.Fallback == "" {
+		switch {
+		case m.Fallback == "":
 			then = "pulls fail, because the config allows no fallback"
+			a.Severity = Critical
+		case m.FallbackDown:
+			then = "pulls fail, because " + m.Fallback + " does not answer either"
 			a.Severity = Critical
 		}
 		a.Message = then + "\n" + strings.Join(each, "\n")
@@ -201,7 +205,11 @@ func perURL(s Snapshot, trouble func(Endpoint) string) []Alarm {
 
 func loginRefused(s Snapshot) []Alarm {
 	return perURL(s, func(e Endpoint) string {
-		if e.Basic != BasicRefused {
+		switch e.Basic {
+		case BasicWrong:
+			return cmp.Or(e.Login, "the login") + " is refused: username or password are wrong, or may not read there"
+		case BasicRefused:
+		default:
 			return ""
 		}
 		return cmp.Or(e.Login, "the login") + " is not accepted in a header; pulls from there go without it unless kubelet's provider may give it"

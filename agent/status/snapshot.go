@@ -89,8 +89,10 @@ type Mirror struct {
 	Directory string `json:"directory,omitempty"` // its directory below certs.d
 	// Fallback is what is asked when no endpoint has the image, as people
 	// know it; empty with upstreamFallback: false.
-	Fallback  string     `json:"fallback,omitempty"`
-	Endpoints []Endpoint `json:"endpoints"`
+	Fallback string `json:"fallback,omitempty"`
+	// FallbackDown says that the fallback is known not to answer either.
+	FallbackDown bool       `json:"fallbackDown,omitempty"`
+	Endpoints    []Endpoint `json:"endpoints"`
 }
 
 // Endpoint is one mirror of an upstream.
@@ -136,6 +138,7 @@ type Basic string
 const (
 	BasicAccepted Basic = "accepted"
 	BasicRefused  Basic = "refused"
+	BasicWrong    Basic = "wrong login" // the registry would take Basic, but not this one
 )
 
 // Redirect is where the endpoint sends whoever asks for a blob.

@@ -64,12 +64,15 @@ func (r *run) makeDirs() error {
 // and makes the result last.
 func (r *run) batch(ctx context.Context, units []*unit) {
 	for _, u := range units {
+		if ctx.Err() != nil {
+			break // nothing is prepared, and install leaves it alone
+		}
 		if err := r.enter(u); err != nil {
 			u.err, u.fail = err, u.items[0]
 		}
 	}
 	r.parallel(units, func(u *unit) {
-		if u.err == nil {
+		if u.err == nil && ctx.Err() == nil {
 			r.stage(u)
 		}
 	})

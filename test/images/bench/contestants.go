@@ -29,6 +29,10 @@ func contestants(ctx context.Context, bed *trial.Bed, s settings, dir string, pr
 	if err != nil {
 		return nil, errors.New("skopeo is missing: run apt-get install -y --no-install-recommends skopeo")
 	}
+	xargs, err := exec.LookPath("xargs")
+	if err != nil {
+		return nil, err
+	}
 	skopeoVersion, err := exec.CommandContext(ctx, skopeo, "--version").Output()
 	if err != nil {
 		return nil, err
@@ -43,7 +47,7 @@ func contestants(ctx context.Context, bed *trial.Bed, s settings, dir string, pr
 	}
 	source := bed.Source.Addr()
 	parallel := func(target string, command ...string) []string {
-		args := []string{"xargs", "-a", list, "-P", fmt.Sprint(s.parallel), "-I{}"}
+		args := []string{xargs, "-a", list, "-P", fmt.Sprint(s.parallel), "-I{}"}
 		for _, a := range command {
 			args = append(args, strings.NewReplacer("SRC", source, "DST", target).Replace(a))
 		}

@@ -128,8 +128,11 @@ type document struct {
 // indexes, one is signed, two share layers.
 func (m *maker) image(i int) error {
 	rnd := rand.New(rand.NewPCG(m.o.Seed, uint64(i)))
-	// Some repositories have several tags.
-	repository := fmt.Sprintf("team%d/app%d", i%7, i/3*2+i%2)
+	n := i
+	if i%5 == 4 {
+		n-- // a second tag in the repository
+	}
+	repository := fmt.Sprintf("team%d/app%d", n%7, n)
 	tag := fmt.Sprintf("v%d.%d", 1+i%3, i)
 	switch i % 10 {
 	case 0, 3, 6, 8:
