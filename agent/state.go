@@ -39,7 +39,6 @@ type mirrorRow struct {
 type view struct {
 	snapshot status.Snapshot
 	mirrors  []mirrorRow
-	hub      bool
 }
 
 func newState() state {

@@ -126,10 +126,9 @@ func (k *Keeper) adopt(found []stored, err error) {
 		if !h.good(c) {
 			continue
 		}
-		e := newEntry(scopeOf(f.registry))
+		e := k.add(scopeOf(f.registry))
 		e.registry, e.held, e.served, e.fresh = f.registry, h, true, false
 		e.picked++
-		k.entries[e.scope] = e
 		room--
 		k.news = true
 		k.sayAdopted(e)

@@ -66,7 +66,8 @@ type Keeper struct {
 	source   Source
 	entries  map[scope]*entry
 	order    []*entry // wanted ones first, then by scope
-	turn     int      // in order: who is looked at first
+	dropped  map[scope]pauses
+	turn     int // in order: who is looked at first
 	inFlight int
 	scan     scan
 	last     clock     // what jumps of the wall clock are measured from
@@ -83,6 +84,7 @@ func New(o Options) *Keeper {
 		log: o.Log, changed: o.Changed, rnd: o.Rand, wall: o.Now,
 		wake:    make(chan struct{}, 1),
 		entries: map[scope]*entry{},
+		dropped: map[scope]pauses{},
 	}
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
@@ -125,8 +127,7 @@ func (k *Keeper) Set(source Source, want []ecr.Registry) {
 	for s, registries := range byScope {
 		e, ok := k.entries[s]
 		if !ok {
-			e = newEntry(s)
-			k.entries[s] = e
+			e = k.add(s)
 		}
 		changed = e.want(registries) || changed
 	}
@@ -145,6 +146,7 @@ func (k *Keeper) Set(source Source, want []ecr.Registry) {
 func (k *Keeper) replaceSource(source Source) {
 	k.source = source
 	k.scan.abort()
+	clear(k.dropped)
 	for s, old := range k.entries {
 		old.abort()
 		if !old.wanted {
@@ -217,16 +219,37 @@ func (k *Keeper) trim(c clock) {
 			continue
 		}
 		if adopted++; adopted > maxAdopted || !e.held.good(c) {
-			k.drop(e)
+			k.drop(e, c)
 		}
 	}
 	k.sort()
 }
 
+// pauses are what outlives an entry: it may be back the next minute, and
+// nobody is to be called sooner for that. Both are monotonic times.
+type pauses struct{ notBefore, obeyed time.Time }
+
+// add makes an entry; sort has to follow.
+func (k *Keeper) add(s scope) *entry {
+	e := newEntry(s)
+	e.notBefore, e.obeyed = k.dropped[s].notBefore, k.dropped[s].obeyed
+	delete(k.dropped, s)
+	k.entries[s] = e
+	return e
+}
+
 // drop forgets an entry; sort has to follow.
-func (k *Keeper) drop(e *entry) {
+func (k *Keeper) drop(e *entry, c clock) {
 	e.abort()
 	delete(k.entries, e.scope)
+	for s, p := range k.dropped {
+		if !c.mono.Before(p.notBefore) {
+			delete(k.dropped, s)
+		}
+	}
+	if c.mono.Before(e.notBefore) {
+		k.dropped[e.scope] = pauses{e.notBefore, e.obeyed}
+	}
 }
 
 // sort brings order in line with entries.

@@ -153,6 +153,13 @@ func (c *cloud) count() int {
 	return len(c.calls)
 }
 
+// looked gives how often Get was asked, and how many calls there were at once.
+func (c *cloud) looked() (looks, most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.looks, c.most
+}
+
 // times gives when the calls came since the last time that it was asked.
 func (c *cloud) times() []time.Duration {
 	c.mu.Lock()

@@ -153,7 +153,7 @@ func (k *Keeper) bury(c clock) {
 	for _, e := range k.order {
 		if !e.wanted && !e.calling && !e.served {
 			k.sayDropped(e)
-			k.drop(e)
+			k.drop(e, c)
 			dropped = true
 		}
 	}

@@ -109,9 +109,8 @@ func TestBetterSource(t *testing.T) {
 			b.Rescan()
 		}
 		before, _ := b.Token(east(t))
-		synctest.Wait()
-		if b.cloud.looks < 9 || b.cloud.looks > 12 {
-			t.Errorf("%d looks in an hour", b.cloud.looks)
+		if looks, _ := b.cloud.looked(); looks < 9 || looks > 12 {
+			t.Errorf("%d looks in an hour", looks)
 		}
 		time.Sleep(6 * time.Minute)
 		if after, _ := b.Token(east(t)); after.Password == before.Password || b.cloud.count() != 1 {
@@ -189,6 +188,41 @@ func TestAdoptedRegionsGo(t *testing.T) {
 	}
 }
 
+// TestPausesOutliveARegion: one that went and is back is not asked for sooner
+// for that.
+func TestPausesOutliveARegion(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.draw(0)
+		b.cloud.life = 10 * time.Minute
+		b.cloud.issue(region(7))
+		b.Set(b.cloud, nil)
+		b.cloud.set(func() { b.cloud.err = fail(ecr.Busy, time.Minute) })
+		time.Sleep(9*time.Minute + 5*time.Second)
+		got := b.cloud.times()
+		last := 8*time.Minute + 32*time.Second // 4:30, and a minute and half a second after each
+		if len(b.Status()) != 0 || len(got) != 5 || got[4] != last {
+			t.Fatalf("asked at %v, then %+v", got, b.Status())
+		}
+		b.cloud.set(func() { b.cloud.life = 50 * time.Second })
+		b.cloud.issue(region(7)) // to be renewed at 9:27.5
+		b.Rescan()
+		time.Sleep(40 * time.Second)
+		if got := b.cloud.times(); len(got) != 1 || got[0] != last+time.Minute+500*time.Millisecond {
+			t.Errorf("asked at %v", got)
+		}
+		// So it is when the region is wanted.
+		b.Set(b.cloud, []ecr.Registry{region(8)})
+		synctest.Wait()
+		b.Set(b.cloud, nil)
+		synctest.Wait()
+		b.Set(b.cloud, []ecr.Registry{region(8)})
+		synctest.Wait()
+		if got := b.cloud.times(); len(got) != 1 {
+			t.Errorf("asked at %v", got)
+		}
+	})
+}
+
 // TestAdoptionIsBounded: however many there are, and whatever is wanted.
 func TestAdoptionIsBounded(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
@@ -214,9 +248,8 @@ func TestAdoptionIsBounded(t *testing.T) {
 		if n := len(b.Status()); n != maxAdopted {
 			t.Errorf("%d entries of what was wanted", n)
 		}
-		synctest.Wait()
-		if b.cloud.most > maxInFlight {
-			t.Errorf("%d calls at once", b.cloud.most)
+		if _, most := b.cloud.looked(); most > maxInFlight {
+			t.Errorf("%d calls at once", most)
 		}
 	})
 }
@@ -351,12 +384,11 @@ func TestSlowRegionsDelayNoOther(t *testing.T) {
 				seen[c] = true
 			}
 		})
-		synctest.Wait()
 		if len(seen) < len(want) {
 			t.Errorf("only %d of %d had a turn", len(seen), len(want))
 		}
-		if b.cloud.most != maxInFlight {
-			t.Errorf("%d calls at once, want %d", b.cloud.most, maxInFlight)
+		if _, most := b.cloud.looked(); most != maxInFlight {
+			t.Errorf("%d calls at once, want %d", most, maxInFlight)
 		}
 	})
 }

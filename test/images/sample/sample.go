@@ -7,9 +7,12 @@
 package sample
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 )
@@ -167,7 +170,24 @@ func (m *maker) layer(rnd *rand.Rand, repository, mediaType string) (descriptor,
 	if rnd.IntN(10) > 0 {
 		limit = m.o.MinLayer + (m.o.MaxLayer-m.o.MinLayer)/16
 	}
-	return m.blob(repository, mediaType, random(rnd, m.o.MinLayer+rnd.IntN(limit-m.o.MinLayer+1)))
+	content, err := zipped(random(rnd, m.o.MinLayer+rnd.IntN(limit-m.o.MinLayer+1)))
+	if err != nil {
+		return descriptor{}, err
+	}
+	return m.blob(repository, mediaType, content)
+}
+
+// zipped is content in the form of gzip, as layers are: there are programs that
+// compress what is not.
+func zipped(content []byte) ([]byte, error) {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.Write(content)
+	err = errors.Join(err, w.Close())
+	return b.Bytes(), err
 }
 
 func random(rnd *rand.Rand, n int) []byte {
