@@ -73,7 +73,7 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg := parse(t, c.after)
-			plan, err := m.Plan(cfg)
+			plan, err := m.Plan(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}

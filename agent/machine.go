@@ -75,7 +75,7 @@ func (p Plan) Differs() bool {
 // and asks nobody: a token that apply would get is a placeholder. While an
 // agent runs, what it has withdrawn is left out. What would be installed has
 // been read back with containerd's own reader.
-func (m *Machine) Plan(cfg *config.Config) (Plan, error) {
+func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	learned, err := m.learned()
 	if err != nil {
 		return Plan{}, err
@@ -101,7 +101,7 @@ func (m *Machine) Plan(cfg *config.Config) (Plan, error) {
 	if missing > 0 {
 		plan.Notices = append(plan.Notices, Notice{"ecr", "the token is not here yet; apply gets it"})
 	}
-	return plan, m.tree(cfg).Verify(plan.Desired, plan.Changes)
+	return plan, m.tree(cfg).Verify(ctx, plan.Desired, plan.Changes)
 }
 
 func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {

@@ -92,7 +92,7 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	}
 	defer other.Close()
 	n.eventually("plan sees no difference", func() bool {
-		plan, err := other.Plan(cfg)
+		plan, err := other.Plan(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	n.names("quay.io", first.addr, true)
 	n.names("quay.io", second.addr, true)
 	n.end()
-	if plan, err := other.Plan(cfg); err != nil || plan.Differs() {
+	if plan, err := other.Plan(t.Context(), cfg); err != nil || plan.Differs() {
 		t.Errorf("%v %v", plan.Changes, err)
 	}
 }

@@ -181,8 +181,8 @@ func (t *Tree) Read(desired Desired) (ownedfile.Snapshot, error) {
 }
 
 // Verify reads every file that changes would write back with containerd's own
-// reader and compares. The errors wrap [ErrReadBack].
-func (t *Tree) Verify(desired Desired, changes []Change) error {
+// reader and compares. The errors wrap [ErrReadBack], or are that of ctx.
+func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) error {
 	files := make(map[string]ownedfile.File, len(desired.files))
 	for _, f := range desired.files {
 		files[f.Path] = f
@@ -197,6 +197,9 @@ func (t *Tree) Verify(desired Desired, changes []Change) error {
 	defer os.RemoveAll(stage)
 	var errs []error
 	for _, c := range changes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		dir, ok := desired.dirs[c.Path]
 		if !ok || !Writes(c) {
 			continue
@@ -215,7 +218,7 @@ func (t *Tree) Verify(desired Desired, changes []Change) error {
 // Apply verifies, and then carries out, what [Plan] found. When one file
 // would be misread, nothing is written at all.
 func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (ownedfile.Report, error) {
-	if err := t.Verify(desired, changes); err != nil {
+	if err := t.Verify(ctx, desired, changes); err != nil {
 		return ownedfile.Report{}, err
 	}
 	return t.store.Apply(ctx, t.scope, changes)

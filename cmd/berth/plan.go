@@ -25,7 +25,7 @@ Exit codes: 0 no difference, 1 differences, 2 something failed.`,
 				return &codeError{exitUsage, err}
 			}
 			defer m.Close()
-			plan, err := m.Plan(cfg)
+			plan, err := m.Plan(cmd.Context(), cfg)
 			if err != nil {
 				return &codeError{exitUsage, err}
 			}
