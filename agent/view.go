@@ -83,7 +83,8 @@ func takeFact(e *status.Endpoint, facts []prober.Fact, t target) {
 		e.Basic = status.BasicAccepted
 	case prober.Refused:
 		e.Basic = status.BasicRefused
-	case prober.Wrong:
+	}
+	if f.WrongLogin {
 		e.Basic = status.BasicWrong
 	}
 	switch f.Redirect {

@@ -61,5 +61,5 @@ func (q *inquiry) wrongLogin(ctx context.Context) (string, error) {
 	case root.status == http.StatusOK && q.rootStatus == http.StatusUnauthorized:
 		return Accepted, nil
 	}
-	return Wrong, &doubt{text: "the registry refuses the login (401): username or password are wrong, or may not read here"}
+	return Unknown, &doubt{wrongLogin: true, text: "the registry refuses the login (401): username or password are wrong, or may not read here"}
 }

@@ -20,8 +20,6 @@ const (
 	Accepted = "accepted"
 	// Refused: only Bearer tokens are taken; Basic in a header is of no use.
 	Refused = "refused"
-	// Wrong: the registry takes Basic, but not this login.
-	Wrong = "wrong login"
 
 	// NoRedirect: the registry serves blobs itself.
 	NoRedirect = "none"
@@ -43,12 +41,14 @@ type Fact struct {
 	// HMAC of the header under a key that stays on the node (Options.LoginKey):
 	// a plain or salted hash would let who sees this guess the password.
 	Login    string `json:"login"`
-	Basic    string `json:"basic"`    // accepted, refused, wrong login or unknown
+	Basic    string `json:"basic"`    // accepted, refused or unknown
 	Redirect string `json:"redirect"` // none, other-host, same-host-other-port, subdomain or unknown
 	// To is the host:port that blobs come from when it is the registry's own
 	// name, else "".
-	To   string    `json:"to,omitempty"`
-	Time time.Time `json:"time"` // of the last attempt to learn
+	To string `json:"to,omitempty"`
+	// WrongLogin says that the registry refuses the login itself.
+	WrongLogin bool      `json:"wrongLogin,omitempty"`
+	Time       time.Time `json:"time"` // of the last attempt to learn
 	// Error is why the last attempt did not bring an answer to everything,
 	// such as a wrong password.
 	Error string `json:"error,omitempty"`
@@ -93,7 +93,7 @@ func (p *Prober) Restore(facts []Fact) {
 		if f.URL == "" || p.facts[f.URL].Time.After(f.Time) {
 			continue
 		}
-		if !slices.Contains([]string{Accepted, Refused, Wrong}, f.Basic) {
+		if !slices.Contains([]string{Accepted, Refused}, f.Basic) {
 			f.Basic = Unknown
 		}
 		if !slices.Contains([]string{NoRedirect, OtherHost, OtherPort, Subdomain}, f.Redirect) {

@@ -141,7 +141,7 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 // soon means that the reason may pass.
 func (q *inquiry) study(ctx context.Context, before Fact, all bool) (after Fact, soon bool) {
 	after = before
-	after.Error = ""
+	after.Error, after.WrongLogin = "", false
 	if after.Basic == "" {
 		after.Basic, after.Redirect = Unknown, Unknown
 	}
@@ -149,12 +149,12 @@ func (q *inquiry) study(ctx context.Context, before Fact, all bool) (after Fact,
 		after.Basic = Accepted
 	} else {
 		basic, err := q.basic(ctx)
+		if err != nil {
+			after.Error, after.WrongLogin = err.Error(), isWrongLogin(err)
+			return after, mayPass(err)
+		}
 		if basic != Unknown {
 			after.Basic = basic
-		}
-		if err != nil {
-			after.Error = err.Error()
-			return after, mayPass(err)
 		}
 		if basic == Refused {
 			// Without a header there is nothing to be carried along.
@@ -180,6 +180,13 @@ func (q *inquiry) study(ctx context.Context, before Fact, all bool) (after Fact,
 type doubt struct {
 	text string
 	soon bool // it is worth asking again before long
+	// wrongLogin: the registry refuses the login itself.
+	wrongLogin bool
+}
+
+func isWrongLogin(err error) bool {
+	var d *doubt
+	return errors.As(err, &d) && d.wrongLogin
 }
 
 func (d *doubt) Error() string { return d.text }

@@ -109,6 +109,9 @@ func TestLearn(t *testing.T) {
 				if f.Basic != c.basic || f.Redirect != c.redirect || f.To != c.to || (f.Error == "") != (c.text == "") || !strings.Contains(f.Error, c.text) {
 					t.Errorf("learned %+v", f)
 				}
+				if f.WrongLogin != strings.Contains(f.Error, "are wrong") {
+					t.Errorf("a wrong login is not told: %+v", f)
+				}
 				if f.Leaks() != (c.redirect == OtherPort || c.redirect == Subdomain) {
 					t.Errorf("leaks: %v", f.Leaks())
 				}
@@ -249,7 +252,7 @@ func TestWhenLearning(t *testing.T) {
 				t.Errorf("%d attempts after a new login", n-len(at))
 			}
 			f := p.Learned()[0]
-			if f.Basic != Accepted || f.Redirect != NoRedirect || f.Error == "" {
+			if f.Basic != Accepted || f.Redirect != NoRedirect || f.Error == "" || !f.WrongLogin {
 				t.Errorf("what was learned is lost with a wrong login: %+v", f)
 			}
 			// A wrong login is not tried again and again: it would be locked.

@@ -165,13 +165,16 @@ func (o *options) copyImages(cmd *cobra.Command, c *images.Copier, wanted []imag
 			}
 		}
 	}
+	rest := "failed"
 	if cmd.Context().Err() != nil {
+		rest = "not copied"
 		err = errors.New("interrupted; run it again to go on where it stopped")
 	}
-	return errors.Join(o.printCopied(stdout, v, time.Since(show.begin)), errors.Join(problems...), err)
+	return errors.Join(o.printCopied(stdout, v, rest, time.Since(show.begin)), errors.Join(problems...), err)
 }
 
-func (o *options) printCopied(w io.Writer, v copyView, took time.Duration) error {
+// printCopied tells what came of all; rest is what the others are.
+func (o *options) printCopied(w io.Writer, v copyView, rest string, took time.Duration) error {
 	switch o.output {
 	case "json":
 		return printJSON(w, v)
@@ -180,17 +183,17 @@ func (o *options) printCopied(w io.Writer, v copyView, took time.Duration) error
 	}
 	text := fmt.Sprintf("%s copied, %d there already", count(v.Copied, "image"), v.Present)
 	if v.Failed > 0 {
-		text += fmt.Sprintf(", %d failed", v.Failed)
+		text += fmt.Sprintf(", %d %s", v.Failed, rest)
 	}
 	_, err := fmt.Fprintf(w, "%s; %s sent in %s\n", text, images.Size(v.Bytes), took.Round(100*time.Millisecond))
 	return err
 }
 
-// line tells what came of one image.
+// copiedLine tells what came of one image.
 func copiedLine(r images.Copied) string {
 	switch r.Status {
 	case images.StatusFailed:
-		return fmt.Sprintf("failed   %s: %s", r.Image, r.Error)
+		return fmt.Sprintf("failed   %s", r.Image) // why comes at the end
 	case images.StatusPresent:
 		return fmt.Sprintf("present  %s", r.Target)
 	}

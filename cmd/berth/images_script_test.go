@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,6 +207,38 @@ func TestCopyAndCheckExamples(t *testing.T) {
 		t.Errorf("%d examples ran, want 9", ran)
 	}
 	if w.corp.Manifest("mirror/redislabs/operator", "7.2.4-7") == nil {
+		t.Error("nothing came to registry.corp/mirror")
+	}
+}
+
+// The page shows what its commands print, in the order in which they stand.
+func TestCopyAndCheckPage(t *testing.T) {
+	page := filepath.Join(repository(t), "docs/images.md")
+	redis := chapter(t, page, "\n# Images", "\n## List\n")["yaml"][0]
+	w := startWorld(t)
+	imageFiles(t, redis)
+	var out []string
+	for _, title := range []string{"Check", "Copy"} {
+		blocks := chapter(t, page, "\n## "+title+"\n", "\n## ")
+		for _, block := range blocks["sh"] {
+			for line := range strings.Lines(block) {
+				text, err := shell(t, w.root, line)
+				if missing := len(out) == 0; (err != nil) != missing {
+					t.Errorf("%s%v\n%s", line, err, text)
+				}
+				out = append(out, text)
+			}
+		}
+		for _, want := range blocks["text"] {
+			if !slices.Contains(out, want) {
+				t.Errorf("the page shows\n%s\nprinted was\n%s", want, strings.Join(out, "\n"))
+			}
+		}
+	}
+	if len(out) != 7 {
+		t.Errorf("%d commands ran, want 7", len(out))
+	}
+	if w.corp.Manifest("mirror/redislabs/redis", "7.2.4-64") == nil {
 		t.Error("nothing came to registry.corp/mirror")
 	}
 }

@@ -1,0 +1,59 @@
+package trace
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+var errNoManifest = errors.New("what came is no manifest of an image")
+
+// child picks from an index what this machine runs.
+func child(index []byte) (ocispec.Descriptor, error) {
+	var parsed ocispec.Index
+	if json.Unmarshal(index, &parsed) != nil {
+		return ocispec.Descriptor{}, errNoManifest
+	}
+	matcher := platforms.Default()
+	best := -1
+	for i, d := range parsed.Manifests {
+		if d.Platform == nil || !matcher.Match(*d.Platform) || d.Size < 0 || d.Size > maxManifest || d.Digest.Validate() != nil {
+			continue
+		}
+		if best < 0 || matcher.Less(*d.Platform, *parsed.Manifests[best].Platform) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return ocispec.Descriptor{}, fmt.Errorf("the index has no image for %s", platforms.DefaultString())
+	}
+	return bare(parsed.Manifests[best]), nil
+}
+
+// blob picks from a manifest the layer that is asked for, or the configuration
+// where there is none.
+func blob(manifest []byte) (ocispec.Descriptor, error) {
+	var parsed ocispec.Manifest
+	if json.Unmarshal(manifest, &parsed) != nil {
+		return ocispec.Descriptor{}, errNoManifest
+	}
+	candidates := append(parsed.Layers, parsed.Config)
+	for _, d := range candidates {
+		if d.Digest.Validate() == nil && d.Size > 0 && len(d.URLs) == 0 {
+			return bare(d), nil
+		}
+	}
+	return ocispec.Descriptor{}, errNoManifest
+}
+
+// bare is a descriptor without what somebody else could have put there to have
+// other hosts asked.
+func bare(d ocispec.Descriptor) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
+}
+
+func isIndex(d ocispec.Descriptor) bool { return images.IsIndexType(d.MediaType) }

@@ -1,0 +1,158 @@
+package trace
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// explains gives the explanation for a node whose config has a login for each
+// of these hosts.
+func explains(passed bool, hosts ...credprovider.HostExplanation) func(context.Context, string) (credprovider.Explanation, error) {
+	return func(_ context.Context, image string) (credprovider.Explanation, error) {
+		img, err := credprovider.ParseImage(image)
+		if err != nil {
+			return credprovider.Explanation{}, err
+		}
+		e := credprovider.Explanation{Image: img, Directory: img.Registry, Hosts: hosts, Err: credprovider.ErrNotOurs}
+		if passed {
+			e.Credential = &credprovider.Credential{Username: hosts[0].Username, Password: hosts[0].Password, Rule: hosts[0].Rule}
+			e.Err = nil
+		}
+		return e, nil
+	}
+}
+
+func loginAt(host string) credprovider.HostExplanation {
+	return credprovider.HostExplanation{
+		Host: credprovider.Host{Host: host}, Rule: "login " + host, Username: "robot", Password: redact.New(secret),
+	}
+}
+
+// What kubelet passes goes to the host that it is meant for, and to no other
+// that asks for a login, whatever certs.d says.
+func TestPassedLoginStaysWithItsHost(t *testing.T) {
+	w := newWorld(t)
+	nosy := serve(t, "127.0.0.1", nil, basic("nobody", "x", status(http.StatusOK)))
+	w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
+	w.mirrors(nosy.URL, w.mirror.URL)
+	w.Explain = explains(true, loginAt(w.mirror.addr()))
+	r := w.Image(t.Context(), w.name)
+	if r.Verdict.Host != w.mirror.addr() || r.Hosts[1].Credential.Channel != "provider" || r.Hosts[0].Credential.Channel != "none" {
+		t.Errorf("%+v", r)
+	}
+	if strings.Contains(nosy.headers(), "Authorization") || nosy.requests() == 0 {
+		t.Errorf("the host without a login was asked:\n%s", nosy.headers())
+	}
+	if !strings.Contains(w.mirror.headers(), "Authorization") {
+		t.Error("the mirror did not get its login")
+	}
+	raw, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"pull-secret"`, `certs.d is not as the config says`} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("it does not say %s:\n%s", want, raw)
+		}
+	}
+	if strings.Contains(string(raw), secret) {
+		t.Errorf("a secret is in the report:\n%s", raw)
+	}
+}
+
+func TestWithheldIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.mirrors(w.mirror.URL)
+	withheld := &credprovider.WithheldError{Image: "team/app", Owner: w.mirror.addr(), Other: w.up.addr()}
+	w.Explain = func(context.Context, string) (credprovider.Explanation, error) {
+		return credprovider.Explanation{Hosts: []credprovider.HostExplanation{loginAt(w.mirror.addr())}, Err: withheld}, nil
+	}
+	r := w.Image(t.Context(), w.name)
+	if c := r.Hosts[0].Credential; c.Channel != "none" || c.Problem != withheld.Error() {
+		t.Errorf("%+v", c)
+	}
+	if !strings.Contains(r.Credential, "withheld") || !r.Verdict.Serves {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestCredentialsThatCannotBeTold(t *testing.T) {
+	w := newWorld(t)
+	w.Explain = func(context.Context, string) (credprovider.Explanation, error) {
+		return credprovider.Explanation{}, errors.New("the rules are broken")
+	}
+	if r := w.Image(t.Context(), w.name); !r.Verdict.Serves || len(r.Notes) != 1 || !strings.Contains(r.Notes[0].Text, "the rules are broken") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestTokenInHeader(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		left time.Duration
+		note string
+	}{{6 * time.Hour, ""}, {10 * time.Minute, "expires"}, {-time.Minute, "expired"}} {
+		w := newWorld(t)
+		w.Now = func() time.Time { return now }
+		token := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"payload":"x","expiration":%d}`, now.Add(c.left).Unix()))
+		w.hosts(w.own(), "[host.%q]\n[host.%q.header]\nAuthorization = \"Basic %s\"\n", w.mirror.URL, w.mirror.URL,
+			base64.StdEncoding.EncodeToString([]byte("AWS:"+token)))
+		r := w.Image(t.Context(), w.name)
+		got := r.Hosts[0].Credential
+		if got.What != "ECR token" || got.Expires == nil || !got.Expires.Equal(now.Add(c.left)) {
+			t.Errorf("%s left: %+v", c.left, got)
+		}
+		note := ""
+		for _, n := range r.Notes {
+			note += n.ID
+		}
+		if note != c.note {
+			t.Errorf("%s left: notes %+v", c.left, r.Notes)
+		}
+		raw, err := json.Marshal(r)
+		if err != nil || strings.Contains(string(raw), token) {
+			t.Errorf("%v: %s", err, raw)
+		}
+	}
+}
+
+func TestSameDomain(t *testing.T) {
+	for _, c := range []struct {
+		host, realm string
+		want        bool
+	}{
+		{"https registry-1.docker.io", "https://auth.docker.io/token", true},
+		{"https registry.gitlab.com", "https://gitlab.com/jwt/auth", true},
+		{"https ghcr.io", "https://ghcr.io/token", true},
+		{"https mirror.corp:5000", "https://mirror.corp:5001/token", true},
+		{"http 127.0.0.1:5000", "http://127.0.0.1:6000/token", true},
+		{"http [::1]:5000", "http://[::1]:6000/token", true},
+		{"https ghcr.io", "http://ghcr.io/token", false},
+		{"https a.co.uk", "https://b.co.uk/token", false},
+		{"https a.corp", "https://a.corp.evil.example/token", false},
+		{"https 10.0.0.1", "https://10.0.0.2/token", false},
+		{"https team.github.io", "https://evil.github.io/token", false},
+	} {
+		scheme, host, _ := strings.Cut(c.host, " ")
+		realm, err := url.Parse(c.realm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sameDomain(docker.RegistryHost{Scheme: scheme, Host: host}, realm); got != c.want {
+			t.Errorf("%s, %s: %t", c.host, c.realm, got)
+		}
+	}
+}

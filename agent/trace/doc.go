@@ -1,0 +1,18 @@
+// Package trace tells where an image would come from if containerd pulled it
+// now, and why: the directory of certs.d that wins, the hosts in the order in
+// which they are asked, the credential that each gets, what each answers, and
+// the one that will serve it.
+//
+// It asks with containerd's own resolver and fetcher, host by host, as the
+// containerd of the node would: the same files, proxy, headers and logins. What
+// older releases do in another way is in release.go.
+//
+// What it promises: nothing on the node is changed. A login goes to the host
+// that it belongs to, and to a token server only if that is one of the same
+// domain; a redirect is followed without it. No secret, and nothing that a
+// registry sent but status, digest, limit and type, is in a result. Asking
+// costs each host a few requests and some bytes of one layer; where Docker Hub
+// serves the image it costs one pull of its limit.
+//
+// Start reading at [Tracer.Image]; verdict.go is the pure part.
+package trace

@@ -1,0 +1,104 @@
+package trace
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// soon is how near to its end a token is worth a word: the agent renews it long
+// before.
+const soon = 30 * time.Minute
+
+// notes tells what is surprising about a pull, or will be.
+func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e credprovider.Explanation) []Note {
+	var all []Note
+	add := func(id, text, remedy string) { all = append(all, Note{ID: id, Text: text, Remedy: remedy}) }
+	at := filepath.Join(d.certsDir, d.Dir)
+	if r.Ignored != "" {
+		add("ignored", filepath.Join(at, "hosts.toml")+": "+r.Ignored+"; the registry itself is asked", "mend the file")
+	}
+	if len(d.Shadowed) > 0 {
+		text := fmt.Sprintf("%s keeps %s from being used; containerd merges nothing", d.Dir, strings.Join(d.Shadowed, " and "))
+		add("shadowed", text, "remove "+at+" if that is not what you want")
+	}
+	seen := map[string]bool{}
+	for i, h := range r.Hosts {
+		if seen[h.URL] {
+			add("duplicate", h.URL+" is listed twice, so it is asked twice", "name it once; put its tables one after the other")
+		}
+		seen[h.URL] = true
+		t.hostNotes(h, hosts[i], add)
+	}
+	if elsewhere(r, hosts, e) {
+		add("config", "certs.d is not as the config says", `run "berth plan" to see the difference, and "berth status" for mirrors that the agent has withdrawn`)
+	}
+	if t.carried != "" {
+		add("redirect", "containerd sends the login of the header along to "+t.carried+", to which the layer is redirected; a store that takes no login may refuse it",
+			"use another host name for the store, or pass the login through kubelet")
+	}
+	stale(r, add)
+	return all
+}
+
+func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, remedy string)) {
+	c := h.Credential
+	if c.Channel == "header" && c.Expires != nil {
+		left := c.Expires.Sub(t.now()).Round(time.Second)
+		switch {
+		case left <= 0:
+			add("expired", fmt.Sprintf("the token in the header for %s has expired; the registry refuses it, and containerd goes on to the next host", name(h)),
+				`see "berth status"; "berth apply" gets a new one`)
+		case left < soon:
+			add("expires", fmt.Sprintf("the token in the header for %s expires in %s", name(h), left), `see "berth status": the agent should have renewed it`)
+		}
+	}
+	for spelled := range raw.Header {
+		if strings.EqualFold(spelled, "Authorization") && spelled != "Authorization" {
+			add("spelling", fmt.Sprintf("the header %s for %s is sent beside another one when the registry asks for a login", spelled, name(h)), "spell it Authorization")
+		}
+	}
+	if _, plain := raw.Client.Transport.(*http.Transport); !plain && !h.Itself {
+		add("tls-on-http", fmt.Sprintf("the file says http for %s and has TLS settings for it: containerd tries https first, and http when that is not spoken", name(h)),
+			"write https, or take ca, client and skip_verify away")
+	}
+	if h.Challenges && !h.Itself {
+		add("pull-secret", fmt.Sprintf("%s asks for a login: a pull secret for this image would be sent to it, too", name(h)),
+			"give it its own login under registries, or keep pull secrets out of the pods")
+	}
+	if raw.Scheme == "http" && c.Channel == "header" && !hostport.IsLoopback(raw.Host) {
+		add("plain-http", "the login for "+name(h)+" goes over plain http", "use https")
+	}
+}
+
+// elsewhere reports whether the config would have other hosts asked.
+func elsewhere(r *Report, raw []docker.RegistryHost, e credprovider.Explanation) bool {
+	if e.Directory == "" || r.CertsDir == "" || r.Ignored != "" {
+		return false // nothing is configured, or it is not for the lack of files
+	}
+	if len(e.Hosts) != len(r.Hosts) {
+		return true
+	}
+	for i, x := range e.Hosts {
+		if !sameRegistry(x.Host.Host, name(r.Hosts[i]), raw[i].Scheme) {
+			return true
+		}
+	}
+	return false
+}
+
+// stale tells of hosts that have something else under the tag.
+func stale(r *Report, add func(id, text, remedy string)) {
+	for _, h := range r.Hosts {
+		if h.Resolve.OK && h.Resolve.Digest != r.Digest && r.Digest != "" {
+			add("differs", fmt.Sprintf("%s has another image under this name: %s", name(h), h.Resolve.Digest), "")
+		}
+	}
+}

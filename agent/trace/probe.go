@@ -1,0 +1,187 @@
+package trace
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-registry/berth/internal/hublimit"
+)
+
+// asker asks one host of an image.
+type asker struct {
+	host     docker.RegistryHost // guarded
+	last     bool                // no other host comes after it
+	hadLogin bool
+	tracer   *Tracer
+	view     *Host
+}
+
+// client is containerd's resolver with this host alone, or with one after it
+// that tells whether containerd goes on.
+func (a asker) client() remotes.Resolver {
+	hosts := []docker.RegistryHost{a.host}
+	if !a.last {
+		hosts = append(hosts, afterIt())
+	}
+	return docker.NewResolver(docker.ResolverOptions{
+		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
+		Headers: http.Header{"User-Agent": {"berth-trace"}},
+	})
+}
+
+// resolve asks what a reference stands for: HEAD of the manifest.
+func (a asker) resolve(ctx context.Context, ref string) (Probe, ocispec.Descriptor) {
+	var desc ocispec.Descriptor
+	p := a.ask(ctx, &tape{}, func(ctx context.Context) (err error) {
+		_, desc, err = a.client().Resolve(ctx, ref)
+		return err
+	})
+	if p.OK {
+		p.Digest = desc.Digest.String()
+	}
+	return p, desc
+}
+
+// maxManifest is the largest manifest that containerd takes
+// (core/remotes/docker, MaxManifestSize).
+const maxManifest = 4 << 20
+
+// manifest gets a manifest by its digest.
+func (a asker) manifest(ctx context.Context, ref string, desc ocispec.Descriptor) (Probe, []byte) {
+	var body []byte
+	p := a.ask(ctx, &tape{}, func(ctx context.Context) error {
+		rc, err := a.fetch(ctx, ref, desc)
+		if err != nil {
+			return err
+		}
+		defer rc.Close()
+		body, err = io.ReadAll(io.LimitReader(rc, maxManifest+1))
+		return err
+	})
+	if p.OK && desc.Digest.Algorithm().FromBytes(body) != desc.Digest {
+		// containerd finds out when it stores it, and then it is too late for
+		// another host.
+		p.OK, p.Final, p.Detail = false, true, "what it sends does not have the digest that it should have"
+	}
+	return p, body
+}
+
+// layer asks for the first byte of a blob.
+func (a asker) layer(ctx context.Context, ref string, desc ocispec.Descriptor) Probe {
+	return a.ask(ctx, &tape{layer: true}, func(ctx context.Context) error {
+		rc, err := a.fetch(ctx, ref, desc)
+		if err != nil {
+			return err
+		}
+		defer rc.Close()
+		_, err = rc.Read(make([]byte, 1))
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (a asker) fetch(ctx context.Context, ref string, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	f, err := a.client().Fetcher(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return f.Fetch(ctx, desc)
+}
+
+// ask puts one question and says what came of it.
+func (a asker) ask(ctx context.Context, t *tape, question func(context.Context) error) Probe {
+	patience := a.tracer.timeout()
+	ctx, cancel := context.WithTimeout(withTape(quiet(ctx), t), patience)
+	defer cancel()
+	began := time.Now()
+	err := question(ctx)
+	p := Probe{Asked: true, OK: err == nil, Redirect: t.redirect, LatencyMS: milliseconds(time.Since(began))}
+	a.learn(t)
+	var last exchange
+	if n := len(t.exchanges); n > 0 {
+		last = t.exchanges[n-1]
+		p.Status = last.status
+	}
+	if p.OK {
+		return p
+	}
+	p.Detail, p.waits = a.why(t, last, ctx.Err(), patience)
+	switch {
+	case p.waits && last.written && a.tracer.Node.waitsForGood():
+		p.Final = true
+		p.Detail += fmt.Sprintf("; containerd %s waits for it without end", a.tracer.Node.Release)
+	case !a.last && !t.passedOn && ctx.Err() == nil:
+		p.Final = true
+	}
+	return p
+}
+
+// why reads a failure from the tape; containerd's own errors may repeat what
+// the other side said.
+func (a asker) why(t *tape, last exchange, ended error, patience time.Duration) (text string, waits bool) {
+	var realm *realmError
+	switch {
+	case len(t.exchanges) == 0:
+		return "containerd's library asks nothing", false
+	case errors.As(last.err, &realm):
+		return realm.Error(), false
+	case errors.Is(last.err, errRedirects):
+		return errRedirects.Error(), false
+	case last.err != nil:
+		text, waits = transportText(last, ended, patience)
+	case last.status >= http.StatusMultipleChoices && last.status < http.StatusBadRequest:
+		return fmt.Sprintf("it redirects (%d), and containerd does not follow", last.status), false
+	case last.status >= http.StatusBadRequest:
+		text = statusText(last, a.hadLogin)
+	case last.token:
+		return "its token server gives no token", false
+	case ended != nil:
+		return fmt.Sprintf("the answer does not end within %s", patience), true
+	default:
+		return "its answer is not one that containerd takes", false
+	}
+	switch {
+	case last.token:
+		text = "its token server " + last.host + ": " + text
+	case t.redirect != "" && last.host != a.host.Host:
+		text = "it redirects to " + t.redirect + ": " + text
+	}
+	return text, waits
+}
+
+// learn keeps what answers tell beside the answer itself.
+func (a asker) learn(t *tape) {
+	for _, x := range t.exchanges {
+		if x.status == http.StatusUnauthorized && !x.token && x.header.Get("Www-Authenticate") != "" {
+			a.view.Challenges = true
+		}
+		if l, err := hublimit.Parse(x.header); err == nil && x.header != nil {
+			a.view.Limit = &Limit{Remaining: l.Remaining, Total: l.Total, WindowS: l.Window.Seconds()}
+		}
+	}
+	if t.carried {
+		a.tracer.carried = cmp.Or(a.tracer.carried, t.redirect)
+	}
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
+}
+
+// isManifest reports whether a descriptor is for what containerd gets from the
+// manifests of a registry.
+func isManifest(mediaType string) bool {
+	return images.IsManifestType(mediaType) || images.IsIndexType(mediaType)
+}

@@ -1,0 +1,53 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// image is a name in full.
+type image struct {
+	full     string // what kubelet hands to containerd
+	registry string
+	digest   digest.Digest // "" for a tag
+}
+
+// parseImage completes a name as containerd's CRI does: a tag beside a digest
+// is dropped. The error does not quote a login that somebody wrote into it.
+func parseImage(written string) (image, error) {
+	switch {
+	case written == "":
+		return image{}, errors.New("the name of the image is empty")
+	case shown(written) != written:
+		return image{}, errors.New("an image name has no login in it; write registry/repository:tag")
+	case strings.Contains(written, "://"):
+		return image{}, errors.New("an image name has no scheme; write registry/repository:tag")
+	}
+	named, err := reference.ParseDockerRef(written)
+	if err != nil {
+		return image{}, fmt.Errorf("image %q: %w; write registry/repository:tag", written, err)
+	}
+	img := image{full: named.String(), registry: reference.Domain(named)}
+	if d, ok := named.(reference.Digested); ok {
+		img.digest = d.Digest()
+	}
+	return img, nil
+}
+
+// shown is a name without the login that somebody wrote into it.
+func shown(written string) string {
+	name, sum := written, ""
+	if i := strings.LastIndex(name, "@sha"); i >= 0 {
+		name, sum = name[:i], name[i:]
+	}
+	if i := strings.LastIndex(name, "@"); i >= 0 {
+		return redact.Placeholder + name[i:] + sum
+	}
+	return written
+}

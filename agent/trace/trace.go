@@ -1,0 +1,259 @@
+package trace
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+// Tracer traces the images of one node, one after the other.
+type Tracer struct {
+	Node Node
+	// Explain tells which credential is meant for which host of an image; nil
+	// when nothing is configured.
+	Explain func(ctx context.Context, image string) (credprovider.Explanation, error)
+	// Timeout is how long a host may take for one answer; 0 is 5 s.
+	Timeout time.Duration
+	// Now is the clock by which credentials expire; nil is time.Now.
+	Now func() time.Time
+	// Roots are trusted instead of the certificates of the system.
+	Roots *x509.CertPool
+
+	carried string // where the redirect goes with which containerd sends the login
+}
+
+func (t *Tracer) timeout() time.Duration { return cmp.Or(t.Timeout, defaultTimeout) }
+
+func (t *Tracer) now() time.Time {
+	if t.Now == nil {
+		return time.Now()
+	}
+	return t.Now()
+}
+
+// Image traces one image. It always gives a report with a verdict; what went
+// wrong is in it.
+func (t *Tracer) Image(ctx context.Context, written string) Report {
+	t.carried = ""
+	r := Report{Image: shown(written), Hosts: []Host{}, Notes: append([]Note(nil), t.Node.Notes...)}
+	img, err := parseImage(written)
+	if err != nil {
+		r.Verdict.Text = err.Error()
+		return r
+	}
+	r.Reference, r.Registry = img.full, img.registry
+	if t.Node.Refused != "" {
+		r.Verdict.Text = "it cannot be told: " + t.Node.Refused
+		return r
+	}
+	if refused := t.Node.refuses(img.registry); refused != "" {
+		r.Verdict.Text = "no host will serve it: " + refused
+		return r
+	}
+	d, err := t.Node.find(img.registry)
+	r.CertsDir, r.Directory, r.Shadowed = d.certsDir, d.Dir, d.Shadowed
+	if err != nil {
+		r.Verdict.Text = "no host will serve it: containerd fails every pull of " + img.registry + ": " + err.Error()
+		return r
+	}
+	switch {
+	case d.dropped != "":
+		r.Ignored = d.dropped
+	case d.Ignored != nil:
+		r.Ignored = d.Ignored.Error()
+	}
+	shared := &clients{tracer: t}
+	defer shared.close()
+	hosts, err := d.hosts(img.registry, shared.update)
+	if err != nil {
+		r.Verdict.Text = "no host will serve it: containerd fails every pull of " + img.registry + ": its hosts cannot be read"
+		return r
+	}
+	explained := t.explain(ctx, img, &r)
+	askers := t.askers(&r, img, hosts, explained)
+	follow(ctx, &r, img, askers)
+	r.Verdict = judge(&r)
+	if ctx.Err() != nil {
+		r.Verdict = Verdict{Text: "interrupted"}
+	}
+	r.Notes = append(r.Notes, t.notes(&r, d, hosts, explained)...)
+	return r
+}
+
+// explain asks for the credentials. Without an answer all is asked without.
+func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider.Explanation {
+	if t.Explain == nil {
+		return credprovider.Explanation{Err: credprovider.ErrNotOurs}
+	}
+	e, err := t.Explain(ctx, img.full)
+	if err != nil {
+		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "which credentials there are cannot be told: " + err.Error()})
+		return credprovider.Explanation{Err: credprovider.ErrNotOurs}
+	}
+	switch {
+	case e.Credential != nil:
+		r.Credential = "kubelet's provider passes " + e.Credential.Rule
+	case e.Err != nil:
+		r.Credential = "kubelet's provider passes none: " + e.Err.Error()
+	}
+	return e
+}
+
+// askers prepares the hosts. The Hosts of the report are complete, and stay
+// where they are.
+func (t *Tracer) askers(r *Report, img image, hosts []docker.RegistryHost, e credprovider.Explanation) []asker {
+	r.Hosts = make([]Host, len(hosts))
+	all := make([]asker, len(hosts))
+	upstream := hostsconf.UpstreamURL(img.registry, false).Host
+	for i, h := range hosts {
+		c, passed := credentialOf(h, e)
+		r.Hosts[i] = Host{
+			URL:          h.Scheme + "://" + h.Host + h.Path,
+			Capabilities: capabilities(h),
+			Itself:       h.Host == upstream,
+			Credential:   c,
+			Headers:      otherHeaders(h),
+		}
+		all[i] = asker{
+			host: t.guarded(h, passed.username, passed.password.Reveal()), last: i == len(hosts)-1,
+			hadLogin: c.Channel != "none", tracer: t, view: &r.Hosts[i],
+		}
+	}
+	return all
+}
+
+func capabilities(h docker.RegistryHost) []string {
+	names := []string{}
+	if h.Capabilities.Has(docker.HostCapabilityPull) {
+		names = append(names, "pull")
+	}
+	if h.Capabilities.Has(docker.HostCapabilityResolve) {
+		names = append(names, "resolve")
+	}
+	return names
+}
+
+// follow asks what a pull asks, in its order: what the reference stands for,
+// the manifests, a layer.
+func follow(ctx context.Context, r *Report, img image, askers []asker) {
+	desc, ok := resolve(ctx, r, img, askers)
+	if !ok {
+		return
+	}
+	r.Digest = desc.Digest.String()
+	body, ok := manifest(ctx, r, img, askers, desc)
+	if !ok {
+		return
+	}
+	layer, err := blob(body)
+	if err != nil {
+		for i := range r.Hosts {
+			if r.Hosts[i].Content.OK {
+				r.Hosts[i].Layer = Probe{Detail: err.Error(), Final: true}
+			}
+		}
+		return
+	}
+	for i, a := range askers {
+		h := &r.Hosts[i]
+		if waits := cmp.Or(waiting(h.Resolve), waiting(h.Content)); waits != "" {
+			h.Layer = Probe{Detail: waits, waits: true}
+			continue
+		}
+		h.Layer = a.layer(ctx, img.full, layer)
+	}
+}
+
+// resolve asks every host that may be asked; the first good answer counts.
+func resolve(ctx context.Context, r *Report, img image, askers []asker) (desc ocispec.Descriptor, ok bool) {
+	needs := docker.HostCapabilityPull
+	if img.digest == "" {
+		needs |= docker.HostCapabilityResolve
+	}
+	able := -1 // the last one that may be asked
+	for i, a := range askers {
+		if a.host.Capabilities.Has(needs) {
+			able = i
+		}
+	}
+	stopped := false
+	for i, a := range askers {
+		h := &r.Hosts[i]
+		if !a.host.Capabilities.Has(needs) {
+			h.Resolve.Detail = "it may not be asked what the tag stands for: its capabilities do not have resolve"
+			if !a.host.Capabilities.Has(docker.HostCapabilityPull) {
+				h.Resolve.Detail = "it may not be asked: its capabilities do not have pull"
+			}
+			continue
+		}
+		a.last = i == able
+		var found ocispec.Descriptor
+		h.Resolve, found = a.resolve(ctx, img.full)
+		if h.Resolve.OK && !ok && !stopped {
+			desc, ok = found, true
+		}
+		stopped = stopped || h.Resolve.Final
+	}
+	return desc, ok
+}
+
+// manifest gets the manifest of the image for this machine, from the first
+// host that gives it, as containerd does. It leaves the others alone: Docker
+// Hub counts.
+func manifest(ctx context.Context, r *Report, img image, askers []asker, desc ocispec.Descriptor) (body []byte, ok bool) {
+	for range 3 { // an index may hold indexes; more than one in another is unheard of
+		if !isManifest(desc.MediaType) {
+			for i := range r.Hosts {
+				if r.Hosts[i].Resolve.OK {
+					r.Hosts[i].Content = Probe{Detail: "what it has under this name is no image", Final: true}
+				}
+			}
+			return nil, false
+		}
+		body, ok = manifestOnce(ctx, r, img, askers, desc)
+		if !ok || !isIndex(desc) {
+			return body, ok
+		}
+		var err error
+		if desc, err = child(body); err != nil {
+			for i := range r.Hosts {
+				if r.Hosts[i].Content.OK {
+					r.Hosts[i].Content = Probe{Asked: true, Detail: err.Error(), Final: true}
+				}
+			}
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+func manifestOnce(ctx context.Context, r *Report, img image, askers []asker, desc ocispec.Descriptor) ([]byte, bool) {
+	for i, a := range askers {
+		h := &r.Hosts[i]
+		if waits := cmp.Or(waiting(h.Resolve), waiting(h.Content)); waits != "" {
+			h.Content = Probe{Detail: waits, waits: true}
+			continue // once is enough
+		}
+		var body []byte
+		h.Content, body = a.manifest(ctx, img.full, desc)
+		if h.Content.OK || h.Content.Final {
+			return body, h.Content.OK
+		}
+	}
+	return nil, false
+}
+
+// waiting says for what a host kept us waiting, or "".
+func waiting(p Probe) string {
+	if !p.waits {
+		return ""
+	}
+	return p.Detail
+}

@@ -1,0 +1,106 @@
+package trace
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// judge says which host serves, given what each of them answered: a function
+// of the report.
+func judge(r *Report) Verdict {
+	resolver, stopped := first(r.Hosts, func(h Host) Probe { return h.Resolve })
+	if resolver < 0 {
+		return Verdict{Text: refusal(r.Hosts, stopped, func(h Host) Probe { return h.Resolve })}
+	}
+	v := Verdict{Resolver: name(r.Hosts[resolver])}
+	if source, stopped := first(r.Hosts, func(h Host) Probe { return h.Content }); source < 0 {
+		v.Text = fmt.Sprintf("%s knows what it is, but no manifest comes: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Content }))
+		return v
+	}
+	server, stopped := first(r.Hosts, func(h Host) Probe { return h.Layer })
+	if server < 0 {
+		v.Text = fmt.Sprintf("%s knows what it is, but no layer comes: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Layer }))
+		return v
+	}
+	v.Serves, v.Host = true, name(r.Hosts[server])
+	v.Text = served(r.Hosts, resolver, server, v)
+	return v
+}
+
+func served(hosts []Host, resolver, server int, v Verdict) string {
+	who := v.Host
+	if hosts[server].Itself {
+		who += ", the registry itself,"
+	}
+	text := who + " will serve it"
+	if resolver != server {
+		text += fmt.Sprintf(", after %s has said what it is", v.Resolver)
+	}
+	var passed, slow []string
+	for _, h := range hosts[:server] {
+		p := h.Layer
+		if !h.Resolve.OK && h.Resolve.Detail != "" {
+			p = h.Resolve
+		}
+		passed = append(passed, fmt.Sprintf("%s does not: %s", name(h), p.Detail))
+		if h.Resolve.waits || h.Layer.waits {
+			slow = append(slow, name(h))
+		}
+	}
+	if len(passed) > 0 {
+		text += "; " + strings.Join(passed, "; ")
+	}
+	if len(slow) > 0 {
+		text += fmt.Sprintf("; each request waits for %s first, mostly 30 s", strings.Join(slow, " and "))
+	}
+	return text
+}
+
+// first finds the first host with a good answer. stopped is that of the one at
+// which containerd gives up, or -1.
+func first(hosts []Host, of func(Host) Probe) (found, stopped int) {
+	for i, h := range hosts {
+		switch p := of(h); {
+		case p.OK:
+			return i, -1
+		case p.Final:
+			return -1, i
+		}
+	}
+	return -1, -1
+}
+
+func refusal(hosts []Host, stopped int, of func(Host) Probe) string {
+	return "no host will serve it: " + reasons(hosts, stopped, of)
+}
+
+func reasons(hosts []Host, stopped int, of func(Host) Probe) string {
+	var all []string
+	for i, h := range hosts {
+		if stopped >= 0 && i > stopped {
+			break
+		}
+		why := of(h).Detail
+		if why == "" {
+			continue
+		}
+		all = append(all, name(h)+": "+why)
+	}
+	if stopped >= 0 && stopped < len(hosts)-1 {
+		all = append(all, "containerd gives up here and asks no other host")
+	}
+	if len(all) == 0 {
+		return "there is none"
+	}
+	return strings.Join(all, "; ")
+}
+
+// name is the host[:port] of a host.
+func name(h Host) string {
+	u, err := url.Parse(h.URL)
+	if err != nil {
+		return h.URL
+	}
+	return u.Host
+}
