@@ -10,6 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -buildid= -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 SOAK_TRIALS ?= 10000
+SOAK_YEARS ?= 1000
 SEED ?= 1
 GOTESTFLAGS ?=
 export GOTESTFLAGS
@@ -45,6 +46,10 @@ e2e: build ## As root: real containerd and kubelet, crashes, full disks (what CI
 .PHONY: soak
 soak: build ## Long trials; results are recorded in docs/performance.md and docs/scale.md
 	go run ./test/crash -trials $(SOAK_TRIALS) -seed $(SEED)
+	go run ./test/tokensoak -seeds $(SOAK_YEARS) -years 1 -seed $(SEED)
+	go run ./test/benchagent -berth $(BIN)/berth -seed $(SEED)
+	test/e2e/parts.sh
+	cd test/e2e && BERTH_SOAK=1 BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 90m -v -run '^TestAgent' .
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (60s)

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"slices"
+
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -67,7 +69,8 @@ func (in Inputs) answering(endpoints []hostsconf.Host, upstream *hostsconf.Host)
 			up = append(up, h)
 		}
 	}
-	if len(up) > 0 || upstream != nil && in.up(*upstream) {
+	// Just started, the agent may know only who is dead; that is not enough.
+	if len(up) == len(endpoints) || slices.ContainsFunc(up, in.up) || upstream != nil && in.up(*upstream) {
 		return up
 	}
 	return endpoints

@@ -23,7 +23,7 @@ func (a Access) hubLimit(ctx context.Context, host string) (limit hublimit.Limit
 	w := newWires(a, 1, DefaultWait, slog.New(slog.DiscardHandler))
 	defer w.close()
 	settings := a.settings(hub, "")
-	login, err := a.credential(ctx, hub, "", settings)
+	login, err := w.credential(ctx, hub, "", settings)
 	if err != nil {
 		return limit, "", err
 	}

@@ -33,7 +33,8 @@ type Copier struct {
 	// Repositories makes repositories of ECR that do not exist yet; nil: the
 	// images that need them fail.
 	Repositories RepositoryMaker
-	// Done is told of each image as it ends, one at a time; nil for nobody.
+	// Done is told of each image as it ends, one at a time, but not of those
+	// that the end of the run leaves; nil for nobody.
 	Done     func(Copied)
 	Progress *Progress // nil: nobody looks
 	Log      *slog.Logger
@@ -143,6 +144,7 @@ type run struct {
 	// holders says for a blob in which repository of the target it is, or will
 	// be first; the others take it over from there.
 	holders map[string]*lane
+	moved   map[string]bool // blobs that were not there before, by blobKey
 }
 
 // result is what came of something that is done once a run.
@@ -164,7 +166,7 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 	}
 	r := &run{
 		copier: c, to: to, wires: newWires(c.Access, jobs, wait, log), slots: make(chan struct{}, jobs),
-		lanes: map[laneKey]*lane{}, onces: map[string]*result{}, holders: map[string]*lane{},
+		lanes: map[laneKey]*lane{}, onces: map[string]*result{}, holders: map[string]*lane{}, moved: map[string]bool{},
 	}
 	var err error
 	if from.dir != "" {

@@ -165,3 +165,43 @@ func TestAttachedTags(t *testing.T) {
 		}
 	}
 }
+
+// Signatures that the target has beside those of the source stay.
+func TestCopyKeepsSignatures(t *testing.T) {
+	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
+	set, images := fill(t, source, sample.Options{Seed: 25, Images: 3})
+	signed := set.Images[2]
+	tag := strings.Replace(signed.Digest, ":", "-", 1) + ".sig"
+	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusCopied)
+
+	var m v1.Manifest
+	if err := json.Unmarshal(source.Manifest(signed.Repository, tag), &m); err != nil {
+		t.Fatal(err)
+	}
+	own := m
+	own.Layers = append(slices.Clone(m.Layers), v1.Descriptor{
+		MediaType: "application/vnd.dev.cosign.simplesigning.v1+json", Size: 4, Digest: mustHash(t, target.PutBlob(signed.Repository, []byte("mine"))),
+	})
+	raw, err := json.Marshal(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target.PutManifest(signed.Repository, tag, sample.OCIManifest, raw)
+	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusPresent)
+	if string(target.Manifest(signed.Repository, tag)) != string(raw) {
+		t.Error("the signature of the target is gone")
+	}
+
+	// One that the target does not have is copied.
+	m.Layers = append(m.Layers, v1.Descriptor{MediaType: "x", Size: 5, Digest: mustHash(t, source.PutBlob(signed.Repository, []byte("newer")))})
+	if raw, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	source.PutManifest(signed.Repository, tag, sample.OCIManifest, raw)
+	if r := copyImages(t, &Copier{}, images, "", target.Addr())[2]; r.Status != StatusCopied {
+		t.Errorf("%s %s", r.Status, r.Error)
+	}
+	if string(target.Manifest(signed.Repository, tag)) != string(raw) {
+		t.Error("the new signature is missing")
+	}
+}

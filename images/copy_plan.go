@@ -69,6 +69,9 @@ type attachment struct {
 // something be referred to itself.
 const maxNesting = 8
 
+// maxChildren is how many manifests one index may list.
+const maxChildren = 4096
+
 // addTasks makes a task of each image, once.
 func (r *run) addTasks(images []Reference) {
 	seen := map[Reference]bool{}
@@ -124,7 +127,7 @@ func (r *run) planAll(ctx context.Context) {
 
 func (r *run) plan(ctx context.Context, t *task) error {
 	var err error
-	if t.main, err = r.planName(ctx, t.lane, t.get, t.name); err != nil {
+	if t.main, err = r.planName(ctx, t.lane, t.get, t.name, nil); err != nil {
 		return err
 	}
 	t.result.Digest = t.main.part.content.desc.Digest.String()
@@ -137,7 +140,9 @@ func (r *run) plan(ctx context.Context, t *task) error {
 }
 
 // planName plans what get names at the source, to become name at the target.
-func (r *run) planName(ctx context.Context, l *lane, get, name string) (*named, error) {
+// What the target has under that name stays if it is the same, or if good says
+// that it will do.
+func (r *run) planName(ctx context.Context, l *lane, get, name string, good func(have, source content) bool) (*named, error) {
 	n := &named{lane: l, name: name}
 	var have content
 	err := r.slot(ctx, func() error {
@@ -173,6 +178,12 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string) (*named, 
 	}
 	if err != nil {
 		return nil, err
+	}
+	if good != nil && have.raw != nil && good(have, c) {
+		if n.part, err = r.planPart(ctx, l, have, true, 0); err == nil {
+			n.there = true
+			return n, nil
+		}
 	}
 	n.part, err = r.planPart(ctx, l, c, false, 0)
 	return n, err
@@ -231,6 +242,9 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 	if err != nil {
 		return err
 	}
+	if len(index.Manifests) > maxChildren {
+		return fmt.Errorf("index %s: lists %d manifests, which is more than %d", p.content.desc.Digest, len(index.Manifests), maxChildren)
+	}
 	p.children = make([]*part, len(index.Manifests))
 	// What is planned here, others may wait for: an error must not end it.
 	var g errgroup.Group
@@ -288,6 +302,26 @@ func blobsOf(c content) ([]v1.Descriptor, error) {
 	return all, nil
 }
 
+// holdsLayers reports whether the manifest of the target has all layers of that
+// of the source. In a manifest of cosign each is a signature, and the target may
+// have some of its own.
+func holdsLayers(have, source content) bool {
+	theirs, err := blobsOf(have)
+	if err != nil || have.desc.MediaType.IsIndex() || source.desc.MediaType.IsIndex() {
+		return false
+	}
+	var m v1.Manifest
+	if json.Unmarshal(source.raw, &m) != nil || len(m.Layers) == 0 {
+		return false
+	}
+	for _, l := range m.Layers {
+		if !slices.ContainsFunc(theirs, func(o v1.Descriptor) bool { return o.Digest == l.Digest }) {
+			return false
+		}
+	}
+	return true
+}
+
 // planAttached finds what belongs to a part, to its children, and to what
 // refers to them.
 func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, depth int) ([]*attachment, error) {
@@ -332,7 +366,7 @@ func (r *run) planAttachment(ctx context.Context, l *lane, d v1.Hash) (*attachme
 	}
 	a := &attachment{lane: l, subject: d, list: found.list, entries: found.referrers}
 	for _, tag := range found.tags {
-		n, err := r.planName(ctx, l, tag, tag)
+		n, err := r.planName(ctx, l, tag, tag, holdsLayers)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tag, err)
 		}

@@ -87,13 +87,13 @@ func (r *run) chooseHolders() {
 					return
 				}
 				for _, d := range p.blobs {
-					key := p.lane.store + " " + d.Digest.String()
+					key := blobKey(p.lane, d)
 					if present[key] {
 						continue
 					}
 					present[key] = true
 					if there {
-						_ = r.once("blob "+key, func() error { return nil })
+						_ = r.once(key, func() error { return nil })
 					} else {
 						total += d.Size
 					}
@@ -118,7 +118,8 @@ func (r *run) copyAll(ctx context.Context) {
 			done.Lock()
 			defer done.Unlock()
 			r.copier.Progress.ended(t.result.Status)
-			if r.copier.Done != nil {
+			// What only the end of the run kept from being copied is no news.
+			if r.copier.Done != nil && (ctx.Err() == nil || t.result.Status != StatusFailed) {
 				r.copier.Done(t.result)
 			}
 			return nil
@@ -201,17 +202,7 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 	}
 	digest := p.content.desc.Digest.String()
 	return r.once("put "+p.lane.store+" "+digest, func() error {
-		there := false
-		err := r.slot(ctx, func() error {
-			_, err := p.lane.dst.digest(ctx, digest)
-			there = err == nil
-			if notThereForUs(err) {
-				return nil
-			}
-			return err
-		})
-		// It was put there after what it needs.
-		if err != nil || there {
+		if there, err := r.has(ctx, p, count); err != nil || there {
 			return err
 		}
 		if err := r.needs(ctx, p, count); err != nil {
@@ -222,10 +213,43 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 	})
 }
 
+// has reports whether the target has a manifest, and so what it needs: that was
+// there first. Where the first blob of an image is missing, the manifest is too,
+// and nobody has to ask.
+func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
+	if len(p.blobs) > 0 && len(p.children) == 0 {
+		before, err := r.blobBefore(ctx, p.lane, p.blobs[0], count)
+		if err != nil || !before {
+			return false, err
+		}
+	}
+	there := false
+	err := r.slot(ctx, func() error {
+		_, err := p.lane.dst.digest(ctx, p.content.desc.Digest.String())
+		there = err == nil
+		if notThereForUs(err) {
+			return nil
+		}
+		return err
+	})
+	return there, err
+}
+
+// blobBefore has a blob at the target, and tells whether it was there before
+// this run.
+func (r *run) blobBefore(ctx context.Context, l *lane, d v1.Descriptor, count *tally) (bool, error) {
+	err := r.blob(ctx, l, d, count)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.moved[blobKey(l, d)], err
+}
+
+func blobKey(l *lane, d v1.Descriptor) string { return "blob " + l.store + " " + d.Digest.String() }
+
 // blob has a blob at the target: taken over from the repository that holds it,
 // else uploaded.
 func (r *run) blob(ctx context.Context, l *lane, d v1.Descriptor, count *tally) error {
-	return r.once("blob "+l.store+" "+d.Digest.String(), func() error {
+	return r.once(blobKey(l, d), func() error {
 		from := l.beside
 		if holder := r.holders[d.Digest.String()]; holder != nil && holder.store != l.store {
 			// If it cannot hold it, this one may still have it.
@@ -258,6 +282,11 @@ func (r *run) blob(ctx context.Context, l *lane, d v1.Descriptor, count *tally) 
 			progress.add(d.Size)
 		}
 		count.blob(came, d.Size)
+		if came != wasThere {
+			r.mu.Lock()
+			r.moved[blobKey(l, d)] = true
+			r.mu.Unlock()
+		}
 		return nil
 	})
 }

@@ -141,7 +141,7 @@ func (g given) RoundTrip(*http.Request) (*http.Response, error) {
 // what. scopes are those of the token specification.
 // https://distribution.github.io/distribution/spec/auth/token/
 func (r *registry) authorize(ctx context.Context, c *transport.Challenge, repository string, scopes ...string) (credential, http.RoundTripper, error) {
-	login, err := r.wires.access.credential(ctx, r.name, r.loginPath(repository), r.settings)
+	login, err := r.wires.credential(ctx, r.name, r.loginPath(repository), r.settings)
 	if err != nil {
 		return login, nil, fmt.Errorf("%s: %w", r.name, err)
 	}

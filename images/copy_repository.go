@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -150,8 +149,8 @@ func (r *repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 		return nil, err
 	}
 	address := c.url
+	reg := r.registry
 	if !strings.Contains(address, "://") {
-		reg := r.registry
 		address = scheme(reg.settings) + "://" + reg.host + reg.root + "/" + r.path + "/" + address
 		if r.upstream != "" {
 			address += "?" + url.Values{"ns": {r.upstream}}.Encode()
@@ -159,7 +158,10 @@ func (r *repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 	}
 	req, err := http.NewRequestWithContext(ctx, c.method, address, c.body)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s: the address is malformed", r.registry.name, c.what)
+		return nil, fmt.Errorf("%s: %s: the address is malformed", reg.name, c.what)
+	}
+	if sameRegistry(req.URL.Host, reg.host) {
+		req.URL.Host, req.Host = reg.host, reg.host // whatever it wrote of its port
 	}
 	if c.body != nil {
 		req.ContentLength = c.size
@@ -344,62 +346,3 @@ func (r *repository) retry(ctx context.Context, what string, f func(context.Cont
 }
 
 func (r *repository) name() string { return r.registry.name + "/" + r.path }
-
-// listTags lists the tags of the repository; nil where there are very many, or
-// where the registry does not let us.
-func (r *repository) listTags(ctx context.Context) (map[string]bool, error) {
-	const pages, perPage = 20, 1000
-	tags := map[string]bool{}
-	next := "tags/list?n=" + strconv.Itoa(perPage)
-	for range pages {
-		var page struct {
-			Tags []string `json:"tags"`
-		}
-		var link string
-		err := r.retry(ctx, "tags", func(ctx context.Context) error {
-			resp, err := r.send(ctx, call{method: http.MethodGet, url: next, what: "tags", ok: []int{http.StatusOK}})
-			if err != nil {
-				return err
-			}
-			defer resp.Body.Close()
-			link = nextPage(resp)
-			if err := json.NewDecoder(io.LimitReader(resp.Body, maxManifest)).Decode(&page); err != nil {
-				return withoutAddress(ctx, r.registry.name, fmt.Errorf("tags: %w", err))
-			}
-			return nil
-		})
-		if refusal, is := errors.AsType[*refusedError](err); is && refusal.judge() == giveUp {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range page.Tags {
-			tags[t] = true
-		}
-		if link == "" {
-			return tags, nil
-		}
-		next = link
-	}
-	return nil, nil
-}
-
-// nextPage reads the header Link: <…>; rel="next".
-// https://www.rfc-editor.org/rfc/rfc8288
-func nextPage(resp *http.Response) string {
-	target, rest, ok := strings.Cut(resp.Header.Get("Link"), ">")
-	target, begins := strings.CutPrefix(strings.TrimSpace(target), "<")
-	if !ok || !begins || !strings.Contains(rest, "next") || resp.Request == nil {
-		return ""
-	}
-	u, err := url.Parse(target)
-	if err != nil {
-		return ""
-	}
-	u = resp.Request.URL.ResolveReference(u)
-	if u.Host != resp.Request.URL.Host {
-		return "" // somebody else's list
-	}
-	return u.String()
-}

@@ -36,6 +36,9 @@ type wires struct {
 	gates      map[string]*gate
 	transports map[transportKey]*http.Transport
 	registries map[registryKey]*registry
+
+	loginsMu sync.Mutex
+	logins   map[string]foundLogin // by host
 }
 
 // transportKey: how a host is verified depends on the entry of the config that
@@ -53,6 +56,7 @@ func newWires(a Access, jobs int, patience time.Duration, log *slog.Logger) *wir
 		gates:      map[string]*gate{},
 		transports: map[transportKey]*http.Transport{},
 		registries: map[registryKey]*registry{},
+		logins:     map[string]foundLogin{},
 	}
 }
 
@@ -222,6 +226,9 @@ func withoutAddress(ctx context.Context, host string, err error) error {
 	}
 	if _, ok := errors.AsType[*netError](err); ok || errors.Is(err, ErrPlainHTTP) {
 		return err
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
+		err = fmt.Errorf("no TLS is spoken there; if plain http is meant, set plainHTTP in an entry of registries for it (%w)", err)
 	}
 	return &netError{host: host, err: err}
 }

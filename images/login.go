@@ -112,10 +112,13 @@ func (c credential) hint(e *refusedError) string {
 
 // credential finds the login for a repository. host is the registry as image
 // names have it. A login that there is but that must not be used is an error.
-func (a Access) credential(ctx context.Context, host, repository string, s Settings) (credential, error) {
-	c, err := a.find(ctx, host, repository)
-	if err != nil {
-		return credential{}, err
+func (w *wires) credential(ctx context.Context, host, repository string, s Settings) (credential, error) {
+	c, ok := w.access.configured(host, repository)
+	if !ok {
+		var err error
+		if c, err = w.found(ctx, host); err != nil {
+			return credential{}, err
+		}
 	}
 	if c.auth != authn.Anonymous && s.PlainHTTP && !hostport.IsLoopback(host) && !s.AllowPlainHTTPCredentials {
 		return credential{}, fmt.Errorf("the login of %s is not sent over plain http; set allowPlainHTTPCredentials in the entry of registries for %s if it must be", c.from, host)
@@ -123,12 +126,37 @@ func (a Access) credential(ctx context.Context, host, repository string, s Setti
 	return c, nil
 }
 
-func (a Access) find(ctx context.Context, host, repository string) (credential, error) {
+// configured is the login that the config has.
+func (a Access) configured(host, repository string) (credential, bool) {
 	for _, spelling := range []string{host, hostport.TrimDefaultPort(host, "https"), host + ":443"} {
 		if l, ok := a.Logins.For(spelling, repository); ok {
-			return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config"}, nil
+			return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config"}, true
 		}
 	}
+	return credential{}, false
+}
+
+// found is the login that docker or AWS has for a host, which is looked for once
+// a run: helpers are programs.
+func (w *wires) found(ctx context.Context, host string) (credential, error) {
+	w.loginsMu.Lock()
+	defer w.loginsMu.Unlock()
+	if f, ok := w.logins[host]; ok {
+		return f.credential, f.err
+	}
+	c, err := w.access.find(ctx, host)
+	if ctx.Err() == nil {
+		w.logins[host] = foundLogin{c, err}
+	}
+	return c, err
+}
+
+type foundLogin struct {
+	credential credential
+	err        error
+}
+
+func (a Access) find(ctx context.Context, host string) (credential, error) {
 	if a.Docker != nil {
 		reg, err := name.NewRegistry(host)
 		if err != nil {
@@ -142,10 +170,18 @@ func (a Access) find(ctx context.Context, host, repository string) (credential, 
 			return credential{auth: auth, from: "the docker config"}, nil
 		}
 	}
-	if r, ok := a.ECRNames.Parse(host); ok && a.ECR != nil {
-		return credential{auth: &ecrLogin{tokens: a.ECR, registry: r}, from: "AWS", here: true}, nil
+	r, ok := a.ECRNames.Parse(host)
+	if !ok || a.ECR == nil {
+		return credential{auth: authn.Anonymous}, nil
 	}
-	return credential{auth: authn.Anonymous}, nil
+	login := &ecrLogin{tokens: a.ECR, registry: r}
+	if r.Public {
+		// Everybody may pull from there.
+		if _, err := login.AuthorizationContext(ctx); err != nil {
+			return credential{auth: authn.Anonymous}, nil
+		}
+	}
+	return credential{auth: login, from: "AWS", here: true}, nil
 }
 
 // ecrLogin is a login with a token of ECR, which it renews: a large copy takes

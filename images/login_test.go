@@ -384,6 +384,26 @@ func TestCopyToECR(t *testing.T) {
 	}
 }
 
+// Everybody may pull from the public registry of Amazon, also who has no keys.
+func TestPublicECR(t *testing.T) {
+	public := startRegistry(t, fakeregistry.Options{})
+	set, _ := fill(t, public, sample.Options{Seed: 37, Images: 2})
+	target := startRegistry(t, fakeregistry.Options{})
+	k := &tokens{err: errors.New("no keys")}
+	access := Access{
+		ECR: k, Proxy: throughFor(t, public.URL(), "public.ecr.aws"),
+		Settings: []Settings{{Host: "public.ecr.aws", Reach: true, PlainHTTP: true, AllowPlainHTTPCredentials: true}},
+	}
+	var images []Reference
+	for _, i := range set.Images {
+		images = append(images, mustParse(t, "public.ecr.aws/"+i.Repository+":"+i.Tag))
+	}
+	wantStatus(t, copyImages(t, &Copier{Access: access}, images, "", target.Addr()), StatusCopied)
+	if k.n != 1 {
+		t.Errorf("%d tokens were asked for, want one attempt", k.n)
+	}
+}
+
 // A token of ECR goes to no token service elsewhere; a short one is renewed.
 func TestECRTokens(t *testing.T) {
 	source := startRegistry(t, fakeregistry.Options{})

@@ -75,8 +75,8 @@ func onTheWay(err error) bool {
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return false // no TLS is spoken there
 	}
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
-		return false
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" || errors.Is(err, http.ErrSchemeMismatch) {
+		return false // an alert of TLS; plain http
 	}
 	_, ok := errors.AsType[*netError](err)
 	return ok

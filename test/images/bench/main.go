@@ -23,6 +23,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/sample"
 	"github.com/berth-registry/berth/test/images/trial"
 )
@@ -60,7 +61,7 @@ func main() {
 }
 
 func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
-	dir, err := os.MkdirTemp("", "berth-bench-images-")
+	dir, err := real.Dir()
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,11 @@
 package fakeregistry
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -83,7 +86,11 @@ type manifest struct {
 }
 
 // Start runs a server. [Server.Close] ends it.
-func Start(o Options) *Server {
+func Start(o Options) *Server { return StartTLS(o, nil) }
+
+// StartTLS runs a server that speaks https in the way of c, with a certificate
+// that [Server.TLS] knows unless c has one.
+func StartTLS(o Options, c *tls.Config) *Server {
 	if o.Root == "" {
 		o.Root = "/v2"
 	}
@@ -92,9 +99,14 @@ func Start(o Options) *Server {
 		s.repo(name, true)
 	}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	if o.TLS {
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes
+	switch {
+	case c != nil:
+		s.http.TLS = c
 		s.http.StartTLS()
-	} else {
+	case o.TLS:
+		s.http.StartTLS()
+	default:
 		s.http.Start()
 	}
 	return s

@@ -1,0 +1,270 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/test/e2e/registry"
+	"github.com/berth-registry/berth/test/e2e/upstream"
+)
+
+// mirrorTrial says how much is tried, and what must hold.
+type mirrorTrial struct {
+	dialTimeout  time.Duration
+	pairs, fewer int     // of pulls that are compared: where it matters most, and elsewhere
+	rounds       int     // of pairs, until the ratio is good
+	good, bad    float64 // ratio to a healthy pull: what is wanted, what fails
+	agents       []agentTrial
+
+	// still lets one version at a time be measured.
+	still        *sync.Mutex
+	pulls, times *table
+}
+
+// agentTrial is one run of the agent.
+type agentTrial struct {
+	health  string
+	allowed time.Duration // from its death until a mirror is out of hosts.toml, and from its return until it is back
+	deaths  int           // of each kind
+	pulls   bool          // compare pulls
+}
+
+// TestAgentMirrors lets the first mirror of an upstream die in two ways, again
+// and again, and pulls images of four layers: before the agent runs, so as to
+// see what a dead mirror costs, and with the agent, which must take it out of
+// hosts.toml soon, so that it costs nothing, and put it back.
+//
+// Beside it lives an upstream that may not be asked and of which no mirror
+// answers, one of them an ECR registry.
+func TestAgentMirrors(t *testing.T) {
+	set := trial(t)
+	plan := mirrorTrial{
+		dialTimeout: 500 * time.Millisecond,
+		// With a dead mirror it would be some 7 times.
+		pairs: 9, fewer: 3, rounds: 3, good: 1.2, bad: 4,
+		// On a busy machine the living mirror, which is in this process, has taken
+		// more than a second to answer, twice in a row.
+		agents: []agentTrial{{health: "{interval: 3s, timeout: 3s, failures: 2, successes: 2}", allowed: patience, deaths: 1, pulls: true}},
+		still:  new(sync.Mutex),
+		pulls:  &table{head: "| containerd | the first mirror | pull | healthy pull | ratio | of pulls | requests to the first mirror | to others |"},
+		times:  &table{head: "| containerd | interval, timeout | the first mirror | deaths | withdrawn after, longest | back after, longest | allowed |"},
+	}
+	if soak() {
+		plan.dialTimeout = 2 * time.Second
+		plan.pairs, plan.fewer, plan.bad = 21, 21, plan.good
+		plan.agents = []agentTrial{
+			{health: "{interval: 1s, timeout: 500ms, failures: 2, successes: 2}", allowed: 4 * time.Second, deaths: 10, pulls: true},
+			{health: "{interval: 15s, timeout: 2s, failures: 2, successes: 2}", allowed: 32 * time.Second, deaths: 2}, // the defaults
+		}
+	}
+	n := &nodes{t: t, set: set, berth: berthBinary(t)}
+	n.onAll(func(s *scene, v variant) {
+		node := newMirrorNode(s, plan, v)
+		node.withoutAgent()
+		for _, a := range plan.agents {
+			node.withAgent(a)
+		}
+	})
+	n.wait.Wait()
+	if soak() {
+		plan.pulls.print(t, variants(set))
+		plan.times.print(t, variants(set))
+	}
+}
+
+// mirrorNode is a node with a mirror that dies, in front of one that lives.
+type mirrorNode struct {
+	*scene
+	plan     mirrorTrial
+	variant  variant
+	first    *mortal
+	second   *mortal // which lives
+	dead     *deadUpstream
+	env      []string
+	numbered int // images so far
+
+	mirrored, healthy path // with and without the mirror that dies, from the second one
+	hub, direct       path // the same, from the upstream
+	reference         time.Duration
+}
+
+func newMirrorNode(s *scene, plan mirrorTrial, v variant) *mirrorNode {
+	s.Helper()
+	ca, store := s.authority("mirrors"), s.registry(registry.Options{})
+	n := &mirrorNode{scene: s, plan: plan, variant: v, first: s.mortal(ca, store), second: s.mortal(ca, store)}
+	n.dead = newDeadUpstream(s, s.file("ca.pem", string(ca.PEM())))
+	n.env = s.awsEnv(n.dead.aws)
+	s.hubTells()
+	content := upstream.NewContent()
+	for _, host := range []string{"ghcr.io", "gcr.io"} {
+		s.claimed[s.behindProxy(host, content)] = true
+	}
+	n.mirrored, n.healthy = path{"docker.io", store}, path{"quay.io", store}
+	n.hub, n.direct = path{"ghcr.io", content}, path{"gcr.io", content}
+	return n
+}
+
+// config has two upstreams with the mirror that dies, one with the other alone,
+// and one of which all mirrors are dead for good.
+func (n *mirrorNode) config(health string) string {
+	first, second := n.first.url(), n.second.url()
+	return mirrorOf("docker.io", first) + fmt.Sprintf("    dialTimeout: %s\n  - url: %q\n", n.plan.dialTimeout, second) +
+		fmt.Sprintf("- upstream: ghcr.io\n  endpoints:\n  - {url: %q, dialTimeout: %s}\n", first, n.plan.dialTimeout) +
+		fmt.Sprintf("- upstream: quay.io\n  endpoints:\n  - url: %q\n", second) +
+		n.dead.config() +
+		fmt.Sprintf("registries:\n- {host: %q, tls: {caFile: %q}}\n- {host: %q, tls: {caFile: %q}}\n", n.first.addr(), n.dead.ca, n.second.addr(), n.dead.ca) +
+		"health: " + health + "\n"
+}
+
+// listed reports whether hosts.toml names the mirror that dies, for either
+// upstream.
+func (n *mirrorNode) listed() (both, either bool) {
+	n.Helper()
+	a, b := strings.Contains(n.hostsFile("docker.io"), n.first.addr()), strings.Contains(n.hostsFile("ghcr.io"), n.first.addr())
+	return a && b, a || b
+}
+
+// withoutAgent sees what a dead mirror costs. It is also the control of what
+// follows: the request of a pull to a dead mirror is seen, and the pull is slow.
+func (n *mirrorNode) withoutAgent() {
+	n.applyOnce(n.env, n.config("{mode: off}"))
+	n.first.die(blackHole)
+	if soak() {
+		n.hosts("alone.example", fmt.Sprintf("[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\nca = %q\n[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\nca = %q\n",
+			n.first.url(), n.dead.ca, n.second.url(), n.dead.ca))
+		n.suffer("black hole, no dial_timeout", path{"alone.example", n.healthy.at}, 10*time.Minute)
+		n.suffer("black hole, dial_timeout", n.mirrored, 10*time.Minute)
+	} else {
+		n.suffer("black hole, dial_timeout", n.mirrored, pullTime)
+	}
+	n.first.rise()
+	n.first.die(hanging)
+	if soak() {
+		n.suffer("hangs, dial_timeout", n.mirrored, 10*time.Minute)
+	} else if n.older {
+		// It would not end, and elsewhere it ends after minutes.
+		n.suffer("hangs, dial_timeout", n.mirrored, 3*time.Second)
+	}
+	n.first.rise()
+}
+
+// suffer makes one pull past the dead mirror and wants it to be slow. It may
+// not end within limit.
+func (n *mirrorNode) suffer(situation string, p path, limit time.Duration) {
+	if n.first.how == hanging && n.older {
+		limit = min(limit, 3*time.Minute) // it waits for good
+	}
+	if !soak() && n.older {
+		limit = 3 * time.Second // 1.6 knows no dial_timeout and waits half a minute a request
+	}
+	t := n.next(p, limit)
+	dead, all := asked([]timing{t}, n.first.addr())
+	if dead == 0 {
+		n.Errorf("%s: the dead mirror was not asked: %v", situation, t.asked)
+	}
+	// Four requests come one after the other, and each waits.
+	if least := min(limit, 4*n.plan.dialTimeout); t.took < least {
+		n.Errorf("%s: the pull took %s only, which is less than %s", situation, t.took, least)
+	}
+	took, others := short(t.took), fmt.Sprint(all-dead)
+	switch {
+	case t.err != nil && t.took >= limit:
+		// What it began when it was given up says nothing.
+		took, others = "not within "+limit.String(), "–"
+	case t.err != nil:
+		n.Errorf("%s: %v", situation, t.err)
+	}
+	n.Logf("%s: %s, %d requests to the dead mirror, %s to others", situation, took, dead, others)
+	n.plan.pulls.row(n.variant.name, situation, took, short(n.idle()), fmt.Sprintf("%.0f", t.took.Seconds()/n.idle().Seconds()), 1, dead, others)
+}
+
+// idle is a healthy pull, to compare the slow ones with.
+func (n *mirrorNode) idle() time.Duration {
+	n.Helper()
+	if n.reference == 0 {
+		var all []timing
+		for range n.plan.fewer {
+			all = append(all, n.mustNext(n.healthy))
+		}
+		n.reference = median(all)
+	}
+	return n.reference
+}
+
+// withAgent lets the mirror die and rise while the agent runs.
+func (n *mirrorNode) withAgent(a agentTrial) {
+	agent := n.startAgent(n.env, n.config(a.health))
+	rules := n.dead.watch(n.scene)
+	limit := patience + 2*a.allowed
+	n.until("all is known about the mirrors", limit, func() bool {
+		return agent.mirrorIs("1", "docker.io", n.first.addr()) && agent.mirrorIs("1", "quay.io", n.second.addr()) &&
+			agent.mirrorIs("0", "registry.k8s.io", n.dead.hole.Addr().String()) && agent.mirrorIs("0", "registry.k8s.io", n.dead.closed)
+	})
+	n.until("both mirrors of registry.k8s.io are listed", patience, func() bool { return n.dead.listed(n.hostsFile("registry.k8s.io")) })
+	rules.allKnown()
+	n.serves()
+	if soak() && a.pulls {
+		n.ratio("answers", n.plan.pairs, n.mirrored, n.healthy)
+	}
+	for _, how := range []death{blackHole, hanging} {
+		var gone, back time.Duration
+		for i := range a.deaths {
+			died := n.first.die(how)
+			n.until("the dead mirror is withdrawn", limit, func() bool { _, either := n.listed(); return !either })
+			gone = max(gone, time.Since(died))
+			if i == 0 && a.pulls {
+				n.ratio(string(how)+", withdrawn: from the second", n.plan.pairs, n.mirrored, n.healthy)
+				n.ratio(string(how)+", withdrawn: from the upstream", n.plan.fewer, n.hub, n.direct)
+			}
+			risen := n.first.rise()
+			n.until("the mirror is back", limit, func() bool { both, _ := n.listed(); return both })
+			back = max(back, time.Since(risen))
+			n.serves()
+		}
+		n.Logf("%s: withdrawn after %s, back after %s", how, gone, back)
+		n.plan.times.row(n.variant.name, a.health, how, a.deaths, short(gone), short(back), short(a.allowed))
+		if gone > a.allowed || back > a.allowed {
+			n.Errorf("%s: withdrawn after %s, back after %s, allowed are %s", how, gone, back, a.allowed)
+		}
+	}
+	n.dead.stays(agent)
+	rules.end()
+	agent.stop()
+}
+
+// serves wants the first mirror to serve a pull.
+func (n *mirrorNode) serves() {
+	n.Helper()
+	before := n.first.answered()
+	if t := n.mustNext(n.mirrored); n.first.answered()-before != requests {
+		n.Errorf("the first mirror has answered %d requests, not %d: %v", n.first.answered()-before, requests, t.asked)
+	}
+}
+
+// ratio wants pulls one way to be as fast as the other way, on which there is
+// no dead mirror, and to leave a dead mirror alone.
+func (n *mirrorNode) ratio(situation string, pairs int, suspect, healthy path) {
+	if soak() {
+		n.plan.still.Lock()
+		defer n.plan.still.Unlock()
+	}
+	var with, without []timing
+	var ratio float64
+	for round := 0; round < n.plan.rounds && (round == 0 || ratio > n.plan.good); round++ {
+		a, b := n.pairs(pairs, suspect, healthy)
+		with, without = append(with, a...), append(without, b...)
+		ratio = float64(median(with)) / float64(median(without))
+	}
+	n.Logf("%s: %s, healthy %s, ratio %.2f of %d pulls each", situation, median(with), median(without), ratio, len(with))
+	if ratio > n.plan.bad {
+		n.Errorf("%s: a pull takes %s, %.2f times a healthy one", situation, median(with), ratio)
+	}
+	first, all := asked(with, n.first.addr())
+	if n.first.how != "" && first > 0 {
+		n.Errorf("%s: a pull has asked the dead mirror %d times", situation, first)
+	}
+	n.plan.pulls.row(n.variant.name, situation, short(median(with)), short(median(without)), fmt.Sprintf("%.2f", ratio), len(with), first, all-first)
+}

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/berth-registry/berth/test/e2e/parts"
+	"github.com/berth-registry/berth/test/e2e/upstream"
+)
+
+// soak says that the trials of the agent run in full length, against the bounds
+// that are promised, and print the tables of docs/performance.md. Otherwise
+// they are short, and their bounds are such as hold on a machine that is busy.
+func soak() bool { return os.Getenv("BERTH_SOAK") != "" }
+
+// trial is a test of the agent. The short ones run side by side: they mostly
+// wait.
+func trial(t *testing.T) parts.Set {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("containerd needs root: run make e2e as root")
+	}
+	if !soak() {
+		t.Parallel()
+	}
+	set, err := parts.Locate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// nodes runs tests at the same time, however many processors there are, each
+// on a containerd of its own, which has to live through it.
+type nodes struct {
+	t     *testing.T
+	set   parts.Set
+	berth string
+	wait  sync.WaitGroup
+}
+
+func (n *nodes) run(name string, v variant, row func(*scene)) {
+	n.wait.Go(func() {
+		n.t.Run(name, func(t *testing.T) {
+			b := newBed(t, n.set, v)
+			b.berth = n.berth
+			before := b.identity(t)
+			row(newScene(t, b))
+			if after := b.identity(t); after != before {
+				t.Errorf("containerd was restarted: it was %s, now it is %s", before, after)
+			}
+		})
+	})
+}
+
+// onAll runs a test on each version of containerd.
+func (n *nodes) onAll(row func(*scene, variant)) {
+	for _, v := range variants(n.set) {
+		n.run(v.name, v, func(s *scene) { row(s, v) })
+	}
+}
+
+// byContainerd lists what pulls have asked a decoy; the agent asks it too.
+func (s *scene) byContainerd(d *upstream.Decoy) []upstream.Request {
+	s.claimed[d] = true
+	var pulls []upstream.Request
+	for _, r := range d.Requests() {
+		if strings.HasPrefix(r.Header.Get("User-Agent"), "containerd/") {
+			pulls = append(pulls, r)
+		}
+	}
+	return pulls
+}
+
+// hubTells lets the agent ask Docker Hub how many pulls are left, which is none
+// of a pull's business.
+func (s *scene) hubTells() {
+	s.Helper()
+	d := s.behindProxy("auth.docker.io", upstream.Token("anonymous"))
+	s.claimed[d] = true
+	s.claimed[s.decoys[hub]] = true
+}
+
+// table collects rows of a table in Markdown from tests that run side by side.
+type table struct {
+	head string
+	mu   sync.Mutex
+	rows map[string][]string // by version
+}
+
+func (r *table) row(version string, cells ...any) {
+	line := "| " + version + " |"
+	for _, c := range cells {
+		line += fmt.Sprintf(" %v |", c)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rows == nil {
+		r.rows = map[string][]string{}
+	}
+	r.rows[version] = append(r.rows[version], line)
+}
+
+// print gives the rows in the order of versions.
+func (r *table) print(t *testing.T, versions []variant) {
+	t.Helper()
+	columns := strings.Count(r.head, "|") - 1
+	text := r.head + "\n|" + strings.Repeat("---|", columns) + "\n"
+	for _, v := range versions {
+		for _, row := range r.rows[v.name] {
+			text += row + "\n"
+		}
+	}
+	t.Logf("\n%s", text)
+}

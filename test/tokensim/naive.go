@@ -1,0 +1,114 @@
+package tokensim
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/berth-registry/berth/agent/keeper"
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+type naive struct {
+	now     func() time.Time
+	changed func()
+	pause   time.Duration
+
+	mu     sync.Mutex
+	source keeper.Source
+	want   []ecr.Registry
+	tokens map[string]credprovider.Token // by host
+}
+
+func newNaive(o keeper.Options, pause time.Duration) *naive {
+	n := &naive{now: o.Now, changed: o.Changed, pause: pause, tokens: map[string]credprovider.Token{}}
+	if n.now == nil {
+		n.now = time.Now
+	}
+	if n.changed == nil {
+		n.changed = func() {}
+	}
+	return n
+}
+
+func (n *naive) Set(s keeper.Source, want []ecr.Registry) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.source, n.want = s, want
+}
+
+func (n *naive) Rescan() {}
+
+func (n *naive) Status() []keeper.Status { return nil }
+
+func (n *naive) Token(r ecr.Registry) (credprovider.Token, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t, ok := n.tokens[r.Host]
+	return t, ok
+}
+
+func (n *naive) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	n.mu.Lock()
+	for _, r := range n.want {
+		wg.Go(func() { n.keep(ctx, r) })
+	}
+	n.mu.Unlock()
+	wg.Wait()
+	return nil
+}
+
+func (n *naive) keep(ctx context.Context, r ecr.Registry) {
+	for ctx.Err() == nil {
+		n.mu.Lock()
+		source := n.source
+		n.mu.Unlock()
+		t, err := source.Renew(ctx, r)
+		wait := n.pause
+		if err == nil {
+			n.mu.Lock()
+			n.tokens[r.Host] = t
+			n.mu.Unlock()
+			wait = max(t.Expires.Sub(n.now()), n.pause)
+			n.changed()
+		}
+		sleep(ctx, wait)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Idle makes a keeper that asks for nothing, and so does nothing wrong.
+func Idle(o keeper.Options) Subject { return &idle{newNaive(o, time.Hour)} }
+
+type idle struct{ *naive }
+
+func (i *idle) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Chatty makes Berth's keeper with a log that says everything twice.
+func Chatty(o keeper.Options) Subject {
+	o.Log = slog.New(twice{o.Log.Handler()})
+	return keeper.New(o)
+}
+
+type twice struct{ slog.Handler }
+
+func (t twice) Handle(ctx context.Context, r slog.Record) error {
+	return errors.Join(t.Handler.Handle(ctx, r), t.Handler.Handle(ctx, r))
+}

@@ -1,0 +1,254 @@
+package tokensim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/berth-registry/berth/agent/keeper"
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// Report is what one trial has shown.
+type Report struct {
+	Seed uint64
+	Span time.Duration
+	Counts
+	Jumps, Restarts, Changes int
+	MostEntries              int
+	// MostGoroutines is how many more there were than at the start.
+	MostGoroutines int
+	LogLines       int
+	// Broken counts the violations, Violations has the first of them.
+	Broken     map[Rule]int
+	Violations []string
+}
+
+// Verdict is nil when no rule was broken.
+func (r Report) Verdict() error {
+	if len(r.Broken) == 0 {
+		return nil
+	}
+	return fmt.Errorf("seed %d: rules broken: %v, the first of them:\n%s", r.Seed, r.Broken, strings.Join(r.Violations, "\n"))
+}
+
+// Year lets a subject live on one node for a time, in the weather of a seed,
+// and reports how it did. A control is ended early, once it has broken enough.
+// The weather and what happens to the node are those of the seed; how
+// goroutines take turns at one moment is not.
+func Year(t *testing.T, seed uint64, span time.Duration, make Make) Report {
+	y := &year{seed: seed, span: span, make: make}
+	synctest.Test(t, y.run)
+	return y.report
+}
+
+type year struct {
+	seed   uint64
+	span   time.Duration
+	make   Make
+	report Report
+
+	rnd     *rand.Rand // what happens
+	looks   *rand.Rand // when it is looked at
+	node    *node
+	judge   *judge
+	log     *logRule
+	subject Subject
+	source  *source
+	want    []ecr.Registry
+	calm    time.Time // since then nobody but the weather has interfered
+	stop    func()
+}
+
+func (y *year) run(*testing.T) {
+	y.rnd = rand.New(rand.NewPCG(y.seed, 1))
+	y.looks = rand.New(rand.NewPCG(y.seed, 2))
+	y.node = &node{seed: y.seed, regions: map[string]*region{}}
+	y.judge = newJudge(y.node.wall)
+	y.node.judge = y.judge
+	y.log = &logRule{judge: y.judge, said: map[string]time.Time{}}
+	y.source = &source{node: y.node}
+	y.chooseWanted()
+	goroutines := runtime.NumGoroutine()
+	y.start()
+	defer func() { y.stop() }()
+	end := time.Now().Add(y.span)
+	var edges []time.Time
+	event := after(y.rnd, 12*time.Hour)
+	check := after(y.looks, 4*time.Hour)
+	for time.Now().Before(end) && !y.judge.lost() {
+		next := check
+		if event.Before(next) {
+			next = event
+		}
+		for _, e := range edges {
+			if e.Before(next) {
+				next = e
+			}
+		}
+		time.Sleep(time.Until(next))
+		if !time.Now().Before(event) {
+			y.disturb()
+			event = after(y.rnd, 12*time.Hour)
+		}
+		edges = y.look()
+		check = after(y.looks, 4*time.Hour)
+		y.report.MostEntries = max(y.report.MostEntries, len(y.subject.Status()))
+		y.report.MostGoroutines = max(y.report.MostGoroutines, runtime.NumGoroutine()-goroutines)
+	}
+	y.judge.mu.Lock()
+	defer y.judge.mu.Unlock()
+	if y.report.MostEntries > mostEntries {
+		y.judge.violation(RuleGrowth, "%d regions at once", y.report.MostEntries)
+	}
+	y.report.Seed, y.report.Span = y.seed, y.span
+	y.report.Counts = y.judge.counts
+	y.report.Broken, y.report.Violations = y.judge.broken, y.judge.violations
+	y.report.LogLines = y.log.lines
+}
+
+// mostEntries is what is wanted, and as much again as may be adopted.
+const mostEntries = 3 + 16
+
+// after draws a moment from now on.
+func after(rnd *rand.Rand, mean time.Duration) time.Time {
+	return time.Now().Add(1 + time.Duration(rnd.ExpFloat64()*float64(mean)))
+}
+
+func (y *year) start() {
+	draws := rand.New(rand.NewPCG(y.seed, y.rnd.Uint64()))
+	y.subject = y.make(keeper.Options{
+		Log:     slog.New(y.log),
+		Now:     y.node.wall,
+		Changed: y.judge.changed,
+		Rand: func() float64 {
+			x := draws.Float64()
+			y.judge.drew(x)
+			return x
+		},
+	})
+	y.judge.subject = y.subject.Token
+	y.subject.Set(y.source, y.want)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := y.subject.Run(ctx); err != nil {
+			y.judge.mu.Lock()
+			defer y.judge.mu.Unlock()
+			y.judge.violation(RuleService, "Run: %v", err)
+		}
+	})
+	y.stop = func() {
+		cancel()
+		wg.Wait()
+	}
+	y.calm = time.Now()
+}
+
+// place draws one of the registries that there are.
+func (y *year) place() ecr.Registry {
+	if y.rnd.IntN(8) == 0 {
+		r, _ := ecr.ParseHost("public.ecr.aws")
+		return r
+	}
+	host := fmt.Sprintf("111122223333.dkr.ecr.us-east-%d.amazonaws.com", 1+y.rnd.IntN(8))
+	r, _ := ecr.ParseHost(host)
+	return r
+}
+
+func (y *year) chooseWanted() {
+	y.want = nil
+	for range 1 + y.rnd.IntN(3) {
+		y.want = append(y.want, y.place())
+	}
+}
+
+// disturb is what happens to a node besides the weather at AWS.
+func (y *year) disturb() {
+	switch n := y.rnd.IntN(100); {
+	case n < 20:
+		y.node.other(y.want[0])
+		y.subject.Rescan()
+		return
+	case n < 35:
+		y.node.other(y.place())
+		return
+	case n < 60:
+		y.node.putClock(y.jump())
+		y.report.Jumps++
+	case n < 65:
+		y.node.forget()
+	case n < 75:
+		y.node.mu.Lock()
+		y.node.full = !y.node.full
+		y.node.mu.Unlock()
+	case n < 85:
+		y.source = &source{node: y.node, name: y.source.name + 1}
+		y.judge.newCredentials()
+		y.judge.forgot(y.want)
+		y.log.forget()
+		y.subject.Set(y.source, y.want)
+		y.report.Changes++
+	case n < 95:
+		before := y.want
+		y.chooseWanted()
+		y.judge.newCredentials()
+		y.judge.forgot(slices.DeleteFunc(slices.Clone(y.want), func(r ecr.Registry) bool { return !slices.Contains(before, r) }))
+		y.log.forget()
+		y.subject.Set(y.source, y.want)
+	default:
+		y.stop()
+		y.judge.newCredentials()
+		y.judge.forgot(nil)
+		y.log.forget()
+		y.start()
+		y.report.Restarts++
+	}
+	y.calm = time.Now()
+}
+
+// jump draws how far the wall clock is moved.
+func (y *year) jump() time.Duration {
+	by := [...]time.Duration{time.Second, 50 * time.Second, 3 * time.Minute, time.Hour, 7 * time.Hour, 13 * time.Hour, 60 * 24 * time.Hour}[y.rnd.IntN(7)]
+	by = time.Duration(y.rnd.Int64N(int64(by)))
+	if y.rnd.IntN(2) == 0 {
+		return -by
+	}
+	return by
+}
+
+// settled is how long it takes at most to have a token again once AWS gives
+// them: the longest pause and the longest Retry-After, and a margin.
+const settled = 11 * time.Minute
+
+// look judges all tokens that are wanted, and gives the moments at which to
+// look again.
+func (y *year) look() []time.Time {
+	var edges []time.Time
+	for _, r := range y.want {
+		served, more := y.judge.look(r)
+		edges = append(edges, more...)
+		y.node.mu.Lock()
+		s := y.node.at(r).spell
+		y.node.mu.Unlock()
+		since := s.since
+		if y.calm.After(since) {
+			since = y.calm
+		}
+		if !served && s.kind == fair && s.life > 10*time.Second && time.Since(since) > settled {
+			y.judge.mu.Lock()
+			y.judge.violation(RuleService, "%s: no token, though AWS gives them for %s", keyOf(r), time.Since(since))
+			y.judge.mu.Unlock()
+		}
+	}
+	now := time.Now()
+	return slices.DeleteFunc(edges, func(e time.Time) bool { return !e.After(now) })
+}

@@ -1,0 +1,57 @@
+package tokensim
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// What a test can spend; test/tokensoak does a thousand years.
+const (
+	trySeeds = 10
+	tryDays  = 10
+	day      = 24 * time.Hour
+)
+
+// TestYear: whatever AWS, the clock and other processes do, no rule is broken.
+func TestYear(t *testing.T) {
+	var all Counts
+	for seed := range uint64(trySeeds) {
+		r := Year(t, seed, tryDays*day, Berth)
+		if err := r.Verdict(); err != nil {
+			t.Error(err)
+		}
+		all.Failures += r.Failures
+		all.Renewals += r.Renewals
+		all.Served += r.Served
+	}
+	if all.Failures < 100 || all.Renewals < 100 || all.Served < 1000 {
+		t.Errorf("nothing was tried: %+v", all)
+	}
+}
+
+// TestYearNotices: the rules catch a keeper that breaks them, each of them.
+func TestYearNotices(t *testing.T) {
+	r := Year(t, 1, 60*day, Naive)
+	if err := r.Verdict(); err == nil {
+		t.Fatal("the naive keeper passes")
+	}
+	for _, rule := range []Rule{RuleExpiry, RuleMargin, RuleBackoff} {
+		if r.Broken[rule] == 0 {
+			t.Errorf("the naive keeper keeps the rule of %s: %v", rule, r.Violations)
+		}
+	}
+	// One that never asks keeps all those.
+	r = Year(t, 1, 60*day, Idle)
+	if r.Broken[RuleService] == 0 || len(r.Broken) != 1 {
+		t.Errorf("a keeper that does nothing: %v", r.Violations)
+	}
+	// One that says everything each time.
+	r = Year(t, 1, 10*day, Chatty)
+	if r.Broken[RuleLog] == 0 || len(r.Broken) != 1 {
+		t.Errorf("a keeper that logs each attempt: %v", r.Violations)
+	}
+}
