@@ -33,7 +33,7 @@ type Options struct {
 	Reload <-chan os.Signal
 
 	// resync is the time between two looks at everything when nothing
-	// happens; 0: 30 seconds, or 10 without inotify.
+	// happens; 0: a minute, or 10 seconds without inotify.
 	resync time.Duration
 	// blind keeps the agent from using inotify.
 	blind bool

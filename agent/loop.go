@@ -14,7 +14,7 @@ const (
 	restless = 100 * time.Millisecond
 	// resyncWatched and resyncBlind are how often everything is looked at
 	// when nothing happens.
-	resyncWatched = 30 * time.Second
+	resyncWatched = time.Minute
 	resyncBlind   = 10 * time.Second
 	// retryFirst and retryLast bound the pause after a failure.
 	retryFirst = 500 * time.Millisecond
