@@ -33,7 +33,7 @@ build: ## Build the commands into bin/
 
 .PHONY: test
 test: ## Unit tests: no root, no daemon, nothing beyond loopback
-	CGO_ENABLED=1 go test -race -shuffle=on $(GOTESTFLAGS) ./...
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout=20m $(GOTESTFLAGS) ./...
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck, import directions

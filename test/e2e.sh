@@ -7,7 +7,7 @@ if [ "$(id -u)" != 0 ]; then
   echo "make e2e needs root: it starts containerd and mounts file systems" >&2
   exit 1
 fi
-read -ra flags <<<"-count=1 ${GOTESTFLAGS:-}"
+read -ra flags <<<"-count=1 -timeout=30m ${GOTESTFLAGS:-}"
 
 bin=$PWD/bin
 
