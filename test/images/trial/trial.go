@@ -141,7 +141,8 @@ func (b *Bed) Killed(ctx context.Context, kills int, progress func(string)) (Res
 			for first := true; ; first = false {
 				at := 0
 				if span > 0 && total.Kills+hits < kills {
-					at = 1 + rnd.IntN(span*2/3)
+					// Soon as well as late: each run does less than the one before.
+					at = 1 + rnd.IntN(span>>rnd.IntN(4))
 				}
 				killed, err := b.copyUntil(ctx, p, at, time.Duration(rnd.IntN(3000))*time.Microsecond)
 				if err != nil {
