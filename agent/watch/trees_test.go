@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestTreeComesAndGoes(t *testing.T) {
@@ -108,41 +109,30 @@ func TestTreeBelowRoot(t *testing.T) {
 	r.start(New(r.options(Options{Root: r.path("host")})))
 	r.settle()
 	// The snapshot follows links as this process does, so there is nothing in
-	// it of what the link leads to on the node. Wakes tell.
+	// it of what the link leads to on the node. Wakes tell, and only those that
+	// come while nobody touches the fence.
 	wakesOn := func(what string, change func()) {
 		t.Helper()
 		r.settle()
 		before := r.wakes.Load()
 		change()
-		r.settle()
-		if n := r.wakes.Load() - before; n <= 2 {
-			t.Errorf("%s: no wake", what)
-		}
-	}
-	many := func(p string) func() {
-		return func() {
-			for i := range 50 {
-				r.write("real-host/"+p, fmt.Sprint(i))
-				r.settle()
+		for deadline := time.Now().Add(patience); r.wakes.Load() == before; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: no wake", what)
 			}
 		}
 	}
 	r.symlink("/data/../../../data/certs.d", "real-host/etc/certs.d")
-	r.settle()
-	before := r.wakes.Load()
-	many("data/certs.d/docker.io/hosts.toml")()
-	// Each of 50 turns changed a file of the tree and the fence.
-	if n := r.wakes.Load() - before; n < 75 {
-		t.Errorf("%d wakes for 50 changes in the tree and 50 of the fence", n)
+	// Many times: a late wake for the fence may pass for ours once or twice.
+	for i := range 50 {
+		wakesOn("a file of the tree changed", func() {
+			r.write("real-host/data/certs.d/docker.io/hosts.toml", fmt.Sprint(i))
+		})
 	}
-	wakesOn("a link retargeted", func() {
-		for range 3 {
-			r.remove("real-host/etc/certs.d")
-			r.settle()
-			r.symlink("/data/certs.d", "real-host/etc/certs.d")
-			r.settle()
-		}
-	})
+	for range 10 {
+		wakesOn("a link taken away", func() { r.remove("real-host/etc/certs.d") })
+		wakesOn("a link put back", func() { r.symlink("/data/certs.d", "real-host/etc/certs.d") })
+	}
 }
 
 // A thousand directories, made, moved aside and removed while the watcher
