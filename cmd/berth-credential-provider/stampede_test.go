@@ -149,7 +149,8 @@ func TestKilledHolder(t *testing.T) {
 			t.Errorf("%s", a.err)
 		}
 	}
-	if delay := time.Since(killed); delay > time.Second {
+	// Were the lock not let go, they would wait for the 25 s of their own limit.
+	if delay := time.Since(killed); delay > 15*time.Second {
 		t.Errorf("a killed holder delays the others by %s", delay)
 	}
 }
