@@ -55,7 +55,8 @@ func TestBounds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			begin := time.Now()
 			result, err := convert.Convert(test.format, fileNames[test.format], []byte(test.input), convert.Options{})
-			if took := time.Since(begin); took > time.Minute {
+			// Seconds on an idle machine, where it would be hours without the bounds.
+			if took := time.Since(begin); took > 10*time.Minute {
 				t.Errorf("took %v", took)
 			}
 			switch {
