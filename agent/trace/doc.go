@@ -9,10 +9,11 @@
 //
 // What it promises: nothing on the node is changed. A login goes to the host
 // that it belongs to, and to a token server only if that is one of the same
-// domain; a redirect is followed without it. No secret, and nothing that a
-// registry sent but status, digest, limit and type, is in a result. Asking
-// costs each host a few requests and some bytes of one layer; where Docker Hub
-// serves the image it costs one pull of its limit.
+// domain; a redirect is followed without it. No secret is in a result, and of
+// what a registry sent nothing but status, digest, limit and type, and scheme
+// and host of its token server and of where it redirects to. Asking costs each
+// host a few requests and some bytes of one layer; where Docker Hub serves the
+// image it costs one pull of its limit.
 //
 // Start reading at [Tracer.Image]; verdict.go is the pure part.
 package trace

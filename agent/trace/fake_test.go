@@ -182,6 +182,7 @@ type world struct {
 	image      content
 	up, mirror *fake
 	name       string // of the image, with its tag
+	absent     string // what must not be in the report
 }
 
 const secret = "correct-horse"

@@ -70,12 +70,33 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 			"write https, or take ca, client and skip_verify away")
 	}
 	if h.Challenges && !h.Itself {
-		add("pull-secret", fmt.Sprintf("%s asks for a login: a pull secret for this image would be sent to it, too", name(h)),
-			"give it its own login under registries, or keep pull secrets out of the pods")
+		text, remedy := pullSecret(h)
+		add("pull-secret", text, remedy)
 	}
 	if raw.Scheme == "http" && c.Channel == "header" && !hostport.IsLoopback(raw.Host) {
 		add("plain-http", "the login for "+name(h)+" goes over plain http", "use https")
 	}
+}
+
+// pullSecret says what becomes of the pull secret of a pod at a mirror that asks
+// for a login: containerd answers with it, whoever it was meant for. A login in
+// a header keeps that from happening only where it is taken at once, without a
+// token.
+func pullSecret(h Host) (text, remedy string) {
+	header := h.Credential.Channel == "header"
+	switch {
+	case h.TokenServer != "" && header:
+		text = fmt.Sprintf("%s wants a token of %s: a pull secret for this image would be sent there in place of the login in the header", name(h), h.TokenServer)
+	case h.TokenServer != "":
+		text = fmt.Sprintf("%s wants a token of %s: a pull secret for this image would be sent there", name(h), h.TokenServer)
+	case header:
+		return fmt.Sprintf("%s does not take the login in its header and asks for one: a pull secret for this image would be sent to it", name(h)),
+			"mend its login under registries"
+	default:
+		return fmt.Sprintf("%s asks for a login: a pull secret for this image would be sent to it, too", name(h)),
+			"give it its own login under registries, or keep pull secrets for this image out of the pods"
+	}
+	return text, "keep pull secrets for this image out of the pods, or let the mirror be pulled from without a token"
 }
 
 // elsewhere reports whether the config would have other hosts asked.

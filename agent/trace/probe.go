@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/berth-registry/berth/internal/hublimit"
@@ -164,8 +166,8 @@ func (a asker) why(t *tape, last exchange, ended error, patience time.Duration) 
 // learn keeps what answers tell beside the answer itself.
 func (a asker) learn(t *tape) {
 	for _, x := range t.exchanges {
-		if x.status == http.StatusUnauthorized && !x.token && x.header.Get("Www-Authenticate") != "" {
-			a.view.Challenges = true
+		if x.status == http.StatusUnauthorized && !x.token {
+			a.challenged(x.header)
 		}
 		if l, err := hublimit.Parse(x.header); err == nil && x.header != nil {
 			a.view.Limit = &Limit{Remaining: l.Remaining, Total: l.Total, WindowS: l.Window.Seconds()}
@@ -173,6 +175,24 @@ func (a asker) learn(t *tape) {
 	}
 	if t.carried {
 		a.tracer.carried = cmp.Or(a.tracer.carried, t.redirect)
+	}
+}
+
+// challenged keeps which login a host asks for: the first that containerd
+// answers counts.
+func (a asker) challenged(h http.Header) {
+	for _, c := range auth.ParseAuthHeader(h) {
+		switch c.Scheme {
+		case auth.BasicAuth:
+		case auth.BearerAuth:
+			if realm, err := url.Parse(c.Parameters["realm"]); err == nil {
+				a.view.TokenServer = printable(realm.Scheme + "://" + realm.Host)
+			}
+		default:
+			continue
+		}
+		a.view.Challenges = true
+		return
 	}
 }
 

@@ -35,8 +35,10 @@ type Host struct {
 	Content Probe    `json:"content"` // the manifest, by its digest
 	Layer   Probe    `json:"layer"`   // the beginning of one layer
 	Limit   *Limit   `json:"limit,omitempty"`
-	// Challenges says that it asked for a login: a pull secret would go to it.
-	Challenges bool `json:"challenges,omitempty"`
+	// Challenges says that it asked for a login: a pull secret would go to it,
+	// or to TokenServer, scheme and host, if it named one.
+	Challenges  bool   `json:"challenges,omitempty"`
+	TokenServer string `json:"tokenServer,omitempty"`
 }
 
 // Credential is the login that a host gets.

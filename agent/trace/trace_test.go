@@ -104,7 +104,19 @@ func rows() []row {
 		{"bearer without login", func(w *world) {
 			w.protected(bearer("", "robot", secret, has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
-		}, up, "a pull secret for this image would be sent to it"},
+		}, up, "a pull secret for this image would be sent there"},
+		{"basic without login", func(w *world) {
+			w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
+			w.mirrors(w.mirror.URL)
+		}, up, "asks for a login: a pull secret for this image would be sent to it, too"},
+		{"a pull secret beside a wrong header", func(w *world) {
+			w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
+			withHeader(w, "wrong")
+		}, up, "does not take the login in its header"},
+		{"a pull secret beside a header for a token", func(w *world) {
+			w.protected(bearer("", "robot", secret, has("/v2/team/app", w.image)))
+			withHeader(w, secret)
+		}, mirror, "in place of the login in the header"},
 		{"bearer of somebody else", func(w *world) {
 			w.protected(bearer("http://evil.example", "robot", secret, has("/v2/team/app", w.image)))
 			withHeader(w, secret)
@@ -168,6 +180,19 @@ func rows() []row {
 			w.Node.Release = containerdconf.Release{Major: 1, Minor: 6, Patch: 20}
 			w.hosts(w.own(), "[host.%q]\ncapabilities = [\"pull\", \"resolve\", \"referrers\"]\n", w.mirror.URL)
 		}, up, "referrers"},
+		{"no login that containerd knows", func(w *world) {
+			w.protected(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Www-Authenticate", `Digest realm="fake", nonce="x"`)
+				rw.WriteHeader(http.StatusUnauthorized)
+			}))
+			w.mirrors(w.mirror.URL)
+			w.absent = "pull secret"
+		}, up, "401"},
+		{"a pull secret beside a header", func(w *world) {
+			w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
+			withHeader(w, secret)
+			w.absent = "pull secret"
+		}, mirror, ""},
 		{"no config_path", func(w *world) { w.Node.CertsDirs = nil; w.mirrors(w.mirror.URL) }, up, ""},
 		{"IPv6 mirror", func(w *world) {
 			w.mirror = serve(w, "::1", nil, has("/v2/team/app", w.image))
@@ -294,6 +319,9 @@ func TestImage(t *testing.T) {
 			plain := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">").Replace(string(raw))
 			if !strings.Contains(plain, c.says) {
 				t.Errorf("it does not say %q:\n%s", c.says, raw)
+			}
+			if w.absent != "" && strings.Contains(plain, w.absent) {
+				t.Errorf("it says %q:\n%s", w.absent, raw)
 			}
 			if strings.Contains(plain, secret) || strings.Contains(plain, base64.StdEncoding.EncodeToString([]byte("robot:"+secret))) {
 				t.Errorf("a secret is in the report:\n%s", raw)

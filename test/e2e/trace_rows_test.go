@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/blackhole"
 	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/upstream"
 )
@@ -50,19 +49,11 @@ func traceRows() []traceRow {
 		{"after-refused", func(s *traced) { s.hosts("docker.io", hostTables("http://"+s.closedPort(), s.url())) }, "mirror", "-"},
 		{"after-black-hole", func(s *traced) {
 			if s.older {
-				// It knows no dial_timeout, and every request waits 30 s.
+				// It knows no dial_timeout: see TestTraceBlackHole.
 				s.hosts("docker.io", hostTables(s.url()))
 				return
 			}
-			port, err := blackhole.Listen()
-			if err != nil {
-				s.Fatal(err)
-			}
-			s.Cleanup(func() { must(s.T, port.Close()) })
-			if _, err := port.Swallow(); err != nil {
-				s.Fatal(err)
-			}
-			s.hosts("docker.io", hostTables("https://"+port.Addr().String())+"  dial_timeout = \"1s\"\n"+hostTables(s.url()))
+			s.hosts("docker.io", hostTables("https://"+s.blackHole())+"  dial_timeout = \"1s\"\n"+hostTables(s.url()))
 		}, "mirror", "-"},
 		{"mirror-only-hit", func(s *traced) { s.hosts("docker.io", fmt.Sprintf("server = %q\n[host]\n", s.url())) }, "mirror", "-"},
 		{"mirror-only-miss", func(s *traced) {
@@ -128,6 +119,13 @@ func traceRows() []traceRow {
 		}, "mirror", "-"},
 		{"http-with-tls-keys", func(s *traced) {
 			s.hosts("docker.io", fmt.Sprintf("[host.%q]\n  skip_verify = true\n", s.url()))
+		}, "mirror", "-"},
+		{"http-with-ca", func(s *traced) {
+			s.certsFile("docker.io/ca.pem", s.authority("of nobody here").PEM())
+			s.hosts("docker.io", fmt.Sprintf("[host.%q]\n  ca = \"ca.pem\"\n", s.url()))
+		}, "mirror", "-"},
+		{"host-listed-twice", func(s *traced) {
+			s.hosts("docker.io", hostTables(s.url(), "http://"+s.closedPort())+fmt.Sprintf("[host.%q.header]\n  X-Org = \"a\"\n", s.url()))
 		}, "mirror", "-"},
 		{"redirect-of-blobs", func(s *traced) {
 			store, err := upstream.Listen("127.0.0.2", nil, s.content)

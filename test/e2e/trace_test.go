@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/sample"
 	"github.com/berth-registry/berth/test/e2e/upstream"
 )
@@ -44,8 +45,27 @@ type traced struct {
 	ref     string
 	content *upstream.Content
 	mirror  *layerSource // the one that want calls mirror
+	// passed is what kubelet passes, nil for nothing.
+	passed *containerd.Credential
 
 	sources map[string]*layerSource // by host[:port]
+}
+
+// newTraced is a node with a mirror and Docker Hub, which have the same image.
+func newTraced(s *scene) *traced {
+	s.Helper()
+	t := &traced{scene: s, ref: ref, content: upstream.NewContent(), sources: map[string]*layerSource{}}
+	t.img = s.image(repo, t.content)
+	t.use(t.content)
+	t.hubAnswers(t.content)
+	return t
+}
+
+// hubAnswers makes Docker Hub answer so.
+func (s *traced) hubAnswers(answer http.Handler) {
+	c := &layerSource{Decoy: s.decoys[hub]}
+	s.decoys[hub].Answer(c.of(answer))
+	s.sources[hub] = c
 }
 
 // layerSource counts the blobs that containerd, and nobody else, got from a handler.
@@ -101,32 +121,44 @@ func (s *traced) use(answer http.Handler) { s.mirror = s.decoy(answer) }
 
 // agree sets up a row, asks berth trace, pulls, and compares.
 func agree(s *scene, row traceRow) {
-	t := &traced{scene: s, ref: ref, content: upstream.NewContent(), sources: map[string]*layerSource{}}
-	t.img = s.image(repo, t.content)
-	t.use(t.content)
-	hubSource := &layerSource{Decoy: s.decoys[hub]}
-	s.decoys[hub].Answer(hubSource.of(t.content))
-	t.sources[hub] = hubSource
+	t := newTraced(s)
 	row.set(t)
+	told := t.trace()
+	t.compare(told.Verdict, row.want, row.older, 2*pullTime)
+}
 
-	verdict := t.trace()
-	served := t.pulled()
+// compare pulls and holds it against the verdict and the row. A pull takes
+// less than patience.
+func (s *traced) compare(v traceVerdict, want, older string, patience time.Duration) {
+	s.Helper()
+	served := s.pulled(patience)
 	for _, d := range s.decoys {
 		s.claimed[d] = true
 	}
-	if text := verdict.disagrees(served); text != "" {
+	if text := v.disagrees(served); text != "" {
 		s.Error(text)
 	}
-	want := row.want
-	if s.older && row.older != "-" {
-		want = row.older
+	s.wants(served, want, older)
+}
+
+// wants compares who served with what the row says.
+func (s *traced) wants(served, want, older string) {
+	s.Helper()
+	if s.older && older != "-" {
+		want = older
 	}
-	if name := map[string]string{"hub": hub, "mirror": t.mirror.Addr(), "": ""}[want]; served != name {
+	if name := map[string]string{"hub": hub, "mirror": s.mirror.Addr(), "": ""}[want]; served != name {
 		s.Errorf("containerd got it from %q, and the row wants %q (%s)", served, name, want)
 	}
 }
 
-// traceVerdict is what is used of the command's output.
+// traceReport is what is used of the command's output.
+type traceReport struct {
+	Verdict traceVerdict
+	Notes   []struct{ ID, Text string }
+}
+
+// traceVerdict says who serves.
 type traceVerdict struct {
 	Serves     bool
 	Host, Text string
@@ -155,7 +187,7 @@ func TestTraceDisagrees(t *testing.T) {
 }
 
 // trace runs the command against the daemon as a process of the node.
-func (s *traced) trace() traceVerdict {
+func (s *traced) trace() traceReport {
 	s.Helper()
 	id, err := s.daemon.Identity()
 	if err != nil {
@@ -180,7 +212,7 @@ func (s *traced) trace() traceVerdict {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
-	var reports []struct{ Verdict traceVerdict }
+	var reports []traceReport
 	if jsonErr := json.Unmarshal(stdout.Bytes(), &reports); jsonErr != nil || len(reports) != 1 {
 		s.Fatalf("berth trace: %v, %v\n%s%s", err, jsonErr, &stdout, &stderr)
 	}
@@ -198,15 +230,15 @@ func (s *traced) trace() traceVerdict {
 			s.Log(stdout.String())
 		}
 	})
-	return v
+	return reports[0]
 }
 
 // pulled pulls and names the host that gave the layers, or nobody.
-func (s *traced) pulled() string {
+func (s *traced) pulled(patience time.Duration) string {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 2*pullTime)
+	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
-	got, err := s.daemon.Pull(ctx, s.ref, nil)
+	got, err := s.daemon.Pull(ctx, s.ref, s.passed)
 	if ctx.Err() != nil {
 		s.Fatalf("pull %s: %v", s.ref, err)
 	}

@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/test/e2e/blackhole"
+	"github.com/berth-registry/berth/test/e2e/parts"
+)
+
+// blackHole is an address of loopback that drops every packet until the
+// scenario ends.
+func (s *traced) blackHole() string {
+	s.Helper()
+	port, err := blackhole.Listen()
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { must(s.T, port.Close()) })
+	if _, err := port.Swallow(); err != nil {
+		s.Fatal(err)
+	}
+	return port.Addr().String()
+}
+
+// TestTraceBlackHole holds berth trace against a containerd that knows no
+// dial_timeout: each request waits 30 s for the mirror that swallows packets,
+// and then goes on to the next one. So this pull takes minutes.
+func TestTraceBlackHole(t *testing.T) {
+	t.Parallel() // it only waits
+	set, err := parts.Locate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	berth, ran := berthBinary(t), false
+	for _, v := range variants(set) {
+		if v.program.Version != parts.Containerd1Version {
+			continue
+		}
+		ran = true
+		b := newBed(t, set, v)
+		b.berth = berth
+		s := newTraced(newScene(t, b))
+		s.hosts("docker.io", hostTables("http://"+s.blackHole(), s.url()))
+		told := s.trace()
+		if !strings.Contains(told.Verdict.Text, "each request waits for ") {
+			t.Errorf("the verdict does not tell of the waiting: %s", told.Verdict.Text)
+		}
+		began := time.Now()
+		s.compare(told.Verdict, "mirror", "-", 8*time.Minute)
+		if waited := time.Since(began); waited < 30*time.Second {
+			t.Errorf("the pull took %s: nothing was swallowed", waited)
+		}
+	}
+	if !ran {
+		t.Error("there is no older containerd")
+	}
+}

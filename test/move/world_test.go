@@ -1,0 +1,242 @@
+package move
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/berth-registry/berth/test/images/fakecri"
+	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/images/sample"
+	"github.com/berth-registry/berth/test/move/internet"
+)
+
+// The registries by the names that programs ask for.
+const (
+	hub  = "registry-1.docker.io"
+	quay = "quay.io"
+	k8s  = "registry.k8s.io"
+	corp = "registry.corp"
+)
+
+// login is one of the two that registry.corp takes.
+type login struct{ name, password string }
+
+var (
+	pusher = login{"pusher", "pushes and pulls"}
+	puller = login{"puller", "only pulls"} // as in the page's cluster.yml
+)
+
+// world is what the page speaks of: registries, a workstation and a node.
+type world struct {
+	registries map[string]*fakeregistry.Server
+	internet   *internet.Internet
+	dir        string // where commands run, and all files lie
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	// Its path is short: Linux takes 107 bytes for a socket.
+	dir, err := os.MkdirTemp("", "move")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	w := &world{registries: map[string]*fakeregistry.Server{}, dir: dir}
+	handlers := map[string]http.Handler{}
+	for _, name := range []string{hub, quay, k8s, corp} {
+		var o fakeregistry.Options
+		if name == corp {
+			o.Admit = func(username, password string) bool {
+				return username == pusher.name && password == pusher.password || username == puller.name && password == puller.password
+			}
+		}
+		s := fakeregistry.Start(o)
+		t.Cleanup(s.Close)
+		w.registries[name], handlers[name] = s, s.Handler()
+	}
+	w.registries[corp].Intercept(pullerOnlyPulls)
+	w.registries[hub].Intercept(func(rw http.ResponseWriter, _ *http.Request) bool {
+		rw.Header().Set("RateLimit-Limit", "100;w=21600")
+		rw.Header().Set("RateLimit-Remaining", "76;w=21600")
+		return false
+	})
+	w.fill()
+	if w.internet, err = internet.Start(dir, handlers); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.internet.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.programs(t)
+	w.runtime(t)
+	for name, content := range map[string]string{
+		"pusher-password": pusher.password, "puller-password": puller.password, "node/etc/berth/secrets/registry-corp": puller.password,
+	} {
+		if err := w.write(name, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// pullerOnlyPulls refuses whatever changes the registry to the login of nodes.
+func pullerOnlyPulls(rw http.ResponseWriter, r *http.Request) bool {
+	name, _, _ := r.BasicAuth()
+	refused := name == puller.name && r.Method != http.MethodGet && r.Method != http.MethodHead
+	if refused {
+		http.Error(rw, "this login may only pull", http.StatusForbidden)
+	}
+	return refused
+}
+
+// moved are the images of the page by where they come from.
+func moved() map[string][]string {
+	images := map[string][]string{
+		hub: {"redislabs/redis:7.2.4-64", "redislabs/operator:7.2.4-7", "redislabs/k8s-controller:7.2.4-7"},
+		k8s: {"pause:3.10"},
+	}
+	_, list, _ := strings.Cut(systemImages, "\n")
+	for line := range strings.Lines(list) {
+		name := strings.TrimSpace(line)
+		from := hub
+		if short, ok := strings.CutPrefix(name, quay+"/"); ok {
+			name, from = short, quay
+		}
+		images[from] = append(images[from], name)
+	}
+	return images
+}
+
+func (w *world) fill() {
+	for registry, images := range moved() {
+		for _, name := range images {
+			add(w.registries[registry], name)
+		}
+	}
+	add(w.registries[hub], "ratelimitpreview/test:latest")
+}
+
+// add puts an image for two platforms into a registry.
+func add(s *fakeregistry.Server, name string) {
+	repository, tag, _ := strings.Cut(name, ":")
+	var children []string
+	for _, architecture := range []string{"amd64", "arm64"} {
+		config := fmt.Appendf(nil, `{"architecture":%q,"os":"linux","of":%q}`, architecture, name)
+		layer := []byte("layer of " + name)
+		manifest := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":%d},`+
+			`"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]}`,
+			sample.OCIManifest, s.PutBlob(repository, config), len(config), s.PutBlob(repository, layer), len(layer))
+		children = append(children, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"platform":{"os":"linux","architecture":%q}}`,
+			sample.OCIManifest, s.PutManifest(repository, "", sample.OCIManifest, manifest), len(manifest), architecture))
+	}
+	s.PutManifest(repository, tag, sample.OCIIndex, fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`,
+		sample.OCIIndex, strings.Join(children, ",")))
+}
+
+// programs puts berth, and what stands in for others, where the commands find
+// them: once for the workstation, and once for the node, whose files are below
+// a root of their own.
+func (w *world) programs(t *testing.T) {
+	t.Helper()
+	real := berthBinary(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []string{"workstation", "node"} {
+		bin := filepath.Join(w.dir, "bin-"+place)
+		if err := os.MkdirAll(bin, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		script := fmt.Sprintf("#!/bin/sh\nexec '%s' --root '%s' \"$@\"\n", real, filepath.Join(w.dir, place))
+		if err := os.WriteFile(filepath.Join(bin, "berth"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name := range standIns {
+			if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// berthBinary is the command, built when it is needed first.
+func berthBinary(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(os.Getenv(programsDir), "berth")
+	if _, err := os.Stat(file); err == nil {
+		return file
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", file, "../../cmd/berth")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return file
+}
+
+// runtime is containerd on the node, as far as the CRI tells: Redis runs there.
+func (w *world) runtime(t *testing.T) {
+	t.Helper()
+	r := &fakecri.Runtime{SandboxInfo: map[string]map[string]string{"p": {"info": `{"image":"registry.k8s.io/pause:3.10"}`}}}
+	r.Sandboxes = []*cri.PodSandbox{{Id: "p", Metadata: &cri.PodSandboxMetadata{Name: "rec-0", Namespace: "redis"}}}
+	for i, name := range moved()[hub][:3] {
+		r.Containers = append(r.Containers, &cri.Container{
+			Id: fmt.Sprint(i), PodSandboxId: "p", Metadata: &cri.ContainerMetadata{Name: fmt.Sprint(i)}, State: cri.ContainerState_CONTAINER_RUNNING,
+			Image: &cri.ImageSpec{Image: "docker.io/" + name},
+		})
+	}
+	socket := filepath.Join(w.dir, "node/run/containerd/containerd.sock")
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := r.Serve(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+}
+
+// write puts a file into the directory; its parents are made.
+func (w *world) write(name, content string) error {
+	path := filepath.Join(w.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(content), 0o600)
+}
+
+// shell runs commands in the directory, on the workstation or on the node, and
+// gives what they print and the exit code.
+func (w *world) shell(ctx context.Context, place, commands string) (string, int, error) {
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", commands)
+	cmd.Dir = w.dir
+	cmd.Env = append(w.internet.Env(),
+		"PATH="+filepath.Join(w.dir, "bin-"+place)+":/usr/bin:/bin", "HOME="+filepath.Join(w.dir, "home"), "TMPDIR="+w.dir,
+		clusterFile+"="+filepath.Join(w.dir, "cluster.json"), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
+	out, err := cmd.CombinedOutput()
+	if _, ok := err.(*exec.ExitError); ok {
+		err = nil
+	}
+	// A node's root directory is what the page calls /.
+	return strings.ReplaceAll(string(out), filepath.Join(w.dir, "node"), ""), cmd.ProcessState.ExitCode(), err
+}
+
+// asked is how many requests each registry has had.
+func (w *world) asked() map[string]int {
+	n := map[string]int{}
+	for name, s := range w.registries {
+		n[name] = len(s.Requests())
+	}
+	return n
+}
