@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"sync"
@@ -45,7 +46,7 @@ const settle = 4
 type total struct {
 	mu                           sync.Mutex
 	next, done                   int
-	span                         time.Duration
+	years                        float64 // a thousand of them do not fit into a time.Duration
 	counts                       tokensim.Counts
 	jumps, restarts, mostEntries int
 	broken                       map[tokensim.Rule]int
@@ -85,7 +86,7 @@ func (a *total) add(r tokensim.Report, o options) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.done++
-	a.span += r.Span
+	a.years += r.Span.Hours() / (365 * 24)
 	a.counts.Calls += r.Calls
 	a.counts.Failures += r.Failures
 	a.counts.Checks += r.Checks
@@ -122,7 +123,7 @@ func (a *total) row(out io.Writer, name string) {
 	if len(a.broken) > 0 {
 		broken = fmt.Sprint(a.broken)[len("map"):]
 	}
-	fmt.Fprintf(out, "| %s | %s | %s years | %s | %s | %s | %s | %s | %d | %d | %s |\n", name, count(a.done), count(int(a.span/(365*24*time.Hour))),
+	fmt.Fprintf(out, "| %s | %s | %s years | %s | %s | %s | %s | %s | %d | %d | %s |\n", name, count(a.done), count(int(math.Round(a.years))),
 		count(a.counts.Calls), count(a.counts.Failures), count(a.counts.Checks), count(a.jumps), count(a.restarts), a.mostEntries, a.counts.MostInFlight, broken)
 }
 
