@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"github.com/berth-registry/berth/agent/prober"
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/agent/watch"
-	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
 // Options say how an [Agent] runs.
@@ -37,6 +35,10 @@ type Options struct {
 	resync time.Duration
 	// blind keeps the agent from using inotify.
 	blind bool
+	// firstAnswers is how long the first turn waits; 0: see the constant.
+	firstAnswers time.Duration
+	// random replaces the dice of keeper and prober.
+	random func() float64
 	// listening is called with the address that Listen became.
 	listening func(addr string)
 }
@@ -55,6 +57,7 @@ type Agent struct {
 	watcher *watch.Watcher
 
 	// Of the goroutine that waits, and then of the loop:
+	sole   sole
 	tokens tokenSource
 	state  state
 	told   told
@@ -62,6 +65,8 @@ type Agent struct {
 	key    []byte            // of what is learned
 	// withdraws says that what does not answer is left out.
 	withdraws bool
+	began     time.Time // when this one was the only agent
+	recalled  *seen     // what an earlier agent saw; nil before it was looked up
 
 	shown   atomic.Pointer[view]
 	beat    atomic.Int64  // when the loop last went round, in nanoseconds since started
@@ -74,9 +79,13 @@ func New(m *Machine, o Options) *Agent {
 		o: o, machine: m, log: o.Log, started: time.Now(),
 		wake:    make(chan struct{}, 1),
 		source:  &source{machine: m, path: o.ConfigPath},
+		sole:    sole{root: m.root},
 		settled: make(chan struct{}),
 		state:   newState(),
 		kept:    map[string][]byte{},
+	}
+	if a.o.firstAnswers == 0 {
+		a.o.firstAnswers = firstAnswers
 	}
 	l, err := m.learned()
 	if err != nil {
@@ -85,8 +94,8 @@ func New(m *Machine, o Options) *Agent {
 	}
 	l = l.withKey()
 	a.key = l.Key
-	a.keeper = keeper.New(keeper.Options{Log: o.Log, Changed: a.Wake})
-	a.prober = prober.New(prober.Options{Log: o.Log, Changed: a.Wake, LoginKey: l.Key})
+	a.keeper = keeper.New(keeper.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
+	a.prober = prober.New(prober.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
 	a.prober.Restore(l.Facts)
 	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.root.Path("/"), Ignore: passing})
 	a.pulse()
@@ -113,44 +122,19 @@ func (a *Agent) Run(ctx context.Context) error {
 		group.Go(func() error { return a.serve(ctx) })
 	}
 	group.Go(func() error {
-		unlock, err := a.alone(ctx)
-		if err != nil || unlock == nil {
+		alone, err := a.waitAlone(ctx)
+		if err != nil || !alone {
 			return err
 		}
-		defer unlock()
+		defer a.sole.release()
 		return a.work(ctx)
 	})
 	return group.Wait()
 }
 
-// alone waits until this is the only agent. It gives nil when ctx is done.
-func (a *Agent) alone(ctx context.Context) (unlock func(), err error) {
-	told := ""
-	for {
-		lock, err := ownedfile.LockFile(ctx, a.machine.root, agentLockFile, false)
-		if err == nil {
-			return lock.Unlock, nil
-		}
-		if !errors.Is(err, ownedfile.ErrLocked) {
-			return nil, fmt.Errorf("one agent at a time: %w", err)
-		}
-		if told != err.Error() {
-			told = err.Error()
-			a.log.WarnContext(ctx, "another agent runs on this machine; waiting until it ends", "holder", told)
-			a.state.enter(status.Waiting)
-			a.publish()
-		}
-		a.pulse()
-		select {
-		case <-ctx.Done():
-			return nil, nil
-		case <-time.After(time.Second):
-		}
-	}
-}
-
 // work runs everything that an agent consists of.
 func (a *Agent) work(ctx context.Context) error {
+	a.began = time.Now()
 	a.state.enter(status.Converging)
 	a.publish()
 	group, ctx := errgroup.WithContext(ctx)
@@ -167,8 +151,7 @@ func (a *Agent) work(ctx context.Context) error {
 		group.Go(func() error { return a.watcher.Run(ctx) })
 	}
 	group.Go(func() error { return a.loop(ctx) })
-	err := group.Wait()
-	return errors.Join(err, a.machine.forgetHealth())
+	return group.Wait()
 }
 
 // reload wakes the loop for each signal.

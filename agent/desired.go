@@ -140,6 +140,8 @@ type desired struct {
 	// withdrawn are the endpoints that are left out because they do not
 	// answer, by upstream.
 	withdrawn map[string][]hostsconf.Host
+	// unsure says that soon more may be withdrawn, see [Inputs.unsure].
+	unsure bool
 }
 
 func (d *desired) notice(subject, format string, args ...any) {
@@ -172,6 +174,7 @@ func (d *desired) mirror(m config.Mirror) {
 	}
 	all := dir.Hosts
 	dir.Hosts = d.in.answering(all, upstream)
+	d.unsure = d.unsure || d.in.unsure(all, upstream)
 	for _, h := range all {
 		if !slices.ContainsFunc(dir.Hosts, func(o hostsconf.Host) bool { return o.URL == h.URL }) {
 			d.withdrawn[m.Upstream] = append(d.withdrawn[m.Upstream], h)

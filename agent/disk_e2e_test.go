@@ -6,30 +6,59 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/test/fakeaws"
 )
+
+// small makes dir a file system of 64 KiB for as long as the test runs.
+func (n *node) small(dir string) {
+	n.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		n.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		n.Fatalf("mount a small file system (as root): %v", err)
+	}
+	n.Cleanup(func() {
+		n.end()
+		if err := unix.Unmount(dir, 0); err != nil {
+			n.Error(err)
+		}
+	})
+}
+
+// fill takes all space that is left in a directory's file system.
+func fill(t *testing.T, dir string) (filler string) {
+	t.Helper()
+	filler = filepath.Join(dir, "filler")
+	f, err := os.Create(filler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(bytes.Repeat([]byte("x"), 1024))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	return filler
+}
 
 // TestFullDisk needs root: certs.d is a file system of 64 KiB that is full.
 func TestFullDisk(t *testing.T) {
 	n := newNode(t)
 	dir := filepath.Join(n.root, certsDir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Fatalf("mount a small file system (as root): %v", err)
-	}
-	defer func() {
-		n.end()
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	}()
+	n.small(dir)
 	mirrors := func(count int, host string) string {
 		c := head + "health: {mode: \"off\"}\nmirrors:\n"
 		for i := range count {
@@ -48,19 +77,7 @@ func TestFullDisk(t *testing.T) {
 		before[i] = n.hosts(fmt.Sprintf("r%d.corp", i))
 	}
 
-	// Somebody fills what is left.
-	filler := filepath.Join(dir, "filler")
-	f, err := os.Create(filler)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = f.Write(bytes.Repeat([]byte("x"), 1024))
-	}
-	if !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
-	f.Close()
+	filler := fill(t, dir)
 
 	n.write("etc/config.yaml", mirrors(40, "b.corp"))
 	n.eventually("told", func() bool {
@@ -85,5 +102,61 @@ func TestFullDisk(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 5 {
 		t.Errorf("%v %v", entries, err)
+	}
+}
+
+// TestFullVar needs root: Berth's own directory is full when a token comes to
+// its end. The header goes all the same, and comes back when there is room.
+func TestFullVar(t *testing.T) {
+	n, aws := ecrNode(t, 10*time.Second)
+	dir := filepath.Join(n.root, StateDir)
+	n.small(dir)
+	n.start()
+	n.eventually("the header", func() bool { return n.authorization() != "" })
+	n.converged()
+	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "not allowed"})
+	filler := fill(t, dir)
+	n.eventually("the header is gone", func() bool { return n.hosts("quay.io") != "" && n.authorization() == "" })
+	if !strings.Contains(n.hosts("quay.io"), "images.corp") {
+		t.Errorf("the mirror went with it:\n%s", n.hosts("quay.io"))
+	}
+	n.eventually("told", func() bool {
+		s := n.agent.Snapshot()
+		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
+	})
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
+	aws.Heal()
+	n.eventually("the header is back", func() bool { return n.authorization() != "" })
+	if f := n.agent.Snapshot().Files; f.Repaired > 0 || len(f.Saved) > 0 || len(f.Conflicts) > 0 {
+		t.Errorf("our own file was taken for an edit: %+v", f)
+	}
+	if _, err := os.Lstat(filepath.Join(n.root, spareDir)); err == nil {
+		t.Error("the spare record is left")
+	}
+}
+
+// TestReadOnlyRun needs root: there is no place for the lock, and that is told.
+func TestReadOnlyRun(t *testing.T) {
+	n := newNode(t)
+	m := open(t, n.root)
+	dir := filepath.Join(n.root, "run")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+		t.Fatalf("mount a file system that is read-only (as root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	n.o.Log, n.o.Listen = slog.New(slog.DiscardHandler), ""
+	err := New(m, n.o).Run(t.Context())
+	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "/run/berth has to be a directory that root can write") {
+		t.Error(err)
 	}
 }

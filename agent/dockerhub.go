@@ -37,6 +37,6 @@ func (a *Agent) hub() *status.DockerHub {
 		return nil
 	}
 	return &status.DockerHub{
-		Limit: h.Limit, Remaining: h.Remaining, Window: status.Seconds(h.Window), Time: h.Time, Error: h.Err,
+		Limit: h.Total, Remaining: h.Remaining, Window: status.Seconds(h.Window), Time: h.Time, Error: h.Err,
 	}
 }

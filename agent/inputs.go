@@ -75,3 +75,14 @@ func (in Inputs) answering(endpoints []hostsconf.Host, upstream *hostsconf.Host)
 	}
 	return endpoints
 }
+
+// unsure reports whether an endpoint that does not answer stays only because
+// nobody knows yet whether anything else does.
+func (in Inputs) unsure(endpoints []hostsconf.Host, upstream *hostsconf.Host) bool {
+	all := endpoints
+	if upstream != nil {
+		all = append(slices.Clone(all), *upstream)
+	}
+	unknown := func(h hostsconf.Host) bool { return !in.down(h) && !in.up(h) }
+	return slices.ContainsFunc(endpoints, in.down) && !slices.ContainsFunc(all, in.up) && slices.ContainsFunc(all, unknown)
+}

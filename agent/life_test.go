@@ -2,6 +2,7 @@ package agent
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
 func TestASecondAgentWaits(t *testing.T) {
@@ -40,6 +42,95 @@ func TestASecondAgentWaits(t *testing.T) {
 	n.names("quay.io", "a.corp", true)
 	n.end()
 	second.names("quay.io", "b.corp", true)
+}
+
+// Somebody removes the lock: it is made anew, and goes on to keep others away.
+func TestLockFileIsMadeAnew(t *testing.T) {
+	n := newNode(t)
+	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	n.start()
+	n.converged()
+	lock := filepath.Join(n.root, agentLockFile)
+	for name, damage := range map[string]func() error{
+		"removed":            func() error { return os.Remove(lock) },
+		"replaced":           func() error { return os.Rename(n.config, lock) },
+		"with its directory": func() error { return os.RemoveAll(filepath.Join(n.root, "run")) },
+	} {
+		before := strings.Count(n.log.String(), "somebody removed the lock")
+		if err := damage(); err != nil {
+			t.Fatal(name, err)
+		}
+		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "somebody removed the lock") > before })
+		if held, err := ownedfile.Locked(n.agent.machine.root, agentLockFile); err != nil || !held {
+			t.Errorf("%s: held %t, %v", name, held, err)
+		}
+		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	}
+	n.eventually("goes on", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Converged && s.Ready.Ready })
+}
+
+// Another agent was faster than the one whose lock was removed: that one yields.
+func TestYieldsToTheOneWithTheLock(t *testing.T) {
+	for _, restore := range []bool{false, true} {
+		n := newNode(t)
+		// It notices nothing by itself, so that the other one is faster.
+		n.o.blind, n.o.resync, n.o.Restore = true, time.Hour, restore
+		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+		n.start()
+		n.eventually("works", func() bool { return n.agent.Snapshot().Ready.Ready })
+		second := newNode(t)
+		second.root = n.root
+		second.write("etc/config.yaml", mirrorTo("https://b.corp"))
+		second.start()
+		second.eventually("waits", func() bool { return second.agent.Snapshot().Phase == status.Waiting })
+		second.eventually("is faster", func() bool {
+			if second.agent.Snapshot().Phase == status.Waiting {
+				// More than once, if the first one was in the middle of a turn.
+				_ = os.Remove(filepath.Join(n.root, agentLockFile))
+				time.Sleep(2 * aloneAgain)
+			}
+			return second.agent.Snapshot().Phase == status.Converged
+		})
+		second.names("quay.io", "b.corp", true)
+
+		n.eventually("waits", func() bool { n.agent.Wake(); return n.agent.Snapshot().Phase == status.Waiting })
+		before := second.agent.Snapshot().Files.Written
+		for range 3 {
+			n.agent.Wake()
+			second.turned()
+		}
+		if s := second.agent.Snapshot(); s.Phase != status.Converged || s.Files.Written != before {
+			t.Errorf("they fight: %s, %d files written", s.Phase, s.Files.Written-before)
+		}
+		if n.agent.Snapshot().Ready.Ready {
+			t.Error("the one that waits is ready")
+		}
+
+		// Who yields takes nobody's lock away at its end.
+		n.end()
+		if held, err := ownedfile.Locked(second.agent.machine.root, agentLockFile); err != nil || !held {
+			t.Errorf("held %t, %v", held, err)
+		}
+		n.start()
+		n.eventually("waits again", func() bool { return n.agent.Snapshot().Phase == status.Waiting })
+		second.end()
+		n.eventually("works again", func() bool { return n.agent.Snapshot().Ready.Ready })
+		n.end()
+	}
+}
+
+// Without a place for its lock an agent does not work, and says what to do.
+func TestNoPlaceForTheLock(t *testing.T) {
+	n := newNode(t)
+	m := open(t, n.root)
+	if err := os.WriteFile(filepath.Join(n.root, "run"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.o.Log, n.o.Listen = slog.New(slog.DiscardHandler), ""
+	err := New(m, n.o).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "/run/berth has to be a directory that root can write") {
+		t.Error(err)
+	}
 }
 
 func TestRestoreAndStay(t *testing.T) {
@@ -90,7 +181,7 @@ func TestReload(t *testing.T) {
 
 func TestServes(t *testing.T) {
 	n := newNode(t)
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := net.Listen("tcp", reserve(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 			a.log.WarnContext(ctx, "config warning", "warning", w.String())
 		}
 	}
-	if errors.Is(err, errNoTokensYet) {
+	if errors.Is(err, errTooEarly) {
 		return
 	}
 	a.once(ctx, &a.told.converge, err, "node is not as the config wants it; trying again", "node is as the config wants it again")
@@ -30,6 +30,7 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 type told struct {
 	text             string // of the config
 	config, converge string
+	holder, lock     string // of the agent's lock
 	conflicts        map[string]string
 }
 
@@ -91,7 +92,7 @@ func (a *Agent) logReport(ctx context.Context, r ownedfile.Report) {
 func (a *Agent) publish() {
 	s := a.state.snapshot
 	s.Version = a.o.Version
-	a.shown.Store(&view{snapshot: s, mirrors: a.state.mirrors})
+	a.shown.Store(&view{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
 }
 
 // ready says whether the node is as the config wants it.

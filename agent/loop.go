@@ -19,8 +19,8 @@ const (
 	// retryFirst and retryLast bound the pause after a failure.
 	retryFirst = 500 * time.Millisecond
 	retryLast  = 10 * time.Second
-	// firstTokens is how long the first turn waits for tokens.
-	firstTokens = 3 * time.Second
+	// firstAnswers is how long the first turn waits for tokens and probes.
+	firstAnswers = 3 * time.Second
 )
 
 // loop goes round until ctx is done.
@@ -91,7 +91,7 @@ func (a *Agent) debounce(ctx context.Context, least time.Duration) {
 
 // pause says how long nothing may happen until everything is looked at again.
 func (a *Agent) pause(failed error) time.Duration {
-	if failed != nil && !errors.Is(failed, errNoTokensYet) {
+	if failed != nil && !errors.Is(failed, errTooEarly) {
 		a.state.retry = min(max(2*a.state.retry, retryFirst), retryLast)
 		return a.state.retry
 	}

@@ -110,7 +110,7 @@ func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {
 	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.directories); err != nil {
 		return plan, err
 	}
-	if plan.current, err = m.tree(cfg).Read(plan.Desired); err != nil {
+	if plan.current, err = m.read(cfg, plan.Desired); err != nil {
 		return plan, err
 	}
 	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
@@ -174,9 +174,22 @@ func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desir
 	return result, errors.Join(err, alsoErr)
 }
 
-// write carries a plan out. While certs.d changes, the provider gives a
-// credential only to hosts that may have it before and after.
+// write carries a plan out. When it cannot, secrets that shall go go all the
+// same.
 func (m *Machine) write(ctx context.Context, cfg *config.Config, result *Result) error {
+	err := m.writeAll(ctx, cfg, result)
+	switch {
+	case err != nil:
+		return errors.Join(err, m.takeAway(ctx, cfg, result))
+	case len(result.Report.Skipped) == 0:
+		return m.dropSpare()
+	}
+	return nil
+}
+
+// writeAll is the normal way. While certs.d changes, the provider gives a
+// credential only to hosts that may have it before and after.
+func (m *Machine) writeAll(ctx context.Context, cfg *config.Config, result *Result) error {
 	plan := result.Plan
 	changes := slices.ContainsFunc(plan.Changes, hostsconf.IsDifference)
 	if changes {
@@ -222,8 +235,15 @@ func (m *Machine) restore(ctx context.Context, certsDirs ...string) (ownedfile.R
 	scopes := make([]ownedfile.Scope, len(certsDirs))
 	for i, dir := range certsDirs {
 		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
+		if m.hasSpare() {
+			// When it fails, one more copy is kept than is needed.
+			_ = m.settle(ctx, scopes[i])
+		}
 	}
 	report, err := m.store.RestoreAll(ctx, scopes...)
+	if err == nil {
+		err = m.dropSpare()
+	}
 	return report, errors.Join(err, withheld)
 }
 

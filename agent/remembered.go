@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 
 	"github.com/berth-registry/berth/agent/prober"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -91,34 +89,6 @@ func (a *Agent) keepLearned() error {
 	return a.keepFile(learnedName, l)
 }
 
-// seen is [Health] as it was at one moment, by address.
-type seen map[string]bool
-
-// Alive implements [Health].
-func (s seen) Alive(u hostsconf.URL) (alive, known bool) {
-	alive, known = s[u.String()]
-	return alive, known
-}
-
-// keepHealth puts aside which endpoints answer, when that has changed, for
-// commands that are run meanwhile.
-func (a *Agent) keepHealth() error {
-	s := seen{}
-	if a.withdraws {
-		for _, status := range a.prober.Status() {
-			for _, u := range status.URLs {
-				if status.Known {
-					s[u] = status.Up
-				}
-			}
-		}
-	}
-	if len(s) == 0 && a.kept[healthName] == nil {
-		return nil
-	}
-	return a.keepFile(healthName, s)
-}
-
 func (a *Agent) keepFile(name string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -132,28 +102,5 @@ func (a *Agent) keepFile(name string, v any) error {
 		return err
 	}
 	a.kept[name] = b
-	return nil
-}
-
-// agentHealth gives what the agent that runs on this machine has seen of the
-// endpoints, nil if none runs.
-func (m *Machine) agentHealth() (Health, error) {
-	runs, err := ownedfile.Locked(m.root, agentLockFile)
-	if err != nil || !runs {
-		return nil, err
-	}
-	s := seen{}
-	return s, m.readPrivate(healthName, &s)
-}
-
-// forgetHealth removes what an agent has seen, when it ends.
-func (m *Machine) forgetHealth() error {
-	file, err := m.root.Resolve(path.Join(StateDir, healthName))
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	return nil
 }

@@ -23,6 +23,7 @@ const (
 type state struct {
 	snapshot status.Snapshot // but for what keeper and prober know
 	mirrors  []mirrorRow
+	direct   []registryRow
 	retry    time.Duration // pause after the last failure
 	useless  int           // turns in a row that found nothing to do
 	// missingTokens says that some header could not be written.
@@ -39,6 +40,13 @@ type mirrorRow struct {
 type view struct {
 	snapshot status.Snapshot
 	mirrors  []mirrorRow
+	direct   []registryRow
+}
+
+// registryRow is one registry that images name, with a login.
+type registryRow struct {
+	registry status.Endpoint
+	target   target
 }
 
 func newState() state {
@@ -83,7 +91,7 @@ func (s *state) result(cfg *config.Config, d *desired, in Inputs, r Result) {
 	for _, n := range d.notices {
 		s.snapshot.Notices = append(s.snapshot.Notices, n.String())
 	}
-	s.mirrors = mirrorRows(cfg, d)
+	s.mirrors, s.direct = mirrorRows(cfg, d), registryRows(d)
 	if r.Plan.Changes == nil && r.Report.Changed == nil && r.Plan.Desired.Installed(nil) == nil {
 		return // it did not get that far
 	}
@@ -224,6 +232,20 @@ func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
 	return rows
 }
 
+// registryRows lists the registries that images name and whose login is tried
+// out, those behind mirrors included.
+func registryRows(d *desired) []registryRow {
+	var rows []registryRow
+	for _, t := range d.targets {
+		if (t.upstream == "" || t.server) && !t.try.IsZero() {
+			rows = append(rows, registryRow{
+				registry: status.Endpoint{URL: t.host.URL.String(), State: status.Unknown, Login: d.loginName(t)}, target: t,
+			})
+		}
+	}
+	return rows
+}
+
 // loginName says in words what the header of an endpoint carries.
 func (d *desired) loginName(t target) string {
 	if _, ok := d.names.Parse(t.host.URL.Host); ok {
@@ -235,7 +257,7 @@ func (d *desired) loginName(t target) string {
 	if t.host.Authorization.IsZero() && t.try.IsZero() {
 		return ""
 	}
-	for _, name := range spellings(t.host.URL.Host, t.host.URL.Scheme) {
+	for _, name := range spellings(registryName(t.host.URL.Host), t.host.URL.Scheme) {
 		if l, ok := d.logins.For(name, t.host.URL.RepositoryPath()); ok {
 			return "login of " + strings.TrimSuffix(l.Name(), "/")
 		}

@@ -17,12 +17,16 @@ import (
 	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
-// errNoTokensYet says that the first turn waits for tokens.
-var errNoTokensYet = errors.New("the first tokens are not here yet")
+// errTooEarly says that the first turn waits: for tokens, and for what the
+// mirrors say of themselves.
+var errTooEarly = errors.New("the first tokens or probes are not here yet")
 
 // turn looks at everything once and makes the node as the config wants it. It
 // gives how long nothing may happen until the next one.
 func (a *Agent) turn(ctx context.Context) time.Duration {
+	if !a.stillAlone(ctx) {
+		return aloneAgain
+	}
 	begin := time.Now()
 	r := a.source.read()
 	a.state.config(r, a.o.ConfigPath)
@@ -35,7 +39,7 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 		}
 	}
 	pause := a.pause(err)
-	if !errors.Is(err, errNoTokensYet) {
+	if !errors.Is(err, errTooEarly) {
 		a.state.turn(begin, r.cfg != nil, err, pause)
 		a.settle()
 	}
@@ -53,6 +57,7 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 func (a *Agent) converge(ctx context.Context, cfg *config.Config) error {
 	in := Inputs{Refused: learned{Facts: a.prober.Learned()}.refuses}
 	if a.withdraws = cfg.Health.Mode == config.HealthWithdraw; a.withdraws {
+		a.recallHealth(ctx, time.Duration(cfg.Health.Interval))
 		in.Health = a.prober
 	}
 	state := desire(cfg, in)
@@ -60,17 +65,23 @@ func (a *Agent) converge(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if len(state.ecrRegistries) > 0 {
-		if a.state.snapshot.Converge.Runs == 0 && time.Since(a.started) < firstTokens && a.undecided(state.ecrRegistries) {
-			return errNoTokensYet
-		}
 		in.Headers = a.headers(state.ecrRegistries)
 		state = desire(cfg, in)
 	}
 	a.setProber(cfg, state)
+	if a.early() && (a.undecided(state.ecrRegistries) || state.unsure) {
+		return errTooEarly
+	}
 	result, err := a.machine.converge(ctx, cfg, state, a.keep)
 	a.state.result(cfg, state, in, result)
 	a.logResult(ctx, result)
 	return err
+}
+
+// early reports whether the first turn may still wait: what stands in certs.d
+// is better than what is known now.
+func (a *Agent) early() bool {
+	return a.state.snapshot.Converge.Runs == 0 && time.Since(a.began) < a.o.firstAnswers
 }
 
 // headers are those of the tokens that the keeper has.
@@ -151,7 +162,7 @@ func (a *Agent) setProber(cfg *config.Config, state *desired) {
 // watchFiles tells the watcher what to look at: with no config, where it has
 // to come.
 func (a *Agent) watchFiles(cfg *config.Config) {
-	files := []string{absolute(a.o.ConfigPath)}
+	files := []string{absolute(a.o.ConfigPath), a.machine.root.Path(agentLockFile)}
 	var trees []string
 	if cfg != nil {
 		for _, f := range cfg.Files() {

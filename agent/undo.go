@@ -16,6 +16,14 @@ import (
 func (a *Agent) restore(ctx context.Context) error {
 	for {
 		a.pulse()
+		if !a.stillAlone(ctx) {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(aloneAgain):
+			}
+			continue
+		}
 		begin := time.Now()
 		report, err := a.machine.restore(ctx, a.certsDirs()...)
 		if err != nil && ctx.Err() != nil {

@@ -47,6 +47,14 @@ func (a *Agent) Snapshot() status.Snapshot {
 		}
 		s.Mirrors = append(s.Mirrors, m)
 	}
+	for _, row := range v.direct {
+		r := row.registry
+		if p, ok := probed[r.URL]; ok {
+			takeProbe(&r, p)
+		}
+		takeFact(&r, facts, row.target)
+		s.Registries = append(s.Registries, r)
+	}
 	for _, k := range a.keeper.Status() {
 		s.Tokens = append(s.Tokens, token(k))
 	}

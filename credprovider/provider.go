@@ -40,9 +40,12 @@ var ErrNotOurs = errors.New("no credential is configured for this image")
 // WithheldError means that there is a credential, but containerd would offer
 // it to a host that must not have it.
 type WithheldError struct {
-	Image string // without its tag
-	Owner string // the host that the credential is for
-	Other string // the host that must not have it; may be Owner, when Insecure
+	Image    string // without its tag
+	Registry string // of the image
+	// Directory is the upstream of the directory that wins, as in [Plan].
+	Directory string
+	Owner     string // the host that the credential is for
+	Other     string // the host that must not have it; may be Owner, when Insecure
 	// Insecure says that Other is asked over plain http.
 	Insecure bool
 }
@@ -53,8 +56,23 @@ func (e *WithheldError) Error() string {
 	if e.Insecure {
 		return what + fmt.Sprintf("%s is asked over plain http; use https, or set allowPlainHTTPCredentials", e.Other)
 	}
-	return what + fmt.Sprintf("containerd would offer it to %s, too, which it is not meant for; "+
-		"name %s under registries, or set upstreamFallback: false", e.Other, e.Owner)
+	return what + fmt.Sprintf("containerd would offer it to %s, too, which it is not meant for; %s", e.Other, e.remedy())
+}
+
+// remedy says what to write. To name a registry helps only where it is not
+// named yet: that gives it a directory of its own, so "*" no longer wins.
+func (e *WithheldError) remedy() string {
+	switch {
+	case strings.HasPrefix(e.Other, "("): // of a directory that containerd cannot use
+		return fmt.Sprintf("mend or remove the hosts.toml of %s, which somebody else wrote", e.Directory)
+	case e.Directory == "*" && e.Owner == e.Registry:
+		return fmt.Sprintf("name %s under registries, or set upstreamFallback: false", e.Owner)
+	case e.Other == e.Registry:
+		return fmt.Sprintf("set upstreamFallback: false for the upstream %q, so that it is asked no more", e.Directory)
+	case e.Owner == e.Registry:
+		return fmt.Sprintf("set upstreamFallback: false if %s has the images itself, or take it out of the mirrors of %s", e.Other, e.Directory)
+	}
+	return fmt.Sprintf("give %s the same login under registries, or take it out of the mirrors of %q", e.Other, e.Directory)
 }
 
 // Plan is which credential an image gets, before it is fetched.
@@ -190,7 +208,10 @@ func (l lookup) choose(p *Plan) error {
 		if !missed {
 			return ErrNotOurs // hosts.toml has them
 		}
-		return &WithheldError{Image: p.Image.Name, Owner: p.Hosts[owner].Host, Other: h.Host, Insecure: h.Insecure}
+		return &WithheldError{
+			Image: p.Image.Name, Registry: p.Image.Registry, Directory: p.Directory,
+			Owner: p.Hosts[owner].Host, Other: h.Host, Insecure: h.Insecure,
+		}
 	}
 	p.Login, p.ECR = all[owner].login, all[owner].ecr
 	p.perImage = p.Login != nil && (p.Login.Path != "" || l.divided(p.Hosts))

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/internal/hublimit"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -92,7 +93,7 @@ func TestNoSecretIsTold(t *testing.T) {
 	var log journal
 	p := New(Options{
 		Log: log.logger(), Getenv: env("HTTPS_PROXY", "http://u:"+proxyPassword+"@"+proxy), LoginKey: []byte("login-key-canary"),
-		HubAuth: "http://" + hub, HubRegistry: "http://" + hub,
+		Hub: hublimit.Service{Registry: "http://" + hub, Token: "http://" + hub + "/token"},
 	})
 	s := patient()
 	s.Interval = 50 * time.Millisecond

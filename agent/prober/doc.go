@@ -6,7 +6,8 @@
 // registry lives. A registry goes down after so many failures in a row and
 // comes up after so many successes; it is down at the latest failures ×
 // interval + 2 s after it died. It is reached as containerd would reach it:
-// the same certificates, the same proxy.
+// the same certificates, the same proxy. With [Prober.Remember] what an earlier
+// one found dead is so from the start.
 //
 // For endpoints with a login it also learns two things, a few requests every
 // six hours: whether the registry takes Basic on a manifest path, and whether

@@ -20,6 +20,7 @@ import (
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/hublimit"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -73,8 +74,8 @@ type Options struct {
 	// LoginKey keys the hash of a login in [Fact]; nil: a new one, so that
 	// everything is learned again. It has to stay out of what people see.
 	LoginKey []byte
-	// HubRegistry and HubAuth are Docker Hub's two addresses, for tests.
-	HubRegistry, HubAuth string
+	// Hub is what is asked instead of Docker Hub, for tests.
+	Hub hublimit.Service
 }
 
 // Prober watches registries. Its methods may be called at any time by any
@@ -100,6 +101,7 @@ type Prober struct {
 	transports map[[sha256.Size]byte]http.RoundTripper
 	facts      map[string]Fact
 	lessons    map[string]lesson
+	memories   map[string]Memory // by address, until they have served
 	hub        hub
 }
 
@@ -180,6 +182,9 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 		if t == nil {
 			if t = old[key]; t == nil {
 				t = newTarget(key, e.TLS, now)
+				if m, ok := p.recall(e.URL, now); ok {
+					t.health = m.health(now)
+				}
 			}
 			t.endpoints = nil
 			p.targets[key] = t
@@ -188,6 +193,12 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 		if ts := p.byURL[e.URL]; !slices.Contains(ts, t) {
 			p.byURL[e.URL] = append(ts, t)
 		}
+	}
+	for u := range p.byURL {
+		delete(p.memories, u.String())
+	}
+	if !s.active() {
+		clear(p.memories)
 	}
 	for key, t := range old {
 		if p.targets[key] == nil {
@@ -271,12 +282,17 @@ func (p *Prober) start(ctx context.Context, tasks *sync.WaitGroup) {
 
 // Alive says whether the registry of u answers, after hysteresis. As long as
 // that is not known, because it was not probed enough or the mode is off, it
-// counts as alive. In mode report it is for the caller to do nothing.
+// counts as alive. In mode report it is for the caller to do nothing. What is
+// not watched yet is as [Prober.Remember] was told.
 func (p *Prober) Alive(u hostsconf.URL) (alive, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	targets := p.byURL[u]
-	alive, known = true, len(targets) > 0
+	if len(targets) == 0 {
+		_, down := p.recall(u, time.Now())
+		return !down, down
+	}
+	alive, known = true, true
 	for _, t := range targets {
 		alive = alive && t.health.up
 		known = known && t.health.known

@@ -33,7 +33,7 @@ func once(t *testing.T, o Options, s Settings, e Endpoint) result {
 }
 
 // quick are settings for what fails by its time; patient for what must not.
-func quick() Settings { s := defaults(); s.Timeout = 2 * time.Second; return s }
+func quick() Settings { s := defaults(); s.Timeout = 4 * time.Second; return s }
 
 func patient() Settings {
 	s := defaults()
@@ -135,14 +135,23 @@ func blackHole(t *testing.T) string {
 	return (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}).String()
 }
 
+// closedPort is an address on which nothing listens. It is bound, so that
+// nobody else gets it while the test runs.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}).String()
 }
 
 func TestFailuresOfServers(t *testing.T) {

@@ -78,6 +78,16 @@ func TestAlarms(t *testing.T) {
 			first(s).Basic, s.Mirrors[1].Endpoints[0] = status.BasicRefused, *first(s)
 			s.Mirrors[1].Endpoints[0].Basic = status.BasicRefused
 		}, "LoginRefused warning", "ECR token is not accepted"},
+		{"login of a registry that images name", func(s *status.Snapshot) {
+			s.Registries = []status.Endpoint{{URL: "https://r.corp", Basic: status.BasicWrong, Login: "login of r.corp"}}
+		}, "LoginRefused warning", "login of r.corp is refused: username or password"},
+		{"login of a registry that is a mirror, too", func(s *status.Snapshot) {
+			first(s).Basic = status.BasicWrong
+			s.Registries = []status.Endpoint{*first(s)}
+		}, "LoginRefused warning", "is refused"},
+		{"a registry redirects to another port", func(s *status.Snapshot) {
+			s.Registries = []status.Endpoint{{URL: "https://r.corp", Redirect: status.RedirectOtherPort}}
+		}, "UnsafeRedirect warning", "another port"},
 		{"redirect to another port", func(s *status.Snapshot) { first(s).Redirect = status.RedirectOtherPort }, "UnsafeRedirect warning", "another port"},
 		{"somebody else's files", func(s *status.Snapshot) {
 			s.Files.Conflicts = []status.FileNote{{Path: "/a", Reason: "foreign"}, {Path: "/b"}}

@@ -77,6 +77,17 @@ func families() []family {
 					add(float64(s.DockerHub.Remaining))
 				}
 			}},
+		{name: "registry_requests_per_hour", kind: gauge, labels: []string{"registry"},
+			help: "What trying out the login of a registry costs: requests that this node sends to it.",
+			read: func(s Snapshot, add add) {
+				seen := map[string]bool{}
+				for _, e := range s.Registries {
+					if !seen[e.URL] {
+						seen[e.URL] = true
+						add(e.RequestsPerHour, e.URL)
+					}
+				}
+			}},
 	}, mirrorFamilies(), tokenFamilies())
 }
 

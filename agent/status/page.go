@@ -75,6 +75,12 @@ type group struct {
 	Alarms   []Alarm
 }
 
+// endpointRow is a line of a table of endpoints.
+type endpointRow struct {
+	Endpoint
+	Now time.Time
+}
+
 // notes is a list of notes about files.
 type notes struct {
 	Title string
@@ -160,6 +166,7 @@ func when(now, t time.Time) *stampText {
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"when":       when,
+		"row":        func(e Endpoint, now time.Time) endpointRow { return endpointRow{e, now} },
 		"human":      func(s Seconds) string { return Human(time.Duration(s)) },
 		"seconds":    func(n int) string { return Human(time.Duration(n) * time.Second) },
 		"firstText":  first[string],

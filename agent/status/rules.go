@@ -24,8 +24,8 @@ func rules() []rule {
 		{Kind{"AllMirrorsDown", "No mirror of an upstream answers."}, Warning, allMirrorsDown},
 		{Kind{"TokenExpiring", "An ECR token cannot be renewed; it still works."}, Warning, tokenExpiring},
 		{Kind{"MirrorDown", "A mirror does not answer; others of its upstream do."}, Warning, mirrorDown},
-		{Kind{"LoginRefused", "An endpoint does not take the login that the config has for it."}, Warning, loginRefused},
-		{Kind{"UnsafeRedirect", "An endpoint redirects downloads to where its login would be seen by somebody else."}, Warning, unsafeRedirect},
+		{Kind{"LoginRefused", "An endpoint or registry does not take the login that the config has for it."}, Warning, loginRefused},
+		{Kind{"UnsafeRedirect", "An endpoint or registry redirects downloads to where its login would be seen by somebody else."}, Warning, unsafeRedirect},
 		{Kind{"FileConflict", "Somebody else's file is where Berth would write one."}, Warning, fileConflict},
 		{Kind{"NotWatching", "Changes of files are found by looking from time to time, not at once."}, Warning, notWatching},
 		{Kind{"DockerHubLimit", "Docker Hub will soon refuse pulls from this node."}, Warning, dockerHubLimit},
@@ -188,18 +188,22 @@ func mirrorDown(s Snapshot) []Alarm {
 }
 
 // perURL gives one alarm for each different URL, however many upstreams have
-// it: the trouble is the endpoint's.
+// it, and whether images name it: the trouble is the endpoint's.
 func perURL(s Snapshot, trouble func(Endpoint) string) []Alarm {
 	var found []Alarm
 	seen := map[string]bool{}
-	for _, m := range s.Mirrors {
-		for _, e := range m.Endpoints {
+	look := func(endpoints []Endpoint) {
+		for _, e := range endpoints {
 			if message := trouble(e); message != "" && !seen[e.URL] {
 				seen[e.URL] = true
 				found = append(found, Alarm{Subject: e.URL, Message: message})
 			}
 		}
 	}
+	for _, m := range s.Mirrors {
+		look(m.Endpoints)
+	}
+	look(s.Registries)
 	return found
 }
 

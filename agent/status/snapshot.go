@@ -21,15 +21,19 @@ type Snapshot struct {
 	PhaseSince time.Time `json:"phaseSince,omitzero"`
 	// Alarms are derived by [Alarms]. [Handler] fills them in, whatever its
 	// source has put here.
-	Alarms    []Alarm    `json:"alarms"`
-	Config    Config     `json:"config"`
-	Converge  Converge   `json:"converge"`
-	Mirrors   []Mirror   `json:"mirrors"`
-	Tokens    []Token    `json:"tokens"`
-	Files     Files      `json:"files"`
-	DockerHub *DockerHub `json:"dockerHub,omitempty"` // nil: not asked
-	Errors    []Event    `json:"errors"`              // the last ones, oldest first
-	Notices   []string   `json:"notices"`
+	Alarms   []Alarm  `json:"alarms"`
+	Config   Config   `json:"config"`
+	Converge Converge `json:"converge"`
+	Mirrors  []Mirror `json:"mirrors"`
+	// Registries are those that images name themselves and that have a login
+	// in a header, be it behind mirrors: the login is tried out there, too.
+	// Whether they answer decides nothing.
+	Registries []Endpoint `json:"registries"`
+	Tokens     []Token    `json:"tokens"`
+	Files      Files      `json:"files"`
+	DockerHub  *DockerHub `json:"dockerHub,omitempty"` // nil: not asked
+	Errors     []Event    `json:"errors"`              // the last ones, oldest first
+	Notices    []string   `json:"notices"`
 }
 
 // Readiness says whether the node is as the config wants it.
@@ -95,7 +99,7 @@ type Mirror struct {
 	Endpoints    []Endpoint `json:"endpoints"`
 }
 
-// Endpoint is one mirror of an upstream.
+// Endpoint is one mirror of an upstream, or a registry.
 type Endpoint struct {
 	URL   string `json:"url"`
 	State State  `json:"state"`

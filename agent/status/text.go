@@ -143,44 +143,56 @@ func (t *text) alarms(alarms []Alarm) {
 }
 
 func (t *text) mirrors(s Snapshot) {
-	if len(s.Mirrors) == 0 {
-		return
-	}
 	var rows []row
 	for _, m := range s.Mirrors {
 		for _, e := range m.Endpoints {
-			state := cell{"", string(e.State)}
-			switch e.State {
-			case Up:
-				state.style = "add"
-			case Down:
-				state.style = "remove"
-			}
-			if e.Withdrawn {
-				state.text += ", withdrawn"
-			}
-			login := cmp.Or(e.Login, "-")
-			if e.Basic != "" {
-				login += " (" + string(e.Basic) + ")"
-			}
-			probe := t.ago(e.LastProbe)
-			if !e.LastProbe.IsZero() {
-				probe += ", " + Human(time.Duration(e.ProbeDuration))
-			}
-			r := row{cells: []cell{{"", oneLine(m.Upstream)}, {"", oneLine(e.URL)}, state, {"", t.ago(e.Since)}, {"", probe}, {"", oneLine(login)}}}
-			if e.Error != "" {
-				r.below = append(r.below, cell{"remove", e.Error})
-			}
-			if e.Note != "" {
-				r.below = append(r.below, cell{"", e.Note})
-			}
+			r := t.endpoint(e)
+			r.cells = append(plain(oneLine(m.Upstream)), r.cells...)
 			rows = append(rows, r)
 		}
 	}
-	t.table("UPSTREAM ENDPOINT STATE SINCE LAST_PROBE LOGIN", rows)
+	if len(s.Mirrors) > 0 {
+		t.table("UPSTREAM ENDPOINT STATE SINCE LAST_PROBE LOGIN", rows)
+	}
 	if d := s.DockerHub; d.Known() {
 		t.printf("docker.io: %d of %d pulls are left, asked %s\n", d.Remaining, d.Limit, t.ago(d.Time))
 	}
+	rows = nil
+	for _, e := range s.Registries {
+		rows = append(rows, t.endpoint(e))
+	}
+	if len(rows) > 0 {
+		t.table("REGISTRY STATE SINCE LAST_PROBE LOGIN", rows)
+	}
+}
+
+func (t *text) endpoint(e Endpoint) row {
+	state := cell{"", string(e.State)}
+	switch e.State {
+	case Up:
+		state.style = "add"
+	case Down:
+		state.style = "remove"
+	}
+	if e.Withdrawn {
+		state.text += ", withdrawn"
+	}
+	login := cmp.Or(e.Login, "-")
+	if e.Basic != "" {
+		login += " (" + string(e.Basic) + ")"
+	}
+	probe := t.ago(e.LastProbe)
+	if !e.LastProbe.IsZero() {
+		probe += ", " + Human(time.Duration(e.ProbeDuration))
+	}
+	r := row{cells: []cell{{"", oneLine(e.URL)}, state, {"", t.ago(e.Since)}, {"", probe}, {"", oneLine(login)}}}
+	if e.Error != "" {
+		r.below = append(r.below, cell{"remove", e.Error})
+	}
+	if e.Note != "" {
+		r.below = append(r.below, cell{"", e.Note})
+	}
+	return r
 }
 
 func (t *text) tokens(tokens []Token) {

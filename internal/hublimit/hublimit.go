@@ -1,10 +1,11 @@
 // Package hublimit asks Docker Hub how many pulls are left. It promises that
 // asking costs none: it sends a HEAD for the image that Docker made for this
 // (https://docs.docker.com/docker-hub/usage/pulls/#view-pull-rate-and-limit).
-// It keeps nothing, and a login goes to Docker Hub's own token service alone.
+// It keeps nothing, and a login goes to the token service of the registry that
+// is asked, alone.
 //
-// Start with [Ask]; [Parse] reads the headers of an answer that somebody has
-// already.
+// Start with [Service.Ask]; [Parse] reads the headers of an answer that somebody
+// has already.
 package hublimit
 
 import (
@@ -46,7 +47,7 @@ func Parse(h http.Header) (Limit, error) {
 	if total == "" && remaining == "" {
 		return Limit{}, ErrNone
 	}
-	l := Limit{Limited: true, Counted: printable(h.Get("Docker-Ratelimit-Source"))}
+	l := Limit{Limited: true, Counted: counted(h)}
 	var err [2]error
 	l.Total, l.Window, err[0] = parseQuota(total)
 	l.Remaining, _, err[1] = parseQuota(remaining)
@@ -71,6 +72,8 @@ func parseQuota(s string) (int, time.Duration, error) {
 	}
 	return int(n), 0, nil
 }
+
+func counted(h http.Header) string { return printable(h.Get("Docker-Ratelimit-Source")) }
 
 // printable keeps a foreign word from playing tricks on a terminal.
 func printable(s string) string {

@@ -2,8 +2,10 @@ package hublimit
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,5 +156,47 @@ func TestAskDoesNotFollow(t *testing.T) {
 	_, err := Ask(t.Context(), s.Client(), strings.TrimPrefix(s.URL, "http://"), "user", redact.New("hunter2"))
 	if err == nil || asked > 0 {
 		t.Errorf("%v, and the other host was asked %d times", err, asked)
+	}
+}
+
+// network is a transport that is a function.
+type network func(*http.Request) (*http.Response, error)
+
+func (n network) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
+
+// Docker Hub's token service is known by its name: whoever answers for the
+// registry cannot send the login elsewhere.
+func TestDockerHubNamesItsTokenService(t *testing.T) {
+	var asked []string
+	_, err := DockerHub().Ask(t.Context(), network(func(r *http.Request) (*http.Response, error) {
+		user, _, _ := r.BasicAuth()
+		asked = append(asked, r.Method+" "+r.URL.Scheme+"://"+r.URL.Host+" "+user)
+		resp := &http.Response{StatusCode: http.StatusUnauthorized, Header: header("www-authenticate", `Bearer realm="https://evil.corp/token"`), Body: http.NoBody}
+		if r.URL.Path == "/token" {
+			resp.StatusCode, resp.Body = http.StatusOK, io.NopCloser(strings.NewReader(`{"token":"x"}`))
+		}
+		return resp, nil
+	}), "user", redact.New("hunter2"))
+	if err == nil || !strings.Contains(err.Error(), "401") {
+		t.Error(err)
+	}
+	if want := []string{"GET https://auth.docker.io user", "HEAD https://registry-1.docker.io "}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+}
+
+// What is no token is never put into a header, nor told.
+func TestAnswersThatAreNoToken(t *testing.T) {
+	for _, answer := range []string{"", "no JSON canary", `{"token":""}`, `{"token":"canary\r\nX: y"}`, `{"token":["canary"]}`} {
+		heads := 0
+		_, err := DockerHub().Ask(t.Context(), network(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodHead {
+				heads++
+			}
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+		}), "", redact.Secret{})
+		if err == nil || heads > 0 || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%q: %v, %d requests to the registry", answer, err, heads)
+		}
 	}
 }

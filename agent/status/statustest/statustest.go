@@ -101,6 +101,10 @@ func Rich() status.Snapshot {
 		Endpoints: []status.Endpoint{endpoint("https://mirror.corp:5000/v2/ghcr", down)},
 	})
 
+	s.Registries = []status.Endpoint{endpoint("https://registry.corp:5555", func(e *status.Endpoint) {
+		e.Login, e.Basic, e.Redirect = "login of registry.corp:5555", status.BasicAccepted, status.RedirectNone
+	})}
+
 	s.Tokens = append(s.Tokens, status.Token{
 		Service: "ecr", Region: "eu-west-1", Identity: "profile", Source: "instance profile", Valid: true,
 		Hosts:  []string{"111122223333.dkr.ecr.eu-west-1.amazonaws.com", "images.corp"},

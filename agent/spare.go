@@ -1,0 +1,180 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// spareDir takes the record of what was written while that below StateDir could
+// not be. It lies in memory, where there is room when the disk is full.
+const spareDir = "/run/berth/record"
+
+// takenAway is the reason that people read.
+const takenAway = "its login goes at once; what else is to change waits until " + StateDir + " can be written"
+
+// takeAway is what is done when the normal way fails, mostly because the disk
+// is full: a secret that a hosts.toml shall not hold any more goes all the same,
+// for an expired token moves pulls elsewhere without a word, and one that was
+// called back has no business there.
+//
+// The files keep the hosts that they have, so the credential provider's rules
+// stay true, and only files are touched that are whole and ours by the record
+// and by their own mark. Their intent is recorded first, as always, but in
+// spareDir.
+func (m *Machine) takeAway(ctx context.Context, cfg *config.Config, result *Result) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	current, err := m.read(cfg, result.Plan.Desired)
+	if err != nil {
+		return fmt.Errorf("take away logins that are out of date: %w", err)
+	}
+	changes, errs := withoutSecrets(cfg, result.Plan, current)
+	if len(changes) == 0 {
+		return errs
+	}
+	spare, err := m.spare()
+	if err != nil {
+		return errors.Join(errs, err)
+	}
+	report, err := spare.Apply(ctx, hostsconf.Scope(cfg.Containerd.CertsDir, false), changes)
+	result.Report.Changed = append(result.Report.Changed, report.Changed...)
+	result.Report.Skipped = append(result.Report.Skipped, report.Skipped...)
+	return errors.Join(errs, err)
+}
+
+// withoutSecrets gives the changes that take secrets away from what stands
+// there, and nothing else.
+func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot) ([]ownedfile.Change, error) {
+	want := map[string]map[string]hostsconf.Host{} // by name of the directory and address
+	for _, d := range plan.Desired.Installed(plan.Changes) {
+		hosts := map[string]hostsconf.Host{}
+		for _, h := range slices.Concat(plan.withdrawn[d.Upstream], d.Hosts) {
+			hosts[h.URL.String()] = h
+		}
+		if d.Server != nil {
+			hosts[d.Server.URL.String()] = *d.Server
+		}
+		want[hostsconf.DirName(d.Upstream)] = hosts
+	}
+	var changes []ownedfile.Change
+	var errs []error
+	for _, o := range current.Files {
+		dir := path.Dir(o.Path)
+		if o.Owner != ownedfile.Ours || o.Kind != ownedfile.Regular || !ownedfile.Intact(o.Content) ||
+			path.Dir(dir) != path.Clean(cfg.Containerd.CertsDir) || hostsconf.UpstreamOf(path.Base(dir)) == "" {
+			continue
+		}
+		body := string(ownedfile.WithoutMarker(o.Content))
+		edited, header, err := poorer(body, want[path.Base(dir)])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.Path, err))
+			continue
+		}
+		if edited == body {
+			continue
+		}
+		mode := o.Mode
+		if !header {
+			mode = 0o644 // as it is written when there never was one
+		}
+		changes = append(changes, ownedfile.Change{
+			Action: ownedfile.Update, Path: o.Path, Before: o, Reason: takenAway,
+			After: &ownedfile.File{Path: o.Path, Body: []byte(edited), Mode: mode, Comment: "#"},
+		})
+	}
+	return changes, errors.Join(errs...)
+}
+
+// read finds out what stands in certs.d. What was written with the spare record
+// is ours as well, though the other record says that it was edited.
+func (m *Machine) read(cfg *config.Config, wanted hostsconf.Desired) (ownedfile.Snapshot, error) {
+	current, err := m.tree(cfg).Read(wanted)
+	if err == nil {
+		m.recognize(current)
+	}
+	return current, err
+}
+
+// recognize makes those files ours in a snapshot that the spare record knows,
+// and that tell by their own mark that they are whole. It gives them. Without
+// a spare record that can be used there are none.
+func (m *Machine) recognize(current ownedfile.Snapshot) (known []ownedfile.Observed) {
+	if !m.hasSpare() {
+		return nil
+	}
+	spare, err := m.spare()
+	if err != nil {
+		return nil
+	}
+	seen, err := spare.Observe(current.Scope, nil)
+	if err != nil {
+		return nil
+	}
+	ours := map[string][]byte{}
+	for _, o := range seen.Files {
+		if o.Owner == ownedfile.Ours && ownedfile.Intact(o.Content) {
+			ours[o.Path] = o.Content
+		}
+	}
+	for i, o := range current.Files {
+		if content, ok := ours[o.Path]; ok && o.Owner == ownedfile.Edited && !o.AccessOnly && bytes.Equal(content, o.Content) {
+			current.Files[i].Owner = ownedfile.Ours
+			known = append(known, current.Files[i])
+		}
+	}
+	return known
+}
+
+// settle tells the record what the spare one knows, so that who goes by it alone
+// takes nothing of ours for an edit.
+func (m *Machine) settle(ctx context.Context, scope ownedfile.Scope) error {
+	current, err := m.store.Observe(scope, nil)
+	if err != nil {
+		return err
+	}
+	var changes []ownedfile.Change
+	for _, o := range m.recognize(current) {
+		changes = append(changes, ownedfile.Change{
+			Action: ownedfile.Unchanged, Path: o.Path, Before: o,
+			After: &ownedfile.File{Path: o.Path, Body: ownedfile.WithoutMarker(o.Content), Mode: o.Mode, Comment: "#"},
+		})
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	_, err = m.store.Apply(ctx, scope, changes)
+	return err
+}
+
+func (m *Machine) spare() (*ownedfile.Store, error) { return ownedfile.Open(m.root, spareDir) }
+
+func (m *Machine) hasSpare() bool {
+	_, err := m.root.Lstat(spareDir)
+	return err == nil
+}
+
+// dropSpare removes the spare record once the other one says the same.
+func (m *Machine) dropSpare() error {
+	if !m.hasSpare() {
+		return nil
+	}
+	dir, err := m.root.Resolve(spareDir)
+	if err == nil {
+		err = os.RemoveAll(dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the spare record: %w", err)
+	}
+	return nil
+}
