@@ -48,6 +48,7 @@ soak: build ## Long trials; results are recorded in docs/performance.md and docs
 	go run ./test/crash -trials $(SOAK_TRIALS) -seed $(SEED)
 	go run ./test/tokensoak -seeds $(SOAK_YEARS) -years 1 -seed $(SEED)
 	go run ./test/benchagent -berth $(BIN)/berth -seed $(SEED)
+	go run ./test/images/bench -berth $(BIN)/berth -seed $(SEED)
 	test/e2e/parts.sh
 	cd test/e2e && BERTH_SOAK=1 BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 90m -v -run '^TestAgent' .
 

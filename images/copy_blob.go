@@ -110,17 +110,30 @@ func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 
 // ensure has a blob in the repository. from is a repository of the registry
 // that may have it already, "" for none; open gives the content if need be.
+//
+// The questions before an upload have attempts of their own. If all three
+// requests had to succeed in a row, a registry that fails one request of ten
+// would use up the attempts for a blob now and then.
 func (r *repository) ensure(ctx context.Context, d v1.Descriptor, from string, open opener) (outcome, error) {
 	var came outcome
-	err := r.registry.wires.retrier().do(ctx, r.name()+" blob "+d.Digest.String(), func() error {
+	what := "blob " + d.Digest.String()
+	err := r.registry.wires.retrier().do(ctx, r.name()+" "+what, func() error {
+		var there bool
 		// Also when trying again: it may have arrived, and the answer got lost.
-		there, err := r.hasBlob(ctx, d)
-		if err != nil || there {
+		err := r.retry(ctx, what, func(ctx context.Context) (err error) {
+			there, err = r.hasBlob(ctx, d)
 			return err
+		})
+		if err != nil && !isDamaged(err) || there {
+			return spent(err)
 		}
-		location, err := r.begin(ctx, d, from)
-		if err != nil {
+		var location string
+		err = r.retry(ctx, what, func(ctx context.Context) (err error) {
+			location, err = r.begin(ctx, d, from)
 			return err
+		})
+		if err != nil {
+			return spent(err)
 		}
 		if location == "" {
 			came = mounted

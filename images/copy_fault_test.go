@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,27 +76,55 @@ func TestCopyFromAndToUnsteady(t *testing.T) {
 	}
 }
 
+// A directory is filled from a source that fails one request of ten.
+func TestCopyFromUnsteadyToALayout(t *testing.T) {
+	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
+	_, images := fill(t, source, sample.Options{Seed: 17})
+	failures := unsteady(source, 17, 10)
+	dir := "oci:" + t.TempDir()
+	wantStatus(t, copyImages(t, &Copier{Jobs: 32}, images, "", dir), StatusCopied)
+	if failures.Load() < 10 {
+		t.Errorf("%d requests failed: nothing was tried", failures.Load())
+	}
+	wantStatus(t, copyImages(t, &Copier{}, nil, dir, target.Addr()), StatusCopied)
+	wantSame(t, source, target, "")
+}
+
+// Each request of an upload has attempts of its own: together these have more
+// failures than one of them may have.
+func TestCopyTriesEachRequestOfAnUpload(t *testing.T) {
+	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
+	_, images := fill(t, source, sample.Options{Seed: 18, Images: 1})
+	var mu sync.Mutex
+	left := map[string]int{http.MethodHead: attempts - 3, http.MethodPost: attempts - 3, http.MethodPut: 2}
+	target.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "/blobs/") {
+			return false
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if left[r.Method] == 0 {
+			return false
+		}
+		left[r.Method]--
+		w.WriteHeader(http.StatusBadGateway)
+		return true
+	})
+	wantStatus(t, copyImages(t, &Copier{Jobs: 1}, images, "", target.Addr()), StatusCopied)
+	wantSame(t, source, target, "")
+	for method, n := range left {
+		if n > 0 {
+			t.Errorf("%d more %s could have failed: too little was tried", n, method)
+		}
+	}
+}
+
 // wantPushedOnce checks that nothing was sent to a registry after the registry
 // had it and had had time to say so.
 func wantPushedOnce(t testing.TB, requests []fakeregistry.Request) {
 	t.Helper()
-	have := map[string]time.Time{} // since when
-	slices.SortFunc(requests, func(a, b fakeregistry.Request) int { return a.Begin.Compare(b.Begin) })
-	for _, r := range requests {
-		if r.Method != http.MethodPut || r.Status != http.StatusCreated {
-			continue
-		}
-		key := r.Path
-		if repository, _, ok := strings.Cut(r.Path, "/blobs/uploads/"); ok {
-			_, digest, _ := strings.Cut(r.Query, "digest=")
-			key = repository + " " + digest
-		}
-		if since, ok := have[key]; ok && r.Begin.After(since) {
-			t.Errorf("sent again: %s", r)
-		}
-		if _, ok := have[key]; !ok {
-			have[key] = r.End
-		}
+	for _, s := range fakeregistry.SentAgain(requests) {
+		t.Errorf("sent again: %s", s)
 	}
 }
 

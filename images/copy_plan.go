@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -164,7 +165,7 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 			}
 			// Something that it needs is missing after all.
 		}
-	} else if !notThereForUs(err) {
+	} else if !notThereForUs(err) && (good != nil || !isDamaged(err)) {
 		return nil, err
 	}
 	var c content
@@ -193,7 +194,16 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 // https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
 func notThereForUs(err error) bool {
 	refusal, ok := errors.AsType[*refusedError](err)
-	return errors.Is(err, errNotThere) || ok && refusal.status == 403
+	return errors.Is(err, errNotThere) || ok && refusal.status == http.StatusForbidden
+}
+
+// isDamaged recognises what a registry cannot read of its own, however often it
+// is asked. docker-registry answers 500 to each question about a thing whose
+// file it was writing when its disk was full, until that is sent again.
+// https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
+func isDamaged(err error) bool {
+	refusal, ok := errors.AsType[*refusedError](err)
+	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
 }
 
 // same tells whether what the target has is what the source has.

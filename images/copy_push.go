@@ -227,7 +227,7 @@ func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
 	err := r.slot(ctx, func() error {
 		_, err := p.lane.dst.digest(ctx, p.content.desc.Digest.String())
 		there = err == nil
-		if notThereForUs(err) {
+		if notThereForUs(err) || isDamaged(err) {
 			return nil
 		}
 		return err
@@ -260,7 +260,7 @@ func (r *run) blob(ctx context.Context, l *lane, d v1.Descriptor, count *tally) 
 		progress := r.copier.Progress
 		var moved *counted
 		var came outcome
-		err := r.slot(ctx, func() error {
+		put := func() error {
 			var err error
 			came, err = l.dst.ensure(ctx, d, from, func(ctx context.Context) (io.ReadCloser, error) {
 				body, err := l.src.blob(ctx, d)
@@ -272,6 +272,12 @@ func (r *run) blob(ctx context.Context, l *lane, d v1.Descriptor, count *tally) 
 				return moved, nil
 			})
 			return err
+		}
+		err := r.slot(ctx, func() error {
+			if r.into == nil {
+				return put() // it tries again by itself, and asks before
+			}
+			return r.wires.retrier().do(ctx, l.name+" blob "+d.Digest.String(), put)
 		})
 		if err != nil {
 			moved.takeBack()

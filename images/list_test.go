@@ -58,6 +58,22 @@ func TestListJSON(t *testing.T) {
 		"quay.io/acme/model:v1 pods.json:26 volume spec.volumes[0].image.reference")
 }
 
+// kustomize knows its file by the name, and needs no kind in it.
+func TestListKustomization(t *testing.T) {
+	text := "images:\n- {name: a, newName: b, newTag: v1}\n"
+	for file, want := range map[string]int{"kustomization.yaml": 1, "Kustomization.yml": 1, "Kustomization": 1, "values.yaml": 0, "kustomization.txt": 0} {
+		name := filepath.Join(t.TempDir(), file)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var l List
+		l.AddManifests(name, nil)
+		if got := l.References(); len(got) != want || want > 0 && got[0].Familiar() != "b:v1" || len(l.Problems()) > 0 {
+			t.Errorf("%s: %v, %v", file, got, l.Problems())
+		}
+	}
+}
+
 // Every list is read the same whatever stands between its lines.
 func TestListPlain(t *testing.T) {
 	var l List

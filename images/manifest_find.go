@@ -21,7 +21,8 @@ type finding struct {
 	skip  int
 	parts *parts
 
-	pod *podSpec // that it belongs to, if any
+	fixed error    // why it cannot be rewritten where it stands, if so
+	pod   *podSpec // that it belongs to, if any
 }
 
 // parts is an image that is spread over fields. Only repository is never nil.
@@ -170,7 +171,15 @@ func (f *finder) field(name string, t *tree) {
 		case "volumes":
 			f.volumes(t)
 			return
+		case "images":
+			if f.isKustomization() {
+				f.kustomized(t)
+				return
+			}
 		}
+	} else if name == "system_images" {
+		f.systemImages(t)
+		return
 	}
 	f.value(t, name)
 }

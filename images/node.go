@@ -75,7 +75,11 @@ func rpcError(err error) error {
 	case s.Code() == codes.DeadlineExceeded:
 		return fmt.Errorf("no answer within %s", criTimeout)
 	}
-	return errors.New(strings.ReplaceAll(s.Message(), "\n", " "))
+	message := strings.ReplaceAll(s.Message(), "\n", " ")
+	if _, cause, ok := strings.Cut(message, "Error while dialing: "); ok {
+		message = strings.TrimSuffix(cause, `"`) // gRPC quotes it
+	}
+	return errors.New(message)
 }
 
 func (l *List) addRuntime(ctx context.Context, socket string, unused bool) error {
@@ -83,7 +87,7 @@ func (l *List) addRuntime(ctx context.Context, socket string, unused bool) error
 	if _, err := os.Stat(path); err != nil {
 		return err
 	}
-	conn, err := grpc.NewClient("unix://"+path, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxCRIMessage)))
 	if err != nil {
 		return err

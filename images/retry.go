@@ -40,8 +40,25 @@ const (
 // errContent is content that is not what its digest says.
 var errContent = errors.New("the content is not what its digest says")
 
+// spentError is an error after which everything has been tried: who tries
+// something larger again, would try it as often once more.
+type spentError struct{ error }
+
+func (e spentError) Unwrap() error { return e.error }
+
+// spent marks an error, if there is one.
+func spent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return spentError{err}
+}
+
 // judge says whether it may help to try again.
 func judge(err error) verdict {
+	if _, ok := errors.AsType[spentError](err); ok {
+		return giveUp
+	}
 	if refusal, ok := errors.AsType[*refusedError](err); ok {
 		return refusal.judge()
 	}

@@ -33,6 +33,7 @@ func TestJudge(t *testing.T) {
 		{&refusedError{status: 404}, giveUp},
 		{&refusedError{status: 507}, giveUp},
 		{&refusedError{status: 500, text: "write: no space left on device"}, giveUp},
+		{spent(&refusedError{status: 500}), giveUp},
 		{&netError{err: io.ErrUnexpectedEOF}, tryAgain},
 		{&netError{err: syscall.ECONNRESET}, tryAgain},
 		{&netError{err: dial}, tryAfew},

@@ -154,6 +154,8 @@ func (r *rewriter) isMeant(x finding) bool {
 		r.untouched(x, x.err)
 	case r.o.To.Holds(x.ref):
 	case len(r.o.Only) > 0 && !slices.ContainsFunc(r.o.Only, func(t Target) bool { return t.Holds(x.ref) }):
+	case x.fixed != nil:
+		r.untouched(x, fmt.Errorf("image %s: %w", quote(x.ref.String()), x.fixed))
 	case !r.o.Env && (x.place.Use == UseEnv || x.place.Use == UseArgument):
 		r.untouched(x, fmt.Errorf("image %s: %w", quote(x.ref.String()), ErrIndirect))
 	default:
@@ -291,7 +293,7 @@ func (r *rewriter) finish(plan []*planned) {
 			r.out.Changes = append(r.out.Changes, Change{x.place, x.ref, ref})
 		}
 		r.wanted = append(r.wanted, want)
-		if r.o.PullSecret == "" || ref.IsZero() || !r.o.To.Holds(ref) {
+		if r.o.PullSecret == "" || ref.IsZero() || !r.o.To.Holds(ref) || x.fixed != nil {
 			continue
 		}
 		if x.pod != nil {

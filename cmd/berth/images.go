@@ -33,6 +33,16 @@ it. None of it needs a config.`,
 	return cmd
 }
 
+// noArguments refuses words that are no flags; the hint says where they belong.
+func noArguments(hint string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("%q: takes no arguments; %s", args[0], hint)
+		}
+		return nil
+	}
+}
+
 // imageSources are the flags that say which images are meant.
 type imageSources struct {
 	manifests []string

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,6 +136,22 @@ func TestImagesExamples(t *testing.T) {
 	}
 	if ran != 7 {
 		t.Errorf("%d examples ran, want 7", ran)
+	}
+}
+
+// Each verb has examples, and a test that runs them.
+func TestImagesVerbsHaveExamples(t *testing.T) {
+	var verbs []string
+	for _, verb := range newImages(&options{}).Commands() {
+		verbs = append(verbs, verb.Name())
+		if !strings.Contains(verb.Example, "berth images "+verb.Name()+" ") {
+			t.Errorf("%s has no example:\n%s", verb.Name(), verb.Example)
+		}
+	}
+	slices.Sort(verbs)
+	// TestImagesExamples and TestCopyAndCheckExamples run those of these.
+	if want := []string{"check", "copy", "list", "rewrite"}; !slices.Equal(verbs, want) {
+		t.Errorf("verbs %q, want %q", verbs, want)
 	}
 }
 

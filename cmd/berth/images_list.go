@@ -28,7 +28,8 @@ registry that they name. They come from
   -f FILE        manifests in YAML or JSON, as helm template or kubectl get print
                  them: pods and everything with a pod template; image, or
                  repository with a tag, in custom resources and in values of
-                 charts; environment variables and arguments that look like one
+                 charts; environment variables and arguments that look like one;
+                 system_images of RKE's cluster.yml, images of a kustomization
   --plain FILE   one a line, as kubeadm config images list, rke config
                  --system-images and this command print them
 
@@ -41,7 +42,7 @@ Exit code 1 when something could not be read; the rest is listed all the same.`,
 			"  helm template redis ./chart | berth images list -f -\n" +
 			"  kubectl get pods -A -o json | berth images list -f - -o json\n" +
 			"  berth images list -f manifests --plain system-images.txt > images.txt",
-		Args:              cobra.NoArgs,
+		Args:              noArguments("manifests are named with -f, and lists with --plain"),
 		PersistentPreRunE: o.formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := sources.collect(cmd.Context(), o, cmd.InOrStdin())

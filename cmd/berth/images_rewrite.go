@@ -27,15 +27,15 @@ byte, and an image that is there already too.
 
 It changes what berth images list finds, except images in environment variables
 and arguments, which it changes with --env. What it has to leave alone, such as
-placeholders of a template, is told, and the exit code is then 1. A file that
-cannot be read is not printed.
+placeholders of a template and images of a kustomization, is told, and the exit
+code is then 1. A file that cannot be read is not printed.
 
 --image-pull-secret adds a secret of that name to every pod that has an image
 there afterwards, and to the custom resources of Redis Enterprise and Prometheus.`,
 		Example: "  berth images rewrite -f redis.yaml --to registry.corp:5000 > redis-private.yaml\n" +
 			"  berth images rewrite -f manifests --to registry.corp/mirror --image-pull-secret regcred > all.yaml\n" +
 			"  helm template redis ./chart | berth images rewrite -f - --to registry.corp --only docker.io | kubectl apply -f -",
-		Args:              cobra.NoArgs,
+		Args:              noArguments("files are named with -f"),
 		PersistentPreRunE: o.formats("text"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := rewriteTargets(&r, to, only); err != nil {

@@ -1,12 +1,14 @@
 // Bench is the long form of the trials of berth images copy, with real
 // registries: whether copies are exact when the process is killed at random
-// moments or the target fails, and how fast it is beside crane and skopeo. It
-// prints what docs/performance.md holds, and fails when something is not as it
-// should be.
+// moments or the target fails, whether the trials would notice, and how fast it
+// is beside crane and skopeo. It prints what docs/performance.md holds, and fails
+// when something is not as it should be.
 //
 //	go run ./test/images/bench
 //
-// It needs Debian's docker-registry and skopeo, and builds crane once a machine.
+// It needs Debian's docker-registry and, for the part speed, skopeo (apt-get
+// install -y --no-install-recommends docker-registry skopeo), and builds crane
+// once a machine.
 package main
 
 import (
@@ -45,11 +47,11 @@ func main() {
 	flag.IntVar(&s.sample.Images, "images", 200, "how many images are copied")
 	flag.IntVar(&s.sample.MinLayer, "min", 200, "bytes of the smallest layer")
 	flag.IntVar(&s.sample.MaxLayer, "max", 2<<20, "bytes of the largest layer")
-	flag.IntVar(&s.kills, "kills", 50, "how often the process is killed")
+	flag.IntVar(&s.kills, "kills", 50, "how often the process is killed, in each of killed and layout")
 	flag.Float64Var(&s.share, "share", 0.1, "share of the requests that fail")
 	flag.IntVar(&s.rounds, "rounds", 5, "how often each program copies everything")
 	flag.IntVar(&s.parallel, "parallel", 8, "how many processes of crane and skopeo run at the same time")
-	flag.StringVar(&s.trials, "trials", "exact,failing,killed,speed", "which of these")
+	flag.StringVar(&s.trials, "trials", "controls,exact,failing,killed,layout,speed", "which of these")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -80,7 +82,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, bed.Close()) }()
-	fmt.Fprintf(out, "%d images under %d tags in %d repositories, %d blobs with %.0f MiB\n",
+	fmt.Fprintf(out, "seed %d: %d images under %d tags in %d repositories, %d blobs with %.0f MiB\n", s.sample.Seed,
 		len(bed.Set.Images), len(bed.Set.Tags), len(bed.Set.Manifests), len(bed.Set.Unique), float64(bed.Set.Bytes())/(1<<20))
 	var failed []error
 	for name := range strings.SplitSeq(s.trials, ",") {
@@ -94,6 +96,11 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 			res, err = bed.Failing(ctx, s.share)
 		case "killed":
 			res, err = bed.Killed(ctx, s.kills, func(line string) { fmt.Fprintln(progress, line) })
+		case "layout":
+			res, err = bed.Layout(ctx, s.kills)
+		case "controls":
+			failed = append(failed, controls(ctx, s, dir, out))
+			continue
 		case "speed":
 			failed = append(failed, speed(ctx, bed, s, dir, out, progress))
 			continue
@@ -110,6 +117,31 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// controls tries the trials, with fewer images: nothing of it gets better with
+// more.
+func controls(ctx context.Context, s settings, dir string, out io.Writer) (err error) {
+	if dir, err = os.MkdirTemp(dir, "controls-"); err != nil {
+		return err
+	}
+	naive := filepath.Join(dir, "naive")
+	if err := goBuild(ctx, "", naive, "github.com/berth-registry/berth/test/images/naive"); err != nil {
+		return err
+	}
+	o := s.sample
+	o.Images, o.SharedBy = min(o.Images, 20), 8
+	bed, err := trial.Prepare(ctx, s.berth, dir, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bed.Close()) }()
+	unnoticed, err := bed.Controls(ctx, naive)
+	fmt.Fprintf(out, "controls: %d not noticed\n", len(unnoticed))
+	for _, u := range unnoticed {
+		err = errors.Join(err, fmt.Errorf("control: %s", u))
+	}
+	return err
 }
 
 func goBuild(ctx context.Context, module, path, pkg string) error {

@@ -44,8 +44,9 @@ func speed(ctx context.Context, bed *trial.Bed, s settings, dir string, out, pro
 	}
 	before := load()
 	order := slices.Clone(all)
+	rnd := rand.New(rand.NewPCG(s.sample.Seed, 5))
 	for round := range s.rounds {
-		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, c := range order {
 			if err := c.race(ctx, bed, dir, peak); err != nil {
 				return fmt.Errorf("%s: %w", c.row, err)

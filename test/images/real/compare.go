@@ -162,7 +162,7 @@ func (d *differences) store() error {
 	for _, manifests := range d.set.Manifests {
 		maps.Copy(want, manifests)
 	}
-	base := filepath.Join(d.r.dir, "store/docker/registry/v2/blobs/sha256")
+	base := filepath.Join(d.r.Store(), "blobs/sha256")
 	err := filepath.WalkDir(base, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.Name() != "data" {
 			return err

@@ -33,7 +33,8 @@ type Proxy struct {
 // StartProxy listens in front of a registry. Close it.
 func StartProxy(to string) *Proxy {
 	p := &Proxy{to: to, out: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
-	p.http = httptest.NewServer(http.HandlerFunc(p.serve))
+	p.http = httptest.NewUnstartedServer(http.HandlerFunc(p.serve))
+	p.http.Start()
 	return p
 }
 
@@ -55,8 +56,8 @@ func (p *Proxy) Requests() []fakeregistry.Request {
 }
 
 // Fail makes this share of the requests fail, in the ways of registries and
-// networks: 500, 502, 503, once in a while 429, a connection that is cut before
-// the request is carried out, and one that is cut after.
+// networks: 500, 502, 503, once in a while 429, and a connection that is cut
+// before the request is carried out, inside of it or of its answer, or after it.
 func (p *Proxy) Fail(share float64, seed uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,6 +86,7 @@ const (
 	status
 	limited
 	cutBefore
+	cutInside
 	cutAfter
 )
 
@@ -98,10 +100,12 @@ func (p *Proxy) draw() (failure, int) {
 	switch k := p.rnd.IntN(200); {
 	case k < 1:
 		return limited, 0
-	case k < 120:
+	case k < 100:
 		return status, []int{500, 502, 503}[k%3]
-	case k < 160:
+	case k < 130:
 		return cutBefore, 0
+	case k < 165:
+		return cutInside, 0
 	}
 	return cutAfter, 0
 }
@@ -127,6 +131,9 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		fakeregistry.Drop(w)
 		return
 	}
+	if how == cutInside && r.ContentLength > 1 {
+		r.Body = half{io.LimitReader(r.Body, r.ContentLength/2), r.Body}
+	}
 	seen := fakeregistry.Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Begin: time.Now()}
 	resp, err := p.pass(r)
 	seen.End = time.Now()
@@ -136,16 +143,42 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.requests = append(p.requests, seen)
 	p.mu.Unlock()
-	if err != nil {
+	if err != nil && how != cutInside {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	defer resp.Body.Close()
-	if how == cutAfter {
+	if err != nil {
 		fakeregistry.Drop(w)
 		return
 	}
-	p.answer(w, resp)
+	defer resp.Body.Close()
+	switch {
+	case how == cutAfter:
+		fakeregistry.Drop(w)
+	case how == cutInside && resp.ContentLength > 1:
+		resp.Body = half{io.LimitReader(resp.Body, resp.ContentLength/2), resp.Body}
+		p.answer(w, resp)
+		panic(http.ErrAbortHandler) // what was said of its length is not true
+	case how == cutInside:
+		fakeregistry.Drop(w)
+	default:
+		p.answer(w, resp)
+	}
+}
+
+// half is a body that ends too early.
+type half struct {
+	io.Reader
+	io.Closer
+}
+
+// Read implements io.Reader.
+func (h half) Read(b []byte) (int, error) {
+	n, err := h.Reader.Read(b)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // pass sends the request on. It is not cut short when the client goes away: what

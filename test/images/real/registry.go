@@ -157,6 +157,9 @@ func get(ctx context.Context, url string) (*http.Response, error) {
 // Addr is host:port.
 func (r *Registry) Addr() string { return r.addr }
 
+// Store is the directory with its blobs and repositories.
+func (r *Registry) Store() string { return filepath.Join(r.dir, "store/docker/registry/v2") }
+
 // Close stops the process, and removes the store if Start made it.
 func (r *Registry) Close() error {
 	_ = r.cmd.Process.Kill() // it may have ended

@@ -2,9 +2,9 @@
 // copies is exact, also when it is killed at random moments or when the target
 // fails, and that nothing is sent again that was there.
 //
-// Start with [Prepare], then call [Bed.Exact], [Bed.Killed] and [Bed.Failing].
-// The harness itself is tried with a set that is not right and with a copy that
-// sends everything anew.
+// Start with [Prepare], then call [Bed.Exact], [Bed.Killed], [Bed.Failing] and
+// [Bed.Layout]. [Bed.Controls] tries the harness itself, with a copy that takes
+// no care and with registries that are not right.
 package trial
 
 import (
@@ -65,15 +65,25 @@ func (b *Bed) writeList() error {
 
 // Command is berth images copy of the whole set.
 func (b *Bed) Command(ctx context.Context, to string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, b.Berth, "--root", filepath.Join(b.Dir, "root"), "images", "copy", "--plain", b.List(), "--to", to)
+	return b.command(ctx, "--plain", b.List(), "--to", to)
+}
+
+// command is berth images copy with these flags.
+func (b *Bed) command(ctx context.Context, flags ...string) *exec.Cmd {
+	args := append([]string{"--root", filepath.Join(b.Dir, "root"), "images", "copy"}, flags...)
+	cmd := exec.CommandContext(ctx, b.Berth, args...)
 	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1", "DOCKER_CONFIG="+b.Dir, "HOME="+b.Dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
 
-// copy runs it to its end.
+// copy runs it to its end, and gives its last line.
 func (b *Bed) copy(ctx context.Context, to string) (string, error) {
-	out, err := b.Command(ctx, to).CombinedOutput()
+	return finish(b.Command(ctx, to))
+}
+
+func finish(cmd *exec.Cmd) (last string, err error) {
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("berth images copy: %w\n%s", err, tail(out))
 	}
@@ -141,8 +151,9 @@ func (b *Bed) Killed(ctx context.Context, kills int, progress func(string)) (Res
 			for first := true; ; first = false {
 				at := 0
 				if span > 0 && total.Kills+hits < kills {
-					// Soon as well as late: each run does less than the one before.
-					at = 1 + rnd.IntN(span>>rnd.IntN(4))
+					// Soon rather than late: each run does less than the one before,
+					// so that the last ones are killed when little is left to do.
+					at = 1 + rnd.IntN(max(span>>(1+rnd.IntN(5)), 1))
 				}
 				killed, err := b.copyUntil(ctx, p, at, time.Duration(rnd.IntN(3000))*time.Microsecond)
 				if err != nil {

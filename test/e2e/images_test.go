@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/test/e2e/sample"
+	"github.com/berth-registry/berth/test/e2e/upstream"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// TestImagesList has berth list the images of a pod that a real containerd runs.
+func TestImagesList(t *testing.T) {
+	onEachContainerd(t, programs{berth: berthBinary(t)}, []scenario{{"a-pod", listPod}})
+}
+
+// The images of the pod, and one that is on the node for nothing.
+const (
+	appImage    = "quay.io/acme/app:v1"
+	initImage   = "ghcr.io/acme/init:v2"
+	unusedImage = "docker.io/library/unused:v3"
+)
+
+func listPod(s *scene) {
+	hosts := map[string]string{"docker.io": "registry-1.docker.io"}
+	for _, ref := range []string{appImage, initImage, unusedImage, sandboxImage} {
+		registry, path, _ := strings.Cut(ref, "/")
+		host := registry
+		if real := hosts[registry]; real != "" {
+			host = real
+		}
+		img, err := sample.NewProgram(s.pause)
+		if err != nil {
+			s.Fatal(err)
+		}
+		content := upstream.NewContent()
+		s.push(path, img, content)
+		s.decoys[host].Answer(content)
+		s.claimed[s.decoys[host]] = true
+		if ref != sandboxImage { // that one comes with the pod
+			s.pull(ref, img)
+		}
+	}
+	s.runPod("web")
+	pod := s.openPod()
+	pod.container("app", appImage)
+	pod.end(pod.container("init", initImage))
+
+	want := []string{
+		initImage + ": container exited default/web init",
+		appImage + ": container running default/web app",
+		sandboxImage + ": pause  default/web ",
+	}
+	if s.older { // which tells what it will start the next pod with
+		want = append(want, sandboxImage+": pause   ")
+	}
+	s.listed(want)
+	s.listed(append(slices.Clone(want), unusedImage+": unused   "), "--unused")
+}
+
+// listed wants berth images list to find exactly this.
+func (s *scene) listed(want []string, flags ...string) {
+	s.Helper()
+	args := append([]string{"images", "list", "--root", s.root, "--runtime-endpoint", "unix://" + s.daemon.Socket(), "-o", "json"}, flags...)
+	cmd := exec.CommandContext(s.Context(), s.berth, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil || stderr.Len() > 0 {
+		s.Fatalf("berth images list: %v\n%s%s", err, &stderr, &stdout)
+	}
+	var list struct {
+		Images []struct {
+			Reference string
+			Found     []struct{ Use, State, Namespace, Name, Container string }
+		}
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &list); err != nil {
+		s.Fatal(err)
+	}
+	var got []string
+	for _, image := range list.Images {
+		for _, f := range image.Found {
+			where := strings.Trim(f.Namespace+"/"+f.Name, "/")
+			got = append(got, fmt.Sprintf("%s: %s %s %s %s", image.Reference, f.Use, f.State, where, f.Container))
+		}
+	}
+	want = slices.Sorted(slices.Values(want))
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		s.Errorf("berth images list %q:\n%s\nwant\n%s", flags, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// pod is the one pod of a daemon, whose containers are made as kubelet does it.
+type pod struct {
+	*scene
+	runtime cri.RuntimeServiceClient
+	images  cri.ImageServiceClient
+	id      string
+	config  *cri.PodSandboxConfig
+}
+
+// openPod finds the pod that runPod has made; the daemon ends its containers
+// with it.
+func (s *scene) openPod() *pod {
+	s.Helper()
+	conn, err := grpc.NewClient("unix://"+s.daemon.Socket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { must(s.T, conn.Close()) })
+	p := &pod{scene: s, runtime: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}
+	ctx, cancel := p.limit()
+	defer cancel()
+	list, err := p.runtime.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{})
+	if err != nil || len(list.GetItems()) != 1 {
+		s.Fatalf("%d pods, want 1: %v", len(list.GetItems()), err)
+	}
+	p.id = list.GetItems()[0].GetId()
+	state, err := p.runtime.PodSandboxStatus(ctx, &cri.PodSandboxStatusRequest{PodSandboxId: p.id, Verbose: true})
+	if err != nil {
+		s.Fatal(err)
+	}
+	var info struct {
+		Config *cri.PodSandboxConfig `json:"config"`
+	}
+	if err := json.Unmarshal([]byte(state.GetInfo()["info"]), &info); err != nil || info.Config == nil {
+		s.Fatalf("the pod does not tell its configuration: %v", err)
+	}
+	p.config = info.Config
+	return p
+}
+
+func (p *pod) limit() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(p.Context(), 30*time.Second)
+}
+
+// container starts a container. kubelet names its image by the ID, and says
+// beside it what the pod's spec has.
+func (p *pod) container(name, image string) (id string) {
+	p.Helper()
+	ctx, cancel := p.limit()
+	defer cancel()
+	stored, err := p.images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: image}})
+	if err != nil || stored.GetImage() == nil {
+		p.Fatalf("image %s: %v", image, err)
+	}
+	made, err := p.runtime.CreateContainer(ctx, &cri.CreateContainerRequest{
+		PodSandboxId:  p.id,
+		SandboxConfig: p.config,
+		Config: &cri.ContainerConfig{
+			Metadata: &cri.ContainerMetadata{Name: name},
+			Image:    &cri.ImageSpec{Image: stored.GetImage().GetId(), UserSpecifiedImage: image},
+			Linux:    &cri.LinuxContainerConfig{SecurityContext: &cri.LinuxContainerSecurityContext{NamespaceOptions: &cri.NamespaceOption{Network: cri.NamespaceMode_NODE}}},
+		},
+	})
+	if err != nil {
+		p.Fatalf("create container %s: %v", name, err)
+	}
+	if _, err := p.runtime.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: made.GetContainerId()}); err != nil {
+		p.Fatalf("start container %s: %v", name, err)
+	}
+	return made.GetContainerId()
+}
+
+// end stops a container, which stays on the list as one that has exited.
+func (p *pod) end(id string) {
+	p.Helper()
+	ctx, cancel := p.limit()
+	defer cancel()
+	if _, err := p.runtime.StopContainer(ctx, &cri.StopContainerRequest{ContainerId: id, Timeout: 1}); err != nil {
+		p.Fatal(err)
+	}
+}
