@@ -35,6 +35,16 @@ build: ## Build the commands into bin/
 test: ## Unit tests: no root, no daemon, nothing beyond loopback
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout=20m $(GOTESTFLAGS) ./...
 
+.PHONY: package
+package: export VERSION := $(VERSION)
+package: ## deb and rpm for amd64 and arm64, into dist/
+	test/release/package.sh
+
+.PHONY: release
+release: export VERSION := $(VERSION)
+release: ## All that is published, into dist/: built twice and compared, SBOM, checksums
+	test/release/release.sh
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck, import directions
 	test/lint.sh
@@ -49,7 +59,7 @@ soak: build ## Long trials; results are recorded in docs/performance.md and docs
 	go run ./test/tokensoak -seeds $(SOAK_YEARS) -years 1 -seed $(SEED)
 	go run ./test/benchagent -berth $(BIN)/berth -seed $(SEED)
 	go run ./test/images/bench -berth $(BIN)/berth -seed $(SEED)
-	test/e2e/parts.sh
+	go run ./test/install -seed $(SEED) -containerd "$$(test/e2e/parts.sh 2>&1 | sed -n 's/^containerd .*: //p' | paste -sd,)"
 	cd test/e2e && BERTH_SOAK=1 BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 90m -v -run '^TestAgent' .
 
 .PHONY: fuzz
@@ -75,4 +85,4 @@ golden: ## Write the golden files of the tests anew
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf $(BIN)
+	rm -rf $(BIN) dist

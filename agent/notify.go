@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// readyAfter is when systemd is told READY at the latest: kubelet waits
-	// for it, and a node without Berth's files is better than no node.
-	readyAfter = 10 * time.Second
+	// readyAfter is when systemd is told READY at the latest, counted from the
+	// start of the loop, so that it is within 10 s of the start of the program:
+	// kubelet waits for it, and a node without Berth's files is better than none.
+	readyAfter = 9 * time.Second
 	// statusEvery is how often the line of "systemctl status" may change.
 	statusEvery = 2 * time.Second
 )

@@ -35,6 +35,14 @@ echo "== real containerd 1.6 and 2.4"
 test/e2e/parts.sh
 (cd test/e2e && BERTH_BIN=$bin/berth go test "${flags[@]}" ./...)
 
+echo "== packages, and a Debian that boots with systemd: install, reboot, upgrade, purge"
+go test -tags e2e "${flags[@]}" ./test/release ./test/nspawn
+
 echo "== real kubelet 1.36, and kubelet's plugin code of four versions"
 test/kubelet/parts.sh
 (cd test/kubelet && BERTH_BIN=$bin/berth BERTH_PROVIDER_BIN=$bin/berth-credential-provider go test "${flags[@]}" ./...)
+
+echo "== install and uninstall, killed at each step"
+containerds=$(test/e2e/parts.sh 2>&1 | sed -n 's/^containerd .*: //p' | paste -sd,)
+keyring=$(test/kubelet/parts.sh -n keyring | awk '$2 ~ /^1\.36\./ {print $3}')
+go run ./test/install -trials 60 -seed 1 -containerd "${containerds:?}" -keyring "${keyring:?}"

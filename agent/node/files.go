@@ -44,6 +44,15 @@ func (f files) Glob(pattern string) ([]string, error) {
 	return found, nil
 }
 
+// List lists what matches a pattern of path.Match below a root, in order.
+func List(root *ownedfile.Root, pattern string) []string {
+	found, err := files{root}.Glob(pattern)
+	if err != nil {
+		return nil // a pattern of ours that is malformed matches nothing
+	}
+	return found
+}
+
 // list gives the names in a directory, in order; none if it cannot be read, as
 // filepath.Glob does it.
 func (f files) list(dir string) []string {

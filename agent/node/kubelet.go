@@ -19,10 +19,13 @@ func FindKubelet(h Host) (k Kubelet, found bool, err error) {
 	if err != nil || len(all) == 0 {
 		return Kubelet{}, false, err
 	}
-	p := all[0]
+	return all[0].kubelet(), true, nil
+}
+
+func (p process) kubelet() Kubelet {
 	return Kubelet{
 		PID: p.pid, Unit: p.unit,
 		ProviderConfig: p.path(p.option("image-credential-provider-config")),
 		ProviderDir:    p.path(p.option("image-credential-provider-bin-dir")),
-	}, true, nil
+	}
 }

@@ -47,17 +47,44 @@ func ProxyFrom(getenv func(string) string) Proxy {
 	return Proxy{redact.New(first("HTTP_PROXY")), redact.New(first("HTTPS_PROXY")), first("NO_PROXY")}
 }
 
+// Identity names one process for good: the boot of the machine, the number, and
+// when it was started. It is another one once the process was restarted.
+func Identity(h Host, pid int) (string, error) {
+	fields, err := statFields(h, pid)
+	if err != nil {
+		return "", err
+	}
+	boot, err := os.ReadFile(filepath.Join(h.Proc, "sys/kernel/random/boot_id"))
+	if err != nil {
+		boot = []byte("unknown boot")
+	}
+	return fmt.Sprintf("%s, process %d, started at %s", bytes.TrimSpace(boot), pid, fields[startTime]), nil
+}
+
+// startTime is where a process' start stands, field 22 of proc(5).
+const startTime = 19
+
+// statFields gives the fields of a process' stat file from the state on: the
+// name before them may hold spaces and brackets.
+func statFields(h Host, pid int) ([]string, error) {
+	file := filepath.Join(h.Proc, strconv.Itoa(pid), "stat")
+	stat, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= startTime {
+		return nil, fmt.Errorf("%s: is no process", file)
+	}
+	return fields, nil
+}
+
 // Started is when a process was started.
 func Started(h Host, pid int) (time.Time, error) {
-	stat, err := os.ReadFile(filepath.Join(h.Proc, strconv.Itoa(pid), "stat"))
+	const ticks = 100 // USER_HZ
+	fields, err := statFields(h, pid)
 	if err != nil {
 		return time.Time{}, err
-	}
-	// The name before the fields may hold spaces and brackets.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const startTime, ticks = 19, 100 // field 22 of proc(5); USER_HZ
-	if len(fields) <= startTime {
-		return time.Time{}, fmt.Errorf("%s: is no process", filepath.Join(h.Proc, strconv.Itoa(pid)))
 	}
 	after, err := strconv.ParseInt(fields[startTime], 10, 64)
 	if err != nil {
@@ -74,4 +101,25 @@ func Started(h Host, pid int) (time.Time, error) {
 		}
 	}
 	return time.Time{}, fmt.Errorf("%s: does not tell when the machine was started", filepath.Join(h.Proc, "stat"))
+}
+
+// ChangedSince gives the files of c's configuration that were changed after the
+// running containerd was started: it reads them once. Nothing is told when it
+// does not run. A change within two seconds of the start does not count, because
+// both clocks are coarse.
+func ChangedSince(h Host, c Containerd) []string {
+	if c.PID == 0 {
+		return nil
+	}
+	started, err := Started(h, c.PID)
+	if err != nil {
+		return nil // it has just ended, or this is no /proc of Linux
+	}
+	var changed []string
+	for _, f := range c.Config.Files {
+		if info, err := h.Root.Lstat(f.Path); err == nil && info.ModTime().After(started.Add(2*time.Second)) {
+			changed = append(changed, f.Path)
+		}
+	}
+	return changed
 }

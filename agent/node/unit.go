@@ -16,8 +16,10 @@ import (
 // https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html
 type unit struct {
 	path        string
+	dropIns     []string // in the order in which they are read
 	commands    []string // ExecStart
 	environment map[string]string
+	files       []string // EnvironmentFile
 }
 
 // unitDirs are the places of units, the first one wins (systemd.unit(5)).
@@ -25,9 +27,9 @@ func unitDirs() []string {
 	return []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
 }
 
-// readUnit reads a service and its drop-ins. A service that is not there is
-// fs.ErrNotExist.
-func readUnit(root *ownedfile.Root, name string) (unit, error) {
+// readUnit reads a service and its drop-ins, but for those at the paths of
+// without. A service that is not there is fs.ErrNotExist.
+func readUnit(root *ownedfile.Root, name string, without ...string) (unit, error) {
 	u := unit{environment: map[string]string{}}
 	for _, dir := range unitDirs() {
 		raw, err := root.ReadFile(path.Join(dir, name))
@@ -51,7 +53,9 @@ func readUnit(root *ownedfile.Root, name string) (unit, error) {
 			return u, err
 		}
 		for _, file := range found {
-			dropIns[path.Base(file)] = file
+			if !slices.Contains(without, file) {
+				dropIns[path.Base(file)] = file
+			}
 		}
 	}
 	for _, base := range slices.Sorted(maps.Keys(dropIns)) {
@@ -59,9 +63,49 @@ func readUnit(root *ownedfile.Root, name string) (unit, error) {
 		if err != nil {
 			return u, fmt.Errorf("%s: %w", dropIns[base], err)
 		}
+		u.dropIns = append(u.dropIns, dropIns[base])
 		u.read(string(raw))
 	}
-	return u, nil
+	return u, u.readEnvironment(root)
+}
+
+// readEnvironment adds what the files of EnvironmentFile set, which wins over
+// Environment (systemd.exec(5)).
+func (u *unit) readEnvironment(root *ownedfile.Root) error {
+	for _, name := range u.files {
+		name, optional := strings.CutPrefix(name, "-")
+		if !path.IsAbs(name) {
+			continue // a specifier, which only systemd can expand
+		}
+		found, err := files{root}.Glob(path.Clean(name))
+		if err != nil {
+			return fmt.Errorf("%s: EnvironmentFile %s: %w", u.path, name, err)
+		}
+		for _, file := range found {
+			raw, err := root.ReadFile(file)
+			if err != nil && !optional {
+				return fmt.Errorf("%s: EnvironmentFile %s: %w", u.path, name, err)
+			}
+			u.readVariables(string(raw))
+		}
+	}
+	return nil
+}
+
+// readVariables takes over the lines of an environment file.
+func (u *unit) readVariables(text string) {
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\\\r\n", ""), "\\\n", "")
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		name, value, ok := strings.Cut(line, "=")
+		if !ok || strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") {
+			continue
+		}
+		if value = strings.TrimSpace(value); strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "'") {
+			value = strings.Join(words(value), " ")
+		}
+		u.environment[strings.TrimSpace(name)] = value
+	}
 }
 
 // read takes over what a file of the unit says.
@@ -92,6 +136,12 @@ func (u *unit) read(text string) {
 				if name, value, ok := strings.Cut(word, "="); ok {
 					u.environment[name] = value
 				}
+			}
+		case "EnvironmentFile":
+			if value == "" {
+				u.files = nil
+			} else {
+				u.files = append(u.files, value)
 			}
 		}
 	}

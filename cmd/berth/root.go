@@ -54,7 +54,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 		}
 		return nil
 	}
-	cmd.AddCommand(newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o), newStatus(o), newDoctor(o), newImages(o), newTrace(o), newVersion(o))
+	cmd.AddCommand(newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o), newStatus(o), newDoctor(o), newInstall(o), newUninstall(o), newImages(o), newTrace(o), newVersion(o))
 	for _, c := range cmd.Commands() {
 		c.Args = asUsage(c.Args)
 	}

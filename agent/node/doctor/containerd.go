@@ -65,22 +65,12 @@ func (e *examination) verdict(c node.Containerd) {
 
 // stale: containerd reads its configuration once.
 func (e *examination) stale(c node.Containerd) {
-	if c.PID == 0 {
-		return
+	restart := "restart containerd"
+	if c.Unit != "" {
+		restart = "systemctl restart " + c.Unit
 	}
-	started, err := node.Started(e.Host, c.PID)
-	if err != nil {
-		return // it has just ended, or this is no /proc of Linux
-	}
-	for _, f := range c.Config.Files {
-		info, err := e.Host.Root.Lstat(f.Path)
-		if err == nil && info.ModTime().After(started) {
-			restart := "restart containerd"
-			if c.Unit != "" {
-				restart = "systemctl restart " + c.Unit
-			}
-			e.add("config-path", Warn, fmt.Sprintf("%s was changed after containerd was started, so what runs may be another configuration", f.Path), restart)
-		}
+	for _, file := range node.ChangedSince(e.Host, c) {
+		e.add("config-path", Warn, fmt.Sprintf("%s was changed after containerd was started, so what runs may be another configuration", file), restart)
 	}
 }
 

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/agent/node/install"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// installOptions are the flags of install and uninstall.
+type installOptions struct {
+	*options
+	parts       install.Parts
+	yes         bool
+	noRestart   bool
+	dropMirrors bool
+	proc        string
+	provider    string
+}
+
+func newInstall(o *options) *cobra.Command {
+	i := &installOptions{options: o}
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Wire containerd and kubelet of this node, with one restart that is asked for",
+		Long: `Make containerd read hosts.toml files, and have kubelet ask Berth's credential
+provider. Without --containerd or --kubelet both are done, kubelet where there is
+one whose flags are nobody else's business.
+
+What would change is shown first, and nothing happens before the question is
+answered, or --yes given. containerd is restarted at most once, and only if it
+does not honour hosts.toml files yet; kubelet only if its configuration changes.
+After a restart the daemon is looked after, and if it does not become ready
+everything is put back. "berth uninstall" undoes all of it.
+
+Exit codes: 0 done, or nothing to do; 1 failed, refused, or not answered.`,
+		Example: "  berth install                     # shows, asks, does\n  berth install --containerd --yes\n" +
+			"  berth install --root /host --yes  # in a privileged container that has the node there",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return i.run(cmd, (*install.Installer).Install)
+		},
+	}
+	i.flags(cmd)
+	cmd.Flags().BoolVar(&i.dropMirrors, "drop-mirrors", false, "remove deprecated registry.mirrors that keep containerd from reading hosts.toml files; carry them over first, with berth convert --from containerd")
+	cmd.Flags().StringVar(&i.provider, "provider", "", "the "+install.Provider+" to install (default: beside berth, else where its package puts it)")
+	return cmd
+}
+
+// flags are those that install and uninstall share.
+func (i *installOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&i.parts.Containerd, "containerd", false, "containerd only, unless --kubelet is given too")
+	f.BoolVar(&i.parts.Kubelet, "kubelet", false, "kubelet only, unless --containerd is given too")
+	f.BoolVar(&i.yes, "yes", false, "do not ask")
+	f.BoolVar(&i.noRestart, "no-restart", false, "write the files, and leave restarts to me")
+	f.StringVar(&i.proc, "proc", "", "the node's /proc (default: /proc, or that below --root)")
+}
+
+// run plans, shows, asks and does.
+func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, context.Context, install.Parts) (install.Plan, error)) error {
+	ctx := cmd.Context()
+	root, err := ownedfile.OpenRoot(i.root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if i.provider != "" {
+		if _, err := os.Stat(i.provider); err != nil {
+			return fmt.Errorf("--provider: %w", err)
+		}
+	}
+	unlock, err := install.Lock(ctx, root)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	out := cmd.OutOrStdout()
+	var done []string
+	o := install.Options{
+		CertsDir: i.certsDir(root, cmd.ErrOrStderr()), DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: i.programs(root),
+		Say: func(line string) {
+			if done = append(done, line); i.output == "text" {
+				fmt.Fprintln(out, line)
+			}
+		},
+	}
+	systemd, err := install.DialSystemd(ctx, root)
+	switch {
+	case err == nil:
+		defer systemd.Close()
+		o.Services = systemd
+	case !errors.Is(err, install.ErrNoSystemd):
+		return err
+	}
+	in, err := install.New(i.host(root), o)
+	if err != nil {
+		return err
+	}
+	p, err := plan(in, ctx, i.parts)
+	if err != nil {
+		return err
+	}
+	if i.output == "text" {
+		if err := p.Write(out, painter(out)); err != nil {
+			return err
+		}
+	}
+	err = p.Err()
+	if err == nil && p.Needed() {
+		err = i.agree(cmd)
+	}
+	if err == nil {
+		err = in.Do(ctx, p)
+	} else {
+		err = fmt.Errorf("nothing was changed: %w", err)
+	}
+	if i.output == "json" {
+		return errors.Join(printJSON(out, summarize(p, done, err)), err)
+	}
+	return err
+}
+
+// errUnanswered is what becomes of a question that nobody answers.
+var errUnanswered = errors.New("nobody can be asked here; run it in a terminal, or add --yes")
+
+// agree asks whether to go on.
+func (i *installOptions) agree(cmd *cobra.Command) error {
+	if i.yes {
+		return nil
+	}
+	in := cmd.InOrStdin()
+	if f, ok := in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return errUnanswered
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), "\nGo on? [y/N] ")
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("the answer was no")
+}
+
+// host is the node below the root, with its processes where they can be seen.
+func (i *installOptions) host(root *ownedfile.Root) node.Host {
+	h := node.Host{Root: root, Proc: i.proc}
+	if dir, err := filepath.Abs(i.root); h.Proc == "" && err == nil {
+		if dir == "/" {
+			h.Proc = "/proc"
+		} else if _, err := os.Stat(filepath.Join(dir, "proc", "1", "stat")); err == nil {
+			h.Proc = filepath.Join(dir, "proc") // the node's own, in a container that has it
+		}
+	}
+	if h.Proc != "" {
+		h.Version = node.AskVersion
+	}
+	return h
+}
+
+// programs are where the provider may lie: beside this program, as in the
+// container image, or where a package puts it.
+func (i *installOptions) programs(root *ownedfile.Root) []string {
+	if i.provider != "" {
+		return []string{i.provider}
+	}
+	var all []string
+	if self, err := os.Executable(); err == nil {
+		all = append(all, filepath.Join(filepath.Dir(self), install.Provider))
+	}
+	for _, dir := range []string{"/usr/bin", "/usr/libexec/berth", "/usr/lib/berth"} {
+		if file, err := root.Resolve(filepath.Join(dir, install.Provider)); err == nil {
+			all = append(all, file)
+		}
+	}
+	return all
+}
+
+// certsDir is what the config names, if there is one.
+func (i *installOptions) certsDir(root *ownedfile.Root, stderr io.Writer) string {
+	file := i.config
+	if file == "" {
+		file = root.Path(agent.ConfigFile)
+		if _, err := os.Stat(file); err != nil {
+			return ""
+		}
+	}
+	cfg, _, err := config.Load(file)
+	if err != nil {
+		fmt.Fprintf(stderr, "warning: %s cannot be read, so the directory that it names is not known; see berth plan\n", file)
+		return ""
+	}
+	return cfg.Containerd.CertsDir
+}
+
+// installSummary is what -o json gives.
+type installSummary struct {
+	Sections []sectionSummary `json:"sections"`
+	Done     []string         `json:"done"`
+	Error    string           `json:"error,omitempty"`
+}
+
+type sectionSummary struct {
+	Name    string   `json:"name"`
+	Found   []string `json:"found,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+	Changes []string `json:"changes,omitempty"`
+	Restart string   `json:"restart,omitempty"`
+	Error   string   `json:"error,omitempty"`
+}
+
+func summarize(p install.Plan, done []string, err error) installSummary {
+	s := installSummary{Done: append([]string{}, done...)}
+	for _, section := range p.Sections {
+		one := sectionSummary{Name: section.Name, Found: section.Found, Notes: section.Notes}
+		for _, c := range section.Changes {
+			one.Changes = append(one.Changes, c.What+" "+c.Path)
+		}
+		if section.Restart != nil {
+			one.Restart = section.Restart.Unit
+		}
+		if section.Err != nil {
+			one.Error = section.Err.Error()
+		}
+		s.Sections = append(s.Sections, one)
+	}
+	if err != nil {
+		s.Error = err.Error()
+	}
+	return s
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/agent/node/install"
+)
+
+func newUninstall(o *options) *cobra.Command {
+	i := &installOptions{options: o}
+	cmd := &cobra.Command{
+		Use:   "uninstall",
+		Short: "Undo berth install",
+		Long: `Put the configuration of containerd and kubelet back as it was before "berth
+install". A file that was edited since loses only what Berth added to it. What
+would change is shown first; a daemon is restarted only if something of it
+changes. The credential provider stays as long as a kubelet configuration names
+it.
+
+hosts.toml files are not touched: "berth restore" puts those back.
+
+Exit codes: 0 done, or nothing to do; 1 failed, refused, or not answered.`,
+		Example: "  berth uninstall\n  berth uninstall --kubelet --yes",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return i.run(cmd, (*install.Installer).Uninstall)
+		},
+	}
+	i.flags(cmd)
+	return cmd
+}

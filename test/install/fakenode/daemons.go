@@ -1,0 +1,172 @@
+package fakenode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/agent/node/containerdconf"
+	"github.com/berth-registry/berth/agent/node/install"
+)
+
+// flags are those that kubelet's service has on disk.
+func (n *Node) flags() (node.Kubelet, error) {
+	service, err := node.ReadService(n.root, Kubelet)
+	if errors.Is(err, fs.ErrNotExist) {
+		return node.Kubelet{}, nil
+	}
+	if err != nil {
+		return node.Kubelet{}, err
+	}
+	k, ok := service.Kubelet()
+	if !ok {
+		return k, fmt.Errorf("%s starts no kubelet: %q", service.Path, service.Commands)
+	}
+	return k, nil
+}
+
+// CheckContainerd says what containerd makes of its configuration, or why it
+// would not start with it, or without its CRI.
+func (n *Node) CheckContainerd() (containerdconf.Verdict, error) {
+	h := n.Host()
+	h.Proc = ""
+	c, err := node.Discover(context.Background(), h)
+	if err != nil {
+		return containerdconf.Verdict{}, err
+	}
+	for _, t := range c.Verdict.Traps {
+		switch t.ID {
+		case containerdconf.TrapUnset, containerdconf.TrapList, containerdconf.TrapWrongTable, containerdconf.TrapRelative, containerdconf.TrapMirrors:
+		default:
+			if t.Blocking {
+				return c.Verdict, fmt.Errorf("containerd: %s: %s", t.Where, t.Detail)
+			}
+		}
+	}
+	return c.Verdict, nil
+}
+
+// CheckKubelet says why kubelet would not start: with what systemd knows now,
+// and with what it would after a reboot.
+func (n *Node) CheckKubelet() error {
+	s, err := n.load()
+	if err != nil {
+		return err
+	}
+	k, err := n.flags()
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.checkKubelet(s.Config, s.Dir), n.checkKubelet(k.ProviderConfig, k.ProviderDir))
+}
+
+// Knows says which daemon runs with something else than what lies there.
+func (n *Node) Knows() error {
+	s, err := n.load()
+	if err != nil {
+		return err
+	}
+	v, err := n.CheckContainerd()
+	if err != nil {
+		return err
+	}
+	if s.Active[Containerd] == "active" && s.ConfigPath != v.ConfigPath {
+		err = fmt.Errorf("containerd runs with %q, and %q is written", s.ConfigPath, v.ConfigPath)
+	}
+	k, flagsErr := n.flags()
+	if s.Config != k.ProviderConfig {
+		err = errors.Join(err, fmt.Errorf("systemd would start kubelet with %q, and %q is written", s.Config, k.ProviderConfig))
+	}
+	running, runs, processErr := node.FindKubelet(n.Host())
+	if runs && running.ProviderConfig != k.ProviderConfig {
+		err = errors.Join(err, fmt.Errorf("kubelet runs with %q, and %q is written", running.ProviderConfig, k.ProviderConfig))
+	}
+	return errors.Join(err, flagsErr, processErr)
+}
+
+// Flags are kubelet's flags after a reboot: the configuration and the directory,
+// as the test opens them; "" if there are none.
+func (n *Node) Flags() (config, dir string, err error) {
+	k, err := n.flags()
+	if err != nil || k.ProviderConfig == "" {
+		return "", "", err
+	}
+	return n.Path(k.ProviderConfig), n.Path(k.ProviderDir), nil
+}
+
+func (n *Node) checkKubelet(config, dir string) error {
+	if config == "" && dir == "" {
+		return nil
+	}
+	if config == "" || dir == "" {
+		return errors.New("kubelet: one flag without the other")
+	}
+	files := []string{n.Path(config)}
+	if info, err := os.Stat(files[0]); err == nil && info.IsDir() {
+		if files, err = filepath.Glob(filepath.Join(files[0], "*.*")); err != nil {
+			return err
+		}
+	}
+	var names []string
+	for _, file := range files {
+		if !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)) {
+			continue
+		}
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("kubelet: %w", err)
+		}
+		var c struct {
+			Kind      string
+			Providers []struct{ Name string }
+		}
+		if err := yaml.Unmarshal(raw, &c); err != nil || c.Kind != "CredentialProviderConfig" || len(c.Providers) == 0 {
+			return fmt.Errorf("kubelet: %s: no providers in it (%w)", file, err)
+		}
+		for _, p := range c.Providers {
+			if slices.Contains(names, p.Name) {
+				return fmt.Errorf("kubelet: %s: %s is there twice", file, p.Name)
+			}
+			names = append(names, p.Name)
+		}
+	}
+	for _, name := range names {
+		if info, err := os.Stat(n.Path(path.Join(dir, name))); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			return fmt.Errorf("kubelet: the provider %s cannot be run (%w)", name, err)
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("kubelet: %s holds no provider", config)
+	}
+	return nil
+}
+
+// Runtime is the CRI of the node's containerd.
+func (n *Node) Runtime(string) (install.Runtime, error) { return runtime{n}, nil }
+
+type runtime struct{ n *Node }
+
+func (runtime) Close() error { return nil }
+
+func (r runtime) Status(context.Context) (install.RuntimeStatus, error) {
+	s, err := r.n.load()
+	if err != nil {
+		return install.RuntimeStatus{}, err
+	}
+	if s.Active[Containerd] != "active" {
+		return install.RuntimeStatus{}, errors.New("connection refused")
+	}
+	return install.RuntimeStatus{
+		Ready: true, Version: "v" + r.n.release,
+		ConfigPath: s.ConfigPath, Told: strings.HasPrefix(r.n.release, "1."),
+	}, nil
+}

@@ -1,0 +1,150 @@
+//go:build e2e
+
+package nspawn
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// registryUnit is the mirror, there before anything pulls.
+const registryUnit = `[Unit]
+Before=containerd.service
+
+[Service]
+Type=notify
+ExecStart=/srv/trial/inside registry /srv/trial/asked
+
+[Install]
+WantedBy=multi-user.target
+`
+
+// kubeletUnit stands in for kubelet: it pulls once at boot, as soon as it may
+// start. It knows nothing of Berth.
+const kubeletUnit = `[Unit]
+Wants=containerd.service
+After=containerd.service
+ConditionPathExists=/srv/trial/pull-at-boot
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/srv/trial/inside pull docker.io/library/boot:v1
+
+[Install]
+WantedBy=multi-user.target
+`
+
+// containerdUnit runs the containerd that no distribution carries yet, from
+// where its own archive puts it.
+const containerdUnit = `[Service]
+Type=notify
+ExecStart=/usr/local/bin/containerd
+Delegate=yes
+KillMode=process
+Restart=always
+
+[Install]
+WantedBy=multi-user.target
+`
+
+// slowStart makes the agent late, so that it shows who waits for it.
+const slowStart = `[Service]
+ExecStartPre=/bin/sleep 3
+`
+
+// environment keeps the agent from asking for the metadata service of a cloud,
+// which a trial has no business with.
+const environment = "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1\n"
+
+// theirs is a hosts.toml that somebody has written by hand.
+const theirs = `server = "https://quay.io"
+
+[host."https://by-hand.corp"]
+  capabilities = ["pull"]
+`
+
+// furnish puts onto the machine, before it boots, what the trial needs: the
+// program in folder inside, its units, and what somebody has set up by hand.
+func furnish(t *testing.T, m *machine) {
+	t.Helper()
+	for _, dir := range []string{"/srv/trial/newer", "/var/log/journal", filepath.Dir(adopted)} {
+		if err := os.MkdirAll(m.path(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.Command("go", "build", "-o", m.path("/srv/trial/inside"), "./inside")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for name, text := range map[string]string{"trial-registry": registryUnit, "kubelet": kubeletUnit} {
+		m.unit(name, text)
+	}
+	m.write("/etc/default/berth", environment)
+	m.write(adopted, theirs)
+	if err := os.Chmod(m.path(adopted), 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unit adds a unit that is started at boot.
+func (m *machine) unit(name, text string) {
+	m.t.Helper()
+	file := "/etc/systemd/system/" + name + ".service"
+	m.write(file, text)
+	wants := m.path("/etc/systemd/system/multi-user.target.wants")
+	if err := os.MkdirAll(wants, 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	link := filepath.Join(wants, name+".service")
+	if err := os.Remove(link); err != nil && !os.IsNotExist(err) {
+		m.t.Fatal(err)
+	}
+	if err := os.Symlink(file, link); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// pull has containerd pull an image of Docker Hub as kubelet would.
+func (m *machine) pull(repository string) error {
+	_, err := m.try("/srv/trial/inside pull docker.io/library/" + repository + ":v1")
+	return err
+}
+
+// asked counts what the mirror was asked of a repository on behalf of docker.io.
+func (m *machine) asked(repository string) int {
+	n := 0
+	for line := range strings.Lines(m.read("/srv/trial/asked")) {
+		if strings.HasPrefix(line, "docker.io ") && strings.Contains(line, "/v2/library/"+repository+"/") {
+			n++
+		}
+	}
+	return n
+}
+
+// mirrored pulls an image, which must come through the mirror.
+func (m *machine) mirrored(repository string) {
+	m.t.Helper()
+	if err := m.pull(repository); err != nil {
+		m.t.Fatalf("%s is not pulled: %v", repository, err)
+	}
+	if m.asked(repository) == 0 {
+		m.t.Fatalf("%s was pulled, and not through the mirror", repository)
+	}
+}
+
+// unmirrored pulls an image, for which the mirror must not be asked. There is
+// nowhere else to get it from.
+func (m *machine) unmirrored(repository, when string) {
+	m.t.Helper()
+	if err := m.pull(repository); err == nil {
+		m.t.Errorf("%s: %s is pulled, and there is no network", when, repository)
+	}
+	if n := m.asked(repository); n > 0 {
+		m.t.Errorf("%s: the mirror was asked %d times", when, n)
+	}
+}

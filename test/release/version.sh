@@ -1,0 +1,25 @@
+# Sourced by package.sh and release.sh: what this version is called.
+# shellcheck shell=bash
+
+# VERSION is what "berth version" prints, as "git describe" has it.
+VERSION=${VERSION:-$(git describe --tags --always --dirty)}
+
+# SOURCE_DATE_EPOCH is the time that everything carries: that of the commit.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH
+
+# package_version prints VERSION as dpkg and rpm compare it: a candidate comes
+# before its release, and commits after a release after it.
+package_version() {
+  local tag='^v([0-9]+(\.[0-9]+)*)(-([a-z][0-9a-z.]*))?(-([0-9]+)-g([0-9a-f]+))?(-dirty)?$'
+  if [[ $VERSION =~ $tag ]]; then
+    local v=${BASH_REMATCH[1]}
+    [ -z "${BASH_REMATCH[4]}" ] || v+="~${BASH_REMATCH[4]}"
+    [ -z "${BASH_REMATCH[6]}" ] || v+="+${BASH_REMATCH[6]}.g${BASH_REMATCH[7]}"
+    [ -z "${BASH_REMATCH[8]}" ] || v+="+dirty"
+    printf '%s\n' "$v"
+    return
+  fi
+  # No release yet: by the time of the commit.
+  printf '0.0.0~git%s.%s\n' "$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)" "${VERSION//-/.}"
+}
