@@ -14,7 +14,10 @@ SOAK_YEARS ?= 1000
 SEED ?= 1
 GOTESTFLAGS ?=
 export GOTESTFLAGS
-E2E := test/e2e
+IMAGE ?= berth:$(VERSION)
+BUILDER ?= docker.io/library/golang:1.26
+# "docker build" and its likes: the first of these that is there.
+CONTAINER_TOOL ?= $(firstword $(foreach t,docker podman buildah,$(shell command -v $(t))))
 
 # Where no test may ever ask: the metadata service of the machine it runs on.
 test e2e fuzz golden: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
@@ -44,6 +47,14 @@ package: ## deb and rpm for amd64 and arm64, into dist/
 release: export VERSION := $(VERSION)
 release: ## All that is published, into dist/: built twice and compared, SBOM, checksums
 	test/release/release.sh
+
+.PHONY: image
+image: ## The container image, IMAGE=berth:VERSION, with docker, podman or buildah
+	$(or $(CONTAINER_TOOL),$(error docker, podman or buildah is needed)) build --build-arg BUILDER=$(BUILDER) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+.PHONY: manifests
+manifests: ## Render manifests/berth.yaml and the chart's copies anew
+	test/chart/render.sh
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck, import directions

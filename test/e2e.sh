@@ -46,3 +46,8 @@ echo "== install and uninstall, killed at each step"
 containerds=$(test/e2e/parts.sh 2>&1 | sed -n 's/^containerd .*: //p' | paste -sd,)
 keyring=$(test/kubelet/parts.sh -n keyring | awk '$2 ~ /^1\.36\./ {print $3}')
 go run ./test/install -trials 60 -seed 1 -containerd "${containerds:?}" -keyring "${keyring:?}"
+
+echo "== the chart, and a cluster: install, pulls, a changed config, upgrade, the way out"
+test/cluster/parts.sh
+(cd test/chart && go test "${flags[@]}" ./...)
+(cd test/cluster && go test "${flags[@]}" ./...)

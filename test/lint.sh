@@ -9,7 +9,7 @@ if [ -n "$unformatted" ]; then
   exit 1
 fi
 
-for module in . test/e2e test/kubelet test/page; do
+for module in . test/chart test/cluster test/e2e test/kubelet test/page; do
   (
     cd "$module"
     go vet ./...
@@ -20,7 +20,7 @@ done
 # staticcheck has a module of its own, so that go.mod stays short.
 go tool -modfile=test/tools/go.mod staticcheck -tags e2e ./...
 
-git ls-files --cached --others --exclude-standard '*.sh' .ci/run | xargs -r shellcheck
+git ls-files --cached --others --exclude-standard '*.sh' .ci/run 'manifests/packaging/deb/*' 'manifests/packaging/rpm/*' | xargs -r shellcheck
 
 # Imports point one way; see depcheck_test.go.
 go test -run 'TestImports' ./test/depcheck

@@ -1,0 +1,147 @@
+package chart
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/berth-registry/berth/agent/config"
+)
+
+// block is a fenced block of a page.
+type block struct{ kind, text string }
+
+var fence = regexp.MustCompile("(?ms)^```([a-z ]*)\n(.*?)^```$")
+
+func blocks(t *testing.T, page string) []block {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(top, "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []block
+	for _, m := range fence.FindAllStringSubmatch(string(raw), -1) {
+		found = append(found, block{m[1], m[2]})
+	}
+	return found
+}
+
+// TestDocs: the pages show values that the chart takes, configs that Berth takes,
+// and commands of helm that work. Those of kubectl are run by the trial on a
+// cluster, or are too simple to go wrong.
+func TestDocs(t *testing.T) {
+	for page, want := range map[string]map[string]int{
+		"kubernetes.md": {"yaml values": 7, "yaml config": 1, "helm": 8},
+		"air-gap.md":    {"yaml values": 1, "yaml config": 1, "helm": 1},
+	} {
+		t.Run(page, func(t *testing.T) {
+			dir := t.TempDir()
+			seen := map[string]int{}
+			all := blocks(t, page)
+			for _, b := range all { // first what the commands name
+				switch b.kind {
+				case "yaml values":
+					render(t, b.text)
+					write(t, filepath.Join(dir, "values.yaml"), b.text)
+				case "yaml config":
+					file := filepath.Join(dir, "config.yaml")
+					write(t, file, b.text)
+					loads(t, file)
+				}
+			}
+			for _, b := range all {
+				switch b.kind {
+				case "sh":
+					for line := range strings.Lines(b.text) {
+						seen["helm"] += helmLine(t, strings.Fields(line), dir)
+					}
+					continue
+				case "", "toml", "yaml values", "yaml config":
+				default:
+					t.Errorf("nobody looks at the blocks of the kind %q", b.kind)
+				}
+				seen[b.kind]++
+			}
+			for kind, n := range want {
+				if seen[kind] < n {
+					t.Errorf("%d × %s on the page, want %d or more", seen[kind], kind, n)
+				}
+			}
+		})
+	}
+}
+
+// loads wants a config to be one, but for files that it names and that only a
+// node has.
+func loads(t *testing.T, file string) {
+	t.Helper()
+	_, _, err := config.Load(file)
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		if !strings.Contains(line, "/etc/berth/secrets/") {
+			t.Errorf("%s: %s", file, line)
+		}
+	}
+}
+
+// helmLine renders what a command would install, with the files that the page
+// shows before it, and counts it.
+func helmLine(t *testing.T, args []string, dir string) int {
+	t.Helper()
+	if len(args) == 0 || args[0] != "helm" {
+		return 0
+	}
+	if args[1] == "uninstall" {
+		return 1
+	}
+	if len(args) < 4 || args[2] != "berth" || args[3] != "manifests/chart" {
+		t.Errorf("%q installs something else", args)
+		return 1
+	}
+	render := []string{"template", "berth", chart}
+	for _, a := range args[4:] {
+		if a != "--reuse-values" {
+			render = append(render, strings.NewReplacer("=config.yaml", "="+filepath.Join(dir, "config.yaml"), "values.yaml", filepath.Join(dir, "values.yaml")).Replace(a))
+		}
+	}
+	if args[1] == "upgrade" {
+		render = append(render, "--is-upgrade")
+	}
+	out, stderr, err := helm(t, render...)
+	if err == nil {
+		_, err = decode(out)
+	}
+	if err != nil {
+		t.Errorf("%q: %v\n%s", args, err, stderr)
+	}
+	return 1
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDocsTellWhatThereIs: each directory of the node that the pod has stands on
+// the page.
+func TestDocsTellWhatThereIs(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(top, "docs/kubernetes.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := render(t, "").pod()
+	for _, c := range slices.Concat(p.InitContainers, p.Containers) {
+		for dir := range hostPaths(p, c) {
+			if !strings.Contains(string(raw), filepath.Base(dir)) {
+				t.Errorf("the page does not tell that %s has %s", c.Name, dir)
+			}
+		}
+	}
+}

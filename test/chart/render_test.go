@@ -1,0 +1,194 @@
+package chart
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	top   = "../.."
+	chart = top + "/manifests/chart"
+)
+
+// rendered is what the chart makes of some values.
+type rendered struct {
+	daemonSet *appsv1.DaemonSet
+	configs   map[string]*corev1.ConfigMap
+	account   *corev1.ServiceAccount
+	monitor   *monitoring.PodMonitor
+	rule      *monitoring.PrometheusRule
+}
+
+// helm runs helm, found by parts.sh, which does not build it here.
+func helm(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), filepath.Join("..", "cluster", "parts.sh"), "-n", "helm").Output()
+	if err != nil {
+		t.Fatalf("helm is missing: run test/cluster/parts.sh helm: %v", err)
+	}
+	fields := strings.Fields(string(out))
+	cmd := exec.CommandContext(t.Context(), filepath.Join(fields[len(fields)-1], "helm"), args...)
+	cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin"}
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	err = cmd.Run()
+	return o.String(), e.String(), err
+}
+
+// template renders with values in YAML, as for a release that is there already
+// if upgrade says so.
+func template(t *testing.T, values string, upgrade bool, args ...string) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"template", "berth", chart, "-n", "kube-system", "-f", file}, args...)
+	if upgrade {
+		args = append(args, "--is-upgrade")
+	}
+	out, stderr, err := helm(t, args...)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, stderr)
+	}
+	return out, nil
+}
+
+// render decodes what values render to, each document strictly.
+func render(t *testing.T, values string, args ...string) rendered {
+	t.Helper()
+	out, err := template(t, values, true, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := decode(out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return r
+}
+
+// decode reads documents into the types that the API server has for them; an
+// unknown or a doubled field is an error.
+func decode(out string) (rendered, error) {
+	r := rendered{configs: map[string]*corev1.ConfigMap{}}
+	for doc := range strings.SplitSeq("\n"+out, "\n---") {
+		var kind struct {
+			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
+		}
+		if err := yaml.Unmarshal([]byte(doc), &kind); err != nil {
+			return r, err
+		}
+		var into any
+		config := &corev1.ConfigMap{}
+		switch kind.APIVersion + "/" + kind.Kind {
+		case "/":
+			continue // a comment
+		case "apps/v1/DaemonSet":
+			r.daemonSet = &appsv1.DaemonSet{}
+			into = r.daemonSet
+		case "v1/ConfigMap":
+			into = config
+		case "v1/ServiceAccount":
+			r.account = &corev1.ServiceAccount{}
+			into = r.account
+		case "monitoring.coreos.com/v1/PodMonitor":
+			r.monitor = &monitoring.PodMonitor{}
+			into = r.monitor
+		case "monitoring.coreos.com/v1/PrometheusRule":
+			r.rule = &monitoring.PrometheusRule{}
+			into = r.rule
+		default:
+			return r, fmt.Errorf("the chart makes a %s %s, which nobody expects", kind.APIVersion, kind.Kind)
+		}
+		if err := yaml.UnmarshalStrict([]byte(doc), into); err != nil {
+			return r, fmt.Errorf("%s: %w", kind.Kind, err)
+		}
+		if into == any(config) {
+			r.configs[config.Name] = config
+		}
+	}
+	if r.daemonSet == nil {
+		return r, fmt.Errorf("no DaemonSet")
+	}
+	return r, nil
+}
+
+func (r rendered) pod() corev1.PodSpec { return r.daemonSet.Spec.Template.Spec }
+
+// agent is the container that stays.
+func (r rendered) agent() corev1.Container { return r.pod().Containers[0] }
+
+// volume finds a volume by its name.
+func (r rendered) volume(name string) *corev1.Volume {
+	for _, v := range r.pod().Volumes {
+		if v.Name == name {
+			return &v
+		}
+	}
+	return nil
+}
+
+// An unknown field, a field twice and an object that nobody expects have to be
+// found, or the tests here prove little.
+func TestDecodeIsStrict(t *testing.T) {
+	const start = "apiVersion: apps/v1\nkind: DaemonSet\n"
+	for name, doc := range map[string]string{
+		"unknown field": start + "spec: {template: {spec: {hostNetwrok: true}}}\n",
+		"field twice":   start + "spec: {minReadySeconds: 1, minReadySeconds: 2}\n",
+		"wrong type":    start + "spec: {minReadySeconds: soon}\n",
+		"another kind":  "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\n",
+		"nothing":       "# empty\n",
+	} {
+		if _, err := decode(doc); err == nil {
+			t.Errorf("%s: is taken", name)
+		}
+	}
+}
+
+// TestRenderedFiles: what is kept beside the chart is what it renders.
+func TestRenderedFiles(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "./render.sh", dir).CombinedOutput(); err != nil {
+		t.Fatalf("render.sh: %v\n%s", err, out)
+	}
+	for _, name := range []string{
+		"manifests/berth.yaml", "manifests/chart/files/berth.rules.yaml", "manifests/chart/files/berth-dashboard.json",
+	} {
+		want, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(top, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s is not what the chart renders: run make manifests", name)
+		}
+	}
+	raw, err := os.ReadFile(filepath.Join(top, "manifests/berth.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decode(string(raw)); err != nil {
+		t.Errorf("berth.yaml: %v", err)
+	}
+}
+
+func TestLint(t *testing.T) {
+	if out, stderr, err := helm(t, "lint", "--strict", chart); err != nil {
+		t.Errorf("helm lint: %v\n%s%s", err, out, stderr)
+	}
+}

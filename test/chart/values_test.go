@@ -1,0 +1,295 @@
+package chart
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/berth-registry/berth/agent/config"
+)
+
+func has(args []string, arg string) bool { return slices.Contains(args, arg) }
+
+// values are what people set, and what comes of it.
+var values = []struct {
+	name, values string
+	check        func(t *testing.T, r rendered)
+}{
+	{"defaults", "", func(t *testing.T, r rendered) {
+		p, d := r.pod(), r.daemonSet.Spec
+		if !p.HostNetwork || p.DNSPolicy != corev1.DNSDefault || p.PriorityClassName != "system-node-critical" {
+			t.Errorf("host network %t, DNS %s, priority %s", p.HostNetwork, p.DNSPolicy, p.PriorityClassName)
+		}
+		if len(p.Tolerations) != 1 || p.Tolerations[0] != (corev1.Toleration{Operator: corev1.TolerationOpExists}) {
+			t.Errorf("tolerations %v", p.Tolerations)
+		}
+		if u := d.UpdateStrategy.RollingUpdate; u == nil || u.MaxSurge.String() != "0" {
+			t.Errorf("update strategy %v", d.UpdateStrategy)
+		}
+		for _, probe := range []*corev1.Probe{r.agent().LivenessProbe, r.agent().ReadinessProbe} {
+			if probe == nil || probe.HTTPGet.Host != "127.0.0.1" || probe.HTTPGet.Port.IntValue() != 9474 {
+				t.Errorf("probe %+v", probe)
+			}
+		}
+		if v := r.volume("config"); v.ConfigMap.Name != "berth" || *v.ConfigMap.DefaultMode != 0o400 {
+			t.Errorf("config: %+v", v.ConfigMap)
+		}
+		if r.monitor != nil || r.rule != nil || len(r.configs) != 1 {
+			t.Errorf("more than was asked for: %v, %v, %d ConfigMaps", r.monitor, r.rule, len(r.configs))
+		}
+	}},
+	{"image", `image: {repository: registry.corp:5000/berth, digest: "sha256:` + strings.Repeat("0", 64) + `"}
+imagePullSecrets: [{name: pull}]`, func(t *testing.T, r rendered) {
+		for _, c := range slices.Concat(r.pod().InitContainers, r.pod().Containers) {
+			if c.Image != "registry.corp:5000/berth@sha256:"+strings.Repeat("0", 64) {
+				t.Errorf("%s: %s", c.Name, c.Image)
+			}
+		}
+		if got := r.pod().ImagePullSecrets; len(got) != 1 || got[0].Name != "pull" {
+			t.Errorf("pull secrets %v", got)
+		}
+	}},
+	{"tag", "image: {tag: v9}", func(t *testing.T, r rendered) {
+		if !strings.HasSuffix(r.agent().Image, "/berth:v9") {
+			t.Error(r.agent().Image)
+		}
+	}},
+	{"secrets", `existingSecrets:
+- {name: logins}
+- {name: pull, optional: true, items: [{key: .dockerconfigjson, path: pull-secret.json}]}`, func(t *testing.T, r rendered) {
+		v := r.volume("secrets")
+		if v == nil || v.Projected == nil || len(v.Projected.Sources) != 2 || *v.Projected.DefaultMode != 0o400 {
+			t.Fatalf("secrets: %+v", v)
+		}
+		if s := v.Projected.Sources[1].Secret; s.Name != "pull" || s.Items[0].Path != "pull-secret.json" || !*s.Optional {
+			t.Errorf("the second secret: %+v", s)
+		}
+		for _, m := range r.agent().VolumeMounts {
+			if m.Name == "secrets" && (m.MountPath != "/etc/berth/secrets" || !m.ReadOnly) {
+				t.Errorf("mounted: %+v", m)
+			}
+		}
+	}},
+	{"existing ConfigMap", `existingConfigMap: mine
+hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rendered) {
+		if len(r.configs) != 0 || r.volume("config").ConfigMap.Name != "mine" {
+			t.Errorf("%d ConfigMaps, %s", len(r.configs), r.volume("config").ConfigMap.Name)
+		}
+		if v := r.volume("certs-d"); v.HostPath.Path != "/etc/k0s/containerd.d/certs.d" {
+			t.Error(v.HostPath.Path)
+		}
+	}},
+	{"certs.d of k3s", "config: {containerd: {certsDir: /var/lib/rancher/k3s/agent/etc/containerd/certs.d}}", func(t *testing.T, r rendered) {
+		const dir = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"
+		if got := hostPaths(r.pod(), r.agent())[dir]; got != "rw /host"+dir {
+			t.Errorf("mounted %q", got)
+		}
+	}},
+	{"certs.d by value", "hostPaths: {certsDir: /srv/certs.d}", func(t *testing.T, r rendered) {
+		if text := r.configs["berth"].Data["config.yaml"]; !strings.Contains(text, "certsDir: /srv/certs.d") {
+			t.Errorf("the config does not say so:\n%s", text)
+		}
+	}},
+	{"root", "hostPaths: {root: /tmp/x}", func(t *testing.T, r rendered) {
+		for _, v := range r.pod().Volumes {
+			if v.HostPath != nil && !strings.HasPrefix(v.HostPath.Path, "/tmp/x/") {
+				t.Errorf("%s is %s", v.Name, v.HostPath.Path)
+			}
+		}
+	}},
+	{"RHEL", "hostPaths: {caCertificates: [/etc/ssl/certs, /etc/pki]}", func(t *testing.T, r rendered) {
+		paths := hostPaths(r.pod(), r.agent())
+		if paths["/etc/pki"] != "ro /etc/pki" || paths["/etc/ssl/certs"] != "ro /etc/ssl/certs" {
+			t.Errorf("%q", paths)
+		}
+	}},
+	{"no host network", "hostNetwork: false\nconfig: {health: {interval: 30s}}", func(t *testing.T, r rendered) {
+		if r.pod().HostNetwork || !has(r.agent().Args, "--listen=:9474") || r.agent().ReadinessProbe.HTTPGet.Host != "" {
+			t.Errorf("host network %t, args %q", r.pod().HostNetwork, r.agent().Args)
+		}
+		if text := r.configs["berth"].Data["config.yaml"]; !strings.Contains(text, "mode: report") || !strings.Contains(text, "interval: 30s") {
+			t.Errorf("mirrors are withdrawn:\n%s", text)
+		}
+	}},
+	{"no host network and no probes of mirrors", "hostNetwork: false\nconfig: {health: {mode: \"off\"}}", func(t *testing.T, r rendered) {
+		if text := r.configs["berth"].Data["config.yaml"]; strings.Contains(text, "report") {
+			t.Errorf("health is\n%s", text)
+		}
+	}},
+	{"metrics", "metrics: {expose: true, port: 9999}\npodMonitor: {enabled: true, labels: {release: x}}", func(t *testing.T, r rendered) {
+		if !has(r.agent().Args, "--listen=[$(HOST_IP)]:9999") || r.agent().Env[0].Name != "HOST_IP" || r.agent().ReadinessProbe.HTTPGet.Host != "" {
+			t.Errorf("args %q, env %v", r.agent().Args, r.agent().Env)
+		}
+		m := r.monitor
+		if m == nil || m.Labels["release"] != "x" || len(m.Spec.PodMetricsEndpoints) != 1 {
+			t.Fatalf("monitor %+v", m)
+		}
+		if port := m.Spec.PodMetricsEndpoints[0].Port; port == nil || *port != r.agent().Ports[0].Name {
+			t.Errorf("the monitor's port %v, the pod's %v", port, r.agent().Ports)
+		}
+		for name, value := range m.Spec.Selector.MatchLabels {
+			if r.daemonSet.Spec.Template.Labels[name] != value {
+				t.Errorf("the monitor selects %s=%s, the pod has %v", name, value, r.daemonSet.Spec.Template.Labels)
+			}
+		}
+	}},
+	{"rules and dashboard", "prometheusRule: {enabled: true}\ngrafanaDashboard: {enabled: true, annotations: {folder: x}}", func(t *testing.T, r rendered) {
+		if r.rule == nil || len(r.rule.Spec.Groups) != 1 || len(r.rule.Spec.Groups[0].Rules) < 10 {
+			t.Errorf("rule %+v", r.rule)
+		}
+		d := r.configs["berth-dashboard"]
+		if d == nil || !strings.Contains(d.Data["berth.json"], `"title": "Berth"`) || d.Labels["grafana_dashboard"] != "1" {
+			t.Errorf("dashboard %v", d)
+		}
+	}},
+	{"restore", "mode: restore", func(t *testing.T, r rendered) {
+		if !has(r.agent().Args, "--restore") || len(r.pod().InitContainers) != 0 {
+			t.Errorf("args %q, %d init containers", r.agent().Args, len(r.pod().InitContainers))
+		}
+	}},
+	{"restore does no setup", "mode: restore\nnodeSetup: {enabled: true}\nprovider: {remove: true}", func(t *testing.T, r rendered) {
+		if p := r.pod(); len(p.InitContainers) != 1 || !has(p.InitContainers[0].Args, "--remove") || len(boundaries(p)) > 0 {
+			t.Errorf("init containers %+v", p.InitContainers)
+		}
+	}},
+	{"no provider", "provider: {enabled: false}", func(t *testing.T, r rendered) {
+		if p := r.pod(); len(p.InitContainers) != 0 || r.volume("provider-bin") != nil {
+			t.Errorf("init containers %+v", p.InitContainers)
+		}
+	}},
+	{"provider of k3s", `provider:
+  binDir: /var/lib/rancher/credentialprovider/bin
+  config: /var/lib/rancher/credentialprovider/config.yaml
+  configuration: |
+    kind: CredentialProviderConfig`, func(t *testing.T, r rendered) {
+		c := r.pod().InitContainers[0]
+		if !has(c.Args, "--config-from=/etc/berth/credential-provider-config.yaml") {
+			t.Errorf("args %q", c.Args)
+		}
+		paths := hostPaths(r.pod(), c)
+		if paths["/var/lib/rancher/credentialprovider"] == "" || paths["/var/lib/rancher/credentialprovider/bin"] == "" {
+			t.Errorf("%q", paths)
+		}
+		if m := r.configs["berth-provider"]; m == nil || m.Name != r.volume("provider-text").ConfigMap.Name {
+			t.Errorf("ConfigMaps %v", r.configs)
+		}
+	}},
+	{"node setup", "nodeSetup: {enabled: true, args: [--containerd, --kubelet, --yes]}\nexistingSecrets: [{name: x}]", func(t *testing.T, r rendered) {
+		c := r.pod().InitContainers[1]
+		want := []string{"install", "--root=/host", "--config=/etc/berth/config.yaml", "--containerd", "--kubelet", "--yes"}
+		if !slices.Equal(c.Args, want) || hostPaths(r.pod(), c)["/"] != "rw /host" {
+			t.Errorf("args %q, %v", c.Args, hostPaths(r.pod(), c))
+		}
+	}},
+	{"names", "fullnameOverride: other\nnameOverride: name\nserviceAccount: {create: false, name: sa}", func(t *testing.T, r rendered) {
+		if r.daemonSet.Name != "other" || r.account != nil || r.pod().ServiceAccountName != "sa" || r.configs["other"] == nil {
+			t.Errorf("%s, %v, %s", r.daemonSet.Name, r.account, r.pod().ServiceAccountName)
+		}
+		if got := r.daemonSet.Spec.Selector.MatchLabels["app.kubernetes.io/name"]; got != "name" {
+			t.Error(got)
+		}
+	}},
+	{"the conventional rest", `podAnnotations: {a: b}
+podLabels: {c: d}
+priorityClassName: ""
+nodeSelector: {pool: x}
+tolerations: []
+affinity: {}
+updateStrategy: {type: OnDelete, rollingUpdate: null}
+resources: {}
+seLinuxOptions: {type: spc_t}
+podSecurityContext: {fsGroup: 1}
+extraEnv: [{name: HTTPS_PROXY, value: "http://proxy.corp:3128"}]
+extraEnvFrom: [{secretRef: {name: aws}}]
+extraVolumes: [{name: pki, hostPath: {path: /etc/corp}}]
+extraVolumeMounts: [{name: pki, mountPath: /etc/corp, readOnly: true}]
+livenessProbe: {periodSeconds: 5}`, func(t *testing.T, r rendered) {
+		p, a := r.pod(), r.agent()
+		if a.SecurityContext.SELinuxOptions.Type != "spc_t" || a.Env[0].Name != "HTTPS_PROXY" || a.EnvFrom[0].SecretRef.Name != "aws" ||
+			p.NodeSelector["pool"] != "x" || p.PriorityClassName != "" || len(p.Tolerations) != 0 || r.volume("pki") == nil ||
+			hostPaths(p, a)["/etc/corp"] != "ro /etc/corp" || *p.SecurityContext.FSGroup != 1 || a.LivenessProbe.PeriodSeconds != 5 {
+			t.Errorf("%+v", p)
+		}
+		if r.daemonSet.Spec.UpdateStrategy.Type != "OnDelete" || r.daemonSet.Spec.Template.Labels["c"] != "d" || r.daemonSet.Spec.Template.Annotations["a"] != "b" {
+			t.Errorf("%+v", r.daemonSet.Spec)
+		}
+		if wrong := boundaries(p); len(wrong) > 0 {
+			t.Errorf("%q", wrong)
+		}
+	}},
+}
+
+func TestValues(t *testing.T) {
+	for _, v := range values {
+		t.Run(v.name, func(t *testing.T) { v.check(t, render(t, v.values)) })
+	}
+}
+
+// TestRefused: a mistake in the values is told before anything reaches a cluster.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		values, why string
+		install     bool
+	}{
+		{values: "imge: {tag: x}", why: "imge"},
+		{values: "image: {digest: latest}", why: "digest"},
+		{values: "mode: uninstall", why: "mode"},
+		{values: "metrics: {port: 0}", why: "port"},
+		{values: "updateStrategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1}}", why: "maxSurge"},
+		{values: "hostPaths: {certsDir: relative}", why: "certsDir"},
+		{values: "hostPaths: {certsDir: /a/../b}", why: "certsDir"},
+		{values: "provider: {binDir: bin}", why: "binDir"},
+		{values: "existingSecrets: [logins]", why: "existingSecrets"},
+		{values: "podMonitor: {enabled: true}", why: "metrics.expose"},
+		{values: "nodeSetup: {enabled: true}", why: "helm upgrade", install: true},
+		{values: "hostPaths: {certsDir: /a}\nconfig: {containerd: {certsDir: /b}}", why: "must be the same"},
+		{values: "config: \"mirrors: [\"", why: "config: "},
+		{values: "hostNetwork: false\nconfig: \"mirrors: []\"", why: "mode: report"},
+		{values: "hostPaths: {certsDir: /a}\nconfig: \"mirrors: []\"", why: "containerd.certsDir"},
+	} {
+		if _, err := template(t, c.values, !c.install); err == nil || !strings.Contains(err.Error(), c.why) {
+			t.Errorf("%s: %v, want something about %q", c.values, err, c.why)
+		}
+	}
+}
+
+// TestConfig: what stands in the ConfigMap is what Berth reads.
+func TestConfig(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "config.yaml")
+	const text = "# A comment of mine.\napiVersion: berth/v1alpha1\nkind: RegistryConfig\nmirrors:\n- upstream: docker.io\n  endpoints: [{url: mirror.corp}]\n"
+	if err := os.WriteFile(whole, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		values    string
+		args      []string
+		upstreams int
+	}{
+		"nothing":   {"", nil, 0},
+		"a table":   {"config: {mirrors: [{upstream: docker.io, endpoints: [{url: mirror.corp}]}, {upstream: quay.io, endpoints: [{url: mirror.corp/q}]}], ecr: {registries: [{host: images.corp, account: \"011122223333\", region: us-east-1}]}}", nil, 2},
+		"with kind": {"config: {apiVersion: berth/v1alpha1, kind: RegistryConfig, mirrors: [{upstream: docker.io, endpoints: [{url: mirror.corp}]}]}", nil, 1},
+		"a file":    {"", []string{"--set-file", "config=" + whole}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := render(t, c.values, c.args...).configs["berth"].Data["config.yaml"]
+			if c.args != nil && strings.TrimSpace(got) != strings.TrimSpace(text) {
+				t.Errorf("the file became\n%s", got)
+			}
+			file := filepath.Join(t.TempDir(), "config.yaml")
+			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cfg, _, err := config.Load(file)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, got)
+			}
+			if len(cfg.Mirrors) != c.upstreams {
+				t.Errorf("%d mirrors in\n%s", len(cfg.Mirrors), got)
+			}
+		})
+	}
+}

@@ -1,0 +1,196 @@
+// Package joined runs a real kubelet that is a node of a cluster, beside a
+// containerd of the end-to-end tests.
+//
+// It lives in containerd's mount and process namespaces, because the Secrets
+// that it mounts have to be seen there: the machine's own are out of reach, and
+// the kernel ends kubelet when containerd ends.
+package joined
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Options configure a kubelet.
+type Options struct {
+	Program    string // path of the kubelet binary
+	Socket     string // of the container runtime
+	Beside     int    // process number of the container runtime
+	Name       string // of the node
+	Kubeconfig string
+	Env        []string // in place of our environment; PATH is added
+	// ProviderConfig and ProviderBinDir are kubelet's two flags for image
+	// credential providers; empty for none.
+	ProviderConfig, ProviderBinDir string
+}
+
+// Kubelet is a running kubelet.
+type Kubelet struct {
+	dir    string
+	log    string
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// enter is done once for a containerd: directories that kubelet writes to by
+// name become empty ones, and settings of the kernel become copies.
+const enter = `set -e
+copies=$1; shift
+if [ ! -e "$copies/done" ]; then
+	for dir in /var/lib /var/log; do mount -t tmpfs tmpfs "$dir"; done
+	for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
+		copy=$copies/$(echo "$setting" | tr / .)
+		cat "/proc/sys/$setting" >"$copy"
+		mount --bind "$copy" "/proc/sys/$setting"
+	done
+	: >"$copies/done"
+fi
+exec setpriv --pdeathsig KILL "$@"`
+
+// SyncFrequency is how often kubelet looks whether a ConfigMap has changed. Its
+// default is a minute.
+const SyncFrequency = 5 * time.Second
+
+// Start starts kubelet with what it keeps in dir, which may hold what an earlier
+// one has left. It does not wait. Close it.
+func Start(dir string, o Options) (*Kubelet, error) {
+	for _, d := range []string{"sys", "manifests"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	file := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(file, Config(dir, o.Socket), 0o600); err != nil {
+		return nil, err
+	}
+	k := &Kubelet{dir: dir, log: filepath.Join(dir, "kubelet.log"), exited: make(chan struct{})}
+	log, err := os.OpenFile(k.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	args := []string{
+		"--mount", "--pid", "--target", strconv.Itoa(o.Beside), "sh", "-c", enter, "sh", filepath.Join(dir, "sys"),
+		o.Program,
+		"--config", file,
+		"--kubeconfig", o.Kubeconfig,
+		"--root-dir", filepath.Join(dir, "root"),
+		"--cert-dir", filepath.Join(dir, "pki"),
+		"--hostname-override", o.Name,
+		"--v", "2",
+	}
+	if o.ProviderConfig != "" {
+		args = append(args, "--image-credential-provider-config", o.ProviderConfig, "--image-credential-provider-bin-dir", o.ProviderBinDir)
+	}
+	k.cmd = exec.Command("nsenter", args...)
+	k.cmd.Env = append(append([]string(nil), o.Env...), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	k.cmd.Dir = dir
+	k.cmd.Stdout, k.cmd.Stderr = log, log
+	k.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := k.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("kubelet: %w", err)
+	}
+	go func() {
+		defer close(k.exited)
+		_ = k.cmd.Wait() // the log says more than the exit status
+	}()
+	return k, nil
+}
+
+// Config is a KubeletConfiguration for one that keeps its files in dir: no port,
+// no rule of the packet filter, nothing that a container lacks.
+func Config(dir, socket string) []byte {
+	return fmt.Appendf(nil, `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+podLogsDir: %q
+volumePluginDir: %q
+containerRuntimeEndpoint: %q
+enableServer: false
+readOnlyPort: 0
+healthzPort: 0
+syncFrequency: %s
+authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
+authorization: {mode: AlwaysAllow}
+makeIPTablesUtilChains: false
+cgroupDriver: cgroupfs
+cgroupsPerQOS: false
+enforceNodeAllocatable: []
+failCgroupV1: false
+failSwapOn: false
+localStorageCapacityIsolation: false
+evictionHard: {memory.available: 1Mi}
+resolvConf: ""
+`, filepath.Join(dir, "podlogs"), filepath.Join(dir, "volume-plugins"), "unix://"+socket, SyncFrequency)
+}
+
+// PodLogs is where the logs of containers are.
+func (k *Kubelet) PodLogs() string { return filepath.Join(k.dir, "podlogs") }
+
+// Log is everything that kubelet has logged.
+func (k *Kubelet) Log() string {
+	raw, err := os.ReadFile(k.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
+// Exited tells whether kubelet has ended by itself.
+func (k *Kubelet) Exited() bool {
+	select {
+	case <-k.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// stopTime is how long kubelet gets to end before it is killed.
+const stopTime = 20 * time.Second
+
+// Stop ends kubelet. Its pods run on.
+func (k *Kubelet) Stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	children, err := childrenOf(k.cmd.Process.Pid)
+	for _, pid := range children {
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+	}
+	select {
+	case <-k.exited:
+		return err
+	case <-ctx.Done():
+	}
+	// The child dies with nsenter: setpriv has seen to that.
+	_ = k.cmd.Process.Kill()
+	<-k.exited
+	return errors.Join(err, fmt.Errorf("kubelet did not end within %s", stopTime))
+}
+
+// childrenOf lists the processes whose parent is pid.
+func childrenOf(pid int) ([]int, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, nil // it has ended
+		}
+		return nil, err
+	}
+	var found []int
+	for field := range strings.FieldsSeq(string(raw)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, child)
+	}
+	return found, nil
+}

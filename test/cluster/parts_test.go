@@ -1,0 +1,67 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// programs are what parts.sh, and that of kubelet, have built.
+type programs struct {
+	kubelet    string
+	kubernetes string // directory
+	helm       string
+}
+
+// locate finds the programs, or fails if one is missing: a test does not compile
+// for minutes unasked.
+func locate(ctx context.Context) (programs, error) {
+	ours, err := list(ctx, "./parts.sh")
+	if err != nil {
+		return programs{}, err
+	}
+	kubelet, err := list(ctx, filepath.Join("..", "kubelet", "parts.sh"), "kubelet")
+	if err != nil {
+		return programs{}, err
+	}
+	return programs{
+		kubelet:    kubelet["kubelet"],
+		kubernetes: ours["kubernetes"],
+		helm:       filepath.Join(ours["helm"], "helm"),
+	}, nil
+}
+
+// list runs a script that lists parts, one a line: name, version, path.
+func list(ctx context.Context, script string, args ...string) (map[string]string, error) {
+	cmd := exec.CommandContext(ctx, script, append([]string{"-n"}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", script, err, &stderr)
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			return nil, fmt.Errorf("%s says %q", script, line)
+		}
+		found[f[0]] = f[2]
+	}
+	return found, nil
+}
+
+// goBuild links a package of the module in dir statically.
+func goBuild(ctx context.Context, out, dir, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o", out, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, output)
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	corev1 "k8s.io/api/core/v1"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// removePods stops and removes all pods that a containerd has, and the cgroups
+// that they were in.
+func removePods(ctx context.Context, socket string) error {
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client := cri.NewRuntimeServiceClient(conn)
+	sandboxes, err := client.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range sandboxes.GetItems() {
+		if _, err := client.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: p.GetId()}); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		_, err := client.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.GetId()})
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, removeCgroups(ctx))...)
+}
+
+// removeCgroups removes the cgroup that containerd puts pods into when kubelet
+// names no parent, unless somebody else's pods are in it: an empty one is no
+// loss to whoever made it.
+func removeCgroups(ctx context.Context) error {
+	var errs []error
+	for _, pattern := range []string{"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io"} {
+		dirs, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		for _, dir := range dirs {
+			errs = append(errs, removeSoon(ctx, dir))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeSoon gives the kernel a moment after the last process has ended.
+func removeSoon(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	for {
+		if err := os.Remove(dir); err == nil || errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil // somebody else's pods
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// pod asks the API for a pod.
+func (w *world) pod(name string) (corev1.Pod, error) {
+	var p corev1.Pod
+	out, err := w.try("kubectl", "get", "pod", name, "-o", "json")
+	if err != nil {
+		return p, err
+	}
+	return p, json.Unmarshal([]byte(out), &p)
+}
+
+// berthPod is the one pod of the DaemonSet, that is not about to go.
+func (w *world) berthPod() (corev1.Pod, error) {
+	out, err := w.try("kubectl", "get", "pods", "-n", namespace, "-l", "app.kubernetes.io/name=berth", "-o", "json")
+	if err != nil {
+		return corev1.Pod{}, err
+	}
+	var list corev1.PodList
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		return corev1.Pod{}, err
+	}
+	if len(list.Items) != 1 || list.Items[0].DeletionTimestamp != nil {
+		return corev1.Pod{}, fmt.Errorf("%d pods, or one that is about to go", len(list.Items))
+	}
+	return list.Items[0], nil
+}
+
+// ready waits until the DaemonSet's pod is ready, and is as the DaemonSet says by
+// now.
+func (w *world) ready() {
+	w.Helper()
+	w.until("DaemonSet ready", func() error {
+		_, err := w.try("kubectl", "rollout", "status", "-n", namespace, "daemonset/berth", "--timeout=5s")
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, w.why())
+		}
+		return nil
+	})
+}
+
+// why gathers what tells why a pod does not start.
+func (w *world) why() string {
+	events, err := w.try("kubectl", "get", "events", "-A", "--sort-by=.lastTimestamp",
+		"-o", "custom-columns=:.lastTimestamp,:.involvedObject.name,:.reason,:.message", "--no-headers")
+	if err != nil {
+		events = err.Error()
+	}
+	return tail(events, 12) + "\n" + w.podLogs("agent")
+}
+
+// podLogs are the ends of the logs of all containers of that name.
+func (w *world) podLogs(container string) string {
+	files, err := filepath.Glob(filepath.Join(w.podLogsDir, "*", container, "*.log"))
+	if err != nil {
+		return err.Error()
+	}
+	var all strings.Builder
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			return err.Error()
+		}
+		all.WriteString(tail(string(raw), 15) + "\n")
+	}
+	return all.String()
+}
+
+// start starts a pod with an image.
+func (w *world) start(name, image string) {
+	w.Helper()
+	file := filepath.Join(w.dir, name+".yaml")
+	w.check(os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  hostNetwork: true
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: 0
+  tolerations: [{operator: Exists}]
+  containers:
+  - {name: %[1]s, image: %q, imagePullPolicy: IfNotPresent}
+`, name, image), 0o600))
+	w.kubectl("apply", "-f", file)
+}
+
+// runs starts a pod with an image and waits until it runs.
+func (w *world) runs(name, image string) {
+	w.Helper()
+	w.start(name, image)
+	w.until("pod "+name+" runs", func() error {
+		p, err := w.pod(name)
+		if err != nil {
+			return err
+		}
+		if p.Status.Phase != corev1.PodRunning {
+			return fmt.Errorf("pod %s is %s: %v", name, p.Status.Phase, p.Status.ContainerStatuses)
+		}
+		return nil
+	})
+}
