@@ -255,8 +255,11 @@ func (in *Installer) takeAway(name string) error {
 		if err == nil {
 			err = os.Remove(real)
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a run that was killed here has removed it
+		}
 		if err != nil {
-			break // something else is in it, or it went
+			break // something else is in it
 		}
 	}
 	delete(in.journal.Programs, name)

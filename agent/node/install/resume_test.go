@@ -143,6 +143,17 @@ func TestProgramStays(t *testing.T) {
 	b.asBefore()
 }
 
+// A run that was killed has removed the inner one of two directories.
+func TestDirectoriesHalfGone(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	b.install()
+	if err := os.RemoveAll(b.Path("/usr/local/libexec/berth")); err != nil {
+		t.Fatal(err)
+	}
+	b.uninstall()
+	b.asBefore()
+}
+
 // Restarts are left to somebody else: the program outlives the kubelet that
 // knows of it.
 func TestNoRestart(t *testing.T) {
