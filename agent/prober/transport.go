@@ -44,7 +44,7 @@ type materialError struct{ text string }
 func (e *materialError) Error() string { return e.text }
 
 func tlsConfig(t hostsconf.TLS, roots *x509.CertPool) (*tls.Config, error) {
-	c := &tls.Config{InsecureSkipVerify: t.SkipVerify} // as the operator asked
+	c := &tls.Config{InsecureSkipVerify: t.SkipVerify} // the config asks for it: tls.insecureSkipVerify
 	if roots != nil {
 		c.RootCAs = roots
 	}

@@ -84,7 +84,7 @@ func (p *realPrograms) fresh(program string, places ...string) bool {
 // enter makes a machine out of the node's /etc and becomes the daemon.
 const enter = `set -eu
 for d in etc var run; do mount -t tmpfs tmpfs "/$d"; done
-cp -a "$TREE/etc/." /etc/ 2>/dev/null || true
+if [ -d "$TREE/etc" ]; then cp -a "$TREE/etc/." /etc/; fi
 if [ -e /etc/containerd/config.toml ]; then set -- --config /etc/containerd/config.toml; else set --; fi
 exec "$DAEMON" "$@" --root /var/lib/trial --state /run/trial --address "$DIR/sock"
 `

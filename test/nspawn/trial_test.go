@@ -188,6 +188,7 @@ func (m *machine) checkUnit() {
 	if err := inside("mkdir -p /etc/containerd/certs.d/probe.corp"); err != nil {
 		m.t.Errorf("the agent cannot write hosts.toml files: %v", err)
 	}
+	// It stops, with an error, at the first directory that is not empty.
 	m.run("rmdir --parents /etc/containerd/certs.d/probe.corp 2>/dev/null || true")
 	for _, file := range []string{"/etc/containerd/config.toml", "/etc/berth/config.yaml", "/usr/bin/runc"} {
 		if inside("touch "+file) == nil {
@@ -323,6 +324,7 @@ func (m *machine) asBefore(before tree) {
 	m.unmirrored("after", "the package is purged")
 	m.run("systemctl restart containerd")
 	m.unmirrored("after", "the package is purged and containerd restarted")
+	// It exits with an error for every other state, and the state is what to show.
 	if state := m.run("systemctl is-system-running || true"); state != "running" {
 		m.t.Errorf("the machine is %s", state)
 	}
