@@ -10,13 +10,15 @@ import (
 
 const processes = 1000
 
-func failures() map[string]fakeaws.Fault {
-	return map[string]fakeaws.Fault{
-		"500":       {Point: fakeaws.ECR, Status: 500},
-		"denied":    {Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException"},
-		"garbage":   {Point: fakeaws.ECR, Body: "<html>"},
-		"throttled": {Point: fakeaws.ECR, Status: 429, RetryAfter: 2 * time.Second},
-		"hanging":   {Point: fakeaws.ECR, Hang: true},
-		"10 MB":     {Point: fakeaws.ECR, Huge: 10 << 20},
+func failures() map[string][]fakeaws.Fault {
+	return map[string][]fakeaws.Fault{
+		"500":       {{Point: fakeaws.ECR, Status: 500}},
+		"denied":    {{Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException"}},
+		"garbage":   {{Point: fakeaws.ECR, Body: "<html>"}},
+		"throttled": {{Point: fakeaws.ECR, Status: 429, RetryAfter: 2 * time.Second}},
+		"hanging":   {{Point: fakeaws.ECR, Hang: true}},
+		// The metadata service answers again too late for the first process.
+		"all hanging": {{Point: fakeaws.MetadataToken, Hang: true, Times: 2}, {Point: fakeaws.ECR, Hang: true}},
+		"10 MB":       {{Point: fakeaws.ECR, Huge: 10 << 20}},
 	}
 }

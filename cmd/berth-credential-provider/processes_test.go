@@ -8,9 +8,9 @@ import "github.com/berth-registry/berth/test/fakeaws"
 // large node has images.
 const processes = 200
 
-func failures() map[string]fakeaws.Fault {
-	return map[string]fakeaws.Fault{
-		"500":    {Point: fakeaws.ECR, Status: 500},
-		"denied": {Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException"},
+func failures() map[string][]fakeaws.Fault {
+	return map[string][]fakeaws.Fault{
+		"500":    {{Point: fakeaws.ECR, Status: 500}},
+		"denied": {{Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException"}},
 	}
 }

@@ -94,10 +94,12 @@ func TestStampede(t *testing.T) {
 // TestStampedeWhileECRFails: the failure is shared as a token is.
 func TestStampedeWhileECRFails(t *testing.T) {
 	program := binary(t)
-	for name, f := range failures() {
+	for name, faults := range failures() {
 		t.Run(name, func(t *testing.T) {
 			fake := fakeFor(t)
-			fake.Inject(f)
+			for _, f := range faults {
+				fake.Inject(f)
+			}
 			begin := time.Now()
 			for i, a := range stampede(t, program, fake, t.TempDir(), processes) {
 				if !a.failed || a.out != "" || strings.Count(a.err, "\n") != 1 || strings.Contains(a.err, "canary") {

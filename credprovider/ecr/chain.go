@@ -203,12 +203,16 @@ func (f *fetch) keys(ctx context.Context, s Source) (keys, error) {
 	return f.chain.caller().assumeRole(ctx, f.req.Registry, k, s.Static.RoleARN)
 }
 
-// shorten makes verdicts short-lived when no source served.
+// shorten makes verdicts short-lived when no source served. They count from
+// the end of the chain: were the first to lapse while the last source is still
+// being asked, whoever comes next would ask all over again.
 func (f *fetch) shorten() {
 	if len(f.req.Serving) > 0 || f.req.First > 0 {
 		return
 	}
+	end := f.chain.now()
 	for id, v := range f.res.Learned {
+		v.At, v.Until = end, end.Add(v.Until.Sub(v.At))
 		f.res.Learned[id] = v.Alone()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,6 +221,27 @@ func TestBothFail(t *testing.T) {
 	}
 	if n := w.Count(fakeaws.ECR, ""); n > 3 {
 		t.Errorf("%d calls of ECR", n)
+	}
+}
+
+// TestVerdictsOfAFailedChainLapseTogether: the profile fails at once and the
+// static keys after a long wait. Whoever waited for both must find both.
+func TestVerdictsOfAFailedChainLapseTogether(t *testing.T) {
+	w := newWorld(t)
+	w.SetNotEC2(true)
+	w.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException"})
+	var looks atomic.Int64 // each finds the clock four seconds further on
+	begin := time.Now()
+	clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * 4 * time.Second) }
+	res := w.chain(t, Options{Now: clock}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+	end := begin.Add(time.Duration(looks.Load()) * 4 * time.Second)
+	if res.Err == nil || len(res.Learned) != 2 {
+		t.Fatalf("%v, learned %v", res.Err, res.Learned)
+	}
+	for id, v := range res.Learned {
+		if !v.Holds(end) || !v.Until.Equal(end.Add(failureMemory)) {
+			t.Errorf("%s is remembered until %s after the chain failed, want %s", id, v.Until.Sub(end), failureMemory)
+		}
 	}
 }
 
