@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/berth-registry/berth/internal/failure"
 )
 
 // refusedError is an answer of a registry that is none of those that were
@@ -156,16 +158,4 @@ func (e *refusedError) judge() verdict {
 const maxForeign = 240
 
 // oneLine makes a printable line of a foreign text.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == '\uFFFD' {
-			return -1
-		}
-		return r
-	}, text)
-	if len(text) > maxForeign {
-		text = strings.ToValidUTF8(text[:maxForeign], "") + "…"
-	}
-	return text
-}
+func oneLine(text string) string { return failure.Line(text, maxForeign) }

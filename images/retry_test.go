@@ -180,7 +180,7 @@ func TestRefusedError(t *testing.T) {
 		{"application/json", `{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`, "registry.corp: put: 403 Forbidden: requested access to the resource is denied"},
 		{"application/json", `{"errors":[{"code":"DENIED","message":"denied"}]}`, "registry.corp: put: 403 Forbidden: denied"},
 		{"text/html", "<html>\n<body>", "registry.corp: put: 403 Forbidden"},
-		{"text/plain", "no\nway \x1b[31mred", "registry.corp: put: 403 Forbidden: no way [31mred"},
+		{"text/plain", "no\nway \x1b[31mred", "registry.corp: put: 403 Forbidden: no way ?[31mred"},
 		{"text/plain", strings.Repeat("x", 1000), "registry.corp: put: 403 Forbidden: " + strings.Repeat("x", maxForeign) + "…"},
 		{"", "", "registry.corp: put: 403 Forbidden"},
 	} {

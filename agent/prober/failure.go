@@ -2,15 +2,13 @@ package prober
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/berth-registry/berth/internal/failure"
 )
 
 // Reason is why a probe failed: few words, fit for the label of a metric.
@@ -48,22 +46,22 @@ func explain(err, ended error, at stage, patience time.Duration) (Reason, string
 	case errors.Is(err, errProxyAddress):
 		return Proxy, errProxyAddress.Error()
 	case isOp && op.Op == "proxyconnect":
-		return Proxy, "the proxy cannot be reached: " + cause(op.Err)
+		return Proxy, "the proxy cannot be reached: " + failure.Cause(op.Err)
 	case errors.As(err, &dns):
-		return DNS, "the name has no address: " + printable(dns.Err)
+		return DNS, "the name has no address: " + failure.Cause(dns)
 	case at == resolving && (isTimeout(err, ended)):
 		return DNS, fmt.Sprintf("the name was not resolved within %s", patience)
 	case isTimeout(err, ended), errors.As(err, &timeout) && timeout.Timeout():
 		return Timeout, late(at, patience)
 	}
-	if text, ok := tlsText(err); ok {
+	if text := tlsText(err); text != "" {
 		return TLS, text
 	}
 	switch {
 	case isOp && op.Op == "dial", at == dialing:
-		return Dial, "no connection: " + cause(err)
+		return Dial, "no connection: " + failure.Cause(err)
 	case at == handshaking:
-		return TLS, "the TLS handshake failed: " + cause(err)
+		return TLS, "the TLS handshake failed: " + failure.Cause(err)
 	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "exceeded"):
 		// net/http has no type for these; the text quotes what came.
 		return Protocol, "what came is no HTTP answer"
@@ -89,56 +87,10 @@ func late(at stage, patience time.Duration) string {
 }
 
 // tlsText recognises errors of TLS.
-func tlsText(err error) (string, bool) {
-	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
+func tlsText(err error) string {
 	var material *materialError
-	var op *net.OpError
-	switch {
-	case errors.As(err, &material):
-		return material.Error(), true
-	case errors.As(err, &certificate):
-		var unknown x509.UnknownAuthorityError
-		if errors.As(err, &unknown) {
-			// Its text quotes a certificate at length.
-			return "the certificate is signed by an authority that is not trusted here", true
-		}
-		return printable(certificate.Err.Error()), true
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return "what answers does not speak TLS", true
-	case errors.As(err, &op) && op.Op == "remote error":
-		return "the registry ends the TLS handshake: " + printable(op.Err.Error()), true
+	if errors.As(err, &material) {
+		return material.Error()
 	}
-	return "", false
-}
-
-// cause gives the reason of a network error without its addresses.
-func cause(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno.Error()
-	}
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return printable(dns.Err)
-	}
-	if isTimeout(err, nil) {
-		return "no answer in time"
-	}
-	return "the other side closed it"
-}
-
-// printable makes foreign text fit for one line of a page or a log.
-func printable(s string) string {
-	const longest = 200
-	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == 0xfffd {
-			return '?'
-		}
-		return r
-	}, s)
-	if len(s) > longest {
-		s = strings.ToValidUTF8(s[:longest], "") + "…"
-	}
-	return s
+	return failure.TLS(err)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/failure"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -108,7 +109,7 @@ func describe(c *Credential, header string, meant *credprovider.HostExplanation)
 		return
 	}
 	username, password, _ := strings.Cut(string(raw), ":")
-	c.Username = printable(username)
+	c.Username = failure.Line(username, maxForeign)
 	if username == "AWS" {
 		c.What = "ECR token"
 		c.Expires = when(ecrExpiry(password))
@@ -147,19 +148,4 @@ func when(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
-}
-
-// printable keeps foreign text on its line.
-func printable(s string) string {
-	const longest = 100
-	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == 0xfffd {
-			return '?'
-		}
-		return r
-	}, s)
-	if len(s) > longest {
-		s = strings.ToValidUTF8(s[:longest], "") + "…"
-	}
-	return s
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/berth-registry/berth/internal/failure"
 	"github.com/berth-registry/berth/internal/hublimit"
 )
 
@@ -186,7 +187,7 @@ func (a asker) challenged(h http.Header) {
 		case auth.BasicAuth:
 		case auth.BearerAuth:
 			if realm, err := url.Parse(c.Parameters["realm"]); err == nil {
-				a.view.TokenServer = printable(realm.Scheme + "://" + realm.Host)
+				a.view.TokenServer = failure.Line(realm.Scheme+"://"+realm.Host, maxForeign)
 			}
 		default:
 			continue

@@ -17,6 +17,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/berth-registry/berth/internal/failure"
 )
 
 const (
@@ -209,14 +211,5 @@ func clean(text string, secrets ...string) string {
 			text = strings.ReplaceAll(text, s, "[redacted]")
 		}
 	}
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == '\uFFFD' {
-			return -1
-		}
-		return r
-	}, text)
-	if len(text) > maxForeign {
-		text = strings.ToValidUTF8(text[:maxForeign], "") + "…"
-	}
-	return text
+	return failure.Line(text, maxForeign)
 }

@@ -1,0 +1,78 @@
+// Package failure puts failures of the network into words that fit one line of
+// a log, a page or a terminal. Nothing that the other side sent gets into
+// them, but the names in a certificate: a registry or a proxy might repeat a
+// login.
+package failure
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+)
+
+// Line makes one printable line of a foreign text, of at most longest bytes
+// and a mark where it was cut.
+func Line(text string, longest int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return '?'
+		}
+		return r
+	}, strings.Join(strings.Fields(text), " "))
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
+}
+
+// maxName is how much of a text with a certificate's names is shown, in bytes.
+const maxName = 200
+
+// TLS gives the reason why there is no TLS connection, as a sentence about the
+// other side, "" for an error of any other kind.
+func TLS(err error) string {
+	var certificate *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	var record tls.RecordHeaderError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &unknown):
+		// Its own text quotes a certificate at length.
+		return "its certificate is signed by an authority that is not trusted here"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "its certificate has expired or is not valid yet"
+	case errors.As(err, &name):
+		return "its certificate is for another name: " + Line(strings.TrimPrefix(name.Error(), "x509: "), maxName)
+	case errors.As(err, &certificate):
+		return "its certificate is not valid: " + Line(strings.TrimPrefix(certificate.Err.Error(), "x509: "), maxName)
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return "it does not speak TLS"
+	case errors.As(err, &op) && op.Op == "remote error":
+		return "it ends the TLS handshake (" + Line(op.Err.Error(), maxName) + "); it may want a client certificate"
+	}
+	return ""
+}
+
+// Cause gives the reason of a network error without its addresses.
+func Cause(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return Line(dns.Err, maxName)
+	}
+	var late net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &late) && late.Timeout() {
+		return "no answer in time"
+	}
+	return "the other side closed it"
+}
