@@ -77,7 +77,7 @@ func TestCause(t *testing.T) {
 	}
 }
 
-type timeout struct{ error }
+type timeout struct{}
 
 func (timeout) Timeout() bool { return true }
 func (timeout) Error() string { return "i/o timeout" }
