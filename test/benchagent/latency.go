@@ -110,16 +110,11 @@ func save(ctx context.Context, o options) error {
 		// In ascending order of what changed last, so that one upstream
 		// changes and the one before goes back: two files.
 		config := large(o.files, i, g, `{mode: "off"}`)
-		want := fmt.Appendf(nil, "https://m%d.corp/", g)
 		begin := time.Now()
 		if err := n.save(config); err != nil {
 			return err
 		}
-		err := until(ctx, 30*time.Second, "the saved config is in hosts.toml", func() bool {
-			b, err := os.ReadFile(n.hosts(upstream(i)))
-			return err == nil && bytes.Contains(b, want)
-		})
-		if err != nil {
+		if err := n.until(ctx, g, i); err != nil {
 			return err
 		}
 		samples = append(samples, time.Since(begin))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,6 +120,16 @@ func until(ctx context.Context, patience time.Duration, what string, condition f
 		}
 	}
 	return nil
+}
+
+// until waits until the file of upstream i is of generation g. They are
+// written in the order of their names.
+func (n *node) until(ctx context.Context, g, i int) error {
+	want := fmt.Appendf(nil, "https://m%d.corp/", g)
+	return until(ctx, 30*time.Second, n.hosts(upstream(i))+" is written anew", func() bool {
+		b, err := os.ReadFile(n.hosts(upstream(i)))
+		return err == nil && bytes.Contains(b, want)
+	})
 }
 
 // usage is what a process has used so far.
