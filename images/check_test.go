@@ -3,8 +3,10 @@ package images
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,9 +66,19 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%+v, want it without linux/arm/v7", all[1])
 	}
 
-	// The source away: told, and no failure.
+	// The source away: told, and no failure. It is not tried for each image.
 	source.Close()
-	all = check(t, &Checker{}, images[2:], target.Addr()+"/mirror")
+	var tried atomic.Int64
+	count := func(r *http.Request) (*url.URL, error) {
+		if r.URL.Host == source.Addr() {
+			tried.Add(1)
+		}
+		return nil, nil
+	}
+	all = check(t, &Checker{Jobs: 1, Access: Access{Proxy: count}}, images[2:], target.Addr()+"/mirror")
+	if n := tried.Load(); n == 0 || n > attemptsDial {
+		t.Errorf("%d attempts to reach the source of %d images, want at most %d", n, len(all), attemptsDial)
+	}
 	for _, c := range all {
 		if c.Finding != FoundUnverified || !c.Finding.Well() || !strings.Contains(c.Note, "could not be asked") {
 			t.Errorf("%+v, want unverified", c)

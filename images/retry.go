@@ -71,13 +71,19 @@ func judge(err error) verdict {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return giveUp
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+	if nobodyThere(err) {
 		return tryAfew
 	}
 	if onTheWay(err) {
 		return tryAgain
 	}
 	return giveUp
+}
+
+// nobodyThere reports whether err says that there is no connection to the host.
+func nobodyThere(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }
 
 // onTheWay reports whether err comes from the network, and not from how we are

@@ -44,8 +44,9 @@ test/kubelet/parts.sh
 
 echo "== install and uninstall, killed at each step"
 containerds=$(test/e2e/parts.sh 2>&1 | sed -n 's/^containerd .*: //p' | paste -sd,)
+kubelet=$(test/kubelet/parts.sh -n kubelet | awk '{print $3}')
 keyring=$(test/kubelet/parts.sh -n keyring | awk '$2 ~ /^1\.36\./ {print $3}')
-go run ./test/install -trials 60 -seed 1 -containerd "${containerds:?}" -keyring "${keyring:?}"
+go run ./test/install -trials 60 -seed 1 -containerd "${containerds:?}" -kubelet "${kubelet:?}" -keyring "${keyring:?}"
 
 echo "== the chart, and a cluster: install, pulls, a changed config, upgrade, the way out"
 test/cluster/parts.sh

@@ -126,7 +126,7 @@ func TestKilledHolder(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for fake.Count(fakeaws.ECR, "") == 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("the holder never asked")

@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 // world is a fake AWS and the environment that leads to it.
 type world struct {
 	*fakeaws.Server
-	env map[string]string
+	env       map[string]string
+	impatient bool
 }
 
 var (
@@ -61,7 +62,14 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) getenv(name string) string { return w.env[name] }
 
-// chain is a chain that leads to the fake and has little patience.
+// Inject injects a fault. Of one that only ends with our patience, chains that
+// are made afterwards have little.
+func (w *world) Inject(f fakeaws.Fault) {
+	w.impatient = w.impatient || f.Hang || f.Drip > 0
+	w.Server.Inject(f)
+}
+
+// chain is a chain that leads to the fake.
 func (w *world) chain(t testing.TB, o Options) *Chain {
 	t.Helper()
 	if !strings.HasPrefix(w.env[envMetadata], "http://127.0.0.1:") {
@@ -69,7 +77,9 @@ func (w *world) chain(t testing.TB, o Options) *Chain {
 	}
 	o.Getenv = w.getenv
 	c := NewChain(o)
-	c.metadata().times = metadataTimes{first: 400 * time.Millisecond, later: 600 * time.Millisecond, onEC2: 800 * time.Millisecond}
-	c.caller().limit = 800 * time.Millisecond
+	if w.impatient {
+		c.metadata().times = metadataTimes{first: 700 * time.Millisecond, later: time.Second, onEC2: 1500 * time.Millisecond}
+		c.caller().limit = 1500 * time.Millisecond
+	}
 	return c
 }

@@ -15,7 +15,7 @@ const DefaultStateDir = "/var/lib/berth"
 // between markerStart and markerHash may change, those two may not.
 const (
 	markerStart = "Written by berth; "
-	markerWords = "edits are saved under " + DefaultStateDir + "/saved and put right. "
+	markerWords = "edits are saved below " + DefaultStateDir + " and put right. "
 	markerHash  = "sha256:"
 )
 

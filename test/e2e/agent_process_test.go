@@ -20,7 +20,7 @@ import (
 
 // patience is how long the tests wait for what takes milliseconds on an idle
 // machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // agentProcess is a running "berth agent".
 type agentProcess struct {

@@ -112,7 +112,7 @@ func newBed(t *testing.T, set parts.Set, v variant) *bed {
 	}
 	t.Cleanup(func() { must(t, proxy.Close()) })
 	root := filepath.Join(dir, "root")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	daemon, err := containerd.Start(ctx, v.program, containerd.Options{
 		CertsDir:     filepath.Join(root, certsDir),

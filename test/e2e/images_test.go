@@ -141,7 +141,7 @@ func (s *scene) openPod() *pod {
 }
 
 func (p *pod) limit() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(p.Context(), 30*time.Second)
+	return context.WithTimeout(p.Context(), 2*time.Minute)
 }
 
 // container starts a container. kubelet names its image by the ID, and says

@@ -94,7 +94,7 @@ func (s *scene) mirror(answer http.Handler) *upstream.Decoy {
 // registry starts a docker-registry.
 func (s *scene) registry(o registry.Options) *registry.Registry {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
 	defer cancel()
 	r, err := registry.Start(ctx, s.parts.Registry, o)
 	if err != nil {

@@ -46,7 +46,7 @@ func TestTraceConfigPath(t *testing.T) {
 // anotherDaemon starts a containerd with another config_path in the same world.
 func anotherDaemon(t *testing.T, b *bed, v variant, certs string) *containerd.Daemon {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	d, err := containerd.Start(ctx, v.program, containerd.Options{
 		CertsDir: certs, SandboxImage: sandboxImage, Runc: b.parts.Runc, LocalPull: v.localPull,

@@ -83,7 +83,8 @@ func work(ctx context.Context, dir, op, order string, step func(string) error, p
 // hasty is what a script may do: flags, configuration, program, each as it comes.
 func hasty(ctx context.Context, n *fakenode.Node, step func(string) error) error {
 	flags := "[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --image-credential-provider-config=/etc/p.yaml --image-credential-provider-bin-dir=/opt/p\n"
-	config := "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: p\n"
+	config := "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: p\n" +
+		"  apiVersion: credentialprovider.kubelet.k8s.io/v1\n  matchImages: [p.corp]\n  defaultCacheDuration: 0s\n"
 	for _, f := range []struct{ name, content string }{
 		{"/etc/systemd/system/kubelet.service.d/99-p.conf", flags}, {"/etc/p.yaml", config}, {"/opt/p/p", "#!/bin/sh\n"},
 	} {

@@ -42,7 +42,7 @@ func newDriver(o options, dir string) (*driver, error) {
 		return nil, err
 	}
 	shapes, err := fakenode.Shapes()
-	return &driver{o: o, dir: dir, self: self, shapes: shapes, real: &realPrograms{containerds: o.containerds, keyring: o.keyring, seen: map[string]bool{}}}, err
+	return &driver{o: o, dir: dir, self: self, shapes: shapes, real: newRealPrograms(o)}, err
 }
 
 // trial is one kill.
@@ -166,7 +166,10 @@ func (d *driver) one(ctx context.Context, t trial, r *result) error {
 	default:
 		r.randomKills++
 	}
-	if err := d.starts(ctx, n); err != nil {
+	switch err := d.starts(ctx, n); {
+	case errors.Is(err, errDisagree):
+		return err
+	case err != nil:
 		r.dead = append(r.dead, fmt.Sprintf("%v: %v", t, err))
 	}
 	if t.order != inOrder {
@@ -201,14 +204,17 @@ func (d *driver) one(ctx context.Context, t trial, r *result) error {
 // wired says what is missing after a run that went on.
 func wired(n *fakenode.Node) string {
 	v, err := n.CheckContainerd()
-	config, _, flagsErr := n.Flags()
+	flags, flagsErr := n.KubeletFlags()
 	switch {
 	case err != nil || flagsErr != nil:
 		return errors.Join(err, flagsErr).Error()
 	case !v.Honoured:
 		return "hosts.toml files are not honoured"
-	case config == "":
-		return "kubelet has no provider"
+	}
+	for _, f := range flags {
+		if f.Config == "" {
+			return "kubelet has no provider"
+		}
 	}
 	return ""
 }
@@ -217,10 +223,10 @@ func wired(n *fakenode.Node) string {
 // does after a power cut.
 func (d *driver) starts(ctx context.Context, n *fakenode.Node) error {
 	_, err := n.CheckContainerd()
-	if err = errors.Join(err, n.CheckKubelet()); err != nil {
-		return err
+	if err == nil {
+		err = d.real.containerd(ctx, n)
 	}
-	return d.real.check(ctx, n)
+	return errors.Join(err, n.CheckKubelet(), d.real.kubelet(ctx, n))
 }
 
 // run runs a child until it is dead. killed is false when it came to its end.

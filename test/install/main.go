@@ -8,9 +8,10 @@
 //
 //	go run ./test/install -trials 60 -seed 1
 //
-// With -containerd (several, comma-separated) and -keyring it asks the real
-// programs too, once for each different set of files that a kill has left. Both
-// need root.
+// With -containerd (several, comma-separated), -kubelet and -keyring it starts
+// the real programs too, once for each different set of files that a kill has
+// left. They need root. What the real kubelet and its stand-in say must agree,
+// also about the nodes that the next paragraph is about.
 //
 // The same is done with an installer that works in the wrong order, which must
 // leave nodes that do not start: otherwise the harness could not see any, and
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&o.dir, "dir", defaultDir(), "directory to work in; what a kill leaves does not depend on the disk")
 	containerds := flag.String("containerd", "", "real containerds to start, comma-separated")
 	flag.StringVar(&o.keyring, "keyring", "", "a program with kubelet's own code for providers (test/kubelet/parts/keyring)")
+	flag.StringVar(&o.kubelet, "kubelet", "", "a real kubelet to start; needs -containerd")
 	flag.Parse()
 	if *containerds != "" {
 		o.containerds = strings.Split(*containerds, ",")
@@ -63,6 +65,7 @@ type options struct {
 	dir         string
 	containerds []string
 	keyring     string
+	kubelet     string
 }
 
 func defaultDir() string {
@@ -73,17 +76,21 @@ func defaultDir() string {
 	return os.TempDir()
 }
 
-func run(ctx context.Context, out io.Writer, o options) error {
+func run(ctx context.Context, out io.Writer, o options) (err error) {
+	if o.kubelet != "" && len(o.containerds) == 0 {
+		return errors.New("-kubelet: it needs a container runtime: give -containerd as well")
+	}
 	work, err := os.MkdirTemp(o.dir, "install-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	started := time.Now()
 	d, err := newDriver(o, work)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, d.real.close()) }()
 	berth, err := d.drive(ctx, inOrder)
 	if err != nil {
 		return err

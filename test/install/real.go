@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,28 +11,39 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
 
-	"github.com/berth-registry/berth/agent/node/install"
 	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/standalone"
 )
 
 // realPrograms are asked about each different set of files once.
 type realPrograms struct {
-	containerds []string
-	keyring     string
-	seen        map[string]bool
+	o       options
+	answers map[string]error
+	runtime *realContainerd // for kubelet; started when it is first needed
 
-	startedContainerd, askedKubelet int
+	startedContainerd, startedKubelet, refusedKubelet, askedKeyring int
+}
+
+func newRealPrograms(o options) *realPrograms {
+	return &realPrograms{o: o, answers: map[string]error{}}
 }
 
 func (p *realPrograms) String() string {
-	return fmt.Sprintf("%d starts of %d containerds, %d of kubelet's provider code", p.startedContainerd, len(p.containerds), p.askedKubelet)
+	return fmt.Sprintf("%d starts of %d containerds, %d of kubelet (and %d that it and its stand-in refuse), %d of kubelet's provider code",
+		p.startedContainerd, len(p.o.containerds), p.startedKubelet, p.refusedKubelet, p.askedKeyring)
 }
 
-func (p *realPrograms) check(ctx context.Context, n *fakenode.Node) error {
-	for _, daemon := range p.containerds {
+func (p *realPrograms) close() error {
+	if p.runtime == nil {
+		return nil
+	}
+	return p.runtime.close()
+}
+
+// containerd wants the real containerds of the node's line to start.
+func (p *realPrograms) containerd(ctx context.Context, n *fakenode.Node) error {
+	for _, daemon := range p.o.containerds {
 		version, err := exec.CommandContext(ctx, daemon, "--version").Output()
 		if err != nil {
 			return fmt.Errorf("%s: %w", daemon, err)
@@ -42,102 +52,128 @@ func (p *realPrograms) check(ctx context.Context, n *fakenode.Node) error {
 		if line, _, _ := strings.Cut(n.Release(), "."); !strings.Contains(string(version), " "+line+".") && !strings.Contains(string(version), " v"+line+".") {
 			continue
 		}
-		if !p.fresh(daemon, filepath.Join(n.Root(), "etc/containerd")) {
-			continue
-		}
-		p.startedContainerd++
-		if err := startContainerd(ctx, daemon, n); err != nil {
+		err = p.once(func() error {
+			p.startedContainerd++
+			c, err := startContainerd(ctx, daemon, n.Root())
+			if err != nil {
+				return err
+			}
+			return c.close()
+		}, daemon, filepath.Join(n.Root(), "etc/containerd"))
+		if err != nil {
 			return err
 		}
-	}
-	config, dir, err := n.Flags()
-	if err != nil || config == "" || p.keyring == "" || !p.fresh(p.keyring, config, dir) {
-		return err
-	}
-	p.askedKubelet++
-	cmd := exec.CommandContext(ctx, p.keyring, config, dir)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubelet would not start: %w: %s", err, out)
 	}
 	return nil
 }
 
-// fresh reports whether a program has not been asked about these files yet.
-func (p *realPrograms) fresh(program string, places ...string) bool {
+// errDisagree: what the stand-in says of a node is worth nothing.
+var errDisagree = errors.New("kubelet and its stand-in disagree")
+
+// kubelet wants the real kubelet to start with the flags that systemd knows, and
+// with those after a reboot.
+func (p *realPrograms) kubelet(ctx context.Context, n *fakenode.Node) error {
+	flags, err := n.KubeletFlags()
+	if err != nil {
+		return err
+	}
+	for _, f := range flags {
+		config, dir := opened(n, f.Config), opened(n, f.Dir)
+		if p.o.kubelet != "" {
+			expected := n.CheckFlags(f)
+			err := p.once(func() error {
+				err := p.startKubelet(ctx, config, dir)
+				if (err == nil) != (expected == nil) && ctx.Err() == nil {
+					return fmt.Errorf("%w: %w; the stand-in: %w", errDisagree, orFine(err), orFine(expected))
+				}
+				return err
+			}, p.o.kubelet, config, dir)
+			if err != nil {
+				return err
+			}
+		}
+		if p.o.keyring != "" && config != "" {
+			err := p.once(func() error {
+				p.askedKeyring++
+				if out, err := exec.CommandContext(ctx, p.o.keyring, config, dir).CombinedOutput(); err != nil {
+					return fmt.Errorf("kubelet would not start: %w: %s", err, out)
+				}
+				return nil
+			}, p.o.keyring, config, dir)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+var errFine = errors.New("it starts")
+
+func orFine(err error) error {
+	if err == nil {
+		return errFine
+	}
+	return err
+}
+
+// opened is a path of the node as a program of this machine opens it; "" stays.
+func opened(n *fakenode.Node, name string) string {
+	if name == "" {
+		return ""
+	}
+	return n.Path(name)
+}
+
+// startKubelet starts a kubelet with the two flags and waits until it says that
+// it runs.
+func (p *realPrograms) startKubelet(ctx context.Context, config, dir string) (err error) {
+	if p.runtime == nil {
+		newest := p.o.containerds[len(p.o.containerds)-1]
+		if p.runtime, err = startContainerd(ctx, newest, ""); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	k, err := standalone.Start(standalone.Options{Program: p.o.kubelet, Socket: p.runtime.socket(), ProviderConfig: config, ProviderBinDir: dir})
+	if err != nil {
+		return err
+	}
+	_, err = k.WaitForLog(ctx, `"Started kubelet"`)
+	if err == nil {
+		p.startedKubelet++
+		return k.Close()
+	}
+	p.refusedKubelet++
+	lines := strings.Split(strings.TrimSpace(k.Log()), "\n")
+	return errors.Join(fmt.Errorf("%w: %s", err, lines[len(lines)-1]), k.Close())
+}
+
+// once asks a program about files, unless it has been asked about the same ones:
+// then the answer is the same.
+func (p *realPrograms) once(ask func() error, program string, places ...string) error {
 	sum := sha256.New()
 	fmt.Fprintln(sum, program)
 	for _, place := range places {
+		fmt.Fprintf(sum, "%t\n", place == "")
 		_ = filepath.WalkDir(place, func(name string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				raw, _ := os.ReadFile(name)
-				fmt.Fprintf(sum, "%s %d\n%s\n", strings.TrimPrefix(name, place), len(raw), raw)
+			if err != nil {
+				return nil // what is not there is a part of the picture
 			}
-			return nil // what is not there is a part of the picture
+			info, err := d.Info()
+			if err == nil && info.Mode().IsRegular() {
+				raw, _ := os.ReadFile(name)
+				fmt.Fprintf(sum, "%s %s %d\n%s\n", strings.TrimPrefix(name, place), info.Mode(), len(raw), raw)
+			}
+			return nil
 		})
 	}
 	key := hex.EncodeToString(sum.Sum(nil))
-	was := p.seen[key]
-	p.seen[key] = true
-	return !was
-}
-
-// enter makes a machine out of the node's /etc and becomes the daemon.
-const enter = `set -eu
-for d in etc var run; do mount -t tmpfs tmpfs "/$d"; done
-if [ -d "$TREE/etc" ]; then cp -a "$TREE/etc/." /etc/; fi
-if [ -e /etc/containerd/config.toml ]; then set -- --config /etc/containerd/config.toml; else set --; fi
-exec "$DAEMON" "$@" --root /var/lib/trial --state /run/trial --address "$DIR/sock"
-`
-
-// patience is how long a containerd may take to start on a busy machine.
-const patience = 2 * time.Minute
-
-// startContainerd wants a real containerd to come up, with its CRI.
-func startContainerd(ctx context.Context, daemon string, n *fakenode.Node) (err error) {
-	dir, err := os.MkdirTemp("/tmp", "berth-it-") // short, for the socket
-	if err != nil {
-		return err
+	answer, asked := p.answers[key]
+	if !asked {
+		answer = ask()
+		p.answers[key] = answer
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var log bytes.Buffer
-	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private", "sh", "-c", enter)
-	cmd.Env = []string{"PATH=" + filepath.Dir(daemon) + ":/usr/sbin:/usr/bin:/sbin:/bin", "TREE=" + n.Root(), "DIR=" + dir, "DAEMON=" + daemon}
-	cmd.Dir = "/"
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // the log says more than the exit status
-	}()
-	defer func() {
-		_ = cmd.Process.Kill() // it may have ended by itself
-		<-ended
-		if err != nil {
-			err = fmt.Errorf("%s: %w\n%s", daemon, err, log.String()[max(0, log.Len()-2000):])
-		}
-	}()
-	runtime, err := install.DialRuntime(filepath.Join(dir, "sock"))
-	if err != nil {
-		return err
-	}
-	defer runtime.Close()
-	for {
-		s, err := runtime.Status(ctx)
-		if errors.Is(err, install.ErrNoCRI) || err == nil && s.Ready {
-			return err
-		}
-		select {
-		case <-ended:
-			return errors.New("it ended")
-		case <-ctx.Done():
-			return fmt.Errorf("it is not ready: %w", err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	return answer
 }

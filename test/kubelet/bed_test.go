@@ -66,7 +66,7 @@ func newBed(t *testing.T) *bed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { must(t, b.proxy.Close()) })
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	trusted := write(t, "roots.pem", ca.PEM())
 	b.daemon, err = containerd.Start(ctx, newest(set), containerd.Options{

@@ -14,7 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/upstream"
 	"github.com/berth-registry/berth/test/fakeaws"
-	"github.com/berth-registry/berth/test/kubelet/standalone"
+	"github.com/berth-registry/berth/test/standalone"
 )
 
 // scene is one scenario: a kubelet of its own with a provider, one ECR registry,
@@ -38,7 +38,7 @@ type scene struct {
 }
 
 // podTime is far more than a pod on loopback takes to start, or to fail.
-const podTime = 60 * time.Second
+const podTime = 3 * time.Minute
 
 // newScene prepares a scenario with that name. Its image is in ECR and nowhere
 // else; there is no hosts.toml, and nothing that berth has written.

@@ -120,12 +120,12 @@ func (b *bed) wired() {
 	if err := b.CheckKubelet(); err != nil {
 		b.t.Error(err)
 	}
-	config, dir, err := b.Flags()
-	if err != nil || config == "" {
+	flags, err := b.NextFlags()
+	if err != nil || flags.Config == "" {
 		b.t.Errorf("kubelet has no provider: %v", err)
 		return
 	}
-	if _, err := os.Stat(filepath.Join(dir, install.Provider)); err != nil {
+	if _, err := os.Stat(filepath.Join(b.Path(flags.Dir), install.Provider)); err != nil {
 		b.t.Error(err)
 	}
 }
@@ -334,8 +334,8 @@ func TestOthersFlags(t *testing.T) {
 	}
 	b.install()
 	b.wired()
-	if config, _, _ := b.Flags(); config != b.Path("/etc/own.yaml") {
-		t.Errorf("kubelet is told of %s", config)
+	if flags, _ := b.NextFlags(); flags.Config != "/etc/own.yaml" {
+		t.Errorf("kubelet is told of %s", flags.Config)
 	}
 	if got := b.read("/etc/own.yaml"); !strings.Contains(got, "- name: own\n- name: berth-credential-provider\n") {
 		t.Errorf("not added:\n%s", got)

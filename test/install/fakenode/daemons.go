@@ -58,16 +58,33 @@ func (n *Node) CheckContainerd() (containerdconf.Verdict, error) {
 // CheckKubelet says why kubelet would not start: with what systemd knows now,
 // and with what it would after a reboot.
 func (n *Node) CheckKubelet() error {
+	both, err := n.KubeletFlags()
+	for _, f := range both {
+		err = errors.Join(err, n.CheckFlags(f))
+	}
+	return err
+}
+
+// KubeletFlags are kubelet's flags for credential providers: those that systemd
+// knows now, and those that it would read after a reboot.
+func (n *Node) KubeletFlags() ([]Flags, error) {
 	s, err := n.load()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	k, err := n.flags()
-	if err != nil {
-		return err
-	}
-	return errors.Join(n.checkKubelet(s.Config, s.Dir), n.checkKubelet(k.ProviderConfig, k.ProviderDir))
+	next, err := n.NextFlags()
+	return []Flags{{s.Config, s.Dir}, next}, err
 }
+
+// NextFlags are kubelet's flags after a reboot.
+func (n *Node) NextFlags() (Flags, error) {
+	k, err := n.flags()
+	return Flags{k.ProviderConfig, k.ProviderDir}, err
+}
+
+// Flags are the values of kubelet's two flags for credential providers: paths of
+// the node, "" for a flag that is not given.
+type Flags struct{ Config, Dir string }
 
 // Knows says which daemon runs with something else than what lies there.
 func (n *Node) Knows() error {
@@ -93,24 +110,15 @@ func (n *Node) Knows() error {
 	return errors.Join(err, flagsErr, processErr)
 }
 
-// Flags are kubelet's flags after a reboot: the configuration and the directory,
-// as the test opens them; "" if there are none.
-func (n *Node) Flags() (config, dir string, err error) {
-	k, err := n.flags()
-	if err != nil || k.ProviderConfig == "" {
-		return "", "", err
-	}
-	return n.Path(k.ProviderConfig), n.Path(k.ProviderDir), nil
-}
-
-func (n *Node) checkKubelet(config, dir string) error {
-	if config == "" && dir == "" {
+// CheckFlags says why kubelet would not start with these flags.
+func (n *Node) CheckFlags(f Flags) error {
+	if f.Config == "" && f.Dir == "" {
 		return nil
 	}
-	if config == "" || dir == "" {
+	if f.Config == "" || f.Dir == "" {
 		return errors.New("kubelet: one flag without the other")
 	}
-	files := []string{n.Path(config)}
+	files := []string{n.Path(f.Config)}
 	if info, err := os.Stat(files[0]); err == nil && info.IsDir() {
 		if files, err = filepath.Glob(filepath.Join(files[0], "*.*")); err != nil {
 			return err
@@ -140,12 +148,12 @@ func (n *Node) checkKubelet(config, dir string) error {
 		}
 	}
 	for _, name := range names {
-		if info, err := os.Stat(n.Path(path.Join(dir, name))); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		if info, err := os.Stat(n.Path(path.Join(f.Dir, name))); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 			return fmt.Errorf("kubelet: the provider %s cannot be run (%w)", name, err)
 		}
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("kubelet: %s holds no provider", config)
+		return fmt.Errorf("kubelet: %s holds no provider", f.Config)
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func (n *Node) start(unit string) error {
 			args = append(args, "--config="+k0s)
 		}
 	} else {
-		if err := n.checkKubelet(s.Config, s.Dir); err != nil {
+		if err := n.CheckFlags(Flags{s.Config, s.Dir}); err != nil {
 			return errors.Join(err, n.stop(unit))
 		}
 		if s.Config != "" {
