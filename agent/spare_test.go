@@ -136,11 +136,7 @@ func TestFullStateDirectory(t *testing.T) {
 			if _, err := m.Restore(t.Context(), certsDir); err != nil {
 				t.Fatal(err)
 			}
-			for _, pattern := range []string{"etc/*", "var/*", "run/*/*"} {
-				if left, _ := filepath.Glob(filepath.Join(root, pattern)); len(left) > 0 {
-					t.Errorf("left behind: %q", left)
-				}
-			}
+			nothingLeft(t, root)
 		})
 	}
 }
@@ -159,14 +155,42 @@ func lookup(t *testing.T, root, registry string) string {
 	return strings.Join(all, " ")
 }
 
-// Files that are not whole and ours are left alone, whatever is in them.
-func TestFullDiskTouchesNobodysFile(t *testing.T) {
-	const mirrors = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n"
-	root := t.TempDir()
-	m, full := crowded(t, root)
-	if _, err := m.Apply(t.Context(), parse(t, mirrors+"registries: [{host: a.corp, username: u, password: one}]\n"), nil); err != nil {
+// nothingLeft wants a node without a trace of Berth.
+func nothingLeft(t *testing.T, root string) {
+	t.Helper()
+	for _, pattern := range []string{"etc/*", "var/*", "run/*/*"} {
+		if left, _ := filepath.Glob(filepath.Join(root, pattern)); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	}
+}
+
+const oneMirror = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n"
+
+// loggedIn is such a machine, with a mirror that has a login.
+func loggedIn(t *testing.T, root string) (m *Machine, full *atomic.Bool) {
+	t.Helper()
+	m, full = crowded(t, root)
+	if _, err := m.Apply(t.Context(), parse(t, oneMirror+"registries: [{host: a.corp, username: u, password: one}]\n"), nil); err != nil {
 		t.Fatal(err)
 	}
+	return m, full
+}
+
+// loggedOut takes the login of the mirror away while nothing can be recorded,
+// and leaves it so.
+func loggedOut(t *testing.T, m *Machine, full *atomic.Bool) {
+	t.Helper()
+	full.Store(true)
+	if _, err := m.Apply(t.Context(), parse(t, oneMirror), nil); !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+}
+
+// Files that are not whole and ours are left alone, whatever is in them.
+func TestFullDiskTouchesNobodysFile(t *testing.T) {
+	root := t.TempDir()
+	m, full := loggedIn(t, root)
 	file := filepath.Join(root, certsDir, "quay.io", "hosts.toml")
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -176,10 +200,7 @@ func TestFullDiskTouchesNobodysFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(edited), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	full.Store(true)
-	if _, err := m.Apply(t.Context(), parse(t, mirrors), nil); !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
+	loggedOut(t, m, full)
 	if now, err := os.ReadFile(file); err != nil || string(now) != edited {
 		t.Errorf("%v\n%s", err, now)
 	}
@@ -187,17 +208,10 @@ func TestFullDiskTouchesNobodysFile(t *testing.T) {
 
 // A spare record outlives the process, so the next one knows its files.
 func TestSpareRecordOutlivesTheProcess(t *testing.T) {
-	const mirrors = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n"
 	root := t.TempDir()
-	m, full := crowded(t, root)
-	if _, err := m.Apply(t.Context(), parse(t, mirrors+"registries: [{host: a.corp, username: u, password: one}]\n"), nil); err != nil {
-		t.Fatal(err)
-	}
-	full.Store(true)
-	if _, err := m.Apply(t.Context(), parse(t, mirrors), nil); !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
-	result, err := open(t, root).Apply(t.Context(), parse(t, mirrors+"registries: [{host: a.corp, username: u, password: two}]\n"), nil)
+	m, full := loggedIn(t, root)
+	loggedOut(t, m, full)
+	result, err := open(t, root).Apply(t.Context(), parse(t, oneMirror+"registries: [{host: a.corp, username: u, password: two}]\n"), nil)
 	if err != nil || len(result.Report.Saved) > 0 {
 		t.Errorf("%v, %+v", err, result.Summary())
 	}
@@ -205,26 +219,15 @@ func TestSpareRecordOutlivesTheProcess(t *testing.T) {
 
 // A restore right after there is room again takes our own file for no edit.
 func TestRestoreWithASpareRecord(t *testing.T) {
-	const mirrors = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n"
 	root := t.TempDir()
-	m, full := crowded(t, root)
-	if _, err := m.Apply(t.Context(), parse(t, mirrors+"registries: [{host: a.corp, username: u, password: one}]\n"), nil); err != nil {
-		t.Fatal(err)
-	}
-	full.Store(true)
-	if _, err := m.Apply(t.Context(), parse(t, mirrors), nil); !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
+	m, full := loggedIn(t, root)
+	loggedOut(t, m, full)
 	full.Store(false)
 	report, err := open(t, root).Restore(t.Context(), certsDir)
 	if err != nil || len(report.Saved) > 0 {
 		t.Errorf("%v, %+v", err, Summarize(report))
 	}
-	for _, pattern := range []string{"etc/*", "var/*", "run/*/*"} {
-		if left, _ := filepath.Glob(filepath.Join(root, pattern)); len(left) > 0 {
-			t.Errorf("left behind: %q", left)
-		}
-	}
+	nothingLeft(t, root)
 }
 
 // What the lines of a file are taken for is checked with a reader of TOML.

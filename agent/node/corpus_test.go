@@ -4,15 +4,15 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"io/fs"
+	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/berth-registry/berth/agent/node/containerdconf"
+	"github.com/berth-registry/berth/test/nodefiles"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -28,34 +28,9 @@ var releases = []containerdconf.Release{
 type shape struct {
 	dir    string
 	path   string // of the main file on the node
-	files  files
+	files  nodefiles.Files
 	opts   containerdconf.Options
 	source string
-}
-
-// files are the files of a node.
-type files map[string][]byte
-
-func (f files) ReadFile(name string) ([]byte, error) {
-	if data, ok := f[name]; ok {
-		return data, nil
-	}
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-}
-
-func (f files) Glob(pattern string) ([]string, error) {
-	var names []string
-	for name := range f {
-		ok, err := path.Match(pattern, name)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names, nil
 }
 
 // shapes reads the corpus. source.txt says where each comes from, and where its
@@ -72,14 +47,14 @@ func shapes(t *testing.T) []shape {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := shape{dir: dir, files: files{}, source: string(raw)}
+		s := shape{dir: dir, files: nodefiles.Files{}, source: string(raw)}
 		for line := range strings.Lines(string(raw)) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 			switch key {
 			case "path":
 				s.path = value
 				if data, err := os.ReadFile(filepath.Join(dir, "config.toml")); err == nil {
-					s.files[value] = data
+					s.files[value] = string(data)
 				}
 			case "file":
 				name, on, _ := strings.Cut(value, " ")
@@ -87,7 +62,7 @@ func shapes(t *testing.T) []shape {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.files[on] = data
+				s.files[on] = string(data)
 			case "default":
 				s.opts.Default = value
 			}
@@ -190,10 +165,11 @@ func (s shape) wire(t *testing.T, story *strings.Builder, label string, conf con
 		fmt.Fprintf(story, "  %s: nothing to do\n", label)
 		return
 	}
-	after := s.files.with(w.Files)
+	after := maps.Clone(s.files)
 	for _, f := range w.Files {
+		after[f.Path] = string(f.After)
 		fmt.Fprintf(story, "  %s: %s%s is %s\n", label, f.Path, map[bool]string{true: ", a drop-in,"}[f.DropIn], keep(wanted, r, f.After))
-		if !f.DropIn && !bytes.Equal(f.Before, s.files[f.Path]) {
+		if !f.DropIn && string(f.Before) != s.files[f.Path] {
 			t.Errorf("containerd %s: %s: before is %q", r, f.Path, f.Before)
 		}
 	}
@@ -206,17 +182,6 @@ func (s shape) wire(t *testing.T, story *strings.Builder, label string, conf con
 	if twice, err := containerdconf.Wire(again, r, o); err != nil || len(twice.Files) > 0 || twice.CertsDir != w.CertsDir {
 		t.Errorf("containerd %s: the second time: %v %+v", r, err, twice.Files)
 	}
-}
-
-func (f files) with(changes []containerdconf.FileChange) files {
-	out := files{}
-	for name, data := range f {
-		out[name] = data
-	}
-	for _, c := range changes {
-		out[c.Path] = c.After
-	}
-	return out
 }
 
 // keep names a result after the first release that has it.

@@ -1,6 +1,7 @@
 package prober
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -35,8 +36,8 @@ func TestNoSecretIsTold(t *testing.T) {
 	const proxyPassword, hubPassword, key = "proxy-canary", "hub-canary", "header-canary"
 	var mu sync.Mutex
 	received := map[string]int{} // the secrets that did travel
-	echo := func(way int) func(c net.Conn) {
-		return func(c net.Conn) {
+	echo := func(way int) func(context.Context, net.Conn) {
+		return func(_ context.Context, c net.Conn) {
 			buf := make([]byte, 8192)
 			n, _ := c.Read(buf)
 			request := string(buf[:n])
@@ -80,15 +81,15 @@ func TestNoSecretIsTold(t *testing.T) {
 	}
 	var all []Endpoint
 	for way := range 4 {
-		address := rawServer(t, echo(way))
+		address := raw(t, echo(way))
 		all = append(all, Endpoint{
 			URL: mustURL(t, "http://"+address), Learn: true, Authorization: goodLogin, Header: map[string][]string{"X-Key": {key}},
 		})
 	}
 	// One more behind a proxy that repeats its own login.
-	proxy := rawServer(t, echo(0))
+	proxy := raw(t, echo(0))
 	all = append(all, endpoint(t, "https://mirror.corp"))
-	hub := rawServer(t, echo(0))
+	hub := raw(t, echo(0))
 
 	var log journal
 	p := New(Options{
@@ -143,29 +144,4 @@ func TestNoSecretIsTold(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-}
-
-// rawServer answers each connection in its own way and closes it.
-func rawServer(t *testing.T, handle func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			tasks.Go(func() {
-				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(30 * time.Second))
-				handle(c)
-			})
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); tasks.Wait() })
-	return l.Addr().String()
 }

@@ -174,13 +174,12 @@ func TestModeOffSendsNothing(t *testing.T) {
 // and no socket behind.
 func TestFlatOverSockets(t *testing.T) {
 	ca := newAuthority(t)
-	cert, key := ca.issue(t, time.Now().Add(time.Hour), "127.0.0.1")
-	secure := ca.serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), cert, key, nil)
+	secure := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), issued(t)(ca.Server("127.0.0.1")), nil)
 	endless := func(ctx context.Context, c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 	all := endpoints(t, "http://"+closedPort(t), "http://"+blackHole(t), "http://"+raw(t, endless), "https://"+raw(t, endless),
-		"http://"+raw(t, func(_ context.Context, c net.Conn) { readRequest(c) }), secure.URL)
+		"http://"+raw(t, says("")), secure.URL)
 	good := endpoint(t, secure.URL)
-	good.TLS.CA = ca.pem
+	good.TLS.CA = ca.PEM()
 	p := New(Options{Getenv: noEnvironment})
 	s := patient()
 	s.Interval, s.Timeout = 10*time.Millisecond, 5*time.Millisecond

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/hostsconf"
@@ -114,14 +113,13 @@ func env(pairs ...string) func(string) string {
 
 func TestProxy(t *testing.T) {
 	ca := newAuthority(t)
-	cert, key := ca.issue(t, time.Now().Add(time.Hour), "mirror.corp", "127.0.0.1")
-	server := ca.serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), cert, key, nil)
+	server := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), issued(t)(ca.Server("mirror.corp", "127.0.0.1")), nil)
 	address := strings.TrimPrefix(server.URL, "https://")
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure := hostsconf.TLS{CA: ca.pem}
+	secure := hostsconf.TLS{CA: ca.PEM()}
 	// The loopback address is never proxied; *.corp exists behind a proxy only.
 	mirror, plain := "https://mirror.corp:"+port, "http://mirror.corp:"+port
 	for _, c := range []struct {

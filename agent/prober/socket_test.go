@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 var discard = log.New(io.Discard, "", 0)
@@ -91,6 +93,14 @@ func readRequest(c net.Conn) {
 	_, _ = c.Read(buf)
 }
 
+// says is a server that reads a request and then says this and no more.
+func says(text string) func(context.Context, net.Conn) {
+	return func(_ context.Context, c net.Conn) {
+		readRequest(c)
+		_, _ = io.WriteString(c, text)
+	}
+}
+
 // drip writes a byte at a time, faster than any timeout between two bytes.
 func drip(ctx context.Context, c net.Conn, s string) {
 	for i := range len(s) {
@@ -105,9 +115,8 @@ func drip(ctx context.Context, c net.Conn, s string) {
 	}
 }
 
-// blackHole is an address where every SYN is dropped: a listener whose queue
-// is full.
-func blackHole(t *testing.T) string {
+// bound gives a socket of this test alone, its name and its address on loopback.
+func bound(t *testing.T) (fd int, name unix.Sockaddr, address string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -117,11 +126,18 @@ func blackHole(t *testing.T) string {
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Listen(fd, 0); err != nil {
+	if name, err = unix.Getsockname(fd); err != nil {
 		t.Fatal(err)
 	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
+	return fd, name, (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}).String()
+}
+
+// blackHole is an address where every SYN is dropped: a listener whose queue
+// is full.
+func blackHole(t *testing.T) string {
+	t.Helper()
+	fd, name, address := bound(t)
+	if err := unix.Listen(fd, 0); err != nil {
 		t.Fatal(err)
 	}
 	for range 8 {
@@ -132,26 +148,15 @@ func blackHole(t *testing.T) string {
 		t.Cleanup(func() { _ = unix.Close(c) })
 		_ = unix.Connect(c, name) // in progress, and most stay so
 	}
-	return (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}).String()
+	return address
 }
 
 // closedPort is an address on which nothing listens. It is bound, so that
 // nobody else gets it while the test runs.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}).String()
+	_, _, address := bound(t)
+	return address
 }
 
 func TestFailuresOfServers(t *testing.T) {
@@ -176,28 +181,16 @@ func TestFailuresOfServers(t *testing.T) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n")
 			drip(ctx, c, strings.Repeat("x", 4000))
 		}), quick(), Timeout, "did not end within"},
-		{"closes at once", "http://" + raw(t, func(_ context.Context, c net.Conn) { readRequest(c) }), patient(), Closed, "before the answer"},
-		{"closes within the body", "http://" + raw(t, func(_ context.Context, c net.Conn) {
-			readRequest(c)
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")
-		}), patient(), Closed, "before the answer did"},
-		{"speaks something else", "http://" + raw(t, func(_ context.Context, c net.Conn) {
-			readRequest(c)
-			_, _ = io.WriteString(c, "220 mail.corp ESMTP\r\n\r\n")
-		}), patient(), Protocol, "no HTTP"},
+		{"closes at once", "http://" + raw(t, says("")), patient(), Closed, "before the answer"},
+		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), patient(), Closed, "before the answer did"},
+		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), patient(), Protocol, "no HTTP"},
 		{"endless header", "http://" + raw(t, func(_ context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X: y\r\n", 1<<17))
 			_, _ = io.Copy(io.Discard, c) // a reset would overtake the header
 		}), patient(), Protocol, "no HTTP"},
-		{"plain http", "https://" + raw(t, func(_ context.Context, c net.Conn) {
-			readRequest(c)
-			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-		}), patient(), TLS, "does not speak TLS"},
-		{"not TLS", "https://" + raw(t, func(_ context.Context, c net.Conn) {
-			readRequest(c)
-			_, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n")
-		}), patient(), TLS, "does not speak TLS"},
+		{"plain http", "https://" + raw(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), patient(), TLS, "does not speak TLS"},
+		{"not TLS", "https://" + raw(t, says("SSH-2.0-OpenSSH_9.2\r\n")), patient(), TLS, "does not speak TLS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -223,34 +216,32 @@ func TestReasonOfNames(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	answers := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-	cert, key := ca.issue(t, time.Now().Add(time.Hour), "127.0.0.1")
-	client, clientKey := other.issue(t, time.Now().Add(time.Hour), "node-1")
-	open := ca.serve(t, answers, cert, key, nil)
-	mutual := ca.serve(t, answers, cert, key, other)
-	oldCert, oldKey := ca.issue(t, time.Now().Add(-time.Hour), "127.0.0.1")
-	expired := ca.serve(t, answers, oldCert, oldKey, nil)
-	wrongCert, wrongKey := ca.issue(t, time.Now().Add(time.Hour), "else.corp")
-	wrong := ca.serve(t, answers, wrongCert, wrongKey, nil)
-	with := func(cert, key []byte) hostsconf.TLS {
-		return hostsconf.TLS{CA: ca.pem, Cert: cert, Key: redact.New(string(key))}
+	pair, client := issued(t)(ca.Server("127.0.0.1")), issued(t)(other.Client("node-1"))
+	open := serve(t, answers, pair, nil)
+	mutual := serve(t, answers, pair, other)
+	expired := serve(t, answers, issued(t)(ca.ServerUntil(time.Now().Add(-time.Hour), "127.0.0.1")), nil)
+	wrong := serve(t, answers, issued(t)(ca.Server("else.corp")), nil)
+	with := func(certOf, keyOf pki.Pair) hostsconf.TLS {
+		return hostsconf.TLS{CA: ca.PEM(), Cert: certOf.CertPEM, Key: redact.New(string(keyOf.KeyPEM))}
 	}
+	stranger := issued(t)(ca.Client("node-1"))
 	for _, c := range []struct {
 		name   string
 		server *httptest.Server
 		tls    hostsconf.TLS
 		text   string // "" when it answers
 	}{
-		{"CA given", open, hostsconf.TLS{CA: ca.pem}, ""},
+		{"CA given", open, hostsconf.TLS{CA: ca.PEM()}, ""},
 		{"no CA", open, hostsconf.TLS{}, "not trusted here"},
-		{"another CA", open, hostsconf.TLS{CA: other.pem}, "not trusted here"},
+		{"another CA", open, hostsconf.TLS{CA: other.PEM()}, "not trusted here"},
 		{"not verified", open, hostsconf.TLS{SkipVerify: true}, ""},
-		{"expired", expired, hostsconf.TLS{CA: ca.pem}, "expired"},
-		{"another name", wrong, hostsconf.TLS{CA: ca.pem}, "127.0.0.1"},
-		{"client certificate", mutual, with(client, clientKey), ""},
-		{"client certificate and key in one", mutual, hostsconf.TLS{CA: ca.pem, Cert: append(client, clientKey...)}, ""},
-		{"client certificate missing", mutual, hostsconf.TLS{CA: ca.pem}, "ends the TLS handshake"},
-		{"client certificate of another CA", mutual, with(cert, key), "ends the TLS handshake"},
-		{"key of another certificate", mutual, with(client, key), "cannot be used"},
+		{"expired", expired, hostsconf.TLS{CA: ca.PEM()}, "expired"},
+		{"another name", wrong, hostsconf.TLS{CA: ca.PEM()}, "127.0.0.1"},
+		{"client certificate", mutual, with(client, client), ""},
+		{"client certificate and key in one", mutual, hostsconf.TLS{CA: ca.PEM(), Cert: slices.Concat(client.CertPEM, client.KeyPEM)}, ""},
+		{"client certificate missing", mutual, hostsconf.TLS{CA: ca.PEM()}, "ends the TLS handshake"},
+		{"client certificate of another CA", mutual, with(stranger, stranger), "ends the TLS handshake"},
+		{"key of another certificate", mutual, with(client, pair), "cannot be used"},
 		{"CA without certificates", open, hostsconf.TLS{CA: []byte("# none\n")}, "holds no certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -266,16 +257,16 @@ func TestCertificates(t *testing.T) {
 		})
 	}
 	// Roots stand for the system's.
-	pool := Options{Roots: certPool(t, ca)}
+	pool := Options{Roots: ca.Pool()}
 	if r := once(t, pool, patient(), endpoint(t, open.URL)); !r.ok() {
 		t.Errorf("with roots: %+v", r)
 	}
 	e := endpoint(t, open.URL)
-	e.TLS.CA = other.pem
+	e.TLS.CA = other.PEM()
 	if r := once(t, pool, patient(), e); !r.ok() {
 		t.Errorf("a CA replaces the roots, it should be added: %+v", r)
 	}
-	if r := once(t, Options{Roots: certPool(t, other)}, patient(), endpoint(t, open.URL)); r.ok() {
+	if r := once(t, Options{Roots: other.Pool()}, patient(), endpoint(t, open.URL)); r.ok() {
 		t.Error("roots do not matter")
 	}
 }

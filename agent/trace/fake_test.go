@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // content is an image of one layer, which fakes have or have not.
@@ -85,7 +87,7 @@ func (f *fake) requests() int {
 }
 
 // serve starts a registry on ip; with pair it speaks TLS.
-func serve(t testing.TB, ip string, pair *tls.Certificate, h http.Handler) *fake {
+func serve(t testing.TB, ip string, pair *pki.Pair, h http.Handler) *fake {
 	t.Helper()
 	f := &fake{}
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
@@ -104,7 +106,11 @@ func serve(t testing.TB, ip string, pair *tls.Certificate, h http.Handler) *fake
 	if pair == nil {
 		f.Start()
 	} else {
-		f.TLS = &tls.Config{Certificates: []tls.Certificate{*pair}}
+		certificate, err := pair.TLS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 		f.StartTLS()
 	}
 	t.Cleanup(f.Close)

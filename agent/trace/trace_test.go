@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/node/containerdconf"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // row is one node, and what is to be said of it. host is "up", "mirror", or ""
@@ -39,10 +40,10 @@ func rows() []row {
 		{"second after 401", func(w *world) { w.first(status(401)) }, mirror, "wants a login (401)"},
 		{"second after 500", func(w *world) { w.first(status(500)) }, mirror, "500 (internal server error)"},
 		{"second after refused", func(w *world) { w.mirrors("http://"+refused(w), w.mirror.URL) }, mirror, "connection refused"},
-		{"second after silence", func(w *world) { w.Timeout = 300 * time.Millisecond; w.first(hang(w)) }, mirror, "waits for"},
+		{"second after silence", func(w *world) { w.Timeout = 2 * time.Second; w.first(hang(w)) }, mirror, "waits for"},
 		{"silence stops an older containerd", func(w *world) {
 			w.Node.Release = containerdconf.Release{Major: 1, Minor: 6, Patch: 20}
-			w.Timeout = 300 * time.Millisecond
+			w.Timeout = 2 * time.Second
 			w.first(hang(w))
 		}, "", "without end"},
 		{"mirror only, hit", func(w *world) { w.hosts(w.own(), "server = %q\n[host]\n", w.mirror.URL) }, mirror, ""},
@@ -248,9 +249,16 @@ func (w *world) protected(h http.Handler) { w.mirror = serve(w, "127.0.0.1", nil
 // secure gives the mirror a certificate, and gives the authority of that. The
 // address is not one of this machine to containerd, which would trust it.
 func (w *world) secure(until time.Time) []byte {
-	pair, ca := certificate(w, until)
+	ca, err := pki.New("test")
+	if err != nil {
+		w.Fatal(err)
+	}
+	pair, err := ca.ServerUntil(until, "127.0.0.1")
+	if err != nil {
+		w.Fatal(err)
+	}
 	w.mirror = serve(w, "127.0.0.1", &pair, has("/v2/team/app", w.image))
-	return ca
+	return ca.PEM()
 }
 
 func (w *world) ca(name string, pem []byte) {

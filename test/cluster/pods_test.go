@@ -84,24 +84,40 @@ func (w *world) pod(name string) (corev1.Pod, error) {
 	return p, json.Unmarshal([]byte(out), &p)
 }
 
-// berthPod is the one pod of the DaemonSet, that is not about to go.
-func (w *world) berthPod() (corev1.Pod, error) {
-	out, err := w.try("kubectl", "get", "pods", "-n", namespace, "-l", "app.kubernetes.io/name=berth", "-o", "json")
+// selector is for the pods of the DaemonSet.
+const selector = "app.kubernetes.io/name=berth"
+
+// berthPods are the pods of the DaemonSet, by their node: one each, that is not
+// about to go.
+func (w *world) berthPods() (map[string]corev1.Pod, error) {
+	out, err := w.try("kubectl", "get", "pods", "-n", namespace, "-l", selector, "-o", "json")
 	if err != nil {
-		return corev1.Pod{}, err
+		return nil, err
 	}
 	var list corev1.PodList
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		return corev1.Pod{}, err
+		return nil, err
 	}
-	if len(list.Items) != 1 || list.Items[0].DeletionTimestamp != nil {
-		return corev1.Pod{}, fmt.Errorf("%d pods, or one that is about to go", len(list.Items))
+	found := map[string]corev1.Pod{}
+	for _, pod := range list.Items {
+		if pod.DeletionTimestamp == nil {
+			found[pod.Spec.NodeName] = pod
+		}
 	}
-	return list.Items[0], nil
+	if len(list.Items) != len(w.nodes) || len(found) != len(w.nodes) {
+		return nil, fmt.Errorf("%d pods on %d nodes, some about to go", len(list.Items), len(found))
+	}
+	return found, nil
 }
 
-// ready waits until the DaemonSet's pod is ready, and is as the DaemonSet says by
-// now.
+// berthPod is the only one.
+func (w *world) berthPod() (corev1.Pod, error) {
+	pods, err := w.berthPods()
+	return pods[w.nodes[0]], err
+}
+
+// ready waits until the DaemonSet's pods are ready, and are as the DaemonSet says
+// by now.
 func (w *world) ready() {
 	w.Helper()
 	w.until("DaemonSet ready", func() error {
@@ -125,9 +141,13 @@ func (w *world) why() string {
 
 // podLogs are the ends of the logs of all containers of that name.
 func (w *world) podLogs(container string) string {
-	files, err := filepath.Glob(filepath.Join(w.podLogsDir, "*", container, "*.log"))
-	if err != nil {
-		return err.Error()
+	var files []string
+	for _, dir := range w.podLogDirs {
+		some, err := filepath.Glob(filepath.Join(dir, "*", container, "*.log"))
+		if err != nil {
+			return err.Error()
+		}
+		files = append(files, some...)
 	}
 	var all strings.Builder
 	for _, f := range files {
@@ -140,29 +160,36 @@ func (w *world) podLogs(container string) string {
 	return all.String()
 }
 
-// start starts a pod with an image.
-func (w *world) start(name, image string) {
+// start starts a pod with an image, on a node if one is named.
+func (w *world) start(node, name, image string) {
 	w.Helper()
 	file := filepath.Join(w.dir, name+".yaml")
 	w.check(os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
 kind: Pod
 metadata: {name: %s}
 spec:
+  nodeName: %q
   hostNetwork: true
   automountServiceAccountToken: false
   enableServiceLinks: false
   terminationGracePeriodSeconds: 0
   tolerations: [{operator: Exists}]
   containers:
-  - {name: %[1]s, image: %q, imagePullPolicy: IfNotPresent}
-`, name, image), 0o600))
+  - {name: %[1]s, image: %[3]q, imagePullPolicy: IfNotPresent}
+`, name, node, image), 0o600))
 	w.kubectl("apply", "-f", file)
 }
 
 // runs starts a pod with an image and waits until it runs.
 func (w *world) runs(name, image string) {
 	w.Helper()
-	w.start(name, image)
+	w.runsOn("", name, image)
+}
+
+// runsOn starts a pod on a node.
+func (w *world) runsOn(node, name, image string) {
+	w.Helper()
+	w.start(node, name, image)
 	w.until("pod "+name+" runs", func() error {
 		p, err := w.pod(name)
 		if err != nil {

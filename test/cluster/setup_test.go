@@ -2,21 +2,26 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
-// TestNodeSetup: a node whose containerd does not look into certs.d is wired by
-// the chart, with one restart of containerd, and its pods live on.
+// TestNodeSetup: nodes whose containerd does not look into certs.d are wired by
+// the chart, one after the other, with one restart of containerd each, and their
+// pods live on. Where that fails, the other node is left alone.
 func TestNodeSetup(t *testing.T) {
-	w := newWorld(t)
-	m := newMachine(w)
+	w := newWorld(t, "one", "two")
+	machines := newMachines(w)
 	ctx := t.Context()
 	w.check(w.images.Push(ctx, "alive:v1", w.image()))
 	w.check(w.first.Push(ctx, "library/first:v1", w.image()))
 	values := w.values(w.buildImage())
 	delete(values, "hostPaths")
 	delete(values, "provider")
+	values["readinessProbe"] = map[string]any{"periodSeconds": 2}
 	w.kubectl("create", "secret", "generic", "logins", "-n", namespace, "--from-literal=mirror-password="+password)
 
 	values["nodeSetup"] = map[string]any{"enabled": true}
@@ -26,46 +31,207 @@ func TestNodeSetup(t *testing.T) {
 	delete(values, "nodeSetup")
 	w.helm("install", "berth", chart, "-n", namespace, "-f", w.valuesFile(values))
 	w.ready()
-
-	// The trap: Berth's file lies there, and containerd does not look.
-	w.runs("alive", w.images.Addr()+"/alive:v1")
-	w.start("first", "docker.io/library/first:v1")
-	w.until("the pull has gone past the mirror and failed", func() error {
-		if len(w.hub.Requests()) == 0 {
-			return errNotYet
-		}
-		return nil
-	})
-	alive, err := w.pod("alive")
-	w.check(err)
-	before := m.invocation()
-
-	values["nodeSetup"] = map[string]any{"enabled": true}
-	w.upgrade(values)
-	wired := m.invocation()
-	if wired == before {
-		t.Error("containerd was not restarted")
+	for _, m := range machines {
+		w.runsOn(m.name, m.named("alive"), w.images.Addr()+"/alive:v1")
 	}
-	w.wired("first")
+	w.trapped(machines)
+	alive, before := w.alive(machines), starts(machines)
+
+	old, err := w.berthPods()
+	w.check(err)
+	rollout := w.watch(old)
+	values["nodeSetup"] = map[string]any{"enabled": true}
+	w.stopped(machines, old, values)
+	w.renewed(old)
+	rollout.judge()
+	var turns []turn
+	for _, m := range machines {
+		turns = append(turns, m.turn())
+	}
+	if wrong := overlaps(turns); len(wrong) > 0 {
+		t.Errorf("not one node after the other:\n%s", strings.Join(wrong, "\n"))
+	}
+	wired := starts(machines)
+	for _, m := range machines {
+		if had, has := before[m.name], wired[m.name]; len(had) != 1 || len(has) != 2 || !slices.Contains(has, had[0]) {
+			t.Errorf("%s: containerd was started as %q, and before as %q: want one restart", m.name, has, had)
+		}
+		w.wired(m)
+	}
 	w.served(w.first, "/v2/library/first/", 200)
 
-	now, err := w.pod("alive")
-	w.check(err)
-	if a, b := alive.Status.ContainerStatuses[0], now.Status.ContainerStatuses[0]; a.ContainerID != b.ContainerID || b.RestartCount != 0 || b.State.Running == nil {
-		t.Errorf("the pod that was there did not live on: %+v, was %+v", b, a)
-	}
 	// What is wired is not restarted again.
 	values["podAnnotations"] = map[string]any{"berth.test/rollout": "again"}
 	w.upgrade(values)
-	if again := m.invocation(); again != wired {
-		t.Error("containerd was restarted a second time")
+	again := starts(machines)
+	for _, m := range machines {
+		if !slices.Equal(wired[m.name], again[m.name]) {
+			t.Errorf("%s: containerd was restarted again: %q, was %q", m.name, again[m.name], wired[m.name])
+		}
+	}
+	for node, now := range w.alive(machines) {
+		if was := alive[node]; now.ContainerID != was.ContainerID || now.RestartCount != 0 || now.State.Running == nil {
+			t.Errorf("%s: the pod that was there did not live on: %+v, was %+v", node, now, was)
+		}
 	}
 }
 
-// wired waits until a pod that could not be pulled runs after all. kubelet waits
-// longer after each failure, so it is made anew.
-func (w *world) wired(name string) {
+// named makes a name of a pod that is on this node.
+func (m *machine) named(pod string) string { return pod + "-" + m.name }
+
+// trapped wants Berth's file on each machine, and a containerd that does not look
+// at it.
+func (w *world) trapped(machines []*machine) {
 	w.Helper()
-	w.kubectl("delete", "pod", name, "--grace-period=0", "--force")
-	w.runs(name, fmt.Sprintf("docker.io/library/%s:v1", name))
+	for _, m := range machines {
+		if file := m.read(foreign); !strings.Contains(file, w.first.Addr()) {
+			w.Errorf("%s: %s names no mirror:\n%s", m.name, foreign, file)
+		}
+		w.start(m.name, m.named("first"), "docker.io/library/first:v1")
+	}
+	for _, m := range machines {
+		w.until("the pull on "+m.name+" has gone past the mirror and failed", func() error {
+			pod, err := w.pod(m.named("first"))
+			if err != nil {
+				return err
+			}
+			for _, s := range pod.Status.ContainerStatuses {
+				if s.State.Waiting != nil && slices.Contains([]string{"ErrImagePull", "ImagePullBackOff"}, s.State.Waiting.Reason) {
+					return nil
+				}
+			}
+			return fmt.Errorf("it is %+v", pod.Status.ContainerStatuses)
+		})
+	}
+	if len(w.hub.Requests()) == 0 {
+		w.Error("Docker Hub was not asked")
+	}
+}
+
+// stopped begins the rollout with configurations that cannot be edited, and wants
+// it to go no further than the first node, until that one is mended.
+func (w *world) stopped(machines []*machine, old map[string]corev1.Pod, values map[string]any) {
+	w.Helper()
+	good := machines[0].read(containerdConfig)
+	broken := good + "\n[this is no table\n"
+	for _, m := range machines {
+		m.write(containerdConfig, broken)
+	}
+	before := starts(machines)
+	w.release(values)
+
+	var first *machine
+	failed := func() (int32, error) {
+		pods, err := w.berthPods()
+		if err != nil {
+			return 0, err
+		}
+		for _, m := range machines {
+			s := nodeSetup(pods[m.name])
+			for _, state := range []corev1.ContainerState{s.State, s.LastTerminationState} {
+				if state.Terminated != nil && state.Terminated.ExitCode == 1 {
+					first = m
+					return s.RestartCount, nil
+				}
+			}
+		}
+		return 0, fmt.Errorf("nothing has failed: %s", w.podLogs("node-setup"))
+	}
+	var times int32
+	w.until("a node cannot be set up", func() error {
+		var err error
+		times, err = failed()
+		return err
+	})
+	other := machines[0]
+	if other == first {
+		other = machines[1]
+	}
+	// It could be set up, but its turn has not come.
+	other.write(containerdConfig, good)
+	w.until(first.name+" has failed again", func() error {
+		now, err := failed()
+		if err == nil && now <= times {
+			err = errNotYet
+		}
+		return err
+	})
+	if said := w.podLogs("node-setup"); !strings.Contains(said, containerdConfig) {
+		w.Errorf("node-setup does not tell which file is broken:\n%s", said)
+	}
+	pods, err := w.berthPods()
+	w.check(err)
+	if pod := pods[other.name]; pod.UID != old[other.name].UID || condition(pod, corev1.PodReady).Status != corev1.ConditionTrue {
+		w.Errorf("%s was not left alone when %s failed: %+v", other.name, first.name, pod.Status)
+	}
+	for _, m := range machines {
+		w.runsOn(m.name, m.named("meanwhile"), w.images.Addr()+"/alive:v1")
+	}
+	if now := starts(machines); !slices.Equal(now["one"], before["one"]) || !slices.Equal(now["two"], before["two"]) {
+		w.Errorf("containerd was started as %q, and before the failure as %q", now, before)
+	}
+	if first.read(containerdConfig) != broken || other.read(containerdConfig) != good {
+		w.Error("a configuration was edited that could not be, or too early")
+	}
+	first.write(containerdConfig, good)
+}
+
+// alive are the containers of the pods that shall live on, by node.
+func (w *world) alive(machines []*machine) map[string]corev1.ContainerStatus {
+	w.Helper()
+	found := map[string]corev1.ContainerStatus{}
+	for _, m := range machines {
+		pod, err := w.pod(m.named("alive"))
+		w.check(err)
+		found[m.name] = pod.Status.ContainerStatuses[0]
+	}
+	return found
+}
+
+// turn gathers when the node was set up.
+func (m *machine) turn() turn {
+	m.Helper()
+	pods, err := m.berthPods()
+	m.check(err)
+	pod := pods[m.name]
+	t := turn{
+		node: m.name, created: pod.CreationTimestamp.Time, restarted: m.activeSince(),
+		ready: condition(pod, corev1.PodReady).LastTransitionTime.Time,
+	}
+	if ended := nodeSetup(pod).State.Terminated; ended != nil {
+		t.started, t.finished = ended.StartedAt.Time, ended.FinishedAt.Time
+	}
+	m.Logf("%s: its pod was made at %s, set it up from %s to %s, containerd was ready at %s, the pod at %s", t.node,
+		t.created.Format("15:04:05"), t.started.Format("15:04:05"), t.finished.Format("15:04:05"), t.restarted.Format("15:04:05"), t.ready.Format("15:04:05"))
+	return t
+}
+
+// wired waits until the pod runs that could not be pulled. kubelet waits longer
+// after each failure, so it is made anew.
+func (w *world) wired(m *machine) {
+	w.Helper()
+	w.kubectl("delete", "pod", m.named("first"), "--grace-period=0", "--force")
+	w.runsOn(m.name, m.named("first"), "docker.io/library/first:v1")
+}
+
+// starts are the invocations of each machine's containerd, as its journal has
+// them.
+func starts(machines []*machine) map[string][]string {
+	found := map[string][]string{}
+	for _, m := range machines {
+		m.Helper()
+		now := m.invocation()
+		m.until("the journal of "+m.name+" has the last start", func() error {
+			out, err := m.run("journalctl --quiet --no-pager --output=verbose --output-fields=_SYSTEMD_INVOCATION_ID _SYSTEMD_UNIT=containerd.service | sed -n 's/^ *_SYSTEMD_INVOCATION_ID=//p' | sort -u")
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			found[m.name] = strings.Fields(out)
+			if !slices.Contains(found[m.name], now) {
+				err = fmt.Errorf("%q without %s", found[m.name], now)
+			}
+			return err
+		})
+	}
+	return found
 }

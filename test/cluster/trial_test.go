@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -22,7 +24,7 @@ const (
 
 // TestCluster installs the chart, uses it, changes it and takes it away again.
 func TestCluster(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, "node")
 	w.startNode()
 	// What was there: somebody's own hosts.toml, with a mode and a time.
 	w.check(os.MkdirAll(filepath.Join(w.root, filepath.Dir(foreign)), 0o750))
@@ -200,18 +202,32 @@ func (w *world) valuesFile(values map[string]any) string {
 	return file
 }
 
-// upgrade changes the release and waits until its pod is another one, and ready.
+// upgrade changes the release and waits until its pods are others, and ready.
 func (w *world) upgrade(values map[string]any) {
 	w.Helper()
-	old, err := w.berthPod()
+	old, err := w.berthPods()
 	w.check(err)
+	w.release(values)
+	w.renewed(old)
+}
+
+// release changes the release, and does not wait for pods.
+func (w *world) release(values map[string]any) {
+	w.Helper()
 	// Helm does not overwrite what somebody has edited, unless it is told to.
 	w.helm("upgrade", "berth", chart, "-n", namespace, "-f", w.valuesFile(values), "--force-conflicts")
+}
+
+// renewed waits until all pods of the DaemonSet are ready, and none is old.
+func (w *world) renewed(old map[string]corev1.Pod) {
+	w.Helper()
 	w.ready()
-	w.until("another pod", func() error {
-		pod, err := w.berthPod()
-		if err == nil && pod.UID == old.UID {
-			err = fmt.Errorf("still %s", pod.Name)
+	w.until("other pods", func() error {
+		pods, err := w.berthPods()
+		for node, pod := range pods {
+			if pod.UID == old[node].UID {
+				err = errors.Join(err, fmt.Errorf("still %s", pod.Name))
+			}
 		}
 		return err
 	})

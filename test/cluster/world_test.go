@@ -18,15 +18,14 @@ import (
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/ecrstandin"
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/registry"
 	"github.com/berth-registry/berth/test/e2e/sample"
 	"github.com/berth-registry/berth/test/e2e/upstream"
 	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 const (
-	nodeName     = "node"
 	namespace    = "kube-system"
 	sandboxImage = "registry.k8s.io/pause:e2e"
 	username     = "node"
@@ -36,20 +35,21 @@ const (
 // patience is far more than anything here takes, on a slow machine too.
 const patience = 3 * time.Minute
 
-// world is one cluster of one node, and all registries that there are.
+// world is one cluster, and all registries that there are.
 type world struct {
 	*testing.T
 	programs programs
 	set      parts.Set
 	dir      string
-	root     string // the node, as far as Berth writes to it
-	program  string // a static binary for images
+	nodes    []string // their names
+	root     string   // the node of startNode, as far as Berth writes to it
+	program  string   // a static binary for images
 
 	plane      *controlplane.Plane
 	kubeconfig string
 	daemon     *containerd.Daemon
 	kubelet    *joined.Kubelet
-	podLogsDir string
+	podLogDirs []string
 	proxy      *upstream.Proxy
 	aws        *fakeaws.Server
 
@@ -61,13 +61,14 @@ type world struct {
 	ca            *pki.CA
 }
 
-// newWorld starts the registries and the control plane; there is no node yet.
-func newWorld(t *testing.T) *world {
+// newWorld starts the registries and the control plane, which expects nodes of
+// these names; there is none yet.
+func newWorld(t *testing.T, nodes ...string) *world {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("kubelet and containerd need root: run this test as root")
 	}
-	w := &world{T: t}
+	w := &world{T: t, nodes: nodes}
 	set, err := parts.Locate(t.Context())
 	w.check(err)
 	w.set = set
@@ -85,7 +86,11 @@ func newWorld(t *testing.T) *world {
 	w.startRegistries(set)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	w.plane, err = controlplane.Start(ctx, controlplane.Options{Etcd: "/usr/bin/etcd", Bin: w.programs.kubernetes}, controlplane.Node(nodeName))
+	var users []controlplane.User
+	for _, name := range nodes {
+		users = append(users, controlplane.Node(name))
+	}
+	w.plane, err = controlplane.Start(ctx, controlplane.Options{Etcd: "/usr/bin/etcd", Bin: w.programs.kubernetes}, users...)
 	w.check(err)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -167,15 +172,15 @@ func (w *world) startNode() {
 	w.check(err)
 	w.Cleanup(func() { w.check(w.daemon.Close()) })
 	w.startKubelet("", "")
-	w.podLogsDir = w.kubelet.PodLogs()
+	w.podLogDirs = []string{w.kubelet.PodLogs()}
 	w.Cleanup(w.stopNode)
 	w.joined()
 }
 
 func (w *world) joined() {
 	w.Helper()
-	w.until("the node has joined", func() error {
-		_, err := w.try("kubectl", "get", "node", nodeName)
+	w.until(fmt.Sprintf("%q have joined", w.nodes), func() error {
+		_, err := w.try("kubectl", append([]string{"get", "node"}, w.nodes...)...)
 		return err
 	})
 }
@@ -188,13 +193,13 @@ func (w *world) startKubelet(providerConfig, providerBinDir string) {
 	number, _, _ := strings.Cut(identity, " ")
 	pid, err := strconv.Atoi(number)
 	w.check(err)
-	config, err := w.plane.Kubeconfig(controlplane.Node(nodeName))
+	config, err := w.plane.Kubeconfig(controlplane.Node(w.nodes[0]))
 	w.check(err)
 	w.kubelet, err = joined.Start(filepath.Join(w.dir, "kubelet"), joined.Options{
 		Program:        w.programs.kubelet,
 		Socket:         w.daemon.Socket(),
 		Beside:         pid,
-		Name:           nodeName,
+		Name:           w.nodes[0],
 		Kubeconfig:     config,
 		Env:            append(w.aws.Env(), "HOME="+w.dir),
 		ProviderConfig: providerConfig, ProviderBinDir: providerBinDir,
@@ -234,6 +239,18 @@ func (w *world) image() sample.Image {
 func (w *world) try(program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
+	cmd := w.client(ctx, program, args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out), nil
+}
+
+// client is kubectl or helm for the cluster.
+func (w *world) client(ctx context.Context, program string, args ...string) *exec.Cmd {
 	path := filepath.Join(w.programs.kubernetes, program)
 	if program == "helm" {
 		path = w.programs.helm
@@ -243,13 +260,7 @@ func (w *world) try(program string, args ...string) (string, error) {
 		"KUBECONFIG=" + w.kubeconfig, "HOME=" + w.dir, "KUBECACHEDIR=" + filepath.Join(w.dir, "kubecache"),
 		"PATH=/usr/bin:/bin", "TMPDIR=" + w.dir,
 	}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return string(out), fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, stderr.String())
-	}
-	return string(out), nil
+	return cmd
 }
 
 func (w *world) kubectl(args ...string) string {

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/blackhole"
-	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/registry"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // death is a way in which a mirror stops to answer.

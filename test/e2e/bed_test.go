@@ -15,8 +15,8 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // sandboxImage is what every daemon is told to start pods with.

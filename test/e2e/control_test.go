@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // TestProblems proves that the checks at the end of every scenario can fail.

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
-	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/registry"
 	"github.com/berth-registry/berth/test/e2e/sample"
 	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/pki"
 	"golang.org/x/sys/unix"
 )
 

@@ -3,8 +3,8 @@ package e2e
 import (
 	"fmt"
 
-	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/registry"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 const private = "harbor.corp:8443"

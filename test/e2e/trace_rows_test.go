@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // table is a hosts.toml with these mirrors.

@@ -15,9 +15,9 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/pki"
 	"github.com/berth-registry/berth/test/e2e/sample"
 	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // sandboxImage is what pods are started with. Nobody passes a credential for it.

@@ -3,17 +3,11 @@
 package nspawn
 
 import (
-	"crypto/sha256"
-	"fmt"
-	"io/fs"
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/berth-registry/berth/test/filetree"
 )
 
 // tree is what lies on a machine: a line for each path.
@@ -37,64 +31,13 @@ func othersOwn() []string {
 // look reads the tree below a directory.
 func look(t *testing.T, root string) tree {
 	t.Helper()
-	found := tree{}
-	err := filepath.WalkDir(root, func(file string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := strings.TrimPrefix(file, root)
+	found, err := filetree.Read(root, func(name string) bool {
 		// PrivateTmp= makes such directories, by another name at each boot.
 		private := strings.HasPrefix(name, "/var/tmp/systemd-private-") && !strings.Contains(name, "berth")
-		if private || slices.Contains(othersOwn(), name) {
-			if e.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		owner := info.Sys().(*syscall.Stat_t)
-		line := fmt.Sprintf("%v %d:%d", info.Mode(), owner.Uid, owner.Gid)
-		switch {
-		case info.Mode().IsRegular():
-			raw, err := os.ReadFile(file)
-			if err != nil {
-				return err
-			}
-			line += fmt.Sprintf(" %s %x", info.ModTime().UTC().Format(time.RFC3339Nano), sha256.Sum256(raw))
-		case info.Mode()&fs.ModeSymlink != 0:
-			to, err := os.Readlink(file)
-			if err != nil {
-				return err
-			}
-			line += " " + to
-		}
-		found[name] = line
-		return nil
+		return private || slices.Contains(othersOwn(), name)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return found
-}
-
-// differences tells what is not as it was, a line each.
-func differences(before, after tree) []string {
-	var all []string
-	for _, name := range slices.Sorted(maps.Keys(before)) {
-		switch now, there := after[name]; {
-		case !there:
-			all = append(all, "gone: "+name)
-		case now != before[name]:
-			all = append(all, fmt.Sprintf("changed: %s\n\twas %s\n\tis  %s", name, before[name], now))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(after)) {
-		if _, there := before[name]; !there {
-			all = append(all, "new: "+name+" "+after[name])
-		}
-	}
-	return all
 }

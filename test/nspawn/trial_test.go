@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/berth-registry/berth/test/filetree"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -318,7 +320,7 @@ func (m *machine) removed(p packages) {
 // asBefore: the package leaves no trace.
 func (m *machine) asBefore(before tree) {
 	m.t.Helper()
-	if d := differences(before, look(m.t, m.root)); len(d) > 0 {
+	if d := filetree.Differences(before, look(m.t, m.root)); len(d) > 0 {
 		m.t.Errorf("not as before:\n%s", strings.Join(d, "\n"))
 	}
 	m.unmirrored("after", "the package is purged")

@@ -1,8 +1,6 @@
 package containerdconf_test
 
 import (
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/berth-registry/berth/agent/node/containerdconf"
+	"github.com/berth-registry/berth/test/nodefiles"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -17,29 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const main = "/etc/containerd/config.toml"
 
 // files are the files of a node by their paths.
-type files map[string]string
-
-func (f files) ReadFile(name string) ([]byte, error) {
-	if data, ok := f[name]; ok {
-		return []byte(data), nil
-	}
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-}
-
-func (f files) Glob(pattern string) ([]string, error) {
-	var names []string
-	for name := range f {
-		ok, err := path.Match(pattern, name)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
+type files = nodefiles.Files
 
 func release(t *testing.T, s string) containerdconf.Release {
 	t.Helper()

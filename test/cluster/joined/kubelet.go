@@ -14,9 +14,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/berth-registry/berth/test/cluster/proc"
 )
 
 // Options configure a kubelet.
@@ -160,7 +161,7 @@ const stopTime = 20 * time.Second
 func (k *Kubelet) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	children, err := childrenOf(k.cmd.Process.Pid)
+	children, err := proc.Children(k.cmd.Process.Pid)
 	for _, pid := range children {
 		_ = syscall.Kill(pid, syscall.SIGTERM)
 	}
@@ -173,24 +174,4 @@ func (k *Kubelet) Stop(ctx context.Context) error {
 	_ = k.cmd.Process.Kill()
 	<-k.exited
 	return errors.Join(err, fmt.Errorf("kubelet did not end within %s", stopTime))
-}
-
-// childrenOf lists the processes whose parent is pid.
-func childrenOf(pid int) ([]int, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
-	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, nil // it has ended
-		}
-		return nil, err
-	}
-	var found []int
-	for field := range strings.FieldsSeq(string(raw)) {
-		child, err := strconv.Atoi(field)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, child)
-	}
-	return found, nil
 }

@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/berth-registry/berth/test/e2e/pki"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // Decoy is a server on loopback that records what it is asked.

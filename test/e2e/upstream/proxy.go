@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/berth-registry/berth/test/e2e/pki"
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // Proxy is an HTTP proxy that reaches decoys, and servers of the test that it is

@@ -3,13 +3,9 @@ package trial
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/berth-registry/berth/test/images/real"
@@ -47,7 +43,7 @@ func (b *Bed) Layout(ctx context.Context, kills int) (res Result, err error) {
 	if err != nil {
 		return res, err
 	}
-	if want := fmt.Sprintf("0 images copied, %d there already; 0 B sent", len(b.Set.Images)); !strings.HasPrefix(last, want) {
+	if !b.allThere(last) {
 		res.Wrong = append(res.Wrong, "a run after the last says: "+last)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*/*/.partial*"))
@@ -82,8 +78,7 @@ func (b *Bed) copyFor(ctx context.Context, to string, after time.Duration) (kill
 		defer cancel()
 	}
 	_, err = b.copy(limited, to)
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if ok && exit.Sys().(syscall.WaitStatus).Signaled() && ctx.Err() == nil || limited.Err() != nil && errors.Is(err, limited.Err()) {
+	if signaled(ctx, err) || limited.Err() != nil && errors.Is(err, limited.Err()) {
 		return true, nil
 	}
 	return false, err

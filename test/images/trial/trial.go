@@ -91,6 +91,17 @@ func finish(cmd *exec.Cmd) (last string, err error) {
 	return lines[len(lines)-1], nil
 }
 
+// allThere tells whether the last line of a run says that there was nothing to do.
+func (b *Bed) allThere(last string) bool {
+	return strings.HasPrefix(last, fmt.Sprintf("0 images copied, %d there already; 0 B sent", len(b.Set.Images)))
+}
+
+// signaled tells whether a run was killed, and not because the trial has to end.
+func signaled(ctx context.Context, err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	return ok && exit.Sys().(syscall.WaitStatus).Signaled() && ctx.Err() == nil
+}
+
 func tail(out []byte) []byte {
 	const most = 4000
 	return out[max(0, len(out)-most):]
@@ -116,7 +127,7 @@ func (b *Bed) Exact(ctx context.Context) (Result, error) {
 		if err != nil {
 			return err
 		}
-		if want := fmt.Sprintf("0 images copied, %d there already; 0 B sent", len(b.Set.Images)); !strings.HasPrefix(last, want) {
+		if !b.allThere(last) {
 			res.Wrong = append(res.Wrong, "the second run says: "+last)
 		}
 		for _, r := range p.Requests()[before:] {
@@ -204,8 +215,7 @@ func (b *Bed) copyUntil(ctx context.Context, p *real.Proxy, n int, after time.Du
 		_ = cmd.Process.Kill() // it may have ended just now
 		err = <-ended
 	}
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if ok && exit.Sys().(syscall.WaitStatus).Signaled() && ctx.Err() == nil {
+	if signaled(ctx, err) {
 		return true, nil
 	}
 	if err != nil {

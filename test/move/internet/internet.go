@@ -22,6 +22,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/berth-registry/berth/test/pki"
 )
 
 // Internet is a proxy, and the registries behind it.
@@ -48,7 +50,15 @@ func Start(dir string, handlers map[string]http.Handler) (*Internet, error) {
 		name, _, _ := strings.Cut(host, ":")
 		names = append(names, name)
 	}
-	certificate, authority, err := issue(names)
+	ca, err := pki.New("the Internet of a test")
+	if err != nil {
+		return nil, err
+	}
+	pair, err := ca.Server(names...)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := pair.TLS()
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +66,7 @@ func Start(dir string, handlers map[string]http.Handler) (*Internet, error) {
 		roots: filepath.Join(dir, "internet.pem"), handlers: maps.Clone(handlers),
 		cut: map[string]bool{}, tunnels: map[net.Conn]struct{}{},
 	}
-	if err := os.WriteFile(i.roots, authority, 0o644); err != nil {
+	if err := os.WriteFile(i.roots, ca.PEM(), 0o644); err != nil {
 		return nil, err
 	}
 	i.proxy = &http.Server{Handler: http.HandlerFunc(i.connect)}
