@@ -46,8 +46,13 @@ func credentialOf(h docker.RegistryHost, e credprovider.Explanation) (Credential
 		c.Expires = when(meant.Expires)
 		return c, passed
 	}
-	if withheld := (*credprovider.WithheldError)(nil); meant != nil && meant.Rule != "" && errors.As(e.Err, &withheld) {
-		c.Problem = withheld.Error()
+	if meant != nil && meant.Rule != "" {
+		if withheld := (*credprovider.WithheldError)(nil); errors.As(e.Err, &withheld) {
+			c.Problem = withheld.Error()
+		}
+		if unasked := (*unaskedError)(nil); errors.As(e.Err, &unasked) {
+			c.Problem = unasked.Error()
+		}
 	}
 	return c, login{}
 }

@@ -73,6 +73,30 @@ func TestPassedLoginStaysWithItsHost(t *testing.T) {
 	}
 }
 
+// What kubelet could pass, and does not because it asks nobody, reaches no host.
+func TestUnaskedIsTold(t *testing.T) {
+	for why, channel := range map[string]string{"": "provider", "kubelet has no credential provider": "none"} {
+		w := newWorld(t)
+		w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
+		w.mirrors(w.mirror.URL)
+		w.Explain = explains(true, loginAt(w.mirror.addr()))
+		w.Unasked = func(image string) string {
+			if !strings.HasSuffix(image, "/team/app:v1") {
+				t.Errorf("asked about %s", image)
+			}
+			return why
+		}
+		r := w.Image(t.Context(), w.name)
+		c := r.Hosts[0].Credential
+		if c.Channel != channel || c.Problem != why || !strings.Contains(r.Credential, why) || strings.Contains(r.Credential, "no kubelet was seen") {
+			t.Errorf("%q: %+v, %s", why, c, r.Credential)
+		}
+		if got := strings.Contains(w.mirror.headers(), "Authorization"); got != (why == "") {
+			t.Errorf("%q: the mirror got a login: %t", why, got)
+		}
+	}
+}
+
 func TestWithheldIsTold(t *testing.T) {
 	w := newWorld(t)
 	w.mirrors(w.mirror.URL)

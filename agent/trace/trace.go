@@ -19,6 +19,9 @@ type Tracer struct {
 	// Explain tells which credential is meant for which host of an image; nil
 	// when nothing is configured.
 	Explain func(ctx context.Context, image string) (credprovider.Explanation, error)
+	// Unasked says why the node's kubelet does not ask our credential provider
+	// about an image, "" when it does; nil where no kubelet can be seen.
+	Unasked func(image string) string
 	// Timeout is how long a host may take for one answer; 0 is 5 s.
 	Timeout time.Duration
 	// Now is the clock by which credentials expire; nil is time.Now.
@@ -97,7 +100,16 @@ func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider
 		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "which credentials there are cannot be told: " + err.Error()})
 		return credprovider.Explanation{Err: credprovider.ErrNotOurs}
 	}
+	unasked := ""
+	if t.Unasked != nil && e.Credential != nil {
+		unasked = t.Unasked(img.full)
+	}
 	switch {
+	case unasked != "":
+		r.Credential = "kubelet's provider would pass " + e.Credential.Rule + ", and is not asked: " + unasked
+		e.Credential, e.Err = nil, &unaskedError{unasked}
+	case e.Credential != nil && t.Unasked == nil:
+		r.Credential = "kubelet's provider passes " + e.Credential.Rule + ", where kubelet asks it; no kubelet was seen here"
 	case e.Credential != nil:
 		r.Credential = "kubelet's provider passes " + e.Credential.Rule
 	case e.Err != nil:
@@ -105,6 +117,11 @@ func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider
 	}
 	return e
 }
+
+// unaskedError says why kubelet does not ask for a login that it could pass.
+type unaskedError struct{ why string }
+
+func (e *unaskedError) Error() string { return e.why }
 
 // askers prepares the hosts. The Hosts of the report are complete, and stay
 // where they are.

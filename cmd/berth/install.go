@@ -90,8 +90,9 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	defer unlock()
 	out := cmd.OutOrStdout()
 	var done []string
+	certsDir, images := i.configured(root, cmd.ErrOrStderr())
 	o := install.Options{
-		CertsDir: i.certsDir(root, cmd.ErrOrStderr()), DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: i.programs(root),
+		CertsDir: certsDir, Images: images, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: i.programs(root),
 		Say: func(line string) {
 			if done = append(done, line); i.output == "text" {
 				fmt.Fprintln(out, line)
@@ -192,21 +193,22 @@ func (i *installOptions) programs(root *ownedfile.Root) []string {
 	return all
 }
 
-// certsDir is what the config names, if there is one.
-func (i *installOptions) certsDir(root *ownedfile.Root, stderr io.Writer) string {
+// configured is what the config names, if there is one: the directory of
+// hosts.toml files, and the registries whose login only kubelet can pass.
+func (i *installOptions) configured(root *ownedfile.Root, stderr io.Writer) (certsDir string, images []string) {
 	file := i.config
 	if file == "" {
 		file = root.Path(agent.ConfigFile)
 		if _, err := os.Stat(file); err != nil {
-			return ""
+			return "", nil
 		}
 	}
 	cfg, _, err := config.Load(file)
 	if err != nil {
-		fmt.Fprintf(stderr, "warning: %s cannot be read, so the directory that it names is not known; see berth plan\n", file)
-		return ""
+		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", file)
+		return "", nil
 	}
-	return cfg.Containerd.CertsDir
+	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg)
 }
 
 // installSummary is what -o json gives.

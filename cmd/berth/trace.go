@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/agent/node/install"
 	"github.com/berth-registry/berth/agent/trace"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/ownedfile"
@@ -71,7 +72,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		return err
 	}
 	t := trace.Tracer{
-		Node: looked, Timeout: timeout,
+		Node: looked, Timeout: timeout, Unasked: unasked(o.host(root, proc)),
 		Explain: func(ctx context.Context, image string) (credprovider.Explanation, error) {
 			return m.Credentials(ctx, cfg, image, o.logger(stderr))
 		},
@@ -99,6 +100,29 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		err = &codeError{code: exitFailed}
 	}
 	return err
+}
+
+// unasked tells why kubelet does not ask the credential provider about an image;
+// nil where no kubelet is seen.
+func unasked(h node.Host) func(image string) string {
+	k, found, err := node.FindKubelet(h)
+	if err != nil || !found {
+		return nil
+	}
+	var providers []node.Provider
+	why := "kubelet has no credential provider; run berth install --kubelet"
+	if k.ProviderConfig != "" {
+		why = install.Provider + " has no such image in its matchImages in " + k.ProviderConfig + "; run berth install --kubelet"
+		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
+			why = err.Error()
+		}
+	}
+	return func(image string) string {
+		if node.Asks(providers, install.Provider, image) {
+			return ""
+		}
+		return why
+	}
 }
 
 // host is the node below the root, whose processes are looked at where its

@@ -172,6 +172,15 @@ func TestExamine(t *testing.T) {
 			"kubelet", doctor.OK, "kubelet asks berth-credential-provider", "",
 		},
 		{
+			"our provider, a registry that it is not asked about", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "-- root/bin/berth-credential-provider --\n#!/bin/sh\n" + tokenConfig,
+			"kubelet", doctor.Warn, "kubelet does not ask berth-credential-provider about ghcr.io", "berth install --kubelet",
+		},
+		{
+			"our provider, and it is asked", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "  matchImages: [\"*.io\"]\n-- root/bin/berth-credential-provider --\n#!/bin/sh\n" + tokenConfig,
+			"kubelet", doctor.OK, "kubelet asks berth-credential-provider", "",
+		},
+		{"no provider, and a login for tokens", running + kubelet("") + tokenConfig, "kubelet", doctor.Warn, "kubelet has no credential provider, and the login of ghcr.io", "berth install --kubelet"},
+		{
 			"another provider", running + kubelet(bothFlags) + providerConfig("ecr-credential-provider") + "-- root/bin/ecr-credential-provider --\n#!/bin/sh\n",
 			"kubelet", doctor.OK, "asks ecr-credential-provider by /p.yaml, and not Berth", "",
 		},
@@ -226,6 +235,14 @@ func kubelet(flags string) string {
 func providerConfig(name string) string {
 	return "-- root/p.yaml --\napiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: " + name + "\n"
 }
+
+const tokenConfig = `
+-- config.yaml --
+apiVersion: berth/v1alpha1
+kind: RegistryConfig
+registries:
+- {host: ghcr.io, username: robot, password: not-told, auth: token}
+`
 
 const ecrConfig = `
 -- config.yaml --

@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
+	"slices"
 	"strings"
 
-	yaml "go.yaml.in/yaml/v3"
-
+	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/node"
 )
 
@@ -32,19 +31,26 @@ func (e *examination) kubelet() {
 			return
 		}
 	case k.ProviderConfig == "" && k.ProviderDir == "":
+		if lacks := e.unasked(nil); len(lacks) > 0 {
+			e.add(name, Warn, fmt.Sprintf("kubelet has no credential provider, and the login of %s does not fit into a header: images from there are pulled without it", strings.Join(lacks, ", ")),
+				"run berth install --kubelet")
+			return
+		}
 		e.add(name, OK, "kubelet has no credential provider; credentials in headers need none", "")
 		return
 	case k.ProviderConfig == "" || k.ProviderDir == "":
 		e.add(name, Fail, "kubelet has one of the flags --image-credential-provider-config and --image-credential-provider-bin-dir, and needs both", "set both flags, or none")
 		return
 	}
-	programs, err := e.providers(k.ProviderConfig)
+	providers, err := node.ReadProviders(e.Host.Root, k.ProviderConfig)
 	if err != nil {
 		e.add(name, Fail, err.Error(), "mend it; kubelet does not start with it")
 		return
 	}
-	ours := false
-	for _, program := range programs {
+	var programs []string
+	for _, p := range providers {
+		program := p.Name
+		programs = append(programs, program)
 		file := path.Join(k.ProviderDir, program)
 		real, err := e.Host.Root.Resolve(file)
 		if err == nil {
@@ -57,13 +63,28 @@ func (e *examination) kubelet() {
 			e.add(name, Fail, fmt.Sprintf("%s names the provider %s, and %s: %v", k.ProviderConfig, program, file, errText(err)), "put the program there before kubelet is restarted; without it kubelet does not start")
 			return
 		}
-		ours = ours || program == provider
 	}
-	if ours {
+	if lacks := e.unasked(providers); len(lacks) > 0 {
+		e.add(name, Warn, fmt.Sprintf("kubelet does not ask %s about %s by %s, and the login of the config does not fit into a header", provider, strings.Join(lacks, ", "), k.ProviderConfig),
+			"run berth install --kubelet, or add it to matchImages of that entry and restart kubelet")
+		return
+	}
+	if slices.Contains(programs, provider) {
 		e.add(name, OK, fmt.Sprintf("kubelet asks %s, by %s", provider, k.ProviderConfig), "")
 		return
 	}
 	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers need nothing of it", strings.Join(programs, ", "), k.ProviderConfig), "")
+}
+
+// unasked lists the registries of the config whose login only kubelet can pass,
+// and about which it does not ask our provider.
+func (e *examination) unasked(providers []node.Provider) []string {
+	if e.Config == nil {
+		return nil
+	}
+	return slices.DeleteFunc(agent.KubeletImages(e.Config), func(image string) bool {
+		return node.Asks(providers, provider, image)
+	})
 }
 
 func errText(err error) string {
@@ -82,54 +103,4 @@ func (e *examination) builtInKubelet() node.Kubelet {
 		return node.Kubelet{}
 	}
 	return k
-}
-
-// providers gives the names in a CredentialProviderConfig, a file or, since
-// kubelet 1.34, a directory of them.
-func (e *examination) providers(config string) ([]string, error) {
-	real, err := e.Host.Root.Resolve(config)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", config, err)
-	}
-	files := []string{real}
-	if info, err := os.Stat(real); err == nil && info.IsDir() {
-		entries, err := os.ReadDir(real)
-		if err != nil {
-			return nil, err
-		}
-		files = nil
-		for _, entry := range entries {
-			switch filepath.Ext(entry.Name()) {
-			case ".json", ".yaml", ".yml":
-				files = append(files, filepath.Join(real, entry.Name()))
-			}
-		}
-	}
-	var names []string
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		var c struct {
-			Kind      string `yaml:"kind"`
-			Providers []struct {
-				Name string `yaml:"name"`
-			} `yaml:"providers"`
-		}
-		// JSON is YAML.
-		if err := yaml.Unmarshal(raw, &c); err != nil || c.Kind != "CredentialProviderConfig" || len(c.Providers) == 0 {
-			return nil, fmt.Errorf("%s: is no CredentialProviderConfig with providers", file)
-		}
-		for _, p := range c.Providers {
-			if p.Name == "" || p.Name != path.Base(p.Name) || p.Name == "." || p.Name == ".." {
-				return nil, fmt.Errorf("%s: a provider without a name that a program can have", file)
-			}
-			names = append(names, p.Name)
-		}
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("%s: holds no configuration", config)
-	}
-	return names, nil
 }

@@ -37,6 +37,9 @@ type Options struct {
 	// Programs are where the credential provider may lie that is to be
 	// installed, as this process opens them; the first that is there counts.
 	Programs []string
+	// Images are what kubelet is to ask the credential provider about, in the
+	// form of its matchImages, besides every name of ECR.
+	Images []string
 	// CertsDir is where hosts.toml files are to be read from, if nothing on the
 	// node names a directory yet.
 	CertsDir string

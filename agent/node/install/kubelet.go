@@ -13,7 +13,6 @@ import (
 
 	"github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/internal/ownedfile"
-	"github.com/berth-registry/berth/manifests/kubelet"
 )
 
 const (
@@ -243,22 +242,32 @@ func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
 				}
 				if _, names, err := parseConfig(raw); err == nil && slices.Contains(names, Provider) && path.Base(file) != configName {
 					w.configPath = file
-					return nil
+					return in.wireFile(w, true)
 				}
 			}
 			w.configPath, needed = path.Join(w.configPath, configName), false
 		}
 	}
-	ours := wanted{scope: scopeConfig, path: w.configPath, body: kubelet.Config(), comment: "#"}
+	return in.wireFile(w, needed)
+}
+
+// wireFile finds the change of the file.
+func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 	now, err := in.host.Root.ReadFile(w.configPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	body, bodyErr := ourConfig(in.o.Images, now)
+	if bodyErr != nil {
+		return bodyErr
+	}
+	ours := wanted{scope: scopeConfig, path: w.configPath, body: body, comment: "#"}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && needed:
 		return fmt.Errorf("%s: kubelet is told of it, and it is not there; kubelet does not start like this", w.configPath)
 	case errors.Is(err, fs.ErrNotExist):
 		w.config = &ours
 		return nil
-	case err != nil:
-		return err
 	}
 	if ours.before = now; ownedfile.Intact(now) {
 		if !bytes.Equal(now, ours.content()) {
@@ -266,7 +275,7 @@ func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
 		}
 		return nil
 	}
-	merged, err := addEntry(now)
+	merged, err := addEntry(now, in.o.Images)
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.configPath, err)
 	}
@@ -274,7 +283,10 @@ func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
 		return nil
 	}
 	w.config = &wanted{scope: scopeConfig, path: w.configPath, before: now, body: merged}
-	w.edit = &edit{Provider: true, From: hash(now), To: hash(merged), Exact: in.earlier(w.configPath, now) == nil}
+	w.edit = &edit{Provider: true, From: hash(now), To: hash(merged), Exact: true}
+	if old := in.earlier(w.configPath, now); old != nil {
+		w.edit.From, w.edit.Exact = old.From, old.Exact && old.To == hash(now)
+	}
 	return nil
 }
 

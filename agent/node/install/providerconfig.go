@@ -29,13 +29,67 @@ type entry struct {
 
 // ourEntry is the one of the manifest.
 func ourEntry() (entry, error) {
+	e, ok := entryIn(kubelet.Config())
+	if !ok {
+		return e, fmt.Errorf("the manifest of the credential provider: %w", errNotConfig)
+	}
+	return e, nil
+}
+
+// entryIn finds our entry in a CredentialProviderConfig.
+func entryIn(data []byte) (entry, bool) {
 	var c struct {
 		Providers []entry `yaml:"providers"`
 	}
-	if err := yaml.Unmarshal(kubelet.Config(), &c); err != nil || len(c.Providers) != 1 {
-		return entry{}, fmt.Errorf("the manifest of the credential provider: %w", errors.Join(err, errNotConfig))
+	if yaml.Unmarshal(data, &c) != nil {
+		return entry{}, false
 	}
-	return c.Providers[0], nil
+	at := slices.IndexFunc(c.Providers, func(e entry) bool { return e.Name == Provider })
+	if at < 0 {
+		return entry{}, false
+	}
+	return c.Providers[at], true
+}
+
+// ourConfig is the manifest with more images: those that are wanted, and those
+// that a file of ours names already. kubelet reads it at its start only, so that
+// taking out one that nobody needs any more is not worth a restart.
+func ourConfig(wanted []string, now []byte) ([]byte, error) {
+	e, err := ourEntry()
+	if err != nil {
+		return nil, err
+	}
+	old, _ := entryIn(now)
+	more := missing(append(slices.Clone(wanted), old.MatchImages...), e.MatchImages)
+	slices.Sort(more)
+	const head = "\n  matchImages:\n"
+	before, list, ok := strings.Cut(string(kubelet.Config()), head)
+	if !ok {
+		return nil, fmt.Errorf("the manifest of the credential provider: %w", errNotConfig)
+	}
+	var text strings.Builder
+	text.WriteString(before + head)
+	for line := range strings.Lines(list) {
+		if !strings.HasPrefix(line, "  - ") {
+			for _, image := range more {
+				fmt.Fprintf(&text, "  - %q\n", image)
+			}
+			more = nil
+		}
+		text.WriteString(line)
+	}
+	return []byte(text.String()), nil
+}
+
+// missing gives each of those wanted, once, that is not there.
+func missing(wanted, there []string) []string {
+	var more []string
+	for _, w := range wanted {
+		if !slices.Contains(there, w) && !slices.Contains(more, w) {
+			more = append(more, w)
+		}
+	}
+	return more
 }
 
 var (
@@ -68,13 +122,50 @@ func parseConfig(data []byte) (values map[string]any, names []string, err error)
 	return values, names, nil
 }
 
-// addEntry puts our entry behind the others, and leaves every other byte.
-func addEntry(data []byte) ([]byte, error) {
-	before, names, err := parseConfig(data)
-	if err != nil || slices.Contains(names, Provider) {
+// addEntry puts our entry behind the others, with more images, and leaves every
+// other byte. An entry of that name stays as it is, unless an image is missing:
+// then it is replaced by one that has all of its images too.
+func addEntry(data []byte, images []string) ([]byte, error) {
+	_, names, err := parseConfig(data)
+	if err != nil {
 		return data, err
 	}
 	e, err := ourEntry()
+	if err != nil {
+		return nil, err
+	}
+	e.MatchImages = append(e.MatchImages, missing(images, e.MatchImages)...)
+	if slices.Contains(names, Provider) {
+		now, _ := entryIn(data)
+		lacks := missing(images, now.MatchImages)
+		if len(lacks) == 0 {
+			return data, nil
+		}
+		e.MatchImages = append(now.MatchImages, lacks...)
+		without, err := removeEntry(data)
+		if err != nil || !plain(data) {
+			return nil, fmt.Errorf("kubelet does not ask %s about %s, whose login the RegistryConfig holds; add it to matchImages of its entry by hand", Provider, strings.Join(lacks, ", "))
+		}
+		data = without
+	}
+	return appendEntry(data, e)
+}
+
+// plain reports whether our entry has nothing that somebody gave it: arguments,
+// an environment, comments.
+func plain(data []byte) bool {
+	e, _ := entryIn(data)
+	without, err := removeEntry(data)
+	if err != nil {
+		return false
+	}
+	again, err := appendEntry(without, e)
+	return err == nil && bytes.Equal(again, data)
+}
+
+// appendEntry puts an entry behind the others.
+func appendEntry(data []byte, e entry) ([]byte, error) {
+	before, _, err := parseConfig(data)
 	if err != nil {
 		return nil, err
 	}

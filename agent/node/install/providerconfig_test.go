@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/manifests/kubelet"
 )
 
 const jsonConfig = `{
@@ -19,6 +21,93 @@ const jsonConfig = `{
   "more": []
 }
 `
+
+// TestMoreImages: an entry that is there gets what is missing, and one that
+// somebody has worked on is left alone.
+func TestMoreImages(t *testing.T) {
+	more := []string{"ghcr.io", "registry.corp:5000/team"}
+	for name, before := range map[string]string{
+		"JSON": jsonConfig, "YAML": "kind: CredentialProviderConfig\nproviders:\n- name: a\n  args: [x]\n# the end\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, err := addEntry([]byte(before), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at, err := addEntry([]byte(before), more)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, err := addEntry(first, more)
+			if err != nil || !bytes.Equal(after, at) {
+				t.Fatalf("not as at once: %v\n%s", err, after)
+			}
+			e, _ := entryIn(after)
+			ours, _ := ourEntry()
+			if !slices.Equal(e.MatchImages, append(ours.MatchImages, more...)) {
+				t.Errorf("matchImages are %q", e.MatchImages)
+			}
+			for _, images := range [][]string{nil, more, more[:1]} {
+				if again, err := addEntry(after, images); err != nil || !bytes.Equal(again, after) {
+					t.Errorf("%q: changed though nothing is missing: %v\n%s", images, err, again)
+				}
+			}
+			if back, err := removeEntry(after); err != nil || string(back) != before {
+				t.Errorf("removed: %v\n%s", err, back)
+			}
+			for what, own := range map[string]*strings.Replacer{
+				"arguments": strings.NewReplacer(`"name": "berth-credential-provider",`, `"name": "berth-credential-provider", "args": ["x"],`,
+					"- name: berth-credential-provider\n", "- name: berth-credential-provider\n  args: [x]\n"),
+				"a comment, or a space": strings.NewReplacer(`"berth-credential-provider",`, `"berth-credential-provider" ,`,
+					"- name: berth-credential-provider\n", "- name: berth-credential-provider # mine\n"),
+			} {
+				edited := own.Replace(string(first))
+				if edited == string(first) {
+					t.Fatalf("%s: nothing is edited", what)
+				}
+				if got, err := addEntry([]byte(edited), more); err == nil || !strings.Contains(err.Error(), "ghcr.io, registry.corp:5000/team") || !strings.Contains(err.Error(), "matchImages") {
+					t.Errorf("%s: %v\n%s", what, err, got)
+				}
+			}
+		})
+	}
+	// Ours alone: nothing could be left in its place for a moment.
+	if _, err := addEntry([]byte("kind: CredentialProviderConfig\nproviders:\n- name: "+Provider+"\n"), more); err == nil || !strings.Contains(err.Error(), "by hand") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOurConfig: a file of our own has what is wanted, and keeps what it has.
+func TestOurConfig(t *testing.T) {
+	images := func(config []byte) []string {
+		e, ok := entryIn(config)
+		if !ok {
+			t.Fatalf("no entry in\n%s", config)
+		}
+		return e.MatchImages
+	}
+	plain, err := ourConfig(nil, nil)
+	if err != nil || !bytes.Equal(plain, kubelet.Config()) {
+		t.Fatalf("without more images it is not the manifest: %v\n%s", err, plain)
+	}
+	one, err := ourConfig([]string{"ghcr.io", "public.ecr.aws", "ghcr.io"}, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := images(one), append(images(plain), "ghcr.io"); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	two, err := ourConfig([]string{"docker.io"}, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := images(two), append(images(plain), "docker.io", "ghcr.io"); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if again, err := ourConfig(nil, two); err != nil || !bytes.Equal(again, two) {
+		t.Errorf("images that nobody wants any more are worth a restart: %v\n%s", err, again)
+	}
+}
 
 func TestEntry(t *testing.T) {
 	for _, test := range []struct {
@@ -39,7 +128,7 @@ func TestEntry(t *testing.T) {
 		{"YAML with CRLF", "kind: CredentialProviderConfig\r\nproviders:\r\n- name: a\r\n", []string{"- name: a\r\n- name: berth-credential-provider\r\n"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			after, err := addEntry([]byte(test.before))
+			after, err := addEntry([]byte(test.before), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,7 +137,7 @@ func TestEntry(t *testing.T) {
 					t.Errorf("%q is not in\n%s", want, after)
 				}
 			}
-			again, err := addEntry(after)
+			again, err := addEntry(after, nil)
 			if err != nil || !bytes.Equal(again, after) {
 				t.Errorf("a second time: %v\n%s", err, again)
 			}
@@ -70,7 +159,7 @@ func TestEntryRefused(t *testing.T) {
 		"a list in one line":  "kind: CredentialProviderConfig\nproviders: [{name: a}]\n",
 		"an anchor for names": "x: &p [{name: a}]\nkind: CredentialProviderConfig\nproviders: *p\n",
 	} {
-		if after, err := addEntry([]byte(text)); err == nil {
+		if after, err := addEntry([]byte(text), nil); err == nil {
 			t.Errorf("%s: taken:\n%s", name, after)
 		}
 	}
@@ -87,7 +176,7 @@ func FuzzEntry(f *testing.F) {
 		if err != nil || slices.Contains(names, Provider) {
 			return
 		}
-		after, err := addEntry(data)
+		after, err := addEntry(data, nil)
 		if err != nil {
 			return
 		}
@@ -110,5 +199,37 @@ func TestHide(t *testing.T) {
 	got := hide(text)
 	if strings.Contains(got, "hunter2") || !strings.Contains(got, "[plugins.auth]\n") || !strings.Contains(got, "config_path = \"/etc\"\r\n") {
 		t.Errorf("%s", got)
+	}
+	// In urls, over several lines, in tables of which all is secret, in JSON.
+	for _, text := range []string{
+		"endpoint = [\"https://bob:hunter2@mirror.corp\"]\n",
+		"endpoint = [\n  \"https://mirror.corp\",\n  \"https://hunter2@mirror.corp/v2\",\n]\n",
+		"[plugins.\"io.containerd.grpc.v1.cri\".registry.headers]\nX-Meta = [\n \"hunter2\",\n]\n",
+		"[plugins.cri.registry.configs.\"r.corp:5000\".auth]\n  pw = \"hunter2\"\n",
+		"{\"providers\":[{\"name\":\"a\",\"env\":[{\"name\":\"A\",\"value\":\"hunter2\"}]}]}\n",
+		"[{\"name\": \"A\", \"value\": \"hunter2\"}]\n",
+	} {
+		if got := hide(text); strings.Contains(got, "hunter2") {
+			t.Errorf("%s becomes\n%s", text, got)
+		}
+	}
+	shown := "[plugins.cri.registry.headers]\nA = 1\n[plugins.cri.registry.mirrors.\"r.corp:5000\"]\nendpoint = [\"https://m.corp\"] # at@home\n[[plugins.x]]\nb = 2\n"
+	if got := hide(shown); got != strings.Replace(shown, "A = 1", "A = (not shown)", 1) {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestHiddenChange: a change is told though nothing of it can be shown.
+func TestHiddenChange(t *testing.T) {
+	before := `{"kind":"CredentialProviderConfig","providers":[{"name":"a","env":[{"name":"A","value":"hunter2"}]}]}`
+	after, err := addEntry([]byte(before), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c := Change{Path: "/etc/p.json", What: "change", Before: []byte(before), After: after, Foreign: true}
+	c.write(&out, func(_, text string) string { return text })
+	if text := out.String(); !strings.Contains(text, "not shown") || strings.Contains(text, "hunter2") {
+		t.Errorf("%s", text)
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // Write prints a plan: what was found, each file as a diff, each restart. In the
@@ -54,7 +56,11 @@ func (c Change) write(out *bytes.Buffer, paint hostsconf.Paint) {
 	if c.Before == nil && c.After == nil || c.What == "remove" && !c.Foreign {
 		return // a program; or a file of ours, which was shown when it came
 	}
-	for line := range strings.Lines(c.diff()) {
+	diff := c.diff()
+	if diff == "" && !bytes.Equal(c.Before, c.After) {
+		out.WriteString("  it is in a line that may hold a secret, which is not shown\n")
+	}
+	for line := range strings.Lines(diff) {
 		style := ""
 		switch {
 		case strings.HasPrefix(line, "--- "), strings.HasPrefix(line, "+++ "):
@@ -110,15 +116,31 @@ func withoutComments(text string) string {
 // guess: this is somebody else's file.
 func hide(text string) string {
 	var out strings.Builder
+	inside := false // a table of headers or logins
 	for line := range strings.Lines(text) {
 		end := line[len(strings.TrimRight(line, "\r\n")):]
-		if at := strings.IndexAny(line, "=:"); at >= 0 && !strings.HasPrefix(strings.TrimSpace(line), "[") && maybeSecret(line) {
+		at := strings.IndexAny(line, "=:")
+		switch {
+		case tableHead.MatchString(line):
+			inside = loginTable.MatchString(line)
+		case at >= 0 && (inside || maybeSecret(line)):
 			line = line[:at+1] + " (not shown)" + end
+		case inside && strings.TrimSpace(line) != "":
+			line = "(not shown)" + end
 		}
-		out.WriteString(line)
+		out.WriteString(urlLogin.ReplaceAllString(line, "://"+redact.Placeholder+"@"))
 	}
 	return out.String()
 }
+
+var (
+	// urlLogin is a login in front of the host of a url.
+	urlLogin = regexp.MustCompile(`://[^/?#\s"']*@`)
+	// tableHead is the head of a TOML table.
+	tableHead = regexp.MustCompile(`^\s*\[\[?\s*[A-Za-z0-9_-][^\[\]]*\]\]?\s*(#.*)?$`)
+	// loginTable is the head of a table in which each value may be a secret.
+	loginTable = regexp.MustCompile(`registry.*\.["']?(headers|auths|auth)\b`)
+)
 
 // hiddenWords mark a setting whose value may be a secret.
 func hiddenWords() []string {
