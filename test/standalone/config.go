@@ -5,14 +5,19 @@ import (
 	"path/filepath"
 )
 
-// config is the KubeletConfiguration. It opens no port, sets no rule of the
-// packet filter, and asks for nothing that a container lacks: a cgroup for each
-// class of pods, limits of the disk, the right to lower oom_score_adj.
+// config is the KubeletConfiguration.
 func (k *Kubelet) config(o Options) []byte {
+	return append(Config(k.dir, o.Socket), fmt.Appendf(nil, "staticPodPath: %q\nfileCheckFrequency: 1s\n", k.pods())...)
+}
+
+// Config is a KubeletConfiguration for one that keeps its files in dir and has
+// its container runtime at socket. It opens no port, sets no rule of the packet
+// filter, and asks for nothing that a container lacks: a cgroup for each class
+// of pods, limits of the disk, the right to lower oom_score_adj. More fields can
+// be added behind it.
+func Config(dir, socket string) []byte {
 	return fmt.Appendf(nil, `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-staticPodPath: %q
-fileCheckFrequency: 1s
 podLogsDir: %q
 volumePluginDir: %q
 containerRuntimeEndpoint: %q
@@ -30,9 +35,5 @@ failSwapOn: false
 localStorageCapacityIsolation: false
 evictionHard: {memory.available: 1Mi}
 resolvConf: ""
-`,
-		k.pods(),
-		filepath.Join(k.dir, "podlogs"),
-		filepath.Join(k.dir, "volume-plugins"),
-		"unix://"+o.Socket)
+`, filepath.Join(dir, "podlogs"), filepath.Join(dir, "volume-plugins"), "unix://"+socket)
 }

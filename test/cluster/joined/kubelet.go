@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/cluster/proc"
+	"github.com/berth-registry/berth/test/standalone"
 )
 
 // Options configure a kubelet.
@@ -106,30 +107,9 @@ func Start(dir string, o Options) (*Kubelet, error) {
 	return k, nil
 }
 
-// Config is a KubeletConfiguration for one that keeps its files in dir: no port,
-// no rule of the packet filter, nothing that a container lacks.
+// Config is a KubeletConfiguration for one that keeps its files in dir.
 func Config(dir, socket string) []byte {
-	return fmt.Appendf(nil, `apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-podLogsDir: %q
-volumePluginDir: %q
-containerRuntimeEndpoint: %q
-enableServer: false
-readOnlyPort: 0
-healthzPort: 0
-syncFrequency: %s
-authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
-authorization: {mode: AlwaysAllow}
-makeIPTablesUtilChains: false
-cgroupDriver: cgroupfs
-cgroupsPerQOS: false
-enforceNodeAllocatable: []
-failCgroupV1: false
-failSwapOn: false
-localStorageCapacityIsolation: false
-evictionHard: {memory.available: 1Mi}
-resolvConf: ""
-`, filepath.Join(dir, "podlogs"), filepath.Join(dir, "volume-plugins"), "unix://"+socket, SyncFrequency)
+	return append(standalone.Config(dir, socket), fmt.Appendf(nil, "syncFrequency: %s\n", SyncFrequency)...)
 }
 
 // PodLogs is where the logs of containers are.
