@@ -6,6 +6,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -13,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sys/unix"
 )
 
 // demoPassword opens the private registry of the demo.
@@ -21,8 +24,9 @@ const demoPassword = "open sesame"
 // registries are the ones that the demo pulls from.
 type registries struct {
 	mirror, private *server
-	dead            string // an address where nobody listens
-	digest          string // of docker.io/library/hello:1.0
+	dead            string   // an address where nobody listens
+	held            *os.File // the socket that keeps it from others
+	digest          string   // of docker.io/library/hello:1.0
 }
 
 type server struct {
@@ -68,12 +72,30 @@ func (r *registries) fill() error {
 	if err := push(r.private.addr+"/company/team/tool:2.0", tool); err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return r.holdDead()
+}
+
+// holdDead binds a socket that does not listen: the port is nobody else's, and
+// connections are refused.
+func (r *registries) holdDead() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	r.dead = l.Addr().String()
-	return l.Close()
+	r.held = os.NewFile(uintptr(fd), "the dead mirror")
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return err
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	inet, ok := name.(*unix.SockaddrInet4)
+	if !ok {
+		return errors.New("the socket of the dead mirror has no address")
+	}
+	r.dead = net.JoinHostPort("127.0.0.1", strconv.Itoa(inet.Port))
+	return nil
 }
 
 func push(to string, image v1.Image) error {
@@ -117,4 +139,10 @@ func (s *server) close() error {
 	return err
 }
 
-func (r *registries) close() error { return errors.Join(r.mirror.close(), r.private.close()) }
+func (r *registries) close() error {
+	err := errors.Join(r.mirror.close(), r.private.close())
+	if r.held != nil {
+		err = errors.Join(err, r.held.Close())
+	}
+	return err
+}

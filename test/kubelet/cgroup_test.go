@@ -37,7 +37,7 @@ func removeCgroups(t *testing.T, ids []string) {
 func removeSoon(t *testing.T, dir string, ids []string) {
 	t.Helper()
 	// The kernel needs a moment after the last process has ended.
-	for end := time.Now().Add(3 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		err := os.Remove(dir)
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			return
