@@ -47,7 +47,9 @@ func (h ResolvedHost) URL() string { return h.Scheme + "://" + h.Host + h.Path }
 
 // Lookup asks containerd's own reader which hosts win for images of registry
 // (host[:port], "docker.io" for Docker Hub) in certsDir, a path of this
-// machine. An error means that containerd would fail the pull.
+// machine; links lead where they lead on this machine. An error means that
+// containerd would fail the pull, or wait without end, or that a file is too
+// large to be looked at. Only regular files are opened.
 func Lookup(certsDir, registry string) (Resolution, error) {
 	r := Resolution{Registry: registry}
 	for _, name := range dirNames(registry) {
@@ -67,7 +69,14 @@ func Lookup(certsDir, registry string) (Resolution, error) {
 		return r, nil
 	}
 	dir := filepath.Join(certsDir, r.Dir)
+	dangling, err := checkDirectory(dir)
+	if err != nil {
+		return r, err
+	}
 	hosts, err := readHosts(dir, registry)
+	if err == nil && dangling != nil {
+		err = &skippedError{dangling}
+	}
 	switch skipped := (*skippedError)(nil); {
 	case errors.As(err, &skipped):
 		r.Ignored = err
@@ -76,6 +85,36 @@ func Lookup(certsDir, registry string) (Resolution, error) {
 	}
 	r.Hosts = resolved(hosts)
 	return r, nil
+}
+
+// checkDirectory says why containerd's reader must not be sent into a
+// directory: it opens whatever is there. dangling tells of a hosts.toml that is
+// a link to nothing.
+func checkDirectory(dir string) (dangling, err error) {
+	file := filepath.Join(dir, fileName)
+	content, err := readPlain(machine{}, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if target, lerr := os.Readlink(file); lerr == nil {
+			dangling = fmt.Errorf("it is a link to %s, where nothing is", target)
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w; mend or remove it", file, err)
+	}
+	names := tlsFiles(content)
+	for i, name := range names {
+		if !filepath.IsAbs(name) {
+			names[i] = filepath.Join(dir, name)
+		}
+	}
+	for _, name := range append(names, dockerCertificates(dir)...) {
+		// What is missing, containerd tells better.
+		if info, err := os.Stat(name); err == nil && !info.IsDir() {
+			if err := checkPlain(info); err != nil {
+				return nil, fmt.Errorf("%s: %w; mend or remove it", name, err)
+			}
+		}
+	}
+	return dangling, nil
 }
 
 // resolved gives containerd's hosts without what may be secret.

@@ -1,7 +1,6 @@
 package hostsconf
 
 import (
-	"errors"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,7 +14,10 @@ const Unreadable = "(unreadable)"
 
 // Others reads what the directories say that exist and are not written by us,
 // as containerd would: those of other people, and those that are in conflict.
-// dir is certs.d as this process sees it.
+// dir is certs.d as this process sees it. Nothing but regular files is opened,
+// and a link only where it stays below dir: another one leads the node's
+// containerd somewhere else than this process, or to what is not watched. What
+// is not read is [Unreadable], and Ignored says why.
 func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resolution {
 	ours, going := map[string]bool{}, map[string]bool{} // names of directories
 	for _, c := range changes {
@@ -31,6 +33,8 @@ func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resoluti
 		exists[d.Name] = true
 	}
 	var all []Resolution
+	theirs := &foreign{dir: dir, hostDir: current.Scope.Dir}
+	defer theirs.close()
 	for _, d := range current.Dirs {
 		registry := UpstreamOf(d.Name)
 		first := DirName(registry)
@@ -38,11 +42,10 @@ func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resoluti
 		if registry == "" || ours[d.Name] || hidden {
 			continue
 		}
-		at := filepath.Join(dir, d.Name)
-		if going[d.Name] && gone(at) {
+		if going[d.Name] && gone(filepath.Join(dir, d.Name)) {
 			continue
 		}
-		all = append(all, resolve(at, registry, d.Symlink))
+		all = append(all, theirs.resolve(d.Name, registry))
 	}
 	return all
 }
@@ -56,26 +59,4 @@ func gone(dir string) bool {
 	}
 	_, err := os.Lstat(filepath.Join(dir, fileName))
 	return err == nil
-}
-
-// resolve reads one directory. A link is not followed.
-func resolve(dir, registry string, symlink bool) Resolution {
-	r := Resolution{Registry: registry, Dir: filepath.Base(dir)}
-	_, err := os.Lstat(dir)
-	if err != nil || symlink {
-		r.Ignored = err
-		r.Hosts = []ResolvedHost{{Host: Unreadable}}
-		return r
-	}
-	hosts, err := readHosts(dir, sampleName(registry))
-	if skipped := (*skippedError)(nil); err != nil && !errors.As(err, &skipped) {
-		r.Ignored = err
-		r.Hosts = []ResolvedHost{{Host: Unreadable}}
-		return r
-	}
-	r.Hosts = resolved(hosts)
-	if last := len(r.Hosts) - 1; registry == Default && r.Hosts[last].Host == sampleName(registry) {
-		r.Hosts, r.AndUpstream = r.Hosts[:last], true
-	}
-	return r
 }

@@ -87,7 +87,7 @@ type Change = ownedfile.Change
 // Plan says what has to be done, in order, so that certs.d becomes as desired.
 // It is a function of its two values; current is what [Tree.Read] found.
 func Plan(desired Desired, current ownedfile.Snapshot) []Change {
-	wanted, blocked := desired.withoutShadowing(current)
+	wanted, blocked, hiding := desired.withoutShadowing(current)
 	for {
 		changes := ownedfile.Plan(wanted, current)
 		needed := certificates(changes)
@@ -98,7 +98,13 @@ func Plan(desired Desired, current ownedfile.Snapshot) []Change {
 			}
 		}
 		if len(kept) == len(wanted) {
-			return append(changes, blocked...)
+			for i := range changes {
+				if note := hiding[changes[i].Path]; note != "" {
+					changes[i].Reason = strings.TrimPrefix(changes[i].Reason+"; "+note, "; ")
+				}
+			}
+			changes = append(changes, blocked...)
+			return append(changes, stumbling(current, changes)...)
 		}
 		// A certificate for a file that stays foreign is not wanted.
 		wanted = kept
@@ -124,7 +130,9 @@ func certificates(changes []Change) map[string]bool {
 // withoutShadowing takes out the files that would hide somebody else's:
 // containerd looks for host_5000_ before host:5000, so ours would win without
 // touching theirs. Where ours stands already, it stays and theirs is reported.
-func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfile.File, blocked []Change) {
+// On request ours hides theirs; hiding tells so for each of those files.
+func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfile.File, blocked []Change, hiding map[string]string) {
+	hiding = map[string]string{}
 	dirs := make(map[string]ownedfile.ObservedDir, len(current.Dirs))
 	for _, dir := range current.Dirs {
 		dirs[dir.Name] = dir
@@ -147,6 +155,10 @@ func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfil
 		reason := fmt.Sprintf("containerd would read %s instead of it; remove it, or set containerd.onConflict: adopt", f.Path)
 		switch {
 		case current.Scope.Adopt:
+			if !theirs.Symlink && !slices.Contains(theirs.Entries, fileName) {
+				file = path.Dir(file)
+			}
+			hiding[f.Path] = fmt.Sprintf("containerd reads it instead of %s, which somebody else wrote and which stays as it is, without effect until restore", file)
 			wanted = append(wanted, f)
 			continue
 		case ours[f.Path]:
@@ -158,7 +170,42 @@ func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfil
 			Before: ownedfile.Observed{Path: file, Kind: ownedfile.Regular, Owner: ownedfile.Foreign},
 		})
 	}
-	return wanted, blocked
+	return wanted, blocked, hiding
+}
+
+// stumbling reports what stands where containerd expects a hosts.toml that is
+// not wanted from us, and cannot be read as one: a fifo, a device, a directory.
+// changes are those that are reported anyway.
+func stumbling(current ownedfile.Snapshot, changes []Change) []Change {
+	dirs, told := map[string]bool{}, map[string]bool{}
+	for _, dir := range current.Dirs {
+		dirs[dir.Name] = true
+	}
+	for _, c := range changes {
+		told[c.Path] = true
+		dirs[path.Base(path.Dir(c.Path))] = dirs[path.Base(path.Dir(c.Path))] || Writes(c)
+	}
+	var found []Change
+	for _, o := range current.Files {
+		name := path.Base(path.Dir(o.Path))
+		upstream := UpstreamOf(name)
+		unusable := o.Owner == ownedfile.Foreign && (o.Kind == ownedfile.Other || o.Kind == ownedfile.Dir)
+		if !unusable || path.Base(o.Path) != fileName || upstream == "" || told[o.Path] {
+			continue
+		}
+		if first := DirName(upstream); name != first && dirs[first] {
+			continue // containerd does not come to it
+		}
+		what := "pulls from " + upstream
+		if upstream == Default {
+			what = "pulls from every registry without a directory"
+		}
+		found = append(found, Change{
+			Action: ownedfile.Conflict, Path: o.Path, Before: o,
+			Reason: o.Problem + ": " + what + " hang or fail, and kubelet gets no credential for them; remove it",
+		})
+	}
+	return found
 }
 
 // Tree reads and writes one certs.d.

@@ -3,7 +3,6 @@ package hostsconf
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -51,26 +50,33 @@ type memory struct {
 func link(stage string, files []ownedfile.File) (*memory, error) {
 	m := &memory{}
 	for _, f := range files {
-		dir := filepath.Join(stage, filepath.Base(filepath.Dir(f.Path)))
-		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		name := filepath.Join(stage, filepath.Base(filepath.Dir(f.Path)), filepath.Base(f.Path))
+		if err := m.put(name, f.Content()); err != nil {
 			return m, err
 		}
-		fd, err := unix.MemfdCreate("berth-verify", unix.MFD_CLOEXEC)
-		if err != nil {
-			return m, os.NewSyscallError("memfd_create", err)
-		}
-		file := os.NewFile(uintptr(fd), "berth-verify")
-		m.files = append(m.files, file)
-		if _, err := file.Write(f.Content()); err != nil {
-			return m, err
-		}
-		name := filepath.Join(dir, filepath.Base(f.Path))
-		if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", fd), name); err != nil {
-			return m, err
-		}
-		m.links = append(m.links, name)
 	}
 	return m, nil
+}
+
+// put makes name, in directories that are made for it, a link to content.
+func (m *memory) put(name string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	fd, err := unix.MemfdCreate("berth-verify", unix.MFD_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("memfd_create", err)
+	}
+	file := os.NewFile(uintptr(fd), "berth-verify")
+	m.files = append(m.files, file)
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", fd), name); err != nil {
+		return err
+	}
+	m.links = append(m.links, name)
+	return nil
 }
 
 func (m *memory) release() {

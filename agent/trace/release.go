@@ -2,7 +2,6 @@ package trace
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,7 +52,7 @@ func (n Node) drops(dir string) string {
 	if !n.before(2, 2, 0) {
 		return ""
 	}
-	content, err := os.ReadFile(filepath.Join(dir, "hosts.toml"))
+	content, err := hostsconf.ReadPlain(filepath.Join(dir, "hosts.toml"))
 	if err != nil || len(content) == 0 {
 		return ""
 	}

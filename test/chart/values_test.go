@@ -1,15 +1,11 @@
 package chart
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/berth-registry/berth/agent/config"
 )
 
 func has(args []string, arg string) bool { return slices.Contains(args, arg) }
@@ -92,6 +88,24 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 	{"certs.d by value", "hostPaths: {certsDir: /srv/certs.d}", func(t *testing.T, r rendered) {
 		if text := r.configs["berth"].Data["config.yaml"]; !strings.Contains(text, "certsDir: /srv/certs.d") {
 			t.Errorf("the config does not say so:\n%s", text)
+		}
+	}},
+	{"empty sections", "hostNetwork: false\nhostPaths: {certsDir: /srv/certs.d}\nconfig: {containerd: null, health: null, mirrors: null}", func(t *testing.T, r rendered) {
+		text := r.configs["berth"].Data["config.yaml"]
+		if !strings.Contains(text, "certsDir: /srv/certs.d") || !strings.Contains(text, "mode: report") {
+			t.Errorf("the config is\n%s", text)
+		}
+	}},
+	{"no config", "config: null", func(t *testing.T, r rendered) {
+		if text := r.configs["berth"].Data["config.yaml"]; text != "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n" {
+			t.Errorf("the config is\n%s", text)
+		}
+	}},
+	{"probes as Kubernetes has them", "livenessProbe: null\nreadinessProbe: null", func(t *testing.T, r rendered) {
+		for _, probe := range []*corev1.Probe{r.agent().LivenessProbe, r.agent().ReadinessProbe} {
+			if probe == nil || probe.HTTPGet == nil || probe.PeriodSeconds != 0 {
+				t.Errorf("probe %+v", probe)
+			}
 		}
 	}},
 	{"root", "hostPaths: {root: /tmp/x}", func(t *testing.T, r rendered) {
@@ -178,6 +192,30 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 			t.Errorf("ConfigMaps %v", r.configs)
 		}
 	}},
+	{"provider in one directory", "provider: {binDir: /opt/berth, config: /opt/berth/config.yaml}", func(t *testing.T, r rendered) {
+		// Kubernetes refuses two mounts in one place.
+		c := r.pod().InitContainers[0]
+		seen := map[string]bool{}
+		for _, m := range c.VolumeMounts {
+			if seen[m.MountPath] {
+				t.Errorf("two mounts at %s", m.MountPath)
+			}
+			seen[m.MountPath] = true
+		}
+		if !seen["/host/opt/berth"] {
+			t.Errorf("mounted: %v", c.VolumeMounts)
+		}
+	}},
+	{"provider's indented configuration", "provider: {configuration: \"  # Mine.\\nkind: CredentialProviderConfig\\n\"}", func(t *testing.T, r rendered) {
+		if text := r.configs["berth-provider"].Data["credential-provider-config.yaml"]; text != "  # Mine.\nkind: CredentialProviderConfig\n" {
+			t.Errorf("the configuration became %q", text)
+		}
+	}},
+	{"no provider and a path that would be refused", "provider: {enabled: false, config: /x.yaml}", func(t *testing.T, r rendered) {
+		if len(r.pod().InitContainers) != 0 {
+			t.Errorf("init containers %+v", r.pod().InitContainers)
+		}
+	}},
 	{"node setup", "nodeSetup: {enabled: true, args: [--containerd, --kubelet, --yes]}\nexistingSecrets: [{name: x}]", func(t *testing.T, r rendered) {
 		c := r.pod().InitContainers[1]
 		want := []string{"install", "--root=/host", "--config=/etc/berth/config.yaml", "--containerd", "--kubelet", "--yes"}
@@ -250,46 +288,40 @@ func TestRefused(t *testing.T) {
 		{values: "config: \"mirrors: [\"", why: "config: "},
 		{values: "hostNetwork: false\nconfig: \"mirrors: []\"", why: "mode: report"},
 		{values: "hostPaths: {certsDir: /a}\nconfig: \"mirrors: []\"", why: "containerd.certsDir"},
+		{values: "hostPaths: {certsDir: \"/a:/b\"}", why: "certsDir"},
+		{values: "config: {containerd: {certsDir: relative}}", why: `config.containerd.certsDir is "relative": it must be one absolute path`},
+		{values: "config: {containerd: {certsDir: /}}", why: "config.containerd.certsDir"},
+		{values: "config: {containerd: {certsDir: /etc/../x}}", why: "config.containerd.certsDir"},
+		{values: "config: {containerd: {certsDir: \"/a:/b\"}}", why: "config.containerd.certsDir"},
+		{values: "config: {containerd: {certsDir: 5}}", why: "config.containerd.certsDir"},
+		{values: "config: \"containerd: {certsDir: relative}\"", why: "config.containerd.certsDir"},
+		{values: "config: {containerd: [/a]}", why: "config.containerd is"},
+		{values: "config: {health: off}", why: "config.health is"},
+		{values: "config: {health: {mode: off}}", why: `write it in quotes, "off"`},
+		{values: "config: [mirrors]", why: "/config"},
+		{values: "provider: {config: /x.yaml}", why: "provider.config is /x.yaml: its directory is mounted writable, and that would be the whole node; put it into a directory, such as /etc/berth/x.yaml"},
+		{values: "existingConfigMap: mine\nconfig: {mirrors: []}", why: "config and existingConfigMap are given"},
+		{values: "existingConfigMap: mine\nconfig: \"mirrors: []\"", why: "config and existingConfigMap are given"},
+		{values: "securityContext: null", why: "securityContext"},
+		{values: "metrics: null", why: "metrics"},
 	} {
-		if _, err := template(t, c.values, !c.install); err == nil || !strings.Contains(err.Error(), c.why) {
+		if _, err := template(t, c.values, !c.install); err == nil || !strings.Contains(err.Error(), c.why) || crashed(err) {
 			t.Errorf("%s: %v, want something about %q", c.values, err, c.why)
 		}
 	}
 }
 
-// TestConfig: what stands in the ConfigMap is what Berth reads.
-func TestConfig(t *testing.T) {
-	whole := filepath.Join(t.TempDir(), "config.yaml")
-	const text = "# A comment of mine.\napiVersion: berth/v1alpha1\nkind: RegistryConfig\nmirrors:\n- upstream: docker.io\n  endpoints: [{url: mirror.corp}]\n"
-	if err := os.WriteFile(whole, []byte(text), 0o600); err != nil {
+// Where Helm only renders, everything is a first install to it.
+func TestSetupWhereHelmOnlyRenders(t *testing.T) {
+	out, err := template(t, "nodeSetup: {enabled: true, alreadyInstalled: true}", false)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		values    string
-		args      []string
-		upstreams int
-	}{
-		"nothing":   {"", nil, 0},
-		"a table":   {"config: {mirrors: [{upstream: docker.io, endpoints: [{url: mirror.corp}]}, {upstream: quay.io, endpoints: [{url: mirror.corp/q}]}], ecr: {registries: [{host: images.corp, account: \"011122223333\", region: us-east-1}]}}", nil, 2},
-		"with kind": {"config: {apiVersion: berth/v1alpha1, kind: RegistryConfig, mirrors: [{upstream: docker.io, endpoints: [{url: mirror.corp}]}]}", nil, 1},
-		"a file":    {"", []string{"--set-file", "config=" + whole}, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := render(t, c.values, c.args...).configs["berth"].Data["config.yaml"]
-			if c.args != nil && strings.TrimSpace(got) != strings.TrimSpace(text) {
-				t.Errorf("the file became\n%s", got)
-			}
-			file := filepath.Join(t.TempDir(), "config.yaml")
-			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			cfg, _, err := config.Load(file)
-			if err != nil {
-				t.Fatalf("%v\n%s", err, got)
-			}
-			if len(cfg.Mirrors) != c.upstreams {
-				t.Errorf("%d mirrors in\n%s", len(cfg.Mirrors), got)
-			}
-		})
+	r, err := decode(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := r.pod().InitContainers; len(c) != 2 || c[1].Name != "node-setup" {
+		t.Errorf("init containers %+v", c)
 	}
 }

@@ -2,8 +2,6 @@ package leak
 
 import (
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -90,7 +88,7 @@ func endpointURLs() []string {
 
 // foreignFiles puts directories into certs.d that somebody else wrote.
 func (d *draw) foreignFiles() error {
-	if !d.chance(35) {
+	if !d.chance(50) {
 		return nil
 	}
 	names := []string{
@@ -98,10 +96,6 @@ func (d *draw) foreignFiles() error {
 		"images.corp", "111122223333.dkr.ecr.us-east-1.amazonaws.com", "public.ecr.aws", "localhost_5000_",
 	}
 	for _, name := range some(d, 1+d.IntN(3), names) {
-		dir := filepath.Join(d.round.certsDir, name)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
 		d.round.foreign++
 		body := pick(d,
 			"server = \"https://elsewhere.example\"\n\n[host]\n",
@@ -114,10 +108,7 @@ func (d *draw) foreignFiles() error {
 			"this is no TOML\n",
 			"", // the directory alone
 		)
-		if body == "" {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(body), 0o644); err != nil {
+		if err := d.put(name, body); err != nil {
 			return err
 		}
 	}

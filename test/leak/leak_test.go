@@ -73,7 +73,7 @@ func TestNoLeak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial := &trial{fake: fake, authority: certificates, seed: *seedFlag, ours: newTally(), control: newTally()}
+	trial := &trial{fake: fake, authority: certificates, seed: *seedFlag, ours: newTally(), control: newTally(), reader: newTally()}
 	dir := t.TempDir()
 	rounds := make(chan int)
 	var workers sync.WaitGroup
@@ -99,6 +99,7 @@ type trial struct {
 	authority     *authority
 	seed          uint64
 	ours, control *tally
+	reader        *tally // of the control that follows links, see naiveRules
 }
 
 // run is one round: a config, Berth, then the control in the same world.
@@ -109,19 +110,30 @@ func (tr *trial) run(ctx context.Context, dir string, n int) error {
 	}
 	tr.ours.mu.Lock()
 	tr.ours.foreign += r.foreign
+	tr.ours.linked += len(r.linked)
 	tr.ours.mu.Unlock()
+	view, err := r.view(filepath.Join(filepath.Dir(r.root), "view"))
+	if err != nil {
+		return err
+	}
 	rules := filepath.Join(r.root, credprovider.RulesFile)
 	k, err := newKubelet(rules, filepath.Join(r.root, credprovider.TokenDir))
 	if err != nil {
 		return err
 	}
-	if err := tr.pulls(ctx, r, tr.ours, k.credential); err != nil {
+	if err := tr.pulls(ctx, r, view, tr.ours, k.credential); err != nil {
 		return err
 	}
 	chain := ecr.NewChain(ecr.Options{Sources: k.provider.Rules.ECRSources})
 	other := &naive{round: r, tokens: &credprovider.Tokens{Dir: filepath.Join(dir, "naive"), Chain: chain}}
-	if err := tr.pulls(ctx, r, tr.control, other.credential); err != nil {
+	if err := tr.pulls(ctx, r, view, tr.control, other.credential); err != nil {
 		return err
+	}
+	if len(r.linked) > 0 {
+		k.provider.Rules, k.cache = r.naiveRules(k.provider.Rules), map[string]map[string]passed{}
+		if err := tr.pulls(ctx, r, view, tr.reader, k.credential); err != nil {
+			return err
+		}
 	}
 	return tr.quiet(r)
 }
@@ -148,8 +160,8 @@ func (tr *trial) draw(ctx context.Context, dir string, n int) (*round, error) {
 	return nil, errors.New("every config was refused")
 }
 
-// pulls pulls the images of a round.
-func (tr *trial) pulls(ctx context.Context, r *round, t *tally, credential func(context.Context, string) (passed, error)) error {
+// pulls pulls the images of a round; certsDir is as the node has it.
+func (tr *trial) pulls(ctx context.Context, r *round, certsDir string, t *tally, credential func(context.Context, string) (passed, error)) error {
 	w := newWorld(tr.seed, r, tr.fake, tr.authority, t)
 	for i, img := range r.images {
 		w.next(i)
@@ -170,7 +182,7 @@ func (tr *trial) pulls(ctx context.Context, r *round, t *tally, credential func(
 			}
 			t.mu.Unlock()
 		}
-		err := pull(ctx, w, r.certsDir, img.ref, p)
+		err := pull(ctx, w, certsDir, img.ref, p)
 		t.mu.Lock()
 		t.pulls++
 		if err == nil {
@@ -197,9 +209,7 @@ func (tr *trial) quiet(r *round) error {
 // pull does what containerd's CRI does with a credential that names no host:
 // whoever asks is given it.
 func pull(ctx context.Context, w *world, certsDir, ref string, p passed) error {
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
-	ctx = log.WithLogger(ctx, logrus.NewEntry(logger))
+	ctx = silent(ctx)
 	resolver := docker.NewResolver(docker.ResolverOptions{
 		Hosts: dockerconfig.ConfigureHosts(ctx, dockerconfig.HostOptions{
 			HostDir:      dockerconfig.HostDirFromRoot(certsDir),
@@ -231,6 +241,13 @@ func pull(ctx context.Context, w *world, certsDir, ref string, p passed) error {
 	return errors.Join(errs...)
 }
 
+// silent keeps containerd's packages from printing.
+func silent(ctx context.Context) context.Context {
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	return log.WithLogger(ctx, logrus.NewEntry(logger))
+}
+
 func fetch(ctx context.Context, fetcher remotes.Fetcher, d ocispec.Descriptor) ([]byte, error) {
 	rc, err := fetcher.Fetch(ctx, d)
 	if err != nil {
@@ -249,10 +266,10 @@ func fetch(ctx context.Context, fetcher remotes.Fetcher, d ocispec.Descriptor) (
 func (tr *trial) report(t *testing.T) {
 	ours, control := tr.ours, tr.control
 	t.Logf("seed %d: %d pulls (%d complete, %d requests), credentials offered %d, withheld %d, none %d | seen where meant %d %v | leaks %d | "+
-		"naive leaks %d | not counted: %d %s, %d %s, %d %s | %d foreign directories, %d configs refused",
+		"naive leaks %d, naive reader's %d | not counted: %d %s, %d %s, %d %s | %d foreign directories, %d of them with links, %d configs refused",
 		tr.seed, ours.pulls, ours.done, ours.requests, ours.offered, ours.withheld, ours.none, ours.verdicts[meant], ours.kinds,
-		ours.verdicts[leaked], control.verdicts[leaked],
-		ours.verdicts[realm], realm, ours.verdicts[sameName], sameName, ours.verdicts[asked], asked, ours.foreign, ours.refused)
+		ours.verdicts[leaked], control.verdicts[leaked], tr.reader.verdicts[leaked],
+		ours.verdicts[realm], realm, ours.verdicts[sameName], sameName, ours.verdicts[asked], asked, ours.foreign, ours.linked, ours.refused)
 	for i, l := range ours.leaks {
 		if i == 10 {
 			t.Logf("and %d more", len(ours.leaks)-i)
@@ -263,10 +280,13 @@ func (tr *trial) report(t *testing.T) {
 	if control.verdicts[leaked] == 0 {
 		t.Error("the naive provider was not caught: this trial sees nothing")
 	}
+	if tr.reader.verdicts[leaked] == 0 {
+		t.Error("the reader that follows links here was not caught: this trial does not see them")
+	}
 	for what, n := range map[string]int{
 		"complete pull": ours.done, "offered credential": ours.offered, "withheld credential": ours.withheld,
 		"login where it is meant": ours.kinds["login"], "ECR token where it is meant": ours.kinds["ecr"],
-		"foreign directory": ours.foreign, "refused config": ours.refused,
+		"foreign directory": ours.foreign, "directory with a link": ours.linked, "refused config": ours.refused,
 	} {
 		if n == 0 {
 			t.Errorf("there was no %s: this trial does not try enough", what)

@@ -31,9 +31,13 @@ type round struct {
 	ecrNames   map[string]scope
 	mirrored   map[string][]string // upstream → hosts of its endpoints
 	foreign    int                 // directories that somebody else wrote
+	linked     []string            // those of them that are links, or hold one
 	images     []image
 
 	certsDir string
+	// beyond is what the node has outside of the directories that are
+	// mounted for Berth.
+	beyond string
 	// spoken is all that Berth said: errors, logs, what people are shown.
 	spoken bytes.Buffer
 }
@@ -58,7 +62,7 @@ func newRound(rnd *rand.Rand, id, dir string, fake *fakeaws.Server, images int) 
 		return nil, err
 	}
 	r := &round{
-		id: id, root: filepath.Join(dir, "node"), file: filepath.Join(dir, "config.yaml"),
+		id: id, root: filepath.Join(dir, "node"), file: filepath.Join(dir, "config.yaml"), beyond: filepath.Join(dir, "beyond"),
 		plainHosts: map[string]bool{}, ecrNames: map[string]scope{}, mirrored: map[string][]string{},
 	}
 	r.certsDir = filepath.Join(r.root, "etc/containerd/certs.d")

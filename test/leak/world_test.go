@@ -44,7 +44,7 @@ type tally struct {
 	offered, withheld, none, refused int
 	verdicts                         map[verdict]int
 	kinds                            map[string]int // meant cases by sort of secret
-	requests, foreign                int
+	requests, foreign, linked        int
 	leaks                            []string
 	seen                             map[string]bool
 }

@@ -45,48 +45,78 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* What the inline config says, as JSON; a string is a whole file. */}}
+{{/*
+What the inline config says, as JSON; a string is a whole file. What is empty or
+null has its default, as Berth has it: here both sections that the chart looks
+into are tables.
+*/}}
 {{- define "berth.config.parsed" -}}
-{{- if kindIs "string" .Values.config }}
-{{- $parsed := fromYaml .Values.config }}
-{{- with get $parsed "Error" }}
+{{- $config := .Values.config }}
+{{- if kindIs "string" $config }}
+{{- $config = fromYaml $config }}
+{{- with get $config "Error" }}
 {{- fail (printf "config: %s" .) }}
 {{- end }}
-{{- toJson $parsed }}
-{{- else }}
-{{- toJson .Values.config }}
+{{- end }}
+{{- $config = deepCopy (default dict $config) }}
+{{- range $section := list "containerd" "health" }}
+{{- $said := index $config $section }}
+{{- if not (or (kindIs "map" $said) (kindIs "invalid" $said)) }}
+{{- fail (printf "config.%s is %s: it must be a section, as in docs/configuration.md" $section (toJson $said)) }}
+{{- end }}
+{{- $_ := set $config $section (default dict $said) }}
+{{- end }}
+{{- toJson $config }}
+{{- end }}
+
+{{/* The certsDir of the inline config, as Berth takes it; empty if it has none. */}}
+{{- define "berth.config.certsDir" -}}
+{{- with index (include "berth.config.parsed" . | fromJson) "containerd" "certsDir" }}
+{{- if not (and (kindIs "string" .) (regexMatch `^(/([^/.:\x00-\x1f\x7f][^/:\x00-\x1f\x7f]*|\.[^/.:\x00-\x1f\x7f][^/:\x00-\x1f\x7f]*|\.\.[^/:\x00-\x1f\x7f]+))+$` .)) }}
+{{- fail (printf "config.containerd.certsDir is %s: it must be one absolute path without detours, such as /etc/containerd/certs.d" (toJson .)) }}
+{{- end }}
+{{- . }}
 {{- end }}
 {{- end }}
 
 {{/* Where containerd reads hosts.toml files. */}}
 {{- define "berth.certsDir" -}}
+{{- if and .Values.existingConfigMap .Values.config }}
+{{- fail "config and existingConfigMap are given, and the ConfigMap would be the one that counts: write the config into it, or leave existingConfigMap empty" }}
+{{- end }}
 {{- $said := "" }}
 {{- if not .Values.existingConfigMap }}
-{{- $said = dig "containerd" "certsDir" "" (include "berth.config.parsed" . | fromJson) }}
+{{- $said = include "berth.config.certsDir" . }}
 {{- end }}
 {{- if and $said .Values.hostPaths.certsDir (ne $said .Values.hostPaths.certsDir) }}
 {{- fail (printf "hostPaths.certsDir is %s, and config.containerd.certsDir is %s: they must be the same" .Values.hostPaths.certsDir $said) }}
 {{- end }}
-{{- if and .Values.hostPaths.certsDir (not $said) (not .Values.existingConfigMap) (kindIs "string" .Values.config) }}
+{{- if and .Values.hostPaths.certsDir (not $said) (not .Values.existingConfigMap) .Values.config (kindIs "string" .Values.config) }}
 {{- fail (printf "hostPaths.certsDir is %s: write containerd.certsDir in the config as well" .Values.hostPaths.certsDir) }}
 {{- end }}
 {{- coalesce $said .Values.hostPaths.certsDir "/etc/containerd/certs.d" }}
 {{- end }}
 
-{{/* The text of config.yaml. */}}
+{{/* The text of config.yaml. A file stays as it is, with its comments. */}}
 {{- define "berth.config" -}}
-{{- if kindIs "string" .Values.config }}
-{{- if and (not .Values.hostNetwork) (eq "withdraw" (dig "health" "mode" "withdraw" (include "berth.config.parsed" . | fromJson))) }}
+{{- $parsed := include "berth.config.parsed" . | fromJson }}
+{{- $mode := index $parsed "health" "mode" }}
+{{- $withdraws := and (not .Values.hostNetwork) (or (kindIs "invalid" $mode) (has $mode (list "" "withdraw"))) }}
+{{- if and .Values.config (kindIs "string" .Values.config) }}
+{{- if $withdraws }}
 {{- fail "hostNetwork is false: a mirror that the pod does not reach may be fine; write health: {mode: report} in the config" }}
 {{- end }}
 {{- .Values.config }}
 {{- else }}
-{{- $config := deepCopy .Values.config }}
-{{- if .Values.hostPaths.certsDir }}
-{{- $config = mergeOverwrite $config (dict "containerd" (dict "certsDir" (include "berth.certsDir" .))) }}
+{{- if kindIs "bool" $mode }}
+{{- fail (printf "config.health.mode is %t, which is how YAML reads some bare words: write it in quotes, \"off\"" $mode) }}
 {{- end }}
-{{- if and (not .Values.hostNetwork) (eq "withdraw" (dig "health" "mode" "withdraw" $config)) }}
-{{- $config = mergeOverwrite $config (dict "health" (dict "mode" "report")) }}
+{{- $config := deepCopy (default dict .Values.config) }}
+{{- if .Values.hostPaths.certsDir }}
+{{- $_ := set $config "containerd" (set (default dict (index $config "containerd")) "certsDir" (include "berth.certsDir" .)) }}
+{{- end }}
+{{- if $withdraws }}
+{{- $_ := set $config "health" (set (default dict (index $config "health")) "mode" "report") }}
 {{- end -}}
 apiVersion: berth/v1alpha1
 kind: RegistryConfig
@@ -115,7 +145,9 @@ httpGet:
   # kubelet asks from the node, and the agent listens on its loopback alone.
   host: 127.0.0.1
   {{- end }}
-{{ toYaml .settings }}
+{{- with .settings }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "berth.securityContext" -}}
@@ -128,5 +160,5 @@ httpGet:
 
 {{/* A path of the node, as the node names it. */}}
 {{- define "berth.hostPath" -}}
-{{- printf "%s%s" (trimSuffix "/" .root.Values.hostPaths.root) .path }}
+{{- printf "%s%s" (trimSuffix "/" (default "" .root.Values.hostPaths.root)) .path }}
 {{- end }}

@@ -1,0 +1,184 @@
+package hostsconf
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// others gives what [Others] says of each registry, with the hosts as urls.
+func (n *node) others(dirs ...Directory) map[string]string {
+	n.t.Helper()
+	desired, changes := n.plan(dirs...)
+	current, err := n.tree().Read(desired)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, r := range Others(filepath.Join(n.dir, certsDir), changes, current) {
+		var hosts []string
+		for _, h := range r.Hosts {
+			if h.Host == Unreadable {
+				hosts = append(hosts, Unreadable)
+				if r.Ignored == nil || !strings.Contains(r.Ignored.Error(), certsDir+"/"+r.Dir+"/hosts.toml: ") || !strings.Contains(r.Ignored.Error(), "remove it") {
+					n.t.Errorf("%s: %v names no file or no remedy", r.Registry, r.Ignored)
+				}
+				continue
+			}
+			hosts = append(hosts, h.URL())
+		}
+		all[r.Registry] = strings.Join(hosts, " ")
+	}
+	return all
+}
+
+func (n *node) link(target, name string) {
+	n.t.Helper()
+	name = filepath.Join(n.dir, certsDir, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.Symlink(target, name); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// The node's containerd follows a link in the node's file system, which may
+// lie elsewhere for this process, or not be there at all. So a link is read
+// only where it leads to the same file for both.
+func TestOthersKnowsWhereALinkLeads(t *testing.T) {
+	const (
+		base = "etc/containerd/certs.d/"
+		evil = "server = \"https://evil.corp\"\n[host]\n"
+		self = "server = \"https://ghcr.io\"\n[host]\n"
+	)
+	// A file under the same name for this process: it must not be taken.
+	here := filepath.Join(t.TempDir(), "hosts.toml")
+	if err := os.WriteFile(here, []byte(self), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		target string // of ghcr.io/hosts.toml
+		files  map[string]string
+		want   string
+	}{
+		"a file":                {"", map[string]string{base + "ghcr.io/hosts.toml": evil}, "https://evil.corp/v2"},
+		"nothing":               {"", map[string]string{base + "ghcr.io/": ""}, "https://ghcr.io/v2"},
+		"out, absolute":         {"/srv-x/hosts.toml", map[string]string{"srv-x/hosts.toml": evil}, Unreadable},
+		"out, relative":         {"../../../../srv-x/hosts.toml", map[string]string{"srv-x/hosts.toml": evil}, Unreadable},
+		"out, not mounted here": {"/srv-x/hosts.toml", nil, Unreadable},
+		"out, another one here": {here, map[string]string{here[1:]: evil}, Unreadable},
+		"out by another link":   {"far/hosts.toml", map[string]string{"srv-x/hosts.toml": evil}, Unreadable},
+		"absolute, below":       {"/" + base + "real/hosts.toml", map[string]string{base + "real/hosts.toml": evil}, Unreadable},
+		"dangling":              {"gone.toml", nil, Unreadable},
+		"below":                 {"..data/hosts.toml", map[string]string{base + "ghcr.io/..data/hosts.toml": evil}, "https://evil.corp/v2"},
+		"below, beside":         {"../real/hosts.toml", map[string]string{base + "real/hosts.toml": evil}, "https://evil.corp/v2"},
+	} {
+		for _, wanted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, our place %t", name, wanted), func(t *testing.T) {
+				n := newNode(t, c.files)
+				if c.target != "" {
+					n.link(c.target, "ghcr.io/hosts.toml")
+				}
+				if strings.HasPrefix(c.target, "far/") {
+					n.link("/srv-x", "ghcr.io/far")
+				}
+				var dirs []Directory
+				if wanted && c.want != "https://ghcr.io/v2" {
+					dirs = append(dirs, Directory{Upstream: "ghcr.io", Hosts: []Host{mirror(t, "m.corp")}})
+				}
+				if got := n.others(dirs...)["ghcr.io"]; got != c.want {
+					t.Errorf("hosts %q, want %q", got, c.want)
+				}
+			})
+		}
+	}
+	n := newNode(t, map[string]string{base + "real/hosts.toml": evil})
+	n.link("real", "ghcr.io")
+	if got := n.others()["ghcr.io"]; got != Unreadable {
+		t.Errorf("a directory that is a link: hosts %q", got)
+	}
+}
+
+// What a file names beside hosts has to be there, or containerd fails the pull;
+// the copy that is read must have it too.
+func TestOthersWithCertificates(t *testing.T) {
+	ca, _, _ := testCertificate(t)
+	const at = "etc/containerd/certs.d/quay.io/"
+	for name, c := range map[string]struct {
+		ca   string
+		want string
+	}{
+		"beside":       {"ca.pem", "https://m.corp/v2 https://quay.io/v2"},
+		"twice":        {"ca.pem\", \"./ca.pem", "https://m.corp/v2 https://quay.io/v2"},
+		"next door":    {"../certs/ca.pem", "https://m.corp/v2 https://quay.io/v2"},
+		"missing":      {"gone.pem", Unreadable},
+		"no PEM":       {"hosts.toml", Unreadable},
+		"a link out":   {"out.pem", Unreadable},
+		"outside":      {"../../ca.pem", Unreadable},
+		"endless":      {"/dev/zero", Unreadable},
+		"a fifo":       {"fifo", Unreadable},
+		"not a string": {"ca.pem\", 5, \"ca.pem", "https://quay.io/v2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, map[string]string{
+				at + "hosts.toml":                     "[host.\"https://m.corp\"]\n  ca = [\"" + c.ca + "\"]\n",
+				at + "ca.pem":                         string(ca),
+				"etc/containerd/certs.d/certs/ca.pem": string(ca),
+				"etc/containerd/ca.pem":               string(ca),
+			})
+			n.link("/etc/ssl/certs/ca-certificates.crt", "quay.io/out.pem")
+			odd{kind: "fifo"}.put(t, filepath.Join(n.dir, at, "fifo"))
+			var got string
+			within(t, func() { got = n.others()["quay.io"] })
+			if got != c.want {
+				t.Errorf("hosts %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// With a TLS key containerd tries https on an http host, and then http all the
+// same: a credential would go in the clear.
+func TestOthersSeesPlainHTTPBehindTLSKeys(t *testing.T) {
+	n := newNode(t, map[string]string{
+		"etc/containerd/certs.d/quay.io/hosts.toml": "server = \"https://quay.io\"\n[host.\"http://plain.corp:5000\"]\n  skip_verify = true\n",
+	})
+	if got, want := n.others()["quay.io"], "http://plain.corp:5000/v2 https://quay.io/v2"; got != want {
+		t.Errorf("hosts %q, want %q", got, want)
+	}
+}
+
+// On request ours hides a file under the other spelling. Whoever reads the plan
+// learns of it.
+func TestAdoptTellsWhatItHides(t *testing.T) {
+	const theirs = certsDir + "/h:5000"
+	for name, c := range map[string]struct{ file, want string }{
+		"hosts.toml":  {"hosts.toml", theirs + "/hosts.toml"},
+		"certificate": {"ca.crt", theirs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, map[string]string{theirs[1:] + "/" + c.file: "x"})
+			n.adopt = true
+			dir := Directory{Upstream: "h:5000", Hosts: []Host{mirror(t, "m.corp")}}
+			for _, action := range []ownedfile.Action{ownedfile.Create, ownedfile.Unchanged} {
+				desired, changes := n.plan(dir)
+				if len(changes) != 1 || changes[0].Action != action || !strings.Contains(changes[0].Reason, " "+c.want+", ") {
+					t.Errorf("plan %+v, want one %s that names %s", changes, action, c.want)
+				}
+				var out strings.Builder
+				if err := WriteDiff(&out, desired, changes, func(_, s string) string { return s }); err != nil {
+					t.Fatal(err)
+				}
+				if action == ownedfile.Create && !strings.Contains(out.String(), c.want) {
+					t.Errorf("the diff does not tell:\n%s", out.String())
+				}
+				n.apply(dir)
+			}
+		})
+	}
+}

@@ -1,0 +1,150 @@
+package hostsconf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"golang.org/x/sys/unix"
+)
+
+// maxForeign is how much is read of a file that somebody else wrote.
+const maxForeign = 1 << 20
+
+// errNotPlain reports something that is not read: opening it could wait
+// without end, and reading it could fill the memory.
+var errNotPlain = errors.New("not read")
+
+// opener opens files: those below one directory, as [os.Root] does, or those
+// of this machine.
+type opener interface {
+	Stat(name string) (fs.FileInfo, error)
+	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
+}
+
+// machine opens whatever this process can reach.
+type machine struct{}
+
+func (machine) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+func (machine) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag, perm)
+}
+
+// ReadPlain reads a file of this machine that somebody else wrote. It opens
+// nothing but regular files of at most 1 MiB: another one is an error, as is one
+// that is missing ([fs.ErrNotExist]); errors do not name the file.
+func ReadPlain(name string) ([]byte, error) { return readPlain(machine{}, name) }
+
+// readPlain reads a file of somebody else's, links followed as in allows it.
+// It opens nothing but regular files of a sensible size ([errNotPlain]), and
+// names no file in its errors but a missing one is [fs.ErrNotExist].
+func readPlain(in opener, name string) ([]byte, error) {
+	info, err := in.Stat(name)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if err := checkPlain(info); err != nil {
+		return nil, err
+	}
+	// It can have become something else by now: a fifo must not hang.
+	f, err := in.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return nil, withoutPath(err)
+	}
+	if err := checkPlain(info); err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxForeign+1))
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if len(content) > maxForeign {
+		return nil, tooLarge()
+	}
+	return content, nil
+}
+
+func checkPlain(info fs.FileInfo) error {
+	switch mode := info.Mode(); {
+	case mode.IsRegular() && info.Size() > maxForeign:
+		return tooLarge()
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		return fmt.Errorf("%w: it is a directory and no file", errNotPlain)
+	case mode&fs.ModeNamedPipe != 0:
+		return fmt.Errorf("%w: it is a fifo, on which containerd waits without end", errNotPlain)
+	}
+	return fmt.Errorf("%w: it is a device or socket", errNotPlain)
+}
+
+func tooLarge() error { return fmt.Errorf("%w: it is larger than 1 MiB", errNotPlain) }
+
+func withoutPath(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
+// tlsFiles lists the files that containerd opens beside the hosts.toml with
+// this content, as they are named there. What it cannot parse names none.
+func tlsFiles(content []byte) []string {
+	type table struct {
+		CA     any `toml:"ca"`
+		Client any `toml:"client"`
+	}
+	var file struct {
+		table
+		Host map[string]table `toml:"host"`
+	}
+	if err := toml.Unmarshal(content, &file); err != nil {
+		return nil
+	}
+	var names []string
+	var add func(value any)
+	add = func(value any) {
+		switch v := value.(type) {
+		case string:
+			names = append(names, v)
+		case []any:
+			for _, each := range v {
+				add(each)
+			}
+		}
+	}
+	for _, t := range file.Host {
+		add(t.CA)
+		add(t.Client)
+	}
+	add(file.CA)
+	add(file.Client)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// dockerCertificates lists what containerd takes for certificates where a directory
+// has no usable hosts.toml, as Docker has them.
+func dockerCertificates(dir string) []string {
+	var names []string
+	for _, pattern := range []string{"*.crt", "*.cert", "*.key"} {
+		found, _ := filepath.Glob(filepath.Join(escaped(dir), pattern))
+		names = append(names, found...)
+	}
+	return names
+}
+
+// escaped makes a path stand for itself in a pattern.
+func escaped(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
