@@ -65,10 +65,11 @@ func idle(ctx context.Context, o options) error {
 		return err
 	}
 	defer m.close()
-	n, err := newNode(o, "idle", "127.0.0.1:19476")
+	n, err := newNode(o, "idle")
 	if err != nil {
 		return err
 	}
+	defer n.close()
 	if err := n.save(spread(upstreams, m.addrs, 15*time.Second)); err != nil {
 		return err
 	}
@@ -140,15 +141,19 @@ func startFloor(ctx context.Context, o options) (*exec.Cmd, error) {
 		return nil, err
 	}
 	address, err := bufio.NewReader(out).ReadString('\n')
+	if err == nil {
+		// One request, so that what serves is in memory.
+		var response *http.Response
+		if response, err = http.Get("http://" + strings.TrimSpace(address)); err == nil {
+			err = response.Body.Close()
+		}
+	}
 	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
 		return nil, err
 	}
-	// One request, so that what serves is in memory.
-	response, err := http.Get("http://" + strings.TrimSpace(address))
-	if err != nil {
-		return nil, err
-	}
-	return cmd, response.Body.Close()
+	return cmd, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -168,10 +173,11 @@ func growth(ctx context.Context, o options) error {
 		return err
 	}
 	defer m.close()
-	n, err := newNode(o, "probes", "127.0.0.1:19477")
+	n, err := newNode(o, "probes")
 	if err != nil {
 		return err
 	}
+	defer n.close()
 	if err := n.save(spread(hosts, m.addrs, time.Second)); err != nil {
 		return err
 	}

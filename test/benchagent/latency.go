@@ -30,10 +30,11 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 
 // drift damages one file after the other and waits until each is right again.
 func drift(ctx context.Context, o options) error {
-	n, err := newNode(o, "drift", "127.0.0.1:19474")
+	n, err := newNode(o, "drift")
 	if err != nil {
 		return err
 	}
+	defer n.close()
 	if err := n.save(large(o.files, -1, 0, `{mode: "off"}`)); err != nil {
 		return err
 	}
@@ -93,10 +94,11 @@ func drift(ctx context.Context, o options) error {
 
 // save changes one upstream of many in the config, again and again.
 func save(ctx context.Context, o options) error {
-	n, err := newNode(o, "save", "127.0.0.1:19475")
+	n, err := newNode(o, "save")
 	if err != nil {
 		return err
 	}
+	defer n.close()
 	if err := n.save(large(o.files, -1, 0, `{mode: "off"}`)); err != nil {
 		return err
 	}

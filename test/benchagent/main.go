@@ -2,7 +2,8 @@
 // right, how soon a saved config is in the hosts.toml, what it costs while
 // nothing happens beside a bare HTTP server, whether it grows with the number of
 // its probes, and how soon it ends when it is stopped in the middle of writing.
-// It prints tables for docs/performance.md.
+// It takes no port that somebody may have, and leaves no process and no file. It
+// prints tables for docs/performance.md.
 //
 // Exit status: 0 when all limits hold, 1 when one does not or something went
 // wrong.
@@ -34,6 +35,8 @@ type options struct {
 	probes int
 	stops  int
 	out    io.Writer
+	// patience is how long an agent may take until it is ready.
+	patience time.Duration
 }
 
 // trial is one part of the program.
@@ -45,7 +48,7 @@ type trial struct {
 var errLimit = errors.New("a limit does not hold")
 
 func main() {
-	o := options{out: os.Stdout}
+	o := options{out: os.Stdout, patience: time.Minute}
 	part := flag.String("part", "drift,save,idle,probes,stop", "which trials, separated by commas")
 	flag.StringVar(&o.berth, "berth", "bin/berth", "the berth binary")
 	flag.Uint64Var(&o.seed, "seed", 1, "of what is random")

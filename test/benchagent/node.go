@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,18 +18,19 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 )
 
-// node is a directory that stands for a machine, with an agent on it.
+// node is a directory that stands for a machine, with an agent on it. Close it.
 type node struct {
 	root, config string
 	berth        string
-	listen       string
-	cmd          *exec.Cmd
+	patience     time.Duration
+	page         string    // where the agent that runs serves its page
+	cmd          *exec.Cmd // nil when none runs
 	log          *os.File
 }
 
-func newNode(o options, name, listen string) (*node, error) {
+func newNode(o options, name string) (*node, error) {
 	dir := filepath.Join(o.dir, name)
-	n := &node{root: filepath.Join(dir, "root"), config: filepath.Join(dir, "config.yaml"), berth: o.berth, listen: listen}
+	n := &node{root: filepath.Join(dir, "root"), config: filepath.Join(dir, "config.yaml"), berth: o.berth, patience: o.patience}
 	if err := os.MkdirAll(n.root, 0o755); err != nil {
 		return nil, err
 	}
@@ -37,23 +39,62 @@ func newNode(o options, name, listen string) (*node, error) {
 	return n, err
 }
 
-// start runs the agent and waits until it is ready.
+// close ends what a trial that was given up has left: an agent that still
+// writes keeps its directory from being removed.
+func (n *node) close() {
+	if n.cmd != nil {
+		_ = n.cmd.Process.Kill()
+		_ = n.cmd.Wait() // killed
+		n.cmd = nil
+	}
+	n.log.Close()
+}
+
+// start runs the agent, on a port that nobody else has, and waits until it is
+// ready.
 func (n *node) start(ctx context.Context) error {
-	n.cmd = exec.CommandContext(ctx, n.berth, "agent", "--config", n.config, "--root", n.root, "--listen", n.listen)
-	n.cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
-	n.cmd.Stderr = n.log
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := n.cmd.Start(); err != nil {
+	said, err := n.log.Seek(0, io.SeekEnd)
+	if err != nil {
 		return err
 	}
-	return until(ctx, time.Minute, "the agent is ready", func() bool {
-		response, err := http.Get("http://" + n.listen + "/readyz")
+	cmd := exec.CommandContext(ctx, n.berth, "agent", "--config", n.config, "--root", n.root, "--listen", "127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
+	cmd.Stderr = n.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	n.cmd, n.page = cmd, ""
+	return until(ctx, n.patience, "the agent is ready", func() bool {
+		if n.page == "" {
+			n.page = n.listening(said)
+		}
+		if n.page == "" {
+			return false
+		}
+		response, err := http.Get(n.page + "/readyz")
 		if err != nil {
 			return false
 		}
 		response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	})
+}
+
+// listening finds in the log, from an offset on, where the agent serves its
+// page; "" if it does not say so yet.
+func (n *node) listening(from int64) string {
+	log, err := os.ReadFile(n.log.Name())
+	if err != nil || int64(len(log)) < from {
+		return ""
+	}
+	for line := range bytes.Lines(log[from:]) {
+		var said struct{ Msg, Address string }
+		if json.Unmarshal(line, &said) == nil && said.Msg == "listening" {
+			return "http://" + said.Address
+		}
+	}
+	return ""
 }
 
 // stop ends the agent and tells how long that took.
@@ -63,12 +104,13 @@ func (n *node) stop() (time.Duration, error) {
 		return 0, err
 	}
 	err := n.cmd.Wait()
+	n.cmd = nil
 	return time.Since(begin), err
 }
 
 func (n *node) snapshot() (status.Snapshot, error) {
 	var s status.Snapshot
-	response, err := http.Get("http://" + n.listen + "/status")
+	response, err := http.Get(n.page + "/status")
 	if err != nil {
 		return s, err
 	}

@@ -2,9 +2,9 @@
 // testdata/config) against real daemons: what the golden files say of a release
 // is what that release does, before and after the change.
 //
-// A daemon runs each configuration as it is, in mount and process namespaces of
-// its own in which /etc, /var, /run, /srv and /opt are empty but for the files
-// of the corpus. Start reading at nodeconfig_test.go.
+// A daemon runs each configuration as it is, in mount, process and network
+// namespaces of its own in which /etc, /var, /run, /srv and /opt are empty but
+// for the files of the corpus, and every port is free. Start reading at nodeconfig_test.go.
 package nodeconfig
 
 import (
@@ -22,7 +22,6 @@ import (
 // trial is one configuration for one release, and what it has to do there.
 type trial struct {
 	name  string
-	shape string
 	main  string            // path of config.toml on the node
 	files map[string][]byte // by their paths on the node
 	want  verdict
@@ -60,7 +59,7 @@ var change = regexp.MustCompile(`^  (wire|without mirrors): (/\S+?)(?:, a drop-i
 
 func readShape(dir, release string) ([]trial, error) {
 	base := filepath.Base(dir)
-	before := trial{name: base + "/before", shape: base, files: map[string][]byte{}}
+	before := trial{name: base + "/before", files: map[string][]byte{}}
 	source, err := os.ReadFile(filepath.Join(dir, "source.txt"))
 	if err != nil {
 		return nil, err
@@ -96,7 +95,7 @@ func readShape(dir, release string) ([]trial, error) {
 		case m != nil:
 			t := after[m[1]]
 			if t == nil {
-				t = &trial{name: base + "/" + strings.ReplaceAll(m[1], " ", "-"), shape: base, main: before.main, files: map[string][]byte{}}
+				t = &trial{name: base + "/" + strings.ReplaceAll(m[1], " ", "-"), main: before.main, files: map[string][]byte{}}
 				for name, data := range before.files {
 					t.files[name] = data
 				}

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,29 +37,40 @@ if [ "$MISSING" = 1 ]; then set --; else set -- --config "$CONFIG"; fi
 exec "$DAEMON" "$@" --root /var/lib/trial --state /run/trial --address "$DIR/sock" --log-level debug
 `
 
-// node is a containerd that runs one trial.
+// node is a containerd that runs one trial, and the mirror that it can reach.
 type node struct {
 	dir    string
+	mirror *httptest.Server
 	cmd    *exec.Cmd
 	exited chan struct{}
 	conn   *grpc.ClientConn
 }
 
-// start runs the trial's files with a release; mirror is where hosts.toml files
-// send docker.io.
-func start(program parts.Containerd, t trial, mirror string) (*node, error) {
+// start runs the trial's files with a release; mirror answers where hosts.toml
+// files send docker.io.
+func start(program parts.Containerd, t trial, mirror http.Handler) (*node, error) {
 	dir, err := os.MkdirTemp("/tmp", "berth-nc-") // short, for the socket
 	if err != nil {
 		return nil, err
 	}
 	n := &node{dir: dir, exited: make(chan struct{})}
-	if err := n.run(program, t, mirror); err != nil {
+	err = alone(func() error {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		n.mirror = &httptest.Server{Listener: l, Config: &http.Server{Handler: mirror}}
+		n.mirror.Start()
+		return n.run(program, t)
+	})
+	if err != nil {
 		return nil, errors.Join(err, n.close())
 	}
 	return n, nil
 }
 
-func (n *node) run(program parts.Containerd, t trial, mirror string) error {
+// run starts the daemon in the network namespace of the thread.
+func (n *node) run(program parts.Containerd, t trial) error {
 	tree := filepath.Join(n.dir, "tree")
 	for name, data := range t.files {
 		if err := put(filepath.Join(tree, name), data); err != nil {
@@ -69,7 +83,7 @@ func (n *node) run(program parts.Containerd, t trial, mirror string) error {
 			}
 		}
 	}
-	hosts := fmt.Appendf(nil, "server = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", "https://registry-1.docker.io", mirror)
+	hosts := fmt.Appendf(nil, "server = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", "https://registry-1.docker.io", n.mirror.URL)
 	for _, dir := range t.directories() {
 		if err := put(filepath.Join(tree, dir, "docker.io", "hosts.toml"), hosts); err != nil {
 			return err
@@ -214,6 +228,9 @@ func (n *node) close() error {
 	}
 	if errors.Is(errors.Join(errs...), os.ErrProcessDone) {
 		errs = nil
+	}
+	if n.mirror != nil {
+		n.mirror.Close()
 	}
 	return errors.Join(append(errs, os.RemoveAll(n.dir))...)
 }
