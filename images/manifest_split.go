@@ -10,7 +10,10 @@ import (
 type document struct {
 	root *tree // nil when it could not be read
 	json bool
-	err  *Problem
+	// glued says that it is JSON right behind other JSON: readers of JSON take
+	// that, those of YAML do not.
+	glued bool
+	err   *Problem
 }
 
 // documents reads every document of a file. They are parsed one by one, so that
@@ -23,8 +26,8 @@ func (s *source) documents() []document {
 		if err != nil {
 			all = append(all, document{err: s.problem(at, err)})
 		}
-		for _, t := range trees {
-			all = append(all, document{root: t, json: isJSON})
+		for i, t := range trees {
+			all = append(all, document{root: t, json: isJSON, glued: i > 0})
 		}
 	}
 	return all
@@ -34,6 +37,9 @@ func (s *source) documents() []document {
 // more time, and everything else as YAML.
 func parse(text string, base int) (trees []*tree, isJSON bool, at int, err error) {
 	body := strings.TrimLeft(text, " \t\r\n")
+	if first, rest, _ := strings.Cut(body, "\n"); strings.TrimRight(first, " \t\r") == "---" {
+		body = strings.TrimLeft(rest, " \t\r\n") // JSON in a stream of YAML
+	}
 	begins := base + len(text) - len(body)
 	looksJSON := strings.HasPrefix(body, "{") && !strings.HasPrefix(body, "{{") || strings.HasPrefix(body, "[")
 	var jsonAt int

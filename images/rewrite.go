@@ -1,6 +1,7 @@
 package images
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -34,6 +35,28 @@ type Rewritten struct {
 	Untouched []error
 	// Notes are for the reader, one line each; nothing is wrong.
 	Notes []error
+
+	glued []int // where JSON begins in Text that only JSON's readers tell from the JSON before it
+}
+
+// Stream is the text as it can stand in a stream with other files: between JSON
+// documents that nothing separates, which no reader of YAML takes, there is a
+// line "---".
+func (r Rewritten) Stream() []byte {
+	var out []byte
+	at := 0
+	for _, begin := range r.glued {
+		before := r.Text[at:begin]
+		out = append(out, before...)
+		if line := bytes.TrimRight(before, " \t"); len(line) == 0 || line[len(line)-1] != '\n' {
+			out = append(out, '\n')
+		} else {
+			out = out[:len(out)-len(before)+len(line)] // the indentation
+		}
+		out = append(out, "---\n"...)
+		at = begin
+	}
+	return append(out, r.Text[at:]...)
 }
 
 // Change is an image that points elsewhere now.

@@ -29,6 +29,9 @@ func (r *rewriter) check(before []document) error {
 		if d.err != nil {
 			return fmt.Errorf("%w: %w", &Problem{Place: Place{File: r.src.name}, Err: errDiffers}, d.err.Err)
 		}
+		if d.glued {
+			r.out.glued = append(r.out.glued, d.root.at)
+		}
 		if !equal(before[i].root, d.root) {
 			return r.src.problem(before[i].root.at, errDiffers)
 		}

@@ -228,5 +228,45 @@ func FuzzRewrite(f *testing.F) {
 		if string(again.Text) != string(r.Text) {
 			t.Errorf("a second time it is\n%s\nafter\n%s", again.Text, r.Text)
 		}
+		if len(r.glued) > 0 {
+			inStream(t, r)
+		}
 	})
+}
+
+// inStream checks that the documents of a file can be read behind another's.
+func inStream(t *testing.T, r Rewritten) {
+	t.Helper()
+	stream := "image: x:1\n---\n" + strings.TrimPrefix(string(r.Stream()), byteOrderMark)
+	src, err := newSource("in.yaml", []byte(stream))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range src.documents() {
+		if d.err != nil || d.glued {
+			t.Errorf("a document cannot be read (%v), or is not separate, in\n%s", d.err, stream)
+		}
+	}
+}
+
+// JSON documents that nothing separates get a separator in a stream with
+// others, and stay as they are in a file of their own.
+func TestRewriteStream(t *testing.T) {
+	o := options(t, "--to reg.corp")
+	for text, want := range map[string]string{
+		`{"image": "a:1"}` + "\n" + `{"image": "b:1"}` + "\n":           `{"image": "reg.corp/library/a:1"}` + "\n---\n" + `{"image": "reg.corp/library/b:1"}` + "\n",
+		`{"image": "a:1"}{"image": "b:1"} []`:                           `{"image": "reg.corp/library/a:1"}` + "\n---\n" + `{"image": "reg.corp/library/b:1"} ` + "\n---\n[]",
+		`{"x": "\ud83d\ude00"}` + "\r\n\t " + `{"image": "b:1"}` + "\n": `{"x": "\ud83d\ude00"}` + "\r\n---\n" + `{"image": "reg.corp/library/b:1"}` + "\n",
+		`{"image": "a:1"}` + "\n---\n" + `{"image": "b:1"}` + "\n":      `{"image": "reg.corp/library/a:1"}` + "\n---\n" + `{"image": "reg.corp/library/b:1"}` + "\n",
+		"image: a:1\n": "image: reg.corp/library/a:1\n",
+	} {
+		r, err := Rewrite("in.json", []byte(text), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(r.Stream()); got != want {
+			t.Errorf("%q becomes\n%q, want\n%q", text, got, want)
+		}
+		inStream(t, r)
+	}
 }

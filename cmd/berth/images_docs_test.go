@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/images"
 	"github.com/berth-registry/berth/test/images/fakecri"
 )
 
@@ -176,5 +178,19 @@ func TestImagesPage(t *testing.T) {
 	written, err := os.ReadFile("private.yaml")
 	if err != nil || string(written) != rewrite["yaml"][0] {
 		t.Errorf("%v\n%s\nthe page shows\n%s", err, written, rewrite["yaml"][0])
+	}
+}
+
+// TestImagesDefaults: the page tells the defaults that the flags have.
+func TestImagesDefaults(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(repository(t), "docs/images.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := strings.TrimSuffix(images.DefaultWait.String(), "0s")
+	for _, want := range []string{"`--wait` (" + wait, fmt.Sprintf("`--jobs` (%d)", images.DefaultJobs)} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/images.md does not say %s", want)
+		}
 	}
 }

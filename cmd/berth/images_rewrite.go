@@ -53,6 +53,9 @@ there afterwards, and to the custom resources of Redis Enterprise and Prometheus
 					return err
 				}
 			}
+			if err := p.end(); err != nil {
+				return err
+			}
 			for _, note := range p.allNotes() {
 				fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note)
 			}
@@ -89,12 +92,14 @@ func rewriteTargets(r *images.RewriteOptions, to string, only []string) error {
 	return nil
 }
 
-// rewritePrinter prints one file after the other as one stream of documents.
+// rewritePrinter prints one file after the other as one stream of documents. A
+// single one stays as it is, byte for byte, so the first waits for a second.
 type rewritePrinter struct {
 	stdin    io.Reader
 	w        io.Writer
 	options  images.RewriteOptions
-	last     string // what was printed last
+	first    *images.Rewritten // not printed yet
+	last     string            // what was printed last
 	problems []error
 	notes    []string
 	changed  []images.Reference
@@ -130,11 +135,37 @@ func (p *rewritePrinter) add(name string) error {
 		for _, c := range r.Changes {
 			p.changed = append(p.changed, c.From)
 		}
-		if err := p.print(string(r.Text)); err != nil {
+		if err := p.take(r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// take prints a file, unless it may be the only one.
+func (p *rewritePrinter) take(r images.Rewritten) error {
+	switch {
+	case len(r.Text) == 0:
+		return nil
+	case p.first == nil && p.last == "":
+		p.first = &r
+		return nil
+	case p.first != nil:
+		first := p.first
+		p.first = nil
+		if err := p.print(string(first.Stream())); err != nil {
+			return err
+		}
+	}
+	return p.print(string(r.Stream()))
+}
+
+// end prints the file that was the only one.
+func (p *rewritePrinter) end() error {
+	if p.first == nil {
+		return nil
+	}
+	return p.print(string(p.first.Text))
 }
 
 // print separates a file from the one before. The first is printed as it is.
