@@ -18,7 +18,8 @@ import (
 
 // Options say how an [Agent] runs.
 type Options struct {
-	// ConfigPath is the RegistryConfig as this process sees it.
+	// ConfigPath is the RegistryConfig as this process sees it; "" is the one
+	// at [ConfigFile] below the machine's root.
 	ConfigPath string
 	// Listen is host:port of the status page; "" serves none.
 	Listen string

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -136,6 +137,53 @@ func TestFullVar(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(n.root, spareDir)); err == nil {
 		t.Error("the spare record is left")
 	}
+}
+
+// TestReadOnlyCerts needs root: what cannot be written in the normal way cannot
+// be written in the other one, and is told once.
+func TestReadOnlyCerts(t *testing.T) {
+	n := newNode(t)
+	login := "registries:\n- host: a.corp\n  username: u\n  password: p\n"
+	n.write("etc/config.yaml", mirrorTo("https://a.corp")+login)
+	n.start()
+	n.names("quay.io", "a.corp", true)
+	n.converged()
+	dir := filepath.Join(n.root, certsDir)
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+		t.Fatalf("mount certs.d on itself (as root): %v", err)
+	}
+	mounted := true
+	unmount := func() {
+		if mounted {
+			mounted = false
+			if err := unix.Unmount(dir, 0); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(func() { n.end(); unmount() })
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	n.write("etc/config.yaml", mirrorTo("https://b.corp"))
+	file := filepath.Join(certsDir, "quay.io", "hosts.toml")
+	n.eventually("told", func() bool { return strings.Contains(n.agent.Snapshot().Converge.Error, file) })
+	response, err := http.Get(n.page() + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told := strings.Count(string(body), file); response.StatusCode != http.StatusServiceUnavailable || told != 1 {
+		t.Errorf("%s, the file is named %d times:\n%s", response.Status, told, body)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	unmount()
+	n.names("quay.io", "b.corp", true)
+	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
 }
 
 // TestReadOnlyRun needs root: there is no place for the lock, and that is told.

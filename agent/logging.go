@@ -15,7 +15,7 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	a.once(ctx, &a.told.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
 	if text := string(a.source.last); r.err == nil && text != a.told.text {
 		a.told.text = text
-		a.log.InfoContext(ctx, "config in use", "path", a.o.ConfigPath, "upstreams", len(mirrors(r.cfg)))
+		a.log.InfoContext(ctx, "config in use", "path", a.machine.configName(a.o.ConfigPath), "upstreams", len(mirrors(r.cfg)))
 		for _, w := range r.warnings {
 			a.log.WarnContext(ctx, "config warning", "warning", w.String())
 		}

@@ -32,6 +32,8 @@ var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; 
 type Machine struct {
 	root  *ownedfile.Root
 	store *ownedfile.Store
+	// patience is how long a turn of another one is waited for.
+	patience time.Duration
 }
 
 // Open gives access to the node whose files lie below root, "/" for this one.
@@ -45,14 +47,15 @@ func Open(root string) (*Machine, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return &Machine{root: r, store: store}, nil
+	return &Machine{root: r, store: store, patience: lockPatience}, nil
 }
 
 // Close lets go of the root.
 func (m *Machine) Close() error { return m.root.Close() }
 
-// ConfigPath is where the config lies when none is named.
-func (m *Machine) ConfigPath() string { return m.root.Path(ConfigFile) }
+// ReadConfig reads the config at path, as this process names it, or, if path
+// is "", the one of the node: see the function [ReadConfig].
+func (m *Machine) ReadConfig(path string) (config.File, error) { return ReadConfig(m.root, path) }
 
 // Plan is what [Machine.Apply] would do.
 type Plan struct {
@@ -154,7 +157,7 @@ func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logge
 }
 
 // converge makes the node as state has it. also, if it is not nil, is done
-// under the same lock, and before.
+// under the same lock, and before. The error tells everything once.
 func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desired, also func() error) (Result, error) {
 	unlock, err := m.lock(ctx)
 	if err != nil {
@@ -167,11 +170,11 @@ func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desir
 	}
 	plan, err := m.plan(cfg, state)
 	if err != nil {
-		return Result{}, errors.Join(err, alsoErr)
+		return Result{}, onlyOnce(err, alsoErr)
 	}
 	result := Result{Plan: plan}
 	err = m.write(ctx, cfg, &result)
-	return result, errors.Join(err, alsoErr)
+	return result, onlyOnce(err, alsoErr)
 }
 
 // write carries a plan out. When it cannot, secrets that shall go go all the
@@ -254,17 +257,15 @@ func (m *Machine) tree(cfg *config.Config) *hostsconf.Tree {
 
 // lock takes the turn of this process among agent, apply and restore.
 func (m *Machine) lock(ctx context.Context) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	waiting, cancel := context.WithTimeout(ctx, m.patience)
 	defer cancel()
-	lock, err := ownedfile.LockFile(ctx, m.root, lockFile, true)
-	if err != nil {
+	lock, err := ownedfile.LockFile(waiting, m.root, lockFile, true)
+	var locked *ownedfile.LockedError
+	switch {
+	case ctx.Err() == nil && errors.As(err, &locked):
+		return nil, fmt.Errorf("%w for more than %s; run it again when that one has ended", locked, m.patience)
+	case err != nil:
 		return nil, err
 	}
 	return func() { lock.Unlock() }, nil
-}
-
-// ConfigExists tells whether there is a config where it is expected.
-func (m *Machine) ConfigExists() (string, error) {
-	_, err := m.root.Lstat(ConfigFile)
-	return m.ConfigPath(), err
 }

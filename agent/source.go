@@ -25,10 +25,11 @@ type lastGood struct {
 // could be used, over restarts too.
 type source struct {
 	machine *Machine
-	path    string // as this process sees it
+	path    string // as this process sees it; "": the one of the node
 
 	good *config.Config
 	file config.File // of good
+	bad  bool        // the last look found nothing that can be used
 	last []byte      // the text of the last look, good or not
 	kept config.File // what stands in lastGoodName, as far as we know
 }
@@ -39,11 +40,14 @@ type reading struct {
 	warnings []config.Warning
 	err      error // why the file cannot be used; cfg is then an older one
 	changed  bool  // the text is another than last time
+	// renewed says that what is in use since this look is not what the last
+	// one left: text or files are others, or they could not be used then.
+	renewed bool
 }
 
 // read looks at the config and at the files that it names.
 func (s *source) read() reading {
-	file, err := config.Read(s.path)
+	file, err := s.machine.ReadConfig(s.path)
 	var r reading
 	if err == nil {
 		r.cfg, r.warnings, err = file.Parse()
@@ -51,20 +55,26 @@ func (s *source) read() reading {
 	r.changed = !bytes.Equal(file.Text, s.last)
 	s.last = file.Text
 	if err == nil {
-		s.good, s.file = r.cfg, file
+		r.renewed = s.good == nil || s.bad || !sameFile(s.file, file)
+		s.good, s.file, s.bad = r.cfg, file, false
 		return r
 	}
+	s.bad = true
 	if s.good == nil {
 		s.recall()
 	}
 	return reading{cfg: s.good, err: err, changed: r.changed}
 }
 
+// sameFile reports whether two configs say the same, with all that they name.
+func sameFile(a, b config.File) bool {
+	return bytes.Equal(a.Text, b.Text) && maps.EqualFunc(a.Contents, b.Contents, bytes.Equal)
+}
+
 // keep puts the config aside, for an agent that starts with a bad one. The lock
 // of the machine is held.
 func (s *source) keep() error {
-	same := bytes.Equal(s.kept.Text, s.file.Text) && maps.EqualFunc(s.kept.Contents, s.file.Contents, bytes.Equal)
-	if s.file.Text == nil || same && s.machine.hasPrivate(lastGoodName) {
+	if s.file.Text == nil || sameFile(s.kept, s.file) && s.machine.hasPrivate(lastGoodName) {
 		return nil
 	}
 	body, err := json.Marshal(lastGood{Path: s.file.Path, Text: s.file.Text, Files: s.file.Contents})

@@ -76,7 +76,9 @@ func (s *state) config(r reading, path string) {
 		c.Error = r.err.Error()
 		return
 	}
-	c.Loaded = now
+	if r.renewed {
+		c.Loaded = now
+	}
 	for _, w := range r.warnings {
 		c.Warnings = append(c.Warnings, w.String())
 	}

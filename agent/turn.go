@@ -29,7 +29,7 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 	}
 	begin := time.Now()
 	r := a.source.read()
-	a.state.config(r, a.o.ConfigPath)
+	a.state.config(r, a.machine.configName(a.o.ConfigPath))
 	a.watchFiles(r.cfg)
 	var err error
 	if r.cfg != nil {
@@ -162,7 +162,7 @@ func (a *Agent) setProber(cfg *config.Config, state *desired) {
 // watchFiles tells the watcher what to look at: with no config, where it has
 // to come.
 func (a *Agent) watchFiles(cfg *config.Config) {
-	files := []string{absolute(a.o.ConfigPath), a.machine.root.Path(agentLockFile)}
+	files := append(a.machine.configFiles(a.o.ConfigPath), a.machine.root.Path(agentLockFile))
 	var trees []string
 	if cfg != nil {
 		for _, f := range cfg.Files() {

@@ -128,13 +128,14 @@ func (c *checker) ecrRegistries(list *spot) {
 		if at := s.field("host"); !c.missing(at, "write the other name of the registry, such as images.corp") {
 			name, err := hostport.Parse(r.Host)
 			line, _ := at.position()
-			switch first, twice := seen[name]; {
+			key := hostport.TrimDefaultPort(name, "https")
+			switch first, twice := seen[key]; {
 			case err != nil:
 				c.reject(at, showAddress(r.Host), "%s", reason(r.Host, err))
 			case twice:
 				c.reject(at, name, "already has an entry on line %d; keep one of them", first)
 			default:
-				r.Host, seen[name] = name, line
+				r.Host, seen[key] = name, line
 			}
 		}
 		if at := s.field("account"); !c.missing(at, `write the 12 digits of the AWS account, in quotes`) && !isAccount(r.Account) {

@@ -79,10 +79,10 @@ func (c *checker) endpoint(s *spot, e *Endpoint, seen map[string]int) {
 			c.reject(at, showAddress(e.URL), "%s", reason(e.URL, err))
 		} else {
 			line, _ := at.position()
-			if first, ok := seen[u.String()]; ok {
+			if first, ok := seen[Requests(u)]; ok {
 				c.reject(at, e.URL, "is the endpoint of line %d again; list it once", first)
 			}
-			seen[u.String()] = line
+			seen[Requests(u)] = line
 		}
 	}
 	c.capabilities(s, e)

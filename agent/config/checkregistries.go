@@ -16,6 +16,7 @@ func (c *checker) registries(list *spot) {
 		c.tls(s.field("tls"), &r.TLS)
 		c.registryPlainHTTP(s, r)
 	}
+	c.twice(list)
 }
 
 func (c *checker) registryHost(registry *spot, r *Registry, seen map[string]int) {

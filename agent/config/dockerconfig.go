@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -42,6 +43,10 @@ func (c *checker) dockerConfig(s *spot) {
 	switch err := json.Unmarshal(data, &file); {
 	case len(bytes.TrimSpace(data)) == 0:
 		c.reject(s, path, `is empty; it must be {"auths": {…}}`)
+		return
+	case !utf8.Valid(data):
+		// Decoding would put other characters in place of what is wrong.
+		c.reject(s, path, "line %d is not UTF-8; save the file as UTF-8", notUTF8(data))
 		return
 	case err != nil:
 		c.reject(s, path, "%s", jsonMistake(data, err))
@@ -91,10 +96,12 @@ func (c *checker) dockerLogins(s *spot, path string, auths map[string]dockerEntr
 			c.reject(s, path, "key %q: needs both a user name and a password", key)
 		case hasControl(username) || hasControl(password) || strings.Contains(username, ":"):
 			c.reject(s, path, "key %q: the login holds a control character, or the user name a colon", key)
-		case from[host] != "":
-			c.warn(s, "%s: key %q is not used: %q is for %s too", path, key, from[host], host)
+		case !isText(username) || !isText(password):
+			c.reject(s, path, "key %q: the login is not UTF-8; write it anew in UTF-8, or choose one without special characters", key)
+		case from[OneSpelling(host, false)] != "":
+			c.warn(s, "%s: key %q is not used: %q is for %s too", path, key, from[OneSpelling(host, false)], host)
 		default:
-			from[host] = key
+			from[OneSpelling(host, false)] = key
 			c.cfg.DockerConfig = append(c.cfg.DockerConfig, DockerLogin{Host: host, Username: username, Password: redact.New(password)})
 		}
 	}
@@ -148,6 +155,11 @@ func dockerHost(key string) (string, error) {
 		host += "/" + path
 	}
 	return registryHost(host)
+}
+
+// notUTF8 gives the line of the first byte that is not UTF-8.
+func notUTF8(data []byte) int {
+	return 1 + bytes.Count(data[:len(data)-len(bytes.TrimLeftFunc(data, func(r rune) bool { return r != utf8.RuneError }))], []byte("\n"))
 }
 
 // jsonMistake says where a JSON file is wrong and nothing of what it holds.

@@ -42,6 +42,8 @@ func newNode(t testing.TB) node {
 	n.write(t, "secrets/empty", "\n\n", 0o600)
 	n.write(t, "secrets/nothing", "", 0o600)
 	n.write(t, "secrets/two-lines", "user\n"+secretWord+"\n", 0o600)
+	n.write(t, "secrets/latin-1", "p\xe9"+secretWord, 0o600)
+	n.write(t, "secrets/replaced", "p\ufffd"+secretWord, 0o600)
 	n.write(t, "secrets/huge", strings.Repeat(secretWord, 10_000), 0o600)
 	n.write(t, "secrets/largest", strings.Repeat("x", maxSecretSize), 0o600)
 	n.dockerConfigs(t)
@@ -89,6 +91,13 @@ func (n node) dockerConfigs(t testing.TB) {
 		"u:%s@e.corp": {"auth": %q},
 		"f.corp": {"username": "u:v", "password": %q}
 	}`, secretWord, base64.StdEncoding.EncodeToString([]byte(secretWord)), auth, secretWord, auth, secretWord))
+	n.write(t, "secrets/latin-1.json", "{\"auths\": {\n  \"a.corp\": {\"username\": \"u\", \"password\": \"p\xe9"+secretWord+"\"}}}", 0o600)
+	docker("latin-1-auth.json", fmt.Sprintf(`{
+		"a.corp": {"auth": %q},
+		"b.corp": {"username": "u", "password": "\ud800%s"},
+		"c.corp": {"username": "ü", "password": "é%s"}
+	}`, base64.StdEncoding.EncodeToString([]byte("u:p\xe9"+secretWord)), secretWord, secretWord))
+	docker("spellings.json", fmt.Sprintf(`{"a.corp": {"auth": %q}, "a.corp:443": {"auth": %q}, "a.corp:5000": {"auth": %q}}`, auth, auth, auth))
 	n.write(t, "secrets/bad-type.json", `{"auths": {"a.corp": {"auth": 17}}}`, 0o600)
 	n.write(t, "secrets/bad-json.json", "{\"auths\": {\n  \"a.corp\": "+secretWord+"\n}}", 0o600)
 	n.write(t, "secrets/no-auths.json", `{"credsStore": "`+secretWord+`"}`, 0o600)

@@ -12,6 +12,7 @@
 package config
 
 import (
+	"errors"
 	"io/fs"
 	"reflect"
 	"slices"
@@ -43,12 +44,20 @@ type File struct {
 }
 
 // Read is the first half of [Load], for who wants to keep the text.
-func Read(path string) (File, error) {
+func Read(path string) (File, error) { return ReadAs(path, path) }
+
+// ReadAs is [Read] of a file that people know by another name, as the one that
+// links below another root lead to. File.Path and errors have name.
+func ReadAs(path, name string) (File, error) {
 	data, mode, err := readFile(path, maxConfigSize)
 	if err != nil {
-		return File{}, Errors{{File: path, Message: err.Error(), Err: err}}
+		message := err.Error()
+		if tooLarge := (*sizeError)(nil); errors.As(err, &tooLarge) {
+			message = isTooLarge
+		}
+		return File{}, Errors{{File: name, Message: message, Err: err}}
 	}
-	return File{Path: path, Text: data, mode: mode}, nil
+	return File{Path: name, Text: data, mode: mode}, nil
 }
 
 // Parse is the second half of [Load].

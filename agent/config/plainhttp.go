@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 )
@@ -13,9 +14,6 @@ import (
 // machine, at the place where the choice of plain http stands.
 func (c *checker) plainHTTP(root *spot) {
 	owned := c.collectLogins()
-	if len(owned.origins) == 0 {
-		return
-	}
 	const message = "would send %s over plain http to another machine; use https, or set allowPlainHTTPCredentials: true in %s"
 	registries := root.field("registries")
 	for i, r := range c.cfg.Registries {
@@ -62,14 +60,27 @@ type origin struct {
 type ownedLogins struct {
 	logins  credprovider.Logins
 	origins map[string]origin // by the login's name
+	allowed func(host, path string) bool
 }
+
+// anEntry is where the permission for a credential belongs that has no entry
+// of its own.
+const anEntry = "an entry of registries for it"
 
 func (o ownedLogins) covering(host, path string) (origin, bool) {
 	login, ok := o.logins.For(host, path)
 	if !ok {
 		login, ok = o.logins.For(hostport.TrimDefaultPort(host, "http"), path)
 	}
-	return o.origins[login.Name()], ok
+	if ok {
+		return o.origins[login.Name()], true
+	}
+	if _, ok = ecr.ParseHost(host); !ok {
+		return origin{}, false
+	}
+	// No entry is needed for the token of a registry that is named like ECR.
+	allowed := o.allowed(host, path) || o.allowed(hostport.TrimDefaultPort(host, "http"), path)
+	return origin{"the ECR token", anEntry, allowed}, true
 }
 
 // collectLogins gathers the credentials of all sources; registries go first.
@@ -92,12 +103,14 @@ func (c *checker) collectLogins() ownedLogins {
 		}
 	}
 	for _, d := range c.cfg.DockerConfig {
-		add(1, d.Host, "the login for "+d.Host+" in dockerConfigFile", "an entry of registries for it", c.allowsPlainHTTP(d.Host))
+		add(1, d.Host, "the login for "+d.Host+" in dockerConfigFile", anEntry, c.allowsPlainHTTP(d.Host))
 	}
 	for i, e := range c.cfg.ECR.Registries {
-		add(2, e.Host, fmt.Sprintf("the token of ecr.registries[%d]", i), "an entry of registries for it", c.allowsPlainHTTP(e.Host))
+		add(2, e.Host, fmt.Sprintf("the token of ecr.registries[%d]", i), anEntry, c.allowsPlainHTTP(e.Host))
 	}
-	return ownedLogins{credprovider.NewLogins(lists[0], lists[1], lists[2]), origins}
+	return ownedLogins{credprovider.NewLogins(lists[0], lists[1], lists[2]), origins, func(host, path string) bool {
+		return c.allowsPlainHTTP(strings.TrimSuffix(host+"/"+path, "/"))
+	}}
 }
 
 func (c *checker) allowsPlainHTTP(address string) bool {

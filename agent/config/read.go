@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -44,10 +45,15 @@ func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 		return nil, 0, withoutPath(err)
 	}
 	if int64(len(data)) > limit {
-		return nil, 0, fmt.Errorf("is larger than %s", size(limit))
+		return nil, 0, &sizeError{limit}
 	}
 	return data, info.Mode(), nil
 }
+
+// sizeError says that a file is larger than it may be.
+type sizeError struct{ limit int64 }
+
+func (e *sizeError) Error() string { return "is larger than " + size(e.limit) }
 
 // files are those that a config names.
 type files struct {
@@ -136,6 +142,13 @@ func fileRemedy(err error) string {
 	return err.Error()
 }
 
+// isText reports whether a secret reaches JSON, and so kubelet, as it is: what
+// is not UTF-8 becomes U+FFFD on the way, silently, and so that character
+// means that it has happened before.
+func isText(secret string) bool {
+	return !strings.ContainsRune(secret, utf8.RuneError)
+}
+
 // secretFile reads a file that holds one secret and nothing else. Nothing of
 // its content goes into an error.
 func (c *checker) secretFile(s *spot, path string) redact.Secret {
@@ -149,6 +162,8 @@ func (c *checker) secretFile(s *spot, path string) redact.Secret {
 		c.reject(s, path, "is empty; write the secret into it")
 	case hasControl(secret):
 		c.reject(s, path, "holds more than one line or a control character; write the secret alone into it")
+	case !isText(secret):
+		c.reject(s, path, "is not UTF-8; write the secret anew in UTF-8, or choose one without special characters")
 	}
 	return redact.New(secret)
 }

@@ -207,10 +207,12 @@ func TestSchemaRefusesBad(t *testing.T) {
 		"document/bang":          true,                                          // YAML tags are gone in JSON
 		"document/two-documents": true, "document/broken-second-document": true, // a schema sees one document
 		"mirrors/duplicates": true, "registries/duplicate-hosts": true, // comparing items
+		"mirrors/spellings": true, "registries/spellings": true, "node/ecr-spellings": true,
 		"registries/password-files": true, "registries/password-as-file": true, // what files hold
+		"registries/not-utf-8": true, "registries/not-utf-8-auth": true,
 		"registries/docker-config": true, "registries/docker-config-json": true, "registries/docker-config-type": true,
 		"registries/docker-config-without-auths": true, "registries/docker-config-empty": true, "registries/docker-config-missing": true,
-		"plainhttp/registry": true, "plainhttp/endpoints": true, "plainhttp/default-registry": true, "plainhttp/other-logins": true,
+		"plainhttp/registry": true, "plainhttp/endpoints": true, "plainhttp/default-registry": true, "plainhttp/other-logins": true, "plainhttp/ecr-names": true,
 		"node/health-relations": true, "node/health-short-interval": true,
 		"node/proxy": true, "node/proxy-more": true, // secrets have no pattern: an editor would show what it does not match
 	}

@@ -37,7 +37,11 @@ func parseDocument(data []byte) (*yaml.Node, *Error) {
 	return document.Content[0], nil
 }
 
-const isEmpty = "is empty; begin with apiVersion: " + APIVersion + " and kind: " + Kind
+const (
+	isEmpty    = "is empty; begin with apiVersion: " + APIVersion + " and kind: " + Kind
+	isTooLarge = "is larger than 1 MiB, the limit of a ConfigMap; is it the right file? Move secrets and certificates into files of their own"
+	isBinary   = "this is a binary file; a RegistryConfig is YAML text"
+)
 
 // checkText refuses what is no text, before the YAML library does so with less
 // to say.
@@ -46,7 +50,7 @@ func checkText(data []byte) *Error {
 	case len(data) == 0:
 		return &Error{Message: isEmpty}
 	case len(data) > maxConfigSize:
-		return &Error{Message: "is larger than " + size(maxConfigSize) + ", the limit of a ConfigMap; split it or move secrets into files"}
+		return &Error{Message: isTooLarge}
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
 		return &Error{Line: 1, Column: 1, Message: "is UTF-16; save it as UTF-8"}
 	}
@@ -56,9 +60,11 @@ func checkText(data []byte) *Error {
 		if r >= utf8.RuneSelf {
 			r, width = utf8.DecodeRune(data[i:])
 		}
-		switch {
+		switch bad := r == utf8.RuneError && width == 1 || !isYAMLText(r); {
 		case r == 0:
-			return &Error{Line: line, Column: column, Message: "holds a NUL byte: this is a binary file; a RegistryConfig is YAML text"}
+			return &Error{Line: line, Column: column, Message: "holds a NUL byte: " + isBinary}
+		case bad && looksBinary(data):
+			return &Error{Line: line, Column: column, Message: isBinary}
 		case r == utf8.RuneError && width == 1:
 			return &Error{Line: line, Column: column, Message: fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i])}
 		case !isYAMLText(r):
@@ -70,6 +76,17 @@ func checkText(data []byte) *Error {
 		}
 	}
 	return nil
+}
+
+// looksBinary tells a program, an archive or a picture from a text with a
+// wrong character in it.
+func looksBinary(data []byte) bool {
+	for _, magic := range []string{"\x7fELF", "\x1f\x8b", "PK\x03\x04", "BZh", "\xfd7zXZ", "\x28\xb5\x2f\xfd", "\x89PNG"} {
+		if bytes.HasPrefix(data, []byte(magic)) {
+			return true
+		}
+	}
+	return bytes.IndexByte(data, 0) >= 0
 }
 
 // isYAMLText is c-printable of https://yaml.org/spec/1.2.2/#51-character-set.

@@ -13,9 +13,12 @@ func TestText(t *testing.T) {
 		name, document, want string
 	}{
 		{"no bytes", "", "config.yaml: is empty; begin with apiVersion: berth/v1alpha1 and kind: RegistryConfig"},
-		{"2 MiB", string(large), "config.yaml: is larger than 1 MiB, the limit of a ConfigMap; split it or move secrets into files"},
-		{"an ELF binary", "\x7fELF\x02\x01\x00", "config.yaml:1:1: control character U+007F; remove it"},
-		{"a gzip file", "\x1f\x8b\x08\x00", "config.yaml:1:1: control character U+001F; remove it"},
+		{"2 MiB", string(large), "config.yaml: is larger than 1 MiB, the limit of a ConfigMap; is it the right file? Move secrets and certificates into files of their own"},
+		{"an ELF binary", "\x7fELF\x02\x01\x00", "config.yaml:1:1: this is a binary file; a RegistryConfig is YAML text"},
+		{"a gzip file", "\x1f\x8b\x08\x00", "config.yaml:1:1: this is a binary file; a RegistryConfig is YAML text"},
+		{"a gzip file without a NUL", "\x1f\x8b\x08\x01ab", "config.yaml:1:1: this is a binary file; a RegistryConfig is YAML text"},
+		{"a picture", "\x89PNG\r\n\x1a\n", "config.yaml:1:1: this is a binary file; a RegistryConfig is YAML text"},
+		{"a NUL further on", head + "# \a\n\x00", "config.yaml:3:3: this is a binary file; a RegistryConfig is YAML text"},
 		{"a NUL", head + "mirrors:\x00", "config.yaml:3:9: holds a NUL byte: this is a binary file; a RegistryConfig is YAML text"},
 		{"a bell", head + "# ü\a", "config.yaml:3:4: control character U+0007; remove it"},
 		{"Latin-1", head + "# \xfc", "config.yaml:3:3: byte 0xfc is not UTF-8; save the file as UTF-8"},

@@ -26,8 +26,7 @@ type Severity string
 
 // The severities.
 const (
-	// Critical: pulls may fail or go elsewhere, or the node does not follow
-	// the config.
+	// Critical: pulls fail, or may, or the node does not follow the config.
 	Critical Severity = "critical"
 	// Warning: it works, but one more failure, or somebody who relies on it,
 	// may find that it does not.
@@ -38,6 +37,9 @@ const (
 type Kind struct {
 	Name    string
 	Meaning string // one sentence
+	// Severities are those that its alarms can have. The first holds unless
+	// the alarm says otherwise.
+	Severities []Severity
 }
 
 // Doc gives Docs with the anchor of the entry.
@@ -61,7 +63,7 @@ func Alarms(s Snapshot) []Alarm {
 		for _, a := range r.find(s) {
 			a.Name, a.Doc = r.Name, r.Doc()
 			if a.Severity == "" {
-				a.Severity = r.severity
+				a.Severity = r.Severities[0]
 			}
 			all = append(all, a)
 		}

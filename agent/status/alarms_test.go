@@ -73,6 +73,13 @@ func TestAlarms(t *testing.T) {
 		{"all mirrors without fallback", func(s *status.Snapshot) {
 			s.Mirrors[1].Endpoints[0].State, s.Mirrors[1].Endpoints[0].HTTPStatus = status.Down, 0
 		}, "AllMirrorsDown critical", "pulls fail, because the config allows no fallback\nhttps://mirror.corp:5000: no answer"},
+		{"all mirrors and their fallback", func(s *status.Snapshot) {
+			for i := range s.Mirrors[0].Endpoints {
+				s.Mirrors[0].Endpoints[i].State = status.Down
+			}
+			s.Mirrors[0].FallbackDown = true
+		}, "AllMirrorsDown critical", "pulls fail, because docker.io does not answer either\nhttps://1111"},
+		{"a fallback that nobody needs", func(s *status.Snapshot) { s.Mirrors[0].FallbackDown = true }, "", ""},
 		{"an upstream without mirrors", func(s *status.Snapshot) { s.Mirrors[0].Endpoints = nil }, "", ""},
 		{"login refused, twice on one endpoint", func(s *status.Snapshot) {
 			first(s).Basic, s.Mirrors[1].Endpoints[0] = status.BasicRefused, *first(s)
@@ -115,7 +122,7 @@ func TestAlarms(t *testing.T) {
 				t.Errorf("says %q, want %q", all[0].Message, c.says)
 			}
 			for _, a := range all {
-				raised[a.Name] = true
+				raised[a.Name+" "+string(a.Severity)] = true
 				if a.Doc != status.Docs+"#"+strings.ToLower(a.Name) {
 					t.Errorf("doc %q", a.Doc)
 				}
@@ -129,12 +136,19 @@ func TestAlarms(t *testing.T) {
 		})
 	}
 	for _, k := range status.Kinds() {
-		if !raised[k.Name] {
-			t.Errorf("no case raises %s", k.Name)
+		for _, severity := range k.Severities {
+			alarm := k.Name + " " + string(severity)
+			if !raised[alarm] {
+				t.Errorf("no case raises %s", alarm)
+			}
+			delete(raised, alarm)
 		}
 		if !strings.HasSuffix(k.Meaning, ".") {
 			t.Errorf("%s: %q is no sentence", k.Name, k.Meaning)
 		}
+	}
+	for alarm := range raised {
+		t.Errorf("%s is not one of Kinds, so no metric counts it", alarm)
 	}
 }
 

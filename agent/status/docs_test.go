@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
 // entries reads docs/operations.md: the text under the heading of each alarm,
@@ -66,21 +67,73 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// The severity that an entry tells is the one that the alarm has.
+// clauses reads how an entry begins: with the severity, or with "critical when"
+// this, else warning. It gives what stands for each severity.
+func clauses(entry string) map[status.Severity]string {
+	_, means, _ := strings.Cut(entry, "**Means**: ")
+	sentence, _, _ := strings.Cut(means, ". ")
+	sentence = strings.Join(strings.Fields(sentence), " ")
+	found := map[status.Severity]string{}
+	for clause := range strings.SplitSeq(sentence, "; else ") {
+		severity, when, _ := strings.Cut(clause, " when ")
+		found[status.Severity(severity)] = when
+	}
+	return found
+}
+
+// The severities that an entry tells are those that the alarm can have.
 func TestOperationsSeverities(t *testing.T) {
 	alarms, _ := entries(t)
-	seen := 0
-	for _, s := range snapshots() {
-		for _, a := range status.Alarms(s) {
-			seen++
-			means, _, _ := strings.Cut(alarms[a.Name], "**Meanwhile**")
-			if !strings.Contains(strings.ToLower(means), string(a.Severity)) {
-				t.Errorf("%s is %s, its entry says %q", a.Name, a.Severity, means)
-			}
+	for _, k := range status.Kinds() {
+		told := slices.Sorted(maps.Keys(clauses(alarms[k.Name])))
+		if has := slices.Sorted(slices.Values(k.Severities)); !slices.Equal(told, has) {
+			t.Errorf("%s can be %q, its entry says %q", k.Name, has, told)
 		}
 	}
-	if seen < 10 {
-		t.Errorf("only %d alarms", seen)
+}
+
+// Where an alarm has two, each cause stands in the clause of its severity, and
+// in no other.
+func TestOperationsCauses(t *testing.T) {
+	alarms, _ := entries(t)
+	down := func(change func(*status.Mirror)) status.Snapshot {
+		s := statustest.Healthy()
+		m := &s.Mirrors[0]
+		for i := range m.Endpoints {
+			m.Endpoints[i].State = status.Down
+		}
+		change(m)
+		return s
+	}
+	causes := map[string][]struct {
+		words string // "" for what is left
+		s     status.Snapshot
+	}{
+		"AllMirrorsDown": {
+			{"`upstreamFallback: false`", down(func(m *status.Mirror) { m.Fallback = "" })},
+			{"the upstream does not answer either", down(func(m *status.Mirror) { m.FallbackDown = true })},
+			{"", down(func(*status.Mirror) {})},
+		},
+	}
+	for _, k := range status.Kinds() {
+		if len(k.Severities) > 1 && len(causes[k.Name]) < 2 {
+			t.Errorf("no causes of %s", k.Name)
+		}
+		for _, cause := range causes[k.Name] {
+			all := status.Alarms(cause.s)
+			if len(all) != 1 || all[0].Name != k.Name {
+				t.Fatalf("%s, %q: alarms %+v", k.Name, cause.words, all)
+			}
+			for severity, when := range clauses(alarms[k.Name]) {
+				told := strings.Contains(when, cause.words)
+				if cause.words == "" {
+					told = when == ""
+				}
+				if told != (severity == all[0].Severity) {
+					t.Errorf("%s is %s for %q; its entry says %s when %q", k.Name, all[0].Severity, cause.words, severity, when)
+				}
+			}
+		}
 	}
 }
 

@@ -21,14 +21,14 @@ func families() []family {
 		{name: "ready", kind: gauge,
 			help: "1 when the node is as the config wants it, as /readyz says.",
 			read: one(func(s Snapshot) float64 { return truth(s.Ready.Ready) })},
-		{name: "alarm", kind: gauge, labels: []string{"name"},
-			help: "How many alarms of this name there are now.",
+		{name: "alarm", kind: gauge, labels: []string{"name", "severity"},
+			help: "How many alarms of this name and severity there are now.",
 			read: alarmCounts},
 		{name: "config_last_reload_successful", kind: gauge,
 			help: "1 when the config on disk is in use, 0 when it could not be used.",
 			read: one(func(s Snapshot) float64 { return truth(s.Config.OK) })},
 		{name: "config_last_reload_success_timestamp_seconds", kind: gauge,
-			help: "When the config in use was read; absent when there is none.",
+			help: "When this agent took up the config in use, with the files that it names; absent when it has read none.",
 			read: func(s Snapshot, add add) { stamp(add, s.Config.Loaded) }},
 		{name: "config_upstreams", kind: gauge,
 			help: "Upstreams that the config in use names.",
@@ -171,15 +171,21 @@ func tokenFamilies() []family {
 	}
 }
 
-// alarmCounts gives a value for every name, so that an alert can be tested
-// before it fires.
+// alarmCounts gives a value for every name, with each severity that it can
+// have, so that an alert can be tested before it fires.
 func alarmCounts(s Snapshot, add add) {
-	count := map[string]int{}
+	type key struct {
+		name     string
+		severity Severity
+	}
+	count := map[key]int{}
 	for _, a := range s.Alarms {
-		count[a.Name]++
+		count[key{a.Name, a.Severity}]++
 	}
 	for _, k := range Kinds() {
-		add(float64(count[k.Name]), k.Name)
+		for _, severity := range k.Severities {
+			add(float64(count[key{k.Name, severity}]), k.Name, string(severity))
+		}
 	}
 }
 

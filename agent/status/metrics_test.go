@@ -34,15 +34,19 @@ func series(t *testing.T, s status.Snapshot) map[string]string {
 
 func TestMetrics(t *testing.T) {
 	s := statustest.Rich()
+	s.Mirrors = append(s.Mirrors, s.Mirrors[3]) // one more whose images come from the upstream
+	s.Mirrors[4].Upstream = "gcr.io"
 	got := series(t, s)
 	const (
 		harbor = `{endpoint="https://harbor.corp:8443/v2/hub",upstream="docker.io"}`
 		denied = `{identity="profile",region="eu-west-1",service="ecr"}`
 	)
 	for name, want := range map[string]string{
-		"berth_ready":                                                   "0",
-		`berth_alarm{name="AllMirrorsDown"}`:                            "2",
-		`berth_alarm{name="NodeRestored"}`:                              "0",
+		"berth_ready": "0",
+		`berth_alarm{name="AllMirrorsDown",severity="critical"}`:        "1",
+		`berth_alarm{name="AllMirrorsDown",severity="warning"}`:         "2",
+		`berth_alarm{name="NodeRestored",severity="warning"}`:           "0",
+		`berth_alarm{name="NodeRestored",severity="critical"}`:          "absent",
 		"berth_config_last_reload_successful":                           "0",
 		"berth_config_last_reload_success_timestamp_seconds":            "1.773407366e+09",
 		"berth_config_upstreams":                                        "3",

@@ -67,7 +67,7 @@ type page struct {
 	Icon      template.URL
 }
 
-// group is all alarms of one name.
+// group is all alarms of one name and severity.
 type group struct {
 	Kind
 	Severity Severity
@@ -112,21 +112,27 @@ func pageOf(s Snapshot, refresh int) page {
 	return p
 }
 
-// groups gathers alarms of one name, in the order in which the first of each
-// comes; they are sorted by how much they matter.
+// groups gathers alarms of one name and severity, in the order in which the
+// first of each comes; they are sorted by how much they matter.
 func groups(alarms []Alarm) []group {
-	meaning := map[string]string{}
+	kinds := map[string]Kind{}
 	for _, k := range Kinds() {
-		meaning[k.Name] = k.Meaning
+		kinds[k.Name] = k
 	}
 	var all []group
-	at := map[string]int{}
+	type key struct {
+		name     string
+		severity Severity
+	}
+	at := map[key]int{}
 	for _, a := range alarms {
-		i, ok := at[a.Name]
+		i, ok := at[key{a.Name, a.Severity}]
 		if !ok {
 			i = len(all)
-			at[a.Name] = i
-			all = append(all, group{Kind: Kind{a.Name, meaning[a.Name]}, Severity: a.Severity, Link: docsURL + a.Doc})
+			at[key{a.Name, a.Severity}] = i
+			kind := kinds[a.Name]
+			kind.Name = a.Name
+			all = append(all, group{Kind: kind, Severity: a.Severity, Link: docsURL + a.Doc})
 		}
 		all[i].Alarms = append(all[i].Alarms, a)
 	}

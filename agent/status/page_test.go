@@ -78,6 +78,21 @@ func TestPageLinks(t *testing.T) {
 	}
 }
 
+// A warning does not stand under those of its name that are critical.
+func TestPageSeverities(t *testing.T) {
+	s := statustest.Rich()
+	_, body := serve(t, s, "GET", "/")
+	articles := map[string]string{}
+	for _, a := range regexp.MustCompile(`(?s)<article class="alarm (\w+)">(.*?)</article>`).FindAllStringSubmatch(body, -1) {
+		articles[a[1]] += a[2]
+	}
+	for _, a := range status.Alarms(s) {
+		if a.Subject != "" && !strings.Contains(articles[string(a.Severity)], `<b class="mono">`+a.Subject+`</b>`) {
+			t.Errorf("%s of %s is not among those that are %s", a.Name, a.Subject, a.Severity)
+		}
+	}
+}
+
 func TestPageTimes(t *testing.T) {
 	_, body := serve(t, statustest.Healthy(), "GET", "/")
 	for _, want := range []string{

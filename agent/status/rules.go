@@ -10,27 +10,27 @@ import (
 // rule finds the alarms of one kind.
 type rule struct {
 	Kind
-	severity Severity // unless the alarm has one of its own
-	find     func(Snapshot) []Alarm
+	find func(Snapshot) []Alarm
 }
 
 // rules lists them by how much they matter.
 func rules() []rule {
+	only := func(s Severity) []Severity { return []Severity{s} }
 	return []rule{
-		{Kind{"NoConfig", "No config was ever good, so nothing on the node is managed."}, Critical, noConfig},
-		{Kind{"ConfigInvalid", "The config on disk cannot be used; the last good one is."}, Critical, configInvalid},
-		{Kind{"ConvergeFailing", "The node could not be made what the config says."}, Critical, convergeFailing},
-		{Kind{"TokenMissing", "There is no valid ECR token, so nothing logs in with it."}, Critical, tokenMissing},
-		{Kind{"AllMirrorsDown", "No mirror of an upstream answers."}, Warning, allMirrorsDown},
-		{Kind{"TokenExpiring", "An ECR token cannot be renewed; it still works."}, Warning, tokenExpiring},
-		{Kind{"MirrorDown", "A mirror does not answer; others of its upstream do."}, Warning, mirrorDown},
-		{Kind{"LoginRefused", "An endpoint or registry does not take the login that the config has for it."}, Warning, loginRefused},
-		{Kind{"UnsafeRedirect", "An endpoint or registry redirects downloads to where its login would be seen by somebody else."}, Warning, unsafeRedirect},
-		{Kind{"FileConflict", "Somebody else's file is where Berth would write one."}, Warning, fileConflict},
-		{Kind{"NotWatching", "Changes of files are found by looking from time to time, not at once."}, Warning, notWatching},
-		{Kind{"DockerHubLimit", "Docker Hub will soon refuse pulls from this node."}, Warning, dockerHubLimit},
-		{Kind{"AnotherAgent", "Another agent looks after this node; this one waits."}, Warning, anotherAgent},
-		{Kind{"NodeRestored", "The node was put back to what it was before Berth."}, Warning, nodeRestored},
+		{Kind{"NoConfig", "No config was ever good, so nothing on the node is managed.", only(Critical)}, noConfig},
+		{Kind{"ConfigInvalid", "The config on disk cannot be used; the last good one is.", only(Critical)}, configInvalid},
+		{Kind{"ConvergeFailing", "The node could not be made what the config says.", only(Critical)}, convergeFailing},
+		{Kind{"TokenMissing", "There is no valid ECR token, so nothing logs in with it.", only(Critical)}, tokenMissing},
+		{Kind{"AllMirrorsDown", "No mirror of an upstream answers.", []Severity{Warning, Critical}}, allMirrorsDown},
+		{Kind{"TokenExpiring", "An ECR token cannot be renewed; it still works.", only(Warning)}, tokenExpiring},
+		{Kind{"MirrorDown", "A mirror does not answer; others of its upstream do.", only(Warning)}, mirrorDown},
+		{Kind{"LoginRefused", "An endpoint or registry does not take the login that the config has for it.", only(Warning)}, loginRefused},
+		{Kind{"UnsafeRedirect", "An endpoint or registry redirects downloads to where its login would be seen by somebody else.", only(Warning)}, unsafeRedirect},
+		{Kind{"FileConflict", "Somebody else's file is where Berth would write one.", only(Warning)}, fileConflict},
+		{Kind{"NotWatching", "Changes of files are found by looking from time to time, not at once.", only(Warning)}, notWatching},
+		{Kind{"DockerHubLimit", "Docker Hub will soon refuse pulls from this node.", only(Warning)}, dockerHubLimit},
+		{Kind{"AnotherAgent", "Another agent looks after this node; this one waits.", only(Warning)}, anotherAgent},
+		{Kind{"NodeRestored", "The node was put back to what it was before Berth.", only(Warning)}, nodeRestored},
 	}
 }
 

@@ -56,8 +56,11 @@ const (
 
 // Config is how the RegistryConfig was read.
 type Config struct {
-	Path   string    `json:"path"`
-	Loaded time.Time `json:"loaded,omitzero"` // when the one in use was read
+	Path string `json:"path"`
+	// Loaded is when this agent took up the one in use, with the files that it
+	// names. Reading the same again does not count, reading it after one that
+	// could not be used does. It is not set for one of an earlier agent.
+	Loaded time.Time `json:"loaded,omitzero"`
 	// OK says that what lies at Path now is in use.
 	OK    bool      `json:"ok"`
 	Error string    `json:"error,omitempty"` // why not; a line a mistake

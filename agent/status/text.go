@@ -110,7 +110,7 @@ func (t *text) head(s Snapshot) {
 			t.indented("  ", cell{"remove", r})
 		}
 	}
-	t.printf("agent %s, started %s; config %s, read %s; converged %s\n",
+	t.printf("agent %s, started %s; config %s, loaded %s; converged %s\n",
 		cmp.Or(s.Version, "of an unknown version"), t.ago(s.Started), cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded), t.ago(s.Converge.LastSuccess))
 	for _, w := range s.Config.Warnings {
 		t.indented("", cell{"conflict", "warning: " + w})

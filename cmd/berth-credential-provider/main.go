@@ -17,12 +17,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	programversion "github.com/berth-registry/berth/internal/version"
 )
+
+// version is set by the linker when a release is built.
+var version = ""
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -45,7 +48,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	flags.SetOutput(io.Discard)
 	rulesFile := flags.String("rules", credprovider.RulesFile, "")
 	runDir := flags.String("run-dir", credprovider.TokenDir, "")
-	version := flags.Bool("version", false, "")
+	tellVersion := flags.Bool("version", false, "")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -57,8 +60,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	case flags.NArg() > 0:
 		fmt.Fprintln(errOut, "berth-credential-provider: it takes flags only; see --help")
 		return 2
-	case *version:
-		fmt.Fprintln(out, "berth-credential-provider", buildVersion())
+	case *tellVersion:
+		fmt.Fprintln(out, "berth-credential-provider", programversion.Of(version))
 		return 0
 	}
 	if err := serve(*rulesFile, *runDir, in, out); err != nil {
@@ -84,12 +87,4 @@ func serve(rulesFile, runDir string, in io.Reader, out io.Writer) error {
 // oneLine keeps an error to the one line that kubelet's log should show.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
-}
-
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(unknown)"
-	}
-	return info.Main.Version
 }

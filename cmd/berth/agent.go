@@ -38,9 +38,6 @@ and the state as JSON at --listen.`,
 			}
 			defer m.Close()
 			opts.ConfigPath = o.config
-			if opts.ConfigPath == "" {
-				opts.ConfigPath = m.ConfigPath()
-			}
 			reload := make(chan os.Signal, 1)
 			signal.Notify(reload, syscall.SIGHUP)
 			defer signal.Stop(reload)

@@ -35,7 +35,11 @@ says containerd.onConflict: adopt.`,
 				return errors.Join(failed, printJSON(w, summary), unfinished(summary))
 			}
 			for _, c := range result.Report.Changed {
-				fmt.Fprintf(w, "%s %s\n", c.Action, c.Path)
+				line := string(c.Action) + " " + c.Path
+				if c.Reason != "" {
+					line += " (" + c.Reason + ")"
+				}
+				fmt.Fprintln(w, line)
 			}
 			printSaved(w, result.Report)
 			for _, c := range result.Report.Conflicts {
@@ -44,7 +48,11 @@ says containerd.onConflict: adopt.`,
 			for _, c := range result.Report.Skipped {
 				fmt.Fprintf(w, "left for the next time %s: %s\n", c.Path, c.Reason)
 			}
-			return errors.Join(failed, printNotes(w, summary, "done"), unfinished(summary))
+			closing := summary.Line("done")
+			if failed != nil && len(result.Report.Changed) == 0 && !result.Rules {
+				closing = "nothing done" // and nothing is known to be right
+			}
+			return errors.Join(failed, printNotes(w, summary, closing), unfinished(summary))
 		},
 	}
 }

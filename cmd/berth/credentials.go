@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,18 +53,11 @@ Exit code 1 when a token cannot be had or a credential is withheld.`,
 // openMaybe is open, but gives no config when none is named and none is there.
 func (o *options) openMaybe(stderr io.Writer) (*agent.Machine, *config.Config, error) {
 	m, cfg, err := o.open(stderr)
-	if o.config != "" || !errors.Is(err, fs.ErrNotExist) {
+	if _, none := errors.AsType[*noConfigError](err); o.config != "" || !none {
 		return m, cfg, err
 	}
-	m, openErr := agent.Open(o.root)
-	if openErr != nil {
-		return nil, nil, openErr
-	}
-	if _, statErr := m.ConfigExists(); statErr == nil {
-		// The config is there; a file that it names is not.
-		return nil, nil, errors.Join(err, m.Close())
-	}
-	return m, nil, nil
+	m, err = agent.Open(o.root)
+	return m, nil, err
 }
 
 // failure is the exit code of an explanation; what went wrong is told.

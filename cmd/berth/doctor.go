@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent"
-	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/agent/node/doctor"
 	"github.com/berth-registry/berth/internal/ownedfile"
@@ -61,7 +60,7 @@ func (o *options) patient(proc string) (doctor.Patient, error) {
 	if err != nil {
 		return doctor.Patient{}, err
 	}
-	p := doctor.Patient{Host: node.Host{Root: root, Proc: proc}, ConfigFile: o.config, Getenv: os.Getenv, Now: time.Now}
+	p := doctor.Patient{Host: node.Host{Root: root, Proc: proc}, ConfigFile: o.config, ConfigNamed: o.config != "", Getenv: os.Getenv, Now: time.Now}
 	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
 		p.Host.Proc = "/proc"
 	}
@@ -69,12 +68,18 @@ func (o *options) patient(proc string) (doctor.Patient, error) {
 		p.Host.Version = node.AskVersion
 		p.Sys = filepath.Join(filepath.Dir(filepath.Clean(p.Host.Proc)), "sys")
 	}
+	file, err := agent.ReadConfig(root, o.config)
 	if p.ConfigFile == "" {
 		p.ConfigFile = root.Path(agent.ConfigFile)
 	}
-	p.Config, p.Warnings, p.ConfigErr = config.Load(p.ConfigFile)
-	if _, err := os.Stat(p.ConfigFile); p.ConfigErr != nil && errors.Is(err, fs.ErrNotExist) {
-		p.ConfigErr = err // what is missing is not a file that the config names
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fs.ErrNotExist // and not a file that the config names
+	}
+	if p.ConfigErr = err; err != nil {
+		return p, nil
+	}
+	if p.Config, p.Warnings, err = file.Parse(); err != nil {
+		p.ConfigErr = errors.New(err.Error()) // whatever is missing, it is not the config
 	}
 	return p, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,31 @@ func usage(err error) error {
 		return nil
 	}
 	return &codeError{exitUsage, err}
+}
+
+// errInterrupted takes the place of what came of a signal.
+var errInterrupted = errors.New("interrupted; what was done is whole: run it again")
+
+// interrupted is err after a signal: who sent it need not read of each step
+// that it stopped. Other failures stay.
+func interrupted(err error) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	var others []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSuffix(line, "\n"); !strings.Contains(line, context.Canceled.Error()) {
+			others = append(others, line)
+		}
+	}
+	told := errInterrupted
+	if len(others) > 0 {
+		told = fmt.Errorf("%s\n%w", strings.Join(others, "\n"), errInterrupted)
+	}
+	if c, ok := errors.AsType[*codeError](err); ok {
+		return &codeError{c.code, told}
+	}
+	return told
 }
 
 // exitCode prints an error, one line a problem, and gives the exit code.

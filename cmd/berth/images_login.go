@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"golang.org/x/net/http/httpproxy"
@@ -58,7 +59,7 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 func (o *options) configForImages(stderr io.Writer) (*config.Config, error) {
 	m, cfg, err := o.openMaybe(stderr)
 	if err != nil && o.config == "" && errors.Is(err, fs.ErrPermission) {
-		fmt.Fprintf(stderr, "note: going on without the config of this node: %v\n", errors.Unwrap(err))
+		fmt.Fprintf(stderr, "note: going on without the config of this node: %v\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return nil, nil
 	}
 	if err != nil {

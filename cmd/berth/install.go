@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,7 +150,7 @@ func (i *installOptions) agree(cmd *cobra.Command) error {
 		return errUnanswered
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "\nGo on? [y/N] ")
-	line, err := bufio.NewReader(in).ReadString('\n')
+	line, err := bufio.NewReader(interruptible(cmd.Context(), in)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -196,16 +198,16 @@ func (i *installOptions) programs(root *ownedfile.Root) []string {
 // configured is what the config names, if there is one: the directory of
 // hosts.toml files, and the registries whose login only kubelet can pass.
 func (i *installOptions) configured(root *ownedfile.Root, stderr io.Writer) (certsDir string, images []string) {
-	file := i.config
-	if file == "" {
-		file = root.Path(agent.ConfigFile)
-		if _, err := os.Stat(file); err != nil {
-			return "", nil
-		}
+	file, err := agent.ReadConfig(root, i.config)
+	if i.config == "" && errors.Is(err, fs.ErrNotExist) {
+		return "", nil
 	}
-	cfg, _, err := config.Load(file)
+	var cfg *config.Config
+	if err == nil {
+		cfg, _, err = file.Parse()
+	}
 	if err != nil {
-		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", file)
+		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(agent.ConfigFile)))
 		return "", nil
 	}
 	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg)

@@ -13,11 +13,17 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// run carries out a command line and gives the exit code.
+// run carries out a command line and gives the exit code. The first signal
+// asks it to come to an end, the second one ends it.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := newRoot(stdin, stdout, stderr)
+	defer context.AfterFunc(ctx, stop)()
+	root := newRoot(ctx, stdin, stdout, stderr)
 	root.SetArgs(args)
-	return exitCode(root.ExecuteContext(ctx), stderr)
+	err := root.ExecuteContext(ctx)
+	if ctx.Err() != nil {
+		err = interrupted(err)
+	}
+	return exitCode(err, stderr)
 }

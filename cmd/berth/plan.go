@@ -48,16 +48,16 @@ func (o *options) printPlan(w io.Writer, plan agent.Plan) error {
 	if err := hostsconf.WriteDiff(w, plan.Desired, plan.Changes, painter(w)); err != nil {
 		return err
 	}
-	return printNotes(w, summary, "to do")
+	return printNotes(w, summary, summary.Line("to do"))
 }
 
 // printNotes prints what an operator should know, and the closing line.
-func printNotes(w io.Writer, s agent.Summary, when string) error {
+func printNotes(w io.Writer, s agent.Summary, closing string) error {
 	for _, n := range s.Notices {
 		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s\n", s.Line(when))
+	_, err := fmt.Fprintln(w, closing)
 	return err
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
 func newRestore(o *options) *cobra.Command {
@@ -16,7 +19,10 @@ func newRestore(o *options) *cobra.Command {
 		Long: `Put every file back as it was before Berth, and change nothing else. No config is
 needed. It refuses while an agent runs on this machine.
 
-Edits that somebody made to files of Berth stay under ` + agent.StateDir + `/saved.`,
+Edits that somebody made to files of Berth stay under ` + agent.StateDir + `/saved.
+
+Exit codes: 0 the node is as it was, 1 something could not be put back; run it
+again.`,
 		Example: "  berth restore\n  berth restore --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -26,25 +32,62 @@ Edits that somebody made to files of Berth stay under ` + agent.StateDir + `/sav
 			}
 			defer m.Close()
 			report, failed := m.Restore(cmd.Context(), config.Default().Containerd.CertsDir)
-			w := cmd.OutOrStdout()
-			if o.output == "json" {
-				if err := printJSON(w, agent.Summarize(report)); err != nil {
-					return err
-				}
-				return failed
-			}
-			for _, c := range report.Changed {
-				fmt.Fprintf(w, "%s %s\n", c.Action, c.Path)
-			}
-			printSaved(w, report)
-			for _, c := range report.Conflicts {
-				fmt.Fprintf(w, "left alone %s: %s\n", c.Path, c.Reason)
-			}
-			if failed != nil {
-				return failed
-			}
-			_, err = fmt.Fprintf(w, "put back as before: %d\n", len(report.Changed))
-			return err
+			return o.tellRestored(cmd.OutOrStdout(), report, failed)
 		},
 	}
+}
+
+// tellRestored prints what was done; the error is what the command ends with.
+func (o *options) tellRestored(w io.Writer, report ownedfile.Report, failed error) error {
+	failed = errors.Join(failed, unrestored(report))
+	if o.output == "json" {
+		return errors.Join(failed, printJSON(w, restoreSummary(report)))
+	}
+	for _, c := range report.Changed {
+		fmt.Fprintf(w, "%s %s\n", restored(c), c.Path)
+	}
+	printSaved(w, report)
+	for _, c := range report.Conflicts {
+		fmt.Fprintf(w, "left alone %s: %s\n", c.Path, c.Reason)
+	}
+	for _, c := range report.Skipped {
+		fmt.Fprintf(w, "not put back %s: %s\n", c.Path, c.Reason)
+	}
+	if failed != nil {
+		return failed
+	}
+	_, err := fmt.Fprintf(w, "put back as before: %d\n", len(report.Changed))
+	return err
+}
+
+// restored says what became of a file of ours.
+func restored(c ownedfile.Change) string {
+	if c.Action == ownedfile.Remove && c.Before.Original != ownedfile.None {
+		return "put back"
+	}
+	return string(c.Action)
+}
+
+// restoreSummary is what -o json gives.
+func restoreSummary(r ownedfile.Report) agent.Summary {
+	words := map[string]string{}
+	for _, c := range r.Changed {
+		words[c.Path] = restored(c)
+	}
+	s := agent.Summarize(r)
+	for i, c := range s.Changes {
+		if w, ok := words[c.Path]; ok {
+			s.Changes[i].Action = w
+		}
+	}
+	return s
+}
+
+// unrestored makes files that were left for another time a failure: whoever
+// removes the program next would leave them behind for good.
+func unrestored(r ownedfile.Report) error {
+	if n := len(r.Skipped); n > 0 {
+		return fmt.Errorf("not put back yet: %d, as said above; see to what stands in the way, and run it again", n)
+	}
+	return nil
 }

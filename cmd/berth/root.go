@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ type options struct {
 	output string
 }
 
-func newRoot(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
+func newRoot(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	o := &options{}
 	cmd := &cobra.Command{
 		Use:   "berth",
@@ -40,13 +41,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 			return cmd.Help()
 		},
 	}
-	cmd.SetIn(stdin)
+	cmd.SetIn(interruptible(ctx, stdin))
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	flags := cmd.PersistentFlags()
-	flags.StringVarP(&o.config, "config", "c", "", "the RegistryConfig (default "+agent.ConfigFile+" below the root)")
-	flags.StringVar(&o.root, "root", "/", "directory below which the files of the node lie")
+	flags.VarP((*named)(&o.config), "config", "c", "the RegistryConfig (default "+agent.ConfigFile+" below the root)")
+	o.root = "/"
+	flags.Var((*named)(&o.root), "root", "directory below which the files of the node lie")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if o.output != "text" && o.output != "json" {
@@ -54,12 +56,31 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 		}
 		return nil
 	}
-	cmd.AddCommand(newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o), newStatus(o), newDoctor(o), newInstall(o), newUninstall(o), newImages(o), newTrace(o), newVersion(o))
+	install := newInstall(o)
+	install.SetIn(stdin) // it looks whether that is a terminal
+	cmd.AddCommand(newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o), newStatus(o), newDoctor(o), install, newUninstall(o), newImages(o), newTrace(o), newVersion(o))
 	for _, c := range cmd.Commands() {
 		c.Args = asUsage(c.Args)
 	}
 	cmd.Args = asUsage(cmd.Args)
+	strictHelp(cmd)
 	return cmd
+}
+
+// named is the value of a flag that names a file or directory. An empty one is
+// a mistake, mostly a variable of a script that is not set: it must mean
+// neither the current directory nor the default.
+type named string
+
+func (n *named) String() string { return string(*n) }
+func (n *named) Type() string   { return "string" }
+
+func (n *named) Set(value string) error {
+	if value == "" {
+		return errors.New("is empty; name one, or leave the flag out")
+	}
+	*n = named(value)
+	return nil
 }
 
 // asUsage makes wrong arguments an error of usage.
@@ -80,15 +101,15 @@ func (o *options) open(stderr io.Writer) (*agent.Machine, *config.Config, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	file := o.config
-	if file == "" {
-		file = m.ConfigPath()
-	}
-	cfg, warnings, err := config.Load(file)
+	file, err := m.ReadConfig(o.config)
 	if err != nil {
-		if _, statErr := os.Stat(file); errors.Is(statErr, fs.ErrNotExist) {
-			err = fmt.Errorf("%w; write a RegistryConfig there, or name one with --config", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = &noConfigError{err}
 		}
+		return nil, nil, errors.Join(err, m.Close())
+	}
+	cfg, warnings, err := file.Parse()
+	if err != nil {
 		return nil, nil, errors.Join(err, m.Close())
 	}
 	for _, w := range warnings {
@@ -96,6 +117,16 @@ func (o *options) open(stderr io.Writer) (*agent.Machine, *config.Config, error)
 	}
 	return m, cfg, nil
 }
+
+// noConfigError says that there is no RegistryConfig, which is another thing
+// than one that names a file that is not there.
+type noConfigError struct{ err error }
+
+func (e *noConfigError) Error() string {
+	return e.err.Error() + "; write a RegistryConfig there, or name one with --config"
+}
+
+func (e *noConfigError) Unwrap() error { return e.err }
 
 // logger tells people what goes on behind a command, on stderr.
 func (o *options) logger(stderr io.Writer) *slog.Logger {

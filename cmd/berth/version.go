@@ -3,9 +3,10 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	programversion "github.com/berth-registry/berth/internal/version"
 )
 
 // version is set by the linker when a release is built.
@@ -35,12 +36,5 @@ type versionInfo struct {
 }
 
 func buildVersion() versionInfo {
-	v := versionInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok && v.Version == "" {
-		v.Version = info.Main.Version
-	}
-	if v.Version == "" || v.Version == "(devel)" {
-		v.Version = "development"
-	}
-	return v
+	return versionInfo{Version: programversion.Of(version), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 }

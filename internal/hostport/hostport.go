@@ -13,8 +13,9 @@ import (
 
 // Parse checks that s is a host, with or without a port, as it may stand at
 // the start of an image name: a DNS name, an IPv4 address or an IPv6 address
-// in brackets. It returns s in lower case. The errors give the reason only;
-// the caller knows the place and the value.
+// in brackets. It returns s in lower case. The errors give the reason only, as
+// what follows a name ("must …", "has …"); the caller knows the place and the
+// value.
 //
 // The syntax is the "domain" of
 // https://github.com/distribution/reference/blob/main/regexp.go, less what
@@ -106,14 +107,14 @@ func split(s string) (host, port string, err error) {
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {
-			return "", "", errors.New(`the "[" of an IPv6 address has no "]"`)
+			return "", "", errors.New(`has a "[" without the "]" of an IPv6 address`)
 		}
 		host, port = s[:end+1], s[end+1:]
 		if port == "" {
 			return host, "", nil
 		}
 		if port[0] != ':' {
-			return "", "", errors.New(`after the "]" of an IPv6 address only a :port may follow`)
+			return "", "", errors.New(`has something other than a :port after the "]" of an IPv6 address`)
 		}
 		return host, port[1:], checkPort(port[1:])
 	}
@@ -123,7 +124,7 @@ func split(s string) (host, port string, err error) {
 	}
 	if strings.Contains(port, ":") {
 		if net.ParseIP(s) != nil {
-			return "", "", fmt.Errorf("an IPv6 address needs brackets: [%s]", s)
+			return "", "", fmt.Errorf("is an IPv6 address, which needs brackets: [%s]", s)
 		}
 		return "", "", errors.New("has more than one colon; write host:port")
 	}
@@ -133,19 +134,19 @@ func split(s string) (host, port string, err error) {
 func checkPort(port string) error {
 	n, err := strconv.ParseUint(port, 10, 32)
 	if err != nil || n < 1 || n > 65535 || port[0] == '0' {
-		return errors.New("the port must be a number from 1 to 65535")
+		return errors.New("must have a number from 1 to 65535 as port")
 	}
 	return nil
 }
 
 func checkHost(host string) error {
 	if host == "" {
-		return errors.New("has no host before the colon")
+		return errors.New("has nothing before the colon")
 	}
 	if host[0] == '[' {
 		addr, err := netip.ParseAddr(host[1 : len(host)-1])
 		if err != nil || !addr.Is6() || addr.Zone() != "" {
-			return errors.New("between the brackets there must be an IPv6 address without a zone")
+			return errors.New("must have an IPv6 address without a zone between the brackets")
 		}
 		return nil
 	}

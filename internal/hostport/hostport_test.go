@@ -1,6 +1,7 @@
 package hostport
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -43,11 +44,11 @@ func TestParse(t *testing.T) {
 		"h:":                            "1 to 65535",
 		"h:+5":                          "1 to 65535",
 		"h:080":                         "1 to 65535",
-		":5000":                         "no host",
+		":5000":                         "nothing before",
 		"a:b:c":                         "more than one colon",
 		"2001:db8::1":                   "[2001:db8::1]",
-		"[::1":                          `no "]"`,
-		"[::1]x":                        "only a :port",
+		"[::1":                          `without the "]"`,
+		"[::1]x":                        "other than a :port",
 		"[fe80::1%25eth0]":              "percent-encoding",
 		"[1.2.3.4]":                     "IPv6 address",
 		"[]":                            "IPv6 address",
@@ -107,4 +108,22 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("Parse(%q) let %q through", s, got)
 		}
 	})
+}
+
+// Every reason can follow a name, and be told of a host in an address.
+func TestReasonsFollowAName(t *testing.T) {
+	for _, wrong := range []string{
+		"", "a b", "a%2eb", "u@a", "a/b", "ü", "a\n", "[::1", "[::1]5000", "::1", "a:b:c", "a:0", "a:x", "a:", ":5000",
+		"[a]", "[::1%lo]", strings.Repeat("a.", 130) + "a", "a.", "a..b", strings.Repeat("a", 64), "a_b",
+	} {
+		_, err := Parse(wrong)
+		if err == nil {
+			t.Errorf("%q was taken", wrong)
+			continue
+		}
+		verb, _, _ := strings.Cut(err.Error(), " ")
+		if !slices.Contains([]string{"must", "has", "is"}, verb) {
+			t.Errorf("%q: host %v", wrong, err)
+		}
+	}
 }

@@ -26,14 +26,17 @@ type Root struct {
 	f   *os.File
 }
 
-// OpenRoot opens dir as a root. It creates dir, but not its parents, when it
-// is absent. Close it after use.
+// OpenRoot opens dir as a root. It creates dir, with the directories above it,
+// when it is absent. Close it after use.
 func OpenRoot(dir string) (*Root, error) {
+	if dir == "" {
+		return nil, errors.New("root: the name of the directory is empty")
+	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("root %s: %w", dir, err)
 	}
-	if err := os.Mkdir(abs, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.MkdirAll(abs, 0o755); err != nil {
 		return nil, fmt.Errorf("root: %w", err)
 	}
 	f, err := os.OpenFile(abs, unix.O_PATH|unix.O_DIRECTORY, 0)

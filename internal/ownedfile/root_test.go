@@ -20,8 +20,17 @@ func TestOpenRootMakesOnlyTheRoot(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, "root")); err != nil || !info.IsDir() {
 		t.Errorf("%v", err)
 	}
-	if _, err := OpenRoot(filepath.Join(dir, "no", "root")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a root whose parent is absent: %v", err)
+	below, err := OpenRoot(filepath.Join(dir, "not", "yet", "root"))
+	if err != nil {
+		t.Fatalf("a root whose parents are absent: %v", err)
+	}
+	defer below.Close()
+	if entries, err := os.ReadDir(filepath.Join(dir, "not", "yet", "root")); err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+	t.Chdir(dir)
+	if _, err := OpenRoot(""); err == nil {
+		t.Error("an empty name means the current directory")
 	}
 	if got, want := root.Path("/etc/x"), filepath.Join(dir, "root", "etc", "x"); got != want {
 		t.Errorf("Path: %s, want %s", got, want)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,6 +29,58 @@ func TestRun(t *testing.T) {
 	if strings.Contains(out.String(), demoPassword) {
 		t.Error("the story shows the password")
 	}
+	checkREADME(t, out.String())
+}
+
+// checkREADME holds the pull that the README shows against the one of the
+// story: its lines in their order, "…" for what is left out.
+func checkREADME(t *testing.T, story string) {
+	t.Helper()
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)```text\n(docker.io/library/hello:1.0\n.*?)```").FindSubmatch(page)
+	if shown == nil {
+		t.Fatal("the README shows no pull")
+	}
+	_, pull, _ := strings.Cut(story, "4. Pulls")
+	_, pull, _ = strings.Cut(pull, "\n\n")
+	pull, _, _ = strings.Cut(pull, "\n\n")
+	rest := plain(pull)
+	for _, line := range plain(string(shown[1])) {
+		if line == "…" {
+			continue
+		}
+		at := slices.Index(rest, line)
+		if at < 0 {
+			t.Fatalf("the README shows %q, the story goes on\n%s", line, strings.Join(rest, "\n"))
+		}
+		rest = rest[at+1:]
+	}
+	if len(rest) > 0 {
+		t.Errorf("the README leaves out the end: %q", rest)
+	}
+}
+
+// plain gives the lines of a text without what differs from run to run:
+// addresses are numbered as they come, because ports are new, and so are the
+// bytes of an image.
+func plain(text string) (lines []string) {
+	text = regexp.MustCompile(`\d+ bytes`).ReplaceAllString(text, "some bytes")
+	seen := map[string]string{}
+	text = regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllStringFunc(text, func(address string) string {
+		if seen[address] == "" {
+			seen[address] = fmt.Sprintf("host %d", len(seen)+1)
+		}
+		return seen[address]
+	})
+	for line := range strings.Lines(text) {
+		if line = strings.Join(strings.Fields(line), " "); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // With files that send pulls elsewhere the demo must fail.

@@ -58,6 +58,12 @@ func TestPackages(t *testing.T) {
 			}
 			tree := t.TempDir()
 			run(t, "dpkg-deb", "--extract", file, tree)
+			if arch.deb == "amd64" { // the one that this machine can run
+				equal(t, "the provider's version", run(t, filepath.Join(tree, "usr/bin/berth-credential-provider"), "--version"), "berth-credential-provider v1.2.3-rc.1")
+				if version := run(t, filepath.Join(tree, "usr/bin/berth"), "version"); !strings.HasPrefix(version, "berth v1.2.3-rc.1 ") {
+					t.Errorf("berth says it is %q", version)
+				}
+			}
 			var list []string
 			for line := range strings.Lines(run(t, "dpkg-deb", "--contents", file)) {
 				f := strings.Fields(line)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 )
@@ -54,6 +55,16 @@ func split(written string) (address, error) {
 		a.path = "/" + tail
 	}
 	return a, nil
+}
+
+// overTLS tells about an address that was changed for [address.tokenNeedsTLS].
+const overTLS = "Written with https instead of http: Berth logs in to ECR with a token of its own, which does not cross the network unencrypted."
+
+// tokenNeedsTLS reports whether a is an ECR registry over plain http, which a
+// RegistryConfig refuses.
+func (a address) tokenNeedsTLS() bool {
+	_, is := ecr.ParseHost(a.host)
+	return is && a.scheme == "http"
 }
 
 // isHub reports whether host is one of the names of Docker Hub.

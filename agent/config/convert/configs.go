@@ -54,7 +54,7 @@ func (d *draft) configHost(c cursor) *registry {
 		d.configured = map[string]bool{}
 	}
 	d.configured[name] = true
-	r := d.registry(name)
+	r := d.registry(name, c)
 	if d.format == Containerd && name == dockerHub && a.host != hubServer {
 		r.note("containerd looked for the login of Docker Hub under %s and never used this entry. Here it has an effect.", hubServer)
 		return r
@@ -87,7 +87,7 @@ func (d *draft) readAuths(table cursor, identityToken string) {
 			d.authed = map[string]bool{}
 		}
 		d.authed[name] = true
-		r := d.registry(name)
+		r := d.registry(name, c)
 		if r.login != nil {
 			r.note("The login of auths counts, as in containerd; the one of configs is left out.")
 			r.login = nil

@@ -63,6 +63,7 @@ type defaultRegistry struct {
 }
 
 type registry struct {
+	at        cursor
 	notes     []string
 	host      string // host[:port][/path]
 	login     *login
@@ -110,15 +111,16 @@ func (d *draft) addMirror(m *mirror) {
 	d.mirrors = append(d.mirrors, m)
 }
 
-// registry finds the entry of a host, or makes one behind those that exist.
-func (d *draft) registry(host string) *registry {
+// registry finds the entry of a host, or makes one behind those that exist;
+// at is where the input speaks of it.
+func (d *draft) registry(host string, at cursor) *registry {
 	if r := d.byHost[host]; r != nil {
 		return r
 	}
 	if d.byHost == nil {
 		d.byHost = map[string]*registry{}
 	}
-	r := &registry{host: host}
+	r := &registry{host: host, at: at}
 	d.byHost[host] = r
 	d.registries = append(d.registries, r)
 	return r
@@ -127,12 +129,14 @@ func (d *draft) registry(host string) *registry {
 // finish works out what follows from several parts of the draft together.
 func (d *draft) finish() {
 	plain := d.plainHTTP()
+	logins, tls := map[string]string{}, map[string]string{}
 	for _, r := range d.registries {
 		host, prefix, _ := strings.Cut(r.host, "/")
 		if r.plainHTTP && r.tls != (tlsFiles{}) {
 			r.tls = tlsFiles{}
 			r.note("The tls settings are left out: this host is reached over plain http, which has no use for them.")
 		}
+		d.oneSpelling(r, logins, tls)
 		if r.login == nil {
 			continue
 		}
@@ -146,6 +150,34 @@ func (d *draft) finish() {
 			if first := d.inFrontOf(host); first != "" {
 				r.note("As long as %s comes first, the login is withheld, because containerd would offer it to every host in the row: what falls back to %s is pulled without it.", first, host)
 			}
+		}
+	}
+}
+
+// oneSpelling leaves out the login and the tls settings of a host that has
+// them in another spelling already, with or without its scheme's port: for
+// Berth the two are one.
+func (d *draft) oneSpelling(r *registry, logins, tls map[string]string) {
+	plain := r.plainHTTP || hostport.IsLoopback(hostOnly(r.host)) && r.tls == (tlsFiles{})
+	key := config.OneSpelling(r.host, plain)
+	lose := func(what, other string) {
+		d.lose(r.at.loss(r.host+" is "+other+" in another spelling, and both have "+what,
+			"only the first is used, for both spellings; put what both need into one"))
+	}
+	if r.login != nil {
+		if first, twice := logins[key]; twice {
+			lose("a login", first)
+			r.login = nil
+		} else {
+			logins[key] = r.host
+		}
+	}
+	if r.tls != (tlsFiles{}) {
+		if first, twice := tls[key]; twice {
+			lose("tls settings", first)
+			r.tls = tlsFiles{}
+		} else {
+			tls[key] = r.host
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 )
@@ -62,6 +63,10 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor) {
 	if a.scheme == "" {
 		a.scheme = d.defaultScheme(a.host)
 	}
+	if a.tokenNeedsTLS() {
+		a.scheme = "https"
+		e.notes = append(e.notes, overTLS)
+	}
 	literal := a.path
 	if d.format == Containerd && literal == "/" {
 		e.notes = append(e.notes, "The slash at the end made containerd leave out /v2, where no registry answers. Here it does not.")
@@ -74,8 +79,14 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor) {
 		return
 	}
 	for _, other := range m.endpoints {
-		if other.url.String() == e.url.String() {
-			m.notes = append(m.notes, e.written+" stood here twice.")
+		if config.Requests(other.url) == config.Requests(e.url) {
+			note := e.written + " stood here twice."
+			if e.written != other.written {
+				note = e.written + " is " + other.written + " again, and is left out."
+			}
+			if !slices.Contains(m.notes, note) {
+				m.notes = append(m.notes, note)
+			}
 			return
 		}
 	}
@@ -185,7 +196,7 @@ func (d *draft) takeOwn(m *foreignMirror) bool {
 	m.endpoints = m.endpoints[:len(m.endpoints)-1]
 	m.notes = append(m.notes, last.notes...)
 	if plain && !hostport.IsLoopback(m.upstream) {
-		r := d.registry(m.upstream)
+		r := d.registry(m.upstream, m.at)
 		r.plainHTTP = true
 		if d.format == K3s {
 			r.note("k3s tried https as well when http did not answer.")
@@ -209,7 +220,7 @@ func (d *draft) straight(m *foreignMirror, wildcard bool) {
 		d.note("%s names no endpoint but the registry itself, so nothing is needed for it.", m.at.path)
 		return
 	}
-	r := d.registry(m.upstream)
+	r := d.registry(m.upstream, m.at)
 	r.note(`Named so that the mirror for "*" leaves it alone, as the entry without other endpoints did.`)
 	r.notes = append(r.notes, m.notes...)
 }

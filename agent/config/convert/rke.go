@@ -30,6 +30,7 @@ type rkeRegistry struct {
 	ignored string
 	user    string
 	secret  string
+	overTLS bool // see tokenNeedsTLS
 	def     bool
 	ecr     cursor
 	twice   []string // paths of earlier items for the same registry
@@ -99,6 +100,9 @@ func (d *draft) rkeItem(c cursor) *rkeRegistry {
 	}
 	a, err := split(r.written)
 	if err == nil {
+		if a.tokenNeedsTLS() {
+			a.scheme, r.overTLS = "https", true
+		}
 		r.scheme, r.name, r.ignored = a.scheme, a.registryName(), a.ignored
 		err = checkName(r.name)
 	}
@@ -154,12 +158,15 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 
 // rkeRegistry writes the entry of one registry.
 func (d *draft) rkeRegistry(found *rkeRegistry) {
-	r := d.registry(found.name)
+	r := d.registry(found.name, found.at)
 	if len(found.twice) > 0 {
 		r.note("Named more than once (%s); the last entry counts, as in RKE.", strings.Join(append(found.twice, found.at.path), ", "))
 	}
 	if found.ignored != "" {
 		r.note("RKE made no use of %s, and it is left out.", found.ignored)
+	}
+	if found.overTLS {
+		r.note(overTLS)
 	}
 	r.plainHTTP = found.scheme == "http"
 	if found.ecr.in == nil {

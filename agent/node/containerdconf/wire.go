@@ -106,7 +106,7 @@ func Wire(c Config, r Release, o Options) (Wiring, error) {
 			return *done, nil
 		}
 	}
-	return Wiring{}, fmt.Errorf("%s: %w", c.Path, ErrNoWay)
+	return Wiring{}, noWay(c, r)
 }
 
 // curable reports whether setting config_path is what helps.

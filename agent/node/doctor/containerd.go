@@ -21,6 +21,11 @@ func (e *examination) containerd(ctx context.Context) {
 		return
 	}
 	c := e.engine
+	if c.Absent(e.Host) {
+		e.add("containerd", Fail, "no containerd was found: no process, no service, no configuration", "install it first, or run this where it runs")
+		e.sameDirectory(c)
+		return
+	}
 	what := "containerd " + c.Release.String()
 	if c.Detail != "" {
 		what += ", " + c.Detail
@@ -49,17 +54,22 @@ func (e *examination) verdict(c node.Containerd) {
 	if c.Verdict.Honoured {
 		e.add(name, OK, "hosts.toml files are read from "+c.CertsDir(), "")
 	}
+	var cannot error // what install would say
+	if !c.Verdict.Honoured {
+		_, cannot = node.Wire(c, node.Options{})
+	}
 	for _, t := range c.Verdict.Traps {
-		level := Warn
+		level, remedy := Warn, t.Remedy
 		if t.Blocking {
 			level = Fail
+			if errors.Is(cannot, containerdconf.ErrNoWay) {
+				remedy = cannot.Error()
+			}
 		}
-		e.add(name, level, t.Where+": "+t.Detail, t.Remedy)
+		e.add(name, level, t.Where+": "+t.Detail, remedy)
 	}
-	if !c.Verdict.Honoured && c.Layout != node.Plain {
-		if _, err := node.Wire(c, node.Options{}); errors.Is(err, node.ErrManaged) {
-			e.add(name, Warn, err.Error(), "")
-		}
+	if errors.Is(cannot, node.ErrManaged) {
+		e.add(name, Warn, cannot.Error(), "")
 	}
 }
 

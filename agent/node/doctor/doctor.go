@@ -40,8 +40,10 @@ type Patient struct {
 	// Config is the RegistryConfig, nil without one; then ConfigErr says why.
 	Config     *config.Config
 	ConfigFile string // as this process names it
-	ConfigErr  error
-	Warnings   []config.Warning
+	// ConfigNamed says that somebody named the file: then it has to be there.
+	ConfigNamed bool
+	ConfigErr   error
+	Warnings    []config.Warning
 	// Getenv reads the environment that the agent runs with, or would.
 	Getenv func(string) string
 	// Sys is the node's /sys as this process can open it; "" when it cannot.
@@ -102,6 +104,8 @@ func (e *examination) config() {
 		if len(e.Warnings) == 0 {
 			e.add(name, OK, e.ConfigFile+" is valid", "")
 		}
+	case isNotExist(e.ConfigErr) && e.ConfigNamed:
+		e.add(name, Fail, "there is no "+e.ConfigFile, "write a RegistryConfig there, or name another with --config")
 	case isNotExist(e.ConfigErr):
 		e.add(name, Warn, "there is no "+e.ConfigFile, "write a RegistryConfig there, or name one with --config")
 	default:

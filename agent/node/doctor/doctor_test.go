@@ -130,10 +130,15 @@ func TestExamine(t *testing.T) {
 		{"no config", running, "config", doctor.Warn, "there is no config.yaml", "write a RegistryConfig"},
 		{"a config", running + mirrorConfig, "config", doctor.OK, "config.yaml is valid", ""},
 		{"what runs", running, "containerd", doctor.OK, "process 7, configured by /etc/containerd/config.toml", ""},
-		{"nothing runs", "-- proc/stat --\n", "containerd", doctor.Warn, "no containerd runs here", "start it"},
-		{"the processes cannot be seen", "", "containerd", doctor.OK, "configured by /etc/containerd/config.toml", ""},
+		{"nothing runs", "-- proc/stat --\n-- root/etc/containerd/config.toml --\n", "containerd", doctor.Warn, "no containerd runs here", "start it"},
+		{"the processes cannot be seen", "-- root/etc/containerd/config.toml --\n", "containerd", doctor.OK, "configured by /etc/containerd/config.toml", ""},
+		{"none is installed", "-- proc/stat --\n", "containerd", doctor.Fail, "no containerd was found: no process, no service, no configuration", "install it first"},
 		{"honoured", running, "config-path", doctor.OK, "hosts.toml files are read from /etc/containerd/certs.d", ""},
 		{"not honoured", "-- root/etc/containerd/config.toml --\nversion = 2\n", "config-path", doctor.Fail, "config_path is not set", "berth install --containerd"},
+		{
+			"not honoured, and install cannot help", "-- root/etc/containerd/config.toml --\ndisabled_plugins = ['x']\n", "config-path", doctor.Fail, "config_path is not set",
+			`set config_path by hand: no change of one key makes containerd honour it: the version of containerd is not known, and 1.x and 2.x read a file without "version =" differently`,
+		},
 		{
 			"changed since the start", strings.Replace(running, "4000000000", "1000000000", 1), "config-path", doctor.Warn,
 			"was changed after containerd was started", "systemctl restart containerd.service",
@@ -223,6 +228,25 @@ func TestExamine(t *testing.T) {
 			}
 			t.Errorf("%+v", found)
 		})
+	}
+}
+
+// TestNamedConfig: a config that somebody named has to be there.
+func TestNamedConfig(t *testing.T) {
+	p := bed(t, running)
+	p.ConfigNamed = true
+	found := find(doctor.Examine(t.Context(), p), "config")
+	if len(found) != 1 || found[0].Level != doctor.Fail || found[0].Detail != "there is no config.yaml" {
+		t.Errorf("%+v", found)
+	}
+}
+
+// TestNoContainerd: what is not there is not to be wired.
+func TestNoContainerd(t *testing.T) {
+	for _, f := range doctor.Examine(t.Context(), bed(t, "-- proc/stat --\n"+mirrorConfig)) {
+		if f.Name == "config-path" || strings.Contains(f.Remedy, "install --containerd") {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

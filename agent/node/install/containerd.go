@@ -20,7 +20,7 @@ var errNoContainerd = errors.New("no containerd was found: no process, no servic
 func (in *Installer) installContainerd(ctx context.Context) Section {
 	c := in.engine
 	s := Section{Name: daemonContainerd}
-	if in.absent() {
+	if c.Absent(in.host) {
 		s.Err = errNoContainerd
 		return s
 	}
@@ -68,20 +68,6 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 	}
 	s.do = func(ctx context.Context) error { return in.wire(ctx, c, w, r) }
 	return s
-}
-
-// absent reports whether no trace of a containerd is on the node.
-func (in *Installer) absent() bool {
-	c := in.engine
-	if c.PID != 0 || c.Unit != "" || c.Source != node.FromDefault || !c.Config.Missing {
-		return false
-	}
-	for _, binary := range []string{"/usr/bin/containerd", "/usr/local/bin/containerd"} {
-		if _, err := in.host.Root.Lstat(binary); err == nil {
-			return false
-		}
-	}
-	return true
 }
 
 func introduce(c node.Containerd) string {

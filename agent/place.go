@@ -1,0 +1,61 @@
+package agent
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// ReadConfig reads the config at path, as this process names it, or, if path
+// is "", the one at [ConfigFile] below the root: links there are resolved as
+// on the node, so that none leads out of the root. The error is a
+// [config.Errors].
+func ReadConfig(root *ownedfile.Root, path string) (config.File, error) {
+	if path != "" {
+		return config.Read(path)
+	}
+	name := root.Path(ConfigFile)
+	target, err := root.Resolve(ConfigFile)
+	if err != nil {
+		return config.File{}, config.Errors{{File: name, Message: reason(err), Err: err}}
+	}
+	file, err := config.ReadAs(target, name)
+	var errs config.Errors
+	if target != name && errors.As(err, &errs) {
+		errs[0].Message = "leads to " + target + ": " + errs[0].Message
+	}
+	return file, err
+}
+
+// reason leaves the path out of an error that is told behind it.
+func reason(err error) string {
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+		return pathErr.Err.Error()
+	}
+	return err.Error()
+}
+
+// configName is what people call the config at path.
+func (m *Machine) configName(path string) string {
+	if path != "" {
+		return path
+	}
+	return m.root.Path(ConfigFile)
+}
+
+// configFiles are what has to be watched to follow the config at path. A
+// watcher of files follows links as this process does. Those of the node's own
+// config may mean something else below another root, so what they lead to now
+// is watched as well.
+func (m *Machine) configFiles(path string) []string {
+	if path != "" {
+		return []string{absolute(path)}
+	}
+	files := []string{m.root.Path(ConfigFile)}
+	if target, err := m.root.Resolve(ConfigFile); err == nil && target != files[0] {
+		files = append(files, target)
+	}
+	return files
+}

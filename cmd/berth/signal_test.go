@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long something may take that should take no time.
+const patience = time.Minute // generous
+
+// asBerth is this program under the name by which TestMain runs the command.
+func asBerth(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	berth := filepath.Join(t.TempDir(), "berth")
+	if err := os.Symlink(self, berth); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return exec.CommandContext(ctx, berth, args...)
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// Who waits for standard input can be told to end.
+func TestSignalWhileReadingStdin(t *testing.T) {
+	for _, verb := range [][]string{
+		{"convert", "--from", "k3s", "-"},
+		{"images", "list", "-f", "-"},
+		{"images", "rewrite", "--to", "mirror.corp", "-f", "-"},
+	} {
+		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+			t.Run(strings.Join(verb[:2], " ")+" "+signal.String(), func(t *testing.T) {
+				out, in, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer in.Close()
+				cmd := asBerth(t, verb...)
+				var stderr bytes.Buffer
+				cmd.Stdin, cmd.Stderr = out, &stderr
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := in.WriteString("#"); err != nil {
+					t.Fatal(err)
+				}
+				until(t, "the first byte is read", func() bool {
+					waiting, err := unix.IoctlGetInt(int(in.Fd()), unix.TIOCINQ)
+					return err == nil && waiting == 0
+				})
+				out.Close()
+				if err := cmd.Process.Signal(signal); err != nil {
+					t.Fatal(err)
+				}
+				err = cmd.Wait()
+				exit, ok := errors.AsType[*exec.ExitError](err)
+				if !ok || exit.ExitCode() != exitFailed {
+					t.Fatalf("%v\n%s", err, &stderr)
+				}
+				if got := stderr.String(); got != "berth: "+errInterrupted.Error()+"\n" {
+					t.Errorf("told: %q", got)
+				}
+			})
+		}
+	}
+}
+
+// What does not end at the first signal ends at the second.
+func TestSecondSignal(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := asBerth(t, "convert", "--from", "k3s", fifo)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	var in *os.File
+	until(t, "the file is being read", func() (ok bool) {
+		fd, err := syscall.Open(fifo, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+		if err == nil {
+			in = os.NewFile(uintptr(fd), fifo)
+		}
+		return err == nil
+	})
+	defer in.Close()
+	for {
+		select {
+		case err := <-done:
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			if status, is := exit.Sys().(syscall.WaitStatus); !ok || !is || !status.Signaled() || status.Signal() != syscall.SIGINT {
+				t.Fatalf("ended with %v", err)
+			}
+			return
+		case <-time.After(20 * time.Millisecond):
+			_ = cmd.Process.Signal(os.Interrupt) // it may have ended just now
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	stopped := fmt.Errorf("/etc/x: %w", context.Canceled)
+	other := errors.New("disk full")
+	told := errInterrupted.Error()
+	for _, c := range []struct {
+		err  error
+		want string
+		code int
+	}{
+		{nil, "", exitDone},
+		{other, "berth: disk full\n", exitFailed},
+		{context.Canceled, "berth: " + told + "\n", exitFailed},
+		{errors.Join(stopped, fmt.Errorf("/etc/y: %w", context.Canceled)), "berth: " + told + "\n", exitFailed},
+		{errors.Join(stopped, other), "berth: disk full\nberth: " + told + "\n", exitFailed},
+		{&codeError{exitUsage, stopped}, "berth: " + told + "\n", exitUsage},
+	} {
+		var stderr bytes.Buffer
+		if code := exitCode(interrupted(c.err), &stderr); code != c.code || stderr.String() != c.want {
+			t.Errorf("%v: exit code %d, %q", c.err, code, &stderr)
+		}
+	}
+}
+
+// Nothing of the input is lost or mixed up on the way.
+func TestInterruptibleReads(t *testing.T) {
+	text := strings.Repeat("all of it\n", 10_000)
+	got, err := io.ReadAll(interruptible(t.Context(), strings.NewReader(text)))
+	if err != nil || string(got) != text {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := interruptible(ctx, strings.NewReader(text)).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("read after the end: %v", err)
+	}
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"io"
+)
+
+// interruptible is in, except that a read ends when ctx is done. A read that
+// waits then cannot be taken back: what it gets is lost, and it ends with its
+// input or the process.
+func interruptible(ctx context.Context, in io.Reader) io.Reader {
+	return readFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		type result struct {
+			n   int
+			err error
+		}
+		own := make([]byte, len(p)) // p is the caller's again when we return
+		done := make(chan result, 1)
+		go func() {
+			n, err := in.Read(own)
+			done <- result{n, err}
+		}()
+		select {
+		case r := <-done:
+			return copy(p, own[:r.n]), r.err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	})
+}
+
+type readFunc func(p []byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
