@@ -34,7 +34,9 @@ run: build ## The main job from end to end on this machine, in seconds
 build: ## Build the commands into bin/
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
+# A program with the race detector sleeps for a second at its exit, by default.
 .PHONY: test
+test: export GORACE := atexit_sleep_ms=0
 test: ## Unit tests: no root, no daemon, nothing beyond loopback
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout=20m $(GOTESTFLAGS) ./...
 

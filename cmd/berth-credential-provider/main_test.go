@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(func() { _ = fake.Close() })
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Values[fakeKey{}] = fake
 			env.Vars = append(env.Vars, fakeEnv(fake)...)
 			return nil
