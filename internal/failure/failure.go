@@ -1,7 +1,9 @@
 // Package failure puts failures of the network into words that fit one line of
-// a log, a page or a terminal. Nothing that the other side sent gets into
-// them, but the names in a certificate: a registry or a proxy might repeat a
-// login.
+// a log, a page or a terminal. [TLS] and [Cause] take nothing from what a
+// registry or a proxy has answered, which might repeat a login: only the names
+// in a certificate, an alert of TLS and the words of a resolver. [Line] is for
+// foreign text that somebody wants to show all the same; leaving secrets out of
+// it is the caller's business.
 package failure
 
 import (
