@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/berth-registry/berth/internal/safedir"
 )
 
 // fileLock is a lock between processes. The kernel lets go of it when its
@@ -40,7 +42,7 @@ func tryLock(dir, name string) (*fileLock, error) {
 func (l *fileLock) release() { _ = l.file.Close() }
 
 // ensureDir makes the token directory, or checks that the one that is there is
-// ours alone: others could plant files in it.
+// ours: others could plant files in it. Others may not even read it.
 func ensureDir(dir string) error {
 	info, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,8 +60,8 @@ func ensureDir(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is no directory", dir)
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s belongs to user %d, not to us", dir, st.Uid)
+	if err := safedir.Check(dir, info); err != nil {
+		return err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return os.Chmod(dir, 0o700)

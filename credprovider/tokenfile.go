@@ -8,11 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/internal/safedir"
 )
 
 // tokenFileVersion is the format that is written. A file of another version is
@@ -68,10 +71,26 @@ func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 	case f.Service != s.service || f.Region != s.region || f.Identity != identity:
 		// Somebody renamed it: what is in it belongs elsewhere.
 		return tokenFile{}, fmt.Errorf("%w: its content is not what its name says", errUnusable)
-	case f.Token != nil && (f.Token.Username == "" || f.Token.Password == "" || !f.Token.Expires.After(f.Token.Issued)):
-		return tokenFile{}, fmt.Errorf("%w: the token is incomplete", errUnusable)
+	case f.Token != nil && !f.Token.believable():
+		return tokenFile{}, fmt.Errorf("%w: the token is none that AWS issues", errUnusable)
+	case f.Verdict != nil && !believable(*f.Verdict):
+		return tokenFile{}, fmt.Errorf("%w: the reason in it is none of ours", errUnusable)
 	}
 	return f, nil
+}
+
+// believable reports whether t is what [ecr.Chain.Fetch] can have given: a file
+// with another token, or an expiry in 9999, was written by something else.
+func (t storedToken) believable() bool {
+	life := t.Expires.Sub(t.Issued)
+	return t.Username != "" && ecr.Printable(t.Username) && t.Password != "" && ecr.Printable(t.Password) &&
+		life > 0 && life <= ecr.MaxLife
+}
+
+// believable is the same for a reason, which people read and which keeps a
+// source from being asked.
+func believable(v ecr.Verdict) bool {
+	return v.Until.Sub(v.At) <= ecr.MaxLife && !strings.ContainsFunc(string(v.Outcome)+v.Message, unicode.IsControl)
 }
 
 // usable gives the token of f if it can be served at now.
@@ -96,9 +115,16 @@ func readTokenFile(dir string, s scope, identity string) (tokenFile, error) {
 	return parseTokenFile(b, s, identity)
 }
 
-// readPrivate reads a file that must be a regular one and of bearable size. A
-// symlink is refused.
+// readPrivate reads a file that must be a regular one and of bearable size, in a
+// directory that nobody else may write to. A symlink is refused.
 func readPrivate(path string, limit int64) ([]byte, error) {
+	dir, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	if err := safedir.Check(filepath.Dir(path), dir); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err

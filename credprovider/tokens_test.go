@@ -378,6 +378,57 @@ func TestRenew(t *testing.T) {
 	}
 }
 
+// TestOddTokenFiles: what AWS cannot have given is not believed, nor shown.
+func TestOddTokenFiles(t *testing.T) {
+	const issued = `"issued":"2026-01-01T00:00:00Z"`
+	const expires = `"expires":"2026-01-01T12:00:00Z"`
+	for name, c := range map[string]struct {
+		is string
+		ok bool
+	}{
+		"a token":           {`"token":{"username":"AWS","password":"x",` + issued + `,` + expires + `}`, true},
+		"an expiry in 9999": {`"token":{"username":"AWS","password":"x",` + issued + `,"expires":"9999-12-31T23:59:59Z"}`, false},
+		"never issued":      {`"token":{"username":"AWS","password":"x",` + expires + `}`, false},
+		"a line break": {`"token":{"username":"AWS","password":"x
+y",` + issued + `,` + expires + `}`, false},
+		"an escape":               {`"token":{"username":"A[31mWS","password":"x",` + issued + `,` + expires + `}`, false},
+		"no password":             {`"token":{"username":"AWS","password":"",` + issued + `,` + expires + `}`, false},
+		"a reason":                {`"verdict":{"outcome":"no role","message":"ask: no role","at":"2026-01-01T00:00:00Z","until":"2026-01-01T00:05:00Z"}`, true},
+		"a reason until 9999":     {`"verdict":{"outcome":"no role","at":"2026-01-01T00:00:00Z","until":"9999-12-31T23:59:59Z"}`, false},
+		"a reason with an escape": {`"verdict":{"outcome":"no role","message":"[2J","at":"2026-01-01T00:00:00Z","until":"2026-01-01T00:05:00Z"}`, false},
+	} {
+		content := `{"version":1,"service":"ecr","identity":"profile","region":"us-east-1",` + c.is + `}`
+		_, err := parseTokenFile([]byte(content), scope{"ecr", "us-east-1"}, "profile")
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestTokensOfOthers: what lies in a directory that others may write to is not
+// used; the token comes from AWS.
+func TestTokensOfOthers(t *testing.T) {
+	n := newNode(t)
+	first := n.get(t, profileKey.ID)
+	for _, spoil := range []func() error{
+		func() error { return os.Chmod(n.Dir, 0o777) },
+		func() error { return errors.Join(os.Chmod(n.Dir, 0o700), os.Chown(n.Dir, 4711, -1)) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if again := n.get(t, profileKey.ID); again.Password == first.Password {
+			t.Error("the file is believed")
+		}
+	}
+	if err := os.Chown(n.Dir, os.Geteuid(), -1); err != nil {
+		t.Fatal(err)
+	}
+	if again := n.get(t, profileKey.ID); again.Password != first.Password {
+		t.Error("the file is not used though the directory is ours again")
+	}
+}
+
 func FuzzParseTokenFile(f *testing.F) {
 	f.Add([]byte(`{"version":1,"service":"ecr","identity":"profile","region":"us-east-1","token":{"username":"AWS","password":"x","issued":"2026-01-01T00:00:00Z","expires":"2026-01-01T12:00:00Z"}}`))
 	f.Add([]byte(`{"version":1,"service":"ecr","identity":"profile","region":"us-east-1","verdict":{"outcome":"no role","until":"9999-12-31T23:59:59Z"}}`))

@@ -96,7 +96,7 @@ func (s StaticKeys) keys(getenv func(string) string) (keys, error) {
 		return keys{}, &Error{Outcome: NoKeys, Op: opKeys, Err: errors.New("the access key id is missing")}
 	case k.secret == "":
 		return keys{}, &Error{Outcome: NoKeys, Op: opKeys, Err: errors.New("the secret access key is missing")}
-	case !printable(k.id), !printable(k.session):
+	case !Printable(k.id), !Printable(k.session):
 		// They become headers; the error must not quote them.
 		return keys{}, &Error{Outcome: NoKeys, Op: opKeys, Err: errors.New("the keys hold characters that no key has")}
 	}

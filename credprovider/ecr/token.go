@@ -22,8 +22,8 @@ type Token struct {
 	Issued, Expires time.Time
 }
 
-// maxLife is longer than any token lives; ECR says 12 hours.
-const maxLife = 7 * 24 * time.Hour
+// MaxLife is longer than any token lives; ECR says 12 hours.
+const MaxLife = 7 * 24 * time.Hour
 
 // registryToken calls GetAuthorizationToken:
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
@@ -80,7 +80,7 @@ func parseToken(body []byte, now time.Time) (Token, error) {
 		return Token{}, errors.New("the token is no base64")
 	}
 	user, password, ok := strings.Cut(string(plain), ":")
-	if !ok || user == "" || password == "" || !printable(user) || !printable(password) {
+	if !ok || user == "" || password == "" || !Printable(user) || !Printable(password) {
 		return Token{}, errors.New("the token is no user:password")
 	}
 	// A float of any size must not overflow a time.
@@ -91,13 +91,15 @@ func parseToken(body []byte, now time.Time) (Token, error) {
 	if !expires.After(now) {
 		return Token{}, errors.New("the token has expired already")
 	}
-	if expires.Sub(now) > maxLife {
+	if expires.Sub(now) > MaxLife {
 		return Token{}, errors.New("the token has no usable expiry")
 	}
 	return Token{Username: user, Password: redact.New(password), Issued: now, Expires: expires}, nil
 }
 
-func printable(s string) bool {
+// Printable reports whether s is visible ASCII, as each half of a login of ECR
+// is: nothing in it can change what a terminal or a log shows.
+func Printable(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {
 			return false

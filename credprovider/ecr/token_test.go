@@ -80,7 +80,7 @@ func FuzzParseToken(f *testing.F) {
 		if got.Username == "" || got.Password.IsZero() || strings.ContainsAny(got.Username+got.Password.Reveal(), "\r\n \x00") {
 			t.Errorf("%q:%q", got.Username, got.Password.Reveal())
 		}
-		if !got.Expires.After(now) || got.Expires.Sub(now) > maxLife {
+		if !got.Expires.After(now) || got.Expires.Sub(now) > MaxLife {
 			t.Errorf("expires %s", got.Expires)
 		}
 	})

@@ -223,6 +223,9 @@ func (s *Store) read() (*state, cachedState, error) {
 		return nil, key, err
 	}
 	defer d.close()
+	if err := s.trust(d); err != nil {
+		return nil, key, err
+	}
 	e, err := d.lstat(stateFile)
 	if err != nil {
 		return nil, key, err

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path"
 	"time"
+
+	"github.com/berth-registry/berth/internal/safedir"
 )
 
 // maxForeign bounds what is read of a file and what can be kept as a copy.
@@ -90,6 +92,10 @@ func (s *Store) keeper(st *state) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.trust(top); err != nil {
+		top.close()
+		return nil, err
+	}
 	saved, err := top.open(savedDir)
 	if err != nil {
 		top.close()
@@ -103,6 +109,16 @@ func (s *Store) keeper(st *state) (*keeper, error) {
 		}
 	}
 	return k, nil
+}
+
+// trust refuses a state directory in which others can replace the record and the
+// copies, and with them what is put back.
+func (s *Store) trust(d *dir) error {
+	info, err := d.self()
+	if err != nil {
+		return err
+	}
+	return safedir.Check(s.root.Path(s.stateDir), info)
 }
 
 func (k *keeper) close() {
