@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 
 	"github.com/berth-registry/berth/agent/config"
@@ -12,9 +11,14 @@ import (
 
 // Credentials tells which credential goes where when image is pulled, given
 // the config and what stands in certs.d. Without a config (nil) it goes by the
-// rules that the credential provider has on this node.
+// rules that the credential provider has on this node. Where those are missing
+// or no longer true, so that the provider withholds the credential, it says so.
 func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image string, log *slog.Logger) (credprovider.Explanation, error) {
-	rules, err := m.effectiveRules(cfg)
+	installed, unreadable := m.installedRules()
+	rules, err := installed, unreadable
+	if cfg != nil {
+		rules, err = m.effectiveRules(cfg)
+	}
 	if err != nil {
 		return credprovider.Explanation{}, err
 	}
@@ -22,21 +26,34 @@ func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image str
 	if err != nil {
 		return credprovider.Explanation{}, err
 	}
-	p := credprovider.Provider{Rules: rules, Tokens: tokens}
-	return p.Explain(ctx, image)
+	p := credprovider.Provider{Rules: rules, Tokens: tokens, Resolve: m.root.Resolve}
+	e, err := p.Explain(ctx, image)
+	if err != nil || cfg == nil {
+		return e, err
+	}
+	if unreadable != nil {
+		e.Credential, e.Err = nil, unreadable
+		return e, nil
+	}
+	p.Rules = installed
+	if withheld, ok := errors.AsType[*credprovider.WithheldError](p.Check(image)); ok && withheld.Changed != "" {
+		e.Credential, e.Err = nil, withheld
+	}
+	return e, nil
 }
 
-func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error) {
-	if cfg == nil {
-		body, err := m.root.ReadFile(credprovider.RulesFile)
-		if errors.Is(err, fs.ErrNotExist) {
-			return credprovider.Rules{}, nil
-		}
-		if err != nil {
-			return credprovider.Rules{}, err
-		}
-		return credprovider.ParseRules(body)
+// installedRules are those that the credential provider has on this node.
+func (m *Machine) installedRules() (credprovider.Rules, error) {
+	file, err := m.root.Resolve(credprovider.RulesFile)
+	if err != nil {
+		return credprovider.Rules{}, err
 	}
+	return credprovider.ReadRules(file)
+}
+
+// effectiveRules are those that apply would write, but for what the files hold:
+// a token that is not here yet has a placeholder.
+func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error) {
 	// Whether a host gets a header does not depend on the token's value.
 	learned, err := m.learned()
 	if err != nil {
@@ -50,5 +67,7 @@ func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error)
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	return m.rules(cfg, plan, plan.Changes)
+	rules, err := m.rules(cfg, plan, plan.Changes)
+	rules.CertsDir = ""
+	return rules, err
 }

@@ -287,16 +287,8 @@ type access struct {
 // authorization gives the header for everything below a path of a host, if
 // one login is right for all of it.
 func (d *desired) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) access {
-	var login credprovider.Login
-	var below []credprovider.Login
-	found := false
-	for _, spelling := range spellings(name, u.Scheme) {
-		if l, ok := d.logins.For(spelling, path); ok && !found {
-			login, found = l, true
-		}
-		below = append(below, d.logins.Below(spelling, path)...)
-	}
-	if len(below) > 0 {
+	login, found := d.logins.For(name, u.Scheme, path)
+	if below := d.logins.Below(name, u.Scheme, path); len(below) > 0 {
 		names := make([]string, len(below))
 		for i, l := range below {
 			names[i] = l.Name()
@@ -359,7 +351,7 @@ func (d *desired) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) re
 // longest that says anything about it, or else the longest.
 func (d *desired) reach(name, path, scheme string) (config.Registry, bool) {
 	var entries []config.Registry
-	for _, spelling := range spellings(name, scheme) {
+	for _, spelling := range credprovider.Spellings(name, scheme) {
 		entries = append(entries, d.registries[spelling]...)
 	}
 	var best config.Registry
@@ -378,20 +370,6 @@ func (d *desired) reach(name, path, scheme string) (config.Registry, bool) {
 		}
 	}
 	return best, rank >= 0
-}
-
-// spellings lists the ways in which a config can name a host: with the port
-// that the scheme implies, and without it; as written first.
-func spellings(name, scheme string) []string {
-	port := map[string]string{"https": ":443", "http": ":80"}[scheme]
-	trimmed := hostport.TrimDefaultPort(name, scheme)
-	if trimmed != name {
-		return []string{name, trimmed}
-	}
-	if hostport.Port(name) != "" {
-		return []string{name}
-	}
-	return []string{name, name + port}
 }
 
 // maxPath is more than any path of a registry has characters.

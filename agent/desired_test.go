@@ -53,6 +53,15 @@ func TestDesired(t *testing.T) {
 		notices []string
 	}{
 		"nothing": {"", nil, nil},
+		"a login for a path in the other spelling": {`
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: h.corp/team}]
+registries:
+- {host: h.corp, username: u, password: whole, auth: basic}
+- {host: "h.corp:443/team", username: u, password: team, auth: basic}
+`, []string{"docker.io: https://h.corp/v2/team+ as u:team | https://registry-1.docker.io"},
+			[]string{"h.corp:443/team has one of its own", "h.corp:443/team has one of its own"}},
 		"fallback": {`
 mirrors:
 - upstream: docker.io

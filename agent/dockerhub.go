@@ -26,7 +26,7 @@ func usesDockerHub(cfg *config.Config, login bool) bool {
 
 // setHub tells the prober whether to ask Docker Hub how many pulls are left.
 func (a *Agent) setHub(cfg *config.Config) {
-	login, ok := credprovider.NewLogins(logins(cfg)).For(dockerHub, "")
+	login, ok := credprovider.NewLogins(logins(cfg)).For(dockerHub, "https", "")
 	a.prober.SetHub(usesDockerHub(cfg, ok), login.Username, login.Password)
 }
 

@@ -54,18 +54,24 @@ func ecrNames(cfg *config.Config) ecr.Names {
 //
 // Endpoints that are withdrawn count as if they were there: they may be back
 // before kubelet asks again, and then containerd offers them what it was given.
-func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host, others []hostsconf.Resolution) []credprovider.Directory {
+//
+// files are the digests of what stands there, by the directory's name.
+func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host, others []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
 	foreign := make(map[string]bool, len(others))
 	var all []credprovider.Directory
 	for _, r := range others {
 		foreign[r.Registry] = true
-		all = append(all, foreignDirectory(r))
+		dir := foreignDirectory(r)
+		dir.Files = files[r.Dir]
+		all = append(all, dir)
 	}
 	for _, d := range desired {
 		if foreign[d.Upstream] {
 			continue
 		}
-		dir := credprovider.Directory{Upstream: d.Upstream, AndUpstream: d.Server == nil}
+		dir := credprovider.Directory{
+			Upstream: d.Upstream, AndUpstream: d.Server == nil, Files: files[hostsconf.DirName(d.Upstream)],
+		}
 		for _, h := range slices.Concat(d.Hosts, withdrawn[d.Upstream]) {
 			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h))
 		}
@@ -202,6 +208,11 @@ func join(to, d credprovider.Directory) credprovider.Directory {
 	for _, h := range d.Hosts {
 		if !slices.Contains(to.Hosts, h) {
 			to.Hosts = append(to.Hosts, h)
+		}
+	}
+	for _, f := range d.Files {
+		if !slices.Contains(to.Files, f) {
+			to.Files = append(to.Files, f)
 		}
 	}
 	return to

@@ -23,13 +23,55 @@ var rulesName = path.Base(credprovider.RulesFile)
 // and what changes puts there.
 func (m *Machine) rules(cfg *config.Config, plan Plan, changes []ownedfile.Change) (credprovider.Rules, error) {
 	rules := rulesOf(cfg)
+	rules.CertsDir = path.Clean(cfg.Containerd.CertsDir)
 	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil {
 		return rules, err
 	}
+	// First, so that a file which changes before it is read for its hosts is not
+	// what the provider finds.
+	files := m.digests(rules.CertsDir, changes, plan.current)
 	others := hostsconf.Others(certsDir, changes, plan.current)
-	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, others)
+	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, others, files)
 	return rules, nil
+}
+
+// digests gives what the hosts.toml files hold by which the provider knows that
+// the rules are still true, by the name of the directory: of ours what is or
+// will be written, also without its headers as takeAway leaves it, and of
+// others what stands there.
+func (m *Machine) digests(certsDir string, changes []ownedfile.Change, current ownedfile.Snapshot) map[string][]string {
+	files := map[string][]string{}
+	for _, c := range changes {
+		name := path.Base(path.Dir(c.Path))
+		if c.After == nil || c.Action == ownedfile.Conflict || path.Base(c.Path) != hostsconf.FileName {
+			continue
+		}
+		files[name] = []string{credprovider.Digest(c.After.Content())}
+		if c.Action == ownedfile.Unchanged {
+			files[name] = []string{credprovider.Digest(c.Before.Content)}
+		}
+		bare, _, err := poorer(string(c.After.Body), nil)
+		if err == nil && bare != string(c.After.Body) {
+			after := *c.After
+			after.Body = []byte(bare)
+			files[name] = append(files[name], credprovider.Digest(after.Content()))
+		}
+	}
+	for _, d := range current.Dirs {
+		if files[d.Name] != nil {
+			continue
+		}
+		file, err := m.root.Resolve(path.Join(certsDir, d.Name, hostsconf.FileName))
+		if err != nil {
+			continue
+		}
+		// What cannot be read is withheld, and without a file the registry is asked.
+		if content, err := hostsconf.ReadPlain(file); err == nil {
+			files[d.Name] = []string{credprovider.Digest(content)}
+		}
+	}
+	return files
 }
 
 // carriedOut gives the changes with those that did not happen as conflicts:

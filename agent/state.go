@@ -259,10 +259,8 @@ func (d *desired) loginName(t target) string {
 	if t.host.Authorization.IsZero() && t.try.IsZero() {
 		return ""
 	}
-	for _, name := range spellings(registryName(t.host.URL.Host), t.host.URL.Scheme) {
-		if l, ok := d.logins.For(name, t.host.URL.RepositoryPath()); ok {
-			return "login of " + strings.TrimSuffix(l.Name(), "/")
-		}
+	if l, ok := d.logins.For(t.host.URL.Host, t.host.URL.Scheme, t.host.URL.RepositoryPath()); ok {
+		return "login of " + strings.TrimSuffix(l.Name(), "/")
 	}
 	return ""
 }

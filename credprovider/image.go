@@ -3,26 +3,23 @@ package credprovider
 import (
 	"errors"
 	"strings"
-
-	"github.com/berth-registry/berth/internal/hostport"
 )
 
 // Image is the name of an image, taken apart.
 type Image struct {
 	// Registry is the host[:port] as written, the part that containerd looks
-	// its directory up by; docker.io when the name has none.
+	// its directory up by; docker.io when the name has none, or has
+	// index.docker.io.
 	Registry string
 	// Host is Registry as logins are compared: lower case, no trailing dot,
 	// docker.io for Docker Hub's other names.
 	Host string
 	// Repository is the path, without tag and digest.
 	Repository string
-	// Name is Registry and Repository as written.
+	// Name is Registry and the path, as kubelet and containerd complete it:
+	// docker.io/library/nginx for nginx and docker.io/nginx.
 	Name string
 }
-
-// dockerHub is what image names call Docker Hub.
-const dockerHub = "docker.io"
 
 // maxImage is longer than any reference: host 255, repository 255, tag 128.
 const maxImage = 1024
@@ -48,6 +45,10 @@ func ParseImage(s string) (Image, error) {
 	if !slash || !isRegistry(registry) {
 		registry, repository = dockerHub, name
 	}
+	if registry == "index.docker.io" {
+		// kubelet and containerd's CRI rewrite this name, spelled so, and no other.
+		registry = dockerHub
+	}
 	host, err := canonicalHost(registry)
 	if err != nil {
 		return Image{}, errors.New("the registry of the image " + err.Error())
@@ -55,15 +56,10 @@ func ParseImage(s string) (Image, error) {
 	if !isRepository(repository) {
 		return Image{}, errors.New("the image is no valid reference")
 	}
-	img := Image{Registry: registry, Host: host, Repository: repository}
-	if host == dockerHub && !strings.Contains(repository, "/") {
-		img.Repository = "library/" + repository
-		if !slash {
-			repository = img.Repository
-		}
+	if registry == dockerHub && !strings.Contains(repository, "/") {
+		repository = "library/" + repository
 	}
-	img.Name = registry + "/" + repository
-	return img, nil
+	return Image{Registry: registry, Host: host, Repository: repository, Name: registry + "/" + repository}, nil
 }
 
 // isRegistry tells a registry from the first part of a Docker Hub path.
@@ -92,27 +88,4 @@ func isRepository(s string) bool {
 		}
 	}
 	return true
-}
-
-// canonicalHost brings host[:port] into the form in which hosts are compared.
-// The port 443 is what https means anyway.
-func canonicalHost(s string) (string, error) {
-	name, port, hasPort := s, "", false
-	if !strings.HasPrefix(s, "[") {
-		name, port, hasPort = strings.Cut(s, ":")
-	}
-	name = strings.TrimSuffix(name, ".")
-	if hasPort {
-		name += ":" + port
-	}
-	host, err := hostport.Parse(name)
-	if err != nil {
-		return "", err
-	}
-	host = hostport.TrimDefaultPort(host, "https")
-	switch host {
-	case "registry-1.docker.io", "index.docker.io":
-		return dockerHub, nil
-	}
-	return host, nil
 }

@@ -51,18 +51,24 @@ func SplitHost(name string) (host, path string) {
 	return host, strings.Trim(path, "/")
 }
 
-// For finds the login for a repository, or a prefix of repositories, on host.
-// Paths match by whole segments: team covers team/app, not team-evil.
-func (l Logins) For(host, path string) (Login, bool) {
+// For finds the login for a repository, or a prefix of repositories, on host,
+// which is asked with scheme ("https" or "http"). However the host is spelled,
+// here and in the login, the longest path wins; between equal paths the login
+// that spells the host as host does. Paths match by whole segments: team covers
+// team/app, not team-evil.
+func (l Logins) For(host, scheme, path string) (Login, bool) {
+	return l.find(Spellings(host, scheme), path)
+}
+
+func (l Logins) find(spellings []string, path string) (Login, bool) {
 	for _, list := range l.lists {
 		var best Login
 		found := false
-		for _, login := range list[host] {
-			if !Within(path, login.Path) {
-				continue
-			}
-			if !found || len(login.Path) > len(best.Path) {
-				best, found = login, true
+		for _, host := range spellings {
+			for _, login := range list[host] {
+				if Within(path, login.Path) && (!found || len(login.Path) > len(best.Path)) {
+					best, found = login, true
+				}
 			}
 		}
 		if found {
@@ -74,15 +80,18 @@ func (l Logins) For(host, path string) (Login, bool) {
 
 // Below lists the logins that hold for a part only of what lies below path:
 // one header for everything there would be wrong for them.
-func (l Logins) Below(host, path string) []Login {
+func (l Logins) Below(host, scheme, path string) []Login {
 	var all []Login
+	spellings := Spellings(host, scheme)
 	for _, list := range l.lists {
-		for _, login := range list[host] {
-			if login.Path == path || !Within(login.Path, path) {
-				continue
-			}
-			if winner, ok := l.For(host, login.Path); ok && winner == login {
-				all = append(all, login)
+		for _, spelling := range spellings {
+			for _, login := range list[spelling] {
+				if login.Path == path || !Within(login.Path, path) {
+					continue
+				}
+				if winner, ok := l.find(spellings, login.Path); ok && winner == login {
+					all = append(all, login)
+				}
 			}
 		}
 	}

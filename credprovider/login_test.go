@@ -30,13 +30,59 @@ func TestLoginsFor(t *testing.T) {
 		{"registry.corp", "team/app/deep", "app"},
 		{"registry.corp:5000", "x/y", "port"},
 		{"registry.corp:5000", "y", ""},
-		{"registry.corp:443", "", ""},
+		{"registry.corp:443", "", "all"},
+		{"registry.corp:443", "team/app", "app"},
+		{"Registry.Corp.", "team/app", "app"},
+		{"registry.corp:80", "team", ""},
 		{"evil-registry.corp", "", ""},
 		{"docker.io", "library/nginx", "hub"},
 	} {
-		got, ok := logins.For(c.host, c.path)
+		got, ok := logins.For(c.host, "https", c.path)
 		if got.Username != c.want || ok != (c.want != "") {
 			t.Errorf("For(%q, %q) = %q, %t; want %q", c.host, c.path, got.Username, ok, c.want)
+		}
+	}
+}
+
+// However a host is spelled, in the login and in the question, the longest path
+// wins: with the port that the scheme implies or without it, under any of Docker
+// Hub's names. The login for another port is for another host.
+func TestLoginsForAllSpellings(t *testing.T) {
+	for _, c := range []struct{ whole, part, scheme string }{
+		{"h.corp", "h.corp:443", "https"},
+		{"h.corp:443", "h.corp", "https"},
+		{"h.corp", "h.corp:80", "http"},
+		{"h.corp:80", "h.corp", "http"},
+		{"docker.io", "registry-1.docker.io", "https"},
+		{"index.docker.io", "docker.io", "https"},
+		{"registry-1.docker.io", "index.docker.io", "https"},
+	} {
+		logins := NewLogins([]Login{
+			{Host: c.whole, Username: "whole"},
+			{Host: c.part, Path: "team", Username: "team"},
+			{Host: "h.corp:5000", Path: "team/app", Username: "another host"},
+		})
+		for _, asked := range []string{c.whole, c.part} {
+			for path, want := range map[string]string{"team/app": "team", "team": "team", "other": "whole"} {
+				if got, _ := logins.For(asked, c.scheme, path); got.Username != want {
+					t.Errorf("logins for %s and %s/team: %s %s/%s gets %q, want %q",
+						c.whole, c.part, c.scheme, asked, path, got.Username, want)
+				}
+			}
+			if below := logins.Below(asked, c.scheme, ""); len(below) != 1 || below[0].Username != "team" {
+				t.Errorf("logins for %s and %s/team: below %s %v", c.whole, c.part, asked, below)
+			}
+		}
+	}
+}
+
+// Where both spellings have a login for one path, the one that is spelled as
+// the host counts.
+func TestLoginsForTheSpellingAsked(t *testing.T) {
+	logins := NewLogins([]Login{{Host: "h.corp", Username: "without"}, {Host: "h.corp:443", Username: "with"}})
+	for host, want := range map[string]string{"h.corp": "without", "h.corp:443": "with"} {
+		if got, _ := logins.For(host, "https", "x"); got.Username != want {
+			t.Errorf("%s gets %q, want %q", host, got.Username, want)
 		}
 	}
 }
@@ -50,7 +96,7 @@ func TestLoginsBelow(t *testing.T) {
 		host, path string
 		want       int
 	}{{"h", "", 1}, {"h", "a", 1}, {"h", "a/b", 0}, {"h", "ab", 0}, {"i", "", 1}, {"i", "x", 0}} {
-		if got := logins.Below(c.host, c.path); len(got) != c.want {
+		if got := logins.Below(c.host, "https", c.path); len(got) != c.want {
 			t.Errorf("Below(%q, %q) = %v, want %d", c.host, c.path, got, c.want)
 		}
 	}

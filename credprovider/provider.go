@@ -15,6 +15,9 @@ import (
 type Provider struct {
 	Rules  Rules
 	Tokens *Tokens
+	// Resolve gives a path of the node as this process can open it; nil when
+	// they are the same.
+	Resolve func(hostPath string) (string, error)
 }
 
 // Credential is a login for an image, and how kubelet may use it.
@@ -48,22 +51,31 @@ type WithheldError struct {
 	Other     string // the host that must not have it; may be Owner, when Insecure
 	// Insecure says that Other is asked over plain http.
 	Insecure bool
+	// Changed says, with a remedy, why the rules do not tell who is asked; Other
+	// is "" then.
+	Changed string
 }
 
 // Error implements error; it says what to write.
 func (e *WithheldError) Error() string {
 	what := fmt.Sprintf("credential of %s withheld for %s: ", e.Owner, e.Image)
+	if e.Changed != "" {
+		return what + e.Changed
+	}
 	if e.Insecure {
 		return what + fmt.Sprintf("%s is asked over plain http; use https, or set allowPlainHTTPCredentials", e.Other)
 	}
 	return what + fmt.Sprintf("containerd would offer it to %s, too, which it is not meant for; %s", e.Other, e.remedy())
 }
 
+// unreadable reports whether the directory is one that Berth does not read.
+func (e *WithheldError) unreadable() bool { return strings.HasPrefix(e.Other, "(") }
+
 // remedy says what to write. To name a registry helps only where it is not
 // named yet: that gives it a directory of its own, so "*" no longer wins.
 func (e *WithheldError) remedy() string {
 	switch {
-	case strings.HasPrefix(e.Other, "("): // of a directory that containerd cannot use
+	case e.unreadable():
 		return fmt.Sprintf("mend or remove the hosts.toml of %s, which somebody else wrote", e.Directory)
 	case e.Directory == "*" && e.Owner == e.Registry:
 		return fmt.Sprintf("name %s under registries, or set upstreamFallback: false", e.Owner)
@@ -88,6 +100,8 @@ type Plan struct {
 	ECR   *ecr.Registry
 
 	perImage bool
+	// owner is the host that a credential is for, given or withheld.
+	owner string
 }
 
 // Plan decides which credential an image gets. It is a function of the rules
@@ -106,20 +120,23 @@ func (r Rules) Plan(image string) (Plan, error) {
 
 // hosts lists the hosts that containerd asks for an image.
 func (r Rules) hosts(img Image) (directory string, hosts []Host) {
-	upstream := Host{Host: img.Registry}
-	var catchAll *Directory
-	for i, d := range r.Directories {
-		if d.Upstream == "*" {
-			catchAll = &r.Directories[i]
-		}
-		if d.Upstream == img.Registry {
-			return d.Upstream, d.all(upstream)
+	d := r.directory(img.Registry)
+	return d.Upstream, d.all(Host{Host: img.Registry})
+}
+
+// directory is the one that wins for a registry, the zero value when there is
+// none.
+func (r Rules) directory(registry string) Directory {
+	var catchAll Directory
+	for _, d := range r.Directories {
+		switch d.Upstream {
+		case registry:
+			return d
+		case "*":
+			catchAll = d
 		}
 	}
-	if catchAll != nil {
-		return "*", catchAll.all(upstream)
-	}
-	return "", []Host{upstream}
+	return catchAll
 }
 
 func (d Directory) all(upstream Host) []Host {
@@ -155,32 +172,13 @@ func (o owned) same(p owned) bool {
 
 func (l lookup) of(h Host, repository string) owned {
 	path := strings.Trim(h.Path+"/"+repository, "/")
-	for _, host := range loginHosts(h.Host) {
-		if login, ok := l.logins.For(host, path); ok {
-			return owned{login: &login}
-		}
+	if login, ok := l.logins.For(h.Host, "https", path); ok {
+		return owned{login: &login}
 	}
 	if r, ok := l.names.Parse(h.Host); ok {
 		return owned{ecr: &r}
 	}
 	return owned{}
-}
-
-// loginHosts lists the forms in which a login can name a host, the exact one
-// first.
-func loginHosts(host string) []string {
-	canonical, err := canonicalHost(host)
-	if err != nil {
-		return nil
-	}
-	forms := []string{canonical, canonical + ":443"}
-	if strings.HasSuffix(host, ":443") {
-		forms[0], forms[1] = forms[1], forms[0]
-	}
-	if canonical == dockerHub {
-		forms = append(forms, "registry-1.docker.io", "index.docker.io")
-	}
-	return forms
 }
 
 // choose takes the credential that every host of p may have.
@@ -201,16 +199,18 @@ func (l lookup) choose(p *Plan) error {
 	if owner < 0 {
 		return ErrNotOurs
 	}
+	p.owner = p.Hosts[owner].Host
 	for i, h := range p.Hosts {
 		if !h.Insecure && all[owner].same(all[i]) {
 			continue
 		}
 		if !missed {
-			return ErrNotOurs // hosts.toml has them
+			p.owner = "" // hosts.toml has them
+			return ErrNotOurs
 		}
 		return &WithheldError{
 			Image: p.Image.Name, Registry: p.Image.Registry, Directory: p.Directory,
-			Owner: p.Hosts[owner].Host, Other: h.Host, Insecure: h.Insecure,
+			Owner: p.owner, Other: h.Host, Insecure: h.Insecure,
 		}
 	}
 	p.Login, p.ECR = all[owner].login, all[owner].ecr
@@ -222,19 +222,18 @@ func (l lookup) choose(p *Plan) error {
 // own: then no answer holds for the whole registry.
 func (l lookup) divided(hosts []Host) bool {
 	for _, h := range hosts {
-		for _, name := range loginHosts(h.Host) {
-			if len(l.logins.Below(name, h.Path)) > 0 {
-				return true
-			}
+		if len(l.logins.Below(h.Host, "https", h.Path)) > 0 {
+			return true
 		}
 	}
 	return false
 }
 
 // Credential finds the credential for an image. Errors are those of
-// [Rules.Plan] and [Tokens.Get].
+// [Rules.Plan] and [Tokens.Get], and a *[WithheldError] when what containerd
+// finds on the node is not what the rules were made for.
 func (p *Provider) Credential(ctx context.Context, image string) (Credential, error) {
-	plan, err := p.Rules.Plan(image)
+	plan, err := p.decide(image)
 	if err != nil {
 		return Credential{}, err
 	}

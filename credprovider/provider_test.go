@@ -308,7 +308,7 @@ func TestBadRules(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
-	if r, err := ReadRules(t.TempDir() + "/none.json"); err != nil || !reflect.DeepEqual(r, Rules{}) {
+	if r, err := ReadRules(t.TempDir() + "/none.json"); err != nil || !reflect.DeepEqual(r, Rules{Missing: true}) {
 		t.Errorf("no file: %+v, %v", r, err)
 	}
 	if _, err := ReadRules(t.TempDir()); err == nil {

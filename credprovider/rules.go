@@ -31,6 +31,11 @@ type Rules struct {
 	ECRNames   ecr.Names
 	// Proxy is how AWS is reached.
 	Proxy ecr.Proxy
+	// CertsDir is the directory that Directories are below. Without it, as
+	// in rules of earlier versions of Berth, nothing is compared.
+	CertsDir string
+	// Missing says that there are no rules: nothing is known of any directory.
+	Missing bool
 	// Directories are those of containerd's certs.d that hold hosts, one for
 	// each upstream. An image of a registry without one is pulled from that
 	// registry and nowhere else.
@@ -48,6 +53,9 @@ type Directory struct {
 	// AndUpstream adds the registry of the image itself at the end: what
 	// containerd does with a file that names no server.
 	AndUpstream bool `json:"andUpstream,omitempty"`
+	// Files are what its hosts.toml may hold for this to be true, as [Digest]
+	// gives it.
+	Files []string `json:"files,omitempty"`
 }
 
 // Host is one host that containerd may offer a credential to.
@@ -67,12 +75,12 @@ type Host struct {
 	Header bool `json:"header,omitempty"`
 }
 
-// ReadRules reads a rules file. Without one it gives the zero Rules. The error
-// quotes nothing of the file.
+// ReadRules reads a rules file. Without one it gives Rules that are Missing. The
+// error quotes nothing of the file.
 func ReadRules(path string) (Rules, error) {
 	b, err := readPrivate(path, maxRules)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Rules{}, nil
+		return Rules{Missing: true}, nil
 	}
 	if err != nil {
 		return Rules{}, fmt.Errorf("read the rules: %w", err)

@@ -14,6 +14,8 @@ type (
 		DockerConfig []wireLogin `json:"dockerConfig,omitempty"`
 		ECR          wireECR     `json:"ecr"`
 		Proxy        *wireProxy  `json:"proxy,omitempty"`
+		CertsDir     string      `json:"certsDir,omitempty"`
+		Missing      bool        `json:"missing,omitempty"`
 		Directories  []Directory `json:"directories,omitempty"`
 	}
 	wireLogin struct {
@@ -51,6 +53,8 @@ func (w wireRules) rules() Rules {
 		Registries:   logins(w.Registries),
 		DockerConfig: logins(w.DockerConfig),
 		ECRNames:     w.ECR.Registries,
+		CertsDir:     w.CertsDir,
+		Missing:      w.Missing,
 		Directories:  w.Directories,
 	}
 	for _, s := range w.ECR.Credentials {
@@ -90,6 +94,8 @@ func wireOf(r Rules) wireRules {
 		Registries:   wireLogins(r.Registries),
 		DockerConfig: wireLogins(r.DockerConfig),
 		ECR:          wireECR{Registries: r.ECRNames},
+		CertsDir:     r.CertsDir,
+		Missing:      r.Missing,
 		Directories:  r.Directories,
 	}
 	for _, s := range r.ECRSources {

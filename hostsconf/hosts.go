@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -50,16 +51,12 @@ type TLS struct {
 }
 
 // DirName is the name of the directory that containerd looks at first for an
-// upstream: the colon of a port becomes underscores, as containerd's
-// hostDirectory does it.
+// upstream.
 func DirName(upstream string) string {
 	if upstream == Default {
 		return defaultDir
 	}
-	if i := strings.LastIndexByte(upstream, ':'); i > 0 && !strings.HasSuffix(upstream, "]") {
-		return upstream[:i] + "_" + upstream[i+1:] + "_"
-	}
-	return upstream
+	return hostport.Directory(upstream)
 }
 
 // UpstreamOf is the inverse of [DirName]: the upstream that containerd uses

@@ -19,8 +19,11 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
+// FileName is what containerd reads in a directory of certs.d.
+const FileName = "hosts.toml"
+
 const (
-	fileName = "hosts.toml"
+	fileName = FileName
 	// poolDir holds the certificates of all directories. It can never be the
 	// name of a registry, so containerd never looks into it by itself; a
 	// directory that held only a certificate would mask _default.

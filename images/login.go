@@ -55,6 +55,14 @@ type Settings struct {
 	InsecureSkipVerify bool
 }
 
+// scheme is how the host is asked.
+func (s Settings) scheme() string {
+	if s.PlainHTTP {
+		return "http"
+	}
+	return "https"
+}
+
 // ECRTokens gives tokens for Amazon's registries. [credprovider.Tokens] does.
 type ECRTokens interface {
 	Get(ctx context.Context, r ecr.Registry) (credprovider.Token, error)
@@ -72,7 +80,7 @@ func (a Access) settings(host, path string) Settings {
 	reach, login, allowed := -1, -1, false
 	for _, s := range a.Settings {
 		h, p := credprovider.SplitHost(s.Host)
-		if !sameRegistry(h, host) || !credprovider.Within(path, p) {
+		if !credprovider.SameHost(h, host, s.scheme()) || !credprovider.Within(path, p) {
 			continue
 		}
 		if s.Reach && len(p) > reach {
@@ -113,7 +121,7 @@ func (c credential) hint(e *refusedError) string {
 // credential finds the login for a repository. host is the registry as image
 // names have it. A login that there is but that must not be used is an error.
 func (w *wires) credential(ctx context.Context, host, repository string, s Settings) (credential, error) {
-	c, ok := w.access.configured(host, repository)
+	c, ok := w.access.configured(host, repository, s)
 	if !ok {
 		var err error
 		if c, err = w.found(ctx, host); err != nil {
@@ -127,13 +135,12 @@ func (w *wires) credential(ctx context.Context, host, repository string, s Setti
 }
 
 // configured is the login that the config has.
-func (a Access) configured(host, repository string) (credential, bool) {
-	for _, spelling := range []string{host, hostport.TrimDefaultPort(host, "https"), host + ":443"} {
-		if l, ok := a.Logins.For(spelling, repository); ok {
-			return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config"}, true
-		}
+func (a Access) configured(host, repository string, s Settings) (credential, bool) {
+	l, ok := a.Logins.For(host, s.scheme(), repository)
+	if !ok {
+		return credential{}, false
 	}
-	return credential{}, false
+	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config"}, true
 }
 
 // found is the login that docker or AWS has for a host, which is looked for once

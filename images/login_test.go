@@ -87,6 +87,24 @@ func (d *decoy) wantNothing(t testing.TB, came bool) {
 }
 
 // Logins work with Basic and with tokens, from the config and from docker.
+// However a registry is spelled, the login for the longest path wins, as it does
+// for kubelet and in hosts.toml.
+func TestLoginOfEitherSpelling(t *testing.T) {
+	for _, c := range []struct{ whole, part string }{{"h.corp", "h.corp:443"}, {"h.corp:443", "h.corp"}} {
+		whole, part := login(c.whole, ""), login(c.part, "team")
+		whole.Username, part.Username = "whole", "team"
+		access := Access{Logins: logins(whole, part)}
+		for _, host := range []string{"h.corp", "h.corp:443"} {
+			for path, want := range map[string]string{"team/app": "team", "other": "whole"} {
+				got, ok := access.configured(host, path, Settings{})
+				if auth, err := got.auth.Authorization(); !ok || err != nil || auth.Username != want {
+					t.Errorf("%s/%s with logins for %s and %s/team: %+v, want %s", host, path, c.whole, c.part, auth, want)
+				}
+			}
+		}
+	}
+}
+
 func TestCopyWithLogins(t *testing.T) {
 	for _, token := range []bool{false, true} {
 		o := fakeregistry.Options{Username: "user", Password: canary, Token: token}

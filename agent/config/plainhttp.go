@@ -68,10 +68,7 @@ type ownedLogins struct {
 const anEntry = "an entry of registries for it"
 
 func (o ownedLogins) covering(host, path string) (origin, bool) {
-	login, ok := o.logins.For(host, path)
-	if !ok {
-		login, ok = o.logins.For(hostport.TrimDefaultPort(host, "http"), path)
-	}
+	login, ok := o.logins.For(host, "http", path)
 	if ok {
 		return o.origins[login.Name()], true
 	}

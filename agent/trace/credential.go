@@ -61,18 +61,11 @@ func credentialOf(h docker.RegistryHost, e credprovider.Explanation) (Credential
 func meantFor(h docker.RegistryHost, e credprovider.Explanation) *credprovider.HostExplanation {
 	path := hostsconf.URL{Path: h.Path}.RepositoryPath()
 	for i, x := range e.Hosts {
-		if x.Rule != "" && sameRegistry(x.Host.Host, h.Host, h.Scheme) && x.Host.Path == path {
+		if x.Rule != "" && credprovider.SameHost(x.Host.Host, h.Host, h.Scheme) && x.Host.Path == path {
 			return &e.Hosts[i]
 		}
 	}
 	return nil
-}
-
-func sameRegistry(named, asked, scheme string) bool {
-	if asked == "registry-1.docker.io" {
-		asked = "docker.io"
-	}
-	return strings.EqualFold(hostport.TrimDefaultPort(named, scheme), hostport.TrimDefaultPort(asked, scheme))
 }
 
 // passedBy is what kubelet would pass, if it is meant for this very host.

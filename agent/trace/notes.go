@@ -108,7 +108,7 @@ func elsewhere(r *Report, raw []docker.RegistryHost, e credprovider.Explanation)
 		return true
 	}
 	for i, x := range e.Hosts {
-		if !sameRegistry(x.Host.Host, name(r.Hosts[i]), raw[i].Scheme) {
+		if !credprovider.SameHost(x.Host.Host, name(r.Hosts[i]), raw[i].Scheme) {
 			return true
 		}
 	}

@@ -57,7 +57,7 @@ func TestPageCommands(t *testing.T) {
 		if b.info != "sh" {
 			continue
 		}
-		cmd := exec.Command("bash", "-euo", "pipefail", "-c", nodePath.ReplaceAllString(b.text, "$1"+dir+"/node$2"))
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", onNode(b.text, dir+"/node"))
 		cmd.Dir = dir
 		cmd.Env = append(fake.Env(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "HOME="+dir)
 		out, err := cmd.CombinedOutput()
@@ -81,6 +81,12 @@ func TestPageCommands(t *testing.T) {
 		t.Errorf("%d commands ran, and %d outputs were compared", ran, compared)
 	}
 	checkFlags(t, all, dir)
+}
+
+// onNode is a command with a directory in place of the node's root.
+func onNode(command, node string) string {
+	command = nodePath.ReplaceAllString(command, "$1"+node+"$2")
+	return strings.ReplaceAll(command, "berth-credential-provider --rules", "berth-credential-provider --root "+node+" --rules")
 }
 
 // pageDir is where the commands run: the programs, and what the repository

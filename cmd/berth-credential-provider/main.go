@@ -16,7 +16,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/berth-registry/berth/credprovider"
@@ -36,17 +38,22 @@ kubelet runs it, with a CredentialProviderRequest on stdin.
 
 Usage: berth-credential-provider [flags]
 
-  --rules FILE    what it knows of the RegistryConfig (default %s);
-                  without this file it serves ECR alone
-  --run-dir DIR   where ECR tokens are kept (default %s)
-  --version       print the version and exit
-  --help          print this and exit
+  --rules FILE     what it knows of the RegistryConfig (default %s);
+                   without this file it serves ECR alone, and only images that no
+                   hosts.toml file of the node decides about
+  --require-rules  give nothing without that file: for nodes that have a RegistryConfig
+  --run-dir DIR    where ECR tokens are kept (default %s)
+  --root DIR       where the node's containerd directories are looked for (default /)
+  --version        print the version and exit
+  --help           print this and exit
 `
 
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("berth-credential-provider", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	rulesFile := flags.String("rules", credprovider.RulesFile, "")
+	require := flags.Bool("require-rules", false, "")
+	root := flags.String("root", "/", "")
 	runDir := flags.String("run-dir", credprovider.TokenDir, "")
 	tellVersion := flags.Bool("version", false, "")
 	err := flags.Parse(args)
@@ -64,22 +71,26 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		fmt.Fprintln(out, "berth-credential-provider", programversion.Of(version))
 		return 0
 	}
-	if err := serve(*rulesFile, *runDir, in, out); err != nil {
+	if err := serve(*rulesFile, *require, *root, *runDir, in, out); err != nil {
 		fmt.Fprintf(errOut, "berth-credential-provider: %s\n", oneLine(err))
 		return 1
 	}
 	return 0
 }
 
-func serve(rulesFile, runDir string, in io.Reader, out io.Writer) error {
+func serve(rulesFile string, require bool, root, runDir string, in io.Reader, out io.Writer) error {
+	if _, err := os.Lstat(rulesFile); require && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: not there, and --require-rules wants it; run: berth apply", rulesFile)
+	}
 	rules, err := credprovider.ReadRules(rulesFile)
 	if err != nil {
 		return err
 	}
 	chain := ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy})
 	provider := &credprovider.Provider{
-		Rules:  rules,
-		Tokens: &credprovider.Tokens{Dir: runDir, Chain: chain},
+		Rules:   rules,
+		Tokens:  &credprovider.Tokens{Dir: runDir, Chain: chain},
+		Resolve: func(hostPath string) (string, error) { return filepath.Join(root, hostPath), nil },
 	}
 	return credprovider.Serve(context.Background(), in, out, provider)
 }

@@ -55,7 +55,7 @@ func execute(program string, fake *fakeaws.Server, dir string, image int) answer
 }
 
 func command(program string, fake *fakeaws.Server, dir string, image int) *exec.Cmd {
-	cmd := exec.Command(program, "--rules", filepath.Join(dir, "none.json"), "--run-dir", filepath.Join(dir, "tokens"))
+	cmd := exec.Command(program, "--root", dir, "--rules", filepath.Join(dir, "none.json"), "--run-dir", filepath.Join(dir, "tokens"))
 	cmd.Env = append([]string{"HOME=" + dir}, fakeEnv(fake)...)
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(
 		`{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"111122223333.dkr.ecr.us-east-1.amazonaws.com/app-%d"}`, image))

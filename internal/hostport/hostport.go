@@ -80,6 +80,16 @@ func IsLoopback(hostport string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
+// Directory is the name of the directory that containerd looks at first for a
+// registry: the colon of a port becomes underscores. The last colon counts, as in
+// hostDirectory of containerd's core/remotes/docker/config.
+func Directory(hostport string) string {
+	if i := strings.LastIndexByte(hostport, ':'); i > 0 && !strings.HasSuffix(hostport, "]") {
+		return hostport[:i] + "_" + hostport[i+1:] + "_"
+	}
+	return hostport
+}
+
 func checkBytes(s string) error {
 	if s == "" {
 		return errors.New("is empty; write a host such as registry.corp or registry.corp:5000")

@@ -86,10 +86,10 @@ func (c *commands) use(r *round) {
 	}
 	rules, tokens := filepath.Join(r.root, credprovider.RulesFile), filepath.Join(r.root, credprovider.TokenDir)
 	for _, img := range r.images {
-		c.run(request(img.name), "berth-credential-provider", "--rules", rules, "--run-dir", tokens)
+		c.run(request(img.name), "berth-credential-provider", "--root", r.root, "--rules", rules, "--run-dir", tokens)
 	}
 	for _, bad := range []string{"", canary, `{"kind":"` + canary + `"}`, request(canary + "@@" + canary), request("https://u:" + canary + "@h.corp/x")} {
-		c.run(bad, "berth-credential-provider", "--rules", rules, "--run-dir", tokens)
+		c.run(bad, "berth-credential-provider", "--root", r.root, "--rules", rules, "--run-dir", tokens)
 	}
 }
 
@@ -135,7 +135,7 @@ func (c *commands) broken() {
 	rules := filepath.Join(dir, "provider.json")
 	for _, body := range []string{canary, `{"version":"` + canary + `"}`, `{"version":1,"registries":[{"password":"` + canary + `"]}`} {
 		c.write(rules, body)
-		c.run(request("h.corp/x"), "berth-credential-provider", "--rules", rules, "--run-dir", dir)
+		c.run(request("h.corp/x"), "berth-credential-provider", "--root", dir, "--rules", rules, "--run-dir", dir)
 	}
 }
 

@@ -24,15 +24,24 @@ type kubelet struct {
 	cache    map[string]map[string]passed
 }
 
-func newKubelet(rulesFile, tokenDir string) (*kubelet, error) {
+// view is the node's certs.d as the node's containerd has it.
+func newKubelet(rulesFile, tokenDir, view string) (*kubelet, error) {
 	rules, err := credprovider.ReadRules(rulesFile)
 	if err != nil {
 		return nil, err
 	}
 	chain := ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy})
 	return &kubelet{
-		provider: &credprovider.Provider{Rules: rules, Tokens: &credprovider.Tokens{Dir: tokenDir, Chain: chain}},
-		cache:    map[string]map[string]passed{},
+		provider: &credprovider.Provider{
+			Rules: rules, Tokens: &credprovider.Tokens{Dir: tokenDir, Chain: chain},
+			Resolve: func(hostPath string) (string, error) {
+				if below, ok := strings.CutPrefix(hostPath, nodeCertsDir); ok {
+					return view + below, nil
+				}
+				return strings.TrimSuffix(rulesFile, credprovider.RulesFile) + hostPath, nil
+			},
+		},
+		cache: map[string]map[string]passed{},
 	}, nil
 }
 

@@ -117,7 +117,7 @@ func (tr *trial) run(ctx context.Context, dir string, n int) error {
 		return err
 	}
 	rules := filepath.Join(r.root, credprovider.RulesFile)
-	k, err := newKubelet(rules, filepath.Join(r.root, credprovider.TokenDir))
+	k, err := newKubelet(rules, filepath.Join(r.root, credprovider.TokenDir), view)
 	if err != nil {
 		return err
 	}

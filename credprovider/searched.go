@@ -1,0 +1,174 @@
+package credprovider
+
+import (
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// layouts are where containerd's configuration is, and the directory of hosts.toml
+// files that goes with it: containerd's own places, and those of distributions.
+var layouts = [...]struct{ config, certsDir string }{
+	{"/etc/containerd/config.toml", "/etc/containerd/certs.d"},
+	{"/var/lib/rancher/k3s/agent/etc/containerd/config.toml", "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"},
+	{"/var/lib/rancher/rke2/agent/etc/containerd/config.toml", "/var/lib/rancher/rke2/agent/etc/containerd/certs.d"},
+	{"/etc/k0s/containerd.toml", "/etc/k0s/containerd.d/certs.d"},
+	{"/var/snap/microk8s/current/args/containerd.toml", "/var/snap/microk8s/current/args/certs.d"},
+}
+
+// dockerCertsDir is the second half of what containerd from 2.2 on has by default.
+const dockerCertsDir = "/etc/docker/certs.d"
+
+// maxConfigs bounds how many files of a configuration are looked at.
+const maxConfigs = 64
+
+// search is one place where containerd may look for directories: the first of
+// roots that has one for a registry counts.
+type search struct {
+	roots []string
+	from  string // the file that names them, "" for the rules
+	value string // as that file has it
+}
+
+// searched lists where containerd may look: where the rules say, and where its
+// configuration says, so that a config_path that was moved is noticed. Without
+// rules or a config_path these are all places that are in use somewhere.
+func (p *Provider) searched() []search {
+	var all []search
+	if !p.Rules.Missing {
+		all = append(all, search{roots: []string{p.Rules.CertsDir}})
+	}
+	for _, config := range configsFor(p.Rules.CertsDir) {
+		named := p.configPaths(config)
+		if slices.ContainsFunc(named, func(s search) bool { return slices.Contains(s.roots, p.Rules.CertsDir) }) {
+			// This is the containerd that the rules are for.
+			return append(all[:1:1], named...)
+		}
+		all = append(all, named...)
+	}
+	if len(all) == 0 {
+		for _, l := range layouts {
+			all = append(all, search{roots: []string{l.certsDir}})
+		}
+		all = append(all, search{roots: []string{dockerCertsDir}})
+	}
+	return all
+}
+
+// configsFor lists the configurations that may name certsDir: that of the
+// distribution whose place it is, so that one which another containerd left
+// behind does not count. For a place of its own any may.
+func configsFor(certsDir string) []string {
+	var all []string
+	for _, l := range layouts {
+		if l.certsDir == certsDir {
+			return []string{l.config}
+		}
+		all = append(all, l.config)
+	}
+	if certsDir != "" {
+		all = append(all, path.Join(path.Dir(certsDir), "config.toml"))
+	}
+	return all
+}
+
+// configPaths finds the values of config_path in a configuration of containerd
+// and the files that it imports. It knows no TOML: it looks for the word, and
+// for strings that end in .toml. What is found too much costs a look at a
+// directory.
+func (p *Provider) configPaths(config string) []search {
+	queue := []string{config}
+	queue = append(queue, p.glob(path.Join(path.Dir(config), "conf.d/*.toml"))...)
+	seen := map[string]bool{}
+	var all []search
+	for len(queue) > 0 && len(seen) < maxConfigs {
+		file := queue[0]
+		queue = queue[1:]
+		if seen[file] {
+			continue
+		}
+		seen[file] = true
+		content, err := p.read(file)
+		if err != nil {
+			continue // containerd does not read it either, or does not start
+		}
+		for line := range strings.Lines(string(content)) {
+			if strings.HasPrefix(strings.TrimSpace(line), "#") {
+				continue
+			}
+			for _, text := range quoted(line) {
+				if strings.HasSuffix(text, ".toml") {
+					if !path.IsAbs(text) {
+						text = path.Join(path.Dir(file), text)
+					}
+					queue = append(queue, p.glob(text)...)
+				}
+			}
+			if value := configPath(line); value != "" {
+				all = append(all, search{roots: filepath.SplitList(value), from: file, value: value})
+			}
+		}
+	}
+	return all
+}
+
+// glob lists the files that a pattern in the last part of a path stands for.
+func (p *Provider) glob(pattern string) []string {
+	if !strings.ContainsAny(pattern, "*?[") {
+		return []string{pattern}
+	}
+	dir, err := p.path(path.Dir(pattern))
+	if err != nil {
+		return nil
+	}
+	found, _ := filepath.Glob(filepath.Join(escape(dir), path.Base(pattern)))
+	for i, file := range found {
+		found[i] = path.Join(path.Dir(pattern), filepath.Base(file))
+	}
+	return found
+}
+
+// escape makes a path stand for itself in a pattern.
+func escape(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
+
+// configPath is the value that a line gives to the key config_path, "" for none.
+func configPath(line string) string {
+	const key = "config_path"
+	for rest := line; ; {
+		i := strings.Index(rest, key)
+		if i < 0 {
+			return ""
+		}
+		before := strings.TrimRight(rest[:i], `"'`)
+		rest = rest[i+len(key):]
+		if strings.HasSuffix(before, "_") || strings.HasSuffix(before, "-") {
+			continue // plugin_config_path
+		}
+		value, ok := strings.CutPrefix(strings.TrimLeft(rest, "\"' \t"), "=")
+		if !ok {
+			continue
+		}
+		if texts := quoted(value); len(texts) > 0 {
+			return texts[0]
+		}
+	}
+}
+
+// quoted lists the strings in a line, less escapes.
+func quoted(line string) []string {
+	var all []string
+	for {
+		i := strings.IndexAny(line, `"'`)
+		if i < 0 {
+			return all
+		}
+		text, rest, ok := strings.Cut(line[i+1:], line[i:i+1])
+		if !ok {
+			return all
+		}
+		all, line = append(all, text), rest
+	}
+}

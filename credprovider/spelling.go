@@ -1,0 +1,74 @@
+package credprovider
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// dockerHub is what image names call Docker Hub.
+const dockerHub = "docker.io"
+
+// hubNames are all names of Docker Hub's registry.
+var hubNames = [...]string{dockerHub, "registry-1.docker.io", "index.docker.io"}
+
+// Spellings lists the ways in which a config, a login or an image can name a
+// host that is asked with scheme ("https" or "http"): as it is given first,
+// then with or without the port that the scheme implies, then Docker Hub's
+// other names. All are in lower case and without a final dot.
+func Spellings(host, scheme string) []string {
+	name := withoutDot(strings.ToLower(host))
+	bare := hostport.TrimDefaultPort(name, scheme)
+	if bare == name && hostport.Port(name) != "" {
+		return []string{name}
+	}
+	port := ":443"
+	if scheme == "http" {
+		port = ":80"
+	}
+	all := []string{bare, bare + port}
+	if name != bare {
+		all[0], all[1] = all[1], all[0]
+	}
+	if slices.Contains(hubNames[:], bare) {
+		for _, other := range hubNames {
+			if other != bare {
+				all = append(all, other)
+			}
+		}
+	}
+	return all
+}
+
+// SameHost reports whether a and b name one host that is asked with scheme.
+func SameHost(a, b, scheme string) bool {
+	return slices.Contains(Spellings(a, scheme), withoutDot(strings.ToLower(b)))
+}
+
+// withoutDot removes the final dot of the name in host[:port].
+func withoutDot(s string) string {
+	if strings.HasPrefix(s, "[") {
+		return s
+	}
+	name, port, hasPort := strings.Cut(s, ":")
+	if name = strings.TrimSuffix(name, "."); hasPort {
+		name += ":" + port
+	}
+	return name
+}
+
+// canonicalHost brings host[:port] into the form in which hosts are compared:
+// the port 443 is what https means anyway. An error gives the reason only, as
+// those of [hostport.Parse] do.
+func canonicalHost(s string) (string, error) {
+	host, err := hostport.Parse(withoutDot(s))
+	if err != nil {
+		return "", err
+	}
+	host = hostport.TrimDefaultPort(host, "https")
+	if slices.Contains(hubNames[:], host) {
+		return dockerHub, nil
+	}
+	return host, nil
+}
