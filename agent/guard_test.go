@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,6 +114,43 @@ func TestRestoreThatFailsWithholds(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(root, "*", "*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// As long as kubelet is wired to the provider, restore leaves rules that know
+// nothing: with --require-rules none at all would mean no credential at all.
+func TestRestoreWhileKubeletIsWired(t *testing.T) {
+	for _, wiring := range wirings {
+		root := t.TempDir()
+		m := open(t, root)
+		if _, err := m.Apply(t.Context(), parse(t, "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"), nil); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(root, wiring)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("{}"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := m.Restore(t.Context(), certsDir); err != nil {
+				t.Fatal(err)
+			}
+			p := m.provider(t)
+			if _, err := os.Stat(filepath.Join(root, credprovider.RulesFile)); err != nil || !p.Rules.Missing {
+				t.Errorf("%s: rules %+v, %v", wiring, p.Rules, err)
+			}
+			if err := p.Check("111122223333.dkr.ecr.us-east-1.amazonaws.com/app"); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Restore(t.Context(), certsDir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(root, credprovider.RulesFile)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the rules stay though nothing is wired: %v", wiring, err)
+		}
 	}
 }
 

@@ -245,7 +245,7 @@ func (m *Machine) restore(ctx context.Context, certsDirs ...string) (ownedfile.R
 	}
 	report, err := m.store.RestoreAll(ctx, scopes...)
 	if err == nil {
-		err = m.dropSpare()
+		err = errors.Join(m.dropSpare(), m.standIn())
 	}
 	return report, errors.Join(err, withheld)
 }

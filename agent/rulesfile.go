@@ -140,6 +140,25 @@ func (m *Machine) guardRules(cfg *config.Config, plan Plan) error {
 	return m.writeRules(rules)
 }
 
+// wirings tell that kubelet's configuration may name the provider by our doing:
+// the journal of berth install, and what the chart has put there.
+var wirings = [...]string{StateDir + "/install/install.json", StateDir + "/placed.json"}
+
+// standIn leaves rules that know nothing in place of those that went, as long as
+// kubelet is wired: with --require-rules the provider would give nothing at all
+// on a node that is as it was before. berth uninstall removes them.
+func (m *Machine) standIn() error {
+	if _, err := m.root.Lstat(credprovider.RulesFile); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, file := range wirings {
+		if _, err := m.root.Lstat(file); err == nil {
+			return m.writeRules(credprovider.Rules{Missing: true})
+		}
+	}
+	return nil
+}
+
 // withholdAll keeps the provider from giving anything away while certs.d goes,
 // and afterwards if that fails.
 func (m *Machine) withholdAll() error {

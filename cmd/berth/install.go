@@ -92,9 +92,9 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	defer unlock()
 	out := cmd.OutOrStdout()
 	var done []string
-	certsDir, images := i.configured(root, cmd.ErrOrStderr())
+	certsDir, images, found := i.configured(root, cmd.ErrOrStderr())
 	o := install.Options{
-		CertsDir: certsDir, Images: images, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: i.programs(root),
+		CertsDir: certsDir, Images: images, RequireRules: found, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: i.programs(root),
 		Say: func(line string) {
 			if done = append(done, line); i.output == "text" {
 				fmt.Fprintln(out, line)
@@ -197,10 +197,10 @@ func (i *installOptions) programs(root *ownedfile.Root) []string {
 
 // configured is what the config names, if there is one: the directory of
 // hosts.toml files, and the registries whose login only kubelet can pass.
-func (i *installOptions) configured(root *ownedfile.Root, stderr io.Writer) (certsDir string, images []string) {
+func (i *installOptions) configured(root *ownedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
 	file, err := agent.ReadConfig(root, i.config)
 	if i.config == "" && errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", nil, false
 	}
 	var cfg *config.Config
 	if err == nil {
@@ -208,9 +208,9 @@ func (i *installOptions) configured(root *ownedfile.Root, stderr io.Writer) (cer
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(agent.ConfigFile)))
-		return "", nil
+		return "", nil, false
 	}
-	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg)
+	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg), true
 }
 
 // installSummary is what -o json gives.

@@ -8,6 +8,13 @@ import _ "embed"
 //go:embed credential-provider-config.yaml
 var config []byte
 
+// RequireRules is the argument with which the provider gives nothing when the
+// rules are missing that Berth writes on a node with a RegistryConfig.
+const RequireRules = "--require-rules"
+
+// ConfigRequiringRules is Config for a node with a RegistryConfig.
+func ConfigRequiringRules() []byte { return append(Config(), "  args: ["+RequireRules+"]\n"...) }
+
 // Config gives the CredentialProviderConfig with Berth's entry alone, comments
 // included.
 func Config() []byte { return append([]byte(nil), config...) }

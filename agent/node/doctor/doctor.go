@@ -63,6 +63,7 @@ func Examine(ctx context.Context, p Patient) []Finding {
 	e.hosts()
 	e.permissions()
 	e.kubelet()
+	e.rules()
 	e.tokens()
 	e.metadata(ctx)
 	e.proxy()

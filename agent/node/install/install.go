@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
@@ -40,6 +41,9 @@ type Options struct {
 	// Images are what kubelet is to ask the credential provider about, in the
 	// form of its matchImages, besides every name of ECR.
 	Images []string
+	// RequireRules says that the node has a RegistryConfig, so that the
+	// credential provider is to give nothing when its rules are missing.
+	RequireRules bool
 	// CertsDir is where hosts.toml files are to be read from, if nothing on the
 	// node names a directory yet.
 	CertsDir string
@@ -252,7 +256,10 @@ func (in *Installer) removeState() error {
 			_ = os.Remove(real) // then it stays, and the directory with it
 		}
 	}
-	for _, dir := range []string{saved, StateDir, ownedfile.DefaultStateDir} {
+	if err := in.removeStandIn(); err != nil {
+		return err
+	}
+	for _, dir := range []string{saved, StateDir, ownedfile.DefaultStateDir + "/saved", ownedfile.DefaultStateDir} {
 		real, err := in.host.Root.Resolve(dir)
 		if err == nil {
 			err = os.Remove(real)
@@ -262,6 +269,26 @@ func (in *Installer) removeState() error {
 		}
 	}
 	return nil
+}
+
+// removeStandIn removes the rules that berth restore left because kubelet was
+// still wired. Other rules are those of apply or the agent, and stay.
+func (in *Installer) removeStandIn() error {
+	body, err := in.host.Root.ReadFile(credprovider.RulesFile)
+	if err != nil {
+		return nil // they are not there, or not what restore left
+	}
+	if rules, err := credprovider.ParseRules(body); err != nil || !rules.Missing {
+		return nil
+	}
+	file, err := in.host.Root.Resolve(credprovider.RulesFile)
+	if err == nil {
+		err = in.step("remove the rules that restore left")
+	}
+	if err == nil {
+		err = os.Remove(file)
+	}
+	return err
 }
 
 func (in *Installer) say(format string, args ...any) {

@@ -257,7 +257,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	body, bodyErr := ourConfig(in.o.Images, now)
+	body, bodyErr := ourConfig(in.o.Images, in.o.RequireRules, now)
 	if bodyErr != nil {
 		return bodyErr
 	}
@@ -275,7 +275,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 		}
 		return nil
 	}
-	merged, err := addEntry(now, in.o.Images)
+	merged, err := addEntry(now, in.o.Images, in.o.RequireRules)
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.configPath, err)
 	}

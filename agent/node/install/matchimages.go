@@ -11,8 +11,10 @@ import (
 
 // ourConfig is the manifest with more images: those that are wanted, and those
 // that a file of ours names already. kubelet reads it at its start only, so that
-// taking out one that nobody needs any more is not worth a restart.
-func ourConfig(wanted []string, now []byte) ([]byte, error) {
+// taking out one that nobody needs any more is not worth a restart. Nor is
+// require, which makes rules a must: it is added when there is no file yet, or
+// when images are.
+func ourConfig(wanted []string, require bool, now []byte) ([]byte, error) {
 	e, err := ourEntry()
 	if err != nil {
 		return nil, err
@@ -21,7 +23,12 @@ func ourConfig(wanted []string, now []byte) ([]byte, error) {
 	more := missing(append(slices.Clone(wanted), old.MatchImages...), e.MatchImages)
 	slices.Sort(more)
 	const head = "\n  matchImages:\n"
-	before, list, ok := strings.Cut(string(kubelet.Config()), head)
+	config := kubelet.Config()
+	if slices.Contains(old.Args, kubelet.RequireRules) ||
+		require && (len(now) == 0 || len(missing(wanted, old.MatchImages)) > 0) {
+		config = kubelet.ConfigRequiringRules()
+	}
+	before, list, ok := strings.Cut(string(config), head)
 	if !ok {
 		return nil, fmt.Errorf("the manifest of the credential provider: %w", errNotConfig)
 	}

@@ -25,6 +25,7 @@ type entry struct {
 	APIVersion           string   `json:"apiVersion" yaml:"apiVersion"`
 	MatchImages          []string `json:"matchImages" yaml:"matchImages"`
 	DefaultCacheDuration string   `json:"defaultCacheDuration" yaml:"defaultCacheDuration"`
+	Args                 []string `json:"args,omitempty" yaml:"args,omitempty"`
 }
 
 // ourEntry is the one of the manifest.
@@ -84,7 +85,9 @@ func parseConfig(data []byte) (values map[string]any, names []string, err error)
 // addEntry puts our entry behind the others, with more images, and leaves every
 // other byte. An entry of that name stays as it is, unless an image is missing:
 // then it is replaced by one that has all of its images too.
-func addEntry(data []byte, images []string) ([]byte, error) {
+//
+// With require it gets the argument that makes rules a must, if it is written.
+func addEntry(data []byte, images []string, require bool) ([]byte, error) {
 	_, names, err := parseConfig(data)
 	if err != nil {
 		return data, err
@@ -94,6 +97,9 @@ func addEntry(data []byte, images []string) ([]byte, error) {
 		return nil, err
 	}
 	e.MatchImages = append(e.MatchImages, missing(images, e.MatchImages)...)
+	if require {
+		e.Args = []string{kubelet.RequireRules}
+	}
 	if slices.Contains(names, Provider) {
 		now, _ := entryIn(data)
 		lacks := missing(images, now.MatchImages)
@@ -101,6 +107,7 @@ func addEntry(data []byte, images []string) ([]byte, error) {
 			return data, nil
 		}
 		e.MatchImages = append(now.MatchImages, lacks...)
+		e.Args = append(now.Args, missing(e.Args, now.Args)...)
 		without, err := removeEntry(data)
 		if err != nil || !plain(data) {
 			return nil, fmt.Errorf("kubelet does not ask %s about %s, whose login the RegistryConfig holds; add it to matchImages of its entry by hand", Provider, strings.Join(lacks, ", "))
@@ -335,6 +342,13 @@ func addYAML(data []byte, e entry) ([]byte, error) {
 		fmt.Fprintf(&text, "%s  - %q%s", indent, image, end)
 	}
 	fmt.Fprintf(&text, "%s  defaultCacheDuration: %q%s", indent, e.DefaultCacheDuration, end)
+	if len(e.Args) > 0 {
+		args, err := json.Marshal(e.Args)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&text, "%s  args: %s%s", indent, args, end)
+	}
 	at := items[len(items)-1].to
 	before := strings.Join(lines[:at], "")
 	added := text.String()

@@ -30,15 +30,15 @@ func TestMoreImages(t *testing.T) {
 		"JSON": jsonConfig, "YAML": "kind: CredentialProviderConfig\nproviders:\n- name: a\n  args: [x]\n# the end\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			first, err := addEntry([]byte(before), nil)
+			first, err := addEntry([]byte(before), nil, false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			at, err := addEntry([]byte(before), more)
+			at, err := addEntry([]byte(before), more, false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			after, err := addEntry(first, more)
+			after, err := addEntry(first, more, false)
 			if err != nil || !bytes.Equal(after, at) {
 				t.Fatalf("not as at once: %v\n%s", err, after)
 			}
@@ -48,7 +48,7 @@ func TestMoreImages(t *testing.T) {
 				t.Errorf("matchImages are %q", e.MatchImages)
 			}
 			for _, images := range [][]string{nil, more, more[:1]} {
-				if again, err := addEntry(after, images); err != nil || !bytes.Equal(again, after) {
+				if again, err := addEntry(after, images, false); err != nil || !bytes.Equal(again, after) {
 					t.Errorf("%q: changed though nothing is missing: %v\n%s", images, err, again)
 				}
 			}
@@ -65,14 +65,14 @@ func TestMoreImages(t *testing.T) {
 				if edited == string(first) {
 					t.Fatalf("%s: nothing is edited", what)
 				}
-				if got, err := addEntry([]byte(edited), more); err == nil || !strings.Contains(err.Error(), "ghcr.io, registry.corp:5000/team") || !strings.Contains(err.Error(), "matchImages") {
+				if got, err := addEntry([]byte(edited), more, false); err == nil || !strings.Contains(err.Error(), "ghcr.io, registry.corp:5000/team") || !strings.Contains(err.Error(), "matchImages") {
 					t.Errorf("%s: %v\n%s", what, err, got)
 				}
 			}
 		})
 	}
 	// Ours alone: nothing could be left in its place for a moment.
-	if _, err := addEntry([]byte("kind: CredentialProviderConfig\nproviders:\n- name: "+Provider+"\n"), more); err == nil || !strings.Contains(err.Error(), "by hand") {
+	if _, err := addEntry([]byte("kind: CredentialProviderConfig\nproviders:\n- name: "+Provider+"\n"), more, false); err == nil || !strings.Contains(err.Error(), "by hand") {
 		t.Errorf("%v", err)
 	}
 }
@@ -86,25 +86,25 @@ func TestOurConfig(t *testing.T) {
 		}
 		return e.MatchImages
 	}
-	plain, err := ourConfig(nil, nil)
+	plain, err := ourConfig(nil, false, nil)
 	if err != nil || !bytes.Equal(plain, kubelet.Config()) {
 		t.Fatalf("without more images it is not the manifest: %v\n%s", err, plain)
 	}
-	one, err := ourConfig([]string{"ghcr.io", "public.ecr.aws", "ghcr.io"}, plain)
+	one, err := ourConfig([]string{"ghcr.io", "public.ecr.aws", "ghcr.io"}, false, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := images(one), append(images(plain), "ghcr.io"); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	two, err := ourConfig([]string{"docker.io"}, one)
+	two, err := ourConfig([]string{"docker.io"}, false, one)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := images(two), append(images(plain), "docker.io", "ghcr.io"); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if again, err := ourConfig(nil, two); err != nil || !bytes.Equal(again, two) {
+	if again, err := ourConfig(nil, false, two); err != nil || !bytes.Equal(again, two) {
 		t.Errorf("images that nobody wants any more are worth a restart: %v\n%s", err, again)
 	}
 }
@@ -128,7 +128,7 @@ func TestEntry(t *testing.T) {
 		{"YAML with CRLF", "kind: CredentialProviderConfig\r\nproviders:\r\n- name: a\r\n", []string{"- name: a\r\n- name: berth-credential-provider\r\n"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			after, err := addEntry([]byte(test.before), nil)
+			after, err := addEntry([]byte(test.before), nil, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +137,7 @@ func TestEntry(t *testing.T) {
 					t.Errorf("%q is not in\n%s", want, after)
 				}
 			}
-			again, err := addEntry(after, nil)
+			again, err := addEntry(after, nil, false)
 			if err != nil || !bytes.Equal(again, after) {
 				t.Errorf("a second time: %v\n%s", err, again)
 			}
@@ -159,7 +159,7 @@ func TestEntryRefused(t *testing.T) {
 		"a list in one line":  "kind: CredentialProviderConfig\nproviders: [{name: a}]\n",
 		"an anchor for names": "x: &p [{name: a}]\nkind: CredentialProviderConfig\nproviders: *p\n",
 	} {
-		if after, err := addEntry([]byte(text), nil); err == nil {
+		if after, err := addEntry([]byte(text), nil, false); err == nil {
 			t.Errorf("%s: taken:\n%s", name, after)
 		}
 	}
@@ -176,7 +176,7 @@ func FuzzEntry(f *testing.F) {
 		if err != nil || slices.Contains(names, Provider) {
 			return
 		}
-		after, err := addEntry(data, nil)
+		after, err := addEntry(data, nil, false)
 		if err != nil {
 			return
 		}
@@ -222,7 +222,7 @@ func TestHide(t *testing.T) {
 // TestHiddenChange: a change is told though nothing of it can be shown.
 func TestHiddenChange(t *testing.T) {
 	before := `{"kind":"CredentialProviderConfig","providers":[{"name":"a","env":[{"name":"A","value":"hunter2"}]}]}`
-	after, err := addEntry([]byte(before), nil)
+	after, err := addEntry([]byte(before), nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,5 +231,57 @@ func TestHiddenChange(t *testing.T) {
 	c.write(&out, func(_, text string) string { return text })
 	if text := out.String(); !strings.Contains(text, "not shown") || strings.Contains(text, "hunter2") {
 		t.Errorf("%s", text)
+	}
+}
+
+// TestRequireRules: a node with a RegistryConfig gets the argument, in a file of
+// ours as in another's; it is not worth a restart by itself.
+func TestRequireRules(t *testing.T) {
+	const theirs = "kind: CredentialProviderConfig\nproviders:\n- name: other\n  apiVersion: credentialprovider.kubelet.k8s.io/v1\n"
+	has := func(data []byte, err error) bool {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, ok := entryIn(data)
+		if !ok {
+			t.Fatalf("no entry in\n%s", data)
+		}
+		return slices.Equal(e.Args, []string{"--require-rules"})
+	}
+	for name, write := range map[string]func(now []byte, images []string, require bool) ([]byte, error){
+		"ours": func(now []byte, images []string, require bool) ([]byte, error) {
+			return ourConfig(images, require, now)
+		},
+		"theirs": func(now []byte, images []string, require bool) ([]byte, error) {
+			return addEntry(append([]byte(nil), now...), images, require)
+		},
+		"theirs in JSON": func(now []byte, images []string, require bool) ([]byte, error) { return addEntry(now, images, require) },
+	} {
+		before := map[string]string{"ours": "", "theirs": theirs,
+			"theirs in JSON": `{"kind":"CredentialProviderConfig","providers":[{"name":"other"}]}`}[name]
+		if without, err := write([]byte(before), nil, false); has(without, err) {
+			t.Errorf("%s: an argument that was not asked for", name)
+		}
+		with, err := write([]byte(before), nil, true)
+		if !has(with, err) {
+			t.Errorf("%s: no argument:\n%s", name, with)
+		}
+		if again, err := write(with, nil, true); err != nil || string(again) != string(with) {
+			t.Errorf("%s: another run makes of it %v\n%s", name, err, again)
+		}
+		if more, err := write(with, []string{"ghcr.io"}, true); !has(more, err) {
+			t.Errorf("%s: lost with another image:\n%s", name, more)
+		}
+		old, err := write([]byte(before), nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := write(old, nil, true); err != nil || string(again) != string(old) {
+			t.Errorf("%s: written for the argument alone, %v", name, err)
+		}
+		if more, err := write(old, []string{"ghcr.io"}, true); !has(more, err) {
+			t.Errorf("%s: not added with another image:\n%s", name, more)
+		}
 	}
 }

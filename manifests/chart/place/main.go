@@ -43,7 +43,7 @@ func run(args []string, stderr io.Writer) int {
 	case err != nil || flags.NArg() > 0:
 		return 2
 	}
-	p.log, p.text = log, kubelet.Config()
+	p.log, p.text = log, kubelet.ConfigRequiringRules()
 	if err := p.work(root, text, remove); err != nil {
 		log.Error("credential provider is not as it should be", "error", err)
 		return 1
