@@ -23,6 +23,7 @@ type node struct {
 	dir     string
 	env     []string
 	stdin   string
+	args    []string // further ones
 }
 
 const ecrHost = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
@@ -49,6 +50,9 @@ func (n *node) local(text string) string {
 	).Replace(text)
 }
 
+// writeNode makes a file that the provider finds below its --root.
+func (n *node) writeNode(path, content string) { n.write(n.dir+path, content) }
+
 // write makes a file at a path of the node.
 func (n *node) write(path, content string) {
 	path = n.local(path)
@@ -62,7 +66,8 @@ func (n *node) write(path, content string) {
 
 // ask runs the program as kubelet does.
 func (n *node) ask() (answer, line string, err error) {
-	cmd := exec.Command(n.program, "--rules", n.local("/var/lib/berth/provider.json"), "--run-dir", n.dir+"/tokens")
+	cmd := exec.Command(n.program, append(n.args,
+		"--root", n.dir, "--rules", n.local("/var/lib/berth/provider.json"), "--run-dir", n.dir+"/tokens")...)
 	var out, errOut bytes.Buffer
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = n.env, strings.NewReader(n.stdin), &out, &errOut
 	err = cmd.Run()
@@ -173,6 +178,9 @@ func withStdin(stdin string) failure {
 	return failure{arrange: func(n *node) { n.stdin = stdin }}
 }
 
+// rulesOfEmptyNode are what apply writes for a config that names nothing.
+const rulesOfEmptyNode = `{"version":1,"ecr":{},"certsDir":"/etc/containerd/certs.d"}`
+
 func otherFailures() map[string]failure {
 	return map[string]failure{
 		"Another host would see the credential": withRules(
@@ -184,6 +192,25 @@ func otherFailures() map[string]failure {
 		"The rules are a symlink": {arrange: func(n *node) {
 			n.write("/var/lib/berth/elsewhere", "{}")
 			if err := os.Symlink("elsewhere", n.local("/var/lib/berth/provider.json")); err != nil {
+				n.t.Fatal(err)
+			}
+		}},
+		"A hosts.toml was added or changed after the rules were written": {arrange: func(n *node) {
+			n.write("/var/lib/berth/provider.json", rulesOfEmptyNode)
+			n.writeNode("/etc/containerd/certs.d/_default/hosts.toml", "[host.\"https://mirror.corp\"]\n")
+		}},
+		"containerd reads another directory": {arrange: func(n *node) {
+			n.write("/var/lib/berth/provider.json", rulesOfEmptyNode)
+			n.writeNode("/etc/containerd/config.toml", "[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/opt/certs\"\n")
+			n.writeNode("/opt/certs/_default/hosts.toml", "[host.\"https://mirror.corp\"]\n")
+		}},
+		"There are no rules, and a hosts.toml": {arrange: func(n *node) {
+			n.writeNode("/etc/containerd/certs.d/_default/hosts.toml", "[host.\"https://mirror.corp\"]\n")
+		}},
+		"There are no rules, with `--require-rules`": {arrange: func(n *node) { n.args = []string{"--require-rules"} }},
+		"Others may write to the directory of the rules": {arrange: func(n *node) {
+			n.write("/var/lib/berth/provider.json", rulesOfEmptyNode)
+			if err := os.Chmod(n.local("/var/lib/berth"), 0o777); err != nil {
 				n.t.Fatal(err)
 			}
 		}},

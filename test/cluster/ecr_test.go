@@ -30,7 +30,7 @@ func (w *world) providerConfiguration() string {
 	if !strings.Contains(text, line) {
 		w.Fatalf("the configuration has no line %q", line)
 	}
-	args := "  args: [--rules, " + filepath.Join(w.root, "var/lib/berth/provider.json") + ", --run-dir, " + filepath.Join(w.root, "run/berth/tokens") + "]"
+	args := "  args: [--root, " + w.root + ", --rules, " + filepath.Join(w.root, "var/lib/berth/provider.json") + ", --run-dir, " + filepath.Join(w.root, "run/berth/tokens") + "]"
 	return strings.Replace(text, line, args, 1)
 }
 

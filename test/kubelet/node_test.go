@@ -21,7 +21,7 @@ const (
 
 // providerFlags make the provider look below a root.
 func providerFlags(root string) []string {
-	return []string{"--rules", filepath.Join(root, rulesFile), "--run-dir", filepath.Join(root, tokenDir)}
+	return []string{"--root", root, "--rules", filepath.Join(root, rulesFile), "--run-dir", filepath.Join(root, tokenDir)}
 }
 
 // apply gives berth a RegistryConfig, without its first two lines.
