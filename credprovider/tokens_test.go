@@ -389,13 +389,12 @@ func TestOddTokenFiles(t *testing.T) {
 		"a token":           {`"token":{"username":"AWS","password":"x",` + issued + `,` + expires + `}`, true},
 		"an expiry in 9999": {`"token":{"username":"AWS","password":"x",` + issued + `,"expires":"9999-12-31T23:59:59Z"}`, false},
 		"never issued":      {`"token":{"username":"AWS","password":"x",` + expires + `}`, false},
-		"a line break": {`"token":{"username":"AWS","password":"x
-y",` + issued + `,` + expires + `}`, false},
-		"an escape":               {`"token":{"username":"A[31mWS","password":"x",` + issued + `,` + expires + `}`, false},
+		"a line break": {`"token":{"username":"AWS","password":"x\ny",` + issued + `,` + expires + `}`, false},
+		"an escape":               {`"token":{"username":"A\u001b[31mWS","password":"x",` + issued + `,` + expires + `}`, false},
 		"no password":             {`"token":{"username":"AWS","password":"",` + issued + `,` + expires + `}`, false},
 		"a reason":                {`"verdict":{"outcome":"no role","message":"ask: no role","at":"2026-01-01T00:00:00Z","until":"2026-01-01T00:05:00Z"}`, true},
 		"a reason until 9999":     {`"verdict":{"outcome":"no role","at":"2026-01-01T00:00:00Z","until":"9999-12-31T23:59:59Z"}`, false},
-		"a reason with an escape": {`"verdict":{"outcome":"no role","message":"[2J","at":"2026-01-01T00:00:00Z","until":"2026-01-01T00:05:00Z"}`, false},
+		"a reason with an escape": {`"verdict":{"outcome":"no role","message":"\u001b[2J","at":"2026-01-01T00:00:00Z","until":"2026-01-01T00:05:00Z"}`, false},
 	} {
 		content := `{"version":1,"service":"ecr","identity":"profile","region":"us-east-1",` + c.is + `}`
 		_, err := parseTokenFile([]byte(content), scope{"ecr", "us-east-1"}, "profile")
