@@ -386,10 +386,10 @@ func TestOddTokenFiles(t *testing.T) {
 		is string
 		ok bool
 	}{
-		"a token":           {`"token":{"username":"AWS","password":"x",` + issued + `,` + expires + `}`, true},
-		"an expiry in 9999": {`"token":{"username":"AWS","password":"x",` + issued + `,"expires":"9999-12-31T23:59:59Z"}`, false},
-		"never issued":      {`"token":{"username":"AWS","password":"x",` + expires + `}`, false},
-		"a line break": {`"token":{"username":"AWS","password":"x\ny",` + issued + `,` + expires + `}`, false},
+		"a token":                 {`"token":{"username":"AWS","password":"x",` + issued + `,` + expires + `}`, true},
+		"an expiry in 9999":       {`"token":{"username":"AWS","password":"x",` + issued + `,"expires":"9999-12-31T23:59:59Z"}`, false},
+		"never issued":            {`"token":{"username":"AWS","password":"x",` + expires + `}`, false},
+		"a line break":            {`"token":{"username":"AWS","password":"x\ny",` + issued + `,` + expires + `}`, false},
 		"an escape":               {`"token":{"username":"A\u001b[31mWS","password":"x",` + issued + `,` + expires + `}`, false},
 		"no password":             {`"token":{"username":"AWS","password":"",` + issued + `,` + expires + `}`, false},
 		"a reason":                {`"verdict":{"outcome":"no role","message":"ask: no role","at":"2026-01-01T00:00:00Z","until":"2026-01-01T00:05:00Z"}`, true},
