@@ -14,7 +14,8 @@ SOAK_YEARS ?= 1000
 SEED ?= 1
 GOTESTFLAGS ?=
 export GOTESTFLAGS
-IMAGE ?= berth:$(VERSION)
+# The image that the chart names: its repository and the version of the application.
+IMAGE ?= $(shell sed -n 's/^  repository: //p' manifests/chart/values.yaml):$(shell sed -n 's/^appVersion: "\(.*\)"/\1/p' manifests/chart/Chart.yaml)
 BUILDER ?= docker.io/library/golang:1.26
 # "docker build" and its likes: the first of these that is there.
 CONTAINER_TOOL ?= $(firstword $(foreach t,docker podman buildah,$(shell command -v $(t))))
@@ -42,8 +43,8 @@ test: ## Unit tests: no root, no daemon, nothing beyond loopback
 
 .PHONY: package
 package: export VERSION := $(VERSION)
-package: ## deb and rpm for amd64 and arm64, into dist/
-	test/release/package.sh
+package: ## deb and rpm into dist/, for ARCH="amd64 arm64" and FORMAT="deb rpm"
+	test/release/package.sh $(if $(ARCH),-a "$(ARCH)") $(if $(FORMAT),-f "$(FORMAT)")
 
 .PHONY: release
 release: export VERSION := $(VERSION)
@@ -51,7 +52,7 @@ release: ## All that is published, into dist/: built twice and compared, SBOM, c
 	test/release/release.sh
 
 .PHONY: image
-image: ## The container image, IMAGE=berth:VERSION, with docker, podman or buildah
+image: ## The container image that the chart names, or IMAGE=…, with docker, podman or buildah
 	$(or $(CONTAINER_TOOL),$(error docker, podman or buildah is needed)) build --build-arg BUILDER=$(BUILDER) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
 .PHONY: manifests

@@ -59,7 +59,11 @@ func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error)
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	in := Inputs{Headers: Headers{}, Refused: learned.refuses}
+	foreign, err := m.foreign(cfg)
+	if err != nil {
+		return credprovider.Rules{}, err
+	}
+	in := Inputs{Headers: Headers{}, Refused: learned.refuses, Foreign: foreign}
 	for _, r := range desire(cfg, in).ecrRegistries {
 		in.Headers[r.Host] = placeholder
 	}

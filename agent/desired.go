@@ -34,6 +34,7 @@ func Desired(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice) {
 
 func desire(cfg *config.Config, in Inputs) *desired {
 	d := &desired{
+		certsDir:   cfg.Containerd.CertsDir,
 		registries: make(map[string][]config.Registry, len(cfg.Registries)),
 		logins:     credprovider.NewLogins(logins(cfg)),
 		names:      ecrNames(cfg),
@@ -124,6 +125,7 @@ func named(cfg *config.Config, catchAll bool) []string {
 
 // desired collects directories.
 type desired struct {
+	certsDir    string
 	registries  map[string][]config.Registry // by host
 	logins      credprovider.Logins
 	names       ecr.Names
@@ -244,6 +246,7 @@ func settings(h hostsconf.Host) bool {
 }
 
 func (d *desired) add(dir hostsconf.Directory) {
+	d.certificates(&dir)
 	d.done[dir.Upstream] = true
 	d.directories = append(d.directories, dir)
 }

@@ -18,6 +18,8 @@ type Inputs struct {
 	// Refused tells why a registry must not get a login by header, "" when it
 	// may; nil says that nothing is known against it.
 	Refused func(u hostsconf.URL, authorization redact.Secret) string
+	// Foreign are the certificates in certs.d that are not ours.
+	Foreign hostsconf.Foreign
 }
 
 // Health tells whether a registry answers, and whether that is known at all.

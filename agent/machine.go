@@ -84,6 +84,9 @@ func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		return Plan{}, err
 	}
 	in := Inputs{Refused: learned.refuses}
+	if in.Foreign, err = m.foreign(cfg); err != nil {
+		return Plan{}, err
+	}
 	if in.Health, err = m.agentHealth(); err != nil {
 		return Plan{}, err
 	}
@@ -143,6 +146,9 @@ func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logge
 		return Result{}, err
 	}
 	in := Inputs{Refused: learned.refuses}
+	if in.Foreign, err = m.foreign(cfg); err != nil {
+		return Result{}, err
+	}
 	var tokenErr error
 	if registries := desire(cfg, in).ecrRegistries; len(registries) > 0 {
 		// AWS may be slow: nobody has to wait for it but us.

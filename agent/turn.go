@@ -56,6 +56,10 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 // converge does the work of a turn.
 func (a *Agent) converge(ctx context.Context, cfg *config.Config) error {
 	in := Inputs{Refused: learned{Facts: a.prober.Learned()}.refuses}
+	var err error
+	if in.Foreign, err = a.machine.foreign(cfg); err != nil {
+		return err
+	}
 	if a.withdraws = cfg.Health.Mode == config.HealthWithdraw; a.withdraws {
 		a.recallHealth(ctx, time.Duration(cfg.Health.Interval))
 		in.Health = a.prober
@@ -111,7 +115,7 @@ type tokenSource struct {
 // AWS only when the config has other credentials.
 func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 	rules := rulesOf(cfg)
-	made, err := credprovider.Rules{ECRSources: rules.ECRSources, Proxy: rules.Proxy}.Encode()
+	made, err := credprovider.Rules{ECRSources: rules.ECRSources, ECRChains: rules.ECRChains, Proxy: rules.Proxy}.Encode()
 	if err != nil {
 		return err
 	}
@@ -148,7 +152,7 @@ func (a *Agent) setProber(cfg *config.Config, state *desired) {
 	endpoints := make([]prober.Endpoint, 0, len(state.targets))
 	for _, t := range state.targets {
 		endpoints = append(endpoints, prober.Endpoint{
-			URL: t.host.URL, TLS: t.host.TLS, Header: t.host.Header, Authorization: t.try, Learn: !t.try.IsZero(),
+			URL: t.host.URL, TLS: t.host.TLS.Material(), Header: t.host.Header, Authorization: t.try, Learn: !t.try.IsZero(),
 		})
 	}
 	h := cfg.Health

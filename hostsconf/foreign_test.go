@@ -156,29 +156,22 @@ func TestOthersSeesPlainHTTPBehindTLSKeys(t *testing.T) {
 // On request ours hides a file under the other spelling. Whoever reads the plan
 // learns of it.
 func TestAdoptTellsWhatItHides(t *testing.T) {
-	const theirs = certsDir + "/h:5000"
-	for name, c := range map[string]struct{ file, want string }{
-		"hosts.toml":  {"hosts.toml", theirs + "/hosts.toml"},
-		"certificate": {"ca.crt", theirs},
-	} {
-		t.Run(name, func(t *testing.T) {
-			n := newNode(t, map[string]string{theirs[1:] + "/" + c.file: "x"})
-			n.adopt = true
-			dir := Directory{Upstream: "h:5000", Hosts: []Host{mirror(t, "m.corp")}}
-			for _, action := range []ownedfile.Action{ownedfile.Create, ownedfile.Unchanged} {
-				desired, changes := n.plan(dir)
-				if len(changes) != 1 || changes[0].Action != action || !strings.Contains(changes[0].Reason, " "+c.want+", ") {
-					t.Errorf("plan %+v, want one %s that names %s", changes, action, c.want)
-				}
-				var out strings.Builder
-				if err := WriteDiff(&out, desired, changes, func(_, s string) string { return s }); err != nil {
-					t.Fatal(err)
-				}
-				if action == ownedfile.Create && !strings.Contains(out.String(), c.want) {
-					t.Errorf("the diff does not tell:\n%s", out.String())
-				}
-				n.apply(dir)
-			}
-		})
+	const theirs = certsDir + "/h:5000/hosts.toml"
+	n := newNode(t, map[string]string{theirs[1:]: "x"})
+	n.adopt = true
+	dir := Directory{Upstream: "h:5000", Hosts: []Host{mirror(t, "m.corp")}}
+	for _, action := range []ownedfile.Action{ownedfile.Create, ownedfile.Unchanged} {
+		desired, changes := n.plan(dir)
+		if len(changes) != 1 || changes[0].Action != action || !strings.Contains(changes[0].Reason, " "+theirs+", ") {
+			t.Errorf("plan %+v, want one %s that names %s", changes, action, theirs)
+		}
+		var out strings.Builder
+		if err := WriteDiff(&out, desired, changes, func(_, s string) string { return s }); err != nil {
+			t.Fatal(err)
+		}
+		if action == ownedfile.Create && !strings.Contains(out.String(), theirs) {
+			t.Errorf("the diff does not tell:\n%s", out.String())
+		}
+		n.apply(dir)
 	}
 }

@@ -1,6 +1,7 @@
 package hostsconf
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ type Directory struct {
 	// Server is always asked last. Nil leaves it to containerd, which then
 	// asks the upstream itself.
 	Server *Host
+	// Foreign are the certificates for the upstream itself where Server is nil.
+	Foreign *ForeignCertificates
 }
 
 // Host is one registry that containerd may ask.
@@ -48,6 +51,26 @@ type TLS struct {
 	Cert       []byte        // PEM; with Key
 	Key        redact.Secret // PEM
 	SkipVerify bool
+	// Foreign are added to those above, by the names of their files; nil for
+	// none.
+	Foreign *ForeignCertificates
+}
+
+// Material is t for a connection of our own: with what the files of Foreign
+// hold. A client certificate of the config goes before one of theirs.
+func (t TLS) Material() TLS {
+	if t.Foreign.IsZero() {
+		return t
+	}
+	theirs := t.Foreign.Material
+	if len(theirs.CA) > 0 {
+		t.CA = append(append(slices.Clone(t.CA), '\n'), theirs.CA...)
+	}
+	if t.Cert == nil {
+		t.Cert, t.Key = theirs.Cert, theirs.Key
+	}
+	t.Foreign = nil
+	return t
 }
 
 // DirName is the name of the directory that containerd looks at first for an

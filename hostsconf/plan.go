@@ -147,7 +147,10 @@ func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfil
 		f := d.files[i]
 		dir, isHosts := d.dirs[f.Path]
 		theirs, exists := dirs[dir.Upstream]
-		if !isHosts || !exists || dir.Upstream == DirName(dir.Upstream) || (len(theirs.Entries) == 0 && !theirs.Symlink) {
+		// Without a hosts.toml it has no effect but by its certificates, and
+		// ours names those.
+		harmless := !theirs.Symlink && !slices.Contains(theirs.Entries, fileName)
+		if !isHosts || !exists || dir.Upstream == DirName(dir.Upstream) || harmless {
 			wanted = append(wanted, f)
 			continue
 		}
@@ -155,9 +158,6 @@ func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfil
 		reason := fmt.Sprintf("containerd would read %s instead of it; remove it, or set containerd.onConflict: adopt", f.Path)
 		switch {
 		case current.Scope.Adopt:
-			if !theirs.Symlink && !slices.Contains(theirs.Entries, fileName) {
-				file = path.Dir(file)
-			}
 			hiding[f.Path] = fmt.Sprintf("containerd reads it instead of %s, which somebody else wrote and which stays as it is, without effect until restore", file)
 			wanted = append(wanted, f)
 			continue

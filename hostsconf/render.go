@@ -36,11 +36,14 @@ const (
 // render turns one directory into its files: certificates first, hosts.toml
 // last. It refuses what some version of containerd would misread.
 func render(certsDir string, d Directory) ([]ownedfile.File, error) {
-	r := renderer{certsDir: certsDir, seen: map[string]bool{}}
+	r := renderer{certsDir: certsDir, upstream: d.Upstream, seen: map[string]bool{}}
 	if d.Server != nil {
 		if err := r.server(*d.Server); err != nil {
 			return nil, fmt.Errorf("%s: server: %w", d.Upstream, err)
 		}
+	} else {
+		// Without a server they apply to the registry that containerd asks last.
+		r.certificates(TLS{Foreign: d.Foreign}, "")
 	}
 	for i, h := range d.Hosts {
 		if err := r.host(h); err != nil {
@@ -64,6 +67,7 @@ func render(certsDir string, d Directory) ([]ownedfile.File, error) {
 
 type renderer struct {
 	certsDir string
+	upstream string
 	body     bytes.Buffer
 	files    []ownedfile.File
 	needs    []string
@@ -133,16 +137,44 @@ func (r *renderer) keys(h Host, indent string) error {
 	if h.TLS.SkipVerify {
 		fmt.Fprintf(&r.body, "%sskip_verify = true\n", indent)
 	}
-	if h.TLS.CA != nil {
-		ca := r.certificate("ca", h.TLS.CA, 0o644)
-		fmt.Fprintf(&r.body, "%sca = %s\n", indent, quote(ca))
-	}
-	if h.TLS.Cert != nil {
-		cert := r.certificate("client", h.TLS.Cert, 0o644)
-		key := r.certificate("key", []byte(h.TLS.Key.Reveal()), 0o600)
-		fmt.Fprintf(&r.body, "%sclient = [%s]\n", indent, quoteList([]string{cert, key}))
-	}
+	r.certificates(h.TLS, indent)
 	return nil
+}
+
+// certificates writes the files that verify a host and prove who we are.
+func (r *renderer) certificates(t TLS, indent string) {
+	var ca []string
+	var client [][2]string
+	if t.CA != nil {
+		ca = append(ca, r.certificate("ca", t.CA, 0o644))
+	}
+	if t.Cert != nil {
+		cert := r.certificate("client", t.Cert, 0o644)
+		key := r.certificate("key", []byte(t.Key.Reveal()), 0o600)
+		client = append(client, [2]string{cert, key})
+	}
+	if t.Foreign != nil {
+		for _, file := range t.Foreign.CA {
+			ca = append(ca, t.Foreign.relative(r.upstream, file))
+		}
+		for _, p := range t.Foreign.Client {
+			client = append(client, [2]string{t.Foreign.relative(r.upstream, p[0]), t.Foreign.relative(r.upstream, p[1])})
+		}
+	}
+	switch len(ca) {
+	case 0:
+	case 1:
+		fmt.Fprintf(&r.body, "%sca = %s\n", indent, quote(ca[0]))
+	default:
+		fmt.Fprintf(&r.body, "%sca = %s\n", indent, quoteList(ca))
+	}
+	if len(client) > 0 {
+		pairs := make([]string, len(client))
+		for i, p := range client {
+			pairs[i] = quoteList(p[:])
+		}
+		fmt.Fprintf(&r.body, "%sclient = [%s]\n", indent, strings.Join(pairs, ", "))
+	}
 }
 
 // certificate adds a file to the pool, named by its content, and returns its

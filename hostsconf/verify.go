@@ -28,7 +28,11 @@ var ErrReadBack = errors.New("containerd would read other hosts than were meant"
 // The files lie in memory; stage is a directory that gets links to them, and is
 // emptied again.
 func verify(stage string, d Directory, files []ownedfile.File) error {
-	memory, err := link(stage, files)
+	standIns, err := d.standIns(files[len(files)-1].Path)
+	if err != nil {
+		return err
+	}
+	memory, err := link(stage, slices.Concat(files, standIns))
 	defer memory.release()
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func sampleName(upstream string) string {
 // hosts lists what containerd will ask, in order, with what it does by itself
 // where no server is given.
 func (d Directory) hosts() []Host {
-	last := Host{URL: UpstreamURL(sampleName(d.Upstream), false)}
+	last := Host{URL: UpstreamURL(sampleName(d.Upstream), false), TLS: TLS{Foreign: d.Foreign}}
 	if d.Server != nil {
 		last = *d.Server
 	}
@@ -142,10 +146,18 @@ func compare(want Host, got docker.RegistryHost) error {
 	if !hostport.IsLoopback(want.URL.Host) && tls.InsecureSkipVerify != want.TLS.SkipVerify {
 		return fmt.Errorf("skip_verify is %t", tls.InsecureSkipVerify)
 	}
-	if (tls.RootCAs != nil) != (want.TLS.CA != nil) {
+	ca, clients := want.TLS.CA != nil, 0
+	if want.TLS.Cert != nil {
+		clients++
+	}
+	if theirs := want.TLS.Foreign; theirs != nil {
+		ca = ca || len(theirs.CA) > 0
+		clients += len(theirs.Client)
+	}
+	if (tls.RootCAs != nil) != ca {
 		return fmt.Errorf("its CA is not the one that was meant")
 	}
-	if (len(tls.Certificates) > 0) != (want.TLS.Cert != nil) {
+	if len(tls.Certificates) != clients {
 		return fmt.Errorf("its client certificate is not the one that was meant")
 	}
 	return nil

@@ -86,10 +86,9 @@ func serve(rulesFile string, require bool, root, runDir string, in io.Reader, ou
 	if err != nil {
 		return err
 	}
-	chain := ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy})
 	provider := &credprovider.Provider{
 		Rules:   rules,
-		Tokens:  &credprovider.Tokens{Dir: runDir, Chain: chain},
+		Tokens:  rules.Tokens(runDir, ecr.Options{}),
 		Resolve: func(hostPath string) (string, error) { return filepath.Join(root, hostPath), nil },
 	}
 	return credprovider.Serve(context.Background(), in, out, provider)

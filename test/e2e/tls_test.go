@@ -65,6 +65,9 @@ func tlsScenarios() []scenario {
 			s.pullFails(ref)
 			s.served(r)
 		}},
+		certificatesInCertsD("harbor.corp:8443"),
+		certificatesInCertsD("harbor.corp_8443_"),
+		certificatesInCertsD("_default"),
 		{"insecure-skip-verify", func(s *scene) {
 			r, _ := s.privateRegistry(private, registry.Options{})
 			whole := viaHub(fetch{img: s.image(repo, r)})
@@ -73,6 +76,29 @@ func tlsScenarios() []scenario {
 			s.served(r, ok(whole.all())...)
 		}},
 	}
+}
+
+// certificatesInCertsD: a registry is reached by certificates of Docker's layout
+// in a directory of certs.d, and still is when it gets a mirror.
+func certificatesInCertsD(dir string) scenario {
+	return scenario{"certificates-in-" + dir, func(s *scene) {
+		clients := s.authority("clients")
+		r, ca := s.privateRegistry(private, registry.Options{ClientCA: clients})
+		pair, err := clients.Client("node-1")
+		if err != nil {
+			s.Fatal(err)
+		}
+		for name, content := range map[string][]byte{"ca.crt": ca.PEM(), "client.cert": pair.CertPEM, "client.key": pair.KeyPEM} {
+			s.certsFile(dir+"/"+name, content)
+		}
+		before := fetch{path: "/v2/team/app", tag: "before", img: s.image("team/app:before", r)}
+		s.pull(private+"/team/app:before", before.img)
+		empty := s.registry(registry.Options{})
+		s.apply(mirrorOf(private, "http://"+empty.Addr()))
+		after := fetch{path: "/v2/team/app", tag: "after", img: s.image("team/app:after", r)}
+		s.pull(private+"/team/app:after", after.img)
+		s.served(r, ok(append(before.all(), after.all()...))...)
+	}}
 }
 
 func (s *scene) authority(name string) *pki.CA {

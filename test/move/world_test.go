@@ -41,7 +41,9 @@ type world struct {
 	dir        string // where commands run, and all files lie
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld makes the registries and what reaches them. change may put something
+// in front of a registry; without it Docker Hub has 76 pulls left.
+func newWorld(t *testing.T, change ...func(map[string]http.Handler)) *world {
 	t.Helper()
 	// Its path is short: Linux takes 107 bytes for a socket.
 	dir, err := os.MkdirTemp("", "move")
@@ -63,12 +65,17 @@ func newWorld(t *testing.T) *world {
 		w.registries[name], handlers[name] = s, s.Handler()
 	}
 	w.registries[corp].Intercept(pullerOnlyPulls)
-	w.registries[hub].Intercept(func(rw http.ResponseWriter, _ *http.Request) bool {
-		rw.Header().Set("RateLimit-Limit", "100;w=21600")
-		rw.Header().Set("RateLimit-Remaining", "76;w=21600")
-		return false
-	})
+	if len(change) == 0 {
+		w.registries[hub].Intercept(func(rw http.ResponseWriter, _ *http.Request) bool {
+			rw.Header().Set("RateLimit-Limit", "100;w=21600")
+			rw.Header().Set("RateLimit-Remaining", "76;w=21600")
+			return false
+		})
+	}
 	w.fill()
+	for _, f := range change {
+		f(handlers)
+	}
 	if w.internet, err = internet.Start(dir, handlers); err != nil {
 		t.Fatal(err)
 	}

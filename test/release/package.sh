@@ -36,6 +36,11 @@ mkdir -p "$out" "$stage/here"
 test/release/build.sh "$(go env GOHOSTARCH)" "$stage/here"
 
 for arch in $arches; do
+  case " amd64 arm64 " in
+    *" $arch "*) ;;
+    *) echo "package.sh: $arch: no such architecture; write amd64 or arm64" >&2 && exit 2 ;;
+  esac
+  echo "building berth $VERSION for $arch" >&2
   export BERTH_ARCH=$arch BERTH_STAGE=$stage/$arch
   mkdir "$BERTH_STAGE"
   test/release/build.sh "$arch" "$BERTH_STAGE"

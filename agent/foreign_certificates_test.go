@@ -1,0 +1,307 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
+
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+// authority is a private CA with a server that takes its clients alone.
+type authority struct {
+	ca, cert, key []byte // PEM; cert and key are a client's
+	addr          string
+}
+
+func newAuthority(t *testing.T, names ...string) authority {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "private"}, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(nil, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := authority{ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+	a.cert, a.key = a.ca, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(a.ca)
+	pair, err := tls.X509KeyPair(a.cert, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	a.addr = server.Listener.Addr().String()
+	return a
+}
+
+// reaches reports whether containerd, with the files below certs, comes to the
+// registry itself when an image names it.
+func (a authority) reaches(t *testing.T, certs, registry string) bool {
+	t.Helper()
+	hosts, err := dockerconfig.ConfigureHosts(t.Context(), dockerconfig.HostOptions{
+		HostDir: dockerconfig.HostDirFromRoot(certs),
+	})(registry)
+	if err != nil {
+		t.Logf("containerd: %v", err)
+		return false
+	}
+	last := hosts[len(hosts)-1]
+	if want := hostsconf.UpstreamURL(registry, false).Host; last.Host != want {
+		t.Errorf("the last host is %s, want %s", last.Host, want)
+	}
+	transport := last.Client.Transport.(*http.Transport).Clone()
+	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, a.addr)
+	}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get(last.Scheme + "://" + last.Host + "/v2/")
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return true
+}
+
+// Certificates of other people in certs.d keep their effect when a hosts.toml
+// comes, wherever containerd found them, and nothing that had no effect gets one.
+func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
+	const registry = "registry.corp:5000"
+	a := newAuthority(t, "registry.corp")
+	other := newAuthority(t)
+	both := string(a.cert) + string(a.key)
+	full := func(dir string) map[string]string {
+		return map[string]string{dir + "/ca.crt": string(a.ca), dir + "/client.cert": string(a.cert), dir + "/client.key": string(a.key)}
+	}
+	mirror := "mirrors: [{upstream: \"registry.corp:5000\", endpoints: [{url: \"https://mirror.corp\"}]}]\n"
+	for name, c := range map[string]struct {
+		files  map[string]string
+		config string
+		notice string
+	}{
+		"first spelling":      {full("registry.corp_5000_"), mirror, "certs.d/registry.corp_5000_, which containerd would ignore"},
+		"second spelling":     {full("registry.corp:5000"), mirror, "certs.d/registry.corp:5000, which"},
+		"_default":            {full("_default"), mirror, "certs.d/_default, which"},
+		"the first one wins":  {merge(full("registry.corp_5000_"), map[string]string{"_default/ca.crt": string(other.ca)}), mirror, "client.key"},
+		"an empty one masks":  {merge(full("_default"), map[string]string{"registry.corp_5000_/README": ""}), mirror, ""},
+		"key in one file":     {map[string]string{"_default/ca.crt": string(a.ca), "_default/client.cert": both}, mirror, "client.cert"},
+		"half a pair":         {map[string]string{"_default/ca.crt": string(a.ca), "_default/client.cert": string(a.cert)}, mirror, "client.cert"},
+		"a key alone":         {map[string]string{"_default/ca.crt": string(a.ca), "_default/client.key": string(a.key)}, mirror, "ca.crt"},
+		"several CAs":         {merge(full("registry.corp_5000_"), map[string]string{"registry.corp_5000_/a.crt": string(other.ca)}), mirror, "a.crt, ca.crt"},
+		"nothing useful":      {map[string]string{"_default/ca.crt": "no certificate\n"}, mirror, "ca.crt"},
+		"a login":             {full("registry.corp:5000"), "registries: [{host: \"registry.corp:5000\", username: u, password: p}]\n", "ca.crt"},
+		"everything mirrored": {full("_default"), "mirrors: [{upstream: \"*\", endpoints: [{url: \"https://mirror.corp\"}]}]\n", "*: ca.crt"},
+		"kept from the mirror of everything": {full("_default"),
+			"mirrors: [{upstream: \"*\", endpoints: [{url: \"https://mirror.corp\"}]}]\nregistries: [{host: \"registry.corp:5000\", username: u, password: p, auth: token}]\n", "registry.corp:5000: ca.crt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			certs := filepath.Join(root, certsDir)
+			writeAll(t, certs, c.files)
+			before, tree := a.reaches(t, certs, registry), treeOf(t, certs)
+			m := open(t, root)
+			cfg := parse(t, c.config)
+			plan, err := m.Plan(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var notices strings.Builder
+			for _, n := range plan.Notices {
+				notices.WriteString(n.String() + "\n")
+			}
+			if told := strings.Contains(notices.String(), "containerd would ignore"); told != (c.notice != "") || !strings.Contains(notices.String(), c.notice) {
+				t.Errorf("notices %q, want %q", notices.String(), c.notice)
+			}
+			apply(t, m, "first", c.config)
+			if after := a.reaches(t, certs, registry); after != before {
+				t.Errorf("containerd comes to the registry: %t, before %t\n%s", after, before, hostsFiles(t, certs))
+			}
+			if plan, err = m.Plan(t.Context(), cfg); err != nil || plan.Differs() {
+				t.Errorf("a second plan differs: %+v %v", plan.Changes, err)
+			}
+			if _, err := m.Restore(t.Context(), certsDir); err != nil {
+				t.Fatal(err)
+			}
+			if after := treeOf(t, certs); after != tree {
+				t.Errorf("after restore:\n%swant:\n%s", after, tree)
+			}
+		})
+	}
+}
+
+// A hosts.toml of other people switched the certificates beside it off. Taken
+// over on request, ours does not switch them on.
+func TestAdoptRevivesNoCertificates(t *testing.T) {
+	a := newAuthority(t, "registry.corp")
+	root := t.TempDir()
+	certs := filepath.Join(root, certsDir)
+	writeAll(t, certs, map[string]string{
+		"registry.corp/hosts.toml":  "[host.\"https://theirs.corp\"]\n",
+		"registry.corp/ca.crt":      string(a.ca),
+		"registry.corp/client.cert": string(a.cert) + string(a.key),
+	})
+	m := open(t, root)
+	const config = "containerd: {onConflict: adopt}\nmirrors: [{upstream: registry.corp, endpoints: [{url: \"https://mirror.corp\"}]}]\n"
+	for _, when := range []string{"adopted", "again"} {
+		apply(t, m, when, config)
+		if body := hostsFiles(t, certs); !strings.Contains(body, "mirror.corp") || strings.Contains(body, "ca.crt") {
+			t.Errorf("%s:\n%s", when, body)
+		}
+	}
+}
+
+// Where nothing asks the registry itself over https, that is said.
+func TestForeignCertificatesWithoutUse(t *testing.T) {
+	for name, config := range map[string]string{
+		"no fallback": "mirrors: [{upstream: registry.corp, endpoints: [{url: \"https://mirror.corp\"}], upstreamFallback: false}]\n",
+		"plain http":  "registries: [{host: registry.corp, plainHTTP: true}]\nmirrors: [{upstream: registry.corp, endpoints: [{url: \"https://mirror.corp\"}]}]\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			writeAll(t, filepath.Join(root, certsDir), map[string]string{"registry.corp/ca.crt": "x"})
+			plan, err := open(t, root).Plan(t.Context(), parse(t, config))
+			if err != nil || len(plan.Notices) != 1 || !strings.Contains(plan.Notices[0].Message, "have no effect beside this hosts.toml") {
+				t.Errorf("notices %v, %v", plan.Notices, err)
+			}
+		})
+	}
+}
+
+// When a file goes its line goes, because a file that is named and missing
+// fails every pull; a new one is named.
+func TestAgentFollowsForeignCertificates(t *testing.T) {
+	n := newNode(t)
+	a := newAuthority(t)
+	n.write("root"+certsDir+"/quay.io/ca.crt", string(a.ca))
+	n.write("root"+certsDir+"/quay.io/client.cert", string(a.cert)+string(a.key))
+	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	n.start()
+	named := func(want ...string) func() bool {
+		return func() bool {
+			body := n.hosts("quay.io")
+			for _, name := range []string{"ca.crt", "client.cert", "new.crt"} {
+				if strings.Contains(body, name) != strings.Contains(strings.Join(want, " "), name) {
+					return false
+				}
+			}
+			return strings.Contains(body, "a.corp")
+		}
+	}
+	n.eventually("named", named("ca.crt", "client.cert"))
+	dir := filepath.Dir(n.hostsFile("quay.io"))
+	if err := os.Remove(filepath.Join(dir, "client.cert")); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("gone", named("ca.crt"))
+	if err := os.WriteFile(filepath.Join(dir, "new.crt"), a.ca, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("new", named("ca.crt", "new.crt"))
+}
+
+func apply(t *testing.T, m *Machine, when, config string) {
+	t.Helper()
+	if _, err := m.Apply(t.Context(), parse(t, config), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+}
+
+func merge(maps ...map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, m := range maps {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+func writeAll(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, body := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// treeOf lists names, modes and contents.
+func treeOf(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		content := ""
+		if info.Mode().IsRegular() {
+			body, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			content = string(body)
+		}
+		b.WriteString(p + " " + info.Mode().String() + " " + content + "\n")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func hostsFiles(t *testing.T, certs string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(certs, "*", "hosts.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range files {
+		body, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(f + ":\n" + string(body))
+	}
+	return b.String()
+}
