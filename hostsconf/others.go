@@ -13,7 +13,8 @@ import (
 const Unreadable = "(unreadable)"
 
 // Others reads what the directories say that exist and are not written by us,
-// as containerd would: those of other people, and those that are in conflict.
+// as each family of containerd releases would: foreign ones, and those that are
+// in conflict. The hosts are those of all readings together.
 // dir is certs.d as this process sees it. Nothing but regular files is opened,
 // and a link only where it stays below dir: another one leads the node's
 // containerd somewhere else than this process, or to what is not watched. What
