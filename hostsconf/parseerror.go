@@ -16,6 +16,9 @@ func parseError(err error) error {
 		return fmt.Errorf("line %d, column %d: invalid TOML", line, column)
 	}
 	if line, column := 0, 0; isV1(err, &line, &column) {
+		if strings.Contains(err.Error(), "cannot contain ']'") {
+			return fmt.Errorf("line %d, column %d: it cannot read the brackets of an IPv6 address there; such a host can only be the server", line, column)
+		}
 		return fmt.Errorf("line %d, column %d: invalid TOML, or a value of another type than containerd takes there", line, column)
 	}
 	for _, known := range []string{"unknown capability ", "time: ", "unable to parse server "} {

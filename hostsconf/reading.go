@@ -52,21 +52,12 @@ func (f Family) read(dir, registry string, update func(*http.Client) error) (hos
 	if !f.v1() && f < Family24 && needsTOML11(content) {
 		return f.withoutFile(dir, registry, update, errTOML11)
 	}
-	if shown := f.known(content); string(shown) != string(content) {
-		stage, err := newStage("")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(stage)
-		copied := &memory{}
-		defer copied.release()
-		if dir, err = imitate(copied, stage, dir, content, shown); err != nil {
-			return nil, err
-		}
-	}
 	if f == Family16 && len(content) > 0 && lacksHostTable(content) {
 		// This release stops where the one that is linked in goes on.
 		return f.withoutFile(dir, registry, update, errNoHostTable)
+	}
+	if shown := f.known(content); string(shown) != string(content) {
+		return f.readAs(shown, content, dir, registry, update)
 	}
 	return f.readAt(dir, registry, update)
 }
@@ -74,6 +65,15 @@ func (f Family) read(dir, registry string, update func(*http.Client) error) (hos
 // withoutFile is what is read where hosts.toml is dropped because of cause: the
 // certificates beside it.
 func (f Family) withoutFile(dir, registry string, update func(*http.Client) error, cause error) ([]docker.RegistryHost, error) {
+	hosts, err := f.readAs(nil, nil, dir, registry, update)
+	if err != nil {
+		return nil, err
+	}
+	return hosts, &skippedError{cause}
+}
+
+// readAs reads a directory as if its hosts.toml, which says content, said shown.
+func (f Family) readAs(shown, content []byte, dir, registry string, update func(*http.Client) error) ([]docker.RegistryHost, error) {
 	stage, err := newStage("")
 	if err != nil {
 		return nil, err
@@ -81,14 +81,10 @@ func (f Family) withoutFile(dir, registry string, update func(*http.Client) erro
 	defer os.RemoveAll(stage)
 	copied := &memory{}
 	defer copied.release()
-	if dir, err = imitate(copied, stage, dir, nil, nil); err != nil {
+	if dir, err = imitate(copied, stage, dir, content, shown); err != nil {
 		return nil, err
 	}
-	hosts, err := f.readAt(dir, registry, update)
-	if err != nil {
-		return nil, err
-	}
-	return hosts, &skippedError{cause}
+	return f.readAt(dir, registry, update)
 }
 
 var (

@@ -36,22 +36,6 @@ func (f Family) reading(certsDir string) string {
 	return strings.Join(hosts, ", ")
 }
 
-// releases names those from one family to another.
-func releases(from, to Family) string {
-	switch {
-	case from == Family16 && to == Newest:
-		return "all"
-	case from == to:
-		return from.String()
-	}
-	first, _, _ := strings.Cut(from.String(), " ")
-	if to == Newest {
-		return first + " and later"
-	}
-	name := to.String()
-	return first + " to " + name[strings.LastIndex(name, " ")+1:]
-}
-
 // What each family reads is compared with the daemons in test/e2e. Here it is
 // held fast, so that a new release of a library cannot change it unseen.
 func TestReadings(t *testing.T) {
