@@ -77,6 +77,10 @@ soak: build ## Long trials; results are recorded in docs/performance.md and docs
 		-kubelet "$$(test/kubelet/parts.sh kubelet | awk '{print $$3}')"
 	cd test/e2e && BERTH_SOAK=1 BERTH_BIN=$(CURDIR)/$(BIN)/berth go test -count=1 -timeout 90m -v -run '^TestAgent' .
 
+.PHONY: matrix
+matrix: ## As root: foreign hosts.toml files past seven releases of containerd; docs/matrix.md
+	cd test/e2e && go run ./cmd/matrix
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (60s)
 	test/fuzz.sh $(FUZZTIME)

@@ -120,6 +120,9 @@ func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {
 		return plan, err
 	}
 	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
+	if err := m.crashes(cfg, &plan); err != nil {
+		return plan, err
+	}
 	rules, err := m.rules(cfg, plan, plan.Changes)
 	if err != nil {
 		return plan, err

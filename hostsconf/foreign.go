@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 )
@@ -43,59 +45,84 @@ func (f *foreign) open() (err error) {
 	return err
 }
 
-// resolve reads the directory name, which containerd uses for registry.
+// resolve reads the directory name, which containerd uses for registry, as
+// every family of releases does. Its hosts are those that any of them asks: the
+// release that runs may be unknown, and may be another one before the credential
+// provider's rules are written again.
 func (f *foreign) resolve(name, registry string) Resolution {
 	r := Resolution{Registry: registry, Dir: name}
-	hosts, err := f.hosts(name, registry)
-	if skipped := (*skippedError)(nil); err != nil && !errors.As(err, &skipped) {
-		r.Ignored = fmt.Errorf("%s: %w; mend or remove it: until then kubelet gets no credential for %s",
-			path.Join(f.hostDir, name, fileName), err, registry)
-		// It may ask the registry itself, too; so whose login is withheld
-		// can be told.
-		r.Hosts, r.AndUpstream = []ResolvedHost{{Host: Unreadable}}, true
-		return r
-	}
-	r.Hosts = resolved(hosts)
-	for i, h := range hosts {
-		if _, strict := h.Client.Transport.(*http.Transport); !strict {
-			// An http host with TLS keys: https is tried, and then http.
-			r.Hosts[i].Scheme = "http"
+	err := f.copied(name, func(dir string) error {
+		for _, family := range slices.Backward(Families()) {
+			hosts, err := family.read(dir, sampleName(registry), nil)
+			skipped := (*skippedError)(nil)
+			switch {
+			case errors.Is(err, ErrKills):
+				continue // such a containerd asks nothing at all
+			case err != nil && !errors.As(err, &skipped):
+				return fmt.Errorf("containerd %s: %w", family, err)
+			}
+			r.add(hosts)
 		}
-	}
-	if last := len(r.Hosts) - 1; registry == Default && r.Hosts[last].Host == sampleName(registry) {
-		r.Hosts, r.AndUpstream = r.Hosts[:last], true
+		return nil
+	})
+	if err != nil {
+		r.Ignored = fmt.Errorf("%s: %w; fix or remove it: until then kubelet gets no credential for %s",
+			path.Join(f.hostDir, name, fileName), err, registry)
+		// It may ask the registry itself, too, so that the report can name the
+		// login that is withheld.
+		r.Hosts, r.AndUpstream = []ResolvedHost{{Host: Unreadable}}, true
 	}
 	return r
 }
 
-// hosts gives a copy of the directory to containerd's reader.
-func (f *foreign) hosts(name, registry string) ([]docker.RegistryHost, error) {
+// add joins the hosts of one reading to those of the others.
+func (r *Resolution) add(hosts []docker.RegistryHost) {
+	all := resolved(hosts)
+	for i, h := range hosts {
+		if _, strict := h.Client.Transport.(*http.Transport); !strict {
+			// An http host with TLS keys: https is tried, and then http.
+			all[i].Scheme = "http"
+		}
+	}
+	if last := len(all) - 1; r.Registry == Default && all[last].Host == sampleName(r.Registry) {
+		all, r.AndUpstream = all[:last], true
+	}
+	for _, h := range all {
+		same := func(other ResolvedHost) bool { return reflect.DeepEqual(h, other) }
+		if !slices.ContainsFunc(r.Hosts, same) {
+			r.Hosts = append(r.Hosts, h)
+		}
+	}
+}
+
+// copied calls read with a copy of the directory name, in memory.
+func (f *foreign) copied(name string, read func(dir string) error) error {
 	if err := f.open(); err != nil {
-		return nil, err
+		return err
 	}
 	info, err := f.root.Lstat(name)
 	switch {
 	case err != nil:
-		return nil, withoutPath(err)
+		return withoutPath(err)
 	case !info.IsDir():
-		return nil, fmt.Errorf("%w: %s is a link, and who follows it may come somewhere else than containerd", errNotPlain, name)
+		return fmt.Errorf("%w: %s is a link, and who follows it may come somewhere else than containerd", errNotPlain, name)
 	}
 	content, err := f.read(name, fileName)
 	if errors.Is(err, fs.ErrNotExist) {
 		content, err = nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	copied := &memory{}
 	defer copied.release()
 	if err := copied.put(filepath.Join(f.stage, name, fileName), content); err != nil {
-		return nil, err
+		return err
 	}
 	if err := f.copyTLS(copied, name, content); err != nil {
-		return nil, err
+		return err
 	}
-	return readHosts(filepath.Join(f.stage, name), sampleName(registry))
+	return read(filepath.Join(f.stage, name))
 }
 
 // read reads a file of the directory name. A link that leads out of certs.d,

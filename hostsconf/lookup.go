@@ -45,12 +45,18 @@ type ResolvedHost struct {
 // URL gives the address below which the requests go.
 func (h ResolvedHost) URL() string { return h.Scheme + "://" + h.Host + h.Path }
 
-// Lookup asks containerd's own reader which hosts win for images of registry
-// (host[:port], "docker.io" for Docker Hub) in certsDir, a path of this
-// machine; links lead where they lead on this machine. An error means that
-// containerd would fail the pull, or wait without end, or that a file is too
-// large to be looked at. Only regular files are opened.
+// Lookup is [Family.Lookup] of the newest releases.
 func Lookup(certsDir, registry string) (Resolution, error) {
+	return Newest.Lookup(certsDir, registry)
+}
+
+// Lookup asks containerd's own reader, as releases of family f have it, which
+// hosts win for images of registry (host[:port], "docker.io" for Docker Hub) in
+// certsDir, a path of this machine; links lead where they lead on this machine.
+// An error means that containerd would fail the pull, wait without end or crash
+// ([ErrKills]), or that a file is too large to be looked at. Only regular files
+// are opened.
+func (f Family) Lookup(certsDir, registry string) (Resolution, error) {
 	r := Resolution{Registry: registry}
 	for _, name := range dirNames(registry) {
 		_, err := os.Stat(filepath.Join(certsDir, name))
@@ -73,7 +79,7 @@ func Lookup(certsDir, registry string) (Resolution, error) {
 	if err != nil {
 		return r, err
 	}
-	hosts, err := readHosts(dir, registry)
+	hosts, err := f.read(dir, registry, nil)
 	if err == nil && dangling != nil {
 		err = &skippedError{dangling}
 	}

@@ -13,12 +13,42 @@ import (
 const Unreadable = "(unreadable)"
 
 // Others reads what the directories say that exist and are not written by us,
-// as containerd would: those of other people, and those that are in conflict.
+// as each family of containerd releases would: foreign ones, and those that are
+// in conflict. The hosts are those of all readings together.
 // dir is certs.d as this process sees it. Nothing but regular files is opened,
 // and a link only where it stays below dir: another one leads the node's
 // containerd somewhere else than this process, or to what is not watched. What
 // is not read is [Unreadable], and Ignored says why.
 func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resolution {
+	theirs := &foreign{dir: dir, hostDir: current.Scope.Dir}
+	defer theirs.close()
+	var all []Resolution
+	for _, name := range foreignDirs(dir, changes, current) {
+		all = append(all, theirs.resolve(name, UpstreamOf(name)))
+	}
+	return all
+}
+
+// Crashing lists the directories of [Others] with a hosts.toml on which
+// containerd 1.6 and 1.7 end at the pull.
+func Crashing(dir string, changes []Change, current ownedfile.Snapshot) []string {
+	theirs := &foreign{dir: dir, hostDir: current.Scope.Dir}
+	defer theirs.close()
+	var found []string
+	for _, name := range foreignDirs(dir, changes, current) {
+		if theirs.open() != nil {
+			return nil // certs.d is not there
+		}
+		if content, err := theirs.read(name, fileName); err == nil && kills(content) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// foreignDirs lists the directories that exist, are not written by us and are
+// not hidden by another spelling.
+func foreignDirs(dir string, changes []Change, current ownedfile.Snapshot) []string {
 	ours, going := map[string]bool{}, map[string]bool{} // names of directories
 	for _, c := range changes {
 		if c.After == nil && c.Action != ownedfile.Conflict {
@@ -32,9 +62,7 @@ func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resoluti
 	for _, d := range current.Dirs {
 		exists[d.Name] = true
 	}
-	var all []Resolution
-	theirs := &foreign{dir: dir, hostDir: current.Scope.Dir}
-	defer theirs.close()
+	var names []string
 	for _, d := range current.Dirs {
 		registry := UpstreamOf(d.Name)
 		first := DirName(registry)
@@ -45,9 +73,9 @@ func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resoluti
 		if going[d.Name] && gone(filepath.Join(dir, d.Name)) {
 			continue
 		}
-		all = append(all, theirs.resolve(d.Name, registry))
+		names = append(names, d.Name)
 	}
-	return all
+	return names
 }
 
 // gone reports whether a directory from which our file goes will not be there:

@@ -97,8 +97,8 @@ func withoutPath(err error) error {
 	return err
 }
 
-// tlsFiles lists the files that containerd opens beside the hosts.toml with
-// this content, as they are named there. What it cannot parse names none.
+// tlsFiles lists the files that some containerd opens beside the hosts.toml with
+// this content, as they are named there. What none can parse names none.
 func tlsFiles(content []byte) []string {
 	type table struct {
 		CA     any `toml:"ca"`
@@ -108,27 +108,15 @@ func tlsFiles(content []byte) []string {
 		table
 		Host map[string]table `toml:"host"`
 	}
-	if err := toml.Unmarshal(content, &file); err != nil {
-		return nil
-	}
-	var names []string
-	var add func(value any)
-	add = func(value any) {
-		switch v := value.(type) {
-		case string:
-			names = append(names, v)
-		case []any:
-			for _, each := range v {
-				add(each)
-			}
+	names := tlsFilesV1(content)
+	if err := toml.Unmarshal(content, &file); err == nil {
+		for _, t := range file.Host {
+			names = append(names, stringsIn(t.CA)...)
+			names = append(names, stringsIn(t.Client)...)
 		}
+		names = append(names, stringsIn(file.CA)...)
+		names = append(names, stringsIn(file.Client)...)
 	}
-	for _, t := range file.Host {
-		add(t.CA)
-		add(t.Client)
-	}
-	add(file.CA)
-	add(file.Client)
 	slices.Sort(names)
 	return slices.Compact(names)
 }

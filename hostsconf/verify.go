@@ -1,18 +1,14 @@
 package hostsconf
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
-	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
-	"github.com/containerd/log"
 	"github.com/sirupsen/logrus"
 
 	"github.com/berth-registry/berth/internal/hostport"
@@ -71,24 +67,9 @@ func (d Directory) hosts() []Host {
 	return append(slices.Clone(d.Hosts), last)
 }
 
-// readHosts is containerd's reading of one directory below certs.d. What it
-// logs instead of returning becomes the error; nothing is printed.
+// readHosts is the newest containerd's reading of one directory below certs.d.
 func readHosts(dir, registry string) ([]docker.RegistryHost, error) {
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
-	complaints := &complaints{}
-	logger.AddHook(complaints)
-	ctx := log.WithLogger(context.Background(), logrus.NewEntry(logger))
-	hosts, err := dockerconfig.ConfigureHosts(ctx, dockerconfig.HostOptions{
-		HostDir: func(string) (string, error) { return dir, nil },
-	})(registry)
-	if err != nil {
-		return nil, err
-	}
-	if complaints.cause != nil {
-		return hosts, &skippedError{complaints.cause}
-	}
-	return hosts, nil
+	return Newest.readAt(dir, registry, nil)
 }
 
 // skippedError reports a file that containerd logs about and then ignores.

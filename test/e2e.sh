@@ -31,7 +31,7 @@ go test -tags e2e "${flags[@]}" ./cmd/berth-credential-provider
 echo "== images: copies to a real registry, killed, failing, a full disk"
 BERTH_BIN=$bin/berth go test -tags e2e "${flags[@]}" ./test/images
 
-echo "== real containerd 1.6 and 2.4"
+echo "== real containerd 1.6, 1.7 and 2.4"
 test/e2e/parts.sh
 (cd test/e2e && BERTH_BIN=$bin/berth go test "${flags[@]}" ./...)
 

@@ -3,10 +3,10 @@ package trace
 import (
 	"context"
 	"io"
+	"net/http"
 	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
-	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
 	"github.com/containerd/log"
 	"github.com/sirupsen/logrus"
 
@@ -16,20 +16,20 @@ import (
 // directory is what certs.d holds for a registry.
 type directory struct {
 	certsDir string
-	path     string // "" when there is none, or what it says does not count
+	path     string // "" when there is none
+	family   hostsconf.Family
 	hostsconf.Resolution
-	dropped string // why this release skips its hosts.toml
 }
 
 // find looks a registry up in the directories of config_path: the first that
 // has anything for it counts, as in containerd's CRI. The error is one with
 // which containerd fails the pull.
 func (n Node) find(registry string) (directory, error) {
-	var d directory
+	d := directory{family: n.family()}
 	for _, certsDir := range n.CertsDirs {
 		d.certsDir = certsDir
 		var err error
-		d.Resolution, err = hostsconf.Lookup(certsDir, registry)
+		d.Resolution, err = d.family.Lookup(certsDir, registry)
 		if n.lacksDefault() {
 			d.Resolution = withoutDefault(d.Resolution)
 			if d.Dir == "" {
@@ -43,9 +43,6 @@ func (n Node) find(registry string) (directory, error) {
 			continue
 		}
 		d.path = filepath.Join(certsDir, d.Dir)
-		if d.dropped = n.drops(d.path); d.dropped != "" {
-			d.path, err = "", nil
-		}
 		return d, err
 	}
 	return d, nil
@@ -53,11 +50,8 @@ func (n Node) find(registry string) (directory, error) {
 
 // hosts gives containerd's own hosts for a registry. update is done to each
 // client before it is used.
-func (d directory) hosts(registry string, update dockerconfig.UpdateClientFunc) ([]docker.RegistryHost, error) {
-	return dockerconfig.ConfigureHosts(quiet(context.Background()), dockerconfig.HostOptions{
-		HostDir:      func(string) (string, error) { return d.path, nil },
-		UpdateClient: update,
-	})(registry)
+func (d directory) hosts(registry string, update func(*http.Client) error) ([]docker.RegistryHost, error) {
+	return d.family.RegistryHosts(d.path, registry, update)
 }
 
 // quiet keeps containerd's packages from printing.
@@ -65,4 +59,20 @@ func quiet(ctx context.Context) context.Context {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	return log.WithLogger(ctx, logrus.NewEntry(logger))
+}
+
+// differences tells of a file that other releases read in another way, where it
+// is not known which one runs.
+func (n Node) differences(d directory) []Note {
+	if !n.Release.IsZero() || d.Dir == "" {
+		return nil
+	}
+	text := hostsconf.Differences(d.certsDir, d.Registry)
+	if text == "" {
+		return nil
+	}
+	return []Note{{
+		ID: "release", Text: "the release of containerd is not known, and " + filepath.Join(d.path, "hosts.toml") + " is read differently: " + text,
+		Remedy: `run "containerd --version"; write the file as "berth apply" would, which every release reads alike`,
+	}}
 }

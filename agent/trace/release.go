@@ -2,17 +2,14 @@ package trace
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// What releases before the one that is linked here do in another way. The
-// library is that of the newest release.
+// What releases before the newest one do in another way. How they read
+// hosts.toml files is told by hostsconf.
 
 // before reports whether the node's release is known and older.
 func (n Node) before(major, minor, patch int) bool {
@@ -47,51 +44,11 @@ func withoutDefault(r hostsconf.Resolution) hostsconf.Resolution {
 	return r
 }
 
-// drops says why the release skips a hosts.toml that newer ones read, or "".
-func (n Node) drops(dir string) string {
-	if !n.before(2, 2, 0) {
-		return ""
+// family is how the node's release reads hosts.toml files, as the newest one
+// where it is not known.
+func (n Node) family() hostsconf.Family {
+	if n.Release.IsZero() {
+		return hostsconf.Newest
 	}
-	content, err := hostsconf.ReadPlain(filepath.Join(dir, "hosts.toml"))
-	if err != nil || len(content) == 0 {
-		return ""
-	}
-	type table struct {
-		Capabilities []string `toml:"capabilities"`
-	}
-	var file struct {
-		table
-		Host map[string]table `toml:"host"`
-	}
-	var keys map[string]any // an empty table is a table, too
-	if toml.Unmarshal(content, &file) != nil || toml.Unmarshal(content, &keys) != nil {
-		return "" // every release skips it
-	}
-	_, hasHost := keys["host"]
-	referrers := slices.Contains(lower(file.Capabilities), "referrers")
-	brackets := ""
-	for name, h := range file.Host {
-		referrers = referrers || slices.Contains(lower(h.Capabilities), "referrers")
-		if strings.Contains(name, "[") {
-			brackets = name
-		}
-	}
-	skips := fmt.Sprintf("containerd %s ignores the file: ", n.Release)
-	switch {
-	case referrers:
-		return skips + "it does not know the capability referrers"
-	case n.before(1, 7, 32) && !hasHost:
-		return skips + "it has no [host] table"
-	case n.before(2, 0, 0) && brackets != "":
-		return skips + "it cannot read the brackets of " + brackets + "; such a host can only be the server"
-	}
-	return ""
-}
-
-func lower(words []string) []string {
-	low := make([]string, len(words))
-	for i, w := range words {
-		low[i] = strings.ToLower(w)
-	}
-	return low
+	return hostsconf.FamilyOf(n.Release.Major, n.Release.Minor, n.Release.Patch)
 }

@@ -66,10 +66,7 @@ func (t *Tracer) Image(ctx context.Context, written string) Report {
 		r.Verdict.Text = "no host will serve it: containerd fails every pull of " + img.registry + ": " + err.Error()
 		return r
 	}
-	switch {
-	case d.dropped != "":
-		r.Ignored = d.dropped
-	case d.Ignored != nil:
+	if d.Ignored != nil {
 		r.Ignored = d.Ignored.Error()
 	}
 	shared := &clients{tracer: t}
@@ -87,6 +84,7 @@ func (t *Tracer) Image(ctx context.Context, written string) Report {
 		r.Verdict = Verdict{Text: "interrupted"}
 	}
 	r.Notes = append(r.Notes, t.notes(&r, d, hosts, explained)...)
+	r.Notes = append(r.Notes, t.Node.differences(d)...)
 	return r
 }
 

@@ -181,6 +181,23 @@ func rows() []row {
 			w.Node.Release = containerdconf.Release{Major: 1, Minor: 6, Patch: 20}
 			w.hosts(w.own(), "[host.%q]\ncapabilities = [\"pull\", \"resolve\", \"referrers\"]\n", w.mirror.URL)
 		}, up, "referrers"},
+		{"a BOM, 1.7", func(w *world) {
+			w.Node.Release = containerdconf.Release{Major: 1, Minor: 7, Patch: 28}
+			w.hosts(w.own(), "\ufeff[host.%q]\n", w.mirror.URL)
+		}, mirror, ""},
+		{"a BOM, 2.4", func(w *world) {
+			w.Node.Release = containerdconf.Release{Major: 2, Minor: 4, Patch: 2}
+			w.hosts(w.own(), "\ufeff[host.%q]\n", w.mirror.URL)
+		}, up, "containerd ignores the file"},
+		{"a BOM, release not known", func(w *world) { w.hosts(w.own(), "\ufeff[host.%q]\n", w.mirror.URL) }, up, "is read differently: containerd 1.6 to 1.7 asks"},
+		{"a plain key below host, 1.7", func(w *world) {
+			w.Node.Release = containerdconf.Release{Major: 1, Minor: 7, Patch: 28}
+			w.hosts(w.own(), "[host]\nnote = 1\n[host.%q]\n", w.mirror.URL)
+		}, "", "crashes at the pull"},
+		{"a mirror with brackets, 1.7", func(w *world) {
+			w.Node.Release = containerdconf.Release{Major: 1, Minor: 7, Patch: 28}
+			w.hosts(w.own(), "[host.\"http://[::1]:5000\"]\n[host.%q]\n", w.mirror.URL)
+		}, up, "cannot read the brackets of an IPv6 address"},
 		{"no login that containerd knows", func(w *world) {
 			w.protected(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Www-Authenticate", `Digest realm="fake", nonce="x"`)

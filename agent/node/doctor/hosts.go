@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -55,8 +56,16 @@ func (e *examination) readable(dir, folder, upstream string) bool {
 	if upstream == hostsconf.Default {
 		registry = "_default" // no registry has this name, so only this directory is left
 	}
-	r, err := hostsconf.Lookup(dir, registry)
+	r, err := e.family().Lookup(dir, registry)
+	if text := e.differences(dir, registry); text != "" && r.Dir == folder {
+		e.add(name, Warn, fmt.Sprintf("%s: which release of containerd runs is not known, and hosts.toml is read differently: %s", where, text),
+			"write the file so that all read it alike, as \"berth apply\" would")
+		return false
+	}
 	switch {
+	case errors.Is(err, hostsconf.ErrKills):
+		e.add(name, Fail, fmt.Sprintf("%s: at each pull from %s, %v", where, upstream, hostsconf.ErrKills), "remove the keys between [host] and the next table from hosts.toml")
+		return false
 	case err != nil:
 		e.add(name, Fail, fmt.Sprintf("%s: every pull from %s fails: %v", where, upstream, err), "put the file that it names in place, or remove the directory")
 		return false
@@ -64,7 +73,7 @@ func (e *examination) readable(dir, folder, upstream string) bool {
 		e.add(name, Warn, fmt.Sprintf("%s is not read, because %s goes before it", where, path.Join(e.certsDir, r.Dir)), "remove one of the two")
 		return false
 	case r.Ignored != nil:
-		e.add(name, Fail, fmt.Sprintf("%s: containerd passes over hosts.toml and asks %s itself: %v", where, upstream, r.Ignored), `see "berth plan"; a file that is not Berth's has to be mended by hand`)
+		e.add(name, Fail, fmt.Sprintf("%s: containerd passes over hosts.toml and asks %s itself: %v", where, upstream, r.Ignored), `see "berth plan"; a file that is not Berth's has to be fixed by hand`)
 		return false
 	}
 	if _, err := os.Stat(filepath.Join(dir, folder, "hosts.toml")); isNotExist(err) {
@@ -76,6 +85,25 @@ func (e *examination) readable(dir, folder, upstream string) bool {
 	}
 	e.secretFile(path.Join(where, "hosts.toml"), filepath.Join(dir, folder, "hosts.toml"), r)
 	return true
+}
+
+// family is how the containerd that runs reads files, as the newest one where
+// its release is not known.
+func (e *examination) family() hostsconf.Family {
+	r := e.engine.Release
+	if r.IsZero() {
+		return hostsconf.Newest
+	}
+	return hostsconf.FamilyOf(r.Major, r.Minor, r.Patch)
+}
+
+// differences tells for which releases what holds, where it is not known which
+// one runs.
+func (e *examination) differences(dir, registry string) string {
+	if !e.engine.Release.IsZero() {
+		return ""
+	}
+	return hostsconf.Differences(dir, registry)
 }
 
 // secretFile: a header may be a login.

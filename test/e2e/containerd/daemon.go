@@ -271,3 +271,6 @@ func removeCgroups(name string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// Ended is closed when the daemon has ended, by itself or by Close.
+func (d *Daemon) Ended() <-chan struct{} { return d.exited }

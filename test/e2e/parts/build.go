@@ -14,10 +14,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const containerd2Module = "github.com/containerd/containerd/v2"
+// release is a containerd that is built from a nested module.
+type release struct {
+	version string
+	module  string // whose commands the module file lists as tools
+	modfile string // in test/parts/containerd
+	// programs are those commands.
+	programs []string
+}
 
-// containerd2Programs are the programs that the part's go.mod lists as tools.
-var containerd2Programs = []string{"containerd", "containerd-shim-runc-v2", "ctr"}
+// The releases that are built: what CI runs, and what the matrix has besides.
+func ciReleases() []release { return []release{line1(Containerd17Version), newest()} }
+
+func matrixReleases() []release {
+	var all []release
+	for _, version := range []string{"2.0.14", "2.1.9", "2.2.9", "2.3.7"} {
+		all = append(all, release{version, module2, version + ".mod", []string{"containerd", "containerd-shim-runc-v2"}})
+	}
+	return all
+}
+
+func line1(version string) release {
+	return release{version, module1, version + ".mod", []string{"containerd", "containerd-shim-runc-v2"}}
+}
+
+func newest() release {
+	return release{Containerd2Version, module2, "go.mod", []string{"containerd", "containerd-shim-runc-v2", "ctr"}}
+}
+
+const (
+	module1 = "github.com/containerd/containerd"
+	module2 = "github.com/containerd/containerd/v2"
+)
 
 // Provide is [Locate] after building what is missing and can be built. It
 // writes to progress what it builds and why that takes long; with everything
@@ -29,12 +57,10 @@ func Provide(ctx context.Context, progress io.Writer) (Set, error) {
 	if _, err := locatePackages(ctx); err != nil {
 		return Set{}, err
 	}
-	dir, err := containerd2Dir()
-	if err != nil {
-		return Set{}, err
-	}
-	if err := buildContainerd2(ctx, dir, progress); err != nil {
-		return Set{}, err
+	for _, r := range ciReleases() {
+		if err := r.build(ctx, progress); err != nil {
+			return Set{}, err
+		}
 	}
 	set, err := Locate(ctx)
 	if err != nil {
@@ -43,12 +69,34 @@ func Provide(ctx context.Context, progress io.Writer) (Set, error) {
 	for _, c := range set.Containerd {
 		fmt.Fprintf(progress, "containerd %s: %s\n", c.Version, c.Daemon)
 	}
+	fmt.Fprintf(progress, "between, containerd %s: %s\n", set.Between.Version, set.Between.Daemon)
 	fmt.Fprintf(progress, "docker-registry: %s\nrunc: %s\n", set.Registry, set.Runc)
 	return set, nil
 }
 
-// containerd2Dir is where containerd 2 lives once it is built.
-func containerd2Dir() (string, error) {
+// ProvideMatrix builds, or finds, one containerd of each line, oldest first. It
+// stops at the first error.
+func ProvideMatrix(ctx context.Context, progress io.Writer) ([]Containerd, error) {
+	set, err := Provide(ctx, progress)
+	if err != nil {
+		return nil, err
+	}
+	all := []Containerd{set.Containerd[0], set.Between}
+	for _, r := range matrixReleases() {
+		if err := r.build(ctx, progress); err != nil {
+			return nil, err
+		}
+		found, err := r.locate()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found)
+	}
+	return append(all, set.Containerd[1:]...), nil
+}
+
+// dir is where the release lives once it is built.
+func (r release) dir() (string, error) {
 	cache := os.Getenv("XDG_CACHE_HOME")
 	if cache == "" {
 		home, err := os.UserHomeDir()
@@ -57,14 +105,14 @@ func containerd2Dir() (string, error) {
 		}
 		cache = filepath.Join(home, ".cache")
 	}
-	return filepath.Join(cache, "berth-test", "containerd-"+Containerd2Version), nil
+	return filepath.Join(cache, "berth-test", "containerd-"+r.version), nil
 }
 
 // complete reports whether dir holds a finished build. The directory appears
 // by one rename after the last program is linked, so that looking for the
 // programs is enough; an emptied cache directory counts as not built.
-func complete(dir string) bool {
-	for _, name := range containerd2Programs {
+func (r release) complete(dir string) bool {
+	for _, name := range r.programs {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 			return false
@@ -73,11 +121,15 @@ func complete(dir string) bool {
 	return true
 }
 
-func buildContainerd2(ctx context.Context, dir string, progress io.Writer) error {
-	if complete(dir) {
+func (r release) build(ctx context.Context, progress io.Writer) error {
+	dir, err := r.dir()
+	if err != nil {
+		return err
+	}
+	if r.complete(dir) {
 		return nil
 	}
-	module, err := containerd2Source(ctx)
+	module, err := r.source(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,12 +137,12 @@ func buildContainerd2(ctx context.Context, dir string, progress io.Writer) error
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
-	unlock, err := lock(dir+".lock", progress)
+	unlock, err := lock(dir+".lock", r.version, progress)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if complete(dir) { // whoever held the lock has built it
+	if r.complete(dir) { // whoever held the lock has built it
 		return nil
 	}
 
@@ -104,7 +156,7 @@ func buildContainerd2(ctx context.Context, dir string, progress io.Writer) error
 			return err
 		}
 	}
-	fmt.Fprintf(progress, "building containerd %s (about 500 packages: two to three minutes on two cores, once a machine)\n", Containerd2Version)
+	fmt.Fprintf(progress, "building containerd %s (about 500 packages: two to three minutes on two cores, once a machine)\n", r.version)
 	began := time.Now()
 	// Not below os.TempDir: the rename must stay on one file system.
 	half, err := os.MkdirTemp(parent, filepath.Base(dir)+".building-")
@@ -112,17 +164,17 @@ func buildContainerd2(ctx context.Context, dir string, progress io.Writer) error
 		return err
 	}
 	defer os.RemoveAll(half)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-		"-ldflags", "-s -w -X "+containerd2Module+"/version.Version=v"+Containerd2Version,
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-modfile="+r.modfile,
+		"-ldflags", "-s -w -X "+r.module+"/version.Version=v"+r.version,
 		"-o", half+string(filepath.Separator), "tool")
 	cmd.Dir = module
 	cmd.Stdout, cmd.Stderr = progress, progress
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build containerd %s: %w", Containerd2Version, err)
+		return fmt.Errorf("build containerd %s: %w", r.version, err)
 	}
-	if !complete(half) {
-		return fmt.Errorf("build containerd %s: a program of %v is missing from the result", Containerd2Version, containerd2Programs)
+	if !r.complete(half) {
+		return fmt.Errorf("build containerd %s: a program of %v is missing from the result", r.version, r.programs)
 	}
 	if err := os.Chmod(half, 0o755); err != nil {
 		return err
@@ -134,27 +186,27 @@ func buildContainerd2(ctx context.Context, dir string, progress io.Writer) error
 	if err := os.Rename(half, dir); err != nil {
 		return err
 	}
-	fmt.Fprintf(progress, "built containerd %s in %s\n", Containerd2Version, time.Since(began).Round(time.Second))
+	fmt.Fprintf(progress, "built containerd %s in %s\n", r.version, time.Since(began).Round(time.Second))
 	return nil
 }
 
-// containerd2Source returns the directory of the nested module that pins
-// containerd 2, after checking that it pins the version the tests name.
-func containerd2Source(ctx context.Context) (string, error) {
+// source returns the directory of the nested modules that pin containerd, after
+// checking that the module file of the release pins it.
+func (r release) source(ctx context.Context) (string, error) {
 	out, err := goCommand(ctx, "", "env", "GOMOD")
 	if err != nil {
 		return "", err
 	}
 	if filepath.Base(out) != "go.mod" {
-		return "", errors.New("containerd 2 is built from the checkout: run this in test/e2e")
+		return "", errors.New("containerd is built from the checkout: run this in test/e2e")
 	}
 	dir := filepath.Join(filepath.Dir(out), "..", "parts", "containerd")
-	version, err := goCommand(ctx, dir, "list", "-m", "-f", "{{.Version}}", containerd2Module)
+	version, err := goCommand(ctx, dir, "list", "-m", "-modfile="+r.modfile, "-f", "{{.Version}}", r.module)
 	if err != nil {
 		return "", err
 	}
-	if version != "v"+Containerd2Version {
-		return "", fmt.Errorf("%s/go.mod pins containerd %s, package parts says v%s", dir, version, Containerd2Version)
+	if version != "v"+r.version {
+		return "", fmt.Errorf("%s/%s pins containerd %s, package parts says v%s", dir, r.modfile, version, r.version)
 	}
 	return dir, nil
 }
@@ -174,7 +226,7 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 
 // lock takes the lock file at path, waiting for another process if need be.
 // The kernel drops the lock with its holder, so a killed build blocks nobody.
-func lock(path string, progress io.Writer) (unlock func(), err error) {
+func lock(path, version string, progress io.Writer) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
 	if err != nil {
 		return nil, err
@@ -187,7 +239,7 @@ func lock(path string, progress io.Writer) (unlock func(), err error) {
 			return func() { f.Close() }, nil
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EWOULDBLOCK):
-			fmt.Fprintf(progress, "waiting for another process that builds containerd %s\n", Containerd2Version)
+			fmt.Fprintf(progress, "waiting for another process that builds containerd %s\n", version)
 			how = unix.LOCK_EX
 		default:
 			f.Close()

@@ -1,9 +1,9 @@
 // Package parts finds the real programs that the end-to-end tests run against,
-// and builds the one that no distribution carries yet.
+// and builds those that the distribution does not carry.
 //
-// containerd 1.6.20, runc and docker-registry are Debian's packages; containerd
-// 2.4.2 is compiled from its own module into a cache directory that outlives
-// the checkout. [Locate] only looks, so a test never compiles for minutes
+// containerd 1.6.20, runc and docker-registry are Debian's packages; other
+// releases of containerd are compiled from their own modules into a cache
+// directory that outlives the checkout. [Locate] only looks, so a test never compiles for minutes
 // unasked; [Provide] also builds. cmd/parts is the command around it.
 package parts
 
@@ -19,8 +19,9 @@ import (
 
 // The versions that the tests are written against.
 const (
-	Containerd1Version = "1.6.20"
-	Containerd2Version = "2.4.2"
+	Containerd1Version  = "1.6.20"
+	Containerd17Version = "1.7.28"
+	Containerd2Version  = "2.4.2"
 )
 
 // debianPackages are the packages that hold containerd 1.6.20, runc and
@@ -41,7 +42,8 @@ type Containerd struct {
 
 // Set is every real program that the tests use.
 type Set struct {
-	Containerd []Containerd // oldest first
+	Containerd []Containerd // the oldest and the newest line
+	Between    Containerd   // 1.7, where it matters
 	Registry   string       // docker-registry
 	Runc       string
 }
@@ -60,9 +62,11 @@ func (e *MissingError) Error() string {
 // there contributes a [*MissingError] to the joined error.
 func Locate(ctx context.Context) (Set, error) {
 	set, err := locatePackages(ctx)
-	current, err2 := locateContainerd2()
+	current, err2 := newest().locate()
 	set.Containerd = append(set.Containerd, current)
-	return set, errors.Join(err, err2)
+	between, err3 := line1(Containerd17Version).locate()
+	set.Between = between
+	return set, errors.Join(err, err2, err3)
 }
 
 // locatePackages returns the parts that are Debian's.
@@ -106,16 +110,17 @@ func lookDebian(name string) (string, error) {
 	return "", &MissingError{Part: name, Run: installCommand()}
 }
 
-func locateContainerd2() (Containerd, error) {
-	dir, err := containerd2Dir()
+// locate finds a release that is built.
+func (r release) locate() (Containerd, error) {
+	dir, err := r.dir()
 	if err != nil {
 		return Containerd{}, err
 	}
-	if !complete(dir) {
+	if !r.complete(dir) {
 		return Containerd{}, &MissingError{
-			Part: "containerd " + Containerd2Version + " in " + dir,
+			Part: "containerd " + r.version + " in " + dir,
 			Run:  "go run ./cmd/parts in test/e2e",
 		}
 	}
-	return Containerd{Version: Containerd2Version, Daemon: filepath.Join(dir, "containerd"), BinDir: dir}, nil
+	return Containerd{Version: r.version, Daemon: filepath.Join(dir, "containerd"), BinDir: dir}, nil
 }

@@ -14,15 +14,15 @@ import (
 // A directory that lacks one program is a build that did not finish.
 func TestHalfABuildIsNone(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	dir, err := containerd2Dir()
+	dir, err := newest().dir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range containerd2Programs {
-		_, err := locateContainerd2()
+	for _, name := range newest().programs {
+		_, err := newest().locate()
 		var missing *MissingError
 		if !errors.As(err, &missing) || !strings.Contains(missing.Run, "go run ./cmd/parts") {
 			t.Fatalf("without %s: %v, want a MissingError that says what to run", name, err)
@@ -31,7 +31,7 @@ func TestHalfABuildIsNone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	found, err := locateContainerd2()
+	found, err := newest().locate()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,14 +42,14 @@ func TestHalfABuildIsNone(t *testing.T) {
 
 func TestLockIsHeldByOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := lock(path, io.Discard)
+	unlock, err := lock(path, "2.4.2", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var released atomic.Bool
 	done := make(chan error)
 	go func() {
-		second, err := lock(path, io.Discard)
+		second, err := lock(path, "2.4.2", io.Discard)
 		if err == nil {
 			if !released.Load() {
 				err = errors.New("the lock was taken while another held it")
@@ -66,13 +66,16 @@ func TestLockIsHeldByOne(t *testing.T) {
 	}
 }
 
-// The nested module that is compiled must be the version that the tests name.
+// The nested modules that are compiled must be the versions that the tests name.
 func TestSourceIsThePinnedVersion(t *testing.T) {
-	dir, err := containerd2Source(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "go.sum")); err != nil {
-		t.Error(err)
+	for _, r := range append(ciReleases(), matrixReleases()...) {
+		dir, err := r.source(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums := strings.TrimSuffix(r.modfile, ".mod") + ".sum"
+		if _, err := os.Stat(filepath.Join(dir, sums)); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -1,0 +1,64 @@
+package hostsconf
+
+import (
+	"errors"
+	"strings"
+)
+
+// Differences says what the releases of containerd make of the directory that
+// wins for registry, "" where all of them ask the same hosts in the same way.
+func Differences(certsDir, registry string) string {
+	outcomes := make([]string, len(families))
+	for _, f := range Families() {
+		outcomes[f] = f.outcome(certsDir, registry)
+	}
+	var parts []string
+	from := Family16
+	for _, f := range Families() {
+		if f == Newest || outcomes[f+1] != outcomes[f] {
+			parts = append(parts, "containerd "+releases(from, f)+" "+outcomes[f])
+			from = f + 1
+		}
+	}
+	if len(parts) == 1 {
+		return ""
+	}
+	return strings.Join(parts, "; ")
+}
+
+// outcome says in words what a family does: "asks https://m.corp/v2, …".
+func (f Family) outcome(certsDir, registry string) string {
+	r, err := f.Lookup(certsDir, registry)
+	switch {
+	case errors.Is(err, ErrKills):
+		return "crashes at the pull"
+	case err != nil:
+		return "fails the pull"
+	case r.Ignored != nil:
+		return "ignores the file"
+	}
+	urls := make([]string, len(r.Hosts))
+	for i, h := range r.Hosts {
+		urls[i] = h.URL()
+	}
+	if r.Registry == defaultDir && urls[len(urls)-1] == upstreamHost(defaultDir).URL() {
+		urls[len(urls)-1] = "the registry itself"
+	}
+	return "asks " + strings.Join(urls, ", ")
+}
+
+// releases names those from one family to another: "1.6 to 2.0.6".
+func releases(from, to Family) string {
+	switch {
+	case from == Family16 && to == Newest:
+		return "all"
+	case from == to:
+		return from.String()
+	}
+	first, _, _ := strings.Cut(from.String(), " ")
+	if to == Newest {
+		return first + " and later"
+	}
+	name := to.String()
+	return first + " to " + name[strings.LastIndex(name, " ")+1:]
+}

@@ -1,0 +1,163 @@
+package hostsconf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	old "github.com/containerd/containerd/remotes/docker/config"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
+	"github.com/containerd/log"
+	"github.com/sirupsen/logrus"
+)
+
+// ErrKills reports a hosts.toml on which containerd itself ends at the pull.
+var ErrKills = errors.New(`containerd crashes at the pull: [host] holds a key that is not the table of a host`)
+
+// RegistryHosts gives the hosts that releases of family f ask for images of
+// registry when dir is the directory that wins ("" is none), as containerd's
+// own package of that line makes them. They have no Authorizer. update, which
+// may be nil, is done to each client. The content of hosts.toml must have been
+// checked: whatever is named there is opened. The error is one with which the
+// pull fails; a file that is ignored is none.
+func (f Family) RegistryHosts(dir, registry string, update func(*http.Client) error) ([]docker.RegistryHost, error) {
+	hosts, err := f.read(dir, registry, update)
+	if skipped := (*skippedError)(nil); errors.As(err, &skipped) {
+		err = nil
+	}
+	return hosts, err
+}
+
+// read is [Family.RegistryHosts], and says with a [*skippedError] beside the
+// hosts why hosts.toml is ignored.
+func (f Family) read(dir, registry string, update func(*http.Client) error) (hosts []docker.RegistryHost, err error) {
+	if dir == "" {
+		return f.readAt("", registry, update)
+	}
+	content, err := readPlain(machine{}, filepath.Join(dir, fileName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if f.v1() {
+		if err := checkV1(content); err != nil {
+			return nil, err
+		}
+	}
+	if !f.v1() && f < Family24 && needsTOML11(content) {
+		return f.withoutFile(dir, registry, update, errTOML11)
+	}
+	if f == Family16 && len(content) > 0 && lacksHostTable(content) {
+		// This release stops where the one that is linked in goes on.
+		return f.withoutFile(dir, registry, update, errNoHostTable)
+	}
+	if shown := f.known(content); string(shown) != string(content) {
+		return f.readAs(shown, content, dir, registry, update)
+	}
+	return f.readAt(dir, registry, update)
+}
+
+// withoutFile is what is read where hosts.toml is dropped because of cause: the
+// certificates beside it.
+func (f Family) withoutFile(dir, registry string, update func(*http.Client) error, cause error) ([]docker.RegistryHost, error) {
+	hosts, err := f.readAs(nil, nil, dir, registry, update)
+	if err != nil {
+		return nil, err
+	}
+	return hosts, &skippedError{cause}
+}
+
+// readAs reads a directory as if its hosts.toml, which says content, said shown.
+func (f Family) readAs(shown, content []byte, dir, registry string, update func(*http.Client) error) ([]docker.RegistryHost, error) {
+	stage, err := newStage("")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(stage)
+	copied := &memory{}
+	defer copied.release()
+	if dir, err = imitate(copied, stage, dir, content, shown); err != nil {
+		return nil, err
+	}
+	return f.readAt(dir, registry, update)
+}
+
+var (
+	errNoHostTable = errors.New("it has no [host] table")
+	errTOML11      = errors.New(`it is TOML 1.1: a new line or a last comma in braces, or an escape "\x"`)
+)
+
+// readAt asks the package of the line. What it logs instead of returning
+// becomes a [*skippedError]; nothing is printed.
+func (f Family) readAt(dir, registry string, update func(*http.Client) error) (hosts []docker.RegistryHost, err error) {
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	complaints := &complaints{}
+	logger.AddHook(complaints)
+	ctx := log.WithLogger(context.Background(), logrus.NewEntry(logger))
+	hostDir := func(string) (string, error) { return dir, nil }
+	if f.v1() {
+		hosts, err = readV1(ctx, old.HostOptions{HostDir: hostDir, UpdateClient: update}, registry)
+	} else {
+		hosts, err = dockerconfig.ConfigureHosts(ctx, dockerconfig.HostOptions{HostDir: hostDir, UpdateClient: update})(registry)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if complaints.cause != nil {
+		return hosts, &skippedError{complaints.cause}
+	}
+	return hosts, nil
+}
+
+// readV1 calls the package of 1.7, which panics on some files as the daemon does.
+func readV1(ctx context.Context, options old.HostOptions, registry string) (hosts []docker.RegistryHost, err error) {
+	defer func() {
+		if recover() != nil {
+			hosts, err = nil, ErrKills
+		}
+	}()
+	found, err := old.ConfigureHosts(ctx, options)(registry)
+	for _, h := range found {
+		hosts = append(hosts, docker.RegistryHost{
+			Client: h.Client, Host: h.Host, Scheme: h.Scheme, Path: h.Path,
+			Capabilities: docker.HostCapabilities(h.Capabilities), Header: h.Header,
+		})
+	}
+	return hosts, err
+}
+
+// imitate makes a directory below stage that reads like dir, but for
+// hosts.toml: its content is shown. Links lead to the rest; content is what
+// hosts.toml really says, whose relative names have to be found there too.
+func imitate(copied *memory, stage, dir string, content, shown []byte) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	made := filepath.Join(stage, dir)
+	if err := copied.put(filepath.Join(made, fileName), shown); err != nil {
+		return "", err
+	}
+	names := dockerCertificates(dir)
+	for _, name := range tlsFiles(content) {
+		if !filepath.IsAbs(name) {
+			names = append(names, filepath.Join(dir, name))
+		}
+	}
+	for _, name := range names {
+		at := filepath.Join(stage, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			return "", err
+		}
+		if err := os.Symlink(name, at); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("%s: %w", name, withoutPath(err))
+		}
+	}
+	return made, nil
+}

@@ -1,0 +1,166 @@
+package hostsconf
+
+import (
+	"bytes"
+	"iter"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// known gives the content of a hosts.toml with what releases of family f do not
+// know in another spelling that the newest one does not know either, so that
+// its package ignores or refuses the same things. Lengths stay, so positions in
+// errors do, but for the capability. go-toml says what is a key and a value.
+func (f Family) known(content []byte) []byte {
+	if f.v1() || f >= Family22 {
+		return content
+	}
+	e := editor{dialTimeout: f < Family207}
+	e.parser.Reset(content)
+	var table []string // of the last header
+	for e.parser.NextExpression() {
+		switch x := e.parser.Expression(); x.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = e.path(nil, x)
+		case unstable.KeyValue:
+			e.keyValue(table, x)
+		}
+	}
+	return e.done(content)
+}
+
+// editor collects what is to be spelled in another way.
+type editor struct {
+	parser      unstable.Parser
+	dialTimeout bool // the key is not known
+	edits       []edit
+}
+
+type edit struct {
+	at   unstable.Range
+	text string
+}
+
+// path gives the key of an expression below another one.
+func (e *editor) path(above []string, x *unstable.Node) []string {
+	path := slices.Clone(above)
+	for it := x.Key(); it.Next(); {
+		key := it.Node()
+		path = append(path, string(key.Data))
+		if e.dialTimeout && isKey(path, "dial_timeout") {
+			e.edits = append(e.edits, edit{key.Raw, strings.Repeat("x", int(key.Raw.Length))})
+		}
+	}
+	return path
+}
+
+func (e *editor) keyValue(table []string, x *unstable.Node) {
+	path := e.path(table, x)
+	value := x.Value()
+	switch value.Kind {
+	case unstable.InlineTable:
+		for it := value.Children(); it.Next(); {
+			if it.Node().Kind == unstable.KeyValue {
+				e.keyValue(path, it.Node())
+			}
+		}
+	case unstable.Array:
+		if !isKey(path, "capabilities") {
+			return
+		}
+		for it := value.Children(); it.Next(); {
+			if n := it.Node(); n.Kind == unstable.String && strings.EqualFold(string(n.Data), "referrers") {
+				e.edits = append(e.edits, edit{n.Raw, `"referrers "`})
+			}
+		}
+	}
+}
+
+// isKey reports whether path is this key of the file, or of one host.
+func isKey(path []string, key string) bool {
+	switch len(path) {
+	case 1:
+		return strings.EqualFold(path[0], key)
+	case 3:
+		return strings.EqualFold(path[0], "host") && strings.EqualFold(path[2], key)
+	}
+	return false
+}
+
+func (e *editor) done(content []byte) []byte {
+	if len(e.edits) == 0 {
+		return content
+	}
+	slices.SortFunc(e.edits, func(a, b edit) int { return int(a.at.Offset) - int(b.at.Offset) })
+	var out bytes.Buffer
+	from := 0
+	for _, x := range e.edits {
+		out.Write(content[from:x.at.Offset])
+		out.WriteString(x.text)
+		from = int(x.at.Offset + x.at.Length)
+	}
+	out.Write(content[from:])
+	return out.Bytes()
+}
+
+// needsTOML11 reports whether a file that go-toml can read is one that its
+// releases before TOML 1.1 refuse.
+func needsTOML11(content []byte) bool {
+	var parser unstable.Parser
+	parser.Reset(content)
+	for parser.NextExpression() {
+		for n := range nodes(parser.Expression()) {
+			raw := parser.Raw(n.Raw)
+			switch n.Kind {
+			case unstable.InlineTable:
+				if overLines(content, n) {
+					return true
+				}
+			case unstable.Key, unstable.String:
+				if bytes.HasPrefix(raw, []byte{'"'}) && escapesX.Match(raw) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// escapesX matches a basic string with an escape \x; an even number of
+// backslashes before the x escapes nothing.
+var escapesX = regexp.MustCompile(`(?s)^([^\\]|\\[^x])*\\x`)
+
+// overLines reports whether there is a new line, a comment or a last comma
+// between the keys of an inline table.
+func overLines(content []byte, table *unstable.Node) bool {
+	at := table.Raw.Offset + 1
+	for it := table.Children(); it.Next(); {
+		child := it.Node().Raw
+		if bytes.ContainsAny(content[at:child.Offset], "\n#") {
+			return true
+		}
+		at = child.Offset + child.Length
+	}
+	rest, _, _ := bytes.Cut(content[at:], []byte{'}'})
+	return bytes.ContainsAny(rest, "\n#,")
+}
+
+// nodes gives a node of go-toml and all below it.
+func nodes(n *unstable.Node) iter.Seq[*unstable.Node] {
+	return func(yield func(*unstable.Node) bool) { walk(n, yield) }
+}
+
+func walk(n *unstable.Node, yield func(*unstable.Node) bool) bool {
+	if !yield(n) {
+		return false
+	}
+	for it := n.Children(); it.Next(); {
+		if !walk(it.Node(), yield) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,130 @@
+package hostsconf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/berth-registry/berth/test/foreignforms"
+)
+
+// reading writes what a family makes of a directory, as one line.
+func (f Family) reading(certsDir string) string {
+	r, err := f.Lookup(certsDir, foreignforms.Registry)
+	switch {
+	case errors.Is(err, ErrKills):
+		return "crashes"
+	case err != nil:
+		return "fails"
+	}
+	var hosts []string
+	for _, h := range r.Hosts {
+		text := h.URL()
+		if !h.Pull || !h.Resolve {
+			text += " (not asked for tags)"
+		}
+		hosts = append(hosts, text)
+	}
+	if r.Ignored != nil {
+		hosts = append(hosts, "(ignored)")
+	}
+	return strings.Join(hosts, ", ")
+}
+
+// What each family reads is compared with the daemons in test/e2e. Here it is
+// held fast, so that a new release of a library cannot change it unseen.
+func TestReadings(t *testing.T) {
+	ca, _, _ := testCertificate(t)
+	var got bytes.Buffer
+	names := map[string]bool{}
+	for _, form := range foreignforms.All() {
+		if names[form.Name] {
+			t.Fatalf("two forms are called %s", form.Name)
+		}
+		names[form.Name] = true
+		content := form.Content(foreignforms.Addresses{Plain: "http://127.0.0.1:5001", IPv6: "http://[::1]:5002"})
+		dir := writeTree(t, map[string]string{"quay.io/hosts.toml": string(content), "quay.io/" + foreignforms.CAFile: string(ca)})
+		fmt.Fprintf(&got, "%s\n", form.Name)
+		last, from := "", Family16
+		flush := func(to Family) {
+			fmt.Fprintf(&got, "  %s: %s\n", releases(from, to), last)
+		}
+		for _, f := range Families() {
+			line := f.reading(dir)
+			if form.Unordered {
+				hosts := strings.Split(line, ", ")
+				slices.Sort(hosts)
+				line = strings.Join(hosts, ", ")
+			}
+			if f.v1() && (line == "crashes") != form.KillsV1 {
+				t.Errorf("%s: containerd %s %s", form.Name, f, line)
+			}
+			if f != Family16 && line != last {
+				flush(f - 1)
+				from = f
+			}
+			last = line
+		}
+		flush(Newest)
+		if kills(content) != form.KillsV1 {
+			t.Errorf("%s: kills reports %t", form.Name, !form.KillsV1)
+		}
+	}
+	golden := filepath.Join("testdata", "readings.golden")
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("readings have changed (-update writes them):\n%s", got.Bytes())
+	}
+}
+
+// The credential provider is given each host of each reading, or none is known.
+func TestOthersJoinsReadings(t *testing.T) {
+	ca, _, _ := testCertificate(t)
+	for _, form := range foreignforms.All() {
+		content := form.Content(foreignforms.Addresses{Plain: "http://127.0.0.1:5001", IPv6: "http://[::1]:5002"})
+		n := newNode(t, map[string]string{
+			certsDir[1:] + "/quay.io/hosts.toml":             string(content),
+			certsDir[1:] + "/quay.io/" + foreignforms.CAFile: string(ca),
+		})
+		got := " " + n.others()["quay.io"] + " "
+		for _, f := range Families() {
+			r, err := f.Lookup(filepath.Join(n.dir, certsDir), "quay.io")
+			if err != nil && !errors.Is(err, ErrKills) && got != " "+Unreadable+" " {
+				t.Errorf("%s: containerd %s fails (%v), and %s is thought to be asked", form.Name, f, err, got)
+			}
+			for _, h := range r.Hosts {
+				tried := strings.NewReplacer("https://127", "http://127", "https://[", "http://[").Replace(h.URL())
+				if got != " "+Unreadable+" " && !strings.Contains(got, " "+tried+" ") {
+					t.Errorf("%s: containerd %s asks %s, which is not in %s", form.Name, f, tried, got)
+				}
+			}
+		}
+	}
+}
+
+func TestFamilyOf(t *testing.T) {
+	for _, c := range []struct {
+		major, minor, patch int
+		want                Family
+	}{
+		{1, 5, 0, Family16}, {1, 6, 20, Family16}, {1, 7, 31, Family16}, {1, 7, 32, Family1732}, {1, 8, 0, Family1732},
+		{2, 0, 0, Family20}, {2, 0, 6, Family20}, {2, 0, 7, Family207}, {2, 1, 9, Family207}, {2, 2, 0, Family22}, {2, 3, 7, Family22}, {2, 4, 0, Family24}, {3, 0, 0, Family24},
+	} {
+		if got := FamilyOf(c.major, c.minor, c.patch); got != c.want {
+			t.Errorf("%d.%d.%d: %s, want %s", c.major, c.minor, c.patch, got, c.want)
+		}
+	}
+}
