@@ -26,7 +26,7 @@ func (n Node) lacksDefault() bool { return n.before(1, 6, 17) }
 func (n Node) waitsForGood() bool { return n.before(2, 3, 0) }
 
 // headerToRealm: since 2.1 the header of a host also goes to its token server.
-func (n Node) headerToRealm() bool { return !n.before(2, 1, 0) }
+func (n Node) headerToRealm() bool { return n.Release.IsZero() || n.Release.HeaderToTokenServer() }
 
 // refuses says why a release takes no such image name, or "": the syntax of
 // 1.6 knows no brackets.
