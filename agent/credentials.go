@@ -14,7 +14,7 @@ import (
 // the config and what stands in certs.d. Without a config (nil) it goes by the
 // rules that the credential provider has on this node.
 func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image string, log *slog.Logger) (credprovider.Explanation, error) {
-	rules, err := m.effectiveRules(cfg)
+	rules, err := m.effectiveRules(ctx, cfg)
 	if err != nil {
 		return credprovider.Explanation{}, err
 	}
@@ -26,7 +26,7 @@ func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image str
 	return p.Explain(ctx, image)
 }
 
-func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error) {
+func (m *Machine) effectiveRules(ctx context.Context, cfg *config.Config) (credprovider.Rules, error) {
 	if cfg == nil {
 		body, err := m.root.ReadFile(credprovider.RulesFile)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -42,7 +42,8 @@ func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error)
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	in := Inputs{Headers: Headers{}, Refused: learned.refuses}
+	in := m.inputs(ctx, learned)
+	in.Headers = Headers{}
 	for _, r := range desire(cfg, in).ecrRegistries {
 		in.Headers[r.Host] = placeholder
 	}

@@ -28,7 +28,7 @@ func (m *Machine) rules(cfg *config.Config, plan Plan, changes []ownedfile.Chang
 		return rules, err
 	}
 	others := hostsconf.Others(certsDir, changes, plan.current)
-	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, others)
+	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.idle, others)
 	return rules, nil
 }
 

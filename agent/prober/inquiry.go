@@ -93,8 +93,10 @@ func (q *inquiry) tokenServer(answer http.Header) string {
 	return server
 }
 
+const shortestSecret = 4
+
 // secrets lists what a name must not hold: the login as it is sent, and its
-// password.
+// password, unless that is so short that it is part of any name.
 func (q *inquiry) secrets() []string {
 	_, encoded, _ := strings.Cut(q.authorization.Reveal(), " ")
 	encoded = strings.TrimRight(encoded, "=")
@@ -103,7 +105,7 @@ func (q *inquiry) secrets() []string {
 		_, password, _ := strings.Cut(string(login), ":")
 		all = append(all, password)
 	}
-	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
+	return slices.DeleteFunc(all, func(s string) bool { return len(s) < shortestSecret })
 }
 
 // challengeSchemes lists the schemes, in lower case, of WWW-Authenticate

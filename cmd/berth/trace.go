@@ -58,6 +58,9 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		return err
 	}
 	defer m.Close()
+	if proc != "" {
+		m.See(proc)
+	}
 	root, err := ownedfile.OpenRoot(o.root)
 	if err != nil {
 		return err

@@ -82,7 +82,7 @@ func (e *examination) unasked(providers []node.Provider) []string {
 	if e.Config == nil {
 		return nil
 	}
-	return slices.DeleteFunc(agent.KubeletImages(e.Config), func(image string) bool {
+	return slices.DeleteFunc(agent.KubeletImages(e.Config, e.inputs), func(image string) bool {
 		return node.Asks(providers, provider, image)
 	})
 }
