@@ -153,6 +153,11 @@ func TestDockerHubLogin(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// What credentials tells of the header is what stands in the file,
+			// unless that may be of no use.
+			if h := e.Hosts[len(e.Hosts)-1]; h.Host.Header != (c.release == "2.4.2") {
+				t.Errorf("credentials: %+v", h.Host)
+			}
 			passed := ""
 			var withheld *credprovider.WithheldError
 			switch {

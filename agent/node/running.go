@@ -1,14 +1,17 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/berth-registry/berth/agent/node/containerdconf"
 )
 
 // Running remembers which release of containerd runs, so that the program is
-// asked only when another process runs.
+// asked only when another process runs, or another program is there.
 type Running struct {
 	identity string
 	release  containerdconf.Release
@@ -35,7 +38,8 @@ func (r *Running) Release(ctx context.Context, h Host) containerdconf.Release {
 
 var errUnseen = errors.New("its process cannot be seen")
 
-// running finds the containerd of h and its Identity, "" when it does not run.
+// running finds the containerd of h and what identifies it: the process or, where
+// none is seen, the program; "" when that is not there.
 func running(h Host) (c Containerd, identity string, err error) {
 	processes, err := h.containerds()
 	switch {
@@ -49,5 +53,17 @@ func running(h Host) (c Containerd, identity string, err error) {
 	case c.fromLayout(h):
 		return c, "", errUnseen
 	}
-	return c, "", c.fromUnit(h)
+	if err := c.fromUnit(h); err != nil {
+		return c, "", err
+	}
+	c.Binary = cmp.Or(c.Binary, usualBinary(h))
+	real, err := h.Root.Resolve(c.Binary)
+	if err != nil {
+		return c, "", nil
+	}
+	info, err := os.Stat(real)
+	if err != nil {
+		return c, "", nil
+	}
+	return c, fmt.Sprintf("%s, of %s, %d bytes", c.Binary, info.ModTime(), info.Size()), nil
 }

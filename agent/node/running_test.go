@@ -55,6 +55,7 @@ func TestReleaseOfWhatDoesNotRun(t *testing.T) {
 	const unit = "-- root/etc/systemd/system/containerd.service --\n[Service]\nExecStart=/opt/containerd --config /a.toml\n"
 	for _, c := range []struct{ name, archive, asked string }{
 		{"a unit", unit, "/opt/containerd"},
+		{"a unit, and its program", unit + "-- root/opt/containerd --\n", "/opt/containerd"},
 		{"nothing", "", "/usr/bin/containerd"},
 		{"k3s", unit + "-- root/var/lib/rancher/k3s/agent/etc/containerd/config.toml --\n", ""},
 	} {
@@ -69,6 +70,10 @@ func TestReleaseOfWhatDoesNotRun(t *testing.T) {
 		}
 		if got != want || strings.Join(asked, "") != strings.TrimSuffix(h.Root.Path(c.asked), "/") && c.asked != "" {
 			t.Errorf("%s: %s, asked %q", c.name, got, asked)
+		}
+		asked = nil
+		if again := r.Release(t.Context(), h); again != got || strings.Contains(c.archive, "root/opt/containerd") != (len(asked) == 0 && c.asked != "") {
+			t.Errorf("%s: %s again, asked %q", c.name, again, asked)
 		}
 		h.Version = nil
 		if got := r.Release(t.Context(), h); !got.IsZero() {

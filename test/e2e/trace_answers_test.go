@@ -13,7 +13,10 @@ import (
 )
 
 // answerRows: mirrors that answer, and not as they should. containerd goes on to
-// the next host after some of these answers, and gives up after others.
+// the next host after some of these answers, and gives up after others. It asks
+// every host anew for each object: what does not resolve may still give layers.
+//
+// A layer that breaks off after its first byte is not here: trace reads no more.
 func answerRows() []traceRow {
 	row := func(name, want, older string, answer func(s *traced) http.Handler) traceRow {
 		return traceRow{name, func(s *traced) { s.use(answer(s)); s.hosts("docker.io", hostTables(s.url())) }, want, older}
@@ -28,28 +31,28 @@ func answerRows() []traceRow {
 	}
 	const manifest, layer = "/manifests/sha256:", "/blobs/"
 	return []traceRow{
-		row("head-closed", "hub", "-", once("/manifests/v1", http.MethodHead, hangUp)),
-		row("head-405", "hub", "-", once("/manifests/v1", http.MethodHead, upstream.Status(405))),
-		row("head-429", "hub", "-", once("/manifests/v1", http.MethodHead, upstream.Status(429))),
+		row("head-closed", "mirror", "-", once("/manifests/v1", http.MethodHead, hangUp)),
+		row("head-405", "mirror", "-", once("/manifests/v1", http.MethodHead, upstream.Status(405))),
+		row("head-429", "mirror", "-", once("/manifests/v1", http.MethodHead, upstream.Status(429))),
 		row("head-without-digest", "mirror", "-", func(s *traced) http.Handler {
 			return changed(s.content, func(r *httptest.ResponseRecorder) { r.Header().Del("Docker-Content-Digest") })
 		}),
 		row("head-redirected", "mirror", "-", func(s *traced) http.Handler {
-			store := s.decoy(s.content)
+			store := s.scene.mirror(s.content) // its layers count as the mirror's
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://"+store.Addr()+r.URL.String(), http.StatusTemporaryRedirect)
 			})
 		}),
 		row("web-page-for-everything", "", "-", func(*traced) http.Handler { return webPage }),
-		row("manifest-404", "hub", "-", once(manifest, http.MethodGet, upstream.Status(404))),
-		row("manifest-closed", "hub", "-", once(manifest, http.MethodGet, hangUp)),
+		row("manifest-404", "mirror", "-", once(manifest, http.MethodGet, upstream.Status(404))),
+		row("manifest-closed", "mirror", "-", once(manifest, http.MethodGet, hangUp)),
 		row("manifest-empty", "", "-", once(manifest, http.MethodGet, empty)),
-		row("manifest-cut", "", "-", of(manifest, cut)),
+		row("manifest-cut", "", "-", of(manifest, cut(1, 2))),
 		row("layer-404", "hub", "-", once(layer, http.MethodGet, upstream.Status(404))),
 		row("layer-closed", "hub", "-", once(layer, http.MethodGet, hangUp)),
 		row("layer-empty", "", "-", once(layer, http.MethodGet, empty)),
 		row("layer-no-content", "", "-", once(layer, http.MethodGet, upstream.Status(204))),
-		row("layer-cut", "", "-", of(layer, cut)),
+		row("layer-cut-at-once", "", "-", of(layer, cut(0, 2))),
 		row("layer-short", "", "-", of(layer, resized(func(b []byte) []byte { return b[:len(b)/2] }))),
 		row("layer-long", "", "-", of(layer, resized(func(b []byte) []byte { return append(b, 'x') }))),
 		row("layer-without-length", "mirror", "-", of(layer, chunked)),
@@ -114,15 +117,19 @@ func resized(size func([]byte) []byte) func(http.Handler) http.Handler {
 	}
 }
 
-// cut hangs up in the middle of each body.
-func cut(next http.Handler) http.Handler {
+// cut hangs up after this part of each body.
+func cut(part, of int) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler { return cutAt(part, of, next) }
+}
+
+func cutAt(part, of int, next http.Handler) http.Handler {
 	return whole(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()
 		next.ServeHTTP(rec, r)
 		maps.Copy(w.Header(), rec.Header())
 		w.Header().Set("Content-Length", fmt.Sprint(rec.Body.Len()))
 		w.WriteHeader(rec.Code)
-		_, _ = w.Write(rec.Body.Bytes()[:rec.Body.Len()/2])
+		_, _ = w.Write(rec.Body.Bytes()[:rec.Body.Len()*part/of])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}))
