@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ func TestTraceBlackHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	berth, ran := berthBinary(t), false
+	measured := regexp.MustCompile(` first, for [1-9](\.\d)?s`) // a loaded machine measures more than 1 s
 	for _, v := range variants(set) {
 		if v.program.Version != parts.Containerd1Version {
 			b := newBed(t, set, v)
@@ -42,7 +44,7 @@ func TestTraceBlackHole(t *testing.T) {
 			s := newTraced(newScene(t, b))
 			s.hosts("docker.io", hostTables("https://"+s.blackHole())+"  dial_timeout = \"1s\"\n"+hostTables(s.url()))
 			told := s.trace()
-			if !strings.Contains(told.Verdict.Text, " first, for 1s") {
+			if !measured.MatchString(told.Verdict.Text) {
 				t.Errorf("%s: the verdict does not tell how long each request waits: %s", v.name, told.Verdict.Text)
 			}
 			s.compare(told.Verdict, "mirror", "-", 2*pullTime)
