@@ -30,9 +30,11 @@ type node struct {
 	root   string
 	config string
 	o      Options
-	log    *logBuffer
-	agent  *Agent
-	stop   func()
+	// release is that of its containerd, "" for one that is not known.
+	release string
+	log     *logBuffer
+	agent   *Agent
+	stop    func()
 
 	mu   sync.Mutex
 	addr string
@@ -102,6 +104,7 @@ func (n *node) start() {
 	if err != nil {
 		n.Fatal(err)
 	}
+	m.runs(n.release)
 	n.listens("")
 	n.o.Log = slog.New(slog.NewJSONHandler(n.log, nil))
 	n.agent = New(m, n.o)
@@ -209,6 +212,7 @@ func (n *node) applied(t *testing.T, text string) error {
 		t.Fatal(err)
 	}
 	defer m.Close()
+	m.runs(n.release)
 	cfg, _, err := config.Parse("config.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)

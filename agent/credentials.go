@@ -17,7 +17,7 @@ func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image str
 	installed, unreadable := m.installedRules()
 	rules, err := installed, unreadable
 	if cfg != nil {
-		rules, err = m.effectiveRules(cfg)
+		rules, err = m.effectiveRules(ctx, cfg)
 	}
 	if err != nil {
 		return credprovider.Explanation{}, err
@@ -53,17 +53,17 @@ func (m *Machine) installedRules() (credprovider.Rules, error) {
 
 // effectiveRules are those that apply would write, but for what the files hold:
 // a token that is not here yet has a placeholder.
-func (m *Machine) effectiveRules(cfg *config.Config) (credprovider.Rules, error) {
+func (m *Machine) effectiveRules(ctx context.Context, cfg *config.Config) (credprovider.Rules, error) {
 	// Whether a host gets a header does not depend on the token's value.
 	learned, err := m.learned()
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	foreign, err := m.foreign(cfg)
+	in, err := m.inputs(ctx, cfg, learned)
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	in := Inputs{Headers: Headers{}, Refused: learned.refuses, Foreign: foreign}
+	in.Headers = Headers{}
 	for _, r := range desire(cfg, in).ecrRegistries {
 		in.Headers[r.Host] = placeholder
 	}

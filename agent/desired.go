@@ -43,6 +43,7 @@ func desire(cfg *config.Config, in Inputs) *desired {
 		done:       map[string]bool{},
 		wanted:     map[string]bool{},
 		withdrawn:  map[string][]hostsconf.Host{},
+		idle:       map[hostsconf.URL]bool{},
 	}
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
@@ -142,6 +143,11 @@ type desired struct {
 	// withdrawn are the endpoints that are left out because they do not
 	// answer, by upstream.
 	withdrawn map[string][]hostsconf.Host
+	// idle are the hosts with a header that some reader of the file may not log
+	// in with.
+	idle map[hostsconf.URL]bool
+	// unprobed are the hosts with a header that were not asked what they take.
+	unprobed []string
 	// unsure says that soon more may be withdrawn, see [Inputs.unsure].
 	unsure bool
 }
@@ -162,15 +168,15 @@ func (d *desired) mirror(m config.Mirror) {
 		host := hostsconf.Host{
 			URL: u, Capabilities: e.Capabilities, DialTimeout: time.Duration(e.DialTimeout), Header: e.Headers,
 		}
-		try := d.secure(&host, u.Host, m.Upstream)
+		a := d.secure(&host, u.Host, m.Upstream)
 		dir.Hosts = append(dir.Hosts, host)
-		d.targets = append(d.targets, target{upstream: m.Upstream, host: host, try: try})
+		d.targets = append(d.targets, target{upstream: m.Upstream, host: host, try: a.try, channel: a.channel})
 	}
 	var upstream *hostsconf.Host // what is asked last, where it is known
 	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
-		server, try := d.upstream(m.Upstream)
-		if !try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
-			d.targets = append(d.targets, target{upstream: m.Upstream, host: server, try: try, server: true})
+		server, a := d.upstream(m.Upstream)
+		if !a.try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
+			d.targets = append(d.targets, target{upstream: m.Upstream, host: server, try: a.try, channel: a.channel, server: true})
 		}
 		upstream = &server
 	}
@@ -220,9 +226,9 @@ func (d *desired) passThrough(hosts []string) {
 		if d.done[host] {
 			continue
 		}
-		server, try := d.upstream(host)
-		if !try.IsZero() {
-			d.targets = append(d.targets, target{host: server, try: try})
+		server, a := d.upstream(host)
+		if !a.try.IsZero() {
+			d.targets = append(d.targets, target{host: server, try: a.try, channel: a.channel})
 		}
 		dir := hostsconf.Directory{Upstream: host}
 		switch {
@@ -251,22 +257,21 @@ func (d *desired) add(dir hostsconf.Directory) {
 	d.directories = append(d.directories, dir)
 }
 
-// upstream is a registry as it is asked when images name it, and the header
-// that the prober may try out there.
-func (d *desired) upstream(name string) (hostsconf.Host, redact.Secret) {
+// upstream is a registry as it is asked when images name it, and how it is
+// logged in to.
+func (d *desired) upstream(name string) (hostsconf.Host, access) {
 	plain := hostport.IsLoopback(name)
 	if reach, ok := d.reach(name, "", "https"); ok {
 		plain = reach.PlainHTTP
 	}
 	host := hostsconf.Host{URL: hostsconf.UpstreamURL(name, plain)}
-	try := d.secure(&host, name, name)
-	return host, try
+	a := d.secure(&host, name, name)
+	return host, a
 }
 
 // secure fills in how a host is verified and the login that goes to it. name
-// is the host as registries name it, subject what a notice is about. It gives
-// the header that the prober may try out.
-func (d *desired) secure(h *hostsconf.Host, name, subject string) (try redact.Secret) {
+// is the host as registries name it, subject what a notice is about.
+func (d *desired) secure(h *hostsconf.Host, name, subject string) access {
 	path := h.URL.RepositoryPath()
 	reach, _ := d.reach(name, path, h.URL.Scheme)
 	if h.URL.Scheme == "https" {
@@ -276,7 +281,7 @@ func (d *desired) secure(h *hostsconf.Host, name, subject string) (try redact.Se
 	}
 	a := d.authorization(h.URL, name, path, subject, reach.AllowPlainHTTPCredentials)
 	h.Authorization = a.header
-	return a.try
+	return a
 }
 
 // access is how a host is logged in to.
@@ -284,7 +289,8 @@ type access struct {
 	header redact.Secret // what hosts.toml carries; zero for none
 	// try is the header that the prober tries out; zero when there is nothing
 	// to learn.
-	try redact.Secret
+	try     redact.Secret
+	channel channel
 }
 
 // authorization gives the header for everything below a path of a host, if
@@ -306,31 +312,43 @@ func (d *desired) authorization(u hostsconf.URL, name, path, subject string, all
 		if header.IsZero() {
 			return access{}
 		}
-		if why := d.in.refusal(u, header); why != "" {
-			d.notice(subject, "no ECR token is written for %s: %s", u, why)
-			return access{try: header}
-		}
-		return access{header: header, try: header}
+		return d.byHeader(u, "the ECR token", subject, config.AuthAuto, header)
 	case login.Token:
+		c := d.in.channel(u, config.AuthToken)
 		if name != subject {
-			d.notice(subject, "the login of %s is not written for %s, because auth: token says that a header is of no use there",
-				login.Name(), u)
+			d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, c.why)
 		}
-		return access{}
+		return access{channel: c}
 	case u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain:
 		d.notice(subject, "the login of %s is not sent to %s over plain http; set allowPlainHTTPCredentials under registries if it must be",
 			login.Name(), u)
 		return access{}
 	}
-	header := hostsconf.BasicAuthorization(login.Username, login.Password)
+	auth := config.AuthAuto
 	if d.basic[login.Name()] {
-		return access{header: header}
+		auth = config.AuthBasic
 	}
-	if why := d.in.refusal(u, header); why != "" {
-		d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, why)
-		return access{try: header}
+	return d.byHeader(u, "the login of "+login.Name(), subject, auth, hostsconf.BasicAuthorization(login.Username, login.Password))
+}
+
+// byHeader is what becomes of a header for u, which carries what.
+func (d *desired) byHeader(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
+	a := access{channel: d.in.channel(u, auth)}
+	if auth != config.AuthBasic {
+		a.try = header
 	}
-	return access{header: header, try: header}
+	switch c := a.channel; {
+	case !c.header:
+		d.notice(subject, "%s is not written for %s: %s", what, u, c.why)
+		return a
+	case !c.serves:
+		d.idle[u] = true
+		d.notice(subject, "%s is written for %s and may be of no use: %s; this release is not known", what, u, c.why)
+	case c.unprobed && !slices.Contains(d.unprobed, u.String()):
+		d.unprobed = append(d.unprobed, u.String())
+	}
+	a.header = header
+	return a
 }
 
 // ecrHeader gives the header of an ECR registry.

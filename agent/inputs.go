@@ -3,6 +3,8 @@ package agent
 import (
 	"slices"
 
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/agent/prober"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -15,11 +17,12 @@ type Inputs struct {
 	Headers Headers
 	// Health tells which endpoints answer; nil leaves all of them in.
 	Health Health
-	// Refused tells why a registry must not get a login by header, "" when it
-	// may; nil says that nothing is known against it.
-	Refused func(u hostsconf.URL, authorization redact.Secret) string
 	// Foreign are the certificates in certs.d that are not ours.
 	Foreign hostsconf.Foreign
+	// Readers are what reads hosts.toml files there.
+	Readers Readers
+	// Learned is what registries do with a login, as far as it was seen.
+	Learned []prober.Fact
 }
 
 // Health tells whether a registry answers, and whether that is known at all.
@@ -27,11 +30,10 @@ type Health interface {
 	Alive(u hostsconf.URL) (alive, known bool)
 }
 
-func (in Inputs) refusal(u hostsconf.URL, authorization redact.Secret) string {
-	if in.Refused == nil {
-		return ""
-	}
-	return in.Refused(u, authorization)
+// channel decides how a login for u travels, see [channelOf].
+func (in Inputs) channel(u hostsconf.URL, auth config.Auth) channel {
+	fact, _ := prober.Recall(in.Learned, u)
+	return channelOf(u, auth, in.Readers, fact)
 }
 
 // down reports whether h is known not to answer.
@@ -57,6 +59,7 @@ type target struct {
 	upstream string         // "" for a registry that is pulled from directly and is nobody's mirror
 	host     hostsconf.Host // as configured
 	try      redact.Secret  // the header to try out, zero for none
+	channel  channel        // of the login; zero without one
 	server   bool           // the upstream itself, behind its mirrors
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/agent/prober"
 )
 
 func TestKubeletImages(t *testing.T) {
@@ -22,7 +23,16 @@ registries:
 	}
 	cfg.DockerConfig = []config.DockerLogin{{Host: "a.corp", Username: "u"}, {Host: "a.corp/part", Username: "u"}, {Host: "ghcr.io/part", Username: "u"}}
 	want := []string{"a.corp/part", "docker.io", "ghcr.io", "ghcr.io/part", "registry.corp:5000/team"}
-	if got := KubeletImages(cfg); !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+	for release, more := range map[string][]string{"2.4.2": nil, "1.7.28": {"quay.io"}, "": {"quay.io"}} {
+		want := slices.Sorted(slices.Values(slices.Concat(want, more)))
+		if got := KubeletImages(cfg, Inputs{Readers: readersOf(t, release)}); !slices.Equal(got, want) {
+			t.Errorf("containerd %q: %q, want %q", release, got, want)
+		}
+	}
+	learned := Inputs{Readers: readersOf(t, "1.7.28"), Learned: []prober.Fact{
+		{URL: "https://a.corp/v2", Basic: prober.Refused, Realm: "https://a.corp"}, {URL: "https://quay.io/v2", Basic: prober.Accepted},
+	}}
+	if got := KubeletImages(cfg, learned); !slices.Contains(got, "a.corp") || slices.Contains(got, "quay.io") {
+		t.Errorf("what was learned does not count: %q", got)
 	}
 }

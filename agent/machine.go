@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/config"
+	nodes "github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/ownedfile"
 )
@@ -34,6 +35,9 @@ type Machine struct {
 	store *ownedfile.Store
 	// patience is how long a turn of another one is waited for.
 	patience time.Duration
+
+	host    nodes.Host // the same node, to find its containerd
+	running nodes.Running
 }
 
 // Open gives access to the node whose files lie below root, "/" for this one.
@@ -47,7 +51,7 @@ func Open(root string) (*Machine, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return &Machine{root: r, store: store, patience: lockPatience}, nil
+	return &Machine{root: r, store: store, patience: lockPatience, host: hostOf(r)}, nil
 }
 
 // Close lets go of the root.
@@ -67,6 +71,7 @@ type Plan struct {
 
 	current   ownedfile.Snapshot
 	withdrawn map[string][]hostsconf.Host // by upstream
+	idle      map[hostsconf.URL]bool      // see [desired]
 }
 
 // Differs reports whether the node is not as the config wants it.
@@ -83,8 +88,8 @@ func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	in := Inputs{Refused: learned.refuses}
-	if in.Foreign, err = m.foreign(cfg); err != nil {
+	in, err := m.inputs(ctx, cfg, learned)
+	if err != nil {
 		return Plan{}, err
 	}
 	if in.Health, err = m.agentHealth(); err != nil {
@@ -104,6 +109,7 @@ func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	if err != nil {
 		return plan, err
 	}
+	plan.Notices = append(plan.Notices, state.unasked(in.Readers)...)
 	if missing > 0 {
 		plan.Notices = append(plan.Notices, Notice{"ecr", "the token is not here yet; apply gets it"})
 	}
@@ -111,7 +117,7 @@ func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 }
 
 func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {
-	plan := Plan{Notices: state.notices, withdrawn: state.withdrawn}
+	plan := Plan{Notices: state.notices, withdrawn: state.withdrawn, idle: state.idle}
 	var err error
 	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.directories); err != nil {
 		return plan, err
@@ -148,8 +154,8 @@ func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logge
 	if err != nil {
 		return Result{}, err
 	}
-	in := Inputs{Refused: learned.refuses}
-	if in.Foreign, err = m.foreign(cfg); err != nil {
+	in, err := m.inputs(ctx, cfg, learned)
+	if err != nil {
 		return Result{}, err
 	}
 	var tokenErr error

@@ -10,8 +10,6 @@ import (
 	"path"
 
 	"github.com/berth-registry/berth/agent/prober"
-	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/redact"
 )
 
 // Files of ours, beside the record, that are private to Berth.
@@ -55,20 +53,6 @@ func (m *Machine) readPrivate(name string, v any) error {
 func (m *Machine) hasPrivate(name string) bool {
 	info, err := m.root.Lstat(path.Join(StateDir, name))
 	return err == nil && info.Mode().IsRegular() && info.Size() > 0
-}
-
-// refuses serves [Inputs].
-func (l learned) refuses(u hostsconf.URL, _ redact.Secret) string {
-	f, ok := prober.Recall(l.Facts, u)
-	switch {
-	case !ok:
-	case f.Basic == prober.Refused:
-		return "the registry takes tokens only, which the kubelet credential provider gets; auth: basic insists on the header"
-	case f.Leaks():
-		return fmt.Sprintf("it sends whoever asks for a layer on to %s, and containerd would send the login along; "+
-			"auth: basic insists on the header", f.To)
-	}
-	return ""
 }
 
 // withKey gives l a key if it has none.

@@ -79,8 +79,11 @@ func ecrNames(cfg *config.Config) ecr.Names {
 // Endpoints that are withdrawn count as if they were there: they may be back
 // before kubelet asks again, and then containerd offers them what it was given.
 //
-// files are the digests of what stands there, by the directory's name.
-func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host, others []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
+// files are the digests of what stands there, by the directory's name. A header
+// of an idle host does not count: what reads it may need the login from kubelet
+// all the same.
+func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host,
+	idle map[hostsconf.URL]bool, others []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
 	foreign := make(map[string]bool, len(others))
 	var all []credprovider.Directory
 	for _, r := range others {
@@ -97,10 +100,10 @@ func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdraw
 			Upstream: d.Upstream, AndUpstream: d.Server == nil, Files: files[hostsconf.DirName(d.Upstream)],
 		}
 		for _, h := range slices.Concat(d.Hosts, withdrawn[d.Upstream]) {
-			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h))
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h, idle))
 		}
 		if d.Server != nil {
-			dir.Hosts = append(dir.Hosts, ruleHost(cfg, *d.Server))
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, *d.Server, idle))
 		}
 		all = append(all, dir)
 	}
@@ -108,12 +111,12 @@ func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdraw
 	return all
 }
 
-func ruleHost(cfg *config.Config, h hostsconf.Host) credprovider.Host {
+func ruleHost(cfg *config.Config, h hostsconf.Host, idle map[hostsconf.URL]bool) credprovider.Host {
 	return credprovider.Host{
 		Host:     registryName(h.URL.Host),
 		Path:     h.URL.RepositoryPath(),
 		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
-		Header:   !h.Authorization.IsZero(),
+		Header:   !h.Authorization.IsZero() && !idle[h.URL],
 	}
 }
 

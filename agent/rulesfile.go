@@ -32,7 +32,7 @@ func (m *Machine) rules(cfg *config.Config, plan Plan, changes []ownedfile.Chang
 	// what the provider finds.
 	files := m.digests(rules.CertsDir, changes, plan.current)
 	others := hostsconf.Others(certsDir, changes, plan.current)
-	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, others, files)
+	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.idle, others, files)
 	return rules, nil
 }
 

@@ -55,7 +55,7 @@ func (a *Agent) turn(ctx context.Context) time.Duration {
 
 // converge does the work of a turn.
 func (a *Agent) converge(ctx context.Context, cfg *config.Config) error {
-	in := Inputs{Refused: learned{Facts: a.prober.Learned()}.refuses}
+	in := Inputs{Readers: a.machine.readers(ctx), Learned: a.prober.Learned()}
 	var err error
 	if in.Foreign, err = a.machine.foreign(cfg); err != nil {
 		return err

@@ -91,7 +91,11 @@ func takeFact(e *status.Endpoint, facts []prober.Fact, t target) {
 		e.Basic = status.BasicAccepted
 	case prober.Refused:
 		e.Basic = status.BasicRefused
+		if t.channel.serves {
+			e.Basic = status.BasicToken
+		}
 	}
+	e.LeftOut = t.channel.why
 	if f.WrongLogin {
 		e.Basic = status.BasicWrong
 	}

@@ -195,32 +195,6 @@ func TestReportsOnly(t *testing.T) {
 	n.names("quay.io", first.addr, true)
 }
 
-// A registry that insists on tokens gets no header, once that is seen, and
-// apply knows it as well.
-func TestLearnsThatBasicIsRefused(t *testing.T) {
-	n := newNode(t)
-	m := newMirror(t, nil)
-	m.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+m.addr+`/token",service="x"`)
-		w.WriteHeader(http.StatusUnauthorized)
-	})
-	login := "registries:\n- host: " + m.addr + "\n  username: u\n  password: p\n"
-	config := mirrorsOf("quay.io", true, "http://"+m.addr)
-	n.write("etc/config.yaml", config+login)
-	n.start()
-	n.eventually("the header is gone", func() bool {
-		body := n.hosts("quay.io")
-		return strings.Contains(body, m.addr) && !strings.Contains(body, "Authorization") && n.agent.Snapshot().Mirrors[0].Endpoints[0].Basic == status.BasicRefused
-	})
-	n.end()
-	if err := n.applied(t, config+login); strings.Contains(n.hosts("quay.io"), "Authorization") || err != nil {
-		t.Errorf("apply does not know: %v\n%s", err, n.hosts("quay.io"))
-	}
-	if err := n.applied(t, config+login+"  auth: basic\n"); !strings.Contains(n.hosts("quay.io"), "Authorization") || err != nil {
-		t.Errorf("auth: basic is not believed: %v\n%s", err, n.hosts("quay.io"))
-	}
-}
-
 // A mirror that is withdrawn may be back before kubelet asks again: what it must
 // not see is withheld meanwhile.
 func TestWithdrawnMirrorsCount(t *testing.T) {

@@ -151,6 +151,15 @@ func (c *Containerd) fromUnit(h Host) error {
 	return nil
 }
 
+// usualBinary is where a containerd lies of which nothing is known.
+func usualBinary(h Host) string {
+	const local = "/usr/local/bin/containerd"
+	if _, err := h.Root.Lstat(local); err == nil {
+		return local
+	}
+	return "/usr/bin/containerd"
+}
+
 // ask finds the version.
 func (c *Containerd) ask(ctx context.Context, h Host) {
 	switch {
@@ -158,10 +167,7 @@ func (c *Containerd) ask(ctx context.Context, h Host) {
 		c.NoRelease = errors.New("nothing may be run here that could tell it")
 		return
 	case c.Binary == "" && c.PID == 0:
-		c.Binary = "/usr/bin/containerd"
-		if _, err := h.Root.Lstat("/usr/local/bin/containerd"); err == nil {
-			c.Binary = "/usr/local/bin/containerd"
-		}
+		c.Binary = usualBinary(h)
 	}
 	binary := h.Root.Path(c.Binary)
 	if c.PID != 0 {

@@ -102,24 +102,3 @@ func Started(h Host, pid int) (time.Time, error) {
 	}
 	return time.Time{}, fmt.Errorf("%s: does not tell when the machine was started", filepath.Join(h.Proc, "stat"))
 }
-
-// ChangedSince gives the files of c's configuration that were changed after the
-// running containerd was started: it reads them once. Nothing is told when it
-// does not run. A change within two seconds of the start does not count, because
-// both clocks are coarse.
-func ChangedSince(h Host, c Containerd) []string {
-	if c.PID == 0 {
-		return nil
-	}
-	started, err := Started(h, c.PID)
-	if err != nil {
-		return nil // it has just ended, or this is no /proc of Linux
-	}
-	var changed []string
-	for _, f := range c.Config.Files {
-		if info, err := h.Root.Lstat(f.Path); err == nil && info.ModTime().After(started.Add(2*time.Second)) {
-			changed = append(changed, f.Path)
-		}
-	}
-	return changed
-}

@@ -14,8 +14,9 @@ const nobody = "berth-probe/none"
 
 // basic finds out whether the registry takes Basic on the path of a manifest.
 // The API root does not tell: registries that insist on Bearer tokens may
-// accept Basic there.
-func (q *inquiry) basic(ctx context.Context) (string, error) {
+// accept Basic there. realm is the token server that it names to the login, ""
+// for none: containerd from 2.1 on would send the login there.
+func (q *inquiry) basic(ctx context.Context) (basic, realm string, err error) {
 	path := q.root + "/" + nobody + "/manifests/none"
 	if q.prefix != "" {
 		path = q.root + "/" + q.prefix + "/" + nobody + "/manifests/none"
@@ -23,8 +24,14 @@ func (q *inquiry) basic(ctx context.Context) (string, error) {
 	accept := map[string]string{"Accept": manifestTypes}
 	with, err := q.ask(ctx, http.MethodHead, path, true, accept, nil)
 	if err != nil {
-		return Unknown, err
+		return Unknown, "", err
 	}
+	basic, err = q.judge(ctx, path, accept, with)
+	return basic, with.realm, err
+}
+
+// judge reads the answer to a request with the login.
+func (q *inquiry) judge(ctx context.Context, path string, accept map[string]string, with reply) (string, error) {
 	switch {
 	case with.status < http.StatusBadRequest, with.status == http.StatusNotFound:
 		// Logged in, or a registry where nobody needs to be: as far as can be

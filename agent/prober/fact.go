@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/realm"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -18,7 +19,8 @@ const (
 
 	// Accepted: a request with Basic is answered as one that is logged in.
 	Accepted = "accepted"
-	// Refused: only Bearer tokens are taken; Basic in a header is of no use.
+	// Refused: only Bearer tokens are taken. Basic in a header is of no use,
+	// unless containerd sends it to the token server.
 	Refused = "refused"
 
 	// NoRedirect: the registry serves blobs itself.
@@ -43,6 +45,9 @@ type Fact struct {
 	Login    string `json:"login"`
 	Basic    string `json:"basic"`    // accepted, refused or unknown
 	Redirect string `json:"redirect"` // none, other-host, same-host-other-port, subdomain or unknown
+	// Realm is the token server that the registry named to a request with the
+	// login: scheme://host as realm.Parse has it, "" for none.
+	Realm string `json:"realm,omitempty"`
 	// To is the host:port that blobs come from when it is the registry's own
 	// name, else "".
 	To string `json:"to,omitempty"`
@@ -57,6 +62,10 @@ type Fact struct {
 // Leaks reports whether containerd would carry the Authorization header to
 // another place than the one it was written for.
 func (f Fact) Leaks() bool { return f.Redirect == OtherPort || f.Redirect == Subdomain }
+
+// whole reports whether the last attempt answered everything. What an earlier
+// version learned of a registry that takes tokens only lacks the token server.
+func (f Fact) whole() bool { return f.Error == "" && (f.Basic != Refused || f.Realm != "") }
 
 // FactURL is how facts name an endpoint: scheme, host and the path below which
 // its requests go.
@@ -98,6 +107,9 @@ func (p *Prober) Restore(facts []Fact) {
 		}
 		if !slices.Contains([]string{NoRedirect, OtherHost, OtherPort, Subdomain}, f.Redirect) {
 			f.Redirect, f.To = Unknown, ""
+		}
+		if server, err := realm.Parse(f.Realm); err != nil || server != f.Realm {
+			f.Realm = ""
 		}
 		p.facts[f.URL] = f
 	}

@@ -2,12 +2,17 @@ package prober
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/berth-registry/berth/internal/realm"
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 const (
@@ -22,6 +27,7 @@ const (
 type reply struct {
 	status   int
 	schemes  map[string]bool // of the challenges, in lower case
+	realm    string          // the token server that a 401 names, as realm.Named gives it
 	location string
 }
 
@@ -61,9 +67,45 @@ func (q *inquiry) ask(ctx context.Context, method, path string, login bool, extr
 			return fail(err)
 		}
 	}
-	return reply{
+	r := reply{
 		status: resp.StatusCode, schemes: challengeSchemes(resp.Header.Values("Www-Authenticate")), location: resp.Header.Get("Location"),
-	}, nil
+	}
+	if r.status == http.StatusUnauthorized {
+		r.realm = q.tokenServer(resp.Header)
+	}
+	return r, nil
+}
+
+// tokenServer is the token server that an answer names, "" for none. A foreign
+// name that repeats the login is not shown.
+func (q *inquiry) tokenServer(answer http.Header) string {
+	server, named := realm.Named(answer)
+	scheme, _, _ := strings.Cut(q.base, "://")
+	if !named || realm.Check(scheme, q.host, server) == nil {
+		return server
+	}
+	for _, secret := range q.secrets() {
+		if strings.Contains(server, strings.ToLower(secret)) {
+			scheme, _, _ := strings.Cut(server, "://")
+			return scheme + "://" + redact.Placeholder
+		}
+	}
+	return server
+}
+
+const shortestSecret = 4
+
+// secrets lists what a name must not hold: the login as it is sent, and its
+// password, unless that is so short that it is part of any name.
+func (q *inquiry) secrets() []string {
+	_, encoded, _ := strings.Cut(q.authorization.Reveal(), " ")
+	encoded = strings.TrimRight(encoded, "=")
+	all := []string{encoded}
+	if login, err := base64.RawStdEncoding.DecodeString(encoded); err == nil {
+		_, password, _ := strings.Cut(string(login), ":")
+		all = append(all, password)
+	}
+	return slices.DeleteFunc(all, func(s string) bool { return len(s) < shortestSecret })
 }
 
 // challengeSchemes lists the schemes, in lower case, of WWW-Authenticate

@@ -49,7 +49,7 @@ func (p *Prober) due(t *target, now time.Time) []Endpoint {
 		l, ok := p.lessons[name]
 		if !ok {
 			l.login = fact.Login
-			if known && fact.Error == "" && !fact.Time.After(now) {
+			if known && fact.whole() && !fact.Time.After(now) {
 				l.next = fact.Time.Add(p.jitter(relearn))
 			}
 			p.lessons[name] = l
@@ -133,7 +133,7 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 		level = slog.LevelWarn
 	}
 	p.log.Log(ctx, level, "learned what a registry does with its login", slog.String("url", name), slog.String("basic", after.Basic),
-		slog.String("redirect", after.Redirect), slog.String("to", after.To), slog.String("error", after.Error))
+		slog.String("realm", after.Realm), slog.String("redirect", after.Redirect), slog.String("to", after.To), slog.String("error", after.Error))
 	p.changed()
 }
 
@@ -148,7 +148,10 @@ func (q *inquiry) study(ctx context.Context, before Fact, all bool) (after Fact,
 	if isECR(q.host) {
 		after.Basic = Accepted
 	} else {
-		basic, err := q.basic(ctx)
+		basic, realm, err := q.basic(ctx)
+		if realm != "" || basic != Unknown {
+			after.Realm = realm
+		}
 		if err != nil {
 			after.Error, after.WrongLogin = err.Error(), isWrongLogin(err)
 			return after, mayPass(err)

@@ -364,9 +364,9 @@ func TestRestore(t *testing.T) {
 	}
 	p := New(Options{})
 	now := time.Now()
-	p.Restore([]Fact{{URL: "https://a/v2", Basic: "nonsense", Redirect: "x", To: "y", Time: now}, {Basic: Accepted}})
+	p.Restore([]Fact{{URL: "https://a/v2", Basic: "nonsense", Redirect: "x", To: "y", Realm: "z", Time: now}, {Basic: Accepted}})
 	p.Restore([]Fact{{URL: "https://a/v2", Basic: Refused, Time: now.Add(-time.Hour)}})
-	if got := p.Learned(); len(got) != 1 || got[0].Basic != Unknown || got[0].Redirect != Unknown || got[0].To != "" {
+	if got := p.Learned(); len(got) != 1 || got[0].Basic != Unknown || got[0].Redirect != Unknown || got[0].To != "" || got[0].Realm != "" {
 		t.Errorf("%+v", got)
 	}
 	p.Set(defaults(), nil)

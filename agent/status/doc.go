@@ -11,7 +11,7 @@
 // has no field for a secret. Fields of free text, into which an error of
 // another program may bring one, are Config.Error, Config.Warnings,
 // Converge.Error, Converge.Watching, Endpoint.Error, Endpoint.Note,
-// Token.Error, DockerHub.Error, FileNote.Reason, Event.Message,
+// Endpoint.LeftOut, Token.Error, DockerHub.Error, FileNote.Reason, Event.Message,
 // Readiness.Reasons and Notices. Whoever fills them leaves secrets out; as a
 // second net, passwords and queries in URLs and Authorization values are
 // masked here in every string before anything is shown.

@@ -216,6 +216,9 @@ func loginRefused(s Snapshot) []Alarm {
 		default:
 			return ""
 		}
+		if e.LeftOut != "" {
+			return cmp.Or(e.Login, "the login") + " is not taken in a header: " + e.LeftOut
+		}
 		return cmp.Or(e.Login, "the login") + " is not accepted in a header; pulls from there go without it unless kubelet's provider may give it"
 	})
 }

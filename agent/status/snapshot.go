@@ -122,8 +122,10 @@ type Endpoint struct {
 	RequestsPerHour float64 `json:"requestsPerHour,omitempty"`
 	// Login is what the header carries, in words: "ECR token", "login of
 	// harbor.corp", or empty.
-	Login    string   `json:"login,omitempty"`
-	Basic    Basic    `json:"basic,omitempty"`
+	Login string `json:"login,omitempty"`
+	Basic Basic  `json:"basic,omitempty"`
+	// LeftOut is why the login is in no header, or why that may be of no use.
+	LeftOut  string   `json:"leftOut,omitempty"`
 	Redirect Redirect `json:"redirect,omitempty"`
 	Note     string   `json:"note,omitempty"` // what else an operator should know
 }
@@ -145,7 +147,9 @@ type Basic string
 const (
 	BasicAccepted Basic = "accepted"
 	BasicRefused  Basic = "refused"
-	BasicWrong    Basic = "wrong login" // the registry would take Basic, but not this one
+	// BasicToken: refused, but containerd exchanges it for a token.
+	BasicToken Basic = "for a token"
+	BasicWrong Basic = "wrong login" // the registry would take Basic, but not this one
 )
 
 // Redirect is where the endpoint sends whoever asks for a blob.

@@ -10,6 +10,12 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// contentError says what is wrong with what came. containerd finds out when it
+// stores it, and then it is too late for another host.
+type contentError struct{ text string }
+
+func (e *contentError) Error() string { return e.text }
+
 var errNoManifest = errors.New("what came is no manifest of an image")
 
 // child picks from an index what this machine runs.

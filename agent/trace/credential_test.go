@@ -7,12 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/redact"
@@ -149,34 +146,6 @@ func TestTokenInHeader(t *testing.T) {
 		raw, err := json.Marshal(r)
 		if err != nil || strings.Contains(string(raw), token) {
 			t.Errorf("%v: %s", err, raw)
-		}
-	}
-}
-
-func TestSameDomain(t *testing.T) {
-	for _, c := range []struct {
-		host, realm string
-		want        bool
-	}{
-		{"https registry-1.docker.io", "https://auth.docker.io/token", true},
-		{"https registry.gitlab.com", "https://gitlab.com/jwt/auth", true},
-		{"https ghcr.io", "https://ghcr.io/token", true},
-		{"https mirror.corp:5000", "https://mirror.corp:5001/token", true},
-		{"http 127.0.0.1:5000", "http://127.0.0.1:6000/token", true},
-		{"http [::1]:5000", "http://[::1]:6000/token", true},
-		{"https ghcr.io", "http://ghcr.io/token", false},
-		{"https a.co.uk", "https://b.co.uk/token", false},
-		{"https a.corp", "https://a.corp.evil.example/token", false},
-		{"https 10.0.0.1", "https://10.0.0.2/token", false},
-		{"https team.github.io", "https://evil.github.io/token", false},
-	} {
-		scheme, host, _ := strings.Cut(c.host, " ")
-		realm, err := url.Parse(c.realm)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := sameDomain(docker.RegistryHost{Scheme: scheme, Host: host}, realm); got != c.want {
-			t.Errorf("%s, %s: %t", c.host, c.realm, got)
 		}
 	}
 }

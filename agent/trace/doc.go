@@ -8,8 +8,8 @@
 // older releases do in another way is in release.go.
 //
 // What it promises: nothing on the node is changed. A login goes to the host
-// that it belongs to, and to a token server only if that is one of the same
-// domain; a redirect is followed without it. No secret is in a result, and of
+// that it belongs to, and to a token server only if that belongs to it
+// (internal/realm); otherwise the verdict is that it cannot be told; a redirect is followed without it. No secret is in a result, and of
 // what a registry sent nothing but status, digest, limit and type, and scheme
 // and host of its token server and of where it redirects to. Asking costs each
 // host a few requests and some bytes of one layer; where Docker Hub serves the

@@ -5,15 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"golang.org/x/net/http/httpproxy"
-	"golang.org/x/net/publicsuffix"
 
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/failure"
+	"github.com/berth-registry/berth/internal/realm"
 )
 
 // maxRedirects is containerd's.
@@ -58,11 +57,14 @@ var (
 	errRedirects    = fmt.Errorf("more than %d redirects", maxRedirects)
 )
 
-// realmError says that a login would go to a server of somebody else.
-type realmError struct{ realm string }
+// realmError says that a login would go to a token server that may not have it.
+type realmError struct {
+	server string
+	why    error // of realm.Check
+}
 
 func (e *realmError) Error() string {
-	return fmt.Sprintf("it names the token server %s, which is not of its domain; containerd would send the login there, and this command does not", e.realm)
+	return fmt.Sprintf("it names the token server %s, which %v; containerd would send the login there, and this command does not", e.server, e.why)
 }
 
 // guarded is a host of containerd that records what is asked, and from which
@@ -76,7 +78,7 @@ func (t *Tracer) guarded(h docker.RegistryHost, username, password string) docke
 	}
 	secret := username != "" || password != ""
 	for name := range h.Header {
-		secret = secret || hostsconf.SecretHeader(name)
+		secret = secret || t.Node.headerToRealm() && hostsconf.SecretHeader(name)
 	}
 	tokens := *h.Client
 	tokens.Transport = realmGuard{inner: recorder{inner: h.Client.Transport, token: true}, host: h, secret: secret}
@@ -132,33 +134,18 @@ type realmGuard struct {
 }
 
 func (g realmGuard) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !g.secret || sameDomain(g.host, req.URL) {
+	server, why := realm.Parse(req.URL.String())
+	if why == nil {
+		why = realm.Check(g.host.Scheme, g.host.Host, server)
+	}
+	if !g.secret || why == nil {
 		return g.inner.RoundTrip(req)
 	}
-	err := &realmError{req.URL.Scheme + "://" + req.URL.Host}
+	err := &realmError{failure.Line(req.URL.Scheme+"://"+req.URL.Host, maxForeign), why}
 	if t, ok := req.Context().Value(tapeKey{}).(*tape); ok {
 		t.exchanges = append(t.exchanges, exchange{host: req.URL.Host, token: true, err: err})
 	}
 	return nil, err
-}
-
-// sameDomain reports whether a token server belongs to a registry: it has the
-// same name, or one of the same registered domain, and is not asked in the
-// clear where the registry is not.
-func sameDomain(h docker.RegistryHost, realm *url.URL) bool {
-	if h.Scheme == "https" && realm.Scheme != "https" {
-		return false
-	}
-	a, b := strings.ToLower(hostport.Host(h.Host)), strings.ToLower(realm.Hostname())
-	if strings.Trim(a, "[]") == b {
-		return true
-	}
-	x, err := publicsuffix.EffectiveTLDPlusOne(a)
-	if err != nil {
-		return false
-	}
-	y, err := publicsuffix.EffectiveTLDPlusOne(b)
-	return err == nil && x == y
 }
 
 // afterIt is the host that stands for those that follow.

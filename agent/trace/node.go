@@ -22,7 +22,10 @@ type Node struct {
 	// Refused says why containerd pulls nothing at all, or from where cannot
 	// be told: what stands in its configuration; "" mostly.
 	Refused string
-	Notes   []Note
+	// Unloaded says that a file of containerd's configuration was changed after
+	// containerd was started, so what it has in effect is not known; "" mostly.
+	Unloaded string
+	Notes    []Note
 }
 
 // Look finds the containerd of a node and what it reads. configured is the
@@ -53,6 +56,10 @@ func Look(ctx context.Context, h node.Host, configured string, getenv func(strin
 		}
 	}
 	n.judge(c)
+	if changed := node.ChangedSince(h, c); len(changed) > 0 {
+		n.Unloaded = changed[0] + " was changed after containerd was started, and is read only then"
+		n.note("unloaded", n.Unloaded, node.Restart(c.Unit, "containerd"))
+	}
 	for _, dir := range filepath.SplitList(certsDirs(c)) {
 		n.CertsDirs = append(n.CertsDirs, h.Root.Path(dir))
 	}

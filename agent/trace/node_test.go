@@ -2,14 +2,21 @@ package trace
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/agent/node/containerdconf"
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 func TestLook(t *testing.T) {
@@ -103,3 +110,93 @@ func TestListOfDirectories(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// What was edited and not loaded yet leaves the verdict open, and says what it
+// would be.
+func TestUnloaded(t *testing.T) {
+	const why = "/etc/containerd/config.toml was changed after containerd was started, and is read only then"
+	w := newWorld(t)
+	w.Node.Unloaded = why
+	r := w.Image(t.Context(), w.name)
+	want := "it cannot be told: " + why + "; with what it says now, " + w.up.addr() + ", the registry itself, will serve it"
+	if v := r.Verdict; v.Serves || !v.Unknown || v.Host != "" || v.Text != want {
+		t.Errorf("%+v, want %q", v, want)
+	}
+	if r := w.Image(t.Context(), "http://nowhere"); strings.Contains(r.Verdict.Text, why) {
+		t.Errorf("for no image at all: %+v", r.Verdict)
+	}
+
+	// Kubelet's part counts where kubelet could pass something.
+	w.Node.Unloaded, w.KubeletUnloaded = "", "kubelet is old"
+	if v := w.Image(t.Context(), w.name).Verdict; !v.Serves {
+		t.Errorf("without a credential: %+v", v)
+	}
+	w.Explain = func(context.Context, string) (credprovider.Explanation, error) {
+		return credprovider.Explanation{Credential: &credprovider.Credential{Username: "u", Password: redact.New("p"), Rule: "login x"}}, nil
+	}
+	w.Unasked = func(string) string { return "" }
+	if v := w.Image(t.Context(), w.name).Verdict; v.Serves || !strings.HasPrefix(v.Text, "it cannot be told: kubelet is old; with what it says now, ") {
+		t.Errorf("with a credential: %+v", v)
+	}
+}
+
+// How long each request waits is said by what was measured, and by the release.
+func TestWait(t *testing.T) {
+	for _, c := range []struct {
+		release string
+		dialed  time.Duration
+		written bool
+		want    string
+	}{
+		{"2.4.2", 2 * time.Second, false, "mirror.corp first, for 2s"},
+		{"2.4.2", 0, false, "mirror.corp first, for its dial_timeout or 30s"},
+		{"1.7.28", 2 * time.Second, false, "mirror.corp first, for 30s"},
+		{"2.0.6", 2 * time.Second, false, "mirror.corp first, for 30s"},
+		{"2.4.2", 0, true, "mirror.corp first, for 30s"},
+		{"", 2 * time.Second, false, "mirror.corp first, for 2s"},
+	} {
+		n := Node{}
+		n.Release, _ = containerdconf.ParseRelease(c.release)
+		p := Probe{waits: true, wait: n.wait(&tape{dialed: c.dialed}, exchange{written: c.written})}
+		if got := slowness(Host{URL: "https://mirror.corp", Resolve: p}); got != c.want {
+			t.Errorf("containerd %q: %q, want %q", c.release, got, c.want)
+		}
+	}
+}
+
+// timeout is an error of a dialer whose time was up.
+type timeout struct{}
+
+func (timeout) Error() string   { return "i/o timeout" }
+func (timeout) Timeout() bool   { return true }
+func (timeout) Temporary() bool { return true }
+
+// The limit that ended a dial is measured: containerd's, and not our patience.
+func TestDialTimeIsMeasured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct{ limit, want time.Duration }{{2 * time.Second, 2 * time.Second}, {time.Hour, 0}} {
+			tape := &tape{}
+			ctx, cancel := context.WithTimeout(withTape(t.Context(), tape), 5*time.Second)
+			defer cancel()
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://mirror.corp/v2/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dialer := roundTripper(func(r *http.Request) (*http.Response, error) {
+				select {
+				case <-time.After(c.limit):
+				case <-r.Context().Done():
+				}
+				return nil, &net.OpError{Op: "dial", Err: timeout{}}
+			})
+			_, err = recorder{inner: dialer}.RoundTrip(req)
+			if err == nil || tape.dialed != c.want {
+				t.Errorf("%s, %v, want %s", tape.dialed, err, c.want)
+			}
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

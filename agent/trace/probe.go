@@ -81,17 +81,25 @@ func (a asker) manifest(ctx context.Context, ref string, desc ocispec.Descriptor
 
 // layer asks for the first byte of a blob.
 func (a asker) layer(ctx context.Context, ref string, desc ocispec.Descriptor) Probe {
-	return a.ask(ctx, &tape{layer: true}, func(ctx context.Context) error {
+	t := &tape{layer: true}
+	return a.ask(ctx, t, func(ctx context.Context) error {
 		rc, err := a.fetch(ctx, ref, desc)
 		if err != nil {
 			return err
 		}
 		defer rc.Close()
-		_, err = rc.Read(make([]byte, 1))
-		if errors.Is(err, io.EOF) {
-			return nil
+		// A connection that ends before the answer is an error that wraps
+		// io.EOF; the end of an answer is io.EOF itself.
+		switch _, err := io.ReadFull(rc, make([]byte, 1)); {
+		case err == io.EOF:
+			return &contentError{"the layer that it sends is empty"}
+		case err != nil:
+			return err
 		}
-		return err
+		if size := t.last().size(); size >= 0 && size != desc.Size {
+			return &contentError{fmt.Sprintf("the layer that it sends has %d bytes, and should have %d", size, desc.Size)}
+		}
+		return nil
 	})
 }
 
@@ -112,16 +120,23 @@ func (a asker) ask(ctx context.Context, t *tape, question func(context.Context) 
 	err := question(ctx)
 	p := Probe{Asked: true, OK: err == nil, Redirect: t.redirect, LatencyMS: milliseconds(time.Since(began))}
 	a.learn(t)
-	var last exchange
-	if n := len(t.exchanges); n > 0 {
-		last = t.exchanges[n-1]
-		p.Status = last.status
-	}
+	last := t.last()
+	p.Status = last.status
 	if p.OK {
 		return p
 	}
+	if wrong := (*contentError)(nil); errors.As(err, &wrong) {
+		p.Detail, p.Final = wrong.text, true
+		return p
+	}
 	p.Detail, p.waits = a.why(t, last, ctx.Err(), patience)
+	if p.waits {
+		p.wait = a.tracer.Node.wait(t, last)
+	}
+	var realm *realmError
 	switch {
+	case errors.As(last.err, &realm):
+		p.Unknown = true
 	case p.waits && last.written && a.tracer.Node.waitsForGood():
 		p.Final = true
 		p.Detail += fmt.Sprintf("; containerd %s waits for it without end", a.tracer.Node.Release)
@@ -143,7 +158,7 @@ func (a asker) why(t *tape, last exchange, ended error, patience time.Duration) 
 	case errors.Is(last.err, errRedirects):
 		return errRedirects.Error(), false
 	case last.err != nil:
-		text, waits = transportText(last, ended, patience)
+		text, waits = transportText(last, ended, cmp.Or(t.dialed, patience))
 	case last.status >= http.StatusMultipleChoices && last.status < http.StatusBadRequest:
 		return fmt.Sprintf("it redirects (%d), and containerd does not follow", last.status), false
 	case last.status >= http.StatusBadRequest:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/berth-registry/berth/hostsconf"
 )
@@ -22,8 +23,25 @@ func (n Node) lacksDefault() bool { return n.before(1, 6, 17) }
 // waitsForGood: since 2.3 an answer is waited for 30 s, before without end.
 func (n Node) waitsForGood() bool { return n.before(2, 3, 0) }
 
+// ignoresDialTimeout: dial_timeout came with 2.0.7.
+func (n Node) ignoresDialTimeout() bool { return n.before(2, 0, 7) }
+
+// patience is how long containerd waits for a connection, unless hosts.toml says
+// otherwise, and since 2.3 for an answer.
+const patience = 30 * time.Second
+
+// wait is how long containerd waits for a host that did not answer in time; 0
+// when that depends on a dial_timeout that is longer than we waited.
+func (n Node) wait(t *tape, last exchange) time.Duration {
+	switch {
+	case last.written, n.ignoresDialTimeout():
+		return patience
+	}
+	return t.dialed
+}
+
 // headerToRealm: since 2.1 the header of a host also goes to its token server.
-func (n Node) headerToRealm() bool { return !n.before(2, 1, 0) }
+func (n Node) headerToRealm() bool { return n.Release.IsZero() || n.Release.HeaderToTokenServer() }
 
 // refuses says why a release takes no such image name, or "": the syntax of
 // 1.6 knows no brackets.

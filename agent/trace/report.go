@@ -64,8 +64,13 @@ type Probe struct {
 	Detail    string  `json:"detail,omitempty"`   // why not
 	// Final says that containerd gives up here and asks no other host.
 	Final bool `json:"final,omitempty"`
+	// Unknown says that containerd would go further here than this command
+	// does, so what it would get is not known.
+	Unknown bool `json:"unknown,omitempty"`
 
 	waits bool // no connection or no answer in the time given
+	// wait is how long containerd waits then; 0 when that is not known.
+	wait time.Duration
 }
 
 // Limit is how many pulls a registry still gives.
@@ -85,6 +90,8 @@ type Note struct {
 // Verdict says which host will serve the image.
 type Verdict struct {
 	Serves bool `json:"serves"`
+	// Unknown says that it cannot be told whether any host serves it.
+	Unknown bool `json:"unknown,omitempty"`
 	// Resolver says what the reference stands for, Host gives the layers; both
 	// are host[:port], and mostly the same.
 	Resolver string `json:"resolver,omitempty"`

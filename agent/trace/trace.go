@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"fmt"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -22,6 +23,9 @@ type Tracer struct {
 	// Unasked says why the node's kubelet does not ask our credential provider
 	// about an image, "" when it does; nil where no kubelet can be seen.
 	Unasked func(image string) string
+	// KubeletUnloaded says that kubelet's credential providers were changed after
+	// kubelet was started, so what Unasked says may not be in effect; "" mostly.
+	KubeletUnloaded string
 	// Timeout is how long a host may take for one answer; 0 is 5 s.
 	Timeout time.Duration
 	// Now is the clock by which credentials expire; nil is time.Now.
@@ -30,6 +34,7 @@ type Tracer struct {
 	Roots *x509.CertPool
 
 	carried string // where the redirect goes with which containerd sends the login
+	passed  bool   // there is a credential for the image that kubelet could pass
 }
 
 func (t *Tracer) timeout() time.Duration { return cmp.Or(t.Timeout, defaultTimeout) }
@@ -44,7 +49,20 @@ func (t *Tracer) now() time.Time {
 // Image traces one image. It always gives a report with a verdict; what went
 // wrong is in it.
 func (t *Tracer) Image(ctx context.Context, written string) Report {
-	t.carried = ""
+	r := t.image(ctx, written)
+	unloaded := t.Node.Unloaded
+	if t.passed {
+		unloaded = cmp.Or(unloaded, t.KubeletUnloaded)
+	}
+	if unloaded != "" && r.Reference != "" && ctx.Err() == nil {
+		text := fmt.Sprintf("it cannot be told: %s; with what it says now, %s", unloaded, r.Verdict.Text)
+		r.Verdict = Verdict{Unknown: true, Text: text}
+	}
+	return r
+}
+
+func (t *Tracer) image(ctx context.Context, written string) Report {
+	t.carried, t.passed = "", false
 	r := Report{Image: shown(written), Hosts: []Host{}, Notes: append([]Note(nil), t.Node.Notes...)}
 	img, err := parseImage(written)
 	if err != nil {
@@ -98,6 +116,7 @@ func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider
 		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "which credentials there are cannot be told: " + err.Error()})
 		return credprovider.Explanation{Err: credprovider.ErrNotOurs}
 	}
+	t.passed = e.Credential != nil
 	unasked := ""
 	if t.Unasked != nil && e.Credential != nil {
 		unasked = t.Unasked(img.full)

@@ -119,9 +119,38 @@ func rows() []row {
 			withHeader(w, secret)
 		}, mirror, "in place of the login in the header"},
 		{"bearer of somebody else", func(w *world) {
-			w.protected(bearer("http://evil.example", "robot", secret, has("/v2/team/app", w.image)))
+			w.protected(bearer("https://evil.example", "robot", secret, has("/v2/team/app", w.image)))
 			withHeader(w, secret)
-		}, up, "token server http://evil.example"},
+		}, "", "it names the token server https://evil.example, which is not of its domain"},
+		{"bearer of somebody else, and what comes without it", func(w *world) {
+			w.protected(bearer("https://evil.example", "robot", secret, has("/v2/team/app", w.image)))
+			withHeader(w, secret)
+		}, "", "it cannot be told whether "},
+		{"bearer of an address that ends as its own", func(w *world) {
+			w.protected(bearer("https://10.1.0.1", "robot", secret, has("/v2/team/app", w.image)))
+			withHeader(w, secret)
+		}, "", "not of its domain"},
+		{"bearer of somebody else, behind one that serves", func(w *world) {
+			good := w.mirror
+			w.protected(bearer("https://evil.example", "robot", secret, has("/v2/team/app", w.image)))
+			w.hosts(w.own(), "[host.%q]\n[host.%q]\n[host.%q.header]\nAuthorization = %q\n", good.URL, w.mirror.URL, w.mirror.URL, auth(secret))
+			w.mirror = good
+		}, mirror, "will serve it"},
+		{"bearer of somebody else, 2.0", func(w *world) {
+			w.Node.Release = containerdconf.Release{Major: 2}
+			tokens := serve(w, "127.0.0.2", nil, bearer("", "robot", secret, status(404)))
+			w.protected(bearer(tokens.URL, "robot", secret, has("/v2/team/app", w.image)))
+			withHeader(w, secret)
+			w.Cleanup(func() {
+				if h := tokens.headers(); strings.Contains(h, "Authorization") || tokens.requests() == 0 {
+					w.Errorf("the token server was asked:\n%s", h)
+				}
+			})
+		}, up, "401"},
+		{"bearer over plain http", func(w *world) {
+			w.ca("ca.pem", w.secureWith(time.Now().Add(time.Hour), bearer("http://127.0.0.1:1", "robot", secret, has("/v2/team/app", w.image))))
+			w.hosts(w.own(), "[host.%q]\nca = \"ca.pem\"\n[host.%q.header]\nAuthorization = %q\n", w.mirror.URL, w.mirror.URL, auth(secret))
+		}, "", "which is asked over plain http"},
 		{"unknown CA", func(w *world) { w.secure(time.Now().Add(time.Hour)); w.mirrors(w.mirror.URL) }, up, "authority that is not trusted"},
 		{"right CA", func(w *world) {
 			w.ca("ca.pem", w.secure(time.Now().Add(time.Hour)))
@@ -168,6 +197,38 @@ func rows() []row {
 			w.protected(without("/blobs/", has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
 		}, up, "has said what it is"},
+		{"an empty layer", func(w *world) {
+			w.protected(instead("/blobs/", status(200), has("/v2/team/app", w.image)))
+			w.mirrors(w.mirror.URL)
+		}, "", "the layer that it sends is empty; containerd gives up here"},
+		{"a layer of another length", func(w *world) {
+			w.protected(instead("/blobs/", text("half"), has("/v2/team/app", w.image)))
+			w.mirrors(w.mirror.URL)
+		}, "", fmt.Sprintf("has 4 bytes, and should have %d", len("layer of TestImage/a_layer_of_another_length"))},
+		{"a layer that does not say its length", func(w *world) {
+			w.protected(instead("/blobs/", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.(http.Flusher).Flush()
+				_, _ = rw.Write(w.image.layer)
+			}), has("/v2/team/app", w.image)))
+			w.mirrors(w.mirror.URL)
+		}, mirror, "will serve it"},
+		{"a part of a layer of another length", func(w *world) {
+			w.protected(instead("/blobs/", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				http.ServeContent(rw, r, "", time.Time{}, strings.NewReader("half"))
+			}), has("/v2/team/app", w.image)))
+			w.mirrors(w.mirror.URL)
+		}, "", "has 4 bytes, and should have"},
+		{"it hangs up", func(w *world) {
+			w.first(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+		}, mirror, "the connection ended before the answer did"},
+		{"it hangs up in the middle of a layer", func(w *world) {
+			w.protected(instead("/blobs/", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Length", fmt.Sprint(len(w.image.layer)))
+				rw.(http.Flusher).Flush()
+				panic(http.ErrAbortHandler)
+			}), has("/v2/team/app", w.image)))
+			w.mirrors(w.mirror.URL)
+		}, "", "containerd gives up here"},
 		{"wrong bytes", func(w *world) {
 			w.protected(lies(has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
@@ -266,6 +327,10 @@ func (w *world) protected(h http.Handler) { w.mirror = serve(w, "127.0.0.1", nil
 // secure gives the mirror a certificate, and gives the authority of that. The
 // address is not one of this machine to containerd, which would trust it.
 func (w *world) secure(until time.Time) []byte {
+	return w.secureWith(until, has("/v2/team/app", w.image))
+}
+
+func (w *world) secureWith(until time.Time, answer http.Handler) []byte {
 	ca, err := pki.New("test")
 	if err != nil {
 		w.Fatal(err)
@@ -274,7 +339,7 @@ func (w *world) secure(until time.Time) []byte {
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.mirror = serve(w, "127.0.0.1", &pair, has("/v2/team/app", w.image))
+	w.mirror = serve(w, "127.0.0.1", &pair, answer)
 	return ca.PEM()
 }
 
@@ -314,6 +379,21 @@ func without(part string, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// instead answers so when asked for a part of the API.
+func instead(part string, answer, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, part) {
+			answer.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func text(body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 }
 
 // lies answers GET of a manifest with something else.

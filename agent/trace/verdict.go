@@ -1,14 +1,52 @@
 package trace
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // judge says which host serves, given what each of them answered: a function
 // of the report.
 func judge(r *Report) Verdict {
+	i := unknown(r.Hosts)
+	if i < 0 {
+		return judgeKnown(r)
+	}
+	h, rest := r.Hosts[i], *r
+	rest.Hosts = slices.DeleteFunc(slices.Clone(r.Hosts), func(h Host) bool { return h.Resolve.Unknown || h.Content.Unknown || h.Layer.Unknown })
+	why := cmp.Or(unknownDetail(h.Resolve), unknownDetail(h.Content), unknownDetail(h.Layer))
+	return Verdict{Unknown: true, Text: fmt.Sprintf("it cannot be told whether %s serves it: %s; without it, %s", name(h), why, judgeKnown(&rest).Text)}
+}
+
+// unknown finds the host of which it is not known what containerd would get, if
+// that decides who serves; -1 if none does.
+func unknown(hosts []Host) int {
+	for _, of := range []func(Host) Probe{
+		func(h Host) Probe { return h.Resolve }, func(h Host) Probe { return h.Content }, func(h Host) Probe { return h.Layer },
+	} {
+		for i, h := range hosts {
+			if p := of(h); p.Unknown {
+				return i
+			} else if p.OK || p.Final {
+				break
+			}
+		}
+	}
+	return -1
+}
+
+func unknownDetail(p Probe) string {
+	if !p.Unknown {
+		return ""
+	}
+	return p.Detail
+}
+
+// judgeKnown is judge where every answer is known.
+func judgeKnown(r *Report) Verdict {
 	resolver, stopped := first(r.Hosts, func(h Host) Probe { return h.Resolve })
 	if resolver < 0 {
 		return Verdict{Text: refusal(r.Hosts, stopped, func(h Host) Probe { return h.Resolve })}
@@ -45,16 +83,25 @@ func served(hosts []Host, resolver, server int, v Verdict) string {
 		}
 		passed = append(passed, fmt.Sprintf("%s does not: %s", name(h), p.Detail))
 		if h.Resolve.waits || h.Layer.waits {
-			slow = append(slow, name(h))
+			slow = append(slow, slowness(h))
 		}
 	}
 	if len(passed) > 0 {
 		text += "; " + strings.Join(passed, "; ")
 	}
 	if len(slow) > 0 {
-		text += fmt.Sprintf("; each request waits for %s first, mostly 30 s", strings.Join(slow, " and "))
+		text += "; each request waits for " + strings.Join(slow, ", then for ")
 	}
 	return text
+}
+
+// slowness says how long each request waits for a host.
+func slowness(h Host) string {
+	wait := cmp.Or(h.Resolve.wait, h.Layer.wait)
+	if wait == 0 {
+		return fmt.Sprintf("%s first, for its dial_timeout or 30s", name(h))
+	}
+	return fmt.Sprintf("%s first, for %s", name(h), wait)
 }
 
 // first finds the first host with a good answer. stopped is that of the one at

@@ -92,7 +92,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	defer unlock()
 	out := cmd.OutOrStdout()
 	var done []string
-	certsDir, images, found := i.configured(root, cmd.ErrOrStderr())
+	certsDir, images, found := i.configured(ctx, root, cmd.ErrOrStderr())
 	o := install.Options{
 		CertsDir: certsDir, Images: images, RequireRules: found, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: i.programs(root),
 		Say: func(line string) {
@@ -197,7 +197,7 @@ func (i *installOptions) programs(root *ownedfile.Root) []string {
 
 // configured is what the config names, if there is one: the directory of
 // hosts.toml files, and the registries whose login only kubelet can pass.
-func (i *installOptions) configured(root *ownedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
+func (i *installOptions) configured(ctx context.Context, root *ownedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
 	file, err := agent.ReadConfig(root, i.config)
 	if i.config == "" && errors.Is(err, fs.ErrNotExist) {
 		return "", nil, false
@@ -210,7 +210,7 @@ func (i *installOptions) configured(root *ownedfile.Root, stderr io.Writer) (cer
 		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(agent.ConfigFile)))
 		return "", nil, false
 	}
-	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg), true
+	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg, agent.LookAt(ctx, i.host(root))), true
 }
 
 // installSummary is what -o json gives.

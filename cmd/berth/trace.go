@@ -58,6 +58,9 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		return err
 	}
 	defer m.Close()
+	if proc != "" {
+		m.See(proc)
+	}
 	root, err := ownedfile.OpenRoot(o.root)
 	if err != nil {
 		return err
@@ -72,11 +75,12 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		return err
 	}
 	t := trace.Tracer{
-		Node: looked, Timeout: timeout, Unasked: unasked(o.host(root, proc)),
+		Node: looked, Timeout: timeout,
 		Explain: func(ctx context.Context, image string) (credprovider.Explanation, error) {
 			return m.Credentials(ctx, cfg, image, o.logger(stderr))
 		},
 	}
+	t.Unasked, t.KubeletUnloaded = unasked(o.host(root, proc))
 	reports := make([]trace.Report, 0, len(images))
 	served := true
 	for i, image := range images {
@@ -102,27 +106,33 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 	return err
 }
 
-// unasked tells why kubelet does not ask the credential provider about an image;
-// nil where no kubelet is seen.
-func unasked(h node.Host) func(image string) string {
+// unasked tells why kubelet does not ask the credential provider about an image,
+// nil where no kubelet is seen; and which change kubelet may not know yet.
+func unasked(h node.Host) (why func(image string) string, unloaded string) {
 	k, found, err := node.FindKubelet(h)
 	if err != nil || !found {
-		return nil
+		return nil, ""
+	}
+	if changed := k.ChangedSince(h); len(changed) > 0 {
+		unloaded = changed[0] + " was changed after kubelet was started, and is read only then"
 	}
 	var providers []node.Provider
-	why := "kubelet has no credential provider; run berth install --kubelet"
-	if k.ProviderConfig != "" {
-		why = install.Provider + " has no such image in its matchImages in " + k.ProviderConfig + "; run berth install --kubelet"
+	reason := "kubelet has no credential provider; run berth install --kubelet"
+	switch {
+	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
+		reason = "kubelet runs without the credential provider that its unit names by now; " + node.Restart(k.Unit, "kubelet")
+	case k.ProviderConfig != "":
+		reason = install.Provider + " has no such image in its matchImages in " + k.ProviderConfig + "; run berth install --kubelet"
 		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
-			why = err.Error()
+			reason = err.Error()
 		}
 	}
 	return func(image string) string {
 		if node.Asks(providers, install.Provider, image) {
 			return ""
 		}
-		return why
-	}
+		return reason
+	}, unloaded
 }
 
 // host is the node below the root, whose processes are looked at where its

@@ -49,6 +49,27 @@ func loginScenarios() []scenario {
 			s.pullFails(ref)
 			s.served(r, whole.resolve()+" 401")
 		}},
+		{"login-at-docker-hub-behind-a-mirror", func(s *scene) {
+			// Docker Hub takes tokens only: from containerd 2.1 on the header
+			// goes to its token server, and to no mirror; before it is of no
+			// use.
+			c := upstream.NewContent()
+			img := s.image(repo, c)
+			s.decoys[hub].Answer(upstream.Bearer("https://auth.docker.io/token", "granted", c))
+			tokens := s.behindProxy("auth.docker.io", upstream.Basic(robot, password, upstream.Token("granted")))
+			mirror := s.mirror(upstream.Status(http.StatusNotFound))
+			s.apply(mirrorOf("docker.io", "http://"+mirror.Addr()) +
+				fmt.Sprintf("registries:\n- {host: docker.io, username: %s, password: %q}\n", robot, password))
+			s.claimed[mirror], s.claimed[tokens], s.claimed[s.decoys[hub]] = true, true, true
+			if s.older {
+				s.pullFails(ref)
+				s.authorization(tokens.Requests()) // anonymous
+			} else {
+				s.pull(ref, img)
+				s.authorization(tokens.Requests(), "Basic "+basic(robot, password))
+			}
+			s.authorization(mirror.Requests())
+		}},
 		{"login-at-a-registry", func(s *scene) {
 			r := s.locked()
 			whole := fetch{path: "/v2/team/app", tag: "v1", img: s.image("team/app:v1", r)}

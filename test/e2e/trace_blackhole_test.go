@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,8 @@ func (s *traced) blackHole() string {
 
 // TestTraceBlackHole holds berth trace against a containerd that knows no
 // dial_timeout: each request waits 30 s for the mirror that swallows packets,
-// and then goes on to the next one. So this pull takes minutes.
+// and then goes on to the next one. So this pull takes minutes. A newer one
+// waits as long as its file says.
 func TestTraceBlackHole(t *testing.T) {
 	t.Parallel() // it only waits
 	set, err := parts.Locate(t.Context())
@@ -34,8 +36,18 @@ func TestTraceBlackHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	berth, ran := berthBinary(t), false
+	measured := regexp.MustCompile(` first, for [1-9](\.\d)?s`) // a loaded machine measures more than 1 s
 	for _, v := range variants(set) {
 		if v.program.Version != parts.Containerd1Version {
+			b := newBed(t, set, v)
+			b.berth = berth
+			s := newTraced(newScene(t, b))
+			s.hosts("docker.io", hostTables("https://"+s.blackHole())+"  dial_timeout = \"1s\"\n"+hostTables(s.url()))
+			told := s.trace()
+			if !measured.MatchString(told.Verdict.Text) {
+				t.Errorf("%s: the verdict does not tell how long each request waits: %s", v.name, told.Verdict.Text)
+			}
+			s.compare(told.Verdict, "mirror", "-", 2*pullTime)
 			continue
 		}
 		ran = true
@@ -44,7 +56,7 @@ func TestTraceBlackHole(t *testing.T) {
 		s := newTraced(newScene(t, b))
 		s.hosts("docker.io", hostTables("http://"+s.blackHole(), s.url()))
 		told := s.trace()
-		if !strings.Contains(told.Verdict.Text, "each request waits for ") {
+		if !strings.Contains(told.Verdict.Text, "each request waits for ") || !strings.Contains(told.Verdict.Text, " first, for 30s") {
 			t.Errorf("the verdict does not tell of the waiting: %s", told.Verdict.Text)
 		}
 		began := time.Now()

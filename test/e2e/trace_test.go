@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +25,7 @@ import (
 func TestTrace(t *testing.T) {
 	berth := berthBinary(t)
 	var scenarios []scenario
-	for _, row := range traceRows() {
+	for _, row := range slices.Concat(traceRows(), answerRows()) {
 		scenarios = append(scenarios, scenario{row.name, func(s *scene) { agree(s, row) }})
 	}
 	onEachContainerd(t, programs{berth: berth}, scenarios)
@@ -98,6 +99,9 @@ type statusOf struct {
 	http.ResponseWriter
 	code int
 }
+
+// Unwrap is for http.ResponseController.
+func (s *statusOf) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 func (s *statusOf) WriteHeader(code int) {
 	s.code = code

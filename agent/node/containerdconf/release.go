@@ -42,6 +42,10 @@ func (r Release) AtLeast(major, minor, patch int) bool {
 	return cmp.Or(cmp.Compare(r.Major, major), cmp.Compare(r.Minor, minor), cmp.Compare(r.Patch, patch)) >= 0
 }
 
+// HeaderToTokenServer reports whether the release sends the header of a host in
+// hosts.toml on to the token server that this host names: since 2.1.
+func (r Release) HeaderToTokenServer() bool { return r.AtLeast(2, 1, 0) }
+
 // NewestVersion is the newest "version" of a config.toml that the release reads.
 func (r Release) NewestVersion() int {
 	switch {

@@ -43,7 +43,6 @@ func (e *examination) containerd(ctx context.Context) {
 		e.add("containerd", OK, what, "")
 	}
 	e.verdict(c)
-	e.stale(c)
 	e.certsDir = c.CertsDir()
 	e.sameDirectory(c)
 }
@@ -51,7 +50,11 @@ func (e *examination) containerd(ctx context.Context) {
 // verdict tells the traps.
 func (e *examination) verdict(c node.Containerd) {
 	const name = "config-path"
-	if c.Verdict.Honoured {
+	switch changed := node.ChangedSince(e.Host, c); {
+	case len(changed) > 0:
+		e.add(name, Warn, fmt.Sprintf("%s was changed after containerd was started, and is read only then; what is told of it here may not be in effect",
+			strings.Join(changed, ", ")), node.Restart(c.Unit, "containerd"))
+	case c.Verdict.Honoured:
 		e.add(name, OK, "hosts.toml files are read from "+c.CertsDir(), "")
 	}
 	var cannot error // what install would say
@@ -70,17 +73,6 @@ func (e *examination) verdict(c node.Containerd) {
 	}
 	if errors.Is(cannot, node.ErrManaged) {
 		e.add(name, Warn, cannot.Error(), "")
-	}
-}
-
-// stale: containerd reads its configuration once.
-func (e *examination) stale(c node.Containerd) {
-	restart := "restart containerd"
-	if c.Unit != "" {
-		restart = "systemctl restart " + c.Unit
-	}
-	for _, file := range node.ChangedSince(e.Host, c) {
-		e.add("config-path", Warn, fmt.Sprintf("%s was changed after containerd was started, so what runs may be another configuration", file), restart)
 	}
 }
 

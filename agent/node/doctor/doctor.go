@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/node"
 )
@@ -57,7 +58,7 @@ type Patient struct {
 // Examine makes every check. The findings are in the order of a pull: what
 // containerd does, then what kubelet does.
 func Examine(ctx context.Context, p Patient) []Finding {
-	e := &examination{Patient: p}
+	e := &examination{Patient: p, inputs: agent.LookAt(ctx, p.Host)}
 	e.config()
 	e.containerd(ctx)
 	e.hosts()
@@ -88,6 +89,7 @@ type examination struct {
 	findings []Finding
 	engine   node.Containerd
 	certsDir string // that is examined, as the node names it
+	inputs   agent.Inputs
 }
 
 func (e *examination) add(name string, level Level, detail, remedy string) {

@@ -144,6 +144,14 @@ func TestExamine(t *testing.T) {
 			"was changed after containerd was started", "systemctl restart containerd.service",
 		},
 		{
+			"changed since kubelet's start", strings.Replace(running, "4000000000", "1000000000", 1) + kubelet(bothFlags) + kubeletStat + providerConfig("x"), "kubelet", doctor.Warn,
+			"/p.yaml was changed after kubelet was started", "restart kubelet",
+		},
+		{
+			"kubelet was not restarted", running + kubelet("") + "-- root/etc/systemd/system/kubelet.service --\n[Service]\nExecStart=/usr/bin/kubelet --image-credential-provider-config=/p.yaml\n",
+			"kubelet", doctor.Warn, "runs without the credential provider that its unit names by now", "restart kubelet",
+		},
+		{
 			"another directory", running + strings.Replace(mirrorConfig, "mirrors:", "containerd: {certsDir: /srv/certs.d}\nmirrors:", 1), "certs-dir", doctor.Fail,
 			"Berth writes to /srv/certs.d, and containerd reads /etc/containerd/certs.d", "certsDir: /etc/containerd/certs.d",
 		},
@@ -255,6 +263,8 @@ const bothFlags = "--image-credential-provider-config=/p.yaml\n--image-credentia
 func kubelet(flags string) string {
 	return "-- proc/9/comm --\nkubelet\n-- proc/9/cmdline --\n/usr/bin/kubelet\n" + flags + "\n"
 }
+
+const kubeletStat = "-- proc/9/stat --\n9 (kubelet) S 1 9 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 2000 0\n"
 
 func providerConfig(name string) string {
 	return "-- root/p.yaml --\napiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: " + name + "\n"

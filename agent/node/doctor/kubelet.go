@@ -31,6 +31,10 @@ func (e *examination) kubelet() {
 			return
 		}
 	case k.ProviderConfig == "" && k.ProviderDir == "":
+		if k.UnitNamesProvider(e.Host) {
+			e.add(name, Warn, "kubelet runs without the credential provider that its unit names by now", node.Restart(k.Unit, "kubelet"))
+			return
+		}
 		if lacks := e.unasked(nil); len(lacks) > 0 {
 			e.add(name, Warn, fmt.Sprintf("kubelet has no credential provider, and the login of %s does not fit into a header: images from there are pulled without it", strings.Join(lacks, ", ")),
 				"run berth install --kubelet")
@@ -46,6 +50,10 @@ func (e *examination) kubelet() {
 	if err != nil {
 		e.add(name, Fail, err.Error(), "mend it; kubelet does not start with it")
 		return
+	}
+	if changed := k.ChangedSince(e.Host); len(changed) > 0 {
+		e.add(name, Warn, fmt.Sprintf("%s was changed after kubelet was started, and is read only then; what is told of it here may not be in effect",
+			strings.Join(changed, ", ")), node.Restart(k.Unit, "kubelet"))
 	}
 	var programs []string
 	for _, p := range providers {
@@ -82,7 +90,7 @@ func (e *examination) unasked(providers []node.Provider) []string {
 	if e.Config == nil {
 		return nil
 	}
-	return slices.DeleteFunc(agent.KubeletImages(e.Config), func(image string) bool {
+	return slices.DeleteFunc(agent.KubeletImages(e.Config, e.inputs), func(image string) bool {
 		return node.Asks(providers, provider, image)
 	})
 }

@@ -1,0 +1,99 @@
+package agent
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/agent/node/containerdconf"
+	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/realm"
+)
+
+// Readers are the programs that read the hosts.toml files of a node.
+type Readers struct {
+	// Containerd is the release of the node's containerd; zero when it is not
+	// known, which counts as any of them.
+	Containerd containerdconf.Release
+}
+
+// toTokenServer tells whether some reader sends the header of a host on to the
+// token server that this host names, and whether every one does.
+func (r Readers) toTokenServer() (some, every bool) {
+	if r.Containerd.IsZero() {
+		return true, false
+	}
+	yes := r.Containerd.HeaderToTokenServer()
+	return yes, yes
+}
+
+// channel is how a login gets to a host.
+type channel struct {
+	// header says that hosts.toml carries it.
+	header bool
+	// serves says that every reader logs in with the header.
+	serves bool
+	// why says what speaks against header or serves, "" when nothing does.
+	why string
+	// unprobed says that the registry was not asked what it takes.
+	unprobed bool
+}
+
+// channelOf decides how the login for u travels: by a header or, failing that,
+// by kubelet's credential provider alone. It depends on auth of the login's entry
+// (auto where it has none), on what reads the file, and on what the prober has
+// learned about u; a zero fact is nothing.
+//
+// A header serves where Basic is accepted. Where only tokens are taken it serves
+// if it goes on to the token server, and may be written only if that server
+// belongs to the registry.
+func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact prober.Fact) channel {
+	switch auth {
+	case config.AuthToken:
+		return channel{why: "auth: token leaves it to kubelet's credential provider"}
+	case config.AuthBasic:
+		return channel{header: true, serves: true}
+	}
+	unprobed := fact.Basic != prober.Accepted && fact.Basic != prober.Refused
+	if server, ok := realm.Known(u.Host); ok && unprobed && u.Scheme == "https" {
+		fact.Basic, fact.Realm, unprobed = prober.Refused, server, false
+	}
+	some, every := readers.toTokenServer()
+	tokensOnly := fact.Basic == prober.Refused
+	switch {
+	case tokensOnly && !some:
+		return channel{why: fmt.Sprintf("the registry takes tokens only, and containerd %s gets them without the header; "+
+			"only kubelet's credential provider can pass the login", readers.Containerd)}
+	case tokensOnly && fact.Realm == "":
+		return channel{why: "the registry takes tokens only, and does not say where; auth: basic insists on the header"}
+	}
+	if fact.Realm != "" && some {
+		if err := realm.Check(u.Scheme, u.Host, fact.Realm); err != nil {
+			return channel{why: fmt.Sprintf("containerd 2.1 and later would send it to the token server %s, which %v; auth: basic insists on the header",
+				fact.Realm, err)}
+		}
+	}
+	switch {
+	case tokensOnly && !every:
+		return channel{header: true, why: "the registry takes tokens only, which containerd before 2.1 gets without the header"}
+	case tokensOnly:
+		return channel{header: true, serves: true}
+	case fact.Leaks():
+		return channel{why: fmt.Sprintf("it sends whoever asks for a layer on to %s, and containerd would send the login along; "+
+			"auth: basic insists on the header", fact.To)}
+	}
+	return channel{header: true, serves: true, unprobed: unprobed}
+}
+
+// unasked says that registries with a login were not asked what they take.
+func (d *desired) unasked(readers Readers) []Notice {
+	if len(d.unprobed) == 0 {
+		return nil
+	}
+	takes := "if it takes Basic"
+	if some, _ := readers.toTokenServer(); some {
+		takes += ", or its token server is of its domain"
+	}
+	return []Notice{{"login", fmt.Sprintf("sent to %s %s; not yet probed, an agent does that", strings.Join(d.unprobed, ", "), takes)}}
+}

@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"context"
+	"os"
+
+	"github.com/berth-registry/berth/agent/config"
+	nodes "github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/internal/ownedfile"
+)
+
+// hostOf is the node below a root, with its processes where its /proc lies below
+// the root too.
+func hostOf(root *ownedfile.Root) nodes.Host {
+	if root.Path("/") == "/" {
+		return nodes.This(root)
+	}
+	h := nodes.Host{Root: root}
+	proc := root.Path("/proc")
+	if _, err := os.Stat(proc + "/1/stat"); err == nil {
+		h.Proc, h.Version = proc, nodes.AskVersion
+	}
+	return h
+}
+
+// See tells where the processes of the node can be seen: its /proc as this
+// process can open it.
+func (m *Machine) See(proc string) { m.host.Proc, m.host.Version = proc, nodes.AskVersion }
+
+// readers tells what reads the node's hosts.toml files.
+func (m *Machine) readers(ctx context.Context) Readers {
+	return Readers{Containerd: m.running.Release(ctx, m.host)}
+}
+
+// inputs is what the desired state depends on beside the config, but for tokens
+// and health.
+func (m *Machine) inputs(ctx context.Context, cfg *config.Config, l learned) (Inputs, error) {
+	foreign, err := m.foreign(cfg)
+	return Inputs{Readers: m.readers(ctx), Learned: l.Facts, Foreign: foreign}, err
+}
+
+// LookAt gives what the channel of a login depends on beside the config, on the
+// node of h: see [KubeletImages]. What an agent has learned there and cannot be
+// read counts as nothing.
+func LookAt(ctx context.Context, h nodes.Host) Inputs {
+	m := &Machine{root: h.Root, host: h}
+	l, _ := m.learned()
+	return Inputs{Readers: m.readers(ctx), Learned: l.Facts}
+}

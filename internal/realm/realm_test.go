@@ -1,0 +1,85 @@
+package realm
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		scheme, host, realm string
+		want                error
+	}{
+		{"https", "registry-1.docker.io", "https://auth.docker.io/token", nil},
+		{"https", "ghcr.io", "https://ghcr.io/token", nil},
+		{"https", "quay.io:443", "https://quay.io/v2/auth", nil},
+		{"https", "registry.gitlab.com", "https://gitlab.com/jwt/auth", nil},
+		{"https", "harbor.corp", "https://harbor.corp/service/token", nil},
+		{"https", "harbor.corp:8443", "https://HARBOR.corp:9443/service/token", nil},
+		{"https", "registry.example.com", "https://auth.example.com/token", nil},
+		{"https", "registry.example.co.uk", "https://auth.example.co.uk/token", nil},
+		{"https", "registry.example.co.uk", "https://auth.other.co.uk/token", ErrForeign},
+		{"https", "harbor.corp", "https://evil.example/token", ErrForeign},
+		{"https", "harbor.corp", "https://harbor.corp.evil.example/token", ErrForeign},
+		{"https", "a.github.io", "https://b.github.io/token", ErrForeign},
+		{"https", "registry.corp", "https://auth.corp/token", ErrForeign}, // a top-level domain is no owner
+		{"https", "harbor.corp", "http://harbor.corp/token", ErrPlainHTTP},
+		{"https", "registry.example.com", "http://auth.example.com/token", ErrPlainHTTP},
+		{"https", "harbor.corp", "http://evil.example/token", ErrForeign},
+		{"http", "harbor.corp", "https://harbor.corp/token", nil},
+		{"http", "127.0.0.1:5000", "http://127.0.0.1:5001/token", nil},
+		{"http", "127.0.0.1:5000", "http://127.0.0.2:5001/token", ErrForeign},
+		{"http", "registry.example.com", "http://auth.example.com/token", ErrPlainHTTP},
+		{"https", "10.0.0.1", "https://192.168.0.1/token", ErrForeign},
+		{"https", "10.0.0.1", "https://10.0.0.1/token", nil},
+		{"https", "[2001:db8::1]:5000", "https://[2001:db8::1]/token", nil},
+		{"https", "[2001:db8::1]", "https://[2001:db8::2]/token", ErrForeign},
+		{"https", "localhost:5000", "https://localhost/token", nil},
+	} {
+		server, err := Parse(c.realm)
+		if err != nil {
+			t.Fatal(c.realm, err)
+		}
+		if got := Check(c.scheme, c.host, server); !errors.Is(got, c.want) {
+			t.Errorf("%s://%s names %s: %v, want %v", c.scheme, c.host, server, got, c.want)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	for realm, want := range map[string]string{
+		"https://auth.corp/token?service=x": "https://auth.corp",
+		"https://AUTH.corp:443":             "https://auth.corp",
+		"http://auth.corp:80/":              "http://auth.corp",
+		"https://user:secret@auth.corp/":    "https://auth.corp",
+		"":                                  "",
+		"/token":                            "",
+		"ftp://auth.corp":                   "",
+		"https://":                          "",
+		"https://a b":                       "",
+		"https://%41uth.corp/\x00":          "",
+	} {
+		if got, err := Parse(realm); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v, want %q", realm, got, err, want)
+		}
+	}
+}
+
+func TestNamed(t *testing.T) {
+	for _, c := range []struct {
+		challenges []string
+		want       string
+	}{
+		{[]string{`Bearer realm="https://auth.corp/token",service="x"`}, "https://auth.corp"},
+		{[]string{`Basic realm="x"`, `Bearer realm="https://auth.corp/token"`}, "https://auth.corp"},
+		{[]string{`Basic realm="https://auth.corp/token"`}, ""},
+		{[]string{`Bearer service="x"`}, ""},
+		{nil, ""},
+	} {
+		got, ok := Named(http.Header{"Www-Authenticate": c.challenges})
+		if got != c.want || ok != (c.want != "") {
+			t.Errorf("%q: %q, %t, want %q", c.challenges, got, ok, c.want)
+		}
+	}
+}
