@@ -145,6 +145,9 @@ func TestFullCerts(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
 	dir := filepath.Join(n.root, certsDir)
 	n.small(dir)
+	// A file of another tool, so that the mirror's is the only one of ours: the
+	// removal of another one would make room.
+	n.write("root"+certsDir+"/images.corp/hosts.toml", "[host]\n")
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 	n.converged()
@@ -171,7 +174,7 @@ func TestFullCerts(t *testing.T) {
 	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
 	aws.Heal()
 	n.eventually("the header is back", func() bool { return n.authorization() != "" })
-	if f := n.agent.Snapshot().Files; f.Repaired > 0 || len(f.Saved) > 0 || len(f.Conflicts) > 0 {
+	if f := n.agent.Snapshot().Files; f.Repaired > 0 || len(f.Saved) > 0 {
 		t.Errorf("our own file was taken for an edit: %+v", f)
 	}
 	if _, err := os.Lstat(filepath.Join(n.root, spareDir)); err == nil {
