@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/agent/node/containerdconf"
@@ -30,7 +29,7 @@ func (e *examination) containerd(ctx context.Context) {
 	if c.Detail != "" {
 		what += ", " + c.Detail
 	}
-	what += ", configured by " + c.ConfigPath
+	what += ", " + c.Configured()
 	if c.Layout != node.Plain {
 		what += fmt.Sprintf(" (%s)", c.Layout)
 	}
@@ -59,28 +58,18 @@ func (e *examination) verdict(c node.Containerd) {
 		_, cannot = node.Wire(c, node.Options{})
 	}
 	for _, t := range c.Verdict.Traps {
-		level, remedy := Warn, t.Remedy
+		level := Warn
 		if t.Blocking {
 			level = Fail
-			if errors.Is(cannot, containerdconf.ErrNoWay) {
-				remedy = cannot.Error()
-			}
 		}
-		e.add(name, level, t.Where+": "+t.Detail, remedy)
-	}
-	if errors.Is(cannot, node.ErrManaged) {
-		e.add(name, Warn, cannot.Error(), "")
+		e.add(name, level, t.Where+": "+t.Detail, node.Remedy(t, cannot))
 	}
 }
 
 // stale: containerd reads its configuration once.
 func (e *examination) stale(c node.Containerd) {
-	restart := "restart containerd"
-	if c.Unit != "" {
-		restart = "systemctl restart " + c.Unit
-	}
 	for _, file := range node.ChangedSince(e.Host, c) {
-		e.add("config-path", Warn, fmt.Sprintf("%s was changed after containerd was started, so what runs may be another configuration", file), restart)
+		e.add("config-path", Warn, fmt.Sprintf("%s was changed after containerd was started, so what runs may be another configuration", file), c.Restart())
 	}
 }
 
@@ -94,17 +83,9 @@ func (e *examination) sameDirectory(c node.Containerd) {
 		e.certsDir = writes
 		return
 	}
-	same := writes == e.certsDir
-	if a, err := e.Host.Root.Resolve(writes); !same && err == nil {
-		b, err := e.Host.Root.Resolve(c.Verdict.CertsDir)
-		same = err == nil && a == b
-	}
+	same, remedy := c.SameDir(e.Host, c.Verdict, writes)
 	if same {
 		return
-	}
-	remedy := fmt.Sprintf("write containerd: {certsDir: %s} in the config", e.certsDir)
-	if c.Layout == node.Plain && strings.Contains(c.Verdict.ConfigPath, writes) {
-		remedy = "set config_path to " + writes + " alone, or " + remedy
 	}
 	e.add("certs-dir", Fail, fmt.Sprintf("Berth writes to %s, and containerd reads %s", writes, e.certsDir), remedy)
 }

@@ -129,6 +129,7 @@ func TestExamine(t *testing.T) {
 	}{
 		{"no config", running, "config", doctor.Warn, "there is no config.yaml", "write a RegistryConfig"},
 		{"a config", running + mirrorConfig, "config", doctor.OK, "config.yaml is valid", ""},
+		{"no configuration file", strings.Split(running, "-- root/")[0], "containerd", doctor.OK, "process 7, with its defaults, because there is no /etc/containerd/config.toml", ""},
 		{"what runs", running, "containerd", doctor.OK, "process 7, configured by /etc/containerd/config.toml", ""},
 		{"nothing runs", "-- proc/stat --\n-- root/etc/containerd/config.toml --\n", "containerd", doctor.Warn, "no containerd runs here", "start it"},
 		{"the processes cannot be seen", "-- root/etc/containerd/config.toml --\n", "containerd", doctor.OK, "configured by /etc/containerd/config.toml", ""},
