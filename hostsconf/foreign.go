@@ -19,6 +19,7 @@ type foreign struct {
 	hostDir string // as the node sees it
 	root    *os.Root
 	stage   string
+	unstage func()
 }
 
 func (f *foreign) close() {
@@ -26,7 +27,7 @@ func (f *foreign) close() {
 		f.root.Close()
 	}
 	if f.stage != "" {
-		os.RemoveAll(f.stage)
+		f.unstage()
 	}
 }
 
@@ -38,7 +39,7 @@ func (f *foreign) open() (err error) {
 		}
 	}
 	if f.stage == "" {
-		f.stage, err = newStage("")
+		f.stage, f.unstage, err = newStage("")
 	}
 	return err
 }
