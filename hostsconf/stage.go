@@ -10,8 +10,9 @@ import (
 	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
-// stagePrefix begins the names of the directories in which files are read back.
-const stagePrefix = "berth-verify-"
+// stagePrefix begins the names of the directories in which files are read back. It
+// is another one than that of releases that removed directories by process number.
+const stagePrefix = "berth-stage-"
 
 // newStage makes a private directory below scratch ("" is the system's), and
 // removes those that a killed process has left. Nothing but links is in them.

@@ -14,7 +14,7 @@ func TestStagesOfOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As of an earlier release, and of a process that is not there: no lock.
+	// Of a process that was killed: no lock.
 	left := filepath.Join(scratch, stagePrefix+"4194305-1")
 	if err := os.MkdirAll(filepath.Join(left, "docker.io"), 0o700); err != nil {
 		t.Fatal(err)
