@@ -179,9 +179,14 @@ func TestHandlerDerivesAlarms(t *testing.T) {
 func TestLine(t *testing.T) {
 	rich := statustest.Rich()
 	for want, s := range map[string]status.Snapshot{
-		"starting, not ready; 0 files, 0 upstreams, no alarm":                 {},
-		"converged; 3 files, 3 upstreams, no alarm":                           statustest.Healthy(),
-		"converged, not ready; 4 files, 3 upstreams, 14 alarms":               rich,
+		"starting, not ready; 0 files, 0 upstreams, no alarm":                {},
+		"converged; 3 files, 3 upstreams, no alarm":                          statustest.Healthy(),
+		"converged, not ready; 4 files, 3 upstreams, 14 alarms (5 critical)": rich,
+		"converged; 3 files, 3 upstreams, 1 critical alarm": func() status.Snapshot {
+			s := statustest.Healthy()
+			s.Containerd.Reads = status.ReadsNo
+			return s
+		}(),
 		"waiting for another agent, not ready; 0 files, 0 upstreams, 1 alarm": statustest.Waiting(),
 	} {
 		if got := s.Line(); got != want {
