@@ -21,6 +21,9 @@ type Alarm struct {
 	Doc      string    `json:"doc"` // [Docs] and the anchor of its entry
 }
 
+// URL is the entry of the alarm for people.
+func (a Alarm) URL() string { return docsURL + a.Doc }
+
 // Severity says how much of the node's work is in danger.
 type Severity string
 

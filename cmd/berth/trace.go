@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/agent/node/install"
 	"github.com/berth-registry/berth/agent/trace"
@@ -72,7 +73,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		return err
 	}
 	t := trace.Tracer{
-		Node: looked, Timeout: timeout, Unasked: unasked(o.host(root, proc)),
+		Node: looked, Timeout: timeout, Unasked: o.unasked(cmd.Context(), o.host(root, proc), cfg),
 		Explain: func(ctx context.Context, image string) (credprovider.Explanation, error) {
 			return m.Credentials(ctx, cfg, image, o.logger(stderr))
 		},
@@ -104,24 +105,27 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 
 // unasked tells why kubelet does not ask the credential provider about an image;
 // nil where no kubelet is seen.
-func unasked(h node.Host) func(image string) string {
+func (o *options) unasked(ctx context.Context, h node.Host, cfg *config.Config) func(image string) string {
 	k, found, err := node.FindKubelet(h)
 	if err != nil || !found {
 		return nil
 	}
 	var providers []node.Provider
-	why := "kubelet has no credential provider; run berth install --kubelet"
+	why, broken := "kubelet has no credential provider", ""
 	if k.ProviderConfig != "" {
-		why = install.Provider + " has no such image in its matchImages in " + k.ProviderConfig + "; run berth install --kubelet"
+		why = install.Provider + " has no such image in its matchImages in " + k.ProviderConfig
 		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
-			why = err.Error()
+			broken = err.Error()
 		}
 	}
 	return func(image string) string {
-		if node.Asks(providers, install.Provider, image) {
-			return ""
+		if broken != "" || node.Asks(providers, install.Provider, image) {
+			return broken
 		}
-		return why
+		if err := o.refusesKubelet(ctx, h, cfg); err != nil {
+			return why + "; " + err.Error()
+		}
+		return why + "; run berth install --kubelet"
 	}
 }
 

@@ -43,6 +43,7 @@ func (e *examination) containerd(ctx context.Context) {
 	}
 	e.verdict(c)
 	e.stale(c)
+	e.unread = !c.Verdict.Honoured
 	e.certsDir = c.CertsDir()
 	e.sameDirectory(c)
 }

@@ -2,7 +2,7 @@
 // credentials that it says, and will that still be so tomorrow.
 //
 // What it promises: it changes nothing; it asks nobody but the metadata service
-// of this machine; a finding holds no secret. Each finding says what was looked
+// and the agent of this machine; a finding holds no secret. Each finding says what was looked
 // at, what is wrong and what to do. Start reading at [Examine], which calls one
 // function for each subject.
 package doctor
@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/agent/status"
 )
 
 // Level says how bad a finding is.
@@ -52,6 +53,11 @@ type Patient struct {
 	// proxy and waits for two seconds.
 	Client *http.Client
 	Now    func() time.Time
+	// Agent asks the agent of the node; nil where it cannot be reached.
+	Agent func(context.Context) (status.Snapshot, error)
+	// InstallKubelet is why "berth install --kubelet" would refuse the node, nil
+	// when it would not. A nil function is one that knows nothing.
+	InstallKubelet func(context.Context) error
 }
 
 // Examine makes every check. The findings are in the order of a pull: what
@@ -59,10 +65,11 @@ type Patient struct {
 func Examine(ctx context.Context, p Patient) []Finding {
 	e := &examination{Patient: p}
 	e.config()
+	e.agent(ctx)
 	e.containerd(ctx)
 	e.hosts()
 	e.permissions()
-	e.kubelet()
+	e.kubelet(ctx)
 	e.tokens()
 	e.metadata(ctx)
 	e.proxy()
@@ -87,6 +94,8 @@ type examination struct {
 	findings []Finding
 	engine   node.Containerd
 	certsDir string // that is examined, as the node names it
+	unread   bool   // containerd reads nothing below it
+	served   bool   // each ECR registry of the config has a token
 }
 
 func (e *examination) add(name string, level Level, detail, remedy string) {
