@@ -192,9 +192,12 @@ func (t *text) mirrors(s Snapshot) {
 		if i == 0 {
 			t.title("MIRRORS")
 		}
-		then := ", no fallback"
-		if m.Fallback != "" {
-			then = ", then " + oneLine(m.Fallback)
+		then := ", then " + oneLine(m.Fallback)
+		switch m.Fallback {
+		case "":
+			then = ", no fallback"
+		case m.Upstream:
+			then = ", then itself"
 		}
 		t.lines(0, "", oneLine(m.Upstream)+then)
 		for _, e := range m.Endpoints {

@@ -40,6 +40,8 @@ func (e *examination) agent(ctx context.Context) {
 	case wrong > 0:
 	case !s.Ready.Ready:
 		e.add(name, Warn, "it is not ready: "+strings.Join(s.Ready.Reasons, "; "), "see berth status")
+	case len(s.Alarms) > 0:
+		e.add(name, OK, "it runs, and is ready", "")
 	default:
 		e.add(name, OK, s.Line(), "")
 	}

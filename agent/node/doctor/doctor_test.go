@@ -432,8 +432,9 @@ func TestAgent(t *testing.T) {
 			e := &s.Mirrors[0].Endpoints[0]
 			e.State, e.Error = status.Down, down
 		}, nil, doctor.Warn, "MirrorDown: docker.io https://1111", "https://github.com/berth-registry/berth/blob/main/docs/operations.md#mirrordown"},
-		"a full disk": {func(s *status.Snapshot) { s.Converge.Error = "no space left" }, nil, doctor.Fail, "ConvergeFailing: no space left", "#convergefailing"},
-		"starting":    {func(s *status.Snapshot) { s.Ready = status.Readiness{Reasons: []string{"not converged yet"}} }, nil, doctor.Warn, "not converged yet", "berth status"},
+		"a full disk":             {func(s *status.Snapshot) { s.Converge.Error = "no space left" }, nil, doctor.Fail, "ConvergeFailing: no space left", "#convergefailing"},
+		"files that are not read": {func(s *status.Snapshot) { s.Containerd.Reads = status.ReadsNo }, nil, doctor.OK, "it runs, and is ready", ""},
+		"starting":                {func(s *status.Snapshot) { s.Ready = status.Readiness{Reasons: []string{"not converged yet"}} }, nil, doctor.Warn, "not converged yet", "berth status"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := bed(t, running)
