@@ -56,6 +56,7 @@ type Agent struct {
 	keeper  *keeper.Keeper
 	prober  *prober.Prober
 	watcher *watch.Watcher
+	engine  *containerdView
 
 	// Of the goroutine that waits, and then of the loop:
 	sole   sole
@@ -95,6 +96,7 @@ func New(m *Machine, o Options) *Agent {
 	}
 	l = l.withKey()
 	a.key = l.Key
+	a.engine = newContainerdView(m)
 	a.keeper = keeper.New(keeper.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
 	a.prober = prober.New(prober.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
 	a.prober.Restore(l.Facts)
@@ -148,6 +150,7 @@ func (a *Agent) work(ctx context.Context) error {
 	}
 	group.Go(func() error { return a.keeper.Run(ctx) })
 	group.Go(func() error { return a.prober.Run(ctx) })
+	group.Go(func() error { return a.engine.run(ctx, a.Wake) })
 	if !a.o.blind {
 		group.Go(func() error { return a.watcher.Run(ctx) })
 	}

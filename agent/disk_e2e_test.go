@@ -139,6 +139,49 @@ func TestFullVar(t *testing.T) {
 	}
 }
 
+// TestFullCerts needs root: the file system of certs.d itself is full when a
+// token comes to its end. The header goes, the mirror stays.
+func TestFullCerts(t *testing.T) {
+	n, aws := ecrNode(t, 10*time.Second)
+	dir := filepath.Join(n.root, certsDir)
+	n.small(dir)
+	// A file of another tool, so that the mirror's is the only one of ours: the
+	// removal of another one would make room.
+	n.write("root"+certsDir+"/images.corp/hosts.toml", "[host]\n")
+	n.start()
+	n.eventually("the header", func() bool { return n.authorization() != "" })
+	n.converged()
+	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "not allowed"})
+	filler := fill(t, dir)
+	n.eventually("the header is gone", func() bool { return n.hosts("quay.io") != "" && n.authorization() == "" })
+	if strings.Contains(n.hosts("quay.io"), "Basic") {
+		t.Errorf("the login is there:\n%s", n.hosts("quay.io"))
+	}
+	if hosts := lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
+		t.Errorf("containerd asks %s", hosts)
+	}
+	n.eventually("told", func() bool {
+		s := n.agent.Snapshot()
+		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
+	})
+	n.turned() // what was done stays done, and is ours
+	if hosts := lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
+		t.Errorf("later containerd asks %s", hosts)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
+	aws.Heal()
+	n.eventually("the header is back", func() bool { return n.authorization() != "" })
+	if f := n.agent.Snapshot().Files; f.Repaired > 0 || len(f.Saved) > 0 {
+		t.Errorf("our own file was taken for an edit: %+v", f)
+	}
+	if _, err := os.Lstat(filepath.Join(n.root, spareDir)); err == nil {
+		t.Error("the spare record is left")
+	}
+}
+
 // TestReadOnlyCerts needs root: what cannot be written in the normal way cannot
 // be written in the other one, and is told once.
 func TestReadOnlyCerts(t *testing.T) {

@@ -33,9 +33,9 @@ func scopeOf(r ecr.Registry) scope {
 	return scope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
 }
 
-// cachedHeaders gives the headers of the tokens that the node has, and the
-// placeholder for those that it has not.
-func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry) (headers Headers, missing int) {
+// cachedHeaders gives the headers of the tokens that the node has, and absent
+// for those that it has not; a zero absent gives none.
+func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry, absent redact.Secret) (headers Headers, missing int) {
 	headers = Headers{}
 	for _, r := range registries {
 		if t, ok := tokens.Cached(r); ok {
@@ -43,7 +43,9 @@ func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry) (head
 			continue
 		}
 		missing++
-		headers[r.Host] = placeholder
+		if !absent.IsZero() {
+			headers[r.Host] = absent
+		}
 	}
 	return headers, missing
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/internal/ownedfile"
@@ -34,7 +36,8 @@ type told struct {
 	conflicts        map[string]string
 }
 
-// once logs a failure when it is another than last time, and its end.
+// once logs a failure when it is another than last time, a record for each line
+// of it, and its end.
 func (a *Agent) once(ctx context.Context, before *string, err error, begins, ends string, attrs ...slog.Attr) {
 	now := ""
 	if err != nil {
@@ -45,7 +48,9 @@ func (a *Agent) once(ctx context.Context, before *string, err error, begins, end
 	case now == "":
 		a.log.InfoContext(ctx, ends)
 	default:
-		a.log.LogAttrs(ctx, slog.LevelError, begins, append(attrs, slog.String("error", now))...)
+		for line := range strings.Lines(now) {
+			a.log.LogAttrs(ctx, slog.LevelError, begins, append(slices.Clone(attrs), slog.String("error", strings.TrimSuffix(line, "\n")))...)
+		}
 	}
 	*before = now
 }

@@ -13,6 +13,7 @@ import (
 	nodes "github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // Where things are on a node, below the root.
@@ -81,8 +82,9 @@ func (p Plan) Differs() bool {
 
 // Plan computes the desired state and compares. It writes nothing to the node
 // and asks nobody: a token that apply would get is a placeholder. While an
-// agent runs, what it has withdrawn is left out. What would be installed has
-// been read back with containerd's own reader.
+// agent runs, what it has withdrawn is left out, and so is a token that it does
+// not get: the plan is what the agent would do. What would be installed has been
+// read back with containerd's own reader.
 func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	learned, err := m.learned()
 	if err != nil {
@@ -102,7 +104,11 @@ func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		if err != nil {
 			return Plan{}, err
 		}
-		in.Headers, missing = cachedHeaders(tokens, state.ecrRegistries)
+		absent := placeholder
+		if in.Health != nil {
+			absent = redact.Secret{}
+		}
+		in.Headers, missing = cachedHeaders(tokens, state.ecrRegistries, absent)
 		state = desire(cfg, in)
 	}
 	plan, err := m.plan(cfg, state)
@@ -110,7 +116,10 @@ func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		return plan, err
 	}
 	plan.Notices = append(plan.Notices, state.unasked(in.Readers)...)
-	if missing > 0 {
+	switch {
+	case missing > 0 && in.Health != nil:
+		plan.Notices = append(plan.Notices, Notice{"ecr", "a token is missing, so its header is left out until the agent gets one: see berth status"})
+	case missing > 0:
 		plan.Notices = append(plan.Notices, Notice{"ecr", "the token is not here yet; apply gets it"})
 	}
 	return plan, m.tree(cfg).Verify(ctx, plan.Desired, plan.Changes)

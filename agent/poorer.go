@@ -17,7 +17,10 @@ import (
 // and all else that is said of them stay. want holds, by address, the hosts as
 // they shall be; one that is not in it shall have no header. header tells
 // whether any is left.
-func poorer(body string, want map[string]hostsconf.Host) (edited string, header bool, err error) {
+//
+// With inPlace the edited text has the length of body: a header that is not as
+// wanted becomes a comment that says nothing.
+func poorer(body string, want map[string]hostsconf.Host, inPlace bool) (edited string, header bool, err error) {
 	var out []string
 	var server string
 	host, begin := "", -1 // of the header table that is being read
@@ -49,8 +52,12 @@ func poorer(body string, want map[string]hostsconf.Host) (edited string, header 
 				return "", false, fmt.Errorf("%s: %w", word, err)
 			}
 			begin = len(out)
-		case begin >= 0:
-			if line = poorerLine(line, want[host]); line == "" {
+		case begin >= 0 && !strings.HasPrefix(word, "#"):
+			after := poorerLine(line, want[host])
+			if inPlace && after != line {
+				after = "#" + strings.Repeat("-", len(strings.TrimSuffix(line, "\n"))-1) + "\n"
+			}
+			if line = after; line == "" {
 				continue
 			}
 		}

@@ -35,15 +35,27 @@ func (m *Machine) learned() (learned, error) {
 	return l, nil
 }
 
+// How much is read of a private file: 10,000 registries need about 3 MiB, and
+// the last good config holds all files that it names.
+const (
+	maxPrivate  = 8 << 20
+	maxLastGood = 64 << 20
+)
+
 // readPrivate reads a JSON file of the state directory. A file that is missing
 // or no JSON of ours leaves v as it is.
 func (m *Machine) readPrivate(name string, v any) error {
-	b, err := m.root.ReadFile(path.Join(StateDir, name))
+	file := path.Join(StateDir, name)
+	limit := int64(maxPrivate)
+	if name == lastGoodName {
+		limit = maxLastGood
+	}
+	b, err := m.root.ReadFileUpTo(file, limit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; rm %s: the agent makes it again", err, file)
 	}
 	_ = json.Unmarshal(b, v)
 	return nil

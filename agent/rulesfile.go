@@ -51,11 +51,13 @@ func (m *Machine) digests(certsDir string, changes []ownedfile.Change, current o
 		if c.Action == ownedfile.Unchanged {
 			files[name] = []string{credprovider.Digest(c.Before.Content)}
 		}
-		bare, _, err := poorer(string(c.After.Body), nil)
-		if err == nil && bare != string(c.After.Body) {
-			after := *c.After
-			after.Body = []byte(bare)
-			files[name] = append(files[name], credprovider.Digest(after.Content()))
+		for _, inPlace := range []bool{false, true} {
+			bare, _, err := poorer(string(c.After.Body), nil, inPlace)
+			if err == nil && bare != string(c.After.Body) {
+				after := *c.After
+				after.Body = []byte(bare)
+				files[name] = append(files[name], credprovider.Digest(after.Content()))
+			}
 		}
 	}
 	for _, d := range current.Dirs {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -54,20 +55,23 @@ func (a *Agent) serve(ctx context.Context) error {
 }
 
 func (a *Agent) serveOn(ctx context.Context, l net.Listener) error {
+	// Every local user can connect: what one client may hold is bounded.
 	server := &http.Server{
 		Handler:           status.Handler(a.Snapshot, a.Alive),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
+		ReadHeaderTimeout: 3 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		MaxHeaderBytes:    8 << 10,
+		ConnState:         connState,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
+	server.SetKeepAlivesEnabled(false) // an idle connection would need a bound of its own
 	a.log.InfoContext(ctx, "listening", "address", l.Addr().String())
 	if a.o.listening != nil {
 		a.o.listening(l.Addr().String())
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
+	go func() { done <- server.Serve(newBoundedListener(l, maxConnections)) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("status page: %w", err)

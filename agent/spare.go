@@ -10,6 +10,8 @@ import (
 	"path"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/ownedfile"
@@ -20,7 +22,7 @@ import (
 const spareDir = "/run/berth/record"
 
 // takenAway is the reason that people read.
-const takenAway = "its login goes at once; what else is to change waits until " + StateDir + " can be written"
+const takenAway = "its login is removed at once; its other changes wait until there is room on the disk"
 
 // takeAway is what is done when the normal way fails, mostly because the disk
 // is full: a secret that a hosts.toml shall not hold any more goes all the same,
@@ -35,11 +37,20 @@ func (m *Machine) takeAway(ctx context.Context, cfg *config.Config, result *Resu
 	if ctx.Err() != nil {
 		return nil
 	}
+	err := m.takeSecrets(ctx, cfg, result, false)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		// No file can be put beside another one in certs.d itself.
+		return m.takeSecrets(ctx, cfg, result, true)
+	}
+	return err
+}
+
+func (m *Machine) takeSecrets(ctx context.Context, cfg *config.Config, result *Result, inPlace bool) error {
 	current, err := m.read(cfg, result.Plan.Desired)
 	if err != nil {
 		return fmt.Errorf("take away logins that are out of date: %w", err)
 	}
-	changes, errs := withoutSecrets(cfg, result.Plan, current)
+	changes, errs := withoutSecrets(cfg, result.Plan, current, inPlace)
 	if len(changes) == 0 {
 		return errs
 	}
@@ -54,8 +65,9 @@ func (m *Machine) takeAway(ctx context.Context, cfg *config.Config, result *Resu
 }
 
 // withoutSecrets gives the changes that take secrets away from what stands
-// there, and nothing else.
-func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot) ([]ownedfile.Change, error) {
+// there, and nothing else. In place, a login that is replaced by another one
+// goes as well.
+func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot, inPlace bool) ([]ownedfile.Change, error) {
 	want := map[string]map[string]hostsconf.Host{} // by name of the directory and address
 	for _, d := range plan.Desired.Installed(plan.Changes) {
 		hosts := map[string]hostsconf.Host{}
@@ -76,7 +88,7 @@ func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot) (
 			continue
 		}
 		body := string(ownedfile.WithoutMarker(o.Content))
-		edited, header, err := poorer(body, want[path.Base(dir)])
+		edited, header, err := poorer(body, want[path.Base(dir)], inPlace)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.Path, err))
 			continue
@@ -85,11 +97,11 @@ func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot) (
 			continue
 		}
 		mode := o.Mode
-		if !header {
+		if !header && !inPlace {
 			mode = 0o644 // as it is written when there never was one
 		}
 		changes = append(changes, ownedfile.Change{
-			Action: ownedfile.Update, Path: o.Path, Before: o, Reason: takenAway,
+			Action: ownedfile.Update, Path: o.Path, Before: o, Reason: takenAway, InPlace: inPlace,
 			After: &ownedfile.File{Path: o.Path, Body: []byte(edited), Mode: mode, Comment: "#"},
 		})
 	}

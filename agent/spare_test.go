@@ -237,8 +237,37 @@ func TestPoorerRefusesWhatItDoesNotKnow(t *testing.T) {
 		"a value of two lines": "server = \"https://a\"\n\n[header]\n  Authorization = \"\"\"x\n[host]\ny\"\"\"\n\n[host]\n",
 		"a bad address":        "server = \"\\q\"\n",
 	} {
-		if edited, _, err := poorer(body, nil); err == nil {
+		if edited, _, err := poorer(body, nil, false); err == nil {
 			t.Errorf("%s:\n%s", name, edited)
 		}
+	}
+}
+
+// Where no space is left a header becomes a comment of the same length, and
+// stays one.
+func TestPoorerInPlace(t *testing.T) {
+	const body = `server = "https://a.corp"
+capabilities = ["pull", "resolve"]
+
+[header]
+  Authorization = "Basic dTpvbmU="
+  X-Org = ["team"]
+
+[host."https://b.corp"]
+  capabilities = ["pull"]
+
+  [host."https://b.corp".header]
+    Authorization = "Basic dTp0aHJlZQ=="
+`
+	keeps := map[string]hostsconf.Host{"https://a.corp": {Header: map[string][]string{"X-Org": {"team"}}}}
+	once, _, err := poorer(body, keeps, true)
+	if err != nil || len(once) != len(body) || strings.Contains(once, "Basic") || !strings.Contains(once, "X-Org") {
+		t.Fatalf("%v\n%s", err, once)
+	}
+	if twice, _, err := poorer(once, keeps, true); err != nil || twice != once {
+		t.Errorf("%v\n%s", err, twice)
+	}
+	if shorter, _, err := poorer(once, keeps, false); err != nil || shorter != once {
+		t.Errorf("not in place: %v\n%s", err, shorter)
 	}
 }

@@ -175,6 +175,8 @@ func (a *Agent) watchFiles(cfg *config.Config) {
 		trees = append(trees, a.machine.root.Path(path.Clean(cfg.Containerd.CertsDir)))
 		files = append(files, a.machine.root.Path(credprovider.RulesFile))
 		trees = append(trees, a.machine.root.Path(credprovider.TokenDir))
+		a.engine.set(cfg.Containerd.CertsDir)
+		files = append(files, a.engine.watched()...)
 	}
 	a.watcher.Set(files, trees)
 }

@@ -59,6 +59,7 @@ func (a *Agent) Snapshot() status.Snapshot {
 		s.Tokens = append(s.Tokens, token(k))
 	}
 	s.DockerHub = a.hub()
+	s.Containerd = a.engine.state()
 	return s
 }
 

@@ -111,19 +111,7 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 		e := n.agent.Snapshot().Mirrors[0].Endpoints
 		return e[0].State == status.Down && e[0].Withdrawn && e[1].State == status.Up && !e[1].Withdrawn
 	})
-	// plan agrees with the agent that runs.
-	other, err := Open(n.root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	n.eventually("plan sees no difference", func() bool {
-		plan, err := other.Plan(t.Context(), cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return !plan.Differs()
-	})
+	other := n.planAgrees()
 
 	// The last one stays, whatever it does.
 	second.die()

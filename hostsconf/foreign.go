@@ -21,6 +21,7 @@ type foreign struct {
 	hostDir string // as the node sees it
 	root    *os.Root
 	stage   string
+	unstage func()
 }
 
 func (f *foreign) close() {
@@ -28,7 +29,7 @@ func (f *foreign) close() {
 		f.root.Close()
 	}
 	if f.stage != "" {
-		os.RemoveAll(f.stage)
+		f.unstage()
 	}
 }
 
@@ -40,7 +41,7 @@ func (f *foreign) open() (err error) {
 		}
 	}
 	if f.stage == "" {
-		f.stage, err = newStage("")
+		f.stage, f.unstage, err = newStage("")
 	}
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -237,11 +236,11 @@ func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) er
 	if !slices.ContainsFunc(changes, Writes) {
 		return nil
 	}
-	stage, err := newStage(t.scratch)
+	stage, remove, err := newStage(t.scratch)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(stage)
+	defer remove()
 	var errs []error
 	for _, c := range changes {
 		if err := ctx.Err(); err != nil {

@@ -74,11 +74,11 @@ func (f Family) withoutFile(dir, registry string, update func(*http.Client) erro
 
 // readAs reads a directory as if its hosts.toml, which says content, said shown.
 func (f Family) readAs(shown, content []byte, dir, registry string, update func(*http.Client) error) ([]docker.RegistryHost, error) {
-	stage, err := newStage("")
+	stage, remove, err := newStage("")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(stage)
+	defer remove()
 	copied := &memory{}
 	defer copied.release()
 	if dir, err = imitate(copied, stage, dir, content, shown); err != nil {

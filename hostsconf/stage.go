@@ -1,41 +1,73 @@
 package hostsconf
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
-// stagePrefix begins the names of the directories in which files are read back;
-// the process that made it follows.
-const stagePrefix = "berth-verify-"
+// stagePrefix begins the names of the directories in which files are read back. It
+// is another one than that of releases that removed directories by process number.
+const stagePrefix = "berth-stage-"
 
 // newStage makes a private directory below scratch ("" is the system's), and
-// removes those of processes that were killed. Nothing but links is in them.
-func newStage(scratch string) (string, error) {
+// removes those that a killed process has left. Nothing but links is in them.
+// remove ends it.
+//
+// Each holds a lock on its directory, which ends with its process: a number of
+// a process would mean nothing in another namespace that shares scratch.
+func newStage(scratch string) (dir string, remove func(), err error) {
 	if scratch == "" {
 		scratch = os.TempDir()
 	}
 	old, _ := filepath.Glob(filepath.Join(scratch, stagePrefix+"*"))
 	for _, dir := range old {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), stagePrefix), "-")
-		n, err := strconv.Atoi(pid)
-		if err == nil && n > 0 && errors.Is(unix.Kill(n, 0), unix.ESRCH) {
+		if lock, err := lockStage(dir); err == nil {
 			os.RemoveAll(dir)
+			lock.Close()
 		}
 	}
-	stage, err := os.MkdirTemp(scratch, fmt.Sprintf("%s%d-", stagePrefix, os.Getpid()))
-	if err != nil {
-		return "", fmt.Errorf("a directory to read files back in (TMPDIR): %w", err)
+	for range stageTries {
+		if dir, err = os.MkdirTemp(scratch, stagePrefix); err != nil {
+			break
+		}
+		var lock *os.File
+		if lock, err = lockStage(dir); err == nil {
+			return dir, func() { os.RemoveAll(dir); lock.Close() }, nil
+		}
 	}
-	return stage, nil
+	return "", nil, fmt.Errorf("a directory to read files back in (TMPDIR): %w", err)
+}
+
+// stageTries is how often another process may remove a directory between its
+// making and its locking.
+const stageTries = 10
+
+// lockStage locks a directory. It fails when a process holds it, or when it is
+// not the one at that path any more.
+func lockStage(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		var mine, now os.FileInfo
+		if mine, err = f.Stat(); err == nil {
+			if now, err = os.Lstat(dir); err == nil && !os.SameFile(mine, now) {
+				err = os.ErrNotExist
+			}
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // memory holds files that have no name: nothing of them is left when the

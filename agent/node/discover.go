@@ -118,6 +118,9 @@ func (c *Containerd) fromProcesses(h Host, all []process) error {
 	}
 	c.Source, c.Detail = FromProcess, "process "+strconv.Itoa(p.pid)
 	c.PID, c.Unit, c.Binary, c.Socket = p.pid, p.unit, p.binary, p.option("address", "a")
+	if c.Binary == "" && filepath.IsAbs(p.args[0]) {
+		c.Binary = p.args[0]
+	}
 	c.ConfigPath = p.path(p.option("config", "c"))
 	if c.ConfigPath == "" {
 		c.ConfigPath = DefaultConfigPath
@@ -175,6 +178,12 @@ func (c *Containerd) ask(ctx context.Context, h Host) {
 		binary = filepath.Join(h.Proc, strconv.Itoa(c.PID), "exe")
 	}
 	output, err := h.Version(ctx, binary)
+	if err != nil && c.PID != 0 && c.Binary != "" {
+		// A service without capabilities may not open what another one runs.
+		if text, err2 := h.Version(ctx, h.Root.Path(c.Binary)); err2 == nil {
+			output, err = text, nil
+		}
+	}
 	if err != nil {
 		c.NoRelease = fmt.Errorf("%s --version: %w", binary, err)
 		return

@@ -21,6 +21,9 @@ type Alarm struct {
 	Doc      string    `json:"doc"` // [Docs] and the anchor of its entry
 }
 
+// URL is the entry of the alarm for people.
+func (a Alarm) URL() string { return docsURL + a.Doc }
+
 // Severity says how much of the node's work is in danger.
 type Severity string
 
@@ -103,14 +106,35 @@ func (s Snapshot) Line() string {
 		parts[0] += ", not ready"
 	}
 	parts = append(parts, counted(s.Files.Managed, "file"), counted(s.Config.Upstreams, "upstream"))
-	alarms := s.Alarms
-	if alarms == nil {
-		alarms = Alarms(s)
-	}
-	if len(alarms) == 0 {
+	alarms := s.alarms()
+	switch critical := s.Critical(); {
+	case len(alarms) == 0:
 		parts = append(parts, "no alarm")
-	} else {
+	case critical == len(alarms):
+		parts = append(parts, counted(critical, "critical alarm"))
+	case critical > 0:
+		parts = append(parts, fmt.Sprintf("%s (%d critical)", counted(len(alarms), "alarm"), critical))
+	default:
 		parts = append(parts, counted(len(alarms), "alarm"))
 	}
 	return parts[0] + "; " + strings.Join(parts[1:], ", ")
+}
+
+func (s Snapshot) alarms() []Alarm {
+	if s.Alarms == nil {
+		return Alarms(s)
+	}
+	return s.Alarms
+}
+
+// Critical counts the critical alarms: with one, a node that is ready is not
+// well. Alarms are derived unless the snapshot has them.
+func (s Snapshot) Critical() int {
+	n := 0
+	for _, a := range s.alarms() {
+		if a.Severity == Critical {
+			n++
+		}
+	}
+	return n
 }

@@ -44,6 +44,15 @@ func TestAlarms(t *testing.T) {
 			s.Config.OK, s.Config.Error, s.Phase = false, "no such file", status.Restored
 		}, "NodeRestored warning", "--restore"},
 		{"converge fails", func(s *status.Snapshot) { s.Converge.Error = "disk full" }, "ConvergeFailing critical", "disk full"},
+		{"containerd reads no file", func(s *status.Snapshot) {
+			s.Containerd = &status.Containerd{Reads: status.ReadsNo, Why: "config_path is not set", Remedy: "run \"berth install --containerd\""}
+		}, "FilesNotRead critical", `containerd does not read these files: config_path is not set; run "berth install`},
+		{"containerd was not restarted", func(s *status.Snapshot) { s.Containerd = &status.Containerd{Reads: status.ReadsRestart} }, "FilesNotRead warning", "may not read"},
+		{"containerd is not seen", func(s *status.Snapshot) { s.Containerd = &status.Containerd{Reads: status.ReadsUnknown} }, "", ""},
+		{"containerd reads them", func(s *status.Snapshot) { s.Containerd = &status.Containerd{Reads: status.ReadsYes} }, "", ""},
+		{"containerd reads none, and none is there", func(s *status.Snapshot) {
+			s.Containerd, s.Files.Managed = &status.Containerd{Reads: status.ReadsNo}, 1
+		}, "", ""},
 		{"no token yet", func(s *status.Snapshot) { s.Tokens[0] = status.Token{Service: "ecr"} }, "", ""},
 		{"no token to be had", func(s *status.Snapshot) {
 			s.Tokens[0] = status.Token{Service: "ecr", Region: "us-east-1", Error: "denied"}
@@ -170,9 +179,14 @@ func TestHandlerDerivesAlarms(t *testing.T) {
 func TestLine(t *testing.T) {
 	rich := statustest.Rich()
 	for want, s := range map[string]status.Snapshot{
-		"starting, not ready; 0 files, 0 upstreams, no alarm":                 {},
-		"converged; 3 files, 3 upstreams, no alarm":                           statustest.Healthy(),
-		"converged, not ready; 4 files, 3 upstreams, 13 alarms":               rich,
+		"starting, not ready; 0 files, 0 upstreams, no alarm":                {},
+		"converged; 3 files, 3 upstreams, no alarm":                          statustest.Healthy(),
+		"converged, not ready; 4 files, 3 upstreams, 14 alarms (5 critical)": rich,
+		"converged; 3 files, 3 upstreams, 1 critical alarm": func() status.Snapshot {
+			s := statustest.Healthy()
+			s.Containerd.Reads = status.ReadsNo
+			return s
+		}(),
 		"waiting for another agent, not ready; 0 files, 0 upstreams, 1 alarm": statustest.Waiting(),
 	} {
 		if got := s.Line(); got != want {

@@ -12,7 +12,7 @@
 // another program may bring one, are Config.Error, Config.Warnings,
 // Converge.Error, Converge.Watching, Endpoint.Error, Endpoint.Note,
 // Endpoint.LeftOut, Token.Error, DockerHub.Error, FileNote.Reason, Event.Message,
-// Readiness.Reasons and Notices. Whoever fills them leaves secrets out; as a
+// Readiness.Reasons, Containerd.Why, Containerd.Remedy and Notices. Whoever fills them leaves secrets out; as a
 // second net, passwords and queries in URLs and Authorization values are
 // masked here in every string before anything is shown.
 //

@@ -105,6 +105,11 @@ func TestOperationsCauses(t *testing.T) {
 		change(m)
 		return s
 	}
+	reads := func(r status.Reads) status.Snapshot {
+		s := statustest.Healthy()
+		s.Containerd.Reads = r
+		return s
+	}
 	causes := map[string][]struct {
 		words string // "" for what is left
 		s     status.Snapshot
@@ -113,6 +118,10 @@ func TestOperationsCauses(t *testing.T) {
 			{"`upstreamFallback: false`", down(func(m *status.Mirror) { m.Fallback = "" })},
 			{"the upstream does not answer either", down(func(m *status.Mirror) { m.FallbackDown = true })},
 			{"", down(func(*status.Mirror) {})},
+		},
+		"FilesNotRead": {
+			{"containerd reads none", reads(status.ReadsNo)},
+			{"", reads(status.ReadsRestart)},
 		},
 	}
 	for _, k := range status.Kinds() {

@@ -22,13 +22,17 @@ import (
 // Anything else is 404, and other methods than GET and HEAD are 405. get gives
 // the snapshot of this moment; it is called once for each request, by several
 // goroutines at once. live may be nil.
+//
+// Few of the large answers are made at once, so that clients that do not read
+// them cannot fill the memory; the two checks never wait for those.
 func Handler(get func() Snapshot, live func() error) http.Handler {
 	c := newCleaner()
 	tidy := func() Snapshot { return c.tidy(get()) }
+	large := newGate(maxLarge)
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", newPage(tidy))
-	mux.Handle("GET /metrics", metricsHandler(tidy))
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /{$}", large.in(newPage(tidy)))
+	mux.HandleFunc("GET /metrics", large.in(metricsHandler(tidy)))
+	mux.HandleFunc("GET /status", large.in(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		e := json.NewEncoder(&body)
 		e.SetIndent("", "  ")
@@ -37,7 +41,7 @@ func Handler(get func() Snapshot, live func() error) http.Handler {
 			return
 		}
 		send(w, "application/json", body.Bytes())
-	})
+	})))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		s := tidy()
 		reasons := s.Ready.Reasons
@@ -59,6 +63,25 @@ func Handler(get func() Snapshot, live func() error) http.Handler {
 		answer(w, r, "livez", "loop", reasons)
 	})
 	return guarded(mux)
+}
+
+// maxLarge is how many pages, metrics and snapshots are in memory at once.
+const maxLarge = 4
+
+// gate lets some requests in at once; others wait until their client goes.
+type gate chan struct{}
+
+func newGate(n int) gate { return make(gate, n) }
+
+func (g gate) in(next http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case g <- struct{}{}:
+			defer func() { <-g }()
+			next.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	}
 }
 
 // send writes a whole body.

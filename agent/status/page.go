@@ -132,7 +132,7 @@ func groups(alarms []Alarm) []group {
 			at[key{a.Name, a.Severity}] = i
 			kind := kinds[a.Name]
 			kind.Name = a.Name
-			all = append(all, group{Kind: kind, Severity: a.Severity, Link: docsURL + a.Doc})
+			all = append(all, group{Kind: kind, Severity: a.Severity, Link: a.URL()})
 		}
 		all[i].Alarms = append(all[i].Alarms, a)
 	}

@@ -20,6 +20,7 @@ func rules() []rule {
 		{Kind{"NoConfig", "No config was ever good, so nothing on the node is managed.", only(Critical)}, noConfig},
 		{Kind{"ConfigInvalid", "The config on disk cannot be used; the last good one is.", only(Critical)}, configInvalid},
 		{Kind{"ConvergeFailing", "The node could not be made what the config says.", only(Critical)}, convergeFailing},
+		{Kind{"FilesNotRead", "containerd does not read the files that Berth writes.", []Severity{Critical, Warning}}, filesNotRead},
 		{Kind{"TokenMissing", "There is no valid ECR token, so nothing logs in with it.", only(Critical)}, tokenMissing},
 		{Kind{"AllMirrorsDown", "No mirror of an upstream answers.", []Severity{Warning, Critical}}, allMirrorsDown},
 		{Kind{"TokenExpiring", "An ECR token cannot be renewed; it still works.", only(Warning)}, tokenExpiring},
@@ -58,6 +59,29 @@ func convergeFailing(s Snapshot) []Alarm {
 		return nil
 	}
 	return []Alarm{{Message: s.Converge.Error, Since: s.Converge.FailingSince}}
+}
+
+// filesNotRead: where nothing is written for containerd there is nothing to
+// read; one of the managed files is the credential provider's.
+func filesNotRead(s Snapshot) []Alarm {
+	c := s.Containerd
+	if c == nil || idle(s) || s.Files.Managed < 2 {
+		return nil
+	}
+	a := Alarm{Subject: c.ConfigPath, Since: c.Since}
+	switch c.Reads {
+	case ReadsNo:
+		a.Message = "containerd does not read these files: " + c.Why
+	case ReadsRestart:
+		a.Severity = Warning
+		a.Message = "containerd may not read these files: " + c.Why
+	default:
+		return nil
+	}
+	if c.Remedy != "" {
+		a.Message += "; " + c.Remedy
+	}
+	return []Alarm{a}
 }
 
 // Name is how an operator tells one token from another.

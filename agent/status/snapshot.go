@@ -24,7 +24,9 @@ type Snapshot struct {
 	Alarms   []Alarm  `json:"alarms"`
 	Config   Config   `json:"config"`
 	Converge Converge `json:"converge"`
-	Mirrors  []Mirror `json:"mirrors"`
+	// Containerd is the one of this node; nil before it was looked at.
+	Containerd *Containerd `json:"containerd,omitempty"`
+	Mirrors    []Mirror    `json:"mirrors"`
 	// Registries are those that images name themselves and that have a login
 	// in a header, be it behind mirrors: the login is tried out there, too.
 	// Whether they answer decides nothing.
@@ -85,6 +87,28 @@ type Converge struct {
 	Watching   string    `json:"watching,omitempty"`
 	NextResync time.Time `json:"nextResync,omitzero"`
 }
+
+// Containerd tells whether the node's containerd reads what the agent writes.
+type Containerd struct {
+	Version    string `json:"version,omitempty"` // "" when it is not known
+	ConfigPath string `json:"configPath,omitempty"`
+	Reads      Reads  `json:"reads"`
+	Why        string `json:"why,omitempty"`    // unless Reads is yes
+	Remedy     string `json:"remedy,omitempty"` // a command, or what to write
+	// Since is when Reads became what it is, as this agent saw it.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Reads is whether hosts.toml files are read.
+type Reads string
+
+// The values of Reads; those of node.Reading.
+const (
+	ReadsYes     Reads = "yes"
+	ReadsNo      Reads = "no"
+	ReadsRestart Reads = "restart" // containerd was not restarted since its configuration was changed
+	ReadsUnknown Reads = "unknown"
+)
 
 // Inotify is the value of Converge.Watching when changes of files are told by
 // the kernel.

@@ -125,7 +125,8 @@ func TestSnapshotHoldsPlainValues(t *testing.T) {
 	// Which of them are free text is told in the package comment; the others
 	// are names that the config, the node or the code chooses, or are derived.
 	names := []string{
-		"Alarm.Doc", "Alarm.Message", "Alarm.Name", "Alarm.Severity", "Alarm.Subject", "Config.Path", "Endpoint.Basic", "Endpoint.Login",
+		"Alarm.Doc", "Alarm.Message", "Alarm.Name", "Alarm.Severity", "Alarm.Subject", "Config.Path",
+		"Containerd.ConfigPath", "Containerd.Reads", "Containerd.Version", "Endpoint.Basic", "Endpoint.Login",
 		"Endpoint.Redirect", "Endpoint.State", "Endpoint.URL", "FileNote.Path", "Mirror.Directory", "Mirror.Fallback", "Mirror.Upstream",
 		"Snapshot.Node", "Snapshot.Phase", "Snapshot.Version", "Token.Hosts", "Token.Identity", "Token.Region", "Token.Service", "Token.Source",
 	}

@@ -5,12 +5,13 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
-// WriteText writes a snapshot as "berth status" prints it: alarms first. paint
+// WriteText writes a snapshot as "berth status" prints it: alarms first, each
+// thing once, in lines of 80 columns where no single word is longer. paint
 // colours a text in one of the styles head, add (good), remove (bad), conflict
 // (in between) and hunk (aside).
 func WriteText(w io.Writer, s Snapshot, paint func(style, text string) string) error {
@@ -18,6 +19,12 @@ func WriteText(w io.Writer, s Snapshot, paint func(style, text string) string) e
 		s.Time = time.Now()
 	}
 	t := &text{paint: paint, now: s.Time}
+	for _, a := range s.Alarms {
+		for line := range strings.Lines(a.Message) {
+			t.told = append(t.told, strings.TrimSpace(line))
+		}
+		t.alarmed = append(t.alarmed, a.Name)
+	}
 	t.head(s)
 	t.alarms(s.Alarms)
 	t.mirrors(s)
@@ -29,61 +36,62 @@ func WriteText(w io.Writer, s Snapshot, paint func(style, text string) string) e
 }
 
 type text struct {
-	out   bytes.Buffer
-	paint func(style, text string) string
-	now   time.Time
+	out     bytes.Buffer
+	paint   func(style, text string) string
+	now     time.Time
+	told    []string // the lines of the alarms
+	alarmed []string // the names of the alarms
 }
+
+// columns is the width of the text.
+const columns = 80
 
 func (t *text) printf(format string, args ...any) { fmt.Fprintf(&t.out, format, args...) }
 
-// row is a line of a table; below stands under it, a line each.
-type row struct {
-	cells []cell
-	below []cell
-}
-
-type cell struct{ style, text string }
-
-func plain(texts ...string) []cell {
-	var cells []cell
-	for _, s := range texts {
-		cells = append(cells, cell{"", s})
-	}
-	return cells
-}
-
-// table prints columns as wide as their widest cell. Colour takes no room.
-func (t *text) table(title string, rows []row) {
-	t.printf("\n")
-	rows = append([]row{{cells: plain(strings.Fields(title)...)}}, rows...)
-	for i := range rows[0].cells {
-		rows[0].cells[i] = cell{"head", strings.ReplaceAll(rows[0].cells[i].text, "_", " ")}
-	}
-	widths := make([]int, len(rows[0].cells))
-	for _, r := range rows {
-		for i, c := range r.cells {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
-		}
-	}
-	for _, r := range rows {
-		pad := 0
-		for i, c := range r.cells {
-			t.printf("%*s%s", pad, "", t.painted(c.style, c.text))
-			pad = widths[i] - utf8.RuneCountInString(c.text) + 3
-		}
-		t.printf("\n")
-		for _, c := range r.below {
-			t.indented("  ", c)
+// lines prints every line of a text with the same indent, wrapped.
+func (t *text) lines(indent int, style, s string) {
+	for line := range strings.Lines(strings.TrimSpace(s)) {
+		for _, part := range wrap(line, columns-indent) {
+			t.printf("%*s%s\n", indent, "", t.painted(style, part))
 		}
 	}
 }
 
-// indented prints every line of a text with the same indent.
-func (t *text) indented(indent string, c cell) {
-	for line := range strings.Lines(strings.TrimSpace(c.text)) {
-		t.printf("%s%s\n", indent, t.painted(c.style, strings.TrimSuffix(line, "\n")))
+// wrap splits a line at its spaces. A word that is too long stays whole, so that
+// it can be copied.
+func wrap(line string, width int) []string {
+	var all []string
+	now, n := "", 0
+	for _, word := range strings.Fields(line) {
+		long := len([]rune(word))
+		if now != "" && n+1+long > width {
+			all = append(all, now)
+			now, n = "", 0
+		}
+		if now != "" {
+			now, n = now+" ", n+1
+		}
+		now, n = now+word, n+long
+	}
+	return append(all, now)
+}
+
+// item prints a state, what is in it, and behind it the facts that are not
+// empty; a name that is too long gets lines of its own.
+func (t *text) item(style, state, name string, facts ...string) {
+	const indent = 10
+	facts = slices.DeleteFunc(facts, func(s string) bool { return s == "" })
+	parts := wrap(name, columns-indent)
+	t.printf("%s%*s%s\n", t.painted(style, state), max(indent-len([]rune(state)), 1), "", parts[0])
+	for _, part := range parts[1:] {
+		t.printf("%*s%s\n", indent, "", part)
+	}
+	if len(facts) > 0 {
+		t.lines(indent, "", strings.Join(facts, "; "))
 	}
 }
+
+func (t *text) title(s string) { t.printf("\n%s\n", t.painted("head", s)) }
 
 func (t *text) painted(style, s string) string {
 	if style == "" || s == "" {
@@ -94,29 +102,66 @@ func (t *text) painted(style, s string) string {
 
 func (t *text) ago(at time.Time) string {
 	if at.IsZero() {
-		return "-"
+		return "never"
 	}
 	return Relative(t.now, at)
 }
 
+// when is a fact with a time, "" if that is not set.
+func (t *text) when(format string, at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(format, Relative(t.now, at))
+}
+
 func (t *text) head(s Snapshot) {
 	style := "add"
-	if !s.Ready.Ready {
+	switch {
+	case !s.Ready.Ready:
 		style = "remove"
+	case s.Critical() > 0:
+		style = "conflict"
 	}
-	t.printf("%s\n", t.painted(style, strings.TrimPrefix(s.Node+": ", ": ")+s.Line()))
+	t.lines(0, style, strings.TrimPrefix(oneLine(s.Node)+": ", ": ")+s.Line())
 	if !s.Ready.Ready {
 		for _, r := range s.Ready.Reasons {
-			t.indented("  ", cell{"remove", r})
+			if _, what, ok := strings.Cut(r, ": "); !ok || !t.isTold(what) {
+				t.lines(2, "remove", r)
+			}
 		}
 	}
-	t.printf("agent %s, started %s; config %s, loaded %s; converged %s\n",
-		cmp.Or(s.Version, "of an unknown version"), t.ago(s.Started), cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded), t.ago(s.Converge.LastSuccess))
+	t.lines(0, "", fmt.Sprintf("agent %s, started %s; converged %s", cmp.Or(s.Version, "of an unknown version"), t.ago(s.Started), t.ago(s.Converge.LastSuccess)))
+	t.lines(0, "", fmt.Sprintf("config %s, loaded %s", cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded)))
+	t.containerd(s.Containerd)
 	for _, w := range s.Config.Warnings {
-		t.indented("", cell{"conflict", "warning: " + w})
+		t.lines(0, "conflict", "warning: "+w)
 	}
 	for _, n := range s.Notices {
-		t.indented("", cell{"", "note: " + n})
+		t.lines(0, "", "note: "+n)
+	}
+}
+
+// isTold reports whether every line of s stands in an alarm.
+func (t *text) isTold(s string) bool {
+	for line := range strings.Lines(s) {
+		if !slices.Contains(t.told, strings.TrimSpace(line)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *text) containerd(c *Containerd) {
+	if c == nil || slices.Contains(t.alarmed, "FilesNotRead") {
+		return
+	}
+	what := strings.TrimSpace("containerd " + c.Version)
+	switch c.Reads {
+	case ReadsYes:
+		t.lines(0, "", what+" reads these files")
+	default:
+		t.lines(0, "", what+": whether it reads these files is not known: "+c.Why)
 	}
 }
 
@@ -124,123 +169,122 @@ func (t *text) alarms(alarms []Alarm) {
 	if len(alarms) == 0 {
 		return
 	}
-	var rows []row
-	for i, a := range alarms {
+	t.title("ALARMS  " + docsURL + Docs)
+	for _, a := range alarms {
 		style := "conflict"
 		if a.Severity == Critical {
 			style = "remove"
 		}
-		r := row{
-			cells: []cell{{style, a.Name}, {style, string(a.Severity)}, {"", t.ago(a.Since)}, {"", oneLine(cmp.Or(a.Subject, "-"))}},
-			below: plain(a.Message),
+		name := a.Name
+		if a.Subject != "" {
+			name += ": " + oneLine(a.Subject)
 		}
-		if i+1 == len(alarms) || alarms[i+1].Name != a.Name {
-			r.below = append(r.below, cell{"hunk", "see " + a.Doc})
+		if !a.Since.IsZero() {
+			name += ", " + t.ago(a.Since)
 		}
-		rows = append(rows, r)
+		t.item(style, string(a.Severity), name)
+		t.lines(4, "", a.Message)
 	}
-	t.table("ALARM SEVERITY SINCE SUBJECT", rows)
 }
 
 func (t *text) mirrors(s Snapshot) {
-	var rows []row
-	for _, m := range s.Mirrors {
+	for i, m := range s.Mirrors {
+		if i == 0 {
+			t.title("MIRRORS")
+		}
+		then := ", then " + oneLine(m.Fallback)
+		switch m.Fallback {
+		case "":
+			then = ", no fallback"
+		case m.Upstream:
+			then = ", then itself"
+		}
+		t.lines(0, "", oneLine(m.Upstream)+then)
 		for _, e := range m.Endpoints {
-			r := t.endpoint(e)
-			r.cells = append(plain(oneLine(m.Upstream)), r.cells...)
-			rows = append(rows, r)
+			t.endpoint(e)
 		}
 	}
-	if len(s.Mirrors) > 0 {
-		t.table("UPSTREAM ENDPOINT STATE SINCE LAST_PROBE LOGIN", rows)
+	if d := s.DockerHub; d.Known() && !slices.Contains(t.alarmed, "DockerHubLimit") {
+		t.lines(0, "", fmt.Sprintf("docker.io: %d of %d pulls are left, asked %s", d.Remaining, d.Limit, t.ago(d.Time)))
 	}
-	if d := s.DockerHub; d.Known() {
-		t.printf("docker.io: %d of %d pulls are left, asked %s\n", d.Remaining, d.Limit, t.ago(d.Time))
-	}
-	rows = nil
-	for _, e := range s.Registries {
-		rows = append(rows, t.endpoint(e))
-	}
-	if len(rows) > 0 {
-		t.table("REGISTRY STATE SINCE LAST_PROBE LOGIN", rows)
+	for i, e := range s.Registries {
+		if i == 0 {
+			t.title("REGISTRIES WITH A LOGIN")
+		}
+		t.endpoint(e)
 	}
 }
 
-func (t *text) endpoint(e Endpoint) row {
-	state := cell{"", string(e.State)}
-	switch e.State {
-	case Up:
-		state.style = "add"
-	case Down:
-		state.style = "remove"
+func (t *text) endpoint(e Endpoint) {
+	style := map[State]string{Up: "add", Down: "remove"}[e.State]
+	withdrawn := ""
+	if e.Withdrawn && !slices.Contains(t.alarmed, "MirrorDown") {
+		withdrawn = "left out of hosts.toml"
 	}
-	if e.Withdrawn {
-		state.text += ", withdrawn"
-	}
-	login := cmp.Or(e.Login, "-")
+	login := oneLine(e.Login)
 	if e.Basic != "" {
 		login += " (" + string(e.Basic) + ")"
 	}
-	probe := t.ago(e.LastProbe)
-	if !e.LastProbe.IsZero() {
-		probe += ", " + Human(time.Duration(e.ProbeDuration))
+	probe := t.when("asked %s", e.LastProbe)
+	if probe != "" {
+		probe += " (" + Human(time.Duration(e.ProbeDuration)) + ")"
 	}
-	r := row{cells: []cell{{"", oneLine(e.URL)}, state, {"", t.ago(e.Since)}, {"", probe}, {"", oneLine(login)}}}
-	if e.Error != "" {
-		r.below = append(r.below, cell{"remove", e.Error})
+	t.item(style, "  "+string(e.State), oneLine(e.URL), withdrawn, t.when("since %s", e.Since), probe, login)
+	// The alarms have the error of one that is down.
+	if e.Error != "" && (e.State != Down || !slices.Contains(t.alarmed, "MirrorDown") && !slices.Contains(t.alarmed, "AllMirrorsDown")) {
+		t.lines(10, "remove", e.Error)
 	}
-	if e.Note != "" {
-		r.below = append(r.below, cell{"", e.Note})
-	}
-	return r
+	t.lines(10, "", e.Note)
 }
 
 func (t *text) tokens(tokens []Token) {
-	if len(tokens) == 0 {
-		return
-	}
-	var rows []row
-	for _, k := range tokens {
-		state := cell{"", k.State(t.now)}
-		switch state.text {
-		case "valid":
-			state.style = "add"
-		case "expiring":
-			state.style = "conflict"
-		case "missing":
-			state.style = "remove"
+	for i, k := range tokens {
+		if i == 0 {
+			t.title("TOKENS OF ECR")
 		}
-		r := row{cells: []cell{{"", oneLine(k.Name())}, state, {"", t.ago(k.Expires)}, {"", t.ago(k.NextRenewal)}, {"", oneLine(cmp.Or(k.Source, "-"))}}}
-		if k.Error != "" {
-			r.below = append(r.below, cell{"remove", k.Error})
+		state := k.State(t.now)
+		style := map[string]string{"valid": "add", "expiring": "conflict", "missing": "remove"}[state]
+		by := ""
+		if k.Source != "" {
+			by = "by " + oneLine(k.Source)
 		}
-		rows = append(rows, r)
+		t.item(style, state, oneLine(k.Name()), t.when("expires %s", k.Expires), t.when("next renewal %s", k.NextRenewal), by)
+		if k.Error != "" && state == "valid" { // else the alarms have it
+			t.lines(10, "remove", k.Error)
+		}
 	}
-	t.table("TOKEN STATE EXPIRES NEXT_RENEWAL SOURCE", rows)
 }
 
 func (t *text) files(f Files) {
-	t.printf("\n%s: %d written, %d repaired, %d removed\n", counted(f.Managed, "managed file"), f.Written, f.Repaired, f.Removed)
+	t.title("FILES")
+	t.lines(0, "", fmt.Sprintf("%s: %d written, %d repaired, %d removed", counted(f.Managed, "managed file"), f.Written, f.Repaired, f.Removed))
 	for _, n := range f.Skipped {
-		t.indented("", cell{"", fmt.Sprintf("left for the next run %s: %s", oneLine(n.Path), n.Reason)})
+		t.lines(0, "", fmt.Sprintf("left for the next run: %s: %s", oneLine(n.Path), n.Reason))
 	}
 	for _, n := range f.Saved {
-		t.indented("", cell{"", fmt.Sprintf("kept %s: %s (%s)", oneLine(n.Path), n.Reason, t.ago(n.Since))})
+		t.lines(0, "", fmt.Sprintf("saved: %s: %s (%s)", oneLine(n.Path), n.Reason, t.ago(n.Since)))
 	}
 }
 
-// errors are told newest first.
+// errors are told newest first, without the ones that alarms have.
 func (t *text) errors(events []Event) {
-	if len(events) == 0 {
-		return
+	titled := false
+	for _, e := range slices.Backward(events) {
+		if t.isTold(e.Message) {
+			continue
+		}
+		if !titled {
+			t.title("LAST ERRORS")
+			titled = true
+		}
+		times := ""
+		if e.Count > 1 {
+			times = fmt.Sprintf(", %d times", e.Count)
+		}
+		t.lines(0, "", t.ago(e.Time)+times)
+		t.lines(4, "", e.Message)
 	}
-	var rows []row
-	for i := range events {
-		e := events[len(events)-1-i]
-		rows = append(rows, row{cells: plain(t.ago(e.Time), fmt.Sprint(max(e.Count, 1))), below: plain(e.Message)})
-	}
-	t.table("LAST_ERROR TIMES", rows)
 }
 
-// oneLine keeps a table a table.
+// oneLine is a text without line breaks.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

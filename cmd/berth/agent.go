@@ -1,13 +1,11 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/status"
@@ -51,13 +49,4 @@ and the state as JSON at --listen.`,
 	flags.StringVar(&opts.Listen, "listen", status.Address, `host:port of the page, /metrics, /livez, /readyz and /status; "" for none`)
 	flags.BoolVar(&opts.Restore, "restore", false, "put every file back as it was before Berth, and stay, ready")
 	return cmd
-}
-
-// daemonLog writes JSON, and text to somebody at a terminal.
-func daemonLog(cmd *cobra.Command) *slog.Logger {
-	w := cmd.ErrOrStderr()
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return slog.New(slog.NewTextHandler(w, nil))
-	}
-	return slog.New(slog.NewJSONHandler(w, nil))
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,20 +14,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/agent/node/doctor"
+	"github.com/berth-registry/berth/agent/node/install"
+	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/internal/ownedfile"
 )
 
 func newDoctor(o *options) *cobra.Command {
-	var proc string
+	var proc, address string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine this node: will pulls go where the config says",
 		Long: `Look at what decides whether pulls on this node go where the config says: which
 containerd runs and whether it reads hosts.toml files, each directory of certs.d,
 modes of files that hold secrets, kubelet's credential providers, ECR tokens, the
-metadata service, proxies and SELinux. Nothing is changed.
+metadata service, proxies and SELinux; and what the running agent says of itself
+and of its mirrors. Nothing is changed.
 
 Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
 		Example: "  berth doctor\n  berth doctor -o json | jq '.[] | select(.level != \"ok\")'\n" +
@@ -37,6 +43,9 @@ Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
 				return err
 			}
 			defer p.Host.Root.Close()
+			if sameNetwork(p.Host.Proc) || cmd.Flags().Changed("address") {
+				p.Agent = func(ctx context.Context) (status.Snapshot, error) { return agentStatus(ctx, address) }
+			}
 			findings := doctor.Examine(cmd.Context(), p)
 			if o.output == "json" {
 				err = printJSON(cmd.OutOrStdout(), findings)
@@ -49,6 +58,7 @@ Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&address, "address", status.Address, "host:port where the agent listens")
 	cmd.Flags().StringVar(&proc, "proc", "", "the node's /proc (default: /proc, unless --root names another directory)")
 	return cmd
 }
@@ -68,6 +78,7 @@ func (o *options) patient(proc string) (doctor.Patient, error) {
 		p.Host.Version = node.AskVersion
 		p.Sys = filepath.Join(filepath.Dir(filepath.Clean(p.Host.Proc)), "sys")
 	}
+	p.InstallKubelet = func(ctx context.Context) error { return o.refusesKubelet(ctx, p.Host, p.Config) }
 	file, err := agent.ReadConfig(root, o.config)
 	if p.ConfigFile == "" {
 		p.ConfigFile = root.Path(agent.ConfigFile)
@@ -82,6 +93,39 @@ func (o *options) patient(proc string) (doctor.Patient, error) {
 		p.ConfigErr = errors.New(err.Error()) // whatever is missing, it is not the config
 	}
 	return p, nil
+}
+
+// sameNetwork reports whether the node with that /proc shares its network with
+// this process, so that its loopback is ours.
+func sameNetwork(proc string) bool {
+	node, err := os.Readlink(filepath.Join(proc, "1", "ns", "net"))
+	ours, err2 := os.Readlink("/proc/self/ns/net")
+	return proc != "" && err == nil && err2 == nil && node == ours
+}
+
+// refusesKubelet is why "berth install --kubelet" would refuse the node, nil when
+// it would not. Nothing is changed.
+func (o *options) refusesKubelet(ctx context.Context, h node.Host, cfg *config.Config) error {
+	i := &installOptions{options: o}
+	in, err := install.New(h, install.Options{
+		Programs: i.programs(h.Root),
+		Images:   agent.KubeletImages(cmp.Or(cfg, config.Default()), agent.LookAt(ctx, h)),
+		Runtime:  func(string) (install.Runtime, error) { return nil, errors.New("not asked") },
+	})
+	if err != nil {
+		return err
+	}
+	plan, err := in.Install(ctx, install.Parts{Kubelet: true})
+	return errors.Join(err, plan.Err())
+}
+
+// agentStatus is what the agent at an address says.
+func agentStatus(ctx context.Context, address string) (status.Snapshot, error) {
+	body, err := askAgent(ctx, address)
+	if err != nil {
+		return status.Snapshot{}, err
+	}
+	return status.Decode(body)
 }
 
 // printFindings prints a line for each finding, and one for what to do.

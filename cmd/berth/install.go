@@ -122,8 +122,11 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 			return err
 		}
 	}
-	err = p.Err()
+	err = p.Blocked()
 	if err == nil && p.Needed() {
+		if left := p.Err(); left != nil && i.output == "text" {
+			fmt.Fprintf(out, "\nnot undone: %v\n", left)
+		}
 		err = i.agree(cmd)
 	}
 	if err == nil {

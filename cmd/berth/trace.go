@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/agent/node/install"
 	"github.com/berth-registry/berth/agent/trace"
@@ -80,7 +81,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 			return m.Credentials(ctx, cfg, image, o.logger(stderr))
 		},
 	}
-	t.Unasked, t.KubeletUnloaded = unasked(o.host(root, proc))
+	t.Unasked, t.KubeletUnloaded = o.unasked(cmd.Context(), o.host(root, proc), cfg)
 	reports := make([]trace.Report, 0, len(images))
 	served := true
 	for i, image := range images {
@@ -108,7 +109,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 
 // unasked tells why kubelet does not ask the credential provider about an image,
 // nil where no kubelet is seen; and which change kubelet may not know yet.
-func unasked(h node.Host) (why func(image string) string, unloaded string) {
+func (o *options) unasked(ctx context.Context, h node.Host, cfg *config.Config) (why func(image string) string, unloaded string) {
 	k, found, err := node.FindKubelet(h)
 	if err != nil || !found {
 		return nil, ""
@@ -117,21 +118,27 @@ func unasked(h node.Host) (why func(image string) string, unloaded string) {
 		unloaded = changed[0] + " was changed after kubelet was started, and is read only then"
 	}
 	var providers []node.Provider
-	reason := "kubelet has no credential provider; run berth install --kubelet"
+	reason, broken, restart := "kubelet has no credential provider", "", ""
 	switch {
 	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
-		reason = "kubelet runs without the credential provider that its unit names by now; " + node.Restart(k.Unit, "kubelet")
+		restart = "kubelet runs without the credential provider that its unit names by now; " + node.Restart(k.Unit, "kubelet")
 	case k.ProviderConfig != "":
-		reason = install.Provider + " has no such image in its matchImages in " + k.ProviderConfig + "; run berth install --kubelet"
+		reason = install.Provider + " has no such image in its matchImages in " + k.ProviderConfig
 		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
-			reason = err.Error()
+			broken = err.Error()
 		}
 	}
 	return func(image string) string {
-		if node.Asks(providers, install.Provider, image) {
-			return ""
+		if broken != "" || node.Asks(providers, install.Provider, image) {
+			return broken
 		}
-		return reason
+		if restart != "" {
+			return restart
+		}
+		if err := o.refusesKubelet(ctx, h, cfg); err != nil {
+			return reason + "; " + err.Error()
+		}
+		return reason + "; run berth install --kubelet"
 	}, unloaded
 }
 

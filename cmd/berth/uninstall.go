@@ -15,11 +15,13 @@ func newUninstall(o *options) *cobra.Command {
 install". A file that was edited since loses only what Berth added to it. What
 would change is shown first; a daemon is restarted only if something of it
 changes. The credential provider stays as long as a kubelet configuration names
-it.
+it. What cannot be undone, because another tool changed it, does not keep the
+rest back.
 
 hosts.toml files are not touched: "berth restore" puts those back.
 
-Exit codes: 0 done, or nothing to do; 1 failed, refused, or not answered.`,
+Exit codes: 0 done, or nothing to do; 1 a part or all of it failed, was refused,
+or not answered.`,
 		Example: "  berth uninstall\n  berth uninstall --kubelet --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -45,6 +45,9 @@ func checkChange(scope Scope, c Change) error {
 	if c.After.Path != c.Path {
 		return fmt.Errorf("%s: a change that writes %s", c.Path, c.After.Path)
 	}
+	if c.InPlace && (c.Before.Kind != Regular || c.Before.Mode != c.After.Mode || len(c.Before.Content) != len(c.After.Content())) {
+		return fmt.Errorf("%s: a change in place needs the same length and mode", c.Path)
+	}
 	return checkFile(scope, *c.After)
 }
 

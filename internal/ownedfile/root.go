@@ -63,9 +63,16 @@ func (r *Root) Resolve(hostPath string) (string, error) {
 	return securejoin.SecureJoin(r.dir, filepath.FromSlash(hostPath))
 }
 
+// maxRead is how much [Root.ReadFile] reads: a config with all that it names
+// fits.
+const maxRead = 64 << 20
+
 // ReadFile reads the regular file at hostPath, links followed below the root.
-// A missing file is [fs.ErrNotExist].
-func (r *Root) ReadFile(hostPath string) ([]byte, error) {
+// A missing file is [fs.ErrNotExist]. One larger than 64 MiB is an error.
+func (r *Root) ReadFile(hostPath string) ([]byte, error) { return r.ReadFileUpTo(hostPath, maxRead) }
+
+// ReadFileUpTo is ReadFile for a file of at most limit bytes, a number of MiB.
+func (r *Root) ReadFileUpTo(hostPath string, limit int64) ([]byte, error) {
 	h, err := r.handle(hostPath)
 	if err != nil {
 		return nil, err
@@ -81,9 +88,12 @@ func (r *Root) ReadFile(hostPath string) ([]byte, error) {
 		return nil, pathError("open", hostPath, err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(f)
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, pathError("read", hostPath, err)
+	}
+	if int64(len(b)) > limit {
+		return nil, &fs.PathError{Op: "read", Path: hostPath, Err: fmt.Errorf("larger than %d MiB", limit>>20)}
 	}
 	return b, nil
 }

@@ -139,3 +139,24 @@ func TestSwappedLinksLeadNowhere(t *testing.T) {
 	close(stop)
 	wg.Wait()
 }
+
+// What is read has a bound, also where the size tells nothing.
+func TestReadFileUpTo(t *testing.T) {
+	w := openWorld(t, fastDir(t))
+	defer w.close()
+	for name, c := range map[string]struct {
+		size int64
+		fits bool
+	}{
+		"as much":   {1 << 20, true},
+		"more":      {1<<20 + 1, false},
+		"very much": {1 << 40, false}, // sparse
+	} {
+		w.must(os.WriteFile(w.path("/f"), nil, 0o600))
+		w.must(os.Truncate(w.path("/f"), c.size))
+		b, err := w.root.ReadFileUpTo("/f", 1<<20)
+		if c.fits != (err == nil) || c.fits && int64(len(b)) != c.size || !c.fits && !strings.Contains(err.Error(), "larger than 1 MiB") {
+			t.Errorf("%s: %d bytes, %v", name, len(b), err)
+		}
+	}
+}

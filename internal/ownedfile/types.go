@@ -142,6 +142,11 @@ type Change struct {
 	After *File
 	// Reason says why, for people, where the action alone does not.
 	Reason string
+	// InPlace writes After over the bytes of Before, which needs no space on
+	// the file system. Both have the same length and mode. A reader may see
+	// one part of them old and another new; of each run of bytes that differ
+	// the first one is new before the others.
+	InPlace bool
 }
 
 // Report tells what Apply or Restore did.

@@ -161,6 +161,9 @@ func (r *run) enter(u *unit) error {
 // stage writes the files of a unit under names that nobody reads.
 func (r *run) stage(u *unit) {
 	for _, it := range u.items {
+		if it.InPlace {
+			continue
+		}
 		src, err := r.source(it)
 		name := path.Base(it.Path)
 		if !u.fresh {
@@ -276,6 +279,9 @@ func (r *run) hindrance(ctx context.Context, u *unit) (string, error) {
 func (r *run) swap(u *unit) error {
 	if !u.fresh {
 		it := u.items[0]
+		if it.InPlace {
+			return u.at.overwrite(path.Base(it.Path), it.Before.Content, it.After.Content())
+		}
 		return u.at.rename(it.tmp, u.at, path.Base(it.Path), it.Before.Kind == None)
 	}
 	top, err := r.top(u.top)

@@ -26,7 +26,7 @@ var values = []struct {
 		if u := d.UpdateStrategy.RollingUpdate; u == nil || u.MaxSurge.String() != "0" {
 			t.Errorf("update strategy %v", d.UpdateStrategy)
 		}
-		for _, probe := range []*corev1.Probe{r.agent().LivenessProbe, r.agent().ReadinessProbe} {
+		for _, probe := range []*corev1.Probe{r.agent().StartupProbe, r.agent().LivenessProbe, r.agent().ReadinessProbe} {
 			if probe == nil || probe.HTTPGet.Host != "127.0.0.1" || probe.HTTPGet.Port.IntValue() != 9474 {
 				t.Errorf("probe %+v", probe)
 			}
@@ -101,8 +101,16 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 			t.Errorf("the config is\n%s", text)
 		}
 	}},
-	{"probes as Kubernetes has them", "livenessProbe: null\nreadinessProbe: null", func(t *testing.T, r rendered) {
-		for _, probe := range []*corev1.Probe{r.agent().LivenessProbe, r.agent().ReadinessProbe} {
+	{"no probe fails in a start that goes well", "", func(t *testing.T, r rendered) {
+		// The agent waits for first tokens and probes for 3 s. Before the startup
+		// probe is through, kubelet makes no other one.
+		p := r.agent().StartupProbe
+		if p == nil || p.HTTPGet.Path != "/livez" || p.InitialDelaySeconds <= 3 || p.PeriodSeconds*p.FailureThreshold < 60 {
+			t.Errorf("probe %+v", p)
+		}
+	}},
+	{"probes as Kubernetes has them", "startupProbe: null\nlivenessProbe: null\nreadinessProbe: null", func(t *testing.T, r rendered) {
+		for _, probe := range []*corev1.Probe{r.agent().StartupProbe, r.agent().LivenessProbe, r.agent().ReadinessProbe} {
 			if probe == nil || probe.HTTPGet == nil || probe.PeriodSeconds != 0 {
 				t.Errorf("probe %+v", probe)
 			}

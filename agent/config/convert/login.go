@@ -83,7 +83,7 @@ func (d *draft) setLogin(c cursor, r *registry, user, password string) {
 	}
 	r.login = &login{username: user, password: redact.New(password)}
 	if isECR(hostOnly(r.host)) {
-		r.note("A token of ECR lives for 12 hours. Remove username and password, and Berth fetches tokens itself (see ecr in docs/configuration.md).")
+		r.note("A token of ECR lives for 12 hours. Remove username and password, and Berth fetches tokens itself (see ecr in https://github.com/berth-registry/berth/blob/main/docs/configuration.md).")
 	}
 }
 

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -73,6 +74,7 @@ func (e *examination) tokens() {
 			rules = found
 		}
 	}
+	e.served = true
 	tokens := rules.Tokens(dir, ecr.Options{Getenv: e.Getenv, Now: e.Now, SysDir: e.Sys})
 	for _, r := range hosts {
 		if known, ok := rules.ECRNames.Parse(r.Host); ok {
@@ -82,6 +84,7 @@ func (e *examination) tokens() {
 		if token, ok := tokens.Cached(r); ok {
 			e.add(name, OK, fmt.Sprintf("a token for %s by %s, until %s", where, token.Source, token.Ends().UTC().Format(time.RFC3339)), "")
 		} else {
+			e.served = false
 			e.add(name, Warn, "no valid token for "+where+" is here", fmt.Sprintf(`is the agent running? "berth credentials %s" tells which source fails`, r.Host))
 		}
 	}
@@ -94,13 +97,7 @@ const metadataAddress = "http://169.254.169.254"
 // instance profile.
 func (e *examination) metadata(ctx context.Context) {
 	const name = "metadata"
-	profile := false
-	if e.Config != nil {
-		for _, c := range e.Config.ECR.Credentials {
-			profile = profile || c.InstanceProfile != nil
-		}
-		profile = profile || len(e.Config.ECR.Credentials) == 0
-	}
+	profile, others := e.sources()
 	needed := profile && len(e.ecrHosts()) > 0
 	if !needed && !e.looksLikeEC2() {
 		e.add(name, OK, "not needed here", "")
@@ -111,20 +108,51 @@ func (e *examination) metadata(ctx context.Context) {
 		base = metadataAddress
 	}
 	status, err := e.session(ctx, base)
-	level := Warn
-	if !needed {
-		level = OK
-	}
+	var detail, remedy string
 	switch timeout, isNet := err.(net.Error); {
 	case err == nil && status == http.StatusOK:
 		e.add(name, OK, "the metadata service answers", "")
+		return
 	case err == nil:
-		e.add(name, level, fmt.Sprintf("the metadata service answers %d to a request for a session", status), "switch IMDSv2 on for this instance, or give static keys under ecr.credentials")
+		detail = fmt.Sprintf("the metadata service answers %d to a request for a session", status)
+		remedy = "switch IMDSv2 on for this instance"
 	case isNet && timeout.Timeout():
-		e.add(name, level, "the metadata service does not answer within 2 s", "in a container raise the hop limit of the instance to 2, or use the host's network")
+		detail = "the metadata service does not answer within 2 s"
+		remedy = "in a container raise the hop limit of the instance to 2, or use the host's network"
 	default:
-		e.add(name, level, "there is no metadata service at "+base, "give static keys under ecr.credentials")
+		detail = "there is no metadata service at " + base
 	}
+	switch {
+	case !needed:
+		e.add(name, OK, detail, "")
+	case e.served:
+		e.add(name, OK, detail+"; none is needed, because another source of the config gives the tokens", "")
+	case others:
+		// Static keys or another source are given already: it is for them to serve.
+		e.add(name, Warn, detail, cmp.Or(remedy, `the other sources of the config are asked after it: see "tokens" above`))
+	case remedy == "":
+		e.add(name, Warn, detail, "give static keys under ecr.credentials")
+	default:
+		e.add(name, Warn, detail, remedy+", or give static keys under ecr.credentials")
+	}
+}
+
+// sources tells whether the config uses the instance profile, and whether there
+// is another source of credentials; static keys without a word are those of the
+// environment.
+func (e *examination) sources() (profile, others bool) {
+	if e.Config == nil {
+		return false, false
+	}
+	for _, c := range e.Config.ECR.Credentials {
+		switch k := c.Static; {
+		case c.InstanceProfile != nil:
+			profile = true
+		case k == nil || !k.AccessKeyID.IsZero() || k.SharedCredentialsFile != "" || e.Getenv("AWS_ACCESS_KEY_ID") != "":
+			others = true
+		}
+	}
+	return profile || len(e.Config.ECR.Credentials) == 0, others
 }
 
 // session gives the status of a request for a session. The session itself is a

@@ -30,7 +30,7 @@ func (e *examination) containerd(ctx context.Context) {
 	if c.Detail != "" {
 		what += ", " + c.Detail
 	}
-	what += ", configured by " + c.ConfigPath
+	what += ", " + c.Configured()
 	if c.Layout != node.Plain {
 		what += fmt.Sprintf(" (%s)", c.Layout)
 	}
@@ -43,6 +43,7 @@ func (e *examination) containerd(ctx context.Context) {
 		e.add("containerd", OK, what, "")
 	}
 	e.verdict(c)
+	e.unread = !c.Verdict.Honoured
 	e.certsDir = c.CertsDir()
 	e.sameDirectory(c)
 }
@@ -62,17 +63,11 @@ func (e *examination) verdict(c node.Containerd) {
 		_, cannot = node.Wire(c, node.Options{})
 	}
 	for _, t := range c.Verdict.Traps {
-		level, remedy := Warn, t.Remedy
+		level := Warn
 		if t.Blocking {
 			level = Fail
-			if errors.Is(cannot, containerdconf.ErrNoWay) {
-				remedy = cannot.Error()
-			}
 		}
-		e.add(name, level, t.Where+": "+t.Detail, remedy)
-	}
-	if errors.Is(cannot, node.ErrManaged) {
-		e.add(name, Warn, cannot.Error(), "")
+		e.add(name, level, t.Where+": "+t.Detail, node.Remedy(t, cannot))
 	}
 }
 
@@ -86,17 +81,9 @@ func (e *examination) sameDirectory(c node.Containerd) {
 		e.certsDir = writes
 		return
 	}
-	same := writes == e.certsDir
-	if a, err := e.Host.Root.Resolve(writes); !same && err == nil {
-		b, err := e.Host.Root.Resolve(c.Verdict.CertsDir)
-		same = err == nil && a == b
-	}
+	same, remedy := c.SameDir(e.Host, c.Verdict, writes)
 	if same {
 		return
-	}
-	remedy := fmt.Sprintf("write containerd: {certsDir: %s} in the config", e.certsDir)
-	if c.Layout == node.Plain && strings.Contains(c.Verdict.ConfigPath, writes) {
-		remedy = "set config_path to " + writes + " alone, or " + remedy
 	}
 	e.add("certs-dir", Fail, fmt.Sprintf("Berth writes to %s, and containerd reads %s", writes, e.certsDir), remedy)
 }

@@ -2,7 +2,7 @@
 // credentials that it says, and will that still be so tomorrow.
 //
 // What it promises: it changes nothing; it asks nobody but the metadata service
-// of this machine; a finding holds no secret. Each finding says what was looked
+// and the agent of this machine; a finding holds no secret. Each finding says what was looked
 // at, what is wrong and what to do. Start reading at [Examine], which calls one
 // function for each subject.
 package doctor
@@ -15,6 +15,7 @@ import (
 	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/agent/status"
 )
 
 // Level says how bad a finding is.
@@ -53,6 +54,11 @@ type Patient struct {
 	// proxy and waits for two seconds.
 	Client *http.Client
 	Now    func() time.Time
+	// Agent asks the agent of the node; nil where it cannot be reached.
+	Agent func(context.Context) (status.Snapshot, error)
+	// InstallKubelet is why "berth install --kubelet" would refuse the node, nil
+	// when it would not. A nil function is one that knows nothing.
+	InstallKubelet func(context.Context) error
 }
 
 // Examine makes every check. The findings are in the order of a pull: what
@@ -60,10 +66,11 @@ type Patient struct {
 func Examine(ctx context.Context, p Patient) []Finding {
 	e := &examination{Patient: p, inputs: agent.LookAt(ctx, p.Host)}
 	e.config()
+	e.agent(ctx)
 	e.containerd(ctx)
 	e.hosts()
 	e.permissions()
-	e.kubelet()
+	e.kubelet(ctx)
 	e.rules()
 	e.tokens()
 	e.metadata(ctx)
@@ -90,6 +97,8 @@ type examination struct {
 	engine   node.Containerd
 	certsDir string // that is examined, as the node names it
 	inputs   agent.Inputs
+	unread   bool // containerd reads nothing below it
+	served   bool // each ECR registry of the config has a token
 }
 
 func (e *examination) add(name string, level Level, detail, remedy string) {

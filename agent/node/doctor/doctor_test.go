@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -14,9 +15,13 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/goleak"
 
+	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/node/doctor"
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/agent/status/statustest"
 	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/test/fakeaws"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -129,6 +134,7 @@ func TestExamine(t *testing.T) {
 	}{
 		{"no config", running, "config", doctor.Warn, "there is no config.yaml", "write a RegistryConfig"},
 		{"a config", running + mirrorConfig, "config", doctor.OK, "config.yaml is valid", ""},
+		{"no configuration file", strings.Split(running, "-- root/")[0], "containerd", doctor.OK, "process 7, with its defaults, because there is no /etc/containerd/config.toml", ""},
 		{"what runs", running, "containerd", doctor.OK, "process 7, configured by /etc/containerd/config.toml", ""},
 		{"nothing runs", "-- proc/stat --\n-- root/etc/containerd/config.toml --\n", "containerd", doctor.Warn, "no containerd runs here", "start it"},
 		{"the processes cannot be seen", "-- root/etc/containerd/config.toml --\n", "containerd", doctor.OK, "configured by /etc/containerd/config.toml", ""},
@@ -160,6 +166,7 @@ func TestExamine(t *testing.T) {
 			"all is well", running + certs + "docker.io/hosts.toml --\nserver = \"https://a\"\n\n[host]\n" + certs + "_default/hosts.toml --\n[host.\"https://b\"]\n" + certs + "_berth/ca.pem --\n",
 			"hosts", doctor.OK, "reads every directory below /etc/containerd/certs.d (2)", "",
 		},
+		{"read by nobody", "-- root/etc/containerd/config.toml --\nversion = 2\n" + certs + "docker.io/hosts.toml --\n[host]\n", "hosts", doctor.Warn, "containerd does not read it", "config-path"},
 		{"passed over", running + certs + "docker.io/hosts.toml --\nserver = https\n", "hosts", doctor.Fail, "docker.io: containerd passes over hosts.toml", "by hand"},
 		{
 			"a certificate that is gone", running + certs + "quay.io/hosts.toml --\n[host.\"https://a\"]\nca = \"gone.pem\"\n",
@@ -206,6 +213,10 @@ func TestExamine(t *testing.T) {
 		{"tokens are not needed", running + mirrorConfig, "tokens", doctor.OK, "names no ECR registry", ""},
 		{"no token", running + ecrConfig, "tokens", doctor.Warn, "no valid token for ecr in us-east-1", "berth credentials 111122223333.dkr.ecr.us-east-1.amazonaws.com"},
 		{"no metadata service", running + ecrConfig, "metadata", doctor.Warn, "there is no metadata service", "static keys"},
+		{
+			"no metadata service, and static keys", running + ecrConfig + "ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n",
+			"metadata", doctor.Warn, "there is no metadata service", "the other sources of the config are asked after it",
+		},
 		{"no metadata service needed", running + mirrorConfig, "metadata", doctor.OK, "not needed", ""},
 		{"this is EC2", running + "-- sys/class/dmi/id/sys_vendor --\nAmazon EC2\n", "metadata", doctor.OK, "there is no metadata service", ""},
 		{"no proxy", running, "proxy", doctor.OK, "neither", ""},
@@ -412,5 +423,85 @@ func TestWorst(t *testing.T) {
 	}
 	if got := doctor.Worst(nil); got != doctor.OK {
 		t.Errorf("%s", got)
+	}
+}
+
+// What the agent says is among the findings, but for what is looked at here.
+func TestAgent(t *testing.T) {
+	const down = "mirror.corp does not answer"
+	for name, c := range map[string]struct {
+		change func(*status.Snapshot)
+		err    error
+		level  doctor.Level
+		says   string
+		do     string
+	}{
+		"well":         {func(*status.Snapshot) {}, nil, doctor.OK, "converged; 3 files, 3 upstreams, no alarm", ""},
+		"none answers": {nil, errors.New("no agent answers at 127.0.0.1:9474"), doctor.Warn, "no agent answers", "start it"},
+		"a mirror down": {func(s *status.Snapshot) {
+			e := &s.Mirrors[0].Endpoints[0]
+			e.State, e.Error = status.Down, down
+		}, nil, doctor.Warn, "MirrorDown: docker.io https://1111", "https://github.com/berth-registry/berth/blob/main/docs/operations.md#mirrordown"},
+		"a full disk":             {func(s *status.Snapshot) { s.Converge.Error = "no space left" }, nil, doctor.Fail, "ConvergeFailing: no space left", "#convergefailing"},
+		"files that are not read": {func(s *status.Snapshot) { s.Containerd.Reads = status.ReadsNo }, nil, doctor.OK, "it runs, and is ready", ""},
+		"starting":                {func(s *status.Snapshot) { s.Ready = status.Readiness{Reasons: []string{"not converged yet"}} }, nil, doctor.Warn, "not converged yet", "berth status"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := bed(t, running)
+			p.Agent = func(context.Context) (status.Snapshot, error) {
+				if c.err != nil {
+					return status.Snapshot{}, c.err
+				}
+				s := statustest.Healthy()
+				c.change(&s)
+				return status.Tidy(s), nil
+			}
+			all := doctor.Examine(t.Context(), p)
+			found := find(all, "agent")
+			if len(found) != 1 || found[0].Level != c.level || !strings.Contains(found[0].Detail, c.says) || !strings.Contains(found[0].Remedy, c.do) {
+				t.Errorf("%+v", found)
+			}
+			if up := find(all, "mirrors"); (len(up) == 1) != (c.err == nil && name != "a mirror down") {
+				t.Errorf("%+v", up)
+			}
+		})
+	}
+}
+
+// Advice that install would refuse is not given: what it says is.
+func TestInstallKubeletThatRefuses(t *testing.T) {
+	p := bed(t, running+kubelet("")+tokenConfig)
+	p.InstallKubelet = func(context.Context) error { return errors.New("k0s starts kubelet: put it there by hand") }
+	found := find(doctor.Examine(t.Context(), p), "kubelet")
+	if len(found) != 1 || found[0].Remedy != "k0s starts kubelet: put it there by hand" {
+		t.Errorf("%+v", found)
+	}
+}
+
+// Tokens that static keys gave make the metadata service unneeded.
+func TestMetadataIsNotNeeded(t *testing.T) {
+	aws, err := fakeaws.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer aws.Close()
+	for _, e := range aws.Env() {
+		name, value, _ := strings.Cut(e, "=")
+		t.Setenv(name, value)
+	}
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+	aws.AddKey(fakeaws.Key{ID: "AKIAX", Secret: "not-told"})
+	p := bed(t, running+ecrConfig+"ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n")
+	p.Getenv = os.Getenv
+	m, err := agent.Open(p.Host.Root.Path("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.Apply(t.Context(), p.Config, nil); err != nil {
+		t.Fatal(err)
+	}
+	if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || found[0].Level != doctor.OK || found[0].Remedy != "" {
+		t.Errorf("%+v", found)
 	}
 }

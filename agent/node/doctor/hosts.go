@@ -43,7 +43,11 @@ func (e *examination) hosts() {
 			bad++
 		}
 	}
-	if bad == 0 {
+	switch {
+	case bad > 0:
+	case e.unread:
+		e.add(name, Warn, fmt.Sprintf("no directory below %s is in use (%d), because containerd does not read it", e.certsDir, good), "see config-path above")
+	default:
 		e.add(name, OK, fmt.Sprintf("containerd reads every directory below %s (%d)", e.certsDir, good), "")
 	}
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path"
@@ -17,7 +18,7 @@ const provider = "berth-credential-provider"
 
 // kubelet looks at its credential providers. With an invalid configuration, or
 // without one of the programs, kubelet does not start.
-func (e *examination) kubelet() {
+func (e *examination) kubelet(ctx context.Context) {
 	const name = "kubelet"
 	k, found, err := node.FindKubelet(e.Host)
 	switch {
@@ -37,7 +38,7 @@ func (e *examination) kubelet() {
 		}
 		if lacks := e.unasked(nil); len(lacks) > 0 {
 			e.add(name, Warn, fmt.Sprintf("kubelet has no credential provider, and the login of %s does not fit into a header: images from there are pulled without it", strings.Join(lacks, ", ")),
-				"run berth install --kubelet")
+				e.installKubelet(ctx, "run berth install --kubelet"))
 			return
 		}
 		e.add(name, OK, "kubelet has no credential provider; credentials in headers need none", "")
@@ -74,7 +75,7 @@ func (e *examination) kubelet() {
 	}
 	if lacks := e.unasked(providers); len(lacks) > 0 {
 		e.add(name, Warn, fmt.Sprintf("kubelet does not ask %s about %s by %s, and the login of the config does not fit into a header", provider, strings.Join(lacks, ", "), k.ProviderConfig),
-			"run berth install --kubelet, or add it to matchImages of that entry and restart kubelet")
+			e.installKubelet(ctx, "run berth install --kubelet, or add it to matchImages of that entry and restart kubelet"))
 		return
 	}
 	if slices.Contains(programs, provider) {
@@ -82,6 +83,16 @@ func (e *examination) kubelet() {
 		return
 	}
 	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers need nothing of it", strings.Join(programs, ", "), k.ProviderConfig), "")
+}
+
+// installKubelet is advice to install, or what install would say against it.
+func (e *examination) installKubelet(ctx context.Context, advice string) string {
+	if e.InstallKubelet != nil {
+		if err := e.InstallKubelet(ctx); err != nil {
+			return err.Error()
+		}
+	}
+	return advice
 }
 
 // unasked lists the registries of the config whose login only kubelet can pass,

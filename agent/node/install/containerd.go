@@ -78,7 +78,7 @@ func introduce(c node.Containerd) string {
 	if c.Unit != "" {
 		text += ", " + c.Unit
 	}
-	return text + ", configured by " + c.ConfigPath
+	return text + ", " + c.Configured()
 }
 
 // shownChange is how a change of the configuration is shown.

@@ -133,7 +133,7 @@ func (in *Installer) Uninstall(ctx context.Context, parts Parts) (Plan, error) {
 	if err := in.look(ctx); err != nil {
 		return Plan{}, err
 	}
-	var p Plan
+	p := Plan{apart: true}
 	if parts.all() || parts.Kubelet {
 		p.Sections = append(p.Sections, in.uninstallKubelet(ctx))
 	}
@@ -145,18 +145,23 @@ func (in *Installer) Uninstall(ctx context.Context, parts Parts) (Plan, error) {
 
 // Do carries out a plan, also one with nothing to do: what an earlier run noted
 // and is done by now is then forgotten. It stops at the first section that fails; what that one
-// had changed has then been put back, if the error does not say otherwise.
+// had changed has then been put back, if the error does not say otherwise. The sections of
+// [Installer.Uninstall] do not need one another: one that fails does not keep the others back.
 func (in *Installer) Do(ctx context.Context, p Plan) error {
-	if err := p.Err(); err != nil {
+	if err := p.Blocked(); err != nil {
 		return err
 	}
+	var errs []error
 	if in.journal.Stale {
 		if err := in.reload(ctx); err != nil {
 			return err
 		}
 	}
 	for _, s := range p.Sections {
-		if s.do == nil {
+		if s.Err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.Name, s.Err))
+		}
+		if s.Err != nil || s.do == nil {
 			continue
 		}
 		if err := s.do(ctx); err != nil {
@@ -164,10 +169,13 @@ func (in *Installer) Do(ctx context.Context, p Plan) error {
 			if back, ok := errors.AsType[*RollbackError](err); ok && back.Err == nil {
 				err = errors.Join(err, in.tidy(ctx))
 			}
-			return err
+			if !p.apart || ctx.Err() != nil {
+				return err
+			}
+			errs = append(errs, err)
 		}
 	}
-	return in.tidy(ctx)
+	return errors.Join(append(errs, in.tidy(ctx))...)
 }
 
 // look finds the node's containerd. Where its program cannot be run here, as
@@ -305,7 +313,11 @@ func (in *Installer) step(what string) error {
 }
 
 // Plan is what is to be done, by what it is done to.
-type Plan struct{ Sections []Section }
+type Plan struct {
+	Sections []Section
+
+	apart bool // the sections do not need one another
+}
 
 // Section is what is to be done to containerd, or to kubelet.
 type Section struct {
@@ -353,7 +365,15 @@ func (p Plan) Needed() bool {
 	return false
 }
 
-// Err joins the reasons why the plan cannot be carried out.
+// Blocked is why nothing of the plan can be carried out; nil if a part can.
+func (p Plan) Blocked() error {
+	if p.apart && p.Needed() {
+		return nil
+	}
+	return p.Err()
+}
+
+// Err joins the reasons why the plan, or a part of it, cannot be carried out.
 func (p Plan) Err() error {
 	var errs []error
 	for _, s := range p.Sections {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -241,11 +242,55 @@ func TestEditedSince(t *testing.T) {
 	text := b.read(providers)
 	b.write(providers, text[:strings.Index(text, "  # the only one")]+text[strings.Index(text, "  - name: berth"):])
 	before := b.tree()
-	if _, err := b.do(install.Parts{}, (*install.Installer).Uninstall); err == nil || !strings.Contains(err.Error(), "by hand") {
+	if _, err := b.do(install.Parts{Kubelet: true}, (*install.Installer).Uninstall); err == nil || !strings.Contains(err.Error(), "by hand") {
 		t.Errorf("%v", err)
 	}
 	if diff := fakenode.Diff(before, b.tree()); len(diff) > 0 {
 		t.Errorf("changed: %v", diff)
+	}
+}
+
+// A kubelet that others broke does not keep containerd from being undone.
+func TestUninstallDoesWhatItCan(t *testing.T) {
+	ofContainerd := func(tree map[string]string) map[string]string {
+		maps.DeleteFunc(tree, func(name, _ string) bool { return !strings.HasPrefix(name, "/etc/containerd") })
+		return tree
+	}
+	for name, broken := range map[string]func(*bed){
+		"its plan is refused": func(b *bed) {
+			b.write("/etc/kubernetes/providers.yaml", "kind: CredentialProviderConfig\nproviders: [{name: berth-credential-provider}]\n")
+		},
+		"its restart fails": func(b *bed) {
+			b.Fail = func(unit string, _ int) error {
+				if unit == fakenode.Kubelet {
+					return errors.New("it is broken")
+				}
+				return nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := makeBed(t, "none-yaml")
+			b.install()
+			before := ofContainerd(maps.Clone(b.before))
+			if len(fakenode.Diff(before, ofContainerd(b.tree()))) == 0 {
+				t.Fatal("nothing of containerd was changed")
+			}
+			broken(b)
+			_, err := b.do(install.Parts{}, (*install.Installer).Uninstall)
+			if err == nil || !strings.Contains(err.Error(), "kubelet: ") || strings.Contains(err.Error(), "containerd: ") {
+				t.Errorf("%v", err)
+			}
+			if diff := fakenode.Diff(before, ofContainerd(b.tree())); len(diff) > 0 {
+				t.Errorf("containerd is not as before: %v", diff)
+			}
+			// The rest is not forgotten: it is done when that works again.
+			if name == "its restart fails" {
+				b.Fail = nil
+				b.uninstall()
+				b.asBefore()
+			}
+		})
 	}
 }
 

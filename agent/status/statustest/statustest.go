@@ -26,6 +26,7 @@ func Healthy() status.Snapshot {
 			Last: ago(9 * time.Second), LastSuccess: ago(9 * time.Second), Duration: status.Seconds(3 * time.Millisecond),
 			Runs: 9123, Watching: status.Inotify, NextResync: Now().Add(21 * time.Second),
 		},
+		Containerd: &status.Containerd{Version: "2.4.2", ConfigPath: "/etc/containerd/config.toml", Reads: status.ReadsYes, Since: ago(75 * time.Hour)},
 		Mirrors: []status.Mirror{
 			{Upstream: "docker.io", Directory: "/etc/containerd/certs.d/docker.io", Fallback: "docker.io", Endpoints: []status.Endpoint{
 				endpoint("https://111122223333.dkr.ecr.us-east-1.amazonaws.com/v2/docker-hub", func(e *status.Endpoint) {
@@ -80,6 +81,11 @@ func Rich() status.Snapshot {
 	s.Converge.Error = "/etc/containerd/certs.d/quay.io/hosts.toml: no space left on device"
 	s.Converge.Last, s.Converge.LastSuccess, s.Converge.FailingSince, s.Converge.Failures = ago(4*time.Second), ago(61*time.Second), ago(40*time.Second), 3
 	s.Converge.Watching = "timer: inotify: too many open files"
+	s.Containerd = &status.Containerd{
+		Version: "2.4.2", ConfigPath: "/etc/containerd/config.toml", Reads: status.ReadsNo, Since: ago(5 * time.Minute),
+		Why:    "/etc/containerd/config.toml: config_path is not set: hosts.toml files are not read",
+		Remedy: "run \"berth install --containerd\"",
+	}
 
 	down := func(e *status.Endpoint) {
 		e.State, e.Since, e.HTTPStatus, e.Error = status.Down, ago(11*time.Minute), 0, "no connection within 2s"
@@ -180,6 +186,7 @@ func Hostile() status.Snapshot {
 	s.Config.Path, s.Config.Error = "/etc/"+long, Script+"\n"+control+"\n"+long
 	s.Config.Warnings, s.Notices = []string{Script, long}, []string{Script, control}
 	s.Converge.Error, s.Converge.Watching = Script, "timer: "+Script+long
+	s.Containerd = &status.Containerd{Version: Script, ConfigPath: "/etc/" + long, Reads: status.ReadsNo, Why: Script + control, Remedy: Script + long}
 	for i := range s.Mirrors {
 		m := &s.Mirrors[i]
 		m.Upstream, m.Directory, m.Fallback = fmt.Sprint(i)+Script+long, long+Script, Script

@@ -1,0 +1,151 @@
+package agent
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxConnections is how many clients of the status page are served at once. A
+// connection costs some 20 KB.
+const maxConnections = 64
+
+// boundedListener bounds the number of open connections and still serves new
+// ones: a client that sends its request at once is answered, however many
+// others hold a connection and send nothing. Where a new connection is one too
+// many, another one is closed: the oldest that the server waits for, or, if
+// all have sent their request, the oldest of those.
+type boundedListener struct {
+	net.Listener
+	max int
+
+	mu      sync.Mutex
+	changed *sync.Cond // some connection's stage, or open
+	open    []*boundedConn
+}
+
+// stage is how far a connection has come.
+type stage int
+
+const (
+	arrived   stage = iota // its goroutine has not looked yet at what was sent
+	waiting                // no whole header was sent
+	requested              // it is being answered
+)
+
+func newBoundedListener(l net.Listener, limit int) *boundedListener {
+	b := &boundedListener{Listener: l, max: limit}
+	b.changed = sync.NewCond(&b.mu)
+	return b
+}
+
+// Accept implements [net.Listener].
+func (l *boundedListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &boundedConn{Conn: conn, l: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.open) >= l.max {
+		if victim := l.victim(); victim != nil {
+			l.forget(victim)
+			victim.Conn.Close()
+		} else {
+			l.changed.Wait()
+		}
+	}
+	l.open = append(l.open, c)
+	return c, nil
+}
+
+// victim is the connection that makes room. It is nil while some connection
+// has arrived and waits only for this process to look at what it has sent.
+func (l *boundedListener) victim() *boundedConn {
+	at := func(s stage) int {
+		return slices.IndexFunc(l.open, func(c *boundedConn) bool { return c.stage == s })
+	}
+	if i := at(waiting); i >= 0 {
+		return l.open[i]
+	}
+	if i := at(requested); i >= 0 && at(arrived) < 0 {
+		return l.open[i]
+	}
+	return nil
+}
+
+// forget takes a connection off the list. The caller holds the lock.
+func (l *boundedListener) forget(c *boundedConn) {
+	if i := slices.Index(l.open, c); i >= 0 {
+		l.open = slices.Delete(l.open, i, i+1)
+		l.changed.Signal()
+	}
+}
+
+// connState is the [http.Server.ConnState] of the server that accepts from l.
+func connState(conn net.Conn, s http.ConnState) {
+	if c, ok := conn.(*boundedConn); ok && s == http.StateActive { // the header was read
+		c.become(requested)
+	}
+}
+
+// boundedConn is a connection of a [boundedListener].
+type boundedConn struct {
+	net.Conn
+	l     *boundedListener
+	stage stage // guarded by the listener's lock
+	read  bool  // of the one goroutine that reads
+}
+
+func (c *boundedConn) become(s stage) {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if c.stage < s {
+		c.stage = s
+		c.l.changed.Signal()
+	}
+}
+
+// Read implements [net.Conn]. A connection begins to wait when its first read
+// finds nothing, or when that did not bring the whole header.
+func (c *boundedConn) Read(p []byte) (int, error) {
+	if !c.read && len(p) > 0 {
+		c.read = true
+		if n := c.readNow(p); n > 0 {
+			return n, nil
+		}
+	}
+	c.become(waiting)
+	return c.Conn.Read(p)
+}
+
+// readNow reads what is there and does not wait. It gives 0 for an error too,
+// which the next read finds.
+func (c *boundedConn) readNow(p []byte) (n int) {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		n, _ = unix.Read(int(fd), p)
+		return true
+	})
+	return n
+}
+
+// Close implements [net.Conn].
+func (c *boundedConn) Close() error {
+	c.l.mu.Lock()
+	c.l.forget(c)
+	c.l.mu.Unlock()
+	return c.Conn.Close()
+}

@@ -1,0 +1,61 @@
+package agent
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/test/fakeaws"
+)
+
+// planAgrees waits until a plan, made by another process, sees no difference to
+// what the running agent has made of the node.
+func (n *node) planAgrees() *Machine {
+	n.Helper()
+	other := open(n.T, n.root)
+	n.eventually("plan sees no difference", func() bool {
+		file, err := other.ReadConfig(n.config)
+		if err != nil {
+			n.Fatal(err)
+		}
+		cfg, _, err := file.Parse()
+		if err != nil {
+			n.Fatal(err)
+		}
+		plan, err := other.Plan(n.Context(), cfg)
+		if err != nil {
+			n.Fatal(err)
+		}
+		return !plan.Differs()
+	})
+	return other
+}
+
+// A plan beside a converged agent shows no difference, with the token that it
+// has.
+func TestPlanAgreesOnAToken(t *testing.T) {
+	n, _ := ecrNode(t, time.Hour)
+	n.start()
+	n.eventually("the header", func() bool { return n.authorization() != "" })
+	n.converged()
+	n.planAgrees()
+}
+
+// Nor without the token that it does not get.
+func TestPlanAgreesOnAMissingToken(t *testing.T) {
+	n, aws := ecrNode(t, time.Hour)
+	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "not allowed"})
+	n.o.firstAnswers = time.Millisecond
+	n.start()
+	n.converged()
+	n.eventually("the token is missing", func() bool {
+		for _, a := range status.Alarms(n.agent.Snapshot()) {
+			if a.Name == "TokenMissing" {
+				return true
+			}
+		}
+		return false
+	})
+	n.planAgrees()
+}
