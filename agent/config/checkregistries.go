@@ -83,6 +83,7 @@ func (c *checker) registryPlainHTTP(s *spot, r *Registry) {
 		r.PlainHTTP = hostport.IsLoopback(host) && !secured
 		return
 	}
+	r.PlainHTTPGiven = true
 	if r.PlainHTTP && secured {
 		c.reject(at, "true", "tls has settings, which plain http does not use; remove one of them")
 	}
