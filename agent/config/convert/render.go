@@ -47,7 +47,7 @@ func (d *draft) render() ([]byte, error) {
 
 // headComment gives the lines of the comment at the top.
 func (d *draft) headComment() []string {
-	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd"}[d.format]
+	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher"}[d.format]
 	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say what differs.", d.in.name, origin), width-2)
 	paragraph := func(text string) { lines = append(append(lines, ""), wrap(text, width-2)...) }
 	for _, note := range d.notes {
@@ -169,8 +169,8 @@ func (d *draft) registriesBlock() block {
 		if len(tls.fields) > 0 {
 			b.set("tls", tls.node())
 		}
-		if r.plainHTTP {
-			b.set("plainHTTP", boolean(true))
+		if r.plainHTTP || r.overTLS {
+			b.set("plainHTTP", boolean(r.plainHTTP))
 		}
 		if r.allowPlainHTTP {
 			b.set("allowPlainHTTPCredentials", boolean(true))
