@@ -20,15 +20,17 @@ type Headers map[string]redact.Secret
 // placeholder stands for a token that apply would get.
 var placeholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
 
-// scope is what one token serves: every registry of one region.
+// scope is what one token serves: every registry of one region and chain of
+// credentials.
 type scope struct {
 	service   ecr.Service
 	partition string
 	region    string
+	chain     string
 }
 
 func scopeOf(r ecr.Registry) scope {
-	return scope{service: r.Service(), partition: r.Partition, region: r.Region}
+	return scope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
 }
 
 // cachedHeaders gives the headers of the tokens that the node has, and the
@@ -98,9 +100,7 @@ func (m *Machine) tokensOf(rules credprovider.Rules, log, calls *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	return &credprovider.Tokens{
-		Dir:   dir,
-		Chain: ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy, Log: calls}),
-		Log:   log,
-	}, nil
+	tokens := rules.Tokens(dir, ecr.Options{Log: calls})
+	tokens.Log = log
+	return tokens, nil
 }

@@ -12,6 +12,10 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
+// Rules gives what the credential provider has to know of a config, but for the
+// directories: logins, names of ECR registries and their sources, the proxy.
+func Rules(cfg *config.Config) credprovider.Rules { return rulesOf(cfg) }
+
 // rulesOf gives what the credential provider has to know of a config, but for
 // the directories. Secrets that the config names by file are in it, because
 // the provider may run where those files are not.
@@ -23,10 +27,25 @@ func rulesOf(cfg *config.Config) credprovider.Rules {
 		ECRNames:     ecrNames(cfg),
 		Proxy:        ecr.Proxy{HTTP: cfg.Proxy.HTTPProxy, HTTPS: cfg.Proxy.HTTPSProxy, No: cfg.Proxy.NoProxy},
 	}
-	for _, c := range cfg.ECR.Credentials {
-		rules.ECRSources = append(rules.ECRSources, ecrSource(c))
+	rules.ECRSources = ecrSources(cfg.ECR.Credentials)
+	for _, r := range cfg.Registries {
+		if r.ECR == nil {
+			continue
+		}
+		if rules.ECRChains == nil {
+			rules.ECRChains = map[string][]ecr.Source{}
+		}
+		rules.ECRChains[r.Host] = ecrSources(r.ECR.Credentials)
 	}
 	return rules
+}
+
+func ecrSources(credentials []config.ECRCredential) []ecr.Source {
+	var all []ecr.Source
+	for _, c := range credentials {
+		all = append(all, ecrSource(c))
+	}
+	return all
 }
 
 func ecrSource(c config.ECRCredential) ecr.Source {
@@ -44,6 +63,11 @@ func ecrNames(cfg *config.Config) ecr.Names {
 	var names ecr.Names
 	for _, r := range cfg.ECR.Registries {
 		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
+	}
+	for _, r := range cfg.Registries {
+		if own, ok := names.Parse(r.Host); ok && r.ECR != nil {
+			names = append(names, ecr.Name{Host: r.Host, Account: own.Account, Region: own.Region, Chain: r.Host})
+		}
 	}
 	return names
 }

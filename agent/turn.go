@@ -111,7 +111,7 @@ type tokenSource struct {
 // AWS only when the config has other credentials.
 func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 	rules := rulesOf(cfg)
-	made, err := credprovider.Rules{ECRSources: rules.ECRSources, Proxy: rules.Proxy}.Encode()
+	made, err := credprovider.Rules{ECRSources: rules.ECRSources, ECRChains: rules.ECRChains, Proxy: rules.Proxy}.Encode()
 	if err != nil {
 		return err
 	}

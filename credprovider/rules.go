@@ -29,6 +29,9 @@ type Rules struct {
 	// the default ones. ECRNames are further names of ECR registries.
 	ECRSources []ecr.Source
 	ECRNames   ecr.Names
+	// ECRChains are the sources for registries with a chain of their own, by
+	// the name of the chain ([ecr.Name]).
+	ECRChains map[string][]ecr.Source
 	// Proxy is how AWS is reached.
 	Proxy ecr.Proxy
 	// Directories are those of containerd's certs.d that hold hosts, one for

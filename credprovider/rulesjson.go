@@ -23,6 +23,8 @@ type (
 	wireECR struct {
 		Credentials []wireSource `json:"credentials,omitempty"`
 		Registries  []ecr.Name   `json:"registries,omitempty"`
+		// Chains are the sources of registries that have their own.
+		Chains map[string][]wireSource `json:"chains,omitempty"`
 	}
 	wireSource struct {
 		InstanceProfile *struct{}   `json:"instanceProfile,omitempty"`
@@ -53,8 +55,12 @@ func (w wireRules) rules() Rules {
 		ECRNames:     w.ECR.Registries,
 		Directories:  w.Directories,
 	}
-	for _, s := range w.ECR.Credentials {
-		r.ECRSources = append(r.ECRSources, s.source())
+	r.ECRSources = sources(w.ECR.Credentials)
+	for name, list := range w.ECR.Chains {
+		if r.ECRChains == nil {
+			r.ECRChains = map[string][]ecr.Source{}
+		}
+		r.ECRChains[name] = sources(list)
 	}
 	if p := w.Proxy; p != nil {
 		r.Proxy = ecr.Proxy{HTTP: redact.New(p.HTTP), HTTPS: redact.New(p.HTTPS), No: p.No}
@@ -67,6 +73,14 @@ func logins(list []wireLogin) []Login {
 	for _, w := range list {
 		w.Login.Password = redact.New(w.Password)
 		all = append(all, w.Login)
+	}
+	return all
+}
+
+func sources(list []wireSource) []ecr.Source {
+	var all []ecr.Source
+	for _, w := range list {
+		all = append(all, w.source())
 	}
 	return all
 }
@@ -92,8 +106,12 @@ func wireOf(r Rules) wireRules {
 		ECR:          wireECR{Registries: r.ECRNames},
 		Directories:  r.Directories,
 	}
-	for _, s := range r.ECRSources {
-		w.ECR.Credentials = append(w.ECR.Credentials, wireSourceOf(s))
+	w.ECR.Credentials = wireSources(r.ECRSources)
+	for name, list := range r.ECRChains {
+		if w.ECR.Chains == nil {
+			w.ECR.Chains = map[string][]wireSource{}
+		}
+		w.ECR.Chains[name] = wireSources(list)
 	}
 	if r.Proxy != (ecr.Proxy{}) {
 		w.Proxy = &wireProxy{HTTP: r.Proxy.HTTP.Reveal(), HTTPS: r.Proxy.HTTPS.Reveal(), No: r.Proxy.No}
@@ -105,6 +123,14 @@ func wireLogins(list []Login) []wireLogin {
 	var all []wireLogin
 	for _, l := range list {
 		all = append(all, wireLogin{Login: l, Password: l.Password.Reveal()})
+	}
+	return all
+}
+
+func wireSources(list []ecr.Source) []wireSource {
+	var all []wireSource
+	for _, s := range list {
+		all = append(all, wireSourceOf(s))
 	}
 	return all
 }

@@ -32,8 +32,11 @@ const (
 type Tokens struct {
 	Dir   string
 	Chain *ecr.Chain
-	Now   func() time.Time // nil: time.Now
-	Log   *slog.Logger     // nil: nothing is logged
+	// Chains get the tokens of registries with a chain of their own, by its
+	// name; one that is missing is an error of that registry.
+	Chains map[string]*ecr.Chain
+	Now    func() time.Time // nil: time.Now
+	Log    *slog.Logger     // nil: nothing is logged
 }
 
 // Token is an ECR token and where it comes from.
@@ -47,6 +50,9 @@ type Token struct {
 // most five minutes). It takes at most 25 seconds; mostly it reads one file.
 // The error is a *ecr.ChainError, or that of ctx.
 func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
+	if err := t.known(r); err != nil {
+		return Token{}, err
+	}
 	v := t.look(r, false)
 	if at := v.serving; at >= 0 {
 		if !v.due {
@@ -66,6 +72,9 @@ func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
 // temporary failure that is remembered does not keep it from trying. When it
 // fails, the stored token stays in use until it nears its expiry.
 func (t *Tokens) Renew(ctx context.Context, r ecr.Registry) (Token, error) {
+	if err := t.known(r); err != nil {
+		return Token{}, err
+	}
 	begin := t.now()
 	return t.wait(ctx, r, func(v view) (Token, error, bool) {
 		// Somebody was faster.
@@ -122,7 +131,7 @@ func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, err
 	if req.Serving != nil {
 		req.Serving = v.unexpired()
 	}
-	res := t.Chain.Fetch(ctx, req)
+	res := t.chain(req.Registry).Fetch(ctx, req)
 	t.store(v, res)
 	if res.Err != nil {
 		return Token{}, res.Err
@@ -149,7 +158,7 @@ func (t *Tokens) tryBetter(ctx context.Context, r ecr.Registry, v view) Token {
 	ctx, cancel := context.WithTimeout(ctx, lookAgain)
 	defer cancel()
 	t.clearUnusable(v)
-	res := t.Chain.Fetch(ctx, ecr.Request{Registry: r, Known: v.verdicts(false), First: v.serving, Hasty: true})
+	res := t.chain(r).Fetch(ctx, ecr.Request{Registry: r, Known: v.verdicts(false), First: v.serving, Hasty: true})
 	t.store(v, res)
 	if res.Err != nil {
 		return v.token(v.serving)
@@ -164,7 +173,7 @@ func (t *Tokens) withoutFiles(ctx context.Context, req ecr.Request, cause error)
 	v := t.view(req.Registry)
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
-	res := t.Chain.Fetch(ctx, req)
+	res := t.chain(req.Registry).Fetch(ctx, req)
 	if res.Err != nil {
 		return Token{}, res.Err
 	}

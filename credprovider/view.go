@@ -35,8 +35,9 @@ func (t *Tokens) look(r ecr.Registry, all bool) view {
 	v := view{scope: scopeOf(r), now: t.now(), serving: -1}
 	failed := &ecr.ChainError{Region: r.Region}
 	held := false // a verdict counts as long as another source serves
-	for i := range t.Chain.Len() {
-		id := t.Chain.Identity(i)
+	chain := t.chain(r)
+	for i := range chain.Len() {
+		id := chain.Identity(i)
 		var f tokenFile
 		var unusable error
 		if id.Err == nil {

@@ -40,7 +40,7 @@ type Copier struct {
 	Log      *slog.Logger
 }
 
-// RepositoryMaker makes repositories. [ecr.Chain] does.
+// RepositoryMaker makes repositories. [credprovider.Tokens] does.
 type RepositoryMaker interface {
 	CreateRepository(ctx context.Context, r ecr.Registry, repository string) error
 }

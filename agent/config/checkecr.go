@@ -1,10 +1,12 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -15,15 +17,57 @@ func (c *checker) ecr(s *spot) {
 		c.empty(list, "leave it out for the instance profile and then static keys")
 		c.cfg.ECR.Credentials = defaultCredentials()
 	} else {
-		c.ecrCredentials(list)
+		c.ecrCredentials(list, c.cfg.ECR.Credentials)
 	}
 	c.ecrRegistries(s.field("registries"))
 }
 
-func (c *checker) ecrCredentials(list *spot) {
+// registryChains checks the chains that registries have of their own. Which
+// hosts are ECR registries is known by now.
+func (c *checker) registryChains(list *spot) {
+	var names ecr.Names
+	for _, r := range c.cfg.ECR.Registries {
+		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
+	}
+	type chain struct {
+		registry ecr.Registry
+		line     int
+	}
+	var chains []chain
+	for i := range c.cfg.Registries {
+		r := &c.cfg.Registries[i]
+		if r.ECR == nil {
+			continue
+		}
+		s := list.item(i).field("ecr")
+		credentials := s.field("credentials")
+		if !c.missing(credentials, "list instanceProfile: {} and static: {…} in the order wanted") {
+			c.empty(credentials, "list instanceProfile: {} and static: {…} in the order wanted")
+			c.ecrCredentials(credentials, r.ECR.Credentials)
+		}
+		host, path, _ := strings.Cut(r.Host, "/")
+		registry, isECR := names.Parse(host)
+		line, _ := s.position()
+		at := slices.IndexFunc(chains, func(have chain) bool { return have.registry.Same(registry) })
+		switch {
+		case path != "":
+			c.refuse(s, "is for a whole ECR registry; write host: %s without the path", host)
+		case !isECR:
+			c.refuse(s, "%s is no ECR registry; remove it, or name the host under ecr.registries with account and region", host)
+		case r.Username != "":
+			c.refuse(s, "is given together with username; keep one of them")
+		case at >= 0:
+			c.refuse(s, "the same ECR registry already has credentials on line %d; keep one of them", chains[at].line)
+		default:
+			chains = append(chains, chain{registry, line})
+		}
+	}
+}
+
+func (c *checker) ecrCredentials(list *spot, credentials []ECRCredential) {
 	profileLine := 0
-	for i := range c.cfg.ECR.Credentials {
-		e, s := &c.cfg.ECR.Credentials[i], list.item(i)
+	for i := range credentials {
+		e, s := &credentials[i], list.item(i)
 		profile, static := s.field("instanceProfile"), s.field("static")
 		// "- static:" with nothing behind it is an empty section, which is
 		// the default of that section.

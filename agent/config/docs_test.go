@@ -73,6 +73,9 @@ func documented(t reflect.Type, prefix string, f func(string, reflect.StructFiel
 		if typ.Kind() == reflect.Pointer {
 			typ = typ.Elem()
 		}
+		if name == "registries[].ecr.credentials[]" {
+			continue // its fields are those of ecr.credentials[]
+		}
 		if typ.Kind() == reflect.Struct && typ != reflect.TypeFor[redact.Secret]() {
 			documented(typ, name+".", f)
 		}

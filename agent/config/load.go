@@ -94,7 +94,13 @@ func (c *Config) Files() []string {
 	for _, r := range c.Registries {
 		files = append(files, r.PasswordFile, r.TLS.CAFile, r.TLS.CertFile, r.TLS.KeyFile)
 	}
-	for _, e := range c.ECR.Credentials {
+	credentials := slices.Clone(c.ECR.Credentials)
+	for _, r := range c.Registries {
+		if r.ECR != nil {
+			credentials = append(credentials, r.ECR.Credentials...)
+		}
+	}
+	for _, e := range credentials {
 		if k := e.Static; k != nil {
 			files = append(files, k.AccessKeyIDFile, k.SecretAccessKeyFile, k.SessionTokenFile, k.SharedCredentialsFile)
 		}

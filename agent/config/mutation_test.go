@@ -18,7 +18,9 @@ mirrors:
   endpoints: [{url: a.corp}]
 defaultRegistry: {url: b.corp, for: [quay.io]}
 registries:
-- {host: c.corp, tls: {}}
+- host: 444455556666.dkr.ecr.us-east-1.amazonaws.com
+  tls: {}
+  ecr: {credentials: [{instanceProfile: {}}, {static: {}}]}
 ecr:
   credentials: [{instanceProfile: {}}, {static: {}}]
   registries: [{host: d.corp, account: "111122223333", region: us-east-1}]
@@ -92,7 +94,7 @@ func TestMutations(t *testing.T) {
 			refused(document, joined(path, name))
 		}
 	})
-	if fields != 59 {
+	if fields != 72 {
 		t.Errorf("%d fields were visited; is one missing?", fields)
 	}
 }

@@ -87,6 +87,15 @@ type Registry struct {
 	// AllowPlainHTTPCredentials lets a login go over plain http to another
 	// machine.
 	AllowPlainHTTPCredentials bool `yaml:"allowPlainHTTPCredentials"`
+	// ECR is the chain of credentials of this ECR registry alone; nil for the
+	// one of the section ecr.
+	ECR *RegistryECR `yaml:"ecr"`
+}
+
+// RegistryECR says which AWS identity is used for one ECR registry.
+type RegistryECR struct {
+	// Credentials are tried in this order, as those of the section ecr.
+	Credentials []ECRCredential `yaml:"credentials"`
 }
 
 // Auth says what a registry accepts.

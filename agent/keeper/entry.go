@@ -16,10 +16,11 @@ type scope struct {
 	service   ecr.Service
 	partition string
 	region    string
+	chain     string // of credentials
 }
 
 func scopeOf(r ecr.Registry) scope {
-	return scope{service: r.Service(), partition: r.Partition, region: r.Region}
+	return scope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
 }
 
 // held is a token and its times; the zero value is none.
@@ -154,7 +155,8 @@ func (e *entry) compare(o *entry) int {
 		return 1
 	}
 	return cmp.Or(strings.Compare(string(e.scope.service), string(o.scope.service)),
-		strings.Compare(e.scope.partition, o.scope.partition), strings.Compare(e.scope.region, o.scope.region))
+		strings.Compare(e.scope.partition, o.scope.partition), strings.Compare(e.scope.region, o.scope.region),
+		strings.Compare(e.scope.chain, o.scope.chain))
 }
 
 // next is what is to be done for e now.

@@ -76,11 +76,7 @@ func serve(rulesFile, runDir string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	chain := ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy})
-	provider := &credprovider.Provider{
-		Rules:  rules,
-		Tokens: &credprovider.Tokens{Dir: runDir, Chain: chain},
-	}
+	provider := &credprovider.Provider{Rules: rules, Tokens: rules.Tokens(runDir, ecr.Options{})}
 	return credprovider.Serve(context.Background(), in, out, provider)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -22,7 +23,7 @@ import (
 // ways are how registries are reached and logged in to.
 type ways struct {
 	access images.Access
-	aws    *ecr.Chain
+	aws    *credprovider.Tokens
 	cfg    *config.Config // nil without one
 }
 
@@ -34,23 +35,21 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 		return ways{}, err
 	}
 	w := ways{cfg: cfg, access: images.Access{Docker: authn.DefaultKeychain}}
-	options := ecr.Options{Log: o.logger(stderr)}
+	var rules credprovider.Rules
 	if cfg != nil {
-		w.access.Logins = credprovider.NewLogins(configLogins(cfg))
+		rules = agent.Rules(cfg)
+		w.access.Logins = credprovider.NewLogins(rules.Registries, rules.DockerConfig)
 		w.access.Settings = configSettings(cfg)
 		w.access.Proxy = configProxy(cfg.Proxy)
-		for _, r := range cfg.ECR.Registries {
-			w.access.ECRNames = append(w.access.ECRNames, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
-		}
-		options.Sources = configSources(cfg)
-		options.Proxy = ecr.Proxy{HTTP: cfg.Proxy.HTTPProxy, HTTPS: cfg.Proxy.HTTPSProxy, No: cfg.Proxy.NoProxy}
+		w.access.ECRNames = rules.ECRNames
 	}
 	dir, err := below(o.root, []string{credprovider.TokenDir})
 	if err != nil {
 		return ways{}, err
 	}
-	w.aws = ecr.NewChain(options)
-	w.access.ECR = &credprovider.Tokens{Dir: dir[0], Chain: w.aws, Log: o.logger(stderr)}
+	w.aws = rules.Tokens(dir[0], ecr.Options{Log: o.logger(stderr)})
+	w.aws.Log = o.logger(stderr)
+	w.access.ECR = w.aws
 	return w, nil
 }
 
@@ -68,21 +67,6 @@ func (o *options) configForImages(stderr io.Writer) (*config.Config, error) {
 	return cfg, m.Close()
 }
 
-func configLogins(cfg *config.Config) (registries, docker []credprovider.Login) {
-	for _, r := range cfg.Registries {
-		if r.Username == "" {
-			continue
-		}
-		host, path := credprovider.SplitHost(r.Host)
-		registries = append(registries, credprovider.Login{Host: host, Path: path, Username: r.Username, Password: r.Password})
-	}
-	for _, l := range cfg.DockerConfig {
-		host, path := credprovider.SplitHost(l.Host)
-		docker = append(docker, credprovider.Login{Host: host, Path: path, Username: l.Username, Password: l.Password})
-	}
-	return registries, docker
-}
-
 func configSettings(cfg *config.Config) []images.Settings {
 	var all []images.Settings
 	for _, r := range cfg.Registries {
@@ -92,22 +76,6 @@ func configSettings(cfg *config.Config) []images.Settings {
 			PlainHTTP: r.PlainHTTP, AllowPlainHTTPCredentials: r.AllowPlainHTTPCredentials,
 			CA: r.TLS.CA, Cert: r.TLS.Cert, Key: r.TLS.Key, InsecureSkipVerify: r.TLS.InsecureSkipVerify,
 		})
-	}
-	return all
-}
-
-func configSources(cfg *config.Config) []ecr.Source {
-	var all []ecr.Source
-	for _, c := range cfg.ECR.Credentials {
-		if c.InstanceProfile != nil {
-			all = append(all, ecr.Source{InstanceProfile: &ecr.InstanceProfile{}})
-			continue
-		}
-		k := c.Static
-		all = append(all, ecr.Source{Static: &ecr.StaticKeys{
-			AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, SessionToken: k.SessionToken,
-			SharedCredentialsFile: k.SharedCredentialsFile, Profile: k.Profile, RoleARN: k.RoleARN,
-		}})
 	}
 	return all
 }

@@ -18,6 +18,9 @@ type Registry struct {
 	FIPS, DualStack bool
 	// Public is ECR Public: another API, always in us-east-1.
 	Public bool
+	// Chain names the chain of credentials that gets tokens for it, "" for the
+	// one of all registries without a chain of their own.
+	Chain string
 }
 
 // Service is one of the two APIs that give registry tokens.
@@ -52,13 +55,33 @@ type Name struct {
 	Host    string `json:"host"` // host[:port]
 	Account string `json:"account"`
 	Region  string `json:"region"`
+	// Chain names the chain of credentials of this registry, by all its names;
+	// "" leaves it to the others.
+	Chain string `json:"chain,omitempty"`
 }
 
 // Names are further names of ECR registries.
 type Names []Name
 
-// Parse is [ParseHost], and knows the further names as well.
+// Parse is [ParseHost], and knows the further names and the chains as well.
 func (n Names) Parse(host string) (Registry, bool) {
+	r, ok := n.parse(host)
+	if !ok {
+		return r, false
+	}
+	for _, name := range n {
+		if name.Chain == "" {
+			continue
+		}
+		if own, ok := n.parse(name.Host); ok && own.Same(r) {
+			r.Chain = name.Chain
+			break
+		}
+	}
+	return r, true
+}
+
+func (n Names) parse(host string) (Registry, bool) {
 	if r, ok := ParseHost(host); ok {
 		return r, true
 	}

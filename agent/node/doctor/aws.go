@@ -67,14 +67,17 @@ func (e *examination) tokens() {
 		e.add(name, OK, "the config names no ECR registry", "")
 		return
 	}
-	var sources []ecr.Source
+	var rules credprovider.Rules
 	if file, err := e.Host.Root.Resolve(credprovider.RulesFile); err == nil {
-		if rules, err := credprovider.ReadRules(file); err == nil {
-			sources = rules.ECRSources
+		if found, err := credprovider.ReadRules(file); err == nil {
+			rules = found
 		}
 	}
-	tokens := credprovider.Tokens{Dir: dir, Now: e.Now, Chain: ecr.NewChain(ecr.Options{Sources: sources, Getenv: e.Getenv, Now: e.Now, SysDir: e.Sys})}
+	tokens := rules.Tokens(dir, ecr.Options{Getenv: e.Getenv, Now: e.Now, SysDir: e.Sys})
 	for _, r := range hosts {
+		if known, ok := rules.ECRNames.Parse(r.Host); ok {
+			r = known
+		}
 		where := string(r.Service()) + " in " + r.Region
 		if token, ok := tokens.Cached(r); ok {
 			e.add(name, OK, fmt.Sprintf("a token for %s by %s, until %s", where, token.Source, token.Ends().UTC().Format(time.RFC3339)), "")

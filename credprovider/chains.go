@@ -1,0 +1,51 @@
+package credprovider
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// Tokens gives access to the token files in dir and to AWS by the chains of
+// the rules. options are for every chain; its Sources and Proxy do not count.
+func (r Rules) Tokens(dir string, options ecr.Options) *Tokens {
+	options.Proxy = r.Proxy
+	chain := func(sources []ecr.Source) *ecr.Chain {
+		options.Sources = sources
+		return ecr.NewChain(options)
+	}
+	t := &Tokens{Dir: dir, Chain: chain(r.ECRSources), Now: options.Now}
+	for name, sources := range r.ECRChains {
+		if t.Chains == nil {
+			t.Chains = map[string]*ecr.Chain{}
+		}
+		t.Chains[name] = chain(sources)
+	}
+	return t
+}
+
+// chain gives the chain of a registry; no other one may serve it.
+func (t *Tokens) chain(r ecr.Registry) *ecr.Chain {
+	if r.Chain == "" {
+		return t.Chain
+	}
+	return t.Chains[r.Chain]
+}
+
+// known reports a registry whose chain is missing.
+func (t *Tokens) known(r ecr.Registry) error {
+	if t.chain(r) == nil {
+		return fmt.Errorf("%s: the rules name the credentials %q and do not have them; write them again with berth apply",
+			r.Host, r.Chain)
+	}
+	return nil
+}
+
+// CreateRepository is [ecr.Chain.CreateRepository] with the chain of r.
+func (t *Tokens) CreateRepository(ctx context.Context, r ecr.Registry, name string) error {
+	if err := t.known(r); err != nil {
+		return err
+	}
+	return t.chain(r).CreateRepository(ctx, r, name)
+}
