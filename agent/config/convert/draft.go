@@ -74,6 +74,7 @@ type registry struct {
 	notes     []string
 	host      string // host[:port][/path]
 	login     *login
+	keys      *awsKeys // of this registry alone
 	auth      config.Auth
 	tls       tlsFiles
 	plainHTTP bool
@@ -155,7 +156,7 @@ func (d *draft) nothing(what string) {
 // either.
 func (d *draft) prune() {
 	d.registries = slices.DeleteFunc(d.registries, func(r *registry) bool {
-		if r.login != nil || r.tls != (tlsFiles{}) || r.plainHTTP || r.overTLS || r.named {
+		if r.login != nil || r.keys != nil || r.tls != (tlsFiles{}) || r.plainHTTP || r.overTLS || r.named {
 			return false
 		}
 		for _, note := range r.notes {

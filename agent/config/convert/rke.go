@@ -1,8 +1,10 @@
 package convert
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -238,25 +240,16 @@ func (d *draft) rkeRegistry(found *rkeRegistry) {
 	r.note("ECR: Berth fetches and renews the token, see ecr.")
 }
 
-// rkeKeys collects the AWS keys. kubelet pulled with those of its environment;
-// those of a registry served RKE's own system containers.
+// rkeKeys places the AWS keys. kubelet pulled with those of its environment;
+// those of a registry served RKE's own system containers. One pair goes to the
+// section ecr; of several, each registry keeps its own.
 func (d *draft) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 	var all []awsKeys
-	add := func(k awsKeys, at cursor) {
-		for i, known := range all {
-			if known == k {
-				return
-			} else if i == len(all)-1 {
-				d.lose(at.loss("a second pair of AWS keys: Berth has one list of keys for all ECR registries",
-					"these keys are used only when those before them get no token; registries that need exactly these may refuse the pull"))
-			}
-		}
-		all = append(all, k)
-	}
 	if env != nil {
-		add(*env, d.envAt)
+		all = append(all, *env)
 	}
 	plugins := false
+	var own []*rkeRegistry
 	for _, r := range found {
 		if r.ecr.in == nil {
 			continue
@@ -267,19 +260,66 @@ func (d *draft) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 		case k.id.IsZero() || k.secret.IsZero():
 			d.lose(r.ecr.loss("an AWS key needs both aws_access_key_id and aws_secret_access_key; RKE did not use this one either",
 				"tokens of ECR come from the instance profile"))
-		case !d.printable(r.ecr, k):
-		default:
-			add(k, r.ecr)
+		case d.printable(r.ecr, k):
+			own = append(own, r)
+			if !slices.Contains(all, k) {
+				all = append(all, k)
+			}
 		}
 	}
-	if len(all) == 0 {
-		if plugins {
-			d.note("No AWS keys are given: tokens of ECR come from the role of the instance (its instance profile), which is the default.")
+	switch {
+	case len(all) == 0 && plugins:
+		d.note("No AWS keys are given: tokens of ECR come from the role of the instance (its instance profile), which is the default.")
+	case len(all) == 1:
+		d.staticKeys(all)
+	case len(all) > 1:
+		if env != nil {
+			d.staticKeys(all[:1])
 		}
+		for _, r := range own {
+			if env == nil || r.keys != *env {
+				d.ownKeys(r, env != nil)
+			}
+		}
+	}
+}
+
+// ownKeys gives a registry keys of its own.
+func (d *draft) ownKeys(found *rkeRegistry, kubelet bool) {
+	host := hostOnly(found.name)
+	lose := func(what string) {
+		d.lose(found.ecr.loss(what, "these keys are not used; tokens of ECR for "+host+" come from those that are"))
+	}
+	name, ok := ecr.ParseHost(host)
+	r := d.registry(host, found.at)
+	switch {
+	case !ok:
+		lose("this host is no name of an ECR registry that Berth knows")
+		return
+	case r.login != nil:
+		lose("this registry has a login as well, for all its repositories")
 		return
 	}
-	d.staticKeys(all)
+	for _, other := range d.registries {
+		same, _ := ecr.ParseHost(other.host)
+		if other.keys != nil && same.Same(name) {
+			if *other.keys != found.keys {
+				lose("a second pair of AWS keys for this registry")
+			}
+			return
+		}
+	}
+	r.named, r.keys = true, &found.keys
+	r.note("These AWS keys are for this registry alone, as in RKE.")
+	if kubelet {
+		r.note("kubelet pulled with those of its environment; if only they may pull, remove ecr here.")
+	}
+	if !found.keys.session.IsZero() {
+		r.note(expiredKeys)
+	}
 }
+
+const expiredKeys = "A session token is valid for hours; these keys have probably expired."
 
 func (d *draft) staticKeys(all []awsKeys) {
 	d.ecrNotes = append(d.ecrNotes, "The role of the instance is asked first, the keys below when it cannot serve. To have it the other way round, as RKE did where keys were given, swap the items.")
@@ -287,7 +327,7 @@ func (d *draft) staticKeys(all []awsKeys) {
 	for _, k := range all {
 		c := credential{keys: &k}
 		if !k.session.IsZero() {
-			c.notes = append(c.notes, "A session token is valid for hours; these keys have probably expired.")
+			c.notes = append(c.notes, expiredKeys)
 		}
 		d.ecr = append(d.ecr, c)
 	}

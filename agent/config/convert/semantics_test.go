@@ -54,9 +54,20 @@ func TestMeaning(t *testing.T) {
 			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto
 			ecr profile, AKIAEXAMPLE:SECRET=EXAMPLE/+:TOKENEXAMPLE`},
 		{"rke/keys-conflict", `
-			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto
+			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto ecr AKIATWO:SECRETTWO:
 			registry 444455556666.dkr.ecr.eu-west-1.amazonaws.com auto
-			ecr profile, AKIAONE:SECRETONE:, AKIATWO:SECRETTWO:`},
+			ecr profile, AKIAONE:SECRETONE:`},
+		{"rke/two-ecr", `
+			default https://111122223333.dkr.ecr.eu-west-1.amazonaws.com/v2/ for docker.io, then upstream
+			registry 111122223333.dkr.ecr.eu-west-1.amazonaws.com auto ecr AKIAEXAMPLEEXAMPLE01:exampleSecretOne:
+			registry 444455556666.dkr.ecr.us-east-1.amazonaws.com auto ecr AKIAEXAMPLEEXAMPLE02:exampleSecretTwo:
+			ecr profile, environment`},
+		{"rke/ecr-paths", `
+			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com/team auto
+			registry 111122223333.dkr-ecr.us-east-1.on.aws auto
+			registry 444455556666.dkr.ecr.us-east-1.amazonaws.com auto ecr AKIATWO:SECRETTWO:
+			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto ecr AKIAONE:SECRETONE:
+			ecr profile, environment`},
 		{"rke/plain-http", `
 			default http://registry.corp:5000/v2/ for docker.io, then upstream
 			registry registry.corp:5000 a:b auto http allowed
@@ -222,10 +233,22 @@ func meaning(t *testing.T, cfg *config.Config) string {
 				b.WriteString(" " + flag.word)
 			}
 		}
+		if r.ECR != nil {
+			b.WriteString(" ecr " + chain(r.ECR.Credentials))
+		}
 		b.WriteString("\n")
 	}
-	b.WriteString("ecr ")
-	for i, c := range cfg.ECR.Credentials {
+	b.WriteString("ecr " + chain(cfg.ECR.Credentials) + "\n")
+	if cfg.Containerd.CertsDir != "/etc/containerd/certs.d" {
+		fmt.Fprintf(&b, "directory %s\n", cfg.Containerd.CertsDir)
+	}
+	return b.String()
+}
+
+// chain describes sources of AWS credentials.
+func chain(credentials []config.ECRCredential) string {
+	var b strings.Builder
+	for i, c := range credentials {
 		if i > 0 {
 			b.WriteString(", ")
 		}
@@ -237,10 +260,6 @@ func meaning(t *testing.T, cfg *config.Config) string {
 		default:
 			fmt.Fprintf(&b, "%s:%s:%s", k.AccessKeyID.Reveal(), k.SecretAccessKey.Reveal(), k.SessionToken.Reveal())
 		}
-	}
-	b.WriteString("\n")
-	if cfg.Containerd.CertsDir != "/etc/containerd/certs.d" {
-		fmt.Fprintf(&b, "directory %s\n", cfg.Containerd.CertsDir)
 	}
 	return b.String()
 }
