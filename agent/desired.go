@@ -173,12 +173,13 @@ func (d *desired) mirror(m config.Mirror) {
 		d.targets = append(d.targets, target{upstream: m.Upstream, host: host, try: a.try, channel: a.channel})
 	}
 	var upstream *hostsconf.Host // what is asked last, where it is known
+	own := false                 // as containerd asks it by itself
 	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
 		server, a := d.upstream(m.Upstream)
 		if !a.try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
 			d.targets = append(d.targets, target{upstream: m.Upstream, host: server, try: a.try, channel: a.channel, server: true})
 		}
-		upstream = &server
+		upstream, own = &server, d.leftAlone(m.Upstream, server, a.try)
 	}
 	all := dir.Hosts
 	dir.Hosts = d.in.answering(all, upstream)
@@ -202,12 +203,13 @@ func (d *desired) mirror(m config.Mirror) {
 		dir.Server, dir.Hosts = &dir.Hosts[last], dir.Hosts[:last]
 	case m.Upstream == hostsconf.Default:
 		// Without a server each upstream is its own fallback.
+	case last >= 0 && dir.Hosts[last].URL == upstream.URL:
+		// Listed last, the upstream is what comes last anyhow; what is said
+		// of it holds.
+		dir.Server, dir.Hosts = &dir.Hosts[last], dir.Hosts[:last]
+	case own:
 	default:
-		if last >= 0 && dir.Hosts[last].URL == upstream.URL {
-			// Listed last, the upstream is what comes last anyhow; what is
-			// said of it holds.
-			*upstream, dir.Hosts = dir.Hosts[last], dir.Hosts[:last]
-		} else if len(dir.Hosts) == 0 {
+		if len(dir.Hosts) == 0 {
 			upstream.Capabilities = []string{"pull", "resolve"}
 		}
 		dir.Server = upstream
@@ -232,12 +234,12 @@ func (d *desired) passThrough(hosts []string) {
 		}
 		dir := hostsconf.Directory{Upstream: host}
 		switch {
-		case !server.Authorization.IsZero(), settings(server):
+		case !server.Authorization.IsZero(), settings(server), hostport.IsLoopback(host) && d.plainHTTPGiven(host):
 			server.Capabilities = []string{"pull", "resolve"}
 			dir.Server = &server
 		case !catchAll:
 			continue
-		case hostport.IsLoopback(host):
+		case hostport.IsLoopback(host) && !d.leftAlone(host, server, a.try):
 			dir.Server = &server
 		}
 		d.add(dir)
@@ -249,6 +251,21 @@ func (d *desired) passThrough(hosts []string) {
 func settings(h hostsconf.Host) bool {
 	plain := h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host)
 	return plain || h.TLS.CA != nil || h.TLS.Cert != nil || h.TLS.SkipVerify
+}
+
+// leftAlone reports whether a registry on this machine has no setting of its
+// own. A server line would turn off what containerd does with it then: https
+// without verification on the port of https, http on port 80, and on any other
+// port the one, then the other.
+func (d *desired) leftAlone(name string, server hostsconf.Host, try redact.Secret) bool {
+	return hostport.IsLoopback(name) && server.Authorization.IsZero() && try.IsZero() && !settings(server) && !d.plainHTTPGiven(name)
+}
+
+// plainHTTPGiven reports whether the config says how a registry is reached that
+// images name.
+func (d *desired) plainHTTPGiven(name string) bool {
+	reach, ok := d.reach(name, "", "https")
+	return ok && reach.PlainHTTPGiven
 }
 
 func (d *desired) add(dir hostsconf.Directory) {

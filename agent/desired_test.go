@@ -132,7 +132,7 @@ ecr: {registries: [{host: images.corp, account: "111122223333", region: us-east-
 			"catch.corp:  |",
 			"ghcr.io:  |",
 			"images.corp:  |",
-			"localhost:5000:  | http://localhost:5000",
+			"localhost:5000:  |",
 			"plain.corp:5000:  | http://plain.corp:5000",
 		}, []string{"*: a plain registry cannot tell"}},
 		"catch-all without fallback": {`
@@ -159,6 +159,35 @@ registries:
 			"127.0.0.1:5000:  | http://127.0.0.1:5000 as u:p",
 			"h.corp:5000:  | http://h.corp:5000 as u:p",
 			"localhost:5000:  | https://localhost:5000 as u:p",
+		}, nil},
+		"registries on this machine without a setting of their own": {`
+mirrors:
+- {upstream: "localhost:5000", endpoints: [{url: mirror.corp}]}
+- {upstream: localhost, endpoints: [{url: mirror.corp}]}
+- {upstream: "127.0.0.9:80", endpoints: [{url: mirror.corp}]}
+- {upstream: "[::1]:5000", endpoints: [{url: mirror.corp}]}
+registries:
+- {host: "127.0.0.2:5000"}
+`, []string{
+			"localhost:5000: https://mirror.corp |", "localhost: https://mirror.corp |",
+			"127.0.0.9:80: https://mirror.corp |", "[::1]:5000: https://mirror.corp |",
+		}, nil},
+		"registries on this machine with settings": {`
+mirrors:
+- {upstream: "localhost:5000", endpoints: [{url: mirror.corp}]}
+- {upstream: "localhost:5001", endpoints: [{url: "http://localhost:5001"}]}
+- {upstream: "localhost:5002", endpoints: [{url: mirror.corp}]}
+registries:
+- {host: "localhost:5000", username: u, password: p}
+- {host: "localhost:5002", tls: {insecureSkipVerify: true}}
+- {host: "localhost:5003", plainHTTP: true}
+- {host: "localhost", plainHTTP: false}
+`, []string{
+			"localhost:5000: https://mirror.corp | http://localhost:5000 as u:p",
+			"localhost:5001:  | http://localhost:5001",
+			"localhost:5002: https://mirror.corp | https://localhost:5002 unverified",
+			"localhost:  | https://localhost",
+			"localhost:5003:  | http://localhost:5003",
 		}, nil},
 		"default port, the other way round": {`
 mirrors:

@@ -74,7 +74,7 @@ func (d Directory) Story() string {
 	switch {
 	case d.Server != nil:
 		hosts = append(hosts, d.Server.story())
-	case d.Upstream == Default:
+	case d.Upstream == Default, d.ownRule():
 		hosts = append(hosts, "the registry itself")
 	default:
 		hosts = append(hosts, UpstreamURL(d.Upstream, false).String())

@@ -77,12 +77,13 @@ func (c *checker) inline(s *spot, instead string) {
 // registryPlainHTTP fills the default of plainHTTP and checks it against tls.
 func (c *checker) registryPlainHTTP(s *spot, r *Registry) {
 	at := s.field("plainHTTP")
+	host, _, _ := strings.Cut(r.Host, "/")
 	secured := r.TLS.CAFile != "" || r.TLS.CertFile != "" || r.TLS.KeyFile != "" || r.TLS.InsecureSkipVerify
 	if at.unset() {
-		host, _, _ := strings.Cut(r.Host, "/")
 		r.PlainHTTP = hostport.IsLoopback(host) && !secured
 		return
 	}
+	r.PlainHTTPGiven = hostport.IsLoopback(host)
 	if r.PlainHTTP && secured {
 		c.reject(at, "true", "tls has settings, which plain http does not use; remove one of them")
 	}

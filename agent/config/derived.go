@@ -11,5 +11,5 @@ func DefaultEndpoint(url string) Endpoint {
 
 // SaysHowToReach reports whether r has anything but a login.
 func (r Registry) SaysHowToReach() bool {
-	return r.PlainHTTP || r.AllowPlainHTTPCredentials || r.TLS.InsecureSkipVerify || r.TLS.CA != nil || r.TLS.Cert != nil
+	return r.PlainHTTP || r.PlainHTTPGiven || r.AllowPlainHTTPCredentials || r.TLS.InsecureSkipVerify || r.TLS.CA != nil || r.TLS.Cert != nil
 }

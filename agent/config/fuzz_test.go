@@ -80,6 +80,9 @@ func again(t *testing.T, cfg *Config) {
 		if len(c.Registries) == 0 {
 			c.Registries = nil
 		}
+		for i := range c.Registries {
+			c.Registries[i].PlainHTTPGiven = false // what is written out gives every field
+		}
 		if len(c.ECR.Registries) == 0 {
 			c.ECR.Registries = nil
 		}

@@ -82,6 +82,9 @@ type Registry struct {
 	// PlainHTTP defaults to true for localhost, 127.0.0.0/8 and [::1], unless
 	// TLS says something, and to false for every other host.
 	PlainHTTP bool `yaml:"plainHTTP"`
+	// PlainHTTPGiven says that PlainHTTP is not the default, for a host on this
+	// machine, which containerd reaches by a rule of its own otherwise.
+	PlainHTTPGiven bool `yaml:"-"`
 	// AllowPlainHTTPCredentials lets a login go over plain http to another
 	// machine.
 	AllowPlainHTTPCredentials bool `yaml:"allowPlainHTTPCredentials"`

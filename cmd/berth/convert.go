@@ -21,30 +21,37 @@ func newConvert(*options) *cobra.Command {
 		formats = append(formats, string(f))
 	}
 	cmd := &cobra.Command{
-		Use:   "convert --from FORMAT FILE",
-		Short: "Print a RegistryConfig made from the settings of RKE, k3s or containerd",
+		Use:   "convert [--from FORMAT] FILE",
+		Short: "Print a RegistryConfig made from the settings of RKE, k3s, containerd or Rancher",
 		Long: `Print a RegistryConfig that does what another tool's settings do:
 
-  rke         cluster.yml: private_registries and kubelet's AWS keys
+  rke         cluster.yml or cluster.rkestate: private_registries and kubelet's AWS keys
   k3s         registries.yaml of k3s and RKE2
   containerd  config.toml with registry.mirrors, configs or auths
+  rancher     a Cluster of provisioning.cattle.io/v1: spec.rkeConfig.registries
 
-FILE may be - for standard input. The result holds the secrets of the input, so
+Without --from the kind is guessed by the content. FILE may be - for standard input. The result holds the secrets of the input, so
 keep it in a file of mode 0600. What works differently is told in comments. What
 cannot be carried over is told on standard error too, and the exit code is then
 1, or 0 with --force.`,
 		Example: "  berth convert --from rke cluster.yml > config.yaml\n" +
-			"  berth convert --from k3s /etc/rancher/k3s/registries.yaml > config.yaml",
+			"  berth convert /etc/rancher/k3s/registries.yaml > config.yaml",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(formats, from) {
+			if cmd.Flags().Changed("from") && !slices.Contains(formats, from) {
 				return usage(fmt.Errorf("--from: %q is not a format; use %s", from, strings.Join(formats, ", ")))
 			}
 			data, err := readInput(cmd.InOrStdin(), args[0])
 			if err != nil {
 				return err
 			}
-			result, err := convert.Convert(convert.Format(from), args[0], data, convert.Options{})
+			format := convert.Format(from)
+			if from == "" {
+				if format, err = convert.Guess(data); err != nil {
+					return usage(fmt.Errorf("%s: %w", args[0], err))
+				}
+			}
+			result, err := convert.Convert(format, args[0], data, convert.Options{})
 			if err != nil {
 				return err
 			}
@@ -60,7 +67,7 @@ cannot be carried over is told on standard error too, and the exit code is then
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", strings.Join(formats, ", "))
+	cmd.Flags().StringVar(&from, "from", "", strings.Join(formats, ", ")+" (default: guessed by the content)")
 	cmd.Flags().BoolVar(&force, "force", false, "exit with 0 although something could not be carried over")
 	if err := cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // the flag stands two lines above

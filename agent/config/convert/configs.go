@@ -2,67 +2,126 @@ package convert
 
 import (
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
 )
 
 // readConfigs reads the configs table, which k3s and containerd share.
 func (d *draft) readConfigs(table cursor, identityToken string) {
 	authOrTLS := d.in.example("auth: or tls:", "auth or tls tables")
-	hub := !table.get(hubServer).absent()
-	for _, c := range table.all("the registry's host[:port], and below it " + authOrTLS) {
-		if a, err := split(c.name); err == nil && hub && c.name != hubServer && a.registryName() == dockerHub {
-			d.lose(c.loss("a second entry for Docker Hub", "only that of "+hubServer+" is used, which is the name that containerd looked up"))
-			continue
-		}
-		if c.name == hostsconf.Default {
-			d.lose(c.loss(`logins and certificates for "*" have no counterpart: Berth ties them to a host`,
-				"hosts without an entry of their own are asked without them; name each host"))
-			continue
-		}
-		r := d.configHost(c)
+	for _, c := range d.configEntries(table, "the registry's host[:port], and below it "+authOrTLS) {
+		a, r := d.configHost(c)
 		if r == nil || !c.mapping(authOrTLS) {
 			continue
 		}
-		d.unknown(c, "auth", "tls")
-		d.credentials(c.get("auth"), identityToken, r)
-		if t := c.get("tls"); !t.absent() {
-			d.tls(t, r)
-			if d.format == Containerd && d.version >= 3 {
-				r.note("containerd 2 no longer read configs.….tls; here it has an effect again.")
-			}
+		auth, tls := c.get("auth"), c.get("tls")
+		// k3s gives a host with either of them a directory of its own.
+		r.named = r.named || d.format != Containerd && (!auth.absent() || !tls.absent())
+		d.credentials(auth, identityToken, r)
+		d.noteUnusedLogin(a, r)
+		if !tls.absent() {
+			d.placeTLS(tls, d.tls(tls), a, r)
 		}
 	}
 }
 
+// configEntries gives the entries of a configs table that name a registry. Of
+// several names of Docker Hub the one that the program looks up counts.
+func (d *draft) configEntries(table cursor, example string) []cursor {
+	hub := !table.get(hubServer).absent()
+	var entries []cursor
+	d.mentionsHub = d.mentionsHub || !table.get(dockerHub).absent()
+	for _, c := range table.all(example) {
+		a, err := split(c.name)
+		switch {
+		case c.name == hostsconf.Default:
+			d.leaveOut(c, `logins and certificates for "*" have no counterpart: Berth ties them to a host`,
+				"hosts without an entry of their own are asked without them; name each host")
+		case err == nil && hub && c.name != hubServer && a.registryName() == dockerHub:
+			d.leaveOut(c, "a second entry for Docker Hub",
+				"only that of "+hubServer+" is used, which is the name that containerd looked up")
+		default:
+			entries = append(entries, c)
+		}
+	}
+	return entries
+}
+
+// leaveOut loses everything at c.
+func (d *draft) leaveOut(c cursor, what, effect string) {
+	d.lose(c.loss(what, effect))
+	c.skip()
+}
+
 // configHost finds the registry that a key of configs or auths means, nil when
 // it means none or one that was there before.
-func (d *draft) configHost(c cursor) *registry {
+func (d *draft) configHost(c cursor) (address, *registry) {
 	a, err := split(c.name)
 	if err != nil {
-		d.lose(c.loss("this "+err.Error(), "its login and certificates are left out; write host[:port]"))
-		return nil
+		d.leaveOut(c, "this "+err.Error(), "its login and certificates are left out; write host[:port]")
+		return a, nil
 	}
 	name := a.registryName()
 	if err := checkName(name); err != nil {
-		d.lose(c.loss("the host "+err.Error(), "its login and certificates are left out; write host[:port]"))
-		return nil
+		d.leaveOut(c, "the host "+err.Error(), "its login and certificates are left out; write host[:port]")
+		return a, nil
 	}
 	if d.configured[name] {
-		d.lose(c.loss("a second entry for "+name, "only the first is used; put login and certificates into one"))
-		return nil
+		d.leaveOut(c, "a second entry for "+name, "only the first is used; put login and certificates into one")
+		return a, nil
 	}
 	if d.configured == nil {
 		d.configured = map[string]bool{}
 	}
 	d.configured[name] = true
-	r := d.registry(name, c)
-	if d.format == Containerd && name == dockerHub && a.host != hubServer {
-		r.note("containerd looked for the login of Docker Hub under %s and never used this entry. Here it has an effect.", hubServer)
-		return r
+	return a, d.registry(name, c)
+}
+
+// plain reports whether a key is the host[:port] that the programs look up.
+func (a address) plain() bool { return a.scheme == "" && a.path == "" && a.ignored == "" }
+
+// noteUnusedLogin says that a login had no effect under its name: containerd
+// looks a login up by the host that asks for it.
+func (d *draft) noteUnusedLogin(a address, r *registry) {
+	switch {
+	case r.login == nil:
+	case !a.plain():
+		r.note("%s looks a login up by host[:port] alone and never used this one, whose name held more. Here it has an effect.",
+			d.format.program())
+	case isHub(a.host) && a.host != hubServer:
+		r.note("containerd looked for the login of Docker Hub under %s and never used this one. Here it has an effect.", hubServer)
 	}
-	if a.scheme != "" || a.ignored != "" || name != a.host && name != dockerHub {
-		r.note("%s looks a registry up by host[:port] alone and never used this entry, whose name held more. Here it has an effect.", d.format.program())
+}
+
+// placeTLS puts the settings t of the table at c into r, unless they had no
+// effect: such settings could make a registry less secure than it was.
+func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
+	if t == (tlsFiles{}) {
+		return
 	}
-	return r
+	why := ""
+	switch {
+	case !a.plain():
+		why = d.format.program() + " looks settings up by host[:port] alone, and this name held more"
+	case isHub(a.host) && a.host != hubServer && (d.format == Containerd || a.host != dockerHub):
+		why = "the host that answers for Docker Hub is " + hubServer
+	case d.format != Containerd && a.host == hubServer && !d.mentionsHub:
+		why = d.format.program() + " uses those of " + hubServer + " for docker.io only beside an entry for docker.io"
+	case d.idle != "":
+		why = d.idle
+	case d.format == Containerd && d.version >= 3:
+		why = "containerd 2 does not read configs.….tls"
+	case d.format == Containerd && hostport.IsLoopback(a.host) && !d.https[a.host]:
+		why = "containerd asked this machine over plain http"
+	}
+	if why != "" {
+		d.lose(c.loss("these tls settings had no effect: "+why,
+			"they have none here either; if they are needed, write tls for "+r.host+" under registries"))
+		return
+	}
+	r.tls = t
+	if d.format == Containerd {
+		r.note("The tls settings are those that containerd 1.x used; containerd 2 did not read them.")
+	}
 }
 
 // readAuths reads the auths table, which is older than configs and overrides
@@ -71,16 +130,16 @@ func (d *draft) readAuths(table cursor, identityToken string) {
 	for _, c := range table.all("the registry's URL, and below it username and password") {
 		a, err := split(c.name)
 		if err != nil {
-			d.lose(c.loss("this "+err.Error(), "its login is left out; write host[:port]"))
+			d.leaveOut(c, "this "+err.Error(), "its login is left out; write host[:port]")
 			continue
 		}
 		name := a.registryName()
 		if checkName(name) != nil {
-			d.lose(c.loss("this is no address of a registry", "its login is left out; write host[:port]"))
+			d.leaveOut(c, "this is no address of a registry", "its login is left out; write host[:port]")
 			continue
 		}
 		if d.authed[name] {
-			d.lose(c.loss("a second entry for "+name, "only the first is used; keep one of the two"))
+			d.leaveOut(c, "a second entry for "+name, "only the first is used; keep one of the two")
 			continue
 		}
 		if d.authed == nil {
@@ -93,5 +152,6 @@ func (d *draft) readAuths(table cursor, identityToken string) {
 			r.login = nil
 		}
 		d.credentials(c, identityToken, r)
+		d.noteUnusedLogin(address{host: a.host}, r)
 	}
 }

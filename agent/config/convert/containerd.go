@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"fmt"
 	"net/textproto"
 	"path/filepath"
 	"sort"
@@ -24,14 +25,15 @@ func fromContainerd(d *draft, root cursor) {
 	if imports := root.get("imports"); !imports.absent() {
 		d.note("The files that imports names were not read; convert each of them that has registry settings.")
 	}
-	d.unknown(registry, "config_path", "mirrors", "configs", "auths", "headers")
 	mirrors := d.readMirrors(registry.get("mirrors"))
 	d.readConfigs(registry.get("configs"), "identitytoken")
 	d.readAuths(registry.get("auths"), "identitytoken")
 	d.configPath(registry)
 	d.placeMirrors(mirrors)
+	d.prune()
 	d.spreadWildcard()
 	d.headers(registry.get("headers"))
+	d.unread(registry)
 }
 
 // registryTable finds the table with the registry settings.
@@ -61,14 +63,15 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 		case found.in == nil:
 			found = r
 			if name != order[0] && !(d.version >= 3 && name == containerdconf.TableV2) {
+				d.idle = fmt.Sprintf("in a file of version %d containerd does not read %s", d.version, r.path)
 				d.note("In a file of version %d containerd does not read %s; it had no effect, and has one now.", d.version, r.path)
 			}
 		default:
-			d.lose(r.loss("registry settings stand in more than one plugin", "only those of "+found.path+" are carried over"))
+			d.leaveOut(r, "registry settings stand in more than one plugin", "only those of "+found.path+" are carried over")
 		}
 	}
 	if found.in == nil {
-		d.note("The file has no registry settings of the CRI plugin, so there is nothing to carry over.")
+		d.nothing("has no registry settings of the CRI plugin")
 		return cursor{}, false
 	}
 	return found, true
@@ -84,6 +87,10 @@ func (d *draft) configPath(registry cursor) {
 	}
 	if old {
 		d.note("Afterwards remove mirrors, configs and auths from config.toml and set config_path there; this takes one restart of containerd.")
+	}
+	if old {
+		d.note("A registry on this machine (localhost, 127.0.0.0/8, [::1]) was asked over http. With config_path containerd asks one " +
+			"without settings over https first, unverified, and over http only on another port than 443; plainHTTP: true under registries keeps http.")
 	}
 	if len(paths) == 0 {
 		return
@@ -140,6 +147,7 @@ func (d *draft) spreadWildcard() {
 		}
 		d.addMirror(&mirror{upstream: host, endpoints: all.endpoints, notes: []string{
 			`A registry that is named below is taken out of "*"; this keeps the mirror in front of it, as containerd had it.`}})
+		d.loopback(&foreignMirror{upstream: host, at: r.at}, false)
 	}
 }
 

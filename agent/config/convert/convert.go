@@ -31,10 +31,11 @@ const (
 	RKE        Format = "rke"        // cluster.yml of RKE 1
 	K3s        Format = "k3s"        // registries.yaml of k3s and RKE2
 	Containerd Format = "containerd" // config.toml with registry.mirrors, configs or auths
+	Rancher    Format = "rancher"    // a Cluster of provisioning.cattle.io/v1
 )
 
 // Formats lists what [Convert] reads.
-func Formats() []Format { return []Format{RKE, K3s, Containerd} }
+func Formats() []Format { return []Format{RKE, K3s, Containerd, Rancher} }
 
 // MaxInput is the largest input in bytes.
 const MaxInput = 4 << 20
@@ -74,8 +75,8 @@ func (l Loss) String() string {
 	return fmt.Sprintf("%d:%d: %s: %s; %s", l.Line, l.Column, l.Field, l.What, l.Effect)
 }
 
-// Convert reads data, which is in the given format, and gives the RegistryConfig
-// that does the same. name stands in errors and in the first comment ("-" for
+// Convert reads data, which is in the given format ([Guess] finds it), and gives
+// the RegistryConfig that does the same. name stands in errors and in the first comment ("-" for
 // standard input). The same input always gives the same bytes.
 //
 // An input that cannot be read gives a [config.Errors] with the place of each
@@ -96,14 +97,21 @@ func Convert(from Format, name string, data []byte, opts Options) (Result, error
 		read, fill = readYAML(nil), fromK3s
 	case Containerd:
 		in.toml, read, fill = true, readTOML, fromContainerd
+	case Rancher:
+		read, fill = readYAML(rancherFields()), fromRancher
 	default:
-		return Result{}, fmt.Errorf("format %q: not known; use rke, k3s or containerd", string(from))
+		return Result{}, fmt.Errorf("format %q: not known; use %s", string(from), formatList())
 	}
 	if len(data) > MaxInput {
 		in.failAt(0, 0, "", fmt.Sprintf("is larger than %d MiB; pass only the part with the registries", MaxInput>>20))
 		return Result{}, in.err()
 	}
-	root := read(in, bytes.TrimPrefix(data, []byte("\ufeff")))
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if other, ok := guess(data); ok && other != from {
+		in.failAt(0, 0, "", fmt.Sprintf("is a file of another kind; use --from %s", other))
+		return Result{}, in.err()
+	}
+	root := read(in, data)
 	if len(in.errors) == 0 {
 		fill(d, cursor{in: in, v: root})
 	}
@@ -123,6 +131,16 @@ func Convert(from Format, name string, data []byte, opts Options) (Result, error
 		return Result{}, in.err()
 	}
 	return Result{YAML: out, Lost: d.lost}, nil
+}
+
+// formatList lists the formats for a message.
+func formatList() string {
+	var names []string
+	for _, f := range Formats() {
+		names = append(names, string(f))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // input collects the mistakes of one file.

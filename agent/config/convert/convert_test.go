@@ -62,6 +62,7 @@ var fileNames = map[convert.Format]string{
 	convert.RKE:        "cluster.yml",
 	convert.K3s:        "registries.yaml",
 	convert.Containerd: "config.toml",
+	convert.Rancher:    "cluster.yaml",
 }
 
 // parse reads a result with the certificates of testdata put where they are.

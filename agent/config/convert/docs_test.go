@@ -15,21 +15,7 @@ var fence = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
 // TestDocs converts each input of docs/convert.md by the command that stands
 // there, and compares the result with the block that follows.
 func TestDocs(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/convert.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var commands, examples []string
-	for _, m := range fence.FindAllStringSubmatch(string(page), -1) {
-		if m[1] == "sh" {
-			commands = append(commands, strings.Split(strings.TrimSpace(m[2]), "\n")...)
-		} else {
-			examples = append(examples, m[2])
-		}
-	}
-	if len(commands) != len(convert.Formats()) || len(examples) != 2*len(commands) {
-		t.Fatalf("%d commands and %d examples", len(commands), len(examples))
-	}
+	commands, examples := docsExamples(t)
 	for i, command := range commands {
 		words := strings.Fields(command)
 		if len(words) != 5 || strings.Join(words[:3], " ") != "berth convert --from" {
@@ -51,4 +37,25 @@ func TestDocs(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// docsExamples gives the commands of the page, and its inputs and results in
+// turn.
+func docsExamples(t *testing.T) (commands, examples []string) {
+	t.Helper()
+	page, err := os.ReadFile("../../../docs/convert.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range fence.FindAllStringSubmatch(string(page), -1) {
+		if m[1] == "sh" {
+			commands = append(commands, strings.Split(strings.TrimSpace(m[2]), "\n")...)
+		} else {
+			examples = append(examples, m[2])
+		}
+	}
+	if len(commands) != len(convert.Formats()) || len(examples) != 2*len(commands) {
+		t.Fatalf("%d commands and %d examples", len(commands), len(examples))
+	}
+	return commands, examples
 }

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/berth-registry/berth/agent/config"
@@ -30,8 +31,13 @@ type draft struct {
 	byUpstream map[string]*mirror
 	through    map[string]bool // upstreams that no mirror stands in front of
 	configured map[string]bool // registries that configs has named
-	authed     map[string]bool // registries that auths has named
-	byHost     map[string]*registry
+	asked      map[string]bool // hosts of endpoints
+	https      map[string]bool // those of them with https
+	// mentionsHub says that something but configs names docker.io.
+	mentionsHub bool
+	idle        string          // why nothing in the input had an effect
+	authed      map[string]bool // registries that auths has named
+	byHost      map[string]*registry
 }
 
 type mirror struct {
@@ -48,6 +54,7 @@ type endpoint struct {
 	written  string
 	override bool // overridePath: true
 	self     bool // named like the upstream
+	own      bool // the upstream itself, and last
 	headers  []header
 }
 
@@ -67,9 +74,14 @@ type registry struct {
 	notes     []string
 	host      string // host[:port][/path]
 	login     *login
+	keys      *awsKeys // of this registry alone
 	auth      config.Auth
 	tls       tlsFiles
 	plainHTTP bool
+	// overTLS is plainHTTP: false, for a registry on this machine.
+	overTLS bool
+	// named keeps an entry that says nothing: it is not asked by way of "*".
+	named bool
 	// allowPlainHTTP is allowPlainHTTPCredentials.
 	allowPlainHTTP bool
 }
@@ -91,6 +103,11 @@ type credential struct {
 }
 
 type awsKeys struct{ id, secret, session redact.Secret }
+
+// setPlainHTTP says how the registry is asked, without TLS or with it.
+func (r *registry) setPlainHTTP(plain bool) {
+	r.plainHTTP, r.overTLS = plain, !plain
+}
 
 func (d *draft) note(format string, args ...any) {
 	d.notes = append(d.notes, fmt.Sprintf(format, args...))
@@ -126,15 +143,80 @@ func (d *draft) registry(host string, at cursor) *registry {
 	return r
 }
 
+// nothing refuses an input without any registry: an empty RegistryConfig
+// would remove every mirror of a node.
+func (d *draft) nothing(what string) {
+	if len(d.in.errors) > 0 {
+		return
+	}
+	d.in.failAt(0, 0, "", what+"; there is nothing to convert")
+}
+
+// prune removes entries that say nothing: the program made nothing of them
+// either.
+func (d *draft) prune() {
+	d.registries = slices.DeleteFunc(d.registries, func(r *registry) bool {
+		if r.login != nil || r.keys != nil || r.tls != (tlsFiles{}) || r.plainHTTP || r.overTLS || r.named {
+			return false
+		}
+		for _, note := range r.notes {
+			d.note("%s: %s", r.host, note)
+		}
+		delete(d.byHost, r.host)
+		return true
+	})
+}
+
+// thisMachine puts right what k3s does with a registry on this machine that has
+// a port of its own and tls settings: it writes http and these settings, so that
+// containerd tries https first, as it does without them.
+func (d *draft) thisMachine(r *registry) {
+	host := hostOnly(r.host)
+	if d.format != Containerd && hostport.IsLoopback(host) && d.defaultScheme(host) == "https" && r.tls == (tlsFiles{}) && !r.plainHTTP {
+		r.setPlainHTTP(false)
+	}
+	if d.format == Containerd && hostport.IsLoopback(host) && r.tls != (tlsFiles{}) && !r.plainHTTP && !r.overTLS {
+		d.lose(r.at.loss(host+" was asked over http for its own images, and over https as a mirror",
+			"with these tls settings it is asked over https for both; use https for both, or http"))
+	}
+	if d.format == Containerd || r.plainHTTP || r.overTLS || r.tls == (tlsFiles{}) ||
+		!hostport.IsLoopback(host) || d.defaultScheme(host) != "http" {
+		return
+	}
+	switch {
+	case hostport.Port(host) == "80":
+		r.tls = tlsFiles{}
+		d.lose(r.at.loss("these tls settings had no effect: port 80 is asked over plain http", "they have none here either"))
+	case r.tls == tlsFiles{skipVerify: true} && r.login == nil && !d.https[host]:
+		r.tls, r.named = tlsFiles{}, d.byUpstream[hostsconf.Default] != nil
+		r.note("containerd does not verify a registry on this machine, and tries http when it speaks no TLS, so insecure_skip_verify is not needed.")
+	default:
+		d.lose(r.at.loss("this registry was asked over https, and over http if it spoke no TLS",
+			"it is asked over https only; if it speaks no TLS, remove its tls settings and write plainHTTP: true"))
+	}
+}
+
 // finish works out what follows from several parts of the draft together.
 func (d *draft) finish() {
+	for _, r := range d.registries {
+		d.thisMachine(r)
+	}
+	d.prune()
+	for _, r := range d.registries {
+		d.otherSpelling(r)
+	}
 	plain := d.plainHTTP()
 	logins, tls := map[string]string{}, map[string]string{}
 	for _, r := range d.registries {
 		host, prefix, _ := strings.Cut(r.host, "/")
 		if r.plainHTTP && r.tls != (tlsFiles{}) {
 			r.tls = tlsFiles{}
-			r.note("The tls settings are left out: this host is reached over plain http, which has no use for them.")
+			if d.https[host] {
+				d.lose(r.at.loss(host+" is asked over http for its own images and over https as a mirror; a registry has one of them here",
+					"its tls settings are left out; use https for both"))
+			} else {
+				r.note("The tls settings are left out: this host is reached over plain http, which has no use for them.")
+			}
 		}
 		d.oneSpelling(r, logins, tls)
 		if r.login == nil {
@@ -150,6 +232,32 @@ func (d *draft) finish() {
 			if first := d.inFrontOf(host); first != "" {
 				r.note("As long as %s comes first, the login is withheld, because containerd would offer it to every host in the row: what falls back to %s is pulled without it.", first, host)
 			}
+		}
+	}
+}
+
+// otherSpelling is about a registry that the input names in another spelling,
+// with or without its scheme's port, but not with login or tls settings: for the
+// program these were two hosts, for Berth they are one.
+func (d *draft) otherSpelling(r *registry) {
+	host := hostOnly(r.host)
+	for _, other := range []string{host + ":443", host + ":80", strings.TrimSuffix(host, ":443"), strings.TrimSuffix(host, ":80")} {
+		scheme := "https"
+		if strings.HasSuffix(host, ":80") || strings.HasSuffix(other, ":80") {
+			scheme = "http"
+		}
+		if other == host || !d.asked[other] && d.byUpstream[other] == nil && !d.configured[other] {
+			continue
+		}
+		if hostport.TrimDefaultPort(other, scheme) != hostport.TrimDefaultPort(host, scheme) {
+			continue
+		}
+		if r.tls != (tlsFiles{}) && scheme == "https" && !d.hasTLS(other) {
+			d.lose(r.at.loss("these tls settings were for "+host+" and not for "+other+", which is the same host here",
+				"they are used for both; write all addresses of it in one spelling"))
+		}
+		if r.login != nil && d.entry(other).login == nil {
+			r.note("This login was for %s and not for %s. Here these are one host, and both get it.", host, other)
 		}
 	}
 }

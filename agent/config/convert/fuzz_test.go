@@ -14,6 +14,7 @@ import (
 func FuzzRKE(f *testing.F)        { fuzz(f, convert.RKE) }
 func FuzzK3s(f *testing.F)        { fuzz(f, convert.K3s) }
 func FuzzContainerd(f *testing.F) { fuzz(f, convert.Containerd) }
+func FuzzRancher(f *testing.F)    { fuzz(f, convert.Rancher) }
 
 // fuzz checks that no input makes Convert panic, and that config.Parse accepts
 // whatever it gives, but for certificate files that are not on this machine.

@@ -7,16 +7,28 @@ package convert
 // it is empty, / or /v2, and the registry itself is asked last.
 func fromK3s(d *draft, root cursor) {
 	const k3s = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"
-	d.note("On a node that goes on to run k3s, set containerd.certsDir to %s (RKE2: the same below /var/lib/rancher/rke2), and empty registries.yaml: k3s writes that directory anew whenever it starts.", k3s)
+	d.note("On a node that goes on to run k3s, set containerd.certsDir to %s (RKE2: the same below /var/lib/rancher/rke2), "+
+		"and empty registries.yaml: k3s writes that directory again whenever it starts.", k3s)
 	if !root.mapping("mirrors: and configs:") {
 		return
 	}
-	d.unknown(root, "mirrors", "configs", "auths")
-	mirrors := d.readMirrors(root.get("mirrors"))
-	if len(mirrors) > 0 {
-		d.note("Behind its mirrors each registry is asked itself, as in k3s. If k3s ran with --disable-default-registry-endpoint, write upstreamFallback: false into each mirror.")
+	if root.get("mirrors").empty() && root.get("configs").empty() {
+		d.nothing("names neither mirrors nor configs")
+		return
 	}
+	mirrors := d.readMirrors(root.get("mirrors"))
+	d.fallbackNote(mirrors)
 	d.readConfigs(root.get("configs"), "identity_token")
-	d.readAuths(root.get("auths"), "identity_token")
+	if auths := root.get("auths"); !auths.absent() {
+		d.leaveOut(auths, "k3s passes auths on to nothing, and it had no effect", "write the logins under registries")
+	}
 	d.placeMirrors(mirrors)
+	d.unread(root)
+}
+
+func (d *draft) fallbackNote(mirrors []*foreignMirror) {
+	if len(mirrors) > 0 {
+		d.note("Behind its mirrors each registry is asked itself, as in k3s. " +
+			"If k3s ran with --disable-default-registry-endpoint, write upstreamFallback: false into each mirror.")
+	}
 }

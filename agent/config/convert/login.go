@@ -17,7 +17,7 @@ func (d *draft) credentials(c cursor, identityToken string, r *registry) {
 	if !c.mapping("username and password below it") {
 		return
 	}
-	d.unknown(c, "username", "password", "auth", identityToken)
+	c.v.login = true
 	user, password := c.get("username").text(), c.get("password").text()
 	encoded := strings.TrimSpace(c.get("auth").text())
 	token := c.get(identityToken)
@@ -89,49 +89,32 @@ func (d *draft) setLogin(c cursor, r *registry, user, password string) {
 
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
 
-// unknown reports fields that the program does not know: they never had an
-// effect, which is worth knowing.
-func (d *draft) unknown(c cursor, known ...string) {
-fields:
-	for _, f := range c.v.fields {
-		for _, k := range known {
-			if f.name == k {
-				continue fields
-			}
-		}
-		if strings.HasPrefix(f.name, "x-") {
-			continue // where people keep what they refer to by aliases
-		}
-		at := c.get(f.name)
-		d.lose(at.loss("is no field that "+d.format.program()+" knows", "it had no effect before either; check its spelling"))
-	}
-}
-
 func (f Format) program() string {
 	switch f {
 	case RKE:
 		return "RKE"
 	case K3s:
 		return "k3s"
+	case Rancher:
+		return "Rancher"
 	}
 	return "containerd"
 }
 
 // tls reads the tls table of k3s or containerd.
-func (d *draft) tls(c cursor, r *registry) {
+func (d *draft) tls(c cursor) tlsFiles {
 	if !c.mapping("ca_file and the like below it") {
-		return
+		return tlsFiles{}
 	}
-	d.unknown(c, "ca_file", "cert_file", "key_file", "insecure_skip_verify")
-	r.tls.skipVerify = c.get("insecure_skip_verify").truth()
-	r.tls.ca = d.path(c.get("ca_file"))
+	t := tlsFiles{ca: d.path(c.get("ca_file")), skipVerify: c.get("insecure_skip_verify").truth()}
 	cert, key := d.path(c.get("cert_file")), d.path(c.get("key_file"))
 	if (cert == "") != (key == "") {
 		d.lose(c.loss("a client certificate needs both cert_file and key_file",
 			d.format.program()+" refused it too; this host is asked without a client certificate"))
-		return
+		return t
 	}
-	r.tls.cert, r.tls.key = cert, key
+	t.cert, t.key = cert, key
+	return t
 }
 
 // path reads the path of a file. Only what can be one is taken.

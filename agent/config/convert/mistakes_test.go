@@ -2,6 +2,7 @@ package convert_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -94,6 +95,7 @@ func TestSecretsNeverInErrors(t *testing.T) {
 		convert.RKE:        "private_registries:\n- url: a.corp\n  user: u\n  password: p\n",
 		convert.K3s:        "mirrors:\n  docker.io: {endpoint: [\"https://m.corp\"]}\nconfigs:\n  a.corp: {auth: {username: u, password: \"p\"}}\n",
 		convert.Containerd: "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"a.corp\".auth]\nusername = \"u\"\npassword = \"p\"\n",
+		convert.Rancher:    "spec:\n  rkeConfig:\n    registries:\n      configs:\n        a.corp: {insecureSkipVerify: true, password: p}\n",
 	}
 	for format, input := range inputs {
 		// What follows "password" is a secret, with or without its quotes.
@@ -109,6 +111,10 @@ func TestSecretsNeverInErrors(t *testing.T) {
 						t.Errorf("%s: %q: %v", format, text, err)
 					}
 				}
+				// What becomes a value of the result may be there, and nothing else.
+				if words := comments(result.YAML) + fmt.Sprint(result.Lost); strings.Contains(words, secret) {
+					t.Errorf("%s: %q: the words of the result hold it:\n%s\n%v", format, text, comments(result.YAML), result.Lost)
+				}
 				for _, l := range result.Lost {
 					if l.Field == "" || l.Line < 1 || l.Column < 1 || l.What == "" || l.Effect == "" {
 						t.Errorf("%s: %q: incomplete: %#v", format, text, l)
@@ -122,9 +128,68 @@ func TestSecretsNeverInErrors(t *testing.T) {
 	}
 }
 
+// TestSecretsNeverInWords puts a secret where a login can be by mistake: in an
+// address, in a name, beside or in place of a field.
+func TestSecretsNeverInWords(t *testing.T) {
+	const secret = "Xq7hunter2"
+	refused := 0
+	for _, input := range []struct {
+		format convert.Format
+		text   string
+	}{
+		{convert.K3s, `mirrors: {docker.io: {endpoint: ["https://u:Xq7hunter2@m.corp"]}}`},
+		{convert.K3s, `mirrors: {docker.io: {endpoint: ["ftp://u:Xq7hunter2@m.corp"]}}`},
+		{convert.K3s, `mirrors: {docker.io: {endpoint: ["u:Xq7hunter2@"]}}`},
+		{convert.K3s, `mirrors: {docker.io: {endpoint: ["https://u:Xq7hunter2@m.corp:port"]}}`},
+		{convert.K3s, `mirrors: {docker.io: {endpoint: ["https://m.corp/?token=Xq7hunter2"]}}`},
+		{convert.K3s, `mirrors: {docker.io: {endpoint: ["https://m.corp#Xq7hunter2"]}}`},
+		{convert.K3s, `mirrors: {"https://u:Xq7hunter2@m.corp": {endpoint: [m.corp]}}`},
+		{convert.K3s, `mirrors: {"u:Xq7hunter2@m.corp": {endpoint: [m.corp]}}`},
+		{convert.K3s, `configs: {"https://u:Xq7hunter2@m.corp": {auth: {username: u, password: p}}}`},
+		{convert.K3s, `configs: {"https://u:Xq7hunter2@m.corp": {auth: {identity_token: p}, tls: {insecure_skip_verify: true}}}`},
+		{convert.K3s, `configs: {a.corp: {auth: {Xq7hunter2}}}`},
+		{convert.K3s, `configs: {a.corp: {auth: {username: u, password:Xq7hunter2}}}`},
+		{convert.K3s, `configs: {a.corp: {auth: {Xq7hunter2: x}}}`},
+		{convert.K3s, `configs: {a.corp: {auth: Xq7hunter2}}`},
+		{convert.K3s, `configs: {a.corp: {auth: [Xq7hunter2]}}`},
+		{convert.K3s, `configs: {a.corp: {auth: {auth: Xq7hunter2}}}`},
+		{convert.K3s, `configs: {a.corp: {auth: {auth: {Xq7hunter2: 1}}}}`},
+		{convert.K3s, `configs: {a.corp: {auth: {username: {Xq7hunter2: 1}}}}`},
+		{convert.K3s, `configs: {a.corp: {password:Xq7hunter2}}`},
+		{convert.K3s, `configs: {a.corp: {tls: {insecure_skip_verify: Xq7hunter2}}}`},
+		{convert.K3s, `configs: {a.corp: Xq7hunter2}`},
+		{convert.K3s, `{configs: {a.corp: {auth: {username: u, password: p}}}, password:Xq7hunter2}`},
+		{convert.RKE, `private_registries: [{url: "https://u:Xq7hunter2@a.corp", user: u}]`},
+		{convert.RKE, `private_registries: [{url: "oci://u:Xq7hunter2@a.corp"}]`},
+		{convert.RKE, `private_registries: [{url: a.corp, password:Xq7hunter2}]`},
+		{convert.RKE, `private_registries: [{url: a.corp, ecrCredentialPlugin: {Xq7hunter2: 1}}]`},
+		{convert.RKE, `private_registries: [{url: a.corp, credentialPlugin: {type: Xq7hunter2}}]`},
+		{convert.RKE, `services: {kubelet: {extra_env: ["AWS_SECRET_ACCESS_KEY=Xq7hunter2"]}}`},
+		{convert.RKE, `services: {kubelet: {extra_env: ["AWS_PROFILE=Xq7hunter2", "Xq7hunter2"]}}`},
+		{convert.Containerd, "[plugins.cri.registry.configs.'u:Xq7hunter2@a.corp'.auth]\npassword = 'p'"},
+		{convert.Containerd, "[plugins.cri.registry.auths.'https://u:Xq7hunter2@a.corp']\npassword = 'p'"},
+		{convert.Containerd, "[plugins.cri.registry.headers]\nAuthorization = ['Basic Xq7hunter2']"},
+		{convert.Containerd, "[plugins.cri.registry.configs.'a.corp'.auth]\nXq7hunter2 = 'p'"},
+		{convert.Rancher, `spec: {rkeConfig: {registries: {configs: {a.corp: {authConfigSecretName: s, password:Xq7hunter2}}}}}`},
+	} {
+		result, err := convert.Convert(input.format, "input", []byte(input.text), convert.Options{})
+		words := comments(result.YAML) + fmt.Sprint(result.Lost)
+		if err != nil {
+			refused++
+			words += err.Error()
+		}
+		if strings.Contains(words, secret) {
+			t.Errorf("%s: %s", input.text, words)
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
 func TestUnknownFormat(t *testing.T) {
 	_, err := convert.Convert("docker", "daemon.json", nil, convert.Options{})
-	if want := `format "docker": not known; use rke, k3s or containerd`; err == nil || err.Error() != want {
+	if want := `format "docker": not known; use rke, k3s, containerd or rancher`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

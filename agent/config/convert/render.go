@@ -47,7 +47,7 @@ func (d *draft) render() ([]byte, error) {
 
 // headComment gives the lines of the comment at the top.
 func (d *draft) headComment() []string {
-	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd"}[d.format]
+	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher"}[d.format]
 	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say what differs.", d.in.name, origin), width-2)
 	paragraph := func(text string) { lines = append(append(lines, ""), wrap(text, width-2)...) }
 	for _, note := range d.notes {
@@ -86,7 +86,7 @@ func (d *draft) hasHeaders() bool {
 
 func (d *draft) hasSecrets() bool {
 	for _, r := range d.registries {
-		if r.login != nil {
+		if r.login != nil || r.keys != nil {
 			return true
 		}
 	}
@@ -157,6 +157,12 @@ func (d *draft) registriesBlock() block {
 		if r.auth != "" {
 			b.set("auth", text(string(r.auth)))
 		}
+		if r.keys != nil {
+			static := block{}
+			static.set("static", r.keys.node())
+			chain := section("credentials", []*yaml.Node{static.node()})
+			b.set("ecr", chain.node())
+		}
 		tls := block{}
 		for _, f := range []struct{ name, path string }{{"caFile", r.tls.ca}, {"certFile", r.tls.cert}, {"keyFile", r.tls.key}} {
 			if f.path != "" {
@@ -169,8 +175,8 @@ func (d *draft) registriesBlock() block {
 		if len(tls.fields) > 0 {
 			b.set("tls", tls.node())
 		}
-		if r.plainHTTP {
-			b.set("plainHTTP", boolean(true))
+		if r.plainHTTP || r.overTLS {
+			b.set("plainHTTP", boolean(r.plainHTTP))
 		}
 		if r.allowPlainHTTP {
 			b.set("allowPlainHTTPCredentials", boolean(true))
@@ -189,13 +195,7 @@ func (d *draft) ecrBlock() block {
 			empty.Style = yaml.FlowStyle
 			b.set("instanceProfile", empty)
 		} else {
-			keys := block{}
-			keys.set("accessKeyID", text(c.keys.id.Reveal()))
-			keys.set("secretAccessKey", text(c.keys.secret.Reveal()))
-			if !c.keys.session.IsZero() {
-				keys.set("sessionToken", text(c.keys.session.Reveal()))
-			}
-			b.set("static", keys.node())
+			b.set("static", c.keys.node())
 		}
 		items = append(items, b.node())
 	}
@@ -206,6 +206,16 @@ func (d *draft) ecrBlock() block {
 	top := block{}
 	top.set("ecr", credentials.node(), d.ecrNotes...)
 	return top
+}
+
+func (k *awsKeys) node() *yaml.Node {
+	b := block{}
+	b.set("accessKeyID", text(k.id.Reveal()))
+	b.set("secretAccessKey", text(k.secret.Reveal()))
+	if !k.session.IsZero() {
+		b.set("sessionToken", text(k.session.Reveal()))
+	}
+	return b.node()
 }
 
 func (d *draft) containerdBlock() block {

@@ -1,24 +1,51 @@
 package convert
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
 // rkeFields are the parts of a cluster.yml that say where images come from
-// (types/rke_types.go in https://github.com/rancher/rke). Rancher writes the
-// same below rancher_kubernetes_engine_config.
+// (types/rke_types.go in https://github.com/rancher/rke), in its spelling and
+// in that of JSON: a cluster.rkestate and Rancher's API hold the same.
 func rkeFields() fields {
-	cluster := fields{
-		"private_registries": nil,
-		"services":           {"kubelet": {"extra_env": nil}},
+	env := fields{"extra_env": nil, "extraEnv": nil}
+	cluster := func() fields {
+		return fields{
+			"private_registries": nil, "privateRegistries": nil, "private_registry": nil, "privateRegistry": nil,
+			"services": {"kubelet": env},
+		}
 	}
-	return fields{
-		"private_registries":               nil,
-		"services":                         cluster["services"],
-		"rancher_kubernetes_engine_config": cluster,
+	top := cluster()
+	for _, name := range []string{"rancher_kubernetes_engine_config", "rancherKubernetesEngineConfig"} {
+		top[name] = cluster()
 	}
+	top["desiredState"] = fields{"rkeConfig": cluster()}
+	top["currentState"] = fields{"rkeConfig": cluster()}
+	top["spec"] = fields{"rancherKubernetesEngineConfig": cluster()}
+	return top
+}
+
+// rkeCluster finds the cluster's settings among what people keep them in.
+func rkeCluster(root cursor) (cursor, bool) {
+	for _, way := range [][]string{
+		{"rancher_kubernetes_engine_config"}, {"rancherKubernetesEngineConfig"}, {"spec", "rancherKubernetesEngineConfig"},
+		{"desiredState", "rkeConfig"}, {"currentState", "rkeConfig"},
+	} {
+		c := root
+		for _, name := range way {
+			if c = c.get(name); !c.absent() && !c.mapping("private_registries: below it") {
+				return c, false
+			}
+		}
+		if !c.absent() {
+			return c, true
+		}
+	}
+	return root, true
 }
 
 // rkeRegistry is one item of private_registries.
@@ -33,34 +60,40 @@ type rkeRegistry struct {
 	overTLS bool // see tokenNeedsTLS
 	def     bool
 	ecr     cursor
+	keys    awsKeys  // of ecr
+	noKeys  bool     // ecr is there and gives none
 	twice   []string // paths of earlier items for the same registry
 }
 
 func fromRKE(d *draft, root cursor) {
-	cluster := root
-	if wrapped := root.get("rancher_kubernetes_engine_config"); !wrapped.absent() {
-		cluster = wrapped
-		if !wrapped.mapping("private_registries: below it") {
-			return
-		}
+	cluster, ok := rkeCluster(root)
+	if !ok {
+		return
 	}
 	d.note("RKE (the first generation, which ran Docker) has come to the end of its life; this file is for a node that runs containerd.")
+	if one := cluster.either("private_registry", "privateRegistry"); !one.absent() {
+		one.fail("is no field that RKE knows; write private_registries: with a list below it")
+		return
+	}
 	env := d.kubeletEnv(cluster)
-	found := d.rkeRegistries(cluster)
-	if len(found) == 0 {
-		d.note("The file names no private_registries.")
+	list := cluster.either("private_registries", "privateRegistries")
+	found := d.rkeRegistries(list)
+	if list.absent() && env == nil && len(d.lost) == 0 {
+		d.nothing("names no private_registries")
+		return
 	}
 	d.rkeDefault(found)
 	for _, r := range found {
 		d.rkeRegistry(r)
 	}
 	d.rkeKeys(env, found)
+	d.unread(list)
 }
 
-func (d *draft) rkeRegistries(cluster cursor) []*rkeRegistry {
+func (d *draft) rkeRegistries(list cursor) []*rkeRegistry {
 	var found []*rkeRegistry
 	byName := map[string]*rkeRegistry{}
-	for _, c := range cluster.get("private_registries").items("- url: registry.corp:5000") {
+	for _, c := range list.items("- url: registry.corp:5000") {
 		if !c.mapping("url: registry.corp:5000") {
 			if c.v.kind == null {
 				continue
@@ -88,13 +121,12 @@ func (d *draft) rkeRegistries(cluster cursor) []*rkeRegistry {
 }
 
 func (d *draft) rkeItem(c cursor) *rkeRegistry {
-	r := &rkeRegistry{at: c, written: c.get("url").text(), user: c.get("user").text(), secret: c.get("password").text(), def: c.get("is_default").truth()}
-	for _, name := range []string{"ecrCredentialPlugin", "ecr_credential_plugin"} {
-		if p := c.get(name); !p.absent() && p.mapping("aws_access_key_id: below it, or {}") {
-			r.ecr = p
-		}
+	r := &rkeRegistry{at: c, written: c.get("url").text(), user: c.get("user").text(), secret: c.get("password").text(),
+		def: c.either("is_default", "isDefault").truth(), name: dockerHub}
+	plugin := c.either("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
+	if plugin.mapping("aws_access_key_id: below it, or {}") {
+		d.rkePlugin(r, plugin)
 	}
-	r.name = dockerHub
 	if strings.TrimSpace(r.written) == "" {
 		return r
 	}
@@ -108,9 +140,31 @@ func (d *draft) rkeItem(c cursor) *rkeRegistry {
 	}
 	if err != nil {
 		d.lose(c.get("url").loss("the registry's address "+err.Error(), "the registry is left out, with its login; write host[:port][/path]"))
+		c.skip()
 		return nil
 	}
+	if r.noKeys && (r.user != "" || r.secret != "" || !isECR(hostOnly(r.name))) {
+		r.ecr = cursor{} // Rancher adds it, without keys, to every registry
+	}
 	return r
+}
+
+// rkePlugin reads the plugin of a registry. Earlier releases of RKE called it
+// credentialPlugin and gave its type.
+func (d *draft) rkePlugin(r *rkeRegistry, plugin cursor) {
+	kind := plugin.get("type")
+	if text := strings.ToLower(kind.text()); text != "" && text != "ecr" {
+		d.leaveOut(plugin, "a credential plugin of another type than ecr", noLogin+"; write a login for it under registries")
+		return
+	}
+	plugin.v.login = true
+	r.ecr = plugin
+	r.keys = awsKeys{
+		id:      redact.New(plugin.either("aws_access_key_id", "awsAccessKeyId").text()),
+		secret:  redact.New(plugin.either("aws_secret_access_key", "awsSecretAccessKey").text()),
+		session: redact.New(plugin.either("aws_session_token", "awsAccessToken", "awsSessionToken").text()),
+	}
+	r.noKeys = r.keys == awsKeys{}
 }
 
 // rkeDefault carries is_default over. RKE put the first one in front of the
@@ -137,7 +191,7 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 	}
 	if hostOnly(first.name) == dockerHub {
 		if first.name != dockerHub {
-			d.lose(first.at.get("is_default").loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
+			d.lose(first.at.either("is_default", "isDefault").loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
 				"images that name no registry come from Docker Hub itself"))
 		} else {
 			notes = append([]string{"Docker Hub was the default registry; images that name no registry come from there anyway."}, notes...)
@@ -159,6 +213,7 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 // rkeRegistry writes the entry of one registry.
 func (d *draft) rkeRegistry(found *rkeRegistry) {
 	r := d.registry(found.name, found.at)
+	r.named = true
 	if len(found.twice) > 0 {
 		r.note("Named more than once (%s); the last entry counts, as in RKE.", strings.Join(append(found.twice, found.at.path), ", "))
 	}
@@ -185,50 +240,86 @@ func (d *draft) rkeRegistry(found *rkeRegistry) {
 	r.note("ECR: Berth fetches and renews the token, see ecr.")
 }
 
-// rkeKeys collects the AWS keys. kubelet pulled with those of its environment;
-// those of a registry served RKE's own system containers.
+// rkeKeys places the AWS keys. kubelet pulled with those of its environment;
+// those of a registry served RKE's own system containers. One pair goes to the
+// section ecr; of several, each registry keeps its own.
 func (d *draft) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 	var all []awsKeys
-	add := func(k awsKeys, at cursor) {
-		for i, known := range all {
-			if known == k {
-				return
-			} else if i == len(all)-1 {
-				d.lose(at.loss("a second pair of AWS keys: Berth has one list of keys for all ECR registries",
-					"these keys are used only when those before them get no token; registries that need exactly these may refuse the pull"))
-			}
-		}
-		all = append(all, k)
-	}
 	if env != nil {
-		add(*env, d.envAt)
+		all = append(all, *env)
 	}
 	plugins := false
+	var own []*rkeRegistry
 	for _, r := range found {
 		if r.ecr.in == nil {
 			continue
 		}
 		plugins = true
-		d.unknown(r.ecr, "aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-		k := awsKeys{redact.New(r.ecr.get("aws_access_key_id").text()), redact.New(r.ecr.get("aws_secret_access_key").text()), redact.New(r.ecr.get("aws_session_token").text())}
-		switch {
+		switch k := r.keys; {
 		case k == awsKeys{}:
 		case k.id.IsZero() || k.secret.IsZero():
 			d.lose(r.ecr.loss("an AWS key needs both aws_access_key_id and aws_secret_access_key; RKE did not use this one either",
 				"tokens of ECR come from the instance profile"))
-		case !d.printable(r.ecr, k):
-		default:
-			add(k, r.ecr)
+		case d.printable(r.ecr, k):
+			own = append(own, r)
+			if !slices.Contains(all, k) {
+				all = append(all, k)
+			}
 		}
 	}
-	if len(all) == 0 {
-		if plugins {
-			d.note("No AWS keys are given: tokens of ECR come from the role of the instance (its instance profile), which is the default.")
+	switch {
+	case len(all) == 0 && plugins:
+		d.note("No AWS keys are given: tokens of ECR come from the role of the instance (its instance profile), which is the default.")
+	case len(all) == 1:
+		d.staticKeys(all)
+	case len(all) > 1:
+		if env != nil {
+			d.staticKeys(all[:1])
 		}
+		for _, r := range own {
+			if env == nil || r.keys != *env {
+				d.ownKeys(r, env != nil)
+			}
+		}
+	}
+}
+
+// ownKeys gives a registry keys of its own.
+func (d *draft) ownKeys(found *rkeRegistry, kubelet bool) {
+	host := hostOnly(found.name)
+	lose := func(what string) {
+		d.lose(found.ecr.loss(what, "these keys are not used; tokens of ECR for "+host+" come from those that are"))
+	}
+	name, ok := ecr.ParseHost(host)
+	r := d.registry(host, found.at)
+	switch {
+	case !ok:
+		lose("this host is no name of an ECR registry that Berth knows")
+		return
+	case r.login != nil:
+		lose("this registry has a login as well, for all its repositories")
 		return
 	}
-	d.staticKeys(all)
+	for _, other := range d.registries {
+		same, _ := ecr.ParseHost(other.host)
+		if other.keys != nil && same.Same(name) {
+			if *other.keys != found.keys {
+				lose("a second pair of AWS keys for this registry")
+			}
+			return
+		}
+	}
+	r.named, r.keys = true, &found.keys
+	r.note("These AWS keys are for this registry alone, as in RKE.")
+	if kubelet {
+		r.note("kubelet pulled with those of its environment; if only they may pull, remove ecr here.")
+	}
+	if !found.keys.session.IsZero() {
+		r.note(expiredKeys)
+	}
 }
+
+const expiredKeys = "A session token is valid for hours; these keys have probably expired."
 
 func (d *draft) staticKeys(all []awsKeys) {
 	d.ecrNotes = append(d.ecrNotes, "The role of the instance is asked first, the keys below when it cannot serve. To have it the other way round, as RKE did where keys were given, swap the items.")
@@ -236,7 +327,7 @@ func (d *draft) staticKeys(all []awsKeys) {
 	for _, k := range all {
 		c := credential{keys: &k}
 		if !k.session.IsZero() {
-			c.notes = append(c.notes, "A session token is valid for hours; these keys have probably expired.")
+			c.notes = append(c.notes, expiredKeys)
 		}
 		d.ecr = append(d.ecr, c)
 	}
@@ -246,7 +337,7 @@ func (d *draft) staticKeys(all []awsKeys) {
 // documentation tells people to put them.
 func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 	env := map[string]string{}
-	for _, c := range cluster.get("services").get("kubelet").get("extra_env").items(`- "AWS_ACCESS_KEY_ID=…"`) {
+	for _, c := range cluster.get("services").get("kubelet").either("extra_env", "extraEnv").items(`- "AWS_ACCESS_KEY_ID=…"`) {
 		name, text, _ := strings.Cut(c.text(), "=")
 		switch name {
 		case "AWS_ACCESS_KEY_ID":

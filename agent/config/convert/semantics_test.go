@@ -54,9 +54,20 @@ func TestMeaning(t *testing.T) {
 			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto
 			ecr profile, AKIAEXAMPLE:SECRET=EXAMPLE/+:TOKENEXAMPLE`},
 		{"rke/keys-conflict", `
-			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto
+			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto ecr AKIATWO:SECRETTWO:
 			registry 444455556666.dkr.ecr.eu-west-1.amazonaws.com auto
-			ecr profile, AKIAONE:SECRETONE:, AKIATWO:SECRETTWO:`},
+			ecr profile, AKIAONE:SECRETONE:`},
+		{"rke/two-ecr", `
+			default https://111122223333.dkr.ecr.eu-west-1.amazonaws.com/v2/ for docker.io, then upstream
+			registry 111122223333.dkr.ecr.eu-west-1.amazonaws.com auto ecr AKIAEXAMPLEEXAMPLE01:exampleSecretOne:
+			registry 444455556666.dkr.ecr.us-east-1.amazonaws.com auto ecr AKIAEXAMPLEEXAMPLE02:exampleSecretTwo:
+			ecr profile, environment`},
+		{"rke/ecr-paths", `
+			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com/team auto
+			registry 111122223333.dkr-ecr.us-east-1.on.aws auto
+			registry 444455556666.dkr.ecr.us-east-1.amazonaws.com auto ecr AKIATWO:SECRETTWO:
+			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto ecr AKIAONE:SECRETONE:
+			ecr profile, environment`},
 		{"rke/plain-http", `
 			default http://registry.corp:5000/v2/ for docker.io, then upstream
 			registry registry.corp:5000 a:b auto http allowed
@@ -78,13 +89,12 @@ func TestMeaning(t *testing.T) {
 		{"k3s/plain-http-login", `
 			mirror docker.io: http://10.0.0.5:5000/v2/ http://localhost:5000/v2/, then upstream
 			registry 10.0.0.5:5000 u:p auto allowed
-			registry registry.corp:5000 u:p auto http allowed
+			registry registry.corp:5000 u:p auto skip
 			registry localhost:5000 u:p auto http
 			ecr profile, environment`},
 		{"containerd/version1", `
 			mirror docker.io: https://mirror.corp/v2/, then upstream
 			mirror own.corp: https://own.corp/cache/, then upstream
-			registry replaced.corp auto
 			registry padded.corp u:p auto
 			registry mirror.corp old:style auto
 			ecr profile, environment`},
@@ -99,7 +109,6 @@ func TestMeaning(t *testing.T) {
 			ecr profile, environment`},
 		{"containerd/version3", `
 			registry docker.io hub:secret token
-			registry skip.corp auto skip
 			ecr profile, environment
 			directory /srv/certs.d`},
 		{"containerd/version4", `
@@ -134,7 +143,43 @@ func TestMeaning(t *testing.T) {
 			default https://111122223333.dkr.ecr.us-east-1.amazonaws.com/v2/ for docker.io, then upstream
 			registry 111122223333.dkr.ecr.us-east-1.amazonaws.com auto
 			ecr profile, environment`},
-		{"containerd/default", `
+		{"containerd/dockerhub-tls", `
+			mirror docker.io: https://cache.corp.example/v2/, then upstream
+			ecr profile, environment`},
+		{"containerd/loopback", `
+			registry localhost:5000 auto http
+			ecr profile, environment`},
+		{"k3s/loopback", `
+			ecr profile, environment`},
+		{"k3s/http-tls", `
+			mirror docker.io: https://cache.corp.example:5000/v2/ http://cache.corp.example:5000/v2/, then upstream
+			mirror insecure.corp:5000: https://insecure.corp:5000/v2/ http://insecure.corp:5000/v2/, then upstream
+			mirror quay.io: http://cache.corp.example:80/v2/, then upstream
+			registry cache.corp.example:5000 auto skip
+			registry insecure.corp:5000 auto skip
+			registry cache.corp.example:80 auto skip
+			ecr profile, environment`},
+		{"k3s/http-tls-login", `
+			mirror docker.io: https://cache.corp.example:5000/v2/, then upstream
+			registry cache.corp.example:5000 u:p auto skip
+			ecr profile, environment`},
+		{"k3s/rewrite-prefix", `
+			mirror docker.io: https://git.corp.example:443/v2/group/dependency_proxy/containers/, then upstream
+			mirror virt.corp.example: https://reg1.corp.example/v2/, then upstream
+			ecr profile, environment`},
+		{"rke/fields", `
+			default https://harbor.corp.example/v2/ for docker.io, then upstream
+			registry 444455556666.dkr.ecr.eu-west-1.amazonaws.com auto
+			registry harbor.corp.example u:p auto
+			ecr profile, AKIAEXAMPLEEXAMPLE01:exampleSecret:`},
+		{"rke/rancher-empty-plugin", `
+			default https://harbor.corp.example/v2/ for docker.io, then upstream
+			registry harbor.corp.example me:pw auto
+			ecr profile, environment`},
+		{"rancher/cluster", `
+			mirror docker.io: https://harbor.corp.example/v2/hub/, then upstream
+			registry harbor.corp.example auto
+			registry skip.corp.example:5000 auto skip
 			ecr profile, environment`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -188,10 +233,22 @@ func meaning(t *testing.T, cfg *config.Config) string {
 				b.WriteString(" " + flag.word)
 			}
 		}
+		if r.ECR != nil {
+			b.WriteString(" ecr " + chain(r.ECR.Credentials))
+		}
 		b.WriteString("\n")
 	}
-	b.WriteString("ecr ")
-	for i, c := range cfg.ECR.Credentials {
+	b.WriteString("ecr " + chain(cfg.ECR.Credentials) + "\n")
+	if cfg.Containerd.CertsDir != "/etc/containerd/certs.d" {
+		fmt.Fprintf(&b, "directory %s\n", cfg.Containerd.CertsDir)
+	}
+	return b.String()
+}
+
+// chain describes sources of AWS credentials.
+func chain(credentials []config.ECRCredential) string {
+	var b strings.Builder
+	for i, c := range credentials {
 		if i > 0 {
 			b.WriteString(", ")
 		}
@@ -203,10 +260,6 @@ func meaning(t *testing.T, cfg *config.Config) string {
 		default:
 			fmt.Fprintf(&b, "%s:%s:%s", k.AccessKeyID.Reveal(), k.SecretAccessKey.Reveal(), k.SessionToken.Reveal())
 		}
-	}
-	b.WriteString("\n")
-	if cfg.Containerd.CertsDir != "/etc/containerd/certs.d" {
-		fmt.Fprintf(&b, "directory %s\n", cfg.Containerd.CertsDir)
 	}
 	return b.String()
 }

@@ -16,6 +16,10 @@ type value struct {
 	index        map[string]*field
 	items        []*value // of a list
 	line, column int      // from 1
+	// skipped says that what is below has been reported as a whole.
+	skipped bool
+	// login says that names below may be parts of a login.
+	login bool
 }
 
 // field is one entry of a mapping.
@@ -23,6 +27,7 @@ type field struct {
 	name         string
 	line, column int
 	value        *value
+	read         bool // some part of the converter has asked for it
 }
 
 type kind int
@@ -93,9 +98,28 @@ func (c cursor) get(name string) cursor {
 		return next
 	}
 	if f := c.v.field(name); f != nil {
+		f.read = true
 		next.v, next.line, next.column = f.value, f.line, f.column
 	}
 	return next
+}
+
+// either goes to the first of several spellings of a field that is there.
+func (c cursor) either(names ...string) cursor {
+	found := c.get(names[0])
+	for _, name := range names[1:] {
+		if next := c.get(name); found.absent() && !next.absent() {
+			found = next
+		}
+	}
+	return found
+}
+
+// skip marks all that is below c as reported.
+func (c cursor) skip() {
+	if c.v != nil {
+		c.v.skipped = true
+	}
 }
 
 // mapping reports whether a mapping stands here; anything else but nothing is
@@ -118,6 +142,7 @@ func (c cursor) all(example string) []cursor {
 	}
 	cursors := make([]cursor, len(c.v.fields))
 	for i, f := range c.v.fields {
+		f.read = true
 		cursors[i] = cursor{in: c.in, v: f.value, path: c.in.join(c.path, f.name), name: f.name, line: f.line, column: f.column}
 	}
 	return cursors
@@ -202,3 +227,6 @@ func (in *input) word(k kind) string {
 	}
 	return "a mapping"
 }
+
+// empty reports that nothing stands here, or a mapping without fields.
+func (c cursor) empty() bool { return c.absent() || c.v.kind == mapping && len(c.v.fields) == 0 }

@@ -1,0 +1,91 @@
+package convert
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/internal/tomldoc"
+)
+
+// ErrUnknownKind is what [Guess] gives for an input whose kind does not show.
+var ErrUnknownKind = errors.New("what kind of file this is does not show")
+
+// Guess finds the format of an input by its content. The error is
+// [ErrUnknownKind] with the remedy.
+func Guess(data []byte) (Format, error) {
+	if len(data) <= MaxInput {
+		if f, ok := guess(bytes.TrimPrefix(data, []byte("\ufeff"))); ok {
+			return f, nil
+		}
+	}
+	return "", fmt.Errorf("%w; say it with --from %s", ErrUnknownKind, formatList())
+}
+
+// signs are fields that only files of one kind have, by the way to them.
+var signs = []struct {
+	way    []string
+	format Format
+}{
+	{[]string{"private_registries"}, RKE},
+	{[]string{"privateRegistries"}, RKE},
+	{[]string{"private_registry"}, RKE},
+	{[]string{"rancher_kubernetes_engine_config"}, RKE},
+	{[]string{"rancherKubernetesEngineConfig"}, RKE},
+	{[]string{"spec", "rancherKubernetesEngineConfig"}, RKE},
+	{[]string{"desiredState", "rkeConfig"}, RKE},
+	{[]string{"currentState", "rkeConfig"}, RKE},
+	{[]string{"services", "kubelet", "extra_env"}, RKE},
+	{[]string{"spec", "rkeConfig"}, Rancher},
+	{[]string{"mirrors"}, K3s},
+	{[]string{"configs"}, K3s},
+	{[]string{"auths"}, K3s},
+}
+
+// guess looks for the signs of exactly one kind. A RegistryConfig has mirrors
+// too, as a list.
+func guess(data []byte) (Format, bool) {
+	var document yaml.Node
+	var root *yaml.Node
+	if yaml.Unmarshal(data, &document) == nil && len(document.Content) > 0 {
+		root = document.Content[0]
+	}
+	var found []Format
+	for _, sign := range signs {
+		n := root
+		for _, name := range sign.way {
+			n = valueOf(n, name)
+		}
+		if n == nil || sign.format == K3s && n.Kind == yaml.SequenceNode {
+			continue
+		}
+		found = append(found, sign.format)
+	}
+	switch found = slices.Compact(found); len(found) {
+	case 0:
+		doc, err := tomldoc.Parse(data)
+		return Containerd, err == nil && (doc.Field("plugins") != nil || doc.Field("version") != nil)
+	case 1:
+		return found[0], true
+	}
+	return "", false
+}
+
+// valueOf gives the value of a field of a mapping, nil when it has none.
+func valueOf(n *yaml.Node, name string) *yaml.Node {
+	if n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}

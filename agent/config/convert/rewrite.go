@@ -1,0 +1,129 @@
+package convert
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"regexp/syntax"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+// rewrite reads the rewrite rules of k3s' containerd. It gives what they put in
+// front of every repository, "" for nothing; rules that do anything else are
+// lost. k3s goes through the rules in no order, replaces all matches as Go's
+// regexp does, and stops at the first rule that changes the repository.
+func (d *draft) rewrite(c cursor, m *foreignMirror) (prefix string) {
+	rules := c.all(d.in.example(`"^(.*)": "prefix/$1"`, `"^(.*)" = "prefix/$1"`))
+	var change []cursor
+	for _, r := range rules {
+		if added, ok := addedBy(r.name, r.text()); !ok || added != "" {
+			change = append(change, r)
+		}
+	}
+	if len(change) == 0 {
+		return ""
+	}
+	if added, ok := addedBy(change[0].name, change[0].text()); ok && len(change) == 1 {
+		if prefix, ok = asPath(added); ok {
+			if d.format == Containerd && prefix != "" {
+				m.notes = append(m.notes, "Only the containerd of k3s and RKE2 reads rewrite; its prefix is part of the urls now.")
+			}
+			return prefix
+		}
+	}
+	sort.SliceStable(change, func(i, j int) bool { return change[i].name < change[j].name })
+	var texts []string
+	for _, r := range change {
+		texts = append(texts, fmt.Sprintf("%s to %s", strconv.Quote(shown(r.name)), strconv.Quote(shown(r.text()))))
+		if len(texts) == 8 && len(change) > 9 {
+			texts = append(texts, fmt.Sprintf("and %d more", len(change)-8))
+			break
+		}
+	}
+	d.lose(c.loss("containerd has no rewrite rules; only the one that k3s and RKE2 carry does",
+		fmt.Sprintf("images of %s whose repository matches (%s) are now asked for under their own name at each endpoint; "+
+			"copy these images in the registry to where they are asked for now", m.name(), strings.Join(texts, ", "))))
+	return ""
+}
+
+// addedBy gives what a rule puts in front of every repository and otherwise
+// leaves as it is; not ok when it does anything else.
+func addedBy(pattern, replacement string) (prefix string, ok bool) {
+	if !matchesWhole(pattern) {
+		return "", false
+	}
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return "", false
+	}
+	// The whole name is one match, so that the result is the replacement with
+	// the name in place of its references: two names tell what it is.
+	for i, name := range []string{"library/nginx", "q"} {
+		added, found := strings.CutSuffix(re.ReplaceAllString(name, replacement), name)
+		if !found || i > 0 && added != prefix {
+			return "", false
+		}
+		prefix = added
+	}
+	return prefix, true
+}
+
+// matchesWhole reports whether a pattern matches every name once, from its
+// first character to its last, or matches only the empty text before the first.
+func matchesWhole(pattern string) bool {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return false
+	}
+	parts := []*syntax.Regexp{re}
+	if re.Op == syntax.OpConcat {
+		parts = re.Sub
+	}
+	begin, end := false, false
+	for len(parts) > 0 && parts[0].Op == syntax.OpBeginText {
+		begin, parts = true, parts[1:]
+	}
+	for n := len(parts); n > 0 && parts[n-1].Op == syntax.OpEndText; n = len(parts) {
+		end, parts = true, parts[:n-1]
+	}
+	if len(parts) == 0 {
+		return begin && !end
+	}
+	if len(parts) > 1 {
+		return false
+	}
+	all := parts[0]
+	for all.Op == syntax.OpCapture {
+		all = all.Sub[0]
+	}
+	if all.Op != syntax.OpStar && all.Op != syntax.OpPlus {
+		return false
+	}
+	lazy := all.Flags&syntax.NonGreedy != 0
+	any := all.Sub[0].Op == syntax.OpAnyCharNotNL || all.Sub[0].Op == syntax.OpAnyChar
+	return any && (!lazy || end)
+}
+
+// asPath gives a prefix of names as a path, "" for one that leaves requests as
+// they are; not ok when it does not end where a path element does.
+func asPath(prefix string) (string, bool) {
+	if !strings.HasSuffix(prefix, "/") {
+		return "", false
+	}
+	for element := range strings.SplitSeq(prefix, "/") {
+		if element == ".." {
+			return "", false
+		}
+	}
+	// Requests go to path.Join of the API's root, the repository and the rest.
+	p := strings.Trim(path.Clean("/"+prefix), "/")
+	if p == "" {
+		return "", true
+	}
+	_, err := hostsconf.ParseURL("https://h/v2/"+p, true)
+	return p, err == nil
+}

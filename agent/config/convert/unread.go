@@ -1,0 +1,55 @@
+package convert
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// unread reports every field below c that nothing has asked for: the program
+// does not know it, so that it never had an effect.
+func (d *draft) unread(c cursor) {
+	if c.absent() || c.v.skipped {
+		return
+	}
+	for i, item := range c.v.items {
+		d.unread(cursor{in: c.in, v: item, path: c.path + "[" + strconv.Itoa(i) + "]"})
+	}
+	for _, f := range c.v.fields {
+		next := cursor{in: c.in, v: f.value, path: c.in.join(c.path, f.name), name: f.name, line: f.line, column: f.column}
+		switch {
+		case f.read:
+			d.unread(next)
+		case strings.HasPrefix(f.name, "x-"):
+			// where people keep what they refer to by aliases
+		case showsName(f, c.v.login):
+			d.lose(next.loss("is no field that "+d.format.program()+" knows",
+				"it had no effect before either; check its spelling"))
+		default:
+			next.path = c.path
+			d.lose(next.loss("holds a field that "+d.format.program()+" does not know; its name may be a secret and is not repeated",
+				"it had no effect before either; check its spelling, and that a space follows each colon"))
+		}
+	}
+}
+
+// fieldName matches what people write as a name of a field.
+var fieldName = regexp.MustCompile(`^[A-Za-z][A-Za-z_-]{0,39}$`)
+
+// loginNames are names of fields that people write beside a login.
+var loginNames = []string{
+	"user", "usr", "name", "login", "username", "user_name", "userName", "pass", "passwd", "pwd", "password", "pasword",
+	"secret", "token", "auth", "email", "identity_token", "identitytoken", "identityToken", "registry_token",
+	"registrytoken", "registryToken", "type", "region", "profile", "role", "role_arn",
+}
+
+// showsName reports whether the name of an unknown field can be repeated.
+// "password:S" without a space, and {S}, are names without a value; and beside
+// a login only what is known to be a name is taken for one.
+func showsName(f *field, login bool) bool {
+	if f.value == nil || f.value.kind == null || !fieldName.MatchString(f.name) {
+		return false
+	}
+	return !login || slices.Contains(loginNames, f.name)
+}
