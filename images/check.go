@@ -57,6 +57,8 @@ type Checked struct {
 	Missing   []string `json:"missingPlatforms,omitempty" yaml:"missingPlatforms,omitempty"`
 	// Note says in one line what else there is to know.
 	Note string `json:"note,omitempty" yaml:"note,omitempty"`
+
+	cause string
 }
 
 // Check looks for each image at the spots that where names. The result has the
@@ -187,7 +189,7 @@ func (k *checking) at(ctx context.Context, image Reference, s Spot, source asked
 func (c Checked) with(f Finding, note error) Checked {
 	c.Finding = f
 	if note != nil {
-		c.Note = oneLine(note.Error())
+		c.Note, c.cause = oneLine(note.Error()), cause(note)
 	}
 	return c
 }

@@ -30,6 +30,9 @@ type Copier struct {
 	Access Access
 	Jobs   int           // 0: DefaultJobs
 	Wait   time.Duration // 0: DefaultWait
+	// Verify computes the digest of each blob that a layout has already; without it the size
+	// decides. Registries do so themselves.
+	Verify bool
 	// Repositories makes repositories of ECR that do not exist yet; nil: the
 	// images that need them fail.
 	Repositories RepositoryMaker
@@ -108,14 +111,15 @@ type Copied struct {
 // Copy copies images to a location: from the registries that they name, or from
 // a layout; all images of the layout if none is given. The result has the order
 // of images; a failed image keeps no other from being copied. The error is
-// about what keeps all of them, or the end of ctx.
+// about what keeps all of them, about what a layout holds under no name, or the end of ctx.
 func (c *Copier) Copy(ctx context.Context, images []Reference, from, to Location) ([]Copied, error) {
 	r, err := c.begin(from, to)
 	if err != nil {
 		return nil, err
 	}
+	var problems []error
 	if len(images) == 0 && r.from != nil {
-		images = r.from.references()
+		images, problems = r.from.references()
 	}
 	r.addTasks(images)
 	r.planAll(ctx)
@@ -125,7 +129,7 @@ func (c *Copier) Copy(ctx context.Context, images []Reference, from, to Location
 	for i, t := range r.tasks {
 		results[i] = t.result
 	}
-	return results, errors.Join(r.end(), context.Cause(ctx))
+	return results, errors.Join(errors.Join(problems...), r.end(), context.Cause(ctx))
 }
 
 // run is one call of Copy.
@@ -176,7 +180,7 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 	}
 	if to.dir != "" {
 		if r.into, err = writeLayout(to.dir); err != nil {
-			return nil, err
+			return nil, errors.Join(err, r.end())
 		}
 	}
 	return r, nil
@@ -184,15 +188,21 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 
 func (r *run) end() error {
 	r.wires.close()
-	if r.into != nil {
-		return r.into.close()
+	var errs []error
+	for _, l := range []*layout{r.from, r.into} {
+		if l != nil {
+			errs = append(errs, l.close())
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // slot does f when there is room. f must not wait for anything that needs a
 // slot itself.
 func (r *run) slot(ctx context.Context, f func() error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()

@@ -165,7 +165,7 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 			}
 			// Something that it needs is missing after all.
 		}
-	} else if !notThereForUs(err) && (good != nil || !isDamaged(err)) {
+	} else if !notThereForUs(err) && !isLost(err) && (good != nil || !isDamaged(err)) {
 		return nil, err
 	}
 	var c content
@@ -174,6 +174,9 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 		c, err = l.src.manifest(ctx, get)
 		return err
 	})
+	if isLost(err) {
+		return nil, err
+	}
 	if errors.Is(err, errNotThere) {
 		return nil, errors.New("there is no such image at the source")
 	}
@@ -204,6 +207,12 @@ func notThereForUs(err error) bool {
 func isDamaged(err error) bool {
 	refusal, ok := errors.AsType[*refusedError](err)
 	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
+}
+
+// isLost recognises a file of a layout that is missing or altered: it is written again.
+func isLost(err error) bool {
+	_, ok := errors.AsType[*damagedError](err)
+	return ok
 }
 
 // same tells whether what the target has is what the source has.
@@ -243,8 +252,21 @@ func (r *run) planPart(ctx context.Context, l *lane, c content, there bool, dept
 		} else {
 			p.part.blobs, p.err = blobsOf(c)
 		}
+		if there && r.into != nil && p.err == nil {
+			p.err = r.slot(ctx, func() error { return r.checkBlobs(ctx, p.part) })
+		}
 	})
 	return p.part, p.err
+}
+
+// checkBlobs reports a blob that a layout has not, although it has the manifest.
+func (r *run) checkBlobs(ctx context.Context, p *part) error {
+	for _, d := range p.blobs {
+		if err := r.into.checkBlob(ctx, d, r.copier.Verify); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
@@ -286,6 +308,9 @@ func (r *run) planDigest(ctx context.Context, l *lane, d v1.Descriptor, there bo
 		c, err = at.manifest(ctx, d.Digest.String())
 		return err
 	})
+	if !there && r.from != nil && errors.Is(err, errNotThere) {
+		return nil, r.from.damaged(d.Digest, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
@@ -384,7 +409,7 @@ func (r *run) planAttachment(ctx context.Context, l *lane, d v1.Hash) (*attachme
 	}
 	for _, entry := range found.referrers {
 		p, err := r.planDigest(ctx, l, entry, false, 1)
-		if errors.Is(err, errNotThere) {
+		if errors.Is(err, errNotThere) && !isLost(err) {
 			continue // the list is out of date
 		}
 		if err != nil {

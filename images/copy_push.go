@@ -217,6 +217,15 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 // there first. Where the first blob of an image is missing, the manifest is too,
 // and nobody has to ask.
 func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
+	if r.into != nil {
+		// Files get lost one by one, and to look at each costs little.
+		there := false
+		err := r.slot(ctx, func() error {
+			there = r.isWhole(ctx, p)
+			return ctx.Err()
+		})
+		return there, err
+	}
 	if len(p.blobs) > 0 && len(p.children) == 0 {
 		before, err := r.blobBefore(ctx, p.lane, p.blobs[0], count)
 		if err != nil || !before {
@@ -225,14 +234,27 @@ func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
 	}
 	there := false
 	err := r.slot(ctx, func() error {
-		_, err := p.lane.dst.digest(ctx, p.content.desc.Digest.String())
-		there = err == nil
+		d, err := p.lane.dst.digest(ctx, p.content.desc.Digest.String())
+		there = err == nil && d == p.content.desc.Digest
 		if notThereForUs(err) || isDamaged(err) {
 			return nil
 		}
 		return err
 	})
 	return there, err
+}
+
+// isWhole reports whether a layout has a manifest and everything that it needs.
+func (r *run) isWhole(ctx context.Context, p *part) bool {
+	if _, err := r.into.manifest(p.content.desc.Digest); err != nil || r.checkBlobs(ctx, p) != nil {
+		return false
+	}
+	for _, c := range p.children {
+		if !r.isWhole(ctx, c) {
+			return false
+		}
+	}
+	return true
 }
 
 // blobBefore has a blob at the target, and tells whether it was there before
