@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,11 @@ type Copier struct {
 	// Verify computes the digest of each blob that a layout has already; without it the size
 	// decides. Registries do so themselves.
 	Verify bool
+	// Platforms are what is copied of an image that has several; nil: all. The index stays as it
+	// is, although not all that it lists is there then; with ReduceIndex it is made one that lists
+	// these alone, and has another digest.
+	Platforms   []Platform
+	ReduceIndex bool
 	// Repositories makes repositories of ECR that do not exist yet; nil: the
 	// images that need them fail.
 	Repositories RepositoryMaker
@@ -68,6 +74,17 @@ func ParseLocation(s string) (Location, error) {
 	return Location{target: t}, err
 }
 
+// ParseSource reads what users write after --from: oci:DIR, or the DIR alone.
+func ParseSource(s string) (Location, error) {
+	if strings.HasPrefix(s, "oci:") {
+		return ParseLocation(s)
+	}
+	if info, err := os.Stat(s); err != nil || !info.IsDir() {
+		return Location{}, fmt.Errorf("%q: is no directory; write oci:DIR", s)
+	}
+	return Location{dir: s}, nil
+}
+
 // Layout is the directory; "" if it is a registry.
 func (l Location) Layout() string { return l.dir }
 
@@ -95,6 +112,11 @@ type Copied struct {
 	Target string    `json:"target" yaml:"target"` // its reference there
 	Digest string    `json:"digest,omitempty" yaml:"digest,omitempty"`
 	Status Status    `json:"status" yaml:"status"`
+	// Left are platforms that it has and that are not copied, Missing those that are wanted and
+	// that it has not. Reduced says that its index lists what is copied alone.
+	Left    []string `json:"platformsLeftOut,omitempty" yaml:"platformsLeftOut,omitempty"`
+	Missing []string `json:"missingPlatforms,omitempty" yaml:"missingPlatforms,omitempty"`
+	Reduced bool     `json:"reduced,omitempty" yaml:"reduced,omitempty"`
 	// Attached counts signatures, attestations and what else refers to it.
 	Attached int `json:"attached" yaml:"attached"`
 	// Uploaded, Mounted and Present count blobs; a blob that several images

@@ -174,7 +174,7 @@ func (r *run) giveName(ctx context.Context, n *named, count *tally) error {
 	}
 	return r.once("name "+n.lane.name+" "+n.name, func() error {
 		count.manifest()
-		return r.slot(ctx, func() error { return n.lane.dst.nameIt(ctx, n.name, n.part.content) })
+		return r.slot(ctx, func() error { return wantsWhole(n.lane.dst.nameIt(ctx, n.name, n.part.content), n.part) })
 	})
 }
 
@@ -209,7 +209,7 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 			return err
 		}
 		count.manifest()
-		return r.slot(ctx, func() error { return p.lane.dst.put(ctx, digest, p.content) })
+		return r.slot(ctx, func() error { return wantsWhole(p.lane.dst.put(ctx, digest, p.content), p) })
 	})
 }
 

@@ -86,7 +86,7 @@ type Image struct {
 }
 
 // List is what images were found where. Fill it with [List.AddManifests],
-// [List.AddPlain] and [List.AddNode]; none of them stops at what it cannot
+// [List.AddPlain], [List.AddLayout] and [List.AddNode]; none of them stops at what it cannot
 // read. The zero value is an empty list.
 type List struct {
 	found    map[Reference][]Place

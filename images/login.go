@@ -97,6 +97,8 @@ type credential struct {
 	// here says that it goes to the registry itself and to no token service,
 	// whatever the registry says.
 	here bool
+	// below says that it is for a path of the registry, and need not be good for all of it.
+	below bool
 }
 
 // hint says with which login somebody was denied, or nothing.
@@ -130,7 +132,7 @@ func (w *wires) credential(ctx context.Context, host, repository string, s Setti
 func (a Access) configured(host, repository string) (credential, bool) {
 	for _, spelling := range []string{host, hostport.TrimDefaultPort(host, "https"), host + ":443"} {
 		if l, ok := a.Logins.For(spelling, repository); ok {
-			return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config"}, true
+			return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config", below: l.Path != ""}, true
 		}
 	}
 	return credential{}, false

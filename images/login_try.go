@@ -63,9 +63,9 @@ func (r *registry) tryOf(config authn.AuthConfig) *loginTry {
 }
 
 // askAs sends the question of the specification with a login, as docker login does, and reports
-// that the login is refused.
+// that the login is refused. A login for a path of the registry need not be good for the question.
 func (r *registry) askAs(ctx context.Context, login credential, way http.RoundTripper) error {
-	if login.auth == authn.Anonymous {
+	if login.auth == authn.Anonymous || login.below || r.root != "/v2" {
 		return nil
 	}
 	return r.retry(ctx, func(ctx context.Context) error {

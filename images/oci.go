@@ -38,8 +38,9 @@ type layout struct {
 	mu      sync.Mutex
 	index   v1.IndexManifest
 	byName  map[string]v1.Descriptor
-	unnamed []error         // entries of the index that name no image, or one twice
-	named   map[string]bool // names that this run has given
+	unnamed []error            // entries of the index that name no image, or one twice
+	named   map[string]bool    // names that this run has given
+	parts   map[v1.Hash]string // annotationPlatforms of indexes that it has in part
 	changed bool
 	written time.Time // when the index was
 
@@ -106,7 +107,7 @@ func newLayout(dir string) (*layout, error) {
 	}
 	return &layout{
 		dir: dir, root: root, index: newIndex(), byName: map[string]v1.Descriptor{},
-		named: map[string]bool{}, hashed: map[v1.Hash]*result{},
+		named: map[string]bool{}, parts: map[v1.Hash]string{}, hashed: map[v1.Hash]*result{},
 	}, nil
 }
 
@@ -154,6 +155,9 @@ func (l *layout) readIndex() error {
 			continue
 		}
 		named[d.Digest] = true
+		if list, ok := d.Annotations[annotationPlatforms]; ok {
+			l.parts[d.Digest] = list
+		}
 		if other, ok := l.byName[name]; ok && other.Digest != d.Digest {
 			l.unnamed = append(l.unnamed, l.entry(i, fmt.Errorf("%s is there twice, as %s and as %s; remove one of them",
 				name, short(other.Digest), short(d.Digest))))

@@ -260,10 +260,14 @@ func (r *layoutRepository) nameIt(ctx context.Context, ref string, c content) er
 		return err
 	}
 	l := r.layout
+	held := l.held(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := c.desc
 	d.Annotations = map[string]string{annotationName: r.full(ref)}
+	if held != "" {
+		d.Annotations[annotationPlatforms] = held
+	}
 	l.byName[r.full(ref)] = d
 	l.named[r.full(ref)] = true
 	l.changed = true
