@@ -2,13 +2,30 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+// usbStick makes a directory whose index names an image; list needs no more of it.
+func usbStick(t *testing.T, image string) {
+	t.Helper()
+	index := fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,`+
+		`"digest":"sha256:%064d","annotations":{"org.opencontainers.image.ref.name":%q}}]}`, 1, image)
+	if err := errors.Join(
+		os.Mkdir("usb-stick", 0o755),
+		os.WriteFile("usb-stick/oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600),
+		os.WriteFile("usb-stick/index.json", []byte(index), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // damage DIR cut|alter|lose damages a layer in an OCI layout that several images share: it is cut
 // off after a byte, one byte is another one, or the file is gone.

@@ -31,9 +31,13 @@ registry that they name. They come from
                  charts; environment variables and arguments that look like one;
                  system_images of RKE's cluster.yml, images of a kustomization
   --plain FILE   one a line, as kubeadm config images list, rke config
-                 --system-images and this command print them
+                 --system-images and this command print them; also as uniq -c
+                 counts them, and several on a line
   --from DIR     what a directory holds that berth images copy --to oci:DIR has
                  filled
+
+Lists for zarf, hauler, skopeo sync and regsync are read with -f and with --plain.
+Patterns for tags and whole repositories in them are not looked up but named.
 
 On a node with mirrors it tells from where containerd would take the images of
 each registry. The text is a plain list with comments: berth images copy takes
