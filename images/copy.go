@@ -70,6 +70,9 @@ func ParseLocation(s string) (Location, error) {
 		}
 		return Location{dir: dir}, nil
 	}
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") {
+		return Location{}, fmt.Errorf("%q: is no registry; for a directory write oci:%s", s, s)
+	}
 	t, err := ParseTarget(s)
 	return Location{target: t}, err
 }

@@ -94,6 +94,11 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 	return l, nil
 }
 
+// given reports whether anything says which images are meant, beside arguments.
+func (s *imageSources) given() bool {
+	return len(s.manifests)+len(s.plain) > 0 || s.endpoint != ""
+}
+
 // onNode reports whether the node is asked.
 func (s *imageSources) onNode() bool {
 	return s.endpoint != "" || len(s.manifests)+len(s.plain)+len(s.from) == 0

@@ -89,7 +89,7 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 				v.Limit = hubLimit(cmd.Context(), w.access)
 			}
 			switch {
-			case inDir && (len(wanted) > 0 || len(problems) == 0):
+			case inDir && (len(wanted) > 0 || !sources.given() && len(args) == 0):
 				var more []error
 				if v.Images, more, err = c.CheckLayout(cmd.Context(), wanted, layout); cmd.Context().Err() != nil {
 					return errors.New("interrupted")

@@ -82,7 +82,8 @@ another size, are written again; --verify looks at the digest of each as well.`,
 			if create {
 				c.Repositories = w.aws
 			}
-			if len(wanted) == 0 && from == "" {
+			// A list without an image is not all that a directory holds.
+			if len(wanted) == 0 && (from == "" || sources.given() || len(args) > 0) {
 				return errors.Join(problems...)
 			}
 			return o.copyImages(cmd, &c, wanted, places, problems)
@@ -147,7 +148,7 @@ func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, a
 		}
 		wanted = append(wanted, r)
 	}
-	others := len(s.manifests)+len(s.plain) > 0 || s.endpoint != ""
+	others := s.given()
 	switch {
 	case !others && s.unused:
 		return nil, nil, usage(errors.New("--unused: is about a node; add --runtime-endpoint"))
