@@ -133,8 +133,11 @@ func (l *layout) check() error {
 func (l *layout) about(file string, err error) error {
 	err = plainfile.Reason(l.root, file, err)
 	remedy := ""
-	if errors.Is(err, plainfile.ErrNotRegular) {
+	switch {
+	case errors.Is(err, plainfile.ErrSymlink):
 		remedy = "; copy the directory with what it links to (cp -rL), or name another one"
+	case errors.Is(err, plainfile.ErrNotRegular):
+		remedy = "; remove it, and copy the images to oci:" + l.dir + " again"
 	}
 	return fmt.Errorf("%s: %w%s", filepath.Join(l.dir, file), err, remedy)
 }

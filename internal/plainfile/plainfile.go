@@ -21,6 +21,9 @@ import (
 // fifo, a device, a directory, or a symlink that leads out. It was not opened for reading.
 var ErrNotRegular = errors.New("is not a regular file of this directory")
 
+// ErrSymlink goes with [ErrNotRegular] where a symlink is the cause.
+var ErrSymlink = errors.New("symlink")
+
 // Open opens a regular file below a directory; flag is one of [os.O_RDONLY], [os.O_RDWR]. name is
 // slash-separated. A file that is missing is [fs.ErrNotExist], anything that is no regular file
 // [ErrNotRegular]. Errors do not name the file.
@@ -110,9 +113,9 @@ func Reason(root *os.Root, name string, err error) error {
 			continue
 		}
 		if at == path.Clean(name) {
-			return fmt.Errorf("%w: it is a symlink", ErrNotRegular)
+			return fmt.Errorf("%w: it is a %w", ErrNotRegular, ErrSymlink)
 		}
-		return fmt.Errorf("%w: %s is a symlink", ErrNotRegular, at)
+		return fmt.Errorf("%w: %s is a %w", ErrNotRegular, at, ErrSymlink)
 	}
 	return withoutPath(err)
 }
