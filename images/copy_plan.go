@@ -333,6 +333,9 @@ func (r *run) planDigest(ctx context.Context, l *lane, d v1.Descriptor, there bo
 	if !there && r.from != nil && errors.Is(err, errNotThere) {
 		return nil, r.from.damaged(d.Digest, err)
 	}
+	if isLost(err) {
+		return nil, err // it names the file
+	}
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
@@ -424,6 +427,9 @@ func (r *run) planAttachment(ctx context.Context, l *lane, d v1.Hash) (*attachme
 	a := &attachment{lane: l, subject: d, list: found.list, entries: found.referrers}
 	for _, tag := range found.tags {
 		n, err := r.planName(ctx, l, tag, tag, holdsLayers)
+		if isLost(err) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tag, err)
 		}

@@ -322,7 +322,9 @@ func (r *run) blob(ctx context.Context, l *lane, d v1.Descriptor, count *tally) 
 // attach has at the target what belongs to a digest.
 func (r *run) attach(ctx context.Context, a *attachment, count *tally) error {
 	for _, n := range a.named {
-		if err := r.giveName(ctx, n, count); err != nil {
+		if err := r.giveName(ctx, n, count); isLost(err) {
+			return err
+		} else if err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)
 		}
 	}
@@ -348,7 +350,7 @@ func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
 	}
 	tag := referrersTag(a.subject)
 	have, err := dst.manifest(ctx, tag)
-	if err != nil && !notThereForUs(err) {
+	if err != nil && !notThereForUs(err) && !isLost(err) {
 		return err
 	}
 	var index v1.IndexManifest
