@@ -28,8 +28,7 @@ var ErrSymlink = errors.New("symlink")
 // slash-separated. A file that is missing is [fs.ErrNotExist], anything that is no regular file
 // [ErrNotRegular]. Errors do not name the file.
 func Open(root *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
-	info, err := Stat(root, name)
-	if err != nil {
+	if _, err := Stat(root, name); err != nil {
 		return nil, nil, err
 	}
 	// It can have become something else by now: a fifo must not hang.
@@ -37,7 +36,8 @@ func Open(root *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, Reason(root, name, err)
 	}
-	if info, err = f.Stat(); err == nil {
+	info, err := f.Stat()
+	if err == nil {
 		err = check(info)
 	}
 	if err != nil {
