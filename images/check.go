@@ -2,10 +2,8 @@ package images
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -25,7 +23,9 @@ type Checker struct {
 	// Platforms are wanted of each image that has several; nil: all that it
 	// has.
 	Platforms []Platform
-	Log       *slog.Logger
+	// Verify computes the digest of each blob in a layout; without it the size decides.
+	Verify bool
+	Log    *slog.Logger
 }
 
 // Finding is what was found of an image.
@@ -57,6 +57,8 @@ type Checked struct {
 	Missing   []string `json:"missingPlatforms,omitempty" yaml:"missingPlatforms,omitempty"`
 	// Note says in one line what else there is to know.
 	Note string `json:"note,omitempty" yaml:"note,omitempty"`
+
+	cause string
 }
 
 // Check looks for each image at the spots that where names. The result has the
@@ -83,6 +85,7 @@ func (c *Checker) Check(ctx context.Context, images []Reference, where func(Refe
 type checking struct {
 	wires     *wires
 	platforms []Platform
+	verify    bool
 	// absent holds, by host, the error of a source where nobody answers.
 	absent sync.Map
 }
@@ -98,7 +101,7 @@ func (c *Checker) begin() *checking {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &checking{wires: newWires(c.Access, jobs, wait, log), platforms: c.Platforms}
+	return &checking{wires: newWires(c.Access, jobs, wait, log), platforms: c.Platforms, verify: c.Verify}
 }
 
 // asked is what the source says.
@@ -166,28 +169,49 @@ func (k *checking) at(ctx context.Context, image Reference, s Spot, source asked
 	case err != nil:
 		return found.with(FoundUnreachable, err)
 	}
-	found.Digest = have.desc.Digest.String()
-	if source.err == nil && source.digest != have.desc.Digest {
-		return found.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", short(have.desc.Digest), short(source.digest)))
+	if found, same := found.compare(have, source, k.platforms == nil); !same {
+		return found
 	}
+	found.Digest = have.desc.Digest.String()
 	if err := k.comparePlatforms(ctx, repo, have, &found); err != nil {
 		return found.with(FoundUnreachable, err)
 	}
-	switch {
-	case len(found.Missing) > 0:
+	if len(found.Missing) > 0 {
 		return found.with(FoundIncomplete, fmt.Errorf("without %s", strings.Join(found.Missing, ", ")))
-	case errors.Is(source.err, errNotThere):
-		return found.with(FoundUnverified, errors.New("the source has no such image any more"))
-	case source.err != nil:
-		return found.with(FoundUnverified, fmt.Errorf("the source could not be asked: %w", source.err))
 	}
-	return found.with(FoundSame, nil)
+	return found.same(source)
+}
+
+// compare compares what is there with the source, if that has answered.
+func (c Checked) compare(have content, source asked, wantsAll bool) (Checked, bool) {
+	c.Digest = have.desc.Digest.String()
+	if source.err == nil && reducedFrom(have) == source.digest.String() {
+		if wantsAll {
+			return c.with(FoundIncomplete, errors.New("its index is reduced to some platforms; name those that are wanted with --platform")), false
+		}
+		return c, true
+	}
+	if source.err == nil && source.digest != have.desc.Digest {
+		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", short(have.desc.Digest), short(source.digest))), false
+	}
+	return c, true
+}
+
+// same is the finding of an image that is there whole.
+func (c Checked) same(source asked) Checked {
+	switch {
+	case errors.Is(source.err, errNotThere):
+		return c.with(FoundUnverified, errors.New("the source has no such image any more"))
+	case source.err != nil:
+		return c.with(FoundUnverified, fmt.Errorf("the source could not be asked: %w", source.err))
+	}
+	return c.with(FoundSame, nil)
 }
 
 func (c Checked) with(f Finding, note error) Checked {
 	c.Finding = f
 	if note != nil {
-		c.Note = oneLine(note.Error())
+		c.Note, c.cause = oneLine(note.Error()), cause(note)
 	}
 	return c
 }
@@ -197,7 +221,7 @@ func short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex),
 
 // comparePlatforms finds out which platforms are there, by asking for the
 // manifest of each.
-func (k *checking) comparePlatforms(ctx context.Context, repo *repository, have content, found *Checked) error {
+func (k *checking) comparePlatforms(ctx context.Context, repo origin, have content, found *Checked) error {
 	if !have.desc.MediaType.IsIndex() {
 		return k.onePlatform(ctx, repo, have, found)
 	}
@@ -233,35 +257,14 @@ func (k *checking) comparePlatforms(ctx context.Context, repo *repository, have 
 
 // onePlatform reads from its config which platform an image is for, if that
 // matters.
-func (k *checking) onePlatform(ctx context.Context, repo *repository, have content, found *Checked) error {
+func (k *checking) onePlatform(ctx context.Context, repo origin, have content, found *Checked) error {
 	if k.platforms == nil {
 		return nil
 	}
-	var m v1.Manifest
-	if err := json.Unmarshal(have.raw, &m); err != nil {
-		return fmt.Errorf("manifest %s: %s", have.desc.Digest, oneLine(err.Error()))
-	}
-	const largest = 8 << 20
-	var config v1.Platform
-	err := repo.retry(ctx, "config", func(ctx context.Context) error {
-		body, err := repo.blob(ctx, m.Config)
-		if err != nil {
-			return err
-		}
-		defer body.Close()
-		raw, err := io.ReadAll(io.LimitReader(body, largest))
-		if err != nil {
-			return err
-		}
-		if json.Unmarshal(raw, &config) != nil {
-			config = v1.Platform{} // an artifact: of no platform
-		}
-		return nil
-	})
+	is, err := configPlatform(ctx, repo, have)
 	if err != nil {
 		return err
 	}
-	is := platformOf(&config)
 	for _, p := range k.platforms {
 		if is.is(p) {
 			found.Platforms = append(found.Platforms, p.String())

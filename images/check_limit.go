@@ -20,6 +20,8 @@ func (a Access) HubLimit(ctx context.Context) (limit hublimit.Limit, who string,
 
 func (a Access) hubLimit(ctx context.Context, host string) (limit hublimit.Limit, who string, err error) {
 	const hub = "docker.io"
+	ctx, cancel := context.WithTimeout(ctx, stallLimit)
+	defer cancel()
 	w := newWires(a, 1, DefaultWait, slog.New(slog.DiscardHandler))
 	defer w.close()
 	settings := a.settings(hub, "")

@@ -1,7 +1,10 @@
 package images
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -77,4 +80,37 @@ func (p Platform) nameOr(d v1.Hash) string {
 		return "manifest " + short(d)
 	}
 	return p.String()
+}
+
+// configPlatform reads from its config which platform an image is for; the zero value is for none,
+// as an artifact is.
+func configPlatform(ctx context.Context, repo origin, c content) (Platform, error) {
+	var m v1.Manifest
+	if err := json.Unmarshal(c.raw, &m); err != nil {
+		return Platform{}, fmt.Errorf("manifest %s: %s", c.desc.Digest, oneLine(err.Error()))
+	}
+	const largest = 8 << 20 // bytes
+	var config v1.Platform
+	read := func(ctx context.Context) error {
+		body, err := repo.blob(ctx, m.Config)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		raw, err := io.ReadAll(io.LimitReader(body, largest))
+		if err != nil {
+			return err
+		}
+		if json.Unmarshal(raw, &config) != nil {
+			config = v1.Platform{} // an artifact: of no platform
+		}
+		return nil
+	}
+	var err error
+	if r, ok := repo.(*repository); ok {
+		err = r.retry(ctx, "config", read)
+	} else {
+		err = read(ctx)
+	}
+	return platformOf(&config), err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,14 @@ type Copier struct {
 	Access Access
 	Jobs   int           // 0: DefaultJobs
 	Wait   time.Duration // 0: DefaultWait
+	// Verify computes the digest of each blob that a layout has already; without it the size
+	// decides. Registries do so themselves.
+	Verify bool
+	// Platforms are what is copied of an image that has several; nil: all. The index stays as it
+	// is, although not all that it lists is there then; with ReduceIndex it is made one that lists
+	// these alone, and has another digest.
+	Platforms   []Platform
+	ReduceIndex bool
 	// Repositories makes repositories of ECR that do not exist yet; nil: the
 	// images that need them fail.
 	Repositories RepositoryMaker
@@ -61,8 +70,22 @@ func ParseLocation(s string) (Location, error) {
 		}
 		return Location{dir: dir}, nil
 	}
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") {
+		return Location{}, fmt.Errorf("%q: is no registry; for a directory write oci:%s", s, s)
+	}
 	t, err := ParseTarget(s)
 	return Location{target: t}, err
+}
+
+// ParseSource reads what users write after --from: oci:DIR, or the DIR alone.
+func ParseSource(s string) (Location, error) {
+	if strings.HasPrefix(s, "oci:") {
+		return ParseLocation(s)
+	}
+	if info, err := os.Stat(s); err != nil || !info.IsDir() {
+		return Location{}, fmt.Errorf("%q: is no directory; write oci:DIR", s)
+	}
+	return Location{dir: s}, nil
 }
 
 // Layout is the directory; "" if it is a registry.
@@ -92,6 +115,11 @@ type Copied struct {
 	Target string    `json:"target" yaml:"target"` // its reference there
 	Digest string    `json:"digest,omitempty" yaml:"digest,omitempty"`
 	Status Status    `json:"status" yaml:"status"`
+	// Left are platforms that it has and that are not copied, Missing those that are wanted and
+	// that it has not. Reduced says that its index lists what is copied alone.
+	Left    []string `json:"platformsLeftOut,omitempty" yaml:"platformsLeftOut,omitempty"`
+	Missing []string `json:"missingPlatforms,omitempty" yaml:"missingPlatforms,omitempty"`
+	Reduced bool     `json:"reduced,omitempty" yaml:"reduced,omitempty"`
 	// Attached counts signatures, attestations and what else refers to it.
 	Attached int `json:"attached" yaml:"attached"`
 	// Uploaded, Mounted and Present count blobs; a blob that several images
@@ -108,14 +136,15 @@ type Copied struct {
 // Copy copies images to a location: from the registries that they name, or from
 // a layout; all images of the layout if none is given. The result has the order
 // of images; a failed image keeps no other from being copied. The error is
-// about what keeps all of them, or the end of ctx.
+// about what keeps all of them, about what a layout holds under no name, or the end of ctx.
 func (c *Copier) Copy(ctx context.Context, images []Reference, from, to Location) ([]Copied, error) {
 	r, err := c.begin(from, to)
 	if err != nil {
 		return nil, err
 	}
+	var problems []error
 	if len(images) == 0 && r.from != nil {
-		images = r.from.references()
+		images, problems = r.from.references()
 	}
 	r.addTasks(images)
 	r.planAll(ctx)
@@ -125,7 +154,7 @@ func (c *Copier) Copy(ctx context.Context, images []Reference, from, to Location
 	for i, t := range r.tasks {
 		results[i] = t.result
 	}
-	return results, errors.Join(r.end(), context.Cause(ctx))
+	return results, errors.Join(errors.Join(problems...), r.end(), context.Cause(ctx))
 }
 
 // run is one call of Copy.
@@ -176,7 +205,7 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 	}
 	if to.dir != "" {
 		if r.into, err = writeLayout(to.dir); err != nil {
-			return nil, err
+			return nil, errors.Join(err, r.end())
 		}
 	}
 	return r, nil
@@ -184,15 +213,21 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 
 func (r *run) end() error {
 	r.wires.close()
-	if r.into != nil {
-		return r.into.close()
+	var errs []error
+	for _, l := range []*layout{r.from, r.into} {
+		if l != nil {
+			errs = append(errs, l.close())
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // slot does f when there is room. f must not wait for anything that needs a
 // slot itself.
 func (r *run) slot(ctx context.Context, f func() error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()

@@ -30,7 +30,8 @@ type named struct {
 	lane  *lane
 	name  string
 	part  *part
-	there bool // the target has the name already, for the same digest
+	left  []string // platforms that a reduced index does not list
+	there bool     // the target has the name already, for the same digest
 }
 
 // part is a manifest or an index, and what it needs.
@@ -39,7 +40,8 @@ type part struct {
 	content  content
 	children []*part
 	blobs    []v1.Descriptor
-	there    bool // read from the target
+	left     []string // platforms of an index that are not copied
+	there    bool     // read from the target
 }
 
 type partKey struct {
@@ -132,6 +134,9 @@ func (r *run) plan(ctx context.Context, t *task) error {
 		return err
 	}
 	t.result.Digest = t.main.part.content.desc.Digest.String()
+	if err := r.platforms(ctx, t); err != nil {
+		return err
+	}
 	seen := map[v1.Hash]bool{}
 	t.attached, err = r.planAttached(ctx, t.main.part, seen, 0)
 	for _, a := range t.attached {
@@ -152,7 +157,8 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 		return err
 	})
 	l.had(err)
-	if err == nil {
+	reduces := r.copier.ReduceIndex && good == nil
+	if err == nil && !reduces {
 		same, err := r.same(ctx, l, get, have)
 		if err != nil {
 			return nil, err
@@ -165,7 +171,7 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 			}
 			// Something that it needs is missing after all.
 		}
-	} else if !notThereForUs(err) && (good != nil || !isDamaged(err)) {
+	} else if err != nil && !notThereForUs(err) && !isLost(err) && (good != nil || !isDamaged(err)) {
 		return nil, err
 	}
 	var c content
@@ -174,11 +180,20 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 		c, err = l.src.manifest(ctx, get)
 		return err
 	})
+	if isLost(err) {
+		return nil, err
+	}
 	if errors.Is(err, errNotThere) {
 		return nil, errors.New("there is no such image at the source")
 	}
+	if err == nil && reduces {
+		c, n.left, err = r.reduce(c)
+	}
 	if err != nil {
 		return nil, err
+	}
+	if reduces && have.raw != nil && have.desc.Digest == c.desc.Digest {
+		good = func(content, content) bool { return true }
 	}
 	if good != nil && have.raw != nil && good(have, c) {
 		if n.part, err = r.planPart(ctx, l, have, true, 0); err == nil {
@@ -206,21 +221,32 @@ func isDamaged(err error) bool {
 	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
 }
 
+// isLost recognises a file of a layout that is missing or altered: it is written again.
+func isLost(err error) bool {
+	_, ok := errors.AsType[*damagedError](err)
+	return ok
+}
+
 // same tells whether what the target has is what the source has.
 func (r *run) same(ctx context.Context, l *lane, get string, have content) (bool, error) {
-	var want v1.Hash
+	if want, err := v1.NewHash(get); err == nil {
+		return want == have.desc.Digest, nil
+	}
+	same := false
 	err := r.slot(ctx, func() error {
-		var err error
-		if want, err = v1.NewHash(get); err == nil {
-			return nil // a digest
+		if src, ok := l.src.(*repository); ok {
+			var err error
+			same, err = src.hasManifest(ctx, get, have.desc)
+			return err
 		}
-		want, err = l.src.digest(ctx, get)
+		want, err := l.src.digest(ctx, get)
+		same = want == have.desc.Digest
 		return err
 	})
 	if errors.Is(err, errNotThere) {
 		return false, fmt.Errorf("there is no such image at the source; the target has one with the digest %s", have.desc.Digest)
 	}
-	return want == have.desc.Digest, err
+	return same, err
 }
 
 // planPart reads a manifest and what it holds, from the target if it is there.
@@ -243,8 +269,21 @@ func (r *run) planPart(ctx context.Context, l *lane, c content, there bool, dept
 		} else {
 			p.part.blobs, p.err = blobsOf(c)
 		}
+		if there && r.into != nil && p.err == nil {
+			p.err = r.slot(ctx, func() error { return r.checkBlobs(ctx, p.part) })
+		}
 	})
 	return p.part, p.err
+}
+
+// checkBlobs reports a blob that a layout has not, although it has the manifest.
+func (r *run) checkBlobs(ctx context.Context, p *part) error {
+	for _, d := range p.blobs {
+		if err := r.into.checkBlob(ctx, d, r.copier.Verify); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
@@ -256,9 +295,14 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 		return fmt.Errorf("index %s: lists %d manifests, which is more than %d", p.content.desc.Digest, len(index.Manifests), maxChildren)
 	}
 	p.children = make([]*part, len(index.Manifests))
+	chosen := r.choose(p, index)
+	p.left = leftOut(index, chosen)
 	// What is planned here, others may wait for: an error must not end it.
 	var g errgroup.Group
 	for i, d := range index.Manifests {
+		if !chosen[i] {
+			continue
+		}
 		if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
 			p.blobs = append(p.blobs, d)
 			continue
@@ -286,6 +330,12 @@ func (r *run) planDigest(ctx context.Context, l *lane, d v1.Descriptor, there bo
 		c, err = at.manifest(ctx, d.Digest.String())
 		return err
 	})
+	if !there && r.from != nil && errors.Is(err, errNotThere) {
+		return nil, r.from.damaged(d.Digest, err)
+	}
+	if isLost(err) {
+		return nil, err // it names the file
+	}
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
@@ -377,6 +427,9 @@ func (r *run) planAttachment(ctx context.Context, l *lane, d v1.Hash) (*attachme
 	a := &attachment{lane: l, subject: d, list: found.list, entries: found.referrers}
 	for _, tag := range found.tags {
 		n, err := r.planName(ctx, l, tag, tag, holdsLayers)
+		if isLost(err) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", tag, err)
 		}
@@ -384,7 +437,7 @@ func (r *run) planAttachment(ctx context.Context, l *lane, d v1.Hash) (*attachme
 	}
 	for _, entry := range found.referrers {
 		p, err := r.planDigest(ctx, l, entry, false, 1)
-		if errors.Is(err, errNotThere) {
+		if errors.Is(err, errNotThere) && !isLost(err) {
 			continue // the list is out of date
 		}
 		if err != nil {

@@ -174,7 +174,7 @@ func (r *run) giveName(ctx context.Context, n *named, count *tally) error {
 	}
 	return r.once("name "+n.lane.name+" "+n.name, func() error {
 		count.manifest()
-		return r.slot(ctx, func() error { return n.lane.dst.nameIt(ctx, n.name, n.part.content) })
+		return r.slot(ctx, func() error { return wantsWhole(n.lane.dst.nameIt(ctx, n.name, n.part.content), n.part) })
 	})
 }
 
@@ -209,7 +209,7 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 			return err
 		}
 		count.manifest()
-		return r.slot(ctx, func() error { return p.lane.dst.put(ctx, digest, p.content) })
+		return r.slot(ctx, func() error { return wantsWhole(p.lane.dst.put(ctx, digest, p.content), p) })
 	})
 }
 
@@ -217,6 +217,15 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 // there first. Where the first blob of an image is missing, the manifest is too,
 // and nobody has to ask.
 func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
+	if r.into != nil {
+		// Files get lost one by one, and to look at each costs little.
+		there := false
+		err := r.slot(ctx, func() error {
+			there = r.isWhole(ctx, p)
+			return ctx.Err()
+		})
+		return there, err
+	}
 	if len(p.blobs) > 0 && len(p.children) == 0 {
 		before, err := r.blobBefore(ctx, p.lane, p.blobs[0], count)
 		if err != nil || !before {
@@ -225,14 +234,27 @@ func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
 	}
 	there := false
 	err := r.slot(ctx, func() error {
-		_, err := p.lane.dst.digest(ctx, p.content.desc.Digest.String())
-		there = err == nil
+		d, err := p.lane.dst.digest(ctx, p.content.desc.Digest.String())
+		there = err == nil && d == p.content.desc.Digest
 		if notThereForUs(err) || isDamaged(err) {
 			return nil
 		}
 		return err
 	})
 	return there, err
+}
+
+// isWhole reports whether a layout has a manifest and everything that it needs.
+func (r *run) isWhole(ctx context.Context, p *part) bool {
+	if _, err := r.into.manifest(p.content.desc.Digest); err != nil || r.checkBlobs(ctx, p) != nil {
+		return false
+	}
+	for _, c := range p.children {
+		if !r.isWhole(ctx, c) {
+			return false
+		}
+	}
+	return true
 }
 
 // blobBefore has a blob at the target, and tells whether it was there before
@@ -300,7 +322,9 @@ func (r *run) blob(ctx context.Context, l *lane, d v1.Descriptor, count *tally) 
 // attach has at the target what belongs to a digest.
 func (r *run) attach(ctx context.Context, a *attachment, count *tally) error {
 	for _, n := range a.named {
-		if err := r.giveName(ctx, n, count); err != nil {
+		if err := r.giveName(ctx, n, count); isLost(err) {
+			return err
+		} else if err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)
 		}
 	}
@@ -326,7 +350,7 @@ func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
 	}
 	tag := referrersTag(a.subject)
 	have, err := dst.manifest(ctx, tag)
-	if err != nil && !notThereForUs(err) {
+	if err != nil && !notThereForUs(err) && !isLost(err) {
 		return err
 	}
 	var index v1.IndexManifest

@@ -37,6 +37,7 @@ func (r *registry) refused(resp *http.Response, what string, ok ...int) error {
 	}
 	e := &refusedError{registry: r.name, what: what, status: resp.StatusCode}
 	e.after, _ = retryAfter(resp.Header, time.Now())
+	defer closeLate(resp.Body)()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	if err != nil {
 		return e // the status says enough

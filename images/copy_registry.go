@@ -10,7 +10,9 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -28,6 +30,7 @@ type registry struct {
 	mu        sync.Mutex
 	challenge *transport.Challenge
 	err       error
+	logins    map[authn.AuthConfig]*loginTry
 }
 
 type registryKey struct {
@@ -76,7 +79,7 @@ func (r *registry) challenged(ctx context.Context) (*transport.Challenge, error)
 		return r.challenge, r.err
 	}
 	var c *transport.Challenge
-	err := r.wires.retrier().do(ctx, r.name, func() error {
+	err := r.retry(ctx, func(ctx context.Context) error {
 		var err error
 		c, err = r.ask(ctx)
 		return err
@@ -87,17 +90,23 @@ func (r *registry) challenged(ctx context.Context) (*transport.Challenge, error)
 	return c, err
 }
 
+// retry is for questions about the registry and its login; their answers are small.
+func (r *registry) retry(ctx context.Context, f func(context.Context) error) error {
+	return r.wires.retrier().do(ctx, r.name, func() error {
+		slow := &netError{host: r.name, err: fmt.Errorf("no answer in %s", stallLimit)}
+		ctx, cancel := context.WithTimeoutCause(ctx, stallLimit, slow)
+		defer cancel()
+		return f(ctx)
+	})
+}
+
 func (w *wires) retrier() retrier { return retrier{patience: w.patience, log: w.log} }
 
 // ask sends the question of the specification, a GET of /v2/. It follows no
 // redirect: who answers for a registry may ask for its login.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#determining-support
 func (r *registry) ask(ctx context.Context) (*transport.Challenge, error) {
-	where := r.root + "/"
-	if strings.HasPrefix(where, "/v2/") {
-		where = "/v2/"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme(r.settings)+"://"+r.host+where, nil)
+	req, err := r.question(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +127,14 @@ func (r *registry) ask(ctx context.Context) (*transport.Challenge, error) {
 	// Below a path of its own there may be nothing that answers; a login is
 	// asked for where it is needed.
 	return &transport.Challenge{Insecure: r.settings.PlainHTTP}, nil
+}
+
+func (r *registry) question(ctx context.Context) (*http.Request, error) {
+	where := r.root + "/"
+	if strings.HasPrefix(where, "/v2/") {
+		where = "/v2/"
+	}
+	return http.NewRequestWithContext(ctx, http.MethodGet, scheme(r.settings)+"://"+r.host+where, nil)
 }
 
 // readChallenge has go-containerregistry read the challenge of an answer.
@@ -147,16 +164,21 @@ func (r *registry) authorize(ctx context.Context, c *transport.Challenge, reposi
 	}
 	if !strings.EqualFold(c.Scheme, "bearer") {
 		way, err := transport.FromToken(r.asName, login.auth, r.wire(), c, &transport.Token{})
+		if err == nil && strings.EqualFold(c.Scheme, "basic") {
+			err = r.try(ctx, login, func() error { return r.askAs(ctx, login, way) })
+		}
 		return login, way, err
 	}
 	if realm, err := url.Parse(c.Parameters["realm"]); login.here && (err != nil || realm.Host != r.host) {
 		return login, nil, fmt.Errorf("%s: wants the login of %s sent to another host, and a token of ECR goes to the registry alone", r.name, login.from)
 	}
 	var token *transport.Token
-	err = r.wires.retrier().do(ctx, r.name, func() error {
-		var err error
-		token, err = transport.Exchange(ctx, r.asName, login.auth, r.wire(), scopes, c)
-		return r.unauthorized(ctx, err, login)
+	err = r.try(ctx, login, func() error {
+		return r.retry(ctx, func(ctx context.Context) error {
+			var err error
+			token, err = transport.Exchange(ctx, r.asName, login.auth, r.wire(), scopes, c)
+			return r.unauthorized(ctx, err, login)
+		})
 	})
 	if err != nil {
 		return login, nil, err
@@ -202,8 +224,14 @@ func (r *registry) unauthorized(ctx context.Context, err error, login credential
 	return e
 }
 
+// closeLate closes an answer of which only a little is wanted when even that takes too long.
+func closeLate(body io.Closer) (stop func() bool) {
+	return time.AfterFunc(stallLimit, func() { body.Close() }).Stop
+}
+
 // drain reads the end of an answer, so that its connection can be used again.
-func drain(body io.Reader) {
+func drain(body io.ReadCloser) {
+	defer closeLate(body)()
 	// An error means that the connection is of no use.
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 }

@@ -226,6 +226,9 @@ func (r *repository) checked(ref string, h http.Header, raw []byte) (content, er
 	if byDigest && got != want {
 		return content{}, fmt.Errorf("%s: manifest %s: %w (it is %s)", r.registry.name, ref, errContent, got)
 	}
+	if said, err := v1.NewHash(h.Get("Docker-Content-Digest")); err == nil && said.Algorithm == algorithm && said != got {
+		return content{}, fmt.Errorf("%s: manifest %s: %w (the registry says %s, and it is %s)", r.registry.name, ref, errContent, said, got)
+	}
 	return newContent(h.Get("Content-Type"), got, raw)
 }
 
@@ -267,9 +270,20 @@ func digestOf(algorithm string, b []byte) (v1.Hash, error) {
 // manifest: such questions are not counted as pulls. Where the registry does
 // not say, the manifest is got.
 func (r *repository) digest(ctx context.Context, ref string) (v1.Hash, error) {
-	var got v1.Hash
-	known := false
+	d, err := r.describe(ctx, ref)
+	if err != nil || d.Digest.Hex != "" {
+		return d.Digest, err
+	}
+	c, err := r.manifest(ctx, ref)
+	return c.desc.Digest, err
+}
+
+// describe asks for digest and size of a manifest without getting it; they are what the registry
+// says. A digest that it does not say is empty, a size -1.
+func (r *repository) describe(ctx context.Context, ref string) (v1.Descriptor, error) {
+	var got v1.Descriptor
 	err := r.retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+		got = v1.Descriptor{Size: -1}
 		resp, err := r.send(ctx, call{
 			method: http.MethodHead, url: "manifests/" + ref, what: "manifest " + ref,
 			header: map[string]string{"Accept": acceptManifests},
@@ -283,14 +297,28 @@ func (r *repository) digest(ctx context.Context, ref string) (v1.Hash, error) {
 			return errNotThere
 		}
 		hash, err := v1.NewHash(resp.Header.Get("Docker-Content-Digest"))
-		got, known = hash, err == nil && resp.StatusCode == http.StatusOK
+		if err == nil && resp.StatusCode == http.StatusOK {
+			got = v1.Descriptor{Digest: hash, Size: resp.ContentLength}
+		}
 		return nil
 	})
-	if err != nil || known {
-		return got, err
+	return got, err
+}
+
+// hasManifest reports whether a tag or digest names what has this digest and size. An answer that
+// says so without the size, or with another one, is not believed: then the manifest is got.
+func (r *repository) hasManifest(ctx context.Context, ref string, want v1.Descriptor) (bool, error) {
+	d, err := r.describe(ctx, ref)
+	switch {
+	case err != nil:
+		return false, err
+	case d.Digest == want.Digest && d.Size == want.Size:
+		return true, nil
+	case d.Digest.Hex != "" && d.Digest != want.Digest:
+		return false, nil
 	}
 	c, err := r.manifest(ctx, ref)
-	return c.desc.Digest, err
+	return c.desc.Digest == want.Digest, err
 }
 
 // put stores a manifest under a tag or its digest, and wants the registry to

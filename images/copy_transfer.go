@@ -11,12 +11,17 @@ import (
 // opener opens the content of a blob. It is verified while it is read.
 type opener func(context.Context) (io.ReadCloser, error)
 
-// stallLimit is how long content may stand still, and how long an answer that
-// is small may take.
-const stallLimit = 2 * time.Minute
+const (
+	// stallLimit is how long an answer that is small may take, and the window in which leastMoved
+	// bytes of a blob have to move.
+	stallLimit = 2 * time.Minute
+	leastMoved = 16 << 10 // bytes; less is a drip that would take days
+	// lastAnswer is how long the target may take after it has all of a blob.
+	lastAnswer = answerTimeout + stallLimit
+)
 
-// transfer hands the content that open gives to send, and ends both when
-// nothing moves any more. If reading fails, that is the error: it is the source
+// transfer hands the content that open gives to send, and ends both when ctx ends or hardly
+// anything moves any more. If reading fails, that is the error: it is the source
 // that failed, and not the target.
 func transfer(ctx context.Context, open opener, send func(context.Context, io.Reader) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -26,10 +31,11 @@ func transfer(ctx context.Context, open opener, send func(context.Context, io.Re
 		return err
 	}
 	defer body.Close()
-	stalled := &netError{host: "the transfer of a blob", err: fmt.Errorf("nothing moved for %s", stallLimit)}
-	watch := time.AfterFunc(stallLimit, func() { cancel(stalled) })
-	defer watch.Stop()
-	r := &watched{inner: body, watch: watch}
+	r := &watched{ctx: ctx, inner: body, cancel: cancel}
+	r.mu.Lock()
+	r.watch = time.AfterFunc(stallLimit, r.look)
+	r.mu.Unlock()
+	defer r.watch.Stop()
 	err = send(ctx, r)
 	if cause := r.err(); cause != nil && err != nil {
 		return cause
@@ -37,26 +43,53 @@ func transfer(ctx context.Context, open opener, send func(context.Context, io.Re
 	return err
 }
 
-// watched remembers why reading failed. The http client may read on after it
-// has returned.
+// watched remembers why reading failed, and sees to it that enough is read. The http client may
+// read on after it has returned.
 type watched struct {
-	inner io.Reader
-	watch *time.Timer
+	ctx    context.Context // of the transfer
+	inner  io.Reader
+	cancel context.CancelCauseFunc
+	watch  *time.Timer
 
 	mu     sync.Mutex
+	moved  int // bytes since look
+	ended  bool
 	failed error
 }
 
-func (w *watched) Read(p []byte) (int, error) {
-	w.watch.Reset(stallLimit)
-	n, err := w.inner.Read(p)
+// look ends the transfer if too little has moved.
+func (w *watched) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch {
-	case err == io.EOF:
-		w.watch.Stop() // what is left has a limit of its own
-	case err != nil:
-		w.mu.Lock()
+	case w.ended:
+		w.cancel(&netError{host: "the transfer of a blob", err: fmt.Errorf("no answer in %s after the last byte", lastAnswer)})
+	case w.moved == 0:
+		w.cancel(&netError{host: "the transfer of a blob", err: fmt.Errorf("nothing moved for %s", stallLimit)})
+	case w.moved < leastMoved:
+		w.cancel(&netError{host: "the transfer of a blob", err: fmt.Errorf("%d bytes moved in %s, which is less than %d", w.moved, stallLimit, leastMoved)})
+	default:
+		w.moved = 0
+		w.watch.Reset(stallLimit)
+	}
+}
+
+// Read implements io.Reader.
+func (w *watched) Read(p []byte) (int, error) {
+	// A file does not hear of the end of ctx.
+	if w.ctx.Err() != nil {
+		return 0, context.Cause(w.ctx)
+	}
+	n, err := w.inner.Read(p)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.moved += n
+	switch {
+	case err == io.EOF && !w.ended:
+		w.ended = true
+		w.watch.Reset(lastAnswer)
+	case err != nil && err != io.EOF:
 		w.failed = err
-		w.mu.Unlock()
 	}
 	return n, err
 }

@@ -35,6 +35,7 @@ type Place struct {
 	Field     string `json:"field,omitempty" yaml:"field,omitempty"` // spec.template.spec.containers[0].image
 	Use       Use    `json:"use,omitempty" yaml:"use,omitempty"`
 	State     string `json:"state,omitempty" yaml:"state,omitempty"` // on a node: created, running, exited
+	Count     int    `json:"count,omitempty" yaml:"count,omitempty"` // that a list gives; 0: none
 }
 
 // String tells the place as the beginning of an error does.
@@ -86,7 +87,7 @@ type Image struct {
 }
 
 // List is what images were found where. Fill it with [List.AddManifests],
-// [List.AddPlain] and [List.AddNode]; none of them stops at what it cannot
+// [List.AddPlain], [List.AddLayout] and [List.AddNode]; none of them stops at what it cannot
 // read. The zero value is an empty list.
 type List struct {
 	found    map[Reference][]Place

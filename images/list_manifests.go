@@ -39,6 +39,9 @@ func (l *List) addManifest(name string, data []byte) {
 			l.AddProblem(d.err)
 			continue
 		}
+		if l.addImageList(src, d.root) {
+			continue
+		}
 		found, err := src.find(d.root)
 		if err != nil {
 			l.AddProblem(err)

@@ -105,6 +105,8 @@ type credential struct {
 	// here says that it goes to the registry itself and to no token service,
 	// whatever the registry says.
 	here bool
+	// below says that it is for a path of the registry, and need not be good for all of it.
+	below bool
 }
 
 // hint says with which login somebody was denied, or nothing.
@@ -140,7 +142,7 @@ func (a Access) configured(host, repository string, s Settings) (credential, boo
 	if !ok {
 		return credential{}, false
 	}
-	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config"}, true
+	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config", below: l.Path != ""}, true
 }
 
 // found is the login that docker or AWS has for a host, which is looked for once

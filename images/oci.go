@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // layout is a directory in the OCI image layout, with one index.json in which
@@ -23,15 +27,24 @@ import (
 // Blobs and the index appear by a rename, after they were synced: whoever reads
 // the directory at any moment, also after a crash, finds each of them whole or
 // not at all.
+//
+// Only regular files below the directory are read and written: the directory may come from
+// elsewhere, on a disk or out of an archive.
 type layout struct {
 	dir  string
+	root *os.Root // dir
 	lock *os.File // held while it is written to; nil when it is only read
 
 	mu      sync.Mutex
 	index   v1.IndexManifest
 	byName  map[string]v1.Descriptor
+	unnamed []error            // entries of the index that name no image, or one twice
+	named   map[string]bool    // names that this run has given
+	parts   map[v1.Hash]string // annotationPlatforms of indexes that it has in part
 	changed bool
 	written time.Time // when the index was
+
+	hashed map[v1.Hash]*result // blobs whose digest was computed
 }
 
 // annotationName holds the name of an image in index.json.
@@ -48,47 +61,122 @@ const (
 	layoutText = `{"imageLayoutVersion":"1.0.0"}`
 )
 
-// openLayout reads the layout in dir.
-func openLayout(dir string) (*layout, error) {
-	if err := checkLayout(dir); err != nil {
-		return nil, err
-	}
-	l := &layout{dir: dir, byName: map[string]v1.Descriptor{}}
-	raw, err := os.ReadFile(filepath.Join(dir, indexFile))
-	if err != nil {
-		return nil, err
-	}
-	return l, l.read(raw)
+// maxLayoutFile is how large the file is that says what the directory is, in bytes.
+const maxLayoutFile = 64 << 10
+
+// damagedError is a file of a layout that is missing, or not what it should be.
+type damagedError struct {
+	dir, file string // file is slash-separated, below dir
+	err       error
 }
 
-func checkLayout(dir string) error {
-	raw, err := os.ReadFile(filepath.Join(dir, layoutFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: is no OCI layout: it has no file %s", dir, layoutFile)
+func (e *damagedError) Error() string {
+	return fmt.Sprintf("%s: %v; copy the images to oci:%s again", filepath.Join(e.dir, e.file), e.err, e.dir)
+}
+func (e *damagedError) Unwrap() error { return e.err }
+
+// openLayout reads the layout in dir. Close it.
+func openLayout(dir string) (*layout, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: is no OCI layout: it has no file %s", dir, layoutFile)
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, fmt.Errorf("%s: is no directory; name the directory of an OCI layout", dir)
+	}
+	l, err := newLayout(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err = l.check(); err == nil {
+		err = l.readIndex()
 	}
 	if err != nil {
-		return err
+		return nil, errors.Join(err, l.root.Close())
+	}
+	return l, nil
+}
+
+// newLayout is a layout without an image.
+func newLayout(dir string) (*layout, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &layout{
+		dir: dir, root: root, index: newIndex(), byName: map[string]v1.Descriptor{},
+		named: map[string]bool{}, parts: map[v1.Hash]string{}, hashed: map[v1.Hash]*result{},
+	}, nil
+}
+
+// check reads what the directory is.
+func (l *layout) check() error {
+	raw, err := plainfile.Read(l.root, layoutFile, maxLayoutFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: is no OCI layout: it has no file %s", l.dir, layoutFile)
+	}
+	if err != nil {
+		return l.about(layoutFile, err)
 	}
 	var version struct {
 		ImageLayoutVersion string `json:"imageLayoutVersion"`
 	}
 	if err := json.Unmarshal(raw, &version); err != nil || !strings.HasPrefix(version.ImageLayoutVersion, "1.") {
-		return fmt.Errorf("%s: is an OCI layout of a version that is not known here", filepath.Join(dir, layoutFile))
+		return l.about(layoutFile, errors.New("is an OCI layout of a version that is not known here"))
 	}
 	return nil
 }
 
-// read takes over an index.json.
-func (l *layout) read(raw []byte) error {
-	if err := json.Unmarshal(raw, &l.index); err != nil {
-		return fmt.Errorf("%s: %s", filepath.Join(l.dir, indexFile), oneLine(err.Error()))
+// about names the file of an error. What leads out of the directory has a remedy.
+func (l *layout) about(file string, err error) error {
+	err = plainfile.Reason(l.root, file, err)
+	remedy := ""
+	switch {
+	case errors.Is(err, plainfile.ErrSymlink):
+		remedy = "; copy the directory with what it links to (cp -rL), or name another one"
+	case errors.Is(err, plainfile.ErrNotRegular):
+		remedy = "; remove it, and copy the images to oci:" + l.dir + " again"
 	}
-	for _, d := range l.index.Manifests {
-		if name := layoutName(d); name != "" {
-			l.byName[name] = d
+	return fmt.Errorf("%s: %w%s", filepath.Join(l.dir, file), err, remedy)
+}
+
+// readIndex reads index.json.
+func (l *layout) readIndex() error {
+	raw, err := plainfile.Read(l.root, indexFile, maxManifest)
+	if err != nil {
+		return l.about(indexFile, err)
+	}
+	if err := json.Unmarshal(raw, &l.index); err != nil {
+		return l.about(indexFile, errors.New(oneLine(err.Error())))
+	}
+	named := map[v1.Hash]bool{}
+	for i, d := range l.index.Manifests {
+		name := layoutName(d)
+		if name == "" {
+			continue
+		}
+		named[d.Digest] = true
+		if list, ok := d.Annotations[annotationPlatforms]; ok {
+			l.parts[d.Digest] = list
+		}
+		if other, ok := l.byName[name]; ok && other.Digest != d.Digest {
+			l.unnamed = append(l.unnamed, l.entry(i, fmt.Errorf("%s is there twice, as %s and as %s; remove one of them",
+				name, short(other.Digest), short(d.Digest))))
+		}
+		l.byName[name] = d
+	}
+	for i, d := range l.index.Manifests {
+		if layoutName(d) == "" && !named[d.Digest] {
+			l.unnamed = append(l.unnamed, l.entry(i, nameless(d)))
 		}
 	}
 	return nil
+}
+
+func (l *layout) entry(i int, err error) error {
+	return fmt.Errorf("%s: manifests[%d]: %w", filepath.Join(l.dir, indexFile), i, err)
 }
 
 // layoutName is the full reference of an entry of index.json, "" if it has
@@ -105,25 +193,57 @@ func layoutName(d v1.Descriptor) string {
 	return ""
 }
 
+// nameless says why an entry of index.json is left out, and what to write.
+func nameless(d v1.Descriptor) error {
+	const remedy = "write the whole name of the image, as in registry.corp/app:1.0, into its annotation " + annotationName
+	for _, name := range []string{d.Annotations[annotationName], d.Annotations[annotationContainerd]} {
+		if strings.Contains(name, "/") {
+			_, err := Parse(name)
+			return fmt.Errorf("%w; %s", err, remedy)
+		}
+	}
+	if name := d.Annotations[annotationName]; name != "" {
+		return fmt.Errorf("%s does not say of which image it is; %s", quote(name), remedy)
+	}
+	return fmt.Errorf("%s has no name; %s", short(d.Digest), remedy)
+}
+
 // references lists the images of the layout, sorted; signatures and what else
-// belongs to an image are not among them.
-func (l *layout) references() []Reference {
+// belongs to an image are not among them. The problems are what keeps the list from being all
+// that the directory holds.
+func (l *layout) references() (all []Reference, problems []error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var all []Reference
 	for name := range l.byName {
 		if r, err := Parse(name); err == nil && !isAttachedTag(r.Tag()) {
 			all = append(all, r)
 		}
 	}
 	slices.SortFunc(all, func(a, b Reference) int { return strings.Compare(a.String(), b.String()) })
-	return all
+	problems = slices.Clone(l.unnamed)
+	if len(all)+len(problems) == 0 {
+		problems = append(problems, fmt.Errorf("%s: holds no image", filepath.Join(l.dir, indexFile)))
+	}
+	return all, problems
 }
 
-// blobPath is where content lies. A digest has been parsed, so that it leads
+// blobPath is where content is, below the directory. A digest has been parsed, so that it leads
 // nowhere else.
-func (l *layout) blobPath(d v1.Hash) string {
-	return filepath.Join(l.dir, blobsDir, d.Algorithm, d.Hex)
+func blobPath(d v1.Hash) string { return path.Join(blobsDir, d.Algorithm, d.Hex) }
+
+// damaged makes a *damagedError of an error about the content of a digest; an error of the system
+// stays one. A file that is missing is errNotThere, too.
+func (l *layout) damaged(d v1.Hash, err error) error {
+	if _, ok := errors.AsType[*damagedError](err); ok {
+		return err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errNotThere
+	}
+	if _, ok := errors.AsType[syscall.Errno](err); ok {
+		return l.about(blobPath(d), err) // permissions, a disk: it need not be damaged
+	}
+	return &damagedError{dir: l.dir, file: blobPath(d), err: err}
 }
 
 // repository gives the images of the layout with this name (registry and

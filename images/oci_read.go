@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // layoutRepository is the part of a layout that has one name.
@@ -26,67 +28,150 @@ func (r *layoutRepository) full(ref string) string {
 	return r.name + ":" + ref
 }
 
+// entry is what index.json lists for a tag or a digest.
+func (r *layoutRepository) entry(ref string) (v1.Descriptor, bool) {
+	r.layout.mu.Lock()
+	defer r.layout.mu.Unlock()
+	d, ok := r.layout.byName[r.full(ref)]
+	return d, ok
+}
+
 // digest gives the digest of a tag, or of a digest if its content is there.
 func (r *layoutRepository) digest(_ context.Context, ref string) (v1.Hash, error) {
+	d, listed := r.entry(ref)
 	if !strings.Contains(ref, ":") {
-		r.layout.mu.Lock()
-		defer r.layout.mu.Unlock()
-		d, ok := r.layout.byName[r.full(ref)]
-		if !ok {
+		if !listed {
 			return v1.Hash{}, errNotThere
 		}
 		return d.Digest, nil
 	}
-	d, err := v1.NewHash(ref)
+	digest, err := v1.NewHash(ref)
 	if err != nil {
-		return d, fmt.Errorf("digest %q: %w", ref, err)
+		return digest, fmt.Errorf("digest %q: %w", ref, err)
 	}
-	if _, err := os.Stat(r.layout.blobPath(d)); errors.Is(err, fs.ErrNotExist) {
-		return d, errNotThere
-	} else if err != nil {
-		return d, err
+	_, err = plainfile.Stat(r.layout.root, blobPath(digest))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !listed:
+		return digest, errNotThere
+	case err != nil:
+		return digest, r.layout.damaged(digest, err)
 	}
-	return d, nil
+	return digest, nil
 }
 
-// manifest reads what a tag or a digest names.
+// manifest reads what a tag or a digest names. What the index does not name is errNotThere alone,
+// a file that should be there a *damagedError.
 func (r *layoutRepository) manifest(ctx context.Context, ref string) (content, error) {
 	d, err := r.digest(ctx, ref)
 	if err != nil {
 		return content{}, err
 	}
-	f, err := os.Open(r.layout.blobPath(d))
-	if errors.Is(err, fs.ErrNotExist) {
-		return content{}, errNotThere
-	}
+	return r.layout.manifest(d)
+}
+
+// manifest reads a manifest by its digest.
+func (l *layout) manifest(d v1.Hash) (content, error) {
+	raw, err := plainfile.Read(l.root, blobPath(d), maxManifest)
 	if err != nil {
-		return content{}, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
-	if err != nil {
-		return content{}, err
-	}
-	if len(raw) > maxManifest {
-		return content{}, fmt.Errorf("%s: is larger than the %d MiB of a manifest", f.Name(), maxManifest>>20)
+		return content{}, l.damaged(d, err)
 	}
 	got, err := digestOf(d.Algorithm, raw)
 	if err != nil {
 		return content{}, err
 	}
 	if got != d {
-		return content{}, fmt.Errorf("%s: %w", f.Name(), errContent)
+		return content{}, l.damaged(d, errContent)
 	}
 	return newContent("", d, raw)
 }
 
 // blob opens a blob; it is verified while it is read.
 func (r *layoutRepository) blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
-	f, err := os.Open(r.layout.blobPath(d.Digest))
+	return r.layout.blob(d)
+}
+
+func (l *layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
+	f, info, err := plainfile.Open(l.root, blobPath(d.Digest), os.O_RDONLY)
+	if err != nil {
+		return nil, l.damaged(d.Digest, err)
+	}
+	if err := sized(info, d); err != nil {
+		return nil, errors.Join(l.damaged(d.Digest, err), f.Close())
+	}
+	body, err := verified(f, d)
 	if err != nil {
 		return nil, err
 	}
-	return verified(f, d)
+	return &layoutBlob{body, l}, nil
+}
+
+func sized(info fs.FileInfo, d v1.Descriptor) error {
+	if info.Size() == d.Size {
+		return nil
+	}
+	return fmt.Errorf("is %d bytes long and not %d", info.Size(), d.Size)
+}
+
+// layoutBlob is a blob whose errors name the file.
+type layoutBlob struct {
+	*verifiedBlob
+	layout *layout
+}
+
+// Read implements io.Reader.
+func (b *layoutBlob) Read(p []byte) (int, error) {
+	n, err := b.verifiedBlob.Read(p)
+	if err != nil && err != io.EOF {
+		if errors.Is(err, errContent) {
+			err = errContent
+		}
+		err = b.layout.damaged(b.desc.Digest, err)
+	}
+	return n, err
+}
+
+// checkBlob reports a blob that is not there, or has another size; with verify also one with
+// another digest, which is computed once. The end of ctx is an error.
+func (l *layout) checkBlob(ctx context.Context, d v1.Descriptor, verify bool) error {
+	info, err := plainfile.Stat(l.root, blobPath(d.Digest))
+	if err == nil {
+		err = sized(info, d)
+	}
+	if err != nil {
+		return l.damaged(d.Digest, err)
+	}
+	if !verify {
+		return nil
+	}
+	l.mu.Lock()
+	r := l.hashed[d.Digest]
+	if r == nil {
+		r = &result{}
+		l.hashed[d.Digest] = r
+	}
+	l.mu.Unlock()
+	r.once.Do(func() {
+		var body io.ReadCloser
+		if body, r.err = l.blob(d); r.err == nil {
+			defer body.Close()
+			_, r.err = io.Copy(io.Discard, untilEnd{ctx, body})
+		}
+	})
+	return r.err
+}
+
+// untilEnd is a reader that ends with ctx.
+type untilEnd struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read implements io.Reader.
+func (u untilEnd) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.Reader.Read(p)
 }
 
 // attached finds what belongs to a digest, by the tags that registries without
@@ -95,14 +180,14 @@ func (r *layoutRepository) attached(ctx context.Context, d v1.Hash) (attached, e
 	var a attached
 	for _, suffix := range cosignSuffixes {
 		tag := referrersTag(d) + suffix
-		if _, err := r.digest(ctx, tag); err == nil {
+		if _, listed := r.entry(tag); listed {
 			a.tags = append(a.tags, tag)
 		}
 	}
-	c, err := r.manifest(ctx, referrersTag(d))
-	if errors.Is(err, errNotThere) {
+	if _, listed := r.entry(referrersTag(d)); !listed {
 		return a, nil
 	}
+	c, err := r.manifest(ctx, referrersTag(d))
 	if err != nil {
 		return a, err
 	}

@@ -3,12 +3,14 @@ package images
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +18,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // partial begins the names of files that are being written. One that is found
@@ -29,71 +33,92 @@ const indexEvery = time.Second
 // writeLayout opens the layout in dir to add to it, and makes it if there is
 // none. One process at a time writes to a layout. Close it.
 func writeLayout(dir string) (*layout, error) {
-	if err := makeLayout(dir); err != nil {
+	// A directory that is something else is not made one.
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s: is no directory; name one, or one that does not exist yet", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, layoutFile), os.O_RDWR, 0)
+	l, err := newLayout(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = fmt.Errorf("%s: another process writes to this layout", dir)
-		}
-		return nil, errors.Join(err, lock.Close())
+	if err := l.open(); err != nil {
+		return nil, errors.Join(err, l.close())
 	}
-	l, err := openLocked(dir)
-	if err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	l.lock = lock
 	return l, nil
 }
 
-func openLocked(dir string) (*layout, error) {
-	if err := removePartial(filepath.Join(dir, blobsDir, "*"), dir); err != nil {
-		return nil, err
+// open makes the layout if need be, locks it, and reads it.
+func (l *layout) open() error {
+	if err := l.make(); err != nil {
+		return err
 	}
-	l, err := openLayout(dir)
+	lock, _, err := plainfile.Open(l.root, layoutFile, os.O_RDWR)
+	if err != nil {
+		return l.about(layoutFile, err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("%s: another process writes to this layout", l.dir)
+		}
+		return errors.Join(err, lock.Close())
+	}
+	l.lock = lock
+	if err := l.removePartial(blobsDir+"/*/"+partial+"*", partial+"*"); err != nil {
+		return err
+	}
+	err = l.readIndex()
 	if errors.Is(err, fs.ErrNotExist) { // killed before there was an index
-		l, err = &layout{dir: dir, index: newIndex(), byName: map[string]v1.Descriptor{}, changed: true}, nil
+		l.changed, err = true, nil
 	}
-	return l, err
+	return err
 }
 
-// makeLayout makes the directory and says what it is, unless it is there.
-func makeLayout(dir string) error {
-	err := checkLayout(dir)
+// make makes the directory of blobs and says what the directory is, unless that is there.
+func (l *layout) make() error {
+	err := l.check()
 	if err == nil {
-		return os.MkdirAll(filepath.Join(dir, blobsDir, "sha256"), 0o755)
+		return l.makeDir(path.Join(blobsDir, "sha256"))
 	}
-	entries, readErr := os.ReadDir(dir)
-	if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
+	entries, readErr := fs.ReadDir(l.root.FS(), ".")
+	if readErr != nil {
 		return readErr
 	}
 	for _, e := range entries {
 		if e.Name() != blobsDir && !strings.HasPrefix(e.Name(), partial) {
+			if e.Name() == layoutFile {
+				return err
+			}
 			return fmt.Errorf("%w, and other things", err) // somebody's directory
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, blobsDir, "sha256"), 0o755); err != nil {
+	if err := l.makeDir(path.Join(blobsDir, "sha256")); err != nil {
 		return err
 	}
-	if err := replaceFile(filepath.Join(dir, layoutFile), strings.NewReader(layoutText)); err != nil {
+	if err := l.replaceFile(layoutFile, strings.NewReader(layoutText)); err != nil {
 		return err
 	}
-	return syncDirs(dir)
+	return l.syncDirs(".")
 }
 
-func removePartial(dirs ...string) error {
-	for _, dir := range dirs {
-		left, err := filepath.Glob(filepath.Join(dir, partial+"*"))
+func (l *layout) makeDir(name string) error {
+	if err := l.root.MkdirAll(name, 0o755); err != nil {
+		return l.about(name, err)
+	}
+	return nil
+}
+
+func (l *layout) removePartial(patterns ...string) error {
+	for _, pattern := range patterns {
+		left, err := fs.Glob(l.root.FS(), pattern)
 		if err != nil {
 			return err
 		}
 		for _, name := range left {
-			if err := os.Remove(name); err != nil {
-				return err
+			if err := l.root.Remove(name); err != nil {
+				return l.about(name, err)
 			}
 		}
 	}
@@ -102,12 +127,12 @@ func removePartial(dirs ...string) error {
 
 // close writes the index if need be and lets others write.
 func (l *layout) close() error {
-	if l.lock == nil {
-		return nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return errors.Join(l.flush(), l.lock.Close())
+	if l.lock == nil {
+		return l.root.Close()
+	}
+	return errors.Join(l.flush(), l.lock.Close(), l.root.Close())
 }
 
 // flush writes index.json. The lock is held.
@@ -115,14 +140,10 @@ func (l *layout) flush() error {
 	if !l.changed {
 		return nil
 	}
-	names := map[string]bool{}
-	for _, d := range l.byName {
-		names[layoutName(d)] = true
-	}
-	// Entries without a name are somebody's, and stay.
-	all := slices.DeleteFunc(slices.Clone(l.index.Manifests), func(d v1.Descriptor) bool { return names[layoutName(d)] })
-	for _, d := range l.byName {
-		all = append(all, d)
+	// Entries that this run has not named stay, those without a name too.
+	all := slices.DeleteFunc(slices.Clone(l.index.Manifests), func(d v1.Descriptor) bool { return l.named[layoutName(d)] })
+	for name := range l.named {
+		all = append(all, l.byName[name])
 	}
 	slices.SortStableFunc(all, func(a, b v1.Descriptor) int { return strings.Compare(layoutName(a), layoutName(b)) })
 	l.index.Manifests = all
@@ -130,33 +151,41 @@ func (l *layout) flush() error {
 	if err != nil {
 		return err
 	}
+	if len(raw) > maxManifest {
+		return fmt.Errorf("%s: would be larger than the %d MiB that are read; copy to several directories", filepath.Join(l.dir, indexFile), maxManifest>>20)
+	}
 	// What the index names must be there for good before the index is.
-	blobs, err := filepath.Glob(filepath.Join(l.dir, blobsDir, "*"))
+	entries, err := fs.ReadDir(l.root.FS(), blobsDir)
 	if err != nil {
-		return err
+		return l.about(blobsDir, err)
 	}
-	if err := syncDirs(blobs...); err != nil {
-		return err
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := l.syncDirs(path.Join(blobsDir, e.Name())); err != nil {
+				return err
+			}
+		}
 	}
-	if err := replaceFile(filepath.Join(l.dir, indexFile), bytes.NewReader(raw)); err != nil {
+	if err := l.replaceFile(indexFile, bytes.NewReader(raw)); err != nil {
 		return err
 	}
 	l.changed, l.written = false, time.Now()
-	return syncDirs(l.dir)
+	return l.syncDirs(".")
 }
 
-// replaceFile puts content in place of name, all of it or nothing. That the
-// name is there for good is for syncDirs to see to.
-func replaceFile(name string, content io.Reader) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), partial)
+// replaceFile puts content in place of name, all of it or nothing; whatever name was, a symlink
+// too, is gone then. That the name is there for good is for syncDirs to see to.
+func (l *layout) replaceFile(name string, content io.Reader) (err error) {
+	temp := path.Join(path.Dir(name), partial+rand.Text())
+	f, err := l.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return l.about(path.Dir(name), err)
 	}
 	defer func() {
 		if err != nil {
 			// The first error is the one to tell.
 			_ = f.Close()
-			_ = os.Remove(f.Name())
+			_ = l.root.Remove(temp)
 		}
 	}()
 	if _, err = io.Copy(f, content); err != nil {
@@ -171,14 +200,14 @@ func replaceFile(name string, content io.Reader) (err error) {
 	if err = f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	return l.root.Rename(temp, name)
 }
 
-func syncDirs(dirs ...string) error {
+func (l *layout) syncDirs(dirs ...string) error {
 	for _, dir := range dirs {
-		d, err := os.Open(dir)
+		d, err := l.root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 		if err != nil {
-			return err
+			return l.about(dir, err)
 		}
 		if err := errors.Join(d.Sync(), d.Close()); err != nil {
 			return err
@@ -187,26 +216,42 @@ func syncDirs(dirs ...string) error {
 	return nil
 }
 
-// ensure has a blob in the layout.
+// ensure has a blob in the layout. One that is there is not read: what it needs to be found
+// altered is [layout.checkBlob].
 func (r *layoutRepository) ensure(ctx context.Context, d v1.Descriptor, _ string, open opener) (outcome, error) {
-	name := r.layout.blobPath(d.Digest)
-	if info, err := os.Stat(name); err == nil && info.Size() == d.Size {
+	l := r.layout
+	name := blobPath(d.Digest)
+	if info, err := plainfile.Stat(l.root, name); err == nil && info.Size() == d.Size && !l.isAltered(d.Digest) {
 		return wasThere, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return wasThere, err
+	return uploaded, l.write(ctx, name, open)
+}
+
+// isAltered reports whether a blob is known to be not what its digest says.
+func (l *layout) isAltered(d v1.Hash) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.hashed[d]
+	return r != nil && r.err != nil
+}
+
+func (l *layout) write(ctx context.Context, name string, open opener) error {
+	if err := l.makeDir(path.Dir(name)); err != nil {
+		return err
 	}
-	return uploaded, transfer(ctx, open, func(_ context.Context, body io.Reader) error {
-		return replaceFile(name, body)
+	return transfer(ctx, open, func(_ context.Context, body io.Reader) error {
+		return l.replaceFile(name, body)
 	})
 }
 
 // put stores a manifest.
 func (r *layoutRepository) put(ctx context.Context, _ string, c content) error {
-	_, err := r.ensure(ctx, c.desc, "", func(context.Context) (io.ReadCloser, error) {
+	if _, err := r.layout.manifest(c.desc.Digest); err == nil {
+		return nil
+	}
+	return r.layout.write(ctx, blobPath(c.desc.Digest), func(context.Context) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(c.raw)), nil
 	})
-	return err
 }
 
 // nameIt stores a manifest and lists it in the index under a tag or a digest.
@@ -215,11 +260,16 @@ func (r *layoutRepository) nameIt(ctx context.Context, ref string, c content) er
 		return err
 	}
 	l := r.layout
+	held := l.held(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := c.desc
 	d.Annotations = map[string]string{annotationName: r.full(ref)}
+	if held != "" {
+		d.Annotations[annotationPlatforms] = held
+	}
 	l.byName[r.full(ref)] = d
+	l.named[r.full(ref)] = true
 	l.changed = true
 	if time.Since(l.written) < indexEvery {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -11,7 +12,9 @@ import (
 // for [Stdin], as kubeadm config images list, rke config --system-images and
 // berth images list print it. Empty lines, comments, the log lines between
 // which rke and kubeadm put their images, quotes, and Windows' line ends do not
-// matter.
+// matter. Counts of uniq -c are kept, "Image: x" of kubectl describe is x, and several images on a
+// line are taken if each has a tag, a digest or a path. A list for zarf, hauler, skopeo sync or
+// regsync is read as what it is.
 func (l *List) AddPlain(name string, stdin io.Reader) {
 	data, err := ReadInput(name, stdin)
 	if err != nil {
@@ -21,6 +24,9 @@ func (l *List) AddPlain(name string, stdin io.Reader) {
 	src, err := newSource(name, data)
 	if err != nil {
 		l.AddProblem(err)
+		return
+	}
+	if src.isImageList() && src.imageLists(l) {
 		return
 	}
 	if src.plain(l) == 0 {
@@ -39,26 +45,106 @@ func (s *source) plain(l *List) int {
 		}
 		raw := s.text[at:end]
 		text := plainLine(raw)
-		if text == "" {
+		if text == "" || strings.HasPrefix(text, imageID) {
 			continue
 		}
-		place := s.place(at + max(strings.Index(raw, text), 0))
 		if level := logLevel(text); level != "" {
 			if level != "info" {
 				count++
-				l.AddProblem(&Problem{Place: place, Err: errors.New("the program that printed this list reported an error here, so the list may lack something")})
+				l.AddProblem(&Problem{Place: s.placeIn(at, raw, text), Err: errors.New("the program that printed this list reported an error here, so the list may lack something")})
 			}
 			continue
 		}
 		count++
-		place.Use = UseListed
-		if r, err := Parse(text); err != nil {
-			l.AddProblem(&Problem{Place: place, Err: err})
-		} else {
+		if m := labelled.FindStringSubmatch(text); m != nil {
+			text = plainLine(m[1])
+		}
+		times := 0
+		if m := uniqued.FindStringSubmatch(text); m != nil {
+			// A number that is too large for any count is none.
+			if n, err := strconv.Atoi(m[1]); err == nil {
+				times, text = n, plainLine(m[2])
+			}
+		}
+		for _, image := range severalImages(text) {
+			place := s.placeIn(at, raw, image)
+			place.Use = UseListed
+			r, err := Parse(image)
+			if err != nil {
+				l.AddProblem(&Problem{Place: place, Err: err})
+				continue
+			}
+			place.Count = times
 			l.Add(r, place)
 		}
 	}
 	return count
+}
+
+// placeIn is where text is in a line that begins at an offset.
+func (s *source) placeIn(at int, line, text string) Place {
+	return s.place(at + max(strings.Index(line, text), 0))
+}
+
+// imageID begins a line of kubectl describe with the digest of an image that another line names.
+const imageID = "Image ID:"
+
+var (
+	labelled = regexp.MustCompile(`^(?:- )?"?[Ii]mage"?:\s+(\S.*)$`) // kubectl describe; a line of a manifest
+	uniqued  = regexp.MustCompile(`^(\d{1,9})\s+(\S.*)$`)            // uniq -c
+)
+
+// severalImages takes a line apart if each of its words has a colon or a slash. Otherwise it is no
+// list of images, and stays whole.
+func severalImages(line string) []string {
+	words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' })
+	if len(words) < 2 || IsPlaceholder(line) {
+		return []string{line}
+	}
+	for i, word := range words {
+		if words[i] = plainLine(word); !strings.ContainsAny(words[i], "/:") {
+			return []string{line}
+		}
+	}
+	return words
+}
+
+// isImageList reports whether the text may be a list for another program, which is worth parsing.
+func (s *source) isImageList() bool {
+	for _, word := range []string{"images:", "sync:", "images-by-", "content.hauler.cattle.io", `"images"`, `"sync"`} {
+		if strings.Contains(s.text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// imageLists reads the documents if any is a list for another program.
+func (s *source) imageLists(l *List) bool {
+	found := &List{}
+	any := false
+	for _, d := range s.documents() {
+		switch {
+		case d.err != nil:
+			found.AddProblem(d.err)
+		case found.addImageList(s, d.root):
+			any = true
+		case d.root != nil:
+			found.AddProblem(s.problem(d.root.at, errors.New("is no list of images that is known here; manifests are read with -f")))
+		}
+	}
+	if !any {
+		return false
+	}
+	for _, image := range found.Images() {
+		for _, p := range image.Found {
+			l.Add(image.Reference, p)
+		}
+	}
+	for _, err := range found.Problems() {
+		l.AddProblem(err)
+	}
+	return true
 }
 
 // plainLine takes away what is not the image itself.
@@ -73,7 +159,7 @@ func plainLine(line string) string {
 	line = strings.TrimPrefix(line, "- ")
 	line = strings.TrimSuffix(strings.TrimSpace(line), ",")
 	for _, quote := range []string{`"`, "'"} {
-		if len(line) >= 2 && strings.HasPrefix(line, quote) && strings.HasSuffix(line, quote) {
+		if len(line) >= 2 && strings.HasPrefix(line, quote) && strings.HasSuffix(line, quote) && strings.Count(line, quote) == 2 {
 			line = line[1 : len(line)-1]
 		}
 	}

@@ -62,6 +62,9 @@ func judge(err error) verdict {
 	if refusal, ok := errors.AsType[*refusedError](err); ok {
 		return refusal.judge()
 	}
+	if isLost(err) {
+		return giveUp // a file does not change by itself
+	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrPlainHTTP), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return giveUp

@@ -47,6 +47,7 @@ func noArguments(hint string) cobra.PositionalArgs {
 type imageSources struct {
 	manifests []string
 	plain     []string
+	from      []string // directories; list alone has them
 	endpoint  string
 	unused    bool
 }
@@ -72,6 +73,13 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 	for _, name := range s.plain {
 		l.AddPlain(name, stdin)
 	}
+	for _, name := range s.from {
+		at, err := images.ParseSource(name)
+		if err != nil {
+			return nil, usage(fmt.Errorf("--from: %w", err))
+		}
+		l.AddLayout(at)
+	}
 	if s.endpoint != "" {
 		l.AddNode(ctx, []string{s.endpoint}, s.unused)
 		return l, nil
@@ -86,9 +94,14 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 	return l, nil
 }
 
+// given reports whether anything says which images are meant, beside arguments.
+func (s *imageSources) given() bool {
+	return len(s.manifests)+len(s.plain) > 0 || s.endpoint != ""
+}
+
 // onNode reports whether the node is asked.
 func (s *imageSources) onNode() bool {
-	return s.endpoint != "" || len(s.manifests)+len(s.plain) == 0
+	return s.endpoint != "" || len(s.manifests)+len(s.plain)+len(s.from) == 0
 }
 
 func (s *imageSources) check() error {

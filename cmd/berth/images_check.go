@@ -19,11 +19,11 @@ func newImagesCheck(o *options) *cobra.Command {
 	var sources imageSources
 	var to string
 	var platforms []string
-	var limit bool
+	var limit, verify bool
 	var jobs int
 	cmd := &cobra.Command{
-		Use:   "check IMAGE… [--to REGISTRY[/PATH]]",
-		Short: "Tell whether a registry has all images, as their source has them",
+		Use:   "check IMAGE… [--to REGISTRY[/PATH]|oci:DIR]",
+		Short: "Tell whether a registry or a directory has all images, as their source has them",
 		Long: `Look for images in a registry, under the path where berth images copy puts them:
 tag and digest equal to the source where that can be reached, and all platforms
 there. Without --to it looks at every mirror that the config has for the image.
@@ -33,39 +33,49 @@ It only asks, and of the sources nothing that counts as a pull.
   unverified  there, but the source could not be asked
   missing     not there
   different   another digest than at the source
-  incomplete  there without all platforms
+  incomplete  there without all platforms, or with a file missing or damaged
   unreachable the registry did not say
 
-Exit code 1 when anything is neither ok nor unverified.
+Exit code 1 when anything is neither ok nor unverified. Images with the same fault
+are told together.
+
+With --to oci:DIR it looks at a directory that berth images copy has filled, at all
+that it holds if no image is named: at every file by its size, and with --verify by
+its digest.
 
 --rate-limit tells how many pulls Docker Hub still gives, for the login that there
 is for docker.io or else for the address of this machine. Asking costs none.`,
 		Example: "  berth images check nginx:1.27 redislabs/redis:7.2.4-64 --to registry.corp:5000\n" +
 			"  berth images list -f manifests | berth images check --plain - --to registry.corp/mirror\n" +
 			"  berth images check --plain images.txt --platform linux/amd64,linux/arm64 -o json\n" +
+			"  berth images check --to oci:usb-stick --verify\n" +
 			"  berth images check --rate-limit",
 		Args:              cobra.ArbitraryArgs,
 		PersistentPreRunE: o.formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c := images.Checker{Jobs: jobs}
-			for _, p := range platforms {
-				platform, err := images.ParsePlatform(p)
-				if err != nil {
-					return usage(fmt.Errorf("--platform: %w", err))
-				}
-				c.Platforms = append(c.Platforms, platform)
+			wantedPlatforms, err := parsePlatforms(platforms)
+			if err != nil {
+				return err
 			}
+			c := images.Checker{Jobs: jobs, Platforms: wantedPlatforms, Verify: verify}
 			if jobs < 1 || jobs > 256 {
 				return usage(errors.New("--jobs: must be a number from 1 to 256"))
 			}
 			var target images.Target
-			if to != "" {
-				var err error
-				if target, err = images.ParseTarget(to); err != nil {
-					return usage(fmt.Errorf("--to: %w", err))
-				}
+			var layout images.Location
+			if strings.HasPrefix(to, "oci:") {
+				layout, err = images.ParseLocation(to)
+			} else if to != "" {
+				target, err = images.ParseTarget(to)
 			}
-			wanted, problems, err := sources.named(cmd.Context(), o, cmd.InOrStdin(), args, limit)
+			if err != nil {
+				return usage(fmt.Errorf("--to: %w", err))
+			}
+			inDir := layout.Layout() != ""
+			if verify && !inDir {
+				return usage(errors.New("--verify: is for --to oci:DIR; a registry verifies what it takes"))
+			}
+			wanted, problems, err := sources.named(cmd.Context(), o, cmd.InOrStdin(), args, limit || inDir)
 			if err != nil {
 				return err
 			}
@@ -78,7 +88,16 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 			if limit {
 				v.Limit = hubLimit(cmd.Context(), w.access)
 			}
-			if len(wanted) > 0 {
+			switch {
+			case inDir && (len(wanted) > 0 || !sources.given() && len(args) == 0):
+				var more []error
+				if v.Images, more, err = c.CheckLayout(cmd.Context(), wanted, layout); cmd.Context().Err() != nil {
+					return errors.New("interrupted")
+				} else if err != nil {
+					return err
+				}
+				problems = append(problems, more...)
+			case len(wanted) > 0:
 				spots, err := spotsFor(to, target, w.cfg)
 				if err != nil {
 					return err
@@ -95,8 +114,9 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&to, "to", "", "registry, with or without a path (default the mirrors in the config)")
+	f.StringVar(&to, "to", "", "registry, with or without a path, or oci:DIR (default the mirrors in the config)")
 	f.StringSliceVar(&platforms, "platform", nil, "platforms that are wanted, as in linux/amd64,linux/arm64 (default all that an image has)")
+	f.BoolVar(&verify, "verify", false, "with --to oci:DIR: compute the digest of every file")
 	f.BoolVar(&limit, "rate-limit", false, "tell how many pulls Docker Hub still gives")
 	f.IntVar(&jobs, "jobs", images.DefaultJobs, "how many images are looked at at the same time")
 	sources.register(cmd)
@@ -178,6 +198,28 @@ func (v checkView) failure() error {
 	return nil
 }
 
+// groupOf is the same for findings that have one cause.
+func groupOf(c images.Checked) string { return string(c.Finding) + " " + c.Cause() }
+
+// groups are the findings that have one cause, in their order.
+func (v checkView) groups() map[string][]images.Checked {
+	by := map[string][]images.Checked{}
+	for _, c := range v.Images {
+		if c.Cause() != "" {
+			by[groupOf(c)] = append(by[groupOf(c)], c)
+		}
+	}
+	return by
+}
+
+// at says where an image was looked for, if that is elsewhere than where it comes from.
+func at(c images.Checked) string {
+	if c.Target == c.Image.String() {
+		return ""
+	}
+	return " at " + c.Target
+}
+
 func (o *options) printChecked(w io.Writer, v checkView) error {
 	switch o.output {
 	case "json":
@@ -187,6 +229,7 @@ func (o *options) printChecked(w io.Writer, v checkView) error {
 	}
 	var text strings.Builder
 	bad, unverified := 0, 0
+	groups := v.groups()
 	for _, c := range v.Images {
 		switch {
 		case c.Finding == images.FoundSame:
@@ -196,14 +239,22 @@ func (o *options) printChecked(w io.Writer, v checkView) error {
 		default:
 			bad++
 		}
-		fmt.Fprintf(&text, "%-11s %s", c.Finding, c.Image)
-		if c.Target != c.Image.String() {
-			fmt.Fprintf(&text, " at %s", c.Target)
+		same, first := groups[groupOf(c)], false
+		if len(same) > 0 {
+			first = same[0].Image == c.Image && same[0].Target == c.Target
 		}
-		if c.Note != "" {
-			fmt.Fprintf(&text, ": %s", c.Note)
+		switch {
+		case len(same) > 1 && first:
+			fmt.Fprintf(&text, "%-11s %s: %s\n", c.Finding, count(len(same), "image"), c.Note)
+			for _, c := range same {
+				fmt.Fprintf(&text, "            %s%s\n", c.Image, at(c))
+			}
+		case len(same) > 1:
+		case c.Note != "":
+			fmt.Fprintf(&text, "%-11s %s%s: %s\n", c.Finding, c.Image, at(c), c.Note)
+		default:
+			fmt.Fprintf(&text, "%-11s %s%s\n", c.Finding, c.Image, at(c))
 		}
-		text.WriteByte('\n')
 	}
 	if n := len(v.Images); n > 0 {
 		fmt.Fprintf(&text, "%d of %s as it should be", n-bad, count(n, "image"))

@@ -16,6 +16,7 @@ import (
 func newImagesCopy(o *options) *cobra.Command {
 	var sources imageSources
 	var from, to string
+	var platforms []string
 	var create bool
 	c := images.Copier{}
 	cmd := &cobra.Command{
@@ -32,14 +33,23 @@ by running it again. Content that images share is sent once. A registry that
 answers 429 is waited out. An image that fails keeps no other from being copied;
 it is listed at the end, and the exit code is 1.
 
+--platform linux/amd64 copies of each image what is for this platform, and names
+what it leaves out. The index stays as it is, so that digests and signatures stay
+right: nodes of that platform pull it, but most registries refuse an index of which
+not all is there. --reduce-index makes it list what is copied alone; its digest is
+another one then, and signatures of the whole stay behind.
+
 Logins come from the config (-c) if there is one, from docker login, and for ECR
-from AWS. The images come from the registries that they name, never from mirrors,
-or with --from oci:DIR from a directory: all that it holds, or those that are
-named.`,
+from AWS. A login that is refused is not sent again. The images come from the
+registries that they name, never from mirrors, or with --from from a directory: all
+that it holds, or those that are named. Files that a directory lacks, or has with
+another size, are written again; --verify looks at the digest of each as well.`,
 		Example: "  berth images copy nginx:1.27 redislabs/redis:7.2.4-64 --to registry.corp:5000\n" +
 			"  berth images list -f manifests | berth images copy --plain - --to registry.corp/mirror\n" +
 			"  berth images copy --plain images.txt --to oci:usb-stick\n" +
 			"  berth images copy --from oci:usb-stick --to registry.corp:5000\n" +
+			"  berth images copy nginx:1.27 --to oci:usb-stick --platform linux/amd64 --platform linux/arm64\n" +
+			"  berth images copy nginx:1.27 --to registry.corp/amd64 --platform linux/amd64 --reduce-index\n" +
 			"  berth images copy nginx --to 111122223333.dkr.ecr.eu-west-1.amazonaws.com --create-repositories",
 		Args:              cobra.ArbitraryArgs,
 		PersistentPreRunE: o.formats("text", "json", "yaml"),
@@ -47,6 +57,15 @@ named.`,
 			places, err := copyPlaces(from, to)
 			if err != nil {
 				return err
+			}
+			if c.Platforms, err = parsePlatforms(platforms); err != nil {
+				return err
+			}
+			if c.ReduceIndex && c.Platforms == nil && from == "" {
+				return usage(errors.New("--reduce-index: needs --platform, which says what the index is to list"))
+			}
+			if c.Verify && places.to.Layout() == "" {
+				return usage(errors.New("--verify: is for --to oci:DIR; a registry verifies what it takes"))
 			}
 			if c.Jobs < 1 || c.Jobs > 256 {
 				return usage(errors.New("--jobs: must be a number from 1 to 256"))
@@ -63,7 +82,8 @@ named.`,
 			if create {
 				c.Repositories = w.aws
 			}
-			if len(wanted) == 0 && from == "" {
+			// A list without an image is not all that a directory holds.
+			if len(wanted) == 0 && (from == "" || sources.given() || len(args) > 0) {
 				return errors.Join(problems...)
 			}
 			return o.copyImages(cmd, &c, wanted, places, problems)
@@ -71,7 +91,10 @@ named.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "registry, with or without a path, or oci:DIR")
-	f.StringVar(&from, "from", "", "oci:DIR instead of the registries that the images name")
+	f.StringVar(&from, "from", "", "directory (oci:DIR or DIR) instead of the registries that the images name")
+	f.StringArrayVar(&platforms, "platform", nil, "platform to copy, as in linux/amd64; repeatable (default all that an image has)")
+	f.BoolVar(&c.ReduceIndex, "reduce-index", false, "make the index list what is copied alone, which changes its digest")
+	f.BoolVar(&c.Verify, "verify", false, "compute the digest of what a directory has already")
 	f.IntVar(&c.Jobs, "jobs", images.DefaultJobs, "how many transfers go on at the same time")
 	f.DurationVar(&c.Wait, "wait", images.DefaultWait, "how long to wait out a registry that answers 429")
 	f.BoolVar(&create, "create-repositories", false, "create repositories of ECR that do not exist yet")
@@ -94,13 +117,24 @@ func copyPlaces(from, to string) (places, error) {
 	if from == "" {
 		return p, nil
 	}
-	if p.from, err = images.ParseLocation(from); err == nil && p.from.Layout() == "" {
-		err = fmt.Errorf("%q: is no oci:DIR; without --from images come from the registries that they name", from)
-	}
-	if err != nil {
-		return p, usage(fmt.Errorf("--from: %w", err))
+	if p.from, err = images.ParseSource(from); err != nil {
+		return p, usage(fmt.Errorf("--from: %w; without --from images come from the registries that they name", err))
 	}
 	return p, nil
+}
+
+func parsePlatforms(names []string) ([]images.Platform, error) {
+	var all []images.Platform
+	for _, name := range names {
+		for p := range strings.SplitSeq(name, ",") {
+			platform, err := images.ParsePlatform(p)
+			if err != nil {
+				return nil, usage(fmt.Errorf("--platform: %w", err))
+			}
+			all = append(all, platform)
+		}
+	}
+	return all, nil
 }
 
 // named gives the images that are meant, in the order in which they were named,
@@ -114,7 +148,7 @@ func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, a
 		}
 		wanted = append(wanted, r)
 	}
-	others := len(s.manifests)+len(s.plain) > 0 || s.endpoint != ""
+	others := s.given()
 	switch {
 	case !others && s.unused:
 		return nil, nil, usage(errors.New("--unused: is about a node; add --runtime-endpoint"))
@@ -160,10 +194,10 @@ func (o *options) copyImages(cmd *cobra.Command, c *images.Copier, wanted []imag
 			v.Present++
 		default:
 			v.Failed++
-			if cmd.Context().Err() == nil {
-				problems = append(problems, fmt.Errorf("%s: %s", r.Image, r.Error))
-			}
 		}
+	}
+	if cmd.Context().Err() == nil {
+		problems = append(problems, failures(results)...)
 	}
 	rest := "failed"
 	if cmd.Context().Err() != nil {
@@ -171,6 +205,42 @@ func (o *options) copyImages(cmd *cobra.Command, c *images.Copier, wanted []imag
 		err = errors.New("interrupted; run it again to go on where it stopped")
 	}
 	return errors.Join(o.printCopied(stdout, v, rest, time.Since(show.begin)), errors.Join(problems...), err)
+}
+
+// failures tells why images failed, and which lack a platform that is wanted: what has one cause
+// once, with the first image.
+func failures(results []images.Copied) []error {
+	type group struct {
+		first, text string
+		more        int
+	}
+	groups := map[string]*group{}
+	var order []*group
+	add := func(r images.Copied, cause, text string) {
+		if g := groups[cause]; g != nil {
+			g.more++
+			return
+		}
+		g := &group{first: r.Image.String(), text: text}
+		groups[cause] = g
+		order = append(order, g)
+	}
+	for _, r := range results {
+		if r.Status == images.StatusFailed {
+			add(r, r.Cause(), r.Error)
+		} else if len(r.Missing) > 0 {
+			text := "has no " + strings.Join(r.Missing, ", ") + ", which --platform names"
+			add(r, text, text)
+		}
+	}
+	var all []error
+	for _, g := range order {
+		if g.more > 0 {
+			g.first += fmt.Sprintf(" and %d more", g.more)
+		}
+		all = append(all, fmt.Errorf("%s: %s", g.first, g.text))
+	}
+	return all
 }
 
 // printCopied tells what came of all; rest is what the others are.
@@ -195,7 +265,7 @@ func copiedLine(r images.Copied) string {
 	case images.StatusFailed:
 		return fmt.Sprintf("failed   %s", r.Image) // why comes at the end
 	case images.StatusPresent:
-		return fmt.Sprintf("present  %s", r.Target)
+		return fmt.Sprintf("present  %s%s", r.Target, inBrackets(platformParts(r)))
 	}
 	var parts []string
 	if r.Uploaded > 0 {
@@ -207,8 +277,24 @@ func copiedLine(r images.Copied) string {
 	if r.Attached > 0 {
 		parts = append(parts, fmt.Sprintf("%d attached", r.Attached))
 	}
-	if len(parts) == 0 {
-		return fmt.Sprintf("copied   %s", r.Target)
+	return fmt.Sprintf("copied   %s%s", r.Target, inBrackets(append(parts, platformParts(r)...)))
+}
+
+// platformParts tells what of an image was left out.
+func platformParts(r images.Copied) []string {
+	if len(r.Left) == 0 {
+		return nil
 	}
-	return fmt.Sprintf("copied   %s (%s)", r.Target, strings.Join(parts, "; "))
+	text := "without " + strings.Join(r.Left, ", ")
+	if r.Reduced {
+		text += ", index reduced"
+	}
+	return []string{text}
+}
+
+func inBrackets(parts []string) string {
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, "; ") + ")"
 }

@@ -31,7 +31,13 @@ registry that they name. They come from
                  charts; environment variables and arguments that look like one;
                  system_images of RKE's cluster.yml, images of a kustomization
   --plain FILE   one a line, as kubeadm config images list, rke config
-                 --system-images and this command print them
+                 --system-images and this command print them; also as uniq -c
+                 counts them, and several on a line
+  --from DIR     what a directory holds that berth images copy --to oci:DIR has
+                 filled
+
+Lists for zarf, hauler, skopeo sync and regsync are read with -f and with --plain.
+Patterns for tags and whole repositories in them are not looked up but named.
 
 On a node with mirrors it tells from where containerd would take the images of
 each registry. The text is a plain list with comments: berth images copy takes
@@ -41,7 +47,8 @@ Exit code 1 when something could not be read; the rest is listed all the same.`,
 		Example: "  berth images list\n" +
 			"  helm template redis ./chart | berth images list -f -\n" +
 			"  kubectl get pods -A -o json | berth images list -f - -o json\n" +
-			"  berth images list -f manifests --plain system-images.txt > images.txt",
+			"  berth images list -f manifests --plain system-images.txt > images.txt\n" +
+			"  berth images list --from oci:usb-stick",
 		Args:              noArguments("manifests are named with -f, and lists with --plain"),
 		PersistentPreRunE: o.formats("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,6 +72,7 @@ Exit code 1 when something could not be read; the rest is listed all the same.`,
 			return errors.Join(err, errors.Join(list.Problems()...))
 		},
 	}
+	cmd.Flags().StringArrayVar(&sources.from, "from", nil, "a directory (oci:DIR or DIR) that images were copied to; repeatable")
 	sources.register(cmd)
 	return cmd
 }

@@ -203,8 +203,8 @@ func TestCopyAndCheckExamples(t *testing.T) {
 			ran++
 		}
 	}
-	if ran != 9 {
-		t.Errorf("%d examples ran, want 9", ran)
+	if ran != 12 {
+		t.Errorf("%d examples ran, want 12", ran)
 	}
 	if w.corp.Manifest("mirror/redislabs/operator", "7.2.4-7") == nil {
 		t.Error("nothing came to registry.corp/mirror")
@@ -235,8 +235,8 @@ func TestCopyAndCheckPage(t *testing.T) {
 			}
 		}
 	}
-	if len(out) != 7 {
-		t.Errorf("%d commands ran, want 7", len(out))
+	if len(out) != 10 {
+		t.Errorf("%d commands ran, want 10", len(out))
 	}
 	if w.corp.Manifest("mirror/redislabs/redis", "7.2.4-64") == nil {
 		t.Error("nothing came to registry.corp/mirror")

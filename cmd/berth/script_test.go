@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 			"mode":     mode,
 			"lines":    lines,
 			"registry": registry,
+			"damage":   damage,
 		},
 	})
 }

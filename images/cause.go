@@ -1,0 +1,36 @@
+package images
+
+import (
+	"errors"
+	"syscall"
+)
+
+// cause is the same text for errors of several images that have one cause, so that it can be told
+// once: a login that is refused, a directory that is damaged, a disk that is full.
+func cause(err error) string {
+	if err == nil {
+		return ""
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return "no space"
+	}
+	if e, ok := errors.AsType[*damagedError](err); ok {
+		return "damaged " + e.dir
+	}
+	e, ok := errors.AsType[*refusedError](err)
+	switch {
+	case ok && e.noSpace():
+		return "no space at " + e.registry
+	case ok && e.denied():
+		general := *e
+		general.what = ""
+		return general.Error()
+	}
+	return err.Error()
+}
+
+// Cause is the same for images that failed for one reason, "" for one that did not fail.
+func (c Copied) Cause() string { return cause(c.Err) }
+
+// Cause is the same for images that have a finding for one reason; "" if there is none to tell.
+func (c Checked) Cause() string { return c.cause }

@@ -1,0 +1,100 @@
+package images
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// drip is content without an end that comes in pieces of so many bytes, each after a pause.
+func drip(bytes int, pause time.Duration) readFunc {
+	return func(p []byte) (int, error) {
+		time.Sleep(pause)
+		return min(bytes, len(p)), nil
+	}
+}
+
+// Content that hardly moves is given up, whether it comes slowly or goes slowly; what is slow but
+// moves is not.
+func TestTransferGivesUp(t *testing.T) {
+	send := func(_ context.Context, body io.Reader) error {
+		_, err := io.Copy(io.Discard, body)
+		return err
+	}
+	for _, c := range []struct {
+		name  string
+		body  readFunc
+		send  func(context.Context, io.Reader) error
+		after time.Duration // at most; 0: it is not given up
+		want  string
+	}{
+		{"drip", drip(1, 200*time.Millisecond), send, stallLimit, "bytes moved in 2m0s, which is less than 16384"},
+		{"nothing", drip(1, time.Hour), send, time.Hour, "nothing moved for 2m0s"},
+		{"a drip after the beginning", func() readFunc {
+			n := 0
+			return func(p []byte) (int, error) {
+				if n++; n < 10 {
+					return len(p), nil
+				}
+				return drip(1, 200*time.Millisecond)(p)
+			}
+		}(), send, 2 * stallLimit, "bytes moved in 2m0s"},
+		{"a target that takes nothing", drip(1, 0), func(ctx context.Context, body io.Reader) error {
+			if _, err := body.Read(make([]byte, 10)); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, stallLimit, "1 bytes moved"},
+		{"a target that does not answer", func([]byte) (int, error) { return 0, io.EOF }, func(ctx context.Context, body io.Reader) error {
+			_, _ = io.Copy(io.Discard, body)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, lastAnswer, "no answer in 7m0s after the last byte"},
+		{"slow", drip(200, time.Second), send, 0, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+				defer cancel()
+				begin := time.Now()
+				err := transfer(ctx, c.body.open, c.send)
+				took := time.Since(begin)
+				if c.after == 0 {
+					if !errors.Is(err, context.DeadlineExceeded) || took < 24*time.Hour {
+						t.Errorf("after %s: %v, want that it goes on", took, err)
+					}
+					return
+				}
+				if err == nil || !strings.Contains(err.Error(), c.want) || took > c.after+time.Second {
+					t.Errorf("after %s: %v, want %q in %s", took, err, c.want, c.after)
+				}
+				if judge(err) != tryAgain {
+					t.Errorf("%v is not tried again", err)
+				}
+			})
+		})
+	}
+}
+
+// What is small, as a config that check reads, has a limit for the whole of it.
+func TestSmallAnswersGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWires(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))
+		r := &repository{registry: &registry{wires: w, name: "registry.corp"}, path: "app"}
+		begin := time.Now()
+		err := r.retry(t.Context(), "config", func(ctx context.Context) error {
+			_, err := io.Copy(&bytes.Buffer{}, untilEnd{ctx, drip(1, 200*time.Millisecond)})
+			return err
+		})
+		if took := time.Since(begin); err == nil || took > attempts*(stallLimit+2*pauseMax) || !strings.Contains(err.Error(), "no answer in 2m0s") {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
+}

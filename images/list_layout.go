@@ -1,0 +1,23 @@
+package images
+
+import "path/filepath"
+
+// AddLayout reads which images a directory in the OCI layout holds, by the names in its
+// index.json. Whether they are whole is what [Checker.CheckLayout] tells.
+func (l *List) AddLayout(at Location) {
+	from, err := openLayout(at.Layout())
+	if err != nil {
+		l.AddProblem(err)
+		return
+	}
+	images, problems := from.references()
+	for _, image := range images {
+		l.Add(image, Place{File: filepath.Join(at.Layout(), indexFile), Use: UseListed})
+	}
+	for _, problem := range problems {
+		l.AddProblem(problem)
+	}
+	if err := from.close(); err != nil {
+		l.AddProblem(err)
+	}
+}
