@@ -87,6 +87,9 @@ type Image struct {
 	Found     []Place
 }
 
+// Count is how often the image was found.
+func (i Image) Count() int { return len(i.Found) }
+
 // List is what images were found where. Fill it with [List.AddManifests],
 // [List.AddPlain] and [List.AddNode]; none of them stops at what it cannot
 // read. The zero value is an empty list.

@@ -308,6 +308,11 @@ func (f *finder) field(name string, t *tree, outer key) {
 	case "openAPIV3Schema":
 		f.schema(t, key{})
 		return
+	case "annotations":
+		if m := t.resolve(); m != nil && m.kind == mapping {
+			f.annotated(t)
+			return
+		}
 	case "rbd":
 		return // the image is a block device of Ceph
 	case "managedFields":

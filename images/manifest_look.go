@@ -41,15 +41,17 @@ func lookOf(text string) look {
 		return lookBare
 	case !slash && strings.HasPrefix(suffix, "@"):
 		return lookPathTag // nothing else has a digest
+	case !slash && strings.Trim(suffix, ":0123456789") == "" && strings.Contains(strings.TrimSuffix(text, suffix), "."):
+		return lookNone // a host and its port
 	case !slash:
 		return lookNameTag
-	case !strings.ContainsAny(first, ".:") && first != "localhost":
+	case isTaint(suffix) || isCIDR(first, rest):
+		return lookNone
+	case !strings.ContainsAny(first, ".:") && first != "localhost" || !isRegistryHost(first):
 		if suffix == "" {
 			return lookPath
 		}
 		return lookPathTag
-	case !isRegistryHost(first) || isTaint(suffix) || isCIDR(first, rest):
-		return lookNone
 	case suffix == "":
 		return lookHostPath
 	}

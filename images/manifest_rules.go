@@ -77,7 +77,7 @@ func (f *finder) env(list *tree) {
 // ACME_IMAGE_KAFKA, as much as a field inside of one.
 func envKey(name string) key {
 	k := keyOf(name, key{})
-	if k.says == saysNothing && k.about {
+	if k.says == saysNothing && k.about && !isAddressWord(name) {
 		k.says = saysInside
 	}
 	return k
