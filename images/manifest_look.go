@@ -144,9 +144,25 @@ func mentions(text string) []mention {
 			m.end--
 		}
 		m.look = lookOf(text[m.start:m.end])
+		if m.look == lookNone {
+			m.afterColon(text)
+		}
 		all = append(all, m)
 	}
 	return all
+}
+
+// afterColon takes a name and a colon off, as in exporter:quay.io/acme/exporter:1,
+// if a reference with a path follows.
+func (m *mention) afterColon(text string) {
+	name, rest, ok := strings.Cut(text[m.start:m.end], ":")
+	if !ok || strings.ContainsAny(name, "/@.") {
+		return
+	}
+	if l := lookOf(rest); l == lookFull || l == lookPathTag {
+		m.start += len(name) + 1
+		m.look = l
+	}
 }
 
 func isSeparator(c byte) bool {

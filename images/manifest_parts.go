@@ -85,7 +85,7 @@ func (f *finder) inRepository(fields []pair, k key, taken claims) bool {
 	if p.image.word() != "" && p.tag.word() == "" {
 		p.tag = firstOf(fields, "version")
 	}
-	if name := get(fields, "name"); p.image.word() == "" && k.about && isLastPart(name, p, k) {
+	if name := get(fields, "name"); p.image.word() == "" && isLastPart(name, p, k) {
 		p.image = name
 		if p.registry == nil && f.hasRegistryField() {
 			p.lacks = f.node
@@ -126,14 +126,17 @@ func (f *finder) hasRegistryField() bool {
 }
 
 // isLastPart reports whether the name beside a repository is the last part of
-// the path, {repository: acme, name: app}, and not what somebody calls an item
-// of a list.
+// the path, {repository: acme, name: app}, and not what an item of a list is
+// called, or the last part once more.
 func isLastPart(name *tree, p *parts, k key) bool {
 	text := name.word()
-	if !name.isString() || text == "" || strings.ContainsAny(text, "/:@") {
+	switch {
+	case !name.isString() || text == "" || strings.ContainsAny(text, "/:@"):
 		return false
+	case p.registry.word() != "":
+		return k.about || k.says != saysNothing
 	}
-	return !k.item || p.registry.word() != ""
+	return k.about && !k.item && !strings.HasSuffix(p.repository.word(), "/"+text)
 }
 
 // inParts notes an image in parts.
