@@ -54,6 +54,9 @@ func (f *finder) decide(t *tree, from int) {
 		switch f.classify(k, m.look, whole) {
 		case isImage:
 			f.add(finding{place: f.hereAt(t, m.start, use), whole: t, span: m.span}, text[m.start:m.end])
+			if m.look < lookHostPath && f.use == "" && !f.inContainer && f.registryAround() != nil {
+				f.unresolved(errAround)
+			}
 		case looksLike:
 			reason := errUnknownPlace
 			if m.look == lookBare {

@@ -218,7 +218,7 @@ func (f *finder) mapping(t *tree, k key) {
 			return
 		}
 		f.within(func(*scope) {}, func() {
-			isObject := f.isObject(fields)
+			isObject := f.isObject(t, fields)
 			if isObject {
 				f.object, f.path, f.pod, f.around, f.root = f.objectOf(fields), nil, nil, nil, t
 				f.none = f.object.holdsPatterns()
@@ -263,6 +263,8 @@ func (f *finder) objectField(name string, t *tree) {
 		f.within(func(s *scope) { s.use = UseData }, func() { f.field(name, t, key{}) })
 	case name == "data" && f.object.kind == "Secret" && f.object.apiVersion == "v1", name == "binaryData":
 		// Base64.
+	case f.object.kind == "ImageConfig" && (name == "types" || name == "defaults"):
+		f.value(t, key{name: name, says: saysInside}) // of K8ssandra's cass-operator
 	default:
 		f.field(name, t, key{})
 	}

@@ -39,13 +39,14 @@ func (f *finder) schema(t *tree, k key) {
 	})
 }
 
-// isObject reports whether a mapping is an object of Kubernetes: at the top, in a
-// list, or embedded with a spec of its own. A reference to one has none.
-func (f *finder) isObject(fields []pair) bool {
+// isObject reports whether a mapping is an object of Kubernetes: at the top of a
+// document, in a list, or embedded with a spec of its own. A reference to one has
+// none.
+func (f *finder) isObject(t *tree, fields []pair) bool {
 	if get(fields, "kind").word() == "" || get(fields, "apiVersion").word() == "" {
 		return f.isItem()
 	}
-	return len(f.path) == 0 || f.isItem() || get(fields, "spec") != nil || get(fields, "metadata") != nil
+	return t == f.root || f.isItem() || get(fields, "spec") != nil || get(fields, "metadata") != nil
 }
 
 // isItem reports whether the walk is at an item of a List; those of a PodList

@@ -21,6 +21,10 @@ var errUntagged = errors.New("has no tag here, somebody else chooses it: an oper
 // errElsewhere is the error of a name that is no reference by itself.
 var errElsewhere = errors.New("is a part of an image, and its registry or tag is not here; write them beside it, or add the image to a --plain list")
 
+// errAround is the error of an image without a registry beside or below which one
+// is named.
+var errAround = errors.New("has no registry, and one is named beside it or around it; write it in full, or add the image to a --plain list")
+
 // errGlobal is the error of an image whose registry something else may replace.
 var errGlobal = errors.New("global.imageRegistry may take the place of its registry; read what helm template prints")
 
@@ -85,13 +89,15 @@ func (f *finder) inRepository(fields []pair, k key, taken claims) bool {
 	if p.image.word() != "" && p.tag.word() == "" {
 		p.tag = firstOf(fields, "version")
 	}
-	if name := get(fields, "name"); p.image.word() == "" && isLastPart(name, p, k) {
+	if name := get(fields, "name"); p.image.word() == "" && f.isLastPart(name, p, k) {
 		p.image = name
 		if p.registry == nil && f.hasRegistryField() {
-			p.lacks = f.node
+			if p.registry = f.defaultRegistry(); p.registry == nil {
+				p.lacks = f.node
+			}
 		}
 	}
-	inImage := k.about || p.image.word() != "" || get(fields, "imageRepository") != nil
+	inImage := k.about || k.says != saysNothing && p.image.word()+p.registry.word() != "" || p.image.word() != "" || get(fields, "imageRepository") != nil
 	if !inImage && p.tag == nil && p.digest == nil {
 		return false
 	}
@@ -125,15 +131,25 @@ func (f *finder) hasRegistryField() bool {
 	return found
 }
 
+// defaultRegistry is what such an object says about images without one.
+func (f *finder) defaultRegistry() *tree {
+	for _, fields := range f.around {
+		if t := get(f.fields(get(fields, "defaults")), "registry"); t.word() != "" {
+			return t
+		}
+	}
+	return nil
+}
+
 // isLastPart reports whether the name beside a repository is the last part of
 // the path, {repository: acme, name: app}, and not what an item of a list is
 // called, or the last part once more.
-func isLastPart(name *tree, p *parts, k key) bool {
+func (f *finder) isLastPart(name *tree, p *parts, k key) bool {
 	text := name.word()
 	switch {
 	case !name.isString() || text == "" || strings.ContainsAny(text, "/:@"):
 		return false
-	case p.registry.word() != "":
+	case p.registry.word() != "" || k.says == saysInside && f.hasRegistryField():
 		return k.about || k.says != saysNothing
 	}
 	return k.about && !k.item && !strings.HasSuffix(p.repository.word(), "/"+text)
@@ -212,6 +228,23 @@ func (f *finder) bare(name string, p *parts, fields []pair, taken claims) {
 		f.add(finding{place: f.here(p.repository, UseField), whole: p.repository, span: span{0, len(text)}}, text)
 	})
 	f.unresolved(errElsewhere)
+}
+
+// registryAround gives a registry that the object names for its images, where
+// that is not a part of one of them.
+func (f *finder) registryAround() *tree {
+	for _, name := range []string{"imageRegistry", "registry"} {
+		t := f.global(name)
+		for i := len(f.around) - 1; i >= 0 && t == nil; i-- {
+			if own := get(f.around[i], name); own.isString() && own.word() != "" && !strings.Contains(own.word(), "://") {
+				t = own
+			}
+		}
+		if t != nil {
+			return t
+		}
+	}
+	return nil
 }
 
 // saysRegistry reports whether these fields, or those of a mapping around them,
