@@ -1,6 +1,9 @@
 package images
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // The one table of decisions, by what a value looks like (down) and by what the
 // name of its field promises (across). A value that a rule for its object has
@@ -36,6 +39,9 @@ func (f *finder) decide(t *tree, from int) {
 	k := f.key
 	if f.none {
 		k.says = saysNothing
+	}
+	if k.says == saysNothing && (!strings.Contains(text, "/") || !strings.ContainsAny(text, ":@")) {
+		return // a full reference has both
 	}
 	if k.says >= saysEnds && IsPlaceholder(text[from:]) {
 		f.add(finding{place: f.here(t, f.useOr(UseField)), whole: t, span: span{from, len(text)}}, text[from:])
