@@ -178,7 +178,7 @@ func isAddress(text string, begin, at int) bool {
 	}
 	switch {
 	case part == "[":
-		rest, ok := strings.CutPrefix(text[at:], "[")
+		rest, ok := strings.CutPrefix(text[at:min(at+64, len(text))], "[")
 		address, _, closed := strings.Cut(rest, "]")
 		_, err := netip.ParseAddr(address)
 		return ok && closed && err == nil
