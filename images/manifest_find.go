@@ -39,6 +39,8 @@ type finder struct {
 	open   map[*tree]bool // anchors that the walk is inside of
 	merged map[*tree][]pair
 	inner  map[*tree]*inner
+	// registries says of objects whether their images have a field for one.
+	registries map[*tree]bool
 
 	aliased int // how many aliases the walk came through
 	left    int // values that they may still stand for
@@ -85,7 +87,7 @@ type inventory struct {
 
 // find makes the inventory of a document.
 func (s *source) find(root *tree) (inventory, error) {
-	f := &finder{scope: scope{src: s, root: root}, open: map[*tree]bool{}, merged: map[*tree][]pair{}, inner: map[*tree]*inner{}, left: maxAliased}
+	f := &finder{scope: scope{src: s, root: root}, open: map[*tree]bool{}, merged: map[*tree][]pair{}, inner: map[*tree]*inner{}, registries: map[*tree]bool{}, left: maxAliased}
 	f.value(root, key{})
 	if f.left < 0 {
 		return inventory{}, s.problem(root.at, errTooMany)

@@ -75,25 +75,32 @@ var errNestedForm = errors.New("is in a text inside a value that cannot be chang
 // outward turns edits of a text inside a scalar into edits of the file around
 // it.
 func (s *source) outward(edits []edit) ([]edit, error) {
-	a := s.outer.align(s.host)
-	if a == nil || s.host.anchor != "" {
-		return nil, errNestedForm
-	}
 	text := apply(s.text, edits)
 	all := make([]edit, len(edits))
 	for i, e := range edits {
-		where, ok := a.of(e.span)
-		if !ok {
-			return nil, errNestedForm
+		var err error
+		if all[i], err = s.outwardOne(e); err != nil {
+			return nil, err
 		}
-		written, ok := s.encode(e.text)
-		if !ok {
-			return nil, errNestedForm
-		}
-		all[i] = edit{span: where, text: written, mutate: func() {}}
 	}
 	all[0].mutate = func() { s.host.text = text }
 	return all, nil
+}
+
+func (s *source) outwardOne(e edit) (edit, error) {
+	a := s.outer.align(s.host)
+	if a == nil || s.host.anchor != "" {
+		return edit{}, errNestedForm
+	}
+	where, ok := a.of(e.span)
+	if !ok {
+		return edit{}, errNestedForm
+	}
+	written, ok := s.encode(e.text)
+	if !ok {
+		return edit{}, errNestedForm
+	}
+	return edit{span: where, text: written, mutate: func() {}}, nil
 }
 
 // encode writes a text as the scalar around it does.

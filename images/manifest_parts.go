@@ -124,10 +124,13 @@ func (f *finder) hasRegistryField() bool {
 	if strings.HasSuffix(group, "k8ssandra.io") || strings.HasSuffix(group, "datastax.com") {
 		return true
 	}
-	found := false
-	walk(f.root, func(t *tree) {
-		found = found || get(t.pairs, "registry") != nil && get(t.pairs, "repository") != nil && get(t.pairs, "name") != nil
-	})
+	found, ok := f.registries[f.root]
+	if !ok {
+		walk(f.root, func(t *tree) {
+			found = found || get(t.pairs, "registry") != nil && get(t.pairs, "repository") != nil && get(t.pairs, "name") != nil
+		})
+		f.registries[f.root] = found
+	}
 	return found
 }
 

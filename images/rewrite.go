@@ -180,18 +180,15 @@ func (r *rewriter) document(d document) error {
 		r.together(plan[begin:end])
 		begin = end
 	}
-	roots := []*tree{d.root}
-	for _, x := range found {
-		if x.src != r.src {
-			roots = append(roots, x.src.roots...)
-		}
-	}
 	followed := r.followAliases(plan)
-	seen := map[*tree]bool{}
-	for _, root := range roots {
-		if !seen[root] {
-			seen[root] = true
-			r.keepAnchors(root, plan, followed)
+	r.keepAnchors(d.root, plan, followed)
+	seen := map[*source]bool{r.src: true}
+	for _, x := range found {
+		if !seen[x.src] {
+			seen[x.src] = true
+			for _, root := range x.src.roots {
+				r.keepAnchors(root, plan, followed)
+			}
 		}
 	}
 	edits := map[*source][]edit{}
@@ -248,12 +245,15 @@ func (r *rewriter) together(group []*planned) {
 		meant = append(meant, x)
 		for t, c := range changes {
 			c.pieces = append(all[t].pieces, c.pieces...)
-			c.text = replaced(t.word(), c.pieces)
 			all[t] = c
 		}
 	}
 	if len(meant) == 0 {
 		return
+	}
+	for t, c := range all {
+		c.text = replaced(t.word(), c.pieces)
+		all[t] = c
 	}
 	if err := r.agree(all); err != nil {
 		for _, x := range meant {

@@ -94,8 +94,8 @@ func (s *source) replace(t *tree, c change) (edit, error) {
 // another value.
 func (s *source) canReplace(t *tree, c change) error {
 	e, err := s.replace(t, c)
-	for edits := []edit{e}; err == nil && s.outer != nil; s = s.outer {
-		edits, err = s.outward(edits)
+	for ; err == nil && s.outer != nil; s = s.outer {
+		e, err = s.outwardOne(e)
 	}
 	return err
 }
