@@ -1,6 +1,7 @@
 package images
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ const (
 	UseField     Use = "field"       // a custom resource or values of a chart name it
 	UseEnv       Use = "environment" // the value of a variable, which an operator starts pods with
 	UseArgument  Use = "argument"    // the value of a flag, as above
+	UseData      Use = "data"        // a value in a ConfigMap that looks like one
 	UsePause     Use = "pause"       // holds a pod's namespaces; kubelet never names it
 	UsePinned    Use = "pinned"      // the runtime keeps it from being collected
 	UseUnused    Use = "unused"      // on the node, and no container is made of it
@@ -86,16 +88,41 @@ type Image struct {
 	Found     []Place
 }
 
+// Count is how often the image was found: once at each place, and as often as a
+// list counts it.
+func (i Image) Count() int {
+	n := 0
+	for _, p := range i.Found {
+		n += max(1, p.Count)
+	}
+	return n
+}
+
 // List is what images were found where. Fill it with [List.AddManifests],
 // [List.AddPlain], [List.AddLayout] and [List.AddNode]; none of them stops at what it cannot
 // read. The zero value is an empty list.
 type List struct {
+	// Namespace keeps only what is found in objects of that namespace; all if it
+	// is "". Set it and AllowUnknown before filling the list.
+	Namespace string
+	// AllowUnknown accepts what looks like an image at a place that is not known
+	// for them: it is not on the list, and no problem.
+	AllowUnknown bool
+
 	found    map[Reference][]Place
 	problems []error
+	unknown  []error
+	redis    redis
 }
+
+// isMeant reports whether a place is in the namespace that is asked for.
+func (l *List) isMeant(p Place) bool { return l.Namespace == "" || p.Namespace == l.Namespace }
 
 // Add puts an image on the list.
 func (l *List) Add(r Reference, p Place) {
+	if !l.isMeant(p) {
+		return
+	}
 	if l.found == nil {
 		l.found = map[Reference][]Place{}
 	}
@@ -103,11 +130,44 @@ func (l *List) Add(r Reference, p Place) {
 }
 
 // AddProblem notes that the list may lack something.
-func (l *List) AddProblem(err error) { l.problems = append(l.problems, err) }
+func (l *List) AddProblem(err error) {
+	if p, ok := errors.AsType[*Problem](err); ok && p.Place.Kind != "" && !l.isMeant(p.Place) {
+		return
+	}
+	l.problems = append(l.problems, err)
+}
 
-// Problems are what could not be read, in the order of reading, one line each.
-// With any of them the list may be incomplete.
-func (l *List) Problems() []error { return l.problems }
+// addFinding puts what was found in a manifest where it belongs.
+func (l *List) addFinding(x finding) {
+	problem := &Problem{Place: x.place, Err: x.err}
+	switch {
+	case x.unknown != nil && !l.isMeant(x.place):
+	case x.unknown != nil:
+		l.unknown = append(l.unknown, problem)
+		if !l.AllowUnknown {
+			l.AddProblem(problem)
+		}
+	case x.err != nil && isRedisSpec(x): // told with the operator's version
+	case x.err != nil:
+		l.AddProblem(problem)
+	default:
+		l.Add(x.ref, x.place)
+	}
+}
+
+// Unknown are the places where something looks like an image and nothing says
+// that it is one, in the order of reading, one line each.
+func (l *List) Unknown() []error { return l.unknown }
+
+// Problems are what could not be read or decided, in the order of reading, one
+// line each. With any of them the list may be incomplete.
+func (l *List) Problems() []error {
+	all := slices.Concat(l.problems, l.redis.problems(l.isMeant))
+	if l.Namespace != "" && len(all) == 0 && len(l.found) == 0 {
+		all = append(all, fmt.Errorf("no image is used in namespace %s here; objects tell their namespace when they come from a cluster (kubectl get -o yaml)", l.Namespace))
+	}
+	return all
+}
 
 // Images are the images by their reference, each once.
 func (l *List) Images() []Image {

@@ -46,12 +46,9 @@ func (l *List) addManifest(name string, data []byte) {
 		if err != nil {
 			l.AddProblem(err)
 		}
-		for _, x := range found {
-			if x.err != nil {
-				l.AddProblem(&Problem{Place: x.place, Err: x.err})
-			} else {
-				l.Add(x.ref, x.place)
-			}
+		for _, x := range found.images {
+			l.addFinding(x)
 		}
+		l.redis.add(found)
 	}
 }

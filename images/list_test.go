@@ -35,12 +35,15 @@ func TestListRedis(t *testing.T) {
 	var l List
 	l.AddManifests("testdata/list/redis.yaml", nil)
 	wantLines(t, &l,
+		"docker.io/redislabs/default:1 redis.yaml:22 field spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.image.default",
 		"docker.io/redislabs/k8s-controller:7.2.4-7 redis.yaml:79 field spec.redisEnterpriseServicesRiggerImageSpec",
 		"docker.io/redislabs/operator:7.2.4-7 redis.yaml:56 container spec.template.spec.containers[0].image",
 		"docker.io/redislabs/operator:7.2.4-7 redis.yaml:64 container spec.template.spec.containers[1].image",
 		"docker.io/redislabs/operator:7.2.4-7 redis.yaml:82 field spec.bootstrapperImageSpec",
-		"docker.io/redislabs/redis:7.2.4-64 redis.yaml:76 field spec.redisEnterpriseImageSpec")
-	found := l.Images()[1].Found[1]
+		"docker.io/redislabs/redis:7.2.4-64 redis.yaml:76 field spec.redisEnterpriseImageSpec",
+		"docker.io/redislabs/setting:3 redis.yaml:32 field data.image",
+		"docker.io/redislabs/setting:4 redis.yaml:35 container data[\"pod.yaml\"].containers[0].image")
+	found := l.Images()[2].Found[1]
 	want := Place{File: "testdata/list/redis.yaml", Line: 64, Column: 16, Kind: "Deployment", Namespace: "redis",
 		Name: "redis-enterprise-operator", Container: "admission", Field: "spec.template.spec.containers[1].image", Use: UseContainer}
 	if found != want {

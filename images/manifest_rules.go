@@ -1,45 +1,6 @@
 package images
 
-import (
-	"errors"
-	"fmt"
-	"strings"
-)
-
-// imagesOf finds what the fields of one mapping, outside containers, say about
-// an image. key is the name of the mapping itself.
-func (f *finder) imagesOf(fields []pair, key string) {
-	inParts := get(fields, "repository").word() != ""
-	for _, p := range fields {
-		name := p.name.word()
-		switch {
-		case (name == "image" || name == "imageName") && !inParts:
-			f.at(step(name), func() { f.imageField(p.value, firstOf(fields, "versionTag", "tag", "imageTag")) })
-		case strings.HasSuffix(name, "Image") && isFull(p.value.word()):
-			f.at(step(name), func() { f.imageField(p.value, nil) })
-		case name == "repository":
-			f.repository(fields, p.value, key)
-		}
-	}
-}
-
-// imageField is a field outside containers that by its name holds an image.
-func (f *finder) imageField(t, tagged *tree) {
-	text := t.word()
-	if f.template(t, UseField) || !t.isString() || text == "" {
-		return
-	}
-	if !IsPlaceholder(text) {
-		if _, err := Parse(text); err != nil {
-			return // an icon, a disk, something else that is called image
-		}
-	}
-	if tag := tagged.word(); tag != "" && !hasSuffix(text) && !IsPlaceholder(text) {
-		f.add(finding{place: f.here(t, UseField), parts: &parts{repository: t, tag: tagged}}, text+":"+tag)
-		return
-	}
-	f.add(finding{place: f.here(t, UseField), whole: t}, text)
-}
+import "strings"
 
 // template reports whether t is an unquoted {{ … }}, which to YAML is a mapping
 // in a mapping, and notes it.
@@ -53,145 +14,117 @@ func (f *finder) template(t *tree, use Use) bool {
 	return true
 }
 
-// repository is an image in parts, as custom resources and the values of charts
-// have it: repository with a tag beside it, or in something called image, or
-// with an image beside it.
-func (f *finder) repository(fields []pair, repository *tree, key string) {
-	p := &parts{
-		repository: repository, image: firstOf(fields, "image"), tag: firstOf(fields, "versionTag", "tag", "imageTag"),
-		registry: firstOf(fields, "registry"), digest: firstOf(fields, "digest"),
-	}
-	if p.image.word() != "" && p.tag.word() == "" {
-		p.tag = firstOf(fields, "version")
-	}
-	inImage := strings.Contains(strings.ToLower(key), "image") || p.image.word() != ""
-	name := repository.word()
-	if !repository.isString() || name == "" || strings.Contains(name, "://") || !inImage && p.tag == nil && p.digest == nil {
-		return
-	}
-	text, tagged := p.compose()
-	f.add(finding{place: f.here(repository, UseField), parts: p}, text)
-	if x := &f.found[len(f.found)-1]; !tagged && x.err == nil {
-		x.err = fmt.Errorf("image %s: %w", quote(text), errUntagged)
-	}
-}
-
-// compose puts the image together, and reports whether it has a tag or digest.
-func (p *parts) compose() (text string, tagged bool) {
-	text = p.repository.word()
-	if registry := p.registry.word(); registry != "" {
-		text = strings.TrimSuffix(registry, "/") + "/" + text
-	}
-	if image := p.image.word(); image != "" {
-		text = strings.TrimSuffix(text, "/") + "/" + image
-	}
-	tagged = hasSuffix(text)
-	if tag := p.tag.word(); tag != "" {
-		separator := ":"
-		if strings.HasPrefix(tag, "sha256:") {
-			separator = "@"
-		}
-		text, tagged = text+separator+tag, true
-	}
-	if digest := p.digest.word(); digest != "" {
-		text, tagged = text+"@"+digest, true
-	}
-	return text, tagged
-}
-
-// errUntagged is the error of a finding whose repository is known.
-var errUntagged = errors.New("has no tag here, somebody else chooses it: an operator, or a chart (helm template shows what)")
-
-func firstOf(fields []pair, names ...string) *tree {
-	var found *tree
-	for _, name := range names {
-		if t := get(fields, name); t != nil && (found == nil || found.word() == "") {
-			found = t
-		}
-	}
-	return found
-}
-
-// hasSuffix reports whether an image is written with a tag or a digest.
-func hasSuffix(text string) bool {
-	return strings.ContainsAny(text[strings.LastIndexByte(text, '/')+1:], ":@")
-}
-
-// isFull recognises an image by its looks alone: a path, and a tag or digest.
-func isFull(text string) bool {
-	if !strings.Contains(text, "/") || !hasSuffix(text) {
-		return false
-	}
-	_, err := Parse(text)
-	return err == nil
-}
-
+// containers finds the images of containers, which need not look like any, and
+// walks into everything else that they have.
 func (f *finder) containers(list *tree) {
 	f.each(list, func(fields []pair) {
 		name := get(fields, "name").word()
-		for _, p := range fields {
-			f.at(step(p.name.word()), func() {
-				switch p.name.word() {
-				case "image":
-					f.container(p.value, name)
-				case "env":
-					f.env(p.value, name)
-				case "args", "command":
-					f.arguments(p.value, name)
-				}
-			})
-		}
+		f.within(func(s *scope) { s.container, s.inContainer = name, true }, func() {
+			f.around = append(f.around[:len(f.around):len(f.around)], fields)
+			for _, p := range fields {
+				f.at(step(p.name.word()), func() {
+					switch p.name.word() {
+					case "image":
+						f.containerImage(p.value)
+					case "args", "command":
+						f.arguments(p.value)
+					case "name":
+					default:
+						f.field(p.name.word(), p.value, key{})
+					}
+				})
+			}
+		})
 	})
 }
 
-func (f *finder) container(t *tree, name string) {
+func (f *finder) containerImage(t *tree) {
 	if f.template(t, UseContainer) {
-		f.found[len(f.found)-1].place.Container = name
 		return
 	}
 	if r := t.resolve(); r == nil || r.kind != scalar || !r.str && r.word() == "" {
 		return // null is as good as absent
 	}
-	place := f.here(t, UseContainer)
-	place.Container = name
-	f.add(finding{place: place, whole: t}, t.word())
+	f.add(finding{place: f.here(t, UseContainer), whole: t, span: span{0, len(t.word())}}, t.word())
 }
 
-// env finds the images that an operator is told in its environment:
-// RELATED_IMAGE_… by convention of OLM, and other names by their looks.
-func (f *finder) env(list *tree, container string) {
-	f.each(list, func(fields []pair) {
-		name, value := get(fields, "name").word(), get(fields, "value")
-		text := value.word()
-		related := strings.HasPrefix(name, "RELATED_IMAGE_") && text != ""
-		if !value.isString() || !related && (!strings.Contains(strings.ToUpper(name), "IMAGE") || !isFull(text)) {
-			return
-		}
-		f.at(".value", func() {
-			place := f.here(value, UseEnv)
-			place.Container = container
-			f.add(finding{place: place, whole: value}, text)
+// env finds the images that an operator reads from its environment. The value
+// of RELATED_IMAGE_… is one by convention of OLM; others are decided about by
+// their names and values.
+func (f *finder) env(list *tree) {
+	f.within(func(s *scope) { s.use = UseEnv }, func() {
+		f.each(list, func(fields []pair) {
+			name := get(fields, "name").word()
+			for _, p := range fields {
+				f.at(step(p.name.word()), func() {
+					value := p.name.word() == "value"
+					text := p.value.word()
+					switch {
+					case value && strings.HasPrefix(name, "RELATED_IMAGE_") && p.value.isString() && text != "" && len(mentions(text)) == 1:
+						f.add(finding{place: f.here(p.value, UseEnv), whole: p.value, span: span{0, len(text)}}, text)
+					case value:
+						f.value(p.value, envKey(name))
+					case p.name.word() != "name":
+						f.field(p.name.word(), p.value, key{})
+					}
+				})
+			}
 		})
 	})
 }
 
-// arguments finds --some-flag=registry.domain/repository:tag. Less than that
-// could be anything.
-func (f *finder) arguments(list *tree, container string) {
-	f.follow(list, func(list *tree) {
-		for i, item := range list.items {
-			flag, text, ok := strings.Cut(item.word(), "=")
-			if !ok || !strings.HasPrefix(flag, "-") || !item.isString() || !isFull(text) {
-				continue
+// envKey is what the name of a variable promises: with IMAGE in the middle, as in
+// ACME_IMAGE_KAFKA, as much as a field inside of one.
+func envKey(name string) key {
+	k := keyOf(name, key{})
+	if k.says == saysNothing && k.about && !isAddressWord(name) {
+		k.says = saysInside
+	}
+	return k
+}
+
+// arguments finds images among the words of a command: behind a flag, in one
+// word with it or in the next, and by themselves.
+func (f *finder) arguments(list *tree) {
+	f.within(func(s *scope) { s.use = UseArgument }, func() {
+		f.follow(list, func(list *tree) {
+			if list.kind != sequence {
+				f.value(list, key{})
+				return
 			}
-			if registry, _, _ := strings.Cut(text, "/"); !strings.Contains(registry, ".") && !strings.HasSuffix(flag, "image") {
-				continue
+			flag := ""
+			for i, item := range list.items {
+				text := item.word()
+				name, from := flag, 0
+				if flag = ""; strings.HasPrefix(text, "-") {
+					name, from = text, len(text)
+					if at := strings.IndexAny(text, "= "); at > 0 {
+						name, from = text[:at], at+1
+					} else {
+						flag = text
+					}
+				}
+				k := keyOf(strings.TrimLeft(name, "-"), key{})
+				k.item = true
+				f.at(index(i), func() { f.argument(item, k, from) })
 			}
-			f.at(index(i), func() {
-				place := f.here(item, UseArgument)
-				place.Container = container
-				f.add(finding{place: place, whole: item, skip: len(flag) + 1}, text)
-			})
+		})
+	})
+}
+
+// argument looks at one word of a command, from where its flag ends.
+func (f *finder) argument(t *tree, k key, from int) {
+	f.follow(t, func(resolved *tree) {
+		before := f.key
+		defer func() { f.key = before }()
+		f.key = k
+		switch {
+		case resolved.kind != scalar:
+			f.value(t, k)
+		case from > 0:
+			f.decide(t, from)
+		default:
+			f.scalar(t)
 		}
 	})
 }
@@ -202,11 +135,15 @@ func (f *finder) volumes(list *tree) {
 	f.each(list, func(fields []pair) {
 		image := get(fields, "image")
 		reference := get(f.fields(image), "reference")
-		if reference.isString() && reference.word() != "" {
-			f.at(".image", func() {
-				f.at(".reference", func() {
-					f.add(finding{place: f.here(reference, UseVolume), whole: reference}, reference.word())
-				})
+		for _, p := range fields {
+			f.at(step(p.name.word()), func() {
+				if p.value == image && reference.isString() && reference.word() != "" {
+					f.at(".reference", func() {
+						f.add(finding{place: f.here(reference, UseVolume), whole: reference, span: span{0, len(reference.word())}}, reference.word())
+					})
+					return
+				}
+				f.field(p.name.word(), p.value, key{})
 			})
 		}
 	})

@@ -108,6 +108,13 @@ type source struct {
 	lines []int // where each line begins, by \n as editors count
 
 	counted struct{ at, column int } // by the last call of place
+	aligned map[*tree]*alignment
+
+	// Of a text that is the value of a scalar in another source:
+	outer *source
+	host  *tree
+	depth int // how many are around it
+	roots []*tree
 }
 
 // newSource checks that data is text.
@@ -149,6 +156,12 @@ func binary(data []byte) (int, string) {
 
 // place gives the file, line and column of an offset.
 func (s *source) place(at int) Place {
+	if s.outer != nil {
+		if a := s.outer.align(s.host); a != nil {
+			return s.outer.place(a.start(at))
+		}
+		return s.outer.place(s.host.at)
+	}
 	at = min(at, len(s.text))
 	line := s.line(at)
 	// Images are found in the order of the text: counting goes on from the one

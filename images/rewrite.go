@@ -20,9 +20,13 @@ type RewriteOptions struct {
 	// PullSecret is the name of a secret that every pod with an image on To
 	// gets among its image pull secrets; none if it is "".
 	PullSecret string
-	// Env changes images in environment variables and arguments too. They are
-	// recognised by their looks, so they are left alone otherwise.
+	// Env changes images in environment variables, arguments and the values of
+	// ConfigMaps too. They are recognised by their looks, so they are left alone
+	// otherwise.
 	Env bool
+	// AllowUnknown leaves what looks like an image, at a place that is not known
+	// for them, alone without a word.
+	AllowUnknown bool
 }
 
 // Rewritten is a manifest after [Rewrite].
@@ -93,6 +97,11 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 			return Rewritten{}, err
 		}
 	}
+	for _, err := range r.redis.problems(func(Place) bool { return true }) {
+		if p, ok := errors.AsType[*Problem](err); ok {
+			r.kept = append(r.kept, p)
+		}
+	}
 	slices.SortStableFunc(r.kept, func(a, b *Problem) int {
 		return cmp.Or(cmp.Compare(a.Place.Line, b.Place.Line), cmp.Compare(a.Place.Column, b.Place.Column))
 	})
@@ -114,11 +123,26 @@ type rewriter struct {
 	edits  []edit
 	wanted []wanted // of every image of the file, in order
 	kept   []*Problem
+	redis  redis
 
 	// Of the document at hand:
 	json  bool
-	texts map[*tree]string // what scalars and aliases shall say
+	texts map[*tree]change // what scalars and aliases have to say
 	pods  map[*tree]bool   // those that have the secret
+	added map[*tree]bool   // mappings that have got a registry
+}
+
+// change is what becomes of the text of a scalar.
+type change struct {
+	src    *source
+	text   string
+	pieces []piece
+}
+
+// piece replaces a part of the text of a scalar.
+type piece struct {
+	span
+	text string
 }
 
 // wanted is what an image shall be: another reference, or the text that it is.
@@ -128,45 +152,131 @@ type wanted struct {
 }
 
 // planned is an image, and what the scalars that it is written in, or the
-// aliases that stand in their place, shall say; nil if it stays.
+// aliases that are in their place, have to say; nil if it stays.
 type planned struct {
 	finding
-	texts map[*tree]string
+	changes map[*tree]change
+	insert  *edit // of a registry, if there is no place for it yet
 }
 
 // document plans the changes of one document.
 func (r *rewriter) document(d document) error {
-	found, err := r.src.find(d.root)
+	inventory, err := r.src.find(d.root)
 	if err != nil {
 		return err
 	}
-	r.json, r.texts, r.pods = d.json, map[*tree]string{}, map[*tree]bool{}
+	r.redis.add(inventory)
+	found := inventory.images
+	r.json, r.texts, r.pods, r.added = d.json, map[*tree]change{}, map[*tree]bool{}, map[*tree]bool{}
 	plan := make([]*planned, len(found))
 	for i, x := range found {
 		plan[i] = &planned{finding: x}
-		if !r.isMeant(x) {
-			continue
-		}
-		texts, err := r.textsOf(x)
-		if err == nil {
-			err = r.agree(x, texts)
-		}
-		if err != nil {
-			r.untouched(x, err)
-			continue
-		}
-		plan[i].texts = texts
 	}
-	r.keepAnchors(d.root, plan, r.followAliases(plan))
+	for begin := 0; begin < len(plan); {
+		end := begin + 1
+		for end < len(plan) && plan[begin].whole != nil && plan[end].whole == plan[begin].whole && plan[end].place.Field == plan[begin].place.Field {
+			end++ // images in one text
+		}
+		r.together(plan[begin:end])
+		begin = end
+	}
+	followed := r.followAliases(plan)
+	r.keepAnchors(d.root, plan, followed)
+	seen := map[*source]bool{r.src: true}
+	for _, x := range found {
+		if !seen[x.src] {
+			seen[x.src] = true
+			for _, root := range x.src.roots {
+				r.keepAnchors(root, plan, followed)
+			}
+		}
+	}
+	edits := map[*source][]edit{}
 	for _, t := range slices.SortedFunc(maps.Keys(r.texts), func(a, b *tree) int { return cmp.Compare(a.at, b.at) }) {
-		e, err := r.src.replace(t, r.texts[t])
+		c := r.texts[t]
+		e, err := c.src.replace(t, c)
 		if err != nil {
-			return r.src.problem(t.at, err)
+			return c.src.problem(t.at, err)
 		}
-		r.edits = append(r.edits, e)
+		edits[c.src] = append(edits[c.src], e)
 	}
+	for _, x := range plan {
+		if x.changes != nil && x.insert != nil {
+			edits[x.src] = append(edits[x.src], *x.insert)
+		}
+	}
+	if err := outermost(edits); err != nil {
+		return r.src.problem(d.root.at, err)
+	}
+	r.edits = append(r.edits, edits[r.src]...)
 	r.finish(plan)
 	return nil
+}
+
+// outermost turns edits of texts inside of values into edits of the file.
+func outermost(edits map[*source][]edit) error {
+	inward := slices.SortedFunc(maps.Keys(edits), func(a, b *source) int { return cmp.Compare(b.depth, a.depth) })
+	for len(inward) > 0 && inward[0].outer != nil {
+		s := inward[0]
+		outward, err := s.outward(edits[s])
+		if err != nil {
+			return err
+		}
+		delete(edits, s)
+		edits[s.outer] = append(edits[s.outer], outward...)
+		inward = slices.SortedFunc(maps.Keys(edits), func(a, b *source) int { return cmp.Compare(b.depth, a.depth) })
+	}
+	return nil
+}
+
+// together plans the changes of one image, or of several in one text.
+func (r *rewriter) together(group []*planned) {
+	all := map[*tree]change{}
+	var meant []*planned
+	for _, x := range group {
+		if !r.isMeant(x.finding) {
+			continue
+		}
+		changes, err := r.changesOf(x)
+		if err != nil {
+			r.untouched(x.finding, err)
+			continue
+		}
+		meant = append(meant, x)
+		for t, c := range changes {
+			c.pieces = append(all[t].pieces, c.pieces...)
+			all[t] = c
+		}
+	}
+	if len(meant) == 0 {
+		return
+	}
+	for t, c := range all {
+		c.text = replaced(t.word(), c.pieces)
+		all[t] = c
+	}
+	if err := r.agree(all); err != nil {
+		for _, x := range meant {
+			r.untouched(x.finding, fmt.Errorf("image %s: %w", quote(x.ref.String()), err))
+		}
+		return
+	}
+	for _, x := range meant {
+		x.changes = all
+	}
+}
+
+// replaced carries out pieces in their order.
+func replaced(text string, pieces []piece) string {
+	var out strings.Builder
+	at := 0
+	for _, p := range pieces {
+		out.WriteString(text[at:p.start])
+		out.WriteString(p.text)
+		at = p.end
+	}
+	out.WriteString(text[at:])
+	return out.String()
 }
 
 // isMeant reports whether an image is to be changed, and says why not where
@@ -177,9 +287,13 @@ func (r *rewriter) isMeant(x finding) bool {
 		r.untouched(x, x.err)
 	case r.o.To.Holds(x.ref):
 	case len(r.o.Only) > 0 && !slices.ContainsFunc(r.o.Only, func(t Target) bool { return t.Holds(x.ref) }):
+	case x.unknown != nil:
+		if !r.o.AllowUnknown {
+			r.untouched(x, x.err)
+		}
 	case x.fixed != nil:
 		r.untouched(x, fmt.Errorf("image %s: %w", quote(x.ref.String()), x.fixed))
-	case !r.o.Env && (x.place.Use == UseEnv || x.place.Use == UseArgument):
+	case !r.o.Env && (x.place.Use == UseEnv || x.place.Use == UseArgument || x.place.Use == UseData):
 		r.untouched(x, fmt.Errorf("image %s: %w", quote(x.ref.String()), ErrIndirect))
 	default:
 		return true
@@ -187,21 +301,22 @@ func (r *rewriter) isMeant(x finding) bool {
 	return false
 }
 
-// ErrIndirect is the reason for leaving an image alone that stands in an
-// environment variable or an argument.
-var ErrIndirect = errors.New("stands in an environment variable or an argument")
+// ErrIndirect is the reason for leaving an image alone that is recognised by its
+// looks, in an environment variable, an argument or a ConfigMap.
+var ErrIndirect = errors.New("is recognised by its looks, in a variable, an argument or a ConfigMap")
 
 func (r *rewriter) untouched(x finding, err error) {
 	r.kept = append(r.kept, &Problem{Place: x.place, Err: fmt.Errorf("not changed: %w", err)})
 }
 
-// textsOf gives what the scalars of an image, or the aliases that stand in
-// their place, shall say.
-func (r *rewriter) textsOf(x finding) (map[*tree]string, error) {
+// changesOf gives what the scalars of an image, or the aliases that are in their
+// place, have to say.
+func (r *rewriter) changesOf(x *planned) (map[*tree]change, error) {
 	to := r.o.To.Reference(x.ref)
 	if x.whole != nil {
-		written := x.whole.word()
-		return map[*tree]string{x.whole: written[:x.skip] + to.Name() + suffixOf(written[x.skip:])}, nil
+		name := x.span
+		name.end -= len(suffixOf(x.whole.word()[name.start:name.end]))
+		return map[*tree]change{x.whole: {src: x.src, pieces: []piece{{name, to.Name()}}}}, nil
 	}
 	p := x.parts
 	repository := to.repository
@@ -214,10 +329,33 @@ func (r *rewriter) textsOf(x finding) (map[*tree]string, error) {
 	} else {
 		repository += suffixOf(p.repository.word())
 	}
-	if p.registry.word() != "" {
-		return map[*tree]string{p.registry: to.registry, p.repository: repository}, nil
+	all := map[*tree]change{}
+	set := func(t *tree, text string) {
+		if t.word() != text {
+			all[t] = change{src: x.src, pieces: []piece{{span{0, len(t.word())}, text}}}
+		}
 	}
-	return map[*tree]string{p.repository: to.registry + "/" + repository}, nil
+	switch {
+	case p.registry.word() != "":
+		set(p.registry, to.registry)
+	case p.lacks != nil && p.registry == nil && !hasHost(p.repository.word()):
+		e, ok := x.src.newField(p.lacks, "repository", "registry", to.registry)
+		if !ok || r.added[p.lacks] {
+			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", quote(x.ref.String()), to.registry)
+		}
+		r.added[p.lacks] = true
+		x.insert = &e
+	default:
+		repository = to.registry + "/" + repository
+	}
+	set(p.repository, repository)
+	return all, nil
+}
+
+// hasHost reports whether a repository begins with a registry.
+func hasHost(repository string) bool {
+	first, _, ok := strings.Cut(repository, "/")
+	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
 }
 
 // suffixOf is the tag and digest that an image is written with.
@@ -229,39 +367,41 @@ func suffixOf(text string) string {
 	return ""
 }
 
-// agree notes what scalars shall say. It refuses one that cannot be changed
-// where it stands, and one that shall say something else for another image;
-// merge keys make that possible.
-func (r *rewriter) agree(x finding, texts map[*tree]string) error {
-	for t, text := range texts {
-		if before, ok := r.texts[t]; ok && before != text {
-			return fmt.Errorf("image %s: its text belongs to another image too, which would differ; write it out for each", quote(x.ref.String()))
+// agree notes what scalars have to say. It refuses one that cannot be changed
+// where it is, and one that has to say something else for another image; merge
+// keys and a repository for all images make that possible.
+func (r *rewriter) agree(changes map[*tree]change) error {
+	for t, c := range changes {
+		if before, ok := r.texts[t]; ok && before.text != c.text {
+			return errShared
 		}
-		if _, err := r.src.replace(t, text); err != nil {
-			return fmt.Errorf("image %s: %w", quote(x.ref.String()), err)
+		if err := c.src.canReplace(t, c); err != nil {
+			return err
 		}
 	}
-	for t, text := range texts {
+	for t, c := range changes {
 		if t.kind == scalar {
-			r.texts[t] = text
+			r.texts[t] = c
 		}
 	}
 	return nil
 }
 
+var errShared = errors.New("its text belongs to another image too, which would differ; write it out for each")
+
 // followAliases gives the aliases that say the right thing once the scalar that
-// they stand for is changed, and has the others replaced.
+// they are in the place of is changed, and has the others replaced.
 func (r *rewriter) followAliases(plan []*planned) map[*tree]bool {
 	followed := map[*tree]bool{}
 	for _, x := range plan {
-		for t, text := range x.texts {
+		for t, c := range x.changes {
 			if t.kind != alias {
 				continue
 			}
-			if r.texts[t.target] == text {
+			if target, ok := r.texts[t.target]; ok && target.text == c.text {
 				followed[t] = true
 			} else {
-				r.texts[t] = text
+				r.texts[t] = c
 			}
 		}
 	}
@@ -271,20 +411,22 @@ func (r *rewriter) followAliases(plan []*planned) map[*tree]bool {
 // keepAnchors gives up changes of scalars with an anchor that something else
 // than an image is an alias of.
 func (r *rewriter) keepAnchors(root *tree, plan []*planned, followed map[*tree]bool) {
+	changes := func(t *tree) bool { _, ok := r.texts[t]; return ok }
 	walk(root, func(t *tree) {
-		if t.kind != alias || followed[t] || r.texts[t] != "" || r.texts[t.target] == "" {
+		if t.kind != alias || followed[t] || changes(t) || !changes(t.target) {
 			return
 		}
+		line := r.texts[t.target].src.place(t.at).Line
 		delete(r.texts, t.target)
 		for _, x := range plan {
-			for each := range x.texts {
-				if each.resolve() == t.target && r.texts[each] == "" {
+			for each := range x.changes {
+				if each.resolve() == t.target && !changes(each) {
 					r.untouched(x.finding, fmt.Errorf("image %s: its anchor &%s stands for something else in line %d too; write the image out",
-						quote(x.ref.String()), t.target.anchor, r.src.place(t.at).Line))
-					for other := range x.texts {
+						quote(x.ref.String()), t.target.anchor, line))
+					for other := range x.changes {
 						delete(r.texts, other)
 					}
-					x.texts = nil
+					x.changes = nil
 					break
 				}
 			}
@@ -310,13 +452,13 @@ func (r *rewriter) finish(plan []*planned) {
 	noted := map[string]bool{}
 	for _, x := range plan {
 		ref, want := x.ref, wanted{x.ref, x.text}
-		if x.texts != nil {
+		if x.changes != nil {
 			ref = r.o.To.Reference(ref)
 			want = wanted{ref: ref}
 			r.out.Changes = append(r.out.Changes, Change{x.place, x.ref, ref})
 		}
 		r.wanted = append(r.wanted, want)
-		if r.o.PullSecret == "" || ref.IsZero() || !r.o.To.Holds(ref) || x.fixed != nil {
+		if r.o.PullSecret == "" || ref.IsZero() || !r.o.To.Holds(ref) || x.fixed != nil || x.unknown != nil || x.note {
 			continue
 		}
 		if x.pod != nil {

@@ -39,7 +39,7 @@ func (r *rewriter) check(before []document) error {
 		if err != nil {
 			return err
 		}
-		all = append(all, found...)
+		all = append(all, found.images...)
 	}
 	if len(all) != len(r.wanted) {
 		return &Problem{Place: Place{File: r.src.name}, Err: errDiffers}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // edit replaces a part of a text.
@@ -32,38 +33,99 @@ func apply(text string, edits []edit) string {
 
 var errNotFound = errors.New("is written in a way that cannot be changed without touching more; write it on one line, in quotes or without")
 
-// replace gives the edit that makes a scalar, or an alias in its place, say
-// text. Quotes stay as they are, and so does what comes before the image.
-func (s *source) replace(t *tree, text string) (edit, error) {
-	where, quoted, ok := s.written(t)
-	if !ok {
+// replace gives the edit that makes a scalar, or an alias in its place, say what
+// a change wants. Quotes stay as they are, and so does everything between the
+// pieces that change.
+func (s *source) replace(t *tree, c change) (edit, error) {
+	e := edit{mutate: func() {
+		*t = tree{kind: scalar, at: t.at, text: c.text, str: true, anchor: t.anchor}
+	}}
+	bracket := false // an IPv6 address would begin a list
+	for _, p := range c.pieces {
+		if !isSimple(p.text) && p.text != "" {
+			return edit{}, errNotFound
+		}
+		bracket = bracket || strings.ContainsAny(p.text, "[]{},")
+	}
+	if t.kind == alias {
+		if !isSimple(c.text) || !strings.HasPrefix(s.text[t.at:], "*"+t.text) {
+			return edit{}, errNotFound
+		}
+		e.span, e.text = span{t.at, t.at + 1 + len(t.text)}, c.text
+		if bracket {
+			e.text = `"` + c.text + `"`
+		}
+		return e, nil
+	}
+	a := s.align(t)
+	if a == nil {
 		return edit{}, errNotFound
 	}
-	same := 0
-	if t.kind == scalar && s.text[where.start:where.end] == t.text {
-		same = commonPrefix(t.text, text)
+	e.span = span{a.start(0), a.after}
+	if t.style == plain && bracket {
+		if strings.ContainsAny(c.text, "\"\\\n") {
+			return edit{}, errNotFound
+		}
+		e.text = `"` + c.text + `"`
+		return e, nil
 	}
-	e := edit{span: span{where.start + same, where.end}, text: text[same:]}
-	if !quoted && strings.ContainsAny(e.text, "[]{},") {
-		// An IPv6 address would begin a list.
-		e = edit{span: where, text: `"` + text + `"`}
-		same = 0
-	}
-	if e.text != "" && !isSimple(text[same:]) {
+	first, last := c.pieces[0], c.pieces[len(c.pieces)-1]
+	where, ok := a.of(span{first.start, last.end})
+	if !ok || first.start == last.end {
 		return edit{}, errNotFound
 	}
-	e.mutate = func() {
-		*t = tree{kind: scalar, at: t.at, text: text, str: true, anchor: t.anchor}
+	e.span = where
+	var out strings.Builder
+	at := where.start
+	for _, p := range c.pieces {
+		written, ok := a.of(p.span)
+		if !ok {
+			return edit{}, errNotFound
+		}
+		out.WriteString(s.text[at:written.start])
+		out.WriteString(p.text)
+		at = written.end
 	}
+	e.text = out.String()
 	return e, nil
 }
 
-func commonPrefix(a, b string) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
+// canReplace says why a change is not possible, also where the text is inside of
+// another value.
+func (s *source) canReplace(t *tree, c change) error {
+	e, err := s.replace(t, c)
+	for ; err == nil && s.outer != nil; s = s.outer {
+		e, err = s.outwardOne(e)
 	}
-	return n
+	return err
+}
+
+// newField gives the edit that adds a field to a mapping, before another of its
+// fields. JSON and flow mappings get it on the same line.
+func (s *source) newField(m *tree, before, name, text string) (edit, bool) {
+	i := slices.IndexFunc(m.pairs, func(p pair) bool { return p.name.word() == before })
+	if i < 0 || !isSimple(text) {
+		return edit{}, false
+	}
+	key := m.pairs[i].name
+	at := key.at
+	e := edit{span: span{at, at}, mutate: func() {
+		m.pairs = slices.Insert(m.pairs, i, pair{word(name), word(text)})
+	}}
+	quoted := text
+	if strings.ContainsAny(text, "[]{},") {
+		quoted = `"` + text + `"`
+	}
+	switch {
+	case m.style == flow && key.style == double:
+		e.text = `"` + name + `": "` + text + `", `
+	case m.style == flow:
+		e.text = name + ": " + quoted + ", "
+	default:
+		indent := strings.Repeat(" ", utf8.RuneCountInString(s.text[s.lineAt(at):at]))
+		e.text = name + ": " + quoted + s.newlineBefore(at) + indent
+	}
+	return e, true
 }
 
 // isSimple reports whether text says the same in and without quotes of any
@@ -77,29 +139,16 @@ func isSimple(text string) bool {
 	return !strings.HasSuffix(text, ":")
 }
 
-// written finds the text of a scalar or alias in the source, without quotes.
-// It trusts no position: ok is false unless the source says there what the
-// tree does.
+// written finds the text of a scalar on one line in the source, without quotes.
+// It trusts no position: ok is false unless the source says there what the tree
+// does.
 func (s *source) written(t *tree) (where span, quoted, ok bool) {
-	at := t.at
-	if t.kind == alias {
-		end := at + 1 + len(t.text)
-		return span{at, end}, false, strings.HasPrefix(s.text[at:], "*"+t.text)
+	a := s.align(t)
+	if a == nil || t.style == literal {
+		return span{}, false, false
 	}
-	for at < len(s.text) && (s.text[at] == '&' || s.text[at] == '!') && t.style != literal {
-		at = s.skipProperty(at)
-	}
-	switch t.style {
-	case double, single:
-		end := closingQuote(s.text, at)
-		if end < 0 {
-			return span{}, false, false
-		}
-		return span{at + 1, end}, true, t.style == double && s.text[at] == '"' || t.style == single && s.text[at] == '\''
-	case literal:
-		return s.literal(t)
-	}
-	return span{at, at + len(t.text)}, false, t.text != "" && strings.HasPrefix(s.text[at:], t.text)
+	where, ok = a.of(span{0, len(t.text)})
+	return where, t.style != plain, ok
 }
 
 // skipProperty skips an anchor or a tag and the space behind it.
@@ -111,38 +160,4 @@ func (s *source) skipProperty(at int) int {
 		at++
 	}
 	return at
-}
-
-// closingQuote finds the quote that ends the one at an offset, -1 for none.
-func closingQuote(text string, at int) int {
-	if at >= len(text) {
-		return -1
-	}
-	quote := text[at]
-	for i := at + 1; i < len(text); i++ {
-		switch {
-		case text[i] == '\\' && quote == '"':
-			i++
-		case text[i] != quote:
-		case quote == '\'' && i+1 < len(text) && text[i+1] == quote:
-			i++
-		default:
-			return i
-		}
-	}
-	return -1
-}
-
-// literal finds the one line of a block scalar.
-func (s *source) literal(t *tree) (where span, quoted, ok bool) {
-	header := strings.IndexAny(s.text[t.at:], "\r\n")
-	if header < 0 || t.text == "" {
-		return span{}, false, false
-	}
-	at := t.at + header
-	for at < len(s.text) && strings.IndexByte(" \r\n", s.text[at]) >= 0 {
-		at++
-	}
-	// Brackets mean nothing in a block scalar, as in quotes.
-	return span{at, at + len(t.text)}, true, strings.HasPrefix(s.text[at:], t.text)
 }

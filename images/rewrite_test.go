@@ -270,3 +270,23 @@ func TestRewriteStream(t *testing.T) {
 		inStream(t, r)
 	}
 }
+
+// Thousands of images in one value, and of documents in one, are rewritten in a
+// time that grows with them and not with their square.
+func TestRewriteManyInOneValue(t *testing.T) {
+	const n = 20_000
+	o := options(t, "--to reg.corp --env")
+	for name, text := range map[string]string{
+		"commas":    "aImages: " + strings.Repeat("quay.io/a/b:1,", n) + "\n",
+		"lines":     "aImages: |\n" + strings.Repeat("  x=quay.io/a/b:1\n", n),
+		"documents": "a: |\n" + strings.Repeat("  image: quay.io/a/b:1\n  ---\n", n),
+		"brackets":  "a: \"" + strings.Repeat("[", 20*n) + "/:\"\nb: {image: quay.io/a/b:1}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Rewrite("in.yaml", []byte(text), o)
+			if err != nil || string(r.Text) != strings.ReplaceAll(text, "quay.io/a/b", "reg.corp/a/b") {
+				t.Errorf("%v, %d bytes", err, len(r.Text))
+			}
+		})
+	}
+}

@@ -50,6 +50,8 @@ type imageSources struct {
 	from      []string // directories; list alone has them
 	endpoint  string
 	unused    bool
+	unknown   bool
+	namespace string
 }
 
 func (s *imageSources) register(cmd *cobra.Command) {
@@ -57,6 +59,7 @@ func (s *imageSources) register(cmd *cobra.Command) {
 	f.StringArrayVarP(&s.manifests, "filename", "f", nil, "manifests: a file, a directory and all below it, or - for standard input; repeatable")
 	f.StringArrayVar(&s.plain, "plain", nil, "a file with an image on each line, or -; repeatable")
 	f.StringVar(&s.endpoint, "runtime-endpoint", "", "socket of the container runtime of this node (default the first that is there, if neither -f nor --plain is given)")
+	f.BoolVar(&s.unknown, "allow-unknown", false, "accept what looks like an image at a place that is not known for them: it is left out without a word")
 	f.BoolVar(&s.unused, "unused", false, "with a node: also images that no container is made of")
 }
 
@@ -66,7 +69,7 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	l := &images.List{}
+	l := &images.List{AllowUnknown: s.unknown, Namespace: s.namespace}
 	for _, name := range s.manifests {
 		l.AddManifests(name, stdin)
 	}
@@ -107,6 +110,9 @@ func (s *imageSources) onNode() bool {
 func (s *imageSources) check() error {
 	if s.unused && !s.onNode() {
 		return usage(errors.New("--unused: is about a node, and none is asked with -f or --plain; add --runtime-endpoint or remove it"))
+	}
+	if s.namespace != "" && len(s.plain) > 0 {
+		return usage(errors.New("--namespace: a plain list tells no namespaces; name manifests with -f, as kubectl get -o yaml prints them"))
 	}
 	return onceStdin(slices.Concat(s.manifests, s.plain))
 }

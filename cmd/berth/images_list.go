@@ -17,6 +17,7 @@ import (
 
 func newImagesList(o *options) *cobra.Command {
 	var sources imageSources
+	var counts bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the images that a node, manifests or a list name",
@@ -26,10 +27,12 @@ registry that they name. They come from
   the node       containers that run or have ended, init containers and the pause
                  image; when nothing else is named
   -f FILE        manifests in YAML or JSON, as helm template or kubectl get print
-                 them: pods and everything with a pod template; image, or
-                 repository with a tag, in custom resources and in values of
-                 charts; environment variables and arguments that look like one;
-                 system_images of RKE's cluster.yml, images of a kustomization
+                 them: pods and everything with a pod template; fields of custom
+                 resources and values of charts that are called image or end in
+                 it; repository, registry, name and tag; variables, arguments and
+                 ConfigMaps, also with several images in one value and with YAML
+                 or JSON in it; system_images of RKE's cluster.yml, images of a
+                 kustomization
   --plain FILE   one a line, as kubeadm config images list, rke config
                  --system-images and this command print them; also as uniq -c
                  counts them, and several on a line
@@ -39,9 +42,15 @@ registry that they name. They come from
 Lists for zarf, hauler, skopeo sync and regsync are read with -f and with --plain.
 Patterns for tags and whole repositories in them are not looked up but named.
 
+What looks like an image with a registry, a path and a tag, at a place that is not
+known for images, is not listed but named with its file and line, and the exit code
+is 1; --allow-unknown accepts it. So is a name whose registry or tag is elsewhere.
+
 On a node with mirrors it tells from where containerd would take the images of
 each registry. The text is a plain list with comments: berth images copy takes
-it. With -o json or yaml each image comes with the places where it was found.
+it. With -o json or yaml each image comes with the places where it was found, and
+with --count with their number. -n keeps the images of one namespace, of objects as
+kubectl get prints them or of a node.
 
 Exit code 1 when something could not be read; the rest is listed all the same.`,
 		Example: "  berth images list\n" +
@@ -67,13 +76,15 @@ Exit code 1 when something could not be read; the rest is listed all the same.`,
 			case "yaml":
 				err = printYAML(w, view)
 			default:
-				err = view.print(w)
+				err = view.print(w, counts)
 			}
 			return errors.Join(err, errors.Join(list.Problems()...))
 		},
 	}
 	cmd.Flags().StringArrayVar(&sources.from, "from", nil, "a directory (oci:DIR or DIR) that images were copied to; repeatable")
 	sources.register(cmd)
+	cmd.Flags().StringVarP(&sources.namespace, "namespace", "n", "", "only images of objects in this namespace")
+	cmd.Flags().BoolVar(&counts, "count", false, "say before each image how often it was found, as uniq -c does")
 	return cmd
 }
 
@@ -81,6 +92,7 @@ type listView struct {
 	Images     []imageView    `json:"images" yaml:"images"`
 	Registries []registryView `json:"registries" yaml:"registries"`
 	Problems   []string       `json:"problems,omitempty" yaml:"problems,omitempty"`
+	Unknown    []string       `json:"unknown,omitempty" yaml:"unknown,omitempty"` // what looks like an image
 }
 
 type imageView struct {
@@ -89,6 +101,7 @@ type imageView struct {
 	Repository string         `json:"repository" yaml:"repository"`
 	Tag        string         `json:"tag,omitempty" yaml:"tag,omitempty"`
 	Digest     string         `json:"digest,omitempty" yaml:"digest,omitempty"`
+	Count      int            `json:"count" yaml:"count"` // how often it was found
 	Found      []images.Place `json:"found" yaml:"found"`
 }
 
@@ -115,11 +128,14 @@ func (o *options) listView(list *images.List, stderr io.Writer) (listView, error
 		view.Registries = append(view.Registries, rv)
 		for _, image := range r.Images {
 			ref := image.Reference
-			view.Images = append(view.Images, imageView{ref.String(), ref.Registry(), ref.Repository(), ref.Tag(), ref.Digest(), image.Found})
+			view.Images = append(view.Images, imageView{ref.String(), ref.Registry(), ref.Repository(), ref.Tag(), ref.Digest(), image.Count(), image.Found})
 		}
 	}
 	for _, err := range list.Problems() {
 		view.Problems = append(view.Problems, err.Error())
+	}
+	for _, err := range list.Unknown() {
+		view.Unknown = append(view.Unknown, err.Error())
 	}
 	return view, nil
 }
@@ -167,12 +183,15 @@ func (o *options) certsDir(stderr io.Writer) (string, error) {
 }
 
 // print writes a list that images.List.AddPlain reads.
-func (v listView) print(w io.Writer) error {
+func (v listView) print(w io.Writer, counts bool) error {
 	var text strings.Builder
 	at := 0
 	for _, r := range v.Registries {
 		fmt.Fprintf(&text, "# %s: %s%s\n", r.Registry, count(r.Images, "image"), r.from())
 		for _, image := range v.Images[at : at+r.Images] {
+			if counts {
+				fmt.Fprintf(&text, "%7d ", image.Count)
+			}
 			fmt.Fprintln(&text, image.Reference)
 		}
 		at += r.Images

@@ -25,10 +25,11 @@ registry.corp/mirror/redislabs/redis:7. That is where berth images copy puts
 them. Nothing else changes: comments, order, indentation and quotes stay byte for
 byte, and an image that is there already too.
 
-It changes what berth images list finds, except images in environment variables
-and arguments, which it changes with --env. What it has to leave alone, such as
-placeholders of a template and images of a kustomization, is told, and the exit
-code is then 1. A file that cannot be read is not printed.
+It changes what berth images list finds, also in YAML and JSON inside of values.
+Images that are recognised by their looks, in environment variables, arguments and
+ConfigMaps, it changes with --env. What it has to leave alone, such as placeholders
+of a template, images of a kustomization and what only looks like an image, is
+named, and the exit code is then 1. A file that cannot be read is not printed.
 
 --image-pull-secret adds a secret of that name to every pod that has an image
 there afterwards, and to the custom resources of Redis Enterprise and Prometheus.`,
@@ -67,7 +68,8 @@ there afterwards, and to the custom resources of Redis Enterprise and Prometheus
 	f.StringVar(&to, "to", "", "registry, with or without a path, that images come from afterwards")
 	f.StringArrayVar(&only, "only", nil, "change only images of this registry, or below this registry/path; repeatable")
 	f.StringVar(&r.PullSecret, "image-pull-secret", "", "name of a pull secret to add to pods")
-	f.BoolVar(&r.Env, "env", false, "change images in environment variables and arguments too")
+	f.BoolVar(&r.Env, "env", false, "change images in environment variables, arguments and ConfigMaps too")
+	f.BoolVar(&r.AllowUnknown, "allow-unknown", false, "leave what looks like an image at a place that is not known for them alone without a word")
 	return cmd
 }
 

@@ -1,0 +1,148 @@
+package images
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// operators are the operators after whose manifests the examples are made.
+var operators = []struct{ name, file string }{
+	{"Longhorn", "longhorn"},
+	{"Strimzi", "strimzi"},
+	{"Zalando's Postgres operator", "zalando-postgres"},
+	{"NVIDIA's network operator (Mellanox)", "nvidia-network"},
+	{"NVIDIA's GPU operator", "nvidia-gpu"},
+	{"K8ssandra", "k8ssandra"},
+	{"Rook", "rook"},
+	{"CloudNativePG", "cloudnative-pg"},
+	{"Cilium", "cilium"},
+	{"cert-manager", "cert-manager"},
+	{"Argo CD", "argo-cd"},
+	{"Redis Enterprise", "redis-enterprise"},
+	{"Redis Enterprise without image specs", "redis-enterprise-defaults"},
+}
+
+func operator(t *testing.T, file string) *txtar.Archive {
+	t.Helper()
+	a, err := txtar.ParseFile(filepath.Join("testdata/operators", file+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// Of manifests in the shapes of real operators, the images are those that a
+// reader finds by hand, and what cannot be told is named.
+func TestOperatorsList(t *testing.T) {
+	for _, o := range operators {
+		t.Run(o.file, func(t *testing.T) {
+			a := operator(t, o.file)
+			var l List
+			l.addManifest("in.yaml", []byte(section(a, "in.yaml")))
+			var got []string
+			for _, r := range l.References() {
+				got = append(got, r.String())
+			}
+			if want := strings.Fields(section(a, "images")); !slices.Equal(got, want) {
+				t.Errorf("found\n  %s\nby hand\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+			}
+			named := slices.Collect(strings.Lines(section(a, "named")))
+			problems := l.Problems()
+			for i := range max(len(named), len(problems)) {
+				if i >= len(named) || i >= len(problems) || !strings.HasPrefix(problems[i].Error(), strings.TrimSpace(named[i])) {
+					t.Fatalf("named\n%q\nwant\n%q", problems, named)
+				}
+			}
+		})
+	}
+}
+
+// The images of these manifests change, to the ones that are listed, and nothing
+// else does, compared by the byte.
+func TestOperatorsRewrite(t *testing.T) {
+	o := options(t, "--to reg.corp:5000/m --env")
+	for _, each := range operators {
+		t.Run(each.file, func(t *testing.T) {
+			a := operator(t, each.file)
+			in := section(a, "in.yaml")
+			r, err := Rewrite("in.yaml", []byte(in), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := string(r.Text)
+			golden := filepath.Join("testdata/operators", each.file+".out.yaml")
+			if *update {
+				if err := os.WriteFile(golden, r.Text, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil || got != string(want) {
+				t.Errorf("%v, rewritten to\n%s", err, got)
+			}
+			bare := got
+			if inserted := section(a, "inserted"); inserted != "" {
+				if bare = strings.Replace(got, inserted, "", 1); bare == got {
+					t.Errorf("%q is not inserted", inserted)
+				}
+			}
+			if err := outside(in, bare); err != nil {
+				t.Error(err)
+			}
+			var l List
+			l.addManifest("out.yaml", r.Text)
+			have := l.References()
+			for _, image := range strings.Fields(section(a, "images")) {
+				ref, err := Parse(image)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Contains(have, o.To.Reference(ref)) {
+					t.Errorf("%s is not at %s", image, o.To.Reference(ref))
+				}
+			}
+			if n := len(strings.Fields(section(a, "images"))); len(have) != n {
+				t.Errorf("%d images afterwards, before %d", len(have), n)
+			}
+			if again, _ := rewritten(t, got, o); again != got {
+				t.Errorf("a second time it is\n%s", again)
+			}
+			// A repository without a tag is rewritten as well.
+			named := strings.Count(section(a, "named"), "\n") - strings.Count(section(a, "named"), "has no tag here")
+			if len(r.Untouched) != named {
+				t.Errorf("%d named, want %d: %q", len(r.Untouched), named, r.Untouched)
+			}
+			crlf := strings.NewReplacer("\n", "\r\n")
+			if windows, _ := rewritten(t, crlf.Replace(in), o); windows != crlf.Replace(got) {
+				t.Errorf("with other line ends it is\n%q", windows)
+			}
+		})
+	}
+}
+
+// docs/images.md shows what these tests find.
+func TestOperatorsTable(t *testing.T) {
+	page, err := os.ReadFile("../docs/images.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "| operator | images by hand | images found | named |\n|---|---|---|---|\n"
+	for _, o := range operators {
+		a := operator(t, o.file)
+		var l List
+		l.addManifest("in.yaml", []byte(section(a, "in.yaml")))
+		table += fmt.Sprintf("| %s | %d | %d | %d |\n", o.name, len(strings.Fields(section(a, "images"))), len(l.References()), len(l.Problems()))
+	}
+	if !strings.Contains(string(page), table) {
+		t.Errorf("docs/images.md does not have the table\n%s", table)
+	}
+}

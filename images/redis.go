@@ -1,0 +1,163 @@
+package images
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// redis collects what manifests say about Redis Enterprise, whose operator
+// starts pods from images that the custom resource may leave out.
+// https://redis.io/docs/latest/operate/kubernetes/reference/redis_enterprise_cluster_api/
+type redis struct {
+	operators []finding // containers of the operator
+	related   bool      // the operator is told its images by RELATED_IMAGE_…
+	clusters  []redisCluster
+}
+
+// redisCluster is a RedisEnterpriseCluster.
+type redisCluster struct {
+	place Place
+	specs map[string]finding // by the field in its spec
+}
+
+// redisSpec is a field that names an image of a cluster, the repository that the
+// operator takes when the field is missing, and whether the tag has to be that of
+// the operator.
+type redisSpec struct {
+	field, repository string
+	asOperator        bool
+}
+
+var redisSpecs = []redisSpec{
+	{"redisEnterpriseImageSpec", "redislabs/redis", false},
+	{"redisEnterpriseServicesRiggerImageSpec", "redislabs/k8s-controller", true},
+	{"bootstrapperImageSpec", "redislabs/operator", true},
+}
+
+const redisKind = "RedisEnterpriseCluster"
+
+// add takes what was found in one document.
+func (r *redis) add(found inventory) {
+	for _, place := range found.redis {
+		r.clusters = append(r.clusters, redisCluster{place: place, specs: map[string]finding{}})
+	}
+	for _, x := range found.images {
+		switch {
+		case isRedisSpec(x):
+			for _, c := range r.clusters[len(r.clusters)-len(found.redis):] {
+				if c.place.Namespace == x.place.Namespace && c.place.Name == x.place.Name {
+					c.specs[strings.TrimPrefix(x.place.Field, "spec.")] = x
+				}
+			}
+		case x.place.Use == UseContainer && isRedisOperator(x.ref):
+			r.operators = append(r.operators, x)
+		case x.place.Use == UseEnv && strings.Contains(x.place.Name, "redis-enterprise-operator"):
+			r.related = true
+		}
+	}
+}
+
+// isRedisSpec reports whether an image is one of those that have to fit the
+// operator.
+func isRedisSpec(x finding) bool {
+	return x.place.Kind == redisKind && slices.ContainsFunc(redisSpecs, func(s redisSpec) bool { return x.place.Field == "spec."+s.field })
+}
+
+func isRedisOperator(ref Reference) bool {
+	name := "/" + ref.repository
+	return strings.HasSuffix(name, "/redislabs/operator") || strings.HasSuffix(name, "/redislabs/redis-enterprise-operator")
+}
+
+// problems are the images that no manifest names, and versions that do not fit
+// together, of the clusters that are meant.
+func (r *redis) problems(isMeant func(Place) bool) []error {
+	var all []error
+	for _, c := range r.clusters {
+		if !isMeant(c.place) {
+			continue
+		}
+		version := r.version(c.place.Namespace)
+		all = append(all, c.missing(version, r.related)...)
+		all = append(all, c.mismatched(version)...)
+	}
+	return all
+}
+
+// version is the tag of the operator that serves a namespace, "" if it is not
+// known or ambiguous.
+func (r *redis) version(namespace string) string {
+	var tags []string
+	for _, own := range []bool{true, false} {
+		for _, x := range r.operators {
+			if (x.place.Namespace == namespace) == own && x.ref.tag != "" && !slices.Contains(tags, x.ref.tag) {
+				tags = append(tags, x.ref.tag)
+			}
+		}
+		if len(tags) > 0 {
+			break
+		}
+	}
+	if len(tags) != 1 {
+		return ""
+	}
+	return tags[0]
+}
+
+func (c redisCluster) missing(version string, related bool) []error {
+	if related {
+		return nil // and these are listed
+	}
+	var fields, taken []string
+	for _, spec := range redisSpecs {
+		if _, ok := c.specs[spec.field]; ok {
+			continue
+		}
+		fields = append(fields, spec.field)
+		if spec.asOperator && version != "" {
+			taken = append(taken, "docker.io/"+spec.repository+":"+version)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	text := "the operator chooses images, because there is no " + strings.Join(fields, " and no ")
+	switch {
+	case len(taken) == len(fields):
+		text += fmt.Sprintf("; version %s takes %s", version, strings.Join(taken, " and "))
+	case len(taken) > 0:
+		text += fmt.Sprintf("; version %s takes %s, and the Redis that its release notes name", version, strings.Join(taken, " and "))
+	default:
+		text += "; the release notes of its version name them"
+	}
+	return []error{&Problem{Place: c.place, Err: errors.New(text + "; write them as repository and versionTag, or add them to a --plain list")}}
+}
+
+// mismatched names the images that have to have the version of the operator and
+// do not.
+func (c redisCluster) mismatched(version string) []error {
+	var all []error
+	var first finding
+	for _, spec := range redisSpecs {
+		x, ok := c.specs[spec.field]
+		tag := x.ref.tag
+		switch {
+		case !ok:
+		case errors.Is(x.err, errUntagged) && spec.asOperator && version != "":
+			all = append(all, &Problem{Place: x.place, Err: fmt.Errorf("image %s: has no versionTag; write that of the operator, versionTag: %s", quote(x.text), version)})
+		case x.err != nil:
+			all = append(all, &Problem{Place: x.place, Err: x.err})
+		case !spec.asOperator || tag == "":
+		case version != "" && tag != version:
+			all = append(all, &Problem{Place: x.place, Err: fmt.Errorf("version %s does not match the operator's, %s; write versionTag: %s", tag, version, version)})
+		case version == "" && first.ref.tag != "" && first.ref.tag != tag:
+			all = append(all, &Problem{Place: x.place, Err: fmt.Errorf("version %s does not match that of %s, %s; both have to be the operator's",
+				tag, strings.TrimPrefix(first.place.Field, "spec."), first.ref.tag)})
+		}
+		if ok && spec.asOperator && x.err == nil && first.ref.IsZero() {
+			first = x
+		}
+	}
+	return all
+}
