@@ -79,7 +79,7 @@ func readHosts(dir, registry string) ([]docker.RegistryHost, error) {
 		HostDir: func(string) (string, error) { return dir, nil },
 	})(registry)
 	if err != nil {
-		return nil, err
+		return nil, fileError(dir, err)
 	}
 	if complaints.cause != nil {
 		return hosts, &skippedError{complaints.cause}

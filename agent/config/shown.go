@@ -2,7 +2,6 @@ package config
 
 import (
 	"regexp"
-	"strings"
 
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -41,7 +40,7 @@ func (s *spot) form() func(string) string {
 		return matching(numberForm)
 	case "certsDir", "dockerConfigFile", "passwordFile", "caFile", "certFile", "keyFile",
 		"accessKeyIDFile", "secretAccessKeyFile", "sessionTokenFile", "sharedCredentialsFile":
-		return aPath
+		return redact.Path
 	case "apiVersion":
 		return matching(versionForm)
 	case "kind":
@@ -65,7 +64,6 @@ var (
 	accountForm  = regexp.MustCompile(`^[0-9]{1,12}$`)
 	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9][a-z]?$`)
 	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]{0,10}:[a-z]{2,6}:[a-z0-9-]{0,20}:[0-9]{0,12}:[A-Za-z0-9/+=,.@_-]{1,120}$`)
-	fileEnding   = regexp.MustCompile(`\.(json|ya?ml|crt|cert?|pem|key|txt|conf|ini)$`)
 )
 
 func matching(form *regexp.Regexp) func(string) string {
@@ -84,18 +82,6 @@ func aWord(value string) string {
 		string(ConflictReport), string(ConflictAdopt), "pull", "resolve", "push", "referrers", "bearer", "none", "overwrite",
 	}
 	if len(value) > 12 || nearest(value, words) == "" {
-		return ""
-	}
-	return value
-}
-
-// aPath shows a path that cannot be taken for a secret in the path's place. A
-// secret may have slashes inside, as AWS keys do.
-func aPath(value string) string {
-	path := strings.HasPrefix(value, "/") || strings.HasPrefix(value, "./") || strings.HasPrefix(value, "../") ||
-		fileEnding.MatchString(value)
-	more := strings.ContainsAny(strings.ReplaceAll(value, ":/", "/"), ":=@?& ") // "file password:hunter2"
-	if !path || more || hasControl(value) || redact.MaybeSecret(value) {
 		return ""
 	}
 	return value
