@@ -45,7 +45,7 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 			"  berth images check --plain images.txt --platform linux/amd64,linux/arm64 -o json\n" +
 			"  berth images check --rate-limit",
 		Args:              cobra.ArbitraryArgs,
-		PersistentPreRunE: o.formats("text", "json", "yaml"),
+		Annotations: takes("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := images.Checker{Jobs: jobs}
 			for _, p := range platforms {

@@ -42,7 +42,7 @@ named.`,
 			"  berth images copy --from oci:usb-stick --to registry.corp:5000\n" +
 			"  berth images copy nginx --to 111122223333.dkr.ecr.eu-west-1.amazonaws.com --create-repositories",
 		Args:              cobra.ArbitraryArgs,
-		PersistentPreRunE: o.formats("text", "json", "yaml"),
+		Annotations: takes("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			places, err := copyPlaces(from, to)
 			if err != nil {
