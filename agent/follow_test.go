@@ -146,7 +146,7 @@ func TestStartsWithABadConfig(t *testing.T) {
 func TestStartsWithoutASecretFile(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/password", "sesame")
-	config := mirrorTo("https://a.corp") + "registries:\n- host: a.corp\n  username: u\n  passwordFile: " + filepath.Join(n.dir, "etc/password") + "\n"
+	config := mirrorTo("https://a.corp") + "registries:\n- host: a.corp\n  username: u\n  passwordFile: password\n" // beside the config
 	n.write("etc/config.yaml", config)
 	n.start()
 	n.names("quay.io", "Basic dTpzZXNhbWU=", true)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/internal/ownedfile"
 )
@@ -18,14 +19,27 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	if text := string(a.source.last); r.err == nil && text != a.told.text {
 		a.told.text = text
 		a.log.InfoContext(ctx, "config in use", "path", a.machine.configName(a.o.ConfigPath), "upstreams", len(mirrors(r.cfg)))
-		for _, w := range r.warnings {
-			a.log.WarnContext(ctx, "config warning", "warning", w.String())
-		}
+	}
+	if r.err == nil {
+		a.logWarnings(ctx, r.warnings)
 	}
 	if errors.Is(err, errTooEarly) {
 		return
 	}
 	a.once(ctx, &a.told.converge, err, "node is not as the config wants it; trying again", "node is as the config wants it again")
+}
+
+// logWarnings logs the warnings that the last config did not have: they also come
+// with a file that the config names.
+func (a *Agent) logWarnings(ctx context.Context, warnings []config.Warning) {
+	now := map[string]bool{}
+	for _, w := range warnings {
+		text := w.String()
+		if now[text] = true; !a.told.warnings[text] {
+			a.log.WarnContext(ctx, "config warning", "warning", text)
+		}
+	}
+	a.told.warnings = now
 }
 
 // told is what was last logged of each kind, so that it is not repeated.
@@ -34,6 +48,7 @@ type told struct {
 	config, converge string
 	holder, lock     string // of the agent's lock
 	conflicts        map[string]string
+	warnings         map[string]bool
 }
 
 // once logs a failure when it is another than last time, a record for each line

@@ -17,6 +17,7 @@ const lastGoodName = "last-good.json"
 // lastGood is what stands there.
 type lastGood struct {
 	Path  string            `json:"path"`
+	Dir   string            `json:"dir,omitempty"` // where relative paths begin
 	Text  []byte            `json:"text"`
 	Files map[string][]byte `json:"files"`
 }
@@ -77,7 +78,7 @@ func (s *source) keep() error {
 	if s.file.Text == nil || sameFile(s.kept, s.file) && s.machine.hasPrivate(lastGoodName) {
 		return nil
 	}
-	body, err := json.Marshal(lastGood{Path: s.file.Path, Text: s.file.Text, Files: s.file.Contents})
+	body, err := json.Marshal(lastGood{Path: s.file.Path, Dir: s.file.Dir, Text: s.file.Text, Files: s.file.Contents})
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (s *source) recall() {
 	if err := s.machine.readPrivate(lastGoodName, &l); err != nil || l.Text == nil {
 		return
 	}
-	file := config.File{Path: path.Join(StateDir, lastGoodName), Text: l.Text, Contents: l.Files}
+	file := config.File{Path: path.Join(StateDir, lastGoodName), Dir: l.Dir, Text: l.Text, Contents: l.Files}
 	if file.Contents == nil {
 		file.Contents = map[string][]byte{}
 	}

@@ -98,7 +98,8 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 		after = c.After.Content()
 	}
 	before := c.Before.Content
-	diff := udiff.Unified(c.Path+" (now)", c.Path+" (after apply)", shown(before), shown(after))
+	theirs := masking{ours: c.Before.Owner == ownedfile.Ours, known: valuesOf(after)}
+	diff := udiff.Unified(c.Path+" (now)", c.Path+" (after apply)", theirs.shown(before), masking{ours: true}.shown(after))
 	for line := range strings.Lines(diff) {
 		style := ""
 		switch {
@@ -117,27 +118,41 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 		}
 		out.WriteString(line + "\n")
 	}
-	if len(before) > 0 && len(after) > 0 && !slices.Equal(secrets(before), secrets(after)) {
+	if len(before) > 0 && len(after) > 0 && !slices.Equal(headers(before), headers(after)) {
 		out.WriteString(paint(StyleAdd, "  + a login or another secret value changes") + "\n")
 	}
 }
 
 // shown is a file as a diff shows it: without our first line, whose hash
 // changes with everything, and without secrets.
-func shown(content []byte) string {
+func (m masking) shown(content []byte) string {
 	content = ownedfile.WithoutMarker(content)
 	if len(content) == 0 {
 		return ""
 	}
-	return string(Mask(content))
+	return string(m.mask(content))
 }
 
-// secrets lists the secret values of a hosts.toml.
-func secrets(content []byte) []string {
-	ranges, _ := secretRanges(content)
-	values := make([]string, len(ranges))
-	for i, r := range ranges {
-		values[i] = string(content[r[0]:r[1]])
+// valuesOf gives the values of a file of ours that are no headers.
+func valuesOf(content []byte) map[string]bool {
+	tokens, _ := tokensOf(content)
+	values := map[string]bool{}
+	for _, t := range tokens {
+		if t.value && !t.header {
+			values[string(content[t.start:t.end])] = true
+		}
+	}
+	return values
+}
+
+// headers lists the values of the headers of a hosts.toml.
+func headers(content []byte) []string {
+	tokens, _ := tokensOf(content)
+	var values []string
+	for _, t := range tokens {
+		if t.value && t.header && SecretHeader(t.name()) {
+			values = append(values, string(content[t.start:t.end]))
+		}
 	}
 	return values
 }

@@ -152,7 +152,7 @@ func (f *foreign) copyTLS(copied *memory, name string, content []byte) error {
 				err = checkPlain(info)
 			}
 			if err != nil {
-				return fmt.Errorf("names %q: %w", file, withoutPath(err))
+				return fmt.Errorf("names %s: %w", shownFile(file), withoutPath(err))
 			}
 			continue
 		}
@@ -162,11 +162,11 @@ func (f *foreign) copyTLS(copied *memory, name string, content []byte) error {
 		}
 		done[at] = true
 		if !filepath.IsLocal(at) {
-			return fmt.Errorf("names %q: %w: it is outside %s", file, errNotPlain, f.hostDir)
+			return fmt.Errorf("names %s: %w: it is outside %s", shownFile(file), errNotPlain, f.hostDir)
 		}
 		pem, err := f.read(name, file)
 		if err != nil {
-			return fmt.Errorf("names %q: %w", file, err)
+			return fmt.Errorf("names %s: %w", shownFile(file), err)
 		}
 		if err := copied.put(filepath.Join(f.stage, at), pem); err != nil {
 			return err

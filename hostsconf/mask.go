@@ -5,40 +5,123 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Mask gives the content of a hosts.toml, ours or somebody else's, with every
-// value that may be a secret replaced, so that it can be shown. A file that is
-// no TOML is not shown at all.
-func Mask(content []byte) []byte {
-	ranges, ok := secretRanges(content)
+// Mask gives the content of a hosts.toml that others wrote so that it can be shown:
+// names that containerd knows, and values of the form that belongs there. Header
+// values, comments, what containerd does not know and logins in addresses are
+// replaced. A file that is not TOML is not shown at all.
+func Mask(content []byte) []byte { return masking{}.mask(content) }
+
+// masking says of which file something is shown.
+type masking struct {
+	ours  bool            // it is ours: only the values of headers are secrets
+	known map[string]bool // values, as they are written in a file of ours
+}
+
+func (m masking) mask(content []byte) []byte {
+	tokens, ok := tokensOf(content)
 	if !ok {
-		return []byte("# " + redact.Placeholder + ": this is no valid TOML, so nobody knows where its secrets are\n")
+		return []byte("# " + redact.Placeholder + ": this is not valid TOML, so its secrets cannot be told apart\n")
 	}
 	var out bytes.Buffer
 	at := 0
-	for _, r := range ranges {
-		if r[0] < at {
-			continue
+	for _, t := range tokens {
+		out.Write(between(content[at:t.start]))
+		written := string(content[t.start:t.end])
+		switch {
+		case m.ours && !(t.header && t.value && SecretHeader(t.name())), !t.header && t.value && m.known[written]:
+			out.WriteString(written)
+		default:
+			out.WriteString(t.shown(written))
 		}
-		out.Write(content[at:r[0]])
-		out.WriteString(`"` + redact.Placeholder + `"`)
-		at = r[1]
+		at = t.end
 	}
-	out.Write(content[at:])
-	shown := looseCredential.ReplaceAll(out.Bytes(), []byte("${1} "+redact.Placeholder))
-	return userinfo.ReplaceAll(shown, []byte("://"+redact.Placeholder+"@"))
+	out.Write(between(content[at:]))
+	return out.Bytes()
 }
 
-// looseCredential finds credentials where no parser looks: in comments.
-var looseCredential = regexp.MustCompile(`(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{4,}`)
+// comment is one where neither a name nor a value stands.
+var comment = regexp.MustCompile(`#[^\n]*`)
 
-// userinfo finds the login of an address.
-var userinfo = regexp.MustCompile(`://[^/@\s"']+@`)
+// between is what may be shown of the text between names and values.
+func between(text []byte) []byte {
+	text = comment.ReplaceAll(text, []byte("# "+redact.Placeholder))
+	rest := comment.ReplaceAll(text, nil)
+	if strings.Trim(string(rest), " \t\r\n[]{}=,.") != "" {
+		return []byte(redact.Placeholder)
+	}
+	return text
+}
+
+// token is a name or a value in a hosts.toml.
+type token struct {
+	start, end int
+	path       []string // the names that lead to it; of a name, itself included
+	text       string   // what it means
+	value      bool
+	boolean    bool
+	header     bool // it is one of the headers, or in it
+}
+
+func (t token) name() string { return t.path[len(t.path)-1] }
+
+// shown gives the token, written so, without what may be a secret.
+func (t token) shown(written string) string {
+	hidden := `"` + redact.Placeholder + `"`
+	keys := t.path
+	if len(keys) > 1 && strings.EqualFold(keys[0], "host") {
+		if len(keys) == 2 && !t.value {
+			return shownAddress(written, t.text)
+		}
+		keys = keys[2:]
+	}
+	switch {
+	case !t.value && (t.header || len(keys) == 1) && keyForm.MatchString(t.text) && !redact.MaybeSecret(t.text):
+		return written
+	case !t.value, t.header, len(keys) != 1:
+		return hidden
+	case t.boolean:
+		return written
+	}
+	// containerd's reader does not care about the case of keys.
+	switch strings.ToLower(keys[0]) {
+	case "server":
+		return shownAddress(written, t.text)
+	case "capabilities":
+		if slices.Contains([]string{"pull", "resolve", "push", "referrers"}, t.text) {
+			return written
+		}
+	case "ca", "client":
+		if redact.Path(t.text) != "" {
+			return written
+		}
+	case "dial_timeout":
+		if _, err := time.ParseDuration(t.text); err == nil && len(t.text) < 10 {
+			return written
+		}
+	}
+	return hidden
+}
+
+func shownAddress(written, address string) string {
+	switch shown := redact.Address(address); shown {
+	case address:
+		return written
+	case "":
+		return `"` + redact.Placeholder + `"`
+	default:
+		return quote(shown)
+	}
+}
+
+// keyForm is a name as hosts.toml and headers have it: words without digits.
+var keyForm = regexp.MustCompile(`^[A-Za-z]{1,32}([_-][A-Za-z]{1,32}){0,6}$`)
 
 // SecretHeader reports whether a header of this name may hold a secret. So may
 // nearly every one: products name the headers of their keys as they like.
@@ -50,8 +133,9 @@ func SecretHeader(name string) bool {
 	return true
 }
 
-// secretRanges gives the byte ranges of values that may be secrets, in order.
-func secretRanges(content []byte) (ranges [][2]int, ok bool) {
+// tokensOf gives the names and values of a hosts.toml in their order; false for
+// what is not TOML.
+func tokensOf(content []byte) (tokens []token, ok bool) {
 	p := unstable.Parser{KeepComments: false}
 	p.Reset(content)
 	var table []string
@@ -59,54 +143,55 @@ func secretRanges(content []byte) (ranges [][2]int, ok bool) {
 		e := p.Expression()
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			table = keyParts(e)
+			tokens, table = appendKeys(tokens, nil, e)
 		case unstable.KeyValue:
-			ranges = appendSecrets(ranges, &p, table, e)
+			tokens = appendKeyValue(tokens, table, e)
 		}
 	}
 	if p.Error() != nil {
 		return nil, false
 	}
-	slices.SortFunc(ranges, func(a, b [2]int) int { return a[0] - b[0] })
-	return ranges, true
+	slices.SortFunc(tokens, func(a, b token) int { return a.start - b.start })
+	return tokens, true
 }
 
-func keyParts(n *unstable.Node) []string {
-	var parts []string
+// appendKeys adds the names of a table or of a key; path leads to it, and the
+// result leads to what it names.
+func appendKeys(tokens []token, path []string, n *unstable.Node) ([]token, []string) {
+	path = slices.Clone(path)
 	for it := n.Key(); it.Next(); {
-		parts = append(parts, string(it.Node().Data))
+		path = append(path, string(it.Node().Data))
+		tokens = appendToken(tokens, path, it.Node(), false)
 	}
-	return parts
+	return tokens, path
 }
 
-// appendSecrets looks at one key and its value; path is the table around it.
-func appendSecrets(ranges [][2]int, p *unstable.Parser, path []string, kv *unstable.Node) [][2]int {
-	keys := append(slices.Clone(path), keyParts(kv)...)
-	value := kv.Value()
-	if value.Kind == unstable.InlineTable {
-		for it := value.Children(); it.Next(); {
-			ranges = appendSecrets(ranges, p, keys, it.Node())
-		}
-		return ranges
-	}
-	// containerd's reader does not care about the case of keys.
-	i := slices.IndexFunc(keys, func(k string) bool { return strings.EqualFold(k, "header") })
-	if i < 0 || !SecretHeader(strings.Join(keys[i+1:], ".")) {
-		return ranges
-	}
-	return appendValues(ranges, p, value)
+func appendKeyValue(tokens []token, path []string, kv *unstable.Node) []token {
+	tokens, keys := appendKeys(tokens, path, kv)
+	return appendValue(tokens, keys, kv.Value())
 }
 
-func appendValues(ranges [][2]int, p *unstable.Parser, value *unstable.Node) [][2]int {
-	if value.Kind == unstable.Array {
+func appendValue(tokens []token, keys []string, value *unstable.Node) []token {
+	switch value.Kind {
+	case unstable.InlineTable:
 		for it := value.Children(); it.Next(); {
-			ranges = appendValues(ranges, p, it.Node())
+			tokens = appendKeyValue(tokens, keys, it.Node())
 		}
-		return ranges
+	case unstable.Array:
+		for it := value.Children(); it.Next(); {
+			tokens = appendValue(tokens, keys, it.Node())
+		}
+	default:
+		tokens = appendToken(tokens, keys, value, true)
 	}
-	if value.Raw.Length == 0 {
-		return ranges
-	}
-	start := int(value.Raw.Offset)
-	return append(ranges, [2]int{start, start + int(value.Raw.Length)})
+	return tokens
+}
+
+func appendToken(tokens []token, path []string, n *unstable.Node, value bool) []token {
+	start := int(n.Raw.Offset)
+	i := slices.IndexFunc(path, func(k string) bool { return strings.EqualFold(k, "header") })
+	return append(tokens, token{
+		start: start, end: start + int(n.Raw.Length), path: slices.Clone(path), text: string(n.Data),
+		value: value, boolean: n.Kind == unstable.Bool, header: i >= 0 && (value || i < len(path)-1),
+	})
 }

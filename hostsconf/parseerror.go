@@ -3,9 +3,14 @@ package hostsconf
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // parseError gives containerd's complaint about a file without the values
@@ -21,9 +26,13 @@ func parseError(err error) error {
 		}
 		return fmt.Errorf("line %d, column %d: invalid TOML, or a value of another type than containerd takes there", line, column)
 	}
-	for _, known := range []string{"unknown capability ", "time: ", "unable to parse server "} {
-		if strings.HasPrefix(err.Error(), known) {
-			return errors.New(strings.TrimSpace(err.Error()))
+	for _, known := range []struct{ prefix, says string }{
+		{"unknown capability ", "capabilities holds an unknown word; containerd knows pull, resolve and push"},
+		{"time: ", "dial_timeout is not a duration; write one such as \"2s\""},
+		{"unable to parse server ", "server is not a URL"},
+	} {
+		if strings.HasPrefix(err.Error(), known.prefix) {
+			return errors.New(known.says)
 		}
 	}
 	return errors.New("a value has a type that containerd does not take there")
@@ -34,4 +43,28 @@ func isV1(err error, line, column *int) bool {
 	text := strings.TrimPrefix(err.Error(), "failed to parse TOML: ")
 	n, _ := fmt.Sscanf(text, "(%d, %d):", line, column)
 	return n == 2
+}
+
+// fileError gives containerd's complaint about a file that the hosts.toml in dir
+// names. The name is shown only if it is a path for sure.
+func fileError(dir string, err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("names %s: %w", shownFile(strings.TrimPrefix(pe.Path, dir+"/")), pe.Err)
+	}
+	if !quotedName.MatchString(err.Error()) {
+		return err
+	}
+	return errors.New(quotedName.ReplaceAllStringFunc(err.Error(), func(quoted string) string {
+		return shownFile(strings.TrimPrefix(strings.Trim(quoted, `"`), dir+"/"))
+	}))
+}
+
+var quotedName = regexp.MustCompile(`"[^"]*"`)
+
+// shownFile is a file that a foreign hosts.toml names, as a message shows it.
+func shownFile(name string) string {
+	if redact.Path(name) == "" {
+		return "a file whose name is not shown"
+	}
+	return strconv.Quote(name)
 }

@@ -107,7 +107,7 @@ func (f Family) readAt(dir, registry string, update func(*http.Client) error) (h
 		hosts, err = dockerconfig.ConfigureHosts(ctx, dockerconfig.HostOptions{HostDir: hostDir, UpdateClient: update})(registry)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fileError(dir, err)
 	}
 	if complaints.cause != nil {
 		return hosts, &skippedError{complaints.cause}

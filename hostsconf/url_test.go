@@ -90,7 +90,7 @@ func TestParseUpstream(t *testing.T) {
 	}
 	for written, want := range map[string]string{
 		"https://docker.io": "without a scheme", "docker.io/library": "without a path", "index.docker.io": "write docker.io",
-		"registry-1.docker.io": "write docker.io", "*.corp": `"*"`, "": "empty", "_default": `"_default"`,
+		"registry-1.docker.io": "write docker.io", "*.corp": "a label with other", "": "empty", "_default": "a label with other",
 	} {
 		if got, err := ParseUpstream(written); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseUpstream(%q) = %q, %v; want an error with %q", written, got, err, want)

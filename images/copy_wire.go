@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -220,6 +221,10 @@ func withoutAddress(ctx context.Context, host string, err error) error {
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
+	}
+	if strings.HasPrefix(err.Error(), "failed to parse Location header") {
+		// net/http quotes the address, whose query may be a login.
+		err = errors.New("it redirects to what is not an address")
 	}
 	if login, ok := errors.AsType[*loginError](err); ok {
 		return fmt.Errorf("%s: %w", host, login)

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
-
-	"github.com/berth-registry/berth/internal/redact"
 )
 
 // checker validates a decoded Config, brings names into their normal form and
@@ -20,6 +18,7 @@ type checker struct {
 	files  files
 
 	mirrorLines map[string]int // normal form of an upstream → line
+	catchAll    bool           // there is a mirror for "*"
 }
 
 func (c *checker) check(root *spot) {
@@ -53,8 +52,8 @@ func (c *checker) header(root *spot) {
 	}
 }
 
-// reject reports a value that must be another; value is "" when it is not to
-// be shown.
+// reject reports a value that must be another. What of it is shown is decided by
+// [spot.shown].
 func (c *checker) reject(s *spot, value, format string, args ...any) {
 	if c.full() {
 		return
@@ -65,10 +64,10 @@ func (c *checker) reject(s *spot, value, format string, args ...any) {
 		}
 	}
 	line, column := s.position()
-	c.add(&Error{Line: line, Column: column, Field: s.path(), Value: value, Message: fmt.Sprintf(format, args...)})
+	c.add(&Error{Line: line, Column: column, Field: s.path(), Value: s.shown(value), Message: fmt.Sprintf(format, args...)})
 }
 
-// refuse is reject for a value that must not be shown, or that is not to blame.
+// refuse is reject for a value that is not to blame.
 func (c *checker) refuse(s *spot, format string, args ...any) { c.reject(s, "", format, args...) }
 
 func (c *checker) warn(s *spot, format string, args ...any) {
@@ -107,30 +106,21 @@ func (c *checker) oneOf(s *spot, value string, words ...string) bool {
 	if value == "" && s.node != nil {
 		message += "; leave it out for the default"
 	}
+	if s.name == "auth" && s.shown(value) == "" && value != "" {
+		message += "; a login is written as username and passwordFile"
+	}
 	c.reject(s, value, "%s", message)
 	return false
 }
 
-// showAddress is what an error may show of an address: not the login in it,
-// and not its query.
-func showAddress(written string) string {
-	scheme, rest, found := strings.Cut(written, "://")
-	if !found {
-		scheme, rest = "", written
-	} else {
-		scheme += "://"
-	}
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		rest = redact.Placeholder + rest[at:]
-	}
-	if cut := strings.IndexAny(rest, "?#"); cut >= 0 && cut+1 < len(rest) {
-		rest = rest[:cut+1] + redact.Placeholder
-	}
-	return scheme + rest
-}
-
-// hasControl reports a control character, which neither a header nor a login
+// hasControl reports a control character, which neither a header nor a user name
 // can hold.
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}
+
+// notPassword reports a control character that no password holds. One of several
+// lines, such as the JSON key of a service account, is fine: its base64 is sent.
+func notPassword(s string) bool {
+	return hasControl(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(s))
 }

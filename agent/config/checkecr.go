@@ -108,9 +108,9 @@ func hasUnknown(item *yaml.Node) bool {
 }
 
 func (c *checker) staticKeys(s *spot, k *StaticKeys) {
-	id := c.key(s, "accessKeyID", &k.AccessKeyID, k.AccessKeyIDFile, false)
-	secret := c.key(s, "secretAccessKey", &k.SecretAccessKey, k.SecretAccessKeyFile, true)
-	token := c.key(s, "sessionToken", &k.SessionToken, k.SessionTokenFile, true)
+	id := c.key(s, "accessKeyID", &k.AccessKeyID, &k.AccessKeyIDFile, false)
+	secret := c.key(s, "secretAccessKey", &k.SecretAccessKey, &k.SecretAccessKeyFile, true)
+	token := c.key(s, "sessionToken", &k.SessionToken, &k.SessionTokenFile, true)
 	shared, profile := s.field("sharedCredentialsFile"), s.field("profile")
 	switch {
 	case !shared.unset() && (id != nil || secret != nil || token != nil):
@@ -130,7 +130,7 @@ func (c *checker) staticKeys(s *spot, k *StaticKeys) {
 	}
 	if k.SharedCredentialsFile != "" {
 		// The AWS SDK reads it again whenever it needs keys.
-		if data, ok := c.read(shared, k.SharedCredentialsFile, maxPEMSize, true); ok && len(data) == 0 {
+		if data, ok := c.read(shared, &k.SharedCredentialsFile, maxPEMSize, true); ok && len(data) == 0 {
 			c.reject(shared, k.SharedCredentialsFile, "is empty; write a [default] section into it")
 		}
 	}
@@ -142,7 +142,7 @@ func (c *checker) staticKeys(s *spot, k *StaticKeys) {
 // key checks one of the three keys, given inline or as a file, and returns the
 // place where it is given, nil when it is not. The key id alone opens nothing,
 // so only the others are worth a warning.
-func (c *checker) key(s *spot, name string, value *redact.Secret, file string, secret bool) *spot {
+func (c *checker) key(s *spot, name string, value *redact.Secret, file *string, secret bool) *spot {
 	inline, inFile := s.field(name), s.field(name+"File")
 	switch {
 	case !inline.unset() && !inFile.unset():
@@ -157,8 +157,8 @@ func (c *checker) key(s *spot, name string, value *redact.Secret, file string, s
 		}
 		return inline
 	case !inFile.unset():
-		if file != "" {
-			*value = c.secretFile(inFile, file)
+		if *file != "" {
+			*value = c.secretFile(inFile, file, hasControl)
 		}
 		return inFile
 	}
@@ -175,7 +175,7 @@ func (c *checker) ecrRegistries(list *spot) {
 			key := hostport.TrimDefaultPort(name, "https")
 			switch first, twice := seen[key]; {
 			case err != nil:
-				c.reject(at, showAddress(r.Host), "%s", reason(r.Host, err))
+				c.badName(at, r.Host, err)
 			case twice:
 				c.reject(at, name, "already has an entry on line %d; keep one of them", first)
 			default:

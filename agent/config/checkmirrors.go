@@ -14,6 +14,7 @@ const maxDialTimeout = 5 * time.Minute
 
 func (c *checker) mirrors(list *spot) {
 	c.mirrorLines = make(map[string]int, len(c.cfg.Mirrors))
+	c.catchAll = slices.ContainsFunc(c.cfg.Mirrors, func(m Mirror) bool { return m.Upstream == hostsconf.Default })
 	for i := range c.cfg.Mirrors {
 		m, s := &c.cfg.Mirrors[i], list.item(i)
 		c.mirrorUpstream(s, m)
@@ -24,7 +25,7 @@ func (c *checker) mirrors(list *spot) {
 		}
 		seen := make(map[string]int, len(m.Endpoints))
 		for j := range m.Endpoints {
-			c.endpoint(endpoints.item(j), &m.Endpoints[j], seen)
+			c.endpoint(endpoints.item(j), m, j, seen)
 		}
 	}
 }
@@ -47,42 +48,21 @@ func (c *checker) mirrorUpstream(mirror *spot, m *Mirror) {
 	c.mirrorLines[name] = line
 }
 
-// upstream checks the name of an upstream and gives its normal form.
-func (c *checker) upstream(s *spot, written string) (string, bool) {
-	name, err := hostsconf.ParseUpstream(written)
-	if err != nil {
-		c.reject(s, showAddress(written), "%s", reason(written, err))
-		return "", false
-	}
-	if name != hostsconf.Default && name != "localhost" && !strings.ContainsAny(name, ".:") {
-		c.warn(s, "%q is never a registry in an image name, which needs a dot or a port there; images named %s/… come from docker.io", name, name)
-	}
-	return name, true
-}
-
-// reason gives why an address is refused. Before an @ there may be a password,
-// and behind a ? a token, which must not come back in parts.
-func reason(written string, err error) string {
-	switch {
-	case strings.Contains(written, "@"):
-		return "must not contain a login (user:password@); write username and passwordFile under registries"
-	case strings.ContainsAny(written, "?#"):
-		return "must not have a query (?) or a fragment (#)"
-	}
-	return err.Error()
-}
-
-func (c *checker) endpoint(s *spot, e *Endpoint, seen map[string]int) {
+func (c *checker) endpoint(s *spot, m *Mirror, i int, seen map[string]int) {
+	e := &m.Endpoints[i]
 	if at := s.field("url"); !c.missing(at, "write the mirror's address, such as https://mirror.corp:5000") {
 		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
 		if err != nil {
-			c.reject(at, showAddress(e.URL), "%s", reason(e.URL, err))
+			c.badURL(at, e.URL, err)
 		} else {
 			line, _ := at.position()
 			if first, ok := seen[Requests(u)]; ok {
 				c.reject(at, e.URL, "is the endpoint of line %d again; list it once", first)
 			}
 			seen[Requests(u)] = line
+			if len(e.Headers) == 0 {
+				c.mirrorHost(at, u, m, i == len(m.Endpoints)-1)
+			}
 		}
 	}
 	c.capabilities(s, e)
@@ -153,7 +133,7 @@ func (c *checker) defaultRegistry(s *spot) {
 	}
 	if at := s.field("url"); !c.missing(at, "write the registry's address, such as registry.com:5000/team") {
 		if _, err := hostsconf.ParseURL(d.URL, false); err != nil {
-			c.reject(at, showAddress(d.URL), "%s", reason(d.URL, err))
+			c.badURL(at, d.URL, err)
 		}
 	}
 	list := s.field("for")

@@ -100,6 +100,10 @@ func (c *checker) containerd(s *spot) {
 	case !path.IsAbs(dir) || dir == "/":
 		c.reject(at, dir, "must be an absolute path, such as /etc/containerd/certs.d")
 	case path.Clean(dir) != dir:
-		c.reject(at, dir, "must be written without detours; write %s", path.Clean(dir))
+		message := "must be written without detours"
+		if clean := at.shown(path.Clean(dir)); clean != "" {
+			message += "; write " + cut(clean)
+		}
+		c.reject(at, dir, "%s", message)
 	}
 }

@@ -26,10 +26,11 @@ func (c *checker) registryHost(registry *spot, r *Registry, seen map[string]int)
 	}
 	name, err := registryHost(r.Host)
 	if err != nil {
-		c.reject(s, showAddress(r.Host), "%s", reason(r.Host, err))
+		c.badName(s, r.Host, err)
 		return
 	}
 	r.Host = name
+	c.website(s, name, "docker.io")
 	line, _ := s.position()
 	if first, ok := seen[name]; ok {
 		c.reject(s, name, "already has an entry on line %d; keep one of them", first)
@@ -55,13 +56,13 @@ func (c *checker) login(s *spot, r *Registry) {
 		c.reject(username, r.Username, "must not contain a colon or a control character, which a login over HTTP cannot carry")
 	}
 	if hasControl(r.Password.Reveal()) {
-		c.refuse(password, "must not contain control characters or line breaks")
+		c.refuse(password, "must not contain control characters or line breaks; a password of several lines goes into a file, passwordFile")
 	}
 	if !r.Password.IsZero() {
 		c.inline(password, "passwordFile")
 	}
 	if r.PasswordFile != "" && password.unset() {
-		r.Password = c.secretFile(file, r.PasswordFile)
+		r.Password = c.secretFile(file, &r.PasswordFile, notPassword)
 	}
 }
 

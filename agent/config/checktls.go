@@ -13,7 +13,7 @@ import (
 func (c *checker) tls(s *spot, t *TLS) {
 	ca, cert, key := s.field("caFile"), s.field("certFile"), s.field("keyFile")
 	if t.CAFile != "" {
-		t.CA = c.certificates(ca, t.CAFile)
+		t.CA = c.certificates(ca, &t.CAFile)
 	}
 	if t.CAFile != "" && t.InsecureSkipVerify {
 		c.warn(s.field("insecureSkipVerify"), "makes caFile pointless: the registry's certificate is not verified")
@@ -28,8 +28,8 @@ func (c *checker) tls(s *spot, t *TLS) {
 	case t.CertFile == "":
 		return
 	}
-	t.Cert = c.certificates(cert, t.CertFile)
-	data, ok := c.read(key, t.KeyFile, maxPEMSize, true)
+	t.Cert = c.certificates(cert, &t.CertFile)
+	data, ok := c.read(key, &t.KeyFile, maxPEMSize, true)
 	if t.Cert == nil || !ok {
 		return
 	}
@@ -43,7 +43,7 @@ func (c *checker) tls(s *spot, t *TLS) {
 // certificates reads a PEM file and keeps its certificates: comments go, and so
 // does a private key in the same file, which would otherwise be copied to where
 // everybody can read it. nil means that an error was reported.
-func (c *checker) certificates(s *spot, path string) []byte {
+func (c *checker) certificates(s *spot, path *string) []byte {
 	data, ok := c.read(s, path, maxPEMSize, false)
 	if !ok {
 		return nil
@@ -63,13 +63,13 @@ func (c *checker) certificates(s *spot, path string) []byte {
 	}
 	switch {
 	case kept.Len() == 0 && skipped > 0:
-		c.reject(s, path, "holds no certificate that can be read; it may be damaged")
+		c.reject(s, *path, "holds no certificate that can be read; it may be damaged")
 		return nil
 	case kept.Len() == 0:
-		c.reject(s, path, `holds no PEM certificate; it must have a block that begins with "-----BEGIN CERTIFICATE-----"`)
+		c.reject(s, *path, `holds no PEM certificate; it must have a block that begins with "-----BEGIN CERTIFICATE-----"`)
 		return nil
 	case skipped > 0:
-		c.warn(s, "%d of the certificates in %s cannot be read and are left out", skipped, path)
+		c.warn(s, "%d of the certificates in %s cannot be read and are left out", skipped, *path)
 	}
 	return kept.Bytes()
 }

@@ -42,9 +42,8 @@ func newDecoder(r *report) *decoder {
 	}
 }
 
-// decode fills v from the node at s. A null leaves v as it is. What value
-// hides must not be shown in an error.
-func (d *decoder) decode(s *spot, v reflect.Value, written *yaml.Node, hidden bool) {
+// decode fills v from the node at s. A null leaves v as it is.
+func (d *decoder) decode(s *spot, v reflect.Value, written *yaml.Node) {
 	if written.Kind == yaml.AliasNode {
 		d.aliases++
 		defer func() { d.aliases-- }()
@@ -58,7 +57,7 @@ func (d *decoder) decode(s *spot, v reflect.Value, written *yaml.Node, hidden bo
 	}
 	switch target := v.Addr().Interface().(type) {
 	case *redact.Secret:
-		if text, ok := d.text(s, n, true); ok {
+		if text, ok := d.text(s, n); ok {
 			*target = redact.New(text)
 		}
 		return
@@ -69,7 +68,7 @@ func (d *decoder) decode(s *spot, v reflect.Value, written *yaml.Node, hidden bo
 	switch v.Kind() {
 	case reflect.Pointer:
 		if n.Kind != yaml.MappingNode {
-			d.wrongType(s, "", "must be a mapping (name: value)")
+			d.wrongType(s, "", "must be a mapping (name: value)"+hintForMapping(s, n))
 			return
 		}
 		v.Set(reflect.New(v.Type().Elem()))
@@ -80,9 +79,9 @@ func (d *decoder) decode(s *spot, v reflect.Value, written *yaml.Node, hidden bo
 	case reflect.Map:
 		d.headers(s, v)
 	case reflect.Slice:
-		d.list(s, v, hidden)
+		d.list(s, v)
 	case reflect.String:
-		if text, ok := d.text(s, n, hidden); ok {
+		if text, ok := d.text(s, n); ok {
 			v.SetString(text)
 		}
 	case reflect.Bool:
@@ -120,7 +119,7 @@ func (d *decoder) spend(s *spot, at *yaml.Node, aliases int) bool {
 func (d *decoder) mapping(s *spot, v reflect.Value) {
 	n := s.node
 	if n.Kind != yaml.MappingNode {
-		d.wrongType(s, "", "must be a mapping (name: value)"+hintForMapping(n))
+		d.wrongType(s, "", "must be a mapping (name: value)"+hintForMapping(s, n))
 		return
 	}
 	d.flatten(s, n)
@@ -140,7 +139,7 @@ func (d *decoder) mapping(s *spot, v reflect.Value) {
 		seen[index] = key
 		value := n.Content[i+1]
 		at := &spot{parent: s, name: key.Value, key: key, node: target(value)}
-		d.decode(at, v.Field(index), value, false)
+		d.decode(at, v.Field(index), value)
 	}
 }
 
@@ -168,20 +167,17 @@ func (d *decoder) headers(s *spot, v reflect.Value) {
 		}
 		seen[key.Value] = key
 		list := reflect.New(v.Type().Elem()).Elem()
-		d.decode(&spot{parent: s, name: key.Value, key: key, node: target(value)}, list, value, true)
+		d.decode(&spot{parent: s, name: key.Value, key: key, node: target(value)}, list, value)
 		v.SetMapIndex(reflect.ValueOf(key.Value), list)
 	}
 }
 
-func (d *decoder) list(s *spot, v reflect.Value, hidden bool) {
+func (d *decoder) list(s *spot, v reflect.Value) {
 	n := s.node
 	if n.Kind != yaml.SequenceNode {
 		shown, message := "", "must be a list: begin each item with \"- \""
 		if n.Kind == yaml.ScalarNode && v.Type().Elem().Kind() == reflect.String {
-			message = "must be a list: put [ ] around the value"
-			if !hidden {
-				shown = n.Value
-			}
+			shown, message = n.Value, "must be a list: put [ ] around the value"
 		}
 		d.wrongType(s, shown, message+hintForList(s, n))
 		return
@@ -194,7 +190,7 @@ func (d *decoder) list(s *spot, v reflect.Value, hidden bool) {
 			continue
 		}
 		setDefaults(v.Index(i))
-		d.decode(at, v.Index(i), value, hidden)
+		d.decode(at, v.Index(i), value)
 		if d.stopped() {
 			return
 		}
@@ -204,17 +200,13 @@ func (d *decoder) list(s *spot, v reflect.Value, hidden bool) {
 // text gives the string at n. A number or a date is refused, because another
 // program that reads and writes the file would change it: 0123 and 1e3 do not
 // survive.
-func (d *decoder) text(s *spot, n *yaml.Node, hidden bool) (string, bool) {
-	shown := scalar(n)
-	if hidden {
-		shown = ""
-	}
+func (d *decoder) text(s *spot, n *yaml.Node) (string, bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		d.wrongType(s, "", "must be a string, not "+kindName(n))
 		return "", false
 	case n.ShortTag() != "!!str":
-		d.wrongType(s, shown, "must be a string; put it in quotes")
+		d.wrongType(s, n.Value, "must be a string; put it in quotes")
 		return "", false
 	}
 	return n.Value, true
@@ -223,7 +215,7 @@ func (d *decoder) text(s *spot, n *yaml.Node, hidden bool) (string, bool) {
 func (d *decoder) duration(s *spot, n *yaml.Node, out *Duration) {
 	value, err := time.ParseDuration(n.Value)
 	switch _, number := strconv.ParseFloat(n.Value, 64); {
-	case n.Kind == yaml.ScalarNode && number == nil && n.Value != "0":
+	case n.Kind == yaml.ScalarNode && number == nil && n.Value != "0" && s.shown(n.Value) != "":
 		d.wrongType(s, n.Value, fmt.Sprintf("has no unit; write %ss for seconds or %sms for milliseconds", n.Value, n.Value))
 	case n.Kind != yaml.ScalarNode || err != nil:
 		d.wrongType(s, scalar(n), "must be a duration such as 2s, 500ms or 1m30s")
@@ -232,10 +224,12 @@ func (d *decoder) duration(s *spot, n *yaml.Node, out *Duration) {
 	}
 }
 
-func (d *decoder) wrongType(s *spot, shown, message string) {
+// wrongType reports the node at s; value is its text, of which [spot.shown] decides
+// what is shown.
+func (d *decoder) wrongType(s *spot, value, message string) {
 	d.broken[s.node] = true
 	line, column := s.position()
-	d.add(&Error{Line: line, Column: column, Field: s.path(), Value: shown, Message: message})
+	d.add(&Error{Line: line, Column: column, Field: s.path(), Value: s.shown(value), Message: message})
 }
 
 func (d *decoder) wrongTypeAt(s *spot, n *yaml.Node, message string) {
@@ -248,7 +242,7 @@ func (d *decoder) duplicate(s *spot, key, first *yaml.Node) {
 		Message: fmt.Sprintf("is already given on line %d; keep one of them", first.Line)})
 }
 
-// scalar is what of n an error may show.
+// scalar is the text of n, "" for a mapping or a list.
 func scalar(n *yaml.Node) string {
 	if n.Kind == yaml.ScalarNode {
 		return n.Value

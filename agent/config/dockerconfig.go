@@ -2,11 +2,13 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -29,16 +31,16 @@ type dockerEntry struct {
 const dockerHub = "https://index.docker.io/v1/"
 
 func (c *checker) dockerConfig(s *spot) {
-	path := c.cfg.DockerConfigFile
-	if path == "" {
+	if c.cfg.DockerConfigFile == "" {
 		return
 	}
-	data, ok := c.read(s, path, maxConfigSize, true)
+	data, ok := c.read(s, &c.cfg.DockerConfigFile, maxConfigSize, true)
 	if !ok {
 		return
 	}
+	path := c.cfg.DockerConfigFile
 	var file struct {
-		Auths map[string]dockerEntry `json:"auths"`
+		Auths map[string]json.RawMessage `json:"auths"`
 	}
 	switch err := json.Unmarshal(data, &file); {
 	case len(bytes.TrimSpace(data)) == 0:
@@ -59,8 +61,9 @@ func (c *checker) dockerConfig(s *spot) {
 }
 
 // dockerLogins takes over the entries. Several keys may name one host; the
-// first in this order counts: Docker's own key for Docker Hub, then by name.
-func (c *checker) dockerLogins(s *spot, path string, auths map[string]dockerEntry) {
+// first in this order counts: Docker's own key for Docker Hub, then by name. An
+// entry that cannot be used is a warning: the others serve.
+func (c *checker) dockerLogins(s *spot, path string, auths map[string]json.RawMessage) {
 	keys := slices.Sorted(maps.Keys(auths))
 	slices.SortStableFunc(keys, func(a, b string) int {
 		switch {
@@ -73,39 +76,76 @@ func (c *checker) dockerLogins(s *spot, path string, auths map[string]dockerEntr
 	})
 	from := map[string]string{}
 	c.cfg.DockerConfig = []DockerLogin{}
-	for _, key := range keys {
-		entry := auths[key]
+	for i, key := range keys {
+		name := shownDockerKey(key, i, len(keys))
 		host, err := dockerHost(key)
 		if err != nil {
-			c.reject(s, path, "key %q: %s", showAddress(key), reason(key, err))
+			c.warn(s, "%s: %s is not used: %s", path, name, nameFault(key, err))
 			continue
 		}
 		if host == "" {
-			c.warn(s, "%s: key %q is not used: a pattern; write each host in full", path, key)
+			c.warn(s, "%s: %s is not used: it is a pattern; write each host in full", path, name)
 			continue
 		}
-		username, password, mistake := entry.login()
+		login, problem := dockerLogin(host, auths[key])
+		one := OneSpelling(host, false)
 		switch {
-		case mistake != "":
-			c.reject(s, path, "key %q: %s", key, mistake)
-		case entry.IdentityToken != "" || entry.RegistryToken != "":
-			c.warn(s, "%s: key %q is not used: an identity token is no login; use a user name with a password or an access token", path, key)
-		case username == "" && password == "":
-			c.warn(s, "%s: key %q is not used: it holds no login (it may be in a credential helper)", path, key)
-		case username == "" || password == "":
-			c.reject(s, path, "key %q: needs both a user name and a password", key)
-		case hasControl(username) || hasControl(password) || strings.Contains(username, ":"):
-			c.reject(s, path, "key %q: the login holds a control character, or the user name a colon", key)
-		case !isText(username) || !isText(password):
-			c.reject(s, path, "key %q: the login is not UTF-8; write it anew in UTF-8, or choose one without special characters", key)
-		case from[OneSpelling(host, false)] != "":
-			c.warn(s, "%s: key %q is not used: %q is for %s too", path, key, from[OneSpelling(host, false)], host)
+		case problem != "":
+			c.warn(s, "%s: %s is not used: %s", path, name, problem)
+		case from[one] != "":
+			c.warn(s, "%s: %s is not used: %s is for the same host", path, name, from[one])
 		default:
-			from[OneSpelling(host, false)] = key
-			c.cfg.DockerConfig = append(c.cfg.DockerConfig, DockerLogin{Host: host, Username: username, Password: redact.New(password)})
+			from[one] = name
+			c.cfg.DockerConfig = append(c.cfg.DockerConfig, login)
 		}
 	}
 	slices.SortFunc(c.cfg.DockerConfig, func(a, b DockerLogin) int { return strings.Compare(a.Host, b.Host) })
+}
+
+// dockerLogin reads one entry; problem says why it cannot be used, and repeats
+// nothing of it.
+func dockerLogin(host string, raw json.RawMessage) (login DockerLogin, problem string) {
+	var entry dockerEntry
+	if err := json.Unmarshal(raw, &entry); err != nil {
+		return DockerLogin{}, entryMistake(err)
+	}
+	username, password, problem := entry.login()
+	switch {
+	case problem != "":
+	case entry.IdentityToken != "" || entry.RegistryToken != "":
+		problem = "an identity token is no login; use a user name with a password or an access token"
+	case username == "" && password == "":
+		problem = "it holds no login (it may be in a credential helper)"
+	case username == "" || password == "":
+		problem = "it needs both a user name and a password"
+	case hasControl(username) || strings.Contains(username, ":"):
+		problem = "the user name holds a colon or a control character, which a login over HTTP cannot carry"
+	case notPassword(password):
+		problem = "the password holds a control character, which a login over HTTP cannot carry"
+	case !isText(username) || !isText(password):
+		problem = "the login is not UTF-8; write it again in UTF-8, or choose one without special characters"
+	}
+	return DockerLogin{Host: host, Username: username, Password: redact.New(password)}, problem
+}
+
+// shownDockerKey names an entry: by its key where that is an address, else by its
+// number among the sorted keys.
+func shownDockerKey(key string, i, n int) string {
+	if shown := redact.Address(key); shown != "" || hostAndPort.MatchString(key) {
+		return fmt.Sprintf("key %q", cmp.Or(shown, key))
+	}
+	return fmt.Sprintf("key %d of %d in the order of the alphabet", i+1, n)
+}
+
+// hostAndPort is the name of a registry without a dot.
+var hostAndPort = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}:[0-9]{2,5}$`)
+
+// entryMistake says which field of an entry has another type than it must have.
+func entryMistake(err error) string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		return wrong.Field + " must be a string"
+	}
+	return "it must be an object { }"
 }
 
 // login gives what the entry holds. As with docker and kubelet, auth wins over
@@ -164,21 +204,9 @@ func notUTF8(data []byte) int {
 
 // jsonMistake says where a JSON file is wrong and nothing of what it holds.
 func jsonMistake(data []byte, err error) string {
-	var syntax *json.SyntaxError
-	var wrongType *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		before := data[:min(int(syntax.Offset), len(data))]
 		return fmt.Sprintf(`is no valid JSON at line %d; it must be {"auths": {…}}`, 1+bytes.Count(before, []byte("\n")))
-	case errors.As(err, &wrongType):
-		return fmt.Sprintf("%s must be %s", wrongType.Field, jsonKind(wrongType))
 	}
-	return `is no valid JSON; it must be {"auths": {…}}`
-}
-
-func jsonKind(err *json.UnmarshalTypeError) string {
-	if err.Type.Kind().String() == "string" {
-		return "a string"
-	}
-	return "an object { }"
+	return `has another form; it must be {"auths": {"registry.corp": {"auth": …}}}`
 }

@@ -90,10 +90,15 @@ func quoted(value string) string {
 	if value == "" {
 		return ""
 	}
+	return strconv.Quote(cut(value)) + ": "
+}
+
+// cut shortens a value that would make a message unreadable.
+func cut(value string) string {
 	if runes := []rune(value); len(runes) > maxShown {
-		value = string(runes[:maxShown]) + "…"
+		return string(runes[:maxShown]) + "…"
 	}
-	return strconv.Quote(value) + ": "
+	return value
 }
 
 // maxErrors is how many mistakes one document may report: a wrong file of a

@@ -14,14 +14,15 @@ package config
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"reflect"
 	"slices"
 
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// Load reads the RegistryConfig at path and the files that it names. Paths in
-// it are taken as written. The error is an [Errors]; errors.Is(err,
+// Load reads the RegistryConfig at path and the files that it names. Relative
+// paths in it begin at its directory. The error is an [Errors]; errors.Is(err,
 // fs.ErrNotExist) holds when the file, or one that it names, does not exist.
 func Load(path string) (*Config, []Warning, error) {
 	f, err := Read(path)
@@ -34,6 +35,8 @@ func Load(path string) (*Config, []Warning, error) {
 // File is a RegistryConfig as it was written.
 type File struct {
 	Path string
+	// Dir is where relative paths in Text begin; "" is the directory of Path.
+	Dir  string
 	Text []byte
 	// Contents holds the files that Text names, by the name that stands there.
 	// [File.Parse] fills it in, or, if it is not nil, takes them from it and
@@ -62,7 +65,10 @@ func ReadAs(path, name string) (File, error) {
 
 // Parse is the second half of [Load].
 func (f *File) Parse() (*Config, []Warning, error) {
-	files := files{contents: f.Contents, kept: f.Contents != nil}
+	if f.Dir == "" {
+		f.Dir = filepath.Dir(f.Path)
+	}
+	files := files{dir: f.Dir, contents: f.Contents, kept: f.Contents != nil}
 	if !files.kept {
 		files.contents = map[string][]byte{}
 	}
@@ -126,7 +132,7 @@ func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []
 	}
 	d := newDecoder(r)
 	setDefaults(reflect.ValueOf(cfg).Elem())
-	d.decode(root, reflect.ValueOf(cfg).Elem(), document, false)
+	d.decode(root, reflect.ValueOf(cfg).Elem(), document)
 	if !d.stopped() {
 		c := &checker{report: r, broken: d.broken, cfg: cfg, mode: mode, files: files}
 		c.check(root)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -57,13 +58,33 @@ func (e *sizeError) Error() string { return "is larger than " + size(e.limit) }
 
 // files are those that a config names.
 type files struct {
-	contents map[string][]byte
-	kept     bool // they are all there is
+	dir      string            // where relative paths begin: the directory of the config
+	contents map[string][]byte // by the name in the config
+	kept     bool              // they are all there is
 }
 
-func (f files) read(path string, limit int64) ([]byte, fs.FileMode, error) {
+// locate gives the path of a file that the config names. Relative paths begin at
+// the config's directory. Before they began at the working directory; a file that
+// is found only there is still taken, and elsewhere is true.
+func (f files) locate(written string) (path string, elsewhere bool) {
+	if filepath.IsAbs(written) || written == "" {
+		return written, false
+	}
+	path = filepath.Join(f.dir, written)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return path, false
+	}
+	if _, err := os.Stat(written); err == nil {
+		return written, true
+	}
+	return path, false
+}
+
+// read gives the content of the file that the config names as written and that is
+// at path.
+func (f files) read(written, path string, limit int64) ([]byte, fs.FileMode, error) {
 	if f.kept {
-		data, ok := f.contents[path]
+		data, ok := f.contents[written]
 		if !ok {
 			return nil, 0, fs.ErrNotExist
 		}
@@ -71,7 +92,7 @@ func (f files) read(path string, limit int64) ([]byte, fs.FileMode, error) {
 	}
 	data, mode, err := readFile(path, limit)
 	if err == nil {
-		f.contents[path] = data
+		f.contents[written] = data
 	}
 	return data, mode, err
 }
@@ -107,37 +128,50 @@ func size(n int64) string {
 	return fmt.Sprintf("%d KiB", n>>10)
 }
 
-// read reads a file that the field at s names. When it is private, a file that
-// everybody may read brings a warning.
-func (c *checker) read(s *spot, path string, limit int64, private bool) ([]byte, bool) {
-	data, mode, err := c.files.read(path, limit)
+// read reads the file that the field at s names, and puts into *path where it is.
+// When it is private, a file that everybody may read brings a warning.
+func (c *checker) read(s *spot, path *string, limit int64, private bool) ([]byte, bool) {
+	written := *path
+	located, elsewhere := c.files.locate(written)
+	data, mode, err := c.files.read(written, located, limit)
 	if err != nil {
-		shown, message := path, fileRemedy(err)
-		if private && !looksLikePath(path) {
-			shown, message = "", "is no path of a file that can be read; a path begins with a slash, and the secret itself does not belong here"
-		}
 		line, column := s.position()
-		c.add(&Error{Line: line, Column: column, Field: s.path(), Value: shown, Message: message, Err: err})
+		shown := s.shown(written)
+		c.add(&Error{Line: line, Column: column, Field: s.path(), Value: shown,
+			Message: fileRemedy(err, written, private && shown == ""), Err: err})
 		return nil, false
 	}
+	*path = located
+	if elsewhere {
+		c.warn(s, "%s is read from the working directory; %s; move it there, or write its whole path", located, fromHere)
+	}
 	if private && mode.Perm()&0o004 != 0 {
-		c.warn(s, "everybody on this machine can read %s (mode %04o); chmod 0600 it", path, mode.Perm())
+		c.warn(s, "everybody on this machine can read %s (mode %04o); chmod 0600 it", located, mode.Perm())
 	}
 	return data, true
 }
 
-// looksLikePath tells a path from a secret that was written in its place, and
-// which must not be repeated. It may have slashes inside, as AWS keys do.
-func looksLikePath(s string) bool {
-	return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../")
-}
+const fromHere = "relative paths begin in the directory of this config"
 
-func fileRemedy(err error) string {
+// fileRemedy says why a file cannot be read and what to do; unnamed says that what
+// is written may be the secret itself.
+func fileRemedy(err error, written string, unnamed bool) string {
+	relative := !filepath.IsAbs(written) && strings.IndexByte(written, 0) < 0
 	switch {
+	case unnamed && relative:
+		return "is no path of a file that can be read; " + fromHere + ", and the secret itself does not belong here"
+	case unnamed:
+		return "is no path of a file that can be read; the secret itself does not belong here"
+	case errors.Is(err, fs.ErrNotExist) && relative:
+		return err.Error() + "; " + fromHere + "; create the file or correct the path"
 	case errors.Is(err, fs.ErrNotExist):
 		return err.Error() + "; create the file or correct the path"
 	case errors.Is(err, fs.ErrPermission):
 		return err.Error() + "; let the user that runs berth read it"
+	case errors.Is(err, syscall.ELOOP):
+		return "is a symlink that leads back to itself; remove it and write the file"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "a part of the path is a file and no directory; correct the path"
 	}
 	return err.Error()
 }
@@ -149,9 +183,10 @@ func isText(secret string) bool {
 	return !strings.ContainsRune(secret, utf8.RuneError)
 }
 
-// secretFile reads a file that holds one secret and nothing else. Nothing of
-// its content goes into an error.
-func (c *checker) secretFile(s *spot, path string) redact.Secret {
+// secretFile reads a file that holds one secret and nothing else; the line breaks at
+// its end do not count. invalid reports what the secret cannot hold. Nothing of its
+// content goes into an error.
+func (c *checker) secretFile(s *spot, path *string, invalid func(string) bool) redact.Secret {
 	data, ok := c.read(s, path, maxSecretSize, true)
 	if !ok {
 		return redact.Secret{}
@@ -159,11 +194,13 @@ func (c *checker) secretFile(s *spot, path string) redact.Secret {
 	secret := strings.TrimRight(string(data), "\r\n")
 	switch {
 	case secret == "":
-		c.reject(s, path, "is empty; write the secret into it")
-	case hasControl(secret):
-		c.reject(s, path, "holds more than one line or a control character; write the secret alone into it")
+		c.reject(s, *path, "is empty; write the secret into it")
+	case invalid(secret) && !hasControl(strings.NewReplacer("\r", "", "\n", "").Replace(secret)):
+		c.reject(s, *path, "holds more than one line; write the secret alone into it")
+	case invalid(secret):
+		c.reject(s, *path, "holds a control character; write the secret alone into it")
 	case !isText(secret):
-		c.reject(s, path, "is not UTF-8; write the secret anew in UTF-8, or choose one without special characters")
+		c.reject(s, *path, "is not UTF-8; write the secret again in UTF-8, or choose one without special characters")
 	}
 	return redact.New(secret)
 }

@@ -12,8 +12,8 @@ import (
 // in lower case, the path as written.
 func registryHost(written string) (string, error) {
 	if scheme, rest, found := strings.Cut(written, "://"); found {
-		return "", errors.New("must not have a scheme; write " + strings.TrimRight(rest, "/") +
-			map[bool]string{true: " and plainHTTP: true"}[strings.EqualFold(scheme, "http")])
+		return "", &adviceError{"must not have a scheme", strings.TrimRight(rest, "/"),
+			map[bool]string{true: " and plainHTTP: true"}[strings.EqualFold(scheme, "http")]}
 	}
 	if written == hostsconf.Default {
 		return "", errors.New("must be one host; every registry with a login gets its own entry")
@@ -33,7 +33,7 @@ func registryHost(written string) (string, error) {
 		return name, nil
 	}
 	if strings.HasSuffix(path, "/") || path == "" {
-		return "", errors.New("must not end in a slash; write " + strings.TrimRight(written, "/"))
+		return "", &adviceError{fault: "must not end in a slash", write: strings.TrimRight(written, "/")}
 	}
 	for segment := range strings.SplitSeq(path, "/") {
 		switch {

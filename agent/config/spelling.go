@@ -58,7 +58,7 @@ func (c *checker) twice(list *spot) {
 			}
 			if other := c.cfg.Registries[first].Host; other != r.Host { // else it has been told
 				before, _ := list.item(first).field("host").position()
-				c.reject(at, r.Host, "is the same as %s on line %d, which has %s already; keep one of them, it holds for both spellings", other, before, part.what)
+				c.reject(at, r.Host, "is the host of line %d in another spelling, which has %s already; keep one of them, it holds for both spellings", before, part.what)
 				break
 			}
 		}

@@ -76,8 +76,8 @@ func (s *spot) path() string {
 	switch {
 	case s.name == "":
 		return before + "[" + strconv.Itoa(s.index) + "]"
-	case !isName(s.name):
-		return before + "[" + strconv.Quote(s.name) + "]"
+	case shownKey(s.name) == "":
+		return before + "[?]" // a header's name that may be a secret
 	case before == "":
 		return s.name
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -179,6 +180,9 @@ func failingLine(data []byte, message string) int {
 	return high
 }
 
+// repeated is what a message of the library may repeat of the document.
+var repeated = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`|[A-Za-z0-9+/=]{20,}")
+
 // remedy says in our words what a message of the library asks for. It never
 // repeats a word of the document, which might be a secret.
 func remedy(message string) string {
@@ -203,5 +207,5 @@ func remedy(message string) string {
 			return r.says
 		}
 	}
-	return "is no valid YAML: " + strings.NewReplacer("'", `"`).Replace(message)
+	return "is no valid YAML: " + repeated.ReplaceAllString(message, "…")
 }

@@ -55,8 +55,8 @@ func TestTextAccepted(t *testing.T) {
 			}
 		})
 	}
-	_, _, err := Parse("config.yaml", []byte("\ufeff"+"apiVersion: x\r\nkind: RegistryConfig\r\n"))
-	if want := `config.yaml:1:13: apiVersion: "x": must be berth/v1alpha1`; err == nil || err.Error() != want {
+	_, _, err := Parse("config.yaml", []byte("\ufeff"+"apiVersion: v1\r\nkind: RegistryConfig\r\n"))
+	if want := `config.yaml:1:13: apiVersion: "v1": must be berth/v1alpha1`; err == nil || err.Error() != want {
 		t.Errorf("behind a BOM: got %v, want %s", err, want)
 	}
 }
@@ -76,8 +76,9 @@ func TestManyErrors(t *testing.T) {
 
 // TestLongValue: a wrong value of any length stays one readable line.
 func TestLongValue(t *testing.T) {
-	_, _, err := Parse("config.yaml", []byte(head+"containerd: {onConflict: "+strings.Repeat("ä", 5000)+"}"))
-	want := `config.yaml:3:26: containerd.onConflict: "` + strings.Repeat("ä", maxShown) + `…": must be report or adopt`
+	_, _, err := Parse("config.yaml", []byte(head+"containerd: {certsDir: /"+strings.Repeat("ä", 5000)+"/}"))
+	long := "/" + strings.Repeat("ä", maxShown-1) + "…"
+	want := `config.yaml:3:24: containerd.certsDir: "` + long + `": must be written without detours; write ` + long
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

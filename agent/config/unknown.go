@@ -24,14 +24,17 @@ func (d *decoder) unknown(s *spot, key *yaml.Node, t reflect.Type) {
 	case !isName(key.Value):
 		e.Message = "this is no field name" + missingSpace(key.Value, names) + "; " + choice
 	default:
-		at := spot{parent: s, name: key.Value}
-		e.Field = at.path()
+		near, word := nearest(key.Value, names), foreignWord(t, key.Value)
+		if near != "" || word != "" || shownKey(key.Value) != "" {
+			at := spot{parent: s, name: key.Value}
+			e.Field = at.path()
+		}
 		e.Message = "unknown field"
-		switch near := nearest(key.Value, names); {
+		switch {
+		case word != "":
+			e.Message += "; " + word
 		case near != "":
 			e.Message += `; did you mean "` + near + `"?`
-		case s.parent == nil && foreignFields(key.Value) != "":
-			e.Message += "; " + foreignFields(key.Value)
 		default:
 			e.Message += "; " + choice
 		}
@@ -39,30 +42,39 @@ func (d *decoder) unknown(s *spot, key *yaml.Node, t reflect.Type) {
 	d.add(e)
 }
 
-// foreignFields recognises the files of others by their top-level fields.
-func foreignFields(name string) string {
-	switch name {
-	case "private_registries":
-		return "this is RKE's; berth convert --from rke FILE prints a RegistryConfig"
-	case "configs":
-		return "this is k3s'; berth convert --from k3s FILE prints a RegistryConfig"
-	case "metadata", "data":
-		return "a RegistryConfig is no Kubernetes object; give the content of the ConfigMap alone"
-	}
-	return ""
-}
-
-// hintForList recognises the mirrors of k3s, which are a mapping.
+// hintForList recognises what people write in place of a list: the mirrors of k3s,
+// which are a mapping, and a single address.
 func hintForList(s *spot, n *yaml.Node) string {
-	if n.Kind == yaml.MappingNode && s.path() == "mirrors" {
+	switch field := mainField(s.name); {
+	case n.Kind == yaml.MappingNode && s.path() == "mirrors":
 		return "; a mapping here is k3s' form, berth convert --from k3s FILE prints a RegistryConfig"
+	case n.Kind == yaml.ScalarNode && field != "" && s.shown(n.Value) != "":
+		return "; write " + s.name + ": [{" + field + ": " + s.shown(n.Value) + "}]"
 	}
 	return ""
 }
 
-func hintForMapping(n *yaml.Node) string {
-	if n.Kind == yaml.SequenceNode {
+// mainField is the field that an item of a list is about, "" for other lists.
+func mainField(list string) string {
+	return map[string]string{"endpoints": "url", "mirrors": "upstream", "registries": "host"}[list]
+}
+
+// hintForMapping says what to write in place of n, which is no mapping.
+func hintForMapping(s *spot, n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.SequenceNode:
 		return `, not a list; remove the "-"`
+	case s.name == "tls" && n.ShortTag() == "!!bool":
+		return "; certificates are verified unless you say otherwise, so remove it; or write tls: {caFile: …} for a CA of your own, " +
+			"tls: {insecureSkipVerify: true} to verify nothing, plainHTTP: true in place of tls for http"
+	case s.name == "defaultRegistry" && s.shown(n.Value) != "":
+		return "; write defaultRegistry: {url: " + s.shown(n.Value) + "}"
+	case s.name == "" && s.parent != nil && mainField(s.parent.name) != "" && s.shown(n.Value) != "":
+		field, value := mainField(s.parent.name), s.shown(n.Value)
+		if _, name, hasScheme := strings.Cut(value, "://"); hasScheme && field != "url" {
+			value = name
+		}
+		return `; write "- ` + field + ": " + value + `"`
 	}
 	return `; is a space missing after a colon?`
 }
@@ -101,7 +113,7 @@ func fieldNames(t reflect.Type) []string {
 
 // nearest gives the one of names that written was probably meant to be, or "".
 func nearest(written string, names []string) string {
-	best, limit := "", 1+len(written)/4
+	best, limit := "", min(1+len(written)/4, 3)
 	for _, name := range names {
 		if strings.EqualFold(name, written) {
 			return name

@@ -16,7 +16,7 @@ type Reason string
 
 // The reasons.
 const (
-	DNS      Reason = "dns"      // the name has no address
+	DNS      Reason = "dns"      // the name has no address, or the name server does not answer
 	Dial     Reason = "dial"     // no connection
 	TLS      Reason = "tls"      // no handshake, or certificates that do not fit
 	Proxy    Reason = "proxy"    // the proxy is not there or refuses
@@ -48,7 +48,7 @@ func explain(err, ended error, at stage, patience time.Duration) (Reason, string
 	case isOp && op.Op == "proxyconnect":
 		return Proxy, "the proxy cannot be reached: " + failure.Cause(op.Err)
 	case errors.As(err, &dns):
-		return DNS, "the name has no address: " + failure.Cause(dns)
+		return DNS, failure.Name(dns)
 	case at == resolving && (isTimeout(err, ended)):
 		return DNS, fmt.Sprintf("the name was not resolved within %s", patience)
 	case isTimeout(err, ended), errors.As(err, &timeout) && timeout.Timeout():

@@ -208,6 +208,10 @@ func TestReasonOfNames(t *testing.T) {
 	if reason, text := explain(missing, nil, dialing, time.Second); reason != DNS || !strings.Contains(text, "no such host") {
 		t.Errorf("%s, %s", reason, text)
 	}
+	silent := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "i/o timeout", Name: "m.corp", IsTimeout: true}}
+	if reason, text := explain(silent, nil, dialing, time.Second); reason != DNS || text != "the name server does not answer" {
+		t.Errorf("%s, %s", reason, text)
+	}
 	if reason, text := explain(context.DeadlineExceeded, context.DeadlineExceeded, resolving, time.Second); reason != DNS || !strings.Contains(text, "1s") {
 		t.Errorf("%s, %s", reason, text)
 	}

@@ -24,13 +24,13 @@ func transportText(x exchange, ended error, patience time.Duration) (text string
 		return errProxyAddress.Error(), false
 	case isOp && op.Op == "proxyconnect":
 		return "the proxy cannot be reached: " + failure.Cause(op.Err), false
+	case errors.As(x.err, &dns):
+		return failure.Name(dns), false
 	case errors.Is(ended, context.DeadlineExceeded), errors.As(x.err, &timeout) && timeout.Timeout():
 		if x.written {
 			return fmt.Sprintf("it takes the request and does not answer within %s", patience), true
 		}
 		return fmt.Sprintf("no connection within %s", patience), true
-	case errors.As(x.err, &dns):
-		return "the name has no address", false
 	}
 	if text := failure.TLS(x.err); text != "" {
 		return text, false

@@ -150,16 +150,6 @@ func below(dir string, paths []string) ([]string, error) {
 	return resolved, nil
 }
 
-// formats makes a verb take other formats than text and json.
-func (o *options) formats(names ...string) func(*cobra.Command, []string) error {
-	return func(*cobra.Command, []string) error {
-		if slices.Contains(names, o.output) {
-			return nil
-		}
-		return usage(fmt.Errorf("--output: %q is not a format here; use %s", o.output, oneOf(names)))
-	}
-}
-
 func oneOf(names []string) string {
 	switch len(names) {
 	case 1:

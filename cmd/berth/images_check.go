@@ -51,7 +51,7 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 			"  berth images check --to oci:usb-stick --verify\n" +
 			"  berth images check --rate-limit",
 		Args:              cobra.ArbitraryArgs,
-		PersistentPreRunE: o.formats("text", "json", "yaml"),
+		Annotations: takes("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wantedPlatforms, err := parsePlatforms(platforms)
 			if err != nil {

@@ -37,9 +37,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return cmd.Help()
-		},
+	}
+	version := cmd.Flags().Bool("version", false, "print the version, as berth version does")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *version {
+			return o.printVersion(cmd.OutOrStdout())
+		}
+		return cmd.Help()
 	}
 	cmd.SetIn(interruptible(ctx, stdin))
 	cmd.SetOut(stdout)
@@ -50,15 +54,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 	o.root = "/"
 	flags.Var((*named)(&o.root), "root", "directory below which the files of the node lie")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
-	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if o.output != "text" && o.output != "json" {
-			return usage(fmt.Errorf("--output: %q is not a format; use text or json", o.output))
-		}
-		return nil
-	}
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return o.checkOutput(cmd) }
 	install := newInstall(o)
 	install.SetIn(stdin) // it looks whether that is a terminal
 	cmd.AddCommand(newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o), newStatus(o), newDoctor(o), install, newUninstall(o), newImages(o), newTrace(o), newVersion(o))
+	o.describeOutput(cmd)
 	for _, c := range cmd.Commands() {
 		c.Args = asUsage(c.Args)
 	}

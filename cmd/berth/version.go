@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -19,14 +20,18 @@ func newVersion(o *options) *cobra.Command {
 		Example: "  berth version -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := buildVersion()
-			if o.output == "json" {
-				return printJSON(cmd.OutOrStdout(), v)
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "berth %s (%s, %s)\n", v.Version, v.Go, v.Platform)
-			return err
+			return o.printVersion(cmd.OutOrStdout())
 		},
 	}
+}
+
+func (o *options) printVersion(w io.Writer) error {
+	v := buildVersion()
+	if o.output == "json" {
+		return printJSON(w, v)
+	}
+	_, err := fmt.Fprintf(w, "berth %s (%s, %s)\n", v.Version, v.Go, v.Platform)
+	return err
 }
 
 type versionInfo struct {

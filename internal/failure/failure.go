@@ -62,6 +62,18 @@ func TLS(err error) string {
 	return ""
 }
 
+// Name says why a name was not looked up: it has no address, or the name server is
+// to blame.
+func Name(err *net.DNSError) string {
+	switch {
+	case err.IsNotFound:
+		return "the name has no address (" + Line(err.Err, maxName) + ")"
+	case err.IsTimeout:
+		return "the name server does not answer"
+	}
+	return "the name server cannot answer (" + Line(err.Err, maxName) + ")"
+}
+
 // Cause gives the reason of a network error without its addresses.
 func Cause(err error) string {
 	var errno syscall.Errno
@@ -70,7 +82,7 @@ func Cause(err error) string {
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return Line(dns.Err, maxName)
+		return Name(dns)
 	}
 	var late net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &late) && late.Timeout() {

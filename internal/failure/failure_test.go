@@ -66,7 +66,9 @@ func TestCause(t *testing.T) {
 		want string
 	}{
 		{&net.OpError{Op: "dial", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)}, Err: syscall.ECONNREFUSED}, "connection refused"},
-		{&net.DNSError{Err: "no such host", Name: "a.example", Server: "10.0.0.2"}, "no such host"},
+		{&net.DNSError{Err: "no such host", Name: "a.example", Server: "10.0.0.2", IsNotFound: true}, "the name has no address (no such host)"},
+		{&net.DNSError{Err: "i/o timeout", Name: "a.example", IsTimeout: true}, "the name server does not answer"},
+		{&net.DNSError{Err: "server misbehaving", Name: "a.example", IsTemporary: true}, "the name server cannot answer (server misbehaving)"},
 		{context.DeadlineExceeded, "no answer in time"},
 		{&net.OpError{Op: "read", Err: timeout{}}, "no answer in time"},
 		{io.EOF, "the other side closed it"},

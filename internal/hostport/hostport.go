@@ -185,7 +185,8 @@ func checkLabel(label string) error {
 		c := label[i]
 		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 		if !alnum && (c != '-' || i == 0 || i == len(label)-1) {
-			return fmt.Errorf("has the label %q; letters, digits and inner hyphens are allowed", label)
+			// The label is not repeated: it may be a password in the wrong place.
+			return errors.New("has a label with other characters than letters, digits and inner hyphens")
 		}
 	}
 	return nil

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/ownedfile"
-	"github.com/berth-registry/berth/internal/redact"
 )
 
 // Write prints a plan: what was found, each file as a diff, each restart. In the
@@ -101,59 +99,16 @@ func (c Change) diff() string {
 }
 
 // withoutComments leaves out what is there for people only: these are our own
-// files.
+// files. A command in one is taken from a file of others.
 func withoutComments(text string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {
+		if command, ok := strings.CutPrefix(line, "ExecStart="); ok && strings.TrimSpace(command) != "" {
+			line = "ExecStart=" + shownCommand(command) + "\n"
+		}
 		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
 			out.WriteString(line)
 		}
 	}
 	return out.String()
-}
-
-// hide leaves out values that may be secrets, and what they are is anybody's
-// guess: this is somebody else's file.
-func hide(text string) string {
-	var out strings.Builder
-	inside := false // a table of headers or logins
-	for line := range strings.Lines(text) {
-		end := line[len(strings.TrimRight(line, "\r\n")):]
-		at := strings.IndexAny(line, "=:")
-		switch {
-		case tableHead.MatchString(line):
-			inside = loginTable.MatchString(line)
-		case at >= 0 && (inside || maybeSecret(line)):
-			line = line[:at+1] + " (not shown)" + end
-		case inside && strings.TrimSpace(line) != "":
-			line = "(not shown)" + end
-		}
-		out.WriteString(urlLogin.ReplaceAllString(line, "://"+redact.Placeholder+"@"))
-	}
-	return out.String()
-}
-
-var (
-	// urlLogin is a login in front of the host of a url.
-	urlLogin = regexp.MustCompile(`://[^/?#\s"']*@`)
-	// tableHead is the head of a TOML table.
-	tableHead = regexp.MustCompile(`^\s*\[\[?\s*[A-Za-z0-9_-][^\[\]]*\]\]?\s*(#.*)?$`)
-	// loginTable is the head of a table in which each value may be a secret.
-	loginTable = regexp.MustCompile(`registry.*\.["']?(headers|auths|auth)\b`)
-)
-
-// hiddenWords mark a setting whose value may be a secret.
-func hiddenWords() []string {
-	return []string{"password", "passwd", "auth", "token", "secret", "credential", "private", "header", "value", "username", "key"}
-}
-
-// maybeSecret reports whether what stands behind the = or : of a line may be one.
-func maybeSecret(line string) bool {
-	line = strings.ToLower(line)
-	for _, word := range hiddenWords() {
-		if strings.Contains(line, word) {
-			return true
-		}
-	}
-	return false
 }

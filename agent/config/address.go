@@ -1,0 +1,119 @@
+package config
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// adviceError is what is wrong with an address and what to write in its place.
+type adviceError struct {
+	fault string
+	write string // an address; it may hold a secret that was written with it
+	also  string // what follows it
+}
+
+func (e *adviceError) Error() string { return e.fault }
+
+// badName reports the name of a registry that cannot be used.
+func (c *checker) badName(s *spot, written string, err error) {
+	c.reject(s, written, "%s", nameFault(written, err))
+}
+
+// nameFault says what is wrong with the name of a registry and what to write.
+func nameFault(written string, err error) string {
+	if _, rest := schemeTypo(written); rest != "" {
+		err = &adviceError{fault: "must not have a scheme", write: strings.TrimRight(rest, "/")}
+	}
+	return fault(written, err)
+}
+
+// badURL reports an address that cannot be used.
+func (c *checker) badURL(s *spot, written string, err error) {
+	if scheme, rest := schemeTypo(written); rest != "" {
+		err = &adviceError{fault: `must have "://" behind the scheme`, write: scheme + "://" + rest}
+	}
+	c.reject(s, written, "%s", fault(written, err))
+}
+
+// schemeTypo takes an address apart whose scheme is not followed by "://"; rest is
+// "" for any other.
+func schemeTypo(written string) (scheme, rest string) {
+	m := badScheme.FindStringSubmatch(written)
+	if m == nil || m[2] == "://" {
+		return "", ""
+	}
+	return strings.ToLower(m[1]), m[3]
+}
+
+var badScheme = regexp.MustCompile(`^(?i:(https?))([:;]?/{1,3}|:\\+|:)([^/\\:].*)$`)
+
+// fault gives why an address is refused. Before an @ there may be a password,
+// and behind a ? a token, which must not come back in parts.
+func fault(written string, err error) string {
+	var advice *adviceError
+	switch {
+	case strings.Contains(written, "@"):
+		return "must not contain a login (user:password@); write username and passwordFile under registries"
+	case strings.ContainsAny(written, "?#"):
+		return "must not have a query (?) or a fragment (#)"
+	case errors.As(err, &advice) && advice.write != "" && redact.Address(advice.write) == advice.write:
+		return advice.fault + "; write " + advice.write + advice.also
+	}
+	return err.Error()
+}
+
+// upstream checks the name of an upstream and gives its normal form.
+func (c *checker) upstream(s *spot, written string) (string, bool) {
+	name, err := hostsconf.ParseUpstream(written)
+	if err != nil {
+		_, rest, hasScheme := strings.Cut(written, "://")
+		if !hasScheme {
+			rest = written
+		}
+		host, _, hasPath := strings.Cut(rest, "/")
+		if name, bad := hostsconf.ParseUpstream(host); bad == nil && (hasScheme || hasPath) {
+			err = &adviceError{fault: err.Error(), write: name}
+		}
+		c.badName(s, written, err)
+		return "", false
+	}
+	if name != hostsconf.Default && name != "localhost" && !strings.ContainsAny(name, ".:") {
+		c.warn(s, "a name without a dot or a port is never a registry in an image name; images named so come from docker.io")
+	}
+	c.website(s, name, "docker.io")
+	return name, true
+}
+
+// website warns of Docker's web site, which is no registry.
+func (c *checker) website(s *spot, host, write string) {
+	switch host {
+	case "hub.docker.com", "docker.com", "www.docker.com":
+		c.warn(s, "%s is a web site and no registry; write %s for Docker Hub", host, write)
+	}
+}
+
+// mirrorHost warns of an endpoint that is no mirror: a web site, or the upstream
+// itself where containerd comes to it next in any case. last says that no other
+// endpoint follows.
+func (c *checker) mirrorHost(s *spot, u hostsconf.URL, m *Mirror, last bool) {
+	const hub = "https://registry-1.docker.io"
+	if u.Host == "docker.io" {
+		c.warn(s, "docker.io is a web site and no registry; write %s for Docker Hub", hub)
+		return
+	}
+	c.website(s, u.Host, hub)
+	if !last || !m.UpstreamFallback || c.catchAll {
+		return // it comes first, or alone, or keeps the upstream out of the "*" mirror
+	}
+	host := hostport.TrimDefaultPort(u.Host, u.Scheme)
+	itself := host == hostport.TrimDefaultPort(m.Upstream, u.Scheme) ||
+		m.Upstream == "docker.io" && (host == "registry-1.docker.io" || host == "index.docker.io")
+	if itself && u.RepositoryPath() == "" {
+		c.warn(s, "is the upstream itself, which containerd asks after the mirrors without being listed; remove it")
+	}
+}

@@ -1,0 +1,111 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// foreignWord says what to write in place of a name that another program, or
+// nearly everybody, has for a field of t; "" for a name that is unknown.
+func foreignWord(t reflect.Type, name string) string {
+	for _, w := range foreignWords(t) {
+		for word := range strings.FieldsSeq(w.names) {
+			if normalName(word) == normalName(name) {
+				return w.write
+			}
+		}
+	}
+	return ""
+}
+
+// normalName is a name without what naming conventions differ in.
+func normalName(name string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
+}
+
+// foreign are names, separated by spaces, and what to write in their place.
+type foreign struct{ names, write string }
+
+func foreignWords(t reflect.Type) []foreign {
+	const (
+		perHost = "how to reach a host and its login are an entry of registries: {host: mirror.corp, …}"
+	)
+	switch t {
+	case reflect.TypeFor[Config]():
+		return []foreign{
+			{"private_registries", "this is RKE's; berth convert --from rke FILE prints a RegistryConfig"},
+			{"configs", "this is k3s'; berth convert --from k3s FILE prints a RegistryConfig"},
+			{"metadata data spec", "a RegistryConfig is no Kubernetes object; give the content of the ConfigMap alone"},
+			{"auths credHelpers credsStore", "this is Docker's; name its file in dockerConfigFile"},
+			{"mirror endpoint endpoints upstream upstreams", "write mirrors: [{upstream: docker.io, endpoints: [{url: https://mirror.corp}]}]"},
+			{"registry auth credentials login logins", "write registries: [{host: registry.corp, username: …, passwordFile: …}]"},
+			{"username password passwordFile host", "write it under registries: [{host: registry.corp, username: …, passwordFile: …}]"},
+			{"dockerConfig pullSecret imagePullSecret imagePullSecrets", "write dockerConfigFile: /etc/berth/secrets/pull-secret.json"},
+			{"certsDir configPath onConflict", "write it under containerd: {certsDir: /etc/containerd/certs.d}"},
+			{"aws", "write ecr"},
+			{"httpProxy httpsProxy noProxy", "write it under proxy: {…}"},
+		}
+	case reflect.TypeFor[Mirror]():
+		return []foreign{
+			{"registry host source name prefix server", "write upstream, the registry's name as in images"},
+			{"url urls mirror mirrors hosts address addresses endpoint", "write endpoints: [{url: https://mirror.corp}]"},
+			{"fallback", "write upstreamFallback"},
+			{"username password passwordFile auth tls insecure skipVerify", perHost},
+		}
+	case reflect.TypeFor[Endpoint]():
+		return []foreign{
+			{"host server address endpoint mirror location name", "write url"},
+			{"timeout connectTimeout", "write dialTimeout"},
+			{"header", "write headers"},
+			{"username user password passwordFile login auth tls ca caFile client cert insecure skipVerify insecureSkipVerify plainHTTP", perHost},
+		}
+	case reflect.TypeFor[DefaultRegistry]():
+		return []foreign{
+			{"host registry server address endpoint location name", "write url"},
+			{"upstream upstreams", "write for"},
+			{"fallback", "write upstreamFallback"},
+			{"username user password passwordFile login auth tls insecure skipVerify", perHost},
+		}
+	case reflect.TypeFor[Registry]():
+		return []foreign{
+			{"url registry server hostname address endpoint location name", "write host: registry.corp:5000, without https://"},
+			{"user login", "write username"},
+			{"pass passwd pwd secret token identityToken", "write passwordFile, or password"},
+			{"email", "remove it, nothing needs it"},
+			{"ca caFile caCert certFile cert keyFile key client", "write it under tls: {caFile: …, certFile: …, keyFile: …}"},
+			{"insecure skipVerify insecureSkipVerify skipTLSVerify", "write tls: {insecureSkipVerify: true}, or plainHTTP: true"},
+			{"http scheme", "write plainHTTP: true for http"},
+			{"mirror mirrors endpoints upstream", "write it under mirrors: [{upstream: docker.io, endpoints: [{url: https://mirror.corp}]}]"},
+		}
+	case reflect.TypeFor[TLS]():
+		return []foreign{
+			{"ca caCert ca_cert_file cafile", "write caFile"},
+			{"cert certificate clientCert client", "write certFile"},
+			{"key clientKey", "write keyFile"},
+			{"insecure skipVerify verify enabled", "write insecureSkipVerify"},
+		}
+	case reflect.TypeFor[StaticKeys]():
+		return []foreign{
+			{"accessKey aws_access_key_id keyID id", "write accessKeyID, or accessKeyIDFile"},
+			{"secretKey secret aws_secret_access_key", "write secretAccessKeyFile, or secretAccessKey"},
+			{"token aws_session_token", "write sessionTokenFile, or sessionToken"},
+			{"role assumeRole", "write roleARN"},
+			{"region", "remove it, the region is in the registry's name"},
+		}
+	case reflect.TypeFor[ECRCredential]():
+		return []foreign{
+			{"staticKeys keys accessKeyID secretAccessKey", "write static: {accessKeyID: …, secretAccessKeyFile: …}"},
+			{"profile role imds instanceRole", "write instanceProfile: {}"},
+		}
+	case reflect.TypeFor[ECRRegistry]():
+		return []foreign{
+			{"url name registry", "write host"},
+			{"accountID registryID", "write account"},
+		}
+	case reflect.TypeFor[Proxy]():
+		return []foreign{{"http https", "write httpProxy or httpsProxy"}}
+	case reflect.TypeFor[Containerd]():
+		return []foreign{{"configPath certs hostsDir", "write certsDir"}}
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package config
+
+import (
+	"regexp"
+
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// shown gives what a message may repeat of a value that stands at s, "" for
+// nothing. Every value of a user goes through it: it is repeated only where the
+// field is one that holds no secret and the value has the form of what belongs
+// there, because people write logins into the wrong field.
+func (s *spot) shown(value string) string {
+	if form := s.form(); form != nil {
+		return form(value)
+	}
+	return ""
+}
+
+// form is the form of the values of the field that s is, or is an item of; nil
+// for a field of which nothing is shown.
+func (s *spot) form() func(string) string {
+	at := s
+	for at != nil && at.parent != nil && at.name == "" {
+		at = at.parent
+	}
+	if at == nil || at.parent == nil || at.parent.name == "headers" {
+		return nil
+	}
+	switch at.name {
+	case "upstream", "host", "for", "url", "defaultRegistry", "mirrors", "registries", "endpoints":
+		return redact.Address
+	case "auth", "mode", "onConflict", "capabilities":
+		return aWord
+	case "upstreamFallback", "overridePath", "plainHTTP", "allowPlainHTTPCredentials", "insecureSkipVerify", "tls":
+		return matching(boolForm)
+	case "dialTimeout", "interval", "timeout":
+		return matching(durationForm)
+	case "failures", "successes":
+		return matching(numberForm)
+	case "certsDir", "dockerConfigFile", "passwordFile", "caFile", "certFile", "keyFile",
+		"accessKeyIDFile", "secretAccessKeyFile", "sessionTokenFile", "sharedCredentialsFile":
+		return redact.Path
+	case "apiVersion":
+		return matching(versionForm)
+	case "kind":
+		return matching(kindForm)
+	case "account":
+		return matching(accountForm)
+	case "region":
+		return matching(regionForm)
+	case "roleARN":
+		return matching(roleForm)
+	}
+	return nil
+}
+
+var (
+	boolForm     = regexp.MustCompile(`^(?i:true|false|yes|no|on|off|y|n|0|1)$`)
+	durationForm = regexp.MustCompile(`^-?([0-9]{1,5}(\.[0-9]{1,3})? ?(ns|us|µs|ms|s|m|h|d|sec|min)?){1,3}$`)
+	numberForm   = regexp.MustCompile(`^-?[0-9]{1,4}(\.[0-9]{1,3})?$`)
+	versionForm  = regexp.MustCompile(`^([a-z]{1,20}(\.[a-z]{2,10}){0,3}/)?v[0-9]((alpha|beta)[0-9])?$`)
+	kindForm     = regexp.MustCompile(`^([A-Z][a-z]{2,15}){1,3}$`)
+	accountForm  = regexp.MustCompile(`^[0-9]{1,12}$`)
+	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9][a-z]?$`)
+	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]{0,10}:[a-z]{2,6}:[a-z0-9-]{0,20}:[0-9]{0,12}:[A-Za-z0-9/+=,.@_-]{1,120}$`)
+)
+
+func matching(form *regexp.Regexp) func(string) string {
+	return func(value string) string {
+		if !form.MatchString(value) || redact.MaybeSecret(value) {
+			return ""
+		}
+		return value
+	}
+}
+
+// aWord shows a word of one of our lists, and what nearly is one.
+func aWord(value string) string {
+	words := []string{
+		string(AuthAuto), string(AuthBasic), string(AuthToken), string(HealthWithdraw), string(HealthReport), string(HealthOff),
+		string(ConflictReport), string(ConflictAdopt), "pull", "resolve", "push", "referrers", "bearer", "none", "overwrite",
+	}
+	if len(value) > 12 || nearest(value, words) == "" {
+		return ""
+	}
+	return value
+}
+
+// shownKey gives a name that stands where the name of a field belongs, "" for one
+// that may be something else: "hunter2: x" is a field, too.
+func shownKey(name string) string {
+	if !keyForm.MatchString(name) || redact.MaybeSecret(name) {
+		return ""
+	}
+	return name
+}
+
+// keyForm is a name as fields and headers have it: words without digits.
+var keyForm = regexp.MustCompile(`^[A-Za-z]{1,32}([_.-][A-Za-z]{1,32}){0,6}$`)
