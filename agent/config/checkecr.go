@@ -51,9 +51,9 @@ func (c *checker) registryChains(list *spot) {
 		at := slices.IndexFunc(chains, func(have chain) bool { return have.registry.Same(registry) })
 		switch {
 		case path != "":
-			c.refuse(s, "is for a whole ECR registry; write host: %s without the path", host)
+			c.refuse(s, "is for a whole ECR registry; write its host without the path")
 		case !isECR:
-			c.refuse(s, "%s is no ECR registry; remove it, or name the host under ecr.registries with account and region", host)
+			c.refuse(s, "is for ECR registries; remove it, or name this host under ecr.registries with account and region")
 		case r.Username != "":
 			c.refuse(s, "is given together with username; keep one of them")
 		case at >= 0:

@@ -45,8 +45,8 @@ func TestRunningRelease(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.Proc, "812/stat"), []byte(stat[:20]+strings.Repeat("3 ", 30)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want("", 3)
-	want("", 4)
+	want("", 4) // and the file that its command names
+	want("", 6)
 }
 
 // Without a process it is the program that would be started, and nothing that a

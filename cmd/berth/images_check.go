@@ -50,7 +50,7 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 			"  berth images check --plain images.txt --platform linux/amd64,linux/arm64 -o json\n" +
 			"  berth images check --to oci:usb-stick --verify\n" +
 			"  berth images check --rate-limit",
-		Args:              cobra.ArbitraryArgs,
+		Args:        cobra.ArbitraryArgs,
 		Annotations: takes("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wantedPlatforms, err := parsePlatforms(platforms)

@@ -51,7 +51,7 @@ another size, are written again; --verify looks at the digest of each as well.`,
 			"  berth images copy nginx:1.27 --to oci:usb-stick --platform linux/amd64 --platform linux/arm64\n" +
 			"  berth images copy nginx:1.27 --to registry.corp/amd64 --platform linux/amd64 --reduce-index\n" +
 			"  berth images copy nginx --to 111122223333.dkr.ecr.eu-west-1.amazonaws.com --create-repositories",
-		Args:              cobra.ArbitraryArgs,
+		Args:        cobra.ArbitraryArgs,
 		Annotations: takes("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			places, err := copyPlaces(from, to)

@@ -58,7 +58,7 @@ Exit code 1 when something could not be read; the rest is listed all the same.`,
 			"  kubectl get pods -A -o json | berth images list -f - -o json\n" +
 			"  berth images list -f manifests --plain system-images.txt > images.txt\n" +
 			"  berth images list --from oci:usb-stick",
-		Args:              noArguments("manifests are named with -f, and lists with --plain"),
+		Args:        noArguments("manifests are named with -f, and lists with --plain"),
 		Annotations: takes("text", "json", "yaml"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := sources.collect(cmd.Context(), o, cmd.InOrStdin())

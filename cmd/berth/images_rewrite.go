@@ -36,7 +36,7 @@ there afterwards, and to the custom resources of Redis Enterprise and Prometheus
 		Example: "  berth images rewrite -f redis.yaml --to registry.corp:5000 > redis-private.yaml\n" +
 			"  berth images rewrite -f manifests --to registry.corp/mirror --image-pull-secret regcred > all.yaml\n" +
 			"  helm template redis ./chart | berth images rewrite -f - --to registry.corp --only docker.io | kubectl apply -f -",
-		Args:              noArguments("files are named with -f"),
+		Args:        noArguments("files are named with -f"),
 		Annotations: takes("text"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := rewriteTargets(&r, to, only); err != nil {

@@ -57,14 +57,19 @@ func split(written string) (address, error) {
 	return a, nil
 }
 
-// overTLS tells about an address that was changed for [address.tokenNeedsTLS].
-const overTLS = "Written with https instead of http: Berth logs in to ECR with a token of its own, which does not cross the network unencrypted."
-
-// tokenNeedsTLS reports whether a is an ECR registry over plain http, which a
-// RegistryConfig refuses.
-func (a address) tokenNeedsTLS() bool {
-	_, is := ecr.ParseHost(a.host)
-	return is && a.scheme == "http"
+// needsTLS gives the reason for which an address over plain http is written with
+// https, "" if it stays: a RegistryConfig refuses to send these logins in plain text.
+func (a address) needsTLS() string {
+	_, isECR := ecr.ParseHost(a.host)
+	switch {
+	case a.scheme != "http":
+		return ""
+	case isECR:
+		return "Written with https instead of http: Berth logs in to ECR with a token of its own, which does not cross the network unencrypted."
+	case isHub(a.host):
+		return "Written with https instead of http: that is how Docker Hub is asked, and its login does not cross the network unencrypted."
+	}
+	return ""
 }
 
 // isHub reports whether host is one of the names of Docker Hub.

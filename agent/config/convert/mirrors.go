@@ -66,9 +66,9 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 	if a.scheme == "" {
 		a.scheme = d.defaultScheme(a.host)
 	}
-	if a.tokenNeedsTLS() {
+	if why := a.needsTLS(); why != "" {
 		a.scheme = "https"
-		e.notes = append(e.notes, overTLS)
+		e.notes = append(e.notes, why)
 	}
 	literal := a.path
 	if d.format == Containerd && literal == "/" {
@@ -167,11 +167,6 @@ func (d *draft) placeMirrors(all []*foreignMirror) {
 			d.tlsFirst(m)
 			if n := len(m.endpoints); n > 0 && d.isOwn(m.upstream, m.endpoints[n-1].url) {
 				own, m.endpoints = true, m.endpoints[:n-1]
-			}
-		}
-		for i := range m.endpoints {
-			if e, hub := &m.endpoints[i], d.entry(hubServer); e.url.Host == hubServer && (hub.login != nil || hub.tls != (tlsFiles{})) {
-				e.notes = append(slices.Clone(e.notes), "The login and tls settings of docker.io are not used for an endpoint; without endpoints it is asked with them.")
 			}
 		}
 		switch {

@@ -57,7 +57,7 @@ type rkeRegistry struct {
 	ignored string
 	user    string
 	secret  string
-	overTLS bool // see tokenNeedsTLS
+	overTLS string // see needsTLS
 	def     bool
 	ecr     cursor
 	keys    awsKeys  // of ecr
@@ -132,8 +132,8 @@ func (d *draft) rkeItem(c cursor) *rkeRegistry {
 	}
 	a, err := split(r.written)
 	if err == nil {
-		if a.tokenNeedsTLS() {
-			a.scheme, r.overTLS = "https", true
+		if r.overTLS = a.needsTLS(); r.overTLS != "" {
+			a.scheme = "https"
 		}
 		r.scheme, r.name, r.ignored = a.scheme, a.registryName(), a.ignored
 		err = checkName(r.name)
@@ -220,8 +220,8 @@ func (d *draft) rkeRegistry(found *rkeRegistry) {
 	if found.ignored != "" {
 		r.note("RKE made no use of %s, and it is left out.", found.ignored)
 	}
-	if found.overTLS {
-		r.note(overTLS)
+	if found.overTLS != "" {
+		r.note("%s", found.overTLS)
 	}
 	r.plainHTTP = found.scheme == "http"
 	if found.ecr.in == nil {
