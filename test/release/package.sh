@@ -36,8 +36,8 @@ mkdir -p "$out" "$stage/here"
 test/release/build.sh "$(go env GOHOSTARCH)" "$stage/here"
 
 for arch in $arches; do
-  case " amd64 arm64 " in
-    *" $arch "*) ;;
+  case $arch in
+    amd64 | arm64) ;;
     *) echo "package.sh: $arch: no such architecture; write amd64 or arm64" >&2 && exit 2 ;;
   esac
   echo "building berth $VERSION for $arch" >&2
