@@ -26,7 +26,7 @@ func (n *node) small(dir string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		n.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k,mode=0755"); err != nil {
 		n.Fatalf("mount a small file system (as root): %v", err)
 	}
 	n.Cleanup(func() {
@@ -237,7 +237,7 @@ func TestReadOnlyRun(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, "mode=0755"); err != nil {
 		t.Fatalf("mount a file system that is read-only (as root): %v", err)
 	}
 	t.Cleanup(func() {

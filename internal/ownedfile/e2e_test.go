@@ -20,7 +20,7 @@ import (
 func (w *world) tinyDisk(t *testing.T, hostPath string) {
 	t.Helper()
 	w.mkdir(hostPath, 0o755)
-	if err := unix.Mount("tmpfs", w.path(hostPath), "tmpfs", 0, "size=64k"); err != nil {
+	if err := unix.Mount("tmpfs", w.path(hostPath), "tmpfs", 0, "size=64k,mode=0755"); err != nil {
 		t.Fatalf("mount a tmpfs (root is needed): %v", err)
 	}
 	t.Cleanup(func() {
