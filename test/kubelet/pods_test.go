@@ -21,7 +21,6 @@ func TestPods(t *testing.T) {
 		run  func(*scene)
 	}{
 		{"instance-profile", func(s *scene) {
-			s.hostsNear()
 			s.start()
 			s.runs()
 			s.servedTo(profileKey)
@@ -31,7 +30,6 @@ func TestPods(t *testing.T) {
 		}},
 		{"static-keys", func(s *scene) {
 			deny(s.aws, profileKey)
-			s.hostsNear()
 			s.start()
 			s.runs()
 			s.servedTo(staticKey)
@@ -39,7 +37,6 @@ func TestPods(t *testing.T) {
 		{"no-instance-profile", func(s *scene) {
 			s.aws.SetNotEC2(true)
 			s.config = manifest(configDir)
-			s.hostsNear()
 			s.start()
 			s.runs()
 			s.servedTo(staticKey)
@@ -47,10 +44,20 @@ func TestPods(t *testing.T) {
 		{"both-denied", func(s *scene) {
 			deny(s.aws, profileKey)
 			deny(s.aws, staticKey)
-			s.hostsNear()
 			s.start()
 			s.fails()
 			checkDenied(s.T, s.kubelet.Log())
+			s.servedTo()
+			if len(s.far.Requests()) == 0 {
+				s.Error("the registry was not asked at all")
+			}
+		}},
+		{"foreign-hosts-file", func(s *scene) {
+			// There are no rules that know whom the file makes containerd ask.
+			s.hostsNear()
+			s.start()
+			s.fails()
+			s.wantReason("withheld", "there are no rules that know it")
 			s.servedTo()
 			if len(s.near.Requests()) == 0 {
 				s.Error("the registry was not asked at all")

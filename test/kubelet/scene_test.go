@@ -90,8 +90,8 @@ func (s *scene) behind(host string, answer http.Handler) *upstream.Decoy {
 	return d
 }
 
-// hostsNear leads containerd to the registry on loopback for its own name. No
-// RegistryConfig says so: a registry is where its name says.
+// hostsNear leads containerd to a registry on loopback in place of the one in
+// ECR, by a file that is not Berth's.
 func (s *scene) hostsNear() {
 	s.Helper()
 	dir := filepath.Join(s.root, certsDir, ecrHost)
