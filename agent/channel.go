@@ -80,7 +80,7 @@ func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact prober.F
 	case tokensOnly:
 		return channel{header: true, serves: true}
 	case fact.Leaks():
-		return channel{why: fmt.Sprintf("it sends whoever asks for a layer on to %s, and containerd would send the login along; "+
+		return channel{why: fmt.Sprintf("it redirects requests for layers to %s, and containerd would send the login along; "+
 			"auth: basic insists on the header", fact.To)}
 	}
 	return channel{header: true, serves: true, unprobed: unprobed}
