@@ -42,11 +42,14 @@ func TestNoSecretOfAForeignFileIsShown(t *testing.T) {
 	check := func(content string) {
 		tried++
 		var out strings.Builder
-		for _, owner := range []ownedfile.Owner{ownedfile.Foreign, ownedfile.Edited} {
-			err := WriteDiff(&out, desired, []Change{{
-				Action: ownedfile.Adopt, Path: ours.Path, After: &ours,
-				Before: ownedfile.Observed{Path: ours.Path, Kind: ownedfile.Regular, Owner: owner, Content: []byte(content)},
-			}}, func(_, s string) string { return s })
+		for _, change := range []Change{
+			{Action: ownedfile.Adopt, Before: ownedfile.Observed{Owner: ownedfile.Foreign}},
+			{Action: ownedfile.Conflict, Before: ownedfile.Observed{Owner: ownedfile.Foreign}},
+			{Action: ownedfile.Repair, Before: ownedfile.Observed{Owner: ownedfile.Edited}},
+		} {
+			change.Path, change.After = ours.Path, &ours
+			change.Before.Path, change.Before.Kind, change.Before.Content = ours.Path, ownedfile.Regular, []byte(content)
+			err := WriteDiff(&out, desired, []Change{change}, func(_, s string) string { return s })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,8 +26,9 @@ const (
 )
 
 // WriteDiff prints what changes would do, as a unified diff for each file,
-// with secrets masked. Files that stay as they are do not appear. The order
-// of hosts of each written file is told in one line.
+// with secrets masked. For a conflict that onConflict: adopt resolves, it is
+// the diff of adopting the file. Files that stay as they are do not appear. The
+// order of hosts of each written file is told in one line.
 func WriteDiff(w io.Writer, desired Desired, changes []Change, paint Paint) error {
 	var out bytes.Buffer
 	for _, c := range changes {
@@ -90,7 +91,12 @@ func (h Host) story() string {
 }
 
 func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
-	if path.Base(c.Path) != fileName || c.Action == ownedfile.Conflict || c.Action == ownedfile.Linger {
+	switch {
+	case path.Base(c.Path) != fileName || c.Action == ownedfile.Linger:
+		return
+	case adoptable(c) && c.Before.Kind == ownedfile.Regular:
+		out.WriteString("  not applied; adopt would change it as follows, and berth restore puts the original back:\n")
+	case c.Action == ownedfile.Conflict:
 		return
 	}
 	var after []byte

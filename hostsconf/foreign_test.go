@@ -175,3 +175,43 @@ func TestAdoptTellsWhatItHides(t *testing.T) {
 		n.apply(dir)
 	}
 }
+
+// A conflict that adopt resolves names that remedy and shows what it would do.
+func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
+	dir := Directory{Upstream: "quay.io", Hosts: []Host{mirror(t, "m.corp")}}
+	for _, test := range []struct {
+		name, file, symlink string
+		reason              string
+		diff                bool
+	}{
+		{"file", "server = \"https://theirs.corp\"\n", "", "not written by berth; remove it, or set containerd.onConflict: adopt", true},
+		{"symlink", "", "elsewhere", "a symbolic link that berth did not make; remove it, or set containerd.onConflict: adopt", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			files := map[string]string{}
+			if test.file != "" {
+				files["etc/containerd/certs.d/quay.io/hosts.toml"] = test.file
+			}
+			n := newNode(t, files)
+			if test.symlink != "" {
+				n.link(test.symlink, "quay.io/hosts.toml")
+			}
+			desired, changes := n.plan(dir)
+			if len(changes) != 1 || changes[0].Action != ownedfile.Conflict || changes[0].Reason != test.reason {
+				t.Fatalf("plan %+v, want one conflict: %s", changes, test.reason)
+			}
+			var out strings.Builder
+			if err := WriteDiff(&out, desired, changes, func(_, s string) string { return s }); err != nil {
+				t.Fatal(err)
+			}
+			shown := strings.Contains(out.String(), "  -server = \"https://theirs.corp\"\n") && strings.Contains(out.String(), "  +[host.\"https://m.corp\"]\n")
+			if shown != test.diff {
+				t.Errorf("shows the difference: %v, want %v:\n%s", shown, test.diff, out.String())
+			}
+			n.adopt = true
+			if _, changes = n.plan(dir); len(changes) != 1 || changes[0].Action != ownedfile.Adopt {
+				t.Errorf("with adopt the plan is %+v", changes)
+			}
+		})
+	}
+}

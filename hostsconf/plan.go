@@ -98,8 +98,12 @@ func Plan(desired Desired, current ownedfile.Snapshot) []Change {
 		}
 		if len(kept) == len(wanted) {
 			for i := range changes {
-				if note := hiding[changes[i].Path]; note != "" {
-					changes[i].Reason = strings.TrimPrefix(changes[i].Reason+"; "+note, "; ")
+				c := &changes[i]
+				if note := hiding[c.Path]; note != "" {
+					c.Reason = strings.TrimPrefix(c.Reason+"; "+note, "; ")
+				}
+				if adoptable(*c) {
+					c.Reason += "; remove it, or set containerd.onConflict: adopt"
 				}
 			}
 			changes = append(changes, blocked...)
@@ -108,6 +112,12 @@ func Plan(desired Desired, current ownedfile.Snapshot) []Change {
 		// A certificate for a file that stays foreign is not wanted.
 		wanted = kept
 	}
+}
+
+// adoptable reports whether c is a conflict that onConflict: adopt resolves:
+// a readable file or a symlink of another program where ours belongs.
+func adoptable(c Change) bool {
+	return c.Action == ownedfile.Conflict && c.After != nil && c.Before.Owner == ownedfile.Foreign && c.Before.Problem == ""
 }
 
 func isPool(file string) bool { return path.Base(path.Dir(file)) == poolDir }

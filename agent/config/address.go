@@ -34,8 +34,8 @@ func nameFault(written string, err error) string {
 
 // badURL reports an address that cannot be used.
 func (c *checker) badURL(s *spot, written string, err error) {
-	if scheme, rest := schemeTypo(written); rest != "" {
-		err = &adviceError{fault: `must have "://" behind the scheme`, write: scheme + "://" + rest}
+	if corrected := withScheme(written); corrected != written {
+		err = &adviceError{fault: `must have "://" behind the scheme`, write: corrected}
 	}
 	c.reject(s, written, "%s", fault(written, err))
 }
@@ -48,6 +48,15 @@ func schemeTypo(written string) (scheme, rest string) {
 		return "", ""
 	}
 	return strings.ToLower(m[1]), m[3]
+}
+
+// withScheme gives an address with "://" behind the scheme where that was
+// mistyped, and any other unchanged.
+func withScheme(written string) string {
+	if scheme, rest := schemeTypo(written); rest != "" {
+		return scheme + "://" + rest
+	}
+	return written
 }
 
 var badScheme = regexp.MustCompile(`^(?i:(https?))([:;]?/{1,3}|:\\+|:)([^/\\:].*)$`)

@@ -69,8 +69,8 @@ func hintForMapping(s *spot, n *yaml.Node) string {
 			"tls: {insecureSkipVerify: true} to verify nothing, plainHTTP: true in place of tls for http"
 	case s.name == "defaultRegistry" && s.shown(n.Value) != "":
 		return "; write defaultRegistry: {url: " + s.shown(n.Value) + "}"
-	case s.name == "" && s.parent != nil && mainField(s.parent.name) != "" && s.shown(n.Value) != "":
-		field, value := mainField(s.parent.name), s.shown(n.Value)
+	case s.name == "" && s.parent != nil && mainField(s.parent.name) != "" && s.shown(withScheme(n.Value)) != "":
+		field, value := mainField(s.parent.name), s.shown(withScheme(n.Value))
 		if _, name, hasScheme := strings.Cut(value, "://"); hasScheme && field != "url" {
 			value = name
 		}

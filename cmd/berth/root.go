@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -90,8 +91,21 @@ func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if err == nil {
 			return nil
 		}
-		return usage(fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help"))
+		return usage(fmt.Errorf("%w;%s see %q", err, suggestions(cmd, args), cmd.CommandPath()+" --help"))
 	}
+}
+
+// suggestions asks whether a verb with a similar name was meant; "" if there is
+// none, or cmd has no verbs.
+func suggestions(cmd *cobra.Command, args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	cmd.SuggestionsMinimumDistance = 2 // letters
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		return " did you mean " + strings.Join(similar, " or ") + "?"
+	}
+	return ""
 }
 
 // open gives the machine and its config. The warnings of the config have been
