@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,7 +162,11 @@ func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, a
 	if err != nil {
 		return nil, nil, err
 	}
-	return append(wanted, list.References()...), append(problems, list.Problems()...), nil
+	wanted, problems = append(wanted, list.References()...), append(problems, list.Problems()...)
+	if files := slices.Concat(s.manifests, s.plain); len(files) > 0 && len(wanted)+len(problems) == 0 && !s.unknown {
+		problems = append(problems, fmt.Errorf("%s: no images in it; name the files that list them", strings.Join(files, ", ")))
+	}
+	return wanted, problems, nil
 }
 
 type copyView struct {
