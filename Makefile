@@ -100,7 +100,7 @@ bench-agent: build ## The agent: repairs, saves, idle cost, growth, stops; fails
 
 .PHONY: golden
 golden: ## Write the golden files of the tests anew
-	go test ./hostsconf ./agent/config ./agent/config/convert ./agent/node/... ./agent/status ./cmd/berth -update
+	go test ./hostsconf ./config ./config/convert ./node/... ./agent/status ./cmd/berth -update
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/berth-registry/berth/agent/keeper"
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/agent/tokens"
 	"github.com/berth-registry/berth/agent/watch"
 )
 
@@ -53,8 +53,8 @@ type Agent struct {
 
 	wake    chan struct{} // capacity 1: something happened
 	source  *source
-	keeper  *keeper.Keeper
-	prober  *prober.Prober
+	keeper  *tokens.Keeper
+	prober  *health.Prober
 	watcher *watch.Watcher
 	engine  *containerdView
 
@@ -97,8 +97,8 @@ func New(m *Machine, o Options) *Agent {
 	l = l.withKey()
 	a.key = l.Key
 	a.engine = newContainerdView(m)
-	a.keeper = keeper.New(keeper.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
-	a.prober = prober.New(prober.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
+	a.keeper = tokens.New(tokens.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
+	a.prober = health.New(health.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
 	a.prober.Restore(l.Facts)
 	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.root.Path("/"), Ignore: passing})
 	a.pulse()

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // aloneAgain is how often an agent that is not the only one tries again.
@@ -21,19 +21,19 @@ const aloneAgain = time.Second
 // holds it on a file, and who looks for it finds that by its name: once the file
 // is removed, or another one put in its place, it keeps nobody away any more.
 type sole struct {
-	root *ownedfile.Root
-	lock *ownedfile.Lock
+	root *managedfile.Root
+	lock *managedfile.Lock
 	file fs.FileInfo // what is locked
 }
 
-// take takes the lock. The error matches [ownedfile.ErrLocked] when another
+// take takes the lock. The error matches [managedfile.ErrLocked] when another
 // process has it. A lock that was held before is not released, which would
 // remove the file of this one: it ends with its own file, that has no name.
 func (s *sole) take(ctx context.Context) error {
 	var err error
 	for range takeTries {
-		var lock *ownedfile.Lock
-		if lock, err = ownedfile.LockFile(ctx, s.root, agentLockFile, false); err != nil {
+		var lock *managedfile.Lock
+		if lock, err = managedfile.LockFile(ctx, s.root, agentLockFile, false); err != nil {
 			return err
 		}
 		if s.file, err = s.root.Lstat(agentLockFile); err == nil {
@@ -70,7 +70,7 @@ func (a *Agent) waitAlone(ctx context.Context) (alone bool, err error) {
 			a.told.holder = ""
 			return true, nil
 		}
-		if !errors.Is(err, ownedfile.ErrLocked) {
+		if !errors.Is(err, managedfile.ErrLocked) {
 			return false, cannotLock(err)
 		}
 		a.yield(ctx, err)
@@ -101,7 +101,7 @@ func (a *Agent) stillAlone(ctx context.Context) bool {
 		a.told.holder, a.told.lock = "", ""
 		a.state.enter(status.Converging)
 		return true
-	case errors.Is(err, ownedfile.ErrLocked):
+	case errors.Is(err, managedfile.ErrLocked):
 		a.yield(ctx, err)
 		return false
 	}

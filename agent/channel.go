@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/agent/node/containerdconf"
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/containerdconf"
 	"github.com/berth-registry/berth/internal/realm"
 )
 
@@ -48,19 +48,19 @@ type channel struct {
 // A header serves where Basic is accepted. Where only tokens are taken it serves
 // if it goes on to the token server, and may be written only if that server
 // belongs to the registry.
-func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact prober.Fact) channel {
+func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact health.Fact) channel {
 	switch auth {
 	case config.AuthToken:
 		return channel{why: "auth: token leaves it to kubelet's credential provider"}
 	case config.AuthBasic:
 		return channel{header: true, serves: true}
 	}
-	unprobed := fact.Basic != prober.Accepted && fact.Basic != prober.Refused
+	unprobed := fact.Basic != health.Accepted && fact.Basic != health.Refused
 	if server, ok := realm.Known(u.Host); ok && unprobed && u.Scheme == "https" {
-		fact.Basic, fact.Realm, unprobed = prober.Refused, server, false
+		fact.Basic, fact.Realm, unprobed = health.Refused, server, false
 	}
 	some, every := readers.toTokenServer()
-	tokensOnly := fact.Basic == prober.Refused
+	tokensOnly := fact.Basic == health.Refused
 	switch {
 	case tokensOnly && !some:
 		return channel{why: fmt.Sprintf("the registry takes tokens only, and containerd %s gets them without the header; "+

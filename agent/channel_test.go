@@ -7,12 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/agent/node/containerdconf"
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/containerdconf"
 )
 
 // runs makes the containerd of m one of this release, "" for one that is not
@@ -42,7 +42,7 @@ func readersOf(t *testing.T, release string) Readers {
 // was seen.
 func TestChannelOf(t *testing.T) {
 	const host = "https://r.example.com"
-	bearer := func(realm string) prober.Fact { return prober.Fact{Basic: prober.Refused, Realm: realm} }
+	bearer := func(realm string) health.Fact { return health.Fact{Basic: health.Refused, Realm: realm} }
 	own, foreign, plain := bearer("https://auth.example.com"), bearer("https://auth.evil.example"), bearer("http://r.example.com")
 	const (
 		header   = "header"
@@ -55,21 +55,21 @@ func TestChannelOf(t *testing.T) {
 		url     string
 		auth    config.Auth
 		release string
-		fact    prober.Fact
+		fact    health.Fact
 		want    string
 		why     string
 	}{
-		{"unknown", host, config.AuthAuto, "2.4.2", prober.Fact{}, unasked, ""},
-		{"unknown", host, config.AuthAuto, "1.7.28", prober.Fact{}, unasked, ""},
-		{"unknown after all", host, config.AuthAuto, "", prober.Fact{Basic: prober.Unknown}, unasked, ""},
-		{"Basic", host, config.AuthAuto, "1.7.28", prober.Fact{Basic: prober.Accepted}, header, ""},
-		{"Basic", host, config.AuthAuto, "2.4.2", prober.Fact{Basic: prober.Accepted}, header, ""},
+		{"unknown", host, config.AuthAuto, "2.4.2", health.Fact{}, unasked, ""},
+		{"unknown", host, config.AuthAuto, "1.7.28", health.Fact{}, unasked, ""},
+		{"unknown after all", host, config.AuthAuto, "", health.Fact{Basic: health.Unknown}, unasked, ""},
+		{"Basic", host, config.AuthAuto, "1.7.28", health.Fact{Basic: health.Accepted}, header, ""},
+		{"Basic", host, config.AuthAuto, "2.4.2", health.Fact{Basic: health.Accepted}, header, ""},
 		{"Basic, and a foreign server for what it hides", host, config.AuthAuto, "2.4.2",
-			prober.Fact{Basic: prober.Accepted, Realm: "https://evil.example"}, provider, "https://evil.example, which is not of its domain"},
+			health.Fact{Basic: health.Accepted, Realm: "https://evil.example"}, provider, "https://evil.example, which is not of its domain"},
 		{"the same before 2.1", host, config.AuthAuto, "2.0.14",
-			prober.Fact{Basic: prober.Accepted, Realm: "https://evil.example"}, header, ""},
+			health.Fact{Basic: health.Accepted, Realm: "https://evil.example"}, header, ""},
 		{"Basic, with a store beside it", host, config.AuthAuto, "2.4.2",
-			prober.Fact{Basic: prober.Accepted, Redirect: prober.OtherPort, To: "r.example.com:9000"}, provider, "r.example.com:9000"},
+			health.Fact{Basic: health.Accepted, Redirect: health.OtherPort, To: "r.example.com:9000"}, provider, "r.example.com:9000"},
 		{"tokens", host, config.AuthAuto, "1.6.20", own, provider, "containerd 1.6.20 gets them without the header"},
 		{"tokens", host, config.AuthAuto, "2.0.14", own, provider, "containerd 2.0.14"},
 		{"tokens", host, config.AuthAuto, "2.1.0", own, header, ""},
@@ -80,13 +80,13 @@ func TestChannelOf(t *testing.T) {
 		{"tokens of another domain", host, config.AuthAuto, "", foreign, provider, "not of its domain"},
 		{"tokens in the clear", host, config.AuthAuto, "2.4.2", plain, provider, "which is asked over plain http"},
 		{"tokens of nowhere, or learned by an earlier version", host, config.AuthAuto, "2.4.2", bearer(""), provider, "does not say where"},
-		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "1.7.28", prober.Fact{}, provider, "only kubelet's credential provider"},
-		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "2.4.2", prober.Fact{}, header, ""},
-		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "", prober.Fact{}, maybe, "before 2.1"},
-		{"Docker Hub changes its mind", "https://registry-1.docker.io", config.AuthAuto, "1.7.28", prober.Fact{Basic: prober.Accepted}, header, ""},
+		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "1.7.28", health.Fact{}, provider, "only kubelet's credential provider"},
+		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "2.4.2", health.Fact{}, header, ""},
+		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "", health.Fact{}, maybe, "before 2.1"},
+		{"Docker Hub changes its mind", "https://registry-1.docker.io", config.AuthAuto, "1.7.28", health.Fact{Basic: health.Accepted}, header, ""},
 		{"another host as Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "2.4.2", foreign, provider, "not of its domain"},
-		{"what is called like it, over http", "http://ghcr.io", config.AuthAuto, "2.4.2", prober.Fact{}, unasked, ""},
-		{"token", host, config.AuthToken, "2.4.2", prober.Fact{Basic: prober.Accepted}, provider, "auth: token"},
+		{"what is called like it, over http", "http://ghcr.io", config.AuthAuto, "2.4.2", health.Fact{}, unasked, ""},
+		{"token", host, config.AuthToken, "2.4.2", health.Fact{Basic: health.Accepted}, provider, "auth: token"},
 		{"basic", host, config.AuthBasic, "2.4.2", foreign, header, ""},
 		{"basic", host, config.AuthBasic, "1.7.28", own, header, ""},
 	} {

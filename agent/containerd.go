@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	nodepkg "github.com/berth-registry/berth/agent/node"
 	"github.com/berth-registry/berth/agent/status"
+	nodepkg "github.com/berth-registry/berth/node"
 )
 
 // containerdEvery is how often the node's containerd is looked at when no file

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 )
 

@@ -3,8 +3,8 @@ package agent
 import (
 	"slices"
 
-	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 )
 

@@ -3,7 +3,7 @@ package agent
 import (
 	"testing"
 
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 )
 
 func TestUsesDockerHub(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 )

@@ -10,7 +10,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 const certsDir = "/etc/containerd/certs.d"
@@ -202,9 +202,9 @@ func TestRulesFileOfAnotherMode(t *testing.T) {
 
 // What was changed under our hands is told apart from what was done.
 func TestSkippedIsTold(t *testing.T) {
-	result := Result{Report: ownedfile.Report{
-		Changed: []hostsconf.Change{{Action: ownedfile.Update, Path: "/y"}},
-		Skipped: []hostsconf.Change{{Action: ownedfile.Update, Path: "/x", Reason: "changed in the meantime"}},
+	result := Result{Report: managedfile.Report{
+		Changed: []hostsconf.Change{{Action: managedfile.Update, Path: "/y"}},
+		Skipped: []hostsconf.Change{{Action: managedfile.Update, Path: "/x", Reason: "changed in the meantime"}},
 	}}
 	s := result.Summary()
 	if len(s.Skipped) != 1 || s.Skipped[0].Path != "/x" || len(s.Changes) != 1 || s.Changes[0].Path != "/y" {

@@ -3,8 +3,8 @@ package agent
 import (
 	"slices"
 
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -22,7 +22,7 @@ type Inputs struct {
 	// Readers are what reads hosts.toml files there.
 	Readers Readers
 	// Learned is what registries do with a login, as far as it was seen.
-	Learned []prober.Fact
+	Learned []health.Fact
 }
 
 // Health tells whether a registry answers, and whether that is known at all.
@@ -32,7 +32,7 @@ type Health interface {
 
 // channel decides how a login for u travels, see [channelOf].
 func (in Inputs) channel(u hostsconf.URL, auth config.Auth) channel {
-	fact, _ := prober.Recall(in.Learned, u)
+	fact, _ := health.Recall(in.Learned, u)
 	return channelOf(u, auth, in.Readers, fact)
 }
 

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
+	"github.com/berth-registry/berth/config"
 )
 
 func TestKubeletImages(t *testing.T) {
@@ -29,8 +29,8 @@ registries:
 			t.Errorf("containerd %q: %q, want %q", release, got, want)
 		}
 	}
-	learned := Inputs{Readers: readersOf(t, "1.7.28"), Learned: []prober.Fact{
-		{URL: "https://a.corp/v2", Basic: prober.Refused, Realm: "https://a.corp"}, {URL: "https://quay.io/v2", Basic: prober.Accepted},
+	learned := Inputs{Readers: readersOf(t, "1.7.28"), Learned: []health.Fact{
+		{URL: "https://a.corp/v2", Basic: health.Refused, Realm: "https://a.corp"}, {URL: "https://quay.io/v2", Basic: health.Accepted},
 	}}
 	if got := KubeletImages(cfg, learned); !slices.Contains(got, "a.corp") || slices.Contains(got, "quay.io") {
 		t.Errorf("what was learned does not count: %q", got)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 func TestASecondAgentWaits(t *testing.T) {
@@ -61,7 +61,7 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "somebody removed the lock") > before })
-		if held, err := ownedfile.Locked(n.agent.machine.root, agentLockFile); err != nil || !held {
+		if held, err := managedfile.Locked(n.agent.machine.root, agentLockFile); err != nil || !held {
 			t.Errorf("%s: held %t, %v", name, held, err)
 		}
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
@@ -108,7 +108,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 
 		// Who yields takes nobody's lock away at its end.
 		n.end()
-		if held, err := ownedfile.Locked(second.agent.machine.root, agentLockFile); err != nil || !held {
+		if held, err := managedfile.Locked(second.agent.machine.root, agentLockFile); err != nil || !held {
 			t.Errorf("held %t, %v", held, err)
 		}
 		n.start()

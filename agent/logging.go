@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // logTurn tells of a turn what is new: a loop that fails the same way each
@@ -86,7 +86,7 @@ func (a *Agent) logResult(ctx context.Context, r Result) {
 // manyFiles is how many changes of one turn get a line each.
 const manyFiles = 20
 
-func (a *Agent) logReport(ctx context.Context, r ownedfile.Report) {
+func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
 	changed := r.Changed
 	if len(changed) > manyFiles {
 		counts := map[string]int{}
@@ -98,7 +98,7 @@ func (a *Agent) logReport(ctx context.Context, r ownedfile.Report) {
 	}
 	for _, c := range changed {
 		level := slog.LevelInfo
-		if c.Action == ownedfile.Repair {
+		if c.Action == managedfile.Repair {
 			level = slog.LevelWarn
 		}
 		a.log.LogAttrs(ctx, level, "file changed", slog.String("action", string(c.Action)), slog.String("path", c.Path), slog.String("reason", c.Reason))

@@ -9,17 +9,17 @@ import (
 	"slices"
 	"time"
 
-	"github.com/berth-registry/berth/agent/config"
-	nodes "github.com/berth-registry/berth/agent/node"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/redact"
+	nodes "github.com/berth-registry/berth/node"
 )
 
 // Where things are on a node, below the root.
 const (
 	ConfigFile    = "/etc/berth/config.yaml"
-	StateDir      = ownedfile.DefaultStateDir
+	StateDir      = managedfile.DefaultStateDir
 	lockFile      = "/run/berth/lock"
 	agentLockFile = "/run/berth/agent.lock"
 )
@@ -32,8 +32,8 @@ var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; 
 
 // Machine is the node whose files are written.
 type Machine struct {
-	root  *ownedfile.Root
-	store *ownedfile.Store
+	root  *managedfile.Root
+	store *managedfile.Store
 	// patience is how long a turn of another one is waited for.
 	patience time.Duration
 
@@ -44,11 +44,11 @@ type Machine struct {
 // Open gives access to the node whose files lie below root, "/" for this one.
 // The directory is made if it is absent; nothing else is written.
 func Open(root string) (*Machine, error) {
-	r, err := ownedfile.OpenRoot(root)
+	r, err := managedfile.OpenRoot(root)
 	if err != nil {
 		return nil, err
 	}
-	store, err := ownedfile.Open(r, StateDir, ownedfile.WithPrivate(rulesName, lastGoodName, healthName, learnedName))
+	store, err := managedfile.Open(r, StateDir, managedfile.WithPrivate(rulesName, lastGoodName, healthName, learnedName))
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -70,7 +70,7 @@ type Plan struct {
 	Rules   bool
 	Notices []Notice
 
-	current   ownedfile.Snapshot
+	current   managedfile.Snapshot
 	withdrawn map[string][]hostsconf.Host // by upstream
 	idle      map[hostsconf.URL]bool      // see [desired]
 }
@@ -149,7 +149,7 @@ func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {
 // Result is what [Machine.Apply] did.
 type Result struct {
 	Plan   Plan
-	Report ownedfile.Report
+	Report managedfile.Report
 	Rules  bool // the credential provider's rules were brought up to date
 }
 
@@ -239,27 +239,27 @@ func (m *Machine) writeAll(ctx context.Context, cfg *config.Config, result *Resu
 
 // Restore puts every file back as it was before Berth, and nothing else.
 // certsDirs are searched for files of ours whose record is lost.
-func (m *Machine) Restore(ctx context.Context, certsDirs ...string) (ownedfile.Report, error) {
-	agentLock, err := ownedfile.LockFile(ctx, m.root, agentLockFile, false)
-	if errors.Is(err, ownedfile.ErrLocked) {
-		return ownedfile.Report{}, fmt.Errorf("%w (%w)", ErrAgentRuns, err)
+func (m *Machine) Restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
+	agentLock, err := managedfile.LockFile(ctx, m.root, agentLockFile, false)
+	if errors.Is(err, managedfile.ErrLocked) {
+		return managedfile.Report{}, fmt.Errorf("%w (%w)", ErrAgentRuns, err)
 	}
 	if err != nil {
-		return ownedfile.Report{}, err
+		return managedfile.Report{}, err
 	}
 	defer agentLock.Unlock()
 	return m.restore(ctx, certsDirs...)
 }
 
 // restore is Restore for the one who is the only agent.
-func (m *Machine) restore(ctx context.Context, certsDirs ...string) (ownedfile.Report, error) {
+func (m *Machine) restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
 	unlock, err := m.lock(ctx)
 	if err != nil {
-		return ownedfile.Report{}, err
+		return managedfile.Report{}, err
 	}
 	defer unlock()
 	withheld := m.withholdAll()
-	scopes := make([]ownedfile.Scope, len(certsDirs))
+	scopes := make([]managedfile.Scope, len(certsDirs))
 	for i, dir := range certsDirs {
 		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
 		if m.hasSpare() {
@@ -283,8 +283,8 @@ func (m *Machine) tree(cfg *config.Config) *hostsconf.Tree {
 func (m *Machine) lock(ctx context.Context) (unlock func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, m.patience)
 	defer cancel()
-	lock, err := ownedfile.LockFile(waiting, m.root, lockFile, true)
-	var locked *ownedfile.LockedError
+	lock, err := managedfile.LockFile(waiting, m.root, lockFile, true)
+	var locked *managedfile.LockedError
 	switch {
 	case ctx.Err() == nil && errors.As(err, &locked):
 		return nil, fmt.Errorf("%w for more than %s; run it again when that one has ended", locked, m.patience)

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // What fails in two ways for one reason is told once, and is still known by
 // its causes.
 func TestToldOnce(t *testing.T) {
-	full := func() error { return &ownedfile.FileError{Path: "/a", Op: "write", Err: unix.ENOSPC} }
+	full := func() error { return &managedfile.FileError{Path: "/a", Op: "write", Err: unix.ENOSPC} }
 	for name, c := range map[string]struct {
 		errs []error
 		want string

@@ -4,15 +4,15 @@ import (
 	"errors"
 	"io/fs"
 
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // ReadConfig reads the config at path, as this process names it, or, if path
 // is "", the one at [ConfigFile] below the root: links there are resolved as
 // on the node, so that none leads out of the root. The error is a
 // [config.Errors].
-func ReadConfig(root *ownedfile.Root, path string) (config.File, error) {
+func ReadConfig(root *managedfile.Root, path string) (config.File, error) {
 	if path != "" {
 		return config.Read(path)
 	}

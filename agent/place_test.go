@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // link makes a symbolic link in place of what is there.
@@ -65,7 +65,7 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 
 func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 	dir := t.TempDir()
-	root, err := ownedfile.OpenRoot(filepath.Join(dir, "root"))
+	root, err := managedfile.OpenRoot(filepath.Join(dir, "root"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,14 +106,14 @@ func TestLockHeldByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	lock, err := ownedfile.LockFile(t.Context(), m.root, lockFile, false)
+	lock, err := managedfile.LockFile(t.Context(), m.root, lockFile, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Unlock()
 	m.patience = 10 * time.Millisecond
 	_, err = m.Apply(t.Context(), config.Default(), slog.New(slog.DiscardHandler))
-	if !errors.Is(err, ownedfile.ErrLocked) || !strings.Contains(err.Error(), "run it again") || strings.Contains(err.Error(), "context") {
+	if !errors.Is(err, managedfile.ErrLocked) || !strings.Contains(err.Error(), "run it again") || strings.Contains(err.Error(), "context") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -4,14 +4,14 @@ import (
 	"context"
 	"os"
 
-	"github.com/berth-registry/berth/agent/config"
-	nodes "github.com/berth-registry/berth/agent/node"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
+	nodes "github.com/berth-registry/berth/node"
 )
 
 // hostOf is the node below a root, with its processes where its /proc lies below
 // the root too.
-func hostOf(root *ownedfile.Root) nodes.Host {
+func hostOf(root *managedfile.Root) nodes.Host {
 	if root.Path("/") == "/" {
 		return nodes.This(root)
 	}

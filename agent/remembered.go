@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"path"
 
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
 )
 
 // Files of ours, beside the record, that are private to Berth.
@@ -22,7 +22,7 @@ const (
 type learned struct {
 	// Key makes the hashes of logins in Facts worthless elsewhere.
 	Key   []byte        `json:"key,omitempty"`
-	Facts []prober.Fact `json:"facts"`
+	Facts []health.Fact `json:"facts"`
 }
 
 // learned reads what an agent has learned on this node. A damaged file counts

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // rulesName is the file that tells the credential provider of the config. It
@@ -21,7 +21,7 @@ var rulesName = path.Base(credprovider.RulesFile)
 
 // rules says what the provider has to know, given what stands in certs.d now
 // and what changes puts there.
-func (m *Machine) rules(cfg *config.Config, plan Plan, changes []ownedfile.Change) (credprovider.Rules, error) {
+func (m *Machine) rules(cfg *config.Config, plan Plan, changes []managedfile.Change) (credprovider.Rules, error) {
 	rules := rulesOf(cfg)
 	rules.CertsDir = path.Clean(cfg.Containerd.CertsDir)
 	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
@@ -40,15 +40,15 @@ func (m *Machine) rules(cfg *config.Config, plan Plan, changes []ownedfile.Chang
 // the rules are still true, by the name of the directory: of ours what is or
 // will be written, also without its headers as takeAway leaves it, and of
 // others what stands there.
-func (m *Machine) digests(certsDir string, changes []ownedfile.Change, current ownedfile.Snapshot) map[string][]string {
+func (m *Machine) digests(certsDir string, changes []managedfile.Change, current managedfile.Snapshot) map[string][]string {
 	files := map[string][]string{}
 	for _, c := range changes {
 		name := path.Base(path.Dir(c.Path))
-		if c.After == nil || c.Action == ownedfile.Conflict || path.Base(c.Path) != hostsconf.FileName {
+		if c.After == nil || c.Action == managedfile.Conflict || path.Base(c.Path) != hostsconf.FileName {
 			continue
 		}
 		files[name] = []string{credprovider.Digest(c.After.Content())}
-		if c.Action == ownedfile.Unchanged {
+		if c.Action == managedfile.Unchanged {
 			files[name] = []string{credprovider.Digest(c.Before.Content)}
 		}
 		for _, inPlace := range []bool{false, true} {
@@ -78,15 +78,15 @@ func (m *Machine) digests(certsDir string, changes []ownedfile.Change, current o
 
 // carriedOut gives the changes with those that did not happen as conflicts:
 // something else stands there.
-func carriedOut(changes []ownedfile.Change, report ownedfile.Report) []ownedfile.Change {
+func carriedOut(changes []managedfile.Change, report managedfile.Report) []managedfile.Change {
 	done := make(map[string]bool, len(report.Changed))
 	for _, c := range report.Changed {
 		done[c.Path] = true
 	}
 	all := slices.Clone(changes)
 	for i, c := range all {
-		if c.Action != ownedfile.Unchanged && !done[c.Path] {
-			all[i].Action = ownedfile.Conflict
+		if c.Action != managedfile.Unchanged && !done[c.Path] {
+			all[i].Action = managedfile.Conflict
 		}
 	}
 	return all
@@ -130,7 +130,7 @@ func (m *Machine) writeRules(rules credprovider.Rules) error {
 // guardRules writes rules that hold before and after certs.d changes: for what
 // stands there now, whoever wrote it, and for what is about to.
 func (m *Machine) guardRules(cfg *config.Config, plan Plan) error {
-	before, err := m.rules(cfg, plan, carriedOut(plan.Changes, ownedfile.Report{}))
+	before, err := m.rules(cfg, plan, carriedOut(plan.Changes, managedfile.Report{}))
 	if err != nil {
 		return err
 	}

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // seen is [Health] as it was at one moment.
@@ -49,7 +49,7 @@ func (a *Agent) keepHealth() error {
 	return a.keepFile(healthName, s)
 }
 
-func (a *Agent) sighting(u string, p prober.Status) sighting {
+func (a *Agent) sighting(u string, p health.Status) sighting {
 	s := sighting{Up: p.Up, Since: p.Since.UTC().Round(0)}
 	switch {
 	case p.Up:
@@ -92,11 +92,11 @@ func (a *Agent) recallHealth(ctx context.Context, interval time.Duration) {
 
 // down lists what did not answer, as far as that is not too long ago. A time to
 // come, by a clock that was wrong once, counts for nothing.
-func (s seen) down(now time.Time, memory time.Duration) map[string]prober.Memory {
-	found := map[string]prober.Memory{}
+func (s seen) down(now time.Time, memory time.Duration) map[string]health.Memory {
+	found := map[string]health.Memory{}
 	for u, e := range s.Endpoints {
 		if until := e.Last.Add(memory); !e.Up && !e.Last.After(now) && now.Before(until) {
-			found[u] = prober.Memory{Since: e.Since, Until: now.Add(until.Sub(now))}
+			found[u] = health.Memory{Since: e.Since, Until: now.Add(until.Sub(now))}
 		}
 	}
 	return found
@@ -105,7 +105,7 @@ func (s seen) down(now time.Time, memory time.Duration) map[string]prober.Memory
 // agentHealth gives what the agent that runs on this machine has seen of the
 // endpoints, nil if none runs.
 func (m *Machine) agentHealth() (Health, error) {
-	runs, err := ownedfile.Locked(m.root, agentLockFile)
+	runs, err := managedfile.Locked(m.root, agentLockFile)
 	if err != nil || !runs {
 		return nil, err
 	}

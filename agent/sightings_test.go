@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 )
 

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"path"
 
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 )
 
 // lastGoodName is the file that holds the last config that could be used, with

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // spareDir takes the record of what was written while that below StateDir could
@@ -67,7 +67,7 @@ func (m *Machine) takeSecrets(ctx context.Context, cfg *config.Config, result *R
 // withoutSecrets gives the changes that take secrets away from what stands
 // there, and nothing else. In place, a login that is replaced by another one
 // goes as well.
-func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot, inPlace bool) ([]ownedfile.Change, error) {
+func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
 	want := map[string]map[string]hostsconf.Host{} // by name of the directory and address
 	for _, d := range plan.Desired.Installed(plan.Changes) {
 		hosts := map[string]hostsconf.Host{}
@@ -79,15 +79,15 @@ func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot, i
 		}
 		want[hostsconf.DirName(d.Upstream)] = hosts
 	}
-	var changes []ownedfile.Change
+	var changes []managedfile.Change
 	var errs []error
 	for _, o := range current.Files {
 		dir := path.Dir(o.Path)
-		if o.Owner != ownedfile.Ours || o.Kind != ownedfile.Regular || !ownedfile.Intact(o.Content) ||
+		if o.Owner != managedfile.Ours || o.Kind != managedfile.Regular || !managedfile.Intact(o.Content) ||
 			path.Dir(dir) != path.Clean(cfg.Containerd.CertsDir) || hostsconf.UpstreamOf(path.Base(dir)) == "" {
 			continue
 		}
-		body := string(ownedfile.WithoutMarker(o.Content))
+		body := string(managedfile.WithoutMarker(o.Content))
 		edited, header, err := poorer(body, want[path.Base(dir)], inPlace)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.Path, err))
@@ -100,9 +100,9 @@ func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot, i
 		if !header && !inPlace {
 			mode = 0o644 // as it is written when there never was one
 		}
-		changes = append(changes, ownedfile.Change{
-			Action: ownedfile.Update, Path: o.Path, Before: o, Reason: takenAway, InPlace: inPlace,
-			After: &ownedfile.File{Path: o.Path, Body: []byte(edited), Mode: mode, Comment: "#"},
+		changes = append(changes, managedfile.Change{
+			Action: managedfile.Update, Path: o.Path, Before: o, Reason: takenAway, InPlace: inPlace,
+			After: &managedfile.File{Path: o.Path, Body: []byte(edited), Mode: mode, Comment: "#"},
 		})
 	}
 	return changes, errors.Join(errs...)
@@ -110,7 +110,7 @@ func withoutSecrets(cfg *config.Config, plan Plan, current ownedfile.Snapshot, i
 
 // read finds out what stands in certs.d. What was written with the spare record
 // is ours as well, though the other record says that it was edited.
-func (m *Machine) read(cfg *config.Config, wanted hostsconf.Desired) (ownedfile.Snapshot, error) {
+func (m *Machine) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
 	current, err := m.tree(cfg).Read(wanted)
 	if err == nil {
 		m.recognize(current)
@@ -121,7 +121,7 @@ func (m *Machine) read(cfg *config.Config, wanted hostsconf.Desired) (ownedfile.
 // recognize makes those files ours in a snapshot that the spare record knows,
 // and that tell by their own mark that they are whole. It gives them. Without
 // a spare record that can be used there are none.
-func (m *Machine) recognize(current ownedfile.Snapshot) (known []ownedfile.Observed) {
+func (m *Machine) recognize(current managedfile.Snapshot) (known []managedfile.Observed) {
 	if !m.hasSpare() {
 		return nil
 	}
@@ -135,13 +135,13 @@ func (m *Machine) recognize(current ownedfile.Snapshot) (known []ownedfile.Obser
 	}
 	ours := map[string][]byte{}
 	for _, o := range seen.Files {
-		if o.Owner == ownedfile.Ours && ownedfile.Intact(o.Content) {
+		if o.Owner == managedfile.Ours && managedfile.Intact(o.Content) {
 			ours[o.Path] = o.Content
 		}
 	}
 	for i, o := range current.Files {
-		if content, ok := ours[o.Path]; ok && o.Owner == ownedfile.Edited && !o.AccessOnly && bytes.Equal(content, o.Content) {
-			current.Files[i].Owner = ownedfile.Ours
+		if content, ok := ours[o.Path]; ok && o.Owner == managedfile.Edited && !o.AccessOnly && bytes.Equal(content, o.Content) {
+			current.Files[i].Owner = managedfile.Ours
 			known = append(known, current.Files[i])
 		}
 	}
@@ -150,16 +150,16 @@ func (m *Machine) recognize(current ownedfile.Snapshot) (known []ownedfile.Obser
 
 // settle tells the record what the spare one knows, so that who goes by it alone
 // takes nothing of ours for an edit.
-func (m *Machine) settle(ctx context.Context, scope ownedfile.Scope) error {
+func (m *Machine) settle(ctx context.Context, scope managedfile.Scope) error {
 	current, err := m.store.Observe(scope, nil)
 	if err != nil {
 		return err
 	}
-	var changes []ownedfile.Change
+	var changes []managedfile.Change
 	for _, o := range m.recognize(current) {
-		changes = append(changes, ownedfile.Change{
-			Action: ownedfile.Unchanged, Path: o.Path, Before: o,
-			After: &ownedfile.File{Path: o.Path, Body: ownedfile.WithoutMarker(o.Content), Mode: o.Mode, Comment: "#"},
+		changes = append(changes, managedfile.Change{
+			Action: managedfile.Unchanged, Path: o.Path, Before: o,
+			After: &managedfile.File{Path: o.Path, Body: managedfile.WithoutMarker(o.Content), Mode: o.Mode, Comment: "#"},
 		})
 	}
 	if len(changes) == 0 {
@@ -169,7 +169,7 @@ func (m *Machine) settle(ctx context.Context, scope ownedfile.Scope) error {
 	return err
 }
 
-func (m *Machine) spare() (*ownedfile.Store, error) { return ownedfile.Open(m.root, spareDir) }
+func (m *Machine) spare() (*managedfile.Store, error) { return managedfile.Open(m.root, spareDir) }
 
 func (m *Machine) hasSpare() bool {
 	_, err := m.root.Lstat(spareDir)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // crowded is a machine on which nothing can be written below StateDir while
@@ -19,8 +19,8 @@ import (
 func crowded(t *testing.T, root string) (m *Machine, full *atomic.Bool) {
 	t.Helper()
 	m, full = open(t, root), &atomic.Bool{}
-	store, err := ownedfile.Open(m.root, StateDir, ownedfile.WithPrivate(rulesName, lastGoodName, healthName, learnedName),
-		ownedfile.WithSteps(func(s ownedfile.Step) error {
+	store, err := managedfile.Open(m.root, StateDir, managedfile.WithPrivate(rulesName, lastGoodName, healthName, learnedName),
+		managedfile.WithSteps(func(s managedfile.Step) error {
 			if full.Load() && strings.HasPrefix(s.Path, StateDir) {
 				return unix.ENOSPC
 			}
@@ -101,7 +101,7 @@ func TestFullStateDirectory(t *testing.T) {
 						t.Errorf("%s is there:\n%s", gone, body)
 					}
 				}
-				if !ownedfile.Intact([]byte(body)) {
+				if !managedfile.Intact([]byte(body)) {
 					t.Errorf("the file does not tell that it is ours:\n%s", body)
 				}
 			}
@@ -123,7 +123,7 @@ func TestFullStateDirectory(t *testing.T) {
 				t.Errorf("our own file was taken for an edit: %+v", result.Summary())
 			}
 			for _, change := range result.Report.Changed {
-				if change.Action == ownedfile.Repair {
+				if change.Action == managedfile.Repair {
 					t.Errorf("%s was put right, though nobody changed it", change.Path)
 				}
 			}

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // How much of the past is told.
@@ -112,12 +112,12 @@ func (s *state) files(r Result) {
 	}
 	for _, c := range r.Report.Changed {
 		switch c.Action {
-		case ownedfile.Create, ownedfile.Update, ownedfile.Adopt:
+		case managedfile.Create, managedfile.Update, managedfile.Adopt:
 			f.Written++
-		case ownedfile.Repair:
+		case managedfile.Repair:
 			f.Written++
 			f.Repaired++
-		case ownedfile.Remove:
+		case managedfile.Remove:
 			f.Removed++
 		}
 	}
@@ -135,7 +135,7 @@ func (s *state) files(r Result) {
 }
 
 // notes lists files with the time since when each has been so.
-func notes(before []status.FileNote, changes []ownedfile.Change, now time.Time) []status.FileNote {
+func notes(before []status.FileNote, changes []managedfile.Change, now time.Time) []status.FileNote {
 	var all []status.FileNote
 	for _, c := range changes {
 		n := status.FileNote{Path: c.Path, Reason: c.Reason, Since: now}

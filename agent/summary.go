@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // Summary is a plan, or what was done, for people and for JSON. It holds no
@@ -58,7 +58,7 @@ func (r Result) Summary() Summary {
 }
 
 // Summarize tells what a report holds.
-func Summarize(r ownedfile.Report) Summary {
+func Summarize(r managedfile.Report) Summary {
 	s := summarize(append(append([]hostsconf.Change{}, r.Changed...), r.Conflicts...))
 	s.Skipped = summarize(r.Skipped).Changes
 	if len(s.Skipped) == 0 {
@@ -74,10 +74,10 @@ func summarize(changes []hostsconf.Change) Summary {
 	s := Summary{Changes: []SummaryChange{}}
 	for _, c := range changes {
 		switch c.Action {
-		case ownedfile.Unchanged, ownedfile.Linger:
+		case managedfile.Unchanged, managedfile.Linger:
 			s.Unchanged++
 			continue
-		case ownedfile.Conflict:
+		case managedfile.Conflict:
 			s.Conflicts++
 		}
 		s.Changes = append(s.Changes, SummaryChange{

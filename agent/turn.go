@@ -8,13 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // errTooEarly says that the first turn waits: for tokens, and for what the
@@ -149,14 +149,14 @@ func (a *Agent) undecided(registries []ecr.Registry) bool {
 
 // setProber tells the prober what to look at.
 func (a *Agent) setProber(cfg *config.Config, state *desired) {
-	endpoints := make([]prober.Endpoint, 0, len(state.targets))
+	endpoints := make([]health.Endpoint, 0, len(state.targets))
 	for _, t := range state.targets {
-		endpoints = append(endpoints, prober.Endpoint{
+		endpoints = append(endpoints, health.Endpoint{
 			URL: t.host.URL, TLS: t.host.TLS.Material(), Header: t.host.Header, Authorization: t.try, Learn: !t.try.IsZero(),
 		})
 	}
 	h := cfg.Health
-	a.prober.Set(prober.Settings{
+	a.prober.Set(health.Settings{
 		Mode: h.Mode, Interval: time.Duration(h.Interval), Timeout: time.Duration(h.Timeout),
 		Failures: h.Failures, Successes: h.Successes, Proxy: cfg.Proxy,
 	}, endpoints)
@@ -192,7 +192,7 @@ func absolute(file string) string {
 // passing reports whether a name in a watched tree comes and goes by our own
 // writing.
 func passing(name string) bool {
-	return ownedfile.Temporary(name) || strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".json.tmp")
+	return managedfile.Temporary(name) || strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".json.tmp")
 }
 
 // settle allows READY once a turn had everything that it needed.

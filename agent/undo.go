@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // restore puts the node back as it was before Berth, and then stays until ctx
@@ -60,10 +60,10 @@ func (a *Agent) certsDirs() []string {
 
 // undone takes in what was put back. Files that are left because they are
 // somebody else's by now are as they shall be.
-func (s *state) undone(begin time.Time, r ownedfile.Report, err error) {
+func (s *state) undone(begin time.Time, r managedfile.Report, err error) {
 	f := &s.snapshot.Files
 	for _, c := range r.Changed {
-		if c.Action == ownedfile.Remove {
+		if c.Action == managedfile.Remove {
 			f.Removed++
 		}
 	}

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/agent/keeper"
-	"github.com/berth-registry/berth/agent/prober"
+	"github.com/berth-registry/berth/agent/health"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/agent/tokens"
 )
 
 // Snapshot tells everything about the agent at this moment. It may be called
@@ -21,7 +21,7 @@ func (a *Agent) Snapshot() status.Snapshot {
 	if s.Phase == status.Restored || s.Phase == status.Waiting {
 		return s
 	}
-	probed := map[string]prober.Status{}
+	probed := map[string]health.Status{}
 	for _, p := range a.prober.Status() {
 		for _, u := range p.URLs {
 			if _, ok := probed[u]; !ok {
@@ -63,7 +63,7 @@ func (a *Agent) Snapshot() status.Snapshot {
 	return s
 }
 
-func takeProbe(e *status.Endpoint, p prober.Status) {
+func takeProbe(e *status.Endpoint, p health.Status) {
 	e.State = status.Unknown
 	if p.Known {
 		e.State = status.Down
@@ -82,15 +82,15 @@ func takeProbe(e *status.Endpoint, p prober.Status) {
 	}
 }
 
-func takeFact(e *status.Endpoint, facts []prober.Fact, t target) {
-	f, ok := prober.Recall(facts, t.host.URL)
+func takeFact(e *status.Endpoint, facts []health.Fact, t target) {
+	f, ok := health.Recall(facts, t.host.URL)
 	if !ok {
 		return
 	}
 	switch f.Basic {
-	case prober.Accepted:
+	case health.Accepted:
 		e.Basic = status.BasicAccepted
-	case prober.Refused:
+	case health.Refused:
 		e.Basic = status.BasicRefused
 		if t.channel.serves {
 			e.Basic = status.BasicToken
@@ -101,11 +101,11 @@ func takeFact(e *status.Endpoint, facts []prober.Fact, t target) {
 		e.Basic = status.BasicWrong
 	}
 	switch f.Redirect {
-	case prober.NoRedirect:
+	case health.NoRedirect:
 		e.Redirect = status.RedirectNone
-	case prober.OtherHost:
+	case health.OtherHost:
 		e.Redirect = status.RedirectOther
-	case prober.OtherPort, prober.Subdomain:
+	case health.OtherPort, health.Subdomain:
 		e.Redirect = status.RedirectOtherPort
 		e.Note = fmt.Sprintf("layers come from %s", f.To)
 	}
@@ -114,7 +114,7 @@ func takeFact(e *status.Endpoint, facts []prober.Fact, t target) {
 	}
 }
 
-func token(k keeper.Status) status.Token {
+func token(k tokens.Status) status.Token {
 	return status.Token{
 		Service: k.Service, Region: k.Region, Identity: k.Identity, Source: k.Source, Hosts: k.Hosts, Adopted: k.Adopted,
 		Valid: k.Valid, Issued: k.Issued, Expires: k.Expires, NextRenewal: k.NextAttempt,

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-registry/berth/agent/config"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // TestNoSecretOfAForeignFileIsShown writes a secret into every place of foreign
@@ -43,12 +43,12 @@ func TestNoSecretOfAForeignFileIsShown(t *testing.T) {
 		tried++
 		var out strings.Builder
 		for _, change := range []Change{
-			{Action: ownedfile.Adopt, Before: ownedfile.Observed{Owner: ownedfile.Foreign}},
-			{Action: ownedfile.Conflict, Before: ownedfile.Observed{Owner: ownedfile.Foreign}},
-			{Action: ownedfile.Repair, Before: ownedfile.Observed{Owner: ownedfile.Edited}},
+			{Action: managedfile.Adopt, Before: managedfile.Observed{Owner: managedfile.Foreign}},
+			{Action: managedfile.Conflict, Before: managedfile.Observed{Owner: managedfile.Foreign}},
+			{Action: managedfile.Repair, Before: managedfile.Observed{Owner: managedfile.Edited}},
 		} {
 			change.Path, change.After = ours.Path, &ours
-			change.Before.Path, change.Before.Kind, change.Before.Content = ours.Path, ownedfile.Regular, []byte(content)
+			change.Before.Path, change.Before.Kind, change.Before.Content = ours.Path, managedfile.Regular, []byte(content)
 			err := WriteDiff(&out, desired, []Change{change}, func(_, s string) string { return s })
 			if err != nil {
 				t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // Paint colours a piece of a diff; its argument is one of the styles below.
@@ -32,11 +32,11 @@ const (
 func WriteDiff(w io.Writer, desired Desired, changes []Change, paint Paint) error {
 	var out bytes.Buffer
 	for _, c := range changes {
-		if c.Action == ownedfile.Unchanged {
+		if c.Action == managedfile.Unchanged {
 			continue
 		}
 		style := StyleHead
-		if c.Action == ownedfile.Conflict {
+		if c.Action == managedfile.Conflict {
 			style = StyleConflict
 		}
 		out.WriteString(paint(style, headline(c)))
@@ -92,11 +92,11 @@ func (h Host) story() string {
 
 func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 	switch {
-	case path.Base(c.Path) != fileName || c.Action == ownedfile.Linger:
+	case path.Base(c.Path) != fileName || c.Action == managedfile.Linger:
 		return
-	case adoptable(c) && c.Before.Kind == ownedfile.Regular:
+	case adoptable(c) && c.Before.Kind == managedfile.Regular:
 		out.WriteString("  not applied; adopt would change it as follows, and berth restore puts the original back:\n")
-	case c.Action == ownedfile.Conflict:
+	case c.Action == managedfile.Conflict:
 		return
 	}
 	var after []byte
@@ -104,7 +104,7 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 		after = c.After.Content()
 	}
 	before := c.Before.Content
-	theirs := masking{ours: c.Before.Owner == ownedfile.Ours, known: valuesOf(after)}
+	theirs := masking{ours: c.Before.Owner == managedfile.Ours, known: valuesOf(after)}
 	diff := udiff.Unified(c.Path+" (now)", c.Path+" (after apply)", theirs.shown(before), masking{ours: true}.shown(after))
 	for line := range strings.Lines(diff) {
 		style := ""
@@ -132,7 +132,7 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 // shown is a file as a diff shows it: without our first line, whose hash
 // changes with everything, and without secrets.
 func (m masking) shown(content []byte) string {
-	content = ownedfile.WithoutMarker(content)
+	content = managedfile.WithoutMarker(content)
 	if len(content) == 0 {
 		return ""
 	}

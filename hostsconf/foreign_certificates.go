@@ -13,7 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -81,11 +81,11 @@ func isCertificate(name string) bool {
 
 // FindForeign finds the certificates that had an effect before our files came.
 // snapshot is what [Tree.Read] found in certsDir, a path of this process.
-func FindForeign(certsDir string, snapshot ownedfile.Snapshot) Foreign {
+func FindForeign(certsDir string, snapshot managedfile.Snapshot) Foreign {
 	f := Foreign{own: map[string]*ForeignCertificates{}}
 	theirs := map[string]bool{} // directories with a hosts.toml that is not ours, now or before
 	for _, o := range snapshot.Files {
-		if path.Base(o.Path) == fileName && (o.Owner == ownedfile.Foreign || o.Original != ownedfile.None) {
+		if path.Base(o.Path) == fileName && (o.Owner == managedfile.Foreign || o.Original != managedfile.None) {
 			theirs[path.Base(path.Dir(o.Path))] = true
 		}
 	}
@@ -166,8 +166,8 @@ func (c *ForeignCertificates) relative(upstream, file string) string {
 // standIns are files to read a hosts.toml back with, in place of those that
 // are not ours: whether these are good is not our business, and a bad one must
 // not keep other registries from being written.
-func (d Directory) standIns(hostsFile string) ([]ownedfile.File, error) {
-	var files []ownedfile.File
+func (d Directory) standIns(hostsFile string) ([]managedfile.File, error) {
+	var files []managedfile.File
 	seen := map[string]bool{}
 	add := func(c *ForeignCertificates) error {
 		if c.IsZero() {
@@ -181,7 +181,7 @@ func (d Directory) standIns(hostsFile string) ([]ownedfile.File, error) {
 			file := path.Join(path.Dir(hostsFile), c.relative(d.Upstream, name))
 			if !seen[file] {
 				seen[file] = true
-				files = append(files, ownedfile.File{Path: file, Body: pem})
+				files = append(files, managedfile.File{Path: file, Body: pem})
 			}
 		}
 		return nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // others gives what [Others] says of each registry, with the hosts as urls.
@@ -160,7 +160,7 @@ func TestAdoptTellsWhatItHides(t *testing.T) {
 	n := newNode(t, map[string]string{theirs[1:]: "x"})
 	n.adopt = true
 	dir := Directory{Upstream: "h:5000", Hosts: []Host{mirror(t, "m.corp")}}
-	for _, action := range []ownedfile.Action{ownedfile.Create, ownedfile.Unchanged} {
+	for _, action := range []managedfile.Action{managedfile.Create, managedfile.Unchanged} {
 		desired, changes := n.plan(dir)
 		if len(changes) != 1 || changes[0].Action != action || !strings.Contains(changes[0].Reason, " "+theirs+", ") {
 			t.Errorf("plan %+v, want one %s that names %s", changes, action, theirs)
@@ -169,7 +169,7 @@ func TestAdoptTellsWhatItHides(t *testing.T) {
 		if err := WriteDiff(&out, desired, changes, func(_, s string) string { return s }); err != nil {
 			t.Fatal(err)
 		}
-		if action == ownedfile.Create && !strings.Contains(out.String(), theirs) {
+		if action == managedfile.Create && !strings.Contains(out.String(), theirs) {
 			t.Errorf("the diff does not tell:\n%s", out.String())
 		}
 		n.apply(dir)
@@ -197,7 +197,7 @@ func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
 				n.link(test.symlink, "quay.io/hosts.toml")
 			}
 			desired, changes := n.plan(dir)
-			if len(changes) != 1 || changes[0].Action != ownedfile.Conflict || changes[0].Reason != test.reason {
+			if len(changes) != 1 || changes[0].Action != managedfile.Conflict || changes[0].Reason != test.reason {
 				t.Fatalf("plan %+v, want one conflict: %s", changes, test.reason)
 			}
 			var out strings.Builder
@@ -209,7 +209,7 @@ func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
 				t.Errorf("shows the difference: %v, want %v:\n%s", shown, test.diff, out.String())
 			}
 			n.adopt = true
-			if _, changes = n.plan(dir); len(changes) != 1 || changes[0].Action != ownedfile.Adopt {
+			if _, changes = n.plan(dir); len(changes) != 1 || changes[0].Action != managedfile.Adopt {
 				t.Errorf("with adopt the plan is %+v", changes)
 			}
 		})

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // odd is something that nobody should open to read it.
@@ -106,7 +106,7 @@ func (n *node) standsFast(o odd, name, upstream string) {
 	desired, changes := n.plan(dirs...)
 	conflict := ""
 	for _, c := range changes {
-		if c.Action == ownedfile.Conflict && c.Path == path {
+		if c.Action == managedfile.Conflict && c.Path == path {
 			conflict += c.Reason
 		}
 	}

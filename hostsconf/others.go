@@ -5,7 +5,7 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // Unreadable stands for the hosts of a directory that containerd cannot use:
@@ -19,7 +19,7 @@ const Unreadable = "(unreadable)"
 // and a link only where it stays below dir: another one leads the node's
 // containerd somewhere else than this process, or to what is not watched. What
 // is not read is [Unreadable], and Ignored says why.
-func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resolution {
+func Others(dir string, changes []Change, current managedfile.Snapshot) []Resolution {
 	theirs := &foreign{dir: dir, hostDir: current.Scope.Dir}
 	defer theirs.close()
 	var all []Resolution
@@ -31,7 +31,7 @@ func Others(dir string, changes []Change, current ownedfile.Snapshot) []Resoluti
 
 // Crashing lists the directories of [Others] with a hosts.toml on which
 // containerd 1.6 and 1.7 end at the pull.
-func Crashing(dir string, changes []Change, current ownedfile.Snapshot) []string {
+func Crashing(dir string, changes []Change, current managedfile.Snapshot) []string {
 	theirs := &foreign{dir: dir, hostDir: current.Scope.Dir}
 	defer theirs.close()
 	var found []string
@@ -48,13 +48,13 @@ func Crashing(dir string, changes []Change, current ownedfile.Snapshot) []string
 
 // foreignDirs lists the directories that exist, are not written by us and are
 // not hidden by another spelling.
-func foreignDirs(dir string, changes []Change, current ownedfile.Snapshot) []string {
+func foreignDirs(dir string, changes []Change, current managedfile.Snapshot) []string {
 	ours, going := map[string]bool{}, map[string]bool{} // names of directories
 	for _, c := range changes {
-		if c.After == nil && c.Action != ownedfile.Conflict {
+		if c.After == nil && c.Action != managedfile.Conflict {
 			going[path.Base(path.Dir(c.Path))] = true
 		}
-		if c.After != nil && c.Action != ownedfile.Conflict && !isPool(c.Path) {
+		if c.After != nil && c.Action != managedfile.Conflict && !isPool(c.Path) {
 			ours[path.Base(path.Dir(c.Path))] = true
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // ScopeName marks the files below certs.d in Berth's record.
@@ -18,8 +18,8 @@ const ScopeName = "certs.d"
 // Scope is the area that this package writes: everything of ours below
 // certsDir, an absolute path as the node sees it. adopt takes over foreign
 // files.
-func Scope(certsDir string, adopt bool) ownedfile.Scope {
-	return ownedfile.Scope{
+func Scope(certsDir string, adopt bool) managedfile.Scope {
+	return managedfile.Scope{
 		Name: ScopeName, Dir: certsDir, Adopt: adopt,
 		Linger: func(file string) time.Duration {
 			if path.Base(path.Dir(file)) == poolDir {
@@ -34,14 +34,14 @@ func Scope(certsDir string, adopt bool) ownedfile.Scope {
 type Desired struct {
 	certsDir string
 	dirs     map[string]Directory // by the path of hosts.toml
-	files    []ownedfile.File     // certificates first, then hosts.toml by path
+	files    []managedfile.File   // certificates first, then hosts.toml by path
 }
 
 // Build renders directories. It fails on what no hosts.toml can say: a host
 // twice, a header that is none, a capability that older versions refuse.
 func Build(certsDir string, directories []Directory) (Desired, error) {
 	d := Desired{certsDir: certsDir, dirs: make(map[string]Directory, len(directories))}
-	var pool, hosts []ownedfile.File
+	var pool, hosts []managedfile.File
 	pooled := map[string]bool{}
 	var errs []error
 	for _, dir := range directories {
@@ -64,7 +64,7 @@ func Build(certsDir string, directories []Directory) (Desired, error) {
 		d.dirs[file.Path] = dir
 		hosts = append(hosts, file)
 	}
-	slices.SortFunc(hosts, func(a, b ownedfile.File) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(hosts, func(a, b managedfile.File) int { return strings.Compare(a.Path, b.Path) })
 	d.files = append(pool, hosts...)
 	return d, errors.Join(errs...)
 }
@@ -73,7 +73,7 @@ func Build(certsDir string, directories []Directory) (Desired, error) {
 func (d Desired) Installed(changes []Change) []Directory {
 	var all []Directory
 	for _, c := range changes {
-		if dir, ok := d.dirs[c.Path]; ok && c.Action != ownedfile.Conflict {
+		if dir, ok := d.dirs[c.Path]; ok && c.Action != managedfile.Conflict {
 			all = append(all, dir)
 		}
 	}
@@ -81,16 +81,16 @@ func (d Desired) Installed(changes []Change) []Directory {
 }
 
 // Change is one step of a [Plan].
-type Change = ownedfile.Change
+type Change = managedfile.Change
 
 // Plan says what has to be done, in order, so that certs.d becomes as desired.
 // It is a function of its two values; current is what [Tree.Read] found.
-func Plan(desired Desired, current ownedfile.Snapshot) []Change {
+func Plan(desired Desired, current managedfile.Snapshot) []Change {
 	wanted, blocked, hiding := desired.withoutShadowing(current)
 	for {
-		changes := ownedfile.Plan(wanted, current)
+		changes := managedfile.Plan(wanted, current)
 		needed := certificates(changes)
-		var kept []ownedfile.File
+		var kept []managedfile.File
 		for _, f := range wanted {
 			if !isPool(f.Path) || needed[f.Path] {
 				kept = append(kept, f)
@@ -117,7 +117,7 @@ func Plan(desired Desired, current ownedfile.Snapshot) []Change {
 // adoptable reports whether c is a conflict that onConflict: adopt resolves:
 // a readable file or a symlink of another program where ours belongs.
 func adoptable(c Change) bool {
-	return c.Action == ownedfile.Conflict && c.After != nil && c.Before.Owner == ownedfile.Foreign && c.Before.Problem == ""
+	return c.Action == managedfile.Conflict && c.After != nil && c.Before.Owner == managedfile.Foreign && c.Before.Problem == ""
 }
 
 func isPool(file string) bool { return path.Base(path.Dir(file)) == poolDir }
@@ -126,7 +126,7 @@ func isPool(file string) bool { return path.Base(path.Dir(file)) == poolDir }
 func certificates(changes []Change) map[string]bool {
 	needed := map[string]bool{}
 	for _, c := range changes {
-		if c.After == nil || c.Action == ownedfile.Conflict {
+		if c.After == nil || c.Action == managedfile.Conflict {
 			continue
 		}
 		for _, file := range c.After.Needs {
@@ -140,15 +140,15 @@ func certificates(changes []Change) map[string]bool {
 // containerd looks for host_5000_ before host:5000, so ours would win without
 // touching theirs. Where ours stands already, it stays and theirs is reported.
 // On request ours hides theirs; hiding tells so for each of those files.
-func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfile.File, blocked []Change, hiding map[string]string) {
+func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []managedfile.File, blocked []Change, hiding map[string]string) {
 	hiding = map[string]string{}
-	dirs := make(map[string]ownedfile.ObservedDir, len(current.Dirs))
+	dirs := make(map[string]managedfile.ObservedDir, len(current.Dirs))
 	for _, dir := range current.Dirs {
 		dirs[dir.Name] = dir
 	}
 	ours := map[string]bool{}
 	for _, f := range current.Files {
-		if f.Owner == ownedfile.Ours || f.Owner == ownedfile.Edited {
+		if f.Owner == managedfile.Ours || f.Owner == managedfile.Edited {
 			ours[f.Path] = true
 		}
 	}
@@ -175,8 +175,8 @@ func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfil
 			reason = fmt.Sprintf("it has no effect, because containerd reads %s first; remove it", f.Path)
 		}
 		blocked = append(blocked, Change{
-			Action: ownedfile.Conflict, Path: file, Reason: reason,
-			Before: ownedfile.Observed{Path: file, Kind: ownedfile.Regular, Owner: ownedfile.Foreign},
+			Action: managedfile.Conflict, Path: file, Reason: reason,
+			Before: managedfile.Observed{Path: file, Kind: managedfile.Regular, Owner: managedfile.Foreign},
 		})
 	}
 	return wanted, blocked, hiding
@@ -185,7 +185,7 @@ func (d Desired) withoutShadowing(current ownedfile.Snapshot) (wanted []ownedfil
 // stumbling reports what stands where containerd expects a hosts.toml that is
 // not wanted from us, and cannot be read as one: a fifo, a device, a directory.
 // changes are those that are reported anyway.
-func stumbling(current ownedfile.Snapshot, changes []Change) []Change {
+func stumbling(current managedfile.Snapshot, changes []Change) []Change {
 	dirs, told := map[string]bool{}, map[string]bool{}
 	for _, dir := range current.Dirs {
 		dirs[dir.Name] = true
@@ -198,7 +198,7 @@ func stumbling(current ownedfile.Snapshot, changes []Change) []Change {
 	for _, o := range current.Files {
 		name := path.Base(path.Dir(o.Path))
 		upstream := UpstreamOf(name)
-		unusable := o.Owner == ownedfile.Foreign && (o.Kind == ownedfile.Other || o.Kind == ownedfile.Dir)
+		unusable := o.Owner == managedfile.Foreign && (o.Kind == managedfile.Other || o.Kind == managedfile.Dir)
 		if !unusable || path.Base(o.Path) != fileName || upstream == "" || told[o.Path] {
 			continue
 		}
@@ -210,7 +210,7 @@ func stumbling(current ownedfile.Snapshot, changes []Change) []Change {
 			what = "pulls from every registry without a directory"
 		}
 		found = append(found, Change{
-			Action: ownedfile.Conflict, Path: o.Path, Before: o,
+			Action: managedfile.Conflict, Path: o.Path, Before: o,
 			Reason: o.Problem + ": " + what + " hang or fail, and kubelet gets no credential for them; remove it",
 		})
 	}
@@ -219,27 +219,27 @@ func stumbling(current ownedfile.Snapshot, changes []Change) []Change {
 
 // Tree reads and writes one certs.d.
 type Tree struct {
-	store   *ownedfile.Store
-	scope   ownedfile.Scope
+	store   *managedfile.Store
+	scope   managedfile.Scope
 	scratch string
 }
 
 // NewTree gives access to certsDir. Files are read back from memory before they
 // are installed; scratch is where the links to them lie meanwhile, "" for the
 // system's directory of temporary files.
-func NewTree(store *ownedfile.Store, certsDir string, adopt bool, scratch string) *Tree {
+func NewTree(store *managedfile.Store, certsDir string, adopt bool, scratch string) *Tree {
 	return &Tree{store: store, scope: Scope(certsDir, adopt), scratch: scratch}
 }
 
 // Read finds out what is there. It writes nothing.
-func (t *Tree) Read(desired Desired) (ownedfile.Snapshot, error) {
+func (t *Tree) Read(desired Desired) (managedfile.Snapshot, error) {
 	return t.store.Observe(t.scope, desired.files)
 }
 
 // Verify reads every file that changes would write back with containerd's own
 // reader and compares. The errors wrap [ErrReadBack], or are that of ctx.
 func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) error {
-	files := make(map[string]ownedfile.File, len(desired.files))
+	files := make(map[string]managedfile.File, len(desired.files))
 	for _, f := range desired.files {
 		files[f.Path] = f
 	}
@@ -260,7 +260,7 @@ func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) er
 		if !ok || !Writes(c) {
 			continue
 		}
-		set := []ownedfile.File{*c.After}
+		set := []managedfile.File{*c.After}
 		for _, need := range c.After.Needs {
 			set = append(set, files[need])
 		}
@@ -273,9 +273,9 @@ func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) er
 
 // Apply verifies, and then carries out, what [Plan] found. When one file
 // would be misread, nothing is written at all.
-func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (ownedfile.Report, error) {
+func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (managedfile.Report, error) {
 	if err := t.Verify(ctx, desired, changes); err != nil {
-		return ownedfile.Report{}, err
+		return managedfile.Report{}, err
 	}
 	return t.store.Apply(ctx, t.scope, changes)
 }
@@ -283,7 +283,7 @@ func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (ow
 // Writes reports whether a change puts a file in place.
 func Writes(c Change) bool {
 	switch c.Action {
-	case ownedfile.Create, ownedfile.Update, ownedfile.Repair, ownedfile.Adopt:
+	case managedfile.Create, managedfile.Update, managedfile.Repair, managedfile.Adopt:
 		return true
 	}
 	return false
@@ -291,5 +291,5 @@ func Writes(c Change) bool {
 
 // IsDifference reports whether a change means that the node is not as wanted.
 func IsDifference(c Change) bool {
-	return c.Action != ownedfile.Unchanged && c.Action != ownedfile.Linger
+	return c.Action != managedfile.Unchanged && c.Action != managedfile.Linger
 }

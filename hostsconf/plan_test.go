@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -22,17 +22,17 @@ type node struct {
 	t     testing.TB
 	dir   string
 	adopt bool
-	store *ownedfile.Store
+	store *managedfile.Store
 }
 
 func newNode(t testing.TB, files map[string]string) *node {
 	n := &node{t: t, dir: writeTree(t, files)}
-	root, err := ownedfile.OpenRoot(n.dir)
+	root, err := managedfile.OpenRoot(n.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	if n.store, err = ownedfile.Open(root, ownedfile.DefaultStateDir); err != nil {
+	if n.store, err = managedfile.Open(root, managedfile.DefaultStateDir); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -53,7 +53,7 @@ func (n *node) plan(dirs ...Directory) (Desired, []Change) {
 	return desired, Plan(desired, current)
 }
 
-func (n *node) apply(dirs ...Directory) ownedfile.Report {
+func (n *node) apply(dirs ...Directory) managedfile.Report {
 	n.t.Helper()
 	desired, changes := n.plan(dirs...)
 	report, err := n.tree().Apply(context.Background(), desired, changes)
@@ -149,7 +149,7 @@ func TestPlanOnExistingFiles(t *testing.T) {
 				}
 			}
 			for _, again := range n.apply(c.desired...).Changed {
-				if again.Action != ownedfile.Unchanged {
+				if again.Action != managedfile.Unchanged {
 					t.Errorf("a second apply does %s %s", again.Action, again.Path)
 				}
 			}
@@ -174,7 +174,7 @@ func TestPlanTellsOfAHiddenFile(t *testing.T) {
 	}
 	dir.Hosts[0] = mirror(t, "other.corp")
 	report := n.apply(dir)
-	if len(report.Changed) != 1 || report.Changed[0].Action != ownedfile.Update {
+	if len(report.Changed) != 1 || report.Changed[0].Action != managedfile.Update {
 		t.Errorf("changed %v", report.Changed)
 	}
 	if len(report.Conflicts) != 1 || !strings.Contains(report.Conflicts[0].Reason, "no effect") {

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -35,7 +35,7 @@ const (
 
 // render turns one directory into its files: certificates first, hosts.toml
 // last. It refuses what some version of containerd would misread.
-func render(certsDir string, d Directory) ([]ownedfile.File, error) {
+func render(certsDir string, d Directory) ([]managedfile.File, error) {
 	r := renderer{certsDir: certsDir, upstream: d.Upstream, seen: map[string]bool{}}
 	if d.Server != nil {
 		if err := r.server(*d.Server); err != nil {
@@ -56,7 +56,7 @@ func render(certsDir string, d Directory) ([]ownedfile.File, error) {
 		r.separate()
 		r.body.WriteString("[host]\n")
 	}
-	return append(r.files, ownedfile.File{
+	return append(r.files, managedfile.File{
 		Path:    path.Join(certsDir, DirName(d.Upstream), fileName),
 		Body:    r.body.Bytes(),
 		Mode:    r.mode(),
@@ -69,7 +69,7 @@ type renderer struct {
 	certsDir string
 	upstream string
 	body     bytes.Buffer
-	files    []ownedfile.File
+	files    []managedfile.File
 	needs    []string
 	seen     map[string]bool // urls of the hosts so far
 	header   bool            // some host has a header, which may be a secret
@@ -186,7 +186,7 @@ func (r *renderer) certificate(prefix string, pem []byte, mode fs.FileMode) stri
 	file := path.Join(r.certsDir, poolDir, name)
 	if !slices.Contains(r.needs, file) {
 		r.needs = append(r.needs, file)
-		r.files = append(r.files, ownedfile.File{
+		r.files = append(r.files, managedfile.File{
 			Path: file, Body: pem, Mode: mode, Comment: "#", Linger: caLinger,
 		})
 	}

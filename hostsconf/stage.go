@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // stagePrefix begins the names of the directories in which files are read back. It
@@ -79,7 +79,7 @@ type memory struct {
 
 // link puts files into memory, and links to them below stage where containerd
 // would find them.
-func link(stage string, files []ownedfile.File) (*memory, error) {
+func link(stage string, files []managedfile.File) (*memory, error) {
 	m := &memory{}
 	for _, f := range files {
 		name := filepath.Join(stage, filepath.Base(filepath.Dir(f.Path)), filepath.Base(f.Path))

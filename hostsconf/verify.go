@@ -12,7 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/berth-registry/berth/internal/hostport"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // ErrReadBack reports that containerd's own reader does not see in a rendered
@@ -23,7 +23,7 @@ var ErrReadBack = errors.New("containerd would read other hosts than were meant"
 // host: containerd does not report a bad file, it goes to the upstream instead.
 // The files lie in memory; stage is a directory that gets links to them, and is
 // emptied again.
-func verify(stage string, d Directory, files []ownedfile.File) error {
+func verify(stage string, d Directory, files []managedfile.File) error {
 	standIns, err := d.standIns(files[len(files)-1].Path)
 	if err != nil {
 		return err

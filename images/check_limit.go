@@ -7,18 +7,18 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
-	"github.com/berth-registry/berth/internal/hublimit"
+	"github.com/berth-registry/berth/internal/dockerhublimit"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
 // HubLimit asks Docker Hub how many pulls are left for the login that there is
 // for it, or for this machine's address. Asking costs none. who is the
 // username, "" for nobody.
-func (a Access) HubLimit(ctx context.Context) (limit hublimit.Limit, who string, err error) {
-	return a.hubLimit(ctx, hublimit.Hub)
+func (a Access) HubLimit(ctx context.Context) (limit dockerhublimit.Limit, who string, err error) {
+	return a.hubLimit(ctx, dockerhublimit.Hub)
 }
 
-func (a Access) hubLimit(ctx context.Context, host string) (limit hublimit.Limit, who string, err error) {
+func (a Access) hubLimit(ctx context.Context, host string) (limit dockerhublimit.Limit, who string, err error) {
 	const hub = "docker.io"
 	ctx, cancel := context.WithTimeout(ctx, stallLimit)
 	defer cancel()
@@ -37,6 +37,6 @@ func (a Access) hubLimit(ctx context.Context, host string) (limit hublimit.Limit
 		settings = a.settings(host, "")
 	}
 	client := &http.Client{Transport: &wire{wires: w, host: host, settings: settings}}
-	limit, err = hublimit.Ask(ctx, client, host, config.Username, redact.New(config.Password))
+	limit, err = dockerhublimit.Ask(ctx, client, host, config.Username, redact.New(config.Password))
 	return limit, config.Username, err
 }

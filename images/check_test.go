@@ -13,7 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/hublimit"
+	"github.com/berth-registry/berth/internal/dockerhublimit"
 	"github.com/berth-registry/berth/test/images/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
@@ -254,7 +254,7 @@ func TestHubLimit(t *testing.T) {
 		return true
 	})
 	got, who, err := Access{Logins: logins(login("docker.io", ""))}.hubLimit(t.Context(), hub.Addr())
-	if want := (hublimit.Limit{Limited: true, Total: 200, Remaining: 199, Window: 6 * time.Hour}); err != nil || got != want || who != "user" {
+	if want := (dockerhublimit.Limit{Limited: true, Total: 200, Remaining: 199, Window: 6 * time.Hour}); err != nil || got != want || who != "user" {
 		t.Errorf("%+v %q %v, want %+v", got, who, err, want)
 	}
 	wrong := Access{Logins: logins(login("docker.io", ""))}

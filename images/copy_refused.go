@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/berth-registry/berth/internal/failure"
+	"github.com/berth-registry/berth/internal/neterr"
 )
 
 // refusedError is an answer of a registry that is none of those that were
@@ -159,4 +159,4 @@ func (e *refusedError) judge() verdict {
 const maxForeign = 240
 
 // oneLine makes a printable line of a foreign text.
-func oneLine(text string) string { return failure.Line(text, maxForeign) }
+func oneLine(text string) string { return neterr.Line(text, maxForeign) }

@@ -12,7 +12,7 @@ read -ra flags <<<"-count=1 -timeout=30m ${GOTESTFLAGS:-}"
 bin=$PWD/bin
 
 echo "== full disk, read-only directory, owners"
-go test -tags e2e "${flags[@]}" ./internal/ownedfile
+go test -tags e2e "${flags[@]}" ./internal/managedfile
 
 echo "== the agent: a full disk, mounts that come and go, stopped in the middle of writing"
 go test -tags e2e "${flags[@]}" -run 'TestFullDisk' ./agent

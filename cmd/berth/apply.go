@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 func newApply(o *options) *cobra.Command {
@@ -57,7 +57,7 @@ says containerd.onConflict: adopt.`,
 	}
 }
 
-func printSaved(w io.Writer, r ownedfile.Report) {
+func printSaved(w io.Writer, r managedfile.Report) {
 	for _, s := range r.Saved {
 		fmt.Fprintf(w, "kept what stood in %s (%s) as %s\n", s.Path, s.Why, s.Copy)
 	}

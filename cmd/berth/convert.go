@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent/config/convert"
+	"github.com/berth-registry/berth/config/convert"
 )
 
 func newConvert(*options) *cobra.Command {

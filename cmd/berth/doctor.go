@@ -14,12 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent"
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/agent/node"
-	"github.com/berth-registry/berth/agent/node/doctor"
-	"github.com/berth-registry/berth/agent/node/install"
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/doctor"
+	"github.com/berth-registry/berth/node/install"
 )
 
 func newDoctor(o *options) *cobra.Command {
@@ -66,7 +66,7 @@ Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
 // patient is the node below the root. Processes are looked at, and containerd
 // is asked for its version, where the node's /proc is known.
 func (o *options) patient(proc string) (doctor.Patient, error) {
-	root, err := ownedfile.OpenRoot(o.root)
+	root, err := managedfile.OpenRoot(o.root)
 	if err != nil {
 		return doctor.Patient{}, err
 	}

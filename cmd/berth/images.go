@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/images"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 func newImages(o *options) *cobra.Command {
@@ -136,7 +136,7 @@ func onceStdin(names []string) error {
 
 // below gives paths of the node as this process can open them.
 func below(dir string, paths []string) ([]string, error) {
-	root, err := ownedfile.OpenRoot(dir)
+	root, err := managedfile.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent"
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/images"
 )
 

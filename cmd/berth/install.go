@@ -16,10 +16,10 @@ import (
 	"golang.org/x/term"
 
 	"github.com/berth-registry/berth/agent"
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/agent/node"
-	"github.com/berth-registry/berth/agent/node/install"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install"
 )
 
 // installOptions are the flags of install and uninstall.
@@ -75,7 +75,7 @@ func (i *installOptions) flags(cmd *cobra.Command) {
 // run plans, shows, asks and does.
 func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, context.Context, install.Parts) (install.Plan, error)) error {
 	ctx := cmd.Context()
-	root, err := ownedfile.OpenRoot(i.root)
+	root, err := managedfile.OpenRoot(i.root)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (i *installOptions) agree(cmd *cobra.Command) error {
 }
 
 // host is the node below the root, with its processes where they can be seen.
-func (i *installOptions) host(root *ownedfile.Root) node.Host {
+func (i *installOptions) host(root *managedfile.Root) node.Host {
 	h := node.Host{Root: root, Proc: i.proc}
 	if dir, err := filepath.Abs(i.root); h.Proc == "" && err == nil {
 		if dir == "/" {
@@ -182,7 +182,7 @@ func (i *installOptions) host(root *ownedfile.Root) node.Host {
 
 // programs are where the provider may lie: beside this program, as in the
 // container image, or where a package puts it.
-func (i *installOptions) programs(root *ownedfile.Root) []string {
+func (i *installOptions) programs(root *managedfile.Root) []string {
 	if i.provider != "" {
 		return []string{i.provider}
 	}
@@ -200,7 +200,7 @@ func (i *installOptions) programs(root *ownedfile.Root) []string {
 
 // configured is what the config names, if there is one: the directory of
 // hosts.toml files, and the registries whose login only kubelet can pass.
-func (i *installOptions) configured(ctx context.Context, root *ownedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
+func (i *installOptions) configured(ctx context.Context, root *managedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
 	file, err := agent.ReadConfig(root, i.config)
 	if i.config == "" && errors.Is(err, fs.ErrNotExist) {
 		return "", nil, false

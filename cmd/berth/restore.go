@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent"
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 func newRestore(o *options) *cobra.Command {
@@ -38,7 +38,7 @@ again.`,
 }
 
 // tellRestored prints what was done; the error is what the command ends with.
-func (o *options) tellRestored(w io.Writer, report ownedfile.Report, failed error) error {
+func (o *options) tellRestored(w io.Writer, report managedfile.Report, failed error) error {
 	failed = errors.Join(failed, unrestored(report))
 	if o.output == "json" {
 		return errors.Join(failed, printJSON(w, restoreSummary(report)))
@@ -61,15 +61,15 @@ func (o *options) tellRestored(w io.Writer, report ownedfile.Report, failed erro
 }
 
 // restored says what became of a file of ours.
-func restored(c ownedfile.Change) string {
-	if c.Action == ownedfile.Remove && c.Before.Original != ownedfile.None {
+func restored(c managedfile.Change) string {
+	if c.Action == managedfile.Remove && c.Before.Original != managedfile.None {
 		return "put back"
 	}
 	return string(c.Action)
 }
 
 // restoreSummary is what -o json gives.
-func restoreSummary(r ownedfile.Report) agent.Summary {
+func restoreSummary(r managedfile.Report) agent.Summary {
 	words := map[string]string{}
 	for _, c := range r.Changed {
 		words[c.Path] = restored(c)
@@ -85,7 +85,7 @@ func restoreSummary(r ownedfile.Report) agent.Summary {
 
 // unrestored makes files that were left for another time a failure: whoever
 // removes the program next would leave them behind for good.
-func unrestored(r ownedfile.Report) error {
+func unrestored(r managedfile.Report) error {
 	if n := len(r.Skipped); n > 0 {
 		return fmt.Errorf("not put back yet: %d, as said above; see to what stands in the way, and run it again", n)
 	}

@@ -5,20 +5,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // TestRestoreUnfinished: a file that changed while it was put back makes the
 // command fail, so that a package that is being removed keeps the program.
 func TestRestoreUnfinished(t *testing.T) {
-	skipped := ownedfile.Change{Action: ownedfile.Remove, Path: "/etc/containerd/certs.d/quay.io/hosts.toml", Reason: "changed in the meantime"}
-	report := ownedfile.Report{
-		Changed: []ownedfile.Change{{Action: ownedfile.Remove, Path: "/etc/containerd/certs.d/docker.io/hosts.toml"}},
+	skipped := managedfile.Change{Action: managedfile.Remove, Path: "/etc/containerd/certs.d/quay.io/hosts.toml", Reason: "changed in the meantime"}
+	report := managedfile.Report{
+		Changed: []managedfile.Change{{Action: managedfile.Remove, Path: "/etc/containerd/certs.d/docker.io/hosts.toml"}},
 	}
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
 			o := &options{output: format}
-			tell := func(r ownedfile.Report) (code int, stdout, stderr string) {
+			tell := func(r managedfile.Report) (code int, stdout, stderr string) {
 				var out, errs bytes.Buffer
 				code = exitCode(o.tellRestored(&out, r, nil), &errs)
 				return code, out.String(), errs.String()
@@ -27,7 +27,7 @@ func TestRestoreUnfinished(t *testing.T) {
 				t.Errorf("all put back: exit code %d, %s", code, stderr)
 			}
 			unfinished := report
-			unfinished.Skipped = []ownedfile.Change{skipped}
+			unfinished.Skipped = []managedfile.Change{skipped}
 			code, stdout, stderr := tell(unfinished)
 			if code != exitFailed || !strings.Contains(stderr, "not put back yet: 1") || !strings.Contains(stderr, "run it again") {
 				t.Errorf("exit code %d, %s", code, stderr)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/berth-registry/berth/agent"
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 )
 
 // options are the flags that every verb has.

@@ -12,12 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent/config"
-	"github.com/berth-registry/berth/agent/node"
-	"github.com/berth-registry/berth/agent/node/install"
-	"github.com/berth-registry/berth/agent/trace"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/node/trace"
 )
 
 func newTrace(o *options) *cobra.Command {
@@ -62,7 +62,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 	if proc != "" {
 		m.See(proc)
 	}
-	root, err := ownedfile.OpenRoot(o.root)
+	root, err := managedfile.OpenRoot(o.root)
 	if err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (o *options) unasked(ctx context.Context, h node.Host, cfg *config.Config) 
 
 // host is the node below the root, whose processes are looked at where its
 // /proc is known.
-func (o *options) host(root *ownedfile.Root, proc string) node.Host {
+func (o *options) host(root *managedfile.Root, proc string) node.Host {
 	h := node.Host{Root: root, Proc: proc}
 	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
 		h.Proc = "/proc"

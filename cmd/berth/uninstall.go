@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent/node/install"
+	"github.com/berth-registry/berth/node/install"
 )
 
 func newUninstall(o *options) *cobra.Command {

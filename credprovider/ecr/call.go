@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
-	"github.com/berth-registry/berth/internal/failure"
+	"github.com/berth-registry/berth/internal/neterr"
 )
 
 const (
@@ -211,5 +211,5 @@ func clean(text string, secrets ...string) string {
 			text = strings.ReplaceAll(text, s, "[redacted]")
 		}
 	}
-	return failure.Line(text, maxForeign)
+	return neterr.Line(text, maxForeign)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // stops are what was seen of an agent that was stopped again and again.
@@ -74,9 +74,9 @@ func (s *stops) look(n *node, g int) error {
 		switch {
 		case err != nil:
 			return err
-		case ownedfile.Temporary(d.Name()):
+		case managedfile.Temporary(d.Name()):
 			s.left++
-		case !ownedfile.Intact(b):
+		case !managedfile.Intact(b):
 			s.torn++
 		case strings.Contains(string(b), fmt.Sprintf("https://m%d.corp/", g)):
 			now++

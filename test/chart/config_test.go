@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 )
 
 const head = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 )
 
 // block is a fenced block of a page.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // What the child says on its standard output, so that the driver knows where
@@ -30,10 +30,10 @@ func child(args []string, out io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	var step func(ownedfile.Step) error
+	var step func(managedfile.Step) error
 	if *at > 0 {
 		n := 0
-		step = func(s ownedfile.Step) error {
+		step = func(s managedfile.Step) error {
 			if n++; n < *at {
 				return nil
 			}

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 func TestJudge(t *testing.T) {
@@ -32,7 +32,7 @@ func TestJudge(t *testing.T) {
 func TestEyes(t *testing.T) {
 	dir := t.TempDir()
 	host := hostDirs()[0]
-	f := ownedfile.File{Path: host + "/hosts.toml", Body: []byte(host + "/hosts.toml\n"), Comment: "#"}
+	f := managedfile.File{Path: host + "/hosts.toml", Body: []byte(host + "/hosts.toml\n"), Comment: "#"}
 	write := func(p string, content []byte) {
 		t.Helper()
 		at := filepath.Join(dir, p)

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 const (
@@ -21,7 +21,7 @@ const (
 	certs = "/etc/containerd/certs.d"
 )
 
-var scope = ownedfile.Scope{Name: "certs.d", Dir: certs}
+var scope = managedfile.Scope{Name: "certs.d", Dir: certs}
 
 // hostDirs are the directories that come and go: with two files each, about
 // fifty files.
@@ -35,8 +35,8 @@ func hostDirs() []string {
 
 // wanted draws what is wanted next. Every directory has its hosts.toml, most
 // have a CA too.
-func wanted(rnd *rand.Rand) []ownedfile.File {
-	var files []ownedfile.File
+func wanted(rnd *rand.Rand) []managedfile.File {
+	var files []managedfile.File
 	for _, dir := range hostDirs() {
 		if rnd.Intn(4) == 0 {
 			continue
@@ -53,54 +53,54 @@ func wanted(rnd *rand.Rand) []ownedfile.File {
 }
 
 // file draws a content that tells where it belongs.
-func file(rnd *rand.Rand, p string) ownedfile.File {
+func file(rnd *rand.Rand, p string) managedfile.File {
 	body := p + "\n"
 	if rnd.Intn(2) > 0 { // otherwise often the same as before
 		body += strings.Repeat(fmt.Sprintf("# %x\n", rnd.Int63()), rnd.Intn(400))
 	}
-	return ownedfile.File{Path: p, Body: []byte(body), Mode: 0o600, Comment: "#"}
+	return managedfile.File{Path: p, Body: []byte(body), Mode: 0o600, Comment: "#"}
 }
 
 // whole reports whether content is a complete file of p.
 func whole(p string, content []byte) bool {
-	return ownedfile.Intact(content) && strings.Contains(string(content), p+"\n")
+	return managedfile.Intact(content) && strings.Contains(string(content), p+"\n")
 }
 
 // writer brings a node to what is wanted.
 type writer interface {
-	apply(files []ownedfile.File) error
+	apply(files []managedfile.File) error
 	close() error
 }
 
-func openWriter(name, dir string, step func(ownedfile.Step) error) (writer, error) {
+func openWriter(name, dir string, step func(managedfile.Step) error) (writer, error) {
 	if name == inPlaceWriter {
 		return inPlace{dir: dir, step: step}, nil
 	}
-	root, err := ownedfile.OpenRoot(dir)
+	root, err := managedfile.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	var opts []ownedfile.Option
+	var opts []managedfile.Option
 	if step != nil {
-		opts = append(opts, ownedfile.WithSteps(step))
+		opts = append(opts, managedfile.WithSteps(step))
 	}
-	store, err := ownedfile.Open(root, ownedfile.DefaultStateDir, opts...)
+	store, err := managedfile.Open(root, managedfile.DefaultStateDir, opts...)
 	return &berth{root: root, store: store}, err
 }
 
 type berth struct {
-	root  *ownedfile.Root
-	store *ownedfile.Store
+	root  *managedfile.Root
+	store *managedfile.Store
 }
 
 func (b *berth) close() error { return b.root.Close() }
 
-func (b *berth) apply(files []ownedfile.File) error {
+func (b *berth) apply(files []managedfile.File) error {
 	snap, err := b.store.Observe(scope, files)
 	if err != nil {
 		return err
 	}
-	report, err := b.store.Apply(context.Background(), scope, ownedfile.Plan(files, snap))
+	report, err := b.store.Apply(context.Background(), scope, managedfile.Plan(files, snap))
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (b *berth) apply(files []ownedfile.File) error {
 	return nil
 }
 
-func names(changes []ownedfile.Change) []string {
+func names(changes []managedfile.Change) []string {
 	var s []string
 	for _, c := range changes {
 		s = append(s, c.Path+": "+c.Reason)
@@ -121,12 +121,12 @@ func names(changes []ownedfile.Change) []string {
 // inPlace is the control: it writes as a shell script would.
 type inPlace struct {
 	dir  string
-	step func(ownedfile.Step) error
+	step func(managedfile.Step) error
 }
 
 func (w inPlace) close() error { return nil }
 
-func (w inPlace) apply(files []ownedfile.File) error {
+func (w inPlace) apply(files []managedfile.File) error {
 	want := map[string]bool{}
 	for _, f := range files {
 		want[f.Path] = true
@@ -155,14 +155,14 @@ func (w inPlace) apply(files []ownedfile.File) error {
 	return nil
 }
 
-func (w inPlace) write(f ownedfile.File) error {
+func (w inPlace) write(f managedfile.File) error {
 	out, err := os.Create(filepath.Join(w.dir, f.Path))
 	if err != nil {
 		return err
 	}
 	defer out.Close()
 	if w.step != nil {
-		if err := w.step(ownedfile.Step{Op: "write", Path: f.Path}); err != nil {
+		if err := w.step(managedfile.Step{Op: "write", Path: f.Path}); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/agent/node/install"
+	"github.com/berth-registry/berth/node/install"
 	"github.com/berth-registry/berth/test/install/fakenode"
 )
 

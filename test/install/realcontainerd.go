@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/agent/node/install"
+	"github.com/berth-registry/berth/node/install"
 )
 
 // enter makes a machine out of the node's /etc and becomes the daemon.

@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/agent"
-	"github.com/berth-registry/berth/agent/config"
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 

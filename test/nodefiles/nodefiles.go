@@ -1,7 +1,7 @@
 // Package nodefiles is the files of a node in memory: given these files, what
 // does Berth make of containerd's configuration.
 //
-// It stands in for the disk where agent/node/containerdconf asks for a Reader,
+// It stands in for the disk where internal/containerdconf asks for a Reader,
 // and never looks at the disk.
 package nodefiles
 

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/berth-registry/berth/agent/keeper"
+	"github.com/berth-registry/berth/agent/tokens"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/redact"
@@ -212,7 +212,7 @@ func (n *herdNode) float() float64 {
 func (n *herdNode) keep(ctx context.Context, make Make) {
 	r, _ := ecr.ParseHost("111122223333.dkr.ecr.us-east-1.amazonaws.com")
 	var subject Subject
-	subject = make(keeper.Options{Rand: n.float, Changed: func() {
+	subject = make(tokens.Options{Rand: n.float, Changed: func() {
 		if n.ready {
 			return
 		}

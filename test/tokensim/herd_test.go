@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/berth-registry/berth/agent/keeper"
+	"github.com/berth-registry/berth/agent/tokens"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
@@ -123,26 +123,26 @@ func TestRealChain(t *testing.T) {
 				clock.Store(now.UnixNano())
 				return now
 			}
-			tokens := &timed{Tokens: &credprovider.Tokens{
+			source := &timed{Tokens: &credprovider.Tokens{
 				Dir: filepath.Join(dir, fmt.Sprint(i)), Now: now,
 				Chain: ecr.NewChain(ecr.Options{Getenv: func(k string) string { return env[k] }, Now: now}),
 			}}
 			rnd := rand.New(rand.NewPCG(1, uint64(i)))
 			all.Go(func() {
 				sleep(ctx, time.Duration(rnd.Int64N(int64(time.Second))))
-				var k *keeper.Keeper
+				var k *tokens.Keeper
 				had := false
-				k = keeper.New(keeper.Options{Rand: rnd.Float64, Changed: func() {
+				k = tokens.New(tokens.Options{Rand: rnd.Float64, Changed: func() {
 					if _, ok := k.Token(r); ok && !had {
 						had = true
 						mu.Lock()
 						defer mu.Unlock()
 						ready = append(ready, time.Since(begin))
-						slowest = max(slowest, tokens.longest)
+						slowest = max(slowest, source.longest)
 					}
 				}})
-				k.Set(tokens, []ecr.Registry{r})
-				if err := errors.Join(k.Run(ctx), tokens.odd); err != nil {
+				k.Set(source, []ecr.Registry{r})
+				if err := errors.Join(k.Run(ctx), source.odd); err != nil {
 					t.Error(err)
 				}
 			})

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-registry/berth/agent/keeper"
+	"github.com/berth-registry/berth/agent/tokens"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
@@ -18,12 +18,12 @@ type naive struct {
 	pause   time.Duration
 
 	mu     sync.Mutex
-	source keeper.Source
+	source tokens.Source
 	want   []ecr.Registry
 	tokens map[string]credprovider.Token // by host
 }
 
-func newNaive(o keeper.Options, pause time.Duration) *naive {
+func newNaive(o tokens.Options, pause time.Duration) *naive {
 	n := &naive{now: o.Now, changed: o.Changed, pause: pause, tokens: map[string]credprovider.Token{}}
 	if n.now == nil {
 		n.now = time.Now
@@ -34,7 +34,7 @@ func newNaive(o keeper.Options, pause time.Duration) *naive {
 	return n
 }
 
-func (n *naive) Set(s keeper.Source, want []ecr.Registry) {
+func (n *naive) Set(s tokens.Source, want []ecr.Registry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.source, n.want = s, want
@@ -42,7 +42,7 @@ func (n *naive) Set(s keeper.Source, want []ecr.Registry) {
 
 func (n *naive) Rescan() {}
 
-func (n *naive) Status() []keeper.Status { return nil }
+func (n *naive) Status() []tokens.Status { return nil }
 
 func (n *naive) Token(r ecr.Registry) (credprovider.Token, bool) {
 	n.mu.Lock()
@@ -92,7 +92,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // Idle makes a keeper that asks for nothing, and so does nothing wrong.
-func Idle(o keeper.Options) Subject { return &idle{newNaive(o, time.Hour)} }
+func Idle(o tokens.Options) Subject { return &idle{newNaive(o, time.Hour)} }
 
 type idle struct{ *naive }
 
@@ -102,9 +102,9 @@ func (i *idle) Run(ctx context.Context) error {
 }
 
 // Chatty makes Berth's keeper with a log that says everything twice.
-func Chatty(o keeper.Options) Subject {
+func Chatty(o tokens.Options) Subject {
 	o.Log = slog.New(twice{o.Log.Handler()})
-	return keeper.New(o)
+	return tokens.New(o)
 }
 
 type twice struct{ slog.Handler }

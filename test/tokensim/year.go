@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/berth-registry/berth/agent/keeper"
+	"github.com/berth-registry/berth/agent/tokens"
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
@@ -125,7 +125,7 @@ func after(rnd *rand.Rand, mean time.Duration) time.Time {
 
 func (y *year) start() {
 	draws := rand.New(rand.NewPCG(y.seed, y.rnd.Uint64()))
-	y.subject = y.make(keeper.Options{
+	y.subject = y.make(tokens.Options{
 		Log:     slog.New(y.log),
 		Now:     y.node.wall,
 		Changed: y.judge.changed,

@@ -16,7 +16,7 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/manifests/kubelet"
 )
 
@@ -57,7 +57,7 @@ func (p *placer) work(root, text string, remove bool) (err error) {
 			return err
 		}
 	}
-	if p.root, err = ownedfile.OpenRoot(root); err != nil {
+	if p.root, err = managedfile.OpenRoot(root); err != nil {
 		return err
 	}
 	defer p.root.Close()

@@ -16,19 +16,19 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 const (
 	program = "berth-credential-provider"
 	// record tells which programs we put somewhere, by their hash: it is kept
 	// before a program appears.
-	record = ownedfile.DefaultStateDir + "/placed.json"
+	record = managedfile.DefaultStateDir + "/placed.json"
 )
 
 // placer knows where things go.
 type placer struct {
-	root        *ownedfile.Root
+	root        *managedfile.Root
 	log         *slog.Logger
 	source      string // as this process opens it
 	dir, config string // on the node
@@ -99,7 +99,7 @@ func (p *placer) placeProgram(ours placed) error {
 
 // placeConfig writes the configuration unless it is somebody's.
 func (p *placer) placeConfig() error {
-	want := ownedfile.File{Path: p.config, Body: p.text, Comment: "#"}.Content()
+	want := managedfile.File{Path: p.config, Body: p.text, Comment: "#"}.Content()
 	have, err := p.root.ReadFile(p.config)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -107,7 +107,7 @@ func (p *placer) placeConfig() error {
 		return err
 	case bytes.Equal(have, want) || bytes.Equal(have, p.text):
 		return nil
-	case !ownedfile.Intact(have):
+	case !managedfile.Intact(have):
 		p.log.Warn("the configuration is somebody's, or was edited; it is left as it is", "path", p.config,
 			"namesProvider", bytes.Contains(have, []byte(program)))
 		return nil
@@ -131,7 +131,7 @@ func (p *placer) remove() error {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return fmt.Errorf("%s: %w", p.config, err)
-	case ownedfile.Intact(have):
+	case managedfile.Intact(have):
 		if err := p.unlink(p.config); err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func sweep(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Type().IsRegular() && ownedfile.Temporary(e.Name()) {
+		if e.Type().IsRegular() && managedfile.Temporary(e.Name()) {
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/e2e/upstream"
@@ -214,9 +214,9 @@ func (b *bench) predicted() ([]string, error) {
 // given reports whether the provider gives a login of the registry away: if no
 // reading has another host.
 func (b *bench) given() bool {
-	current := ownedfile.Snapshot{
+	current := managedfile.Snapshot{
 		Scope: hostsconf.Scope(b.certsDir(), false),
-		Dirs:  []ownedfile.ObservedDir{{Name: foreignforms.Registry, Entries: []string{foreignforms.CAFile, "hosts.toml"}}},
+		Dirs:  []managedfile.ObservedDir{{Name: foreignforms.Registry, Entries: []string{foreignforms.CAFile, "hosts.toml"}}},
 	}
 	for _, r := range hostsconf.Others(b.certsDir(), nil, current) {
 		for _, h := range r.Hosts {

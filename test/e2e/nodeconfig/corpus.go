@@ -1,4 +1,4 @@
-// Package nodeconfig holds the corpus of containerd configurations (agent/node,
+// Package nodeconfig holds the corpus of containerd configurations (node,
 // testdata/config) against real daemons: what the golden files say of a release
 // is what that release does, before and after the change.
 //

@@ -22,7 +22,7 @@ import (
 // pair is the default of config_path.
 const pair = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
-const corpus = "../../../agent/node/testdata/config"
+const corpus = "../../../node/testdata/config"
 
 // TestCorpus runs every shape of the corpus, as it is and as Berth changes it,
 // with the real containerd 1.6 and 2.4. It is compared with what the golden

@@ -13,9 +13,9 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 
-	"github.com/berth-registry/berth/agent/node"
-	"github.com/berth-registry/berth/agent/node/containerdconf"
-	"github.com/berth-registry/berth/agent/node/install"
+	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install"
 )
 
 // flags are those that kubelet's service has on disk.

@@ -22,9 +22,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"github.com/berth-registry/berth/agent/node"
-	"github.com/berth-registry/berth/agent/node/install"
-	"github.com/berth-registry/berth/internal/ownedfile"
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install"
 )
 
 // The services of the node, and the numbers of their processes.
@@ -36,7 +36,7 @@ const (
 // Node is a node below a directory.
 type Node struct {
 	dir     string
-	root    *ownedfile.Root
+	root    *managedfile.Root
 	release string
 	// Restarted counts the restarts that this value was asked for, by unit.
 	Restarted map[string]int
@@ -106,7 +106,7 @@ func Open(dir string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := ownedfile.OpenRoot(filepath.Join(dir, "root"))
+	root, err := managedfile.OpenRoot(filepath.Join(dir, "root"))
 	if err != nil {
 		return nil, err
 	}

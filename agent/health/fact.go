@@ -1,0 +1,137 @@
+package health
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/realm"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// The values of [Fact.Basic] and [Fact.Redirect].
+const (
+	Unknown = "unknown"
+
+	// Accepted: a request with Basic is answered as one that is logged in.
+	Accepted = "accepted"
+	// Refused: only Bearer tokens are taken. Basic in a header is of no use,
+	// unless containerd sends it to the token server.
+	Refused = "refused"
+
+	// NoRedirect: the registry serves blobs itself.
+	NoRedirect = "none"
+	// OtherHost: blobs come from a host to which Go does not carry the header.
+	OtherHost = "other-host"
+	// OtherPort: blobs come from the same host name on another port or with
+	// another scheme. Go carries the header there.
+	OtherPort = "same-host-other-port"
+	// Subdomain: blobs come from a subdomain. Go carries the header there.
+	Subdomain = "subdomain"
+)
+
+// Fact is what was learned about one endpoint with a login. It holds no secret
+// and may be shown. What was learned holds until something else is learned:
+// after a new password, too, for both answers depend on the registry.
+type Fact struct {
+	URL string `json:"url"` // as [FactURL] gives it
+	// Login tells one login from another, so that a new one is tried. It is an
+	// HMAC of the header under a key that stays on the node (Options.LoginKey):
+	// a plain or salted hash would let who sees this guess the password.
+	Login    string `json:"login"`
+	Basic    string `json:"basic"`    // accepted, refused or unknown
+	Redirect string `json:"redirect"` // none, other-host, same-host-other-port, subdomain or unknown
+	// Realm is the token server that the registry named to a request with the
+	// login: scheme://host as realm.Parse has it, "" for none.
+	Realm string `json:"realm,omitempty"`
+	// To is the host:port that blobs come from when it is the registry's own
+	// name, else "".
+	To string `json:"to,omitempty"`
+	// WrongLogin says that the registry refuses the login itself.
+	WrongLogin bool      `json:"wrongLogin,omitempty"`
+	Time       time.Time `json:"time"` // of the last attempt to learn
+	// Error is why the last attempt did not bring an answer to everything,
+	// such as a wrong password.
+	Error string `json:"error,omitempty"`
+}
+
+// Leaks reports whether containerd would carry the Authorization header to
+// another place than the one it was written for.
+func (f Fact) Leaks() bool { return f.Redirect == OtherPort || f.Redirect == Subdomain }
+
+// whole reports whether the last attempt answered everything. What an earlier
+// version learned of a registry that takes tokens only lacks the token server.
+func (f Fact) whole() bool { return f.Error == "" && (f.Basic != Refused || f.Realm != "") }
+
+// FactURL is how facts name an endpoint: scheme, host and the path below which
+// its requests go.
+func FactURL(u hostsconf.URL) string { return u.Scheme + "://" + u.Host + u.APIPath() }
+
+// Recall finds in facts, as they were kept, what is known of an endpoint.
+func Recall(facts []Fact, u hostsconf.URL) (Fact, bool) {
+	name := FactURL(u)
+	for _, f := range facts {
+		if f.URL == name {
+			return f, true
+		}
+	}
+	return Fact{}, false
+}
+
+// Learned gives everything that was learned, sorted by URL, to be kept.
+func (p *Prober) Learned() []Fact {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	facts := make([]Fact, 0, len(p.facts))
+	for _, name := range slices.Sorted(maps.Keys(p.facts)) {
+		facts = append(facts, p.facts[name])
+	}
+	return facts
+}
+
+// Restore takes in facts that were kept. What was learned since holds. A value
+// that this version does not know counts as unknown.
+func (p *Prober) Restore(facts []Fact) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range facts {
+		if f.URL == "" || p.facts[f.URL].Time.After(f.Time) {
+			continue
+		}
+		if !slices.Contains([]string{Accepted, Refused}, f.Basic) {
+			f.Basic = Unknown
+		}
+		if !slices.Contains([]string{NoRedirect, OtherHost, OtherPort, Subdomain}, f.Redirect) {
+			f.Redirect, f.To = Unknown, ""
+		}
+		if server, err := realm.Parse(f.Realm); err != nil || server != f.Realm {
+			f.Realm = ""
+		}
+		p.facts[f.URL] = f
+	}
+}
+
+// login is the value of Fact.Login.
+func (p *Prober) login(authorization redact.Secret) string {
+	mac := hmac.New(sha256.New, p.loginKey)
+	mac.Write([]byte(authorization.Reveal()))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// keepFacts is how long facts stay about endpoints that are not watched: an
+// entry of the config may come back.
+const keepFacts = 30 * 24 * time.Hour
+
+// prune drops what belongs to endpoints that are gone. The lock is held.
+func (p *Prober) prune(endpoints []Endpoint, now time.Time) {
+	watched := make(map[string]bool, len(endpoints))
+	for _, e := range endpoints {
+		watched[FactURL(e.URL)] = true
+	}
+	maps.DeleteFunc(p.lessons, func(name string, _ lesson) bool { return !watched[name] })
+	maps.DeleteFunc(p.facts, func(name string, f Fact) bool { return !watched[name] && now.Sub(f.Time) > keepFacts })
+}

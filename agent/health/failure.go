@@ -1,0 +1,96 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/berth-registry/berth/internal/neterr"
+)
+
+// Reason is why a probe failed: few words, fit for the label of a metric.
+type Reason string
+
+// The reasons.
+const (
+	DNS      Reason = "dns"      // the name has no address, or the name server does not answer
+	Dial     Reason = "dial"     // no connection
+	TLS      Reason = "tls"      // no handshake, or certificates that do not fit
+	Proxy    Reason = "proxy"    // the proxy is not there or refuses
+	Timeout  Reason = "timeout"  // not done in time
+	Closed   Reason = "closed"   // the connection ended before the answer did
+	Protocol Reason = "protocol" // what came is no HTTP
+	HTTP5xx  Reason = "http_5xx" // the answer is 500 or above
+)
+
+// Reasons lists all of them, so that each has a metric from the start.
+func Reasons() []Reason {
+	return []Reason{DNS, Dial, TLS, Proxy, Timeout, Closed, Protocol, HTTP5xx}
+}
+
+// explain says why a request failed that got as far as at. ended is the error
+// of its context. The text has nothing in it that the other side sent, but the
+// names in a certificate: a registry or a proxy might repeat our own secrets.
+func explain(err, ended error, at stage, patience time.Duration) (Reason, string) {
+	var refused *proxyError
+	var dns *net.DNSError
+	var op *net.OpError
+	var timeout net.Error
+	isOp := errors.As(err, &op)
+	switch {
+	case errors.As(err, &refused):
+		return Proxy, refused.Error()
+	case errors.Is(err, errProxyAddress):
+		return Proxy, errProxyAddress.Error()
+	case isOp && op.Op == "proxyconnect":
+		return Proxy, "the proxy cannot be reached: " + neterr.Cause(op.Err)
+	case errors.As(err, &dns):
+		return DNS, neterr.Name(dns)
+	case at == resolving && (isTimeout(err, ended)):
+		return DNS, fmt.Sprintf("the name was not resolved within %s", patience)
+	case isTimeout(err, ended), errors.As(err, &timeout) && timeout.Timeout():
+		return Timeout, late(at, patience)
+	}
+	if text := tlsText(err); text != "" {
+		return TLS, text
+	}
+	switch {
+	case isOp && op.Op == "dial", at == dialing:
+		return Dial, "no connection: " + neterr.Cause(err)
+	case at == handshaking:
+		return TLS, "the TLS handshake failed: " + neterr.Cause(err)
+	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "exceeded"):
+		// net/http has no type for these; the text quotes what came.
+		return Protocol, "what came is no HTTP answer"
+	}
+	return Closed, "the connection ended before the answer did"
+}
+
+func isTimeout(err, ended error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(ended, context.DeadlineExceeded)
+}
+
+// late tells what took too long.
+func late(at stage, patience time.Duration) string {
+	switch at {
+	case dialing:
+		return fmt.Sprintf("no connection within %s", patience)
+	case handshaking:
+		return fmt.Sprintf("the TLS handshake did not end within %s", patience)
+	case answering:
+		return fmt.Sprintf("the answer did not end within %s", patience)
+	}
+	return fmt.Sprintf("no answer within %s", patience)
+}
+
+// tlsText recognises errors of TLS.
+func tlsText(err error) string {
+	var material *materialError
+	if errors.As(err, &material) {
+		return material.Error()
+	}
+	return neterr.TLS(err)
+}

@@ -1,0 +1,381 @@
+package health
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+func TestLearn(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		url             string
+		shelf           *shelf
+		login           redact.Secret
+		basic, redirect string
+		to, text        string
+	}{
+		{name: "htpasswd, blobs served", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}},
+			basic: Accepted, redirect: NoRedirect},
+		{name: "htpasswd, presigned", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://s3.example/b?X-Sig=1"},
+			basic: Accepted, redirect: OtherHost},
+		{name: "object store beside the registry", url: "https://r.corp:5000", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://r.corp:9000/b"},
+			basic: Accepted, redirect: OtherPort, to: "r.corp:9000"},
+		{name: "the same over http", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "http://r.corp/b"},
+			basic: Accepted, redirect: OtherPort, to: "r.corp"},
+		{name: "subdomain", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://blobs.r.corp/b"},
+			basic: Accepted, redirect: Subdomain},
+		{name: "not a subdomain", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://evilr.corp/b"},
+			basic: Accepted, redirect: OtherHost},
+		{name: "within the registry", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://r.corp:443/b"},
+			basic: Accepted, redirect: Unknown},
+		{name: "within the registry, relative", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "/b"},
+			basic: Accepted, redirect: Unknown},
+		{name: "to nowhere", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "ftp://r.corp/b"},
+			basic: Accepted, redirect: Unknown},
+		{name: "manifests redirect", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, manifest: "https://r.corp:9000/m"},
+			basic: Accepted, redirect: OtherPort, to: "r.corp:9000"},
+		{name: "index", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, index: true, blob: "https://r.corp:9000/b"},
+			basic: Accepted, redirect: OtherPort, to: "r.corp:9000"},
+		{name: "below a prefix", url: "https://r.corp/hub",
+			shelf: &shelf{guard: basicOnly, repositories: []string{"a/b", "hub/library/x", "hubble/x"}, blob: "https://s3.example/b"},
+			basic: Accepted, redirect: OtherHost},
+		{name: "nothing below the prefix", url: "https://r.corp/hub",
+			shelf: &shelf{guard: basicOnly, repositories: []string{"a/b", "hubble/x"}, blob: "https://s3.example/b"}, basic: Accepted, redirect: Unknown},
+		{name: "API root under a path", url: "https://r.corp/api/hub/v2",
+			shelf: &shelf{root: "/api/hub/v2", guard: basicOnly, repositories: []string{"app"}, blob: "https://s3.example/b"},
+			basic: Accepted, redirect: OtherHost},
+		{name: "no repositories", url: "https://r.corp", shelf: &shelf{guard: basicOnly}, basic: Accepted, redirect: Unknown},
+		{name: "no tags", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, empty: map[string]bool{"app": true}},
+			basic: Accepted, redirect: Unknown},
+		{name: "open to all", url: "https://r.corp", shelf: &shelf{repositories: []string{"app"}}, basic: Accepted, redirect: NoRedirect},
+		{name: "tokens only", url: "https://r.corp", shelf: &shelf{guard: bearerOnly, repositories: []string{"app"}}, basic: Refused, redirect: Unknown},
+		{name: "both challenges, wrong login", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, _ *http.Request) bool {
+			return challenge(w, bearerChallenge+`, Basic realm="x"`)
+		}}, basic: Unknown, redirect: Unknown, text: "username or password"},
+		{name: "wrong login", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
+		{name: "Harbor: the login is right, but may see little", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
+			basic: Accepted, redirect: Unknown},
+		{name: "Harbor: wrong login", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
+		{name: "wrong login, and a root that lets everybody in", url: "https://r.corp",
+			shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && basicOnly(w, r) }},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
+		{name: "401 without a challenge", url: "https://r.corp", shelf: &shelf{guard: refuseAll(401)}, basic: Unknown, redirect: Unknown, text: "does not say how"},
+		{name: "403 for the login, 401 without", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Authorization") == "" {
+				return challenge(w, bearerChallenge)
+			}
+			return refuseAll(403)(w, r)
+		}}, basic: Accepted, redirect: Unknown},
+		{name: "403 for all", url: "https://r.corp", shelf: &shelf{guard: refuseAll(403)}, basic: Unknown, redirect: Unknown},
+		{name: "400 for the login only", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool {
+			return r.Header.Get("Authorization") != "" && refuseAll(400)(w, r)
+		}}, basic: Unknown, redirect: Unknown, text: "400"},
+		{name: "too many requests", url: "https://r.corp", shelf: &shelf{guard: refuseAll(429)}, basic: Unknown, redirect: Unknown, text: "429"},
+		{name: "ECR", url: "https://111122223333.dkr.ecr.us-east-1.amazonaws.com/hub",
+			shelf: &shelf{guard: basicOnly, repositories: []string{"hub/x"}, blob: "https://prod.s3.us-east-1.amazonaws.com/b"},
+			basic: Accepted, redirect: OtherHost},
+		{name: "ECR with an expired token", url: "https://111122223333.dkr.ecr.us-east-1.amazonaws.com",
+			shelf: &shelf{guard: refuseAll(403)}, basic: Accepted, redirect: Unknown},
+		{name: "ECR Public is asked", url: "https://public.ecr.aws", shelf: &shelf{guard: bearerOnly}, basic: Refused, redirect: Unknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log journal
+				p := New(Options{Rand: seeded(1), Transport: c.shelf.transport, Log: log.logger()})
+				e := Endpoint{URL: mustURL(t, c.url), Authorization: goodLogin, Learn: true, Header: map[string][]string{"X-Org": {"a"}}}
+				if !c.login.IsZero() {
+					e.Authorization = c.login
+				}
+				p.Set(defaults(), []Endpoint{e})
+				stop := run(t, p)
+				time.Sleep(time.Second)
+				stop()
+				facts := p.Learned()
+				f, ok := Recall(facts, e.URL)
+				if !ok || len(facts) != 1 {
+					t.Fatalf("learned %+v", facts)
+				}
+				if f.Basic != c.basic || f.Redirect != c.redirect || f.To != c.to || (f.Error == "") != (c.text == "") || !strings.Contains(f.Error, c.text) {
+					t.Errorf("learned %+v", f)
+				}
+				if f.WrongLogin != strings.Contains(f.Error, "are wrong") {
+					t.Errorf("a wrong login is not told: %+v", f)
+				}
+				if f.Leaks() != (c.redirect == OtherPort || c.redirect == Subdomain) {
+					t.Errorf("leaks: %v", f.Leaks())
+				}
+				c.shelf.mu.Lock()
+				defer c.shelf.mu.Unlock()
+				for _, r := range c.shelf.seen {
+					if !strings.HasPrefix(r.url, "http://"+e.URL.Host+"/") {
+						t.Errorf("another host was asked: %s", r.url)
+					}
+					if strings.HasPrefix(c.name, "ECR") && c.name != "ECR Public is asked" && r.method == http.MethodHead {
+						t.Errorf("ECR was asked about Basic: %+v", r)
+					}
+				}
+				if n := len(c.shelf.seen); n > 1+basicRequests+redirectRequests {
+					t.Errorf("%d requests", n)
+				}
+			})
+		})
+	}
+}
+
+// Real servers: the header reaches the registry and no other port.
+func TestLearnOverSockets(t *testing.T) {
+	decoy := &shelf{}
+	other := httptest.NewServer(decoy)
+	defer other.Close()
+	registry := &shelf{guard: basicOnly, repositories: []string{"team/app"}, index: true, blob: other.URL + "/bucket/blob"}
+	server := httptest.NewServer(registry)
+	defer server.Close()
+	learned := make(chan struct{}, 100)
+	p := New(Options{Getenv: noEnvironment, Changed: func() { learned <- struct{}{} }})
+	e := Endpoint{URL: mustURL(t, server.URL+"/team"), Authorization: goodLogin, Learn: true}
+	p.Set(patient(), []Endpoint{e})
+	stop := run(t, p)
+	eventually(t, "it is learned", func() bool { return len(p.Learned()) == 1 })
+	stop()
+	f := p.Learned()[0]
+	if f.Basic != Accepted || f.Redirect != OtherPort || f.To != strings.TrimPrefix(other.URL, "http://") || f.URL != server.URL+"/v2/team" {
+		t.Errorf("%+v", f)
+	}
+	if len(learned) < 2 {
+		t.Errorf("Changed was called %d times", len(learned))
+	}
+	if n := len(decoy.seen); n != 0 {
+		t.Errorf("the other port was asked: %+v", decoy.seen)
+	}
+	if len(registry.logins()) == 0 {
+		t.Error("the control does not work: no request with a login")
+	}
+	// What Go would do if it were let: this is the leak that is looked for.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	req, err := http.NewRequest(http.MethodGet, server.URL+"/v2/team/app/blobs/"+blobDigest, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", goodLogin.Reveal())
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if got := decoy.logins(); len(got) != 1 || got[0].login != goodLogin.Reveal() {
+		t.Errorf("Go does not carry the header to another port any more: %+v", decoy.seen)
+	}
+}
+
+// The rule of whereTo is that of net/http.
+func TestRedirectRuleIsGos(t *testing.T) {
+	for _, c := range [][2]string{
+		{"https://r.corp", "https://r.corp:9000/b"}, {"https://r.corp", "http://r.corp/b"}, {"https://r.corp", "https://s3.r.corp/b"},
+		{"https://r.corp", "https://corp/b"}, {"https://r.corp", "https://xr.corp/b"}, {"https://10.0.0.1", "https://10.0.0.1:9000/b"},
+		{"https://10.0.0.1", "https://1.10.0.0.1/b"}, {"https://[::1]:5000", "https://[::1]:9000/b"}, {"https://r.corp", "https://r.corp.evil/b"},
+	} {
+		carried := false
+		client := &http.Client{Transport: answers(func(r *http.Request) (*http.Response, error) {
+			if r.URL.String() == c[1] {
+				carried = r.Header.Get("Authorization") != ""
+				return status(200), nil
+			}
+			return status(307, "Location", c[1]), nil
+		})}
+		req, err := http.NewRequest(http.MethodGet, c[0]+"/v2/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Basic x")
+		if _, err := client.Do(req); err != nil {
+			t.Fatal(err)
+		}
+		q := newInquiry(Endpoint{URL: mustURL(t, c[0])}, nil, 0)
+		where, _ := q.whereTo("/v2/x", reply{status: 307, location: c[1]})
+		if got := (Fact{Redirect: where}).Leaks(); got != carried {
+			t.Errorf("%s → %s: %s, leaks %v; Go carries the header: %v", c[0], c[1], where, got, carried)
+		}
+	}
+}
+
+// When something is learned: at once, every six hours, after a new login, and
+// after errors with patience.
+func TestWhenLearning(t *testing.T) {
+	attempts := func(s *shelf, path string) []time.Time {
+		var at []time.Time
+		for _, r := range s.logins() {
+			if strings.Contains(r.uri, path) {
+				at = append(at, r.at)
+			}
+		}
+		return at
+	}
+	const ask = nobody + "/manifests"
+	between := func(t *testing.T, what string, got, low, high time.Duration) {
+		t.Helper()
+		if got < low || got > high {
+			t.Errorf("%s after %s, want %s to %s", what, got, low, high)
+		}
+	}
+	t.Run("steady", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &shelf{guard: basicOnly, repositories: []string{"app"}}
+			p := New(Options{Rand: seeded(1), Transport: s.transport})
+			e := Endpoint{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}
+			start := time.Now()
+			p.Set(defaults(), []Endpoint{e})
+			run(t, p)
+			time.Sleep(100 * time.Hour)
+			at := attempts(s, ask)
+			between(t, "first", at[0].Sub(start), 0, time.Second)
+			for i := range at[1:] {
+				between(t, "again", at[i+1].Sub(at[i]), relearn*9/10, relearn*11/10+time.Minute)
+			}
+			if n := len(attempts(s, "_catalog")); n != len(at) {
+				t.Errorf("%d catalogs, %d manifests", n, len(at))
+			}
+			// A new login: Basic is asked again, redirects are not.
+			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: redact.New("Basic other"), Learn: true}})
+			time.Sleep(time.Minute)
+			if n := len(attempts(s, ask)); n != len(at)+1 {
+				t.Errorf("%d attempts after a new login", n-len(at))
+			}
+			f := p.Learned()[0]
+			if f.Basic != Accepted || f.Redirect != NoRedirect || f.Error == "" || !f.WrongLogin {
+				t.Errorf("what was learned is lost with a wrong login: %+v", f)
+			}
+			// A wrong login is not tried again and again: it would be locked.
+			time.Sleep(4 * time.Hour)
+			if n := len(attempts(s, ask)); n != len(at)+1 {
+				t.Errorf("a wrong login was tried %d times", n-len(at))
+			}
+			// Without Learn, or with no login, nothing is asked.
+			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: goodLogin}})
+			time.Sleep(24 * time.Hour)
+			p.Set(defaults(), []Endpoint{{URL: e.URL, Learn: true}})
+			time.Sleep(24 * time.Hour)
+			if n := len(attempts(s, ask)); n != len(at)+1 {
+				t.Errorf("%d attempts without being told to", n-len(at)-1)
+			}
+		})
+	})
+	t.Run("errors", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &shelf{}
+			s.guard = func(w http.ResponseWriter, r *http.Request) bool {
+				return r.Header.Get("Authorization") != "" && refuseAll(503)(w, r)
+			}
+			p := New(Options{Rand: seeded(1), Transport: s.transport})
+			p.Set(defaults(), []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
+			run(t, p)
+			time.Sleep(100 * time.Hour)
+			at := attempts(s, ask)
+			want := retryFirst
+			for i := range at[1:] {
+				between(t, "again", at[i+1].Sub(at[i]), want*9/10, want*11/10+time.Minute)
+				want = min(2*want, relearn)
+			}
+			if len(at) < 15 || len(at) > 30 {
+				t.Errorf("%d attempts", len(at))
+			}
+		})
+	})
+	t.Run("ECR's tokens change", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &shelf{repositories: []string{"app"}}
+			p := New(Options{Rand: seeded(1), Transport: s.transport})
+			u := mustURL(t, "https://111122223333.dkr.ecr.us-east-1.amazonaws.com")
+			run(t, p)
+			for i := range 24 * 60 {
+				p.Set(defaults(), []Endpoint{{URL: u, Authorization: redact.New(fmt.Sprint("Basic ", i)), Learn: true}})
+				time.Sleep(time.Minute)
+			}
+			// New tokens neither make it more, nor do they put it off.
+			if n := len(attempts(s, "_catalog")); n < 4 || n > 5 {
+				t.Errorf("learned %d times in a day", n)
+			}
+		})
+	})
+	t.Run("dead registry", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &shelf{guard: refuseAll(500)}
+			p := New(Options{Transport: s.transport})
+			p.Set(defaults(), []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
+			run(t, p)
+			time.Sleep(time.Hour)
+			if n := len(s.logins()); n != 0 {
+				t.Errorf("%d requests with a login to a dead registry", n)
+			}
+		})
+	})
+}
+
+// What was kept counts: it is not learned again before its time, if the key is
+// the same, and it is there at once.
+func TestRestore(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		key  []byte
+		want bool // learned again
+	}{{"same key", []byte("key"), false}, {"other key", []byte("other"), true}, {"no key", nil, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &shelf{guard: basicOnly, repositories: []string{"app"}}
+				e := Endpoint{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}
+				first := New(Options{Transport: s.transport, LoginKey: []byte("key")})
+				first.Set(defaults(), []Endpoint{e})
+				stop := run(t, first)
+				time.Sleep(time.Second)
+				stop()
+				kept, err := json.Marshal(first.Learned())
+				if err != nil {
+					t.Fatal(err)
+				}
+				var facts []Fact
+				if err := json.Unmarshal(kept, &facts); err != nil {
+					t.Fatal(err)
+				}
+				before := len(s.logins())
+				second := New(Options{Transport: s.transport, LoginKey: c.key})
+				second.Restore(facts)
+				if f, ok := Recall(second.Learned(), e.URL); !ok || f.Basic != Accepted {
+					t.Errorf("restored %+v", second.Learned())
+				}
+				second.Set(defaults(), []Endpoint{e})
+				stop = run(t, second)
+				time.Sleep(time.Hour)
+				stop()
+				if got := len(s.logins()) > before; got != c.want {
+					t.Errorf("learned again: %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+	p := New(Options{})
+	now := time.Now()
+	p.Restore([]Fact{{URL: "https://a/v2", Basic: "nonsense", Redirect: "x", To: "y", Realm: "z", Time: now}, {Basic: Accepted}})
+	p.Restore([]Fact{{URL: "https://a/v2", Basic: Refused, Time: now.Add(-time.Hour)}})
+	if got := p.Learned(); len(got) != 1 || got[0].Basic != Unknown || got[0].Redirect != Unknown || got[0].To != "" || got[0].Realm != "" {
+		t.Errorf("%+v", got)
+	}
+	p.Set(defaults(), nil)
+	if len(p.Learned()) != 1 {
+		t.Error("a fact about an endpoint that is gone for a moment is forgotten")
+	}
+	p.Restore([]Fact{{URL: "https://b/v2", Basic: Refused, Time: now.Add(-keepFacts - time.Hour)}})
+	p.Set(defaults(), nil)
+	if got := p.Learned(); len(got) != 1 {
+		t.Errorf("facts are kept for ever: %+v", got)
+	}
+}

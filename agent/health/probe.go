@@ -1,0 +1,130 @@
+package health
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	userAgent = "berth (mirror prober)"
+	// maxBody is how much of an answer is read. A longer one is as good.
+	maxBody = 64 << 10
+)
+
+// result is what one probe brought.
+type result struct {
+	status int // of the HTTP answer, 0 when there was none
+	reason Reason
+	err    string // for people; without anything that the other side said
+	took   time.Duration
+}
+
+func (r result) ok() bool { return r.reason == "" }
+
+// ask makes one probe: a GET without credentials, on a connection of its own,
+// no redirect followed. Everything together, the body included, may take
+// patience.
+func ask(ctx context.Context, rt http.RoundTripper, address string, patience time.Duration) result {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var progress progress
+	ctx = owned(httptrace.WithClientTrace(ctx, progress.trace()))
+	fail := func(err error) result {
+		reason, text := explain(err, ctx.Err(), progress.stage(), patience)
+		return result{reason: reason, err: text}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return fail(err)
+	}
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return fail(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return result{status: resp.StatusCode, reason: HTTP5xx, err: statusText(resp.StatusCode)}
+	}
+	// What follows a 101 is not a body.
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		progress.at.Store(int32(answering))
+		if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)); err != nil {
+			r := fail(err)
+			r.status = resp.StatusCode
+			return r
+		}
+	}
+	return result{status: resp.StatusCode}
+}
+
+func statusText(status int) string {
+	if text := http.StatusText(status); text != "" {
+		return fmt.Sprintf("the answer is %d %s", status, text)
+	}
+	return fmt.Sprintf("the answer is %d", status)
+}
+
+// stage is how far a request got.
+type stage int32
+
+const (
+	starting stage = iota
+	resolving
+	dialing
+	handshaking
+	waiting   // for the answer, be it that of a proxy
+	answering // the answer has begun
+)
+
+// progress follows a request. Its hooks may still run when the request is
+// given up, hence the atomic.
+type progress struct{ at atomic.Int32 }
+
+func (p *progress) stage() stage { return stage(p.at.Load()) }
+
+func (p *progress) trace() *httptrace.ClientTrace {
+	set := func(s stage) { p.at.Store(int32(s)) }
+	return &httptrace.ClientTrace{
+		DNSStart:     func(httptrace.DNSStartInfo) { set(resolving) },
+		ConnectStart: func(string, string) { set(dialing) },
+		ConnectDone: func(_, _ string, err error) {
+			if err == nil {
+				set(waiting)
+			}
+		},
+		TLSHandshakeStart: func() { set(handshaking) },
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err == nil {
+				set(waiting)
+			}
+		},
+		GotFirstResponseByte: func() { set(answering) },
+	}
+}
+
+// broken is the transport of a host whose certificates cannot be used.
+type broken struct{ err error }
+
+func (b broken) RoundTrip(*http.Request) (*http.Response, error) { return nil, b.err }
+
+// proxyError is the refusal of a proxy to connect us.
+type proxyError struct{ status int }
+
+func (e *proxyError) Error() string { return "the proxy refuses to connect: " + statusText(e.status) }
+
+// refuse is called with the answer of a proxy to CONNECT. The text of that
+// answer is left out: it could repeat our login.
+func refuse(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode != http.StatusOK {
+		return &proxyError{answer.StatusCode}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhublimit"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// HubLimit is how many pulls Docker Hub grants to whoever asked.
+type HubLimit struct {
+	dockerhublimit.Limit
+	// Time is when the limit was read, zero if never.
+	Time time.Time
+	// Err is why the last attempt failed, "" when it did not.
+	Err string
+}
+
+const (
+	// Docker Hub is asked every hubInterval ±10 %, with two requests; sooner
+	// when that failed.
+	hubInterval = 15 * time.Minute
+	hubTimeout  = 10 * time.Second
+	// HubRequestsPerHour is what [Prober.SetHub] costs.
+	HubRequestsPerHour = 2 * float64(time.Hour/hubInterval)
+)
+
+// hub is the state of asking Docker Hub, guarded by Prober.mu but for the
+// first two.
+type hub struct {
+	service dockerhublimit.Service
+	kick    chan struct{}
+
+	on       bool
+	username string
+	password redact.Secret
+	limit    HubLimit
+	round    int // a new login begins a new one
+}
+
+func newHub(o Options) hub {
+	h := hub{service: o.Hub, kick: make(chan struct{}, 1)}
+	if h.service == (dockerhublimit.Service{}) {
+		h.service = dockerhublimit.DockerHub()
+	}
+	return h
+}
+
+// SetHub says whether to ask Docker Hub how many pulls are left, and with
+// which login; without a username it is asked anonymously. The mode of
+// [Settings] does not matter, their proxy does.
+func (p *Prober) SetHub(on bool, username string, password redact.Secret) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := &p.hub
+	if h.on == on && h.username == username && h.password == password {
+		return
+	}
+	h.on, h.username, h.password, h.limit = on, username, password, HubLimit{}
+	h.round++
+	signal(h.kick)
+}
+
+// Hub gives what Docker Hub said, and whether it is asked at all.
+func (p *Prober) Hub() (HubLimit, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hub.limit, p.hub.on
+}
+
+func (p *Prober) watchHub(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failures, round := 0, 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.hub.kick:
+			if p.hubState().round == round {
+				continue // the timer was faster
+			}
+			failures = 0
+		case <-timer.C:
+		}
+		h := p.hubState()
+		round = h.round
+		if !h.on {
+			timer.Stop()
+			continue
+		}
+		limit, err := p.readHub(ctx, h)
+		wait := hubInterval
+		if err == nil {
+			failures = 0
+		} else {
+			wait = min(wait, retryFirst<<min(failures, 10))
+			failures++
+		}
+		p.mu.Lock()
+		if ctx.Err() == nil && p.hub.round == h.round {
+			if err != nil {
+				limit = p.hub.limit
+				limit.Err = err.Error()
+			}
+			p.hub.limit = limit
+		}
+		timer.Reset(p.jitter(wait))
+		p.mu.Unlock()
+		if err != nil && failures == 1 && ctx.Err() == nil {
+			p.log.WarnContext(ctx, "the limit of Docker Hub cannot be read", slog.String("error", err.Error()))
+		}
+	}
+}
+
+func (p *Prober) hubState() hub {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hub
+}
+
+// readHub asks, as containerd would reach Docker Hub.
+func (p *Prober) readHub(ctx context.Context, h hub) (HubLimit, error) {
+	ctx, cancel := context.WithTimeout(ctx, hubTimeout)
+	defer cancel()
+	p.mu.Lock()
+	rt := p.roundTripper(&target{key: targetKey{scheme: "https", tls: plainTLS}, tls: hostsconf.TLS{}})
+	p.mu.Unlock()
+	limit, err := h.service.Ask(ctx, discreet{rt}, h.username, h.password)
+	if err != nil {
+		return HubLimit{}, err
+	}
+	return HubLimit{Limit: limit, Time: time.Now()}, nil
+}
+
+// discreet is a transport whose errors are like those of a probe: they hold
+// nothing that the other side said, and no address of a proxy. Its connections
+// end with the context of the request.
+type discreet struct{ inner http.RoundTripper }
+
+func (d discreet) RoundTrip(req *http.Request) (*http.Response, error) {
+	var progress progress
+	ctx := owned(httptrace.WithClientTrace(req.Context(), progress.trace()))
+	resp, err := d.inner.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		_, text := explain(err, ctx.Err(), progress.stage(), hubTimeout)
+		return nil, errors.New(text)
+	}
+	return resp, nil
+}

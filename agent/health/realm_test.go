@@ -1,0 +1,84 @@
+package health
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// names is a registry that takes tokens only, of the server that it names.
+func names(realm string, more ...string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		return challenge(w, append([]string{`Bearer realm="` + realm + `",service="r"`}, more...)...)
+	}
+}
+
+// learnOnce gives what a prober learns about a registry.
+func learnOnce(t *testing.T, s *shelf) Fact {
+	t.Helper()
+	var f Fact
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{Transport: s.transport, Getenv: noEnvironment})
+		e := endpoint(t, "https://r.corp")
+		e.Learn, e.Authorization = true, goodLogin
+		p.Set(defaults(), []Endpoint{e})
+		stop := run(t, p)
+		time.Sleep(time.Second)
+		stop()
+		f, _ = Recall(p.Learned(), e.URL)
+	})
+	return f
+}
+
+// The token server that a registry names to the login is noted, and nothing else
+// of the realm.
+func TestLearnsTheRealm(t *testing.T) {
+	login := goodLogin.Reveal()
+	encoded := strings.ToLower(strings.TrimRight(strings.TrimPrefix(login, "Basic "), "="))
+	for _, c := range []struct {
+		name         string
+		guard        func(http.ResponseWriter, *http.Request) bool
+		basic, realm string
+	}{
+		{"its own", names("https://r.corp/token?account=" + password), Refused, "https://r.corp"},
+		{"another one", names("https://evil.example/token"), Refused, "https://evil.example"},
+		{"over plain http", names("http://r.corp:8080/token"), Refused, "http://r.corp:8080"},
+		{"one that repeats the login", names("https://" + encoded + ".evil.example/token"), Refused, "https://[redacted]"},
+		{"one that repeats the password", names("https://" + password + ".evil.example/token"), Refused, "https://[redacted]"},
+		{"none that can be asked", names("/token"), Refused, ""},
+		{"beside Basic, with a wrong login", names("https://evil.example/token", `Basic realm="x"`), Unknown, "https://evil.example"},
+		{"none is needed", nil, Accepted, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if f := learnOnce(t, &shelf{guard: c.guard}); f.Basic != c.basic || f.Realm != c.realm {
+				t.Errorf("learned %+v, want %s by %s", f, c.basic, c.realm)
+			}
+		})
+	}
+	if base64.StdEncoding.EncodeToString([]byte(username+":"+password)) != strings.TrimPrefix(login, "Basic ") {
+		t.Error("the control does not work: the login is another one")
+	}
+}
+
+// What an earlier version learned has no token server: it is asked at once.
+func TestLearnsTheRealmOfAnOldFact(t *testing.T) {
+	old := Fact{URL: "https://r.corp/v2", Basic: Refused, Redirect: Unknown, Time: time.Now()}
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{guard: names("https://r.corp/token")}
+		p := New(Options{Transport: s.transport, Getenv: noEnvironment})
+		e := endpoint(t, "https://r.corp")
+		e.Learn, e.Authorization = true, goodLogin
+		old.Login, old.Time = p.login(e.Authorization), time.Now()
+		p.Restore([]Fact{old})
+		p.Set(defaults(), []Endpoint{e})
+		stop := run(t, p)
+		time.Sleep(time.Second)
+		stop()
+		if f, _ := Recall(p.Learned(), e.URL); f.Realm != "https://r.corp" {
+			t.Errorf("%+v", f)
+		}
+	})
+}

@@ -1,0 +1,167 @@
+package health
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+// target is one registry that is probed, for all endpoints on it. Its fields
+// are guarded by Prober.mu, but for those that never change.
+type target struct {
+	key  targetKey
+	tls  hostsconf.TLS
+	kick chan struct{} // the schedule may have changed
+
+	endpoints []Endpoint
+	health    health
+	last      result
+	start     time.Time // of the last probe
+	fraction  float64   // of the jitter after it
+	hurry     bool      // probe at once
+	probes    uint64
+	spent     time.Duration // by all of them
+	failed    map[Reason]uint64
+	learning  bool
+	cancel    context.CancelFunc // nil: not watched
+}
+
+func newTarget(key targetKey, tls hostsconf.TLS, now time.Time) *target {
+	return &target{key: key, tls: tls, kick: make(chan struct{}, 1), health: newHealth(now), failed: map[Reason]uint64{}}
+}
+
+// bequeath gives the state of t, which is watched no longer, to a target that
+// differs in its certificates only: a renewed one must not bring a dead mirror
+// back. The lock is held.
+func (p *Prober) bequeath(t *target) {
+	for key, heir := range p.targets {
+		key.tls = t.key.tls
+		if key != t.key || heir.cancel != nil || heir.probes > 0 {
+			continue
+		}
+		heir.health, heir.last, heir.start, heir.hurry = t.health, t.last, t.start, true
+		heir.probes, heir.spent, heir.failed = t.probes, t.spent, maps.Clone(t.failed)
+	}
+}
+
+// stop ends the watching; what is in flight does not count.
+func (t *target) stop() {
+	if t.cancel != nil {
+		t.cancel()
+		t.cancel = nil
+	}
+}
+
+// forget puts the target back to how it began. Totals stay, they only grow.
+func (t *target) forget(now time.Time) {
+	t.health, t.last, t.start = newHealth(now), result{}, time.Time{}
+}
+
+// watch probes t until ctx is done.
+func (p *Prober) watch(ctx context.Context, t *target, delay time.Duration, tasks *sync.WaitGroup) {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.kick:
+			timer.Reset(p.untilNext(t))
+			continue
+		case <-timer.C:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case p.slots <- struct{}{}:
+		}
+		lessons := p.probe(ctx, t)
+		<-p.slots
+		if len(lessons) > 0 {
+			tasks.Go(func() { p.learn(ctx, t, lessons) })
+		}
+		timer.Reset(p.untilNext(t))
+	}
+}
+
+func (p *Prober) untilNext(t *target) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t.hurry || t.start.IsZero() {
+		return 0
+	}
+	return time.Until(t.start.Add(pause(p.settings.Interval, t.fraction)))
+}
+
+// probe makes one probe and takes in what it brought. It gives the endpoints
+// about which something is to be learned now.
+func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
+	p.mu.Lock()
+	roundTripper := p.roundTripper(t)
+	t.start, t.fraction, t.hurry = time.Now(), p.random(), false
+	patience := t.health.patience(t.start, p.settings)
+	p.mu.Unlock()
+
+	r := ask(ctx, roundTripper, t.key.String(), patience)
+
+	p.mu.Lock()
+	if ctx.Err() != nil { // stopped meanwhile, under the lock
+		p.mu.Unlock()
+		return nil
+	}
+	now := time.Now()
+	r.took = now.Sub(t.start)
+	t.last = r
+	t.probes++
+	t.spent += r.took
+	if !r.ok() {
+		t.failed[r.reason]++
+	}
+	changed := t.health.observe(r.ok(), now, p.settings)
+	h := t.health
+	var lessons []Endpoint
+	if r.ok() && !t.learning {
+		lessons = p.due(t, now)
+		t.learning = len(lessons) > 0
+	}
+	p.mu.Unlock()
+
+	if changed {
+		p.tell(ctx, t.key.String(), h, r)
+		p.changed()
+	}
+	return lessons
+}
+
+func (p *Prober) tell(ctx context.Context, registry string, h health, r result) {
+	if h.up {
+		p.log.InfoContext(ctx, "registry answers", slog.String("url", registry), slog.Int("status", r.status),
+			slog.Duration("took", r.took))
+		return
+	}
+	p.log.WarnContext(ctx, "registry does not answer", slog.String("url", registry), slog.String("reason", string(r.reason)),
+		slog.String("error", r.err), slog.Int("failures", h.failures))
+}
+
+// roundTripper gives the one for the TLS settings of t, made when first
+// needed. The lock is held.
+func (p *Prober) roundTripper(t *target) http.RoundTripper {
+	if rt, ok := p.transports[t.key.tls]; ok {
+		return rt
+	}
+	tls := t.tls
+	if t.key.scheme == "http" {
+		tls = hostsconf.TLS{}
+	}
+	rt, err := p.transport(tls)
+	if err != nil {
+		rt = broken{err}
+	}
+	p.transports[t.key.tls] = rt
+	return rt
+}

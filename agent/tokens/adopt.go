@@ -1,0 +1,137 @@
+package tokens
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+const (
+	// lookEvery is how often stored tokens are looked at without a reason:
+	// often enough for verdicts about a source, which hold five minutes and
+	// more.
+	lookEvery = 5 * time.Minute
+	// scanPause keeps one who asks for it in a loop from reading the
+	// directory all the time.
+	scanPause = time.Second
+)
+
+// scan is the search for tokens that other processes have got. The zero value
+// is due.
+type scan struct {
+	running   bool
+	cancelled bool // what comes of it is for another source
+	requested bool
+	last      time.Time // monotonic; when it ended
+	looked    time.Time // monotonic; when what is wanted was looked at
+	said      string    // the error that was logged last
+}
+
+func (s *scan) abort() {
+	s.cancelled = s.running
+	s.requested = true
+}
+
+// stepScan starts a scan when one is due, and says how long none will be. What
+// is wanted is looked at, too: whether there is something better in its file,
+// and, every few minutes, whether a better source serves by now. Not so on
+// request: looking may write files, and whoever watches them would ask again.
+func (k *Keeper) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock) time.Duration {
+	s := &k.scan
+	if s.running || k.source == nil {
+		return farOff
+	}
+	next := s.last.Add(lookEvery)
+	if s.requested {
+		next = s.last.Add(scanPause)
+	}
+	if wait := next.Sub(c.mono); wait > 0 && !s.last.IsZero() {
+		return wait
+	}
+	look := c.mono.Sub(s.looked) >= lookEvery
+	if look {
+		s.looked = c.mono
+	}
+	known := make(map[scope]bool, len(k.entries))
+	for _, e := range k.order {
+		known[e.scope] = true
+		if e.wanted {
+			e.peek, e.look, e.due = true, e.look || look, time.Time{}
+		}
+	}
+	s.running, s.requested = true, false
+	source := k.source
+	calls.Go(func() {
+		found, err := search(ctx, source, known)
+		k.adopt(found, err)
+	})
+	return farOff
+}
+
+// stored is what was found for a scope.
+type stored struct {
+	registry ecr.Registry
+	token    credprovider.Token
+}
+
+// search lists good tokens of scopes that are not known yet.
+func search(ctx context.Context, source Source, known map[scope]bool) ([]stored, error) {
+	listed, err := source.Scopes()
+	if err != nil {
+		return nil, err
+	}
+	var found []stored
+	for _, r := range listed {
+		if ctx.Err() != nil || len(found) == maxAdopted {
+			break
+		}
+		if known[scopeOf(r)] {
+			continue
+		}
+		known[scopeOf(r)] = true
+		if t, ok := source.Cached(r); ok {
+			found = append(found, stored{r, t})
+		}
+	}
+	return found, nil
+}
+
+// adopt makes entries of what a search has found, as far as there is room.
+func (k *Keeper) adopt(found []stored, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	defer k.poke()
+	c := k.clock()
+	s := &k.scan
+	s.running, s.last = false, c.mono
+	if s.cancelled {
+		s.cancelled = false
+		return
+	}
+	k.sayScan(err)
+	room := maxAdopted
+	for _, e := range k.order {
+		if !e.wanted {
+			room--
+		}
+	}
+	for _, f := range found {
+		if _, ok := k.entries[scopeOf(f.registry)]; ok || room <= 0 {
+			continue
+		}
+		h := hold(f.token, c, k.rnd())
+		if !h.good(c) {
+			continue
+		}
+		e := k.add(scopeOf(f.registry))
+		e.registry, e.held, e.served, e.fresh = f.registry, h, true, false
+		e.picked++
+		room--
+		k.news = true
+		k.sayAdopted(e)
+	}
+	k.sort()
+}

@@ -1,0 +1,217 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// tick is how often the clocks are read when nothing else is to be done: a
+// timer does not see that the wall clock was put forward, or that the machine
+// was suspended.
+const tick = time.Minute
+
+// apart is by how much the two clocks may go apart before the entries are
+// looked at because of that.
+const apart = 100 * time.Millisecond
+
+// farOff is longer than any wait.
+const farOff = 24 * time.Hour
+
+// callLimit is more than a source takes by its own rules.
+const callLimit = 30 * time.Second
+
+// clockSlack is by how much the wall clock may be put back before times that
+// were written down by it are doubted.
+const clockSlack = time.Minute
+
+// loop does what is due until ctx is done, and waits for what it has started.
+func (k *Keeper) loop(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			if wait, idle := k.idle(); idle {
+				timer.Reset(wait)
+				continue
+			}
+		case <-k.wake:
+		}
+		k.mu.Lock()
+		wait := k.step(ctx, &calls)
+		lines, news := k.lines, k.news
+		k.lines, k.news = nil, false
+		k.mu.Unlock()
+		for _, l := range lines {
+			k.log.LogAttrs(ctx, l.level, l.message, l.attrs...)
+		}
+		if news {
+			k.changed()
+		}
+		timer.Reset(min(wait, tick))
+	}
+}
+
+// idle reports whether there is nothing to do yet, and for how long at most.
+// This is all that happens in most minutes.
+func (k *Keeper) idle() (time.Duration, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c := k.clock()
+	wait := k.due.Sub(c.mono)
+	return min(wait, tick), wait > 0 && c.jump(k.last).Abs() < apart
+}
+
+// step notes what time has done to the entries, starts what is due, and says
+// how long nothing else will be.
+func (k *Keeper) step(ctx context.Context, calls *sync.WaitGroup) time.Duration {
+	c := k.clock()
+	jump := c.jump(k.last)
+	jumped := jump.Abs() >= apart
+	if jumped {
+		k.last = c
+	}
+	if jump < -clockSlack {
+		k.putBack(c, jump)
+	}
+	wait, crowded := k.stepScan(ctx, calls, c), false
+	first := k.turn
+	for i := range k.order {
+		at := (first + i) % len(k.order)
+		e := k.order[at]
+		if jumped || !c.mono.Before(e.due) {
+			k.observe(e, c)
+			e.due = c.mono
+			switch what := e.next(c); {
+			case what == nothing || k.source == nil:
+				e.due = e.due.Add(e.wait(c, k.source != nil))
+			case k.inFlight < maxInFlight:
+				k.start(ctx, calls, e, what, c)
+				e.due = e.due.Add(e.wait(c, true))
+			case !crowded:
+				// Whoever finds no place is first when one is free again.
+				crowded, k.turn = true, at
+			}
+		}
+		if d := e.due.Sub(c.mono); d > 0 {
+			wait = min(wait, d)
+		}
+	}
+	k.bury(c)
+	k.due = c.mono.Add(max(wait, 0))
+	return wait
+}
+
+// observe notices that a token has come to its end, and that this or a failure
+// has become an alarm.
+func (k *Keeper) observe(e *entry, c clock) {
+	if good := e.held.good(c); good != e.served {
+		e.served = good // true again when the clock was wrong for a while
+		k.news = true
+		if !good {
+			k.lost(e, c)
+			k.sayGone(e, c)
+		}
+	}
+	if alarmed := e.alarm(c) != ""; alarmed != e.alarmed {
+		e.alarmed = alarmed
+		k.news = true
+		k.sayAlarm(e, c)
+	}
+}
+
+// lost shortens the pause that was drawn while there was a token.
+func (k *Keeper) lost(e *entry, c clock) {
+	if e.failures == 0 {
+		return
+	}
+	if most := c.mono.Add(mostAskedWithout); e.obeyed.After(most) {
+		e.obeyed = most
+	}
+	from := c.mono
+	if e.obeyed.After(from) {
+		from = e.obeyed
+	}
+	soon := from.Add(pause(e.failures, limit(e.err, false), k.rnd()))
+	if soon.Before(e.notBefore) {
+		e.notBefore = soon
+	}
+}
+
+// bury drops the adopted ones whose token has come to its end: the credential
+// provider gets a new one when it needs it.
+func (k *Keeper) bury(c clock) {
+	dropped := false
+	for _, e := range k.order {
+		if !e.wanted && !e.calling && !e.served {
+			k.sayDropped(e)
+			k.drop(e, c)
+			dropped = true
+		}
+	}
+	if dropped {
+		k.sort()
+		k.news = true
+	}
+}
+
+// putBack renews everything once the clock was put back: other processes know
+// the tokens by times that mean nothing any more.
+func (k *Keeper) putBack(c clock, jump time.Duration) {
+	k.sayClock(c, jump)
+	for _, e := range k.order {
+		if !e.held.none() {
+			e.held.renew = c.at(c.wall)
+			e.due = time.Time{}
+		}
+	}
+}
+
+// start lets a goroutine do an errand. The lock is held.
+func (k *Keeper) start(ctx context.Context, calls *sync.WaitGroup, e *entry, what errand, c clock) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	job := job{
+		what: what, source: k.source, registry: e.registry,
+		held: e.held.token, heldGood: e.held.good(c), due: e.held.renew.reached(c), fresh: e.fresh,
+	}
+	e.calling, e.cancel = true, cancel
+	e.peek, e.look = false, false
+	k.inFlight++
+	calls.Go(func() {
+		defer cancel()
+		answer := job.do(ctx)
+		k.finish(ctx, e, answer)
+	})
+}
+
+// finish notes what came of a job, unless it was given up.
+func (k *Keeper) finish(ctx context.Context, e *entry, a answer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	defer k.poke()
+	k.inFlight--
+	e.calling, e.cancel, e.due = false, nil, time.Time{}
+	if k.entries[e.scope] != e {
+		return // it is for another source now, or gone
+	}
+	c := k.clock()
+	if a.called {
+		e.calls++
+	}
+	// The credentials are new until they have shown what they give.
+	e.fresh = e.fresh && (a.err != nil || a.what != renew)
+	switch {
+	case a.got:
+		k.take(e, c, a)
+	case a.err != nil && !errors.Is(ctx.Err(), context.Canceled):
+		k.failed(e, c, a.err)
+	}
+}

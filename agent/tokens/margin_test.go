@@ -1,0 +1,161 @@
+package tokens
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// TestMargin: five minutes before its expiry a token goes, to the nanosecond,
+// also while a renewal hangs; it is told, and there is an alarm.
+func TestMargin(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.Set(b.cloud, []ecr.Registry{east(t)})
+		synctest.Wait()
+		b.cloud.set(func() { b.cloud.hangs[key(east(t))] = true })
+		time.Sleep(12*time.Hour - 5*time.Minute - 1)
+		if !b.has(east(t)) {
+			t.Fatal("gone too early")
+		}
+		s := b.one(t)
+		if !strings.Contains(s.Alarm, "cannot be renewed") || !s.Valid {
+			t.Errorf("no alarm before: %+v", s)
+		}
+		b.changed()
+		b.logged()
+		time.Sleep(time.Nanosecond)
+		if _, ok := b.Token(east(t)); ok {
+			t.Error("served within the margin")
+		}
+		if b.changed() == 0 {
+			t.Error("nobody was told")
+		}
+		if s = b.one(t); s.Valid || !strings.Contains(s.Alarm, "there is no token for us-east-1 since 2000-01-01T11:55:00Z") {
+			t.Errorf("%+v", s)
+		}
+		if log := b.logged(); strings.Count(log, "has come to its end") != 1 || !strings.Contains(log, "level=ERROR") {
+			t.Errorf("logged: %s", log)
+		}
+		// From now on it is tried more often than each five minutes.
+		b.cloud.set(func() { b.cloud.hangs = map[string]bool{} })
+		time.Sleep(callLimit + limitWithout)
+		if s = b.one(t); !s.Valid || s.Alarm != "" {
+			t.Errorf("%+v", s)
+		}
+		if log := b.logged(); !strings.Contains(log, "renewed") {
+			t.Errorf("the end of it is not logged: %s", log)
+		}
+	})
+}
+
+// TestMarginWhileTheFirstRenewalHangs: nothing has failed yet.
+func TestMarginWhileTheFirstRenewalHangs(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.cloud.life = 40 * time.Second
+		b.Set(b.cloud, []ecr.Registry{east(t)})
+		synctest.Wait()
+		b.cloud.set(func() { b.cloud.wait = 25 * time.Second })
+		time.Sleep(36*time.Second - 1)
+		if !b.has(east(t)) || b.one(t).Alarm != "" {
+			t.Fatalf("%+v", b.one(t))
+		}
+		time.Sleep(time.Nanosecond)
+		if s := b.one(t); s.Valid || !s.Calling || !strings.Contains(s.Alarm, "the renewal has not ended yet") {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(9 * time.Second)
+		if s := b.one(t); !s.Valid || s.Alarm != "" {
+			t.Errorf("once it has ended: %+v", s)
+		}
+	})
+}
+
+// TestPauseShortensAtTheMargin: with five minutes to wait and no token any
+// more, it is at most twenty seconds.
+func TestPauseShortensAtTheMargin(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.draw(0.999)
+		b.Set(b.cloud, []ecr.Registry{east(t)})
+		synctest.Wait()
+		b.cloud.set(func() { b.cloud.err = fail(ecr.Denied, 0) })
+		time.Sleep(12*time.Hour - 5*time.Minute)
+		b.cloud.times()
+		time.Sleep(20 * time.Second)
+		if got := b.cloud.times(); len(got) != 1 {
+			t.Errorf("tried at %v", got)
+		}
+	})
+}
+
+// TestRetryAfterOutlivesTheToken: but not for as long.
+func TestRetryAfterOutlivesTheToken(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.cloud.life = 10 * time.Minute
+		b.draw(0)
+		b.Set(b.cloud, []ecr.Registry{east(t)})
+		synctest.Wait()
+		b.cloud.set(func() { b.cloud.err = fail(ecr.Busy, 5*time.Minute) })
+		time.Sleep(9*time.Minute - time.Second)
+		b.cloud.times()
+		// It ends in a second. It was asked at 4:30, and again at 9:30.5.
+		time.Sleep(32 * time.Second)
+		if got := b.cloud.times(); len(got) != 1 || got[0] != 9*time.Minute+30*time.Second+500*time.Millisecond {
+			t.Errorf("tried at %v", got)
+		}
+	})
+}
+
+// TestClockForward: a token that has expired by the wall clock is not served,
+// and a new one is had within a minute.
+func TestClockForward(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.Set(b.cloud, []ecr.Registry{east(t)})
+		synctest.Wait()
+		time.Sleep(time.Hour + time.Second)
+		b.changed()
+		b.cloud.set(func() { b.cloud.ahead = 24 * time.Hour })
+		if _, ok := b.Token(east(t)); ok {
+			t.Error("an expired token is served")
+		}
+		time.Sleep(time.Minute)
+		if !b.has(east(t)) || b.changed() == 0 || b.cloud.count() != 2 {
+			t.Errorf("not renewed: %+v", b.one(t))
+		}
+		// Put right again, it comes from the future.
+		b.cloud.set(func() { b.cloud.ahead = 0 })
+		if _, ok := b.Token(east(t)); ok {
+			t.Error("a token from the future is served")
+		}
+		time.Sleep(time.Minute)
+		if !b.has(east(t)) || b.cloud.count() != 3 {
+			t.Errorf("not renewed: %+v", b.one(t))
+		}
+		if log := b.logged(); strings.Count(log, "the clock was put back") != 1 {
+			t.Errorf("logged: %s", log)
+		}
+	})
+}
+
+// TestClockBack: a clock that is put back gives no token a longer life.
+func TestClockBack(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.Set(b.cloud, []ecr.Registry{east(t)})
+		time.Sleep(5 * time.Hour)
+		b.cloud.set(func() { b.cloud.ahead, b.cloud.err = -4*time.Hour, fail(ecr.Busy, 0) })
+		time.Sleep(time.Minute)
+		if b.cloud.count() < 2 {
+			t.Error("nothing is renewed though the clock was put back")
+		}
+		time.Sleep(7*time.Hour - 6*time.Minute - 1)
+		if !b.has(east(t)) {
+			t.Error("gone too early")
+		}
+		time.Sleep(time.Nanosecond)
+		if b.has(east(t)) {
+			t.Error("served within the margin by the monotonic clock")
+		}
+	})
+}

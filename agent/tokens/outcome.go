@@ -1,0 +1,70 @@
+package tokens
+
+import (
+	"errors"
+	"time"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// errNotGood: a source gave what cannot be used at this moment, such as a
+// token of the past.
+var errNotGood = errors.New("the token that came is not valid by the clock of this machine")
+
+// errNotNew: a source gave the old token again.
+var errNotNew = errors.New("the token that came is the old one")
+
+// take makes the token that came the one that is served.
+func (k *Keeper) take(e *entry, c clock, a answer) {
+	h := hold(a.token, c, k.rnd())
+	switch {
+	case e.held.same(a.token):
+		if a.called {
+			k.failed(e, c, errNotNew)
+		}
+		return
+	case !h.good(c):
+		if a.called {
+			k.failed(e, c, errNotGood)
+		}
+		return
+	}
+	k.sayTaken(e, a)
+	e.held, e.served = h, true
+	if a.called {
+		e.renewals++
+		e.obeyed = time.Time{}
+		e.notBefore = c.mono.Add(afterSuccess(a.token.Expires.Sub(a.token.Issued)))
+	} else {
+		// What another process got says nothing about when to ask again.
+		e.picked++
+	}
+	e.failures, e.err = 0, nil
+	e.givenUp, e.fresh = false, false
+	k.news = true
+}
+
+// failed draws how long to wait.
+func (k *Keeper) failed(e *entry, c clock, err error) {
+	have := e.held.good(c)
+	if e.failures == 0 {
+		e.since = c.wall
+	}
+	e.failures++
+	e.err, e.errAt = err, c.wall
+	e.failed[reason(err)]++
+	wait := pause(e.failures, limit(err, have), k.rnd())
+	if a := asked(err, have); a > 0 {
+		e.obeyed = c.mono.Add(a)
+		wait += a
+	}
+	e.notBefore = c.mono.Add(wait)
+	// The credential provider asks when it needs a token; what it may not
+	// have, nobody need ask for.
+	switch worst(err) {
+	case ecr.Denied, ecr.Rejected, ecr.NoRole, ecr.NoKeys:
+		e.givenUp = !e.wanted
+	}
+	k.sayFailed(e, c, err)
+	k.news = true
+}

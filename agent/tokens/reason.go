@@ -1,0 +1,78 @@
+package tokens
+
+import (
+	"errors"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// worst is the outcome that says most about why there is no token: of a
+// profile that is denied and keys that are not there, the former.
+func worst(err error) ecr.Outcome {
+	found := ecr.NoKeys
+	errs := sourceErrors(err)
+	for _, e := range errs {
+		if o := ecr.OutcomeOf(e); rank(o) > rank(found) {
+			found = o
+		}
+	}
+	return found
+}
+
+func rank(o ecr.Outcome) int {
+	switch o {
+	case ecr.Denied:
+		return 7
+	case ecr.Rejected:
+		return 6
+	case ecr.Busy:
+		return 5
+	case ecr.NoRole:
+		return 4
+	case ecr.HopLimit:
+		return 3
+	case ecr.NotEC2:
+		return 2
+	case ecr.Unreachable:
+		return 1
+	}
+	return 0
+}
+
+// sourceErrors splits what a chain of sources answered.
+func sourceErrors(err error) []error {
+	var chain *ecr.ChainError
+	if errors.As(err, &chain) && len(chain.Errs) > 0 {
+		return chain.Unwrap()
+	}
+	return []error{err}
+}
+
+// Reasons lists every value that [Status.Failures] can have as a key, for a
+// metric that shows all of them from the start.
+func Reasons() []string {
+	return []string{
+		"access_denied", "credentials_rejected", "metadata_hop_limit", "metadata_unreachable",
+		"no_ec2_metadata", "no_keys", "no_role", "temporary",
+	}
+}
+
+func reason(err error) string {
+	switch worst(err) {
+	case ecr.Denied:
+		return "access_denied"
+	case ecr.Rejected:
+		return "credentials_rejected"
+	case ecr.NoRole:
+		return "no_role"
+	case ecr.HopLimit:
+		return "metadata_hop_limit"
+	case ecr.NotEC2:
+		return "no_ec2_metadata"
+	case ecr.Unreachable:
+		return "metadata_unreachable"
+	case ecr.NoKeys:
+		return "no_keys"
+	}
+	return "temporary"
+}

@@ -1,0 +1,117 @@
+package tokens
+
+import (
+	"log/slog"
+	"time"
+)
+
+// remindEvery is how often the log says again what it has said.
+const remindEvery = 10 * time.Minute
+
+// line is what the loop will log.
+type line struct {
+	level   slog.Level
+	message string
+	attrs   []slog.Attr
+}
+
+func (k *Keeper) say(level slog.Level, message string, attrs ...slog.Attr) {
+	k.lines = append(k.lines, line{level, message, attrs})
+}
+
+// first reports whether what was not said for a while.
+func (e *entry) first(what string, now time.Time) bool {
+	if last, ok := e.said[what]; ok && now.Sub(last) < remindEvery {
+		return false
+	}
+	e.said[what] = now
+	return true
+}
+
+func (e *entry) attrs(more ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{
+		slog.String("service", string(e.scope.service)), slog.String("region", e.scope.region),
+	}, more...)
+}
+
+func (k *Keeper) sayTaken(e *entry, a answer) {
+	level, message := slog.LevelDebug, "ECR token renewed"
+	if !a.called {
+		message = "ECR token taken from another process"
+	}
+	if e.warned {
+		level, e.warned = slog.LevelInfo, false
+	}
+	k.say(level, message, e.attrs(slog.String("source", a.token.Source), slog.Time("expires", a.token.Expires),
+		slog.Int("failures", e.failures))...)
+}
+
+func (k *Keeper) sayFailed(e *entry, c clock, err error) {
+	why := reason(err)
+	if !e.first(why, c.mono) {
+		return
+	}
+	level := slog.LevelWarn
+	if !e.wanted {
+		level = slog.LevelInfo
+	}
+	e.warned = true
+	attrs := e.attrs(slog.String("reason", why), slog.Int("failures", e.failures), slog.Any("error", err))
+	if e.held.good(c) {
+		attrs = append(attrs, slog.Time("served_until", e.held.token.Ends()))
+	}
+	k.say(level, "an ECR token cannot be renewed", attrs...)
+}
+
+// sayAlarm is about a token that there was; that there is none yet was said
+// with the reason.
+func (k *Keeper) sayAlarm(e *entry, c clock) {
+	if !e.alarmed || e.held.none() {
+		return
+	}
+	if e.held.good(c) {
+		if e.first("near", c.mono) {
+			e.warned = true
+			k.say(slog.LevelWarn, "an ECR token nears its end and cannot be renewed",
+				e.attrs(slog.Time("served_until", e.held.token.Ends()))...)
+		}
+		return
+	}
+	k.sayGone(e, c)
+}
+
+func (k *Keeper) sayGone(e *entry, c clock) {
+	if e.wanted && e.first("gone", c.mono) {
+		e.warned = true
+		k.say(slog.LevelError, "an ECR token has come to its end and is not served any more",
+			e.attrs(slog.Time("expires", e.held.token.Expires))...)
+	}
+}
+
+func (k *Keeper) sayDropped(e *entry) {
+	k.say(slog.LevelInfo, "an ECR token that the credential provider got is not kept any more", e.attrs()...)
+}
+
+func (k *Keeper) sayAdopted(e *entry) {
+	k.say(slog.LevelDebug, "an ECR token that another process got is kept fresh", e.attrs(slog.Time("expires", e.held.token.Expires))...)
+}
+
+func (k *Keeper) sayClock(c clock, jump time.Duration) {
+	if !k.clockSaid.IsZero() && c.mono.Sub(k.clockSaid) < remindEvery {
+		return
+	}
+	k.clockSaid = c.mono
+	k.say(slog.LevelWarn, "the clock was put back: all ECR tokens are renewed", slog.Duration("by", -jump))
+}
+
+// sayScan reports an error of listing what is stored once, until it changes.
+func (k *Keeper) sayScan(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != k.scan.said {
+		k.say(slog.LevelWarn, "the stored ECR tokens cannot be listed", slog.Any("error", err))
+	}
+	k.scan.said = text
+}

@@ -1,0 +1,110 @@
+package convert_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/config/convert"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestGolden converts every testdata/<format>/<name>.in. What comes out, and
+// what was lost, must be as in the golden files; config.Parse must take it.
+func TestGolden(t *testing.T) {
+	certs := writeCertificates(t)
+	total := 0
+	for _, format := range convert.Formats() {
+		inputs, err := filepath.Glob(filepath.Join("testdata", string(format), "*.in"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range inputs {
+			total++
+			name := strings.TrimSuffix(filepath.Base(path), ".in")
+			t.Run(string(format)+"/"+name, func(t *testing.T) {
+				data, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := convert.Convert(format, fileNames[format], data, convert.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				golden(t, strings.TrimSuffix(path, ".in")+".yaml", got.YAML)
+				var lost bytes.Buffer
+				for _, l := range got.Lost {
+					lost.WriteString(l.String() + "\n")
+				}
+				golden(t, strings.TrimSuffix(path, ".in")+".lost", lost.Bytes())
+				if strings.Contains(comments(got.YAML)+lost.String(), "hunter2") {
+					t.Error("a secret stands in a comment or loss")
+				}
+				again, err := convert.Convert(format, fileNames[format], data, convert.Options{})
+				if err != nil || !bytes.Equal(again.YAML, got.YAML) {
+					t.Errorf("a second run gives another result (error %v)", err)
+				}
+				parse(t, certs, got.YAML)
+			})
+		}
+	}
+	if total < 25 {
+		t.Errorf("only %d inputs were found", total)
+	}
+}
+
+var fileNames = map[convert.Format]string{
+	convert.RKE:        "cluster.yml",
+	convert.K3s:        "registries.yaml",
+	convert.Containerd: "config.toml",
+	convert.Rancher:    "cluster.yaml",
+}
+
+// parse reads a result with the certificates of testdata put where they are.
+func parse(t *testing.T, certs string, yaml []byte) *config.Config {
+	t.Helper()
+	cfg, _, err := config.Parse("converted.yaml", bytes.ReplaceAll(yaml, []byte("/etc/certs/"), []byte(certs+"/")))
+	if err != nil {
+		t.Fatalf("config.Parse refuses the result: %v\n%s", err, yaml)
+	}
+	return cfg
+}
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if len(got) == 0 {
+			if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (go test -update rewrites it)\n--- got\n%s\n--- want\n%s", path, got, want)
+	}
+}
+
+// comments gives the lines of a YAML document that are comments.
+func comments(yaml []byte) string {
+	var out strings.Builder
+	for line := range strings.Lines(string(yaml)) {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}

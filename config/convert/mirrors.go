@@ -1,0 +1,302 @@
+package convert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// foreignMirror is one entry of a mirrors table, before it is known whether
+// the registry needs a mirror at all.
+type foreignMirror struct {
+	at        cursor
+	upstream  string
+	endpoints []endpoint
+	listed    int // endpoints in the input
+	notes     []string
+}
+
+// readMirrors reads the mirrors table, which k3s and containerd share.
+func (d *draft) readMirrors(table cursor) []*foreignMirror {
+	example := d.in.example(`endpoint: ["https://mirror.corp"]`, `endpoint = ["https://mirror.corp"]`)
+	var all []*foreignMirror
+	seen := map[string]bool{}
+	for _, c := range table.all("the registry's name, and below it " + example) {
+		upstream, err := hostsconf.ParseUpstream(c.name)
+		switch {
+		case err != nil:
+			d.leaveOut(c, "this is no name of a registry as it stands in image names: "+shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
+			continue
+		case seen[upstream]:
+			d.leaveOut(c, "the registry "+upstream+" is named twice", "only the first entry is used; put the endpoints into one")
+			continue
+		}
+		seen[upstream] = true
+		d.mentionsHub = d.mentionsHub || upstream == dockerHub
+		m := &foreignMirror{at: c, upstream: upstream}
+		if c.mapping(example) {
+			prefix := d.rewrite(c.get("rewrite"), m)
+			items := c.get("endpoint").items(example)
+			m.listed = len(items)
+			for i, e := range items {
+				d.readEndpoint(m, e, i == len(items)-1, prefix)
+			}
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// readEndpoint reads one endpoint. prefix stands before the repository in all
+// requests, see rewrite.
+func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix string) {
+	lose := func(err error) {
+		d.lose(c.loss("the endpoint's address "+err.Error(), "images of "+m.name()+" are not looked for there"))
+	}
+	a, err := split(c.text())
+	if err != nil {
+		lose(err)
+		return
+	}
+	e := endpoint{self: a.host == m.upstream}
+	if a.scheme == "" {
+		a.scheme = d.defaultScheme(a.host)
+	}
+	if why := a.needsTLS(); why != "" {
+		a.scheme = "https"
+		e.notes = append(e.notes, why)
+	}
+	literal := a.path
+	if d.format == Containerd && literal == "/" {
+		e.notes = append(e.notes, "The slash at the end made containerd leave out /v2, where no registry answers. Here it does not.")
+	}
+	if a.ignored != "" {
+		e.notes = append(e.notes, fmt.Sprintf("%s made no use of %s, and it is left out; a login belongs under registries.", d.format.program(), a.ignored))
+	}
+	if d.format == Containerd && a.host == dockerHub {
+		e.notes = append(e.notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+hubServer+".")
+	}
+	if e.written, e.override, e.url, err = literalURL(a.scheme, a.host, literal); err != nil {
+		lose(err)
+		return
+	}
+	e.own = d.isOwn(m.upstream, e.url) && last
+	if prefix != "" && !(e.own && d.format != Containerd) {
+		if e.written, e.override, e.url, err = literalURL(a.scheme, a.host, e.url.APIPath()+"/"+prefix); err != nil {
+			lose(err)
+			return
+		}
+		e.own = false
+	}
+	d.asks(e.url)
+	for _, other := range m.endpoints {
+		if config.Requests(other.url) == config.Requests(e.url) {
+			note := e.written + " stood here twice."
+			if e.written != other.written {
+				note = e.written + " is " + other.written + " again, and is left out."
+			}
+			if !slices.Contains(m.notes, note) {
+				m.notes = append(m.notes, note)
+			}
+			return
+		}
+	}
+	m.endpoints = append(m.endpoints, e)
+}
+
+// defaultScheme is what the program assumes for an endpoint without a scheme:
+// k3s by normalizeEndpointAddress in pkg/agent/containerd/config.go, containerd
+// by defaultScheme in its image_pull.go.
+func (d *draft) defaultScheme(host string) string {
+	port := hostport.Port(host)
+	if !hostport.IsLoopback(host) || d.format != Containerd && (port == "" || port == "443") {
+		return "https"
+	}
+	return "http"
+}
+
+func (m *foreignMirror) name() string {
+	if m.upstream == hostsconf.Default {
+		return "every registry without an entry"
+	}
+	return m.upstream
+}
+
+// isOwn reports whether the program takes u for the address of the registry
+// itself. For k3s that is one address (defaultHostConfig in its
+// pkg/agent/containerd/config.go), for containerd any that bears its name.
+func (d *draft) isOwn(upstream string, u hostsconf.URL) bool {
+	if upstream == hostsconf.Default {
+		return false
+	}
+	if d.format == Containerd {
+		return u == hostsconf.UpstreamURL(upstream, u.Scheme == "http")
+	}
+	return u == hostsconf.UpstreamURL(upstream, d.defaultScheme(upstream) == "http")
+}
+
+// asks remembers that an endpoint is asked.
+func (d *draft) asks(u hostsconf.URL) {
+	if d.https == nil {
+		d.https, d.asked = map[string]bool{}, map[string]bool{}
+	}
+	d.asked[u.Host] = true
+	d.https[u.Host] = d.https[u.Host] || u.Scheme == "https"
+}
+
+// placeMirrors puts the mirrors into the draft. All of them ask the upstream
+// behind their endpoints, as the programs do, except where an endpoint is the
+// upstream itself.
+func (d *draft) placeMirrors(all []*foreignMirror) {
+	wildcard := false
+	for _, m := range all {
+		wildcard = wildcard || m.upstream == hostsconf.Default && len(m.endpoints) > 0
+	}
+	if wildcard {
+		d.note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
+			"Name such a host under mirrors to keep that.", d.format.program())
+	}
+	for _, m := range all {
+		self := slices.ContainsFunc(m.endpoints, func(e endpoint) bool { return e.self })
+		own := d.takeOwn(m)
+		if d.format != Containerd {
+			d.tlsFirst(m)
+			if n := len(m.endpoints); n > 0 && d.isOwn(m.upstream, m.endpoints[n-1].url) {
+				own, m.endpoints = true, m.endpoints[:n-1]
+			}
+		}
+		switch {
+		case len(m.endpoints) > 0:
+			// containerd does not ask the upstream again when an endpoint
+			// has its name (registryEndpoints in image_pull.go).
+			only := d.format == Containerd && !own && self
+			if only {
+				m.notes = append(m.notes, "One endpoint is the registry itself, so containerd did not ask it once more at the end.")
+			} else {
+				d.loopback(m, own)
+			}
+			d.addMirror(&mirror{upstream: m.upstream, endpoints: m.endpoints, notes: m.notes, only: only})
+		case own:
+			d.straight(m, own, wildcard)
+		case d.format != Containerd:
+			d.lose(m.at.loss("no endpoint: with --embedded-registry k3s fetches these images from its other nodes (Spegel), which Berth does not",
+				"images of "+m.name()+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
+		case m.upstream != hostsconf.Default:
+			d.straight(m, own, wildcard)
+		}
+	}
+}
+
+// takeOwn removes a last endpoint that is the upstream itself: it is asked
+// there anyway.
+func (d *draft) takeOwn(m *foreignMirror) bool {
+	if len(m.endpoints) == 0 || m.upstream == hostsconf.Default {
+		return false
+	}
+	last := m.endpoints[len(m.endpoints)-1]
+	plain := last.url.Scheme == "http"
+	switch {
+	case last.own:
+	case d.format == Containerd, last.url != hostsconf.UpstreamURL(m.upstream, plain), hostport.IsLoopback(m.upstream):
+		return false
+	case d.hasTLS(last.url.Host) && plain:
+		return false // see tlsFirst
+	}
+	m.endpoints = m.endpoints[:len(m.endpoints)-1]
+	m.notes = append(m.notes, last.notes...)
+	switch {
+	case d.format == Containerd && (plain || hostport.IsLoopback(m.upstream)):
+		d.registry(m.upstream, m.at).setPlainHTTP(plain)
+	case plain && !last.own:
+		r := d.registry(m.upstream, m.at)
+		r.setPlainHTTP(true)
+		r.note("k3s tried https as well when http did not answer.")
+	}
+	return true
+}
+
+// entry is the entry of exactly this host, an empty one when it has none.
+func (d *draft) entry(host string) registry {
+	if host == hubServer {
+		host = dockerHub
+	}
+	if r := d.byHost[host]; r != nil {
+		return *r
+	}
+	return registry{}
+}
+
+func (d *draft) hasTLS(host string) bool { return d.entry(host).tls != (tlsFiles{}) }
+
+// tlsFirst is for endpoints with http and tls settings. k3s writes both into
+// hosts.toml, and containerd then tries https, and http only when the host
+// answers without TLS (ConfigureHosts in core/remotes/docker/config). Port 80
+// is always http.
+func (d *draft) tlsFirst(m *foreignMirror) {
+	var all []endpoint
+	add := func(e endpoint) {
+		same := func(other endpoint) bool { return config.Requests(other.url) == config.Requests(e.url) }
+		if !slices.ContainsFunc(all, same) {
+			all = append(all, e)
+		}
+	}
+	for _, e := range m.endpoints {
+		if e.url.Scheme != "http" || hostport.Port(e.url.Host) == "80" || !d.hasTLS(e.url.Host) {
+			add(e)
+			continue
+		}
+		secure := e
+		secure.url.Scheme = "https"
+		secure.written = "https://" + strings.TrimPrefix(e.written, "http://")
+		if d.entry(e.url.Host).login != nil {
+			d.lose(m.at.loss("with http and tls settings, "+e.url.Host+" was asked over https, and over http if it spoke no TLS; "+
+				"a login is not sent over http where https will do", "it is asked over https only; if it speaks no TLS, write "+e.written+
+				", remove its tls settings and set allowPlainHTTPCredentials: true"))
+			add(secure)
+			continue
+		}
+		secure.notes = append(slices.Clone(e.notes),
+			"With http and tls settings this host was asked over https first, and over http if it spoke no TLS. Remove the one that it does not speak.")
+		add(secure)
+		add(e)
+	}
+	m.endpoints = all
+}
+
+// loopback says how a registry on this machine is asked behind its mirrors,
+// where the program did not do as containerd does by itself.
+func (d *draft) loopback(m *foreignMirror, own bool) {
+	if !hostport.IsLoopback(m.upstream) || d.hasTLS(m.upstream) || own && d.format == Containerd {
+		return
+	}
+	d.registry(m.upstream, m.at).setPlainHTTP(d.defaultScheme(m.upstream) == "http")
+}
+
+// straight is for a registry whose entry made sure that it is asked itself,
+// and not what "*" says.
+func (d *draft) straight(m *foreignMirror, own, wildcard bool) {
+	if d.through == nil {
+		d.through = map[string]bool{}
+	}
+	d.through[m.upstream] = true
+	if d.format == Containerd && !own || d.format != Containerd && m.listed > 1 {
+		d.loopback(m, false)
+	}
+	if r := d.byHost[m.upstream]; r != nil {
+		r.notes = append(r.notes, m.notes...)
+		r.named = r.named || wildcard
+		return
+	}
+	if !wildcard {
+		d.note("%s names no endpoint but the registry itself, so nothing is needed for it.", m.at.path)
+		return
+	}
+	r := d.registry(m.upstream, m.at)
+	r.named = true
+	r.note(`Named so that the mirror for "*" leaves it alone, as the entry without other endpoints did.`)
+	r.notes = append(r.notes, m.notes...)
+}

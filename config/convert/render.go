@@ -1,0 +1,310 @@
+package convert
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/config"
+)
+
+// width is where lines of comments are broken.
+const width = 90
+
+// render writes the draft as YAML: a comment, the two lines that every
+// RegistryConfig begins with, and a block for each section.
+func (d *draft) render() ([]byte, error) {
+	var out bytes.Buffer
+	for _, line := range d.headComment() {
+		out.WriteString(strings.TrimRight("# "+line, " ") + "\n")
+	}
+	head := block{}
+	head.set("apiVersion", text(config.APIVersion))
+	head.set("kind", text(config.Kind))
+	sections := []block{head, d.mirrorsBlock(), d.defaultRegistryBlock(), d.registriesBlock(), d.ecrBlock(), d.containerdBlock()}
+	for i, b := range sections {
+		if len(b.node().Content) == 0 {
+			continue
+		}
+		if i > 0 {
+			out.WriteString("\n")
+		}
+		encoder := yaml.NewEncoder(&out)
+		encoder.SetIndent(2)
+		encoder.CompactSeqIndent()
+		if err := encoder.Encode(b.node()); err != nil {
+			return nil, err
+		}
+		if err := encoder.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// headComment gives the lines of the comment at the top.
+func (d *draft) headComment() []string {
+	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher"}[d.format]
+	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say what differs.", d.in.name, origin), width-2)
+	paragraph := func(text string) { lines = append(append(lines, ""), wrap(text, width-2)...) }
+	for _, note := range d.notes {
+		paragraph(note)
+	}
+	if d.hasSecrets() {
+		paragraph("SECRETS stand in this file: keep it at mode 0600. Better, put each into a file of its own, with mode 0600 and nothing else in it,")
+		lines = append(lines, "", "  install -d -m 0700 "+d.secretsDir, "  install -m 0600 /dev/stdin "+d.secretsDir+"/NAME    # then type the secret and Ctrl-D", "")
+		lines = append(lines, wrap("and name the file here: passwordFile: "+d.secretsDir+"/NAME in place of password:. For AWS keys the fields are accessKeyIDFile, secretAccessKeyFile and sessionTokenFile.", width-2)...)
+		if d.hasHeaders() {
+			paragraph("Header values may be secrets too; they cannot be moved into files.")
+		}
+	}
+	if len(d.lost) > 0 {
+		paragraph("NOT CARRIED OVER:")
+		for _, l := range d.lost {
+			item := wrap(fmt.Sprintf("line %d: %s: %s; %s.", l.Line, l.Field, l.What, l.Effect), width-4)
+			for i, line := range item {
+				lines = append(lines, map[bool]string{true: "- ", false: "  "}[i == 0]+line)
+			}
+		}
+	}
+	return lines
+}
+
+func (d *draft) hasHeaders() bool {
+	for _, m := range d.mirrors {
+		for _, e := range m.endpoints {
+			if len(e.headers) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (d *draft) hasSecrets() bool {
+	for _, r := range d.registries {
+		if r.login != nil || r.keys != nil {
+			return true
+		}
+	}
+	for _, c := range d.ecr {
+		if c.keys != nil {
+			return true
+		}
+	}
+	return d.hasHeaders()
+}
+
+func (d *draft) mirrorsBlock() block {
+	var items []*yaml.Node
+	for _, m := range d.mirrors {
+		var endpoints []*yaml.Node
+		for _, e := range m.endpoints {
+			b := block{notes: e.notes}
+			b.set("url", text(e.written))
+			if e.override {
+				b.set("overridePath", boolean(true))
+			}
+			if len(e.headers) > 0 {
+				headers := block{}
+				for _, h := range e.headers {
+					values := sequence()
+					for _, v := range h.values {
+						values.Content = append(values.Content, text(v.Reveal()))
+					}
+					values.Style = yaml.FlowStyle
+					headers.set(h.name, values)
+				}
+				b.set("headers", headers.node())
+			}
+			endpoints = append(endpoints, b.node())
+		}
+		b := block{notes: m.notes}
+		b.set("upstream", text(m.upstream))
+		b.set("endpoints", sequence(endpoints...))
+		if m.only {
+			b.set("upstreamFallback", boolean(false))
+		}
+		items = append(items, b.node())
+	}
+	return section("mirrors", items)
+}
+
+func (d *draft) defaultRegistryBlock() block {
+	if d.defaultRegistry == nil {
+		return block{}
+	}
+	b := block{}
+	b.set("url", text(d.defaultRegistry.written))
+	b.set("upstreamFallback", boolean(true))
+	top := block{}
+	top.set("defaultRegistry", b.node(), d.defaultRegistry.notes...)
+	return top
+}
+
+func (d *draft) registriesBlock() block {
+	var items []*yaml.Node
+	for _, r := range d.registries {
+		b := block{notes: r.notes}
+		b.set("host", text(r.host))
+		if r.login != nil {
+			b.set("username", text(r.login.username))
+			b.set("password", text(r.login.password.Reveal()))
+		}
+		if r.auth != "" {
+			b.set("auth", text(string(r.auth)))
+		}
+		if r.keys != nil {
+			static := block{}
+			static.set("static", r.keys.node())
+			chain := section("credentials", []*yaml.Node{static.node()})
+			b.set("ecr", chain.node())
+		}
+		tls := block{}
+		for _, f := range []struct{ name, path string }{{"caFile", r.tls.ca}, {"certFile", r.tls.cert}, {"keyFile", r.tls.key}} {
+			if f.path != "" {
+				tls.set(f.name, text(f.path))
+			}
+		}
+		if r.tls.skipVerify {
+			tls.set("insecureSkipVerify", boolean(true))
+		}
+		if len(tls.fields) > 0 {
+			b.set("tls", tls.node())
+		}
+		if r.plainHTTP || r.overTLS {
+			b.set("plainHTTP", boolean(r.plainHTTP))
+		}
+		if r.allowPlainHTTP {
+			b.set("allowPlainHTTPCredentials", boolean(true))
+		}
+		items = append(items, b.node())
+	}
+	return section("registries", items)
+}
+
+func (d *draft) ecrBlock() block {
+	var items []*yaml.Node
+	for _, c := range d.ecr {
+		b := block{notes: c.notes}
+		if c.keys == nil {
+			empty := (&block{}).node()
+			empty.Style = yaml.FlowStyle
+			b.set("instanceProfile", empty)
+		} else {
+			b.set("static", c.keys.node())
+		}
+		items = append(items, b.node())
+	}
+	if len(items) == 0 {
+		return block{}
+	}
+	credentials := section("credentials", items)
+	top := block{}
+	top.set("ecr", credentials.node(), d.ecrNotes...)
+	return top
+}
+
+func (k *awsKeys) node() *yaml.Node {
+	b := block{}
+	b.set("accessKeyID", text(k.id.Reveal()))
+	b.set("secretAccessKey", text(k.secret.Reveal()))
+	if !k.session.IsZero() {
+		b.set("sessionToken", text(k.session.Reveal()))
+	}
+	return b.node()
+}
+
+func (d *draft) containerdBlock() block {
+	if d.certsDir == "" {
+		return block{}
+	}
+	b := block{}
+	b.set("certsDir", text(d.certsDir))
+	top := block{}
+	top.set("containerd", b.node(), "The config_path of the input.")
+	return top
+}
+
+// block is a mapping in the making; notes stand above it.
+type block struct {
+	notes  []string
+	fields []*yaml.Node
+}
+
+// set adds a field with a comment above it.
+func (b *block) set(name string, value *yaml.Node, notes ...string) {
+	key := text(name)
+	key.HeadComment = comment(notes)
+	b.fields = append(b.fields, key, value)
+}
+
+func (b *block) node() *yaml.Node {
+	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: b.fields, HeadComment: comment(b.notes)}
+}
+
+// section is a block with one field, a list; empty when the list is.
+func section(name string, items []*yaml.Node) block {
+	b := block{}
+	if len(items) > 0 {
+		b.set(name, sequence(items...))
+	}
+	return b
+}
+
+func sequence(items ...*yaml.Node) *yaml.Node {
+	return &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: items}
+}
+
+func boolean(b bool) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(b)}
+}
+
+// unquoted matches what reads the same in every dialect of YAML without
+// quotes; whether it is a number or a word like true, the encoder sees to.
+var (
+	unquoted = regexp.MustCompile(`^([A-Za-z/]|[0-9]+\.)[A-Za-z0-9/._:+=-]*$`)
+	oldWords = regexp.MustCompile(`(?i)^(y|yes|n|no|on|off)$`)
+)
+
+// text gives a node that every reader takes for this string.
+func text(s string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+	if !unquoted.MatchString(s) || strings.HasSuffix(s, ":") || oldWords.MatchString(s) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
+}
+
+// comment gives notes the form of a comment, a paragraph each.
+func comment(notes []string) string {
+	var lines []string
+	for _, note := range notes {
+		for _, line := range wrap(note, width-6) {
+			lines = append(lines, "# "+line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// wrap breaks a paragraph into lines of at most n characters, where it has
+// spaces.
+func wrap(paragraph string, n int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(oneLine(paragraph)) {
+		switch {
+		case line == "":
+			line = word
+		case len([]rune(line))+1+len([]rune(word)) > n:
+			lines = append(lines, line)
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
+}

@@ -1,0 +1,207 @@
+package dockerhublimit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// Hub is Docker Hub's registry.
+const Hub = "registry-1.docker.io"
+
+// preview is the repository that Docker keeps for this question.
+const preview = "ratelimitpreview/test"
+
+const (
+	// accept is what containerd takes for a manifest.
+	accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, " +
+		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
+	maxAnswer = 64 << 10
+)
+
+// Service is where the question is asked.
+type Service struct {
+	Registry string // scheme and host
+	// Token is the address of the token service, with the name that the
+	// registry has there as a parameter; "" when it needs no token.
+	Token string
+}
+
+// DockerHub is Docker Hub's own. Its token service is named here, and not by an
+// answer.
+func DockerHub() Service {
+	return Service{Registry: "https://" + Hub, Token: "https://auth.docker.io/token?service=registry.docker.io"}
+}
+
+// Ask asks for the limit that holds for a login, or for this machine's address
+// when username is "". It sends two requests through rt: a GET that gets a token
+// for the login, and a HEAD, which is no pull, with that token. No redirect is
+// followed, so that no other host can ask for the login. The errors are of one
+// line and free of secrets, as far as those of rt are.
+func (s Service) Ask(ctx context.Context, rt http.RoundTripper, username string, password redact.Secret) (Limit, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, s.Registry+"/v2/"+preview+"/manifests/latest", nil)
+	if err != nil {
+		return Limit{}, errors.New("the address of the registry cannot be used")
+	}
+	req.Header.Set("Accept", accept)
+	if s.Token != "" {
+		token, err := s.token(ctx, rt, username, password)
+		if err != nil {
+			return Limit{}, fmt.Errorf("no token: %w", err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	resp, err := send(rt, req)
+	if err != nil {
+		return Limit{}, err
+	}
+	resp.Body.Close()
+	limit, err := Parse(resp.Header)
+	switch {
+	case resp.StatusCode >= http.StatusInternalServerError:
+		return Limit{}, refused(req, resp)
+	// Docker Hub sends the numbers with a refusal, too.
+	case errors.Is(err, ErrNone) && resp.StatusCode == http.StatusOK:
+		return Limit{Counted: counted(resp.Header)}, nil
+	case errors.Is(err, ErrNone):
+		return Limit{}, refused(req, resp)
+	case err != nil:
+		return Limit{}, fmt.Errorf("%s: %w", req.URL.Host, err)
+	}
+	return limit, nil
+}
+
+// token gets one for the repository of the question.
+func (s Service) token(ctx context.Context, rt http.RoundTripper, username string, password redact.Secret) (redact.Secret, error) {
+	var none redact.Secret
+	u, err := url.Parse(s.Token)
+	if err != nil {
+		return none, errors.New("the address of the token service cannot be used")
+	}
+	query := u.Query()
+	query.Set("scope", "repository:"+preview+":pull")
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return none, errors.New("the address of the token service cannot be used")
+	}
+	if username != "" {
+		req.SetBasicAuth(username, password.Reveal())
+	}
+	resp, err := send(rt, req)
+	if err != nil {
+		return none, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return none, refused(req, resp)
+	}
+	var answer struct {
+		Token string `json:"token"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&answer); err != nil || answer.Token == "" {
+		return none, fmt.Errorf("%s: the answer holds no token", req.URL.Host)
+	}
+	if strings.ContainsFunc(answer.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return none, fmt.Errorf("%s: the answer holds no token that can be sent", req.URL.Host)
+	}
+	return redact.New(answer.Token), nil
+}
+
+// send makes one request and follows nothing.
+func send(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
+	req.Header.Set("User-Agent", "berth (pull limit)")
+	resp, err := straight{rt}.RoundTrip(req)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", req.URL.Host, plain(err))
+	}
+	return resp, nil
+}
+
+func refused(req *http.Request, resp *http.Response) error {
+	return fmt.Errorf("%s answered %d", req.URL.Host, resp.StatusCode)
+}
+
+// Ask is [Service.Ask] for a host that says by itself where its tokens come
+// from: [Hub], as an operator reaches it, or what stands in for it. That is one
+// request more, to which the login is not sent, and two when the host is this
+// machine, which may speak plain http. They go through client's transport.
+func Ask(ctx context.Context, client *http.Client, host, username string, password redact.Secret) (Limit, error) {
+	rt := client.Transport
+	if rt == nil {
+		rt = http.DefaultTransport
+	}
+	s, err := discover(ctx, rt, host)
+	if err != nil {
+		return Limit{}, fmt.Errorf("%s: %w", host, plain(err))
+	}
+	return s.Ask(ctx, rt, username, password)
+}
+
+// discover asks a registry where its tokens come from.
+func discover(ctx context.Context, rt http.RoundTripper, host string) (Service, error) {
+	reg, err := name.NewRegistry(host)
+	if err != nil {
+		return Service{}, err
+	}
+	challenge, err := transport.Ping(ctx, reg, straight{rt})
+	if err != nil {
+		return Service{}, err
+	}
+	s := Service{Registry: "https://" + reg.RegistryStr()}
+	if challenge.Insecure {
+		s.Registry = "http://" + reg.RegistryStr()
+	}
+	switch strings.ToLower(challenge.Scheme) {
+	case "":
+		return s, nil
+	case "bearer":
+		realm, err := url.Parse(challenge.Parameters["realm"])
+		if err != nil || realm.Host == "" {
+			return s, errors.New("it names no token service")
+		}
+		query := realm.Query()
+		query.Set("service", challenge.Parameters["service"])
+		realm.RawQuery = query.Encode()
+		s.Token = realm.String()
+		return s, nil
+	}
+	return s, errors.New("it takes no tokens, as Docker Hub does")
+}
+
+// straight refuses redirects. Docker Hub has none for what is asked here.
+type straight struct{ inner http.RoundTripper }
+
+func (s straight) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := s.inner.RoundTrip(req)
+	if err == nil && resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		resp.Body.Close()
+		return nil, errors.New("it redirects to another address")
+	}
+	return resp, err
+}
+
+// plain is an error without the addresses in it, which may hold what is not
+// for a log, and without the body of an answer.
+func plain(err error) error {
+	if refusal, ok := errors.AsType[*transport.Error](err); ok {
+		return fmt.Errorf("it answered %d", refusal.StatusCode)
+	}
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,365 @@
+package managedfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+)
+
+// Apply carries out what [Plan] decided for the scope, in that order. First
+// the originals and edits that would be lost are copied, then one write of the
+// record tells what is about to happen, then the files change, each whole.
+// What was changed since it was observed is skipped.
+//
+// The error joins a [*FileError] for each file that could not be changed; the
+// others were. With nothing to do nothing is written.
+func (s *Store) Apply(ctx context.Context, scope Scope, changes []Change) (Report, error) {
+	for _, c := range changes {
+		if err := checkChange(scope, c); err != nil {
+			return Report{}, fmt.Errorf("scope %s: %w", scope.Name, err)
+		}
+	}
+	st, key, err := s.load()
+	if err != nil {
+		return Report{}, err
+	}
+	r := s.newRun(scope, st)
+	defer r.close()
+	if err := r.begin(); err != nil {
+		return r.report, err
+	}
+	r.apply(ctx, changes)
+	if r.k == nil && !r.dirty {
+		s.cache = key // as it is on disk
+	}
+	return r.report, errors.Join(r.errs...)
+}
+
+func checkChange(scope Scope, c Change) error {
+	if c.After == nil {
+		return checkPath(c.Path)
+	}
+	if c.After.Path != c.Path {
+		return fmt.Errorf("%s: a change that writes %s", c.Path, c.After.Path)
+	}
+	if c.InPlace && (c.Before.Kind != Regular || c.Before.Mode != c.After.Mode || len(c.Before.Content) != len(c.After.Content())) {
+		return fmt.Errorf("%s: a change in place needs the same length and mode", c.Path)
+	}
+	return checkFile(scope, *c.After)
+}
+
+// run is one Apply, or the part of a Restore that concerns one scope.
+type run struct {
+	s       *Store
+	scope   Scope
+	st      *state
+	k       *keeper // nil until something is to be written
+	restore bool    // everything goes, and directories come back
+	now     time.Time
+	dirty   bool // st differs from what is on disk
+
+	tops    map[string]*dir
+	items   []*item
+	byPath  map[string]*item
+	touched map[string]*dirRecord // directories that may come or go: the record before
+	noted   map[string]bool       // those of them into which something is written
+	made    map[string]bool       // those of them that came
+	going   map[string]bool       // those of them that go if nothing is left in them
+	absent  []string              // directories to be made, outermost first
+	waiting map[string]string     // files that are not in place: why others must wait
+	demote  []*original
+	drop    []*original
+
+	report Report
+	errs   []error
+}
+
+// item is a change that needs work on the file system.
+type item struct {
+	Change
+	before *record // nil: none
+	after  *record // nil for a removal
+	// putBack is the original that takes the place of a file that goes.
+	putBack *original
+	copied  *original // made for this change: an original
+	fresh   bool      // copied was not there before
+	tmp     string
+	state   itemState
+}
+
+type itemState string
+
+const (
+	itemOpen    itemState = ""
+	itemDone    itemState = "done"
+	itemSkipped itemState = "skipped"
+	itemFailed  itemState = "failed"
+)
+
+func (s *Store) newRun(scope Scope, st *state) *run {
+	return &run{
+		s: s, scope: scope, st: st, now: s.now().UTC().Round(0),
+		tops: map[string]*dir{}, byPath: map[string]*item{},
+		touched: map[string]*dirRecord{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
+	}
+}
+
+func (r *run) close() {
+	for _, d := range r.tops {
+		d.close()
+	}
+	if r.k != nil {
+		r.k.close()
+	}
+}
+
+// begin sets a corrupt record aside and clears up after a killed run.
+func (r *run) begin() error {
+	if r.st.found == stateCorrupt {
+		if err := r.keeper(); err != nil {
+			return err
+		}
+		saved, err := r.k.setAside()
+		if err != nil {
+			return err
+		}
+		r.report.Saved = append(r.report.Saved, saved)
+		r.st.found = stateAbsent
+		r.dirty = true
+	}
+	r.catchUp()
+	return nil
+}
+
+// catchUp clears up after a killed run and takes note of what others did to
+// directories that were there before us: one that we had removed and that is
+// there again is not ours to bring back, and one that we have made again may
+// have another mode by now.
+func (r *run) catchUp() {
+	if !r.s.clean[r.scope.Name] {
+		r.sweep()
+	}
+	r.s.clean[r.scope.Name] = false
+	for p, d := range r.st.Dirs {
+		if d.Scope != r.scope.Name || d.Original == nil {
+			continue
+		}
+		parent, err := r.top(path.Dir(p))
+		if err != nil {
+			continue
+		}
+		e, err := parent.lstat(path.Base(p))
+		switch {
+		case err != nil || e.kind == None:
+		case !d.Created:
+			r.putDir(p, nil)
+		case e.kind == Dir && !e.meta.sameAccess(*d.Original):
+			m := e.meta
+			m.ModTime = d.Original.ModTime
+			r.putDir(p, &dirRecord{Scope: d.Scope, Created: true, Original: &m})
+		}
+	}
+}
+
+// keeper opens the state directory when it is needed for the first time.
+func (r *run) keeper() error {
+	if r.k != nil {
+		return nil
+	}
+	k, err := r.s.keeper(r.st)
+	if err != nil {
+		return aboutFile(r.s.stateDir, "open", "nothing was changed", err)
+	}
+	r.k = k
+	return nil
+}
+
+func (r *run) apply(ctx context.Context, changes []Change) {
+	for _, c := range changes {
+		r.sort(c)
+	}
+	r.copies()
+	if r.restore {
+		// What goes needs no intent, and what is put back is told from ours by
+		// its content. The record is written, or removed, once all is done:
+		// on a full disk this must work too.
+		r.removalIntents()
+		r.execute(ctx)
+		r.commit()
+		return
+	}
+	r.intents()
+	if err := r.save(); err != nil {
+		// Without the record nothing may be touched.
+		r.errs = append(r.errs, fmt.Errorf("nothing was changed: %w", err))
+		r.abandon()
+		return
+	}
+	r.execute(ctx)
+	r.commit()
+	if err := r.save(); err != nil {
+		r.errs = append(r.errs, fmt.Errorf("the files are changed, but the record is not up to date: %w", err))
+	}
+	r.tidy()
+}
+
+// sort notes what a change means for the record and which need more.
+func (r *run) sort(c Change) {
+	rec := r.st.Files[c.Path]
+	if rec != nil && rec.Scope != r.scope.Name {
+		rec = nil
+	}
+	switch c.Action {
+	case Unchanged:
+		if c.Before.Owner == Foreign {
+			r.forget(c, rec)
+			return
+		}
+		r.assumeDir(c, rec)
+		after := r.describe(c.After, rec)
+		after.Written = &written{
+			SHA: hash(c.Before.Content), Mode: modeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+			Marked: c.After.Comment != "",
+		}
+		r.put(c.Path, after)
+	case Conflict:
+		r.report.Conflicts = append(r.report.Conflicts, c)
+		r.waiting[c.Path] = c.Reason
+	case Linger:
+		r.linger(c, rec)
+	case Forget:
+		r.forget(c, rec)
+		switch {
+		case rec != nil && rec.Original.matches(c.Before.entry()):
+			// Put back already, by us before a crash or by somebody else.
+		case c.Before.Theirs:
+			r.report.Conflicts = append(r.report.Conflicts, c)
+		case c.Before.Kind == None:
+			// Its directory may be empty now, as if we had removed it.
+			r.intendRemoval(&item{Change: c})
+		}
+	case Create, Update, Repair, Adopt, Remove:
+		it := &item{Change: c, before: rec}
+		if c.Action == Remove && rec != nil {
+			it.putBack = rec.Original
+		}
+		r.assumeDir(c, rec)
+		r.items = append(r.items, it)
+		r.byPath[c.Path] = it
+	}
+}
+
+// put changes the record of a file.
+func (r *run) put(p string, rec *record) {
+	old := r.st.Files[p]
+	if old.equal(rec) {
+		return
+	}
+	r.dirty = true
+	if rec == nil {
+		delete(r.st.Files, p)
+		return
+	}
+	r.st.addTop(r.scope)
+	r.st.Files[p] = rec
+}
+
+// describe gives what the record says of a wanted file, but not what is on
+// disk.
+func (r *run) describe(f *File, old *record) *record {
+	rec := &record{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: duration(f.Linger)}
+	if old != nil {
+		rec.Original, rec.Repairs = old.Original, old.Repairs
+	}
+	return rec
+}
+
+// assumeDir takes the directory of a file of ours for ours too when its record
+// is lost: an empty directory that stays would switch mirrors off.
+func (r *run) assumeDir(c Change, rec *record) {
+	dir := path.Dir(c.Path)
+	ours := c.Before.Kind != None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
+	if rec == nil && ours && r.st.top(r.scope, c.Path) != "" && r.st.Dirs[dir] == nil {
+		r.putDir(dir, &dirRecord{Scope: r.scope.Name, Created: true})
+	}
+}
+
+func (r *run) linger(c Change, rec *record) {
+	after := &record{Scope: r.scope.Name, Linger: duration(c.Before.Linger)}
+	if rec != nil {
+		clone := *rec
+		after = &clone
+	} else {
+		after.Written = &written{
+			SHA: hash(c.Before.Content), Mode: modeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+			Marked: startsWithMarker(c.Before.Content),
+		}
+		r.assumeDir(c, rec)
+	}
+	if after.Unwanted.IsZero() {
+		after.Unwanted = r.now
+	}
+	r.put(c.Path, after)
+}
+
+// forget drops the record of a file that is not ours any more.
+func (r *run) forget(c Change, rec *record) {
+	if rec == nil {
+		return
+	}
+	if o := rec.Original; o != nil {
+		if o.matches(c.Before.entry()) {
+			r.drop = append(r.drop, o)
+		} else {
+			r.demote = append(r.demote, o)
+		}
+	}
+	r.put(c.Path, nil)
+}
+
+// is reports whether e is what was observed.
+func (o Observed) is(e entry) bool {
+	if o.Kind != e.kind {
+		return false
+	}
+	if o.Kind == None {
+		return true
+	}
+	return o.Mode == e.meta.Mode.fileMode() && o.UID == e.meta.UID && o.GID == e.meta.GID &&
+		o.Target == e.target && bytes.Equal(o.Content, e.content)
+}
+
+func (o Observed) entry() entry {
+	return entry{kind: o.Kind, target: o.Target, content: o.Content}
+}
+
+// fail gives up one file; the others go on.
+func (r *run) fail(it *item, op string, err error) {
+	note := "the old file is unchanged"
+	switch {
+	case it.After == nil:
+		note = "it is still there"
+	case it.Before.Kind == None:
+		note = "nothing was written"
+	}
+	it.state = itemFailed
+	fe := aboutFile(it.Path, op, note, err)
+	r.errs = append(r.errs, fe)
+	r.waiting[it.Path] = fe.Err.Error()
+}
+
+// skip leaves one file for the next time.
+func (r *run) skip(it *item, why string) {
+	it.state = itemSkipped
+	it.Reason = why
+	r.report.Skipped = append(r.report.Skipped, it.Change)
+	r.waiting[it.Path] = why
+}
+
+func (r *run) done(it *item) {
+	it.state = itemDone
+	r.report.Changed = append(r.report.Changed, it.Change)
+}

@@ -1,0 +1,79 @@
+package managedfile
+
+import (
+	"fmt"
+	"os"
+	"path"
+)
+
+// copies keeps what the changes would destroy.
+func (r *run) copies() {
+	for _, it := range r.items {
+		why := it.copyWhy()
+		if why == "" {
+			continue
+		}
+		if err := r.copy(it, why); err != nil {
+			r.fail(it, "copy", err)
+		}
+	}
+	if r.k != nil && len(r.report.Saved) > 0 {
+		if err := r.k.saved.sync(); err != nil {
+			for _, it := range r.items {
+				if it.copied != nil {
+					r.fail(it, "copy", err)
+				}
+			}
+		}
+	}
+}
+
+// copyWhy says whether what lies there must be kept first, and as what.
+func (it *item) copyWhy() Why {
+	b := it.Before
+	switch {
+	case it.Action == Adopt, it.Action == Repair && b.Theirs:
+		return SavedOriginal
+	case b.Owner == Edited && b.Kind == Regular && !b.AccessOnly:
+		return SavedEdit
+	}
+	return ""
+}
+
+func (r *run) copy(it *item, why Why) error {
+	if why == SavedOriginal && os.Geteuid() != 0 && it.Before.UID != r.s.uid {
+		return fmt.Errorf("it belongs to user %d, and only root could put it back", it.Before.UID)
+	}
+	d, err := r.parent(it.Path)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	e, err := d.look(path.Base(it.Path), maxForeign)
+	if err != nil {
+		return err
+	}
+	if !it.Before.is(e) {
+		r.skip(it, "changed in the meantime")
+		return nil
+	}
+	info, err := d.self()
+	if err != nil {
+		return err
+	}
+	if err := r.keeper(); err != nil {
+		return err
+	}
+	in := metaOf(info)
+	o, fresh, err := r.k.keep(it.Path, r.scope, why, e, &in)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		r.report.Saved = append(r.report.Saved, Saved{Path: it.Path, Copy: r.k.saved.join(o.Copy), Why: why})
+	}
+	if why == SavedOriginal {
+		it.copied, it.fresh = o, fresh
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+//go:build e2e
+
+package managedfile
+
+import (
+	"errors"
+	"os"
+	"path"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// These tests mount file systems: as root, with
+//
+//	go test -tags e2e ./internal/managedfile
+
+// tinyDisk puts a file system of 64 KiB at a host path.
+func (w *world) tinyDisk(t *testing.T, hostPath string) {
+	t.Helper()
+	w.mkdir(hostPath, 0o755)
+	if err := unix.Mount("tmpfs", w.path(hostPath), "tmpfs", 0, "size=64k,mode=0755"); err != nil {
+		t.Fatalf("mount a tmpfs (root is needed): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(w.path(hostPath), 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+}
+
+// fill leaves no room at a host path.
+func (w *world) fill(hostPath string) {
+	w.t.Helper()
+	f, err := os.Create(w.path(hostPath))
+	w.must(err)
+	defer f.Close()
+	block := make([]byte, 4096)
+	for {
+		if _, err := f.Write(block); errors.Is(err, unix.ENOSPC) {
+			return
+		} else if err != nil {
+			w.must(err)
+		}
+	}
+}
+
+func TestLifeOnATinyDisk(t *testing.T) {
+	w := newWorld(t)
+	w.tinyDisk(t, "/etc")
+	life(w)
+}
+
+func TestFullDiskBelowCertsD(t *testing.T) {
+	w := newWorld(t)
+	w.tinyDisk(t, certs)
+	w.scope.Adopt = true
+	w.write(certs+"/foreign.io/hosts.toml", "foreign\n", 0o640)
+	base := w.tree("/etc")
+	w.apply(hosts("docker.io", "a\n"), hosts("gone.io", "a\n"))
+	w.fill(certs + "/ballast")
+	before := w.tree("/etc")
+	r, err := w.tryApply(hosts("docker.io", strings.Repeat("b", 8192)), hosts("quay.io", strings.Repeat("b", 8192)),
+		hosts("foreign.io", strings.Repeat("b", 8192)))
+	for _, want := range []string{
+		docker + ": write: no space left on device (the old file is unchanged)",
+		certs + "/foreign.io/hosts.toml: write: no space left on device (the old file is unchanged)",
+		quay + ": ", "no space left on device (nothing was written)",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v\nlacks %s", err, want)
+		}
+	}
+	// What needs no room goes on.
+	w.expect(actions(r.Changed), "remove gone.io/hosts.toml")
+	delete(before, certs+"/gone.io/hosts.toml")
+	delete(before, certs+"/gone.io")
+	if d := diffTrees(w.tree("/etc"), before); d != "" {
+		t.Error(d)
+	}
+	// Restore needs none for what was not there before.
+	w.restore()
+	w.remove(certs + "/ballast")
+	if d := diffTrees(w.tree("/etc"), base); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestFullDiskOfTheRecord(t *testing.T) {
+	w := newWorld(t)
+	w.tinyDisk(t, DefaultStateDir)
+	base := w.tree("/")
+	w.apply(hosts("docker.io", "a\n"))
+	w.fill(DefaultStateDir + "/ballast")
+	before := w.tree("/")
+	r, err := w.tryApply(hosts("docker.io", "b\n"), hosts("quay.io", "b\n"))
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "nothing was changed: "+DefaultStateDir+"/state.json: ") {
+		t.Errorf("%v", err)
+	}
+	if len(r.Changed) != 0 || len(r.Skipped) != 2 {
+		t.Errorf("changed %s, skipped %s", actions(r.Changed), actions(r.Skipped))
+	}
+	w.same(before)
+	w.restore()
+	w.remove(DefaultStateDir + "/ballast")
+	w.same(base)
+}
+
+func TestReadOnlyDirectory(t *testing.T) {
+	w := newWorld(t)
+	w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "a\n"), hosts("gone.io", "a\n"), hosts("stays.io", "a\n"))
+	for _, host := range []string{"docker.io", "gone.io"} {
+		at := w.path(certs + "/" + host)
+		w.must(unix.Mount(at, at, "", unix.MS_BIND, ""))
+		t.Cleanup(func() {
+			if err := unix.Unmount(at, 0); err != nil {
+				t.Errorf("unmount: %v", err)
+			}
+		})
+		w.must(unix.Mount("", at, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	}
+	before := w.tree("/etc")
+	r, err := w.tryApply(hosts("docker.io", "b\n"), hosts("quay.io", "b\n"), hosts("stays.io", "a\n"))
+	w.expect(actions(r.Changed), "update quay.io/hosts.toml")
+	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), docker+": create: read-only file system (the old file is unchanged)") {
+		t.Errorf("%v", err)
+	}
+	if !strings.Contains(err.Error(), certs+"/gone.io/hosts.toml: ") {
+		t.Errorf("%v", err)
+	}
+	after := w.tree("/etc")
+	for p, line := range before {
+		if path.Dir(p) != certs+"/quay.io" && after[p] != line {
+			t.Errorf("%s\nis   %s\nwant %s", p, after[p], line)
+		}
+	}
+	w.expect(actions(w.plan(hosts("docker.io", "b\n"), hosts("quay.io", "b\n"), hosts("stays.io", "a\n"))),
+		"update docker.io/hosts.toml, unchanged quay.io/hosts.toml, unchanged stays.io/hosts.toml, remove gone.io/hosts.toml")
+}
+
+func TestReadOnlyRoot(t *testing.T) {
+	w := newWorld(t)
+	w.apply(hosts("docker.io", "a\n"))
+	before := w.tree("/")
+	w.must(unix.Mount(w.dir, w.dir, "", unix.MS_BIND, ""))
+	t.Cleanup(func() {
+		if err := unix.Unmount(w.dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	w.must(unix.Mount("", w.dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	ro := openWorld(t, w.dir) // through the new mount
+	defer ro.close()
+	if _, err := ro.tryApply(hosts("docker.io", "b\n")); !errors.Is(err, unix.EROFS) {
+		t.Errorf("%v", err)
+	}
+	if r, err := ro.tryApply(hosts("docker.io", "a\n")); err != nil || len(r.Changed) > 0 {
+		t.Errorf("nothing to do, on a read-only disk: %v", err)
+	}
+	if _, err := ro.store.Restore(ro.ctx()); !errors.Is(err, unix.EROFS) {
+		t.Errorf("%v", err)
+	}
+	w.same(before)
+}

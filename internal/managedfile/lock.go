@@ -1,0 +1,250 @@
+package managedfile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lock is a lock file that is held. The kernel releases it when the process
+// ends, however it ends.
+type Lock struct {
+	root *Root
+	path string
+	f    *os.File
+	made []string // directories that came with it
+}
+
+// LockedError tells who holds a lock. It matches [ErrLocked].
+type LockedError struct {
+	Path string
+	PID  int    // in the holder's own process namespace; 0 if unknown
+	Host string // of the holder, as a container names itself
+}
+
+// Error names the holder.
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return e.Path + ": " + ErrLocked.Error()
+	}
+	return fmt.Sprintf("%s: locked by process %d on %s", e.Path, e.PID, e.Host)
+}
+
+// Is makes [errors.Is] match [ErrLocked].
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+
+// lockPoll is how often a lock that somebody else holds is tried.
+const lockPoll = 20 * time.Millisecond
+
+// LockFile locks the file at a host path, which it makes, with its
+// directories, if it is absent. When another process holds it, LockFile
+// returns a [*LockedError], with wait only after ctx is done, and then joined
+// with ctx's error.
+func LockFile(ctx context.Context, root *Root, hostPath string, wait bool) (*Lock, error) {
+	l := &Lock{root: root, path: hostPath}
+	for {
+		err := l.try()
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, ErrLocked) || !wait {
+			l.removeDirs()
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			l.removeDirs()
+			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+// Lock takes the lock of the store ([WithLock]), so that processes take turns.
+// It waits until ctx is done; see [LockFile] for the error.
+func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
+	if s.lockPath == "" {
+		return nil, errors.New("lock: the store was opened without a lock file")
+	}
+	l, err := LockFile(ctx, s.root, s.lockPath, true)
+	if err != nil {
+		return nil, err
+	}
+	return l.Unlock, nil
+}
+
+// try takes the lock once.
+func (l *Lock) try() error {
+	for {
+		d, err := l.dir()
+		if err != nil {
+			return err
+		}
+		again, err := l.tryIn(d)
+		d.close()
+		if !again {
+			return err
+		}
+	}
+}
+
+// dir opens the directory of the lock file and makes it if it is absent.
+func (l *Lock) dir() (*dir, error) {
+	var last error
+	for range lockDirTries {
+		missing, err := l.root.missing(path.Dir(l.path))
+		if err != nil {
+			return nil, err
+		}
+		store := Store{root: l.root, uid: os.Geteuid(), gid: os.Getegid()}
+		for _, p := range missing {
+			err := store.makeDir(p, 0o755)
+			if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+				last = err
+				break // another process makes or removes it now
+			}
+			if err != nil {
+				return nil, err
+			}
+			l.made = append(l.made, p)
+		}
+		d, err := l.root.openDir(path.Dir(l.path), nil)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return d, err
+		}
+		last = cmp.Or(last, err)
+	}
+	return nil, fmt.Errorf("%s: the directory cannot be made; is a part of it a symbolic link to nothing? (%w)", path.Dir(l.path), last)
+}
+
+// lockDirTries is how often other processes may come between; a dangling link
+// looks the same.
+const lockDirTries = 100
+
+// tryIn reports again when the file was removed by the one that held it.
+func (l *Lock) tryIn(d *dir) (again bool, err error) {
+	name := path.Base(l.path)
+	var fd int
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(d.fd(), name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // the directory is gone
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "open", Path: l.path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), l.path)
+	if err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }); err != nil {
+		defer f.Close()
+		if err != unix.EWOULDBLOCK {
+			return false, &fs.PathError{Op: "lock", Path: l.path, Err: err}
+		}
+		return false, holder(l.path, f)
+	}
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		f.Close()
+		return false, &fs.PathError{Op: "stat", Path: l.path, Err: err}
+	}
+	if e, err := d.lstat(name); err != nil || e.id != toEntry(&st).id {
+		f.Close()
+		return err == nil, err
+	}
+	// Only for messages: the lock is held whether or not this can be written.
+	host, _ := os.Hostname()
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), host), 0)
+	l.f = f
+	return false, nil
+}
+
+// holder says who holds a lock, as far as the file tells.
+func holder(hostPath string, f *os.File) error {
+	e := &LockedError{Path: hostPath}
+	b := make([]byte, peekSize)
+	n, _ := f.ReadAt(b, 0)
+	pid, host, _ := strings.Cut(strings.TrimSpace(string(b[:n])), " ")
+	if p, err := strconv.Atoi(pid); err == nil && p > 0 {
+		e.PID, e.Host = p, host
+	}
+	return e
+}
+
+// Unlock releases the lock and removes the file, and the directories that came
+// with it unless something else is in them, such as the lock of the next one.
+func (l *Lock) Unlock() {
+	if l.f == nil {
+		return
+	}
+	// Removed while it is held: whoever waits for it sees that its file has
+	// no name any more, and makes a new one.
+	if d, err := l.root.openDir(path.Dir(l.path), nil); err == nil {
+		_ = d.unlink(path.Base(l.path))
+		d.close()
+	}
+	l.f.Close()
+	l.f = nil
+	l.removeDirs()
+}
+
+// removeDirs removes the directories that try made, if they are empty.
+func (l *Lock) removeDirs() {
+	for len(l.made) > 0 {
+		p := l.made[len(l.made)-1]
+		l.made = l.made[:len(l.made)-1]
+		parent, err := l.root.openDir(path.Dir(p), nil)
+		if err != nil {
+			return
+		}
+		err = parent.rmdir(path.Base(p))
+		parent.close()
+		if err != nil {
+			l.made = nil // another process uses it
+		}
+	}
+}
+
+// Locked tells whether a process holds the lock file at a host path. It
+// neither takes nor makes it.
+func Locked(root *Root, hostPath string) (bool, error) {
+	d, err := root.openDir(path.Dir(hostPath), nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer d.close()
+	var fd int
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(d.fd(), path.Base(hostPath), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "open", Path: hostPath, Err: err}
+	}
+	defer unix.Close(fd)
+	// A shared lock, so that two who ask do not see one another.
+	switch err := retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) }); err {
+	case nil:
+		return false, nil
+	case unix.EWOULDBLOCK:
+		return true, nil
+	default:
+		return false, &fs.PathError{Op: "lock", Path: hostPath, Err: err}
+	}
+}

@@ -1,0 +1,104 @@
+package managedfile
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestMarker(t *testing.T) {
+	f := hosts("docker.io", "server = \"x\"\n")
+	content := string(f.Content())
+	line, body, _ := strings.Cut(content, "\n")
+	if !strings.HasPrefix(line, "# Written by berth; ") || body != string(f.Body) {
+		t.Errorf("%q", content)
+	}
+	f.Comment = ""
+	if string(f.Content()) != string(f.Body) {
+		t.Errorf("without a comment sign: %q", f.Content())
+	}
+	for name, c := range map[string]struct {
+		content             string
+		intact, first, some bool
+	}{
+		"as written":        {content, true, true, true},
+		"other words":       {strings.Replace(content, "edits are", "long ago", 1), true, true, true},
+		"another sign":      {strings.Replace(content, "#", "//", 1), true, true, true},
+		"empty body":        {string(File{Comment: ";"}.Content()), true, true, true},
+		"edited":            {content + "x", false, true, true},
+		"torn":              {content[:len(content)-3], false, true, true},
+		"torn in the line":  {content[:40], false, false, false},
+		"the line alone":    {line, false, true, true},
+		"line above":        {"x\n" + content, false, false, true},
+		"carriage returns":  {strings.ReplaceAll(content, "\n", "\r\n"), false, true, true},
+		"quoted":            {"as in `" + line + "`\n", false, false, false},
+		"no comment":        {strings.TrimPrefix(content, "# "), false, false, false},
+		"hash too short":    {line[:len(line)-1] + "\n" + body, false, false, false},
+		"no hash":           {line[:len(line)-64] + strings.Repeat("z", 64) + "\n" + body, false, false, false},
+		"nothing":           {"", false, false, false},
+		"somebody's":        {"server = \"x\"\n", false, false, false},
+		"another programme": {"# Written by hand sha256:" + strings.Repeat("0", 64) + "\n", false, false, false},
+	} {
+		b := []byte(c.content)
+		if Intact(b) != c.intact || startsWithMarker(b) != c.first || hasMarker(b) != c.some {
+			t.Errorf("%s: intact %v, starts %v, has %v", name, Intact(b), startsWithMarker(b), hasMarker(b))
+		}
+	}
+}
+
+func FuzzMarker(f *testing.F) {
+	f.Add([]byte("x"), "#")
+	f.Add([]byte(""), "//")
+	f.Add(hosts("docker.io", "a\n").Content(), ";")
+	f.Fuzz(func(t *testing.T, body []byte, comment string) {
+		w := File{Path: docker, Body: body, Comment: comment, Mode: 0o644}
+		if checkFile(Scope{Name: "x"}, w) != nil {
+			return
+		}
+		if comment != "" && !Intact(w.Content()) {
+			t.Errorf("%q is not intact", w.Content())
+		}
+		if Intact(body) && !startsWithMarker(body) || startsWithMarker(body) && !hasMarker(body) {
+			t.Errorf("%q", body)
+		}
+		v := classify(nil, entry{kind: Regular, content: body})
+		if v.owner == Ours && !Intact(body) {
+			t.Errorf("%q is taken for ours", body)
+		}
+	})
+}
+
+func FuzzState(f *testing.F) {
+	for _, s := range []string{"", "{}", "null", `{"version":1}`, `{"version":2,"files":[]}`,
+		`{"version":1,"files":{"/a/b":{"scope":"x","written":{"sha256":"00","mode":"0644","uid":0,"gid":0}}},"dirs":{"/a":{"created":true}}}`,
+		`{"version":1,"files":{"/a/b":{"original":{"kind":"file","copy":"../../etc/passwd"}}}}`,
+		`{"version":1,"files":{"/a/b":null}}`, `{"version":1,"files":{"/a/b":{"linger":"x"}}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		st, err := decodeState(b)
+		if err != nil {
+			if !errors.Is(err, errCorrupt) && !errors.Is(err, ErrNewerState) {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		for p, r := range st.Files {
+			if checkPath(p) != nil || r.Original != nil && strings.Contains(r.Original.Copy, "/") {
+				t.Errorf("%q: %v", p, r.Original)
+			}
+		}
+		again, err := st.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err = decodeState(again)
+		if err != nil {
+			t.Fatalf("%v: %s", err, again)
+		}
+		if twice, _ := st.encode(); !bytes.Equal(again, twice) {
+			t.Errorf("%s\n%s", again, twice)
+		}
+	})
+}

@@ -1,0 +1,379 @@
+package managedfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Observe looks at what lies in a scope: every path that is wanted, recorded
+// or, with [Scope.Dir], found. It writes nothing. An error means that nothing
+// can be said of the scope, or that wanted makes no sense; a path that cannot
+// be read is a [Observed.Problem].
+func (s *Store) Observe(scope Scope, wanted []File) (Snapshot, error) {
+	want, err := checkWanted(scope, wanted)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	st, err := s.state()
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return s.observe(scope, want, st)
+}
+
+func (s *Store) observe(scope Scope, want map[string]bool, st *state) (Snapshot, error) {
+	o := &observer{
+		s: s, scope: scope, st: st, want: want,
+		snap: Snapshot{Scope: scope, Time: s.now()},
+		tops: map[string]*parent{},
+		seen: make(map[string]bool, len(want)),
+	}
+	s.clean[scope.Name] = false
+	if err := o.run(); err != nil {
+		return Snapshot{}, err
+	}
+	s.clean[scope.Name] = !o.temps
+	return o.snap, nil
+}
+
+// checkWanted refuses lists that no plan could be made of.
+func checkWanted(scope Scope, wanted []File) (map[string]bool, error) {
+	if scope.Name == "" {
+		return nil, errors.New("scope without a name")
+	}
+	if scope.Dir != "" {
+		if err := checkPath(scope.Dir); err != nil {
+			return nil, fmt.Errorf("scope %s: %w", scope.Name, err)
+		}
+	}
+	want := make(map[string]bool, len(wanted))
+	for _, f := range wanted {
+		if err := checkFile(scope, f); err != nil {
+			return nil, fmt.Errorf("scope %s: %w", scope.Name, err)
+		}
+		if want[f.Path] {
+			return nil, fmt.Errorf("scope %s: %s is wanted twice", scope.Name, f.Path)
+		}
+		want[f.Path] = true
+	}
+	for _, f := range wanted {
+		for _, n := range f.Needs {
+			if !want[n] {
+				return nil, fmt.Errorf("scope %s: %s needs %s, which is not wanted", scope.Name, f.Path, n)
+			}
+		}
+	}
+	return want, nil
+}
+
+func checkFile(scope Scope, f File) error {
+	if err := checkPath(f.Path); err != nil {
+		return err
+	}
+	if scope.Dir != "" && path.Dir(path.Dir(f.Path)) != scope.Dir {
+		return fmt.Errorf("%s: not two levels below %s", f.Path, scope.Dir)
+	}
+	for _, name := range []string{path.Base(f.Path), path.Base(path.Dir(f.Path))} {
+		if strings.HasPrefix(name, tempPrefix) {
+			return fmt.Errorf("%s: names that begin with %s are for temporary files", f.Path, tempPrefix)
+		}
+	}
+	if f.Mode.Perm() != f.Mode || f.Mode == 0 {
+		return fmt.Errorf("%s: mode %v is not permission bits", f.Path, f.Mode)
+	}
+	if f.Comment != "" && (len(f.Comment) > maxComment || strings.ContainsFunc(f.Comment, func(r rune) bool { return r <= ' ' })) {
+		return fmt.Errorf("%s: comment sign %q", f.Path, f.Comment)
+	}
+	if len(f.Body) > maxForeign-peekSize {
+		return fmt.Errorf("%s: larger than 4 MiB", f.Path)
+	}
+	return nil
+}
+
+type observer struct {
+	s     *Store
+	scope Scope
+	st    *state
+	want  map[string]bool
+	seen  map[string]bool
+	snap  Snapshot
+	tops  map[string]*parent // directories of the scope, open
+	temps bool               // a killed run may have left something
+}
+
+func (o *observer) run() error {
+	defer func() {
+		for _, t := range o.tops {
+			t.close()
+		}
+	}()
+	if o.scope.Dir != "" {
+		if err := o.tree(); err != nil {
+			return err
+		}
+	}
+	o.single()
+	slices.SortFunc(o.snap.Files, func(a, b Observed) int { return strings.Compare(a.Path, b.Path) })
+	return nil
+}
+
+// tree looks through the two levels below the scope's directory.
+func (o *observer) tree() error {
+	in := o.open(o.scope.Dir)
+	if in.d == nil {
+		return in.err
+	}
+	entries, err := in.d.list()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if kind, _ := parseTemp(e.Name()); kind != "" {
+			o.temps = true
+			continue
+		}
+		switch {
+		case e.IsDir():
+			o.host(in.d, e.Name())
+		case e.Type() == fs.ModeSymlink:
+			o.snap.Dirs = append(o.snap.Dirs, ObservedDir{Name: e.Name(), Symlink: true})
+		}
+	}
+	return nil
+}
+
+// host looks through one directory right below the scope's.
+func (o *observer) host(top *dir, name string) {
+	seen := ObservedDir{Name: name}
+	d, err := top.open(name)
+	if err == nil {
+		defer d.close()
+		var entries []fs.DirEntry
+		if entries, err = d.list(); err == nil {
+			for _, e := range entries {
+				if kind, _ := parseTemp(e.Name()); kind != "" {
+					o.temps = true
+					continue
+				}
+				seen.Entries = append(seen.Entries, e.Name())
+				o.file(d, e)
+			}
+		}
+	}
+	o.snap.Dirs = append(o.snap.Dirs, seen)
+	// A directory that cannot be read: [observer.single] says so of each file.
+}
+
+// file looks at one file of a host's directory.
+func (o *observer) file(d *dir, e fs.DirEntry) {
+	p := d.join(e.Name())
+	rec := o.st.Files[p]
+	if rec != nil && rec.Scope != o.scope.Name {
+		rec = nil // not ours to touch; a marker must not make it so
+		if !o.want[p] {
+			return
+		}
+	}
+	limit := int64(maxForeign)
+	if rec == nil && !o.want[p] {
+		if e.Type() != 0 {
+			o.add(p, nil, entry{kind: kindOf(e.Type())}, nil)
+			return
+		}
+		limit = peekSize
+	}
+	var found entry
+	var err error
+	if e.Type() == 0 {
+		found, err = d.read(e.Name(), limit)
+	} else {
+		found, err = d.look(e.Name(), limit)
+	}
+	if err == nil && limit == peekSize && startsWithMarker(found.content) {
+		found, err = d.look(e.Name(), maxForeign)
+	}
+	o.add(p, rec, found, err)
+}
+
+func kindOf(t fs.FileMode) Kind {
+	switch t {
+	case 0:
+		return Regular
+	case fs.ModeDir:
+		return Dir
+	case fs.ModeSymlink:
+		return Symlink
+	}
+	return Other
+}
+
+// single looks at the wanted and recorded paths that were not met yet.
+func (o *observer) single() {
+	parents := map[string]*parent{}
+	defer func() {
+		for _, p := range parents {
+			p.close() // those of o.tops too: closing twice does no harm
+		}
+	}()
+	for p := range o.want {
+		o.one(p, parents)
+	}
+	for p, rec := range o.st.Files {
+		if rec.Scope == o.scope.Name {
+			o.one(p, parents)
+		}
+	}
+}
+
+func (o *observer) one(p string, parents map[string]*parent) {
+	if o.seen[p] {
+		return
+	}
+	top := o.st.top(o.scope, p)
+	if top != o.scope.Dir || top == "" {
+		o.temps = true // nobody looked
+	}
+	in := parents[path.Dir(p)]
+	if in == nil {
+		in = o.parent(path.Dir(p), top)
+		parents[path.Dir(p)] = in
+	}
+	rec := o.st.Files[p]
+	if rec != nil && rec.Scope != o.scope.Name {
+		rec = nil
+	}
+	if in.d == nil {
+		o.add(p, rec, entry{}, in.err)
+		o.snap.Files[len(o.snap.Files)-1].Theirs = in.theirs && rec != nil
+		return
+	}
+	found, err := in.d.look(path.Base(p), maxForeign)
+	o.add(p, rec, found, err)
+}
+
+// parent is the directory of a path, or why it cannot be entered.
+type parent struct {
+	d      *dir
+	err    error // nil with d nil: it is not there
+	theirs bool  // something else stands in its place
+}
+
+func (p *parent) close() {
+	if p.d != nil {
+		p.d.close()
+	}
+}
+
+// open opens a directory, links followed below the root, or gives the one that
+// is open.
+func (o *observer) open(hostPath string) *parent {
+	if in := o.tops[hostPath]; in != nil {
+		return in
+	}
+	d, err := o.s.root.openDir(hostPath, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	in := &parent{d: d, err: err, theirs: errors.Is(err, unix.ENOTDIR)}
+	o.tops[hostPath] = in
+	return in
+}
+
+// parent opens the directory of a path; below a scope's directory no link is
+// followed.
+func (o *observer) parent(hostPath, top string) *parent {
+	if top == "" {
+		return o.open(hostPath)
+	}
+	in := o.open(top)
+	if in.d == nil {
+		return in
+	}
+	e, err := in.d.lstat(path.Base(hostPath))
+	if err != nil || e.kind == None {
+		return &parent{err: err}
+	}
+	if e.kind != Dir {
+		return &parent{theirs: true, err: fmt.Errorf("%s is %s, not a directory", hostPath, e.kind.words())}
+	}
+	d, err := in.d.open(path.Base(hostPath))
+	return &parent{d: d, err: err}
+}
+
+// words names a kind in a sentence.
+func (k Kind) words() string {
+	switch k {
+	case Regular:
+		return "a file"
+	case Symlink:
+		return "a symbolic link"
+	case Dir:
+		return "a directory"
+	case Other:
+		return "a device, socket or fifo"
+	}
+	return "nothing"
+}
+
+// add puts one path into the snapshot.
+func (o *observer) add(p string, rec *record, e entry, err error) {
+	o.seen[p] = true
+	v := classify(rec, e)
+	if err != nil { // what we know is in the record only
+		v = verdict{owner: Foreign}
+		if rec != nil {
+			v.owner = Edited
+		}
+	}
+	ob := Observed{
+		Path: p, Kind: e.kind, Owner: v.owner, Pending: v.pending, Theirs: v.theirs, AccessOnly: v.access,
+		Mode: e.meta.Mode.fileMode(), UID: e.meta.UID, GID: e.meta.GID, ModTime: e.meta.ModTime,
+		Target: e.target,
+	}
+	if rec != nil || o.want[p] || v.owner == Ours || v.owner == Edited {
+		ob.Content = e.content
+	}
+	if rec != nil {
+		ob.Unwanted, ob.Repairs, ob.Needs = rec.Unwanted, rec.Repairs, rec.Needs
+		ob.Linger = time.Duration(rec.Linger)
+		if rec.Original != nil {
+			ob.Original = rec.Original.Kind
+		}
+	}
+	if (rec == nil || rec.Written == nil && rec.Next == nil) && o.scope.Linger != nil && v.owner != Foreign {
+		ob.Linger = o.scope.Linger(p) // the record is lost
+	}
+	other := o.st.Files[p]
+	switch {
+	case err != nil:
+		ob.Problem = problemOf(p, err)
+		ob.Content = nil
+	case other != nil && other.Scope != o.scope.Name:
+		ob.Owner, ob.Problem = Foreign, fmt.Sprintf("belongs to %q, another area of berth", other.Scope)
+	case e.kind == Dir || e.kind == Other:
+		ob.Problem = e.kind.words() + " is in its place"
+	case len(e.content) > maxForeign:
+		ob.Problem = "larger than 4 MiB, too large to keep a copy of"
+		ob.Content = nil
+	}
+	o.snap.Files = append(o.snap.Files, ob)
+}
+
+// problemOf leaves out of err what a message about p says anyway.
+func problemOf(p string, err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		if pe.Path == p {
+			return "cannot be read: " + pe.Err.Error()
+		}
+		return fmt.Sprintf("%s: %v", pe.Path, pe.Err)
+	}
+	return err.Error()
+}

@@ -1,0 +1,195 @@
+package managedfile
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Somebody who changes a file as often as we put it right manages it too.
+const (
+	maxRepairs   = 10
+	repairWindow = 5 * time.Minute
+)
+
+// Plan decides what makes the wanted files of what was found: first the wanted
+// ones in their order, unchanged ones included, then those of ours that are
+// not wanted any more, a file after those that need it. snap is what
+// [Store.Observe] gave for the same wanted files.
+func Plan(wanted []File, snap Snapshot) []Change {
+	changes := make([]Change, 0, len(wanted))
+	want := make(map[string]bool, len(wanted))
+	for i := range wanted {
+		f := &wanted[i]
+		want[f.Path] = true
+		c := Change{Path: f.Path, After: f, Before: snap.find(f.Path)}
+		c.Action, c.Reason = planWanted(c.Before, *f, snap)
+		changes = append(changes, c)
+	}
+	var gone []Change
+	for _, o := range snap.Files {
+		if want[o.Path] {
+			continue
+		}
+		c := Change{Path: o.Path, Before: o}
+		if c.Action, c.Reason = planUnwanted(o, snap.Time); c.Action != "" {
+			gone = append(gone, c)
+		}
+	}
+	return append(changes, orderRemovals(gone)...)
+}
+
+// find gives what was found at a path; nothing if it was not looked at.
+func (s Snapshot) find(path string) Observed {
+	i, ok := slices.BinarySearchFunc(s.Files, path, func(o Observed, p string) int { return strings.Compare(o.Path, p) })
+	if !ok {
+		return Observed{Path: path}
+	}
+	return s.Files[i]
+}
+
+func planWanted(o Observed, f File, snap Snapshot) (Action, string) {
+	if o.Problem != "" {
+		return Conflict, o.Problem
+	}
+	same := o.Kind == Regular && bytes.Equal(o.Content, f.Content()) && o.Mode == f.Mode
+	switch o.Owner {
+	case Nobody:
+		return Create, ""
+	case Foreign:
+		switch {
+		case same:
+			return Unchanged, "there already, and not ours"
+		case snap.Scope.Adopt:
+			return Adopt, "the original is kept and comes back with restore"
+		case o.Kind == Symlink:
+			return Conflict, "a symbolic link that berth did not make"
+		}
+		return Conflict, "not written by berth"
+	case Ours:
+		if same {
+			return Unchanged, ""
+		}
+		return Update, ""
+	}
+	if by := foughtOver(o, snap.Time); by != "" {
+		return Conflict, by
+	}
+	return Repair, howEdited(o)
+}
+
+func howEdited(o Observed) string {
+	switch {
+	case o.Kind == None:
+		return "somebody removed it"
+	case o.Theirs:
+		return "somebody put a file of their own here; it is kept and comes back with restore"
+	case o.AccessOnly:
+		return "somebody changed its mode or owner"
+	}
+	return "somebody edited it; the edit is kept"
+}
+
+// foughtOver says why a file is left alone, if it was put right too often.
+func foughtOver(o Observed, now time.Time) string {
+	n := len(o.Repairs)
+	if n < maxRepairs || o.Repairs[n-1].Sub(o.Repairs[n-maxRepairs]) > repairWindow {
+		return ""
+	}
+	last := o.Repairs[n-1]
+	if o.ModTime.After(last) && !o.ModTime.After(now) {
+		last = o.ModTime
+	}
+	if now.Sub(last) >= repairWindow {
+		return ""
+	}
+	return fmt.Sprintf("put right %d times within %v and changed again: somebody else manages it; left alone until nobody has touched it for %v",
+		maxRepairs, repairWindow, repairWindow)
+}
+
+func planUnwanted(o Observed, now time.Time) (Action, string) {
+	switch {
+	case o.Theirs:
+		return Forget, "somebody's own by now, left as it is"
+	case o.Owner == Nobody && o.Pending:
+		return Forget, "it was never written"
+	case o.Owner == Foreign && o.Pending:
+		return Forget, "it was never replaced"
+	case o.Owner == Nobody || o.Owner == Foreign:
+		return "", ""
+	case o.Problem != "":
+		return Conflict, o.Problem
+	case o.Kind == None && o.Original == None:
+		return Forget, "somebody removed it"
+	}
+	if o.Linger > 0 && o.Kind != None && (o.Unwanted.IsZero() || now.Before(o.Unwanted.Add(o.Linger))) {
+		return Linger, fmt.Sprintf("stays %v after it was last needed", o.Linger)
+	}
+	why := ""
+	if o.Owner == Edited && o.Kind != None && !o.AccessOnly {
+		why = "somebody edited it; the edit is kept"
+	}
+	if o.Original != None {
+		why = strings.TrimPrefix(why+"; the original is put back", "; ")
+	}
+	return Remove, why
+}
+
+// orderRemovals puts a file after those that need it. Where the record is lost
+// nobody knows; files that linger are there for others, so they go last.
+func orderRemovals(gone []Change) []Change {
+	slices.SortStableFunc(gone, func(a, b Change) int {
+		return boolCompare(a.Before.Linger > 0, b.Before.Linger > 0)
+	})
+	at := make(map[string]int, len(gone))
+	for i, c := range gone {
+		at[c.Path] = i
+	}
+	users := make([][]int, len(gone)) // who needs it
+	for i, c := range gone {
+		for _, n := range c.Before.Needs {
+			if j, ok := at[n]; ok {
+				users[j] = append(users[j], i)
+			}
+		}
+	}
+	ordered := make([]Change, 0, len(gone))
+	for _, i := range topological(users) {
+		ordered = append(ordered, gone[i])
+	}
+	return ordered
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// topological gives 0…n-1 so that each number comes after those of first[i],
+// otherwise in their order. A circle is broken somewhere.
+func topological(first [][]int) []int {
+	order := make([]int, 0, len(first))
+	visited := make([]bool, len(first))
+	var visit func(int)
+	visit = func(i int) {
+		if visited[i] {
+			return
+		}
+		visited[i] = true
+		for _, j := range first[i] {
+			visit(j)
+		}
+		order = append(order, i)
+	}
+	for i := range first {
+		visit(i)
+	}
+	return order
+}

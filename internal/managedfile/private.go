@@ -1,0 +1,28 @@
+package managedfile
+
+import "path"
+
+// WritePrivate puts a file of mode 0600 into the state directory, whole or not
+// at all. The directory is ours alone: no record is kept of its files, and
+// nobody's edit of them is.
+func (s *Store) WritePrivate(name string, content []byte) error {
+	st, _, err := s.load()
+	if err != nil {
+		return err
+	}
+	known := len(st.Dirs)
+	k, err := s.keeper(st)
+	if err != nil {
+		return aboutFile(s.stateDir, "open", "nothing was changed", err)
+	}
+	defer k.close()
+	if len(st.Dirs) != known {
+		if err := k.write(st); err != nil {
+			return err
+		}
+	}
+	if err := k.replace(k.top, name, content); err != nil {
+		return aboutFile(path.Join(s.stateDir, name), "write", "the old file is unchanged", err)
+	}
+	return k.top.sync()
+}

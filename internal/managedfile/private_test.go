@@ -1,0 +1,76 @@
+package managedfile
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestPrivateFile(t *testing.T) {
+	dir := t.TempDir()
+	root, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	s, err := Open(root, DefaultStateDir, WithPrivate("x.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range []string{"one", "two"} {
+		if err := s.WritePrivate("x.json", []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, DefaultStateDir, "x.json")
+		got, err := os.ReadFile(file)
+		if err != nil || string(got) != content {
+			t.Errorf("content %q, %v", got, err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, %v", info.Mode(), err)
+		}
+	}
+	if _, err := s.RestoreAll(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// A directory of the lock that can never be made is an error, not a wait.
+func TestLockBelowADanglingLink(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("/nowhere", filepath.Join(dir, "run")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if _, err := LockFile(context.Background(), root, "/run/berth/lock", true); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestResolveStaysBelowTheRoot(t *testing.T) {
+	dir := t.TempDir()
+	for link, target := range map[string]string{"run": "/opt/run", "up": "../../../../etc"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for hostPath, want := range map[string]string{"/run/berth/tokens": "opt/run/berth/tokens", "/up/x": "etc/x", "/plain/x": "plain/x"} {
+		if got, err := root.Resolve(hostPath); err != nil || got != filepath.Join(dir, want) {
+			t.Errorf("Resolve(%s) = %s, %v", hostPath, got, err)
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package managedfile
+
+import (
+	"path"
+	"reflect"
+	"slices"
+)
+
+// equal compares records; nil is equal to nil.
+func (r *record) equal(o *record) bool {
+	return r == nil && o == nil || r != nil && o != nil && reflect.DeepEqual(*r, *o)
+}
+
+// intents puts into the record what is about to be done, so that after a crash
+// nothing on disk is a riddle.
+func (r *run) intents() {
+	for _, it := range r.items {
+		if it.state != itemOpen {
+			continue
+		}
+		if it.Action == Remove {
+			r.intendRemoval(it)
+			continue
+		}
+		rec := r.describe(it.After, it.before)
+		switch {
+		case it.Before.Owner == Ours:
+			rec.Written = &written{
+				SHA: hash(it.Before.Content), Mode: modeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
+				Marked: startsWithMarker(it.Before.Content),
+			}
+		case it.before != nil:
+			rec.Written = it.before.Written
+		}
+		rec.Next = &written{
+			SHA: hash(it.After.Content()), Mode: modeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
+			Marked: it.After.Comment != "",
+		}
+		if it.copied != nil {
+			rec.Original = it.copied
+		}
+		if it.Action == Repair {
+			rec.Repairs = append(slices.Clone(rec.Repairs), r.now)
+			rec.Repairs = rec.Repairs[max(0, len(rec.Repairs)-maxRepairs):]
+		}
+		it.after = rec
+		r.put(it.Path, rec)
+		r.intendDir(it)
+	}
+	r.missingDirs()
+}
+
+// removalIntents notes which directories may go.
+func (r *run) removalIntents() {
+	for _, it := range r.items {
+		if it.state == itemOpen {
+			r.intendRemoval(it)
+		}
+	}
+	r.missingDirs()
+}
+
+// intendDir notes that the directory of a new file is about to be made.
+func (r *run) intendDir(it *item) {
+	p := path.Dir(it.Path)
+	if r.st.top(r.scope, it.Path) == "" {
+		return
+	}
+	if r.noted[p] {
+		return
+	}
+	r.noted[p] = true
+	r.touch(p)
+	old := r.st.Dirs[p]
+	there, err := r.there(p)
+	switch {
+	case err != nil:
+		return // the write will fail and say so
+	case !there:
+		rec := &dirRecord{Scope: r.scope.Name, Created: true}
+		if old != nil {
+			rec.Original = old.Original
+		}
+		r.putDir(p, rec)
+	case old != nil && !old.Created:
+		r.putDir(p, nil) // somebody made it again
+	}
+}
+
+// intendRemoval notes what a directory is like that may go with its last
+// file.
+func (r *run) intendRemoval(it *item) {
+	p := path.Dir(it.Path)
+	if r.st.top(r.scope, it.Path) == "" {
+		return
+	}
+	r.touch(p)
+	r.going[p] = true
+	if r.restore || it.putBack != nil {
+		return // it stays, or goes by what is known of it
+	}
+	if old := r.st.Dirs[p]; old != nil && old.Created {
+		return // what it was like before us is known
+	}
+	d, err := r.open(p)
+	if err != nil {
+		return // there is nothing that could go
+	}
+	defer d.close()
+	if info, err := d.self(); err == nil {
+		m := metaOf(info)
+		r.putDir(p, &dirRecord{Scope: r.scope.Name, Original: &m})
+	}
+}
+
+// missingDirs notes the directories above the files that must be made.
+func (r *run) missingDirs() {
+	seen := map[string]bool{}
+	for _, it := range r.items {
+		if it.state != itemOpen || it.After == nil && it.putBack == nil {
+			continue
+		}
+		p := r.st.top(r.scope, it.Path)
+		if p == "" {
+			p = path.Dir(it.Path)
+		}
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		absent, err := r.s.root.missing(p)
+		if err != nil {
+			continue // the write will fail and say so
+		}
+		for _, a := range absent {
+			if slices.Contains(r.absent, a) {
+				continue
+			}
+			r.absent = append(r.absent, a)
+			r.touch(a)
+			r.putDir(a, &dirRecord{Scope: r.scope.Name, Created: true})
+		}
+	}
+}
+
+// touch remembers what the record said of a directory before this run.
+func (r *run) touch(p string) {
+	if _, ok := r.touched[p]; !ok {
+		r.touched[p] = r.st.Dirs[p]
+	}
+}
+
+// putDir changes the record of a directory.
+func (r *run) putDir(p string, rec *dirRecord) {
+	if reflect.DeepEqual(r.st.Dirs[p], rec) {
+		return
+	}
+	r.dirty = true
+	if rec == nil {
+		delete(r.st.Dirs, p)
+		return
+	}
+	r.st.Dirs[p] = rec
+}
+
+// save keeps the record, if it changed.
+func (r *run) save() error {
+	if !r.dirty {
+		return nil
+	}
+	if err := r.keeper(); err != nil {
+		return err
+	}
+	if err := r.k.write(r.st); err != nil {
+		return err
+	}
+	r.dirty = false
+	r.st.found = stateRead
+	return nil
+}
+
+// commit makes the record say what is there now.
+func (r *run) commit() {
+	for _, it := range r.items {
+		switch {
+		case it.state != itemDone:
+			r.revert(it)
+		case it.after == nil:
+			if it.putBack != nil {
+				r.drop = append(r.drop, it.putBack)
+			}
+			r.put(it.Path, nil)
+		default:
+			rec := *it.after
+			rec.Written, rec.Next = rec.Next, nil
+			r.put(it.Path, &rec)
+			if it.before != nil && it.copied != nil && it.before.Original != nil && it.before.Original.Copy != it.copied.Copy {
+				r.demote = append(r.demote, it.before.Original)
+			}
+		}
+	}
+	for p, before := range r.touched {
+		r.commitDir(p, before)
+	}
+}
+
+// commitDir makes the record say what became of a directory.
+func (r *run) commitDir(p string, before *dirRecord) {
+	there, err := r.there(p)
+	if err != nil {
+		return // what is recorded now holds either way
+	}
+	now := r.st.Dirs[p]
+	if now != nil && now.Created && (before == nil || !before.Created) && !r.made[p] {
+		now = before // it was not made, or not by us
+	}
+	switch {
+	case now == nil:
+	case there && !now.Created:
+		now = nil // it did not go, or somebody made it again
+	case !there && now.Created && now.Original != nil:
+		now = &dirRecord{Scope: now.Scope, Original: now.Original}
+	case !there && now.Created:
+		now = nil
+	}
+	r.putDir(p, now)
+}
+
+// revert takes an intent back.
+func (r *run) revert(it *item) {
+	r.put(it.Path, it.before)
+	if it.fresh {
+		r.drop = append(r.drop, it.copied)
+	}
+}
+
+// abandon gives up all that is open, after a failure that concerns every file.
+func (r *run) abandon() {
+	for _, it := range r.items {
+		if it.state == itemOpen {
+			r.skip(it, "the record could not be written")
+		}
+		if it.fresh {
+			r.drop = append(r.drop, it.copied)
+		}
+	}
+	r.demote = nil
+	if r.k != nil {
+		r.tidy()
+	}
+}
+
+// tidy brings the copies in line with the record.
+func (r *run) tidy() {
+	if len(r.drop) == 0 && len(r.demote) == 0 {
+		return
+	}
+	if err := r.keeper(); err != nil {
+		r.errs = append(r.errs, err)
+		return
+	}
+	for _, o := range r.demote {
+		if err := r.k.demote(o); err != nil {
+			r.errs = append(r.errs, aboutFile(r.k.saved.join(o.Copy), "write", "", err))
+		}
+	}
+	for _, o := range r.drop {
+		if err := r.k.drop(o); err != nil {
+			r.errs = append(r.errs, aboutFile(r.k.saved.join(o.Copy), "remove", "", err))
+		}
+	}
+}

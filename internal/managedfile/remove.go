@@ -1,0 +1,257 @@
+package managedfile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+)
+
+// maxName is the longest file name.
+const maxName = 255
+
+// removals takes away what is not wanted any more. Sequential: there are few,
+// and each leaves the next one possible.
+func (r *run) removals(ctx context.Context, units []*unit) {
+	users := r.stillNeeded()
+	tops := map[string]bool{}
+	for _, u := range units {
+		for _, it := range u.items {
+			if user := users[it.Path]; user != "" && !r.restore {
+				r.skip(it, user+" still needs it")
+			}
+		}
+		r.remove(ctx, u, users)
+		if u.top != "" {
+			tops[u.top] = true
+		}
+	}
+	for p := range r.going {
+		if r.mayGo(p) && r.removeEmpty(p) {
+			tops[path.Dir(p)] = true
+		}
+	}
+	r.syncTops(tops)
+}
+
+// stillNeeded names, for each file, one that needs it and is not changed, so
+// that what stands on the disk still refers to it.
+func (r *run) stillNeeded() map[string]string {
+	users := map[string]string{}
+	note := func(c Change) {
+		for _, n := range c.Before.Needs {
+			users[n] = c.Path
+		}
+	}
+	for _, c := range r.report.Conflicts {
+		note(c)
+	}
+	for _, it := range r.items {
+		if it.After != nil && it.state != itemDone {
+			note(it.Change)
+		}
+	}
+	return users
+}
+
+// remove takes away the open items of one unit.
+func (r *run) remove(ctx context.Context, u *unit, users map[string]string) {
+	at, err := r.open(u.dir)
+	if err == nil {
+		defer at.close()
+		u.at = at
+	}
+	var plain []*item
+	for _, it := range u.items {
+		switch {
+		case it.state != itemOpen:
+		case ctx.Err() != nil:
+			r.skip(it, "interrupted")
+		case err != nil && it.putBack == nil && errors.Is(err, fs.ErrNotExist):
+			r.skip(it, "changed in the meantime")
+		case err != nil:
+			r.fail(it, "remove", err)
+		case it.putBack != nil:
+			r.putBackOne(ctx, u, it)
+		case r.unchanged(at, it):
+			plain = append(plain, it)
+		}
+	}
+	if len(plain) > 0 {
+		if !r.removeDir(u, plain) {
+			r.removeFiles(at, plain)
+		}
+	}
+	for _, it := range u.items {
+		if it.state == itemOpen {
+			r.skip(it, "changed in the meantime")
+		}
+		if it.state != itemDone {
+			for _, n := range it.Before.Needs {
+				users[n] = it.Path
+			}
+		}
+	}
+}
+
+// unchanged reports whether a file is still as it was observed.
+func (r *run) unchanged(at *dir, it *item) bool {
+	e, err := at.look(path.Base(it.Path), maxForeign)
+	if err != nil {
+		r.fail(it, "remove", err)
+		return false
+	}
+	return it.Before.is(e)
+}
+
+// putBackOne puts the original in the place of one file.
+func (r *run) putBackOne(ctx context.Context, u *unit, it *item) {
+	one := &unit{dir: u.dir, top: u.top, items: []*item{it}, at: u.at}
+	r.stage(one)
+	r.install(ctx, one)
+	if it.state != itemDone {
+		return
+	}
+	if err := u.at.sync(); err != nil {
+		r.errs = append(r.errs, aboutFile(it.Path, "sync", "", err))
+	}
+}
+
+// removeFiles takes files out of a directory that stays.
+func (r *run) removeFiles(at *dir, items []*item) {
+	for _, it := range items {
+		if err := at.unlink(path.Base(it.Path)); err != nil {
+			r.fail(it, "remove", err)
+			continue
+		}
+		r.done(it)
+	}
+	if err := at.sync(); err != nil {
+		r.errs = append(r.errs, aboutFile(at.path, "sync", "", err))
+	}
+}
+
+// mayGo reports whether a directory goes when it is empty. While we work an
+// empty one would stand in the way of the registry's default; once everything
+// is put back, those stay that were there before.
+func (r *run) mayGo(p string) bool {
+	d := r.st.Dirs[p]
+	return d != nil && (!r.restore || d.Created && d.Original == nil)
+}
+
+// removeDir takes a directory away whose every entry is an item: out of sight
+// first, so that nobody finds it without its files. It reports false, with
+// nothing changed, when the directory must stay.
+func (r *run) removeDir(u *unit, items []*item) bool {
+	name := path.Base(u.dir)
+	aside := tempName(tempOld, name)
+	if u.top == "" || len(aside) > maxName || !r.mayGo(u.dir) || !holdsOnly(u.at, items) {
+		return false
+	}
+	top, err := r.top(u.top)
+	if err != nil {
+		return false
+	}
+	if err := top.rename(name, top, aside, true); err != nil {
+		for _, it := range items {
+			r.fail(it, "remove", err)
+		}
+		return true
+	}
+	whole := true
+	for _, it := range items {
+		if !r.unchanged(u.at, it) {
+			whole = whole && it.state == itemOpen
+			continue
+		}
+		if err := u.at.unlink(path.Base(it.Path)); err != nil {
+			r.fail(it, "remove", err)
+			whole = false
+			continue
+		}
+		r.done(it)
+	}
+	// A directory with half of its files does not go back; the next run
+	// removes it.
+	if whole {
+		r.finishAside(top, u.at, aside, name)
+	}
+	return true
+}
+
+// holdsOnly reports whether the entries of a directory are the items.
+func holdsOnly(at *dir, items []*item) bool {
+	entries, err := at.list()
+	if err != nil || len(entries) != len(items) {
+		return false
+	}
+	for _, e := range entries {
+		if !slices.ContainsFunc(items, func(it *item) bool { return path.Base(it.Path) == e.Name() }) {
+			return false
+		}
+	}
+	return true
+}
+
+// finishAside removes a directory that was put aside. Whatever somebody put
+// into it at the last moment goes back under its name.
+func (r *run) finishAside(top, at *dir, aside, name string) {
+	err := top.rmdir(aside)
+	if err == nil {
+		return
+	}
+	entries, listErr := at.list()
+	if listErr != nil || len(entries) == 0 {
+		r.errs = append(r.errs, aboutFile(top.join(name), "remove", "", err))
+		return
+	}
+	err = top.rename(aside, top, name, true)
+	if err == nil {
+		return
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = moveInto(top, at, entries, name)
+		if err == nil {
+			err = top.rmdir(aside)
+		}
+	}
+	if err != nil {
+		r.errs = append(r.errs, aboutFile(top.join(name), "remove", "what somebody put there is in "+top.join(aside), err))
+	}
+}
+
+// moveInto moves entries into a directory that somebody made in the meantime.
+func moveInto(top, from *dir, entries []fs.DirEntry, name string) error {
+	to, err := top.open(name)
+	if err != nil {
+		return err
+	}
+	defer to.close()
+	for _, e := range entries {
+		if err := from.rename(e.Name(), to, e.Name(), true); err != nil {
+			return err
+		}
+	}
+	return to.sync()
+}
+
+// removeEmpty removes a directory below the scope's if nothing is in it.
+func (r *run) removeEmpty(p string) bool {
+	d, err := r.open(p)
+	if err != nil {
+		return false // it went, or is none
+	}
+	defer d.close()
+	if entries, err := d.list(); err != nil || len(entries) > 0 {
+		return false
+	}
+	top, err := r.top(path.Dir(p))
+	if err == nil {
+		err = top.rmdir(path.Base(p))
+	}
+	if err != nil {
+		r.errs = append(r.errs, aboutFile(p, "remove", "it is empty", err))
+	}
+	return err == nil
+}

@@ -1,0 +1,304 @@
+package managedfile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Restore puts everything in the scopes back as it was before: originals with
+// mode, owner and time, directories too, and what was not there goes, at once.
+// A file that somebody has put in the place of ours is left as it is and
+// reported as a conflict; an edit of ours is kept as a copy. Without scopes it
+// restores all that the record, or what is left of it, tells of; a scope that
+// is named is also searched for files that carry our marker.
+//
+// When nothing of ours is left the record goes too. Copies of edits stay, and
+// [Report.Saved] lists them. A second Restore finds nothing to do.
+func (s *Store) Restore(ctx context.Context, scopes ...Scope) (Report, error) {
+	st, _, err := s.load()
+	if err != nil {
+		return Report{}, err
+	}
+	if len(scopes) == 0 {
+		scopes = st.scopes()
+	}
+	all := s.newRun(Scope{}, st)
+	all.restore = true
+	defer all.close()
+	if err := all.begin(); err != nil {
+		return all.report, err
+	}
+	for _, scope := range scopes {
+		all.restoreScope(ctx, scope)
+	}
+	all.finish()
+	return all.report, errors.Join(all.errs...)
+}
+
+// RestoreAll restores all that the record tells of, and searches further scopes
+// for files that carry our marker.
+func (s *Store) RestoreAll(ctx context.Context, also ...Scope) (Report, error) {
+	st, _, err := s.load()
+	if err != nil {
+		return Report{}, err
+	}
+	scopes := st.scopes()
+	for _, a := range also {
+		known := slices.ContainsFunc(scopes, func(k Scope) bool { return k.Name == a.Name && k.Dir == a.Dir })
+		if !known {
+			scopes = append(scopes, a)
+		}
+	}
+	return s.Restore(ctx, scopes...)
+}
+
+// restoreScope does the work for one scope, but for the record.
+func (r *run) restoreScope(ctx context.Context, scope Scope) {
+	one := r.s.newRun(scope, r.st)
+	one.restore, one.k = true, r.k
+	defer func() {
+		r.k, one.k = one.k, nil // there is one keeper
+		one.close()
+	}()
+	if _, err := checkWanted(scope, nil); err != nil {
+		r.errs = append(r.errs, err)
+		return
+	}
+	one.catchUp()
+	snap, err := r.s.observe(scope, nil, r.st)
+	if err != nil {
+		r.errs = append(r.errs, err)
+		return
+	}
+	one.apply(ctx, planRestore(snap))
+	one.restoreDirs()
+	r.report.add(one.report)
+	r.errs = append(r.errs, one.errs...)
+	r.drop = append(r.drop, one.drop...)
+	r.demote = append(r.demote, one.demote...)
+	r.dirty = r.dirty || one.dirty
+}
+
+// planRestore is [Plan] when nothing is wanted and nothing lingers.
+func planRestore(snap Snapshot) []Change {
+	changes := Plan(nil, snap)
+	for i, c := range changes {
+		if c.Action == Linger {
+			c.Before.Linger = 0
+			changes[i].Action, changes[i].Reason = planUnwanted(c.Before, snap.Time)
+		}
+	}
+	return changes
+}
+
+// restoreDirs brings directories back, then removes those that were not there,
+// inner ones first.
+func (r *run) restoreDirs() {
+	var paths []string
+	for p, d := range r.st.Dirs {
+		if d.Scope == r.scope.Name {
+			paths = append(paths, p)
+		}
+	}
+	slices.Sort(paths)
+	for _, p := range paths {
+		if d := r.st.Dirs[p]; d.Original != nil {
+			r.note(p, r.restoreDir(p, *d.Original))
+		}
+	}
+	for _, p := range slices.Backward(paths) {
+		if d := r.st.Dirs[p]; d != nil && d.Original == nil {
+			r.note(p, r.removeOurDir(p))
+		}
+	}
+}
+
+// removeOurDir removes a directory that we made, unless something is in it.
+func (r *run) removeOurDir(p string) error {
+	there, err := r.there(p)
+	if err != nil {
+		return err
+	}
+	if there {
+		parent, err := r.top(path.Dir(p))
+		if err != nil {
+			return err
+		}
+		switch err := parent.rmdir(path.Base(p)); {
+		case err == nil:
+			if err := parent.sync(); err != nil {
+				return err
+			}
+		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY):
+			return err
+		case r.st.below(p):
+			return nil // its turn comes with the files in it
+		}
+	}
+	r.putDir(p, nil)
+	return nil
+}
+
+// below reports whether there are files of ours below a directory.
+func (st *state) below(p string) bool {
+	for f := range st.Files {
+		if strings.HasPrefix(f, p+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// restoreDir makes a directory again that was there before us.
+func (r *run) restoreDir(p string, m meta) error {
+	parent, err := r.top(path.Dir(p))
+	if errors.Is(err, fs.ErrNotExist) {
+		r.putDir(p, nil) // somebody removed the whole tree
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	name := path.Base(p)
+	if e, err := parent.lstat(name); err != nil || e.kind != None {
+		if err == nil {
+			r.putDir(p, nil)
+		}
+		return err
+	}
+	tmp := tempName(tempNew, "")
+	if err := parent.mkdir(tmp, 0o700); err != nil {
+		return err
+	}
+	d, err := parent.open(tmp)
+	if err == nil {
+		err = d.setMeta(m)
+		d.close()
+	}
+	if err == nil {
+		err = parent.setTimes(tmp, m.ModTime)
+	}
+	if err == nil {
+		err = parent.rename(tmp, parent, name, true)
+	}
+	if err != nil {
+		return errors.Join(err, ignoreAbsent(parent.rmdir(tmp)))
+	}
+	r.putDir(p, nil)
+	return parent.sync()
+}
+
+// finish brings the record in line with what was restored, or removes it when
+// nothing is left, and reports the copies that stay.
+func (r *run) finish() {
+	if r.k == nil {
+		// Without a record and without copies there is nothing to say, and
+		// no reason to make a directory.
+		absent, err := r.s.root.missing(path.Join(r.s.stateDir, savedDir))
+		if err != nil || len(absent) > 0 && r.st.found != stateRead {
+			return
+		}
+		if err := r.keeper(); err != nil {
+			r.errs = append(r.errs, err)
+			return
+		}
+	}
+	if err := r.finishRecord(); err != nil {
+		r.errs = append(r.errs, err)
+		return // the copies may still be needed
+	}
+	r.tidy()
+	all, err := r.k.all()
+	if err != nil {
+		r.errs = append(r.errs, err)
+		return
+	}
+	for _, d := range all {
+		r.report.Saved = append(r.report.Saved, r.k.report(d))
+	}
+	if !r.st.empty() || len(r.errs) > 0 {
+		return
+	}
+	for _, name := range r.s.private {
+		if err := ignoreAbsent(r.k.top.unlink(name)); err != nil {
+			r.errs = append(r.errs, aboutFile(r.k.top.join(name), "remove", "it is still there", err))
+		}
+	}
+	r.removeStateDirs()
+}
+
+// empty reports whether nothing of ours is left on the node.
+func (st *state) empty() bool {
+	for _, d := range st.Dirs {
+		if d.Scope != "" {
+			return false
+		}
+	}
+	return len(st.Files) == 0
+}
+
+func (r *run) finishRecord() error {
+	if !r.st.empty() {
+		return r.save()
+	}
+	err := r.k.top.unlink(stateFile)
+	if err == nil {
+		return r.k.top.sync()
+	}
+	return ignoreAbsent(err)
+}
+
+// removeStateDirs removes the directories of the store that we made and in
+// which nothing is left.
+func (r *run) removeStateDirs() {
+	if err := r.k.top.rmdir(savedDir); err != nil {
+		return // copies are in it
+	}
+	var made []string
+	for p := range r.st.Dirs {
+		made = append(made, p)
+	}
+	slices.Sort(made)
+	for _, p := range slices.Backward(made) {
+		parent, err := r.top(path.Dir(p))
+		if err == nil {
+			err = parent.rmdir(path.Base(p))
+		}
+		if err == nil {
+			err = parent.sync()
+		}
+		if err != nil {
+			return // something else is in it by now
+		}
+	}
+}
+
+// scopes lists what the record knows of.
+func (st *state) scopes() []Scope {
+	var scopes []Scope
+	for name, tops := range st.Scopes {
+		if len(tops) > 0 {
+			scopes = append(scopes, Scope{Name: name, Dir: tops[len(tops)-1]})
+		}
+	}
+	slices.SortFunc(scopes, func(a, b Scope) int { return cmp.Compare(a.Name, b.Name) })
+	return scopes
+}
+
+func (r *Report) add(o Report) {
+	r.Changed = append(r.Changed, o.Changed...)
+	r.Conflicts = append(r.Conflicts, o.Conflicts...)
+	r.Skipped = append(r.Skipped, o.Skipped...)
+	for _, s := range o.Saved {
+		if s.Why == SavedRecord {
+			r.Saved = append(r.Saved, s)
+		}
+	}
+}

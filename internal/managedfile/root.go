@@ -1,0 +1,185 @@
+package managedfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	securejoin "github.com/cyphar/filepath-securejoin"
+	pathrs "github.com/cyphar/filepath-securejoin/pathrs-lite"
+	"golang.org/x/sys/unix"
+)
+
+// Root is the directory under which the node's files lie: "/" on a node, the
+// mounted host in a container, a scratch directory in a test. Paths are
+// absolute and slash-separated, as a process on the node sees them. Symbolic
+// links are resolved as in a chroot, each time by the kernel, so that neither
+// an absolute target nor ".." nor a link that is swapped in meanwhile leads
+// out of it.
+type Root struct {
+	dir string
+	f   *os.File
+}
+
+// OpenRoot opens dir as a root. It creates dir, with the directories above it,
+// when it is absent. Close it after use.
+func OpenRoot(dir string) (*Root, error) {
+	if dir == "" {
+		return nil, errors.New("root: the name of the directory is empty")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("root %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(abs, 0o755); err != nil {
+		return nil, fmt.Errorf("root: %w", err)
+	}
+	f, err := os.OpenFile(abs, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("root: %w", err)
+	}
+	return &Root{dir: abs, f: f}, nil
+}
+
+// Close releases the root. Files stay as they are.
+func (r *Root) Close() error { return r.f.Close() }
+
+// Path gives hostPath as this process could name it; for messages only,
+// because links on the way are not resolved.
+func (r *Root) Path(hostPath string) string {
+	return filepath.Join(r.dir, filepath.FromSlash(hostPath))
+}
+
+// Resolve gives hostPath as this process can open it, with the links on the
+// way resolved below the root. Nothing has to exist. Who changes a link
+// afterwards can lead it elsewhere: it is for readers and for directories that
+// nobody but root writes.
+func (r *Root) Resolve(hostPath string) (string, error) {
+	return securejoin.SecureJoin(r.dir, filepath.FromSlash(hostPath))
+}
+
+// maxRead is how much [Root.ReadFile] reads: a config with all that it names
+// fits.
+const maxRead = 64 << 20
+
+// ReadFile reads the regular file at hostPath, links followed below the root.
+// A missing file is [fs.ErrNotExist]. One larger than 64 MiB is an error.
+func (r *Root) ReadFile(hostPath string) ([]byte, error) { return r.ReadFileUpTo(hostPath, maxRead) }
+
+// ReadFileUpTo is ReadFile for a file of at most limit bytes, a number of MiB.
+func (r *Root) ReadFileUpTo(hostPath string, limit int64) ([]byte, error) {
+	h, err := r.handle(hostPath)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	if info, err := h.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: hostPath, Err: errors.New("not a regular file")}
+	}
+	f, err := pathrs.Reopen(h, unix.O_RDONLY|unix.O_CLOEXEC)
+	if err != nil {
+		return nil, pathError("open", hostPath, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, pathError("read", hostPath, err)
+	}
+	if int64(len(b)) > limit {
+		return nil, &fs.PathError{Op: "read", Path: hostPath, Err: fmt.Errorf("larger than %d MiB", limit>>20)}
+	}
+	return b, nil
+}
+
+// Lstat describes what lies at hostPath: a link there is not followed, links
+// on the way are. A missing file is [fs.ErrNotExist].
+func (r *Root) Lstat(hostPath string) (fs.FileInfo, error) {
+	parent, err := r.handle(path.Dir(hostPath))
+	if err != nil {
+		return nil, err
+	}
+	defer parent.Close()
+	var fd int
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(int(parent.Fd()), base(hostPath), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return nil, pathError("lstat", hostPath, err)
+	}
+	f := os.NewFile(uintptr(fd), hostPath)
+	defer f.Close()
+	return f.Stat()
+}
+
+// handle opens hostPath without the right to read or write.
+func (r *Root) handle(hostPath string) (*os.File, error) {
+	if err := checkPath(hostPath); err != nil {
+		return nil, err
+	}
+	h, err := pathrs.OpenatInRoot(r.f, hostPath)
+	if err != nil {
+		return nil, pathError("open", hostPath, err)
+	}
+	return h, nil
+}
+
+// openDir opens the directory at hostPath, links followed below the root.
+func (r *Root) openDir(hostPath string, step func(Step) error) (*dir, error) {
+	h, err := r.handle(hostPath)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	return openAt(int(h.Fd()), ".", hostPath, step)
+}
+
+// missing lists the directories that are not there on the way to hostPath,
+// itself included, outermost first.
+func (r *Root) missing(hostPath string) ([]string, error) {
+	var absent []string
+	for p := hostPath; ; p = path.Dir(p) {
+		h, err := r.handle(p)
+		if err == nil {
+			h.Close()
+			return absent, nil
+		}
+		if !securejoin.IsNotExist(err) || p == "/" {
+			return nil, err
+		}
+		absent = append([]string{p}, absent...)
+	}
+}
+
+// checkPath refuses what is no host path, so that a mistake of a caller or a
+// damaged record cannot name something surprising.
+func checkPath(hostPath string) error {
+	if !path.IsAbs(hostPath) || path.Clean(hostPath) != hostPath || strings.ContainsRune(hostPath, 0) {
+		return fmt.Errorf("%q: not an absolute, clean path", hostPath)
+	}
+	return nil
+}
+
+func base(hostPath string) string {
+	if hostPath == "/" {
+		return "."
+	}
+	return path.Base(hostPath)
+}
+
+// pathError gives err the node's name of a path instead of the one under which
+// this process reached it.
+func pathError(op, hostPath string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return &fs.PathError{Op: op, Path: hostPath, Err: err}
+}

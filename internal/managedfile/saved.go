@@ -1,0 +1,191 @@
+package managedfile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+)
+
+const savedDir = "saved"
+
+// savedFile describes a copy. It lies beside it as <name>.json, so that an
+// original can be put back when the record is lost.
+type savedFile struct {
+	Path     string    `json:"path"`
+	Why      Why       `json:"why"`
+	Saved    time.Time `json:"saved"`
+	Scope    string    `json:"scope"`
+	ScopeDir string    `json:"scopeDir,omitempty"`
+	original
+}
+
+// savedName is the same for the same content of the same path, so that an edit
+// which comes back again and again is kept once.
+func savedName(hostPath string, e entry) string {
+	name := strings.Map(func(r rune) rune {
+		if r == '/' || r <= ' ' || r == 0x7f {
+			return '_'
+		}
+		return r
+	}, strings.Trim(hostPath, "/"))
+	name = strings.TrimLeft(name, ".")
+	const longest = 180 // of the 255 bytes of a name; the end tells more
+	if len(name) > longest {
+		name = strings.ToValidUTF8(name[len(name)-longest:], "")
+	}
+	return name + "." + hash(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", hostPath, e.kind, e.target, e.content))[:16]
+}
+
+// keep copies e, which lies at hostPath in a directory described by parent,
+// and gives what the record is to say of it. fresh tells that this content was
+// not kept before.
+func (k *keeper) keep(hostPath string, scope Scope, why Why, e entry, parent *meta) (o *original, fresh bool, err error) {
+	name := savedName(hostPath, e)
+	o = &original{Kind: e.kind, Target: e.target, Meta: e.meta, Copy: name, Dir: parent}
+	content := e.content
+	if e.kind == Symlink {
+		content = []byte(e.target)
+	} else {
+		o.SHA = hash(e.content)
+	}
+	old, err := k.describe(name)
+	switch {
+	case err == nil && (why == SavedEdit || old.Why == why && old.Meta == e.meta):
+		return o, false, nil
+	case err == nil: // kept as an edit before: the bytes are there
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, false, err
+	default:
+		fresh = true
+		if err := k.replace(k.saved, name, content); err != nil {
+			return nil, false, err
+		}
+	}
+	d := savedFile{Path: hostPath, Why: why, Saved: k.s.now().UTC(), Scope: scope.Name, ScopeDir: scope.Dir, original: *o}
+	return o, fresh, k.describeAs(name, d)
+}
+
+func (k *keeper) describe(name string) (savedFile, error) {
+	var d savedFile
+	e, err := k.saved.look(name+".json", maxForeign)
+	if err != nil {
+		return d, err
+	}
+	if e.kind != Regular {
+		return d, fs.ErrNotExist
+	}
+	if err := json.Unmarshal(e.content, &d); err != nil {
+		return d, fmt.Errorf("%s: %w", k.saved.join(name+".json"), err)
+	}
+	return d, nil
+}
+
+func (k *keeper) describeAs(name string, d savedFile) error {
+	b, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return err
+	}
+	return k.replace(k.saved, name+".json", append(b, '\n'))
+}
+
+// read gives the content of a copy and refuses a damaged one.
+func (k *keeper) read(o *original) (source, error) {
+	src := source{kind: o.Kind, target: o.Target, meta: o.Meta}
+	if o.Kind == Symlink {
+		return src, nil
+	}
+	e, err := k.saved.look(o.Copy, maxForeign)
+	if err != nil {
+		return src, err
+	}
+	if e.kind != Regular || hash(e.content) != o.SHA {
+		return src, fmt.Errorf("%s: the copy of the original is missing or damaged", k.saved.join(o.Copy))
+	}
+	src.content = e.content
+	return src, nil
+}
+
+// demote makes an original one that does not come back: somebody has put a
+// thing of their own in its place since.
+func (k *keeper) demote(o *original) error {
+	d, err := k.describe(o.Copy)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || d.Why != SavedOriginal {
+		return err
+	}
+	d.Why = SavedEdit
+	return k.describeAs(o.Copy, d)
+}
+
+// drop removes a copy that is in place again, its description first: without
+// the bytes that would be a promise.
+func (k *keeper) drop(o *original) error {
+	for _, name := range []string{o.Copy + ".json", o.Copy} {
+		if err := k.saved.unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// all describes every copy, in name order.
+func (k *keeper) all() ([]savedFile, error) {
+	entries, err := k.saved.list()
+	if err != nil {
+		return nil, err
+	}
+	var all []savedFile
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		d, err := k.describe(name)
+		if err != nil || checkPath(d.Path) != nil {
+			continue // not one of ours
+		}
+		d.Copy = name
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+func (k *keeper) report(d savedFile) Saved {
+	return Saved{Path: d.Path, Copy: k.saved.join(d.Copy), Why: d.Why}
+}
+
+// recoverOriginals fills an empty record with what the copies tell: which
+// paths had an original that was not put back yet.
+func (s *Store) recoverOriginals(top *dir, st *state) error {
+	saved, err := top.open(savedDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer saved.close()
+	k := &keeper{s: s, top: top, saved: saved}
+	all, err := k.all()
+	if err != nil {
+		return err
+	}
+	newest := map[string]time.Time{}
+	for _, d := range all {
+		if d.Why != SavedOriginal || d.Saved.Before(newest[d.Path]) {
+			continue
+		}
+		newest[d.Path] = d.Saved
+		o := d.original
+		st.Files[d.Path] = &record{Scope: d.Scope, Original: &o}
+		if d.ScopeDir == "" || checkPath(d.ScopeDir) == nil {
+			st.addTop(Scope{Name: d.Scope, Dir: d.ScopeDir})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package managedfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"time"
+
+	"github.com/berth-registry/berth/internal/safedir"
+)
+
+// maxForeign bounds what is read of a file and what can be kept as a copy.
+const maxForeign = 4 << 20
+
+// Store keeps the record of what is ours, and the copies of what is not. It is
+// not for concurrent use; processes take turns with [Store.Lock].
+type Store struct {
+	root     *Root
+	stateDir string
+	lockPath string
+	private  []string // files of WritePrivate that go with the record
+	now      func() time.Time
+	step     func(Step) error
+	uid, gid int // of what we write
+	cache    cachedState
+	// clean names the scopes in which the last Observe met nothing that a
+	// killed run had left, so that Apply need not look again.
+	clean map[string]bool
+}
+
+// Option changes how a [Store] works.
+type Option func(*Store)
+
+// WithLock names the lock file of [Store.Lock] as the node sees it, such as
+// /run/berth/lock.
+func WithLock(hostPath string) Option { return func(s *Store) { s.lockPath = hostPath } }
+
+// WithPrivate names files of [Store.WritePrivate] that [Store.Restore] removes
+// when nothing else of ours is left.
+func WithPrivate(names ...string) Option { return func(s *Store) { s.private = names } }
+
+// WithClock replaces the clock.
+func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = now } }
+
+// WithSteps has hook called before every change to the file system; an error
+// is what the change then fails with. Changes are made one after the other
+// then. It is for tests that stop or kill a write half-way.
+func WithSteps(hook func(Step) error) Option { return func(s *Store) { s.step = hook } }
+
+// Open gives access to the record in stateDir, a host path
+// ([DefaultStateDir]). It neither reads nor writes: the directory comes into
+// being with the first file that is written.
+func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
+	if err := checkPath(stateDir); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	s := &Store{root: root, stateDir: stateDir, now: time.Now, uid: os.Geteuid(), gid: os.Getegid(), clean: map[string]bool{}}
+	for _, o := range opts {
+		o(s)
+	}
+	return s, nil
+}
+
+// keeper has the state directory open.
+type keeper struct {
+	s          *Store
+	top, saved *dir
+}
+
+// keeper opens the state directory and makes it if it is absent; st learns
+// which directories are ours.
+func (s *Store) keeper(st *state) (*keeper, error) {
+	missing, err := s.root.missing(path.Join(s.stateDir, savedDir))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range missing {
+		perm := mode(0o755)
+		if p == s.stateDir || path.Dir(p) == s.stateDir {
+			perm = 0o700
+		}
+		if err := s.makeDir(p, perm); err != nil {
+			return nil, err
+		}
+		if path.Dir(p) != s.stateDir {
+			st.Dirs[p] = &dirRecord{Created: true}
+		}
+	}
+	top, err := s.root.openDir(s.stateDir, s.step)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.trust(top); err != nil {
+		top.close()
+		return nil, err
+	}
+	saved, err := top.open(savedDir)
+	if err != nil {
+		top.close()
+		return nil, err
+	}
+	k := &keeper{s: s, top: top, saved: saved}
+	for _, d := range []*dir{top, saved} {
+		if err := removeTempFiles(d); err != nil {
+			k.close()
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// trust refuses a state directory in which others can replace the record and the
+// copies, and with them what is put back.
+func (s *Store) trust(d *dir) error {
+	info, err := d.self()
+	if err != nil {
+		return err
+	}
+	return safedir.Check(s.root.Path(s.stateDir), info)
+}
+
+func (k *keeper) close() {
+	k.saved.close()
+	k.top.close()
+}
+
+// makeDir makes one directory with the given mode, ours.
+func (s *Store) makeDir(hostPath string, perm mode) error {
+	parent, err := s.root.openDir(path.Dir(hostPath), s.step)
+	if err != nil {
+		return err
+	}
+	defer parent.close()
+	name := path.Base(hostPath)
+	if err := parent.mkdir(name, uint32(perm)); err != nil {
+		return err
+	}
+	d, err := parent.open(name)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.setMeta(meta{Mode: perm, UID: s.uid, GID: s.gid}); err != nil { // whatever the umask is
+		return err
+	}
+	return parent.sync()
+}
+
+// replace writes a file of the store, whole or not at all.
+func (k *keeper) replace(d *dir, name string, content []byte) error {
+	tmp := tempName(tempFile, "")
+	err := d.make(tmp, source{kind: Regular, content: content, meta: meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
+	if err == nil {
+		err = d.rename(tmp, d, name, false)
+	}
+	if err != nil {
+		return errors.Join(err, ignoreAbsent(d.unlink(tmp)))
+	}
+	return nil
+}
+
+// write keeps the record.
+func (k *keeper) write(st *state) error {
+	b, err := st.encode()
+	if err != nil {
+		return err
+	}
+	if err := k.replace(k.top, stateFile, b); err != nil {
+		return aboutFile(k.top.join(stateFile), "write", "", err)
+	}
+	return k.top.sync()
+}
+
+// setAside moves a record that cannot be read out of the way.
+func (k *keeper) setAside() (Saved, error) {
+	name := stateFile + ".corrupt-" + k.s.now().UTC().Format("20060102T150405.000000000Z")
+	if err := k.top.rename(stateFile, k.top, name, true); err != nil {
+		return Saved{}, err
+	}
+	return Saved{Path: k.top.join(stateFile), Copy: k.top.join(name), Why: SavedRecord}, nil
+}
+
+// removeTempFiles clears what a killed run left in a directory.
+func removeTempFiles(d *dir) error {
+	entries, err := d.list()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if kind, _ := parseTemp(e.Name()); kind == tempFile && !e.IsDir() {
+			if err := ignoreAbsent(d.unlink(e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,130 @@
+package managedfile
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+)
+
+// sweep clears up what a killed run left in the scope. Names tell what is
+// ours; see [tempPrefix].
+func (r *run) sweep() {
+	tops := append([]string{r.scope.Dir}, r.st.Scopes[r.scope.Name]...)
+	seen := map[string]bool{"": true}
+	for _, top := range tops {
+		if !seen[top] {
+			seen[top] = true
+			r.sweepTop(top)
+		}
+	}
+	for p, rec := range r.st.Files {
+		dir := path.Dir(p)
+		if rec.Scope != r.scope.Name || r.st.top(r.scope, p) != "" || seen[dir] {
+			continue
+		}
+		seen[dir] = true
+		if d, err := r.s.root.openDir(dir, r.s.step); err == nil {
+			r.note(dir, removeTempFiles(d))
+			d.close()
+		}
+	}
+}
+
+// note keeps an error about clearing up; it hinders nothing else.
+func (r *run) note(hostPath string, err error) {
+	if err != nil {
+		r.errs = append(r.errs, aboutFile(hostPath, "clear up", "", err))
+	}
+}
+
+func (r *run) sweepTop(hostPath string) {
+	top, err := r.top(hostPath)
+	if err != nil {
+		return // absent; or Observe says what is wrong with it
+	}
+	entries, err := top.list()
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		d, err := top.open(e.Name())
+		if err != nil {
+			continue
+		}
+		switch kind, of := parseTemp(e.Name()); kind {
+		case tempNew:
+			r.note(top.join(e.Name()), removeNew(top, d, e.Name()))
+		case tempOld:
+			r.note(top.join(e.Name()), r.removeOld(top, d, e.Name(), of))
+		default:
+			r.note(top.join(e.Name()), removeTempFiles(d))
+		}
+		d.close()
+	}
+}
+
+// removeNew removes a directory that never appeared under its name: all in it
+// is ours.
+func removeNew(top, d *dir, name string) error {
+	entries, err := d.list()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := ignoreAbsent(d.unlink(e.Name())); err != nil {
+			return err
+		}
+	}
+	return ignoreAbsent(top.rmdir(name))
+}
+
+// removeOld removes the directory `of` that was on its way out. What we would
+// not have removed goes back.
+func (r *run) removeOld(top, d *dir, name, of string) error {
+	entries, err := d.list()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		gone, err := r.mayUnlink(d, e.Name(), path.Join(top.path, of, e.Name()))
+		if err == nil && gone {
+			err = ignoreAbsent(d.unlink(e.Name()))
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	before := len(r.errs)
+	r.finishAside(top, d, name, of)
+	if len(r.errs) == before {
+		return top.sync()
+	}
+	return nil
+}
+
+// mayUnlink reports whether a file that lay at hostPath is ours, or kept.
+func (r *run) mayUnlink(d *dir, name, hostPath string) (bool, error) {
+	e, err := d.look(name, maxForeign)
+	if err != nil || e.kind != Regular {
+		return false, err
+	}
+	if classify(r.st.Files[hostPath], e).owner == Ours {
+		return true, nil
+	}
+	if r.st.found != stateRead && r.k == nil {
+		return false, nil // nothing was ever kept
+	}
+	if err := r.keeper(); err != nil {
+		return false, err
+	}
+	_, err = r.k.describe(savedName(hostPath, e))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}

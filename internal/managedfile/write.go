@@ -1,0 +1,352 @@
+package managedfile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"sync"
+)
+
+const (
+	// batchSize bounds the files that are prepared and not yet in place, and
+	// with them open directories, and what a crash leaves to clear up.
+	batchSize = 128
+	// syncers is how many files are made to last at once: a journal takes
+	// many in one go.
+	syncers = 16
+)
+
+// execute changes the files.
+func (r *run) execute(ctx context.Context) {
+	if err := r.makeDirs(); err != nil {
+		for _, it := range r.items {
+			if it.state == itemOpen && (it.After != nil || it.putBack != nil) {
+				r.fail(it, "mkdir", err)
+			}
+		}
+	}
+	for _, it := range r.items {
+		if it.state == itemOpen && it.putBack != nil {
+			if err := r.keeper(); err != nil {
+				r.fail(it, "read", err)
+			}
+		}
+	}
+	writes, removals := r.units()
+	for len(writes) > 0 {
+		n := min(batchSize, len(writes))
+		r.batch(ctx, writes[:n])
+		writes = writes[n:]
+	}
+	r.removals(ctx, removals)
+	if err := ctx.Err(); err != nil {
+		r.errs = append(r.errs, err)
+	}
+}
+
+// makeDirs makes the directories above the files.
+func (r *run) makeDirs() error {
+	for _, p := range r.absent {
+		err := r.s.makeDir(p, 0o755)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.made[p] = true
+	}
+	return nil
+}
+
+// batch prepares units side by side, puts them in place one after the other,
+// and makes the result last.
+func (r *run) batch(ctx context.Context, units []*unit) {
+	for _, u := range units {
+		if ctx.Err() != nil {
+			break // nothing is prepared, and install leaves it alone
+		}
+		if err := r.enter(u); err != nil {
+			u.err, u.fail = err, u.items[0]
+		}
+	}
+	r.parallel(units, func(u *unit) {
+		if u.err == nil && ctx.Err() == nil {
+			r.stage(u)
+		}
+	})
+	tops := map[string]bool{}
+	var single []*unit
+	for _, u := range units {
+		r.install(ctx, u)
+		switch {
+		case u.items[0].state != itemDone:
+		case u.fresh:
+			tops[u.top] = true
+		default:
+			single = append(single, u)
+		}
+	}
+	r.parallel(single, func(u *unit) { u.err = u.at.sync() })
+	for _, u := range single {
+		if u.err != nil {
+			r.errs = append(r.errs, aboutFile(u.items[0].Path, "sync", "the new file is there, but a power cut may undo it", u.err))
+		}
+	}
+	r.syncTops(tops)
+	for _, u := range units {
+		if u.at != nil {
+			u.at.close()
+		}
+	}
+}
+
+func (r *run) syncTops(tops map[string]bool) {
+	for top := range tops {
+		d, err := r.top(top)
+		if err == nil {
+			err = d.sync()
+		}
+		if err != nil {
+			r.errs = append(r.errs, aboutFile(top, "sync", "", err))
+		}
+	}
+}
+
+// parallel runs work on every unit.
+func (r *run) parallel(units []*unit, work func(*unit)) {
+	if r.s.step != nil || len(units) == 1 {
+		for _, u := range units {
+			work(u)
+		}
+		return
+	}
+	todo := make(chan *unit)
+	var wg sync.WaitGroup
+	for range min(syncers, len(units)) {
+		wg.Go(func() {
+			for u := range todo {
+				work(u)
+			}
+		})
+	}
+	for _, u := range units {
+		todo <- u
+	}
+	close(todo)
+	wg.Wait()
+}
+
+// enter opens the directory in which a unit is prepared.
+func (r *run) enter(u *unit) error {
+	var err error
+	if !u.fresh {
+		u.at, err = r.open(u.dir)
+		return err
+	}
+	top, err := r.top(u.top)
+	if err != nil {
+		return err
+	}
+	tmp := tempName(tempNew, "")
+	if err := top.mkdir(tmp, 0o700); err != nil {
+		return err
+	}
+	u.tmp = tmp
+	u.at, err = top.open(tmp)
+	return err
+}
+
+// stage writes the files of a unit under names that nobody reads.
+func (r *run) stage(u *unit) {
+	for _, it := range u.items {
+		if it.InPlace {
+			continue
+		}
+		src, err := r.source(it)
+		name := path.Base(it.Path)
+		if !u.fresh {
+			it.tmp = tempName(tempFile, "")
+			name = it.tmp
+		}
+		if err == nil {
+			err = u.at.make(name, src)
+		}
+		if err != nil {
+			u.err, u.fail = err, it
+			return
+		}
+	}
+	if !u.fresh {
+		return
+	}
+	err := u.at.setMeta(r.dirMeta(u))
+	if err == nil {
+		err = u.at.sync()
+	}
+	if err != nil {
+		u.err, u.fail = err, u.items[0]
+	}
+}
+
+// source is what an item puts in place.
+func (r *run) source(it *item) (source, error) {
+	if it.After == nil {
+		return r.k.read(it.putBack)
+	}
+	return source{
+		kind: Regular, content: it.After.Content(),
+		meta: meta{Mode: modeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid},
+	}, nil
+}
+
+// dirMeta is what a directory that comes with its files is to be like: as it
+// was, if it was there before us.
+func (r *run) dirMeta(u *unit) meta {
+	if d := r.st.Dirs[u.dir]; d != nil && d.Original != nil {
+		return *d.Original
+	}
+	for _, it := range u.items {
+		if it.putBack != nil && it.putBack.Dir != nil {
+			return *it.putBack.Dir
+		}
+	}
+	return meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}
+}
+
+// install puts a prepared unit in place, if it still may.
+func (r *run) install(ctx context.Context, u *unit) {
+	why, err := r.hindrance(ctx, u)
+	if why == "" && err == nil {
+		if err = r.swap(u); errors.Is(err, fs.ErrExist) {
+			why, err = "something was put there in the meantime", nil
+		}
+	}
+	if why == "" && err == nil {
+		for _, it := range u.items {
+			r.done(it)
+		}
+		if u.fresh {
+			r.made[u.dir] = true
+		}
+		return
+	}
+	r.discard(u)
+	for _, it := range u.items {
+		switch {
+		case err != nil && (u.fail == nil || it == u.fail):
+			r.fail(it, "write", err)
+		case err != nil:
+			r.skip(it, path.Base(u.fail.Path)+" beside it could not be written")
+		default:
+			r.skip(it, why)
+		}
+	}
+}
+
+// hindrance says why a unit must not be put in place: an error, or a reason to
+// try it another time.
+func (r *run) hindrance(ctx context.Context, u *unit) (string, error) {
+	if u.err != nil {
+		return "", u.err
+	}
+	if ctx.Err() != nil {
+		return "interrupted", nil
+	}
+	for _, it := range u.items {
+		for _, n := range needsOf(it) {
+			if why, ok := r.waiting[n]; ok {
+				return "it needs " + n + ", which is not in place: " + why, nil
+			}
+		}
+	}
+	if u.fresh {
+		return "", nil
+	}
+	it := u.items[0]
+	now, err := u.at.look(path.Base(it.Path), maxForeign)
+	if err != nil {
+		return "", err
+	}
+	if !it.Before.is(now) {
+		return "changed in the meantime", nil
+	}
+	return "", nil
+}
+
+// swap makes a prepared unit appear.
+func (r *run) swap(u *unit) error {
+	if !u.fresh {
+		it := u.items[0]
+		if it.InPlace {
+			return u.at.overwrite(path.Base(it.Path), it.Before.Content, it.After.Content())
+		}
+		return u.at.rename(it.tmp, u.at, path.Base(it.Path), it.Before.Kind == None)
+	}
+	top, err := r.top(u.top)
+	if err != nil {
+		return err
+	}
+	return top.rename(u.tmp, top, path.Base(u.dir), true)
+}
+
+// discard removes what was prepared. What it cannot remove is found by its
+// name next time.
+func (r *run) discard(u *unit) {
+	for _, it := range u.items {
+		switch {
+		case u.at == nil:
+		case u.fresh:
+			_ = u.at.unlink(path.Base(it.Path))
+		case it.tmp != "":
+			_ = u.at.unlink(it.tmp)
+		}
+	}
+	if u.tmp != "" {
+		if top, err := r.top(u.top); err == nil {
+			_ = top.rmdir(u.tmp)
+		}
+	}
+}
+
+// top gives a directory above files, which stays open during the run.
+func (r *run) top(hostPath string) (*dir, error) {
+	if d := r.tops[hostPath]; d != nil {
+		return d, nil
+	}
+	d, err := r.s.root.openDir(hostPath, r.s.step)
+	if err != nil {
+		return nil, err
+	}
+	r.tops[hostPath] = d
+	return d, nil
+}
+
+// open opens the directory of a file; the caller closes it. Below a scope's
+// directory no link is followed.
+func (r *run) open(hostPath string) (*dir, error) {
+	if r.st.top(r.scope, hostPath+"/x") == "" {
+		return r.s.root.openDir(hostPath, r.s.step)
+	}
+	top, err := r.top(path.Dir(hostPath))
+	if err != nil {
+		return nil, err
+	}
+	return top.open(path.Base(hostPath))
+}
+
+func (r *run) parent(p string) (*dir, error) { return r.open(path.Dir(p)) }
+
+// there reports whether a directory exists.
+func (r *run) there(hostPath string) (bool, error) {
+	top, err := r.top(path.Dir(hostPath))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	e, err := top.lstat(path.Base(hostPath))
+	return e.kind == Dir, err
+}

@@ -1,0 +1,92 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/node"
+)
+
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// containerd tells which one runs, and whether it honours hosts.toml files.
+func (e *examination) containerd(ctx context.Context) {
+	var err error
+	if e.engine, err = node.Discover(ctx, e.Host); err != nil {
+		e.add("containerd", Fail, err.Error(), "run this as root on the node itself")
+		return
+	}
+	c := e.engine
+	if c.Absent(e.Host) {
+		e.add("containerd", Fail, "no containerd was found: no process, no service, no configuration", "install it first, or run this where it runs")
+		e.sameDirectory(c)
+		return
+	}
+	what := "containerd " + c.Release.String()
+	if c.Detail != "" {
+		what += ", " + c.Detail
+	}
+	what += ", " + c.Configured()
+	if c.Layout != node.Plain {
+		what += fmt.Sprintf(" (%s)", c.Layout)
+	}
+	switch {
+	case c.PID == 0 && e.Host.Proc != "":
+		e.add("containerd", Warn, "no containerd runs here; "+what+" is what was looked at", "start it, or run this where it runs")
+	case len(c.Others) > 0:
+		e.add("containerd", Warn, fmt.Sprintf("%s; %d more run here and were not looked at", what, len(c.Others)), "")
+	default:
+		e.add("containerd", OK, what, "")
+	}
+	e.verdict(c)
+	e.unread = !c.Verdict.Honoured
+	e.certsDir = c.CertsDir()
+	e.sameDirectory(c)
+}
+
+// verdict tells the traps.
+func (e *examination) verdict(c node.Containerd) {
+	const name = "config-path"
+	switch changed := node.ChangedSince(e.Host, c); {
+	case len(changed) > 0:
+		e.add(name, Warn, fmt.Sprintf("%s was changed after containerd was started, and is read only then; what is told of it here may not be in effect",
+			strings.Join(changed, ", ")), node.Restart(c.Unit, "containerd"))
+	case c.Verdict.Honoured:
+		e.add(name, OK, "hosts.toml files are read from "+c.CertsDir(), "")
+	}
+	var cannot error // what install would say
+	if !c.Verdict.Honoured {
+		_, cannot = node.Wire(c, node.Options{})
+	}
+	for _, t := range c.Verdict.Traps {
+		level := Warn
+		if t.Blocking {
+			level = Fail
+		}
+		e.add(name, level, t.Where+": "+t.Detail, node.Remedy(t, cannot))
+	}
+}
+
+// sameDirectory: what Berth writes has to be what containerd reads.
+func (e *examination) sameDirectory(c node.Containerd) {
+	if e.Config == nil {
+		return
+	}
+	writes := e.Config.Containerd.CertsDir
+	if e.certsDir == "" {
+		e.certsDir = writes
+		return
+	}
+	same, remedy := c.SameDir(e.Host, c.Verdict, writes)
+	if same {
+		return
+	}
+	e.add("certs-dir", Fail, fmt.Sprintf("Berth writes to %s, and containerd reads %s", writes, e.certsDir), remedy)
+}
+
+// defaultDir is examined when neither containerd nor a config names one.
+const defaultDir = containerdconf.DefaultCertsDir

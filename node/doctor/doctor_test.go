@@ -1,0 +1,507 @@
+package doctor_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+	"go.uber.org/goleak"
+
+	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/agent/status/statustest"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/doctor"
+	"github.com/berth-registry/berth/test/fakeaws"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bed makes a node out of a txtar archive: root/, proc/ and sys/, and a config
+// in config.yaml. Files are of mode 0600; those below a directory "open" are
+// readable by all.
+func bed(t *testing.T, archive string) doctor.Patient {
+	t.Helper()
+	dir := t.TempDir()
+	p := doctor.Patient{ConfigErr: &fs.PathError{Op: "open", Path: "config.yaml", Err: fs.ErrNotExist}, ConfigFile: "config.yaml", Now: time.Now}
+	p.Getenv = func(name string) string {
+		if name == "AWS_EC2_METADATA_SERVICE_ENDPOINT" {
+			return "http://127.0.0.1:1"
+		}
+		return ""
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "root"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range txtar.Parse([]byte(archive)).Files {
+		data := strings.ReplaceAll(string(f.Data), "$DIR", dir)
+		switch {
+		case f.Name == "config.yaml":
+			var err error
+			if p.Config, p.Warnings, err = config.Parse(f.Name, []byte(data)); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		case strings.HasPrefix(f.Name, "proc/"):
+			p.Host.Proc = filepath.Join(dir, "proc")
+		case strings.HasPrefix(f.Name, "sys/"):
+			p.Sys = filepath.Join(dir, "sys")
+		}
+		name := filepath.Join(dir, f.Name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if base := filepath.Base(name); base == "cmdline" || base == "environ" {
+			data = strings.ReplaceAll(data, "\n", "\x00")
+		}
+		mode := os.FileMode(0o600)
+		if strings.Contains(f.Name, "open") {
+			mode = 0o644
+		}
+		if strings.HasPrefix(data, "#!") {
+			mode = 0o755
+		}
+		if err := errors.Join(os.WriteFile(name, []byte(data), 0o600), os.Chmod(name, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := managedfile.OpenRoot(filepath.Join(dir, "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	p.Host.Root = root
+	return p
+}
+
+const running = `
+-- proc/stat --
+cpu 1
+btime 4000000000
+-- proc/7/stat --
+7 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0
+-- proc/7/comm --
+containerd
+-- proc/7/cmdline --
+/usr/bin/containerd
+-- proc/7/cgroup --
+0::/system.slice/containerd.service
+-- proc/7/environ --
+HOME=/
+SECRET=not-told
+-- root/etc/containerd/config.toml --
+version = 2
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "/etc/containerd/certs.d"
+`
+
+const mirrorConfig = `
+-- config.yaml --
+apiVersion: berth/v1alpha1
+kind: RegistryConfig
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: https://mirror.corp}]
+`
+
+// find gives the findings of a name.
+func find(all []doctor.Finding, name string) []doctor.Finding {
+	var found []doctor.Finding
+	for _, f := range all {
+		if f.Name == name {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+func TestExamine(t *testing.T) {
+	const certs = "-- root/etc/containerd/certs.d/"
+	for _, test := range []struct {
+		name, archive string
+		check         string
+		level         doctor.Level
+		says, do      string
+	}{
+		{"no config", running, "config", doctor.Warn, "there is no config.yaml", "write a RegistryConfig"},
+		{"a config", running + mirrorConfig, "config", doctor.OK, "config.yaml is valid", ""},
+		{"no configuration file", strings.Split(running, "-- root/")[0], "containerd", doctor.OK, "process 7, with its defaults, because there is no /etc/containerd/config.toml", ""},
+		{"what runs", running, "containerd", doctor.OK, "process 7, configured by /etc/containerd/config.toml", ""},
+		{"nothing runs", "-- proc/stat --\n-- root/etc/containerd/config.toml --\n", "containerd", doctor.Warn, "no containerd runs here", "start it"},
+		{"the processes cannot be seen", "-- root/etc/containerd/config.toml --\n", "containerd", doctor.OK, "configured by /etc/containerd/config.toml", ""},
+		{"none is installed", "-- proc/stat --\n", "containerd", doctor.Fail, "no containerd was found: no process, no service, no configuration", "install it first"},
+		{"honoured", running, "config-path", doctor.OK, "hosts.toml files are read from /etc/containerd/certs.d", ""},
+		{"not honoured", "-- root/etc/containerd/config.toml --\nversion = 2\n", "config-path", doctor.Fail, "config_path is not set", "berth install --containerd"},
+		{
+			"not honoured, and install cannot help", "-- root/etc/containerd/config.toml --\ndisabled_plugins = ['x']\n", "config-path", doctor.Fail, "config_path is not set",
+			`set config_path by hand: no change of one key makes containerd honour it: the version of containerd is not known, and 1.x and 2.x read a file without "version =" differently`,
+		},
+		{
+			"changed since the start", strings.Replace(running, "4000000000", "1000000000", 1), "config-path", doctor.Warn,
+			"was changed after containerd was started", "systemctl restart containerd.service",
+		},
+		{
+			"changed since kubelet's start", strings.Replace(running, "4000000000", "1000000000", 1) + kubelet(bothFlags) + kubeletStat + providerConfig("x"), "kubelet", doctor.Warn,
+			"/p.yaml was changed after kubelet was started", "restart kubelet",
+		},
+		{
+			"kubelet was not restarted", running + kubelet("") + "-- root/etc/systemd/system/kubelet.service --\n[Service]\nExecStart=/usr/bin/kubelet --image-credential-provider-config=/p.yaml\n",
+			"kubelet", doctor.Warn, "runs without the credential provider that its unit names by now", "restart kubelet",
+		},
+		{
+			"another directory", running + strings.Replace(mirrorConfig, "mirrors:", "containerd: {certsDir: /srv/certs.d}\nmirrors:", 1), "certs-dir", doctor.Fail,
+			"Berth writes to /srv/certs.d, and containerd reads /etc/containerd/certs.d", "certsDir: /etc/containerd/certs.d",
+		},
+		{"no directory yet", running, "hosts", doctor.Warn, "is not there yet", "berth apply"},
+		{
+			"all is well", running + certs + "docker.io/hosts.toml --\nserver = \"https://a\"\n\n[host]\n" + certs + "_default/hosts.toml --\n[host.\"https://b\"]\n" + certs + "_berth/ca.pem --\n",
+			"hosts", doctor.OK, "reads every directory below /etc/containerd/certs.d (2)", "",
+		},
+		{"read by nobody", "-- root/etc/containerd/config.toml --\nversion = 2\n" + certs + "docker.io/hosts.toml --\n[host]\n", "hosts", doctor.Warn, "containerd does not read it", "config-path"},
+		{"passed over", running + certs + "docker.io/hosts.toml --\nserver = https\n", "hosts", doctor.Fail, "docker.io: containerd passes over hosts.toml", "by hand"},
+		{
+			"a certificate that is gone", running + certs + "quay.io/hosts.toml --\n[host.\"https://a\"]\nca = \"gone.pem\"\n",
+			"hosts", doctor.Fail, "every pull from quay.io fails", "in place",
+		},
+		{
+			"a directory that hides _default", running + certs + "quay.io/README --\n" + certs + "_default/hosts.toml --\n[host.\"https://b\"]\n",
+			"hosts", doctor.Warn, "quay.io holds no hosts.toml, and still keeps _default away", "remove the directory",
+		},
+		{
+			"two spellings", running + certs + "r.corp_5000_/hosts.toml --\n[host]\n" + certs + "r.corp:5000/hosts.toml --\n[host]\n",
+			"hosts", doctor.Warn, "r.corp:5000 is not read", "remove one",
+		},
+		{
+			"files of mode 0600", running + certs + "docker.io/hosts.toml --\n" + certs + "ghcr.io/hosts.toml --\nserver = \"https://ghcr.io\"\n[header]\nAuthorization = \"Basic not-told\"\n[host]\n" +
+				"-- root/var/lib/berth/provider.json --\n{}\n", "permissions", doctor.OK, "nothing that holds a secret", "",
+		},
+		{"no kubelet", running, "kubelet", doctor.OK, "no kubelet was seen", ""},
+		{"a kubelet without a provider", running + kubelet(""), "kubelet", doctor.OK, "has no credential provider", ""},
+		{"one flag of two", running + kubelet("--image-credential-provider-config=/p.yaml"), "kubelet", doctor.Fail, "needs both", "set both"},
+		{
+			"our provider", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "-- root/bin/berth-credential-provider --\n#!/bin/sh\n",
+			"kubelet", doctor.OK, "kubelet asks berth-credential-provider", "",
+		},
+		{
+			"our provider, a registry that it is not asked about", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "-- root/bin/berth-credential-provider --\n#!/bin/sh\n" + tokenConfig,
+			"kubelet", doctor.Warn, "kubelet does not ask berth-credential-provider about ghcr.io", "berth install --kubelet",
+		},
+		{
+			"our provider, and it is asked", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "  matchImages: [\"*.io\"]\n-- root/bin/berth-credential-provider --\n#!/bin/sh\n" + tokenConfig,
+			"kubelet", doctor.OK, "kubelet asks berth-credential-provider", "",
+		},
+		{"no provider, and a login for tokens", running + kubelet("") + tokenConfig, "kubelet", doctor.Warn, "kubelet has no credential provider, and the login of ghcr.io", "berth install --kubelet"},
+		{
+			"another provider", running + kubelet(bothFlags) + providerConfig("ecr-credential-provider") + "-- root/bin/ecr-credential-provider --\n#!/bin/sh\n",
+			"kubelet", doctor.OK, "asks ecr-credential-provider by /p.yaml, and not Berth", "",
+		},
+		{"a provider that is gone", running + kubelet(bothFlags) + providerConfig("berth-credential-provider"), "kubelet", doctor.Fail, "/bin/berth-credential-provider: is not there", "before kubelet is restarted"},
+		{"a provider that cannot run", running + kubelet(bothFlags) + providerConfig("x") + "-- root/bin/x --\n", "kubelet", doctor.Fail, "has mode 0600", "restarted"},
+		{"a name that leads elsewhere", running + kubelet(bothFlags) + providerConfig("../x"), "kubelet", doctor.Fail, "without a name", "mend it"},
+		{"no configuration", running + kubelet(bothFlags), "kubelet", doctor.Fail, "p.yaml", "mend it"},
+		{"a configuration of another kind", running + kubelet(bothFlags) + "-- root/p.yaml --\nkind: Pod\n", "kubelet", doctor.Fail, "is no CredentialProviderConfig", "mend it"},
+		{"a directory of configurations", running + kubelet(strings.Replace(bothFlags, "/p.yaml", "/p.d", 1)) + strings.Replace(providerConfig("y"), "root/p.yaml", "root/p.d/10.yaml", 1) + "-- root/bin/y --\n#!\n", "kubelet", doctor.OK, "asks y by /p.d", ""},
+		{"tokens are not needed", running + mirrorConfig, "tokens", doctor.OK, "names no ECR registry", ""},
+		{"no token", running + ecrConfig, "tokens", doctor.Warn, "no valid token for ecr in us-east-1", "berth credentials 111122223333.dkr.ecr.us-east-1.amazonaws.com"},
+		{"no metadata service", running + ecrConfig, "metadata", doctor.Warn, "there is no metadata service", "static keys"},
+		{
+			"no metadata service, and static keys", running + ecrConfig + "ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n",
+			"metadata", doctor.Warn, "there is no metadata service", "the other sources of the config are asked after it",
+		},
+		{"no metadata service needed", running + mirrorConfig, "metadata", doctor.OK, "not needed", ""},
+		{"this is EC2", running + "-- sys/class/dmi/id/sys_vendor --\nAmazon EC2\n", "metadata", doctor.OK, "there is no metadata service", ""},
+		{"no proxy", running, "proxy", doctor.OK, "neither", ""},
+		{
+			"a proxy of containerd alone", strings.Replace(running, "SECRET=not-told", "HTTPS_PROXY=http://u:not-told@proxy:3128\nno_proxy=a, b", 1) + mirrorConfig, "proxy", doctor.Warn,
+			"differ in the proxy for https, no", "proxy: in the config",
+		},
+		{
+			"the same proxy", strings.Replace(running, "SECRET=not-told", "https_proxy=http://u:not-told@proxy:3128/\nNO_PROXY=a, b", 1) +
+				strings.Replace(mirrorConfig, "mirrors:", "proxy: {httpsProxy: \"http://u:not-told@proxy:3128\", noProxy: \"a,b\"}\nmirrors:", 1), "proxy", doctor.OK, "the same proxy", "",
+		},
+		{"SELinux in force", "-- sys/fs/selinux/enforce --\n1\n", "selinux", doctor.OK, "in force", "spc_t"},
+		{"SELinux permissive", "-- sys/fs/selinux/enforce --\n0\n", "selinux", doctor.OK, "permissive", ""},
+		{"no SELinux", running, "selinux", doctor.OK, "not in use", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			all := doctor.Examine(t.Context(), bed(t, test.archive))
+			for _, f := range all {
+				if strings.Contains(f.Detail+f.Remedy, "not-told") {
+					t.Errorf("a secret is told: %+v", f)
+				}
+			}
+			found := find(all, test.check)
+			for _, f := range found {
+				if f.Level == test.level && strings.Contains(f.Detail, test.says) && strings.Contains(f.Remedy, test.do) {
+					return
+				}
+			}
+			t.Errorf("%+v", found)
+		})
+	}
+}
+
+// TestNamedConfig: a config that somebody named has to be there.
+func TestNamedConfig(t *testing.T) {
+	p := bed(t, running)
+	p.ConfigNamed = true
+	found := find(doctor.Examine(t.Context(), p), "config")
+	if len(found) != 1 || found[0].Level != doctor.Fail || found[0].Detail != "there is no config.yaml" {
+		t.Errorf("%+v", found)
+	}
+}
+
+// TestNoContainerd: what is not there is not to be wired.
+func TestNoContainerd(t *testing.T) {
+	for _, f := range doctor.Examine(t.Context(), bed(t, "-- proc/stat --\n"+mirrorConfig)) {
+		if f.Name == "config-path" || strings.Contains(f.Remedy, "install --containerd") {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+const bothFlags = "--image-credential-provider-config=/p.yaml\n--image-credential-provider-bin-dir\n/bin"
+
+func kubelet(flags string) string {
+	return "-- proc/9/comm --\nkubelet\n-- proc/9/cmdline --\n/usr/bin/kubelet\n" + flags + "\n"
+}
+
+const kubeletStat = "-- proc/9/stat --\n9 (kubelet) S 1 9 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 2000 0\n"
+
+func providerConfig(name string) string {
+	return "-- root/p.yaml --\napiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: " + name + "\n"
+}
+
+const tokenConfig = `
+-- config.yaml --
+apiVersion: berth/v1alpha1
+kind: RegistryConfig
+registries:
+- {host: ghcr.io, username: robot, password: not-told, auth: token}
+`
+
+const ecrConfig = `
+-- config.yaml --
+apiVersion: berth/v1alpha1
+kind: RegistryConfig
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: https://111122223333.dkr.ecr.us-east-1.amazonaws.com/hub}]
+`
+
+func TestPermissions(t *testing.T) {
+	p := bed(t, running+`
+-- root/etc/containerd/certs.d/ghcr.io/hosts.toml --
+server = "https://ghcr.io"
+
+[header]
+  Authorization = "Basic not-told"
+
+[host]
+-- root/var/lib/berth/provider.json --
+{}
+-- root/run/berth/tokens/x.json --
+{}
+-- secret --
+not-told
+-- config.yaml --
+apiVersion: berth/v1alpha1
+kind: RegistryConfig
+registries:
+- {host: ghcr.io, username: u, passwordFile: $DIR/secret}
+`)
+	wide := map[string]string{
+		p.Host.Root.Path("/etc/containerd/certs.d/ghcr.io/hosts.toml"): "chmod 600 /etc/containerd/certs.d/ghcr.io/hosts.toml",
+		p.Host.Root.Path("/var/lib/berth/provider.json"):               "provider.json",
+		p.Host.Root.Path("/run/berth/tokens"):                          "chmod 700 /run/berth/tokens",
+		p.Config.Registries[0].PasswordFile:                            "secret",
+	}
+	for file := range wide {
+		if err := os.Chmod(file, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := find(doctor.Examine(t.Context(), p), "permissions")
+	if len(found) != len(wide) {
+		t.Errorf("%+v", found)
+	}
+	for _, remedy := range wide {
+		ok := false
+		for _, f := range found {
+			ok = ok || f.Level == doctor.Warn && strings.Contains(f.Remedy, remedy)
+		}
+		if !ok {
+			t.Errorf("%q is not there: %+v", remedy, found)
+		}
+	}
+	for file := range wide {
+		if err := os.Chmod(file, map[bool]os.FileMode{true: 0o700, false: 0o600}[strings.HasSuffix(file, "tokens")]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found = find(doctor.Examine(t.Context(), p), "permissions"); len(found) != 1 || found[0].Level != doctor.OK {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	for status, level := range map[int]doctor.Level{200: doctor.OK, 403: doctor.Warn, 404: doctor.Warn} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodPut || r.URL.Path != "/latest/api/token" || r.Header.Get("X-aws-ec2-metadata-token-ttl-seconds") == "" {
+				t.Errorf("%s %s", r.Method, r.URL.Path)
+			}
+			w.WriteHeader(status)
+			w.Write([]byte("not-told"))
+		}))
+		p := bed(t, running+ecrConfig)
+		p.Getenv = func(name string) string {
+			return map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL + "/"}[name]
+		}
+		if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || found[0].Level != level {
+			t.Errorf("%d: %+v", status, found)
+		}
+		server.Close()
+	}
+	// One that takes the connection and says nothing.
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer server.Close()
+	defer close(release)
+	p := bed(t, running+ecrConfig)
+	p.Client = &http.Client{Timeout: 50 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+	p.Getenv = func(name string) string {
+		return map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL}[name]
+	}
+	if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || !strings.Contains(found[0].Remedy, "hop limit") {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestK3sHasItsKubeletInside(t *testing.T) {
+	p := bed(t, "-- root/var/lib/rancher/k3s/agent/etc/containerd/config.toml --\nversion = 2\n-- root/var/lib/rancher/credentialprovider/config.yaml --\nkind: CredentialProviderConfig\nproviders: [{name: p}]\n")
+	if found := find(doctor.Examine(t.Context(), p), "kubelet"); len(found) != 1 || found[0].Level != doctor.Fail || !strings.Contains(found[0].Detail, "/var/lib/rancher/credentialprovider/bin/p: is not there") {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestABadConfig(t *testing.T) {
+	p := bed(t, running)
+	p.ConfigErr = errors.New("config.yaml:3:1: mirrors: must be a list")
+	if found := find(doctor.Examine(t.Context(), p), "config"); len(found) != 1 || found[0].Level != doctor.Fail || found[0].Detail != p.ConfigErr.Error() {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestNoProc(t *testing.T) {
+	p := bed(t, running)
+	p.Host.Proc = filepath.Join(t.TempDir(), "none")
+	if found := find(doctor.Examine(t.Context(), p), "containerd"); len(found) != 1 || found[0].Level != doctor.Fail {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestWorst(t *testing.T) {
+	for want, levels := range map[doctor.Level][]doctor.Level{
+		doctor.OK: {doctor.OK}, doctor.Warn: {doctor.OK, doctor.Warn, doctor.OK}, doctor.Fail: {doctor.Fail, doctor.Warn},
+	} {
+		var all []doctor.Finding
+		for _, l := range levels {
+			all = append(all, doctor.Finding{Level: l})
+		}
+		if got := doctor.Worst(all); got != want {
+			t.Errorf("%v: %s", levels, got)
+		}
+	}
+	if got := doctor.Worst(nil); got != doctor.OK {
+		t.Errorf("%s", got)
+	}
+}
+
+// What the agent says is among the findings, but for what is looked at here.
+func TestAgent(t *testing.T) {
+	const down = "mirror.corp does not answer"
+	for name, c := range map[string]struct {
+		change func(*status.Snapshot)
+		err    error
+		level  doctor.Level
+		says   string
+		do     string
+	}{
+		"well":         {func(*status.Snapshot) {}, nil, doctor.OK, "converged; 3 files, 3 upstreams, no alarm", ""},
+		"none answers": {nil, errors.New("no agent answers at 127.0.0.1:9474"), doctor.Warn, "no agent answers", "start it"},
+		"a mirror down": {func(s *status.Snapshot) {
+			e := &s.Mirrors[0].Endpoints[0]
+			e.State, e.Error = status.Down, down
+		}, nil, doctor.Warn, "MirrorDown: docker.io https://1111", "https://github.com/berth-registry/berth/blob/main/docs/operations.md#mirrordown"},
+		"a full disk":             {func(s *status.Snapshot) { s.Converge.Error = "no space left" }, nil, doctor.Fail, "ConvergeFailing: no space left", "#convergefailing"},
+		"files that are not read": {func(s *status.Snapshot) { s.Containerd.Reads = status.ReadsNo }, nil, doctor.OK, "it runs, and is ready", ""},
+		"starting":                {func(s *status.Snapshot) { s.Ready = status.Readiness{Reasons: []string{"not converged yet"}} }, nil, doctor.Warn, "not converged yet", "berth status"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := bed(t, running)
+			p.Agent = func(context.Context) (status.Snapshot, error) {
+				if c.err != nil {
+					return status.Snapshot{}, c.err
+				}
+				s := statustest.Healthy()
+				c.change(&s)
+				return status.Tidy(s), nil
+			}
+			all := doctor.Examine(t.Context(), p)
+			found := find(all, "agent")
+			if len(found) != 1 || found[0].Level != c.level || !strings.Contains(found[0].Detail, c.says) || !strings.Contains(found[0].Remedy, c.do) {
+				t.Errorf("%+v", found)
+			}
+			if up := find(all, "mirrors"); (len(up) == 1) != (c.err == nil && name != "a mirror down") {
+				t.Errorf("%+v", up)
+			}
+		})
+	}
+}
+
+// Advice that install would refuse is not given: what it says is.
+func TestInstallKubeletThatRefuses(t *testing.T) {
+	p := bed(t, running+kubelet("")+tokenConfig)
+	p.InstallKubelet = func(context.Context) error { return errors.New("k0s starts kubelet: put it there by hand") }
+	found := find(doctor.Examine(t.Context(), p), "kubelet")
+	if len(found) != 1 || found[0].Remedy != "k0s starts kubelet: put it there by hand" {
+		t.Errorf("%+v", found)
+	}
+}
+
+// Tokens that static keys gave make the metadata service unneeded.
+func TestMetadataIsNotNeeded(t *testing.T) {
+	aws, err := fakeaws.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer aws.Close()
+	for _, e := range aws.Env() {
+		name, value, _ := strings.Cut(e, "=")
+		t.Setenv(name, value)
+	}
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+	aws.AddKey(fakeaws.Key{ID: "AKIAX", Secret: "not-told"})
+	p := bed(t, running+ecrConfig+"ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n")
+	p.Getenv = os.Getenv
+	m, err := agent.Open(p.Host.Root.Path("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.Apply(t.Context(), p.Config, nil); err != nil {
+		t.Fatal(err)
+	}
+	if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || found[0].Level != doctor.OK || found[0].Remedy != "" {
+		t.Errorf("%+v", found)
+	}
+}

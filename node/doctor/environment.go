@@ -1,0 +1,79 @@
+package doctor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node"
+)
+
+// proxy compares containerd's proxy with the one that the prober uses: without
+// it every mirror behind it looks dead, and with one that containerd has not,
+// none does.
+func (e *examination) proxy() {
+	const name = "proxy"
+	if e.engine.PID == 0 {
+		e.add(name, OK, "no running containerd to compare with", "")
+		return
+	}
+	theirs, err := node.ProxyOf(e.Host, e.engine.PID)
+	if err != nil {
+		e.add(name, Warn, err.Error(), "run this as root")
+		return
+	}
+	ours, from := node.ProxyFrom(e.Getenv), "this environment"
+	if e.Config != nil && e.Config.Proxy != (config.Proxy{}) {
+		ours = node.Proxy{HTTP: e.Config.Proxy.HTTPProxy, HTTPS: e.Config.Proxy.HTTPSProxy, No: e.Config.Proxy.NoProxy}
+		from = "the config"
+	}
+	var differ []string
+	for _, v := range []struct {
+		name         string
+		ours, theirs string
+	}{
+		{"http", ours.HTTP.Reveal(), theirs.HTTP.Reveal()},
+		{"https", ours.HTTPS.Reveal(), theirs.HTTPS.Reveal()},
+		{"no", list(ours.No), list(theirs.No)},
+	} {
+		if strings.TrimRight(v.ours, "/") != strings.TrimRight(v.theirs, "/") {
+			differ = append(differ, v.name)
+		}
+	}
+	switch none := ours == (node.Proxy{}) && theirs == (node.Proxy{}); {
+	case none:
+		e.add(name, OK, "neither containerd nor Berth uses a proxy", "")
+	case len(differ) == 0:
+		e.add(name, OK, "containerd and Berth use the same proxy", "")
+	default:
+		e.add(name, Warn, "containerd's environment and "+from+" differ in the proxy for "+strings.Join(differ, ", ")+", so what Berth probes is not what containerd asks",
+			"write under proxy: in the config what containerd has in its environment (httpProxy, httpsProxy, noProxy)")
+	}
+}
+
+// list gives the names of a no_proxy without the spaces between them.
+func list(s string) string {
+	fields := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+	return strings.Join(fields, ",")
+}
+
+// selinux tells whether it is in force.
+func (e *examination) selinux() {
+	const name = "selinux"
+	raw, err := []byte(nil), error(nil)
+	if e.Sys != "" {
+		raw, err = os.ReadFile(filepath.Join(e.Sys, "fs", "selinux", "enforce"))
+	}
+	switch {
+	case e.Sys == "" || isNotExist(err):
+		e.add(name, OK, "not in use", "")
+	case err != nil:
+		e.add(name, Warn, err.Error(), "run this as root")
+	case strings.TrimSpace(string(raw)) == "1":
+		e.add(name, OK, "in force: Berth may write below /etc/containerd when it runs as a service of the host, and not in a confined container",
+			"for the chart set seLinuxOptions to a type that may, such as spc_t")
+	default:
+		e.add(name, OK, "permissive", "")
+	}
+}

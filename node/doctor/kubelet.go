@@ -1,0 +1,125 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/agent"
+	"github.com/berth-registry/berth/node"
+)
+
+// provider is the name of our credential provider, in kubelet's configuration
+// and as a program.
+const provider = "berth-credential-provider"
+
+// kubelet looks at its credential providers. With an invalid configuration, or
+// without one of the programs, kubelet does not start.
+func (e *examination) kubelet(ctx context.Context) {
+	const name = "kubelet"
+	k, found, err := node.FindKubelet(e.Host)
+	switch {
+	case err != nil:
+		e.add(name, Warn, err.Error(), "run this as root")
+		return
+	case !found:
+		k = e.builtInKubelet()
+		if k.ProviderConfig == "" {
+			e.add(name, OK, "no kubelet was seen here; nothing of it is needed for credentials in headers", "")
+			return
+		}
+	case k.ProviderConfig == "" && k.ProviderDir == "":
+		if k.UnitNamesProvider(e.Host) {
+			e.add(name, Warn, "kubelet runs without the credential provider that its unit names by now", node.Restart(k.Unit, "kubelet"))
+			return
+		}
+		if lacks := e.unasked(nil); len(lacks) > 0 {
+			e.add(name, Warn, fmt.Sprintf("kubelet has no credential provider, and the login of %s does not fit into a header: images from there are pulled without it", strings.Join(lacks, ", ")),
+				e.installKubelet(ctx, "run berth install --kubelet"))
+			return
+		}
+		e.add(name, OK, "kubelet has no credential provider; credentials in headers need none", "")
+		return
+	case k.ProviderConfig == "" || k.ProviderDir == "":
+		e.add(name, Fail, "kubelet has one of the flags --image-credential-provider-config and --image-credential-provider-bin-dir, and needs both", "set both flags, or none")
+		return
+	}
+	providers, err := node.ReadProviders(e.Host.Root, k.ProviderConfig)
+	if err != nil {
+		e.add(name, Fail, err.Error(), "mend it; kubelet does not start with it")
+		return
+	}
+	if changed := k.ChangedSince(e.Host); len(changed) > 0 {
+		e.add(name, Warn, fmt.Sprintf("%s was changed after kubelet was started, and is read only then; what is told of it here may not be in effect",
+			strings.Join(changed, ", ")), node.Restart(k.Unit, "kubelet"))
+	}
+	var programs []string
+	for _, p := range providers {
+		program := p.Name
+		programs = append(programs, program)
+		file := path.Join(k.ProviderDir, program)
+		real, err := e.Host.Root.Resolve(file)
+		if err == nil {
+			var info os.FileInfo
+			if info, err = os.Stat(real); err == nil && info.Mode()&0o111 == 0 {
+				err = fmt.Errorf("has mode %04o, which nobody can run", info.Mode().Perm())
+			}
+		}
+		if err != nil {
+			e.add(name, Fail, fmt.Sprintf("%s names the provider %s, and %s: %v", k.ProviderConfig, program, file, errText(err)), "put the program there before kubelet is restarted; without it kubelet does not start")
+			return
+		}
+	}
+	if lacks := e.unasked(providers); len(lacks) > 0 {
+		e.add(name, Warn, fmt.Sprintf("kubelet does not ask %s about %s by %s, and the login of the config does not fit into a header", provider, strings.Join(lacks, ", "), k.ProviderConfig),
+			e.installKubelet(ctx, "run berth install --kubelet, or add it to matchImages of that entry and restart kubelet"))
+		return
+	}
+	if slices.Contains(programs, provider) {
+		e.add(name, OK, fmt.Sprintf("kubelet asks %s, by %s", provider, k.ProviderConfig), "")
+		return
+	}
+	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers need nothing of it", strings.Join(programs, ", "), k.ProviderConfig), "")
+}
+
+// installKubelet is advice to install, or what install would say against it.
+func (e *examination) installKubelet(ctx context.Context, advice string) string {
+	if e.InstallKubelet != nil {
+		if err := e.InstallKubelet(ctx); err != nil {
+			return err.Error()
+		}
+	}
+	return advice
+}
+
+// unasked lists the registries of the config whose login only kubelet can pass,
+// and about which it does not ask our provider.
+func (e *examination) unasked(providers []node.Provider) []string {
+	if e.Config == nil {
+		return nil
+	}
+	return slices.DeleteFunc(agent.KubeletImages(e.Config, e.inputs), func(image string) bool {
+		return node.Asks(providers, provider, image)
+	})
+}
+
+func errText(err error) string {
+	if isNotExist(err) {
+		return "is not there"
+	}
+	return err.Error()
+}
+
+// builtInKubelet: k3s and RKE2 have theirs inside, and take a provider from here
+// without a flag.
+func (e *examination) builtInKubelet() node.Kubelet {
+	const dir = "/var/lib/rancher/credentialprovider"
+	k := node.Kubelet{ProviderConfig: dir + "/config.yaml", ProviderDir: dir + "/bin"}
+	if _, err := e.Host.Root.Lstat(k.ProviderConfig); err != nil || e.engine.Layout != node.K3s && e.engine.Layout != node.RKE2 {
+		return node.Kubelet{}
+	}
+	return k
+}

@@ -1,0 +1,301 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node"
+)
+
+const daemonContainerd = "containerd"
+
+// errNoContainerd is the reason where there is nothing to wire.
+var errNoContainerd = errors.New("no containerd was found: no process, no service, no configuration; install it first, or run this where it runs")
+
+// installContainerd plans the wiring of containerd.
+func (in *Installer) installContainerd(ctx context.Context) Section {
+	c := in.engine
+	s := Section{Name: daemonContainerd}
+	if c.Absent(in.host) {
+		s.Err = errNoContainerd
+		return s
+	}
+	s.Found = append(s.Found, introduce(c))
+	wish := in.o.CertsDir
+	if c.Verdict.Honoured || wish == containerdconf.DefaultCertsDir {
+		wish = "" // what is set, or what the distribution has, is as good
+	}
+	w, err := node.Wire(c, node.Options{CertsDir: wish, DropMirrors: in.o.DropMirrors})
+	if err != nil {
+		s.Err = err
+		return s
+	}
+	for _, t := range c.Verdict.Traps {
+		if t.Blocking && len(w.Files) > 0 {
+			s.Found = append(s.Found, t.Where+": "+t.Detail)
+		}
+	}
+	if in.o.CertsDir != "" && in.o.CertsDir != w.CertsDir {
+		s.Notes = append(s.Notes, fmt.Sprintf("hosts.toml files are read from %s, and the config writes them to %s: set containerd.certsDir: %s", w.CertsDir, in.o.CertsDir, w.CertsDir))
+	}
+	r, due, err := in.restartOf(ctx, c, len(w.Files) > 0)
+	switch {
+	case err != nil:
+		s.Err = err
+		return s
+	case len(w.Files) == 0 && !due:
+		s.Found = append(s.Found, fmt.Sprintf("hosts.toml files are read from %s already; there is nothing to do", w.CertsDir))
+		if note := in.older(c); note != "" {
+			s.Notes = append(s.Notes, note)
+		}
+		return s
+	case len(w.Files) == 0:
+		s.Found = append(s.Found, "an earlier run was stopped before containerd was restarted and looked after")
+	}
+	for _, f := range w.Files {
+		s.Changes = append(s.Changes, shownChange(f))
+	}
+	if s.Restart = r; r == nil && len(w.Files) == 0 {
+		s.Notes = append(s.Notes, "containerd is still to be restarted")
+		return s
+	}
+	if r == nil {
+		s.Notes = append(s.Notes, in.noRestartNote(c))
+	}
+	s.do = func(ctx context.Context) error { return in.wire(ctx, c, w, r) }
+	return s
+}
+
+func introduce(c node.Containerd) string {
+	text := "containerd " + c.Release.String()
+	if c.PID != 0 {
+		text += fmt.Sprintf(", process %d", c.PID)
+	}
+	if c.Unit != "" {
+		text += ", " + c.Unit
+	}
+	return text + ", " + c.Configured()
+}
+
+// shownChange is how a change of the configuration is shown.
+func shownChange(f containerdconf.FileChange) Change {
+	what := "change"
+	if f.Before == nil {
+		what = "write"
+	}
+	return Change{Path: f.Path, What: what, Before: f.Before, After: f.After, Foreign: !f.DropIn}
+}
+
+// restartOf finds out whether containerd has to be restarted, and by whom. due
+// says that it is so because of an earlier run. A nil Restart needs none, or
+// leaves it to others.
+func (in *Installer) restartOf(ctx context.Context, c node.Containerd, changes bool) (r *Restart, due bool, err error) {
+	noted, ok := in.journal.Due[daemonContainerd]
+	state, asked := in.state(ctx, c.Unit)
+	running := c.PID != 0 || asked && state.Active != "inactive" && state.Active != "failed"
+	if ok && running {
+		due = noted.same(in.identity(ctx, c.Unit, c.PID))
+		if !due && !in.o.NoRestart {
+			s, err := in.status(ctx, c)
+			due = err != nil || !s.Ready
+		}
+	}
+	if ok && !due {
+		in.drop(daemonContainerd)
+	}
+	if !running || !changes && !due || in.o.NoRestart {
+		return nil, due && running, nil
+	}
+	r = &Restart{
+		Unit: c.Unit, Why: "containerd reads its configuration only when it starts",
+		Means: "running containers live on; image pulls and new pods wait for seconds",
+	}
+	switch {
+	case c.Layout == node.K0s && changes:
+		r.Unit = ""
+		r.Why = "k0s restarts containerd by itself when its configuration changes"
+	case asked && c.Unit != "":
+	case in.o.Services == nil:
+		err = fmt.Errorf("containerd runs (process %d), and no systemd that could restart it; add --no-restart, and restart it yourself", c.PID)
+	default:
+		err = fmt.Errorf("containerd runs (process %d), and not as a service of systemd; add --no-restart, and restart it yourself", c.PID)
+	}
+	return r, due, err
+}
+
+func (in *Installer) noRestartNote(c node.Containerd) string {
+	if in.o.NoRestart && (c.PID != 0 || c.Unit != "") {
+		return "it takes effect when containerd is restarted, which is left to you"
+	}
+	return "containerd does not run here; it takes effect when it starts"
+}
+
+// older says that the running containerd may not know what lies there, of which
+// nothing is ours.
+func (in *Installer) older(c node.Containerd) string {
+	if changed := node.ChangedSince(in.host, c); len(changed) > 0 {
+		return fmt.Sprintf("%s was changed after containerd was started; unless it was restarted since in its place, restart it", changed[0])
+	}
+	return ""
+}
+
+// wire writes what was shown, restarts containerd and looks after it.
+func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdconf.Wiring, r *Restart) error {
+	known, err := in.recorded(scopeContainerd)
+	if err != nil {
+		return err
+	}
+	before := in.journal.clone()
+	now := in.identity(ctx, c.Unit, c.PID)
+	if len(w.Files) > 0 {
+		if err := in.writeContainerd(ctx, w, now); err != nil {
+			return in.unchanged(ctx, err, before, w, len(known) == 0)
+		}
+	}
+	if r == nil {
+		if c.PID == 0 && !in.o.NoRestart {
+			return in.settled(daemonContainerd)
+		}
+		return nil // the note stays until it was restarted
+	}
+	err = in.restartContainerd(ctx, c, r, w.Verdict.ConfigPath, now)
+	if err == nil {
+		in.say("checked: containerd is ready and reads hosts.toml files from %s", w.CertsDir)
+		return in.settled(daemonContainerd)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w; the files are written, run it again to go on", err)
+	}
+	return in.takeBack(ctx, err, c, r, func(ctx context.Context) error {
+		return in.revert(ctx, before, w, len(known) == 0 || len(w.Files) == 0)
+	})
+}
+
+// writeContainerd writes the files of a wiring, what must be known of them first.
+func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wiring, now identity) error {
+	var files []wanted
+	for _, f := range w.Files {
+		file := wanted{scope: scopeContainerd, path: f.Path, before: f.Before, body: f.After}
+		if f.DropIn {
+			file.comment = "#"
+		} else {
+			e, err := editOf(f, in.earlier(f.Path, f.Before))
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.Path, err)
+			}
+			in.journal.Edits[f.Path] = e
+		}
+		files = append(files, file)
+	}
+	if err := in.step("note containerd"); err != nil {
+		return err
+	}
+	if err := in.oblige(daemonContainerd, now); err != nil {
+		return err
+	}
+	return in.write(ctx, files...)
+}
+
+// unchanged gives up a write that failed: what was written goes back.
+func (in *Installer) unchanged(ctx context.Context, cause error, before journal, w containerdconf.Wiring, first bool) error {
+	if ctx.Err() != nil {
+		return cause
+	}
+	return errors.Join(cause, in.revert(ctx, before, w, first))
+}
+
+// revert puts the files of a wiring back as they were before this run; first
+// says that nothing was ours before it.
+func (in *Installer) revert(ctx context.Context, before journal, w containerdconf.Wiring, first bool) error {
+	if first {
+		all, err := in.undo(scopeContainerd)
+		if err == nil {
+			err = in.carry(ctx, scopeContainerd, all)
+		}
+		return err
+	}
+	snap, err := in.recorded(scopeContainerd)
+	if err != nil {
+		return err
+	}
+	for _, f := range w.Files {
+		now, err := in.host.Root.ReadFile(f.Path)
+		switch {
+		case f.Before == nil:
+			i := slices.IndexFunc(snap, func(o managedfile.Observed) bool { return o.Path == f.Path })
+			if i >= 0 {
+				err = in.apply(ctx, scopeContainerd, removal(snap[i]))
+			}
+		case err == nil && hash(now) != hash(f.Before):
+			err = in.write(ctx, wanted{scope: scopeContainerd, path: f.Path, before: now, body: f.Before})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	in.journal = before
+	return in.save()
+}
+
+// restartContainerd restarts containerd, or waits until that is done, and then
+// until it is ready.
+func (in *Installer) restartContainerd(ctx context.Context, c node.Containerd, r *Restart, configPath string, before identity) error {
+	if r.Unit == "" {
+		return in.awaitRuntime(ctx, c, configPath, func() bool {
+			now, err := node.Discover(ctx, in.host)
+			return err == nil && now.PID != 0 && !before.same(in.identity(ctx, "", now.PID))
+		})
+	}
+	if err := in.step("restart " + r.Unit); err != nil {
+		return err
+	}
+	if err := in.o.Services.Restart(ctx, r.Unit); err != nil {
+		return err
+	}
+	in.say("restarted %s", r.Unit)
+	return in.awaitRuntime(ctx, c, configPath, nil)
+}
+
+// takeBack undoes what a restart did not survive, restarts once more, and tells
+// both errors.
+func (in *Installer) takeBack(ctx context.Context, cause error, c node.Containerd, r *Restart, revert func(context.Context) error) error {
+	in.say("it failed: %v", cause)
+	in.say("putting everything back")
+	if err := revert(ctx); err != nil {
+		return &RollbackError{Cause: cause, Err: err}
+	}
+	if err := in.restartContainerd(ctx, c, r, "", in.identity(ctx, c.Unit, c.PID)); err != nil {
+		return &RollbackError{Cause: cause, Err: err}
+	}
+	if err := in.settled(daemonContainerd); err != nil {
+		return &RollbackError{Cause: cause, Err: err}
+	}
+	return &RollbackError{Cause: cause}
+}
+
+// RollbackError is a change that did not work out and was taken back.
+type RollbackError struct {
+	Cause error
+	// Err is what went wrong with taking it back; nil if all is as before.
+	Err error
+}
+
+// Error tells both.
+func (e *RollbackError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("%v; everything was put back, and it runs as before", e.Cause)
+	}
+	return fmt.Sprintf("%v; putting it back failed too: %v", e.Cause, e.Err)
+}
+
+// Unwrap gives both errors.
+func (e *RollbackError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Cause}
+	}
+	return []error{e.Cause, e.Err}
+}

@@ -1,0 +1,239 @@
+package install
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// wanted is a file that is to be written.
+type wanted struct {
+	scope  string
+	path   string
+	before []byte // what was shown; nil: nothing was there
+	body   []byte
+	// comment is set for files that are ours from the first line on; others
+	// are somebody's, of which every byte but our change stays.
+	comment string
+}
+
+func area(name string) managedfile.Scope { return managedfile.Scope{Name: name, Adopt: true} }
+
+// modeOf gives the permission bits of a file that stays somebody's, links
+// followed.
+func (in *Installer) modeOf(name string) fs.FileMode {
+	real, err := in.host.Root.Resolve(name)
+	if err != nil {
+		return 0o644
+	}
+	info, err := os.Stat(real)
+	if err != nil || info.Mode().Perm() == 0 {
+		return 0o644
+	}
+	return info.Mode().Perm()
+}
+
+// write puts files of one area in place, unless one of them is not what was
+// shown any more.
+func (in *Installer) write(ctx context.Context, files ...wanted) error {
+	var list []managedfile.File
+	for _, w := range files {
+		now, err := in.host.Root.ReadFile(w.path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if !bytes.Equal(now, w.before) {
+			return fmt.Errorf("%s: %w", w.path, errChanged)
+		}
+		mode := fs.FileMode(0o644)
+		if w.before != nil && w.comment == "" {
+			mode = in.modeOf(w.path)
+		}
+		list = append(list, managedfile.File{Path: w.path, Body: w.body, Mode: mode, Comment: w.comment})
+	}
+	snap, err := in.store.Observe(area(files[0].scope), list)
+	if err != nil {
+		return err
+	}
+	var changes []managedfile.Change
+	for _, c := range managedfile.Plan(list, snap) {
+		if c.After == nil {
+			continue // what is ours besides stays
+		}
+		if c.Action == managedfile.Conflict {
+			return fmt.Errorf("%s: left alone: %s", c.Path, c.Reason)
+		}
+		changes = append(changes, c)
+	}
+	return in.apply(ctx, files[0].scope, changes)
+}
+
+var errChanged = errors.New("was changed after it was shown; run it again")
+
+func (in *Installer) apply(ctx context.Context, scope string, changes []managedfile.Change) error {
+	report, err := in.store.Apply(ctx, area(scope), changes)
+	for _, c := range report.Changed {
+		in.say("%s %s", words(c), c.Path)
+	}
+	in.tell(report)
+	for _, c := range report.Skipped {
+		err = errors.Join(err, fmt.Errorf("%s: %s", c.Path, c.Reason))
+	}
+	return err
+}
+
+// words says what became of a file.
+func words(c managedfile.Change) string {
+	switch {
+	case c.Action == managedfile.Remove && c.Before.Original != managedfile.None:
+		return "put back as it was:"
+	case c.Action == managedfile.Remove:
+		return "removed"
+	}
+	return "wrote"
+}
+
+// tell says where copies are.
+func (in *Installer) tell(r managedfile.Report) {
+	for _, s := range r.Saved {
+		if s.Why != managedfile.SavedOriginal {
+			in.say("kept what stood in %s as %s", s.Path, s.Copy)
+		}
+	}
+}
+
+// recorded lists what the record knows of an area.
+func (in *Installer) recorded(scope string) ([]managedfile.Observed, error) {
+	snap, err := in.store.Observe(area(scope), nil)
+	return snap.Files, err
+}
+
+// undoing is how one file of an area is undone.
+type undoing struct {
+	found managedfile.Observed
+	// rest is what stays of a file that was edited since; nil when the file is
+	// put back as it was, or goes.
+	rest []byte
+	// leave says that nothing of ours is in it any more.
+	leave bool
+}
+
+// undo finds out how the files of an area are undone. The error names those that
+// cannot be.
+func (in *Installer) undo(scope string) ([]undoing, error) {
+	files, err := in.recorded(scope)
+	if err != nil {
+		return nil, err
+	}
+	var all []undoing
+	var errs []error
+	for _, f := range files {
+		u := undoing{found: f}
+		if e, ok := in.journal.Edits[f.Path]; ok && f.Kind != managedfile.None {
+			if f.Kind != managedfile.Regular || f.Content == nil {
+				u.leave = true // somebody put another thing there
+			} else if sum := hash(f.Content); !e.Exact || sum != e.To && sum != e.From {
+				rest, err := e.undo(f.Content)
+				switch {
+				case err != nil:
+					errs = append(errs, fmt.Errorf("%s was edited since, and %w; take it out by hand, the original is kept below %s/saved", f.Path, err, StateDir))
+				case bytes.Equal(rest, f.Content):
+					u.leave = true
+				case len(bytes.TrimSpace(rest)) > 0:
+					u.rest = rest
+				}
+			}
+		}
+		all = append(all, u)
+	}
+	return all, errors.Join(errs...)
+}
+
+// changes shows what undoing does.
+func (in *Installer) changes(all []undoing) []Change {
+	var changes []Change
+	for _, u := range all {
+		c := Change{Path: u.found.Path, What: "remove", Before: u.found.Content}
+		_, c.Foreign = in.journal.Edits[u.found.Path]
+		switch {
+		case u.leave, u.found.Kind == managedfile.None && u.found.Original == managedfile.None:
+			continue
+		case u.rest != nil:
+			c.What, c.After, c.Detail = "change", u.rest, "it was edited since; only what berth added is taken out"
+		case u.found.Original != managedfile.None:
+			c.What, c.Detail = "put back", "as it was, byte for byte"
+			// What comes back is not read for this; as a rule it is the same.
+			e := in.journal.Edits[u.found.Path]
+			if rest, err := e.undo(u.found.Content); err == nil && hash(rest) == e.From {
+				c.After = rest
+			} else {
+				c.Before = nil
+			}
+		}
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// carry undoes the files of an area, and forgets them.
+func (in *Installer) carry(ctx context.Context, scope string, all []undoing) error {
+	for _, u := range all {
+		if u.rest == nil && !u.leave {
+			continue
+		}
+		if u.rest != nil {
+			if err := in.write(ctx, wanted{scope: scope, path: u.found.Path, before: u.found.Content, body: u.rest}); err != nil {
+				return err
+			}
+		}
+		if err := in.release(ctx, scope, u.found.Path); err != nil {
+			return err
+		}
+	}
+	report, err := in.store.Restore(ctx, area(scope))
+	for _, c := range report.Changed {
+		in.say("%s %s", words(c), c.Path)
+	}
+	for _, c := range report.Skipped {
+		err = errors.Join(err, fmt.Errorf("%s: %s", c.Path, c.Reason))
+	}
+	for _, c := range report.Conflicts {
+		in.say("left alone %s: %s", c.Path, c.Reason)
+	}
+	if err != nil {
+		return err
+	}
+	for _, u := range all {
+		delete(in.journal.Edits, u.found.Path)
+	}
+	return in.save()
+}
+
+// release forgets a file: it is somebody's own from now on.
+func (in *Installer) release(ctx context.Context, scope, name string) error {
+	files, err := in.recorded(scope)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(files, func(o managedfile.Observed) bool { return o.Path == name })
+	if i < 0 {
+		return nil
+	}
+	files[i].Theirs = true
+	report, err := in.store.Apply(ctx, area(scope), []managedfile.Change{{Action: managedfile.Forget, Path: name, Before: files[i]}})
+	in.tell(report)
+	return err
+}
+
+func hash(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,340 @@
+package install
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node"
+)
+
+const (
+	daemonKubelet  = "kubelet"
+	kubeletService = "kubelet.service"
+
+	// Where the provider and its configuration go when kubelet has none yet.
+	programDir = "/usr/local/libexec/berth"
+	configFile = "/etc/berth/credential-provider-config.yaml"
+	// The name of our file in a directory of configurations.
+	configName = "berth.yaml"
+)
+
+// kubeletNode is what is known of a node's kubelet.
+type kubeletNode struct {
+	service node.Service // without our drop-in; Path is "" when there is none
+	// stock is how the service would start it without our drop-in, and next
+	// with it.
+	stock, next node.Kubelet
+	direct      bool // the service starts kubelet itself
+	running     node.Kubelet
+	runs        bool
+}
+
+// installKubelet plans the wiring of kubelet; asked says that somebody asked for
+// it by name.
+func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
+	s := Section{Name: daemonKubelet}
+	k, err := in.kubelet(ctx)
+	if err != nil {
+		return in.hindered(s, err, asked)
+	}
+	s.Found = append(s.Found, k.introduce())
+	w, err := in.wireKubelet(k)
+	if err != nil {
+		s.Err = err
+		return s
+	}
+	if w.program.note != "" {
+		s.Notes = append(s.Notes, w.program.note)
+	}
+	s.Changes = w.changes()
+	r, due, err := in.restartKubelet(ctx, k, w.config != nil || w.flags != nil || w.dropFlags)
+	switch {
+	case err != nil:
+		s.Err = err
+		return s
+	case len(s.Changes) == 0 && !due:
+		s.Found = append(s.Found, fmt.Sprintf("kubelet is told of %s by %s already; there is nothing to do", Provider, w.configPath))
+		return s
+	case len(s.Changes) == 0:
+		s.Found = append(s.Found, "an earlier run was stopped before kubelet was restarted and looked after")
+	}
+	if s.Restart = r; r == nil {
+		s.Notes = append(s.Notes, in.noKubeletRestart(k))
+		if len(s.Changes) == 0 {
+			return s
+		}
+	}
+	s.do = func(ctx context.Context) error { return in.doKubelet(ctx, k, w, r) }
+	return s
+}
+
+// hindered says why kubelet is not wired: an error if somebody asked for it.
+func (in *Installer) hindered(s Section, err error, asked bool) Section {
+	if asked {
+		s.Err = err
+	} else {
+		s.Notes = append(s.Notes, "left as it is: "+err.Error()+"; credentials in headers need nothing of kubelet")
+	}
+	return s
+}
+
+func (k kubeletNode) introduce() string {
+	text := "kubelet"
+	if k.runs {
+		text += fmt.Sprintf(", process %d", k.running.PID)
+	}
+	if k.service.Path != "" {
+		text += fmt.Sprintf(", %s (%s)", k.service.Name, k.service.Path)
+	}
+	return text
+}
+
+// errNoKubelet is the reason where there is no kubelet.
+var errNoKubelet = errors.New("no kubelet was found: no process, no kubelet.service")
+
+// kubelet finds the node's kubelet, and refuses one whose flags are another
+// tool's business.
+func (in *Installer) kubelet(ctx context.Context) (kubeletNode, error) {
+	var k kubeletNode
+	if err := in.managed(); err != nil {
+		return k, err
+	}
+	var err error
+	if k.running, k.runs, err = node.FindKubelet(in.host); err != nil {
+		return k, err
+	}
+	name := kubeletService
+	if k.running.Unit != "" {
+		name = k.running.Unit
+	}
+	k.service, err = node.ReadService(in.host.Root, name, dropIns(name)...)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !k.runs:
+		return k, errNoKubelet
+	case errors.Is(err, fs.ErrNotExist):
+		k.service = node.Service{Name: k.running.Unit}
+		k.next = k.running
+		return k, nil
+	case err != nil:
+		return k, err
+	}
+	k.stock, k.direct = k.service.Kubelet()
+	whole, err := node.ReadService(in.host.Root, name)
+	if err != nil {
+		return k, err
+	}
+	k.next, _ = whole.Kubelet()
+	if !k.runs {
+		// Its processes may not be seen from here.
+		if state, ok := in.state(ctx, name); ok && state.Active == "active" {
+			k.runs, k.running.Unit = true, name
+		}
+	}
+	return k, nil
+}
+
+// managed says who else decides on kubelet's flags.
+func (in *Installer) managed() error {
+	const rancher = "/var/lib/rancher/credentialprovider"
+	switch in.engine.Layout {
+	case node.K3s, node.RKE2:
+		return fmt.Errorf("%s has kubelet inside, which needs no flags: put %s into %s/bin and its configuration to %s/config.yaml, then restart %s", in.engine.Layout, Provider, rancher, rancher, in.engine.Layout)
+	case node.K0s:
+		return fmt.Errorf("k0s starts kubelet: put %s into %s and its configuration to %s, then start k0s worker with --kubelet-extra-args=\"%s\"", Provider, programDir, configFile, strings.Join(flags(configFile, programDir), " "))
+	case node.MicroK8s:
+		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", Provider, programDir, configFile, strings.Join(flags(configFile, programDir), " "))
+	}
+	if _, err := in.host.Root.Lstat("/etc/eks"); err == nil {
+		return errors.New("nodeadm of EKS writes kubelet's flags and providers anew at every boot, and has one for ECR there; give logins to containerd (a registry in the config), or a provider to nodeadm in the node's user data")
+	}
+	return nil
+}
+
+// flags are what kubelet is to be told.
+func flags(config, dir string) []string {
+	return []string{"--image-credential-provider-bin-dir=" + dir, "--image-credential-provider-config=" + config}
+}
+
+// kubeletWiring is what has to be written.
+type kubeletWiring struct {
+	program    copying
+	configPath string
+	config     *wanted
+	edit       *edit // of config, when it is somebody's
+	flags      *wanted
+	dropFlags  bool // our drop-in is in the way of flags that came since
+}
+
+func (w kubeletWiring) changes() []Change {
+	var all []Change
+	if w.program.source != "" {
+		all = append(all, Change{Path: w.program.to, What: "write", Detail: fmt.Sprintf("mode 0755, %.1f MB, from %s", float64(w.program.size)/1e6, w.program.source)})
+	}
+	for _, f := range []*wanted{w.config, w.flags} {
+		if f == nil {
+			continue
+		}
+		c := Change{Path: f.path, What: "change", Before: f.before, After: f.content(), Foreign: f.comment == ""}
+		if f.before == nil {
+			c.What = "write"
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// content is what the file will hold.
+func (f wanted) content() []byte {
+	return managedfile.File{Path: f.path, Body: f.body, Comment: f.comment}.Content()
+}
+
+// wireKubelet finds what has to be written so that kubelet asks the provider.
+func (in *Installer) wireKubelet(k kubeletNode) (w kubeletWiring, err error) {
+	given := k.stock
+	if k.service.Path == "" {
+		given = k.running
+	}
+	if (given.ProviderConfig == "") != (given.ProviderDir == "") {
+		return w, errors.New("kubelet has one of the flags --image-credential-provider-config and --image-credential-provider-bin-dir, and needs both; set both, or none")
+	}
+	dir := given.ProviderDir
+	w.configPath = given.ProviderConfig
+	if w.configPath == "" {
+		w.configPath, dir = configFile, programDir
+	}
+	if w.program, err = in.copyTo(dir); err != nil {
+		return w, err
+	}
+	if err := in.wireConfig(&w, given.ProviderConfig != ""); err != nil {
+		return w, err
+	}
+	if err := in.startable(w, dir); err != nil {
+		return w, err
+	}
+	recorded, err := in.recorded(scopeFlags)
+	if err != nil {
+		return w, err
+	}
+	if given.ProviderConfig != "" {
+		w.dropFlags = len(recorded) > 0
+		return w, nil
+	}
+	return w, in.wireFlags(&w, k, dir)
+}
+
+// wireConfig finds the change of the CredentialProviderConfig; needed says that
+// kubelet is told of it already, so that it has to be there.
+func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
+	if real, err := in.host.Root.Resolve(w.configPath); err == nil {
+		if info, err := os.Stat(real); err == nil && info.IsDir() {
+			for _, file := range configFiles(in.host.Root, w.configPath) {
+				raw, err := in.host.Root.ReadFile(file)
+				if err != nil {
+					return err
+				}
+				if _, names, err := parseConfig(raw); err == nil && slices.Contains(names, Provider) && path.Base(file) != configName {
+					w.configPath = file
+					return in.wireFile(w, true)
+				}
+			}
+			w.configPath, needed = path.Join(w.configPath, configName), false
+		}
+	}
+	return in.wireFile(w, needed)
+}
+
+// wireFile finds the change of the file.
+func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
+	now, err := in.host.Root.ReadFile(w.configPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	body, bodyErr := ourConfig(in.o.Images, in.o.RequireRules, now)
+	if bodyErr != nil {
+		return bodyErr
+	}
+	ours := wanted{scope: scopeConfig, path: w.configPath, body: body, comment: "#"}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && needed:
+		return fmt.Errorf("%s: kubelet is told of it, and it is not there; kubelet does not start like this", w.configPath)
+	case errors.Is(err, fs.ErrNotExist):
+		w.config = &ours
+		return nil
+	}
+	if ours.before = now; managedfile.Intact(now) {
+		if !bytes.Equal(now, ours.content()) {
+			w.config = &ours
+		}
+		return nil
+	}
+	merged, err := addEntry(now, in.o.Images, in.o.RequireRules)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.configPath, err)
+	}
+	if bytes.Equal(merged, now) {
+		return nil
+	}
+	w.config = &wanted{scope: scopeConfig, path: w.configPath, before: now, body: merged}
+	w.edit = &edit{Provider: true, From: hash(now), To: hash(merged), Exact: true}
+	if old := in.earlier(w.configPath, now); old != nil {
+		w.edit.From, w.edit.Exact = old.From, old.Exact && old.To == hash(now)
+	}
+	return nil
+}
+
+// configFiles lists what kubelet reads when it is told of a directory, or the
+// one file.
+func configFiles(root *managedfile.Root, config string) []string {
+	real, err := root.Resolve(config)
+	if err != nil {
+		return nil
+	}
+	if info, err := os.Stat(real); err != nil || !info.IsDir() {
+		return []string{config}
+	}
+	var all []string
+	for _, file := range node.List(root, path.Join(config, "*")) {
+		if slices.Contains([]string{".json", ".yaml", ".yml"}, path.Ext(file)) {
+			all = append(all, file)
+		}
+	}
+	return all
+}
+
+// startable makes sure that kubelet starts with what is about to be there: every
+// provider that is named has its program.
+func (in *Installer) startable(w kubeletWiring, dir string) error {
+	raw, err := in.host.Root.ReadFile(w.configPath)
+	if w.config != nil {
+		raw, err = w.config.content(), nil
+	}
+	if err != nil {
+		return err
+	}
+	_, names, err := parseConfig(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.configPath, err)
+	}
+	for _, name := range names {
+		if name == Provider {
+			continue
+		}
+		file := path.Join(dir, name)
+		real, err := in.host.Root.Resolve(file)
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(real); err != nil || info.Mode()&0o111 == 0 {
+			return fmt.Errorf("%s names the provider %s, and %s is no program; kubelet does not start like this", w.configPath, name, file)
+		}
+	}
+	return nil
+}

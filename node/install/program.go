@@ -1,0 +1,267 @@
+package install
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// program is a credential provider that we put somewhere. It is larger than
+// what internal/managedfile keeps, and never edited: its hash tells whose it is.
+type program struct {
+	// Hashes are the SHA-256 of what may lie there by our doing.
+	Hashes []string `json:"sha256"`
+	// Made are the directories that came with it, the outermost first.
+	Made []string `json:"made,omitempty"`
+}
+
+// copying is how the provider comes to where kubelet looks for it.
+type copying struct {
+	to     string // on the node
+	source string // as this process opens it; "" when what lies there stays
+	hash   string
+	size   int64
+	note   string
+}
+
+var errNoProgram = errors.New(Provider + " was not found; put it beside berth, or name it with --provider")
+
+// copyTo finds out what has to be done so that the provider lies in a directory
+// of the node.
+func (in *Installer) copyTo(dir string) (copying, error) {
+	c := copying{to: path.Join(dir, Provider)}
+	real, err := in.host.Root.Resolve(c.to)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", c.to, err)
+	}
+	there, err := os.Stat(real)
+	exists := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return c, err
+	}
+	if exists && (!there.Mode().IsRegular() || there.Mode()&0o111 == 0) {
+		return c, fmt.Errorf("%s: is no program that can be run (%v); remove it", c.to, there.Mode())
+	}
+	source, err := in.source()
+	if err != nil {
+		return c, err
+	}
+	if source == "" {
+		if exists {
+			return c, nil
+		}
+		return c, errNoProgram
+	}
+	if c.hash, c.size, err = hashFile(source); err != nil {
+		return c, err
+	}
+	if !exists {
+		c.source = source
+		return c, nil
+	}
+	old, _, err := hashFile(real)
+	switch {
+	case err != nil:
+		return c, err
+	case old == c.hash:
+	case slices.Contains(in.journal.Programs[c.to].Hashes, old):
+		c.source = source
+	default:
+		c.note = fmt.Sprintf("%s is another one, which berth did not put there; it is used as it is", c.to)
+	}
+	return c, nil
+}
+
+// source is the first program that is there.
+func (in *Installer) source() (string, error) {
+	for _, file := range in.o.Programs {
+		info, err := os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if !info.Mode().IsRegular() {
+			return "", fmt.Errorf("%s: is no file", file)
+		}
+		return file, nil
+	}
+	return "", nil
+}
+
+func hashFile(file string) (string, int64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), n, err
+}
+
+// put copies the program. Whoever starts it meanwhile gets the old one or the new
+// one.
+func (in *Installer) put(c copying) error {
+	if c.source == "" {
+		return nil
+	}
+	dir := path.Dir(c.to)
+	p := in.journal.Programs[c.to]
+	p.Hashes = append(slices.Clone(p.Hashes), c.hash)
+	for d := dir; ; d = path.Dir(d) {
+		if _, err := in.host.Root.Lstat(d); err == nil || d == "/" {
+			break
+		}
+		if !slices.Contains(p.Made, d) {
+			p.Made = append([]string{d}, p.Made...)
+		}
+	}
+	in.journal.Programs[c.to] = p
+	if err := in.step("note " + c.to); err != nil {
+		return err
+	}
+	if err := in.save(); err != nil {
+		return err
+	}
+	for _, d := range p.Made {
+		real, err := in.host.Root.Resolve(d)
+		if err != nil {
+			return err
+		}
+		if err := os.Mkdir(real, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	real, err := in.host.Root.Resolve(dir)
+	if err != nil {
+		return err
+	}
+	sweep(real)
+	if err := in.copyFile(c, real); err != nil {
+		return fmt.Errorf("%s: %w", c.to, err)
+	}
+	in.say("wrote %s", c.to)
+	p.Hashes = []string{c.hash}
+	in.journal.Programs[c.to] = p
+	return in.save()
+}
+
+// copyFile makes the copy whole under another name first.
+func (in *Installer) copyFile(c copying, dir string) (err error) {
+	from, err := os.Open(c.source)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if err := in.step("copy " + c.to); err != nil {
+		return err
+	}
+	temp := filepath.Join(dir, "_berth-tmp-"+randomName()+"-file")
+	to, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(temp))
+		}
+	}()
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(to, h), from)
+	if err == nil && hex.EncodeToString(h.Sum(nil)) != c.hash {
+		err = errChanged
+	}
+	if err == nil {
+		err = errors.Join(to.Chmod(0o755), to.Sync())
+	}
+	if err = errors.Join(err, to.Close()); err != nil {
+		return err
+	}
+	if err = in.step("rename " + c.to); err != nil {
+		return err
+	}
+	if err = os.Rename(temp, filepath.Join(dir, Provider)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func randomName() string {
+	b := make([]byte, 8)
+	rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// sweep removes what killed runs left of a copy.
+func sweep(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if managedfile.Temporary(e.Name()) && e.Type().IsRegular() {
+			_ = os.Remove(filepath.Join(dir, e.Name())) // the next run sees it again
+		}
+	}
+}
+
+// takeAway removes a program that is as we put it there, and the directories that
+// came with it.
+func (in *Installer) takeAway(name string) error {
+	p := in.journal.Programs[name]
+	real, err := in.host.Root.Resolve(name)
+	if err != nil {
+		return err
+	}
+	sweep(filepath.Dir(real))
+	sum, _, err := hashFile(real)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case !slices.Contains(p.Hashes, sum):
+		in.say("left alone %s: it is not the one that berth put there", name)
+	default:
+		if err := in.step("remove " + name); err != nil {
+			return err
+		}
+		if err := os.Remove(real); err != nil {
+			return err
+		}
+		in.say("removed %s", name)
+	}
+	for _, d := range slices.Backward(p.Made) {
+		real, err := in.host.Root.Resolve(d)
+		if err == nil {
+			err = os.Remove(real)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a run that was killed here has removed it
+		}
+		if err != nil {
+			break // something else is in it
+		}
+	}
+	delete(in.journal.Programs, name)
+	return in.save()
+}

@@ -1,0 +1,272 @@
+package install_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/test/install/fakenode"
+)
+
+// A run that ends between a file and its restart: the next one restarts, unless
+// somebody else has.
+func TestResume(t *testing.T) {
+	for _, unit := range []string{fakenode.Containerd, fakenode.Kubelet} {
+		for _, other := range []bool{false, true} {
+			b := makeBed(t, "debian-kubeadm")
+			stopped := errors.New("stopped")
+			down := false
+			b.o.Step = func(what string) error {
+				if down = down || what == "restart "+unit; down {
+					return stopped // as if the process were dead: nothing more is written
+				}
+				return nil
+			}
+			if _, err := b.do(install.Parts{}, (*install.Installer).Install); !errors.Is(err, stopped) {
+				t.Fatalf("%v", err)
+			}
+			b.o.Step = nil
+			restarted := b.Restarted[unit]
+			if restarted != 0 {
+				t.Fatalf("%s was restarted", unit)
+			}
+			if err := b.Knows(); err == nil {
+				t.Fatal("the daemons know what was written without a restart")
+			}
+			want := 1
+			if other {
+				if err := b.Crash(unit); err != nil {
+					t.Fatal(err)
+				}
+				want = 0
+			}
+			p := b.install()
+			if b.Restarted[unit] != want {
+				t.Errorf("%s, restarted by others %v: %d restarts, want %d:\n%s", unit, other, b.Restarted[unit], want, shown(t, p))
+			}
+			if err := b.Knows(); err != nil {
+				t.Error(err)
+			}
+			if p := b.install(); p.Needed() {
+				t.Errorf("still:\n%s", shown(t, p))
+			}
+			b.uninstall()
+			b.asBefore()
+		}
+	}
+}
+
+// Files that change between the question and the answer are left alone.
+func TestChangedMeanwhile(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	in := b.installer()
+	p, err := in.Install(t.Context(), install.Parts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.write("/etc/containerd/config.toml", "version = 2\n# mine\n")
+	if err := in.Do(t.Context(), p); err == nil || !strings.Contains(err.Error(), "/etc/containerd/config.toml: was changed after it was shown") {
+		t.Errorf("%v", err)
+	}
+	if got := b.read("/etc/containerd/config.toml"); got != "version = 2\n# mine\n" {
+		t.Errorf("%s", got)
+	}
+	if b.Restarted[fakenode.Containerd] != 0 {
+		t.Error("restarted")
+	}
+}
+
+// A program of the same name that somebody else put there is used, and stays.
+func TestForeignProgram(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	file := "/usr/local/libexec/berth/" + install.Provider
+	b.write(file, "#!/bin/sh\n# from the chart\n")
+	if err := os.Chmod(b.Path(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.before = b.tree()
+	p := b.install()
+	b.wired()
+	if !strings.Contains(shown(t, p), file+" is another one, which berth did not put there; it is used as it is") {
+		t.Errorf("%s", shown(t, p))
+	}
+	b.uninstall()
+	b.asBefore()
+}
+
+// A newer program of ours takes the place of the old one, and no restart comes
+// with it.
+func TestNewProgram(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	b.install()
+	if err := os.WriteFile(b.o.Programs[0], []byte("#!/bin/sh\n# newer\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	restarts := b.Restarted[fakenode.Kubelet]
+	b.install()
+	if got := b.read("/usr/local/libexec/berth/" + install.Provider); !strings.Contains(got, "newer") {
+		t.Error("not replaced")
+	}
+	if b.Restarted[fakenode.Kubelet] != restarts {
+		t.Error("kubelet was restarted for it")
+	}
+	b.uninstall()
+	b.asBefore()
+}
+
+// The program stays as long as something names it.
+func TestProgramStays(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	b.install()
+	b.write("/etc/kubernetes/my-credential-providers.yaml", "kind: CredentialProviderConfig\nproviders:\n- name: "+install.Provider+"\n")
+	p := b.uninstall()
+	file := "/usr/local/libexec/berth/" + install.Provider
+	if _, err := os.Stat(b.Path(file)); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(shown(t, p), file+" stays: /etc/kubernetes/my-credential-providers.yaml names it") {
+		t.Errorf("%s", shown(t, p))
+	}
+	if err := os.Remove(b.Path("/etc/kubernetes/my-credential-providers.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(b.Path("/etc/kubernetes")); err != nil {
+		t.Fatal(err)
+	}
+	b.uninstall()
+	b.asBefore()
+}
+
+// A run that was killed has removed the inner one of two directories.
+func TestDirectoriesHalfGone(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	b.install()
+	if err := os.RemoveAll(b.Path("/usr/local/libexec/berth")); err != nil {
+		t.Fatal(err)
+	}
+	b.uninstall()
+	b.asBefore()
+}
+
+// Restarts are left to somebody else: the program outlives the kubelet that
+// knows of it.
+func TestNoRestart(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	b.o.NoRestart = true
+	b.install()
+	b.wired()
+	for _, unit := range []string{fakenode.Containerd, fakenode.Kubelet} {
+		if b.Restarted[unit] != 0 {
+			t.Errorf("%s was restarted", unit)
+		}
+		if err := b.Crash(unit); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := b.Knows(); err != nil {
+		t.Error(err)
+	}
+	p := b.uninstall()
+	if !strings.Contains(shown(t, p), "stays until kubelet was restarted; run this again then") {
+		t.Errorf("%s", shown(t, p))
+	}
+	if err := b.CheckKubelet(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(b.Path("/usr/local/libexec/berth/" + install.Provider)); err != nil {
+		t.Error(err)
+	}
+	if err := b.Crash(fakenode.Kubelet); err != nil {
+		t.Fatal(err)
+	}
+	b.uninstall()
+	b.asBefore()
+}
+
+// One of the flags without the other is a mistake that is not ours to mend.
+func TestHalfAPairOfFlags(t *testing.T) {
+	b := makeBed(t, "stopped")
+	b.write("/usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet --image-credential-provider-config=/etc/x.yaml\n")
+	_, err := b.do(install.Parts{Kubelet: true}, (*install.Installer).Install)
+	if err == nil || !strings.Contains(err.Error(), "needs both") {
+		t.Errorf("%v", err)
+	}
+	b.write("/usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/bin/sh -c \"exec /usr/bin/kubelet\"\n")
+	_, err = b.do(install.Parts{Kubelet: true}, (*install.Installer).Install)
+	if err == nil || !strings.Contains(err.Error(), "does not start kubelet itself") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	b := makeBed(t, "stopped")
+	unlock, err := install.Lock(t.Context(), b.Host().Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := install.Lock(context.Background(), b.Host().Root); !errors.Is(err, managedfile.ErrLocked) {
+		t.Errorf("%v", err)
+	}
+	unlock()
+	again, err := install.Lock(t.Context(), b.Host().Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
+// k0s restarts containerd by itself: that is waited for, and nothing else is
+// restarted.
+func TestK0s(t *testing.T) {
+	b := bedOf(t, []byte("1.7.28\n-- etc/k0s/containerd.toml --\nversion = 2\nimports = [\"/etc/k0s/containerd.d/*.toml\", \"/run/k0s/containerd-cri.toml\"]\n-- run/k0s/containerd-cri.toml --\nversion = 2\n"))
+	b.o.Patience = time.Minute
+	// 1.x takes a table of one file alone, so here the change is in place.
+	if _, err := b.do(install.Parts{Containerd: true}, (*install.Installer).Install); !errors.Is(err, node.ErrManaged) {
+		t.Errorf("%v", err)
+	}
+	b = bedOf(t, []byte("2.4.2\n-- etc/k0s/containerd.toml --\nversion = 3\nimports = [\"/etc/k0s/containerd.d/*.toml\"]\n"))
+	const dropIn = "/etc/k0s/containerd.d/99-berth.toml"
+	k0s := func(wanted bool) (wait func()) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				if _, err := os.Stat(b.Path(dropIn)); (err == nil) == wanted || t.Context().Err() != nil {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			if err := b.Crash(fakenode.Containerd); err != nil {
+				t.Error(err)
+			}
+		}()
+		return func() { <-done }
+	}
+	wait := k0s(true)
+	if _, err := b.do(install.Parts{Containerd: true}, (*install.Installer).Install); err != nil {
+		t.Error(err)
+	}
+	wait()
+	if !strings.Contains(b.read(dropIn), "/etc/k0s/containerd.d/certs.d") {
+		t.Errorf("%s", b.read(dropIn))
+	}
+	wait = k0s(false)
+	if _, err := b.do(install.Parts{Containerd: true}, (*install.Installer).Uninstall); err != nil {
+		t.Error(err)
+	}
+	wait()
+	if b.Restarted[fakenode.Containerd] != 0 {
+		t.Error("restarted by us")
+	}
+	b.asBefore()
+	_, err := b.do(install.Parts{Kubelet: true}, (*install.Installer).Install)
+	if err == nil || !strings.Contains(err.Error(), "--kubelet-extra-args") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,114 @@
+package install
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// Write prints a plan: what was found, each file as a diff, each restart. In the
+// files of others, values that may be secrets are not shown.
+func (p Plan) Write(w io.Writer, paint hostsconf.Paint) error {
+	var out bytes.Buffer
+	for i, s := range p.Sections {
+		if i > 0 {
+			out.WriteByte('\n')
+		}
+		for _, line := range s.Found {
+			fmt.Fprintf(&out, "%s\n", line)
+		}
+		for _, c := range s.Changes {
+			c.write(&out, paint)
+		}
+		if s.Restart != nil {
+			s.Restart.write(&out, paint)
+		}
+		for _, line := range s.Notes {
+			fmt.Fprintf(&out, "note: %s\n", line)
+		}
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+func (r Restart) write(out *bytes.Buffer, paint hostsconf.Paint) {
+	if r.Unit == "" {
+		fmt.Fprintf(out, "\n%s\n  %s\n", paint(hostsconf.StyleConflict, r.Why), r.Means)
+		return
+	}
+	fmt.Fprintf(out, "\n%s\n  %s; %s\n", paint(hostsconf.StyleConflict, "restart "+r.Unit+", once"), r.Why, r.Means)
+}
+
+func (c Change) write(out *bytes.Buffer, paint hostsconf.Paint) {
+	head := c.What + " " + c.Path
+	if c.Detail != "" {
+		head += " (" + c.Detail + ")"
+	}
+	fmt.Fprintf(out, "\n%s\n", paint(hostsconf.StyleHead, head))
+	if c.Before == nil && c.After == nil || c.What == "remove" && !c.Foreign {
+		return // a program; or a file of ours, which was shown when it came
+	}
+	diff := c.diff()
+	if diff == "" && !bytes.Equal(c.Before, c.After) {
+		out.WriteString("  it is in a line that may hold a secret, which is not shown\n")
+	}
+	for line := range strings.Lines(diff) {
+		style := ""
+		switch {
+		case strings.HasPrefix(line, "--- "), strings.HasPrefix(line, "+++ "):
+			continue // the headline has said it
+		case strings.HasPrefix(line, "@@"):
+			style = hostsconf.StyleHunk
+		case strings.HasPrefix(line, "+"):
+			style = hostsconf.StyleAdd
+		case strings.HasPrefix(line, "-"):
+			style = hostsconf.StyleRemove
+		}
+		line = "  " + strings.TrimSuffix(line, "\n")
+		if style != "" {
+			line = paint(style, line)
+		}
+		out.WriteString(line + "\n")
+	}
+}
+
+// diff is a unified diff with little around what changes.
+func (c Change) diff() string {
+	before, after := string(managedfile.WithoutMarker(c.Before)), string(managedfile.WithoutMarker(c.After))
+	context := 3
+	if c.Foreign {
+		context = 1
+		if strings.Contains(before+after, `"""`) || strings.Contains(before+after, "'''") {
+			context = 0 // a line may be the inside of a value
+		}
+		before, after = hide(before), hide(after)
+	} else {
+		before, after = withoutComments(before), withoutComments(after)
+	}
+	diff, err := udiff.ToUnified("before", "after", before, udiff.Lines(before, after), context)
+	if err != nil {
+		return "" // edits of Lines fit the text that they are of
+	}
+	return strings.ReplaceAll(diff, "\\ No newline at end of file\n", "")
+}
+
+// withoutComments leaves out what is there for people only: these are our own
+// files. A command in one is taken from a file of others.
+func withoutComments(text string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if command, ok := strings.CutPrefix(line, "ExecStart="); ok && strings.TrimSpace(command) != "" {
+			line = "ExecStart=" + shownCommand(command) + "\n"
+		}
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}

@@ -1,0 +1,141 @@
+package install
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// Services restarts the services of a node.
+type Services interface {
+	// Reload has the unit files read anew.
+	Reload(ctx context.Context) error
+	// Restart restarts a service, and returns when that is done.
+	Restart(ctx context.Context, unit string) error
+	// State tells how a service is. One that is not known is not active.
+	State(ctx context.Context, unit string) (State, error)
+}
+
+// State is how a service is.
+type State struct {
+	// Active is systemd's word: "active", "activating", "failed", "inactive".
+	Active string
+	// Invocation is another one each time the service is started.
+	Invocation string
+}
+
+// jobPatience is how long a restart may take: a service has 90 s to end before
+// it is killed, and then starts.
+const jobPatience = 3 * time.Minute
+
+// Systemd is the systemd of a node, spoken to over D-Bus.
+type Systemd struct{ conn *systemd.Conn }
+
+// ErrNoSystemd is returned by [DialSystemd] where no systemd runs.
+var ErrNoSystemd = errors.New("no systemd runs here")
+
+// DialSystemd connects to the systemd whose sockets lie below the root: that of
+// its own, or the system's bus. ctx is for as long as the connection lasts.
+func DialSystemd(ctx context.Context, root *managedfile.Root) (*Systemd, error) {
+	// As sd_booted(3) has it.
+	if _, err := root.Lstat("/run/systemd/system"); err != nil {
+		return nil, ErrNoSystemd
+	}
+	var errs []error
+	for _, socket := range []struct {
+		path string
+		bus  bool
+	}{{"/run/systemd/private", false}, {"/run/dbus/system_bus_socket", true}} {
+		file, err := root.Resolve(socket.path)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		conn, err := systemd.NewConnection(func() (*dbus.Conn, error) { return dial(ctx, file, socket.bus) })
+		if err == nil {
+			return &Systemd{conn}, nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", file, err))
+	}
+	if len(errs) == 0 {
+		return nil, ErrNoSystemd
+	}
+	return nil, errors.Join(errs...)
+}
+
+func dial(ctx context.Context, socket string, bus bool) (*dbus.Conn, error) {
+	conn, err := dbus.Dial("unix:path="+dbus.EscapeBusAddressValue(socket), dbus.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	err = conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))})
+	if err == nil && bus {
+		err = conn.Hello()
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// Close ends the connection.
+func (s *Systemd) Close() error {
+	s.conn.Close()
+	return nil
+}
+
+// Reload has systemd read its unit files anew.
+func (s *Systemd) Reload(ctx context.Context) error {
+	if err := s.conn.ReloadContext(ctx); err != nil {
+		return fmt.Errorf("systemd: reading unit files anew: %w", err)
+	}
+	return nil
+}
+
+// Restart restarts a service and waits for the job, for three minutes at most.
+func (s *Systemd) Restart(ctx context.Context, unit string) error {
+	ctx, cancel := context.WithTimeout(ctx, jobPatience)
+	defer cancel()
+	// One that failed several times in a row is not started again otherwise; of
+	// one that did not there is nothing to forget.
+	_ = s.conn.ResetFailedUnitContext(ctx, unit)
+	done := make(chan string, 1)
+	if _, err := s.conn.RestartUnitContext(ctx, unit, "replace", done); err != nil {
+		return fmt.Errorf("systemd: restart of %s: %w", unit, err)
+	}
+	select {
+	case result := <-done:
+		if result != "done" {
+			return fmt.Errorf("systemd: restart of %s: the job ended with %q; see journalctl -u %s", unit, result, unit)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("systemd: restart of %s: %w", unit, ctx.Err())
+	}
+}
+
+// State asks for the state of a service.
+func (s *Systemd) State(ctx context.Context, unit string) (State, error) {
+	all, err := s.conn.GetUnitPropertiesContext(ctx, unit)
+	if err != nil {
+		return State{}, fmt.Errorf("systemd: state of %s: %w", unit, err)
+	}
+	var state State
+	state.Active, _ = all["ActiveState"].(string)
+	if id, ok := all["InvocationID"].([]byte); ok {
+		state.Invocation = hex.EncodeToString(id)
+	}
+	return state, nil
+}

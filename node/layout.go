@@ -1,0 +1,158 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// Layout names the distribution that set containerd up.
+type Layout string
+
+// The layouts.
+const (
+	Plain    Layout = "plain"
+	K3s      Layout = "k3s"
+	RKE2     Layout = "rke2"
+	K0s      Layout = "k0s"
+	MicroK8s Layout = "microk8s"
+	EKS      Layout = "eks"
+)
+
+// configPaths are where the distributions keep containerd's configuration.
+func configPaths() []struct {
+	layout Layout
+	path   string
+} {
+	return []struct {
+		layout Layout
+		path   string
+	}{
+		{K3s, "/var/lib/rancher/k3s/agent/etc/containerd/config.toml"},
+		{RKE2, "/var/lib/rancher/rke2/agent/etc/containerd/config.toml"},
+		{K0s, "/etc/k0s/containerd.toml"},
+		{MicroK8s, "/var/snap/microk8s/current/args/containerd.toml"},
+	}
+}
+
+// layoutOf tells the distribution by the path of the configuration.
+func layoutOf(root *managedfile.Root, config string) Layout {
+	for _, known := range configPaths() {
+		if config == known.path {
+			return known.layout
+		}
+	}
+	switch {
+	case strings.HasPrefix(config, "/var/snap/microk8s/"):
+		return MicroK8s
+	case strings.HasSuffix(config, "/rke2/agent/etc/containerd/config.toml"):
+		return RKE2
+	case strings.HasSuffix(config, "/agent/etc/containerd/config.toml"):
+		return K3s // with a data directory of its own
+	}
+	if _, err := root.Lstat("/etc/eks"); err == nil && config == DefaultConfigPath {
+		return EKS
+	}
+	return Plain
+}
+
+// fromLayout takes the configuration of a distribution that is installed.
+func (c *Containerd) fromLayout(h Host) bool {
+	for _, known := range configPaths() {
+		if _, err := h.Root.Lstat(known.path); err == nil {
+			c.Source, c.ConfigPath, c.Detail = FromLayout, known.path, string(known.layout)
+			return true
+		}
+	}
+	return false
+}
+
+// defaultCertsDir is where the distribution's own documentation puts hosts.toml
+// files, for when nothing is set.
+func (l Layout) defaultCertsDir() string {
+	if l == K0s {
+		return "/etc/k0s/containerd.d/certs.d"
+	}
+	return containerdconf.DefaultCertsDir
+}
+
+// stable is the name of a directory that survives an upgrade: a snap has a
+// directory for each revision, and a link to the present one.
+func (l Layout) stable(dir string) string {
+	if l != MicroK8s {
+		return dir
+	}
+	return regexp.MustCompile(`^/var/snap/microk8s/x?[0-9]+/`).ReplaceAllString(dir, "/var/snap/microk8s/current/")
+}
+
+// ErrManaged is matched by the error of [Wire] for a configuration that another
+// tool writes.
+var ErrManaged = errors.New("is written by another tool")
+
+// ManagedError says who writes a configuration, and where to tell them.
+type ManagedError struct {
+	Layout Layout
+	Path   string
+	Remedy string
+}
+
+// Error names the file, the tool and what to do.
+func (e *ManagedError) Error() string {
+	return fmt.Sprintf("%s is written by %s, which would undo a change; %s", e.Path, e.Layout, e.Remedy)
+}
+
+// Is makes errors.Is match ErrManaged.
+func (e *ManagedError) Is(target error) bool { return target == ErrManaged }
+
+// remedy says how a distribution is told to read hosts.toml files.
+func (l Layout) remedy(config string) string {
+	switch l {
+	case K3s, RKE2:
+		return fmt.Sprintf("upgrade %s to 1.27 or later, which sets config_path by itself, and remove mirrors from a template beside the file", l)
+	case K0s:
+		return `write /etc/k0s/containerd.d/berth.toml, in the version of the other files there, with config_path = "/etc/k0s/containerd.d/certs.d" in the registry table of the CRI plugin`
+	case MicroK8s:
+		return fmt.Sprintf("set config_path in %s, which it is made from", path.Join(path.Dir(config), "containerd-template.toml"))
+	case EKS:
+		return "give nodeadm the setting in the node's user data (NodeConfig, spec.containerd.config)"
+	}
+	return ""
+}
+
+// Options say what [Wire] may do.
+type Options struct {
+	// CertsDir is the directory to read hosts.toml files from; empty keeps the
+	// one that is set, or takes the distribution's.
+	CertsDir string
+	// DropMirrors removes deprecated settings that are in the way.
+	DropMirrors bool
+}
+
+// Wire finds the files to write so that the node's containerd honours
+// hosts.toml files; none when it does already. It writes nothing. The errors are
+// those of containerdconf.Wire, and a [*ManagedError] where a file would have to
+// change that another tool writes.
+func Wire(c Containerd, o Options) (containerdconf.Wiring, error) {
+	w, err := containerdconf.Wire(c.Config, c.Release, containerdconf.Options{
+		Dir: o.CertsDir, Default: c.Layout.defaultCertsDir(), DropMirrors: o.DropMirrors,
+	})
+	if c.Layout == Plain {
+		return w, err
+	}
+	managed := &ManagedError{Layout: c.Layout, Path: c.ConfigPath, Remedy: c.Layout.remedy(c.ConfigPath)}
+	var refused *containerdconf.RefusedError
+	if errors.As(err, &refused) && (refused.Trap.ID == containerdconf.TrapMirrors || refused.Trap.ID == containerdconf.TrapMirrorsBeside) {
+		return w, managed
+	}
+	for _, f := range w.Files {
+		if !f.DropIn {
+			return containerdconf.Wiring{}, managed
+		}
+	}
+	return w, err
+}

@@ -1,0 +1,107 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/internal/containerdconf"
+)
+
+// Reading says whether containerd reads the hosts.toml files of a directory.
+type Reading string
+
+// The readings.
+const (
+	Reads      Reading = "yes"
+	DoesNot    Reading = "no"
+	NotYet     Reading = "restart" // it was not restarted since its configuration was changed
+	CannotTell Reading = "unknown" // containerd or a part of its configuration cannot be seen
+)
+
+// ReadsFrom tells whether containerd reads hosts.toml files below dir, as the
+// node names it. Unless it does, why says what is in the way, and remedy what
+// to do.
+func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string) {
+	if c.Absent(h) {
+		return CannotTell, "no containerd was found", ""
+	}
+	for _, imported := range c.Config.ImportDirs() {
+		// Without the processes of the node a part of its files is mounted.
+		if _, err := h.Root.Lstat(imported); err != nil && h.Proc == "" {
+			return CannotTell, fmt.Sprintf("%s imports files from %s, which cannot be seen from here", c.ConfigPath, imported), ""
+		}
+	}
+	v, unread := containerdconf.Unread(c.Config, c.Release)
+	if unread {
+		why, remedy = c.blocked(v)
+		return DoesNot, why, remedy
+	}
+	if same, remedy := c.SameDir(h, v, dir); !same {
+		return DoesNot, fmt.Sprintf("it reads %s, and Berth writes to %s", v.ConfigPath, dir), remedy
+	}
+	if changed := ChangedSince(h, c); len(changed) > 0 {
+		return NotYet, changed[0] + " was changed after containerd was started", c.Restart()
+	}
+	if !containerdconf.Assess(c.Config, c.Release).Honoured {
+		return CannotTell, "it depends on the version of containerd, which is not known", ""
+	}
+	return Reads, "", ""
+}
+
+// blocked is the first trap that is in the way, with what install would say.
+func (c Containerd) blocked(v containerdconf.Verdict) (why, remedy string) {
+	for _, t := range v.Traps {
+		if !t.Blocking {
+			continue
+		}
+		_, cannot := Wire(c, Options{})
+		return t.Where + ": " + t.Detail, Remedy(t, cannot)
+	}
+	return c.ConfigPath + ": hosts.toml files are not read", ""
+}
+
+// Remedy is what to do about a trap. cannot is why "berth install" refuses the
+// node, the error of [Wire]; then it is no remedy.
+func Remedy(t containerdconf.Trap, cannot error) string {
+	if t.Blocking && (errors.Is(cannot, ErrManaged) || errors.Is(cannot, containerdconf.ErrNoWay)) {
+		return cannot.Error()
+	}
+	return t.Remedy
+}
+
+// Configured names the configuration file, or says that there is none.
+func (c Containerd) Configured() string {
+	if c.Config.Missing {
+		return "with its defaults, because there is no " + c.ConfigPath
+	}
+	return "configured by " + c.ConfigPath
+}
+
+// Restart is the command that restarts containerd.
+func (c Containerd) Restart() string {
+	if c.Unit != "" {
+		return "systemctl restart " + c.Unit
+	}
+	return "restart containerd"
+}
+
+// SameDir reports whether what Berth writes to dir is among what containerd
+// reads, and else how to make both agree.
+func (c Containerd) SameDir(h Host, v containerdconf.Verdict, dir string) (same bool, remedy string) {
+	dir = path.Clean(dir)
+	reads := slices.DeleteFunc(strings.Split(v.ConfigPath, ":"), func(s string) bool { return s == "" })
+	if slices.Contains(reads, dir) || c.Layout.stable(v.CertsDir) == dir {
+		return true, ""
+	}
+	if wanted, err := h.Root.Resolve(dir); err == nil {
+		for _, name := range reads {
+			if real, err := h.Root.Resolve(name); err == nil && real == wanted {
+				return true, ""
+			}
+		}
+	}
+	return false, fmt.Sprintf("write containerd: {certsDir: %s} in the config", c.Layout.stable(v.CertsDir))
+}

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// Service is a service of systemd, as its files describe it.
+type Service struct {
+	Name string
+	// Path is the unit file's, and DropIns are those of its drop-ins, in the
+	// order in which systemd reads them.
+	Path    string
+	DropIns []string
+	// Commands are what ExecStart says, each as it is written, but in one line.
+	Commands []string
+
+	unit unit
+}
+
+// ReadService reads the files of a service, drop-ins included but for those at
+// the paths of without. A service that is not there is fs.ErrNotExist.
+func ReadService(root *managedfile.Root, name string, without ...string) (Service, error) {
+	u, err := readUnit(root, name, without...)
+	if err != nil {
+		return Service{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return Service{Name: name, Path: u.path, DropIns: u.dropIns, Commands: u.commands, unit: u}, nil
+}
+
+// Kubelet gives what kubelet would be started with. ok is false when the
+// service has not one command that starts kubelet itself: a shell that does may
+// lose what is appended to its command line.
+func (s Service) Kubelet() (k Kubelet, ok bool) {
+	if len(s.Commands) != 1 {
+		return Kubelet{}, false
+	}
+	line := words(strings.TrimLeft(s.Commands[0], "@-:+!|"))
+	at := slices.IndexFunc(line, func(word string) bool {
+		return path.Base(word) == "kubelet" && path.IsAbs(word) && !strings.Contains(word, " ")
+	})
+	if at < 0 || at > 0 && path.Base(line[0]) != "env" {
+		return Kubelet{}, false
+	}
+	p := process{args: s.unit.command("kubelet"), dir: "/"}
+	if len(p.args) == 0 {
+		return Kubelet{}, false
+	}
+	k = p.kubelet()
+	k.Unit = s.Name
+	return k, true
+}

@@ -1,0 +1,149 @@
+package trace
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/neterr"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// login is what a header or kubelet gives to a host.
+type login struct {
+	username string
+	password redact.Secret
+}
+
+// credentialOf tells which login a host gets: that of its header, or the one
+// that kubelet passes if the host may have it.
+func credentialOf(h docker.RegistryHost, e credprovider.Explanation) (Credential, login) {
+	meant := meantFor(h, e)
+	passed := passedBy(h, meant, e)
+	c := Credential{Channel: "none"}
+	if meant != nil {
+		c.Rule = meant.Rule
+		if meant.Err != nil {
+			c.Problem = meant.Err.Error()
+		}
+	}
+	if header := headerOf(h); header != "" {
+		c.Channel, c.Problem = "header", ""
+		describe(&c, header, meant)
+		return c, passed
+	}
+	if passed.username != "" || !passed.password.IsZero() {
+		c.Channel, c.Username, c.What = "provider", passed.username, kind(meant.Rule)
+		c.Expires = when(meant.Expires)
+		return c, passed
+	}
+	if meant != nil && meant.Rule != "" {
+		if withheld := (*credprovider.WithheldError)(nil); errors.As(e.Err, &withheld) {
+			c.Problem = withheld.Error()
+		}
+		if unasked := (*unaskedError)(nil); errors.As(e.Err, &unasked) {
+			c.Problem = unasked.Error()
+		}
+	}
+	return c, login{}
+}
+
+// meantFor finds what the config has for a host.
+func meantFor(h docker.RegistryHost, e credprovider.Explanation) *credprovider.HostExplanation {
+	path := hostsconf.URL{Path: h.Path}.RepositoryPath()
+	for i, x := range e.Hosts {
+		if x.Rule != "" && credprovider.SameHost(x.Host.Host, h.Host, h.Scheme) && x.Host.Path == path {
+			return &e.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// passedBy is what kubelet would pass, if it is meant for this very host.
+// What stands in certs.d may be something else than the config says, so the
+// provider's own decision is not enough.
+func passedBy(h docker.RegistryHost, meant *credprovider.HostExplanation, e credprovider.Explanation) login {
+	c := e.Credential
+	switch {
+	case c == nil, meant == nil, meant.Username != c.Username, meant.Password != c.Password:
+		return login{}
+	case h.Scheme != "https" && !hostport.IsLoopback(h.Host):
+		return login{}
+	}
+	return login{c.Username, c.Password}
+}
+
+// headerOf is the Authorization header of a host, whatever its spelling.
+func headerOf(h docker.RegistryHost) string {
+	for name, values := range h.Header {
+		if strings.EqualFold(name, "Authorization") && len(values) > 0 {
+			return values[0]
+		}
+	}
+	return ""
+}
+
+// otherHeaders are the names of those that are no Authorization.
+func otherHeaders(h docker.RegistryHost) []string {
+	names := slices.Sorted(maps.Keys(h.Header))
+	return slices.DeleteFunc(names, func(n string) bool { return strings.EqualFold(n, "Authorization") })
+}
+
+// describe says whose login a header is, and until when.
+func describe(c *Credential, header string, meant *credprovider.HostExplanation) {
+	c.What = "login"
+	scheme, encoded, _ := strings.Cut(header, " ")
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if !strings.EqualFold(scheme, "Basic") || err != nil {
+		return
+	}
+	username, password, _ := strings.Cut(string(raw), ":")
+	c.Username = neterr.Line(username, maxForeign)
+	if username == "AWS" {
+		c.What = "ECR token"
+		c.Expires = when(ecrExpiry(password))
+	}
+	if meant != nil && meant.Username == username && meant.Password.Reveal() == password {
+		c.What, c.Expires = kind(meant.Rule), when(meant.Expires)
+	}
+}
+
+// ecrExpiry reads the end of an ECR token from the token itself, which is JSON
+// in base64. That is not documented, so no answer is no mistake.
+func ecrExpiry(token string) time.Time {
+	raw, err := base64.StdEncoding.DecodeString(token)
+	if err != nil {
+		return time.Time{}
+	}
+	var body struct {
+		Expiration int64 `json:"expiration"`
+	}
+	if json.Unmarshal(raw, &body) != nil || body.Expiration <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(body.Expiration, 0)
+}
+
+func kind(rule string) string {
+	if strings.HasPrefix(rule, "ecr") {
+		return "ECR token"
+	}
+	return "login"
+}
+
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

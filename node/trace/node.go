@@ -1,0 +1,102 @@
+package trace
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/node"
+)
+
+// Node is what of a node decides where its pulls go.
+type Node struct {
+	// CertsDirs are the directories of config_path as this process sees them,
+	// in order; none when containerd reads no hosts.toml files.
+	CertsDirs []string
+	// Release is that of containerd. The zero value is taken for the newest.
+	Release containerdconf.Release
+	Proxy   node.Proxy // that of containerd's environment
+	// Refused says why containerd pulls nothing at all, or from where cannot
+	// be told: what stands in its configuration; "" mostly.
+	Refused string
+	// Unloaded says that a file of containerd's configuration was changed after
+	// containerd was started, so what it has in effect is not known; "" mostly.
+	Unloaded string
+	Notes    []Note
+}
+
+// Look finds the containerd of a node and what it reads. configured is the
+// certs.d that Berth writes to, which is taken where no containerd is
+// configured at all; getenv is the environment of this process, for a
+// containerd that does not run.
+func Look(ctx context.Context, h node.Host, configured string, getenv func(string) string) (Node, error) {
+	c, err := node.Discover(ctx, h)
+	if err != nil {
+		return Node{}, err
+	}
+	n := Node{Release: c.Release, Proxy: node.ProxyFrom(getenv)}
+	if c.PID != 0 {
+		if proxy, err := node.ProxyOf(h, c.PID); err == nil {
+			n.Proxy = proxy
+		} else {
+			n.note("proxy", "the proxy of containerd's environment cannot be read; that of this command is taken", "run this as root")
+		}
+	} else {
+		if _, err := h.Root.Lstat(c.ConfigPath); errors.Is(err, fs.ErrNotExist) {
+			if configured == "" {
+				configured = containerdconf.DefaultCertsDir
+			}
+			n.CertsDirs = []string{h.Root.Path(configured)}
+			n.note("no-containerd", "no containerd runs or is configured here; this is what one would do that reads "+configured,
+				"run this where containerd runs")
+			return n, nil
+		}
+	}
+	n.judge(c)
+	if changed := node.ChangedSince(h, c); len(changed) > 0 {
+		n.Unloaded = changed[0] + " was changed after containerd was started, and is read only then"
+		n.note("unloaded", n.Unloaded, node.Restart(c.Unit, "containerd"))
+	}
+	for _, dir := range filepath.SplitList(certsDirs(c)) {
+		n.CertsDirs = append(n.CertsDirs, h.Root.Path(dir))
+	}
+	return n, nil
+}
+
+// certsDirs is config_path as far as it is honoured.
+func certsDirs(c node.Containerd) string {
+	if !c.Verdict.Honoured {
+		return ""
+	}
+	return c.Verdict.ConfigPath
+}
+
+// judge carries over what is wrong with the configuration.
+func (n *Node) judge(c node.Containerd) {
+	for _, t := range c.Verdict.Traps {
+		n.note(string(t.ID), t.Where+": "+t.Detail, t.Remedy)
+		if t.Blocking && n.Refused == "" && !upstreamOnly(t.ID) {
+			n.Refused = t.Where + ": " + t.Detail
+		}
+	}
+	if len(c.Others) > 0 {
+		n.note("others", "more than one containerd runs here; this is about the one of "+c.Detail, "")
+	}
+}
+
+// upstreamOnly reports whether containerd pulls all the same, each image from
+// its own registry.
+func upstreamOnly(id containerdconf.TrapID) bool {
+	switch id {
+	case containerdconf.TrapUnset, containerdconf.TrapList, containerdconf.TrapWrongTable, containerdconf.TrapImportReplaces:
+		return true
+	}
+	return false
+}
+
+func (n *Node) note(id, text, remedy string) {
+	n.Notes = append(n.Notes, Note{ID: id, Text: strings.TrimPrefix(text, ": "), Remedy: remedy})
+}

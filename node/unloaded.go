@@ -1,0 +1,97 @@
+package node
+
+import (
+	"cmp"
+	"os"
+	"path"
+	"syscall"
+	"time"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// ChangedSince gives the files of c's configuration that were changed after the
+// running containerd was started: it reads them once. Nothing is told when it
+// does not run. A change within two seconds of the start does not count, because
+// both clocks are coarse.
+func ChangedSince(h Host, c Containerd) []string {
+	var files []string
+	for _, f := range c.Config.Files {
+		files = append(files, f.Path)
+	}
+	return changedSince(h, c.PID, files)
+}
+
+// ChangedSince gives the files of k's credential providers that were changed
+// after kubelet was started, which reads them only then; as the function of this
+// name does for containerd.
+func (k Kubelet) ChangedSince(h Host) []string {
+	if k.ProviderConfig == "" {
+		return nil
+	}
+	files := []string{k.ProviderConfig}
+	return changedSince(h, k.PID, append(files, List(h.Root, path.Join(k.ProviderConfig, "*"))...))
+}
+
+// UnitNamesProvider reports whether the unit of kubelet starts it with a
+// credential provider by now: a kubelet that runs without one has to be
+// restarted for it.
+func (k Kubelet) UnitNamesProvider(h Host) bool {
+	u, err := readUnit(h.Root, cmp.Or(k.Unit, "kubelet.service"))
+	if err != nil {
+		return false
+	}
+	args := u.command("kubelet")
+	return len(args) > 0 && process{args: args}.option("image-credential-provider-config") != ""
+}
+
+// Restart is the command that restarts a service, and so has it read its
+// configuration: of the unit, or in words for a program that has none.
+func Restart(unit, program string) string {
+	if unit == "" {
+		return "restart " + program
+	}
+	return "systemctl restart " + unit
+}
+
+func changedSince(h Host, pid int, files []string) []string {
+	if pid == 0 {
+		return nil
+	}
+	started, err := Started(h, pid)
+	if err != nil {
+		return nil // it has just ended, or this is no /proc of Linux
+	}
+	var changed []string
+	for _, file := range files {
+		if changedAt(h.Root, file).After(started.Add(2 * time.Second)) {
+			changed = append(changed, file)
+		}
+	}
+	return changed
+}
+
+// changedAt is when a file, or the link that leads to it, was last changed: its
+// content, or, as with a file of an older date that was moved there, its name.
+func changedAt(root *managedfile.Root, file string) time.Time {
+	var last time.Time
+	note := func(info os.FileInfo, err error) {
+		if err != nil {
+			return
+		}
+		at := info.ModTime()
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			if c := time.Unix(s.Ctim.Unix()); c.After(at) {
+				at = c
+			}
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	note(root.Lstat(file))
+	if real, err := root.Resolve(file); err == nil {
+		note(os.Stat(real))
+	}
+	return last
+}

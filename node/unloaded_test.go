@@ -1,0 +1,108 @@
+package node_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/node"
+)
+
+// started gives the processes 7 and 9 of h a start, by the boot of the machine.
+func started(t *testing.T, h node.Host, at time.Time) {
+	t.Helper()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(h.Proc, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("stat", "btime "+strconv.FormatInt(at.Unix()-10, 10)+"\n")
+	for _, pid := range []string{"7", "9"} {
+		// 1000 ticks after the boot: ten seconds.
+		write(pid+"/stat", pid+" (x) S "+strings.Repeat("1 ", 18)+"1000 1\n")
+	}
+}
+
+const processes = `
+-- proc/7/comm --
+containerd
+-- proc/7/cmdline --
+/usr/bin/containerd
+-- proc/9/comm --
+kubelet
+-- proc/9/cmdline --
+/usr/bin/kubelet
+--image-credential-provider-config=/providers
+-- root/etc/containerd/config.toml --
+version = 2
+-- root/providers/a.yaml --
+kind: CredentialProviderConfig
+`
+
+// A file counts as changed when its content was, or what its name leads to.
+func TestChangedSinceTheStart(t *testing.T) {
+	const config = "/etc/containerd/config.toml"
+	h := host(t, processes)
+	path := h.Root.Path(config)
+	long := time.Now().Add(-time.Hour)
+	changed := func() (containerd, kubelet []string) {
+		t.Helper()
+		c, err := node.Discover(t.Context(), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, found, err := node.FindKubelet(h)
+		if err != nil || !found {
+			t.Fatal(err)
+		}
+		return node.ChangedSince(h, c), k.ChangedSince(h)
+	}
+	want := func(what string, containerd, kubelet []string) {
+		t.Helper()
+		if c, k := changed(); !slices.Equal(c, containerd) || !slices.Equal(k, kubelet) {
+			t.Errorf("%s: %q and %q, want %q and %q", what, c, k, containerd, kubelet)
+		}
+	}
+	started(t, h, time.Now().Add(time.Hour))
+	want("before the start", nil, nil)
+	started(t, h, long)
+	want("after it", []string{config}, []string{"/providers", "/providers/a.yaml"})
+
+	// A file of an older date is moved there.
+	if err := os.Chtimes(path, long.Add(-time.Hour), long.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	want("with an older date", []string{config}, []string{"/providers", "/providers/a.yaml"})
+
+	// The name leads to another file, which is changed in place.
+	started(t, h, time.Now().Add(time.Hour))
+	later := time.Now().Add(2 * time.Hour)
+	real := filepath.Join(filepath.Dir(path), "real.toml")
+	if err := os.Rename(path, real); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real.toml", path); err != nil {
+		t.Fatal(err)
+	}
+	want("a link", nil, nil)
+	if err := os.Chtimes(real, later, later); err != nil {
+		t.Fatal(err)
+	}
+	want("what a link leads to", []string{config}, nil)
+}
+
+// A kubelet that was not restarted after its unit was given a provider.
+func TestUnitNamesProvider(t *testing.T) {
+	const unit = "-- root/etc/systemd/system/kubelet.service --\n[Service]\nExecStart=/usr/bin/kubelet --v=2\n"
+	const dropIn = "-- root/etc/systemd/system/kubelet.service.d/99-berth.conf --\n[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --v=2 --image-credential-provider-config=/p\n"
+	for archive, want := range map[string]bool{"": false, unit: false, unit + dropIn: true} {
+		if got := (node.Kubelet{}).UnitNamesProvider(host(t, archive)); got != want {
+			t.Errorf("%t with %q", got, archive)
+		}
+	}
+}
