@@ -35,7 +35,7 @@ type Options struct {
 	// happens; 0: a minute, or 10 seconds without inotify.
 	resync time.Duration
 	// blind keeps the agent from using inotify.
-	blind bool
+	watchUnavailable bool
 	// firstAnswers is how long the first turn waits; 0: see the constant.
 	firstAnswers time.Duration
 	// random replaces the dice of keeper and prober.
@@ -51,24 +51,24 @@ type Agent struct {
 	log     *slog.Logger
 	started time.Time
 
-	wake    chan struct{} // capacity 1: something happened
-	source  *source
-	keeper  *tokens.Keeper
-	prober  *health.Prober
-	watcher *watch.Watcher
-	engine  *containerdView
+	wake      chan struct{} // capacity 1: something happened
+	source    *source
+	refresher *tokens.Refresher
+	prober    *health.Prober
+	watcher   *watch.Watcher
+	engine    *containerdView
 
 	// Of the goroutine that waits, and then of the loop:
-	sole   sole
+	lock   agentLock
 	tokens tokenSource
 	state  state
-	told   told
+	logged logged
 	kept   map[string][]byte // what stands in private files, by name
 	key    []byte            // of what is learned
 	// withdraws says that what does not answer is left out.
 	withdraws bool
-	began     time.Time // when this one was the only agent
-	recalled  *seen     // what an earlier agent saw; nil before it was looked up
+	startedAt time.Time   // when this one was the only agent
+	restored  *probeState // what an earlier agent saw; nil before it was looked up
 
 	shown   atomic.Pointer[view]
 	beat    atomic.Int64  // when the loop last went round, in nanoseconds since started
@@ -81,7 +81,7 @@ func New(m *Machine, o Options) *Agent {
 		o: o, machine: m, log: o.Log, started: time.Now(),
 		wake:    make(chan struct{}, 1),
 		source:  &source{machine: m, path: o.ConfigPath},
-		sole:    sole{root: m.root},
+		lock:    agentLock{root: m.root},
 		settled: make(chan struct{}),
 		state:   newState(),
 		kept:    map[string][]byte{},
@@ -97,11 +97,11 @@ func New(m *Machine, o Options) *Agent {
 	l = l.withKey()
 	a.key = l.Key
 	a.engine = newContainerdView(m)
-	a.keeper = tokens.New(tokens.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
+	a.refresher = tokens.New(tokens.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
 	a.prober = health.New(health.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
-	a.prober.Restore(l.Facts)
+	a.prober.RestoreFacts(l.Facts)
 	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.root.Path("/"), Ignore: passing})
-	a.pulse()
+	a.watchdog()
 	a.publish()
 	return a
 }
@@ -125,11 +125,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		group.Go(func() error { return a.serve(ctx) })
 	}
 	group.Go(func() error {
-		alone, err := a.waitAlone(ctx)
+		alone, err := a.waitForLock(ctx)
 		if err != nil || !alone {
 			return err
 		}
-		defer a.sole.release()
+		defer a.lock.release()
 		return a.work(ctx)
 	})
 	return group.Wait()
@@ -137,7 +137,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // work runs everything that an agent consists of.
 func (a *Agent) work(ctx context.Context) error {
-	a.began = time.Now()
+	a.startedAt = time.Now()
 	a.state.enter(status.Converging)
 	a.publish()
 	group, ctx := errgroup.WithContext(ctx)
@@ -148,10 +148,10 @@ func (a *Agent) work(ctx context.Context) error {
 		group.Go(func() error { return a.restore(ctx) })
 		return group.Wait()
 	}
-	group.Go(func() error { return a.keeper.Run(ctx) })
+	group.Go(func() error { return a.refresher.Run(ctx) })
 	group.Go(func() error { return a.prober.Run(ctx) })
 	group.Go(func() error { return a.engine.run(ctx, a.Wake) })
-	if !a.o.blind {
+	if !a.o.watchUnavailable {
 		group.Go(func() error { return a.watcher.Run(ctx) })
 	}
 	group.Go(func() error { return a.loop(ctx) })
@@ -171,8 +171,8 @@ func (a *Agent) reload(ctx context.Context) {
 	}
 }
 
-// pulse notes that the loop is alive.
-func (a *Agent) pulse() { a.beat.Store(int64(time.Since(a.started))) }
+// watchdog notes that the loop is alive.
+func (a *Agent) watchdog() { a.beat.Store(int64(time.Since(a.started))) }
 
 // stuckAfter is when a loop that has not gone round is taken for stuck. The
 // first apply of 10,000 upstreams takes some 20 seconds on a slow disk.

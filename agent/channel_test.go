@@ -165,7 +165,7 @@ func TestDockerHubLogin(t *testing.T) {
 				passed = e.Credential.Username
 			case errors.As(e.Err, &withheld):
 				passed = "withheld from " + withheld.Other
-			case errors.Is(e.Err, credprovider.ErrNotOurs):
+			case errors.Is(e.Err, credprovider.ErrNotServed):
 				passed = "not needed"
 			}
 			if passed != c.passed {

@@ -21,7 +21,7 @@ const containerdEvery = time.Minute
 // what the agent writes. It changes nothing there.
 type containerdView struct {
 	host nodepkg.Host
-	poke chan struct{} // capacity 1
+	wake chan struct{} // capacity 1
 
 	mu      sync.Mutex
 	dir     string // where the agent writes; "" before the first config
@@ -34,7 +34,7 @@ type containerdView struct {
 // newContainerdView looks at the node below the machine's root. The processes
 // and the version are seen on this machine only.
 func newContainerdView(m *Machine) *containerdView {
-	v := &containerdView{host: nodepkg.Host{Root: m.root}, poke: make(chan struct{}, 1), version: map[string]string{}}
+	v := &containerdView{host: nodepkg.Host{Root: m.root}, wake: make(chan struct{}, 1), version: map[string]string{}}
 	if m.root.Path("/") == "/" {
 		v.host = nodepkg.This(m.root)
 		v.host.Version = v.askVersion
@@ -68,7 +68,7 @@ func (v *containerdView) set(dir string) {
 	v.mu.Unlock()
 	if changed {
 		select {
-		case v.poke <- struct{}{}:
+		case v.wake <- struct{}{}:
 		default:
 		}
 	}
@@ -114,17 +114,17 @@ func (v *containerdView) run(ctx context.Context, changed func()) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-v.poke:
+		case <-v.wake:
 		case <-tick.C:
 		}
-		if v.look(ctx) {
+		if v.refresh(ctx) {
 			changed()
 		}
 	}
 }
 
-// look looks once, and reports whether something is new.
-func (v *containerdView) look(ctx context.Context) bool {
+// refresh looks once, and reports whether something is new.
+func (v *containerdView) refresh(ctx context.Context) bool {
 	v.mu.Lock()
 	dir := v.dir
 	v.mu.Unlock()

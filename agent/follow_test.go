@@ -12,7 +12,7 @@ func TestFollowsTheConfig(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		t.Run(map[bool]string{false: "inotify", true: "timer"}[blind], func(t *testing.T) {
 			n := newNode(t)
-			if n.o.blind = blind; blind {
+			if n.o.watchUnavailable = blind; blind {
 				n.o.resync = 50 * time.Millisecond
 			}
 			n.write("etc/config.yaml", mirrorTo("https://a.corp"))

@@ -17,7 +17,7 @@ func (m *Machine) foreign(cfg *config.Config) (hostsconf.Foreign, error) {
 		return hostsconf.Foreign{}, err
 	}
 	snapshot, err := m.tree(cfg).Read(hostsconf.Desired{})
-	return hostsconf.FindForeign(certsDir, snapshot), err
+	return hostsconf.FindForeignCertificates(certsDir, snapshot), err
 }
 
 // certificates adds to a directory the certificates that had an effect on its

@@ -32,7 +32,7 @@ type Health interface {
 
 // channel decides how a login for u travels, see [channelOf].
 func (in Inputs) channel(u hostsconf.URL, auth config.Auth) channel {
-	fact, _ := health.Recall(in.Learned, u)
+	fact, _ := health.ParseFact(in.Learned, u)
 	return channelOf(u, auth, in.Readers, fact)
 }
 

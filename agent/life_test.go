@@ -74,7 +74,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 	for _, restore := range []bool{false, true} {
 		n := newNode(t)
 		// It notices nothing by itself, so that the other one is faster.
-		n.o.blind, n.o.resync, n.o.Restore = true, time.Hour, restore
+		n.o.watchUnavailable, n.o.resync, n.o.Restore = true, time.Hour, restore
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 		n.start()
 		n.eventually("works", func() bool { return n.agent.Snapshot().Ready.Ready })
@@ -87,7 +87,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 			if second.agent.Snapshot().Phase == status.Waiting {
 				// More than once, if the first one was in the middle of a turn.
 				_ = os.Remove(filepath.Join(n.root, agentLockFile))
-				time.Sleep(2 * aloneAgain)
+				time.Sleep(2 * relockEvery)
 			}
 			return second.agent.Snapshot().Phase == status.Converged
 		})
@@ -169,7 +169,7 @@ func TestRestoreAndStay(t *testing.T) {
 func TestReload(t *testing.T) {
 	n := newNode(t)
 	reload := make(chan os.Signal)
-	n.o.Reload, n.o.blind, n.o.resync = reload, true, time.Hour
+	n.o.Reload, n.o.watchUnavailable, n.o.resync = reload, true, time.Hour
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
 	n.names("quay.io", "a.corp", true)

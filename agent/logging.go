@@ -15,18 +15,18 @@ import (
 // logTurn tells of a turn what is new: a loop that fails the same way each
 // second says so once.
 func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
-	a.once(ctx, &a.told.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
-	if text := string(a.source.last); r.err == nil && text != a.told.text {
-		a.told.text = text
+	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
+	if text := string(a.source.last); r.err == nil && text != a.logged.text {
+		a.logged.text = text
 		a.log.InfoContext(ctx, "config in use", "path", a.machine.configName(a.o.ConfigPath), "upstreams", len(mirrors(r.cfg)))
 	}
 	if r.err == nil {
 		a.logWarnings(ctx, r.warnings)
 	}
-	if errors.Is(err, errTooEarly) {
+	if errors.Is(err, errWarmingUp) {
 		return
 	}
-	a.once(ctx, &a.told.converge, err, "node is not as the config wants it; trying again", "node is as the config wants it again")
+	a.logOnceFor(ctx, &a.logged.converge, err, "node is not as the config wants it; trying again", "node is as the config wants it again")
 }
 
 // logWarnings logs the warnings that the last config did not have: they also come
@@ -35,15 +35,15 @@ func (a *Agent) logWarnings(ctx context.Context, warnings []config.Warning) {
 	now := map[string]bool{}
 	for _, w := range warnings {
 		text := w.String()
-		if now[text] = true; !a.told.warnings[text] {
+		if now[text] = true; !a.logged.warnings[text] {
 			a.log.WarnContext(ctx, "config warning", "warning", text)
 		}
 	}
-	a.told.warnings = now
+	a.logged.warnings = now
 }
 
-// told is what was last logged of each kind, so that it is not repeated.
-type told struct {
+// logged is what was last logged of each kind, so that it is not repeated.
+type logged struct {
 	text             string // of the config
 	config, converge string
 	holder, lock     string // of the agent's lock
@@ -51,9 +51,9 @@ type told struct {
 	warnings         map[string]bool
 }
 
-// once logs a failure when it is another than last time, a record for each line
+// logOnceFor logs a failure when it is another than last time, a record for each line
 // of it, and its end.
-func (a *Agent) once(ctx context.Context, before *string, err error, begins, ends string, attrs ...slog.Attr) {
+func (a *Agent) logOnceFor(ctx context.Context, before *string, err error, begins, ends string, attrs ...slog.Attr) {
 	now := ""
 	if err != nil {
 		now = err.Error()
@@ -76,11 +76,11 @@ func (a *Agent) logResult(ctx context.Context, r Result) {
 	now := map[string]string{}
 	for _, c := range r.Report.Conflicts {
 		now[c.Path] = c.Reason
-		if a.told.conflicts[c.Path] != c.Reason {
+		if a.logged.conflicts[c.Path] != c.Reason {
 			a.log.WarnContext(ctx, "file is left alone", "path", c.Path, "reason", c.Reason)
 		}
 	}
-	a.told.conflicts = now
+	a.logged.conflicts = now
 }
 
 // manyFiles is how many changes of one turn get a line each.

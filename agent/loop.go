@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// quiet is how long nothing must happen before the loop begins, and
+	// debounceQuiet is how long nothing must happen before the loop begins, and
 	// restless how long it waits at most: a save is several events.
-	quiet    = 20 * time.Millisecond
-	restless = 100 * time.Millisecond
-	// resyncWatched and resyncBlind are how often everything is looked at
+	debounceQuiet = 20 * time.Millisecond
+	debounceMax   = 100 * time.Millisecond
+	// resyncWatched and resyncUnwatched are how often everything is looked at
 	// when nothing happens.
-	resyncWatched = time.Minute
-	resyncBlind   = 10 * time.Second
+	resyncWatched   = time.Minute
+	resyncUnwatched = 10 * time.Second
 	// retryFirst and retryLast bound the pause after a failure.
 	retryFirst = 500 * time.Millisecond
 	retryLast  = 10 * time.Second
@@ -33,20 +33,20 @@ func (a *Agent) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.wake:
-			a.debounce(ctx, spacing(a.state.useless))
+			a.debounce(ctx, spacing(a.state.noopRuns))
 		case <-timer.C:
-			a.state.useless = 0
+			a.state.noopRuns = 0
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(retried) > resyncBlind/2 {
+		if time.Since(retried) > resyncUnwatched/2 {
 			retried = time.Now()
 			a.watcher.Retry()
 		}
-		a.pulse()
-		pause := a.turn(ctx)
-		a.pulse()
+		a.watchdog()
+		pause := a.reconcileOnce(ctx)
+		a.watchdog()
 		timer.Reset(pause)
 	}
 }
@@ -59,7 +59,7 @@ func spacing(useless int) time.Duration {
 	if useless <= free {
 		return 0
 	}
-	return min(quiet<<min(useless-free, 10), time.Second)
+	return min(debounceQuiet<<min(useless-free, 10), time.Second)
 }
 
 // debounce waits for quiet, and at least as long as told.
@@ -71,14 +71,14 @@ func (a *Agent) debounce(ctx context.Context, least time.Duration) {
 		case <-time.After(least):
 		}
 	}
-	end := time.NewTimer(restless)
+	end := time.NewTimer(debounceMax)
 	defer end.Stop()
-	pause := time.NewTimer(quiet)
+	pause := time.NewTimer(debounceQuiet)
 	defer pause.Stop()
 	for {
 		select {
 		case <-a.wake:
-			pause.Reset(quiet)
+			pause.Reset(debounceQuiet)
 		case <-pause.C:
 			return
 		case <-end.C:
@@ -91,7 +91,7 @@ func (a *Agent) debounce(ctx context.Context, least time.Duration) {
 
 // pause says how long nothing may happen until everything is looked at again.
 func (a *Agent) pause(failed error) time.Duration {
-	if failed != nil && !errors.Is(failed, errTooEarly) {
+	if failed != nil && !errors.Is(failed, errWarmingUp) {
 		a.state.retry = min(max(2*a.state.retry, retryFirst), retryLast)
 		return a.state.retry
 	}
@@ -103,7 +103,7 @@ func (a *Agent) pause(failed error) time.Duration {
 	if resync == 0 {
 		resync = resyncWatched
 		if watched, _ := a.watching(); !watched {
-			resync = resyncBlind
+			resync = resyncUnwatched
 		}
 	}
 	// Nodes that were started together do not stay together.
@@ -112,7 +112,7 @@ func (a *Agent) pause(failed error) time.Duration {
 
 // watching tells whether inotify sees everything, and else why not.
 func (a *Agent) watching() (ok bool, why string) {
-	if a.o.blind {
+	if a.o.watchUnavailable {
 		return false, "switched off"
 	}
 	return a.watcher.State()

@@ -180,7 +180,7 @@ func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logge
 	return result, errors.Join(err, tokenErr)
 }
 
-// converge makes the node as state has it. also, if it is not nil, is done
+// reconcile makes the node as state has it. also, if it is not nil, is done
 // under the same lock, and before. The error tells everything once.
 func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desired, also func() error) (Result, error) {
 	unlock, err := m.lock(ctx)
@@ -194,11 +194,11 @@ func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desir
 	}
 	plan, err := m.plan(cfg, state)
 	if err != nil {
-		return Result{}, onlyOnce(err, alsoErr)
+		return Result{}, joinDistinct(err, alsoErr)
 	}
 	result := Result{Plan: plan}
 	err = m.write(ctx, cfg, &result)
-	return result, onlyOnce(err, alsoErr)
+	return result, joinDistinct(err, alsoErr)
 }
 
 // write carries a plan out. When it cannot, secrets that shall go go all the
@@ -207,7 +207,7 @@ func (m *Machine) write(ctx context.Context, cfg *config.Config, result *Result)
 	err := m.writeAll(ctx, cfg, result)
 	switch {
 	case err != nil:
-		return errors.Join(err, m.takeAway(ctx, cfg, result))
+		return errors.Join(err, m.removeExpiredSecrets(ctx, cfg, result))
 	case len(result.Report.Skipped) == 0:
 		return m.dropSpare()
 	}
@@ -269,7 +269,7 @@ func (m *Machine) restore(ctx context.Context, certsDirs ...string) (managedfile
 	}
 	report, err := m.store.RestoreAll(ctx, scopes...)
 	if err == nil {
-		err = errors.Join(m.dropSpare(), m.standIn())
+		err = errors.Join(m.dropSpare(), m.placeholderRules())
 	}
 	return report, errors.Join(err, withheld)
 }

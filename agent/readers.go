@@ -23,9 +23,9 @@ func hostOf(root *managedfile.Root) nodes.Host {
 	return h
 }
 
-// See tells where the processes of the node can be seen: its /proc as this
+// Discover tells where the processes of the node can be seen: its /proc as this
 // process can open it.
-func (m *Machine) See(proc string) { m.host.Proc, m.host.Version = proc, nodes.AskVersion }
+func (m *Machine) Discover(proc string) { m.host.Proc, m.host.Version = proc, nodes.AskVersion }
 
 // readers tells what reads the node's hosts.toml files.
 func (m *Machine) readers(ctx context.Context) Readers {
@@ -39,10 +39,10 @@ func (m *Machine) inputs(ctx context.Context, cfg *config.Config, l learned) (In
 	return Inputs{Readers: m.readers(ctx), Learned: l.Facts, Foreign: foreign}, err
 }
 
-// LookAt gives what the channel of a login depends on beside the config, on the
+// Inspect gives what the channel of a login depends on beside the config, on the
 // node of h: see [KubeletImages]. What an agent has learned there and cannot be
 // read counts as nothing.
-func LookAt(ctx context.Context, h nodes.Host) Inputs {
+func Inspect(ctx context.Context, h nodes.Host) Inputs {
 	m := &Machine{root: h.Root, host: h}
 	l, _ := m.learned()
 	return Inputs{Readers: m.readers(ctx), Learned: l.Facts}

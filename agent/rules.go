@@ -175,10 +175,10 @@ func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
 	return dir
 }
 
-// eitherWay joins two states of the directories: while files change, one after
+// mergeTransition joins two states of the directories: while files change, one after
 // the other, a host may see a credential only if it may in every mixture of the
 // two. Where an upstream has no directory, "*" is asked, or the registry itself.
-func eitherWay(before, after []credprovider.Directory) []credprovider.Directory {
+func mergeTransition(before, after []credprovider.Directory) []credprovider.Directory {
 	b, a := byUpstream(before), byUpstream(after)
 	var all []credprovider.Directory
 	for _, upstream := range slices.Sorted(maps.Keys(union(b, a))) {
@@ -245,8 +245,8 @@ func join(to, d credprovider.Directory) credprovider.Directory {
 	return to
 }
 
-// nothing withholds every credential.
-func nothing() credprovider.Rules {
+// withholdRule withholds every credential.
+func withholdRule() credprovider.Rules {
 	return credprovider.Rules{Directories: []credprovider.Directory{
 		{Upstream: hostsconf.Default, Hosts: []credprovider.Host{{Host: hostsconf.Unreadable}}},
 	}}

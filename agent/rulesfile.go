@@ -31,14 +31,14 @@ func (m *Machine) rules(cfg *config.Config, plan Plan, changes []managedfile.Cha
 	// First, so that a file which changes before it is read for its hosts is not
 	// what the provider finds.
 	files := m.digests(rules.CertsDir, changes, plan.current)
-	others := hostsconf.Others(certsDir, changes, plan.current)
+	others := hostsconf.ForeignDirectories(certsDir, changes, plan.current)
 	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.idle, others, files)
 	return rules, nil
 }
 
 // digests gives what the hosts.toml files hold by which the provider knows that
 // the rules are still true, by the name of the directory: of ours what is or
-// will be written, also without its headers as takeAway leaves it, and of
+// will be written, also without its headers as removeExpiredSecrets leaves it, and of
 // others what stands there.
 func (m *Machine) digests(certsDir string, changes []managedfile.Change, current managedfile.Snapshot) map[string][]string {
 	files := map[string][]string{}
@@ -52,7 +52,7 @@ func (m *Machine) digests(certsDir string, changes []managedfile.Change, current
 			files[name] = []string{credprovider.Digest(c.Before.Content)}
 		}
 		for _, inPlace := range []bool{false, true} {
-			bare, _, err := poorer(string(c.After.Body), nil, inPlace)
+			bare, _, err := withoutSecretLines(string(c.After.Body), nil, inPlace)
 			if err == nil && bare != string(c.After.Body) {
 				after := *c.After
 				after.Body = []byte(bare)
@@ -69,7 +69,7 @@ func (m *Machine) digests(certsDir string, changes []managedfile.Change, current
 			continue
 		}
 		// What cannot be read is withheld, and without a file the registry is asked.
-		if content, err := hostsconf.ReadPlain(file); err == nil {
+		if content, err := hostsconf.ReadSafely(file); err == nil {
 			files[d.Name] = []string{credprovider.Digest(content)}
 		}
 	}
@@ -138,7 +138,7 @@ func (m *Machine) guardRules(cfg *config.Config, plan Plan) error {
 	if err != nil {
 		return err
 	}
-	rules.Directories = eitherWay(before.Directories, rules.Directories)
+	rules.Directories = mergeTransition(before.Directories, rules.Directories)
 	return m.writeRules(rules)
 }
 
@@ -146,10 +146,10 @@ func (m *Machine) guardRules(cfg *config.Config, plan Plan) error {
 // the journal of berth install, and what the chart has put there.
 var wirings = [...]string{StateDir + "/install/install.json", StateDir + "/placed.json"}
 
-// standIn leaves rules that know nothing in place of those that went, as long as
+// placeholder leaves rules that know nothing in place of those that went, as long as
 // kubelet is wired: with --require-rules the provider would give nothing at all
 // on a node that is as it was before. berth uninstall removes them.
-func (m *Machine) standIn() error {
+func (m *Machine) placeholderRules() error {
 	if _, err := m.root.Lstat(credprovider.RulesFile); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -167,5 +167,5 @@ func (m *Machine) withholdAll() error {
 	if _, err := m.root.Lstat(credprovider.RulesFile); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return m.writeRules(nothing())
+	return m.writeRules(withholdRule())
 }

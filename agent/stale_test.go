@@ -240,7 +240,7 @@ func TestRulesKnowTheFileWithoutItsHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	result := Result{Plan: plan}
-	if err := m.takeAway(t.Context(), &gone, &result); err != nil || len(result.Report.Changed) == 0 {
+	if err := m.removeExpiredSecrets(t.Context(), &gone, &result); err != nil || len(result.Report.Changed) == 0 {
 		t.Fatalf("%+v, %v", result.Report, err)
 	}
 	rules, err := m.installedRules()

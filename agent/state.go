@@ -25,7 +25,7 @@ type state struct {
 	mirrors  []mirrorRow
 	direct   []registryRow
 	retry    time.Duration // pause after the last failure
-	useless  int           // turns in a row that found nothing to do
+	noopRuns int           // turns in a row that found nothing to do
 	// missingTokens says that some header could not be written.
 	missingTokens bool
 }
@@ -69,7 +69,7 @@ func (s *state) config(r reading, path string) {
 		c.OK, c.Since = ok, now
 	}
 	if r.changed {
-		s.useless = 0
+		s.noopRuns = 0
 	}
 	c.Path, c.Error, c.Warnings, c.Stale = path, "", nil, r.cfg != nil && r.err != nil
 	if r.err != nil {
@@ -128,9 +128,9 @@ func (s *state) files(r Result) {
 		f.Saved = append(f.Saved, status.FileNote{Path: saved.Path, Reason: string(saved.Why) + ", kept as " + saved.Copy, Since: now})
 	}
 	f.Saved = last(f.Saved, maxSaved)
-	s.useless++
+	s.noopRuns++
 	if len(r.Report.Changed) > 0 || r.Rules {
-		s.useless = 0
+		s.noopRuns = 0
 	}
 }
 
@@ -147,7 +147,7 @@ func notes(before []status.FileNote, changes []managedfile.Change, now time.Time
 	return all
 }
 
-// turn takes in how a turn ended. worked is false when there was no config to
+// reconcileOnce takes in how a turn ended. worked is false when there was no config to
 // work with.
 func (s *state) turn(begin time.Time, worked bool, err error, pause time.Duration) {
 	c := &s.snapshot.Converge

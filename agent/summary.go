@@ -74,7 +74,7 @@ func summarize(changes []hostsconf.Change) Summary {
 	s := Summary{Changes: []SummaryChange{}}
 	for _, c := range changes {
 		switch c.Action {
-		case managedfile.Unchanged, managedfile.Linger:
+		case managedfile.Unchanged, managedfile.GracePeriod:
 			s.Unchanged++
 			continue
 		case managedfile.Conflict:

@@ -20,7 +20,7 @@ type adviceError struct {
 func (e *adviceError) Error() string { return e.fault }
 
 // badName reports the name of a registry that cannot be used.
-func (c *checker) badName(s *spot, written string, err error) {
+func (c *checker) badName(s *location, written string, err error) {
 	c.reject(s, written, "%s", nameFault(written, err))
 }
 
@@ -33,7 +33,7 @@ func nameFault(written string, err error) string {
 }
 
 // badURL reports an address that cannot be used.
-func (c *checker) badURL(s *spot, written string, err error) {
+func (c *checker) badURL(s *location, written string, err error) {
 	if corrected := withScheme(written); corrected != written {
 		err = &adviceError{fault: `must have "://" behind the scheme`, write: corrected}
 	}
@@ -77,7 +77,7 @@ func fault(written string, err error) string {
 }
 
 // upstream checks the name of an upstream and gives its normal form.
-func (c *checker) upstream(s *spot, written string) (string, bool) {
+func (c *checker) upstream(s *location, written string) (string, bool) {
 	name, err := hostsconf.ParseUpstream(written)
 	if err != nil {
 		_, rest, hasScheme := strings.Cut(written, "://")
@@ -99,7 +99,7 @@ func (c *checker) upstream(s *spot, written string) (string, bool) {
 }
 
 // website warns of Docker's web site, which is no registry.
-func (c *checker) website(s *spot, host, write string) {
+func (c *checker) website(s *location, host, write string) {
 	switch host {
 	case "hub.docker.com", "docker.com", "www.docker.com":
 		c.warn(s, "%s is a web site and no registry; write %s for Docker Hub", host, write)
@@ -109,7 +109,7 @@ func (c *checker) website(s *spot, host, write string) {
 // mirrorHost warns of an endpoint that is no mirror: a web site, or the upstream
 // itself where containerd comes to it next in any case. last says that no other
 // endpoint follows.
-func (c *checker) mirrorHost(s *spot, u hostsconf.URL, m *Mirror, last bool) {
+func (c *checker) mirrorHost(s *location, u hostsconf.URL, m *Mirror, last bool) {
 	const hub = "https://registry-1.docker.io"
 	if u.Host == "docker.io" {
 		c.warn(s, "docker.io is a web site and no registry; write %s for Docker Hub", hub)

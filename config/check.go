@@ -21,7 +21,7 @@ type checker struct {
 	catchAll    bool           // there is a mirror for "*"
 }
 
-func (c *checker) check(root *spot) {
+func (c *checker) check(root *location) {
 	c.header(root)
 	c.mirrors(root.field("mirrors"))
 	c.defaultRegistry(root.field("defaultRegistry"))
@@ -36,14 +36,14 @@ func (c *checker) check(root *spot) {
 }
 
 // header checks what the document says it is.
-func (c *checker) header(root *spot) {
+func (c *checker) header(root *location) {
 	for _, f := range []struct{ name, got, want string }{
 		{"apiVersion", c.cfg.APIVersion, APIVersion},
 		{"kind", c.cfg.Kind, Kind},
 	} {
 		s := root.field(f.name)
 		switch {
-		case c.missing(s, "write "+f.name+": "+f.want):
+		case c.require(s, "write "+f.name+": "+f.want):
 		case f.got != f.want && f.name == "kind" && f.got == "ConfigMap":
 			c.reject(s, f.got, "must be %s; give the content of the ConfigMap alone", f.want)
 		case f.got != f.want:
@@ -54,7 +54,7 @@ func (c *checker) header(root *spot) {
 
 // reject reports a value that must be another. What of it is shown is decided by
 // [spot.shown].
-func (c *checker) reject(s *spot, value, format string, args ...any) {
+func (c *checker) reject(s *location, value, format string, args ...any) {
 	if c.full() {
 		return
 	}
@@ -68,16 +68,16 @@ func (c *checker) reject(s *spot, value, format string, args ...any) {
 }
 
 // refuse is reject for a value that is not to blame.
-func (c *checker) refuse(s *spot, format string, args ...any) { c.reject(s, "", format, args...) }
+func (c *checker) refuse(s *location, format string, args ...any) { c.reject(s, "", format, args...) }
 
-func (c *checker) warn(s *spot, format string, args ...any) {
+func (c *checker) warn(s *location, format string, args ...any) {
 	line, column := s.position()
 	c.warnings = append(c.warnings, Warning{File: c.file, Line: line, Column: column,
 		Field: s.path(), Message: fmt.Sprintf(format, args...)})
 }
 
-// missing reports a required field that is not there.
-func (c *checker) missing(s *spot, remedy string) bool {
+// require reports a required field that is not there.
+func (c *checker) require(s *location, remedy string) bool {
 	if !s.unset() {
 		return c.broken[s.node]
 	}
@@ -86,14 +86,14 @@ func (c *checker) missing(s *spot, remedy string) bool {
 }
 
 // empty reports a list that is given and lists nothing.
-func (c *checker) empty(s *spot, remedy string) {
+func (c *checker) empty(s *location, remedy string) {
 	if n := s.node; n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		c.refuse(s, "is an empty list; %s", remedy)
 	}
 }
 
 // oneOf checks a field that takes one of a few words.
-func (c *checker) oneOf(s *spot, value string, words ...string) bool {
+func (c *checker) oneOf(s *location, value string, words ...string) bool {
 	for _, word := range words {
 		if value == word {
 			return true

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) ecr(s *spot) {
+func (c *checker) ecr(s *location) {
 	list := s.field("credentials")
 	if len(c.cfg.ECR.Credentials) == 0 {
 		c.empty(list, "leave it out for the instance profile and then static keys")
@@ -24,7 +24,7 @@ func (c *checker) ecr(s *spot) {
 
 // registryChains checks the chains that registries have of their own. Which
 // hosts are ECR registries is known by now.
-func (c *checker) registryChains(list *spot) {
+func (c *checker) registryChains(list *location) {
 	var names ecr.Names
 	for _, r := range c.cfg.ECR.Registries {
 		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
@@ -41,7 +41,7 @@ func (c *checker) registryChains(list *spot) {
 		}
 		s := list.item(i).field("ecr")
 		credentials := s.field("credentials")
-		if !c.missing(credentials, "list instanceProfile: {} and static: {…} in the order wanted") {
+		if !c.require(credentials, "list instanceProfile: {} and static: {…} in the order wanted") {
 			c.empty(credentials, "list instanceProfile: {} and static: {…} in the order wanted")
 			c.ecrCredentials(credentials, r.ECR.Credentials)
 		}
@@ -64,7 +64,7 @@ func (c *checker) registryChains(list *spot) {
 	}
 }
 
-func (c *checker) ecrCredentials(list *spot, credentials []ECRCredential) {
+func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 	profileLine := 0
 	for i := range credentials {
 		e, s := &credentials[i], list.item(i)
@@ -107,7 +107,7 @@ func hasUnknown(item *yaml.Node) bool {
 	return false
 }
 
-func (c *checker) staticKeys(s *spot, k *StaticKeys) {
+func (c *checker) staticKeys(s *location, k *StaticKeys) {
 	id := c.key(s, "accessKeyID", &k.AccessKeyID, &k.AccessKeyIDFile, false)
 	secret := c.key(s, "secretAccessKey", &k.SecretAccessKey, &k.SecretAccessKeyFile, true)
 	token := c.key(s, "sessionToken", &k.SessionToken, &k.SessionTokenFile, true)
@@ -142,7 +142,7 @@ func (c *checker) staticKeys(s *spot, k *StaticKeys) {
 // key checks one of the three keys, given inline or as a file, and returns the
 // place where it is given, nil when it is not. The key id alone opens nothing,
 // so only the others are worth a warning.
-func (c *checker) key(s *spot, name string, value *redact.Secret, file *string, secret bool) *spot {
+func (c *checker) key(s *location, name string, value *redact.Secret, file *string, secret bool) *location {
 	inline, inFile := s.field(name), s.field(name+"File")
 	switch {
 	case !inline.unset() && !inFile.unset():
@@ -165,11 +165,11 @@ func (c *checker) key(s *spot, name string, value *redact.Secret, file *string, 
 	return nil
 }
 
-func (c *checker) ecrRegistries(list *spot) {
+func (c *checker) ecrRegistries(list *location) {
 	seen := make(map[string]int, len(c.cfg.ECR.Registries))
 	for i := range c.cfg.ECR.Registries {
 		r, s := &c.cfg.ECR.Registries[i], list.item(i)
-		if at := s.field("host"); !c.missing(at, "write the other name of the registry, such as images.corp") {
+		if at := s.field("host"); !c.require(at, "write the other name of the registry, such as images.corp") {
 			name, err := hostport.Parse(r.Host)
 			line, _ := at.position()
 			key := hostport.TrimDefaultPort(name, "https")
@@ -182,10 +182,10 @@ func (c *checker) ecrRegistries(list *spot) {
 				r.Host, seen[key] = name, line
 			}
 		}
-		if at := s.field("account"); !c.missing(at, `write the 12 digits of the AWS account, in quotes`) && !isAccount(r.Account) {
+		if at := s.field("account"); !c.require(at, `write the 12 digits of the AWS account, in quotes`) && !isAccount(r.Account) {
 			c.reject(at, r.Account, "must be the 12 digits of an AWS account")
 		}
-		if at := s.field("region"); !c.missing(at, "write the AWS region, such as us-east-1") && !isRegion(r.Region) {
+		if at := s.field("region"); !c.require(at, "write the AWS region, such as us-east-1") && !isRegion(r.Region) {
 			c.reject(at, r.Region, "must be an AWS region such as us-east-1")
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 const maxDialTimeout = 5 * time.Minute
 
-func (c *checker) mirrors(list *spot) {
+func (c *checker) mirrors(list *location) {
 	c.mirrorLines = make(map[string]int, len(c.cfg.Mirrors))
 	c.catchAll = slices.ContainsFunc(c.cfg.Mirrors, func(m Mirror) bool { return m.Upstream == hostsconf.Default })
 	for i := range c.cfg.Mirrors {
@@ -30,9 +30,9 @@ func (c *checker) mirrors(list *spot) {
 	}
 }
 
-func (c *checker) mirrorUpstream(mirror *spot, m *Mirror) {
+func (c *checker) mirrorUpstream(mirror *location, m *Mirror) {
 	s := mirror.field("upstream")
-	if c.missing(s, `write the registry's name as in images, or "*"`) {
+	if c.require(s, `write the registry's name as in images, or "*"`) {
 		return
 	}
 	name, ok := c.upstream(s, m.Upstream)
@@ -48,18 +48,18 @@ func (c *checker) mirrorUpstream(mirror *spot, m *Mirror) {
 	c.mirrorLines[name] = line
 }
 
-func (c *checker) endpoint(s *spot, m *Mirror, i int, seen map[string]int) {
+func (c *checker) endpoint(s *location, m *Mirror, i int, seen map[string]int) {
 	e := &m.Endpoints[i]
-	if at := s.field("url"); !c.missing(at, "write the mirror's address, such as https://mirror.corp:5000") {
+	if at := s.field("url"); !c.require(at, "write the mirror's address, such as https://mirror.corp:5000") {
 		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
 		if err != nil {
 			c.badURL(at, e.URL, err)
 		} else {
 			line, _ := at.position()
-			if first, ok := seen[Requests(u)]; ok {
+			if first, ok := seen[NormalizeURL(u)]; ok {
 				c.reject(at, e.URL, "is the endpoint of line %d again; list it once", first)
 			}
-			seen[Requests(u)] = line
+			seen[NormalizeURL(u)] = line
 			if len(e.Headers) == 0 {
 				c.mirrorHost(at, u, m, i == len(m.Endpoints)-1)
 			}
@@ -75,7 +75,7 @@ func (c *checker) endpoint(s *spot, m *Mirror, i int, seen map[string]int) {
 	}
 }
 
-func (c *checker) capabilities(endpoint *spot, e *Endpoint) {
+func (c *checker) capabilities(endpoint *location, e *Endpoint) {
 	if len(e.Capabilities) == 0 {
 		c.empty(endpoint.field("capabilities"), "leave it out for [pull, resolve]")
 		return
@@ -96,7 +96,7 @@ func (c *checker) capabilities(endpoint *spot, e *Endpoint) {
 	}
 }
 
-func (c *checker) headers(s *spot, headers map[string][]string) {
+func (c *checker) headers(s *location, headers map[string][]string) {
 	seen := make(map[string]string, len(headers))
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		at := s.field(name)
@@ -126,12 +126,12 @@ func isToken(s string) bool {
 	})
 }
 
-func (c *checker) defaultRegistry(s *spot) {
+func (c *checker) defaultRegistry(s *location) {
 	d := c.cfg.DefaultRegistry
 	if d == nil {
 		return
 	}
-	if at := s.field("url"); !c.missing(at, "write the registry's address, such as registry.com:5000/team") {
+	if at := s.field("url"); !c.require(at, "write the registry's address, such as registry.com:5000/team") {
 		if _, err := hostsconf.ParseURL(d.URL, false); err != nil {
 			c.badURL(at, d.URL, err)
 		}
@@ -146,7 +146,7 @@ func (c *checker) defaultRegistry(s *spot) {
 		if list.unset() {
 			at = s // the default, docker.io
 		}
-		if c.missing(at, "write an upstream, such as docker.io") {
+		if c.require(at, "write an upstream, such as docker.io") {
 			continue
 		}
 		name, ok := c.upstream(at, written)

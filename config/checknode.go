@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) health(s *spot) {
+func (c *checker) health(s *location) {
 	h := &c.cfg.Health
 	c.oneOf(s.field("mode"), string(h.Mode), string(HealthWithdraw), string(HealthReport), string(HealthOff))
 	interval, timeout := time.Duration(h.Interval), time.Duration(h.Timeout)
@@ -40,7 +40,7 @@ func (c *checker) health(s *spot) {
 	}
 }
 
-func (c *checker) proxy(s *spot) {
+func (c *checker) proxy(s *location) {
 	p := &c.cfg.Proxy
 	c.proxyURL(s.field("httpProxy"), p.HTTPProxy)
 	c.proxyURL(s.field("httpsProxy"), p.HTTPSProxy)
@@ -51,7 +51,7 @@ func (c *checker) proxy(s *spot) {
 
 // proxyURL checks an address as Go's HTTP client, and so containerd, reads it:
 // a scheme is optional. It may hold a login, so nothing of it is shown.
-func (c *checker) proxyURL(s *spot, secret redact.Secret) {
+func (c *checker) proxyURL(s *location, secret redact.Secret) {
 	written := secret.Reveal()
 	if written == "" {
 		return
@@ -82,13 +82,13 @@ func (c *checker) proxyURL(s *spot, secret redact.Secret) {
 
 // inlineProxy warns of the password in a proxy's address, which has no file to
 // move to.
-func (c *checker) inlineProxy(s *spot) {
+func (c *checker) inlineProxy(s *location) {
 	if c.mode.Perm()&0o044 != 0 {
 		c.warn(s, "others on this machine can read %s (mode %04o) and so the password in it; chmod 0600", c.file, c.mode.Perm())
 	}
 }
 
-func (c *checker) containerd(s *spot) {
+func (c *checker) containerd(s *location) {
 	d := &c.cfg.Containerd
 	c.oneOf(s.field("onConflict"), string(d.OnConflict), string(ConflictReport), string(ConflictAdopt))
 	at := s.field("certsDir")

@@ -6,7 +6,7 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-func (c *checker) registries(list *spot) {
+func (c *checker) registries(list *location) {
 	seen := make(map[string]int, len(c.cfg.Registries))
 	for i := range c.cfg.Registries {
 		r, s := &c.cfg.Registries[i], list.item(i)
@@ -16,12 +16,12 @@ func (c *checker) registries(list *spot) {
 		c.tls(s.field("tls"), &r.TLS)
 		c.registryPlainHTTP(s, r)
 	}
-	c.twice(list)
+	c.checkDuplicates(list)
 }
 
-func (c *checker) registryHost(registry *spot, r *Registry, seen map[string]int) {
+func (c *checker) registryHost(registry *location, r *Registry, seen map[string]int) {
 	s := registry.field("host")
-	if c.missing(s, "write host[:port], or host[:port]/path") {
+	if c.require(s, "write host[:port], or host[:port]/path") {
 		return
 	}
 	name, err := registryHost(r.Host)
@@ -40,7 +40,7 @@ func (c *checker) registryHost(registry *spot, r *Registry, seen map[string]int)
 }
 
 // login checks username and password and reads the password's file.
-func (c *checker) login(s *spot, r *Registry) {
+func (c *checker) login(s *location, r *Registry) {
 	username, password, file := s.field("username"), s.field("password"), s.field("passwordFile")
 	switch {
 	case !password.unset() && !file.unset():
@@ -67,7 +67,7 @@ func (c *checker) login(s *spot, r *Registry) {
 }
 
 // inline warns of a secret in a RegistryConfig that others may read.
-func (c *checker) inline(s *spot, instead string) {
+func (c *checker) inline(s *location, instead string) {
 	if c.mode.Perm()&0o044 == 0 {
 		return
 	}
@@ -76,7 +76,7 @@ func (c *checker) inline(s *spot, instead string) {
 }
 
 // registryPlainHTTP fills the default of plainHTTP and checks it against tls.
-func (c *checker) registryPlainHTTP(s *spot, r *Registry) {
+func (c *checker) registryPlainHTTP(s *location, r *Registry) {
 	at := s.field("plainHTTP")
 	host, _, _ := strings.Cut(r.Host, "/")
 	secured := r.TLS.CAFile != "" || r.TLS.CertFile != "" || r.TLS.KeyFile != "" || r.TLS.InsecureSkipVerify

@@ -10,7 +10,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-func (c *checker) tls(s *spot, t *TLS) {
+func (c *checker) tls(s *location, t *TLS) {
 	ca, cert, key := s.field("caFile"), s.field("certFile"), s.field("keyFile")
 	if t.CAFile != "" {
 		t.CA = c.certificates(ca, &t.CAFile)
@@ -43,7 +43,7 @@ func (c *checker) tls(s *spot, t *TLS) {
 // certificates reads a PEM file and keeps its certificates: comments go, and so
 // does a private key in the same file, which would otherwise be copied to where
 // everybody can read it. nil means that an error was reported.
-func (c *checker) certificates(s *spot, path *string) []byte {
+func (c *checker) certificates(s *location, path *string) []byte {
 	data, ok := c.read(s, path, maxPEMSize, false)
 	if !ok {
 		return nil

@@ -43,7 +43,7 @@ func newDecoder(r *report) *decoder {
 }
 
 // decode fills v from the node at s. A null leaves v as it is.
-func (d *decoder) decode(s *spot, v reflect.Value, written *yaml.Node) {
+func (d *decoder) decode(s *location, v reflect.Value, written *yaml.Node) {
 	if written.Kind == yaml.AliasNode {
 		d.aliases++
 		defer func() { d.aliases-- }()
@@ -103,7 +103,7 @@ func (d *decoder) decode(s *spot, v reflect.Value, written *yaml.Node) {
 }
 
 // spend counts a node that is read through an alias; false stops the reading.
-func (d *decoder) spend(s *spot, at *yaml.Node, aliases int) bool {
+func (d *decoder) spend(s *location, at *yaml.Node, aliases int) bool {
 	if aliases == 0 {
 		return !d.tooMany
 	}
@@ -116,7 +116,7 @@ func (d *decoder) spend(s *spot, at *yaml.Node, aliases int) bool {
 	return !d.tooMany
 }
 
-func (d *decoder) mapping(s *spot, v reflect.Value) {
+func (d *decoder) mapping(s *location, v reflect.Value) {
 	n := s.node
 	if n.Kind != yaml.MappingNode {
 		d.wrongType(s, "", "must be a mapping (name: value)"+hintForMapping(s, n))
@@ -138,14 +138,14 @@ func (d *decoder) mapping(s *spot, v reflect.Value) {
 		}
 		seen[index] = key
 		value := n.Content[i+1]
-		at := &spot{parent: s, name: key.Value, key: key, node: target(value)}
+		at := &location{parent: s, name: key.Value, key: key, node: target(value)}
 		d.decode(at, v.Field(index), value)
 	}
 }
 
 // headers fills the one kind of map that there is: names to lists of strings.
 // Header values may be credentials of some service, so they are not shown.
-func (d *decoder) headers(s *spot, v reflect.Value) {
+func (d *decoder) headers(s *location, v reflect.Value) {
 	n := s.node
 	if n.Kind != yaml.MappingNode {
 		d.wrongType(s, "", "must be a mapping of header names to lists: {X-Org: [team-a]}")
@@ -167,12 +167,12 @@ func (d *decoder) headers(s *spot, v reflect.Value) {
 		}
 		seen[key.Value] = key
 		list := reflect.New(v.Type().Elem()).Elem()
-		d.decode(&spot{parent: s, name: key.Value, key: key, node: target(value)}, list, value)
+		d.decode(&location{parent: s, name: key.Value, key: key, node: target(value)}, list, value)
 		v.SetMapIndex(reflect.ValueOf(key.Value), list)
 	}
 }
 
-func (d *decoder) list(s *spot, v reflect.Value) {
+func (d *decoder) list(s *location, v reflect.Value) {
 	n := s.node
 	if n.Kind != yaml.SequenceNode {
 		shown, message := "", "must be a list: begin each item with \"- \""
@@ -184,7 +184,7 @@ func (d *decoder) list(s *spot, v reflect.Value) {
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, value := range n.Content {
-		at := &spot{parent: s, index: i, node: target(value)}
+		at := &location{parent: s, index: i, node: target(value)}
 		if isNull(at.node) {
 			d.wrongType(at, "", `is an empty item; remove its "-" or fill it`)
 			continue
@@ -200,7 +200,7 @@ func (d *decoder) list(s *spot, v reflect.Value) {
 // text gives the string at n. A number or a date is refused, because another
 // program that reads and writes the file would change it: 0123 and 1e3 do not
 // survive.
-func (d *decoder) text(s *spot, n *yaml.Node) (string, bool) {
+func (d *decoder) text(s *location, n *yaml.Node) (string, bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		d.wrongType(s, "", "must be a string, not "+kindName(n))
@@ -212,7 +212,7 @@ func (d *decoder) text(s *spot, n *yaml.Node) (string, bool) {
 	return n.Value, true
 }
 
-func (d *decoder) duration(s *spot, n *yaml.Node, out *Duration) {
+func (d *decoder) duration(s *location, n *yaml.Node, out *Duration) {
 	value, err := time.ParseDuration(n.Value)
 	switch _, number := strconv.ParseFloat(n.Value, 64); {
 	case n.Kind == yaml.ScalarNode && number == nil && n.Value != "0" && s.shown(n.Value) != "":
@@ -226,18 +226,18 @@ func (d *decoder) duration(s *spot, n *yaml.Node, out *Duration) {
 
 // wrongType reports the node at s; value is its text, of which [spot.shown] decides
 // what is shown.
-func (d *decoder) wrongType(s *spot, value, message string) {
+func (d *decoder) wrongType(s *location, value, message string) {
 	d.broken[s.node] = true
 	line, column := s.position()
 	d.add(&Error{Line: line, Column: column, Field: s.path(), Value: s.shown(value), Message: message})
 }
 
-func (d *decoder) wrongTypeAt(s *spot, n *yaml.Node, message string) {
+func (d *decoder) wrongTypeAt(s *location, n *yaml.Node, message string) {
 	d.add(&Error{Line: n.Line, Column: n.Column, Field: s.path(), Message: message})
 }
 
-func (d *decoder) duplicate(s *spot, key, first *yaml.Node) {
-	at := spot{parent: s, name: key.Value}
+func (d *decoder) duplicate(s *location, key, first *yaml.Node) {
+	at := location{parent: s, name: key.Value}
 	d.add(&Error{Line: key.Line, Column: key.Column, Field: at.path(),
 		Message: fmt.Sprintf("is already given on line %d; keep one of them", first.Line)})
 }

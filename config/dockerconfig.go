@@ -30,7 +30,7 @@ type dockerEntry struct {
 // dockerHub is the key under which docker login stores Docker Hub.
 const dockerHub = "https://index.docker.io/v1/"
 
-func (c *checker) dockerConfig(s *spot) {
+func (c *checker) dockerConfig(s *location) {
 	if c.cfg.DockerConfigFile == "" {
 		return
 	}
@@ -63,7 +63,7 @@ func (c *checker) dockerConfig(s *spot) {
 // dockerLogins takes over the entries. Several keys may name one host; the
 // first in this order counts: Docker's own key for Docker Hub, then by name. An
 // entry that cannot be used is a warning: the others serve.
-func (c *checker) dockerLogins(s *spot, path string, auths map[string]json.RawMessage) {
+func (c *checker) dockerLogins(s *location, path string, auths map[string]json.RawMessage) {
 	keys := slices.Sorted(maps.Keys(auths))
 	slices.SortStableFunc(keys, func(a, b string) int {
 		switch {
@@ -88,7 +88,7 @@ func (c *checker) dockerLogins(s *spot, path string, auths map[string]json.RawMe
 			continue
 		}
 		login, problem := dockerLogin(host, auths[key])
-		one := OneSpelling(host, false)
+		one := NormalizeHost(host, false)
 		switch {
 		case problem != "":
 			c.warn(s, "%s: %s is not used: %s", path, name, problem)

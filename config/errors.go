@@ -28,7 +28,7 @@ type Error struct {
 
 // Error gives file:line:column: field: "value": message.
 func (e *Error) Error() string {
-	return place(e.File, e.Line, e.Column, e.Field) + quoted(e.Value) + e.Message
+	return formatLocation(e.File, e.Line, e.Column, e.Field) + quoted(e.Value) + e.Message
 }
 
 // Unwrap gives the cause, such as an [io/fs.PathError].
@@ -67,10 +67,10 @@ type Warning struct {
 
 // String gives file:line:column: field: message.
 func (w Warning) String() string {
-	return place(w.File, w.Line, w.Column, w.Field) + w.Message
+	return formatLocation(w.File, w.Line, w.Column, w.Field) + w.Message
 }
 
-func place(file string, line, column int, field string) string {
+func formatLocation(file string, line, column int, field string) string {
 	var b strings.Builder
 	b.WriteString(file)
 	if line > 0 {

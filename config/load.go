@@ -124,7 +124,7 @@ func parse(name string, data []byte, mode fs.FileMode, files files) (*Config, []
 		return nil, nil, r.result()
 	}
 	cfg := &Config{}
-	root := &spot{node: document}
+	root := &location{node: document}
 	if document.Kind != yaml.MappingNode {
 		r.add(&Error{Line: document.Line, Column: document.Column,
 			Message: "must be a mapping; begin with apiVersion: " + APIVersion + " and kind: " + Kind})

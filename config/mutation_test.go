@@ -145,12 +145,12 @@ func object(document map[string]any, path []step) map[string]any {
 
 // joined is the path as errors write it.
 func joined(path []step, name string) string {
-	at := &spot{}
+	at := &location{}
 	for _, s := range path {
-		at = &spot{parent: at, name: s.field}
+		at = &location{parent: at, name: s.field}
 		if s.index >= 0 {
-			at = &spot{parent: at, index: s.index}
+			at = &location{parent: at, index: s.index}
 		}
 	}
-	return (&spot{parent: at, name: name}).path()
+	return (&location{parent: at, name: name}).path()
 }

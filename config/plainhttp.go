@@ -12,7 +12,7 @@ import (
 
 // plainHTTP refuses what would send a credential unprotected to another
 // machine, at the place where the choice of plain http stands.
-func (c *checker) plainHTTP(root *spot) {
+func (c *checker) plainHTTP(root *location) {
 	owned := c.collectLogins()
 	const message = "would send %s over plain http to another machine; use https, or set allowPlainHTTPCredentials: true in %s"
 	registries := root.field("registries")
@@ -25,7 +25,7 @@ func (c *checker) plainHTTP(root *spot) {
 			c.reject(registries.item(i).field("plainHTTP"), "true", message, o.name, o.entry)
 		}
 	}
-	address := func(s *spot, written string, literal bool) {
+	address := func(s *location, written string, literal bool) {
 		u, err := hostsconf.ParseURL(written, literal)
 		if err != nil || u.Scheme != "http" || hostport.IsLoopback(u.Host) {
 			return
@@ -49,8 +49,8 @@ func (c *checker) plainHTTP(root *spot) {
 	}
 }
 
-// origin is where a credential comes from.
-type origin struct {
+// loginOrigin is where a credential comes from.
+type loginOrigin struct {
 	name    string // for people: "the login of registries[2]"
 	entry   string // where the permission belongs
 	allowed bool   // to go over plain http
@@ -59,38 +59,38 @@ type origin struct {
 // ownedLogins finds the credential for a host and path, and its origin.
 type ownedLogins struct {
 	logins  credprovider.Logins
-	origins map[string]origin // by the login's name
+	origins map[string]loginOrigin // by the login's name
 	allowed func(host, path string) bool
 }
 
-// anEntry is where the permission for a credential belongs that has no entry
+// newEntry is where the permission for a credential belongs that has no entry
 // of its own.
-const anEntry = "an entry of registries for it"
+const newEntry = "an entry of registries for it"
 
-func (o ownedLogins) covering(host, path string) (origin, bool) {
+func (o ownedLogins) covering(host, path string) (loginOrigin, bool) {
 	login, ok := o.logins.For(host, "http", path)
 	if ok {
 		return o.origins[login.Name()], true
 	}
 	if _, ok = ecr.ParseHost(host); !ok {
-		return origin{}, false
+		return loginOrigin{}, false
 	}
 	// No entry is needed for the token of a registry that is named like ECR.
 	allowed := o.allowed(host, path) || o.allowed(hostport.TrimDefaultPort(host, "http"), path)
-	return origin{"the ECR token", anEntry, allowed}, true
+	return loginOrigin{"the ECR token", newEntry, allowed}, true
 }
 
 // collectLogins gathers the credentials of all sources; registries go first.
 // The permission to use plain http stands in the entry of the login itself,
 // and for a login from elsewhere in any entry that covers it.
 func (c *checker) collectLogins() ownedLogins {
-	origins := map[string]origin{}
+	origins := map[string]loginOrigin{}
 	var lists [3][]credprovider.Login
 	add := func(list int, address, name, entry string, allowed bool) {
 		host, path := credprovider.SplitHost(address)
 		lists[list] = append(lists[list], credprovider.Login{Host: host, Path: path})
 		if _, ok := origins[address]; !ok {
-			origins[address] = origin{name, entry, allowed}
+			origins[address] = loginOrigin{name, entry, allowed}
 		}
 	}
 	for i, r := range c.cfg.Registries {
@@ -100,10 +100,10 @@ func (c *checker) collectLogins() ownedLogins {
 		}
 	}
 	for _, d := range c.cfg.DockerConfig {
-		add(1, d.Host, "the login for "+d.Host+" in dockerConfigFile", anEntry, c.allowsPlainHTTP(d.Host))
+		add(1, d.Host, "the login for "+d.Host+" in dockerConfigFile", newEntry, c.allowsPlainHTTP(d.Host))
 	}
 	for i, e := range c.cfg.ECR.Registries {
-		add(2, e.Host, fmt.Sprintf("the token of ecr.registries[%d]", i), anEntry, c.allowsPlainHTTP(e.Host))
+		add(2, e.Host, fmt.Sprintf("the token of ecr.registries[%d]", i), newEntry, c.allowsPlainHTTP(e.Host))
 	}
 	return ownedLogins{credprovider.NewLogins(lists[0], lists[1], lists[2]), origins, func(host, path string) bool {
 		return c.allowsPlainHTTP(strings.TrimSuffix(host+"/"+path, "/"))

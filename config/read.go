@@ -130,7 +130,7 @@ func size(n int64) string {
 
 // read reads the file that the field at s names, and puts into *path where it is.
 // When it is private, a file that everybody may read brings a warning.
-func (c *checker) read(s *spot, path *string, limit int64, private bool) ([]byte, bool) {
+func (c *checker) read(s *location, path *string, limit int64, private bool) ([]byte, bool) {
 	written := *path
 	located, elsewhere := c.files.locate(written)
 	data, mode, err := c.files.read(written, located, limit)
@@ -186,7 +186,7 @@ func isText(secret string) bool {
 // secretFile reads a file that holds one secret and nothing else; the line breaks at
 // its end do not count. invalid reports what the secret cannot hold. Nothing of its
 // content goes into an error.
-func (c *checker) secretFile(s *spot, path *string, invalid func(string) bool) redact.Secret {
+func (c *checker) secretFile(s *location, path *string, invalid func(string) bool) redact.Secret {
 	data, ok := c.read(s, path, maxSecretSize, true)
 	if !ok {
 		return redact.Secret{}

@@ -10,7 +10,7 @@ import (
 // nothing. Every value of a user goes through it: it is repeated only where the
 // field is one that holds no secret and the value has the form of what belongs
 // there, because people write logins into the wrong field.
-func (s *spot) shown(value string) string {
+func (s *location) shown(value string) string {
 	if form := s.form(); form != nil {
 		return form(value)
 	}
@@ -19,7 +19,7 @@ func (s *spot) shown(value string) string {
 
 // form is the form of the values of the field that s is, or is an item of; nil
 // for a field of which nothing is shown.
-func (s *spot) form() func(string) string {
+func (s *location) form() func(string) string {
 	at := s
 	for at != nil && at.parent != nil && at.name == "" {
 		at = at.parent

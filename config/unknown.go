@@ -11,7 +11,7 @@ import (
 // unknown reports a name that the mapping at s does not have. A key that does
 // not look like a name is not repeated: "password hunter2" with its colon
 // forgotten is a key too.
-func (d *decoder) unknown(s *spot, key *yaml.Node, t reflect.Type) {
+func (d *decoder) unknown(s *location, key *yaml.Node, t reflect.Type) {
 	e := &Error{Line: key.Line, Column: key.Column, Field: s.path()}
 	names := fieldNames(t)
 	choice := "the fields here are " + strings.Join(names, ", ")
@@ -26,7 +26,7 @@ func (d *decoder) unknown(s *spot, key *yaml.Node, t reflect.Type) {
 	default:
 		near, word := nearest(key.Value, names), foreignWord(t, key.Value)
 		if near != "" || word != "" || shownKey(key.Value) != "" {
-			at := spot{parent: s, name: key.Value}
+			at := location{parent: s, name: key.Value}
 			e.Field = at.path()
 		}
 		e.Message = "unknown field"
@@ -44,7 +44,7 @@ func (d *decoder) unknown(s *spot, key *yaml.Node, t reflect.Type) {
 
 // hintForList recognises what people write in place of a list: the mirrors of k3s,
 // which are a mapping, and a single address.
-func hintForList(s *spot, n *yaml.Node) string {
+func hintForList(s *location, n *yaml.Node) string {
 	switch field := mainField(s.name); {
 	case n.Kind == yaml.MappingNode && s.path() == "mirrors":
 		return "; a mapping here is k3s' form, berth convert --from k3s FILE prints a RegistryConfig"
@@ -60,7 +60,7 @@ func mainField(list string) string {
 }
 
 // hintForMapping says what to write in place of n, which is no mapping.
-func hintForMapping(s *spot, n *yaml.Node) string {
+func hintForMapping(s *location, n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.SequenceNode:
 		return `, not a list; remove the "-"`

@@ -60,7 +60,7 @@ func (p *Provider) Explain(ctx context.Context, image string) (Explanation, erro
 	return e, nil
 }
 
-func (p *Provider) explainHost(ctx context.Context, o owned, h Host) HostExplanation {
+func (p *Provider) explainHost(ctx context.Context, o credentialFor, h Host) HostExplanation {
 	e := HostExplanation{Host: h}
 	switch {
 	case o.login != nil:

@@ -52,7 +52,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, p *Provider) error 
 		return err
 	}
 	c, err := p.Credential(ctx, req.Image)
-	if err != nil && !errors.Is(err, ErrNotOurs) {
+	if err != nil && !errors.Is(err, ErrNotServed) {
 		return err
 	}
 	answer := response{

@@ -36,9 +36,9 @@ type Credential struct {
 	Rule string
 }
 
-// ErrNotOurs means that no credential is configured for any host that
+// ErrNotServed means that no credential is configured for any host that
 // containerd would ask.
-var ErrNotOurs = errors.New("no credential is configured for this image")
+var ErrNotServed = errors.New("no credential is configured for this image")
 
 // WithheldError means that there is a credential, but containerd would offer
 // it to a host that must not have it.
@@ -105,7 +105,7 @@ type Plan struct {
 }
 
 // Plan decides which credential an image gets. It is a function of the rules
-// alone: nothing is read or asked. The error is [ErrNotOurs], a
+// alone: nothing is read or asked. The error is [ErrNotServed], a
 // *[WithheldError], or about the name.
 func (r Rules) Plan(image string) (Plan, error) {
 	img, err := ParseImage(image)
@@ -153,42 +153,42 @@ type lookup struct {
 	names  ecr.Names
 }
 
-// owned is the credential that is meant for a host.
-type owned struct {
+// credentialFor is the credential that is meant for a host.
+type credentialFor struct {
 	login *Login
 	ecr   *ecr.Registry
 }
 
-func (o owned) none() bool { return o.login == nil && o.ecr == nil }
+func (o credentialFor) empty() bool { return o.login == nil && o.ecr == nil }
 
 // same reports whether it is one secret for one purpose. Two hosts may both be
 // given the same login; an ECR token stays with its registry.
-func (o owned) same(p owned) bool {
+func (o credentialFor) same(p credentialFor) bool {
 	if o.login != nil && p.login != nil {
 		return o.login.Username == p.login.Username && o.login.Password == p.login.Password
 	}
 	return o.ecr != nil && p.ecr != nil && o.ecr.Same(*p.ecr)
 }
 
-func (l lookup) of(h Host, repository string) owned {
+func (l lookup) of(h Host, repository string) credentialFor {
 	path := strings.Trim(h.Path+"/"+repository, "/")
 	if login, ok := l.logins.For(h.Host, "https", path); ok {
-		return owned{login: &login}
+		return credentialFor{login: &login}
 	}
 	if r, ok := l.names.Parse(h.Host); ok {
-		return owned{ecr: &r}
+		return credentialFor{ecr: &r}
 	}
-	return owned{}
+	return credentialFor{}
 }
 
 // choose takes the credential that every host of p may have.
 func (l lookup) choose(p *Plan) error {
-	var all []owned
+	var all []credentialFor
 	owner, missed := -1, false
 	for i, h := range p.Hosts {
 		o := l.of(h, p.Image.Repository)
 		all = append(all, o)
-		if o.none() {
+		if o.empty() {
 			continue
 		}
 		missed = missed || !h.Header
@@ -197,7 +197,7 @@ func (l lookup) choose(p *Plan) error {
 		}
 	}
 	if owner < 0 {
-		return ErrNotOurs
+		return ErrNotServed
 	}
 	p.owner = p.Hosts[owner].Host
 	for i, h := range p.Hosts {
@@ -206,7 +206,7 @@ func (l lookup) choose(p *Plan) error {
 		}
 		if !missed {
 			p.owner = "" // hosts.toml has them
-			return ErrNotOurs
+			return ErrNotServed
 		}
 		return &WithheldError{
 			Image: p.Image.Name, Registry: p.Image.Registry, Directory: p.Directory,

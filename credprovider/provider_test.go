@@ -110,7 +110,7 @@ func TestPlan(t *testing.T) {
 			var withheld *WithheldError
 			got := ""
 			switch {
-			case errors.Is(err, ErrNotOurs):
+			case errors.Is(err, ErrNotServed):
 				got = "none"
 			case errors.As(err, &withheld):
 				got = "withheld from " + withheld.Other

@@ -87,7 +87,7 @@ func TestGood(t *testing.T) {
 		{-time.Hour, -2 * time.Hour, false},
 	} {
 		token := Token{Token: ecr.Token{Issued: issued, Expires: issued.Add(c.life)}}
-		if got := token.Good(issued.Add(c.now)); got != c.want {
+		if got := token.Usable(issued.Add(c.now)); got != c.want {
 			t.Errorf("a life of %s, at %s: %t", c.life, c.now, got)
 		}
 	}
@@ -99,10 +99,10 @@ func TestGoodIsAboutTheWallClock(t *testing.T) {
 	now := time.Now()
 	token := Token{Token: ecr.Token{Issued: now, Expires: now.Add(time.Hour)}}
 	later := now.Round(0).Add(2 * time.Hour)
-	if token.Good(later) {
+	if token.Usable(later) {
 		t.Error("an expired token is good")
 	}
-	if want := now.Add(55 * time.Minute); !token.Ends().Equal(want) {
-		t.Errorf("it ends at %s, not %s", token.Ends(), want)
+	if want := now.Add(55 * time.Minute); !token.UsableUntil().Equal(want) {
+		t.Errorf("it ends at %s, not %s", token.UsableUntil(), want)
 	}
 }

@@ -56,25 +56,25 @@ func (s scope) fileName(identity string) string {
 
 func (s scope) lockName() string { return s.service + "_" + s.region + ".lock" }
 
-// errUnusable marks a token file that has to be set aside.
-var errUnusable = errors.New("unusable token file")
+// errUnusableFile marks a token file that has to be set aside.
+var errUnusableFile = errors.New("unusable token file")
 
 // parseTokenFile reads a token file. The error quotes nothing of it.
 func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 	var f tokenFile
 	if err := json.Unmarshal(b, &f); err != nil {
-		return tokenFile{}, fmt.Errorf("%w: it is no JSON of ours", errUnusable)
+		return tokenFile{}, fmt.Errorf("%w: it is no JSON of ours", errUnusableFile)
 	}
 	switch {
 	case f.Version != tokenFileVersion:
-		return tokenFile{}, fmt.Errorf("%w: format version %d, not %d", errUnusable, f.Version, tokenFileVersion)
+		return tokenFile{}, fmt.Errorf("%w: format version %d, not %d", errUnusableFile, f.Version, tokenFileVersion)
 	case f.Service != s.service || f.Region != s.region || f.Identity != identity:
 		// Somebody renamed it: what is in it belongs elsewhere.
-		return tokenFile{}, fmt.Errorf("%w: its content is not what its name says", errUnusable)
+		return tokenFile{}, fmt.Errorf("%w: its content is not what its name says", errUnusableFile)
 	case f.Token != nil && !f.Token.believable():
-		return tokenFile{}, fmt.Errorf("%w: the token is none that AWS issues", errUnusable)
+		return tokenFile{}, fmt.Errorf("%w: the token is none that AWS issues", errUnusableFile)
 	case f.Verdict != nil && !believable(*f.Verdict):
-		return tokenFile{}, fmt.Errorf("%w: the reason in it is none of ours", errUnusable)
+		return tokenFile{}, fmt.Errorf("%w: the reason in it is none of ours", errUnusableFile)
 	}
 	return f, nil
 }
@@ -96,21 +96,21 @@ func believable(v ecr.Verdict) bool {
 // usable gives the token of f if it can be served at now.
 func (f tokenFile) usable(now time.Time) (ecr.Token, bool) {
 	t := f.Token
-	if t == nil || !good(t.Issued, t.Expires, now) {
+	if t == nil || !usable(t.Issued, t.Expires, now) {
 		return ecr.Token{}, false
 	}
 	return ecr.Token{Username: t.Username, Password: redact.New(t.Password), Issued: t.Issued, Expires: t.Expires}, true
 }
 
 // readTokenFile reads the file of an identity; a missing one is no error and
-// says nothing. Every error is errUnusable and asks for [setAside].
+// says nothing. Every error is errUnusableFile and asks for [setAside].
 func readTokenFile(dir string, s scope, identity string) (tokenFile, error) {
 	b, err := readPrivate(filepath.Join(dir, s.fileName(identity)), maxTokenFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return tokenFile{}, nil
 	}
 	if err != nil {
-		return tokenFile{}, fmt.Errorf("%w: %w", errUnusable, err)
+		return tokenFile{}, fmt.Errorf("%w: %w", errUnusableFile, err)
 	}
 	return parseTokenFile(b, s, identity)
 }

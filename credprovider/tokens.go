@@ -19,8 +19,8 @@ const (
 	// fetchTime is what the holder of the lock may take: less, so that those
 	// who wait still hear how it ended.
 	fetchTime = 20 * time.Second
-	// lookAgain is what trying a better source may take while another serves.
-	lookAgain = 2 * time.Second
+	// recheckEvery is what trying a better source may take while another serves.
+	recheckEvery = 2 * time.Second
 )
 
 // Tokens gets ECR tokens, from the files that all processes of the node share
@@ -58,7 +58,7 @@ func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
 		if !v.due {
 			return v.token(at), nil
 		}
-		return t.tryBetter(ctx, r, v), nil
+		return t.fetchBetter(ctx, r, v), nil
 	}
 	return t.wait(ctx, r, func(v view) (Token, error, bool) {
 		if v.serving >= 0 {
@@ -139,10 +139,10 @@ func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, err
 	return v.named(res.Token, res.Identity), nil
 }
 
-// tryBetter asks the sources before the one that serves, once it is time to
+// fetchBetter asks the sources before the one that serves, once it is time to
 // look at them again. One process does so; whatever comes of it, there is a
 // token at once.
-func (t *Tokens) tryBetter(ctx context.Context, r ecr.Registry, v view) Token {
+func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) Token {
 	lock, err := tryLock(t.Dir, v.scope.lockName())
 	if err != nil || lock == nil {
 		return v.token(v.serving)
@@ -155,7 +155,7 @@ func (t *Tokens) tryBetter(ctx context.Context, r ecr.Registry, v view) Token {
 	case !v.due: // somebody else has looked
 		return v.token(v.serving)
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookAgain)
+	ctx, cancel := context.WithTimeout(ctx, recheckEvery)
 	defer cancel()
 	t.clearUnusable(v)
 	res := t.chain(r).Fetch(ctx, ecr.Request{Registry: r, Known: v.verdicts(false), First: v.serving, Hasty: true})

@@ -436,7 +436,7 @@ func FuzzParseTokenFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := parseTokenFile(b, scope{"ecr", "us-east-1"}, "profile")
 		if err != nil {
-			if !errors.Is(err, errUnusable) {
+			if !errors.Is(err, errUnusableFile) {
 				t.Errorf("%v", err)
 			}
 			return

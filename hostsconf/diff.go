@@ -42,7 +42,7 @@ func WriteDiff(w io.Writer, desired Desired, changes []Change, paint Paint) erro
 		out.WriteString(paint(style, headline(c)))
 		out.WriteByte('\n')
 		if dir, ok := desired.dirs[c.Path]; ok && Writes(c) {
-			fmt.Fprintf(&out, "  %s\n", dir.Story())
+			fmt.Fprintf(&out, "  %s\n", dir.Describe())
 		}
 		writeFileDiff(&out, c, paint)
 		out.WriteByte('\n')
@@ -62,19 +62,19 @@ func headline(c Change) string {
 	return s
 }
 
-// Story tells in one line where images of the upstream come from.
-func (d Directory) Story() string {
+// Describe tells in one line where images of the upstream come from.
+func (d Directory) Describe() string {
 	what := "images of " + d.Upstream
 	if d.Upstream == Default {
 		what = "images of every other registry"
 	}
 	var hosts []string
 	for _, h := range d.Hosts {
-		hosts = append(hosts, h.story())
+		hosts = append(hosts, h.describe())
 	}
 	switch {
 	case d.Server != nil:
-		hosts = append(hosts, d.Server.story())
+		hosts = append(hosts, d.Server.describe())
 	case d.Upstream == Default, d.ownRule():
 		hosts = append(hosts, "the registry itself")
 	default:
@@ -83,7 +83,7 @@ func (d Directory) Story() string {
 	return what + " come from " + strings.Join(hosts, ", then ")
 }
 
-func (h Host) story() string {
+func (h Host) describe() string {
 	if h.Authorization.IsZero() {
 		return h.URL.String()
 	}
@@ -92,7 +92,7 @@ func (h Host) story() string {
 
 func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 	switch {
-	case path.Base(c.Path) != fileName || c.Action == managedfile.Linger:
+	case path.Base(c.Path) != fileName || c.Action == managedfile.GracePeriod:
 		return
 	case adoptable(c) && c.Before.Kind == managedfile.Regular:
 		out.WriteString("  not applied; adopt would change it as follows, and berth restore puts the original back:\n")

@@ -30,7 +30,7 @@ func Differences(certsDir, registry string) string {
 func (f Family) outcome(certsDir, registry string) string {
 	r, err := f.Lookup(certsDir, registry)
 	switch {
-	case errors.Is(err, ErrKills):
+	case errors.Is(err, ErrCrashes):
 		return "crashes at the pull"
 	case err != nil:
 		return "fails the pull"

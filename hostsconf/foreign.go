@@ -54,10 +54,10 @@ func (f *foreign) resolve(name, registry string) Resolution {
 	r := Resolution{Registry: registry, Dir: name}
 	err := f.copied(name, func(dir string) error {
 		for _, family := range slices.Backward(Families()) {
-			hosts, err := family.read(dir, sampleName(registry), nil)
+			hosts, err := family.read(dir, sampleHost(registry), nil)
 			skipped := (*skippedError)(nil)
 			switch {
-			case errors.Is(err, ErrKills):
+			case errors.Is(err, ErrCrashes):
 				continue // such a containerd asks nothing at all
 			case err != nil && !errors.As(err, &skipped):
 				return fmt.Errorf("containerd %s: %w", family, err)
@@ -85,7 +85,7 @@ func (r *Resolution) add(hosts []docker.RegistryHost) {
 			all[i].Scheme = "http"
 		}
 	}
-	if last := len(all) - 1; r.Registry == Default && all[last].Host == sampleName(r.Registry) {
+	if last := len(all) - 1; r.Registry == Default && all[last].Host == sampleHost(r.Registry) {
 		all, r.AndUpstream = all[:last], true
 	}
 	for _, h := range all {
@@ -106,7 +106,7 @@ func (f *foreign) copied(name string, read func(dir string) error) error {
 	case err != nil:
 		return withoutPath(err)
 	case !info.IsDir():
-		return fmt.Errorf("%w: %s is a link, and who follows it may come somewhere else than containerd", errNotPlain, name)
+		return fmt.Errorf("%w: %s is a link, and who follows it may come somewhere else than containerd", errNotRegular, name)
 	}
 	content, err := f.read(name, fileName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -130,13 +130,13 @@ func (f *foreign) copied(name string, read func(dir string) error) error {
 // or nowhere, is an error other than [fs.ErrNotExist].
 func (f *foreign) read(name, file string) ([]byte, error) {
 	file = filepath.Join(name, file)
-	content, err := readPlain(f.root, file)
+	content, err := readSafely(f.root, file)
 	if err == nil {
 		return content, nil
 	}
-	if info, lerr := f.root.Lstat(file); lerr == nil && info.Mode()&fs.ModeSymlink != 0 && !errors.Is(err, errNotPlain) {
+	if info, lerr := f.root.Lstat(file); lerr == nil && info.Mode()&fs.ModeSymlink != 0 && !errors.Is(err, errNotRegular) {
 		// %v: for what the link names, a missing file is none of our business.
-		return nil, fmt.Errorf("%w: it is a link that cannot be followed below %s (%v); put the file itself there", errNotPlain, f.hostDir, err)
+		return nil, fmt.Errorf("%w: it is a link that cannot be followed below %s (%v); put the file itself there", errNotRegular, f.hostDir, err)
 	}
 	return nil, err
 }
@@ -149,7 +149,7 @@ func (f *foreign) copyTLS(copied *memory, name string, content []byte) error {
 		if filepath.IsAbs(file) {
 			info, err := os.Stat(file)
 			if err == nil {
-				err = checkPlain(info)
+				err = checkRegular(info)
 			}
 			if err != nil {
 				return fmt.Errorf("names %s: %w", shownFile(file), withoutPath(err))
@@ -162,7 +162,7 @@ func (f *foreign) copyTLS(copied *memory, name string, content []byte) error {
 		}
 		done[at] = true
 		if !filepath.IsLocal(at) {
-			return fmt.Errorf("names %s: %w: it is outside %s", shownFile(file), errNotPlain, f.hostDir)
+			return fmt.Errorf("names %s: %w: it is outside %s", shownFile(file), errNotRegular, f.hostDir)
 		}
 		pem, err := f.read(name, file)
 		if err != nil {

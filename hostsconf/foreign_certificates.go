@@ -79,9 +79,9 @@ func isCertificate(name string) bool {
 	return strings.HasSuffix(name, ".crt") || strings.HasSuffix(name, ".cert")
 }
 
-// FindForeign finds the certificates that had an effect before our files came.
+// FindForeignCertificates finds the certificates that had an effect before our files came.
 // snapshot is what [Tree.Read] found in certsDir, a path of this process.
-func FindForeign(certsDir string, snapshot managedfile.Snapshot) Foreign {
+func FindForeignCertificates(certsDir string, snapshot managedfile.Snapshot) Foreign {
 	f := Foreign{own: map[string]*ForeignCertificates{}}
 	theirs := map[string]bool{} // directories with a hosts.toml that is not ours, now or before
 	for _, o := range snapshot.Files {
@@ -116,7 +116,7 @@ func certificatesIn(certsDir, name string, entries []string) *ForeignCertificate
 	})
 	slices.Sort(entries)
 	read := func(file string) []byte {
-		content, _ := ReadPlain(at(file))
+		content, _ := ReadSafely(at(file))
 		return content
 	}
 	for _, file := range entries {

@@ -10,7 +10,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// others gives what [Others] says of each registry, with the hosts as urls.
+// foreignDirectories gives what [Others] says of each registry, with the hosts as urls.
 func (n *node) others(dirs ...Directory) map[string]string {
 	n.t.Helper()
 	desired, changes := n.plan(dirs...)
@@ -19,7 +19,7 @@ func (n *node) others(dirs ...Directory) map[string]string {
 		n.t.Fatal(err)
 	}
 	all := map[string]string{}
-	for _, r := range Others(filepath.Join(n.dir, certsDir), changes, current) {
+	for _, r := range ForeignDirectories(filepath.Join(n.dir, certsDir), changes, current) {
 		var hosts []string
 		for _, h := range r.Hosts {
 			if h.Host == Unreadable {

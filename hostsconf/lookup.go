@@ -54,7 +54,7 @@ func Lookup(certsDir, registry string) (Resolution, error) {
 // hosts win for images of registry (host[:port], "docker.io" for Docker Hub) in
 // certsDir, a path of this machine; links lead where they lead on this machine.
 // An error means that containerd would fail the pull, wait without end or crash
-// ([ErrKills]), or that a file is too large to be looked at. Only regular files
+// ([ErrCrashes]), or that a file is too large to be looked at. Only regular files
 // are opened.
 func (f Family) Lookup(certsDir, registry string) (Resolution, error) {
 	r := Resolution{Registry: registry}
@@ -98,7 +98,7 @@ func (f Family) Lookup(certsDir, registry string) (Resolution, error) {
 // a link to nothing.
 func checkDirectory(dir string) (dangling, err error) {
 	file := filepath.Join(dir, fileName)
-	content, err := readPlain(machine{}, file)
+	content, err := readSafely(osFiles{}, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if target, lerr := os.Readlink(file); lerr == nil {
 			dangling = fmt.Errorf("it is a link to %s, where nothing is", target)
@@ -115,7 +115,7 @@ func checkDirectory(dir string) (dangling, err error) {
 	for _, name := range append(names, dockerCertificates(dir)...) {
 		// What is missing, containerd tells better.
 		if info, err := os.Stat(name); err == nil && !info.IsDir() {
-			if err := checkPlain(info); err != nil {
+			if err := checkRegular(info); err != nil {
 				return nil, fmt.Errorf("%s: %w; mend or remove it", name, err)
 			}
 		}

@@ -23,7 +23,7 @@ func Scope(certsDir string, adopt bool) managedfile.Scope {
 		Name: ScopeName, Dir: certsDir, Adopt: adopt,
 		Linger: func(file string) time.Duration {
 			if path.Base(path.Dir(file)) == poolDir {
-				return caLinger
+				return caGracePeriod
 			}
 			return 0
 		},
@@ -107,7 +107,7 @@ func Plan(desired Desired, current managedfile.Snapshot) []Change {
 				}
 			}
 			changes = append(changes, blocked...)
-			return append(changes, stumbling(current, changes)...)
+			return append(changes, unreadableConflicts(current, changes)...)
 		}
 		// A certificate for a file that stays foreign is not wanted.
 		wanted = kept
@@ -182,10 +182,10 @@ func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []manage
 	return wanted, blocked, hiding
 }
 
-// stumbling reports what stands where containerd expects a hosts.toml that is
+// unreadableConflicts reports what stands where containerd expects a hosts.toml that is
 // not wanted from us, and cannot be read as one: a fifo, a device, a directory.
 // changes are those that are reported anyway.
-func stumbling(current managedfile.Snapshot, changes []Change) []Change {
+func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Change {
 	dirs, told := map[string]bool{}, map[string]bool{}
 	for _, dir := range current.Dirs {
 		dirs[dir.Name] = true
@@ -291,5 +291,5 @@ func Writes(c Change) bool {
 
 // IsDifference reports whether a change means that the node is not as wanted.
 func IsDifference(c Change) bool {
-	return c.Action != managedfile.Unchanged && c.Action != managedfile.Linger
+	return c.Action != managedfile.Unchanged && c.Action != managedfile.GracePeriod
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// ErrKills reports a hosts.toml on which containerd itself ends at the pull.
-var ErrKills = errors.New(`containerd crashes at the pull: [host] holds a key that is not the table of a host`)
+// ErrCrashes reports a hosts.toml on which containerd itself ends at the pull.
+var ErrCrashes = errors.New(`containerd crashes at the pull: [host] holds a key that is not the table of a host`)
 
 // RegistryHosts gives the hosts that releases of family f ask for images of
 // registry when dir is the directory that wins ("" is none), as containerd's
@@ -40,7 +40,7 @@ func (f Family) read(dir, registry string, update func(*http.Client) error) (hos
 	if dir == "" {
 		return f.readAt("", registry, update)
 	}
-	content, err := readPlain(machine{}, filepath.Join(dir, fileName))
+	content, err := readSafely(osFiles{}, filepath.Join(dir, fileName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (f Family) readAs(shown, content []byte, dir, registry string, update func(
 	defer remove()
 	copied := &memory{}
 	defer copied.release()
-	if dir, err = imitate(copied, stage, dir, content, shown); err != nil {
+	if dir, err = emulateV1(copied, stage, dir, content, shown); err != nil {
 		return nil, err
 	}
 	return f.readAt(dir, registry, update)
@@ -97,7 +97,7 @@ var (
 func (f Family) readAt(dir, registry string, update func(*http.Client) error) (hosts []docker.RegistryHost, err error) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	complaints := &complaints{}
+	complaints := &logErrors{}
 	logger.AddHook(complaints)
 	ctx := log.WithLogger(context.Background(), logrus.NewEntry(logger))
 	hostDir := func(string) (string, error) { return dir, nil }
@@ -119,7 +119,7 @@ func (f Family) readAt(dir, registry string, update func(*http.Client) error) (h
 func readV1(ctx context.Context, options old.HostOptions, registry string) (hosts []docker.RegistryHost, err error) {
 	defer func() {
 		if recover() != nil {
-			hosts, err = nil, ErrKills
+			hosts, err = nil, ErrCrashes
 		}
 	}()
 	found, err := old.ConfigureHosts(ctx, options)(registry)
@@ -132,10 +132,10 @@ func readV1(ctx context.Context, options old.HostOptions, registry string) (host
 	return hosts, err
 }
 
-// imitate makes a directory below stage that reads like dir, but for
+// emulateV1 makes a directory below stage that reads like dir, but for
 // hosts.toml: its content is shown. Links lead to the rest; content is what
 // hosts.toml really says, whose relative names have to be found there too.
-func imitate(copied *memory, stage, dir string, content, shown []byte) (string, error) {
+func emulateV1(copied *memory, stage, dir string, content, shown []byte) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err

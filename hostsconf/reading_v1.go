@@ -19,7 +19,7 @@ const (
 // checkV1 refuses what go-toml v1 would take long, or a large stack, to read.
 func checkV1(content []byte) error {
 	if len(content) > maxV1 {
-		return fmt.Errorf("%w: it is larger than the %d KiB that are read as containerd 1.x reads them", errNotPlain, maxV1>>10)
+		return fmt.Errorf("%w: it is larger than the %d KiB that are read as containerd 1.x reads them", errNotRegular, maxV1>>10)
 	}
 	depth, deepest := 0, 0
 	for _, c := range content {
@@ -32,10 +32,10 @@ func checkV1(content []byte) error {
 		}
 	}
 	if deepest > maxV1Depth {
-		return fmt.Errorf("%w: it is nested more than %d deep", errNotPlain, maxV1Depth)
+		return fmt.Errorf("%w: it is nested more than %d deep", errNotRegular, maxV1Depth)
 	}
 	if bytes.Count(content, []byte(".")) > maxV1/4 {
-		return fmt.Errorf("%w: it is nested too deep", errNotPlain)
+		return fmt.Errorf("%w: it is nested too deep", errNotRegular)
 	}
 	return nil
 }
@@ -66,9 +66,9 @@ func lacksHostTable(content []byte) bool {
 	return !ok
 }
 
-// kills reports whether containerd 1.6 and 1.7 crash on a file, for which they
+// crashes reports whether containerd 1.6 and 1.7 crash on a file, for which they
 // compare the lines of the tables below [host].
-func kills(content []byte) bool {
+func crashes(content []byte) bool {
 	if checkV1(content) != nil {
 		return false
 	}

@@ -17,7 +17,7 @@ import (
 func (f Family) reading(certsDir string) string {
 	r, err := f.Lookup(certsDir, foreignforms.Registry)
 	switch {
-	case errors.Is(err, ErrKills):
+	case errors.Is(err, ErrCrashes):
 		return "crashes"
 	case err != nil:
 		return "fails"
@@ -71,7 +71,7 @@ func TestReadings(t *testing.T) {
 			last = line
 		}
 		flush(Newest)
-		if kills(content) != form.KillsV1 {
+		if crashes(content) != form.KillsV1 {
 			t.Errorf("%s: kills reports %t", form.Name, !form.KillsV1)
 		}
 	}
@@ -102,7 +102,7 @@ func TestOthersJoinsReadings(t *testing.T) {
 		got := " " + n.others()["quay.io"] + " "
 		for _, f := range Families() {
 			r, err := f.Lookup(filepath.Join(n.dir, certsDir), "quay.io")
-			if err != nil && !errors.Is(err, ErrKills) && got != " "+Unreadable+" " {
+			if err != nil && !errors.Is(err, ErrCrashes) && got != " "+Unreadable+" " {
 				t.Errorf("%s: containerd %s fails (%v), and %s is thought to be asked", form.Name, f, err, got)
 			}
 			for _, h := range r.Hosts {

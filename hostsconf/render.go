@@ -28,9 +28,9 @@ const (
 	// name of a registry, so containerd never looks into it by itself; a
 	// directory that held only a certificate would mask _default.
 	poolDir = "_berth"
-	// caLinger keeps a certificate for pulls that have read the hosts.toml
+	// caGracePeriod keeps a certificate for pulls that have read the hosts.toml
 	// which named it.
-	caLinger = 10 * time.Minute
+	caGracePeriod = 10 * time.Minute
 )
 
 // render turns one directory into its files: certificates first, hosts.toml
@@ -187,7 +187,7 @@ func (r *renderer) certificate(prefix string, pem []byte, mode fs.FileMode) stri
 	if !slices.Contains(r.needs, file) {
 		r.needs = append(r.needs, file)
 		r.files = append(r.files, managedfile.File{
-			Path: file, Body: pem, Mode: mode, Comment: "#", Linger: caLinger,
+			Path: file, Body: pem, Mode: mode, Comment: "#", GracePeriod: caGracePeriod,
 		})
 	}
 	return path.Join("..", poolDir, name)

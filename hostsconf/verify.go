@@ -33,7 +33,7 @@ func verify(stage string, d Directory, files []managedfile.File) error {
 	if err != nil {
 		return err
 	}
-	got, err := readHosts(filepath.Join(stage, DirName(d.Upstream)), sampleName(d.Upstream))
+	got, err := readHosts(filepath.Join(stage, DirName(d.Upstream)), sampleHost(d.Upstream))
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", d.Upstream, ErrReadBack, err)
 	}
@@ -49,8 +49,8 @@ func verify(stage string, d Directory, files []managedfile.File) error {
 	return nil
 }
 
-// sampleName is an image's registry for which containerd uses the directory.
-func sampleName(upstream string) string {
+// sampleHost is an image's registry for which containerd uses the directory.
+func sampleHost(upstream string) string {
 	if upstream == Default {
 		return "registry.example"
 	}
@@ -60,7 +60,7 @@ func sampleName(upstream string) string {
 // hosts lists what containerd will ask, in order, with what it does by itself
 // where no server is given.
 func (d Directory) hosts() []Host {
-	last := Host{URL: UpstreamURL(sampleName(d.Upstream), d.ownRule() && hostport.Port(d.Upstream) == "80"), TLS: TLS{Foreign: d.Foreign}}
+	last := Host{URL: UpstreamURL(sampleHost(d.Upstream), d.ownRule() && hostport.Port(d.Upstream) == "80"), TLS: TLS{Foreign: d.Foreign}}
 	if d.Server != nil {
 		last = *d.Server
 	}
@@ -85,14 +85,14 @@ type skippedError struct{ cause error }
 func (e *skippedError) Error() string { return "containerd ignores the file: " + e.cause.Error() }
 func (e *skippedError) Unwrap() error { return e.cause }
 
-// complaints keeps the first thing that containerd logged as an error.
-type complaints struct{ cause error }
+// logErrors keeps the first thing that containerd logged as an error.
+type logErrors struct{ cause error }
 
-func (c *complaints) Levels() []logrus.Level {
+func (c *logErrors) Levels() []logrus.Level {
 	return []logrus.Level{logrus.ErrorLevel, logrus.WarnLevel}
 }
 
-func (c *complaints) Fire(e *logrus.Entry) error {
+func (c *logErrors) Fire(e *logrus.Entry) error {
 	if c.cause != nil {
 		return nil
 	}

@@ -41,8 +41,8 @@ const (
 	FoundUnreachable Finding = "unreachable" // the registry did not say
 )
 
-// Well reports whether nothing is wrong.
-func (f Finding) Well() bool { return f == FoundSame || f == FoundUnverified }
+// OK reports whether nothing is wrong.
+func (f Finding) OK() bool { return f == FoundSame || f == FoundUnverified }
 
 // Checked is what was found of one image at one spot.
 type Checked struct {
@@ -126,7 +126,7 @@ func (k *checking) source(ctx context.Context, image Reference) asked {
 		return asked{err: err}
 	}
 	d, err := reg.repository(image.Repository(), false).digest(ctx, image.Tag())
-	if nobodyThere(err) {
+	if noSuchHost(err) {
 		// Behind an air gap it would be so for each of hundreds of images.
 		k.absent.Store(host, err)
 	}

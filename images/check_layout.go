@@ -63,7 +63,7 @@ func (k *checking) inLayout(ctx context.Context, l *layout, image Reference, at 
 		return found
 	}
 	found.Digest = have.desc.Digest.String()
-	w := &wholeness{k: k, repo: repo, seen: map[v1.Hash]bool{}}
+	w := &completeness{k: k, repo: repo, seen: map[v1.Hash]bool{}}
 	w.image(ctx, have, &found)
 	switch {
 	case ctx.Err() != nil:
@@ -79,8 +79,8 @@ func (k *checking) inLayout(ctx context.Context, l *layout, image Reference, at 
 	return found.same(source)
 }
 
-// wholeness looks whether everything of an image is in a layout.
-type wholeness struct {
+// completeness looks whether everything of an image is in a layout.
+type completeness struct {
 	k    *checking
 	repo *layoutRepository
 	seen map[v1.Hash]bool
@@ -88,7 +88,7 @@ type wholeness struct {
 	more int   // errors after it
 }
 
-func (w *wholeness) note(err error) {
+func (w *completeness) note(err error) {
 	switch {
 	case err == nil:
 	case w.err == nil:
@@ -99,7 +99,7 @@ func (w *wholeness) note(err error) {
 }
 
 // image looks at an image, at the platforms that are wanted of it, and at what belongs to them.
-func (w *wholeness) image(ctx context.Context, c content, found *Checked) {
+func (w *completeness) image(ctx context.Context, c content, found *Checked) {
 	if !c.desc.MediaType.IsIndex() {
 		w.content(ctx, c, 0)
 		if w.err == nil {
@@ -137,7 +137,7 @@ func (k *checking) wants(d v1.Descriptor) bool {
 
 // child looks at what an index lists. A manifest that is not there has been noted as a platform
 // that is missing.
-func (w *wholeness) child(ctx context.Context, d v1.Descriptor, depth int) {
+func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
 		w.note(w.repo.layout.checkBlob(ctx, d, w.k.verify))
 		return
@@ -153,7 +153,7 @@ func (w *wholeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 }
 
 // content looks at a manifest, at what it lists, and at what belongs to it.
-func (w *wholeness) content(ctx context.Context, c content, depth int) {
+func (w *completeness) content(ctx context.Context, c content, depth int) {
 	if depth > maxNesting || ctx.Err() != nil || w.seen[c.desc.Digest] {
 		return
 	}
@@ -178,7 +178,7 @@ func (w *wholeness) content(ctx context.Context, c content, depth int) {
 }
 
 // attached looks at signatures and referrers.
-func (w *wholeness) attached(ctx context.Context, d v1.Hash, depth int) {
+func (w *completeness) attached(ctx context.Context, d v1.Hash, depth int) {
 	a, err := w.repo.attached(ctx, d)
 	w.note(err)
 	for _, tag := range a.tags {

@@ -80,7 +80,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%d attempts to reach the source of %d images, want at most %d", n, len(all), attemptsDial)
 	}
 	for _, c := range all {
-		if c.Finding != FoundUnverified || !c.Finding.Well() || !strings.Contains(c.Note, "could not be asked") {
+		if c.Finding != FoundUnverified || !c.Finding.OK() || !strings.Contains(c.Note, "could not be asked") {
 			t.Errorf("%+v, want unverified", c)
 		}
 	}

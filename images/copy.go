@@ -167,12 +167,12 @@ type run struct {
 	slots  chan struct{}
 	tasks  []*task
 
-	mu    sync.Mutex
-	lanes map[laneKey]*lane
-	onces map[string]*result
+	mu        sync.Mutex
+	repoPairs map[repoPairKey]*repoPair
+	onces     map[string]*result
 	// holders says for a blob in which repository of the target it is, or will
 	// be first; the others take it over from there.
-	holders map[string]*lane
+	holders map[string]*repoPair
 	moved   map[string]bool // blobs that were not there before, by blobKey
 }
 
@@ -195,7 +195,7 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 	}
 	r := &run{
 		copier: c, to: to, wires: newWires(c.Access, jobs, wait, log), slots: make(chan struct{}, jobs),
-		lanes: map[laneKey]*lane{}, onces: map[string]*result{}, holders: map[string]*lane{}, moved: map[string]bool{},
+		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*result{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
 	}
 	var err error
 	if from.dir != "" {

@@ -159,7 +159,7 @@ func (r *repository) begin(ctx context.Context, d v1.Descriptor, from string) (s
 		c.url += "?" + url.Values{"mount": {d.Digest.String()}, "from": {from}}.Encode()
 	}
 	resp, err := r.send(ctx, c)
-	if refusal, ok := errors.AsType[*refusedError](err); ok && from != "" && refusal.judge() == giveUp && !refusal.noSpace() {
+	if refusal, ok := errors.AsType[*refusedError](err); ok && from != "" && refusal.classify() == giveUp && !refusal.noSpace() {
 		// Some registries refuse to mount instead of beginning an upload:
 		// https://github.com/google/go-containerregistry/issues/1404
 		return r.begin(ctx, d, "")

@@ -16,7 +16,7 @@ import (
 // task is one image to copy.
 type task struct {
 	result Copied
-	lane   *lane
+	lane   *repoPair
 	get    string // tag or digest at the source
 	name   string // tag or digest at the target
 	main   *named
@@ -27,7 +27,7 @@ type task struct {
 
 // named is a manifest and the name under which it goes to the target.
 type named struct {
-	lane  *lane
+	lane  *repoPair
 	name  string
 	part  *part
 	left  []string // platforms that a reduced index does not list
@@ -36,7 +36,7 @@ type named struct {
 
 // part is a manifest or an index, and what it needs.
 type part struct {
-	lane     *lane
+	lane     *repoPair
 	content  content
 	children []*part
 	blobs    []v1.Descriptor
@@ -58,7 +58,7 @@ type plannedPart struct {
 
 // attachment is what belongs to one digest.
 type attachment struct {
-	lane    *lane
+	lane    *repoPair
 	subject v1.Hash
 	named   []*named
 	// referrers are the manifests that list (an index, or nil where the
@@ -94,7 +94,7 @@ func (r *run) addTasks(images []Reference) {
 		if t.name == "" {
 			t.name = t.get
 		}
-		t.lane, t.err = r.lane(image, target)
+		t.lane, t.err = r.repoPair(image, target)
 		r.tasks = append(r.tasks, t)
 	}
 	r.copier.Progress.begin(len(r.tasks))
@@ -148,7 +148,7 @@ func (r *run) plan(ctx context.Context, t *task) error {
 // planName plans what get names at the source, to become name at the target.
 // What the target has under that name stays if it is the same, or if good says
 // that it will do.
-func (r *run) planName(ctx context.Context, l *lane, get, name string, good func(have, source content) bool) (*named, error) {
+func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good func(have, source content) bool) (*named, error) {
 	n := &named{lane: l, name: name}
 	var have content
 	err := r.slot(ctx, func() error {
@@ -171,7 +171,7 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 			}
 			// Something that it needs is missing after all.
 		}
-	} else if err != nil && !notThereForUs(err) && !isLost(err) && (good != nil || !isDamaged(err)) {
+	} else if err != nil && !hiddenFromUs(err) && !isLost(err) && (good != nil || !isDamaged(err)) {
 		return nil, err
 	}
 	var c content
@@ -205,9 +205,9 @@ func (r *run) planName(ctx context.Context, l *lane, get, name string, good func
 	return n, err
 }
 
-// notThereForUs: some registries answer 403 for what is not there.
+// hiddenFromUs: some registries answer 403 for what is not there.
 // https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
-func notThereForUs(err error) bool {
+func hiddenFromUs(err error) bool {
 	refusal, ok := errors.AsType[*refusedError](err)
 	return errors.Is(err, errNotThere) || ok && refusal.status == http.StatusForbidden
 }
@@ -228,7 +228,7 @@ func isLost(err error) bool {
 }
 
 // same tells whether what the target has is what the source has.
-func (r *run) same(ctx context.Context, l *lane, get string, have content) (bool, error) {
+func (r *run) same(ctx context.Context, l *repoPair, get string, have content) (bool, error) {
 	if want, err := v1.NewHash(get); err == nil {
 		return want == have.desc.Digest, nil
 	}
@@ -250,7 +250,7 @@ func (r *run) same(ctx context.Context, l *lane, get string, have content) (bool
 }
 
 // planPart reads a manifest and what it holds, from the target if it is there.
-func (r *run) planPart(ctx context.Context, l *lane, c content, there bool, depth int) (*part, error) {
+func (r *run) planPart(ctx context.Context, l *repoPair, c content, there bool, depth int) (*part, error) {
 	if depth > maxNesting {
 		return nil, fmt.Errorf("index %s: lies deeper than %d others", c.desc.Digest, maxNesting)
 	}
@@ -319,7 +319,7 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 }
 
 // planDigest gets a manifest by digest and plans it.
-func (r *run) planDigest(ctx context.Context, l *lane, d v1.Descriptor, there bool, depth int) (*part, error) {
+func (r *run) planDigest(ctx context.Context, l *repoPair, d v1.Descriptor, there bool, depth int) (*part, error) {
 	var at origin = l.src
 	if there {
 		at = l.dst
@@ -414,7 +414,7 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 }
 
 // planAttachment gives nil if nothing belongs to d.
-func (r *run) planAttachment(ctx context.Context, l *lane, d v1.Hash) (*attachment, error) {
+func (r *run) planAttachment(ctx context.Context, l *repoPair, d v1.Hash) (*attachment, error) {
 	var found attached
 	err := r.slot(ctx, func() error {
 		var err error

@@ -236,7 +236,7 @@ func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
 	err := r.slot(ctx, func() error {
 		d, err := p.lane.dst.digest(ctx, p.content.desc.Digest.String())
 		there = err == nil && d == p.content.desc.Digest
-		if notThereForUs(err) || isDamaged(err) {
+		if hiddenFromUs(err) || isDamaged(err) {
 			return nil
 		}
 		return err
@@ -259,18 +259,18 @@ func (r *run) isWhole(ctx context.Context, p *part) bool {
 
 // blobBefore has a blob at the target, and tells whether it was there before
 // this run.
-func (r *run) blobBefore(ctx context.Context, l *lane, d v1.Descriptor, count *tally) (bool, error) {
+func (r *run) blobBefore(ctx context.Context, l *repoPair, d v1.Descriptor, count *tally) (bool, error) {
 	err := r.blob(ctx, l, d, count)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return !r.moved[blobKey(l, d)], err
 }
 
-func blobKey(l *lane, d v1.Descriptor) string { return "blob " + l.store + " " + d.Digest.String() }
+func blobKey(l *repoPair, d v1.Descriptor) string { return "blob " + l.store + " " + d.Digest.String() }
 
 // blob has a blob at the target: taken over from the repository that holds it,
 // else uploaded.
-func (r *run) blob(ctx context.Context, l *lane, d v1.Descriptor, count *tally) error {
+func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tally) error {
 	return r.once(blobKey(l, d), func() error {
 		from := l.beside
 		if holder := r.holders[d.Digest.String()]; holder != nil && holder.store != l.store {
@@ -350,7 +350,7 @@ func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
 	}
 	tag := referrersTag(a.subject)
 	have, err := dst.manifest(ctx, tag)
-	if err != nil && !notThereForUs(err) && !isLost(err) {
+	if err != nil && !hiddenFromUs(err) && !isLost(err) {
 		return err
 	}
 	var index v1.IndexManifest

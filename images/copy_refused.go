@@ -137,8 +137,8 @@ func (e *refusedError) noSpace() bool {
 		strings.Contains(text, "exceeds the quota") || strings.Contains(text, "exceed the configured upper limit")
 }
 
-// judge says whether it may help to ask again.
-func (e *refusedError) judge() verdict {
+// classify says whether it may help to ask again.
+func (e *refusedError) classify() verdict {
 	if e.status == http.StatusTooManyRequests {
 		return waitOut
 	}

@@ -65,9 +65,9 @@ func (w *wires) under(host, root string, header http.Header, s Settings) (*regis
 	return r, nil
 }
 
-// wire is the way there.
-func (r *registry) wire() *wire {
-	return &wire{wires: r.wires, host: r.host, header: r.header, settings: r.settings}
+// upstreamTransport is the way there.
+func (r *registry) wire() *upstreamTransport {
+	return &upstreamTransport{wires: r.wires, host: r.host, header: r.header, settings: r.settings}
 }
 
 // challenged asks how to log in, once a run: a registry that does not answer
@@ -139,7 +139,7 @@ func (r *registry) question(ctx context.Context) (*http.Request, error) {
 
 // readChallenge has go-containerregistry read the challenge of an answer.
 func (r *registry) readChallenge(ctx context.Context, resp *http.Response) (*transport.Challenge, error) {
-	c, err := transport.Ping(ctx, r.asName, given{resp})
+	c, err := transport.Ping(ctx, r.asName, recordedResponse{resp})
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +147,10 @@ func (r *registry) readChallenge(ctx context.Context, resp *http.Response) (*tra
 	return c, nil
 }
 
-// given answers every request with what there is already.
-type given struct{ resp *http.Response }
+// recordedResponse answers every request with what there is already.
+type recordedResponse struct{ resp *http.Response }
 
-func (g given) RoundTrip(*http.Request) (*http.Response, error) {
+func (g recordedResponse) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: g.resp.StatusCode, Header: g.resp.Header, Body: http.NoBody}, nil
 }
 

@@ -35,7 +35,7 @@ func (r *repository) listTags(ctx context.Context) (map[string]bool, error) {
 			}
 			return nil
 		})
-		if refusal, is := errors.AsType[*refusedError](err); is && refusal.judge() == giveUp {
+		if refusal, is := errors.AsType[*refusedError](err); is && refusal.classify() == giveUp {
 			return nil, nil
 		}
 		if err != nil {

@@ -75,7 +75,7 @@ func TestTransferGivesUp(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), c.want) || took > c.after+time.Second {
 					t.Errorf("after %s: %v, want %q in %s", took, err, c.want, c.after)
 				}
-				if judge(err) != tryAgain {
+				if classify(err) != tryAgain {
 					t.Errorf("%v is not tried again", err)
 				}
 			})

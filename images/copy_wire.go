@@ -33,10 +33,10 @@ type wires struct {
 	patience time.Duration
 	log      *slog.Logger
 
-	mu         sync.Mutex
-	gates      map[string]*gate
-	transports map[transportKey]*http.Transport
-	registries map[registryKey]*registry
+	mu           sync.Mutex
+	rateLimiters map[string]*rateLimiter
+	transports   map[transportKey]*http.Transport
+	registries   map[registryKey]*registry
 
 	loginsMu sync.Mutex
 	logins   map[string]foundLogin // by host
@@ -54,10 +54,10 @@ type transportKey struct {
 func newWires(a Access, jobs int, patience time.Duration, log *slog.Logger) *wires {
 	return &wires{
 		access: a, jobs: jobs, patience: patience, log: log,
-		gates:      map[string]*gate{},
-		transports: map[transportKey]*http.Transport{},
-		registries: map[registryKey]*registry{},
-		logins:     map[string]foundLogin{},
+		rateLimiters: map[string]*rateLimiter{},
+		transports:   map[transportKey]*http.Transport{},
+		registries:   map[registryKey]*registry{},
+		logins:       map[string]foundLogin{},
 	}
 }
 
@@ -70,13 +70,13 @@ func (w *wires) close() {
 	}
 }
 
-func (w *wires) gate(host string) *gate {
+func (w *wires) rateLimiter(host string) *rateLimiter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	g := w.gates[host]
+	g := w.rateLimiters[host]
 	if g == nil {
-		g = &gate{host: host, patience: w.patience, log: w.log}
-		w.gates[host] = g
+		g = &rateLimiter{host: host, patience: w.patience, log: w.log}
+		w.rateLimiters[host] = g
 	}
 	return g
 }
@@ -138,9 +138,9 @@ func tlsConfig(s Settings, other bool) (*tls.Config, error) {
 	return c, nil
 }
 
-// wire sends the requests that belong to one registry: to itself, and to the
+// upstreamTransport sends the requests that belong to one registry: to itself, and to the
 // hosts that it points at. It knows no login.
-type wire struct {
+type upstreamTransport struct {
 	wires    *wires
 	host     string // host[:port] of the registry
 	header   http.Header
@@ -149,7 +149,7 @@ type wire struct {
 
 // RoundTrip implements http.RoundTripper. The scheme of a request to the
 // registry is what the settings say; plain http goes where it may.
-func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	if out.Header.Get("User-Agent") == "" {
 		out.Header.Set("User-Agent", "berth")
@@ -176,7 +176,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	g := w.wires.gate(out.URL.Host)
+	g := w.wires.rateLimiter(out.URL.Host)
 	if err := g.pass(out.Context()); err != nil {
 		closeBody(req)
 		return nil, err

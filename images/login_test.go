@@ -248,7 +248,7 @@ func TestTLSElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := &wire{wires: w, host: "another.test"}
+		other := &upstreamTransport{wires: w, host: "another.test"}
 		if _, err := other.RoundTrip(req); !errors.Is(err, ErrPlainHTTP) {
 			t.Errorf("%v, want that it is refused", err)
 		}

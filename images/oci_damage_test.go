@@ -27,7 +27,7 @@ func TestLayoutRepairs(t *testing.T) {
 			t.Fatalf("%v %v %v", all, problems, err)
 		}
 		for _, c := range all {
-			if !c.Finding.Well() {
+			if !c.Finding.OK() {
 				bad = append(bad, c)
 			}
 		}

@@ -31,10 +31,10 @@ const (
 type verdict int
 
 const (
-	giveUp   verdict = iota
-	tryAgain         // it may have been the way there
-	tryAfew          // nobody answered at all
-	waitOut          // the registry wants us to be slower
+	giveUp    verdict = iota
+	tryAgain          // it may have been the way there
+	withRetry         // nobody answered at all
+	waitOut           // the registry wants us to be slower
 )
 
 // errContent is content that is not what its digest says.
@@ -54,13 +54,13 @@ func spent(err error) error {
 	return spentError{err}
 }
 
-// judge says whether it may help to try again.
-func judge(err error) verdict {
+// classify says whether it may help to try again.
+func classify(err error) verdict {
 	if _, ok := errors.AsType[spentError](err); ok {
 		return giveUp
 	}
 	if refusal, ok := errors.AsType[*refusedError](err); ok {
-		return refusal.judge()
+		return refusal.classify()
 	}
 	if isLost(err) {
 		return giveUp // a file does not change by itself
@@ -69,13 +69,13 @@ func judge(err error) verdict {
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrPlainHTTP), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return giveUp
 	case errors.Is(err, errContent):
-		return tryAfew
+		return withRetry
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return giveUp
 	}
-	if nobodyThere(err) {
-		return tryAfew
+	if noSuchHost(err) {
+		return withRetry
 	}
 	if onTheWay(err) {
 		return tryAgain
@@ -83,8 +83,8 @@ func judge(err error) verdict {
 	return giveUp
 }
 
-// nobodyThere reports whether err says that there is no connection to the host.
-func nobodyThere(err error) bool {
+// noSuchHost reports whether err says that there is no connection to the host.
+func noSuchHost(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
 }
@@ -125,7 +125,7 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		v := judge(err)
+		v := classify(err)
 		if v == waitOut {
 			// The gate of the host makes the next attempt wait.
 			if limited.IsZero() {
@@ -137,7 +137,7 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 			continue
 		}
 		failures++
-		if v == giveUp || failures >= attempts || v == tryAfew && failures >= attemptsDial {
+		if v == giveUp || failures >= attempts || v == withRetry && failures >= attemptsDial {
 			return err
 		}
 		pause := rand.N(bound) + bound/4
@@ -149,8 +149,8 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 	}
 }
 
-// gate holds back the requests to a host that has answered 429.
-type gate struct {
+// rateLimiter holds back the requests to a host that has answered 429.
+type rateLimiter struct {
 	host     string
 	patience time.Duration
 	log      *slog.Logger
@@ -161,7 +161,7 @@ type gate struct {
 }
 
 // pass waits until the host may be asked again.
-func (g *gate) pass(ctx context.Context) error {
+func (g *rateLimiter) pass(ctx context.Context) error {
 	for {
 		g.mu.Lock()
 		wait := time.Until(g.until)
@@ -178,7 +178,7 @@ func (g *gate) pass(ctx context.Context) error {
 // answered learns from an answer of the host: its status, and what it says in
 // Retry-After. A pause longer than we have patience for is none: whoever asked
 // is told of the 429.
-func (g *gate) answered(ctx context.Context, resp *http.Response) {
+func (g *rateLimiter) answered(ctx context.Context, resp *http.Response) {
 	after, said := retryAfter(resp.Header, time.Now())
 	limited := resp.StatusCode == http.StatusTooManyRequests ||
 		resp.StatusCode == http.StatusServiceUnavailable && said

@@ -36,15 +36,15 @@ func TestJudge(t *testing.T) {
 		{spent(&refusedError{status: 500}), giveUp},
 		{&netError{err: io.ErrUnexpectedEOF}, tryAgain},
 		{&netError{err: syscall.ECONNRESET}, tryAgain},
-		{&netError{err: dial}, tryAfew},
+		{&netError{err: dial}, withRetry},
 		{&netError{err: &net.DNSError{Err: "no such host", IsNotFound: true}}, giveUp},
-		{fmt.Errorf("blob: %w", errContent), tryAfew},
+		{fmt.Errorf("blob: %w", errContent), withRetry},
 		{&netError{err: ErrPlainHTTP}, giveUp},
 		{&netError{err: syscall.ENOSPC}, giveUp},
 		{context.Canceled, giveUp},
 		{errors.New("anything"), giveUp},
 	} {
-		if got := judge(fmt.Errorf("image: %w", c.err)); got != c.want {
+		if got := classify(fmt.Errorf("image: %w", c.err)); got != c.want {
 			t.Errorf("%v: %d, want %d", c.err, got, c.want)
 		}
 	}
@@ -111,7 +111,7 @@ func answer429(after string) *http.Response {
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		g := &gate{host: "hub", patience: time.Hour, log: slog.New(slog.NewTextHandler(&log, nil))}
+		g := &rateLimiter{host: "hub", patience: time.Hour, log: slog.New(slog.NewTextHandler(&log, nil))}
 		wait := func() time.Duration {
 			begin := time.Now()
 			if err := g.pass(t.Context()); err != nil {

@@ -205,7 +205,7 @@ func (r *rewriter) document(d document) error {
 			edits[x.src] = append(edits[x.src], *x.insert)
 		}
 	}
-	if err := outermost(edits); err != nil {
+	if err := outermostChange(edits); err != nil {
 		return r.src.problem(d.root.at, err)
 	}
 	r.edits = append(r.edits, edits[r.src]...)
@@ -213,8 +213,8 @@ func (r *rewriter) document(d document) error {
 	return nil
 }
 
-// outermost turns edits of texts inside of values into edits of the file.
-func outermost(edits map[*source][]edit) error {
+// outermostChange turns edits of texts inside of values into edits of the file.
+func outermostChange(edits map[*source][]edit) error {
 	inward := slices.SortedFunc(maps.Keys(edits), func(a, b *source) int { return cmp.Compare(b.depth, a.depth) })
 	for len(inward) > 0 && inward[0].outer != nil {
 		s := inward[0]

@@ -107,8 +107,8 @@ func (s shape) golden(t *testing.T) {
 		before := containerdconf.Assess(conf, r)
 		fmt.Fprintf(&story, "  before: %s\n", told(before))
 		s.wire(t, &story, "wire", conf, r, s.opts, wanted)
-		if slices.ContainsFunc(before.Traps, func(t containerdconf.Trap) bool {
-			return t.Blocking && slices.Contains([]containerdconf.TrapID{containerdconf.TrapMirrors, containerdconf.TrapMirrorsBeside, containerdconf.TrapTLS}, t.ID)
+		if slices.ContainsFunc(before.Issues, func(t containerdconf.Issue) bool {
+			return t.Blocking && slices.Contains([]containerdconf.IssueID{containerdconf.TrapMirrors, containerdconf.TrapMirrorsBeside, containerdconf.TrapTLS}, t.ID)
 		}) {
 			opts := s.opts
 			opts.DropMirrors = true
@@ -204,7 +204,7 @@ func keep(wanted map[string][]byte, r containerdconf.Release, data []byte) strin
 }
 
 // told gives a verdict in one line and a line for each trap.
-func told(v containerdconf.Verdict) string {
+func told(v containerdconf.Assessment) string {
 	var b strings.Builder
 	if v.Honoured {
 		fmt.Fprintf(&b, "honoured, %s", v.CertsDir)
@@ -214,7 +214,7 @@ func told(v containerdconf.Verdict) string {
 	if v.LocalPull != "" {
 		fmt.Fprintf(&b, ", local pull for %s", v.LocalPull)
 	}
-	for _, t := range v.Traps {
+	for _, t := range v.Issues {
 		fmt.Fprintf(&b, "\n    %s %s %s", map[bool]string{true: "trap", false: "note"}[t.Blocking], t.ID, t.Where)
 	}
 	return b.String()

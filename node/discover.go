@@ -65,7 +65,7 @@ type Containerd struct {
 	NoRelease error
 	// Config is its configuration, and Verdict what it makes of it.
 	Config  containerdconf.Config
-	Verdict containerdconf.Verdict
+	Verdict containerdconf.Assessment
 	// Others are further containerds that run on the node, by their process
 	// number; the first of them was taken for kubelet's.
 	Others []int

@@ -329,7 +329,7 @@ func TestWireLayouts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := c.CertsDir(); got != test.certs {
-				t.Errorf("honoured below %q, want %q: %+v", got, test.certs, c.Verdict.Traps)
+				t.Errorf("honoured below %q, want %q: %+v", got, test.certs, c.Verdict.Issues)
 			}
 			w, err := node.Wire(c, node.Options{})
 			switch {

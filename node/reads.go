@@ -52,8 +52,8 @@ func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string
 }
 
 // blocked is the first trap that is in the way, with what install would say.
-func (c Containerd) blocked(v containerdconf.Verdict) (why, remedy string) {
-	for _, t := range v.Traps {
+func (c Containerd) blocked(v containerdconf.Assessment) (why, remedy string) {
+	for _, t := range v.Issues {
 		if !t.Blocking {
 			continue
 		}
@@ -65,8 +65,8 @@ func (c Containerd) blocked(v containerdconf.Verdict) (why, remedy string) {
 
 // Remedy is what to do about a trap. cannot is why "berth install" refuses the
 // node, the error of [Wire]; then it is no remedy.
-func Remedy(t containerdconf.Trap, cannot error) string {
-	if t.Blocking && (errors.Is(cannot, ErrManaged) || errors.Is(cannot, containerdconf.ErrNoWay)) {
+func Remedy(t containerdconf.Issue, cannot error) string {
+	if t.Blocking && (errors.Is(cannot, ErrManaged) || errors.Is(cannot, containerdconf.ErrUnsupported)) {
 		return cannot.Error()
 	}
 	return t.Remedy
@@ -90,7 +90,7 @@ func (c Containerd) Restart() string {
 
 // SameDir reports whether what Berth writes to dir is among what containerd
 // reads, and else how to make both agree.
-func (c Containerd) SameDir(h Host, v containerdconf.Verdict, dir string) (same bool, remedy string) {
+func (c Containerd) SameDir(h Host, v containerdconf.Assessment, dir string) (same bool, remedy string) {
 	dir = path.Clean(dir)
 	reads := slices.DeleteFunc(strings.Split(v.ConfigPath, ":"), func(s string) bool { return s == "" })
 	if slices.Contains(reads, dir) || c.Layout.stable(v.CertsDir) == dir {

@@ -8,30 +8,30 @@ import (
 // basicRequests is how many requests it takes, at most, to learn about Basic.
 const basicRequests = 2
 
-// nobody is a repository that hardly exists. It is always the same name, so
+// probeRepository is a repository that hardly exists. It is always the same name, so
 // that a cache can remember that it is not there.
-const nobody = "berth-probe/none"
+const probeRepository = "berth-probe/none"
 
 // basic finds out whether the registry takes Basic on the path of a manifest.
 // The API root does not tell: registries that insist on Bearer tokens may
 // accept Basic there. realm is the token server that it names to the login, ""
 // for none: containerd from 2.1 on would send the login there.
-func (q *inquiry) basic(ctx context.Context) (basic, realm string, err error) {
-	path := q.root + "/" + nobody + "/manifests/none"
+func (q *loginProbe) basic(ctx context.Context) (basic, realm string, err error) {
+	path := q.root + "/" + probeRepository + "/manifests/none"
 	if q.prefix != "" {
-		path = q.root + "/" + q.prefix + "/" + nobody + "/manifests/none"
+		path = q.root + "/" + q.prefix + "/" + probeRepository + "/manifests/none"
 	}
 	accept := map[string]string{"Accept": manifestTypes}
 	with, err := q.ask(ctx, http.MethodHead, path, true, accept, nil)
 	if err != nil {
 		return Unknown, "", err
 	}
-	basic, err = q.judge(ctx, path, accept, with)
+	basic, err = q.classify(ctx, path, accept, with)
 	return basic, with.realm, err
 }
 
-// judge reads the answer to a request with the login.
-func (q *inquiry) judge(ctx context.Context, path string, accept map[string]string, with reply) (string, error) {
+// classify reads the answer to a request with the login.
+func (q *loginProbe) classify(ctx context.Context, path string, accept map[string]string, with reply) (string, error) {
 	switch {
 	case with.status < http.StatusBadRequest, with.status == http.StatusNotFound:
 		// Logged in, or a registry where nobody needs to be: as far as can be
@@ -42,7 +42,7 @@ func (q *inquiry) judge(ctx context.Context, path string, accept map[string]stri
 	case with.status == http.StatusUnauthorized && with.schemes["bearer"]:
 		return Refused, nil
 	case with.status == http.StatusUnauthorized:
-		return Unknown, &doubt{text: "the registry refuses the login (401) and does not say how to log in"}
+		return Unknown, &inconclusive{text: "the registry refuses the login (401) and does not say how to log in"}
 	}
 	// Refused for another reason. It is the login that made the difference
 	// when the answer without it is to log in.
@@ -55,12 +55,12 @@ func (q *inquiry) judge(ctx context.Context, path string, accept map[string]stri
 	case without.status == with.status:
 		return Unknown, nil
 	}
-	return Unknown, &doubt{text: "the registry refuses with the login what it does not refuse without: " + statusText(with.status)}
+	return Unknown, &inconclusive{text: "the registry refuses with the login what it does not refuse without: " + statusText(with.status)}
 }
 
 // wrongLogin tells a wrong login from one that may not see the repository: a
 // registry may answer both with a challenge for Basic.
-func (q *inquiry) wrongLogin(ctx context.Context) (string, error) {
+func (q *loginProbe) wrongLogin(ctx context.Context) (string, error) {
 	root, err := q.ask(ctx, http.MethodGet, q.root+"/", true, nil, nil)
 	switch {
 	case err != nil:
@@ -68,5 +68,5 @@ func (q *inquiry) wrongLogin(ctx context.Context) (string, error) {
 	case root.status == http.StatusOK && q.rootStatus == http.StatusUnauthorized:
 		return Accepted, nil
 	}
-	return Unknown, &doubt{wrongLogin: true, text: "the registry refuses the login (401): username or password are wrong, or may not read here"}
+	return Unknown, &inconclusive{wrongLogin: true, text: "the registry refuses the login (401): username or password are wrong, or may not read here"}
 }

@@ -63,16 +63,16 @@ type Fact struct {
 // another place than the one it was written for.
 func (f Fact) Leaks() bool { return f.Redirect == OtherPort || f.Redirect == Subdomain }
 
-// whole reports whether the last attempt answered everything. What an earlier
+// complete reports whether the last attempt answered everything. What an earlier
 // version learned of a registry that takes tokens only lacks the token server.
-func (f Fact) whole() bool { return f.Error == "" && (f.Basic != Refused || f.Realm != "") }
+func (f Fact) complete() bool { return f.Error == "" && (f.Basic != Refused || f.Realm != "") }
 
 // FactURL is how facts name an endpoint: scheme, host and the path below which
 // its requests go.
 func FactURL(u hostsconf.URL) string { return u.Scheme + "://" + u.Host + u.APIPath() }
 
-// Recall finds in facts, as they were kept, what is known of an endpoint.
-func Recall(facts []Fact, u hostsconf.URL) (Fact, bool) {
+// ParseFact finds in facts, as they were kept, what is known of an endpoint.
+func ParseFact(facts []Fact, u hostsconf.URL) (Fact, bool) {
 	name := FactURL(u)
 	for _, f := range facts {
 		if f.URL == name {
@@ -93,9 +93,9 @@ func (p *Prober) Learned() []Fact {
 	return facts
 }
 
-// Restore takes in facts that were kept. What was learned since holds. A value
+// RestoreFacts takes in facts that were kept. What was learned since holds. A value
 // that this version does not know counts as unknown.
-func (p *Prober) Restore(facts []Fact) {
+func (p *Prober) RestoreFacts(facts []Fact) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range facts {
@@ -132,6 +132,6 @@ func (p *Prober) prune(endpoints []Endpoint, now time.Time) {
 	for _, e := range endpoints {
 		watched[FactURL(e.URL)] = true
 	}
-	maps.DeleteFunc(p.lessons, func(name string, _ lesson) bool { return !watched[name] })
+	maps.DeleteFunc(p.schedules, func(name string, _ schedule) bool { return !watched[name] })
 	maps.DeleteFunc(p.facts, func(name string, f Fact) bool { return !watched[name] && now.Sub(f.Time) > keepFacts })
 }

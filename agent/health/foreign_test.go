@@ -131,7 +131,7 @@ func FuzzForeignAnswers(f *testing.F) {
 			}
 		}
 		u := mustURL(t, "https://r.corp")
-		where, to := newInquiry(Endpoint{URL: u}, nil, 0).whereTo("/v2/x", reply{status: 307, location: location})
+		where, to := newLoginProbe(Endpoint{URL: u}, nil, 0).whereTo("/v2/x", reply{status: 307, location: location})
 		if to != "" && where != OtherPort {
 			t.Errorf("%s to %q", where, to)
 		}

@@ -102,7 +102,7 @@ func TestLearn(t *testing.T) {
 				time.Sleep(time.Second)
 				stop()
 				facts := p.Learned()
-				f, ok := Recall(facts, e.URL)
+				f, ok := ParseFact(facts, e.URL)
 				if !ok || len(facts) != 1 {
 					t.Fatalf("learned %+v", facts)
 				}
@@ -201,7 +201,7 @@ func TestRedirectRuleIsGos(t *testing.T) {
 		if _, err := client.Do(req); err != nil {
 			t.Fatal(err)
 		}
-		q := newInquiry(Endpoint{URL: mustURL(t, c[0])}, nil, 0)
+		q := newLoginProbe(Endpoint{URL: mustURL(t, c[0])}, nil, 0)
 		where, _ := q.whereTo("/v2/x", reply{status: 307, location: c[1]})
 		if got := (Fact{Redirect: where}).Leaks(); got != carried {
 			t.Errorf("%s → %s: %s, leaks %v; Go carries the header: %v", c[0], c[1], where, got, carried)
@@ -221,7 +221,7 @@ func TestWhenLearning(t *testing.T) {
 		}
 		return at
 	}
-	const ask = nobody + "/manifests"
+	const ask = probeRepository + "/manifests"
 	between := func(t *testing.T, what string, got, low, high time.Duration) {
 		t.Helper()
 		if got < low || got > high {
@@ -348,8 +348,8 @@ func TestRestore(t *testing.T) {
 				}
 				before := len(s.logins())
 				second := New(Options{Transport: s.transport, LoginKey: c.key})
-				second.Restore(facts)
-				if f, ok := Recall(second.Learned(), e.URL); !ok || f.Basic != Accepted {
+				second.RestoreFacts(facts)
+				if f, ok := ParseFact(second.Learned(), e.URL); !ok || f.Basic != Accepted {
 					t.Errorf("restored %+v", second.Learned())
 				}
 				second.Set(defaults(), []Endpoint{e})
@@ -364,8 +364,8 @@ func TestRestore(t *testing.T) {
 	}
 	p := New(Options{})
 	now := time.Now()
-	p.Restore([]Fact{{URL: "https://a/v2", Basic: "nonsense", Redirect: "x", To: "y", Realm: "z", Time: now}, {Basic: Accepted}})
-	p.Restore([]Fact{{URL: "https://a/v2", Basic: Refused, Time: now.Add(-time.Hour)}})
+	p.RestoreFacts([]Fact{{URL: "https://a/v2", Basic: "nonsense", Redirect: "x", To: "y", Realm: "z", Time: now}, {Basic: Accepted}})
+	p.RestoreFacts([]Fact{{URL: "https://a/v2", Basic: Refused, Time: now.Add(-time.Hour)}})
 	if got := p.Learned(); len(got) != 1 || got[0].Basic != Unknown || got[0].Redirect != Unknown || got[0].To != "" || got[0].Realm != "" {
 		t.Errorf("%+v", got)
 	}
@@ -373,7 +373,7 @@ func TestRestore(t *testing.T) {
 	if len(p.Learned()) != 1 {
 		t.Error("a fact about an endpoint that is gone for a moment is forgotten")
 	}
-	p.Restore([]Fact{{URL: "https://b/v2", Basic: Refused, Time: now.Add(-keepFacts - time.Hour)}})
+	p.RestoreFacts([]Fact{{URL: "https://b/v2", Basic: Refused, Time: now.Add(-keepFacts - time.Hour)}})
 	p.Set(defaults(), nil)
 	if got := p.Learned(); len(got) != 1 {
 		t.Errorf("facts are kept for ever: %+v", got)

@@ -26,7 +26,7 @@ type result struct {
 	took   time.Duration
 }
 
-func (r result) ok() bool { return r.reason == "" }
+func (r result) healthy() bool { return r.reason == "" }
 
 // ask makes one probe: a GET without credentials, on a connection of its own,
 // no redirect followed. Everything together, the body included, may take
@@ -35,7 +35,7 @@ func ask(ctx context.Context, rt http.RoundTripper, address string, patience tim
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var progress progress
-	ctx = owned(httptrace.WithClientTrace(ctx, progress.trace()))
+	ctx = withOwner(httptrace.WithClientTrace(ctx, progress.trace()))
 	fail := func(err error) result {
 		reason, text := explain(err, ctx.Err(), progress.stage(), patience)
 		return result{reason: reason, err: text}
@@ -110,10 +110,10 @@ func (p *progress) trace() *httptrace.ClientTrace {
 	}
 }
 
-// broken is the transport of a host whose certificates cannot be used.
-type broken struct{ err error }
+// failedTransport is the transport of a host whose certificates cannot be used.
+type failedTransport struct{ err error }
 
-func (b broken) RoundTrip(*http.Request) (*http.Response, error) { return nil, b.err }
+func (b failedTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil, b.err }
 
 // proxyError is the refusal of a proxy to connect us.
 type proxyError struct{ status int }

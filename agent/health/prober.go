@@ -89,9 +89,9 @@ type Prober struct {
 	transport func(hostsconf.TLS) (http.RoundTripper, error)
 	loginKey  []byte
 
-	wake  chan struct{}
-	slots chan struct{} // one for each probe in flight
-	desks chan struct{} // one for each endpoint that is learned about
+	wake       chan struct{}
+	slots      chan struct{} // one for each probe in flight
+	loginSlots chan struct{} // one for each endpoint that is learned about
 
 	mu         sync.Mutex
 	running    bool
@@ -100,8 +100,8 @@ type Prober struct {
 	byURL      map[hostsconf.URL][]*target
 	transports map[[sha256.Size]byte]http.RoundTripper
 	facts      map[string]Fact
-	lessons    map[string]lesson
-	memories   map[string]Memory // by address, until they have served
+	schedules  map[string]schedule
+	saved      map[string]SavedState // by address, until they have served
 	hub        hub
 }
 
@@ -109,11 +109,11 @@ const (
 	// maxProbes bounds what a failing network can cost in sockets. Each
 	// target has one probe in flight, so none waits for another one's timeout
 	// unless there are more hosts than this.
-	maxProbes  = 256
-	maxLessons = 4
-	// many targets are not probed all in the same moment, but within spread.
-	many   = 16
-	spread = time.Second
+	maxProbes      = 256
+	maxLoginProbes = 4
+	// manyTargets targets are not probed all in the same moment, but within spread.
+	manyTargets = 16
+	spread      = time.Second
 )
 
 // New makes a Prober. It sends nothing before [Prober.Run].
@@ -122,12 +122,12 @@ func New(o Options) *Prober {
 		log: o.Log, changed: o.Changed, random: o.Rand, roots: o.Roots, loginKey: o.LoginKey,
 		wake:       make(chan struct{}, 1),
 		slots:      make(chan struct{}, maxProbes),
-		desks:      make(chan struct{}, maxLessons),
+		loginSlots: make(chan struct{}, maxLoginProbes),
 		settings:   Settings{Mode: config.HealthOff},
 		targets:    map[targetKey]*target{},
 		transports: map[[sha256.Size]byte]http.RoundTripper{},
 		facts:      map[string]Fact{},
-		lessons:    map[string]lesson{},
+		schedules:  map[string]schedule{},
 		hub:        newHub(o),
 	}
 	if p.log == nil {
@@ -182,7 +182,7 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 		if t == nil {
 			if t = old[key]; t == nil {
 				t = newTarget(key, e.TLS, now)
-				if m, ok := p.recall(e.URL, now); ok {
+				if m, ok := p.savedState(e.URL, now); ok {
 					t.health = m.health(now)
 				}
 			}
@@ -195,15 +195,15 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 		}
 	}
 	for u := range p.byURL {
-		delete(p.memories, u.String())
+		delete(p.saved, u.String())
 	}
 	if !s.active() {
-		clear(p.memories)
+		clear(p.saved)
 	}
 	for key, t := range old {
 		if p.targets[key] == nil {
 			t.stop()
-			p.bequeath(t)
+			p.inheritState(t)
 		}
 	}
 	maps.DeleteFunc(p.transports, func(k [sha256.Size]byte, _ http.RoundTripper) bool { return !certificates[k] && k != plainTLS })
@@ -213,7 +213,7 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 			t.stop()
 			t.forget(now)
 		case s != before && t.cancel != nil:
-			t.hurry = t.hurry || s.Proxy != before.Proxy
+			t.probeNow = t.probeNow || s.Proxy != before.Proxy
 			signal(t.kick)
 		}
 	}
@@ -271,7 +271,7 @@ func (p *Prober) start(ctx context.Context, tasks *sync.WaitGroup) {
 	}
 	for _, t := range idle {
 		var delay time.Duration
-		if len(idle) > many {
+		if len(idle) > manyTargets {
 			delay = time.Duration(p.random() * float64(spread))
 		}
 		watched, cancel := context.WithCancel(ctx)
@@ -289,7 +289,7 @@ func (p *Prober) Alive(u hostsconf.URL) (alive, known bool) {
 	defer p.mu.Unlock()
 	targets := p.byURL[u]
 	if len(targets) == 0 {
-		_, down := p.recall(u, time.Now())
+		_, down := p.savedState(u, time.Now())
 		return !down, down
 	}
 	alive, known = true, true

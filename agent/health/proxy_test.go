@@ -149,7 +149,7 @@ func TestProxy(t *testing.T) {
 			}
 			e := endpoint(t, c.url)
 			e.TLS = secure
-			if r := once(t, o, s, e); !r.ok() {
+			if r := once(t, o, s, e); !r.healthy() {
 				t.Errorf("%+v", r)
 			}
 			if got := strings.Join(f.seen(), ", "); got != c.asked {

@@ -132,21 +132,21 @@ func (p *Prober) readHub(ctx context.Context, h hub) (HubLimit, error) {
 	p.mu.Lock()
 	rt := p.roundTripper(&target{key: targetKey{scheme: "https", tls: plainTLS}, tls: hostsconf.TLS{}})
 	p.mu.Unlock()
-	limit, err := h.service.Ask(ctx, discreet{rt}, h.username, h.password)
+	limit, err := h.service.Ask(ctx, redactingTransport{rt}, h.username, h.password)
 	if err != nil {
 		return HubLimit{}, err
 	}
 	return HubLimit{Limit: limit, Time: time.Now()}, nil
 }
 
-// discreet is a transport whose errors are like those of a probe: they hold
+// redactingTransport is a transport whose errors are like those of a probe: they hold
 // nothing that the other side said, and no address of a proxy. Its connections
 // end with the context of the request.
-type discreet struct{ inner http.RoundTripper }
+type redactingTransport struct{ inner http.RoundTripper }
 
-func (d discreet) RoundTrip(req *http.Request) (*http.Response, error) {
+func (d redactingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var progress progress
-	ctx := owned(httptrace.WithClientTrace(req.Context(), progress.trace()))
+	ctx := withOwner(httptrace.WithClientTrace(req.Context(), progress.trace()))
 	resp, err := d.inner.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		_, text := explain(err, ctx.Err(), progress.stage(), hubTimeout)

@@ -28,7 +28,7 @@ func learnOnce(t *testing.T, s *shelf) Fact {
 		stop := run(t, p)
 		time.Sleep(time.Second)
 		stop()
-		f, _ = Recall(p.Learned(), e.URL)
+		f, _ = ParseFact(p.Learned(), e.URL)
 	})
 	return f
 }
@@ -72,12 +72,12 @@ func TestLearnsTheRealmOfAnOldFact(t *testing.T) {
 		e := endpoint(t, "https://r.corp")
 		e.Learn, e.Authorization = true, goodLogin
 		old.Login, old.Time = p.login(e.Authorization), time.Now()
-		p.Restore([]Fact{old})
+		p.RestoreFacts([]Fact{old})
 		p.Set(defaults(), []Endpoint{e})
 		stop := run(t, p)
 		time.Sleep(time.Second)
 		stop()
-		if f, _ := Recall(p.Learned(), e.URL); f.Realm != "https://r.corp" {
+		if f, _ := ParseFact(p.Learned(), e.URL); f.Realm != "https://r.corp" {
 			t.Errorf("%+v", f)
 		}
 	})

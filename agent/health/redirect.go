@@ -35,7 +35,7 @@ var (
 // redirect finds out where the registry sends a request for a blob. It takes
 // the first blob that it can find; a registry that shows none leaves it
 // unknown. No redirect is followed.
-func (q *inquiry) redirect(ctx context.Context) (where, to string, err error) {
+func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error) {
 	// Lists begin behind last, so that the repositories below the prefix come
 	// first.
 	list := q.root + "/_catalog?n=1"
@@ -63,7 +63,7 @@ func (q *inquiry) redirect(ctx context.Context) (where, to string, err error) {
 }
 
 // redirectIn is redirect within one repository, given by its path.
-func (q *inquiry) redirectIn(ctx context.Context, repository string) (where, to string, err error) {
+func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, to string, err error) {
 	var tags []string
 	_, err = q.ask(ctx, http.MethodGet, repository+"/tags/list?n=1", true, nil, func(body io.Reader) (err error) {
 		tags, err = firstStrings(body, "tags", 1, tagName.MatchString)
@@ -108,7 +108,7 @@ func (q *inquiry) redirectIn(ctx context.Context, repository string) (where, to 
 // rule of net/http (shouldCopyHeaderOnRedirect): the header goes along to the
 // same host name, whatever the port and scheme, and to its subdomains. A
 // redirect within the registry leaves it unknown, for it is not followed.
-func (q *inquiry) whereTo(path string, r reply) (where, to string) {
+func (q *loginProbe) whereTo(path string, r reply) (where, to string) {
 	switch r.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:

@@ -280,7 +280,7 @@ func TestDeadHostsDelayNobody(t *testing.T) {
 
 // First probes come at once; of many targets within a second.
 func TestFirstProbes(t *testing.T) {
-	for _, n := range []int{1, many, 100} {
+	for _, n := range []int{1, manyTargets, 100} {
 		synctest.Test(t, func(t *testing.T) {
 			m := &mirror{answer: fine}
 			p := New(Options{Rand: seeded(3), Transport: m.transport})
@@ -298,13 +298,13 @@ func TestFirstProbes(t *testing.T) {
 				t.Fatalf("%d probes of %d targets", len(asked), n)
 			}
 			within := time.Duration(0)
-			if n > many {
+			if n > manyTargets {
 				within = spread
 			}
 			if last := asked[n-1].Sub(start); last > within {
 				t.Errorf("%d targets: the last one after %s", n, last)
 			}
-			if n > many && asked[n/2] == start {
+			if n > manyTargets && asked[n/2] == start {
 				t.Error("all of many targets in the same moment")
 			}
 		})

@@ -221,7 +221,7 @@ func TestConcurrentUse(t *testing.T) {
 				p.SetHub(n%2 == 0, fmt.Sprint(i), redact.Secret{})
 				p.Alive(e.URL)
 				p.Status()
-				p.Restore(p.Learned())
+				p.RestoreFacts(p.Learned())
 				p.Hub()
 			}
 		})

@@ -151,7 +151,7 @@ func harbor(w http.ResponseWriter, r *http.Request) bool {
 	switch _, _, basic := r.BasicAuth(); {
 	case !basic:
 		return challenge(w, bearerChallenge)
-	case r.Header.Get("Authorization") != goodLogin.Reveal(), strings.Contains(r.URL.Path, nobody), strings.Contains(r.URL.Path, "_catalog"):
+	case r.Header.Get("Authorization") != goodLogin.Reveal(), strings.Contains(r.URL.Path, probeRepository), strings.Contains(r.URL.Path, "_catalog"):
 		return challenge(w, `Basic realm="harbor"`)
 	}
 	return false

@@ -51,7 +51,7 @@ func TestAnswersOfServers(t *testing.T) {
 		}))
 		r := once(t, Options{}, patient(), endpoint(t, server.URL))
 		server.Close()
-		if r.status != code || r.ok() != (code < 500) {
+		if r.status != code || r.healthy() != (code < 500) {
 			t.Errorf("%d: %+v", code, r)
 		}
 		if code >= 500 && (r.reason != HTTP5xx || !strings.Contains(r.err, http.StatusText(code))) {
@@ -253,7 +253,7 @@ func TestCertificates(t *testing.T) {
 			e.TLS = c.tls
 			r := once(t, Options{}, patient(), e)
 			switch {
-			case c.text == "" && (!r.ok() || r.status != http.StatusUnauthorized):
+			case c.text == "" && (!r.healthy() || r.status != http.StatusUnauthorized):
 				t.Errorf("%+v", r)
 			case c.text != "" && (r.reason != TLS || !strings.Contains(r.err, c.text)):
 				t.Errorf("%+v, want %q", r, c.text)
@@ -262,15 +262,15 @@ func TestCertificates(t *testing.T) {
 	}
 	// Roots stand for the system's.
 	pool := Options{Roots: ca.Pool()}
-	if r := once(t, pool, patient(), endpoint(t, open.URL)); !r.ok() {
+	if r := once(t, pool, patient(), endpoint(t, open.URL)); !r.healthy() {
 		t.Errorf("with roots: %+v", r)
 	}
 	e := endpoint(t, open.URL)
 	e.TLS.CA = other.PEM()
-	if r := once(t, pool, patient(), e); !r.ok() {
+	if r := once(t, pool, patient(), e); !r.healthy() {
 		t.Errorf("a CA replaces the roots, it should be added: %+v", r)
 	}
-	if r := once(t, Options{Roots: other.Pool()}, patient(), endpoint(t, open.URL)); r.ok() {
+	if r := once(t, Options{Roots: other.Pool()}, patient(), endpoint(t, open.URL)); r.healthy() {
 		t.Error("roots do not matter")
 	}
 }

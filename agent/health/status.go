@@ -68,7 +68,7 @@ func (p *Prober) cost(t *target) float64 {
 		return 0
 	}
 	cost := perHour(p.settings.Interval)
-	for _, e := range t.lessonsOf() {
+	for _, e := range t.schedulesOf() {
 		requests := redirectRequests
 		if !isECR(e.URL.Host) {
 			requests += basicRequests

@@ -23,7 +23,7 @@ type target struct {
 	last      result
 	start     time.Time // of the last probe
 	fraction  float64   // of the jitter after it
-	hurry     bool      // probe at once
+	probeNow  bool      // probe at once
 	probes    uint64
 	spent     time.Duration // by all of them
 	failed    map[Reason]uint64
@@ -35,16 +35,16 @@ func newTarget(key targetKey, tls hostsconf.TLS, now time.Time) *target {
 	return &target{key: key, tls: tls, kick: make(chan struct{}, 1), health: newHealth(now), failed: map[Reason]uint64{}}
 }
 
-// bequeath gives the state of t, which is watched no longer, to a target that
+// inheritState gives the state of t, which is watched no longer, to a target that
 // differs in its certificates only: a renewed one must not bring a dead mirror
 // back. The lock is held.
-func (p *Prober) bequeath(t *target) {
+func (p *Prober) inheritState(t *target) {
 	for key, heir := range p.targets {
 		key.tls = t.key.tls
 		if key != t.key || heir.cancel != nil || heir.probes > 0 {
 			continue
 		}
-		heir.health, heir.last, heir.start, heir.hurry = t.health, t.last, t.start, true
+		heir.health, heir.last, heir.start, heir.probeNow = t.health, t.last, t.start, true
 		heir.probes, heir.spent, heir.failed = t.probes, t.spent, maps.Clone(t.failed)
 	}
 }
@@ -92,7 +92,7 @@ func (p *Prober) watch(ctx context.Context, t *target, delay time.Duration, task
 func (p *Prober) untilNext(t *target) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if t.hurry || t.start.IsZero() {
+	if t.probeNow || t.start.IsZero() {
 		return 0
 	}
 	return time.Until(t.start.Add(pause(p.settings.Interval, t.fraction)))
@@ -103,7 +103,7 @@ func (p *Prober) untilNext(t *target) time.Duration {
 func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 	p.mu.Lock()
 	roundTripper := p.roundTripper(t)
-	t.start, t.fraction, t.hurry = time.Now(), p.random(), false
+	t.start, t.fraction, t.probeNow = time.Now(), p.random(), false
 	patience := t.health.patience(t.start, p.settings)
 	p.mu.Unlock()
 
@@ -119,26 +119,26 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 	t.last = r
 	t.probes++
 	t.spent += r.took
-	if !r.ok() {
+	if !r.healthy() {
 		t.failed[r.reason]++
 	}
-	changed := t.health.observe(r.ok(), now, p.settings)
+	changed := t.health.observe(r.healthy(), now, p.settings)
 	h := t.health
 	var lessons []Endpoint
-	if r.ok() && !t.learning {
-		lessons = p.due(t, now)
+	if r.healthy() && !t.learning {
+		lessons = p.dueLogins(t, now)
 		t.learning = len(lessons) > 0
 	}
 	p.mu.Unlock()
 
 	if changed {
-		p.tell(ctx, t.key.String(), h, r)
+		p.report(ctx, t.key.String(), h, r)
 		p.changed()
 	}
 	return lessons
 }
 
-func (p *Prober) tell(ctx context.Context, registry string, h health, r result) {
+func (p *Prober) report(ctx context.Context, registry string, h health, r result) {
 	if h.up {
 		p.log.InfoContext(ctx, "registry answers", slog.String("url", registry), slog.Int("status", r.status),
 			slog.Duration("took", r.took))
@@ -160,7 +160,7 @@ func (p *Prober) roundTripper(t *target) http.RoundTripper {
 	}
 	rt, err := p.transport(tls)
 	if err != nil {
-		rt = broken{err}
+		rt = failedTransport{err}
 	}
 	p.transports[t.key.tls] = rt
 	return rt

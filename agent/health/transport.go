@@ -76,18 +76,18 @@ func tlsConfig(t hostsconf.TLS, roots *x509.CertPool) (*tls.Config, error) {
 	return c, nil
 }
 
-// owner is the key of the context to which a connection belongs.
-type owner struct{}
+// transportOwner is the key of the context to which a connection belongs.
+type transportOwner struct{}
 
-// owned makes every connection of a request end with ctx. net/http goes on
+// withOwner makes every connection of a request end with ctx. net/http goes on
 // dialing, and shaking hands, when a request is given up, in the hope that
 // another one needs the connection; here none will.
-func owned(ctx context.Context) context.Context {
-	return context.WithValue(ctx, owner{}, ctx)
+func withOwner(ctx context.Context) context.Context {
+	return context.WithValue(ctx, transportOwner{}, ctx)
 }
 
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if o, ok := ctx.Value(owner{}).(context.Context); ok {
+	if o, ok := ctx.Value(transportOwner{}).(context.Context); ok {
 		ctx = o
 	}
 	d := net.Dialer{FallbackDelay: 300 * time.Millisecond, KeepAlive: -1}

@@ -20,13 +20,13 @@ func families() []family {
 			read: func(s Snapshot, add add) { add(1, s.Version, goVersion()) }},
 		{name: "ready", kind: gauge,
 			help: "1 when the node is as the config wants it, as /readyz says.",
-			read: one(func(s Snapshot) float64 { return truth(s.Ready.Ready) })},
+			read: one(func(s Snapshot) float64 { return boolValue(s.Ready.Ready) })},
 		{name: "alarm", kind: gauge, labels: []string{"name", "severity"},
 			help: "How many alarms of this name and severity there are now.",
 			read: alarmCounts},
 		{name: "config_last_reload_successful", kind: gauge,
 			help: "1 when the config on disk is in use, 0 when it could not be used.",
-			read: one(func(s Snapshot) float64 { return truth(s.Config.OK) })},
+			read: one(func(s Snapshot) float64 { return boolValue(s.Config.OK) })},
 		{name: "config_last_reload_success_timestamp_seconds", kind: gauge,
 			help: "When this agent took up the config in use, with the files that it names; absent when it has read none.",
 			read: func(s Snapshot, add add) { stamp(add, s.Config.Loaded) }},
@@ -47,7 +47,7 @@ func families() []family {
 			read: one(func(s Snapshot) float64 { return time.Duration(s.Converge.Duration).Seconds() })},
 		{name: "inotify_active", kind: gauge,
 			help: "1 when the kernel tells of changed files, 0 when a timer finds them.",
-			read: one(func(s Snapshot) float64 { return truth(s.Converge.Watching == Inotify) })},
+			read: one(func(s Snapshot) float64 { return boolValue(s.Converge.Watching == Inotify) })},
 		{name: "managed_files", kind: gauge,
 			help: "Files of this node that Berth wrote and looks after.",
 			read: one(func(s Snapshot) float64 { return float64(s.Files.Managed) })},
@@ -110,12 +110,12 @@ func mirrorFamilies() []family {
 			help: "1 when the mirror answers, 0 when it is down; absent while not known.",
 			read: each(func(e Endpoint, add add) {
 				if e.State == Up || e.State == Down {
-					add(truth(e.State == Up))
+					add(boolValue(e.State == Up))
 				}
 			})},
 		{name: "mirror_withdrawn", kind: gauge, labels: labels,
 			help: "1 when the mirror is left out of hosts.toml.",
-			read: each(func(e Endpoint, add add) { add(truth(e.Withdrawn)) })},
+			read: each(func(e Endpoint, add add) { add(boolValue(e.Withdrawn)) })},
 		{name: "mirror_probe_duration_seconds", kind: gauge, labels: labels,
 			help: "How long the last probe took; absent before the first.",
 			read: each(func(e Endpoint, add add) {
@@ -153,7 +153,7 @@ func tokenFamilies() []family {
 	return []family{
 		{name: "ecr_token_valid", kind: gauge, labels: labels,
 			help: "1 when there is a token of ECR that can be used.",
-			read: each(func(t Token, add add) { add(truth(t.Valid)) })},
+			read: each(func(t Token, add add) { add(boolValue(t.Valid)) })},
 		{name: "ecr_token_expiry_timestamp_seconds", kind: gauge, labels: append(slices.Clone(labels), "source"),
 			help: "When the token expires; absent when there was none yet.",
 			read: each(func(t Token, add add) {
@@ -233,7 +233,7 @@ func isReason(s string) bool {
 	return s != "" && len(s) <= 40
 }
 
-func truth(b bool) float64 {
+func boolValue(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -144,7 +144,7 @@ func count(mirrors []Mirror) counts {
 	for _, m := range mirrors {
 		for _, e := range m.Endpoints {
 			c.Endpoints++
-			c.Withdrawn += int(truth(e.Withdrawn))
+			c.Withdrawn += int(boolValue(e.Withdrawn))
 			switch e.State {
 			case Up:
 				c.Up++

@@ -126,7 +126,7 @@ func (t *text) head(s Snapshot) {
 	t.lines(0, style, strings.TrimPrefix(oneLine(s.Node)+": ", ": ")+s.Line())
 	if !s.Ready.Ready {
 		for _, r := range s.Ready.Reasons {
-			if _, what, ok := strings.Cut(r, ": "); !ok || !t.isTold(what) {
+			if _, what, ok := strings.Cut(r, ": "); !ok || !t.isReported(what) {
 				t.lines(2, "remove", r)
 			}
 		}
@@ -142,8 +142,8 @@ func (t *text) head(s Snapshot) {
 	}
 }
 
-// isTold reports whether every line of s stands in an alarm.
-func (t *text) isTold(s string) bool {
+// isReported reports whether every line of s stands in an alarm.
+func (t *text) isReported(s string) bool {
 	for line := range strings.Lines(s) {
 		if !slices.Contains(t.told, strings.TrimSpace(line)) {
 			return false
@@ -270,7 +270,7 @@ func (t *text) files(f Files) {
 func (t *text) errors(events []Event) {
 	titled := false
 	for _, e := range slices.Backward(events) {
-		if t.isTold(e.Message) {
+		if t.isReported(e.Message) {
 			continue
 		}
 		if !titled {

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// lookEvery is how often stored tokens are looked at without a reason:
+	// adoptEvery is how often stored tokens are looked at without a reason:
 	// often enough for verdicts about a source, which hold five minutes and
 	// more.
-	lookEvery = 5 * time.Minute
+	adoptEvery = 5 * time.Minute
 	// scanPause keeps one who asks for it in a loop from reading the
 	// directory all the time.
 	scanPause = time.Second
@@ -39,19 +39,19 @@ func (s *scan) abort() {
 // is wanted is looked at, too: whether there is something better in its file,
 // and, every few minutes, whether a better source serves by now. Not so on
 // request: looking may write files, and whoever watches them would ask again.
-func (k *Keeper) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock) time.Duration {
+func (k *Refresher) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock) time.Duration {
 	s := &k.scan
 	if s.running || k.source == nil {
-		return farOff
+		return maxSleep
 	}
-	next := s.last.Add(lookEvery)
+	next := s.last.Add(adoptEvery)
 	if s.requested {
 		next = s.last.Add(scanPause)
 	}
 	if wait := next.Sub(c.mono); wait > 0 && !s.last.IsZero() {
 		return wait
 	}
-	look := c.mono.Sub(s.looked) >= lookEvery
+	look := c.mono.Sub(s.looked) >= adoptEvery
 	if look {
 		s.looked = c.mono
 	}
@@ -68,7 +68,7 @@ func (k *Keeper) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock) t
 		found, err := search(ctx, source, known)
 		k.adopt(found, err)
 	})
-	return farOff
+	return maxSleep
 }
 
 // stored is what was found for a scope.
@@ -100,10 +100,10 @@ func search(ctx context.Context, source Source, known map[scope]bool) ([]stored,
 }
 
 // adopt makes entries of what a search has found, as far as there is room.
-func (k *Keeper) adopt(found []stored, err error) {
+func (k *Refresher) adopt(found []stored, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	defer k.poke()
+	defer k.wakeUp()
 	c := k.clock()
 	s := &k.scan
 	s.running, s.last = false, c.mono
@@ -122,7 +122,7 @@ func (k *Keeper) adopt(found []stored, err error) {
 		if _, ok := k.entries[scopeOf(f.registry)]; ok || room <= 0 {
 			continue
 		}
-		h := hold(f.token, c, k.rnd())
+		h := newHeldToken(f.token, c, k.rnd())
 		if !h.good(c) {
 			continue
 		}

@@ -23,24 +23,24 @@ func scopeOf(r ecr.Registry) scope {
 	return scope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
 }
 
-// held is a token and its times; the zero value is none.
-type held struct {
+// heldToken is a token and its times; the zero value is none.
+type heldToken struct {
 	token credprovider.Token
 	ends  moment // from when on it is not served
 	renew moment // from when on a new one is to be had
 	warn  moment // from when on a failure to renew is an alarm
 }
 
-// hold works out the times of a token that came now.
-func hold(t credprovider.Token, c clock, rnd float64) held {
+// newHeldToken works out the times of a token that came now.
+func newHeldToken(t credprovider.Token, c clock, rnd float64) heldToken {
 	life := t.Expires.Sub(t.Issued)
 	// The monotonic clock starts counting now, so a token from a future that
 	// is near enough to be believed must not gain by it.
-	ends := c.at(t.Ends())
-	if most := c.mono.Add(t.Ends().Sub(t.Issued)); ends.mono.After(most) {
+	ends := c.at(t.UsableUntil())
+	if most := c.mono.Add(t.UsableUntil().Sub(t.Issued)); ends.mono.After(most) {
 		ends.mono = most
 	}
-	return held{
+	return heldToken{
 		token: t,
 		ends:  ends,
 		renew: c.at(credprovider.NextRefresh(c.wall, t.Issued.Round(0), t.Expires.Round(0), rnd)),
@@ -48,13 +48,13 @@ func hold(t credprovider.Token, c clock, rnd float64) held {
 	}
 }
 
-func (h held) none() bool { return h.token.Password.IsZero() }
+func (h heldToken) none() bool { return h.token.Password.IsZero() }
 
-func (h held) good(c clock) bool {
-	return !h.none() && !h.ends.reached(c) && h.token.Good(c.wall)
+func (h heldToken) good(c clock) bool {
+	return !h.none() && !h.ends.reached(c) && h.token.Usable(c.wall)
 }
 
-func (h held) same(t credprovider.Token) bool {
+func (h heldToken) same(t credprovider.Token) bool {
 	return h.token.Password == t.Password && h.token.Issued.Equal(t.Issued) && h.token.Expires.Equal(t.Expires)
 }
 
@@ -64,7 +64,7 @@ type entry struct {
 	registry ecr.Registry // what is asked for
 	hosts    []string     // sorted
 	wanted   bool         // else adopted: kept fresh for the credential provider
-	held     held
+	held     heldToken
 	served   bool // held was good when last looked at
 
 	// What goes on. Pauses are in monotonic time: a clock that is put forward
@@ -72,7 +72,7 @@ type entry struct {
 	calling   bool
 	cancel    context.CancelFunc
 	fresh     bool      // what is held, if anything, is of other credentials
-	givenUp   bool      // adopted, and will not be renewed
+	gaveUp    bool      // adopted, and will not be renewed
 	notBefore time.Time // no call sooner
 	obeyed    time.Time // until then a server wants to be left alone
 	peek      bool      // to be looked up among what is stored
@@ -98,8 +98,8 @@ func newEntry(s scope) *entry {
 	return &entry{scope: s, fresh: true, failed: map[string]uint64{}, said: map[string]time.Time{}}
 }
 
-// anew is e for another source: what failed, failed with the old one.
-func (e *entry) anew() *entry {
+// reset is e for another source: what failed, failed with the old one.
+func (e *entry) reset() *entry {
 	n := newEntry(e.scope)
 	n.registry, n.hosts, n.wanted, n.held, n.served = e.registry, e.hosts, e.wanted, e.held, e.served
 	n.calls, n.renewals, n.picked, n.failed = e.calls, e.renewals, e.picked, e.failed
@@ -129,7 +129,7 @@ func (e *entry) want(registries []ecr.Registry) bool {
 		return false
 	}
 	if !e.wanted {
-		e.givenUp = false
+		e.gaveUp = false
 		e.peek = true
 	}
 	e.registry, e.hosts, e.wanted, e.due = registries[0], hosts, true, time.Time{}
@@ -160,39 +160,39 @@ func (e *entry) compare(o *entry) int {
 }
 
 // next is what is to be done for e now.
-func (e *entry) next(c clock) errand {
+func (e *entry) next(c clock) task {
 	if e.calling {
-		return nothing
+		return noTask
 	}
 	if !c.mono.Before(e.notBefore) {
 		switch {
 		case e.renewDue(c):
-			return renew
+			return renewToken
 		case e.look:
-			return look
+			return searchCache
 		}
 	}
 	if e.peek {
-		return peek
+		return readCache
 	}
-	return nothing
+	return noTask
 }
 
 func (e *entry) renewDue(c clock) bool {
-	return !e.givenUp && (e.fresh || !e.served || e.held.renew.reached(c))
+	return !e.gaveUp && (e.fresh || !e.served || e.held.renew.reached(c))
 }
 
 // wait is how long e needs no attention; canStart says whether an errand could
 // be started if one were due.
 func (e *entry) wait(c clock, canStart bool) time.Duration {
-	d := farOff
+	d := maxSleep
 	if e.served {
 		d = e.held.ends.in(c)
 		if warn := e.held.warn.in(c); warn > 0 {
 			d = min(d, warn)
 		}
 	}
-	if e.calling || !canStart || e.givenUp {
+	if e.calling || !canStart || e.gaveUp {
 		return d
 	}
 	due := time.Duration(0)

@@ -16,8 +16,8 @@ const tick = time.Minute
 // looked at because of that.
 const apart = 100 * time.Millisecond
 
-// farOff is longer than any wait.
-const farOff = 24 * time.Hour
+// maxSleep is longer than any wait.
+const maxSleep = 24 * time.Hour
 
 // callLimit is more than a source takes by its own rules.
 const callLimit = 30 * time.Second
@@ -27,7 +27,7 @@ const callLimit = 30 * time.Second
 const clockSlack = time.Minute
 
 // loop does what is due until ctx is done, and waits for what it has started.
-func (k *Keeper) loop(ctx context.Context) {
+func (k *Refresher) loop(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	var calls sync.WaitGroup
 	defer calls.Wait()
@@ -62,7 +62,7 @@ func (k *Keeper) loop(ctx context.Context) {
 
 // idle reports whether there is nothing to do yet, and for how long at most.
 // This is all that happens in most minutes.
-func (k *Keeper) idle() (time.Duration, bool) {
+func (k *Refresher) idle() (time.Duration, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c := k.clock()
@@ -72,7 +72,7 @@ func (k *Keeper) idle() (time.Duration, bool) {
 
 // step notes what time has done to the entries, starts what is due, and says
 // how long nothing else will be.
-func (k *Keeper) step(ctx context.Context, calls *sync.WaitGroup) time.Duration {
+func (k *Refresher) step(ctx context.Context, calls *sync.WaitGroup) time.Duration {
 	c := k.clock()
 	jump := c.jump(k.last)
 	jumped := jump.Abs() >= apart
@@ -80,7 +80,7 @@ func (k *Keeper) step(ctx context.Context, calls *sync.WaitGroup) time.Duration 
 		k.last = c
 	}
 	if jump < -clockSlack {
-		k.putBack(c, jump)
+		k.clockWentBack(c, jump)
 	}
 	wait, crowded := k.stepScan(ctx, calls, c), false
 	first := k.turn
@@ -91,7 +91,7 @@ func (k *Keeper) step(ctx context.Context, calls *sync.WaitGroup) time.Duration 
 			k.observe(e, c)
 			e.due = c.mono
 			switch what := e.next(c); {
-			case what == nothing || k.source == nil:
+			case what == noTask || k.source == nil:
 				e.due = e.due.Add(e.wait(c, k.source != nil))
 			case k.inFlight < maxInFlight:
 				k.start(ctx, calls, e, what, c)
@@ -105,19 +105,19 @@ func (k *Keeper) step(ctx context.Context, calls *sync.WaitGroup) time.Duration 
 			wait = min(wait, d)
 		}
 	}
-	k.bury(c)
+	k.evictExpired(c)
 	k.due = c.mono.Add(max(wait, 0))
 	return wait
 }
 
 // observe notices that a token has come to its end, and that this or a failure
 // has become an alarm.
-func (k *Keeper) observe(e *entry, c clock) {
+func (k *Refresher) observe(e *entry, c clock) {
 	if good := e.held.good(c); good != e.served {
 		e.served = good // true again when the clock was wrong for a while
 		k.news = true
 		if !good {
-			k.lost(e, c)
+			k.wasDropped(e, c)
 			k.sayGone(e, c)
 		}
 	}
@@ -128,8 +128,8 @@ func (k *Keeper) observe(e *entry, c clock) {
 	}
 }
 
-// lost shortens the pause that was drawn while there was a token.
-func (k *Keeper) lost(e *entry, c clock) {
+// wasDropped shortens the pause that was drawn while there was a token.
+func (k *Refresher) wasDropped(e *entry, c clock) {
 	if e.failures == 0 {
 		return
 	}
@@ -146,9 +146,9 @@ func (k *Keeper) lost(e *entry, c clock) {
 	}
 }
 
-// bury drops the adopted ones whose token has come to its end: the credential
+// evictExpired drops the adopted ones whose token has come to its end: the credential
 // provider gets a new one when it needs it.
-func (k *Keeper) bury(c clock) {
+func (k *Refresher) evictExpired(c clock) {
 	dropped := false
 	for _, e := range k.order {
 		if !e.wanted && !e.calling && !e.served {
@@ -163,9 +163,9 @@ func (k *Keeper) bury(c clock) {
 	}
 }
 
-// putBack renews everything once the clock was put back: other processes know
+// clockWentBack renews everything once the clock was put back: other processes know
 // the tokens by times that mean nothing any more.
-func (k *Keeper) putBack(c clock, jump time.Duration) {
+func (k *Refresher) clockWentBack(c clock, jump time.Duration) {
 	k.sayClock(c, jump)
 	for _, e := range k.order {
 		if !e.held.none() {
@@ -176,9 +176,9 @@ func (k *Keeper) putBack(c clock, jump time.Duration) {
 }
 
 // start lets a goroutine do an errand. The lock is held.
-func (k *Keeper) start(ctx context.Context, calls *sync.WaitGroup, e *entry, what errand, c clock) {
+func (k *Refresher) start(ctx context.Context, calls *sync.WaitGroup, e *entry, what task, c clock) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	job := job{
+	job := taskRun{
 		what: what, source: k.source, registry: e.registry,
 		held: e.held.token, heldGood: e.held.good(c), due: e.held.renew.reached(c), fresh: e.fresh,
 	}
@@ -193,10 +193,10 @@ func (k *Keeper) start(ctx context.Context, calls *sync.WaitGroup, e *entry, wha
 }
 
 // finish notes what came of a job, unless it was given up.
-func (k *Keeper) finish(ctx context.Context, e *entry, a answer) {
+func (k *Refresher) finish(ctx context.Context, e *entry, a answer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	defer k.poke()
+	defer k.wakeUp()
 	k.inFlight--
 	e.calling, e.cancel, e.due = false, nil, time.Time{}
 	if k.entries[e.scope] != e {
@@ -207,7 +207,7 @@ func (k *Keeper) finish(ctx context.Context, e *entry, a answer) {
 		e.calls++
 	}
 	// The credentials are new until they have shown what they give.
-	e.fresh = e.fresh && (a.err != nil || a.what != renew)
+	e.fresh = e.fresh && (a.err != nil || a.what != renewToken)
 	switch {
 	case a.got:
 		k.take(e, c, a)

@@ -15,8 +15,8 @@ var errNotGood = errors.New("the token that came is not valid by the clock of th
 var errNotNew = errors.New("the token that came is the old one")
 
 // take makes the token that came the one that is served.
-func (k *Keeper) take(e *entry, c clock, a answer) {
-	h := hold(a.token, c, k.rnd())
+func (k *Refresher) take(e *entry, c clock, a answer) {
+	h := newHeldToken(a.token, c, k.rnd())
 	switch {
 	case e.held.same(a.token):
 		if a.called {
@@ -40,12 +40,12 @@ func (k *Keeper) take(e *entry, c clock, a answer) {
 		e.picked++
 	}
 	e.failures, e.err = 0, nil
-	e.givenUp, e.fresh = false, false
+	e.gaveUp, e.fresh = false, false
 	k.news = true
 }
 
 // failed draws how long to wait.
-func (k *Keeper) failed(e *entry, c clock, err error) {
+func (k *Refresher) failed(e *entry, c clock, err error) {
 	have := e.held.good(c)
 	if e.failures == 0 {
 		e.since = c.wall
@@ -61,9 +61,9 @@ func (k *Keeper) failed(e *entry, c clock, err error) {
 	e.notBefore = c.mono.Add(wait)
 	// The credential provider asks when it needs a token; what it may not
 	// have, nobody need ask for.
-	switch worst(err) {
+	switch worstReason(err) {
 	case ecr.Denied, ecr.Rejected, ecr.NoRole, ecr.NoKeys:
-		e.givenUp = !e.wanted
+		e.gaveUp = !e.wanted
 	}
 	k.sayFailed(e, c, err)
 	k.news = true

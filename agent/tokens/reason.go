@@ -6,9 +6,9 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// worst is the outcome that says most about why there is no token: of a
+// worstReason is the outcome that says most about why there is no token: of a
 // profile that is denied and keys that are not there, the former.
-func worst(err error) ecr.Outcome {
+func worstReason(err error) ecr.Outcome {
 	found := ecr.NoKeys
 	errs := sourceErrors(err)
 	for _, e := range errs {
@@ -58,7 +58,7 @@ func Reasons() []string {
 }
 
 func reason(err error) string {
-	switch worst(err) {
+	switch worstReason(err) {
 	case ecr.Denied:
 		return "access_denied"
 	case ecr.Rejected:

@@ -15,7 +15,7 @@ type line struct {
 	attrs   []slog.Attr
 }
 
-func (k *Keeper) say(level slog.Level, message string, attrs ...slog.Attr) {
+func (k *Refresher) say(level slog.Level, message string, attrs ...slog.Attr) {
 	k.lines = append(k.lines, line{level, message, attrs})
 }
 
@@ -34,7 +34,7 @@ func (e *entry) attrs(more ...slog.Attr) []slog.Attr {
 	}, more...)
 }
 
-func (k *Keeper) sayTaken(e *entry, a answer) {
+func (k *Refresher) sayTaken(e *entry, a answer) {
 	level, message := slog.LevelDebug, "ECR token renewed"
 	if !a.called {
 		message = "ECR token taken from another process"
@@ -46,7 +46,7 @@ func (k *Keeper) sayTaken(e *entry, a answer) {
 		slog.Int("failures", e.failures))...)
 }
 
-func (k *Keeper) sayFailed(e *entry, c clock, err error) {
+func (k *Refresher) sayFailed(e *entry, c clock, err error) {
 	why := reason(err)
 	if !e.first(why, c.mono) {
 		return
@@ -58,14 +58,14 @@ func (k *Keeper) sayFailed(e *entry, c clock, err error) {
 	e.warned = true
 	attrs := e.attrs(slog.String("reason", why), slog.Int("failures", e.failures), slog.Any("error", err))
 	if e.held.good(c) {
-		attrs = append(attrs, slog.Time("served_until", e.held.token.Ends()))
+		attrs = append(attrs, slog.Time("served_until", e.held.token.UsableUntil()))
 	}
 	k.say(level, "an ECR token cannot be renewed", attrs...)
 }
 
 // sayAlarm is about a token that there was; that there is none yet was said
 // with the reason.
-func (k *Keeper) sayAlarm(e *entry, c clock) {
+func (k *Refresher) sayAlarm(e *entry, c clock) {
 	if !e.alarmed || e.held.none() {
 		return
 	}
@@ -73,14 +73,14 @@ func (k *Keeper) sayAlarm(e *entry, c clock) {
 		if e.first("near", c.mono) {
 			e.warned = true
 			k.say(slog.LevelWarn, "an ECR token nears its end and cannot be renewed",
-				e.attrs(slog.Time("served_until", e.held.token.Ends()))...)
+				e.attrs(slog.Time("served_until", e.held.token.UsableUntil()))...)
 		}
 		return
 	}
 	k.sayGone(e, c)
 }
 
-func (k *Keeper) sayGone(e *entry, c clock) {
+func (k *Refresher) sayGone(e *entry, c clock) {
 	if e.wanted && e.first("gone", c.mono) {
 		e.warned = true
 		k.say(slog.LevelError, "an ECR token has come to its end and is not served any more",
@@ -88,15 +88,15 @@ func (k *Keeper) sayGone(e *entry, c clock) {
 	}
 }
 
-func (k *Keeper) sayDropped(e *entry) {
+func (k *Refresher) sayDropped(e *entry) {
 	k.say(slog.LevelInfo, "an ECR token that the credential provider got is not kept any more", e.attrs()...)
 }
 
-func (k *Keeper) sayAdopted(e *entry) {
+func (k *Refresher) sayAdopted(e *entry) {
 	k.say(slog.LevelDebug, "an ECR token that another process got is kept fresh", e.attrs(slog.Time("expires", e.held.token.Expires))...)
 }
 
-func (k *Keeper) sayClock(c clock, jump time.Duration) {
+func (k *Refresher) sayClock(c clock, jump time.Duration) {
 	if !k.clockSaid.IsZero() && c.mono.Sub(k.clockSaid) < remindEvery {
 		return
 	}
@@ -105,7 +105,7 @@ func (k *Keeper) sayClock(c clock, jump time.Duration) {
 }
 
 // sayScan reports an error of listing what is stored once, until it changes.
-func (k *Keeper) sayScan(err error) {
+func (k *Refresher) sayScan(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()

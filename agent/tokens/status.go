@@ -46,7 +46,7 @@ type Status struct {
 
 // Status tells about every token: the wanted ones first, then by service,
 // partition and region.
-func (k *Keeper) Status() []Status {
+func (k *Refresher) Status() []Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c := k.clock()
@@ -65,7 +65,7 @@ func (k *Keeper) Status() []Status {
 		if e.err != nil {
 			s.LastError, s.LastErrorTime, s.FailingSince = e.err.Error(), e.errAt, e.since
 		}
-		if !e.calling && !e.givenUp && k.source != nil {
+		if !e.calling && !e.gaveUp && k.source != nil {
 			s.NextAttempt = c.wall.Add(e.untilRenewal(c))
 		}
 		all = append(all, s)
@@ -95,7 +95,7 @@ func (e *entry) alarm(c clock) string {
 		// It has not failed yet.
 		return ""
 	}
-	until := e.held.token.Ends().UTC().Format(time.RFC3339)
+	until := e.held.token.UsableUntil().UTC().Format(time.RFC3339)
 	switch {
 	case good && !e.held.warn.reached(c):
 		return ""

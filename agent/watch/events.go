@@ -27,7 +27,7 @@ func (g *graph) handle(events []fsnotify.Event) bool {
 	g.pass++
 	w := news{names: map[step]struct{}{}, entries: map[step]struct{}{}}
 	for _, e := range events {
-		g.hear(e, &w)
+		g.onEvent(e, &w)
 	}
 	if len(w.names) > 0 {
 		for _, t := range g.targets {
@@ -49,7 +49,7 @@ func (g *graph) handle(events []fsnotify.Event) bool {
 			}
 		}
 	}
-	g.tighten()
+	g.addWatches()
 	return w.relevant
 }
 
@@ -62,21 +62,21 @@ func (t *target) leadsThrough(names map[step]struct{}) bool {
 	return false
 }
 
-// hear takes in one event. Its name is that of an entry in a watched directory
+// onEvent takes in one event. Its name is that of an entry in a watched directory
 // or that of the directory itself; which of the two is not told, and need not
 // be: the directory is an entry of the one above, which is a node too.
 //
 // The event has the path that the notifier knows; it holds for all paths of
 // the directory.
-func (g *graph) hear(e fsnotify.Event, w *news) {
+func (g *graph) onEvent(e fsnotify.Event, w *news) {
 	dir, name := split(e.Name)
 	for _, n := range g.known(dir) {
-		g.hearIn(n, name, e.Op, w)
+		g.onEventIn(n, name, e.Op, w)
 	}
 }
 
 // known gives the nodes of a directory, by the path in an event. It is a copy,
-// because hearIn ends watches.
+// because onEventIn ends watches.
 func (g *graph) known(path string) []*node {
 	n := g.nodes[path]
 	switch {
@@ -88,8 +88,8 @@ func (g *graph) known(path string) []*node {
 	return slices.Clone(n.watch.nodes)
 }
 
-// hearIn takes in that something happened to a name in a directory.
-func (g *graph) hearIn(dir *node, name string, op fsnotify.Op, w *news) {
+// onEventIn takes in that something happened to a name in a directory.
+func (g *graph) onEventIn(dir *node, name string, op fsnotify.Op, w *news) {
 	moved := op.Has(structural)
 	s := step{dir, name}
 	if dir.names[name] > 0 {

@@ -55,7 +55,7 @@ func (g *graph) descend(t *target, at, path, floor string) (dir string, ok bool,
 			if e.kind != directory {
 				return "", false, e.err
 			}
-			g.hold(n, e.id)
+			g.watchAll(n, e.id)
 		}
 		child := join(at, name)
 		if c := g.nodes[child]; c != nil && c.pass == g.pass {
@@ -96,7 +96,7 @@ func (g *graph) occupy(t *target, dir string) error {
 	t.top = g.node(dir)
 	t.top.all++
 	if t.top.pass != g.pass {
-		g.hold(t.top, e.id)
+		g.watchAll(t.top, e.id)
 	}
 	entries, err := readDir(dir)
 	if absent(err) {
@@ -125,7 +125,7 @@ func (g *graph) sub(t *target, name string) error {
 			t.subs[name] = n
 		}
 		if n.watch == nil || n.pass != g.pass {
-			g.hold(n, e.id)
+			g.watchAll(n, e.id)
 		}
 		return nil
 	}

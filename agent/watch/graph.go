@@ -19,9 +19,9 @@ type graph struct {
 	nodes   map[string]*node
 	watches map[ident]*watch
 
-	pass  uint64             // one for each change of the graph; see node.pass
-	fresh bool               // the caller must look: something is watched that was not
-	loose map[*node]struct{} // lost their watch in this pass
+	pass        uint64             // one for each change of the graph; see node.pass
+	fresh       bool               // the caller must look: something is watched that was not
+	dropPending map[*node]struct{} // lost their watch in this pass
 }
 
 // ident tells directories apart, whatever their paths.
@@ -78,13 +78,13 @@ func newGraph(n *Notifier, o Options) *graph {
 		ignore = func(string) bool { return false }
 	}
 	return &graph{
-		dirs:    n.Dirs,
-		root:    o.Root,
-		ignore:  ignore,
-		targets: map[targetKey]*target{},
-		nodes:   map[string]*node{},
-		watches: map[ident]*watch{},
-		loose:   map[*node]struct{}{},
+		dirs:        n.Dirs,
+		root:        o.Root,
+		ignore:      ignore,
+		targets:     map[targetKey]*target{},
+		nodes:       map[string]*node{},
+		watches:     map[ident]*watch{},
+		dropPending: map[*node]struct{}{},
 	}
 }
 
@@ -119,7 +119,7 @@ func (g *graph) set(files, trees []string) {
 			g.release(t.uses)
 		}
 	}
-	g.tighten()
+	g.addWatches()
 }
 
 // audit walks everything again. It finds what no event told: a file system
@@ -138,7 +138,7 @@ func (g *graph) audit() {
 	for _, t := range g.targets {
 		g.walk(t)
 	}
-	g.tighten()
+	g.addWatches()
 }
 
 // walk follows a target from the root on and replaces what it uses.
@@ -195,6 +195,6 @@ func (g *graph) sweep(n *node) {
 	if len(n.names) == 0 && n.all == 0 {
 		g.unwatch(n)
 		delete(g.nodes, n.path)
-		delete(g.loose, n)
+		delete(g.dropPending, n)
 	}
 }

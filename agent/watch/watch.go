@@ -36,17 +36,17 @@ type Options struct {
 // goroutine, before and while [Watcher.Run] runs.
 type Watcher struct {
 	o    Options
-	poke chan struct{} // one place: the wishes below have changed
+	wake chan struct{} // one place: the wishes below have changed
 
 	mu      sync.Mutex
 	running bool
-	wish    wish
+	request request
 	lost    bool   // events were lost since the caller last called Set
 	why     string // what keeps us from watching everything; "" when nothing does
 }
 
-// wish is what the caller has asked for since Run last looked.
-type wish struct {
+// request is what the caller has asked for since Run last looked.
+type request struct {
 	files, trees []string
 	changed      bool
 	retry        bool
@@ -65,7 +65,7 @@ func New(o Options) *Watcher {
 	if o.Root == "" {
 		o.Root = "/"
 	}
-	return &Watcher{o: o, poke: make(chan struct{}, 1), why: notRunning}
+	return &Watcher{o: o, wake: make(chan struct{}, 1), why: notRunning}
 }
 
 // Set says what to watch from now on, by absolute paths of this process's file
@@ -83,13 +83,13 @@ func (w *Watcher) Set(files, trees []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lost = false // the caller has looked at everything since
-	if slices.Equal(w.wish.files, files) && slices.Equal(w.wish.trees, trees) {
+	if slices.Equal(w.request.files, files) && slices.Equal(w.request.trees, trees) {
 		return
 	}
-	w.wish.files = slices.Clone(files)
-	w.wish.trees = slices.Clone(trees)
-	w.wish.changed = true
-	w.nudge()
+	w.request.files = slices.Clone(files)
+	w.request.trees = slices.Clone(trees)
+	w.request.changed = true
+	w.wakeUp()
 }
 
 // Retry tries again to watch what could not be, and looks whether what is
@@ -99,8 +99,8 @@ func (w *Watcher) Set(files, trees []string) {
 func (w *Watcher) Retry() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.wish.retry = true
-	w.nudge()
+	w.request.retry = true
+	w.wakeUp()
 }
 
 // State says whether everything is watched and, if not, why not and what helps.
@@ -116,9 +116,9 @@ func (w *Watcher) State() (ok bool, why string) {
 	return true, ""
 }
 
-func (w *Watcher) nudge() {
+func (w *Watcher) wakeUp() {
 	select {
-	case w.poke <- struct{}{}:
+	case w.wake <- struct{}{}:
 	default:
 	}
 }
@@ -132,8 +132,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 		return errors.New("watch: the watcher runs already, or has run")
 	}
 	w.running = true
-	w.wish.retry = true // to open the first notifier
-	w.nudge()
+	w.request.retry = true // to open the first notifier
+	w.wakeUp()
 	w.mu.Unlock()
 
 	var s *session // nil while there is no notifier
@@ -147,26 +147,26 @@ func (w *Watcher) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-w.poke:
+		case <-w.wake:
 		case <-s.ready():
 		}
 		var wake bool
-		s, wake = w.turn(s)
+		s, wake = w.runOnce(s)
 		if wake {
 			w.o.Wake()
 		}
 	}
 }
 
-// turn does all that there is to do. It gives the session to go on with and
+// runOnce does all that there is to do. It gives the session to go on with and
 // whether the caller has to look.
 //
 // Wake comes after the watches: what happens later makes an event, and what
 // happened before is there when the caller looks.
-func (w *Watcher) turn(s *session) (_ *session, wake bool) {
+func (w *Watcher) runOnce(s *session) (_ *session, wake bool) {
 	w.mu.Lock()
-	asked := w.wish
-	w.wish.changed, w.wish.retry = false, false
+	asked := w.request
+	w.request.changed, w.request.retry = false, false
 	w.mu.Unlock()
 
 	if s == nil {

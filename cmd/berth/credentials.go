@@ -62,7 +62,7 @@ func (o *options) openMaybe(stderr io.Writer) (*agent.Machine, *config.Config, e
 
 // failure is the exit code of an explanation; what went wrong is told.
 func failure(e credprovider.Explanation) error {
-	if e.Err != nil && !errors.Is(e.Err, credprovider.ErrNotOurs) {
+	if e.Err != nil && !errors.Is(e.Err, credprovider.ErrNotServed) {
 		return &codeError{code: exitFailed}
 	}
 	for _, h := range e.Hosts {

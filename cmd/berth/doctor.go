@@ -65,12 +65,12 @@ Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
 
 // patient is the node below the root. Processes are looked at, and containerd
 // is asked for its version, where the node's /proc is known.
-func (o *options) patient(proc string) (doctor.Patient, error) {
+func (o *options) patient(proc string) (doctor.Input, error) {
 	root, err := managedfile.OpenRoot(o.root)
 	if err != nil {
-		return doctor.Patient{}, err
+		return doctor.Input{}, err
 	}
-	p := doctor.Patient{Host: node.Host{Root: root, Proc: proc}, ConfigFile: o.config, ConfigNamed: o.config != "", Getenv: os.Getenv, Now: time.Now}
+	p := doctor.Input{Host: node.Host{Root: root, Proc: proc}, ConfigFile: o.config, ConfigNamed: o.config != "", Getenv: os.Getenv, Now: time.Now}
 	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
 		p.Host.Proc = "/proc"
 	}
@@ -109,7 +109,7 @@ func (o *options) refusesKubelet(ctx context.Context, h node.Host, cfg *config.C
 	i := &installOptions{options: o}
 	in, err := install.New(h, install.Options{
 		Programs: i.programs(h.Root),
-		Images:   agent.KubeletImages(cmp.Or(cfg, config.Default()), agent.LookAt(ctx, h)),
+		Images:   agent.KubeletImages(cmp.Or(cfg, config.Default()), agent.Inspect(ctx, h)),
 		Runtime:  func(string) (install.Runtime, error) { return nil, errors.New("not asked") },
 	})
 	if err != nil {

@@ -191,7 +191,7 @@ func (v checkView) failure() error {
 		return &codeError{code: exitFailed}
 	}
 	for _, c := range v.Images {
-		if !c.Finding.Well() {
+		if !c.Finding.OK() {
 			return &codeError{code: exitFailed}
 		}
 	}
@@ -234,7 +234,7 @@ func (o *options) printChecked(w io.Writer, v checkView) error {
 		switch {
 		case c.Finding == images.FoundSame:
 			continue
-		case c.Finding.Well():
+		case c.Finding.OK():
 			unverified++
 		default:
 			bad++

@@ -213,7 +213,7 @@ func (i *installOptions) configured(ctx context.Context, root *managedfile.Root,
 		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(agent.ConfigFile)))
 		return "", nil, false
 	}
-	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg, agent.LookAt(ctx, i.host(root))), true
+	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg, agent.Inspect(ctx, i.host(root))), true
 }
 
 // installSummary is what -o json gives.

@@ -267,7 +267,7 @@ func (d *draft) otherSpelling(r *registry) {
 // Berth the two are one.
 func (d *draft) oneSpelling(r *registry, logins, tls map[string]string) {
 	plain := r.plainHTTP || hostport.IsLoopback(hostOnly(r.host)) && r.tls == (tlsFiles{})
-	key := config.OneSpelling(r.host, plain)
+	key := config.NormalizeHost(r.host, plain)
 	lose := func(what, other string) {
 		d.lose(r.at.loss(r.host+" is "+other+" in another spelling, and both have "+what,
 			"only the first is used, for both spellings; put what both need into one"))

@@ -94,7 +94,7 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 	}
 	d.asks(e.url)
 	for _, other := range m.endpoints {
-		if config.Requests(other.url) == config.Requests(e.url) {
+		if config.NormalizeURL(other.url) == config.NormalizeURL(e.url) {
 			note := e.written + " stood here twice."
 			if e.written != other.written {
 				note = e.written + " is " + other.written + " again, and is left out."
@@ -239,7 +239,7 @@ func (d *draft) hasTLS(host string) bool { return d.entry(host).tls != (tlsFiles
 func (d *draft) tlsFirst(m *foreignMirror) {
 	var all []endpoint
 	add := func(e endpoint) {
-		same := func(other endpoint) bool { return config.Requests(other.url) == config.Requests(e.url) }
+		same := func(other endpoint) bool { return config.NormalizeURL(other.url) == config.NormalizeURL(e.url) }
 		if !slices.ContainsFunc(all, same) {
 			all = append(all, e)
 		}

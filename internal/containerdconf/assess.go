@@ -12,11 +12,11 @@ const pair = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
 // Assess says whether a release honours hosts.toml files with this
 // configuration. With the zero Release it says so of all of them together.
-func Assess(c Config, r Release) Verdict {
+func Assess(c Config, r Release) Assessment {
 	if !r.IsZero() {
 		return assess(c, r)
 	}
-	var verdict Verdict
+	var verdict Assessment
 	for _, candidate := range known() {
 		if c.newestVersion() > candidate.NewestVersion() {
 			continue // it does not run here
@@ -29,7 +29,7 @@ func Assess(c Config, r Release) Verdict {
 	if verdict.Release.IsZero() {
 		verdict = assess(c, known()[len(known())-1])
 	}
-	verdict.Traps = append(verdict.Traps, Trap{
+	verdict.Issues = append(verdict.Issues, Issue{
 		ID: TrapUnknownRelease, Where: c.Path,
 		Detail: fmt.Sprintf("the version of containerd is not known; this is what %s makes of the configuration", verdict.Release),
 		Remedy: "run this where containerd runs, or look at containerd --version",
@@ -45,30 +45,30 @@ func (c Config) newestVersion() int {
 	return newest
 }
 
-func assess(c Config, r Release) Verdict {
-	v := Verdict{Release: r}
+func assess(c Config, r Release) Assessment {
+	v := Assessment{Release: r}
 	if !r.AtLeast(1, 6, 0) {
-		v.Traps = append(v.Traps, Trap{
+		v.Issues = append(v.Issues, Issue{
 			ID: TrapUnsupported, Blocking: true, Where: c.Path,
 			Detail: fmt.Sprintf("containerd %s is older than 1.6, the oldest that is known here", r),
 			Remedy: "upgrade containerd",
 		})
 		return v
 	}
-	if broken := c.broken(r); len(broken) > 0 {
-		v.Traps = broken
+	if broken := c.invalid(r); len(broken) > 0 {
+		v.Issues = broken
 		return v
 	}
 	m := c.merge(r)
 	if m.refused != nil {
-		v.Traps = []Trap{*m.refused}
+		v.Issues = []Issue{*m.refused}
 		return v
 	}
 	a := assessor{c: c, r: r, m: m, v: v}
 	a.read()
 	a.judge()
 	a.tooNew()
-	slices.SortStableFunc(a.v.Traps, func(x, y Trap) int {
+	slices.SortStableFunc(a.v.Issues, func(x, y Issue) int {
 		switch {
 		case x.Blocking == y.Blocking:
 			return 0
@@ -77,19 +77,19 @@ func assess(c Config, r Release) Verdict {
 		}
 		return 1
 	})
-	a.v.Honoured = !slices.ContainsFunc(a.v.Traps, func(t Trap) bool { return t.Blocking })
+	a.v.Honoured = !slices.ContainsFunc(a.v.Issues, func(t Issue) bool { return t.Blocking })
 	if !a.v.Honoured {
 		a.v.CertsDir = ""
 	}
 	return a.v
 }
 
-// broken are the files with which containerd does not start.
-func (c Config) broken(r Release) []Trap {
-	var traps []Trap
+// invalid are the files with which containerd does not start.
+func (c Config) invalid(r Release) []Issue {
+	var traps []Issue
 	for _, f := range c.Files {
 		if f.Err == nil && f.Doc.HasByteOrderMark() && r.AtLeast(2, 0, 0) {
-			traps = append(traps, Trap{
+			traps = append(traps, Issue{
 				ID: TrapUnreadable, Blocking: true, Where: f.Path + ":1:1",
 				Detail: "the file begins with a byte order mark, with which containerd 2.x does not start",
 				Remedy: "save the file as UTF-8 without a byte order mark",
@@ -98,7 +98,7 @@ func (c Config) broken(r Release) []Trap {
 		if f.Err == nil {
 			continue
 		}
-		t := Trap{ID: TrapUnreadable, Blocking: true, Where: f.Path, Remedy: "mend the file; containerd does not start with it"}
+		t := Issue{ID: TrapUnreadable, Blocking: true, Where: f.Path, Remedy: "mend the file; containerd does not start with it"}
 		switch err := f.Err; {
 		case f.ImportedBy != "" && isMissing(err):
 			t.ID = TrapImportMissing
@@ -117,7 +117,7 @@ type assessor struct {
 	c Config
 	r Release
 	m merged
-	v Verdict
+	v Assessment
 
 	table    string // the plugin table in effect
 	settings map[string]any
@@ -241,11 +241,11 @@ func (a *assessor) tooNew() {
 			continue
 		}
 		t := tooNew(f, a.r)
-		t.Blocking = slices.ContainsFunc(a.v.Traps, func(t Trap) bool { return t.Blocking })
+		t.Blocking = slices.ContainsFunc(a.v.Issues, func(t Issue) bool { return t.Blocking })
 		if t.Blocking {
-			a.v.Traps = []Trap{*t}
+			a.v.Issues = []Issue{*t}
 		} else {
-			a.v.Traps = append(a.v.Traps, *t)
+			a.v.Issues = append(a.v.Issues, *t)
 		}
 		return
 	}
@@ -254,15 +254,15 @@ func (a *assessor) tooNew() {
 // unset: nothing says where hosts.toml files are; or something does, in a table
 // that was replaced, or that is not looked at.
 func (a *assessor) unset() {
-	for i, t := range a.v.Traps {
+	for i, t := range a.v.Issues {
 		if t.ID != TrapImportReplaces {
 			continue
 		}
 		lost := a.m.replaced[i].lost.Doc.Field("plugins", a.table, "registry", "config_path")
 		if lost != nil && lost.Value.Text != "" {
-			a.v.Traps[i].Blocking = true
-			a.v.Traps[i].Detail += "; config_path is among it"
-			a.v.Traps[i].Remedy = `run "berth install --containerd", which sets config_path in this file`
+			a.v.Issues[i].Blocking = true
+			a.v.Issues[i].Detail += "; config_path is among it"
+			a.v.Issues[i].Remedy = `run "berth install --containerd", which sets config_path in this file`
 			return
 		}
 	}
@@ -378,12 +378,12 @@ func (a *assessor) where(keys ...string) string {
 	return a.c.Path
 }
 
-func (a *assessor) block(id TrapID, where, detail, remedy string) {
-	a.v.Traps = append(a.v.Traps, Trap{ID: id, Blocking: true, Where: where, Detail: detail, Remedy: remedy})
+func (a *assessor) block(id IssueID, where, detail, remedy string) {
+	a.v.Issues = append(a.v.Issues, Issue{ID: id, Blocking: true, Where: where, Detail: detail, Remedy: remedy})
 }
 
-func (a *assessor) warn(id TrapID, where, detail, remedy string) {
-	a.v.Traps = append(a.v.Traps, Trap{ID: id, Where: where, Detail: detail, Remedy: remedy})
+func (a *assessor) warn(id IssueID, where, detail, remedy string) {
+	a.v.Issues = append(a.v.Issues, Issue{ID: id, Where: where, Detail: detail, Remedy: remedy})
 }
 
 // size is how many entries a table has, 0 for anything else.

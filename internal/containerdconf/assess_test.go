@@ -14,7 +14,7 @@ func TestTraps(t *testing.T) {
 	for _, test := range []struct {
 		name, version string
 		files         files
-		id            containerdconf.TrapID
+		id            containerdconf.IssueID
 		blocking      bool
 		where         string
 		says, do      string
@@ -114,7 +114,7 @@ func TestTraps(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := release(t, test.version)
 			v := containerdconf.Assess(containerdconf.Load(main, r, test.files), r)
-			for _, trap := range v.Traps {
+			for _, trap := range v.Issues {
 				if strings.Contains(trap.Detail+trap.Remedy, "secret") {
 					t.Errorf("a value is told: %+v", trap)
 				}

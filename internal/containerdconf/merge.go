@@ -14,7 +14,7 @@ type merged struct {
 	disabled []string
 	// refused says why containerd does not start with these files, nil if it
 	// does.
-	refused *Trap
+	refused *Issue
 	// replaced are the files whose settings of image pulls a later one
 	// replaced as a whole (1.x), each with the one that did.
 	replaced []replacement
@@ -65,10 +65,10 @@ func (c Config) mergeReplacing(r Release) merged {
 
 // badName: with version 2, 1.x wants the full name of each plugin and does not
 // start with another.
-func (c Config) badName(tables map[string]File, disabled []string) *Trap {
+func (c Config) badName(tables map[string]File, disabled []string) *Issue {
 	for _, name := range slices.Sorted(maps.Keys(tables)) {
 		if f := tables[name]; len(strings.Split(name, ".")) < 4 {
-			return &Trap{
+			return &Issue{
 				ID: TrapVersion, Blocking: true, Where: f.place("plugins", name),
 				Detail: fmt.Sprintf("the table plugins.%s has the name of version 1, and the files together are of version 2; containerd does not start with this", oneLine(name)),
 				Remedy: "give all files the same version line, and name the table as that version does",
@@ -77,7 +77,7 @@ func (c Config) badName(tables map[string]File, disabled []string) *Trap {
 	}
 	for _, name := range disabled {
 		if len(strings.Split(name, ".")) < 4 {
-			return &Trap{
+			return &Issue{
 				ID: TrapVersion, Blocking: true, Where: c.last("disabled_plugins"),
 				Detail: fmt.Sprintf("disabled_plugins names %q, and with version 2 containerd takes only full names such as %q; it does not start with this", oneLine(name), TableV2),
 				Remedy: "write the plugin's full name, or take it out",
@@ -137,7 +137,7 @@ func (c Config) mergeMigrated(r Release) merged {
 			root = f.Version
 		}
 		if strict && f.Version > root && m.refused == nil {
-			m.refused = &Trap{
+			m.refused = &Issue{
 				ID: TrapImportVersion, Blocking: true, Where: f.place("version"),
 				Detail: fmt.Sprintf("an imported file of version %d under a main file of version %d; containerd %s does not start with this", f.Version, root, r),
 				Remedy: fmt.Sprintf("bring %s to version %d, and name its tables accordingly", f.Path, root),
@@ -157,8 +157,8 @@ func (c Config) mergeMigrated(r Release) merged {
 	return m
 }
 
-func tooNew(f File, r Release) *Trap {
-	return &Trap{
+func tooNew(f File, r Release) *Issue {
+	return &Issue{
 		ID: TrapVersion, Blocking: true, Where: f.place("version"),
 		Detail: fmt.Sprintf("version %d is newer than containerd %s reads", f.Version, r),
 		Remedy: fmt.Sprintf("write a config.toml of version %d for this containerd, or upgrade it", r.NewestVersion()),

@@ -5,7 +5,7 @@ import "path"
 // Unread says why no release that can run with this configuration honours
 // hosts.toml files: the verdict of the first of them. ok is false when some
 // release does. A release that is known is asked alone.
-func Unread(c Config, r Release) (v Verdict, ok bool) {
+func Unread(c Config, r Release) (v Assessment, ok bool) {
 	if !r.IsZero() {
 		v = assess(c, r)
 		return v, !v.Honoured

@@ -1,7 +1,7 @@
 package containerdconf
 
-// Verdict says whether containerd will honour hosts.toml files.
-type Verdict struct {
+// Assessment says whether containerd will honour hosts.toml files.
+type Assessment struct {
 	// Release is what the verdict was made for. When the version is not known
 	// it is the first release that would not honour them, or the newest.
 	Release Release
@@ -19,13 +19,13 @@ type Verdict struct {
 	// do not, or have no choice.
 	LocalPull string
 	// Traps are what to know and to do, those that are in the way first.
-	Traps []Trap
+	Issues []Issue
 }
 
-// Trap is something in the configuration that keeps hosts.toml files from being
+// Issue is something in the configuration that keeps hosts.toml files from being
 // honoured, or will one day.
-type Trap struct {
-	ID TrapID
+type Issue struct {
+	ID IssueID
 	// Blocking says that they are not honoured because of it.
 	Blocking bool
 	// Where is file:line:column, or a file.
@@ -34,27 +34,27 @@ type Trap struct {
 	Detail, Remedy string
 }
 
-// TrapID names a kind of trap.
-type TrapID string
+// IssueID names a kind of trap.
+type IssueID string
 
 // The traps.
 const (
-	TrapUnreadable     TrapID = "unreadable"        // a file cannot be read, or is no TOML
-	TrapImportMissing  TrapID = "import-missing"    // imports names a file that is not there
-	TrapVersion        TrapID = "version"           // the version line is not one that containerd reads
-	TrapImportVersion  TrapID = "import-version"    // version lines that do not fit together
-	TrapImportReplaces TrapID = "import-replaces"   // 1.x: an import replaces the CRI plugin's settings
-	TrapCRIDisabled    TrapID = "cri-disabled"      // the CRI plugin is switched off
-	TrapUnset          TrapID = "config-path-unset" // nothing names a directory
-	TrapList           TrapID = "config-path-list"  // several directories, ignored with the transfer service
-	TrapRelative       TrapID = "config-path-relative"
-	TrapType           TrapID = "config-path-type"
-	TrapWrongTable     TrapID = "wrong-table" // config_path stands where containerd does not look
-	TrapMirrors        TrapID = "mirrors"     // registry.mirrors instead of config_path
-	TrapMirrorsBeside  TrapID = "mirrors-beside-config-path"
-	TrapRuntime        TrapID = "default-runtime" // 1.x: the default runtime is not among the runtimes
-	TrapTLS            TrapID = "configs-tls"     // 1.x: registry.configs.….tls beside config_path
-	TrapLocalPull      TrapID = "local-pull"      // a setting that keeps pulls away from the transfer service
-	TrapUnsupported    TrapID = "unsupported"     // containerd older than 1.6
-	TrapUnknownRelease TrapID = "version-unknown"
+	TrapUnreadable     IssueID = "unreadable"        // a file cannot be read, or is no TOML
+	TrapImportMissing  IssueID = "import-missing"    // imports names a file that is not there
+	TrapVersion        IssueID = "version"           // the version line is not one that containerd reads
+	TrapImportVersion  IssueID = "import-version"    // version lines that do not fit together
+	TrapImportReplaces IssueID = "import-replaces"   // 1.x: an import replaces the CRI plugin's settings
+	TrapCRIDisabled    IssueID = "cri-disabled"      // the CRI plugin is switched off
+	TrapUnset          IssueID = "config-path-unset" // nothing names a directory
+	TrapList           IssueID = "config-path-list"  // several directories, ignored with the transfer service
+	TrapRelative       IssueID = "config-path-relative"
+	TrapType           IssueID = "config-path-type"
+	TrapWrongTable     IssueID = "wrong-table" // config_path stands where containerd does not look
+	TrapMirrors        IssueID = "mirrors"     // registry.mirrors instead of config_path
+	TrapMirrorsBeside  IssueID = "mirrors-beside-config-path"
+	TrapRuntime        IssueID = "default-runtime" // 1.x: the default runtime is not among the runtimes
+	TrapTLS            IssueID = "configs-tls"     // 1.x: registry.configs.….tls beside config_path
+	TrapLocalPull      IssueID = "local-pull"      // a setting that keeps pulls away from the transfer service
+	TrapUnsupported    IssueID = "unsupported"     // containerd older than 1.6
+	TrapUnknownRelease IssueID = "version-unknown"
 )

@@ -39,7 +39,7 @@ type Wiring struct {
 	// After is the configuration with them, and Verdict what the release makes
 	// of it.
 	After   Config
-	Verdict Verdict
+	Verdict Assessment
 }
 
 // FileChange is one file that changes.
@@ -54,15 +54,15 @@ type FileChange struct {
 }
 
 // RefusedError says why a configuration is not touched.
-type RefusedError struct{ Trap Trap }
+type RefusedError struct{ Trap Issue }
 
 // Error gives the place, what is wrong and what to do.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s: %s; %s", e.Trap.Where, e.Trap.Detail, e.Trap.Remedy)
 }
 
-// ErrNoWay is returned when no change of a single key does it.
-var ErrNoWay = errors.New("set config_path by hand: no change of one key makes containerd honour it")
+// ErrUnsupported is returned when no change of a single key does it.
+var ErrUnsupported = errors.New("set config_path by hand: no change of one key makes containerd honour it")
 
 // ErrDir is returned for a directory that cannot stand in config_path.
 var ErrDir = errors.New("must be an absolute path without a colon")
@@ -73,7 +73,7 @@ var ErrDir = errors.New("must be an absolute path without a colon")
 // known: then the change has to do for every release that reads these files.
 //
 // The errors are [*RefusedError], for a configuration that somebody has to look
-// at first, and [ErrNoWay].
+// at first, and [ErrUnsupported].
 func Wire(c Config, r Release, o Options) (Wiring, error) {
 	before := Assess(c, r)
 	if before.Honoured && (o.Dir == "" || path.Clean(o.Dir) == before.CertsDir) {
@@ -91,8 +91,8 @@ func Wire(c Config, r Release, o Options) (Wiring, error) {
 		}
 	}
 	verdict := Assess(start, r)
-	for _, t := range verdict.Traps {
-		if t.Blocking && !curable(t.ID) {
+	for _, t := range verdict.Issues {
+		if t.Blocking && !fixable(t.ID) {
 			return Wiring{}, &RefusedError{t}
 		}
 	}
@@ -106,11 +106,11 @@ func Wire(c Config, r Release, o Options) (Wiring, error) {
 			return *done, nil
 		}
 	}
-	return Wiring{}, noWay(c, r)
+	return Wiring{}, unsupported(c, r)
 }
 
-// curable reports whether setting config_path is what helps.
-func curable(id TrapID) bool {
+// fixable reports whether setting config_path is what helps.
+func fixable(id IssueID) bool {
 	switch id {
 	case TrapUnset, TrapList, TrapType, TrapWrongTable, TrapImportReplaces:
 		return true
@@ -125,7 +125,7 @@ type wirer struct {
 }
 
 // chooseDir keeps the directory that is named, the first one of several.
-func (w *wirer) chooseDir(v Verdict, o Options) {
+func (w *wirer) chooseDir(v Assessment, o Options) {
 	first, _, _ := strings.Cut(v.ConfigPath, ":")
 	switch {
 	case w.dir != "":

@@ -53,7 +53,7 @@ func TestWireRefuses(t *testing.T) {
 	}
 	// A table that is a list cannot be changed by a key.
 	_, err = containerdconf.Wire(containerdconf.Load(main, r, files{main: "[[plugins]]\n"}), r, containerdconf.Options{})
-	if !errors.Is(err, containerdconf.ErrNoWay) {
+	if !errors.Is(err, containerdconf.ErrUnsupported) {
 		t.Errorf("%v", err)
 	}
 }

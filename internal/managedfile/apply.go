@@ -32,7 +32,7 @@ func (s *Store) Apply(ctx context.Context, scope Scope, changes []Change) (Repor
 		return r.report, err
 	}
 	r.apply(ctx, changes)
-	if r.k == nil && !r.dirty {
+	if r.archive == nil && !r.dirty {
 		s.cache = key // as it is on disk
 	}
 	return r.report, errors.Join(r.errs...)
@@ -56,8 +56,8 @@ type run struct {
 	s       *Store
 	scope   Scope
 	st      *state
-	k       *keeper // nil until something is to be written
-	restore bool    // everything goes, and directories come back
+	archive       *archive // nil until something is to be written
+	restore bool     // everything goes, and directories come back
 	now     time.Time
 	dirty   bool // st differs from what is on disk
 
@@ -111,18 +111,18 @@ func (r *run) close() {
 	for _, d := range r.tops {
 		d.close()
 	}
-	if r.k != nil {
-		r.k.close()
+	if r.archive != nil {
+		r.archive.close()
 	}
 }
 
 // begin sets a corrupt record aside and clears up after a killed run.
 func (r *run) begin() error {
 	if r.st.found == stateCorrupt {
-		if err := r.keeper(); err != nil {
+		if err := r.openArchive(); err != nil {
 			return err
 		}
-		saved, err := r.k.setAside()
+		saved, err := r.archive.setAside()
 		if err != nil {
 			return err
 		}
@@ -164,16 +164,16 @@ func (r *run) catchUp() {
 	}
 }
 
-// keeper opens the state directory when it is needed for the first time.
-func (r *run) keeper() error {
-	if r.k != nil {
+// archive opens the state directory when it is needed for the first time.
+func (r *run) openArchive() error {
+	if r.archive != nil {
 		return nil
 	}
-	k, err := r.s.keeper(r.st)
+	k, err := r.s.archive(r.st)
 	if err != nil {
 		return aboutFile(r.s.stateDir, "open", "nothing was changed", err)
 	}
-	r.k = k
+	r.archive = k
 	return nil
 }
 
@@ -228,7 +228,7 @@ func (r *run) sort(c Change) {
 	case Conflict:
 		r.report.Conflicts = append(r.report.Conflicts, c)
 		r.waiting[c.Path] = c.Reason
-	case Linger:
+	case GracePeriod:
 		r.linger(c, rec)
 	case Forget:
 		r.forget(c, rec)
@@ -270,7 +270,7 @@ func (r *run) put(p string, rec *record) {
 // describe gives what the record says of a wanted file, but not what is on
 // disk.
 func (r *run) describe(f *File, old *record) *record {
-	rec := &record{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: duration(f.Linger)}
+	rec := &record{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: duration(f.GracePeriod)}
 	if old != nil {
 		rec.Original, rec.Repairs = old.Original, old.Repairs
 	}
@@ -288,7 +288,7 @@ func (r *run) assumeDir(c Change, rec *record) {
 }
 
 func (r *run) linger(c Change, rec *record) {
-	after := &record{Scope: r.scope.Name, Linger: duration(c.Before.Linger)}
+	after := &record{Scope: r.scope.Name, Linger: duration(c.Before.GracePeriod)}
 	if rec != nil {
 		clone := *rec
 		after = &clone

@@ -17,8 +17,8 @@ func (r *run) copies() {
 			r.fail(it, "copy", err)
 		}
 	}
-	if r.k != nil && len(r.report.Saved) > 0 {
-		if err := r.k.saved.sync(); err != nil {
+	if r.archive != nil && len(r.report.Saved) > 0 {
+		if err := r.archive.saved.sync(); err != nil {
 			for _, it := range r.items {
 				if it.copied != nil {
 					r.fail(it, "copy", err)
@@ -61,16 +61,16 @@ func (r *run) copy(it *item, why Why) error {
 	if err != nil {
 		return err
 	}
-	if err := r.keeper(); err != nil {
+	if err := r.openArchive(); err != nil {
 		return err
 	}
 	in := metaOf(info)
-	o, fresh, err := r.k.keep(it.Path, r.scope, why, e, &in)
+	o, fresh, err := r.archive.keep(it.Path, r.scope, why, e, &in)
 	if err != nil {
 		return err
 	}
 	if fresh {
-		r.report.Saved = append(r.report.Saved, Saved{Path: it.Path, Copy: r.k.saved.join(o.Copy), Why: why})
+		r.report.Saved = append(r.report.Saved, Saved{Path: it.Path, Copy: r.archive.saved.join(o.Copy), Why: why})
 	}
 	if why == SavedOriginal {
 		it.copied, it.fresh = o, fresh

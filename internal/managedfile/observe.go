@@ -327,7 +327,7 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 	o.seen[p] = true
 	v := classify(rec, e)
 	if err != nil { // what we know is in the record only
-		v = verdict{owner: Foreign}
+		v = classification{owner: Foreign}
 		if rec != nil {
 			v.owner = Edited
 		}
@@ -342,13 +342,13 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 	}
 	if rec != nil {
 		ob.Unwanted, ob.Repairs, ob.Needs = rec.Unwanted, rec.Repairs, rec.Needs
-		ob.Linger = time.Duration(rec.Linger)
+		ob.GracePeriod = time.Duration(rec.Linger)
 		if rec.Original != nil {
 			ob.Original = rec.Original.Kind
 		}
 	}
 	if (rec == nil || rec.Written == nil && rec.Next == nil) && o.scope.Linger != nil && v.owner != Foreign {
-		ob.Linger = o.scope.Linger(p) // the record is lost
+		ob.GracePeriod = o.scope.Linger(p) // the record is lost
 	}
 	other := o.st.Files[p]
 	switch {

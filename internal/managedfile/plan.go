@@ -56,7 +56,7 @@ func planWanted(o Observed, f File, snap Snapshot) (Action, string) {
 	}
 	same := o.Kind == Regular && bytes.Equal(o.Content, f.Content()) && o.Mode == f.Mode
 	switch o.Owner {
-	case Nobody:
+	case Absent:
 		return Create, ""
 	case Foreign:
 		switch {
@@ -74,13 +74,13 @@ func planWanted(o Observed, f File, snap Snapshot) (Action, string) {
 		}
 		return Update, ""
 	}
-	if by := foughtOver(o, snap.Time); by != "" {
+	if by := overwriteLimit(o, snap.Time); by != "" {
 		return Conflict, by
 	}
-	return Repair, howEdited(o)
+	return Repair, describeEdit(o)
 }
 
-func howEdited(o Observed) string {
+func describeEdit(o Observed) string {
 	switch {
 	case o.Kind == None:
 		return "somebody removed it"
@@ -92,8 +92,8 @@ func howEdited(o Observed) string {
 	return "somebody edited it; the edit is kept"
 }
 
-// foughtOver says why a file is left alone, if it was put right too often.
-func foughtOver(o Observed, now time.Time) string {
+// overwriteLimit says why a file is left alone, if it was put right too often.
+func overwriteLimit(o Observed, now time.Time) string {
 	n := len(o.Repairs)
 	if n < maxRepairs || o.Repairs[n-1].Sub(o.Repairs[n-maxRepairs]) > repairWindow {
 		return ""
@@ -113,19 +113,19 @@ func planUnwanted(o Observed, now time.Time) (Action, string) {
 	switch {
 	case o.Theirs:
 		return Forget, "somebody's own by now, left as it is"
-	case o.Owner == Nobody && o.Pending:
+	case o.Owner == Absent && o.Pending:
 		return Forget, "it was never written"
 	case o.Owner == Foreign && o.Pending:
 		return Forget, "it was never replaced"
-	case o.Owner == Nobody || o.Owner == Foreign:
+	case o.Owner == Absent || o.Owner == Foreign:
 		return "", ""
 	case o.Problem != "":
 		return Conflict, o.Problem
 	case o.Kind == None && o.Original == None:
 		return Forget, "somebody removed it"
 	}
-	if o.Linger > 0 && o.Kind != None && (o.Unwanted.IsZero() || now.Before(o.Unwanted.Add(o.Linger))) {
-		return Linger, fmt.Sprintf("stays %v after it was last needed", o.Linger)
+	if o.GracePeriod > 0 && o.Kind != None && (o.Unwanted.IsZero() || now.Before(o.Unwanted.Add(o.GracePeriod))) {
+		return GracePeriod, fmt.Sprintf("stays %v after it was last needed", o.GracePeriod)
 	}
 	why := ""
 	if o.Owner == Edited && o.Kind != None && !o.AccessOnly {
@@ -141,7 +141,7 @@ func planUnwanted(o Observed, now time.Time) (Action, string) {
 // nobody knows; files that linger are there for others, so they go last.
 func orderRemovals(gone []Change) []Change {
 	slices.SortStableFunc(gone, func(a, b Change) int {
-		return boolCompare(a.Before.Linger > 0, b.Before.Linger > 0)
+		return boolCompare(a.Before.GracePeriod > 0, b.Before.GracePeriod > 0)
 	})
 	at := make(map[string]int, len(gone))
 	for i, c := range gone {

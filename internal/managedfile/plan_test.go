@@ -36,7 +36,7 @@ func TestFight(t *testing.T) {
 
 func TestLinger(t *testing.T) {
 	w := newWorld(t)
-	ca := File{Path: certs + "/_berth/ca.pem", Body: []byte("pem"), Mode: 0o644, Linger: 10 * time.Minute, Comment: "#"}
+	ca := File{Path: certs + "/_berth/ca.pem", Body: []byte("pem"), Mode: 0o644, GracePeriod: 10 * time.Minute, Comment: "#"}
 	h := hosts("docker.io", "a\n")
 	h.Needs = []string{ca.Path}
 	w.apply(ca, h)
@@ -157,8 +157,8 @@ func TestPlan(t *testing.T) {
 		"foreign, the same":   {with(func(o *Observed) { o.Owner = Foreign }), Unchanged, ""},
 		"never replaced":      {with(func(o *Observed) { o.Owner, o.Pending, o.Content = Foreign, true, nil }), Conflict, Forget},
 		"unreadable":          {unreadable, Conflict, Conflict},
-		"lingering":           {with(func(o *Observed) { o.Linger = time.Minute }), Unchanged, Linger},
-		"lingered":            {with(func(o *Observed) { o.Linger, o.Unwanted = time.Minute, now.Add(-time.Minute) }), Unchanged, Remove},
+		"lingering":           {with(func(o *Observed) { o.GracePeriod = time.Minute }), Unchanged, GracePeriod},
+		"lingered":            {with(func(o *Observed) { o.GracePeriod, o.Unwanted = time.Minute, now.Add(-time.Minute) }), Unchanged, Remove},
 	} {
 		snap := Snapshot{Scope: Scope{Name: "certs.d", Dir: certs}, Time: now, Files: []Observed{c.found}}
 		if got := Plan([]File{want}, snap)[0].Action; got != c.wanted {

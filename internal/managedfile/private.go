@@ -11,7 +11,7 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 		return err
 	}
 	known := len(st.Dirs)
-	k, err := s.keeper(st)
+	k, err := s.archive(st)
 	if err != nil {
 		return aboutFile(s.stateDir, "open", "nothing was changed", err)
 	}

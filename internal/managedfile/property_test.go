@@ -123,7 +123,7 @@ func (m *sequence) apply(rt *rapid.T) {
 		f := File{Path: p, Comment: "#", Mode: 0o644, Body: []byte(rapid.SampledFrom([]string{"", "1\n", "2\n"}).Draw(rt, "body"))}
 		if path.Base(p) == "ca.pem" {
 			f.Mode = 0o600
-			f.Linger = rapid.SampledFrom([]time.Duration{0, 10 * time.Minute}).Draw(rt, "linger")
+			f.GracePeriod = rapid.SampledFrom([]time.Duration{0, 10 * time.Minute}).Draw(rt, "linger")
 		} else if m.wants(dir + "/ca.pem") {
 			f.Needs = []string{dir + "/ca.pem"}
 		}
@@ -139,7 +139,7 @@ func (m *sequence) apply(rt *rapid.T) {
 	m.after(before, false)
 	again := w.plan(m.want...)
 	for _, c := range again {
-		if c.Action != Unchanged && c.Action != Conflict && c.Action != Linger && !needsConflict(c, again) {
+		if c.Action != Unchanged && c.Action != Conflict && c.Action != GracePeriod && !needsConflict(c, again) {
 			rt.Fatalf("after the apply (%s) still to do: %s %s %s", actions(changes), c.Action, c.Path, c.Reason)
 		}
 	}

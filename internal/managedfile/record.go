@@ -168,10 +168,10 @@ func (r *run) save() error {
 	if !r.dirty {
 		return nil
 	}
-	if err := r.keeper(); err != nil {
+	if err := r.openArchive(); err != nil {
 		return err
 	}
-	if err := r.k.write(r.st); err != nil {
+	if err := r.archive.write(r.st); err != nil {
 		return err
 	}
 	r.dirty = false
@@ -245,7 +245,7 @@ func (r *run) abandon() {
 		}
 	}
 	r.demote = nil
-	if r.k != nil {
+	if r.archive != nil {
 		r.tidy()
 	}
 }
@@ -255,18 +255,18 @@ func (r *run) tidy() {
 	if len(r.drop) == 0 && len(r.demote) == 0 {
 		return
 	}
-	if err := r.keeper(); err != nil {
+	if err := r.openArchive(); err != nil {
 		r.errs = append(r.errs, err)
 		return
 	}
 	for _, o := range r.demote {
-		if err := r.k.demote(o); err != nil {
-			r.errs = append(r.errs, aboutFile(r.k.saved.join(o.Copy), "write", "", err))
+		if err := r.archive.demote(o); err != nil {
+			r.errs = append(r.errs, aboutFile(r.archive.saved.join(o.Copy), "write", "", err))
 		}
 	}
 	for _, o := range r.drop {
-		if err := r.k.drop(o); err != nil {
-			r.errs = append(r.errs, aboutFile(r.k.saved.join(o.Copy), "remove", "", err))
+		if err := r.archive.drop(o); err != nil {
+			r.errs = append(r.errs, aboutFile(r.archive.saved.join(o.Copy), "remove", "", err))
 		}
 	}
 }

@@ -62,9 +62,9 @@ func (s *Store) RestoreAll(ctx context.Context, also ...Scope) (Report, error) {
 // restoreScope does the work for one scope, but for the record.
 func (r *run) restoreScope(ctx context.Context, scope Scope) {
 	one := r.s.newRun(scope, r.st)
-	one.restore, one.k = true, r.k
+	one.restore, one.archive = true, r.archive
 	defer func() {
-		r.k, one.k = one.k, nil // there is one keeper
+		r.archive, one.archive = one.archive, nil // there is one keeper
 		one.close()
 	}()
 	if _, err := checkWanted(scope, nil); err != nil {
@@ -90,8 +90,8 @@ func (r *run) restoreScope(ctx context.Context, scope Scope) {
 func planRestore(snap Snapshot) []Change {
 	changes := Plan(nil, snap)
 	for i, c := range changes {
-		if c.Action == Linger {
-			c.Before.Linger = 0
+		if c.Action == GracePeriod {
+			c.Before.GracePeriod = 0
 			changes[i].Action, changes[i].Reason = planUnwanted(c.Before, snap.Time)
 		}
 	}
@@ -198,14 +198,14 @@ func (r *run) restoreDir(p string, m meta) error {
 // finish brings the record in line with what was restored, or removes it when
 // nothing is left, and reports the copies that stay.
 func (r *run) finish() {
-	if r.k == nil {
+	if r.archive == nil {
 		// Without a record and without copies there is nothing to say, and
 		// no reason to make a directory.
 		absent, err := r.s.root.missing(path.Join(r.s.stateDir, savedDir))
 		if err != nil || len(absent) > 0 && r.st.found != stateRead {
 			return
 		}
-		if err := r.keeper(); err != nil {
+		if err := r.openArchive(); err != nil {
 			r.errs = append(r.errs, err)
 			return
 		}
@@ -215,20 +215,20 @@ func (r *run) finish() {
 		return // the copies may still be needed
 	}
 	r.tidy()
-	all, err := r.k.all()
+	all, err := r.archive.all()
 	if err != nil {
 		r.errs = append(r.errs, err)
 		return
 	}
 	for _, d := range all {
-		r.report.Saved = append(r.report.Saved, r.k.report(d))
+		r.report.Saved = append(r.report.Saved, r.archive.report(d))
 	}
 	if !r.st.empty() || len(r.errs) > 0 {
 		return
 	}
 	for _, name := range r.s.private {
-		if err := ignoreAbsent(r.k.top.unlink(name)); err != nil {
-			r.errs = append(r.errs, aboutFile(r.k.top.join(name), "remove", "it is still there", err))
+		if err := ignoreAbsent(r.archive.top.unlink(name)); err != nil {
+			r.errs = append(r.errs, aboutFile(r.archive.top.join(name), "remove", "it is still there", err))
 		}
 	}
 	r.removeStateDirs()
@@ -248,9 +248,9 @@ func (r *run) finishRecord() error {
 	if !r.st.empty() {
 		return r.save()
 	}
-	err := r.k.top.unlink(stateFile)
+	err := r.archive.top.unlink(stateFile)
 	if err == nil {
-		return r.k.top.sync()
+		return r.archive.top.sync()
 	}
 	return ignoreAbsent(err)
 }
@@ -258,7 +258,7 @@ func (r *run) finishRecord() error {
 // removeStateDirs removes the directories of the store that we made and in
 // which nothing is left.
 func (r *run) removeStateDirs() {
-	if err := r.k.top.rmdir(savedDir); err != nil {
+	if err := r.archive.top.rmdir(savedDir); err != nil {
 		return // copies are in it
 	}
 	var made []string

@@ -42,7 +42,7 @@ func savedName(hostPath string, e entry) string {
 // keep copies e, which lies at hostPath in a directory described by parent,
 // and gives what the record is to say of it. fresh tells that this content was
 // not kept before.
-func (k *keeper) keep(hostPath string, scope Scope, why Why, e entry, parent *meta) (o *original, fresh bool, err error) {
+func (k *archive) keep(hostPath string, scope Scope, why Why, e entry, parent *meta) (o *original, fresh bool, err error) {
 	name := savedName(hostPath, e)
 	o = &original{Kind: e.kind, Target: e.target, Meta: e.meta, Copy: name, Dir: parent}
 	content := e.content
@@ -68,7 +68,7 @@ func (k *keeper) keep(hostPath string, scope Scope, why Why, e entry, parent *me
 	return o, fresh, k.describeAs(name, d)
 }
 
-func (k *keeper) describe(name string) (savedFile, error) {
+func (k *archive) describe(name string) (savedFile, error) {
 	var d savedFile
 	e, err := k.saved.look(name+".json", maxForeign)
 	if err != nil {
@@ -83,7 +83,7 @@ func (k *keeper) describe(name string) (savedFile, error) {
 	return d, nil
 }
 
-func (k *keeper) describeAs(name string, d savedFile) error {
+func (k *archive) describeAs(name string, d savedFile) error {
 	b, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
 		return err
@@ -92,7 +92,7 @@ func (k *keeper) describeAs(name string, d savedFile) error {
 }
 
 // read gives the content of a copy and refuses a damaged one.
-func (k *keeper) read(o *original) (source, error) {
+func (k *archive) read(o *original) (source, error) {
 	src := source{kind: o.Kind, target: o.Target, meta: o.Meta}
 	if o.Kind == Symlink {
 		return src, nil
@@ -110,7 +110,7 @@ func (k *keeper) read(o *original) (source, error) {
 
 // demote makes an original one that does not come back: somebody has put a
 // thing of their own in its place since.
-func (k *keeper) demote(o *original) error {
+func (k *archive) demote(o *original) error {
 	d, err := k.describe(o.Copy)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -124,7 +124,7 @@ func (k *keeper) demote(o *original) error {
 
 // drop removes a copy that is in place again, its description first: without
 // the bytes that would be a promise.
-func (k *keeper) drop(o *original) error {
+func (k *archive) drop(o *original) error {
 	for _, name := range []string{o.Copy + ".json", o.Copy} {
 		if err := k.saved.unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -134,7 +134,7 @@ func (k *keeper) drop(o *original) error {
 }
 
 // all describes every copy, in name order.
-func (k *keeper) all() ([]savedFile, error) {
+func (k *archive) all() ([]savedFile, error) {
 	entries, err := k.saved.list()
 	if err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (k *keeper) all() ([]savedFile, error) {
 	return all, nil
 }
 
-func (k *keeper) report(d savedFile) Saved {
+func (k *archive) report(d savedFile) Saved {
 	return Saved{Path: d.Path, Copy: k.saved.join(d.Copy), Why: d.Why}
 }
 
@@ -170,7 +170,7 @@ func (s *Store) recoverOriginals(top *dir, st *state) error {
 		return err
 	}
 	defer saved.close()
-	k := &keeper{s: s, top: top, saved: saved}
+	k := &archive{s: s, top: top, saved: saved}
 	all, err := k.all()
 	if err != nil {
 		return err

@@ -63,15 +63,15 @@ func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// keeper has the state directory open.
-type keeper struct {
+// archive has the state directory open.
+type archive struct {
 	s          *Store
 	top, saved *dir
 }
 
-// keeper opens the state directory and makes it if it is absent; st learns
+// archive opens the state directory and makes it if it is absent; st learns
 // which directories are ours.
-func (s *Store) keeper(st *state) (*keeper, error) {
+func (s *Store) archive(st *state) (*archive, error) {
 	missing, err := s.root.missing(path.Join(s.stateDir, savedDir))
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (s *Store) keeper(st *state) (*keeper, error) {
 		top.close()
 		return nil, err
 	}
-	k := &keeper{s: s, top: top, saved: saved}
+	k := &archive{s: s, top: top, saved: saved}
 	for _, d := range []*dir{top, saved} {
 		if err := removeTempFiles(d); err != nil {
 			k.close()
@@ -121,7 +121,7 @@ func (s *Store) trust(d *dir) error {
 	return safedir.Check(s.root.Path(s.stateDir), info)
 }
 
-func (k *keeper) close() {
+func (k *archive) close() {
 	k.saved.close()
 	k.top.close()
 }
@@ -149,7 +149,7 @@ func (s *Store) makeDir(hostPath string, perm mode) error {
 }
 
 // replace writes a file of the store, whole or not at all.
-func (k *keeper) replace(d *dir, name string, content []byte) error {
+func (k *archive) replace(d *dir, name string, content []byte) error {
 	tmp := tempName(tempFile, "")
 	err := d.make(tmp, source{kind: Regular, content: content, meta: meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
 	if err == nil {
@@ -162,7 +162,7 @@ func (k *keeper) replace(d *dir, name string, content []byte) error {
 }
 
 // write keeps the record.
-func (k *keeper) write(st *state) error {
+func (k *archive) write(st *state) error {
 	b, err := st.encode()
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func (k *keeper) write(st *state) error {
 }
 
 // setAside moves a record that cannot be read out of the way.
-func (k *keeper) setAside() (Saved, error) {
+func (k *archive) setAside() (Saved, error) {
 	name := stateFile + ".corrupt-" + k.s.now().UTC().Format("20060102T150405.000000000Z")
 	if err := k.top.rename(stateFile, k.top, name, true); err != nil {
 		return Saved{}, err

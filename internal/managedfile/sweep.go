@@ -116,13 +116,13 @@ func (r *run) mayUnlink(d *dir, name, hostPath string) (bool, error) {
 	if classify(r.st.Files[hostPath], e).owner == Ours {
 		return true, nil
 	}
-	if r.st.found != stateRead && r.k == nil {
+	if r.st.found != stateRead && r.archive == nil {
 		return false, nil // nothing was ever kept
 	}
-	if err := r.keeper(); err != nil {
+	if err := r.openArchive(); err != nil {
 		return false, err
 	}
-	_, err = r.k.describe(savedName(hostPath, e))
+	_, err = r.archive.describe(savedName(hostPath, e))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -22,7 +22,7 @@ type File struct {
 	// left as it is.
 	Needs []string
 	// Linger is how long the file stays after it is no longer wanted.
-	Linger time.Duration
+	GracePeriod time.Duration
 }
 
 // Kind is what lies at a path.
@@ -42,7 +42,7 @@ type Owner string
 
 // The owners.
 const (
-	Nobody  Owner = ""        // nothing there and no record of ours
+	Absent  Owner = ""        // nothing there and no record of ours
 	Ours    Owner = "ours"    // as we wrote it
 	Edited  Owner = "edited"  // ours, changed or removed by somebody
 	Foreign Owner = "foreign" // never ours
@@ -65,8 +65,8 @@ type Observed struct {
 	// crash came in between.
 	Pending bool
 	// Unwanted is when the file was first found to be no longer wanted.
-	Unwanted time.Time
-	Linger   time.Duration
+	Unwanted    time.Time
+	GracePeriod time.Duration
 	// Repairs are the times of the last repairs, newest last (at most 10).
 	Repairs []time.Time
 	// Theirs reports that somebody put a thing of their own in the place of
@@ -122,15 +122,15 @@ type Action string
 
 // The actions.
 const (
-	Create    Action = "create"    // nothing is there
-	Update    Action = "update"    // ours, the wanted content is another
-	Repair    Action = "repair"    // ours, somebody changed or removed it
-	Adopt     Action = "adopt"     // foreign, taken over on request
-	Remove    Action = "remove"    // ours, no longer wanted
-	Linger    Action = "linger"    // ours, no longer wanted, its time is not up
-	Forget    Action = "forget"    // no longer wanted, and not ours any more or gone: only the record goes
-	Conflict  Action = "conflict"  // foreign, or too many repairs: left alone
-	Unchanged Action = "unchanged" // as wanted
+	Create      Action = "create"    // nothing is there
+	Update      Action = "update"    // ours, the wanted content is another
+	Repair      Action = "repair"    // ours, somebody changed or removed it
+	Adopt       Action = "adopt"     // foreign, taken over on request
+	Remove      Action = "remove"    // ours, no longer wanted
+	GracePeriod Action = "linger"    // ours, no longer wanted, its time is not up
+	Forget      Action = "forget"    // no longer wanted, and not ours any more or gone: only the record goes
+	Conflict    Action = "conflict"  // foreign, or too many repairs: left alone
+	Unchanged   Action = "unchanged" // as wanted
 )
 
 // Change is one step of a plan.

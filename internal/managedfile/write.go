@@ -28,7 +28,7 @@ func (r *run) execute(ctx context.Context) {
 	}
 	for _, it := range r.items {
 		if it.state == itemOpen && it.putBack != nil {
-			if err := r.keeper(); err != nil {
+			if err := r.openArchive(); err != nil {
 				r.fail(it, "read", err)
 			}
 		}
@@ -193,7 +193,7 @@ func (r *run) stage(u *unit) {
 // source is what an item puts in place.
 func (r *run) source(it *item) (source, error) {
 	if it.After == nil {
-		return r.k.read(it.putBack)
+		return r.archive.read(it.putBack)
 	}
 	return source{
 		kind: Regular, content: it.After.Content(),

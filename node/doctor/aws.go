@@ -82,7 +82,7 @@ func (e *examination) tokens() {
 		}
 		where := string(r.Service()) + " in " + r.Region
 		if token, ok := tokens.Cached(r); ok {
-			e.add(name, OK, fmt.Sprintf("a token for %s by %s, until %s", where, token.Source, token.Ends().UTC().Format(time.RFC3339)), "")
+			e.add(name, OK, fmt.Sprintf("a token for %s by %s, until %s", where, token.Source, token.UsableUntil().UTC().Format(time.RFC3339)), "")
 		} else {
 			e.served = false
 			e.add(name, Warn, "no valid token for "+where+" is here", fmt.Sprintf(`is the agent running? "berth credentials %s" tells which source fails`, r.Host))

@@ -62,7 +62,7 @@ func (e *examination) verdict(c node.Containerd) {
 	if !c.Verdict.Honoured {
 		_, cannot = node.Wire(c, node.Options{})
 	}
-	for _, t := range c.Verdict.Traps {
+	for _, t := range c.Verdict.Issues {
 		level := Warn
 		if t.Blocking {
 			level = Fail

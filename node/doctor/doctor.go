@@ -36,8 +36,8 @@ type Finding struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// Patient is the node that is examined.
-type Patient struct {
+// Input is the node that is examined.
+type Input struct {
 	Host node.Host
 	// Config is the RegistryConfig, nil without one; then ConfigErr says why.
 	Config     *config.Config
@@ -63,8 +63,8 @@ type Patient struct {
 
 // Examine makes every check. The findings are in the order of a pull: what
 // containerd does, then what kubelet does.
-func Examine(ctx context.Context, p Patient) []Finding {
-	e := &examination{Patient: p, inputs: agent.LookAt(ctx, p.Host)}
+func Examine(ctx context.Context, p Input) []Finding {
+	e := &examination{Input: p, inputs: agent.Inspect(ctx, p.Host)}
 	e.config()
 	e.agent(ctx)
 	e.containerd(ctx)
@@ -92,7 +92,7 @@ func Worst(findings []Finding) Level {
 
 // examination collects the findings.
 type examination struct {
-	Patient
+	Input
 	findings []Finding
 	engine   node.Containerd
 	certsDir string // that is examined, as the node names it

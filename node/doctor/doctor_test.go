@@ -29,10 +29,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bed makes a node out of a txtar archive: root/, proc/ and sys/, and a config
 // in config.yaml. Files are of mode 0600; those below a directory "open" are
 // readable by all.
-func bed(t *testing.T, archive string) doctor.Patient {
+func bed(t *testing.T, archive string) doctor.Input {
 	t.Helper()
 	dir := t.TempDir()
-	p := doctor.Patient{ConfigErr: &fs.PathError{Op: "open", Path: "config.yaml", Err: fs.ErrNotExist}, ConfigFile: "config.yaml", Now: time.Now}
+	p := doctor.Input{ConfigErr: &fs.PathError{Op: "open", Path: "config.yaml", Err: fs.ErrNotExist}, ConfigFile: "config.yaml", Now: time.Now}
 	p.Getenv = func(name string) string {
 		if name == "AWS_EC2_METADATA_SERVICE_ENDPOINT" {
 			return "http://127.0.0.1:1"

@@ -67,8 +67,8 @@ func (e *examination) readable(dir, folder, upstream string) bool {
 		return false
 	}
 	switch {
-	case errors.Is(err, hostsconf.ErrKills):
-		e.add(name, Fail, fmt.Sprintf("%s: at each pull from %s, %v", where, upstream, hostsconf.ErrKills), "remove the keys between [host] and the next table from hosts.toml")
+	case errors.Is(err, hostsconf.ErrCrashes):
+		e.add(name, Fail, fmt.Sprintf("%s: at each pull from %s, %v", where, upstream, hostsconf.ErrCrashes), "remove the keys between [host] and the next table from hosts.toml")
 		return false
 	case err != nil:
 		e.add(name, Fail, fmt.Sprintf("%s: every pull from %s fails: %v", where, upstream, err), "put the file that it names in place, or remove the directory")

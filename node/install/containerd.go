@@ -24,7 +24,7 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 		s.Err = errNoContainerd
 		return s
 	}
-	s.Found = append(s.Found, introduce(c))
+	s.Found = append(s.Found, checkContainerd(c))
 	wish := in.o.CertsDir
 	if c.Verdict.Honoured || wish == containerdconf.DefaultCertsDir {
 		wish = "" // what is set, or what the distribution has, is as good
@@ -34,7 +34,7 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 		s.Err = err
 		return s
 	}
-	for _, t := range c.Verdict.Traps {
+	for _, t := range c.Verdict.Issues {
 		if t.Blocking && len(w.Files) > 0 {
 			s.Found = append(s.Found, t.Where+": "+t.Detail)
 		}
@@ -70,7 +70,7 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 	return s
 }
 
-func introduce(c node.Containerd) string {
+func checkContainerd(c node.Containerd) string {
 	text := "containerd " + c.Release.String()
 	if c.PID != 0 {
 		text += fmt.Sprintf(", process %d", c.PID)
@@ -94,7 +94,7 @@ func shownChange(f containerdconf.FileChange) Change {
 // says that it is so because of an earlier run. A nil Restart needs none, or
 // leaves it to others.
 func (in *Installer) restartOf(ctx context.Context, c node.Containerd, changes bool) (r *Restart, due bool, err error) {
-	noted, ok := in.journal.Due[daemonContainerd]
+	noted, ok := in.journal.RestartPending[daemonContainerd]
 	state, asked := in.state(ctx, c.Unit)
 	running := c.PID != 0 || asked && state.Active != "inactive" && state.Active != "failed"
 	if ok && running {
@@ -158,19 +158,19 @@ func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdco
 	}
 	if r == nil {
 		if c.PID == 0 && !in.o.NoRestart {
-			return in.settled(daemonContainerd)
+			return in.restartDone(daemonContainerd)
 		}
 		return nil // the note stays until it was restarted
 	}
 	err = in.restartContainerd(ctx, c, r, w.Verdict.ConfigPath, now)
 	if err == nil {
 		in.say("checked: containerd is ready and reads hosts.toml files from %s", w.CertsDir)
-		return in.settled(daemonContainerd)
+		return in.restartDone(daemonContainerd)
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w; the files are written, run it again to go on", err)
 	}
-	return in.takeBack(ctx, err, c, r, func(ctx context.Context) error {
+	return in.rollback(ctx, err, c, r, func(ctx context.Context) error {
 		return in.revert(ctx, before, w, len(known) == 0 || len(w.Files) == 0)
 	})
 }
@@ -194,7 +194,7 @@ func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wirin
 	if err := in.step("note containerd"); err != nil {
 		return err
 	}
-	if err := in.oblige(daemonContainerd, now); err != nil {
+	if err := in.markRestartPending(daemonContainerd, now); err != nil {
 		return err
 	}
 	return in.write(ctx, files...)
@@ -214,7 +214,7 @@ func (in *Installer) revert(ctx context.Context, before journal, w containerdcon
 	if first {
 		all, err := in.undo(scopeContainerd)
 		if err == nil {
-			err = in.carry(ctx, scopeContainerd, all)
+			err = in.transfer(ctx, scopeContainerd, all)
 		}
 		return err
 	}
@@ -260,9 +260,9 @@ func (in *Installer) restartContainerd(ctx context.Context, c node.Containerd, r
 	return in.awaitRuntime(ctx, c, configPath, nil)
 }
 
-// takeBack undoes what a restart did not survive, restarts once more, and tells
+// rollback undoes what a restart did not survive, restarts once more, and tells
 // both errors.
-func (in *Installer) takeBack(ctx context.Context, cause error, c node.Containerd, r *Restart, revert func(context.Context) error) error {
+func (in *Installer) rollback(ctx context.Context, cause error, c node.Containerd, r *Restart, revert func(context.Context) error) error {
 	in.say("it failed: %v", cause)
 	in.say("putting everything back")
 	if err := revert(ctx); err != nil {
@@ -271,7 +271,7 @@ func (in *Installer) takeBack(ctx context.Context, cause error, c node.Container
 	if err := in.restartContainerd(ctx, c, r, "", in.identity(ctx, c.Unit, c.PID)); err != nil {
 		return &RollbackError{Cause: cause, Err: err}
 	}
-	if err := in.settled(daemonContainerd); err != nil {
+	if err := in.restartDone(daemonContainerd); err != nil {
 		return &RollbackError{Cause: cause, Err: err}
 	}
 	return &RollbackError{Cause: cause}

@@ -33,7 +33,7 @@ type RuntimeStatus struct {
 	// ConfigPath is the config_path that it runs with, and Told says that it
 	// tells: containerd 1.x does, 2.x does not.
 	ConfigPath string
-	Told       bool
+	Reported   bool
 }
 
 // ErrNoCRI says that a containerd runs without its CRI plugin.
@@ -82,7 +82,7 @@ func (r *runtime) Status(ctx context.Context) (RuntimeStatus, error) {
 		} `json:"registry"`
 	}
 	if json.Unmarshal([]byte(answer.GetInfo()["config"]), &config) == nil && config.Registry.ConfigPath != nil {
-		s.ConfigPath, s.Told = *config.Registry.ConfigPath, true
+		s.ConfigPath, s.Reported = *config.Registry.ConfigPath, true
 	}
 	return s, nil
 }
@@ -159,7 +159,7 @@ func (in *Installer) awaitRuntime(ctx context.Context, c node.Containerd, config
 				}
 			case !s.Ready:
 				last = fmt.Errorf("the CRI is not ready: %s", s.Reason)
-			case configPath != "" && s.Told && s.ConfigPath != configPath:
+			case configPath != "" && s.Reported && s.ConfigPath != configPath:
 				return fmt.Errorf("the CRI runs with config_path %q, and not %q", s.ConfigPath, configPath)
 			default:
 				return nil

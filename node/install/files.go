@@ -25,7 +25,7 @@ type wanted struct {
 	comment string
 }
 
-func area(name string) managedfile.Scope { return managedfile.Scope{Name: name, Adopt: true} }
+func scopeOf(name string) managedfile.Scope { return managedfile.Scope{Name: name, Adopt: true} }
 
 // modeOf gives the permission bits of a file that stays somebody's, links
 // followed.
@@ -59,7 +59,7 @@ func (in *Installer) write(ctx context.Context, files ...wanted) error {
 		}
 		list = append(list, managedfile.File{Path: w.path, Body: w.body, Mode: mode, Comment: w.comment})
 	}
-	snap, err := in.store.Observe(area(files[0].scope), list)
+	snap, err := in.store.Observe(scopeOf(files[0].scope), list)
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,11 @@ func (in *Installer) write(ctx context.Context, files ...wanted) error {
 var errChanged = errors.New("was changed after it was shown; run it again")
 
 func (in *Installer) apply(ctx context.Context, scope string, changes []managedfile.Change) error {
-	report, err := in.store.Apply(ctx, area(scope), changes)
+	report, err := in.store.Apply(ctx, scopeOf(scope), changes)
 	for _, c := range report.Changed {
 		in.say("%s %s", words(c), c.Path)
 	}
-	in.tell(report)
+	in.report(report)
 	for _, c := range report.Skipped {
 		err = errors.Join(err, fmt.Errorf("%s: %s", c.Path, c.Reason))
 	}
@@ -101,8 +101,8 @@ func words(c managedfile.Change) string {
 	return "wrote"
 }
 
-// tell says where copies are.
-func (in *Installer) tell(r managedfile.Report) {
+// report says where copies are.
+func (in *Installer) report(r managedfile.Report) {
 	for _, s := range r.Saved {
 		if s.Why != managedfile.SavedOriginal {
 			in.say("kept what stood in %s as %s", s.Path, s.Copy)
@@ -112,7 +112,7 @@ func (in *Installer) tell(r managedfile.Report) {
 
 // recorded lists what the record knows of an area.
 func (in *Installer) recorded(scope string) ([]managedfile.Observed, error) {
-	snap, err := in.store.Observe(area(scope), nil)
+	snap, err := in.store.Observe(scopeOf(scope), nil)
 	return snap.Files, err
 }
 
@@ -183,8 +183,8 @@ func (in *Installer) changes(all []undoing) []Change {
 	return changes
 }
 
-// carry undoes the files of an area, and forgets them.
-func (in *Installer) carry(ctx context.Context, scope string, all []undoing) error {
+// transfer undoes the files of an area, and forgets them.
+func (in *Installer) transfer(ctx context.Context, scope string, all []undoing) error {
 	for _, u := range all {
 		if u.rest == nil && !u.leave {
 			continue
@@ -198,7 +198,7 @@ func (in *Installer) carry(ctx context.Context, scope string, all []undoing) err
 			return err
 		}
 	}
-	report, err := in.store.Restore(ctx, area(scope))
+	report, err := in.store.Restore(ctx, scopeOf(scope))
 	for _, c := range report.Changed {
 		in.say("%s %s", words(c), c.Path)
 	}
@@ -228,8 +228,8 @@ func (in *Installer) release(ctx context.Context, scope, name string) error {
 		return nil
 	}
 	files[i].Theirs = true
-	report, err := in.store.Apply(ctx, area(scope), []managedfile.Change{{Action: managedfile.Forget, Path: name, Before: files[i]}})
-	in.tell(report)
+	report, err := in.store.Apply(ctx, scopeOf(scope), []managedfile.Change{{Action: managedfile.Forget, Path: name, Before: files[i]}})
+	in.report(report)
 	return err
 }
 

@@ -116,7 +116,7 @@ func (b *bed) wired() {
 	b.t.Helper()
 	v, err := b.CheckContainerd()
 	if err != nil || !v.Honoured {
-		b.t.Errorf("hosts.toml files are not honoured: %v %v", v.Traps, err)
+		b.t.Errorf("hosts.toml files are not honoured: %v %v", v.Issues, err)
 	}
 	if err := b.CheckKubelet(); err != nil {
 		b.t.Error(err)

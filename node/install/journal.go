@@ -23,7 +23,7 @@ type journal struct {
 	Version int `json:"version"`
 	// Due are the daemons that must be restarted, "containerd" and "kubelet", as
 	// they ran when that was written.
-	Due map[string]identity `json:"due,omitempty"`
+	RestartPending map[string]identity `json:"due,omitempty"`
 	// Stale says that systemd has to read its files anew.
 	Stale bool `json:"stale,omitempty"`
 	// Edits are what we changed in files of others, by path.
@@ -44,11 +44,11 @@ func (i identity) same(o identity) bool {
 }
 
 func (j journal) empty() bool {
-	return len(j.Due) == 0 && !j.Stale && len(j.Edits) == 0 && len(j.Programs) == 0
+	return len(j.RestartPending) == 0 && !j.Stale && len(j.Edits) == 0 && len(j.Programs) == 0
 }
 
 func (j journal) clone() journal {
-	j.Due, j.Edits, j.Programs = maps.Clone(j.Due), maps.Clone(j.Edits), maps.Clone(j.Programs)
+	j.RestartPending, j.Edits, j.Programs = maps.Clone(j.RestartPending), maps.Clone(j.Edits), maps.Clone(j.Programs)
 	return j
 }
 
@@ -69,8 +69,8 @@ func (in *Installer) load() error {
 		return fmt.Errorf("%s: version %d was written by a newer berth; use that one", file, in.journal.Version)
 	}
 	j := &in.journal
-	if j.Due == nil {
-		j.Due = map[string]identity{}
+	if j.RestartPending == nil {
+		j.RestartPending = map[string]identity{}
 	}
 	if j.Edits == nil {
 		j.Edits = map[string]edit{}
@@ -89,25 +89,25 @@ func (in *Installer) save() error {
 	return in.store.WritePrivate(journalName, append(raw, '\n'))
 }
 
-// oblige notes that a daemon has to be restarted for what comes.
-func (in *Installer) oblige(name string, now identity) error {
-	in.journal.Due[name] = now
+// markRestartPending notes that a daemon has to be restarted for what comes.
+func (in *Installer) markRestartPending(name string, now identity) error {
+	in.journal.RestartPending[name] = now
 	return in.save()
 }
 
-// settled notes that a daemon runs with what lies there.
-func (in *Installer) settled(name string) error {
-	if _, ok := in.journal.Due[name]; !ok {
+// restartDone notes that a daemon runs with what lies there.
+func (in *Installer) restartDone(name string) error {
+	if _, ok := in.journal.RestartPending[name]; !ok {
 		return nil
 	}
-	delete(in.journal.Due, name)
+	delete(in.journal.RestartPending, name)
 	return in.save()
 }
 
 // drop forgets an obligation that somebody else has met. It is written with
 // whatever comes next, or by [Installer.Do].
 func (in *Installer) drop(name string) {
-	delete(in.journal.Due, name)
+	delete(in.journal.RestartPending, name)
 	in.dropped = true
 }
 

@@ -43,9 +43,9 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 	s := Section{Name: daemonKubelet}
 	k, err := in.kubelet(ctx)
 	if err != nil {
-		return in.hindered(s, err, asked)
+		return in.blockedBy(s, err, asked)
 	}
-	s.Found = append(s.Found, k.introduce())
+	s.Found = append(s.Found, k.describe())
 	w, err := in.wireKubelet(k)
 	if err != nil {
 		s.Err = err
@@ -76,8 +76,8 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 	return s
 }
 
-// hindered says why kubelet is not wired: an error if somebody asked for it.
-func (in *Installer) hindered(s Section, err error, asked bool) Section {
+// blockedBy says why kubelet is not wired: an error if somebody asked for it.
+func (in *Installer) blockedBy(s Section, err error, asked bool) Section {
 	if asked {
 		s.Err = err
 	} else {
@@ -86,7 +86,7 @@ func (in *Installer) hindered(s Section, err error, asked bool) Section {
 	return s
 }
 
-func (k kubeletNode) introduce() string {
+func (k kubeletNode) describe() string {
 	text := "kubelet"
 	if k.runs {
 		text += fmt.Sprintf(", process %d", k.running.PID)

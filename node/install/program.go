@@ -225,9 +225,9 @@ func sweep(dir string) {
 	}
 }
 
-// takeAway removes a program that is as we put it there, and the directories that
+// removeProgram removes a program that is as we put it there, and the directories that
 // came with it.
-func (in *Installer) takeAway(name string) error {
+func (in *Installer) removeProgram(name string) error {
 	p := in.journal.Programs[name]
 	real, err := in.host.Root.Resolve(name)
 	if err != nil {

@@ -37,7 +37,7 @@ func child(index []byte) (ocispec.Descriptor, error) {
 	if best < 0 {
 		return ocispec.Descriptor{}, fmt.Errorf("the index has no image for %s", platforms.DefaultString())
 	}
-	return bare(parsed.Manifests[best]), nil
+	return withoutParameters(parsed.Manifests[best]), nil
 }
 
 // blob picks from a manifest the layer that is asked for, or the configuration
@@ -50,15 +50,15 @@ func blob(manifest []byte) (ocispec.Descriptor, error) {
 	candidates := append(parsed.Layers, parsed.Config)
 	for _, d := range candidates {
 		if d.Digest.Validate() == nil && d.Size > 0 && len(d.URLs) == 0 {
-			return bare(d), nil
+			return withoutParameters(d), nil
 		}
 	}
 	return ocispec.Descriptor{}, errNoManifest
 }
 
-// bare is a descriptor without what somebody else could have put there to have
+// withoutParameters is a descriptor without what somebody else could have put there to have
 // other hosts asked.
-func bare(d ocispec.Descriptor) ocispec.Descriptor {
+func withoutParameters(d ocispec.Descriptor) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 }
 

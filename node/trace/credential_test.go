@@ -23,7 +23,7 @@ func explains(passed bool, hosts ...credprovider.HostExplanation) func(context.C
 		if err != nil {
 			return credprovider.Explanation{}, err
 		}
-		e := credprovider.Explanation{Image: img, Directory: img.Registry, Hosts: hosts, Err: credprovider.ErrNotOurs}
+		e := credprovider.Explanation{Image: img, Directory: img.Registry, Hosts: hosts, Err: credprovider.ErrNotServed}
 		if passed {
 			e.Credential = &credprovider.Credential{Username: hosts[0].Username, Password: hosts[0].Password, Rule: hosts[0].Rule}
 			e.Err = nil

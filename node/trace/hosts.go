@@ -106,7 +106,7 @@ func checkRedirect(req *http.Request, via []*http.Request, own http.Header) erro
 		return errRedirects
 	}
 	from, to := via[0].URL, req.URL
-	t, _ := req.Context().Value(tapeKey{}).(*tape)
+	t, _ := req.Context().Value(recordingKey{}).(*recording)
 	if from.Scheme == to.Scheme && from.Host == to.Host {
 		return nil
 	}
@@ -142,14 +142,14 @@ func (g realmGuard) RoundTrip(req *http.Request) (*http.Response, error) {
 		return g.inner.RoundTrip(req)
 	}
 	err := &realmError{neterr.Line(req.URL.Scheme+"://"+req.URL.Host, maxForeign), why}
-	if t, ok := req.Context().Value(tapeKey{}).(*tape); ok {
+	if t, ok := req.Context().Value(recordingKey{}).(*recording); ok {
 		t.exchanges = append(t.exchanges, exchange{host: req.URL.Host, token: true, err: err})
 	}
 	return nil, err
 }
 
-// afterIt is the host that stands for those that follow.
-func afterIt() docker.RegistryHost {
+// afterRedirect is the host that stands for those that follow.
+func afterRedirect() docker.RegistryHost {
 	return docker.RegistryHost{
 		Client: &http.Client{Transport: next{}}, Scheme: "https", Host: "next.invalid", Path: "/v2",
 		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,

@@ -55,7 +55,7 @@ func Look(ctx context.Context, h node.Host, configured string, getenv func(strin
 			return n, nil
 		}
 	}
-	n.judge(c)
+	n.assess(c)
 	if changed := node.ChangedSince(h, c); len(changed) > 0 {
 		n.Unloaded = changed[0] + " was changed after containerd was started, and is read only then"
 		n.note("unloaded", n.Unloaded, node.Restart(c.Unit, "containerd"))
@@ -74,9 +74,9 @@ func certsDirs(c node.Containerd) string {
 	return c.Verdict.ConfigPath
 }
 
-// judge carries over what is wrong with the configuration.
-func (n *Node) judge(c node.Containerd) {
-	for _, t := range c.Verdict.Traps {
+// assess carries over what is wrong with the configuration.
+func (n *Node) assess(c node.Containerd) {
+	for _, t := range c.Verdict.Issues {
 		n.note(string(t.ID), t.Where+": "+t.Detail, t.Remedy)
 		if t.Blocking && n.Refused == "" && !upstreamOnly(t.ID) {
 			n.Refused = t.Where + ": " + t.Detail
@@ -89,7 +89,7 @@ func (n *Node) judge(c node.Containerd) {
 
 // upstreamOnly reports whether containerd pulls all the same, each image from
 // its own registry.
-func upstreamOnly(id containerdconf.TrapID) bool {
+func upstreamOnly(id containerdconf.IssueID) bool {
 	switch id {
 	case containerdconf.TrapUnset, containerdconf.TrapList, containerdconf.TrapWrongTable, containerdconf.TrapImportReplaces:
 		return true

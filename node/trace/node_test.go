@@ -157,7 +157,7 @@ func TestWait(t *testing.T) {
 	} {
 		n := Node{}
 		n.Release, _ = containerdconf.ParseRelease(c.release)
-		p := Probe{waits: true, wait: n.wait(&tape{dialed: c.dialed}, exchange{written: c.written})}
+		p := Probe{waits: true, wait: n.wait(&recording{dialed: c.dialed}, exchange{written: c.written})}
 		if got := slowness(Host{URL: "https://mirror.corp", Resolve: p}); got != c.want {
 			t.Errorf("containerd %q: %q, want %q", c.release, got, c.want)
 		}
@@ -175,8 +175,8 @@ func (timeout) Temporary() bool { return true }
 func TestDialTimeIsMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct{ limit, want time.Duration }{{2 * time.Second, 2 * time.Second}, {time.Hour, 0}} {
-			tape := &tape{}
-			ctx, cancel := context.WithTimeout(withTape(t.Context(), tape), 5*time.Second)
+			tape := &recording{}
+			ctx, cancel := context.WithTimeout(withRecording(t.Context(), tape), 5*time.Second)
 			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://mirror.corp/v2/", nil)
 			if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// asker asks one host of an image.
-type asker struct {
+// prober asks one host of an image.
+type prober struct {
 	host     docker.RegistryHost // guarded
 	last     bool                // no other host comes after it
 	hadLogin bool
@@ -31,10 +31,10 @@ type asker struct {
 
 // client is containerd's resolver with this host alone, or with one after it
 // that tells whether containerd goes on.
-func (a asker) client() remotes.Resolver {
+func (a prober) client() remotes.Resolver {
 	hosts := []docker.RegistryHost{a.host}
 	if !a.last {
-		hosts = append(hosts, afterIt())
+		hosts = append(hosts, afterRedirect())
 	}
 	return docker.NewResolver(docker.ResolverOptions{
 		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
@@ -43,9 +43,9 @@ func (a asker) client() remotes.Resolver {
 }
 
 // resolve asks what a reference stands for: HEAD of the manifest.
-func (a asker) resolve(ctx context.Context, ref string) (Probe, ocispec.Descriptor) {
+func (a prober) resolve(ctx context.Context, ref string) (Probe, ocispec.Descriptor) {
 	var desc ocispec.Descriptor
-	p := a.ask(ctx, &tape{}, func(ctx context.Context) (err error) {
+	p := a.ask(ctx, &recording{}, func(ctx context.Context) (err error) {
 		_, desc, err = a.client().Resolve(ctx, ref)
 		return err
 	})
@@ -60,9 +60,9 @@ func (a asker) resolve(ctx context.Context, ref string) (Probe, ocispec.Descript
 const maxManifest = 4 << 20
 
 // manifest gets a manifest by its digest.
-func (a asker) manifest(ctx context.Context, ref string, desc ocispec.Descriptor) (Probe, []byte) {
+func (a prober) manifest(ctx context.Context, ref string, desc ocispec.Descriptor) (Probe, []byte) {
 	var body []byte
-	p := a.ask(ctx, &tape{}, func(ctx context.Context) error {
+	p := a.ask(ctx, &recording{}, func(ctx context.Context) error {
 		rc, err := a.fetch(ctx, ref, desc)
 		if err != nil {
 			return err
@@ -80,8 +80,8 @@ func (a asker) manifest(ctx context.Context, ref string, desc ocispec.Descriptor
 }
 
 // layer asks for the first byte of a blob.
-func (a asker) layer(ctx context.Context, ref string, desc ocispec.Descriptor) Probe {
-	t := &tape{layer: true}
+func (a prober) layer(ctx context.Context, ref string, desc ocispec.Descriptor) Probe {
+	t := &recording{layer: true}
 	return a.ask(ctx, t, func(ctx context.Context) error {
 		rc, err := a.fetch(ctx, ref, desc)
 		if err != nil {
@@ -103,7 +103,7 @@ func (a asker) layer(ctx context.Context, ref string, desc ocispec.Descriptor) P
 	})
 }
 
-func (a asker) fetch(ctx context.Context, ref string, desc ocispec.Descriptor) (io.ReadCloser, error) {
+func (a prober) fetch(ctx context.Context, ref string, desc ocispec.Descriptor) (io.ReadCloser, error) {
 	f, err := a.client().Fetcher(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -112,14 +112,14 @@ func (a asker) fetch(ctx context.Context, ref string, desc ocispec.Descriptor) (
 }
 
 // ask puts one question and says what came of it.
-func (a asker) ask(ctx context.Context, t *tape, question func(context.Context) error) Probe {
+func (a prober) ask(ctx context.Context, t *recording, question func(context.Context) error) Probe {
 	patience := a.tracer.timeout()
-	ctx, cancel := context.WithTimeout(withTape(quiet(ctx), t), patience)
+	ctx, cancel := context.WithTimeout(withRecording(quiet(ctx), t), patience)
 	defer cancel()
 	began := time.Now()
 	err := question(ctx)
 	p := Probe{Asked: true, OK: err == nil, Redirect: t.redirect, LatencyMS: milliseconds(time.Since(began))}
-	a.learn(t)
+	a.record(t)
 	last := t.last()
 	p.Status = last.status
 	if p.OK {
@@ -129,7 +129,7 @@ func (a asker) ask(ctx context.Context, t *tape, question func(context.Context) 
 		p.Detail, p.Final = wrong.text, true
 		return p
 	}
-	p.Detail, p.waits = a.why(t, last, ctx.Err(), patience)
+	p.Detail, p.waits = a.explain(t, last, ctx.Err(), patience)
 	if p.waits {
 		p.wait = a.tracer.Node.wait(t, last)
 	}
@@ -146,9 +146,9 @@ func (a asker) ask(ctx context.Context, t *tape, question func(context.Context) 
 	return p
 }
 
-// why reads a failure from the tape; containerd's own errors may repeat what
+// explain reads a failure from the tape; containerd's own errors may repeat what
 // the other side said.
-func (a asker) why(t *tape, last exchange, ended error, patience time.Duration) (text string, waits bool) {
+func (a prober) explain(t *recording, last exchange, ended error, patience time.Duration) (text string, waits bool) {
 	var realm *realmError
 	switch {
 	case len(t.exchanges) == 0:
@@ -179,8 +179,8 @@ func (a asker) why(t *tape, last exchange, ended error, patience time.Duration) 
 	return text, waits
 }
 
-// learn keeps what answers tell beside the answer itself.
-func (a asker) learn(t *tape) {
+// record keeps what answers tell beside the answer itself.
+func (a prober) record(t *recording) {
 	for _, x := range t.exchanges {
 		if x.status == http.StatusUnauthorized && !x.token {
 			a.challenged(x.header)
@@ -196,7 +196,7 @@ func (a asker) learn(t *tape) {
 
 // challenged keeps which login a host asks for: the first that containerd
 // answers counts.
-func (a asker) challenged(h http.Header) {
+func (a prober) challenged(h http.Header) {
 	for _, c := range auth.ParseAuthHeader(h) {
 		switch c.Scheme {
 		case auth.BasicAuth:

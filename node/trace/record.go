@@ -41,8 +41,8 @@ func (x exchange) size() int64 {
 	return -1
 }
 
-// tape is what happens while one question is asked.
-type tape struct {
+// recording is what happens while one question is asked.
+type recording struct {
 	exchanges []exchange
 	// passedOn says that containerd went on to the next host.
 	passedOn bool
@@ -56,17 +56,17 @@ type tape struct {
 }
 
 // last is the last exchange, a zero one when there was none.
-func (t *tape) last() exchange {
+func (t *recording) last() exchange {
 	if len(t.exchanges) == 0 {
 		return exchange{}
 	}
 	return t.exchanges[len(t.exchanges)-1]
 }
 
-type tapeKey struct{}
+type recordingKey struct{}
 
-func withTape(ctx context.Context, t *tape) context.Context {
-	return context.WithValue(ctx, tapeKey{}, t)
+func withRecording(ctx context.Context, t *recording) context.Context {
+	return context.WithValue(ctx, recordingKey{}, t)
 }
 
 // recorder is a transport that keeps what happens on the tape of the request.
@@ -77,7 +77,7 @@ type recorder struct {
 }
 
 func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	t, ok := req.Context().Value(tapeKey{}).(*tape)
+	t, ok := req.Context().Value(recordingKey{}).(*recording)
 	if !ok {
 		return nil, errors.New("a request that belongs to no question")
 	}
@@ -112,7 +112,7 @@ var errNext = errors.New("the next host")
 type next struct{}
 
 func (next) RoundTrip(req *http.Request) (*http.Response, error) {
-	if t, ok := req.Context().Value(tapeKey{}).(*tape); ok {
+	if t, ok := req.Context().Value(recordingKey{}).(*recording); ok {
 		t.passedOn = true
 	}
 	return nil, errNext

@@ -32,7 +32,7 @@ const patience = 30 * time.Second
 
 // wait is how long containerd waits for a host that did not answer in time; 0
 // when that depends on a dial_timeout that is longer than we waited.
-func (n Node) wait(t *tape, last exchange) time.Duration {
+func (n Node) wait(t *recording, last exchange) time.Duration {
 	switch {
 	case last.written, n.ignoresDialTimeout():
 		return patience

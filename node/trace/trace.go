@@ -97,7 +97,7 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	explained := t.explain(ctx, img, &r)
 	askers := t.askers(&r, img, hosts, explained)
 	follow(ctx, &r, img, askers)
-	r.Verdict = judge(&r)
+	r.Verdict = verdictOf(&r)
 	if ctx.Err() != nil {
 		r.Verdict = Verdict{Text: "interrupted"}
 	}
@@ -109,12 +109,12 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 // explain asks for the credentials. Without an answer all is asked without.
 func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider.Explanation {
 	if t.Explain == nil {
-		return credprovider.Explanation{Err: credprovider.ErrNotOurs}
+		return credprovider.Explanation{Err: credprovider.ErrNotServed}
 	}
 	e, err := t.Explain(ctx, img.full)
 	if err != nil {
 		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "which credentials there are cannot be told: " + err.Error()})
-		return credprovider.Explanation{Err: credprovider.ErrNotOurs}
+		return credprovider.Explanation{Err: credprovider.ErrNotServed}
 	}
 	t.passed = e.Credential != nil
 	unasked := ""
@@ -142,9 +142,9 @@ func (e *unaskedError) Error() string { return e.why }
 
 // askers prepares the hosts. The Hosts of the report are complete, and stay
 // where they are.
-func (t *Tracer) askers(r *Report, img image, hosts []docker.RegistryHost, e credprovider.Explanation) []asker {
+func (t *Tracer) askers(r *Report, img image, hosts []docker.RegistryHost, e credprovider.Explanation) []prober {
 	r.Hosts = make([]Host, len(hosts))
-	all := make([]asker, len(hosts))
+	all := make([]prober, len(hosts))
 	upstream := hostsconf.UpstreamURL(img.registry, false).Host
 	for i, h := range hosts {
 		c, passed := credentialOf(h, e)
@@ -155,7 +155,7 @@ func (t *Tracer) askers(r *Report, img image, hosts []docker.RegistryHost, e cre
 			Credential:   c,
 			Headers:      otherHeaders(h),
 		}
-		all[i] = asker{
+		all[i] = prober{
 			host: t.guarded(h, passed.username, passed.password.Reveal()), last: i == len(hosts)-1,
 			hadLogin: c.Channel != "none", tracer: t, view: &r.Hosts[i],
 		}
@@ -176,7 +176,7 @@ func capabilities(h docker.RegistryHost) []string {
 
 // follow asks what a pull asks, in its order: what the reference stands for,
 // the manifests, a layer.
-func follow(ctx context.Context, r *Report, img image, askers []asker) {
+func follow(ctx context.Context, r *Report, img image, askers []prober) {
 	desc, ok := resolve(ctx, r, img, askers)
 	if !ok {
 		return
@@ -206,7 +206,7 @@ func follow(ctx context.Context, r *Report, img image, askers []asker) {
 }
 
 // resolve asks every host that may be asked; the first good answer counts.
-func resolve(ctx context.Context, r *Report, img image, askers []asker) (desc ocispec.Descriptor, ok bool) {
+func resolve(ctx context.Context, r *Report, img image, askers []prober) (desc ocispec.Descriptor, ok bool) {
 	needs := docker.HostCapabilityPull
 	if img.digest == "" {
 		needs |= docker.HostCapabilityResolve
@@ -241,7 +241,7 @@ func resolve(ctx context.Context, r *Report, img image, askers []asker) (desc oc
 // manifest gets the manifest of the image for this machine, from the first
 // host that gives it, as containerd does. It leaves the others alone: Docker
 // Hub counts.
-func manifest(ctx context.Context, r *Report, img image, askers []asker, desc ocispec.Descriptor) (body []byte, ok bool) {
+func manifest(ctx context.Context, r *Report, img image, askers []prober, desc ocispec.Descriptor) (body []byte, ok bool) {
 	for range 3 { // an index may hold indexes; more than one in another is unheard of
 		if !isManifest(desc.MediaType) {
 			for i := range r.Hosts {
@@ -268,7 +268,7 @@ func manifest(ctx context.Context, r *Report, img image, askers []asker, desc oc
 	return nil, false
 }
 
-func manifestOnce(ctx context.Context, r *Report, img image, askers []asker, desc ocispec.Descriptor) ([]byte, bool) {
+func manifestOnce(ctx context.Context, r *Report, img image, askers []prober, desc ocispec.Descriptor) ([]byte, bool) {
 	for i, a := range askers {
 		h := &r.Hosts[i]
 		if waits := cmp.Or(waiting(h.Resolve), waiting(h.Content)); waits != "" {

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// judge says which host serves, given what each of them answered: a function
+// assess says which host serves, given what each of them answered: a function
 // of the report.
-func judge(r *Report) Verdict {
+func verdictOf(r *Report) Verdict {
 	i := unknown(r.Hosts)
 	if i < 0 {
-		return judgeKnown(r)
+		return knownVerdict(r)
 	}
 	h, rest := r.Hosts[i], *r
 	rest.Hosts = slices.DeleteFunc(slices.Clone(r.Hosts), func(h Host) bool { return h.Resolve.Unknown || h.Content.Unknown || h.Layer.Unknown })
 	why := cmp.Or(unknownDetail(h.Resolve), unknownDetail(h.Content), unknownDetail(h.Layer))
-	return Verdict{Unknown: true, Text: fmt.Sprintf("it cannot be told whether %s serves it: %s; without it, %s", name(h), why, judgeKnown(&rest).Text)}
+	return Verdict{Unknown: true, Text: fmt.Sprintf("it cannot be told whether %s serves it: %s; without it, %s", name(h), why, knownVerdict(&rest).Text)}
 }
 
 // unknown finds the host of which it is not known what containerd would get, if
@@ -45,8 +45,8 @@ func unknownDetail(p Probe) string {
 	return p.Detail
 }
 
-// judgeKnown is judge where every answer is known.
-func judgeKnown(r *Report) Verdict {
+// knownVerdict is judge where every answer is known.
+func knownVerdict(r *Report) Verdict {
 	resolver, stopped := first(r.Hosts, func(h Host) Probe { return h.Resolve })
 	if resolver < 0 {
 		return Verdict{Text: refusal(r.Hosts, stopped, func(h Host) Probe { return h.Resolve })}

@@ -66,7 +66,7 @@ func (j *judge) issued(r ecr.Registry, t credprovider.Token, ahead time.Duration
 		// Once it is replaced, it can only come back from its file.
 		g.newest.foreign = true
 	}
-	g.newest = &record{region: keyOf(r), expires: expires, ends: t.Ends().Add(-ahead), foreign: foreign, ahead: ahead, least: ahead}
+	g.newest = &record{region: keyOf(r), expires: expires, ends: t.UsableUntil().Add(-ahead), foreign: foreign, ahead: ahead, least: ahead}
 	j.tokens[t.Password.Reveal()] = g.newest
 	if foreign {
 		// It ends a row of failures, should the keeper take it.
@@ -101,10 +101,10 @@ func (j *judge) look(r ecr.Registry) (served bool, edges []time.Time) {
 		j.violation(RuleExpiry, "%s: served %s after it expired", keyOf(r), now.Sub(known.expires))
 	case !now.Before(known.ends.Add(wrong)):
 		j.violation(RuleMargin, "%s: served %s before it expires, within the margin", keyOf(r), known.expires.Sub(now))
-	case !t.Good(wall):
+	case !t.Usable(wall):
 		j.violation(RuleMargin, "%s: served at %s, issued %s, expires %s by the wall clock", keyOf(r), wall, t.Issued, t.Expires)
 	}
-	for _, edge := range []time.Time{t.Ends().Add(-j.ahead), known.ends, known.expires} {
+	for _, edge := range []time.Time{t.UsableUntil().Add(-j.ahead), known.ends, known.expires} {
 		edges = append(edges, edge.Add(-1), edge, edge.Add(1))
 	}
 	return true, edges

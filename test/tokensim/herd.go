@@ -193,7 +193,7 @@ type herdNode struct {
 func (n *herdNode) hasToken() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.stored.Good(time.Now())
+	return n.stored.Usable(time.Now())
 }
 
 func (n *herdNode) between(least, most time.Duration) time.Duration {
@@ -247,7 +247,7 @@ func (n *herdNode) kubelet(ctx context.Context) {
 func (n *herdNode) Cached(ecr.Registry) (credprovider.Token, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.stored, n.stored.Good(time.Now())
+	return n.stored, n.stored.Usable(time.Now())
 }
 
 func (n *herdNode) Get(_ context.Context, r ecr.Registry) (credprovider.Token, error) {

@@ -130,7 +130,7 @@ func TestRealChain(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(1, uint64(i)))
 			all.Go(func() {
 				sleep(ctx, time.Duration(rnd.Int64N(int64(time.Second))))
-				var k *tokens.Keeper
+				var k *tokens.Refresher
 				had := false
 				k = tokens.New(tokens.Options{Rand: rnd.Float64, Changed: func() {
 					if _, ok := k.Token(r); ok && !had {

@@ -224,7 +224,7 @@ func (j *judge) failed(c call, err error) {
 }
 
 func (j *judge) succeeded(c call, t credprovider.Token) {
-	if !t.Good(j.wall()) {
+	if !t.Usable(j.wall()) {
 		j.failed(c, ecr.Busy)
 		return
 	}

@@ -121,7 +121,7 @@ func (s *source) Cached(r ecr.Registry) (credprovider.Token, bool) {
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
 	t := s.node.at(r).stored
-	return t, !t.Password.IsZero() && t.Good(s.node.wallLocked())
+	return t, !t.Password.IsZero() && t.Usable(s.node.wallLocked())
 }
 
 // Get finds a better source now and then.

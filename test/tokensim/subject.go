@@ -9,7 +9,7 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Subject is what is tried: a *[tokens.Keeper] or something in its place.
+// Subject is what is tried: a *[tokens.Refresher] or something in its place.
 type Subject interface {
 	Set(tokens.Source, []ecr.Registry)
 	Run(context.Context) error

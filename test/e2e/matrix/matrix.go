@@ -192,7 +192,7 @@ func (b *bench) try(ctx context.Context, form foreignforms.Form) (Result, error)
 // predicted lists what hostsconf says is asked.
 func (b *bench) predicted() ([]string, error) {
 	resolution, err := b.family.Lookup(b.certsDir(), foreignforms.Registry)
-	if errors.Is(err, hostsconf.ErrKills) {
+	if errors.Is(err, hostsconf.ErrCrashes) {
 		return []string{Crashes}, nil
 	}
 	if err != nil {
@@ -218,7 +218,7 @@ func (b *bench) given() bool {
 		Scope: hostsconf.Scope(b.certsDir(), false),
 		Dirs:  []managedfile.ObservedDir{{Name: foreignforms.Registry, Entries: []string{foreignforms.CAFile, "hosts.toml"}}},
 	}
-	for _, r := range hostsconf.Others(b.certsDir(), nil, current) {
+	for _, r := range hostsconf.ForeignDirectories(b.certsDir(), nil, current) {
 		for _, h := range r.Hosts {
 			if h.Host != foreignforms.Registry {
 				return false

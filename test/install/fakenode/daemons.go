@@ -36,14 +36,14 @@ func (n *Node) flags() (node.Kubelet, error) {
 
 // CheckContainerd says what containerd makes of its configuration, or why it
 // would not start with it, or without its CRI.
-func (n *Node) CheckContainerd() (containerdconf.Verdict, error) {
+func (n *Node) CheckContainerd() (containerdconf.Assessment, error) {
 	h := n.Host()
 	h.Proc = ""
 	c, err := node.Discover(context.Background(), h)
 	if err != nil {
-		return containerdconf.Verdict{}, err
+		return containerdconf.Assessment{}, err
 	}
-	for _, t := range c.Verdict.Traps {
+	for _, t := range c.Verdict.Issues {
 		switch t.ID {
 		case containerdconf.TrapUnset, containerdconf.TrapList, containerdconf.TrapWrongTable, containerdconf.TrapRelative, containerdconf.TrapMirrors:
 		default:
@@ -175,6 +175,6 @@ func (r runtime) Status(context.Context) (install.RuntimeStatus, error) {
 	}
 	return install.RuntimeStatus{
 		Ready: true, Version: "v" + r.n.release,
-		ConfigPath: s.ConfigPath, Told: strings.HasPrefix(r.n.release, "1."),
+		ConfigPath: s.ConfigPath, Reported: strings.HasPrefix(r.n.release, "1."),
 	}, nil
 }

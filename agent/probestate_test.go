@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+// A mirror that was withdrawn stays so when the agent starts anew, and comes
+// back when it answers.
+func TestRemembersDeadMirrors(t *testing.T) {
+	for name, fallback := range map[string]bool{"another mirror": false, "the upstream": true} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			first, second := newMirror(t, nil), newMirror(t, nil)
+			// The interval is so long that nothing is found dead anew.
+			const slow = "health: {interval: 5m, timeout: 30s, failures: 2, successes: 1}\n"
+			dir, text := "quay.io", mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr)
+			if fallback {
+				dir = strings.ReplaceAll(second.addr, ":", "_") + "_"
+				text = mirrorsOf(second.addr, true, "http://"+first.addr)
+			}
+			n.write("etc/config.yaml", text)
+			n.start()
+			n.names(dir, first.addr, true)
+			first.die()
+			n.names(dir, first.addr, false)
+			n.eventually("kept", func() bool { return strings.Contains(n.private(healthName), `"last"`) })
+			n.end()
+
+			n.write("etc/config.yaml", strings.Replace(text, quick, slow, 1))
+			n.o.firstAnswers = time.Minute // until the other one has answered
+			n.start()
+			n.eventually("converged", func() bool {
+				if strings.Contains(n.hosts(dir), first.addr) {
+					t.Fatalf("it was put back:\n%s", n.hosts(dir))
+				}
+				return n.agent.Snapshot().Phase == status.Converged
+			})
+			n.turned()
+			n.names(dir, first.addr, false)
+			if e := n.agent.Snapshot().Mirrors[0].Endpoints[0]; e.State != status.Down || !e.Withdrawn || e.Since.IsZero() {
+				t.Errorf("%+v", e)
+			}
+			n.end()
+			first.live(t)
+			n.start() // it is asked at once
+			n.names(dir, first.addr, true)
+		})
+	}
+}
+
+// All are dead by now: what is remembered must not leave one alone that is
+// dead itself.
+func TestMemoryWithdrawsNotAll(t *testing.T) {
+	n := newNode(t)
+	first, second := newMirror(t, nil), newMirror(t, nil)
+	n.write("etc/config.yaml", mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr))
+	n.start()
+	n.names("quay.io", first.addr, true)
+	first.die()
+	n.names("quay.io", first.addr, false)
+	n.eventually("kept", func() bool { return strings.Contains(n.private(healthName), `"last"`) })
+	n.end()
+	second.die()
+	n.start()
+	n.names("quay.io", first.addr, true)
+	n.names("quay.io", second.addr, true)
+}
+
+func (n *node) private(name string) string {
+	b, _ := os.ReadFile(filepath.Join(n.root, StateDir, name))
+	return string(b)
+}
+
+// What is too old, or of the future, is no proof.
+func TestMemoryHasAnEnd(t *testing.T) {
+	now := time.Now()
+	s := probeState{Endpoints: map[string]endpointState{
+		"https://up":     {Up: true, Since: now},
+		"https://fresh":  {Last: now.Add(-9 * time.Minute)},
+		"https://old":    {Last: now.Add(-healthMemory)},
+		"https://future": {Last: now.Add(time.Minute)},
+		"https://never":  {},
+	}}
+	var found []string
+	for u, m := range s.down(now, healthMemory) {
+		found = append(found, u)
+		if left := m.Until.Sub(now); left <= 0 || left > healthMemory {
+			t.Errorf("%s counts for %s more", u, left)
+		}
+	}
+	if !slices.Equal(found, []string{"https://fresh"}) {
+		t.Errorf("remembered %q", found)
+	}
+}
+
+// An endpoint that was never asked does not become younger by being written
+// down: an agent that dies again and again must come to an end with it.
+func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
+	n := newNode(t)
+	gone := newMirror(t, nil)
+	gone.die()
+	m := open(t, n.root)
+	last := time.Now().Add(-5 * time.Minute).UTC().Truncate(time.Minute)
+	body := `{"endpoints":{"http://` + gone.addr + `":{"up":false,"last":"` + last.Format(time.RFC3339) + `"}}}`
+	if err := m.store.WritePrivate(healthName, []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Parse("config.yaml", []byte(mirrorsOf("quay.io", true, "http://"+gone.addr)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.o.Log = slog.New(slog.DiscardHandler)
+	a := New(m, n.o) // nothing of it runs, so nothing is asked
+	if err := a.reconcile(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if kept := n.private(healthName); !strings.Contains(kept, last.Format(time.RFC3339)) || !strings.Contains(kept, gone.addr) {
+		t.Errorf("kept is\n%s", kept)
+	}
+}
+
+// knows is [Health] as a test has it.
+type knows map[string]bool
+
+func (k knows) Alive(u hostsconf.URL) (alive, known bool) {
+	alive, known = k[u.Host]
+	return alive || !known, known
+}
+
+func TestUnsure(t *testing.T) {
+	host := func(name string) hostsconf.Host {
+		return hostsconf.Host{URL: hostsconf.URL{Scheme: "https", Host: name}}
+	}
+	upstream := host("up")
+	for _, c := range []struct {
+		knows  knows
+		unsure bool
+	}{
+		{knows{}, false},
+		{knows{"a": false}, true},
+		{knows{"a": false, "b": true}, false},
+		{knows{"a": false, "up": true}, false},
+		{knows{"a": false, "b": false}, true}, // the upstream may answer
+		{knows{"a": false, "b": false, "up": false}, false},
+		{knows{"a": true}, false},
+		{knows{"up": false}, false},
+	} {
+		if got := (Inputs{Health: c.knows}).unsure([]hostsconf.Host{host("a"), host("b")}, &upstream); got != c.unsure {
+			t.Errorf("%v: unsure %t", c.knows, got)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// restore puts the node back as it was before Berth, and then stays until ctx
+// is done, so that whoever rolls this out sees a ready pod on each node. What
+// cannot be put back is tried again.
+func (a *Agent) restore(ctx context.Context) error {
+	for {
+		a.watchdog()
+		if !a.stillLocked(ctx) {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(relockEvery):
+			}
+			continue
+		}
+		begin := time.Now()
+		report, err := a.machine.restore(ctx, a.certsDirs()...)
+		if err != nil && ctx.Err() != nil {
+			return nil
+		}
+		a.logReport(ctx, report)
+		a.state.undone(begin, report, err)
+		pause := stuckAfter / 3
+		if err != nil {
+			pause = a.pause(err)
+		} else {
+			a.finishNow()
+		}
+		a.logOnceFor(ctx, &a.logged.converge, err, "node cannot be put back; trying again", "node is put back")
+		a.publish()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.wake:
+		case <-time.After(pause):
+		}
+	}
+}
+
+// certsDirs are where files of ours are looked for whose record is lost: the
+// usual place, and the one of the config if there is one.
+func (a *Agent) certsDirs() []string {
+	dirs := []string{config.Default().Containerd.CertsDir}
+	if r := a.source.read(); r.cfg != nil && r.cfg.Containerd.CertsDir != dirs[0] {
+		dirs = append(dirs, r.cfg.Containerd.CertsDir)
+	}
+	return dirs
+}
+
+// undone takes in what was put back. Files that are left because they are
+// somebody else's by now are as they shall be.
+func (s *state) undone(begin time.Time, r managedfile.Report, err error) {
+	f := &s.snapshot.Files
+	for _, c := range r.Changed {
+		if c.Action == managedfile.Remove {
+			f.Removed++
+		}
+	}
+	f.Skipped = notes(f.Skipped, r.Skipped, begin)
+	if err == nil && len(r.Skipped) > 0 {
+		err = errors.New("some files changed while they were put back")
+	}
+	s.turn(begin, true, err, 0)
+	if err == nil {
+		s.enter(status.Restored)
+	}
+}

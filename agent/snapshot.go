@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-registry/berth/agent/health"
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/agent/tokens"
+)
+
+// Snapshot tells everything about the agent at this moment. It may be called
+// by several goroutines.
+func (a *Agent) Snapshot() status.Snapshot {
+	v := a.shown.Load()
+	s := v.snapshot
+	s.Time = time.Now()
+	s.Ready = ready(s)
+	if s.Phase == status.Restored || s.Phase == status.Waiting {
+		return s
+	}
+	probed := map[string]health.Status{}
+	for _, p := range a.prober.Status() {
+		for _, u := range p.URLs {
+			if _, ok := probed[u]; !ok {
+				probed[u] = p
+			}
+		}
+	}
+	facts := a.prober.Learned()
+	for _, row := range v.mirrors {
+		m := row.mirror
+		m.Endpoints = slices.Clone(m.Endpoints)
+		for i := range m.Endpoints {
+			if p, ok := probed[m.Endpoints[i].URL]; ok {
+				takeProbe(&m.Endpoints[i], p)
+			}
+			if t := row.targets[i]; !t.try.IsZero() {
+				takeFact(&m.Endpoints[i], facts, t)
+			}
+		}
+		for _, t := range row.targets[len(m.Endpoints):] {
+			alive, known := a.prober.Alive(t.host.URL)
+			m.FallbackDown = known && !alive
+		}
+		s.Mirrors = append(s.Mirrors, m)
+	}
+	for _, row := range v.direct {
+		r := row.registry
+		if p, ok := probed[r.URL]; ok {
+			takeProbe(&r, p)
+		}
+		takeFact(&r, facts, row.target)
+		s.Registries = append(s.Registries, r)
+	}
+	for _, k := range a.refresher.Status() {
+		s.Tokens = append(s.Tokens, token(k))
+	}
+	s.DockerHub = a.hub()
+	s.Containerd = a.engine.state()
+	return s
+}
+
+func takeProbe(e *status.Endpoint, p health.Status) {
+	e.State = status.Unknown
+	if p.Known {
+		e.State = status.Down
+		if p.Up {
+			e.State = status.Up
+		}
+	}
+	e.Since, e.LastProbe, e.ProbeDuration = p.Since, p.LastProbe, status.Seconds(p.Duration)
+	e.HTTPStatus, e.Error, e.Probes, e.RequestsPerHour = p.HTTPStatus, p.LastError, p.Probes, p.RequestsPerHour
+	if p.Reason == "" {
+		e.Error = ""
+	}
+	e.Failures = map[string]uint64{}
+	for reason, n := range p.Failed {
+		e.Failures[string(reason)] = n
+	}
+}
+
+func takeFact(e *status.Endpoint, facts []health.Fact, t target) {
+	f, ok := health.ParseFact(facts, t.host.URL)
+	if !ok {
+		return
+	}
+	switch f.Basic {
+	case health.Accepted:
+		e.Basic = status.BasicAccepted
+	case health.Refused:
+		e.Basic = status.BasicRefused
+		if t.channel.serves {
+			e.Basic = status.BasicToken
+		}
+	}
+	e.LeftOut = t.channel.why
+	if f.WrongLogin {
+		e.Basic = status.BasicWrong
+	}
+	switch f.Redirect {
+	case health.NoRedirect:
+		e.Redirect = status.RedirectNone
+	case health.OtherHost:
+		e.Redirect = status.RedirectOther
+	case health.OtherPort, health.Subdomain:
+		e.Redirect = status.RedirectOtherPort
+		e.Note = fmt.Sprintf("layers come from %s", f.To)
+	}
+	if f.Error != "" {
+		e.Note = strings.TrimPrefix(e.Note+"; "+f.Error, "; ")
+	}
+}
+
+func token(k tokens.Status) status.Token {
+	return status.Token{
+		Service: k.Service, Region: k.Region, Identity: k.Identity, Source: k.Source, Hosts: k.Hosts, Adopted: k.Adopted,
+		Valid: k.Valid, Issued: k.Issued, Expires: k.Expires, NextRenewal: k.NextAttempt,
+		Renewals: k.Renewals, Failures: k.Failures, Error: k.LastError, ErrorTime: k.LastErrorTime, FailingSince: k.FailingSince,
+	}
+}

@@ -1,0 +1,32 @@
+package containerdconf
+
+import "fmt"
+
+// unsupported is [ErrUnsupported] for a configuration. Where the release is not known a
+// change has to be right for all of them, and it says what they do not agree
+// on.
+func unsupported(c Config, r Release) error {
+	if !r.IsZero() {
+		return fmt.Errorf("%s: %w", c.Path, ErrUnsupported)
+	}
+	return fmt.Errorf("%s: %w: the version of containerd is not known, and %s run this where containerd runs", c.Path, ErrUnsupported, disagreement(c))
+}
+
+// disagreement is what the releases make of a file differently, as the first
+// half of a sentence that ends in "run this …".
+func disagreement(c Config) string {
+	for _, f := range c.Files {
+		if f.Err == nil && f.Doc.HasByteOrderMark() {
+			return "2.x does not start with the byte order mark of " + f.Path + "; save it as UTF-8 without one, or"
+		}
+	}
+	if !c.Missing && len(c.Files) > 0 {
+		switch c.Files[0].Version {
+		case 0:
+			return `1.x and 2.x read a file without "version =" differently;`
+		case 1:
+			return "1.x and 2.x read a file of version 1 differently;"
+		}
+	}
+	return "no change is right for every version that reads this file;"
+}

@@ -1,0 +1,149 @@
+package install
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node"
+)
+
+// body is a file of ours without its marker.
+func body(content []byte) []byte { return managedfile.WithoutMarker(content) }
+
+// uninstallKubelet plans how kubelet becomes as it was.
+func (in *Installer) uninstallKubelet(ctx context.Context) Section {
+	s := Section{Name: daemonKubelet}
+	flags, err := in.undo(scopeFlags)
+	if err == nil {
+		var configs []undoing
+		if configs, err = in.undo(scopeConfig); err == nil {
+			s = in.planKubeletUndo(ctx, s, flags, configs)
+			return s
+		}
+	}
+	s.Err = err
+	return s
+}
+
+func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, configs []undoing) Section {
+	programs := slices.Sorted(maps.Keys(in.journal.Programs))
+	_, noted := in.journal.RestartPending[daemonKubelet]
+	if len(flags)+len(configs)+len(programs) == 0 && !noted {
+		s.Found = append(s.Found, "nothing of kubelet's configuration is Berth's")
+		return s
+	}
+	var k kubeletNode
+	if found, err := in.kubelet(ctx); err == nil {
+		k = found
+		s.Found = append(s.Found, k.describe())
+	}
+	s.Changes = append(in.changes(flags), in.changes(configs)...)
+	r, due, err := in.restartKubelet(ctx, k, len(s.Changes) > 0)
+	if err != nil {
+		s.Err = err
+		return s
+	}
+	if s.Restart = r; r == nil && (len(s.Changes) > 0 || due) {
+		s.Notes = append(s.Notes, in.noKubeletRestart(k))
+	}
+	late := r == nil && k.runs && (len(s.Changes) > 0 || due)
+	going := 0
+	for _, name := range programs {
+		switch by := in.namedBy(name, k, flags, configs); {
+		case by != "":
+			s.Notes = append(s.Notes, fmt.Sprintf("%s stays: %s names it", name, by))
+		case late:
+			s.Notes = append(s.Notes, fmt.Sprintf("%s stays until kubelet was restarted; run this again then", name))
+		default:
+			s.Changes = append(s.Changes, Change{Path: name, What: "remove", Detail: "the program"})
+			going++
+		}
+	}
+	if len(flags)+len(configs)+going == 0 && r == nil {
+		return s
+	}
+	s.do = func(ctx context.Context) error { return in.undoKubelet(ctx, k, flags, configs, programs, r, late) }
+	return s
+}
+
+// undoKubelet takes away the flags first, then the configuration that they named,
+// and the program once nothing names it.
+func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, configs []undoing, programs []string, r *Restart, late bool) error {
+	in.journal.Stale = in.o.Services != nil && len(flags) > 0
+	if r != nil || late {
+		if err := in.markRestartPending(daemonKubelet, in.identity(ctx, k.service.Name, k.running.PID)); err != nil {
+			return err
+		}
+	} else if err := in.save(); err != nil {
+		return err
+	}
+	if err := in.transfer(ctx, scopeFlags, flags); err != nil {
+		return err
+	}
+	if len(flags)+len(configs) > 0 {
+		// What systemd still knows must not name what goes now.
+		if err := in.reload(ctx); err != nil {
+			return err
+		}
+	}
+	if err := in.transfer(ctx, scopeConfig, configs); err != nil {
+		return err
+	}
+	if r != nil {
+		if err := in.applyAndRestartKubelet(ctx, r); err != nil {
+			return fmt.Errorf("the files are as they were before berth, and %w", err)
+		}
+		in.say("checked: kubelet runs")
+	}
+	if late {
+		return nil
+	}
+	for _, name := range programs {
+		if by := in.namedBy(name, k, nil, nil); by != "" {
+			in.say("left %s: %s names it", name, by)
+			continue
+		}
+		if err := in.removeProgram(name); err != nil {
+			return err
+		}
+	}
+	return in.restartDone(daemonKubelet)
+}
+
+// namedBy gives a kubelet configuration that names the provider, of those that
+// use the program's directory or may do so; "" if there is none once gone are
+// undone.
+func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []undoing) string {
+	goes := map[string]bool{}
+	for _, u := range slices.Concat(flags, configs) {
+		goes[u.found.Path] = !u.leave
+	}
+	places := []string{
+		k.stock.ProviderConfig, k.running.ProviderConfig, configFile,
+		"/etc/eks/image-credential-provider/config.json", "/var/lib/rancher/credentialprovider/config.yaml",
+	}
+	for _, dir := range []string{"/etc/kubernetes", "/etc/kubernetes/*", "/var/lib/kubelet"} {
+		for _, pattern := range []string{"*credential*.yaml", "*credential*.yml", "*credential*.json"} {
+			places = append(places, node.List(in.host.Root, path.Join(dir, pattern))...)
+		}
+	}
+	for _, place := range places {
+		if place == "" {
+			continue
+		}
+		for _, file := range configFiles(in.host.Root, place) {
+			raw, err := in.host.Root.ReadFile(file)
+			if err != nil || goes[file] {
+				continue
+			}
+			if _, names, err := parseConfig(raw); err == nil && slices.Contains(names, path.Base(program)) {
+				return file
+			}
+		}
+	}
+	return ""
+}
