@@ -21,7 +21,7 @@ BUILDER ?= docker.io/library/golang:1.26
 CONTAINER_TOOL ?= $(firstword $(foreach t,docker podman buildah,$(shell command -v $(t))))
 
 # Where no test may ever ask: the metadata service of the machine it runs on.
-test e2e fuzz golden: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
+test e2e fuzz update-golden: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
 
 .PHONY: help
 help: ## List the targets
@@ -55,8 +55,8 @@ release: ## All that is published, into dist/: built twice and compared, SBOM, c
 image: ## The container image that the chart names, or IMAGE=…, with docker, podman or buildah
 	$(or $(CONTAINER_TOOL),$(error docker, podman or buildah is needed)) build --build-arg BUILDER=$(BUILDER) --build-arg VERSION=$(VERSION) -t $(IMAGE) .
 
-.PHONY: manifests
-manifests: ## Render manifests/berth.yaml and the chart's copies anew
+.PHONY: generate
+generate: ## Render manifests/berth.yaml and the chart's copies again
 	test/chart/render.sh
 
 .PHONY: lint
@@ -98,8 +98,8 @@ bench-provider: ## The provider beside its floor and its peers; fails past a lim
 bench-agent: build ## The agent: repairs, saves, idle cost, growth, stops; fails past a limit
 	go run ./test/benchagent -berth $(BIN)/berth
 
-.PHONY: golden
-golden: ## Write the golden files of the tests anew
+.PHONY: update-golden
+update-golden: ## Write the golden files of the tests again
 	go test ./hostsconf ./config ./config/convert ./node/... ./agent/status ./cmd/berth -update
 
 .PHONY: clean

@@ -19,7 +19,7 @@ cp manifests/grafana/berth-dashboard.json "$out/manifests/chart/files/berth-dash
 # Write your RegistryConfig into the ConfigMap below; docs/configuration.md has
 # every field, docs/kubernetes.md the way from here. Files that the config names,
 # such as passwords, need a Secret and a volume: the chart has a value for it.
-# "make manifests" renders this file from the chart; do not edit it there.
+# "make generate" renders this file from the chart; do not edit it there.
 HEAD
   # No Helm in the labels: it does not look after these objects.
   HELM_CACHE_HOME=/nonexistent "$helm" template berth manifests/chart --namespace kube-system |

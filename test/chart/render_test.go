@@ -175,7 +175,7 @@ func TestRenderedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s is not what the chart renders: run make manifests", name)
+			t.Errorf("%s is not what the chart renders: run make generate", name)
 		}
 	}
 	raw, err := os.ReadFile(filepath.Join(top, "manifests/berth.yaml"))
