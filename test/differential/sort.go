@@ -1,0 +1,81 @@
+package main
+
+import "strings"
+
+// sort finds for each difference why it is there: a purpose, or an earlier
+// difference that leads to it. It reports whether the trial ends here.
+func (t *trial) sort(c situation, all []difference) (ends bool) {
+	tainted := t.tainted
+	if c.step.alone {
+		tainted = map[string]string{} // it has nothing to do with the node
+	}
+	var rest []difference
+	for _, d := range all {
+		// What lies on the node is seen again after each step.
+		id := d.name + "\x00" + d.old + "\x00" + d.new
+		if strings.HasPrefix(d.name, atFile) && t.known[id] {
+			continue
+		}
+		t.known[id] = true
+		p := purposeOf(c, d)
+		if p == nil {
+			rest = append(rest, d)
+			continue
+		}
+		t.result.purposes[p.name]++
+		if !p.single {
+			tainted[d.subject] = p.name
+		}
+		ends = ends || p.ends
+	}
+	for _, d := range rest {
+		name := followsFrom(tainted, c, d)
+		switch {
+		case name != "":
+			t.result.purposes[name]++
+		case !ends:
+			t.result.failures = append(t.result.failures, d.String())
+		}
+	}
+	return ends
+}
+
+func purposeOf(c situation, d difference) *purpose {
+	for i := range purposes {
+		if purposes[i].is(c, d) {
+			return &purposes[i]
+		}
+	}
+	return nil
+}
+
+// sums are values that count what other values say, or that a text is there.
+var sums = map[string]bool{
+	atExit: true, atJSON + "|conflicts": true, atJSON + "|unchanged": true, atJSON + "|providerRules": true, atJSON + "|changes": true,
+	atJSON + "|notices": true, atStderr + "error": true,
+}
+
+// followsFrom names the purpose of an earlier difference that leads to d: one about
+// the same registry, or about any that a sum counts; "" if there is none.
+func followsFrom(tainted map[string]string, c situation, d difference) string {
+	if name := tainted[d.subject]; name != "" {
+		return name
+	}
+	if c.step.subject != "" && d.subject == c.step.subject {
+		// An image whose registry has no directory is pulled by way of _default.
+		if name := tainted["*"]; name != "" {
+			return name
+		}
+	}
+	if c.step.alone && len(tainted) > 0 && (!strings.HasPrefix(d.name, atYAML+"|") || d.name == atYAML+"|apiVersion" || d.name == atYAML+"|kind") {
+		for _, name := range tainted {
+			return name
+		}
+	}
+	if sums[d.name] && !(d.name == atExit && (d.old > "1" || d.new > "1")) {
+		for _, name := range tainted {
+			return name
+		}
+	}
+	return ""
+}
