@@ -54,6 +54,9 @@ func compare(s step, before, after observation) []difference {
 // inCertsDir finds the directory below some certs.d in the name of a value.
 var inCertsDir = regexp.MustCompile(`/(?:certs\.d|hosts)/([^/|]+)`)
 
+// inSaved finds it in the name of a copy that Berth keeps.
+var inSaved = regexp.MustCompile(`/saved/\w*?(?:certs\.d|hosts)_(.+)_hosts\.toml\.`)
+
 // inList finds the registry of a value in a config, or in the credential provider's
 // rules.
 var inList = regexp.MustCompile(`\|(?:directories|mirrors|registries)\[([^|]*)\](?:\||$)`)
@@ -63,7 +66,9 @@ func subjectOf(name string) string {
 	if m := inList.FindStringSubmatch(name); m != nil {
 		return m[1]
 	}
-	// /etc/containerd/certs.d/localhost_5000_/hosts.toml
+	if m := inSaved.FindStringSubmatch(name); m != nil {
+		return upstreamOf(m[1])
+	}
 	if m := inCertsDir.FindStringSubmatch(name); m != nil {
 		return upstreamOf(m[1])
 	}

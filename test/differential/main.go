@@ -28,9 +28,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"text/tabwriter"
@@ -62,6 +64,7 @@ type options struct {
 	only     int // -1: all
 	parallel int
 	dir      string
+	rooted   [2]bool // see trial
 }
 
 // defaultDir is memory, where there is some.
@@ -101,6 +104,13 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	work, err := os.MkdirTemp(o.dir, "differential-")
 	if err != nil {
 		return err
+	}
+	for v, programs := range []string{o.old, o.new} {
+		help, err := exec.CommandContext(ctx, filepath.Join(programs, provider), "--help").Output()
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", provider, programs, err)
+		}
+		o.rooted[v] = strings.Contains(string(help), "--root")
 	}
 	clouds, err := startClouds()
 	if err != nil {

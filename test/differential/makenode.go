@@ -238,27 +238,49 @@ func makeEdit(c chance) edit {
 	return edit{pick(c, "append", "append", "replace", "remove", "removeDir", "chmod", "truncate", "link", "certificate", "lostRules", "lostState", "add", "move"), c.IntN(1 << 20)}
 }
 
-// do changes the node below root.
-func (e edit) do(root string) error {
+// do changes the nodes below roots in the same way. What is there to be changed is
+// looked for in the last one.
+func (e edit) do(roots ...string) error {
+	file, err := e.file(roots[len(roots)-1])
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		if err := e.change(root, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file chooses a hosts.toml below certs.d, by its path below root; "" if there is none.
+func (e edit) file(root string) (string, error) {
+	var files []string
+	err := filepath.WalkDir(filepath.Join(root, certsDir), func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && d.Name() == "hosts.toml" {
+			files = append(files, strings.TrimPrefix(name, root))
+		}
+		return ignoreMissing(err)
+	})
+	if err != nil || len(files) == 0 {
+		return "", err
+	}
+	return files[e.nth%len(files)], nil
+}
+
+func (e edit) change(root, path string) error {
 	if e.what == "lostRules" || e.what == "lostState" {
 		name := map[string]string{"lostRules": "provider.json", "lostState": "state.json"}[e.what]
 		return ignoreMissing(os.Remove(filepath.Join(root, stateDir, name)))
 	}
 	if e.what == "add" {
 		dir := foreignDirs[e.nth%len(foreignDirs)]
-		return entry{path: path.Join(certsDir, dir, "hosts.toml"), content: "server = \"https://added.corp\"\n[host.\"https://added.corp\"]\n"}.writeSome(root)
+		return entry{path: certsDir + "/" + dir + "/hosts.toml", content: "server = \"https://added.corp\"\n[host.\"https://added.corp\"]\n"}.writeSome(root)
 	}
-	var files []string
-	err := filepath.WalkDir(filepath.Join(root, certsDir), func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && d.Name() == "hosts.toml" {
-			files = append(files, name)
-		}
-		return ignoreMissing(err)
-	})
-	if err != nil || len(files) == 0 {
-		return err
+	file := filepath.Join(root, path)
+	if info, err := os.Lstat(file); path == "" || err != nil || !info.Mode().IsRegular() {
+		return nil // this version has none
 	}
-	file := files[e.nth%len(files)]
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return err

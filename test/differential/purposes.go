@@ -107,7 +107,7 @@ var filePurposes = []purpose{
 			text := c.step.text()
 			switch {
 			case isChange(d):
-				return d.vanished() && strings.Contains(text, `"*"`) || d.appeared() && strings.Contains(text, "plainHTTP:")
+				return d.oldThere && strings.Contains(text, `"*"`) || d.newThere && strings.Contains(text, "plainHTTP:")
 			case !isHosts(d):
 				return false
 			case d.appeared():
@@ -121,7 +121,7 @@ var filePurposes = []purpose{
 		name: "certificates of Docker's layout",
 		what: "certificates that are in certs.d already are named in hosts.toml",
 		is: func(c situation, d difference) bool {
-			return isHosts(d) && d.newThere && without(tlsLine, d.old) == without(tlsLine, d.new) && dockerFile.MatchString(d.new) ||
+			return isHosts(d) && (d.appeared() || without(tlsLine, d.old) == without(tlsLine, d.new)) && dockerFile.MatchString(d.new) ||
 				isChange(d) && c.hasCertificates(newer)
 		},
 	},
@@ -135,14 +135,26 @@ var filePurposes = []purpose{
 		},
 	},
 	{
+		name: "names of Docker Hub",
+		what: "what the config says of docker.io holds for its other names, such as a mirror https://registry-1.docker.io",
+		is: func(c situation, d difference) bool {
+			settings := regexp.MustCompile(loginLine.String() + "|" + tlsLine.String() + `|(?m)^\s*skip_verify = .*\n`)
+			return isHosts(d) && strings.Contains(c.step.text(), "https://registry-1.docker.io") && strings.Contains(c.step.text(), "docker") &&
+				without(settings, d.old) == without(settings, d.new)
+		},
+	},
+	{
 		name: "registries that take tokens only",
 		what: "where the release is not known, a header for a registry that takes tokens does not count in the rules (ADR 20)",
 		is: func(c situation, d difference) bool {
-			if !d.vanished() || !strings.HasPrefix(d.name, rulesJSON) || !strings.HasSuffix(d.name, "|header") {
-				return false
+			at, header := strings.CutSuffix(d.name, "|header")
+			header = header && d.vanished() && strings.HasPrefix(d.name, rulesJSON)
+			if !header {
+				at, header = strings.CutSuffix(d.name, "|channel")
+				header = header && d.old == "header" && d.new == "provider"
 			}
-			host := c.did[newer].values[strings.TrimSuffix(d.name, "header")+"host"]
-			return slices.Contains([]string{"docker.io", "ghcr.io", "quay.io"}, host)
+			host, _, _ := strings.Cut(c.did[newer].values[at+"|host"], "/")
+			return header && slices.Contains([]string{"docker.io", "ghcr.io", "quay.io", "registry-1.docker.io"}, host)
 		},
 	},
 	{

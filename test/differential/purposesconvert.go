@@ -18,7 +18,7 @@ var convertPurposes = []purpose{
 		name: "convert of nothing",
 		what: "a file without registries, or of another kind than --from says, is an error",
 		is: func(c situation, d difference) bool {
-			return c.step.alone && c.did[older].values[atExit] != c.did[newer].values[atExit] && c.did[newer].stdout == "" &&
+			return c.step.alone && c.did[newer].values[atExit] == "1" && c.did[newer].stdout == "" && c.did[older].stdout != "" &&
 				(!slices.Contains(c.step.args, c.step.kind) || strings.Contains(c.step.stdin, "version = 3"))
 		},
 	},
@@ -60,11 +60,22 @@ var convertPurposes = []purpose{
 		},
 	},
 	{
+		name: "convert: Docker Hub as an endpoint",
+		what: "an endpoint at a name of Docker Hub is https://registry-1.docker.io, once",
+		is: func(c situation, d difference) bool {
+			return c.converts("k3s", "containerd") && strings.Contains(d.name, "]|endpoints[") && strings.Contains(c.step.stdin, "docker.io")
+		},
+	},
+	{
 		name: "convert: tls without effect",
 		what: "tls settings that had no effect are not revived",
 		is: func(c situation, d difference) bool {
-			return c.converts("k3s", "containerd") && d.vanished() && strings.Contains(d.name, "|registries[") &&
-				(strings.Contains(d.name, "|tls|") || strings.HasSuffix(d.name, "|host")) && strings.Contains(c.step.stdin, "tls")
+			if !c.converts("k3s", "containerd") || !strings.Contains(c.step.stdin, "tls") {
+				return false
+			}
+			told := c.did[newer].values[atExit] == "1" && c.did[older].values[atExit] == "0" && !strings.HasPrefix(d.name, atYAML)
+			return told || d.vanished() && strings.Contains(d.name, "|registries[") &&
+				(strings.Contains(d.name, "|tls|") || strings.HasSuffix(d.name, "|host"))
 		},
 	},
 	{

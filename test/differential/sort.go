@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // sort finds for each difference why it is there: a purpose, or an earlier
 // difference that leads to it. It reports whether the trial ends here.
@@ -34,7 +37,11 @@ func (t *trial) sort(c situation, all []difference) (ends bool) {
 		case name != "":
 			t.result.purposes[name]++
 		case !ends:
-			t.result.failures = append(t.result.failures, d.String())
+			text := d.String()
+			if d.name == atExit {
+				text += fmt.Sprintf("\n    old stderr %.600q\n    new stderr %.600q", c.did[older].stderr, c.did[newer].stderr)
+			}
+			t.result.failures = append(t.result.failures, text)
 		}
 	}
 	return ends
@@ -52,7 +59,7 @@ func purposeOf(c situation, d difference) *purpose {
 // sums are values that count what other values say, or that a text is there.
 var sums = map[string]bool{
 	atExit: true, atJSON + "|conflicts": true, atJSON + "|unchanged": true, atJSON + "|providerRules": true, atJSON + "|changes": true,
-	atJSON + "|notices": true, atStderr + "error": true,
+	atJSON + "|notices": true, atStderr + "error": true, atFile + stateDir + "/saved": true,
 }
 
 // followsFrom names the purpose of an earlier difference that leads to d: one about

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -53,6 +54,7 @@ type trial struct {
 	dir      string // work directory; each version has one in it
 	programs [2]string
 	env      [2][]string
+	rooted   [2]bool // the provider has --root: it looks at files of the node
 	chance   chance
 
 	layout layout
@@ -75,7 +77,7 @@ var versions = [...]string{older: "old", newer: "new"}
 func newTrial(o options, number int, dir string, clouds *clouds) *trial {
 	c := chance{rand.New(rand.NewPCG(o.seed, uint64(number)))}
 	t := &trial{
-		number: number, dir: dir, chance: c, programs: [2]string{o.old, o.new},
+		number: number, dir: dir, chance: c, programs: [2]string{o.old, o.new}, rooted: o.rooted,
 		tainted: map[string]string{}, known: map[string]bool{},
 		result: result{number: number, dir: dir, purposes: map[string]int{}},
 	}
@@ -213,28 +215,28 @@ func (t *trial) run(ctx context.Context) result {
 	if t.result.err = t.prepare(ctx); t.result.err != nil {
 		return t.result
 	}
-	var node [2]observation // as the last step that is not alone left it
+	var last [2]observation // as the last step that is not alone left it
 	over := false           // the versions went different ways, on purpose
 	for i, s := range t.steps {
 		if over && !s.alone {
 			continue
 		}
+		if s.edit != nil {
+			if t.result.err = s.edit.do(t.root(older), t.root(newer)); t.result.err != nil {
+				return t.result
+			}
+		}
 		var both [2]observation
 		for v := range versions {
-			if s.edit != nil {
-				if t.result.err = s.edit.do(filepath.Join(t.dir, versions[v], nodeName)); t.result.err != nil {
-					return t.result
-				}
-			}
 			if both[v], t.result.err = t.execute(ctx, v, s); t.result.err != nil {
 				return t.result
 			}
 		}
-		c := situation{trial: t, step: s, at: i, before: node, did: both}
+		c := situation{trial: t, step: s, at: i, before: last, did: both}
 		ended := t.sort(c, compare(s, both[older], both[newer]))
 		over = over || ended && !s.alone
 		if !s.alone {
-			node = both
+			last = both
 		}
 		t.damage(c)
 	}
@@ -242,11 +244,16 @@ func (t *trial) run(ctx context.Context) result {
 	return t.result
 }
 
-const nodeName = node
+// root is the root of the node of a version.
+func (t *trial) root(v int) string { return filepath.Join(t.dir, versions[v], node) }
 
 func (t *trial) execute(ctx context.Context, v int, s step) (observation, error) {
 	t.result.commands++
-	return execute(ctx, filepath.Join(t.dir, versions[v]), t.env[v], s.command, filepath.Join(t.programs[v], s.program))
+	c := s.command
+	if c.program == provider && t.rooted[v] {
+		c.args = append(slices.Clone(c.args), "--root", node)
+	}
+	return execute(ctx, filepath.Join(t.dir, versions[v]), t.env[v], c, filepath.Join(t.programs[v], c.program))
 }
 
 // prepare makes the working directories. What an earlier apply wrote is written by
