@@ -59,18 +59,18 @@ var inSaved = regexp.MustCompile(`/saved/\w*?(?:certs\.d|hosts)_(.+)_hosts\.toml
 
 // inList finds the registry of a value in a config, or in the credential provider's
 // rules.
-var inList = regexp.MustCompile(`\|(?:directories|mirrors|registries)\[([^|]*)\](?:\||$)`)
+var inList = regexp.MustCompile(`\|(?:directories|mirrors|registries|changes|skipped)\[([^|]*)\](?:\||$)`)
 
 // subjectOf says which registry a value is about.
 func subjectOf(name string) string {
-	if m := inList.FindStringSubmatch(name); m != nil {
-		return m[1]
-	}
 	if m := inSaved.FindStringSubmatch(name); m != nil {
 		return upstreamOf(m[1])
 	}
 	if m := inCertsDir.FindStringSubmatch(name); m != nil {
 		return upstreamOf(m[1])
+	}
+	if m := inList.FindStringSubmatch(name); m != nil {
+		return m[1]
 	}
 	return ""
 }

@@ -98,6 +98,21 @@ var filePurposes = []purpose{
 		},
 	},
 	{
+		name: "contents are compared", single: true,
+		what: "plan and apply renew rules when a hosts.toml that is not Berth's has changed (ADR 16)",
+		is: func(c situation, d difference) bool {
+			if c.step.alone || c.step.args[0] != "plan" && c.step.args[0] != "apply" || c.did[older].values[atJSON+"|providerRules"] != "false" ||
+				c.did[newer].values[atJSON+"|providerRules"] != "true" {
+				return false
+			}
+			renewed := false
+			for _, name := range sortedKeys(c.before[newer].values, c.did[newer].values) {
+				renewed = renewed || strings.Contains(name, "|files[") && c.before[newer].values[name] != c.did[newer].values[name]
+			}
+			return (d.name == atJSON+"|providerRules" || d.name == atExit && c.step.args[0] == "plan") && (renewed || c.anyStale())
+		},
+	},
+	{
 		name: "registries on this machine",
 		what: "a registry on this machine without a setting of its own gets no server line; an explicit plainHTTP is written",
 		is: func(c situation, d difference) bool {
@@ -113,16 +128,28 @@ var filePurposes = []purpose{
 			case d.appeared():
 				return strings.Contains(text, "plainHTTP:")
 			}
-			return without(serverLine, d.old) == without(serverLine, d.new) && serverLine.MatchString(d.old) && !serverLine.MatchString(d.new) ||
-				d.vanished() && without(serverLine, d.old) == ""
+			lines := serverLine
+			if c.hasCertificates(newer, d.subject) {
+				lines = both(lines, tlsLine) // see certificates of Docker's layout
+			}
+			if strings.Contains(text, "https://registry-1.docker.io") {
+				lines = both(lines, settings) // see names of Docker Hub
+			}
+			return without(lines, d.old) == without(lines, d.new) && serverLine.MatchString(d.old) && !serverLine.MatchString(d.new) ||
+				d.vanished() && without(both(serverLine, loginLine), d.old) == ""
 		},
 	},
 	{
 		name: "certificates of Docker's layout",
 		what: "certificates that are in certs.d already are named in hosts.toml",
 		is: func(c situation, d difference) bool {
-			return isHosts(d) && (d.appeared() || without(tlsLine, d.old) == without(tlsLine, d.new)) && dockerFile.MatchString(d.new) ||
-				isChange(d) && c.hasCertificates(newer)
+			if d.name == atJSON+"|notices" && d.appeared() {
+				return c.hasCertificates(newer, "")
+			}
+			if !c.hasCertificates(newer, d.subject) {
+				return false
+			}
+			return isChange(d) || isHosts(d) && (d.appeared() || without(tlsOrRoot, d.old) == without(tlsOrRoot, d.new) && dockerFile.MatchString(d.new))
 		},
 	},
 	{
@@ -138,7 +165,6 @@ var filePurposes = []purpose{
 		name: "names of Docker Hub",
 		what: "what the config says of docker.io holds for its other names, such as a mirror https://registry-1.docker.io",
 		is: func(c situation, d difference) bool {
-			settings := regexp.MustCompile(loginLine.String() + "|" + tlsLine.String() + `|(?m)^\s*skip_verify = .*\n`)
 			return isHosts(d) && strings.Contains(c.step.text(), "https://registry-1.docker.io") && strings.Contains(c.step.text(), "docker") &&
 				without(settings, d.old) == without(settings, d.new)
 		},
@@ -166,16 +192,17 @@ var filePurposes = []purpose{
 	},
 	{
 		name: "rules after restore", single: true,
-		what: "berth restore leaves rules that know nothing where kubelet is wired",
+		what: "berth restore leaves rules that know nothing where kubelet is wired (and an empty directory, saved)",
 		is: func(c situation, d difference) bool {
-			return d.appeared() && strings.HasPrefix(d.name, rulesJSON) && c.step.args[0] == "restore" && c.did[newer].values[rulesJSON+"|missing"] == "true"
+			ours := strings.HasPrefix(d.name, rulesJSON) || d.name == atFile+stateDir+"/saved"
+			return d.appeared() && ours && c.step.args[0] == "restore" && c.did[newer].values[rulesJSON+"|missing"] == "true"
 		},
 	},
 	{
 		name: "logins that were not probed", single: true,
 		what: "plan says which logins are sent to registries that were not asked what they take",
 		is: func(c situation, d difference) bool {
-			return d.name == atJSON+"|notices" && d.appeared() && regexp.MustCompile(`username:|\.dkr\.ecr\.|dockerConfigFile|images\.corp`).MatchString(c.step.text())
+			return d.name == atJSON+"|notices" && d.appeared() && regexp.MustCompile(`username:|\.dkr\.ecr\.|dockerConfigFile|account:`).MatchString(c.step.text())
 		},
 	},
 	{
@@ -202,16 +229,22 @@ const rulesJSON = atFile + stateDir + "/provider.json"
 var (
 	serverLine = regexp.MustCompile(`(?m)^server = .*\n`)
 	tlsLine    = regexp.MustCompile(`(?m)^\s*(ca|client) = .*\n`)
-	loginLine  = regexp.MustCompile(`(?m)^\s*\[host\..*\.header\]\n|^\[header\]\n|^\s*Authorization = .*\n`)
+	loginLine  = regexp.MustCompile(`(?m)^-r\S+\n|^\s*\[host\..*\.header\]\n|^\[header\]\n|^\s*Authorization = .*\n`)
+	tlsOrRoot  = both(tlsLine, regexp.MustCompile(`(?m)^capabilities = .*\n`))
+	settings   = both(both(loginLine, tlsLine), regexp.MustCompile(`(?m)^\s*skip_verify = .*\n`))
 	dockerFile = regexp.MustCompile(`(?m)^\s*(ca|client) = .*\.(crt|cert|key)"`)
 	markerLine = regexp.MustCompile(`(?m)^# Written by berth.*\n`)
-	modeLine   = regexp.MustCompile(`^-\S+\n`)
 	emptyLine  = regexp.MustCompile(`(?m)^\s*\n`)
 )
 
-// without gives a file of ours less some lines, and less its mode and first line.
+func both(a, b *regexp.Regexp) *regexp.Regexp {
+	return regexp.MustCompile("(?:" + a.String() + ")|(?:" + b.String() + ")")
+}
+
+// without gives a file of ours less some lines and its first line. A login among the
+// lines takes the mode with it.
 func without(lines *regexp.Regexp, file string) string {
-	for _, r := range []*regexp.Regexp{modeLine, markerLine, lines, emptyLine} {
+	for _, r := range []*regexp.Regexp{markerLine, lines, emptyLine} {
 		file = r.ReplaceAllString(file, "")
 	}
 	return file
@@ -240,10 +273,12 @@ func (s step) text() string {
 	return s.config.text
 }
 
-// hasCertificates reports certificates in the Docker layout somewhere in certs.d.
-func (c situation) hasCertificates(v int) bool {
+// hasCertificates reports certificates in Docker's layout in the directories that
+// containerd looks at for a registry, "" for any.
+func (c situation) hasCertificates(v int, registry string) bool {
 	for name := range c.did[v].values {
-		if inCertsDir.MatchString(name) && (strings.HasSuffix(name, ".crt") || strings.HasSuffix(name, ".cert")) {
+		m := inCertsDir.FindStringSubmatch(name)
+		if m != nil && (registry == "" || upstreamOf(m[1]) == registry || m[1] == "_default") && (strings.HasSuffix(name, ".crt") || strings.HasSuffix(name, ".cert")) {
 			return true
 		}
 	}

@@ -41,14 +41,21 @@ var convertPurposes = []purpose{
 		name: "convert: prefix rules of k3s",
 		what: "a rewrite of k3s that only puts a prefix in front becomes the endpoint's url",
 		is: func(c situation, d difference) bool {
-			return c.converts("k3s") && strings.Contains(c.step.stdin, "rewrite:") && strings.Contains(d.name, "]|endpoints[")
+			carried := c.did[older].values[atExit] == "1" && c.did[newer].values[atExit] == "0" && !strings.HasPrefix(d.name, atYAML)
+			return c.converts("k3s") && strings.Contains(c.step.stdin, "rewrite:") && (strings.Contains(d.name, "]|endpoints[") || carried)
 		},
 	},
 	{
 		name: "convert: registries on this machine",
 		what: "registries on this machine keep http or https",
 		is: func(c situation, d difference) bool {
-			return c.step.alone && strings.HasPrefix(d.name, atYAML) && loopback(d.subject)
+			local := func(url string) bool {
+				_, host, _ := strings.Cut(url, "://")
+				host, _, _ = strings.Cut(host, "/")
+				return loopback(host)
+			}
+			return c.step.alone && strings.HasPrefix(d.name, atYAML) &&
+				(loopback(d.subject) || strings.Contains(d.name, "]|endpoints[") && (local(d.old) || local(d.new)))
 		},
 	},
 	{

@@ -18,9 +18,13 @@ var providerPurposes = []purpose{
 		name: "index.docker.io", single: true,
 		what: "index.docker.io/x is docker.io/library/x, as kubelet and containerd have it",
 		is: func(c situation, d difference) bool {
-			return !strings.HasPrefix(d.name, atFile) && slices.ContainsFunc(append(c.step.args, c.step.stdin), func(s string) bool {
-				return strings.Contains(s, "index.docker.io/")
-			})
+			if strings.HasPrefix(d.name, atFile) || c.step.subject != "docker.io" {
+				return false
+			}
+			if c.step.program == provider {
+				return strings.Contains(c.step.stdin, "index.docker.io/") && (c.nothing(older) || c.nothing(newer) || strings.Contains(c.did[newer].stdout, "docker.io"))
+			}
+			return c.did[older].values[atJSON+"|image"] != c.did[newer].values[atJSON+"|image"]
 		},
 	},
 	{
@@ -31,6 +35,18 @@ var providerPurposes = []purpose{
 			return asks && !strings.HasPrefix(d.name, atFile) && c.withheld() && c.stale(c.step.subject)
 		},
 	},
+}
+
+// nothing says that the provider gave no credential.
+func (c situation) nothing(v int) bool {
+	return c.did[v].stdout == "" || strings.Contains(c.did[v].stdout, `"auth":{}`)
+}
+
+// anyStale is stale for any registry that the rules have a directory for.
+func (c situation) anyStale() bool {
+	return slices.ContainsFunc(c.did[newer].names(rulesJSON+"|directories["), func(name string) bool {
+		return c.stale(subjectOf(name))
+	})
 }
 
 // withheld says that only the new version gives nothing.
@@ -116,7 +132,7 @@ func (c situation) foreign(v int, registry string) bool {
 }
 
 // moreHosts says that the new rules list every host of the old ones for a registry,
-// and more, or say that its file cannot be read.
+// and more, or each only once, or say that its file cannot be read.
 func (c situation) moreHosts(registry string) bool {
 	hosts := func(v int) []string {
 		var all []string
@@ -131,6 +147,9 @@ func (c situation) moreHosts(registry string) bool {
 		return all
 	}
 	was, is := hosts(older), hosts(newer)
+	if len(is) == len(was) && !slices.ContainsFunc(is, func(h string) bool { return !slices.Contains(was, h) }) {
+		return false
+	}
 	if slices.ContainsFunc(is, func(h string) bool { return strings.HasPrefix(h, "(") }) {
 		return true
 	}

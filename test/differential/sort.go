@@ -26,7 +26,7 @@ func (t *trial) sort(c situation, all []difference) (ends bool) {
 			continue
 		}
 		t.result.purposes[p.name]++
-		if !p.single {
+		if !p.single && (d.subject != "" || c.step.alone) {
 			tainted[d.subject] = p.name
 		}
 		ends = ends || p.ends
@@ -38,6 +38,10 @@ func (t *trial) sort(c situation, all []difference) (ends bool) {
 			t.result.purposes[name]++
 		case !ends:
 			text := d.String()
+			if d.name == atJSON+"|notices" {
+				_, notices, _ := strings.Cut(c.did[newer].stdout, `"notices"`)
+				text += fmt.Sprintf("\n    new %.400q", notices)
+			}
 			if d.name == atExit {
 				text += fmt.Sprintf("\n    old stderr %.600q\n    new stderr %.600q", c.did[older].stderr, c.did[newer].stderr)
 			}
@@ -67,6 +71,11 @@ var sums = map[string]bool{
 func followsFrom(tainted map[string]string, c situation, d difference) string {
 	if name := tainted[d.subject]; name != "" {
 		return name
+	}
+	if d.subject == "_berth" { // certificates that some hosts.toml names
+		for _, name := range tainted {
+			return name
+		}
 	}
 	if c.step.subject != "" && d.subject == c.step.subject {
 		// An image whose registry has no directory is pulled by way of _default.

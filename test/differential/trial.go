@@ -79,7 +79,7 @@ func newTrial(o options, number int, dir string, clouds *clouds) *trial {
 	t := &trial{
 		number: number, dir: dir, chance: c, programs: [2]string{o.old, o.new}, rooted: o.rooted,
 		tainted: map[string]string{}, known: map[string]bool{},
-		result: result{number: number, dir: dir, purposes: map[string]int{}},
+		result: result{number: number, dir: dir, purposes: map[string]int{}, damaged: map[string]int{}, missed: map[string]int{}},
 	}
 	which := pick(c, noCloud, serving, serving, denying)
 	for v := range versions {
@@ -238,7 +238,7 @@ func (t *trial) run(ctx context.Context) result {
 		if !s.alone {
 			last = both
 		}
-		t.damage(c)
+		t.tryDamages(c)
 	}
 	t.record()
 	return t.result
