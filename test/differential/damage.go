@@ -57,7 +57,7 @@ var damages = []damage{
 		return false
 	}},
 	{"a warning more", func(values map[string]string) bool {
-		values[atStderr+"warning config.yaml:1:1 kind"] = "present"
+		values[atStderr+"warning config.yaml:99:1 kind"] = "present"
 		return true
 	}},
 }

@@ -229,7 +229,7 @@ const rulesJSON = atFile + stateDir + "/provider.json"
 var (
 	serverLine = regexp.MustCompile(`(?m)^server = .*\n`)
 	tlsLine    = regexp.MustCompile(`(?m)^\s*(ca|client) = .*\n`)
-	loginLine  = regexp.MustCompile(`(?m)^-r\S+\n|^\s*\[host\..*\.header\]\n|^\[header\]\n|^\s*Authorization = .*\n`)
+	loginLine  = regexp.MustCompile(`(?m)^-rw-------\n|^-rw-r--r--\n|^\s*\[host\..*\.header\]\n|^\[header\]\n|^\s*Authorization = .*\n`)
 	tlsOrRoot  = both(tlsLine, regexp.MustCompile(`(?m)^capabilities = .*\n`))
 	settings   = both(both(loginLine, tlsLine), regexp.MustCompile(`(?m)^\s*skip_verify = .*\n`))
 	dockerFile = regexp.MustCompile(`(?m)^\s*(ca|client) = .*\.(crt|cert|key)"`)
