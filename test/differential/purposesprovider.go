@@ -32,7 +32,9 @@ var providerPurposes = []purpose{
 		what: "a credential is withheld when another hosts.toml or config_path, or lost rules, decide who is asked (ADR 16)",
 		is: func(c situation, d difference) bool {
 			asks := c.step.program == provider || c.step.args[0] == "credentials"
-			return asks && !strings.HasPrefix(d.name, atFile) && c.withheld() && c.stale(c.step.subject)
+			// No token is asked for, then.
+			unasked := d.vanished() && strings.HasPrefix(d.name, atFile+"/run")
+			return asks && (unasked || !strings.HasPrefix(d.name, atFile)) && c.withheld() && c.stale(c.step.subject)
 		},
 	},
 }
