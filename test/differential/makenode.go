@@ -291,7 +291,11 @@ func (e edit) change(root, path string) error {
 	case "replace":
 		return os.WriteFile(file, []byte("server = \"https://theirs.corp\"\n[host.\"https://theirs.corp\"]\n"), 0o644)
 	case "truncate":
-		return os.Truncate(file, int64(len(content)/2))
+		// In the first line, or in the last one.
+		if e.nth%2 == 0 {
+			return os.Truncate(file, int64(min(40, len(content))))
+		}
+		return os.Truncate(file, int64(max(0, len(content)-5)))
 	case "remove":
 		return os.Remove(file)
 	case "removeDir":

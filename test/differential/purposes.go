@@ -122,7 +122,7 @@ var filePurposes = []purpose{
 			text := c.step.text()
 			switch {
 			case isChange(d):
-				return d.oldThere && strings.Contains(text, `"*"`) || d.newThere && strings.Contains(text, "plainHTTP:")
+				return c.did[newer].values[atJSON+"|changes["+d.subject+"]|action"] == "update" || d.oldThere && strings.Contains(text, `"*"`) || d.newThere && strings.Contains(text, "plainHTTP:")
 			case !isHosts(d):
 				return false
 			case d.appeared():

@@ -80,7 +80,7 @@ var convertPurposes = []purpose{
 			if !c.converts("k3s", "containerd") || !strings.Contains(c.step.stdin, "tls") {
 				return false
 			}
-			told := c.did[newer].values[atExit] == "1" && c.did[older].values[atExit] == "0" && !strings.HasPrefix(d.name, atYAML)
+			told := c.did[newer].stderr != "" && c.did[older].stderr == "" && !strings.HasPrefix(d.name, atYAML)
 			return told || d.vanished() && strings.Contains(d.name, "|registries[") &&
 				(strings.Contains(d.name, "|tls|") || strings.HasSuffix(d.name, "|host"))
 		},

@@ -18,7 +18,7 @@ var providerPurposes = []purpose{
 		name: "index.docker.io", single: true,
 		what: "index.docker.io/x is docker.io/library/x, as kubelet and containerd have it",
 		is: func(c situation, d difference) bool {
-			if strings.HasPrefix(d.name, atFile) || c.step.subject != "docker.io" {
+			if strings.HasPrefix(d.name, atFile) && !strings.HasPrefix(d.name, atFile+"/run") || c.step.subject != "docker.io" {
 				return false
 			}
 			if c.step.program == provider {

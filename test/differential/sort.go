@@ -63,7 +63,7 @@ func purposeOf(c situation, d difference) *purpose {
 // sums are values that count what other values say, or that a text is there.
 var sums = map[string]bool{
 	atExit: true, atJSON + "|conflicts": true, atJSON + "|unchanged": true, atJSON + "|providerRules": true, atJSON + "|changes": true,
-	atJSON + "|notices": true, atStderr + "error": true, atFile + stateDir + "/saved": true,
+	atJSON + "|notices": true, atStderr + "error": true, atStderr + "text": true, atFile + stateDir + "/saved": true,
 }
 
 // followsFrom names the purpose of an earlier difference that leads to d: one about
@@ -77,7 +77,12 @@ func followsFrom(tainted map[string]string, c situation, d difference) string {
 			return name
 		}
 	}
-	if c.step.subject != "" && d.subject == c.step.subject {
+	// A token is asked for, or is not, for the image of a step.
+	token := strings.HasPrefix(d.name, atFile+"/run")
+	if c.step.subject != "" && token && tainted[c.step.subject] != "" {
+		return tainted[c.step.subject]
+	}
+	if c.step.subject != "" && (token || d.subject == c.step.subject) {
 		// An image whose registry has no directory is pulled by way of _default.
 		if name := tainted["*"]; name != "" {
 			return name
