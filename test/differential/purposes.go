@@ -64,14 +64,6 @@ var configPurposes = []purpose{
 		},
 	},
 	{
-		name: "places of mistakes", single: true,
-		what: "a mistake is reported with a remedy, at the place where it is made",
-		is: func(c situation, d difference) bool {
-			bad := func(o observation) bool { return o.values[atExit] != "0" && len(o.names(atStderr+"error ")) > 0 }
-			return strings.HasPrefix(d.name, atStderr+"error ") && bad(c.did[older]) && bad(c.did[newer])
-		},
-	},
-	{
 		name: "warnings of names", single: true,
 		what: "an upstream that is listed as its own mirror, and Docker's web site, are warned of",
 		is: func(c situation, d difference) bool {
@@ -134,6 +126,9 @@ var filePurposes = []purpose{
 			}
 			if strings.Contains(text, "https://registry-1.docker.io") {
 				lines = both(lines, settings) // see names of Docker Hub
+			}
+			if strings.Contains(text, "plainHTTP:") && without(rootCapabilities, d.old) == without(rootCapabilities, d.new) {
+				return true
 			}
 			return without(lines, d.old) == without(lines, d.new) && serverLine.MatchString(d.old) && !serverLine.MatchString(d.new) ||
 				d.vanished() && without(both(serverLine, loginLine), d.old) == ""
@@ -224,13 +219,16 @@ var filePurposes = []purpose{
 	},
 }
 
+// rootCapabilities are those of the server.
+var rootCapabilities = regexp.MustCompile(`(?m)^capabilities = .*\n`)
+
 const rulesJSON = atFile + stateDir + "/provider.json"
 
 var (
 	serverLine = regexp.MustCompile(`(?m)^server = .*\n`)
 	tlsLine    = regexp.MustCompile(`(?m)^\s*(ca|client) = .*\n`)
 	loginLine  = regexp.MustCompile(`(?m)^-rw-------\n|^-rw-r--r--\n|^\s*\[host\..*\.header\]\n|^\[header\]\n|^\s*Authorization = .*\n`)
-	tlsOrRoot  = both(tlsLine, regexp.MustCompile(`(?m)^capabilities = .*\n`))
+	tlsOrRoot  = both(tlsLine, rootCapabilities)
 	settings   = both(both(loginLine, tlsLine), regexp.MustCompile(`(?m)^\s*skip_verify = .*\n`))
 	dockerFile = regexp.MustCompile(`(?m)^\s*(ca|client) = .*\.(crt|cert|key)"`)
 	markerLine = regexp.MustCompile(`(?m)^# Written by berth.*\n`)

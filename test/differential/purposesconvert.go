@@ -41,7 +41,7 @@ var convertPurposes = []purpose{
 		name: "convert: prefix rules of k3s",
 		what: "a rewrite of k3s that only puts a prefix in front becomes the endpoint's url",
 		is: func(c situation, d difference) bool {
-			carried := c.did[older].values[atExit] == "1" && c.did[newer].values[atExit] == "0" && !strings.HasPrefix(d.name, atYAML)
+			carried := c.did[older].stderr != "" && c.did[newer].stderr == "" && !strings.HasPrefix(d.name, atYAML)
 			return c.converts("k3s") && strings.Contains(c.step.stdin, "rewrite:") && (strings.Contains(d.name, "]|endpoints[") || carried)
 		},
 	},
