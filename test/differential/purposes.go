@@ -151,8 +151,10 @@ var filePurposes = []purpose{
 		name: "longest path of a login",
 		what: "h.corp:443/team and h.corp are one host for every look-up of a login",
 		is: func(c situation, d difference) bool {
-			text := c.step.text()
-			return isHosts(d) && without(loginLine, d.old) == without(loginLine, d.new) &&
+			text := c.lastConfig()
+			answers := d.name == atOutput || strings.HasPrefix(d.name, atJSON+"|hosts[") || strings.HasPrefix(d.name, atJSON+"|provider")
+			login := answers && (c.step.subject == "reg.corp" || c.step.subject == "reg.corp:443") && (d.oldThere && d.newThere)
+			return (login || isHosts(d) && without(loginLine, d.old) == without(loginLine, d.new)) &&
 				strings.Contains(text, `- host: "reg.corp:443`) && regexp.MustCompile(`- host: "reg\.corp(/team)?"`).MatchString(text)
 		},
 	},
@@ -182,6 +184,9 @@ var filePurposes = []purpose{
 		name: "foreign files by release",
 		what: "a foreign hosts.toml counts as every release of containerd reads it; one above 32 KiB is not read (ADR 17)",
 		is: func(c situation, d difference) bool {
+			if d.name == atJSON+"|notices" && d.appeared() {
+				return c.crashes() // plan tells
+			}
 			return strings.HasPrefix(d.name, rulesJSON+"|directories[") && c.foreign(newer, d.subject) && c.moreHosts(d.subject)
 		},
 	},
@@ -269,6 +274,17 @@ func (s step) text() string {
 		return ""
 	}
 	return s.config.text
+}
+
+// lastConfig is the config that the node has by now, "" before there is one.
+func (c situation) lastConfig() string {
+	text := ""
+	for i, s := range c.steps {
+		if i <= c.at && s.config != nil {
+			text = s.config.text
+		}
+	}
+	return text
 }
 
 // hasCertificates reports certificates in Docker's layout in the directories that

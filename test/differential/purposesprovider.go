@@ -133,6 +133,16 @@ func (c situation) foreign(v int, registry string) bool {
 	return false
 }
 
+// plainHost begins a table that containerd 1.6 and 1.7 crash on, when plain keys are in it.
+var plainHost = regexp.MustCompile(`(?m)^\s*\[\[?host\]`)
+
+// crashes says that some hosts.toml that Berth did not write may crash a containerd.
+func (c situation) crashes() bool {
+	return slices.ContainsFunc(c.did[newer].names(atFile), func(name string) bool {
+		return inCertsDir.MatchString(name) && plainHost.MatchString(c.did[newer].values[name]) && !strings.Contains(c.did[newer].values[name], "# Written by berth")
+	})
+}
+
 // moreHosts says that the new rules list every host of the old ones for a registry,
 // and more, or each only once, or say that its file cannot be read.
 func (c situation) moreHosts(registry string) bool {
