@@ -34,7 +34,8 @@ var convertPurposes = []purpose{
 		what: "unknown fields of an RKE entry are listed, credentialPlugin is read, an empty plugin takes no login away",
 		is: func(c situation, d difference) bool {
 			return c.converts("rke") && (strings.Contains(c.step.stdin, "credentialPlugin: {}") || strings.Contains(c.step.stdin, "ca_cert:") ||
-				strings.Contains(c.step.stdin, "ecr_credential_plugin: {}")) && (strings.HasPrefix(d.name, atYAML+"|registries[") || !strings.HasPrefix(d.name, atYAML))
+				strings.Contains(c.step.stdin, "ecr_credential_plugin: {}")) && (strings.HasPrefix(d.name, atYAML+"|registries[") ||
+				(d.name == atExit || strings.HasPrefix(d.name, atStderr)) && c.did[older].stderr != c.did[newer].stderr)
 		},
 	},
 	{

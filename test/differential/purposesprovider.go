@@ -22,7 +22,7 @@ var providerPurposes = []purpose{
 				return false
 			}
 			if c.step.program == provider {
-				return strings.Contains(c.step.stdin, "index.docker.io/") && (c.nothing(older) || c.nothing(newer) || strings.Contains(c.did[newer].stdout, "docker.io"))
+				return strings.Contains(c.step.stdin, "index.docker.io/") && c.did[older].stdout != c.did[newer].stdout
 			}
 			return c.did[older].values[atJSON+"|image"] != c.did[newer].values[atJSON+"|image"]
 		},
@@ -34,14 +34,10 @@ var providerPurposes = []purpose{
 			asks := c.step.program == provider || c.step.args[0] == "credentials"
 			// No token is asked for, then.
 			unasked := d.vanished() && strings.HasPrefix(d.name, atFile+"/run")
-			return asks && (unasked || !strings.HasPrefix(d.name, atFile)) && c.withheld() && c.stale(c.step.subject)
+			unasked = unasked || d.vanished() && d.name == atStderr+"text"
+			return asks && (unasked || !strings.HasPrefix(d.name, atFile) && c.did[older].stdout != c.did[newer].stdout) && c.withheld() && c.stale(c.step.subject)
 		},
 	},
-}
-
-// nothing says that the provider gave no credential.
-func (c situation) nothing(v int) bool {
-	return c.did[v].stdout == "" || strings.Contains(c.did[v].stdout, `"auth":{}`)
 }
 
 // anyStale is stale for any registry that the rules have a directory for.
