@@ -220,9 +220,9 @@ func judge(out io.Writer, o options, all []result, took time.Duration) error {
 	for _, d := range damages {
 		found := damaged[d.what] - missed[d.what]
 		fmt.Fprintf(t, "%s\t%d\t%d\t\n", d.what, damaged[d.what], found)
-		// A purpose hides some, mostly in one trial of many. One that hides a tenth of
-		// all hides too much.
-		if o.only < 0 && (damaged[d.what] == 0 || found*10 < damaged[d.what]*9) {
+		// A purpose hides some, mostly all of them in one trial of many. Those that hide
+		// a tenth hide too much.
+		if o.only < 0 && (found == 0 || o.trials >= 100 && found*10 < damaged[d.what]*9) {
 			unseen = append(unseen, d.what)
 		}
 	}
