@@ -66,7 +66,7 @@ var damages = []damage{
 // same. What is found in a damaged result is no failure of the trial. A purpose may
 // hide one, in a node that it is about; see judge.
 func (t *trial) tryDamages(c situation) {
-	if len(t.tainted) > 0 || len(compare(c.step, c.did[older], c.did[newer])) > 0 {
+	if len(t.tainted) > 0 && !c.step.alone || len(compare(c.step, c.did[older], c.did[newer])) > 0 {
 		return
 	}
 	for _, d := range damages {
