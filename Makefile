@@ -12,6 +12,9 @@ FUZZTIME ?= 60s
 SOAK_TRIALS ?= 10000
 SOAK_YEARS ?= 1000
 SEED ?= 1
+# The version that make differential compares with, and how often.
+OLD ?= 562c094
+TRIALS ?= 1000
 GOTESTFLAGS ?=
 export GOTESTFLAGS
 # The image that the chart names: its repository and the version of the application.
@@ -80,6 +83,10 @@ soak: build ## Long trials; results are recorded in docs/performance.md and docs
 .PHONY: matrix
 matrix: ## As root: foreign hosts.toml files past seven releases of containerd; docs/matrix.md
 	cd test/e2e && go run ./cmd/matrix
+
+.PHONY: differential
+differential: ## The present tree beside commit OLD (562c094), TRIALS (1000); docs/differential.md
+	OLD=$(OLD) BIN=$(BIN) test/differential/differential.sh -trials $(TRIALS) -seed $(SEED)
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (60s)

@@ -260,11 +260,11 @@ func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) er
 		if !ok || !Writes(c) {
 			continue
 		}
-		set := []managedfile.File{*c.After}
+		var set []managedfile.File
 		for _, need := range c.After.Needs {
 			set = append(set, files[need])
 		}
-		if err := verify(stage, dir, set); err != nil {
+		if err := verify(stage, dir, append(set, *c.After)); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -214,6 +214,20 @@ func TestCertificatesComeFirstAndStay(t *testing.T) {
 	}
 }
 
+// A CA of the config and one of Docker's layout, for one registry.
+func TestCertificatesOfBoth(t *testing.T) {
+	ca, _, _ := testCertificate(t)
+	const registry = "registry.corp"
+	theirs := "etc/containerd/certs.d/" + registry + "/ca.crt"
+	n := newNode(t, map[string]string{theirs: string(ca)})
+	server := mirror(t, registry)
+	server.TLS = TLS{CA: ca, Foreign: &ForeignCertificates{Dir: registry, CA: []string{"ca.crt"}}}
+	n.apply(Directory{Upstream: registry, Server: &server})
+	if got, err := Lookup(filepath.Join(n.dir, certsDir), registry); err != nil || got.Ignored != nil || len(got.Hosts) != 1 {
+		t.Errorf("containerd reads %+v, %v", got, err)
+	}
+}
+
 // A certificate for a file that is left alone is not put beside it.
 func TestNoCertificateForAConflict(t *testing.T) {
 	ca, _, _ := testCertificate(t)

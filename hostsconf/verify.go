@@ -21,7 +21,7 @@ var ErrReadBack = errors.New("containerd would read other hosts than were meant"
 
 // verify reads files back with containerd's own package and compares host by
 // host: containerd does not report a bad file, it goes to the upstream instead.
-// The files lie in memory; stage is a directory that gets links to them, and is
+// hosts.toml is the last of files. They lie in memory; stage is a directory that gets links to them, and is
 // emptied again.
 func verify(stage string, d Directory, files []managedfile.File) error {
 	standIns, err := d.standIns(files[len(files)-1].Path)

@@ -73,9 +73,12 @@ func signatureStatus(p Point) int {
 }
 
 func (s *Server) registryToken(c Call) answer {
-	password := c.Region + "." + random(24)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	password := c.Region + "." + random(24)
+	if s.password != nil {
+		password = s.password(c.Point, c.Region)
+	}
 	expires := s.now().Add(s.life)
 	s.issued[password] = Issued{Service: c.Point, KeyID: c.KeyID, Region: c.Region, Expires: expires}
 	token := base64.StdEncoding.EncodeToString([]byte("AWS:" + password))

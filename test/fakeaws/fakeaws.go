@@ -72,6 +72,7 @@ type Server struct {
 	mu       sync.Mutex
 	now      func() time.Time
 	life     time.Duration
+	password func(service Point, region string) string // nil: a random one
 	keys     map[string]Key
 	role     string
 	roleKey  Key
@@ -187,6 +188,14 @@ func (s *Server) SetTokenLife(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life = d
+}
+
+// SetPassword has f give the password of each registry token from now on, where a
+// test wants to know it beforehand.
+func (s *Server) SetPassword(f func(service Point, region string) string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.password = f
 }
 
 // SetClock replaces the server's clock: a signature must be within five
