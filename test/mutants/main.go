@@ -35,7 +35,7 @@ func main() {
 	flag.IntVar(&o.sample, "sample", 0, "mutants of each package, instead of those in targets.txt")
 	flag.StringVar(&packages, "packages", "", "names in targets.txt or ./directories, with commas; all if empty")
 	flag.BoolVar(&o.record, "record", false, "write the record: what was found, and new mutants up to the sample")
-	flag.StringVar(&o.only, "only", "", "run only those that the record has with this outcome, such as survived")
+	flag.StringVar(&o.only, "only", "", "of those in the record, run only the ones with this outcome, such as survived")
 	flag.IntVar(&o.jobs, "jobs", 2, "mutants at a time")
 	flag.StringVar(&o.dir, "dir", "test/mutants", "where targets.txt, record.txt and renames.txt are")
 	flag.StringVar(&o.root, "root", ".", "directory of the module")
@@ -181,7 +181,7 @@ func (o options) target(ctx context.Context, out io.Writer, r *runner, t target,
 		}
 		found = append(found, e)
 	}
-	if o.record && o.only == "" {
+	if o.record {
 		drawn, err := o.draw(ctx, r, t, drawable, found)
 		if err != nil {
 			return nil, false, err
