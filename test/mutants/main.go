@@ -117,6 +117,9 @@ func (o options) main(ctx context.Context, out io.Writer) (bool, error) {
 	return good, nil
 }
 
+// again is how often a mutant that was killed, and survives, is run once more.
+const again = 2
+
 // target runs what the record has of one target and, to record, what is drawn.
 func (o options) target(ctx context.Context, out io.Writer, r *runner, t target, record []entry, renamed renames) ([]entry, bool, error) {
 	var all, drawable []mutant
@@ -166,6 +169,27 @@ func (o options) target(ctx context.Context, out io.Writer, r *runner, t target,
 	outcomes, err := o.run(ctx, r, t, places)
 	if err != nil {
 		return nil, false, err
+	}
+	// Tests that draw at random may miss a mutant once: it is lost if they miss it
+	// time and again.
+	for range again {
+		var lost []int
+		for i := range places {
+			if outcomes[i] == survived && known[i].Outcome != survived {
+				lost = append(lost, i)
+			}
+		}
+		retried := make([]mutant, len(lost))
+		for j, i := range lost {
+			retried[j] = places[i]
+		}
+		more, err := o.run(ctx, r, t, retried)
+		if err != nil {
+			return nil, false, err
+		}
+		for j, i := range lost {
+			outcomes[i] = more[j]
+		}
 	}
 	for i, m := range places {
 		e := entry{id: m.id, Outcome: outcomes[i], Text: m.Text}
