@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -321,5 +322,40 @@ func TestCrashing(t *testing.T) {
 	}
 	if got := Crashing(filepath.Join(n.dir, "gone"), changes, current); got != nil {
 		t.Errorf("crashes on %v, where no certs.d is", got)
+	}
+}
+
+// The agent reads foreign directories all the time: no file stays open and no
+// stage stays behind.
+func TestOthersLeavesNothingOpen(t *testing.T) {
+	// Else the garbage collector may close what was forgotten.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	scratch := t.TempDir()
+	t.Setenv("TMPDIR", scratch)
+	n := newNode(t, map[string]string{
+		certsDir[1:] + "/quay.io/hosts.toml": "[host.\"https://m.corp\"]\n  ca = \"ca.pem\"\n", certsDir[1:] + "/quay.io/ca.pem": "",
+	})
+	open := func() int {
+		t.Helper()
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	current, err := n.tree().Read(Desired{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := open()
+	for range 5 {
+		Others(filepath.Join(n.dir, certsDir), nil, current)
+		Crashing(filepath.Join(n.dir, certsDir), nil, current)
+	}
+	if after := open(); after != before {
+		t.Errorf("%d files are open, and were %d", after, before)
+	}
+	if left, err := filepath.Glob(filepath.Join(scratch, stagePrefix+"*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

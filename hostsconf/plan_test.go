@@ -249,3 +249,22 @@ func TestBuildRefuses(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Installed are the directories that are in place after the changes, which the
+// credential provider's rules are made of: not a conflict, and not what goes.
+func TestInstalled(t *testing.T) {
+	dir := func(upstream string) Directory {
+		return Directory{Upstream: upstream, Hosts: []Host{mirror(t, "m.corp")}}
+	}
+	n := newNode(t, map[string]string{"etc/containerd/certs.d/foreign.corp/hosts.toml": "x"})
+	n.apply(dir("same.corp"), dir("gone.corp"))
+	desired, changes := n.plan(dir("same.corp"), dir("new.corp"), dir("foreign.corp"))
+	var got []string
+	for _, d := range desired.Installed(changes) {
+		got = append(got, d.Upstream)
+	}
+	slices.Sort(got)
+	if want := []string{"new.corp", "same.corp"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

@@ -128,3 +128,27 @@ func TestFamilyOf(t *testing.T) {
 		}
 	}
 }
+
+// What go-toml v1 would take long to read is refused, and nothing below that.
+func TestCheckV1(t *testing.T) {
+	long := strings.Repeat("#", maxV1)
+	for name, c := range map[string]struct {
+		content string
+		says    string
+	}{
+		"empty":         {"", ""},
+		"largest":       {long, ""},
+		"larger":        {long + "#", "larger than the 32 KiB"},
+		"deepest":       {strings.Repeat("[", maxV1Depth), ""},
+		"deeper":        {strings.Repeat("[", maxV1Depth+1), "nested more than 100 deep"},
+		"both brackets": {strings.Repeat("[{", maxV1Depth/2) + "[", "nested more than 100 deep"},
+		"side by side":  {strings.Repeat("[]{}", maxV1Depth), ""},
+		"most dots":     {strings.Repeat(".", maxV1/4), ""},
+		"more dots":     {strings.Repeat(".", maxV1/4+1), "nested too deep"},
+	} {
+		err := checkV1([]byte(c.content))
+		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, errNotPlain) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+	}
+}
