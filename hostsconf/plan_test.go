@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-registry/berth/internal/ownedfile"
 	"github.com/berth-registry/berth/internal/redact"
@@ -266,5 +267,21 @@ func TestInstalled(t *testing.T) {
 	slices.Sort(got)
 	if want := []string{"new.corp", "same.corp"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Where the record does not say it, certificates stay a while all the same, and
+// a hosts.toml does not.
+func TestScopeLinger(t *testing.T) {
+	for file, want := range map[string]time.Duration{
+		certsDir + "/_berth/ca-1.pem":            caLinger,
+		certsDir + "/_berth/hosts.toml":          caLinger,
+		certsDir + "/docker.io/hosts.toml":       0,
+		certsDir + "/docker.io/_berth":           0,
+		certsDir + "/docker.io_berth/hosts.toml": 0,
+	} {
+		if got := Scope(certsDir, false).Linger(file); got != want {
+			t.Errorf("%s stays %s, want %s", file, got, want)
+		}
 	}
 }
