@@ -35,7 +35,8 @@ func TestSavedName(t *testing.T) {
 	if len(names) != 10 {
 		t.Errorf("%d names for 10 contents and paths: %v", len(names), names)
 	}
-	if savedName("/a", entry{content: []byte("a")}) != savedName("/a", entry{content: []byte("a")}) {
+	first, again := entry{content: []byte("a")}, entry{content: []byte("a")}
+	if savedName("/a", first) != savedName("/a", again) {
 		t.Error("the same content has two names")
 	}
 }
