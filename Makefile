@@ -24,7 +24,7 @@ BUILDER ?= docker.io/library/golang:1.26
 CONTAINER_TOOL ?= $(firstword $(foreach t,docker podman buildah,$(shell command -v $(t))))
 
 # Where no test may ever ask: the metadata service of the machine it runs on.
-test e2e fuzz update-golden: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
+test e2e fuzz update-golden mutants cover: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
 
 .PHONY: help
 help: ## List the targets
@@ -91,6 +91,14 @@ differential: ## The present tree beside commit OLD (562c094), TRIALS (1000); do
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (60s)
 	test/fuzz.sh $(FUZZTIME)
+
+.PHONY: mutants
+mutants: ## Break the code in one place at a time: the tests notice it as recorded; or PACKAGES=hostsconf,…
+	go run ./test/mutants $(if $(PACKAGES),-packages $(PACKAGES))
+
+.PHONY: cover
+cover: ## How many statements the unit tests run; docs/mutants.md has the record
+	test/cover.sh
 
 .PHONY: bench
 bench: ## Cost of plan and apply; figures are recorded in docs/performance.md

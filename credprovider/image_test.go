@@ -41,3 +41,22 @@ func TestParseImage(t *testing.T) {
 		}
 	}
 }
+
+// A repository holds letters, digits and three signs, in parts that are not empty.
+func TestIsRepository(t *testing.T) {
+	for _, c := range "azAZ09._-" {
+		if part := "x" + string(c); !isRepository(part) || !isRepository("a/"+part) {
+			t.Errorf("%q is refused", part)
+		}
+	}
+	for _, c := range "`{@[/:+ \u00e9" {
+		if part := string(c); isRepository("a/" + part) {
+			t.Errorf("%q is taken", "a/"+part)
+		}
+	}
+	for _, s := range []string{"", "/", "a/", "/a", "a//b", ".", "a/..", "../a"} {
+		if isRepository(s) {
+			t.Errorf("%q is taken", s)
+		}
+	}
+}

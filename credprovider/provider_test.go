@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -313,5 +315,39 @@ func TestBadRules(t *testing.T) {
 	}
 	if _, err := ReadRules(t.TempDir()); err == nil {
 		t.Error("a directory is read as rules")
+	}
+}
+
+// The file of the rules: what holds secrets is read only where others cannot
+// have written it.
+func TestReadRules(t *testing.T) {
+	good, err := shared().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		content string
+		make    func(file string) error // instead of a file with the content
+		says    string
+	}{
+		"good":      {content: string(good)},
+		"no JSON":   {content: "canary", says: "/rules.json: "},
+		"too large": {make: func(f string) error { return errors.Join(file("")(f), os.Truncate(f, maxRules+1)) }, says: "read the rules: "},
+		"a link":    {make: func(f string) error { return errors.Join(file(string(good))(f+".real"), os.Symlink(f+".real", f)) }, says: "read the rules: "},
+	} {
+		path := filepath.Join(t.TempDir(), "rules.json")
+		if c.make == nil {
+			c.make = file(c.content)
+		}
+		if err := c.make(path); err != nil {
+			t.Fatal(err)
+		}
+		r, err := ReadRules(path)
+		switch {
+		case c.says == "" && (err != nil || !reflect.DeepEqual(r, shared())):
+			t.Errorf("%s: %+v, %v", name, r, err)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "canary") || !reflect.DeepEqual(r, Rules{})):
+			t.Errorf("%s: %+v, %v; want an error with %q", name, r, err, c.says)
+		}
 	}
 }

@@ -279,6 +279,21 @@ func TestUnusableDirectoryFailsNoPull(t *testing.T) {
 	}
 }
 
+// A token that cannot be stored serves all the same, and the log says why the
+// next pull has to ask again.
+func TestUnwritableTokenFileFailsNoPull(t *testing.T) {
+	n := newNode(t)
+	if err := os.MkdirAll(filepath.Join(n.file("profile")+".tmp", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	n.Log = slog.New(slog.NewTextHandler(&log, nil))
+	n.get(t, profileKey.ID)
+	if strings.Count(log.String(), "token file cannot be written") != 1 || strings.Contains(log.String(), "canary") {
+		t.Errorf("logged: %s", &log)
+	}
+}
+
 // TestKilledLockHolder: the kernel frees the lock of a process that dies, and
 // whoever waits has it within a second; on a busy machine not each time.
 func TestKilledLockHolder(t *testing.T) {

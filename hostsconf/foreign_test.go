@@ -1,9 +1,13 @@
 package hostsconf
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +38,22 @@ func (n *node) others(dirs ...Directory) map[string]string {
 		all[r.Registry] = strings.Join(hosts, " ")
 	}
 	return all
+}
+
+// put writes a file below certs.d, or makes the directory of a name that ends in
+// a slash.
+func (n *node) put(name, content string) {
+	n.t.Helper()
+	file := filepath.Join(n.dir, certsDir, name)
+	err := os.MkdirAll(filepath.Dir(file), 0o755)
+	if strings.HasSuffix(name, "/") {
+		err = errors.Join(err, os.MkdirAll(file, 0o755))
+	} else {
+		err = errors.Join(err, os.WriteFile(file, []byte(content), 0o644))
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 func (n *node) link(target, name string) {
@@ -213,5 +233,129 @@ func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
 				t.Errorf("with adopt the plan is %+v", changes)
 			}
 		})
+	}
+}
+
+// [Others] is what decides whom a credential may reach: exactly the directories
+// that containerd comes to and that are not ours.
+func TestOthersKnowsWhoseADirectoryIs(t *testing.T) {
+	const (
+		evil  = "server = \"https://evil.corp\"\n[host]\n"
+		asked = "https://evil.corp/v2"
+	)
+	dir := func(upstream string) Directory {
+		return Directory{Upstream: upstream, Hosts: []Host{mirror(t, "m.corp")}}
+	}
+	for name, c := range map[string]struct {
+		applied []Directory // ours, before
+		files   map[string]string
+		adopt   bool
+		wanted  []Directory
+		want    map[string]string
+	}{
+		"none":                   {nil, nil, false, nil, map[string]string{}},
+		"ours to come":           {nil, nil, false, []Directory{dir("quay.io")}, map[string]string{}},
+		"ours":                   {[]Directory{dir("quay.io")}, nil, false, []Directory{dir("quay.io")}, map[string]string{}},
+		"ours and another":       {[]Directory{dir("quay.io")}, map[string]string{"ghcr.io/hosts.toml": evil}, false, []Directory{dir("quay.io")}, map[string]string{"ghcr.io": asked}},
+		"ours, adopted":          {nil, map[string]string{"quay.io/hosts.toml": evil}, true, []Directory{dir("quay.io")}, map[string]string{}},
+		"theirs in our place":    {nil, map[string]string{"quay.io/hosts.toml": evil}, false, []Directory{dir("quay.io")}, map[string]string{"quay.io": asked}},
+		"ours that goes":         {[]Directory{dir("quay.io")}, nil, false, nil, map[string]string{}},
+		"ours that goes, a note": {[]Directory{dir("quay.io")}, map[string]string{"quay.io/README": "R"}, false, nil, map[string]string{}},
+		"hidden by ours":         {[]Directory{dir("h:5000")}, map[string]string{"h:5000/hosts.toml": evil}, false, []Directory{dir("h:5000")}, map[string]string{}},
+		"hidden by ours to come": {nil, map[string]string{"h:5000/hosts.toml": evil}, true, []Directory{dir("h:5000")}, map[string]string{}},
+		"hidden by theirs":       {nil, map[string]string{"h:5000/hosts.toml": evil, "h_5000_/": ""}, false, nil, map[string]string{"h:5000": "https://h:5000/v2"}},
+		"not hidden":             {nil, map[string]string{"h:5000/hosts.toml": evil}, false, []Directory{dir("h:5000")}, map[string]string{"h:5000": asked}},
+		"no registry":            {nil, map[string]string{"_pool/hosts.toml": evil, "a_b/hosts.toml": evil}, false, nil, map[string]string{}},
+		"default":                {nil, map[string]string{"_default/hosts.toml": "[host.\"https://evil.corp\"]\n"}, false, nil, map[string]string{"*": asked}},
+		"default, with a server": {nil, map[string]string{"_default/hosts.toml": evil}, false, nil, map[string]string{"*": asked}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, nil)
+			n.apply(c.applied...)
+			for name, content := range c.files {
+				n.put(name, content)
+			}
+			n.adopt = c.adopt
+			if got := n.others(c.wanted...); !maps.Equal(got, c.want) {
+				t.Errorf("%v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// Where no server is named, [Default] ends at the registry itself, which is no
+// host of the file.
+func TestOthersAndUpstream(t *testing.T) {
+	for content, want := range map[string]bool{
+		"[host.\"https://m.corp\"]\n":                              true,
+		"server = \"https://s.corp\"\n[host.\"https://m.corp\"]\n": false,
+	} {
+		n := newNode(t, map[string]string{certsDir[1:] + "/_default/hosts.toml": content})
+		current, err := n.tree().Read(Desired{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := ForeignDirectories(filepath.Join(n.dir, certsDir), nil, current)
+		if len(all) != 1 || all[0].Ignored != nil || all[0].AndUpstream != want || all[0].Hosts[0].URL() != "https://m.corp/v2" {
+			t.Errorf("%s: %+v, want AndUpstream %t", content, all, want)
+		}
+	}
+}
+
+func TestCrashing(t *testing.T) {
+	const kills = "[host]\nx = 1\n[host.\"https://m.corp\"]\n"
+	n := newNode(t, map[string]string{
+		certsDir[1:] + "/bad.corp/hosts.toml":  kills,
+		certsDir[1:] + "/good.corp/hosts.toml": "[host.\"https://m.corp\"]\n",
+		certsDir[1:] + "/none.corp/README":     kills,
+		certsDir[1:] + "/ours.corp/hosts.toml": kills,
+		certsDir[1:] + "/_pool/hosts.toml":     kills,
+	})
+	n.adopt = true
+	desired, changes := n.plan(Directory{Upstream: "ours.corp", Hosts: []Host{mirror(t, "m.corp")}})
+	current, err := n.tree().Read(desired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Crashing(filepath.Join(n.dir, certsDir), changes, current); !slices.Equal(got, []string{"bad.corp"}) {
+		t.Errorf("crashes on %v", got)
+	}
+	if got := Crashing(filepath.Join(n.dir, "gone"), changes, current); got != nil {
+		t.Errorf("crashes on %v, where no certs.d is", got)
+	}
+}
+
+// The agent reads foreign directories all the time: no file stays open and no
+// stage stays behind.
+func TestOthersLeavesNothingOpen(t *testing.T) {
+	// Else the garbage collector may close what was forgotten.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	scratch := t.TempDir()
+	t.Setenv("TMPDIR", scratch)
+	n := newNode(t, map[string]string{
+		certsDir[1:] + "/quay.io/hosts.toml": "[host.\"https://m.corp\"]\n  ca = \"ca.pem\"\n", certsDir[1:] + "/quay.io/ca.pem": "",
+	})
+	open := func() int {
+		t.Helper()
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	current, err := n.tree().Read(Desired{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := open()
+	for range 5 {
+		ForeignDirectories(filepath.Join(n.dir, certsDir), nil, current)
+		Crashing(filepath.Join(n.dir, certsDir), nil, current)
+	}
+	if after := open(); after != before {
+		t.Errorf("%d files are open, and were %d", after, before)
+	}
+	if left, err := filepath.Glob(filepath.Join(scratch, stagePrefix+"*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/redact"
@@ -261,5 +262,40 @@ func TestBuildRefuses(t *testing.T) {
 	d := Directory{Upstream: "docker.io", Hosts: []Host{mirror(t, "m.corp")}}
 	if _, err := Build(certsDir, []Directory{d, d}); err == nil || !strings.Contains(err.Error(), "two directories") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Installed are the directories that are in place after the changes, which the
+// credential provider's rules are made of: not a conflict, and not what goes.
+func TestInstalled(t *testing.T) {
+	dir := func(upstream string) Directory {
+		return Directory{Upstream: upstream, Hosts: []Host{mirror(t, "m.corp")}}
+	}
+	n := newNode(t, map[string]string{"etc/containerd/certs.d/foreign.corp/hosts.toml": "x"})
+	n.apply(dir("same.corp"), dir("gone.corp"))
+	desired, changes := n.plan(dir("same.corp"), dir("new.corp"), dir("foreign.corp"))
+	var got []string
+	for _, d := range desired.Installed(changes) {
+		got = append(got, d.Upstream)
+	}
+	slices.Sort(got)
+	if want := []string{"new.corp", "same.corp"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Where the record does not say it, certificates stay a while all the same, and
+// a hosts.toml does not.
+func TestScopeLinger(t *testing.T) {
+	for file, want := range map[string]time.Duration{
+		certsDir + "/_berth/ca-1.pem":            caGracePeriod,
+		certsDir + "/_berth/hosts.toml":          caGracePeriod,
+		certsDir + "/docker.io/hosts.toml":       0,
+		certsDir + "/docker.io/_berth":           0,
+		certsDir + "/docker.io_berth/hosts.toml": 0,
+	} {
+		if got := Scope(certsDir, false).Linger(file); got != want {
+			t.Errorf("%s stays %s, want %s", file, got, want)
+		}
 	}
 }

@@ -128,3 +128,79 @@ func TestFamilyOf(t *testing.T) {
 		}
 	}
 }
+
+// What go-toml v1 would take long to read is refused, and nothing below that.
+func TestCheckV1(t *testing.T) {
+	long := strings.Repeat("#", maxV1)
+	for name, c := range map[string]struct {
+		content string
+		says    string
+	}{
+		"empty":         {"", ""},
+		"largest":       {long, ""},
+		"larger":        {long + "#", "larger than the 32 KiB"},
+		"deepest":       {strings.Repeat("[", maxV1Depth), ""},
+		"deeper":        {strings.Repeat("[", maxV1Depth+1), "nested more than 100 deep"},
+		"both brackets": {strings.Repeat("[{", maxV1Depth/2) + "[", "nested more than 100 deep"},
+		"side by side":  {strings.Repeat("[]{}", maxV1Depth), ""},
+		"most dots":     {strings.Repeat(".", maxV1/4), ""},
+		"more dots":     {strings.Repeat(".", maxV1/4+1), "nested too deep"},
+	} {
+		err := checkV1([]byte(c.content))
+		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, errNotRegular) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+	}
+}
+
+// A release that does not know a key, or drops the file, is read from a copy of
+// the directory; the certificates beside hosts.toml are found from there, too.
+func TestFamiliesFindCertificates(t *testing.T) {
+	ca, _, key := testCertificate(t)
+	const named = "ca = [\"ca.pem\", \"../certs/ca.pem\", \"%s\"]\nclient = [[\"ca.pem\", \"key.pem\"]]\n"
+	for name, content := range map[string]string{
+		"a new key":        "[host.\"https://m.corp\"]\ndial_timeout = \"2s\"\n" + named,
+		"a new capability": "[host.\"https://m.corp\"]\ncapabilities = [\"pull\", \"referrers\"]\n" + named,
+		"no host table":    "server = \"https://m.corp\"\n" + named,
+		"TOML 1.1":         "x = {\n}\n[host.\"https://m.corp\"]\n" + named,
+	} {
+		dir := writeTree(t, map[string]string{
+			"quay.io/ca.pem": string(ca), "quay.io/key.pem": string(key), "certs/ca.pem": string(ca),
+			"quay.io/x.crt": string(ca), "quay.io/x.cert": string(ca), "quay.io/x.key": string(key),
+		})
+		content = fmt.Sprintf(content, filepath.Join(dir, "certs", "ca.pem"))
+		if err := os.WriteFile(filepath.Join(dir, "quay.io", fileName), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range Families() {
+			if r, err := f.Lookup(dir, "quay.io"); err != nil || len(r.Hosts) == 0 {
+				t.Errorf("%s: containerd %s: %+v, %v", name, f, r, err)
+			}
+		}
+	}
+}
+
+// tlsFiles are what any release opens, so that nothing else is: the names below
+// ca and client, of the file and of its hosts, in any case of the keys.
+func TestTLSFiles(t *testing.T) {
+	const bom = "\xef\xbb\xbf" // with it go-toml v1 reads a file, and v2 does not
+	for content, want := range map[string]string{
+		"":                                      "",
+		"ca = \"a\"\n":                          "a",
+		"CA = \"a\"\nClient = \"b\"\n":          "a b",
+		"client = [[\"b\", \"a\"], \"c\"]\n":    "a b c",
+		"ca = [\"a\", \"a\"]\nserver = \"x\"\n": "a",
+		"ca = 5\nclient = [[1], true]\n":        "",
+		"[host.\"https://m.corp\"]\nca = \"a\"\nx = \"y\"\n[host.\"https://n.corp\"]\nclient = [[\"b\", \"c\"]]\n": "a b c",
+		"ca = \"t\"\n[host.m]\nca = \"a\"\n[other.m]\nca = \"b\"\n":                                                "a t",
+		"host = 5\nca = \"a\"\n": "a",
+		"ca = \"a\n":             "",
+	} {
+		if got := strings.Join(tlsFiles([]byte(content)), " "); got != want {
+			t.Errorf("%q: %q, want %q", content, got, want)
+		}
+		if got := strings.Join(tlsFiles([]byte(bom+content)), " "); content != "" && got != want {
+			t.Errorf("%q with a byte order mark: %q, want %q", content, got, want)
+		}
+	}
+}

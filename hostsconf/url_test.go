@@ -80,6 +80,20 @@ func TestParseURLRefuses(t *testing.T) {
 	}
 }
 
+// Every character of a path, at the edges of what is taken.
+func TestPathCharacters(t *testing.T) {
+	for c := rune(1); c < 0x80; c++ {
+		written := "https://h/a" + string(c) + "b"
+		want := strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-._~+=", c)
+		if c == '?' || c == '#' {
+			continue // a query and a fragment are refused before, by name
+		}
+		if u, err := ParseURL(written, false); (err == nil) != want || want && u.Path != "/v2/a"+string(c)+"b" {
+			t.Errorf("ParseURL(%q) = %+v, %v", written, u, err)
+		}
+	}
+}
+
 func TestParseUpstream(t *testing.T) {
 	for written, want := range map[string]string{
 		"docker.io": "docker.io", "Quay.IO": "quay.io", "*": "*", "registry.corp:5000": "registry.corp:5000", "[::1]:5000": "[::1]:5000",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -305,6 +306,60 @@ func TestNewSource(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// With other credentials a region that nobody wants is kept only if they have a
+// token for it, and a call for it with the old ones ends.
+func TestNewSourceForgetsAdoptedRegions(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.cloud.issue(region(7))
+		b.cloud.hangs[key(region(7))] = true
+		b.Set(b.cloud, nil)
+		time.Sleep(7 * time.Hour) // its renewal hangs
+		if s := b.one(t); !s.Adopted || b.cloud.calling() != 1 {
+			t.Fatalf("%d calls, %+v", b.cloud.calling(), s)
+		}
+		b.Set(newCloud(), nil)
+		synctest.Wait()
+		if all := b.Status(); len(all) != 0 || b.has(region(7)) {
+			t.Errorf("kept: %+v", all)
+		}
+		if n := b.cloud.calling(); n != 0 {
+			t.Errorf("%d calls with the old credentials go on", n)
+		}
+	})
+}
+
+// A FIPS endpoint is asked if any of the registries of a scope needs one,
+// whatever their order; what is new is looked up among what is stored.
+func TestWant(t *testing.T) {
+	plain, other := east(t), reg(t, "444455556666.dkr.ecr.us-east-1.amazonaws.com")
+	fips := reg(t, "444455556666.dkr.ecr-fips.us-east-1.amazonaws.com")
+	for name, c := range map[string]struct {
+		want  []ecr.Registry
+		asked ecr.Registry
+		hosts int
+	}{
+		"one":        {[]ecr.Registry{plain}, plain, 1},
+		"two":        {[]ecr.Registry{other, plain}, plain, 2},
+		"twice":      {[]ecr.Registry{other, plain, other}, plain, 2},
+		"FIPS":       {[]ecr.Registry{plain, fips}, fips, 2},
+		"FIPS first": {[]ecr.Registry{fips, plain}, fips, 2},
+	} {
+		e := newEntry(scopeOf(plain))
+		e.gaveUp = true
+		if !e.want(slices.Clone(c.want)) || e.registry != c.asked || len(e.hosts) != c.hosts || !e.wanted || !e.peek || e.gaveUp {
+			t.Errorf("%s: %+v", name, e)
+		}
+		e.peek = false
+		slices.Reverse(c.want)
+		if e.want(slices.Clone(c.want)) || e.peek {
+			t.Errorf("%s: the same again is new", name)
+		}
+		if !e.want([]ecr.Registry{reg(t, "999999999999.dkr.ecr.us-east-1.amazonaws.com")}) || e.peek {
+			t.Errorf("%s: another host is nothing new, or it is looked up again", name)
+		}
+	}
 }
 
 // TestNewSourceThatFails is tried again, though the old token has hours to go.

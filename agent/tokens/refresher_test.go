@@ -160,6 +160,13 @@ func (c *cloud) count() int {
 	return len(c.calls)
 }
 
+// calling gives how many calls of Renew go on.
+func (c *cloud) calling() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inFlight
+}
+
 // looked gives how often Get was asked, and how many calls there were at once.
 func (c *cloud) looked() (looks, most int) {
 	c.mu.Lock()

@@ -124,6 +124,22 @@ func TestSame(t *testing.T) {
 	}
 }
 
+func TestIsRegion(t *testing.T) {
+	long := strings.Repeat("a", 28) // four less than the longest
+	for region, want := range map[string]bool{
+		"us-east-1": true, "us-gov-west-1": true, "ap-southeast-0": true, "ap-southeast-9": true, "a-b-c1": true, "z-b-c1": true,
+		"a-b-1": false, "a-bb-1": true, long + "-b-1": true, long + "a-b-1": false,
+		"us-east1": false, "useast1": false, "us--east1": false, "us-east--1": false, "-us-east-1": false, "us-east-1-": false,
+		"us-east-a": false, "1-east-us": false, "9s-east-1": false, "us-east-/": false, "us-east-:": false, "`s-east-1": false, "{s-east-1": false,
+		"US-east-1": false, "us-e.st-1": false, "us-e`st-1": false, "us-e{st-1": false, "us-e/st-1": false, "us-e:st-1": false,
+		"us-a0z-1": true, "us-0a9-1": true, "": false, "-": false,
+	} {
+		if got := isRegion(region); got != want {
+			t.Errorf("isRegion(%q) = %t", region, got)
+		}
+	}
+}
+
 func FuzzParseHost(f *testing.F) {
 	for _, s := range append(nearMisses(), "111122223333.DKR.ecr.us-east-1.amazonaws.com.:443", "111122223333.dkr-ecr.us-east-1.on.aws", "public.ecr.aws") {
 		f.Add(s)

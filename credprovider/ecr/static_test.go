@@ -89,6 +89,23 @@ func TestStaticKeys(t *testing.T) {
 	}
 }
 
+// Without HOME, as a unit of systemd has none, root's is /root.
+func TestSharedFile(t *testing.T) {
+	unset := ".aws/credentials"
+	if os.Geteuid() == 0 {
+		unset = "/root/.aws/credentials"
+	}
+	for want, env := range map[string]map[string]string{
+		"/x/keys":                  {"AWS_SHARED_CREDENTIALS_FILE": "/x/keys", "HOME": "/home/a"},
+		"/home/a/.aws/credentials": {"HOME": "/home/a"},
+		unset:                      {},
+	} {
+		if got := sharedFile(func(name string) string { return env[name] }); got != want {
+			t.Errorf("%v: %s, want %s", env, got, want)
+		}
+	}
+}
+
 func TestIdentity(t *testing.T) {
 	none := func(string) string { return "" }
 	id := func(key, secret, role string) string {

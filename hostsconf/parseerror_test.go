@@ -1,0 +1,39 @@
+package hostsconf
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+)
+
+// The first complaint is why a file is ignored, without values; a complaint that
+// holds no error is one, too.
+func TestComplaints(t *testing.T) {
+	first, second := errors.New("invalid URL"), errors.New("second")
+	for name, c := range map[string]struct {
+		entries []logrus.Fields
+		want    string
+	}{
+		"none":          {nil, ""},
+		"an error":      {[]logrus.Fields{{logrus.ErrorKey: first}}, parseError(first).Error()},
+		"two":           {[]logrus.Fields{{logrus.ErrorKey: first}, {logrus.ErrorKey: second}}, parseError(first).Error()},
+		"no error":      {[]logrus.Fields{{}}, "it says no more"},
+		"not an error":  {[]logrus.Fields{{logrus.ErrorKey: "Basic c2VjcmV0"}}, "it says no more"},
+		"no error, one": {[]logrus.Fields{{}, {logrus.ErrorKey: second}}, "it says no more"},
+	} {
+		var all logErrors
+		for _, fields := range c.entries {
+			if err := all.Fire(&logrus.Entry{Data: fields}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		got := ""
+		if all.cause != nil {
+			got = all.cause.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

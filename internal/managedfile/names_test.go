@@ -1,0 +1,56 @@
+package managedfile
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+)
+
+// The name of a copy can be read, is one file's, and is short enough.
+func TestSavedName(t *testing.T) {
+	for path, want := range map[string]string{
+		"/etc/a.toml":                        "etc_a.toml",
+		"/.hidden/a":                         "hidden/a",
+		"/..a":                               "a",
+		"/a b\tc\nd\x00e\x1ff\x20g":          "a_b_c_d_e_f_g",
+		"/a\x21b\x7ec\x7fd":                  "a!b~c_d",
+		"/é":                                 "é",
+		"/" + strings.Repeat("a", 180):       strings.Repeat("a", 180),
+		"/" + strings.Repeat("a", 180) + "b": strings.Repeat("a", 179) + "b",
+		"/é" + strings.Repeat("a", 179):      strings.Repeat("a", 179), // no half of a letter
+		"/" + strings.Repeat("d", 100) + "/e/f.toml": strings.Repeat("d", 100) + "_e_f.toml",
+	} {
+		want = strings.ReplaceAll(want, "/", "_")
+		name := savedName(path, entry{})
+		if base, hash, ok := strings.Cut(name, "."+name[max(0, len(name)-16):]); !ok || hash != "" || base != want {
+			t.Errorf("savedName(%q) = %q, want %q and a hash", path, name, want)
+		}
+	}
+	names := map[string]bool{}
+	for _, e := range []entry{{}, {content: []byte("a")}, {target: "a"}, {kind: Symlink, target: "a"}, {kind: Regular, content: []byte("a")}} {
+		names[savedName("/a", e)] = true
+		names[savedName("/b", e)] = true
+	}
+	if len(names) != 10 {
+		t.Errorf("%d names for 10 contents and paths: %v", len(names), names)
+	}
+	first, again := entry{content: []byte("a")}, entry{content: []byte("a")}
+	if savedName("/a", first) != savedName("/a", again) {
+		t.Error("the same content has two names")
+	}
+}
+
+// A message about a file does not name it twice, and names another one.
+func TestProblemOf(t *testing.T) {
+	of := func(path string) error { return &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission} }
+	for want, err := range map[string]error{
+		"cannot be read: permission denied": of("/a"),
+		"/b: permission denied":             of("/b"),
+		"x":                                 errors.New("x"),
+	} {
+		if got := problemOf("/a", err); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	}
+}
