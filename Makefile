@@ -117,6 +117,10 @@ bench-agent: build ## The agent: repairs, saves, idle cost, growth, stops; fails
 update-golden: ## Write the golden files of the tests again
 	go test ./hostsconf ./config ./config/convert ./node/... ./agent/status ./cmd/berth -update
 
+.PHONY: count
+count: ## Lines of Go that hold code, without tests; docs/mutants.md has the record
+	go run ./test/count
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf $(BIN) dist

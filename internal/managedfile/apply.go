@@ -56,7 +56,7 @@ type run struct {
 	s       *Store
 	scope   Scope
 	st      *state
-	archive       *archive // nil until something is to be written
+	archive *archive // nil until something is to be written
 	restore bool     // everything goes, and directories come back
 	now     time.Time
 	dirty   bool // st differs from what is on disk
