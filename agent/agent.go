@@ -38,7 +38,7 @@ type Options struct {
 	watchUnavailable bool
 	// firstAnswers is how long the first turn waits; 0: see the constant.
 	firstAnswers time.Duration
-	// random replaces the dice of keeper and prober.
+	// random replaces the dice of refresher and prober.
 	random func() float64
 	// listening is called with the address that Listen became.
 	listening func(addr string)

@@ -148,7 +148,7 @@ func (m *Machine) recognize(current managedfile.Snapshot) (known []managedfile.O
 	return known
 }
 
-// finish tells the record what the spare one knows, so that who goes by it alone
+// settle tells the record what the spare one knows, so that who goes by it alone
 // takes nothing of ours for an edit.
 func (m *Machine) settle(ctx context.Context, scope managedfile.Scope) error {
 	current, err := m.store.Observe(scope, nil)

@@ -83,8 +83,8 @@ func (a *Agent) waitForLock(ctx context.Context) (alone bool, err error) {
 	}
 }
 
-// stillLocked reports whether this agent may work. A lock file that somebody has
-// removed is made anew; if another agent was faster, that one works from now on,
+// stillLocked reports whether this agent may work. A lock file that was
+// removed is created again; if another agent was faster, that one works from now on,
 // and this one waits for its end.
 func (a *Agent) stillLocked(ctx context.Context) bool {
 	if a.lock.held() {

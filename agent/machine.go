@@ -180,7 +180,7 @@ func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logge
 	return result, errors.Join(err, tokenErr)
 }
 
-// reconcile makes the node as state has it. also, if it is not nil, is done
+// converge makes the node as state has it. also, if it is not nil, is done
 // under the same lock, and before. The error tells everything once.
 func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desired, also func() error) (Result, error) {
 	unlock, err := m.lock(ctx)

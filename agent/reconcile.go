@@ -88,7 +88,7 @@ func (a *Agent) warmingUp() bool {
 	return a.state.snapshot.Converge.Runs == 0 && time.Since(a.startedAt) < a.o.firstAnswers
 }
 
-// headers are those of the tokens that the keeper has.
+// headers are those of the tokens that the refresher has.
 func (a *Agent) headers(registries []ecr.Registry) Headers {
 	headers := Headers{}
 	for _, r := range registries {
@@ -99,19 +99,19 @@ func (a *Agent) headers(registries []ecr.Registry) Headers {
 	return headers
 }
 
-// save writes what has to outlive this process. The lock is held.
+// keep writes what has to outlive this process. The lock is held.
 func (a *Agent) keep() error {
 	return errors.Join(a.source.save(), a.saveHealth(), a.saveLearned())
 }
 
-// tokenSource is the access to AWS that the keeper has, and what it was made
+// tokenSource is the access to AWS that the refresher has, and what it was made
 // from.
 type tokenSource struct {
 	tokens *credprovider.Tokens
 	made   string
 }
 
-// setTokens tells the keeper which tokens are wanted. It gets a new access to
+// setTokens tells the refresher which tokens are wanted. It gets a new access to
 // AWS only when the config has other credentials.
 func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 	rules := rulesOf(cfg)
@@ -120,7 +120,7 @@ func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 		return err
 	}
 	if a.tokens.tokens == nil || a.tokens.made != string(made) {
-		tokens, err := a.machine.tokensOf(rules, a.log, nil) // the keeper tells what is new
+		tokens, err := a.machine.tokensOf(rules, a.log, nil) // the refresher logs what is new
 		if err != nil {
 			return err
 		}

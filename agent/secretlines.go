@@ -68,7 +68,7 @@ func withoutSecretLines(body string, want map[string]hostsconf.Host, inPlace boo
 	return edited, header, sameButHeaders(body, edited)
 }
 
-// secretLine is one header of a host as it shall be, "" for none. The value of
+// secretLine returns one header of a host as it must be, "" for none. The value of
 // a header that is no login waits with everything else.
 func secretLine(line string, h hostsconf.Host) string {
 	name, _, _ := strings.Cut(strings.TrimSpace(line), " = ")

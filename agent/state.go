@@ -21,7 +21,7 @@ const (
 
 // state is what the loop knows of itself and of the node.
 type state struct {
-	snapshot status.Snapshot // but for what keeper and prober know
+	snapshot status.Snapshot // but for what refresher and prober know
 	mirrors  []mirrorRow
 	direct   []registryRow
 	retry    time.Duration // pause after the last failure
@@ -147,7 +147,7 @@ func notes(before []status.FileNote, changes []managedfile.Change, now time.Time
 	return all
 }
 
-// reconcileOnce takes in how a turn ended. worked is false when there was no config to
+// turn takes in how a turn ended. worked is false when there was no config to
 // work with.
 func (s *state) turn(begin time.Time, worked bool, err error, pause time.Duration) {
 	c := &s.snapshot.Converge

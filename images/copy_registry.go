@@ -65,7 +65,7 @@ func (w *wires) under(host, root string, header http.Header, s Settings) (*regis
 	return r, nil
 }
 
-// upstreamTransport is the way there.
+// wire returns the transport to the registry.
 func (r *registry) wire() *upstreamTransport {
 	return &upstreamTransport{wires: r.wires, host: r.host, header: r.header, settings: r.settings}
 }

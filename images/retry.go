@@ -31,10 +31,10 @@ const (
 type verdict int
 
 const (
-	giveUp    verdict = iota
-	tryAgain          // it may have been the way there
-	withRetry         // nobody answered at all
-	waitOut           // the registry wants us to be slower
+	giveUp      verdict = iota
+	tryAgain            // it may have been the way there
+	fewAttempts         // no answer at all, or wrong content
+	waitOut             // the registry wants us to be slower
 )
 
 // errContent is content that is not what its digest says.
@@ -69,13 +69,13 @@ func classify(err error) verdict {
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrPlainHTTP), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return giveUp
 	case errors.Is(err, errContent):
-		return withRetry
+		return fewAttempts
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return giveUp
 	}
 	if noSuchHost(err) {
-		return withRetry
+		return fewAttempts
 	}
 	if onTheWay(err) {
 		return tryAgain
@@ -137,7 +137,7 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 			continue
 		}
 		failures++
-		if v == giveUp || failures >= attempts || v == withRetry && failures >= attemptsDial {
+		if v == giveUp || failures >= attempts || v == fewAttempts && failures >= attemptsDial {
 			return err
 		}
 		pause := rand.N(bound) + bound/4

@@ -1,4 +1,4 @@
-// Package prober tells which mirrors answer, and what a registry does with a
+// Package health tells which mirrors answer, and what a registry does with a
 // login.
 //
 // A [Prober] asks the API root of each registry that it is given, without

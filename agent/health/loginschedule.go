@@ -199,8 +199,8 @@ func mayPass(err error) bool {
 	return errors.As(err, &d) && d.soon
 }
 
-// loginProbe asks one endpoint, and nobody else. Only requests that say so carry
-// its login.
+// loginProbe sends its requests to one endpoint alone. Only requests that say so
+// carry its login.
 type loginProbe struct {
 	transport     http.RoundTripper
 	host          string

@@ -1,4 +1,4 @@
-// Package keeper keeps ECR tokens fresh: one for each service and region that
+// Package tokens keeps ECR tokens fresh: one for each service and region that
 // is wanted, however many registries it serves, and for those that the
 // credential provider got on its own.
 //
@@ -9,7 +9,7 @@
 //
 // It never touches a file or a connection itself: both are behind [Source].
 //
-// Start with [Keeper.Set] and [Keeper.Run]. What happens when is decided in
+// Start with [Refresher.Set] and [Refresher.Run]. What happens when is decided in
 // step (loop.go) from the state of an entry (entry.go), and how long a failure
 // keeps it waiting in backoff.go: pure functions of the time.
 package tokens

@@ -308,7 +308,7 @@ func TestNewSource(t *testing.T) {
 	})
 }
 
-// With other credentials a region that nobody wants is kept only if they have a
+// With other credentials a region that no config wants is kept only if they have a
 // token for it, and a call for it with the old ones ends.
 func TestNewSourceForgetsAdoptedRegions(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {

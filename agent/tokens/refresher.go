@@ -42,7 +42,7 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Bounds of what a keeper uses, whatever it finds.
+// Bounds of what a refresher uses, whatever it finds.
 const (
 	// maxInFlight bounds how many regions are asked at once, so that one that
 	// hangs delays no other.
@@ -78,7 +78,7 @@ type Refresher struct {
 	clockSaid time.Time // monotonic
 }
 
-// New makes a keeper that has nothing to do.
+// New returns a refresher that has nothing to do.
 func New(o Options) *Refresher {
 	k := &Refresher{
 		log: o.Log, changed: o.Changed, rnd: o.Rand, wall: o.Now,
@@ -184,7 +184,7 @@ func (k *Refresher) Run(ctx context.Context) error {
 	k.mu.Lock()
 	if k.running {
 		k.mu.Unlock()
-		return errors.New("the token keeper runs already")
+		return errors.New("the token refresher runs already")
 	}
 	k.running = true
 	k.last = k.clock()

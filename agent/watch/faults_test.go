@@ -95,7 +95,7 @@ func (f *faulty) set(change func()) {
 	change()
 }
 
-// onEvent ends deafness, once everything up to now has been lost.
+// hear ends deafness, once everything up to now has been lost.
 func (f *faulty) hear(r *reader) {
 	r.t.Helper()
 	canary := r.path("fence/canary")

@@ -18,7 +18,7 @@ import (
 func (g *graph) watchAll(n *node, id ident) {
 	if n.watch != nil && n.watch.id != id {
 		g.unwatch(n)
-		delete(g.dropPending, n) // nobody has looked into it in this pass
+		delete(g.dropPending, n) // it was not read in this pass
 	}
 	n.pass = g.pass
 	if n.watch != nil {

@@ -164,7 +164,7 @@ func (r *run) catchUp() {
 	}
 }
 
-// archive opens the state directory when it is needed for the first time.
+// openArchive opens the state directory when it is needed for the first time.
 func (r *run) openArchive() error {
 	if r.archive != nil {
 		return nil

@@ -64,7 +64,7 @@ func (r *run) restoreScope(ctx context.Context, scope Scope) {
 	one := r.s.newRun(scope, r.st)
 	one.restore, one.archive = true, r.archive
 	defer func() {
-		r.archive, one.archive = one.archive, nil // there is one keeper
+		r.archive, one.archive = one.archive, nil // there is one archive
 		one.close()
 	}()
 	if _, err := checkWanted(scope, nil); err != nil {

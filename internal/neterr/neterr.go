@@ -1,4 +1,4 @@
-// Package failure puts failures of the network into words that fit one line of
+// Package neterr puts failures of the network into words that fit one line of
 // a log, a page or a terminal. [TLS] and [Cause] take nothing from what a
 // registry or a proxy has answered, which might repeat a login: only the names
 // in a certificate, an alert of TLS and the words of a resolver. [Line] is for

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// assess says which host serves, given what each of them answered: a function
+// verdictOf says which host serves, given what each of them answered: a function
 // of the report.
 func verdictOf(r *Report) Verdict {
 	i := unknown(r.Hosts)
