@@ -10,10 +10,6 @@ import (
 	"github.com/berth-registry/berth/config"
 )
 
-// lastGoodName is the file that holds the last config that could be used, with
-// all that it names: passwords and certificates.
-const lastGoodName = "last-good.json"
-
 // lastGood is what stands there.
 type lastGood struct {
 	Path  string            `json:"path"`

@@ -57,41 +57,6 @@ func desire(cfg *config.Config, in Inputs) *desired {
 	return d
 }
 
-// logins gives the logins of a config in the order in which they are looked
-// up: registries, then the docker config file.
-func logins(cfg *config.Config) (registries, docker []credprovider.Login) {
-	for _, r := range cfg.Registries {
-		if r.Username == "" {
-			continue
-		}
-		host, path := credprovider.SplitHost(r.Host)
-		registries = append(registries, credprovider.Login{
-			Host: host, Path: path, Username: r.Username, Password: r.Password, Token: r.Auth == config.AuthToken,
-		})
-	}
-	for _, l := range cfg.DockerConfig {
-		host, path := credprovider.SplitHost(l.Host)
-		docker = append(docker, credprovider.Login{Host: host, Path: path, Username: l.Username, Password: l.Password})
-	}
-	return registries, docker
-}
-
-// mirrors gives the mirrors of the config and those that defaultRegistry
-// stands for.
-func mirrors(cfg *config.Config) []config.Mirror {
-	all := slices.Clone(cfg.Mirrors)
-	if r := cfg.DefaultRegistry; r != nil {
-		for _, upstream := range r.For {
-			all = append(all, config.Mirror{
-				Upstream:         upstream,
-				Endpoints:        []config.Endpoint{config.DefaultEndpoint(r.URL)},
-				UpstreamFallback: r.UpstreamFallback,
-			})
-		}
-	}
-	return all
-}
-
 // named lists the hosts that the config names and images may be pulled from
 // directly, sorted: the registries with a login or settings of their own and,
 // if there is a mirror for everything, which must not capture pulls from them,
@@ -412,3 +377,20 @@ func (d *desired) reach(name, path, scheme string) (config.Registry, bool) {
 
 // maxPath is more than any path of a registry has characters.
 const maxPath = 1 << 20
+
+// loginName says in words what the header of an endpoint carries.
+func (d *desired) loginName(t target) string {
+	if _, ok := d.names.Parse(t.host.URL.Host); ok {
+		if t.host.Authorization.IsZero() {
+			return ""
+		}
+		return "ECR token"
+	}
+	if t.host.Authorization.IsZero() && t.try.IsZero() {
+		return ""
+	}
+	if l, ok := d.logins.For(t.host.URL.Host, t.host.URL.Scheme, t.host.URL.RepositoryPath()); ok {
+		return "login of " + strings.TrimSuffix(l.Name(), "/")
+	}
+	return ""
+}

@@ -13,10 +13,6 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Headers are the Authorization headers of ECR registries, by host[:port] as
-// the config names it.
-type Headers map[string]redact.Secret
-
 // placeholder stands for a token that apply would get.
 var placeholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
 
@@ -92,7 +88,7 @@ func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries [
 
 // tokens gives access to the token files of the node and to AWS.
 func (m *Machine) tokens(cfg *config.Config, log *slog.Logger) (*credprovider.Tokens, error) {
-	return m.tokensOf(rulesOf(cfg), log, log)
+	return m.tokensOf(Rules(cfg), log, log)
 }
 
 // tokensOf is tokens for what the credential provider knows; calls is told how

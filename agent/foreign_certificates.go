@@ -4,21 +4,9 @@ import (
 	"path"
 	"strings"
 
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 )
-
-// foreign finds the certificates in certs.d that are not ours. Most nodes have
-// none, and pay for one look at the names.
-func (m *Machine) foreign(cfg *config.Config) (hostsconf.Foreign, error) {
-	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
-	if err != nil || !hostsconf.HasCertificates(certsDir) {
-		return hostsconf.Foreign{}, err
-	}
-	snapshot, err := m.tree(cfg).Read(hostsconf.Desired{})
-	return hostsconf.FindForeignCertificates(certsDir, snapshot), err
-}
 
 // certificates adds to a directory the certificates that had an effect on its
 // upstream before: containerd ignores them beside a hosts.toml that does not

@@ -91,3 +91,7 @@ func (in Inputs) unsure(endpoints []hostsconf.Host, upstream *hostsconf.Host) bo
 	unknown := func(h hostsconf.Host) bool { return !in.down(h) && !in.up(h) }
 	return slices.ContainsFunc(endpoints, in.down) && !slices.ContainsFunc(all, in.up) && slices.ContainsFunc(all, unknown)
 }
+
+// Headers are the Authorization headers of ECR registries, by host[:port] as
+// the config names it.
+type Headers map[string]redact.Secret

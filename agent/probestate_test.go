@@ -92,7 +92,7 @@ func TestMemoryHasAnEnd(t *testing.T) {
 		"https://never":  {},
 	}}
 	var found []string
-	for u, m := range s.down(now, healthMemory) {
+	for u, m := range down(s, now, healthMemory) {
 		found = append(found, u)
 		if left := m.Until.Sub(now); left <= 0 || left > healthMemory {
 			t.Errorf("%s counts for %s more", u, left)

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
 	nodes "github.com/berth-registry/berth/node"
 )
@@ -46,4 +47,15 @@ func Inspect(ctx context.Context, h nodes.Host) Inputs {
 	m := &Machine{root: h.Root, host: h}
 	l, _ := m.learned()
 	return Inputs{Readers: m.readers(ctx), Learned: l.Facts}
+}
+
+// foreign finds the certificates in certs.d that are not ours. Most nodes have
+// none, and pay for one look at the names.
+func (m *Machine) foreign(cfg *config.Config) (hostsconf.Foreign, error) {
+	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
+	if err != nil || !hostsconf.HasCertificates(certsDir) {
+		return hostsconf.Foreign{}, err
+	}
+	snapshot, err := m.tree(cfg).Read(hostsconf.Desired{})
+	return hostsconf.FindForeignCertificates(certsDir, snapshot), err
 }

@@ -7,70 +7,9 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 )
-
-// Rules gives what the credential provider has to know of a config, but for the
-// directories: logins, names of ECR registries and their sources, the proxy.
-func Rules(cfg *config.Config) credprovider.Rules { return rulesOf(cfg) }
-
-// rulesOf gives what the credential provider has to know of a config, but for
-// the directories. Secrets that the config names by file are in it, because
-// the provider may run where those files are not.
-func rulesOf(cfg *config.Config) credprovider.Rules {
-	registries, docker := logins(cfg)
-	rules := credprovider.Rules{
-		Registries:   registries,
-		DockerConfig: docker,
-		ECRNames:     ecrNames(cfg),
-		Proxy:        ecr.Proxy{HTTP: cfg.Proxy.HTTPProxy, HTTPS: cfg.Proxy.HTTPSProxy, No: cfg.Proxy.NoProxy},
-	}
-	rules.ECRSources = ecrSources(cfg.ECR.Credentials)
-	for _, r := range cfg.Registries {
-		if r.ECR == nil {
-			continue
-		}
-		if rules.ECRChains == nil {
-			rules.ECRChains = map[string][]ecr.Source{}
-		}
-		rules.ECRChains[r.Host] = ecrSources(r.ECR.Credentials)
-	}
-	return rules
-}
-
-func ecrSources(credentials []config.ECRCredential) []ecr.Source {
-	var all []ecr.Source
-	for _, c := range credentials {
-		all = append(all, ecrSource(c))
-	}
-	return all
-}
-
-func ecrSource(c config.ECRCredential) ecr.Source {
-	if c.InstanceProfile != nil {
-		return ecr.Source{InstanceProfile: &ecr.InstanceProfile{}}
-	}
-	k := c.Static
-	return ecr.Source{Static: &ecr.StaticKeys{
-		AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, SessionToken: k.SessionToken,
-		SharedCredentialsFile: k.SharedCredentialsFile, Profile: k.Profile, RoleARN: k.RoleARN,
-	}}
-}
-
-func ecrNames(cfg *config.Config) ecr.Names {
-	var names ecr.Names
-	for _, r := range cfg.ECR.Registries {
-		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
-	}
-	for _, r := range cfg.Registries {
-		if own, ok := names.Parse(r.Host); ok && r.ECR != nil {
-			names = append(names, ecr.Name{Host: r.Host, Account: own.Account, Region: own.Region, Chain: r.Host})
-		}
-	}
-	return names
-}
 
 // ruleDirectories tells the provider which hosts containerd asks for each
 // upstream: as desired where that is what stands there, and as somebody else

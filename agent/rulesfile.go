@@ -22,7 +22,7 @@ var rulesName = path.Base(credprovider.RulesFile)
 // rules says what the provider has to know, given what stands in certs.d now
 // and what changes puts there.
 func (m *Machine) rules(cfg *config.Config, plan Plan, changes []managedfile.Change) (credprovider.Rules, error) {
-	rules := rulesOf(cfg)
+	rules := Rules(cfg)
 	rules.CertsDir = path.Clean(cfg.Containerd.CertsDir)
 	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil {

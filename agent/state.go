@@ -4,7 +4,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
@@ -246,21 +245,4 @@ func registryRows(d *desired) []registryRow {
 		}
 	}
 	return rows
-}
-
-// loginName says in words what the header of an endpoint carries.
-func (d *desired) loginName(t target) string {
-	if _, ok := d.names.Parse(t.host.URL.Host); ok {
-		if t.host.Authorization.IsZero() {
-			return ""
-		}
-		return "ECR token"
-	}
-	if t.host.Authorization.IsZero() && t.try.IsZero() {
-		return ""
-	}
-	if l, ok := d.logins.For(t.host.URL.Host, t.host.URL.Scheme, t.host.URL.RepositoryPath()); ok {
-		return "login of " + strings.TrimSuffix(l.Name(), "/")
-	}
-	return ""
 }

@@ -1,15 +1,13 @@
 package agent
 
 import (
-	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 
-	"github.com/berth-registry/berth/agent/health"
+	"github.com/berth-registry/berth/internal/managedfile"
 )
 
 // Files of ours, beside the record, that are private to Berth.
@@ -17,13 +15,6 @@ const (
 	healthName  = "health.json"  // what the agent has seen of the endpoints
 	learnedName = "learned.json" // what registries do with a login
 )
-
-// learned is what was found out about registries with a login.
-type learned struct {
-	// Key makes the hashes of logins in Facts worthless elsewhere.
-	Key   []byte        `json:"key,omitempty"`
-	Facts []health.Fact `json:"facts"`
-}
 
 // learned reads what an agent has learned on this node. A damaged file counts
 // as an empty one: it is all learned again.
@@ -67,36 +58,18 @@ func (m *Machine) hasPrivate(name string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() > 0
 }
 
-// withKey gives l a key if it has none.
-func (l learned) withKey() learned {
-	if len(l.Key) == 0 {
-		l.Key = make([]byte, 32)
-		_, _ = rand.Read(l.Key) // never fails
+// agentHealth gives what the agent that runs on this machine has seen of the
+// endpoints, nil if none runs.
+func (m *Machine) agentHealth() (Health, error) {
+	runs, err := managedfile.Locked(m.root, agentLockFile)
+	if err != nil || !runs {
+		return nil, err
 	}
-	return l
+	s := probeState{}
+	err = m.readPrivate(healthName, &s)
+	return s, err
 }
 
-// saveLearned puts aside what was learned, when it has changed.
-func (a *Agent) saveLearned() error {
-	l := learned{Key: a.key, Facts: a.prober.Learned()}
-	if len(l.Facts) == 0 && a.kept[learnedName] == nil {
-		return nil
-	}
-	return a.saveFile(learnedName, l)
-}
-
-func (a *Agent) saveFile(name string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	b = append(b, '\n')
-	if bytes.Equal(b, a.kept[name]) && a.machine.hasPrivate(name) {
-		return nil
-	}
-	if err := a.machine.store.WritePrivate(name, b); err != nil {
-		return err
-	}
-	a.kept[name] = b
-	return nil
-}
+// lastGoodName is the file that holds the last config that could be used, with
+// all that it names: passwords and certificates.
+const lastGoodName = "last-good.json"
