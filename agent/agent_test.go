@@ -20,9 +20,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// head is what every config begins with.
-const head = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"
-
 // node is a machine with an agent on it.
 type node struct {
 	*testing.T
@@ -104,7 +101,7 @@ func (n *node) start() {
 	if err != nil {
 		n.Fatal(err)
 	}
-	m.runs(n.release)
+	runs(&m.host, n.release)
 	n.listens("")
 	n.o.Log = slog.New(slog.NewJSONHandler(n.log, nil))
 	n.agent = New(m, n.o)
@@ -212,7 +209,7 @@ func (n *node) applied(t *testing.T, text string) error {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	m.runs(n.release)
+	runs(&m.host, n.release)
 	cfg, _, err := config.Parse("config.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)

@@ -113,7 +113,7 @@ func TestApplyWithTwoChains(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			aws := twoKeys(t, secrets...)
 			root := t.TempDir()
-			m := open(t, root)
+			m := opened(t, root)
 			for _, e := range aws.Env() {
 				name, value, _ := strings.Cut(e, "=")
 				t.Setenv(name, value)

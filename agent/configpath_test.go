@@ -14,55 +14,6 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// link makes a symbolic link in place of what is there.
-func link(t *testing.T, target, name string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(target, name+".new"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// The node's own config is followed through links as the node has them, by
-// events alone.
-func TestFollowsTheConfigOfTheNode(t *testing.T) {
-	n := newNode(t)
-	n.o.ConfigPath, n.o.resync = "", time.Hour
-	place := filepath.Join(n.root, ConfigFile)
-	n.write("root/srv/a/c.yaml", mirrorTo("https://a.corp"))
-	n.write("root/srv/b/c.yaml", mirrorTo("https://b.corp"))
-	n.write("outside.yaml", mirrorTo("https://outside.corp"))
-	link(t, "/srv/a/c.yaml", place)
-	n.start()
-	n.names("quay.io", "a.corp", true)
-	n.eventually("the config has its name", func() bool { return n.agent.Snapshot().Config.Path == place })
-	n.write("root/srv/a/c.yaml", mirrorTo("https://changed.corp"))
-	n.names("quay.io", "changed.corp", true)
-	link(t, "/srv/b/c.yaml", place)
-	n.names("quay.io", "b.corp", true)
-	link(t, filepath.Join(n.dir, "outside.yaml"), place)
-	n.eventually("out of the root", func() bool { return !n.agent.Snapshot().Config.OK })
-	n.names("quay.io", "b.corp", true)
-
-	// A ConfigMap.
-	volume := filepath.Dir(place)
-	n.write("root/etc/berth/..1/config.yaml", mirrorTo("https://one.corp"))
-	n.write("root/etc/berth/..2/config.yaml", mirrorTo("https://two.corp"))
-	link(t, "..1", filepath.Join(volume, "..data"))
-	link(t, "..data/config.yaml", place)
-	n.names("quay.io", "one.corp", true)
-	link(t, "..2", filepath.Join(volume, "..data"))
-	if err := os.RemoveAll(filepath.Join(volume, "..1")); err != nil {
-		t.Fatal(err)
-	}
-	n.names("quay.io", "two.corp", true)
-}
-
 func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 	dir := t.TempDir()
 	root, err := managedfile.OpenRoot(filepath.Join(dir, "root"))

@@ -1,50 +1,11 @@
 package agent
 
 import (
-	"encoding/base64"
-	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 )
-
-func parse(t testing.TB, body string) *config.Config {
-	t.Helper()
-	cfg, _, err := config.Parse("config.yaml", []byte("apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"+body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
-}
-
-// show writes a directory as "upstream: host, host | server".
-func show(d hostsconf.Directory) string {
-	host := func(h hostsconf.Host) string {
-		s := h.URL.String()
-		if h.URL.OverridePath {
-			s += "+"
-		}
-		if !h.Authorization.IsZero() {
-			value, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(h.Authorization.Reveal(), "Basic "))
-			s += " as " + string(value)
-		}
-		if h.TLS.SkipVerify {
-			s += " unverified"
-		}
-		return s
-	}
-	var hosts []string
-	for _, h := range d.Hosts {
-		hosts = append(hosts, host(h))
-	}
-	s := fmt.Sprintf("%s: %s |", d.Upstream, strings.Join(hosts, ", "))
-	if d.Server != nil {
-		s += " " + host(*d.Server)
-	}
-	return s
-}
 
 func TestDesired(t *testing.T) {
 	for name, c := range map[string]struct {

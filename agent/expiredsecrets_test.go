@@ -141,20 +141,6 @@ func TestFullStateDirectory(t *testing.T) {
 	}
 }
 
-// lookup gives the addresses that containerd asks, in order.
-func lookup(t *testing.T, root, registry string) string {
-	t.Helper()
-	r, err := hostsconf.Lookup(filepath.Join(root, certsDir), registry)
-	if err != nil || r.Ignored != nil {
-		t.Fatal(err, r.Ignored)
-	}
-	var all []string
-	for _, h := range r.Hosts {
-		all = append(all, h.URL())
-	}
-	return strings.Join(all, " ")
-}
-
 // nothingLeft wants a node without a trace of Berth.
 func nothingLeft(t *testing.T, root string) {
 	t.Helper()

@@ -1,98 +1,12 @@
 package agent
 
 import (
-	"context"
-	"crypto/ed25519"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"io"
-	"log"
 	"log/slog"
-	"math/big"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
-
-	"github.com/berth-registry/berth/hostsconf"
 )
-
-// authority is a private CA with a server that takes its clients alone.
-type authority struct {
-	ca, cert, key []byte // PEM; cert and key are a client's
-	addr          string
-}
-
-func newAuthority(t *testing.T, names ...string) authority {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "private"}, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(nil, template, template, public, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := authority{ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-	a.cert, a.key = a.ca, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(a.ca)
-	pair, err := tls.X509KeyPair(a.cert, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	a.addr = server.Listener.Addr().String()
-	return a
-}
-
-// reaches reports whether containerd, with the files below certs, comes to the
-// registry itself when an image names it.
-func (a authority) reaches(t *testing.T, certs, registry string) bool {
-	t.Helper()
-	hosts, err := dockerconfig.ConfigureHosts(t.Context(), dockerconfig.HostOptions{
-		HostDir: dockerconfig.HostDirFromRoot(certs),
-	})(registry)
-	if err != nil {
-		t.Logf("containerd: %v", err)
-		return false
-	}
-	last := hosts[len(hosts)-1]
-	if want := hostsconf.UpstreamURL(registry, false).Host; last.Host != want {
-		t.Errorf("the last host is %s, want %s", last.Host, want)
-	}
-	transport := last.Client.Transport.(*http.Transport).Clone()
-	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, a.addr)
-	}
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Get(last.Scheme + "://" + last.Host + "/v2/")
-	if err != nil {
-		return false
-	}
-	response.Body.Close()
-	return true
-}
 
 // Certificates of other people in certs.d keep their effect when a hosts.toml
 // comes, wherever containerd found them, and nothing that had no effect gets one.
@@ -196,38 +110,6 @@ func TestForeignCertificatesWithoutUse(t *testing.T) {
 			}
 		})
 	}
-}
-
-// When a file goes its line goes, because a file that is named and missing
-// fails every pull; a new one is named.
-func TestAgentFollowsForeignCertificates(t *testing.T) {
-	n := newNode(t)
-	a := newAuthority(t)
-	n.write("root"+certsDir+"/quay.io/ca.crt", string(a.ca))
-	n.write("root"+certsDir+"/quay.io/client.cert", string(a.cert)+string(a.key))
-	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
-	n.start()
-	named := func(want ...string) func() bool {
-		return func() bool {
-			body := n.hosts("quay.io")
-			for _, name := range []string{"ca.crt", "client.cert", "new.crt"} {
-				if strings.Contains(body, name) != strings.Contains(strings.Join(want, " "), name) {
-					return false
-				}
-			}
-			return strings.Contains(body, "a.corp")
-		}
-	}
-	n.eventually("named", named("ca.crt", "client.cert"))
-	dir := filepath.Dir(n.hostsFile("quay.io"))
-	if err := os.Remove(filepath.Join(dir, "client.cert")); err != nil {
-		t.Fatal(err)
-	}
-	n.eventually("gone", named("ca.crt"))
-	if err := os.WriteFile(filepath.Join(dir, "new.crt"), a.ca, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	n.eventually("new", named("ca.crt", "new.crt"))
 }
 
 func apply(t *testing.T, m *Machine, when, config string) {

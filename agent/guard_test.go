@@ -13,37 +13,6 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-const certsDir = "/etc/containerd/certs.d"
-
-func open(t *testing.T, root string) *Machine {
-	t.Helper()
-	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
-	m, err := Open(root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	return m
-}
-
-// served says who gets the credential of an image by the rules on disk: the
-// rule, or "" and why there is none.
-func served(t *testing.T, root, image string) (string, error) {
-	t.Helper()
-	rules, err := credprovider.ReadRules(filepath.Join(root, credprovider.RulesFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := rules.Plan(image)
-	switch {
-	case err != nil:
-		return "", err
-	case plan.Login != nil:
-		return plan.Login.Name(), nil
-	}
-	return plan.ECR.Host, nil
-}
-
 // Between the first and the last file that changes, the provider must not give
 // a credential that one of the two states would carry to a wrong host. A
 // process that is killed there leaves these rules behind.

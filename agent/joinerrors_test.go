@@ -61,26 +61,3 @@ func TestConvergeTellsOnce(t *testing.T) {
 		t.Errorf("written without a record: %v", err)
 	}
 }
-
-// Each mistake of a config is a record of its own, and is told once.
-func TestOneRecordPerMistake(t *testing.T) {
-	n := newNode(t)
-	n.write("etc/config.yaml", head+"mirors: []\nregistreis: []\n")
-	n.start()
-	n.eventually("told", func() bool { return strings.Contains(n.log.String(), "registreis") })
-	for range 3 {
-		n.agent.Wake()
-	}
-	n.write("etc/config.yaml", head)
-	n.converged()
-	for line := range strings.Lines(n.log.String()) {
-		if strings.Contains(line, "mirors") && strings.Contains(line, "registreis") {
-			t.Errorf("two mistakes in a record: %s", line)
-		}
-	}
-	for _, mistake := range []string{"mirors", "registreis"} {
-		if told := strings.Count(n.log.String(), mistake); told != 1 {
-			t.Errorf("%s is in the log %d times", mistake, told)
-		}
-	}
-}

@@ -22,7 +22,7 @@ func TestPrivateFilesAreBounded(t *testing.T) {
 		if err := os.Truncate(file, 1<<40); err != nil { // sparse
 			t.Fatal(err)
 		}
-		err := open(t, n.root).readPrivate(name, &struct{}{})
+		err := opened(t, n.root).readPrivate(name, &struct{}{})
 		if err == nil || !strings.Contains(err.Error(), "larger than") || !strings.Contains(err.Error(), "rm "+StateDir+"/"+name) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -122,7 +122,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 // Without a place for its lock an agent does not work, and says what to do.
 func TestNoPlaceForTheLock(t *testing.T) {
 	n := newNode(t)
-	m := open(t, n.root)
+	m := opened(t, n.root)
 	if err := os.WriteFile(filepath.Join(n.root, "run"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 // what the running agent has made of the node.
 func (n *node) planAgrees() *Machine {
 	n.Helper()
-	other := open(n.T, n.root)
+	other := opened(n.T, n.root)
 	n.eventually("plan sees no difference", func() bool {
 		file, err := other.ReadConfig(n.config)
 		if err != nil {

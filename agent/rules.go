@@ -59,14 +59,6 @@ func ruleHost(cfg *config.Config, h hostsconf.Host, idle map[hostsconf.URL]bool)
 	}
 }
 
-// registryName is the registry that a host belongs to.
-func registryName(host string) string {
-	if host == hostsconf.UpstreamURL("docker.io", false).Host {
-		return "docker.io"
-	}
-	return host
-}
-
 // allowsPlainHTTP reports whether every credential that the provider may choose
 // for this address has the permission to go over plain http. The permission of
 // one login is none for another on the same host; where it stands is as the

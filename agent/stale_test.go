@@ -25,20 +25,6 @@ func (m *Machine) provider(t *testing.T) *credprovider.Provider {
 	return &credprovider.Provider{Rules: rules, Resolve: m.root.Resolve}
 }
 
-// asked are the hosts that containerd would ask now, by its own reader.
-func asked(t *testing.T, root, registry string) []string {
-	t.Helper()
-	r, err := hostsconf.Lookup(filepath.Join(root, certsDir), registry)
-	if err != nil {
-		return nil // the pull fails
-	}
-	var hosts []string
-	for _, h := range r.Hosts {
-		hosts = append(hosts, registryName(h.Host))
-	}
-	return hosts
-}
-
 // TestEditsAfterApply changes certs.d at random between apply and the question
 // of kubelet. The provider may give a credential only if every host that
 // containerd asks may have it, and berth credentials has to say the same.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/hostsconf"
 )
 
 // A mirror that was withdrawn stays so when the agent starts anew, and comes
@@ -109,7 +108,7 @@ func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 	n := newNode(t)
 	gone := newMirror(t, nil)
 	gone.die()
-	m := open(t, n.root)
+	m := opened(t, n.root)
 	last := time.Now().Add(-5 * time.Minute).UTC().Truncate(time.Minute)
 	body := `{"endpoints":{"http://` + gone.addr + `":{"up":false,"last":"` + last.Format(time.RFC3339) + `"}}}`
 	if err := m.store.WritePrivate(healthName, []byte(body)); err != nil {
@@ -126,37 +125,5 @@ func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 	}
 	if kept := n.private(healthName); !strings.Contains(kept, last.Format(time.RFC3339)) || !strings.Contains(kept, gone.addr) {
 		t.Errorf("kept is\n%s", kept)
-	}
-}
-
-// knows is [Health] as a test has it.
-type knows map[string]bool
-
-func (k knows) Alive(u hostsconf.URL) (alive, known bool) {
-	alive, known = k[u.Host]
-	return alive || !known, known
-}
-
-func TestUnsure(t *testing.T) {
-	host := func(name string) hostsconf.Host {
-		return hostsconf.Host{URL: hostsconf.URL{Scheme: "https", Host: name}}
-	}
-	upstream := host("up")
-	for _, c := range []struct {
-		knows  knows
-		unsure bool
-	}{
-		{knows{}, false},
-		{knows{"a": false}, true},
-		{knows{"a": false, "b": true}, false},
-		{knows{"a": false, "up": true}, false},
-		{knows{"a": false, "b": false}, true}, // the upstream may answer
-		{knows{"a": false, "b": false, "up": false}, false},
-		{knows{"a": true}, false},
-		{knows{"up": false}, false},
-	} {
-		if got := (Inputs{Health: c.knows}).unsure([]hostsconf.Host{host("a"), host("b")}, &upstream); got != c.unsure {
-			t.Errorf("%v: unsure %t", c.knows, got)
-		}
 	}
 }
