@@ -65,7 +65,7 @@ func newNode(t *testing.T) *node {
 		log: &logBuffer{},
 	}
 	n.o = Options{ConfigPath: n.config, Listen: "127.0.0.1:0", Version: "v0", listening: n.listens}
-	n.write("etc/config.yaml", head)
+	n.write("etc/config.yaml", Head)
 	t.Cleanup(func() {
 		n.end()
 		if t.Failed() {
@@ -101,7 +101,7 @@ func (n *node) start() {
 	if err != nil {
 		n.Fatal(err)
 	}
-	runs(&m.host, n.release)
+	SetRelease(&m.Host, n.release)
 	n.listens("")
 	n.o.Log = slog.New(slog.NewJSONHandler(n.log, nil))
 	n.agent = New(m, n.o)
@@ -157,7 +157,7 @@ func (n *node) hosts(dir string) string {
 }
 
 func (n *node) hostsFile(dir string) string {
-	return filepath.Join(n.root, certsDir, dir, "hosts.toml")
+	return filepath.Join(n.root, CertsDir, dir, "hosts.toml")
 }
 
 // eventually waits for a condition; a test that fails takes as long.
@@ -198,7 +198,7 @@ func (n *node) turned() {
 }
 
 func mirrorTo(url string) string {
-	return head + "mirrors:\n- upstream: quay.io\n  endpoints:\n  - url: " + url + "\nhealth: {mode: \"off\"}\n"
+	return Head + "mirrors:\n- upstream: quay.io\n  endpoints:\n  - url: " + url + "\nhealth: {mode: \"off\"}\n"
 }
 
 // applied does what berth apply does.
@@ -209,7 +209,7 @@ func (n *node) applied(t *testing.T, text string) error {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	runs(&m.host, n.release)
+	SetRelease(&m.Host, n.release)
 	cfg, _, err := config.Parse("config.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)

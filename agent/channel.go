@@ -28,16 +28,16 @@ func (r Readers) toTokenServer() (some, every bool) {
 	return yes, yes
 }
 
-// channel is how a login gets to a host.
-type channel struct {
-	// header says that hosts.toml carries it.
-	header bool
-	// serves says that every reader logs in with the header.
-	serves bool
-	// why says what speaks against header or serves, "" when nothing does.
-	why string
-	// unprobed says that the registry was not asked what it takes.
-	unprobed bool
+// Channel is how a login gets to a host.
+type Channel struct {
+	// Header says that hosts.toml carries it.
+	Header bool
+	// Serves says that every reader logs in with the header.
+	Serves bool
+	// Why says what speaks against header or serves, "" when nothing does.
+	Why string
+	// Unprobed says that the registry was not asked what it takes.
+	Unprobed bool
 }
 
 // channelOf decides how the login for u travels: by a header or, failing that,
@@ -48,12 +48,12 @@ type channel struct {
 // A header serves where Basic is accepted. Where only tokens are taken it serves
 // if it goes on to the token server, and may be written only if that server
 // belongs to the registry.
-func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact health.Fact) channel {
+func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact health.Fact) Channel {
 	switch auth {
 	case config.AuthToken:
-		return channel{why: "auth: token leaves it to kubelet's credential provider"}
+		return Channel{Why: "auth: token leaves it to kubelet's credential provider"}
 	case config.AuthBasic:
-		return channel{header: true, serves: true}
+		return Channel{Header: true, Serves: true}
 	}
 	unprobed := fact.Basic != health.Accepted && fact.Basic != health.Refused
 	if server, ok := realm.Known(u.Host); ok && unprobed && u.Scheme == "https" {
@@ -63,31 +63,31 @@ func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact health.F
 	tokensOnly := fact.Basic == health.Refused
 	switch {
 	case tokensOnly && !some:
-		return channel{why: fmt.Sprintf("the registry takes tokens only, and containerd %s gets them without the header; "+
+		return Channel{Why: fmt.Sprintf("the registry takes tokens only, and containerd %s gets them without the header; "+
 			"only kubelet's credential provider can pass the login", readers.Containerd)}
 	case tokensOnly && fact.Realm == "":
-		return channel{why: "the registry takes tokens only, and does not say where; auth: basic insists on the header"}
+		return Channel{Why: "the registry takes tokens only, and does not say where; auth: basic insists on the header"}
 	}
 	if fact.Realm != "" && some {
 		if err := realm.Check(u.Scheme, u.Host, fact.Realm); err != nil {
-			return channel{why: fmt.Sprintf("containerd 2.1 and later would send it to the token server %s, which %v; auth: basic insists on the header",
+			return Channel{Why: fmt.Sprintf("containerd 2.1 and later would send it to the token server %s, which %v; auth: basic insists on the header",
 				fact.Realm, err)}
 		}
 	}
 	switch {
 	case tokensOnly && !every:
-		return channel{header: true, why: "the registry takes tokens only, which containerd before 2.1 gets without the header"}
+		return Channel{Header: true, Why: "the registry takes tokens only, which containerd before 2.1 gets without the header"}
 	case tokensOnly:
-		return channel{header: true, serves: true}
+		return Channel{Header: true, Serves: true}
 	case fact.Leaks():
-		return channel{why: fmt.Sprintf("it redirects requests for layers to %s, and containerd would send the login along; "+
+		return Channel{Why: fmt.Sprintf("it redirects requests for layers to %s, and containerd would send the login along; "+
 			"auth: basic insists on the header", fact.To)}
 	}
-	return channel{header: true, serves: true, unprobed: unprobed}
+	return Channel{Header: true, Serves: true, Unprobed: unprobed}
 }
 
-// unasked says that registries with a login were not asked what they take.
-func (d *desired) unasked(readers Readers) []Notice {
+// UnprobedNotice says that registries with a login were not asked what they take.
+func (d *State) UnprobedNotice(readers Readers) []Notice {
 	if len(d.unprobed) == 0 {
 		return nil
 	}

@@ -79,15 +79,15 @@ func TestChannelOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := channelOf(u, c.auth, readersOf(t, c.release), c.fact)
-		text := map[bool]string{true: header}[got.header]
+		text := map[bool]string{true: header}[got.Header]
 		switch {
-		case got.unprobed:
+		case got.Unprobed:
 			text += ", unprobed"
-		case got.header && !got.serves:
+		case got.Header && !got.Serves:
 			text += ", may not serve"
 		}
-		if text != c.want || !strings.Contains(got.why, c.why) || (got.why == "") != (c.why == "") {
-			t.Errorf("%s, containerd %q, auth %s: %q (%s), want %q (%s)", c.name, c.release, c.auth, text, got.why, c.want, c.why)
+		if text != c.want || !strings.Contains(got.Why, c.why) || (got.Why == "") != (c.why == "") {
+			t.Errorf("%s, containerd %q, auth %s: %q (%s), want %q (%s)", c.name, c.release, c.auth, text, got.Why, c.want, c.why)
 		}
 	}
 }

@@ -37,24 +37,24 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// configName is what people call the config at path.
-func (m *Machine) configName(path string) string {
+// ConfigName is what people call the config at path.
+func (n *Node) ConfigName(path string) string {
 	if path != "" {
 		return path
 	}
-	return m.root.Path(ConfigFile)
+	return n.Root.Path(ConfigFile)
 }
 
-// configFiles are what has to be watched to follow the config at path. A
+// ConfigFiles are what has to be watched to follow the config at path. A
 // watcher of files follows links as this process does. Those of the node's own
 // config may mean something else below another root, so what they lead to now
 // is watched as well.
-func (m *Machine) configFiles(path string) []string {
+func (n *Node) ConfigFiles(path string) []string {
 	if path != "" {
-		return []string{absolute(path)}
+		return []string{Absolute(path)}
 	}
-	files := []string{m.root.Path(ConfigFile)}
-	if target, err := m.root.Resolve(ConfigFile); err == nil && target != files[0] {
+	files := []string{n.Root.Path(ConfigFile)}
+	if target, err := n.Root.Resolve(ConfigFile); err == nil && target != files[0] {
 		files = append(files, target)
 	}
 	return files

@@ -22,7 +22,7 @@ func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 	}
 	defer root.Close()
 	outside := filepath.Join(dir, "c.yaml")
-	if err := os.WriteFile(outside, []byte(head), 0o600); err != nil {
+	if err := os.WriteFile(outside, []byte(Head), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	place := root.Path(ConfigFile)
@@ -31,21 +31,21 @@ func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 		t.Errorf("absent: %v", err)
 	}
 	for _, target := range []string{outside, "../../../../../../../../../../.." + outside} {
-		link(t, target, place)
+		Symlink(t, target, place)
 		if file, err := ReadConfig(root, ""); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), place+": leads to "+root.Path(outside)) {
 			t.Errorf("%s: %s, %v", target, file.Text, err)
 		}
 	}
-	if file, err := ReadConfig(root, outside); err != nil || string(file.Text) != head || file.Path != outside {
+	if file, err := ReadConfig(root, outside); err != nil || string(file.Text) != Head || file.Path != outside {
 		t.Errorf("named: %+v, %v", file, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(root.Path(outside)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(root.Path(outside), []byte(head+"# inside\n"), 0o600); err != nil {
+	if err := os.WriteFile(root.Path(outside), []byte(Head+"# inside\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if file, err := ReadConfig(root, ""); err != nil || string(file.Text) != head+"# inside\n" || file.Path != place {
+	if file, err := ReadConfig(root, ""); err != nil || string(file.Text) != Head+"# inside\n" || file.Path != place {
 		t.Errorf("below the root: %+v, %v", file, err)
 	}
 }
@@ -57,7 +57,7 @@ func TestLockHeldByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	lock, err := managedfile.LockFile(t.Context(), m.root, lockFile, false)
+	lock, err := managedfile.LockFile(t.Context(), m.Root, lockFile, false)
 	if err != nil {
 		t.Fatal(err)
 	}

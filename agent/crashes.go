@@ -10,8 +10,8 @@ import (
 // crashes gives plan a notice for each foreign file on which containerd 1.6 and
 // 1.7 end at the pull. Berth leaves the file alone, and its own files beside it
 // do not help a containerd that crashes.
-func (m *Machine) crashes(cfg *config.Config, plan *Plan) error {
-	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
+func (n *Node) crashes(cfg *config.Config, plan *Plan) error {
+	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil {
 		return err
 	}

@@ -13,20 +13,20 @@ import (
 // the config and what stands in certs.d. Without a config (nil) it goes by the
 // rules that the credential provider has on this node. Where those are missing
 // or no longer true, so that the provider withholds the credential, it says so.
-func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image string, log *slog.Logger) (credprovider.Explanation, error) {
-	installed, unreadable := m.installedRules()
+func (n *Node) Credentials(ctx context.Context, cfg *config.Config, image string, log *slog.Logger) (credprovider.Explanation, error) {
+	installed, unreadable := n.installedRules()
 	rules, err := installed, unreadable
 	if cfg != nil {
-		rules, err = m.effectiveRules(ctx, cfg)
+		rules, err = n.effectiveRules(ctx, cfg)
 	}
 	if err != nil {
 		return credprovider.Explanation{}, err
 	}
-	tokens, err := m.tokensOf(rules, log, log)
+	tokens, err := n.TokensOf(rules, log, log)
 	if err != nil {
 		return credprovider.Explanation{}, err
 	}
-	p := credprovider.Provider{Rules: rules, Tokens: tokens, Resolve: m.root.Resolve}
+	p := credprovider.Provider{Rules: rules, Tokens: tokens, Resolve: n.Root.Resolve}
 	e, err := p.Explain(ctx, image)
 	if err != nil || cfg == nil {
 		return e, err
@@ -43,8 +43,8 @@ func (m *Machine) Credentials(ctx context.Context, cfg *config.Config, image str
 }
 
 // installedRules are those that the credential provider has on this node.
-func (m *Machine) installedRules() (credprovider.Rules, error) {
-	file, err := m.root.Resolve(credprovider.RulesFile)
+func (n *Node) installedRules() (credprovider.Rules, error) {
+	file, err := n.Root.Resolve(credprovider.RulesFile)
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
@@ -53,25 +53,25 @@ func (m *Machine) installedRules() (credprovider.Rules, error) {
 
 // effectiveRules are those that apply would write, but for what the files hold:
 // a token that is not here yet has a placeholder.
-func (m *Machine) effectiveRules(ctx context.Context, cfg *config.Config) (credprovider.Rules, error) {
+func (n *Node) effectiveRules(ctx context.Context, cfg *config.Config) (credprovider.Rules, error) {
 	// Whether a host gets a header does not depend on the token's value.
-	learned, err := m.learned()
+	learned, err := n.Learned()
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	in, err := m.inputs(ctx, cfg, learned)
+	in, err := n.inputs(ctx, cfg, learned)
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
 	in.Headers = Headers{}
-	for _, r := range desire(cfg, in).ecrRegistries {
+	for _, r := range Compute(cfg, in).ECRRegistries {
 		in.Headers[r.Host] = placeholder
 	}
-	plan, err := m.plan(cfg, desire(cfg, in))
+	plan, err := n.plan(cfg, Compute(cfg, in))
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	rules, err := m.rules(cfg, plan, plan.Changes)
+	rules, err := n.rules(cfg, plan, plan.Changes)
 	rules.CertsDir = ""
 	return rules, err
 }

@@ -24,33 +24,33 @@ type Notice struct {
 // String gives one line.
 func (n Notice) String() string { return n.Subject + ": " + n.Message }
 
-// Desired says what every directory of certs.d shall hold. It is a function of
+// Directories says what every directory of certs.d shall hold. It is a function of
 // its values. The result is ordered: mirrors as in the config, then the
 // registries that are pulled from directly, by name.
-func Desired(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice) {
-	d := desire(cfg, in)
-	return d.directories, d.notices
+func Directories(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice) {
+	d := Compute(cfg, in)
+	return d.Directories, d.Notices
 }
 
-func desire(cfg *config.Config, in Inputs) *desired {
-	d := &desired{
+func Compute(cfg *config.Config, in Inputs) *State {
+	d := &State{
 		certsDir:   cfg.Containerd.CertsDir,
 		registries: make(map[string][]config.Registry, len(cfg.Registries)),
-		logins:     credprovider.NewLogins(logins(cfg)),
-		names:      ecrNames(cfg),
+		logins:     credprovider.NewLogins(Logins(cfg)),
+		names:      ECRNames(cfg),
 		in:         in,
 		basic:      map[string]bool{},
 		done:       map[string]bool{},
 		wanted:     map[string]bool{},
-		withdrawn:  map[string][]hostsconf.Host{},
-		idle:       map[hostsconf.URL]bool{},
+		Withdrawn:  map[string][]hostsconf.Host{},
+		Idle:       map[hostsconf.URL]bool{},
 	}
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
 		d.registries[host] = append(d.registries[host], r)
 		d.basic[r.Host] = r.Auth == config.AuthBasic
 	}
-	for _, m := range mirrors(cfg) {
+	for _, m := range AllMirrors(cfg) {
 		d.mirror(m)
 	}
 	d.passThrough(named(cfg, d.done[hostsconf.Default]))
@@ -75,7 +75,7 @@ func named(cfg *config.Config, catchAll bool) []string {
 		hosts = append(hosts, r.Host)
 	}
 	if catchAll {
-		for _, m := range mirrors(cfg) {
+		for _, m := range AllMirrors(cfg) {
 			for _, e := range m.Endpoints {
 				if u, err := hostsconf.ParseURL(e.URL, e.OverridePath); err == nil {
 					hosts = append(hosts, u.Host)
@@ -89,8 +89,8 @@ func named(cfg *config.Config, catchAll bool) []string {
 	return slices.Compact(hosts)
 }
 
-// desired collects directories.
-type desired struct {
+// State collects directories.
+type State struct {
 	certsDir    string
 	registries  map[string][]config.Registry // by host
 	logins      credprovider.Logins
@@ -98,30 +98,30 @@ type desired struct {
 	in          Inputs
 	basic       map[string]bool // logins that say auth: basic, by their name
 	done        map[string]bool // upstreams that have a directory
-	directories []hostsconf.Directory
-	notices     []Notice
-	// ecrRegistries are those that need a header; wanted are their hosts.
-	ecrRegistries []ecr.Registry
+	Directories []hostsconf.Directory
+	Notices     []Notice
+	// ECRRegistries are those that need a header; wanted are their hosts.
+	ECRRegistries []ecr.Registry
 	wanted        map[string]bool
-	// targets are what the prober looks at.
-	targets []target
-	// withdrawn are the endpoints that are left out because they do not
+	// Targets are what the prober looks at.
+	Targets []Target
+	// Withdrawn are the endpoints that are left out because they do not
 	// answer, by upstream.
-	withdrawn map[string][]hostsconf.Host
-	// idle are the hosts with a header that some reader of the file may not log
+	Withdrawn map[string][]hostsconf.Host
+	// Idle are the hosts with a header that some reader of the file may not log
 	// in with.
-	idle map[hostsconf.URL]bool
+	Idle map[hostsconf.URL]bool
 	// unprobed are the hosts with a header that were not asked what they take.
 	unprobed []string
-	// unsure says that soon more may be withdrawn, see [Inputs.unsure].
-	unsure bool
+	// Unsure says that soon more may be withdrawn, see [Inputs.unsure].
+	Unsure bool
 }
 
-func (d *desired) notice(subject, format string, args ...any) {
-	d.notices = append(d.notices, Notice{Subject: subject, Message: fmt.Sprintf(format, args...)})
+func (d *State) notice(subject, format string, args ...any) {
+	d.Notices = append(d.Notices, Notice{Subject: subject, Message: fmt.Sprintf(format, args...)})
 }
 
-func (d *desired) mirror(m config.Mirror) {
+func (d *State) mirror(m config.Mirror) {
 	dir := hostsconf.Directory{Upstream: m.Upstream}
 	for _, e := range m.Endpoints {
 		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
@@ -135,23 +135,23 @@ func (d *desired) mirror(m config.Mirror) {
 		}
 		a := d.secure(&host, u.Host, m.Upstream)
 		dir.Hosts = append(dir.Hosts, host)
-		d.targets = append(d.targets, target{upstream: m.Upstream, host: host, try: a.try, channel: a.channel})
+		d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: host, Try: a.try, Channel: a.channel})
 	}
 	var upstream *hostsconf.Host // what is asked last, where it is known
 	own := false                 // as containerd asks it by itself
 	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
 		server, a := d.upstream(m.Upstream)
 		if !a.try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
-			d.targets = append(d.targets, target{upstream: m.Upstream, host: server, try: a.try, channel: a.channel, server: true})
+			d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: server, Try: a.try, Channel: a.channel, Server: true})
 		}
 		upstream, own = &server, d.leftAlone(m.Upstream, server, a.try)
 	}
 	all := dir.Hosts
 	dir.Hosts = d.in.answering(all, upstream)
-	d.unsure = d.unsure || d.in.unsure(all, upstream)
+	d.Unsure = d.Unsure || d.in.unsure(all, upstream)
 	for _, h := range all {
 		if !slices.ContainsFunc(dir.Hosts, func(o hostsconf.Host) bool { return o.URL == h.URL }) {
-			d.withdrawn[m.Upstream] = append(d.withdrawn[m.Upstream], h)
+			d.Withdrawn[m.Upstream] = append(d.Withdrawn[m.Upstream], h)
 		}
 	}
 	last := len(dir.Hosts) - 1
@@ -187,7 +187,7 @@ func (d *desired) mirror(m config.Mirror) {
 
 // passThrough adds a directory for each host that needs one: to log in by header,
 // to be reached in its own way, or to keep a mirror for everything away.
-func (d *desired) passThrough(hosts []string) {
+func (d *State) passThrough(hosts []string) {
 	catchAll := d.done[hostsconf.Default]
 	for _, host := range hosts {
 		if d.done[host] {
@@ -195,7 +195,7 @@ func (d *desired) passThrough(hosts []string) {
 		}
 		server, a := d.upstream(host)
 		if !a.try.IsZero() {
-			d.targets = append(d.targets, target{host: server, try: a.try, channel: a.channel})
+			d.Targets = append(d.Targets, Target{Host: server, Try: a.try, Channel: a.channel})
 		}
 		dir := hostsconf.Directory{Upstream: host}
 		switch {
@@ -222,26 +222,26 @@ func settings(h hostsconf.Host) bool {
 // own. A server line would turn off what containerd does with it then: https
 // without verification on the port of https, http on port 80, and on any other
 // port the one, then the other.
-func (d *desired) leftAlone(name string, server hostsconf.Host, try redact.Secret) bool {
+func (d *State) leftAlone(name string, server hostsconf.Host, try redact.Secret) bool {
 	return hostport.IsLoopback(name) && server.Authorization.IsZero() && try.IsZero() && !settings(server) && !d.plainHTTPGiven(name)
 }
 
 // plainHTTPGiven reports whether the config says how a registry is reached that
 // images name.
-func (d *desired) plainHTTPGiven(name string) bool {
+func (d *State) plainHTTPGiven(name string) bool {
 	reach, ok := d.reach(name, "", "https")
 	return ok && reach.PlainHTTPGiven
 }
 
-func (d *desired) add(dir hostsconf.Directory) {
+func (d *State) add(dir hostsconf.Directory) {
 	d.certificates(&dir)
 	d.done[dir.Upstream] = true
-	d.directories = append(d.directories, dir)
+	d.Directories = append(d.Directories, dir)
 }
 
 // upstream is a registry as it is asked when images name it, and how it is
 // logged in to.
-func (d *desired) upstream(name string) (hostsconf.Host, access) {
+func (d *State) upstream(name string) (hostsconf.Host, access) {
 	plain := hostport.IsLoopback(name)
 	if reach, ok := d.reach(name, "", "https"); ok {
 		plain = reach.PlainHTTP
@@ -253,7 +253,7 @@ func (d *desired) upstream(name string) (hostsconf.Host, access) {
 
 // secure fills in how a host is verified and the login that goes to it. name
 // is the host as registries name it, subject what a notice is about.
-func (d *desired) secure(h *hostsconf.Host, name, subject string) access {
+func (d *State) secure(h *hostsconf.Host, name, subject string) access {
 	path := h.URL.RepositoryPath()
 	reach, _ := d.reach(name, path, h.URL.Scheme)
 	if h.URL.Scheme == "https" {
@@ -272,12 +272,12 @@ type access struct {
 	// try is the header that the prober tries out; zero when there is nothing
 	// to learn.
 	try     redact.Secret
-	channel channel
+	channel Channel
 }
 
 // authorization gives the header for everything below a path of a host, if
 // one login is right for all of it.
-func (d *desired) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) access {
+func (d *State) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) access {
 	login, found := d.logins.For(name, u.Scheme, path)
 	if below := d.logins.Below(name, u.Scheme, path); len(below) > 0 {
 		names := make([]string, len(below))
@@ -298,7 +298,7 @@ func (d *desired) authorization(u hostsconf.URL, name, path, subject string, all
 	case login.Token:
 		c := d.in.channel(u, config.AuthToken)
 		if name != subject {
-			d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, c.why)
+			d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, c.Why)
 		}
 		return access{channel: c}
 	case u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain:
@@ -314,19 +314,19 @@ func (d *desired) authorization(u hostsconf.URL, name, path, subject string, all
 }
 
 // byHeader is what becomes of a header for u, which carries what.
-func (d *desired) byHeader(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
+func (d *State) byHeader(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
 	a := access{channel: d.in.channel(u, auth)}
 	if auth != config.AuthBasic {
 		a.try = header
 	}
 	switch c := a.channel; {
-	case !c.header:
-		d.notice(subject, "%s is not written for %s: %s", what, u, c.why)
+	case !c.Header:
+		d.notice(subject, "%s is not written for %s: %s", what, u, c.Why)
 		return a
-	case !c.serves:
-		d.idle[u] = true
-		d.notice(subject, "%s is written for %s and may be of no use: %s; this release is not known", what, u, c.why)
-	case c.unprobed && !slices.Contains(d.unprobed, u.String()):
+	case !c.Serves:
+		d.Idle[u] = true
+		d.notice(subject, "%s is written for %s and may be of no use: %s; this release is not known", what, u, c.Why)
+	case c.Unprobed && !slices.Contains(d.unprobed, u.String()):
 		d.unprobed = append(d.unprobed, u.String())
 	}
 	a.header = header
@@ -334,7 +334,7 @@ func (d *desired) byHeader(u hostsconf.URL, what, subject string, auth config.Au
 }
 
 // ecrHeader gives the header of an ECR registry.
-func (d *desired) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) redact.Secret {
+func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) redact.Secret {
 	registry, ok := d.names.Parse(u.Host)
 	if !ok {
 		return redact.Secret{}
@@ -345,14 +345,14 @@ func (d *desired) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) re
 	}
 	if !d.wanted[registry.Host] {
 		d.wanted[registry.Host] = true
-		d.ecrRegistries = append(d.ecrRegistries, registry)
+		d.ECRRegistries = append(d.ECRRegistries, registry)
 	}
 	return d.in.Headers[registry.Host]
 }
 
 // reach finds how a host is reached: of the entries that match the path, the
 // longest that says anything about it, or else the longest.
-func (d *desired) reach(name, path, scheme string) (config.Registry, bool) {
+func (d *State) reach(name, path, scheme string) (config.Registry, bool) {
 	var entries []config.Registry
 	for _, spelling := range credprovider.Spellings(name, scheme) {
 		entries = append(entries, d.registries[spelling]...)
@@ -378,18 +378,18 @@ func (d *desired) reach(name, path, scheme string) (config.Registry, bool) {
 // maxPath is more than any path of a registry has characters.
 const maxPath = 1 << 20
 
-// loginName says in words what the header of an endpoint carries.
-func (d *desired) loginName(t target) string {
-	if _, ok := d.names.Parse(t.host.URL.Host); ok {
-		if t.host.Authorization.IsZero() {
+// LoginName says in words what the header of an endpoint carries.
+func (d *State) LoginName(t Target) string {
+	if _, ok := d.names.Parse(t.Host.URL.Host); ok {
+		if t.Host.Authorization.IsZero() {
 			return ""
 		}
 		return "ECR token"
 	}
-	if t.host.Authorization.IsZero() && t.try.IsZero() {
+	if t.Host.Authorization.IsZero() && t.Try.IsZero() {
 		return ""
 	}
-	if l, ok := d.logins.For(t.host.URL.Host, t.host.URL.Scheme, t.host.URL.RepositoryPath()); ok {
+	if l, ok := d.logins.For(t.Host.URL.Host, t.Host.URL.Scheme, t.Host.URL.RepositoryPath()); ok {
 		return "login of " + strings.TrimSuffix(l.Name(), "/")
 	}
 	return ""

@@ -183,10 +183,10 @@ registries:
 		}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			directories, notices := Desired(parse(t, c.config), Inputs{})
+			directories, notices := Directories(ParseConfig(t, c.config), Inputs{})
 			var got []string
 			for _, d := range directories {
-				got = append(got, show(d))
+				got = append(got, ShowDirectory(d))
 			}
 			if g, w := strings.Join(got, "\n"), strings.Join(c.want, "\n"); g != w {
 				t.Errorf("got:\n%s\nwant:\n%s", g, w)

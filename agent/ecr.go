@@ -87,14 +87,14 @@ func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries [
 }
 
 // tokens gives access to the token files of the node and to AWS.
-func (m *Machine) tokens(cfg *config.Config, log *slog.Logger) (*credprovider.Tokens, error) {
-	return m.tokensOf(Rules(cfg), log, log)
+func (n *Node) tokens(cfg *config.Config, log *slog.Logger) (*credprovider.Tokens, error) {
+	return n.TokensOf(ProviderRules(cfg), log, log)
 }
 
-// tokensOf is tokens for what the credential provider knows; calls is told how
+// TokensOf is tokens for what the credential provider knows; calls is told how
 // each call to AWS ends.
-func (m *Machine) tokensOf(rules credprovider.Rules, log, calls *slog.Logger) (*credprovider.Tokens, error) {
-	dir, err := m.root.Resolve(credprovider.TokenDir)
+func (n *Node) TokensOf(rules credprovider.Rules, log, calls *slog.Logger) (*credprovider.Tokens, error) {
+	dir, err := n.Root.Resolve(credprovider.TokenDir)
 	if err != nil {
 		return nil, err
 	}

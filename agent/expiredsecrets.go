@@ -33,20 +33,20 @@ const secretsRemoved = "its login is removed at once; its other changes wait unt
 // stay true, and only files are touched that are whole and ours by the record
 // and by their own mark. Their intent is recorded first, as always, but in
 // spareDir.
-func (m *Machine) removeExpiredSecrets(ctx context.Context, cfg *config.Config, result *Result) error {
+func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, result *Result) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	err := m.removeSecrets(ctx, cfg, result, false)
+	err := n.removeSecrets(ctx, cfg, result, false)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		// No file can be put beside another one in certs.d itself.
-		return m.removeSecrets(ctx, cfg, result, true)
+		return n.removeSecrets(ctx, cfg, result, true)
 	}
 	return err
 }
 
-func (m *Machine) removeSecrets(ctx context.Context, cfg *config.Config, result *Result, inPlace bool) error {
-	current, err := m.read(cfg, result.Plan.Desired)
+func (n *Node) removeSecrets(ctx context.Context, cfg *config.Config, result *Result, inPlace bool) error {
+	current, err := n.read(cfg, result.Plan.Desired)
 	if err != nil {
 		return fmt.Errorf("take away logins that are out of date: %w", err)
 	}
@@ -54,7 +54,7 @@ func (m *Machine) removeSecrets(ctx context.Context, cfg *config.Config, result 
 	if len(changes) == 0 {
 		return errs
 	}
-	spare, err := m.spare()
+	spare, err := n.spare()
 	if err != nil {
 		return errors.Join(errs, err)
 	}
@@ -110,10 +110,10 @@ func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 
 // read finds out what stands in certs.d. What was written with the spare record
 // is ours as well, though the other record says that it was edited.
-func (m *Machine) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
-	current, err := m.tree(cfg).Read(wanted)
+func (n *Node) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
+	current, err := n.tree(cfg).Read(wanted)
 	if err == nil {
-		m.recognize(current)
+		n.recognize(current)
 	}
 	return current, err
 }
@@ -121,11 +121,11 @@ func (m *Machine) read(cfg *config.Config, wanted hostsconf.Desired) (managedfil
 // recognize makes those files ours in a snapshot that the spare record knows,
 // and that tell by their own mark that they are whole. It gives them. Without
 // a spare record that can be used there are none.
-func (m *Machine) recognize(current managedfile.Snapshot) (known []managedfile.Observed) {
-	if !m.hasSpare() {
+func (n *Node) recognize(current managedfile.Snapshot) (known []managedfile.Observed) {
+	if !n.hasSpare() {
 		return nil
 	}
-	spare, err := m.spare()
+	spare, err := n.spare()
 	if err != nil {
 		return nil
 	}
@@ -150,13 +150,13 @@ func (m *Machine) recognize(current managedfile.Snapshot) (known []managedfile.O
 
 // settle tells the record what the spare one knows, so that who goes by it alone
 // takes nothing of ours for an edit.
-func (m *Machine) settle(ctx context.Context, scope managedfile.Scope) error {
-	current, err := m.store.Observe(scope, nil)
+func (n *Node) settle(ctx context.Context, scope managedfile.Scope) error {
+	current, err := n.Store.Observe(scope, nil)
 	if err != nil {
 		return err
 	}
 	var changes []managedfile.Change
-	for _, o := range m.recognize(current) {
+	for _, o := range n.recognize(current) {
 		changes = append(changes, managedfile.Change{
 			Action: managedfile.Unchanged, Path: o.Path, Before: o,
 			After: &managedfile.File{Path: o.Path, Body: managedfile.WithoutMarker(o.Content), Mode: o.Mode, Comment: "#"},
@@ -165,23 +165,23 @@ func (m *Machine) settle(ctx context.Context, scope managedfile.Scope) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	_, err = m.store.Apply(ctx, scope, changes)
+	_, err = n.Store.Apply(ctx, scope, changes)
 	return err
 }
 
-func (m *Machine) spare() (*managedfile.Store, error) { return managedfile.Open(m.root, spareDir) }
+func (n *Node) spare() (*managedfile.Store, error) { return managedfile.Open(n.Root, spareDir) }
 
-func (m *Machine) hasSpare() bool {
-	_, err := m.root.Lstat(spareDir)
+func (n *Node) hasSpare() bool {
+	_, err := n.Root.Lstat(spareDir)
 	return err == nil
 }
 
 // dropSpare removes the spare record once the other one says the same.
-func (m *Machine) dropSpare() error {
-	if !m.hasSpare() {
+func (n *Node) dropSpare() error {
+	if !n.hasSpare() {
 		return nil
 	}
-	dir, err := m.root.Resolve(spareDir)
+	dir, err := n.Root.Resolve(spareDir)
 	if err == nil {
 		err = os.RemoveAll(dir)
 	}

@@ -16,10 +16,10 @@ import (
 
 // crowded is a machine on which nothing can be written below StateDir while
 // full is true.
-func crowded(t *testing.T, root string) (m *Machine, full *atomic.Bool) {
+func crowded(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
 	m, full = open(t, root), &atomic.Bool{}
-	store, err := managedfile.Open(m.root, StateDir, managedfile.WithPrivate(rulesName, lastGoodName, healthName, learnedName),
+	store, err := managedfile.Open(m.Root, StateDir, managedfile.WithPrivate(rulesName, LastGoodFile, HealthFile, LearnedFile),
 		managedfile.WithSteps(func(s managedfile.Step) error {
 			if full.Load() && strings.HasPrefix(s.Path, StateDir) {
 				return unix.ENOSPC
@@ -29,7 +29,7 @@ func crowded(t *testing.T, root string) (m *Machine, full *atomic.Bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.store = store
+	m.Store = store
 	return m, full
 }
 
@@ -67,13 +67,13 @@ func TestFullStateDirectory(t *testing.T) {
 			root := t.TempDir()
 			m, full := crowded(t, root)
 			read := func() string {
-				b, err := os.ReadFile(filepath.Join(root, certsDir, c.dir, "hosts.toml"))
+				b, err := os.ReadFile(filepath.Join(root, CertsDir, c.dir, "hosts.toml"))
 				if err != nil {
 					t.Fatal(err)
 				}
 				return string(b)
 			}
-			if _, err := m.Apply(t.Context(), parse(t, c.before), nil); err != nil {
+			if _, err := m.Apply(t.Context(), ParseConfig(t, c.before), nil); err != nil {
 				t.Fatal(err)
 			}
 			if body := read(); !strings.Contains(body, c.has) {
@@ -83,11 +83,11 @@ func TestFullStateDirectory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			hosts := lookup(t, root, c.dir)
+			hosts := Lookup(t, root, c.dir)
 
 			full.Store(true)
 			for range 3 { // it stays so, and stays told
-				if _, err := m.Apply(t.Context(), parse(t, c.after), nil); !errors.Is(err, unix.ENOSPC) {
+				if _, err := m.Apply(t.Context(), ParseConfig(t, c.after), nil); !errors.Is(err, unix.ENOSPC) {
 					t.Fatalf("on a full disk: %v", err)
 				}
 				body := read()
@@ -109,13 +109,13 @@ func TestFullStateDirectory(t *testing.T) {
 			if now, err := os.ReadFile(filepath.Join(root, StateDir, rulesName)); err != nil || string(now) != string(rules) {
 				t.Fatalf("the fault does not work: the rules were written (%v)", err)
 			}
-			if now := lookup(t, root, c.dir); now != hosts {
+			if now := Lookup(t, root, c.dir); now != hosts {
 				t.Errorf("the hosts are %s, they were %s", now, hosts)
 			}
 
 			// With room again all is as if it had never been missing.
 			full.Store(false)
-			result, err := m.Apply(t.Context(), parse(t, c.after), nil)
+			result, err := m.Apply(t.Context(), ParseConfig(t, c.after), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,13 +127,13 @@ func TestFullStateDirectory(t *testing.T) {
 					t.Errorf("%s was put right, though nobody changed it", change.Path)
 				}
 			}
-			if plan, err := m.Plan(t.Context(), parse(t, c.after)); err != nil || plan.Differs() {
+			if plan, err := m.Plan(t.Context(), ParseConfig(t, c.after)); err != nil || plan.Differs() {
 				t.Errorf("%v, %+v", err, plan.Summary())
 			}
 			if m.hasSpare() {
 				t.Error("the spare record is left")
 			}
-			if _, err := m.Restore(t.Context(), certsDir); err != nil {
+			if _, err := m.Restore(t.Context(), CertsDir); err != nil {
 				t.Fatal(err)
 			}
 			nothingLeft(t, root)
@@ -154,10 +154,10 @@ func nothingLeft(t *testing.T, root string) {
 const oneMirror = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n"
 
 // loggedIn is such a machine, with a mirror that has a login.
-func loggedIn(t *testing.T, root string) (m *Machine, full *atomic.Bool) {
+func loggedIn(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
 	m, full = crowded(t, root)
-	if _, err := m.Apply(t.Context(), parse(t, oneMirror+"registries: [{host: a.corp, username: u, password: one}]\n"), nil); err != nil {
+	if _, err := m.Apply(t.Context(), ParseConfig(t, oneMirror+"registries: [{host: a.corp, username: u, password: one}]\n"), nil); err != nil {
 		t.Fatal(err)
 	}
 	return m, full
@@ -165,10 +165,10 @@ func loggedIn(t *testing.T, root string) (m *Machine, full *atomic.Bool) {
 
 // loggedOut takes the login of the mirror away while nothing can be recorded,
 // and leaves it so.
-func loggedOut(t *testing.T, m *Machine, full *atomic.Bool) {
+func loggedOut(t *testing.T, m *Node, full *atomic.Bool) {
 	t.Helper()
 	full.Store(true)
-	if _, err := m.Apply(t.Context(), parse(t, oneMirror), nil); !errors.Is(err, unix.ENOSPC) {
+	if _, err := m.Apply(t.Context(), ParseConfig(t, oneMirror), nil); !errors.Is(err, unix.ENOSPC) {
 		t.Fatal(err)
 	}
 }
@@ -177,7 +177,7 @@ func loggedOut(t *testing.T, m *Machine, full *atomic.Bool) {
 func TestFullDiskTouchesNobodysFile(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
-	file := filepath.Join(root, certsDir, "quay.io", "hosts.toml")
+	file := filepath.Join(root, CertsDir, "quay.io", "hosts.toml")
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestSpareRecordOutlivesTheProcess(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
 	loggedOut(t, m, full)
-	result, err := open(t, root).Apply(t.Context(), parse(t, oneMirror+"registries: [{host: a.corp, username: u, password: two}]\n"), nil)
+	result, err := open(t, root).Apply(t.Context(), ParseConfig(t, oneMirror+"registries: [{host: a.corp, username: u, password: two}]\n"), nil)
 	if err != nil || len(result.Report.Saved) > 0 {
 		t.Errorf("%v, %+v", err, result.Summary())
 	}
@@ -209,7 +209,7 @@ func TestRestoreWithASpareRecord(t *testing.T) {
 	m, full := loggedIn(t, root)
 	loggedOut(t, m, full)
 	full.Store(false)
-	report, err := open(t, root).Restore(t.Context(), certsDir)
+	report, err := open(t, root).Restore(t.Context(), CertsDir)
 	if err != nil || len(report.Saved) > 0 {
 		t.Errorf("%v, %+v", err, Summarize(report))
 	}

@@ -135,7 +135,7 @@ func TestStartsWithABadConfig(t *testing.T) {
 	if s.Config.OK || !s.Config.Stale || s.Ready.Ready {
 		t.Errorf("%+v", s.Config)
 	}
-	info, err := os.Stat(filepath.Join(n.root, StateDir, lastGoodName))
+	info, err := os.Stat(filepath.Join(n.root, StateDir, LastGoodFile))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
@@ -166,7 +166,7 @@ func TestStartsWithoutASecretFile(t *testing.T) {
 	// What is kept is kept again when somebody removes it.
 	n.write("etc/password", "sesame")
 	n.eventually("good again", func() bool { return n.agent.Snapshot().Config.OK })
-	kept := filepath.Join(n.root, StateDir, lastGoodName)
+	kept := filepath.Join(n.root, StateDir, LastGoodFile)
 	if err := os.Remove(kept); err != nil {
 		t.Fatal(err)
 	}
@@ -197,15 +197,15 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	n.write("root/srv/a/c.yaml", mirrorTo("https://a.corp"))
 	n.write("root/srv/b/c.yaml", mirrorTo("https://b.corp"))
 	n.write("outside.yaml", mirrorTo("https://outside.corp"))
-	link(t, "/srv/a/c.yaml", place)
+	Symlink(t, "/srv/a/c.yaml", place)
 	n.start()
 	n.names("quay.io", "a.corp", true)
 	n.eventually("the config has its name", func() bool { return n.agent.Snapshot().Config.Path == place })
 	n.write("root/srv/a/c.yaml", mirrorTo("https://changed.corp"))
 	n.names("quay.io", "changed.corp", true)
-	link(t, "/srv/b/c.yaml", place)
+	Symlink(t, "/srv/b/c.yaml", place)
 	n.names("quay.io", "b.corp", true)
-	link(t, filepath.Join(n.dir, "outside.yaml"), place)
+	Symlink(t, filepath.Join(n.dir, "outside.yaml"), place)
 	n.eventually("out of the root", func() bool { return !n.agent.Snapshot().Config.OK })
 	n.names("quay.io", "b.corp", true)
 
@@ -213,10 +213,10 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	volume := filepath.Dir(place)
 	n.write("root/etc/berth/..1/config.yaml", mirrorTo("https://one.corp"))
 	n.write("root/etc/berth/..2/config.yaml", mirrorTo("https://two.corp"))
-	link(t, "..1", filepath.Join(volume, "..data"))
-	link(t, "..data/config.yaml", place)
+	Symlink(t, "..1", filepath.Join(volume, "..data"))
+	Symlink(t, "..data/config.yaml", place)
 	n.names("quay.io", "one.corp", true)
-	link(t, "..2", filepath.Join(volume, "..data"))
+	Symlink(t, "..2", filepath.Join(volume, "..data"))
 	if err := os.RemoveAll(filepath.Join(volume, "..1")); err != nil {
 		t.Fatal(err)
 	}
@@ -226,13 +226,13 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 // Each mistake of a config is a record of its own, and is told once.
 func TestOneRecordPerMistake(t *testing.T) {
 	n := newNode(t)
-	n.write("etc/config.yaml", head+"mirors: []\nregistreis: []\n")
+	n.write("etc/config.yaml", Head+"mirors: []\nregistreis: []\n")
 	n.start()
 	n.eventually("told", func() bool { return strings.Contains(n.log.String(), "registreis") })
 	for range 3 {
 		n.agent.Wake()
 	}
-	n.write("etc/config.yaml", head)
+	n.write("etc/config.yaml", Head)
 	n.converged()
 	for line := range strings.Lines(n.log.String()) {
 		if strings.Contains(line, "mirors") && strings.Contains(line, "registreis") {
@@ -250,9 +250,9 @@ func TestOneRecordPerMistake(t *testing.T) {
 // fails every pull; a new one is named.
 func TestAgentFollowsForeignCertificates(t *testing.T) {
 	n := newNode(t)
-	a := newAuthority(t)
-	n.write("root"+certsDir+"/quay.io/ca.crt", string(a.ca))
-	n.write("root"+certsDir+"/quay.io/client.cert", string(a.cert)+string(a.key))
+	a := NewAuthority(t)
+	n.write("root"+CertsDir+"/quay.io/ca.crt", string(a.CA))
+	n.write("root"+CertsDir+"/quay.io/client.cert", string(a.Cert)+string(a.Key))
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
 	named := func(want ...string) func() bool {
@@ -272,7 +272,7 @@ func TestAgentFollowsForeignCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.eventually("gone", named("ca.crt"))
-	if err := os.WriteFile(filepath.Join(dir, "new.crt"), a.ca, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "new.crt"), a.CA, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	n.eventually("new", named("ca.crt", "new.crt"))

@@ -11,7 +11,7 @@ import (
 // certificates adds to a directory the certificates that had an effect on its
 // upstream before: containerd ignores them beside a hosts.toml that does not
 // name them.
-func (d *desired) certificates(dir *hostsconf.Directory) {
+func (d *State) certificates(dir *hostsconf.Directory) {
 	if d.in.Foreign.Linked && dir.Upstream != hostsconf.Default && d.in.Foreign.For(dir.Upstream) == nil {
 		d.notice(dir.Upstream, "_default is a symlink; certificates behind it are not carried over; "+
 			"set tls.caFile of %s under registries if it needs them", dir.Upstream)
@@ -46,9 +46,9 @@ func (d *desired) certificates(dir *hostsconf.Directory) {
 	}
 	d.notice(dir.Upstream, "%s in %s, which containerd would ignore beside a hosts.toml, are named in it; the files stay as they are",
 		names, where)
-	for i, t := range d.targets {
-		if (t.upstream == dir.Upstream || t.upstream == "") && isOwn(t.host.URL) {
-			d.targets[i].host.TLS.Foreign = theirs
+	for i, t := range d.Targets {
+		if (t.Upstream == dir.Upstream || t.Upstream == "") && isOwn(t.Host.URL) {
+			d.Targets[i].Host.TLS.Foreign = theirs
 		}
 	}
 }

@@ -12,11 +12,11 @@ import (
 // comes, wherever containerd found them, and nothing that had no effect gets one.
 func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 	const registry = "registry.corp:5000"
-	a := newAuthority(t, "registry.corp")
-	other := newAuthority(t)
-	both := string(a.cert) + string(a.key)
+	a := NewAuthority(t, "registry.corp")
+	other := NewAuthority(t)
+	both := string(a.Cert) + string(a.Key)
 	full := func(dir string) map[string]string {
-		return map[string]string{dir + "/ca.crt": string(a.ca), dir + "/client.cert": string(a.cert), dir + "/client.key": string(a.key)}
+		return map[string]string{dir + "/ca.crt": string(a.CA), dir + "/client.cert": string(a.Cert), dir + "/client.key": string(a.Key)}
 	}
 	mirror := "mirrors: [{upstream: \"registry.corp:5000\", endpoints: [{url: \"https://mirror.corp\"}]}]\n"
 	for name, c := range map[string]struct {
@@ -27,12 +27,12 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 		"first spelling":      {full("registry.corp_5000_"), mirror, "certs.d/registry.corp_5000_, which containerd would ignore"},
 		"second spelling":     {full("registry.corp:5000"), mirror, "certs.d/registry.corp:5000, which"},
 		"_default":            {full("_default"), mirror, "certs.d/_default, which"},
-		"the first one wins":  {merge(full("registry.corp_5000_"), map[string]string{"_default/ca.crt": string(other.ca)}), mirror, "client.key"},
+		"the first one wins":  {merge(full("registry.corp_5000_"), map[string]string{"_default/ca.crt": string(other.CA)}), mirror, "client.key"},
 		"an empty one masks":  {merge(full("_default"), map[string]string{"registry.corp_5000_/README": ""}), mirror, ""},
-		"key in one file":     {map[string]string{"_default/ca.crt": string(a.ca), "_default/client.cert": both}, mirror, "client.cert"},
-		"half a pair":         {map[string]string{"_default/ca.crt": string(a.ca), "_default/client.cert": string(a.cert)}, mirror, "client.cert"},
-		"a key alone":         {map[string]string{"_default/ca.crt": string(a.ca), "_default/client.key": string(a.key)}, mirror, "ca.crt"},
-		"several CAs":         {merge(full("registry.corp_5000_"), map[string]string{"registry.corp_5000_/a.crt": string(other.ca)}), mirror, "a.crt, ca.crt"},
+		"key in one file":     {map[string]string{"_default/ca.crt": string(a.CA), "_default/client.cert": both}, mirror, "client.cert"},
+		"half a pair":         {map[string]string{"_default/ca.crt": string(a.CA), "_default/client.cert": string(a.Cert)}, mirror, "client.cert"},
+		"a key alone":         {map[string]string{"_default/ca.crt": string(a.CA), "_default/client.key": string(a.Key)}, mirror, "ca.crt"},
+		"several CAs":         {merge(full("registry.corp_5000_"), map[string]string{"registry.corp_5000_/a.crt": string(other.CA)}), mirror, "a.crt, ca.crt"},
 		"nothing useful":      {map[string]string{"_default/ca.crt": "no certificate\n"}, mirror, "ca.crt"},
 		"a login":             {full("registry.corp:5000"), "registries: [{host: \"registry.corp:5000\", username: u, password: p}]\n", "ca.crt"},
 		"everything mirrored": {full("_default"), "mirrors: [{upstream: \"*\", endpoints: [{url: \"https://mirror.corp\"}]}]\n", "*: ca.crt"},
@@ -41,11 +41,11 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			certs := filepath.Join(root, certsDir)
+			certs := filepath.Join(root, CertsDir)
 			writeAll(t, certs, c.files)
-			before, tree := a.reaches(t, certs, registry), treeOf(t, certs)
+			before, tree := a.Reaches(t, certs, registry), treeOf(t, certs)
 			m := open(t, root)
-			cfg := parse(t, c.config)
+			cfg := ParseConfig(t, c.config)
 			plan, err := m.Plan(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -58,13 +58,13 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 				t.Errorf("notices %q, want %q", notices.String(), c.notice)
 			}
 			apply(t, m, "first", c.config)
-			if after := a.reaches(t, certs, registry); after != before {
+			if after := a.Reaches(t, certs, registry); after != before {
 				t.Errorf("containerd comes to the registry: %t, before %t\n%s", after, before, hostsFiles(t, certs))
 			}
 			if plan, err = m.Plan(t.Context(), cfg); err != nil || plan.Differs() {
 				t.Errorf("a second plan differs: %+v %v", plan.Changes, err)
 			}
-			if _, err := m.Restore(t.Context(), certsDir); err != nil {
+			if _, err := m.Restore(t.Context(), CertsDir); err != nil {
 				t.Fatal(err)
 			}
 			if after := treeOf(t, certs); after != tree {
@@ -77,13 +77,13 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 // A hosts.toml of other people switched the certificates beside it off. Taken
 // over on request, ours does not switch them on.
 func TestAdoptRevivesNoCertificates(t *testing.T) {
-	a := newAuthority(t, "registry.corp")
+	a := NewAuthority(t, "registry.corp")
 	root := t.TempDir()
-	certs := filepath.Join(root, certsDir)
+	certs := filepath.Join(root, CertsDir)
 	writeAll(t, certs, map[string]string{
 		"registry.corp/hosts.toml":  "[host.\"https://theirs.corp\"]\n",
-		"registry.corp/ca.crt":      string(a.ca),
-		"registry.corp/client.cert": string(a.cert) + string(a.key),
+		"registry.corp/ca.crt":      string(a.CA),
+		"registry.corp/client.cert": string(a.Cert) + string(a.Key),
 	})
 	m := open(t, root)
 	const config = "containerd: {onConflict: adopt}\nmirrors: [{upstream: registry.corp, endpoints: [{url: \"https://mirror.corp\"}]}]\n"
@@ -103,8 +103,8 @@ func TestForeignCertificatesWithoutUse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			writeAll(t, filepath.Join(root, certsDir), map[string]string{"registry.corp/ca.crt": "x"})
-			plan, err := open(t, root).Plan(t.Context(), parse(t, config))
+			writeAll(t, filepath.Join(root, CertsDir), map[string]string{"registry.corp/ca.crt": "x"})
+			plan, err := open(t, root).Plan(t.Context(), ParseConfig(t, config))
 			if err != nil || len(plan.Notices) != 1 || !strings.Contains(plan.Notices[0].Message, "have no effect beside this hosts.toml") {
 				t.Errorf("notices %v, %v", plan.Notices, err)
 			}
@@ -112,9 +112,9 @@ func TestForeignCertificatesWithoutUse(t *testing.T) {
 	}
 }
 
-func apply(t *testing.T, m *Machine, when, config string) {
+func apply(t *testing.T, m *Node, when, config string) {
 	t.Helper()
-	if _, err := m.Apply(t.Context(), parse(t, config), slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := m.Apply(t.Context(), ParseConfig(t, config), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatalf("%s: %v", when, err)
 	}
 }

@@ -39,10 +39,10 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			m := open(t, root)
-			if _, err := m.Apply(context.Background(), parse(t, c.before), nil); err != nil {
+			if _, err := m.Apply(context.Background(), ParseConfig(t, c.before), nil); err != nil {
 				t.Fatal(err)
 			}
-			cfg := parse(t, c.after)
+			cfg := ParseConfig(t, c.after)
 			plan, err := m.Plan(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -50,13 +50,13 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 			if err := m.guardRules(cfg, plan); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := served(t, root, c.image); err == nil {
+			if got, err := ServedLogin(t, root, c.image); err == nil {
 				t.Errorf("in between, the credential of %s is given", got)
 			}
 			if _, err := m.Apply(context.Background(), cfg, nil); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := served(t, root, c.image); got != c.settled {
+			if got, err := ServedLogin(t, root, c.image); got != c.settled {
 				t.Errorf("afterwards %q is served (%v), want %q", got, err, c.settled)
 			}
 		})
@@ -67,18 +67,18 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 func TestRestoreThatFailsWithholds(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
-	if _, err := m.Apply(context.Background(), parse(t, "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"), nil); err != nil {
+	if _, err := m.Apply(context.Background(), ParseConfig(t, "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"), nil); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := m.Restore(ctx, certsDir); err == nil {
+	if _, err := m.Restore(ctx, CertsDir); err == nil {
 		t.Fatal("a restore that was interrupted succeeded")
 	}
-	if got, err := served(t, root, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app"); err == nil {
+	if got, err := ServedLogin(t, root, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app"); err == nil {
 		t.Errorf("the credential of %s is given", got)
 	}
-	if _, err := m.Restore(context.Background(), certsDir); err != nil {
+	if _, err := m.Restore(context.Background(), CertsDir); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(root, "*", "*")); len(left) > 0 {
@@ -92,7 +92,7 @@ func TestRestoreWhileKubeletIsWired(t *testing.T) {
 	for _, wiring := range wirings {
 		root := t.TempDir()
 		m := open(t, root)
-		if _, err := m.Apply(t.Context(), parse(t, "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"), nil); err != nil {
+		if _, err := m.Apply(t.Context(), ParseConfig(t, "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"), nil); err != nil {
 			t.Fatal(err)
 		}
 		file := filepath.Join(root, wiring)
@@ -100,7 +100,7 @@ func TestRestoreWhileKubeletIsWired(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if _, err := m.Restore(t.Context(), certsDir); err != nil {
+			if _, err := m.Restore(t.Context(), CertsDir); err != nil {
 				t.Fatal(err)
 			}
 			p := m.provider(t)
@@ -114,7 +114,7 @@ func TestRestoreWhileKubeletIsWired(t *testing.T) {
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := m.Restore(t.Context(), certsDir); err != nil {
+		if _, err := m.Restore(t.Context(), CertsDir); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(root, credprovider.RulesFile)); !errors.Is(err, os.ErrNotExist) {
@@ -136,14 +136,14 @@ func TestRulesSeeForeignDirectories(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(root, "etc/containerd"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("/opt/certs", filepath.Join(root, certsDir)); err != nil {
+	if err := os.Symlink("/opt/certs", filepath.Join(root, CertsDir)); err != nil {
 		t.Fatal(err)
 	}
 	m := open(t, root)
-	if _, err := m.Apply(context.Background(), parse(t, "registries: [{host: ghcr.io, username: u, password: p, auth: token}]\n"), nil); err != nil {
+	if _, err := m.Apply(context.Background(), ParseConfig(t, "registries: [{host: ghcr.io, username: u, password: p, auth: token}]\n"), nil); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := served(t, root, "ghcr.io/a/b"); err == nil || !strings.Contains(err.Error(), "evil.corp") {
+	if got, err := ServedLogin(t, root, "ghcr.io/a/b"); err == nil || !strings.Contains(err.Error(), "evil.corp") {
 		t.Errorf("served %q, %v", got, err)
 	}
 }
@@ -152,7 +152,7 @@ func TestRulesSeeForeignDirectories(t *testing.T) {
 func TestRulesFileOfAnotherMode(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
-	cfg := parse(t, "")
+	cfg := ParseConfig(t, "")
 	if _, err := m.Apply(context.Background(), cfg, nil); err != nil {
 		t.Fatal(err)
 	}

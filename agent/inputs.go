@@ -31,7 +31,7 @@ type Health interface {
 }
 
 // channel decides how a login for u travels, see [channelOf].
-func (in Inputs) channel(u hostsconf.URL, auth config.Auth) channel {
+func (in Inputs) channel(u hostsconf.URL, auth config.Auth) Channel {
 	fact, _ := health.ParseFact(in.Learned, u)
 	return channelOf(u, auth, in.Readers, fact)
 }
@@ -54,13 +54,13 @@ func (in Inputs) up(h hostsconf.Host) bool {
 	return known && alive
 }
 
-// target is a registry that the prober looks at.
-type target struct {
-	upstream string         // "" for a registry that is pulled from directly and is nobody's mirror
-	host     hostsconf.Host // as configured
-	try      redact.Secret  // the header to try out, zero for none
-	channel  channel        // of the login; zero without one
-	server   bool           // the upstream itself, behind its mirrors
+// Target is a registry that the prober looks at.
+type Target struct {
+	Upstream string         // "" for a registry that is pulled from directly and is nobody's mirror
+	Host     hostsconf.Host // as configured
+	Try      redact.Secret  // the header to try out, zero for none
+	Channel  Channel        // of the login; zero without one
+	Server   bool           // the upstream itself, behind its mirrors
 }
 
 // answering leaves out the endpoints that do not answer, if something is left

@@ -49,15 +49,15 @@ func TestToldOnce(t *testing.T) {
 func TestConvergeTellsOnce(t *testing.T) {
 	m, full := crowded(t, t.TempDir())
 	full.Store(true)
-	cfg := parse(t, "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n")
-	_, err := m.converge(t.Context(), cfg, desire(cfg, Inputs{}), func() error { return m.store.WritePrivate(healthName, []byte("{}\n")) })
+	cfg := ParseConfig(t, "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n")
+	_, err := m.Converge(t.Context(), cfg, Compute(cfg, Inputs{}), func() error { return m.Store.WritePrivate(HealthFile, []byte("{}\n")) })
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("nothing fails: %v", err)
 	}
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != 1 || !strings.Contains(lines[0], StateDir) {
 		t.Errorf("%d lines:\n%v", len(lines), err)
 	}
-	if _, err := m.root.Lstat(certsDir + "/" + hostsconf.DirName("quay.io")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := m.Root.Lstat(CertsDir + "/" + hostsconf.DirName("quay.io")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("written without a record: %v", err)
 	}
 }

@@ -32,7 +32,7 @@ func ecrNode(t *testing.T, life time.Duration) (*node, *fakeaws.Server) {
 		name, value, _ := strings.Cut(e, "=")
 		t.Setenv(name, value)
 	}
-	n.write("etc/config.yaml", head+`mirrors:
+	n.write("etc/config.yaml", Head+`mirrors:
 - upstream: quay.io
   endpoints: [{url: "https://images.corp/quay"}]
 ecr:

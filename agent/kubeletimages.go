@@ -13,8 +13,8 @@ import (
 // paths: kubelet has to ask the credential provider about images from there. They
 // are sorted, in the form of kubelet's matchImages: host[:port][/path].
 func KubeletImages(cfg *config.Config, in Inputs) []string {
-	d := desire(cfg, in)
-	registries, docker := logins(cfg)
+	d := Compute(cfg, in)
+	registries, docker := Logins(cfg)
 	var images []string
 	for _, l := range slices.Concat(registries, docker) {
 		if l.Path != "" || !d.serves(l) {
@@ -27,7 +27,7 @@ func KubeletImages(cfg *config.Config, in Inputs) []string {
 
 // serves reports whether a login for a whole host logs in by a header when images
 // name that host.
-func (d *desired) serves(l credprovider.Login) bool {
+func (d *State) serves(l credprovider.Login) bool {
 	auth := config.AuthAuto
 	switch {
 	case l.Token:
@@ -36,5 +36,5 @@ func (d *desired) serves(l credprovider.Login) bool {
 		auth = config.AuthBasic
 	}
 	reach, _ := d.reach(l.Host, "", "https")
-	return d.in.channel(hostsconf.UpstreamURL(l.Host, reach.PlainHTTP), auth).serves
+	return d.in.channel(hostsconf.UpstreamURL(l.Host, reach.PlainHTTP), auth).Serves
 }

@@ -10,7 +10,7 @@ import (
 // A private file without end is not read into memory, and the error says what
 // to do. An agent starts all the same.
 func TestPrivateFilesAreBounded(t *testing.T) {
-	for _, name := range []string{learnedName, healthName, lastGoodName} {
+	for _, name := range []string{LearnedFile, HealthFile, LastGoodFile} {
 		n := newNode(t)
 		file := filepath.Join(n.root, StateDir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -22,7 +22,7 @@ func TestPrivateFilesAreBounded(t *testing.T) {
 		if err := os.Truncate(file, 1<<40); err != nil { // sparse
 			t.Fatal(err)
 		}
-		err := opened(t, n.root).readPrivate(name, &struct{}{})
+		err := openNode(t, n.root).ReadPrivate(name, &struct{}{})
 		if err == nil || !strings.Contains(err.Error(), "larger than") || !strings.Contains(err.Error(), "rm "+StateDir+"/"+name) {
 			t.Errorf("%s: %v", name, err)
 		}

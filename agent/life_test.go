@@ -50,7 +50,7 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
 	n.converged()
-	lock := filepath.Join(n.root, agentLockFile)
+	lock := filepath.Join(n.root, AgentLockFile)
 	for name, damage := range map[string]func() error{
 		"removed":            func() error { return os.Remove(lock) },
 		"replaced":           func() error { return os.Rename(n.config, lock) },
@@ -61,7 +61,7 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "somebody removed the lock") > before })
-		if held, err := managedfile.Locked(n.agent.machine.root, agentLockFile); err != nil || !held {
+		if held, err := managedfile.Locked(n.agent.node.Root, AgentLockFile); err != nil || !held {
 			t.Errorf("%s: held %t, %v", name, held, err)
 		}
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
@@ -86,7 +86,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 		second.eventually("is faster", func() bool {
 			if second.agent.Snapshot().Phase == status.Waiting {
 				// More than once, if the first one was in the middle of a turn.
-				_ = os.Remove(filepath.Join(n.root, agentLockFile))
+				_ = os.Remove(filepath.Join(n.root, AgentLockFile))
 				time.Sleep(2 * relockEvery)
 			}
 			return second.agent.Snapshot().Phase == status.Converged
@@ -108,7 +108,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 
 		// Who yields takes nobody's lock away at its end.
 		n.end()
-		if held, err := managedfile.Locked(second.agent.machine.root, agentLockFile); err != nil || !held {
+		if held, err := managedfile.Locked(second.agent.node.Root, AgentLockFile); err != nil || !held {
 			t.Errorf("held %t, %v", held, err)
 		}
 		n.start()
@@ -122,7 +122,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 // Without a place for its lock an agent does not work, and says what to do.
 func TestNoPlaceForTheLock(t *testing.T) {
 	n := newNode(t)
-	m := opened(t, n.root)
+	m := openNode(t, n.root)
 	if err := os.WriteFile(filepath.Join(n.root, "run"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
 	if text := string(a.source.last); r.err == nil && text != a.logged.text {
 		a.logged.text = text
-		a.log.InfoContext(ctx, "config in use", "path", a.machine.configName(a.o.ConfigPath), "upstreams", len(mirrors(r.cfg)))
+		a.log.InfoContext(ctx, "config in use", "path", a.node.ConfigName(a.o.ConfigPath), "upstreams", len(AllMirrors(r.cfg)))
 	}
 	if r.err == nil {
 		a.logWarnings(ctx, r.warnings)

@@ -28,16 +28,16 @@ func TestDockerHubLogin(t *testing.T) {
 	} {
 		t.Run(c.name+" "+c.release, func(t *testing.T) {
 			m := open(t, t.TempDir())
-			runs(&m.host, c.release)
-			cfg := parse(t, c.config)
+			SetRelease(&m.Host, c.release)
+			cfg := ParseConfig(t, c.config)
 			plan, err := m.Plan(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
-			directories, _ := Desired(cfg, Inputs{Readers: m.readers(t.Context())})
+			directories, _ := Directories(cfg, Inputs{Readers: m.Readers(t.Context())})
 			var got []string
 			for _, d := range directories {
-				got = append(got, show(d))
+				got = append(got, ShowDirectory(d))
 			}
 			if g := strings.Join(got, "\n"); g != c.directory {
 				t.Errorf("%s, want %s", g, c.directory)
@@ -78,8 +78,8 @@ func TestDockerHubLogin(t *testing.T) {
 // plan says on what a login depends that no agent has tried out.
 func TestPlanSaysWhatWasNotProbed(t *testing.T) {
 	m := open(t, t.TempDir())
-	runs(&m.host, "2.4.2")
-	cfg := parse(t, "registries: [{host: harbor.corp, username: u, password: p}, {host: b.corp, username: u, password: p, auth: basic}]\n")
+	SetRelease(&m.Host, "2.4.2")
+	cfg := ParseConfig(t, "registries: [{host: harbor.corp, username: u, password: p}, {host: b.corp, username: u, password: p, auth: basic}]\n")
 	plan, err := m.Plan(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestPlanSaysWhatWasNotProbed(t *testing.T) {
 	if got := plan.Summary().Notices; len(got) != 1 || got[0] != want {
 		t.Errorf("plan says %q", got)
 	}
-	runs(&m.host, "1.7.28")
+	SetRelease(&m.Host, "1.7.28")
 	if plan, err = m.Plan(t.Context(), cfg); err != nil || strings.Contains(strings.Join(plan.Summary().Notices, ""), "token server") {
 		t.Errorf("plan for 1.7 says %q (%v)", plan.Summary().Notices, err)
 	}

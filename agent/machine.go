@@ -21,7 +21,7 @@ const (
 	ConfigFile    = "/etc/berth/config.yaml"
 	StateDir      = managedfile.DefaultStateDir
 	lockFile      = "/run/berth/lock"
-	agentLockFile = "/run/berth/agent.lock"
+	AgentLockFile = "/run/berth/agent.lock"
 )
 
 // lockPatience is how long a command waits for another one on the same node.
@@ -30,37 +30,37 @@ const lockPatience = 30 * time.Second
 // ErrAgentRuns is returned by [Machine.Restore] while an agent would undo it.
 var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; stop it first")
 
-// Machine is the node whose files are written.
-type Machine struct {
-	root  *managedfile.Root
-	store *managedfile.Store
+// Node is the node whose files are written.
+type Node struct {
+	Root  *managedfile.Root
+	Store *managedfile.Store
 	// patience is how long a turn of another one is waited for.
 	patience time.Duration
 
-	host    nodes.Host // the same node, to find its containerd
+	Host    nodes.Host // the same node, to find its containerd
 	running nodes.Running
 }
 
 // Open gives access to the node whose files lie below root, "/" for this one.
 // The directory is made if it is absent; nothing else is written.
-func Open(root string) (*Machine, error) {
+func Open(root string) (*Node, error) {
 	r, err := managedfile.OpenRoot(root)
 	if err != nil {
 		return nil, err
 	}
-	store, err := managedfile.Open(r, StateDir, managedfile.WithPrivate(rulesName, lastGoodName, healthName, learnedName))
+	store, err := managedfile.Open(r, StateDir, managedfile.WithPrivate(rulesName, LastGoodFile, HealthFile, LearnedFile))
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return &Machine{root: r, store: store, patience: lockPatience, host: hostOf(r)}, nil
+	return &Node{Root: r, Store: store, patience: lockPatience, Host: hostOf(r)}, nil
 }
 
 // Close lets go of the root.
-func (m *Machine) Close() error { return m.root.Close() }
+func (n *Node) Close() error { return n.Root.Close() }
 
 // ReadConfig reads the config at path, as this process names it, or, if path
 // is "", the one of the node: see the function [ReadConfig].
-func (m *Machine) ReadConfig(path string) (config.File, error) { return ReadConfig(m.root, path) }
+func (n *Node) ReadConfig(path string) (config.File, error) { return ReadConfig(n.Root, path) }
 
 // Plan is what [Machine.Apply] would do.
 type Plan struct {
@@ -85,22 +85,22 @@ func (p Plan) Differs() bool {
 // agent runs, what it has withdrawn is left out, and so is a token that it does
 // not get: the plan is what the agent would do. What would be installed has been
 // read back with containerd's own reader.
-func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
-	learned, err := m.learned()
+func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
+	learned, err := n.Learned()
 	if err != nil {
 		return Plan{}, err
 	}
-	in, err := m.inputs(ctx, cfg, learned)
+	in, err := n.inputs(ctx, cfg, learned)
 	if err != nil {
 		return Plan{}, err
 	}
-	if in.Health, err = m.agentHealth(); err != nil {
+	if in.Health, err = n.agentHealth(); err != nil {
 		return Plan{}, err
 	}
-	state := desire(cfg, in)
+	state := Compute(cfg, in)
 	missing := 0
-	if len(state.ecrRegistries) > 0 {
-		tokens, err := m.tokens(cfg, nil)
+	if len(state.ECRRegistries) > 0 {
+		tokens, err := n.tokens(cfg, nil)
 		if err != nil {
 			return Plan{}, err
 		}
@@ -108,41 +108,41 @@ func (m *Machine) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		if in.Health != nil {
 			absent = redact.Secret{}
 		}
-		in.Headers, missing = cachedHeaders(tokens, state.ecrRegistries, absent)
-		state = desire(cfg, in)
+		in.Headers, missing = cachedHeaders(tokens, state.ECRRegistries, absent)
+		state = Compute(cfg, in)
 	}
-	plan, err := m.plan(cfg, state)
+	plan, err := n.plan(cfg, state)
 	if err != nil {
 		return plan, err
 	}
-	plan.Notices = append(plan.Notices, state.unasked(in.Readers)...)
+	plan.Notices = append(plan.Notices, state.UnprobedNotice(in.Readers)...)
 	switch {
 	case missing > 0 && in.Health != nil:
 		plan.Notices = append(plan.Notices, Notice{"ecr", "a token is missing, so its header is left out until the agent gets one: see berth status"})
 	case missing > 0:
 		plan.Notices = append(plan.Notices, Notice{"ecr", "the token is not here yet; apply gets it"})
 	}
-	return plan, m.tree(cfg).Verify(ctx, plan.Desired, plan.Changes)
+	return plan, n.tree(cfg).Verify(ctx, plan.Desired, plan.Changes)
 }
 
-func (m *Machine) plan(cfg *config.Config, state *desired) (Plan, error) {
-	plan := Plan{Notices: state.notices, withdrawn: state.withdrawn, idle: state.idle}
+func (n *Node) plan(cfg *config.Config, state *State) (Plan, error) {
+	plan := Plan{Notices: state.Notices, withdrawn: state.Withdrawn, idle: state.Idle}
 	var err error
-	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.directories); err != nil {
+	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.Directories); err != nil {
 		return plan, err
 	}
-	if plan.current, err = m.read(cfg, plan.Desired); err != nil {
+	if plan.current, err = n.read(cfg, plan.Desired); err != nil {
 		return plan, err
 	}
 	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
-	if err := m.crashes(cfg, &plan); err != nil {
+	if err := n.crashes(cfg, &plan); err != nil {
 		return plan, err
 	}
-	rules, err := m.rules(cfg, plan, plan.Changes)
+	rules, err := n.rules(cfg, plan, plan.Changes)
 	if err != nil {
 		return plan, err
 	}
-	plan.Rules, err = m.rulesDiffer(rules)
+	plan.Rules, err = n.rulesDiffer(rules)
 	return plan, err
 }
 
@@ -158,32 +158,32 @@ type Result struct {
 // failed, each file by name, and a [TokenError] for each registry without a
 // token; the rest is done all the same. Conflicts are in the result, they are
 // no error.
-func (m *Machine) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
-	learned, err := m.learned()
+func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
+	learned, err := n.Learned()
 	if err != nil {
 		return Result{}, err
 	}
-	in, err := m.inputs(ctx, cfg, learned)
+	in, err := n.inputs(ctx, cfg, learned)
 	if err != nil {
 		return Result{}, err
 	}
 	var tokenErr error
-	if registries := desire(cfg, in).ecrRegistries; len(registries) > 0 {
+	if registries := Compute(cfg, in).ECRRegistries; len(registries) > 0 {
 		// AWS may be slow: nobody has to wait for it but us.
-		tokens, err := m.tokens(cfg, log)
+		tokens, err := n.tokens(cfg, log)
 		if err != nil {
 			return Result{}, err
 		}
 		in.Headers, tokenErr = fetchHeaders(ctx, tokens, registries)
 	}
-	result, err := m.converge(ctx, cfg, desire(cfg, in), nil)
+	result, err := n.Converge(ctx, cfg, Compute(cfg, in), nil)
 	return result, errors.Join(err, tokenErr)
 }
 
-// converge makes the node as state has it. also, if it is not nil, is done
+// Converge makes the node as state has it. also, if it is not nil, is done
 // under the same lock, and before. The error tells everything once.
-func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desired, also func() error) (Result, error) {
-	unlock, err := m.lock(ctx)
+func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *State, also func() error) (Result, error) {
+	unlock, err := n.lock(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -192,44 +192,44 @@ func (m *Machine) converge(ctx context.Context, cfg *config.Config, state *desir
 	if also != nil {
 		alsoErr = also()
 	}
-	plan, err := m.plan(cfg, state)
+	plan, err := n.plan(cfg, state)
 	if err != nil {
 		return Result{}, joinDistinct(err, alsoErr)
 	}
 	result := Result{Plan: plan}
-	err = m.write(ctx, cfg, &result)
+	err = n.write(ctx, cfg, &result)
 	return result, joinDistinct(err, alsoErr)
 }
 
 // write carries a plan out. When it cannot, secrets that shall go go all the
 // same.
-func (m *Machine) write(ctx context.Context, cfg *config.Config, result *Result) error {
-	err := m.writeAll(ctx, cfg, result)
+func (n *Node) write(ctx context.Context, cfg *config.Config, result *Result) error {
+	err := n.writeAll(ctx, cfg, result)
 	switch {
 	case err != nil:
-		return errors.Join(err, m.removeExpiredSecrets(ctx, cfg, result))
+		return errors.Join(err, n.removeExpiredSecrets(ctx, cfg, result))
 	case len(result.Report.Skipped) == 0:
-		return m.dropSpare()
+		return n.dropSpare()
 	}
 	return nil
 }
 
 // writeAll is the normal way. While certs.d changes, the provider gives a
 // credential only to hosts that may have it before and after.
-func (m *Machine) writeAll(ctx context.Context, cfg *config.Config, result *Result) error {
+func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result) error {
 	plan := result.Plan
 	changes := slices.ContainsFunc(plan.Changes, hostsconf.IsDifference)
 	if changes {
-		if err := m.guardRules(cfg, plan); err != nil {
+		if err := n.guardRules(cfg, plan); err != nil {
 			return err
 		}
 	}
 	var errs [2]error
-	result.Report, errs[0] = m.tree(cfg).Apply(ctx, plan.Desired, plan.Changes)
+	result.Report, errs[0] = n.tree(cfg).Apply(ctx, plan.Desired, plan.Changes)
 	if changes || plan.Rules {
-		rules, err := m.rules(cfg, plan, carriedOut(plan.Changes, result.Report))
+		rules, err := n.rules(cfg, plan, carriedOut(plan.Changes, result.Report))
 		if err == nil {
-			err = m.writeRules(rules)
+			err = n.writeRules(rules)
 		}
 		errs[1] = err
 		result.Rules = plan.Rules && err == nil
@@ -239,8 +239,8 @@ func (m *Machine) writeAll(ctx context.Context, cfg *config.Config, result *Resu
 
 // Restore puts every file back as it was before Berth, and nothing else.
 // certsDirs are searched for files of ours whose record is lost.
-func (m *Machine) Restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
-	agentLock, err := managedfile.LockFile(ctx, m.root, agentLockFile, false)
+func (n *Node) Restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
+	agentLock, err := managedfile.LockFile(ctx, n.Root, AgentLockFile, false)
 	if errors.Is(err, managedfile.ErrLocked) {
 		return managedfile.Report{}, fmt.Errorf("%w (%w)", ErrAgentRuns, err)
 	}
@@ -248,46 +248,46 @@ func (m *Machine) Restore(ctx context.Context, certsDirs ...string) (managedfile
 		return managedfile.Report{}, err
 	}
 	defer agentLock.Unlock()
-	return m.restore(ctx, certsDirs...)
+	return n.RestoreAsAgent(ctx, certsDirs...)
 }
 
-// restore is Restore for the one who is the only agent.
-func (m *Machine) restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
-	unlock, err := m.lock(ctx)
+// RestoreAsAgent is Restore for the one who is the only agent.
+func (n *Node) RestoreAsAgent(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
+	unlock, err := n.lock(ctx)
 	if err != nil {
 		return managedfile.Report{}, err
 	}
 	defer unlock()
-	withheld := m.withholdAll()
+	withheld := n.withholdAll()
 	scopes := make([]managedfile.Scope, len(certsDirs))
 	for i, dir := range certsDirs {
 		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
-		if m.hasSpare() {
+		if n.hasSpare() {
 			// When it fails, one more copy is kept than is needed.
-			_ = m.settle(ctx, scopes[i])
+			_ = n.settle(ctx, scopes[i])
 		}
 	}
-	report, err := m.store.RestoreAll(ctx, scopes...)
+	report, err := n.Store.RestoreAll(ctx, scopes...)
 	if err == nil {
-		err = errors.Join(m.dropSpare(), m.placeholderRules())
+		err = errors.Join(n.dropSpare(), n.placeholderRules())
 	}
 	return report, errors.Join(err, withheld)
 }
 
 // tree is certs.d as the config names it.
-func (m *Machine) tree(cfg *config.Config) *hostsconf.Tree {
-	return hostsconf.NewTree(m.store, cfg.Containerd.CertsDir, cfg.Containerd.OnConflict == config.ConflictAdopt, "")
+func (n *Node) tree(cfg *config.Config) *hostsconf.Tree {
+	return hostsconf.NewTree(n.Store, cfg.Containerd.CertsDir, cfg.Containerd.OnConflict == config.ConflictAdopt, "")
 }
 
 // lock takes the turn of this process among agent, apply and restore.
-func (m *Machine) lock(ctx context.Context) (unlock func(), err error) {
-	waiting, cancel := context.WithTimeout(ctx, m.patience)
+func (n *Node) lock(ctx context.Context) (unlock func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, n.patience)
 	defer cancel()
-	lock, err := managedfile.LockFile(waiting, m.root, lockFile, true)
+	lock, err := managedfile.LockFile(waiting, n.Root, lockFile, true)
 	var locked *managedfile.LockedError
 	switch {
 	case ctx.Err() == nil && errors.As(err, &locked):
-		return nil, fmt.Errorf("%w for more than %s; run it again when that one has ended", locked, m.patience)
+		return nil, fmt.Errorf("%w for more than %s; run it again when that one has ended", locked, n.patience)
 	case err != nil:
 		return nil, err
 	}

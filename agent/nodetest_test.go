@@ -30,12 +30,12 @@ import (
 	nodes "github.com/berth-registry/berth/node"
 )
 
-// head is what every config begins with.
-const head = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"
+// Head is what every config begins with.
+const Head = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"
 
-const certsDir = "/etc/containerd/certs.d"
+const CertsDir = "/etc/containerd/certs.d"
 
-func parse(t testing.TB, body string) *config.Config {
+func ParseConfig(t testing.TB, body string) *config.Config {
 	t.Helper()
 	cfg, _, err := config.Parse("config.yaml", []byte("apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"+body))
 	if err != nil {
@@ -44,8 +44,8 @@ func parse(t testing.TB, body string) *config.Config {
 	return cfg
 }
 
-// show writes a directory as "upstream: host, host | server".
-func show(d hostsconf.Directory) string {
+// ShowDirectory writes a directory as "upstream: host, host | server".
+func ShowDirectory(d hostsconf.Directory) string {
 	host := func(h hostsconf.Host) string {
 		s := h.URL.String()
 		if h.URL.OverridePath {
@@ -71,9 +71,9 @@ func show(d hostsconf.Directory) string {
 	return s
 }
 
-// served says who gets the credential of an image by the rules on disk: the
+// ServedLogin says who gets the credential of an image by the rules on disk: the
 // rule, or "" and why there is none.
-func served(t *testing.T, root, image string) (string, error) {
+func ServedLogin(t *testing.T, root, image string) (string, error) {
 	t.Helper()
 	rules, err := credprovider.ReadRules(filepath.Join(root, credprovider.RulesFile))
 	if err != nil {
@@ -89,24 +89,24 @@ func served(t *testing.T, root, image string) (string, error) {
 	return plan.ECR.Host, nil
 }
 
-// asked are the hosts that containerd would ask now, by its own reader.
-func asked(t *testing.T, root, registry string) []string {
+// AskedHosts are the hosts that containerd would ask now, by its own reader.
+func AskedHosts(t *testing.T, root, registry string) []string {
 	t.Helper()
-	r, err := hostsconf.Lookup(filepath.Join(root, certsDir), registry)
+	r, err := hostsconf.Lookup(filepath.Join(root, CertsDir), registry)
 	if err != nil {
 		return nil // the pull fails
 	}
 	var hosts []string
 	for _, h := range r.Hosts {
-		hosts = append(hosts, registryName(h.Host))
+		hosts = append(hosts, RegistryName(h.Host))
 	}
 	return hosts
 }
 
-// lookup gives the addresses that containerd asks, in order.
-func lookup(t *testing.T, root, registry string) string {
+// Lookup gives the addresses that containerd asks, in order.
+func Lookup(t *testing.T, root, registry string) string {
 	t.Helper()
-	r, err := hostsconf.Lookup(filepath.Join(root, certsDir), registry)
+	r, err := hostsconf.Lookup(filepath.Join(root, CertsDir), registry)
 	if err != nil || r.Ignored != nil {
 		t.Fatal(err, r.Ignored)
 	}
@@ -117,8 +117,8 @@ func lookup(t *testing.T, root, registry string) string {
 	return strings.Join(all, " ")
 }
 
-// link makes a symbolic link in place of what is there.
-func link(t *testing.T, target, name string) {
+// Symlink makes a symbolic link in place of what is there.
+func Symlink(t *testing.T, target, name string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
@@ -131,13 +131,13 @@ func link(t *testing.T, target, name string) {
 	}
 }
 
-// authority is a private CA with a server that takes its clients alone.
-type authority struct {
-	ca, cert, key []byte // PEM; cert and key are a client's
+// Authority is a private CA with a server that takes its clients alone.
+type Authority struct {
+	CA, Cert, Key []byte // PEM; cert and key are a client's
 	addr          string
 }
 
-func newAuthority(t *testing.T, names ...string) authority {
+func NewAuthority(t *testing.T, names ...string) Authority {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -155,11 +155,11 @@ func newAuthority(t *testing.T, names ...string) authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := authority{ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-	a.cert, a.key = a.ca, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+	a := Authority{CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+	a.Cert, a.Key = a.CA, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(a.ca)
-	pair, err := tls.X509KeyPair(a.cert, a.key)
+	pool.AppendCertsFromPEM(a.CA)
+	pair, err := tls.X509KeyPair(a.Cert, a.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,9 +172,9 @@ func newAuthority(t *testing.T, names ...string) authority {
 	return a
 }
 
-// reaches reports whether containerd, with the files below certs, comes to the
+// Reaches reports whether containerd, with the files below certs, comes to the
 // registry itself when an image names it.
-func (a authority) reaches(t *testing.T, certs, registry string) bool {
+func (a Authority) Reaches(t *testing.T, certs, registry string) bool {
 	t.Helper()
 	hosts, err := dockerconfig.ConfigureHosts(t.Context(), dockerconfig.HostOptions{
 		HostDir: dockerconfig.HostDirFromRoot(certs),
@@ -200,9 +200,9 @@ func (a authority) reaches(t *testing.T, certs, registry string) bool {
 	return true
 }
 
-// runs makes the containerd of a node one of this release, "" for one that is not
+// SetRelease makes the containerd of a node one of this release, "" for one that is not
 // known.
-func runs(h *nodes.Host, release string) {
+func SetRelease(h *nodes.Host, release string) {
 	if release == "" {
 		return
 	}

@@ -2,7 +2,7 @@ package agent
 
 import "testing"
 
-func opened(t *testing.T, root string) *Machine {
+func openNode(t *testing.T, root string) *Node {
 	t.Helper()
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 	m, err := Open(root)

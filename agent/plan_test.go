@@ -11,9 +11,9 @@ import (
 
 // planAgrees waits until a plan, made by another process, sees no difference to
 // what the running agent has made of the node.
-func (n *node) planAgrees() *Machine {
+func (n *node) planAgrees() *Node {
 	n.Helper()
-	other := opened(n.T, n.root)
+	other := openNode(n.T, n.root)
 	n.eventually("plan sees no difference", func() bool {
 		file, err := other.ReadConfig(n.config)
 		if err != nil {

@@ -12,16 +12,16 @@ import (
 
 // Files of ours, beside the record, that are private to Berth.
 const (
-	healthName  = "health.json"  // what the agent has seen of the endpoints
-	learnedName = "learned.json" // what registries do with a login
+	HealthFile  = "health.json"  // what the agent has seen of the endpoints
+	LearnedFile = "learned.json" // what registries do with a login
 )
 
-// learned reads what an agent has learned on this node. A damaged file counts
+// Learned reads what an agent has learned on this node. A damaged file counts
 // as an empty one: it is all learned again.
-func (m *Machine) learned() (learned, error) {
-	var l learned
-	if err := m.readPrivate(learnedName, &l); err != nil {
-		return learned{}, err
+func (n *Node) Learned() (SavedLogins, error) {
+	var l SavedLogins
+	if err := n.ReadPrivate(LearnedFile, &l); err != nil {
+		return SavedLogins{}, err
 	}
 	return l, nil
 }
@@ -33,15 +33,15 @@ const (
 	maxLastGood = 64 << 20
 )
 
-// readPrivate reads a JSON file of the state directory. A file that is missing
+// ReadPrivate reads a JSON file of the state directory. A file that is missing
 // or no JSON of ours leaves v as it is.
-func (m *Machine) readPrivate(name string, v any) error {
+func (n *Node) ReadPrivate(name string, v any) error {
 	file := path.Join(StateDir, name)
 	limit := int64(maxPrivate)
-	if name == lastGoodName {
+	if name == LastGoodFile {
 		limit = maxLastGood
 	}
-	b, err := m.root.ReadFileUpTo(file, limit)
+	b, err := n.Root.ReadFileUpTo(file, limit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -52,24 +52,24 @@ func (m *Machine) readPrivate(name string, v any) error {
 	return nil
 }
 
-// hasPrivate reports whether a private file is where we left it.
-func (m *Machine) hasPrivate(name string) bool {
-	info, err := m.root.Lstat(path.Join(StateDir, name))
+// HasPrivate reports whether a private file is where we left it.
+func (n *Node) HasPrivate(name string) bool {
+	info, err := n.Root.Lstat(path.Join(StateDir, name))
 	return err == nil && info.Mode().IsRegular() && info.Size() > 0
 }
 
 // agentHealth gives what the agent that runs on this machine has seen of the
 // endpoints, nil if none runs.
-func (m *Machine) agentHealth() (Health, error) {
-	runs, err := managedfile.Locked(m.root, agentLockFile)
+func (n *Node) agentHealth() (Health, error) {
+	runs, err := managedfile.Locked(n.Root, AgentLockFile)
 	if err != nil || !runs {
 		return nil, err
 	}
-	s := probeState{}
-	err = m.readPrivate(healthName, &s)
+	s := SavedHealth{}
+	err = n.ReadPrivate(HealthFile, &s)
 	return s, err
 }
 
-// lastGoodName is the file that holds the last config that could be used, with
+// LastGoodFile is the file that holds the last config that could be used, with
 // all that it names: passwords and certificates.
-const lastGoodName = "last-good.json"
+const LastGoodFile = "last-good.json"

@@ -26,36 +26,36 @@ func hostOf(root *managedfile.Root) nodes.Host {
 
 // Discover tells where the processes of the node can be seen: its /proc as this
 // process can open it.
-func (m *Machine) Discover(proc string) { m.host.Proc, m.host.Version = proc, nodes.AskVersion }
+func (n *Node) Discover(proc string) { n.Host.Proc, n.Host.Version = proc, nodes.AskVersion }
 
-// readers tells what reads the node's hosts.toml files.
-func (m *Machine) readers(ctx context.Context) Readers {
-	return Readers{Containerd: m.running.Release(ctx, m.host)}
+// Readers tells what reads the node's hosts.toml files.
+func (n *Node) Readers(ctx context.Context) Readers {
+	return Readers{Containerd: n.running.Release(ctx, n.Host)}
 }
 
 // inputs is what the desired state depends on beside the config, but for tokens
 // and health.
-func (m *Machine) inputs(ctx context.Context, cfg *config.Config, l learned) (Inputs, error) {
-	foreign, err := m.foreign(cfg)
-	return Inputs{Readers: m.readers(ctx), Learned: l.Facts, Foreign: foreign}, err
+func (n *Node) inputs(ctx context.Context, cfg *config.Config, l SavedLogins) (Inputs, error) {
+	foreign, err := n.ForeignCertificates(cfg)
+	return Inputs{Readers: n.Readers(ctx), Learned: l.Facts, Foreign: foreign}, err
 }
 
 // Inspect gives what the channel of a login depends on beside the config, on the
 // node of h: see [KubeletImages]. What an agent has learned there and cannot be
 // read counts as nothing.
 func Inspect(ctx context.Context, h nodes.Host) Inputs {
-	m := &Machine{root: h.Root, host: h}
-	l, _ := m.learned()
-	return Inputs{Readers: m.readers(ctx), Learned: l.Facts}
+	m := &Node{Root: h.Root, Host: h}
+	l, _ := m.Learned()
+	return Inputs{Readers: m.Readers(ctx), Learned: l.Facts}
 }
 
-// foreign finds the certificates in certs.d that are not ours. Most nodes have
+// ForeignCertificates finds the certificates in certs.d that are not ours. Most nodes have
 // none, and pay for one look at the names.
-func (m *Machine) foreign(cfg *config.Config) (hostsconf.Foreign, error) {
-	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
+func (n *Node) ForeignCertificates(cfg *config.Config) (hostsconf.Foreign, error) {
+	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil || !hostsconf.HasCertificates(certsDir) {
 		return hostsconf.Foreign{}, err
 	}
-	snapshot, err := m.tree(cfg).Read(hostsconf.Desired{})
+	snapshot, err := n.tree(cfg).Read(hostsconf.Desired{})
 	return hostsconf.FindForeignCertificates(certsDir, snapshot), err
 }

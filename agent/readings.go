@@ -8,9 +8,9 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// logins gives the logins of a config in the order in which they are looked
+// Logins gives the logins of a config in the order in which they are looked
 // up: registries, then the docker config file.
-func logins(cfg *config.Config) (registries, docker []credprovider.Login) {
+func Logins(cfg *config.Config) (registries, docker []credprovider.Login) {
 	for _, r := range cfg.Registries {
 		if r.Username == "" {
 			continue
@@ -27,9 +27,9 @@ func logins(cfg *config.Config) (registries, docker []credprovider.Login) {
 	return registries, docker
 }
 
-// mirrors gives the mirrors of the config and those that defaultRegistry
+// AllMirrors gives the mirrors of the config and those that defaultRegistry
 // stands for.
-func mirrors(cfg *config.Config) []config.Mirror {
+func AllMirrors(cfg *config.Config) []config.Mirror {
 	all := slices.Clone(cfg.Mirrors)
 	if r := cfg.DefaultRegistry; r != nil {
 		for _, upstream := range r.For {
@@ -43,15 +43,15 @@ func mirrors(cfg *config.Config) []config.Mirror {
 	return all
 }
 
-// Rules gives what the credential provider has to know of a config, but for
+// ProviderRules gives what the credential provider has to know of a config, but for
 // the directories. Secrets that the config names by file are in it, because
 // the provider may run where those files are not.
-func Rules(cfg *config.Config) credprovider.Rules {
-	registries, docker := logins(cfg)
+func ProviderRules(cfg *config.Config) credprovider.Rules {
+	registries, docker := Logins(cfg)
 	rules := credprovider.Rules{
 		Registries:   registries,
 		DockerConfig: docker,
-		ECRNames:     ecrNames(cfg),
+		ECRNames:     ECRNames(cfg),
 		Proxy:        ecr.Proxy{HTTP: cfg.Proxy.HTTPProxy, HTTPS: cfg.Proxy.HTTPSProxy, No: cfg.Proxy.NoProxy},
 	}
 	rules.ECRSources = ecrSources(cfg.ECR.Credentials)
@@ -86,7 +86,7 @@ func ecrSource(c config.ECRCredential) ecr.Source {
 	}}
 }
 
-func ecrNames(cfg *config.Config) ecr.Names {
+func ECRNames(cfg *config.Config) ecr.Names {
 	var names ecr.Names
 	for _, r := range cfg.ECR.Registries {
 		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})

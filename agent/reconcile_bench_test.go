@@ -16,7 +16,7 @@ func BenchmarkTurn(b *testing.B) {
 	const upstreams = 1000
 	config := func(generation int) []byte {
 		var c strings.Builder
-		c.WriteString(head + "health: {mode: \"off\"}\nmirrors:\n")
+		c.WriteString(Head + "health: {mode: \"off\"}\nmirrors:\n")
 		for i := range upstreams {
 			g := 0
 			if i == 7 {

@@ -2,8 +2,8 @@ package agent
 
 import "github.com/berth-registry/berth/hostsconf"
 
-// registryName is the registry that a host belongs to.
-func registryName(host string) string {
+// RegistryName is the registry that a host belongs to.
+func RegistryName(host string) string {
 	if host == hostsconf.UpstreamURL("docker.io", false).Host {
 		return "docker.io"
 	}

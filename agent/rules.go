@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// ruleDirectories tells the provider which hosts containerd asks for each
+// RuleDirectories tells the provider which hosts containerd asks for each
 // upstream: as desired where that is what stands there, and as somebody else
 // wants it where a file is not ours.
 //
@@ -21,7 +21,7 @@ import (
 // files are the digests of what stands there, by the directory's name. A header
 // of an idle host does not count: what reads it may need the login from kubelet
 // all the same.
-func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host,
+func RuleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host,
 	idle map[hostsconf.URL]bool, others []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
 	foreign := make(map[string]bool, len(others))
 	var all []credprovider.Directory
@@ -52,7 +52,7 @@ func ruleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdraw
 
 func ruleHost(cfg *config.Config, h hostsconf.Host, idle map[hostsconf.URL]bool) credprovider.Host {
 	return credprovider.Host{
-		Host:     registryName(h.URL.Host),
+		Host:     RegistryName(h.URL.Host),
 		Path:     h.URL.RepositoryPath(),
 		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
 		Header:   !h.Authorization.IsZero() && !idle[h.URL],
@@ -87,7 +87,7 @@ func allowsPlainHTTP(cfg *config.Config, u hostsconf.URL) bool {
 			return false
 		}
 	}
-	_, isECR := ecrNames(cfg).Parse(u.Host)
+	_, isECR := ECRNames(cfg).Parse(u.Host)
 	return !isECR || covered(here)
 }
 
@@ -97,7 +97,7 @@ func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
 	dir := credprovider.Directory{Upstream: r.Registry, AndUpstream: r.AndUpstream}
 	for _, h := range r.Hosts {
 		dir.Hosts = append(dir.Hosts, credprovider.Host{
-			Host:     registryName(h.Host),
+			Host:     RegistryName(h.Host),
 			Path:     strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(h.Path, "/v2"), "/v2/"), "/"),
 			Insecure: h.Scheme == "http" && !hostport.IsLoopback(h.Host),
 			Header:   slices.Contains(h.Headers, "Authorization"),
@@ -106,10 +106,10 @@ func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
 	return dir
 }
 
-// mergeTransition joins two states of the directories: while files change, one after
+// MergeTransition joins two states of the directories: while files change, one after
 // the other, a host may see a credential only if it may in every mixture of the
 // two. Where an upstream has no directory, "*" is asked, or the registry itself.
-func mergeTransition(before, after []credprovider.Directory) []credprovider.Directory {
+func MergeTransition(before, after []credprovider.Directory) []credprovider.Directory {
 	b, a := byUpstream(before), byUpstream(after)
 	var all []credprovider.Directory
 	for _, upstream := range slices.Sorted(maps.Keys(union(b, a))) {
@@ -176,8 +176,8 @@ func join(to, d credprovider.Directory) credprovider.Directory {
 	return to
 }
 
-// withholdRule withholds every credential.
-func withholdRule() credprovider.Rules {
+// WithholdAll withholds every credential.
+func WithholdAll() credprovider.Rules {
 	return credprovider.Rules{Directories: []credprovider.Directory{
 		{Upstream: hostsconf.Default, Hosts: []credprovider.Host{{Host: hostsconf.Unreadable}}},
 	}}

@@ -21,18 +21,18 @@ var rulesName = path.Base(credprovider.RulesFile)
 
 // rules says what the provider has to know, given what stands in certs.d now
 // and what changes puts there.
-func (m *Machine) rules(cfg *config.Config, plan Plan, changes []managedfile.Change) (credprovider.Rules, error) {
-	rules := Rules(cfg)
+func (n *Node) rules(cfg *config.Config, plan Plan, changes []managedfile.Change) (credprovider.Rules, error) {
+	rules := ProviderRules(cfg)
 	rules.CertsDir = path.Clean(cfg.Containerd.CertsDir)
-	certsDir, err := m.root.Resolve(cfg.Containerd.CertsDir)
+	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil {
 		return rules, err
 	}
 	// First, so that a file which changes before it is read for its hosts is not
 	// what the provider finds.
-	files := m.digests(rules.CertsDir, changes, plan.current)
+	files := n.digests(rules.CertsDir, changes, plan.current)
 	others := hostsconf.ForeignDirectories(certsDir, changes, plan.current)
-	rules.Directories = ruleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.idle, others, files)
+	rules.Directories = RuleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.idle, others, files)
 	return rules, nil
 }
 
@@ -40,7 +40,7 @@ func (m *Machine) rules(cfg *config.Config, plan Plan, changes []managedfile.Cha
 // the rules are still true, by the name of the directory: of ours what is or
 // will be written, also without its headers as removeExpiredSecrets leaves it, and of
 // others what stands there.
-func (m *Machine) digests(certsDir string, changes []managedfile.Change, current managedfile.Snapshot) map[string][]string {
+func (n *Node) digests(certsDir string, changes []managedfile.Change, current managedfile.Snapshot) map[string][]string {
 	files := map[string][]string{}
 	for _, c := range changes {
 		name := path.Base(path.Dir(c.Path))
@@ -64,7 +64,7 @@ func (m *Machine) digests(certsDir string, changes []managedfile.Change, current
 		if files[d.Name] != nil {
 			continue
 		}
-		file, err := m.root.Resolve(path.Join(certsDir, d.Name, hostsconf.FileName))
+		file, err := n.Root.Resolve(path.Join(certsDir, d.Name, hostsconf.FileName))
 		if err != nil {
 			continue
 		}
@@ -94,12 +94,12 @@ func carriedOut(changes []managedfile.Change, report managedfile.Report) []manag
 
 // rulesDiffer reports whether the rules file says something else, or is one
 // that the provider refuses: it wants a file of its own user for nobody else.
-func (m *Machine) rulesDiffer(rules credprovider.Rules) (bool, error) {
+func (n *Node) rulesDiffer(rules credprovider.Rules) (bool, error) {
 	want, err := rules.Encode()
 	if err != nil {
 		return false, err
 	}
-	info, err := m.root.Lstat(credprovider.RulesFile)
+	info, err := n.Root.Lstat(credprovider.RulesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
@@ -110,13 +110,13 @@ func (m *Machine) rulesDiffer(rules credprovider.Rules) (bool, error) {
 	if info.Mode() != 0o600 || !ok || int(owner.Uid) != os.Geteuid() {
 		return true, nil
 	}
-	have, err := m.root.ReadFile(credprovider.RulesFile)
+	have, err := n.Root.ReadFile(credprovider.RulesFile)
 	return !bytes.Equal(have, want), err
 }
 
 // writeRules brings the rules file up to date.
-func (m *Machine) writeRules(rules credprovider.Rules) error {
-	differ, err := m.rulesDiffer(rules)
+func (n *Node) writeRules(rules credprovider.Rules) error {
+	differ, err := n.rulesDiffer(rules)
 	if err != nil || !differ {
 		return err
 	}
@@ -124,22 +124,22 @@ func (m *Machine) writeRules(rules credprovider.Rules) error {
 	if err != nil {
 		return err
 	}
-	return m.store.WritePrivate(rulesName, body)
+	return n.Store.WritePrivate(rulesName, body)
 }
 
 // guardRules writes rules that hold before and after certs.d changes: for what
 // stands there now, whoever wrote it, and for what is about to.
-func (m *Machine) guardRules(cfg *config.Config, plan Plan) error {
-	before, err := m.rules(cfg, plan, carriedOut(plan.Changes, managedfile.Report{}))
+func (n *Node) guardRules(cfg *config.Config, plan Plan) error {
+	before, err := n.rules(cfg, plan, carriedOut(plan.Changes, managedfile.Report{}))
 	if err != nil {
 		return err
 	}
-	rules, err := m.rules(cfg, plan, plan.Changes)
+	rules, err := n.rules(cfg, plan, plan.Changes)
 	if err != nil {
 		return err
 	}
-	rules.Directories = mergeTransition(before.Directories, rules.Directories)
-	return m.writeRules(rules)
+	rules.Directories = MergeTransition(before.Directories, rules.Directories)
+	return n.writeRules(rules)
 }
 
 // wirings tell that kubelet's configuration may name the provider by our doing:
@@ -149,13 +149,13 @@ var wirings = [...]string{StateDir + "/install/install.json", StateDir + "/place
 // placeholder leaves rules that know nothing in place of those that went, as long as
 // kubelet is wired: with --require-rules the provider would give nothing at all
 // on a node that is as it was before. berth uninstall removes them.
-func (m *Machine) placeholderRules() error {
-	if _, err := m.root.Lstat(credprovider.RulesFile); !errors.Is(err, fs.ErrNotExist) {
+func (n *Node) placeholderRules() error {
+	if _, err := n.Root.Lstat(credprovider.RulesFile); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, file := range wirings {
-		if _, err := m.root.Lstat(file); err == nil {
-			return m.writeRules(credprovider.Rules{Missing: true})
+		if _, err := n.Root.Lstat(file); err == nil {
+			return n.writeRules(credprovider.Rules{Missing: true})
 		}
 	}
 	return nil
@@ -163,9 +163,9 @@ func (m *Machine) placeholderRules() error {
 
 // withholdAll keeps the provider from giving anything away while certs.d goes,
 // and afterwards if that fails.
-func (m *Machine) withholdAll() error {
-	if _, err := m.root.Lstat(credprovider.RulesFile); errors.Is(err, fs.ErrNotExist) {
+func (n *Node) withholdAll() error {
+	if _, err := n.Root.Lstat(credprovider.RulesFile); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return m.writeRules(withholdRule())
+	return n.writeRules(WithholdAll())
 }

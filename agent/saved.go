@@ -15,7 +15,7 @@ import (
 // saveHealth puts aside which endpoints answer, when that has changed, for
 // commands that are run meanwhile and for the agent that comes next.
 func (a *Agent) saveHealth() error {
-	s := probeState{Endpoints: map[string]endpointState{}}
+	s := SavedHealth{Endpoints: map[string]Endpoint{}}
 	if a.withdraws {
 		for _, p := range a.prober.Status() {
 			for _, u := range p.URLs {
@@ -25,14 +25,14 @@ func (a *Agent) saveHealth() error {
 			}
 		}
 	}
-	if len(s.Endpoints) == 0 && a.kept[healthName] == nil && !a.machine.hasPrivate(healthName) {
+	if len(s.Endpoints) == 0 && a.kept[HealthFile] == nil && !a.node.HasPrivate(HealthFile) {
 		return nil
 	}
-	return a.saveFile(healthName, s)
+	return a.saveFile(HealthFile, s)
 }
 
-func (a *Agent) endpointState(u string, p health.Status) endpointState {
-	s := endpointState{Up: p.Up, Since: p.Since.UTC().Round(0)}
+func (a *Agent) endpointState(u string, p health.Status) Endpoint {
+	s := Endpoint{Up: p.Up, Since: p.Since.UTC().Round(0)}
 	switch {
 	case p.Up:
 	case p.Probes > 0:
@@ -60,8 +60,8 @@ func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
 	if a.restored != nil {
 		return
 	}
-	a.restored = &probeState{}
-	if err := a.machine.readPrivate(healthName, a.restored); err != nil {
+	a.restored = &SavedHealth{}
+	if err := a.node.ReadPrivate(HealthFile, a.restored); err != nil {
 		a.log.WarnContext(ctx, "which mirrors did not answer is forgotten", "error", err)
 		return
 	}
@@ -74,7 +74,7 @@ func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
 
 // down lists what did not answer, as far as that is not too long ago. A time to
 // come, by a clock that was wrong once, counts for nothing.
-func down(s probeState, now time.Time, memory time.Duration) map[string]health.SavedState {
+func down(s SavedHealth, now time.Time, memory time.Duration) map[string]health.SavedState {
 	found := map[string]health.SavedState{}
 	for u, e := range s.Endpoints {
 		if until := e.Last.Add(memory); !e.Up && !e.Last.After(now) && now.Before(until) {
@@ -86,11 +86,11 @@ func down(s probeState, now time.Time, memory time.Duration) map[string]health.S
 
 // saveLearned puts aside what was learned, when it has changed.
 func (a *Agent) saveLearned() error {
-	l := learned{Key: a.key, Facts: a.prober.Learned()}
-	if len(l.Facts) == 0 && a.kept[learnedName] == nil {
+	l := SavedLogins{Key: a.key, Facts: a.prober.Learned()}
+	if len(l.Facts) == 0 && a.kept[LearnedFile] == nil {
 		return nil
 	}
-	return a.saveFile(learnedName, l)
+	return a.saveFile(LearnedFile, l)
 }
 
 func (a *Agent) saveFile(name string, v any) error {
@@ -99,10 +99,10 @@ func (a *Agent) saveFile(name string, v any) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	b = append(b, '\n')
-	if bytes.Equal(b, a.kept[name]) && a.machine.hasPrivate(name) {
+	if bytes.Equal(b, a.kept[name]) && a.node.HasPrivate(name) {
 		return nil
 	}
-	if err := a.machine.store.WritePrivate(name, b); err != nil {
+	if err := a.node.Store.WritePrivate(name, b); err != nil {
 		return err
 	}
 	a.kept[name] = b

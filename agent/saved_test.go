@@ -32,7 +32,7 @@ func TestRemembersDeadMirrors(t *testing.T) {
 			n.names(dir, first.addr, true)
 			first.die()
 			n.names(dir, first.addr, false)
-			n.eventually("kept", func() bool { return strings.Contains(n.private(healthName), `"last"`) })
+			n.eventually("kept", func() bool { return strings.Contains(n.private(HealthFile), `"last"`) })
 			n.end()
 
 			n.write("etc/config.yaml", strings.Replace(text, quick, slow, 1))
@@ -67,7 +67,7 @@ func TestMemoryWithdrawsNotAll(t *testing.T) {
 	n.names("quay.io", first.addr, true)
 	first.die()
 	n.names("quay.io", first.addr, false)
-	n.eventually("kept", func() bool { return strings.Contains(n.private(healthName), `"last"`) })
+	n.eventually("kept", func() bool { return strings.Contains(n.private(HealthFile), `"last"`) })
 	n.end()
 	second.die()
 	n.start()
@@ -83,7 +83,7 @@ func (n *node) private(name string) string {
 // What is too old, or of the future, is no proof.
 func TestMemoryHasAnEnd(t *testing.T) {
 	now := time.Now()
-	s := probeState{Endpoints: map[string]endpointState{
+	s := SavedHealth{Endpoints: map[string]Endpoint{
 		"https://up":     {Up: true, Since: now},
 		"https://fresh":  {Last: now.Add(-9 * time.Minute)},
 		"https://old":    {Last: now.Add(-healthMemory)},
@@ -108,10 +108,10 @@ func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 	n := newNode(t)
 	gone := newMirror(t, nil)
 	gone.die()
-	m := opened(t, n.root)
+	m := openNode(t, n.root)
 	last := time.Now().Add(-5 * time.Minute).UTC().Truncate(time.Minute)
 	body := `{"endpoints":{"http://` + gone.addr + `":{"up":false,"last":"` + last.Format(time.RFC3339) + `"}}}`
-	if err := m.store.WritePrivate(healthName, []byte(body)); err != nil {
+	if err := m.Store.WritePrivate(HealthFile, []byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	cfg, _, err := config.Parse("config.yaml", []byte(mirrorsOf("quay.io", true, "http://"+gone.addr)))
@@ -123,7 +123,7 @@ func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 	if err := a.reconcile(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	if kept := n.private(healthName); !strings.Contains(kept, last.Format(time.RFC3339)) || !strings.Contains(kept, gone.addr) {
+	if kept := n.private(HealthFile); !strings.Contains(kept, last.Format(time.RFC3339)) || !strings.Contains(kept, gone.addr) {
 		t.Errorf("kept is\n%s", kept)
 	}
 }

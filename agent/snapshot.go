@@ -37,12 +37,12 @@ func (a *Agent) Snapshot() status.Snapshot {
 			if p, ok := probed[m.Endpoints[i].URL]; ok {
 				takeProbe(&m.Endpoints[i], p)
 			}
-			if t := row.targets[i]; !t.try.IsZero() {
+			if t := row.targets[i]; !t.Try.IsZero() {
 				takeFact(&m.Endpoints[i], facts, t)
 			}
 		}
 		for _, t := range row.targets[len(m.Endpoints):] {
-			alive, known := a.prober.Alive(t.host.URL)
+			alive, known := a.prober.Alive(t.Host.URL)
 			m.FallbackDown = known && !alive
 		}
 		s.Mirrors = append(s.Mirrors, m)
@@ -82,8 +82,8 @@ func takeProbe(e *status.Endpoint, p health.Status) {
 	}
 }
 
-func takeFact(e *status.Endpoint, facts []health.Fact, t target) {
-	f, ok := health.ParseFact(facts, t.host.URL)
+func takeFact(e *status.Endpoint, facts []health.Fact, t Target) {
+	f, ok := health.ParseFact(facts, t.Host.URL)
 	if !ok {
 		return
 	}
@@ -92,11 +92,11 @@ func takeFact(e *status.Endpoint, facts []health.Fact, t target) {
 		e.Basic = status.BasicAccepted
 	case health.Refused:
 		e.Basic = status.BasicRefused
-		if t.channel.serves {
+		if t.Channel.Serves {
 			e.Basic = status.BasicToken
 		}
 	}
-	e.LeftOut = t.channel.why
+	e.LeftOut = t.Channel.Why
 	if f.WrongLogin {
 		e.Basic = status.BasicWrong
 	}

@@ -16,13 +16,13 @@ import (
 )
 
 // provider is what kubelet would run now: the rules on disk, and the node.
-func (m *Machine) provider(t *testing.T) *credprovider.Provider {
+func (n *Node) provider(t *testing.T) *credprovider.Provider {
 	t.Helper()
-	rules, err := m.installedRules()
+	rules, err := n.installedRules()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &credprovider.Provider{Rules: rules, Resolve: m.root.Resolve}
+	return &credprovider.Provider{Rules: rules, Resolve: n.Root.Resolve}
 }
 
 // TestEditsAfterApply changes certs.d at random between apply and the question
@@ -49,18 +49,18 @@ registries:
 		if plan.Login != nil {
 			user = plan.Login.Username
 		}
-		return slices.DeleteFunc(asked(t, root, registry), func(h string) bool { return slices.Contains(may[user], h) })
+		return slices.DeleteFunc(AskedHosts(t, root, registry), func(h string) bool { return slices.Contains(may[user], h) })
 	}
 	rnd := rand.New(rand.NewPCG(10, 16))
 	given, withheld, leaksOfTheOld := 0, 0, 0
 	for n := range 150 {
 		root := t.TempDir()
 		m := open(t, root)
-		cfg := parse(t, text)
+		cfg := ParseConfig(t, text)
 		if n%3 == 0 {
-			cfg = parse(t, strings.Replace(text, "mirrors:\n", "mirrors:\n"+catchAll, 1))
+			cfg = ParseConfig(t, strings.Replace(text, "mirrors:\n", "mirrors:\n"+catchAll, 1))
 		}
-		e := editor{rnd, filepath.Join(root, certsDir)}
+		e := editor{rnd, filepath.Join(root, CertsDir)}
 		for range rnd.IntN(3) {
 			e.edit(t)
 		}
@@ -180,10 +180,10 @@ func TestGuardKnowsBothContents(t *testing.T) {
 	m := open(t, root)
 	const before = "mirrors: [{upstream: ghcr.io, endpoints: [{url: a.corp}]}]\n" + threeLogins
 	const after = "mirrors: [{upstream: ghcr.io, endpoints: [{url: b.corp}]}]\n" + threeLogins
-	if _, err := m.Apply(t.Context(), parse(t, before), nil); err != nil {
+	if _, err := m.Apply(t.Context(), ParseConfig(t, before), nil); err != nil {
 		t.Fatal(err)
 	}
-	cfg := parse(t, after)
+	cfg := ParseConfig(t, after)
 	plan, err := m.Plan(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func TestGuardKnowsBothContents(t *testing.T) {
 	if err := m.guardRules(cfg, plan); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(root, certsDir, "ghcr.io", "hosts.toml")
+	file := filepath.Join(root, CertsDir, "ghcr.io", "hosts.toml")
 	var contents [][]byte
 	for _, content := range [][]byte{nil, plan.Changes[0].After.Content(), []byte("[host.\"https://evil.corp\"]\n")} {
 		if content != nil {
@@ -215,7 +215,7 @@ const threeLogins = "registries: [{host: a.corp, username: u, password: p, auth:
 func TestRulesKnowTheFileWithoutItsHeader(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
-	cfg := parse(t, "mirrors: [{upstream: ghcr.io, endpoints: [{url: a.corp}]}]\nregistries: [{host: a.corp, username: u, password: p, auth: basic}]\n")
+	cfg := ParseConfig(t, "mirrors: [{upstream: ghcr.io, endpoints: [{url: a.corp}]}]\nregistries: [{host: a.corp, username: u, password: p, auth: basic}]\n")
 	if _, err := m.Apply(t.Context(), cfg, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestRulesKnowTheFileWithoutItsHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range rules.Directories {
-		content, err := os.ReadFile(filepath.Join(root, certsDir, hostsconf.DirName(d.Upstream), "hosts.toml"))
+		content, err := os.ReadFile(filepath.Join(root, CertsDir, hostsconf.DirName(d.Upstream), "hosts.toml"))
 		if err != nil || strings.Contains(string(content), "Authorization") || !slices.Contains(d.Files, credprovider.Digest(content)) {
 			t.Errorf("%s: %v, files %q, content\n%s", d.Upstream, err, d.Files, content)
 		}

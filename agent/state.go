@@ -32,7 +32,7 @@ type state struct {
 // mirrorRow is one upstream as the last turn left it.
 type mirrorRow struct {
 	mirror  status.Mirror
-	targets []target // by endpoint; one more is the upstream
+	targets []Target // by endpoint; one more is the upstream
 }
 
 // view is what the status page is made from; it does not change any more.
@@ -45,7 +45,7 @@ type view struct {
 // registryRow is one registry that images name, with a login.
 type registryRow struct {
 	registry status.Endpoint
-	target   target
+	target   Target
 }
 
 func newState() state {
@@ -81,15 +81,15 @@ func (s *state) config(r reading, path string) {
 	for _, w := range r.warnings {
 		c.Warnings = append(c.Warnings, w.String())
 	}
-	c.Upstreams = len(mirrors(r.cfg))
+	c.Upstreams = len(AllMirrors(r.cfg))
 }
 
 // result takes in what a turn did.
-func (s *state) result(cfg *config.Config, d *desired, in Inputs, r Result) {
-	s.snapshot.Config.Upstreams = len(mirrors(cfg))
-	s.missingTokens = len(in.Headers) < len(d.ecrRegistries)
+func (s *state) result(cfg *config.Config, d *State, in Inputs, r Result) {
+	s.snapshot.Config.Upstreams = len(AllMirrors(cfg))
+	s.missingTokens = len(in.Headers) < len(d.ECRRegistries)
 	s.snapshot.Notices = nil
-	for _, n := range d.notices {
+	for _, n := range d.Notices {
 		s.snapshot.Notices = append(s.snapshot.Notices, n.String())
 	}
 	s.mirrors, s.direct = mirrorRows(cfg, d), registryRows(d)
@@ -191,9 +191,9 @@ func last[T any](all []T, n int) []T {
 }
 
 // mirrorRows lists the mirrors of the config with what came of them.
-func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
+func mirrorRows(cfg *config.Config, d *State) []mirrorRow {
 	left := map[string]map[hostsconf.URL]bool{}
-	for _, dir := range d.directories {
+	for _, dir := range d.Directories {
 		urls := map[hostsconf.URL]bool{}
 		for _, h := range dir.Hosts {
 			urls[h.URL] = true
@@ -203,12 +203,12 @@ func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
 		}
 		left[dir.Upstream] = urls
 	}
-	byUpstream := map[string][]target{}
-	for _, t := range d.targets {
-		byUpstream[t.upstream] = append(byUpstream[t.upstream], t)
+	byUpstream := map[string][]Target{}
+	for _, t := range d.Targets {
+		byUpstream[t.Upstream] = append(byUpstream[t.Upstream], t)
 	}
 	var rows []mirrorRow
-	for _, m := range mirrors(cfg) {
+	for _, m := range AllMirrors(cfg) {
 		row := mirrorRow{mirror: status.Mirror{
 			Upstream: m.Upstream, Directory: path.Join(cfg.Containerd.CertsDir, hostsconf.DirName(m.Upstream)),
 		}}
@@ -219,13 +219,13 @@ func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
 			}
 		}
 		for _, t := range byUpstream[m.Upstream] { // the upstream comes last
-			if t.server {
+			if t.Server {
 				row.targets = append(row.targets, t)
 				continue
 			}
 			row.targets = append(row.targets, t)
 			row.mirror.Endpoints = append(row.mirror.Endpoints, status.Endpoint{
-				URL: t.host.URL.String(), State: status.Unknown, Withdrawn: !left[m.Upstream][t.host.URL], Login: d.loginName(t),
+				URL: t.Host.URL.String(), State: status.Unknown, Withdrawn: !left[m.Upstream][t.Host.URL], Login: d.LoginName(t),
 			})
 		}
 		rows = append(rows, row)
@@ -235,12 +235,12 @@ func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
 
 // registryRows lists the registries that images name and whose login is tried
 // out, those behind mirrors included.
-func registryRows(d *desired) []registryRow {
+func registryRows(d *State) []registryRow {
 	var rows []registryRow
-	for _, t := range d.targets {
-		if (t.upstream == "" || t.server) && !t.try.IsZero() {
+	for _, t := range d.Targets {
+		if (t.Upstream == "" || t.Server) && !t.Try.IsZero() {
 			rows = append(rows, registryRow{
-				registry: status.Endpoint{URL: t.host.URL.String(), State: status.Unknown, Login: d.loginName(t)}, target: t,
+				registry: status.Endpoint{URL: t.Host.URL.String(), State: status.Unknown, Login: d.LoginName(t)}, target: t,
 			})
 		}
 	}

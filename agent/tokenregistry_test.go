@@ -66,7 +66,7 @@ func TestTokenRegistryForAgentAndApply(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer another.Close()
-			runs(&another.host, c.release)
+			SetRelease(&another.Host, c.release)
 			cfg, _, err := config.Parse("config.yaml", []byte(text))
 			if err != nil {
 				t.Fatal(err)

@@ -83,7 +83,7 @@ func (m *mirror) die() {
 const quick = "health: {interval: 1s, timeout: 1s, failures: 2, successes: 2}\n"
 
 func mirrorsOf(upstream string, fallback bool, urls ...string) string {
-	c := head + "mirrors:\n- upstream: " + upstream + "\n  endpoints:\n"
+	c := Head + "mirrors:\n- upstream: " + upstream + "\n  endpoints:\n"
 	for _, u := range urls {
 		c += "  - url: " + u + "\n"
 	}
@@ -197,7 +197,7 @@ func TestWithdrawnMirrorsCount(t *testing.T) {
 	withheld := func() {
 		t.Helper()
 		var w *credprovider.WithheldError
-		if who, err := served(t, n.root, upstream.addr+"/app"); !errors.As(err, &w) {
+		if who, err := ServedLogin(t, n.root, upstream.addr+"/app"); !errors.As(err, &w) {
 			t.Errorf("served as %q (%v)", who, err)
 		}
 	}
@@ -215,7 +215,7 @@ func TestTellsOfAWrongLogin(t *testing.T) {
 		name   string
 		config func(registry, mirror string) string
 	}{
-		{"directly", func(string, string) string { return head + quick }},
+		{"directly", func(string, string) string { return Head + quick }},
 		{"behind a mirror", func(registry, mirror string) string { return mirrorsOf(registry, true, "http://"+mirror) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

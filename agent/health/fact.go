@@ -56,9 +56,9 @@ type Fact struct {
 // another place than the one it was written for.
 func (f Fact) Leaks() bool { return f.Redirect == OtherPort || f.Redirect == Subdomain }
 
-// complete reports whether the last attempt answered everything. What an earlier
+// Complete reports whether the last attempt answered everything. What an earlier
 // version learned of a registry that takes tokens only lacks the token server.
-func (f Fact) complete() bool { return f.Error == "" && (f.Basic != Refused || f.Realm != "") }
+func (f Fact) Complete() bool { return f.Error == "" && (f.Basic != Refused || f.Realm != "") }
 
 // FactURL is how facts name an endpoint: scheme, host and the path below which
 // its requests go.

@@ -49,7 +49,7 @@ func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 		l, ok := p.schedules[name]
 		if !ok {
 			l.login = fact.Login
-			if known && fact.complete() && !fact.Time.After(now) {
+			if known && fact.Complete() && !fact.Time.After(now) {
 				l.next = fact.Time.Add(p.jitter(relearn))
 			}
 			p.schedules[name] = l

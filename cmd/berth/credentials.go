@@ -51,7 +51,7 @@ Exit code 1 when a token cannot be had or a credential is withheld.`,
 }
 
 // openMaybe is open, but gives no config when none is named and none is there.
-func (o *options) openMaybe(stderr io.Writer) (*agent.Machine, *config.Config, error) {
+func (o *options) openMaybe(stderr io.Writer) (*agent.Node, *config.Config, error) {
 	m, cfg, err := o.open(stderr)
 	if _, none := errors.AsType[*noConfigError](err); o.config != "" || !none {
 		return m, cfg, err

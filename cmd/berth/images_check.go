@@ -131,7 +131,7 @@ func spotsFor(to string, target images.Target, cfg *config.Config) (func(images.
 	case cfg == nil:
 		return nil, usage(errors.New("--to: is missing; write a registry, or name a config with --config, whose mirrors are then looked at"))
 	}
-	directories, _ := agent.Desired(cfg, agent.Inputs{})
+	directories, _ := agent.Directories(cfg, agent.Inputs{})
 	return func(r images.Reference) []images.Spot { return images.SpotsOf(directories, r) }, nil
 }
 

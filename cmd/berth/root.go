@@ -110,7 +110,7 @@ func suggestions(cmd *cobra.Command, args []string) string {
 
 // open gives the machine and its config. The warnings of the config have been
 // printed to stderr.
-func (o *options) open(stderr io.Writer) (*agent.Machine, *config.Config, error) {
+func (o *options) open(stderr io.Writer) (*agent.Node, *config.Config, error) {
 	m, err := agent.Open(o.root)
 	if err != nil {
 		return nil, nil, err

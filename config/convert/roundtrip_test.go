@@ -197,7 +197,7 @@ func once(all []hop) (first []hop) {
 // install is the certs.d of a config.
 func install(t *testing.T, cfg *config.Config) resolver {
 	t.Helper()
-	directories, _ := agent.Desired(cfg, agent.Inputs{})
+	directories, _ := agent.Directories(cfg, agent.Inputs{})
 	certs := t.TempDir()
 	desired, err := hostsconf.Build(certs, directories)
 	if err != nil {
