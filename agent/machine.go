@@ -27,7 +27,7 @@ const (
 // lockPatience is how long a command waits for another one on the same node.
 const lockPatience = 30 * time.Second
 
-// ErrAgentRuns is returned by [Machine.Restore] while an agent would undo it.
+// ErrAgentRuns is returned by [Node.Restore] while an agent would undo it.
 var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; stop it first")
 
 // Node is the node whose files are written.
@@ -62,7 +62,7 @@ func (n *Node) Close() error { return n.Root.Close() }
 // is "", the one of the node: see the function [ReadConfig].
 func (n *Node) ReadConfig(path string) (config.File, error) { return ReadConfig(n.Root, path) }
 
-// Plan is what [Machine.Apply] would do.
+// Plan is what [Node.Apply] would do.
 type Plan struct {
 	Desired hostsconf.Desired
 	Changes []hostsconf.Change // below certs.d
@@ -72,7 +72,7 @@ type Plan struct {
 
 	current   managedfile.Snapshot
 	withdrawn map[string][]hostsconf.Host // by upstream
-	idle      map[hostsconf.URL]bool      // see [desired]
+	idle      map[hostsconf.URL]bool      // see [desired.State]
 }
 
 // Differs reports whether the node is not as the config wants it.
@@ -146,7 +146,7 @@ func (n *Node) plan(cfg *config.Config, state *State) (Plan, error) {
 	return plan, err
 }
 
-// Result is what [Machine.Apply] did.
+// Result is what [Node.Apply] did.
 type Result struct {
 	Plan   Plan
 	Report managedfile.Report
