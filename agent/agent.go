@@ -14,6 +14,8 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/agent/tokens"
 	"github.com/berth-registry/berth/agent/watch"
+	"github.com/berth-registry/berth/node/probestate"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // Options say how an [Agent] runs.
@@ -47,7 +49,7 @@ type Options struct {
 // Agent keeps a node as its config says.
 type Agent struct {
 	o       Options
-	node    *Node
+	node    *reconcile.Node
 	log     *slog.Logger
 	started time.Time
 
@@ -67,8 +69,8 @@ type Agent struct {
 	key    []byte            // of what is learned
 	// withdraws says that what does not answer is left out.
 	withdraws bool
-	startedAt time.Time    // when this one was the only agent
-	restored  *SavedHealth // what an earlier agent saw; nil before it was looked up
+	startedAt time.Time               // when this one was the only agent
+	restored  *probestate.SavedHealth // what an earlier agent saw; nil before it was looked up
 
 	shown   atomic.Pointer[view]
 	beat    atomic.Int64  // when the loop last went round, in nanoseconds since started
@@ -76,7 +78,7 @@ type Agent struct {
 }
 
 // New makes an agent for a machine. It does nothing until [Agent.Run].
-func New(m *Node, o Options) *Agent {
+func New(m *reconcile.Node, o Options) *Agent {
 	a := &Agent{
 		o: o, node: m, log: o.Log, started: time.Now(),
 		wake:    make(chan struct{}, 1),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +14,8 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // errWarmingUp says that the first turn waits: for tokens, and for what the
@@ -55,7 +56,7 @@ func (a *Agent) reconcileOnce(ctx context.Context) time.Duration {
 
 // reconcile does the work of a turn.
 func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
-	in := Inputs{Readers: a.node.Readers(ctx), Learned: a.prober.Learned()}
+	in := desired.Inputs{Readers: a.node.Readers(ctx), Learned: a.prober.Learned()}
 	var err error
 	if in.Foreign, err = a.node.ForeignCertificates(cfg); err != nil {
 		return err
@@ -64,13 +65,13 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 		a.loadHealth(ctx, time.Duration(cfg.Health.Interval))
 		in.Health = a.prober
 	}
-	state := Compute(cfg, in)
+	state := desired.Compute(cfg, in)
 	if err := a.setTokens(cfg, state.ECRRegistries); err != nil {
 		return err
 	}
 	if len(state.ECRRegistries) > 0 {
 		in.Headers = a.headers(state.ECRRegistries)
-		state = Compute(cfg, in)
+		state = desired.Compute(cfg, in)
 	}
 	a.setProber(cfg, state)
 	if a.warmingUp() && (a.probesPending(state.ECRRegistries) || state.Unsure) {
@@ -89,8 +90,8 @@ func (a *Agent) warmingUp() bool {
 }
 
 // headers are those of the tokens that the refresher has.
-func (a *Agent) headers(registries []ecr.Registry) Headers {
-	headers := Headers{}
+func (a *Agent) headers(registries []ecr.Registry) desired.Headers {
+	headers := desired.Headers{}
 	for _, r := range registries {
 		if t, ok := a.refresher.Token(r); ok {
 			headers[r.Host] = hostsconf.BasicAuthorization(t.Username, t.Password)
@@ -114,7 +115,7 @@ type tokenSource struct {
 // setTokens tells the refresher which tokens are wanted. It gets a new access to
 // AWS only when the config has other credentials.
 func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
-	rules := ProviderRules(cfg)
+	rules := config.ProviderRules(cfg)
 	made, err := credprovider.Rules{ECRSources: rules.ECRSources, ECRChains: rules.ECRChains, Proxy: rules.Proxy}.Encode()
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func (a *Agent) probesPending(registries []ecr.Registry) bool {
 }
 
 // setProber tells the prober what to look at.
-func (a *Agent) setProber(cfg *config.Config, state *State) {
+func (a *Agent) setProber(cfg *config.Config, state *desired.State) {
 	endpoints := make([]health.Endpoint, 0, len(state.Targets))
 	for _, t := range state.Targets {
 		endpoints = append(endpoints, health.Endpoint{
@@ -166,11 +167,11 @@ func (a *Agent) setProber(cfg *config.Config, state *State) {
 // watchFiles tells the watcher what to look at: with no config, where it has
 // to come.
 func (a *Agent) watchFiles(cfg *config.Config) {
-	files := append(a.node.ConfigFiles(a.o.ConfigPath), a.node.Root.Path(AgentLockFile))
+	files := append(a.node.ConfigFiles(a.o.ConfigPath), a.node.Root.Path(reconcile.AgentLockFile))
 	var trees []string
 	if cfg != nil {
 		for _, f := range cfg.Files() {
-			files = append(files, Absolute(f))
+			files = append(files, reconcile.Absolute(f))
 		}
 		trees = append(trees, a.node.Root.Path(path.Clean(cfg.Containerd.CertsDir)))
 		files = append(files, a.node.Root.Path(credprovider.RulesFile))
@@ -179,14 +180,6 @@ func (a *Agent) watchFiles(cfg *config.Config) {
 		files = append(files, a.engine.watched()...)
 	}
 	a.watcher.Set(files, trees)
-}
-
-// Absolute is what a relative path means to this process.
-func Absolute(file string) string {
-	if abs, err := filepath.Abs(file); err == nil {
-		return abs
-	}
-	return file
 }
 
 // passing reports whether a name in a watched tree comes and goes by our own

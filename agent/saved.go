@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/health"
+	"github.com/berth-registry/berth/node/probestate"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // saveHealth puts aside which endpoints answer, when that has changed, for
 // commands that are run meanwhile and for the agent that comes next.
 func (a *Agent) saveHealth() error {
-	s := SavedHealth{Endpoints: map[string]Endpoint{}}
+	s := probestate.SavedHealth{Endpoints: map[string]probestate.Endpoint{}}
 	if a.withdraws {
 		for _, p := range a.prober.Status() {
 			for _, u := range p.URLs {
@@ -25,14 +27,14 @@ func (a *Agent) saveHealth() error {
 			}
 		}
 	}
-	if len(s.Endpoints) == 0 && a.kept[HealthFile] == nil && !a.node.HasPrivate(HealthFile) {
+	if len(s.Endpoints) == 0 && a.kept[reconcile.HealthFile] == nil && !a.node.HasPrivate(reconcile.HealthFile) {
 		return nil
 	}
-	return a.saveFile(HealthFile, s)
+	return a.saveFile(reconcile.HealthFile, s)
 }
 
-func (a *Agent) endpointState(u string, p health.Status) Endpoint {
-	s := Endpoint{Up: p.Up, Since: p.Since.UTC().Round(0)}
+func (a *Agent) endpointState(u string, p health.Status) probestate.Endpoint {
+	s := probestate.Endpoint{Up: p.Up, Since: p.Since.UTC().Round(0)}
 	switch {
 	case p.Up:
 	case p.Probes > 0:
@@ -60,8 +62,8 @@ func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
 	if a.restored != nil {
 		return
 	}
-	a.restored = &SavedHealth{}
-	if err := a.node.ReadPrivate(HealthFile, a.restored); err != nil {
+	a.restored = &probestate.SavedHealth{}
+	if err := a.node.ReadPrivate(reconcile.HealthFile, a.restored); err != nil {
 		a.log.WarnContext(ctx, "which mirrors did not answer is forgotten", "error", err)
 		return
 	}
@@ -74,7 +76,7 @@ func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
 
 // down lists what did not answer, as far as that is not too long ago. A time to
 // come, by a clock that was wrong once, counts for nothing.
-func down(s SavedHealth, now time.Time, memory time.Duration) map[string]health.SavedState {
+func down(s probestate.SavedHealth, now time.Time, memory time.Duration) map[string]health.SavedState {
 	found := map[string]health.SavedState{}
 	for u, e := range s.Endpoints {
 		if until := e.Last.Add(memory); !e.Up && !e.Last.After(now) && now.Before(until) {
@@ -86,11 +88,11 @@ func down(s SavedHealth, now time.Time, memory time.Duration) map[string]health.
 
 // saveLearned puts aside what was learned, when it has changed.
 func (a *Agent) saveLearned() error {
-	l := SavedLogins{Key: a.key, Facts: a.prober.Learned()}
-	if len(l.Facts) == 0 && a.kept[LearnedFile] == nil {
+	l := probestate.SavedLogins{Key: a.key, Facts: a.prober.Learned()}
+	if len(l.Facts) == 0 && a.kept[reconcile.LearnedFile] == nil {
 		return nil
 	}
-	return a.saveFile(LearnedFile, l)
+	return a.saveFile(reconcile.LearnedFile, l)
 }
 
 func (a *Agent) saveFile(name string, v any) error {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node/probestate"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // A mirror that was withdrawn stays so when the agent starts anew, and comes
@@ -32,7 +34,7 @@ func TestRemembersDeadMirrors(t *testing.T) {
 			n.names(dir, first.addr, true)
 			first.die()
 			n.names(dir, first.addr, false)
-			n.eventually("kept", func() bool { return strings.Contains(n.private(HealthFile), `"last"`) })
+			n.eventually("kept", func() bool { return strings.Contains(n.private(reconcile.HealthFile), `"last"`) })
 			n.end()
 
 			n.write("etc/config.yaml", strings.Replace(text, quick, slow, 1))
@@ -67,7 +69,7 @@ func TestMemoryWithdrawsNotAll(t *testing.T) {
 	n.names("quay.io", first.addr, true)
 	first.die()
 	n.names("quay.io", first.addr, false)
-	n.eventually("kept", func() bool { return strings.Contains(n.private(HealthFile), `"last"`) })
+	n.eventually("kept", func() bool { return strings.Contains(n.private(reconcile.HealthFile), `"last"`) })
 	n.end()
 	second.die()
 	n.start()
@@ -76,14 +78,14 @@ func TestMemoryWithdrawsNotAll(t *testing.T) {
 }
 
 func (n *node) private(name string) string {
-	b, _ := os.ReadFile(filepath.Join(n.root, StateDir, name))
+	b, _ := os.ReadFile(filepath.Join(n.root, reconcile.StateDir, name))
 	return string(b)
 }
 
 // What is too old, or of the future, is no proof.
 func TestMemoryHasAnEnd(t *testing.T) {
 	now := time.Now()
-	s := SavedHealth{Endpoints: map[string]Endpoint{
+	s := probestate.SavedHealth{Endpoints: map[string]probestate.Endpoint{
 		"https://up":     {Up: true, Since: now},
 		"https://fresh":  {Last: now.Add(-9 * time.Minute)},
 		"https://old":    {Last: now.Add(-healthMemory)},
@@ -111,7 +113,7 @@ func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 	m := openNode(t, n.root)
 	last := time.Now().Add(-5 * time.Minute).UTC().Truncate(time.Minute)
 	body := `{"endpoints":{"http://` + gone.addr + `":{"up":false,"last":"` + last.Format(time.RFC3339) + `"}}}`
-	if err := m.Store.WritePrivate(HealthFile, []byte(body)); err != nil {
+	if err := m.Store.WritePrivate(reconcile.HealthFile, []byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	cfg, _, err := config.Parse("config.yaml", []byte(mirrorsOf("quay.io", true, "http://"+gone.addr)))
@@ -123,7 +125,7 @@ func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 	if err := a.reconcile(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	if kept := n.private(HealthFile); !strings.Contains(kept, last.Format(time.RFC3339)) || !strings.Contains(kept, gone.addr) {
+	if kept := n.private(reconcile.HealthFile); !strings.Contains(kept, last.Format(time.RFC3339)) || !strings.Contains(kept, gone.addr) {
 		t.Errorf("kept is\n%s", kept)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/berth-registry/berth/agent/health"
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/agent/tokens"
+	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 // Snapshot tells everything about the agent at this moment. It may be called
@@ -82,15 +84,15 @@ func takeProbe(e *status.Endpoint, p health.Status) {
 	}
 }
 
-func takeFact(e *status.Endpoint, facts []health.Fact, t Target) {
-	f, ok := health.ParseFact(facts, t.Host.URL)
+func takeFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
+	f, ok := probestate.ParseFact(facts, t.Host.URL)
 	if !ok {
 		return
 	}
 	switch f.Basic {
-	case health.Accepted:
+	case probestate.Accepted:
 		e.Basic = status.BasicAccepted
-	case health.Refused:
+	case probestate.Refused:
 		e.Basic = status.BasicRefused
 		if t.Channel.Serves {
 			e.Basic = status.BasicToken
@@ -101,11 +103,11 @@ func takeFact(e *status.Endpoint, facts []health.Fact, t Target) {
 		e.Basic = status.BasicWrong
 	}
 	switch f.Redirect {
-	case health.NoRedirect:
+	case probestate.NoRedirect:
 		e.Redirect = status.RedirectNone
-	case health.OtherHost:
+	case probestate.OtherHost:
 		e.Redirect = status.RedirectOther
-	case health.OtherPort, health.Subdomain:
+	case probestate.OtherPort, probestate.Subdomain:
 		e.Redirect = status.RedirectOtherPort
 		e.Note = fmt.Sprintf("layers come from %s", f.To)
 	}

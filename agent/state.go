@@ -10,6 +10,8 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // How much of the past is told.
@@ -32,7 +34,7 @@ type state struct {
 // mirrorRow is one upstream as the last turn left it.
 type mirrorRow struct {
 	mirror  status.Mirror
-	targets []Target // by endpoint; one more is the upstream
+	targets []desired.Target // by endpoint; one more is the upstream
 }
 
 // view is what the status page is made from; it does not change any more.
@@ -45,7 +47,7 @@ type view struct {
 // registryRow is one registry that images name, with a login.
 type registryRow struct {
 	registry status.Endpoint
-	target   Target
+	target   desired.Target
 }
 
 func newState() state {
@@ -81,12 +83,12 @@ func (s *state) config(r reading, path string) {
 	for _, w := range r.warnings {
 		c.Warnings = append(c.Warnings, w.String())
 	}
-	c.Upstreams = len(AllMirrors(r.cfg))
+	c.Upstreams = len(config.AllMirrors(r.cfg))
 }
 
 // result takes in what a turn did.
-func (s *state) result(cfg *config.Config, d *State, in Inputs, r Result) {
-	s.snapshot.Config.Upstreams = len(AllMirrors(cfg))
+func (s *state) result(cfg *config.Config, d *desired.State, in desired.Inputs, r reconcile.Result) {
+	s.snapshot.Config.Upstreams = len(config.AllMirrors(cfg))
 	s.missingTokens = len(in.Headers) < len(d.ECRRegistries)
 	s.snapshot.Notices = nil
 	for _, n := range d.Notices {
@@ -100,7 +102,7 @@ func (s *state) result(cfg *config.Config, d *State, in Inputs, r Result) {
 }
 
 // files takes in what became of the files.
-func (s *state) files(r Result) {
+func (s *state) files(r reconcile.Result) {
 	f := &s.snapshot.Files
 	now := time.Now()
 	f.Managed = 1 // the credential provider's rules
@@ -191,7 +193,7 @@ func last[T any](all []T, n int) []T {
 }
 
 // mirrorRows lists the mirrors of the config with what came of them.
-func mirrorRows(cfg *config.Config, d *State) []mirrorRow {
+func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 	left := map[string]map[hostsconf.URL]bool{}
 	for _, dir := range d.Directories {
 		urls := map[hostsconf.URL]bool{}
@@ -203,12 +205,12 @@ func mirrorRows(cfg *config.Config, d *State) []mirrorRow {
 		}
 		left[dir.Upstream] = urls
 	}
-	byUpstream := map[string][]Target{}
+	byUpstream := map[string][]desired.Target{}
 	for _, t := range d.Targets {
 		byUpstream[t.Upstream] = append(byUpstream[t.Upstream], t)
 	}
 	var rows []mirrorRow
-	for _, m := range AllMirrors(cfg) {
+	for _, m := range config.AllMirrors(cfg) {
 		row := mirrorRow{mirror: status.Mirror{
 			Upstream: m.Upstream, Directory: path.Join(cfg.Containerd.CertsDir, hostsconf.DirName(m.Upstream)),
 		}}
@@ -235,7 +237,7 @@ func mirrorRows(cfg *config.Config, d *State) []mirrorRow {
 
 // registryRows lists the registries that images name and whose login is tried
 // out, those behind mirrors included.
-func registryRows(d *State) []registryRow {
+func registryRows(d *desired.State) []registryRow {
 	var rows []registryRow
 	for _, t := range d.Targets {
 		if (t.Upstream == "" || t.Server) && !t.Try.IsZero() {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node/reconcile"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 // A registry that takes tokens only, as the agent finds it. What it leaves is
@@ -61,12 +63,12 @@ func TestTokenRegistryForAgentAndApply(t *testing.T) {
 			}
 			n.end()
 
-			another, err := Open(n.root)
+			another, err := reconcile.Open(n.root)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer another.Close()
-			SetRelease(&another.Host, c.release)
+			nodetest.SetRelease(&another.Host, c.release)
 			cfg, _, err := config.Parse("config.yaml", []byte(text))
 			if err != nil {
 				t.Fatal(err)

@@ -10,13 +10,14 @@ import (
 
 	"github.com/berth-registry/berth/internal/realm"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 // Learned gives everything that was learned, sorted by URL, to be kept.
-func (p *Prober) Learned() []Fact {
+func (p *Prober) Learned() []probestate.Fact {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	facts := make([]Fact, 0, len(p.facts))
+	facts := make([]probestate.Fact, 0, len(p.facts))
 	for _, name := range slices.Sorted(maps.Keys(p.facts)) {
 		facts = append(facts, p.facts[name])
 	}
@@ -25,18 +26,18 @@ func (p *Prober) Learned() []Fact {
 
 // RestoreFacts takes in facts that were kept. What was learned since holds. A value
 // that this version does not know counts as unknown.
-func (p *Prober) RestoreFacts(facts []Fact) {
+func (p *Prober) RestoreFacts(facts []probestate.Fact) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range facts {
 		if f.URL == "" || p.facts[f.URL].Time.After(f.Time) {
 			continue
 		}
-		if !slices.Contains([]string{Accepted, Refused}, f.Basic) {
-			f.Basic = Unknown
+		if !slices.Contains([]string{probestate.Accepted, probestate.Refused}, f.Basic) {
+			f.Basic = probestate.Unknown
 		}
-		if !slices.Contains([]string{NoRedirect, OtherHost, OtherPort, Subdomain}, f.Redirect) {
-			f.Redirect, f.To = Unknown, ""
+		if !slices.Contains([]string{probestate.NoRedirect, probestate.OtherHost, probestate.OtherPort, probestate.Subdomain}, f.Redirect) {
+			f.Redirect, f.To = probestate.Unknown, ""
 		}
 		if server, err := realm.Parse(f.Realm); err != nil || server != f.Realm {
 			f.Realm = ""
@@ -60,8 +61,8 @@ const keepFacts = 30 * 24 * time.Hour
 func (p *Prober) prune(endpoints []Endpoint, now time.Time) {
 	watched := make(map[string]bool, len(endpoints))
 	for _, e := range endpoints {
-		watched[FactURL(e.URL)] = true
+		watched[probestate.FactURL(e.URL)] = true
 	}
 	maps.DeleteFunc(p.schedules, func(name string, _ schedule) bool { return !watched[name] })
-	maps.DeleteFunc(p.facts, func(name string, f Fact) bool { return !watched[name] && now.Sub(f.Time) > keepFacts })
+	maps.DeleteFunc(p.facts, func(name string, f probestate.Fact) bool { return !watched[name] && now.Sub(f.Time) > keepFacts })
 }
