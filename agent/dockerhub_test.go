@@ -22,7 +22,7 @@ func TestUsesDockerHub(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		registries, _ := config.Logins(cfg)
+		registries, _ := cfg.Logins()
 		if got := usesDockerHub(cfg, len(registries) > 0); got != want {
 			t.Errorf("%v, want %v:\n%s", got, want, text)
 		}

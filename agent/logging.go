@@ -19,7 +19,7 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
 	if text := string(a.source.last); r.err == nil && text != a.logged.text {
 		a.logged.text = text
-		a.log.InfoContext(ctx, "config in use", "path", a.node.ConfigName(a.o.ConfigPath), "upstreams", len(config.AllMirrors(r.cfg)))
+		a.log.InfoContext(ctx, "config in use", "path", a.node.ConfigName(a.o.ConfigPath), "upstreams", len(r.cfg.AllMirrors()))
 	}
 	if r.err == nil {
 		a.logWarnings(ctx, r.warnings)

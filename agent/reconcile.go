@@ -115,7 +115,7 @@ type tokenSource struct {
 // setTokens tells the refresher which tokens are wanted. It gets a new access to
 // AWS only when the config has other credentials.
 func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
-	rules := config.ProviderRules(cfg)
+	rules := cfg.ProviderRules()
 	made, err := credprovider.Rules{ECRSources: rules.ECRSources, ECRChains: rules.ECRChains, Proxy: rules.Proxy}.Encode()
 	if err != nil {
 		return err

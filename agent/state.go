@@ -83,12 +83,12 @@ func (s *state) config(r reading, path string) {
 	for _, w := range r.warnings {
 		c.Warnings = append(c.Warnings, w.String())
 	}
-	c.Upstreams = len(config.AllMirrors(r.cfg))
+	c.Upstreams = len(r.cfg.AllMirrors())
 }
 
 // result takes in what a turn did.
 func (s *state) result(cfg *config.Config, d *desired.State, in desired.Inputs, r reconcile.Result) {
-	s.snapshot.Config.Upstreams = len(config.AllMirrors(cfg))
+	s.snapshot.Config.Upstreams = len(cfg.AllMirrors())
 	s.missingTokens = len(in.Headers) < len(d.ECRRegistries)
 	s.snapshot.Notices = nil
 	for _, n := range d.Notices {
@@ -210,7 +210,7 @@ func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 		byUpstream[t.Upstream] = append(byUpstream[t.Upstream], t)
 	}
 	var rows []mirrorRow
-	for _, m := range config.AllMirrors(cfg) {
+	for _, m := range cfg.AllMirrors() {
 		row := mirrorRow{mirror: status.Mirror{
 			Upstream: m.Upstream, Directory: path.Join(cfg.Containerd.CertsDir, hostsconf.DirName(m.Upstream)),
 		}}

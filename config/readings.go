@@ -7,10 +7,10 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Logins gives the logins of a config in the order in which they are looked
-// up: registries, then the docker config file.
-func Logins(cfg *Config) (registries, docker []credprovider.Login) {
-	for _, r := range cfg.Registries {
+// Logins returns the logins in the order in which they are looked up: those of
+// registries, then those of the docker config file.
+func (c *Config) Logins() (registries, docker []credprovider.Login) {
+	for _, r := range c.Registries {
 		if r.Username == "" {
 			continue
 		}
@@ -19,18 +19,18 @@ func Logins(cfg *Config) (registries, docker []credprovider.Login) {
 			Host: host, Path: path, Username: r.Username, Password: r.Password, Token: r.Auth == AuthToken,
 		})
 	}
-	for _, l := range cfg.DockerConfig {
+	for _, l := range c.DockerConfig {
 		host, path := credprovider.SplitHost(l.Host)
 		docker = append(docker, credprovider.Login{Host: host, Path: path, Username: l.Username, Password: l.Password})
 	}
 	return registries, docker
 }
 
-// AllMirrors gives the mirrors of the config and those that defaultRegistry
-// stands for.
-func AllMirrors(cfg *Config) []Mirror {
-	all := slices.Clone(cfg.Mirrors)
-	if r := cfg.DefaultRegistry; r != nil {
+// AllMirrors returns the mirrors that the config lists, then those that
+// defaultRegistry adds.
+func (c *Config) AllMirrors() []Mirror {
+	all := slices.Clone(c.Mirrors)
+	if r := c.DefaultRegistry; r != nil {
 		for _, upstream := range r.For {
 			all = append(all, Mirror{
 				Upstream:         upstream,
@@ -42,19 +42,20 @@ func AllMirrors(cfg *Config) []Mirror {
 	return all
 }
 
-// ProviderRules gives what the credential provider has to know of a config, but for
-// the directories. Secrets that the config names by file are in it, because
-// the provider may run where those files are not.
-func ProviderRules(cfg *Config) credprovider.Rules {
-	registries, docker := Logins(cfg)
+// ProviderRules returns the rules of the credential provider that follow from the
+// config alone: logins, ECR names and sources, and the proxy. Their Directories
+// are empty. They hold the secrets that the config names by file, because the
+// provider may run where those files cannot be read.
+func (c *Config) ProviderRules() credprovider.Rules {
+	registries, docker := c.Logins()
 	rules := credprovider.Rules{
 		Registries:   registries,
 		DockerConfig: docker,
-		ECRNames:     ECRNames(cfg),
-		Proxy:        ecr.Proxy{HTTP: cfg.Proxy.HTTPProxy, HTTPS: cfg.Proxy.HTTPSProxy, No: cfg.Proxy.NoProxy},
+		ECRNames:     c.ECRNames(),
+		Proxy:        ecr.Proxy{HTTP: c.Proxy.HTTPProxy, HTTPS: c.Proxy.HTTPSProxy, No: c.Proxy.NoProxy},
 	}
-	rules.ECRSources = ecrSources(cfg.ECR.Credentials)
-	for _, r := range cfg.Registries {
+	rules.ECRSources = ecrSources(c.ECR.Credentials)
+	for _, r := range c.Registries {
 		if r.ECR == nil {
 			continue
 		}
@@ -85,12 +86,14 @@ func ecrSource(c ECRCredential) ecr.Source {
 	}}
 }
 
-func ECRNames(cfg *Config) ecr.Names {
+// ECRNames returns the names of ECR registries that no pattern of ECR matches, and
+// for each registry with a chain of credentials of its own which chain it is.
+func (c *Config) ECRNames() ecr.Names {
 	var names ecr.Names
-	for _, r := range cfg.ECR.Registries {
+	for _, r := range c.ECR.Registries {
 		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
 	}
-	for _, r := range cfg.Registries {
+	for _, r := range c.Registries {
 		if own, ok := names.Parse(r.Host); ok && r.ECR != nil {
 			names = append(names, ecr.Name{Host: r.Host, Account: own.Account, Region: own.Region, Chain: r.Host})
 		}

@@ -36,7 +36,7 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 	w := ways{cfg: cfg, access: images.Access{Docker: authn.DefaultKeychain}}
 	var rules credprovider.Rules
 	if cfg != nil {
-		rules = config.ProviderRules(cfg)
+		rules = cfg.ProviderRules()
 		w.access.Logins = credprovider.NewLogins(rules.Registries, rules.DockerConfig)
 		w.access.Settings = configSettings(cfg)
 		w.access.Proxy = configProxy(cfg.Proxy)

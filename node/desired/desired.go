@@ -36,8 +36,8 @@ func Compute(cfg *config.Config, in Inputs) *State {
 	d := &State{
 		certsDir:   cfg.Containerd.CertsDir,
 		registries: make(map[string][]config.Registry, len(cfg.Registries)),
-		logins:     credprovider.NewLogins(config.Logins(cfg)),
-		names:      config.ECRNames(cfg),
+		logins:     credprovider.NewLogins(cfg.Logins()),
+		names:      cfg.ECRNames(),
 		in:         in,
 		basic:      map[string]bool{},
 		done:       map[string]bool{},
@@ -50,7 +50,7 @@ func Compute(cfg *config.Config, in Inputs) *State {
 		d.registries[host] = append(d.registries[host], r)
 		d.basic[r.Host] = r.Auth == config.AuthBasic
 	}
-	for _, m := range config.AllMirrors(cfg) {
+	for _, m := range cfg.AllMirrors() {
 		d.mirror(m)
 	}
 	d.passThrough(named(cfg, d.done[hostsconf.Default]))
@@ -75,7 +75,7 @@ func named(cfg *config.Config, catchAll bool) []string {
 		hosts = append(hosts, r.Host)
 	}
 	if catchAll {
-		for _, m := range config.AllMirrors(cfg) {
+		for _, m := range cfg.AllMirrors() {
 			for _, e := range m.Endpoints {
 				if u, err := hostsconf.ParseURL(e.URL, e.OverridePath); err == nil {
 					hosts = append(hosts, u.Host)

@@ -14,7 +14,7 @@ import (
 // are sorted, in the form of kubelet's matchImages: host[:port][/path].
 func KubeletImages(cfg *config.Config, in Inputs) []string {
 	d := Compute(cfg, in)
-	registries, docker := config.Logins(cfg)
+	registries, docker := cfg.Logins()
 	var images []string
 	for _, l := range slices.Concat(registries, docker) {
 		if l.Path != "" || !d.serves(l) {

@@ -87,7 +87,7 @@ func allowsPlainHTTP(cfg *config.Config, u hostsconf.URL) bool {
 			return false
 		}
 	}
-	_, isECR := config.ECRNames(cfg).Parse(u.Host)
+	_, isECR := cfg.ECRNames().Parse(u.Host)
 	return !isECR || covered(here)
 }
 

@@ -89,7 +89,7 @@ func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries [
 
 // tokens gives access to the token files of the node and to AWS.
 func (n *Node) tokens(cfg *config.Config, log *slog.Logger) (*credprovider.Tokens, error) {
-	return n.TokensOf(config.ProviderRules(cfg), log, log)
+	return n.TokensOf(cfg.ProviderRules(), log, log)
 }
 
 // TokensOf is tokens for what the credential provider knows; calls is told how

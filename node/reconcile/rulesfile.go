@@ -23,7 +23,7 @@ var rulesName = path.Base(credprovider.RulesFile)
 // rules says what the provider has to know, given what stands in certs.d now
 // and what changes puts there.
 func (n *Node) rules(cfg *config.Config, plan Plan, changes []managedfile.Change) (credprovider.Rules, error) {
-	rules := config.ProviderRules(cfg)
+	rules := cfg.ProviderRules()
 	rules.CertsDir = path.Clean(cfg.Containerd.CertsDir)
 	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil {
