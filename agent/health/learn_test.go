@@ -133,7 +133,7 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// Real servers: the header reaches the registry and no other port.
+// With real servers the header reaches the registry and no other port.
 func TestLearnOverSockets(t *testing.T) {
 	decoy := &shelf{}
 	other := httptest.NewServer(decoy)
@@ -161,7 +161,7 @@ func TestLearnOverSockets(t *testing.T) {
 	if len(registry.logins()) == 0 {
 		t.Error("the control does not work: no request with a login")
 	}
-	// What Go would do if it were let: this is the leak that is looked for.
+	// The control: Go itself would carry the header to the other port.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	req, err := http.NewRequest(http.MethodGet, server.URL+"/v2/team/app/blobs/"+blobDigest, nil)
 	if err != nil {
@@ -178,7 +178,7 @@ func TestLearnOverSockets(t *testing.T) {
 	}
 }
 
-// The rule of whereTo is that of net/http.
+// whereTo and net/http decide alike.
 func TestRedirectRuleIsGos(t *testing.T) {
 	for _, c := range [][2]string{
 		{"https://r.corp", "https://r.corp:9000/b"}, {"https://r.corp", "http://r.corp/b"}, {"https://r.corp", "https://s3.r.corp/b"},
@@ -209,8 +209,8 @@ func TestRedirectRuleIsGos(t *testing.T) {
 	}
 }
 
-// When something is learned: at once, every six hours, after a new login, and
-// after errors with patience.
+// The Prober learns at once, every six hours, after a new login, and with growing pauses after
+// errors.
 func TestWhenLearning(t *testing.T) {
 	attempts := func(s *shelf, path string) []time.Time {
 		var at []time.Time
@@ -245,7 +245,7 @@ func TestWhenLearning(t *testing.T) {
 			if n := len(attempts(s, "_catalog")); n != len(at) {
 				t.Errorf("%d catalogs, %d manifests", n, len(at))
 			}
-			// A new login: Basic is asked again, redirects are not.
+			// After a new login Basic is tried again, redirects are not.
 			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: redact.New("Basic other"), Learn: true}})
 			time.Sleep(time.Minute)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
@@ -255,12 +255,12 @@ func TestWhenLearning(t *testing.T) {
 			if f.Basic != Accepted || f.Redirect != NoRedirect || f.Error == "" || !f.WrongLogin {
 				t.Errorf("what was learned is lost with a wrong login: %+v", f)
 			}
-			// A wrong login is not tried again and again: it would be locked.
+			// A wrong login is not tried often: the registry could lock the account.
 			time.Sleep(4 * time.Hour)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
 				t.Errorf("a wrong login was tried %d times", n-len(at))
 			}
-			// Without Learn, or with no login, nothing is asked.
+			// Without Learn or without a login nothing is asked.
 			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: goodLogin}})
 			time.Sleep(24 * time.Hour)
 			p.Set(defaults(), []Endpoint{{URL: e.URL, Learn: true}})
@@ -301,7 +301,7 @@ func TestWhenLearning(t *testing.T) {
 				p.Set(defaults(), []Endpoint{{URL: u, Authorization: redact.New(fmt.Sprint("Basic ", i)), Learn: true}})
 				time.Sleep(time.Minute)
 			}
-			// New tokens neither make it more, nor do they put it off.
+			// New tokens cause neither more attempts nor later ones.
 			if n := len(attempts(s, "_catalog")); n < 4 || n > 5 {
 				t.Errorf("learned %d times in a day", n)
 			}
@@ -321,8 +321,7 @@ func TestWhenLearning(t *testing.T) {
 	})
 }
 
-// What was kept counts: it is not learned again before its time, if the key is
-// the same, and it is there at once.
+// Restored facts are valid at once, and with the same key they are not learned again early.
 func TestRestore(t *testing.T) {
 	for _, c := range []struct {
 		name string
