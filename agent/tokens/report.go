@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// remindEvery is how often the log says again what it has said.
+// remindEvery is how often the log repeats a reason.
 const remindEvery = 10 * time.Minute
 
-// line is what the loop will log.
+// line is an entry for the log, written after the lock is released.
 type line struct {
 	level   slog.Level
 	message string
@@ -19,7 +19,7 @@ func (k *Refresher) say(level slog.Level, message string, attrs ...slog.Attr) {
 	k.lines = append(k.lines, line{level, message, attrs})
 }
 
-// first reports whether what was not said for a while.
+// first reports whether what was not logged within remindEvery, and records it.
 func (e *entry) first(what string, now time.Time) bool {
 	if last, ok := e.said[what]; ok && now.Sub(last) < remindEvery {
 		return false
@@ -63,8 +63,7 @@ func (k *Refresher) sayFailed(e *entry, c clock, err error) {
 	k.say(level, "an ECR token cannot be renewed", attrs...)
 }
 
-// sayAlarm is about a token that there was; that there is none yet was said
-// with the reason.
+// sayAlarm logs that a token that existed ends. That there is none yet was logged with the reason.
 func (k *Refresher) sayAlarm(e *entry, c clock) {
 	if !e.alarmed || e.held.none() {
 		return
@@ -104,7 +103,7 @@ func (k *Refresher) sayClock(c clock, jump time.Duration) {
 	k.say(slog.LevelWarn, "the clock was put back: all ECR tokens are renewed", slog.Duration("by", -jump))
 }
 
-// sayScan reports an error of listing what is stored once, until it changes.
+// sayScan logs an error of reading the store once, until it changes.
 func (k *Refresher) sayScan(err error) {
 	text := ""
 	if err != nil {
