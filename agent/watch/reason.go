@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// problem is what keeps us from watching everything.
+// problem is why not everything is watched.
 type problem struct {
-	why   string // "" when nothing does; the same words as long as the reason is the same
-	count int    // directories and targets that it concerns; 0 when it concerns all
+	why   string // "" if everything is watched; the same text as long as the cause is the same
+	count int    // the number of directories and targets concerned; 0 for all
 }
 
-// problem gives the first reason in alphabetical order, so that it changes
-// only when the reasons do.
+// problem returns the first reason in alphabetical order, so that it changes only if the reasons
+// do.
 func (g *graph) problem() problem {
 	var p problem
 	note := func(path string, err error) {
@@ -59,8 +59,7 @@ const (
 func cannotOpen(err error) problem {
 	switch {
 	case errors.Is(err, syscall.EMFILE):
-		// Two limits give the same error. Only one of them also keeps us from
-		// opening a file.
+		// EMFILE has two causes. Only one of them also stops this process from opening a file.
 		f, err := os.Open("/")
 		if errors.Is(err, syscall.EMFILE) {
 			return problem{why: outOfFiles}
