@@ -40,7 +40,7 @@ func (q *loginProbe) classify(ctx context.Context, path string, accept map[strin
 	case with.status == http.StatusUnauthorized && with.schemes["bearer"]:
 		return Refused, nil
 	case with.status == http.StatusUnauthorized:
-		return Unknown, &inconclusive{text: "the registry refuses the login (401) and does not say how to log in"}
+		return Unknown, &inconclusive{text: "the registry refuses the login (401) and names no way to log in"}
 	}
 	// Refused for another reason. The login was accepted if the same request without it gets a 401.
 	without, err := q.ask(ctx, http.MethodHead, path, false, accept, nil)
@@ -52,7 +52,7 @@ func (q *loginProbe) classify(ctx context.Context, path string, accept map[strin
 	case without.status == with.status:
 		return Unknown, nil
 	}
-	return Unknown, &inconclusive{text: "the registry refuses with the login what it does not refuse without: " + statusText(with.status)}
+	return Unknown, &inconclusive{text: "the registry refuses the request only with the login: " + statusText(with.status)}
 }
 
 // wrongLogin distinguishes a wrong login from one that may not read the repository: a registry may
@@ -66,5 +66,5 @@ func (q *loginProbe) wrongLogin(ctx context.Context) (string, error) {
 	case root.status == http.StatusOK && q.rootStatus == http.StatusUnauthorized:
 		return Accepted, nil
 	}
-	return Unknown, &inconclusive{wrongLogin: true, text: "the registry refuses the login (401): username or password are wrong, or may not read here"}
+	return Unknown, &inconclusive{wrongLogin: true, text: "the registry refuses the login (401): wrong username or password, or no right to read"}
 }

@@ -122,7 +122,7 @@ func TestNoSecretIsTold(t *testing.T) {
 		password, username + ":" + password, proxyPassword, "u:" + proxyPassword, hubPassword, "u:" + hubPassword, key, "login-key-canary", goodLogin.Reveal(),
 	}
 	if found := leaks(seen.String(), secrets...); len(found) > 0 {
-		t.Errorf("told: %q in\n%s", found, seen.String())
+		t.Errorf("secrets %q are shown in\n%s", found, seen.String())
 	}
 
 	// The control: the secrets were sent and repeated, and leaks finds them.
@@ -131,7 +131,7 @@ func TestNoSecretIsTold(t *testing.T) {
 	defer mu.Unlock()
 	for _, s := range []string{goodLogin.Reveal(), basic("u:" + proxyPassword), basic("u:" + hubPassword)} {
 		if received[s] == 0 {
-			t.Errorf("%s never travelled; it proves nothing that it is not told", s)
+			t.Errorf("%s was never sent: the test proves nothing about it", s)
 		}
 	}
 	for _, s := range secrets {

@@ -64,9 +64,9 @@ func explain(err, ended error, at stage, patience time.Duration) (Reason, string
 		return TLS, "the TLS handshake failed: " + neterr.Cause(err)
 	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "exceeded"):
 		// net/http has no type for these errors, and their text quotes the answer.
-		return Protocol, "what came is no HTTP answer"
+		return Protocol, "the answer is not HTTP"
 	}
-	return Closed, "the connection ended before the answer did"
+	return Closed, "the connection ended before the answer"
 }
 
 func isTimeout(err, ended error) bool {

@@ -139,7 +139,7 @@ func FuzzForeignAnswers(f *testing.F) {
 			t.Errorf("%q is shown for a host of the registry", to)
 		}
 		if dest, err := url.Parse(location); err == nil && strings.EqualFold(dest.Hostname(), "r.corp") && where == OtherHost {
-			t.Errorf("%q is told to be another host", location)
+			t.Errorf("%q counts as another host", location)
 		}
 	})
 }

@@ -60,17 +60,17 @@ func TestLearn(t *testing.T) {
 		{name: "tokens only", url: "https://r.corp", shelf: &shelf{guard: bearerOnly, repositories: []string{"app"}}, basic: Refused, redirect: Unknown},
 		{name: "both challenges, wrong login", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, _ *http.Request) bool {
 			return challenge(w, bearerChallenge+`, Basic realm="x"`)
-		}}, basic: Unknown, redirect: Unknown, text: "username or password"},
+		}}, basic: Unknown, redirect: Unknown, text: "wrong username or password"},
 		{name: "wrong login", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "wrong username or password"},
 		{name: "Harbor: the login is right, but may see little", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
 			basic: Accepted, redirect: Unknown},
 		{name: "Harbor: wrong login", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "wrong username or password"},
 		{name: "wrong login, and a root that lets everybody in", url: "https://r.corp",
 			shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && basicOnly(w, r) }},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
-		{name: "401 without a challenge", url: "https://r.corp", shelf: &shelf{guard: refuseAll(401)}, basic: Unknown, redirect: Unknown, text: "does not say how"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "wrong username or password"},
+		{name: "401 without a challenge", url: "https://r.corp", shelf: &shelf{guard: refuseAll(401)}, basic: Unknown, redirect: Unknown, text: "names no way"},
 		{name: "403 for the login, 401 without", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Authorization") == "" {
 				return challenge(w, bearerChallenge)
@@ -109,8 +109,8 @@ func TestLearn(t *testing.T) {
 				if f.Basic != c.basic || f.Redirect != c.redirect || f.To != c.to || (f.Error == "") != (c.text == "") || !strings.Contains(f.Error, c.text) {
 					t.Errorf("learned %+v", f)
 				}
-				if f.WrongLogin != strings.Contains(f.Error, "are wrong") {
-					t.Errorf("a wrong login is not told: %+v", f)
+				if f.WrongLogin != strings.Contains(f.Error, "wrong username") {
+					t.Errorf("a wrong login is not reported: %+v", f)
 				}
 				if f.Leaks() != (c.redirect == OtherPort || c.redirect == Subdomain) {
 					t.Errorf("leaks: %v", f.Leaks())
@@ -266,7 +266,7 @@ func TestWhenLearning(t *testing.T) {
 			p.Set(defaults(), []Endpoint{{URL: e.URL, Learn: true}})
 			time.Sleep(24 * time.Hour)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
-				t.Errorf("%d attempts without being told to", n-len(at)-1)
+				t.Errorf("%d attempts without Learn or a login", n-len(at)-1)
 			}
 		})
 	})

@@ -129,7 +129,7 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	if after.Error != "" {
 		level = slog.LevelWarn
 	}
-	p.log.Log(ctx, level, "learned what a registry does with its login", slog.String("url", name), slog.String("basic", after.Basic),
+	p.log.Log(ctx, level, "registry login probed", slog.String("url", name), slog.String("basic", after.Basic),
 		slog.String("realm", after.Realm), slog.String("redirect", after.Redirect), slog.String("to", after.To), slog.String("error", after.Error))
 	p.changed()
 }

@@ -222,7 +222,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	p.mu.Lock()
 	if p.running {
 		p.mu.Unlock()
-		return errors.New("the prober runs already")
+		return errors.New("the prober is already running")
 	}
 	p.running = true
 	p.mu.Unlock()

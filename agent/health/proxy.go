@@ -11,7 +11,7 @@ import (
 )
 
 // errProxyAddress does not quote the address, which may hold a login.
-var errProxyAddress = errors.New("the address of the proxy cannot be used")
+var errProxyAddress = errors.New("the proxy address is invalid")
 
 // environment is the proxy that the process environment sets.
 type environment struct{ httpproxy.Config }

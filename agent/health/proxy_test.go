@@ -233,7 +233,7 @@ func TestProxyFails(t *testing.T) {
 	}{
 		{"gone", withLogin("http://" + closedPort(t)), Proxy, "cannot be reached: connection refused"},
 		{"refuses", withLogin(refuses.URL), Proxy, "407"},
-		{"finds nobody", withLogin(noHost.URL), Proxy, "502"},
+		{"cannot reach the host", withLogin(noHost.URL), Proxy, "502"},
 		{"hangs", withLogin("http://" + raw(t, func(ctx context.Context, _ net.Conn) { <-ctx.Done() })), Timeout, "no answer within"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestProxyFails(t *testing.T) {
 				t.Errorf("%+v, want %s with %q", r, c.reason, c.text)
 			}
 			if strings.Contains(r.err, password) || strings.Contains(r.err, encoded) {
-				t.Errorf("the proxy's login is told: %s", r.err)
+				t.Errorf("the error shows the proxy's login: %s", r.err)
 			}
 		})
 	}

@@ -111,7 +111,7 @@ func (p *Prober) watchHub(ctx context.Context) {
 		timer.Reset(p.jitter(wait))
 		p.mu.Unlock()
 		if err != nil && failures == 1 && ctx.Err() == nil {
-			p.log.WarnContext(ctx, "the limit of Docker Hub cannot be read", slog.String("error", err.Error()))
+			p.log.WarnContext(ctx, "Docker Hub's pull limit cannot be read", slog.String("error", err.Error()))
 		}
 	}
 }

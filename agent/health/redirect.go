@@ -190,7 +190,7 @@ func (m manifest) child() string {
 func firstStrings(r io.Reader, key string, limit int, want func(string) bool) ([]string, error) {
 	d := json.NewDecoder(r)
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("is no JSON object")
+		return nil, errors.New("not a JSON object")
 	}
 	for d.More() {
 		name, err := d.Token()

@@ -179,13 +179,13 @@ func TestFailuresOfServers(t *testing.T) {
 			drip(ctx, c, strings.Repeat("x", 4000))
 		}), quick(), Timeout, "did not end within"},
 		{"closes at once", "http://" + raw(t, says("")), patient(), Closed, "before the answer"},
-		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), patient(), Closed, "before the answer did"},
-		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), patient(), Protocol, "no HTTP"},
+		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), patient(), Closed, "before the answer"},
+		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), patient(), Protocol, "not HTTP"},
 		{"endless header", "http://" + raw(t, func(_ context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X: y\r\n", 1<<17))
 			_, _ = io.Copy(io.Discard, c) // a reset would overtake the header
-		}), patient(), Protocol, "no HTTP"},
+		}), patient(), Protocol, "not HTTP"},
 		{"plain http", "https://" + raw(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), patient(), TLS, "does not speak TLS"},
 		{"not TLS", "https://" + raw(t, says("SSH-2.0-OpenSSH_9.2\r\n")), patient(), TLS, "does not speak TLS"},
 	} {

@@ -51,7 +51,7 @@ func tlsConfig(t hostsconf.TLS, roots *x509.CertPool) (*tls.Config, error) {
 		if roots == nil {
 			system, err := x509.SystemCertPool()
 			if err != nil {
-				return nil, &materialError{"the certificates of the system cannot be read"}
+				return nil, &materialError{"the system certificates cannot be read"}
 			}
 			roots = system
 		}
@@ -68,7 +68,7 @@ func tlsConfig(t hostsconf.TLS, roots *x509.CertPool) (*tls.Config, error) {
 		}
 		pair, err := tls.X509KeyPair(t.Cert, key)
 		if err != nil {
-			return nil, &materialError{"the client certificate and its key cannot be used"}
+			return nil, &materialError{"the client certificate cannot be used with its key"}
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
