@@ -13,7 +13,7 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

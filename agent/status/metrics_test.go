@@ -176,6 +176,6 @@ func TestOpenMetrics(t *testing.T) {
 		t.Errorf("%s: %q", resp.Header.Get("Content-Type"), body[max(0, len(body)-40):])
 	}
 	if !strings.Contains(body, "# TYPE berth_converge_runs counter\n") {
-		t.Error("counters are not told as OpenMetrics wants them")
+		t.Error("counters are not in OpenMetrics form")
 	}
 }

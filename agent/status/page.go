@@ -107,7 +107,7 @@ func pageOf(s Snapshot, refresh int) page {
 	p.Notes = []notes{
 		{"Conflicts", s.Time, p.Files.Conflicts},
 		{"Left for the next run", s.Time, p.Files.Skipped},
-		{"Kept copies of what others wrote", s.Time, p.Files.Saved},
+		{"Saved copies of other programs' edits", s.Time, p.Files.Saved},
 	}
 	return p
 }

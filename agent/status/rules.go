@@ -17,21 +17,21 @@ type rule struct {
 func rules() []rule {
 	only := func(s Severity) []Severity { return []Severity{s} }
 	return []rule{
-		{Kind{"NoConfig", "No config was ever good, so nothing on the node is managed.", only(Critical)}, noConfig},
-		{Kind{"ConfigInvalid", "The config on disk cannot be used; the last good one is.", only(Critical)}, configInvalid},
-		{Kind{"ConvergeFailing", "The node could not be made what the config says.", only(Critical)}, convergeFailing},
+		{Kind{"NoConfig", "No usable config was ever read, so Berth manages nothing on this node.", only(Critical)}, noConfig},
+		{Kind{"ConfigInvalid", "The config on disk is invalid; the last good one is in use.", only(Critical)}, configInvalid},
+		{Kind{"ConvergeFailing", "The agent cannot bring the node to the state that the config wants.", only(Critical)}, convergeFailing},
 		{Kind{"FilesNotRead", "containerd does not read the files that Berth writes.", []Severity{Critical, Warning}}, filesNotRead},
-		{Kind{"TokenMissing", "There is no valid ECR token, so nothing logs in with it.", only(Critical)}, tokenMissing},
+		{Kind{"TokenMissing", "There is no valid ECR token, so hosts.toml has no login for its registries.", only(Critical)}, tokenMissing},
 		{Kind{"AllMirrorsDown", "No mirror of an upstream answers.", []Severity{Warning, Critical}}, allMirrorsDown},
 		{Kind{"TokenExpiring", "An ECR token cannot be renewed; it still works.", only(Warning)}, tokenExpiring},
 		{Kind{"MirrorDown", "A mirror does not answer; others of its upstream do.", only(Warning)}, mirrorDown},
-		{Kind{"LoginRefused", "An endpoint or registry does not take the login that the config has for it.", only(Warning)}, loginRefused},
-		{Kind{"UnsafeRedirect", "An endpoint or registry redirects downloads to where its login would be seen by somebody else.", only(Warning)}, unsafeRedirect},
-		{Kind{"FileConflict", "Somebody else's file is where Berth would write one.", only(Warning)}, fileConflict},
-		{Kind{"NotWatching", "Changes of files are found by looking from time to time, not at once.", only(Warning)}, notWatching},
+		{Kind{"LoginRefused", "An endpoint or registry does not accept the login that the config has for it.", only(Warning)}, loginRefused},
+		{Kind{"UnsafeRedirect", "An endpoint or registry redirects downloads to a place that would receive its login.", only(Warning)}, unsafeRedirect},
+		{Kind{"FileConflict", "A file that Berth did not write is at a path where Berth must write.", only(Warning)}, fileConflict},
+		{Kind{"NotWatching", "File changes are found by a timer, not at once.", only(Warning)}, notWatching},
 		{Kind{"DockerHubLimit", "Docker Hub will soon refuse pulls from this node.", only(Warning)}, dockerHubLimit},
-		{Kind{"AnotherAgent", "Another agent looks after this node; this one waits.", only(Warning)}, anotherAgent},
-		{Kind{"NodeRestored", "The node was put back to what it was before Berth.", only(Warning)}, nodeRestored},
+		{Kind{"AnotherAgent", "Another agent manages this node; this one waits.", only(Warning)}, anotherAgent},
+		{Kind{"NodeRestored", "The node is restored to its state before Berth.", only(Warning)}, nodeRestored},
 	}
 }
 
@@ -48,7 +48,7 @@ func configInvalid(s Snapshot) []Alarm {
 	if c.OK || !c.Stale || idle(s) {
 		return nil
 	}
-	return []Alarm{{Subject: c.Path, Message: cmp.Or(c.Error, "cannot be used"), Since: c.Since}}
+	return []Alarm{{Subject: c.Path, Message: cmp.Or(c.Error, "invalid"), Since: c.Since}}
 }
 
 // idle reports whether this agent must not manage the node.
@@ -234,15 +234,15 @@ func loginRefused(s Snapshot) []Alarm {
 	return perURL(s, func(e Endpoint) string {
 		switch e.Basic {
 		case BasicWrong:
-			return cmp.Or(e.Login, "the login") + " is refused: username or password are wrong, or may not read there"
+			return cmp.Or(e.Login, "the login") + " is refused: wrong username or password, or no right to read"
 		case BasicRefused:
 		default:
 			return ""
 		}
 		if e.LeftOut != "" {
-			return cmp.Or(e.Login, "the login") + " is not taken in a header: " + e.LeftOut
+			return cmp.Or(e.Login, "the login") + " is not accepted in a header: " + e.LeftOut
 		}
-		return cmp.Or(e.Login, "the login") + " is not accepted in a header; pulls from there go without it unless kubelet's provider may give it"
+		return cmp.Or(e.Login, "the login") + " is not accepted in a header; pulls from there have no login, unless kubelet's credential provider may use it"
 	})
 }
 
@@ -251,8 +251,8 @@ func unsafeRedirect(s Snapshot) []Alarm {
 		if e.Redirect != RedirectOtherPort {
 			return ""
 		}
-		return "downloads are redirected to another port or a subdomain of the same host, which would see " +
-			cmp.Or(e.Login, "the login") + "; so the header is left out"
+		return "downloads are redirected to another port or a subdomain of the same host, which would receive " +
+			cmp.Or(e.Login, "the login") + "; the header is not written"
 	})
 }
 
@@ -286,7 +286,7 @@ func anotherAgent(s Snapshot) []Alarm {
 	if s.Phase != Waiting {
 		return nil
 	}
-	return []Alarm{{Message: "it takes over when the other one ends", Since: s.PhaseSince}}
+	return []Alarm{{Message: "it takes over when the other agent stops", Since: s.PhaseSince}}
 }
 
 func nodeRestored(s Snapshot) []Alarm {

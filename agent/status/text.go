@@ -128,7 +128,7 @@ func (t *text) head(s Snapshot) {
 			}
 		}
 	}
-	t.lines(0, "", fmt.Sprintf("agent %s, started %s; converged %s", cmp.Or(s.Version, "of an unknown version"), t.ago(s.Started), t.ago(s.Converge.LastSuccess)))
+	t.lines(0, "", fmt.Sprintf("agent %s, started %s; converged %s", cmp.Or(s.Version, "unknown version"), t.ago(s.Started), t.ago(s.Converge.LastSuccess)))
 	t.lines(0, "", fmt.Sprintf("config %s, loaded %s", cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded)))
 	t.containerd(s.Containerd)
 	for _, w := range s.Config.Warnings {
@@ -158,7 +158,7 @@ func (t *text) containerd(c *Containerd) {
 	case ReadsYes:
 		t.lines(0, "", what+" reads these files")
 	default:
-		t.lines(0, "", what+": whether it reads these files is not known: "+c.Why)
+		t.lines(0, "", what+": unknown whether it reads these files: "+c.Why)
 	}
 }
 
