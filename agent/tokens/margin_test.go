@@ -31,12 +31,12 @@ func TestMargin(t *testing.T) {
 			t.Error("served within the margin")
 		}
 		if b.changed() == 0 {
-			t.Error("nobody was told")
+			t.Error("Changed was not called")
 		}
 		if s = b.one(t); s.Valid || !strings.Contains(s.Alarm, "there is no token for us-east-1 since 2000-01-01T11:55:00Z") {
 			t.Errorf("%+v", s)
 		}
-		if log := b.logged(); strings.Count(log, "has come to its end") != 1 || !strings.Contains(log, "level=ERROR") {
+		if log := b.logged(); strings.Count(log, "is no longer served") != 1 || !strings.Contains(log, "level=ERROR") {
 			t.Errorf("logged: %s", log)
 		}
 		// From now on retries come sooner than every five minutes.
@@ -63,7 +63,7 @@ func TestMarginWhileTheFirstRenewalHangs(t *testing.T) {
 			t.Fatalf("%+v", b.one(t))
 		}
 		time.Sleep(time.Nanosecond)
-		if s := b.one(t); s.Valid || !s.Calling || !strings.Contains(s.Alarm, "the renewal has not ended yet") {
+		if s := b.one(t); s.Valid || !s.Calling || !strings.Contains(s.Alarm, "the renewal is still running") {
 			t.Errorf("%+v", s)
 		}
 		time.Sleep(9 * time.Second)
@@ -134,7 +134,7 @@ func TestClockForward(t *testing.T) {
 		if !b.has(east(t)) || b.cloud.count() != 3 {
 			t.Errorf("not renewed: %+v", b.one(t))
 		}
-		if log := b.logged(); strings.Count(log, "the clock was put back") != 1 {
+		if log := b.logged(); strings.Count(log, "the clock was set back") != 1 {
 			t.Errorf("logged: %s", log)
 		}
 	})

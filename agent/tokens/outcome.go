@@ -8,10 +8,10 @@ import (
 )
 
 // errNotGood: the source returned a token that is not valid now, for example an expired one.
-var errNotGood = errors.New("the token that came is not valid by the clock of this machine")
+var errNotGood = errors.New("the source returned a token that is not valid by the clock of this machine")
 
 // errNotNew: the source returned the old token again.
-var errNotNew = errors.New("the token that came is the old one")
+var errNotNew = errors.New("the source returned the old token again")
 
 // take serves the token of a, unless it is the held one or not valid.
 func (k *Refresher) take(e *entry, c clock, a answer) {

@@ -129,6 +129,6 @@ func TestRealFiles(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if told := fmt.Sprintf("%+v", k.Status()) + log.String(); strings.Contains(told, "canary") || strings.Contains(told, "QVdT") {
-		t.Errorf("a secret was told: %s", told)
+		t.Errorf("a secret is shown: %s", told)
 	}
 }

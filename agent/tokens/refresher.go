@@ -177,7 +177,7 @@ func (k *Refresher) Run(ctx context.Context) error {
 	k.mu.Lock()
 	if k.running {
 		k.mu.Unlock()
-		return errors.New("the token refresher runs already")
+		return errors.New("the token refresher can run only once")
 	}
 	k.running = true
 	k.last = k.clock()

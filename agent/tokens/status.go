@@ -85,7 +85,7 @@ func (e *entry) alarm(c clock) string {
 		return "" // the credential provider fetches it when it needs it
 	}
 	good := e.held.good(c)
-	why := "the renewal has not ended yet"
+	why := "the renewal is still running"
 	switch {
 	case e.err != nil:
 		why = e.err.Error()
