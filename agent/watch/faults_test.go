@@ -158,7 +158,7 @@ func TestOverflow(t *testing.T) {
 		if i == 0 {
 			// The control: without events the reader sees nothing.
 			if r.missed(200*time.Millisecond) == "" {
-				t.Fatal("the events were not lost; this test shows nothing")
+				t.Fatal("the events were not lost: this test proves nothing")
 			}
 		}
 		f.hear(r)
@@ -229,7 +229,7 @@ func TestNoInotify(t *testing.T) {
 		{syscall.EMFILE, "raise fs.inotify.max_user_instances"},
 		{syscall.ENFILE, "raise fs.file-max"},
 		{syscall.EPERM, "seccomp"},
-		{syscall.ENOSYS, "not allowed here"},
+		{syscall.ENOSYS, "not permitted"},
 		{errors.New("odd"), "odd"},
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {
@@ -295,7 +295,7 @@ func TestWatchesUsedUp(t *testing.T) {
 			r.settle()
 			r.write("certs.d/quay.io/hosts.toml", "1")
 			if r.missed(200*time.Millisecond) == "" {
-				t.Fatal("the directory is watched; this test shows nothing")
+				t.Fatal("the directory is watched: this test proves nothing")
 			}
 			r.w.(*Watcher).Retry() // refused again
 			r.does(func() { r.write("config.yaml", "2") })
@@ -325,7 +325,7 @@ func TestNotifierBreaks(t *testing.T) {
 			r.write("config.yaml", "0")
 			breaks(f)
 			r.current() // events may be lost, so the reader must look
-			r.state("inotify broke")
+			r.state("inotify failed")
 			f.set(func() { f.deaf = false })
 			r.write("config.yaml", "1")
 			r.w.(*Watcher).Retry()
@@ -350,7 +350,7 @@ func TestRetryFindsDeadWatches(t *testing.T) {
 		dead = r.missed(200*time.Millisecond) != ""
 	}
 	if !dead {
-		t.Fatal("the watch is alive; this test shows nothing")
+		t.Fatal("the watch is alive: this test proves nothing")
 	}
 	r.w.(*Watcher).Retry()
 	r.current()

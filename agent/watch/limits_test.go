@@ -116,7 +116,7 @@ func famine() (before unix.Rlimit, err error) {
 	}
 	if f, err := os.Open("/"); err == nil {
 		f.Close()
-		return before, fmt.Errorf("a file can be opened; this test shows nothing")
+		return before, fmt.Errorf("a file can be opened: this test proves nothing")
 	} else if pe, ok := err.(*os.PathError); !ok || pe.Err != syscall.EMFILE {
 		return before, fmt.Errorf("another error than EMFILE: %w", err)
 	}

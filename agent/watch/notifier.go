@@ -59,7 +59,7 @@ type inbox struct {
 // default.
 const maxQueued = 1 << 16
 
-var errClosed = errors.New("the notifier closed by itself")
+var errClosed = errors.New("the notifier closed unexpectedly")
 
 // pump receives until the notifier is closed.
 func (q *queue) pump(n *Notifier) {

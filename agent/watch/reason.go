@@ -39,7 +39,7 @@ func cannotWatch(path string, err error) string {
 	var named *os.PathError
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		return "inotify watches used up (ENOSPC): raise fs.inotify.max_user_watches"
+		return "no free inotify watch (ENOSPC); raise fs.inotify.max_user_watches"
 	case errors.Is(err, syscall.EMFILE):
 		return outOfFiles
 	case errors.Is(err, syscall.ENFILE):
@@ -51,8 +51,8 @@ func cannotWatch(path string, err error) string {
 }
 
 const (
-	outOfFiles       = "open files of this process used up (EMFILE): raise its limit (LimitNOFILE=, ulimit -n)"
-	outOfSystemFiles = "open files of the whole system used up (ENFILE): raise fs.file-max"
+	outOfFiles       = "no free file descriptor in this process (EMFILE); raise its limit (LimitNOFILE=, ulimit -n)"
+	outOfSystemFiles = "no free file descriptor in the system (ENFILE); raise fs.file-max"
 )
 
 // cannotOpen explains why there is no inotify instance; see inotify_init(2).
@@ -67,15 +67,15 @@ func cannotOpen(err error) problem {
 		if err == nil {
 			f.Close()
 		}
-		return problem{why: "inotify instances used up (EMFILE): raise fs.inotify.max_user_instances"}
+		return problem{why: "no free inotify instance (EMFILE); raise fs.inotify.max_user_instances"}
 	case errors.Is(err, syscall.ENFILE):
 		return problem{why: outOfSystemFiles}
 	case errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
-		return problem{why: fmt.Sprintf("inotify is not allowed here (%v): a seccomp profile or a sandbox keeps it away", err)}
+		return problem{why: fmt.Sprintf("inotify is not permitted (%v); allow inotify_init1 in the seccomp profile or sandbox", err)}
 	}
 	return problem{why: fmt.Sprintf("inotify: %v", err)}
 }
 
 func brokenNotifier(err error) problem {
-	return problem{why: fmt.Sprintf("inotify broke: %v", err)}
+	return problem{why: fmt.Sprintf("inotify failed: %v", err)}
 }

@@ -126,7 +126,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	w.mu.Lock()
 	if w.running {
 		w.mu.Unlock()
-		return errors.New("watch: the watcher runs already, or has run")
+		return errors.New("watch: the watcher can run only once")
 	}
 	w.running = true
 	w.request.retry = true // to open the first notifier
@@ -211,10 +211,10 @@ func (w *Watcher) report(p problem, lost bool) {
 	w.mu.Unlock()
 	switch {
 	case lost:
-		w.o.Log.Warn("file events were lost; everything is looked at again")
+		w.o.Log.Warn("file events were lost; checking all files again")
 	case p.why == before:
 	case p.why != "":
-		w.o.Log.Warn("not all files are watched; their changes are seen at the next resync", "reason", p.why, "directories", p.count)
+		w.o.Log.Warn("some files are not watched; their changes are found at the next resync", "reason", p.why, "directories", p.count)
 	case before != notRunning:
 		w.o.Log.Info("all files are watched")
 	}
