@@ -38,7 +38,7 @@ func TestFirstStrings(t *testing.T) {
 		{`{"tags":["a","b","c"]}`, "a b"},
 		{`{"x":{"tags":["no"]},"y":[1,{"a":2}],"tags":["a"]}`, "a"},
 		{`{"tags":null}`, ""},
-		{`{"tags":["a","b"` + strings.Repeat(" ", 10), "a b"}, // it does not read on
+		{`{"tags":["a","b"` + strings.Repeat(" ", 10), "a b"}, // stops at the limit
 		{`{"tags":["a",3]}`, "a"},
 		{`{"tags":"a"}`, ""}, {`[]`, ""}, {``, ""}, {`{`, ""}, {`{"x"`, ""},
 	} {
@@ -49,7 +49,7 @@ func TestFirstStrings(t *testing.T) {
 	}
 }
 
-// What a registry names must not lead to other paths.
+// A name from a registry must not lead to another path.
 func TestForeignNames(t *testing.T) {
 	for _, n := range []string{"../x", "a/../b", "a//b", "/a", "a/", "A", "a?b", "a#b", "a%2fb", "a b", "", "a\n"} {
 		if repositoryName.MatchString(n) {
@@ -96,7 +96,7 @@ func TestEndlessAnswer(t *testing.T) {
 	})
 }
 
-// endless is a body of one name that goes on for longer than anybody waits.
+// endless is a body of one very long name.
 type endless struct {
 	head   string
 	read   int
@@ -141,7 +141,7 @@ func FuzzForeignAnswers(f *testing.F) {
 			t.Errorf("%q is shown for a host of the registry", to)
 		}
 		if dest, err := url.Parse(location); err == nil && strings.EqualFold(dest.Hostname(), "r.corp") && where == probestate.OtherHost {
-			t.Errorf("%q is told to be another host", location)
+			t.Errorf("%q counts as another host", location)
 		}
 	})
 }

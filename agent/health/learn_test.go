@@ -61,17 +61,17 @@ func TestLearn(t *testing.T) {
 		{name: "tokens only", url: "https://r.corp", shelf: &shelf{guard: bearerOnly, repositories: []string{"app"}}, basic: probestate.Refused, redirect: probestate.Unknown},
 		{name: "both challenges, wrong login", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, _ *http.Request) bool {
 			return challenge(w, bearerChallenge+`, Basic realm="x"`)
-		}}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "username or password"},
+		}}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
 		{name: "wrong login", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "username or password"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
 		{name: "Harbor: the login is right, but may see little", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
 			basic: probestate.Accepted, redirect: probestate.Unknown},
 		{name: "Harbor: wrong login", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "username or password"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
 		{name: "wrong login, and a root that lets everybody in", url: "https://r.corp",
 			shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && basicOnly(w, r) }},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "username or password"},
-		{name: "401 without a challenge", url: "https://r.corp", shelf: &shelf{guard: refuseAll(401)}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "does not say how"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
+		{name: "401 without a challenge", url: "https://r.corp", shelf: &shelf{guard: refuseAll(401)}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "names no way"},
 		{name: "403 for the login, 401 without", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Authorization") == "" {
 				return challenge(w, bearerChallenge)
@@ -110,8 +110,8 @@ func TestLearn(t *testing.T) {
 				if f.Basic != c.basic || f.Redirect != c.redirect || f.To != c.to || (f.Error == "") != (c.text == "") || !strings.Contains(f.Error, c.text) {
 					t.Errorf("learned %+v", f)
 				}
-				if f.WrongLogin != strings.Contains(f.Error, "are wrong") {
-					t.Errorf("a wrong login is not told: %+v", f)
+				if f.WrongLogin != strings.Contains(f.Error, "wrong username") {
+					t.Errorf("a wrong login is not reported: %+v", f)
 				}
 				if f.Leaks() != (c.redirect == probestate.OtherPort || c.redirect == probestate.Subdomain) {
 					t.Errorf("leaks: %v", f.Leaks())
@@ -134,7 +134,7 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// Real servers: the header reaches the registry and no other port.
+// With real servers the header reaches the registry and no other port.
 func TestLearnOverSockets(t *testing.T) {
 	decoy := &shelf{}
 	other := httptest.NewServer(decoy)
@@ -162,7 +162,7 @@ func TestLearnOverSockets(t *testing.T) {
 	if len(registry.logins()) == 0 {
 		t.Error("the control does not work: no request with a login")
 	}
-	// What Go would do if it were let: this is the leak that is looked for.
+	// The control: Go itself would carry the header to the other port.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	req, err := http.NewRequest(http.MethodGet, server.URL+"/v2/team/app/blobs/"+blobDigest, nil)
 	if err != nil {
@@ -179,7 +179,7 @@ func TestLearnOverSockets(t *testing.T) {
 	}
 }
 
-// The rule of whereTo is that of net/http.
+// whereTo and net/http decide alike.
 func TestRedirectRuleIsGos(t *testing.T) {
 	for _, c := range [][2]string{
 		{"https://r.corp", "https://r.corp:9000/b"}, {"https://r.corp", "http://r.corp/b"}, {"https://r.corp", "https://s3.r.corp/b"},
@@ -210,8 +210,8 @@ func TestRedirectRuleIsGos(t *testing.T) {
 	}
 }
 
-// When something is learned: at once, every six hours, after a new login, and
-// after errors with patience.
+// The Prober learns at once, every six hours, after a new login, and with growing pauses after
+// errors.
 func TestWhenLearning(t *testing.T) {
 	attempts := func(s *shelf, path string) []time.Time {
 		var at []time.Time
@@ -246,7 +246,7 @@ func TestWhenLearning(t *testing.T) {
 			if n := len(attempts(s, "_catalog")); n != len(at) {
 				t.Errorf("%d catalogs, %d manifests", n, len(at))
 			}
-			// A new login: Basic is asked again, redirects are not.
+			// After a new login Basic is tried again, redirects are not.
 			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: redact.New("Basic other"), Learn: true}})
 			time.Sleep(time.Minute)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
@@ -256,18 +256,18 @@ func TestWhenLearning(t *testing.T) {
 			if f.Basic != probestate.Accepted || f.Redirect != probestate.NoRedirect || f.Error == "" || !f.WrongLogin {
 				t.Errorf("what was learned is lost with a wrong login: %+v", f)
 			}
-			// A wrong login is not tried again and again: it would be locked.
+			// A wrong login is not tried often: the registry could lock the account.
 			time.Sleep(4 * time.Hour)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
 				t.Errorf("a wrong login was tried %d times", n-len(at))
 			}
-			// Without Learn, or with no login, nothing is asked.
+			// Without Learn or without a login nothing is asked.
 			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: goodLogin}})
 			time.Sleep(24 * time.Hour)
 			p.Set(defaults(), []Endpoint{{URL: e.URL, Learn: true}})
 			time.Sleep(24 * time.Hour)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
-				t.Errorf("%d attempts without being told to", n-len(at)-1)
+				t.Errorf("%d attempts without Learn or a login", n-len(at)-1)
 			}
 		})
 	})
@@ -302,7 +302,7 @@ func TestWhenLearning(t *testing.T) {
 				p.Set(defaults(), []Endpoint{{URL: u, Authorization: redact.New(fmt.Sprint("Basic ", i)), Learn: true}})
 				time.Sleep(time.Minute)
 			}
-			// New tokens neither make it more, nor do they put it off.
+			// New tokens cause neither more attempts nor later ones.
 			if n := len(attempts(s, "_catalog")); n < 4 || n > 5 {
 				t.Errorf("learned %d times in a day", n)
 			}
@@ -322,8 +322,7 @@ func TestWhenLearning(t *testing.T) {
 	})
 }
 
-// What was kept counts: it is not learned again before its time, if the key is
-// the same, and it is there at once.
+// Restored facts are valid at once, and with the same key they are not learned again early.
 func TestRestore(t *testing.T) {
 	for _, c := range []struct {
 		name string

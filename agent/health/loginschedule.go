@@ -12,22 +12,21 @@ import (
 )
 
 const (
-	// relearn is how often an endpoint is learned about again, ±10 %.
+	// relearn is the time between two attempts to learn about an endpoint, ±10 %.
 	relearn = 6 * time.Hour
-	// After an error that may pass it is tried again after retryFirst, then
-	// after twice as long each time, up to relearn.
+	// After an error that may pass, the next attempts follow after retryFirst, then after twice as
+	// long each time, up to relearn.
 	retryFirst = time.Minute
 )
 
-// schedule is when an endpoint is learned about next.
+// schedule says when to learn about an endpoint next.
 type schedule struct {
 	login  string // Fact.Login of the last attempt
 	next   time.Time
-	errors int // in a row, of those that may pass
+	errors int // errors in a row that may pass
 }
 
-// schedulesOf lists the endpoints that have something to learn, each address
-// once.
+// schedulesOf lists the endpoints of t about which there is something to learn, each address once.
 func (t *target) schedulesOf() []Endpoint {
 	var found []Endpoint
 	seen := map[string]bool{}
@@ -40,8 +39,7 @@ func (t *target) schedulesOf() []Endpoint {
 	return found
 }
 
-// dueLogins lists the endpoints of t that are to be learned about now. The lock is
-// held.
+// dueLogins lists the endpoints of t to learn about now. The caller holds the lock.
 func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 	var found []Endpoint
 	for _, e := range t.schedulesOf() {
@@ -62,13 +60,13 @@ func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 	return found
 }
 
-// jitter gives d ±10 %.
+// jitter returns d ±10 %.
 func (p *Prober) jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*p.random()))
 }
 
-// plan decides when to learn again, after an attempt that brought f; all says
-// that it asked about everything.
+// plan sets the time of the next attempt, after one that brought f. all: it asked about everything;
+// soon: it failed, and the error may pass.
 func (l *schedule) plan(f probestate.Fact, all, soon bool, jitter func(time.Duration) time.Duration) {
 	l.login = f.Login
 	switch {
@@ -80,8 +78,7 @@ func (l *schedule) plan(f probestate.Fact, all, soon bool, jitter func(time.Dura
 	case all, f.Error != "":
 		l.next = f.Time.Add(jitter(relearn))
 	default:
-		// Only the login was new, as ECR's are several times a day. The rest
-		// keeps its time.
+		// Only the login was new, as ECR's is several times a day. Everything else keeps its time.
 	}
 	l.errors = 0
 }
@@ -133,13 +130,13 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	if after.Error != "" {
 		level = slog.LevelWarn
 	}
-	p.log.Log(ctx, level, "learned what a registry does with its login", slog.String("url", name), slog.String("basic", after.Basic),
+	p.log.Log(ctx, level, "registry login probed", slog.String("url", name), slog.String("basic", after.Basic),
 		slog.String("realm", after.Realm), slog.String("redirect", after.Redirect), slog.String("to", after.To), slog.String("error", after.Error))
 	p.changed()
 }
 
-// probe asks what is to be known. What it finds no answer to stays as before;
-// soon means that the reason may pass.
+// probe sends the requests and returns the new fact. Values without an answer stay as before. soon:
+// the error may pass.
 func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool) (after probestate.Fact, soon bool) {
 	after = before
 	after.Error, after.WrongLogin = "", false
@@ -161,7 +158,7 @@ func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool
 			after.Basic = basic
 		}
 		if basic == probestate.Refused {
-			// Without a header there is nothing to be carried along.
+			// Without a header a redirect carries nothing along.
 			return after, false
 		}
 	}
@@ -179,12 +176,12 @@ func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool
 	return after, false
 }
 
-// inconclusive is why a question has no answer. Its text holds nothing that the
-// registry said.
+// inconclusive is the error of a question without an answer. Its text quotes nothing that the
+// registry sent.
 type inconclusive struct {
 	text string
-	soon bool // it is worth asking again before long
-	// wrongLogin: the registry refuses the login itself.
+	soon bool // it may pass: ask again soon
+	// wrongLogin: the registry refuses this username or password.
 	wrongLogin bool
 }
 
@@ -200,8 +197,7 @@ func mayPass(err error) bool {
 	return errors.As(err, &d) && d.soon
 }
 
-// loginProbe sends its requests to one endpoint alone. Only requests that say so
-// carry its login.
+// loginProbe sends requests to one endpoint. Only requests made with login set carry the login.
 type loginProbe struct {
 	transport     http.RoundTripper
 	host          string
@@ -209,7 +205,7 @@ type loginProbe struct {
 	root, prefix  string // see split
 	header        http.Header
 	authorization redact.Secret
-	rootStatus    int // what the API root answers to a request without login
+	rootStatus    int // of the API root's answer to a probe, which has no login
 }
 
 func newLoginProbe(e Endpoint, rt http.RoundTripper, rootStatus int) *loginProbe {

@@ -11,14 +11,14 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// names is a registry that takes tokens only, of the server that it names.
+// names is a registry that accepts only tokens, and names this token server.
 func names(realm string, more ...string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		return challenge(w, append([]string{`Bearer realm="` + realm + `",service="r"`}, more...)...)
 	}
 }
 
-// learnOnce gives what a prober learns about a registry.
+// learnOnce returns the fact that a Prober learns about a registry.
 func learnOnce(t *testing.T, s *shelf) probestate.Fact {
 	t.Helper()
 	var f probestate.Fact
@@ -35,8 +35,8 @@ func learnOnce(t *testing.T, s *shelf) probestate.Fact {
 	return f
 }
 
-// The token server that a registry names to the login is noted, and nothing else
-// of the realm.
+// The fact holds the token server that the registry names to the login, and nothing else of the
+// realm.
 func TestLearnsTheRealm(t *testing.T) {
 	login := goodLogin.Reveal()
 	encoded := strings.ToLower(strings.TrimRight(strings.TrimPrefix(login, "Basic "), "="))
@@ -65,7 +65,7 @@ func TestLearnsTheRealm(t *testing.T) {
 	}
 }
 
-// What an earlier version learned has no token server: it is asked at once.
+// A fact of an earlier version has no token server: the registry is asked at once.
 func TestLearnsTheRealmOfAnOldFact(t *testing.T) {
 	old := probestate.Fact{URL: "https://r.corp/v2", Basic: probestate.Refused, Redirect: probestate.Unknown, Time: time.Now()}
 	synctest.Test(t, func(t *testing.T) {
