@@ -13,7 +13,7 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// Learned gives everything that was learned, sorted by URL, to be kept.
+// Learned returns all facts, sorted by URL, for the caller to save.
 func (p *Prober) Learned() []probestate.Fact {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -24,8 +24,8 @@ func (p *Prober) Learned() []probestate.Fact {
 	return facts
 }
 
-// RestoreFacts takes in facts that were kept. What was learned since holds. A value
-// that this version does not know counts as unknown.
+// RestoreFacts adds saved facts, but for those about which the Prober has a newer one. A value that
+// this version does not know becomes Unknown.
 func (p *Prober) RestoreFacts(facts []probestate.Fact) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,18 +46,19 @@ func (p *Prober) RestoreFacts(facts []probestate.Fact) {
 	}
 }
 
-// login is the value of Fact.Login.
+// login computes Fact.Login.
 func (p *Prober) login(authorization redact.Secret) string {
 	mac := hmac.New(sha256.New, p.loginKey)
 	mac.Write([]byte(authorization.Reveal()))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// keepFacts is how long facts stay about endpoints that are not watched: an
-// entry of the config may come back.
+// keepFacts is how long facts about endpoints that are no longer watched are kept: an entry may
+// return to the config.
 const keepFacts = 30 * 24 * time.Hour
 
-// prune drops what belongs to endpoints that are gone. The lock is held.
+// prune removes schedules and old facts of endpoints that are no longer watched. The caller holds
+// the lock.
 func (p *Prober) prune(endpoints []Endpoint, now time.Time) {
 	watched := make(map[string]bool, len(endpoints))
 	for _, e := range endpoints {
