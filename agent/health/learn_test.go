@@ -222,6 +222,8 @@ func TestWhenLearning(t *testing.T) {
 		return at
 	}
 	const ask = probeRepository + "/manifests"
+	settings := defaults()
+	settings.Interval = time.Minute // a probe must answer before anything is learned
 	between := func(t *testing.T, what string, got, low, high time.Duration) {
 		t.Helper()
 		if got < low || got > high {
@@ -234,7 +236,7 @@ func TestWhenLearning(t *testing.T) {
 			p := New(Options{Rand: seeded(1), Transport: s.transport})
 			e := Endpoint{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}
 			start := time.Now()
-			p.Set(defaults(), []Endpoint{e})
+			p.Set(settings, []Endpoint{e})
 			run(t, p)
 			time.Sleep(100 * time.Hour)
 			at := attempts(s, ask)
@@ -246,7 +248,7 @@ func TestWhenLearning(t *testing.T) {
 				t.Errorf("%d catalogs, %d manifests", n, len(at))
 			}
 			// After a new login Basic is tried again, redirects are not.
-			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: redact.New("Basic other"), Learn: true}})
+			p.Set(settings, []Endpoint{{URL: e.URL, Authorization: redact.New("Basic other"), Learn: true}})
 			time.Sleep(time.Minute)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
 				t.Errorf("%d attempts after a new login", n-len(at))
@@ -261,9 +263,9 @@ func TestWhenLearning(t *testing.T) {
 				t.Errorf("a wrong login was tried %d times", n-len(at))
 			}
 			// Without Learn or without a login nothing is asked.
-			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: goodLogin}})
+			p.Set(settings, []Endpoint{{URL: e.URL, Authorization: goodLogin}})
 			time.Sleep(24 * time.Hour)
-			p.Set(defaults(), []Endpoint{{URL: e.URL, Learn: true}})
+			p.Set(settings, []Endpoint{{URL: e.URL, Learn: true}})
 			time.Sleep(24 * time.Hour)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
 				t.Errorf("%d attempts without Learn or a login", n-len(at)-1)
@@ -277,7 +279,7 @@ func TestWhenLearning(t *testing.T) {
 				return r.Header.Get("Authorization") != "" && refuseAll(503)(w, r)
 			}
 			p := New(Options{Rand: seeded(1), Transport: s.transport})
-			p.Set(defaults(), []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
+			p.Set(settings, []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
 			run(t, p)
 			time.Sleep(100 * time.Hour)
 			at := attempts(s, ask)
@@ -298,7 +300,7 @@ func TestWhenLearning(t *testing.T) {
 			u := mustURL(t, "https://111122223333.dkr.ecr.us-east-1.amazonaws.com")
 			run(t, p)
 			for i := range 24 * 60 {
-				p.Set(defaults(), []Endpoint{{URL: u, Authorization: redact.New(fmt.Sprint("Basic ", i)), Learn: true}})
+				p.Set(settings, []Endpoint{{URL: u, Authorization: redact.New(fmt.Sprint("Basic ", i)), Learn: true}})
 				time.Sleep(time.Minute)
 			}
 			// New tokens cause neither more attempts nor later ones.
@@ -311,7 +313,7 @@ func TestWhenLearning(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &shelf{guard: refuseAll(500)}
 			p := New(Options{Transport: s.transport})
-			p.Set(defaults(), []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
+			p.Set(settings, []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
 			run(t, p)
 			time.Sleep(time.Hour)
 			if n := len(s.logins()); n != 0 {

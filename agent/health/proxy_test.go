@@ -228,20 +228,17 @@ func TestProxyFails(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, proxy string
+		expires     moment
 		reason      Reason
 		text        string
 	}{
-		{"gone", withLogin("http://" + closedPort(t)), Proxy, "cannot be reached: connection refused"},
-		{"refuses", withLogin(refuses.URL), Proxy, "407"},
-		{"cannot reach the host", withLogin(noHost.URL), Proxy, "502"},
-		{"hangs", withLogin("http://" + raw(t, func(ctx context.Context, _ net.Conn) { <-ctx.Done() })), Timeout, "no answer within"},
+		{"gone", withLogin("http://" + closedPort(t)), never, Proxy, "cannot be reached: connection refused"},
+		{"refuses", withLogin(refuses.URL), never, Proxy, "407"},
+		{"cannot reach the host", withLogin(noHost.URL), never, Proxy, "502"},
+		{"hangs", withLogin("http://" + raw(t, func(ctx context.Context, _ net.Conn) { <-ctx.Done() })), connected, Timeout, "no answer within"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := patient()
-			if c.reason == Timeout {
-				s = quick()
-			}
-			r := once(t, Options{Getenv: env("HTTPS_PROXY", c.proxy)}, s, endpoint(t, "https://mirror.corp"))
+			r := timeoutAt(t, Options{Getenv: env("HTTPS_PROXY", c.proxy)}, c.expires, endpoint(t, "https://mirror.corp"))
 			if r.reason != c.reason || !strings.Contains(r.err, c.text) {
 				t.Errorf("%+v, want %s with %q", r, c.reason, c.text)
 			}

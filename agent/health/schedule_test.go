@@ -253,7 +253,7 @@ func TestDeadHostsDelayNobody(t *testing.T) {
 		s.Timeout = s.Interval // so that each of them hangs all the time
 		turns.p.Set(s, all)
 		stop := run(t, turns.p)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		died := time.Now()
 		m.becomes(hang)
 		time.Sleep(time.Duration(s.Failures)*s.Interval + grace)

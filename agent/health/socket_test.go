@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -25,18 +26,79 @@ var discard = log.New(io.Discard, "", 0)
 // once makes one probe of e over real sockets.
 func once(t *testing.T, o Options, s Settings, e Endpoint) result {
 	t.Helper()
+	rt, address := prepare(o, s, e)
+	return ask(t.Context(), rt, address, s.Timeout)
+}
+
+// prepare returns the round tripper and the address of a probe.
+func prepare(o Options, s Settings, e Endpoint) (http.RoundTripper, string) {
 	if o.Getenv == nil {
 		o.Getenv = noEnvironment
 	}
 	p := New(o)
 	p.Set(s, []Endpoint{e})
 	target := p.byURL[e.URL][0]
-	return ask(t.Context(), p.roundTripper(target), target.key.String(), s.Timeout)
+	return p.roundTripper(target), target.key.String()
 }
 
-// quick is for probes that must time out, patient for those that must not.
-func quick() Settings { s := defaults(); s.Timeout = 4 * time.Second; return s }
+// moment is a point in a request at which a test lets its time run out.
+type moment int
 
+const (
+	never moment = iota
+	dialed
+	connected
+	inHandshake
+	asked
+	inAnswer
+	inBody
+)
+
+// timeoutAt makes one probe of e over real sockets, whose time runs out at a moment.
+func timeoutAt(t *testing.T, o Options, at moment, e Endpoint) result {
+	t.Helper()
+	rt, address := prepare(o, patient(), e)
+	ctx := &expiring{Context: t.Context(), done: make(chan struct{})}
+	expireAt := func(m moment) {
+		if m == at {
+			ctx.expire()
+		}
+	}
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectStart:         func(string, string) { expireAt(dialed) },
+		ConnectDone:          func(string, string, error) { expireAt(connected) },
+		TLSHandshakeStart:    func() { expireAt(inHandshake) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { expireAt(asked) },
+		GotFirstResponseByte: func() { expireAt(inAnswer) },
+	})
+	return ask(traced, answers(func(r *http.Request) (*http.Response, error) {
+		resp, err := rt.RoundTrip(r)
+		expireAt(inBody)
+		return resp, err
+	}), address, patient().Timeout)
+}
+
+// expiring is a context that reports the end of its time when expire is called.
+type expiring struct {
+	context.Context
+	once sync.Once
+	done chan struct{}
+}
+
+func (e *expiring) expire() { e.once.Do(func() { close(e.done) }) }
+
+func (e *expiring) Done() <-chan struct{} { return e.done }
+
+func (e *expiring) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// patient is for probes that must not time out.
 func patient() Settings {
 	s := defaults()
 	s.Interval, s.Timeout = time.Minute, 30*time.Second
@@ -161,37 +223,37 @@ func TestFailuresOfServers(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		address string
-		s       Settings
+		expires moment
 		reason  Reason
 		text    string
 	}{
-		{"nothing listens", "http://" + closedPort(t), patient(), Dial, "connection refused"},
-		{"black hole", "http://" + blackHole(t), quick(), Timeout, "no connection within"},
-		{"accepts and hangs", "http://" + raw(t, endless), quick(), Timeout, "no answer within"},
-		{"accepts and hangs in the handshake", "https://" + raw(t, endless), quick(), Timeout, "TLS handshake did not end"},
+		{"nothing listens", "http://" + closedPort(t), never, Dial, "connection refused"},
+		{"black hole", "http://" + blackHole(t), dialed, Timeout, "no connection within"},
+		{"accepts and hangs", "http://" + raw(t, endless), asked, Timeout, "no answer within"},
+		{"accepts and hangs in the handshake", "https://" + raw(t, endless), inHandshake, Timeout, "TLS handshake did not end"},
 		{"drips its header", "http://" + raw(t, func(ctx context.Context, c net.Conn) {
 			readRequest(c)
 			drip(ctx, c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 4000))
-		}), quick(), Timeout, "within"},
+		}), inAnswer, Timeout, "did not end within"},
 		{"drips its body", "http://" + raw(t, func(ctx context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n")
 			drip(ctx, c, strings.Repeat("x", 4000))
-		}), quick(), Timeout, "did not end within"},
-		{"closes at once", "http://" + raw(t, says("")), patient(), Closed, "before the answer"},
-		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), patient(), Closed, "before the answer"},
-		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), patient(), Protocol, "not HTTP"},
+		}), inBody, Timeout, "did not end within"},
+		{"closes at once", "http://" + raw(t, says("")), never, Closed, "before the answer"},
+		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), never, Closed, "before the answer"},
+		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), never, Protocol, "not HTTP"},
 		{"endless header", "http://" + raw(t, func(_ context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X: y\r\n", 1<<17))
 			_, _ = io.Copy(io.Discard, c) // a reset would overtake the header
-		}), patient(), Protocol, "not HTTP"},
-		{"plain http", "https://" + raw(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), patient(), TLS, "does not speak TLS"},
-		{"not TLS", "https://" + raw(t, says("SSH-2.0-OpenSSH_9.2\r\n")), patient(), TLS, "does not speak TLS"},
+		}), never, Protocol, "not HTTP"},
+		{"plain http", "https://" + raw(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), never, TLS, "does not speak TLS"},
+		{"not TLS", "https://" + raw(t, says("SSH-2.0-OpenSSH_9.2\r\n")), never, TLS, "does not speak TLS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := once(t, Options{}, c.s, endpoint(t, c.address))
+			r := timeoutAt(t, Options{}, c.expires, endpoint(t, c.address))
 			if r.reason != c.reason || !strings.Contains(r.err, c.text) {
 				t.Errorf("%+v, want %s with %q", r, c.reason, c.text)
 			}
