@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func (b *buffer) String() string {
 
 // TestRealFiles runs in real time with real token files, the real chain and a fake AWS: a token of
 // the credential provider is adopted, and once AWS denies, tokens are no longer served before they
-// expire.
+// expire. The wall clock is set forward for that, so that the test need not wait.
 func TestRealFiles(t *testing.T) {
 	aws, err := fakeaws.Start()
 	if err != nil {
@@ -50,7 +51,7 @@ func TestRealFiles(t *testing.T) {
 		}
 	}()
 	aws.SetRole("node", fakeaws.Key{ID: "ASIAPROFILE", Secret: "profile-secret-canary", Session: "profile-session-canary"})
-	aws.SetTokenLife(8 * time.Second)
+	aws.SetTokenLife(6 * time.Second)
 	env := map[string]string{"HOME": t.TempDir()}
 	for _, e := range aws.Env() {
 		name, value, _ := strings.Cut(e, "=")
@@ -67,7 +68,9 @@ func TestRealFiles(t *testing.T) {
 
 	var log buffer
 	changed := make(chan struct{}, 1)
-	k := New(Options{Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), Changed: func() {
+	var ahead atomic.Int64 // of the wall clock
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	k := New(Options{Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: now, Changed: func() {
 		select {
 		case changed <- struct{}{}:
 		default:
@@ -87,7 +90,7 @@ func TestRealFiles(t *testing.T) {
 		t.Helper()
 		deadline := time.After(30 * time.Second)
 		for {
-			asked = time.Now()
+			asked = now()
 			var wanted, adopted Status
 			for _, s := range k.Status() {
 				if s.Adopted {
@@ -118,11 +121,13 @@ func TestRealFiles(t *testing.T) {
 		t.Errorf("a token of %q", issued.KeyID)
 	}
 	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException"})
+	ahead.Store(int64(6 * time.Second))
+	k.Rescan() // or the loop would notice within a minute
 	until("the end of the token", func(w, a Status) bool {
 		if asked.After(w.Expires) && w.Valid {
 			t.Error("served past its expiry")
 		}
-		return !w.Valid && a.Region == ""
+		return !w.Valid && w.Failures["access_denied"] > 0 && a.Region == ""
 	})
 	s := k.Status()[0]
 	if !strings.Contains(s.Alarm, "access denied") || s.Failures["access_denied"] == 0 {
