@@ -134,8 +134,8 @@ func TestTreeBelowRoot(t *testing.T) {
 	}
 }
 
-// Hundreds of directories are created, moved and removed while the watcher still handles the earlier
-// ones.
+// Hundreds of directories are created, moved and removed while the watcher still handles the
+// earlier ones.
 func TestHundredsOfDirectories(t *testing.T) {
 	const n = 300
 	r := newReader(t, Options{}, nil, []string{"certs.d"})
