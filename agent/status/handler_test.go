@@ -125,7 +125,7 @@ func TestHealth(t *testing.T) {
 }
 
 // Every answer calls get once.
-func TestOneLook(t *testing.T) {
+func TestOneSnapshotPerAnswer(t *testing.T) {
 	looks := 0
 	h := status.Handler(func() status.Snapshot { looks++; return statustest.Rich() }, nil)
 	for _, path := range []string{"/", "/metrics", "/status", "/readyz"} {
