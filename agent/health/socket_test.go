@@ -23,8 +23,8 @@ import (
 
 var discard = log.New(io.Discard, "", 0)
 
-// once makes one probe of e over real sockets.
-func once(t *testing.T, o Options, s Settings, e Endpoint) result {
+// probeOnce makes one probe of e over real sockets.
+func probeOnce(t *testing.T, o Options, s Settings, e Endpoint) result {
 	t.Helper()
 	rt, address := prepare(o, s, e)
 	return ask(t.Context(), rt, address, s.Timeout)
@@ -57,7 +57,7 @@ const (
 // timeoutAt makes one probe of e over real sockets, whose time runs out at a moment.
 func timeoutAt(t *testing.T, o Options, at moment, e Endpoint) result {
 	t.Helper()
-	rt, address := prepare(o, patient(), e)
+	rt, address := prepare(o, longTimeout(), e)
 	ctx := &expiring{Context: t.Context(), done: make(chan struct{})}
 	expireAt := func(m moment) {
 		if m == at {
@@ -75,7 +75,7 @@ func timeoutAt(t *testing.T, o Options, at moment, e Endpoint) result {
 		resp, err := rt.RoundTrip(r)
 		expireAt(inBody)
 		return resp, err
-	}), address, patient().Timeout)
+	}), address, longTimeout().Timeout)
 }
 
 // expiring is a context that reports the end of its time when expire is called.
@@ -98,8 +98,8 @@ func (e *expiring) Err() error {
 	}
 }
 
-// patient is for probes that must not time out.
-func patient() Settings {
+// longTimeout is for probes that must not time out.
+func longTimeout() Settings {
 	s := defaults()
 	s.Interval, s.Timeout = time.Minute, 30*time.Second
 	return s
@@ -111,7 +111,7 @@ func TestAnswersOfServers(t *testing.T) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(code)
 		}))
-		r := once(t, Options{}, patient(), endpoint(t, server.URL))
+		r := probeOnce(t, Options{}, longTimeout(), endpoint(t, server.URL))
 		server.Close()
 		if r.status != code || r.healthy() != (code < 500) {
 			t.Errorf("%d: %+v", code, r)
@@ -122,8 +122,8 @@ func TestAnswersOfServers(t *testing.T) {
 	}
 }
 
-// raw is a server whose connections are handled by handle. It ends with the test.
-func raw(t *testing.T, handle func(ctx context.Context, c net.Conn)) string {
+// rawServer is a server whose connections are handled by handle. It ends with the test.
+func rawServer(t *testing.T, handle func(ctx context.Context, c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -176,8 +176,8 @@ func drip(ctx context.Context, c net.Conn, s string) {
 	}
 }
 
-// bound returns a socket bound to a loopback port that no other process can use.
-func bound(t *testing.T) (fd int, name unix.Sockaddr, address string) {
+// boundSocket returns a socket bound to a loopback port that no other process can use.
+func boundSocket(t *testing.T) (fd int, name unix.Sockaddr, address string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -196,7 +196,7 @@ func bound(t *testing.T) (fd int, name unix.Sockaddr, address string) {
 // blackHole is an address where every SYN is dropped: a listener with a full queue.
 func blackHole(t *testing.T) string {
 	t.Helper()
-	fd, name, address := bound(t)
+	fd, name, address := boundSocket(t)
 	if err := unix.Listen(fd, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func blackHole(t *testing.T) string {
 // closedPort is an address without a listener, reserved while the test runs.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	_, _, address := bound(t)
+	_, _, address := boundSocket(t)
 	return address
 }
 
@@ -229,27 +229,27 @@ func TestFailuresOfServers(t *testing.T) {
 	}{
 		{"nothing listens", "http://" + closedPort(t), never, Dial, "connection refused"},
 		{"black hole", "http://" + blackHole(t), dialed, Timeout, "no connection within"},
-		{"accepts and hangs", "http://" + raw(t, endless), asked, Timeout, "no answer within"},
-		{"accepts and hangs in the handshake", "https://" + raw(t, endless), inHandshake, Timeout, "TLS handshake did not end"},
-		{"drips its header", "http://" + raw(t, func(ctx context.Context, c net.Conn) {
+		{"accepts and hangs", "http://" + rawServer(t, endless), asked, Timeout, "no answer within"},
+		{"accepts and hangs in the handshake", "https://" + rawServer(t, endless), inHandshake, Timeout, "TLS handshake did not end"},
+		{"drips its header", "http://" + rawServer(t, func(ctx context.Context, c net.Conn) {
 			readRequest(c)
 			drip(ctx, c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 4000))
 		}), inAnswer, Timeout, "did not end within"},
-		{"drips its body", "http://" + raw(t, func(ctx context.Context, c net.Conn) {
+		{"drips its body", "http://" + rawServer(t, func(ctx context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n")
 			drip(ctx, c, strings.Repeat("x", 4000))
 		}), inBody, Timeout, "did not end within"},
-		{"closes at once", "http://" + raw(t, says("")), never, Closed, "before the answer"},
-		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), never, Closed, "before the answer"},
-		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), never, Protocol, "not HTTP"},
-		{"endless header", "http://" + raw(t, func(_ context.Context, c net.Conn) {
+		{"closes at once", "http://" + rawServer(t, says("")), never, Closed, "before the answer"},
+		{"closes within the body", "http://" + rawServer(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), never, Closed, "before the answer"},
+		{"speaks something else", "http://" + rawServer(t, says("220 mail.corp ESMTP\r\n\r\n")), never, Protocol, "not HTTP"},
+		{"endless header", "http://" + rawServer(t, func(_ context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X: y\r\n", 1<<17))
 			_, _ = io.Copy(io.Discard, c) // a reset would overtake the header
 		}), never, Protocol, "not HTTP"},
-		{"plain http", "https://" + raw(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), never, TLS, "does not speak TLS"},
-		{"not TLS", "https://" + raw(t, says("SSH-2.0-OpenSSH_9.2\r\n")), never, TLS, "does not speak TLS"},
+		{"plain http", "https://" + rawServer(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), never, TLS, "does not speak TLS"},
+		{"not TLS", "https://" + rawServer(t, says("SSH-2.0-OpenSSH_9.2\r\n")), never, TLS, "does not speak TLS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -310,7 +310,7 @@ func TestCertificates(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := endpoint(t, c.server.URL)
 			e.TLS = c.tls
-			r := once(t, Options{}, patient(), e)
+			r := probeOnce(t, Options{}, longTimeout(), e)
 			switch {
 			case c.text == "" && (!r.healthy() || r.status != http.StatusUnauthorized):
 				t.Errorf("%+v", r)
@@ -321,15 +321,15 @@ func TestCertificates(t *testing.T) {
 	}
 	// Roots replace the certificates of the system.
 	pool := Options{Roots: ca.Pool()}
-	if r := once(t, pool, patient(), endpoint(t, open.URL)); !r.healthy() {
+	if r := probeOnce(t, pool, longTimeout(), endpoint(t, open.URL)); !r.healthy() {
 		t.Errorf("with roots: %+v", r)
 	}
 	e := endpoint(t, open.URL)
 	e.TLS.CA = other.PEM()
-	if r := once(t, pool, patient(), e); !r.healthy() {
+	if r := probeOnce(t, pool, longTimeout(), e); !r.healthy() {
 		t.Errorf("a CA replaces the roots, it should be added: %+v", r)
 	}
-	if r := once(t, Options{Roots: other.Pool()}, patient(), endpoint(t, open.URL)); r.healthy() {
+	if r := probeOnce(t, Options{Roots: other.Pool()}, longTimeout(), endpoint(t, open.URL)); r.healthy() {
 		t.Error("roots do not matter")
 	}
 }
