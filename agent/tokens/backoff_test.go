@@ -34,7 +34,7 @@ func TestReason(t *testing.T) {
 		{chain(ecr.NoRole, ecr.Busy), "temporary", true},
 		{chain(), "temporary", true},
 		{errors.New("anything"), "temporary", true},
-		{errNotGood, "temporary", true},
+		{errNotValid, "temporary", true},
 	} {
 		got := reason(c.err)
 		if got != c.want {
@@ -57,7 +57,7 @@ func TestPause(t *testing.T) {
 		last := time.Duration(0)
 		for n := 1; n < 100; n++ {
 			least, most := pause(n, l, 0), pause(n, l, 0.999999)
-			if least != leastPause || most <= least || most > l || most < last {
+			if least != minPause || most <= least || most > l || most < last {
 				t.Errorf("failure %d of at most %s: %s to %s", n, l, least, most)
 			}
 			last = most

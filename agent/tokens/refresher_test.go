@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// cloud is a source that a test controls. Its tokens have the times of its own clock.
-type cloud struct {
+// fakeSource is a source that a test controls. Its tokens have the times of its own clock.
+type fakeSource struct {
 	mu     sync.Mutex
 	life   time.Duration
 	wait   time.Duration // of a call
@@ -49,11 +49,11 @@ type cloud struct {
 	start    time.Time
 }
 
-func newCloud() *cloud {
-	return &cloud{life: 12 * time.Hour, stored: map[string]credprovider.Token{}, hangs: map[string]bool{}, start: time.Now()}
+func newFakeSource() *fakeSource {
+	return &fakeSource{life: 12 * time.Hour, stored: map[string]credprovider.Token{}, hangs: map[string]bool{}, start: time.Now()}
 }
 
-func (c *cloud) now() time.Time {
+func (c *fakeSource) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Add(c.ahead)
@@ -62,13 +62,13 @@ func (c *cloud) now() time.Time {
 func key(r ecr.Registry) string { return string(r.Service()) + "/" + r.Region }
 
 // issue stores a token as another process would.
-func (c *cloud) issue(r ecr.Registry) credprovider.Token {
+func (c *fakeSource) issue(r ecr.Registry) credprovider.Token {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.issueLocked(r)
 }
 
-func (c *cloud) issueLocked(r ecr.Registry) credprovider.Token {
+func (c *fakeSource) issueLocked(r ecr.Registry) credprovider.Token {
 	c.serial++
 	now := time.Now().Add(c.ahead)
 	t := credprovider.Token{Token: ecr.Token{
@@ -78,7 +78,7 @@ func (c *cloud) issueLocked(r ecr.Registry) credprovider.Token {
 	return t
 }
 
-func (c *cloud) Cached(r ecr.Registry) (credprovider.Token, bool) {
+func (c *fakeSource) Cached(r ecr.Registry) (credprovider.Token, bool) {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +86,7 @@ func (c *cloud) Cached(r ecr.Registry) (credprovider.Token, bool) {
 	return t, ok && t.Usable(now)
 }
 
-func (c *cloud) Get(_ context.Context, r ecr.Registry) (credprovider.Token, error) {
+func (c *fakeSource) Get(_ context.Context, r ecr.Registry) (credprovider.Token, error) {
 	c.mu.Lock()
 	c.looks++
 	better := c.better > 0 && time.Since(c.start) >= c.better
@@ -101,7 +101,7 @@ func (c *cloud) Get(_ context.Context, r ecr.Registry) (credprovider.Token, erro
 	return t, nil
 }
 
-func (c *cloud) Renew(ctx context.Context, r ecr.Registry) (credprovider.Token, error) {
+func (c *fakeSource) Renew(ctx context.Context, r ecr.Registry) (credprovider.Token, error) {
 	c.mu.Lock()
 	c.calls = append(c.calls, key(r))
 	c.at = append(c.at, time.Since(c.start))
@@ -134,7 +134,7 @@ func (c *cloud) Renew(ctx context.Context, r ecr.Registry) (credprovider.Token, 
 	return c.issueLocked(r), nil
 }
 
-func (c *cloud) Scopes() ([]ecr.Registry, error) {
+func (c *fakeSource) Scopes() ([]ecr.Registry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var found []ecr.Registry
@@ -147,35 +147,35 @@ func (c *cloud) Scopes() ([]ecr.Registry, error) {
 	return found, c.listErr
 }
 
-// set changes the cloud.
-func (c *cloud) set(f func()) {
+// set changes the source.
+func (c *fakeSource) set(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f()
 }
 
-func (c *cloud) count() int {
+func (c *fakeSource) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.calls)
 }
 
 // calling returns the number of calls of Renew in flight.
-func (c *cloud) calling() int {
+func (c *fakeSource) calling() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.inFlight
 }
 
 // looked returns how often Get was called, and the most calls of Renew at the same time.
-func (c *cloud) looked() (looks, most int) {
+func (c *fakeSource) looked() (looks, most int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.looks, c.most
 }
 
 // times returns the times of the calls since it was last called.
-func (c *cloud) times() []time.Duration {
+func (c *fakeSource) times() []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.at
@@ -183,10 +183,10 @@ func (c *cloud) times() []time.Duration {
 	return at
 }
 
-// bench is a refresher in a synctest bubble.
-type bench struct {
+// fixture is a refresher in a synctest bubble.
+type fixture struct {
 	*Refresher
-	cloud *cloud
+	fake *fakeSource
 
 	mu      sync.Mutex
 	log     bytes.Buffer
@@ -195,22 +195,22 @@ type bench struct {
 }
 
 // Write takes the log.
-func (b *bench) Write(p []byte) (int, error) {
+func (b *fixture) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.log.Write(p)
 }
 
 // run starts a refresher in a bubble, and waits for its end.
-func run(t *testing.T, f func(t *testing.T, b *bench)) {
+func run(t *testing.T, f func(t *testing.T, b *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{cloud: newCloud(), rnd: 0.5}
+		b := &fixture{fake: newFakeSource(), rnd: 0.5}
 		b.Refresher = New(Options{
 			Log:     slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelInfo})),
 			Changed: func() { b.mu.Lock(); defer b.mu.Unlock(); b.changes++ },
 			Rand:    func() float64 { b.mu.Lock(); defer b.mu.Unlock(); return b.rnd },
-			Now:     b.cloud.now,
+			Now:     b.fake.now,
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -229,7 +229,7 @@ func run(t *testing.T, f func(t *testing.T, b *bench)) {
 }
 
 // changed returns how often Changed was called since the last time.
-func (b *bench) changed() int {
+func (b *fixture) changed() int {
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -238,14 +238,14 @@ func (b *bench) changed() int {
 	return n
 }
 
-func (b *bench) draw(x float64) {
+func (b *fixture) draw(x float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rnd = x
 }
 
 // logged returns the log since the last time.
-func (b *bench) logged() string {
+func (b *fixture) logged() string {
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -254,14 +254,14 @@ func (b *bench) logged() string {
 	return s
 }
 
-func (b *bench) has(r ecr.Registry) bool {
+func (b *fixture) has(r ecr.Registry) bool {
 	synctest.Wait()
 	_, ok := b.Token(r)
 	return ok
 }
 
 // one returns the status of the only entry.
-func (b *bench) one(t *testing.T) Status {
+func (b *fixture) one(t *testing.T) Status {
 	t.Helper()
 	synctest.Wait()
 	all := b.Status()
@@ -292,12 +292,12 @@ func fail(o ecr.Outcome, after time.Duration) error {
 // TestOneTokenForARegion: registries of one service, partition and region
 // share a token; others do not.
 func TestOneTokenForARegion(t *testing.T) {
-	run(t, func(t *testing.T, b *bench) {
+	run(t, func(t *testing.T, b *fixture) {
 		want := []ecr.Registry{
 			east(t), reg(t, "444455556666.dkr.ecr.us-east-1.amazonaws.com"), reg(t, "444455556666.dkr-ecr.us-east-1.on.aws"), east(t),
 			reg(t, "111122223333.dkr.ecr.eu-west-1.amazonaws.com"), reg(t, "public.ecr.aws"), reg(t, "111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn"),
 		}
-		b.Set(b.cloud, want)
+		b.Set(b.fake, want)
 		tokens := map[string]bool{}
 		for _, r := range want {
 			if !b.has(r) {
@@ -306,8 +306,8 @@ func TestOneTokenForARegion(t *testing.T) {
 			token, _ := b.Token(r)
 			tokens[token.Password.Reveal()] = true
 		}
-		if len(tokens) != 4 || b.cloud.count() != 4 {
-			t.Errorf("%d tokens, %d calls, want 4", len(tokens), b.cloud.count())
+		if len(tokens) != 4 || b.fake.count() != 4 {
+			t.Errorf("%d tokens, %d calls, want 4", len(tokens), b.fake.count())
 		}
 		var names []string
 		for _, s := range b.Status() {
@@ -325,9 +325,9 @@ func TestOneTokenForARegion(t *testing.T) {
 		// The same set again is nothing new, in any order.
 		b.changed()
 		slices.Reverse(want)
-		b.Set(b.cloud, want)
-		if n := b.changed(); n != 0 || b.cloud.count() != 4 {
-			t.Errorf("%d changes, %d calls after setting the same", n, b.cloud.count())
+		b.Set(b.fake, want)
+		if n := b.changed(); n != 0 || b.fake.count() != 4 {
+			t.Errorf("%d changes, %d calls after setting the same", n, b.fake.count())
 		}
 	})
 }
@@ -335,11 +335,11 @@ func TestOneTokenForARegion(t *testing.T) {
 // TestRenewal: a token is renewed at half of its life ±10 %.
 func TestRenewal(t *testing.T) {
 	for rnd, want := range map[float64]time.Duration{0: 324 * time.Minute, 0.5: 360 * time.Minute, 0.75: 378 * time.Minute} {
-		run(t, func(t *testing.T, b *bench) {
+		run(t, func(t *testing.T, b *fixture) {
 			b.draw(rnd)
-			b.Set(b.cloud, []ecr.Registry{east(t)})
+			b.Set(b.fake, []ecr.Registry{east(t)})
 			time.Sleep(13 * time.Hour)
-			if got := b.cloud.times(); !slices.Equal(got, []time.Duration{0, want, 2 * want}) {
+			if got := b.fake.times(); !slices.Equal(got, []time.Duration{0, want, 2 * want}) {
 				t.Errorf("with %g it was renewed at %v, want each %s", rnd, got, want)
 			}
 			s := b.one(t)
@@ -366,13 +366,13 @@ func TestBackoffWithoutToken(t *testing.T) {
 		{0, fail(ecr.Busy, 7*time.Second), []float64{0, 7.5, 15, 22.5, 30, 37.5, 45, 52.5}},
 		{0, fail(ecr.Busy, time.Hour), []float64{0, 60.5, 121, 181.5, 242, 302.5, 363, 423.5}},
 	} {
-		run(t, func(t *testing.T, b *bench) {
+		run(t, func(t *testing.T, b *fixture) {
 			b.draw(c.rnd)
-			b.cloud.err = c.err
-			b.Set(b.cloud, []ecr.Registry{east(t)})
+			b.fake.err = c.err
+			b.Set(b.fake, []ecr.Registry{east(t)})
 			time.Sleep(time.Duration(c.want[7]*1000+100) * time.Millisecond)
 			var got []float64
-			for _, at := range b.cloud.times()[:8] {
+			for _, at := range b.fake.times()[:8] {
 				got = append(got, at.Seconds())
 			}
 			if !slices.Equal(got, c.want) {
@@ -388,13 +388,13 @@ func TestBackoffWithoutToken(t *testing.T) {
 
 // TestBackoffWithToken: pauses grow to five minutes, plus the Retry-After in full.
 func TestBackoffWithToken(t *testing.T) {
-	run(t, func(t *testing.T, b *bench) {
-		b.Set(b.cloud, []ecr.Registry{east(t)})
+	run(t, func(t *testing.T, b *fixture) {
+		b.Set(b.fake, []ecr.Registry{east(t)})
 		synctest.Wait()
-		b.cloud.set(func() { b.cloud.err = fail(ecr.Busy, 0) })
-		b.cloud.times()
+		b.fake.set(func() { b.fake.err = fail(ecr.Busy, 0) })
+		b.fake.times()
 		time.Sleep(7 * time.Hour)
-		got := b.cloud.times()
+		got := b.fake.times()
 		if len(got) < 12 || got[0] != 6*time.Hour || got[1] != 6*time.Hour+750*time.Millisecond {
 			t.Fatalf("tried at %v", got)
 		}
@@ -403,18 +403,18 @@ func TestBackoffWithToken(t *testing.T) {
 				t.Errorf("a pause of %s", pause)
 			}
 		}
-		b.cloud.set(func() { b.cloud.err = fail(ecr.Busy, 4*time.Minute) })
+		b.fake.set(func() { b.fake.err = fail(ecr.Busy, 4*time.Minute) })
 		time.Sleep(time.Hour)
-		b.cloud.times()
+		b.fake.times()
 		time.Sleep(time.Hour)
-		got = b.cloud.times()
+		got = b.fake.times()
 		if pause := got[1] - got[0]; pause != 4*time.Minute+150*time.Second+250*time.Millisecond {
 			t.Errorf("a pause of %s when asked for four minutes", pause)
 		}
 		if !b.has(east(t)) {
 			t.Error("the token is gone, though it has hours to go")
 		}
-		b.cloud.set(func() { b.cloud.err = nil })
+		b.fake.set(func() { b.fake.err = nil })
 		time.Sleep(10 * time.Minute)
 		if s := b.one(t); s.LastError != "" || s.Renewals != 2 || s.Alarm != "" {
 			t.Errorf("after the end of it: %+v", s)
