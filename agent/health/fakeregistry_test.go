@@ -16,31 +16,31 @@ import (
 
 const blobDigest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-// shelf is a registry with repositories of one tag each. It serves the part of the API that a pull
-// needs.
-type shelf struct {
+// fakeRegistry is a registry with repositories of one tag each. It serves the part of the API that
+// a pull needs.
+type fakeRegistry struct {
 	root         string // "" means "/v2"
 	repositories []string
 	empty        map[string]bool // repositories without tags
 	index        bool            // tags name an index
 	blob         string          // where blobs redirect to, "" for nowhere
 	manifest     string          // where manifests redirect to
-	// guard may answer instead of the shelf.
+	// guard may answer instead of the registry.
 	guard func(w http.ResponseWriter, r *http.Request) (done bool)
 
 	mu   sync.Mutex
-	seen []seen
+	seen []request
 }
 
-type seen struct {
+type request struct {
 	at               time.Time
 	method, url, uri string
 	login            string
 }
 
-func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *fakeRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	s.seen = append(s.seen, seen{time.Now(), r.Method, "http://" + r.Host + r.URL.Path, r.URL.RequestURI(), r.Header.Get("Authorization")})
+	s.seen = append(s.seen, request{time.Now(), r.Method, "http://" + r.Host + r.URL.Path, r.URL.RequestURI(), r.Header.Get("Authorization")})
 	s.mu.Unlock()
 	if s.guard != nil && s.guard(w, r) {
 		return
@@ -98,8 +98,8 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// RoundTrip makes a shelf a network of its own.
-func (s *shelf) RoundTrip(r *http.Request) (*http.Response, error) {
+// RoundTrip makes a fakeRegistry a network of its own.
+func (s *fakeRegistry) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	q := r.Clone(r.Context())
 	q.Host = r.URL.Host
@@ -107,13 +107,13 @@ func (s *shelf) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-func (s *shelf) transport(hostsconf.TLS) (http.RoundTripper, error) { return s, nil }
+func (s *fakeRegistry) transport(hostsconf.TLS) (http.RoundTripper, error) { return s, nil }
 
 // logins lists the requests with a login. Probes have none.
-func (s *shelf) logins() []seen {
+func (s *fakeRegistry) logins() []request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(s.seen), func(r seen) bool { return r.login == "" })
+	return slices.DeleteFunc(slices.Clone(s.seen), func(r request) bool { return r.login == "" })
 }
 
 const (

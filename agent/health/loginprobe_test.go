@@ -19,81 +19,81 @@ func TestLearn(t *testing.T) {
 	for _, c := range []struct {
 		name            string
 		url             string
-		shelf           *shelf
+		registry        *fakeRegistry
 		login           redact.Secret
 		basic, redirect string
 		to, text        string
 	}{
-		{name: "htpasswd, blobs served", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}},
+		{name: "htpasswd, blobs served", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}},
 			basic: probestate.Accepted, redirect: probestate.NoRedirect},
-		{name: "htpasswd, presigned", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://s3.example/b?X-Sig=1"},
+		{name: "htpasswd, presigned", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, blob: "https://s3.example/b?X-Sig=1"},
 			basic: probestate.Accepted, redirect: probestate.OtherHost},
-		{name: "object store beside the registry", url: "https://r.corp:5000", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://r.corp:9000/b"},
+		{name: "object store beside the registry", url: "https://r.corp:5000", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, blob: "https://r.corp:9000/b"},
 			basic: probestate.Accepted, redirect: probestate.OtherPort, to: "r.corp:9000"},
-		{name: "the same over http", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "http://r.corp/b"},
+		{name: "the same over http", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, blob: "http://r.corp/b"},
 			basic: probestate.Accepted, redirect: probestate.OtherPort, to: "r.corp"},
-		{name: "subdomain", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://blobs.r.corp/b"},
+		{name: "subdomain", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, blob: "https://blobs.r.corp/b"},
 			basic: probestate.Accepted, redirect: probestate.Subdomain},
-		{name: "not a subdomain", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://evilr.corp/b"},
+		{name: "not a subdomain", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, blob: "https://evilr.corp/b"},
 			basic: probestate.Accepted, redirect: probestate.OtherHost},
-		{name: "within the registry", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://r.corp:443/b"},
+		{name: "within the registry", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, blob: "https://r.corp:443/b"},
 			basic: probestate.Accepted, redirect: probestate.Unknown},
-		{name: "within the registry, relative", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "/b"},
+		{name: "within the registry, relative", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, blob: "/b"},
 			basic: probestate.Accepted, redirect: probestate.Unknown},
-		{name: "to nowhere", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "ftp://r.corp/b"},
+		{name: "to nowhere", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, blob: "ftp://r.corp/b"},
 			basic: probestate.Accepted, redirect: probestate.Unknown},
-		{name: "manifests redirect", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, manifest: "https://r.corp:9000/m"},
+		{name: "manifests redirect", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, manifest: "https://r.corp:9000/m"},
 			basic: probestate.Accepted, redirect: probestate.OtherPort, to: "r.corp:9000"},
-		{name: "index", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, index: true, blob: "https://r.corp:9000/b"},
+		{name: "index", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, index: true, blob: "https://r.corp:9000/b"},
 			basic: probestate.Accepted, redirect: probestate.OtherPort, to: "r.corp:9000"},
 		{name: "below a prefix", url: "https://r.corp/hub",
-			shelf: &shelf{guard: basicOnly, repositories: []string{"a/b", "hub/library/x", "hubble/x"}, blob: "https://s3.example/b"},
-			basic: probestate.Accepted, redirect: probestate.OtherHost},
+			registry: &fakeRegistry{guard: basicOnly, repositories: []string{"a/b", "hub/library/x", "hubble/x"}, blob: "https://s3.example/b"},
+			basic:    probestate.Accepted, redirect: probestate.OtherHost},
 		{name: "nothing below the prefix", url: "https://r.corp/hub",
-			shelf: &shelf{guard: basicOnly, repositories: []string{"a/b", "hubble/x"}, blob: "https://s3.example/b"}, basic: probestate.Accepted, redirect: probestate.Unknown},
+			registry: &fakeRegistry{guard: basicOnly, repositories: []string{"a/b", "hubble/x"}, blob: "https://s3.example/b"}, basic: probestate.Accepted, redirect: probestate.Unknown},
 		{name: "API root under a path", url: "https://r.corp/api/hub/v2",
-			shelf: &shelf{root: "/api/hub/v2", guard: basicOnly, repositories: []string{"app"}, blob: "https://s3.example/b"},
-			basic: probestate.Accepted, redirect: probestate.OtherHost},
-		{name: "no repositories", url: "https://r.corp", shelf: &shelf{guard: basicOnly}, basic: probestate.Accepted, redirect: probestate.Unknown},
-		{name: "no tags", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, empty: map[string]bool{"app": true}},
+			registry: &fakeRegistry{root: "/api/hub/v2", guard: basicOnly, repositories: []string{"app"}, blob: "https://s3.example/b"},
+			basic:    probestate.Accepted, redirect: probestate.OtherHost},
+		{name: "no repositories", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly}, basic: probestate.Accepted, redirect: probestate.Unknown},
+		{name: "no tags", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}, empty: map[string]bool{"app": true}},
 			basic: probestate.Accepted, redirect: probestate.Unknown},
-		{name: "open to all", url: "https://r.corp", shelf: &shelf{repositories: []string{"app"}}, basic: probestate.Accepted, redirect: probestate.NoRedirect},
-		{name: "tokens only", url: "https://r.corp", shelf: &shelf{guard: bearerOnly, repositories: []string{"app"}}, basic: probestate.Refused, redirect: probestate.Unknown},
-		{name: "both challenges, wrong login", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, _ *http.Request) bool {
+		{name: "open to all", url: "https://r.corp", registry: &fakeRegistry{repositories: []string{"app"}}, basic: probestate.Accepted, redirect: probestate.NoRedirect},
+		{name: "tokens only", url: "https://r.corp", registry: &fakeRegistry{guard: bearerOnly, repositories: []string{"app"}}, basic: probestate.Refused, redirect: probestate.Unknown},
+		{name: "both challenges, wrong login", url: "https://r.corp", registry: &fakeRegistry{guard: func(w http.ResponseWriter, _ *http.Request) bool {
 			return challenge(w, bearerChallenge+`, Basic realm="x"`)
 		}}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
-		{name: "wrong login", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}},
+		{name: "wrong login", url: "https://r.corp", registry: &fakeRegistry{guard: basicOnly, repositories: []string{"app"}},
 			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
-		{name: "Harbor: the login is right, but may see little", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
+		{name: "Harbor: the login is right, but may see little", url: "https://r.corp", registry: &fakeRegistry{guard: harbor, repositories: []string{"app"}},
 			basic: probestate.Accepted, redirect: probestate.Unknown},
-		{name: "Harbor: wrong login", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
+		{name: "Harbor: wrong login", url: "https://r.corp", registry: &fakeRegistry{guard: harbor, repositories: []string{"app"}},
 			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
 		{name: "wrong login, and a root that lets everybody in", url: "https://r.corp",
-			shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && basicOnly(w, r) }},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
-		{name: "401 without a challenge", url: "https://r.corp", shelf: &shelf{guard: refuseAll(401)}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "names no way"},
-		{name: "403 for the login, 401 without", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool {
+			registry: &fakeRegistry{guard: func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && basicOnly(w, r) }},
+			login:    hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "wrong username or password"},
+		{name: "401 without a challenge", url: "https://r.corp", registry: &fakeRegistry{guard: refuseAll(401)}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "names no way"},
+		{name: "403 for the login, 401 without", url: "https://r.corp", registry: &fakeRegistry{guard: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Authorization") == "" {
 				return challenge(w, bearerChallenge)
 			}
 			return refuseAll(403)(w, r)
 		}}, basic: probestate.Accepted, redirect: probestate.Unknown},
-		{name: "403 for all", url: "https://r.corp", shelf: &shelf{guard: refuseAll(403)}, basic: probestate.Unknown, redirect: probestate.Unknown},
-		{name: "400 for the login only", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool {
+		{name: "403 for all", url: "https://r.corp", registry: &fakeRegistry{guard: refuseAll(403)}, basic: probestate.Unknown, redirect: probestate.Unknown},
+		{name: "400 for the login only", url: "https://r.corp", registry: &fakeRegistry{guard: func(w http.ResponseWriter, r *http.Request) bool {
 			return r.Header.Get("Authorization") != "" && refuseAll(400)(w, r)
 		}}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "400"},
-		{name: "too many requests", url: "https://r.corp", shelf: &shelf{guard: refuseAll(429)}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "429"},
+		{name: "too many requests", url: "https://r.corp", registry: &fakeRegistry{guard: refuseAll(429)}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "429"},
 		{name: "ECR", url: "https://111122223333.dkr.ecr.us-east-1.amazonaws.com/hub",
-			shelf: &shelf{guard: basicOnly, repositories: []string{"hub/x"}, blob: "https://prod.s3.us-east-1.amazonaws.com/b"},
-			basic: probestate.Accepted, redirect: probestate.OtherHost},
+			registry: &fakeRegistry{guard: basicOnly, repositories: []string{"hub/x"}, blob: "https://prod.s3.us-east-1.amazonaws.com/b"},
+			basic:    probestate.Accepted, redirect: probestate.OtherHost},
 		{name: "ECR with an expired token", url: "https://111122223333.dkr.ecr.us-east-1.amazonaws.com",
-			shelf: &shelf{guard: refuseAll(403)}, basic: probestate.Accepted, redirect: probestate.Unknown},
-		{name: "ECR Public is asked", url: "https://public.ecr.aws", shelf: &shelf{guard: bearerOnly}, basic: probestate.Refused, redirect: probestate.Unknown},
+			registry: &fakeRegistry{guard: refuseAll(403)}, basic: probestate.Accepted, redirect: probestate.Unknown},
+		{name: "ECR Public is asked", url: "https://public.ecr.aws", registry: &fakeRegistry{guard: bearerOnly}, basic: probestate.Refused, redirect: probestate.Unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log journal
-				p := New(Options{Rand: seeded(1), Transport: c.shelf.transport, Log: log.logger()})
+				var log logBuffer
+				p := New(Options{Rand: seeded(1), Transport: c.registry.transport, Log: log.logger()})
 				e := Endpoint{URL: mustURL(t, c.url), Authorization: goodLogin, Learn: true, Header: map[string][]string{"X-Org": {"a"}}}
 				if !c.login.IsZero() {
 					e.Authorization = c.login
@@ -116,9 +116,9 @@ func TestLearn(t *testing.T) {
 				if f.Leaks() != (c.redirect == probestate.OtherPort || c.redirect == probestate.Subdomain) {
 					t.Errorf("leaks: %v", f.Leaks())
 				}
-				c.shelf.mu.Lock()
-				defer c.shelf.mu.Unlock()
-				for _, r := range c.shelf.seen {
+				c.registry.mu.Lock()
+				defer c.registry.mu.Unlock()
+				for _, r := range c.registry.seen {
 					if !strings.HasPrefix(r.url, "http://"+e.URL.Host+"/") {
 						t.Errorf("another host was asked: %s", r.url)
 					}
@@ -126,7 +126,7 @@ func TestLearn(t *testing.T) {
 						t.Errorf("ECR was asked about Basic: %+v", r)
 					}
 				}
-				if n := len(c.shelf.seen); n > 1+basicRequests+redirectRequests {
+				if n := len(c.registry.seen); n > 1+basicRequests+redirectRequests {
 					t.Errorf("%d requests", n)
 				}
 			})
@@ -136,16 +136,16 @@ func TestLearn(t *testing.T) {
 
 // With real servers the header reaches the registry and no other port.
 func TestLearnOverSockets(t *testing.T) {
-	decoy := &shelf{}
+	decoy := &fakeRegistry{}
 	other := httptest.NewServer(decoy)
 	defer other.Close()
-	registry := &shelf{guard: basicOnly, repositories: []string{"team/app"}, index: true, blob: other.URL + "/bucket/blob"}
+	registry := &fakeRegistry{guard: basicOnly, repositories: []string{"team/app"}, index: true, blob: other.URL + "/bucket/blob"}
 	server := httptest.NewServer(registry)
 	defer server.Close()
 	learned := make(chan struct{}, 100)
 	p := New(Options{Getenv: noEnvironment, Changed: func() { learned <- struct{}{} }})
 	e := Endpoint{URL: mustURL(t, server.URL+"/team"), Authorization: goodLogin, Learn: true}
-	p.Set(patient(), []Endpoint{e})
+	p.Set(longTimeout(), []Endpoint{e})
 	stop := run(t, p)
 	eventually(t, "it is learned", func() bool { return len(p.Learned()) == 1 })
 	stop()
@@ -179,8 +179,8 @@ func TestLearnOverSockets(t *testing.T) {
 	}
 }
 
-// whereTo and net/http decide alike.
-func TestRedirectRuleIsGos(t *testing.T) {
+// classifyRedirect and net/http decide alike.
+func TestRedirectRuleIsThatOfNetHTTP(t *testing.T) {
 	for _, c := range [][2]string{
 		{"https://r.corp", "https://r.corp:9000/b"}, {"https://r.corp", "http://r.corp/b"}, {"https://r.corp", "https://s3.r.corp/b"},
 		{"https://r.corp", "https://corp/b"}, {"https://r.corp", "https://xr.corp/b"}, {"https://10.0.0.1", "https://10.0.0.1:9000/b"},
@@ -203,7 +203,7 @@ func TestRedirectRuleIsGos(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := newLoginProbe(Endpoint{URL: mustURL(t, c[0])}, nil, 0)
-		where, _ := q.whereTo("/v2/x", reply{status: 307, location: c[1]})
+		where, _ := q.classifyRedirect("/v2/x", reply{status: 307, location: c[1]})
 		if got := (probestate.Fact{Redirect: where}).Leaks(); got != carried {
 			t.Errorf("%s → %s: %s, leaks %v; Go carries the header: %v", c[0], c[1], where, got, carried)
 		}
@@ -212,8 +212,8 @@ func TestRedirectRuleIsGos(t *testing.T) {
 
 // The Prober learns at once, every six hours, after a new login, and with growing pauses after
 // errors.
-func TestWhenLearning(t *testing.T) {
-	attempts := func(s *shelf, path string) []time.Time {
+func TestLearnSchedule(t *testing.T) {
+	attempts := func(s *fakeRegistry, path string) []time.Time {
 		var at []time.Time
 		for _, r := range s.logins() {
 			if strings.Contains(r.uri, path) {
@@ -223,6 +223,8 @@ func TestWhenLearning(t *testing.T) {
 		return at
 	}
 	const ask = probeRepository + "/manifests"
+	settings := defaults()
+	settings.Interval = time.Minute // a probe must answer before anything is learned
 	between := func(t *testing.T, what string, got, low, high time.Duration) {
 		t.Helper()
 		if got < low || got > high {
@@ -231,23 +233,23 @@ func TestWhenLearning(t *testing.T) {
 	}
 	t.Run("steady", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := &shelf{guard: basicOnly, repositories: []string{"app"}}
+			s := &fakeRegistry{guard: basicOnly, repositories: []string{"app"}}
 			p := New(Options{Rand: seeded(1), Transport: s.transport})
 			e := Endpoint{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}
 			start := time.Now()
-			p.Set(defaults(), []Endpoint{e})
+			p.Set(settings, []Endpoint{e})
 			run(t, p)
 			time.Sleep(100 * time.Hour)
 			at := attempts(s, ask)
 			between(t, "first", at[0].Sub(start), 0, time.Second)
 			for i := range at[1:] {
-				between(t, "again", at[i+1].Sub(at[i]), relearn*9/10, relearn*11/10+time.Minute)
+				between(t, "again", at[i+1].Sub(at[i]), learnInterval*9/10, learnInterval*11/10+time.Minute)
 			}
 			if n := len(attempts(s, "_catalog")); n != len(at) {
 				t.Errorf("%d catalogs, %d manifests", n, len(at))
 			}
 			// After a new login Basic is tried again, redirects are not.
-			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: redact.New("Basic other"), Learn: true}})
+			p.Set(settings, []Endpoint{{URL: e.URL, Authorization: redact.New("Basic other"), Learn: true}})
 			time.Sleep(time.Minute)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
 				t.Errorf("%d attempts after a new login", n-len(at))
@@ -262,9 +264,9 @@ func TestWhenLearning(t *testing.T) {
 				t.Errorf("a wrong login was tried %d times", n-len(at))
 			}
 			// Without Learn or without a login nothing is asked.
-			p.Set(defaults(), []Endpoint{{URL: e.URL, Authorization: goodLogin}})
+			p.Set(settings, []Endpoint{{URL: e.URL, Authorization: goodLogin}})
 			time.Sleep(24 * time.Hour)
-			p.Set(defaults(), []Endpoint{{URL: e.URL, Learn: true}})
+			p.Set(settings, []Endpoint{{URL: e.URL, Learn: true}})
 			time.Sleep(24 * time.Hour)
 			if n := len(attempts(s, ask)); n != len(at)+1 {
 				t.Errorf("%d attempts without Learn or a login", n-len(at)-1)
@@ -273,19 +275,19 @@ func TestWhenLearning(t *testing.T) {
 	})
 	t.Run("errors", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := &shelf{}
+			s := &fakeRegistry{}
 			s.guard = func(w http.ResponseWriter, r *http.Request) bool {
 				return r.Header.Get("Authorization") != "" && refuseAll(503)(w, r)
 			}
 			p := New(Options{Rand: seeded(1), Transport: s.transport})
-			p.Set(defaults(), []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
+			p.Set(settings, []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
 			run(t, p)
 			time.Sleep(100 * time.Hour)
 			at := attempts(s, ask)
-			want := retryFirst
+			want := firstRetry
 			for i := range at[1:] {
 				between(t, "again", at[i+1].Sub(at[i]), want*9/10, want*11/10+time.Minute)
-				want = min(2*want, relearn)
+				want = min(2*want, learnInterval)
 			}
 			if len(at) < 15 || len(at) > 30 {
 				t.Errorf("%d attempts", len(at))
@@ -294,12 +296,12 @@ func TestWhenLearning(t *testing.T) {
 	})
 	t.Run("ECR's tokens change", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := &shelf{repositories: []string{"app"}}
+			s := &fakeRegistry{repositories: []string{"app"}}
 			p := New(Options{Rand: seeded(1), Transport: s.transport})
 			u := mustURL(t, "https://111122223333.dkr.ecr.us-east-1.amazonaws.com")
 			run(t, p)
 			for i := range 24 * 60 {
-				p.Set(defaults(), []Endpoint{{URL: u, Authorization: redact.New(fmt.Sprint("Basic ", i)), Learn: true}})
+				p.Set(settings, []Endpoint{{URL: u, Authorization: redact.New(fmt.Sprint("Basic ", i)), Learn: true}})
 				time.Sleep(time.Minute)
 			}
 			// New tokens cause neither more attempts nor later ones.
@@ -310,9 +312,9 @@ func TestWhenLearning(t *testing.T) {
 	})
 	t.Run("dead registry", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := &shelf{guard: refuseAll(500)}
+			s := &fakeRegistry{guard: refuseAll(500)}
 			p := New(Options{Transport: s.transport})
-			p.Set(defaults(), []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
+			p.Set(settings, []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
 			run(t, p)
 			time.Sleep(time.Hour)
 			if n := len(s.logins()); n != 0 {
@@ -331,7 +333,7 @@ func TestRestore(t *testing.T) {
 	}{{"same key", []byte("key"), false}, {"other key", []byte("other"), true}, {"no key", nil, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &shelf{guard: basicOnly, repositories: []string{"app"}}
+				s := &fakeRegistry{guard: basicOnly, repositories: []string{"app"}}
 				e := Endpoint{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}
 				first := New(Options{Transport: s.transport, LoginKey: []byte("key")})
 				first.Set(defaults(), []Endpoint{e})

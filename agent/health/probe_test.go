@@ -20,7 +20,7 @@ import (
 
 // A probe sends no credentials, follows no redirect, reads little of a long body and uses a
 // connection of its own.
-func TestProbeIsModest(t *testing.T) {
+func TestProbeCarriesNoCredentials(t *testing.T) {
 	var elsewhere, written, connections atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
@@ -52,7 +52,7 @@ func TestProbeIsModest(t *testing.T) {
 	e.Authorization = redact.New("Basic c2VjcmV0")
 	e.Header = map[string][]string{"X-Key": {"secret"}}
 	p := New(Options{Getenv: noEnvironment})
-	s := patient()
+	s := longTimeout()
 	s.Interval = 20 * time.Millisecond
 	p.Set(s, []Endpoint{e})
 	stop := run(t, p)
@@ -109,7 +109,7 @@ func TestListenerGone(t *testing.T) {
 	}
 	p := New(Options{Getenv: noEnvironment})
 	e := endpoint(t, "http://"+l.Addr().String())
-	s := patient()
+	s := longTimeout()
 	s.Interval = 10 * time.Millisecond
 	p.Set(s, []Endpoint{e})
 	stop := run(t, p)
@@ -128,13 +128,13 @@ func TestListenerGone(t *testing.T) {
 }
 
 // A probe that is given up closes its connection.
-func TestGivenUpIsClosed(t *testing.T) {
+func TestTimedOutProbeClosesConnection(t *testing.T) {
 	ended := make(chan struct{}, 1)
-	address := raw(t, func(_ context.Context, c net.Conn) {
+	address := rawServer(t, func(_ context.Context, c net.Conn) {
 		_, _ = io.Copy(io.Discard, c)
 		ended <- struct{}{}
 	})
-	if r := once(t, Options{}, quick(), endpoint(t, "https://"+address)); r.reason != Timeout {
+	if r := timeoutAt(t, Options{}, inHandshake, endpoint(t, "https://"+address)); r.reason != Timeout {
 		t.Fatalf("%+v", r)
 	}
 	select {
@@ -151,7 +151,7 @@ func TestModeOffSendsNothing(t *testing.T) {
 	e := endpoint(t, server.URL)
 	e.Learn, e.Authorization = true, redact.New("Basic x")
 	p := New(Options{Getenv: noEnvironment})
-	s := patient()
+	s := longTimeout()
 	s.Interval = 10 * time.Millisecond
 	s.Mode = config.HealthOff
 	p.Set(s, []Endpoint{e})
@@ -169,17 +169,17 @@ func TestModeOffSendsNothing(t *testing.T) {
 	stop()
 }
 
-// A thousand probes of hosts that fail in every way leave no goroutine and no socket behind.
-func TestFlatOverSockets(t *testing.T) {
+// Hundreds of probes of hosts that fail in every way leave no goroutine and no socket behind.
+func TestNoLeakOverSockets(t *testing.T) {
 	ca := newAuthority(t)
 	secure := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), issued(t)(ca.Server("127.0.0.1")), nil)
 	endless := func(ctx context.Context, c net.Conn) { _, _ = io.Copy(io.Discard, c) }
-	all := endpoints(t, "http://"+closedPort(t), "http://"+blackHole(t), "http://"+raw(t, endless), "https://"+raw(t, endless),
-		"http://"+raw(t, says("")), secure.URL)
+	all := endpoints(t, "http://"+closedPort(t), "http://"+blackHole(t), "http://"+rawServer(t, endless), "https://"+rawServer(t, endless),
+		"http://"+rawServer(t, says("")), secure.URL)
 	good := endpoint(t, secure.URL)
 	good.TLS.CA = ca.PEM()
 	p := New(Options{Getenv: noEnvironment})
-	s := patient()
+	s := longTimeout()
 	s.Interval, s.Timeout = 10*time.Millisecond, 5*time.Millisecond
 	p.Set(s, append(all, good))
 	stop := run(t, p)
@@ -196,9 +196,9 @@ func TestFlatOverSockets(t *testing.T) {
 		}
 		return runtime.NumGoroutine(), len(dir)
 	}
-	eventually(t, "the first probes", func() bool { return probes() > 200 })
+	eventually(t, "the first probes", func() bool { return probes() > 100 })
 	goroutines, files := measure()
-	eventually(t, "1,000 more", func() bool { return probes() > 1200 })
+	eventually(t, "500 more", func() bool { return probes() > 600 })
 	// Some probes are always in flight.
 	eventually(t, "as few goroutines and files as before", func() bool {
 		g, f := measure()

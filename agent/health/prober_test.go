@@ -41,10 +41,10 @@ func (m *mirror) times() []time.Time {
 	return append([]time.Time(nil), m.asked...)
 }
 
-func fine(*http.Request) (*http.Response, error) { return status(http.StatusUnauthorized), nil }
+func alive(*http.Request) (*http.Response, error) { return status(http.StatusUnauthorized), nil }
 
-// turns records when a registry went up or down.
-type turns struct {
+// transitions records when a registry went up or down.
+type transitions struct {
 	p  *Prober
 	u  hostsconf.URL
 	mu sync.Mutex
@@ -52,15 +52,15 @@ type turns struct {
 	up []bool
 }
 
-func (o *turns) note() {
+func (o *transitions) note() {
 	alive, _ := o.p.Alive(o.u)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.at, o.up = append(o.at, time.Now()), append(o.up, alive)
 }
 
-// last returns the time and the direction of the last turn, and the number of turns.
-func (o *turns) last() (time.Time, bool, int) {
+// last returns the time and the direction of the last transition, and their number.
+func (o *transitions) last() (time.Time, bool, int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.at) == 0 {
@@ -69,8 +69,8 @@ func (o *turns) last() (time.Time, bool, int) {
 	return o.at[len(o.at)-1], o.up[len(o.up)-1], len(o.at)
 }
 
-// deaths are the ways in which a registry can fail.
-func deaths(r *rand.Rand) (string, answers) {
+// waysToFail are the ways in which a registry can fail.
+func waysToFail(r *rand.Rand) (string, answers) {
 	switch r.IntN(4) {
 	case 0:
 		return "refuses", func(*http.Request) (*http.Response, error) { return nil, errRefused }
@@ -99,7 +99,7 @@ func anySettings(r *rand.Rand) Settings {
 }
 
 // A thousand mirrors die at any moment, in any way, and come back.
-func TestWithdrawnAndBackInTime(t *testing.T) {
+func TestDownAndUpInTime(t *testing.T) {
 	for seed := range uint64(1000) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
@@ -128,7 +128,7 @@ func TestWithdrawnAndBackInTime(t *testing.T) {
 				defer m.mu.Unlock()
 				dead = a
 			}
-			turns := &turns{u: mustURL(t, "https://m.corp")}
+			turns := &transitions{u: mustURL(t, "https://m.corp")}
 			turns.p = New(Options{Rand: seeded(seed), Transport: m.transport, Changed: turns.note})
 			turns.p.Set(s, []Endpoint{{URL: turns.u}})
 			stop := run(t, turns.p)
@@ -137,7 +137,7 @@ func TestWithdrawnAndBackInTime(t *testing.T) {
 			if _, up, n := turns.last(); n != 1 || !up {
 				t.Fatalf("seed %d: %d turns while it lived", seed, n)
 			}
-			how, death := deaths(r)
+			how, death := waysToFail(r)
 			set(death)
 			died := time.Now()
 			limit := time.Duration(s.Failures)*s.Interval + grace
@@ -204,7 +204,7 @@ func TestNaiveScheduleIsLate(t *testing.T) {
 }
 
 // A registry that answers every other probe keeps its state.
-func TestFlappingDoesNotFlap(t *testing.T) {
+func TestFlappingRegistryKeepsState(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
 			n := 0
@@ -217,7 +217,7 @@ func TestFlappingDoesNotFlap(t *testing.T) {
 				}
 				return status(200), nil
 			}
-			turns := &turns{u: mustURL(t, "https://m.corp")}
+			turns := &transitions{u: mustURL(t, "https://m.corp")}
 			turns.p = New(Options{Rand: seeded(seed), Transport: m.transport, Changed: turns.note})
 			turns.p.Set(defaults(), []Endpoint{{URL: turns.u}})
 			stop := run(t, turns.p)
@@ -234,16 +234,16 @@ func TestFlappingDoesNotFlap(t *testing.T) {
 }
 
 // Two hundred hosts that hang delay no probe of another: a death among them is detected in time.
-func TestDeadHostsDelayNobody(t *testing.T) {
+func TestDeadHostsDelayNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &mirror{answer: fine}
+		m := &mirror{answer: alive}
 		network := answers(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "m.corp" {
 				return m.RoundTrip(r)
 			}
 			return hang(r)
 		})
-		turns := &turns{u: mustURL(t, "https://m.corp")}
+		turns := &transitions{u: mustURL(t, "https://m.corp")}
 		turns.p = New(Options{Rand: seeded(1), Transport: network.transport, Changed: turns.note})
 		all := []Endpoint{{URL: turns.u}}
 		for i := range 200 {
@@ -253,7 +253,7 @@ func TestDeadHostsDelayNobody(t *testing.T) {
 		s.Timeout = s.Interval // so that each of them hangs all the time
 		turns.p.Set(s, all)
 		stop := run(t, turns.p)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		died := time.Now()
 		m.becomes(hang)
 		time.Sleep(time.Duration(s.Failures)*s.Interval + grace)
@@ -280,7 +280,7 @@ func TestDeadHostsDelayNobody(t *testing.T) {
 func TestFirstProbes(t *testing.T) {
 	for _, n := range []int{1, manyTargets, 100} {
 		synctest.Test(t, func(t *testing.T) {
-			m := &mirror{answer: fine}
+			m := &mirror{answer: alive}
 			p := New(Options{Rand: seeded(3), Transport: m.transport})
 			var all []Endpoint
 			for i := range n {
@@ -311,7 +311,7 @@ func TestFirstProbes(t *testing.T) {
 
 // A registry that is slow, but within the timeout, stays up: the deciding probe is not cut too
 // short.
-func TestSlowIsNotDead(t *testing.T) {
+func TestSlowRegistryStaysUp(t *testing.T) {
 	for _, latency := range []time.Duration{3 * time.Second, 8 * time.Second, 12 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			n := 0
@@ -333,7 +333,7 @@ func TestSlowIsNotDead(t *testing.T) {
 			}
 			s := defaults()
 			s.Timeout = 13 * time.Second
-			turns := &turns{u: mustURL(t, "https://m.corp")}
+			turns := &transitions{u: mustURL(t, "https://m.corp")}
 			turns.p = New(Options{Rand: seeded(1), Transport: m.transport, Changed: turns.note})
 			turns.p.Set(s, []Endpoint{{URL: turns.u}})
 			stop := run(t, turns.p)

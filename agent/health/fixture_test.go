@@ -116,24 +116,24 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 func noEnvironment(string) string { return "" }
 
-// journal is a log that a test can read.
-type journal struct {
+// logBuffer is a log that a test can read.
+type logBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (j *journal) Write(b []byte) (int, error) {
+func (j *logBuffer) Write(b []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.Write(b)
 }
 
-func (j *journal) String() string {
+func (j *logBuffer) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
 }
 
-func (j *journal) logger() *slog.Logger {
+func (j *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

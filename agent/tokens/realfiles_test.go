@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func (b *buffer) String() string {
 
 // TestRealFiles runs in real time with real token files, the real chain and a fake AWS: a token of
 // the credential provider is adopted, and once AWS denies, tokens are no longer served before they
-// expire.
+// expire. The wall clock is set forward for that, so that the test need not wait.
 func TestRealFiles(t *testing.T) {
 	aws, err := fakeaws.Start()
 	if err != nil {
@@ -50,7 +51,7 @@ func TestRealFiles(t *testing.T) {
 		}
 	}()
 	aws.SetRole("node", fakeaws.Key{ID: "ASIAPROFILE", Secret: "profile-secret-canary", Session: "profile-session-canary"})
-	aws.SetTokenLife(8 * time.Second)
+	aws.SetTokenLife(6 * time.Second)
 	env := map[string]string{"HOME": t.TempDir()}
 	for _, e := range aws.Env() {
 		name, value, _ := strings.Cut(e, "=")
@@ -67,7 +68,9 @@ func TestRealFiles(t *testing.T) {
 
 	var log buffer
 	changed := make(chan struct{}, 1)
-	k := New(Options{Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), Changed: func() {
+	var ahead atomic.Int64 // of the wall clock
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	rf := New(Options{Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: now, Changed: func() {
 		select {
 		case changed <- struct{}{}:
 		default:
@@ -75,7 +78,7 @@ func TestRealFiles(t *testing.T) {
 	}})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- k.Run(ctx) }()
+	go func() { done <- rf.Run(ctx) }()
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -87,9 +90,9 @@ func TestRealFiles(t *testing.T) {
 		t.Helper()
 		deadline := time.After(30 * time.Second)
 		for {
-			asked = time.Now()
+			asked = now()
 			var wanted, adopted Status
-			for _, s := range k.Status() {
+			for _, s := range rf.Status() {
 				if s.Adopted {
 					adopted = s
 				} else {
@@ -102,33 +105,35 @@ func TestRealFiles(t *testing.T) {
 			select {
 			case <-changed:
 			case <-deadline:
-				t.Fatalf("%s has not happened: %+v", what, k.Status())
+				t.Fatalf("%s has not happened: %+v", what, rf.Status())
 			}
 		}
 	}
-	k.Set(tokens(), []ecr.Registry{east(t)})
+	rf.Set(tokens(), []ecr.Registry{east(t)})
 	until("the first token", func(w, a Status) bool { return w.Valid && a.Region == "eu-west-1" })
 	var token credprovider.Token
 	until("a renewal of both", func(w, a Status) bool {
 		var ok bool
-		token, ok = k.Token(east(t))
+		token, ok = rf.Token(east(t))
 		return ok && w.Renewals >= 2 && a.Renewals >= 1
 	})
 	if issued, ok := aws.Token(token.Password.Reveal()); !ok || issued.KeyID != "ASIAPROFILE" {
 		t.Errorf("a token of %q", issued.KeyID)
 	}
 	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: 400, Code: "AccessDeniedException"})
+	ahead.Store(int64(6 * time.Second))
+	rf.Rescan() // or the loop would notice within a minute
 	until("the end of the token", func(w, a Status) bool {
 		if asked.After(w.Expires) && w.Valid {
 			t.Error("served past its expiry")
 		}
-		return !w.Valid && a.Region == ""
+		return !w.Valid && w.Failures["access_denied"] > 0 && a.Region == ""
 	})
-	s := k.Status()[0]
+	s := rf.Status()[0]
 	if !strings.Contains(s.Alarm, "access denied") || s.Failures["access_denied"] == 0 {
 		t.Errorf("%+v", s)
 	}
-	if told := fmt.Sprintf("%+v", k.Status()) + log.String(); strings.Contains(told, "canary") || strings.Contains(told, "QVdT") {
+	if told := fmt.Sprintf("%+v", rf.Status()) + log.String(); strings.Contains(told, "canary") || strings.Contains(told, "QVdT") {
 		t.Errorf("a secret is shown: %s", told)
 	}
 }
