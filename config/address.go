@@ -10,21 +10,21 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// adviceError is what is wrong with an address and what to write in its place.
+// adviceError says what is wrong with an address and what to write instead.
 type adviceError struct {
 	fault string
-	write string // an address; it may hold a secret that was written with it
-	also  string // what follows it
+	write string // corrected address; may still contain a secret
+	also  string // appended to write in the message
 }
 
 func (e *adviceError) Error() string { return e.fault }
 
-// badName reports the name of a registry that cannot be used.
+// badName reports a registry name that cannot be used.
 func (c *checker) badName(s *location, written string, err error) {
 	c.reject(s, written, "%s", nameFault(written, err))
 }
 
-// nameFault says what is wrong with the name of a registry and what to write.
+// nameFault describes the fault of a registry name and says what to write.
 func nameFault(written string, err error) string {
 	if _, rest := schemeTypo(written); rest != "" {
 		err = &adviceError{fault: "must not have a scheme", write: strings.TrimRight(rest, "/")}
@@ -40,8 +40,8 @@ func (c *checker) badURL(s *location, written string, err error) {
 	c.reject(s, written, "%s", fault(written, err))
 }
 
-// schemeTypo takes an address apart whose scheme is not followed by "://"; rest is
-// "" for any other.
+// schemeTypo splits an address whose http or https is not followed by "://". For any other address
+// rest is "".
 func schemeTypo(written string) (scheme, rest string) {
 	m := badScheme.FindStringSubmatch(written)
 	if m == nil || m[2] == "://" {
@@ -50,8 +50,7 @@ func schemeTypo(written string) (scheme, rest string) {
 	return strings.ToLower(m[1]), m[3]
 }
 
-// withScheme gives an address with "://" behind the scheme where that was
-// mistyped, and any other unchanged.
+// withScheme corrects a mistyped "://" after the scheme and returns any other address unchanged.
 func withScheme(written string) string {
 	if scheme, rest := schemeTypo(written); rest != "" {
 		return scheme + "://" + rest
@@ -61,8 +60,8 @@ func withScheme(written string) string {
 
 var badScheme = regexp.MustCompile(`^(?i:(https?))([:;]?/{1,3}|:\\+|:)([^/\\:].*)$`)
 
-// fault gives why an address is refused. Before an @ there may be a password,
-// and behind a ? a token, which must not come back in parts.
+// fault says why an address is refused. Text before an @ may be a password and text after a ? may
+// be a token, so the message repeats no part of such an address.
 func fault(written string, err error) string {
 	var advice *adviceError
 	switch {
@@ -76,7 +75,7 @@ func fault(written string, err error) string {
 	return err.Error()
 }
 
-// upstream checks the name of an upstream and gives its normal form.
+// upstream checks the name of an upstream and returns its normal form.
 func (c *checker) upstream(s *location, written string) (string, bool) {
 	name, err := hostsconf.ParseUpstream(written)
 	if err != nil {
@@ -98,7 +97,7 @@ func (c *checker) upstream(s *location, written string) (string, bool) {
 	return name, true
 }
 
-// website warns of Docker's web site, which is no registry.
+// website warns about Docker's web sites, which are not registries.
 func (c *checker) website(s *location, host, write string) {
 	switch host {
 	case "hub.docker.com", "docker.com", "www.docker.com":
@@ -106,9 +105,8 @@ func (c *checker) website(s *location, host, write string) {
 	}
 }
 
-// mirrorHost warns of an endpoint that is no mirror: a web site, or the upstream
-// itself where containerd comes to it next in any case. last says that no other
-// endpoint follows.
+// mirrorHost warns about an endpoint that is not a mirror: a web site, or the upstream itself if
+// containerd asks it next in any case. last says that no other endpoint follows.
 func (c *checker) mirrorHost(s *location, u hostsconf.URL, m *Mirror, last bool) {
 	const hub = "https://registry-1.docker.io"
 	if u.Host == "docker.io" {

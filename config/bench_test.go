@@ -19,7 +19,7 @@ func manyMirrors(n int) []byte {
 	return []byte(b.String())
 }
 
-// BenchmarkParse reads documents of so many mirrors with three endpoints each.
+// BenchmarkParse parses documents of many mirrors with three endpoints each.
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{1, 100, 1_000, 3_000} {
 		document := manyMirrors(n)

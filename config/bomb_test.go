@@ -10,9 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bombs are small documents that stand for large ones, and large ones that are
-// nothing else. The race detector gets smaller ones, as it takes ten times as
-// long.
+// bombs returns small documents that expand to large ones, and large ones that consist of one
+// construct. The race detector gets smaller ones, because it is ten times slower.
 func bombs() map[string]string {
 	var laughs strings.Builder
 	laughs.WriteString("mirrors: &m0 [{upstream: a.corp}]\n")
@@ -55,11 +54,11 @@ func mergedHeaders() string {
 	return b.String()
 }
 
-// TestBombs: none of them takes a second or much memory.
+// TestBombs checks that no such document takes a second of CPU time or much memory.
 func TestBombs(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	const most = 400 << 20 // bytes allocated in all, for up to 1 MiB of input
+	const most = 400 << 20 // bytes allocated in total, for up to 1 MiB of input
 	for name, body := range bombs() {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -81,7 +80,7 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// cpuTime is what this thread has used, so that a busy machine does not count.
+// cpuTime returns the CPU time of this thread, so that load on the machine does not count.
 func cpuTime(t *testing.T) time.Duration {
 	t.Helper()
 	var usage unix.Rusage
@@ -91,8 +90,8 @@ func cpuTime(t *testing.T) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// TestAliasBudget: the budget is what refuses, and it is far from what people
-// write.
+// TestAliasBudget checks that the budget for aliases is what refuses, and that ordinary files stay
+// far below it.
 func TestAliasBudget(t *testing.T) {
 	_, _, err := Parse("config.yaml", []byte(head+bombs()["endpoints"]))
 	if err == nil || !strings.Contains(err.Error(), "stand for more than 20000 values; write the values out") {

@@ -11,10 +11,10 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// canary is in every secret that TestNoSecretIsRepeated writes into a config.
+// canary is part of every secret that TestNoSecretIsRepeated writes into a config.
 const canary = "hunter2kanary"
 
-// canaries are forms in which people write logins, each where it does not belong.
+// canaries returns forms in which people write logins into the wrong place.
 func canaries() []string {
 	return []string{
 		canary, "puller:" + canary, "password:" + canary, "x.corp password:" + canary, canary + "@K7", "puller:" + canary + "@x.corp",
@@ -24,7 +24,7 @@ func canaries() []string {
 	}
 }
 
-// repeats gives what of the canary is in text: itself or a part of its base64.
+// repeats returns the part of text that shows the canary: itself or a part of its base64.
 func repeats(text string) string {
 	lower := strings.ToLower(text)
 	if strings.Contains(lower, canary) {
@@ -39,9 +39,9 @@ func repeats(text string) string {
 	return ""
 }
 
-// TestNoSecretIsRepeated writes a secret into every place of many configs: in the
-// place of each value, name, list and mapping, as a comment, and by joining lines
-// and leaving out spaces. No error and no warning may repeat it.
+// TestNoSecretIsRepeated writes a secret into every place of many configs: instead of each value,
+// name, list and mapping, as a comment, and by joining lines and leaving out spaces. No error and
+// no warning may repeat it.
 func TestNoSecretIsRepeated(t *testing.T) {
 	n := newNode(t)
 	documents := map[string]string{"every section": everySection}
@@ -62,11 +62,11 @@ func TestNoSecretIsRepeated(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(documents)) {
 		document := documents[name]
 		if strings.Contains(name, "file") && strings.Contains(document, "huge") {
-			continue // reads it again and again
+			continue // this one parses the document many times
 		}
 		secrets := canaries()
 		for place, more := 0, true; more; place++ {
-			// All of them at each place of one config, and two at each of the others.
+			// One config gets all of them at each place, the others get two.
 			some := secrets
 			if name != "every section" {
 				some = []string{secrets[(tried+place)%len(secrets)], secrets[(tried+2*place+1)%len(secrets)]}
@@ -96,8 +96,8 @@ func TestNoSecretIsRepeated(t *testing.T) {
 	}
 }
 
-// withSecretAt puts secret in the place of the node with this number; false when
-// there are fewer nodes.
+// withSecretAt replaces the node with this number by secret; it returns false if there are fewer
+// nodes.
 func withSecretAt(document string, number int, secret string) (string, bool) {
 	var root yaml.Node
 	if yaml.Unmarshal([]byte(document), &root) != nil || len(root.Content) == 0 {

@@ -7,7 +7,7 @@ import (
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// Which characters a value may hold is tried with each of ASCII and some beyond.
+// Each ASCII character and some others are tried in every value with a limited character set.
 func TestCharacters(t *testing.T) {
 	const digits = "0123456789"
 	const arn = "arn:aws:iam::111122223333:role/a"
@@ -70,7 +70,7 @@ func TestIsRoleARN(t *testing.T) {
 	}
 }
 
-// A proxy is given with any of four schemes, or with none.
+// A proxy address has one of four schemes, or none.
 func TestProxySchemes(t *testing.T) {
 	n := newNode(t)
 	for address, want := range map[string]string{

@@ -12,11 +12,10 @@ import (
 
 const chartSchemaFile = "../manifests/chart/values.schema.json"
 
-// chartConfig is our schema as the chart's values have it: for helm before 3.18,
-// which knows draft 7, with references written out and without what makes helm
-// repeat a value, which may be a login. apiVersion and kind are not required, null
-// and a whole file as text are fine, and what the templates answer with what to
-// write is left to them.
+// chartConfig returns the schema in the form that the chart's values need: for helm before 3.18,
+// which knows draft 7, with references resolved and without keywords that make helm repeat a value,
+// which may be a login. apiVersion and kind are not required, and null or a whole file as text is
+// accepted. Mistakes that the templates report with a remedy are left to them.
 func chartConfig(t *testing.T) map[string]any {
 	t.Helper()
 	var root schemaNode
@@ -66,8 +65,8 @@ func forChart(root schemaNode, value any) any {
 	return value
 }
 
-// TestChartSchema: the chart's values.schema.json holds our schema (-update writes
-// it there), so that helm refuses an unknown field and names it.
+// TestChartSchema checks that the chart's values.schema.json holds the schema (-update writes it),
+// so that helm refuses an unknown field and names it.
 func TestChartSchema(t *testing.T) {
 	text, err := os.ReadFile(chartSchemaFile)
 	if err != nil {

@@ -8,16 +8,15 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// checker validates a decoded Config, brings names into their normal form and
-// reads the files that it names.
+// checker validates a decoded Config, normalizes names and reads the files that it names.
 type checker struct {
 	*report
 	broken map[*yaml.Node]bool
 	cfg    *Config
-	mode   fs.FileMode // of the RegistryConfig, 0 when unknown
+	mode   fs.FileMode // of the RegistryConfig; 0 if unknown
 	files  files
 
-	mirrorLines map[string]int // normal form of an upstream → line
+	mirrorLines map[string]int // line by normalized upstream
 	catchAll    bool           // there is a mirror for "*"
 }
 
@@ -35,7 +34,7 @@ func (c *checker) check(root *location) {
 	c.plainHTTP(root)
 }
 
-// header checks what the document says it is.
+// header checks apiVersion and kind.
 func (c *checker) header(root *location) {
 	for _, f := range []struct{ name, got, want string }{
 		{"apiVersion", c.cfg.APIVersion, APIVersion},
@@ -52,22 +51,21 @@ func (c *checker) header(root *location) {
 	}
 }
 
-// reject reports a value that must be another. What of it is shown is decided by
-// [spot.shown].
+// reject reports a wrong value. [location.shown] decides how much of the value is shown.
 func (c *checker) reject(s *location, value, format string, args ...any) {
 	if c.full() {
 		return
 	}
 	for at := s; at != nil; at = at.parent {
 		if at.node != nil && c.broken[at.node] {
-			return // what is wrong there has been said
+			return // an error for this node has been reported
 		}
 	}
 	line, column := s.position()
 	c.add(&Error{Line: line, Column: column, Field: s.path(), Value: s.shown(value), Message: fmt.Sprintf(format, args...)})
 }
 
-// refuse is reject for a value that is not to blame.
+// refuse is reject for a fault that is not in the value.
 func (c *checker) refuse(s *location, format string, args ...any) { c.reject(s, "", format, args...) }
 
 func (c *checker) warn(s *location, format string, args ...any) {
@@ -76,7 +74,8 @@ func (c *checker) warn(s *location, format string, args ...any) {
 		Field: s.path(), Message: fmt.Sprintf(format, args...)})
 }
 
-// require reports a required field that is not there.
+// require reports a missing required field. It returns true if the field must not be checked
+// further.
 func (c *checker) require(s *location, remedy string) bool {
 	if !s.unset() {
 		return c.broken[s.node]
@@ -85,14 +84,14 @@ func (c *checker) require(s *location, remedy string) bool {
 	return true
 }
 
-// empty reports a list that is given and lists nothing.
+// empty reports an empty list.
 func (c *checker) empty(s *location, remedy string) {
 	if n := s.node; n != nil && n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		c.refuse(s, "is an empty list; %s", remedy)
 	}
 }
 
-// oneOf checks a field that takes one of a few words.
+// oneOf reports a value that is not one of words.
 func (c *checker) oneOf(s *location, value string, words ...string) bool {
 	for _, word := range words {
 		if value == word {
@@ -113,14 +112,13 @@ func (c *checker) oneOf(s *location, value string, words ...string) bool {
 	return false
 }
 
-// hasControl reports a control character, which neither a header nor a user name
-// can hold.
+// hasControl reports a control character. Neither a header nor a user name can hold one.
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f })
 }
 
-// notPassword reports a control character that no password holds. One of several
-// lines, such as the JSON key of a service account, is fine: its base64 is sent.
+// notPassword reports a control character that no password can hold. Line breaks and tabs are
+// valid: a password such as a service account's JSON key is sent as base64.
 func notPassword(s string) bool {
 	return hasControl(strings.NewReplacer("\n", "", "\r", "", "\t", "").Replace(s))
 }

@@ -22,8 +22,8 @@ func (c *checker) ecr(s *location) {
 	c.ecrRegistries(s.field("registries"))
 }
 
-// registryChains checks the chains that registries have of their own. Which
-// hosts are ECR registries is known by now.
+// registryChains checks the credential chains of single registries. It runs after
+// ecrRegistries, so all ECR hosts are known.
 func (c *checker) registryChains(list *location) {
 	var names ecr.Names
 	for _, r := range c.cfg.ECR.Registries {
@@ -69,8 +69,7 @@ func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 	for i := range credentials {
 		e, s := &credentials[i], list.item(i)
 		profile, static := s.field("instanceProfile"), s.field("static")
-		// "- static:" with nothing behind it is an empty section, which is
-		// the default of that section.
+		// A "- static:" without a value is an empty section; it means that section's defaults.
 		switch none := e.InstanceProfile == nil && e.Static == nil; {
 		case none && profile.node != nil && static.node == nil:
 			e.InstanceProfile = &InstanceProfile{}
@@ -93,8 +92,8 @@ func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 	}
 }
 
-// hasUnknown tells an item whose field is unknown, which has been reported,
-// from one that says nothing.
+// hasUnknown reports whether an item has an unknown field, which is already reported. An item
+// without any field is a different error.
 func hasUnknown(item *yaml.Node) bool {
 	if item == nil {
 		return false
@@ -129,7 +128,7 @@ func (c *checker) staticKeys(s *location, k *StaticKeys) {
 		c.reject(profile, k.Profile, "must not contain control characters")
 	}
 	if k.SharedCredentialsFile != "" {
-		// The AWS SDK reads it again whenever it needs keys.
+		// The AWS SDK reads the file again whenever it needs keys.
 		if data, ok := c.read(shared, &k.SharedCredentialsFile, maxPEMSize, true); ok && len(data) == 0 {
 			c.reject(shared, k.SharedCredentialsFile, "is empty; write a [default] section into it")
 		}
@@ -139,9 +138,8 @@ func (c *checker) staticKeys(s *location, k *StaticKeys) {
 	}
 }
 
-// key checks one of the three keys, given inline or as a file, and returns the
-// place where it is given, nil when it is not. The key id alone opens nothing,
-// so only the others are worth a warning.
+// key checks one of the three keys, given inline or as a file. It returns its location, or nil if
+// it is not given. The key ID alone gives no access, so an inline one brings no warning.
 func (c *checker) key(s *location, name string, value *redact.Secret, file *string, secret bool) *location {
 	inline, inFile := s.field(name), s.field(name+"File")
 	switch {
@@ -193,7 +191,7 @@ func (c *checker) ecrRegistries(list *location) {
 
 func isAccount(s string) bool { return len(s) == 12 && isDigits(s) }
 
-// isRegion checks the form only: AWS adds regions.
+// isRegion checks only the form: AWS adds regions.
 func isRegion(s string) bool {
 	parts := strings.Split(s, "-")
 	if len(parts) < 3 || !isDigits(parts[len(parts)-1]) {
@@ -207,7 +205,7 @@ func isRegion(s string) bool {
 	return true
 }
 
-// isRoleARN checks arn:PARTITION:iam::ACCOUNT:role/PATH/NAME, see
+// isRoleARN checks the form arn:PARTITION:iam::ACCOUNT:role/PATH/NAME. Source:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
 func isRoleARN(s string) bool {
 	parts := strings.SplitN(s, ":", 6)

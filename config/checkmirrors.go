@@ -118,7 +118,7 @@ func (c *checker) headers(s *location, headers map[string][]string) {
 	}
 }
 
-// isToken is the token of https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2.
+// isToken checks for a token of https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2.
 func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'

@@ -49,8 +49,8 @@ func (c *checker) proxy(s *location) {
 	}
 }
 
-// proxyURL checks an address as Go's HTTP client, and so containerd, reads it:
-// a scheme is optional. It may hold a login, so nothing of it is shown.
+// proxyURL checks a proxy address as Go's HTTP client, and so containerd, reads it: the scheme is
+// optional. The address may hold a login, so no part of it is shown.
 func (c *checker) proxyURL(s *location, secret redact.Secret) {
 	written := secret.Reveal()
 	if written == "" {
@@ -80,8 +80,8 @@ func (c *checker) proxyURL(s *location, secret redact.Secret) {
 	}
 }
 
-// inlineProxy warns of the password in a proxy's address, which has no file to
-// move to.
+// inlineProxy warns about a readable password in a proxy address. There is no field that could
+// hold it in a separate file.
 func (c *checker) inlineProxy(s *location) {
 	if c.mode.Perm()&0o044 != 0 {
 		c.warn(s, "others on this machine can read %s (mode %04o) and so the password in it; chmod 0600", c.file, c.mode.Perm())

@@ -39,7 +39,7 @@ func (c *checker) registryHost(registry *location, r *Registry, seen map[string]
 	seen[name] = line
 }
 
-// login checks username and password and reads the password's file.
+// login checks the user name and password and reads the password file.
 func (c *checker) login(s *location, r *Registry) {
 	username, password, file := s.field("username"), s.field("password"), s.field("passwordFile")
 	switch {
@@ -66,7 +66,7 @@ func (c *checker) login(s *location, r *Registry) {
 	}
 }
 
-// inline warns of a secret in a RegistryConfig that others may read.
+// inline warns about a secret in a RegistryConfig that other users may read.
 func (c *checker) inline(s *location, instead string) {
 	if c.mode.Perm()&0o044 == 0 {
 		return
@@ -75,7 +75,7 @@ func (c *checker) inline(s *location, instead string) {
 		c.file, c.mode.Perm(), instead)
 }
 
-// registryPlainHTTP fills the default of plainHTTP and checks it against tls.
+// registryPlainHTTP sets the default of plainHTTP and checks it against tls.
 func (c *checker) registryPlainHTTP(s *location, r *Registry) {
 	at := s.field("plainHTTP")
 	host, _, _ := strings.Cut(r.Host, "/")

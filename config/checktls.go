@@ -40,9 +40,9 @@ func (c *checker) tls(s *location, t *TLS) {
 	t.Key = redact.New(string(data))
 }
 
-// certificates reads a PEM file and keeps its certificates: comments go, and so
-// does a private key in the same file, which would otherwise be copied to where
-// everybody can read it. nil means that an error was reported.
+// certificates reads a PEM file and returns only its certificates. Comments are dropped, and so is
+// a private key in the same file: the result is installed readable by everybody. nil means that an
+// error was reported.
 func (c *checker) certificates(s *location, path *string) []byte {
 	data, ok := c.read(s, path, maxPEMSize, false)
 	if !ok {
@@ -58,7 +58,7 @@ func (c *checker) certificates(s *location, path *string) []byte {
 			skipped++
 			continue
 		}
-		// Writing to a buffer does not fail.
+		// A write to a buffer cannot fail.
 		_ = pem.Encode(&kept, &pem.Block{Type: block.Type, Bytes: block.Bytes})
 	}
 	switch {
@@ -74,7 +74,7 @@ func (c *checker) certificates(s *location, path *string) []byte {
 	return kept.Bytes()
 }
 
-// checkPair says what is wrong with a certificate and its key, "" if nothing.
+// checkPair returns what is wrong with a certificate and its key, "" if nothing.
 func checkPair(cert, key []byte) string {
 	_, err := tls.X509KeyPair(cert, key)
 	switch {

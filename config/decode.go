@@ -12,25 +12,23 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// maxViaAlias is how many nodes may be read through aliases and merges. A
-// document cannot hold more nodes than bytes, but through aliases a few lines
-// can stand for billions.
+// maxViaAlias limits the nodes read through aliases and merges. Without aliases a document holds
+// fewer nodes than bytes; with them a few lines can stand for billions.
 const maxViaAlias = 20_000
 
-// decoder fills Go values from YAML nodes, strictly: what it does not know, or
-// what has another type, is an error. The `yaml` tag of a field is its name,
-// the `default` tag its value when the document does not give one.
+// decoder fills Go values from YAML nodes strictly: an unknown name or a wrong type is an error.
+// The `yaml` tag of a field is its name, the `default` tag its value if the document has none.
 type decoder struct {
 	*report
 	structs  map[reflect.Type]map[string]int
-	broken   map[*yaml.Node]bool // nodes that were complained about
+	broken   map[*yaml.Node]bool // nodes with a reported error
 	merging  map[*yaml.Node]bool
-	aliases  int // how many aliases lead to the node being read
+	aliases  int // depth of aliases above the node being read
 	viaAlias int
 	tooMany  bool
 }
 
-// stopped reports that reading on would lead to nothing.
+// stopped reports that decoding ends here: too many errors or too many aliased nodes.
 func (d *decoder) stopped() bool { return d.tooMany || d.full() }
 
 func newDecoder(r *report) *decoder {
@@ -42,7 +40,7 @@ func newDecoder(r *report) *decoder {
 	}
 }
 
-// decode fills v from the node at s. A null leaves v as it is.
+// decode fills v from the node at s. A null leaves v unchanged.
 func (d *decoder) decode(s *location, v reflect.Value, written *yaml.Node) {
 	if written.Kind == yaml.AliasNode {
 		d.aliases++
@@ -102,7 +100,7 @@ func (d *decoder) decode(s *location, v reflect.Value, written *yaml.Node) {
 	}
 }
 
-// spend counts a node that is read through an alias; false stops the reading.
+// spend counts a node that is read through an alias. It returns false if reading must stop.
 func (d *decoder) spend(s *location, at *yaml.Node, aliases int) bool {
 	if aliases == 0 {
 		return !d.tooMany
@@ -143,8 +141,8 @@ func (d *decoder) mapping(s *location, v reflect.Value) {
 	}
 }
 
-// headers fills the one kind of map that there is: names to lists of strings.
-// Header values may be credentials of some service, so they are not shown.
+// headers fills the only kind of map: names to lists of strings. Header values may be credentials,
+// so they are not shown.
 func (d *decoder) headers(s *location, v reflect.Value) {
 	n := s.node
 	if n.Kind != yaml.MappingNode {
@@ -157,7 +155,7 @@ func (d *decoder) headers(s *location, v reflect.Value) {
 	for i := 0; i+1 < len(n.Content) && !d.stopped(); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode || !isToken(key.Value) {
-			// Not repeated: "X-Key:hunter2" without a space is a key too.
+			// The key is not repeated: "X-Key:hunter2" without a space is a key too.
 			d.wrongTypeAt(s, key, "this is no header name; use letters, digits and hyphens, and a space after the colon")
 			continue
 		}
@@ -197,9 +195,8 @@ func (d *decoder) list(s *location, v reflect.Value) {
 	}
 }
 
-// text gives the string at n. A number or a date is refused, because another
-// program that reads and writes the file would change it: 0123 and 1e3 do not
-// survive.
+// text returns the string at n. A number or a date is refused, because another program that reads
+// and writes the file would change it: 0123 and 1e3 do not survive.
 func (d *decoder) text(s *location, n *yaml.Node) (string, bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode:
@@ -224,8 +221,7 @@ func (d *decoder) duration(s *location, n *yaml.Node, out *Duration) {
 	}
 }
 
-// wrongType reports the node at s; value is its text, of which [spot.shown] decides
-// what is shown.
+// wrongType reports the node at s. value is its text; [location.shown] decides how much is shown.
 func (d *decoder) wrongType(s *location, value, message string) {
 	d.broken[s.node] = true
 	line, column := s.position()
@@ -242,7 +238,7 @@ func (d *decoder) duplicate(s *location, key, first *yaml.Node) {
 		Message: fmt.Sprintf("is already given on line %d; keep one of them", first.Line)})
 }
 
-// scalar is the text of n, "" for a mapping or a list.
+// scalar returns the text of n, "" for a mapping or a list.
 func scalar(n *yaml.Node) string {
 	if n.Kind == yaml.ScalarNode {
 		return n.Value
@@ -260,7 +256,7 @@ func kindName(n *yaml.Node) string {
 	return "a single value"
 }
 
-// fields maps the names in the file to the fields of a struct type.
+// fields maps the field names of the file to the fields of a struct type.
 func (d *decoder) fields(t reflect.Type) map[string]int {
 	if names, ok := d.structs[t]; ok {
 		return names
@@ -275,7 +271,7 @@ func (d *decoder) fields(t reflect.Type) map[string]int {
 	return names
 }
 
-// setDefaults fills what the `default` tags say into v and the structs in it.
+// setDefaults fills v and the structs in it from their `default` tags.
 func setDefaults(v reflect.Value) {
 	if v.Kind() != reflect.Struct {
 		return

@@ -16,8 +16,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// dockerEntry is an entry of "auths" in Docker's config.json, which is also the
-// content of a Kubernetes secret of type kubernetes.io/dockerconfigjson.
+// dockerEntry is an entry of "auths" in Docker's config.json, which is also the content of a
+// Kubernetes secret of type kubernetes.io/dockerconfigjson. Source:
 // https://github.com/docker/cli/blob/master/cli/config/types/authconfig.go
 type dockerEntry struct {
 	Auth          string `json:"auth"`
@@ -27,7 +27,7 @@ type dockerEntry struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-// dockerHub is the key under which docker login stores Docker Hub.
+// dockerHub is the key under which docker login stores Docker Hub's login.
 const dockerHub = "https://index.docker.io/v1/"
 
 func (c *checker) dockerConfig(s *location) {
@@ -47,7 +47,7 @@ func (c *checker) dockerConfig(s *location) {
 		c.reject(s, path, `is empty; it must be {"auths": {…}}`)
 		return
 	case !utf8.Valid(data):
-		// Decoding would put other characters in place of what is wrong.
+		// Decoding would silently replace the invalid bytes.
 		c.reject(s, path, "line %d is not UTF-8; save the file as UTF-8", notUTF8(data))
 		return
 	case err != nil:
@@ -60,9 +60,9 @@ func (c *checker) dockerConfig(s *location) {
 	c.dockerLogins(s, path, file.Auths)
 }
 
-// dockerLogins takes over the entries. Several keys may name one host; the
-// first in this order counts: Docker's own key for Docker Hub, then by name. An
-// entry that cannot be used is a warning: the others serve.
+// dockerLogins stores the usable entries. Several keys may name one host; the first counts, in this
+// order: Docker's own key for Docker Hub, then by name. An unusable entry is only a warning: the
+// others still work.
 func (c *checker) dockerLogins(s *location, path string, auths map[string]json.RawMessage) {
 	keys := slices.Sorted(maps.Keys(auths))
 	slices.SortStableFunc(keys, func(a, b string) int {
@@ -102,8 +102,7 @@ func (c *checker) dockerLogins(s *location, path string, auths map[string]json.R
 	slices.SortFunc(c.cfg.DockerConfig, func(a, b DockerLogin) int { return strings.Compare(a.Host, b.Host) })
 }
 
-// dockerLogin reads one entry; problem says why it cannot be used, and repeats
-// nothing of it.
+// dockerLogin reads one entry. problem says why it cannot be used and repeats no part of it.
 func dockerLogin(host string, raw json.RawMessage) (login DockerLogin, problem string) {
 	var entry dockerEntry
 	if err := json.Unmarshal(raw, &entry); err != nil {
@@ -128,8 +127,8 @@ func dockerLogin(host string, raw json.RawMessage) (login DockerLogin, problem s
 	return DockerLogin{Host: host, Username: username, Password: redact.New(password)}, problem
 }
 
-// shownDockerKey names an entry: by its key where that is an address, else by its
-// number among the sorted keys.
+// shownDockerKey names an entry by its key if that is an address, otherwise by its number among the
+// sorted keys.
 func shownDockerKey(key string, i, n int) string {
 	if shown := redact.Address(key); shown != "" || hostAndPort.MatchString(key) {
 		return fmt.Sprintf("key %q", cmp.Or(shown, key))
@@ -137,10 +136,10 @@ func shownDockerKey(key string, i, n int) string {
 	return fmt.Sprintf("key %d of %d in the order of the alphabet", i+1, n)
 }
 
-// hostAndPort is the name of a registry without a dot.
+// hostAndPort matches a registry name without a dot.
 var hostAndPort = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}:[0-9]{2,5}$`)
 
-// entryMistake says which field of an entry has another type than it must have.
+// entryMistake names the field of an entry that has the wrong type.
 func entryMistake(err error) string {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
 		return wrong.Field + " must be a string"
@@ -148,8 +147,8 @@ func entryMistake(err error) string {
 	return "it must be an object { }"
 }
 
-// login gives what the entry holds. As with docker and kubelet, auth wins over
-// username and password. The mistake never holds a part of the value.
+// login returns the login of an entry. As in docker and kubelet, auth wins over username and
+// password. mistake holds no part of the value.
 func (e dockerEntry) login() (username, password, mistake string) {
 	if e.Auth == "" {
 		return e.Username, e.Password, ""
@@ -166,9 +165,9 @@ func (e dockerEntry) login() (username, password, mistake string) {
 	return username, strings.TrimRight(password, "\x00"), ""
 }
 
-// dockerHost turns a key into host[:port][/path]: the scheme and a last /v1/ or
-// /v2/ go, and Docker Hub's names become docker.io. It is "" for a pattern,
-// which kubelet would match by globbing.
+// dockerHost converts a key to host[:port][/path]: it drops the scheme and a trailing /v1/ or /v2/,
+// and maps Docker Hub's names to docker.io. It returns "" for a pattern, which kubelet would match
+// by globbing.
 func dockerHost(key string) (string, error) {
 	name := strings.TrimSpace(key)
 	for _, scheme := range []string{"https://", "http://"} {
@@ -197,12 +196,12 @@ func dockerHost(key string) (string, error) {
 	return registryHost(host)
 }
 
-// notUTF8 gives the line of the first byte that is not UTF-8.
+// notUTF8 returns the line of the first byte that is not UTF-8.
 func notUTF8(data []byte) int {
 	return 1 + bytes.Count(data[:len(data)-len(bytes.TrimLeftFunc(data, func(r rune) bool { return r != utf8.RuneError }))], []byte("\n"))
 }
 
-// jsonMistake says where a JSON file is wrong and nothing of what it holds.
+// jsonMistake says where a JSON file is invalid and shows none of its content.
 func jsonMistake(data []byte, err error) string {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		before := data[:min(int(syntax.Offset), len(data))]

@@ -21,8 +21,8 @@ func readDocs(t *testing.T) string {
 	return string(text)
 }
 
-// TestDocsNameEveryField holds the tables of docs/configuration.md against the
-// types: every field both ways, defaults, and the words of enumerations.
+// TestDocsNameEveryField compares the tables of docs/configuration.md with the types in both
+// directions: fields, defaults and the words of enumerations.
 func TestDocsNameEveryField(t *testing.T) {
 	rows := map[string][]string{}
 	for line := range strings.Lines(readDocs(t)) {
@@ -58,7 +58,7 @@ func TestDocsNameEveryField(t *testing.T) {
 	}
 }
 
-// documented calls f with every field and its path: mirrors[].upstream.
+// documented calls f with every field and its path, such as mirrors[].upstream.
 func documented(t reflect.Type, prefix string, f func(string, reflect.StructField)) {
 	for i := range t.NumField() {
 		field := t.Field(i)
@@ -84,8 +84,7 @@ func documented(t reflect.Type, prefix string, f func(string, reflect.StructFiel
 
 var block = regexp.MustCompile("(?s)```yaml( wrong)?\n(.*?)```\n(?:\n```text\n(.*?)```)?")
 
-// TestDocsExamples loads every example; of the wrong ones the errors are those
-// that the page shows.
+// TestDocsExamples loads every example; for wrong ones the errors must equal those on the page.
 func TestDocsExamples(t *testing.T) {
 	n := newNode(t)
 	n.write(t, "secrets/quay", secretWord, 0o600)
@@ -118,7 +117,7 @@ func TestDocsExamples(t *testing.T) {
 	}
 }
 
-// TestDocsURLs: the table of urls is true, and each of them is accepted.
+// TestDocsURLs checks the table of urls against the parser.
 func TestDocsURLs(t *testing.T) {
 	rows := 0
 	for line := range strings.Lines(readDocs(t)) {

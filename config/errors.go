@@ -8,37 +8,35 @@ import (
 	"strings"
 )
 
-// Error is one mistake in a RegistryConfig or in a file that it names. Its
-// text never holds a secret.
+// Error is one mistake in a RegistryConfig or in a file that it names. Its text holds no secret.
 type Error struct {
 	// File is the path (or name) of the RegistryConfig.
 	File string
-	// Line and Column begin at 1 and count characters; 0 when the mistake
-	// has no place, such as a file that cannot be read.
+	// Line and Column start at 1 and count characters. They are 0 for a mistake without a
+	// position, such as a file that cannot be read.
 	Line, Column int
 	// Field is the path of the field: mirrors[0].endpoints[1].url.
 	Field string
-	// Value is what stands there, "" when it is not to be shown.
+	// Value is the value there, "" if it must not be shown.
 	Value string
 	// Message says what to write instead.
 	Message string
-	// Err is what made the mistake known, nil for most.
+	// Err is the cause, nil for most mistakes.
 	Err error
 }
 
-// Error gives file:line:column: field: "value": message.
+// Error returns file:line:column: field: "value": message.
 func (e *Error) Error() string {
 	return formatLocation(e.File, e.Line, e.Column, e.Field) + quoted(e.Value) + e.Message
 }
 
-// Unwrap gives the cause, such as an [io/fs.PathError].
+// Unwrap returns the cause, such as an [io/fs.PathError].
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errors are all the mistakes of one RegistryConfig, in the order in which
-// they stand there.
+// Errors holds all mistakes of one RegistryConfig, ordered by position.
 type Errors []*Error
 
-// Error gives one line for each mistake.
+// Error returns one line for each mistake.
 func (es Errors) Error() string {
 	lines := make([]string, len(es))
 	for i, e := range es {
@@ -47,7 +45,7 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap serves [errors.Is] and [errors.As].
+// Unwrap lets [errors.Is] and [errors.As] find each mistake.
 func (es Errors) Unwrap() []error {
 	errs := make([]error, len(es))
 	for i, e := range es {
@@ -56,8 +54,7 @@ func (es Errors) Unwrap() []error {
 	return errs
 }
 
-// Warning is something that works and is probably not meant. Its text never
-// holds a secret.
+// Warning reports a setting that works but is probably a mistake. Its text holds no secret.
 type Warning struct {
 	File         string
 	Line, Column int
@@ -65,7 +62,7 @@ type Warning struct {
 	Message      string
 }
 
-// String gives file:line:column: field: message.
+// String returns file:line:column: field: message.
 func (w Warning) String() string {
 	return formatLocation(w.File, w.Line, w.Column, w.Field) + w.Message
 }
@@ -83,7 +80,7 @@ func formatLocation(file string, line, column int, field string) string {
 	return b.String()
 }
 
-// maxShown is how many characters of a value an error repeats.
+// maxShown is the largest number of characters of a value that an error shows.
 const maxShown = 120
 
 func quoted(value string) string {
@@ -93,7 +90,7 @@ func quoted(value string) string {
 	return strconv.Quote(cut(value)) + ": "
 }
 
-// cut shortens a value that would make a message unreadable.
+// cut shortens a long value so that the message stays readable.
 func cut(value string) string {
 	if runes := []rune(value); len(runes) > maxShown {
 		return string(runes[:maxShown]) + "…"
@@ -101,18 +98,18 @@ func cut(value string) string {
 	return value
 }
 
-// maxErrors is how many mistakes one document may report: a wrong file of a
-// megabyte must not become a report of many.
+// maxErrors limits the mistakes reported for one document, so that a wrong file of 1 MiB does not
+// cause a report of many MiB.
 const maxErrors = 500
 
-// report collects what is wrong with one document.
+// report collects the errors and warnings of one document.
 type report struct {
 	file     string
 	errors   Errors
 	warnings []Warning
 }
 
-// full reports that no more errors are kept, so that none need be made.
+// full reports that the limit is reached and further errors are dropped.
 func (r *report) full() bool { return len(r.errors) == maxErrors }
 
 func (r *report) add(e *Error) {
@@ -123,7 +120,7 @@ func (r *report) add(e *Error) {
 	r.errors = append(r.errors, e)
 }
 
-// result gives the sorted errors, nil when there are none.
+// result returns the errors ordered by position, nil if there are none.
 func (r *report) result() error {
 	if len(r.errors) == 0 {
 		return nil
@@ -139,7 +136,7 @@ func (r *report) result() error {
 	return r.errors
 }
 
-// sortedWarnings gives the warnings by place.
+// sortedWarnings returns the warnings ordered by position.
 func (r *report) sortedWarnings() []Warning {
 	slices.SortStableFunc(r.warnings, func(a, b Warning) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// foreignWord says what to write in place of a name that another program, or
-// nearly everybody, has for a field of t; "" for a name that is unknown.
+// foreignWord returns what to write instead of a name that another program, or common usage, has
+// for a field of t; "" for an unknown name.
 func foreignWord(t reflect.Type, name string) string {
 	for _, w := range foreignWords(t) {
 		for word := range strings.FieldsSeq(w.names) {
@@ -18,12 +18,12 @@ func foreignWord(t reflect.Type, name string) string {
 	return ""
 }
 
-// normalName is a name without what naming conventions differ in.
+// normalName removes the differences between naming conventions.
 func normalName(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
-// foreign are names, separated by spaces, and what to write in their place.
+// foreign holds names, separated by spaces, and what to write instead.
 type foreign struct{ names, write string }
 
 func foreignWords(t reflect.Type) []foreign {

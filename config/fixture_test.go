@@ -20,13 +20,12 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// secretWord is in every secret of the fixtures, so that a test can see one
-// where it must not be.
+// secretWord is part of every secret in the fixtures, so that a test can find a leaked one.
 const secretWord = "hunter2"
 
 const head = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"
 
-// node is a directory that stands for /etc/berth of the examples and fixtures.
+// node is a directory that stands for /etc/berth in examples and fixtures.
 type node struct{ dir string }
 
 func newNode(t testing.TB) node {
@@ -136,15 +135,15 @@ func newCertificate(t testing.TB) (key, cert []byte) {
 	return key, cert
 }
 
-// parse reads a document in which /etc/berth/ stands for the node's directory.
+// parse reads a document after replacing /etc/berth/ by the node's directory.
 func (n node) parse(document string) (*Config, []Warning, error) {
 	return Parse("config.yaml", []byte(strings.ReplaceAll(document, "/etc/berth/", n.dir+"/")))
 }
 
-// shown gives text as it would be on a real node.
+// shown returns text with the paths of a real node.
 func (n node) shown(text string) string { return strings.ReplaceAll(text, n.dir+"/", "/etc/berth/") }
 
-// mustHideSecrets fails when text holds a secret of the fixtures.
+// mustHideSecrets fails if text holds a secret of the fixtures.
 func mustHideSecrets(t *testing.T, text string) {
 	t.Helper()
 	for _, secret := range []string{secretWord, base64.StdEncoding.EncodeToString([]byte(secretWord))} {
@@ -154,7 +153,7 @@ func mustHideSecrets(t *testing.T, text string) {
 	}
 }
 
-// mustHideConfig fails when a printed Config holds a secret.
+// mustHideConfig fails if a printed Config holds a secret.
 func mustHideConfig(t *testing.T, cfg *Config) {
 	t.Helper()
 	asYAML, err := yaml.Marshal(cfg)

@@ -9,8 +9,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// FuzzParse: no document makes Parse panic or dwell; an error has places within
-// the document; what is taken says the same when it is written out and read
+// FuzzParse checks that no document makes Parse panic or hang, that errors have positions within
+// the document, and that an accepted document has the same meaning after writing and reading it
 // again.
 func FuzzParse(f *testing.F) {
 	for _, dir := range []string{"good", "bad"} {
@@ -51,8 +51,8 @@ func checkPlaces(t *testing.T, data []byte, err error) {
 	}
 }
 
-// again writes cfg and reads it back. Secrets are written redacted, so a
-// config with one, or with files, whose content is a secret too, is left out.
+// again writes cfg and reads it back. Secrets are written redacted, so a config with secrets or
+// files is skipped.
 func again(t *testing.T, cfg *Config) {
 	text, err := yaml.Marshal(cfg)
 	if err != nil {
@@ -66,7 +66,7 @@ func again(t *testing.T, cfg *Config) {
 		t.Fatalf("%v\nfor\n%s", err, text)
 	}
 	for _, c := range []*Config{cfg, second} {
-		// Nothing and an empty list are the same.
+		// Nil and an empty list are the same.
 		for i := range c.Mirrors {
 			for j := range c.Mirrors[i].Endpoints {
 				if e := &c.Mirrors[i].Endpoints[j]; len(e.Headers) == 0 {
@@ -81,7 +81,7 @@ func again(t *testing.T, cfg *Config) {
 			c.Registries = nil
 		}
 		for i := range c.Registries {
-			c.Registries[i].PlainHTTPGiven = false // what is written out gives every field
+			c.Registries[i].PlainHTTPGiven = false // the written config sets every field
 		}
 		if len(c.ECR.Registries) == 0 {
 			c.ECR.Registries = nil

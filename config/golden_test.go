@@ -14,8 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// golden compares what run makes of each case of the archives in dir with what
-// the archive says. A case is a pair of files: name.yaml and name.kind.
+// golden compares the result of run for each case of the archives in dir with the archive. A case
+// is a pair of files: name.yaml and name.kind.
 func golden(t *testing.T, dir, kind string, run func(t *testing.T, name, document string) string) {
 	archives, err := filepath.Glob(filepath.Join("testdata", dir, "*.txtar"))
 	if err != nil || len(archives) == 0 {
@@ -56,8 +56,8 @@ func golden(t *testing.T, dir, kind string, run func(t *testing.T, name, documen
 	}
 }
 
-// TestBad holds the exact text of every mistake: all of a document at once, in
-// the order of their places, and without a secret.
+// TestBad pins the exact text of every mistake: all of a document at once, ordered by position, and
+// without a secret.
 func TestBad(t *testing.T) {
 	n := newNode(t)
 	golden(t, "bad", "errors", func(t *testing.T, _, document string) string {
@@ -71,8 +71,7 @@ func TestBad(t *testing.T) {
 	})
 }
 
-// TestGood holds what a good document means: every field, defaults included,
-// and the warnings.
+// TestGood pins the meaning of valid documents: every field with its default, and the warnings.
 func TestGood(t *testing.T) {
 	n := newNode(t)
 	golden(t, "good", "config", func(t *testing.T, name, document string) string {

@@ -1,14 +1,13 @@
-// Package config reads a RegistryConfig: the one file in which an operator
-// says where images are pulled from and with which credentials.
+// Package config reads a RegistryConfig: the one file in which an operator says where images are
+// pulled from and with which credentials.
 //
-// Reading is strict. What the package does not know is an error, all errors are
-// reported at once, and each names its file, line, column and field and says
-// what to write instead. A Config that comes out is complete: defaults filled
-// in, names in their normal form, and the content of every file that it names
-// in place. No error, warning or printed Config shows a secret.
+// Promises: reading is strict. An unknown name is an error. All errors are reported at once, and
+// each names its file, line, column and field and says what to write instead. A returned Config is
+// complete: defaults are filled in, names are normalized, and the content of every file that it
+// names is loaded. No error, warning or printed Config shows a secret. The package writes nothing
+// and opens no connection.
 //
-// The package writes nothing and opens no connection. Start reading at [Load];
-// the types are in types.go, the rules in the files check*.go.
+// Start reading at [Load]; the types are in types.go, the rules in check*.go.
 package config
 
 import (
@@ -21,9 +20,9 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// Load reads the RegistryConfig at path and the files that it names. Relative
-// paths in it begin at its directory. The error is an [Errors]; errors.Is(err,
-// fs.ErrNotExist) holds when the file, or one that it names, does not exist.
+// Load reads the RegistryConfig at path and the files that it names. Relative paths start at the
+// directory of path. The error is an [Errors]; it wraps [fs.ErrNotExist] if the config, or a file
+// that it names, does not exist.
 func Load(path string) (*Config, []Warning, error) {
 	f, err := Read(path)
 	if err != nil {
@@ -35,22 +34,22 @@ func Load(path string) (*Config, []Warning, error) {
 // File is a RegistryConfig as it was written.
 type File struct {
 	Path string
-	// Dir is where relative paths in Text begin; "" is the directory of Path.
+	// Dir is the directory at which relative paths in Text start; "" means that of Path.
 	Dir  string
 	Text []byte
-	// Contents holds the files that Text names, by the name that stands there.
-	// [File.Parse] fills it in, or, if it is not nil, takes them from it and
-	// reads none: so a config can be kept whole. They may be secrets.
+	// Contents holds the files that Text names, by the name in Text. If it is nil,
+	// [File.Parse] reads the files and stores them here; otherwise it uses these and reads no
+	// file, so a config can be kept with its files. They may be secrets.
 	Contents map[string][]byte
 
 	mode fs.FileMode
 }
 
-// Read is the first half of [Load], for who wants to keep the text.
+// Read is the first half of [Load], for callers that keep the text.
 func Read(path string) (File, error) { return ReadAs(path, path) }
 
-// ReadAs is [Read] of a file that people know by another name, as the one that
-// links below another root lead to. File.Path and errors have name.
+// ReadAs is [Read] of the file at path, but File.Path and errors show name. It serves files that
+// the operator knows by another path, such as one below another root directory.
 func ReadAs(path, name string) (File, error) {
 	data, mode, err := readFile(path, maxConfigSize)
 	if err != nil {
@@ -63,7 +62,7 @@ func ReadAs(path, name string) (File, error) {
 	return File{Path: name, Text: data, mode: mode}, nil
 }
 
-// Parse is the second half of [Load].
+// Parse is the second half of [Load]: it decodes and validates the text.
 func (f *File) Parse() (*Config, []Warning, error) {
 	if f.Dir == "" {
 		f.Dir = filepath.Dir(f.Path)
@@ -77,15 +76,13 @@ func (f *File) Parse() (*Config, []Warning, error) {
 	return cfg, warnings, err
 }
 
-// Parse is [Load] for a document that is in memory; name stands for its path
-// in errors and warnings.
+// Parse is [Load] for a document in memory; errors and warnings show name as its path.
 func Parse(name string, data []byte) (*Config, []Warning, error) {
 	f := File{Path: name, Text: data}
 	return f.Parse()
 }
 
-// Default gives the RegistryConfig that says nothing: apiVersion and kind
-// alone, with every default.
+// Default returns the RegistryConfig that holds only apiVersion and kind, with every default.
 func Default() *Config {
 	cfg := &Config{APIVersion: APIVersion, Kind: Kind}
 	setDefaults(reflect.ValueOf(cfg).Elem())
@@ -93,8 +90,8 @@ func Default() *Config {
 	return cfg
 }
 
-// Files lists the files that c names, each once and sorted: a change of one of
-// them changes what c means. The shared credentials file is among them.
+// Files lists the files that c names, sorted and without duplicates. A change of one of them
+// changes the meaning of c. The shared credentials file is included.
 func (c *Config) Files() []string {
 	files := []string{c.DockerConfigFile}
 	for _, r := range c.Registries {

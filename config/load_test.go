@@ -49,7 +49,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestLoadRefuses: what is at the path is no file with a RegistryConfig.
+// TestLoadRefuses covers paths that hold no readable RegistryConfig.
 func TestLoadRefuses(t *testing.T) {
 	n := newNode(t)
 	path := func(name string) string { return filepath.Join(n.dir, name) }
@@ -83,7 +83,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// TestErrorTypes: callers can take the errors apart.
+// TestErrorTypes checks that callers can inspect the errors.
 func TestErrorTypes(t *testing.T) {
 	n := newNode(t)
 	_, _, err := n.parse(head + "dockerConfigFile: /etc/berth/secrets/missing\nhealth: {mode: of}\n")
@@ -102,7 +102,7 @@ func TestErrorTypes(t *testing.T) {
 	}
 }
 
-// TestFileContents: what the files hold arrives where it belongs.
+// TestFileContents checks that the content of each named file is loaded into its field.
 func TestFileContents(t *testing.T) {
 	n := newNode(t)
 	if err := os.Symlink("registry-com", filepath.Join(n.dir, "secrets/link")); err != nil {

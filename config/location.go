@@ -6,18 +6,17 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// location is a place in the document: a node and the path that leads to it. The
-// node tree itself keeps the positions, so that a field which nobody complains
-// about costs nothing.
+// location is a place in the document: a node and its path. Positions are read from the node tree
+// only when a message needs them, so a field without a message costs nothing.
 type location struct {
 	parent *location
-	name   string // of the field, "" for an item of a list
+	name   string // of the field, "" for a list item
 	index  int
-	node   *yaml.Node // nil when the field is absent
+	node   *yaml.Node // nil if the field is absent
 	key    *yaml.Node // the field's name in the document
 }
 
-// field gives the place of a field of the mapping at s.
+// field returns the location of a field of the mapping at s.
 func (s *location) field(name string) *location {
 	f := &location{parent: s, name: name}
 	if m := s.node; m != nil && m.Kind == yaml.MappingNode {
@@ -31,7 +30,7 @@ func (s *location) field(name string) *location {
 	return f
 }
 
-// item gives the place of an item of the list at s.
+// item returns the location of an item of the list at s.
 func (s *location) item(i int) *location {
 	it := &location{parent: s, index: i}
 	if s.node != nil && s.node.Kind == yaml.SequenceNode && i < len(s.node.Content) {
@@ -40,13 +39,13 @@ func (s *location) item(i int) *location {
 	return it
 }
 
-// unset reports that nothing stands there: no field, null, or "".
+// unset reports an absent field, a null or "".
 func (s *location) unset() bool {
 	n := s.node
 	return n == nil || isNull(n) || n.Kind == yaml.ScalarNode && n.Value == ""
 }
 
-// written gives the text that stands there, "" if there is none.
+// written returns the text of the node, "" if there is none.
 func (s *location) written() string {
 	if s.node == nil {
 		return ""
@@ -54,12 +53,12 @@ func (s *location) written() string {
 	return scalar(s.node)
 }
 
-// position tells where s is; an absent field is where its parent is.
+// position returns the position of s; an absent field has that of its parent.
 func (s *location) position() (line, column int) {
 	for ; s != nil; s = s.parent {
 		switch {
 		case s.node != nil && s.key != nil && isNull(s.node):
-			return s.key.Line, s.key.Column // an empty value has no place of its own
+			return s.key.Line, s.key.Column // an empty value has no position of its own
 		case s.node != nil:
 			return s.node.Line, s.node.Column
 		}
@@ -67,7 +66,7 @@ func (s *location) position() (line, column int) {
 	return 1, 1
 }
 
-// path gives the field's path as in mirrors[0].endpoints[1].url.
+// path returns the field's path, such as mirrors[0].endpoints[1].url.
 func (s *location) path() string {
 	if s == nil || s.parent == nil {
 		return ""
@@ -77,16 +76,16 @@ func (s *location) path() string {
 	case s.name == "":
 		return before + "[" + strconv.Itoa(s.index) + "]"
 	case shownKey(s.name) == "":
-		return before + "[?]" // a header's name that may be a secret
+		return before + "[?]" // a header name that may be a secret
 	case before == "":
 		return s.name
 	}
 	return before + "." + s.name
 }
 
-// target follows an alias to what it stands for.
+// target returns the node that an alias stands for.
 func target(n *yaml.Node) *yaml.Node {
-	for range 2 { // an alias never stands for an alias
+	for range 2 { // an alias never refers to another alias
 		if n.Kind != yaml.AliasNode || n.Alias == nil {
 			break
 		}

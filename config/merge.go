@@ -4,9 +4,9 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// flatten replaces the merge keys (<<) of the mapping n by the fields that
-// they stand for. The mapping's own fields win, then those of the earlier
-// source. https://yaml.org/type/merge.html
+// flatten replaces the merge keys (<<) of the mapping n by the fields of their sources. The
+// mapping's own fields win, then those of earlier sources. Source:
+// https://yaml.org/type/merge.html
 func (d *decoder) flatten(s *location, n *yaml.Node) {
 	if !hasMerge(n) {
 		return
@@ -31,7 +31,7 @@ func (d *decoder) flatten(s *location, n *yaml.Node) {
 	n.Content = own
 }
 
-// merge appends the fields of source that are not there yet.
+// merge appends the fields of source that fields does not hold yet.
 func (d *decoder) merge(s *location, fields []*yaml.Node, have map[string]bool, source *yaml.Node, lists bool) []*yaml.Node {
 	from := target(source)
 	switch {

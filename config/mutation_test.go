@@ -10,8 +10,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// everySection has an object of every type, so that each of their fields can
-// be set to something wrong.
+// everySection has an object of every type, so that each field can be set to a wrong value.
 const everySection = head + `
 mirrors:
 - upstream: docker.io
@@ -29,7 +28,7 @@ proxy: {}
 containerd: {}
 `
 
-// wrong is a value that a field of the type cannot take.
+// wrong returns values that a field of the type cannot hold.
 func wrong(t reflect.Type) []any {
 	switch {
 	case t == reflect.TypeFor[redact.Secret](), t == reflect.TypeFor[Duration](), t.Kind() == reflect.String:
@@ -44,9 +43,8 @@ func wrong(t reflect.Type) []any {
 	return []any{"x", 5, []any{}, map[string]any{"no field": 1}}
 }
 
-// TestMutations sets every field to every wrong kind of value, and adds an
-// unknown field to every object: Parse and the schema must both refuse, and
-// Parse must name the field.
+// TestMutations sets every field to every wrong kind of value, and adds an unknown field to every
+// object. Parse and the schema must both refuse it, and Parse must name the field.
 func TestMutations(t *testing.T) {
 	compiled := compileSchema(t)
 	refused := func(document any, field string) {
@@ -99,14 +97,13 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// step leads from an object to one in it.
+// step leads from an object to one inside it.
 type step struct {
 	field string
-	index int // in a list, -1 otherwise
+	index int // in a list; otherwise -1
 }
 
-// visit calls f for every field of t and of the types in it; once per object
-// with a nil field.
+// visit calls f for every field of t and of the types in it, and once per object with a nil field.
 func visit(t reflect.Type, path []step, f func([]step, *reflect.StructField)) {
 	f(path, nil)
 	for i := range t.NumField() {
@@ -119,7 +116,7 @@ func visit(t reflect.Type, path []step, f func([]step, *reflect.StructField)) {
 		to := func(index int) []step { return append(append([]step{}, path...), step{name, index}) }
 		switch {
 		case typ.Kind() == reflect.Pointer && name == "static":
-			// The second of the credentials.
+			// static is the second of the credentials.
 			visit(typ.Elem(), append(append([]step{}, path[:len(path)-1]...), step{"credentials", 1}, step{"static", -1}), f)
 		case typ.Kind() == reflect.Pointer:
 			visit(typ.Elem(), to(-1), f)
@@ -131,7 +128,7 @@ func visit(t reflect.Type, path []step, f func([]step, *reflect.StructField)) {
 	}
 }
 
-// object finds the mapping that path leads to.
+// object returns the mapping at path.
 func object(document map[string]any, path []step) map[string]any {
 	for _, s := range path {
 		next := document[s.field]
@@ -143,7 +140,7 @@ func object(document map[string]any, path []step) map[string]any {
 	return document
 }
 
-// joined is the path as errors write it.
+// joined returns the path as errors write it.
 func joined(path []step, name string) string {
 	at := &location{}
 	for _, s := range path {

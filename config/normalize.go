@@ -7,16 +7,14 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// NormalizeURL gives where requests to u go, in one spelling: two addresses with
-// the same are one mirror, with or without the port that the scheme implies
-// and with or without /v2.
+// NormalizeURL returns the address of requests to u in one spelling. Two addresses with the same
+// result are one mirror, with or without the default port and with or without /v2.
 func NormalizeURL(u hostsconf.URL) string {
 	return u.Scheme + "://" + hostport.TrimDefaultPort(u.Host, u.Scheme) + u.APIPath()
 }
 
-// NormalizeHost gives host[:port][/path] without the port that https implies, or
-// http with plainHTTP. A login that is named by one spelling of a host is used
-// for the other, too.
+// NormalizeHost returns scheme://host[:port][/path] without the scheme's default port. The scheme
+// is https, or http with plainHTTP. A login for one spelling of a host is used for the other too.
 func NormalizeHost(host string, plainHTTP bool) string {
 	scheme := "https"
 	if plainHTTP {
@@ -30,10 +28,9 @@ func NormalizeHost(host string, plainHTTP bool) string {
 	return scheme + "://" + name
 }
 
-// checkDuplicates reports logins and tls settings that stand in two entries for one host
-// in two spellings: which of them counts would depend on how a host is named
-// elsewhere. Two entries are right where they say different things, or where
-// one only names the spelling that images have.
+// checkDuplicates reports logins and tls settings given in two entries for one host in two
+// spellings: which entry applies would depend on the spelling used elsewhere. Two entries are valid
+// if they set different things, or if one only names the spelling used in images.
 func (c *checker) checkDuplicates(list *location) {
 	logins, tls := map[string]int{}, map[string]int{}
 	for i := range c.cfg.Registries {

@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// plainHTTP refuses what would send a credential unprotected to another
-// machine, at the place where the choice of plain http stands.
+// plainHTTP refuses settings that would send a credential unencrypted to another machine. The error
+// is at the setting that chooses plain http.
 func (c *checker) plainHTTP(root *location) {
 	owned := c.collectLogins()
 	const message = "would send %s over plain http to another machine; use https, or set allowPlainHTTPCredentials: true in %s"
@@ -37,8 +37,8 @@ func (c *checker) plainHTTP(root *location) {
 	mirrors := root.field("mirrors")
 	for i, m := range c.cfg.Mirrors {
 		for j, e := range m.Endpoints {
-			// Most are not: parsing them all again would take as long as
-			// checking them did.
+			// Parsing every endpoint again would take as long as checking it did; only the
+			// http ones matter.
 			if len(e.URL) > 7 && strings.EqualFold(e.URL[:7], "http://") {
 				address(mirrors.item(i).field("endpoints").item(j).field("url"), e.URL, e.OverridePath)
 			}
@@ -49,10 +49,10 @@ func (c *checker) plainHTTP(root *location) {
 	}
 }
 
-// loginOrigin is where a credential comes from.
+// loginOrigin describes the source of a credential.
 type loginOrigin struct {
-	name    string // for people: "the login of registries[2]"
-	entry   string // where the permission belongs
+	name    string // for messages: "the login of registries[2]"
+	entry   string // where the permission must be set
 	allowed bool   // to go over plain http
 }
 
@@ -63,8 +63,7 @@ type ownedLogins struct {
 	allowed func(host, path string) bool
 }
 
-// newEntry is where the permission for a credential belongs that has no entry
-// of its own.
+// newEntry is where the permission must be set for a credential that has no entry of its own.
 const newEntry = "an entry of registries for it"
 
 func (o ownedLogins) covering(host, path string) (loginOrigin, bool) {
@@ -75,14 +74,14 @@ func (o ownedLogins) covering(host, path string) (loginOrigin, bool) {
 	if _, ok = ecr.ParseHost(host); !ok {
 		return loginOrigin{}, false
 	}
-	// No entry is needed for the token of a registry that is named like ECR.
+	// A registry with an ECR host name gets a token without any entry.
 	allowed := o.allowed(host, path) || o.allowed(hostport.TrimDefaultPort(host, "http"), path)
 	return loginOrigin{"the ECR token", newEntry, allowed}, true
 }
 
-// collectLogins gathers the credentials of all sources; registries go first.
-// The permission to use plain http stands in the entry of the login itself,
-// and for a login from elsewhere in any entry that covers it.
+// collectLogins gathers the credentials of all sources; registries have precedence. The permission
+// to use plain http is set in the login's own entry; for a login from elsewhere, in any entry that
+// covers it.
 func (c *checker) collectLogins() ownedLogins {
 	origins := map[string]loginOrigin{}
 	var lists [3][]credprovider.Login

@@ -2,5 +2,5 @@
 
 package config
 
-// raceFactor is how much slower the race detector may make a test.
+// raceFactor is how many times slower the race detector may make a test.
 const raceFactor = 10

@@ -14,21 +14,20 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// The largest files that are read. The first is the limit of a ConfigMap.
+// Limits for file sizes, in bytes. The first is the limit of a ConfigMap.
 const (
 	maxConfigSize = 1 << 20
 	maxPEMSize    = 1 << 20
 	maxSecretSize = 64 << 10
 )
 
-// readFile reads a regular file of at most limit bytes. It follows symbolic
-// links, because that is how Kubernetes mounts secrets. The errors do not
-// repeat the path.
+// readFile reads a regular file of at most limit bytes and returns its mode. It follows symlinks,
+// because Kubernetes mounts secrets as symlinks. Errors do not contain the path.
 func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 	if strings.IndexByte(path, 0) >= 0 {
 		return nil, 0, errors.New("is no path: it holds a NUL byte")
 	}
-	// Without O_NONBLOCK the open of a FIFO would wait for a writer.
+	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, withoutPath(err)
@@ -51,21 +50,21 @@ func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 	return data, info.Mode(), nil
 }
 
-// sizeError says that a file is larger than it may be.
+// sizeError reports a file that is larger than its limit.
 type sizeError struct{ limit int64 }
 
 func (e *sizeError) Error() string { return "is larger than " + size(e.limit) }
 
-// files are those that a config names.
+// files reads the files that a config names.
 type files struct {
-	dir      string            // where relative paths begin: the directory of the config
+	dir      string            // where relative paths start: the directory of the config
 	contents map[string][]byte // by the name in the config
-	kept     bool              // they are all there is
+	kept     bool              // use contents only and read no file
 }
 
-// locate gives the path of a file that the config names. Relative paths begin at
-// the config's directory. Before they began at the working directory; a file that
-// is found only there is still taken, and elsewhere is true.
+// locate returns the path of a file that the config names. Relative paths start at the config's
+// directory. Older versions started at the working directory; a file that exists only there is
+// still used, and elsewhere is true.
 func (f files) locate(written string) (path string, elsewhere bool) {
 	if filepath.IsAbs(written) || written == "" {
 		return written, false
@@ -80,8 +79,7 @@ func (f files) locate(written string) (path string, elsewhere bool) {
 	return path, false
 }
 
-// read gives the content of the file that the config names as written and that is
-// at path.
+// read returns the content of the file that the config names as written and that is at path.
 func (f files) read(written, path string, limit int64) ([]byte, fs.FileMode, error) {
 	if f.kept {
 		data, ok := f.contents[written]
@@ -97,8 +95,8 @@ func (f files) read(written, path string, limit int64) ([]byte, fs.FileMode, err
 	return data, mode, err
 }
 
-// withoutPath keeps the cause of a file error and drops the path, which the
-// caller shows in its own place. errors.Is still works.
+// withoutPath drops the path from a file error; the caller shows it in its own place. errors.Is
+// still works.
 func withoutPath(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -128,8 +126,8 @@ func size(n int64) string {
 	return fmt.Sprintf("%d KiB", n>>10)
 }
 
-// read reads the file that the field at s names, and puts into *path where it is.
-// When it is private, a file that everybody may read brings a warning.
+// read reads the file that the field at s names and sets *path to its location. If private is set,
+// a file that everybody can read causes a warning.
 func (c *checker) read(s *location, path *string, limit int64, private bool) ([]byte, bool) {
 	written := *path
 	located, elsewhere := c.files.locate(written)
@@ -153,8 +151,8 @@ func (c *checker) read(s *location, path *string, limit int64, private bool) ([]
 
 const fromHere = "relative paths begin in the directory of this config"
 
-// fileRemedy says why a file cannot be read and what to do; unnamed says that what
-// is written may be the secret itself.
+// fileRemedy says why a file cannot be read and what to do. unnamed says that the written text may
+// be the secret itself.
 func fileRemedy(err error, written string, unnamed bool) string {
 	relative := !filepath.IsAbs(written) && strings.IndexByte(written, 0) < 0
 	switch {
@@ -176,16 +174,15 @@ func fileRemedy(err error, written string, unnamed bool) string {
 	return err.Error()
 }
 
-// isText reports whether a secret reaches JSON, and so kubelet, as it is: what
-// is not UTF-8 becomes U+FFFD on the way, silently, and so that character
-// means that it has happened before.
+// isText reports whether JSON, and so kubelet, carries a secret unchanged. Encoding silently
+// replaces bytes that are not UTF-8 by U+FFFD; that character in a secret means that this already
+// happened.
 func isText(secret string) bool {
 	return !strings.ContainsRune(secret, utf8.RuneError)
 }
 
-// secretFile reads a file that holds one secret and nothing else; the line breaks at
-// its end do not count. invalid reports what the secret cannot hold. Nothing of its
-// content goes into an error.
+// secretFile reads a file that holds one secret; line breaks at its end are dropped. invalid
+// reports a character that the secret cannot hold. Errors show none of the content.
 func (c *checker) secretFile(s *location, path *string, invalid func(string) bool) redact.Secret {
 	data, ok := c.read(s, path, maxSecretSize, true)
 	if !ok {

@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// registryHost checks host[:port][/path] and gives its normal form: the host
-// in lower case, the path as written.
+// registryHost checks host[:port][/path] and returns its normal form: the host in lower case, the
+// path as written.
 func registryHost(written string) (string, error) {
 	if scheme, rest, found := strings.Cut(written, "://"); found {
 		return "", &adviceError{"must not have a scheme", strings.TrimRight(rest, "/"),

@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// TestRelativePaths: relative paths begin in the directory of the config, whatever
-// the working directory is. One that is right only from there still loads.
+// TestRelativePaths checks that relative paths start at the config's directory, whatever the
+// working directory is. A path that is valid only from the working directory still loads.
 func TestRelativePaths(t *testing.T) {
 	n := newNode(t)
 	n.write(t, "config.yaml", head+`
@@ -42,7 +42,7 @@ ecr:
 			t.Errorf("%s is watched, which is not below %s", name, n.dir)
 		}
 	}
-	// What was kept means the same, whatever is there now.
+	// A kept config has the same meaning, whatever files exist now.
 	kept := File{Path: "/var/lib/berth/last-good.json", Dir: file.Dir, Text: file.Text, Contents: file.Contents}
 	again, _, err := kept.Parse()
 	if err != nil || strings.Join(again.Files(), " ") != strings.Join(cfg.Files(), " ") {
@@ -70,8 +70,8 @@ ecr:
 	}
 }
 
-// TestSeveralLines: a password of several lines, such as the JSON key of a service
-// account, reaches the header as it is, but for the line breaks at its end.
+// TestSeveralLines checks that a password of several lines, such as a service account's JSON key,
+// reaches the header unchanged except for line breaks at its end.
 func TestSeveralLines(t *testing.T) {
 	const key = "{\n\t\"type\": \"service_account\",\r\n  \"private_key\": \"-----BEGIN-----\\n\"\n}"
 	n := newNode(t)

@@ -8,7 +8,6 @@ import (
 //go:embed schema.json
 var schema []byte
 
-// Schema gives the JSON Schema (draft 2020-12) of a RegistryConfig, for
-// editors. It knows names, types, defaults and the form of values; what depends
-// on several fields or on other files, [Load] alone checks.
+// Schema returns the JSON Schema (draft 2020-12) of a RegistryConfig, for editors. It covers names,
+// types, defaults and the form of values. Only [Load] checks rules across fields and other files.
 func Schema() []byte { return slices.Clone(schema) }

@@ -34,8 +34,8 @@ func compileSchema(t *testing.T) *jsonschema.Schema {
 	return compiled
 }
 
-// asJSON turns YAML into the values that a JSON Schema speaks of, nil when it
-// is no YAML or has keys that JSON does not have.
+// asJSON converts YAML to JSON values; ok is false if it is not YAML or has keys that JSON cannot
+// have.
 func asJSON(t *testing.T, document string) (value any, ok bool) {
 	t.Helper()
 	var fromYAML any
@@ -52,7 +52,7 @@ func asJSON(t *testing.T, document string) (value any, ok bool) {
 	return value, true
 }
 
-// schemaNode is a part of the schema as plain JSON.
+// schemaNode is a part of the schema, decoded from JSON.
 type schemaNode map[string]any
 
 func (n schemaNode) resolve(root schemaNode) schemaNode {
@@ -74,7 +74,7 @@ func (n schemaNode) child(root schemaNode, keys ...string) schemaNode {
 	return n
 }
 
-// has reports whether the schema takes a JSON type.
+// has reports whether the schema accepts a JSON type.
 func (n schemaNode) has(jsonType string) bool {
 	switch types := n["type"].(type) {
 	case string:
@@ -85,8 +85,8 @@ func (n schemaNode) has(jsonType string) bool {
 	return false
 }
 
-// TestSchemaMatchesTypes holds the schema and the Go types against each other:
-// every field both ways, its type, its default and its words.
+// TestSchemaMatchesTypes compares the schema and the Go types in both directions: every field, its
+// type, its default and its words.
 func TestSchemaMatchesTypes(t *testing.T) {
 	var root schemaNode
 	if err := json.Unmarshal(Schema(), &root); err != nil {
@@ -156,7 +156,7 @@ func compareField(t *testing.T, root, n schemaNode, f reflect.StructField, path 
 	}
 }
 
-// wordsOf gives the values of an enumeration, nil for another type.
+// wordsOf returns the values of an enumeration, nil for another type.
 func wordsOf(t reflect.Type) []any {
 	return map[reflect.Type][]any{
 		reflect.TypeFor[Auth]():       {string(AuthAuto), string(AuthBasic), string(AuthToken)},
@@ -165,7 +165,7 @@ func wordsOf(t reflect.Type) []any {
 	}[t]
 }
 
-// wantDefault is the default tag of a field as JSON has it.
+// wantDefault returns the default of a field as JSON represents it.
 func wantDefault(f reflect.StructField) any {
 	text, ok := f.Tag.Lookup("default")
 	switch kind := f.Type.Kind(); {
@@ -186,7 +186,7 @@ func wantDefault(f reflect.StructField) any {
 	return text
 }
 
-// TestSchemaTakesGood: what Parse takes, the schema takes.
+// TestSchemaTakesGood checks that the schema accepts every document that Parse accepts.
 func TestSchemaTakesGood(t *testing.T) {
 	compiled := compileSchema(t)
 	for name, document := range cases(t, "good") {
@@ -200,8 +200,8 @@ func TestSchemaTakesGood(t *testing.T) {
 	}
 }
 
-// TestSchemaRefusesBad: what is wrong in form, the schema refuses; what it
-// cannot know is listed here.
+// TestSchemaRefusesBad checks that the schema refuses every wrong form. Mistakes that a schema
+// cannot express are listed here.
 func TestSchemaRefusesBad(t *testing.T) {
 	beyond := map[string]bool{
 		"document/bang":          true,                                          // YAML tags are gone in JSON
@@ -221,7 +221,7 @@ func TestSchemaRefusesBad(t *testing.T) {
 	for name, document := range cases(t, "bad") {
 		value, ok := asJSON(t, document)
 		if !ok {
-			continue // no YAML at all
+			continue // not YAML
 		}
 		err := compiled.Validate(value)
 		if err != nil {
@@ -236,7 +236,7 @@ func TestSchemaRefusesBad(t *testing.T) {
 	}
 }
 
-// cases gives the documents of the archives in a directory of testdata.
+// cases returns the documents of the archives in a directory of testdata.
 func cases(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}

@@ -6,10 +6,9 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// shown gives what a message may repeat of a value that stands at s, "" for
-// nothing. Every value of a user goes through it: it is repeated only where the
-// field is one that holds no secret and the value has the form of what belongs
-// there, because people write logins into the wrong field.
+// shown returns the part of a value at s that a message may repeat, "" for none. Every value that a
+// user wrote passes through it. It repeats a value only if the field holds no secrets and the value
+// has the field's form, because people write logins into the wrong field.
 func (s *location) shown(value string) string {
 	if form := s.form(); form != nil {
 		return form(value)
@@ -17,8 +16,8 @@ func (s *location) shown(value string) string {
 	return ""
 }
 
-// form is the form of the values of the field that s is, or is an item of; nil
-// for a field of which nothing is shown.
+// form returns the form of the values of the field that s is, or is an item of; nil if no value of
+// the field may be shown.
 func (s *location) form() func(string) string {
 	at := s
 	for at != nil && at.parent != nil && at.name == "" {
@@ -75,7 +74,7 @@ func matching(form *regexp.Regexp) func(string) string {
 	}
 }
 
-// aWord shows a word of one of our lists, and what nearly is one.
+// aWord shows a value that is one of the config's words, or close to one.
 func aWord(value string) string {
 	words := []string{
 		string(AuthAuto), string(AuthBasic), string(AuthToken), string(HealthWithdraw), string(HealthReport), string(HealthOff),
@@ -87,8 +86,7 @@ func aWord(value string) string {
 	return value
 }
 
-// shownKey gives a name that stands where the name of a field belongs, "" for one
-// that may be something else: "hunter2: x" is a field, too.
+// shownKey returns a field name, or "" if it may be something else: "hunter2: x" is a field too.
 func shownKey(name string) string {
 	if !keyForm.MatchString(name) || redact.MaybeSecret(name) {
 		return ""
@@ -96,5 +94,5 @@ func shownKey(name string) string {
 	return name
 }
 
-// keyForm is a name as fields and headers have it: words without digits.
+// keyForm matches names as fields and headers use them: words without digits.
 var keyForm = regexp.MustCompile(`^[A-Za-z]{1,32}([_.-][A-Za-z]{1,32}){0,6}$`)

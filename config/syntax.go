@@ -13,7 +13,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// parseDocument turns data into the node of its one document.
+// parseDocument returns the root node of the only document in data.
 func parseDocument(data []byte) (*yaml.Node, *Error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if err := checkText(data); err != nil {
@@ -44,8 +44,7 @@ const (
 	isBinary   = "this is a binary file; a RegistryConfig is YAML text"
 )
 
-// checkText refuses what is no text, before the YAML library does so with less
-// to say.
+// checkText refuses data that is not text, with a clearer error than the YAML library gives.
 func checkText(data []byte) *Error {
 	switch {
 	case len(data) == 0:
@@ -79,8 +78,8 @@ func checkText(data []byte) *Error {
 	return nil
 }
 
-// looksBinary tells a program, an archive or a picture from a text with a
-// wrong character in it.
+// looksBinary distinguishes a program, an archive or a picture from a text with an invalid
+// character.
 func looksBinary(data []byte) bool {
 	for _, magic := range []string{"\x7fELF", "\x1f\x8b", "PK\x03\x04", "BZh", "\xfd7zXZ", "\x28\xb5\x2f\xfd", "\x89PNG"} {
 		if bytes.HasPrefix(data, []byte(magic)) {
@@ -96,8 +95,8 @@ func isYAMLText(r rune) bool {
 		r >= 0xa0 && r <= 0xd7ff || r >= 0xe000 && r <= 0xfffd && r != 0xfeff || r >= 0x10000
 }
 
-// syntaxError puts an error of the YAML library into our form. The library
-// names a line, often the one where the surrounding block began, and no column.
+// syntaxError converts an error of the YAML library. The library gives a line, often the one where
+// the surrounding block starts, and no column.
 func syntaxError(data []byte, err error) *Error {
 	line, message := splitMessage(err)
 	if better := failingLine(data, message); better > 0 {
@@ -128,7 +127,7 @@ func syntaxError(data []byte, err error) *Error {
 	return e
 }
 
-// splitMessage cuts "yaml: line 3: what" into its parts; line is 0 without one.
+// splitMessage splits "yaml: line 3: message"; line is 0 if there is none.
 func splitMessage(err error) (line int, message string) {
 	message = strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(message, "line "); ok {
@@ -141,9 +140,8 @@ func splitMessage(err error) (line int, message string) {
 	return 0, message
 }
 
-// failingLine finds the first line that brings message about: the smallest
-// number of leading lines which fail in the same way. It returns 0 for a
-// document so large that looking for it would take long.
+// failingLine finds the first line that causes message: the smallest number of leading lines that
+// fail in the same way. It returns 0 for a document too large to search.
 func failingLine(data []byte, message string) int {
 	const largest = 64 << 10
 	if len(data) > largest {
@@ -180,11 +178,11 @@ func failingLine(data []byte, message string) int {
 	return high
 }
 
-// repeated is what a message of the library may repeat of the document.
+// repeated matches text of the document that a message of the library may repeat.
 var repeated = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`|[A-Za-z0-9+/=]{20,}")
 
-// remedy says in our words what a message of the library asks for. It never
-// repeats a word of the document, which might be a secret.
+// remedy says in Berth's words what to do about a message of the library. It repeats no word of the
+// document, which may be a secret.
 func remedy(message string) string {
 	for _, r := range []struct{ part, says string }{
 		{"tab character", "a tab in the indentation; YAML wants spaces there"},

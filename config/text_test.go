@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestText covers what an archive of texts cannot hold.
+// TestText covers texts that an archive cannot hold.
 func TestText(t *testing.T) {
 	large := bytes.Repeat([]byte("# "+strings.Repeat("x", 61)+"\n"), 2<<20/64)
 	for _, c := range []struct {
@@ -37,7 +37,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestTextAccepted: what editors on other systems write.
+// TestTextAccepted covers the output of editors on other systems.
 func TestTextAccepted(t *testing.T) {
 	full := head + strings.Repeat("#", maxConfigSize-len(head))
 	for name, document := range map[string]string{
@@ -61,7 +61,7 @@ func TestTextAccepted(t *testing.T) {
 	}
 }
 
-// TestManyErrors: a report stays readable when everything is wrong.
+// TestManyErrors checks that a report stays readable if everything is wrong.
 func TestManyErrors(t *testing.T) {
 	document := head + "mirrors:\n" + strings.Repeat("- {}\n", 2000)
 	_, _, err := Parse("config.yaml", []byte(document))
@@ -74,7 +74,7 @@ func TestManyErrors(t *testing.T) {
 	}
 }
 
-// TestLongValue: a wrong value of any length stays one readable line.
+// TestLongValue checks that a wrong value of any length stays on one readable line.
 func TestLongValue(t *testing.T) {
 	_, _, err := Parse("config.yaml", []byte(head+"containerd: {certsDir: /"+strings.Repeat("ä", 5000)+"/}"))
 	long := "/" + strings.Repeat("ä", maxShown-1) + "…"

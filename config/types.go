@@ -6,17 +6,16 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// APIVersion and Kind are what the first two lines of a RegistryConfig say.
+// APIVersion and Kind are the required values of these two fields of a RegistryConfig.
 const (
 	APIVersion = "berth/v1alpha1"
 	Kind       = "RegistryConfig"
 )
 
-// Config is a RegistryConfig: where images are pulled from, and with which
-// credentials. The yaml tag of each field is its name in the file, the default
-// tag its value when the file does not give one. A Config that [Load] or
-// [Parse] returned is valid, has every default filled in and every file that it
-// names read.
+// Config is a RegistryConfig: where images are pulled from, and with which credentials. The yaml
+// tag of a field is its name in the file, the default tag its value if the file does not set it. A
+// Config returned by [Load] or [Parse] is valid, has every default filled in and every named file
+// read.
 type Config struct {
 	APIVersion       string           `yaml:"apiVersion"`
 	Kind             string           `yaml:"kind"`
@@ -29,25 +28,25 @@ type Config struct {
 	Proxy            Proxy            `yaml:"proxy"`
 	Containerd       Containerd       `yaml:"containerd"`
 
-	// DockerConfig holds the logins that DockerConfigFile contains, sorted by
-	// Host; nil without one. An entry of Registries for the same host wins.
+	// DockerConfig holds the logins in DockerConfigFile, sorted by Host; nil without that file.
+	// An entry of Registries for the same host has precedence.
 	DockerConfig []DockerLogin `yaml:"-"`
 }
 
 // Mirror says where images of one upstream are pulled from.
 type Mirror struct {
-	// Upstream is a host[:port] as it stands in image names, in lower case,
-	// or "*" for every registry that has no entry of its own.
+	// Upstream is a host[:port] as in image names, in lower case, or "*" for every registry
+	// without an entry of its own.
 	Upstream  string     `yaml:"upstream"`
 	Endpoints []Endpoint `yaml:"endpoints"`
-	// UpstreamFallback says whether the upstream itself is asked when no
-	// endpoint has the image. Default true.
+	// UpstreamFallback says whether the upstream itself is asked if no endpoint has the image.
+	// Default true.
 	UpstreamFallback bool `yaml:"upstreamFallback" default:"true"`
 }
 
-// Endpoint is one mirror, in the order in which they are tried.
+// Endpoint is one address of a mirror. Endpoints are tried in order.
 type Endpoint struct {
-	// URL is as written; hostsconf.ParseURL says what it means.
+	// URL is as written; parse it with hostsconf.ParseURL.
 	URL string `yaml:"url"`
 	// Capabilities default to pull and resolve.
 	Capabilities []string `yaml:"capabilities" default:"pull,resolve"`
@@ -55,69 +54,65 @@ type Endpoint struct {
 	DialTimeout Duration `yaml:"dialTimeout" default:"2s"`
 	// Headers are sent with every request to this endpoint.
 	Headers map[string][]string `yaml:"headers"`
-	// OverridePath takes the path of URL literally.
+	// OverridePath uses the path of URL literally, without /v2.
 	OverridePath bool `yaml:"overridePath"`
 }
 
-// DefaultRegistry is where images come from that name no registry.
+// DefaultRegistry serves images whose name has no registry.
 type DefaultRegistry struct {
 	URL string `yaml:"url"`
-	// For lists the upstreams it stands in for. Default docker.io.
+	// For lists the upstreams that it replaces. Default docker.io.
 	For              []string `yaml:"for" default:"docker.io"`
 	UpstreamFallback bool     `yaml:"upstreamFallback" default:"true"`
 }
 
-// Registry says how to reach, and log in to, a host: for direct pulls and for
-// every endpoint on it.
+// Registry says how to connect and log in to a host, for direct pulls and for every endpoint on it.
 type Registry struct {
 	// Host is host[:port][/path] in lower case (the path as written).
 	Host     string `yaml:"host"`
 	Username string `yaml:"username"`
-	// Password is the value itself; after loading it also holds what
-	// PasswordFile contains.
+	// Password is the inline value or, after loading, the content of PasswordFile.
 	Password     redact.Secret `yaml:"password"`
 	PasswordFile string        `yaml:"passwordFile"`
 	Auth         Auth          `yaml:"auth" default:"auto"`
 	TLS          TLS           `yaml:"tls"`
-	// PlainHTTP defaults to true for localhost, 127.0.0.0/8 and [::1], unless
-	// TLS says something, and to false for every other host.
+	// PlainHTTP defaults to true for localhost, 127.0.0.0/8 and [::1] without TLS settings, and
+	// to false for every other host.
 	PlainHTTP bool `yaml:"plainHTTP"`
-	// PlainHTTPGiven says that PlainHTTP is not the default, for a host on this
-	// machine, which containerd reaches by a rule of its own otherwise.
+	// PlainHTTPGiven says that the file sets PlainHTTP for a host on loopback. Without it,
+	// containerd applies its own rule to such hosts.
 	PlainHTTPGiven bool `yaml:"-"`
-	// AllowPlainHTTPCredentials lets a login go over plain http to another
-	// machine.
+	// AllowPlainHTTPCredentials permits sending a login over plain http to another machine.
 	AllowPlainHTTPCredentials bool `yaml:"allowPlainHTTPCredentials"`
-	// ECR is the chain of credentials of this ECR registry alone; nil for the
-	// one of the section ecr.
+	// ECR is the credential chain of this ECR registry alone; nil means that of the section ecr.
 	ECR *RegistryECR `yaml:"ecr"`
 }
 
 // RegistryECR says which AWS identity is used for one ECR registry.
 type RegistryECR struct {
-	// Credentials are tried in this order, as those of the section ecr.
+	// Credentials are tried in order, as in the section ecr.
 	Credentials []ECRCredential `yaml:"credentials"`
 }
 
-// Auth says what a registry accepts.
+// Auth says which authentication a registry accepts.
 type Auth string
 
 // The values of Auth.
 const (
-	AuthAuto  Auth = "auto"  // basic until the prober has seen otherwise
+	AuthAuto  Auth = "auto"  // basic until the prober finds otherwise
 	AuthBasic Auth = "basic" // Basic on every request: the header channel
 	AuthToken Auth = "token" // Bearer tokens only: the provider channel
 )
 
-// TLS says how a host is verified and how we prove who we are.
+// TLS says how a host is verified and which client certificate is presented.
 type TLS struct {
 	CAFile             string `yaml:"caFile"`
 	CertFile           string `yaml:"certFile"`
 	KeyFile            string `yaml:"keyFile"`
 	InsecureSkipVerify bool   `yaml:"insecureSkipVerify"`
 
-	// CA, Cert and Key are the contents of the files (PEM), empty when unset.
-	// CA and Cert hold certificates only, whatever else their files hold.
+	// CA, Cert and Key are the contents of the files (PEM), empty if unset. CA and Cert hold
+	// only the certificates of their files.
 	CA   []byte        `yaml:"-"`
 	Cert []byte        `yaml:"-"`
 	Key  redact.Secret `yaml:"-"`
@@ -130,34 +125,32 @@ type DockerLogin struct {
 	Password redact.Secret
 }
 
-// ECR says which AWS identity is used for ECR, and which other host names
-// belong to an ECR registry.
+// ECR says which AWS identity is used for ECR, and which other host names are ECR registries.
 type ECR struct {
-	// Credentials are tried in this order, the next one only when the one
-	// before cannot serve. Default: the instance profile, then static keys
-	// from the environment or the shared credentials file.
+	// Credentials are tried in order; the next one only if the one before cannot give a
+	// token. Default: the instance profile, then static keys from the environment or the
+	// shared credentials file.
 	Credentials []ECRCredential `yaml:"credentials"`
 	Registries  []ECRRegistry   `yaml:"registries"`
 }
 
-// ECRCredential is one source; exactly one field is set.
+// ECRCredential is one source of credentials; exactly one field is set.
 type ECRCredential struct {
 	InstanceProfile *InstanceProfile `yaml:"instanceProfile"`
 	Static          *StaticKeys      `yaml:"static"`
 }
 
-// InstanceProfile is the role of the EC2 instance, by IMDSv2.
+// InstanceProfile is the role of the EC2 instance, read through IMDSv2.
 type InstanceProfile struct{}
 
-// defaultCredentials is the chain when the file gives none.
+// defaultCredentials returns the chain for a file that gives none.
 func defaultCredentials() []ECRCredential {
 	return []ECRCredential{{InstanceProfile: &InstanceProfile{}}, {Static: &StaticKeys{}}}
 }
 
-// StaticKeys are keys that are given: inline, in files, in a shared
-// credentials file, or, when nothing is set, in the process environment and
-// then ~/.aws/credentials. After loading, AccessKeyID, SecretAccessKey and
-// SessionToken also hold what their files contain.
+// StaticKeys are given inline, in files or in a shared credentials file; if nothing is set, in the
+// process environment and then ~/.aws/credentials. After loading, AccessKeyID, SecretAccessKey and
+// SessionToken also hold the content of their files.
 type StaticKeys struct {
 	AccessKeyID           redact.Secret `yaml:"accessKeyID"`
 	AccessKeyIDFile       string        `yaml:"accessKeyIDFile"`
@@ -177,7 +170,7 @@ type ECRRegistry struct {
 	Region  string `yaml:"region"`
 }
 
-// HealthMode says what happens with an endpoint that does not answer.
+// HealthMode says what the agent does about an endpoint that does not answer.
 type HealthMode string
 
 // The values of HealthMode.
@@ -187,7 +180,7 @@ const (
 	HealthOff      HealthMode = "off"
 )
 
-// Health configures the prober of the agent.
+// Health configures the agent's prober.
 type Health struct {
 	Mode      HealthMode `yaml:"mode" default:"withdraw"`
 	Interval  Duration   `yaml:"interval" default:"15s"`
@@ -196,16 +189,15 @@ type Health struct {
 	Successes int        `yaml:"successes" default:"2"`
 }
 
-// Proxy holds the proxy that containerd uses, when it is not the one of the
-// agent's own environment.
+// Proxy is the proxy that containerd uses, if it differs from that of the agent's environment.
 type Proxy struct {
-	// A proxy URL may carry a login, so it is not shown.
+	// A proxy URL may contain a login, so it is redacted.
 	HTTPProxy  redact.Secret `yaml:"httpProxy"`
 	HTTPSProxy redact.Secret `yaml:"httpsProxy"`
 	NoProxy    string        `yaml:"noProxy"`
 }
 
-// Conflict says what to do with a file in our place that is not ours.
+// Conflict says what to do about a foreign file at the path of one of Berth's files.
 type Conflict string
 
 // The values of Conflict.
@@ -214,17 +206,17 @@ const (
 	ConflictAdopt  Conflict = "adopt"
 )
 
-// Containerd says where containerd reads its hosts.toml files.
+// Containerd configures the directory from which containerd reads hosts.toml files.
 type Containerd struct {
 	CertsDir   string   `yaml:"certsDir" default:"/etc/containerd/certs.d"`
 	OnConflict Conflict `yaml:"onConflict" default:"report"`
 }
 
-// Duration is a time span, written as Go writes it: 2s, 1m30s.
+// Duration is a time span in Go's notation: 2s, 1m30s.
 type Duration time.Duration
 
-// String gives the form that the file uses.
+// String returns the form used in the file.
 func (d Duration) String() string { return time.Duration(d).String() }
 
-// MarshalText gives the same, for YAML and JSON.
+// MarshalText returns the same form, for YAML and JSON.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

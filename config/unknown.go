@@ -8,9 +8,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// unknown reports a name that the mapping at s does not have. A key that does
-// not look like a name is not repeated: "password hunter2" with its colon
-// forgotten is a key too.
+// unknown reports a name that the mapping at s does not have. A key that does not look like a name
+// is not repeated: "password hunter2" without its colon is a key too.
 func (d *decoder) unknown(s *location, key *yaml.Node, t reflect.Type) {
 	e := &Error{Line: key.Line, Column: key.Column, Field: s.path()}
 	names := fieldNames(t)
@@ -42,8 +41,8 @@ func (d *decoder) unknown(s *location, key *yaml.Node, t reflect.Type) {
 	d.add(e)
 }
 
-// hintForList recognises what people write in place of a list: the mirrors of k3s,
-// which are a mapping, and a single address.
+// hintForList recognises two forms that people write instead of a list: k3s' mirrors, which are a
+// mapping, and a single address.
 func hintForList(s *location, n *yaml.Node) string {
 	switch field := mainField(s.name); {
 	case n.Kind == yaml.MappingNode && s.path() == "mirrors":
@@ -54,12 +53,12 @@ func hintForList(s *location, n *yaml.Node) string {
 	return ""
 }
 
-// mainField is the field that an item of a list is about, "" for other lists.
+// mainField returns the field that identifies an item of a list, "" for other lists.
 func mainField(list string) string {
 	return map[string]string{"endpoints": "url", "mirrors": "upstream", "registries": "host"}[list]
 }
 
-// hintForMapping says what to write in place of n, which is no mapping.
+// hintForMapping says what to write instead of n, which is not a mapping.
 func hintForMapping(s *location, n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.SequenceNode:
@@ -111,7 +110,7 @@ func fieldNames(t reflect.Type) []string {
 	return names
 }
 
-// nearest gives the one of names that written was probably meant to be, or "".
+// nearest returns the name that written was probably meant to be, or "".
 func nearest(written string, names []string) string {
 	best, limit := "", min(1+len(written)/4, 3)
 	for _, name := range names {
@@ -125,8 +124,8 @@ func nearest(written string, names []string) string {
 	return best
 }
 
-// editDistance counts the insertions, deletions, replacements and swaps of
-// neighbours that lead from a to b; beyond limit only that it is larger.
+// editDistance counts the insertions, deletions, replacements and swaps of neighbours between a and
+// b. Above limit it returns limit+1 at least.
 func editDistance(a, b string, limit int) int {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {

@@ -11,9 +11,9 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// TestNoSecretOfAForeignFileIsShown writes a secret into every place of foreign
-// hosts.toml files: names, values, comments, other types. Neither the diff of a
-// plan that takes the file over nor the reason why it is not read repeats it.
+// TestNoSecretOfAForeignFileIsShown puts a secret into every place of foreign hosts.toml files:
+// names, values, comments, other types. Neither the diff of a plan that adopts the file nor the
+// reason why it is not read may repeat the secret.
 func TestNoSecretOfAForeignFileIsShown(t *testing.T) {
 	const canary = "hunter2kanary"
 	forms := []string{

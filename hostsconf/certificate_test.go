@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// testCertificate makes a certificate, the same bytes at every call: the
-// golden files hold its name, which is made from its content.
+// testCertificate returns the same certificate at every call: golden files hold its file name,
+// which is derived from its content.
 func testCertificate(t testing.TB) (ca, cert, key []byte) {
 	t.Helper()
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))

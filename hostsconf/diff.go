@@ -25,10 +25,9 @@ const (
 	StyleConflict = "conflict"
 )
 
-// WriteDiff prints what changes would do, as a unified diff for each file,
-// with secrets masked. For a conflict that onConflict: adopt resolves, it is
-// the diff of adopting the file. Files that stay as they are do not appear. The
-// order of hosts of each written file is told in one line.
+// WriteDiff prints the changes as one unified diff per file, with secrets masked. A conflict that
+// onConflict: adopt resolves is shown as the diff of adopting the file. Unchanged files are left
+// out. One line above the diff of a written file lists its hosts in order.
 func WriteDiff(w io.Writer, desired Desired, changes []Change, paint Paint) error {
 	var out bytes.Buffer
 	for _, c := range changes {
@@ -62,7 +61,7 @@ func headline(c Change) string {
 	return s
 }
 
-// Describe tells in one line where images of the upstream come from.
+// Describe says in one line which hosts serve images of the upstream, in order.
 func (d Directory) Describe() string {
 	what := "images of " + d.Upstream
 	if d.Upstream == Default {
@@ -110,7 +109,7 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 		style := ""
 		switch {
 		case strings.HasPrefix(line, "---"), strings.HasPrefix(line, "+++"):
-			continue // the headline has said it
+			continue // the headline names the file
 		case strings.HasPrefix(line, "@@"):
 			style = StyleHunk
 		case strings.HasPrefix(line, "+"):
@@ -129,8 +128,8 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 	}
 }
 
-// shown is a file as a diff shows it: without our first line, whose hash
-// changes with everything, and without secrets.
+// shown returns content as a diff shows it: without secrets, and without the marker line, whose
+// hash changes with every edit.
 func (m masking) shown(content []byte) string {
 	content = managedfile.WithoutMarker(content)
 	if len(content) == 0 {
@@ -139,7 +138,7 @@ func (m masking) shown(content []byte) string {
 	return string(m.mask(content))
 }
 
-// valuesOf gives the values of a file of ours that are no headers.
+// valuesOf returns the values in a file that Berth wrote, header values excluded.
 func valuesOf(content []byte) map[string]bool {
 	tokens, _ := tokensOf(content)
 	values := map[string]bool{}
@@ -151,7 +150,7 @@ func valuesOf(content []byte) map[string]bool {
 	return values
 }
 
-// headers lists the values of the headers of a hosts.toml.
+// headers lists the values of the secret headers of a hosts.toml.
 func headers(content []byte) []string {
 	tokens, _ := tokensOf(content)
 	var values []string
@@ -163,8 +162,8 @@ func headers(content []byte) []string {
 	return values
 }
 
-// Upstream gives the upstream of a hosts.toml below certs.d by its path, "" for
-// any other file.
+// Upstream returns the upstream of the hosts.toml at a path below certs.d, or "" for any other
+// file.
 func Upstream(file string) string {
 	if path.Base(file) != fileName {
 		return ""

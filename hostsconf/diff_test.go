@@ -9,11 +9,11 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// painted marks what a terminal would colour.
+// painted marks text that a terminal would colour.
 func painted(style, text string) string { return "<" + style + ">" + text + "</>" }
 
-// Each case is a step from one state of a node to another; the golden file holds
-// what an operator reads before it is done.
+// Each case moves a node from one state to another; the golden file holds the diff that an
+// operator reads before the change is applied.
 func TestWriteDiff(t *testing.T) {
 	ca, cert, key := testCertificate(t)
 	login := func(h Host, password string) Host {
@@ -92,7 +92,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// What the releases of containerd make of one file, for people.
+// Differences between the releases of containerd for one file, as a message shows them.
 func TestDifferences(t *testing.T) {
 	const mirror = "[host.\"https://m.corp\"]\n"
 	for name, c := range map[string]struct {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Differences says what the releases of containerd make of the directory that
-// wins for registry, "" where all of them ask the same hosts in the same way.
+// Differences describes how containerd releases differ in reading the directory that wins for
+// registry. It returns "" if all of them ask the same hosts in the same way.
 func Differences(certsDir, registry string) string {
 	outcomes := make([]string, len(families))
 	for _, f := range Families() {
@@ -26,7 +26,7 @@ func Differences(certsDir, registry string) string {
 	return strings.Join(parts, "; ")
 }
 
-// outcome says in words what a family does: "asks https://m.corp/v2, …".
+// outcome describes what releases of the family do, such as "asks https://m.corp/v2, …".
 func (f Family) outcome(certsDir, registry string) string {
 	r, err := f.Lookup(certsDir, registry)
 	switch {
@@ -47,7 +47,7 @@ func (f Family) outcome(certsDir, registry string) string {
 	return "asks " + strings.Join(urls, ", ")
 }
 
-// releases names those from one family to another: "1.6 to 2.0.6".
+// releases names the releases between two families, such as "1.6 to 2.0.6".
 func releases(from, to Family) string {
 	switch {
 	case from == Family16 && to == Newest:

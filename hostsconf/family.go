@@ -5,31 +5,31 @@ import (
 	"slices"
 )
 
-// Family is a range of containerd releases that read every hosts.toml alike.
-// The zero value is the oldest.
+// Family is a range of containerd releases that read every hosts.toml in the same way. The zero
+// value is the oldest.
 type Family int
 
-// The families, oldest first. What differs is in the comments.
+// The families, oldest first. Each comment says how the family differs from the one before.
 const (
-	// Family16 reads with go-toml v1, which takes other files than v2 does,
-	// and drops a file without a [host] table.
+	// Family16 reads with go-toml v1, which accepts other files than v2 does, and ignores a
+	// file without a [host] table.
 	Family16 Family = iota
-	// Family1732 takes files without a [host] table.
+	// Family1732 accepts files without a [host] table.
 	Family1732
 	// Family20 reads with go-toml v2. It does not know the key dial_timeout.
 	Family20
-	// Family207 knows dial_timeout, and refuses the capability referrers.
+	// Family207 knows dial_timeout and refuses the capability referrers.
 	Family207
-	// Family22 knows referrers.
+	// Family22 accepts the capability referrers.
 	Family22
-	// Family24 reads TOML 1.1; those before drop a file that needs it.
+	// Family24 reads TOML 1.1; older families ignore a file that needs it.
 	Family24
 )
 
-// Newest is the family of the newest releases, whose package is linked in.
+// Newest is the family of the newest releases, whose package is linked into Berth.
 const Newest = Family24
 
-// families describes each, the first release and the words for all of them.
+// families holds the first release of each family and the name that messages use.
 var families = [...]struct {
 	first [3]int
 	name  string
@@ -42,12 +42,12 @@ var families = [...]struct {
 	Family24:   {[3]int{2, 4, 0}, "2.4 and later"},
 }
 
-// Families lists all of them, oldest first.
+// Families lists all families, oldest first.
 func Families() []Family {
 	return []Family{Family16, Family1732, Family20, Family207, Family22, Family24}
 }
 
-// FamilyOf gives the family of a containerd release.
+// FamilyOf returns the family of a containerd release.
 func FamilyOf(major, minor, patch int) Family {
 	release := []int{major, minor, patch}
 	for _, f := range slices.Backward(Families()) {
@@ -58,8 +58,8 @@ func FamilyOf(major, minor, patch int) Family {
 	return Family16
 }
 
-// String names the releases: "1.6 to 1.7.31".
+// String names the releases, such as "1.6 to 1.7.31".
 func (f Family) String() string { return families[f].name }
 
-// v1 reports whether the releases read with go-toml v1.
+// v1 reports whether these releases read with go-toml v1.
 func (f Family) v1() bool { return cmp.Less(f, Family20) }

@@ -14,11 +14,11 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 )
 
-// foreign reads the directories that somebody else wrote below one certs.d.
-// containerd's reader sees what was checked and nothing else: a copy in memory.
+// foreign reads directories below one certs.d that Berth did not write. containerd's reader gets
+// a copy in memory, so it opens only files that were checked.
 type foreign struct {
-	dir     string // certs.d as this process sees it
-	hostDir string // as the node sees it
+	dir     string // path of certs.d in this process
+	hostDir string // path of certs.d on the node
 	root    *os.Root
 	stage   string
 	unstage func()
@@ -33,7 +33,7 @@ func (f *foreign) close() {
 	}
 }
 
-// open prepares for the first directory; most nodes have none.
+// open prepares the reader when the first directory is read; most nodes have none.
 func (f *foreign) open() (err error) {
 	if f.root == nil {
 		if f.root, err = os.OpenRoot(f.dir); err != nil {
@@ -46,10 +46,9 @@ func (f *foreign) open() (err error) {
 	return err
 }
 
-// resolve reads the directory name, which containerd uses for registry, as
-// every family of releases does. Its hosts are those that any of them asks: the
-// release that runs may be unknown, and may be another one before the credential
-// provider's rules are written again.
+// resolve reads the directory name, which containerd uses for registry, as every family of
+// releases does, and returns the hosts that any of them asks. The running release may be unknown,
+// and may change before the credential provider's rules are written again.
 func (f *foreign) resolve(name, registry string) Resolution {
 	r := Resolution{Registry: registry, Dir: name}
 	err := f.copied(name, func(dir string) error {
@@ -58,7 +57,7 @@ func (f *foreign) resolve(name, registry string) Resolution {
 			skipped := (*skippedError)(nil)
 			switch {
 			case errors.Is(err, ErrCrashes):
-				continue // such a containerd asks nothing at all
+				continue // this containerd asks no host
 			case err != nil && !errors.As(err, &skipped):
 				return fmt.Errorf("containerd %s: %w", family, err)
 			}
@@ -69,19 +68,19 @@ func (f *foreign) resolve(name, registry string) Resolution {
 	if err != nil {
 		r.Ignored = fmt.Errorf("%s: %w; fix or remove it: until then kubelet gets no credential for %s",
 			path.Join(f.hostDir, name, fileName), err, registry)
-		// It may ask the registry itself, too, so that the report can name the
+		// Unknown hosts may include the registry itself. With AndUpstream the report can name the
 		// login that is withheld.
 		r.Hosts, r.AndUpstream = []ResolvedHost{{Host: Unreadable}}, true
 	}
 	return r
 }
 
-// add joins the hosts of one reading to those of the others.
+// add merges the hosts of one reading into r, without duplicates.
 func (r *Resolution) add(hosts []docker.RegistryHost) {
 	all := resolved(hosts)
 	for i, h := range hosts {
 		if _, strict := h.Client.Transport.(*http.Transport); !strict {
-			// An http host with TLS keys: https is tried, and then http.
+			// An http host with TLS keys: containerd tries https, then http.
 			all[i].Scheme = "http"
 		}
 	}
@@ -96,7 +95,7 @@ func (r *Resolution) add(hosts []docker.RegistryHost) {
 	}
 }
 
-// copied calls read with a copy of the directory name, in memory.
+// copied calls read with a copy of the directory name whose files are in memory.
 func (f *foreign) copied(name string, read func(dir string) error) error {
 	if err := f.open(); err != nil {
 		return err
@@ -126,8 +125,8 @@ func (f *foreign) copied(name string, read func(dir string) error) error {
 	return read(filepath.Join(f.stage, name))
 }
 
-// read reads a file of the directory name. A link that leads out of certs.d,
-// or nowhere, is an error other than [fs.ErrNotExist].
+// read reads a file of the directory name. A symlink that leads out of certs.d or to a missing
+// file is an error other than [fs.ErrNotExist].
 func (f *foreign) read(name, file string) ([]byte, error) {
 	file = filepath.Join(name, file)
 	content, err := readSafely(f.root, file)
@@ -135,14 +134,14 @@ func (f *foreign) read(name, file string) ([]byte, error) {
 		return content, nil
 	}
 	if info, lerr := f.root.Lstat(file); lerr == nil && info.Mode()&fs.ModeSymlink != 0 && !errors.Is(err, errNotRegular) {
-		// %v: for what the link names, a missing file is none of our business.
+		// %v, not %w: a missing target must not count as a missing file.
 		return nil, fmt.Errorf("%w: it is a link that cannot be followed below %s (%v); put the file itself there", errNotRegular, f.hostDir, err)
 	}
 	return nil, err
 }
 
-// copyTLS puts the files beside hosts.toml that it names. What they hold does
-// not decide who is asked, but without them containerd would fail the pull.
+// copyTLS copies the files beside hosts.toml that it names. Their content does not change which
+// hosts are asked, but containerd fails the pull if one is missing.
 func (f *foreign) copyTLS(copied *memory, name string, content []byte) error {
 	done := map[string]bool{filepath.Join(name, fileName): true}
 	for _, file := range tlsFiles(content) {

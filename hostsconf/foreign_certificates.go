@@ -17,20 +17,19 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// ForeignCertificates are the certificate files that Docker's layout puts into
-// a directory below certs.d: *.crt for a CA, *.cert with *.key for a client.
-// containerd uses them for the registry itself, but only as long as the
-// directory that wins holds no hosts.toml (core/remotes/docker/config,
+// ForeignCertificates are the certificate files of Docker's layout in one directory below
+// certs.d: *.crt for a CA, *.cert with *.key for a client. containerd uses them for the registry
+// itself, but only if the directory that wins holds no hosts.toml (core/remotes/docker/config,
 // loadHostDir). A hosts.toml keeps their effect by naming them.
 type ForeignCertificates struct {
 	// Dir is the name of the directory below certs.d.
 	Dir string
-	// CA and Client name files in Dir. A certificate without a key of its own
-	// stands for both, as in containerd.
+	// CA and Client name files in Dir. If a client certificate has no key file of its own, it
+	// also stands for the key, as in containerd.
 	CA     []string
 	Client [][2]string
-	// Material is what the files hold, as far as they can be read; of several
-	// clients it is the first. It is for connections of our own.
+	// Material is the content of the readable files, for connections that Berth opens. If
+	// there are several client certificates, it holds the first.
 	Material TLS
 }
 
@@ -39,7 +38,7 @@ func (c *ForeignCertificates) IsZero() bool {
 	return c == nil || len(c.CA) == 0 && len(c.Client) == 0
 }
 
-// Names lists the files, for people.
+// Names lists the file names in order, each once.
 func (c *ForeignCertificates) Names() []string {
 	names := slices.Clone(c.CA)
 	for _, pair := range c.Client {
@@ -49,18 +48,17 @@ func (c *ForeignCertificates) Names() []string {
 	return slices.Compact(names)
 }
 
-// Foreign are the certificates below one certs.d that are not ours, by the
-// registry that they have an effect on.
+// Foreign holds the certificates below one certs.d that Berth did not write, by directory.
 type Foreign struct {
-	// own holds the directories that exist apart from our files in them. Those
-	// without certificates are in it with none: containerd stops there.
+	// own holds the directories that exist even without Berth's files. A directory without
+	// certificates has a nil or empty value: containerd's search ends there.
 	own map[string]*ForeignCertificates
 	// Linked reports that _default is a symlink, which is not followed.
 	Linked bool
 }
 
-// HasCertificates reports whether some directory of certsDir, a path of this
-// process, holds a file with the name of a certificate. It is cheap.
+// HasCertificates reports whether a directory below certsDir, a path of this process, holds a
+// file with a certificate's name. It reads directories only.
 func HasCertificates(certsDir string) bool {
 	dirs, _ := os.ReadDir(certsDir)
 	return slices.ContainsFunc(dirs, func(d os.DirEntry) bool {
@@ -79,11 +77,11 @@ func isCertificate(name string) bool {
 	return strings.HasSuffix(name, ".crt") || strings.HasSuffix(name, ".cert")
 }
 
-// FindForeignCertificates finds the certificates that had an effect before our files came.
-// snapshot is what [Tree.Read] found in certsDir, a path of this process.
+// FindForeignCertificates finds the certificates that have an effect without Berth's files.
+// snapshot is the result of [Tree.Read] for certsDir, a path of this process.
 func FindForeignCertificates(certsDir string, snapshot managedfile.Snapshot) Foreign {
 	f := Foreign{own: map[string]*ForeignCertificates{}}
-	theirs := map[string]bool{} // directories with a hosts.toml that is not ours, now or before
+	theirs := map[string]bool{} // directories with a foreign hosts.toml, now or before adoption
 	for _, o := range snapshot.Files {
 		if path.Base(o.Path) == fileName && (o.Owner == managedfile.Foreign || o.Original != managedfile.None) {
 			theirs[path.Base(path.Dir(o.Path))] = true
@@ -105,8 +103,7 @@ func FindForeignCertificates(certsDir string, snapshot managedfile.Snapshot) For
 	return f
 }
 
-// certificatesIn sorts the files of a directory as containerd's loadCertFiles
-// does.
+// certificatesIn classifies the files of a directory as containerd's loadCertFiles does.
 func certificatesIn(certsDir, name string, entries []string) *ForeignCertificates {
 	c := &ForeignCertificates{Dir: name}
 	at := func(file string) string { return filepath.Join(certsDir, name, file) }
@@ -139,9 +136,8 @@ func certificatesIn(certsDir, name string, entries []string) *ForeignCertificate
 	return c
 }
 
-// For gives the certificates that had an effect on a registry, nil if there are
-// none: those of the first directory that containerd would come to without our
-// files.
+// For returns the certificates that have an effect on a registry without Berth's files: those of
+// the first directory that containerd finds. It returns nil if there are none.
 func (f Foreign) For(upstream string) *ForeignCertificates {
 	for _, name := range dirNames(upstream) {
 		if c, exists := f.own[name]; exists {
@@ -154,8 +150,7 @@ func (f Foreign) For(upstream string) *ForeignCertificates {
 	return nil
 }
 
-// relative names a file of c as a hosts.toml in the directory of upstream has
-// to.
+// relative returns the path of a file of c as the hosts.toml of upstream must name it.
 func (c *ForeignCertificates) relative(upstream, file string) string {
 	if c.Dir == DirName(upstream) {
 		return file
@@ -163,9 +158,8 @@ func (c *ForeignCertificates) relative(upstream, file string) string {
 	return path.Join("..", c.Dir, file)
 }
 
-// standIns are files to read a hosts.toml back with, in place of those that
-// are not ours: whether these are good is not our business, and a bad one must
-// not keep other registries from being written.
+// standIns returns replacements for the foreign certificate files, for reading a hosts.toml back.
+// Berth does not judge foreign certificates, and a bad one must not block other registries.
 func (d Directory) standIns(hostsFile string) ([]managedfile.File, error) {
 	var files []managedfile.File
 	seen := map[string]bool{}
@@ -196,7 +190,7 @@ func (d Directory) standIns(hostsFile string) ([]managedfile.File, error) {
 	return files, err
 }
 
-// standIn makes a certificate and its key, in one file.
+// standIn returns a new certificate and its key, both in one PEM file.
 func standIn() ([]byte, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

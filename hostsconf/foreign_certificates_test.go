@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// below puts names below certs.d of a node.
+// below puts the file names below certs.d of a node.
 func below(files map[string]string) map[string]string {
 	all := map[string]string{}
 	for name, content := range files {
@@ -21,8 +21,8 @@ func below(files map[string]string) map[string]string {
 	return all
 }
 
-// foreignCertificates gives what [FindForeign] finds for a registry on a node
-// with files, after ours was applied: "directory: CA; clients; material".
+// foreignCertificates returns the result of [FindForeignCertificates] for a registry on a node
+// with files, after Berth's were applied: "directory: CA; clients; material".
 func (n *node) foreignCertificates(upstream string, ours ...Directory) string {
 	n.t.Helper()
 	if len(ours) > 0 {
@@ -44,8 +44,8 @@ func (n *node) foreignCertificates(upstream string, ours ...Directory) string {
 	return fmt.Sprintf("%s: %v; %v; %q %q %q", c.Dir, c.CA, c.Client, m.CA, m.Cert, m.Key.Reveal())
 }
 
-// containerd takes certificates from the directory that wins, and only if there
-// is no hosts.toml in it; a hosts.toml of ours must not take them away.
+// containerd uses the certificates of the directory that wins, and only if it holds no hosts.toml.
+// A hosts.toml by Berth must keep their effect.
 func TestFindForeign(t *testing.T) {
 	quay := Directory{Upstream: "quay.io", Hosts: []Host{mirror(t, "m.corp")}}
 	for name, c := range map[string]struct {
@@ -68,12 +68,12 @@ func TestFindForeign(t *testing.T) {
 		"both":      {files: map[string]string{"h:5000/a.crt": "A", "h_5000_/b.crt": "B"}, upstream: "h:5000", want: `h_5000_: [b.crt]; []; "B\n" "" ""`},
 		"default":   {files: map[string]string{"_default/a.crt": "A"}, upstream: "quay.io", want: `_default: [a.crt]; []; "A\n" "" ""`},
 		"elsewhere": {files: map[string]string{"ghcr.io/a.crt": "A", "_berth/b.crt": "B"}, upstream: "quay.io"},
-		// containerd does not come to _default.
+		// containerd does not reach _default.
 		"other files":         {files: map[string]string{"_default/a.crt": "A", "quay.io/README": "R"}, upstream: "quay.io"},
 		"a foreign file":      {files: map[string]string{"_default/a.crt": "A", "quay.io/a.crt": "A", "quay.io/hosts.toml": "[host]\n"}, upstream: "quay.io"},
 		"a foreign file else": {files: map[string]string{"_default/a.crt": "A", "quay.io/hosts.toml": "[host]\n"}, upstream: "ghcr.io", want: `_default: [a.crt]; []; "A\n" "" ""`},
 		"a linked directory":  {files: map[string]string{"_default/a.crt": "A", "real/a.crt": "A"}, links: map[string]string{"quay.io": "real"}, upstream: "quay.io"},
-		// What had an effect before ours came still has to have it.
+		// A certificate that had an effect before Berth's files must keep it.
 		"ours beside it":        {files: map[string]string{"quay.io/a.crt": "A"}, ours: []Directory{quay}, upstream: "quay.io", want: `quay.io: [a.crt]; []; "A\n" "" ""`},
 		"ours in place of it":   {files: map[string]string{"_default/a.crt": "A"}, ours: []Directory{quay}, upstream: "quay.io", want: `_default: [a.crt]; []; "A\n" "" ""`},
 		"ours after a takeover": {files: map[string]string{"quay.io/a.crt": "A", "quay.io/hosts.toml": "[host]\n"}, adopt: true, ours: []Directory{quay}, upstream: "quay.io"},
@@ -136,7 +136,7 @@ func TestHasCertificates(t *testing.T) {
 	}
 }
 
-// A connection of ours uses what the files hold, after what the config says.
+// Berth's own connections use the content of the files, after that of the config.
 func TestMaterial(t *testing.T) {
 	theirs := &ForeignCertificates{CA: []string{"a.crt"}, Material: TLS{CA: []byte("T"), Cert: []byte("TC"), Key: redact.New("TK")}}
 	for name, c := range map[string]struct {
@@ -158,8 +158,8 @@ func TestMaterial(t *testing.T) {
 	}
 }
 
-// A hosts.toml names the certificates by the way from its own directory, and
-// containerd takes as many as were meant; whether they are good does not matter.
+// A hosts.toml names the certificates by paths relative to its own directory, and containerd loads
+// the expected number. Whether the certificates are valid does not matter.
 func TestForeignCertificatesAreNamed(t *testing.T) {
 	at := func(dir string) *ForeignCertificates {
 		return &ForeignCertificates{Dir: dir, CA: []string{"a.crt", "b.crt"}, Client: [][2]string{{"c.cert", "c.key"}, {"d.cert", "d.cert"}}}
@@ -195,7 +195,7 @@ func TestForeignCertificatesAreNamed(t *testing.T) {
 		if err := verify(t.TempDir(), c.dir, files); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		// One of them missing in the file is noticed.
+		// Verification notices if one of them is missing in the file.
 		for _, lost := range []string{"ca = [", "client = ["} {
 			cut := slices.Clone(files)
 			body := string(cut[len(cut)-1].Body)

@@ -8,17 +8,16 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// Unreadable stands for the hosts of a directory that containerd cannot use:
-// no registry has this name.
+// Unreadable is the host of a directory that containerd cannot use. No registry has this name.
 const Unreadable = "(unreadable)"
 
-// ForeignDirectories reads what the directories say that exist and are not written by us,
-// as each family of containerd releases would: foreign ones, and those that are
-// in conflict. The hosts are those of all readings together.
-// dir is certs.d as this process sees it. Nothing but regular files is opened,
-// and a link only where it stays below dir: another one leads the node's
-// containerd somewhere else than this process, or to what is not watched. What
-// is not read is [Unreadable], and Ignored says why.
+// ForeignDirectories reads the directories that exist and are not written by Berth, including
+// those in conflict, as each family of containerd releases would. The hosts of a directory are
+// those of all families together.
+//
+// dir is the path of certs.d in this process. Only regular files are opened. A symlink is followed
+// only below dir: elsewhere the node's containerd may resolve it to another file, or the target is
+// not watched. A directory that cannot be read has the host [Unreadable], and Ignored says why.
 func ForeignDirectories(dir string, changes []Change, current managedfile.Snapshot) []Resolution {
 	theirs := &foreign{dir: dir, hostDir: current.Scope.Dir}
 	defer theirs.close()
@@ -29,15 +28,15 @@ func ForeignDirectories(dir string, changes []Change, current managedfile.Snapsh
 	return all
 }
 
-// Crashing lists the directories of [Others] with a hosts.toml on which
-// containerd 1.6 and 1.7 end at the pull.
+// Crashing lists the directories of [ForeignDirectories] with a hosts.toml on which containerd 1.6
+// and 1.7 crash at the pull.
 func Crashing(dir string, changes []Change, current managedfile.Snapshot) []string {
 	theirs := &foreign{dir: dir, hostDir: current.Scope.Dir}
 	defer theirs.close()
 	var found []string
 	for _, name := range foreignDirs(dir, changes, current) {
 		if theirs.open() != nil {
-			return nil // certs.d is not there
+			return nil // certs.d is missing
 		}
 		if content, err := theirs.read(name, fileName); err == nil && crashes(content) {
 			found = append(found, name)
@@ -46,10 +45,10 @@ func Crashing(dir string, changes []Change, current managedfile.Snapshot) []stri
 	return found
 }
 
-// foreignDirs lists the directories that exist, are not written by us and are
-// not hidden by another spelling.
+// foreignDirs lists the directories that exist, are not written by Berth, and are not hidden by
+// the other spelling of the same registry.
 func foreignDirs(dir string, changes []Change, current managedfile.Snapshot) []string {
-	ours, going := map[string]bool{}, map[string]bool{} // names of directories
+	ours, going := map[string]bool{}, map[string]bool{} // by directory name
 	for _, c := range changes {
 		if c.After == nil && c.Action != managedfile.Conflict {
 			going[path.Base(path.Dir(c.Path))] = true
@@ -78,9 +77,9 @@ func foreignDirs(dir string, changes []Change, current managedfile.Snapshot) []s
 	return names
 }
 
-// removedDirs reports whether a directory from which our file goes will not be there:
-// it is not there already, or our file is still to go. What is left after that
-// without our file has somebody else's in it, and stays.
+// removedDirs reports whether a directory from which Berth removes its file disappears: it is
+// already missing, or it still holds Berth's file. A directory that remains without Berth's file
+// holds foreign files and stays.
 func removedDirs(dir string) bool {
 	if _, err := os.Lstat(dir); err != nil {
 		return true

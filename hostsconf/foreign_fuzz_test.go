@@ -18,8 +18,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Whatever a hosts.toml says, each host that a release asks for the file itself
-// is found in the copy, or the hosts count as unknown.
+// For any hosts.toml, each host that a release asks for the file itself is found in the copy, or
+// the hosts count as unknown.
 func FuzzForeign(f *testing.F) {
 	for _, seed := range []string{
 		"", "[host]\n", "server = \"https://a.corp\"\n", "no TOML", "[host.\"http://a.corp:5000\"]\n skip_verify = true\n",
@@ -47,7 +47,7 @@ func FuzzForeign(f *testing.F) {
 		for family, err := range everyReading(at, "quay.io", func(h docker.RegistryHost) {
 			want := resolved([]docker.RegistryHost{h})[0]
 			if _, strict := h.Client.Transport.(*http.Transport); !strict {
-				want.Scheme = "http" // it is tried, too
+				want.Scheme = "http" // containerd tries http too
 			}
 			if !slices.ContainsFunc(got.Hosts, func(h ResolvedHost) bool { return reflect.DeepEqual(h, want) }) {
 				t.Errorf("%+v is asked, and not among %+v", want, got.Hosts)
@@ -60,9 +60,8 @@ func FuzzForeign(f *testing.F) {
 	})
 }
 
-// everyReading calls asked with each host that the packages of containerd 1.7
-// and 2, and each family, find in the directory itself. The errors are those
-// with which a pull fails.
+// everyReading calls asked with each host that the packages of containerd 1.7 and 2, and each
+// family, find in the directory itself. The returned errors are those that fail a pull.
 func everyReading(dir, registry string, asked func(docker.RegistryHost)) map[string]error {
 	failed := map[string]error{}
 	note := func(name string, hosts []docker.RegistryHost, err error) {

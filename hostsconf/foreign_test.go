@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// foreignDirectories gives what [Others] says of each registry, with the hosts as urls.
+// others returns the result of [ForeignDirectories] by registry, with the hosts as URLs.
 func (n *node) others(dirs ...Directory) map[string]string {
 	n.t.Helper()
 	desired, changes := n.plan(dirs...)
@@ -40,8 +40,7 @@ func (n *node) others(dirs ...Directory) map[string]string {
 	return all
 }
 
-// put writes a file below certs.d, or makes the directory of a name that ends in
-// a slash.
+// put writes a file below certs.d, or creates the directory if the name ends in a slash.
 func (n *node) put(name, content string) {
 	n.t.Helper()
 	file := filepath.Join(n.dir, certsDir, name)
@@ -67,16 +66,16 @@ func (n *node) link(target, name string) {
 	}
 }
 
-// The node's containerd follows a link in the node's file system, which may
-// lie elsewhere for this process, or not be there at all. So a link is read
-// only where it leads to the same file for both.
+// The node's containerd resolves a symlink in the node's file system, where the target may be
+// another file than for this process, or missing for this process. A symlink is read only if both
+// resolve it to the same file.
 func TestOthersKnowsWhereALinkLeads(t *testing.T) {
 	const (
 		base = "etc/containerd/certs.d/"
 		evil = "server = \"https://evil.corp\"\n[host]\n"
 		self = "server = \"https://ghcr.io\"\n[host]\n"
 	)
-	// A file under the same name for this process: it must not be taken.
+	// The same path exists for this process: it must not be read.
 	here := filepath.Join(t.TempDir(), "hosts.toml")
 	if err := os.WriteFile(here, []byte(self), 0o644); err != nil {
 		t.Fatal(err)
@@ -124,8 +123,8 @@ func TestOthersKnowsWhereALinkLeads(t *testing.T) {
 	}
 }
 
-// What a file names beside hosts has to be there, or containerd fails the pull;
-// the copy that is read must have it too.
+// containerd fails the pull if a certificate file that hosts.toml names is missing, so the copy
+// that is read must have it too.
 func TestOthersWithCertificates(t *testing.T) {
 	ca, _, _ := testCertificate(t)
 	const at = "etc/containerd/certs.d/quay.io/"
@@ -162,8 +161,8 @@ func TestOthersWithCertificates(t *testing.T) {
 	}
 }
 
-// With a TLS key containerd tries https on an http host, and then http all the
-// same: a credential would go in the clear.
+// With a TLS key containerd tries https on an http host, and then http: a credential would be sent
+// in clear text.
 func TestOthersSeesPlainHTTPBehindTLSKeys(t *testing.T) {
 	n := newNode(t, map[string]string{
 		"etc/containerd/certs.d/quay.io/hosts.toml": "server = \"https://quay.io\"\n[host.\"http://plain.corp:5000\"]\n  skip_verify = true\n",
@@ -173,8 +172,7 @@ func TestOthersSeesPlainHTTPBehindTLSKeys(t *testing.T) {
 	}
 }
 
-// On request ours hides a file under the other spelling. Whoever reads the plan
-// learns of it.
+// With adopt, Berth's file hides a file under the other spelling. The plan must say so.
 func TestAdoptTellsWhatItHides(t *testing.T) {
 	const theirs = certsDir + "/h:5000/hosts.toml"
 	n := newNode(t, map[string]string{theirs[1:]: "x"})
@@ -196,7 +194,7 @@ func TestAdoptTellsWhatItHides(t *testing.T) {
 	}
 }
 
-// A conflict that adopt resolves names that remedy and shows what it would do.
+// A conflict that adopt resolves names that remedy and shows the diff of adopting.
 func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
 	dir := Directory{Upstream: "quay.io", Hosts: []Host{mirror(t, "m.corp")}}
 	for _, test := range []struct {
@@ -236,8 +234,8 @@ func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
 	}
 }
 
-// [Others] is what decides whom a credential may reach: exactly the directories
-// that containerd comes to and that are not ours.
+// [ForeignDirectories] decides which hosts a credential may reach: it must return exactly the
+// directories that containerd uses and that Berth did not write.
 func TestOthersKnowsWhoseADirectoryIs(t *testing.T) {
 	const (
 		evil  = "server = \"https://evil.corp\"\n[host]\n"
@@ -247,7 +245,7 @@ func TestOthersKnowsWhoseADirectoryIs(t *testing.T) {
 		return Directory{Upstream: upstream, Hosts: []Host{mirror(t, "m.corp")}}
 	}
 	for name, c := range map[string]struct {
-		applied []Directory // ours, before
+		applied []Directory // by Berth, before
 		files   map[string]string
 		adopt   bool
 		wanted  []Directory
@@ -283,8 +281,7 @@ func TestOthersKnowsWhoseADirectoryIs(t *testing.T) {
 	}
 }
 
-// Where no server is named, [Default] ends at the registry itself, which is no
-// host of the file.
+// Without a server, [Default] ends at the registry itself, which is not a host of the file.
 func TestOthersAndUpstream(t *testing.T) {
 	for content, want := range map[string]bool{
 		"[host.\"https://m.corp\"]\n":                              true,
@@ -325,10 +322,9 @@ func TestCrashing(t *testing.T) {
 	}
 }
 
-// The agent reads foreign directories all the time: no file stays open and no
-// stage stays behind.
+// The agent reads foreign directories again and again: no file stays open and no stage is left.
 func TestOthersLeavesNothingOpen(t *testing.T) {
-	// Else the garbage collector may close what was forgotten.
+	// Otherwise the garbage collector may close a file that the code left open.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	scratch := t.TempDir()
 	t.Setenv("TMPDIR", scratch)

@@ -14,22 +14,22 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// Resolution is what containerd does for images of one registry, given the
-// files of one certs.d.
+// Resolution says which hosts containerd asks for images of one registry, given the files of one
+// certs.d.
 type Resolution struct {
 	Registry string // host[:port] as in image names
-	// Dir is the directory that wins, its name below certs.d; "" when none
-	// exists. Nothing is merged with it.
+	// Dir is the name below certs.d of the directory that wins, "" if none exists. containerd
+	// merges no other directory with it.
 	Dir string
-	// Shadowed are directories that exist and would win if Dir did not.
+	// Shadowed lists existing directories that would win without Dir.
 	Shadowed []string
 	// Hosts are asked in this order.
 	Hosts []ResolvedHost
-	// AndUpstream says that the last of Hosts is the registry itself because
-	// no server is named; for [Default] it is left out of Hosts.
+	// AndUpstream says that containerd asks the registry itself last because no server is
+	// named. For [Default], Hosts leaves it out.
 	AndUpstream bool
-	// Ignored says why containerd skips the hosts.toml of Dir and goes
-	// straight to the upstream, nil when it does not.
+	// Ignored is the reason why containerd ignores the hosts.toml of Dir and asks the upstream;
+	// nil if containerd uses the file.
 	Ignored error
 }
 
@@ -37,12 +37,12 @@ type Resolution struct {
 type ResolvedHost struct {
 	Scheme, Host, Path string
 	Pull, Resolve      bool
-	// Headers are the names of the headers that go to this host and no
-	// other; their values may be secrets.
+	// Headers are the names of the headers that only this host gets. The values are left out
+	// because they may be secrets.
 	Headers []string
 }
 
-// URL gives the address below which the requests go.
+// URL returns the address below which containerd sends requests.
 func (h ResolvedHost) URL() string { return h.Scheme + "://" + h.Host + h.Path }
 
 // Lookup is [Family.Lookup] of the newest releases.
@@ -50,12 +50,12 @@ func Lookup(certsDir, registry string) (Resolution, error) {
 	return Newest.Lookup(certsDir, registry)
 }
 
-// Lookup asks containerd's own reader, as releases of family f have it, which
-// hosts win for images of registry (host[:port], "docker.io" for Docker Hub) in
-// certsDir, a path of this machine; links lead where they lead on this machine.
-// An error means that containerd would fail the pull, wait without end or crash
-// ([ErrCrashes]), or that a file is too large to be looked at. Only regular files
-// are opened.
+// Lookup uses containerd's own reader, as releases of family f have it, to find the hosts for
+// images of registry (host[:port], "docker.io" for Docker Hub) in certsDir, a path of this
+// machine. Symlinks are resolved on this machine. Only regular files are opened.
+//
+// An error means that containerd would fail the pull, hang or crash ([ErrCrashes]), or that a file
+// is too large to read.
 func (f Family) Lookup(certsDir, registry string) (Resolution, error) {
 	r := Resolution{Registry: registry}
 	for _, name := range dirNames(registry) {
@@ -93,9 +93,8 @@ func (f Family) Lookup(certsDir, registry string) (Resolution, error) {
 	return r, nil
 }
 
-// checkDirectory says why containerd's reader must not be sent into a
-// directory: it opens whatever is there. dangling tells of a hosts.toml that is
-// a link to nothing.
+// checkDirectory refuses a directory in which containerd's reader would open something other than
+// a regular file. dangling reports a hosts.toml that is a symlink to a missing file.
 func checkDirectory(dir string) (dangling, err error) {
 	file := filepath.Join(dir, fileName)
 	content, err := readSafely(osFiles{}, file)
@@ -113,7 +112,7 @@ func checkDirectory(dir string) (dangling, err error) {
 		}
 	}
 	for _, name := range append(names, dockerCertificates(dir)...) {
-		// What is missing, containerd tells better.
+		// containerd's own error describes a missing file better.
 		if info, err := os.Stat(name); err == nil && !info.IsDir() {
 			if err := checkRegular(info); err != nil {
 				return nil, fmt.Errorf("%s: %w; mend or remove it", name, err)
@@ -123,7 +122,7 @@ func checkDirectory(dir string) (dangling, err error) {
 	return dangling, nil
 }
 
-// resolved gives containerd's hosts without what may be secret.
+// resolved converts containerd's hosts and leaves out values that may be secret.
 func resolved(hosts []docker.RegistryHost) []ResolvedHost {
 	all := make([]ResolvedHost, 0, len(hosts))
 	for _, h := range hosts {
@@ -137,14 +136,14 @@ func resolved(hosts []docker.RegistryHost) []ResolvedHost {
 	return all
 }
 
-// dirNames lists the directories that containerd tries, in order.
+// dirNames lists the directories that containerd tries for a registry, in order.
 func dirNames(registry string) []string {
 	names := []string{DirName(registry), registry, defaultDir}
 	return slices.Compact(names)
 }
 
 func upstreamHost(registry string) ResolvedHost {
-	// containerd tries http on this machine where the port does not say https.
+	// On loopback containerd tries http unless the port is 443 or absent.
 	port := hostport.Port(registry)
 	plain := hostport.IsLoopback(registry) && port != "" && port != "443"
 	u := UpstreamURL(registry, plain)

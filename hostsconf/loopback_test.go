@@ -12,9 +12,8 @@ import (
 	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
 )
 
-// TestThisMachineAsWithoutAFile compares how containerd reaches a registry on
-// this machine behind a mirror, and with no mirror left, with how it reaches the
-// same registry without any file.
+// TestThisMachineAsWithoutAFile compares how containerd reaches a registry on loopback behind a
+// mirror, and with no mirror left, with how it reaches the same registry without any file.
 func TestThisMachineAsWithoutAFile(t *testing.T) {
 	for _, upstream := range []string{
 		"localhost", "localhost:80", "localhost:443", "localhost:5000",
@@ -59,7 +58,7 @@ func TestThisMachineAsWithoutAFile(t *testing.T) {
 	}
 }
 
-// reach is how containerd reaches a host.
+// reach describes how containerd reaches a host.
 type reach struct {
 	url               string
 	fallback, trusted bool

@@ -12,16 +12,15 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Mask gives the content of a hosts.toml that others wrote so that it can be shown:
-// names that containerd knows, and values of the form that belongs there. Header
-// values, comments, what containerd does not know and logins in addresses are
-// replaced. A file that is not TOML is not shown at all.
+// Mask returns a foreign hosts.toml in a form that is safe to show. It keeps names that containerd
+// knows and values of the expected form; it replaces header values, comments, unknown names and
+// logins in addresses. Of a file that is not TOML, nothing is shown.
 func Mask(content []byte) []byte { return masking{}.mask(content) }
 
-// masking says of which file something is shown.
+// masking says how much of a file may be shown.
 type masking struct {
-	ours  bool            // it is ours: only the values of headers are secrets
-	known map[string]bool // values, as they are written in a file of ours
+	ours  bool            // Berth wrote the file: only header values are secret
+	known map[string]bool // values, as written in a file by Berth, that may be shown
 }
 
 func (m masking) mask(content []byte) []byte {
@@ -46,10 +45,10 @@ func (m masking) mask(content []byte) []byte {
 	return out.Bytes()
 }
 
-// comment is one where neither a name nor a value stands.
+// comment matches a TOML comment in text between names and values.
 var comment = regexp.MustCompile(`#[^\n]*`)
 
-// between is what may be shown of the text between names and values.
+// between returns what may be shown of the text between names and values.
 func between(text []byte) []byte {
 	text = comment.ReplaceAll(text, []byte("# "+redact.Placeholder))
 	rest := comment.ReplaceAll(text, nil)
@@ -62,16 +61,16 @@ func between(text []byte) []byte {
 // token is a name or a value in a hosts.toml.
 type token struct {
 	start, end int
-	path       []string // the names that lead to it; of a name, itself included
-	text       string   // what it means
+	path       []string // keys that lead to it; of a name, including itself
+	text       string   // decoded text
 	value      bool
 	boolean    bool
-	header     bool // it is one of the headers, or in it
+	header     bool // it is a header, or inside one
 }
 
 func (t token) name() string { return t.path[len(t.path)-1] }
 
-// shown gives the token, written so, without what may be a secret.
+// shown returns the token as written, with anything that may be secret replaced.
 func (t token) shown(written string) string {
 	hidden := `"` + redact.Placeholder + `"`
 	keys := t.path
@@ -89,7 +88,7 @@ func (t token) shown(written string) string {
 	case t.boolean:
 		return written
 	}
-	// containerd's reader does not care about the case of keys.
+	// containerd's reader ignores the case of keys.
 	switch strings.ToLower(keys[0]) {
 	case "server":
 		return shownAddress(written, t.text)
@@ -120,11 +119,11 @@ func shownAddress(written, address string) string {
 	}
 }
 
-// keyForm is a name as hosts.toml and headers have it: words without digits.
+// keyForm matches names as hosts.toml and headers use them: words without digits.
 var keyForm = regexp.MustCompile(`^[A-Za-z]{1,32}([_-][A-Za-z]{1,32}){0,6}$`)
 
-// SecretHeader reports whether a header of this name may hold a secret. So may
-// nearly every one: products name the headers of their keys as they like.
+// SecretHeader reports whether a header of this name may hold a secret. Nearly every header may:
+// products choose their own names for headers that carry keys.
 func SecretHeader(name string) bool {
 	switch strings.ToLower(name) {
 	case "accept", "accept-language", "user-agent":
@@ -133,8 +132,8 @@ func SecretHeader(name string) bool {
 	return true
 }
 
-// tokensOf gives the names and values of a hosts.toml in their order; false for
-// what is not TOML.
+// tokensOf returns the names and values of a hosts.toml in file order; ok is false if content is
+// not TOML.
 func tokensOf(content []byte) (tokens []token, ok bool) {
 	p := unstable.Parser{KeepComments: false}
 	p.Reset(content)
@@ -155,8 +154,8 @@ func tokensOf(content []byte) (tokens []token, ok bool) {
 	return tokens, true
 }
 
-// appendKeys adds the names of a table or of a key; path leads to it, and the
-// result leads to what it names.
+// appendKeys adds the names of a table or key below path. It also returns the full path of the
+// table or key.
 func appendKeys(tokens []token, path []string, n *unstable.Node) ([]token, []string) {
 	path = slices.Clone(path)
 	for it := n.Key(); it.Next(); {

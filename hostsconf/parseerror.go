@@ -13,8 +13,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// parseError gives containerd's complaint about a file without the values
-// that it quotes, one of which may be a header with a login.
+// parseError returns containerd's error about a file without the values that it quotes: one may be
+// a header with a login.
 func parseError(err error) error {
 	if d, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, column := d.Position()
@@ -38,15 +38,15 @@ func parseError(err error) error {
 	return errors.New("a value has a type that containerd does not take there")
 }
 
-// isV1 reports whether go-toml v1 made an error, and where: "(1, 2): what".
+// isV1 reports whether err comes from go-toml v1, and its position: "(1, 2): message".
 func isV1(err error, line, column *int) bool {
 	text := strings.TrimPrefix(err.Error(), "failed to parse TOML: ")
 	n, _ := fmt.Sscanf(text, "(%d, %d):", line, column)
 	return n == 2
 }
 
-// fileError gives containerd's complaint about a file that the hosts.toml in dir
-// names. The name is shown only if it is a path for sure.
+// fileError returns containerd's error about a file that the hosts.toml in dir names. The name is
+// shown only if it is certainly a path.
 func fileError(dir string, err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("names %s: %w", shownFile(strings.TrimPrefix(pe.Path, dir+"/")), pe.Err)
@@ -61,7 +61,7 @@ func fileError(dir string, err error) error {
 
 var quotedName = regexp.MustCompile(`"[^"]*"`)
 
-// shownFile is a file that a foreign hosts.toml names, as a message shows it.
+// shownFile returns the name of a file that a foreign hosts.toml names, as a message shows it.
 func shownFile(name string) string {
 	if redact.Path(name) == "" {
 		return "a file whose name is not shown"

@@ -7,8 +7,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// The first complaint is why a file is ignored, without values; a complaint that
-// holds no error is one, too.
+// The first logged error is the reason why a file is ignored, without values. A log entry without
+// an error value counts too.
 func TestComplaints(t *testing.T) {
 	first, second := errors.New("invalid URL"), errors.New("second")
 	for name, c := range map[string]struct {

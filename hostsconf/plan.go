@@ -15,9 +15,8 @@ import (
 // ScopeName marks the files below certs.d in Berth's record.
 const ScopeName = "certs.d"
 
-// Scope is the area that this package writes: everything of ours below
-// certsDir, an absolute path as the node sees it. adopt takes over foreign
-// files.
+// Scope describes the files that this package writes: all of Berth's files below certsDir, an
+// absolute path on the node. With adopt, foreign files are taken over.
 func Scope(certsDir string, adopt bool) managedfile.Scope {
 	return managedfile.Scope{
 		Name: ScopeName, Dir: certsDir, Adopt: adopt,
@@ -30,15 +29,15 @@ func Scope(certsDir string, adopt bool) managedfile.Scope {
 	}
 }
 
-// Desired is everything that certs.d shall hold.
+// Desired is the desired content of certs.d.
 type Desired struct {
 	certsDir string
 	dirs     map[string]Directory // by the path of hosts.toml
 	files    []managedfile.File   // certificates first, then hosts.toml by path
 }
 
-// Build renders directories. It fails on what no hosts.toml can say: a host
-// twice, a header that is none, a capability that older versions refuse.
+// Build renders directories. It returns an error for input that hosts.toml cannot express: a
+// duplicate host, an invalid header, a capability that older containerd releases refuse.
 func Build(certsDir string, directories []Directory) (Desired, error) {
 	d := Desired{certsDir: certsDir, dirs: make(map[string]Directory, len(directories))}
 	var pool, hosts []managedfile.File
@@ -69,7 +68,7 @@ func Build(certsDir string, directories []Directory) (Desired, error) {
 	return d, errors.Join(errs...)
 }
 
-// Installed gives the directories that changes put, or leave, in place.
+// Installed returns the directories whose hosts.toml is in place after changes.
 func (d Desired) Installed(changes []Change) []Directory {
 	var all []Directory
 	for _, c := range changes {
@@ -83,8 +82,8 @@ func (d Desired) Installed(changes []Change) []Directory {
 // Change is one step of a [Plan].
 type Change = managedfile.Change
 
-// Plan says what has to be done, in order, so that certs.d becomes as desired.
-// It is a function of its two values; current is what [Tree.Read] found.
+// Plan returns the changes that bring certs.d to the desired state, in order. It is a pure
+// function; current is the result of [Tree.Read].
 func Plan(desired Desired, current managedfile.Snapshot) []Change {
 	wanted, blocked, hiding := desired.withoutShadowing(current)
 	for {
@@ -109,20 +108,20 @@ func Plan(desired Desired, current managedfile.Snapshot) []Change {
 			changes = append(changes, blocked...)
 			return append(changes, unreadableConflicts(current, changes)...)
 		}
-		// A certificate for a file that stays foreign is not wanted.
+		// A certificate that only a conflicting file needs is not wanted.
 		wanted = kept
 	}
 }
 
-// adoptable reports whether c is a conflict that onConflict: adopt resolves:
-// a readable file or a symlink of another program where ours belongs.
+// adoptable reports whether c is a conflict that onConflict: adopt resolves: a readable foreign
+// file, or a foreign symlink, at the path of Berth's file.
 func adoptable(c Change) bool {
 	return c.Action == managedfile.Conflict && c.After != nil && c.Before.Owner == managedfile.Foreign && c.Before.Problem == ""
 }
 
 func isPool(file string) bool { return path.Base(path.Dir(file)) == poolDir }
 
-// certificates lists what the files that are not in conflict name.
+// certificates returns the files that the changes without conflict need.
 func certificates(changes []Change) map[string]bool {
 	needed := map[string]bool{}
 	for _, c := range changes {
@@ -136,10 +135,10 @@ func certificates(changes []Change) map[string]bool {
 	return needed
 }
 
-// withoutShadowing takes out the files that would hide somebody else's:
-// containerd looks for host_5000_ before host:5000, so ours would win without
-// touching theirs. Where ours stands already, it stays and theirs is reported.
-// On request ours hides theirs; hiding tells so for each of those files.
+// withoutShadowing removes the files that would hide a foreign one. containerd looks for
+// host_5000_ before host:5000, so Berth's file would win without changing the foreign file. If
+// Berth's file already exists, it stays and the foreign one is reported. With adopt, Berth's file
+// hides the foreign one, and hiding holds a note for each such file.
 func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []managedfile.File, blocked []Change, hiding map[string]string) {
 	hiding = map[string]string{}
 	dirs := make(map[string]managedfile.ObservedDir, len(current.Dirs))
@@ -156,8 +155,8 @@ func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []manage
 		f := d.files[i]
 		dir, isHosts := d.dirs[f.Path]
 		theirs, exists := dirs[dir.Upstream]
-		// Without a hosts.toml it has no effect but by its certificates, and
-		// ours names those.
+		// A foreign directory without hosts.toml has an effect only through its certificates,
+		// and Berth's file names those.
 		harmless := !theirs.Symlink && !slices.Contains(theirs.Entries, fileName)
 		if !isHosts || !exists || dir.Upstream == DirName(dir.Upstream) || harmless {
 			wanted = append(wanted, f)
@@ -182,9 +181,9 @@ func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []manage
 	return wanted, blocked, hiding
 }
 
-// unreadableConflicts reports what stands where containerd expects a hosts.toml that is
-// not wanted from us, and cannot be read as one: a fifo, a device, a directory.
-// changes are those that are reported anyway.
+// unreadableConflicts reports entries that cannot be read (fifo, device, directory) at a path
+// where containerd expects a hosts.toml and Berth wants none. Paths in changes are skipped: they
+// are already reported.
 func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Change {
 	dirs, told := map[string]bool{}, map[string]bool{}
 	for _, dir := range current.Dirs {
@@ -203,7 +202,7 @@ func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Chang
 			continue
 		}
 		if first := DirName(upstream); name != first && dirs[first] {
-			continue // containerd does not come to it
+			continue // containerd does not use this directory
 		}
 		what := "pulls from " + upstream
 		if upstream == Default {
@@ -224,20 +223,19 @@ type Tree struct {
 	scratch string
 }
 
-// NewTree gives access to certsDir. Files are read back from memory before they
-// are installed; scratch is where the links to them lie meanwhile, "" for the
-// system's directory of temporary files.
+// NewTree gives access to certsDir. Files are read back from memory before they are installed.
+// The symlinks to them are created below scratch; "" means the system's temporary directory.
 func NewTree(store *managedfile.Store, certsDir string, adopt bool, scratch string) *Tree {
 	return &Tree{store: store, scope: Scope(certsDir, adopt), scratch: scratch}
 }
 
-// Read finds out what is there. It writes nothing.
+// Read returns the current state. It writes nothing.
 func (t *Tree) Read(desired Desired) (managedfile.Snapshot, error) {
 	return t.store.Observe(t.scope, desired.files)
 }
 
-// Verify reads every file that changes would write back with containerd's own
-// reader and compares. The errors wrap [ErrReadBack], or are that of ctx.
+// Verify reads every file that changes would write with containerd's own reader and compares the
+// hosts. Errors wrap [ErrReadBack] or are the error of ctx.
 func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) error {
 	files := make(map[string]managedfile.File, len(desired.files))
 	for _, f := range desired.files {
@@ -271,8 +269,8 @@ func (t *Tree) Verify(ctx context.Context, desired Desired, changes []Change) er
 	return errors.Join(errs...)
 }
 
-// Apply verifies, and then carries out, what [Plan] found. When one file
-// would be misread, nothing is written at all.
+// Apply verifies the changes of [Plan], then carries them out. If containerd would misread one
+// file, nothing is written.
 func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (managedfile.Report, error) {
 	if err := t.Verify(ctx, desired, changes); err != nil {
 		return managedfile.Report{}, err
@@ -280,7 +278,7 @@ func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (ma
 	return t.store.Apply(ctx, t.scope, changes)
 }
 
-// Writes reports whether a change puts a file in place.
+// Writes reports whether a change writes a file.
 func Writes(c Change) bool {
 	switch c.Action {
 	case managedfile.Create, managedfile.Update, managedfile.Repair, managedfile.Adopt:
@@ -289,7 +287,7 @@ func Writes(c Change) bool {
 	return false
 }
 
-// IsDifference reports whether a change means that the node is not as wanted.
+// IsDifference reports whether a change means that the node differs from the desired state.
 func IsDifference(c Change) bool {
 	return c.Action != managedfile.Unchanged && c.Action != managedfile.GracePeriod
 }

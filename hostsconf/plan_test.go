@@ -18,7 +18,7 @@ import (
 
 const certsDir = "/etc/containerd/certs.d"
 
-// node is a machine in a scratch root.
+// node is a machine in a temporary root directory.
 type node struct {
 	t     testing.TB
 	dir   string
@@ -71,8 +71,8 @@ func (n *node) restore() {
 	}
 }
 
-// files lists what lies below the root, without Berth's own state: path to
-// content, "dir" for an empty directory.
+// files lists the files below the root, without Berth's own state: path to content, "dir" for an
+// empty directory.
 func (n *node) files() map[string]string {
 	n.t.Helper()
 	all := map[string]string{}
@@ -163,8 +163,8 @@ func TestPlanOnExistingFiles(t *testing.T) {
 	}
 }
 
-// Once ours is there, a file of somebody else under the other spelling has no
-// effect: ours is kept up to date, theirs is reported.
+// If Berth's file exists, a foreign file under the other spelling has no effect: Berth's file is
+// kept up to date and the foreign one is reported.
 func TestPlanTellsOfAHiddenFile(t *testing.T) {
 	n := newNode(t, nil)
 	dir := Directory{Upstream: "h:5000", Hosts: []Host{mirror(t, "m.corp")}}
@@ -204,7 +204,7 @@ func TestCertificatesComeFirstAndStay(t *testing.T) {
 		}
 	}
 
-	// No longer named: hosts.toml goes at once, the certificates stay a while.
+	// No longer needed: hosts.toml is removed at once, the certificates after a grace period.
 	n.apply()
 	if got := n.names(); strings.Contains(got, "docker.io") || strings.Count(got, poolDir) != 3 {
 		t.Errorf("after the mirror went: %s", got)
@@ -215,7 +215,7 @@ func TestCertificatesComeFirstAndStay(t *testing.T) {
 	}
 }
 
-// A CA of the config and one of Docker's layout, for one registry.
+// A registry can have a CA of the config and one of Docker's layout.
 func TestCertificatesOfBoth(t *testing.T) {
 	ca, _, _ := testCertificate(t)
 	const registry = "registry.corp"
@@ -229,7 +229,7 @@ func TestCertificatesOfBoth(t *testing.T) {
 	}
 }
 
-// A certificate for a file that is left alone is not put beside it.
+// No certificate is written for a foreign file that is left alone.
 func TestNoCertificateForAConflict(t *testing.T) {
 	ca, _, _ := testCertificate(t)
 	host := mirror(t, "m.corp")
@@ -241,7 +241,7 @@ func TestNoCertificateForAConflict(t *testing.T) {
 	}
 }
 
-// When one file would be misread nothing at all is written.
+// If containerd would misread one file, nothing is written.
 func TestApplyVerifiesFirst(t *testing.T) {
 	n := newNode(t, nil)
 	desired, changes := n.plan(examples(t)["fallback"], examples(t)["mirror-only"])
@@ -265,8 +265,8 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
-// Installed are the directories that are in place after the changes, which the
-// credential provider's rules are made of: not a conflict, and not what goes.
+// Installed returns the directories in place after the changes, from which the credential
+// provider's rules are made: neither a conflict nor a removed one.
 func TestInstalled(t *testing.T) {
 	dir := func(upstream string) Directory {
 		return Directory{Upstream: upstream, Hosts: []Host{mirror(t, "m.corp")}}
@@ -284,8 +284,7 @@ func TestInstalled(t *testing.T) {
 	}
 }
 
-// Where the record does not say it, certificates stay a while all the same, and
-// a hosts.toml does not.
+// Certificates get their grace period even if the record does not hold it; a hosts.toml does not.
 func TestScopeLinger(t *testing.T) {
 	for file, want := range map[string]time.Duration{
 		certsDir + "/_berth/ca-1.pem":            caGracePeriod,

@@ -17,15 +17,15 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// ErrCrashes reports a hosts.toml on which containerd itself ends at the pull.
+// ErrCrashes reports a hosts.toml on which containerd 1.6 and 1.7 crash at the pull.
 var ErrCrashes = errors.New(`containerd crashes at the pull: [host] holds a key that is not the table of a host`)
 
-// RegistryHosts gives the hosts that releases of family f ask for images of
-// registry when dir is the directory that wins ("" is none), as containerd's
-// own package of that line makes them. They have no Authorizer. update, which
-// may be nil, is done to each client. The content of hosts.toml must have been
-// checked: whatever is named there is opened. The error is one with which the
-// pull fails; a file that is ignored is none.
+// RegistryHosts returns the hosts that releases of family f ask for images of registry if dir is
+// the directory that wins ("" if there is none), built by containerd's own package of that line.
+// They have no Authorizer. update, if not nil, is applied to each client.
+//
+// The caller must have checked the content of hosts.toml: every file that it names is opened. The
+// error is one that fails the pull; a hosts.toml that is ignored is no error.
 func (f Family) RegistryHosts(dir, registry string, update func(*http.Client) error) ([]docker.RegistryHost, error) {
 	hosts, err := f.read(dir, registry, update)
 	if skipped := (*skippedError)(nil); errors.As(err, &skipped) {
@@ -34,8 +34,8 @@ func (f Family) RegistryHosts(dir, registry string, update func(*http.Client) er
 	return hosts, err
 }
 
-// read is [Family.RegistryHosts], and says with a [*skippedError] beside the
-// hosts why hosts.toml is ignored.
+// read is [Family.RegistryHosts], but if hosts.toml is ignored it also returns a [*skippedError]
+// with the reason.
 func (f Family) read(dir, registry string, update func(*http.Client) error) (hosts []docker.RegistryHost, err error) {
 	if dir == "" {
 		return f.readAt("", registry, update)
@@ -53,7 +53,7 @@ func (f Family) read(dir, registry string, update func(*http.Client) error) (hos
 		return f.withoutFile(dir, registry, update, errTOML11)
 	}
 	if f == Family16 && len(content) > 0 && lacksHostTable(content) {
-		// This release stops where the one that is linked in goes on.
+		// This family ignores such a file; the linked package accepts it.
 		return f.withoutFile(dir, registry, update, errNoHostTable)
 	}
 	if shown := f.known(content); string(shown) != string(content) {
@@ -62,8 +62,8 @@ func (f Family) read(dir, registry string, update func(*http.Client) error) (hos
 	return f.readAt(dir, registry, update)
 }
 
-// withoutFile is what is read where hosts.toml is dropped because of cause: the
-// certificates beside it.
+// withoutFile reads a directory whose hosts.toml is ignored because of cause. Only the
+// certificates beside it count.
 func (f Family) withoutFile(dir, registry string, update func(*http.Client) error, cause error) ([]docker.RegistryHost, error) {
 	hosts, err := f.readAs(nil, nil, dir, registry, update)
 	if err != nil {
@@ -72,7 +72,7 @@ func (f Family) withoutFile(dir, registry string, update func(*http.Client) erro
 	return hosts, &skippedError{cause}
 }
 
-// readAs reads a directory as if its hosts.toml, which says content, said shown.
+// readAs reads a directory whose hosts.toml has content as if it had shown instead.
 func (f Family) readAs(shown, content []byte, dir, registry string, update func(*http.Client) error) ([]docker.RegistryHost, error) {
 	stage, remove, err := newStage("")
 	if err != nil {
@@ -92,8 +92,8 @@ var (
 	errTOML11      = errors.New(`it is TOML 1.1: a new line or a last comma in braces, or an escape "\x"`)
 )
 
-// readAt asks the package of the line. What it logs instead of returning
-// becomes a [*skippedError]; nothing is printed.
+// readAt calls containerd's package of the family's line. An error that the package only logs is
+// returned as a [*skippedError]; nothing is printed.
 func (f Family) readAt(dir, registry string, update func(*http.Client) error) (hosts []docker.RegistryHost, err error) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
@@ -115,7 +115,7 @@ func (f Family) readAt(dir, registry string, update func(*http.Client) error) (h
 	return hosts, nil
 }
 
-// readV1 calls the package of 1.7, which panics on some files as the daemon does.
+// readV1 calls the package of containerd 1.7, which panics on some files as the daemon does.
 func readV1(ctx context.Context, options old.HostOptions, registry string) (hosts []docker.RegistryHost, err error) {
 	defer func() {
 		if recover() != nil {
@@ -132,9 +132,9 @@ func readV1(ctx context.Context, options old.HostOptions, registry string) (host
 	return hosts, err
 }
 
-// emulateV1 makes a directory below stage that reads like dir, but for
-// hosts.toml: its content is shown. Links lead to the rest; content is what
-// hosts.toml really says, whose relative names have to be found there too.
+// emulateV1 creates a directory below stage that reads like dir, with shown as the content of
+// hosts.toml. Symlinks lead to the other files. content is the real hosts.toml; the relative paths
+// that it names must resolve there too.
 func emulateV1(copied *memory, stage, dir string, content, shown []byte) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	tomlv1 "github.com/pelletier/go-toml"
 )
 
-// go-toml v1 takes time that grows with the square of what it reads, and a
-// stack that grows with its depth. No hosts.toml comes near to these.
+// Limits for go-toml v1, whose time grows with the square of the input and whose stack grows with
+// the nesting depth. No real hosts.toml comes near them.
 const (
 	maxV1      = 32 << 10
 	maxV1Depth = 100
 )
 
-// checkV1 refuses what go-toml v1 would take long, or a large stack, to read.
+// checkV1 refuses content that go-toml v1 would need a long time or a large stack to read.
 func checkV1(content []byte) error {
 	if len(content) > maxV1 {
 		return fmt.Errorf("%w: it is larger than the %d KiB that are read as containerd 1.x reads them", errNotRegular, maxV1>>10)
@@ -40,8 +40,8 @@ func checkV1(content []byte) error {
 	return nil
 }
 
-// loadV1 reads content with go-toml v1, nil where it cannot. It expects what
-// [checkV1] lets through.
+// loadV1 reads content with go-toml v1 and returns nil if that fails. The caller must have called
+// [checkV1].
 func loadV1(content []byte) (tree *tomlv1.Tree) {
 	defer func() {
 		if recover() != nil {
@@ -55,8 +55,8 @@ func loadV1(content []byte) (tree *tomlv1.Tree) {
 	return tree
 }
 
-// lacksHostTable reports whether containerd up to 1.7.31 drops a file that it
-// can parse, because it finds no [host] table in it.
+// lacksHostTable reports whether containerd up to 1.7.31 ignores a file that it can parse, because
+// the file has no [host] table.
 func lacksHostTable(content []byte) bool {
 	tree := loadV1(content)
 	if tree == nil {
@@ -66,8 +66,8 @@ func lacksHostTable(content []byte) bool {
 	return !ok
 }
 
-// crashes reports whether containerd 1.6 and 1.7 crash on a file, for which they
-// compare the lines of the tables below [host].
+// crashes reports whether containerd 1.6 and 1.7 crash on a file: they compare the positions of
+// all values below [host], which they expect to be tables.
 func crashes(content []byte) bool {
 	if checkV1(content) != nil {
 		return false
@@ -86,7 +86,7 @@ func crashes(content []byte) bool {
 	})
 }
 
-// tlsFilesV1 lists what go-toml v1 finds under ca and client.
+// tlsFilesV1 lists the files that go-toml v1 finds under ca and client.
 func tlsFilesV1(content []byte) []string {
 	if checkV1(content) != nil {
 		return nil
@@ -116,7 +116,7 @@ func tlsFilesOf(table *tomlv1.Tree) []string {
 	return names
 }
 
-// stringsIn lists the strings in a value of TOML, however deep in arrays.
+// stringsIn lists the strings in a TOML value, including those in nested arrays.
 func stringsIn(value any) []string {
 	switch v := value.(type) {
 	case string:

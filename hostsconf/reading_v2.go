@@ -10,10 +10,10 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// known gives the content of a hosts.toml with what releases of family f do not
-// know in another spelling that the newest one does not know either, so that
-// its package ignores or refuses the same things. Lengths stay, so positions in
-// errors do, but for the capability. go-toml says what is a key and a value.
+// known returns the content of a hosts.toml with the keys and values that family f does not know
+// replaced by ones that the newest release does not know either. So the linked package ignores or
+// refuses the same things. Replacements keep their length, except for the capability, so positions
+// in errors stay right. go-toml decides which text is a key or a value.
 func (f Family) known(content []byte) []byte {
 	if f.v1() || f >= Family22 {
 		return content
@@ -32,10 +32,10 @@ func (f Family) known(content []byte) []byte {
 	return e.done(content)
 }
 
-// editor collects what is to be spelled in another way.
+// editor collects the replacements.
 type editor struct {
 	parser      unstable.Parser
-	dialTimeout bool // the key is not known
+	dialTimeout bool // the family does not know the key
 	edits       []edit
 }
 
@@ -44,7 +44,7 @@ type edit struct {
 	text string
 }
 
-// path gives the key of an expression below another one.
+// path returns the key of an expression below the table above.
 func (e *editor) path(above []string, x *unstable.Node) []string {
 	path := slices.Clone(above)
 	for it := x.Key(); it.Next(); {
@@ -79,7 +79,7 @@ func (e *editor) keyValue(table []string, x *unstable.Node) {
 	}
 }
 
-// isKey reports whether path is this key of the file, or of one host.
+// isKey reports whether path is the given key at the top level or of one host.
 func isKey(path []string, key string) bool {
 	switch len(path) {
 	case 1:
@@ -106,8 +106,8 @@ func (e *editor) done(content []byte) []byte {
 	return out.Bytes()
 }
 
-// needsTOML11 reports whether a file that go-toml can read is one that its
-// releases before TOML 1.1 refuse.
+// needsTOML11 reports whether content that go-toml can read is refused by releases that do not
+// know TOML 1.1.
 func needsTOML11(content []byte) bool {
 	var parser unstable.Parser
 	parser.Reset(content)
@@ -129,12 +129,12 @@ func needsTOML11(content []byte) bool {
 	return false
 }
 
-// escapesX matches a basic string with an escape \x; an even number of
-// backslashes before the x escapes nothing.
+// escapesX matches a basic string with a \x escape. After an even number of backslashes, x is not
+// escaped.
 var escapesX = regexp.MustCompile(`(?s)^([^\\]|\\[^x])*\\x`)
 
-// overLines reports whether there is a new line, a comment or a last comma
-// between the keys of an inline table.
+// overLines reports whether an inline table holds a newline, a comment or a trailing comma between
+// its keys.
 func overLines(content []byte, table *unstable.Node) bool {
 	at := table.Raw.Offset + 1
 	for it := table.Children(); it.Next(); {
@@ -148,7 +148,7 @@ func overLines(content []byte, table *unstable.Node) bool {
 	return bytes.ContainsAny(rest, "\n#,")
 }
 
-// nodes gives a node of go-toml and all below it.
+// nodes yields a go-toml node and all nodes below it.
 func nodes(n *unstable.Node) iter.Seq[*unstable.Node] {
 	return func(yield func(*unstable.Node) bool) { walk(n, yield) }
 }

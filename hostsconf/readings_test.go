@@ -13,7 +13,7 @@ import (
 	"github.com/berth-registry/berth/test/foreignforms"
 )
 
-// reading writes what a family makes of a directory, as one line.
+// reading returns the result of a family's reading as one line.
 func (f Family) reading(certsDir string) string {
 	r, err := f.Lookup(certsDir, foreignforms.Registry)
 	switch {
@@ -36,8 +36,8 @@ func (f Family) reading(certsDir string) string {
 	return strings.Join(hosts, ", ")
 }
 
-// What each family reads is compared with the daemons in test/e2e. Here it is
-// held fast, so that a new release of a library cannot change it unseen.
+// test/e2e compares what each family reads with the daemons. This test pins the results, so that a
+// new release of a library cannot change them unnoticed.
 func TestReadings(t *testing.T) {
 	ca, _, _ := testCertificate(t)
 	var got bytes.Buffer
@@ -90,7 +90,7 @@ func TestReadings(t *testing.T) {
 	}
 }
 
-// The credential provider is given each host of each reading, or none is known.
+// The credential provider gets each host of each reading, or none is known.
 func TestOthersJoinsReadings(t *testing.T) {
 	ca, _, _ := testCertificate(t)
 	for _, form := range foreignforms.All() {
@@ -129,7 +129,7 @@ func TestFamilyOf(t *testing.T) {
 	}
 }
 
-// What go-toml v1 would take long to read is refused, and nothing below that.
+// checkV1 refuses content that go-toml v1 would need long to read, and accepts everything below.
 func TestCheckV1(t *testing.T) {
 	long := strings.Repeat("#", maxV1)
 	for name, c := range map[string]struct {
@@ -153,8 +153,8 @@ func TestCheckV1(t *testing.T) {
 	}
 }
 
-// A release that does not know a key, or drops the file, is read from a copy of
-// the directory; the certificates beside hosts.toml are found from there, too.
+// For a release that does not know a key or ignores the file, a copy of the directory is read. The
+// certificates beside hosts.toml must be found from there too.
 func TestFamiliesFindCertificates(t *testing.T) {
 	ca, _, key := testCertificate(t)
 	const named = "ca = [\"ca.pem\", \"../certs/ca.pem\", \"%s\"]\nclient = [[\"ca.pem\", \"key.pem\"]]\n"
@@ -180,10 +180,10 @@ func TestFamiliesFindCertificates(t *testing.T) {
 	}
 }
 
-// tlsFiles are what any release opens, so that nothing else is: the names below
-// ca and client, of the file and of its hosts, in any case of the keys.
+// tlsFiles returns every file that some release opens: the names below ca and client, of the file
+// and of its hosts, in any case of the keys.
 func TestTLSFiles(t *testing.T) {
-	const bom = "\xef\xbb\xbf" // with it go-toml v1 reads a file, and v2 does not
+	const bom = "\xef\xbb\xbf" // go-toml v1 reads a file with it, v2 does not
 	for content, want := range map[string]string{
 		"":                                      "",
 		"ca = \"a\"\n":                          "a",

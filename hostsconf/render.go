@@ -19,22 +19,22 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// FileName is what containerd reads in a directory of certs.d.
+// FileName is the file that containerd reads in a directory of certs.d.
 const FileName = "hosts.toml"
 
 const (
 	fileName = FileName
-	// poolDir holds the certificates of all directories. It can never be the
-	// name of a registry, so containerd never looks into it by itself; a
-	// directory that held only a certificate would mask _default.
+	// poolDir holds the certificates of all directories. No registry can have this name, so
+	// containerd never looks it up. A certificate alone in a registry's directory would hide
+	// _default.
 	poolDir = "_berth"
-	// caGracePeriod keeps a certificate for pulls that have read the hosts.toml
-	// which named it.
+	// caGracePeriod is how long an unused certificate stays, for pulls that have already read
+	// the hosts.toml that named it.
 	caGracePeriod = 10 * time.Minute
 )
 
-// render turns one directory into its files: certificates first, hosts.toml
-// last. It refuses what some version of containerd would misread.
+// render returns the files of one directory: certificates first, hosts.toml last. It refuses input
+// that some containerd release would misread.
 func render(certsDir string, d Directory) ([]managedfile.File, error) {
 	r := renderer{certsDir: certsDir, upstream: d.Upstream, seen: map[string]bool{}}
 	if d.Server != nil {
@@ -42,7 +42,7 @@ func render(certsDir string, d Directory) ([]managedfile.File, error) {
 			return nil, fmt.Errorf("%s: server: %w", d.Upstream, err)
 		}
 	} else {
-		// Without a server they apply to the registry that containerd asks last.
+		// Without a server they apply to the upstream, which containerd asks last.
 		r.certificates(TLS{Foreign: d.Foreign}, "")
 	}
 	for i, h := range d.Hosts {
@@ -51,8 +51,7 @@ func render(certsDir string, d Directory) ([]managedfile.File, error) {
 		}
 	}
 	if len(d.Hosts) == 0 {
-		// containerd 1.6, and 1.7 up to 1.7.31, drop a file that has no
-		// host table at all.
+		// containerd 1.6, and 1.7 up to 1.7.31, ignore a file without any [host] table.
 		r.separate()
 		r.body.WriteString("[host]\n")
 	}
@@ -71,8 +70,8 @@ type renderer struct {
 	body     bytes.Buffer
 	files    []managedfile.File
 	needs    []string
-	seen     map[string]bool // urls of the hosts so far
-	header   bool            // some host has a header, which may be a secret
+	seen     map[string]bool // URLs of the hosts rendered so far
+	header   bool            // a host has a header, which may be a secret
 }
 
 func (r *renderer) mode() fs.FileMode {
@@ -82,7 +81,7 @@ func (r *renderer) mode() fs.FileMode {
 	return 0o644
 }
 
-// separate puts an empty line before a table that does not start the file.
+// separate writes an empty line before a table unless the file is empty.
 func (r *renderer) separate() {
 	if r.body.Len() > 0 {
 		r.body.WriteByte('\n')
@@ -109,8 +108,8 @@ func (r *renderer) host(h Host) error {
 	if err := r.keys(h, "  "); err != nil {
 		return err
 	}
-	// Directly after its own table: with another table in between, containerd
-	// 2.x would list the host twice.
+	// The header table must directly follow its host's table: with another table in between,
+	// containerd 2.x would list the host twice.
 	return r.headers(h, table+".header", "  ")
 }
 
@@ -127,8 +126,8 @@ func (r *renderer) keys(h Host, indent string) error {
 		fmt.Fprintf(&r.body, "%soverride_path = true\n", indent)
 	}
 	if h.URL.Scheme != "https" {
-		// TLS keys, even skip_verify = false, and dial_timeout make some
-		// versions try https on an http host.
+		// With TLS keys (even skip_verify = false) or dial_timeout, some releases try https on an
+		// http host.
 		return nil
 	}
 	if h.DialTimeout > 0 {
@@ -141,7 +140,7 @@ func (r *renderer) keys(h Host, indent string) error {
 	return nil
 }
 
-// certificates writes the files that verify a host and prove who we are.
+// certificates writes the keys ca and client of a host.
 func (r *renderer) certificates(t TLS, indent string) {
 	var ca []string
 	var client [][2]string
@@ -177,9 +176,8 @@ func (r *renderer) certificates(t TLS, indent string) {
 	}
 }
 
-// certificate adds a file to the pool, named by its content, and returns its
-// path relative to the directory of a hosts.toml, so that the same bytes are
-// right below any root.
+// certificate adds a file to the pool, named by its content, and returns its path relative to the
+// directory of a hosts.toml, so that the same bytes work below any root.
 func (r *renderer) certificate(prefix string, pem []byte, mode fs.FileMode) string {
 	sum := sha256.Sum256(pem)
 	name := prefix + "-" + hex.EncodeToString(sum[:8]) + ".pem"
@@ -221,8 +219,8 @@ func (r *renderer) headers(h Host, table, indent string) error {
 		if !httpguts.ValidHeaderFieldValue(value) {
 			return fmt.Errorf("the login holds a character that no header can carry")
 		}
-		// Spelled exactly so: in lower case containerd would send a second
-		// one after a challenge.
+		// The spelling matters: with a lower-case name, containerd would send a second header
+		// after a challenge.
 		fmt.Fprintf(&r.body, "%s  Authorization = %s\n", indent, quote(value))
 	}
 	return nil
@@ -243,7 +241,7 @@ func checkHeader(name string, values []string) error {
 	return nil
 }
 
-// quote writes a basic string of TOML (https://toml.io/en/v1.0.0#string).
+// quote returns s as a TOML basic string (https://toml.io/en/v1.0.0#string).
 func quote(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r == '"' || r == '\\' || r < 0x20 || r >= 0x7f }) {
 		return `"` + s + `"`
@@ -273,8 +271,7 @@ func quoteList(values []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// BasicAuthorization is the value of an Authorization header for a login, as
-// RFC 7617 defines it.
+// BasicAuthorization returns the Authorization header value for a login, as RFC 7617 defines it.
 func BasicAuthorization(username string, password redact.Secret) redact.Secret {
 	return redact.New("Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password.Reveal())))
 }

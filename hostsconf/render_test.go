@@ -64,8 +64,7 @@ func examples(t testing.TB) map[string]Directory {
 
 func ptr[T any](v T) *T { return &v }
 
-// Every example reads back in containerd as it was meant, and looks as the
-// golden file says.
+// containerd reads every example as intended, and the bytes are those of the golden file.
 func TestRender(t *testing.T) {
 	for name, dir := range examples(t) {
 		t.Run(name, func(t *testing.T) {
@@ -131,8 +130,7 @@ func TestRenderRefuses(t *testing.T) {
 	}
 }
 
-// A comparison that cannot fail would be no check: each of these files says
-// something else than was meant.
+// Verification must be able to fail: each of these files differs from its intended hosts.
 func TestVerifyNotices(t *testing.T) {
 	dir := examples(t)["fallback"]
 	for name, change := range map[string]func(string) string{

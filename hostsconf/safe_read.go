@@ -14,21 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxForeign is how much is read of a file that somebody else wrote.
+// maxForeign is the largest foreign file that is read, in bytes.
 const maxForeign = 1 << 20
 
-// errNotRegular reports something that is not read: opening it could wait
-// without end, and reading it could fill the memory.
+// errNotRegular reports an entry that is not read: opening it could block forever, or reading it
+// could fill the memory.
 var errNotRegular = errors.New("not read")
 
-// opener opens files: those below one directory, as [os.Root] does, or those
-// of this machine.
+// opener opens files: below one directory ([os.Root]), or anywhere on this machine ([osFiles]).
 type opener interface {
 	Stat(name string) (fs.FileInfo, error)
 	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
 }
 
-// osFiles opens whatever this process can reach.
+// osFiles opens any file that this process can reach.
 type osFiles struct{}
 
 func (osFiles) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
@@ -36,14 +35,12 @@ func (osFiles) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, erro
 	return os.OpenFile(name, flag, perm)
 }
 
-// ReadSafely reads a file of this machine that somebody else wrote. It opens
-// nothing but regular files of at most 1 MiB: another one is an error, as is one
-// that is missing ([fs.ErrNotExist]); errors do not name the file.
+// ReadSafely reads a foreign file of this machine. It opens only regular files of at most 1 MiB;
+// any other entry is an error, and a missing one is [fs.ErrNotExist]. Errors do not name the file.
 func ReadSafely(name string) ([]byte, error) { return readSafely(osFiles{}, name) }
 
-// readSafely reads a file of somebody else's, links followed as in allows it.
-// It opens nothing but regular files of a sensible size ([errNotRegular]), and
-// names no file in its errors but a missing one is [fs.ErrNotExist].
+// readSafely is [ReadSafely] through in, which decides how symlinks are followed. An entry that is
+// not a regular file of an acceptable size gives [errNotRegular].
 func readSafely(in opener, name string) ([]byte, error) {
 	info, err := in.Stat(name)
 	if err != nil {
@@ -52,7 +49,7 @@ func readSafely(in opener, name string) ([]byte, error) {
 	if err := checkRegular(info); err != nil {
 		return nil, err
 	}
-	// It can have become something else by now: a fifo must not hang.
+	// The entry may have been replaced since Stat: opening a fifo must not block.
 	f, err := in.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, withoutPath(err)
@@ -97,8 +94,8 @@ func withoutPath(err error) error {
 	return err
 }
 
-// tlsFiles lists the files that some containerd opens beside the hosts.toml with
-// this content, as they are named there. What none can parse names none.
+// tlsFiles lists the certificate and key files that some containerd release opens for a hosts.toml
+// with this content, as written there. It returns none if no release can parse the content.
 func tlsFiles(content []byte) []string {
 	type table struct {
 		CA     any `toml:"ca"`
@@ -121,8 +118,8 @@ func tlsFiles(content []byte) []string {
 	return slices.Compact(names)
 }
 
-// dockerCertificates lists what containerd takes for certificates where a directory
-// has no usable hosts.toml, as Docker has them.
+// dockerCertificates lists the files that containerd uses as certificates, in Docker's layout, if
+// the directory has no usable hosts.toml.
 func dockerCertificates(dir string) []string {
 	var names []string
 	for _, pattern := range []string{"*.crt", "*.cert", "*.key"} {
@@ -132,7 +129,7 @@ func dockerCertificates(dir string) []string {
 	return names
 }
 
-// escaped makes a path stand for itself in a pattern.
+// escaped quotes a path for use in a glob pattern.
 func escaped(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }

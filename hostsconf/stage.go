@@ -10,16 +10,16 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// stagePrefix begins the names of the directories in which files are read back. It
-// is another one than that of releases that removed directories by process number.
+// stagePrefix begins the names of stage directories. It differs from the prefix of earlier
+// releases, which removed directories by process number.
 const stagePrefix = "berth-stage-"
 
-// newStage makes a private directory below scratch ("" is the system's), and
-// removes those that a killed process has left. Nothing but links is in them.
-// remove ends it.
+// newStage creates a private directory below scratch ("" means the system's temporary directory)
+// and removes stages that killed processes left. Stages hold only symlinks. The caller must call
+// remove.
 //
-// Each holds a lock on its directory, which ends with its process: a number of
-// a process would mean nothing in another namespace that shares scratch.
+// A stage is locked until its process ends. Process numbers would not do: they mean nothing in
+// another PID namespace that shares scratch.
 func newStage(scratch string) (dir string, remove func(), err error) {
 	if scratch == "" {
 		scratch = os.TempDir()
@@ -43,12 +43,12 @@ func newStage(scratch string) (dir string, remove func(), err error) {
 	return "", nil, fmt.Errorf("a directory to read files back in (TMPDIR): %w", err)
 }
 
-// stageTries is how often another process may remove a directory between its
-// making and its locking.
+// stageTries is how often another process may remove a directory between its creation and its
+// locking.
 const stageTries = 10
 
-// lockStage locks a directory. It fails when a process holds it, or when it is
-// not the one at that path any more.
+// lockStage locks a directory. It fails if another process holds the lock, or if the directory at
+// that path was replaced.
 func lockStage(dir string) (*os.File, error) {
 	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -70,15 +70,14 @@ func lockStage(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// memory holds files that have no name: nothing of them is left when the
-// process is killed.
+// memory holds unnamed files, so nothing of them is left if the process is killed.
 type memory struct {
 	files []*os.File
 	links []string
 }
 
-// link puts files into memory, and links to them below stage where containerd
-// would find them.
+// link stores files in memory and creates symlinks to them below stage, at the paths where
+// containerd looks for them.
 func link(stage string, files []managedfile.File) (*memory, error) {
 	m := &memory{}
 	for _, f := range files {
@@ -90,7 +89,7 @@ func link(stage string, files []managedfile.File) (*memory, error) {
 	return m, nil
 }
 
-// put makes name, in directories that are made for it, a link to content.
+// put stores content in memory and creates name, with its directories, as a symlink to it.
 func (m *memory) put(name string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err

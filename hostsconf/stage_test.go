@@ -6,20 +6,20 @@ import (
 	"testing"
 )
 
-// A directory that is in use stays, whatever process it belongs to and
-// whichever namespace that is in; one that was left behind goes.
+// A stage in use stays, whatever its process and PID namespace. A stage that a killed process left
+// is removed.
 func TestStagesOfOthers(t *testing.T) {
 	scratch := t.TempDir()
 	first, remove, err := newStage(scratch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Of a process that was killed: no lock.
+	// Left by a killed process: no lock.
 	left := filepath.Join(scratch, stagePrefix+"4194305-1")
 	if err := os.MkdirAll(filepath.Join(left, "docker.io"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// In use, and named after a process that is not there in this namespace.
+	// In use, and named after a process that does not exist in this namespace.
 	used := filepath.Join(scratch, stagePrefix+"4194306-1")
 	if err := os.Mkdir(used, 0o700); err != nil {
 		t.Fatal(err)

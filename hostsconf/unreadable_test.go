@@ -15,10 +15,10 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// odd is something that nobody should open to read it.
+// odd is a file system entry that must not be opened to read it.
 type odd struct {
 	kind     string
-	conflict string // that a plan tells for a directory that is not ours
+	conflict string // reported by a plan if the directory is foreign
 }
 
 func oddities() []odd {
@@ -32,7 +32,7 @@ func oddities() []odd {
 	}
 }
 
-// put makes it under a name. No kind needs root.
+// put creates the entry under a name. No kind needs root.
 func (o odd) put(t *testing.T, name string) {
 	t.Helper()
 	err := os.MkdirAll(filepath.Dir(name), 0o755)
@@ -55,7 +55,7 @@ func (o odd) put(t *testing.T, name string) {
 	}
 }
 
-// within fails instead of hanging.
+// within fails the test instead of hanging.
 func within(t *testing.T, work func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -66,12 +66,12 @@ func within(t *testing.T, work func()) {
 	select {
 	case <-done:
 	case <-time.After(30 * time.Second):
-		panic("it hangs") // the one who hangs cannot be ended
+		panic("it hangs") // a goroutine that hangs cannot be ended
 	}
 }
 
-// Whatever stands in somebody else's directory, or in our place, stops nothing:
-// it is reported, credentials are withheld, and the rest is done.
+// Such an entry in a foreign directory, or at the path of Berth's file, does not stop the rest: it
+// is reported, credentials are withheld, and the other changes are applied.
 func TestNothingOddIsOpened(t *testing.T) {
 	for _, o := range oddities() {
 		for name, upstream := range map[string]string{
@@ -95,7 +95,7 @@ func TestNothingOddIsOpened(t *testing.T) {
 	}
 }
 
-// standsFast plans, applies, looks up and restores.
+// standsFast plans, applies, looks up and restores with o in place.
 func (n *node) standsFast(o odd, name, upstream string) {
 	t := n.t
 	dirs := []Directory{
@@ -142,11 +142,11 @@ func (n *node) standsFast(o odd, name, upstream string) {
 	}
 }
 
-// What lies beside hosts.toml, or is named there, is opened by containerd too.
+// containerd also opens certificates beside hosts.toml and files that it names.
 func TestLookupOpensNoOddCertificate(t *testing.T) {
 	for _, o := range oddities() {
 		if o.kind == "directory" || o.kind == "socket" {
-			continue // containerd says so itself, or does not look
+			continue // containerd reports it itself, or does not look
 		}
 		for name, content := range map[string]string{
 			"ca.pem":  "ca = \"ca.pem\"\n[host.\"https://m.corp\"]\n",
@@ -168,7 +168,7 @@ func TestLookupOpensNoOddCertificate(t *testing.T) {
 	}
 }
 
-// containerd passes over a hosts.toml that is a link to nothing.
+// containerd skips a hosts.toml that is a symlink to a missing file.
 func TestLookupTellsOfADanglingLink(t *testing.T) {
 	dir := writeTree(t, map[string]string{"quay.io/": ""})
 	if err := os.Symlink("/nowhere/hosts.toml", filepath.Join(dir, "quay.io", fileName)); err != nil {
@@ -180,7 +180,7 @@ func TestLookupTellsOfADanglingLink(t *testing.T) {
 	}
 }
 
-// What is in place of a file that containerd never comes to harms nobody.
+// An entry at a path that containerd never reads is no conflict.
 func TestNoConflictForWhatIsHidden(t *testing.T) {
 	n := newNode(t, map[string]string{"etc/containerd/certs.d/h_5000_/hosts.toml": "[host]\n"})
 	odd{kind: "fifo"}.put(t, filepath.Join(n.dir, certsDir, "h:5000", fileName))

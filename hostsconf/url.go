@@ -13,20 +13,18 @@ type URL struct {
 	Scheme string // "http" or "https"
 	Host   string // host[:port] in lower case
 	Path   string // "" or "/…" without a trailing slash
-	// OverridePath is containerd's override_path: Path is used as it is,
-	// nothing is appended.
+	// OverridePath is containerd's override_path: Path is used unchanged, without /v2 appended.
 	OverridePath bool
 }
 
-// ParseURL reads an address as people write it, with or without a scheme.
+// ParseURL parses an address with or without a scheme.
 //
-// Without a scheme it is https, and http for this machine (localhost,
-// 127.0.0.0/8, [::1]). A path that ends in /v2 is an API root. A path that
-// starts with /v2/ is taken literally. Any other path is a prefix of
-// repositories: https://h/team becomes https://h/v2/team with OverridePath.
-// overridePath takes any path literally.
+// The default scheme is https, and http for loopback (localhost, 127.0.0.0/8, [::1]). A path that
+// ends in /v2 is an API root. A path that starts with /v2/ is taken literally. Any other path is a
+// prefix of repositories: https://h/team becomes https://h/v2/team with OverridePath. With
+// overridePath, any path is taken literally.
 //
-// The errors give the reason only; the caller knows the place and the value.
+// Errors give only the reason; the caller adds the location and the value.
 func ParseURL(written string, overridePath bool) (URL, error) {
 	scheme, rest, hasScheme := strings.Cut(written, "://")
 	if !hasScheme {
@@ -77,8 +75,8 @@ func ParseURL(written string, overridePath bool) (URL, error) {
 	return u, nil
 }
 
-// ParseUpstream reads the name of an upstream: host[:port] as it stands in
-// image names, or "*". It returns the name in lower case.
+// ParseUpstream parses the name of an upstream: host[:port] as in image names, or "*". It returns
+// the name in lower case.
 func ParseUpstream(written string) (string, error) {
 	if written == Default {
 		return written, nil
@@ -97,11 +95,11 @@ func ParseUpstream(written string) (string, error) {
 	return name, nil
 }
 
-// String gives the form that stands in hosts.toml.
+// String returns the form used in hosts.toml.
 func (u URL) String() string { return u.Scheme + "://" + u.Host + u.Path }
 
-// APIPath is the path below which containerd sends its requests, by the rule
-// of containerd's own reader (core/remotes/docker/config, parseHostConfig).
+// APIPath returns the path below which containerd sends requests, by the rule of its own reader
+// (core/remotes/docker/config, parseHostConfig).
 func (u URL) APIPath() string {
 	if u.OverridePath || strings.HasSuffix(u.Path, "/v2") {
 		return u.Path
@@ -109,17 +107,17 @@ func (u URL) APIPath() string {
 	return u.Path + "/v2"
 }
 
-// RepositoryPath is the path of the repositories below this address, as
-// somebody would write it behind the host in an image name: "" for a whole
-// host, "hub" for https://h/v2/hub, "api/docker" for https://h/api/docker/v2.
+// RepositoryPath returns the part between the host and the repository in an image name that uses
+// this address: "" for a whole host, "hub" for https://h/v2/hub, "api/docker" for
+// https://h/api/docker/v2.
 func (u URL) RepositoryPath() string {
 	path := strings.TrimSuffix(u.Path, "/v2")
 	path = strings.TrimPrefix(path, "/v2/")
 	return strings.TrimPrefix(path, "/")
 }
 
-// UpstreamURL is where a registry is asked that images name, over http with
-// plainHTTP.
+// UpstreamURL returns the address of the registry that image names call upstream, with http if
+// plainHTTP is set.
 func UpstreamURL(upstream string, plainHTTP bool) URL {
 	if upstream == "docker.io" {
 		return URL{Scheme: "https", Host: "registry-1.docker.io"}

@@ -9,8 +9,8 @@ func TestParseURL(t *testing.T) {
 	for _, c := range []struct {
 		written      string
 		overridePath bool
-		want         string // as in hosts.toml, "+" when override_path is set
-		api          string // path that requests go to
+		want         string // as in hosts.toml, with "+" if override_path is set
+		api          string // path that requests are sent to
 		repository   string
 	}{
 		{"mirror.corp", false, "https://mirror.corp", "/v2", ""},
@@ -80,13 +80,13 @@ func TestParseURLRefuses(t *testing.T) {
 	}
 }
 
-// Every character of a path, at the edges of what is taken.
+// Every character of a path, at the boundaries of the accepted ranges.
 func TestPathCharacters(t *testing.T) {
 	for c := rune(1); c < 0x80; c++ {
 		written := "https://h/a" + string(c) + "b"
 		want := strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-._~+=", c)
 		if c == '?' || c == '#' {
-			continue // a query and a fragment are refused before, by name
+			continue // a query and a fragment have their own errors
 		}
 		if u, err := ParseURL(written, false); (err == nil) != want || want && u.Path != "/v2/a"+string(c)+"b" {
 			t.Errorf("ParseURL(%q) = %+v, %v", written, u, err)

@@ -15,14 +15,13 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// ErrReadBack reports that containerd's own reader does not see in a rendered
-// file what it was rendered from. The file is not installed.
+// ErrReadBack reports that containerd's own reader sees other hosts in a rendered file than
+// intended. The file is not installed.
 var ErrReadBack = errors.New("containerd would read other hosts than were meant")
 
-// verify reads files back with containerd's own package and compares host by
-// host: containerd does not report a bad file, it goes to the upstream instead.
-// hosts.toml is the last of files. They lie in memory; stage is a directory that gets links to them, and is
-// emptied again.
+// verify reads files back with containerd's own package and compares each host. containerd does
+// not report a bad file; it asks the upstream instead. The last of files is hosts.toml. The files
+// are kept in memory; symlinks to them are created below stage and removed again.
 func verify(stage string, d Directory, files []managedfile.File) error {
 	standIns, err := d.standIns(files[len(files)-1].Path)
 	if err != nil {
@@ -49,7 +48,7 @@ func verify(stage string, d Directory, files []managedfile.File) error {
 	return nil
 }
 
-// sampleHost is an image's registry for which containerd uses the directory.
+// sampleHost returns a registry for which containerd uses the directory of upstream.
 func sampleHost(upstream string) string {
 	if upstream == Default {
 		return "registry.example"
@@ -57,8 +56,8 @@ func sampleHost(upstream string) string {
 	return upstream
 }
 
-// hosts lists what containerd will ask, in order, with what it does by itself
-// where no server is given.
+// hosts lists the hosts that containerd will ask, in order. Without a server, the last one is
+// containerd's own default.
 func (d Directory) hosts() []Host {
 	last := Host{URL: UpstreamURL(sampleHost(d.Upstream), d.ownRule() && hostport.Port(d.Upstream) == "80"), TLS: TLS{Foreign: d.Foreign}}
 	if d.Server != nil {
@@ -67,25 +66,25 @@ func (d Directory) hosts() []Host {
 	return append(slices.Clone(d.Hosts), last)
 }
 
-// ownRule reports whether containerd goes by its own rule for registries on this
-// machine, see ConfigureHosts in core/remotes/docker/config: http on port 80, and
-// https without verification on others; on those but 443 then http.
+// ownRule reports whether containerd applies its own rule for registries on loopback (see
+// ConfigureHosts in core/remotes/docker/config): http on port 80; on other ports https without
+// verification, then http except on port 443.
 func (d Directory) ownRule() bool {
 	return d.Server == nil && hostport.IsLoopback(d.Upstream)
 }
 
-// readHosts is the newest containerd's reading of one directory below certs.d.
+// readHosts reads one directory below certs.d as the newest containerd does.
 func readHosts(dir, registry string) ([]docker.RegistryHost, error) {
 	return Newest.readAt(dir, registry, nil)
 }
 
-// skippedError reports a file that containerd logs about and then ignores.
+// skippedError reports a file that containerd logs an error about and then ignores.
 type skippedError struct{ cause error }
 
 func (e *skippedError) Error() string { return "containerd ignores the file: " + e.cause.Error() }
 func (e *skippedError) Unwrap() error { return e.cause }
 
-// logErrors keeps the first thing that containerd logged as an error.
+// logErrors keeps the first error that containerd logged.
 type logErrors struct{ cause error }
 
 func (c *logErrors) Levels() []logrus.Level {
@@ -103,8 +102,8 @@ func (c *logErrors) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// compare says where containerd does not see what was meant. With ownRule the
-// way to verify the host is containerd's.
+// compare returns an error if containerd sees another host than intended. With ownRule, TLS
+// verification is not compared: containerd decides it.
 func compare(want Host, got docker.RegistryHost, ownRule bool) error {
 	address := func(scheme, host, path string) string { return scheme + "://" + host + path }
 	w, g := address(want.URL.Scheme, want.URL.Host, want.URL.APIPath()), address(got.Scheme, got.Host, got.Path)
@@ -132,7 +131,7 @@ func compare(want Host, got docker.RegistryHost, ownRule bool) error {
 		return fmt.Errorf("it is reached in another way than by plain TLS")
 	}
 	tls := transport.TLSClientConfig
-	// containerd itself does not verify a registry on this machine.
+	// containerd never verifies a registry on loopback.
 	if !hostport.IsLoopback(want.URL.Host) && tls.InsecureSkipVerify != want.TLS.SkipVerify {
 		return fmt.Errorf("skip_verify is %t", tls.InsecureSkipVerify)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// leaks looks for secrets, and for their other spellings, in what people see.
+// leaks looks for secrets, and for their other spellings, in text that people see.
 func leaks(text string, secrets ...string) []string {
 	var found []string
 	for _, s := range secrets {
@@ -30,12 +30,12 @@ func leaks(text string, secrets ...string) []string {
 	return found
 }
 
-// Registries, a proxy and a Docker Hub that repeat every secret that they get,
-// wherever an answer has room for it, bring none into what people see.
+// The registries, the proxy and the Docker Hub of this test repeat every secret that they get,
+// wherever an answer has room for it. None may appear in text that people see.
 func TestNoSecretIsTold(t *testing.T) {
 	const proxyPassword, hubPassword, key = "proxy-canary", "hub-canary", "header-canary"
 	var mu sync.Mutex
-	received := map[string]int{} // the secrets that did travel
+	received := map[string]int{} // the secrets that were sent
 	echo := func(way int) func(context.Context, net.Conn) {
 		return func(_ context.Context, c net.Conn) {
 			buf := make([]byte, 8192)
@@ -70,7 +70,7 @@ func TestNoSecretIsTold(t *testing.T) {
 				} else {
 					fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
 				}
-			case 3: // dies as soon as there is a login
+			case 3: // fails as soon as there is a login
 				if secret != "" {
 					fmt.Fprintf(c, "HTTP/1.1 503 %s\r\nContent-Length: 0\r\n%s\r\n", secret, echoes)
 				} else {
@@ -122,16 +122,16 @@ func TestNoSecretIsTold(t *testing.T) {
 		password, username + ":" + password, proxyPassword, "u:" + proxyPassword, hubPassword, "u:" + hubPassword, key, "login-key-canary", goodLogin.Reveal(),
 	}
 	if found := leaks(seen.String(), secrets...); len(found) > 0 {
-		t.Errorf("told: %q in\n%s", found, seen.String())
+		t.Errorf("secrets %q are shown in\n%s", found, seen.String())
 	}
 
-	// The control: the secrets travelled and were repeated, and leaks finds them.
+	// The control: the secrets were sent and repeated, and leaks finds them.
 	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
 	mu.Lock()
 	defer mu.Unlock()
 	for _, s := range []string{goodLogin.Reveal(), basic("u:" + proxyPassword), basic("u:" + hubPassword)} {
 		if received[s] == 0 {
-			t.Errorf("%s never travelled; it proves nothing that it is not told", s)
+			t.Errorf("%s was never sent: the test proves nothing about it", s)
 		}
 	}
 	for _, s := range secrets {

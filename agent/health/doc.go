@@ -1,24 +1,22 @@
-// Package health tells which mirrors answer, and what a registry does with a
-// login.
+// Package health reports which mirrors answer, and what a registry does with a login.
 //
-// A [Prober] asks the API root of each registry that it is given, without
-// credentials, at a steady pace. Any HTTP answer below 500 means that the
-// registry lives. A registry goes down after so many failures in a row and
-// comes up after so many successes; it is down at the latest failures ×
-// interval + 2 s after it died. It is reached as containerd would reach it:
-// the same certificates, the same proxy. With [Prober.Remember] what an earlier
-// one found dead is so from the start.
+// A [Prober] sends GET to the API root of each registry that it is given, without credentials, at a
+// steady pace. Any HTTP answer below 500 means that the registry is up. A registry becomes down
+// after Settings.Failures failures in a row, at the latest failures × interval + 2 s after it died,
+// and up after Settings.Successes successes in a row. Probes use the certificates and the proxy
+// that containerd would use. [Prober.RestoreHealth] makes registries that an earlier Prober found
+// down start as down.
 //
-// For endpoints with a login it also learns two things, a few requests every
-// six hours: whether the registry takes Basic on a manifest path, and whether
-// it redirects blobs to a place to which Go would carry the login along. With
-// [Prober.SetHub] it reads how many pulls Docker Hub still grants.
+// For endpoints with a login the Prober also learns two facts, with a few requests every six hours:
+// whether the registry accepts Basic on a manifest path, and whether it redirects blobs to a host
+// to which Go would carry the login. With [Prober.SetHub] it reads how many pulls Docker Hub still
+// allows.
 //
-// A login goes to the host that it belongs to and to no other: no redirect is
-// followed, no token realm is asked with it. No error, status or fact that
-// comes out holds a secret. The package writes no file and decides nothing:
-// leaving an endpoint out of hosts.toml is the caller's business.
+// A login is sent to the host that it belongs to and to no other: no redirect is followed, and no
+// token server gets it but Docker Hub's. No error, status or fact holds a secret. The package
+// writes no file and does not change hosts.toml: the caller decides what to leave out.
 //
-// Start reading at [Prober.Set] and at health in health.go, which is the pure
-// part; probe.go is one probe, learn.go what is learned and when.
+// Start reading at [Prober.Set] in prober.go, then health.go (up and down: pure functions),
+// target.go and probe.go (one registry, one probe), loginschedule.go (what is learned about a
+// login, and when).
 package health

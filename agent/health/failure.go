@@ -11,29 +11,29 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// Reason is why a probe failed: few words, fit for the label of a metric.
+// Reason is why a probe failed: a short word, usable as the label of a metric.
 type Reason string
 
 // The reasons.
 const (
 	DNS      Reason = "dns"      // the name has no address, or the name server does not answer
 	Dial     Reason = "dial"     // no connection
-	TLS      Reason = "tls"      // no handshake, or certificates that do not fit
-	Proxy    Reason = "proxy"    // the proxy is not there or refuses
-	Timeout  Reason = "timeout"  // not done in time
+	TLS      Reason = "tls"      // the handshake failed, or a certificate of the config is unusable
+	Proxy    Reason = "proxy"    // the proxy cannot be reached or refuses
+	Timeout  Reason = "timeout"  // the time limit passed
 	Closed   Reason = "closed"   // the connection ended before the answer did
-	Protocol Reason = "protocol" // what came is no HTTP
+	Protocol Reason = "protocol" // the answer is not HTTP
 	HTTP5xx  Reason = "http_5xx" // the answer is 500 or above
 )
 
-// Reasons lists all of them, so that each has a metric from the start.
+// Reasons lists all reasons, so that each has a metric from the start.
 func Reasons() []Reason {
 	return []Reason{DNS, Dial, TLS, Proxy, Timeout, Closed, Protocol, HTTP5xx}
 }
 
-// explain says why a request failed that got as far as at. ended is the error
-// of its context. The text has nothing in it that the other side sent, but the
-// names in a certificate: a registry or a proxy might repeat our own secrets.
+// explain says why a request failed that got as far as at; ended is the error of its context. The
+// text quotes nothing that the server sent, except names in a certificate: a registry or a proxy
+// might repeat our own secrets.
 func explain(err, ended error, at stage, patience time.Duration) (Reason, string) {
 	var refused *proxyError
 	var dns *net.DNSError
@@ -63,17 +63,17 @@ func explain(err, ended error, at stage, patience time.Duration) (Reason, string
 	case at == handshaking:
 		return TLS, "the TLS handshake failed: " + neterr.Cause(err)
 	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "exceeded"):
-		// net/http has no type for these; the text quotes what came.
-		return Protocol, "what came is no HTTP answer"
+		// net/http has no type for these errors, and their text quotes the answer.
+		return Protocol, "the answer is not HTTP"
 	}
-	return Closed, "the connection ended before the answer did"
+	return Closed, "the connection ended before the answer"
 }
 
 func isTimeout(err, ended error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(ended, context.DeadlineExceeded)
 }
 
-// late tells what took too long.
+// late says what took too long.
 func late(at stage, patience time.Duration) string {
 	switch at {
 	case dialing:
@@ -86,7 +86,7 @@ func late(at stage, patience time.Duration) string {
 	return fmt.Sprintf("no answer within %s", patience)
 }
 
-// tlsText recognises errors of TLS.
+// tlsText describes an error of TLS, "" if err is none.
 func tlsText(err error) string {
 	var material *materialError
 	if errors.As(err, &material) {

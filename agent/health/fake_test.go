@@ -16,7 +16,7 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// answers is a network made of functions, for tests in which time is simulated.
+// answers is a network made of a function, for tests in simulated time.
 type answers func(*http.Request) (*http.Response, error)
 
 func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
@@ -46,7 +46,7 @@ func hang(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// seeded is a source of random numbers that several goroutines may use.
+// seeded is a source of random numbers for several goroutines.
 func seeded(seed uint64) func() float64 {
 	var mu sync.Mutex
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -80,7 +80,7 @@ func endpoints(t testing.TB, urls ...string) []Endpoint {
 	return all
 }
 
-// defaults are the settings that a config without health has.
+// defaults are the settings of a config without a health section.
 func defaults() Settings {
 	h := config.Default().Health
 	return Settings{
@@ -88,7 +88,7 @@ func defaults() Settings {
 	}
 }
 
-// run runs p until the test calls what it returns, or ends.
+// run runs p until the test ends or calls stop.
 func run(t testing.TB, p *Prober) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 func TestChallengeSchemes(t *testing.T) {
@@ -36,7 +38,7 @@ func TestFirstStrings(t *testing.T) {
 		{`{"tags":["a","b","c"]}`, "a b"},
 		{`{"x":{"tags":["no"]},"y":[1,{"a":2}],"tags":["a"]}`, "a"},
 		{`{"tags":null}`, ""},
-		{`{"tags":["a","b"` + strings.Repeat(" ", 10), "a b"}, // it does not read on
+		{`{"tags":["a","b"` + strings.Repeat(" ", 10), "a b"}, // stops at the limit
 		{`{"tags":["a",3]}`, "a"},
 		{`{"tags":"a"}`, ""}, {`[]`, ""}, {``, ""}, {`{`, ""}, {`{"x"`, ""},
 	} {
@@ -47,7 +49,7 @@ func TestFirstStrings(t *testing.T) {
 	}
 }
 
-// What a registry names must not lead to other paths.
+// A name from a registry must not lead to another path.
 func TestForeignNames(t *testing.T) {
 	for _, n := range []string{"../x", "a/../b", "a//b", "/a", "a/", "A", "a?b", "a#b", "a%2fb", "a b", "", "a\n"} {
 		if repositoryName.MatchString(n) {
@@ -85,7 +87,7 @@ func TestEndlessAnswer(t *testing.T) {
 		p.Set(defaults(), []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
 		run(t, p)
 		time.Sleep(time.Second)
-		if f := p.Learned(); len(f) != 1 || f[0].Redirect != Unknown || f[0].Error != "" {
+		if f := p.Learned(); len(f) != 1 || f[0].Redirect != probestate.Unknown || f[0].Error != "" {
 			t.Errorf("%+v", f)
 		}
 		if list.read == 0 || list.read > maxAnswer || !list.closed {
@@ -94,7 +96,7 @@ func TestEndlessAnswer(t *testing.T) {
 	})
 }
 
-// endless is a body of one name that goes on for longer than anybody waits.
+// endless is a body of one very long name.
 type endless struct {
 	head   string
 	read   int
@@ -132,14 +134,14 @@ func FuzzForeignAnswers(f *testing.F) {
 		}
 		u := mustURL(t, "https://r.corp")
 		where, to := newLoginProbe(Endpoint{URL: u}, nil, 0).whereTo("/v2/x", reply{status: 307, location: location})
-		if to != "" && where != OtherPort {
+		if to != "" && where != probestate.OtherPort {
 			t.Errorf("%s to %q", where, to)
 		}
 		if to != "" && !strings.HasPrefix(to, "r.corp") {
 			t.Errorf("%q is shown for a host of the registry", to)
 		}
-		if dest, err := url.Parse(location); err == nil && strings.EqualFold(dest.Hostname(), "r.corp") && where == OtherHost {
-			t.Errorf("%q is told to be another host", location)
+		if dest, err := url.Parse(location); err == nil && strings.EqualFold(dest.Hostname(), "r.corp") && where == probestate.OtherHost {
+			t.Errorf("%q counts as another host", location)
 		}
 	})
 }

@@ -3,24 +3,22 @@ package health
 import "time"
 
 const (
-	// grace is how much later than failures × interval a dead registry may be
-	// noticed.
+	// grace is how much later than failures × interval a dead registry may be detected.
 	grace = 2 * time.Second
-	// install is what is left of it to write hosts.toml.
+	// install is the part of grace that is left for writing hosts.toml.
 	install = 500 * time.Millisecond
 
-	// Probes start between shortest and longest × interval apart. Jitter only
-	// shortens: so failures of them end in time, and with some room to spare.
+	// Probes start between shortest and longest × interval apart. Jitter only shortens the
+	// interval, so that Settings.Failures probes end in time, with some room to spare.
 	shortest, longest = 0.85, 0.95
 )
 
-// pause is the time from the start of a probe to that of the next one;
-// fraction is random in [0,1).
+// pause is the time between the starts of two probes; fraction is random in [0,1).
 func pause(interval time.Duration, fraction float64) time.Duration {
 	return time.Duration(float64(interval) * (shortest + (longest-shortest)*fraction))
 }
 
-// perHour is how many probes an interval means, on average.
+// perHour is the mean number of probes per hour.
 func perHour(interval time.Duration) float64 {
 	if interval <= 0 {
 		return 0
@@ -28,10 +26,10 @@ func perHour(interval time.Duration) float64 {
 	return float64(time.Hour) / (float64(interval) * (shortest + longest) / 2)
 }
 
-// health is what is known of one registry.
+// health is the state of one registry.
 type health struct {
 	up    bool
-	known bool // enough probes were made to tell
+	known bool // enough probes were made to decide
 	since time.Time
 	// alive is the time of the last answer, or when watching began.
 	alive               time.Time
@@ -40,8 +38,7 @@ type health struct {
 
 func newHealth(now time.Time) health { return health{up: true, alive: now} }
 
-// observe takes in a probe that ended at now. It reports whether up or known
-// changed.
+// observe records a probe that ended at now, and reports whether up or known changed.
 func (h *health) observe(ok bool, now time.Time, s Settings) bool {
 	before := *h
 	if ok {
@@ -65,10 +62,9 @@ func (h *health) observe(ok bool, now time.Time, s Settings) bool {
 	return true
 }
 
-// patience is how long a probe that starts at now may take: the timeout, but
-// the probe that would turn a registry down has to end in time for the
-// promise. It has at least grace, so timeouts up to grace are never cut, and
-// more when the registry took long for its last answer.
+// patience is the time limit of a probe that starts at now: the timeout, but a probe whose failure
+// would turn the registry down must end within failures × interval + grace - install after the last
+// answer. The limit is never below grace, so timeouts up to grace are never cut.
 func (h *health) patience(now time.Time, s Settings) time.Duration {
 	if !h.up || h.failures < s.Failures-1 {
 		return s.Timeout

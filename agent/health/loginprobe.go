@@ -16,10 +16,9 @@ import (
 )
 
 const (
-	// questionTimeout is for one request that learns. A cache may have to ask
-	// its upstream first.
+	// questionTimeout is for one request. A cache may have to ask its upstream first.
 	questionTimeout = 10 * time.Second
-	// maxAnswer is how much is read of a list or a manifest.
+	// maxAnswer limits how many bytes of a list or a manifest are read.
 	maxAnswer = 1 << 20
 )
 
@@ -27,12 +26,12 @@ const (
 type reply struct {
 	status   int
 	schemes  map[string]bool // of the challenges, in lower case
-	realm    string          // the token server that a 401 names, as realm.Named gives it
+	realm    string          // the token server that a 401 names, see tokenServer
 	location string
 }
 
-// ask makes one request for path below the host; login says whether it carries
-// the login. read gets the body of a 200. An error is a *doubt.
+// ask sends one request for path on the host, with the login if login is set. read gets the body of
+// a 200. The error is an *inconclusive.
 func (q *loginProbe) ask(ctx context.Context, method, path string, login bool, extra map[string]string, read func(io.Reader) error) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()
@@ -53,7 +52,7 @@ func (q *loginProbe) ask(ctx context.Context, method, path string, login bool, e
 	if login {
 		req.Header.Set("Authorization", q.authorization.Reveal())
 	}
-	// The transport itself follows no redirect.
+	// A RoundTripper follows no redirect.
 	resp, err := q.transport.RoundTrip(req)
 	if err != nil {
 		return fail(err)
@@ -76,8 +75,8 @@ func (q *loginProbe) ask(ctx context.Context, method, path string, login bool, e
 	return r, nil
 }
 
-// tokenServer is the token server that an answer names, "" for none. A foreign
-// name that repeats the login is not shown.
+// tokenServer returns the token server that an answer names, "" for none. A foreign name that
+// repeats the login is masked.
 func (q *loginProbe) tokenServer(answer http.Header) string {
 	server, named := realm.Named(answer)
 	scheme, _, _ := strings.Cut(q.base, "://")
@@ -95,8 +94,8 @@ func (q *loginProbe) tokenServer(answer http.Header) string {
 
 const shortestSecret = 4
 
-// secrets lists what a name must not hold: the login as it is sent, and its
-// password, unless that is so short that it is part of any name.
+// secrets lists what a shown name must not hold: the encoded login and its password, unless the
+// password is so short that it is part of any name.
 func (q *loginProbe) secrets() []string {
 	_, encoded, _ := strings.Cut(q.authorization.Reveal(), " ")
 	encoded = strings.TrimRight(encoded, "=")
@@ -108,8 +107,8 @@ func (q *loginProbe) secrets() []string {
 	return slices.DeleteFunc(all, func(s string) bool { return len(s) < shortestSecret })
 }
 
-// challengeSchemes lists the schemes, in lower case, of WWW-Authenticate
-// headers (RFC 9110, section 11.6.1). One header may hold several challenges.
+// challengeSchemes returns the schemes, in lower case, of WWW-Authenticate headers (RFC 9110,
+// section 11.6.1). One header may hold several challenges.
 func challengeSchemes(values []string) map[string]bool {
 	schemes := map[string]bool{}
 	for _, v := range values {
@@ -123,7 +122,7 @@ func challengeSchemes(values []string) map[string]bool {
 	return schemes
 }
 
-// splitUnquoted splits at the commas that are not within quotes.
+// splitUnquoted splits at commas outside quotes.
 func splitUnquoted(s string) []string {
 	var parts []string
 	quoted, escaped, start := false, false, 0

@@ -8,30 +8,30 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 const (
-	// relearn is how often an endpoint is learned about again, ±10 %.
+	// relearn is the time between two attempts to learn about an endpoint, ±10 %.
 	relearn = 6 * time.Hour
-	// After an error that may pass it is tried again after retryFirst, then
-	// after twice as long each time, up to relearn.
+	// After an error that may pass, the next attempts follow after retryFirst, then after twice as
+	// long each time, up to relearn.
 	retryFirst = time.Minute
 )
 
-// schedule is when an endpoint is learned about next.
+// schedule says when to learn about an endpoint next.
 type schedule struct {
 	login  string // Fact.Login of the last attempt
 	next   time.Time
-	errors int // in a row, of those that may pass
+	errors int // errors in a row that may pass
 }
 
-// schedulesOf lists the endpoints that have something to learn, each address
-// once.
+// schedulesOf lists the endpoints of t about which there is something to learn, each address once.
 func (t *target) schedulesOf() []Endpoint {
 	var found []Endpoint
 	seen := map[string]bool{}
 	for _, e := range t.endpoints {
-		if name := FactURL(e.URL); e.Learn && !e.Authorization.IsZero() && !seen[name] {
+		if name := probestate.FactURL(e.URL); e.Learn && !e.Authorization.IsZero() && !seen[name] {
 			seen[name] = true
 			found = append(found, e)
 		}
@@ -39,17 +39,16 @@ func (t *target) schedulesOf() []Endpoint {
 	return found
 }
 
-// dueLogins lists the endpoints of t that are to be learned about now. The lock is
-// held.
+// dueLogins lists the endpoints of t to learn about now. The caller holds the lock.
 func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 	var found []Endpoint
 	for _, e := range t.schedulesOf() {
-		name, login := FactURL(e.URL), p.login(e.Authorization)
+		name, login := probestate.FactURL(e.URL), p.login(e.Authorization)
 		fact, known := p.facts[name]
 		l, ok := p.schedules[name]
 		if !ok {
 			l.login = fact.Login
-			if known && fact.complete() && !fact.Time.After(now) {
+			if known && fact.Complete() && !fact.Time.After(now) {
 				l.next = fact.Time.Add(p.jitter(relearn))
 			}
 			p.schedules[name] = l
@@ -61,14 +60,14 @@ func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 	return found
 }
 
-// jitter gives d ±10 %.
+// jitter returns d ±10 %.
 func (p *Prober) jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*p.random()))
 }
 
-// plan decides when to learn again, after an attempt that brought f; all says
-// that it asked about everything.
-func (l *schedule) plan(f Fact, all, soon bool, jitter func(time.Duration) time.Duration) {
+// plan sets the time of the next attempt, after one that brought f. all: it asked about everything;
+// soon: it failed, and the error may pass.
+func (l *schedule) plan(f probestate.Fact, all, soon bool, jitter func(time.Duration) time.Duration) {
 	l.login = f.Login
 	switch {
 	case soon:
@@ -79,8 +78,7 @@ func (l *schedule) plan(f Fact, all, soon bool, jitter func(time.Duration) time.
 	case all, f.Error != "":
 		l.next = f.Time.Add(jitter(relearn))
 	default:
-		// Only the login was new, as ECR's are several times a day. The rest
-		// keeps its time.
+		// Only the login was new, as ECR's is several times a day. Everything else keeps its time.
 	}
 	l.errors = 0
 }
@@ -104,7 +102,7 @@ func (p *Prober) learn(ctx context.Context, t *target, endpoints []Endpoint) {
 }
 
 func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
-	name := FactURL(e.URL)
+	name := probestate.FactURL(e.URL)
 	p.mu.Lock()
 	q := newLoginProbe(e, p.roundTripper(t), t.last.status)
 	before, l := p.facts[name], p.schedules[name]
@@ -132,39 +130,39 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	if after.Error != "" {
 		level = slog.LevelWarn
 	}
-	p.log.Log(ctx, level, "learned what a registry does with its login", slog.String("url", name), slog.String("basic", after.Basic),
+	p.log.Log(ctx, level, "registry login probed", slog.String("url", name), slog.String("basic", after.Basic),
 		slog.String("realm", after.Realm), slog.String("redirect", after.Redirect), slog.String("to", after.To), slog.String("error", after.Error))
 	p.changed()
 }
 
-// probe asks what is to be known. What it finds no answer to stays as before;
-// soon means that the reason may pass.
-func (q *loginProbe) probe(ctx context.Context, before Fact, all bool) (after Fact, soon bool) {
+// probe sends the requests and returns the new fact. Values without an answer stay as before. soon:
+// the error may pass.
+func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool) (after probestate.Fact, soon bool) {
 	after = before
 	after.Error, after.WrongLogin = "", false
 	if after.Basic == "" {
-		after.Basic, after.Redirect = Unknown, Unknown
+		after.Basic, after.Redirect = probestate.Unknown, probestate.Unknown
 	}
 	if isECR(q.host) {
-		after.Basic = Accepted
+		after.Basic = probestate.Accepted
 	} else {
 		basic, realm, err := q.basic(ctx)
-		if realm != "" || basic != Unknown {
+		if realm != "" || basic != probestate.Unknown {
 			after.Realm = realm
 		}
 		if err != nil {
 			after.Error, after.WrongLogin = err.Error(), isWrongLogin(err)
 			return after, mayPass(err)
 		}
-		if basic != Unknown {
+		if basic != probestate.Unknown {
 			after.Basic = basic
 		}
-		if basic == Refused {
-			// Without a header there is nothing to be carried along.
+		if basic == probestate.Refused {
+			// Without a header a redirect carries nothing along.
 			return after, false
 		}
 	}
-	if !all && after.Redirect != Unknown {
+	if !all && after.Redirect != probestate.Unknown {
 		return after, false
 	}
 	redirect, to, err := q.redirect(ctx)
@@ -172,18 +170,18 @@ func (q *loginProbe) probe(ctx context.Context, before Fact, all bool) (after Fa
 		after.Error = err.Error()
 		return after, mayPass(err)
 	}
-	if redirect != Unknown {
+	if redirect != probestate.Unknown {
 		after.Redirect, after.To = redirect, to
 	}
 	return after, false
 }
 
-// inconclusive is why a question has no answer. Its text holds nothing that the
-// registry said.
+// inconclusive is the error of a question without an answer. Its text quotes nothing that the
+// registry sent.
 type inconclusive struct {
 	text string
-	soon bool // it is worth asking again before long
-	// wrongLogin: the registry refuses the login itself.
+	soon bool // it may pass: ask again soon
+	// wrongLogin: the registry refuses this username or password.
 	wrongLogin bool
 }
 
@@ -199,8 +197,7 @@ func mayPass(err error) bool {
 	return errors.As(err, &d) && d.soon
 }
 
-// loginProbe sends its requests to one endpoint alone. Only requests that say so
-// carry its login.
+// loginProbe sends requests to one endpoint. Only requests made with login set carry the login.
 type loginProbe struct {
 	transport     http.RoundTripper
 	host          string
@@ -208,7 +205,7 @@ type loginProbe struct {
 	root, prefix  string // see split
 	header        http.Header
 	authorization redact.Secret
-	rootStatus    int // what the API root answers to a request without login
+	rootStatus    int // of the API root's answer to a probe, which has no login
 }
 
 func newLoginProbe(e Endpoint, rt http.RoundTripper, rootStatus int) *loginProbe {

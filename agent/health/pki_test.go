@@ -18,7 +18,7 @@ func newAuthority(t testing.TB) *pki.CA {
 	return ca
 }
 
-// issued takes what a method of an authority gives.
+// issued returns a pair, or ends the test on an error.
 func issued(t testing.TB) func(pki.Pair, error) pki.Pair {
 	return func(pair pki.Pair, err error) pki.Pair {
 		t.Helper()
@@ -29,8 +29,8 @@ func issued(t testing.TB) func(pki.Pair, error) pki.Pair {
 	}
 }
 
-// serve starts an HTTPS server on loopback with such a certificate. With clients
-// it wants a certificate of that authority.
+// serve starts an HTTPS server on loopback with this certificate. If clients is set, the server
+// requires a client certificate of that authority.
 func serve(t testing.TB, h http.Handler, pair pki.Pair, clients *pki.CA) *httptest.Server {
 	t.Helper()
 	certificate, err := pair.TLS()

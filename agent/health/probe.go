@@ -14,23 +14,22 @@ import (
 
 const (
 	userAgent = "berth (mirror prober)"
-	// maxBody is how much of an answer is read. A longer one is as good.
+	// maxBody limits how many bytes of an answer are read. A longer body counts as complete.
 	maxBody = 64 << 10
 )
 
-// result is what one probe brought.
+// result is the outcome of one probe.
 type result struct {
-	status int // of the HTTP answer, 0 when there was none
+	status int // of the HTTP answer, 0 if there was none
 	reason Reason
-	err    string // for people; without anything that the other side said
+	err    string // for people; quotes nothing that the server sent
 	took   time.Duration
 }
 
 func (r result) healthy() bool { return r.reason == "" }
 
-// ask makes one probe: a GET without credentials, on a connection of its own,
-// no redirect followed. Everything together, the body included, may take
-// patience.
+// ask makes one probe: a GET without credentials, on a connection of its own, that follows no
+// redirect. patience limits all of it, the body included.
 func ask(ctx context.Context, rt http.RoundTripper, address string, patience time.Duration) result {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -80,12 +79,12 @@ const (
 	resolving
 	dialing
 	handshaking
-	waiting   // for the answer, be it that of a proxy
+	waiting   // for the answer of the registry or of the proxy
 	answering // the answer has begun
 )
 
-// progress follows a request. Its hooks may still run when the request is
-// given up, hence the atomic.
+// progress records the stage of a request. Its hooks may still run after the request was given up,
+// hence the atomic.
 type progress struct{ at atomic.Int32 }
 
 func (p *progress) stage() stage { return stage(p.at.Load()) }
@@ -110,18 +109,18 @@ func (p *progress) trace() *httptrace.ClientTrace {
 	}
 }
 
-// failedTransport is the transport of a host whose certificates cannot be used.
+// failedTransport is the transport of a host whose certificates are unusable.
 type failedTransport struct{ err error }
 
 func (b failedTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil, b.err }
 
-// proxyError is the refusal of a proxy to connect us.
+// proxyError is the refusal of a proxy to connect.
 type proxyError struct{ status int }
 
 func (e *proxyError) Error() string { return "the proxy refuses to connect: " + statusText(e.status) }
 
-// refuse is called with the answer of a proxy to CONNECT. The text of that
-// answer is left out: it could repeat our login.
+// refuse gets the proxy's answer to CONNECT. It does not quote the answer, which could repeat our
+// login.
 func refuse(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode != http.StatusOK {
 		return &proxyError{answer.StatusCode}

@@ -18,7 +18,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// What a probe is: no credentials, no redirect, little of a long body, and a
+// A probe sends no credentials, follows no redirect, reads little of a long body and uses a
 // connection of its own.
 func TestProbeIsModest(t *testing.T) {
 	var elsewhere, written, connections atomic.Int64
@@ -79,14 +79,13 @@ func TestProbeIsModest(t *testing.T) {
 	if c := connections.Load(); c < int64(st.Probes) {
 		t.Errorf("%d connections for %d probes", c, st.Probes)
 	}
-	// Buffers of the kernel take some of it.
+	// Kernel buffers take a part of it.
 	if per := written.Load() / int64(st.Probes); per >= 10<<20 {
 		t.Errorf("%d bytes of a body of 10 MiB were taken", per)
 	}
 }
 
-// A registry whose listener is gone is dead, even if it still serves the
-// connections that it has.
+// A registry without a listener is down, even if it still serves open connections.
 func TestListenerGone(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -128,7 +127,7 @@ func TestListenerGone(t *testing.T) {
 	}
 }
 
-// What is given up leaves no connection behind: the server sees its end.
+// A probe that is given up closes its connection.
 func TestGivenUpIsClosed(t *testing.T) {
 	ended := make(chan struct{}, 1)
 	address := raw(t, func(_ context.Context, c net.Conn) {
@@ -170,8 +169,7 @@ func TestModeOffSendsNothing(t *testing.T) {
 	stop()
 }
 
-// A thousand probes of hosts that are dead in every way leave no goroutine
-// and no socket behind.
+// A thousand probes of hosts that fail in every way leave no goroutine and no socket behind.
 func TestFlatOverSockets(t *testing.T) {
 	ca := newAuthority(t)
 	secure := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), issued(t)(ca.Server("127.0.0.1")), nil)
@@ -201,7 +199,7 @@ func TestFlatOverSockets(t *testing.T) {
 	eventually(t, "the first probes", func() bool { return probes() > 200 })
 	goroutines, files := measure()
 	eventually(t, "1,000 more", func() bool { return probes() > 1200 })
-	// Some are always in flight.
+	// Some probes are always in flight.
 	eventually(t, "as few goroutines and files as before", func() bool {
 		g, f := measure()
 		return g <= goroutines+10 && f <= files+5

@@ -22,64 +22,62 @@ import (
 	"github.com/berth-registry/berth/internal/dockerhublimit"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
-// Endpoint is one registry that containerd may ask.
+// Endpoint is an address that containerd may pull from.
 type Endpoint struct {
 	URL hostsconf.URL
 	TLS hostsconf.TLS
-	// Header goes with the requests that learn, never with a probe.
+	// Header is sent with requests that learn, never with a probe.
 	Header map[string][]string
-	// Authorization is the header that hosts.toml carries for it, or would
-	// carry but for what was learned; zero if there is none. It is sent only
-	// with Learn, so give none that must not travel (plain http).
+	// Authorization is the header that hosts.toml has for it, or would have without the facts
+	// learned; zero if there is none. It is sent only if Learn is set; do not set a login that must
+	// not be sent, for example over plain http.
 	Authorization redact.Secret
-	// Learn says to find out what the registry does with Authorization.
+	// Learn: find out what the registry does with Authorization.
 	Learn bool
 }
 
 // Settings are the health and proxy parts of a RegistryConfig.
 type Settings struct {
 	Mode config.HealthMode
-	// Interval is the longest time between the starts of two probes of one
-	// registry, Timeout how long a whole probe may take.
+	// Interval is the longest time between the starts of two probes of one registry; Timeout limits
+	// a whole probe.
 	Interval, Timeout time.Duration
-	// Failures and Successes in a row turn a registry down and up.
+	// A registry becomes down after Failures failures in a row, up after Successes successes.
 	Failures, Successes int
-	// Proxy is containerd's; its zero value takes the environment's.
+	// Proxy is containerd's; its zero value means the proxy of the environment.
 	Proxy config.Proxy
 }
 
-// active reports whether anything may be sent.
+// active reports whether probes are sent.
 func (s Settings) active() bool {
 	return s.Mode == config.HealthWithdraw || s.Mode == config.HealthReport
 }
 
-// Options are what a [Prober] needs of its surroundings. The zero value is
-// ready for use.
+// Options of a [Prober]. The zero value is ready for use.
 type Options struct {
 	Log *slog.Logger // nil: nothing is logged
-	// Changed is called when an endpoint went up or down, was seen for the
-	// first time, or something was learned. It is called without locks and
-	// must not block.
+	// Changed is called after an endpoint went up or down, was known for the first time, or a fact
+	// changed. It is called without locks held and must not block.
 	Changed func()
 	Rand    func() float64      // in [0,1); nil: math/rand
 	Getenv  func(string) string // for the proxy; nil: os.Getenv
-	// Roots are the certificates of the system to which a CA is added; nil:
-	// those of this process, which in a container are not the node's.
+	// Roots are the system certificates that a CA is added to; nil: those of this process, which in
+	// a container are not the node's.
 	Roots *x509.CertPool
-	// Transport makes the round tripper for hosts with such TLS; nil: like
+	// Transport makes the round tripper for a host with such TLS settings; nil: one like
 	// containerd's. It must not call the Prober.
 	Transport func(hostsconf.TLS) (http.RoundTripper, error)
-	// LoginKey keys the hash of a login in [Fact]; nil: a new one, so that
-	// everything is learned again. It has to stay out of what people see.
+	// LoginKey is the HMAC key of [Fact.Login]; nil: a random one, so that every login is tried
+	// again. It is a secret.
 	LoginKey []byte
-	// Hub is what is asked instead of Docker Hub, for tests.
+	// Hub replaces Docker Hub's addresses in tests.
 	Hub dockerhublimit.Service
 }
 
-// Prober watches registries. Its methods may be called at any time by any
-// goroutine.
+// Prober watches registries. Any goroutine may call its methods at any time.
 type Prober struct {
 	log       *slog.Logger
 	changed   func()
@@ -91,7 +89,7 @@ type Prober struct {
 
 	wake       chan struct{}
 	slots      chan struct{} // one for each probe in flight
-	loginSlots chan struct{} // one for each endpoint that is learned about
+	loginSlots chan struct{} // one for each endpoint being learned about
 
 	mu         sync.Mutex
 	running    bool
@@ -99,19 +97,18 @@ type Prober struct {
 	targets    map[targetKey]*target
 	byURL      map[hostsconf.URL][]*target
 	transports map[[sha256.Size]byte]http.RoundTripper
-	facts      map[string]Fact
+	facts      map[string]probestate.Fact
 	schedules  map[string]schedule
-	saved      map[string]SavedState // by address, until they have served
+	saved      map[string]SavedState // by address, until used
 	hub        hub
 }
 
 const (
-	// maxProbes bounds what a failing network can cost in sockets. Each
-	// target has one probe in flight, so none waits for another one's timeout
-	// unless there are more hosts than this.
+	// maxProbes limits the sockets that a failing network can use. A target has one probe in
+	// flight, so no probe waits for the timeout of another, up to this number of targets.
 	maxProbes      = 256
 	maxLoginProbes = 4
-	// manyTargets targets are not probed all in the same moment, but within spread.
+	// More new targets than manyTargets are first probed spread over this time, not all at once.
 	manyTargets = 16
 	spread      = time.Second
 )
@@ -126,7 +123,7 @@ func New(o Options) *Prober {
 		settings:   Settings{Mode: config.HealthOff},
 		targets:    map[targetKey]*target{},
 		transports: map[[sha256.Size]byte]http.RoundTripper{},
-		facts:      map[string]Fact{},
+		facts:      map[string]probestate.Fact{},
 		schedules:  map[string]schedule{},
 		hub:        newHub(o),
 	}
@@ -155,10 +152,9 @@ func New(o Options) *Prober {
 	return p
 }
 
-// Set says what is watched from now on, and how. Registries that stay keep
-// their state, whatever their headers or certificates became; new ones are
-// asked at once. With mode off nothing is sent and all state is forgotten, but
-// not what was learned.
+// Set replaces the settings and the endpoints to watch. A registry that stays keeps its state, also
+// with new headers or certificates; a new one is probed at once. With mode off nothing is sent, and
+// all state but the facts is dropped.
 func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -221,13 +217,13 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 	signal(p.wake)
 }
 
-// Run probes until ctx is done, and then returns nil once everything that it
-// started has ended. It can run once at a time.
+// Run probes until ctx is done and then returns nil, after everything that it started has ended. A
+// second Run at the same time is an error.
 func (p *Prober) Run(ctx context.Context) error {
 	p.mu.Lock()
 	if p.running {
 		p.mu.Unlock()
-		return errors.New("the prober runs already")
+		return errors.New("the prober is already running")
 	}
 	p.running = true
 	p.mu.Unlock()
@@ -280,10 +276,10 @@ func (p *Prober) start(ctx context.Context, tasks *sync.WaitGroup) {
 	}
 }
 
-// Alive says whether the registry of u answers, after hysteresis. As long as
-// that is not known, because it was not probed enough or the mode is off, it
-// counts as alive. In mode report it is for the caller to do nothing. What is
-// not watched yet is as [Prober.Remember] was told.
+// Alive reports whether the registry of u answers, after hysteresis. While that is not known,
+// because of too few probes or mode off, alive is true. The mode makes no difference here: with
+// mode report the caller must not act on it. For an endpoint that is not watched yet the answer is
+// that of [Prober.RestoreHealth].
 func (p *Prober) Alive(u hostsconf.URL) (alive, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -300,11 +296,10 @@ func (p *Prober) Alive(u hostsconf.URL) (alive, known bool) {
 	return alive, known
 }
 
-// targetKey is what has to be equal for two endpoints to live and die
-// together.
+// targetKey identifies a target: endpoints with equal keys share one probe and one state.
 type targetKey struct {
 	scheme, host string
-	root         string // path of the API root, with a slash at its end
+	root         string // path of the API root, ends with a slash
 	tls          [sha256.Size]byte
 }
 
@@ -338,9 +333,9 @@ func tlsKey(t hostsconf.TLS) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// split parts the path of an endpoint into the API root, where the paths of
-// the registry API begin, and the prefix that its repositories have:
-// /v2/hub is /v2 and hub. A path in which no segment is v2 is taken for a root.
+// split splits the path of an endpoint into the API root, where the paths of the registry API
+// begin, and the prefix of its repositories: /v2/hub is /v2 and hub. A path without a segment v2 is
+// a root.
 func split(u hostsconf.URL) (root, prefix string) {
 	path := u.APIPath()
 	if !u.OverridePath {
@@ -353,7 +348,7 @@ func split(u hostsconf.URL) (root, prefix string) {
 	return path, ""
 }
 
-// signal wakes whoever waits, or will wait, for c. It never blocks.
+// signal wakes the goroutine that waits for c now or next. It never blocks.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

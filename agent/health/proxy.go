@@ -11,12 +11,12 @@ import (
 )
 
 // errProxyAddress does not quote the address, which may hold a login.
-var errProxyAddress = errors.New("the address of the proxy cannot be used")
+var errProxyAddress = errors.New("the proxy address is invalid")
 
-// environment is the proxy of a process environment.
+// environment is the proxy that the process environment sets.
 type environment struct{ httpproxy.Config }
 
-// readEnvironment reads the variables that net/http reads, in their order.
+// readEnvironment reads the variables that net/http reads, in the same order.
 func readEnvironment(getenv func(string) string) environment {
 	first := func(names ...string) string {
 		for _, n := range names {
@@ -34,14 +34,14 @@ func readEnvironment(getenv func(string) string) environment {
 	}}
 }
 
-// choose gives the function that picks the proxy for a request: that of the
-// config if it says anything, else that of the environment.
+// choose returns the function that picks the proxy for a request: from the config if it sets
+// anything, else from the environment.
 func (e environment) choose(c config.Proxy) func(*http.Request) (*url.URL, error) {
 	chosen := e.Config
 	if c != (config.Proxy{}) {
 		chosen = httpproxy.Config{HTTPProxy: c.HTTPProxy.Reveal(), HTTPSProxy: c.HTTPSProxy.Reveal(), NoProxy: c.NoProxy}
 	}
-	// An address that cannot be read counts as none, as it does for containerd.
+	// An address that cannot be parsed counts as none, as for containerd.
 	pick := chosen.ProxyFunc()
 	return func(r *http.Request) (*url.URL, error) {
 		u, err := pick(r.URL)

@@ -17,8 +17,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// forwarder is a proxy that knows one address behind every name, and notes
-// what it was asked.
+// forwarder is a proxy that connects every name to one address and records its requests.
 type forwarder struct {
 	*httptest.Server
 	to string // host:port
@@ -28,12 +27,11 @@ type forwarder struct {
 	login []string
 }
 
-// newForwarder refuses with code unless it is 0.
+// newForwarder makes a forwarder that refuses with code unless code is 0.
 func newForwarder(t *testing.T, to string, code int) *forwarder {
 	t.Helper()
 	f := &forwarder{to: to}
-	// The server forgets a connection that was hijacked, so its handler is
-	// waited for here.
+	// The server does not track a hijacked connection, so its handler is waited for here.
 	var handlers sync.WaitGroup
 	closed := false
 	enter := func() bool {
@@ -55,7 +53,7 @@ func newForwarder(t *testing.T, to string, code int) *forwarder {
 		f.mu.Unlock()
 		switch {
 		case code != 0 && r.Method == http.MethodConnect:
-			// A status line that repeats the login, as a debugging proxy may.
+			// A status line that repeats the login, as a debugging proxy may send.
 			c, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
 				_, _ = io.WriteString(c, "HTTP/1.1 407 no entry for "+r.Header.Get("Proxy-Authorization")+"\r\n\r\n")
@@ -120,14 +118,14 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	secure := hostsconf.TLS{CA: ca.PEM()}
-	// The loopback address is never proxied; *.corp exists behind a proxy only.
+	// The loopback address is never proxied; *.corp exists only behind a proxy.
 	mirror, plain := "https://mirror.corp:"+port, "http://mirror.corp:"+port
 	for _, c := range []struct {
 		name  string
 		url   string
 		env   func(proxy string) func(string) string
 		proxy func(proxy string) config.Proxy
-		asked string // "" when the proxy is not used
+		asked string // "" if the proxy is not used
 	}{
 		{"environment", mirror, func(p string) func(string) string { return env("HTTPS_PROXY", p) }, nil, "CONNECT mirror.corp:" + port},
 		{"environment in lower case", mirror, func(p string) func(string) string { return env("https_proxy", p) }, nil, "CONNECT mirror.corp:" + port},
@@ -159,8 +157,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// NO_PROXY keeps a host away from the proxy, in the environment and in the
-// config; names of .corp are not looked up here, only who would be asked.
+// NO_PROXY of the environment and of the config keep a host off the proxy. The names are not
+// resolved: only the choice is tested.
 func TestNoProxy(t *testing.T) {
 	request := func(s string) *http.Request {
 		u, err := url.Parse(s)
@@ -199,7 +197,7 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
-// Another proxy in the config counts from then on.
+// A new proxy in the config is used from then on.
 func TestNewProxy(t *testing.T) {
 	first, second := newForwarder(t, "", http.StatusUnauthorized), newForwarder(t, "", http.StatusUnauthorized)
 	p := New(Options{Getenv: noEnvironment})
@@ -218,8 +216,8 @@ func TestNewProxy(t *testing.T) {
 	}
 }
 
-// A proxy that is gone or refuses, or that answers for a dead host, is told
-// apart; its login is nowhere.
+// The errors distinguish a proxy that is gone, one that refuses and one that answers for a dead
+// host. None shows the proxy's login.
 func TestProxyFails(t *testing.T) {
 	const password = "pr0xy-canary"
 	encoded := base64.StdEncoding.EncodeToString([]byte("user:" + password))
@@ -235,7 +233,7 @@ func TestProxyFails(t *testing.T) {
 	}{
 		{"gone", withLogin("http://" + closedPort(t)), Proxy, "cannot be reached: connection refused"},
 		{"refuses", withLogin(refuses.URL), Proxy, "407"},
-		{"finds nobody", withLogin(noHost.URL), Proxy, "502"},
+		{"cannot reach the host", withLogin(noHost.URL), Proxy, "502"},
 		{"hangs", withLogin("http://" + raw(t, func(ctx context.Context, _ net.Conn) { <-ctx.Done() })), Timeout, "no answer within"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -248,7 +246,7 @@ func TestProxyFails(t *testing.T) {
 				t.Errorf("%+v, want %s with %q", r, c.reason, c.text)
 			}
 			if strings.Contains(r.err, password) || strings.Contains(r.err, encoded) {
-				t.Errorf("the proxy's login is told: %s", r.err)
+				t.Errorf("the error shows the proxy's login: %s", r.err)
 			}
 		})
 	}

@@ -13,26 +13,24 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// HubLimit is how many pulls Docker Hub grants to whoever asked.
+// HubLimit is how many pulls Docker Hub allows the login, or the address without one.
 type HubLimit struct {
 	dockerhublimit.Limit
 	// Time is when the limit was read, zero if never.
 	Time time.Time
-	// Err is why the last attempt failed, "" when it did not.
+	// Err is why the last attempt failed, "" if it succeeded.
 	Err string
 }
 
 const (
-	// Docker Hub is asked every hubInterval ±10 %, with two requests; sooner
-	// when that failed.
+	// Docker Hub is asked every hubInterval ±10 %, with two requests; sooner after a failure.
 	hubInterval = 15 * time.Minute
 	hubTimeout  = 10 * time.Second
-	// HubRequestsPerHour is what [Prober.SetHub] costs.
+	// HubRequestsPerHour is the cost of [Prober.SetHub].
 	HubRequestsPerHour = 2 * float64(time.Hour/hubInterval)
 )
 
-// hub is the state of asking Docker Hub, guarded by Prober.mu but for the
-// first two.
+// hub is the state of asking Docker Hub. Prober.mu guards all fields but the first two.
 type hub struct {
 	service dockerhublimit.Service
 	kick    chan struct{}
@@ -41,7 +39,7 @@ type hub struct {
 	username string
 	password redact.Secret
 	limit    HubLimit
-	round    int // a new login begins a new one
+	round    int // counts the changes by SetHub
 }
 
 func newHub(o Options) hub {
@@ -52,9 +50,8 @@ func newHub(o Options) hub {
 	return h
 }
 
-// SetHub says whether to ask Docker Hub how many pulls are left, and with
-// which login; without a username it is asked anonymously. The mode of
-// [Settings] does not matter, their proxy does.
+// SetHub sets whether to ask Docker Hub how many pulls are left, and with which login; without a
+// username the request is anonymous. The mode of [Settings] does not matter, the proxy does.
 func (p *Prober) SetHub(on bool, username string, password redact.Secret) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,7 +64,7 @@ func (p *Prober) SetHub(on bool, username string, password redact.Secret) {
 	signal(h.kick)
 }
 
-// Hub gives what Docker Hub said, and whether it is asked at all.
+// Hub returns Docker Hub's last answer, and whether Docker Hub is asked at all.
 func (p *Prober) Hub() (HubLimit, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,7 +81,7 @@ func (p *Prober) watchHub(ctx context.Context) {
 			return
 		case <-p.hub.kick:
 			if p.hubState().round == round {
-				continue // the timer was faster
+				continue // the timer fired first
 			}
 			failures = 0
 		case <-timer.C:
@@ -114,7 +111,7 @@ func (p *Prober) watchHub(ctx context.Context) {
 		timer.Reset(p.jitter(wait))
 		p.mu.Unlock()
 		if err != nil && failures == 1 && ctx.Err() == nil {
-			p.log.WarnContext(ctx, "the limit of Docker Hub cannot be read", slog.String("error", err.Error()))
+			p.log.WarnContext(ctx, "Docker Hub's pull limit cannot be read", slog.String("error", err.Error()))
 		}
 	}
 }
@@ -125,7 +122,7 @@ func (p *Prober) hubState() hub {
 	return p.hub
 }
 
-// readHub asks, as containerd would reach Docker Hub.
+// readHub asks Docker Hub, with the proxy and TLS settings that containerd would use.
 func (p *Prober) readHub(ctx context.Context, h hub) (HubLimit, error) {
 	ctx, cancel := context.WithTimeout(ctx, hubTimeout)
 	defer cancel()
@@ -139,9 +136,8 @@ func (p *Prober) readHub(ctx context.Context, h hub) (HubLimit, error) {
 	return HubLimit{Limit: limit, Time: time.Now()}, nil
 }
 
-// redactingTransport is a transport whose errors are like those of a probe: they hold
-// nothing that the other side said, and no address of a proxy. Its connections
-// end with the context of the request.
+// redactingTransport gives errors like those of a probe: they quote nothing that the server sent,
+// and no address of a proxy. Its connections end with the context of the request.
 type redactingTransport struct{ inner http.RoundTripper }
 
 func (d redactingTransport) RoundTrip(req *http.Request) (*http.Response, error) {

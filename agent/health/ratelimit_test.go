@@ -18,7 +18,7 @@ import (
 
 const hubTestToken = "hub-token-canary"
 
-// dockerHub is its token server and its registry in one.
+// dockerHub is Docker Hub's token server and registry in one.
 type dockerHub struct {
 	mu     sync.Mutex
 	seen   []seen
@@ -90,7 +90,7 @@ func TestHub(t *testing.T) {
 			t.Errorf("Accept %q", h.accept)
 		}
 
-		// With a login, which goes to the token server alone; at once.
+		// A new login is used at once, and only the token server gets it.
 		p.SetHub(true, username, redact.New(password))
 		time.Sleep(time.Second)
 		got = h.requests()[2:]
@@ -161,8 +161,7 @@ func TestHubAnswers(t *testing.T) {
 	}
 }
 
-// An error keeps the last values, and is followed by more tries, further and
-// further apart.
+// An error keeps the last values and is followed by retries with growing pauses.
 func TestHubErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newDockerHub()
@@ -199,7 +198,7 @@ func TestHubErrors(t *testing.T) {
 	})
 }
 
-// An answer that comes when it is not wanted any more is dropped.
+// An answer that arrives after SetHub(false) is dropped.
 func TestHubAnswersTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newDockerHub()
@@ -254,7 +253,7 @@ func TestHubThroughProxy(t *testing.T) {
 	defer proxy.Close()
 	p := New(Options{Getenv: noEnvironment, Hub: dockerhublimit.Service{Registry: "http://hub.corp", Token: "http://auth.corp/token?service=registry.docker.io"}})
 	s := patient()
-	s.Mode = config.HealthOff // which is about mirrors
+	s.Mode = config.HealthOff // does not matter for Docker Hub
 	s.Proxy.HTTPProxy = redact.New(proxy.URL)
 	p.Set(s, nil)
 	p.SetHub(true, "", redact.Secret{})

@@ -11,12 +11,12 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 const (
-	// maxTries is in how many repositories a blob is looked for, and
-	// redirectRequests how many requests that takes at most: the catalog, and
-	// for each repository tags, index, manifest, blob.
+	// maxTries limits in how many repositories redirect looks for a blob, redirectRequests how many
+	// requests it sends: the catalog, then for each repository tags, index, manifest, blob.
 	maxTries         = 3
 	redirectRequests = 1 + 4*maxTries
 
@@ -24,20 +24,18 @@ const (
 		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
 )
 
-// What a registry names is put into the path of the next request, so it has
-// to have the form that the distribution specification gives it.
+// A name from a registry becomes part of the next request's path, so it must have the form that the
+// distribution specification defines.
 var (
 	repositoryName = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 	digestForm     = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{32,256}$`)
 )
 
-// redirect finds out where the registry sends a request for a blob. It takes
-// the first blob that it can find; a registry that shows none leaves it
-// unknown. No redirect is followed.
+// redirect finds out where the registry redirects a request for a blob. It uses the first blob that
+// it finds; if the registry shows none, the result is Unknown.
 func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error) {
-	// Lists begin behind last, so that the repositories below the prefix come
-	// first.
+	// The list begins after last, so that repositories below the prefix come first.
 	list := q.root + "/_catalog?n=1"
 	below := ""
 	if q.prefix != "" {
@@ -52,14 +50,14 @@ func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error)
 		return err
 	})
 	if err != nil {
-		return Unknown, "", err
+		return probestate.Unknown, "", err
 	}
 	for _, repository := range repositories {
-		if where, to, err := q.redirectIn(ctx, q.root+"/"+repository); err != nil || where != Unknown {
+		if where, to, err := q.redirectIn(ctx, q.root+"/"+repository); err != nil || where != probestate.Unknown {
 			return where, to, err
 		}
 	}
-	return Unknown, "", nil
+	return probestate.Unknown, "", nil
 }
 
 // redirectIn is redirect within one repository, given by its path.
@@ -70,7 +68,7 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 		return err
 	})
 	if err != nil || len(tags) == 0 {
-		return Unknown, "", err
+		return probestate.Unknown, "", err
 	}
 	reference := tags[0]
 	for range 2 { // an index, then one of its manifests
@@ -80,19 +78,19 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 			return json.NewDecoder(body).Decode(&m)
 		})
 		if err != nil {
-			return Unknown, "", err
+			return probestate.Unknown, "", err
 		}
-		if where, to := q.whereTo(path, r); where != Unknown {
+		if where, to := q.whereTo(path, r); where != probestate.Unknown {
 			return where, to, nil
 		}
 		if blob := m.blob(); blob != "" {
 			path := repository + "/blobs/" + blob
 			r, err := q.ask(ctx, http.MethodGet, path, true, map[string]string{"Range": "bytes=0-0"}, nil)
 			if err != nil {
-				return Unknown, "", err
+				return probestate.Unknown, "", err
 			}
 			if r.status == http.StatusOK || r.status == http.StatusPartialContent {
-				return NoRedirect, "", nil
+				return probestate.NoRedirect, "", nil
 			}
 			where, to := q.whereTo(path, r)
 			return where, to, nil
@@ -101,44 +99,44 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 			break
 		}
 	}
-	return Unknown, "", nil
+	return probestate.Unknown, "", nil
 }
 
-// whereTo classifies the redirect that answers the request for path, by the
-// rule of net/http (shouldCopyHeaderOnRedirect): the header goes along to the
-// same host name, whatever the port and scheme, and to its subdomains. A
-// redirect within the registry leaves it unknown, for it is not followed.
+// whereTo classifies the redirect in r, the answer to a request for path, by the rule of net/http
+// (shouldCopyHeaderOnRedirect): the header is carried to the same host name, on any port and
+// scheme, and to its subdomains. A redirect within the registry gives Unknown, because it is not
+// followed.
 func (q *loginProbe) whereTo(path string, r reply) (where, to string) {
 	switch r.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
-		return Unknown, ""
+		return probestate.Unknown, ""
 	}
 	if r.location == "" {
-		return Unknown, ""
+		return probestate.Unknown, ""
 	}
 	from, err := url.Parse(q.base + path)
 	if err != nil {
-		return Unknown, ""
+		return probestate.Unknown, ""
 	}
 	dest, err := from.Parse(r.location)
 	if err != nil || dest.Host == "" || dest.Scheme != "http" && dest.Scheme != "https" {
-		return Unknown, ""
+		return probestate.Unknown, ""
 	}
 	here, there := strings.ToLower(from.Hostname()), strings.ToLower(dest.Hostname())
 	switch {
 	case here == there && from.Scheme == dest.Scheme && port(from) == port(dest):
-		return Unknown, ""
+		return probestate.Unknown, ""
 	case here == there:
-		// Nothing but a port is foreign here.
+		// The host name is the registry's own; only the port is foreign.
 		if to, err = hostport.Parse(dest.Host); err != nil {
 			to = ""
 		}
-		return OtherPort, to
+		return probestate.OtherPort, to
 	case strings.HasSuffix(there, "."+here) && !strings.ContainsAny(there, ":%"):
-		return Subdomain, ""
+		return probestate.Subdomain, ""
 	}
-	return OtherHost, ""
+	return probestate.OtherHost, ""
 }
 
 func port(u *url.URL) string {
@@ -151,7 +149,7 @@ func port(u *url.URL) string {
 	return "443"
 }
 
-// manifest is what is needed of an image manifest or an index.
+// manifest is the part of an image manifest or an index that redirect needs.
 type manifest struct {
 	Manifests []descriptor `json:"manifests"`
 	Layers    []descriptor `json:"layers"`
@@ -164,8 +162,8 @@ type descriptor struct {
 	URLs   []string `json:"urls"`
 }
 
-// blob picks the largest layer, since small ones may be served in another way;
-// without layers the config.
+// blob picks the largest layer, since a registry may serve small ones in another way; without
+// layers the config.
 func (m manifest) blob() string {
 	best := m.Config
 	for _, l := range m.Layers {
@@ -188,13 +186,12 @@ func (m manifest) child() string {
 	return ""
 }
 
-// firstStrings reads the JSON object in r until it has found, in the list
-// under key, limit strings that want accepts. It does not read on, so the list
-// may be of any length.
+// firstStrings reads the JSON object in r until it has found limit strings that want accepts in the
+// list under key. It stops there, so the list may be of any length.
 func firstStrings(r io.Reader, key string, limit int, want func(string) bool) ([]string, error) {
 	d := json.NewDecoder(r)
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("is no JSON object")
+		return nil, errors.New("not a JSON object")
 	}
 	for d.More() {
 		name, err := d.Token()

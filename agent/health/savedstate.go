@@ -7,30 +7,29 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// SavedState is a registry that did not answer when an earlier Prober last asked.
+// SavedState is the state of a registry that was down for an earlier Prober.
 type SavedState struct {
-	Since time.Time // it did not answer
-	Until time.Time // the memory counts
+	Since time.Time // the registry is down
+	Until time.Time // this state is valid
 }
 
-// RestoreHealth takes in which registries, by the address of their endpoints, did
-// not answer before this Prober was made. Such a one is down from the start: it
-// is asked at once, and comes up after so many successes as any other. It may
-// be called once, before [Prober.Set]; a memory serves once, so an endpoint that
-// goes and comes back begins anew.
+// RestoreHealth sets which registries, by the address of an endpoint, were down for an earlier
+// Prober. They are down from the start, are probed at once, and become up after as many successes
+// as any other. Call it at most once, before [Prober.Set]. Each state is used once: an endpoint
+// that is removed and added again starts as new.
 func (p *Prober) RestoreHealth(down map[string]SavedState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.saved = maps.Clone(down)
 }
 
-// savedState gives what is remembered of an address. The lock is held.
+// savedState returns the valid saved state of an address. The caller holds the lock.
 func (p *Prober) savedState(u hostsconf.URL, now time.Time) (SavedState, bool) {
 	m, ok := p.saved[u.String()]
 	return m, ok && now.Before(m.Until)
 }
 
-// health is that of a registry that did not answer.
+// health is the health that a target starts with.
 func (m SavedState) health(now time.Time) health {
 	return health{known: true, since: m.Since, alive: now}
 }

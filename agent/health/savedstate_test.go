@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/config"
 )
 
-// What is remembered is down from the start, asked at once, and up after as
-// many answers as any other that was down.
+// A registry with saved state is down from the start, is probed at once, and becomes up after as
+// many answers as any other.
 func TestRemember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &mirror{answer: fine}
@@ -55,7 +55,7 @@ func TestRemember(t *testing.T) {
 			t.Errorf("after %d answers: up %v, known %v", s.Successes, up, known)
 		}
 
-		// It serves once.
+		// A saved state is used once.
 		p.Set(s, nil)
 		p.Set(s, []Endpoint{e})
 		if up, known := p.Alive(e.URL); !up || known {
@@ -64,7 +64,7 @@ func TestRemember(t *testing.T) {
 	})
 }
 
-// What stays dead is not told anew.
+// A registry that stays down is not reported again.
 func TestRememberedStaysDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &mirror{answer: hang}

@@ -12,8 +12,7 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// mirror is one host whose behaviour changes, and which notes when it is
-// asked.
+// mirror is one host with changing behaviour that records when it is asked.
 type mirror struct {
 	mu     sync.Mutex
 	answer answers
@@ -44,7 +43,7 @@ func (m *mirror) times() []time.Time {
 
 func fine(*http.Request) (*http.Response, error) { return status(http.StatusUnauthorized), nil }
 
-// turns notes when a registry went up or down.
+// turns records when a registry went up or down.
 type turns struct {
 	p  *Prober
 	u  hostsconf.URL
@@ -60,7 +59,7 @@ func (o *turns) note() {
 	o.at, o.up = append(o.at, time.Now()), append(o.up, alive)
 }
 
-// last is when the last turn happened, and what it was.
+// last returns the time and the direction of the last turn, and the number of turns.
 func (o *turns) last() (time.Time, bool, int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -107,7 +106,7 @@ func TestWithdrawnAndBackInTime(t *testing.T) {
 			s := anySettings(r)
 			latency := time.Duration(r.Int64N(int64(s.Timeout) / 2))
 			m := &mirror{}
-			var dead answers // nil as long as it lives
+			var dead answers // nil while the mirror lives
 			m.answer = func(r *http.Request) (*http.Response, error) {
 				m.mu.Lock()
 				before := dead != nil
@@ -115,7 +114,7 @@ func TestWithdrawnAndBackInTime(t *testing.T) {
 				if !before {
 					time.Sleep(latency)
 				}
-				// Who dies answers nothing more, what was asked before included.
+				// A dead mirror does not answer requests of before its death either.
 				m.mu.Lock()
 				after := dead
 				m.mu.Unlock()
@@ -152,7 +151,7 @@ func TestWithdrawnAndBackInTime(t *testing.T) {
 			}
 			time.Sleep(time.Duration(r.Int64N(int64(10 * s.Interval))))
 			set(nil)
-			// A probe may hang from before, then successes of them.
+			// A probe from before may still hang; Successes more follow.
 			time.Sleep(s.Timeout + time.Duration(s.Successes)*s.Interval + latency)
 			if _, up, n := turns.last(); n != 3 || !up {
 				t.Fatalf("seed %d: %+v: not back; %d turns", seed, s, n)
@@ -165,7 +164,7 @@ func TestWithdrawnAndBackInTime(t *testing.T) {
 	}
 }
 
-// checkGaps holds the times of probes against the interval.
+// checkGaps compares the pauses between probes with the interval.
 func checkGaps(asked []time.Time, s Settings) error {
 	for i, at := range asked[1:] {
 		gap := at.Sub(asked[i])
@@ -179,8 +178,8 @@ func checkGaps(asked []time.Time, s Settings) error {
 	return nil
 }
 
-// The bound is not one that any prober keeps: one that waits after each probe,
-// ±10 %, as is often done, breaks it.
+// The control: a common schedule, which waits after each probe for the interval ±10 %, breaks the
+// bound.
 func TestNaiveScheduleIsLate(t *testing.T) {
 	s := defaults()
 	limit := time.Duration(s.Failures)*s.Interval + grace
@@ -204,7 +203,7 @@ func TestNaiveScheduleIsLate(t *testing.T) {
 	}
 }
 
-// A registry that answers every other time stays what it was.
+// A registry that answers every other probe keeps its state.
 func TestFlappingDoesNotFlap(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
@@ -234,8 +233,7 @@ func TestFlappingDoesNotFlap(t *testing.T) {
 	}
 }
 
-// Two hundred hosts that hang delay nobody, and the one that dies among them
-// is noticed in time.
+// Two hundred hosts that hang delay no probe of another: a death among them is detected in time.
 func TestDeadHostsDelayNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &mirror{answer: fine}
@@ -252,7 +250,7 @@ func TestDeadHostsDelayNobody(t *testing.T) {
 			all = append(all, endpoint(t, fmt.Sprintf("https://dead-%d.corp", i)))
 		}
 		s := defaults()
-		s.Timeout = s.Interval // so that every one of them hangs all the time
+		s.Timeout = s.Interval // so that each of them hangs all the time
 		turns.p.Set(s, all)
 		stop := run(t, turns.p)
 		time.Sleep(10 * time.Minute)
@@ -278,7 +276,7 @@ func TestDeadHostsDelayNobody(t *testing.T) {
 	})
 }
 
-// First probes come at once; of many targets within a second.
+// The first probes are made at once; those of many targets within a second.
 func TestFirstProbes(t *testing.T) {
 	for _, n := range []int{1, manyTargets, 100} {
 		synctest.Test(t, func(t *testing.T) {
@@ -311,8 +309,8 @@ func TestFirstProbes(t *testing.T) {
 	}
 }
 
-// A registry that is slow, but within the timeout, is alive: the probe that
-// could turn it down is not cut too short for it.
+// A registry that is slow, but within the timeout, stays up: the deciding probe is not cut too
+// short.
 func TestSlowIsNotDead(t *testing.T) {
 	for _, latency := range []time.Duration{3 * time.Second, 8 * time.Second, 12 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -321,7 +319,7 @@ func TestSlowIsNotDead(t *testing.T) {
 			m.answer = func(r *http.Request) (*http.Response, error) {
 				m.mu.Lock()
 				n++
-				fail := n%5 == 0 // the probe after it decides
+				fail := n%5 == 0 // the next probe decides
 				m.mu.Unlock()
 				if fail {
 					return nil, errRefused

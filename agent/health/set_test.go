@@ -50,7 +50,7 @@ func TestSharedTarget(t *testing.T) {
 		p := New(Options{Transport: m.transport})
 		all := endpoints(t, "https://h/hub", "https://h/quay", "https://h", "https://h:443/ghcr", "https://h/root/v2")
 		all = append(all, Endpoint{URL: mustURL(t, "https://h/own"), TLS: hostsconf.TLS{SkipVerify: true}})
-		// What TLS says does not matter for http.
+		// http ignores the TLS settings.
 		all = append(all, endpoint(t, "http://p/a"), Endpoint{URL: mustURL(t, "http://p/b"), TLS: hostsconf.TLS{SkipVerify: true}})
 		p.Set(defaults(), all)
 		stop := run(t, p)
@@ -79,8 +79,8 @@ func TestSharedTarget(t *testing.T) {
 	})
 }
 
-// State survives new headers, new certificates and other settings; not the
-// mode off, and not the absence of the endpoint.
+// State survives new headers, new certificates and other settings, but not mode off, and not the
+// absence of the endpoint.
 func TestSetKeepsState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &mirror{answer: hang}
@@ -139,7 +139,7 @@ func TestSetKeepsState(t *testing.T) {
 	})
 }
 
-// What it costs is told.
+// Status shows the cost of learning.
 func TestCost(t *testing.T) {
 	p := New(Options{})
 	s := defaults()
@@ -162,8 +162,7 @@ func TestCost(t *testing.T) {
 	}
 }
 
-// However often Set is called with the same, nothing is sent for it; another
-// interval or proxy counts at once.
+// Set with the same values sends nothing, however often; another interval or proxy is used at once.
 func TestSetIsLevelTriggered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &mirror{answer: fine}
@@ -197,7 +196,7 @@ func TestSetIsLevelTriggered(t *testing.T) {
 	})
 }
 
-// Methods are called from everywhere while it runs, and Run ends.
+// All methods may be called while Run runs, and Run ends.
 func TestConcurrentUse(t *testing.T) {
 	m := &mirror{answer: fine}
 	var p *Prober

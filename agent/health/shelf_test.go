@@ -16,16 +16,16 @@ import (
 
 const blobDigest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-// shelf is a registry with repositories of one tag each. It speaks as much of
-// the API as a pull needs.
+// shelf is a registry with repositories of one tag each. It serves the part of the API that a pull
+// needs.
 type shelf struct {
-	root         string // "/v2" if ""
+	root         string // "" means "/v2"
 	repositories []string
 	empty        map[string]bool // repositories without tags
 	index        bool            // tags name an index
-	blob         string          // where blobs redirect to, "" for not at all
+	blob         string          // where blobs redirect to, "" for nowhere
 	manifest     string          // where manifests redirect to
-	// guard may answer before the shelf does.
+	// guard may answer instead of the shelf.
 	guard func(w http.ResponseWriter, r *http.Request) (done bool)
 
 	mu   sync.Mutex
@@ -109,8 +109,7 @@ func (s *shelf) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (s *shelf) transport(hostsconf.TLS) (http.RoundTripper, error) { return s, nil }
 
-// logins lists the requests with a login, probes those without a login for the
-// root.
+// logins lists the requests with a login. Probes have none.
 func (s *shelf) logins() []seen {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +123,7 @@ const (
 
 var goodLogin = hostsconf.BasicAuthorization(username, redact.New(password))
 
-// challenge answers 401 with the challenges.
+// challenge answers 401 with these challenges.
 func challenge(w http.ResponseWriter, challenges ...string) bool {
 	for _, c := range challenges {
 		w.Header().Add("Www-Authenticate", c)
@@ -142,11 +141,11 @@ func basicOnly(w http.ResponseWriter, r *http.Request) bool {
 
 const bearerChallenge = `Bearer realm="https://evil.example/token",service="registry",scope="repository:x:pull"`
 
-// bearerOnly is Docker Hub's way: Basic is as good as nothing.
+// bearerOnly behaves as Docker Hub: Basic is ignored.
 func bearerOnly(w http.ResponseWriter, _ *http.Request) bool { return challenge(w, bearerChallenge) }
 
-// harbor accepts Basic, hides what the login may not see behind a challenge for
-// Basic, and gives a token to who sends nothing.
+// harbor accepts Basic, answers with a challenge for Basic where the login may not read, and names
+// a token server to requests without a login.
 func harbor(w http.ResponseWriter, r *http.Request) bool {
 	switch _, _, basic := r.BasicAuth(); {
 	case !basic:

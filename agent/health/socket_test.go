@@ -34,7 +34,7 @@ func once(t *testing.T, o Options, s Settings, e Endpoint) result {
 	return ask(t.Context(), p.roundTripper(target), target.key.String(), s.Timeout)
 }
 
-// quick are settings for what fails by its time; patient for what must not.
+// quick is for probes that must time out, patient for those that must not.
 func quick() Settings { s := defaults(); s.Timeout = 4 * time.Second; return s }
 
 func patient() Settings {
@@ -60,8 +60,7 @@ func TestAnswersOfServers(t *testing.T) {
 	}
 }
 
-// raw is a server that does what it likes with a connection. It ends with the
-// test.
+// raw is a server whose connections are handled by handle. It ends with the test.
 func raw(t *testing.T, handle func(ctx context.Context, c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -93,7 +92,7 @@ func readRequest(c net.Conn) {
 	_, _ = c.Read(buf)
 }
 
-// says is a server that reads a request and then says this and no more.
+// says is a handler that reads a request, sends text and closes.
 func says(text string) func(context.Context, net.Conn) {
 	return func(_ context.Context, c net.Conn) {
 		readRequest(c)
@@ -101,7 +100,7 @@ func says(text string) func(context.Context, net.Conn) {
 	}
 }
 
-// drip writes a byte at a time, faster than any timeout between two bytes.
+// drip writes a byte at a time, with pauses shorter than any timeout.
 func drip(ctx context.Context, c net.Conn, s string) {
 	for i := range len(s) {
 		if _, err := c.Write([]byte{s[i]}); err != nil {
@@ -115,7 +114,7 @@ func drip(ctx context.Context, c net.Conn, s string) {
 	}
 }
 
-// bound gives a socket of this test alone, its name and its address on loopback.
+// bound returns a socket bound to a loopback port that no other process can use.
 func bound(t *testing.T) (fd int, name unix.Sockaddr, address string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -132,8 +131,7 @@ func bound(t *testing.T) (fd int, name unix.Sockaddr, address string) {
 	return fd, name, (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}).String()
 }
 
-// blackHole is an address where every SYN is dropped: a listener whose queue
-// is full.
+// blackHole is an address where every SYN is dropped: a listener with a full queue.
 func blackHole(t *testing.T) string {
 	t.Helper()
 	fd, name, address := bound(t)
@@ -151,8 +149,7 @@ func blackHole(t *testing.T) string {
 	return address
 }
 
-// closedPort is an address on which nothing listens. It is bound, so that
-// nobody else gets it while the test runs.
+// closedPort is an address without a listener, reserved while the test runs.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	_, _, address := bound(t)
@@ -182,13 +179,13 @@ func TestFailuresOfServers(t *testing.T) {
 			drip(ctx, c, strings.Repeat("x", 4000))
 		}), quick(), Timeout, "did not end within"},
 		{"closes at once", "http://" + raw(t, says("")), patient(), Closed, "before the answer"},
-		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), patient(), Closed, "before the answer did"},
-		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), patient(), Protocol, "no HTTP"},
+		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), patient(), Closed, "before the answer"},
+		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), patient(), Protocol, "not HTTP"},
 		{"endless header", "http://" + raw(t, func(_ context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X: y\r\n", 1<<17))
 			_, _ = io.Copy(io.Discard, c) // a reset would overtake the header
-		}), patient(), Protocol, "no HTTP"},
+		}), patient(), Protocol, "not HTTP"},
 		{"plain http", "https://" + raw(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), patient(), TLS, "does not speak TLS"},
 		{"not TLS", "https://" + raw(t, says("SSH-2.0-OpenSSH_9.2\r\n")), patient(), TLS, "does not speak TLS"},
 	} {
@@ -202,7 +199,7 @@ func TestFailuresOfServers(t *testing.T) {
 	}
 }
 
-// A name without an address cannot be had on loopback: this is what net gives.
+// A name without an address is not possible on loopback, so these are the errors that net returns.
 func TestReasonOfNames(t *testing.T) {
 	missing := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "m.corp", IsNotFound: true}}
 	if reason, text := explain(missing, nil, dialing, time.Second); reason != DNS || !strings.Contains(text, "no such host") {
@@ -233,7 +230,7 @@ func TestCertificates(t *testing.T) {
 		name   string
 		server *httptest.Server
 		tls    hostsconf.TLS
-		text   string // "" when it answers
+		text   string // "" if it answers
 	}{
 		{"CA given", open, hostsconf.TLS{CA: ca.PEM()}, ""},
 		{"no CA", open, hostsconf.TLS{}, "not trusted here"},
@@ -260,7 +257,7 @@ func TestCertificates(t *testing.T) {
 			}
 		})
 	}
-	// Roots stand for the system's.
+	// Roots replace the certificates of the system.
 	pool := Options{Roots: ca.Pool()}
 	if r := once(t, pool, patient(), endpoint(t, open.URL)); !r.healthy() {
 		t.Errorf("with roots: %+v", r)

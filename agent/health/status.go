@@ -9,34 +9,33 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Status is what is known of one registry. It holds no secret.
+// Status is the state of one registry. It holds no secret.
 type Status struct {
-	Target string   `json:"target"` // what is probed: https://h/v2/
-	URLs   []string `json:"urls"`   // of the endpoints on it, sorted
-	Up     bool     `json:"up"`     // true as long as Known is not
+	Target string   `json:"target"` // the address probed: https://h/v2/
+	URLs   []string `json:"urls"`   // of its endpoints, sorted
+	Up     bool     `json:"up"`     // also true while Known is false
 	Known  bool     `json:"known"`
-	// Since is when Up became what it is; zero while it is not known.
+	// Since is when Up last changed; zero while Known is false.
 	Since time.Time `json:"since,omitzero"`
-	// LastProbe is when the last probe began, zero before the first one. What
-	// follows is about it.
+	// LastProbe is when the last probe began, zero before the first. The next fields are about it.
 	LastProbe  time.Time     `json:"lastProbe,omitzero"`
 	Duration   time.Duration `json:"duration"` // in nanoseconds
 	HTTPStatus int           `json:"httpStatus,omitempty"`
-	Reason     Reason        `json:"reason,omitempty"` // "" when it succeeded
+	Reason     Reason        `json:"reason,omitempty"` // "" if it succeeded
 	LastError  string        `json:"lastError,omitempty"`
 	// Failures and Successes in a row; one of them is 0.
 	Failures  int `json:"failures"`
 	Successes int `json:"successes"`
-	// Totals, since the registry is watched.
+	// Totals since the registry is watched.
 	Probes uint64            `json:"probes"`
-	Spent  time.Duration     `json:"spent"` // by all probes, in nanoseconds
+	Spent  time.Duration     `json:"spent"` // on all probes, in nanoseconds
 	Failed map[Reason]uint64 `json:"failed"`
-	// RequestsPerHour is what the settings make this node send to it: probes,
-	// and at most so many to learn.
+	// RequestsPerHour is what this node sends to the registry by its settings: the probes, and at
+	// most this many requests to learn.
 	RequestsPerHour float64 `json:"requestsPerHour"`
 }
 
-// Status tells about every registry that is watched, sorted by target.
+// Status returns the state of each watched registry, sorted by target.
 func (p *Prober) Status() []Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,7 +61,7 @@ func (p *Prober) Status() []Status {
 	return all
 }
 
-// cost is how many requests an hour t gets. The lock is held.
+// cost is how many requests an hour t gets. The caller holds the lock.
 func (p *Prober) cost(t *target) float64 {
 	if !p.settings.active() {
 		return 0
@@ -78,8 +77,8 @@ func (p *Prober) cost(t *target) float64 {
 	return cost
 }
 
-// isECR reports whether a registry takes Basic by its name. ECR Public is left
-// out: it is asked.
+// isECR reports whether the name alone says that the registry accepts Basic. ECR Public is not one:
+// it is asked.
 func isECR(host string) bool {
 	r, ok := ecr.ParseHost(host)
 	return ok && !r.Public

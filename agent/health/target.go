@@ -11,8 +11,8 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// target is one registry that is probed, for all endpoints on it. Its fields
-// are guarded by Prober.mu, but for those that never change.
+// target is one registry that is probed, for all endpoints on it. Prober.mu guards its fields,
+// except those that never change.
 type target struct {
 	key  targetKey
 	tls  hostsconf.TLS
@@ -22,22 +22,22 @@ type target struct {
 	health    health
 	last      result
 	start     time.Time // of the last probe
-	fraction  float64   // of the jitter after it
-	probeNow  bool      // probe at once
+	fraction  float64   // random, of the pause that follows
+	probeNow  bool      // do not wait for the interval
 	probes    uint64
-	spent     time.Duration // by all of them
+	spent     time.Duration // on all probes
 	failed    map[Reason]uint64
 	learning  bool
-	cancel    context.CancelFunc // nil: not watched
+	cancel    context.CancelFunc // nil while not watched
 }
 
 func newTarget(key targetKey, tls hostsconf.TLS, now time.Time) *target {
 	return &target{key: key, tls: tls, kick: make(chan struct{}, 1), health: newHealth(now), failed: map[Reason]uint64{}}
 }
 
-// inheritState gives the state of t, which is watched no longer, to a target that
-// differs in its certificates only: a renewed one must not bring a dead mirror
-// back. The lock is held.
+// inheritState copies the state of t, which is no longer watched, to a new target that differs only
+// in its certificates: a renewed certificate must not bring a dead mirror back. The caller holds
+// the lock.
 func (p *Prober) inheritState(t *target) {
 	for key, heir := range p.targets {
 		key.tls = t.key.tls
@@ -49,7 +49,7 @@ func (p *Prober) inheritState(t *target) {
 	}
 }
 
-// stop ends the watching; what is in flight does not count.
+// stop ends the watching. A probe in flight does not count.
 func (t *target) stop() {
 	if t.cancel != nil {
 		t.cancel()
@@ -57,7 +57,7 @@ func (t *target) stop() {
 	}
 }
 
-// forget puts the target back to how it began. Totals stay, they only grow.
+// forget resets the state. Totals stay: they only grow.
 func (t *target) forget(now time.Time) {
 	t.health, t.last, t.start = newHealth(now), result{}, time.Time{}
 }
@@ -98,8 +98,7 @@ func (p *Prober) untilNext(t *target) time.Duration {
 	return time.Until(t.start.Add(pause(p.settings.Interval, t.fraction)))
 }
 
-// probe makes one probe and takes in what it brought. It gives the endpoints
-// about which something is to be learned now.
+// probe makes one probe and records its result. It returns the endpoints to learn about now.
 func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 	p.mu.Lock()
 	roundTripper := p.roundTripper(t)
@@ -110,7 +109,7 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 	r := ask(ctx, roundTripper, t.key.String(), patience)
 
 	p.mu.Lock()
-	if ctx.Err() != nil { // stopped meanwhile, under the lock
+	if ctx.Err() != nil { // stopped in the meantime, by a caller that held the lock
 		p.mu.Unlock()
 		return nil
 	}
@@ -148,8 +147,8 @@ func (p *Prober) report(ctx context.Context, registry string, h health, r result
 		slog.String("error", r.err), slog.Int("failures", h.failures))
 }
 
-// roundTripper gives the one for the TLS settings of t, made when first
-// needed. The lock is held.
+// roundTripper returns the round tripper for the TLS settings of t, made on first use. The caller
+// holds the lock.
 func (p *Prober) roundTripper(t *target) http.RoundTripper {
 	if rt, ok := p.transports[t.key.tls]; ok {
 		return rt

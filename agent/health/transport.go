@@ -11,17 +11,16 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// newTransport reaches a host as containerd does: a CA is added to those of
-// the system, the client certificate and skip_verify are as given, HTTP/1.1
-// (core/remotes/docker/config, ConfigureHosts and updateTLSConfigFromHost).
+// newTransport connects as containerd does: a CA is added to those of the system, the client
+// certificate and skip_verify are used as given, the protocol is HTTP/1.1 (containerd's
+// core/remotes/docker/config, ConfigureHosts and updateTLSConfigFromHost).
 //
-// Each request has a connection of its own. A connection that is kept proves
-// only itself: it lives on when nothing listens any more, when the firewall
-// drops new ones, when the name is gone or the certificate has expired, and
-// every pull makes new ones. Sessions are not resumed either, for that skips
-// the certificate. docs/adr/0008-mirror-prober.md tells what this costs.
+// Each request has its own connection. A kept connection proves only itself: it survives when
+// nothing listens any more, when a firewall drops new connections, when the name is gone or the
+// certificate has expired; every pull makes new ones. TLS sessions are not resumed, because that
+// skips the certificate. docs/adr/0008-mirror-prober.md has the cost.
 //
-// The lock is held.
+// The caller holds the lock.
 func (p *Prober) newTransport(t hostsconf.TLS) (http.RoundTripper, error) {
 	secure, err := tlsConfig(t, p.roots)
 	if err != nil {
@@ -38,13 +37,13 @@ func (p *Prober) newTransport(t hostsconf.TLS) (http.RoundTripper, error) {
 	}, nil
 }
 
-// materialError says which certificate of the config cannot be used.
+// materialError says which certificate of the config is unusable.
 type materialError struct{ text string }
 
 func (e *materialError) Error() string { return e.text }
 
 func tlsConfig(t hostsconf.TLS, roots *x509.CertPool) (*tls.Config, error) {
-	c := &tls.Config{InsecureSkipVerify: t.SkipVerify} // the config asks for it: tls.insecureSkipVerify
+	c := &tls.Config{InsecureSkipVerify: t.SkipVerify} // tls.insecureSkipVerify in the config
 	if roots != nil {
 		c.RootCAs = roots
 	}
@@ -52,7 +51,7 @@ func tlsConfig(t hostsconf.TLS, roots *x509.CertPool) (*tls.Config, error) {
 		if roots == nil {
 			system, err := x509.SystemCertPool()
 			if err != nil {
-				return nil, &materialError{"the certificates of the system cannot be read"}
+				return nil, &materialError{"the system certificates cannot be read"}
 			}
 			roots = system
 		}
@@ -62,26 +61,25 @@ func tlsConfig(t hostsconf.TLS, roots *x509.CertPool) (*tls.Config, error) {
 		}
 	}
 	if t.Cert != nil {
-		// A key may stand in the same file, as for containerd.
+		// The key may be in the same file, as for containerd.
 		key := []byte(t.Key.Reveal())
 		if len(key) == 0 {
 			key = t.Cert
 		}
 		pair, err := tls.X509KeyPair(t.Cert, key)
 		if err != nil {
-			return nil, &materialError{"the client certificate and its key cannot be used"}
+			return nil, &materialError{"the client certificate cannot be used with its key"}
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
 }
 
-// transportOwner is the key of the context to which a connection belongs.
+// transportOwner is the context key of the context that a connection ends with.
 type transportOwner struct{}
 
-// withOwner makes every connection of a request end with ctx. net/http goes on
-// dialing, and shaking hands, when a request is given up, in the hope that
-// another one needs the connection; here none will.
+// withOwner makes every connection of a request end with ctx. When a request is given up, net/http
+// goes on dialing and shaking hands for another request to use the connection; here no other will.
 func withOwner(ctx context.Context) context.Context {
 	return context.WithValue(ctx, transportOwner{}, ctx)
 }

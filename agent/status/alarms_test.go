@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-// names gives "Name severity" of each alarm.
+// names lists "Name severity" of each alarm.
 func names(s status.Snapshot) []string {
 	got := []string{}
 	for _, a := range status.Alarms(s) {
@@ -88,7 +88,7 @@ func TestAlarms(t *testing.T) {
 			}
 			s.Mirrors[0].FallbackDown = true
 		}, "AllMirrorsDown critical", "pulls fail, because docker.io does not answer either\nhttps://1111"},
-		{"a fallback that nobody needs", func(s *status.Snapshot) { s.Mirrors[0].FallbackDown = true }, "", ""},
+		{"a fallback that is not needed", func(s *status.Snapshot) { s.Mirrors[0].FallbackDown = true }, "", ""},
 		{"an upstream without mirrors", func(s *status.Snapshot) { s.Mirrors[0].Endpoints = nil }, "", ""},
 		{"login refused, twice on one endpoint", func(s *status.Snapshot) {
 			first(s).Basic, s.Mirrors[1].Endpoints[0] = status.BasicRefused, *first(s)
@@ -96,7 +96,7 @@ func TestAlarms(t *testing.T) {
 		}, "LoginRefused warning", "ECR token is not accepted"},
 		{"login of a registry that images name", func(s *status.Snapshot) {
 			s.Registries = []status.Endpoint{{URL: "https://r.corp", Basic: status.BasicWrong, Login: "login of r.corp"}}
-		}, "LoginRefused warning", "login of r.corp is refused: username or password"},
+		}, "LoginRefused warning", "login of r.corp is refused: wrong username"},
 		{"login of a registry that is a mirror, too", func(s *status.Snapshot) {
 			first(s).Basic = status.BasicWrong
 			s.Registries = []status.Endpoint{*first(s)}
@@ -105,7 +105,7 @@ func TestAlarms(t *testing.T) {
 			s.Registries = []status.Endpoint{{URL: "https://r.corp", Redirect: status.RedirectOtherPort}}
 		}, "UnsafeRedirect warning", "another port"},
 		{"redirect to another port", func(s *status.Snapshot) { first(s).Redirect = status.RedirectOtherPort }, "UnsafeRedirect warning", "another port"},
-		{"somebody else's files", func(s *status.Snapshot) {
+		{"foreign files", func(s *status.Snapshot) {
 			s.Files.Conflicts = []status.FileNote{{Path: "/a", Reason: "foreign"}, {Path: "/b"}}
 		}, "FileConflict warning,FileConflict warning", "foreign"},
 		{"no inotify", func(s *status.Snapshot) { s.Converge.Watching = "timer: too many" }, "NotWatching warning", "too many"},
@@ -136,8 +136,7 @@ func TestAlarms(t *testing.T) {
 					t.Errorf("doc %q", a.Doc)
 				}
 			}
-			// Time alone changes no message, so that a log can tell news from
-			// what is known.
+			// Time alone changes no message, so that a log can detect new alarms.
 			s.Time = s.Time.Add(time.Second)
 			if later := status.Alarms(s); !reflect.DeepEqual(later, all) {
 				t.Errorf("a second later: %+v, before %+v", later, all)
@@ -161,7 +160,7 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
-// What the handler shows are the alarms that it derives, whatever it is given.
+// The handler shows the alarms that it derives, not those in the snapshot that it gets.
 func TestHandlerDerivesAlarms(t *testing.T) {
 	s := statustest.Healthy()
 	s.Alarms = []status.Alarm{{Name: "MadeUp"}}

@@ -16,49 +16,49 @@ func families() []family {
 	}
 	return slices.Concat([]family{
 		{name: "build_info", kind: gauge, labels: []string{"version", "goversion"},
-			help: "What runs; always 1.",
+			help: "Version of the agent and of Go; always 1.",
 			read: func(s Snapshot, add add) { add(1, s.Version, goVersion()) }},
 		{name: "ready", kind: gauge,
 			help: "1 when the node is as the config wants it, as /readyz says.",
 			read: one(func(s Snapshot) float64 { return boolValue(s.Ready.Ready) })},
 		{name: "alarm", kind: gauge, labels: []string{"name", "severity"},
-			help: "How many alarms of this name and severity there are now.",
+			help: "Current alarms of this name and severity.",
 			read: alarmCounts},
 		{name: "config_last_reload_successful", kind: gauge,
-			help: "1 when the config on disk is in use, 0 when it could not be used.",
+			help: "1 when the config on disk is in use, 0 when it is invalid.",
 			read: one(func(s Snapshot) float64 { return boolValue(s.Config.OK) })},
 		{name: "config_last_reload_success_timestamp_seconds", kind: gauge,
-			help: "When this agent took up the config in use, with the files that it names; absent when it has read none.",
+			help: "When this agent began to use its config, with the files that it names; absent when it has read none.",
 			read: func(s Snapshot, add add) { stamp(add, s.Config.Loaded) }},
 		{name: "config_upstreams", kind: gauge,
 			help: "Upstreams that the config in use names.",
 			read: one(func(s Snapshot) float64 { return float64(s.Config.Upstreams) })},
 		{name: "converge_runs_total", kind: counter,
-			help: "How often the node was compared with what it shall be.",
+			help: "Reconcile runs.",
 			read: one(func(s Snapshot) float64 { return float64(s.Converge.Runs) })},
 		{name: "converge_failures_total", kind: counter,
-			help: "How many of these runs could not make the node so.",
+			help: "Reconcile runs that failed.",
 			read: one(func(s Snapshot) float64 { return float64(s.Converge.Failures) })},
 		{name: "converge_last_success_timestamp_seconds", kind: gauge,
-			help: "When a run last succeeded; absent before the first.",
+			help: "When a reconcile run last succeeded; absent before the first.",
 			read: func(s Snapshot, add add) { stamp(add, s.Converge.LastSuccess) }},
 		{name: "converge_duration_seconds", kind: gauge,
-			help: "How long the last run took.",
+			help: "How long the last reconcile run took.",
 			read: one(func(s Snapshot) float64 { return time.Duration(s.Converge.Duration).Seconds() })},
 		{name: "inotify_active", kind: gauge,
-			help: "1 when the kernel tells of changed files, 0 when a timer finds them.",
+			help: "1 when inotify reports file changes, 0 when a timer finds them.",
 			read: one(func(s Snapshot) float64 { return boolValue(s.Converge.Watching == Inotify) })},
 		{name: "managed_files", kind: gauge,
-			help: "Files of this node that Berth wrote and looks after.",
+			help: "Files on this node that Berth manages.",
 			read: one(func(s Snapshot) float64 { return float64(s.Files.Managed) })},
 		{name: "file_conflicts", kind: gauge,
-			help: "Files of somebody else where Berth would write one.",
+			help: "Foreign files at paths where Berth must write.",
 			read: one(func(s Snapshot) float64 { return float64(len(s.Files.Conflicts)) })},
 		{name: "file_writes_total", kind: counter,
 			help: "Files written, repairs included.",
 			read: one(func(s Snapshot) float64 { return float64(s.Files.Written) })},
 		{name: "file_repairs_total", kind: counter,
-			help: "Files put right after somebody had changed or removed them.",
+			help: "Files restored after another program changed or removed them.",
 			read: one(func(s Snapshot) float64 { return float64(s.Files.Repaired) })},
 		{name: "file_removals_total", kind: counter,
 			help: "Files removed because the config no longer asks for them.",
@@ -71,14 +71,14 @@ func families() []family {
 				}
 			}},
 		{name: "dockerhub_pulls_remaining", kind: gauge,
-			help: "Pulls that are left of it; absent when not known.",
+			help: "Pulls left in that window; absent when not known.",
 			read: func(s Snapshot, add add) {
 				if s.DockerHub.Known() {
 					add(float64(s.DockerHub.Remaining))
 				}
 			}},
 		{name: "registry_requests_per_hour", kind: gauge, labels: []string{"registry"},
-			help: "What trying out the login of a registry costs: requests that this node sends to it.",
+			help: "Requests that this node sends to the registry to probe its login.",
 			read: func(s Snapshot, add add) {
 				seen := map[string]bool{}
 				for _, e := range s.Registries {
@@ -133,7 +133,7 @@ func mirrorFamilies() []family {
 			help: "Probes that failed, by reason.",
 			read: each(func(e Endpoint, add add) { reasons(nonzero(e.Failures), add) })},
 		{name: "mirror_requests_per_hour", kind: gauge, labels: labels,
-			help: "What probing costs: requests that this node sends to the registry that the mirror is on.",
+			help: "Requests that this node sends to the registry of the mirror to probe it.",
 			read: each(func(e Endpoint, add add) { add(e.RequestsPerHour) })},
 	}
 }
@@ -152,7 +152,7 @@ func tokenFamilies() []family {
 	}
 	return []family{
 		{name: "ecr_token_valid", kind: gauge, labels: labels,
-			help: "1 when there is a token of ECR that can be used.",
+			help: "1 when there is an ECR token that can be used.",
 			read: each(func(t Token, add add) { add(boolValue(t.Valid)) })},
 		{name: "ecr_token_expiry_timestamp_seconds", kind: gauge, labels: append(slices.Clone(labels), "source"),
 			help: "When the token expires; absent when there was none yet.",
@@ -163,7 +163,7 @@ func tokenFamilies() []family {
 			help: "When the token is renewed next.",
 			read: each(func(t Token, add add) { stamp(add, t.NextRenewal) })},
 		{name: "ecr_token_renewals_total", kind: counter, labels: labels,
-			help: "Tokens that were got, the first one included.",
+			help: "Tokens received, the first included.",
 			read: each(func(t Token, add add) { add(float64(t.Renewals)) })},
 		{name: "ecr_token_renewal_failures_total", kind: counter, labels: append(slices.Clone(labels), "reason"),
 			help: "Renewals that failed, by reason.",
@@ -171,8 +171,8 @@ func tokenFamilies() []family {
 	}
 }
 
-// alarmCounts gives a value for every name, with each severity that it can
-// have, so that an alert can be tested before it fires.
+// alarmCounts adds a value for every name and severity that is possible, so that an alert can be
+// tested before it fires.
 func alarmCounts(s Snapshot, add add) {
 	type key struct {
 		name     string
@@ -189,8 +189,8 @@ func alarmCounts(s Snapshot, add add) {
 	}
 }
 
-// nonzero leaves out what never happened: there are many endpoints on many
-// nodes, and each reason would be one more series for each of them.
+// nonzero removes zero counters: there are many endpoints on many nodes, and each reason would be
+// one more series for each.
 func nonzero(failures map[string]uint64) map[string]uint64 {
 	some := map[string]uint64{}
 	for reason, n := range failures {
@@ -201,8 +201,8 @@ func nonzero(failures map[string]uint64) map[string]uint64 {
 	return some
 }
 
-// What a reason looks like, and how many different ones there are in a series
-// at most: an error message that got there by mistake makes no new series.
+// maxReasons limits the reasons of one counter. An error message that gets there by mistake must
+// not create new series.
 const maxReasons = 20
 
 func reasons(failures map[string]uint64, add add) {
@@ -223,7 +223,7 @@ func reasons(failures map[string]uint64, add add) {
 
 const otherReason = "other"
 
-// isReason says that s is a short word such as http_5xx, not a message.
+// isReason reports whether s is a short word such as http_5xx, not a message.
 func isReason(s string) bool {
 	for i, r := range s {
 		if (r < 'a' || r > 'z') && (i == 0 || r != '_' && (r < '0' || r > '9')) {
@@ -240,7 +240,7 @@ func boolValue(b bool) float64 {
 	return 0
 }
 
-// stamp adds a time unless it is unset.
+// stamp adds a time as Unix seconds, unless it is zero.
 func stamp(add add, t time.Time) {
 	if !t.IsZero() {
 		add(float64(t.UnixMilli()) / 1000)

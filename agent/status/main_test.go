@@ -13,11 +13,11 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// snapshots gives those that tests show in every form.
+// snapshots are the ones that tests show in every form.
 func snapshots() map[string]status.Snapshot {
 	return map[string]status.Snapshot{
 		"empty": {}, "healthy": statustest.Healthy(), "rich": statustest.Rich(),

@@ -13,25 +13,25 @@ type rule struct {
 	find func(Snapshot) []Alarm
 }
 
-// rules lists them by how much they matter.
+// rules lists the rules, the most important first.
 func rules() []rule {
 	only := func(s Severity) []Severity { return []Severity{s} }
 	return []rule{
-		{Kind{"NoConfig", "No config was ever good, so nothing on the node is managed.", only(Critical)}, noConfig},
-		{Kind{"ConfigInvalid", "The config on disk cannot be used; the last good one is.", only(Critical)}, configInvalid},
-		{Kind{"ConvergeFailing", "The node could not be made what the config says.", only(Critical)}, convergeFailing},
+		{Kind{"NoConfig", "No usable config was ever read, so Berth manages nothing on this node.", only(Critical)}, noConfig},
+		{Kind{"ConfigInvalid", "The config on disk is invalid; the last good one is in use.", only(Critical)}, configInvalid},
+		{Kind{"ConvergeFailing", "The agent cannot bring the node to the state that the config wants.", only(Critical)}, convergeFailing},
 		{Kind{"FilesNotRead", "containerd does not read the files that Berth writes.", []Severity{Critical, Warning}}, filesNotRead},
-		{Kind{"TokenMissing", "There is no valid ECR token, so nothing logs in with it.", only(Critical)}, tokenMissing},
+		{Kind{"TokenMissing", "There is no valid ECR token, so hosts.toml has no login for its registries.", only(Critical)}, tokenMissing},
 		{Kind{"AllMirrorsDown", "No mirror of an upstream answers.", []Severity{Warning, Critical}}, allMirrorsDown},
 		{Kind{"TokenExpiring", "An ECR token cannot be renewed; it still works.", only(Warning)}, tokenExpiring},
 		{Kind{"MirrorDown", "A mirror does not answer; others of its upstream do.", only(Warning)}, mirrorDown},
-		{Kind{"LoginRefused", "An endpoint or registry does not take the login that the config has for it.", only(Warning)}, loginRefused},
-		{Kind{"UnsafeRedirect", "An endpoint or registry redirects downloads to where its login would be seen by somebody else.", only(Warning)}, unsafeRedirect},
-		{Kind{"FileConflict", "Somebody else's file is where Berth would write one.", only(Warning)}, fileConflict},
-		{Kind{"NotWatching", "Changes of files are found by looking from time to time, not at once.", only(Warning)}, notWatching},
+		{Kind{"LoginRefused", "An endpoint or registry does not accept the login that the config has for it.", only(Warning)}, loginRefused},
+		{Kind{"UnsafeRedirect", "An endpoint or registry redirects downloads to a place that would receive its login.", only(Warning)}, unsafeRedirect},
+		{Kind{"FileConflict", "A file that Berth did not write is at a path where Berth must write.", only(Warning)}, fileConflict},
+		{Kind{"NotWatching", "File changes are found by a timer, not at once.", only(Warning)}, notWatching},
 		{Kind{"DockerHubLimit", "Docker Hub will soon refuse pulls from this node.", only(Warning)}, dockerHubLimit},
-		{Kind{"AnotherAgent", "Another agent looks after this node; this one waits.", only(Warning)}, anotherAgent},
-		{Kind{"NodeRestored", "The node was put back to what it was before Berth.", only(Warning)}, nodeRestored},
+		{Kind{"AnotherAgent", "Another agent manages this node; this one waits.", only(Warning)}, anotherAgent},
+		{Kind{"NodeRestored", "The node is restored to its state before Berth.", only(Warning)}, nodeRestored},
 	}
 }
 
@@ -48,10 +48,10 @@ func configInvalid(s Snapshot) []Alarm {
 	if c.OK || !c.Stale || idle(s) {
 		return nil
 	}
-	return []Alarm{{Subject: c.Path, Message: cmp.Or(c.Error, "cannot be used"), Since: c.Since}}
+	return []Alarm{{Subject: c.Path, Message: cmp.Or(c.Error, "invalid"), Since: c.Since}}
 }
 
-// idle says that this agent is not meant to look after the node.
+// idle reports whether this agent must not manage the node.
 func idle(s Snapshot) bool { return s.Phase == Restored || s.Phase == Waiting }
 
 func convergeFailing(s Snapshot) []Alarm {
@@ -61,8 +61,8 @@ func convergeFailing(s Snapshot) []Alarm {
 	return []Alarm{{Message: s.Converge.Error, Since: s.Converge.FailingSince}}
 }
 
-// filesNotRead: where nothing is written for containerd there is nothing to
-// read; one of the managed files is the credential provider's.
+// filesNotRead needs two managed files: one is the credential provider's, and without another there
+// is nothing for containerd to read.
 func filesNotRead(s Snapshot) []Alarm {
 	c := s.Containerd
 	if c == nil || idle(s) || s.Files.Managed < 2 {
@@ -84,7 +84,7 @@ func filesNotRead(s Snapshot) []Alarm {
 	return []Alarm{a}
 }
 
-// Name is how an operator tells one token from another.
+// Name identifies the token for an operator.
 func (t Token) Name() string {
 	return strings.Join(strings.Fields(t.Service+" "+t.Region+" "+t.Identity), " ")
 }
@@ -94,7 +94,7 @@ func tokenMissing(s Snapshot) []Alarm {
 	for _, t := range s.Tokens {
 		expired := !t.Expires.IsZero() && !t.Expires.After(s.Time)
 		if t.Valid || t.Error == "" && !expired {
-			continue // or it is being fetched for the first time
+			continue // or the first renewal has not ended
 		}
 		a := Alarm{Subject: t.Name(), Message: cmp.Or(t.Error, "expired"), Since: t.FailingSince}
 		if expired {
@@ -105,8 +105,8 @@ func tokenMissing(s Snapshot) []Alarm {
 	return found
 }
 
-// Renewal begins at half of the life. One failure is no alarm; five minutes of
-// failures are, and so is the last third of the life.
+// Renewal begins at half of the token's life. An alarm needs five minutes of failures, or a failure
+// in the last third of the life.
 const (
 	renewalPatience = 5 * time.Minute
 	renewalPart     = 3
@@ -126,7 +126,7 @@ func tokenExpiring(s Snapshot) []Alarm {
 	return found
 }
 
-// Expiring reports whether the token is valid, but may not be renewed in time.
+// Expiring reports whether the token is valid but may not be renewed in time.
 func (t Token) Expiring(now time.Time) bool {
 	if !t.Valid || t.Error == "" {
 		return false
@@ -137,8 +137,7 @@ func (t Token) Expiring(now time.Time) bool {
 	return !t.Issued.IsZero() && t.Expires.Sub(now) < t.Expires.Sub(t.Issued)/renewalPart
 }
 
-// AllDown reports whether there are endpoints and none of them is known to
-// answer or might.
+// AllDown reports whether there are endpoints and all of them are down.
 func (m Mirror) AllDown() bool {
 	for _, e := range m.Endpoints {
 		if e.State != Down {
@@ -148,7 +147,7 @@ func (m Mirror) AllDown() bool {
 	return len(m.Endpoints) > 0
 }
 
-// allMirrorsDown stands for the alarms of the single mirrors as well.
+// allMirrorsDown replaces the alarms of the single mirrors.
 func allMirrorsDown(s Snapshot) []Alarm {
 	var found []Alarm
 	for _, m := range s.Mirrors {
@@ -211,8 +210,8 @@ func mirrorDown(s Snapshot) []Alarm {
 	return found
 }
 
-// perURL gives one alarm for each different URL, however many upstreams have
-// it, and whether images name it: the trouble is the endpoint's.
+// perURL returns one alarm per URL, although several upstreams or registries may have it: the fault
+// is the endpoint's.
 func perURL(s Snapshot, trouble func(Endpoint) string) []Alarm {
 	var found []Alarm
 	seen := map[string]bool{}
@@ -235,15 +234,15 @@ func loginRefused(s Snapshot) []Alarm {
 	return perURL(s, func(e Endpoint) string {
 		switch e.Basic {
 		case BasicWrong:
-			return cmp.Or(e.Login, "the login") + " is refused: username or password are wrong, or may not read there"
+			return cmp.Or(e.Login, "the login") + " is refused: wrong username or password, or no right to read"
 		case BasicRefused:
 		default:
 			return ""
 		}
 		if e.LeftOut != "" {
-			return cmp.Or(e.Login, "the login") + " is not taken in a header: " + e.LeftOut
+			return cmp.Or(e.Login, "the login") + " is not accepted in a header: " + e.LeftOut
 		}
-		return cmp.Or(e.Login, "the login") + " is not accepted in a header; pulls from there go without it unless kubelet's provider may give it"
+		return cmp.Or(e.Login, "the login") + " is not accepted in a header; pulls from there have no login, unless kubelet's credential provider may use it"
 	})
 }
 
@@ -252,8 +251,8 @@ func unsafeRedirect(s Snapshot) []Alarm {
 		if e.Redirect != RedirectOtherPort {
 			return ""
 		}
-		return "downloads are redirected to another port or a subdomain of the same host, which would see " +
-			cmp.Or(e.Login, "the login") + "; so the header is left out"
+		return "downloads are redirected to another port or a subdomain of the same host, which would receive " +
+			cmp.Or(e.Login, "the login") + "; the header is not written"
 	})
 }
 
@@ -272,7 +271,7 @@ func notWatching(s Snapshot) []Alarm {
 	return nil
 }
 
-// dockerHubPart: the alarm comes when a tenth of the limit is left.
+// dockerHubPart: the alarm is raised when a tenth of the limit is left.
 const dockerHubPart = 10
 
 func dockerHubLimit(s Snapshot) []Alarm {
@@ -287,7 +286,7 @@ func anotherAgent(s Snapshot) []Alarm {
 	if s.Phase != Waiting {
 		return nil
 	}
-	return []Alarm{{Message: "it takes over when the other one ends", Since: s.PhaseSince}}
+	return []Alarm{{Message: "it takes over when the other agent stops", Since: s.PhaseSince}}
 }
 
 func nodeRestored(s Snapshot) []Alarm {

@@ -10,24 +10,21 @@ import (
 )
 
 const (
-	// adoptEvery is how often stored tokens are looked at without a reason:
-	// often enough for verdicts about a source, which hold five minutes and
-	// more.
+	// adoptEvery is how often stored tokens are read without a request. The credential chain's
+	// verdicts about a source hold five minutes or more.
 	adoptEvery = 5 * time.Minute
-	// scanPause keeps one who asks for it in a loop from reading the
-	// directory all the time.
+	// scanPause limits how often Rescan can make the loop read the directory.
 	scanPause = time.Second
 )
 
-// scan is the search for tokens that other processes have got. The zero value
-// is due.
+// scan is the search for tokens that other processes stored. The zero value is due.
 type scan struct {
 	running   bool
-	cancelled bool // what comes of it is for another source
+	cancelled bool // its result is for another source
 	requested bool
-	last      time.Time // monotonic; when it ended
-	looked    time.Time // monotonic; when what is wanted was looked at
-	said      string    // the error that was logged last
+	last      time.Time // when it ended; monotonic
+	looked    time.Time // when Get was last asked for the wanted tokens; monotonic
+	said      string    // the last error that was logged
 }
 
 func (s *scan) abort() {
@@ -35,10 +32,10 @@ func (s *scan) abort() {
 	s.requested = true
 }
 
-// stepScan starts a scan when one is due, and says how long none will be. What
-// is wanted is looked at, too: whether there is something better in its file,
-// and, every few minutes, whether a better source serves by now. Not so on
-// request: looking may write files, and whoever watches them would ask again.
+// stepScan starts a scan if one is due, and returns how long none will be. It also makes the loop
+// check the stored token of each wanted entry, and every adoptEvery ask the source for a better
+// token. A request alone does not ask: Get may write files, and a caller that watches them would
+// request again.
 func (k *Refresher) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock) time.Duration {
 	s := &k.scan
 	if s.running || k.source == nil {
@@ -71,13 +68,13 @@ func (k *Refresher) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock
 	return maxSleep
 }
 
-// stored is what was found for a scope.
+// stored is a token that was found.
 type stored struct {
 	registry ecr.Registry
 	token    credprovider.Token
 }
 
-// search lists good tokens of scopes that are not known yet.
+// search returns the good tokens of scopes that are not known yet.
 func search(ctx context.Context, source Source, known map[scope]bool) ([]stored, error) {
 	listed, err := source.Scopes()
 	if err != nil {
@@ -99,7 +96,7 @@ func search(ctx context.Context, source Source, known map[scope]bool) ([]stored,
 	return found, nil
 }
 
-// adopt makes entries of what a search has found, as far as there is room.
+// adopt makes entries of the tokens found, up to maxAdopted.
 func (k *Refresher) adopt(found []stored, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

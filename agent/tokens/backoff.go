@@ -7,23 +7,23 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// How long to wait after a failure: anything between leastPause and a bound
-// that starts at firstBound, doubles with each failure in a row, and stops at
-// the limit of the situation. docs/adr/0007-token-keeper.md has the figures.
+// The pause after a failure is random between leastPause and a bound that starts at firstBound,
+// doubles with each failure in a row, and stops at one of these limits.
+// docs/adr/0007-token-keeper.md has the figures.
 const (
 	leastPause = 500 * time.Millisecond
 	firstBound = time.Second
 
-	// While there is a token, nobody waits for the next one.
+	// While there is a good token, no pull waits for the next one.
 	limitWithToken = 5 * time.Minute
-	// What somebody has to mend takes as long as that takes.
+	// Longest backoff for errors that an operator must fix (bad keys, missing role).
 	limitWithout = 20 * time.Second
-	// AWS throttles, or is out of order: pulls wait for the end of it, and
-	// ten thousand nodes that share a quota share it faster so.
+	// Longest backoff while AWS throttles or is out of order: pulls wait for its end, and ten
+	// thousand nodes that share a quota get through it sooner.
 	limitTemporary = 10 * time.Second
 )
 
-// How long a server's Retry-After is obeyed at most.
+// The longest Retry-After of a server that is obeyed.
 const (
 	mostAskedWithToken = 5 * time.Minute
 	mostAskedWithout   = time.Minute
@@ -31,16 +31,16 @@ const (
 
 // bound is the longest pause after the n-th failure in a row.
 func bound(n int, limit time.Duration) time.Duration {
-	// More doublings than this are beyond every limit.
+	// 20 doublings exceed every limit and do not overflow.
 	return min(firstBound<<min(max(n-1, 0), 20), limit)
 }
 
-// pause draws from the window after the n-th failure; rnd is from [0, 1).
+// pause returns the pause after the n-th failure; rnd is in [0, 1).
 func pause(n int, limit time.Duration, rnd float64) time.Duration {
 	return leastPause + time.Duration(rnd*float64(bound(n, limit)-leastPause))
 }
 
-// limit is the longest pause after a failure, while there is a token or not.
+// limit is the longest pause after err.
 func limit(err error, haveToken bool) time.Duration {
 	if haveToken {
 		return limitWithToken
@@ -53,8 +53,7 @@ func limit(err error, haveToken bool) time.Duration {
 	return limitWithout
 }
 
-// asked is for how long the servers want to be left alone, as far as that is
-// obeyed.
+// asked returns the longest Retry-After in err, as far as it is obeyed.
 func asked(err error, haveToken bool) time.Duration {
 	most := mostAskedWithout
 	if haveToken {
@@ -70,8 +69,8 @@ func asked(err error, haveToken bool) time.Duration {
 	return min(longest, most)
 }
 
-// afterSuccess is how long a new token is left alone, however short its life
-// and however the clock behaves.
+// afterSuccess is the shortest time between a new token and the next call, however short the
+// token's life and whatever the clock shows.
 func afterSuccess(life time.Duration) time.Duration {
 	return max(time.Second, min(10*time.Second, life/4))
 }

@@ -24,7 +24,7 @@ func TestReason(t *testing.T) {
 	}{
 		{chain(ecr.Denied, ecr.NoKeys), "access_denied", false},
 		{chain(ecr.Unreachable, ecr.Denied), "access_denied", false},
-		{chain(ecr.Busy, ecr.Denied), "access_denied", true}, // the first comes back
+		{chain(ecr.Busy, ecr.Denied), "access_denied", true}, // the first may pass
 		{chain(ecr.Unreachable, ecr.NoKeys), "metadata_unreachable", false},
 		{chain(ecr.HopLimit, ecr.NoKeys), "metadata_hop_limit", false},
 		{chain(ecr.NotEC2, ecr.Rejected), "credentials_rejected", false},
@@ -78,7 +78,7 @@ func TestAfterSuccess(t *testing.T) {
 	}
 }
 
-// TestClocks: a moment comes as soon as either clock says so.
+// TestClocks: a moment is reached as soon as either clock reaches it.
 func TestClocks(t *testing.T) {
 	now := time.Now()
 	c := clock{wall: now.Round(0), mono: now}
@@ -89,9 +89,9 @@ func TestClocks(t *testing.T) {
 	}{
 		{0, 0, time.Hour},
 		{30 * time.Minute, 30 * time.Minute, 30 * time.Minute},
-		{2 * time.Hour, time.Minute, -time.Hour},        // put forward, or suspended
-		{-2 * time.Hour, time.Hour, 0},                  // put back
-		{-2 * time.Hour, time.Minute, 59 * time.Minute}, // put back
+		{2 * time.Hour, time.Minute, -time.Hour},        // set forward, or suspended
+		{-2 * time.Hour, time.Hour, 0},                  // set back
+		{-2 * time.Hour, time.Minute, 59 * time.Minute}, // set back
 	} {
 		later := clock{wall: c.wall.Add(x.wall), mono: c.mono.Add(x.mono)}
 		if got := m.in(later); got != x.want || m.reached(later) != (got <= 0) {

@@ -1,15 +1,15 @@
-// Package tokens keeps ECR tokens fresh: one for each service and region that
-// is wanted, however many registries it serves, and for those that the
-// credential provider got on its own.
+// Package tokens keeps ECR tokens fresh: one for each service, partition and region that the config
+// wants, however many registries share it, and those that the credential provider fetched by
+// itself.
 //
-// It promises that no token is given out past its margin before expiry, by
-// either clock of the machine; that AWS is not asked again sooner than the
-// backoff and AWS itself allow; and that nobody who calls it waits for the
-// network. Tokens that another process stored are taken instead of asking.
+// It promises that no token is served within its margin before expiry, by either clock of the
+// machine; that AWS is not asked sooner than the backoff and AWS's Retry-After allow; and that no
+// method but Run waits for the network. A token that another process stored is used instead of
+// asking AWS.
 //
-// It never touches a file or a connection itself: both are behind [Source].
+// The package itself opens no file and no connection: [Source] does both.
 //
-// Start with [Refresher.Set] and [Refresher.Run]. What happens when is decided in
-// step (loop.go) from the state of an entry (entry.go), and how long a failure
-// keeps it waiting in backoff.go: pure functions of the time.
+// Start reading at [Refresher.Set] and [Refresher.Run]. step (loop.go) decides what to do now from
+// the state of each entry (entry.go); backoff.go computes the pause after a failure. Both are
+// functions of the time.
 package tokens

@@ -11,31 +11,31 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// scope is what one token serves.
+// scope is the set of registries that one token serves.
 type scope struct {
 	service   ecr.Service
 	partition string
 	region    string
-	chain     string // of credentials
+	chain     string // key of the credential chain, see ecr.Registry.Chain
 }
 
 func scopeOf(r ecr.Registry) scope {
 	return scope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
 }
 
-// heldToken is a token and its times; the zero value is none.
+// heldToken is a token with its times; the zero value is none.
 type heldToken struct {
 	token credprovider.Token
-	ends  moment // from when on it is not served
-	renew moment // from when on a new one is to be had
-	warn  moment // from when on a failure to renew is an alarm
+	ends  moment // it is not served from here on
+	renew moment // a new one is due from here on
+	warn  moment // a failure to renew is an alarm from here on
 }
 
-// newHeldToken works out the times of a token that came now.
+// newHeldToken computes the times of a token that arrived at c.
 func newHeldToken(t credprovider.Token, c clock, rnd float64) heldToken {
 	life := t.Expires.Sub(t.Issued)
-	// The monotonic clock starts counting now, so a token from a future that
-	// is near enough to be believed must not gain by it.
+	// The monotonic clock starts counting now. A token issued slightly in the future must not gain
+	// by that.
 	ends := c.at(t.UsableUntil())
 	if most := c.mono.Add(t.UsableUntil().Sub(t.Issued)); ends.mono.After(most) {
 		ends.mono = most
@@ -58,47 +58,46 @@ func (h heldToken) same(t credprovider.Token) bool {
 	return h.token.Password == t.Password && h.token.Issued.Equal(t.Issued) && h.token.Expires.Equal(t.Expires)
 }
 
-// entry is what is known about one scope.
+// entry is the state of one scope.
 type entry struct {
 	scope    scope
-	registry ecr.Registry // what is asked for
+	registry ecr.Registry // the registry that AWS is asked for
 	hosts    []string     // sorted
-	wanted   bool         // else adopted: kept fresh for the credential provider
+	wanted   bool         // else adopted: kept fresh only for the credential provider
 	held     heldToken
-	served   bool // held was good when last looked at
+	served   bool // held was good at the last observe
 
-	// What goes on. Pauses are in monotonic time: a clock that is put forward
-	// does not shorten them.
+	// Pauses are in monotonic time: setting the clock forward does not shorten them.
 	calling   bool
 	cancel    context.CancelFunc
-	fresh     bool      // what is held, if anything, is of other credentials
-	gaveUp    bool      // adopted, and will not be renewed
-	notBefore time.Time // no call sooner
-	obeyed    time.Time // until then a server wants to be left alone
-	peek      bool      // to be looked up among what is stored
-	look      bool      // the same, and whether a better source serves
+	fresh     bool      // held, if any, is from other credentials
+	gaveUp    bool      // adopted, and not renewed any more
+	notBefore time.Time // no call before this
+	obeyed    time.Time // a server's Retry-After ends here
+	peek      bool      // check the stored token
+	look      bool      // check it, and ask the source for a better one
 
-	// due is when it has to be looked at; whoever changes it puts that to
-	// zero, which is now. In monotonic time.
+	// due is when step must look at the entry again, in monotonic time. A change sets it to zero,
+	// which means now.
 	due time.Time
 
 	failures int // in a row
 	err      error
 	errAt    time.Time
-	since    time.Time // of the first of the failures in a row, wall clock
+	since    time.Time // of the first failure in a row, wall clock
 	alarmed  bool
-	warned   bool // the log told of a failure, so it tells of its end too
+	warned   bool // the log has a failure, so it must get the recovery too
 
 	calls, renewals, picked uint64
 	failed                  map[string]uint64    // by reason
-	said                    map[string]time.Time // when a reason was logged last, monotonic
+	said                    map[string]time.Time // when a reason was last logged, monotonic
 }
 
 func newEntry(s scope) *entry {
 	return &entry{scope: s, fresh: true, failed: map[string]uint64{}, said: map[string]time.Time{}}
 }
 
-// reset is e for another source: what failed, failed with the old one.
+// reset returns e for a new source, without the failures of the old one.
 func (e *entry) reset() *entry {
 	n := newEntry(e.scope)
 	n.registry, n.hosts, n.wanted, n.held, n.served = e.registry, e.hosts, e.wanted, e.held, e.served
@@ -106,9 +105,8 @@ func (e *entry) reset() *entry {
 	return n
 }
 
-// want makes e serve these registries, and reports whether that is new. One of
-// them decides which endpoint of AWS is asked: a FIPS one if any of them has
-// to be.
+// want makes e serve these registries, and reports whether that is new. The first in order is the
+// one that AWS is asked for: one that needs a FIPS endpoint comes first.
 func (e *entry) want(registries []ecr.Registry) bool {
 	slices.SortFunc(registries, func(a, b ecr.Registry) int {
 		if a.FIPS != b.FIPS {
@@ -159,7 +157,7 @@ func (e *entry) compare(o *entry) int {
 		strings.Compare(e.scope.chain, o.scope.chain))
 }
 
-// next is what is to be done for e now.
+// next decides the task for e now.
 func (e *entry) next(c clock) task {
 	if e.calling {
 		return noTask
@@ -182,8 +180,7 @@ func (e *entry) renewDue(c clock) bool {
 	return !e.gaveUp && (e.fresh || !e.served || e.held.renew.reached(c))
 }
 
-// wait is how long e needs no attention; canStart says whether an errand could
-// be started if one were due.
+// wait is how long e needs no attention; canStart says whether a due task could start.
 func (e *entry) wait(c clock, canStart bool) time.Duration {
 	d := maxSleep
 	if e.served {

@@ -7,26 +7,23 @@ import (
 	"time"
 )
 
-// tick is how often the clocks are read when nothing else is to be done: a
-// timer does not see that the wall clock was put forward, or that the machine
-// was suspended.
+// tick is the longest sleep: a timer does not notice that the wall clock was set forward or that
+// the machine was suspended.
 const tick = time.Minute
 
-// apart is by how much the two clocks may go apart before the entries are
-// looked at because of that.
+// apart is how far the two clocks may drift apart before step looks at every entry.
 const apart = 100 * time.Millisecond
 
 // maxSleep is longer than any wait.
 const maxSleep = 24 * time.Hour
 
-// callLimit is more than a source takes by its own rules.
+// callLimit is longer than any call of a source takes by its own time limits.
 const callLimit = 30 * time.Second
 
-// clockSlack is by how much the wall clock may be put back before times that
-// were written down by it are doubted.
+// clockSlack is how far the wall clock may be set back before recorded times are doubted.
 const clockSlack = time.Minute
 
-// loop does what is due until ctx is done, and waits for what it has started.
+// loop runs step until ctx is done, and waits for the goroutines that it started.
 func (k *Refresher) loop(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	var calls sync.WaitGroup
@@ -60,8 +57,7 @@ func (k *Refresher) loop(ctx context.Context) {
 	}
 }
 
-// idle reports whether there is nothing to do yet, and for how long at most.
-// This is all that happens in most minutes.
+// idle reports whether nothing is due yet, and for how long. Most wake-ups end here.
 func (k *Refresher) idle() (time.Duration, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -70,8 +66,8 @@ func (k *Refresher) idle() (time.Duration, bool) {
 	return min(wait, tick), wait > 0 && c.jump(k.last).Abs() < apart
 }
 
-// step notes what time has done to the entries, starts what is due, and says
-// how long nothing else will be.
+// step observes the effect of time on the entries, starts the tasks that are due, and returns how
+// long nothing else will be due.
 func (k *Refresher) step(ctx context.Context, calls *sync.WaitGroup) time.Duration {
 	c := k.clock()
 	jump := c.jump(k.last)
@@ -97,7 +93,7 @@ func (k *Refresher) step(ctx context.Context, calls *sync.WaitGroup) time.Durati
 				k.start(ctx, calls, e, what, c)
 				e.due = e.due.Add(e.wait(c, true))
 			case !crowded:
-				// Whoever finds no place is first when one is free again.
+				// The first entry that found no free slot is first next time.
 				crowded, k.turn = true, at
 			}
 		}
@@ -110,11 +106,10 @@ func (k *Refresher) step(ctx context.Context, calls *sync.WaitGroup) time.Durati
 	return wait
 }
 
-// observe notices that a token has come to its end, and that this or a failure
-// has become an alarm.
+// observe notices that a token reached its end, and that this or a failure became an alarm.
 func (k *Refresher) observe(e *entry, c clock) {
 	if good := e.held.good(c); good != e.served {
-		e.served = good // true again when the clock was wrong for a while
+		e.served = good // true again if the clock was wrong for a while
 		k.news = true
 		if !good {
 			k.wasDropped(e, c)
@@ -128,7 +123,7 @@ func (k *Refresher) observe(e *entry, c clock) {
 	}
 }
 
-// wasDropped shortens the pause that was drawn while there was a token.
+// wasDropped shortens a pause that was drawn while there was a token.
 func (k *Refresher) wasDropped(e *entry, c clock) {
 	if e.failures == 0 {
 		return
@@ -146,8 +141,8 @@ func (k *Refresher) wasDropped(e *entry, c clock) {
 	}
 }
 
-// evictExpired drops the adopted ones whose token has come to its end: the credential
-// provider gets a new one when it needs it.
+// evictExpired drops adopted entries whose token is no longer good. The credential provider fetches
+// a new one when it needs it.
 func (k *Refresher) evictExpired(c clock) {
 	dropped := false
 	for _, e := range k.order {
@@ -163,8 +158,8 @@ func (k *Refresher) evictExpired(c clock) {
 	}
 }
 
-// clockWentBack renews everything once the clock was put back: other processes know
-// the tokens by times that mean nothing any more.
+// clockWentBack makes every token due for renewal: other processes judge them by issue and expiry
+// times of a clock that was wrong.
 func (k *Refresher) clockWentBack(c clock, jump time.Duration) {
 	k.sayClock(c, jump)
 	for _, e := range k.order {
@@ -175,7 +170,7 @@ func (k *Refresher) clockWentBack(c clock, jump time.Duration) {
 	}
 }
 
-// start lets a goroutine do an errand. The lock is held.
+// start runs a task in a goroutine. The caller holds the lock.
 func (k *Refresher) start(ctx context.Context, calls *sync.WaitGroup, e *entry, what task, c clock) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	job := taskRun{
@@ -192,7 +187,7 @@ func (k *Refresher) start(ctx context.Context, calls *sync.WaitGroup, e *entry, 
 	})
 }
 
-// finish notes what came of a job, unless it was given up.
+// finish records the answer of a task, unless the entry was replaced.
 func (k *Refresher) finish(ctx context.Context, e *entry, a answer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -200,13 +195,13 @@ func (k *Refresher) finish(ctx context.Context, e *entry, a answer) {
 	k.inFlight--
 	e.calling, e.cancel, e.due = false, nil, time.Time{}
 	if k.entries[e.scope] != e {
-		return // it is for another source now, or gone
+		return // the source changed, or the entry was dropped
 	}
 	c := k.clock()
 	if a.called {
 		e.calls++
 	}
-	// The credentials are new until they have shown what they give.
+	// The credentials count as new until a token came of them.
 	e.fresh = e.fresh && (a.err != nil || a.what != renewToken)
 	switch {
 	case a.got:

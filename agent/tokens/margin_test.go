@@ -9,8 +9,8 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// TestMargin: five minutes before its expiry a token goes, to the nanosecond,
-// also while a renewal hangs; it is told, and there is an alarm.
+// TestMargin: a token is served until exactly five minutes before its expiry, also while a renewal
+// hangs; then Changed is called and there is an alarm.
 func TestMargin(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.Set(b.cloud, []ecr.Registry{east(t)})
@@ -31,15 +31,15 @@ func TestMargin(t *testing.T) {
 			t.Error("served within the margin")
 		}
 		if b.changed() == 0 {
-			t.Error("nobody was told")
+			t.Error("Changed was not called")
 		}
 		if s = b.one(t); s.Valid || !strings.Contains(s.Alarm, "there is no token for us-east-1 since 2000-01-01T11:55:00Z") {
 			t.Errorf("%+v", s)
 		}
-		if log := b.logged(); strings.Count(log, "has come to its end") != 1 || !strings.Contains(log, "level=ERROR") {
+		if log := b.logged(); strings.Count(log, "is no longer served") != 1 || !strings.Contains(log, "level=ERROR") {
 			t.Errorf("logged: %s", log)
 		}
-		// From now on it is tried more often than each five minutes.
+		// From now on retries come sooner than every five minutes.
 		b.cloud.set(func() { b.cloud.hangs = map[string]bool{} })
 		time.Sleep(callLimit + limitWithout)
 		if s = b.one(t); !s.Valid || s.Alarm != "" {
@@ -51,7 +51,7 @@ func TestMargin(t *testing.T) {
 	})
 }
 
-// TestMarginWhileTheFirstRenewalHangs: nothing has failed yet.
+// TestMarginWhileTheFirstRenewalHangs: there is an alarm although nothing has failed yet.
 func TestMarginWhileTheFirstRenewalHangs(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.cloud.life = 40 * time.Second
@@ -63,7 +63,7 @@ func TestMarginWhileTheFirstRenewalHangs(t *testing.T) {
 			t.Fatalf("%+v", b.one(t))
 		}
 		time.Sleep(time.Nanosecond)
-		if s := b.one(t); s.Valid || !s.Calling || !strings.Contains(s.Alarm, "the renewal has not ended yet") {
+		if s := b.one(t); s.Valid || !s.Calling || !strings.Contains(s.Alarm, "the renewal is still running") {
 			t.Errorf("%+v", s)
 		}
 		time.Sleep(9 * time.Second)
@@ -73,8 +73,8 @@ func TestMarginWhileTheFirstRenewalHangs(t *testing.T) {
 	})
 }
 
-// TestPauseShortensAtTheMargin: with five minutes to wait and no token any
-// more, it is at most twenty seconds.
+// TestPauseShortensAtTheMargin: the pause of up to five minutes becomes one of at most twenty
+// seconds when the token reaches its margin.
 func TestPauseShortensAtTheMargin(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.draw(0.999)
@@ -90,7 +90,8 @@ func TestPauseShortensAtTheMargin(t *testing.T) {
 	})
 }
 
-// TestRetryAfterOutlivesTheToken: but not for as long.
+// TestRetryAfterOutlivesTheToken: a Retry-After is obeyed after the margin too, but for a shorter
+// time.
 func TestRetryAfterOutlivesTheToken(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.cloud.life = 10 * time.Minute
@@ -100,7 +101,7 @@ func TestRetryAfterOutlivesTheToken(t *testing.T) {
 		b.cloud.set(func() { b.cloud.err = fail(ecr.Busy, 5*time.Minute) })
 		time.Sleep(9*time.Minute - time.Second)
 		b.cloud.times()
-		// It ends in a second. It was asked at 4:30, and again at 9:30.5.
+		// The token ends in a second. AWS was asked at 4:30, and the next call is at 9:30.5.
 		time.Sleep(32 * time.Second)
 		if got := b.cloud.times(); len(got) != 1 || got[0] != 9*time.Minute+30*time.Second+500*time.Millisecond {
 			t.Errorf("tried at %v", got)
@@ -108,8 +109,8 @@ func TestRetryAfterOutlivesTheToken(t *testing.T) {
 	})
 }
 
-// TestClockForward: a token that has expired by the wall clock is not served,
-// and a new one is had within a minute.
+// TestClockForward: a token that is expired by the wall clock is not served, and is renewed within
+// a minute.
 func TestClockForward(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.Set(b.cloud, []ecr.Registry{east(t)})
@@ -124,7 +125,7 @@ func TestClockForward(t *testing.T) {
 		if !b.has(east(t)) || b.changed() == 0 || b.cloud.count() != 2 {
 			t.Errorf("not renewed: %+v", b.one(t))
 		}
-		// Put right again, it comes from the future.
+		// After the clock is set right again, the token comes from the future.
 		b.cloud.set(func() { b.cloud.ahead = 0 })
 		if _, ok := b.Token(east(t)); ok {
 			t.Error("a token from the future is served")
@@ -133,13 +134,13 @@ func TestClockForward(t *testing.T) {
 		if !b.has(east(t)) || b.cloud.count() != 3 {
 			t.Errorf("not renewed: %+v", b.one(t))
 		}
-		if log := b.logged(); strings.Count(log, "the clock was put back") != 1 {
+		if log := b.logged(); strings.Count(log, "the clock was set back") != 1 {
 			t.Errorf("logged: %s", log)
 		}
 	})
 }
 
-// TestClockBack: a clock that is put back gives no token a longer life.
+// TestClockBack: setting the clock back does not lengthen the life of a token.
 func TestClockBack(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.Set(b.cloud, []ecr.Registry{east(t)})

@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// TestStoredTokenIsTaken: what another process has got costs no call.
+// TestStoredTokenIsTaken: a token that another process stored costs no call.
 func TestStoredTokenIsTaken(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.cloud.issue(east(t))
@@ -25,7 +25,7 @@ func TestStoredTokenIsTaken(t *testing.T) {
 		if s := b.one(t); s.Picked != 1 || s.Renewals != 0 || s.Identity != "profile" {
 			t.Errorf("%+v", s)
 		}
-		// One that is past half of its life is taken and renewed.
+		// A newer stored token replaces the held one, and its times count.
 		time.Sleep(5 * time.Hour)
 		newer := b.cloud.issue(east(t))
 		b.Rescan()
@@ -60,7 +60,7 @@ func TestOldStoredTokenIsTakenAndRenewed(t *testing.T) {
 	})
 }
 
-// TestStoredTokenEndsTheWait: during a backoff as well.
+// TestStoredTokenEndsTheWait: a stored token is used during a backoff too.
 func TestStoredTokenEndsTheWait(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.draw(0.999)
@@ -82,8 +82,8 @@ func TestStoredTokenEndsTheWait(t *testing.T) {
 	})
 }
 
-// TestOlderStoredTokenIsLeft: it is there because the newer one could not be
-// stored; it is the last resort.
+// TestOlderStoredTokenIsLeft: an older token is stored because the newer one could not be; it is
+// the last resort.
 func TestOlderStoredTokenIsLeft(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		older := b.cloud.issue(east(t))
@@ -99,8 +99,8 @@ func TestOlderStoredTokenIsLeft(t *testing.T) {
 	})
 }
 
-// TestBetterSource: Get says when a better source serves again. It is asked
-// every five minutes, however often somebody wants a rescan.
+// TestBetterSource: Get is asked for a better token every five minutes, however often Rescan is
+// called.
 func TestBetterSource(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.cloud.better = time.Hour
@@ -125,7 +125,7 @@ func region(n int) ecr.Registry {
 	return r
 }
 
-// TestAdoption: what the credential provider got is kept fresh.
+// TestAdoption: a token that the credential provider fetched is kept fresh.
 func TestAdoption(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.Set(b.cloud, nil)
@@ -141,7 +141,7 @@ func TestAdoption(t *testing.T) {
 		if s = b.one(t); s.Renewals != 2 || !s.Valid {
 			t.Errorf("not renewed: %+v", s)
 		}
-		// A region that is wanted no longer is treated the same.
+		// So is the token of a region that is no longer wanted.
 		b.Set(b.cloud, []ecr.Registry{east(t)})
 		synctest.Wait()
 		b.Set(b.cloud, nil)
@@ -152,8 +152,8 @@ func TestAdoption(t *testing.T) {
 	})
 }
 
-// TestAdoptedRegionsGo: when they are denied they are not asked for again; at
-// the end of their tokens they go, and come back with a new one.
+// TestAdoptedRegionsGo: an adopted region that AWS denies is not asked for again. It is dropped
+// when its token ends, and adopted again with a new one.
 func TestAdoptedRegionsGo(t *testing.T) {
 	for _, outcome := range []ecr.Outcome{ecr.Denied, ecr.Busy} {
 		run(t, func(t *testing.T, b *bench) {
@@ -179,7 +179,7 @@ func TestAdoptedRegionsGo(t *testing.T) {
 				t.Errorf("%s: asked for after it went", outcome)
 			}
 			if log := b.logged(); strings.Contains(log, "level=WARN") || strings.Contains(log, "level=ERROR") {
-				t.Errorf("%s: nobody needs to be alarmed: %s", outcome, log)
+				t.Errorf("%s: logged as an alarm: %s", outcome, log)
 			}
 			b.cloud.issue(region(7))
 			b.Rescan()
@@ -189,8 +189,7 @@ func TestAdoptedRegionsGo(t *testing.T) {
 	}
 }
 
-// TestPausesOutliveARegion: one that went and is back is not asked for sooner
-// for that.
+// TestPausesOutliveARegion: a region that is dropped and adopted again keeps its backoff.
 func TestPausesOutliveARegion(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.draw(0)
@@ -200,18 +199,18 @@ func TestPausesOutliveARegion(t *testing.T) {
 		b.cloud.set(func() { b.cloud.err = fail(ecr.Busy, time.Minute) })
 		time.Sleep(9*time.Minute + 5*time.Second)
 		got := b.cloud.times()
-		last := 8*time.Minute + 32*time.Second // 4:30, and a minute and half a second after each
+		last := 8*time.Minute + 32*time.Second // 4:30, then a minute and half a second after each call
 		if len(b.Status()) != 0 || len(got) != 5 || got[4] != last {
 			t.Fatalf("asked at %v, then %+v", got, b.Status())
 		}
 		b.cloud.set(func() { b.cloud.life = 50 * time.Second })
-		b.cloud.issue(region(7)) // to be renewed at 9:27.5
+		b.cloud.issue(region(7)) // due for renewal at 9:27.5
 		b.Rescan()
 		time.Sleep(40 * time.Second)
 		if got := b.cloud.times(); len(got) != 1 || got[0] != last+time.Minute+500*time.Millisecond {
 			t.Errorf("asked at %v", got)
 		}
-		// So it is when the region is wanted.
+		// The same holds for a wanted region.
 		b.Set(b.cloud, []ecr.Registry{region(8)})
 		synctest.Wait()
 		b.Set(b.cloud, nil)
@@ -224,7 +223,7 @@ func TestPausesOutliveARegion(t *testing.T) {
 	})
 }
 
-// TestAdoptionIsBounded: however many there are, and whatever is wanted.
+// TestAdoptionIsBounded: at most maxAdopted regions are adopted.
 func TestAdoptionIsBounded(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		for n := range 200 {
@@ -269,8 +268,8 @@ func TestUnreadableStore(t *testing.T) {
 	})
 }
 
-// TestNewSource: changed credentials are tried at once, whatever the old ones
-// wait for, and whether their call hangs; their token serves until then.
+// TestNewSource: new credentials are tried at once, whatever backoff or hanging call the old ones
+// have; the old token is served until then.
 func TestNewSource(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.cloud.err = fail(ecr.Denied, time.Minute)
@@ -287,7 +286,7 @@ func TestNewSource(t *testing.T) {
 			t.Fatalf("%d calls with the new credentials", second.count())
 		}
 		old, _ := b.Token(east(t))
-		// One that hangs, and one after it.
+		// A source that hangs, and one after it.
 		hanging := newCloud()
 		hanging.hangs[key(east(t))] = true
 		b.Set(hanging, []ecr.Registry{east(t)})
@@ -308,8 +307,8 @@ func TestNewSource(t *testing.T) {
 	})
 }
 
-// With other credentials a region that no config wants is kept only if they have a
-// token for it, and a call for it with the old ones ends.
+// With new credentials an adopted region is kept only if they have a token for it, and a call with
+// the old ones ends.
 func TestNewSourceForgetsAdoptedRegions(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.cloud.issue(region(7))
@@ -330,8 +329,8 @@ func TestNewSourceForgetsAdoptedRegions(t *testing.T) {
 	})
 }
 
-// A FIPS endpoint is asked if any of the registries of a scope needs one,
-// whatever their order; what is new is looked up among what is stored.
+// A FIPS endpoint is asked if any registry of the scope needs one, in any order. A newly wanted
+// entry checks the stored token.
 func TestWant(t *testing.T) {
 	plain, other := east(t), reg(t, "444455556666.dkr.ecr.us-east-1.amazonaws.com")
 	fips := reg(t, "444455556666.dkr.ecr-fips.us-east-1.amazonaws.com")
@@ -362,7 +361,8 @@ func TestWant(t *testing.T) {
 	}
 }
 
-// TestNewSourceThatFails is tried again, though the old token has hours to go.
+// TestNewSourceThatFails: new credentials that fail are tried again, although the old token is
+// valid for hours.
 func TestNewSourceThatFails(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.Set(b.cloud, []ecr.Registry{east(t)})
@@ -389,8 +389,7 @@ func TestNewSourceThatFails(t *testing.T) {
 	})
 }
 
-// TestNewSourceWithTheSameToken: a config that changed elsewhere costs no
-// call of AWS.
+// TestNewSourceWithTheSameToken: a config change that keeps the credentials costs no call of AWS.
 func TestNewSourceWithTheSameToken(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.Set(b.cloud, []ecr.Registry{east(t)})
@@ -409,7 +408,7 @@ func TestNewSourceWithTheSameToken(t *testing.T) {
 	})
 }
 
-// TestSlowRegionsDelayNoOther: and there are not too many calls at once.
+// TestSlowRegionsDelayNoOther: regions that hang delay no other, up to maxInFlight calls.
 func TestSlowRegionsDelayNoOther(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		var want []ecr.Registry
@@ -425,7 +424,7 @@ func TestSlowRegionsDelayNoOther(t *testing.T) {
 				t.Errorf("%s waits for those that hang", r.Region)
 			}
 		}
-		// All hang: each has its turn.
+		// If all hang, each still gets its turn.
 		want = nil
 		for n := range 3 * maxInFlight {
 			want = append(want, region(n))
@@ -448,7 +447,7 @@ func TestSlowRegionsDelayNoOther(t *testing.T) {
 	})
 }
 
-// TestNobodyWaits: while every call hangs, no method does.
+// TestNobodyWaits: no method waits while every call hangs.
 func TestNobodyWaits(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.cloud.wait = 25 * time.Second
@@ -465,7 +464,7 @@ func TestNobodyWaits(t *testing.T) {
 	})
 }
 
-// TestLog: a reason is told once, and again after ten minutes.
+// TestLog: a reason is logged once, and again after ten minutes.
 func TestLog(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.cloud.err = fail(ecr.Denied, 0)
@@ -488,7 +487,7 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// TestEnd: what hangs is given up, and all that Run has started has ended.
+// TestEnd: Run gives up hanging calls and returns after everything has ended.
 func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCloud()
@@ -506,7 +505,7 @@ func TestEnd(t *testing.T) {
 	})
 }
 
-// TestNothingWanted: and no source.
+// TestNothingWanted: nothing happens without a source, or without registries.
 func TestNothingWanted(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.Set(nil, []ecr.Registry{east(t)})

@@ -7,14 +7,13 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// errNotGood: a source gave what cannot be used at this moment, such as a
-// token of the past.
-var errNotGood = errors.New("the token that came is not valid by the clock of this machine")
+// errNotGood: the source returned a token that is not valid now, for example an expired one.
+var errNotGood = errors.New("the source returned a token that is not valid by the clock of this machine")
 
-// errNotNew: a source gave the old token again.
-var errNotNew = errors.New("the token that came is the old one")
+// errNotNew: the source returned the old token again.
+var errNotNew = errors.New("the source returned the old token again")
 
-// take makes the token that came the one that is served.
+// take serves the token of a, unless it is the held one or not valid.
 func (k *Refresher) take(e *entry, c clock, a answer) {
 	h := newHeldToken(a.token, c, k.rnd())
 	switch {
@@ -36,7 +35,7 @@ func (k *Refresher) take(e *entry, c clock, a answer) {
 		e.obeyed = time.Time{}
 		e.notBefore = c.mono.Add(afterSuccess(a.token.Expires.Sub(a.token.Issued)))
 	} else {
-		// What another process got says nothing about when to ask again.
+		// A token of another process does not change when AWS may be asked.
 		e.picked++
 	}
 	e.failures, e.err = 0, nil
@@ -44,7 +43,7 @@ func (k *Refresher) take(e *entry, c clock, a answer) {
 	k.news = true
 }
 
-// failed draws how long to wait.
+// failed records a failure and draws the pause after it.
 func (k *Refresher) failed(e *entry, c clock, err error) {
 	have := e.held.good(c)
 	if e.failures == 0 {
@@ -59,8 +58,8 @@ func (k *Refresher) failed(e *entry, c clock, err error) {
 		wait += a
 	}
 	e.notBefore = c.mono.Add(wait)
-	// The credential provider asks when it needs a token; what it may not
-	// have, nobody need ask for.
+	// An adopted scope that AWS refuses needs no retry: the credential provider asks itself when it
+	// needs a token.
 	switch worstReason(err) {
 	case ecr.Denied, ecr.Rejected, ecr.NoRole, ecr.NoKeys:
 		e.gaveUp = !e.wanted

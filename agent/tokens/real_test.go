@@ -36,9 +36,9 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// TestRealFiles: with real token files, the real chain and a fake AWS, on real
-// time. What the credential provider has got is adopted; once AWS denies, the
-// token goes before its expiry.
+// TestRealFiles runs in real time with real token files, the real chain and a fake AWS: a token of
+// the credential provider is adopted, and once AWS denies, tokens are no longer served before they
+// expire.
 func TestRealFiles(t *testing.T) {
 	aws, err := fakeaws.Start()
 	if err != nil {
@@ -82,7 +82,7 @@ func TestRealFiles(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	var asked time.Time // before the status that ok sees
+	var asked time.Time // before the status that ok gets
 	until := func(what string, ok func(wanted, adopted Status) bool) {
 		t.Helper()
 		deadline := time.After(30 * time.Second)
@@ -129,6 +129,6 @@ func TestRealFiles(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	if told := fmt.Sprintf("%+v", k.Status()) + log.String(); strings.Contains(told, "canary") || strings.Contains(told, "QVdT") {
-		t.Errorf("a secret was told: %s", told)
+		t.Errorf("a secret is shown: %s", told)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// worstReason is the outcome that says most about why there is no token: of a
-// profile that is denied and keys that are not there, the former.
+// worstReason is the outcome that explains best why there is no token: if a profile is denied and
+// keys are missing, the former.
 func worstReason(err error) ecr.Outcome {
 	found := ecr.NoKeys
 	errs := sourceErrors(err)
@@ -39,7 +39,7 @@ func rank(o ecr.Outcome) int {
 	return 0
 }
 
-// sourceErrors splits what a chain of sources answered.
+// sourceErrors returns the errors of the single sources of a chain.
 func sourceErrors(err error) []error {
 	var chain *ecr.ChainError
 	if errors.As(err, &chain) && len(chain.Errs) > 0 {
@@ -48,8 +48,8 @@ func sourceErrors(err error) []error {
 	return []error{err}
 }
 
-// Reasons lists every value that [Status.Failures] can have as a key, for a
-// metric that shows all of them from the start.
+// Reasons lists every possible key of [Status.Failures], so that a metric can show all of them from
+// the start.
 func Reasons() []string {
 	return []string{
 		"access_denied", "credentials_rejected", "metadata_hop_limit", "metadata_unreachable",

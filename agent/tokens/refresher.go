@@ -13,47 +13,44 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Source gets tokens; *[credprovider.Tokens] is one. It is used by several
-// goroutines, and compared: its type must be comparable.
+// Source gets tokens, as *[credprovider.Tokens] does. Several goroutines call it at the same time.
+// Its type must be comparable.
 type Source interface {
-	// Cached gives what is stored and good. It asks nobody.
+	// Cached returns the stored token if it is good. It makes no request.
 	Cached(ecr.Registry) (credprovider.Token, bool)
-	// Get gives what is stored, once a better source of credentials was
-	// looked at if it is time for that.
+	// Get returns the stored token; if it is time for that, it tries a better source of credentials
+	// first.
 	Get(context.Context, ecr.Registry) (credprovider.Token, error)
-	// Renew gets and stores a new one.
+	// Renew fetches and stores a new token.
 	Renew(context.Context, ecr.Registry) (credprovider.Token, error)
-	// Scopes lists the services and regions for which something is stored, by
-	// whatever process; the registries need no host.
+	// Scopes lists the services and regions that have a stored token of any process. The registries
+	// need no host.
 	Scopes() ([]ecr.Registry, error)
 }
 
-// Options say what a [Keeper] is made of. The zero value serves.
+// Options of a [Refresher]. The zero value is ready for use.
 type Options struct {
 	Log *slog.Logger // nil: nothing is logged
-	// Changed is called when what [Keeper.Token] or [Keeper.Status] give has
-	// changed, by one goroutine at a time, without locks held. It must not
-	// block.
+	// Changed is called after the result of [Refresher.Token] or [Refresher.Status] changed, by one
+	// goroutine at a time, without locks held. It must not block.
 	Changed func()
-	// Rand gives numbers from [0, 1), to one caller at a time; nil:
-	// math/rand/v2.
+	// Rand returns numbers in [0, 1), to one caller at a time; nil: math/rand/v2.
 	Rand func() float64
 	// Now is the wall clock; nil: time.Now.
 	Now func() time.Time
 }
 
-// Bounds of what a refresher uses, whatever it finds.
+// Limits of the resources that a refresher uses.
 const (
-	// maxInFlight bounds how many regions are asked at once, so that one that
-	// hangs delays no other.
+	// maxInFlight limits how many scopes are asked for at the same time. A call that hangs delays
+	// no other, up to this number.
 	maxInFlight = 16
-	// maxAdopted bounds how many regions are kept fresh for the credential
-	// provider alone.
+	// maxAdopted limits how many scopes are kept fresh only for the credential provider.
 	maxAdopted = 16
 )
 
-// Refresher keeps tokens fresh. Its methods may be called by several goroutines,
-// and none of them but Run waits for anything.
+// Refresher keeps tokens fresh. Several goroutines may call its methods, and none but Run waits for
+// anything.
 type Refresher struct {
 	log     *slog.Logger
 	changed func()
@@ -67,18 +64,18 @@ type Refresher struct {
 	entries  map[scope]*entry
 	order    []*entry // wanted ones first, then by scope
 	dropped  map[scope]pauses
-	turn     int // in order: who is looked at first
+	turn     int // index in order of the entry that step looks at first
 	inFlight int
 	scan     scan
-	last     clock     // what jumps of the wall clock are measured from
-	due      time.Time // monotonic; when the next step is
-	// What the loop tells once it has let go of the lock.
+	last     clock     // wall clock jumps are measured from here
+	due      time.Time // when the next step is due; monotonic
+	// The loop logs and reports these after it has released the lock.
 	news      bool
 	lines     []line
 	clockSaid time.Time // monotonic
 }
 
-// New returns a refresher that has nothing to do.
+// New returns a refresher without a task.
 func New(o Options) *Refresher {
 	k := &Refresher{
 		log: o.Log, changed: o.Changed, rnd: o.Rand, wall: o.Now,
@@ -98,15 +95,12 @@ func New(o Options) *Refresher {
 	return k
 }
 
-// Set says what is wanted from now on, in whatever order; it may be called at
-// any time, also before [Keeper.Run]. When that is what was wanted before,
-// nothing happens. Registries of one service, partition and region share a
-// token. What is wanted no longer is kept as if the credential provider had
-// got it.
+// Set replaces the registries that need tokens, in any order; it may be called at any time, also
+// before [Refresher.Run]. The same set again changes nothing. Registries of one service, partition
+// and region share a token. An entry that is no longer wanted is kept as an adopted one.
 //
-// A source other than before means that the credentials have changed: it is
-// tried at once, whatever failed before. Until it has given a token, that of
-// the old one is served: it may be of use, and to nobody else than before.
+// Another source means that the credentials changed: it is tried at once, whatever failed before.
+// Until it returns a token, the token of the old one is served, to the same registries as before.
 func (k *Refresher) Set(source Source, want []ecr.Registry) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -132,7 +126,7 @@ func (k *Refresher) Set(source Source, want []ecr.Registry) {
 		changed = e.want(registries) || changed
 	}
 	if !changed {
-		return // whoever is called by Changed may call Set
+		return // Set may be called from Changed: an endless loop otherwise
 	}
 	k.sort()
 	k.trim(k.clock())
@@ -141,8 +135,8 @@ func (k *Refresher) Set(source Source, want []ecr.Registry) {
 	k.wakeUp()
 }
 
-// replaceSource starts every entry anew, but for the tokens of those that are
-// wanted. Calls that are under way are given up.
+// replaceSource resets every entry, except the tokens of wanted ones. Calls in flight are
+// cancelled.
 func (k *Refresher) replaceSource(source Source) {
 	k.source = source
 	k.scan.abort()
@@ -150,15 +144,14 @@ func (k *Refresher) replaceSource(source Source) {
 	for s, old := range k.entries {
 		old.abort()
 		if !old.wanted {
-			delete(k.entries, s) // the new source finds it again if it can serve it
+			delete(k.entries, s) // the scan adopts it again if the new source can serve it
 			continue
 		}
 		k.entries[s] = old.reset()
 	}
 }
 
-// Rescan looks soon at what other processes have stored, as it does every few
-// minutes anyway.
+// Rescan makes the loop read the stored tokens soon, as it does every few minutes anyway.
 func (k *Refresher) Rescan() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -166,8 +159,8 @@ func (k *Refresher) Rescan() {
 	k.wakeUp()
 }
 
-// Token gives the token for r if there is one that is good at this very
-// moment: not within its margin before expiry, by either clock.
+// Token returns the token for r if it is good at this moment: not within its margin before expiry
+// by either clock.
 func (k *Refresher) Token(r ecr.Registry) (credprovider.Token, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -178,13 +171,13 @@ func (k *Refresher) Token(r ecr.Registry) (credprovider.Token, bool) {
 	return e.held.token, true
 }
 
-// Run keeps the tokens fresh until ctx is done, and returns nil when all that
-// it started has ended. It can be used once.
+// Run keeps the tokens fresh until ctx is done, and returns nil after everything that it started
+// has ended. A second call is an error.
 func (k *Refresher) Run(ctx context.Context) error {
 	k.mu.Lock()
 	if k.running {
 		k.mu.Unlock()
-		return errors.New("the token refresher runs already")
+		return errors.New("the token refresher can run only once")
 	}
 	k.running = true
 	k.last = k.clock()
@@ -193,7 +186,7 @@ func (k *Refresher) Run(ctx context.Context) error {
 	return nil
 }
 
-// wakeUp makes the loop look at everything.
+// wakeUp makes the loop look at all entries.
 func (k *Refresher) wakeUp() {
 	select {
 	case k.wake <- struct{}{}:
@@ -210,8 +203,7 @@ func (k *Refresher) clock() clock {
 	return c
 }
 
-// trim drops those that nobody wants and that have nothing to give, and those
-// beyond the bound.
+// trim drops adopted entries without a good token, and those above maxAdopted.
 func (k *Refresher) trim(c clock) {
 	adopted := 0
 	for _, e := range k.order {
@@ -225,11 +217,11 @@ func (k *Refresher) trim(c clock) {
 	k.sort()
 }
 
-// pauses are what outlives an entry: it may be back the next minute, and
-// nobody is to be called sooner for that. Both are monotonic times.
+// pauses are the backoff of a dropped entry: it may return the next minute, and AWS must not be
+// asked sooner for that. Both times are monotonic.
 type pauses struct{ notBefore, obeyed time.Time }
 
-// add makes an entry; sort has to follow.
+// add makes an entry. The caller must call sort afterwards.
 func (k *Refresher) add(s scope) *entry {
 	e := newEntry(s)
 	e.notBefore, e.obeyed = k.dropped[s].notBefore, k.dropped[s].obeyed
@@ -238,7 +230,7 @@ func (k *Refresher) add(s scope) *entry {
 	return e
 }
 
-// drop forgets an entry; sort has to follow.
+// drop removes an entry. The caller must call sort afterwards.
 func (k *Refresher) drop(e *entry, c clock) {
 	e.abort()
 	delete(k.entries, e.scope)
@@ -252,7 +244,7 @@ func (k *Refresher) drop(e *entry, c clock) {
 	}
 }
 
-// sort brings order in line with entries.
+// sort rebuilds order from entries.
 func (k *Refresher) sort() {
 	k.order = k.order[:0:0]
 	for _, e := range k.entries {

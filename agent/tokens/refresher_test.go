@@ -20,28 +20,28 @@ import (
 	"go.uber.org/goleak"
 )
 
-// One goroutine at a time: the race detector of Go 1.26 crashes when two of a
-// synctest bubble take an expired timer at the same moment, because the runtime
-// has one race context for all timers of a bubble (unlockAndRun in time.go).
+// One P: the race detector of Go 1.26 crashes when two goroutines of a synctest bubble take an
+// expired timer at the same moment, because the runtime has one race context for all timers of a
+// bubble (unlockAndRun in time.go).
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
 	goleak.VerifyTestMain(m)
 }
 
-// cloud is a source that does as it is told. Tokens are served in true time.
+// cloud is a source that a test controls. Its tokens have the times of its own clock.
 type cloud struct {
 	mu     sync.Mutex
 	life   time.Duration
 	wait   time.Duration // of a call
 	err    error
-	hangs  map[string]bool // regions whose calls end with their context
-	better time.Duration   // Get has a better token from then on, since start; 0: never
+	hangs  map[string]bool // scopes whose calls end only with their context
+	better time.Duration   // Get returns a better token from then on, since start; 0: never
 	ahead  time.Duration   // of the wall clock
 
 	serial   int
-	stored   map[string]credprovider.Token // by region
-	calls    []string                      // "region" of each Renew
-	at       []time.Duration               // when, since the start
+	stored   map[string]credprovider.Token // by key
+	calls    []string                      // the key of each Renew
+	at       []time.Duration               // the time of each Renew, since start
 	looks    int
 	inFlight int
 	most     int
@@ -160,21 +160,21 @@ func (c *cloud) count() int {
 	return len(c.calls)
 }
 
-// calling gives how many calls of Renew go on.
+// calling returns the number of calls of Renew in flight.
 func (c *cloud) calling() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.inFlight
 }
 
-// looked gives how often Get was asked, and how many calls there were at once.
+// looked returns how often Get was called, and the most calls of Renew at the same time.
 func (c *cloud) looked() (looks, most int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.looks, c.most
 }
 
-// times gives when the calls came since the last time that it was asked.
+// times returns the times of the calls since it was last called.
 func (c *cloud) times() []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,7 +183,7 @@ func (c *cloud) times() []time.Duration {
 	return at
 }
 
-// bench is a keeper that runs in a bubble.
+// bench is a refresher in a synctest bubble.
 type bench struct {
 	*Refresher
 	cloud *cloud
@@ -201,7 +201,7 @@ func (b *bench) Write(p []byte) (int, error) {
 	return b.log.Write(p)
 }
 
-// run starts a keeper in a bubble, and waits for its end.
+// run starts a refresher in a bubble, and waits for its end.
 func run(t *testing.T, f func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -228,7 +228,7 @@ func run(t *testing.T, f func(t *testing.T, b *bench)) {
 	})
 }
 
-// changed gives how often Changed was called since the last time.
+// changed returns how often Changed was called since the last time.
 func (b *bench) changed() int {
 	synctest.Wait()
 	b.mu.Lock()
@@ -244,7 +244,7 @@ func (b *bench) draw(x float64) {
 	b.rnd = x
 }
 
-// logged gives what was logged since the last time.
+// logged returns the log since the last time.
 func (b *bench) logged() string {
 	synctest.Wait()
 	b.mu.Lock()
@@ -260,7 +260,7 @@ func (b *bench) has(r ecr.Registry) bool {
 	return ok
 }
 
-// one is the status of the only entry.
+// one returns the status of the only entry.
 func (b *bench) one(t *testing.T) Status {
 	t.Helper()
 	synctest.Wait()
@@ -322,7 +322,7 @@ func TestOneTokenForARegion(t *testing.T) {
 		if !slices.Equal(names, wantNames) {
 			t.Errorf("%q", names)
 		}
-		// The same again is nothing new, in whatever order.
+		// The same set again is nothing new, in any order.
 		b.changed()
 		slices.Reverse(want)
 		b.Set(b.cloud, want)
@@ -332,7 +332,7 @@ func TestOneTokenForARegion(t *testing.T) {
 	})
 }
 
-// TestRenewal: at half of the life, a tenth of that sooner or later.
+// TestRenewal: a token is renewed at half of its life ±10 %.
 func TestRenewal(t *testing.T) {
 	for rnd, want := range map[float64]time.Duration{0: 324 * time.Minute, 0.5: 360 * time.Minute, 0.75: 378 * time.Minute} {
 		run(t, func(t *testing.T, b *bench) {
@@ -350,8 +350,8 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// TestBackoffWithoutToken: from a second, at most ten while AWS is busy and
-// twenty for what somebody has to mend.
+// TestBackoffWithoutToken: pauses grow from a second to at most ten while AWS is busy, and to
+// twenty for errors that an operator must fix.
 func TestBackoffWithoutToken(t *testing.T) {
 	for _, c := range []struct {
 		rnd  float64
@@ -386,7 +386,7 @@ func TestBackoffWithoutToken(t *testing.T) {
 	}
 }
 
-// TestBackoffWithToken: at most five minutes, and a Retry-After in full.
+// TestBackoffWithToken: pauses grow to five minutes, plus the Retry-After in full.
 func TestBackoffWithToken(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.Set(b.cloud, []ecr.Registry{east(t)})

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// remindEvery is how often the log says again what it has said.
+// remindEvery is how often the log repeats a reason.
 const remindEvery = 10 * time.Minute
 
-// line is what the loop will log.
+// line is an entry for the log, written after the lock is released.
 type line struct {
 	level   slog.Level
 	message string
@@ -19,7 +19,7 @@ func (k *Refresher) say(level slog.Level, message string, attrs ...slog.Attr) {
 	k.lines = append(k.lines, line{level, message, attrs})
 }
 
-// first reports whether what was not said for a while.
+// first reports whether what was not logged within remindEvery, and records it.
 func (e *entry) first(what string, now time.Time) bool {
 	if last, ok := e.said[what]; ok && now.Sub(last) < remindEvery {
 		return false
@@ -60,11 +60,10 @@ func (k *Refresher) sayFailed(e *entry, c clock, err error) {
 	if e.held.good(c) {
 		attrs = append(attrs, slog.Time("served_until", e.held.token.UsableUntil()))
 	}
-	k.say(level, "an ECR token cannot be renewed", attrs...)
+	k.say(level, "ECR token renewal failed", attrs...)
 }
 
-// sayAlarm is about a token that there was; that there is none yet was said
-// with the reason.
+// sayAlarm logs that a token that existed ends. That there is none yet was logged with the reason.
 func (k *Refresher) sayAlarm(e *entry, c clock) {
 	if !e.alarmed || e.held.none() {
 		return
@@ -72,7 +71,7 @@ func (k *Refresher) sayAlarm(e *entry, c clock) {
 	if e.held.good(c) {
 		if e.first("near", c.mono) {
 			e.warned = true
-			k.say(slog.LevelWarn, "an ECR token nears its end and cannot be renewed",
+			k.say(slog.LevelWarn, "ECR token expires soon and cannot be renewed",
 				e.attrs(slog.Time("served_until", e.held.token.UsableUntil()))...)
 		}
 		return
@@ -83,17 +82,17 @@ func (k *Refresher) sayAlarm(e *entry, c clock) {
 func (k *Refresher) sayGone(e *entry, c clock) {
 	if e.wanted && e.first("gone", c.mono) {
 		e.warned = true
-		k.say(slog.LevelError, "an ECR token has come to its end and is not served any more",
+		k.say(slog.LevelError, "ECR token is about to expire and is no longer served",
 			e.attrs(slog.Time("expires", e.held.token.Expires))...)
 	}
 }
 
 func (k *Refresher) sayDropped(e *entry) {
-	k.say(slog.LevelInfo, "an ECR token that the credential provider got is not kept any more", e.attrs()...)
+	k.say(slog.LevelInfo, "ECR token of the credential provider is no longer kept fresh", e.attrs()...)
 }
 
 func (k *Refresher) sayAdopted(e *entry) {
-	k.say(slog.LevelDebug, "an ECR token that another process got is kept fresh", e.attrs(slog.Time("expires", e.held.token.Expires))...)
+	k.say(slog.LevelDebug, "ECR token of another process is kept fresh", e.attrs(slog.Time("expires", e.held.token.Expires))...)
 }
 
 func (k *Refresher) sayClock(c clock, jump time.Duration) {
@@ -101,17 +100,17 @@ func (k *Refresher) sayClock(c clock, jump time.Duration) {
 		return
 	}
 	k.clockSaid = c.mono
-	k.say(slog.LevelWarn, "the clock was put back: all ECR tokens are renewed", slog.Duration("by", -jump))
+	k.say(slog.LevelWarn, "the clock was set back: renewing all ECR tokens", slog.Duration("by", -jump))
 }
 
-// sayScan reports an error of listing what is stored once, until it changes.
+// sayScan logs an error of reading the store once, until it changes.
 func (k *Refresher) sayScan(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
 	if text != "" && text != k.scan.said {
-		k.say(slog.LevelWarn, "the stored ECR tokens cannot be listed", slog.Any("error", err))
+		k.say(slog.LevelWarn, "stored ECR tokens cannot be listed", slog.Any("error", err))
 	}
 	k.scan.said = text
 }

@@ -9,43 +9,41 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Status is what there is to know about one token, without its secret. Times
-// are those of the wall clock, zero when there is none.
+// Status is the state of one token, without its secret. Times are wall clock times, zero if there
+// is none.
 type Status struct {
 	Service, Partition, Region string
-	// Hosts are the registries that want it, sorted; none when it is adopted.
+	// Hosts are the registries that want it, sorted; none if it is adopted.
 	Hosts []string
-	// Adopted: nobody wants it but the credential provider, which got it.
+	// Adopted: only the credential provider, which fetched it, needs it.
 	Adopted bool
 
-	// Source and Identity say whose the token is, "" without one.
+	// Source and Identity are those of the credentials that the token is from, "" without a token.
 	Source, Identity string
 	Issued, Expires  time.Time
-	// Valid: the token is served at this moment.
+	// Valid: the token is served now.
 	Valid bool
-	// NextAttempt is when it will be renewed, as things are; zero when a call
-	// is under way or none is intended.
+	// NextAttempt is when it is planned to be renewed; zero during a call, or if no renewal is
+	// planned.
 	NextAttempt time.Time
 	Calling     bool
 
-	// Renewals counts the tokens that AWS gave, Picked those that another
-	// process had stored, Attempts the times that the sources were asked.
+	// Renewals counts the tokens from AWS, Picked those that another process stored, Attempts the
+	// calls.
 	Renewals, Picked, Attempts uint64
-	// Failures counts the attempts that brought no token, by one of
-	// [Reasons].
+	// Failures counts the failed attempts by one of [Reasons].
 	Failures map[string]uint64
-	// LastError is why the last attempt failed, "" once one has succeeded.
+	// LastError is why the last attempt failed, "" after a success.
 	LastError     string
 	LastErrorTime time.Time
-	// FailingSince is when the first of the failures in a row was.
+	// FailingSince is when the first failure in a row occurred.
 	FailingSince time.Time
-	// Alarm says that pulls go without this token, or will, and why; "" when
-	// all is well.
+	// Alarm says that pulls lack this token, or will, and why; "" if not.
 	Alarm string
 }
 
-// Status tells about every token: the wanted ones first, then by service,
-// partition and region.
+// Status returns the state of every token: wanted ones first, then by service, partition and
+// region.
 func (k *Refresher) Status() []Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -81,18 +79,18 @@ func (e *entry) untilRenewal(c clock) time.Duration {
 	return max(due, e.notBefore.Sub(c.mono), 0)
 }
 
-// alarm says what is wrong with e, for a person.
+// alarm says what is wrong with e, "" for nothing.
 func (e *entry) alarm(c clock) string {
 	if !e.wanted {
-		return "" // the credential provider gets it when it needs it
+		return "" // the credential provider fetches it when it needs it
 	}
 	good := e.held.good(c)
-	why := "the renewal has not ended yet"
+	why := "the renewal is still running"
 	switch {
 	case e.err != nil:
 		why = e.err.Error()
 	case good || e.held.none():
-		// It has not failed yet.
+		// No call has failed yet.
 		return ""
 	}
 	until := e.held.token.UsableUntil().UTC().Format(time.RFC3339)

@@ -7,36 +7,36 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// task is what is to be done for an entry.
+// task is an action for an entry.
 type task int
 
 const (
 	noTask task = iota
-	// readCache: see whether another process has stored something better.
+	// readCache: use a better stored token, if there is one.
 	readCache
-	// searchCache: the same, and see whether a better source serves by now.
+	// searchCache: the same, and ask the source for a better token.
 	searchCache
-	// renewToken: the same as peek, and ask AWS unless that brought something.
+	// renewToken: as readCache, and ask AWS if that found nothing.
 	renewToken
 )
 
-// taskRun is an errand with all that it needs.
+// taskRun is a task with its input.
 type taskRun struct {
 	what     task
 	source   Source
 	registry ecr.Registry
-	held     credprovider.Token // may be none
+	held     credprovider.Token // may be the zero value
 	heldGood bool
-	due      bool // held is to be renewed
-	fresh    bool // held came from another source
+	due      bool // held is due for renewal
+	fresh    bool // held is from other credentials
 }
 
-// answer is what came of a job: a token, an error, or neither.
+// answer is the result of a task: a token, an error, or neither.
 type answer struct {
 	what   task
 	token  credprovider.Token
 	got    bool
-	called bool // AWS was asked, as far as one can tell
+	called bool // AWS was asked, as far as this package can tell
 	err    error
 }
 
@@ -49,14 +49,14 @@ func (j taskRun) do(ctx context.Context) answer {
 	}
 	switch {
 	case j.what == renewToken && ok && j.heldGood && !j.due:
-		// Another source, and the same token: the same credentials.
+		// Other credentials, but the same token: the credentials are the same.
 	case j.what == renewToken:
 		a.called = true
 		a.token, a.err = j.source.Renew(ctx, j.registry)
 		a.got = a.err == nil
 	case j.what == searchCache && ok:
-		// It answers from what is stored, unless it found something better.
-		// If it could do neither, there is nothing to look at.
+		// Get returns the stored token unless a better source has one. An error here changes
+		// nothing.
 		if t, err := j.source.Get(ctx, j.registry); err == nil && j.better(t) {
 			a.token, a.got = t, true
 		}
@@ -64,9 +64,8 @@ func (j taskRun) do(ctx context.Context) answer {
 	return a
 }
 
-// better reports whether a token that was stored is to be taken instead of the
-// one that is held. Of one source, an older one is not: it is there because
-// the newer one could not be stored.
+// better reports whether a stored token must replace the held one. An older one of the same source
+// must not: it is stored because the newer one could not be.
 func (j taskRun) better(t credprovider.Token) bool {
 	switch {
 	case t.Password == j.held.Password:

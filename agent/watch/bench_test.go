@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// thousand is a reader of a thousand secrets and a tree of a thousand hosts.
+// thousand is a reader of a thousand secrets and of a tree with a thousand hosts.
 func thousand(b *testing.B) (r *reader, files, trees []string) {
 	r = prepare(b, nil, nil)
 	var names []string
@@ -20,7 +20,7 @@ func thousand(b *testing.B) (r *reader, files, trees []string) {
 	return r, r.files, r.trees
 }
 
-// What each turn of the caller's loop pays.
+// The cost of Set in each run of the caller's loop.
 func BenchmarkSetUnchanged(b *testing.B) {
 	r, files, trees := thousand(b)
 	b.ReportAllocs()
@@ -29,7 +29,7 @@ func BenchmarkSetUnchanged(b *testing.B) {
 	}
 }
 
-// What a config with one more, or one less, file costs.
+// The cost of a config with one file more or less.
 func BenchmarkGraphSetOneChanged(b *testing.B) {
 	r, files, trees := thousand(b)
 	n, err := openFsnotify()
@@ -45,7 +45,7 @@ func BenchmarkGraphSetOneChanged(b *testing.B) {
 	}
 }
 
-// What a resync pays.
+// The cost of a resync.
 func BenchmarkAudit(b *testing.B) {
 	r, files, trees := thousand(b)
 	n, err := openFsnotify()

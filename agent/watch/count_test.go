@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// kernelWatches counts the inotify watches of this process, as the kernel sees
-// them; see proc_pid_fdinfo(5).
+// kernelWatches counts the inotify watches of this process in the kernel; see proc_pid_fdinfo(5).
 func kernelWatches(t testing.TB) (watches int) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/self/fdinfo/*")
@@ -18,13 +17,13 @@ func kernelWatches(t testing.TB) (watches int) {
 		t.Fatalf("no /proc/self/fdinfo: %v", err)
 	}
 	for _, f := range files {
-		content, _ := os.ReadFile(f) // that of the directory itself is gone by now
+		content, _ := os.ReadFile(f) // the descriptor of the directory itself is closed by now
 		watches += strings.Count(string(content), "inotify wd:")
 	}
 	return watches
 }
 
-// watches waits until the kernel has n watches of ours.
+// watches waits until the kernel has n watches of this process.
 func (r *reader) watches(n int) {
 	r.t.Helper()
 	r.settle()
@@ -37,7 +36,7 @@ func (r *reader) watches(n int) {
 	r.t.Fatalf("%d watches, not %d", now, n)
 }
 
-// What is no longer wanted, or no longer there, leaves no watch behind.
+// Targets and directories that are gone leave no watch behind.
 func TestNoWatchLeaks(t *testing.T) {
 	r := newReader(t, Options{}, nil, nil)
 	base := kernelWatches(t) // the directories down to that of the fence
@@ -54,7 +53,7 @@ func TestNoWatchLeaks(t *testing.T) {
 		}
 		r.watches(base + 3 + 51)
 		r.write("a/b/c/config.yaml", "1")
-		r.rename("a", "z") // the kernel's watches go with it
+		r.rename("a", "z") // the kernel's watches move with it
 		r.watches(base + 51)
 		r.rename("z", "a")
 		r.watches(base + 3 + 51)

@@ -10,16 +10,16 @@ import (
 // structural operations may change where a path leads.
 const structural = fsnotify.Create | fsnotify.Remove | fsnotify.Rename
 
-// news is what a batch of events means.
+// news is the meaning of a batch of events.
 type news struct {
 	relevant bool              // something of a target has changed
 	names    map[step]struct{} // a target may lead elsewhere from here
 	entries  map[step]struct{} // a tree may have gained or lost a directory
 }
 
-// handle brings the graph up to date after events, and says whether one of
-// them is of interest. Events that are late, about what is watched no more, do
-// no harm: they make us look, and what we see counts.
+// handle updates the graph after events, and reports whether one of them concerns a target. Late
+// events about directories that are no longer watched do no harm: they cause a look, and the look
+// decides.
 func (g *graph) handle(events []fsnotify.Event) bool {
 	if len(events) == 0 {
 		return false
@@ -62,12 +62,10 @@ func (t *target) leadsThrough(names map[step]struct{}) bool {
 	return false
 }
 
-// onEvent takes in one event. Its name is that of an entry in a watched directory
-// or that of the directory itself; which of the two is not told, and need not
-// be: the directory is an entry of the one above, which is a node too.
+// onEvent handles one event. Its name is an entry of a watched directory or the directory itself.
+// The two need not be told apart: the directory is an entry of the one above, which is a node too.
 //
-// The event has the path that the notifier knows; it holds for all paths of
-// the directory.
+// The event has the path that the notifier knows, but holds for all paths of the directory.
 func (g *graph) onEvent(e fsnotify.Event, w *news) {
 	dir, name := split(e.Name)
 	for _, n := range g.known(dir) {
@@ -75,8 +73,8 @@ func (g *graph) onEvent(e fsnotify.Event, w *news) {
 	}
 }
 
-// known gives the nodes of a directory, by the path in an event. It is a copy,
-// because onEventIn ends watches.
+// known returns the nodes of a directory, given the path in an event. The result is a copy, because
+// onEventIn ends watches.
 func (g *graph) known(path string) []*node {
 	n := g.nodes[path]
 	switch {
@@ -88,7 +86,7 @@ func (g *graph) known(path string) []*node {
 	return slices.Clone(n.watch.nodes)
 }
 
-// onEventIn takes in that something happened to a name in a directory.
+// onEventIn handles a change of a name in a directory.
 func (g *graph) onEventIn(dir *node, name string, op fsnotify.Op, w *news) {
 	moved := op.Has(structural)
 	s := step{dir, name}
@@ -109,8 +107,7 @@ func (g *graph) onEventIn(dir *node, name string, op fsnotify.Op, w *news) {
 	}
 }
 
-// split parts a path as an event has it; that of an entry of the root begins
-// with two slashes.
+// split splits the path of an event. That of an entry of the root begins with two slashes.
 func split(path string) (dir, name string) {
 	i := strings.LastIndexByte(path, '/')
 	if i < 0 {

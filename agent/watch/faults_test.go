@@ -14,7 +14,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// faulty is fsnotify with faults that a test switches on.
+// faulty is fsnotify with faults that a test turns on.
 type faulty struct {
 	opens atomic.Int64
 	fail  func() error // of Open; nil: it works
@@ -24,7 +24,7 @@ type faulty struct {
 	refuse func(dir string) error // of Add
 	adds   int
 	deaf   bool   // events are lost
-	missed string // the last one that was
+	missed string // the last lost event
 	errs   chan error
 }
 
@@ -95,7 +95,7 @@ func (f *faulty) set(change func()) {
 	change()
 }
 
-// hear ends deafness, once everything up to now has been lost.
+// hear ends the deafness, after all events up to now are lost.
 func (f *faulty) hear(r *reader) {
 	r.t.Helper()
 	canary := r.path("fence/canary")
@@ -117,8 +117,7 @@ func (f *faulty) hear(r *reader) {
 	}
 }
 
-// state waits until the watcher says ok, or not ok with a reason that contains
-// the words.
+// state waits until the watcher is ok, or not ok with a reason that contains words.
 func (r *reader) state(words string) {
 	r.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -134,7 +133,7 @@ func (r *reader) state(words string) {
 	}
 }
 
-// logged counts the lines that contain words.
+// logged returns how often the log contains words.
 func (r *reader) logged(words string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -151,15 +150,15 @@ func TestOverflow(t *testing.T) {
 		f.set(func() { f.deaf = true })
 		r.mkdir(sub)
 		r.write(sub+"/hosts.toml", "1")
-		r.remove("certs.d/docker.io") // perhaps the next one has its inode number
+		r.remove("certs.d/docker.io") // the next one may get its inode number
 		r.mkdir("certs.d/docker.io")
 		r.remove("a")
 		r.mkdir("a")
 		r.write("a/config.yaml", sub)
 		if i == 0 {
-			// The control: without events nothing is seen.
+			// The control: without events the reader sees nothing.
 			if r.missed(200*time.Millisecond) == "" {
-				t.Fatal("the events were not lost; this test shows nothing")
+				t.Fatal("the events were not lost: this test proves nothing")
 			}
 		}
 		f.hear(r)
@@ -175,8 +174,8 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// A directory whose parent was moved keeps its watch, under a name that means
-// another one by now.
+// A directory whose parent was moved keeps its watch, under a path that means another directory by
+// now.
 func TestOverflowLeavesNoWatch(t *testing.T) {
 	f := &faulty{}
 	r := newReader(t, Options{Open: f.open}, []string{"a/b/c/config.yaml"}, nil)
@@ -193,7 +192,7 @@ func TestOverflowLeavesNoWatch(t *testing.T) {
 	r.watches(base + 3)
 }
 
-// What State says between the loss and the caller's next look.
+// State reports the loss until the caller's next look.
 func TestOverflowIsTold(t *testing.T) {
 	f := &faulty{}
 	r := prepare(t, nil, nil)
@@ -230,7 +229,7 @@ func TestNoInotify(t *testing.T) {
 		{syscall.EMFILE, "raise fs.inotify.max_user_instances"},
 		{syscall.ENFILE, "raise fs.file-max"},
 		{syscall.EPERM, "seccomp"},
-		{syscall.ENOSYS, "not allowed here"},
+		{syscall.ENOSYS, "not permitted"},
 		{errors.New("odd"), "odd"},
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {
@@ -290,15 +289,15 @@ func TestWatchesUsedUp(t *testing.T) {
 				r.does(func() { r.mkdir("certs.d/ghcr.io") })
 			}
 			r.state(c.words)
-			// All else is still watched.
+			// Everything else is still watched.
 			r.does(func() { r.write("config.yaml", "1") })
 			r.does(func() { r.write("certs.d/docker.io/hosts.toml", "1") })
 			r.settle()
 			r.write("certs.d/quay.io/hosts.toml", "1")
 			if r.missed(200*time.Millisecond) == "" {
-				t.Fatal("the directory is watched; this test shows nothing")
+				t.Fatal("the directory is watched: this test proves nothing")
 			}
-			r.w.(*Watcher).Retry() // in vain
+			r.w.(*Watcher).Retry() // refused again
 			r.does(func() { r.write("config.yaml", "2") })
 			f.set(func() { f.refuse = nil })
 			r.write("certs.d/quay.io/hosts.toml", "2")
@@ -313,7 +312,7 @@ func TestWatchesUsedUp(t *testing.T) {
 	}
 }
 
-// A notifier that breaks is told, and opened again by Retry.
+// A broken notifier is reported, and Retry opens a new one.
 func TestNotifierBreaks(t *testing.T) {
 	for name, breaks := range map[string]func(*faulty){
 		"error":  func(f *faulty) { f.errs <- &os.PathError{Op: "read", Path: "inotify", Err: syscall.EIO} },
@@ -325,8 +324,8 @@ func TestNotifierBreaks(t *testing.T) {
 			f.set(func() { f.deaf = true })
 			r.write("config.yaml", "0")
 			breaks(f)
-			r.current() // who knows what was lost
-			r.state("inotify broke")
+			r.current() // events may be lost, so the reader must look
+			r.state("inotify failed")
 			f.set(func() { f.deaf = false })
 			r.write("config.yaml", "1")
 			r.w.(*Watcher).Retry()
@@ -337,7 +336,7 @@ func TestNotifierBreaks(t *testing.T) {
 	}
 }
 
-// A watch that ended without an event, as by umount.
+// Retry finds a watch that ended without an event, as by umount.
 func TestRetryFindsDeadWatches(t *testing.T) {
 	f := &faulty{}
 	r := newReader(t, Options{Open: f.open}, nil, []string{"certs.d"})
@@ -351,12 +350,12 @@ func TestRetryFindsDeadWatches(t *testing.T) {
 		dead = r.missed(200*time.Millisecond) != ""
 	}
 	if !dead {
-		t.Fatal("the watch is alive; this test shows nothing")
+		t.Fatal("the watch is alive: this test proves nothing")
 	}
 	r.w.(*Watcher).Retry()
 	r.current()
 	r.does(func() { r.write("certs.d/docker.io/hosts.toml", "seen again") })
-	// When all is well, Retry wakes nobody.
+	// If nothing is wrong, Retry does not wake the reader.
 	r.settle()
 	before := r.wakes.Load()
 	for range 10 {

@@ -58,7 +58,7 @@ func TestDirectoryMovedAwayAndBack(t *testing.T) {
 	}
 }
 
-// What is written to a directory that was moved away is not ours any more.
+// Changes in a directory that was moved away do not wake.
 func TestDirectoryReplacedByAnother(t *testing.T) {
 	r := newReader(t, Options{}, []string{"a/config.yaml"}, nil)
 	r.does(func() { r.mkdir("a"); r.write("a/config.yaml", "1") })
@@ -77,8 +77,7 @@ func TestDirectoryReplacedByAnother(t *testing.T) {
 	}
 }
 
-// kubelet writes a volume like this; see AtomicWriter in kubernetes'
-// pkg/volume/util.
+// swapVolume updates a volume as kubelet does; see AtomicWriter in kubernetes' pkg/volume/util.
 func (r *reader) swapVolume(volume, stamp string, files map[string]string) {
 	r.t.Helper()
 	old, _ := os.Readlink(r.path(volume + "/..data"))
@@ -108,7 +107,7 @@ func TestConfigMapVolume(t *testing.T) {
 			r.swapVolume("etc/berth", stamp[i%2], map[string]string{"config.yaml": content, "other": "x"})
 		})
 	}
-	// Nobody does this, but a shell can.
+	// kubelet never does this, but a shell can.
 	r.does(func() { r.write("etc/berth/..data/config.yaml", "edited in place") })
 }
 
@@ -128,7 +127,7 @@ func TestLinksOnTheWay(t *testing.T) {
 	r.does(func() { r.remove("l2") })
 	r.does(func() { r.symlink("one/../one", "l2") })
 	r.does(func() { r.write("one/real", "12") })
-	r.does(func() { r.symlink("l2", "new"); r.rename("new", "l2") }) // a circle
+	r.does(func() { r.symlink("l2", "new"); r.rename("new", "l2") }) // a loop of symlinks
 	r.does(func() { r.remove("l2"); r.symlink("not/yet", "l2") })
 	r.does(func() { r.mkdir("not/yet"); r.write("not/yet/real", "3") })
 	r.does(func() { r.write("not/yet/real", "33") })
@@ -138,7 +137,7 @@ func TestLinksOnTheWay(t *testing.T) {
 	r.does(func() { r.remove("not"); r.write("not", "a file on the way") })
 }
 
-// Other people's files in a directory that is watched for one name.
+// Other files in a directory that is watched for one name do not wake.
 func TestOtherNamesDoNotWake(t *testing.T) {
 	r := newReader(t, Options{}, []string{"etc/berth/config.yaml"}, nil)
 	r.does(func() { r.mkdir("etc/berth"); r.write("etc/berth/config.yaml", "1") })
@@ -155,10 +154,10 @@ func TestOtherNamesDoNotWake(t *testing.T) {
 	if n := r.wakes.Load() - before; n > 2 {
 		t.Errorf("%d wakes, but only the fence has changed", n)
 	}
-	r.does(func() { r.write("etc/berth/config.yaml", "2") }) // it does listen
+	r.does(func() { r.write("etc/berth/config.yaml", "2") }) // the control: it is not deaf
 }
 
-// A reader that calls Set at every turn comes to rest.
+// A reader that calls Set in every run comes to rest.
 func TestComesToRest(t *testing.T) {
 	r := newReader(t, Options{}, []string{"a/config.yaml", "b/config.yaml"}, []string{"certs.d"})
 	r.does(func() { r.mkdir("certs.d/docker.io"); r.write("certs.d/docker.io/hosts.toml", "x") })
@@ -172,9 +171,8 @@ func TestComesToRest(t *testing.T) {
 	}
 }
 
-// A file whose directory is watched for others already has made no wake when
-// it changed between the caller's look and Set. Nor can it be told by the
-// watches, of which there are no more.
+// A change between the caller's look and Set makes no event for a name in a directory that is
+// already watched. Set must wake for a new name, although it adds no watch.
 func TestSetWakesForNewNamesOnly(t *testing.T) {
 	r := newReader(t, Options{}, []string{"one"}, nil)
 	wakes := func(files ...string) int64 {
@@ -183,15 +181,14 @@ func TestSetWakesForNewNamesOnly(t *testing.T) {
 		r.retarget(files, nil)
 		deadline := time.Now().Add(patience)
 		if len(files) < 2 {
-			deadline = time.Now().Add(100 * time.Millisecond) // nothing is to come
+			deadline = time.Now().Add(100 * time.Millisecond) // no wake is expected
 		}
 		for r.wakes.Load() == before && time.Now().Before(deadline) {
 			time.Sleep(time.Millisecond)
 		}
 		return r.wakes.Load() - before
 	}
-	// A wake that is late, for what was before, may pass for one of these now and
-	// then, but not always.
+	// A late wake, for an earlier change, may be counted here now and then, but not always.
 	var fewer, none int64
 	for range 5 {
 		if wakes("one", "two") == 0 {

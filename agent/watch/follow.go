@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// maxLinks is where the kernel gives up (ELOOP, path_resolution(7)).
+// maxLinks is the kernel's limit (ELOOP, path_resolution(7)).
 const maxLinks = 40
 
-// follow looks up a target's path as the kernel does, and watches every
-// directory before it looks into it. It ends where the path ends, or at the
-// first name that leads nowhere: that name is then what the target waits for.
+// follow resolves a target's path as the kernel does, and watches every directory before it looks
+// into it. It ends at the end of the path or at the first name that leads nowhere; the target then
+// waits for that name.
 func (g *graph) follow(t *target) error {
 	if !filepath.IsAbs(t.path) {
 		return errors.New("not an absolute path")
@@ -32,8 +32,8 @@ func (g *graph) follow(t *target) error {
 	return g.occupy(t, dir)
 }
 
-// descend looks up path from the directory at. Links do not lead above floor.
-// ok says that the end is a directory, dir.
+// descend resolves path from the directory at. Symlinks cannot lead above floor. ok: the path leads
+// to a directory, dir.
 func (g *graph) descend(t *target, at, path, floor string) (dir string, ok bool, err error) {
 	rest := strings.Split(path, "/")
 	for links := 0; len(rest) > 0; {
@@ -71,11 +71,11 @@ func (g *graph) descend(t *target, at, path, floor string) (dir string, ok bool,
 			at = child
 		case link:
 			if links++; links > maxLinks {
-				return "", false, nil // a circle, all of it watched
+				return "", false, nil // a loop of symlinks, all of them watched
 			}
 			to, err := os.Readlink(child)
 			if err != nil {
-				// It is another one by now; the event will come.
+				// It was replaced; the event is still to come.
 				return "", false, nil
 			}
 			if filepath.IsAbs(to) {
@@ -87,7 +87,7 @@ func (g *graph) descend(t *target, at, path, floor string) (dir string, ok bool,
 	return at, true, nil
 }
 
-// occupy makes dir the directory of the tree t.
+// occupy makes dir the directory of the tree t, and watches it and its subdirectories.
 func (g *graph) occupy(t *target, dir string) error {
 	e := look(dir)
 	if e.kind != directory {
@@ -110,7 +110,7 @@ func (g *graph) occupy(t *target, dir string) error {
 	return err
 }
 
-// sub looks at one name in the tree t: a subdirectory is watched.
+// sub looks at one name in the tree t, and watches it if it is a directory.
 func (g *graph) sub(t *target, name string) error {
 	path := join(t.top.path, name)
 	e := look(path)
@@ -154,7 +154,7 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// below says that path is dir or something in it, at any depth.
+// below reports whether path is dir or something in it, at any depth.
 func below(path, dir string) bool {
 	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(dir, "/"))
 	return ok && (rest == "" || rest[0] == '/' || dir == "/")

@@ -5,12 +5,10 @@ import (
 	"slices"
 )
 
-// graph is what is watched with one notifier, and why: targets use nodes, and
-// nodes share watches.
+// graph holds what one notifier watches, and why: targets use nodes, and nodes share watches.
 //
-// Its one rule: a directory is watched before anything in it is looked at. So
-// whatever differs from what was seen makes an event that is still to come,
-// and that event makes us look again.
+// Its one rule: a directory is watched before anything in it is looked at. Any later change of what
+// was seen makes an event, and the event causes another look.
 type graph struct {
 	dirs    Dirs
 	root    string
@@ -19,32 +17,31 @@ type graph struct {
 	nodes   map[string]*node
 	watches map[ident]*watch
 
-	pass        uint64             // one for each change of the graph; see node.pass
-	fresh       bool               // the caller must look: something is watched that was not
+	pass        uint64             // number of the current change of the graph; see node.pass
+	fresh       bool               // the caller must look: something new is watched
 	dropPending map[*node]struct{} // lost their watch in this pass
 }
 
-// ident tells directories apart, whatever their paths.
+// ident identifies a directory under any of its paths.
 type ident struct{ dev, ino uint64 }
 
-// watch is one inotify watch. The kernel keeps one a directory, so that two
-// paths of it (a bind mount) share the watch and get the events of the path
-// that was first.
+// watch is one inotify watch. The kernel has one per directory, so two paths of a directory (a bind
+// mount) share the watch, and its events have the path that was added first.
 type watch struct {
 	id    ident
-	path  string // as the notifier knows it, of one of the nodes
+	path  string // as the notifier knows it; the path of one of the nodes
 	nodes []*node
 }
 
-// node is a directory under its real path: no part of it is a link. The root
-// and each directory on the way to a node are nodes too.
+// node is a directory by its real path: no part of it is a symlink. The root and each directory
+// above a node are nodes too.
 type node struct {
 	path  string
-	names map[string]int // entries of interest, and how many targets they serve
-	all   int            // how many targets are interested in every entry
-	watch *watch         // nil: it could not be watched, or is gone
+	names map[string]int // entries that targets lead through, and by how many targets
+	all   int            // how many targets use every entry
+	watch *watch         // nil: it could not be watched, or it ended
 	err   error          // why it could not be watched
-	pass  uint64         // it was seen to be a directory, and watched, in this pass
+	pass  uint64         // the pass that last saw it as a directory and watched it
 }
 
 type targetKey struct {
@@ -52,21 +49,21 @@ type targetKey struct {
 	tree bool
 }
 
-// target is something that the caller named.
+// target is a file or tree that the caller named.
 type target struct {
 	targetKey
 	uses
 	err error // why it could not be followed to its end
 }
 
-// uses is what a target leads through.
+// uses is everything that a target leads through.
 type uses struct {
-	steps []step           // in order, from the root on
-	top   *node            // a tree's directory; nil when there is none
+	steps []step           // in order, from the root
+	top   *node            // a tree's directory; nil if it does not exist
 	subs  map[string]*node // a tree's subdirectories, by name
 }
 
-// step is a name looked up in a directory.
+// step is a name that was looked up in a directory.
 type step struct {
 	dir  *node
 	name string
@@ -88,7 +85,7 @@ func newGraph(n *Notifier, o Options) *graph {
 	}
 }
 
-// takeFresh says whether something came in since it was last called.
+// takeFresh reports whether something new was watched since its last call.
 func (g *graph) takeFresh() bool {
 	fresh := g.fresh
 	g.fresh = false
@@ -122,8 +119,8 @@ func (g *graph) set(files, trees []string) {
 	g.addWatches()
 }
 
-// audit walks everything again. It finds what no event told: a file system
-// mounted over a directory or taken away, and what can be watched by now.
+// audit walks all targets again. It finds changes without events: a file system mounted over a
+// directory or unmounted, and directories that can be watched now.
 func (g *graph) audit() {
 	g.pass++
 	alive := make(map[string]struct{}, len(g.watches))
@@ -141,17 +138,16 @@ func (g *graph) audit() {
 	g.addWatches()
 }
 
-// walk follows a target from the root on and replaces what it uses.
+// walk follows a target from the root and replaces its uses.
 func (g *graph) walk(t *target) {
 	before := t.uses
 	t.uses = uses{}
 	t.err = g.follow(t)
-	// Also when all of the directories were watched before: their events for a
-	// name that is new were dropped.
+	// Also if all these directories were watched before: events for a new name were dropped.
 	if !slices.Equal(before.steps, t.steps) || before.top != t.top || !maps.Equal(before.subs, t.subs) {
 		g.fresh = true
 	}
-	// Last, so that what is still used keeps its watch.
+	// Last, so that nodes still in use keep their watches.
 	g.release(before)
 }
 
@@ -164,7 +160,7 @@ func (g *graph) node(path string) *node {
 	return n
 }
 
-// use notes that t depends on a name in a directory.
+// use records that t leads through a name in a directory.
 func (g *graph) use(t *target, dir *node, name string) {
 	if dir.names == nil {
 		dir.names = map[string]int{}
@@ -190,7 +186,7 @@ func (g *graph) release(u uses) {
 	}
 }
 
-// sweep ends the watch of a node that nothing uses.
+// sweep removes a node that nothing uses, with its watch.
 func (g *graph) sweep(n *node) {
 	if len(n.names) == 0 && n.all == 0 {
 		g.unwatch(n)

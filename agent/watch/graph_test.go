@@ -11,7 +11,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// pretended are directories that are only said to be watched.
+// pretended is a list of directories that are not really watched.
 type pretended struct {
 	list map[string]bool
 	log  []string
@@ -34,9 +34,8 @@ func (p *pretended) Remove(dir string) error {
 
 func (p *pretended) WatchList() []string { return nil }
 
-// Some file systems give the number of a removed inode to the next one at
-// once. A directory that was removed and made again must not pass for the one
-// that is watched; nor may those below it.
+// Some file systems give the inode number of a removed directory to the next one. A directory that
+// was removed and created again must not count as the watched one, nor the directories below it.
 func TestSameInodeNumberProvesNothing(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -86,14 +85,14 @@ func TestQueue(t *testing.T) {
 		{Name: "a", Op: fsnotify.Write}, {Name: "a", Op: fsnotify.Remove}, {Name: "b", Op: fsnotify.Remove}, {Name: "a", Op: fsnotify.Write},
 	}
 	first := q.take()
-	send("c", fsnotify.Create) // must not write over what was taken
+	send("c", fsnotify.Create) // must not overwrite the events that were taken
 	if !slices.Equal(first.events, want) || first.lost {
 		t.Errorf("taken: %+v", first)
 	}
 	if second := q.take(); len(second.events) != 1 || second.events[0].Name != "c" {
 		t.Errorf("then taken: %+v", second)
 	}
-	// A taker that does not come must not cost memory without end.
+	// The queue's memory is bounded even if nothing takes its events.
 	for i := range maxQueued + 10 {
 		send(fmt.Sprint(i), fsnotify.Create)
 	}

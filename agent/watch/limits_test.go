@@ -15,11 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childEnv names the directory that the child process works in.
+// childEnv names the working directory of the child process.
 const childEnv = "BERTH_WATCH_CHILD"
 
-// A real process that has used up its files: the limit holds for all of it, so
-// that it cannot be this one.
+// This test needs a child process, because the limit of open files holds for a whole process.
 func TestOpenFilesUsedUp(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+t.TempDir())
@@ -39,8 +38,8 @@ func child() int {
 	return 0
 }
 
-// starve runs a watcher through two famines: at its start, and when a tree
-// comes that it would have to read.
+// starve runs a watcher that twice finds no free file descriptor: at its start, and when it must
+// read a new tree.
 func starve(dir string) error {
 	tree := filepath.Join(dir, "certs.d")
 	var wakes atomic.Int64
@@ -98,14 +97,14 @@ func starve(dir string) error {
 	return <-ended
 }
 
-// famine lets this process open no further file, and gives the limit of before.
+// famine stops this process from opening files, and returns the former limit.
 func famine() (before unix.Rlimit, err error) {
-	// The runtime's own files are opened at first use.
+	// The runtime opens its own files at first use.
 	warm, err := os.Open("/")
 	if err != nil {
 		return before, err
 	}
-	next := warm.Fd() // the lowest that is free
+	next := warm.Fd() // the lowest free one
 	warm.Close()
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
 		return before, err
@@ -117,7 +116,7 @@ func famine() (before unix.Rlimit, err error) {
 	}
 	if f, err := os.Open("/"); err == nil {
 		f.Close()
-		return before, fmt.Errorf("a file can be opened; this test shows nothing")
+		return before, fmt.Errorf("a file can be opened: this test proves nothing")
 	} else if pe, ok := err.(*os.PathError); !ok || pe.Err != syscall.EMFILE {
 		return before, fmt.Errorf("another error than EMFILE: %w", err)
 	}

@@ -7,8 +7,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain also serves as the child processes of limits_test.go, which change
-// what holds for a whole process.
+// TestMain is also the main function of the child process in limits_test.go.
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(child())

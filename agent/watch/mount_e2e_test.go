@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These tests mount file systems: as root, with
+// These tests mount file systems. Run them as root, with
 //
 //	go test -tags e2e ./agent/watch
 
@@ -20,8 +20,8 @@ func (r *reader) mount(source, at, kind string, flags uintptr) {
 	r.t.Cleanup(func() { _ = unix.Unmount(r.path(at), unix.MNT_DETACH) })
 }
 
-// The same directory under two paths, as in a container that has the host's
-// root and one of its directories mounted: the kernel has one watch for both.
+// The same directory under two paths, as in a container that mounts the host's root and one of its
+// directories: the kernel has one watch for both.
 func TestBindMount(t *testing.T) {
 	r := prepare(t, []string{"host/berth/config.yaml", "berth/deep/other"}, []string{"host/berth", "berth/certs.d"})
 	r.mkdir("host/berth")
@@ -42,7 +42,7 @@ func TestBindMount(t *testing.T) {
 		r.does(func() { r.rename("host/berth/deep", "host/berth/aside") })
 		r.does(func() { r.rename("berth/aside", "berth/deep") })
 		r.does(func() { r.write("host/berth/deep/other", "333") })
-		// One of the two is not wanted any more, then the other.
+		// First one of the two is no longer a target, then the other.
 		for _, files := range [][]string{{"host/berth/deep/other"}, {"berth/deep/other"}, {"host/berth/deep/other", "berth/deep/other"}} {
 			r.retarget(files, nil)
 			r.does(func() { r.write("berth/deep/other", files[0]) })
@@ -55,7 +55,7 @@ func TestBindMount(t *testing.T) {
 	}
 }
 
-// Neither mount nor umount makes an event for what is above. Retry finds both.
+// Neither mount nor umount makes an event in the directory above. Retry finds both.
 func TestMountedOver(t *testing.T) {
 	r := newReader(t, Options{}, []string{"etc/config.yaml"}, []string{"certs.d"})
 	retry := func() {

@@ -8,15 +8,15 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// A Notifier is a running instance of inotify, as fsnotify presents it.
+// A Notifier is an inotify instance, with the interface of fsnotify.
 type Notifier struct {
 	Dirs Dirs // what it watches
-	// Events tell of a name in a watched directory, or of the directory. An
-	// error is [fsnotify.ErrEventOverflow] when events were lost; another one
-	// ends the use of the notifier. Both are closed after Close.
+	// Events have the name of an entry of a watched directory, or of the directory. An error is
+	// [fsnotify.ErrEventOverflow] if events were lost; any other error means that the notifier is
+	// broken. Both channels are closed after Close.
 	Events <-chan fsnotify.Event
 	Errors <-chan error
-	// Close ends everything and waits for it, while somebody receives.
+	// Close closes everything and waits for it. Another goroutine must receive meanwhile.
 	Close func() error
 }
 
@@ -24,10 +24,10 @@ type Notifier struct {
 type Dirs interface {
 	// Add watches a directory. It is not called for one that is watched.
 	Add(dir string) error
-	// Remove ends that. It fails for a directory that is not watched any more
-	// because it was removed, or moved, or its file system is gone.
+	// Remove ends a watch. It fails for a directory that is no longer watched because it was
+	// removed or moved, or its file system is gone.
 	Remove(dir string) error
-	// WatchList names what is watched, in any order.
+	// WatchList lists the watched directories, in any order.
 	WatchList() []string
 }
 
@@ -39,30 +39,29 @@ func openFsnotify() (*Notifier, error) {
 	return &Notifier{Dirs: w, Events: w.Events, Errors: w.Errors, Close: w.Close}, nil
 }
 
-// queue takes everything that a notifier sends, at once, always. fsnotify's
-// reader sends errors with its lock held (an IN_MOVE_SELF of a directory that
-// is gone by then), so that an Add by the goroutine that should receive them
-// would wait for ever. It also keeps the kernel's queue short.
+// queue always receives at once what a notifier sends. fsnotify's reader sends errors with its lock
+// held (an IN_MOVE_SELF of a directory that no longer exists), so a goroutine that both calls Add
+// and receives would deadlock. The queue also keeps the kernel's queue short.
 type queue struct {
-	ready chan struct{} // one place: there is something to take
+	ready chan struct{} // one place: the queue is not empty
 	mu    sync.Mutex
 	in    inbox
-	spare []fsnotify.Event // the slice that take gave out last
+	spare []fsnotify.Event // the slice that the last take returned
 }
 
 type inbox struct {
 	events []fsnotify.Event
-	lost   bool  // some are missing
-	broken error // nothing will come any more
+	lost   bool  // events are missing
+	broken error // nothing more will come
 }
 
-// maxQueued bounds the memory of a queue whose taker is slow. It is four times
-// what the kernel keeps by default.
+// maxQueued bounds the memory of a queue that is read slowly. It is four times the kernel's
+// default.
 const maxQueued = 1 << 16
 
-var errClosed = errors.New("the notifier closed by itself")
+var errClosed = errors.New("the notifier closed unexpectedly")
 
-// pump runs until the notifier is closed.
+// pump receives until the notifier is closed.
 func (q *queue) pump(n *Notifier) {
 	events, errs := n.Events, n.Errors
 	for events != nil || errs != nil {
@@ -81,8 +80,8 @@ func (q *queue) pump(n *Notifier) {
 			case errors.Is(err, fsnotify.ErrEventOverflow):
 				q.put(func(in *inbox) { in.lost = true })
 			case err == error(syscall.EINVAL):
-				// A directory was moved and then removed before fsnotify could
-				// take its watch off. The event of the move comes all the same.
+				// A directory was moved and removed before fsnotify could remove its watch. The
+				// event of the move still comes.
 			default:
 				q.put(func(in *inbox) { in.broken = err })
 			}
@@ -120,7 +119,7 @@ func (q *queue) take() inbox {
 	got := q.in
 	q.in = inbox{events: q.spare[:0]}
 	if q.spare = got.events; cap(q.spare) > 4096 {
-		q.spare = nil // a burst is over
+		q.spare = nil // too large after a burst
 	}
 	return got
 }
@@ -147,10 +146,9 @@ func newSession(n *Notifier, o Options) *session {
 	return s
 }
 
-// rebuild forgets everything that is watched, so that the next set watches it
-// anew: after a loss of events nobody knows which of the directories are still
-// those that the paths lead to. The notifier is kept, because a new one could
-// be refused.
+// rebuild drops all watches, so that the next set starts again: after lost events, any watched
+// directory may no longer be the one that its path leads to. It keeps the notifier, because the
+// kernel might refuse a new one.
 func (s *session) rebuild(o Options) {
 	for _, dir := range s.notifier.Dirs.WatchList() {
 		s.notifier.Dirs.Remove(dir)

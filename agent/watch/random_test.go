@@ -15,8 +15,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// chaos does one random thing to the files of a test. Whether it works depends
-// on what was done before, and does not matter.
+// chaos does one random thing to the files of a test. It may fail; that does not matter.
 func (r *reader) chaos(rnd *rand.Rand) string {
 	dirs := []string{"etc", "etc/berth", "etc/berth/..a", "etc/berth/..b", "etc/berth/..data", "other", "certs.d", "spare",
 		"certs.d/docker.io", "certs.d/quay.io", "certs.d/_berth", "spare/docker.io", "spare/ghcr.io"}
@@ -74,8 +73,8 @@ func (r *reader) chaos(rnd *rand.Rand) string {
 	return what
 }
 
-// storm does random things in bursts and gives the first change that was
-// missed, with what led to it; "" if there was none.
+// storm does random things in bursts, and describes the first change that the reader missed, with
+// the steps before it; "" if there was none.
 func (r *reader) storm(seed uint64, bursts int, patience time.Duration) string {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	var done []string
@@ -113,7 +112,7 @@ func TestNothingIsMissed(t *testing.T) {
 	}
 }
 
-// naive watches each file itself, as one would at first; but the fence well.
+// naive is the obvious wrong watcher: it watches files themselves, but the directory of the fence.
 type naive struct {
 	wake  func()
 	once  sync.Once
@@ -147,7 +146,7 @@ func (n *naive) Run(ctx context.Context) error {
 	}
 }
 
-// The controls: the same checks catch a watcher that is known to be bad.
+// The controls: the same checks fail for a watcher that is known to be bad.
 func TestNaiveWatcherIsCaught(t *testing.T) {
 	start := func(t *testing.T) *reader {
 		r := prepare(t, stormFiles, stormTrees)
@@ -168,7 +167,7 @@ func TestNaiveWatcherIsCaught(t *testing.T) {
 			if r.missed(200*time.Millisecond) != "" {
 				return
 			}
-			r.settle() // or a wake for this rename could pass for one for the next
+			r.settle() // a wake for this rename must not count for the next
 		}
 		t.Error("a watcher of inodes has seen 50 renames")
 	})

@@ -14,22 +14,21 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come. It is never waited out
-// when all is well.
+// patience is how long a test waits for an expected event. Only a failing test waits that long.
 const patience = 30 * time.Second
 
-// watcher is what a [reader] needs: a [Watcher], or one that is known to be bad.
+// watcher is a [Watcher], or one that is known to be bad.
 type watcher interface {
 	Set(files, trees []string)
 	Run(context.Context) error
 }
 
-// reader is a level-triggered loop, as the agent's: it looks at everything
-// when it is woken, and never else. So what it saw last is what there is if,
-// and only if, there was a wake after the last change.
+// reader is a level-triggered loop like the agent's: it looks at everything whenever it is woken,
+// and only then. So its last look is current if, and only if, there was a wake after the last
+// change.
 type reader struct {
 	t     testing.TB
-	dir   string // for the test's files, real path
+	dir   string // of the test's files, a real path
 	w     watcher
 	woken chan struct{}
 	wakes atomic.Int64
@@ -51,7 +50,7 @@ func newReader(t testing.TB, o Options, files, trees []string) *reader {
 	return r
 }
 
-// prepare makes a reader that is still to be started.
+// prepare makes a reader without starting it.
 func prepare(t testing.TB, files, trees []string) *reader {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -64,7 +63,7 @@ func prepare(t testing.TB, files, trees []string) *reader {
 	return r
 }
 
-// retarget lets the reader read other files and trees, and the fence.
+// retarget replaces the files and trees that the reader reads, besides the fence.
 func (r *reader) retarget(files, trees []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +122,7 @@ func (r *reader) wake() {
 	}
 }
 
-// start runs the loop and w until the test ends.
+// start runs the reader's loop and w until the test ends.
 func (r *reader) start(w watcher) {
 	r.t.Helper()
 	r.w = w
@@ -157,9 +156,8 @@ func (r *reader) start(w watcher) {
 	})
 }
 
-// settle waits until everything that happened so far has been dealt with: a
-// notifier gives its events in their order, so once the reader has seen a
-// change of the fence, it has been woken for all before.
+// settle waits until everything up to now is handled: a notifier keeps the order of events, so a
+// reader that has seen a change of the fence was woken for all changes before it.
 func (r *reader) settle() {
 	r.t.Helper()
 	r.marks++
@@ -169,7 +167,7 @@ func (r *reader) settle() {
 	r.until(patience, "the fence to be seen", func(seen string) bool { return strings.Contains(seen, mark) })
 }
 
-// current waits until the reader has seen what there is now.
+// current waits until the reader has seen the current state.
 func (r *reader) current() {
 	r.t.Helper()
 	if missed := r.missed(patience); missed != "" {
@@ -177,7 +175,7 @@ func (r *reader) current() {
 	}
 }
 
-// missed says what the reader has not seen for so long; "" when it is current.
+// missed describes what the reader has not seen within patience; "" if it is current.
 func (r *reader) missed(patience time.Duration) string {
 	now := r.snapshot()
 	if seen, ok := r.wait(patience, func(seen string) bool { return seen == now }); !ok {
@@ -210,8 +208,8 @@ func (r *reader) wait(patience time.Duration, ok func(seen string) bool) (string
 	}
 }
 
-// does makes a change and waits until the reader has seen it. The reader must
-// be at rest before, or a wake for something else would pass for ours.
+// does makes a change and waits until the reader has seen it. It settles first, so that no wake for
+// an earlier change counts.
 func (r *reader) does(change func()) {
 	r.t.Helper()
 	r.settle()

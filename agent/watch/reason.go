@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// problem is what keeps us from watching everything.
+// problem is why not everything is watched.
 type problem struct {
-	why   string // "" when nothing does; the same words as long as the reason is the same
-	count int    // directories and targets that it concerns; 0 when it concerns all
+	why   string // "" if everything is watched; the same text as long as the cause is the same
+	count int    // the number of directories and targets concerned; 0 for all
 }
 
-// problem gives the first reason in alphabetical order, so that it changes
-// only when the reasons do.
+// problem returns the first reason in alphabetical order, so that it changes only if the reasons
+// do.
 func (g *graph) problem() problem {
 	var p problem
 	note := func(path string, err error) {
@@ -39,7 +39,7 @@ func cannotWatch(path string, err error) string {
 	var named *os.PathError
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		return "inotify watches used up (ENOSPC): raise fs.inotify.max_user_watches"
+		return "no free inotify watch (ENOSPC); raise fs.inotify.max_user_watches"
 	case errors.Is(err, syscall.EMFILE):
 		return outOfFiles
 	case errors.Is(err, syscall.ENFILE):
@@ -51,16 +51,15 @@ func cannotWatch(path string, err error) string {
 }
 
 const (
-	outOfFiles       = "open files of this process used up (EMFILE): raise its limit (LimitNOFILE=, ulimit -n)"
-	outOfSystemFiles = "open files of the whole system used up (ENFILE): raise fs.file-max"
+	outOfFiles       = "no free file descriptor in this process (EMFILE); raise its limit (LimitNOFILE=, ulimit -n)"
+	outOfSystemFiles = "no free file descriptor in the system (ENFILE); raise fs.file-max"
 )
 
 // cannotOpen explains why there is no inotify instance; see inotify_init(2).
 func cannotOpen(err error) problem {
 	switch {
 	case errors.Is(err, syscall.EMFILE):
-		// Two limits give the same error. Only one of them also keeps us from
-		// opening a file.
+		// EMFILE has two causes. Only one of them also stops this process from opening a file.
 		f, err := os.Open("/")
 		if errors.Is(err, syscall.EMFILE) {
 			return problem{why: outOfFiles}
@@ -68,15 +67,15 @@ func cannotOpen(err error) problem {
 		if err == nil {
 			f.Close()
 		}
-		return problem{why: "inotify instances used up (EMFILE): raise fs.inotify.max_user_instances"}
+		return problem{why: "no free inotify instance (EMFILE); raise fs.inotify.max_user_instances"}
 	case errors.Is(err, syscall.ENFILE):
 		return problem{why: outOfSystemFiles}
 	case errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
-		return problem{why: fmt.Sprintf("inotify is not allowed here (%v): a seccomp profile or a sandbox keeps it away", err)}
+		return problem{why: fmt.Sprintf("inotify is not permitted (%v); allow inotify_init1 in the seccomp profile or sandbox", err)}
 	}
 	return problem{why: fmt.Sprintf("inotify: %v", err)}
 }
 
 func brokenNotifier(err error) problem {
-	return problem{why: fmt.Sprintf("inotify broke: %v", err)}
+	return problem{why: fmt.Sprintf("inotify failed: %v", err)}
 }

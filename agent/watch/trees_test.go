@@ -16,7 +16,7 @@ func TestTreeComesAndGoes(t *testing.T) {
 		r.does(func() { r.mkdir("etc/containerd/certs.d/docker.io") })
 		r.does(func() { r.write("etc/containerd/certs.d/docker.io/hosts.toml", "1") })
 		r.does(func() { r.must(os.Chmod(r.path("etc/containerd/certs.d/docker.io/hosts.toml"), 0o640)) })
-		// A directory with a file in it, at once.
+		// A new directory that has a file at once.
 		r.does(func() {
 			r.mkdir("etc/containerd/certs.d/quay.io")
 			r.write("etc/containerd/certs.d/quay.io/hosts.toml", "2")
@@ -52,7 +52,7 @@ func TestTreeReplaced(t *testing.T) {
 	r.does(func() { r.write("certs.d/docker.io/hosts.toml", "6") })
 }
 
-// A subdirectory that becomes a link is seen; what it leads to is not ours.
+// A subdirectory that becomes a symlink wakes. Changes behind the symlink do not.
 func TestSubdirectoryBecomesLink(t *testing.T) {
 	r := newReader(t, Options{}, nil, []string{"certs.d"})
 	r.mkdir("busy")
@@ -71,7 +71,7 @@ func TestSubdirectoryBecomesLink(t *testing.T) {
 	r.does(func() { r.write("certs.d/docker.io/hosts.toml", "2") })
 }
 
-// Without this a caller whose writes fail is woken by each of its attempts.
+// Otherwise a caller whose writes fail would be woken by each of its attempts.
 func TestIgnoredNames(t *testing.T) {
 	o := Options{Ignore: func(name string) bool { return strings.HasPrefix(name, "_tmp-") }}
 	r := newReader(t, o, nil, []string{"certs.d"})
@@ -100,7 +100,7 @@ func TestIgnoredNames(t *testing.T) {
 	})
 }
 
-// Below a root, links are followed as a process on the node follows them.
+// Below a root, symlinks are followed as a process on the node follows them.
 func TestTreeBelowRoot(t *testing.T) {
 	r := prepare(t, nil, []string{"host/etc/certs.d"})
 	r.mkdir("real-host/data/certs.d/docker.io")
@@ -108,9 +108,8 @@ func TestTreeBelowRoot(t *testing.T) {
 	r.symlink("real-host", "host")
 	r.start(New(r.options(Options{Root: r.path("host")})))
 	r.settle()
-	// The snapshot follows links as this process does, so there is nothing in
-	// it of what the link leads to on the node. Wakes tell, and only those that
-	// come while nobody touches the fence.
+	// The snapshot follows symlinks as this process does, so it does not show where this one leads
+	// on the node. The test counts wakes instead, and only while the fence does not change.
 	wakesOn := func(what string, change func()) {
 		t.Helper()
 		r.settle()
@@ -123,7 +122,7 @@ func TestTreeBelowRoot(t *testing.T) {
 		}
 	}
 	r.symlink("/data/../../../data/certs.d", "real-host/etc/certs.d")
-	// Many times: a late wake for the fence may pass for ours once or twice.
+	// Many times: a late wake for the fence may count once or twice.
 	for i := range 50 {
 		wakesOn("a file of the tree changed", func() {
 			r.write("real-host/data/certs.d/docker.io/hosts.toml", fmt.Sprint(i))
@@ -135,8 +134,8 @@ func TestTreeBelowRoot(t *testing.T) {
 	}
 }
 
-// A thousand directories, made, moved aside and removed while the watcher
-// still watches what came before.
+// A thousand directories are created, moved and removed while the watcher still handles the earlier
+// ones.
 func TestThousandDirectories(t *testing.T) {
 	const n = 1000
 	r := newReader(t, Options{}, nil, []string{"certs.d"})

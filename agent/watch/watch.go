@@ -10,42 +10,41 @@ import (
 
 // Options of a [Watcher].
 type Options struct {
-	// Log is told when something cannot be watched, and when that ends: once
-	// for each change of the reason.
+	// Log gets a line when something cannot be watched and when that ends: one per change of the
+	// reason.
 	Log *slog.Logger
 
-	// Wake is called from the goroutine of [Watcher.Run] when something may
-	// have changed. It is required and must not block. Calls come in bursts.
+	// Wake is called from the goroutine of [Watcher.Run] when something may have changed. It is
+	// required and must not block. Calls come in bursts.
 	Wake func()
 
-	// Root is where trees lie: links on the way to a tree below it are
-	// followed as in a chroot at Root. "" is "/". Files are not affected.
+	// Root is the root of trees: symlinks on the way to a tree below it are resolved as in a chroot
+	// at Root. "" is "/". Files are not affected.
 	Root string
 
-	// Ignore says which names directly in a tree, or in its subdirectories,
-	// are of no interest, such as temporary files of the caller. Without it a
-	// caller whose writes fail would be woken by its own attempts. Nil ignores
-	// nothing.
+	// Ignore reports which names in a tree or in its subdirectories do not matter, such as
+	// temporary files of the caller. Without it a caller whose writes fail would be woken by its
+	// own attempts. Nil ignores nothing.
 	Ignore func(name string) bool
 
 	// Open starts a notifier. Nil is fsnotify.
 	Open func() (*Notifier, error)
 }
 
-// A Watcher watches files and trees. Its methods may be called from any
-// goroutine, before and while [Watcher.Run] runs.
+// A Watcher watches files and trees. Any goroutine may call its methods, before and while
+// [Watcher.Run] runs.
 type Watcher struct {
 	o    Options
-	wake chan struct{} // one place: the wishes below have changed
+	wake chan struct{} // one place: request has changed
 
 	mu      sync.Mutex
 	running bool
 	request request
-	lost    bool   // events were lost since the caller last called Set
-	why     string // what keeps us from watching everything; "" when nothing does
+	lost    bool   // events were lost since the last Set
+	why     string // why not everything is watched; "" if it is
 }
 
-// request is what the caller has asked for since Run last looked.
+// request is what the caller asked for.
 type request struct {
 	files, trees []string
 	changed      bool
@@ -68,17 +67,16 @@ func New(o Options) *Watcher {
 	return &Watcher{o: o, wake: make(chan struct{}, 1), why: notRunning}
 }
 
-// Set says what to watch from now on, by absolute paths of this process's file
-// system; nothing of it has to exist. A file is one name and all that it leads
-// through. A tree is a directory with its direct subdirectories and all names
-// in these; a subdirectory that is a link is a name and not looked into.
+// Set replaces the files and trees to watch, named by absolute paths of this process's file system;
+// they need not exist. A file is one name and everything that it leads through. A tree is a
+// directory with its direct subdirectories and all names in them; a subdirectory that is a symlink
+// counts as a name and is not followed.
 //
-// Set returns at once. What is added is watched a moment later, and Wake is
-// called then, because a change between the caller's last look and that moment
-// has made no event. Wake is not called when nothing is added: a loop that
-// calls Set at every turn comes to rest.
+// Set returns at once. New targets are watched a moment later, and then Wake is called, because a
+// change between the caller's last look and that moment made no event. Without new targets Wake is
+// not called: a loop that calls Set in every run comes to rest.
 //
-// Set with the lists of last time, in the same order, costs one comparison.
+// Set with equal lists, in the same order, costs one comparison.
 func (w *Watcher) Set(files, trees []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,10 +90,9 @@ func (w *Watcher) Set(files, trees []string) {
 	w.wakeUp()
 }
 
-// Retry tries again to watch what could not be, and looks whether what is
-// watched is still what the paths lead to. It returns at once; Wake is called
-// if that found something. It costs a system call or two a directory: once a
-// resync is often enough.
+// Retry tries again to watch what was refused, and checks that watched directories are still those
+// that the paths lead to. It returns at once; Wake is called if it finds a difference. It costs one
+// or two system calls per directory: once per resync is enough.
 func (w *Watcher) Retry() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -103,7 +100,7 @@ func (w *Watcher) Retry() {
 	w.wakeUp()
 }
 
-// State says whether everything is watched and, if not, why not and what helps.
+// State reports whether everything is watched and, if not, why not and how to fix it.
 func (w *Watcher) State() (ok bool, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,13 +120,13 @@ func (w *Watcher) wakeUp() {
 	}
 }
 
-// Run watches until ctx ends, and then gives nil. Nothing that inotify refuses
-// ends it. A watcher runs once.
+// Run watches until ctx ends, and then returns nil. No error of inotify ends it. A second call is
+// an error.
 func (w *Watcher) Run(ctx context.Context) error {
 	w.mu.Lock()
 	if w.running {
 		w.mu.Unlock()
-		return errors.New("watch: the watcher runs already, or has run")
+		return errors.New("watch: the watcher can run only once")
 	}
 	w.running = true
 	w.request.retry = true // to open the first notifier
@@ -158,11 +155,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// runOnce does all that there is to do. It gives the session to go on with and
-// whether the caller has to look.
+// runOnce handles the request and the events. It returns the session to continue with, and whether
+// the caller must look.
 //
-// Wake comes after the watches: what happens later makes an event, and what
-// happened before is there when the caller looks.
+// Wake is called after the watches are added: later changes make an event, and the caller's look
+// finds earlier ones.
 func (w *Watcher) runOnce(s *session) (_ *session, wake bool) {
 	w.mu.Lock()
 	asked := w.request
@@ -184,8 +181,7 @@ func (w *Watcher) runOnce(s *session) (_ *session, wake bool) {
 	got := s.queue.take()
 	switch {
 	case got.broken != nil:
-		// Not opened again at once: what broke it may break the next one, and
-		// there is nobody to stop that.
+		// Do not open a new one at once: the same cause may break it again, in an endless loop.
 		s.close()
 		w.report(brokenNotifier(got.broken), false)
 		return nil, true
@@ -206,7 +202,7 @@ func (w *Watcher) runOnce(s *session) (_ *session, wake bool) {
 	return s, s.graph.takeFresh() || wake
 }
 
-// report keeps the state for [Watcher.State], and logs a change of the reason.
+// report stores the state for [Watcher.State], and logs a change of the reason.
 func (w *Watcher) report(p problem, lost bool) {
 	w.mu.Lock()
 	before := w.why
@@ -215,10 +211,10 @@ func (w *Watcher) report(p problem, lost bool) {
 	w.mu.Unlock()
 	switch {
 	case lost:
-		w.o.Log.Warn("file events were lost; everything is looked at again")
+		w.o.Log.Warn("file events were lost; checking all files again")
 	case p.why == before:
 	case p.why != "":
-		w.o.Log.Warn("not all files are watched; their changes are seen at the next resync", "reason", p.why, "directories", p.count)
+		w.o.Log.Warn("some files are not watched; their changes are found at the next resync", "reason", p.why, "directories", p.count)
 	case before != notRunning:
 		w.o.Log.Info("all files are watched")
 	}

@@ -9,12 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchAll sees to it that n, which was just seen to be the directory id, is
-// watched.
+// watchAll makes sure that n is watched, which was just seen to be the directory id.
 //
-// Between that look and the watch the path may come to mean another directory.
-// Then the event of that is still to come, because the directory above is
-// watched already, and [graph.forget] makes us do it again.
+// Between that look and the watch the path may begin to mean another directory. The event of that
+// change is still to come, because the directory above is already watched, and [graph.forget] then
+// makes us do this again.
 func (g *graph) watchAll(n *node, id ident) {
 	if n.watch != nil && n.watch.id != id {
 		g.unwatch(n)
@@ -37,13 +36,13 @@ func (g *graph) watchAll(n *node, id ident) {
 		n.watch, n.err = w, nil
 		g.fresh = true
 	case absent(err):
-		n.err = nil // gone again: the directory above tells when it comes
+		n.err = nil // gone again: the directory above reports when it returns
 	default:
 		n.err = err
 	}
 }
 
-// unwatch takes n out of its watch.
+// unwatch removes n from its watch.
 func (g *graph) unwatch(n *node) {
 	w := n.watch
 	if w == nil {
@@ -59,7 +58,7 @@ func (g *graph) unwatch(n *node) {
 
 // drop ends a watch.
 func (g *graph) drop(w *watch) {
-	// It fails when the directory was removed or moved, which ends a watch.
+	// An error means that the directory was removed or moved, which ended the watch.
 	_ = g.dirs.Remove(w.path)
 	delete(g.watches, w.id)
 	for _, n := range w.nodes {
@@ -73,25 +72,24 @@ func (g *graph) dropWatches(n *node) {
 	g.dropPending[n] = struct{}{}
 }
 
-// forget ends the watches of a path and of all below it: the path leads
-// somewhere else now, or did in between. That it may have the same inode
-// number as before proves nothing, numbers are used again.
+// forget ends the watches of a path and of everything below it: the path leads elsewhere now, or
+// did for a moment. The same inode number as before proves nothing, because numbers are reused.
 func (g *graph) forget(path string) {
 	if g.nodes[path] == nil {
-		return // then nothing below it is a node
+		return // then no path below it is a node
 	}
 	for p, n := range g.nodes {
 		if n.watch != nil && below(p, path) {
 			g.unwatch(n)
-			delete(g.dropPending, n) // who leads through it has to be walked anyway
+			delete(g.dropPending, n) // its targets are walked anyway
 		}
 	}
 }
 
-// addWatches ends a pass. While a directory had no watch it may have changed
-// unheard, so the targets that lead through it are walked again, which watches
-// it first. Usually that has happened already; what is left are further paths
-// of a directory whose watch went with another of its paths.
+// addWatches ends a pass. A directory may have changed unnoticed while it had no watch, so the
+// targets that lead through it are walked again, which watches it first. Usually a walk has done
+// that already; the rest are further paths of a directory whose watch ended with another of its
+// paths.
 func (g *graph) addWatches() {
 	for len(g.dropPending) > 0 {
 		loose := g.dropPending
@@ -125,16 +123,16 @@ func (u uses) usesAny(nodes map[*node]struct{}) bool {
 	return false
 }
 
-// absent says that a path leads nowhere. That is not an error here.
+// absent reports that a path leads nowhere. Here that is not an error.
 func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// entry is what a name leads to, links not followed.
+// entry is the kind of file at a path; symlinks are not followed.
 type entry struct {
 	kind kind
 	id   ident
-	err  error // of kind unknown
+	err  error // if kind is unknown
 }
 
 type kind int

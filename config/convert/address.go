@@ -11,25 +11,23 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// dockerHub is Docker Hub's name in image references and in a RegistryConfig,
-// hubServer the host that answers for it.
+// dockerHub is Docker Hub's name in image references and in a RegistryConfig; hubServer is the host
+// that serves it.
 const (
 	dockerHub = "docker.io"
 	hubServer = "registry-1.docker.io"
 )
 
-// address is a host or URL as a foreign format writes it, taken apart and not
-// yet judged.
+// address is a host or URL of a foreign format, split and not yet validated.
 type address struct {
-	scheme string // "" when there is none
+	scheme string // "" if there is none
 	host   string // host[:port] in lower case
 	path   string // "" or "/…", as written
-	// ignored names what none of the three programs makes use of.
+	// ignored names a part that none of the programs uses.
 	ignored string
 }
 
-// split takes an address apart. The errors repeat nothing that could be a
-// login.
+// split splits an address. Errors repeat no text that may be a login.
 func split(written string) (address, error) {
 	var a address
 	rest := strings.TrimSpace(written)
@@ -57,8 +55,8 @@ func split(written string) (address, error) {
 	return a, nil
 }
 
-// needsTLS gives the reason for which an address over plain http is written with
-// https, "" if it stays: a RegistryConfig refuses to send these logins in plain text.
+// needsTLS returns the reason why a plain http address is written with https, "" if it stays http.
+// A RegistryConfig refuses to send these logins unencrypted.
 func (a address) needsTLS() string {
 	_, isECR := ecr.ParseHost(a.host)
 	switch {
@@ -72,7 +70,7 @@ func (a address) needsTLS() string {
 	return ""
 }
 
-// isHub reports whether host is one of the names of Docker Hub.
+// isHub reports whether host is one of Docker Hub's names.
 func isHub(host string) bool {
 	switch hostport.TrimDefaultPort(host, "https") {
 	case dockerHub, "index.docker.io", hubServer, "registry.hub.docker.com":
@@ -81,28 +79,27 @@ func isHub(host string) bool {
 	return false
 }
 
-// tokenOnly reports whether a registry is known to insist on Bearer tokens.
+// tokenOnly reports whether a registry is known to require Bearer tokens.
 func tokenOnly(host string) bool {
 	return host == dockerHub || host == "ghcr.io" || host == "quay.io"
 }
 
-// ecrName matches the names of ECR registries, to tell people about them; the
-// exact rules are those of credprovider.
+// ecrName matches the names of ECR registries, for messages only; package credprovider has the
+// exact rules.
 var ecrName = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+$|^public\.ecr\.aws$|^ecr-public\.aws\.com$`)
 
 func isECR(host string) bool { return ecrName.MatchString(hostport.Host(host)) }
 
-// hostOnly gives the host[:port] of host[:port][/path].
+// hostOnly returns the host[:port] of host[:port][/path].
 func hostOnly(name string) string {
 	host, _, _ := strings.Cut(name, "/")
 	return host
 }
 
-// repositories matches a path that a login can be limited to.
+// repositories matches a path to which a login can be limited.
 var repositories = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
 
-// checkName refuses a name that registryName gave and that no registries entry
-// can have.
+// checkName refuses a result of registryName that no registries entry can have.
 func checkName(name string) error {
 	_, p, ok := strings.Cut(name, "/")
 	if !ok {
@@ -114,12 +111,12 @@ func checkName(name string) error {
 	return nil
 }
 
-// registryName turns an address that names a registry to log in to into
-// host[:port][/path], with one name for Docker Hub.
+// registryName returns the host[:port][/path] of a registry to log in to, with one name for Docker
+// Hub.
 func (a address) registryName() string {
 	p := strings.Trim(path.Clean("/"+a.path), "/")
 	if p == "v1" || p == "v2" {
-		p = "" // the API's root, as in https://index.docker.io/v1/
+		p = "" // the root of the API, as in https://index.docker.io/v1/
 	}
 	host := a.host
 	if isHub(host) {
@@ -131,9 +128,8 @@ func (a address) registryName() string {
 	return host + "/" + p
 }
 
-// literalURL writes a URL whose path is taken as it is, which is what k3s and
-// containerd do with the endpoints of a mirror, in our form. override tells
-// whether it needs overridePath: true.
+// literalURL converts a URL whose path is used literally, as in endpoints of k3s and containerd,
+// to the form of a RegistryConfig. override says whether it needs overridePath: true.
 func literalURL(scheme, host, literal string) (written string, override bool, u hostsconf.URL, err error) {
 	if host == dockerHub {
 		host = hubServer // as docker.DefaultHost of containerd does
@@ -152,8 +148,8 @@ func literalURL(scheme, host, literal string) (written string, override bool, u 
 	return written, override, u, err
 }
 
-// prefixURL writes the address of a registry below which repositories stand,
-// as an image name would begin with it.
+// prefixURL returns the address of a registry with a path prefix of repositories, in the form that
+// an image name starts with.
 func prefixURL(scheme, name string) (written string, u hostsconf.URL, err error) {
 	host, prefix, _ := strings.Cut(name, "/")
 	written = name
@@ -161,7 +157,7 @@ func prefixURL(scheme, name string) (written string, u hostsconf.URL, err error)
 		written = "http://" + name
 	}
 	if prefix == "v2" || strings.HasPrefix(prefix, "v2/") || strings.HasSuffix(prefix, "/v2") {
-		// Without the API's root in front, such a prefix would be taken for it.
+		// Without /v2 in front, ParseURL would take such a prefix for the root of the API.
 		written = orHTTPS(scheme) + "://" + host + "/v2/" + prefix
 	}
 	u, err = hostsconf.ParseURL(written, false)

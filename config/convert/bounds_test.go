@@ -11,8 +11,8 @@ import (
 	"github.com/berth-registry/berth/config/convert"
 )
 
-// TestBounds converts inputs that are made to take time or memory. Each has to
-// come back soon, with an error or with a result.
+// TestBounds converts inputs made to take much time or memory. Each must return soon, with an error
+// or a result.
 func TestBounds(t *testing.T) {
 	var bomb strings.Builder
 	bomb.WriteString("a0: &a0 [x,x,x,x,x,x,x,x,x]\n")
@@ -55,7 +55,7 @@ func TestBounds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			begin := time.Now()
 			result, err := convert.Convert(test.format, fileNames[test.format], []byte(test.input), convert.Options{})
-			// Seconds on an idle machine, where it would be hours without the bounds.
+			// Seconds on an idle machine; without the limits it would be hours.
 			if took := time.Since(begin); took > 10*time.Minute {
 				t.Errorf("took %v", took)
 			}
@@ -75,7 +75,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestLineEndings converts a file of another system.
+// TestLineEndings converts a file with the line ends of another system.
 func TestLineEndings(t *testing.T) {
 	for format, input := range map[convert.Format]string{
 		convert.RKE:        "private_registries:\n- url: a.corp\n  user: u\n  password: p\n",
@@ -97,8 +97,8 @@ func TestLineEndings(t *testing.T) {
 	}
 }
 
-// TestNamesInComments makes sure that neither the name of the file nor the
-// directory for secrets gets out of its comment.
+// TestNamesInComments checks that neither the file name nor the secrets directory can end its
+// comment.
 func TestNamesInComments(t *testing.T) {
 	input := []byte("private_registries:\n- {url: a.corp, user: u, password: p}\n")
 	result, err := convert.Convert(convert.RKE, "a\nkind: Other\u2028\u0085.yml", input, convert.Options{SecretsDir: "/srv/secrets"})
@@ -114,15 +114,14 @@ func TestNamesInComments(t *testing.T) {
 	parse(t, "", result.YAML)
 }
 
-// TestPasswords carries passwords through that YAML would read as something
-// else.
+// TestPasswords converts passwords that YAML would read as another type.
 func TestPasswords(t *testing.T) {
 	for _, password := range []string{
 		"true", "null", "~", "no", "Y", "12", "0x1F", "0o17", "1e3", ".5", "1.5", "1_000", "12:30:45", "2001-01-01", "-", "- a", ": b", "a: b", "a #b", "#", "*a", "&a",
 		"!a", "!!int 3", "|", ">", "%", "@", "`", "'", `"`, `\`, `\n`, " a", "a ", "  ", "{a}", "[a]", "a,b", "?", "? a", "<<", "=", "ä", "日本", "\u2028", "\ufeff", "\ufffd", "\U0001F511",
 		"---", "...", "--- a", strings.Repeat("long word ", 50), strings.Repeat("x", 5000), "a:", ".inf", ".nan", "0b1", "+1", "1.1.1.1",
 	} {
-		// The quoting of Go's %+q is a subset of YAML's and of TOML's.
+		// Go's %+q quoting is valid in YAML and in TOML.
 		for format, input := range map[convert.Format]string{
 			convert.K3s:        fmt.Sprintf("configs: {a.corp: {auth: {username: u, password: %+q}}}", password),
 			convert.Containerd: fmt.Sprintf("[plugins.cri.registry.configs.'a.corp'.auth]\nusername = 'u'\npassword = %+q", password),

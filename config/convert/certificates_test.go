@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// writeCertificates makes ca.pem, cert.pem and key.pem in a new directory: a
-// RegistryConfig is accepted only when the files that it names are there.
+// writeCertificates creates ca.pem, cert.pem and key.pem in a new directory: a RegistryConfig is
+// accepted only if the files that it names exist.
 func writeCertificates(t *testing.T) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

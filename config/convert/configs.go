@@ -5,7 +5,7 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// readConfigs reads the configs table, which k3s and containerd share.
+// readConfigs reads the configs table, which k3s and containerd have in common.
 func (d *draft) readConfigs(table cursor, identityToken string) {
 	authOrTLS := d.in.example("auth: or tls:", "auth or tls tables")
 	for _, c := range d.configEntries(table, "the registry's host[:port], and below it "+authOrTLS) {
@@ -14,7 +14,7 @@ func (d *draft) readConfigs(table cursor, identityToken string) {
 			continue
 		}
 		auth, tls := c.get("auth"), c.get("tls")
-		// k3s gives a host with either of them a directory of its own.
+		// k3s creates a directory for a host with either of them.
 		r.named = r.named || d.format != Containerd && (!auth.absent() || !tls.absent())
 		d.credentials(auth, identityToken, r)
 		d.noteUnusedLogin(a, r)
@@ -24,8 +24,8 @@ func (d *draft) readConfigs(table cursor, identityToken string) {
 	}
 }
 
-// configEntries gives the entries of a configs table that name a registry. Of
-// several names of Docker Hub the one that the program looks up counts.
+// configEntries returns the entries of a configs table that name a registry. Of several names of
+// Docker Hub, the one that the program looks up counts.
 func (d *draft) configEntries(table cursor, example string) []cursor {
 	hub := !table.get(hubServer).absent()
 	var entries []cursor
@@ -46,14 +46,14 @@ func (d *draft) configEntries(table cursor, example string) []cursor {
 	return entries
 }
 
-// leaveOut loses everything at c.
+// leaveOut reports everything at c as lost.
 func (d *draft) leaveOut(c cursor, what, effect string) {
 	d.lose(c.loss(what, effect))
 	c.skip()
 }
 
-// configHost finds the registry that a key of configs or auths means, nil when
-// it means none or one that was there before.
+// configHost returns the registry that a key of configs or auths names, nil if it names none or
+// one that an earlier key named.
 func (d *draft) configHost(c cursor) (address, *registry) {
 	a, err := split(c.name)
 	if err != nil {
@@ -79,8 +79,8 @@ func (d *draft) configHost(c cursor) (address, *registry) {
 // plain reports whether a key is the host[:port] that the programs look up.
 func (a address) plain() bool { return a.scheme == "" && a.path == "" && a.ignored == "" }
 
-// noteUnusedLogin says that a login had no effect under its name: containerd
-// looks a login up by the host that asks for it.
+// noteUnusedLogin notes a login that had no effect under its name: containerd looks a login up by
+// the host that it asks.
 func (d *draft) noteUnusedLogin(a address, r *registry) {
 	switch {
 	case r.login == nil:
@@ -92,8 +92,8 @@ func (d *draft) noteUnusedLogin(a address, r *registry) {
 	}
 }
 
-// placeTLS puts the settings t of the table at c into r, unless they had no
-// effect: such settings could make a registry less secure than it was.
+// placeTLS sets the settings t of the table at c in r, unless they had no effect: applying such
+// settings could make a registry less secure than before.
 func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
 	if t == (tlsFiles{}) {
 		return
@@ -124,8 +124,8 @@ func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
 	}
 }
 
-// readAuths reads the auths table, which is older than configs and overrides
-// the login there (ValidateImageConfig in containerd's config.go).
+// readAuths reads the auths table, which is older than configs and overrides its logins
+// (ValidateImageConfig in containerd's config.go).
 func (d *draft) readAuths(table cursor, identityToken string) {
 	for _, c := range table.all("the registry's URL, and below it username and password") {
 		a, err := split(c.name)

@@ -14,9 +14,9 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// fromContainerd reads a config.toml with the deprecated registry.mirrors,
-// configs and auths. Types: https://github.com/containerd/containerd,
-// internal/cri/config/config.go, in 1.x pkg/cri/config/config.go.
+// fromContainerd reads a config.toml with the deprecated registry.mirrors, configs and auths.
+// Types: https://github.com/containerd/containerd, internal/cri/config/config.go, in 1.x
+// pkg/cri/config/config.go.
 func fromContainerd(d *draft, root cursor) {
 	registry, ok := d.registryTable(root)
 	if !ok {
@@ -36,9 +36,9 @@ func fromContainerd(d *draft, root cursor) {
 	d.unread(registry)
 }
 
-// registryTable finds the table with the registry settings.
+// registryTable returns the table with the registry settings.
 func (d *draft) registryTable(root cursor) (cursor, bool) {
-	d.version = 1 // without the line, as containerd 1.x has it
+	d.version = 1 // default of containerd 1.x
 	if v := root.get("version"); !v.absent() {
 		n, err := strconv.Atoi(v.text())
 		if err != nil || n < 1 || n > 4 {
@@ -49,8 +49,7 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 	}
 	plugins := root.get("plugins")
 	plugins.mapping(`[plugins."` + containerdconf.TableV2 + `".registry]`)
-	// The 2.x releases move older tables to the newest by themselves, so that
-	// one in a newer file still counts.
+	// containerd 2.x migrates older tables itself, so an old table in a newer file still counts.
 	order := containerdconf.Tables(d.version)
 	var found cursor
 	for _, name := range order {
@@ -77,7 +76,7 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 	return found, true
 }
 
-// configPath looks at a config_path that is there already.
+// configPath handles a config_path that is already set.
 func (d *draft) configPath(registry cursor) {
 	c := registry.get("config_path")
 	paths := strings.FieldsFunc(c.text(), func(r rune) bool { return r == filepath.ListSeparator })
@@ -112,8 +111,8 @@ func (d *draft) configPath(registry cursor) {
 	}
 }
 
-// refusesConfigPath reports settings that containerd does not accept beside a
-// config_path (ValidateImageConfig; the tls tables in 1.x only).
+// refusesConfigPath reports settings that containerd refuses beside a config_path
+// (ValidateImageConfig; the tls tables in 1.x only).
 func (d *draft) refusesConfigPath(registry cursor) bool {
 	if m := registry.get("mirrors"); !m.absent() && len(m.v.fields) > 0 {
 		return true
@@ -128,9 +127,8 @@ func (d *draft) refusesConfigPath(registry cursor) bool {
 	return false
 }
 
-// spreadWildcard keeps "*" in front of registries that are named only for
-// their login or certificates: for containerd they were still behind it, while
-// Berth takes a named registry out of "*".
+// spreadWildcard keeps the "*" mirror for registries that are named only for their login or
+// certificates. In containerd they still used it; in a RegistryConfig a named registry does not.
 func (d *draft) spreadWildcard() {
 	all := d.byUpstream[hostsconf.Default]
 	if all == nil {
@@ -151,8 +149,8 @@ func (d *draft) spreadWildcard() {
 	}
 }
 
-// headers carries registry.headers over to the endpoints. containerd sent them
-// to every registry, which has no counterpart.
+// headers carries registry.headers over to the endpoints. containerd sent them to every registry,
+// which has no counterpart.
 func (d *draft) headers(table cursor) {
 	var all []header
 	for _, c := range table.all(`[…registry.headers] with X-Name = ["value"]`) {
@@ -191,7 +189,7 @@ func (d *draft) headers(table cursor) {
 	}
 }
 
-// mergeHeaders joins the values of names that differ in case only.
+// mergeHeaders joins the values of names that differ only in case.
 func mergeHeaders(sorted []header) []header {
 	var out []header
 	for _, h := range sorted {

@@ -1,16 +1,14 @@
-// Package convert turns the registry settings of RKE, of k3s and RKE2, and of
+// Package convert turns the registry settings of RKE, of k3s and RKE2, of Rancher, and of
 // containerd's own config.toml into a RegistryConfig.
 //
-// What it promises: [config.Parse] accepts the result as it is (provided that
-// the certificate files it names are on the node), the same images come from
-// the same hosts in the same order, a comment stands wherever Berth behaves
-// differently, and what cannot be carried over is listed in [Result.Lost]
-// rather than dropped. It reads nothing but the bytes it is given and writes
-// nothing. A secret appears in [Result.YAML], which is where it has to be, and
-// in no error, comment or loss.
+// Promises: [config.Parse] accepts the result unchanged, if the certificate files that it names
+// exist on the node. The same images come from the same hosts in the same order. A comment in the
+// result explains every difference in behaviour, and [Result.Lost] lists every setting that could
+// not be carried over. A secret appears only in [Result.YAML], never in an error, a comment or a
+// loss. The package reads only the bytes that it is given and writes nothing.
 //
-// Start reading at [Convert]; rke.go, k3s.go and containerd.go hold one format
-// each, draft.go what they have in common, render.go the output.
+// Start reading at [Convert]. rke.go, k3s.go, rancher.go and containerd.go hold one format each,
+// draft.go the parts that they share, render.go the output.
 package convert
 
 import (
@@ -23,10 +21,10 @@ import (
 	"github.com/berth-registry/berth/config"
 )
 
-// Format is a kind of input.
+// Format is a format of the input.
 type Format string
 
-// The formats.
+// The formats that [Convert] reads.
 const (
 	RKE        Format = "rke"        // cluster.yml of RKE 1
 	K3s        Format = "k3s"        // registries.yaml of k3s and RKE2
@@ -34,54 +32,52 @@ const (
 	Rancher    Format = "rancher"    // a Cluster of provisioning.cattle.io/v1
 )
 
-// Formats lists what [Convert] reads.
+// Formats lists the formats that [Convert] reads.
 func Formats() []Format { return []Format{RKE, K3s, Containerd, Rancher} }
 
 // MaxInput is the largest input in bytes.
 const MaxInput = 4 << 20
 
-// maxOutput is the largest file that [config.Parse] takes, in bytes.
+// maxOutput is the largest file that [config.Parse] accepts, in bytes.
 const maxOutput = 1 << 20
 
-// DefaultSecretsDir is where the comments propose to move secrets to.
+// DefaultSecretsDir is the directory that the comments propose for secrets.
 const DefaultSecretsDir = "/etc/berth/secrets"
 
-// Options of [Convert]. The zero value is ready for use.
+// Options are the options of [Convert]. The zero value is valid.
 type Options struct {
-	// SecretsDir is the directory that the comments propose for secrets,
-	// [DefaultSecretsDir] when empty. Nothing is written there.
+	// SecretsDir is the directory that the comments propose for secrets; "" means
+	// [DefaultSecretsDir]. Convert does not write there.
 	SecretsDir string
 }
 
 // Result is a converted file.
 type Result struct {
-	// YAML is a RegistryConfig with the secrets in it: a file that holds it
-	// must have mode 0600.
+	// YAML is a RegistryConfig that contains the secrets: a file with it must have mode 0600.
 	YAML []byte
-	// Lost is what could not be carried over, in the order of the input.
+	// Lost lists the settings that could not be carried over, in the order of the input.
 	Lost []Loss
 }
 
-// Loss is a part of the input that has no counterpart in the result.
+// Loss is a setting of the input that has no counterpart in the result.
 type Loss struct {
 	Line, Column int    // in the input, from 1
 	Field        string // path of the field: mirrors["docker.io"].rewrite
-	What         string // what is missing, and why
-	Effect       string // what that means for the images, or what to do about it
+	What         string // the missing setting, and the reason
+	Effect       string // the effect on images, or the remedy
 }
 
-// String gives line:column: field: what; effect.
+// String returns line:column: field: what; effect.
 func (l Loss) String() string {
 	return fmt.Sprintf("%d:%d: %s: %s; %s", l.Line, l.Column, l.Field, l.What, l.Effect)
 }
 
-// Convert reads data, which is in the given format ([Guess] finds it), and gives
-// the RegistryConfig that does the same. name stands in errors and in the first comment ("-" for
-// standard input). The same input always gives the same bytes.
+// Convert converts data, in the given format (see [Guess]), into an equivalent RegistryConfig. name
+// appears in errors and in the first comment ("-" means standard input). The same input always
+// gives the same bytes.
 //
-// An input that cannot be read gives a [config.Errors] with the place of each
-// mistake; a setting that can be read and has no counterpart is a [Loss] and no
-// error.
+// An input that cannot be read gives a [config.Errors] with the position of each mistake. A
+// readable setting without a counterpart is a [Loss] and not an error.
 func Convert(from Format, name string, data []byte, opts Options) (Result, error) {
 	if name == "-" || name == "" {
 		name = "standard input"
@@ -133,7 +129,7 @@ func Convert(from Format, name string, data []byte, opts Options) (Result, error
 	return Result{YAML: out, Lost: d.lost}, nil
 }
 
-// formatList lists the formats for a message.
+// formatList lists the formats, for messages.
 func formatList() string {
 	var names []string
 	for _, f := range Formats() {
@@ -143,15 +139,14 @@ func formatList() string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// input collects the mistakes of one file.
+// input collects the mistakes of one input.
 type input struct {
 	name   string
-	toml   bool // field paths are written as TOML does
+	toml   bool // field paths are written in TOML notation
 	errors config.Errors
 }
 
-// maxErrors is how many mistakes are reported; a file of another kind would
-// otherwise give one for each of its lines.
+// maxErrors limits the reported mistakes; a file of another kind could give one for each line.
 const maxErrors = 50
 
 func (in *input) failAt(line, column int, field, message string) {
@@ -170,9 +165,8 @@ func (in *input) err() error {
 	return in.errors
 }
 
-// shown makes a piece of the input fit for a comment, an error or a field path:
-// what precedes an "@" may be a login and is left out, and the rest is cut when
-// it is long.
+// shown shortens a piece of the input for a comment, an error or a field path. Text before an "@"
+// may be a login and is replaced.
 func shown(s string) string {
 	if at := strings.LastIndexByte(s, '@'); at >= 0 {
 		s = "[redacted]" + s[at:]
@@ -183,10 +177,10 @@ func shown(s string) string {
 	return s
 }
 
-// maxShown is how many characters of a value are repeated.
+// maxShown is the largest number of characters of a value that a message repeats.
 const maxShown = 120
 
-// oneLine keeps a file name from breaking out of its comment or error.
+// oneLine replaces characters that could end the line of a comment or error.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 || r == 0xfffd || r == 0xfeff {

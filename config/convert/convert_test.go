@@ -14,8 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestGolden converts every testdata/<format>/<name>.in. What comes out, and
-// what was lost, must be as in the golden files; config.Parse must take it.
+// TestGolden converts every testdata/<format>/<name>.in. The output and the losses must equal the
+// golden files, and config.Parse must accept the output.
 func TestGolden(t *testing.T) {
 	certs := writeCertificates(t)
 	total := 0
@@ -65,7 +65,7 @@ var fileNames = map[convert.Format]string{
 	convert.Rancher:    "cluster.yaml",
 }
 
-// parse reads a result with the certificates of testdata put where they are.
+// parse parses a result after putting the certificates of testdata in place.
 func parse(t *testing.T, certs string, yaml []byte) *config.Config {
 	t.Helper()
 	cfg, _, err := config.Parse("converted.yaml", bytes.ReplaceAll(yaml, []byte("/etc/certs/"), []byte(certs+"/")))
@@ -98,7 +98,7 @@ func golden(t *testing.T, path string, got []byte) {
 	}
 }
 
-// comments gives the lines of a YAML document that are comments.
+// comments returns the comment lines of a YAML document.
 func comments(yaml []byte) string {
 	var out strings.Builder
 	for line := range strings.Lines(string(yaml)) {

@@ -12,8 +12,8 @@ import (
 
 var fence = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
 
-// TestDocs converts each input of docs/convert.md by the command that stands
-// there, and compares the result with the block that follows.
+// TestDocs converts each input of docs/convert.md with the command on the page and compares the
+// result with the block that follows.
 func TestDocs(t *testing.T) {
 	commands, examples := docsExamples(t)
 	for i, command := range commands {
@@ -39,8 +39,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// docsExamples gives the commands of the page, and its inputs and results in
-// turn.
+// docsExamples returns the commands of the page, and its inputs and results alternating.
 func docsExamples(t *testing.T) (commands, examples []string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/convert.md")

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// draft is the RegistryConfig that comes into being, with its comments.
+// draft is the RegistryConfig under construction, with its comments.
 type draft struct {
 	in         *input
 	format     Format
@@ -23,20 +23,20 @@ type draft struct {
 	registries      []*registry
 	ecr             []credential // of the section ecr
 	ecrNotes        []string
-	envAt           cursor // of the AWS key in the environment of kubelet
+	envAt           cursor // location of the AWS key in kubelet's environment
 	certsDir        string
 	lost            []Loss
 
 	version    int // of containerd's config.toml
 	byUpstream map[string]*mirror
-	through    map[string]bool // upstreams that no mirror stands in front of
-	configured map[string]bool // registries that configs has named
+	through    map[string]bool // upstreams that are asked directly, without "*"
+	configured map[string]bool // registries named in configs
 	asked      map[string]bool // hosts of endpoints
-	https      map[string]bool // those of them with https
-	// mentionsHub says that something but configs names docker.io.
+	https      map[string]bool // hosts of endpoints with https
+	// mentionsHub says that the input names docker.io outside configs.
 	mentionsHub bool
-	idle        string          // why nothing in the input had an effect
-	authed      map[string]bool // registries that auths has named
+	idle        string          // reason why no setting of the input had an effect
+	authed      map[string]bool // registries named in auths
 	byHost      map[string]*registry
 }
 
@@ -44,7 +44,7 @@ type mirror struct {
 	notes     []string
 	upstream  string
 	endpoints []endpoint
-	// only says that the upstream is not asked behind the endpoints.
+	// only says that the upstream is not asked after the endpoints.
 	only bool
 }
 
@@ -53,8 +53,8 @@ type endpoint struct {
 	url      hostsconf.URL
 	written  string
 	override bool // overridePath: true
-	self     bool // named like the upstream
-	own      bool // the upstream itself, and last
+	self     bool // has the upstream's name
+	own      bool // is the upstream itself, and the last endpoint
 	headers  []header
 }
 
@@ -74,15 +74,15 @@ type registry struct {
 	notes     []string
 	host      string // host[:port][/path]
 	login     *login
-	keys      *awsKeys // of this registry alone
+	keys      *awsKeys // for this registry alone
 	auth      config.Auth
 	tls       tlsFiles
 	plainHTTP bool
-	// overTLS is plainHTTP: false, for a registry on this machine.
+	// overTLS writes plainHTTP: false, for a registry on loopback.
 	overTLS bool
-	// named keeps an entry that says nothing: it is not asked by way of "*".
+	// named keeps an entry without settings, so that "*" does not apply to it.
 	named bool
-	// allowPlainHTTP is allowPlainHTTPCredentials.
+	// allowPlainHTTP writes allowPlainHTTPCredentials: true.
 	allowPlainHTTP bool
 }
 
@@ -96,7 +96,7 @@ type tlsFiles struct {
 	skipVerify    bool
 }
 
-// credential is a source of AWS keys; without keys it is the instance profile.
+// credential is a source of AWS keys; nil keys mean the instance profile.
 type credential struct {
 	notes []string
 	keys  *awsKeys
@@ -104,7 +104,7 @@ type credential struct {
 
 type awsKeys struct{ id, secret, session redact.Secret }
 
-// setPlainHTTP says how the registry is asked, without TLS or with it.
+// setPlainHTTP sets whether the registry is asked without TLS.
 func (r *registry) setPlainHTTP(plain bool) {
 	r.plainHTTP, r.overTLS = plain, !plain
 }
@@ -119,7 +119,7 @@ func (r *registry) note(format string, args ...any) {
 
 func (d *draft) lose(l Loss) { d.lost = append(d.lost, l) }
 
-// addMirror adds m; its upstream must be new.
+// addMirror adds m. Its upstream must be new.
 func (d *draft) addMirror(m *mirror) {
 	if d.byUpstream == nil {
 		d.byUpstream = map[string]*mirror{}
@@ -128,8 +128,8 @@ func (d *draft) addMirror(m *mirror) {
 	d.mirrors = append(d.mirrors, m)
 }
 
-// registry finds the entry of a host, or makes one behind those that exist;
-// at is where the input speaks of it.
+// registry returns the entry of a host and appends one if there is none. at is its location in the
+// input.
 func (d *draft) registry(host string, at cursor) *registry {
 	if r := d.byHost[host]; r != nil {
 		return r
@@ -143,8 +143,8 @@ func (d *draft) registry(host string, at cursor) *registry {
 	return r
 }
 
-// nothing refuses an input without any registry: an empty RegistryConfig
-// would remove every mirror of a node.
+// nothing refuses an input without any registry: an empty RegistryConfig would remove every mirror
+// of a node.
 func (d *draft) nothing(what string) {
 	if len(d.in.errors) > 0 {
 		return
@@ -152,8 +152,7 @@ func (d *draft) nothing(what string) {
 	d.in.failAt(0, 0, "", what+"; there is nothing to convert")
 }
 
-// prune removes entries that say nothing: the program made nothing of them
-// either.
+// prune removes entries without settings. The program did not use them either.
 func (d *draft) prune() {
 	d.registries = slices.DeleteFunc(d.registries, func(r *registry) bool {
 		if r.login != nil || r.keys != nil || r.tls != (tlsFiles{}) || r.plainHTTP || r.overTLS || r.named {
@@ -167,9 +166,8 @@ func (d *draft) prune() {
 	})
 }
 
-// thisMachine puts right what k3s does with a registry on this machine that has
-// a port of its own and tls settings: it writes http and these settings, so that
-// containerd tries https first, as it does without them.
+// thisMachine corrects the settings of a registry on loopback. For one with its own port and tls
+// settings, k3s writes http with these settings, so that containerd tries https first.
 func (d *draft) thisMachine(r *registry) {
 	host := hostOnly(r.host)
 	if d.format != Containerd && hostport.IsLoopback(host) && d.defaultScheme(host) == "https" && r.tls == (tlsFiles{}) && !r.plainHTTP {
@@ -196,7 +194,7 @@ func (d *draft) thisMachine(r *registry) {
 	}
 }
 
-// finish works out what follows from several parts of the draft together.
+// finish settles the settings that depend on several parts of the draft.
 func (d *draft) finish() {
 	for _, r := range d.registries {
 		d.thisMachine(r)
@@ -236,9 +234,9 @@ func (d *draft) finish() {
 	}
 }
 
-// otherSpelling is about a registry that the input names in another spelling,
-// with or without its scheme's port, but not with login or tls settings: for the
-// program these were two hosts, for Berth they are one.
+// otherSpelling handles a registry that the input also names in another spelling, with or without
+// the default port, but without login or tls settings there. The program treated these as two
+// hosts; Berth treats them as one.
 func (d *draft) otherSpelling(r *registry) {
 	host := hostOnly(r.host)
 	for _, other := range []string{host + ":443", host + ":80", strings.TrimSuffix(host, ":443"), strings.TrimSuffix(host, ":80")} {
@@ -262,9 +260,8 @@ func (d *draft) otherSpelling(r *registry) {
 	}
 }
 
-// oneSpelling leaves out the login and the tls settings of a host that has
-// them in another spelling already, with or without its scheme's port: for
-// Berth the two are one.
+// oneSpelling drops the login and the tls settings of a host that already has them in another
+// spelling: Berth treats both spellings as one host.
 func (d *draft) oneSpelling(r *registry, logins, tls map[string]string) {
 	plain := r.plainHTTP || hostport.IsLoopback(hostOnly(r.host)) && r.tls == (tlsFiles{})
 	key := config.NormalizeHost(r.host, plain)
@@ -290,8 +287,7 @@ func (d *draft) oneSpelling(r *registry, logins, tls map[string]string) {
 	}
 }
 
-// plainURLs are the paths of repositories that some URL reaches over http, by
-// host.
+// plainURLs holds, by host, the repository paths that some URL reaches over http.
 type plainURLs map[string][]string
 
 func (d *draft) plainHTTP() plainURLs {
@@ -313,8 +309,7 @@ func (d *draft) plainHTTP() plainURLs {
 	return plain
 }
 
-// covered reports whether a login for prefix on host is used for one of the
-// URLs.
+// covered reports whether one of the URLs would use a login for prefix on host.
 func (p plainURLs) covered(host, prefix string) bool {
 	for _, path := range p[hostport.TrimDefaultPort(host, "http")] {
 		if prefix == "" || path == prefix || strings.HasPrefix(path, prefix+"/") {
@@ -324,7 +319,7 @@ func (p plainURLs) covered(host, prefix string) bool {
 	return false
 }
 
-// inFrontOf says what containerd asks before the upstream, "" for nothing.
+// inFrontOf describes the host that containerd asks before the upstream, "" if there is none.
 func (d *draft) inFrontOf(upstream string) string {
 	switch {
 	case d.byUpstream[upstream] != nil:

@@ -16,8 +16,8 @@ func FuzzK3s(f *testing.F)        { fuzz(f, convert.K3s) }
 func FuzzContainerd(f *testing.F) { fuzz(f, convert.Containerd) }
 func FuzzRancher(f *testing.F)    { fuzz(f, convert.Rancher) }
 
-// fuzz checks that no input makes Convert panic, and that config.Parse accepts
-// whatever it gives, but for certificate files that are not on this machine.
+// fuzz checks that no input makes Convert panic, and that config.Parse accepts every result except
+// for certificate files that are missing on this machine.
 func fuzz(f *testing.F, format convert.Format) {
 	seeds, err := filepath.Glob(filepath.Join("testdata", string(format), "*.in"))
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
-// ErrUnknownKind is what [Guess] gives for an input whose kind does not show.
+// ErrUnknownKind reports an input whose format [Guess] cannot recognise.
 var ErrUnknownKind = errors.New("what kind of file this is does not show")
 
-// Guess finds the format of an input by its content. The error is
-// [ErrUnknownKind] with the remedy.
+// Guess returns the format of an input by its content. The error wraps [ErrUnknownKind] and
+// contains the remedy.
 func Guess(data []byte) (Format, error) {
 	if len(data) <= MaxInput {
 		if f, ok := guess(bytes.TrimPrefix(data, []byte("\ufeff"))); ok {
@@ -25,7 +25,7 @@ func Guess(data []byte) (Format, error) {
 	return "", fmt.Errorf("%w; say it with --from %s", ErrUnknownKind, formatList())
 }
 
-// signs are fields that only files of one kind have, by the way to them.
+// signs lists fields, by path, that only files of one format have.
 var signs = []struct {
 	way    []string
 	format Format
@@ -45,8 +45,8 @@ var signs = []struct {
 	{[]string{"auths"}, K3s},
 }
 
-// guess looks for the signs of exactly one kind. A RegistryConfig has mirrors
-// too, as a list.
+// guess looks for the signs of exactly one format. A RegistryConfig also has mirrors, but as a
+// list.
 func guess(data []byte) (Format, bool) {
 	var document yaml.Node
 	var root *yaml.Node
@@ -74,7 +74,7 @@ func guess(data []byte) (Format, bool) {
 	return "", false
 }
 
-// valueOf gives the value of a field of a mapping, nil when it has none.
+// valueOf returns the value of a field of a mapping, nil if there is none.
 func valueOf(n *yaml.Node, name string) *yaml.Node {
 	if n != nil && n.Kind == yaml.AliasNode {
 		n = n.Alias

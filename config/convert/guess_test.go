@@ -8,8 +8,7 @@ import (
 	"github.com/berth-registry/berth/config/convert"
 )
 
-// TestGuess finds the kind of every input of the tests, and of files that hold
-// little.
+// TestGuess recognises the format of every test input, and of files with little content.
 func TestGuess(t *testing.T) {
 	for _, input := range goldenInputs(t) {
 		got, err := convert.Guess(input.data)
@@ -45,7 +44,7 @@ func TestGuess(t *testing.T) {
 	}
 }
 
-// TestNothingToConvert: an empty result would remove every mirror of a node.
+// TestNothingToConvert refuses an empty result, which would remove every mirror of a node.
 func TestNothingToConvert(t *testing.T) {
 	for _, test := range []struct {
 		format      convert.Format

@@ -1,10 +1,9 @@
 package convert
 
-// fromK3s reads the registries.yaml of k3s and RKE2. Its types are those of
-// https://github.com/rancher/wharfie (pkg/registries/types.go); what k3s makes
-// of them stands in pkg/agent/containerd/config.go of
-// https://github.com/k3s-io/k3s: a path in an endpoint is taken literally unless
-// it is empty, / or /v2, and the registry itself is asked last.
+// fromK3s reads the registries.yaml of k3s and RKE2. Its types are in
+// https://github.com/rancher/wharfie (pkg/registries/types.go), its interpretation in
+// pkg/agent/containerd/config.go of https://github.com/k3s-io/k3s: the path of an endpoint is used
+// literally unless it is empty, / or /v2, and the registry itself is asked last.
 func fromK3s(d *draft, root cursor) {
 	const k3s = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"
 	d.note("On a node that goes on to run k3s, set containerd.certsDir to %s (RKE2: the same below /var/lib/rancher/rke2), "+

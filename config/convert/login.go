@@ -10,9 +10,9 @@ import (
 
 const noLogin = "images from there are pulled without a login"
 
-// credentials reads the auth table of k3s or containerd, and gives the login
-// that containerd would use: the username and password, else the identity token,
-// else the base64 form (ParseAuth in containerd's image_pull.go).
+// credentials reads the auth table of k3s or containerd and stores the login that containerd would
+// use: username and password, else the identity token, else the base64 form (ParseAuth in
+// containerd's image_pull.go).
 func (d *draft) credentials(c cursor, identityToken string, r *registry) {
 	if !c.mapping("username and password below it") {
 		return
@@ -47,7 +47,7 @@ func (d *draft) credentials(c cursor, identityToken string, r *registry) {
 	d.setLogin(where, r, user, password)
 }
 
-// decodeAuth takes the base64 form of user:password apart.
+// decodeAuth decodes the base64 form of user:password.
 func decodeAuth(encoded string) (user, password string, ok bool) {
 	decoded, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
@@ -59,8 +59,8 @@ func decodeAuth(encoded string) (user, password string, ok bool) {
 	return user, strings.Trim(password, "\x00"), ok && user != ""
 }
 
-// setLogin puts a login into r, or says why it cannot be one. Only half a login
-// and characters that no registry takes in Basic authentication are refused.
+// setLogin stores a login in r, or reports why it is unusable: half of it is missing, or it has
+// characters that Basic authentication cannot carry.
 func (d *draft) setLogin(c cursor, r *registry, user, password string) {
 	what := ""
 	switch {
@@ -117,7 +117,7 @@ func (d *draft) tls(c cursor) tlsFiles {
 	return t
 }
 
-// path reads the path of a file. Only what can be one is taken.
+// path returns the path of a file, "" if it cannot be one.
 func (d *draft) path(c cursor) string {
 	p := c.text()
 	if p == "" {

@@ -10,17 +10,17 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// foreignMirror is one entry of a mirrors table, before it is known whether
-// the registry needs a mirror at all.
+// foreignMirror is one entry of a mirrors table, before the converter knows whether the registry
+// needs a mirror.
 type foreignMirror struct {
 	at        cursor
 	upstream  string
 	endpoints []endpoint
-	listed    int // endpoints in the input
+	listed    int // number of endpoints in the input
 	notes     []string
 }
 
-// readMirrors reads the mirrors table, which k3s and containerd share.
+// readMirrors reads the mirrors table, which k3s and containerd have in common.
 func (d *draft) readMirrors(table cursor) []*foreignMirror {
 	example := d.in.example(`endpoint: ["https://mirror.corp"]`, `endpoint = ["https://mirror.corp"]`)
 	var all []*foreignMirror
@@ -51,8 +51,7 @@ func (d *draft) readMirrors(table cursor) []*foreignMirror {
 	return all
 }
 
-// readEndpoint reads one endpoint. prefix stands before the repository in all
-// requests, see rewrite.
+// readEndpoint reads one endpoint. prefix precedes the repository in all requests, see rewrite.
 func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix string) {
 	lose := func(err error) {
 		d.lose(c.loss("the endpoint's address "+err.Error(), "images of "+m.name()+" are not looked for there"))
@@ -108,9 +107,9 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 	m.endpoints = append(m.endpoints, e)
 }
 
-// defaultScheme is what the program assumes for an endpoint without a scheme:
-// k3s by normalizeEndpointAddress in pkg/agent/containerd/config.go, containerd
-// by defaultScheme in its image_pull.go.
+// defaultScheme returns the scheme that the program assumes for an endpoint without one: k3s by
+// normalizeEndpointAddress in pkg/agent/containerd/config.go, containerd by defaultScheme in its
+// image_pull.go.
 func (d *draft) defaultScheme(host string) string {
 	port := hostport.Port(host)
 	if !hostport.IsLoopback(host) || d.format != Containerd && (port == "" || port == "443") {
@@ -126,9 +125,9 @@ func (m *foreignMirror) name() string {
 	return m.upstream
 }
 
-// isOwn reports whether the program takes u for the address of the registry
-// itself. For k3s that is one address (defaultHostConfig in its
-// pkg/agent/containerd/config.go), for containerd any that bears its name.
+// isOwn reports whether the program treats u as the address of the registry itself. For k3s that is
+// one address (defaultHostConfig in its pkg/agent/containerd/config.go), for containerd any with
+// the registry's name.
 func (d *draft) isOwn(upstream string, u hostsconf.URL) bool {
 	if upstream == hostsconf.Default {
 		return false
@@ -139,7 +138,7 @@ func (d *draft) isOwn(upstream string, u hostsconf.URL) bool {
 	return u == hostsconf.UpstreamURL(upstream, d.defaultScheme(upstream) == "http")
 }
 
-// asks remembers that an endpoint is asked.
+// asks records that an endpoint is asked.
 func (d *draft) asks(u hostsconf.URL) {
 	if d.https == nil {
 		d.https, d.asked = map[string]bool{}, map[string]bool{}
@@ -148,9 +147,8 @@ func (d *draft) asks(u hostsconf.URL) {
 	d.https[u.Host] = d.https[u.Host] || u.Scheme == "https"
 }
 
-// placeMirrors puts the mirrors into the draft. All of them ask the upstream
-// behind their endpoints, as the programs do, except where an endpoint is the
-// upstream itself.
+// placeMirrors adds the mirrors to the draft. Each asks the upstream after its endpoints, as in the
+// programs, unless an endpoint is the upstream itself.
 func (d *draft) placeMirrors(all []*foreignMirror) {
 	wildcard := false
 	for _, m := range all {
@@ -171,8 +169,8 @@ func (d *draft) placeMirrors(all []*foreignMirror) {
 		}
 		switch {
 		case len(m.endpoints) > 0:
-			// containerd does not ask the upstream again when an endpoint
-			// has its name (registryEndpoints in image_pull.go).
+			// containerd does not ask the upstream again if an endpoint has its name
+			// (registryEndpoints in image_pull.go).
 			only := d.format == Containerd && !own && self
 			if only {
 				m.notes = append(m.notes, "One endpoint is the registry itself, so containerd did not ask it once more at the end.")
@@ -191,8 +189,7 @@ func (d *draft) placeMirrors(all []*foreignMirror) {
 	}
 }
 
-// takeOwn removes a last endpoint that is the upstream itself: it is asked
-// there anyway.
+// takeOwn removes a last endpoint that is the upstream itself: Berth asks it there in any case.
 func (d *draft) takeOwn(m *foreignMirror) bool {
 	if len(m.endpoints) == 0 || m.upstream == hostsconf.Default {
 		return false
@@ -219,7 +216,7 @@ func (d *draft) takeOwn(m *foreignMirror) bool {
 	return true
 }
 
-// entry is the entry of exactly this host, an empty one when it has none.
+// entry returns the entry of exactly this host, an empty one if there is none.
 func (d *draft) entry(host string) registry {
 	if host == hubServer {
 		host = dockerHub
@@ -232,10 +229,9 @@ func (d *draft) entry(host string) registry {
 
 func (d *draft) hasTLS(host string) bool { return d.entry(host).tls != (tlsFiles{}) }
 
-// tlsFirst is for endpoints with http and tls settings. k3s writes both into
-// hosts.toml, and containerd then tries https, and http only when the host
-// answers without TLS (ConfigureHosts in core/remotes/docker/config). Port 80
-// is always http.
+// tlsFirst handles endpoints with http and tls settings. k3s writes both into hosts.toml;
+// containerd then tries https, and http only if the host answers without TLS (ConfigureHosts in
+// core/remotes/docker/config). Port 80 is always http.
 func (d *draft) tlsFirst(m *foreignMirror) {
 	var all []endpoint
 	add := func(e endpoint) {
@@ -267,8 +263,8 @@ func (d *draft) tlsFirst(m *foreignMirror) {
 	m.endpoints = all
 }
 
-// loopback says how a registry on this machine is asked behind its mirrors,
-// where the program did not do as containerd does by itself.
+// loopback sets how a registry on loopback is asked after its mirrors, if the program's rule
+// differs from containerd's own.
 func (d *draft) loopback(m *foreignMirror, own bool) {
 	if !hostport.IsLoopback(m.upstream) || d.hasTLS(m.upstream) || own && d.format == Containerd {
 		return
@@ -276,8 +272,8 @@ func (d *draft) loopback(m *foreignMirror, own bool) {
 	d.registry(m.upstream, m.at).setPlainHTTP(d.defaultScheme(m.upstream) == "http")
 }
 
-// straight is for a registry whose entry made sure that it is asked itself,
-// and not what "*" says.
+// straight handles an entry whose effect was that the registry itself is asked instead of the "*"
+// mirror.
 func (d *draft) straight(m *foreignMirror, own, wildcard bool) {
 	if d.through == nil {
 		d.through = map[string]bool{}

@@ -10,8 +10,7 @@ import (
 	"github.com/berth-registry/berth/config/convert"
 )
 
-// mistakes are inputs that cannot be read, each with its whole message.
-// hunter2 stands for a secret.
+// mistakes are unreadable inputs with their exact messages. hunter2 is a secret.
 var mistakes = []struct {
 	name   string
 	format convert.Format
@@ -87,8 +86,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestSecretsNeverInErrors puts a secret where each byte of a valid input is,
-// and looks for it in what comes back.
+// TestSecretsNeverInErrors puts a secret at each byte of a valid input and checks that errors do
+// not contain it.
 func TestSecretsNeverInErrors(t *testing.T) {
 	const secret = "Xq7hunter2"
 	inputs := map[convert.Format]string{
@@ -98,7 +97,7 @@ func TestSecretsNeverInErrors(t *testing.T) {
 		convert.Rancher:    "spec:\n  rkeConfig:\n    registries:\n      configs:\n        a.corp: {insecureSkipVerify: true, password: p}\n",
 	}
 	for format, input := range inputs {
-		// What follows "password" is a secret, with or without its quotes.
+		// Text after "password" is a secret, with or without its quotes.
 		start := strings.Index(input, "password") + len("password")
 		refused := 0
 		for at := start; at <= len(input); at++ {
@@ -111,7 +110,7 @@ func TestSecretsNeverInErrors(t *testing.T) {
 						t.Errorf("%s: %q: %v", format, text, err)
 					}
 				}
-				// What becomes a value of the result may be there, and nothing else.
+				// The secret may appear only as a value of the result.
 				if words := comments(result.YAML) + fmt.Sprint(result.Lost); strings.Contains(words, secret) {
 					t.Errorf("%s: %q: the words of the result hold it:\n%s\n%v", format, text, comments(result.YAML), result.Lost)
 				}
@@ -128,8 +127,8 @@ func TestSecretsNeverInErrors(t *testing.T) {
 	}
 }
 
-// TestSecretsNeverInWords puts a secret where a login can be by mistake: in an
-// address, in a name, beside or in place of a field.
+// TestSecretsNeverInWords puts a secret where people write logins by mistake: in an address, in a
+// name, beside a field or instead of one.
 func TestSecretsNeverInWords(t *testing.T) {
 	const secret = "Xq7hunter2"
 	refused := 0

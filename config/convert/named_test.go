@@ -13,11 +13,10 @@ import (
 	"github.com/berth-registry/berth/config/convert"
 )
 
-// paragraph is a comment or loss, and the host or upstream whose entry it is
-// above.
+// paragraph is a comment or loss, and the host or upstream of the entry below it.
 type paragraph struct{ entry, text string }
 
-// paragraphs gives all that the output says in words.
+// paragraphs returns all text of the output that is written for people.
 func paragraphs(t *testing.T, result convert.Result) []paragraph {
 	t.Helper()
 	var all []paragraph
@@ -57,7 +56,7 @@ func paragraphs(t *testing.T, result convert.Result) []paragraph {
 	return all
 }
 
-// aspects are the words of which one has to be there.
+// aspects are patterns for each kind of difference; the text must match one.
 var aspects = map[string]*regexp.Regexp{
 	"mirrors": regexp.MustCompile(`asked|http|endpoint|under their own name`),
 	"machine": regexp.MustCompile(`registry on this machine`),
@@ -66,7 +65,7 @@ var aspects = map[string]*regexp.Regexp{
 	"login":   regexp.MustCompile(`login|token`),
 }
 
-// named reports whether some paragraph speaks of a difference.
+// named reports whether a paragraph names a difference.
 func named(output []paragraph, d difference) bool {
 	for _, p := range output {
 		about := false
@@ -89,7 +88,7 @@ func named(output []paragraph, d difference) bool {
 	return false
 }
 
-// roundTripInput is one input of the round trip.
+// roundTripInput is one input of the round trip test.
 type roundTripInput struct {
 	format      convert.Format
 	name        string
@@ -121,7 +120,7 @@ func roundTripInputs(t *testing.T) []roundTripInput {
 	return all
 }
 
-// goldenInputs are the inputs of testdata.
+// goldenInputs returns the inputs of testdata.
 func goldenInputs(t *testing.T) []roundTripInput {
 	t.Helper()
 	var all []roundTripInput

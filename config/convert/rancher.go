@@ -4,10 +4,9 @@ import (
 	"fmt"
 )
 
-// rancherFields are the parts of a Cluster of provisioning.cattle.io/v1 that say
-// where the images of its nodes come from (pkg/apis/rke.cattle.io/v1 in
-// https://github.com/rancher/rancher). Rancher writes them into the
-// registries.yaml of k3s and RKE2 on each node.
+// rancherFields are the fields of a Cluster of provisioning.cattle.io/v1 that configure the image
+// sources of its nodes (pkg/apis/rke.cattle.io/v1 in https://github.com/rancher/rancher). Rancher
+// writes them into the registries.yaml of k3s and RKE2 on each node.
 func rancherFields() fields {
 	return fields{"spec": {"rkeConfig": {"registries": nil}}}
 }
@@ -35,8 +34,8 @@ func fromRancher(d *draft, root cursor) {
 	d.unread(registries)
 }
 
-// rancherConfigs reads configs, whose logins and certificates are in Secrets of
-// the cluster that Rancher runs on.
+// rancherConfigs reads configs. Their logins and certificates are in Secrets of the cluster on
+// which Rancher runs.
 func (d *draft) rancherConfigs(table cursor) {
 	for _, c := range d.configEntries(table, "the registry's host[:port], and below it authConfigSecretName: or insecureSkipVerify:") {
 		a, r := d.configHost(c)

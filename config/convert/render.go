@@ -11,11 +11,10 @@ import (
 	"github.com/berth-registry/berth/config"
 )
 
-// width is where lines of comments are broken.
+// width is the longest line of a comment, in characters.
 const width = 90
 
-// render writes the draft as YAML: a comment, the two lines that every
-// RegistryConfig begins with, and a block for each section.
+// render writes the draft as YAML: a comment, apiVersion and kind, and a block for each section.
 func (d *draft) render() ([]byte, error) {
 	var out bytes.Buffer
 	for _, line := range d.headComment() {
@@ -45,7 +44,7 @@ func (d *draft) render() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// headComment gives the lines of the comment at the top.
+// headComment returns the lines of the comment at the top.
 func (d *draft) headComment() []string {
 	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher"}[d.format]
 	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say what differs.", d.in.name, origin), width-2)
@@ -229,7 +228,7 @@ func (d *draft) containerdBlock() block {
 	return top
 }
 
-// block is a mapping in the making; notes stand above it.
+// block is a mapping under construction, with notes above it.
 type block struct {
 	notes  []string
 	fields []*yaml.Node
@@ -246,7 +245,7 @@ func (b *block) node() *yaml.Node {
 	return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: b.fields, HeadComment: comment(b.notes)}
 }
 
-// section is a block with one field, a list; empty when the list is.
+// section returns a block with one list field, or an empty block if the list is empty.
 func section(name string, items []*yaml.Node) block {
 	b := block{}
 	if len(items) > 0 {
@@ -263,14 +262,14 @@ func boolean(b bool) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(b)}
 }
 
-// unquoted matches what reads the same in every dialect of YAML without
-// quotes; whether it is a number or a word like true, the encoder sees to.
+// unquoted matches strings that read the same in every version of YAML without quotes. The encoder
+// quotes numbers and words such as true itself.
 var (
 	unquoted = regexp.MustCompile(`^([A-Za-z/]|[0-9]+\.)[A-Za-z0-9/._:+=-]*$`)
 	oldWords = regexp.MustCompile(`(?i)^(y|yes|n|no|on|off)$`)
 )
 
-// text gives a node that every reader takes for this string.
+// text returns a node that every YAML reader takes for this string.
 func text(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	if !unquoted.MatchString(s) || strings.HasSuffix(s, ":") || oldWords.MatchString(s) {
@@ -279,7 +278,7 @@ func text(s string) *yaml.Node {
 	return n
 }
 
-// comment gives notes the form of a comment, a paragraph each.
+// comment formats notes as a comment, one paragraph each.
 func comment(notes []string) string {
 	var lines []string
 	for _, note := range notes {
@@ -290,8 +289,7 @@ func comment(notes []string) string {
 	return strings.Join(lines, "\n")
 }
 
-// wrap breaks a paragraph into lines of at most n characters, where it has
-// spaces.
+// wrap breaks a paragraph at spaces into lines of at most n characters.
 func wrap(paragraph string, n int) []string {
 	var lines []string
 	line := ""

@@ -12,10 +12,10 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// rewrite reads the rewrite rules of k3s' containerd. It gives what they put in
-// front of every repository, "" for nothing; rules that do anything else are
-// lost. k3s goes through the rules in no order, replaces all matches as Go's
-// regexp does, and stops at the first rule that changes the repository.
+// rewrite reads the rewrite rules of k3s' containerd and returns the prefix that they add to every
+// repository, "" for none. Rules with any other effect are reported as lost. k3s tries the rules in
+// no fixed order, replaces all matches as Go's regexp does, and stops at the first rule that
+// changes the repository.
 func (d *draft) rewrite(c cursor, m *foreignMirror) (prefix string) {
 	rules := c.all(d.in.example(`"^(.*)": "prefix/$1"`, `"^(.*)" = "prefix/$1"`))
 	var change []cursor
@@ -50,8 +50,8 @@ func (d *draft) rewrite(c cursor, m *foreignMirror) (prefix string) {
 	return ""
 }
 
-// addedBy gives what a rule puts in front of every repository and otherwise
-// leaves as it is; not ok when it does anything else.
+// addedBy returns the prefix that a rule adds to every repository. ok is false if the rule does
+// anything else.
 func addedBy(pattern, replacement string) (prefix string, ok bool) {
 	if !matchesWhole(pattern) {
 		return "", false
@@ -60,8 +60,8 @@ func addedBy(pattern, replacement string) (prefix string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	// The whole name is one match, so that the result is the replacement with
-	// the name in place of its references: two names tell what it is.
+	// The pattern matches the whole name once, so the result is the replacement with the name in
+	// place of its references. Two names are enough to find the prefix.
 	for i, name := range []string{"library/nginx", "q"} {
 		added, found := strings.CutSuffix(re.ReplaceAllString(name, replacement), name)
 		if !found || i > 0 && added != prefix {
@@ -72,8 +72,8 @@ func addedBy(pattern, replacement string) (prefix string, ok bool) {
 	return prefix, true
 }
 
-// matchesWhole reports whether a pattern matches every name once, from its
-// first character to its last, or matches only the empty text before the first.
+// matchesWhole reports whether a pattern matches every name exactly once, from start to end, or
+// only the empty text before the first character.
 func matchesWhole(pattern string) bool {
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
@@ -108,8 +108,8 @@ func matchesWhole(pattern string) bool {
 	return any && (!lazy || end)
 }
 
-// asPath gives a prefix of names as a path, "" for one that leaves requests as
-// they are; not ok when it does not end where a path element does.
+// asPath returns a prefix of names as a path, "" for one without an effect. ok is false if the
+// prefix does not end at the end of a path element.
 func asPath(prefix string) (string, bool) {
 	if !strings.HasSuffix(prefix, "/") {
 		return "", false
@@ -119,7 +119,7 @@ func asPath(prefix string) (string, bool) {
 			return "", false
 		}
 	}
-	// Requests go to path.Join of the API's root, the repository and the rest.
+	// The program asks path.Join of the API's root, the repository and the rest.
 	p := strings.Trim(path.Clean("/"+prefix), "/")
 	if p == "" {
 		return "", true

@@ -9,8 +9,8 @@ import (
 	"github.com/berth-registry/berth/config/convert"
 )
 
-// TestRewrite asks, for each rule, whether the requests are the same with the
-// url that comes of it, and that rules which no url can say are lost.
+// TestRewrite checks for each rule that the converted url gives the same requests, and that rules
+// which no url can express are lost.
 func TestRewrite(t *testing.T) {
 	for _, test := range []struct {
 		pattern, replacement string
@@ -37,7 +37,7 @@ func TestRewrite(t *testing.T) {
 		{"^library/(.*)", "hub/$1", false},
 		{"^(.*)/(.*)$", "$1/$2", false},
 		{"(.*)", "hub-$1", false},
-		{"(.*)", "hub/$1x", false}, // a group of the name 1x, which there is not
+		{"(.*)", "hub/$1x", false}, // refers to a group named 1x, which is undefined
 		{"(.*)", "$1/hub", false},
 		{"(.*)", "$1/$1", false},
 		{"(.*)", "../$1", false},
@@ -64,7 +64,7 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// TestRewriteOfSeveralRules: k3s takes them in no order.
+// TestRewriteOfSeveralRules: k3s tries them in no fixed order.
 func TestRewriteOfSeveralRules(t *testing.T) {
 	for rules, lost := range map[string]bool{
 		`{"(.*)": "$1", "^(.*)$": "hub/$1"}`:    false, // the first changes nothing

@@ -8,9 +8,9 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// rkeFields are the parts of a cluster.yml that say where images come from
-// (types/rke_types.go in https://github.com/rancher/rke), in its spelling and
-// in that of JSON: a cluster.rkestate and Rancher's API hold the same.
+// rkeFields are the fields of a cluster.yml that configure image sources (types/rke_types.go in
+// https://github.com/rancher/rke), in YAML spelling and in JSON spelling: a cluster.rkestate and
+// Rancher's API hold the same fields.
 func rkeFields() fields {
 	env := fields{"extra_env": nil, "extraEnv": nil}
 	cluster := func() fields {
@@ -29,7 +29,7 @@ func rkeFields() fields {
 	return top
 }
 
-// rkeCluster finds the cluster's settings among what people keep them in.
+// rkeCluster finds the cluster's settings in the files that commonly contain them.
 func rkeCluster(root cursor) (cursor, bool) {
 	for _, way := range [][]string{
 		{"rancher_kubernetes_engine_config"}, {"rancherKubernetesEngineConfig"}, {"spec", "rancherKubernetesEngineConfig"},
@@ -51,17 +51,17 @@ func rkeCluster(root cursor) (cursor, bool) {
 // rkeRegistry is one item of private_registries.
 type rkeRegistry struct {
 	at      cursor
-	written string // url as it stands there
+	written string // url as written
 	scheme  string
 	name    string // host[:port][/path]
 	ignored string
 	user    string
 	secret  string
-	overTLS string // see needsTLS
+	overTLS string // reason for https, see needsTLS
 	def     bool
 	ecr     cursor
 	keys    awsKeys  // of ecr
-	noKeys  bool     // ecr is there and gives none
+	noKeys  bool     // ecr is present without keys
 	twice   []string // paths of earlier items for the same registry
 }
 
@@ -105,7 +105,7 @@ func (d *draft) rkeRegistries(list cursor) []*rkeRegistry {
 			continue
 		}
 		if before := byName[r.name]; before != nil {
-			// RKE keeps them in a map by url, so that the last one counts.
+			// RKE keeps them in a map by url, so the last one counts.
 			r.twice = append(before.twice, before.at.path)
 			if before.written != r.written {
 				d.lose(before.at.loss("the same registry is named twice, in two spellings", "only the later entry is used; keep one of the two"))
@@ -149,8 +149,8 @@ func (d *draft) rkeItem(c cursor) *rkeRegistry {
 	return r
 }
 
-// rkePlugin reads the plugin of a registry. Earlier releases of RKE called it
-// credentialPlugin and gave its type.
+// rkePlugin reads the plugin of a registry. Earlier releases of RKE named it credentialPlugin and
+// gave its type.
 func (d *draft) rkePlugin(r *rkeRegistry, plugin cursor) {
 	kind := plugin.get("type")
 	if text := strings.ToLower(kind.text()); text != "" && text != "ecr" {
@@ -167,9 +167,8 @@ func (d *draft) rkePlugin(r *rkeRegistry, plugin cursor) {
 	r.noKeys = r.keys == awsKeys{}
 }
 
-// rkeDefault carries is_default over. RKE put the first one in front of the
-// names of its own system images (setClusterImageDefaults in
-// cluster/defaults.go), and looked no further.
+// rkeDefault carries is_default over. RKE put only the first such registry in front of the names of
+// its own system images (setClusterImageDefaults in cluster/defaults.go).
 func (d *draft) rkeDefault(found []*rkeRegistry) {
 	var first *rkeRegistry
 	var others []string
@@ -210,7 +209,7 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 	}, notes...)}
 }
 
-// rkeRegistry writes the entry of one registry.
+// rkeRegistry adds the entry of one registry.
 func (d *draft) rkeRegistry(found *rkeRegistry) {
 	r := d.registry(found.name, found.at)
 	r.named = true
@@ -240,9 +239,9 @@ func (d *draft) rkeRegistry(found *rkeRegistry) {
 	r.note("ECR: Berth fetches and renews the token, see ecr.")
 }
 
-// rkeKeys places the AWS keys. kubelet pulled with those of its environment;
-// those of a registry served RKE's own system containers. One pair goes to the
-// section ecr; of several, each registry keeps its own.
+// rkeKeys places the AWS keys. kubelet pulled with the keys of its environment; a registry's own
+// keys served RKE's system containers. A single pair goes to the section ecr; of several pairs,
+// each registry keeps its own.
 func (d *draft) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 	var all []awsKeys
 	if env != nil {
@@ -284,7 +283,7 @@ func (d *draft) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 	}
 }
 
-// ownKeys gives a registry keys of its own.
+// ownKeys sets the keys of a registry in its own entry.
 func (d *draft) ownKeys(found *rkeRegistry, kubelet bool) {
 	host := hostOnly(found.name)
 	lose := func(what string) {
@@ -333,8 +332,8 @@ func (d *draft) staticKeys(all []awsKeys) {
 	}
 }
 
-// kubeletEnv reads AWS keys out of services.kubelet.extra_env, where RKE's
-// documentation tells people to put them.
+// kubeletEnv reads AWS keys from services.kubelet.extra_env, the place that RKE's documentation
+// gives for them.
 func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 	env := map[string]string{}
 	for _, c := range cluster.get("services").get("kubelet").either("extra_env", "extraEnv").items(`- "AWS_ACCESS_KEY_ID=…"`) {
@@ -367,7 +366,7 @@ func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 	return &k
 }
 
-// printable loses keys that no AWS key looks like and YAML could not hold.
+// printable reports keys as lost that cannot be AWS keys or that YAML cannot hold.
 func (d *draft) printable(at cursor, k awsKeys) bool {
 	if strings.ContainsFunc(k.id.Reveal()+k.secret.Reveal()+k.session.Reveal(), func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
 		d.lose(at.loss("this is no AWS key: it holds spaces or characters other than ASCII", "tokens of ECR come from the instance profile"))

@@ -8,19 +8,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/config/convert"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/node/desired"
 )
 
-// repositories are asked for at every host. The last one is as short as can be.
+// repositories are requested from every host. The last one has the shortest possible name.
 var repositories = []string{"library/nginx", "team/sub/app", "x"}
 
-// TestRoundTrip compares, for every input, where containerd sends its requests
-// with the source and with what Convert made of it: the hosts in their order,
-// how each is verified, and the login that it gets. Each difference has to be
-// named in the output, in words about that host and that kind of difference.
+// TestRoundTrip compares, for every input, the requests of containerd with the source and with the
+// result of Convert: the hosts in order, how each is verified, and the login that it gets. The
+// output must name each difference, in words about that host and that kind of difference.
 func TestRoundTrip(t *testing.T) {
 	certs := writeCertificates(t)
 	compared, differences := 0, 0
@@ -59,8 +58,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestRoundTripNotices makes sure that the comparison can fail: without its
-// comments and losses an output names nothing.
+// TestRoundTripNotices checks that the comparison can fail: an output without its comments and
+// losses names no difference.
 func TestRoundTripNotices(t *testing.T) {
 	was := []hop{{url: "https://h.corp/v2"}, {url: "https://r.corp/v2", skipVerify: true, login: "u:p"}}
 	for name, is := range map[string][]hop{
@@ -90,7 +89,7 @@ type hop struct {
 	url                    string // scheme://host/path, the API's root
 	skipVerify, ca, client bool
 	login                  string   // user:password, "" for none
-	repositories           []string // as they are asked for; nil when unchanged
+	repositories           []string // as requested; nil if unchanged
 }
 
 func (a hop) host() string {
@@ -99,7 +98,7 @@ func (a hop) host() string {
 	return host
 }
 
-// requests are the addresses of the sample repositories.
+// requests returns the addresses of the sample repositories.
 func (a hop) requests() string {
 	var all []string
 	for i, r := range repositories {
@@ -127,7 +126,7 @@ func (d difference) String() string {
 	return fmt.Sprintf("the %s of %s for images of %s", d.aspect, d.host, d.registry)
 }
 
-// compare finds the differences. To ask a host again changes nothing.
+// compare finds the differences. Asking a host again is no difference.
 func compare(registry string, was, is []hop) []difference {
 	was, is = once(was), once(is)
 	requests := func(all []hop) (urls []string) {
@@ -175,7 +174,7 @@ func compare(registry string, was, is []hop) []difference {
 	return found
 }
 
-// within reports whether list is some of all, in the same order.
+// within reports whether list is a subsequence of all.
 func within(list, all []string) bool {
 	for _, one := range all {
 		if len(list) > 0 && list[0] == one {
@@ -194,10 +193,10 @@ func once(all []hop) (first []hop) {
 	return first
 }
 
-// install is the certs.d of a config.
+// install writes the certs.d of a config.
 func install(t *testing.T, cfg *config.Config) resolver {
 	t.Helper()
-	directories, _ := agent.Desired(cfg, agent.Inputs{})
+	directories, _ := desired.Directories(cfg, desired.Inputs{})
 	certs := t.TempDir()
 	desired, err := hostsconf.Build(certs, directories)
 	if err != nil {
@@ -212,8 +211,8 @@ func install(t *testing.T, cfg *config.Config) resolver {
 		}
 	}
 	return resolver{dir: certs, login: func(host string, only bool) string {
-		// What is no header comes from the provider, which gives it where
-		// nothing else is asked.
+		// A login that is not in a header comes from the credential provider, which gives it only
+		// if no other host is asked.
 		for _, r := range cfg.Registries {
 			name := r.Host
 			if name == "docker.io" {

@@ -14,8 +14,8 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// TestMeaning says for each input what the result has to mean, by the
-// addresses that are asked and not by how they are written.
+// TestMeaning pins the meaning of each result by the addresses that are asked, not by their
+// spelling.
 func TestMeaning(t *testing.T) {
 	certs := writeCertificates(t)
 	for _, test := range []struct{ name, want string }{
@@ -201,7 +201,7 @@ func TestMeaning(t *testing.T) {
 	}
 }
 
-// meaning describes a config by what is asked where and with what.
+// meaning describes a config by the hosts that are asked and the logins that they get.
 func meaning(t *testing.T, cfg *config.Config) string {
 	t.Helper()
 	var b strings.Builder
@@ -264,7 +264,7 @@ func chain(credentials []config.ECRCredential) string {
 	return b.String()
 }
 
-// asked is where containerd sends its requests for an endpoint.
+// asked returns the address to which containerd sends requests for an endpoint.
 func asked(t *testing.T, written string, override bool) string {
 	t.Helper()
 	u, err := hostsconf.ParseURL(written, override)
@@ -274,8 +274,8 @@ func asked(t *testing.T, written string, override bool) string {
 	return u.Scheme + "://" + u.Host + u.APIPath() + "/"
 }
 
-// TestEndpointAddress holds the addresses that Berth asks against those that
-// k3s and containerd asked, by their own rules.
+// TestEndpointAddress compares the addresses that Berth asks with those that k3s and containerd
+// asked by their own rules.
 func TestEndpointAddress(t *testing.T) {
 	authorities := []string{"mirror.corp", "mirror.corp:5000", "localhost", "localhost:443", "localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000", "10.0.0.1:80"}
 	paths := []string{"", "/", "/v2", "/v2/", "/v2/hub", "/v2/hub/", "/hub", "/hub/", "/hub/v2", "/a/b/v2/", "/v2/x/v2", "/v2hub", "/hub/../x", "//x//y", "/V2"}
@@ -289,7 +289,7 @@ func TestEndpointAddress(t *testing.T) {
 			for _, authority := range authorities {
 				for _, p := range paths {
 					if format == convert.Containerd && p == "/" {
-						continue // deliberately put right, see the golden file
+						continue // corrected on purpose, see the golden file
 					}
 					endpoint := scheme + authority + p
 					parsed, err := url.Parse("//" + authority + p)

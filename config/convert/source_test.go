@@ -31,14 +31,14 @@ import (
 
 var emptySnapshot managedfile.Snapshot
 
-// resolver asks containerd's own package what it makes of a certs.d.
+// resolver uses containerd's own package to resolve a certs.d.
 type resolver struct {
 	dir string
-	// login gives the login of a host that has none in its header. only says
-	// that no other host is asked.
+	// login returns the login of a host without a header. only says that no other host is
+	// asked.
 	login func(host string, only bool) string
-	// rewrites are the rules of an address, which containerd's package does not
-	// know, by registry.
+	// rewrites holds the rewrite rules of an address by registry; containerd's package does not
+	// know them.
 	rewrites map[string]map[string]string
 }
 
@@ -78,8 +78,7 @@ func (r resolver) asked(t *testing.T, registry string) []hop {
 	return all
 }
 
-// transport reads how a host is verified, and whether http is tried when it
-// speaks no TLS.
+// transport returns how a host is verified, and whether http is tried if it does not speak TLS.
 func transport(t *testing.T, h docker.RegistryHost, a *hop) (fallback bool) {
 	t.Helper()
 	v := reflect.ValueOf(h.Client.Transport).Elem()
@@ -93,9 +92,8 @@ func transport(t *testing.T, h docker.RegistryHost, a *hop) (fallback bool) {
 	return fallback
 }
 
-// rewritten applies rules as k3s' containerd does, whose order is by chance: of
-// several that change a name the one that a test expects cannot be known, and
-// they are never equal to what the name was.
+// rewritten applies rules as k3s' containerd does, in an order that is random. If several rules
+// change a name, the expected one is unknown; the result is never equal to the original.
 func rewritten(rules map[string]string) []string {
 	var all []string
 	for _, name := range repositories {
@@ -114,7 +112,7 @@ func rewritten(rules map[string]string) []string {
 	return all
 }
 
-// source is where images came from before.
+// source is the configuration before the conversion.
 type source interface {
 	registries() []string
 	wildcard(registry string) bool
@@ -156,7 +154,7 @@ type certs struct {
 	Skip bool   `yaml:"insecure_skip_verify" toml:"insecure_skip_verify"`
 }
 
-// text is what ParseAuth of containerd's CRI makes of a login.
+// text returns the login as ParseAuth of containerd's CRI reads it.
 func (l login) text() string {
 	switch {
 	case l.Username != "":
@@ -171,7 +169,7 @@ func (l login) text() string {
 	return strings.TrimRight(string(decoded), "\x00")
 }
 
-// names are the registries that a source speaks of, and two that it does not.
+// registries lists the registries that a source names, and two that it does not.
 func (s tables) registries() []string {
 	names := []string{"docker.io", "other.example", "localhost:5000"}
 	add := func(written string) {
@@ -196,8 +194,7 @@ func (s tables) registries() []string {
 	return slices.Compact(names)
 }
 
-// wildcard reports whether a registry is the host of an endpoint beside a mirror
-// for "*".
+// wildcard reports whether a registry is the host of an endpoint while "*" has a mirror.
 func (s tables) wildcard(registry string) bool {
 	if len(s.Mirrors["*"].Endpoint) == 0 {
 		return false
@@ -215,16 +212,16 @@ func (s tables) wildcard(registry string) bool {
 	return false
 }
 
-// k3s is a registries.yaml with the certs.d that k3s makes of it.
+// k3s is a registries.yaml with the certs.d that k3s generates from it.
 type k3s struct {
 	tables
 	resolver
 	written map[string]bool
 }
 
-// readK3s writes what k3s writes: getHostConfigs in its
-// pkg/agent/containerd/config.go, and its template of hosts.toml. Logins go
-// into config.toml, where the CRI plugin finds them by the host that asks.
+// readK3s writes the same files as k3s: see getHostConfigs in its pkg/agent/containerd/config.go,
+// and its template of hosts.toml. Logins go into config.toml, where the CRI plugin looks them up by
+// host.
 func readK3s(t *testing.T, data []byte) k3s {
 	t.Helper()
 	s := k3s{resolver: resolver{dir: t.TempDir(), rewrites: map[string]map[string]string{}}, written: map[string]bool{}}
@@ -404,7 +401,7 @@ func readContainerd(t *testing.T, data []byte) deprecated {
 			s.tables = p.Registry
 		}
 	}
-	// auths become configs, and win.
+	// Entries of auths override those of configs.
 	for name, auth := range s.Auths {
 		u, err := url.Parse(name)
 		if err != nil {
@@ -426,8 +423,8 @@ func readContainerd(t *testing.T, data []byte) deprecated {
 	return s
 }
 
-// asked follows registryEndpoints and registryHosts in the CRI plugin's
-// image_pull.go. Releases before 2.0 use the tls tables.
+// asked follows registryEndpoints and registryHosts in the CRI plugin's image_pull.go. Releases
+// before 2.0 use the tls tables.
 func (s deprecated) asked(_ *testing.T, registry string) []hop {
 	m, ok := s.Mirrors[registry]
 	if !ok {

@@ -28,7 +28,7 @@ func readTOML(in *input, data []byte) *value {
 	return fromTOML(doc, doc.Root())
 }
 
-// fromTOML gives a value of a document as the converters take it.
+// fromTOML converts a value of a TOML document for the converters.
 func fromTOML(doc *tomldoc.Document, from *tomldoc.Value) *value {
 	v := &value{text: from.Text, boolean: from.Boolean}
 	v.line, v.column = doc.Position(from.Offset)

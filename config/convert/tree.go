@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// value is one value of the input, whether it was YAML or TOML.
+// value is one value of the input, from YAML or TOML.
 type value struct {
 	kind         kind
 	text         string   // of a scalar
-	boolean      bool     // a scalar that the format knows as true or false
+	boolean      bool     // a scalar that the format defines as true or false
 	fields       []*field // of a mapping, in the order of the input
 	index        map[string]*field
 	items        []*value // of a list
 	line, column int      // from 1
-	// skipped says that what is below has been reported as a whole.
+	// skipped says that everything below has been reported as a whole.
 	skipped bool
 	// login says that names below may be parts of a login.
 	login bool
@@ -27,7 +27,7 @@ type field struct {
 	name         string
 	line, column int
 	value        *value
-	read         bool // some part of the converter has asked for it
+	read         bool // a part of the converter has read it
 }
 
 type kind int
@@ -54,20 +54,20 @@ func (v *value) add(f *field) {
 	v.fields = append(v.fields, f)
 }
 
-// cursor is a place in the input: a value and the path that leads to it. An
-// absent field is a cursor too, whose value is nil.
+// cursor is a location in the input: a value and its path. The cursor of an absent field has a nil
+// value.
 type cursor struct {
 	in           *input
 	v            *value
 	path         string
 	name         string // of the field that led here
-	line, column int    // of the field's name, 0 when there is none
+	line, column int    // of the field's name; 0 if there is none
 }
 
-// absent reports that nothing stands here: no such field, or null.
+// absent reports an absent field or a null.
 func (c cursor) absent() bool { return c.v == nil || c.v.kind == null }
 
-// position tells where c is.
+// position returns the position of c.
 func (c cursor) position() (line, column int) {
 	switch {
 	case c.line > 0:
@@ -91,7 +91,7 @@ func (c cursor) loss(what, effect string) Loss {
 	return Loss{Line: line, Column: column, Field: c.path, What: what, Effect: effect}
 }
 
-// get goes to a field of the mapping at c.
+// get returns the cursor of a field of the mapping at c.
 func (c cursor) get(name string) cursor {
 	next := cursor{in: c.in, path: c.in.join(c.path, name), name: name}
 	if c.absent() {
@@ -104,7 +104,7 @@ func (c cursor) get(name string) cursor {
 	return next
 }
 
-// either goes to the first of several spellings of a field that is there.
+// either returns the first of several spellings of a field that is present.
 func (c cursor) either(names ...string) cursor {
 	found := c.get(names[0])
 	for _, name := range names[1:] {
@@ -115,15 +115,15 @@ func (c cursor) either(names ...string) cursor {
 	return found
 }
 
-// skip marks all that is below c as reported.
+// skip marks everything below c as reported.
 func (c cursor) skip() {
 	if c.v != nil {
 		c.v.skipped = true
 	}
 }
 
-// mapping reports whether a mapping stands here; anything else but nothing is
-// a mistake, of which example shows the remedy.
+// mapping reports whether c is a mapping. Any other value except an absent one is a mistake, whose
+// message shows example as the remedy.
 func (c cursor) mapping(example string) bool {
 	if c.absent() {
 		return false
@@ -135,7 +135,7 @@ func (c cursor) mapping(example string) bool {
 	return true
 }
 
-// all gives the fields of the mapping at c, in their order.
+// all returns the fields of the mapping at c, in order.
 func (c cursor) all(example string) []cursor {
 	if !c.mapping(example) {
 		return nil
@@ -148,7 +148,7 @@ func (c cursor) all(example string) []cursor {
 	return cursors
 }
 
-// items gives the items of the list at c.
+// items returns the items of the list at c.
 func (c cursor) items(example string) []cursor {
 	if c.absent() {
 		return nil
@@ -164,8 +164,8 @@ func (c cursor) items(example string) []cursor {
 	return cursors
 }
 
-// text gives the scalar at c, "" when nothing stands there. All three programs
-// take a number or a boolean where YAML gives them one for a string.
+// text returns the scalar at c, "" if absent. All programs accept a number or a boolean of YAML as
+// a string.
 func (c cursor) text() string {
 	if c.absent() {
 		return ""
@@ -177,8 +177,8 @@ func (c cursor) text() string {
 	return c.v.text
 }
 
-// truth gives the boolean at c, false when nothing stands there. yes and on
-// count as well, as in the YAML 1.1 that RKE and k3s read.
+// truth returns the boolean at c, false if absent. yes and on count as true, as in the YAML 1.1
+// that RKE and k3s read.
 func (c cursor) truth() bool {
 	if c.absent() {
 		return false
@@ -197,7 +197,7 @@ func (c cursor) truth() bool {
 
 var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
 
-// join adds a field's name to a path, as the format itself would write it.
+// join adds a field's name to a path in the notation of the format.
 func (in *input) join(path, name string) string {
 	plain := plainName.MatchString(name)
 	switch {
@@ -213,7 +213,7 @@ func (in *input) join(path, name string) string {
 	return path + "[" + strconv.Quote(shown(name)) + "]"
 }
 
-// example chooses between two ways to write the same.
+// example returns the spelling for the input's format.
 func (in *input) example(yaml, toml string) string {
 	if in.toml {
 		return toml
@@ -228,5 +228,5 @@ func (in *input) word(k kind) string {
 	return "a mapping"
 }
 
-// empty reports that nothing stands here, or a mapping without fields.
+// empty reports an absent field, or a mapping without fields.
 func (c cursor) empty() bool { return c.absent() || c.v.kind == mapping && len(c.v.fields) == 0 }

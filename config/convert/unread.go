@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// unread reports every field below c that nothing has asked for: the program
-// does not know it, so that it never had an effect.
+// unread reports every field below c that the converter did not read: the program does not know it,
+// so it never had an effect.
 func (d *draft) unread(c cursor) {
 	if c.absent() || c.v.skipped {
 		return
@@ -22,7 +22,7 @@ func (d *draft) unread(c cursor) {
 		case f.read:
 			d.unread(next)
 		case strings.HasPrefix(f.name, "x-"):
-			// where people keep what they refer to by aliases
+			// conventional place for anchors
 		case showsName(f, c.v.login):
 			d.lose(next.loss("is no field that "+d.format.program()+" knows",
 				"it had no effect before either; check its spelling"))
@@ -34,19 +34,18 @@ func (d *draft) unread(c cursor) {
 	}
 }
 
-// fieldName matches what people write as a name of a field.
+// fieldName matches a plausible field name.
 var fieldName = regexp.MustCompile(`^[A-Za-z][A-Za-z_-]{0,39}$`)
 
-// loginNames are names of fields that people write beside a login.
+// loginNames are field names that people write beside a login.
 var loginNames = []string{
 	"user", "usr", "name", "login", "username", "user_name", "userName", "pass", "passwd", "pwd", "password", "pasword",
 	"secret", "token", "auth", "email", "identity_token", "identitytoken", "identityToken", "registry_token",
 	"registrytoken", "registryToken", "type", "region", "profile", "role", "role_arn",
 }
 
-// showsName reports whether the name of an unknown field can be repeated.
-// "password:S" without a space, and {S}, are names without a value; and beside
-// a login only what is known to be a name is taken for one.
+// showsName reports whether a message may repeat the name of an unknown field. "password:S" without
+// a space, and {S}, are names without a value; so beside a login only known names are shown.
 func showsName(f *field, login bool) bool {
 	if f.value == nil || f.value.kind == null || !fieldName.MatchString(f.name) {
 		return false

@@ -10,9 +10,8 @@ import (
 	"github.com/berth-registry/berth/config/convert"
 )
 
-// TestEveryFieldIsReadOrNamed puts a field that no program knows into every
-// mapping of every input that has registries in it. Each has to be named with
-// its line.
+// TestEveryFieldIsReadOrNamed adds an unknown field to every mapping with registries of every
+// input. Each must be reported with its line.
 func TestEveryFieldIsReadOrNamed(t *testing.T) {
 	tried := 0
 	for _, input := range goldenInputs(t) {
@@ -20,10 +19,10 @@ func TestEveryFieldIsReadOrNamed(t *testing.T) {
 			continue // see TestUnknownFieldsOfContainerd
 		}
 		if strings.HasPrefix(input.name, "lost") || strings.HasPrefix(input.name, "spellings") {
-			continue // entries there are named as a whole
+			continue // entries there are reported as a whole
 		}
 		if strings.Contains(string(input.data), "&") {
-			continue // what an anchor holds is seen where it is used
+			continue // the content of an anchor is seen where it is used
 		}
 		var document yaml.Node
 		if err := yaml.Unmarshal(input.data, &document); err != nil {
@@ -43,7 +42,7 @@ func TestEveryFieldIsReadOrNamed(t *testing.T) {
 			}
 			result, err := convert.Convert(input.format, "input", data, convert.Options{})
 			if err != nil {
-				continue // refused for its kind, with its place
+				continue // refused for its kind, with its position
 			}
 			if !lostNames(result, "notAField", lineOf(data, "notAField")) {
 				t.Errorf("%s: a field that is not known below %v is not named:\n%s\n%v", input.name, m.path, data, result.Lost)
@@ -74,7 +73,7 @@ func TestUnknownFieldsOfContainerd(t *testing.T) {
 
 func lostNames(result convert.Result, name string, line int) bool {
 	for _, l := range result.Lost {
-		// Beside a login the name could be a secret, and the place is enough.
+		// Beside a login the name may be a secret; the position is enough.
 		if l.Line == line && (strings.Contains(l.Field, name) || strings.Contains(l.What, "its name may be a secret")) {
 			return true
 		}
@@ -91,12 +90,12 @@ func lineOf(data []byte, text string) int {
 type place struct {
 	node *yaml.Node
 	path []string
-	// registries says that it speaks of nothing but registries.
+	// registries says that the mapping holds only registries.
 	registries bool
 }
 
-// mappings lists the mappings of a document whose fields a format defines; the
-// names of registries and rules are not fields.
+// mappings lists the mappings of a document whose fields a format defines. Names of registries and
+// rules are not fields.
 func mappings(n *yaml.Node, path []string) []place {
 	var all []place
 	if n.Kind == yaml.MappingNode {

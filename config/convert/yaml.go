@@ -15,18 +15,18 @@ import (
 	"github.com/berth-registry/berth/internal/textpos"
 )
 
-// fields says which fields of a document are of interest, so that the rest of
-// a large file is neither checked nor expanded. nil means all of them.
+// fields selects the fields of a document that matter, so that the rest of a large file is neither
+// checked nor expanded. nil selects all.
 type fields map[string]fields
 
-// maxValues bounds how many values one document may expand to: aliases can make
-// a kilobyte stand for a billion of them.
+// maxValues limits the values that one document may expand to: with aliases a kilobyte can stand
+// for a billion.
 const maxValues = 100_000
 
-// maxDepth bounds how deep values nest, aliases included.
+// maxDepth limits how deep values nest, aliases included.
 const maxDepth = 64
 
-// readYAML gives a reader of the one document of a YAML file.
+// readYAML returns a reader for the only document of a YAML file.
 func readYAML(wanted fields) func(*input, []byte) *value {
 	return func(in *input, data []byte) *value {
 		if !in.checkText(data) {
@@ -57,7 +57,7 @@ func readYAML(wanted fields) func(*input, []byte) *value {
 	}
 }
 
-// checkText refuses what is no text, with more to say than the libraries.
+// checkText refuses data that is not text, with clearer errors than the libraries give.
 func (in *input) checkText(data []byte) bool {
 	if at := bytes.IndexByte(data, 0); at >= 0 {
 		line, column := textpos.New(data).Of(at)
@@ -79,8 +79,8 @@ func (in *input) checkText(data []byte) bool {
 	return false
 }
 
-// syntax reports an error of the YAML library in words that repeat nothing of
-// the document: what stands there may be a password without its quotes.
+// syntax reports an error of the YAML library without any text of the document, which may be a
+// password without quotes.
 func (in *input) syntax(data []byte, err error) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 1 // the library does not name the first line
@@ -125,11 +125,11 @@ func yamlRemedy(message string) string {
 	return "is no valid YAML near this line; check indentation and quotes"
 }
 
-// expander turns YAML nodes into values, following aliases within bounds.
+// expander converts YAML nodes to values and follows aliases within limits.
 type expander struct {
 	in   *input
 	left int
-	full bool // the bound was reported
+	full bool // the limit has been reported
 	open map[*yaml.Node]bool
 }
 
@@ -207,8 +207,8 @@ func (e *expander) mapping(v *value, n *yaml.Node, wanted fields, path string, d
 		child := e.value(content, below, e.in.join(path, name), depth+1)
 		v.add(&field{name: name, line: key.Line, column: key.Column, value: child})
 	}
-	// https://yaml.org/type/merge.html: fields of the mapping itself win over
-	// merged ones, and earlier merged mappings over later ones.
+	// https://yaml.org/type/merge.html: the mapping's own fields win over merged ones, and earlier
+	// merged mappings over later ones.
 	for _, m := range merged {
 		from := e.value(m, wanted, path, depth+1)
 		sources := []*value{from}

@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// pair is the default of config_path since 2.2.
+// pair is the default of config_path since containerd 2.2.
 const pair = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
-// Assess says whether a release honours hosts.toml files with this
-// configuration. With the zero Release it says so of all of them together.
+// Assess says whether a release honours hosts.toml files with this configuration. The zero Release
+// stands for an unknown one: the result is then that of the first known release that does not
+// honour them, or of the newest.
 func Assess(c Config, r Release) Assessment {
 	if !r.IsZero() {
 		return assess(c, r)
@@ -19,7 +20,7 @@ func Assess(c Config, r Release) Assessment {
 	var verdict Assessment
 	for _, candidate := range known() {
 		if c.newestVersion() > candidate.NewestVersion() {
-			continue // it does not run here
+			continue // this release cannot run with these files
 		}
 		verdict = assess(c, candidate)
 		if !verdict.Honoured {
@@ -84,7 +85,7 @@ func assess(c Config, r Release) Assessment {
 	return a.v
 }
 
-// invalid are the files with which containerd does not start.
+// invalid returns an issue for each file with which containerd does not start.
 func (c Config) invalid(r Release) []Issue {
 	var traps []Issue
 	for _, f := range c.Files {
@@ -112,19 +113,19 @@ func (c Config) invalid(r Release) []Issue {
 	return traps
 }
 
-// assessor collects what is to be said of one configuration.
+// assessor collects the issues of one configuration.
 type assessor struct {
 	c Config
 	r Release
 	m merged
 	v Assessment
 
-	table    string // the plugin table in effect
+	table    string // the plugin table that takes effect
 	settings map[string]any
 	registry map[string]any
 }
 
-// read finds the settings of image pulls that are in effect.
+// read finds the image pull settings that take effect.
 func (a *assessor) read() {
 	a.table = TableV3
 	if !a.r.AtLeast(2, 0, 0) {
@@ -149,8 +150,8 @@ func (a *assessor) judge() {
 	switch {
 	case text != "" || !a.r.AtLeast(2, 2, 0):
 	case a.r.AtLeast(2, 2, 2) && !mirrors, !a.r.AtLeast(2, 2, 2) && !set:
-		// 2.2.0 and 2.2.1 put it beside mirrors as well; an empty value is
-		// none for them.
+		// 2.2.0 and 2.2.1 apply it even beside mirrors, and treat an empty value as set to
+		// nothing.
 		a.v.ConfigPath = pair
 	}
 	a.localPull(mirrors)
@@ -175,7 +176,7 @@ func (a *assessor) judge() {
 	}
 }
 
-// disabled: without these plugins there is no CRI.
+// disabled reports disabled plugins without which there is no CRI.
 func (a *assessor) disabled() {
 	needed := []string{TableV2, TableV3, "io.containerd.cri.v1.runtime"}
 	switch {
@@ -212,9 +213,9 @@ func (a *assessor) unmigrated() {
 	}
 }
 
-// runtime: 1.x takes a table of runtimes for all of them, and its CRI plugin
-// does not load when the default one is missing there. Tools that write a
-// drop-in for one more runtime fall into this.
+// runtime reports a missing default runtime. In 1.x one table of runtimes replaces all earlier
+// ones, and the CRI plugin does not load without the default runtime. Drop-in files that tools
+// write for one more runtime often cause this.
 func (a *assessor) runtime() {
 	if a.r.AtLeast(2, 0, 0) {
 		return
@@ -234,7 +235,7 @@ func (a *assessor) runtime() {
 	}
 }
 
-// tooNew: up to 1.6.31 and 1.7.17 a version that is not known was no error.
+// tooNew reports an unknown version line. It is not fatal up to 1.6.31 and 1.7.17.
 func (a *assessor) tooNew() {
 	for _, f := range a.c.Files {
 		if f.Version <= a.r.NewestVersion() {
@@ -251,8 +252,8 @@ func (a *assessor) tooNew() {
 	}
 }
 
-// unset: nothing says where hosts.toml files are; or something does, in a table
-// that was replaced, or that is not looked at.
+// unset reports that no effective setting names the hosts.toml directory. The setting may exist in
+// a table that was replaced or that containerd does not read.
 func (a *assessor) unset() {
 	for i, t := range a.v.Issues {
 		if t.ID != TrapImportReplaces {
@@ -280,7 +281,7 @@ func (a *assessor) unset() {
 	a.block(TrapUnset, a.where("registry"), "config_path is not set: hosts.toml files are not read", `run "berth install --containerd"`)
 }
 
-// paths looks at a config_path that is set, or the default.
+// paths checks a config_path that is set, or the default.
 func (a *assessor) paths() {
 	list := strings.Split(a.v.ConfigPath, ":")
 	list = slices.DeleteFunc(list, func(s string) bool { return s == "" })
@@ -312,8 +313,8 @@ func (a *assessor) paths() {
 	}
 }
 
-// localPull finds what keeps pulls away from the transfer service, in the order
-// of CheckLocalImagePullConfigs.
+// localPull finds the setting that disables the transfer service for pulls, in the order of
+// containerd's CheckLocalImagePullConfigs.
 func (a *assessor) localPull(mirrors bool) {
 	if !a.r.AtLeast(2, 1, 0) {
 		return
@@ -347,7 +348,7 @@ func (a *assessor) localPull(mirrors bool) {
 	}
 }
 
-// deprecatedTLS: 1.x refuses it beside a config_path.
+// deprecatedTLS reports tls settings that 1.x refuses beside a config_path.
 func (a *assessor) deprecatedTLS() bool {
 	if a.r.AtLeast(2, 0, 0) {
 		return false
@@ -361,8 +362,7 @@ func (a *assessor) deprecatedTLS() bool {
 	return false
 }
 
-// where gives the place of a setting in effect: in the last file that has it,
-// in whatever table.
+// where returns the location of an effective setting: in the last file that has it, in any table.
 func (a *assessor) where(keys ...string) string {
 	for _, f := range slices.Backward(a.c.Files) {
 		tables := []string{a.table, TableV3, TableV2, TableV1}
@@ -386,7 +386,7 @@ func (a *assessor) warn(id IssueID, where, detail, remedy string) {
 	a.v.Issues = append(a.v.Issues, Issue{ID: id, Where: where, Detail: detail, Remedy: remedy})
 }
 
-// size is how many entries a table has, 0 for anything else.
+// size returns the number of entries of a table, 0 for any other value.
 func size(v any) int {
 	table, _ := v.(map[string]any)
 	return len(table)

@@ -7,8 +7,8 @@ import (
 	"github.com/berth-registry/berth/internal/containerdconf"
 )
 
-// TestTraps: what is said of each trap, and what to do about it. The corpus in
-// package node has more shapes, without the words.
+// TestTraps pins the text of each issue and its remedy. The corpus in package node covers more
+// forms, without the text.
 func TestTraps(t *testing.T) {
 	const images, cri = "[plugins.\"io.containerd.cri.v1.images\"", "[plugins.\"io.containerd.grpc.v1.cri\""
 	for _, test := range []struct {

@@ -2,9 +2,8 @@ package containerdconf
 
 import "fmt"
 
-// unsupported is [ErrUnsupported] for a configuration. Where the release is not known a
-// change has to be right for all of them, and it says what they do not agree
-// on.
+// unsupported returns [ErrUnsupported] for a configuration. For an unknown release, which needs a
+// change that is right for every release, it adds the point on which they differ.
 func unsupported(c Config, r Release) error {
 	if !r.IsZero() {
 		return fmt.Errorf("%s: %w", c.Path, ErrUnsupported)
@@ -12,8 +11,8 @@ func unsupported(c Config, r Release) error {
 	return fmt.Errorf("%s: %w: the version of containerd is not known, and %s run this where containerd runs", c.Path, ErrUnsupported, disagreement(c))
 }
 
-// disagreement is what the releases make of a file differently, as the first
-// half of a sentence that ends in "run this …".
+// disagreement says how the releases read a file differently, as the first half of a sentence that
+// ends in "run this …".
 func disagreement(c Config) string {
 	for _, f := range c.Files {
 		if f.Err == nil && f.Doc.HasByteOrderMark() {

@@ -10,8 +10,7 @@ import (
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// syntaxPlace says where a file is broken, and how, without a word of what
-// stands there.
+// syntaxPlace returns the location and the fault of an invalid file, without any of its text.
 func syntaxPlace(f File) (where, detail string) {
 	var mistake *tomldoc.SyntaxError
 	if errors.As(f.Err, &mistake) {

@@ -12,25 +12,24 @@ import (
 	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
-// Reader gives the files of a node. Paths are absolute and slash-separated, as
-// a process on the node sees them.
+// Reader reads the files of a node. Paths are absolute and slash-separated, as on the node.
 type Reader interface {
-	// ReadFile reads a file; a missing one is fs.ErrNotExist.
+	// ReadFile reads a file; a missing one is [fs.ErrNotExist].
 	ReadFile(path string) ([]byte, error)
-	// Glob lists what matches a pattern of path.Match, in order. Directories
-	// that are missing or cannot be read match nothing.
+	// Glob lists the matches of a path.Match pattern, in order. Directories that are missing or
+	// unreadable match nothing.
 	Glob(pattern string) ([]string, error)
 }
 
-// Config is containerd's configuration: the main file and what it imports.
+// Config is containerd's configuration: the main file and its imports.
 type Config struct {
-	// Path is the main file's.
+	// Path is that of the main file.
 	Path string
-	// Files are all that containerd reads, in its order: the main file, what
-	// it imports, what those import. A later one wins.
+	// Files are all files that containerd reads, in its order: the main file, its imports,
+	// their imports. A later file wins.
 	Files []File
-	// Missing says that there is no main file; containerd then runs with its
-	// defaults and imports nothing.
+	// Missing says that there is no main file. containerd then runs with its defaults and
+	// imports nothing.
 	Missing bool
 
 	seen seen
@@ -39,29 +38,28 @@ type Config struct {
 // File is one file of a configuration.
 type File struct {
 	Path string
-	// Doc is nil when the file could not be read or is no TOML: then Err says
-	// so. containerd does not start with such a file, imported or not.
+	// Doc is nil if the file cannot be read or is not TOML; Err says why. containerd does not
+	// start with such a file, imported or not.
 	Doc *tomldoc.Document
 	Err error
-	// Version is the number behind "version =", 0 without that line.
+	// Version is the number after "version =", 0 without that line.
 	Version int
-	// ImportedBy is the file that names this one; "" for the main file.
+	// ImportedBy is the file that imports this one; "" for the main file.
 	ImportedBy string
 
 	imports []string // patterns and paths, absolute
 }
 
-// ErrImports is the error of a file whose imports lead to more files than
-// anybody has.
+// ErrImports is the error of a file whose imports exceed the limit.
 var ErrImports = fmt.Errorf("imports lead to more than %d files", maxFiles)
 
 const maxFiles = 256
 
-// errVersion is the error of a file whose version is no number.
+// errVersion is the error of a file whose version is not a number.
 var errVersion = errors.New(`"version" is no number; write version = 2, without quotes`)
 
-// Load reads the configuration whose main file is at path, as the release finds
-// its files. It does not fail: what cannot be read is in Files.
+// Load reads the configuration whose main file is at path, in the way the release finds its files.
+// It never fails: read errors are in Files.
 func Load(main string, release Release, from Reader) Config {
 	s := &seen{from: from, files: map[string]content{}, globs: map[string][]string{}}
 	return load(main, release, s)
@@ -76,7 +74,7 @@ func load(main string, release Release, s *seen) Config {
 		next := queue[0]
 		queue = queue[1:]
 		if loaded[next.path] {
-			continue // as containerd does it: files may import one another
+			continue // as in containerd: files may import each other
 		}
 		loaded[next.path] = true
 		f := read(next.path, s)
@@ -138,9 +136,9 @@ func importsOf(f File) []string {
 	return names
 }
 
-// resolve finds the files that an entry of imports names. Only a star makes it
-// a pattern. Before 1.6.30 and 1.7.16 a relative pattern was looked up in the
-// working directory, which is / under systemd.
+// resolve finds the files that an entry of imports names. Only "*" makes it a pattern. Before
+// 1.6.30 and 1.7.16 containerd resolved a relative pattern in its working directory, which is /
+// under systemd.
 func (s *seen) resolve(parent, name string, release Release) (pattern string, paths []string, err error) {
 	name = path.Clean(name)
 	glob := strings.Contains(name, "*")
@@ -160,8 +158,7 @@ func (s *seen) resolve(parent, name string, release Release) (pattern string, pa
 	return name, paths, err
 }
 
-// seen keeps what was read, so that a change can be tried out without touching
-// the node.
+// seen caches the files that were read, so that a change can be tried without touching the node.
 type seen struct {
 	from  Reader
 	files map[string]content
@@ -193,7 +190,7 @@ func (s *seen) glob(pattern string) ([]string, error) {
 	return paths, err
 }
 
-// with is the configuration as it would be with one file changed or added.
+// with returns the configuration as it would be with one file changed or added.
 func (c Config) with(name string, data []byte, release Release) Config {
 	s := &seen{from: c.seen.from, files: maps.Clone(c.seen.files), globs: maps.Clone(c.seen.globs)}
 	s.files[name] = content{data: data}

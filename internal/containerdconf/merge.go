@@ -7,25 +7,24 @@ import (
 	"strings"
 )
 
-// merged is what containerd makes of all files together.
+// merged is the configuration that containerd derives from all files.
 type merged struct {
 	version  int
 	plugins  map[string]any
 	disabled []string
-	// refused says why containerd does not start with these files, nil if it
-	// does.
+	// refused is the reason why containerd does not start with these files, nil if it starts.
 	refused *Issue
-	// replaced are the files whose settings of image pulls a later one
-	// replaced as a whole (1.x), each with the one that did.
+	// replaced lists the files whose image pull settings a later file replaced completely
+	// (1.x), each with that later file.
 	replaced []replacement
-	// unmigrated are files whose settings stand in a form that the release does
-	// not look at, because of the version lines of this and other files.
+	// unmigrated lists files whose settings the release does not read because of the version
+	// lines of this and other files.
 	unmigrated []string
 }
 
 type replacement struct{ lost, by File }
 
-// merge does what the release does with the files, which all could be read.
+// merge combines the files as the release does. All files must be readable.
 func (c Config) merge(r Release) merged {
 	switch {
 	case !r.AtLeast(2, 0, 0):
@@ -36,8 +35,8 @@ func (c Config) merge(r Release) merged {
 	return c.mergeMigrated(r)
 }
 
-// mergeReplacing is 1.x: a plugin's table in a later file replaces the whole of
-// it in an earlier one, and the version that is read last counts for all.
+// mergeReplacing is the rule of 1.x: a plugin's table in a later file replaces the whole earlier
+// table, and the last version line applies to all files.
 func (c Config) mergeReplacing(r Release) merged {
 	m := merged{version: 1, plugins: map[string]any{}}
 	last := map[string]File{}
@@ -63,8 +62,8 @@ func (c Config) mergeReplacing(r Release) merged {
 	return m
 }
 
-// badName: with version 2, 1.x wants the full name of each plugin and does not
-// start with another.
+// badName reports a plugin name that is not complete. With version 2, containerd 1.x does not start
+// with one.
 func (c Config) badName(tables map[string]File, disabled []string) *Issue {
 	for _, name := range slices.Sorted(maps.Keys(tables)) {
 		if f := tables[name]; len(strings.Split(name, ".")) < 4 {
@@ -87,8 +86,8 @@ func (c Config) badName(tables map[string]File, disabled []string) *Issue {
 	return nil
 }
 
-// mergeMixed is 2.0 to 2.2: tables are merged key by key as they are, and
-// brought to the newest form at the end, from the version that was read last.
+// mergeMixed is the rule of 2.0 to 2.2: tables are merged key by key without migration; the result
+// is migrated at the end, from the version that was read last.
 func (c Config) mergeMixed(r Release) merged {
 	const newest = 3
 	m := merged{version: newest, plugins: map[string]any{}}
@@ -97,8 +96,8 @@ func (c Config) mergeMixed(r Release) merged {
 		disabled := f.disabled()
 		version := f.Version
 		if version <= 1 {
-			// These two are brought to the version that was read so far, by
-			// their names alone: what was moved to other tables is not.
+			// Only the names of these tables are migrated, to the version read so far;
+			// settings that moved to other tables are not.
 			plugins, disabled = renamed(plugins), renamedList(disabled)
 			version = m.version
 		}
@@ -122,11 +121,11 @@ func (c Config) mergeMixed(r Release) merged {
 	return m
 }
 
-// mergeMigrated is 2.3 and later: each file is brought to the newest form by
-// itself, then tables are merged key by key.
+// mergeMigrated is the rule of 2.3 and later: each file is migrated to the newest form by itself,
+// then tables are merged key by key.
 func (c Config) mergeMigrated(r Release) merged {
 	m := merged{version: 4, plugins: map[string]any{}}
-	// 2.3.0 to 2.3.4 do not start with an import that is newer than the main file.
+	// 2.3.0 to 2.3.4 do not start if an import is newer than the main file.
 	strict := !r.AtLeast(2, 3, 5)
 	root := 0
 	for _, f := range c.Files {
@@ -165,8 +164,8 @@ func tooNew(f File, r Release) *Issue {
 	}
 }
 
-// renamed gives the tables of a file of version 1 the names of version 2
-// (v1Migrate). Only one of them is of interest here.
+// renamed gives the tables of a version 1 file the names of version 2 (v1Migrate). Only one table
+// matters here.
 func renamed(plugins map[string]any) map[string]any {
 	out := maps.Clone(plugins)
 	if table, ok := out[TableV1]; ok {
@@ -186,9 +185,9 @@ func renamedList(names []string) []string {
 	return out
 }
 
-// migrate moves the settings of image pulls to the table of version 3, as the
-// plugin does (configMigration and migrateConfig in plugins/cri/images): each
-// key as a whole, over what stands there.
+// migrate moves the image pull settings to the table of version 3, as the plugin does
+// (configMigration and migrateConfig in plugins/cri/images): each key as a whole, replacing an
+// existing one.
 func migrate(plugins map[string]any) {
 	from, ok := plugins[TableV2].(map[string]any)
 	if !ok {
@@ -208,14 +207,13 @@ func migrate(plugins map[string]any) {
 	}
 	move(from, "registry", "max_concurrent_downloads", "image_pull_with_sync_fs")
 	inner, _ := from["containerd"].(map[string]any)
-	if _, ok := inner["runtimes"]; ok { // without it the rest is forgotten
+	if _, ok := inner["runtimes"]; ok { // without runtimes, containerd drops the other keys
 		move(inner, "disable_snapshot_annotations", "discard_unpacked_layers")
 	}
 	plugins[TableV3] = to
 }
 
-// deepMerge puts the values of src over those of dst, table by table; anything
-// else replaces.
+// deepMerge merges src into dst, table by table; other values of src replace those of dst.
 func deepMerge(dst, src map[string]any) {
 	for name, value := range src {
 		inner, isTable := value.(map[string]any)
@@ -237,7 +235,7 @@ func clone(table map[string]any) map[string]any {
 	return out
 }
 
-// plugins gives the plugin tables of a file.
+// plugins returns the plugin tables of a file.
 func (f File) plugins() map[string]any {
 	tables := map[string]any{}
 	if f.Doc == nil {
@@ -252,7 +250,7 @@ func (f File) plugins() map[string]any {
 	return tables
 }
 
-// disabled gives the plugins that a file switches off.
+// disabled returns the plugins that a file disables.
 func (f File) disabled() []string {
 	if f.Doc == nil {
 		return nil
@@ -267,7 +265,7 @@ func (f File) disabled() []string {
 	return names
 }
 
-// place gives the file, line and column of a key, or the file alone.
+// place returns file:line:column of a key, or the file alone.
 func (f File) place(path ...string) string {
 	if f.Doc == nil {
 		return f.Path
@@ -280,7 +278,7 @@ func (f File) place(path ...string) string {
 	return fmt.Sprintf("%s:%d:%d", f.Path, line, column)
 }
 
-// last gives the place of a key in the last file that has it.
+// last returns the location of a key in the last file that has it.
 func (c Config) last(path ...string) string {
 	for _, f := range slices.Backward(c.Files) {
 		if f.Doc != nil && f.Doc.Field(path...) != nil {
@@ -290,7 +288,7 @@ func (c Config) last(path ...string) string {
 	return c.Path
 }
 
-// oneLine keeps a name of the file from breaking out of a message.
+// oneLine makes a name from the file safe for a one-line message.
 func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < 0x20 || r == 0x7f {

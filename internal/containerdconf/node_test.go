@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const main = "/etc/containerd/config.toml"
 
-// files are the files of a node by their paths.
+// files are the files of a node by path.
 type files = nodefiles.Files
 
 func release(t *testing.T, s string) containerdconf.Release {

@@ -7,14 +7,13 @@ import (
 	"strconv"
 )
 
-// Release is a version of containerd. The zero value is one that is not known.
+// Release is a version of containerd. The zero value is an unknown version.
 type Release struct{ Major, Minor, Patch int }
 
-// ParseRelease reads a version as containerd prints it: the output of
-// "containerd --version", or the version alone, with or without a v and with
-// whatever a distribution adds to it ("1.6.20~ds1", "v2.0.5-k3s1").
+// ParseRelease parses a version as containerd prints it: the output of "containerd --version", or
+// the version alone, with or without a v and a distribution's suffix ("1.6.20~ds1", "v2.0.5-k3s1").
 func ParseRelease(s string) (Release, bool) {
-	// The path of the module that comes first in the output may end in /v2.
+	// The module path, which comes first in the output, may end in /v2.
 	m := regexp.MustCompile(`(?:^|[\s"])v?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,4}))?`).FindStringSubmatch(s)
 	if m == nil {
 		return Release{}, false
@@ -26,7 +25,7 @@ func ParseRelease(s string) (Release, bool) {
 	return r, r != Release{}
 }
 
-// String gives "2.4.2", or "of unknown version".
+// String returns "2.4.2", or "of unknown version".
 func (r Release) String() string {
 	if r.IsZero() {
 		return "of unknown version"
@@ -34,7 +33,7 @@ func (r Release) String() string {
 	return fmt.Sprintf("%d.%d.%d", r.Major, r.Minor, r.Patch)
 }
 
-// IsZero reports whether the version is not known.
+// IsZero reports whether the version is unknown.
 func (r Release) IsZero() bool { return r == Release{} }
 
 // AtLeast reports whether r is that release or a later one.
@@ -42,11 +41,11 @@ func (r Release) AtLeast(major, minor, patch int) bool {
 	return cmp.Or(cmp.Compare(r.Major, major), cmp.Compare(r.Minor, minor), cmp.Compare(r.Patch, patch)) >= 0
 }
 
-// HeaderToTokenServer reports whether the release sends the header of a host in
-// hosts.toml on to the token server that this host names: since 2.1.
+// HeaderToTokenServer reports whether the release also sends the header of a host in hosts.toml to
+// the token server that the host names: since 2.1.
 func (r Release) HeaderToTokenServer() bool { return r.AtLeast(2, 1, 0) }
 
-// NewestVersion is the newest "version" of a config.toml that the release reads.
+// NewestVersion returns the newest "version" of a config.toml that the release reads.
 func (r Release) NewestVersion() int {
 	switch {
 	case r.AtLeast(2, 3, 0):
@@ -57,21 +56,21 @@ func (r Release) NewestVersion() int {
 	return 2
 }
 
-// known are the releases that are asked when the version is not known: the last
-// one of each line that reads a configuration in another way.
+// known lists the releases to assess if the version is unknown: the last one of each line that
+// reads a configuration differently.
 func known() []Release {
 	return []Release{{1, 7, 28}, {2, 0, 7}, {2, 1, 5}, {2, 2, 0}, {2, 3, 4}, {2, 4, 2}}
 }
 
-// The plugin tables that hold, or held, the settings of image pulls.
+// The plugin tables that contain, or contained, the image pull settings.
 const (
 	TableV1 = "cri"                         // version 1: [plugins.cri]
 	TableV2 = "io.containerd.grpc.v1.cri"   // version 2
 	TableV3 = "io.containerd.cri.v1.images" // versions 3 and 4
 )
 
-// Tables lists the plugin tables that may hold the registry settings in a file
-// of a version, that of the version itself first.
+// Tables lists the plugin tables that may contain the registry settings in a file of a version,
+// that of the version itself first.
 func Tables(version int) []string {
 	switch {
 	case version <= 1:

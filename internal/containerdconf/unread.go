@@ -2,9 +2,9 @@ package containerdconf
 
 import "path"
 
-// Unread says why no release that can run with this configuration honours
-// hosts.toml files: the verdict of the first of them. ok is false when some
-// release does. A release that is known is asked alone.
+// Unread reports whether no release that can run with this configuration honours hosts.toml files.
+// v is then the assessment of the first such release. ok is false if some release honours them. If
+// r is known, only r counts.
 func Unread(c Config, r Release) (v Assessment, ok bool) {
 	if !r.IsZero() {
 		v = assess(c, r)
@@ -12,7 +12,7 @@ func Unread(c Config, r Release) (v Assessment, ok bool) {
 	}
 	for _, candidate := range known() {
 		if c.newestVersion() > candidate.NewestVersion() {
-			continue // it does not run here
+			continue // this release cannot run with these files
 		}
 		one := assess(c, candidate)
 		if one.Honoured {
@@ -25,8 +25,7 @@ func Unread(c Config, r Release) (v Assessment, ok bool) {
 	return v, ok
 }
 
-// ImportDirs lists the directories that imports of the configuration name,
-// whatever is in them.
+// ImportDirs lists the directories that the configuration's imports name, with or without files.
 func (c Config) ImportDirs() []string {
 	var dirs []string
 	for _, f := range c.Files {

@@ -2,59 +2,58 @@ package containerdconf
 
 // Assessment says whether containerd will honour hosts.toml files.
 type Assessment struct {
-	// Release is what the verdict was made for. When the version is not known
-	// it is the first release that would not honour them, or the newest.
+	// Release is the assessed release. If the version is unknown it is the first release that
+	// would not honour hosts.toml files, or the newest.
 	Release Release
-	// Honoured says that pulls of the CRI read hosts.toml files below CertsDir,
-	// once containerd runs with these files.
+	// Honoured says that CRI pulls read hosts.toml files below CertsDir once containerd runs
+	// with these files.
 	Honoured bool
-	// CertsDir is the directory, the first when config_path lists several.
+	// CertsDir is the directory; the first one if config_path lists several.
 	CertsDir string
-	// ConfigPath is the value in effect, containerd's default included.
+	// ConfigPath is the effective value, which may be containerd's default.
 	ConfigPath string
 	// Default says that no file sets ConfigPath.
 	Default bool
-	// LocalPull names the setting for which containerd 2.1 and later pull in
-	// the CRI plugin itself and not through the transfer service; "" when they
-	// do not, or have no choice.
+	// LocalPull names the setting that makes containerd 2.1 and later pull in the CRI plugin
+	// instead of the transfer service; "" if there is none, or no choice.
 	LocalPull string
-	// Traps are what to know and to do, those that are in the way first.
+	// Issues are the problems and their remedies, blocking ones first.
 	Issues []Issue
 }
 
-// Issue is something in the configuration that keeps hosts.toml files from being
-// honoured, or will one day.
+// Issue is a setting that keeps containerd from honouring hosts.toml files, or will do so after an
+// upgrade.
 type Issue struct {
 	ID IssueID
-	// Blocking says that they are not honoured because of it.
+	// Blocking says that containerd does not honour hosts.toml files because of it.
 	Blocking bool
 	// Where is file:line:column, or a file.
 	Where string
-	// Detail says what is wrong, and Remedy what to do.
+	// Detail is the fault, Remedy what to do.
 	Detail, Remedy string
 }
 
-// IssueID names a kind of trap.
+// IssueID identifies a kind of issue.
 type IssueID string
 
-// The traps.
+// The kinds of issues.
 const (
-	TrapUnreadable     IssueID = "unreadable"        // a file cannot be read, or is no TOML
-	TrapImportMissing  IssueID = "import-missing"    // imports names a file that is not there
-	TrapVersion        IssueID = "version"           // the version line is not one that containerd reads
-	TrapImportVersion  IssueID = "import-version"    // version lines that do not fit together
+	TrapUnreadable     IssueID = "unreadable"        // a file cannot be read, or is not TOML
+	TrapImportMissing  IssueID = "import-missing"    // imports names a missing file
+	TrapVersion        IssueID = "version"           // containerd does not read this version
+	TrapImportVersion  IssueID = "import-version"    // version lines of several files conflict
 	TrapImportReplaces IssueID = "import-replaces"   // 1.x: an import replaces the CRI plugin's settings
-	TrapCRIDisabled    IssueID = "cri-disabled"      // the CRI plugin is switched off
-	TrapUnset          IssueID = "config-path-unset" // nothing names a directory
-	TrapList           IssueID = "config-path-list"  // several directories, ignored with the transfer service
+	TrapCRIDisabled    IssueID = "cri-disabled"      // the CRI plugin is disabled
+	TrapUnset          IssueID = "config-path-unset" // no directory is configured
+	TrapList           IssueID = "config-path-list"  // several directories, which the transfer service ignores
 	TrapRelative       IssueID = "config-path-relative"
 	TrapType           IssueID = "config-path-type"
-	TrapWrongTable     IssueID = "wrong-table" // config_path stands where containerd does not look
+	TrapWrongTable     IssueID = "wrong-table" // config_path is in a table that containerd does not read
 	TrapMirrors        IssueID = "mirrors"     // registry.mirrors instead of config_path
 	TrapMirrorsBeside  IssueID = "mirrors-beside-config-path"
 	TrapRuntime        IssueID = "default-runtime" // 1.x: the default runtime is not among the runtimes
 	TrapTLS            IssueID = "configs-tls"     // 1.x: registry.configs.….tls beside config_path
-	TrapLocalPull      IssueID = "local-pull"      // a setting that keeps pulls away from the transfer service
+	TrapLocalPull      IssueID = "local-pull"      // a setting disables the transfer service for pulls
 	TrapUnsupported    IssueID = "unsupported"     // containerd older than 1.6
 	TrapUnknownRelease IssueID = "version-unknown"
 )

@@ -12,68 +12,65 @@ import (
 	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
-// DefaultCertsDir is the directory that is set where nothing names one.
+// DefaultCertsDir is the directory to set if none is configured.
 const DefaultCertsDir = "/etc/containerd/certs.d"
 
-// Options say what [Wire] may do.
+// Options are the options of [Wire].
 type Options struct {
-	// Dir is the directory that hosts.toml files are to be read from. Empty
-	// keeps the one that is set, and takes Default where there is none.
+	// Dir is the directory from which hosts.toml files must be read. Empty keeps the configured
+	// one, or uses Default if there is none.
 	Dir string
-	// Default is used where nothing names a directory; [DefaultCertsDir] if it
-	// is empty.
+	// Default is used if no directory is configured; empty means [DefaultCertsDir].
 	Default string
-	// DropMirrors removes the deprecated settings beside which containerd
-	// refuses a config_path: registry.mirrors, and registry.configs.….tls in
-	// 1.x. Without it they are a reason to refuse.
+	// DropMirrors removes the deprecated settings beside which containerd refuses a
+	// config_path: registry.mirrors, and in 1.x registry.configs.….tls. Without it such a
+	// setting is an error.
 	DropMirrors bool
 }
 
-// Wiring is what makes containerd honour hosts.toml files.
+// Wiring is a change that makes containerd honour hosts.toml files.
 type Wiring struct {
-	// CertsDir is the directory that they will be read from.
+	// CertsDir is the directory from which they will be read.
 	CertsDir string
-	// Files are to be written, all of them, before containerd is restarted.
-	// There are none when everything is as it should be.
+	// Files must all be written before containerd is restarted. The list is empty if nothing
+	// has to change.
 	Files []FileChange
-	// After is the configuration with them, and Verdict what the release makes
-	// of it.
+	// After is the configuration with these files, and Verdict its assessment.
 	After   Config
 	Verdict Assessment
 }
 
-// FileChange is one file that changes.
+// FileChange is one changed file.
 type FileChange struct {
 	Path string
-	// Before is what it held; nil when there is no such file.
+	// Before is the old content; nil if the file does not exist.
 	Before []byte
 	After  []byte
-	// DropIn says that it is a file of our own, next to others that containerd
-	// imports.
+	// DropIn says that it is a new file of Berth's in a directory that containerd imports.
 	DropIn bool
 }
 
-// RefusedError says why a configuration is not touched.
+// RefusedError is the reason why a configuration is not changed.
 type RefusedError struct{ Trap Issue }
 
-// Error gives the place, what is wrong and what to do.
+// Error returns the location, the fault and the remedy.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s: %s; %s", e.Trap.Where, e.Trap.Detail, e.Trap.Remedy)
 }
 
-// ErrUnsupported is returned when no change of a single key does it.
+// ErrUnsupported means that changing a single key is not enough.
 var ErrUnsupported = errors.New("set config_path by hand: no change of one key makes containerd honour it")
 
-// ErrDir is returned for a directory that cannot stand in config_path.
+// ErrDir means that config_path cannot hold the directory.
 var ErrDir = errors.New("must be an absolute path without a colon")
 
-// Wire finds the smallest change after which the release honours hosts.toml
-// files. When it does so already, and Options.Dir asks for nothing else, that is
-// no change. It writes nothing. The zero Release is taken for one that is not
-// known: then the change has to do for every release that reads these files.
+// Wire finds the smallest change after which the release honours hosts.toml files. If it already
+// does, and Options.Dir asks for no other directory, the result has no Files. The zero Release
+// stands for an unknown one: the change must then be right for every release that can read these
+// files. Wire writes nothing.
 //
-// The errors are [*RefusedError], for a configuration that somebody has to look
-// at first, and [ErrUnsupported].
+// The errors are [*RefusedError], if an operator must fix the configuration first, [ErrDir] and
+// [ErrUnsupported].
 func Wire(c Config, r Release, o Options) (Wiring, error) {
 	before := Assess(c, r)
 	if before.Honoured && (o.Dir == "" || path.Clean(o.Dir) == before.CertsDir) {
@@ -109,7 +106,7 @@ func Wire(c Config, r Release, o Options) (Wiring, error) {
 	return Wiring{}, unsupported(c, r)
 }
 
-// fixable reports whether setting config_path is what helps.
+// fixable reports whether setting config_path resolves an issue.
 func fixable(id IssueID) bool {
 	switch id {
 	case TrapUnset, TrapList, TrapType, TrapWrongTable, TrapImportReplaces:
@@ -124,7 +121,7 @@ type wirer struct {
 	dir             string
 }
 
-// chooseDir keeps the directory that is named, the first one of several.
+// chooseDir keeps the given or configured directory; the first one of several.
 func (w *wirer) chooseDir(v Assessment, o Options) {
 	first, _, _ := strings.Cut(v.ConfigPath, ":")
 	switch {
@@ -139,19 +136,19 @@ func (w *wirer) chooseDir(v Assessment, o Options) {
 	w.dir = path.Clean(w.dir)
 }
 
-// newFile writes the first config.toml of this node.
+// newFile writes the node's first config.toml.
 func (w *wirer) newFile() *Wiring {
 	if !w.start.Missing {
 		return nil
 	}
 	version := w.r.NewestVersion()
 	if w.r.IsZero() {
-		version = 2 // which all of them read
+		version = 2 // all releases read it
 	}
 	return w.result(w.start.with(w.start.Path, fragment(version, Tables(version)[0], w.dir), w.r))
 }
 
-// dropIn adds a file to a directory that is imported, where that merges.
+// dropIn adds a file to an imported directory, for releases that merge files.
 func (w *wirer) dropIn() *Wiring {
 	if !w.r.AtLeast(2, 0, 0) || w.start.Missing {
 		return nil
@@ -163,7 +160,7 @@ func (w *wirer) dropIn() *Wiring {
 			if !strings.Contains(pattern, "*") || strings.ContainsAny(dir, `*?[\`) {
 				continue
 			}
-			// The later name is for a directory in which somebody else is last.
+			// The second name is for a directory with files that sort after the first one.
 			for _, name := range []string{"99-berth.toml", "zz-berth.toml"} {
 				file := path.Join(dir, name)
 				if ok, _ := path.Match(pattern, file); !ok {
@@ -180,8 +177,8 @@ func (w *wirer) dropIn() *Wiring {
 	return nil
 }
 
-// fragment is a config.toml that sets the one key. Version 0 writes no version
-// line, for a main file that has none.
+// fragment returns a config.toml that sets the one key. Version 0 writes no version line, as in a
+// main file without one.
 func fragment(version int, table, dir string) []byte {
 	doc, err := tomldoc.Parse(nil)
 	if err == nil && version > 0 {
@@ -191,7 +188,7 @@ func fragment(version int, table, dir string) []byte {
 		doc, err = set(doc, dir, "plugins", table, "registry", "config_path")
 	}
 	if err != nil {
-		return nil // an empty document takes every key
+		return nil // cannot happen: an empty document accepts every key
 	}
 	return doc.Bytes()
 }
@@ -204,8 +201,8 @@ func set(doc *tomldoc.Document, value any, path ...string) (*tomldoc.Document, e
 	return tomldoc.Parse(data)
 }
 
-// inPlace changes the file that counts: the last one that has the key, else the
-// last one that has the plugin's table, else the main file.
+// inPlace changes the file that takes effect: the last one with the key, else the last one with the
+// plugin's table, else the main file.
 func (w *wirer) inPlace() *Wiring {
 	if w.start.Missing {
 		return nil
@@ -213,8 +210,7 @@ func (w *wirer) inPlace() *Wiring {
 	if done := w.versioned(); done != nil {
 		return done
 	}
-	// A key may be set where it does not count; the change is right only if the
-	// release, asked again, says so.
+	// The key may be set where it has no effect, so the release is assessed again after the change.
 	for _, inner := range [][]string{{"registry", "config_path"}, nil} {
 		for _, f := range slices.Backward(w.start.Files) {
 			for _, table := range Tables(f.Version) {
@@ -235,8 +231,8 @@ func (w *wirer) inPlace() *Wiring {
 	return nil
 }
 
-// versioned gives a version line to a main file in which nothing depends on it.
-// Without one 1.x takes it for version 1, whose settings 2.0 to 2.2 forget.
+// versioned adds a version line to a main file in which nothing depends on it. Without the line,
+// 1.x reads the file as version 1, whose settings 2.0 to 2.2 drop.
 func (w *wirer) versioned() *Wiring {
 	f := w.start.Files[0]
 	for _, key := range []string{"version", "plugins", "disabled_plugins", "required_plugins", "imports"} {
@@ -246,7 +242,7 @@ func (w *wirer) versioned() *Wiring {
 	}
 	version := 2
 	if w.r.AtLeast(2, 0, 0) {
-		version = 3 // from 4 on, tables such as [grpc] mean nothing
+		version = 3 // from 4 on, tables such as [grpc] have no effect
 	}
 	doc, err := set(f.Doc, int64(version), "version")
 	if err != nil {
@@ -264,8 +260,8 @@ func (w *wirer) setIn(f File, table string) *Wiring {
 	return w.result(w.start.with(f.Path, data, w.r))
 }
 
-// result gives a changed configuration if it is what was wanted: honoured, with
-// this directory, and nothing else in the plugins differs.
+// result returns a changed configuration if it meets the goal: containerd honours this directory,
+// and no other plugin setting differs.
 func (w *wirer) result(after Config) *Wiring {
 	v := Assess(after, w.r)
 	if !v.Honoured || v.CertsDir != w.dir || strings.Contains(v.ConfigPath, ":") {
@@ -292,7 +288,7 @@ func (w *wirer) result(after Config) *Wiring {
 	return done
 }
 
-// releases are those for which a change has to be right.
+// releases lists the releases for which a change must be right.
 func (w *wirer) releases() []Release {
 	if !w.r.IsZero() {
 		return []Release{w.r}
@@ -300,7 +296,7 @@ func (w *wirer) releases() []Release {
 	return slices.DeleteFunc(known(), func(r Release) bool { return w.original.newestVersion() > r.NewestVersion() })
 }
 
-// others is what a release makes of the plugin tables, without config_path.
+// others returns the plugin tables as a release reads them, without config_path.
 func others(c Config, r Release) map[string]any {
 	if r.IsZero() || c.Missing {
 		return nil
@@ -320,7 +316,7 @@ func others(c Config, r Release) map[string]any {
 	return plugins
 }
 
-// withoutMirrors removes what stands in the way of a config_path.
+// withoutMirrors removes the settings that conflict with a config_path.
 func (w *wirer) withoutMirrors(c Config) (Config, error) {
 	for _, f := range c.Files {
 		if f.Doc == nil {

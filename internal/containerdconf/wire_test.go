@@ -51,15 +51,15 @@ func TestWireRefuses(t *testing.T) {
 		err.Error() != main+":1:1: version 9 is newer than containerd 2.4.2 reads; write a config.toml of version 4 for this containerd, or upgrade it" {
 		t.Errorf("%v", err)
 	}
-	// A table that is a list cannot be changed by a key.
+	// A key cannot change a table that is a list.
 	_, err = containerdconf.Wire(containerdconf.Load(main, r, files{main: "[[plugins]]\n"}), r, containerdconf.Options{})
 	if !errors.Is(err, containerdconf.ErrUnsupported) {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestWireKeepsTheLastWord: a file that comes later wins, so that is where the
-// change has to be.
+// TestWireKeepsTheLastWord checks that the change is made in the last file, because a later file
+// wins.
 func TestWireKeepsTheLastWord(t *testing.T) {
 	list := "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/a:/b'\n"
 	for name, test := range map[string]struct {
@@ -89,8 +89,8 @@ func TestWireKeepsTheLastWord(t *testing.T) {
 	}
 }
 
-// FuzzWire: whatever the files are, nothing panics; what is changed is honoured
-// afterwards, and a second time there is nothing to do.
+// FuzzWire checks that no input panics, that containerd honours the result, and that a second call
+// changes nothing.
 func FuzzWire(f *testing.F) {
 	for _, seed := range []string{set, "", "plugins.cri = {}", "version = 2\nimports = ['/d/*.toml']\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.a]\n"} {
 		f.Add([]byte(seed), []byte("version = 3\n"), uint8(6), true)

@@ -19,35 +19,34 @@ import (
 // Hub is Docker Hub's registry.
 const Hub = "registry-1.docker.io"
 
-// preview is the repository that Docker keeps for this question.
+// preview is the repository that Docker provides for this request.
 const preview = "ratelimitpreview/test"
 
 const (
-	// accept is what containerd takes for a manifest.
+	// accept lists the manifest types that containerd accepts.
 	accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, " +
 		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
 	maxAnswer = 64 << 10
 )
 
-// Service is where the question is asked.
+// Service is the registry and token service to ask.
 type Service struct {
 	Registry string // scheme and host
-	// Token is the address of the token service, with the name that the
-	// registry has there as a parameter; "" when it needs no token.
+	// Token is the address of the token service with the parameter service; "" if the registry
+	// needs no token.
 	Token string
 }
 
-// DockerHub is Docker Hub's own. Its token service is named here, and not by an
-// answer.
+// DockerHub returns Docker Hub's own service. The address of its token service is fixed here and
+// not taken from an answer.
 func DockerHub() Service {
 	return Service{Registry: "https://" + Hub, Token: "https://auth.docker.io/token?service=registry.docker.io"}
 }
 
-// Ask asks for the limit that holds for a login, or for this machine's address
-// when username is "". It sends two requests through rt: a GET that gets a token
-// for the login, and a HEAD, which is no pull, with that token. No redirect is
-// followed, so that no other host can ask for the login. The errors are of one
-// line and free of secrets, as far as those of rt are.
+// Ask returns the limit for a login, or for this machine's IP address if username is "". It sends
+// two requests through rt: a GET for a token, with the login, and a HEAD with that token, which
+// does not count as a pull. No redirect is followed, so no other host can request the login. Errors
+// are one line and contain no secrets, as far as those of rt contain none.
 func (s Service) Ask(ctx context.Context, rt http.RoundTripper, username string, password redact.Secret) (Limit, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, s.Registry+"/v2/"+preview+"/manifests/latest", nil)
 	if err != nil {
@@ -70,7 +69,7 @@ func (s Service) Ask(ctx context.Context, rt http.RoundTripper, username string,
 	switch {
 	case resp.StatusCode >= http.StatusInternalServerError:
 		return Limit{}, refused(req, resp)
-	// Docker Hub sends the numbers with a refusal, too.
+	// Docker Hub sends the numbers with a refusal too.
 	case errors.Is(err, ErrNone) && resp.StatusCode == http.StatusOK:
 		return Limit{Counted: counted(resp.Header)}, nil
 	case errors.Is(err, ErrNone):
@@ -81,7 +80,7 @@ func (s Service) Ask(ctx context.Context, rt http.RoundTripper, username string,
 	return limit, nil
 }
 
-// token gets one for the repository of the question.
+// token requests a token for the preview repository.
 func (s Service) token(ctx context.Context, rt http.RoundTripper, username string, password redact.Secret) (redact.Secret, error) {
 	var none redact.Secret
 	u, err := url.Parse(s.Token)
@@ -118,7 +117,7 @@ func (s Service) token(ctx context.Context, rt http.RoundTripper, username strin
 	return redact.New(answer.Token), nil
 }
 
-// send makes one request and follows nothing.
+// send sends one request and follows no redirect.
 func send(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
 	req.Header.Set("User-Agent", "berth (pull limit)")
 	resp, err := straight{rt}.RoundTrip(req)
@@ -132,10 +131,9 @@ func refused(req *http.Request, resp *http.Response) error {
 	return fmt.Errorf("%s answered %d", req.URL.Host, resp.StatusCode)
 }
 
-// Ask is [Service.Ask] for a host that says by itself where its tokens come
-// from: [Hub], as an operator reaches it, or what stands in for it. That is one
-// request more, to which the login is not sent, and two when the host is this
-// machine, which may speak plain http. They go through client's transport.
+// Ask is [Service.Ask] for a host that names its own token service: [Hub], or a replacement for it.
+// It sends one more request, without the login, and two more if the host is on loopback, which may
+// use plain http. Requests use client's transport.
 func Ask(ctx context.Context, client *http.Client, host, username string, password redact.Secret) (Limit, error) {
 	rt := client.Transport
 	if rt == nil {
@@ -148,7 +146,7 @@ func Ask(ctx context.Context, client *http.Client, host, username string, passwo
 	return s.Ask(ctx, rt, username, password)
 }
 
-// discover asks a registry where its tokens come from.
+// discover asks a registry for its token service.
 func discover(ctx context.Context, rt http.RoundTripper, host string) (Service, error) {
 	reg, err := name.NewRegistry(host)
 	if err != nil {
@@ -179,7 +177,7 @@ func discover(ctx context.Context, rt http.RoundTripper, host string) (Service, 
 	return s, errors.New("it takes no tokens, as Docker Hub does")
 }
 
-// straight refuses redirects. Docker Hub has none for what is asked here.
+// straight refuses redirects. Docker Hub sends none for these requests.
 type straight struct{ inner http.RoundTripper }
 
 func (s straight) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -191,8 +189,8 @@ func (s straight) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// plain is an error without the addresses in it, which may hold what is not
-// for a log, and without the body of an answer.
+// plain returns an error without addresses, which may contain secrets, and without the body of an
+// answer.
 func plain(err error) error {
 	if refusal, ok := errors.AsType[*transport.Error](err); ok {
 		return fmt.Errorf("it answered %d", refusal.StatusCode)

@@ -1,11 +1,10 @@
-// Package dockerhublimit asks Docker Hub how many pulls are left. It promises that
-// asking costs none: it sends a HEAD for the image that Docker made for this
-// (https://docs.docker.com/docker-hub/usage/pulls/#view-pull-rate-and-limit).
-// It keeps nothing, and a login goes to the token service of the registry that
-// is asked, alone.
+// Package dockerhublimit asks Docker Hub how many pulls are left.
 //
-// Start with [Service.Ask]; [Parse] reads the headers of an answer that somebody
-// has already.
+// Promises: asking counts as no pull, because it sends a HEAD for the image that Docker provides
+// for this (https://docs.docker.com/docker-hub/usage/pulls/#view-pull-rate-and-limit). It stores
+// nothing. A login is sent only to the token service of the registry that is asked.
+//
+// Start reading at [Service.Ask]; [Parse] reads the headers of an existing answer.
 package dockerhublimit
 
 import (
@@ -16,32 +15,30 @@ import (
 	"time"
 )
 
-// Limit is how many pulls Docker Hub still gives.
+// Limit is Docker Hub's limit on pulls.
 type Limit struct {
-	// Limited is false for accounts that may pull as much as they like; the
-	// numbers are zero then.
+	// Limited is false for accounts without a limit; the numbers are then zero.
 	Limited bool
-	// Total pulls are given per Window; Remaining are left of them.
+	// Total is the number of pulls per Window, Remaining the number left.
 	Total, Remaining int
-	// Window is how far back pulls are counted.
+	// Window is the period in which pulls are counted.
 	Window time.Duration
-	// Counted is what Docker Hub counts by: the IP address that asked, or the
-	// id of the account that is logged in; "" if it does not say.
+	// Counted is the identity for which Docker Hub counts: the IP address of the client, or the
+	// ID of the account; "" if the answer does not say.
 	Counted string
 }
 
-// ErrNone says that an answer holds no rate limit.
+// ErrNone means that an answer has no rate limit.
 var ErrNone = errors.New("the answer has no rate limit")
 
-// Parse reads the headers of an answer of Docker Hub to a HEAD or GET of a
-// manifest:
+// Parse reads the headers of Docker Hub's answer to a HEAD or GET of a manifest:
 //
 //	ratelimit-limit: 100;w=21600
 //	ratelimit-remaining: 76;w=21600
 //	docker-ratelimit-source: 192.0.2.1
 //
-// An answer of Docker Hub without them is that of an account without a limit;
-// whether it is Docker Hub's, the caller knows: Parse returns [ErrNone].
+// Docker Hub omits them for an account without a limit. Parse cannot know whether the answer is
+// from Docker Hub; without the headers it returns [ErrNone].
 func Parse(h http.Header) (Limit, error) {
 	total, remaining := h.Get("Ratelimit-Limit"), h.Get("Ratelimit-Remaining")
 	if total == "" && remaining == "" {
@@ -54,7 +51,7 @@ func Parse(h http.Header) (Limit, error) {
 	return l, errors.Join(err[:]...)
 }
 
-// parseQuota reads "100;w=21600": a number, and the seconds of the window.
+// parseQuota parses "100;w=21600": a number, and the window in seconds.
 func parseQuota(s string) (int, time.Duration, error) {
 	number, parameters, _ := strings.Cut(s, ";")
 	n, err := strconv.ParseUint(strings.TrimSpace(number), 10, 31)
@@ -75,7 +72,7 @@ func parseQuota(s string) (int, time.Duration, error) {
 
 func counted(h http.Header) string { return printable(h.Get("Docker-Ratelimit-Source")) }
 
-// printable keeps a foreign word from playing tricks on a terminal.
+// printable removes characters of foreign text that could control a terminal.
 func printable(s string) string {
 	const longest = 64
 	s = strings.Map(func(r rune) rune {

@@ -79,7 +79,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// hub is a Docker Hub that answers with a token for user:secret or anybody.
+// hub is a Docker Hub that gives a token to user:secret or to an anonymous client.
 func hub(t *testing.T, manifest http.HandlerFunc) (host string, client *http.Client) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -146,7 +146,7 @@ func TestAskFails(t *testing.T) {
 	}
 }
 
-// Another host must not get the login by redirecting to itself.
+// Another host must not get the login through a redirect.
 func TestAskDoesNotFollow(t *testing.T) {
 	asked := 0
 	decoy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
@@ -159,13 +159,13 @@ func TestAskDoesNotFollow(t *testing.T) {
 	}
 }
 
-// network is a transport that is a function.
+// network is a transport made from a function.
 type network func(*http.Request) (*http.Response, error)
 
 func (n network) RoundTrip(r *http.Request) (*http.Response, error) { return n(r) }
 
-// Docker Hub's token service is known by its name: whoever answers for the
-// registry cannot send the login elsewhere.
+// Docker Hub's token service is fixed: a host that stands in for the registry cannot send the login
+// elsewhere.
 func TestDockerHubNamesItsTokenService(t *testing.T) {
 	var asked []string
 	_, err := DockerHub().Ask(t.Context(), network(func(r *http.Request) (*http.Response, error) {
@@ -185,7 +185,7 @@ func TestDockerHubNamesItsTokenService(t *testing.T) {
 	}
 }
 
-// What is no token is never put into a header, nor told.
+// An answer that is not a token is neither put into a header nor repeated.
 func TestAnswersThatAreNoToken(t *testing.T) {
 	for _, answer := range []string{"", "no JSON canary", `{"token":""}`, `{"token":"canary\r\nX: y"}`, `{"token":["canary"]}`} {
 		heads := 0

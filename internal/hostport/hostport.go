@@ -1,5 +1,7 @@
-// Package hostport reads the host[:port] part of an image name or a registry
-// URL. It knows the syntax and nothing about registries.
+// Package hostport parses the host[:port] of an image name or a registry URL.
+//
+// It knows only the syntax, nothing about registries, and looks up no name. Start reading at
+// [Parse].
 package hostport
 
 import (
@@ -11,15 +13,14 @@ import (
 	"strings"
 )
 
-// Parse checks that s is a host, with or without a port, as it may stand at
-// the start of an image name: a DNS name, an IPv4 address or an IPv6 address
-// in brackets. It returns s in lower case. The errors give the reason only, as
-// what follows a name ("must …", "has …"); the caller knows the place and the
+// Parse checks that s is a host, with or without a port, as it may start an image name: a DNS name,
+// an IPv4 address or an IPv6 address in brackets. It returns s in lower case. Errors give only the
+// reason, as a phrase that follows a name ("must …", "has …"); the caller adds the location and the
 // value.
 //
 // The syntax is the "domain" of
-// https://github.com/distribution/reference/blob/main/regexp.go, less what
-// cannot be dialed.
+// https://github.com/distribution/reference/blob/main/regexp.go, without names that cannot be
+// dialed.
 func Parse(s string) (string, error) {
 	if err := checkBytes(s); err != nil {
 		return "", err
@@ -38,8 +39,8 @@ func Parse(s string) (string, error) {
 	return host + ":" + port, nil
 }
 
-// Host gives the host of a value that [Parse] returned, without the port and
-// without the brackets of an IPv6 address.
+// Host returns the host of a value from [Parse], without the port and without the brackets of an
+// IPv6 address.
 func Host(hostport string) string {
 	host, _, err := split(hostport)
 	if err != nil {
@@ -48,7 +49,7 @@ func Host(hostport string) string {
 	return strings.Trim(host, "[]")
 }
 
-// Port gives the port of a value that [Parse] returned, or "".
+// Port returns the port of a value from [Parse], or "".
 func Port(hostport string) string {
 	_, port, err := split(hostport)
 	if err != nil {
@@ -57,8 +58,8 @@ func Port(hostport string) string {
 	return port
 }
 
-// TrimDefaultPort removes the port that scheme ("http" or "https") implies, so
-// that two spellings of one address compare equal.
+// TrimDefaultPort removes the default port of scheme ("http" or "https"), so that two spellings of
+// one address compare equal.
 func TrimDefaultPort(hostport, scheme string) string {
 	switch {
 	case scheme == "https":
@@ -69,8 +70,8 @@ func TrimDefaultPort(hostport, scheme string) string {
 	return hostport
 }
 
-// IsLoopback reports whether hostport names this machine: localhost,
-// 127.0.0.0/8 or [::1], with or without a port. No name is looked up.
+// IsLoopback reports whether hostport names this machine: localhost, 127.0.0.0/8 or [::1], with or
+// without a port. It looks up no name.
 func IsLoopback(hostport string) bool {
 	host := Host(hostport)
 	if host == "localhost" {
@@ -80,9 +81,9 @@ func IsLoopback(hostport string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// Directory is the name of the directory that containerd looks at first for a
-// registry: the colon of a port becomes underscores. The last colon counts, as in
-// hostDirectory of containerd's core/remotes/docker/config.
+// Directory returns the directory that containerd tries first for a registry: underscores replace
+// the colon before the port. The last colon counts, as in hostDirectory of containerd's
+// core/remotes/docker/config.
 func Directory(hostport string) string {
 	if i := strings.LastIndexByte(hostport, ':'); i > 0 && !strings.HasSuffix(hostport, "]") {
 		return hostport[:i] + "_" + hostport[i+1:] + "_"
@@ -185,7 +186,7 @@ func checkLabel(label string) error {
 		c := label[i]
 		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 		if !alnum && (c != '-' || i == 0 || i == len(label)-1) {
-			// The label is not repeated: it may be a password in the wrong place.
+			// The message does not repeat the label: it may be a password in the wrong place.
 			return errors.New("has a label with other characters than letters, digits and inner hyphens")
 		}
 	}

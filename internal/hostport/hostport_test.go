@@ -110,7 +110,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Every reason can follow a name, and be told of a host in an address.
+// Every reason must read well after a name, and after the host of an address.
 func TestReasonsFollowAName(t *testing.T) {
 	for _, wrong := range []string{
 		"", "a b", "a%2eb", "u@a", "a/b", "ü", "a\n", "[::1", "[::1]5000", "::1", "a:b:c", "a:0", "a:x", "a:", ":5000",

@@ -9,13 +9,12 @@ import (
 	"time"
 )
 
-// Apply carries out what [Plan] decided for the scope, in that order. First
-// the originals and edits that would be lost are copied, then one write of the
-// record tells what is about to happen, then the files change, each whole.
-// What was changed since it was observed is skipped.
+// Apply carries out the changes of [Plan] for the scope, in order. It first copies the originals
+// and edits that would be lost, then writes the record with the intended changes once, then changes
+// the files, each completely. A file that changed since it was observed is skipped.
 //
-// The error joins a [*FileError] for each file that could not be changed; the
-// others were. With nothing to do nothing is written.
+// The error joins one [*FileError] for each file that could not be changed; the other files were
+// changed. If there is nothing to do, nothing is written.
 func (s *Store) Apply(ctx context.Context, scope Scope, changes []Change) (Report, error) {
 	for _, c := range changes {
 		if err := checkChange(scope, c); err != nil {
@@ -33,7 +32,7 @@ func (s *Store) Apply(ctx context.Context, scope Scope, changes []Change) (Repor
 	}
 	r.apply(ctx, changes)
 	if r.archive == nil && !r.dirty {
-		s.cache = key // as it is on disk
+		s.cache = key // the record on disk
 	}
 	return r.report, errors.Join(r.errs...)
 }
@@ -51,25 +50,25 @@ func checkChange(scope Scope, c Change) error {
 	return checkFile(scope, *c.After)
 }
 
-// run is one Apply, or the part of a Restore that concerns one scope.
+// run is one Apply, or the part of a Restore for one scope.
 type run struct {
 	s       *Store
 	scope   Scope
 	st      *state
-	archive *archive // nil until something is to be written
-	restore bool     // everything goes, and directories come back
+	archive *archive // nil until something is written
+	restore bool     // remove all of Berth's files and bring directories back
 	now     time.Time
-	dirty   bool // st differs from what is on disk
+	dirty   bool // st differs from the record on disk
 
 	tops    map[string]*dir
 	items   []*item
 	byPath  map[string]*item
-	touched map[string]*dirRecord // directories that may come or go: the record before
-	noted   map[string]bool       // those of them into which something is written
-	made    map[string]bool       // those of them that came
-	going   map[string]bool       // those of them that go if nothing is left in them
-	absent  []string              // directories to be made, outermost first
-	waiting map[string]string     // files that are not in place: why others must wait
+	touched map[string]*dirRecord // directories that may be created or removed: their record before
+	noted   map[string]bool       // directories of touched in which a file is written
+	made    map[string]bool       // directories of touched that were created
+	going   map[string]bool       // directories of touched to remove if they end up empty
+	absent  []string              // directories to create, outermost first
+	waiting map[string]string     // files not in place: the reason why others must wait
 	demote  []*original
 	drop    []*original
 
@@ -80,12 +79,12 @@ type run struct {
 // item is a change that needs work on the file system.
 type item struct {
 	Change
-	before *record // nil: none
+	before *record // nil if there is none
 	after  *record // nil for a removal
-	// putBack is the original that takes the place of a file that goes.
+	// putBack is the original that replaces a removed file.
 	putBack *original
-	copied  *original // made for this change: an original
-	fresh   bool      // copied was not there before
+	copied  *original // copy of an original, made for this change
+	fresh   bool      // copied did not exist before
 	tmp     string
 	state   itemState
 }
@@ -116,7 +115,7 @@ func (r *run) close() {
 	}
 }
 
-// begin sets a corrupt record aside and clears up after a killed run.
+// begin moves a corrupt record aside and cleans up after a killed run.
 func (r *run) begin() error {
 	if r.st.found == stateCorrupt {
 		if err := r.openArchive(); err != nil {
@@ -134,10 +133,9 @@ func (r *run) begin() error {
 	return nil
 }
 
-// catchUp clears up after a killed run and takes note of what others did to
-// directories that were there before us: one that we had removed and that is
-// there again is not ours to bring back, and one that we have made again may
-// have another mode by now.
+// catchUp cleans up after a killed run and records foreign changes to directories that existed
+// before Berth. A directory that Berth removed and that exists again needs no restore. One that
+// Berth created again may have got another mode.
 func (r *run) catchUp() {
 	if !r.s.clean[r.scope.Name] {
 		r.sweep()
@@ -164,7 +162,7 @@ func (r *run) catchUp() {
 	}
 }
 
-// openArchive opens the state directory when it is needed for the first time.
+// openArchive opens the state directory on first use.
 func (r *run) openArchive() error {
 	if r.archive != nil {
 		return nil
@@ -183,9 +181,9 @@ func (r *run) apply(ctx context.Context, changes []Change) {
 	}
 	r.copies()
 	if r.restore {
-		// What goes needs no intent, and what is put back is told from ours by
-		// its content. The record is written, or removed, once all is done:
-		// on a full disk this must work too.
+		// A removal needs no intent in the record, and a restored file is recognised by its
+		// content. The record is written, or removed, at the end: a restore must also work on a
+		// full disk.
 		r.removalIntents()
 		r.execute(ctx)
 		r.commit()
@@ -193,7 +191,7 @@ func (r *run) apply(ctx context.Context, changes []Change) {
 	}
 	r.intents()
 	if err := r.save(); err != nil {
-		// Without the record nothing may be touched.
+		// Without the record no file may be changed.
 		r.errs = append(r.errs, fmt.Errorf("nothing was changed: %w", err))
 		r.abandon()
 		return
@@ -206,7 +204,7 @@ func (r *run) apply(ctx context.Context, changes []Change) {
 	r.tidy()
 }
 
-// sort notes what a change means for the record and which need more.
+// sort updates the record for a change and collects the changes that need work on files.
 func (r *run) sort(c Change) {
 	rec := r.st.Files[c.Path]
 	if rec != nil && rec.Scope != r.scope.Name {
@@ -234,11 +232,11 @@ func (r *run) sort(c Change) {
 		r.forget(c, rec)
 		switch {
 		case rec != nil && rec.Original.matches(c.Before.entry()):
-			// Put back already, by us before a crash or by somebody else.
+			// Already restored, by Berth before a crash or by somebody else.
 		case c.Before.Theirs:
 			r.report.Conflicts = append(r.report.Conflicts, c)
 		case c.Before.Kind == None:
-			// Its directory may be empty now, as if we had removed it.
+			// Its directory may be empty now, as after a removal by Berth.
 			r.intendRemoval(&item{Change: c})
 		}
 	case Create, Update, Repair, Adopt, Remove:
@@ -267,8 +265,7 @@ func (r *run) put(p string, rec *record) {
 	r.st.Files[p] = rec
 }
 
-// describe gives what the record says of a wanted file, but not what is on
-// disk.
+// describe returns the record of a wanted file, without the fields about the file on disk.
 func (r *run) describe(f *File, old *record) *record {
 	rec := &record{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: duration(f.GracePeriod)}
 	if old != nil {
@@ -277,8 +274,8 @@ func (r *run) describe(f *File, old *record) *record {
 	return rec
 }
 
-// assumeDir takes the directory of a file of ours for ours too when its record
-// is lost: an empty directory that stays would switch mirrors off.
+// assumeDir treats the directory of one of Berth's files as created by Berth if its record is lost.
+// An empty directory that stays would disable the mirrors.
 func (r *run) assumeDir(c Change, rec *record) {
 	dir := path.Dir(c.Path)
 	ours := c.Before.Kind != None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
@@ -305,7 +302,7 @@ func (r *run) linger(c Change, rec *record) {
 	r.put(c.Path, after)
 }
 
-// forget drops the record of a file that is not ours any more.
+// forget drops the record of a file that Berth no longer owns.
 func (r *run) forget(c Change, rec *record) {
 	if rec == nil {
 		return
@@ -320,7 +317,7 @@ func (r *run) forget(c Change, rec *record) {
 	r.put(c.Path, nil)
 }
 
-// is reports whether e is what was observed.
+// is reports whether e equals the observed entry.
 func (o Observed) is(e entry) bool {
 	if o.Kind != e.kind {
 		return false
@@ -336,7 +333,7 @@ func (o Observed) entry() entry {
 	return entry{kind: o.Kind, target: o.Target, content: o.Content}
 }
 
-// fail gives up one file; the others go on.
+// fail gives up one file; the others continue.
 func (r *run) fail(it *item, op string, err error) {
 	note := "the old file is unchanged"
 	switch {
@@ -351,7 +348,7 @@ func (r *run) fail(it *item, op string, err error) {
 	r.waiting[it.Path] = fe.Err.Error()
 }
 
-// skip leaves one file for the next time.
+// skip leaves one file for the next run.
 func (r *run) skip(it *item, why string) {
 	it.state = itemSkipped
 	it.Reason = why

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// Whoever stops a large write does not wait for the rest of it, and nothing
-// half-made is left.
+// Cancelling a large write takes effect soon and leaves no partial file.
 func TestStoppedWriteEndsSoon(t *testing.T) {
 	const files, atStep = 300, 40
 	ctx, cancel := context.WithCancel(context.Background())

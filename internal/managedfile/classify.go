@@ -1,16 +1,15 @@
 package managedfile
 
-// classification is what a path is to us.
+// classification says who owns a path and how it differs from the record.
 type classification struct {
 	owner   Owner
 	pending bool // the record is ahead of the file
-	theirs  bool // somebody's own thing stands where ours was
-	access  bool // the content is ours, mode or owner are not
+	theirs  bool // a foreign entry replaced Berth's file
+	access  bool // the content is Berth's, mode or owner are not
 }
 
-// classify decides whose a path is: rec is what the record says of it, nil if
-// nothing, e is what lies there. Everything that is kept, replaced or removed
-// hangs on this function.
+// classify decides who owns a path: rec is its record, nil if there is none; e is the entry on
+// disk. Every decision to keep, replace or remove a file depends on this function.
 func classify(rec *record, e entry) classification {
 	if rec == nil {
 		return classifyUnrecorded(e)
@@ -42,19 +41,18 @@ func classify(rec *record, e entry) classification {
 		return classification{owner: Edited, pending: rec.Next != nil}
 	}
 	if rec.Written != nil && !rec.Written.Marked && !rec.Original.matches(e) {
-		// A format without comments: that it was ours is all there is to
-		// know, so whatever it holds now counts as an edit of our file.
+		// A format without comments: only the record says that the file is Berth's, so any
+		// other content counts as an edit.
 		return classification{owner: Edited, pending: rec.Next != nil}
 	}
 	return foreignContent(rec, e)
 }
 
-// foreignContent is the verdict on a thing that nobody would take for ours, at a
-// path of which there is a record.
+// foreignContent classifies a recorded path whose entry does not look like Berth's file.
 func foreignContent(rec *record, e entry) classification {
 	if rec.Written == nil {
-		// As far as we know nothing of ours was ever there: it is the
-		// original, or took its place before we came to it.
+		// No write of Berth's was finished there: this is the original, or it replaced the
+		// original before Berth's write.
 		return classification{owner: Foreign, pending: true}
 	}
 	return classification{owner: Edited, theirs: true, pending: rec.Next != nil}
@@ -69,7 +67,7 @@ func classifyUnrecorded(e entry) classification {
 	case e.kind == Regular && startsWithMarker(e.content):
 		return classification{owner: Edited}
 	}
-	// A marker further down may be somebody's quotation of our file.
+	// A marker on a later line may be a quotation of Berth's file.
 	return classification{owner: Foreign}
 }
 

@@ -6,7 +6,7 @@ import (
 	"path"
 )
 
-// copies keeps what the changes would destroy.
+// copies saves the content that the changes would destroy.
 func (r *run) copies() {
 	for _, it := range r.items {
 		why := it.copyWhy()
@@ -28,7 +28,7 @@ func (r *run) copies() {
 	}
 }
 
-// copyWhy says whether what lies there must be kept first, and as what.
+// copyWhy returns the reason for copying the file first, "" if no copy is needed.
 func (it *item) copyWhy() Why {
 	b := it.Before
 	switch {

@@ -13,8 +13,8 @@ import (
 
 var errStopped = errors.New("stopped by the test")
 
-// stopper fails steps: the one with number at, and with crash all after it, as
-// if the process had been killed there.
+// stopper fails one step, the one with number at; with crash it also fails all later ones, as if
+// the process had been killed.
 type stopper struct {
 	n, at int
 	crash bool
@@ -38,9 +38,8 @@ const (
 	longTime = 24 * time.Hour
 )
 
-// busyNode has a bit of everything that an apply can meet. It gives the files
-// that are wanted next, and what restore must leave below /etc whenever it
-// comes.
+// busyNode is a node with an example of everything that an apply can meet. It returns the files
+// that are wanted next, and the tree below /etc after a restore.
 func busyNode(w *world) (wanted []File, base map[string]string) {
 	w.scope.Adopt = true
 	w.write(certs+"/foreign.io/hosts.toml", "# foreign\n", 0o640)
@@ -79,7 +78,7 @@ func busyNode(w *world) (wanted []File, base map[string]string) {
 	}, base
 }
 
-// withoutTimes leaves out what differs from run to run.
+// withoutTimes drops the times, which differ from run to run.
 func withoutTimes(tree map[string]string) map[string]string {
 	out := map[string]string{}
 	for p, line := range tree {
@@ -92,8 +91,8 @@ func withoutTimes(tree map[string]string) map[string]string {
 	return out
 }
 
-// checkReadable holds the promise to whoever reads at this moment: what looks
-// like ours is whole, and no directory hides the default for want of its file.
+// checkReadable checks the promise to readers at this moment: files with Berth's marker are
+// complete, and no directory without its file hides the default.
 func (w *world) checkReadable(base map[string]string) {
 	w.t.Helper()
 	entries, err := os.ReadDir(w.path(certs))
@@ -131,7 +130,7 @@ func (w *world) checkRestored(base map[string]string) {
 	}
 }
 
-// everyStep calls trial for each step that act makes, until it makes no more.
+// everyStep calls trial for each step of act.
 func everyStep(t *testing.T, crash bool, setUp func(w *world) func() error, check func(w *world, err error)) {
 	t.Helper()
 	for at := 1; ; at++ {

@@ -11,34 +11,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Step is one change to the file system, about to be made. Tests stop or kill
-// a process at each of them, see [WithSteps].
+// Step is one change to the file system before it is made. Tests fail or kill the process at a
+// step, see [WithSteps].
 type Step struct {
 	Op   string // "create", "write", "sync", "rename", …
 	Path string
 }
 
-// dir is an open directory. Its methods take one name in it, never a path, so
-// that no link but the last component could be in the way, and that one they
-// do not follow. Whatever changes the file system goes through here.
+// dir is an open directory. Its methods take one name in it, never a path, so only the last
+// component can be a symlink, and that one is not followed. Every change to the file system goes
+// through dir.
 type dir struct {
 	f      *os.File
-	path   string // as the node sees it, for messages
+	path   string // on the node, for messages
 	step   func(Step) error
 	listed bool
 }
 
-// entry is what lies under one name.
+// entry describes the entry with one name.
 type entry struct {
 	kind    Kind
 	meta    meta
 	size    int64
 	id      fileID
-	content []byte // of a regular file, if asked for
-	target  string // of a symbolic link
+	content []byte // of a regular file, if read
+	target  string // of a symlink
 }
 
-// fileID tells whether two names lead to the same inode.
+// fileID identifies an inode.
 type fileID struct{ dev, ino uint64 }
 
 // retry repeats a call that a signal interrupted.
@@ -59,8 +59,7 @@ func openAt(at int, name, hostPath string, step func(Step) error) (*dir, error) 
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: hostPath, Err: err}
 	}
-	// ReadDir falls back to this name where the file system does not tell
-	// what an entry is.
+	// ReadDir uses this name if the file system does not return entry types.
 	f := os.NewFile(uintptr(fd), fmt.Sprintf("/proc/self/fd/%d", fd))
 	return &dir{f: f, path: hostPath, step: step}, nil
 }
@@ -70,7 +69,7 @@ func (d *dir) close()                     { d.f.Close() }
 func (d *dir) join(n string) string       { return path.Join(d.path, n) }
 func (d *dir) self() (fs.FileInfo, error) { return d.f.Stat() }
 
-// change makes one change, after the step hook had its say.
+// change makes one change after calling the step hook.
 func (d *dir) change(op, name string, call func() error) error {
 	if d.step != nil {
 		if err := d.step(Step{Op: op, Path: d.join(name)}); err != nil {
@@ -87,7 +86,7 @@ func (d *dir) open(name string) (*dir, error) {
 	return openAt(d.fd(), name, d.join(name), d.step)
 }
 
-// list gives the entries in name order.
+// list returns the entries in name order.
 func (d *dir) list() ([]fs.DirEntry, error) {
 	if d.listed {
 		if _, err := d.f.Seek(0, 0); err != nil {
@@ -103,7 +102,7 @@ func (d *dir) list() ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// lstat describes name without its content.
+// lstat describes name without its content. A missing name gives the zero entry.
 func (d *dir) lstat(name string) (entry, error) {
 	var st unix.Stat_t
 	err := retry(func() error { return unix.Fstatat(d.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW) })
@@ -116,8 +115,7 @@ func (d *dir) lstat(name string) (entry, error) {
 	return toEntry(&st), nil
 }
 
-// look describes name, with the first limit+1 bytes of a regular file or the
-// target of a link.
+// look describes name, with the first limit+1 bytes of a regular file or the target of a symlink.
 func (d *dir) look(name string, limit int64) (entry, error) {
 	e, err := d.lstat(name)
 	if err != nil {
@@ -140,7 +138,7 @@ func (d *dir) look(name string, limit int64) (entry, error) {
 // read describes the regular file name, with its first limit+1 bytes.
 func (d *dir) read(name string, limit int64) (entry, error) {
 	var fd int
-	// O_NONBLOCK: had it become a fifo by now, opening it would hang.
+	// O_NONBLOCK: the file may have been replaced by a fifo, and opening one would block.
 	err := retry(func() (err error) {
 		fd, err = unix.Openat(d.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 		return err
@@ -164,8 +162,7 @@ func (d *dir) read(name string, limit int64) (entry, error) {
 	return e, nil
 }
 
-// readUpTo reads fd to its end, or max bytes; size is one more than it is
-// expected to hold.
+// readUpTo reads fd to its end, at most max bytes. size is the expected length plus one.
 func readUpTo(fd int, size, max int64) ([]byte, error) {
 	buf := make([]byte, size)
 	n := 0
@@ -186,7 +183,7 @@ func readUpTo(fd int, size, max int64) ([]byte, error) {
 		}
 		n += m
 		if int64(n) == size-1 {
-			return buf[:n], nil // all that there was when it was opened
+			return buf[:n], nil // the size when it was opened
 		}
 	}
 }
@@ -195,8 +192,7 @@ func (d *dir) mkdir(name string, perm uint32) error {
 	return d.change("mkdir", name, func() error { return unix.Mkdirat(d.fd(), name, perm) })
 }
 
-// rename moves name to newName in to. With fresh it fails if something is
-// there already ([fs.ErrExist]).
+// rename moves name to newName in to. With fresh it fails if newName exists ([fs.ErrExist]).
 func (d *dir) rename(name string, to *dir, newName string, fresh bool) error {
 	return to.change("rename", newName, func() error {
 		if !fresh {
@@ -206,7 +202,7 @@ func (d *dir) rename(name string, to *dir, newName string, fresh bool) error {
 		if err != unix.EINVAL && err != unix.ENOSYS {
 			return err
 		}
-		// A file system without that flag (NFS): look first.
+		// This file system does not support the flag (NFS): check first.
 		if e, err := to.lstat(newName); err != nil || e.kind != None {
 			return unix.EEXIST
 		}
@@ -222,12 +218,12 @@ func (d *dir) rmdir(name string) error {
 	return d.change("rmdir", name, func() error { return unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR) })
 }
 
-// sync makes the names in the directory last.
+// sync makes the names in the directory durable.
 func (d *dir) sync() error {
 	return d.change("sync", "", func() error { return unix.Fsync(d.fd()) })
 }
 
-// setMeta gives the directory itself a mode and an owner.
+// setMeta sets the mode and owner of the directory itself.
 func (d *dir) setMeta(m meta) error {
 	if info, err := d.self(); err == nil && metaOf(info).sameAccess(m) {
 		return nil
@@ -238,7 +234,7 @@ func (d *dir) setMeta(m meta) error {
 	return d.change("chmod", "", func() error { return unix.Fchmod(d.fd(), uint32(m.Mode)) })
 }
 
-// setTimes gives name a modification time, and the same as access time.
+// setTimes sets the modification and access time of name to t.
 func (d *dir) setTimes(name string, t time.Time) error {
 	ts := unix.NsecToTimespec(t.UnixNano())
 	return d.change("utimes", name, func() error {
@@ -246,17 +242,16 @@ func (d *dir) setTimes(name string, t time.Time) error {
 	})
 }
 
-// source is what a file is made of.
+// source is the content and metadata of a new file.
 type source struct {
 	kind    Kind // Regular or Symlink
 	content []byte
 	target  string
-	meta    meta // ModTime zero: now
+	meta    meta // a zero ModTime means now
 }
 
-// make puts a new file or link under name and makes its content last; the
-// name itself lasts after [dir.sync]. Nobody else can read it before it has
-// its final mode.
+// make creates a new file or symlink and makes its content durable; [dir.sync] makes its name
+// durable. Others cannot read the file before it has its final mode.
 func (d *dir) make(name string, src source) error {
 	if src.kind == Symlink {
 		return d.makeLink(name, src)
@@ -286,7 +281,7 @@ func (d *dir) make(name string, src source) error {
 			return err
 		}
 	}
-	// After chown, which takes away setuid bits.
+	// After chown, which clears setuid bits.
 	if err := d.change("chmod", name, func() error { return unix.Fchmod(fd, uint32(src.meta.Mode)) }); err != nil {
 		return err
 	}

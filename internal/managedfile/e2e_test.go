@@ -16,7 +16,7 @@ import (
 //
 //	go test -tags e2e ./internal/managedfile
 
-// tinyDisk puts a file system of 64 KiB at a host path.
+// tinyDisk mounts a file system of 64 KiB at a host path.
 func (w *world) tinyDisk(t *testing.T, hostPath string) {
 	t.Helper()
 	w.mkdir(hostPath, 0o755)
@@ -30,7 +30,7 @@ func (w *world) tinyDisk(t *testing.T, hostPath string) {
 	})
 }
 
-// fill leaves no room at a host path.
+// fill uses up all space at a host path.
 func (w *world) fill(hostPath string) {
 	w.t.Helper()
 	f, err := os.Create(w.path(hostPath))
@@ -72,14 +72,14 @@ func TestFullDiskBelowCertsD(t *testing.T) {
 			t.Errorf("error %v\nlacks %s", err, want)
 		}
 	}
-	// What needs no room goes on.
+	// Changes that need no space continue.
 	w.expect(actions(r.Changed), "remove gone.io/hosts.toml")
 	delete(before, certs+"/gone.io/hosts.toml")
 	delete(before, certs+"/gone.io")
 	if d := diffTrees(w.tree("/etc"), before); d != "" {
 		t.Error(d)
 	}
-	// Restore needs none for what was not there before.
+	// Restore needs no space for files that did not exist before.
 	w.restore()
 	w.remove(certs + "/ballast")
 	if d := diffTrees(w.tree("/etc"), base); d != "" {

@@ -6,25 +6,23 @@ import (
 	"io/fs"
 )
 
-// What callers decide by.
+// Errors that callers can test for.
 var (
-	// ErrLocked is returned when another process holds a lock file.
+	// ErrLocked means that another process holds the lock file.
 	ErrLocked = errors.New("locked by another process")
-	// ErrNewerState is returned when the record was written by a version of
-	// Berth that this one does not understand. Nothing was changed.
+	// ErrNewerState means that a newer version of Berth wrote the record. Nothing was changed.
 	ErrNewerState = errors.New("the record was written by a newer version of berth")
 )
 
-// FileError is what went wrong with one file. The others went on.
+// FileError is the failure of one file. Work on the other files continued.
 type FileError struct {
-	Path string // as a process on the node sees it
-	Op   string // what was being done: "write", "sync", "rename"
+	Path string // on the node
+	Op   string // the failed operation: "write", "sync", "rename"
 	Err  error
-	Note string // what state the file is in now, if that is worth telling
+	Note string // state of the file now, "" if the operation says it
 }
 
-// Error reads like "/etc/x: write: no space left on device (the old file is
-// unchanged)".
+// Error returns, for example, "/etc/x: write: no space left on device (the old file is unchanged)".
 func (e *FileError) Error() string {
 	s := fmt.Sprintf("%s: %s: %v", e.Path, e.Op, e.Err)
 	if e.Note != "" {
@@ -33,11 +31,11 @@ func (e *FileError) Error() string {
 	return s
 }
 
-// Unwrap gives the cause, mostly a syscall error.
+// Unwrap returns the cause, usually a syscall error.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// aboutFile gives err as one about path: what failed may have been a step on
-// a temporary file, whose name tells people nothing.
+// aboutFile converts err to an error about path. The failed step may have been on a temporary file,
+// whose name does not help an operator.
 func aboutFile(path, op, note string, err error) *FileError {
 	e := &FileError{Path: path, Op: op, Err: err, Note: note}
 	var inner *FileError

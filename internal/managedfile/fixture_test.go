@@ -15,7 +15,7 @@ import (
 
 const certs = "/etc/containerd/certs.d"
 
-// tb is what *testing.T and *rapid.T have in common.
+// tb is the common part of *testing.T and *rapid.T.
 type tb interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -23,7 +23,7 @@ type tb interface {
 	Logf(format string, args ...any)
 }
 
-// world is a node: a root directory, a store and a clock that tests move.
+// world is a node: a root directory, a store and a clock that tests set.
 type world struct {
 	t     tb
 	dir   string
@@ -41,8 +41,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// fastDir is a temporary directory in memory, where there is one: for tests
-// that make thousands of files last.
+// fastDir is a temporary directory in memory, if available, for tests that sync thousands of files.
 func fastDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "managedfile-")
@@ -71,7 +70,7 @@ func openWorld(t tb, dir string, opts ...Option) *world {
 
 func (w *world) close() { w.root.Close() }
 
-// restart is what a new process does.
+// restart opens the store as a new process does.
 func (w *world) restart() {
 	w.t.Helper()
 	opts := append([]Option{WithClock(func() time.Time { return w.now })}, w.opts...)
@@ -84,7 +83,7 @@ func (w *world) restart() {
 
 func (w *world) path(p string) string { return filepath.Join(w.dir, p) }
 
-// hosts is a wanted hosts.toml.
+// hosts returns a wanted hosts.toml.
 func hosts(host, body string) File {
 	return File{Path: path.Join(certs, host, "hosts.toml"), Body: []byte(body), Mode: 0o644, Comment: "#"}
 }
@@ -121,7 +120,7 @@ func (w *world) restore(scopes ...Scope) Report {
 	return r
 }
 
-// What somebody else does on the node.
+// Changes by other programs on the node.
 
 func (w *world) must(err error) {
 	w.t.Helper()
@@ -169,8 +168,8 @@ func (w *world) exists(p string) bool {
 	return err == nil
 }
 
-// tree describes everything below a host path: one line for each name, with
-// mode, owner and content, and the time of what is not a directory.
+// tree describes everything below a host path: one line for each name, with mode, owner and
+// content, and the time except for directories.
 func (w *world) tree(p string) map[string]string {
 	w.t.Helper()
 	all := map[string]string{}
@@ -213,7 +212,7 @@ func describeFile(at string, d fs.DirEntry) (string, error) {
 	return who, nil
 }
 
-// diffTrees says in words what differs.
+// diffTrees describes the differences.
 func diffTrees(got, want map[string]string) string {
 	var lines []string
 	for p, w := range want {
@@ -239,7 +238,7 @@ func (w *world) same(want map[string]string) {
 	}
 }
 
-// temps lists what a killed run left.
+// temps lists the temporary entries that a killed run left.
 func (w *world) temps() []string {
 	var found []string
 	for p := range w.tree("/") {

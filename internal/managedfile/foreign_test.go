@@ -9,14 +9,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Foreign changes. Each leaves the node as it is when it makes no sense.
+// Foreign changes. Each does nothing if it is impossible on the current node.
 
 func (m *sequence) pick(rt *rapid.T) (dir, p string) {
 	dir = certs + "/" + rapid.SampledFrom(propHosts).Draw(rt, "host")
 	return dir, dir + "/" + rapid.SampledFrom(propNames).Draw(rt, "name")
 }
 
-// finish gives a path an owner and a time as nobody but its owner would.
+// finish sets an owner and a time of a path that only its owner would set.
 func (m *sequence) finish(rt *rapid.T, p string) {
 	if os.Geteuid() == 0 {
 		m.w.must(os.Lchown(m.w.path(p), rapid.SampledFrom([]int{0, 1000}).Draw(rt, "uid"), rapid.SampledFrom([]int{0, 100}).Draw(rt, "gid")))

@@ -13,8 +13,8 @@ func TestLifeInMemory(t *testing.T) {
 	life(w)
 }
 
-// life is one story for every file system: nothing there, a file of somebody's
-// taken over, an edit, a change, one file less, and everything as before.
+// life is one sequence for every file system: an empty node, a foreign file adopted, an edit, a
+// change, a removal, and a restore.
 func life(w *world) {
 	w.scope.Adopt = true
 	w.write(docker, "theirs\n", 0o640)

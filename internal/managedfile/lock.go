@@ -15,20 +15,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock is a lock file that is held. The kernel releases it when the process
-// ends, however it ends.
+// Lock is a lock file that this process holds. The kernel releases it when the process ends.
 type Lock struct {
 	root *Root
 	path string
 	f    *os.File
-	made []string // directories that came with it
+	made []string // directories created for it
 }
 
-// LockedError tells who holds a lock. It matches [ErrLocked].
+// LockedError names the process that holds a lock. errors.Is matches it with [ErrLocked].
 type LockedError struct {
 	Path string
-	PID  int    // in the holder's own process namespace; 0 if unknown
-	Host string // of the holder, as a container names itself
+	PID  int    // in the holder's PID namespace; 0 if unknown
+	Host string // host name of the holder, as its container sees it
 }
 
 // Error names the holder.
@@ -42,13 +41,12 @@ func (e *LockedError) Error() string {
 // Is makes [errors.Is] match [ErrLocked].
 func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
-// lockPoll is how often a lock that somebody else holds is tried.
+// lockPoll is the interval between attempts to take a held lock.
 const lockPoll = 20 * time.Millisecond
 
-// LockFile locks the file at a host path, which it makes, with its
-// directories, if it is absent. When another process holds it, LockFile
-// returns a [*LockedError], with wait only after ctx is done, and then joined
-// with ctx's error.
+// LockFile locks the file at a host path and creates it, with its directories, if it is missing. If
+// another process holds the lock, LockFile returns a [*LockedError]; with wait it first waits until
+// ctx is done and then returns that error joined with ctx's.
 func LockFile(ctx context.Context, root *Root, hostPath string, wait bool) (*Lock, error) {
 	l := &Lock{root: root, path: hostPath}
 	for {
@@ -69,8 +67,8 @@ func LockFile(ctx context.Context, root *Root, hostPath string, wait bool) (*Loc
 	}
 }
 
-// Lock takes the lock of the store ([WithLock]), so that processes take turns.
-// It waits until ctx is done; see [LockFile] for the error.
+// Lock takes the lock of the store ([WithLock]), so that processes take turns. It waits until ctx
+// is done; see [LockFile] for the errors.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	if s.lockPath == "" {
 		return nil, errors.New("lock: the store was opened without a lock file")
@@ -82,7 +80,7 @@ func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	return l.Unlock, nil
 }
 
-// try takes the lock once.
+// try tries once to take the lock.
 func (l *Lock) try() error {
 	for {
 		d, err := l.dir()
@@ -97,7 +95,7 @@ func (l *Lock) try() error {
 	}
 }
 
-// dir opens the directory of the lock file and makes it if it is absent.
+// dir opens the directory of the lock file and creates it if it is missing.
 func (l *Lock) dir() (*dir, error) {
 	var last error
 	for range lockDirTries {
@@ -110,7 +108,7 @@ func (l *Lock) dir() (*dir, error) {
 			err := store.makeDir(p, 0o755)
 			if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 				last = err
-				break // another process makes or removes it now
+				break // another process creates or removes it now
 			}
 			if err != nil {
 				return nil, err
@@ -126,11 +124,11 @@ func (l *Lock) dir() (*dir, error) {
 	return nil, fmt.Errorf("%s: the directory cannot be made; is a part of it a symbolic link to nothing? (%w)", path.Dir(l.path), last)
 }
 
-// lockDirTries is how often other processes may come between; a dangling link
-// looks the same.
+// lockDirTries is how often other processes may interfere. A dangling symlink looks the same as
+// interference, so there must be a limit.
 const lockDirTries = 100
 
-// tryIn reports again when the file was removed by the one that held it.
+// tryIn reports again if the holder removed the file in the meantime.
 func (l *Lock) tryIn(d *dir) (again bool, err error) {
 	name := path.Base(l.path)
 	var fd int
@@ -139,7 +137,7 @@ func (l *Lock) tryIn(d *dir) (again bool, err error) {
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil // the directory is gone
+		return true, nil // the directory was removed
 	}
 	if err != nil {
 		return false, &fs.PathError{Op: "open", Path: l.path, Err: err}
@@ -161,7 +159,7 @@ func (l *Lock) tryIn(d *dir) (again bool, err error) {
 		f.Close()
 		return err == nil, err
 	}
-	// Only for messages: the lock is held whether or not this can be written.
+	// Only for messages: a failed write does not matter for the lock.
 	host, _ := os.Hostname()
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), host), 0)
@@ -169,7 +167,7 @@ func (l *Lock) tryIn(d *dir) (again bool, err error) {
 	return false, nil
 }
 
-// holder says who holds a lock, as far as the file tells.
+// holder returns an error that names the holder, as far as the file says.
 func holder(hostPath string, f *os.File) error {
 	e := &LockedError{Path: hostPath}
 	b := make([]byte, peekSize)
@@ -181,14 +179,14 @@ func holder(hostPath string, f *os.File) error {
 	return e
 }
 
-// Unlock releases the lock and removes the file, and the directories that came
-// with it unless something else is in them, such as the lock of the next one.
+// Unlock releases the lock and removes the file, and the directories created for it unless they
+// hold other entries, such as the next holder's lock.
 func (l *Lock) Unlock() {
 	if l.f == nil {
 		return
 	}
-	// Removed while it is held: whoever waits for it sees that its file has
-	// no name any more, and makes a new one.
+	// Removed while it is held: a waiting process sees that its file was unlinked, and creates a
+	// new one.
 	if d, err := l.root.openDir(path.Dir(l.path), nil); err == nil {
 		_ = d.unlink(path.Base(l.path))
 		d.close()
@@ -198,7 +196,7 @@ func (l *Lock) Unlock() {
 	l.removeDirs()
 }
 
-// removeDirs removes the directories that try made, if they are empty.
+// removeDirs removes the directories that try created, if they are empty.
 func (l *Lock) removeDirs() {
 	for len(l.made) > 0 {
 		p := l.made[len(l.made)-1]
@@ -215,8 +213,8 @@ func (l *Lock) removeDirs() {
 	}
 }
 
-// Locked tells whether a process holds the lock file at a host path. It
-// neither takes nor makes it.
+// Locked reports whether a process holds the lock file at a host path. It does not take or create
+// the file.
 func Locked(root *Root, hostPath string) (bool, error) {
 	d, err := root.openDir(path.Dir(hostPath), nil)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -238,7 +236,7 @@ func Locked(root *Root, hostPath string) (bool, error) {
 		return false, &fs.PathError{Op: "open", Path: hostPath, Err: err}
 	}
 	defer unix.Close(fd)
-	// A shared lock, so that two who ask do not see one another.
+	// A shared lock, so that two callers of Locked do not see each other.
 	switch err := retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) }); err {
 	case nil:
 		return false, nil

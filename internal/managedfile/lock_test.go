@@ -26,7 +26,7 @@ func TestLockedByAnother(t *testing.T) {
 		t.Errorf("%q does not begin with %q", err, want)
 	}
 	l.Unlock()
-	l.Unlock() // does no harm
+	l.Unlock() // harmless
 	w.same(before)
 }
 
@@ -66,7 +66,7 @@ func TestLockWithoutAFile(t *testing.T) {
 	}
 }
 
-// The file comes and goes with its holders; still there is one at a time.
+// The file is created and removed by its holders; still only one holds it at a time.
 func TestLockExcludes(t *testing.T) {
 	w := newWorld(t)
 	var wg sync.WaitGroup

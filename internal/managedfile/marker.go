@@ -6,13 +6,13 @@ import (
 	"encoding/hex"
 )
 
-// DefaultStateDir is where the record and the copies are kept on a node. The
-// marker line names it.
+// DefaultStateDir is the directory of the record and the copies on a node. The marker line names
+// it.
 const DefaultStateDir = "/var/lib/berth"
 
-// A marker line is a comment sign, a space, and these, with a hash between
-// spaces and the end. Files of earlier versions must stay ours: the words
-// between markerStart and markerHash may change, those two may not.
+// A marker line is a comment sign, a space, markerStart, markerWords, markerHash and the hash.
+// Files of earlier versions must still be recognised: markerWords may change, markerStart and
+// markerHash must not.
 const (
 	markerStart = "Written by berth; "
 	markerWords = "edits are saved below " + DefaultStateDir + " and put right. "
@@ -21,11 +21,10 @@ const (
 
 const (
 	maxComment = 8   // bytes of a comment sign
-	peekSize   = 512 // enough of a file to hold a marker line
+	peekSize   = 512 // bytes that hold any marker line
 )
 
-// Content is what the file contains on disk: the marker line, if Comment is
-// set, and Body.
+// Content returns the content on disk: the marker line, if Comment is set, and Body.
 func (f File) Content() []byte {
 	if f.Comment == "" {
 		return f.Body
@@ -39,15 +38,15 @@ func (f File) Content() []byte {
 	return append(b, f.Body...)
 }
 
-// Intact reports whether content begins with a marker line whose hash is that
-// of what follows: a file of ours that nobody changed and no crash tore.
+// Intact reports whether content starts with a marker line whose hash matches the rest: a complete
+// and unedited file of Berth's.
 func Intact(content []byte) bool {
 	want, body, ok := cutMarker(content)
 	return ok && hash(body) == want
 }
 
-// cutMarker splits content into the hash that its first line names and what
-// follows that line. ok is false when the first line is no marker.
+// cutMarker splits content into the hash in its first line and the rest. ok is false if the first
+// line is not a marker.
 func cutMarker(content []byte) (sum string, body []byte, ok bool) {
 	line, body, found := bytes.Cut(content, []byte("\n"))
 	if !found {
@@ -57,7 +56,7 @@ func cutMarker(content []byte) (sum string, body []byte, ok bool) {
 	return sum, body, ok
 }
 
-// parseMarker gives the hash that a line names, and whether it is a marker.
+// parseMarker returns the hash in a line; ok is false if the line is not a marker.
 func parseMarker(line []byte) (sum string, ok bool) {
 	comment, rest, found := bytes.Cut(bytes.TrimRight(line, " \t\r\n"), []byte(" "))
 	if !found || len(comment) == 0 || len(comment) > maxComment || !bytes.HasPrefix(rest, []byte(markerStart)) {
@@ -72,16 +71,14 @@ func parseMarker(line []byte) (sum string, ok bool) {
 	return sum, err == nil && len(raw) == sha256.Size
 }
 
-// startsWithMarker reports whether the first line of the beginning of a file
-// is a marker.
+// startsWithMarker reports whether the first line of head is a marker.
 func startsWithMarker(head []byte) bool {
 	line, _, _ := bytes.Cut(head, []byte("\n"))
 	_, ok := parseMarker(line)
 	return ok
 }
 
-// hasMarker reports whether any line is a marker: somebody may have put a line
-// above ours.
+// hasMarker reports whether any line is a marker: an edit may have added lines above it.
 func hasMarker(content []byte) bool {
 	for line := range bytes.Lines(content) {
 		if _, ok := parseMarker(line); ok {
@@ -96,8 +93,8 @@ func hash(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// WithoutMarker gives content without its marker line, if it begins with one:
-// what people want to see in a diff, where the hash would change each time.
+// WithoutMarker returns content without a marker on its first line. A diff must leave the marker
+// out, because its hash changes with every edit.
 func WithoutMarker(content []byte) []byte {
 	if !startsWithMarker(content) {
 		return content

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mode holds permission bits as chmod(2) takes them, setuid, setgid and sticky
-// included. In JSON it is the octal number that people know.
+// mode holds permission bits as chmod(2) takes them, including setuid, setgid and sticky. JSON has
+// the octal number.
 type mode uint32
 
 const modeBits = 0o7777
 
-// MarshalText gives the octal form.
+// MarshalText returns the octal form.
 func (m mode) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04o", uint32(m)), nil }
 
-// UnmarshalText reads the octal form.
+// UnmarshalText parses the octal form.
 func (m *mode) UnmarshalText(b []byte) error {
 	n, err := strconv.ParseUint(string(b), 8, 32)
 	if err != nil || n > modeBits {
@@ -31,7 +31,7 @@ func (m *mode) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// fileMode gives the bits as Go names them.
+// fileMode returns the bits in Go's form.
 func (m mode) fileMode() fs.FileMode {
 	f := fs.FileMode(m & 0o777)
 	if m&unix.S_ISUID != 0 {
@@ -60,7 +60,7 @@ func modeOf(f fs.FileMode) mode {
 	return m
 }
 
-// meta is what restore puts back beside the content.
+// meta is the metadata that restore brings back.
 type meta struct {
 	Mode    mode      `json:"mode"`
 	UID     int       `json:"uid"`
@@ -68,7 +68,7 @@ type meta struct {
 	ModTime time.Time `json:"mtime,omitzero"`
 }
 
-// sameAccess compares everything but the time.
+// sameAccess compares mode and owner, not the time.
 func (m meta) sameAccess(n meta) bool {
 	return m.Mode == n.Mode && m.UID == n.UID && m.GID == n.GID
 }

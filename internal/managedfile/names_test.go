@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The name of a copy can be read, is one file's, and is short enough.
+// The name of a copy is readable, unique for the file, and short enough.
 func TestSavedName(t *testing.T) {
 	for path, want := range map[string]string{
 		"/etc/a.toml":                        "etc_a.toml",
@@ -41,7 +41,7 @@ func TestSavedName(t *testing.T) {
 	}
 }
 
-// A message about a file does not name it twice, and names another one.
+// A message about a file names it once; another file is named.
 func TestProblemOf(t *testing.T) {
 	of := func(path string) error { return &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission} }
 	for want, err := range map[string]error{

@@ -12,10 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Observe looks at what lies in a scope: every path that is wanted, recorded
-// or, with [Scope.Dir], found. It writes nothing. An error means that nothing
-// can be said of the scope, or that wanted makes no sense; a path that cannot
-// be read is a [Observed.Problem].
+// Observe reads the state of a scope: every path that is wanted, recorded or, with [Scope.Dir],
+// found. It writes nothing. An error means that the scope cannot be read or that wanted is invalid;
+// a single path that cannot be read has an [Observed.Problem].
 func (s *Store) Observe(scope Scope, wanted []File) (Snapshot, error) {
 	want, err := checkWanted(scope, wanted)
 	if err != nil {
@@ -43,7 +42,7 @@ func (s *Store) observe(scope Scope, want map[string]bool, st *state) (Snapshot,
 	return o.snap, nil
 }
 
-// checkWanted refuses lists that no plan could be made of.
+// checkWanted refuses lists from which no plan can be made.
 func checkWanted(scope Scope, wanted []File) (map[string]bool, error) {
 	if scope.Name == "" {
 		return nil, errors.New("scope without a name")
@@ -104,8 +103,8 @@ type observer struct {
 	want  map[string]bool
 	seen  map[string]bool
 	snap  Snapshot
-	tops  map[string]*parent // directories of the scope, open
-	temps bool               // a killed run may have left something
+	tops  map[string]*parent // directories of the scope that are open
+	temps bool               // a killed run may have left temporary entries
 }
 
 func (o *observer) run() error {
@@ -124,7 +123,7 @@ func (o *observer) run() error {
 	return nil
 }
 
-// tree looks through the two levels below the scope's directory.
+// tree observes the two levels below the scope's directory.
 func (o *observer) tree() error {
 	in := o.open(o.scope.Dir)
 	if in.d == nil {
@@ -149,7 +148,7 @@ func (o *observer) tree() error {
 	return nil
 }
 
-// host looks through one directory right below the scope's.
+// host observes one directory directly below the scope's directory.
 func (o *observer) host(top *dir, name string) {
 	seen := ObservedDir{Name: name}
 	d, err := top.open(name)
@@ -168,15 +167,15 @@ func (o *observer) host(top *dir, name string) {
 		}
 	}
 	o.snap.Dirs = append(o.snap.Dirs, seen)
-	// A directory that cannot be read: [observer.single] says so of each file.
+	// If the directory cannot be read, [observer.single] reports it for each file.
 }
 
-// file looks at one file of a host's directory.
+// file observes one file of a host's directory.
 func (o *observer) file(d *dir, e fs.DirEntry) {
 	p := d.join(e.Name())
 	rec := o.st.Files[p]
 	if rec != nil && rec.Scope != o.scope.Name {
-		rec = nil // not ours to touch; a marker must not make it so
+		rec = nil // another scope owns it; a marker must not change that
 		if !o.want[p] {
 			return
 		}
@@ -214,12 +213,12 @@ func kindOf(t fs.FileMode) Kind {
 	return Other
 }
 
-// single looks at the wanted and recorded paths that were not met yet.
+// single observes the wanted and recorded paths that tree did not find.
 func (o *observer) single() {
 	parents := map[string]*parent{}
 	defer func() {
 		for _, p := range parents {
-			p.close() // those of o.tops too: closing twice does no harm
+			p.close() // closes those of o.tops too; closing twice is harmless
 		}
 	}()
 	for p := range o.want {
@@ -238,7 +237,7 @@ func (o *observer) one(p string, parents map[string]*parent) {
 	}
 	top := o.st.top(o.scope, p)
 	if top != o.scope.Dir || top == "" {
-		o.temps = true // nobody looked
+		o.temps = true // its directory was not searched
 	}
 	in := parents[path.Dir(p)]
 	if in == nil {
@@ -258,11 +257,11 @@ func (o *observer) one(p string, parents map[string]*parent) {
 	o.add(p, rec, found, err)
 }
 
-// parent is the directory of a path, or why it cannot be entered.
+// parent is the directory of a path, or the reason why it cannot be opened.
 type parent struct {
 	d      *dir
-	err    error // nil with d nil: it is not there
-	theirs bool  // something else stands in its place
+	err    error // nil with a nil d: it is missing
+	theirs bool  // a foreign entry replaced it
 }
 
 func (p *parent) close() {
@@ -271,8 +270,7 @@ func (p *parent) close() {
 	}
 }
 
-// open opens a directory, links followed below the root, or gives the one that
-// is open.
+// open opens a directory, or returns the open one. Symlinks are followed below the root.
 func (o *observer) open(hostPath string) *parent {
 	if in := o.tops[hostPath]; in != nil {
 		return in
@@ -286,8 +284,7 @@ func (o *observer) open(hostPath string) *parent {
 	return in
 }
 
-// parent opens the directory of a path; below a scope's directory no link is
-// followed.
+// parent opens the directory of a path. Below a scope's directory symlinks are not followed.
 func (o *observer) parent(hostPath, top string) *parent {
 	if top == "" {
 		return o.open(hostPath)
@@ -307,7 +304,7 @@ func (o *observer) parent(hostPath, top string) *parent {
 	return &parent{d: d, err: err}
 }
 
-// words names a kind in a sentence.
+// words names a kind in a message.
 func (k Kind) words() string {
 	switch k {
 	case Regular:
@@ -322,11 +319,11 @@ func (k Kind) words() string {
 	return "nothing"
 }
 
-// add puts one path into the snapshot.
+// add adds one path to the snapshot.
 func (o *observer) add(p string, rec *record, e entry, err error) {
 	o.seen[p] = true
 	v := classify(rec, e)
-	if err != nil { // what we know is in the record only
+	if err != nil { // only the record is known
 		v = classification{owner: Foreign}
 		if rec != nil {
 			v.owner = Edited
@@ -348,7 +345,7 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 		}
 	}
 	if (rec == nil || rec.Written == nil && rec.Next == nil) && o.scope.Linger != nil && v.owner != Foreign {
-		ob.GracePeriod = o.scope.Linger(p) // the record is lost
+		ob.GracePeriod = o.scope.Linger(p) // the record has no grace period
 	}
 	other := o.st.Files[p]
 	switch {
@@ -366,7 +363,7 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 	o.snap.Files = append(o.snap.Files, ob)
 }
 
-// problemOf leaves out of err what a message about p says anyway.
+// problemOf removes from err the path that a message about p already contains.
 func problemOf(p string, err error) string {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overwrite makes the content of the regular file name, which is before, the
-// other one of the same length, where it lies: no block and no name is added.
-// The first byte of each run that differs is written before the others.
+// overwrite changes the content of the regular file name from before to after, which have the same
+// length, in place: it needs no new block and no new name. Of each run of bytes that differ, the
+// first byte is written before the others.
 func (d *dir) overwrite(name string, before, after []byte) error {
 	return d.change("overwrite", name, func() error {
 		fd, err := unix.Openat(d.fd(), name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -19,7 +19,7 @@ func (d *dir) overwrite(name string, before, after []byte) error {
 		f := os.NewFile(uintptr(fd), d.join(name))
 		defer f.Close()
 		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(after)) {
-			return &fs.PathError{Op: "overwrite", Path: d.join(name), Err: unix.EBUSY} // another file by now
+			return &fs.PathError{Op: "overwrite", Path: d.join(name), Err: unix.EBUSY} // it was replaced
 		}
 		for i := 0; i < len(after); {
 			end := i

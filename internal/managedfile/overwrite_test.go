@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A change in place gives the same file another content, and needs no new name.
+// A change in place changes the content of the same inode and needs no new name.
 func TestInPlace(t *testing.T) {
 	full := false
 	w := openWorld(t, t.TempDir(), WithSteps(func(s Step) error {

@@ -57,7 +57,7 @@ func TestApplyAndRestore(t *testing.T) {
 func TestForeignFileIsAConflict(t *testing.T) {
 	w := newWorld(t)
 	w.write(docker, "theirs\n", 0o640)
-	w.mkdir(certs+"/quay.io/hosts.toml", 0o755) // a directory where a file should be
+	w.mkdir(certs+"/quay.io/hosts.toml", 0o755) // a directory instead of a file
 	w.must(os.Symlink("/elsewhere", w.path(certs+"/ghcr.io")))
 	w.write(certs+"/gcr.io", "a file where a directory should be", 0o644)
 	w.must(os.MkdirAll(w.path(certs+"/k8s.io"), 0o755))
@@ -65,7 +65,7 @@ func TestForeignFileIsAConflict(t *testing.T) {
 	before := w.tree("/")
 	for _, adopt := range []bool{false, true} {
 		w.scope.Adopt = adopt
-		names := []string{"quay.io", "ghcr.io", "gcr.io"} // these never
+		names := []string{"quay.io", "ghcr.io", "gcr.io"} // always
 		if !adopt {
 			names = append(names, "docker.io", "k8s.io")
 		}
@@ -137,14 +137,13 @@ func TestEditIsSavedAndPutRight(t *testing.T) {
 	}
 	w.expect(w.read(docker), string(hosts("docker.io", "a\n").Content()))
 
-	// The same edit again is put right, but not saved or reported again.
+	// The same edit is repaired again, but not saved or reported again.
 	w.append(docker, "edit\n")
 	if r := w.apply(hosts("docker.io", "a\n")); len(r.Saved) != 0 || len(r.Changed) != 1 {
 		t.Errorf("saved again %v, changed %v", r.Saved, r.Changed)
 	}
 
-	// An edit of a file that is not wanted any more is saved, and restore
-	// tells where.
+	// An edit of a file that is no longer wanted is saved, and restore reports the copy.
 	w.append(docker, "last words\n")
 	last := w.read(docker)
 	if r := w.apply(); len(r.Saved) != 1 || w.read(r.Saved[0].Copy) != last || w.exists(docker) {
@@ -295,7 +294,7 @@ func TestLostRecord(t *testing.T) {
 			}
 			w.remove(state)
 			w.restore(w.scope)
-			if left := w.tree(certs); len(left) != 1 { // who made certs.d nobody knows
+			if left := w.tree(certs); len(left) != 1 { // without the record, who created certs.d is unknown
 				t.Errorf("left: %v", left)
 			}
 		})

@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// Somebody who changes a file as often as we put it right manages it too.
+// If a file was repaired maxRepairs times within repairWindow, another program manages it too.
 const (
 	maxRepairs   = 10
 	repairWindow = 5 * time.Minute
 )
 
-// Plan decides what makes the wanted files of what was found: first the wanted
-// ones in their order, unchanged ones included, then those of ours that are
-// not wanted any more, a file after those that need it. snap is what
-// [Store.Observe] gave for the same wanted files.
+// Plan decides how to get from the observed state to the wanted files. It returns the wanted files
+// in order, including unchanged ones, then Berth's files that are no longer wanted, each after the
+// files that need it. snap is the result of [Store.Observe] for the same wanted files.
 func Plan(wanted []File, snap Snapshot) []Change {
 	changes := make([]Change, 0, len(wanted))
 	want := make(map[string]bool, len(wanted))
@@ -41,7 +40,7 @@ func Plan(wanted []File, snap Snapshot) []Change {
 	return append(changes, orderRemovals(gone)...)
 }
 
-// find gives what was found at a path; nothing if it was not looked at.
+// find returns the observation of a path; the zero state if it was not observed.
 func (s Snapshot) find(path string) Observed {
 	i, ok := slices.BinarySearchFunc(s.Files, path, func(o Observed, p string) int { return strings.Compare(o.Path, p) })
 	if !ok {
@@ -92,7 +91,8 @@ func describeEdit(o Observed) string {
 	return "somebody edited it; the edit is kept"
 }
 
-// overwriteLimit says why a file is left alone, if it was put right too often.
+// overwriteLimit returns the reason to leave a file alone if it was repaired too often, ""
+// otherwise.
 func overwriteLimit(o Observed, now time.Time) string {
 	n := len(o.Repairs)
 	if n < maxRepairs || o.Repairs[n-1].Sub(o.Repairs[n-maxRepairs]) > repairWindow {
@@ -137,8 +137,8 @@ func planUnwanted(o Observed, now time.Time) (Action, string) {
 	return Remove, why
 }
 
-// orderRemovals puts a file after those that need it. Where the record is lost
-// nobody knows; files that linger are there for others, so they go last.
+// orderRemovals puts a file after the files that need it. If the record is lost the needs are
+// unknown; files with a grace period exist for others, so they come last.
 func orderRemovals(gone []Change) []Change {
 	slices.SortStableFunc(gone, func(a, b Change) int {
 		return boolCompare(a.Before.GracePeriod > 0, b.Before.GracePeriod > 0)
@@ -147,7 +147,7 @@ func orderRemovals(gone []Change) []Change {
 	for i, c := range gone {
 		at[c.Path] = i
 	}
-	users := make([][]int, len(gone)) // who needs it
+	users := make([][]int, len(gone)) // the files that need each one
 	for i, c := range gone {
 		for _, n := range c.Before.Needs {
 			if j, ok := at[n]; ok {
@@ -172,8 +172,8 @@ func boolCompare(a, b bool) int {
 	return 1
 }
 
-// topological gives 0…n-1 so that each number comes after those of first[i],
-// otherwise in their order. A circle is broken somewhere.
+// topological returns 0…n-1 in an order where each number comes after those of first[i], otherwise
+// in numeric order. Cycles are broken at an arbitrary place.
 func topological(first [][]int) []int {
 	order := make([]int, 0, len(first))
 	visited := make([]bool, len(first))

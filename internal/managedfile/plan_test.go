@@ -24,7 +24,7 @@ func TestFight(t *testing.T) {
 	if len(r.Changed) != 0 || !strings.Contains(r.Conflicts[0].Reason, "somebody else manages it") {
 		t.Errorf("%v", r.Conflicts)
 	}
-	// They go on: the quiet time begins again.
+	// The edits continue: the quiet period starts over.
 	w.now = w.now.Add(4 * time.Minute)
 	w.write(docker, "theirs", 0o644)
 	w.must(os.Chtimes(w.path(docker), w.now, w.now))
@@ -47,7 +47,7 @@ func TestLinger(t *testing.T) {
 	w.now = w.now.Add(time.Minute)
 	w.expect(actions(w.apply().Changed), "remove _berth/ca.pem")
 
-	// Wanted again in between: the time starts anew.
+	// Wanted again in between: the grace period starts over.
 	w.apply(ca)
 	w.apply()
 	w.now = w.now.Add(9 * time.Minute)
@@ -56,7 +56,7 @@ func TestLinger(t *testing.T) {
 	w.now = w.now.Add(9 * time.Minute)
 	w.expect(actions(w.plan()), "linger _berth/ca.pem")
 
-	// With the record lost the scope says how long, and the time starts anew.
+	// Without the record the scope gives the grace period, which starts over.
 	w.remove(DefaultStateDir + "/state.json")
 	w.scope.Linger = func(p string) time.Duration {
 		if strings.HasSuffix(p, ".pem") {
@@ -69,7 +69,7 @@ func TestLinger(t *testing.T) {
 	w.now = w.now.Add(time.Minute)
 	w.expect(actions(w.plan()), "remove _berth/ca.pem")
 
-	// Restore does not wait.
+	// Restore ignores the grace period.
 	w.apply(ca)
 	w.apply()
 	w.restore()
@@ -84,7 +84,7 @@ func TestNeeds(t *testing.T) {
 	h := hosts("docker.io", "a\n")
 	h.Needs = []string{ca.Path}
 	w.write(ca.Path, "theirs", 0o644)
-	r := w.apply(h, ca) // in whatever order
+	r := w.apply(h, ca) // the order does not matter
 	w.expect(actions(r.Conflicts), "conflict _berth/ca.pem")
 	w.expect(actions(r.Skipped), "create docker.io/hosts.toml")
 	w.remove(ca.Path)

@@ -2,9 +2,8 @@ package managedfile
 
 import "path"
 
-// WritePrivate puts a file of mode 0600 into the state directory, whole or not
-// at all. The directory is ours alone: no record is kept of its files, and
-// nobody's edit of them is.
+// WritePrivate writes a file of mode 0600 into the state directory, completely or not at all. That
+// directory belongs to Berth alone: its files have no record, and edits of them are not kept.
 func (s *Store) WritePrivate(name string, content []byte) error {
 	st, _, err := s.load()
 	if err != nil {

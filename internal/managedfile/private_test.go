@@ -40,7 +40,7 @@ func TestPrivateFile(t *testing.T) {
 	}
 }
 
-// A directory of the lock that can never be made is an error, not a wait.
+// If the directory of the lock can never be created, the result is an error, not an endless wait.
 func TestLockBelowADanglingLink(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Symlink("/nowhere", filepath.Join(dir, "run")); err != nil {

@@ -11,14 +11,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The property: whatever sequence of applies and of foreign changes there was,
-// Restore leaves what the foreign changes alone would have made, and nothing
-// that was not ours is ever lost on the way.
+// The property: after any sequence of applies and foreign changes, Restore leaves the tree that the
+// foreign changes alone would have made, and no foreign content is ever lost on the way.
 //
-// What counts as foreign: everything but an in-place edit that keeps a marker
-// line of ours, a change of mode, and the removal of a file of ours. Those are
-// edits of our file: kept as a copy where there is content, and not replayed.
-// Two changes with no apply in between are seen as their result only.
+// A change is foreign unless it is an in-place edit that keeps a marker line, a change of mode, or
+// the removal of one of Berth's files. Those are edits of Berth's file: their content is kept as a
+// copy, and they are not replayed. Of two changes without an apply in between, only the result is
+// seen.
 
 var (
 	propHosts = []string{"a.io", "b.io", "c.io"}
@@ -62,7 +61,7 @@ func runSequence(t *testing.T, rt *rapid.T, lose bool) {
 	}
 }
 
-// sequence is a node and what it would be like without us.
+// sequence is a node and its expected state without Berth.
 type sequence struct {
 	w     *world
 	rt    *rapid.T
@@ -70,11 +69,11 @@ type sequence struct {
 	clock int64
 
 	start map[string]string // the tree before everything
-	files map[string]string // what is somebody's at a path, described
-	dirs  map[string]string // the same of a host's directory
+	files map[string]string // foreign entry at a path, described
+	dirs  map[string]string // the same for a host's directory
 	has   map[string]bool   // the record holds the path
-	made  map[string]bool   // the directory was made by us
-	gone  map[string]bool   // the directory was theirs and was removed by us
+	made  map[string]bool   // Berth created the directory
+	gone  map[string]bool   // the directory was foreign and Berth removed it
 	want  []File
 }
 
@@ -108,11 +107,11 @@ func eachPath(f func(dir, p string)) {
 	}
 }
 
-// What we do.
+// Actions of Berth.
 
 func (m *sequence) apply(rt *rapid.T) {
 	w := m.w
-	// Never fast enough for a fight, which has its own test.
+	// Always too slow for the repair limit, which has its own test.
 	w.now = w.now.Add(rapid.SampledFrom([]time.Duration{40 * time.Second, 6 * time.Minute, time.Hour}).Draw(rt, "time"))
 	w.scope.Adopt = rapid.Bool().Draw(rt, "adopt")
 	m.want = nil
@@ -158,14 +157,14 @@ func (m *sequence) wants(p string) bool {
 	return slices.ContainsFunc(m.want, func(f File) bool { return f.Path == p })
 }
 
-// seen is the node before a run of ours.
+// seen is the node before a run.
 type seen struct {
 	tree  map[string]string
 	bytes map[string]string // contents of regular files
 	saved map[string]bool   // contents of copies
 }
 
-// look takes note of what others did since.
+// look records the changes that others made.
 func (m *sequence) look() seen {
 	s := seen{tree: m.w.tree("/"), bytes: m.contents(), saved: m.copies()}
 	for _, p := range []string{"/etc", "/etc/containerd", certs} {
@@ -190,7 +189,7 @@ func (m *sequence) look() seen {
 		case !there && !m.has[p]:
 			delete(m.files, p)
 		case m.has[p] && strings.HasPrefix(line, "d"):
-			// It only stands in our way; what was there before still counts.
+			// It only blocks the path; the entry before it still counts.
 		case there && (!m.has[p] || !isRegular(line) || !hasMarker([]byte(s.bytes[p]))):
 			m.files[p] = line
 		}
@@ -198,7 +197,7 @@ func (m *sequence) look() seen {
 	return s
 }
 
-// after checks what a run did to what is not ours, and notes what is ours now.
+// after checks that a run kept foreign content, and records which files are Berth's now.
 func (m *sequence) after(before seen, restored bool) {
 	tree, now, saved := m.w.tree("/"), m.contents(), m.copies()
 	for p, content := range before.bytes {
@@ -254,20 +253,20 @@ func (m *sequence) afterDir(dir string, before, tree map[string]string, had map[
 		m.rt.Fatalf("%s: %q became %q", dir, before[dir], tree[dir])
 	case !was && is && holds:
 		m.made[dir] = true
-	case !was && is: // with an original that was put back
+	case !was && is: // with a restored original
 		if !m.made[dir] {
 			m.dirs[dir] = tree[dir]
 		}
 	case was && !is && !had[dir]:
 		m.rt.Fatalf("%s is gone, and was not ours", dir)
-	case !was && !is && before[dir] == "" && had[dir] && !holds: // somebody removed it, and we let it go
+	case !was && !is && before[dir] == "" && had[dir] && !holds: // somebody removed it, and Berth dropped its record
 		m.gone[dir], m.made[dir] = m.dirs[dir] != "", false
 	case was && !is:
 		m.gone[dir], m.made[dir] = m.dirs[dir] != "", false
 	}
 }
 
-// restore checks that everything is as it would be without us.
+// restore checks that the tree is as it would be without Berth.
 func (m *sequence) restore() {
 	w := m.w
 	before := m.look()
@@ -296,7 +295,7 @@ func (m *sequence) compare(before, tree map[string]string) {
 		for _, n := range propNames {
 			if line := m.files[dir+"/"+n]; line != "" {
 				want[dir+"/"+n] = line
-				want[dir] = tree[dir] // as we made it, or somebody changed it
+				want[dir] = tree[dir] // as Berth created it, or as somebody changed it
 			}
 		}
 		if m.dirs[dir] != "" {
@@ -330,7 +329,7 @@ func (m *sequence) compare(before, tree map[string]string) {
 	}
 }
 
-// isRegular reads the first letters that describe a file's mode.
+// isRegular checks the first letter of a described mode.
 func isRegular(line string) bool { return strings.HasPrefix(line, "-") || strings.HasPrefix(line, "u") }
 
 func values(m map[string]string) []string {
@@ -341,8 +340,7 @@ func values(m map[string]string) []string {
 	return all
 }
 
-// contents reads every regular file and link of the node that is not the
-// store's.
+// contents reads every regular file and symlink of the node outside the store.
 func (m *sequence) contents() map[string]string {
 	all := map[string]string{}
 	for p, line := range m.w.tree("/") {
@@ -357,7 +355,7 @@ func (m *sequence) contents() map[string]string {
 	return all
 }
 
-// copies reads what is kept.
+// copies reads the kept copies.
 func (m *sequence) copies() map[string]bool {
 	all := map[string]bool{}
 	for p, line := range m.w.tree(DefaultStateDir + "/saved") {

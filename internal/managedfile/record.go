@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// equal compares records; nil is equal to nil.
+// equal compares records; two nil records are equal.
 func (r *record) equal(o *record) bool {
 	return r == nil && o == nil || r != nil && o != nil && reflect.DeepEqual(*r, *o)
 }
 
-// intents puts into the record what is about to be done, so that after a crash
-// nothing on disk is a riddle.
+// intents puts the intended changes into the record, so that after a crash every file on disk can
+// be explained.
 func (r *run) intents() {
 	for _, it := range r.items {
 		if it.state != itemOpen {
@@ -50,7 +50,7 @@ func (r *run) intents() {
 	r.missingDirs()
 }
 
-// removalIntents notes which directories may go.
+// removalIntents records which directories may be removed.
 func (r *run) removalIntents() {
 	for _, it := range r.items {
 		if it.state == itemOpen {
@@ -60,7 +60,7 @@ func (r *run) removalIntents() {
 	r.missingDirs()
 }
 
-// intendDir notes that the directory of a new file is about to be made.
+// intendDir records that the directory of a new file will be created.
 func (r *run) intendDir(it *item) {
 	p := path.Dir(it.Path)
 	if r.st.top(r.scope, it.Path) == "" {
@@ -75,7 +75,7 @@ func (r *run) intendDir(it *item) {
 	there, err := r.there(p)
 	switch {
 	case err != nil:
-		return // the write will fail and say so
+		return // the write will fail with this error
 	case !there:
 		rec := &dirRecord{Scope: r.scope.Name, Created: true}
 		if old != nil {
@@ -83,12 +83,11 @@ func (r *run) intendDir(it *item) {
 		}
 		r.putDir(p, rec)
 	case old != nil && !old.Created:
-		r.putDir(p, nil) // somebody made it again
+		r.putDir(p, nil) // somebody created it again
 	}
 }
 
-// intendRemoval notes what a directory is like that may go with its last
-// file.
+// intendRemoval records the state of a directory that may be removed with its last file.
 func (r *run) intendRemoval(it *item) {
 	p := path.Dir(it.Path)
 	if r.st.top(r.scope, it.Path) == "" {
@@ -97,14 +96,14 @@ func (r *run) intendRemoval(it *item) {
 	r.touch(p)
 	r.going[p] = true
 	if r.restore || it.putBack != nil {
-		return // it stays, or goes by what is known of it
+		return // restore decides by the record
 	}
 	if old := r.st.Dirs[p]; old != nil && old.Created {
-		return // what it was like before us is known
+		return // its state before Berth is recorded
 	}
 	d, err := r.open(p)
 	if err != nil {
-		return // there is nothing that could go
+		return // there is no directory to remove
 	}
 	defer d.close()
 	if info, err := d.self(); err == nil {
@@ -113,7 +112,7 @@ func (r *run) intendRemoval(it *item) {
 	}
 }
 
-// missingDirs notes the directories above the files that must be made.
+// missingDirs records the directories above the files that must be created.
 func (r *run) missingDirs() {
 	seen := map[string]bool{}
 	for _, it := range r.items {
@@ -130,7 +129,7 @@ func (r *run) missingDirs() {
 		seen[p] = true
 		absent, err := r.s.root.missing(p)
 		if err != nil {
-			continue // the write will fail and say so
+			continue // the write will fail with this error
 		}
 		for _, a := range absent {
 			if slices.Contains(r.absent, a) {
@@ -143,7 +142,7 @@ func (r *run) missingDirs() {
 	}
 }
 
-// touch remembers what the record said of a directory before this run.
+// touch remembers the record of a directory before this run.
 func (r *run) touch(p string) {
 	if _, ok := r.touched[p]; !ok {
 		r.touched[p] = r.st.Dirs[p]
@@ -163,7 +162,7 @@ func (r *run) putDir(p string, rec *dirRecord) {
 	r.st.Dirs[p] = rec
 }
 
-// save keeps the record, if it changed.
+// save writes the record if it changed.
 func (r *run) save() error {
 	if !r.dirty {
 		return nil
@@ -179,7 +178,7 @@ func (r *run) save() error {
 	return nil
 }
 
-// commit makes the record say what is there now.
+// commit updates the record to the state after the changes.
 func (r *run) commit() {
 	for _, it := range r.items {
 		switch {
@@ -204,20 +203,20 @@ func (r *run) commit() {
 	}
 }
 
-// commitDir makes the record say what became of a directory.
+// commitDir updates the record of a directory to its state after the changes.
 func (r *run) commitDir(p string, before *dirRecord) {
 	there, err := r.there(p)
 	if err != nil {
-		return // what is recorded now holds either way
+		return // the recorded intent covers both outcomes
 	}
 	now := r.st.Dirs[p]
 	if now != nil && now.Created && (before == nil || !before.Created) && !r.made[p] {
-		now = before // it was not made, or not by us
+		now = before // it was not created, or not by Berth
 	}
 	switch {
 	case now == nil:
 	case there && !now.Created:
-		now = nil // it did not go, or somebody made it again
+		now = nil // it was not removed, or somebody created it again
 	case !there && now.Created && now.Original != nil:
 		now = &dirRecord{Scope: now.Scope, Original: now.Original}
 	case !there && now.Created:
@@ -226,7 +225,7 @@ func (r *run) commitDir(p string, before *dirRecord) {
 	r.putDir(p, now)
 }
 
-// revert takes an intent back.
+// revert removes an intent from the record.
 func (r *run) revert(it *item) {
 	r.put(it.Path, it.before)
 	if it.fresh {
@@ -234,7 +233,7 @@ func (r *run) revert(it *item) {
 	}
 }
 
-// abandon gives up all that is open, after a failure that concerns every file.
+// abandon gives up all open changes after a failure that concerns every file.
 func (r *run) abandon() {
 	for _, it := range r.items {
 		if it.state == itemOpen {

@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// maxName is the longest file name.
+// maxName is the longest file name, in bytes.
 const maxName = 255
 
-// removals takes away what is not wanted any more. Sequential: there are few,
-// and each leaves the next one possible.
+// removals removes the files that are no longer wanted, one after the other: there are few, and
+// each step keeps the next one possible.
 func (r *run) removals(ctx context.Context, units []*unit) {
 	users := r.stillNeeded()
 	tops := map[string]bool{}
@@ -35,8 +35,8 @@ func (r *run) removals(ctx context.Context, units []*unit) {
 	r.syncTops(tops)
 }
 
-// stillNeeded names, for each file, one that needs it and is not changed, so
-// that what stands on the disk still refers to it.
+// stillNeeded returns, for each file, a file that needs it and was not changed: the version on disk
+// still refers to it.
 func (r *run) stillNeeded() map[string]string {
 	users := map[string]string{}
 	note := func(c Change) {
@@ -55,7 +55,7 @@ func (r *run) stillNeeded() map[string]string {
 	return users
 }
 
-// remove takes away the open items of one unit.
+// remove removes the open items of one unit.
 func (r *run) remove(ctx context.Context, u *unit, users map[string]string) {
 	at, err := r.open(u.dir)
 	if err == nil {
@@ -95,7 +95,7 @@ func (r *run) remove(ctx context.Context, u *unit, users map[string]string) {
 	}
 }
 
-// unchanged reports whether a file is still as it was observed.
+// unchanged reports whether a file is still as observed.
 func (r *run) unchanged(at *dir, it *item) bool {
 	e, err := at.look(path.Base(it.Path), maxForeign)
 	if err != nil {
@@ -105,7 +105,7 @@ func (r *run) unchanged(at *dir, it *item) bool {
 	return it.Before.is(e)
 }
 
-// putBackOne puts the original in the place of one file.
+// putBackOne replaces one file by its original.
 func (r *run) putBackOne(ctx context.Context, u *unit, it *item) {
 	one := &unit{dir: u.dir, top: u.top, items: []*item{it}, at: u.at}
 	r.stage(one)
@@ -118,7 +118,7 @@ func (r *run) putBackOne(ctx context.Context, u *unit, it *item) {
 	}
 }
 
-// removeFiles takes files out of a directory that stays.
+// removeFiles removes files from a directory that stays.
 func (r *run) removeFiles(at *dir, items []*item) {
 	for _, it := range items {
 		if err := at.unlink(path.Base(it.Path)); err != nil {
@@ -132,17 +132,16 @@ func (r *run) removeFiles(at *dir, items []*item) {
 	}
 }
 
-// mayGo reports whether a directory goes when it is empty. While we work an
-// empty one would stand in the way of the registry's default; once everything
-// is put back, those stay that were there before.
+// mayGo reports whether a directory is removed if it is empty. During normal operation an empty one
+// would hide the registry's default; after a restore, directories that existed before Berth stay.
 func (r *run) mayGo(p string) bool {
 	d := r.st.Dirs[p]
 	return d != nil && (!r.restore || d.Created && d.Original == nil)
 }
 
-// removeDir takes a directory away whose every entry is an item: out of sight
-// first, so that nobody finds it without its files. It reports false, with
-// nothing changed, when the directory must stay.
+// removeDir removes a directory that holds only the items. It renames the directory first, so that
+// no reader sees it without its files. It returns false, with nothing changed, if the directory
+// must stay.
 func (r *run) removeDir(u *unit, items []*item) bool {
 	name := path.Base(u.dir)
 	aside := tempName(tempOld, name)
@@ -172,15 +171,14 @@ func (r *run) removeDir(u *unit, items []*item) bool {
 		}
 		r.done(it)
 	}
-	// A directory with half of its files does not go back; the next run
-	// removes it.
+	// A directory with only some of its files is not renamed back; the next run removes it.
 	if whole {
 		r.finishAside(top, u.at, aside, name)
 	}
 	return true
 }
 
-// holdsOnly reports whether the entries of a directory are the items.
+// holdsOnly reports whether a directory holds exactly the items.
 func holdsOnly(at *dir, items []*item) bool {
 	entries, err := at.list()
 	if err != nil || len(entries) != len(items) {
@@ -194,8 +192,8 @@ func holdsOnly(at *dir, items []*item) bool {
 	return true
 }
 
-// finishAside removes a directory that was put aside. Whatever somebody put
-// into it at the last moment goes back under its name.
+// finishAside removes a directory that was renamed. Entries that somebody added at the last moment
+// are moved back to the old name.
 func (r *run) finishAside(top, at *dir, aside, name string) {
 	err := top.rmdir(aside)
 	if err == nil {
@@ -221,7 +219,7 @@ func (r *run) finishAside(top, at *dir, aside, name string) {
 	}
 }
 
-// moveInto moves entries into a directory that somebody made in the meantime.
+// moveInto moves entries into a directory that somebody created in the meantime.
 func moveInto(top, from *dir, entries []fs.DirEntry, name string) error {
 	to, err := top.open(name)
 	if err != nil {
@@ -236,11 +234,11 @@ func moveInto(top, from *dir, entries []fs.DirEntry, name string) error {
 	return to.sync()
 }
 
-// removeEmpty removes a directory below the scope's if nothing is in it.
+// removeEmpty removes a directory below the scope's directory if it is empty.
 func (r *run) removeEmpty(p string) bool {
 	d, err := r.open(p)
 	if err != nil {
-		return false // it went, or is none
+		return false // it is missing, or not a directory
 	}
 	defer d.close()
 	if entries, err := d.list(); err != nil || len(entries) > 0 {

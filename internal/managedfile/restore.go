@@ -12,14 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Restore puts everything in the scopes back as it was before: originals with
-// mode, owner and time, directories too, and what was not there goes, at once.
-// A file that somebody has put in the place of ours is left as it is and
-// reported as a conflict; an edit of ours is kept as a copy. Without scopes it
-// restores all that the record, or what is left of it, tells of; a scope that
-// is named is also searched for files that carry our marker.
+// Restore brings back the state before Berth in the scopes: originals with mode, owner and time,
+// and directories; files that did not exist are removed at once, without a grace period. A foreign
+// file that replaced Berth's is left alone and reported as a conflict; an edit of Berth's file is
+// kept as a copy. Without scopes it restores every scope in the record, or in what is left of it. A
+// scope that is given is also searched for files with Berth's marker.
 //
-// When nothing of ours is left the record goes too. Copies of edits stay, and
+// If none of Berth's files is left, the record is removed too. Copies of edits stay, and
 // [Report.Saved] lists them. A second Restore finds nothing to do.
 func (s *Store) Restore(ctx context.Context, scopes ...Scope) (Report, error) {
 	st, _, err := s.load()
@@ -42,8 +41,8 @@ func (s *Store) Restore(ctx context.Context, scopes ...Scope) (Report, error) {
 	return all.report, errors.Join(all.errs...)
 }
 
-// RestoreAll restores all that the record tells of, and searches further scopes
-// for files that carry our marker.
+// RestoreAll restores every scope in the record, and searches the scopes in also for files with
+// Berth's marker.
 func (s *Store) RestoreAll(ctx context.Context, also ...Scope) (Report, error) {
 	st, _, err := s.load()
 	if err != nil {
@@ -59,12 +58,12 @@ func (s *Store) RestoreAll(ctx context.Context, also ...Scope) (Report, error) {
 	return s.Restore(ctx, scopes...)
 }
 
-// restoreScope does the work for one scope, but for the record.
+// restoreScope restores one scope, except for the record.
 func (r *run) restoreScope(ctx context.Context, scope Scope) {
 	one := r.s.newRun(scope, r.st)
 	one.restore, one.archive = true, r.archive
 	defer func() {
-		r.archive, one.archive = one.archive, nil // there is one archive
+		r.archive, one.archive = one.archive, nil // both runs use one archive
 		one.close()
 	}()
 	if _, err := checkWanted(scope, nil); err != nil {
@@ -86,7 +85,7 @@ func (r *run) restoreScope(ctx context.Context, scope Scope) {
 	r.dirty = r.dirty || one.dirty
 }
 
-// planRestore is [Plan] when nothing is wanted and nothing lingers.
+// planRestore is [Plan] with nothing wanted and no grace periods.
 func planRestore(snap Snapshot) []Change {
 	changes := Plan(nil, snap)
 	for i, c := range changes {
@@ -98,8 +97,8 @@ func planRestore(snap Snapshot) []Change {
 	return changes
 }
 
-// restoreDirs brings directories back, then removes those that were not there,
-// inner ones first.
+// restoreDirs recreates directories, then removes those that did not exist before, inner ones
+// first.
 func (r *run) restoreDirs() {
 	var paths []string
 	for p, d := range r.st.Dirs {
@@ -120,7 +119,7 @@ func (r *run) restoreDirs() {
 	}
 }
 
-// removeOurDir removes a directory that we made, unless something is in it.
+// removeOurDir removes a directory that Berth created, unless it is not empty.
 func (r *run) removeOurDir(p string) error {
 	there, err := r.there(p)
 	if err != nil {
@@ -139,14 +138,14 @@ func (r *run) removeOurDir(p string) error {
 		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY):
 			return err
 		case r.st.below(p):
-			return nil // its turn comes with the files in it
+			return nil // it is removed together with the files in it
 		}
 	}
 	r.putDir(p, nil)
 	return nil
 }
 
-// below reports whether there are files of ours below a directory.
+// below reports whether the record has files below a directory.
 func (st *state) below(p string) bool {
 	for f := range st.Files {
 		if strings.HasPrefix(f, p+"/") {
@@ -156,7 +155,7 @@ func (st *state) below(p string) bool {
 	return false
 }
 
-// restoreDir makes a directory again that was there before us.
+// restoreDir recreates a directory that existed before Berth.
 func (r *run) restoreDir(p string, m meta) error {
 	parent, err := r.top(path.Dir(p))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -195,12 +194,12 @@ func (r *run) restoreDir(p string, m meta) error {
 	return parent.sync()
 }
 
-// finish brings the record in line with what was restored, or removes it when
-// nothing is left, and reports the copies that stay.
+// finish updates the record after the restore, or removes it if nothing is left, and reports the
+// copies that stay.
 func (r *run) finish() {
 	if r.archive == nil {
-		// Without a record and without copies there is nothing to say, and
-		// no reason to make a directory.
+		// Without a record and without copies there is nothing to report, and no reason to create
+		// a directory.
 		absent, err := r.s.root.missing(path.Join(r.s.stateDir, savedDir))
 		if err != nil || len(absent) > 0 && r.st.found != stateRead {
 			return
@@ -234,7 +233,7 @@ func (r *run) finish() {
 	r.removeStateDirs()
 }
 
-// empty reports whether nothing of ours is left on the node.
+// empty reports whether none of Berth's files is left on the node.
 func (st *state) empty() bool {
 	for _, d := range st.Dirs {
 		if d.Scope != "" {
@@ -255,11 +254,10 @@ func (r *run) finishRecord() error {
 	return ignoreAbsent(err)
 }
 
-// removeStateDirs removes the directories of the store that we made and in
-// which nothing is left.
+// removeStateDirs removes the store's directories that Berth created and that are empty.
 func (r *run) removeStateDirs() {
 	if err := r.archive.top.rmdir(savedDir); err != nil {
-		return // copies are in it
+		return // it holds copies
 	}
 	var made []string
 	for p := range r.st.Dirs {
@@ -275,12 +273,12 @@ func (r *run) removeStateDirs() {
 			err = parent.sync()
 		}
 		if err != nil {
-			return // something else is in it by now
+			return // it holds other entries
 		}
 	}
 }
 
-// scopes lists what the record knows of.
+// scopes lists the scopes in the record.
 func (st *state) scopes() []Scope {
 	var scopes []Scope
 	for name, tops := range st.Scopes {

@@ -15,19 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root is the directory under which the node's files lie: "/" on a node, the
-// mounted host in a container, a scratch directory in a test. Paths are
-// absolute and slash-separated, as a process on the node sees them. Symbolic
-// links are resolved as in a chroot, each time by the kernel, so that neither
-// an absolute target nor ".." nor a link that is swapped in meanwhile leads
-// out of it.
+// Root is the directory that contains the node's file system: "/" on a node, the mounted host in a
+// container, a temporary directory in a test. Paths are absolute and slash-separated, as on the
+// node. The kernel resolves symlinks as in a chroot at each use, so neither an absolute target nor
+// ".." nor a symlink that is swapped in meanwhile leads out of it.
 type Root struct {
 	dir string
 	f   *os.File
 }
 
-// OpenRoot opens dir as a root. It creates dir, with the directories above it,
-// when it is absent. Close it after use.
+// OpenRoot opens dir as a root. It creates dir, and the directories above it, if they are missing.
+// The caller must close the root.
 func OpenRoot(dir string) (*Root, error) {
 	if dir == "" {
 		return nil, errors.New("root: the name of the directory is empty")
@@ -46,32 +44,30 @@ func OpenRoot(dir string) (*Root, error) {
 	return &Root{dir: abs, f: f}, nil
 }
 
-// Close releases the root. Files stay as they are.
+// Close releases the root. It changes no file.
 func (r *Root) Close() error { return r.f.Close() }
 
-// Path gives hostPath as this process could name it; for messages only,
-// because links on the way are not resolved.
+// Path returns the path of hostPath for this process. It is for messages only: symlinks are not
+// resolved.
 func (r *Root) Path(hostPath string) string {
 	return filepath.Join(r.dir, filepath.FromSlash(hostPath))
 }
 
-// Resolve gives hostPath as this process can open it, with the links on the
-// way resolved below the root. Nothing has to exist. Who changes a link
-// afterwards can lead it elsewhere: it is for readers and for directories that
-// nobody but root writes.
+// Resolve returns a path of hostPath that this process can open, with symlinks resolved below the
+// root. The file need not exist. A symlink that is changed afterwards can lead elsewhere, so use it
+// only to read, or in directories that only root can write.
 func (r *Root) Resolve(hostPath string) (string, error) {
 	return securejoin.SecureJoin(r.dir, filepath.FromSlash(hostPath))
 }
 
-// maxRead is how much [Root.ReadFile] reads: a config with all that it names
-// fits.
+// maxRead is the limit of [Root.ReadFile] in bytes; a config with all its files fits.
 const maxRead = 64 << 20
 
-// ReadFile reads the regular file at hostPath, links followed below the root.
-// A missing file is [fs.ErrNotExist]. One larger than 64 MiB is an error.
+// ReadFile reads the regular file at hostPath; symlinks are followed below the root. A missing file
+// is [fs.ErrNotExist]. A file larger than 64 MiB is an error.
 func (r *Root) ReadFile(hostPath string) ([]byte, error) { return r.ReadFileUpTo(hostPath, maxRead) }
 
-// ReadFileUpTo is ReadFile for a file of at most limit bytes, a number of MiB.
+// ReadFileUpTo is ReadFile with a limit in bytes, which must be a multiple of 1 MiB.
 func (r *Root) ReadFileUpTo(hostPath string, limit int64) ([]byte, error) {
 	h, err := r.handle(hostPath)
 	if err != nil {
@@ -98,8 +94,8 @@ func (r *Root) ReadFileUpTo(hostPath string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// Lstat describes what lies at hostPath: a link there is not followed, links
-// on the way are. A missing file is [fs.ErrNotExist].
+// Lstat describes the entry at hostPath. A symlink there is not followed; symlinks on the way are.
+// A missing entry is [fs.ErrNotExist].
 func (r *Root) Lstat(hostPath string) (fs.FileInfo, error) {
 	parent, err := r.handle(path.Dir(hostPath))
 	if err != nil {
@@ -119,7 +115,7 @@ func (r *Root) Lstat(hostPath string) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
-// handle opens hostPath without the right to read or write.
+// handle opens hostPath without access to its content (O_PATH).
 func (r *Root) handle(hostPath string) (*os.File, error) {
 	if err := checkPath(hostPath); err != nil {
 		return nil, err
@@ -131,7 +127,7 @@ func (r *Root) handle(hostPath string) (*os.File, error) {
 	return h, nil
 }
 
-// openDir opens the directory at hostPath, links followed below the root.
+// openDir opens the directory at hostPath; symlinks are followed below the root.
 func (r *Root) openDir(hostPath string, step func(Step) error) (*dir, error) {
 	h, err := r.handle(hostPath)
 	if err != nil {
@@ -141,8 +137,8 @@ func (r *Root) openDir(hostPath string, step func(Step) error) (*dir, error) {
 	return openAt(int(h.Fd()), ".", hostPath, step)
 }
 
-// missing lists the directories that are not there on the way to hostPath,
-// itself included, outermost first.
+// missing lists the directories of hostPath that do not exist, including hostPath itself, outermost
+// first.
 func (r *Root) missing(hostPath string) ([]string, error) {
 	var absent []string
 	for p := hostPath; ; p = path.Dir(p) {
@@ -158,8 +154,8 @@ func (r *Root) missing(hostPath string) ([]string, error) {
 	}
 }
 
-// checkPath refuses what is no host path, so that a mistake of a caller or a
-// damaged record cannot name something surprising.
+// checkPath refuses a string that is not a host path, so that a caller's mistake or a damaged
+// record cannot name an unexpected file.
 func checkPath(hostPath string) error {
 	if !path.IsAbs(hostPath) || path.Clean(hostPath) != hostPath || strings.ContainsRune(hostPath, 0) {
 		return fmt.Errorf("%q: not an absolute, clean path", hostPath)
@@ -174,8 +170,7 @@ func base(hostPath string) string {
 	return path.Base(hostPath)
 }
 
-// pathError gives err the node's name of a path instead of the one under which
-// this process reached it.
+// pathError replaces the path in err by the node's path.
 func pathError(op, hostPath string, err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -66,8 +66,7 @@ func TestRootReads(t *testing.T) {
 	}
 }
 
-// Links above a scope's directory lead somewhere below the root, whatever they
-// say.
+// Symlinks above a scope's directory resolve below the root, whatever their target is.
 func TestLeadingLinksStayBelowTheRoot(t *testing.T) {
 	for _, target := range []string{"/opt/containerd", "../../../../../opt/containerd", "../opt/containerd"} {
 		t.Run(target, func(t *testing.T) {
@@ -102,7 +101,7 @@ func TestDanglingLinkIsAnError(t *testing.T) {
 	}
 }
 
-// Somebody swaps a host's directory for a link, to and fro, while we work.
+// Somebody swaps a host's directory for a symlink and back during the run.
 func TestSwappedLinksLeadNowhere(t *testing.T) {
 	outside := fastDir(t)
 	w := openWorld(t, fastDir(t))
@@ -140,7 +139,7 @@ func TestSwappedLinksLeadNowhere(t *testing.T) {
 	wg.Wait()
 }
 
-// What is read has a bound, also where the size tells nothing.
+// Reading has a limit, even if the reported size is wrong.
 func TestReadFileUpTo(t *testing.T) {
 	w := openWorld(t, fastDir(t))
 	defer w.close()

@@ -11,8 +11,8 @@ import (
 
 const savedDir = "saved"
 
-// savedFile describes a copy. It lies beside it as <name>.json, so that an
-// original can be put back when the record is lost.
+// savedFile describes a copy. It is stored beside the copy as <name>.json, so that an original can
+// be restored even if the record is lost.
 type savedFile struct {
 	Path     string    `json:"path"`
 	Why      Why       `json:"why"`
@@ -22,8 +22,7 @@ type savedFile struct {
 	original
 }
 
-// savedName is the same for the same content of the same path, so that an edit
-// which comes back again and again is kept once.
+// savedName depends on the path and the content, so that a recurring edit is kept once.
 func savedName(hostPath string, e entry) string {
 	name := strings.Map(func(r rune) rune {
 		if r == '/' || r <= ' ' || r == 0x7f {
@@ -32,16 +31,15 @@ func savedName(hostPath string, e entry) string {
 		return r
 	}, strings.Trim(hostPath, "/"))
 	name = strings.TrimLeft(name, ".")
-	const longest = 180 // of the 255 bytes of a name; the end tells more
+	const longest = 180 // of the 255 bytes of a name; the end is more specific
 	if len(name) > longest {
 		name = strings.ToValidUTF8(name[len(name)-longest:], "")
 	}
 	return name + "." + hash(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", hostPath, e.kind, e.target, e.content))[:16]
 }
 
-// keep copies e, which lies at hostPath in a directory described by parent,
-// and gives what the record is to say of it. fresh tells that this content was
-// not kept before.
+// keep copies e from hostPath, in a directory described by parent, and returns its entry for the
+// record. fresh reports that this content was not yet kept.
 func (k *archive) keep(hostPath string, scope Scope, why Why, e entry, parent *meta) (o *original, fresh bool, err error) {
 	name := savedName(hostPath, e)
 	o = &original{Kind: e.kind, Target: e.target, Meta: e.meta, Copy: name, Dir: parent}
@@ -55,7 +53,7 @@ func (k *archive) keep(hostPath string, scope Scope, why Why, e entry, parent *m
 	switch {
 	case err == nil && (why == SavedEdit || old.Why == why && old.Meta == e.meta):
 		return o, false, nil
-	case err == nil: // kept as an edit before: the bytes are there
+	case err == nil: // kept as an edit before: the content is stored
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, false, err
 	default:
@@ -91,7 +89,7 @@ func (k *archive) describeAs(name string, d savedFile) error {
 	return k.replace(k.saved, name+".json", append(b, '\n'))
 }
 
-// read gives the content of a copy and refuses a damaged one.
+// read returns the content of a copy. A damaged copy is an error.
 func (k *archive) read(o *original) (source, error) {
 	src := source{kind: o.Kind, target: o.Target, meta: o.Meta}
 	if o.Kind == Symlink {
@@ -108,8 +106,8 @@ func (k *archive) read(o *original) (source, error) {
 	return src, nil
 }
 
-// demote makes an original one that does not come back: somebody has put a
-// thing of their own in its place since.
+// demote marks an original as not to be restored, because somebody has put another file in its
+// place.
 func (k *archive) demote(o *original) error {
 	d, err := k.describe(o.Copy)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -122,8 +120,8 @@ func (k *archive) demote(o *original) error {
 	return k.describeAs(o.Copy, d)
 }
 
-// drop removes a copy that is in place again, its description first: without
-// the bytes that would be a promise.
+// drop removes a copy that has been restored. The description goes first: without the content it
+// would promise a restore.
 func (k *archive) drop(o *original) error {
 	for _, name := range []string{o.Copy + ".json", o.Copy} {
 		if err := k.saved.unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +145,7 @@ func (k *archive) all() ([]savedFile, error) {
 		}
 		d, err := k.describe(name)
 		if err != nil || checkPath(d.Path) != nil {
-			continue // not one of ours
+			continue // not a copy by Berth
 		}
 		d.Copy = name
 		all = append(all, d)
@@ -159,8 +157,8 @@ func (k *archive) report(d savedFile) Saved {
 	return Saved{Path: d.Path, Copy: k.saved.join(d.Copy), Why: d.Why}
 }
 
-// recoverOriginals fills an empty record with what the copies tell: which
-// paths had an original that was not put back yet.
+// recoverOriginals fills an empty record from the copies: the paths whose original has not been
+// restored.
 func (s *Store) recoverOriginals(top *dir, st *state) error {
 	saved, err := top.open(savedDir)
 	if errors.Is(err, fs.ErrNotExist) {

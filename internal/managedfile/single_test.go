@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Files that are not below a directory of ours: kubelet's, containerd's own.
+// Files outside a scope's directory, such as kubelet's and containerd's own.
 
 func singleWorld(t *testing.T) *world {
 	w := newWorld(t)
@@ -46,7 +46,7 @@ func TestAdoptedFileWithoutAMarker(t *testing.T) {
 		w.apply(provider("{1}"))
 		if lost {
 			w.remove(DefaultStateDir + "/state.json")
-			// Nothing tells that it is ours: it is reported, not touched.
+			// Without the record the file is foreign: it is reported, not changed.
 			w.scope.Adopt = false
 			w.expect(actions(w.apply(provider("{2}")).Conflicts), "conflict "+kubelet)
 			w.expect(w.read(kubelet), "{1}")
@@ -101,7 +101,7 @@ func TestScopesDoNotTouchOneAnother(t *testing.T) {
 	w.same(before)
 }
 
-// The record tells where a scope's directory was when it has moved since.
+// The record knows the former directory of a scope that has moved.
 func TestMovedDirectory(t *testing.T) {
 	w := newWorld(t)
 	before := w.tree("/")

@@ -17,14 +17,14 @@ const (
 	stateVersion = 1
 )
 
-// state is the record: what we wrote, where, and what was there before.
+// state is the record: which files Berth wrote, where, and what they replaced.
 type state struct {
 	Version int                   `json:"version"`
-	Scopes  map[string][]string   `json:"scopes,omitempty"` // name → the directories it had, newest last
+	Scopes  map[string][]string   `json:"scopes,omitempty"` // by name: its directories so far, newest last
 	Files   map[string]*record    `json:"files,omitempty"`  // by path
 	Dirs    map[string]*dirRecord `json:"dirs,omitempty"`   // by path
 
-	// found tells how the record was come by; it is not kept.
+	// found says how the record was obtained; it is not stored.
 	found stateFound
 }
 
@@ -36,12 +36,12 @@ const (
 	stateCorrupt stateFound = "corrupt"
 )
 
-// record is what is known of one file of ours. Written and Next say what may
-// be on disk: a crash between the record and the file leaves either.
+// record is the record of one of Berth's files. After a crash between writing the record and the
+// file, the file on disk is either Written or Next.
 type record struct {
 	Scope    string      `json:"scope"`
-	Written  *written    `json:"written,omitempty"` // nil: nothing of ours was finished there
-	Next     *written    `json:"next,omitempty"`    // the intent; nil once the file is written
+	Written  *written    `json:"written,omitempty"` // nil: no write was finished
+	Next     *written    `json:"next,omitempty"`    // the intended content; nil once it is written
 	Original *original   `json:"original,omitempty"`
 	Needs    []string    `json:"needs,omitempty"`
 	Linger   duration    `json:"linger,omitzero"`
@@ -49,36 +49,36 @@ type record struct {
 	Repairs  []time.Time `json:"repairs,omitempty"`
 }
 
-// duration is written as Go writes it: 10m0s.
+// duration is stored in Go's notation: 10m0s.
 type duration time.Duration
 
-// MarshalText gives Go's form.
+// MarshalText returns Go's notation.
 func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// UnmarshalText reads Go's form.
+// UnmarshalText parses Go's notation.
 func (d *duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
 	*d = duration(v)
 	return err
 }
 
-// written describes a file as we made it.
+// written describes a file as Berth wrote it.
 type written struct {
 	SHA    string `json:"sha256"` // of the whole content
 	Mode   mode   `json:"mode"`
 	UID    int    `json:"uid"`
 	GID    int    `json:"gid"`
-	Marked bool   `json:"marked,omitempty"` // it begins with a marker line
+	Marked bool   `json:"marked,omitempty"` // it starts with a marker line
 }
 
-// original is what was at a path before us.
+// original describes the entry at a path before Berth.
 type original struct {
 	Kind   Kind   `json:"kind"`
 	SHA    string `json:"sha256,omitempty"` // of a regular file's content
-	Target string `json:"target,omitempty"` // of a link
+	Target string `json:"target,omitempty"` // of a symlink
 	Meta   meta   `json:"meta"`
 	Copy   string `json:"copy"`          // its name below saved/
-	Dir    *meta  `json:"dir,omitempty"` // the directory it was in
+	Dir    *meta  `json:"dir,omitempty"` // the directory that contained it
 }
 
 // matches reports whether e has the content of the original.
@@ -92,13 +92,12 @@ func (o *original) matches(e entry) bool {
 	return o.SHA == hash(e.content)
 }
 
-// dirRecord is what is known of a directory that we made or removed.
+// dirRecord is the record of a directory that Berth created or removed.
 type dirRecord struct {
 	Scope string `json:"scope,omitempty"`
-	// Created: the directory that is there now was made by us.
+	// Created says that Berth created the directory that exists now.
 	Created bool `json:"created,omitempty"`
-	// Original is a directory that was there before and that we removed when
-	// we left it empty.
+	// Original is a directory that existed before and that Berth removed when it became empty.
 	Original *meta `json:"original,omitempty"`
 }
 
@@ -117,10 +116,10 @@ func (st *state) encode() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// errCorrupt is a record that cannot be used; it is set aside.
+// errCorrupt reports a record that cannot be used; it is moved aside.
 var errCorrupt = errors.New("not a record of berth")
 
-// decodeState reads a record. Its errors are [ErrNewerState] and errCorrupt.
+// decodeState decodes a record. Its errors are [ErrNewerState] and errCorrupt.
 func decodeState(b []byte) (*state, error) {
 	var probe struct {
 		Version int `json:"version"`
@@ -144,7 +143,7 @@ func decodeState(b []byte) (*state, error) {
 	return st, st.check()
 }
 
-// addTop notes that a scope has, or had, a directory.
+// addTop records a directory of a scope. It reports whether the directory is new.
 func (st *state) addTop(scope Scope) bool {
 	tops := st.Scopes[scope.Name]
 	if slices.Contains(tops, scope.Dir) {
@@ -154,8 +153,8 @@ func (st *state) addTop(scope Scope) bool {
 	return true
 }
 
-// top gives the directory, two levels above hostPath, which is or was that of
-// the scope; "" for a path in none.
+// top returns the present or former directory of the scope that is two levels above hostPath, "" if
+// there is none.
 func (st *state) top(scope Scope, hostPath string) string {
 	up := path.Dir(path.Dir(hostPath))
 	if up == scope.Dir || up != "/" && slices.Contains(st.Scopes[scope.Name], up) {
@@ -164,7 +163,7 @@ func (st *state) top(scope Scope, hostPath string) string {
 	return ""
 }
 
-// check refuses a record that names what no record of ours would name.
+// check refuses a record with names that Berth would never record.
 func (st *state) check() error {
 	if st.Scopes == nil || st.Files == nil || st.Dirs == nil { // null in the file
 		return fmt.Errorf("%w: null", errCorrupt)
@@ -185,7 +184,7 @@ func (st *state) check() error {
 	return nil
 }
 
-// cachedState saves reading a record that nobody has replaced since.
+// cachedState avoids reading the record again while its file is unchanged.
 type cachedState struct {
 	id      fileID
 	modTime time.Time
@@ -193,7 +192,7 @@ type cachedState struct {
 	st      *state
 }
 
-// state gives the record to read. The next call of [Store.load] takes it.
+// state returns the record for reading. The next call of [Store.load] takes it over.
 func (s *Store) state() (*state, error) {
 	st, key, err := s.read()
 	if err != nil {
@@ -204,7 +203,7 @@ func (s *Store) state() (*state, error) {
 	return st, nil
 }
 
-// load gives the record to change, and what to cache if it was not changed.
+// load returns the record for changing, and the value to cache if it stays unchanged.
 func (s *Store) load() (*state, cachedState, error) {
 	st, key, err := s.read()
 	key.st = st
@@ -212,7 +211,7 @@ func (s *Store) load() (*state, cachedState, error) {
 	return st, key, err
 }
 
-// read reads the record, or what can be known without it. It writes nothing.
+// read reads the record, or recovers what is known without it. It writes nothing.
 func (s *Store) read() (*state, cachedState, error) {
 	var key cachedState
 	d, err := s.root.openDir(s.stateDir, s.step)
@@ -255,5 +254,5 @@ func (s *Store) read() (*state, cachedState, error) {
 	return st, key, nil
 }
 
-// maxState bounds what is read as a record; 10,000 files need about 4 MiB.
+// maxState is the largest record in bytes; 10,000 files need about 4 MiB.
 const maxState = 256 << 20

@@ -11,47 +11,44 @@ import (
 	"github.com/berth-registry/berth/internal/safedir"
 )
 
-// maxForeign bounds what is read of a file and what can be kept as a copy.
+// maxForeign is the largest file that is read or copied, in bytes.
 const maxForeign = 4 << 20
 
-// Store keeps the record of what is ours, and the copies of what is not. It is
-// not for concurrent use; processes take turns with [Store.Lock].
+// Store holds the record of Berth's files and the copies of foreign ones. It is not safe for
+// concurrent use; processes take turns with [Store.Lock].
 type Store struct {
 	root     *Root
 	stateDir string
 	lockPath string
-	private  []string // files of WritePrivate that go with the record
+	private  []string // files of WritePrivate that are removed with the record
 	now      func() time.Time
 	step     func(Step) error
-	uid, gid int // of what we write
+	uid, gid int // owner of the files that Berth writes
 	cache    cachedState
-	// clean names the scopes in which the last Observe met nothing that a
-	// killed run had left, so that Apply need not look again.
+	// clean holds the scopes in which the last Observe found nothing left by a killed run, so
+	// that Apply need not search again.
 	clean map[string]bool
 }
 
-// Option changes how a [Store] works.
+// Option is an option of [Open].
 type Option func(*Store)
 
-// WithLock names the lock file of [Store.Lock] as the node sees it, such as
-// /run/berth/lock.
+// WithLock sets the host path of the lock file of [Store.Lock], such as /run/berth/lock.
 func WithLock(hostPath string) Option { return func(s *Store) { s.lockPath = hostPath } }
 
-// WithPrivate names files of [Store.WritePrivate] that [Store.Restore] removes
-// when nothing else of ours is left.
+// WithPrivate names files of [Store.WritePrivate] that [Store.Restore] removes if none of Berth's
+// other files is left.
 func WithPrivate(names ...string) Option { return func(s *Store) { s.private = names } }
 
 // WithClock replaces the clock.
 func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = now } }
 
-// WithSteps has hook called before every change to the file system; an error
-// is what the change then fails with. Changes are made one after the other
-// then. It is for tests that stop or kill a write half-way.
+// WithSteps calls hook before every change to the file system; the change fails with the hook's
+// error. Changes are then made one after the other. It is for tests that stop or kill a write.
 func WithSteps(hook func(Step) error) Option { return func(s *Store) { s.step = hook } }
 
-// Open gives access to the record in stateDir, a host path
-// ([DefaultStateDir]). It neither reads nor writes: the directory comes into
-// being with the first file that is written.
+// Open gives access to the record in stateDir, a host path ([DefaultStateDir]). It neither reads
+// nor writes: the first write creates the directory.
 func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
 	if err := checkPath(stateDir); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
@@ -63,14 +60,14 @@ func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// archive has the state directory open.
+// archive is the open state directory.
 type archive struct {
 	s          *Store
 	top, saved *dir
 }
 
-// archive opens the state directory and makes it if it is absent; st learns
-// which directories are ours.
+// archive opens the state directory and creates it if it is missing; the created directories are
+// added to st.
 func (s *Store) archive(st *state) (*archive, error) {
 	missing, err := s.root.missing(path.Join(s.stateDir, savedDir))
 	if err != nil {
@@ -111,8 +108,8 @@ func (s *Store) archive(st *state) (*archive, error) {
 	return k, nil
 }
 
-// trust refuses a state directory in which others can replace the record and the
-// copies, and with them what is put back.
+// trust refuses a state directory in which other users can replace the record and the copies, and
+// so the files that a restore brings back.
 func (s *Store) trust(d *dir) error {
 	info, err := d.self()
 	if err != nil {
@@ -126,7 +123,7 @@ func (k *archive) close() {
 	k.top.close()
 }
 
-// makeDir makes one directory with the given mode, ours.
+// makeDir creates one directory with the given mode, owned by this process.
 func (s *Store) makeDir(hostPath string, perm mode) error {
 	parent, err := s.root.openDir(path.Dir(hostPath), s.step)
 	if err != nil {
@@ -142,13 +139,13 @@ func (s *Store) makeDir(hostPath string, perm mode) error {
 		return err
 	}
 	defer d.close()
-	if err := d.setMeta(meta{Mode: perm, UID: s.uid, GID: s.gid}); err != nil { // whatever the umask is
+	if err := d.setMeta(meta{Mode: perm, UID: s.uid, GID: s.gid}); err != nil { // independent of the umask
 		return err
 	}
 	return parent.sync()
 }
 
-// replace writes a file of the store, whole or not at all.
+// replace writes a file of the store, completely or not at all.
 func (k *archive) replace(d *dir, name string, content []byte) error {
 	tmp := tempName(tempFile, "")
 	err := d.make(tmp, source{kind: Regular, content: content, meta: meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
@@ -161,7 +158,7 @@ func (k *archive) replace(d *dir, name string, content []byte) error {
 	return nil
 }
 
-// write keeps the record.
+// write writes the record.
 func (k *archive) write(st *state) error {
 	b, err := st.encode()
 	if err != nil {
@@ -173,7 +170,7 @@ func (k *archive) write(st *state) error {
 	return k.top.sync()
 }
 
-// setAside moves a record that cannot be read out of the way.
+// setAside renames a record that cannot be read.
 func (k *archive) setAside() (Saved, error) {
 	name := stateFile + ".corrupt-" + k.s.now().UTC().Format("20060102T150405.000000000Z")
 	if err := k.top.rename(stateFile, k.top, name, true); err != nil {
@@ -182,7 +179,7 @@ func (k *archive) setAside() (Saved, error) {
 	return Saved{Path: k.top.join(stateFile), Copy: k.top.join(name), Why: SavedRecord}, nil
 }
 
-// removeTempFiles clears what a killed run left in a directory.
+// removeTempFiles removes temporary files that a killed run left in a directory.
 func removeTempFiles(d *dir) error {
 	entries, err := d.list()
 	if err != nil {

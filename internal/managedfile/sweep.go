@@ -6,8 +6,8 @@ import (
 	"path"
 )
 
-// sweep clears up what a killed run left in the scope. Names tell what is
-// ours; see [tempPrefix].
+// sweep removes what a killed run left in the scope. The names identify Berth's entries; see
+// [tempPrefix].
 func (r *run) sweep() {
 	tops := append([]string{r.scope.Dir}, r.st.Scopes[r.scope.Name]...)
 	seen := map[string]bool{"": true}
@@ -30,7 +30,7 @@ func (r *run) sweep() {
 	}
 }
 
-// note keeps an error about clearing up; it hinders nothing else.
+// note keeps an error of the cleanup; the run continues.
 func (r *run) note(hostPath string, err error) {
 	if err != nil {
 		r.errs = append(r.errs, aboutFile(hostPath, "clear up", "", err))
@@ -40,7 +40,7 @@ func (r *run) note(hostPath string, err error) {
 func (r *run) sweepTop(hostPath string) {
 	top, err := r.top(hostPath)
 	if err != nil {
-		return // absent; or Observe says what is wrong with it
+		return // missing; or Observe reports the problem
 	}
 	entries, err := top.list()
 	if err != nil {
@@ -66,8 +66,7 @@ func (r *run) sweepTop(hostPath string) {
 	}
 }
 
-// removeNew removes a directory that never appeared under its name: all in it
-// is ours.
+// removeNew removes a directory that never got its final name: everything in it is Berth's.
 func removeNew(top, d *dir, name string) error {
 	entries, err := d.list()
 	if err != nil {
@@ -81,8 +80,8 @@ func removeNew(top, d *dir, name string) error {
 	return ignoreAbsent(top.rmdir(name))
 }
 
-// removeOld removes the directory `of` that was on its way out. What we would
-// not have removed goes back.
+// removeOld removes a directory whose removal was interrupted; of is its former name. Entries that
+// Berth would not have removed are moved back.
 func (r *run) removeOld(top, d *dir, name, of string) error {
 	entries, err := d.list()
 	if err != nil {
@@ -107,7 +106,7 @@ func (r *run) removeOld(top, d *dir, name, of string) error {
 	return nil
 }
 
-// mayUnlink reports whether a file that lay at hostPath is ours, or kept.
+// mayUnlink reports whether a file formerly at hostPath is Berth's, or a copy of it was kept.
 func (r *run) mayUnlink(d *dir, name, hostPath string) (bool, error) {
 	e, err := d.look(name, maxForeign)
 	if err != nil || e.kind != Regular {

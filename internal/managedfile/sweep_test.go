@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Somebody puts a file into a directory at the moment in which it goes.
+// Somebody adds a file to a directory at the moment of its removal.
 func TestSomethingSlipsIntoADirectoryThatGoes(t *testing.T) {
 	for _, how := range []string{"moved back", "killed", "made again"} {
 		t.Run(how, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestSomethingSlipsIntoADirectoryThatGoes(t *testing.T) {
 	}
 }
 
-// Only names of our own pattern are cleared up.
+// Only names of Berth's own pattern are removed.
 func TestSweepLeavesOtherNames(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
@@ -83,7 +83,7 @@ func TestSweepClearsUp(t *testing.T) {
 	w.write(certs+"/"+id+"-old-quay.io/hosts.toml", string(hosts("quay.io", "x").Content()), 0o600)
 	w.write(DefaultStateDir+"/"+id+"-file", "torn", 0o600)
 	w.apply(hosts("docker.io", "a\n"))
-	if left := w.temps(); len(left) != 1 { // the one of the store goes with the next write of it
+	if left := w.temps(); len(left) != 1 { // the store's own is removed with its next write
 		t.Errorf("left: %v", left)
 	}
 	w.apply(hosts("docker.io", "b\n"))

@@ -6,13 +6,12 @@ import (
 	"strings"
 )
 
-// Names that a write passes through. No registry's host begins with "_", so
-// containerd never looks into such a directory, and the name tells what became
-// of it when a crash leaves it behind:
+// Names of temporary entries. No registry's host starts with "_", so containerd never reads such a
+// directory. After a crash the name says what the entry is:
 //
 //	_berth-tmp-0123456789abcdef-file         a file that was being written
-//	_berth-tmp-0123456789abcdef-new          a directory that was being made
-//	_berth-tmp-0123456789abcdef-old-quay.io  the directory quay.io, on its way out
+//	_berth-tmp-0123456789abcdef-new          a directory that was being created
+//	_berth-tmp-0123456789abcdef-old-quay.io  the directory quay.io, being removed
 const tempPrefix = "_berth-tmp-"
 
 const (
@@ -25,7 +24,7 @@ type tempKind string
 
 const tempRandom = 8 // bytes
 
-// Temporary reports whether a name is one that a write passes through.
+// Temporary reports whether a name is that of a temporary entry.
 func Temporary(name string) bool {
 	kind, _ := parseTemp(name)
 	return kind != ""
@@ -37,8 +36,8 @@ func tempName(k tempKind, of string) string {
 	return tempPrefix + hex.EncodeToString(b) + string(k) + of
 }
 
-// parseTemp says what a name is; kind is "" for a name that is not ours. of is
-// the directory that was going.
+// parseTemp classifies a name; kind is "" if it is not a temporary name. of is the name of the
+// directory that was being removed.
 func parseTemp(name string) (kind tempKind, of string) {
 	rest, ok := strings.CutPrefix(name, tempPrefix)
 	if !ok || len(rest) < 2*tempRandom {

@@ -5,50 +5,47 @@ import (
 	"time"
 )
 
-// File is a file as a caller wants it.
+// File is a desired file.
 type File struct {
-	// Path is absolute and slash-separated, as a process on the node sees it
-	// (without the root that [OpenRoot] was given).
+	// Path is absolute and slash-separated, as on the node (without the root of [OpenRoot]).
 	Path string
 	// Body is the content without the marker line.
 	Body []byte
 	Mode fs.FileMode // permission bits
-	// Comment introduces a comment line in the file's format, such as "#".
-	// With it a marker line is put before Body; with "" the record alone
-	// tells that the file is ours.
+	// Comment starts a comment line in the file's format, such as "#". If it is set, a marker
+	// line is put before Body; if it is "", only the record says that Berth owns the file.
 	Comment string
-	// Needs lists paths of other files of the same [Plan] that must be in
-	// place before this one is written; when one of them fails, this one is
-	// left as it is.
+	// Needs lists paths of other files of the same [Plan] that must be in place before this
+	// one is written. If one of them fails, this one is left unchanged.
 	Needs []string
-	// Linger is how long the file stays after it is no longer wanted.
+	// GracePeriod is how long the file stays after it is no longer wanted.
 	GracePeriod time.Duration
 }
 
-// Kind is what lies at a path.
+// Kind is the kind of entry at a path.
 type Kind string
 
-// The kinds.
+// The kinds of entries.
 const (
-	None    Kind = ""        // nothing there
+	None    Kind = ""        // no entry
 	Regular Kind = "file"    // a regular file
-	Symlink Kind = "symlink" // a symbolic link, never followed
+	Symlink Kind = "symlink" // never followed
 	Dir     Kind = "dir"
 	Other   Kind = "other" // a device, socket or fifo
 )
 
-// Owner says whose a path is.
+// Owner says who owns a path.
 type Owner string
 
 // The owners.
 const (
-	Absent  Owner = ""        // nothing there and no record of ours
-	Ours    Owner = "ours"    // as we wrote it
-	Edited  Owner = "edited"  // ours, changed or removed by somebody
-	Foreign Owner = "foreign" // never ours
+	Absent  Owner = ""        // no entry and no record
+	Ours    Owner = "ours"    // as Berth wrote it
+	Edited  Owner = "edited"  // Berth's, changed or removed by somebody else
+	Foreign Owner = "foreign" // never Berth's
 )
 
-// Observed is one path as it was found.
+// Observed is the state of one path.
 type Observed struct {
 	Path    string
 	Kind    Kind
@@ -57,79 +54,77 @@ type Observed struct {
 	UID     int
 	GID     int
 	ModTime time.Time
-	// Content is the whole file, marker line included; read for regular
-	// files that are wanted or ours, nil otherwise.
+	// Content is the whole file with its marker line. It is read for regular files that are
+	// wanted or Berth's; nil otherwise.
 	Content []byte
 	Target  string // of a symlink
-	// Pending reports that the record was written but the file was not: a
-	// crash came in between.
+	// Pending reports that the record was written but the file was not, because of a crash.
 	Pending bool
-	// Unwanted is when the file was first found to be no longer wanted.
+	// Unwanted is when the file was first observed as no longer wanted.
 	Unwanted    time.Time
 	GracePeriod time.Duration
 	// Repairs are the times of the last repairs, newest last (at most 10).
 	Repairs []time.Time
-	// Theirs reports that somebody put a thing of their own in the place of
-	// our file: no line of it is our marker any more.
+	// Theirs reports that a foreign file replaced Berth's: it has no marker line.
 	Theirs bool
-	// AccessOnly reports that of our file only mode or owner were changed.
+	// AccessOnly reports that only the mode or owner of Berth's file was changed.
 	AccessOnly bool
-	// Original is the kind of what was there before us and comes back when
-	// our file goes; None if there was nothing.
+	// Original is the kind of the entry before Berth, which is restored when Berth's file is
+	// removed; None if there was none.
 	Original Kind
-	// Needs are the paths that the file on disk needs, from the record.
+	// Needs are the paths that the file on disk needs, according to the record.
 	Needs []string
-	// Problem says why the path can neither be written nor be taken over,
-	// whoever owns it: "is a directory", "larger than 4 MiB".
+	// Problem is the reason why the path can be neither written nor taken over: "is a
+	// directory", "larger than 4 MiB". It is independent of the owner.
 	Problem string
 }
 
-// Snapshot is what was found in one scope.
+// Snapshot is the observed state of one scope.
 type Snapshot struct {
 	Scope Scope
 	Time  time.Time
 	// Files holds every wanted, recorded or found path, in path order.
 	Files []Observed
-	// Dirs holds the directories right below Scope.Dir.
+	// Dirs holds the directories directly below Scope.Dir.
 	Dirs []ObservedDir
 }
 
-// ObservedDir is a directory right below the scope's.
+// ObservedDir is a directory directly below the scope's directory.
 type ObservedDir struct {
 	Name    string // base name
-	Symlink bool   // it is a symbolic link and was not entered
+	Symlink bool   // it is a symlink and was not opened
 	Entries []string
 }
 
-// Scope is an area in which one caller says what is wanted, all of it:
-// what is ours there and not wanted goes.
+// Scope is an area of files of which one caller describes the complete desired state: Berth's other
+// files in it are removed.
 type Scope struct {
-	// Name goes into the record, so that areas do not touch one another's
-	// files: "certs.d", "kubelet".
+	// Name is stored in the record, so that scopes do not touch each other's files: "certs.d",
+	// "kubelet".
 	Name string
-	// Dir, if set, is searched for files of ours two levels deep
-	// (Dir/*/*); without it the record alone tells what is ours.
+	// Dir, if set, is searched for Berth's files two levels deep (Dir/*/*); without it only
+	// the record says which files are Berth's.
 	Dir string
-	// Adopt takes over foreign files: the original is kept and put back by
-	// Restore. Otherwise a foreign file is a [Conflict].
+	// Adopt takes over foreign files: the original is kept, and Restore brings it back. Without
+	// it a foreign file is a [Conflict].
 	Adopt bool
-	// Linger is assumed for files of ours whose record is lost.
+	// Linger returns the grace period of Berth's files whose record is lost.
 	Linger func(path string) time.Duration
 }
 
-// Action is what is done with one path.
+// Action is the change planned for one path.
 type Action string
 
 // The actions.
 const (
-	Create      Action = "create"    // nothing is there
-	Update      Action = "update"    // ours, the wanted content is another
-	Repair      Action = "repair"    // ours, somebody changed or removed it
+	Create      Action = "create"    // there is no entry
+	Update      Action = "update"    // Berth's, with other content than wanted
+	Repair      Action = "repair"    // Berth's, changed or removed by somebody else
 	Adopt       Action = "adopt"     // foreign, taken over on request
-	Remove      Action = "remove"    // ours, no longer wanted
-	GracePeriod Action = "linger"    // ours, no longer wanted, its time is not up
-	Forget      Action = "forget"    // no longer wanted, and not ours any more or gone: only the record goes
-	Conflict    Action = "conflict"  // foreign, or too many repairs: left alone
+	Remove      Action = "remove"    // Berth's, no longer wanted
+	GracePeriod Action = "linger"    // Berth's, no longer wanted, in its grace period
+	Forget      Action = "forget"    // not wanted, and missing or no longer Berth's: only the record is removed
+	Conflict    Action = "conflict"  // foreign, or repaired too often: left alone
 	Unchanged   Action = "unchanged" // as wanted
 )
 
@@ -138,40 +133,39 @@ type Change struct {
 	Action Action
 	Path   string
 	Before Observed
-	// After is the wanted file; nil for Remove, Forget and Linger.
+	// After is the wanted file; nil for Remove, Forget and GracePeriod.
 	After *File
-	// Reason says why, for people, where the action alone does not.
+	// Reason explains the action for an operator, "" if the action alone is enough.
 	Reason string
-	// InPlace writes After over the bytes of Before, which needs no space on
-	// the file system. Both have the same length and mode. A reader may see
-	// one part of them old and another new; of each run of bytes that differ
-	// the first one is new before the others.
+	// InPlace writes After over the bytes of Before, which needs no space on the file system.
+	// Both must have the same length and mode. A reader may see a mix of old and new bytes; of
+	// each run of bytes that differ, the first one is written before the others.
 	InPlace bool
 }
 
-// Report tells what Apply or Restore did.
+// Report is the result of Apply or Restore.
 type Report struct {
 	Changed   []Change // carried out
-	Conflicts []Change // left alone: foreign, fought over, or somebody's own by now
-	// Saved are the copies that were made now, each once a content. Restore
-	// lists every copy that stays, so that people know where to look.
+	Conflicts []Change // left alone: foreign, repaired too often, or replaced by a foreign file
+	// Saved are the copies made by this call, one for each content. Restore lists every copy
+	// that stays, so that operators can find it.
 	Saved   []Saved
-	Skipped []Change // changed under our hands or something it needs failed
+	Skipped []Change // changed in the meantime, or a needed file failed
 }
 
-// Saved is a copy of somebody's content under the state directory.
+// Saved is a copy of foreign content in the state directory.
 type Saved struct {
 	Path string // of the file on the node
-	Copy string // where the copy is, as the node sees it
+	Copy string // path of the copy on the node
 	Why  Why
 }
 
-// Why says why a copy was made.
+// Why is the reason for a copy.
 type Why string
 
-// The reasons.
+// The reasons for a copy.
 const (
-	SavedEdit     Why = "edited"   // an edit of our file, or a former original
-	SavedOriginal Why = "original" // comes back when our file goes
+	SavedEdit     Why = "edited"   // an edit of Berth's file, or a former original
+	SavedOriginal Why = "original" // restored when Berth's file is removed
 	SavedRecord   Why = "corrupt"  // state.json itself, which could not be read
 )

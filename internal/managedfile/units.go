@@ -5,22 +5,22 @@ import (
 	"slices"
 )
 
-// unit is what appears or goes at once: one file in a directory that stays, or
+// unit is a set of files that appear or disappear together: one file in a directory that stays, or
 // a directory with all its files.
 type unit struct {
-	dir   string // of all its files
+	dir   string // directory of all its files
 	top   string // the scope's directory above dir; "" if there is none
-	fresh bool   // dir is not there and comes with its files
+	fresh bool   // dir does not exist and appears together with its files
 	items []*item
 
-	at   *dir   // where the files are prepared
-	tmp  string // the name of a fresh directory until it is whole
+	at   *dir   // directory in which the files are prepared
+	tmp  string // temporary name of a fresh directory
 	err  error
-	fail *item // the one that err is about
+	fail *item // the item that err is about
 }
 
-// units groups what is open into units, in the order in which they are to be
-// carried out: what is written, then what goes.
+// units groups the open items into units, in the order in which they are carried out: writes, then
+// removals.
 func (r *run) units() (writes, removals []*unit) {
 	fresh := map[string]*unit{}
 	going := map[string]*unit{}
@@ -32,7 +32,7 @@ func (r *run) units() (writes, removals []*unit) {
 		u := &unit{dir: path.Dir(it.Path), top: r.st.top(r.scope, it.Path), items: []*item{it}}
 		if u.top != "" {
 			if _, known := there[u.dir]; !known {
-				// When it cannot be told, preparing the file says why.
+				// If this is unknown, preparing the file will report the error.
 				is, err := r.there(u.dir)
 				there[u.dir] = is || err != nil
 			}
@@ -70,7 +70,7 @@ func needsOf(it *item) []string {
 	return it.After.Needs
 }
 
-// usersOf gives a function that lists the files that must go before an item.
+// usersOf returns a function that lists the files that must be removed before an item.
 func (r *run) usersOf(units []*unit) func(*item) []string {
 	users := map[string][]string{}
 	for _, u := range units {
@@ -83,7 +83,7 @@ func (r *run) usersOf(units []*unit) func(*item) []string {
 	return func(it *item) []string { return users[it.Path] }
 }
 
-// orderUnits puts each unit after those that hold what first names.
+// orderUnits puts each unit after the units that hold the files in first.
 func orderUnits(units []*unit, first func(*item) []string) []*unit {
 	at := map[string]int{}
 	for i, u := range units {

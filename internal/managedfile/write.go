@@ -9,11 +9,10 @@ import (
 )
 
 const (
-	// batchSize bounds the files that are prepared and not yet in place, and
-	// with them open directories, and what a crash leaves to clear up.
+	// batchSize limits the files that are prepared and not yet in place, and so the open
+	// directories and the files that a crash leaves.
 	batchSize = 128
-	// syncers is how many files are made to last at once: a journal takes
-	// many in one go.
+	// syncers is how many files are synced at the same time: a journal commits many at once.
 	syncers = 16
 )
 
@@ -45,7 +44,7 @@ func (r *run) execute(ctx context.Context) {
 	}
 }
 
-// makeDirs makes the directories above the files.
+// makeDirs creates the directories above the files.
 func (r *run) makeDirs() error {
 	for _, p := range r.absent {
 		err := r.s.makeDir(p, 0o755)
@@ -60,12 +59,11 @@ func (r *run) makeDirs() error {
 	return nil
 }
 
-// batch prepares units side by side, puts them in place one after the other,
-// and makes the result last.
+// batch prepares units in parallel, installs them one after the other, and syncs the result.
 func (r *run) batch(ctx context.Context, units []*unit) {
 	for _, u := range units {
 		if ctx.Err() != nil {
-			break // nothing is prepared, and install leaves it alone
+			break // nothing is prepared, and install skips it
 		}
 		if err := r.enter(u); err != nil {
 			u.err, u.fail = err, u.items[0]
@@ -114,7 +112,7 @@ func (r *run) syncTops(tops map[string]bool) {
 	}
 }
 
-// parallel runs work on every unit.
+// parallel calls work for every unit.
 func (r *run) parallel(units []*unit, work func(*unit)) {
 	if r.s.step != nil || len(units) == 1 {
 		for _, u := range units {
@@ -158,7 +156,7 @@ func (r *run) enter(u *unit) error {
 	return err
 }
 
-// stage writes the files of a unit under names that nobody reads.
+// stage writes the files of a unit under temporary names.
 func (r *run) stage(u *unit) {
 	for _, it := range u.items {
 		if it.InPlace {
@@ -190,7 +188,7 @@ func (r *run) stage(u *unit) {
 	}
 }
 
-// source is what an item puts in place.
+// source returns the content that an item installs.
 func (r *run) source(it *item) (source, error) {
 	if it.After == nil {
 		return r.archive.read(it.putBack)
@@ -201,8 +199,8 @@ func (r *run) source(it *item) (source, error) {
 	}, nil
 }
 
-// dirMeta is what a directory that comes with its files is to be like: as it
-// was, if it was there before us.
+// dirMeta returns the metadata of a directory that is created with its files: its former metadata
+// if it existed before Berth.
 func (r *run) dirMeta(u *unit) meta {
 	if d := r.st.Dirs[u.dir]; d != nil && d.Original != nil {
 		return *d.Original
@@ -215,7 +213,7 @@ func (r *run) dirMeta(u *unit) meta {
 	return meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}
 }
 
-// install puts a prepared unit in place, if it still may.
+// install puts a prepared unit in place unless something prevents it.
 func (r *run) install(ctx context.Context, u *unit) {
 	why, err := r.hindrance(ctx, u)
 	if why == "" && err == nil {
@@ -245,8 +243,8 @@ func (r *run) install(ctx context.Context, u *unit) {
 	}
 }
 
-// hindrance says why a unit must not be put in place: an error, or a reason to
-// try it another time.
+// hindrance returns the reason why a unit must not be put in place: an error, or a reason to skip
+// it until the next run.
 func (r *run) hindrance(ctx context.Context, u *unit) (string, error) {
 	if u.err != nil {
 		return "", u.err
@@ -275,7 +273,7 @@ func (r *run) hindrance(ctx context.Context, u *unit) (string, error) {
 	return "", nil
 }
 
-// swap makes a prepared unit appear.
+// swap puts a prepared unit in place.
 func (r *run) swap(u *unit) error {
 	if !u.fresh {
 		it := u.items[0]
@@ -291,8 +289,7 @@ func (r *run) swap(u *unit) error {
 	return top.rename(u.tmp, top, path.Base(u.dir), true)
 }
 
-// discard removes what was prepared. What it cannot remove is found by its
-// name next time.
+// discard removes prepared files. The next run finds by name what cannot be removed now.
 func (r *run) discard(u *unit) {
 	for _, it := range u.items {
 		switch {
@@ -310,7 +307,7 @@ func (r *run) discard(u *unit) {
 	}
 }
 
-// top gives a directory above files, which stays open during the run.
+// top returns a directory above files. It stays open during the run.
 func (r *run) top(hostPath string) (*dir, error) {
 	if d := r.tops[hostPath]; d != nil {
 		return d, nil
@@ -323,8 +320,8 @@ func (r *run) top(hostPath string) (*dir, error) {
 	return d, nil
 }
 
-// open opens the directory of a file; the caller closes it. Below a scope's
-// directory no link is followed.
+// open opens the directory of a file; the caller closes it. Below a scope's directory symlinks are
+// not followed.
 func (r *run) open(hostPath string) (*dir, error) {
 	if r.st.top(r.scope, hostPath+"/x") == "" {
 		return r.s.root.openDir(hostPath, r.s.step)

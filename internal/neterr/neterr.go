@@ -1,9 +1,10 @@
-// Package neterr puts failures of the network into words that fit one line of
-// a log, a page or a terminal. [TLS] and [Cause] take nothing from what a
-// registry or a proxy has answered, which might repeat a login: only the names
-// in a certificate, an alert of TLS and the words of a resolver. [Line] is for
-// foreign text that somebody wants to show all the same; leaving secrets out of
-// it is the caller's business.
+// Package neterr describes network errors in one line for a log, a page or a terminal.
+//
+// Promises: [TLS] and [Cause] repeat no text from the answer of a registry or proxy, which may
+// contain a login. They use only names in a certificate, TLS alerts and resolver errors. [Line] is
+// for foreign text; its caller must remove secrets first.
+//
+// Start reading at [Cause].
 package neterr
 
 import (
@@ -17,8 +18,8 @@ import (
 	"syscall"
 )
 
-// Line makes one printable line of a foreign text, of at most longest bytes
-// and a mark where it was cut.
+// Line returns foreign text as one printable line of at most longest bytes, with "…" where it was
+// cut.
 func Line(text string, longest int) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\uFFFD' {
@@ -32,11 +33,11 @@ func Line(text string, longest int) string {
 	return text
 }
 
-// maxName is how much of a text with a certificate's names is shown, in bytes.
+// maxName is the longest shown text with a certificate's names, in bytes.
 const maxName = 200
 
-// TLS gives the reason why there is no TLS connection, as a sentence about the
-// other side, "" for an error of any other kind.
+// TLS returns the reason why a TLS connection failed, as a sentence about the other side, or "" if
+// err is no TLS error.
 func TLS(err error) string {
 	var certificate *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
@@ -46,7 +47,7 @@ func TLS(err error) string {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &unknown):
-		// Its own text quotes a certificate at length.
+		// Its own text quotes the certificate at length.
 		return "its certificate is signed by an authority that is not trusted here"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "its certificate has expired or is not valid yet"
@@ -62,8 +63,8 @@ func TLS(err error) string {
 	return ""
 }
 
-// Name says why a name was not looked up: it has no address, or the name server is
-// to blame.
+// Name returns the reason why a DNS lookup failed: the name has no address, or the name server
+// failed.
 func Name(err *net.DNSError) string {
 	switch {
 	case err.IsNotFound:
@@ -74,7 +75,7 @@ func Name(err *net.DNSError) string {
 	return "the name server cannot answer (" + Line(err.Err, maxName) + ")"
 }
 
-// Cause gives the reason of a network error without its addresses.
+// Cause returns the reason of a network error, without addresses.
 func Cause(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

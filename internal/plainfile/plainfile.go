@@ -1,8 +1,9 @@
-// Package plainfile opens files that others may have put into a directory: regular files below
-// that directory and nothing else. A fifo is not waited for, a device is not read, and a symlink
-// does not lead out of the directory.
+// Package plainfile opens files in a directory to which others may write.
 //
-// Start with [Open].
+// Promise: it opens only regular files below that directory. It does not wait for a fifo, does not
+// read a device, and follows no symlink out of the directory. It writes nothing.
+//
+// Start reading at [Open].
 package plainfile
 
 import (
@@ -17,21 +18,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotRegular says that there is something else than a regular file below the directory: a
-// fifo, a device, a directory, or a symlink that leads out. It was not opened for reading.
+// ErrNotRegular means that the entry is not a regular file below the directory: a fifo, a device, a
+// directory, or a symlink that leads out. It was not opened for reading.
 var ErrNotRegular = errors.New("is not a regular file of this directory")
 
-// ErrSymlink goes with [ErrNotRegular] where a symlink is the cause.
+// ErrSymlink is wrapped together with [ErrNotRegular] if a symlink is the cause.
 var ErrSymlink = errors.New("symlink")
 
-// Open opens a regular file below a directory; flag is one of [os.O_RDONLY], [os.O_RDWR]. name is
-// slash-separated. A file that is missing is [fs.ErrNotExist], anything that is no regular file
-// [ErrNotRegular]. Errors do not name the file.
+// Open opens a regular file below a directory. flag is [os.O_RDONLY] or [os.O_RDWR]; name is
+// slash-separated. A missing file is [fs.ErrNotExist], any entry that is not a regular file
+// [ErrNotRegular]. Errors do not contain the file name.
 func Open(root *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
 	if _, err := Stat(root, name); err != nil {
 		return nil, nil, err
 	}
-	// It can have become something else by now: a fifo must not hang.
+	// The entry may have been replaced since Stat: opening a fifo must not block.
 	f, err := root.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, nil, Reason(root, name, err)
@@ -46,7 +47,7 @@ func Open(root *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// Stat looks at a regular file below a directory; its errors are those of [Open].
+// Stat describes a regular file below a directory. Its errors are those of [Open].
 func Stat(root *os.Root, name string) (fs.FileInfo, error) {
 	info, err := root.Stat(name)
 	if err == nil {
@@ -58,7 +59,7 @@ func Stat(root *os.Root, name string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// Read reads a regular file of at most limit bytes; its errors are those of [Open].
+// Read reads a regular file of at most limit bytes. Its errors are those of [Open].
 func Read(root *os.Root, name string, limit int64) ([]byte, error) {
 	f, info, err := Open(root, name, os.O_RDONLY)
 	if err != nil {
@@ -96,8 +97,8 @@ func check(info fs.FileInfo) error {
 	return fmt.Errorf("%w: it is a device", ErrNotRegular)
 }
 
-// Reason makes [ErrNotRegular] of an error about name if a symlink is the cause: one that leads
-// out of the directory, to nothing or in a circle.
+// Reason converts an error about name to [ErrNotRegular] if a symlink caused it: one that leads out
+// of the directory, to a missing file, or in a circle.
 func Reason(root *os.Root, name string, err error) error {
 	if errors.Is(err, ErrNotRegular) {
 		return err

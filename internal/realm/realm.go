@@ -1,11 +1,11 @@
-// Package realm judges the token servers that registries name. A registry that
-// insists on tokens answers 401 with a Bearer challenge, whose realm is the
-// address of its token server; a client logs in there. So a registry decides
-// where a login goes. containerd sends it to any address; Berth only where
-// [Check] allows it.
+// Package realm checks the token servers that registries name.
 //
-// It opens no connection. Nothing of a realm but scheme and host is kept: the
-// rest may repeat a secret.
+// A registry that requires tokens answers 401 with a Bearer challenge, whose realm is the address
+// of its token server; clients log in there. So a registry decides where a login is sent.
+// containerd sends it to any address; Berth only to those that [Check] allows.
+//
+// The package opens no connection. It keeps only the scheme and host of a realm: the rest may
+// contain a secret. Start reading at [Check].
 package realm
 
 import (
@@ -21,15 +21,14 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// The errors of [Check] complete a sentence that begins with the token server.
+// The errors of [Check] complete a sentence that starts with the token server.
 var (
 	ErrPlainHTTP = errors.New("is asked over plain http")
 	ErrForeign   = errors.New("is not of its domain")
 )
 
-// known are the token servers of public registries that take tokens only, by
-// host. https://docs.docker.com/reference/api/registry/auth/ and the challenges
-// that the others answer with.
+// known maps public registries that require tokens to their token servers. Source:
+// https://docs.docker.com/reference/api/registry/auth/ and the challenges of the other registries.
 var known = map[string]string{
 	"registry-1.docker.io": "https://auth.docker.io",
 	"ghcr.io":              "https://ghcr.io",
@@ -37,17 +36,15 @@ var known = map[string]string{
 	"registry.gitlab.com":  "https://gitlab.com",
 }
 
-// Known gives the token server of a public registry that takes tokens only. host
-// is the host[:port] that is asked over https: registry-1.docker.io for Docker
-// Hub.
+// Known returns the token server of a public registry that requires tokens. host is the host[:port]
+// that is asked over https: registry-1.docker.io for Docker Hub.
 func Known(host string) (server string, ok bool) {
 	server, ok = known[hostport.TrimDefaultPort(strings.ToLower(host), "https")]
 	return server, ok
 }
 
-// Named gives the token server that an answer names, as [Parse] does. containerd
-// follows a Bearer challenge before any other one. ok is false when there is
-// none.
+// Named returns the token server that an answer names, in the form of [Parse]. containerd prefers a
+// Bearer challenge to any other. ok is false if there is none.
 func Named(answer http.Header) (server string, ok bool) {
 	for _, c := range auth.ParseAuthHeader(answer) {
 		if c.Scheme == auth.BearerAuth {
@@ -58,8 +55,7 @@ func Named(answer http.Header) (server string, ok bool) {
 	return "", false
 }
 
-// Parse gives scheme and host of a realm, in lower case and without the port
-// that the scheme implies.
+// Parse returns the scheme and host of a realm, in lower case and without the default port.
 func Parse(realm string) (server string, err error) {
 	u, err := url.Parse(realm)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -72,11 +68,10 @@ func Parse(realm string) (server string, err error) {
 	return u.Scheme + "://" + hostport.TrimDefaultPort(host, u.Scheme), nil
 }
 
-// Check says why a login for the registry at scheme://host must not go to a
-// token server; nil allows it. server is as [Parse] gives it. It has to be the
-// registry's own name, on any port, or one of the same registered domain, or its
-// [Known] one, over https; or the registry's own name over http, if the registry
-// itself is asked so.
+// Check returns an error if a login for the registry at scheme://host must not be sent to a token
+// server; nil allows it. server is a result of [Parse]. Allowed over https are the registry's own
+// host on any port, a host of the same registered domain, and the server from [Known]. The
+// registry's own host is also allowed over http if the registry itself is asked over http.
 func Check(scheme, host, server string) error {
 	if s, ok := Known(host); ok && s == server {
 		return nil
@@ -92,8 +87,7 @@ func Check(scheme, host, server string) error {
 	return nil
 }
 
-// sameDomain reports whether two names have one registered domain. Addresses
-// have none.
+// sameDomain reports whether two names have the same registered domain. IP addresses have none.
 func sameDomain(a, b string) bool {
 	for _, name := range []string{a, b} {
 		if _, err := netip.ParseAddr(name); err == nil {

@@ -23,7 +23,7 @@ func TestCheck(t *testing.T) {
 		{"https", "harbor.corp", "https://evil.example/token", ErrForeign},
 		{"https", "harbor.corp", "https://harbor.corp.evil.example/token", ErrForeign},
 		{"https", "a.github.io", "https://b.github.io/token", ErrForeign},
-		{"https", "registry.corp", "https://auth.corp/token", ErrForeign}, // a top-level domain is no owner
+		{"https", "registry.corp", "https://auth.corp/token", ErrForeign}, // corp is a top-level domain
 		{"https", "harbor.corp", "http://harbor.corp/token", ErrPlainHTTP},
 		{"https", "registry.example.com", "http://auth.example.com/token", ErrPlainHTTP},
 		{"https", "harbor.corp", "http://evil.example/token", ErrForeign},

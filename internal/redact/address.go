@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Address gives what may be shown of an address that people wrote, with or without
-// a scheme: no login and no query. It is "" for a text that is no address, or in
-// which something looks like a secret.
+// Address returns what may be shown of an address, with or without a scheme: no login and no query.
+// It returns "" for text that is not an address, or that contains a possible secret.
 func Address(written string) string {
 	scheme, rest := "", written
 	if before, after, found := strings.Cut(written, "://"); found {
@@ -17,7 +16,7 @@ func Address(written string) string {
 	query := ""
 	if cut := strings.IndexAny(rest, "?#"); cut >= 0 {
 		if strings.LastIndexByte(rest, '@') > cut {
-			return "" // the login may hold the ?, or the query the @
+			return "" // the ? may be part of the login, or the @ part of the query
 		}
 		if cut+1 < len(rest) {
 			query = Placeholder
@@ -27,7 +26,7 @@ func Address(written string) string {
 	}
 	login := ""
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		// Behind the @ there must be a host, or it is one of a password.
+		// A host must follow the @; otherwise the @ may be part of a password.
 		login, rest = Placeholder+"@", rest[at+1:]
 		if !dotted(rest) {
 			return ""
@@ -39,13 +38,13 @@ func Address(written string) string {
 	return scheme + login + rest + query
 }
 
-// addressForm is an address without login and query: a scheme that may be absent,
-// a host, a port that is a number, a path.
+// addressForm matches an address without login and query: an optional scheme, a host, a numeric
+// port, a path.
 var addressForm = regexp.MustCompile(
 	`^([A-Za-z][A-Za-z0-9+.-]{0,9}://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9*._-]*)(:[0-9]{1,5})?(/[A-Za-z0-9._~/+=%-]*)?$`)
 
-// IsAddress reports whether text has the form of an address, or of a registry's
-// name, without login and query, and nothing in it looks like a secret.
+// IsAddress reports whether text has the form of an address or registry name, without login and
+// query, and contains no possible secret.
 func IsAddress(text string) bool {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return true
@@ -53,9 +52,9 @@ func IsAddress(text string) bool {
 	return len(text) <= 500 && addressForm.MatchString(text) && !MaybeSecret(text)
 }
 
-// dotted reports whether an address without a scheme cannot be a mere word, such
-// as a password in the wrong place: its host is localhost, an IP address, or has a
-// dot and an end like that of a domain.
+// dotted reports whether an address without a scheme cannot be a mere word, such as a password in
+// the wrong place: its host is localhost, an IP address, or a name with a dot and a domain's
+// ending.
 func dotted(address string) bool {
 	host, _, _ := strings.Cut(address, "/")
 	if strings.HasPrefix(host, "[") || host == "*" || host == ".." {
@@ -72,8 +71,8 @@ func dotted(address string) bool {
 	return dot >= 0 && domainEnd.MatchString(name[dot+1:])
 }
 
-// plainName is how a host without a dot begins that is shown behind a scheme.
+// plainName matches the start of a host without a dot that may be shown after a scheme.
 var plainName = regexp.MustCompile(`^([A-Za-z-]*([:/]|$)|[A-Za-z0-9-]+:[0-9])`)
 
-// domainEnd is the last label of a name.
+// domainEnd matches the last label of a domain name.
 var domainEnd = regexp.MustCompile(`^([A-Za-z]{2,24}|xn--[A-Za-z0-9-]+)$`)

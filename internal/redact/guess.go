@@ -6,21 +6,21 @@ import (
 	"unicode/utf8"
 )
 
-// MaybeSecret reports whether text looks like key material and not like a name: a
-// word of it changes between capitals, small letters and digits as often as a
-// random string does, or is the base64 of user:password. A password that is a plain
-// word is not recognised: show only what belongs where it was written.
+// MaybeSecret reports whether text looks like key material and not like a name: a word of it
+// changes between capitals, small letters and digits as often as random text, or is the base64 of
+// user:password. It cannot recognise a password that is a plain word, so show a value only where it
+// has the expected form.
 func MaybeSecret(text string) bool {
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune("/.:@,;?&# \t\r\n\"'", r) }) {
 		if random(word) || encodedLogin(word) {
 			return true
 		}
 	}
-	// A key may hold slashes; a path is not so restless as a whole.
+	// A key may contain slashes; a path as a whole changes less often than a key.
 	return random(text) || encodedLogin(strings.TrimSpace(text))
 }
 
-// minRandom is the shortest word that is judged by how restless it is.
+// minRandom is the shortest word that is checked for randomness.
 const minRandom = 8
 
 func random(word string) bool {
@@ -47,7 +47,7 @@ func random(word string) bool {
 	return letters >= minRandom && changes*5 >= letters*2
 }
 
-// encodedLogin reports the base64, of any alphabet, of a text with a colon.
+// encodedLogin reports whether word is the base64, in either alphabet, of text with a colon.
 func encodedLogin(word string) bool {
 	word = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(word, "="))
 	if len(word) < minRandom {

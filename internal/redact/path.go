@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Path gives a path that cannot be taken for a secret in the path's place, "" for
-// any other text. A secret may have slashes inside, as AWS keys do, so a relative
-// path is shown only if it has the ending of a file.
+// Path returns written if it is a path that cannot be a secret in the wrong place, otherwise "". A
+// secret may contain slashes, as AWS keys do, so a relative path is shown only with a file's
+// ending.
 func Path(written string) string {
 	path := strings.HasPrefix(written, "/") || strings.HasPrefix(written, "./") || strings.HasPrefix(written, "../") ||
 		fileEnding.MatchString(written)

@@ -1,26 +1,27 @@
-// Package redact keeps secrets out of everything that people and machines
-// read: logs, errors, metrics, status pages and JSON. A secret is carried as a
-// [Secret]; only [Secret.Reveal] gives its value, so that every place where a
-// secret leaves the process can be found by searching for that one name.
+// Package redact keeps secrets out of all output: logs, errors, metrics, status pages and JSON.
+//
+// A secret is a [Secret]. Only [Secret.Reveal] returns its value, so a search for that name finds
+// every place where a secret leaves the process. [Address], [Path] and [MaybeSecret] decide what
+// may be shown of other text. Start reading at [Secret].
 package redact
 
 import "log/slog"
 
-// Placeholder is what stands where a secret would be.
+// Placeholder replaces a secret in output.
 const Placeholder = "[redacted]"
 
-// Secret is a value that must not be shown. Every way of printing it gives
-// [Placeholder], or nothing when it is empty.
+// Secret is a value that must not be shown. Every way of printing it gives [Placeholder], or
+// nothing if it is empty.
 type Secret struct{ value string }
 
 // New wraps value.
 func New(value string) Secret { return Secret{value} }
 
-// Reveal gives the value itself. Its result goes to a file of mode 0600 or
-// into a request to the host it is meant for, and nowhere else.
+// Reveal returns the value. Use it only for a file of mode 0600 or a request to the host that the
+// secret is for.
 func (s Secret) Reveal() string { return s.value }
 
-// IsZero reports whether there is no secret at all.
+// IsZero reports whether the secret is empty.
 func (s Secret) IsZero() bool { return s.value == "" }
 
 // String implements [fmt.Stringer].

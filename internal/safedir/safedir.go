@@ -1,5 +1,5 @@
-// Package safedir tells whether what lies in a directory can be believed: who
-// may write to a directory can replace every file in it, whoever owns that file.
+// Package safedir checks whether the content of a directory can be trusted: a user who can write to
+// a directory can replace every file in it, whoever owns the file.
 package safedir
 
 import (
@@ -10,10 +10,9 @@ import (
 	"syscall"
 )
 
-// Check refuses a directory that belongs to another user than root and the one
-// of this process, or that others may write to, as ssh does. path is for the
-// error, which says what to run; info describes the directory itself, not a
-// link to it.
+// Check refuses a directory that is owned by a user other than root and this process's, or that
+// group or others can write to, as ssh does. path is used in the error, which contains the command
+// to run. info must describe the directory itself, not a symlink to it.
 func Check(path string, info fs.FileInfo) error {
 	const remedy = "what is in it is not used; look at it, then run: "
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {

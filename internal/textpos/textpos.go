@@ -1,5 +1,5 @@
-// Package textpos tells the line and the column of a byte in a text, for error
-// messages. It knows no format. Start at [New].
+// Package textpos finds the line and column of a byte in a text, for error messages. It knows no
+// format. Start reading at [New].
 package textpos
 
 import (
@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// Positions turns byte offsets of one text into lines and columns.
+// Positions converts byte offsets of one text to lines and columns.
 type Positions struct {
 	data   []byte
 	starts []int // offset of the first byte of each line
 }
 
-// New looks for the lines of data, which must not change afterwards.
+// New finds the lines of data. The caller must not change data afterwards.
 func New(data []byte) Positions {
 	p := Positions{data: data, starts: []int{0}}
 	for at := 0; ; {
@@ -27,12 +27,11 @@ func New(data []byte) Positions {
 	}
 }
 
-// farRight is where columns are counted in bytes: to count the characters of a
-// line of megabytes for each of its values would take minutes.
+// farRight is the byte offset in a line from which columns count bytes: counting the characters of
+// a line of megabytes for each of its values would take minutes.
 const farRight = 4096
 
-// Of gives the line and the column, in characters, of the byte at offset; both
-// begin at 1.
+// Of returns the line and the column, in characters, of the byte at offset. Both start at 1.
 func (p Positions) Of(offset int) (line, column int) {
 	line = sort.SearchInts(p.starts, offset+1)
 	before := p.data[p.starts[line-1]:offset]

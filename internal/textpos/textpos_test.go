@@ -15,12 +15,12 @@ func TestOf(t *testing.T) {
 	}{
 		{"", 0, 1, 1},
 		{"ab", 1, 1, 2},
-		{"ab\ncd", 2, 1, 3}, // the line's end belongs to its line
+		{"ab\ncd", 2, 1, 3}, // a line end belongs to its line
 		{"ab\ncd", 3, 2, 1},
 		{"a\n\nb", 3, 3, 1},
 		{"é=x", 2, 1, 2},          // characters
-		{wide, 6000, 1, 6001},     // bytes, when it is far
-		{"a\n" + wide, 6, 2, 3},   // of the line, not of the text
+		{wide, 6000, 1, 6001},     // bytes, far right
+		{"a\n" + wide, 6, 2, 3},   // relative to the line, not the text
 		{"a\n", 2, 2, 1},          // the end
 		{"a\r\nb", 3, 2, 1},       // CRLF
 		{wide[:400], 400, 1, 201}, // characters up to there

@@ -1,14 +1,12 @@
-// Package tomldoc reads a TOML document with the place of everything in it, and
-// changes one key of it while every other byte stays: comments, order, spacing,
-// line ends, the way in which keys are quoted.
+// Package tomldoc reads a TOML document with the position of every element, and changes one key of
+// it while every other byte stays: comments, order, spacing, line ends, quotes of keys.
 //
-// What it promises: a [Document] is valid TOML 1.0 as go-toml/v2 reads it; what
-// [Document.Set] and [Document.Remove] return was read again and differs from
-// the document in the wanted key and in nothing else; an error never repeats a
-// value of the document, which may be a secret.
+// Promises: a [Document] is valid TOML 1.0 as go-toml/v2 reads it. The result of [Document.Set] and
+// [Document.Remove] was parsed again and differs from the document only in the given key. An error
+// never repeats a value of the document, which may be a secret.
 //
-// It knows nothing of what a document means, and opens no file. Start reading
-// at [Parse]; set.go decides where a new key goes.
+// The package knows nothing about the meaning of a document and opens no file. Start reading at
+// [Parse]; set.go decides where a new key is placed.
 package tomldoc
 
 import (
@@ -31,9 +29,9 @@ const (
 	Table
 )
 
-// Document is a TOML document that was read.
+// Document is a parsed TOML document.
 type Document struct {
-	data   []byte // with a byte order mark, if there is one
+	data   []byte // including a byte order mark
 	root   *Value
 	values map[string]any
 	places textpos.Positions
@@ -48,32 +46,32 @@ type Value struct {
 	Boolean bool   // a scalar that is true or false, without quotes
 	Quoted  bool   // a scalar that is a string
 	Fields  []*Field
-	Items   []*Value // of a list, an array of tables included
-	// Offset is where the value begins, in bytes from the start of the
-	// document; for a table that no brace begins, where its name stands.
+	Items   []*Value // of a list, including an array of tables
+	// Offset is where the value starts, in bytes from the start of the document; for a table
+	// that no brace starts, where its name is.
 	Offset int
 
 	index map[string]*Field
-	end   int // of a value that is written out: the byte after it
+	end   int // of a value with text of its own: the offset after it
 	made  how
 	// head is the header of a table that has one.
 	head *header
-	// first is the header (made implicit) or the entry (made dotted) through
-	// which the table came into being.
+	// first (if made is implicit) or passed (if made is dotted) is the header or entry that
+	// created the table.
 	first  *header
 	passed *entry
-	part   int      // of the key of passed that names this table
+	part   int      // index of the part of passed's key that names this table
 	pairs  []*entry // of an inline table
 }
 
-// Field is a name in a table, and what it stands for.
+// Field is a name in a table, with its value.
 type Field struct {
 	Name   string
-	Offset int // of the name, where it stands first
+	Offset int // of the first occurrence of the name
 	Value  *Value
 }
 
-// how tells how a table came into being.
+// how says which syntax created a table.
 type how int
 
 const (
@@ -84,12 +82,12 @@ const (
 	array               // [[a]], or a list of tables
 )
 
-// header is a line [a.b] or [[a.b]], and the entries that follow it.
+// header is a line [a.b] or [[a.b]] with the entries that follow it.
 type header struct {
 	path    []string
 	parts   []span // of each part of its key, as written
 	array   bool
-	line    span // of the whole line, its end included
+	line    span // of the whole line, including its end
 	entries []*entry
 }
 
@@ -98,7 +96,7 @@ type entry struct {
 	parts []span
 	span  span // from the key to the end of the value
 	value span
-	// braces is the inline table in which the pair stands, nil for a line.
+	// braces is the inline table that contains the pair, nil for a line.
 	braces *Value
 	names  []string // the parts of its key, unquoted
 	of     *Value   // its value
@@ -107,13 +105,11 @@ type entry struct {
 // span is a range of bytes.
 type span struct{ from, to int }
 
-// byteOrderMark may stand at the start of a document. go-toml/v1 skips it,
-// go-toml/v2 does not.
+// byteOrderMark is allowed at the start of a document. go-toml/v1 skips it, go-toml/v2 does not.
 const byteOrderMark = "\ufeff"
 
-// Parse reads a document. A byte order mark at its start is skipped; see
-// [Document.HasByteOrderMark]. The errors are [ErrTooManyKeys] and
-// [*SyntaxError].
+// Parse parses a document. A byte order mark at its start is skipped; see
+// [Document.HasByteOrderMark]. The errors are [ErrTooManyKeys] and [*SyntaxError].
 func Parse(data []byte) (*Document, error) {
 	text := trimMark(data)
 	if err := check(text); err != nil {
@@ -129,24 +125,23 @@ func Parse(data []byte) (*Document, error) {
 	return d, nil
 }
 
-// Bytes gives the document as it was read. Do not change them.
+// Bytes returns the document as read. The caller must not change the bytes.
 func (d *Document) Bytes() []byte { return d.data }
 
-// Root gives the table that holds everything.
+// Root returns the root table.
 func (d *Document) Root() *Value { return d.root }
 
-// Values gives the document as plain values: tables are map[string]any, lists
-// []any, whole numbers int64. Do not change them.
+// Values returns the document as plain values: tables are map[string]any, lists []any, whole
+// numbers int64. The caller must not change them.
 func (d *Document) Values() map[string]any { return d.values }
 
-// HasByteOrderMark reports whether the document begins with a byte order mark,
-// which not every program takes.
+// HasByteOrderMark reports whether the document starts with a byte order mark, which some programs
+// refuse.
 func (d *Document) HasByteOrderMark() bool {
 	return bytes.HasPrefix(d.data, []byte(byteOrderMark))
 }
 
-// Position gives the line and the column, in characters, of an Offset. Both
-// begin at 1.
+// Position returns the line and the column, in characters, of an Offset. Both start at 1.
 func (d *Document) Position(offset int) (line, column int) {
 	line, column = d.places.Of(offset)
 	if line == 1 && d.HasByteOrderMark() && column > 1 {
@@ -155,8 +150,8 @@ func (d *Document) Position(offset int) (line, column int) {
 	return line, column
 }
 
-// Field gives the field at a path of names, nil when it is absent. A path
-// leads through an array of tables to its last item.
+// Field returns the field at a path of names, nil if it is absent. For an array of tables the path
+// continues in its last item.
 func (d *Document) Field(path ...string) *Field {
 	v := d.root
 	var f *Field
@@ -173,7 +168,7 @@ func (d *Document) Field(path ...string) *Field {
 	return f
 }
 
-// Field gives the field of a table by its name, nil when it is absent.
+// Field returns the field of a table by its name, nil if it is absent.
 func (v *Value) Field(name string) *Field {
 	if v == nil || v.Kind != Table {
 		return nil
@@ -189,7 +184,7 @@ func (v *Value) add(f *Field) {
 	v.Fields = append(v.Fields, f)
 }
 
-// builder makes the tree of a document that is known to be valid.
+// builder builds the tree of a valid document.
 type builder struct {
 	d      *Document
 	parser unstable.Parser
@@ -214,7 +209,7 @@ func (b *builder) read(text []byte) {
 	}
 }
 
-// header reads a [line] and finds where it ends.
+// header reads a [line] and finds its end.
 func (b *builder) header(node *unstable.Node) *header {
 	h := &header{array: node.Kind == unstable.ArrayTable}
 	for keys := node.Key(); keys.Next(); {
@@ -230,7 +225,7 @@ func (b *builder) header(node *unstable.Node) *header {
 	return h
 }
 
-// open goes down the key of a header and makes the tables on its way.
+// open follows the key of a header and creates missing tables.
 func (b *builder) open(h *header) *Value {
 	v := b.root
 	for i, name := range h.path {
@@ -261,8 +256,8 @@ func (b *builder) open(h *header) *Value {
 	return v
 }
 
-// pair puts a key = value into the table v; braces is the inline table in which
-// it stands, nil if it is a line.
+// pair adds a key = value to the table v. braces is the inline table that contains it, nil if it is
+// a line.
 func (b *builder) pair(v *Value, node *unstable.Node, braces *Value) *entry {
 	e := &entry{span: b.span(node.Raw), braces: braces}
 	for keys := node.Key(); keys.Next(); {
@@ -290,7 +285,7 @@ func (b *builder) pair(v *Value, node *unstable.Node, braces *Value) *entry {
 	return e
 }
 
-// fill makes v what the node says.
+// fill sets v to the value of the node.
 func (b *builder) fill(v *Value, node *unstable.Node) {
 	if node.Raw.Length > 0 {
 		v.Offset = b.span(node.Raw).from
@@ -302,7 +297,7 @@ func (b *builder) fill(v *Value, node *unstable.Node) {
 			item := &Value{Offset: v.Offset}
 			b.fill(item, items.Node())
 			if item.Kind == Table {
-				// Nothing is put into a table of a list: which one would it be?
+				// A key cannot be added to a table of a list: the path would be ambiguous.
 				item.made = array
 			}
 			v.Items = append(v.Items, item)
@@ -323,7 +318,7 @@ func (b *builder) span(r unstable.Range) span {
 	return span{from, from + int(r.Length)}
 }
 
-// valueStart finds the value after a key that ends at the offset.
+// valueStart returns the start of the value after a key that ends at the offset.
 func valueStart(data []byte, at int) int {
 	for at < len(data) && strings.IndexByte(" \t=", data[at]) >= 0 {
 		at++
@@ -331,8 +326,7 @@ func valueStart(data []byte, at int) int {
 	return at
 }
 
-// lineStart and lineEnd give where the line of an offset begins, and where the
-// next one does.
+// lineStart and lineEnd return the start of the line at an offset, and the start of the next line.
 func lineStart(data []byte, at int) int { return bytes.LastIndexByte(data[:at], '\n') + 1 }
 
 func lineEnd(data []byte, at int) int {

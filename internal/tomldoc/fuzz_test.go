@@ -7,9 +7,9 @@ import (
 	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
-// FuzzSet: what comes out is the document with one piece put in, or one value
-// replaced, and to do it twice is to do it once. That nothing else differs is
-// checked by Set itself, with the library's decoder.
+// FuzzSet checks that the output is the document with one piece inserted or one value replaced, and
+// that setting the same value twice changes nothing. Set itself checks with the library's decoder
+// that nothing else differs.
 func FuzzSet(f *testing.F) {
 	for _, seed := range []string{
 		"", "a = 1", "\ufeffa.b = {c = 'd'}\r\n", "[plugins]\n  [plugins.\"io.x.cri\"] # x\n    y = [\n1,]\n",
@@ -50,7 +50,7 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// common is how many bytes a and b share at their start and at their end.
+// common returns the length of the common prefix and suffix of a and b.
 func common(a, b []byte) int {
 	from, to := 0, 0
 	for from < len(a) && from < len(b) && a[from] == b[from] {

@@ -6,10 +6,9 @@ import (
 	"slices"
 )
 
-// Remove gives the document without the key or table at a path of names, and
-// without the comments right above what goes. Tables on the way that had
-// nothing else in them may go as well. A path that is not there changes
-// nothing.
+// Remove returns the document without the key or table at a path of names, and without the comments
+// directly above it. Parent tables that become empty may be removed too. If the path does not
+// exist, the document is returned unchanged.
 func (d *Document) Remove(path ...string) ([]byte, error) {
 	if d.Field(path...) == nil {
 		return d.data, nil
@@ -42,13 +41,13 @@ func (d *Document) Remove(path ...string) ([]byte, error) {
 	return out, d.same(out, without(d.values, path), path)
 }
 
-// hasPrefix reports whether a path begins with the names of another.
+// hasPrefix reports whether a path starts with names.
 func hasPrefix(path, names []string) bool {
 	return len(path) >= len(names) && slices.Equal(path[:len(names)], names)
 }
 
-// goneOf gives what goes with an entry, whose key is relative to the same table
-// as the path: its line, or a pair out of its inline table.
+// goneOf returns the spans to remove for an entry, whose key is relative to the same table as the
+// path: its line, or a pair of its inline table.
 func (d *Document) goneOf(e *entry, path []string) []span {
 	switch {
 	case hasPrefix(e.names, path):
@@ -59,8 +58,8 @@ func (d *Document) goneOf(e *entry, path []string) []span {
 	return nil
 }
 
-// commentsOf is commentsAbove, but for those at the top of the document, which
-// speak of all of it.
+// commentsOf is commentsAbove, except that it keeps comments at the top of the document, which are
+// about the whole document.
 func (d *Document) commentsOf(at int) int {
 	if from := d.commentsAbove(at); from > 0 {
 		return from
@@ -68,7 +67,7 @@ func (d *Document) commentsOf(at int) int {
 	return at
 }
 
-// goneInside gives the pairs that go out of an inline table, each with a comma.
+// goneInside returns the pairs to remove from an inline table, each with a comma.
 func goneInside(braces *Value, path []string) []span {
 	var gone []span
 	for i, e := range braces.pairs {
@@ -87,7 +86,7 @@ func goneInside(braces *Value, path []string) []span {
 	return gone
 }
 
-// without copies the tables on the way to the key and removes it.
+// without copies the tables along the path and removes the key.
 func without(table map[string]any, path []string) map[string]any {
 	table = maps.Clone(table)
 	if len(path) == 1 {
@@ -100,8 +99,8 @@ func without(table map[string]any, path []string) map[string]any {
 	return table
 }
 
-// withoutEmpty copies the tables on the way and leaves out those that are
-// empty, because a table may have been there only for what was inside it.
+// withoutEmpty copies the tables along the path and drops empty ones, because a table may exist
+// only for its inner tables.
 func withoutEmpty(table map[string]any, path []string) map[string]any {
 	inner, ok := table[path[0]].(map[string]any)
 	if !ok {
@@ -118,5 +117,5 @@ func withoutEmpty(table map[string]any, path []string) map[string]any {
 	return table
 }
 
-// trimMark gives a document without its byte order mark.
+// trimMark returns a document without its byte order mark.
 func trimMark(data []byte) []byte { return bytes.TrimPrefix(data, []byte(byteOrderMark)) }

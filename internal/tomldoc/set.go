@@ -12,18 +12,16 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// ErrNotTable is returned when something that is no table stands on the way to
-// a key.
+// ErrNotTable means that a name on the path to a key is not a table.
 var ErrNotTable = errors.New("is no table")
 
-// ErrUnsupported is returned for a document in which the key cannot be changed
-// without touching anything else.
+// ErrUnsupported means that the key cannot be changed without changing other parts of the document.
 var ErrUnsupported = errors.New("cannot be changed in place")
 
-// Set gives the document with the key at a path of names set to value, a string
-// or an int64. A value that stands there is replaced, whatever it is; otherwise
-// the key is added where its table is, in the way in which the table is
-// written, and a table that is missing behind the last one inside its parent.
+// Set returns the document with the key at a path of names set to value, a string or an int64. An
+// existing value of any kind is replaced. Otherwise the key is added to its table in the table's
+// own notation; a missing table is added after the last table inside its parent. Errors wrap
+// [ErrNotTable] or [ErrUnsupported].
 func (d *Document) Set(value any, path ...string) ([]byte, error) {
 	if _, ok := value.(string); !ok {
 		if _, ok := value.(int64); !ok {
@@ -54,7 +52,7 @@ func (d *Document) Set(value any, path ...string) ([]byte, error) {
 	return out, d.same(out, want, path)
 }
 
-// same reads a changed document and compares it with what it has to say.
+// same parses a changed document and compares it with the wanted values.
 func (d *Document) same(out []byte, want map[string]any, path []string) error {
 	var got map[string]any
 	if err := toml.Unmarshal(trimMark(out), &got); err != nil {
@@ -67,7 +65,7 @@ func (d *Document) same(out []byte, want map[string]any, path []string) error {
 	return nil
 }
 
-// withValue copies the tables on the way to the key and sets it.
+// withValue copies the tables along the path and sets the key.
 func withValue(table map[string]any, value any, path []string) map[string]any {
 	table = maps.Clone(table)
 	if table == nil {
@@ -82,7 +80,7 @@ func withValue(table map[string]any, value any, path []string) map[string]any {
 	return table
 }
 
-// replace writes another value in the place of one.
+// replace replaces the text of one value.
 func (d *Document) replace(old *Value, value any) []byte {
 	from := old.Offset
 	if old.Kind != Scalar {
@@ -91,16 +89,16 @@ func (d *Document) replace(old *Value, value any) []byte {
 	return d.splice(span{from, old.end}, d.literal(value, d.data[from]))
 }
 
-// span is where a value that is written out stands.
+// span returns the extent of a value's text.
 func (v *Value) span(d *Document) span {
 	from := v.Offset
-	if v.Kind == List { // Offset is that of its name
+	if v.Kind == List { // Offset is the name's
 		from = valueStart(d.data, nameEnd(d.data, from))
 	}
 	return span{from, v.end}
 }
 
-// nameEnd finds the end of a part of a key.
+// nameEnd returns the end of a part of a key.
 func nameEnd(data []byte, at int) int {
 	if quote := data[at]; quote == '"' || quote == '\'' {
 		for at++; data[at] != quote; at++ {
@@ -116,8 +114,7 @@ func nameEnd(data []byte, at int) int {
 	return at
 }
 
-// insert adds the key at path to parent, which is the table of its first depth
-// names.
+// insert adds the key at path to parent, the table of its first depth names.
 func (d *Document) insert(parent *Value, path []string, depth int, value any) []byte {
 	rest := path[depth:]
 	switch {
@@ -144,7 +141,7 @@ func (d *Document) insert(parent *Value, path []string, depth int, value any) []
 	return d.behind(parent, path, depth, value)
 }
 
-// nested spells a value inside inline tables of these names.
+// nested formats a value inside inline tables of these names.
 func (d *Document) nested(names []string, value any) string {
 	if len(names) == 0 {
 		return d.literal(value, 0)
@@ -152,7 +149,7 @@ func (d *Document) nested(names []string, value any) string {
 	return "{ " + d.keys(names[:1]) + " = " + d.nested(names[1:], value) + " }"
 }
 
-// beside adds a dotted key next to the one that made the table.
+// beside adds a dotted key next to the one that created the table.
 func (d *Document) beside(table *Value, rest []string, value any) []byte {
 	e := table.passed
 	key := string(d.data[e.parts[0].from:e.parts[table.part].to]) + "." + d.keys(rest) + " = " + d.literal(value, 0)
@@ -162,8 +159,7 @@ func (d *Document) beside(table *Value, rest []string, value any) []byte {
 	return d.line(lineEnd(d.data, e.span.to), d.indent(e.span.from)+key)
 }
 
-// below adds a key right below a header, or at the top of the document, where
-// no header is.
+// below adds a key directly below a header, or at the top of the document if there is no header.
 func (d *Document) below(h *header, name string, value any) []byte {
 	pair := d.keys([]string{name}) + " = " + d.literal(value, 0)
 	switch {
@@ -184,8 +180,7 @@ func (d *Document) below(h *header, name string, value any) []byte {
 	return d.line(h.line.to, d.indent(h.parts[0].from)+d.step()+pair)
 }
 
-// above adds the header of a table that has none before the first table inside
-// it.
+// above adds the header of a table that has none, before the first table inside it.
 func (d *Document) above(table *Value, path []string, value any) []byte {
 	h := table.first
 	names := len(path) - 1
@@ -198,8 +193,7 @@ func (d *Document) above(table *Value, path []string, value any) []byte {
 	return d.line(at, text)
 }
 
-// behind adds a table, and the key in it, behind the last line of parent and of
-// the tables inside it.
+// behind adds a table with the key after the last line of parent and of the tables inside it.
 func (d *Document) behind(parent *Value, path []string, depth int, value any) []byte {
 	last := len(path) - 1
 	names := d.keys(path[depth:last])
@@ -232,8 +226,8 @@ func (d *Document) behind(parent *Value, path []string, depth int, value any) []
 	return d.line(at, text)
 }
 
-// childIndent is how far a new table inside one is indented: as those that are
-// there, or one step more than their parent in a document that does so.
+// childIndent returns the indentation of a new inner table: that of existing ones, or one step more
+// than the parent's if the document indents tables.
 func (d *Document) childIndent(parent *Value, first *header, depth int) string {
 	for _, h := range d.headers {
 		if len(h.path) == depth+1 && reflect.DeepEqual(h.path[:depth], first.path[:depth]) && parent.made == byHeader {
@@ -252,12 +246,12 @@ func (d *Document) childIndent(parent *Value, first *header, depth int) string {
 	return indent
 }
 
-// section spells a header and one key.
+// section formats a header and one key.
 func (d *Document) section(indent, head, name string, value any) string {
 	return indent + "[" + head + "]" + d.newline() + indent + d.step() + d.keys([]string{name}) + " = " + d.literal(value, 0)
 }
 
-// sectionEnd is behind the last entry of a header.
+// sectionEnd returns the offset after the last entry of a header.
 func (d *Document) sectionEnd(h *header) int {
 	if n := len(h.entries); n > 0 {
 		return lineEnd(d.data, h.entries[n-1].span.to)
@@ -273,10 +267,10 @@ func (d *Document) atEnd(text string) []byte {
 	return d.line(len(d.data), text)
 }
 
-// line inserts a line, or several, at the start of a line.
+// line inserts one or more lines at the start of a line.
 func (d *Document) line(at int, text string) []byte {
 	if at > 0 && d.data[at-1] != '\n' && (at != len(byteOrderMark) || !d.HasByteOrderMark()) {
-		text = d.newline() + text // the last line has no end
+		text = d.newline() + text // the last line has no line end
 	}
 	return d.splice(span{at, at}, text+d.newline())
 }
@@ -285,7 +279,7 @@ func (d *Document) splice(s span, text string) []byte {
 	return append(append(append(make([]byte, 0, len(d.data)+len(text)), d.data[:s.from]...), text...), d.data[s.to:]...)
 }
 
-// Key spells a path of names as TOML does: plugins."io.containerd.grpc.v1.cri".
+// Key formats a path of names as TOML: plugins."io.containerd.grpc.v1.cri".
 func Key(path []string) string { return spell(path, '"') }
 
 func spell(path []string, quote byte) string {
@@ -305,12 +299,12 @@ func spell(path []string, quote byte) string {
 
 const bareKey = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
-// literal reports whether s can stand between single quotes.
+// literal reports whether s can be written in single quotes.
 func literal(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f || r == '\'' })
 }
 
-// basic spells s between double quotes.
+// basic formats s in double quotes.
 func basic(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -329,7 +323,8 @@ func basic(s string) string {
 	return b.String()
 }
 
-// literal spells a value. like is the first byte of the value that it replaces.
+// literal formats a value. like is the first byte of the value that it replaces, 0 if there is
+// none.
 func (d *Document) literal(value any, like byte) string {
 	if n, ok := value.(int64); ok {
 		return strconv.FormatInt(n, 10)

@@ -8,7 +8,7 @@ import (
 	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
-// at is the key that the tests set: deep, with a name that needs quotes.
+// at is the key that the tests set: nested, with a name that needs quotes.
 var at = []string{"plugins", "io.x.cri", "registry", "config_path"}
 
 func TestSet(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// newline is how the document ends its lines.
+// newline returns the document's line end.
 func (d *Document) newline() string {
 	if n := bytes.IndexByte(d.data, '\n'); n > 0 && d.data[n-1] == '\r' {
 		return "\r\n"
@@ -13,8 +13,7 @@ func (d *Document) newline() string {
 	return "\n"
 }
 
-// quote is the quote that the document puts around its keys: the first one
-// tells.
+// quote returns the quote character of the first quoted key or value in the document.
 func (d *Document) quote() byte {
 	for _, h := range d.headers {
 		for _, p := range h.parts {
@@ -35,15 +34,15 @@ func (d *Document) quote() byte {
 
 func (d *Document) keys(path []string) string { return spell(path, d.quote()) }
 
-// indent is the space before what begins at the offset.
+// indent returns the white space before the element at the offset.
 func (d *Document) indent(at int) string {
 	from := lineStart(d.data, at)
 	line := strings.TrimPrefix(string(d.data[from:at]), byteOrderMark)
 	return line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 }
 
-// step is how much further than its header a key is indented: as under the
-// first header that has keys.
+// step returns the indentation of a key relative to its header, as under the first header with
+// keys.
 func (d *Document) step() string {
 	for _, h := range d.headers {
 		if len(h.parts) == 0 || len(h.entries) == 0 {
@@ -57,8 +56,7 @@ func (d *Document) step() string {
 	return "  "
 }
 
-// spaced reports whether the document puts blank lines between tables: as
-// before its last header.
+// spaced reports whether the document puts blank lines between tables, as before its last header.
 func (d *Document) spaced() bool {
 	h := d.headers[len(d.headers)-1]
 	return len(h.parts) > 0 && d.blankBefore(d.commentsAbove(h.line.from))
@@ -72,8 +70,7 @@ func (d *Document) blankBefore(at int) bool {
 	return len(bytes.TrimSpace(d.data[lineStart(d.data, at-1):at])) == 0
 }
 
-// commentsAbove is where the comments begin that stand right above the line at
-// the offset, and belong to it.
+// commentsAbove returns the start of the comments directly above the line at the offset.
 func (d *Document) commentsAbove(at int) int {
 	for at > 0 {
 		previous := lineStart(d.data, at-1)

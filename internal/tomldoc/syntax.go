@@ -14,26 +14,25 @@ import (
 	"github.com/berth-registry/berth/internal/textpos"
 )
 
-// MaxKeys bounds the work of the library's decoder, which grows with the square
-// of the keys in a table.
+// MaxKeys limits the keys and tables of a document: the decoder's time grows with the square of the
+// keys in a table.
 const MaxKeys = 10_000
 
-// ErrTooManyKeys is returned for a document with more than [MaxKeys] keys and
-// tables.
+// ErrTooManyKeys means that a document has more than [MaxKeys] keys and tables.
 var ErrTooManyKeys = fmt.Errorf("more than %d keys and tables", MaxKeys)
 
-// SyntaxError says what is wrong with a document, and repeats nothing of it.
+// SyntaxError says what is wrong with a document. It repeats no text of the document.
 type SyntaxError struct {
 	Line, Column int // from 1
 	Reason       string
 }
 
-// Error reads like "3:7: is no valid TOML: …".
+// Error returns, for example, "3:7: is no valid TOML: …".
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%d:%d: is no valid TOML: %s", e.Line, e.Column, e.Reason)
 }
 
-// check refuses what the library would take long for, or has no words for.
+// check refuses input for which the library would take long or has no clear error.
 func check(text []byte) error {
 	if at := bytes.IndexByte(text, 0); at >= 0 {
 		line, column := textpos.New(text).Of(at)
@@ -53,8 +52,8 @@ func check(text []byte) error {
 	return nil
 }
 
-// tooManyKeys counts keys and tables up to the bound, or to the first mistake,
-// which the decoder will report.
+// tooManyKeys counts keys and tables up to the limit, or to the first mistake, which the decoder
+// reports.
 func tooManyKeys(text []byte) bool {
 	var parser unstable.Parser
 	parser.Reset(text)
@@ -65,8 +64,8 @@ func tooManyKeys(text []byte) bool {
 	return count > MaxKeys
 }
 
-// countKeys counts a table or key = value, and what is inside. A dotted key
-// counts once for every twenty parts.
+// countKeys counts a table or key = value and its contents. A dotted key counts once for every
+// twenty parts.
 func countKeys(n *unstable.Node) int {
 	count, parts := 0, 0
 	for children := n.Children(); children.Next(); {
@@ -88,8 +87,8 @@ func syntaxError(err error) error {
 	return &SyntaxError{line, column, reason(err)}
 }
 
-// reason says what the library says in words that repeat nothing of the
-// document and tell what to do.
+// reason converts an error of the library to one that repeats no text of the document and contains
+// the remedy.
 func reason(err error) string {
 	message := strings.TrimPrefix(err.Error(), "toml: ")
 	switch {

@@ -1,17 +1,17 @@
-// Package version tells which version of Berth a program is, in one way for all
-// of them. It reads nothing but the program itself.
+// Package version returns the version of a Berth program, in the same way for all of them. It reads
+// only the program itself.
 package version
 
 import "runtime/debug"
 
-// Development is the version of a program that was built without one.
+// Development is the version of a program built without one.
 const Development = "development"
 
-// Of gives the version: what the linker has set when a release was built, else
-// what the go command knows of the module, else [Development].
+// Of returns the version: linked, which the linker sets in a release build, else the module version
+// from the go command, else [Development].
 //
-// The linker sets the variable "version" of package main (-X main.version=…),
-// so every command has one of its own, and hands it over.
+// The linker sets the variable "version" of package main (-X main.version=…), so every command has
+// its own and passes it here.
 func Of(linked string) string {
 	if linked != "" {
 		return linked

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/desired"
 )
 
 // provider is the name of our credential provider, in kubelet's configuration
@@ -101,7 +101,7 @@ func (e *examination) unasked(providers []node.Provider) []string {
 	if e.Config == nil {
 		return nil
 	}
-	return slices.DeleteFunc(agent.KubeletImages(e.Config, e.inputs), func(image string) bool {
+	return slices.DeleteFunc(desired.KubeletImages(e.Config, e.inputs), func(image string) bool {
 		return node.Asks(providers, provider, image)
 	})
 }

@@ -1,0 +1,102 @@
+package config
+
+import (
+	"slices"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// Logins returns the logins in the order in which they are looked up: those of
+// registries, then those of the docker config file.
+func (c *Config) Logins() (registries, docker []credprovider.Login) {
+	for _, r := range c.Registries {
+		if r.Username == "" {
+			continue
+		}
+		host, path := credprovider.SplitHost(r.Host)
+		registries = append(registries, credprovider.Login{
+			Host: host, Path: path, Username: r.Username, Password: r.Password, Token: r.Auth == AuthToken,
+		})
+	}
+	for _, l := range c.DockerConfig {
+		host, path := credprovider.SplitHost(l.Host)
+		docker = append(docker, credprovider.Login{Host: host, Path: path, Username: l.Username, Password: l.Password})
+	}
+	return registries, docker
+}
+
+// AllMirrors returns the mirrors that the config lists, then those that
+// defaultRegistry adds.
+func (c *Config) AllMirrors() []Mirror {
+	all := slices.Clone(c.Mirrors)
+	if r := c.DefaultRegistry; r != nil {
+		for _, upstream := range r.For {
+			all = append(all, Mirror{
+				Upstream:         upstream,
+				Endpoints:        []Endpoint{DefaultEndpoint(r.URL)},
+				UpstreamFallback: r.UpstreamFallback,
+			})
+		}
+	}
+	return all
+}
+
+// ProviderRules returns the rules of the credential provider that follow from the
+// config alone: logins, ECR names and sources, and the proxy. Their Directories
+// are empty. They hold the secrets that the config names by file, because the
+// provider may run where those files cannot be read.
+func (c *Config) ProviderRules() credprovider.Rules {
+	registries, docker := c.Logins()
+	rules := credprovider.Rules{
+		Registries:   registries,
+		DockerConfig: docker,
+		ECRNames:     c.ECRNames(),
+		Proxy:        ecr.Proxy{HTTP: c.Proxy.HTTPProxy, HTTPS: c.Proxy.HTTPSProxy, No: c.Proxy.NoProxy},
+	}
+	rules.ECRSources = ecrSources(c.ECR.Credentials)
+	for _, r := range c.Registries {
+		if r.ECR == nil {
+			continue
+		}
+		if rules.ECRChains == nil {
+			rules.ECRChains = map[string][]ecr.Source{}
+		}
+		rules.ECRChains[r.Host] = ecrSources(r.ECR.Credentials)
+	}
+	return rules
+}
+
+func ecrSources(credentials []ECRCredential) []ecr.Source {
+	var all []ecr.Source
+	for _, c := range credentials {
+		all = append(all, ecrSource(c))
+	}
+	return all
+}
+
+func ecrSource(c ECRCredential) ecr.Source {
+	if c.InstanceProfile != nil {
+		return ecr.Source{InstanceProfile: &ecr.InstanceProfile{}}
+	}
+	k := c.Static
+	return ecr.Source{Static: &ecr.StaticKeys{
+		AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, SessionToken: k.SessionToken,
+		SharedCredentialsFile: k.SharedCredentialsFile, Profile: k.Profile, RoleARN: k.RoleARN,
+	}}
+}
+
+// ECRNames returns the names of ECR registries that no pattern of ECR matches, and
+// for each registry with a chain of credentials of its own which chain it is.
+func (c *Config) ECRNames() ecr.Names {
+	var names ecr.Names
+	for _, r := range c.ECR.Registries {
+		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
+	}
+	for _, r := range c.Registries {
+		if own, ok := names.Parse(r.Host); ok && r.ECR != nil {
+			names = append(names, ecr.Name{Host: r.Host, Account: own.Account, Region: own.Region, Chain: r.Host})
+		}
+	}
+	return names
+}
