@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/manifests/kubelet"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // ourConfig is the manifest with more images: those that are wanted, and those
@@ -23,10 +23,10 @@ func ourConfig(wanted []string, require bool, now []byte) ([]byte, error) {
 	more := missing(append(slices.Clone(wanted), old.MatchImages...), e.MatchImages)
 	slices.Sort(more)
 	const head = "\n  matchImages:\n"
-	config := kubelet.Config()
-	if slices.Contains(old.Args, kubelet.RequireRules) ||
+	config := providerconfig.Config()
+	if slices.Contains(old.Args, providerconfig.RequireRules) ||
 		require && (len(now) == 0 || len(missing(wanted, old.MatchImages)) > 0) {
-		config = kubelet.ConfigRequiringRules()
+		config = providerconfig.ConfigRequiringRules()
 	}
 	before, list, ok := strings.Cut(string(config), head)
 	if !ok {

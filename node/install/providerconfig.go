@@ -12,7 +12,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 
-	"github.com/berth-registry/berth/manifests/kubelet"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // Provider is the name of the credential provider: of its program, and in
@@ -30,7 +30,7 @@ type entry struct {
 
 // ourEntry is the one of the manifest.
 func ourEntry() (entry, error) {
-	e, ok := entryIn(kubelet.Config())
+	e, ok := entryIn(providerconfig.Config())
 	if !ok {
 		return e, fmt.Errorf("the manifest of the credential provider: %w", errNotConfig)
 	}
@@ -98,7 +98,7 @@ func addEntry(data []byte, images []string, require bool) ([]byte, error) {
 	}
 	e.MatchImages = append(e.MatchImages, missing(images, e.MatchImages)...)
 	if require {
-		e.Args = []string{kubelet.RequireRules}
+		e.Args = []string{providerconfig.RequireRules}
 	}
 	if slices.Contains(names, Provider) {
 		now, _ := entryIn(data)

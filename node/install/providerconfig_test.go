@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/manifests/kubelet"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 const jsonConfig = `{
@@ -89,7 +89,7 @@ func TestOurConfig(t *testing.T) {
 		return e.MatchImages
 	}
 	plain, err := ourConfig(nil, false, nil)
-	if err != nil || !bytes.Equal(plain, kubelet.Config()) {
+	if err != nil || !bytes.Equal(plain, providerconfig.Config()) {
 		t.Fatalf("without more images it is not the manifest: %v\n%s", err, plain)
 	}
 	one, err := ourConfig([]string{"ghcr.io", "public.ecr.aws", "ghcr.io"}, false, plain)

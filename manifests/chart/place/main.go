@@ -17,7 +17,7 @@ import (
 	"os"
 
 	"github.com/berth-registry/berth/internal/managedfile"
-	"github.com/berth-registry/berth/manifests/kubelet"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
@@ -43,7 +43,7 @@ func run(args []string, stderr io.Writer) int {
 	case err != nil || flags.NArg() > 0:
 		return 2
 	}
-	p.log, p.text = log, kubelet.ConfigRequiringRules()
+	p.log, p.text = log, providerconfig.ConfigRequiringRules()
 	if err := p.work(root, text, remove); err != nil {
 		log.Error("credential provider is not as it should be", "error", err)
 		return 1

@@ -1,7 +1,7 @@
-// Package kubelet holds what kubelet has to be given so that it asks Berth's
+// Package providerconfig holds what kubelet has to be given so that it asks Berth's
 // credential provider. The YAML files are for people too; nothing else in Berth
 // repeats the list of images in them.
-package kubelet
+package providerconfig
 
 import _ "embed"
 
