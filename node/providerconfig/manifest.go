@@ -1,6 +1,6 @@
-// Package providerconfig holds what kubelet has to be given so that it asks Berth's
-// credential provider. The YAML files are for people too; nothing else in Berth
-// repeats the list of images in them.
+// Package providerconfig holds the CredentialProviderConfig that makes kubelet ask
+// Berth's credential provider. Nothing else in Berth repeats its list of images:
+// "make generate" makes the files in manifests/kubelet of the one here.
 package providerconfig
 
 import _ "embed"
