@@ -23,7 +23,7 @@ ARG GOCACHE=/root/.cache/go-build
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=linux GOARCH="$TARGETARCH" go build -trimpath -buildvcs=false \
       -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /out/ \
-      ./cmd/berth ./cmd/berth-credential-provider ./manifests/chart/place
+      ./cmd/berth ./cmd/berth-credential-provider ./node/place
 
 FROM scratch
 COPY --from=build /out/berth /out/berth-credential-provider /out/place /
