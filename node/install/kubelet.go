@@ -13,15 +13,12 @@ import (
 
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 const (
 	daemonKubelet  = "kubelet"
 	kubeletService = "kubelet.service"
-
-	// Where the provider and its configuration go when kubelet has none yet.
-	programDir = "/usr/local/libexec/berth"
-	configFile = "/etc/berth/credential-provider-config.yaml"
 	// The name of our file in a directory of configurations.
 	configName = "berth.yaml"
 )
@@ -148,9 +145,9 @@ func (in *Installer) managed() error {
 	case node.K3s, node.RKE2:
 		return fmt.Errorf("%s has kubelet inside, which needs no flags: put %s into %s/bin and its configuration to %s/config.yaml, then restart %s", in.engine.Layout, Provider, rancher, rancher, in.engine.Layout)
 	case node.K0s:
-		return fmt.Errorf("k0s starts kubelet: put %s into %s and its configuration to %s, then start k0s worker with --kubelet-extra-args=\"%s\"", Provider, programDir, configFile, strings.Join(flags(configFile, programDir), " "))
+		return fmt.Errorf("k0s starts kubelet: put %s into %s and its configuration to %s, then start k0s worker with --kubelet-extra-args=\"%s\"", Provider, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	case node.MicroK8s:
-		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", Provider, programDir, configFile, strings.Join(flags(configFile, programDir), " "))
+		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", Provider, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	}
 	if _, err := in.host.Root.Lstat("/etc/eks"); err == nil {
 		return errors.New("nodeadm of EKS writes kubelet's flags and providers anew at every boot, and has one for ECR there; give logins to containerd (a registry in the config), or a provider to nodeadm in the node's user data")
@@ -208,7 +205,7 @@ func (in *Installer) wireKubelet(k kubeletNode) (w kubeletWiring, err error) {
 	dir := given.ProviderDir
 	w.configPath = given.ProviderConfig
 	if w.configPath == "" {
-		w.configPath, dir = configFile, programDir
+		w.configPath, dir = providerconfig.File, providerconfig.ProgramDir
 	}
 	if w.program, err = in.copyTo(dir); err != nil {
 		return w, err

@@ -17,7 +17,7 @@ import (
 
 // Provider is the name of the credential provider: of its program, and in
 // kubelet's configuration.
-const Provider = "berth-credential-provider"
+const Provider = providerconfig.Provider
 
 // entry is one provider of a CredentialProviderConfig, kubelet.config.k8s.io.
 type entry struct {

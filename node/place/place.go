@@ -1,14 +1,21 @@
-package main
+// Package place puts the credential provider, and the CredentialProviderConfig that
+// names it, on a node. The init container of the chart runs it: its image has no
+// shell to copy files with, and sees neither kubelet nor systemd.
+//
+// What it promises: the program is in its place before the configuration names it, and
+// is removed after it, because kubelet does not start when a provider that it is
+// configured with is missing. A file that Berth did not put there, or that was edited
+// since, is left alone. kubelet's flags are never changed: that needs a restart of
+// kubelet, which is the business of package node/install.
+//
+// Start reading at [Put].
+package place
 
 import (
 	"bytes"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,32 +24,40 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/program"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-const (
-	program = "berth-credential-provider"
-	// record tells which programs we put somewhere, by their hash: it is kept
-	// before a program appears.
-	record = managedfile.DefaultStateDir + "/placed.json"
-)
+// record holds the hashes of the programs that Berth put on the node. A hash is
+// written to it before its program appears.
+const record = managedfile.DefaultStateDir + "/placed.json"
 
-// placer knows where things go.
-type placer struct {
-	root        *managedfile.Root
-	log         *slog.Logger
-	source      string // as this process opens it
-	dir, config string // on the node
-	text        []byte // of the configuration
+// Options are what is put where.
+type Options struct {
+	// Root is the node.
+	Root *managedfile.Root
+	// Program is the credential provider, as this process opens it.
+	Program string
+	// Dir and Config are where the program and the configuration belong on the node.
+	// Both directories have to exist.
+	Dir, Config string
+	// Text is the configuration.
+	Text []byte
+	Log  *slog.Logger
 }
 
-// placed is the record: for each path the SHA-256 of what may lie there by our
-// doing.
+// placer carries out Options.
+type placer struct{ Options }
+
+// placed is the record: for each path the SHA-256 of the programs that Berth may have
+// put there.
 type placed map[string][]string
 
-func (p *placer) target() string { return path.Join(p.dir, program) }
+func (p *placer) target() string { return path.Join(p.Dir, providerconfig.Provider) }
 
-// place puts the program there, then the configuration.
-func (p *placer) place() error {
+// Put puts the program on the node, then the configuration.
+func Put(o Options) error {
+	p := &placer{o}
 	ours, err := p.read()
 	if err != nil {
 		return err
@@ -51,45 +66,45 @@ func (p *placer) place() error {
 		return fmt.Errorf("%s: %w", p.target(), err)
 	}
 	if err := p.placeConfig(); err != nil {
-		return fmt.Errorf("%s: %w", p.config, err)
+		return fmt.Errorf("%s: %w", p.Config, err)
 	}
 	return nil
 }
 
 func (p *placer) placeProgram(ours placed) error {
-	want, err := hashFile(p.source)
+	want, _, err := program.Hash(p.Program)
 	if err != nil {
 		return err
 	}
-	file, err := p.root.Resolve(p.target())
+	file, err := p.Root.Resolve(p.target())
 	if err != nil {
 		return err
 	}
-	switch have, err := hashFile(file); {
+	switch have, _, err := program.Hash(file); {
 	case err == nil && have == want:
 		return nil
 	case err == nil && !slices.Contains(ours[p.target()], have):
-		p.log.Warn("another program lies there, which Berth did not put there; it is left as it is", "path", p.target())
+		p.Log.Warn("the program was not put there by Berth; it is left alone", "path", p.target())
 		return nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	// Both may lie there until the rename, and after a kill.
+	// Until the rename, and after a kill, either program may be there.
 	if !slices.Contains(ours[p.target()], want) {
 		ours[p.target()] = append(ours[p.target()], want)
 		if err := p.write(ours); err != nil {
 			return err
 		}
 	}
-	from, err := os.Open(p.source)
+	from, err := os.Open(p.Program)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	if err := errors.Join(sweep(filepath.Dir(file)), replace(file, from, 0o755)); err != nil {
+	if err := errors.Join(program.Sweep(filepath.Dir(file)), program.Replace(file, from, 0o755, nil)); err != nil {
 		return err
 	}
-	p.log.Info("wrote the credential provider", "path", p.target())
+	p.Log.Info("wrote the credential provider", "path", p.target())
 	if len(ours[p.target()]) == 1 {
 		return nil
 	}
@@ -97,62 +112,63 @@ func (p *placer) placeProgram(ours placed) error {
 	return p.write(ours)
 }
 
-// placeConfig writes the configuration unless it is somebody's.
+// placeConfig writes the configuration unless the file there is foreign or edited.
 func (p *placer) placeConfig() error {
-	want := managedfile.File{Path: p.config, Body: p.text, Comment: "#"}.Content()
-	have, err := p.root.ReadFile(p.config)
+	want := managedfile.File{Path: p.Config, Body: p.Text, Comment: "#"}.Content()
+	have, err := p.Root.ReadFile(p.Config)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
-	case bytes.Equal(have, want) || bytes.Equal(have, p.text):
+	case bytes.Equal(have, want) || bytes.Equal(have, p.Text):
 		return nil
 	case !managedfile.Intact(have):
-		p.log.Warn("the configuration is somebody's, or was edited; it is left as it is", "path", p.config,
-			"namesProvider", bytes.Contains(have, []byte(program)))
+		p.Log.Warn("the configuration was not written by Berth, or was edited; it is left alone", "path", p.Config,
+			"namesProvider", bytes.Contains(have, []byte(providerconfig.Provider)))
 		return nil
 	}
-	file, err := p.root.Resolve(p.config)
+	file, err := p.Root.Resolve(p.Config)
 	if err != nil {
 		return err
 	}
-	if err := replace(file, bytes.NewReader(want), 0o644); err != nil {
+	if err := program.Replace(file, bytes.NewReader(want), 0o644, nil); err != nil {
 		return err
 	}
-	p.log.Info("wrote the configuration of the credential provider", "path", p.config)
+	p.Log.Info("wrote the configuration of the credential provider", "path", p.Config)
 	return nil
 }
 
-// remove takes away what place has put there: the configuration first, and the
-// program only when no configuration there names it any more.
-func (p *placer) remove() error {
-	have, err := p.root.ReadFile(p.config)
+// Remove removes what Put has put on the node: the configuration first, and the
+// program only if no configuration there names it any more.
+func Remove(o Options) error {
+	p := &placer{o}
+	have, err := p.Root.ReadFile(p.Config)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return fmt.Errorf("%s: %w", p.config, err)
+		return fmt.Errorf("%s: %w", p.Config, err)
 	case managedfile.Intact(have):
-		if err := p.unlink(p.config); err != nil {
+		if err := p.unlink(p.Config); err != nil {
 			return err
 		}
-	case bytes.Contains(have, []byte(program)):
-		p.log.Warn("the configuration is somebody's and names the provider; both stay", "path", p.config)
+	case bytes.Contains(have, []byte(providerconfig.Provider)):
+		p.Log.Warn("the configuration was not written by Berth, or was edited, and names the provider; both are left alone", "path", p.Config)
 		return nil
 	}
 	ours, err := p.read()
 	if err != nil {
 		return err
 	}
-	file, err := p.root.Resolve(p.target())
+	file, err := p.Root.Resolve(p.target())
 	if err != nil {
 		return err
 	}
-	switch sum, err := hashFile(file); {
+	switch sum, _, err := program.Hash(file); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return fmt.Errorf("%s: %w", p.target(), err)
 	case !slices.Contains(ours[p.target()], sum):
-		p.log.Warn("the program is not the one that Berth put there; it stays", "path", p.target())
+		p.Log.Warn("the program was not put there by Berth; it is left alone", "path", p.target())
 	default:
 		if err := p.unlink(p.target()); err != nil {
 			return err
@@ -163,19 +179,19 @@ func (p *placer) remove() error {
 }
 
 func (p *placer) unlink(name string) error {
-	file, err := p.root.Resolve(name)
+	file, err := p.Root.Resolve(name)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.Remove(file), syncDir(filepath.Dir(file))); err != nil {
+	if err := errors.Join(os.Remove(file), program.SyncDir(filepath.Dir(file))); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	p.log.Info("removed", "path", name)
+	p.Log.Info("removed", "path", name)
 	return nil
 }
 
 func (p *placer) read() (placed, error) {
-	raw, err := p.root.ReadFile(record)
+	raw, err := p.Root.ReadFile(record)
 	if errors.Is(err, fs.ErrNotExist) {
 		return placed{}, nil
 	}
@@ -184,14 +200,14 @@ func (p *placer) read() (placed, error) {
 	}
 	ours := placed{}
 	if err := json.Unmarshal(raw, &ours); err != nil {
-		return nil, fmt.Errorf("%s: %w; remove it, and what Berth put on the node counts as somebody else's", record, err)
+		return nil, fmt.Errorf("%s: %w; remove this record: Berth then leaves alone the programs that it put on the node", record, err)
 	}
 	return ours, nil
 }
 
 // write keeps the record, or removes it when there is nothing in it.
 func (p *placer) write(ours placed) error {
-	file, err := p.root.Resolve(record)
+	file, err := p.Root.Resolve(record)
 	if err != nil {
 		return err
 	}
@@ -205,74 +221,8 @@ func (p *placer) write(ours placed) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(file, bytes.NewReader(raw), 0o600); err != nil {
+	if err := program.Replace(file, bytes.NewReader(raw), 0o600, nil); err != nil {
 		return fmt.Errorf("%s: %w", record, err)
 	}
 	return nil
-}
-
-func hashFile(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// sweep removes what killed runs left in a directory that nobody else of Berth
-// writes to.
-func sweep(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Type().IsRegular() && managedfile.Temporary(e.Name()) {
-			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// replace makes content appear at file whole or not at all.
-func replace(file string, content io.Reader, mode fs.FileMode) (err error) {
-	dir := filepath.Dir(file)
-	random := make([]byte, 8)
-	rand.Read(random) // never fails
-	temp := filepath.Join(dir, "_berth-tmp-"+hex.EncodeToString(random)+"-file")
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temp))
-		}
-	}()
-	_, err = io.Copy(f, content)
-	if err == nil {
-		err = errors.Join(f.Chmod(mode), f.Sync())
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(temp, file); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

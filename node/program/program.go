@@ -28,8 +28,8 @@ func Hash(file string) (sum string, size int64, err error) {
 }
 
 // Replace writes content to a temporary file in the same directory, syncs it, and
-// renames it to file. ready is called before the rename; its error, like every other,
-// leaves file as it was. A kill may leave the temporary file: see [Sweep].
+// renames it to file. ready, if it is not nil, is called before the rename; its error,
+// like every other, leaves file as it was. A kill may leave the temporary file: see [Sweep].
 func Replace(file string, content io.Reader, mode fs.FileMode, ready func() error) (err error) {
 	dir := filepath.Dir(file)
 	random := make([]byte, 8)
@@ -51,8 +51,10 @@ func Replace(file string, content io.Reader, mode fs.FileMode, ready func() erro
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err = ready(); err != nil {
-		return err
+	if ready != nil {
+		if err = ready(); err != nil {
+			return err
+		}
 	}
 	if err = os.Rename(temp, file); err != nil {
 		return err
