@@ -141,7 +141,7 @@ func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []und
 			if err != nil || goes[file] {
 				continue
 			}
-			if _, names, err := parseConfig(raw); err == nil && slices.Contains(names, path.Base(program)) {
+			if names, err := providerconfig.Names(raw); err == nil && slices.Contains(names, path.Base(program)) {
 				return file
 			}
 		}

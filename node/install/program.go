@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/node/program"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // placedProgram is a credential provider that we put somewhere. It is larger than
@@ -33,12 +34,12 @@ type copying struct {
 	note   string
 }
 
-var errNoProgram = errors.New(Provider + " was not found; put it beside berth, or name it with --provider")
+var errNoProgram = errors.New(providerconfig.Provider + " was not found; put it beside berth, or name it with --provider")
 
 // copyTo finds out what has to be done so that the provider lies in a directory
 // of the node.
 func (in *Installer) copyTo(dir string) (copying, error) {
-	c := copying{to: path.Join(dir, Provider)}
+	c := copying{to: path.Join(dir, providerconfig.Provider)}
 	real, err := in.host.Root.Resolve(c.to)
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", c.to, err)
@@ -157,7 +158,7 @@ func (in *Installer) copyFile(c copying, dir string) error {
 		return err
 	}
 	h := sha256.New()
-	return program.Replace(filepath.Join(dir, Provider), io.TeeReader(from, h), 0o755, func() error {
+	return program.Replace(filepath.Join(dir, providerconfig.Provider), io.TeeReader(from, h), 0o755, func() error {
 		if hex.EncodeToString(h.Sum(nil)) != c.hash {
 			return errChanged
 		}
