@@ -102,8 +102,8 @@ cover: ## How many statements the unit tests run; docs/mutants.md has the record
 
 .PHONY: bench
 bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
-	go test ./agent -run '^$$' -bench FromNothing -benchtime 1x -count 5 -timeout 30m
-	go test ./agent -run '^$$' -bench 'NothingToDo|OneChange' -benchtime 10x -count 5 -timeout 30m
+	go test ./node/reconcile -run '^$$' -bench FromNothing -benchtime 1x -count 5 -timeout 30m
+	go test ./node/reconcile -run '^$$' -bench 'NothingToDo|OneChange' -benchtime 10x -count 5 -timeout 30m
 
 .PHONY: bench-provider
 bench-provider: ## The provider beside its floor and its peers; fails past a limit

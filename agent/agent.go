@@ -14,6 +14,8 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/agent/tokens"
 	"github.com/berth-registry/berth/agent/watch"
+	"github.com/berth-registry/berth/node/probestate"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // Options say how an [Agent] runs.
@@ -47,7 +49,7 @@ type Options struct {
 // Agent keeps a node as its config says.
 type Agent struct {
 	o       Options
-	machine *Machine
+	node    *reconcile.Node
 	log     *slog.Logger
 	started time.Time
 
@@ -67,8 +69,8 @@ type Agent struct {
 	key    []byte            // of what is learned
 	// withdraws says that what does not answer is left out.
 	withdraws bool
-	startedAt time.Time   // when this one was the only agent
-	restored  *probeState // what an earlier agent saw; nil before it was looked up
+	startedAt time.Time               // when this one was the only agent
+	restored  *probestate.SavedHealth // what an earlier agent saw; nil before it was looked up
 
 	shown   atomic.Pointer[view]
 	beat    atomic.Int64  // when the loop last went round, in nanoseconds since started
@@ -76,12 +78,12 @@ type Agent struct {
 }
 
 // New makes an agent for a machine. It does nothing until [Agent.Run].
-func New(m *Machine, o Options) *Agent {
+func New(m *reconcile.Node, o Options) *Agent {
 	a := &Agent{
-		o: o, machine: m, log: o.Log, started: time.Now(),
+		o: o, node: m, log: o.Log, started: time.Now(),
 		wake:    make(chan struct{}, 1),
 		source:  &source{machine: m, path: o.ConfigPath},
-		lock:    agentLock{root: m.root},
+		lock:    agentLock{root: m.Root},
 		settled: make(chan struct{}),
 		state:   newState(),
 		kept:    map[string][]byte{},
@@ -89,18 +91,18 @@ func New(m *Machine, o Options) *Agent {
 	if a.o.firstAnswers == 0 {
 		a.o.firstAnswers = firstAnswers
 	}
-	l, err := m.learned()
+	l, err := m.Learned()
 	if err != nil {
 		// Only what is learned is lost, and it is learned again.
 		a.log.Warn("what was learned about registries cannot be read", "error", err)
 	}
-	l = l.withKey()
+	l = l.WithKey()
 	a.key = l.Key
 	a.engine = newContainerdView(m)
 	a.refresher = tokens.New(tokens.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
 	a.prober = health.New(health.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
 	a.prober.RestoreFacts(l.Facts)
-	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.root.Path("/"), Ignore: passing})
+	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.Root.Path("/"), Ignore: passing})
 	a.watchdog()
 	a.publish()
 	return a

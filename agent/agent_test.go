@@ -16,12 +16,11 @@ import (
 
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node/reconcile"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// head is what every config begins with.
-const head = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"
 
 // node is a machine with an agent on it.
 type node struct {
@@ -68,7 +67,7 @@ func newNode(t *testing.T) *node {
 		log: &logBuffer{},
 	}
 	n.o = Options{ConfigPath: n.config, Listen: "127.0.0.1:0", Version: "v0", listening: n.listens}
-	n.write("etc/config.yaml", head)
+	n.write("etc/config.yaml", nodetest.Head)
 	t.Cleanup(func() {
 		n.end()
 		if t.Failed() {
@@ -100,11 +99,11 @@ func (n *node) page() string {
 // start runs an agent until [node.end].
 func (n *node) start() {
 	n.Helper()
-	m, err := Open(n.root)
+	m, err := reconcile.Open(n.root)
 	if err != nil {
 		n.Fatal(err)
 	}
-	m.runs(n.release)
+	nodetest.SetRelease(&m.Host, n.release)
 	n.listens("")
 	n.o.Log = slog.New(slog.NewJSONHandler(n.log, nil))
 	n.agent = New(m, n.o)
@@ -160,7 +159,7 @@ func (n *node) hosts(dir string) string {
 }
 
 func (n *node) hostsFile(dir string) string {
-	return filepath.Join(n.root, certsDir, dir, "hosts.toml")
+	return filepath.Join(n.root, nodetest.CertsDir, dir, "hosts.toml")
 }
 
 // eventually waits for a condition; a test that fails takes as long.
@@ -201,22 +200,34 @@ func (n *node) turned() {
 }
 
 func mirrorTo(url string) string {
-	return head + "mirrors:\n- upstream: quay.io\n  endpoints:\n  - url: " + url + "\nhealth: {mode: \"off\"}\n"
+	return nodetest.Head + "mirrors:\n- upstream: quay.io\n  endpoints:\n  - url: " + url + "\nhealth: {mode: \"off\"}\n"
 }
 
 // applied does what berth apply does.
 func (n *node) applied(t *testing.T, text string) error {
 	t.Helper()
-	m, err := Open(n.root)
+	m, err := reconcile.Open(n.root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	m.runs(n.release)
+	nodetest.SetRelease(&m.Host, n.release)
 	cfg, _, err := config.Parse("config.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = m.Apply(t.Context(), cfg, nil)
 	return err
+}
+
+// openNode gives access to the node below root as a command has it.
+func openNode(t *testing.T, root string) *reconcile.Node {
+	t.Helper()
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+	m, err := reconcile.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
 }

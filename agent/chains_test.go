@@ -11,6 +11,7 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 const (
@@ -73,7 +74,7 @@ func keyOf(t *testing.T, aws *fakeaws.Server, body string) string {
 func TestEachRegistryHasItsOwnChain(t *testing.T) {
 	aws := twoKeys(t, "first", "second")
 	n := newNode(t)
-	n.write("etc/config.yaml", head+twoChains)
+	n.write("etc/config.yaml", nodetest.Head+twoChains)
 	n.start()
 	keys := func() [2]string {
 		return [2]string{keyOf(t, aws, n.hosts(firstECR)), keyOf(t, aws, n.hosts(secondECR))}
@@ -113,14 +114,14 @@ func TestApplyWithTwoChains(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			aws := twoKeys(t, secrets...)
 			root := t.TempDir()
-			m := open(t, root)
+			m := openNode(t, root)
 			for _, e := range aws.Env() {
 				name, value, _ := strings.Cut(e, "=")
 				t.Setenv(name, value)
 			}
-			_, err := m.Apply(t.Context(), parse(t, twoChains), slog.New(slog.DiscardHandler))
+			_, err := m.Apply(t.Context(), nodetest.ParseConfig(t, twoChains), slog.New(slog.DiscardHandler))
 			for secret, host := range map[string]string{"first": firstECR, "second": secondECR} {
-				body, rerr := m.root.ReadFile(certsDir + "/" + host + "/hosts.toml")
+				body, rerr := m.Root.ReadFile(nodetest.CertsDir + "/" + host + "/hosts.toml")
 				if rerr != nil {
 					body = nil
 				}

@@ -8,11 +8,8 @@ import (
 	"path"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node/reconcile"
 )
-
-// lastGoodName is the file that holds the last config that could be used, with
-// all that it names: passwords and certificates.
-const lastGoodName = "last-good.json"
 
 // lastGood is what stands there.
 type lastGood struct {
@@ -25,7 +22,7 @@ type lastGood struct {
 // source reads the config again and again, and remembers the last one that
 // could be used, over restarts too.
 type source struct {
-	machine *Machine
+	machine *reconcile.Node
 	path    string // as this process sees it; "": the one of the node
 
 	good *config.Config
@@ -75,14 +72,14 @@ func sameFile(a, b config.File) bool {
 // save puts the config aside, for an agent that starts with a bad one. The lock
 // of the machine is held.
 func (s *source) save() error {
-	if s.file.Text == nil || sameFile(s.kept, s.file) && s.machine.hasPrivate(lastGoodName) {
+	if s.file.Text == nil || sameFile(s.kept, s.file) && s.machine.HasPrivate(reconcile.LastGoodFile) {
 		return nil
 	}
 	body, err := json.Marshal(lastGood{Path: s.file.Path, Dir: s.file.Dir, Text: s.file.Text, Files: s.file.Contents})
 	if err != nil {
 		return err
 	}
-	if err := s.machine.store.WritePrivate(lastGoodName, body); err != nil {
+	if err := s.machine.Store.WritePrivate(reconcile.LastGoodFile, body); err != nil {
 		return fmt.Errorf("keep the config for a restart: %w", err)
 	}
 	s.kept = s.file
@@ -92,10 +89,10 @@ func (s *source) save() error {
 // load takes the config that an earlier agent has kept.
 func (s *source) load() {
 	var l lastGood
-	if err := s.machine.readPrivate(lastGoodName, &l); err != nil || l.Text == nil {
+	if err := s.machine.ReadPrivate(reconcile.LastGoodFile, &l); err != nil || l.Text == nil {
 		return
 	}
-	file := config.File{Path: path.Join(StateDir, lastGoodName), Dir: l.Dir, Text: l.Text, Contents: l.Files}
+	file := config.File{Path: path.Join(reconcile.StateDir, reconcile.LastGoodFile), Dir: l.Dir, Text: l.Text, Contents: l.Files}
 	if file.Contents == nil {
 		file.Contents = map[string][]byte{}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-registry/berth/agent/status"
 	nodepkg "github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // containerdEvery is how often the node's containerd is looked at when no file
@@ -33,10 +34,10 @@ type containerdView struct {
 
 // newContainerdView looks at the node below the machine's root. The processes
 // and the version are seen on this machine only.
-func newContainerdView(m *Machine) *containerdView {
-	v := &containerdView{host: nodepkg.Host{Root: m.root}, wake: make(chan struct{}, 1), version: map[string]string{}}
-	if m.root.Path("/") == "/" {
-		v.host = nodepkg.This(m.root)
+func newContainerdView(m *reconcile.Node) *containerdView {
+	v := &containerdView{host: nodepkg.Host{Root: m.Root}, wake: make(chan struct{}, 1), version: map[string]string{}}
+	if m.Root.Path("/") == "/" {
+		v.host = nodepkg.This(m.Root)
 		v.host.Version = v.askVersion
 	}
 	return v

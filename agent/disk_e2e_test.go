@@ -232,7 +232,7 @@ func TestReadOnlyCerts(t *testing.T) {
 // TestReadOnlyRun needs root: there is no place for the lock, and that is told.
 func TestReadOnlyRun(t *testing.T) {
 	n := newNode(t)
-	m := open(t, n.root)
+	m := opened(t, n.root)
 	dir := filepath.Join(n.root, "run")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)

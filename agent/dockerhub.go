@@ -17,7 +17,7 @@ func usesDockerHub(cfg *config.Config, login bool) bool {
 	if cfg.Health.Mode == config.HealthOff {
 		return false
 	}
-	all := mirrors(cfg)
+	all := config.AllMirrors(cfg)
 	if i := slices.IndexFunc(all, func(m config.Mirror) bool { return m.Upstream == dockerHub }); i >= 0 {
 		return all[i].UpstreamFallback
 	}
@@ -26,7 +26,7 @@ func usesDockerHub(cfg *config.Config, login bool) bool {
 
 // setHub tells the prober whether to ask Docker Hub how many pulls are left.
 func (a *Agent) setHub(cfg *config.Config) {
-	login, ok := credprovider.NewLogins(logins(cfg)).For(dockerHub, "https", "")
+	login, ok := credprovider.NewLogins(config.Logins(cfg)).For(dockerHub, "https", "")
 	a.prober.SetHub(usesDockerHub(cfg, ok), login.Username, login.Password)
 }
 

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 func TestUsesDockerHub(t *testing.T) {
@@ -17,11 +18,11 @@ func TestUsesDockerHub(t *testing.T) {
 		"registries: [{host: docker.io, username: u, password: p}]\nhealth: {mode: \"off\"}\n":                                 false,
 		"registries: [{host: docker.io, username: u, password: p}]\ndefaultRegistry: {url: a.corp, upstreamFallback: false}\n": false,
 	} {
-		cfg, _, err := config.Parse("config.yaml", []byte(head+text))
+		cfg, _, err := config.Parse("config.yaml", []byte(nodetest.Head+text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		registries, _ := logins(cfg)
+		registries, _ := config.Logins(cfg)
 		if got := usesDockerHub(cfg, len(registries) > 0); got != want {
 			t.Errorf("%v, want %v:\n%s", got, want, text)
 		}

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/node/reconcile"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 func TestFollowsTheConfig(t *testing.T) {
@@ -135,7 +138,7 @@ func TestStartsWithABadConfig(t *testing.T) {
 	if s.Config.OK || !s.Config.Stale || s.Ready.Ready {
 		t.Errorf("%+v", s.Config)
 	}
-	info, err := os.Stat(filepath.Join(n.root, StateDir, lastGoodName))
+	info, err := os.Stat(filepath.Join(n.root, reconcile.StateDir, reconcile.LastGoodFile))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
@@ -166,7 +169,7 @@ func TestStartsWithoutASecretFile(t *testing.T) {
 	// What is kept is kept again when somebody removes it.
 	n.write("etc/password", "sesame")
 	n.eventually("good again", func() bool { return n.agent.Snapshot().Config.OK })
-	kept := filepath.Join(n.root, StateDir, lastGoodName)
+	kept := filepath.Join(n.root, reconcile.StateDir, reconcile.LastGoodFile)
 	if err := os.Remove(kept); err != nil {
 		t.Fatal(err)
 	}
@@ -186,4 +189,94 @@ func TestWithoutAConfig(t *testing.T) {
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.names("quay.io", "a.corp", true)
+}
+
+// The node's own config is followed through links as the node has them, by
+// events alone.
+func TestFollowsTheConfigOfTheNode(t *testing.T) {
+	n := newNode(t)
+	n.o.ConfigPath, n.o.resync = "", time.Hour
+	place := filepath.Join(n.root, reconcile.ConfigFile)
+	n.write("root/srv/a/c.yaml", mirrorTo("https://a.corp"))
+	n.write("root/srv/b/c.yaml", mirrorTo("https://b.corp"))
+	n.write("outside.yaml", mirrorTo("https://outside.corp"))
+	nodetest.Symlink(t, "/srv/a/c.yaml", place)
+	n.start()
+	n.names("quay.io", "a.corp", true)
+	n.eventually("the config has its name", func() bool { return n.agent.Snapshot().Config.Path == place })
+	n.write("root/srv/a/c.yaml", mirrorTo("https://changed.corp"))
+	n.names("quay.io", "changed.corp", true)
+	nodetest.Symlink(t, "/srv/b/c.yaml", place)
+	n.names("quay.io", "b.corp", true)
+	nodetest.Symlink(t, filepath.Join(n.dir, "outside.yaml"), place)
+	n.eventually("out of the root", func() bool { return !n.agent.Snapshot().Config.OK })
+	n.names("quay.io", "b.corp", true)
+
+	// A ConfigMap.
+	volume := filepath.Dir(place)
+	n.write("root/etc/berth/..1/config.yaml", mirrorTo("https://one.corp"))
+	n.write("root/etc/berth/..2/config.yaml", mirrorTo("https://two.corp"))
+	nodetest.Symlink(t, "..1", filepath.Join(volume, "..data"))
+	nodetest.Symlink(t, "..data/config.yaml", place)
+	n.names("quay.io", "one.corp", true)
+	nodetest.Symlink(t, "..2", filepath.Join(volume, "..data"))
+	if err := os.RemoveAll(filepath.Join(volume, "..1")); err != nil {
+		t.Fatal(err)
+	}
+	n.names("quay.io", "two.corp", true)
+}
+
+// Each mistake of a config is a record of its own, and is told once.
+func TestOneRecordPerMistake(t *testing.T) {
+	n := newNode(t)
+	n.write("etc/config.yaml", nodetest.Head+"mirors: []\nregistreis: []\n")
+	n.start()
+	n.eventually("told", func() bool { return strings.Contains(n.log.String(), "registreis") })
+	for range 3 {
+		n.agent.Wake()
+	}
+	n.write("etc/config.yaml", nodetest.Head)
+	n.converged()
+	for line := range strings.Lines(n.log.String()) {
+		if strings.Contains(line, "mirors") && strings.Contains(line, "registreis") {
+			t.Errorf("two mistakes in a record: %s", line)
+		}
+	}
+	for _, mistake := range []string{"mirors", "registreis"} {
+		if told := strings.Count(n.log.String(), mistake); told != 1 {
+			t.Errorf("%s is in the log %d times", mistake, told)
+		}
+	}
+}
+
+// When a file goes its line goes, because a file that is named and missing
+// fails every pull; a new one is named.
+func TestAgentFollowsForeignCertificates(t *testing.T) {
+	n := newNode(t)
+	a := nodetest.NewAuthority(t)
+	n.write("root"+nodetest.CertsDir+"/quay.io/ca.crt", string(a.CA))
+	n.write("root"+nodetest.CertsDir+"/quay.io/client.cert", string(a.Cert)+string(a.Key))
+	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	n.start()
+	named := func(want ...string) func() bool {
+		return func() bool {
+			body := n.hosts("quay.io")
+			for _, name := range []string{"ca.crt", "client.cert", "new.crt"} {
+				if strings.Contains(body, name) != strings.Contains(strings.Join(want, " "), name) {
+					return false
+				}
+			}
+			return strings.Contains(body, "a.corp")
+		}
+	}
+	n.eventually("named", named("ca.crt", "client.cert"))
+	dir := filepath.Dir(n.hostsFile("quay.io"))
+	if err := os.Remove(filepath.Join(dir, "client.cert")); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("gone", named("ca.crt"))
+	if err := os.WriteFile(filepath.Join(dir, "new.crt"), a.CA, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("new", named("ca.crt", "new.crt"))
 }

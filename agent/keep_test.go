@@ -11,6 +11,7 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 // ecrNode is a node whose mirror is an ECR registry by configuration.
@@ -32,7 +33,7 @@ func ecrNode(t *testing.T, life time.Duration) (*node, *fakeaws.Server) {
 		name, value, _ := strings.Cut(e, "=")
 		t.Setenv(name, value)
 	}
-	n.write("etc/config.yaml", head+`mirrors:
+	n.write("etc/config.yaml", nodetest.Head+`mirrors:
 - upstream: quay.io
   endpoints: [{url: "https://images.corp/quay"}]
 ecr:

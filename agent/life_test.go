@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 func TestASecondAgentWaits(t *testing.T) {
@@ -50,7 +51,7 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
 	n.converged()
-	lock := filepath.Join(n.root, agentLockFile)
+	lock := filepath.Join(n.root, reconcile.AgentLockFile)
 	for name, damage := range map[string]func() error{
 		"removed":            func() error { return os.Remove(lock) },
 		"replaced":           func() error { return os.Rename(n.config, lock) },
@@ -61,7 +62,7 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "somebody removed the lock") > before })
-		if held, err := managedfile.Locked(n.agent.machine.root, agentLockFile); err != nil || !held {
+		if held, err := managedfile.Locked(n.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
 			t.Errorf("%s: held %t, %v", name, held, err)
 		}
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
@@ -86,7 +87,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 		second.eventually("is faster", func() bool {
 			if second.agent.Snapshot().Phase == status.Waiting {
 				// More than once, if the first one was in the middle of a turn.
-				_ = os.Remove(filepath.Join(n.root, agentLockFile))
+				_ = os.Remove(filepath.Join(n.root, reconcile.AgentLockFile))
 				time.Sleep(2 * relockEvery)
 			}
 			return second.agent.Snapshot().Phase == status.Converged
@@ -108,7 +109,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 
 		// Who yields takes nobody's lock away at its end.
 		n.end()
-		if held, err := managedfile.Locked(second.agent.machine.root, agentLockFile); err != nil || !held {
+		if held, err := managedfile.Locked(second.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
 			t.Errorf("held %t, %v", held, err)
 		}
 		n.start()
@@ -122,7 +123,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 // Without a place for its lock an agent does not work, and says what to do.
 func TestNoPlaceForTheLock(t *testing.T) {
 	n := newNode(t)
-	m := open(t, n.root)
+	m := openNode(t, n.root)
 	if err := os.WriteFile(filepath.Join(n.root, "run"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestRestoreAndStay(t *testing.T) {
 	if b, err := os.ReadFile(file); err != nil || string(b) != theirs {
 		t.Errorf("%v\n%s", err, b)
 	}
-	if _, err := os.Stat(filepath.Join(n.root, StateDir, "state.json")); err == nil {
+	if _, err := os.Stat(filepath.Join(n.root, reconcile.StateDir, "state.json")); err == nil {
 		t.Error("the record is left")
 	}
 	response, err := http.Get(n.page() + "/readyz")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // relockEvery is how often an agent that is not the only one tries again.
@@ -33,10 +34,10 @@ func (s *agentLock) acquire(ctx context.Context) error {
 	var err error
 	for range takeTries {
 		var lock *managedfile.Lock
-		if lock, err = managedfile.LockFile(ctx, s.root, agentLockFile, false); err != nil {
+		if lock, err = managedfile.LockFile(ctx, s.root, reconcile.AgentLockFile, false); err != nil {
 			return err
 		}
-		if s.file, err = s.root.Lstat(agentLockFile); err == nil {
+		if s.file, err = s.root.Lstat(reconcile.AgentLockFile); err == nil {
 			s.lock = lock
 			return nil
 		}
@@ -49,7 +50,7 @@ const takeTries = 10
 
 // held reports whether the lock still keeps others away.
 func (s *agentLock) held() bool {
-	file, err := s.root.Lstat(agentLockFile)
+	file, err := s.root.Lstat(reconcile.AgentLockFile)
 	return err == nil && s.lock != nil && os.SameFile(file, s.file)
 }
 
@@ -96,7 +97,7 @@ func (a *Agent) stillLocked(ctx context.Context) bool {
 		if a.logged.holder != "" {
 			a.log.InfoContext(ctx, "the other agent has ended; this one works again")
 		} else {
-			a.log.WarnContext(ctx, "somebody removed the lock of this agent; it has a new one", "path", agentLockFile)
+			a.log.WarnContext(ctx, "somebody removed the lock of this agent; it has a new one", "path", reconcile.AgentLockFile)
 		}
 		a.logged.holder, a.logged.lock = "", ""
 		a.state.enter(status.Converging)
@@ -126,7 +127,7 @@ func (a *Agent) releaseLock(ctx context.Context, holder error) {
 func cannotLock(err error) error {
 	remedy := ""
 	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
-		remedy = fmt.Sprintf("; %s has to be a directory that root can write, in a container the node's own", path.Dir(agentLockFile))
+		remedy = fmt.Sprintf("; %s has to be a directory that root can write, in a container the node's own", path.Dir(reconcile.AgentLockFile))
 	}
 	return fmt.Errorf("the lock that keeps a second agent away cannot be had: %w%s", err, remedy)
 }

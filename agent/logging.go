@@ -10,6 +10,7 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // logTurn tells of a turn what is new: a loop that fails the same way each
@@ -18,7 +19,7 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
 	if text := string(a.source.last); r.err == nil && text != a.logged.text {
 		a.logged.text = text
-		a.log.InfoContext(ctx, "config in use", "path", a.machine.configName(a.o.ConfigPath), "upstreams", len(mirrors(r.cfg)))
+		a.log.InfoContext(ctx, "config in use", "path", a.node.ConfigName(a.o.ConfigPath), "upstreams", len(config.AllMirrors(r.cfg)))
 	}
 	if r.err == nil {
 		a.logWarnings(ctx, r.warnings)
@@ -71,7 +72,7 @@ func (a *Agent) logOnceFor(ctx context.Context, before *string, err error, begin
 }
 
 // logResult tells what was changed on the node.
-func (a *Agent) logResult(ctx context.Context, r Result) {
+func (a *Agent) logResult(ctx context.Context, r reconcile.Result) {
 	a.logReport(ctx, r.Report)
 	now := map[string]string{}
 	for _, c := range r.Report.Conflicts {

@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
 // planAgrees waits until a plan, made by another process, sees no difference to
 // what the running agent has made of the node.
-func (n *node) planAgrees() *Machine {
+func (n *node) planAgrees() *reconcile.Node {
 	n.Helper()
-	other := open(n.T, n.root)
+	other := openNode(n.T, n.root)
 	n.eventually("plan sees no difference", func() bool {
 		file, err := other.ReadConfig(n.config)
 		if err != nil {

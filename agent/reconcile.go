@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +14,8 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // errWarmingUp says that the first turn waits: for tokens, and for what the
@@ -29,7 +30,7 @@ func (a *Agent) reconcileOnce(ctx context.Context) time.Duration {
 	}
 	begin := time.Now()
 	r := a.source.read()
-	a.state.config(r, a.machine.configName(a.o.ConfigPath))
+	a.state.config(r, a.node.ConfigName(a.o.ConfigPath))
 	a.watchFiles(r.cfg)
 	var err error
 	if r.cfg != nil {
@@ -55,28 +56,28 @@ func (a *Agent) reconcileOnce(ctx context.Context) time.Duration {
 
 // reconcile does the work of a turn.
 func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
-	in := Inputs{Readers: a.machine.readers(ctx), Learned: a.prober.Learned()}
+	in := desired.Inputs{Readers: a.node.Readers(ctx), Learned: a.prober.Learned()}
 	var err error
-	if in.Foreign, err = a.machine.foreign(cfg); err != nil {
+	if in.Foreign, err = a.node.ForeignCertificates(cfg); err != nil {
 		return err
 	}
 	if a.withdraws = cfg.Health.Mode == config.HealthWithdraw; a.withdraws {
 		a.loadHealth(ctx, time.Duration(cfg.Health.Interval))
 		in.Health = a.prober
 	}
-	state := desire(cfg, in)
-	if err := a.setTokens(cfg, state.ecrRegistries); err != nil {
+	state := desired.Compute(cfg, in)
+	if err := a.setTokens(cfg, state.ECRRegistries); err != nil {
 		return err
 	}
-	if len(state.ecrRegistries) > 0 {
-		in.Headers = a.headers(state.ecrRegistries)
-		state = desire(cfg, in)
+	if len(state.ECRRegistries) > 0 {
+		in.Headers = a.headers(state.ECRRegistries)
+		state = desired.Compute(cfg, in)
 	}
 	a.setProber(cfg, state)
-	if a.warmingUp() && (a.probesPending(state.ecrRegistries) || state.unsure) {
+	if a.warmingUp() && (a.probesPending(state.ECRRegistries) || state.Unsure) {
 		return errWarmingUp
 	}
-	result, err := a.machine.converge(ctx, cfg, state, a.keep)
+	result, err := a.node.Converge(ctx, cfg, state, a.keep)
 	a.state.result(cfg, state, in, result)
 	a.logResult(ctx, result)
 	return err
@@ -89,8 +90,8 @@ func (a *Agent) warmingUp() bool {
 }
 
 // headers are those of the tokens that the refresher has.
-func (a *Agent) headers(registries []ecr.Registry) Headers {
-	headers := Headers{}
+func (a *Agent) headers(registries []ecr.Registry) desired.Headers {
+	headers := desired.Headers{}
 	for _, r := range registries {
 		if t, ok := a.refresher.Token(r); ok {
 			headers[r.Host] = hostsconf.BasicAuthorization(t.Username, t.Password)
@@ -114,13 +115,13 @@ type tokenSource struct {
 // setTokens tells the refresher which tokens are wanted. It gets a new access to
 // AWS only when the config has other credentials.
 func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
-	rules := rulesOf(cfg)
+	rules := config.ProviderRules(cfg)
 	made, err := credprovider.Rules{ECRSources: rules.ECRSources, ECRChains: rules.ECRChains, Proxy: rules.Proxy}.Encode()
 	if err != nil {
 		return err
 	}
 	if a.tokens.tokens == nil || a.tokens.made != string(made) {
-		tokens, err := a.machine.tokensOf(rules, a.log, nil) // the refresher logs what is new
+		tokens, err := a.node.TokensOf(rules, a.log, nil) // the refresher logs what is new
 		if err != nil {
 			return err
 		}
@@ -148,11 +149,11 @@ func (a *Agent) probesPending(registries []ecr.Registry) bool {
 }
 
 // setProber tells the prober what to look at.
-func (a *Agent) setProber(cfg *config.Config, state *desired) {
-	endpoints := make([]health.Endpoint, 0, len(state.targets))
-	for _, t := range state.targets {
+func (a *Agent) setProber(cfg *config.Config, state *desired.State) {
+	endpoints := make([]health.Endpoint, 0, len(state.Targets))
+	for _, t := range state.Targets {
 		endpoints = append(endpoints, health.Endpoint{
-			URL: t.host.URL, TLS: t.host.TLS.Material(), Header: t.host.Header, Authorization: t.try, Learn: !t.try.IsZero(),
+			URL: t.Host.URL, TLS: t.Host.TLS.Material(), Header: t.Host.Header, Authorization: t.Try, Learn: !t.Try.IsZero(),
 		})
 	}
 	h := cfg.Health
@@ -166,27 +167,19 @@ func (a *Agent) setProber(cfg *config.Config, state *desired) {
 // watchFiles tells the watcher what to look at: with no config, where it has
 // to come.
 func (a *Agent) watchFiles(cfg *config.Config) {
-	files := append(a.machine.configFiles(a.o.ConfigPath), a.machine.root.Path(agentLockFile))
+	files := append(a.node.ConfigFiles(a.o.ConfigPath), a.node.Root.Path(reconcile.AgentLockFile))
 	var trees []string
 	if cfg != nil {
 		for _, f := range cfg.Files() {
-			files = append(files, absolute(f))
+			files = append(files, reconcile.Absolute(f))
 		}
-		trees = append(trees, a.machine.root.Path(path.Clean(cfg.Containerd.CertsDir)))
-		files = append(files, a.machine.root.Path(credprovider.RulesFile))
-		trees = append(trees, a.machine.root.Path(credprovider.TokenDir))
+		trees = append(trees, a.node.Root.Path(path.Clean(cfg.Containerd.CertsDir)))
+		files = append(files, a.node.Root.Path(credprovider.RulesFile))
+		trees = append(trees, a.node.Root.Path(credprovider.TokenDir))
 		a.engine.set(cfg.Containerd.CertsDir)
 		files = append(files, a.engine.watched()...)
 	}
 	a.watcher.Set(files, trees)
-}
-
-// absolute is what a relative path means to this process.
-func absolute(file string) string {
-	if abs, err := filepath.Abs(file); err == nil {
-		return abs
-	}
-	return file
 }
 
 // passing reports whether a name in a watched tree comes and goes by our own

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/node/reconcile"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 // BenchmarkTurn is one turn of the agent with 1,000 upstreams of three endpoints
@@ -16,7 +19,7 @@ func BenchmarkTurn(b *testing.B) {
 	const upstreams = 1000
 	config := func(generation int) []byte {
 		var c strings.Builder
-		c.WriteString(head + "health: {mode: \"off\"}\nmirrors:\n")
+		c.WriteString(nodetest.Head + "health: {mode: \"off\"}\nmirrors:\n")
 		for i := range upstreams {
 			g := 0
 			if i == 7 {
@@ -38,7 +41,7 @@ func BenchmarkTurn(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			m, err := Open(filepath.Join(dir, "root"))
+			m, err := reconcile.Open(filepath.Join(dir, "root"))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -25,7 +25,7 @@ func (a *Agent) restore(ctx context.Context) error {
 			continue
 		}
 		begin := time.Now()
-		report, err := a.machine.restore(ctx, a.certsDirs()...)
+		report, err := a.node.RestoreAsAgent(ctx, a.certsDirs()...)
 		if err != nil && ctx.Err() != nil {
 			return nil
 		}

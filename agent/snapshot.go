@@ -9,6 +9,8 @@ import (
 	"github.com/berth-registry/berth/agent/health"
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/agent/tokens"
+	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 // Snapshot tells everything about the agent at this moment. It may be called
@@ -37,12 +39,12 @@ func (a *Agent) Snapshot() status.Snapshot {
 			if p, ok := probed[m.Endpoints[i].URL]; ok {
 				takeProbe(&m.Endpoints[i], p)
 			}
-			if t := row.targets[i]; !t.try.IsZero() {
+			if t := row.targets[i]; !t.Try.IsZero() {
 				takeFact(&m.Endpoints[i], facts, t)
 			}
 		}
 		for _, t := range row.targets[len(m.Endpoints):] {
-			alive, known := a.prober.Alive(t.host.URL)
+			alive, known := a.prober.Alive(t.Host.URL)
 			m.FallbackDown = known && !alive
 		}
 		s.Mirrors = append(s.Mirrors, m)
@@ -82,30 +84,30 @@ func takeProbe(e *status.Endpoint, p health.Status) {
 	}
 }
 
-func takeFact(e *status.Endpoint, facts []health.Fact, t target) {
-	f, ok := health.ParseFact(facts, t.host.URL)
+func takeFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
+	f, ok := probestate.ParseFact(facts, t.Host.URL)
 	if !ok {
 		return
 	}
 	switch f.Basic {
-	case health.Accepted:
+	case probestate.Accepted:
 		e.Basic = status.BasicAccepted
-	case health.Refused:
+	case probestate.Refused:
 		e.Basic = status.BasicRefused
-		if t.channel.serves {
+		if t.Channel.Serves {
 			e.Basic = status.BasicToken
 		}
 	}
-	e.LeftOut = t.channel.why
+	e.LeftOut = t.Channel.Why
 	if f.WrongLogin {
 		e.Basic = status.BasicWrong
 	}
 	switch f.Redirect {
-	case health.NoRedirect:
+	case probestate.NoRedirect:
 		e.Redirect = status.RedirectNone
-	case health.OtherHost:
+	case probestate.OtherHost:
 		e.Redirect = status.RedirectOther
-	case health.OtherPort, health.Subdomain:
+	case probestate.OtherPort, probestate.Subdomain:
 		e.Redirect = status.RedirectOtherPort
 		e.Note = fmt.Sprintf("layers come from %s", f.To)
 	}

@@ -4,13 +4,14 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // How much of the past is told.
@@ -33,7 +34,7 @@ type state struct {
 // mirrorRow is one upstream as the last turn left it.
 type mirrorRow struct {
 	mirror  status.Mirror
-	targets []target // by endpoint; one more is the upstream
+	targets []desired.Target // by endpoint; one more is the upstream
 }
 
 // view is what the status page is made from; it does not change any more.
@@ -46,7 +47,7 @@ type view struct {
 // registryRow is one registry that images name, with a login.
 type registryRow struct {
 	registry status.Endpoint
-	target   target
+	target   desired.Target
 }
 
 func newState() state {
@@ -82,15 +83,15 @@ func (s *state) config(r reading, path string) {
 	for _, w := range r.warnings {
 		c.Warnings = append(c.Warnings, w.String())
 	}
-	c.Upstreams = len(mirrors(r.cfg))
+	c.Upstreams = len(config.AllMirrors(r.cfg))
 }
 
 // result takes in what a turn did.
-func (s *state) result(cfg *config.Config, d *desired, in Inputs, r Result) {
-	s.snapshot.Config.Upstreams = len(mirrors(cfg))
-	s.missingTokens = len(in.Headers) < len(d.ecrRegistries)
+func (s *state) result(cfg *config.Config, d *desired.State, in desired.Inputs, r reconcile.Result) {
+	s.snapshot.Config.Upstreams = len(config.AllMirrors(cfg))
+	s.missingTokens = len(in.Headers) < len(d.ECRRegistries)
 	s.snapshot.Notices = nil
-	for _, n := range d.notices {
+	for _, n := range d.Notices {
 		s.snapshot.Notices = append(s.snapshot.Notices, n.String())
 	}
 	s.mirrors, s.direct = mirrorRows(cfg, d), registryRows(d)
@@ -101,7 +102,7 @@ func (s *state) result(cfg *config.Config, d *desired, in Inputs, r Result) {
 }
 
 // files takes in what became of the files.
-func (s *state) files(r Result) {
+func (s *state) files(r reconcile.Result) {
 	f := &s.snapshot.Files
 	now := time.Now()
 	f.Managed = 1 // the credential provider's rules
@@ -192,9 +193,9 @@ func last[T any](all []T, n int) []T {
 }
 
 // mirrorRows lists the mirrors of the config with what came of them.
-func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
+func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 	left := map[string]map[hostsconf.URL]bool{}
-	for _, dir := range d.directories {
+	for _, dir := range d.Directories {
 		urls := map[hostsconf.URL]bool{}
 		for _, h := range dir.Hosts {
 			urls[h.URL] = true
@@ -204,12 +205,12 @@ func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
 		}
 		left[dir.Upstream] = urls
 	}
-	byUpstream := map[string][]target{}
-	for _, t := range d.targets {
-		byUpstream[t.upstream] = append(byUpstream[t.upstream], t)
+	byUpstream := map[string][]desired.Target{}
+	for _, t := range d.Targets {
+		byUpstream[t.Upstream] = append(byUpstream[t.Upstream], t)
 	}
 	var rows []mirrorRow
-	for _, m := range mirrors(cfg) {
+	for _, m := range config.AllMirrors(cfg) {
 		row := mirrorRow{mirror: status.Mirror{
 			Upstream: m.Upstream, Directory: path.Join(cfg.Containerd.CertsDir, hostsconf.DirName(m.Upstream)),
 		}}
@@ -220,13 +221,13 @@ func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
 			}
 		}
 		for _, t := range byUpstream[m.Upstream] { // the upstream comes last
-			if t.server {
+			if t.Server {
 				row.targets = append(row.targets, t)
 				continue
 			}
 			row.targets = append(row.targets, t)
 			row.mirror.Endpoints = append(row.mirror.Endpoints, status.Endpoint{
-				URL: t.host.URL.String(), State: status.Unknown, Withdrawn: !left[m.Upstream][t.host.URL], Login: d.loginName(t),
+				URL: t.Host.URL.String(), State: status.Unknown, Withdrawn: !left[m.Upstream][t.Host.URL], Login: d.LoginName(t),
 			})
 		}
 		rows = append(rows, row)
@@ -236,31 +237,14 @@ func mirrorRows(cfg *config.Config, d *desired) []mirrorRow {
 
 // registryRows lists the registries that images name and whose login is tried
 // out, those behind mirrors included.
-func registryRows(d *desired) []registryRow {
+func registryRows(d *desired.State) []registryRow {
 	var rows []registryRow
-	for _, t := range d.targets {
-		if (t.upstream == "" || t.server) && !t.try.IsZero() {
+	for _, t := range d.Targets {
+		if (t.Upstream == "" || t.Server) && !t.Try.IsZero() {
 			rows = append(rows, registryRow{
-				registry: status.Endpoint{URL: t.host.URL.String(), State: status.Unknown, Login: d.loginName(t)}, target: t,
+				registry: status.Endpoint{URL: t.Host.URL.String(), State: status.Unknown, Login: d.LoginName(t)}, target: t,
 			})
 		}
 	}
 	return rows
-}
-
-// loginName says in words what the header of an endpoint carries.
-func (d *desired) loginName(t target) string {
-	if _, ok := d.names.Parse(t.host.URL.Host); ok {
-		if t.host.Authorization.IsZero() {
-			return ""
-		}
-		return "ECR token"
-	}
-	if t.host.Authorization.IsZero() && t.try.IsZero() {
-		return ""
-	}
-	if l, ok := d.logins.For(t.host.URL.Host, t.host.URL.Scheme, t.host.URL.RepositoryPath()); ok {
-		return "login of " + strings.TrimSuffix(l.Name(), "/")
-	}
-	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 // mirror is a registry that can die and come back on the same port.
@@ -83,7 +84,7 @@ func (m *mirror) die() {
 const quick = "health: {interval: 1s, timeout: 1s, failures: 2, successes: 2}\n"
 
 func mirrorsOf(upstream string, fallback bool, urls ...string) string {
-	c := head + "mirrors:\n- upstream: " + upstream + "\n  endpoints:\n"
+	c := nodetest.Head + "mirrors:\n- upstream: " + upstream + "\n  endpoints:\n"
 	for _, u := range urls {
 		c += "  - url: " + u + "\n"
 	}
@@ -197,7 +198,7 @@ func TestWithdrawnMirrorsCount(t *testing.T) {
 	withheld := func() {
 		t.Helper()
 		var w *credprovider.WithheldError
-		if who, err := served(t, n.root, upstream.addr+"/app"); !errors.As(err, &w) {
+		if who, err := nodetest.ServedLogin(t, n.root, upstream.addr+"/app"); !errors.As(err, &w) {
 			t.Errorf("served as %q (%v)", who, err)
 		}
 	}
@@ -215,7 +216,7 @@ func TestTellsOfAWrongLogin(t *testing.T) {
 		name   string
 		config func(registry, mirror string) string
 	}{
-		{"directly", func(string, string) string { return head + quick }},
+		{"directly", func(string, string) string { return nodetest.Head + quick }},
 		{"behind a mirror", func(registry, mirror string) string { return mirrorsOf(registry, true, "http://"+mirror) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

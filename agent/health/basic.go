@@ -3,6 +3,8 @@ package health
 import (
 	"context"
 	"net/http"
+
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 // basicRequests is how many requests it takes, at most, to learn about Basic.
@@ -24,7 +26,7 @@ func (q *loginProbe) basic(ctx context.Context) (basic, realm string, err error)
 	accept := map[string]string{"Accept": manifestTypes}
 	with, err := q.ask(ctx, http.MethodHead, path, true, accept, nil)
 	if err != nil {
-		return Unknown, "", err
+		return probestate.Unknown, "", err
 	}
 	basic, err = q.classify(ctx, path, accept, with)
 	return basic, with.realm, err
@@ -36,26 +38,26 @@ func (q *loginProbe) classify(ctx context.Context, path string, accept map[strin
 	case with.status < http.StatusBadRequest, with.status == http.StatusNotFound:
 		// Logged in, or a registry where nobody needs to be: as far as can be
 		// seen nothing is refused.
-		return Accepted, nil
+		return probestate.Accepted, nil
 	case with.status == http.StatusUnauthorized && with.schemes["basic"]:
 		return q.wrongLogin(ctx)
 	case with.status == http.StatusUnauthorized && with.schemes["bearer"]:
-		return Refused, nil
+		return probestate.Refused, nil
 	case with.status == http.StatusUnauthorized:
-		return Unknown, &inconclusive{text: "the registry refuses the login (401) and does not say how to log in"}
+		return probestate.Unknown, &inconclusive{text: "the registry refuses the login (401) and does not say how to log in"}
 	}
 	// Refused for another reason. It is the login that made the difference
 	// when the answer without it is to log in.
 	without, err := q.ask(ctx, http.MethodHead, path, false, accept, nil)
 	switch {
 	case err != nil:
-		return Unknown, err
+		return probestate.Unknown, err
 	case without.status == http.StatusUnauthorized:
-		return Accepted, nil
+		return probestate.Accepted, nil
 	case without.status == with.status:
-		return Unknown, nil
+		return probestate.Unknown, nil
 	}
-	return Unknown, &inconclusive{text: "the registry refuses with the login what it does not refuse without: " + statusText(with.status)}
+	return probestate.Unknown, &inconclusive{text: "the registry refuses with the login what it does not refuse without: " + statusText(with.status)}
 }
 
 // wrongLogin tells a wrong login from one that may not see the repository: a
@@ -64,9 +66,9 @@ func (q *loginProbe) wrongLogin(ctx context.Context) (string, error) {
 	root, err := q.ask(ctx, http.MethodGet, q.root+"/", true, nil, nil)
 	switch {
 	case err != nil:
-		return Unknown, err
+		return probestate.Unknown, err
 	case root.status == http.StatusOK && q.rootStatus == http.StatusUnauthorized:
-		return Accepted, nil
+		return probestate.Accepted, nil
 	}
-	return Unknown, &inconclusive{wrongLogin: true, text: "the registry refuses the login (401): username or password are wrong, or may not read here"}
+	return probestate.Unknown, &inconclusive{wrongLogin: true, text: "the registry refuses the login (401): username or password are wrong, or may not read here"}
 }

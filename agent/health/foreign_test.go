@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 func TestChallengeSchemes(t *testing.T) {
@@ -85,7 +87,7 @@ func TestEndlessAnswer(t *testing.T) {
 		p.Set(defaults(), []Endpoint{{URL: mustURL(t, "https://r.corp"), Authorization: goodLogin, Learn: true}})
 		run(t, p)
 		time.Sleep(time.Second)
-		if f := p.Learned(); len(f) != 1 || f[0].Redirect != Unknown || f[0].Error != "" {
+		if f := p.Learned(); len(f) != 1 || f[0].Redirect != probestate.Unknown || f[0].Error != "" {
 			t.Errorf("%+v", f)
 		}
 		if list.read == 0 || list.read > maxAnswer || !list.closed {
@@ -132,13 +134,13 @@ func FuzzForeignAnswers(f *testing.F) {
 		}
 		u := mustURL(t, "https://r.corp")
 		where, to := newLoginProbe(Endpoint{URL: u}, nil, 0).whereTo("/v2/x", reply{status: 307, location: location})
-		if to != "" && where != OtherPort {
+		if to != "" && where != probestate.OtherPort {
 			t.Errorf("%s to %q", where, to)
 		}
 		if to != "" && !strings.HasPrefix(to, "r.corp") {
 			t.Errorf("%q is shown for a host of the registry", to)
 		}
-		if dest, err := url.Parse(location); err == nil && strings.EqualFold(dest.Hostname(), "r.corp") && where == OtherHost {
+		if dest, err := url.Parse(location); err == nil && strings.EqualFold(dest.Hostname(), "r.corp") && where == probestate.OtherHost {
 			t.Errorf("%q is told to be another host", location)
 		}
 	})

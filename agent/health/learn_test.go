@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 func TestLearn(t *testing.T) {
@@ -24,70 +25,70 @@ func TestLearn(t *testing.T) {
 		to, text        string
 	}{
 		{name: "htpasswd, blobs served", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}},
-			basic: Accepted, redirect: NoRedirect},
+			basic: probestate.Accepted, redirect: probestate.NoRedirect},
 		{name: "htpasswd, presigned", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://s3.example/b?X-Sig=1"},
-			basic: Accepted, redirect: OtherHost},
+			basic: probestate.Accepted, redirect: probestate.OtherHost},
 		{name: "object store beside the registry", url: "https://r.corp:5000", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://r.corp:9000/b"},
-			basic: Accepted, redirect: OtherPort, to: "r.corp:9000"},
+			basic: probestate.Accepted, redirect: probestate.OtherPort, to: "r.corp:9000"},
 		{name: "the same over http", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "http://r.corp/b"},
-			basic: Accepted, redirect: OtherPort, to: "r.corp"},
+			basic: probestate.Accepted, redirect: probestate.OtherPort, to: "r.corp"},
 		{name: "subdomain", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://blobs.r.corp/b"},
-			basic: Accepted, redirect: Subdomain},
+			basic: probestate.Accepted, redirect: probestate.Subdomain},
 		{name: "not a subdomain", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://evilr.corp/b"},
-			basic: Accepted, redirect: OtherHost},
+			basic: probestate.Accepted, redirect: probestate.OtherHost},
 		{name: "within the registry", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "https://r.corp:443/b"},
-			basic: Accepted, redirect: Unknown},
+			basic: probestate.Accepted, redirect: probestate.Unknown},
 		{name: "within the registry, relative", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "/b"},
-			basic: Accepted, redirect: Unknown},
+			basic: probestate.Accepted, redirect: probestate.Unknown},
 		{name: "to nowhere", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, blob: "ftp://r.corp/b"},
-			basic: Accepted, redirect: Unknown},
+			basic: probestate.Accepted, redirect: probestate.Unknown},
 		{name: "manifests redirect", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, manifest: "https://r.corp:9000/m"},
-			basic: Accepted, redirect: OtherPort, to: "r.corp:9000"},
+			basic: probestate.Accepted, redirect: probestate.OtherPort, to: "r.corp:9000"},
 		{name: "index", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, index: true, blob: "https://r.corp:9000/b"},
-			basic: Accepted, redirect: OtherPort, to: "r.corp:9000"},
+			basic: probestate.Accepted, redirect: probestate.OtherPort, to: "r.corp:9000"},
 		{name: "below a prefix", url: "https://r.corp/hub",
 			shelf: &shelf{guard: basicOnly, repositories: []string{"a/b", "hub/library/x", "hubble/x"}, blob: "https://s3.example/b"},
-			basic: Accepted, redirect: OtherHost},
+			basic: probestate.Accepted, redirect: probestate.OtherHost},
 		{name: "nothing below the prefix", url: "https://r.corp/hub",
-			shelf: &shelf{guard: basicOnly, repositories: []string{"a/b", "hubble/x"}, blob: "https://s3.example/b"}, basic: Accepted, redirect: Unknown},
+			shelf: &shelf{guard: basicOnly, repositories: []string{"a/b", "hubble/x"}, blob: "https://s3.example/b"}, basic: probestate.Accepted, redirect: probestate.Unknown},
 		{name: "API root under a path", url: "https://r.corp/api/hub/v2",
 			shelf: &shelf{root: "/api/hub/v2", guard: basicOnly, repositories: []string{"app"}, blob: "https://s3.example/b"},
-			basic: Accepted, redirect: OtherHost},
-		{name: "no repositories", url: "https://r.corp", shelf: &shelf{guard: basicOnly}, basic: Accepted, redirect: Unknown},
+			basic: probestate.Accepted, redirect: probestate.OtherHost},
+		{name: "no repositories", url: "https://r.corp", shelf: &shelf{guard: basicOnly}, basic: probestate.Accepted, redirect: probestate.Unknown},
 		{name: "no tags", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}, empty: map[string]bool{"app": true}},
-			basic: Accepted, redirect: Unknown},
-		{name: "open to all", url: "https://r.corp", shelf: &shelf{repositories: []string{"app"}}, basic: Accepted, redirect: NoRedirect},
-		{name: "tokens only", url: "https://r.corp", shelf: &shelf{guard: bearerOnly, repositories: []string{"app"}}, basic: Refused, redirect: Unknown},
+			basic: probestate.Accepted, redirect: probestate.Unknown},
+		{name: "open to all", url: "https://r.corp", shelf: &shelf{repositories: []string{"app"}}, basic: probestate.Accepted, redirect: probestate.NoRedirect},
+		{name: "tokens only", url: "https://r.corp", shelf: &shelf{guard: bearerOnly, repositories: []string{"app"}}, basic: probestate.Refused, redirect: probestate.Unknown},
 		{name: "both challenges, wrong login", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, _ *http.Request) bool {
 			return challenge(w, bearerChallenge+`, Basic realm="x"`)
-		}}, basic: Unknown, redirect: Unknown, text: "username or password"},
+		}}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "username or password"},
 		{name: "wrong login", url: "https://r.corp", shelf: &shelf{guard: basicOnly, repositories: []string{"app"}},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "username or password"},
 		{name: "Harbor: the login is right, but may see little", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
-			basic: Accepted, redirect: Unknown},
+			basic: probestate.Accepted, redirect: probestate.Unknown},
 		{name: "Harbor: wrong login", url: "https://r.corp", shelf: &shelf{guard: harbor, repositories: []string{"app"}},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "username or password"},
 		{name: "wrong login, and a root that lets everybody in", url: "https://r.corp",
 			shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Path != "/v2/" && basicOnly(w, r) }},
-			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: Unknown, redirect: Unknown, text: "username or password"},
-		{name: "401 without a challenge", url: "https://r.corp", shelf: &shelf{guard: refuseAll(401)}, basic: Unknown, redirect: Unknown, text: "does not say how"},
+			login: hostsconf.BasicAuthorization(username, redact.New("wrong")), basic: probestate.Unknown, redirect: probestate.Unknown, text: "username or password"},
+		{name: "401 without a challenge", url: "https://r.corp", shelf: &shelf{guard: refuseAll(401)}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "does not say how"},
 		{name: "403 for the login, 401 without", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Authorization") == "" {
 				return challenge(w, bearerChallenge)
 			}
 			return refuseAll(403)(w, r)
-		}}, basic: Accepted, redirect: Unknown},
-		{name: "403 for all", url: "https://r.corp", shelf: &shelf{guard: refuseAll(403)}, basic: Unknown, redirect: Unknown},
+		}}, basic: probestate.Accepted, redirect: probestate.Unknown},
+		{name: "403 for all", url: "https://r.corp", shelf: &shelf{guard: refuseAll(403)}, basic: probestate.Unknown, redirect: probestate.Unknown},
 		{name: "400 for the login only", url: "https://r.corp", shelf: &shelf{guard: func(w http.ResponseWriter, r *http.Request) bool {
 			return r.Header.Get("Authorization") != "" && refuseAll(400)(w, r)
-		}}, basic: Unknown, redirect: Unknown, text: "400"},
-		{name: "too many requests", url: "https://r.corp", shelf: &shelf{guard: refuseAll(429)}, basic: Unknown, redirect: Unknown, text: "429"},
+		}}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "400"},
+		{name: "too many requests", url: "https://r.corp", shelf: &shelf{guard: refuseAll(429)}, basic: probestate.Unknown, redirect: probestate.Unknown, text: "429"},
 		{name: "ECR", url: "https://111122223333.dkr.ecr.us-east-1.amazonaws.com/hub",
 			shelf: &shelf{guard: basicOnly, repositories: []string{"hub/x"}, blob: "https://prod.s3.us-east-1.amazonaws.com/b"},
-			basic: Accepted, redirect: OtherHost},
+			basic: probestate.Accepted, redirect: probestate.OtherHost},
 		{name: "ECR with an expired token", url: "https://111122223333.dkr.ecr.us-east-1.amazonaws.com",
-			shelf: &shelf{guard: refuseAll(403)}, basic: Accepted, redirect: Unknown},
-		{name: "ECR Public is asked", url: "https://public.ecr.aws", shelf: &shelf{guard: bearerOnly}, basic: Refused, redirect: Unknown},
+			shelf: &shelf{guard: refuseAll(403)}, basic: probestate.Accepted, redirect: probestate.Unknown},
+		{name: "ECR Public is asked", url: "https://public.ecr.aws", shelf: &shelf{guard: bearerOnly}, basic: probestate.Refused, redirect: probestate.Unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -102,7 +103,7 @@ func TestLearn(t *testing.T) {
 				time.Sleep(time.Second)
 				stop()
 				facts := p.Learned()
-				f, ok := ParseFact(facts, e.URL)
+				f, ok := probestate.ParseFact(facts, e.URL)
 				if !ok || len(facts) != 1 {
 					t.Fatalf("learned %+v", facts)
 				}
@@ -112,7 +113,7 @@ func TestLearn(t *testing.T) {
 				if f.WrongLogin != strings.Contains(f.Error, "are wrong") {
 					t.Errorf("a wrong login is not told: %+v", f)
 				}
-				if f.Leaks() != (c.redirect == OtherPort || c.redirect == Subdomain) {
+				if f.Leaks() != (c.redirect == probestate.OtherPort || c.redirect == probestate.Subdomain) {
 					t.Errorf("leaks: %v", f.Leaks())
 				}
 				c.shelf.mu.Lock()
@@ -149,7 +150,7 @@ func TestLearnOverSockets(t *testing.T) {
 	eventually(t, "it is learned", func() bool { return len(p.Learned()) == 1 })
 	stop()
 	f := p.Learned()[0]
-	if f.Basic != Accepted || f.Redirect != OtherPort || f.To != strings.TrimPrefix(other.URL, "http://") || f.URL != server.URL+"/v2/team" {
+	if f.Basic != probestate.Accepted || f.Redirect != probestate.OtherPort || f.To != strings.TrimPrefix(other.URL, "http://") || f.URL != server.URL+"/v2/team" {
 		t.Errorf("%+v", f)
 	}
 	if len(learned) < 2 {
@@ -203,7 +204,7 @@ func TestRedirectRuleIsGos(t *testing.T) {
 		}
 		q := newLoginProbe(Endpoint{URL: mustURL(t, c[0])}, nil, 0)
 		where, _ := q.whereTo("/v2/x", reply{status: 307, location: c[1]})
-		if got := (Fact{Redirect: where}).Leaks(); got != carried {
+		if got := (probestate.Fact{Redirect: where}).Leaks(); got != carried {
 			t.Errorf("%s → %s: %s, leaks %v; Go carries the header: %v", c[0], c[1], where, got, carried)
 		}
 	}
@@ -252,7 +253,7 @@ func TestWhenLearning(t *testing.T) {
 				t.Errorf("%d attempts after a new login", n-len(at))
 			}
 			f := p.Learned()[0]
-			if f.Basic != Accepted || f.Redirect != NoRedirect || f.Error == "" || !f.WrongLogin {
+			if f.Basic != probestate.Accepted || f.Redirect != probestate.NoRedirect || f.Error == "" || !f.WrongLogin {
 				t.Errorf("what was learned is lost with a wrong login: %+v", f)
 			}
 			// A wrong login is not tried again and again: it would be locked.
@@ -342,14 +343,14 @@ func TestRestore(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var facts []Fact
+				var facts []probestate.Fact
 				if err := json.Unmarshal(kept, &facts); err != nil {
 					t.Fatal(err)
 				}
 				before := len(s.logins())
 				second := New(Options{Transport: s.transport, LoginKey: c.key})
 				second.RestoreFacts(facts)
-				if f, ok := ParseFact(second.Learned(), e.URL); !ok || f.Basic != Accepted {
+				if f, ok := probestate.ParseFact(second.Learned(), e.URL); !ok || f.Basic != probestate.Accepted {
 					t.Errorf("restored %+v", second.Learned())
 				}
 				second.Set(defaults(), []Endpoint{e})
@@ -364,16 +365,16 @@ func TestRestore(t *testing.T) {
 	}
 	p := New(Options{})
 	now := time.Now()
-	p.RestoreFacts([]Fact{{URL: "https://a/v2", Basic: "nonsense", Redirect: "x", To: "y", Realm: "z", Time: now}, {Basic: Accepted}})
-	p.RestoreFacts([]Fact{{URL: "https://a/v2", Basic: Refused, Time: now.Add(-time.Hour)}})
-	if got := p.Learned(); len(got) != 1 || got[0].Basic != Unknown || got[0].Redirect != Unknown || got[0].To != "" || got[0].Realm != "" {
+	p.RestoreFacts([]probestate.Fact{{URL: "https://a/v2", Basic: "nonsense", Redirect: "x", To: "y", Realm: "z", Time: now}, {Basic: probestate.Accepted}})
+	p.RestoreFacts([]probestate.Fact{{URL: "https://a/v2", Basic: probestate.Refused, Time: now.Add(-time.Hour)}})
+	if got := p.Learned(); len(got) != 1 || got[0].Basic != probestate.Unknown || got[0].Redirect != probestate.Unknown || got[0].To != "" || got[0].Realm != "" {
 		t.Errorf("%+v", got)
 	}
 	p.Set(defaults(), nil)
 	if len(p.Learned()) != 1 {
 		t.Error("a fact about an endpoint that is gone for a moment is forgotten")
 	}
-	p.RestoreFacts([]Fact{{URL: "https://b/v2", Basic: Refused, Time: now.Add(-keepFacts - time.Hour)}})
+	p.RestoreFacts([]probestate.Fact{{URL: "https://b/v2", Basic: probestate.Refused, Time: now.Add(-keepFacts - time.Hour)}})
 	p.Set(defaults(), nil)
 	if got := p.Learned(); len(got) != 1 {
 		t.Errorf("facts are kept for ever: %+v", got)

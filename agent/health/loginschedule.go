@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 const (
@@ -31,7 +32,7 @@ func (t *target) schedulesOf() []Endpoint {
 	var found []Endpoint
 	seen := map[string]bool{}
 	for _, e := range t.endpoints {
-		if name := FactURL(e.URL); e.Learn && !e.Authorization.IsZero() && !seen[name] {
+		if name := probestate.FactURL(e.URL); e.Learn && !e.Authorization.IsZero() && !seen[name] {
 			seen[name] = true
 			found = append(found, e)
 		}
@@ -44,12 +45,12 @@ func (t *target) schedulesOf() []Endpoint {
 func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 	var found []Endpoint
 	for _, e := range t.schedulesOf() {
-		name, login := FactURL(e.URL), p.login(e.Authorization)
+		name, login := probestate.FactURL(e.URL), p.login(e.Authorization)
 		fact, known := p.facts[name]
 		l, ok := p.schedules[name]
 		if !ok {
 			l.login = fact.Login
-			if known && fact.complete() && !fact.Time.After(now) {
+			if known && fact.Complete() && !fact.Time.After(now) {
 				l.next = fact.Time.Add(p.jitter(relearn))
 			}
 			p.schedules[name] = l
@@ -68,7 +69,7 @@ func (p *Prober) jitter(d time.Duration) time.Duration {
 
 // plan decides when to learn again, after an attempt that brought f; all says
 // that it asked about everything.
-func (l *schedule) plan(f Fact, all, soon bool, jitter func(time.Duration) time.Duration) {
+func (l *schedule) plan(f probestate.Fact, all, soon bool, jitter func(time.Duration) time.Duration) {
 	l.login = f.Login
 	switch {
 	case soon:
@@ -104,7 +105,7 @@ func (p *Prober) learn(ctx context.Context, t *target, endpoints []Endpoint) {
 }
 
 func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
-	name := FactURL(e.URL)
+	name := probestate.FactURL(e.URL)
 	p.mu.Lock()
 	q := newLoginProbe(e, p.roundTripper(t), t.last.status)
 	before, l := p.facts[name], p.schedules[name]
@@ -139,32 +140,32 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 
 // probe asks what is to be known. What it finds no answer to stays as before;
 // soon means that the reason may pass.
-func (q *loginProbe) probe(ctx context.Context, before Fact, all bool) (after Fact, soon bool) {
+func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool) (after probestate.Fact, soon bool) {
 	after = before
 	after.Error, after.WrongLogin = "", false
 	if after.Basic == "" {
-		after.Basic, after.Redirect = Unknown, Unknown
+		after.Basic, after.Redirect = probestate.Unknown, probestate.Unknown
 	}
 	if isECR(q.host) {
-		after.Basic = Accepted
+		after.Basic = probestate.Accepted
 	} else {
 		basic, realm, err := q.basic(ctx)
-		if realm != "" || basic != Unknown {
+		if realm != "" || basic != probestate.Unknown {
 			after.Realm = realm
 		}
 		if err != nil {
 			after.Error, after.WrongLogin = err.Error(), isWrongLogin(err)
 			return after, mayPass(err)
 		}
-		if basic != Unknown {
+		if basic != probestate.Unknown {
 			after.Basic = basic
 		}
-		if basic == Refused {
+		if basic == probestate.Refused {
 			// Without a header there is nothing to be carried along.
 			return after, false
 		}
 	}
-	if !all && after.Redirect != Unknown {
+	if !all && after.Redirect != probestate.Unknown {
 		return after, false
 	}
 	redirect, to, err := q.redirect(ctx)
@@ -172,7 +173,7 @@ func (q *loginProbe) probe(ctx context.Context, before Fact, all bool) (after Fa
 		after.Error = err.Error()
 		return after, mayPass(err)
 	}
-	if redirect != Unknown {
+	if redirect != probestate.Unknown {
 		after.Redirect, after.To = redirect, to
 	}
 	return after, false

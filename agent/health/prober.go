@@ -22,6 +22,7 @@ import (
 	"github.com/berth-registry/berth/internal/dockerhublimit"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 // Endpoint is one registry that containerd may ask.
@@ -99,7 +100,7 @@ type Prober struct {
 	targets    map[targetKey]*target
 	byURL      map[hostsconf.URL][]*target
 	transports map[[sha256.Size]byte]http.RoundTripper
-	facts      map[string]Fact
+	facts      map[string]probestate.Fact
 	schedules  map[string]schedule
 	saved      map[string]SavedState // by address, until they have served
 	hub        hub
@@ -126,7 +127,7 @@ func New(o Options) *Prober {
 		settings:   Settings{Mode: config.HealthOff},
 		targets:    map[targetKey]*target{},
 		transports: map[[sha256.Size]byte]http.RoundTripper{},
-		facts:      map[string]Fact{},
+		facts:      map[string]probestate.Fact{},
 		schedules:  map[string]schedule{},
 		hub:        newHub(o),
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 // names is a registry that takes tokens only, of the server that it names.
@@ -17,9 +19,9 @@ func names(realm string, more ...string) func(http.ResponseWriter, *http.Request
 }
 
 // learnOnce gives what a prober learns about a registry.
-func learnOnce(t *testing.T, s *shelf) Fact {
+func learnOnce(t *testing.T, s *shelf) probestate.Fact {
 	t.Helper()
-	var f Fact
+	var f probestate.Fact
 	synctest.Test(t, func(t *testing.T) {
 		p := New(Options{Transport: s.transport, Getenv: noEnvironment})
 		e := endpoint(t, "https://r.corp")
@@ -28,7 +30,7 @@ func learnOnce(t *testing.T, s *shelf) Fact {
 		stop := run(t, p)
 		time.Sleep(time.Second)
 		stop()
-		f, _ = ParseFact(p.Learned(), e.URL)
+		f, _ = probestate.ParseFact(p.Learned(), e.URL)
 	})
 	return f
 }
@@ -43,14 +45,14 @@ func TestLearnsTheRealm(t *testing.T) {
 		guard        func(http.ResponseWriter, *http.Request) bool
 		basic, realm string
 	}{
-		{"its own", names("https://r.corp/token?account=" + password), Refused, "https://r.corp"},
-		{"another one", names("https://evil.example/token"), Refused, "https://evil.example"},
-		{"over plain http", names("http://r.corp:8080/token"), Refused, "http://r.corp:8080"},
-		{"one that repeats the login", names("https://" + encoded + ".evil.example/token"), Refused, "https://[redacted]"},
-		{"one that repeats the password", names("https://" + password + ".evil.example/token"), Refused, "https://[redacted]"},
-		{"none that can be asked", names("/token"), Refused, ""},
-		{"beside Basic, with a wrong login", names("https://evil.example/token", `Basic realm="x"`), Unknown, "https://evil.example"},
-		{"none is needed", nil, Accepted, ""},
+		{"its own", names("https://r.corp/token?account=" + password), probestate.Refused, "https://r.corp"},
+		{"another one", names("https://evil.example/token"), probestate.Refused, "https://evil.example"},
+		{"over plain http", names("http://r.corp:8080/token"), probestate.Refused, "http://r.corp:8080"},
+		{"one that repeats the login", names("https://" + encoded + ".evil.example/token"), probestate.Refused, "https://[redacted]"},
+		{"one that repeats the password", names("https://" + password + ".evil.example/token"), probestate.Refused, "https://[redacted]"},
+		{"none that can be asked", names("/token"), probestate.Refused, ""},
+		{"beside Basic, with a wrong login", names("https://evil.example/token", `Basic realm="x"`), probestate.Unknown, "https://evil.example"},
+		{"none is needed", nil, probestate.Accepted, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if f := learnOnce(t, &shelf{guard: c.guard}); f.Basic != c.basic || f.Realm != c.realm {
@@ -65,19 +67,19 @@ func TestLearnsTheRealm(t *testing.T) {
 
 // What an earlier version learned has no token server: it is asked at once.
 func TestLearnsTheRealmOfAnOldFact(t *testing.T) {
-	old := Fact{URL: "https://r.corp/v2", Basic: Refused, Redirect: Unknown, Time: time.Now()}
+	old := probestate.Fact{URL: "https://r.corp/v2", Basic: probestate.Refused, Redirect: probestate.Unknown, Time: time.Now()}
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelf{guard: names("https://r.corp/token")}
 		p := New(Options{Transport: s.transport, Getenv: noEnvironment})
 		e := endpoint(t, "https://r.corp")
 		e.Learn, e.Authorization = true, goodLogin
 		old.Login, old.Time = p.login(e.Authorization), time.Now()
-		p.RestoreFacts([]Fact{old})
+		p.RestoreFacts([]probestate.Fact{old})
 		p.Set(defaults(), []Endpoint{e})
 		stop := run(t, p)
 		time.Sleep(time.Second)
 		stop()
-		if f, _ := ParseFact(p.Learned(), e.URL); f.Realm != "https://r.corp" {
+		if f, _ := probestate.ParseFact(p.Learned(), e.URL); f.Realm != "https://r.corp" {
 			t.Errorf("%+v", f)
 		}
 	})

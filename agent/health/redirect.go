@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/node/probestate"
 )
 
 const (
@@ -52,14 +53,14 @@ func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error)
 		return err
 	})
 	if err != nil {
-		return Unknown, "", err
+		return probestate.Unknown, "", err
 	}
 	for _, repository := range repositories {
-		if where, to, err := q.redirectIn(ctx, q.root+"/"+repository); err != nil || where != Unknown {
+		if where, to, err := q.redirectIn(ctx, q.root+"/"+repository); err != nil || where != probestate.Unknown {
 			return where, to, err
 		}
 	}
-	return Unknown, "", nil
+	return probestate.Unknown, "", nil
 }
 
 // redirectIn is redirect within one repository, given by its path.
@@ -70,7 +71,7 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 		return err
 	})
 	if err != nil || len(tags) == 0 {
-		return Unknown, "", err
+		return probestate.Unknown, "", err
 	}
 	reference := tags[0]
 	for range 2 { // an index, then one of its manifests
@@ -80,19 +81,19 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 			return json.NewDecoder(body).Decode(&m)
 		})
 		if err != nil {
-			return Unknown, "", err
+			return probestate.Unknown, "", err
 		}
-		if where, to := q.whereTo(path, r); where != Unknown {
+		if where, to := q.whereTo(path, r); where != probestate.Unknown {
 			return where, to, nil
 		}
 		if blob := m.blob(); blob != "" {
 			path := repository + "/blobs/" + blob
 			r, err := q.ask(ctx, http.MethodGet, path, true, map[string]string{"Range": "bytes=0-0"}, nil)
 			if err != nil {
-				return Unknown, "", err
+				return probestate.Unknown, "", err
 			}
 			if r.status == http.StatusOK || r.status == http.StatusPartialContent {
-				return NoRedirect, "", nil
+				return probestate.NoRedirect, "", nil
 			}
 			where, to := q.whereTo(path, r)
 			return where, to, nil
@@ -101,7 +102,7 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 			break
 		}
 	}
-	return Unknown, "", nil
+	return probestate.Unknown, "", nil
 }
 
 // whereTo classifies the redirect that answers the request for path, by the
@@ -112,33 +113,33 @@ func (q *loginProbe) whereTo(path string, r reply) (where, to string) {
 	switch r.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
-		return Unknown, ""
+		return probestate.Unknown, ""
 	}
 	if r.location == "" {
-		return Unknown, ""
+		return probestate.Unknown, ""
 	}
 	from, err := url.Parse(q.base + path)
 	if err != nil {
-		return Unknown, ""
+		return probestate.Unknown, ""
 	}
 	dest, err := from.Parse(r.location)
 	if err != nil || dest.Host == "" || dest.Scheme != "http" && dest.Scheme != "https" {
-		return Unknown, ""
+		return probestate.Unknown, ""
 	}
 	here, there := strings.ToLower(from.Hostname()), strings.ToLower(dest.Hostname())
 	switch {
 	case here == there && from.Scheme == dest.Scheme && port(from) == port(dest):
-		return Unknown, ""
+		return probestate.Unknown, ""
 	case here == there:
 		// Nothing but a port is foreign here.
 		if to, err = hostport.Parse(dest.Host); err != nil {
 			to = ""
 		}
-		return OtherPort, to
+		return probestate.OtherPort, to
 	case strings.HasSuffix(there, "."+here) && !strings.ContainsAny(there, ":%"):
-		return Subdomain, ""
+		return probestate.Subdomain, ""
 	}
-	return OtherHost, ""
+	return probestate.OtherHost, ""
 }
 
 func port(u *url.URL) string {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 func newAgent(o *options) *cobra.Command {
@@ -30,7 +31,7 @@ and the state as JSON at --listen.`,
 			if err := agent.CheckListen(opts.Listen); err != nil {
 				return usage(err)
 			}
-			m, err := agent.Open(o.root)
+			m, err := reconcile.Open(o.root)
 			if err != nil {
 				return err
 			}

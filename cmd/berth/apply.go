@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 func newApply(o *options) *cobra.Command {
@@ -65,7 +65,7 @@ func printSaved(w io.Writer, r managedfile.Report) {
 
 // unfinished makes files that were left alone a failure: the node is not as
 // the config wants it.
-func unfinished(s agent.Summary) error {
+func unfinished(s reconcile.Summary) error {
 	var errs []error
 	if n := s.Conflicts; n > 0 {
 		errs = append(errs, fmt.Errorf("left alone because somebody else wrote them: %d", n))

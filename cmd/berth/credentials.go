@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 func newCredentials(o *options) *cobra.Command {
@@ -51,12 +51,12 @@ Exit code 1 when a token cannot be had or a credential is withheld.`,
 }
 
 // openMaybe is open, but gives no config when none is named and none is there.
-func (o *options) openMaybe(stderr io.Writer) (*agent.Machine, *config.Config, error) {
+func (o *options) openMaybe(stderr io.Writer) (*reconcile.Node, *config.Config, error) {
 	m, cfg, err := o.open(stderr)
 	if _, none := errors.AsType[*noConfigError](err); o.config != "" || !none {
 		return m, cfg, err
 	}
-	m, err = agent.Open(o.root)
+	m, err = reconcile.Open(o.root)
 	return m, nil, err
 }
 

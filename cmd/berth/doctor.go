@@ -13,13 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/doctor"
 	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 func newDoctor(o *options) *cobra.Command {
@@ -79,9 +80,9 @@ func (o *options) patient(proc string) (doctor.Input, error) {
 		p.Sys = filepath.Join(filepath.Dir(filepath.Clean(p.Host.Proc)), "sys")
 	}
 	p.InstallKubelet = func(ctx context.Context) error { return o.refusesKubelet(ctx, p.Host, p.Config) }
-	file, err := agent.ReadConfig(root, o.config)
+	file, err := reconcile.ReadConfig(root, o.config)
 	if p.ConfigFile == "" {
-		p.ConfigFile = root.Path(agent.ConfigFile)
+		p.ConfigFile = root.Path(reconcile.ConfigFile)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fs.ErrNotExist // and not a file that the config names
@@ -109,7 +110,7 @@ func (o *options) refusesKubelet(ctx context.Context, h node.Host, cfg *config.C
 	i := &installOptions{options: o}
 	in, err := install.New(h, install.Options{
 		Programs: i.programs(h.Root),
-		Images:   agent.KubeletImages(cmp.Or(cfg, config.Default()), agent.Inspect(ctx, h)),
+		Images:   desired.KubeletImages(cmp.Or(cfg, config.Default()), reconcile.Inspect(ctx, h)),
 		Runtime:  func(string) (install.Runtime, error) { return nil, errors.New("not asked") },
 	})
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/node/desired"
 )
 
 func newImagesCheck(o *options) *cobra.Command {
@@ -131,7 +131,7 @@ func spotsFor(to string, target images.Target, cfg *config.Config) (func(images.
 	case cfg == nil:
 		return nil, usage(errors.New("--to: is missing; write a registry, or name a config with --config, whose mirrors are then looked at"))
 	}
-	directories, _ := agent.Desired(cfg, agent.Inputs{})
+	directories, _ := desired.Directories(cfg, desired.Inputs{})
 	return func(r images.Reference) []images.Spot { return images.SpotsOf(directories, r) }, nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"golang.org/x/net/http/httpproxy"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -37,7 +36,7 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 	w := ways{cfg: cfg, access: images.Access{Docker: authn.DefaultKeychain}}
 	var rules credprovider.Rules
 	if cfg != nil {
-		rules = agent.Rules(cfg)
+		rules = config.ProviderRules(cfg)
 		w.access.Logins = credprovider.NewLogins(rules.Registries, rules.DockerConfig)
 		w.access.Settings = configSettings(cfg)
 		w.access.Proxy = configProxy(cfg.Proxy)

@@ -15,12 +15,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/install"
 	"github.com/berth-registry/berth/node/providerconfig"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // installOptions are the flags of install and uninstall.
@@ -202,7 +203,7 @@ func (i *installOptions) programs(root *managedfile.Root) []string {
 // configured is what the config names, if there is one: the directory of
 // hosts.toml files, and the registries whose login only kubelet can pass.
 func (i *installOptions) configured(ctx context.Context, root *managedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
-	file, err := agent.ReadConfig(root, i.config)
+	file, err := reconcile.ReadConfig(root, i.config)
 	if i.config == "" && errors.Is(err, fs.ErrNotExist) {
 		return "", nil, false
 	}
@@ -211,10 +212,10 @@ func (i *installOptions) configured(ctx context.Context, root *managedfile.Root,
 		cfg, _, err = file.Parse()
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(agent.ConfigFile)))
+		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(reconcile.ConfigFile)))
 		return "", nil, false
 	}
-	return cfg.Containerd.CertsDir, agent.KubeletImages(cfg, agent.Inspect(ctx, i.host(root))), true
+	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), true
 }
 
 // installSummary is what -o json gives.

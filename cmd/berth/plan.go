@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 func newPlan(o *options) *cobra.Command {
@@ -40,7 +40,7 @@ Exit codes: 0 no difference, 1 differences, 2 something failed.`,
 	}
 }
 
-func (o *options) printPlan(w io.Writer, plan agent.Plan) error {
+func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
 	summary := plan.Summary()
 	if o.output == "json" {
 		return printJSON(w, summary)
@@ -52,7 +52,7 @@ func (o *options) printPlan(w io.Writer, plan agent.Plan) error {
 }
 
 // printNotes prints what an operator should know, and the closing line.
-func printNotes(w io.Writer, s agent.Summary, closing string) error {
+func printNotes(w io.Writer, s reconcile.Summary, closing string) error {
 	for _, n := range s.Notices {
 		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
 			return err

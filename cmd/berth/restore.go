@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 func newRestore(o *options) *cobra.Command {
@@ -19,14 +19,14 @@ func newRestore(o *options) *cobra.Command {
 		Long: `Put every file back as it was before Berth, and change nothing else. No config is
 needed. It refuses while an agent runs on this machine.
 
-Edits that somebody made to files of Berth stay under ` + agent.StateDir + `/saved.
+Edits that somebody made to files of Berth stay under ` + reconcile.StateDir + `/saved.
 
 Exit codes: 0 the node is as it was, 1 something could not be put back; run it
 again.`,
 		Example: "  berth restore\n  berth restore --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := agent.Open(o.root)
+			m, err := reconcile.Open(o.root)
 			if err != nil {
 				return err
 			}
@@ -69,12 +69,12 @@ func restored(c managedfile.Change) string {
 }
 
 // restoreSummary is what -o json gives.
-func restoreSummary(r managedfile.Report) agent.Summary {
+func restoreSummary(r managedfile.Report) reconcile.Summary {
 	words := map[string]string{}
 	for _, c := range r.Changed {
 		words[c.Path] = restored(c)
 	}
-	s := agent.Summarize(r)
+	s := reconcile.Summarize(r)
 	for i, c := range s.Changes {
 		if w, ok := words[c.Path]; ok {
 			s.Changes[i].Action = w

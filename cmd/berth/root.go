@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // options are the flags that every verb has.
@@ -51,7 +51,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 	cmd.SetErr(stderr)
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	flags := cmd.PersistentFlags()
-	flags.VarP((*named)(&o.config), "config", "c", "the RegistryConfig (default "+agent.ConfigFile+" below the root)")
+	flags.VarP((*named)(&o.config), "config", "c", "the RegistryConfig (default "+reconcile.ConfigFile+" below the root)")
 	o.root = "/"
 	flags.Var((*named)(&o.root), "root", "directory below which the files of the node lie")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
@@ -110,8 +110,8 @@ func suggestions(cmd *cobra.Command, args []string) string {
 
 // open gives the machine and its config. The warnings of the config have been
 // printed to stderr.
-func (o *options) open(stderr io.Writer) (*agent.Machine, *config.Config, error) {
-	m, err := agent.Open(o.root)
+func (o *options) open(stderr io.Writer) (*reconcile.Node, *config.Config, error) {
+	m, err := reconcile.Open(o.root)
 	if err != nil {
 		return nil, nil, err
 	}

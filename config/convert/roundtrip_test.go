@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/config/convert"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/node/desired"
 )
 
 // repositories are asked for at every host. The last one is as short as can be.
@@ -197,7 +197,7 @@ func once(all []hop) (first []hop) {
 // install is the certs.d of a config.
 func install(t *testing.T, cfg *config.Config) resolver {
 	t.Helper()
-	directories, _ := agent.Desired(cfg, agent.Inputs{})
+	directories, _ := desired.Directories(cfg, desired.Inputs{})
 	certs := t.TempDir()
 	desired, err := hostsconf.Build(certs, directories)
 	if err != nil {

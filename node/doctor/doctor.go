@@ -12,10 +12,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/reconcile"
 )
 
 // Level says how bad a finding is.
@@ -64,7 +65,7 @@ type Input struct {
 // Examine makes every check. The findings are in the order of a pull: what
 // containerd does, then what kubelet does.
 func Examine(ctx context.Context, p Input) []Finding {
-	e := &examination{Input: p, inputs: agent.Inspect(ctx, p.Host)}
+	e := &examination{Input: p, inputs: reconcile.Inspect(ctx, p.Host)}
 	e.config()
 	e.agent(ctx)
 	e.containerd(ctx)
@@ -96,7 +97,7 @@ type examination struct {
 	findings []Finding
 	engine   node.Containerd
 	certsDir string // that is examined, as the node names it
-	inputs   agent.Inputs
+	inputs   desired.Inputs
 	unread   bool // containerd reads nothing below it
 	served   bool // each ECR registry of the config has a token
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/goleak"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/agent/status/statustest"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/doctor"
+	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
@@ -493,7 +493,7 @@ func TestMetadataIsNotNeeded(t *testing.T) {
 	aws.AddKey(fakeaws.Key{ID: "AKIAX", Secret: "not-told"})
 	p := bed(t, running+ecrConfig+"ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n")
 	p.Getenv = os.Getenv
-	m, err := agent.Open(p.Host.Root.Path("/"))
+	m, err := reconcile.Open(p.Host.Root.Path("/"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/providerconfig"
+	"github.com/berth-registry/berth/node/desired"
 )
 
 // kubelet looks at its credential providers. With an invalid configuration, or
@@ -98,7 +98,7 @@ func (e *examination) unasked(providers []node.Provider) []string {
 	if e.Config == nil {
 		return nil
 	}
-	return slices.DeleteFunc(agent.KubeletImages(e.Config, e.inputs), func(image string) bool {
+	return slices.DeleteFunc(desired.KubeletImages(e.Config, e.inputs), func(image string) bool {
 		return node.Asks(providers, providerconfig.Provider, image)
 	})
 }

@@ -13,8 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
@@ -97,7 +97,7 @@ func (r *round) apply(ctx context.Context) error {
 	for _, w := range warnings {
 		fmt.Fprintln(&r.spoken, w)
 	}
-	m, err := agent.Open(r.root)
+	m, err := reconcile.Open(r.root)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (r *round) apply(ctx context.Context) error {
 	log := slog.New(slog.NewJSONHandler(&r.spoken, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	result, err := m.Apply(ctx, cfg, log)
 	fmt.Fprintf(&r.spoken, "%+v\n%+v\n%v\n", result.Summary(), result.Plan.Notices, err)
-	var noToken *agent.TokenError
+	var noToken *reconcile.TokenError
 	if err != nil && !errors.As(err, &noToken) {
 		return err
 	}

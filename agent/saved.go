@@ -1,0 +1,112 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/berth-registry/berth/agent/health"
+	"github.com/berth-registry/berth/node/probestate"
+	"github.com/berth-registry/berth/node/reconcile"
+)
+
+// saveHealth puts aside which endpoints answer, when that has changed, for
+// commands that are run meanwhile and for the agent that comes next.
+func (a *Agent) saveHealth() error {
+	s := probestate.SavedHealth{Endpoints: map[string]probestate.Endpoint{}}
+	if a.withdraws {
+		for _, p := range a.prober.Status() {
+			for _, u := range p.URLs {
+				if p.Known {
+					s.Endpoints[u] = a.endpointState(u, p)
+				}
+			}
+		}
+	}
+	if len(s.Endpoints) == 0 && a.kept[reconcile.HealthFile] == nil && !a.node.HasPrivate(reconcile.HealthFile) {
+		return nil
+	}
+	return a.saveFile(reconcile.HealthFile, s)
+}
+
+func (a *Agent) endpointState(u string, p health.Status) probestate.Endpoint {
+	s := probestate.Endpoint{Up: p.Up, Since: p.Since.UTC().Round(0)}
+	switch {
+	case p.Up:
+	case p.Probes > 0:
+		s.Last = p.LastProbe.UTC().Truncate(time.Minute)
+	case a.restored != nil:
+		// Not asked yet: what is remembered gets no younger by that.
+		s.Last = a.restored.Endpoints[u].Last
+	}
+	return s
+}
+
+// How long it is remembered that an endpoint did not answer: over the update of
+// a DaemonSet and the start of a machine, and not over a repair that somebody
+// makes in peace. A memory that is wrong costs two answers of the endpoint; one
+// that is missing costs each pull a timeout until the endpoint has failed
+// again. With a long interval even the last probe is old.
+const (
+	healthMemory          = 10 * time.Minute
+	healthMemoryIntervals = 3
+)
+
+// loadHealth tells the prober which endpoints did not answer an earlier agent.
+// It does so once.
+func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
+	if a.restored != nil {
+		return
+	}
+	a.restored = &probestate.SavedHealth{}
+	if err := a.node.ReadPrivate(reconcile.HealthFile, a.restored); err != nil {
+		a.log.WarnContext(ctx, "which mirrors did not answer is forgotten", "error", err)
+		return
+	}
+	down := down(*a.restored, time.Now(), max(healthMemory, healthMemoryIntervals*interval))
+	if len(down) > 0 {
+		a.log.InfoContext(ctx, "remembered which endpoints do not answer", "endpoints", slices.Sorted(maps.Keys(down)))
+	}
+	a.prober.RestoreHealth(down)
+}
+
+// down lists what did not answer, as far as that is not too long ago. A time to
+// come, by a clock that was wrong once, counts for nothing.
+func down(s probestate.SavedHealth, now time.Time, memory time.Duration) map[string]health.SavedState {
+	found := map[string]health.SavedState{}
+	for u, e := range s.Endpoints {
+		if until := e.Last.Add(memory); !e.Up && !e.Last.After(now) && now.Before(until) {
+			found[u] = health.SavedState{Since: e.Since, Until: now.Add(until.Sub(now))}
+		}
+	}
+	return found
+}
+
+// saveLearned puts aside what was learned, when it has changed.
+func (a *Agent) saveLearned() error {
+	l := probestate.SavedLogins{Key: a.key, Facts: a.prober.Learned()}
+	if len(l.Facts) == 0 && a.kept[reconcile.LearnedFile] == nil {
+		return nil
+	}
+	return a.saveFile(reconcile.LearnedFile, l)
+}
+
+func (a *Agent) saveFile(name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	b = append(b, '\n')
+	if bytes.Equal(b, a.kept[name]) && a.node.HasPrivate(name) {
+		return nil
+	}
+	if err := a.node.Store.WritePrivate(name, b); err != nil {
+		return err
+	}
+	a.kept[name] = b
+	return nil
+}

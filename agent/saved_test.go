@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node/probestate"
+	"github.com/berth-registry/berth/node/reconcile"
+)
+
+// A mirror that was withdrawn stays so when the agent starts anew, and comes
+// back when it answers.
+func TestRemembersDeadMirrors(t *testing.T) {
+	for name, fallback := range map[string]bool{"another mirror": false, "the upstream": true} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			first, second := newMirror(t, nil), newMirror(t, nil)
+			// The interval is so long that nothing is found dead anew.
+			const slow = "health: {interval: 5m, timeout: 30s, failures: 2, successes: 1}\n"
+			dir, text := "quay.io", mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr)
+			if fallback {
+				dir = strings.ReplaceAll(second.addr, ":", "_") + "_"
+				text = mirrorsOf(second.addr, true, "http://"+first.addr)
+			}
+			n.write("etc/config.yaml", text)
+			n.start()
+			n.names(dir, first.addr, true)
+			first.die()
+			n.names(dir, first.addr, false)
+			n.eventually("kept", func() bool { return strings.Contains(n.private(reconcile.HealthFile), `"last"`) })
+			n.end()
+
+			n.write("etc/config.yaml", strings.Replace(text, quick, slow, 1))
+			n.o.firstAnswers = time.Minute // until the other one has answered
+			n.start()
+			n.eventually("converged", func() bool {
+				if strings.Contains(n.hosts(dir), first.addr) {
+					t.Fatalf("it was put back:\n%s", n.hosts(dir))
+				}
+				return n.agent.Snapshot().Phase == status.Converged
+			})
+			n.turned()
+			n.names(dir, first.addr, false)
+			if e := n.agent.Snapshot().Mirrors[0].Endpoints[0]; e.State != status.Down || !e.Withdrawn || e.Since.IsZero() {
+				t.Errorf("%+v", e)
+			}
+			n.end()
+			first.live(t)
+			n.start() // it is asked at once
+			n.names(dir, first.addr, true)
+		})
+	}
+}
+
+// All are dead by now: what is remembered must not leave one alone that is
+// dead itself.
+func TestMemoryWithdrawsNotAll(t *testing.T) {
+	n := newNode(t)
+	first, second := newMirror(t, nil), newMirror(t, nil)
+	n.write("etc/config.yaml", mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr))
+	n.start()
+	n.names("quay.io", first.addr, true)
+	first.die()
+	n.names("quay.io", first.addr, false)
+	n.eventually("kept", func() bool { return strings.Contains(n.private(reconcile.HealthFile), `"last"`) })
+	n.end()
+	second.die()
+	n.start()
+	n.names("quay.io", first.addr, true)
+	n.names("quay.io", second.addr, true)
+}
+
+func (n *node) private(name string) string {
+	b, _ := os.ReadFile(filepath.Join(n.root, reconcile.StateDir, name))
+	return string(b)
+}
+
+// What is too old, or of the future, is no proof.
+func TestMemoryHasAnEnd(t *testing.T) {
+	now := time.Now()
+	s := probestate.SavedHealth{Endpoints: map[string]probestate.Endpoint{
+		"https://up":     {Up: true, Since: now},
+		"https://fresh":  {Last: now.Add(-9 * time.Minute)},
+		"https://old":    {Last: now.Add(-healthMemory)},
+		"https://future": {Last: now.Add(time.Minute)},
+		"https://never":  {},
+	}}
+	var found []string
+	for u, m := range down(s, now, healthMemory) {
+		found = append(found, u)
+		if left := m.Until.Sub(now); left <= 0 || left > healthMemory {
+			t.Errorf("%s counts for %s more", u, left)
+		}
+	}
+	if !slices.Equal(found, []string{"https://fresh"}) {
+		t.Errorf("remembered %q", found)
+	}
+}
+
+// An endpoint that was never asked does not become younger by being written
+// down: an agent that dies again and again must come to an end with it.
+func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
+	n := newNode(t)
+	gone := newMirror(t, nil)
+	gone.die()
+	m := openNode(t, n.root)
+	last := time.Now().Add(-5 * time.Minute).UTC().Truncate(time.Minute)
+	body := `{"endpoints":{"http://` + gone.addr + `":{"up":false,"last":"` + last.Format(time.RFC3339) + `"}}}`
+	if err := m.Store.WritePrivate(reconcile.HealthFile, []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Parse("config.yaml", []byte(mirrorsOf("quay.io", true, "http://"+gone.addr)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.o.Log = slog.New(slog.DiscardHandler)
+	a := New(m, n.o) // nothing of it runs, so nothing is asked
+	if err := a.reconcile(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if kept := n.private(reconcile.HealthFile); !strings.Contains(kept, last.Format(time.RFC3339)) || !strings.Contains(kept, gone.addr) {
+		t.Errorf("kept is\n%s", kept)
+	}
+}

@@ -1,0 +1,99 @@
+package desired
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/internal/realm"
+	"github.com/berth-registry/berth/node/probestate"
+)
+
+// Readers are the programs that read the hosts.toml files of a node.
+type Readers struct {
+	// Containerd is the release of the node's containerd; zero when it is not
+	// known, which counts as any of them.
+	Containerd containerdconf.Release
+}
+
+// toTokenServer tells whether some reader sends the header of a host on to the
+// token server that this host names, and whether every one does.
+func (r Readers) toTokenServer() (some, every bool) {
+	if r.Containerd.IsZero() {
+		return true, false
+	}
+	yes := r.Containerd.HeaderToTokenServer()
+	return yes, yes
+}
+
+// Channel is how a login gets to a host.
+type Channel struct {
+	// Header says that hosts.toml carries it.
+	Header bool
+	// Serves says that every reader logs in with the header.
+	Serves bool
+	// Why says what speaks against header or serves, "" when nothing does.
+	Why string
+	// Unprobed says that the registry was not asked what it takes.
+	Unprobed bool
+}
+
+// channelOf decides how the login for u travels: by a header or, failing that,
+// by kubelet's credential provider alone. It depends on auth of the login's entry
+// (auto where it has none), on what reads the file, and on what the prober has
+// learned about u; a zero fact is nothing.
+//
+// A header serves where Basic is accepted. Where only tokens are taken it serves
+// if it goes on to the token server, and may be written only if that server
+// belongs to the registry.
+func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact probestate.Fact) Channel {
+	switch auth {
+	case config.AuthToken:
+		return Channel{Why: "auth: token leaves it to kubelet's credential provider"}
+	case config.AuthBasic:
+		return Channel{Header: true, Serves: true}
+	}
+	unprobed := fact.Basic != probestate.Accepted && fact.Basic != probestate.Refused
+	if server, ok := realm.Known(u.Host); ok && unprobed && u.Scheme == "https" {
+		fact.Basic, fact.Realm, unprobed = probestate.Refused, server, false
+	}
+	some, every := readers.toTokenServer()
+	tokensOnly := fact.Basic == probestate.Refused
+	switch {
+	case tokensOnly && !some:
+		return Channel{Why: fmt.Sprintf("the registry takes tokens only, and containerd %s gets them without the header; "+
+			"only kubelet's credential provider can pass the login", readers.Containerd)}
+	case tokensOnly && fact.Realm == "":
+		return Channel{Why: "the registry takes tokens only, and does not say where; auth: basic insists on the header"}
+	}
+	if fact.Realm != "" && some {
+		if err := realm.Check(u.Scheme, u.Host, fact.Realm); err != nil {
+			return Channel{Why: fmt.Sprintf("containerd 2.1 and later would send it to the token server %s, which %v; auth: basic insists on the header",
+				fact.Realm, err)}
+		}
+	}
+	switch {
+	case tokensOnly && !every:
+		return Channel{Header: true, Why: "the registry takes tokens only, which containerd before 2.1 gets without the header"}
+	case tokensOnly:
+		return Channel{Header: true, Serves: true}
+	case fact.Leaks():
+		return Channel{Why: fmt.Sprintf("it redirects requests for layers to %s, and containerd would send the login along; "+
+			"auth: basic insists on the header", fact.To)}
+	}
+	return Channel{Header: true, Serves: true, Unprobed: unprobed}
+}
+
+// UnprobedNotice says that registries with a login were not asked what they take.
+func (d *State) UnprobedNotice(readers Readers) []Notice {
+	if len(d.unprobed) == 0 {
+		return nil
+	}
+	takes := "if it takes Basic"
+	if some, _ := readers.toTokenServer(); some {
+		takes += ", or its token server is of its domain"
+	}
+	return []Notice{{"login", fmt.Sprintf("sent to %s %s; not yet probed, an agent does that", strings.Join(d.unprobed, ", "), takes)}}
+}

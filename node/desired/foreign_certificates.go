@@ -1,0 +1,54 @@
+package desired
+
+import (
+	"path"
+	"strings"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// certificates adds to a directory the certificates that had an effect on its
+// upstream before: containerd ignores them beside a hosts.toml that does not
+// name them.
+func (d *State) certificates(dir *hostsconf.Directory) {
+	if d.in.Foreign.Linked && dir.Upstream != hostsconf.Default && d.in.Foreign.For(dir.Upstream) == nil {
+		d.notice(dir.Upstream, "_default is a symlink; certificates behind it are not carried over; "+
+			"set tls.caFile of %s under registries if it needs them", dir.Upstream)
+	}
+	theirs := d.in.Foreign.For(dir.Upstream)
+	if theirs == nil {
+		return
+	}
+	names := strings.Join(theirs.Names(), ", ")
+	where := path.Join(d.certsDir, theirs.Dir)
+	own := hostport.TrimDefaultPort(hostsconf.UpstreamURL(dir.Upstream, false).Host, "https")
+	isOwn := func(u hostsconf.URL) bool {
+		return u.Scheme == "https" && hostport.TrimDefaultPort(u.Host, "https") == own
+	}
+	hosts := []*hostsconf.Host{dir.Server}
+	for i := range dir.Hosts {
+		hosts = append(hosts, &dir.Hosts[i])
+	}
+	used := dir.Server == nil
+	if used {
+		dir.Foreign = theirs
+	}
+	for _, h := range hosts {
+		if h != nil && isOwn(h.URL) {
+			h.TLS.Foreign, used = theirs, true
+		}
+	}
+	if !used {
+		d.notice(dir.Upstream, "%s in %s have no effect beside this hosts.toml: %s itself is not asked over https",
+			names, where, dir.Upstream)
+		return
+	}
+	d.notice(dir.Upstream, "%s in %s, which containerd would ignore beside a hosts.toml, are named in it; the files stay as they are",
+		names, where)
+	for i, t := range d.Targets {
+		if (t.Upstream == dir.Upstream || t.Upstream == "") && isOwn(t.Host.URL) {
+			d.Targets[i].Host.TLS.Foreign = theirs
+		}
+	}
+}

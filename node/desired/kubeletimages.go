@@ -1,0 +1,40 @@
+package desired
+
+import (
+	"slices"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/hostsconf"
+)
+
+// KubeletImages lists the registries of a config whose login does not fit into a
+// header, because they insist on tokens or the login is for a part of their
+// paths: kubelet has to ask the credential provider about images from there. They
+// are sorted, in the form of kubelet's matchImages: host[:port][/path].
+func KubeletImages(cfg *config.Config, in Inputs) []string {
+	d := Compute(cfg, in)
+	registries, docker := config.Logins(cfg)
+	var images []string
+	for _, l := range slices.Concat(registries, docker) {
+		if l.Path != "" || !d.serves(l) {
+			images = append(images, l.Name())
+		}
+	}
+	slices.Sort(images)
+	return slices.Compact(images)
+}
+
+// serves reports whether a login for a whole host logs in by a header when images
+// name that host.
+func (d *State) serves(l credprovider.Login) bool {
+	auth := config.AuthAuto
+	switch {
+	case l.Token:
+		auth = config.AuthToken
+	case d.basic[l.Name()]:
+		auth = config.AuthBasic
+	}
+	reach, _ := d.reach(l.Host, "", "https")
+	return d.in.channel(hostsconf.UpstreamURL(l.Host, reach.PlainHTTP), auth).Serves
+}

@@ -1,0 +1,38 @@
+package desired
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/node/probestate"
+)
+
+func TestKubeletImages(t *testing.T) {
+	cfg, _, err := config.Parse("config.yaml", []byte(`apiVersion: berth/v1alpha1
+kind: RegistryConfig
+registries:
+- {host: quay.io, username: u, password: p}
+- {host: ghcr.io, username: u, password: p, auth: token}
+- {host: docker.io, username: u, password: p, auth: token}
+- {host: "registry.corp:5000/team", username: u, password: p}
+- {host: token.corp, auth: token}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.DockerConfig = []config.DockerLogin{{Host: "a.corp", Username: "u"}, {Host: "a.corp/part", Username: "u"}, {Host: "ghcr.io/part", Username: "u"}}
+	want := []string{"a.corp/part", "docker.io", "ghcr.io", "ghcr.io/part", "registry.corp:5000/team"}
+	for release, more := range map[string][]string{"2.4.2": nil, "1.7.28": {"quay.io"}, "": {"quay.io"}} {
+		want := slices.Sorted(slices.Values(slices.Concat(want, more)))
+		if got := KubeletImages(cfg, Inputs{Readers: readersOf(t, release)}); !slices.Equal(got, want) {
+			t.Errorf("containerd %q: %q, want %q", release, got, want)
+		}
+	}
+	learned := Inputs{Readers: readersOf(t, "1.7.28"), Learned: []probestate.Fact{
+		{URL: "https://a.corp/v2", Basic: probestate.Refused, Realm: "https://a.corp"}, {URL: "https://quay.io/v2", Basic: probestate.Accepted},
+	}}
+	if got := KubeletImages(cfg, learned); !slices.Contains(got, "a.corp") || slices.Contains(got, "quay.io") {
+		t.Errorf("what was learned does not count: %q", got)
+	}
+}

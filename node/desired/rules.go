@@ -1,0 +1,184 @@
+package desired
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// RuleDirectories tells the provider which hosts containerd asks for each
+// upstream: as desired where that is what stands there, and as somebody else
+// wants it where a file is not ours.
+//
+// Endpoints that are withdrawn count as if they were there: they may be back
+// before kubelet asks again, and then containerd offers them what it was given.
+//
+// files are the digests of what stands there, by the directory's name. A header
+// of an idle host does not count: what reads it may need the login from kubelet
+// all the same.
+func RuleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host,
+	idle map[hostsconf.URL]bool, others []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
+	foreign := make(map[string]bool, len(others))
+	var all []credprovider.Directory
+	for _, r := range others {
+		foreign[r.Registry] = true
+		dir := foreignDirectory(r)
+		dir.Files = files[r.Dir]
+		all = append(all, dir)
+	}
+	for _, d := range desired {
+		if foreign[d.Upstream] {
+			continue
+		}
+		dir := credprovider.Directory{
+			Upstream: d.Upstream, AndUpstream: d.Server == nil, Files: files[hostsconf.DirName(d.Upstream)],
+		}
+		for _, h := range slices.Concat(d.Hosts, withdrawn[d.Upstream]) {
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h, idle))
+		}
+		if d.Server != nil {
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, *d.Server, idle))
+		}
+		all = append(all, dir)
+	}
+	slices.SortFunc(all, func(a, b credprovider.Directory) int { return strings.Compare(a.Upstream, b.Upstream) })
+	return all
+}
+
+func ruleHost(cfg *config.Config, h hostsconf.Host, idle map[hostsconf.URL]bool) credprovider.Host {
+	return credprovider.Host{
+		Host:     hostsconf.RegistryName(h.URL.Host),
+		Path:     h.URL.RepositoryPath(),
+		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
+		Header:   !h.Authorization.IsZero() && !idle[h.URL],
+	}
+}
+
+// allowsPlainHTTP reports whether every credential that the provider may choose
+// for this address has the permission to go over plain http. The permission of
+// one login is none for another on the same host; where it stands is as the
+// check of the config has it: in the entry of the login itself, and for what
+// comes from elsewhere in any entry that covers it.
+func allowsPlainHTTP(cfg *config.Config, u hostsconf.URL) bool {
+	here := strings.TrimSuffix(u.Host+"/"+u.RepositoryPath(), "/")
+	covered := func(name string) bool {
+		return slices.ContainsFunc(cfg.Registries, func(r config.Registry) bool {
+			return r.AllowPlainHTTPCredentials && credprovider.Within(name, r.Host)
+		})
+	}
+	// The provider takes host and host:443 for one.
+	canonical := strings.NewReplacer(":443/", "/").Replace
+	chosen := func(name string) bool {
+		name, here := canonical(name+"/"), canonical(here+"/")
+		return strings.HasPrefix(name, here) || strings.HasPrefix(here, name)
+	}
+	for _, r := range cfg.Registries {
+		if r.Username != "" && chosen(r.Host) && !r.AllowPlainHTTPCredentials {
+			return false
+		}
+	}
+	for _, l := range cfg.DockerConfig {
+		if chosen(l.Host) && !covered(l.Host) {
+			return false
+		}
+	}
+	_, isECR := config.ECRNames(cfg).Parse(u.Host)
+	return !isECR || covered(here)
+}
+
+// foreignDirectory is a directory that somebody else wrote. Nothing is known
+// of a permission for plain http there.
+func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
+	dir := credprovider.Directory{Upstream: r.Registry, AndUpstream: r.AndUpstream}
+	for _, h := range r.Hosts {
+		dir.Hosts = append(dir.Hosts, credprovider.Host{
+			Host:     hostsconf.RegistryName(h.Host),
+			Path:     strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(h.Path, "/v2"), "/v2/"), "/"),
+			Insecure: h.Scheme == "http" && !hostport.IsLoopback(h.Host),
+			Header:   slices.Contains(h.Headers, "Authorization"),
+		})
+	}
+	return dir
+}
+
+// MergeTransition joins two states of the directories: while files change, one after
+// the other, a host may see a credential only if it may in every mixture of the
+// two. Where an upstream has no directory, "*" is asked, or the registry itself.
+func MergeTransition(before, after []credprovider.Directory) []credprovider.Directory {
+	b, a := byUpstream(before), byUpstream(after)
+	var all []credprovider.Directory
+	for _, upstream := range slices.Sorted(maps.Keys(union(b, a))) {
+		joined := credprovider.Directory{Upstream: upstream}
+		states := []map[string]credprovider.Directory{b, a}
+		own := 0
+		for _, state := range states {
+			if d, ok := state[upstream]; ok {
+				joined = join(joined, d)
+				own++
+			}
+		}
+		if own < len(states) {
+			for _, state := range states {
+				joined = join(joined, fallback(state))
+			}
+		}
+		all = append(all, joined)
+	}
+	return all
+}
+
+// fallback is what is asked for an upstream without a directory.
+func fallback(state map[string]credprovider.Directory) credprovider.Directory {
+	if d, ok := state[hostsconf.Default]; ok {
+		return d
+	}
+	return credprovider.Directory{AndUpstream: true}
+}
+
+func byUpstream(directories []credprovider.Directory) map[string]credprovider.Directory {
+	m := make(map[string]credprovider.Directory, len(directories))
+	for _, d := range directories {
+		m[d.Upstream] = d
+	}
+	return m
+}
+
+func union(a, b map[string]credprovider.Directory) map[string]bool {
+	keys := make(map[string]bool, len(a)+len(b))
+	for k := range a {
+		keys[k] = true
+	}
+	for k := range b {
+		keys[k] = true
+	}
+	return keys
+}
+
+// join adds the hosts of d to those of to.
+func join(to, d credprovider.Directory) credprovider.Directory {
+	// A directory without any host leaves the registry itself.
+	to.AndUpstream = to.AndUpstream || d.AndUpstream || len(d.Hosts) == 0
+	for _, h := range d.Hosts {
+		if !slices.Contains(to.Hosts, h) {
+			to.Hosts = append(to.Hosts, h)
+		}
+	}
+	for _, f := range d.Files {
+		if !slices.Contains(to.Files, f) {
+			to.Files = append(to.Files, f)
+		}
+	}
+	return to
+}
+
+// WithholdAll withholds every credential.
+func WithholdAll() credprovider.Rules {
+	return credprovider.Rules{Directories: []credprovider.Directory{
+		{Upstream: hostsconf.Default, Hosts: []credprovider.Host{{Host: hostsconf.Unreadable}}},
+	}}
+}

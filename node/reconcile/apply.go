@@ -1,0 +1,104 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/desired"
+)
+
+// Result is what [Node.Apply] did.
+type Result struct {
+	Plan   Plan
+	Report managedfile.Report
+	Rules  bool // the credential provider's rules were brought up to date
+}
+
+// Apply converges once: it gets the tokens that headers need, and writes
+// certs.d and what the credential provider has to know. The error joins what
+// failed, each file by name, and a [TokenError] for each registry without a
+// token; the rest is done all the same. Conflicts are in the result, they are
+// no error.
+func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
+	learned, err := n.Learned()
+	if err != nil {
+		return Result{}, err
+	}
+	in, err := n.inputs(ctx, cfg, learned)
+	if err != nil {
+		return Result{}, err
+	}
+	var tokenErr error
+	if registries := desired.Compute(cfg, in).ECRRegistries; len(registries) > 0 {
+		// AWS may be slow: nobody has to wait for it but us.
+		tokens, err := n.tokens(cfg, log)
+		if err != nil {
+			return Result{}, err
+		}
+		in.Headers, tokenErr = fetchHeaders(ctx, tokens, registries)
+	}
+	result, err := n.Converge(ctx, cfg, desired.Compute(cfg, in), nil)
+	return result, errors.Join(err, tokenErr)
+}
+
+// Converge makes the node as state has it. also, if it is not nil, is done
+// under the same lock, and before. The error tells everything once.
+func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *desired.State, also func() error) (Result, error) {
+	unlock, err := n.lock(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	var alsoErr error
+	if also != nil {
+		alsoErr = also()
+	}
+	plan, err := n.plan(cfg, state)
+	if err != nil {
+		return Result{}, joinDistinct(err, alsoErr)
+	}
+	result := Result{Plan: plan}
+	err = n.write(ctx, cfg, &result)
+	return result, joinDistinct(err, alsoErr)
+}
+
+// write carries a plan out. When it cannot, secrets that shall go go all the
+// same.
+func (n *Node) write(ctx context.Context, cfg *config.Config, result *Result) error {
+	err := n.writeAll(ctx, cfg, result)
+	switch {
+	case err != nil:
+		return errors.Join(err, n.removeExpiredSecrets(ctx, cfg, result))
+	case len(result.Report.Skipped) == 0:
+		return n.dropSpare()
+	}
+	return nil
+}
+
+// writeAll is the normal way. While certs.d changes, the provider gives a
+// credential only to hosts that may have it before and after.
+func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result) error {
+	plan := result.Plan
+	changes := slices.ContainsFunc(plan.Changes, hostsconf.IsDifference)
+	if changes {
+		if err := n.guardRules(cfg, plan); err != nil {
+			return err
+		}
+	}
+	var errs [2]error
+	result.Report, errs[0] = n.tree(cfg).Apply(ctx, plan.Desired, plan.Changes)
+	if changes || plan.Rules {
+		rules, err := n.rules(cfg, plan, carriedOut(plan.Changes, result.Report))
+		if err == nil {
+			err = n.writeRules(rules)
+		}
+		errs[1] = err
+		result.Rules = plan.Rules && err == nil
+	}
+	return errors.Join(errs[:]...)
+}

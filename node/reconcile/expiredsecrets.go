@@ -1,0 +1,192 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// spareDir takes the record of what was written while that below StateDir could
+// not be. It lies in memory, where there is room when the disk is full.
+const spareDir = "/run/berth/record"
+
+// secretsRemoved is the reason that people read.
+const secretsRemoved = "its login is removed at once; its other changes wait until there is room on the disk"
+
+// removeExpiredSecrets is what is done when the normal way fails, mostly because the disk
+// is full: a secret that a hosts.toml shall not hold any more goes all the same,
+// for an expired token moves pulls elsewhere without a word, and one that was
+// called back has no business there.
+//
+// The files keep the hosts that they have, so the credential provider's rules
+// stay true, and only files are touched that are whole and ours by the record
+// and by their own mark. Their intent is recorded first, as always, but in
+// spareDir.
+func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, result *Result) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	err := n.removeSecrets(ctx, cfg, result, false)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		// No file can be put beside another one in certs.d itself.
+		return n.removeSecrets(ctx, cfg, result, true)
+	}
+	return err
+}
+
+func (n *Node) removeSecrets(ctx context.Context, cfg *config.Config, result *Result, inPlace bool) error {
+	current, err := n.read(cfg, result.Plan.Desired)
+	if err != nil {
+		return fmt.Errorf("take away logins that are out of date: %w", err)
+	}
+	changes, errs := withoutSecrets(cfg, result.Plan, current, inPlace)
+	if len(changes) == 0 {
+		return errs
+	}
+	spare, err := n.spare()
+	if err != nil {
+		return errors.Join(errs, err)
+	}
+	report, err := spare.Apply(ctx, hostsconf.Scope(cfg.Containerd.CertsDir, false), changes)
+	result.Report.Changed = append(result.Report.Changed, report.Changed...)
+	result.Report.Skipped = append(result.Report.Skipped, report.Skipped...)
+	return errors.Join(errs, err)
+}
+
+// withoutSecrets gives the changes that take secrets away from what stands
+// there, and nothing else. In place, a login that is replaced by another one
+// goes as well.
+func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
+	want := map[string]map[string]hostsconf.Host{} // by name of the directory and address
+	for _, d := range plan.Desired.Installed(plan.Changes) {
+		hosts := map[string]hostsconf.Host{}
+		for _, h := range slices.Concat(plan.withdrawn[d.Upstream], d.Hosts) {
+			hosts[h.URL.String()] = h
+		}
+		if d.Server != nil {
+			hosts[d.Server.URL.String()] = *d.Server
+		}
+		want[hostsconf.DirName(d.Upstream)] = hosts
+	}
+	var changes []managedfile.Change
+	var errs []error
+	for _, o := range current.Files {
+		dir := path.Dir(o.Path)
+		if o.Owner != managedfile.Ours || o.Kind != managedfile.Regular || !managedfile.Intact(o.Content) ||
+			path.Dir(dir) != path.Clean(cfg.Containerd.CertsDir) || hostsconf.UpstreamOf(path.Base(dir)) == "" {
+			continue
+		}
+		body := string(managedfile.WithoutMarker(o.Content))
+		edited, header, err := withoutSecretLines(body, want[path.Base(dir)], inPlace)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.Path, err))
+			continue
+		}
+		if edited == body {
+			continue
+		}
+		mode := o.Mode
+		if !header && !inPlace {
+			mode = 0o644 // as it is written when there never was one
+		}
+		changes = append(changes, managedfile.Change{
+			Action: managedfile.Update, Path: o.Path, Before: o, Reason: secretsRemoved, InPlace: inPlace,
+			After: &managedfile.File{Path: o.Path, Body: []byte(edited), Mode: mode, Comment: "#"},
+		})
+	}
+	return changes, errors.Join(errs...)
+}
+
+// read finds out what stands in certs.d. What was written with the spare record
+// is ours as well, though the other record says that it was edited.
+func (n *Node) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
+	current, err := n.tree(cfg).Read(wanted)
+	if err == nil {
+		n.recognize(current)
+	}
+	return current, err
+}
+
+// recognize makes those files ours in a snapshot that the spare record knows,
+// and that tell by their own mark that they are whole. It gives them. Without
+// a spare record that can be used there are none.
+func (n *Node) recognize(current managedfile.Snapshot) (known []managedfile.Observed) {
+	if !n.hasSpare() {
+		return nil
+	}
+	spare, err := n.spare()
+	if err != nil {
+		return nil
+	}
+	seen, err := spare.Observe(current.Scope, nil)
+	if err != nil {
+		return nil
+	}
+	ours := map[string][]byte{}
+	for _, o := range seen.Files {
+		if o.Owner == managedfile.Ours && managedfile.Intact(o.Content) {
+			ours[o.Path] = o.Content
+		}
+	}
+	for i, o := range current.Files {
+		if content, ok := ours[o.Path]; ok && o.Owner == managedfile.Edited && !o.AccessOnly && bytes.Equal(content, o.Content) {
+			current.Files[i].Owner = managedfile.Ours
+			known = append(known, current.Files[i])
+		}
+	}
+	return known
+}
+
+// settle tells the record what the spare one knows, so that who goes by it alone
+// takes nothing of ours for an edit.
+func (n *Node) settle(ctx context.Context, scope managedfile.Scope) error {
+	current, err := n.Store.Observe(scope, nil)
+	if err != nil {
+		return err
+	}
+	var changes []managedfile.Change
+	for _, o := range n.recognize(current) {
+		changes = append(changes, managedfile.Change{
+			Action: managedfile.Unchanged, Path: o.Path, Before: o,
+			After: &managedfile.File{Path: o.Path, Body: managedfile.WithoutMarker(o.Content), Mode: o.Mode, Comment: "#"},
+		})
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	_, err = n.Store.Apply(ctx, scope, changes)
+	return err
+}
+
+func (n *Node) spare() (*managedfile.Store, error) { return managedfile.Open(n.Root, spareDir) }
+
+func (n *Node) hasSpare() bool {
+	_, err := n.Root.Lstat(spareDir)
+	return err == nil
+}
+
+// dropSpare removes the spare record once the other one says the same.
+func (n *Node) dropSpare() error {
+	if !n.hasSpare() {
+		return nil
+	}
+	dir, err := n.Root.Resolve(spareDir)
+	if err == nil {
+		err = os.RemoveAll(dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the spare record: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/desired"
+)
+
+// placeholder stands for a token that apply would get.
+var placeholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
+
+// scope is what one token serves: every registry of one region and chain of
+// credentials.
+type scope struct {
+	service   ecr.Service
+	partition string
+	region    string
+	chain     string
+}
+
+func scopeOf(r ecr.Registry) scope {
+	return scope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
+}
+
+// cachedHeaders gives the headers of the tokens that the node has, and absent
+// for those that it has not; a zero absent gives none.
+func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry, absent redact.Secret) (headers desired.Headers, missing int) {
+	headers = desired.Headers{}
+	for _, r := range registries {
+		if t, ok := tokens.Cached(r); ok {
+			headers[r.Host] = hostsconf.BasicAuthorization(t.Username, t.Password)
+			continue
+		}
+		missing++
+		if !absent.IsZero() {
+			headers[r.Host] = absent
+		}
+	}
+	return headers, missing
+}
+
+// TokenError says for which registry there is no token, and so no header.
+type TokenError struct {
+	Host string
+	Err  error
+}
+
+// Error tells what follows, too.
+func (e *TokenError) Error() string {
+	return fmt.Sprintf("%s: no ECR token, so its hosts.toml has no login: %v", e.Host, e.Err)
+}
+
+// Unwrap gives why.
+func (e *TokenError) Unwrap() error { return e.Err }
+
+// fetchHeaders gets a token for each region. The error joins a [TokenError]
+// for each registry without one; the others have theirs.
+func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries []ecr.Registry) (desired.Headers, error) {
+	type result struct {
+		header redact.Secret
+		err    error
+	}
+	headers := desired.Headers{}
+	known := map[scope]result{}
+	var errs []error
+	for _, r := range registries {
+		got, ok := known[scopeOf(r)]
+		if !ok {
+			t, err := tokens.Get(ctx, r)
+			got = result{hostsconf.BasicAuthorization(t.Username, t.Password), err}
+			known[scopeOf(r)] = got
+		}
+		if got.err != nil {
+			errs = append(errs, &TokenError{Host: r.Host, Err: got.err})
+			continue
+		}
+		headers[r.Host] = got.header
+	}
+	return headers, errors.Join(errs...)
+}
+
+// tokens gives access to the token files of the node and to AWS.
+func (n *Node) tokens(cfg *config.Config, log *slog.Logger) (*credprovider.Tokens, error) {
+	return n.TokensOf(config.ProviderRules(cfg), log, log)
+}
+
+// TokensOf is tokens for what the credential provider knows; calls is told how
+// each call to AWS ends.
+func (n *Node) TokensOf(rules credprovider.Rules, log, calls *slog.Logger) (*credprovider.Tokens, error) {
+	dir, err := n.Root.Resolve(credprovider.TokenDir)
+	if err != nil {
+		return nil, err
+	}
+	tokens := rules.Tokens(dir, ecr.Options{Log: calls})
+	tokens.Log = log
+	return tokens, nil
+}

@@ -1,0 +1,47 @@
+package reconcile
+
+import (
+	"errors"
+	"strings"
+)
+
+// joinDistinct joins errors, each text once: what cannot be written is often tried
+// in two ways, and whoever reads about it has to act once.
+func joinDistinct(errs ...error) error {
+	var all []error
+	told := map[string]bool{}
+	for _, err := range errs {
+		for _, one := range parts(err) {
+			if text := one.Error(); !told[text] {
+				told[text] = true
+				all = append(all, one)
+			}
+		}
+	}
+	return errors.Join(all...)
+}
+
+// parts undoes [errors.Join]. An error that says more than its causes do, or
+// puts them otherwise, stays whole.
+func parts(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	causes := joined.Unwrap()
+	texts := make([]string, len(causes))
+	for i, cause := range causes {
+		texts[i] = cause.Error()
+	}
+	if strings.Join(texts, "\n") != err.Error() {
+		return []error{err}
+	}
+	var all []error
+	for _, cause := range causes {
+		all = append(all, parts(cause)...)
+	}
+	return all
+}

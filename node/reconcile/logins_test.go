@@ -1,0 +1,97 @@
+package reconcile
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/test/nodetest"
+)
+
+// A login of Docker Hub, as most people write it: what plan says and what the
+// provider does depend on this node's containerd.
+func TestDockerHubLogin(t *testing.T) {
+	const login = "registries: [{host: docker.io, username: hub, password: p}]\n"
+	const mirror = "mirrors: [{upstream: docker.io, endpoints: [{url: mirror.corp}]}]\n"
+	for _, c := range []struct {
+		name, config, release string
+		directory, notice     string
+		passed                string // what the provider gives, or the host because of which it does not
+	}{
+		{"alone", login, "1.7.28", "", "docker.io: the login of docker.io is not written for https://registry-1.docker.io: the registry takes tokens only, " +
+			"and containerd 1.7.28 gets them without the header; only kubelet's credential provider can pass the login", "hub"},
+		{"alone", login, "2.4.2", "docker.io:  | https://registry-1.docker.io as hub:p", "", "hub"},
+		{"alone", login, "", "docker.io:  | https://registry-1.docker.io as hub:p", "may be of no use: the registry takes tokens only, which containerd before 2.1", "hub"},
+		{"behind a mirror", mirror + login, "1.7.28", "docker.io: https://mirror.corp | https://registry-1.docker.io", "is not written for", "withheld from mirror.corp"},
+		{"behind a mirror", mirror + login, "2.4.2", "docker.io: https://mirror.corp | https://registry-1.docker.io as hub:p", "", "not needed"},
+		{"behind a mirror", mirror + login, "", "docker.io: https://mirror.corp | https://registry-1.docker.io as hub:p", "may be of no use", "withheld from mirror.corp"},
+	} {
+		t.Run(c.name+" "+c.release, func(t *testing.T) {
+			m := open(t, t.TempDir())
+			nodetest.SetRelease(&m.Host, c.release)
+			cfg := nodetest.ParseConfig(t, c.config)
+			plan, err := m.Plan(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			directories, _ := desired.Directories(cfg, desired.Inputs{Readers: m.Readers(t.Context())})
+			var got []string
+			for _, d := range directories {
+				got = append(got, nodetest.ShowDirectory(d))
+			}
+			if g := strings.Join(got, "\n"); g != c.directory {
+				t.Errorf("%s, want %s", g, c.directory)
+			}
+			notices := strings.Join(plan.Summary().Notices, "\n")
+			if !strings.Contains(notices, c.notice) || (c.notice == "") != (notices == "") {
+				t.Errorf("plan says %q, want %q", notices, c.notice)
+			}
+			if _, err := m.Apply(t.Context(), cfg, nil); err != nil {
+				t.Fatal(err)
+			}
+			e, err := m.Credentials(t.Context(), cfg, "docker.io/library/nginx", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What credentials tells of the header is what stands in the file,
+			// unless that may be of no use.
+			if h := e.Hosts[len(e.Hosts)-1]; h.Host.Header != (c.release == "2.4.2") {
+				t.Errorf("credentials: %+v", h.Host)
+			}
+			passed := ""
+			var withheld *credprovider.WithheldError
+			switch {
+			case e.Credential != nil:
+				passed = e.Credential.Username
+			case errors.As(e.Err, &withheld):
+				passed = "withheld from " + withheld.Other
+			case errors.Is(e.Err, credprovider.ErrNotServed):
+				passed = "not needed"
+			}
+			if passed != c.passed {
+				t.Errorf("the provider: %q (%v), want %q", passed, e.Err, c.passed)
+			}
+		})
+	}
+}
+
+// plan says on what a login depends that no agent has tried out.
+func TestPlanSaysWhatWasNotProbed(t *testing.T) {
+	m := open(t, t.TempDir())
+	nodetest.SetRelease(&m.Host, "2.4.2")
+	cfg := nodetest.ParseConfig(t, "registries: [{host: harbor.corp, username: u, password: p}, {host: b.corp, username: u, password: p, auth: basic}]\n")
+	plan, err := m.Plan(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "login: sent to https://harbor.corp if it takes Basic, or its token server is of its domain; not yet probed, an agent does that"
+	if got := plan.Summary().Notices; len(got) != 1 || got[0] != want {
+		t.Errorf("plan says %q", got)
+	}
+	nodetest.SetRelease(&m.Host, "1.7.28")
+	if plan, err = m.Plan(t.Context(), cfg); err != nil || strings.Contains(strings.Join(plan.Summary().Notices, ""), "token server") {
+		t.Errorf("plan for 1.7 says %q (%v)", plan.Summary().Notices, err)
+	}
+}

@@ -1,0 +1,96 @@
+package reconcile
+
+import (
+	"context"
+	"slices"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/node/desired"
+)
+
+// Plan is what [Node.Apply] would do.
+type Plan struct {
+	Desired hostsconf.Desired
+	Changes []hostsconf.Change // below certs.d
+	// Rules says that the credential provider's rules are out of date.
+	Rules   bool
+	Notices []desired.Notice
+
+	current   managedfile.Snapshot
+	withdrawn map[string][]hostsconf.Host // by upstream
+	idle      map[hostsconf.URL]bool      // see [desired.State]
+}
+
+// Differs reports whether the node is not as the config wants it.
+func (p Plan) Differs() bool {
+	return p.Rules || slices.ContainsFunc(p.Changes, hostsconf.IsDifference)
+}
+
+// Plan computes the desired state and compares. It writes nothing to the node
+// and asks nobody: a token that apply would get is a placeholder. While an
+// agent runs, what it has withdrawn is left out, and so is a token that it does
+// not get: the plan is what the agent would do. What would be installed has been
+// read back with containerd's own reader.
+func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
+	learned, err := n.Learned()
+	if err != nil {
+		return Plan{}, err
+	}
+	in, err := n.inputs(ctx, cfg, learned)
+	if err != nil {
+		return Plan{}, err
+	}
+	if in.Health, err = n.agentHealth(); err != nil {
+		return Plan{}, err
+	}
+	state := desired.Compute(cfg, in)
+	missing := 0
+	if len(state.ECRRegistries) > 0 {
+		tokens, err := n.tokens(cfg, nil)
+		if err != nil {
+			return Plan{}, err
+		}
+		absent := placeholder
+		if in.Health != nil {
+			absent = redact.Secret{}
+		}
+		in.Headers, missing = cachedHeaders(tokens, state.ECRRegistries, absent)
+		state = desired.Compute(cfg, in)
+	}
+	plan, err := n.plan(cfg, state)
+	if err != nil {
+		return plan, err
+	}
+	plan.Notices = append(plan.Notices, state.UnprobedNotice(in.Readers)...)
+	switch {
+	case missing > 0 && in.Health != nil:
+		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing, so its header is left out until the agent gets one: see berth status"})
+	case missing > 0:
+		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "the token is not here yet; apply gets it"})
+	}
+	return plan, n.tree(cfg).Verify(ctx, plan.Desired, plan.Changes)
+}
+
+func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
+	plan := Plan{Notices: state.Notices, withdrawn: state.Withdrawn, idle: state.Idle}
+	var err error
+	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.Directories); err != nil {
+		return plan, err
+	}
+	if plan.current, err = n.read(cfg, plan.Desired); err != nil {
+		return plan, err
+	}
+	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
+	if err := n.crashes(cfg, &plan); err != nil {
+		return plan, err
+	}
+	rules, err := n.rules(cfg, plan, plan.Changes)
+	if err != nil {
+		return plan, err
+	}
+	plan.Rules, err = n.rulesDiffer(rules)
+	return plan, err
+}

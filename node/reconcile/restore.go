@@ -1,0 +1,51 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// ErrAgentRuns is returned by [Node.Restore] while an agent would undo it.
+var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; stop it first")
+
+// Restore puts every file back as it was before Berth, and nothing else.
+// certsDirs are searched for files of ours whose record is lost.
+func (n *Node) Restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
+	agentLock, err := managedfile.LockFile(ctx, n.Root, AgentLockFile, false)
+	if errors.Is(err, managedfile.ErrLocked) {
+		return managedfile.Report{}, fmt.Errorf("%w (%w)", ErrAgentRuns, err)
+	}
+	if err != nil {
+		return managedfile.Report{}, err
+	}
+	defer agentLock.Unlock()
+	return n.RestoreAsAgent(ctx, certsDirs...)
+}
+
+// RestoreAsAgent is Restore for the one who is the only agent.
+func (n *Node) RestoreAsAgent(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
+	unlock, err := n.lock(ctx)
+	if err != nil {
+		return managedfile.Report{}, err
+	}
+	defer unlock()
+	withheld := n.withholdAll()
+	scopes := make([]managedfile.Scope, len(certsDirs))
+	for i, dir := range certsDirs {
+		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
+		if n.hasSpare() {
+			// When it fails, one more copy is kept than is needed.
+			_ = n.settle(ctx, scopes[i])
+		}
+	}
+	report, err := n.Store.RestoreAll(ctx, scopes...)
+	if err == nil {
+		err = errors.Join(n.dropSpare(), n.placeholderRules())
+	}
+	return report, errors.Join(err, withheld)
+}

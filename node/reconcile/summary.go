@@ -1,0 +1,111 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/managedfile"
+)
+
+// Summary is a plan, or what was done, for people and for JSON. It holds no
+// secret.
+type Summary struct {
+	Changes []SummaryChange `json:"changes"`
+	// Skipped are files that changed under our hands, or that need one that
+	// could not be written; the next apply finds them.
+	Skipped   []SummaryChange `json:"skipped,omitempty"`
+	Saved     []SummarySaved  `json:"saved,omitempty"`
+	Notices   []string        `json:"notices,omitempty"`
+	Conflicts int             `json:"conflicts"`
+	// Rules says that what the credential provider knows changes, too.
+	Rules     bool `json:"providerRules"`
+	Unchanged int  `json:"unchanged"`
+}
+
+// SummaryChange is one file that is not, or was not, as wanted.
+type SummaryChange struct {
+	Action   string `json:"action"`
+	Path     string `json:"path"`
+	Upstream string `json:"upstream,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// SummarySaved is a copy of what somebody else wrote.
+type SummarySaved struct {
+	Path string `json:"path"`
+	Copy string `json:"copy"`
+	Why  string `json:"why"`
+}
+
+// Summary tells what the plan would do.
+func (p Plan) Summary() Summary {
+	s := summarize(p.Changes)
+	s.Rules = p.Rules
+	for _, n := range p.Notices {
+		s.Notices = append(s.Notices, n.String())
+	}
+	return s
+}
+
+// Summary tells what was done.
+func (r Result) Summary() Summary {
+	s := Summarize(r.Report)
+	s.Notices = r.Plan.Summary().Notices
+	s.Unchanged = r.Plan.Summary().Unchanged
+	s.Rules = r.Rules
+	return s
+}
+
+// Summarize tells what a report holds.
+func Summarize(r managedfile.Report) Summary {
+	s := summarize(append(append([]hostsconf.Change{}, r.Changed...), r.Conflicts...))
+	s.Skipped = summarize(r.Skipped).Changes
+	if len(s.Skipped) == 0 {
+		s.Skipped = nil
+	}
+	for _, saved := range r.Saved {
+		s.Saved = append(s.Saved, SummarySaved{Path: saved.Path, Copy: saved.Copy, Why: string(saved.Why)})
+	}
+	return s
+}
+
+func summarize(changes []hostsconf.Change) Summary {
+	s := Summary{Changes: []SummaryChange{}}
+	for _, c := range changes {
+		switch c.Action {
+		case managedfile.Unchanged, managedfile.GracePeriod:
+			s.Unchanged++
+			continue
+		case managedfile.Conflict:
+			s.Conflicts++
+		}
+		s.Changes = append(s.Changes, SummaryChange{
+			Action: string(c.Action), Path: c.Path, Upstream: hostsconf.Upstream(c.Path), Reason: c.Reason,
+		})
+	}
+	return s
+}
+
+// Line is the closing line; when is "to do" or "done".
+func (s Summary) Line(when string) string {
+	counts := map[string]int{}
+	var order []string
+	for _, c := range s.Changes {
+		if counts[c.Action] == 0 {
+			order = append(order, c.Action)
+		}
+		counts[c.Action]++
+	}
+	var parts []string
+	for _, action := range order {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[action], action))
+	}
+	if s.Rules {
+		parts = append(parts, "the credential provider's rules")
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("nothing %s: %d files are as the config wants them", when, s.Unchanged)
+	}
+	return fmt.Sprintf("%s: %s, %d unchanged", when, strings.Join(parts, ", "), s.Unchanged)
+}
