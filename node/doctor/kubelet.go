@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/node"
-	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // kubelet looks at its credential providers. With an invalid configuration, or
