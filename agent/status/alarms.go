@@ -11,44 +11,43 @@ import (
 // Docs is the page that has an entry for each alarm.
 const Docs = "docs/operations.md"
 
-// Alarm is something that an operator should look at.
+// Alarm is a condition that needs an operator's attention.
 type Alarm struct {
-	Name     string    `json:"name"` // stable; one of [Kinds]
+	Name     string    `json:"name"` // stable, one of [Kinds]
 	Severity Severity  `json:"severity"`
-	Subject  string    `json:"subject,omitempty"` // which one: an upstream, a token, a path
+	Subject  string    `json:"subject,omitempty"` // the upstream, token or path concerned
 	Message  string    `json:"message"`
 	Since    time.Time `json:"since,omitzero"`
-	Doc      string    `json:"doc"` // [Docs] and the anchor of its entry
+	Doc      string    `json:"doc"` // [Docs] with the anchor of its entry
 }
 
-// URL is the entry of the alarm for people.
+// URL is the address of the alarm's entry, for people.
 func (a Alarm) URL() string { return docsURL + a.Doc }
 
-// Severity says how much of the node's work is in danger.
+// Severity says how serious an alarm is.
 type Severity string
 
 // The severities.
 const (
-	// Critical: pulls fail, or may, or the node does not follow the config.
+	// Critical: pulls fail or may fail, or the node does not follow the config.
 	Critical Severity = "critical"
-	// Warning: it works, but one more failure, or somebody who relies on it,
-	// may find that it does not.
+	// Warning: pulls work, but one more failure may break them, or one function does not work.
 	Warning Severity = "warning"
 )
 
-// Kind is an alarm that there can be.
+// Kind describes one alarm.
 type Kind struct {
 	Name    string
 	Meaning string // one sentence
-	// Severities are those that its alarms can have. The first holds unless
-	// the alarm says otherwise.
+	// Severities are those that its alarms can have. An alarm has the first one unless its rule
+	// sets another.
 	Severities []Severity
 }
 
-// Doc gives Docs with the anchor of the entry.
+// Doc returns Docs with the anchor of the entry.
 func (k Kind) Doc() string { return Docs + "#" + strings.ToLower(k.Name) }
 
-// Kinds lists every alarm that there can be.
+// Kinds lists every possible alarm.
 func Kinds() []Kind {
 	var kinds []Kind
 	for _, r := range rules() {
@@ -57,9 +56,9 @@ func Kinds() []Kind {
 	return kinds
 }
 
-// Alarms derives from the rest of a snapshot what needs attention: critical
-// ones first, then in the order of [Kinds], then as in the snapshot. It is a
-// pure function, and what it says changes only when the snapshot's facts do.
+// Alarms derives the alarms from the other fields of a snapshot: critical ones first, then in the
+// order of [Kinds], then as in the snapshot. It is a pure function. Its messages change only when
+// the facts of the snapshot change, not with time alone.
 func Alarms(s Snapshot) []Alarm {
 	var all []Alarm
 	for _, r := range rules() {
@@ -84,7 +83,7 @@ func rank(s Severity) int {
 	return 1
 }
 
-// absolute is a time for a message: one that does not change while we wait.
+// absolute formats a time for a message: a relative time would change the message all the time.
 func absolute(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // counted is "1 file" or "2 files".
@@ -95,8 +94,8 @@ func counted[N int | uint64](n N, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// Line is the state in one line, for systemd and for the head of a page. Alarms
-// are derived unless the snapshot has them.
+// Line is the state in one line, for systemd and the head of the page. It derives the alarms unless
+// the snapshot has them.
 func (s Snapshot) Line() string {
 	parts := []string{string(s.Phase)}
 	if s.Phase == "" {
@@ -127,8 +126,8 @@ func (s Snapshot) alarms() []Alarm {
 	return s.Alarms
 }
 
-// Critical counts the critical alarms: with one, a node that is ready is not
-// well. Alarms are derived unless the snapshot has them.
+// Critical returns the number of critical alarms: a ready node with one still needs help. It
+// derives the alarms unless the snapshot has them.
 func (s Snapshot) Critical() int {
 	n := 0
 	for _, a := range s.alarms() {

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-// names gives "Name severity" of each alarm.
+// names lists "Name severity" of each alarm.
 func names(s status.Snapshot) []string {
 	got := []string{}
 	for _, a := range status.Alarms(s) {
@@ -136,8 +136,7 @@ func TestAlarms(t *testing.T) {
 					t.Errorf("doc %q", a.Doc)
 				}
 			}
-			// Time alone changes no message, so that a log can tell news from
-			// what is known.
+			// Time alone changes no message, so that a log can detect new alarms.
 			s.Time = s.Time.Add(time.Second)
 			if later := status.Alarms(s); !reflect.DeepEqual(later, all) {
 				t.Errorf("a second later: %+v, before %+v", later, all)
@@ -161,7 +160,7 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
-// What the handler shows are the alarms that it derives, whatever it is given.
+// The handler shows the alarms that it derives, not those in the snapshot that it gets.
 func TestHandlerDerivesAlarms(t *testing.T) {
 	s := statustest.Healthy()
 	s.Alarms = []status.Alarm{{Name: "MadeUp"}}

@@ -12,8 +12,8 @@ import (
 
 const alertsFile = "../../manifests/prometheus/berth.rules.yaml"
 
-// severityLabel is what an alert for an alarm has to ask and to say, so that its
-// severity is the alarm's.
+// severityLabel returns the expression and the severity label that the alert of an alarm must have
+// for its severity to be the alarm's.
 func severityLabel(k status.Kind) (expr, label string) {
 	expr = `count by (job) (berth_alarm{name="` + k.Name + `"} > 0)`
 	if len(k.Severities) == 1 {
@@ -22,8 +22,7 @@ func severityLabel(k status.Kind) (expr, label string) {
 	return strings.Replace(expr, "(job)", "(job, severity)", 1), "{{ $labels.severity }}"
 }
 
-// The alert for an alarm is as severe as the alarm is, on the page and in
-// "berth status".
+// An alert is as severe as its alarm on the page and in "berth status".
 func TestAlertSeverities(t *testing.T) {
 	text, err := os.ReadFile(alertsFile)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-// BenchmarkScrape is what a scrape costs the node.
+// BenchmarkScrape measures the cost of a scrape.
 func BenchmarkScrape(b *testing.B) {
 	for _, upstreams := range []int{10, 100, 1000} {
 		b.Run(fmt.Sprint(upstreams), func(b *testing.B) {

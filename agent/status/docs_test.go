@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-// entries reads docs/operations.md: the text under the heading of each alarm,
-// and the row of each metric.
+// entries reads docs/operations.md: the text under the heading of each alarm, and the row of each
+// metric.
 func entries(t *testing.T) (alarms, metrics map[string]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../" + status.Docs)
@@ -39,7 +39,7 @@ func entries(t *testing.T) (alarms, metrics map[string]string) {
 	return alarms, metrics
 }
 
-// Each alarm and each metric has its entry, and each entry its alarm or metric.
+// Each alarm and each metric has an entry, and each entry an alarm or metric.
 func TestOperations(t *testing.T) {
 	alarms, metrics := entries(t)
 	known := map[string]bool{}
@@ -67,8 +67,8 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// clauses reads how an entry begins: with the severity, or with "critical when"
-// this, else warning. It gives what stands for each severity.
+// clauses parses the first sentence of an entry: a severity, or "critical when …; else warning". It
+// returns the condition of each severity.
 func clauses(entry string) map[status.Severity]string {
 	_, means, _ := strings.Cut(entry, "**Means**: ")
 	sentence, _, _ := strings.Cut(means, ". ")
@@ -81,7 +81,7 @@ func clauses(entry string) map[status.Severity]string {
 	return found
 }
 
-// The severities that an entry tells are those that the alarm can have.
+// The severities in an entry are those that the alarm can have.
 func TestOperationsSeverities(t *testing.T) {
 	alarms, _ := entries(t)
 	for _, k := range status.Kinds() {
@@ -92,8 +92,7 @@ func TestOperationsSeverities(t *testing.T) {
 	}
 }
 
-// Where an alarm has two, each cause stands in the clause of its severity, and
-// in no other.
+// If an alarm has two severities, each cause is in the clause of its severity, and in no other.
 func TestOperationsCauses(t *testing.T) {
 	alarms, _ := entries(t)
 	down := func(change func(*status.Mirror)) status.Snapshot {
@@ -111,7 +110,7 @@ func TestOperationsCauses(t *testing.T) {
 		return s
 	}
 	causes := map[string][]struct {
-		words string // "" for what is left
+		words string // "": the clause without a condition
 		s     status.Snapshot
 	}{
 		"AllMirrorsDown": {
@@ -146,7 +145,7 @@ func TestOperationsCauses(t *testing.T) {
 	}
 }
 
-// Links within the page lead somewhere, those of alarms too.
+// Links within the page, and those of alarms, lead to an anchor.
 func TestOperationsLinks(t *testing.T) {
 	text, err := os.ReadFile("../../" + status.Docs)
 	if err != nil {

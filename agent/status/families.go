@@ -171,8 +171,8 @@ func tokenFamilies() []family {
 	}
 }
 
-// alarmCounts gives a value for every name, with each severity that it can
-// have, so that an alert can be tested before it fires.
+// alarmCounts adds a value for every name and severity that is possible, so that an alert can be
+// tested before it fires.
 func alarmCounts(s Snapshot, add add) {
 	type key struct {
 		name     string
@@ -189,8 +189,8 @@ func alarmCounts(s Snapshot, add add) {
 	}
 }
 
-// nonzero leaves out what never happened: there are many endpoints on many
-// nodes, and each reason would be one more series for each of them.
+// nonzero removes zero counters: there are many endpoints on many nodes, and each reason would be
+// one more series for each.
 func nonzero(failures map[string]uint64) map[string]uint64 {
 	some := map[string]uint64{}
 	for reason, n := range failures {
@@ -201,8 +201,8 @@ func nonzero(failures map[string]uint64) map[string]uint64 {
 	return some
 }
 
-// What a reason looks like, and how many different ones there are in a series
-// at most: an error message that got there by mistake makes no new series.
+// maxReasons limits the reasons of one counter. An error message that gets there by mistake must
+// not create new series.
 const maxReasons = 20
 
 func reasons(failures map[string]uint64, add add) {
@@ -223,7 +223,7 @@ func reasons(failures map[string]uint64, add add) {
 
 const otherReason = "other"
 
-// isReason says that s is a short word such as http_5xx, not a message.
+// isReason reports whether s is a short word such as http_5xx, not a message.
 func isReason(s string) bool {
 	for i, r := range s {
 		if (r < 'a' || r > 'z') && (i == 0 || r != '_' && (r < '0' || r > '9')) {
@@ -240,7 +240,7 @@ func boolValue(b bool) float64 {
 	return 0
 }
 
-// stamp adds a time unless it is unset.
+// stamp adds a time as Unix seconds, unless it is zero.
 func stamp(add add, t time.Time) {
 	if !t.IsZero() {
 		add(float64(t.UnixMilli()) / 1000)

@@ -11,20 +11,19 @@ import (
 	"strings"
 )
 
-// Handler serves what an operator and a cluster ask:
+// Handler serves:
 //
 //	/         a page for people; ?refresh=5, 30 or 300 makes it reload itself
 //	/metrics  for Prometheus
 //	/status   the snapshot as JSON
-//	/readyz   200 when the node is as the config wants it, else 503 and why
-//	/livez    200 when live gives nil, else 503 and its error
+//	/readyz   200 if the node is as the config wants it, else 503 and the reasons
+//	/livez    200 if live returns nil, else 503 and the error
 //
-// Anything else is 404, and other methods than GET and HEAD are 405. get gives
-// the snapshot of this moment; it is called once for each request, by several
-// goroutines at once. live may be nil.
+// Other paths get 404, other methods than GET and HEAD 405. get returns the current snapshot; it is
+// called once per request, by several goroutines at the same time. live may be nil.
 //
-// Few of the large answers are made at once, so that clients that do not read
-// them cannot fill the memory; the two checks never wait for those.
+// The number of large answers made at the same time is limited, so that clients that do not read
+// them cannot fill the memory. /readyz and /livez never wait for large answers.
 func Handler(get func() Snapshot, live func() error) http.Handler {
 	c := newCleaner()
 	tidy := func() Snapshot { return c.tidy(get()) }
@@ -65,10 +64,10 @@ func Handler(get func() Snapshot, live func() error) http.Handler {
 	return guarded(mux)
 }
 
-// maxLarge is how many pages, metrics and snapshots are in memory at once.
+// maxLarge limits how many pages, metrics and snapshots are in memory at the same time.
 const maxLarge = 4
 
-// gate lets some requests in at once; others wait until their client goes.
+// gate lets a limited number of requests in; others wait until their client leaves.
 type gate chan struct{}
 
 func newGate(n int) gate { return make(gate, n) }
@@ -88,10 +87,10 @@ func (g gate) in(next http.Handler) http.HandlerFunc {
 func send(w http.ResponseWriter, kind string, body []byte) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // it fails when the client has gone
+	_, _ = w.Write(body) // it fails if the client has left
 }
 
-// answer speaks as the health endpoints of Kubernetes do.
+// answer answers in the format of the Kubernetes health endpoints.
 func answer(w http.ResponseWriter, r *http.Request, endpoint, check string, reasons []string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if len(reasons) > 0 {
@@ -109,8 +108,7 @@ func answer(w http.ResponseWriter, r *http.Request, endpoint, check string, reas
 	fmt.Fprint(w, "ok")
 }
 
-// guarded adds the headers that keep a browser from doing anything with an
-// answer but showing it.
+// guarded adds the headers that forbid a browser to do anything with an answer but show it.
 func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -125,11 +123,11 @@ func guarded(next http.Handler) http.Handler {
 	})
 }
 
-// ErrNotSnapshot says that bytes are not what /status gives.
+// ErrNotSnapshot: the bytes are not the output of /status.
 var ErrNotSnapshot = errors.New("not the status of an agent")
 
-// Decode reads what /status gives, also that of another version, whose alarms
-// are kept as they are. What came from another process is made safe to show.
+// Decode parses the output of /status, also of another version, whose alarms it keeps. Text from
+// another process is made safe to show.
 func Decode(body []byte) (Snapshot, error) {
 	var s Snapshot
 	if err := json.Unmarshal(body, &s); err != nil {

@@ -59,8 +59,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// A server and a client over a socket: HEAD has no body, and many may ask at
-// once while the snapshot is theirs together.
+// Over a socket: HEAD has no body, and many requests may share one snapshot.
 func TestManyAtOnce(t *testing.T) {
 	rich := statustest.Rich()
 	server := httptest.NewServer(status.Handler(func() status.Snapshot { return rich }, func() error { return nil }))
@@ -125,7 +124,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// Every answer is made of one look at the agent.
+// Every answer calls get once.
 func TestOneLook(t *testing.T) {
 	looks := 0
 	h := status.Handler(func() status.Snapshot { looks++; return statustest.Rich() }, nil)

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// snapshots gives those that tests show in every form.
+// snapshots are the ones that tests show in every form.
 func snapshots() map[string]status.Snapshot {
 	return map[string]status.Snapshot{
 		"empty": {}, "healthy": statustest.Healthy(), "rich": statustest.Rich(),

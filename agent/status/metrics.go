@@ -10,11 +10,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// How many scrapes are answered at once; a node is scraped by two servers.
+// maxScrapes limits how many scrapes are answered at the same time; a node may have two Prometheus
+// servers.
 const maxScrapes = 4
 
-// metricsHandler serves what the snapshot says, and how the process does, in a
-// registry of its own.
+// metricsHandler serves the metrics of the snapshot and of the process, from a registry of its own.
 func metricsHandler(get func() Snapshot) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -29,14 +29,14 @@ func metricsHandler(get func() Snapshot) http.Handler {
 	})
 }
 
-// collector turns one snapshot into metrics at each scrape. Labels come from
-// the config, from names of tokens and from [reasons], never from an error.
+// collector converts one snapshot to metrics at each scrape. Labels come from the config, from
+// token names and from [reasons], never from an error.
 type collector struct {
 	get      func() Snapshot
 	families []family
 }
 
-// family is one metric: its name, and how to read it off a snapshot.
+// family is one metric and the function that reads it from a snapshot.
 type family struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -45,7 +45,7 @@ type family struct {
 	read       func(Snapshot, add)
 }
 
-// add is called for each value of a family with those of its labels, in order.
+// add is called for each value of a family, with the values of its labels in order.
 type add func(value float64, labels ...string)
 
 func newCollector(get func() Snapshot) *collector {
@@ -78,8 +78,8 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := c.get()
 	for _, f := range c.families {
-		// An endpoint that the config lists twice, or two registries of one
-		// region, must not fail the scrape.
+		// An endpoint listed twice in the config, or two registries of one region, must not fail
+		// the scrape.
 		seen := map[string]bool{}
 		f.read(s, func(value float64, labels ...string) {
 			key := strings.Join(labels, "\x00")

@@ -15,7 +15,7 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-// series gives the samples of Berth's own metrics by name and labels.
+// series returns the samples of Berth's own metrics by name and labels.
 func series(t *testing.T, s status.Snapshot) map[string]string {
 	t.Helper()
 	resp, body := serve(t, s, "GET", "/metrics")
@@ -34,7 +34,7 @@ func series(t *testing.T, s status.Snapshot) map[string]string {
 
 func TestMetrics(t *testing.T) {
 	s := statustest.Rich()
-	s.Mirrors = append(s.Mirrors, s.Mirrors[3]) // one more whose images come from the upstream
+	s.Mirrors = append(s.Mirrors, s.Mirrors[3]) // one more whose fallback is the upstream
 	s.Mirrors[4].Upstream = "gcr.io"
 	got := series(t, s)
 	const (
@@ -101,7 +101,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// A snapshot in which everything happens has every metric.
+// A snapshot of everything has every metric.
 func TestMetricsList(t *testing.T) {
 	found := map[string]bool{}
 	for name := range series(t, statustest.Rich()) {
@@ -139,7 +139,7 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// Texts that foreign programs choose make neither new series nor a failure.
+// Texts from other programs create no new series and no failure.
 func TestMetricsBounded(t *testing.T) {
 	s := statustest.Healthy()
 	e := &s.Mirrors[0].Endpoints[0]
@@ -162,7 +162,7 @@ func TestMetricsBounded(t *testing.T) {
 			}
 		}
 	}
-	// 1000 that are no reason, 981 beyond the first twenty, and 5.
+	// 1000 are no reasons, 981 are above the limit of twenty, and 5 were "other".
 	if reasons != 21 || other != "1986" {
 		t.Errorf("%d series, %s of other reasons", reasons, other)
 	}

@@ -23,17 +23,17 @@ var (
 	pageCSS string
 )
 
-// docsURL is where [Docs] is for people.
+// docsURL is the address that [Docs] is relative to.
 const docsURL = "https://github.com/berth-registry/berth/blob/main/"
 
-// How many lines of one kind the page shows; /status has all.
+// maxLines limits how many lines of one kind the page shows; /status has all.
 const maxLines = 20
 
-// intervals are those, in seconds, at which the page can reload itself.
+// intervals lists the reload intervals, in seconds.
 func intervals() []int { return []int{5, 30, 300} }
 
-// newPage serves the page. The style sheet stands in it, so that nothing else
-// has to be asked for; the policy names its hash and allows no script.
+// newPage serves the page. The page contains its style sheet, so that a browser loads nothing else;
+// the policy allows the hash of that sheet and no script.
 func newPage(get func() Snapshot) http.Handler {
 	hash := sha256.Sum256([]byte(pageCSS))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) +
@@ -54,7 +54,7 @@ func newPage(get func() Snapshot) http.Handler {
 	})
 }
 
-// page is what the template shows.
+// page is the input of the template.
 type page struct {
 	Snapshot
 	Style     template.CSS
@@ -67,7 +67,7 @@ type page struct {
 	Icon      template.URL
 }
 
-// group is all alarms of one name and severity.
+// group holds all alarms of one name and severity.
 type group struct {
 	Kind
 	Severity Severity
@@ -75,7 +75,7 @@ type group struct {
 	Alarms   []Alarm
 }
 
-// endpointRow is a line of a table of endpoints.
+// endpointRow is a row in a table of endpoints.
 type endpointRow struct {
 	Endpoint
 	Now time.Time
@@ -101,7 +101,7 @@ func pageOf(s Snapshot, refresh int) page {
 		Icon: "data:image/svg+xml," +
 			"%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%230a66c2' d='M1 9h14l-3 5H4zM4 3h3v5H4zm4 2h4v3H8z'/%3E%3C/svg%3E",
 	}
-	slices.Reverse(p.Errors)      // Tidy has made a copy
+	slices.Reverse(p.Errors)      // this is Tidy's copy
 	slices.Reverse(p.Files.Saved) // newest first
 	p.Now = when(s.Time, s.Time)
 	p.Notes = []notes{
@@ -112,8 +112,7 @@ func pageOf(s Snapshot, refresh int) page {
 	return p
 }
 
-// groups gathers alarms of one name and severity, in the order in which the
-// first of each comes; they are sorted by how much they matter.
+// groups collects alarms of one name and severity, in the order of the first alarm of each.
 func groups(alarms []Alarm) []group {
 	kinds := map[string]Kind{}
 	for _, k := range Kinds() {
@@ -158,10 +157,10 @@ func count(mirrors []Mirror) counts {
 	return c
 }
 
-// stampText is a time for people: relative, and absolute for whoever hovers.
+// stampText is a time for people: relative, with the absolute time as a tooltip.
 type stampText struct{ Machine, Absolute, Relative string }
 
-// when gives nothing for a time that is not set.
+// when returns nil for a zero time.
 func when(now, t time.Time) *stampText {
 	if t.IsZero() {
 		return nil
@@ -188,7 +187,7 @@ func functions() template.FuncMap {
 
 func first[T any](all []T) []T { return all[:min(len(all), maxLines)] }
 
-// Relative says when t is, as seen from now: "3m ago", "in 5h20m".
+// Relative describes t relative to now: "3m ago", "in 5h20m".
 func Relative(now, t time.Time) string {
 	switch d := t.Sub(now); {
 	case d.Abs() < time.Second:
@@ -200,8 +199,8 @@ func Relative(now, t time.Time) string {
 	}
 }
 
-// State is how the token is, in a word: valid, expiring, missing, or waiting
-// for its first renewal.
+// State is the state of the token in a word: valid, expiring, missing, or waiting for its first
+// renewal.
 func (t Token) State(now time.Time) string {
 	switch {
 	case t.Expiring(now):
@@ -214,7 +213,7 @@ func (t Token) State(now time.Time) string {
 	return "missing"
 }
 
-// byReason is "3 timeout, 1 status_500", the most frequent first; at most five.
+// byReason is "3 timeout, 1 status_500": at most five reasons, the most frequent first.
 func byReason(failures map[string]uint64) string {
 	failures = nonzero(failures)
 	keys := slices.SortedFunc(maps.Keys(failures), func(a, b string) int {

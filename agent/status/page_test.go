@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-// elements counts those of a page, and lists where links lead.
+// elements counts the elements of a page and lists its link targets.
 func elements(t testing.TB, body string) (counts map[string]int, links []string) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(body))
@@ -57,7 +57,7 @@ func TestPage(t *testing.T) {
 				t.Errorf("%s: a link to %q", name, l)
 			}
 		}
-		// The policy lets the page's own style sheet in, and nothing else.
+		// The policy allows the page's own style sheet and nothing else.
 		style := regexp.MustCompile(`(?s)<style>(.*?)</style>`).FindStringSubmatch(body)[1]
 		sum := sha256.Sum256([]byte(style))
 		if policy := resp.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"';") {
@@ -66,7 +66,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// Each alarm leads to its entry.
+// Each alarm has a link to its entry.
 func TestPageLinks(t *testing.T) {
 	s := statustest.Rich()
 	_, body := serve(t, s, "GET", "/")
@@ -78,7 +78,7 @@ func TestPageLinks(t *testing.T) {
 	}
 }
 
-// A warning does not stand under those of its name that are critical.
+// Warnings are not listed under the critical alarms of the same name.
 func TestPageSeverities(t *testing.T) {
 	s := statustest.Rich()
 	_, body := serve(t, s, "GET", "/")

@@ -13,7 +13,7 @@ type rule struct {
 	find func(Snapshot) []Alarm
 }
 
-// rules lists them by how much they matter.
+// rules lists the rules, the most important first.
 func rules() []rule {
 	only := func(s Severity) []Severity { return []Severity{s} }
 	return []rule{
@@ -51,7 +51,7 @@ func configInvalid(s Snapshot) []Alarm {
 	return []Alarm{{Subject: c.Path, Message: cmp.Or(c.Error, "cannot be used"), Since: c.Since}}
 }
 
-// idle says that this agent is not meant to look after the node.
+// idle reports whether this agent must not manage the node.
 func idle(s Snapshot) bool { return s.Phase == Restored || s.Phase == Waiting }
 
 func convergeFailing(s Snapshot) []Alarm {
@@ -61,8 +61,8 @@ func convergeFailing(s Snapshot) []Alarm {
 	return []Alarm{{Message: s.Converge.Error, Since: s.Converge.FailingSince}}
 }
 
-// filesNotRead: where nothing is written for containerd there is nothing to
-// read; one of the managed files is the credential provider's.
+// filesNotRead needs two managed files: one is the credential provider's, and without another there
+// is nothing for containerd to read.
 func filesNotRead(s Snapshot) []Alarm {
 	c := s.Containerd
 	if c == nil || idle(s) || s.Files.Managed < 2 {
@@ -84,7 +84,7 @@ func filesNotRead(s Snapshot) []Alarm {
 	return []Alarm{a}
 }
 
-// Name is how an operator tells one token from another.
+// Name identifies the token for an operator.
 func (t Token) Name() string {
 	return strings.Join(strings.Fields(t.Service+" "+t.Region+" "+t.Identity), " ")
 }
@@ -94,7 +94,7 @@ func tokenMissing(s Snapshot) []Alarm {
 	for _, t := range s.Tokens {
 		expired := !t.Expires.IsZero() && !t.Expires.After(s.Time)
 		if t.Valid || t.Error == "" && !expired {
-			continue // or it is being fetched for the first time
+			continue // or the first renewal has not ended
 		}
 		a := Alarm{Subject: t.Name(), Message: cmp.Or(t.Error, "expired"), Since: t.FailingSince}
 		if expired {
@@ -105,8 +105,8 @@ func tokenMissing(s Snapshot) []Alarm {
 	return found
 }
 
-// Renewal begins at half of the life. One failure is no alarm; five minutes of
-// failures are, and so is the last third of the life.
+// Renewal begins at half of the token's life. An alarm needs five minutes of failures, or a failure
+// in the last third of the life.
 const (
 	renewalPatience = 5 * time.Minute
 	renewalPart     = 3
@@ -126,7 +126,7 @@ func tokenExpiring(s Snapshot) []Alarm {
 	return found
 }
 
-// Expiring reports whether the token is valid, but may not be renewed in time.
+// Expiring reports whether the token is valid but may not be renewed in time.
 func (t Token) Expiring(now time.Time) bool {
 	if !t.Valid || t.Error == "" {
 		return false
@@ -137,8 +137,7 @@ func (t Token) Expiring(now time.Time) bool {
 	return !t.Issued.IsZero() && t.Expires.Sub(now) < t.Expires.Sub(t.Issued)/renewalPart
 }
 
-// AllDown reports whether there are endpoints and none of them is known to
-// answer or might.
+// AllDown reports whether there are endpoints and all of them are down.
 func (m Mirror) AllDown() bool {
 	for _, e := range m.Endpoints {
 		if e.State != Down {
@@ -148,7 +147,7 @@ func (m Mirror) AllDown() bool {
 	return len(m.Endpoints) > 0
 }
 
-// allMirrorsDown stands for the alarms of the single mirrors as well.
+// allMirrorsDown replaces the alarms of the single mirrors.
 func allMirrorsDown(s Snapshot) []Alarm {
 	var found []Alarm
 	for _, m := range s.Mirrors {
@@ -211,8 +210,8 @@ func mirrorDown(s Snapshot) []Alarm {
 	return found
 }
 
-// perURL gives one alarm for each different URL, however many upstreams have
-// it, and whether images name it: the trouble is the endpoint's.
+// perURL returns one alarm per URL, although several upstreams or registries may have it: the fault
+// is the endpoint's.
 func perURL(s Snapshot, trouble func(Endpoint) string) []Alarm {
 	var found []Alarm
 	seen := map[string]bool{}
@@ -272,7 +271,7 @@ func notWatching(s Snapshot) []Alarm {
 	return nil
 }
 
-// dockerHubPart: the alarm comes when a tenth of the limit is left.
+// dockerHubPart: the alarm is raised when a tenth of the limit is left.
 const dockerHubPart = 10
 
 func dockerHubLimit(s Snapshot) []Alarm {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Seconds is a duration that is a number of seconds in JSON.
+// Seconds is a duration that JSON shows as a number of seconds.
 type Seconds time.Duration
 
 // MarshalJSON implements [json.Marshaler].
@@ -25,8 +25,7 @@ func (s *Seconds) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Human is a duration as people say it, such as 42s, 12m, 5h20m or 3d4h, and
-// without a sign.
+// Human formats a duration without a sign for people, such as 42s, 12m, 5h20m or 3d4h.
 func Human(d time.Duration) string {
 	d = d.Abs()
 	switch {

@@ -2,34 +2,30 @@ package status
 
 import "time"
 
-// Address is where the agent listens, and "berth status" asks, unless told
-// otherwise.
+// Address is the default address at which the agent listens and which "berth status" asks.
 const Address = "127.0.0.1:9474"
 
-// Snapshot is what the agent tells of itself at one moment. In JSON, a time
-// that is not set is left out, and a duration is a number of seconds.
+// Snapshot is the state of the agent at one moment. JSON omits a time that is not set, and a
+// duration is a number of seconds.
 type Snapshot struct {
 	Version string    `json:"version"`
-	Node    string    `json:"node"` // the name of the host
+	Node    string    `json:"node"` // the host name
 	Started time.Time `json:"started,omitzero"`
-	// Time is when the snapshot was taken. Whatever is told relative to now
-	// ("3m ago", "expires in 5h") is relative to it.
+	// Time is when the snapshot was taken. Relative times ("3m ago", "expires in 5h") refer to it.
 	Time  time.Time `json:"time,omitzero"`
 	Ready Readiness `json:"readiness"`
 	Phase Phase     `json:"phase"`
-	// PhaseSince is when Phase became what it is.
+	// PhaseSince is when Phase last changed.
 	PhaseSince time.Time `json:"phaseSince,omitzero"`
-	// Alarms are derived by [Alarms]. [Handler] fills them in, whatever its
-	// source has put here.
+	// Alarms are derived by [Alarms]. [Handler] overwrites them.
 	Alarms   []Alarm  `json:"alarms"`
 	Config   Config   `json:"config"`
 	Converge Converge `json:"converge"`
-	// Containerd is the one of this node; nil before it was looked at.
+	// Containerd is this node's; nil until it was first looked up.
 	Containerd *Containerd `json:"containerd,omitempty"`
 	Mirrors    []Mirror    `json:"mirrors"`
-	// Registries are those that images name themselves and that have a login
-	// in a header, be it behind mirrors: the login is tried out there, too.
-	// Whether they answer decides nothing.
+	// Registries are registries of image names that have a login in a header, whether they have
+	// mirrors or not: their login is probed too. Nothing depends on whether they answer.
 	Registries []Endpoint `json:"registries"`
 	Tokens     []Token    `json:"tokens"`
 	Files      Files      `json:"files"`
@@ -41,10 +37,10 @@ type Snapshot struct {
 // Readiness says whether the node is as the config wants it.
 type Readiness struct {
 	Ready   bool     `json:"ready"`
-	Reasons []string `json:"reasons,omitempty"` // why not; a line each
+	Reasons []string `json:"reasons,omitempty"` // why not, one line each
 }
 
-// Phase is where the agent is in its life.
+// Phase is the phase of the agent's life.
 type Phase string
 
 // The phases.
@@ -56,24 +52,24 @@ const (
 	Restored   Phase = "restored" // --restore: the node is as before Berth
 )
 
-// Config is how the RegistryConfig was read.
+// Config is the state of the RegistryConfig.
 type Config struct {
 	Path string `json:"path"`
-	// Loaded is when this agent took up the one in use, with the files that it
-	// names. Reading the same again does not count, reading it after one that
-	// could not be used does. It is not set for one of an earlier agent.
+	// Loaded is when this agent began to use the config in use, with its secret files. Reading the
+	// same config again does not change it, unless an unusable one came between. It is not set for
+	// a config of an earlier agent.
 	Loaded time.Time `json:"loaded,omitzero"`
-	// OK says that what lies at Path now is in use.
+	// OK: the config at Path is in use.
 	OK    bool      `json:"ok"`
-	Error string    `json:"error,omitempty"` // why not; a line a mistake
-	Since time.Time `json:"since,omitzero"`  // since when OK is what it is
-	// Stale says that OK is false and the last good one is in use.
+	Error string    `json:"error,omitempty"` // why not, one line per mistake
+	Since time.Time `json:"since,omitzero"`  // since when OK has this value
+	// Stale: OK is false, and the last good config is in use.
 	Stale     bool     `json:"stale,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`
-	Upstreams int      `json:"upstreams"` // of the one in use
+	Upstreams int      `json:"upstreams"` // of the config in use
 }
 
-// Converge is the loop that makes the node what it shall be.
+// Converge is the state of the reconcile loop.
 type Converge struct {
 	Last         time.Time `json:"last,omitzero"`
 	LastSuccess  time.Time `json:"lastSuccess,omitzero"`
@@ -82,46 +78,44 @@ type Converge struct {
 	Failures     uint64    `json:"failures"`
 	Error        string    `json:"error,omitempty"` // of the last run
 	FailingSince time.Time `json:"failingSince,omitzero"`
-	// Watching is [Inotify], or "timer: " and why inotify is not used; empty
-	// before the first look.
+	// Watching is [Inotify], or "timer: " and why inotify is not used; empty before the first run.
 	Watching   string    `json:"watching,omitempty"`
 	NextResync time.Time `json:"nextResync,omitzero"`
 }
 
-// Containerd tells whether the node's containerd reads what the agent writes.
+// Containerd says whether the node's containerd reads the files that the agent writes.
 type Containerd struct {
-	Version    string `json:"version,omitempty"` // "" when it is not known
+	Version    string `json:"version,omitempty"` // "" if unknown
 	ConfigPath string `json:"configPath,omitempty"`
 	Reads      Reads  `json:"reads"`
 	Why        string `json:"why,omitempty"`    // unless Reads is yes
-	Remedy     string `json:"remedy,omitempty"` // a command, or what to write
-	// Since is when Reads became what it is, as this agent saw it.
+	Remedy     string `json:"remedy,omitempty"` // a command, or a value to write
+	// Since is when this agent saw Reads change to its value.
 	Since time.Time `json:"since,omitzero"`
 }
 
-// Reads is whether hosts.toml files are read.
+// Reads says whether containerd reads hosts.toml files.
 type Reads string
 
-// The values of Reads; those of node.Reading.
+// The values of Reads, the same as those of node.Reading.
 const (
 	ReadsYes     Reads = "yes"
 	ReadsNo      Reads = "no"
-	ReadsRestart Reads = "restart" // containerd was not restarted since its configuration was changed
+	ReadsRestart Reads = "restart" // containerd has not restarted since its configuration changed
 	ReadsUnknown Reads = "unknown"
 )
 
-// Inotify is the value of Converge.Watching when changes of files are told by
-// the kernel.
+// Inotify is the value of Converge.Watching when inotify reports file changes.
 const Inotify = "inotify"
 
 // Mirror is one upstream with its endpoints, in the order of the config.
 type Mirror struct {
 	Upstream  string `json:"upstream"`
 	Directory string `json:"directory,omitempty"` // its directory below certs.d
-	// Fallback is what is asked when no endpoint has the image, as people
-	// know it; empty with upstreamFallback: false.
+	// Fallback is the registry that is asked if no endpoint has the image, as a name for people;
+	// empty with upstreamFallback: false.
 	Fallback string `json:"fallback,omitempty"`
-	// FallbackDown says that the fallback is known not to answer either.
+	// FallbackDown: the fallback does not answer either.
 	FallbackDown bool       `json:"fallbackDown,omitempty"`
 	Endpoints    []Endpoint `json:"endpoints"`
 }
@@ -130,31 +124,28 @@ type Mirror struct {
 type Endpoint struct {
 	URL   string `json:"url"`
 	State State  `json:"state"`
-	// Withdrawn says that it is left out of hosts.toml.
+	// Withdrawn: it is left out of hosts.toml.
 	Withdrawn     bool      `json:"withdrawn,omitempty"`
-	Since         time.Time `json:"since,omitzero"` // since when State is what it is
+	Since         time.Time `json:"since,omitzero"` // since when State has this value
 	LastProbe     time.Time `json:"lastProbe,omitzero"`
 	ProbeDuration Seconds   `json:"probeDurationSeconds,omitzero"` // of the last probe
 	HTTPStatus    int       `json:"httpStatus,omitempty"`          // of the last probe; 0: no answer
 	Error         string    `json:"error,omitempty"`               // of the last probe
 	Probes        uint64    `json:"probes"`
-	// Failures counts failed probes by reason: a word or two in lower case,
-	// out of few, joined by underscores.
+	// Failures counts failed probes by reason, one of few lower-case words joined by underscores.
 	Failures map[string]uint64 `json:"failures,omitempty"`
-	// RequestsPerHour is what this node sends to the registry that the
-	// endpoint is on, to know how it does.
+	// RequestsPerHour is what this node sends to the registry of the endpoint to probe it.
 	RequestsPerHour float64 `json:"requestsPerHour,omitempty"`
-	// Login is what the header carries, in words: "ECR token", "login of
-	// harbor.corp", or empty.
+	// Login describes the login of the header: "ECR token", "login of harbor.corp", or "".
 	Login string `json:"login,omitempty"`
 	Basic Basic  `json:"basic,omitempty"`
-	// LeftOut is why the login is in no header, or why that may be of no use.
+	// LeftOut is why the login is in no header, or why a header may be useless.
 	LeftOut  string   `json:"leftOut,omitempty"`
 	Redirect Redirect `json:"redirect,omitempty"`
-	Note     string   `json:"note,omitempty"` // what else an operator should know
+	Note     string   `json:"note,omitempty"` // other information for an operator
 }
 
-// State is what the prober knows of an endpoint.
+// State is what the prober knows about an endpoint.
 type State string
 
 // The states.
@@ -164,37 +155,36 @@ const (
 	Unknown State = "unknown"
 )
 
-// Basic is what the prober learned about Basic on a manifest path.
+// Basic says whether the registry accepts Basic on a manifest path.
 type Basic string
 
-// What it can have learned; empty when it did not ask.
+// The values of Basic; empty if it was not probed.
 const (
 	BasicAccepted Basic = "accepted"
 	BasicRefused  Basic = "refused"
-	// BasicToken: refused, but containerd exchanges it for a token.
+	// BasicToken: refused, but containerd exchanges the login for a token.
 	BasicToken Basic = "for a token"
-	BasicWrong Basic = "wrong login" // the registry would take Basic, but not this one
+	BasicWrong Basic = "wrong login" // the registry accepts Basic, but not this login
 )
 
-// Redirect is where the endpoint sends whoever asks for a blob.
+// Redirect is where the endpoint redirects requests for blobs.
 type Redirect string
 
-// What it can have learned; empty when it did not ask.
+// The values of Redirect; empty if it was not probed.
 const (
 	RedirectNone      Redirect = "none"       // it serves blobs itself
-	RedirectOther     Redirect = "other host" // where the header does not go
-	RedirectOtherPort Redirect = "other port" // of the same host, or a subdomain: the header would go along
+	RedirectOther     Redirect = "other host" // to which Go does not carry the header
+	RedirectOtherPort Redirect = "other port" // or a subdomain of the same host: Go would carry the header
 )
 
-// Token is one token of ECR: one service, region and AWS identity.
+// Token is one ECR token: one service, region and AWS identity.
 type Token struct {
 	Service  string   `json:"service"` // ecr or ecr-public
 	Region   string   `json:"region"`
 	Identity string   `json:"identity"`         // as in the name of the token's file
-	Source   string   `json:"source,omitempty"` // which credentials served, in words
-	Hosts    []string `json:"hosts,omitempty"`  // of the config that it is for
-	// Adopted says that the config does not need it, but kubelet's provider
-	// did.
+	Source   string   `json:"source,omitempty"` // the credentials that worked, in words
+	Hosts    []string `json:"hosts,omitempty"`  // registries in the config that use it
+	// Adopted: the config does not need it, but kubelet's provider did.
 	Adopted      bool              `json:"adopted,omitempty"`
 	Valid        bool              `json:"valid"`
 	Issued       time.Time         `json:"issued,omitzero"`
@@ -207,39 +197,39 @@ type Token struct {
 	FailingSince time.Time         `json:"failingSince,omitzero"`
 }
 
-// Files are the files of the node that Berth writes.
+// Files describes the files that Berth writes on the node.
 type Files struct {
 	Managed   int        `json:"managed"`
 	Written   uint64     `json:"written"`
-	Repaired  uint64     `json:"repaired"` // somebody changed them, and they were put right
+	Repaired  uint64     `json:"repaired"` // restored after another program changed them
 	Removed   uint64     `json:"removed"`
-	Conflicts []FileNote `json:"conflicts"` // somebody else's
+	Conflicts []FileNote `json:"conflicts"` // files that Berth did not write
 	Skipped   []FileNote `json:"skipped"`   // left for the next run
-	Saved     []FileNote `json:"saved"`     // the last copies of what others wrote
+	Saved     []FileNote `json:"saved"`     // the last copies of other programs' edits
 }
 
-// FileNote is something to know about one path.
+// FileNote is a remark about one path.
 type FileNote struct {
 	Path   string    `json:"path"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since,omitzero"`
 }
 
-// DockerHub is what Docker Hub says about the pulls of this address or login.
+// DockerHub is Docker Hub's pull limit for this address or login.
 type DockerHub struct {
-	Limit     int       `json:"limit"` // 0: unlimited, or not told
+	Limit     int       `json:"limit"` // 0: unlimited or unknown
 	Remaining int       `json:"remaining"`
 	Window    Seconds   `json:"windowSeconds,omitzero"`
 	Time      time.Time `json:"time,omitzero"` // of the answer
 	Error     string    `json:"error,omitempty"`
 }
 
-// Known reports whether Docker Hub told a limit.
+// Known reports whether Docker Hub gave a limit.
 func (d *DockerHub) Known() bool { return d != nil && d.Limit > 0 && !d.Time.IsZero() }
 
-// Event is something that went wrong.
+// Event is an error that occurred.
 type Event struct {
-	Time    time.Time `json:"time,omitzero"` // the last time
+	Time    time.Time `json:"time,omitzero"` // of the last occurrence
 	Message string    `json:"message"`
 	Count   uint64    `json:"count"`
 }

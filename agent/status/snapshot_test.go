@@ -15,7 +15,7 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-// What /status gives can be read back, and says the same.
+// The output of /status can be read back and gives the same output again.
 func TestRoundTrip(t *testing.T) {
 	for name, s := range snapshots() {
 		_, body := serve(t, s, "GET", "/status")
@@ -44,7 +44,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// Names in JSON are a promise to scripts.
+// JSON names are a contract with scripts.
 func TestJSONNames(t *testing.T) {
 	_, body := serve(t, statustest.Rich(), "GET", "/status")
 	var tree any
@@ -89,8 +89,7 @@ func TestJSONNames(t *testing.T) {
 	}
 }
 
-// A snapshot is made of plain values only: there is no place for a secret, nor
-// for something that marshals as it likes.
+// A snapshot consists of plain values: no field can hold a secret or marshal in its own way.
 func TestSnapshotHoldsPlainValues(t *testing.T) {
 	texts := map[string]bool{}
 	var walk func(path string, typ reflect.Type)
@@ -122,8 +121,8 @@ func TestSnapshotHoldsPlainValues(t *testing.T) {
 	}
 	walk("Snapshot", reflect.TypeFor[status.Snapshot]())
 
-	// Which of them are free text is told in the package comment; the others
-	// are names that the config, the node or the code chooses, or are derived.
+	// The package comment lists the free texts. The others are names chosen by the config, the node
+	// or the code, or are derived.
 	names := []string{
 		"Alarm.Doc", "Alarm.Message", "Alarm.Name", "Alarm.Severity", "Alarm.Subject", "Config.Path",
 		"Containerd.ConfigPath", "Containerd.Reads", "Containerd.Version", "Endpoint.Basic", "Endpoint.Login",

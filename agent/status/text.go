@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// WriteText writes a snapshot as "berth status" prints it: alarms first, each
-// thing once, in lines of 80 columns where no single word is longer. paint
-// colours a text in one of the styles head, add (good), remove (bad), conflict
-// (in between) and hunk (aside).
+// WriteText writes a snapshot as "berth status" prints it: alarms first, each fact once, in lines of
+// 80 columns, except single longer words. paint colours a text in one of the styles head, add
+// (good), remove (bad) and conflict (in between).
 func WriteText(w io.Writer, s Snapshot, paint func(style, text string) string) error {
 	if s.Time.IsZero() {
 		s.Time = time.Now()
@@ -48,7 +47,7 @@ const columns = 80
 
 func (t *text) printf(format string, args ...any) { fmt.Fprintf(&t.out, format, args...) }
 
-// lines prints every line of a text with the same indent, wrapped.
+// lines prints each line of s wrapped, with the same indent.
 func (t *text) lines(indent int, style, s string) {
 	for line := range strings.Lines(strings.TrimSpace(s)) {
 		for _, part := range wrap(line, columns-indent) {
@@ -57,8 +56,7 @@ func (t *text) lines(indent int, style, s string) {
 	}
 }
 
-// wrap splits a line at its spaces. A word that is too long stays whole, so that
-// it can be copied.
+// wrap splits a line at spaces. A word that is too long stays whole, so that it can be copied.
 func wrap(line string, width int) []string {
 	var all []string
 	now, n := "", 0
@@ -76,8 +74,7 @@ func wrap(line string, width int) []string {
 	return append(all, now)
 }
 
-// item prints a state, what is in it, and behind it the facts that are not
-// empty; a name that is too long gets lines of its own.
+// item prints a state, a name and the facts that are not empty. A name that is too long is wrapped.
 func (t *text) item(style, state, name string, facts ...string) {
 	const indent = 10
 	facts = slices.DeleteFunc(facts, func(s string) bool { return s == "" })
@@ -107,7 +104,7 @@ func (t *text) ago(at time.Time) string {
 	return Relative(t.now, at)
 }
 
-// when is a fact with a time, "" if that is not set.
+// when formats a fact with a time, "" if the time is zero.
 func (t *text) when(format string, at time.Time) string {
 	if at.IsZero() {
 		return ""
@@ -142,7 +139,7 @@ func (t *text) head(s Snapshot) {
 	}
 }
 
-// isReported reports whether every line of s stands in an alarm.
+// isReported reports whether an alarm has every line of s.
 func (t *text) isReported(s string) bool {
 	for line := range strings.Lines(s) {
 		if !slices.Contains(t.told, strings.TrimSpace(line)) {
@@ -230,7 +227,7 @@ func (t *text) endpoint(e Endpoint) {
 		probe += " (" + Human(time.Duration(e.ProbeDuration)) + ")"
 	}
 	t.item(style, "  "+string(e.State), oneLine(e.URL), withdrawn, t.when("since %s", e.Since), probe, login)
-	// The alarms have the error of one that is down.
+	// The alarms show the error of an endpoint that is down.
 	if e.Error != "" && (e.State != Down || !slices.Contains(t.alarmed, "MirrorDown") && !slices.Contains(t.alarmed, "AllMirrorsDown")) {
 		t.lines(10, "remove", e.Error)
 	}
@@ -249,7 +246,7 @@ func (t *text) tokens(tokens []Token) {
 			by = "by " + oneLine(k.Source)
 		}
 		t.item(style, state, oneLine(k.Name()), t.when("expires %s", k.Expires), t.when("next renewal %s", k.NextRenewal), by)
-		if k.Error != "" && state == "valid" { // else the alarms have it
+		if k.Error != "" && state == "valid" { // else the alarms show it
 			t.lines(10, "remove", k.Error)
 		}
 	}
@@ -266,7 +263,7 @@ func (t *text) files(f Files) {
 	}
 }
 
-// errors are told newest first, without the ones that alarms have.
+// errors are printed newest first, without those that alarms show.
 func (t *text) errors(events []Event) {
 	titled := false
 	for _, e := range slices.Backward(events) {
@@ -286,5 +283,5 @@ func (t *text) errors(events []Event) {
 	}
 }
 
-// oneLine is a text without line breaks.
+// oneLine returns s without line breaks.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -20,7 +20,7 @@ func textOf(t *testing.T, s status.Snapshot, paint func(style, text string) stri
 
 func plainText(_, text string) string { return text }
 
-// No line is wider than 80 columns, but one that is a single word.
+// No line is wider than 80 columns, except a single word.
 func TestTextFits80Columns(t *testing.T) {
 	long := statustest.Rich()
 	name := strings.Repeat("a-long-label.", 5) + "example.com"
@@ -33,7 +33,7 @@ func TestTextFits80Columns(t *testing.T) {
 	long.Files.Conflicts[0].Path = "/etc/containerd/certs.d/" + name + "/hosts.toml"
 	all := snapshots()
 	all["long names"] = long
-	delete(all, "hostile") // states are no words of ours there
+	delete(all, "hostile") // its states are not Berth's words
 	for name, s := range all {
 		for line := range strings.Lines(textOf(t, s, plainText)) {
 			line = strings.TrimRight(line, "\n")
@@ -47,7 +47,7 @@ func TestTextFits80Columns(t *testing.T) {
 	}
 }
 
-// What an alarm says stands nowhere else.
+// The text repeats nothing that an alarm shows.
 func TestTextSaysThingsOnce(t *testing.T) {
 	text := strings.Join(strings.Fields(textOf(t, statustest.Rich(), plainText)), " ")
 	for _, what := range []string{
@@ -60,7 +60,7 @@ func TestTextSaysThingsOnce(t *testing.T) {
 	}
 }
 
-// A node that is ready is not shown as well beside a critical alarm.
+// A ready node with a critical alarm is not shown in green.
 func TestReadyIsNotGreenBesideCriticalAlarms(t *testing.T) {
 	s := statustest.Healthy()
 	first := func() string {

@@ -12,15 +12,14 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// maxText bounds one string of a snapshot, in bytes. A config with hundreds of
-// mistakes fits.
+// maxText limits a string of a snapshot, in bytes. The errors of a config with hundreds of mistakes
+// fit.
 const maxText = 16 << 10
 
-// Tidy gives a deep copy of a snapshot that is safe to show: secrets that an
-// error of another program may have brought are masked, text is bounded, valid
-// UTF-8 and without control characters (they would steer a terminal) or such
-// as turn the direction of writing, numbers can be encoded, lists are never
-// nil, and Alarms are derived anew.
+// Tidy returns a deep copy of a snapshot that is safe to show: secrets in errors of other programs
+// are masked; texts are bounded, valid UTF-8 and without control characters (which could control a
+// terminal) or characters that change the writing direction; numbers can be encoded; lists are
+// never nil; Alarms are derived again.
 func Tidy(s Snapshot) Snapshot { return newCleaner().tidy(s) }
 
 func (c *cleaner) tidy(s Snapshot) Snapshot {
@@ -29,7 +28,7 @@ func (c *cleaner) tidy(s Snapshot) Snapshot {
 	return s
 }
 
-// clean leaves the alarms as they are.
+// clean is tidy without the alarms.
 func (c *cleaner) clean(s Snapshot) Snapshot {
 	out := reflect.New(reflect.TypeOf(s)).Elem()
 	c.copy(out, reflect.ValueOf(s))
@@ -44,12 +43,12 @@ func newCleaner() *cleaner {
 	return &cleaner{
 		userinfo: regexp.MustCompile(`://[^/\s"'<>]*@`),
 		query:    regexp.MustCompile(`(://[^\s"'<>?]*\?)([^\s"'<>]+)`),
-		// A token of RFC 9110: long, and no word.
+		// A token68 of RFC 9110, long enough not to be a short word.
 		header: regexp.MustCompile(`(?i)\b(basic|bearer|aws4-hmac-sha256)(%20|[ +:=]+)([a-z0-9._~+/-]{8,}=*)`),
 	}
 }
 
-// copy copies what a snapshot is made of.
+// copy copies the kinds of values that a snapshot has.
 func (c *cleaner) copy(to, from reflect.Value) {
 	switch from.Kind() {
 	case reflect.String:
@@ -60,7 +59,7 @@ func (c *cleaner) copy(to, from reflect.Value) {
 		}
 	case reflect.Struct:
 		if t, ok := from.Interface().(time.Time); ok {
-			if y := t.UTC().Year(); y > 0 && y < 9999 { // others have no form in JSON
+			if y := t.UTC().Year(); y > 0 && y < 9999 { // other years have no form in JSON
 				to.Set(reflect.ValueOf(t.UTC().Round(0)))
 			}
 			return
@@ -90,8 +89,8 @@ func (c *cleaner) copy(to, from reflect.Value) {
 	}
 }
 
-// text makes one string safe to show. Secrets are masked before the end is cut
-// off, because half of one would not be known for what it is.
+// text makes one string safe to show. It masks secrets before it cuts the end off, because half a
+// secret would not be recognised.
 func (c *cleaner) text(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) || r == '\n' || r == '\t' {
@@ -102,7 +101,7 @@ func (c *cleaner) text(s string) string {
 	return cut(c.mask(s), maxText)
 }
 
-// cut gives at most limit bytes of s, and says so when there were more.
+// cut returns at most limit bytes of s, with a mark if it removed some.
 func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
@@ -124,7 +123,7 @@ func (c *cleaner) mask(s string) string {
 			s = c.query.ReplaceAllStringFunc(s, func(url string) string {
 				at := strings.Index(url, "?") + 1
 				if query := url[at:]; strings.HasPrefix(query, "ns=") && !strings.Contains(query, "&") {
-					return url // containerd's own, and no secret
+					return url // containerd's own parameter, not a secret
 				}
 				return url[:at] + redact.Placeholder
 			})
@@ -142,7 +141,7 @@ func (c *cleaner) mask(s string) string {
 	})
 }
 
-// isWord says that what follows "Basic" is prose, such as "authentication".
+// isWord reports whether the text after "Basic" is prose, such as "authentication".
 func isWord(s string) bool {
 	for _, r := range strings.TrimRight(s, ".") {
 		if (r < 'a' || r > 'z') && r != '-' {

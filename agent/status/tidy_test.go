@@ -60,7 +60,7 @@ func everywhere(s status.Snapshot, text string) status.Snapshot {
 	return out.Interface().(status.Snapshot)
 }
 
-// shown is everything that a snapshot is turned into.
+// shown returns every form of a snapshot.
 func shown(t testing.TB, s status.Snapshot) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -80,8 +80,8 @@ func shown(t testing.TB, s status.Snapshot) map[string]string {
 	return all
 }
 
-// A secret that an error of another program brings along, in the forms in which
-// programs print them, is in nothing that is shown, whichever field it is in.
+// No form shows a secret that an error of another program contains, in any of the notations that
+// programs use and in any field.
 func TestCanary(t *testing.T) {
 	const canary = "Canary0Secret1Value2"
 	for _, form := range []string{
@@ -100,12 +100,12 @@ func TestCanary(t *testing.T) {
 			}
 		}
 	}
-	// One that is cut in half at the end of what is shown.
+	// A secret that is cut at the limit.
 	long := strings.Repeat("x", 16<<10-40) + " https://user:" + canary + strings.Repeat("y", 100) + "@harbor.corp/"
 	if got := status.Tidy(status.Snapshot{Node: long}).Node; strings.Contains(got, "Canary") {
 		t.Errorf("half a secret: %q", got[len(got)-80:])
 	}
-	// The search itself finds what is not masked.
+	// The control: the search finds a text that is not masked.
 	for where, body := range shown(t, everywhere(statustest.Rich(), "no secret: "+canary)) {
 		if !strings.Contains(body, canary) {
 			t.Errorf("%s does not show a plain text", where)
@@ -113,7 +113,7 @@ func TestCanary(t *testing.T) {
 	}
 }
 
-// What is no secret stays readable.
+// Text without a secret stays unchanged.
 func TestTidyKeeps(t *testing.T) {
 	for _, text := range []string{
 		"Basic authentication is not accepted", "the Bearer challenge names https://auth.docker.io/token", "Basic is refused",
@@ -153,8 +153,8 @@ func TestTidyBounds(t *testing.T) {
 	}
 }
 
-// FuzzShown: whatever the texts of a snapshot are, each form of it is valid and
-// nothing of a text becomes markup, a new series or a command to a terminal.
+// FuzzShown: for any texts in a snapshot each form is valid, and no text becomes markup, a new
+// series or a terminal command.
 func FuzzShown(f *testing.F) {
 	for _, seed := range []string{"", "docker.io", statustest.Script, "\x1b]0;x\a", "a\nb\r\nc", `{"a":1}`, "https://u:p@h/?q=1", "Basic dXNlcjpwYXNz", "\xff\xfe", "\u202e\u2066", `x"} 1`, "{{.}}", "--><style>"} {
 		f.Add(seed)
@@ -176,8 +176,7 @@ func FuzzShown(f *testing.F) {
 			}
 		}
 		counts, _ := elements(t, all["/"])
-		// Lines are broken as the text has them, and unset texts are left
-		// out; nothing else depends on a text.
+		// The text decides line breaks and whether a text is left out; nothing else depends on it.
 		if d := different(counts, plain); text != "" && strings.TrimSpace(text) != "" && d != "" {
 			t.Errorf("elements: %s", d)
 		}

@@ -1,6 +1,6 @@
-// Package statustest has snapshots for tests of what is made of them: one in
-// which something of everything happens, one that tries to break out of each
-// place where it is shown, and large ones. It is linked into tests alone.
+// Package statustest has snapshots for tests: a healthy agent, one with every kind of trouble, one
+// whose texts try to break out of every place where they are shown, and large ones. Only tests
+// import it.
 package statustest
 
 import (
@@ -16,7 +16,7 @@ func Now() time.Time { return time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC) }
 
 func ago(d time.Duration) time.Time { return Now().Add(-d) }
 
-// Healthy is an agent that has nothing to complain about.
+// Healthy is an agent without problems.
 func Healthy() status.Snapshot {
 	return status.Snapshot{
 		Version: "v0.4.0", Node: "node-17", Started: ago(75 * time.Hour), Time: Now(),
@@ -66,7 +66,7 @@ func endpoint(url string, change func(*status.Endpoint)) status.Endpoint {
 	return e
 }
 
-// Rich is an agent in trouble: every state, and most alarms, are there.
+// Rich is an agent in trouble: it has every state and most alarms.
 func Rich() status.Snapshot {
 	s := Healthy()
 	s.Ready = status.Readiness{Reasons: []string{
@@ -144,7 +144,7 @@ func Rich() status.Snapshot {
 	return s
 }
 
-// Large is an agent with n upstreams of two endpoints each, a few of them down.
+// Large is an agent with n upstreams of two endpoints each, some of them down.
 func Large(n int) status.Snapshot {
 	s := Healthy()
 	s.Mirrors = nil
@@ -172,7 +172,7 @@ func Waiting() status.Snapshot {
 	}
 }
 
-// Script is text that would run, were it taken for a part of a page.
+// Script is a text that would run if it became part of a page.
 const Script = `"'><script>window.hacked=1</script><img src=http://evil.example/x onerror=window.hacked=1><!-- </style></title>{{.}}` + "`"
 
 // Hostile is a snapshot in which every text is an attack or very long.

@@ -1,5 +1,5 @@
-// Command serve shows the agent's page for made-up snapshots, so that it can be
-// looked at in a browser: go run ./agent/status/statustest/serve
+// Command serve shows the agent's page for made-up snapshots in a browser: go run
+// ./agent/status/statustest/serve
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 	}
 }
 
-// serve prints a URL a line, then answers until ctx is done.
+// serve prints one URL per line, then answers until ctx is done.
 func serve(ctx context.Context, address string) error {
 	snapshots := map[string]status.Snapshot{
 		"empty": {}, "healthy": statustest.Healthy(), "hostile": statustest.Hostile(),
