@@ -7,7 +7,7 @@ import (
 
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
-	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/test/install/fakenode"
 )
 
@@ -27,7 +27,7 @@ func (b *bed) asks(image string) bool {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return node.Asks(providers, install.Provider, image)
+	return node.Asks(providers, providerconfig.Provider, image)
 }
 
 // TestLoginsOfKubeletAlone: kubelet asks about the registries whose login only

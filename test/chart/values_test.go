@@ -189,7 +189,7 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
   configuration: |
     kind: CredentialProviderConfig`, func(t *testing.T, r rendered) {
 		c := r.pod().InitContainers[0]
-		if !has(c.Args, "--config-from=/etc/berth/credential-provider-config.yaml") {
+		if !has(c.Args, "--provider-config-from=/etc/berth/credential-provider-config.yaml") {
 			t.Errorf("args %q", c.Args)
 		}
 		paths := hostPaths(r.pod(), c)

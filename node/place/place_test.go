@@ -1,7 +1,9 @@
-package main
+package place
 
 import (
 	"bytes"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,13 +11,16 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	binDir = "/usr/local/libexec/berth"
-	config = "/etc/berth/credential-provider-config.yaml"
+	binDir = providerconfig.ProgramDir
+	config = providerconfig.File
 )
 
 // node is a node with the directories that the chart mounts.
@@ -27,7 +32,7 @@ type node struct {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	n := &node{T: t, root: t.TempDir(), source: filepath.Join(t.TempDir(), program)}
+	n := &node{T: t, root: t.TempDir(), source: filepath.Join(t.TempDir(), providerconfig.Provider)}
 	for _, dir := range []string{binDir, filepath.Dir(config), "/var/lib/berth"} {
 		n.check(os.MkdirAll(filepath.Join(n.root, dir), 0o755))
 	}
@@ -48,12 +53,29 @@ func (n *node) release(content string) {
 	n.check(os.WriteFile(n.source, []byte(content), 0o755))
 }
 
-func (n *node) run(args ...string) {
+// options name the node as the chart mounts it. text is the configuration; "" is the
+// published one.
+func (n *node) options(text string) Options {
 	n.Helper()
 	n.log.Reset()
-	if code := run(append([]string{"--root", n.root, "--provider", n.source}, args...), &n.log); code != 0 {
-		n.Fatalf("exit code %d: %s", code, &n.log)
+	root, err := managedfile.OpenRoot(n.root)
+	n.check(err)
+	n.Cleanup(func() { root.Close() })
+	o := Options{Root: root, Program: n.source, Dir: binDir, Config: config, Text: []byte(text), Log: slog.New(slog.NewJSONHandler(&n.log, nil))}
+	if text == "" {
+		o.Text = providerconfig.ConfigRequiringRules()
 	}
+	return o
+}
+
+func (n *node) put() {
+	n.Helper()
+	n.check(Put(n.options("")))
+}
+
+func (n *node) remove() {
+	n.Helper()
+	n.check(Remove(n.options("")))
 }
 
 func (n *node) read(name string) string {
@@ -86,43 +108,41 @@ func (n *node) files() []string {
 
 func TestPlacesAndTakesAway(t *testing.T) {
 	n := newNode(t)
-	n.run()
-	if got := n.read(binDir + "/" + program); got != "one" {
+	n.put()
+	if got := n.read(binDir + "/" + providerconfig.Provider); got != "one" {
 		t.Errorf("the program is %q", got)
 	}
-	if info, err := os.Stat(filepath.Join(n.root, binDir, program)); err != nil || info.Mode() != 0o755 {
+	if info, err := os.Stat(filepath.Join(n.root, binDir, providerconfig.Provider)); err != nil || info.Mode() != 0o755 {
 		t.Errorf("the program: %v, %v", info.Mode(), err)
 	}
-	if got := n.read(config); !strings.Contains(got, "kind: CredentialProviderConfig") || !strings.Contains(got, "- name: "+program) {
+	if got := n.read(config); !strings.Contains(got, "kind: CredentialProviderConfig") || !strings.Contains(got, "- name: "+providerconfig.Provider) {
 		t.Errorf("the configuration is\n%s", got)
 	}
 	before := n.read(config)
-	n.run()
+	n.put()
 	if n.log.Len() > 0 || n.read(config) != before {
 		t.Errorf("the second run does something: %s", &n.log)
 	}
-	n.run("--remove")
+	n.remove()
 	if left := n.files(); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
-	n.run("--remove")
+	n.remove()
 }
 
 func TestFollowsReleases(t *testing.T) {
 	n := newNode(t)
 	for _, version := range []string{"one", "two", "three"} {
 		n.release(version)
-		text := filepath.Join(t.TempDir(), "config.yaml")
-		n.check(os.WriteFile(text, []byte("providers: # "+version+"\n"), 0o644))
-		n.run("--config-from", text)
-		if got := n.read(binDir + "/" + program); got != version {
+		n.check(Put(n.options("providers: # " + version + "\n")))
+		if got := n.read(binDir + "/" + providerconfig.Provider); got != version {
 			t.Errorf("the program is %q, want %q", got, version)
 		}
 		if got := n.read(config); !strings.Contains(got, "# "+version) {
 			t.Errorf("the configuration of %s is\n%s", version, got)
 		}
 	}
-	n.run("--remove")
+	n.remove()
 	if left := n.files(); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
@@ -136,33 +156,33 @@ func TestLeavesOthersAlone(t *testing.T) {
 		placedFirst   bool
 		stays         []string // after --remove
 	}{
-		"program":              {binDir + "/" + program, "theirs", false, []string{binDir + "/" + program}},
-		"program put in place": {binDir + "/" + program, "theirs", true, []string{binDir + "/" + program}},
+		"program":              {binDir + "/" + providerconfig.Provider, "theirs", false, []string{binDir + "/" + providerconfig.Provider}},
+		"program put in place": {binDir + "/" + providerconfig.Provider, "theirs", true, []string{binDir + "/" + providerconfig.Provider}},
 		"configuration":        {config, "providers: [{name: other}]\n", false, []string{config}},
 		"configuration that names it": {
-			config, "providers: [{name: " + program + "}]\n", false,
-			[]string{config, binDir + "/" + program, record},
+			config, "providers: [{name: " + providerconfig.Provider + "}]\n", false,
+			[]string{config, binDir + "/" + providerconfig.Provider, record},
 		},
 		"edited configuration": {
-			config, "providers: [{name: " + program + "}]\n", true,
-			[]string{config, binDir + "/" + program, record},
+			config, "providers: [{name: " + providerconfig.Provider + "}]\n", true,
+			[]string{config, binDir + "/" + providerconfig.Provider, record},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t)
 			if c.placedFirst {
-				n.run()
+				n.put()
 			}
 			n.write(c.path, c.content)
 			n.release("two")
-			n.run()
+			n.put()
 			if got := n.read(c.path); got != c.content {
 				t.Errorf("%s became %q", c.path, got)
 			}
 			if !strings.Contains(n.log.String(), c.path) {
 				t.Errorf("the log does not name it: %s", &n.log)
 			}
-			n.run("--remove")
+			n.remove()
 			want := slices.Sorted(slices.Values(c.stays))
 			if got := n.files(); !slices.Equal(got, want) {
 				t.Errorf("stays: %q, want %q", got, want)
@@ -176,8 +196,8 @@ func TestSweepsHalfACopy(t *testing.T) {
 	n := newNode(t)
 	n.write(binDir+"/_berth-tmp-0123456789abcdef-file", "on")
 	n.write(binDir+"/another", "theirs")
-	n.run()
-	want := []string{config, binDir + "/another", binDir + "/" + program, record}
+	n.put()
+	want := []string{config, binDir + "/another", binDir + "/" + providerconfig.Provider, record}
 	slices.Sort(want)
 	if got := n.files(); !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)
@@ -188,19 +208,10 @@ func TestSweepsHalfACopy(t *testing.T) {
 func TestProgramComesFirst(t *testing.T) {
 	n := newNode(t)
 	n.check(os.Remove(n.source))
-	if code := run([]string{"--root", n.root, "--provider", n.source}, &n.log); code != 1 {
-		t.Errorf("exit code %d without a program", code)
+	if err := Put(n.options("")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a program: %v", err)
 	}
 	if left := n.files(); len(left) > 0 {
 		t.Errorf("there are %q", left)
-	}
-}
-
-func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"--nonsense"}, {"word"}} {
-		var log bytes.Buffer
-		if code := run(args, &log); code != 2 {
-			t.Errorf("%q: exit code %d", args, code)
-		}
 	}
 }

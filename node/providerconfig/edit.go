@@ -1,4 +1,4 @@
-package install
+package providerconfig
 
 import (
 	"bytes"
@@ -11,13 +11,7 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
-
-	"github.com/berth-registry/berth/manifests/kubelet"
 )
-
-// Provider is the name of the credential provider: of its program, and in
-// kubelet's configuration.
-const Provider = "berth-credential-provider"
 
 // entry is one provider of a CredentialProviderConfig, kubelet.config.k8s.io.
 type entry struct {
@@ -30,7 +24,7 @@ type entry struct {
 
 // ourEntry is the one of the manifest.
 func ourEntry() (entry, error) {
-	e, ok := entryIn(kubelet.Config())
+	e, ok := entryIn(Config())
 	if !ok {
 		return e, fmt.Errorf("the manifest of the credential provider: %w", errNotConfig)
 	}
@@ -82,12 +76,18 @@ func parseConfig(data []byte) (values map[string]any, names []string, err error)
 	return values, names, nil
 }
 
-// addEntry puts our entry behind the others, with more images, and leaves every
+// Names gives the names of the providers in a CredentialProviderConfig.
+func Names(data []byte) ([]string, error) {
+	_, names, err := parseConfig(data)
+	return names, err
+}
+
+// AddEntry puts our entry behind the others, with more images, and leaves every
 // other byte. An entry of that name stays as it is, unless an image is missing:
 // then it is replaced by one that has all of its images too.
 //
 // With require it gets the argument that makes rules a must, if it is written.
-func addEntry(data []byte, images []string, require bool) ([]byte, error) {
+func AddEntry(data []byte, images []string, require bool) ([]byte, error) {
 	_, names, err := parseConfig(data)
 	if err != nil {
 		return data, err
@@ -98,7 +98,7 @@ func addEntry(data []byte, images []string, require bool) ([]byte, error) {
 	}
 	e.MatchImages = append(e.MatchImages, missing(images, e.MatchImages)...)
 	if require {
-		e.Args = []string{kubelet.RequireRules}
+		e.Args = []string{RequireRules}
 	}
 	if slices.Contains(names, Provider) {
 		now, _ := entryIn(data)
@@ -108,7 +108,7 @@ func addEntry(data []byte, images []string, require bool) ([]byte, error) {
 		}
 		e.MatchImages = append(now.MatchImages, lacks...)
 		e.Args = append(now.Args, missing(e.Args, now.Args)...)
-		without, err := removeEntry(data)
+		without, err := RemoveEntry(data)
 		if err != nil || !plain(data) {
 			return nil, fmt.Errorf("kubelet does not ask %s about %s, whose login the RegistryConfig holds; add it to matchImages of its entry by hand", Provider, strings.Join(lacks, ", "))
 		}
@@ -144,9 +144,9 @@ func appendEntry(data []byte, e entry) ([]byte, error) {
 	return after, sameConfig(after, before)
 }
 
-// removeEntry takes our entry out, and leaves every other byte. Where it is not,
+// RemoveEntry takes our entry out, and leaves every other byte. Where it is not,
 // nothing changes.
-func removeEntry(data []byte) ([]byte, error) {
+func RemoveEntry(data []byte) ([]byte, error) {
 	before, names, err := parseConfig(data)
 	if err != nil {
 		return nil, err

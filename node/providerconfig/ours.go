@@ -1,20 +1,18 @@
-package install
+package providerconfig
 
 import (
 	"bytes"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/berth-registry/berth/manifests/kubelet"
 )
 
-// ourConfig is the manifest with more images: those that are wanted, and those
+// Ours is the manifest with more images: those that are wanted, and those
 // that a file of ours names already. kubelet reads it at its start only, so that
 // taking out one that nobody needs any more is not worth a restart. Nor is
 // require, which makes rules a must: it is added when there is no file yet, or
 // when images are.
-func ourConfig(wanted []string, require bool, now []byte) ([]byte, error) {
+func Ours(wanted []string, require bool, now []byte) ([]byte, error) {
 	e, err := ourEntry()
 	if err != nil {
 		return nil, err
@@ -23,10 +21,10 @@ func ourConfig(wanted []string, require bool, now []byte) ([]byte, error) {
 	more := missing(append(slices.Clone(wanted), old.MatchImages...), e.MatchImages)
 	slices.Sort(more)
 	const head = "\n  matchImages:\n"
-	config := kubelet.Config()
-	if slices.Contains(old.Args, kubelet.RequireRules) ||
+	config := Config()
+	if slices.Contains(old.Args, RequireRules) ||
 		require && (len(now) == 0 || len(missing(wanted, old.MatchImages)) > 0) {
-		config = kubelet.ConfigRequiringRules()
+		config = ConfigRequiringRules()
 	}
 	before, list, ok := strings.Cut(string(config), head)
 	if !ok {
@@ -61,7 +59,7 @@ func missing(wanted, there []string) []string {
 // an environment, comments.
 func plain(data []byte) bool {
 	e, _ := entryIn(data)
-	without, err := removeEntry(data)
+	without, err := RemoveEntry(data)
 	if err != nil {
 		return false
 	}
