@@ -68,7 +68,7 @@ func (c *Checker) Check(ctx context.Context, images []Reference, where func(Refe
 	defer k.wires.close()
 	all := make([][]Checked, len(images))
 	var g errgroup.Group
-	g.SetLimit(k.wires.jobs)
+	g.SetLimit(k.jobs)
 	for i, image := range images {
 		g.Go(func() error {
 			source := k.source(ctx, image)
@@ -84,6 +84,8 @@ func (c *Checker) Check(ctx context.Context, images []Reference, where func(Refe
 
 type checking struct {
 	wires     *wires
+	access    Access
+	jobs      int
 	platforms []Platform
 	verify    bool
 	// absent holds, by host, the error of a source where nobody answers.
@@ -101,7 +103,7 @@ func (c *Checker) begin() *checking {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &checking{wires: newWires(c.Access, jobs, wait, log), platforms: c.Platforms, verify: c.Verify}
+	return &checking{wires: newWires(c.Access, jobs, wait, log), access: c.Access, jobs: jobs, platforms: c.Platforms, verify: c.Verify}
 }
 
 // asked is what the source says.
@@ -143,7 +145,7 @@ func (k *checking) at(ctx context.Context, image Reference, s Spot, source asked
 		found.Digest, found.Finding = found.Source, FoundSame
 		return found
 	}
-	settings := k.wires.access.settings(s.Host, s.Repository)
+	settings := k.access.settings(s.Host, s.Repository)
 	settings.PlainHTTP = settings.PlainHTTP || s.PlainHTTP
 	root := s.Root
 	if root == "" {
@@ -219,9 +221,15 @@ func (c Checked) with(f Finding, note error) Checked {
 // short is the beginning of a digest, as people compare it.
 func short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
 
+// platformSource is a repository whose platforms are looked at.
+type platformSource interface {
+	blobs
+	digest(ctx context.Context, ref string) (v1.Hash, error)
+}
+
 // comparePlatforms finds out which platforms are there, by asking for the
 // manifest of each.
-func (k *checking) comparePlatforms(ctx context.Context, repo origin, have content, found *Checked) error {
+func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, have content, found *Checked) error {
 	if !have.desc.MediaType.IsIndex() {
 		return k.onePlatform(ctx, repo, have, found)
 	}
@@ -257,7 +265,7 @@ func (k *checking) comparePlatforms(ctx context.Context, repo origin, have conte
 
 // onePlatform reads from its config which platform an image is for, if that
 // matters.
-func (k *checking) onePlatform(ctx context.Context, repo origin, have content, found *Checked) error {
+func (k *checking) onePlatform(ctx context.Context, repo platformSource, have content, found *Checked) error {
 	if k.platforms == nil {
 		return nil
 	}

@@ -27,7 +27,7 @@ func (c *Checker) CheckLayout(ctx context.Context, images []Reference, at Locati
 	}
 	all = make([]Checked, len(images))
 	var g errgroup.Group
-	g.SetLimit(k.wires.jobs)
+	g.SetLimit(k.jobs)
 	for i, image := range images {
 		g.Go(func() error {
 			all[i] = k.inLayout(ctx, l, image, at)
@@ -63,7 +63,7 @@ func (k *checking) inLayout(ctx context.Context, l *layout, image Reference, at 
 		return found
 	}
 	found.Digest = have.desc.Digest.String()
-	w := &completeness{k: k, repo: repo, seen: map[v1.Hash]bool{}}
+	w := &completeness{k: k, layout: l, repo: repo, seen: map[v1.Hash]bool{}}
 	w.image(ctx, have, &found)
 	switch {
 	case ctx.Err() != nil:
@@ -81,11 +81,12 @@ func (k *checking) inLayout(ctx context.Context, l *layout, image Reference, at 
 
 // completeness looks whether everything of an image is in a layout.
 type completeness struct {
-	k    *checking
-	repo *layoutRepository
-	seen map[v1.Hash]bool
-	err  error // the first
-	more int   // errors after it
+	k      *checking
+	layout *layout
+	repo   *layoutRepository
+	seen   map[v1.Hash]bool
+	err    error // the first
+	more   int   // errors after it
 }
 
 func (w *completeness) note(err error) {
@@ -139,10 +140,10 @@ func (k *checking) wants(d v1.Descriptor) bool {
 // that is missing.
 func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
-		w.note(w.repo.layout.checkBlob(ctx, d, w.k.verify))
+		w.note(w.layout.checkBlob(ctx, d, w.k.verify))
 		return
 	}
-	c, err := w.repo.layout.manifest(d.Digest)
+	c, err := w.layout.manifest(d.Digest)
 	switch {
 	case errors.Is(err, errNotThere) && depth == 0:
 	case err != nil:
@@ -173,7 +174,7 @@ func (w *completeness) content(ctx context.Context, c content, depth int) {
 		if ctx.Err() != nil {
 			return
 		}
-		w.note(w.repo.layout.checkBlob(ctx, d, w.k.verify))
+		w.note(w.layout.checkBlob(ctx, d, w.k.verify))
 	}
 }
 

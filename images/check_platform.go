@@ -82,9 +82,15 @@ func (p Platform) nameOr(d v1.Hash) string {
 	return p.String()
 }
 
+// blobs is a repository that blobs are read from. One whose requests have to be retried has a
+// method retry for that.
+type blobs interface {
+	blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
+}
+
 // configPlatform reads from its config which platform an image is for; the zero value is for none,
 // as an artifact is.
-func configPlatform(ctx context.Context, repo origin, c content) (Platform, error) {
+func configPlatform(ctx context.Context, repo blobs, c content) (Platform, error) {
 	var m v1.Manifest
 	if err := json.Unmarshal(c.raw, &m); err != nil {
 		return Platform{}, fmt.Errorf("manifest %s: %s", c.desc.Digest, oneLine(err.Error()))
@@ -107,7 +113,9 @@ func configPlatform(ctx context.Context, repo origin, c content) (Platform, erro
 		return nil
 	}
 	var err error
-	if r, ok := repo.(*repository); ok {
+	if r, ok := repo.(interface {
+		retry(ctx context.Context, what string, f func(context.Context) error) error
+	}); ok {
 		err = r.retry(ctx, "config", read)
 	} else {
 		err = read(ctx)

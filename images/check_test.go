@@ -31,6 +31,24 @@ func check(t testing.TB, c *Checker, images []Reference, to string) []Checked {
 	return all
 }
 
+// copyTo puts images to a registry.
+func copyTo(t testing.TB, a Access, images []Reference, to string) {
+	t.Helper()
+	at, err := ParseLocation(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := (&Copier{Access: a}).Copy(t.Context(), images, Location{}, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Status != StatusCopied {
+			t.Fatalf("%s: %s (%v)", r.Image, r.Status, r.Err)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
 	set, images := fill(t, source, sample.Options{Seed: 71, Images: 6})
@@ -39,7 +57,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %s, want missing", c.Image, c.Finding)
 		}
 	}
-	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()+"/mirror"), StatusCopied)
+	copyTo(t, Access{}, images, target.Addr()+"/mirror")
 	source.Forget()
 	for _, c := range check(t, &Checker{}, images, target.Addr()+"/mirror") {
 		if c.Finding != FoundSame || c.Digest != c.Source || !strings.HasPrefix(c.Target, target.Addr()+"/mirror/") {
@@ -97,7 +115,7 @@ func TestCheckGone(t *testing.T) {
 	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{Username: "user", Password: canary})
 	set, images := fill(t, source, sample.Options{Seed: 72, Images: 1})
 	access := Access{Logins: logins(login(target.Addr(), ""))}
-	wantStatus(t, copyImages(t, &Copier{Access: access}, images, "", target.Addr()), StatusCopied)
+	copyTo(t, access, images, target.Addr())
 	source.Delete(set.Images[0].Repository, set.Images[0].Tag)
 	if c := check(t, &Checker{Access: access}, images, target.Addr())[0]; c.Finding != FoundUnverified || !strings.Contains(c.Note, "no such image any more") {
 		t.Errorf("%+v", c)
@@ -115,7 +133,7 @@ func TestCheckGone(t *testing.T) {
 func TestCheckPlatforms(t *testing.T) {
 	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
 	_, images := fill(t, source, sample.Options{Seed: 73, Images: 2}) // one for amd64, one index
-	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusCopied)
+	copyTo(t, Access{}, images, target.Addr())
 	for _, c := range []struct {
 		wanted        string
 		single, index Finding

@@ -91,6 +91,9 @@ func ParseSource(s string) (Location, error) {
 // Layout is the directory; "" if it is a registry.
 func (l Location) Layout() string { return l.dir }
 
+// Target is the registry; the zero value if it is a directory.
+func (l Location) Target() Target { return l.target }
+
 // String is what [ParseLocation] reads.
 func (l Location) String() string {
 	if l.dir != "" {
@@ -198,13 +201,13 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*result{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
 	}
 	var err error
-	if from.dir != "" {
-		if r.from, err = openLayout(from.dir); err != nil {
+	if from.Layout() != "" {
+		if r.from, err = openLayout(from.Layout()); err != nil {
 			return nil, err
 		}
 	}
-	if to.dir != "" {
-		if r.into, err = writeLayout(to.dir); err != nil {
+	if to.Layout() != "" {
+		if r.into, err = writeLayout(to.Layout()); err != nil {
 			return nil, errors.Join(err, r.end())
 		}
 	}

@@ -117,7 +117,7 @@ func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 func (r *repository) ensure(ctx context.Context, d v1.Descriptor, from string, open opener) (outcome, error) {
 	var came outcome
 	what := "blob " + d.Digest.String()
-	err := r.registry.wires.retrier().do(ctx, r.name()+" "+what, func() error {
+	err := r.registry.wires.retry(ctx, r.name()+" "+what, func() error {
 		var there bool
 		// Also when trying again: it may have arrived, and the answer got lost.
 		err := r.retry(ctx, what, func(ctx context.Context) (err error) {

@@ -85,7 +85,7 @@ func (r *run) addTasks(images []Reference) {
 		seen[image] = true
 		target := image
 		if r.into == nil {
-			target = r.to.target.Reference(image)
+			target = r.to.Target().Reference(image)
 		}
 		t := &task{result: Copied{Image: image, Target: target.String(), Digest: image.Digest()}, get: image.Tag(), name: image.Tag()}
 		if image.Digest() != "" {

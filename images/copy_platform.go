@@ -271,10 +271,10 @@ func (r *run) onePlatform(ctx context.Context, t *task) error {
 	return nil
 }
 
-// wantsWhole adds to the refusal of an index of which not all is there what to do.
-func wantsWhole(err error, p *part) error {
+// wantsWhole adds to the refusal of an index, of which these platforms are not there, what to do.
+func wantsWhole(err error, left []string) error {
 	refusal, ok := errors.AsType[*refusedError](err)
-	if ok && len(p.left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
+	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
 		refusal.hint = "this registry wants every platform of an index: add --reduce-index, or copy all platforms"
 	}
 	return err

@@ -174,7 +174,7 @@ func (r *run) giveName(ctx context.Context, n *named, count *tally) error {
 	}
 	return r.once("name "+n.lane.name+" "+n.name, func() error {
 		count.manifest()
-		return r.slot(ctx, func() error { return wantsWhole(n.lane.dst.nameIt(ctx, n.name, n.part.content), n.part) })
+		return r.slot(ctx, func() error { return wantsWhole(n.lane.dst.nameIt(ctx, n.name, n.part.content), n.part.left) })
 	})
 }
 
@@ -209,7 +209,7 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 			return err
 		}
 		count.manifest()
-		return r.slot(ctx, func() error { return wantsWhole(p.lane.dst.put(ctx, digest, p.content), p) })
+		return r.slot(ctx, func() error { return wantsWhole(p.lane.dst.put(ctx, digest, p.content), p.left) })
 	})
 }
 
@@ -299,7 +299,7 @@ func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tal
 			if r.into == nil {
 				return put() // it tries again by itself, and asks before
 			}
-			return r.wires.retrier().do(ctx, l.name+" blob "+d.Digest.String(), put)
+			return r.wires.retry(ctx, l.name+" blob "+d.Digest.String(), put)
 		})
 		if err != nil {
 			moved.takeBack()

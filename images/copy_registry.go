@@ -92,7 +92,7 @@ func (r *registry) challenged(ctx context.Context) (*transport.Challenge, error)
 
 // retry is for questions about the registry and its login; their answers are small.
 func (r *registry) retry(ctx context.Context, f func(context.Context) error) error {
-	return r.wires.retrier().do(ctx, r.name, func() error {
+	return r.wires.retry(ctx, r.name, func() error {
 		slow := &netError{host: r.name, err: fmt.Errorf("no answer in %s", stallLimit)}
 		ctx, cancel := context.WithTimeoutCause(ctx, stallLimit, slow)
 		defer cancel()
@@ -100,7 +100,10 @@ func (r *registry) retry(ctx context.Context, f func(context.Context) error) err
 	})
 }
 
-func (w *wires) retrier() retrier { return retrier{patience: w.patience, log: w.log} }
+// retry calls f until it works or there is no use in trying; what names the thing in the log.
+func (w *wires) retry(ctx context.Context, what string, f func() error) error {
+	return retrier{patience: w.patience, log: w.log}.do(ctx, what, f)
+}
 
 // ask sends the question of the specification, a GET of /v2/. It follows no
 // redirect: who answers for a registry may ask for its login.

@@ -107,13 +107,13 @@ func (r *run) prepare(ctx context.Context, l *repoPair) error {
 	if !missing || r.into != nil {
 		return nil
 	}
-	registry, isECR := r.copier.Access.ECRNames.Parse(r.to.target.Registry())
+	registry, isECR := r.copier.Access.ECRNames.Parse(r.to.Target().Registry())
 	if !isECR {
 		return nil // other registries make repositories by themselves
 	}
 	return r.once("repository "+l.store, func() error {
 		if r.copier.Repositories == nil {
-			return fmt.Errorf("%s: ECR has no repository %s; create it, or let --create-repositories do so", r.to.target.Registry(), l.path)
+			return fmt.Errorf("%s: ECR has no repository %s; create it, or let --create-repositories do so", r.to.Target().Registry(), l.path)
 		}
 		return r.slot(ctx, func() error {
 			return r.copier.Repositories.CreateRepository(ctx, registry, repositoryName(registry, l.path))

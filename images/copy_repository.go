@@ -365,7 +365,7 @@ var errNoRepository = errors.New("the repository does not exist")
 
 // retry is for requests whose answers are small.
 func (r *repository) retry(ctx context.Context, what string, f func(context.Context) error) error {
-	return r.registry.wires.retrier().do(ctx, r.name()+" "+what, func() error {
+	return r.registry.wires.retry(ctx, r.name()+" "+what, func() error {
 		slow := &netError{host: r.registry.name, err: fmt.Errorf("%s: no answer in %s", what, stallLimit)}
 		ctx, cancel := context.WithTimeoutCause(ctx, stallLimit, slow)
 		defer cancel()

@@ -264,12 +264,7 @@ func TestCopyPlatforms(t *testing.T) {
 		return found[0]
 	}
 	held := func() string {
-		l, err := openLayout(location(t, dir).Layout())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.close()
-		return l.index.Manifests[0].Annotations[annotationPlatforms]
+		return indexIn(t, location(t, dir).Layout()).Manifests[0].Annotations[annotationPlatforms]
 	}
 	wantStatus(t, copyImages(t, &Copier{Platforms: []Platform{amd}}, images, "", dir), StatusCopied)
 	if got := held(); got != "linux/amd64" {

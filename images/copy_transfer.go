@@ -16,9 +16,28 @@ const (
 	// bytes of a blob have to move.
 	stallLimit = 2 * time.Minute
 	leastMoved = 16 << 10 // bytes; less is a drip that would take days
+	// answerTimeout is how long a registry may think before it answers; the
+	// slowest puts a layer of many gigabytes into its store meanwhile.
+	answerTimeout = 5 * time.Minute
 	// lastAnswer is how long the target may take after it has all of a blob.
 	lastAnswer = answerTimeout + stallLimit
 )
+
+// untilEnd makes a reader of r that ends with ctx.
+func untilEnd(ctx context.Context, r io.Reader) io.Reader { return endingReader{ctx, r} }
+
+type endingReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read implements io.Reader.
+func (u endingReader) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.Reader.Read(p)
+}
 
 // transfer hands the content that open gives to send, and ends both when ctx ends or hardly
 // anything moves any more. If reading fails, that is the error: it is the source

@@ -20,10 +20,7 @@ import (
 
 const (
 	dialTimeout = 10 * time.Second
-	// answerTimeout is how long a registry may think before it answers; the
-	// slowest puts a layer of many gigabytes into its store meanwhile.
-	answerTimeout = 5 * time.Minute
-	bufferSize    = 64 << 10 // bytes a connection, each way
+	bufferSize  = 64 << 10 // bytes a connection, each way
 )
 
 // wires are the connections of a run. Close them.

@@ -120,7 +120,7 @@ func (m *made) oddIn(err error) string {
 
 func checkRewrite(t *testing.T, m *made) (faults []string) {
 	t.Helper()
-	r, err := Rewrite("in.yaml", []byte(m.text), options(t, "--to reg.corp:5000/m --env"))
+	r, err := Rewrite("in.yaml", []byte(m.text), moved(t))
 	if err != nil {
 		return []string{err.Error()}
 	}

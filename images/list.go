@@ -199,7 +199,8 @@ type Registry struct {
 func (l *List) Registries() []Registry {
 	by := map[string][]Image{}
 	for _, image := range l.Images() {
-		by[image.Reference.registry] = append(by[image.Reference.registry], image)
+		name := image.Reference.Registry()
+		by[name] = append(by[name], image)
 	}
 	var all []Registry
 	for _, name := range slices.Sorted(maps.Keys(by)) {

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/images/sample"
 )
 
 // readList reads a text as a manifest or as a plain list.
@@ -184,16 +187,29 @@ quay.io/acme/a:1 quay.io/acme/b:2
 
 // A directory whose images are listed without their blobs.
 func TestAddLayout(t *testing.T) {
-	dir, _, images := aLayout(t, 65, 3)
+	source := startRegistry(t, fakeregistry.Options{})
+	_, images := fill(t, source, sample.Options{Seed: 65, Images: 3})
+	dir := t.TempDir()
+	at := func(dir string) Location {
+		t.Helper()
+		l, err := ParseLocation("oci:" + dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	if _, err := (&Copier{}).Copy(t.Context(), images, Location{}, at(dir)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.RemoveAll(filepath.Join(dir, "blobs")); err != nil {
 		t.Fatal(err)
 	}
 	l := &List{}
-	l.AddLayout(location(t, "oci:"+dir))
+	l.AddLayout(at(dir))
 	if got := l.References(); len(got) != len(images) || l.Problems() != nil {
 		t.Errorf("%v %v", got, l.Problems())
 	}
-	l.AddLayout(location(t, "oci:"+t.TempDir()))
+	l.AddLayout(at(t.TempDir()))
 	if p := l.Problems(); len(p) != 1 || !strings.Contains(p[0].Error(), "is no OCI layout") {
 		t.Errorf("%v", p)
 	}

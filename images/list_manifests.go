@@ -42,7 +42,7 @@ func (l *List) addManifest(name string, data []byte) {
 		if l.addImageList(src, d.root) {
 			continue
 		}
-		found, err := src.find(d.root)
+		found, err := find(src, d.root)
 		if err != nil {
 			l.AddProblem(err)
 		}

@@ -86,7 +86,7 @@ type inventory struct {
 }
 
 // find makes the inventory of a document.
-func (s *source) find(root *tree) (inventory, error) {
+func find(s *source, root *tree) (inventory, error) {
 	f := &finder{scope: scope{src: s, root: root}, open: map[*tree]bool{}, merged: map[*tree][]pair{}, inner: map[*tree]*inner{}, registries: map[*tree]bool{}, left: maxAliased}
 	f.value(root, key{})
 	if f.left < 0 {
@@ -388,12 +388,7 @@ func (f *finder) here(t *tree, use Use) Place { return f.place(f.src.place(t.at)
 
 // hereAt is the place of a part of a scalar's text.
 func (f *finder) hereAt(t *tree, from int, use Use) Place {
-	if from > 0 && t.kind == scalar {
-		if a := f.src.align(t); a != nil {
-			return f.place(f.src.place(a.start(from)), use)
-		}
-	}
-	return f.here(t, use)
+	return f.place(f.src.placeOf(t, from), use)
 }
 
 func (f *finder) place(p Place, use Use) Place {

@@ -174,6 +174,16 @@ func (s *source) place(at int) Place {
 	return Place{File: s.name, Line: line + 1, Column: s.counted.column + 1}
 }
 
+// placeOf gives the place of a part of a scalar's text.
+func (s *source) placeOf(t *tree, from int) Place {
+	if from > 0 && t.kind == scalar {
+		if a := s.align(t); a != nil {
+			return s.place(a.start(from))
+		}
+	}
+	return s.place(t.at)
+}
+
 // line gives the line of an offset, from 0.
 func (s *source) line(at int) int {
 	line, exact := slices.BinarySearch(s.lines, at)

@@ -170,7 +170,7 @@ func FuzzPlain(f *testing.F) {
 			return
 		}
 		var l List
-		count := src.plain(&l)
+		count := plainLines(src, &l)
 		found := len(l.Problems())
 		for _, image := range l.Images() {
 			found += len(image.Found)

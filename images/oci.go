@@ -44,7 +44,7 @@ type layout struct {
 	changed bool
 	written time.Time // when the index was
 
-	hashed map[v1.Hash]*result // blobs whose digest was computed
+	hashed map[v1.Hash]*hashed // blobs whose digest was computed
 }
 
 // annotationName holds the name of an image in index.json.
@@ -107,7 +107,7 @@ func newLayout(dir string) (*layout, error) {
 	}
 	return &layout{
 		dir: dir, root: root, index: newIndex(), byName: map[string]v1.Descriptor{},
-		named: map[string]bool{}, parts: map[v1.Hash]string{}, hashed: map[v1.Hash]*result{},
+		named: map[string]bool{}, parts: map[v1.Hash]string{}, hashed: map[v1.Hash]*hashed{},
 	}, nil
 }
 

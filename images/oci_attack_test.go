@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-registry/berth/test/images/fakeregistry"
@@ -129,7 +130,7 @@ func TestLayoutWritesBelowItself(t *testing.T) {
 			}
 		}
 		if linked == "index.json" {
-			if err := os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(layoutText), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -229,7 +230,7 @@ func TestLayoutNames(t *testing.T) {
 			if d.Digest, err = digestOf("sha256", []byte{byte(i)}); err != nil {
 				t.Fatal(err)
 			}
-			d.Annotations = map[string]string{annotationName: name}
+			d.Annotations = map[string]string{ocispec.AnnotationRefName: name}
 			index.Manifests = append(index.Manifests, d)
 		}
 		changed, err := json.Marshal(index)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -146,7 +147,7 @@ func (l *layout) checkBlob(ctx context.Context, d v1.Descriptor, verify bool) er
 	l.mu.Lock()
 	r := l.hashed[d.Digest]
 	if r == nil {
-		r = &result{}
+		r = &hashed{}
 		l.hashed[d.Digest] = r
 	}
 	l.mu.Unlock()
@@ -154,24 +155,16 @@ func (l *layout) checkBlob(ctx context.Context, d v1.Descriptor, verify bool) er
 		var body io.ReadCloser
 		if body, r.err = l.blob(d); r.err == nil {
 			defer body.Close()
-			_, r.err = io.Copy(io.Discard, untilEnd{ctx, body})
+			_, r.err = io.Copy(io.Discard, untilEnd(ctx, body))
 		}
 	})
 	return r.err
 }
 
-// untilEnd is a reader that ends with ctx.
-type untilEnd struct {
-	ctx context.Context
-	io.Reader
-}
-
-// Read implements io.Reader.
-func (u untilEnd) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.Reader.Read(p)
+// hashed is the digest of a blob, which is computed once.
+type hashed struct {
+	once sync.Once
+	err  error // that it is another one
 }
 
 // attached finds what belongs to a digest, by the tags that registries without

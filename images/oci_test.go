@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/berth-registry/berth/test/images/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
@@ -37,14 +38,9 @@ func files(t testing.TB, dir string) []string {
 	return all
 }
 
-// Through a directory to another registry: the same by digest.
-func TestCopyThroughALayout(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 41})
-	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
-	wantStatus(t, copyImages(t, &Copier{}, images, "", "oci:"+dir), StatusCopied)
-
-	// Every image stands in index.json under its full reference.
+// indexIn is the index.json of a directory.
+func indexIn(t testing.TB, dir string) v1.IndexManifest {
+	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,9 +49,21 @@ func TestCopyThroughALayout(t *testing.T) {
 	if err := json.Unmarshal(raw, &index); err != nil {
 		t.Fatal(err)
 	}
+	return index
+}
+
+// Through a directory to another registry: the same by digest.
+func TestCopyThroughALayout(t *testing.T) {
+	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
+	_, images := fill(t, source, sample.Options{Seed: 41})
+	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
+	wantStatus(t, copyImages(t, &Copier{}, images, "", "oci:"+dir), StatusCopied)
+
+	// Every image stands in index.json under its full reference.
+	index := indexIn(t, dir)
 	names := map[string]bool{}
 	for _, d := range index.Manifests {
-		names[d.Annotations["org.opencontainers.image.ref.name"]] = true
+		names[d.Annotations[ocispec.AnnotationRefName]] = true
 	}
 	for _, i := range images {
 		if !names[i.String()] {
@@ -63,7 +71,7 @@ func TestCopyThroughALayout(t *testing.T) {
 		}
 	}
 	if !slices.IsSortedFunc(index.Manifests, func(a, b v1.Descriptor) int {
-		return strings.Compare(a.Annotations[annotationName], b.Annotations[annotationName])
+		return strings.Compare(a.Annotations[ocispec.AnnotationRefName], b.Annotations[ocispec.AnnotationRefName])
 	}) {
 		t.Error("index.json is not in order")
 	}
@@ -201,17 +209,13 @@ func TestLayoutOfOthers(t *testing.T) {
 	_, images := fill(t, source, sample.Options{Seed: 44, Images: 2})
 	dir := t.TempDir()
 	wantStatus(t, copyImages(t, &Copier{}, images[:1], "", "oci:"+dir), StatusCopied)
-	l, err := openLayout(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.close()
-	d := l.index.Manifests[0]
-	d.Annotations = map[string]string{annotationName: "v1"} // a tag alone
-	l.index.Manifests = append(l.index.Manifests, d)
-	d.Annotations = map[string]string{annotationName: "v2", annotationContainerd: "quay.io/team/app:v2"}
-	l.index.Manifests = append(l.index.Manifests, d)
-	raw, err := json.Marshal(l.index)
+	index := indexIn(t, dir)
+	d := index.Manifests[0]
+	d.Annotations = map[string]string{ocispec.AnnotationRefName: "v1"} // a tag alone
+	index.Manifests = append(index.Manifests, d)
+	d.Annotations = map[string]string{ocispec.AnnotationRefName: "v2", "io.containerd.image.name": "quay.io/team/app:v2"}
+	index.Manifests = append(index.Manifests, d)
+	raw, err := json.Marshal(index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,11 +223,12 @@ func TestLayoutOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStatus(t, copyImages(t, &Copier{}, images[1:], "", "oci:"+dir), StatusCopied)
-	if l, err = openLayout(dir); err != nil {
+	l, err := openLayout(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.close()
-	if n := len(l.index.Manifests); n != 4 {
+	if n := len(indexIn(t, dir).Manifests); n != 4 {
 		t.Errorf("%d entries, want the two of ours and the two of others", n)
 	}
 	want := []Reference{images[0], images[1], mustParse(t, "quay.io/team/app:v2")}

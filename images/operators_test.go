@@ -40,6 +40,25 @@ func operator(t *testing.T, file string) *txtar.Archive {
 	return a
 }
 
+// moved are the options of a rewrite to the registry of the examples.
+func moved(t *testing.T) RewriteOptions {
+	t.Helper()
+	to, err := ParseTarget("reg.corp:5000/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return RewriteOptions{To: to, Env: true}
+}
+
+func rewriteText(t *testing.T, text string, o RewriteOptions) string {
+	t.Helper()
+	r, err := Rewrite("in.yaml", []byte(text), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(r.Text)
+}
+
 // Of manifests in the shapes of real operators, the images are those that a
 // reader finds by hand, and what cannot be told is named.
 func TestOperatorsList(t *testing.T) {
@@ -69,7 +88,7 @@ func TestOperatorsList(t *testing.T) {
 // The images of these manifests change, to the ones that are listed, and nothing
 // else does, compared by the byte.
 func TestOperatorsRewrite(t *testing.T) {
-	o := options(t, "--to reg.corp:5000/m --env")
+	o := moved(t)
 	for _, each := range operators {
 		t.Run(each.file, func(t *testing.T) {
 			a := operator(t, each.file)
@@ -113,7 +132,7 @@ func TestOperatorsRewrite(t *testing.T) {
 			if n := len(strings.Fields(section(a, "images"))); len(have) != n {
 				t.Errorf("%d images afterwards, before %d", len(have), n)
 			}
-			if again, _ := rewritten(t, got, o); again != got {
+			if again := rewriteText(t, got, o); again != got {
 				t.Errorf("a second time it is\n%s", again)
 			}
 			// A repository without a tag is rewritten as well.
@@ -122,7 +141,7 @@ func TestOperatorsRewrite(t *testing.T) {
 				t.Errorf("%d named, want %d: %q", len(r.Untouched), named, r.Untouched)
 			}
 			crlf := strings.NewReplacer("\n", "\r\n")
-			if windows, _ := rewritten(t, crlf.Replace(in), o); windows != crlf.Replace(got) {
+			if windows := rewriteText(t, crlf.Replace(in), o); windows != crlf.Replace(got) {
 				t.Errorf("with other line ends it is\n%q", windows)
 			}
 		})

@@ -26,17 +26,17 @@ func (l *List) AddPlain(name string, stdin io.Reader) {
 		l.AddProblem(err)
 		return
 	}
-	if src.isImageList() && src.imageLists(l) {
+	if isImageList(src) && imageLists(src, l) {
 		return
 	}
-	if src.plain(l) == 0 {
+	if plainLines(src, l) == 0 {
 		l.AddProblem(&Problem{Place: Place{File: name}, Err: errors.New("names no image")})
 	}
 }
 
-// plain puts the images on the list, and counts them and what was meant for
+// plainLines puts the images on the list, and counts them and what was meant for
 // one.
-func (s *source) plain(l *List) int {
+func plainLines(s *source, l *List) int {
 	count := 0
 	for i, at := range s.lines {
 		end := len(s.text)
@@ -51,7 +51,7 @@ func (s *source) plain(l *List) int {
 		if level := logLevel(text); level != "" {
 			if level != "info" {
 				count++
-				l.AddProblem(&Problem{Place: s.placeIn(at, raw, text), Err: errors.New("the program that printed this list reported an error here, so the list may lack something")})
+				l.AddProblem(&Problem{Place: placeIn(s, at, raw, text), Err: errors.New("the program that printed this list reported an error here, so the list may lack something")})
 			}
 			continue
 		}
@@ -67,7 +67,7 @@ func (s *source) plain(l *List) int {
 			}
 		}
 		for _, image := range severalImages(text) {
-			place := s.placeIn(at, raw, image)
+			place := placeIn(s, at, raw, image)
 			place.Use = UseListed
 			r, err := Parse(image)
 			if err != nil {
@@ -82,7 +82,7 @@ func (s *source) plain(l *List) int {
 }
 
 // placeIn is where text is in a line that begins at an offset.
-func (s *source) placeIn(at int, line, text string) Place {
+func placeIn(s *source, at int, line, text string) Place {
 	return s.place(at + max(strings.Index(line, text), 0))
 }
 
@@ -110,7 +110,7 @@ func severalImages(line string) []string {
 }
 
 // isImageList reports whether the text may be a list for another program, which is worth parsing.
-func (s *source) isImageList() bool {
+func isImageList(s *source) bool {
 	for _, word := range []string{"images:", "sync:", "images-by-", "content.hauler.cattle.io", `"images"`, `"sync"`} {
 		if strings.Contains(s.text, word) {
 			return true
@@ -120,7 +120,7 @@ func (s *source) isImageList() bool {
 }
 
 // imageLists reads the documents if any is a list for another program.
-func (s *source) imageLists(l *List) bool {
+func imageLists(s *source, l *List) bool {
 	found := &List{}
 	any := false
 	for _, d := range s.documents() {

@@ -66,7 +66,7 @@ func isRedisSpec(x finding) bool {
 }
 
 func isRedisOperator(ref Reference) bool {
-	name := "/" + ref.repository
+	name := "/" + ref.Repository()
 	return strings.HasSuffix(name, "/redislabs/operator") || strings.HasSuffix(name, "/redislabs/redis-enterprise-operator")
 }
 
@@ -91,8 +91,8 @@ func (r *redis) version(namespace string) string {
 	var tags []string
 	for _, own := range []bool{true, false} {
 		for _, x := range r.operators {
-			if (x.place.Namespace == namespace) == own && x.ref.tag != "" && !slices.Contains(tags, x.ref.tag) {
-				tags = append(tags, x.ref.tag)
+			if (x.place.Namespace == namespace) == own && x.ref.Tag() != "" && !slices.Contains(tags, x.ref.Tag()) {
+				tags = append(tags, x.ref.Tag())
 			}
 		}
 		if len(tags) > 0 {
@@ -141,7 +141,7 @@ func (c redisCluster) mismatched(version string) []error {
 	var first finding
 	for _, spec := range redisSpecs {
 		x, ok := c.specs[spec.field]
-		tag := x.ref.tag
+		tag := x.ref.Tag()
 		switch {
 		case !ok:
 		case errors.Is(x.err, errUntagged) && spec.asOperator && version != "":
@@ -151,9 +151,9 @@ func (c redisCluster) mismatched(version string) []error {
 		case !spec.asOperator || tag == "":
 		case version != "" && tag != version:
 			all = append(all, &Problem{Place: x.place, Err: fmt.Errorf("version %s does not match the operator's, %s; write versionTag: %s", tag, version, version)})
-		case version == "" && first.ref.tag != "" && first.ref.tag != tag:
+		case version == "" && first.ref.Tag() != "" && first.ref.Tag() != tag:
 			all = append(all, &Problem{Place: x.place, Err: fmt.Errorf("version %s does not match that of %s, %s; both have to be the operator's",
-				tag, strings.TrimPrefix(first.place.Field, "spec."), first.ref.tag)})
+				tag, strings.TrimPrefix(first.place.Field, "spec."), first.ref.Tag())})
 		}
 		if ok && spec.asOperator && x.err == nil && first.ref.IsZero() {
 			first = x

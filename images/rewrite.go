@@ -161,7 +161,7 @@ type planned struct {
 
 // document plans the changes of one document.
 func (r *rewriter) document(d document) error {
-	inventory, err := r.src.find(d.root)
+	inventory, err := find(r.src, d.root)
 	if err != nil {
 		return err
 	}
@@ -319,7 +319,7 @@ func (r *rewriter) changesOf(x *planned) (map[*tree]change, error) {
 		return map[*tree]change{x.whole: {src: x.src, pieces: []piece{{name, to.Name()}}}}, nil
 	}
 	p := x.parts
-	repository := to.repository
+	repository := to.Repository()
 	if image := p.image.word(); image != "" {
 		last := "/" + strings.TrimSuffix(image, suffixOf(image))
 		if !strings.HasSuffix(repository, last) {
@@ -337,16 +337,16 @@ func (r *rewriter) changesOf(x *planned) (map[*tree]change, error) {
 	}
 	switch {
 	case p.registry.word() != "":
-		set(p.registry, to.registry)
+		set(p.registry, to.Registry())
 	case p.lacks != nil && p.registry == nil && !hasHost(p.repository.word()):
-		e, ok := x.src.newField(p.lacks, "repository", "registry", to.registry)
+		e, ok := x.src.newField(p.lacks, "repository", "registry", to.Registry())
 		if !ok || r.added[p.lacks] {
-			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", quote(x.ref.String()), to.registry)
+			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", quote(x.ref.String()), to.Registry())
 		}
 		r.added[p.lacks] = true
 		x.insert = &e
 	default:
-		repository = to.registry + "/" + repository
+		repository = to.Registry() + "/" + repository
 	}
 	set(p.repository, repository)
 	return all, nil

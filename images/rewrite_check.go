@@ -35,7 +35,7 @@ func (r *rewriter) check(before []document) error {
 		if !equal(before[i].root, d.root) {
 			return r.src.problem(before[i].root.at, errDiffers)
 		}
-		found, err := src.find(d.root)
+		found, err := find(src, d.root)
 		if err != nil {
 			return err
 		}

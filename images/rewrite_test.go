@@ -174,7 +174,7 @@ func TestRewriteCheckNotices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &rewriter{src: src, edits: []edit{wrong}, wanted: []wanted{{text: "a:1", ref: Reference{"docker.io", "library/a", "1", ""}}}}
+		r := &rewriter{src: src, edits: []edit{wrong}, wanted: []wanted{{text: "a:1", ref: mustParse(t, "a:1")}}}
 		r.out.Text = []byte(apply(src.text, r.edits))
 		if err := r.check(src.documents()); err == nil {
 			t.Errorf("%q passed", r.out.Text)
