@@ -28,9 +28,3 @@ func cause(err error) string {
 	}
 	return err.Error()
 }
-
-// Cause is the same for images that failed for one reason, "" for one that did not fail.
-func (c Copied) Cause() string { return cause(c.Err) }
-
-// Cause is the same for images that have a finding for one reason; "" if there is none to tell.
-func (c Checked) Cause() string { return c.cause }

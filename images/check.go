@@ -218,9 +218,6 @@ func (c Checked) with(f Finding, note error) Checked {
 	return c
 }
 
-// short is the beginning of a digest, as people compare it.
-func short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
-
 // platformSource is a repository whose platforms are looked at.
 type platformSource interface {
 	blobs
@@ -282,3 +279,6 @@ func (k *checking) onePlatform(ctx context.Context, repo platformSource, have co
 	}
 	return nil
 }
+
+// Cause is the same for images that have a finding for one reason; "" if there is none to tell.
+func (c Checked) Cause() string { return c.cause }

@@ -8,12 +8,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/dockerhublimit"
 	"github.com/berth-registry/berth/test/images/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
@@ -161,18 +159,6 @@ func TestCheckPlatforms(t *testing.T) {
 	}
 }
 
-func TestParsePlatform(t *testing.T) {
-	for in, want := range map[string]string{
-		"linux/amd64": "linux/amd64", "linux/aarch64": "linux/arm64", "Linux/ARM/v7": "linux/arm/v7", "linux/armhf": "linux/arm/v7",
-		"linux": "", "linux/": "", "a/b/c/d": "", "": "", "linux/amd 64": "", "linux/\x1b": "",
-	} {
-		p, err := ParsePlatform(in)
-		if (err == nil) != (want != "") || err == nil && p.String() != want {
-			t.Errorf("%q: %q %v, want %q", in, p, err, want)
-		}
-	}
-}
-
 // Without a target the mirrors of the config are looked at: all of those that
 // the winning directory has, below their prefixes, told what they stand for.
 func TestSpotsOf(t *testing.T) {
@@ -258,42 +244,6 @@ func TestCheckMirrors(t *testing.T) {
 		}
 		d.wantNothing(t, true)
 	}
-}
-
-// The login for docker.io is the one whose limit is asked for.
-func TestHubLimit(t *testing.T) {
-	hub := startRegistry(t, fakeregistry.Options{Username: "user", Password: canary, Token: true})
-	hub.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodHead || r.Header.Get("Authorization") == "" {
-			return false
-		}
-		w.Header().Set("RateLimit-Limit", "200;w=21600")
-		w.Header().Set("RateLimit-Remaining", "199;w=21600")
-		return true
-	})
-	got, who, err := Access{Logins: logins(login("docker.io", ""))}.hubLimit(t.Context(), hub.Addr())
-	if want := (dockerhublimit.Limit{Limited: true, Total: 200, Remaining: 199, Window: 6 * time.Hour}); err != nil || got != want || who != "user" {
-		t.Errorf("%+v %q %v, want %+v", got, who, err, want)
-	}
-	wrong := Access{Logins: logins(login("docker.io", ""))}
-	hub.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path == "/token" {
-			w.WriteHeader(http.StatusUnauthorized)
-		}
-		return r.URL.Path == "/token"
-	})
-	if _, _, err := wrong.hubLimit(t.Context(), hub.Addr()); err == nil || strings.Contains(err.Error(), canary) {
-		t.Errorf("%v", err)
-	}
-}
-
-func mustHash(t testing.TB, s string) v1.Hash {
-	t.Helper()
-	h, err := v1.NewHash(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
 }
 
 // childDigest is the digest of child n of an index.

@@ -154,18 +154,6 @@ func TestCopyAttachedInPages(t *testing.T) {
 	wantSame(t, source, target, "")
 }
 
-func TestAttachedTags(t *testing.T) {
-	hex := strings.Repeat("0a", 32)
-	for tag, want := range map[string]bool{
-		"sha256-" + hex: true, "sha256-" + hex + ".sig": true, "sha256-" + hex + ".att": true, "sha256-" + hex + ".sbom": true,
-		"sha256-" + hex + ".other": false, "sha256-abc": false, "latest": false, "sha256-" + strings.Repeat("0x", 32): false, "": false,
-	} {
-		if got := isAttachedTag(tag); got != want {
-			t.Errorf("%q: %v", tag, got)
-		}
-	}
-}
-
 // Signatures that the target has beside those of the source stay.
 func TestCopyKeepsSignatures(t *testing.T) {
 	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})

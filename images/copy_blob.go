@@ -4,21 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"net/url"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-)
-
-// outcome is how a blob came to be where it is.
-type outcome int
-
-const (
-	wasThere outcome = iota
-	mounted          // taken over from another repository of the registry
-	uploaded
 )
 
 // blob opens a blob. What is read has been verified when the end is reached:
@@ -50,49 +40,6 @@ func (b remoteBody) Read(p []byte) (int, error) {
 		err = withoutAddress(b.ctx, b.host, err)
 	}
 	return n, err
-}
-
-// verifiedBlob gives io.EOF only after content of the right size and digest.
-type verifiedBlob struct {
-	io.ReadCloser
-	desc v1.Descriptor
-	hash hash.Hash
-	n    int64
-}
-
-func verified(body io.ReadCloser, d v1.Descriptor) (*verifiedBlob, error) {
-	h, err := v1.Hasher(d.Digest.Algorithm)
-	if err != nil {
-		return nil, errors.Join(err, body.Close())
-	}
-	return &verifiedBlob{ReadCloser: body, desc: d, hash: h}, nil
-}
-
-func (b *verifiedBlob) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.hash.Write(p[:n])
-	b.n += int64(n)
-	if b.n > b.desc.Size {
-		return 0, fmt.Errorf("blob %s: %w (it is longer than %d bytes)", b.desc.Digest, errContent, b.desc.Size)
-	}
-	// The last bytes are not given away before they are known to be right:
-	// whoever sends them on with a known length would not read once more.
-	if b.n == b.desc.Size && n > 0 || err == io.EOF {
-		if wrong := b.verify(); wrong != nil {
-			return 0, wrong
-		}
-	}
-	return n, err
-}
-
-func (b *verifiedBlob) verify() error {
-	if b.n < b.desc.Size {
-		return fmt.Errorf("blob %s: %w", b.desc.Digest, io.ErrUnexpectedEOF)
-	}
-	if got := fmt.Sprintf("%x", b.hash.Sum(nil)); got != b.desc.Digest.Hex {
-		return fmt.Errorf("blob %s: %w (it is %s)", b.desc.Digest, errContent, got)
-	}
-	return nil
 }
 
 // hasBlob asks whether a blob is in the repository.

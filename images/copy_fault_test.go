@@ -311,3 +311,18 @@ func TestCopyWaits(t *testing.T) {
 		}
 	}
 }
+
+// At the end everything is there, also what was mounted or failed on the way.
+func TestProgressAddsUp(t *testing.T) {
+	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
+	_, images := fill(t, source, sample.Options{Seed: 61})
+	unsteady(target, 61, 20)
+	p := &Progress{}
+	done := 0
+	c := &Copier{Progress: p, Jobs: 32, Done: func(Copied) { done++ }}
+	wantStatus(t, copyImages(t, c, images, "", target.Addr()), StatusCopied)
+	at := p.Reached()
+	if at.Bytes != at.Total || at.Total == 0 || at.Done != 20 || at.Failed != 0 || done != 20 {
+		t.Errorf("%+v, %d told", at, done)
+	}
+}

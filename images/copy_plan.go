@@ -2,10 +2,8 @@ package images
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 
@@ -67,10 +65,6 @@ type attachment struct {
 	entries   []v1.Descriptor
 	list      *content
 }
-
-// maxNesting is how deep an index may hold another one, and what refers to
-// something be referred to itself.
-const maxNesting = 8
 
 // maxChildren is how many manifests one index may list.
 const maxChildren = 4096
@@ -205,28 +199,6 @@ func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good 
 	return n, err
 }
 
-// hiddenFromUs: some registries answer 403 for what is not there.
-// https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
-func hiddenFromUs(err error) bool {
-	refusal, ok := errors.AsType[*refusedError](err)
-	return errors.Is(err, errNotThere) || ok && refusal.status == http.StatusForbidden
-}
-
-// isDamaged recognises what a registry cannot read of its own, however often it
-// is asked. docker-registry answers 500 to each question about a thing whose
-// file it was writing when its disk was full, until that is sent again.
-// https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
-func isDamaged(err error) bool {
-	refusal, ok := errors.AsType[*refusedError](err)
-	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
-}
-
-// isLost recognises a file of a layout that is missing or altered: it is written again.
-func isLost(err error) bool {
-	_, ok := errors.AsType[*damagedError](err)
-	return ok
-}
-
 // same tells whether what the target has is what the source has.
 func (r *run) same(ctx context.Context, l *repoPair, get string, have content) (bool, error) {
 	if want, err := v1.NewHash(get); err == nil {
@@ -340,46 +312,6 @@ func (r *run) planDigest(ctx context.Context, l *repoPair, d v1.Descriptor, ther
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	return r.planPart(ctx, l, c, there, depth)
-}
-
-// blobsOf lists what an image is made of. Layers that may not be given on, as
-// those of Windows, stay where their urls say.
-func blobsOf(c content) ([]v1.Descriptor, error) {
-	var m v1.Manifest
-	if err := json.Unmarshal(c.raw, &m); err != nil {
-		return nil, fmt.Errorf("manifest %s: %s", c.desc.Digest, oneLine(err.Error()))
-	}
-	var all []v1.Descriptor
-	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
-		if d.Digest.Hex == "" || !d.MediaType.IsDistributable() || slices.ContainsFunc(all, func(o v1.Descriptor) bool { return o.Digest == d.Digest }) {
-			continue
-		}
-		if d.Size < 0 {
-			return nil, fmt.Errorf("manifest %s: the size of blob %s is negative", c.desc.Digest, d.Digest)
-		}
-		all = append(all, d)
-	}
-	return all, nil
-}
-
-// holdsLayers reports whether the manifest of the target has all layers of that
-// of the source. In a manifest of cosign each is a signature, and the target may
-// have some of its own.
-func holdsLayers(have, source content) bool {
-	theirs, err := blobsOf(have)
-	if err != nil || have.desc.MediaType.IsIndex() || source.desc.MediaType.IsIndex() {
-		return false
-	}
-	var m v1.Manifest
-	if json.Unmarshal(source.raw, &m) != nil || len(m.Layers) == 0 {
-		return false
-	}
-	for _, l := range m.Layers {
-		if !slices.ContainsFunc(theirs, func(o v1.Descriptor) bool { return o.Digest == l.Digest }) {
-			return false
-		}
-	}
-	return true
 }
 
 // planAttached finds what belongs to a part, to its children, and to what

@@ -2,52 +2,13 @@ package images
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/http"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"github.com/berth-registry/berth/internal/plainfile"
 )
-
-const (
-	// annotationPlatforms stands in index.json of a layout beside an index of which only some
-	// platforms were copied, and lists them: linux/amd64,linux/arm64.
-	annotationPlatforms = "io.github.berth-registry.platforms"
-	// annotationReduced stands in an index that was reduced, and holds the digest of the whole.
-	annotationReduced = "io.github.berth-registry.reduced-from"
-	// annotationSubject is what BuildKit writes beside an attestation: the digest of the manifest
-	// that it is about.
-	// https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md
-	annotationSubject = "vnd.docker.reference.digest"
-)
-
-// choose reports for each manifest of an index whether it is copied: what is for one of the
-// platforms, what is about such a manifest, and what is for no platform. nil platforms are all.
-func choose(index v1.IndexManifest, platforms []Platform) []bool {
-	chosen := make([]bool, len(index.Manifests))
-	digests := map[string]bool{}
-	for i, d := range index.Manifests {
-		p := platformOf(d.Platform)
-		chosen[i] = platforms == nil || p.OS == "" || slices.ContainsFunc(platforms, p.is)
-		if chosen[i] {
-			digests[d.Digest.String()] = true
-		}
-	}
-	for i, d := range index.Manifests {
-		if platformOf(d.Platform).OS != "unknown" {
-			continue
-		}
-		subject, about := d.Annotations[annotationSubject]
-		chosen[i] = !about || digests[subject]
-	}
-	return chosen
-}
 
 // choose says what of an index is copied. What a layout does not hold of an index that was copied
 // in part cannot be.
@@ -64,61 +25,6 @@ func (r *run) choose(p *part, index v1.IndexManifest) []bool {
 		chosen[i] = chosen[i] && c
 	}
 	return chosen
-}
-
-// leftOut lists the platforms of an index that are not copied.
-func leftOut(index v1.IndexManifest, chosen []bool) []string {
-	var all []string
-	for i, d := range index.Manifests {
-		if p := platformOf(d.Platform); !chosen[i] && p.OS != "unknown" && !slices.Contains(all, p.String()) {
-			all = append(all, p.String())
-		}
-	}
-	return all
-}
-
-// partial gives the platforms that a layout holds of an index, if these are not all.
-func (l *layout) partial(d v1.Hash) ([]Platform, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	list, ok := l.parts[d]
-	if !ok {
-		return nil, false
-	}
-	platforms := []Platform{}
-	for name := range strings.SplitSeq(list, ",") {
-		if p, err := ParsePlatform(name); err == nil {
-			platforms = append(platforms, p)
-		}
-	}
-	return platforms, true
-}
-
-// held is the annotation of an index of which the layout does not hold all, "" otherwise.
-func (l *layout) held(c content) string {
-	if !c.desc.MediaType.IsIndex() {
-		return ""
-	}
-	index, err := readIndex(c)
-	if err != nil {
-		return ""
-	}
-	var platforms []string
-	all := true
-	for _, d := range index.Manifests {
-		_, err := plainfile.Stat(l.root, blobPath(d.Digest))
-		p := platformOf(d.Platform)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			all = false
-		case p.OS != "" && p.OS != "unknown" && !slices.Contains(platforms, p.String()):
-			platforms = append(platforms, p.String())
-		}
-	}
-	if all {
-		return ""
-	}
-	return strings.Join(platforms, ",")
 }
 
 // reduce makes of the index of a source one that lists what is copied alone, with the digest of
@@ -138,55 +44,6 @@ func (r *run) reduce(c content) (reduced content, left []string, err error) {
 	}
 	reduced, err = withChosen(c, index, chosen)
 	return reduced, leftOut(index, chosen), err
-}
-
-func withChosen(c content, index v1.IndexManifest, chosen []bool) (content, error) {
-	var fields map[string]json.RawMessage
-	var manifests []json.RawMessage
-	if err := json.Unmarshal(c.raw, &fields); err != nil {
-		return c, err
-	}
-	if err := json.Unmarshal(fields["manifests"], &manifests); err != nil {
-		return c, err
-	}
-	kept := []json.RawMessage{}
-	for i, m := range manifests {
-		if chosen[i] {
-			kept = append(kept, m)
-		}
-	}
-	annotations := map[string]string{}
-	for name, value := range index.Annotations {
-		annotations[name] = value
-	}
-	annotations[annotationReduced] = c.desc.Digest.String()
-	var err error
-	for name, value := range map[string]any{"manifests": kept, "annotations": annotations} {
-		if fields[name], err = json.Marshal(value); err != nil {
-			return c, err
-		}
-	}
-	raw, err := json.Marshal(fields) // in the order of the names: the same every time
-	if err != nil {
-		return c, err
-	}
-	digest, err := digestOf("sha256", raw)
-	if err != nil {
-		return c, err
-	}
-	return newContent(string(c.desc.MediaType), digest, raw)
-}
-
-// reducedFrom is the digest of the index that c was made of, "" if it is none that was reduced.
-func reducedFrom(c content) string {
-	if !c.desc.MediaType.IsIndex() {
-		return ""
-	}
-	index, err := readIndex(c)
-	if err != nil {
-		return ""
-	}
-	return index.Annotations[annotationReduced]
 }
 
 // platforms finds out which of the platforms that are wanted an image has. One that has none of
@@ -269,13 +126,4 @@ func (r *run) onePlatform(ctx context.Context, t *task) error {
 		return fmt.Errorf("has none of the platforms that are wanted, but %s", is)
 	}
 	return nil
-}
-
-// wantsWhole adds to the refusal of an index, of which these platforms are not there, what to do.
-func wantsWhole(err error, left []string) error {
-	refusal, ok := errors.AsType[*refusedError](err)
-	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
-		refusal.hint = "this registry wants every platform of an index: add --reduce-index, or copy all platforms"
-	}
-	return err
 }

@@ -2,6 +2,7 @@ package images
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,8 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-
-	"github.com/berth-registry/berth/internal/neterr"
 )
 
 // refusedError is an answer of a registry that is none of those that were
@@ -155,8 +154,27 @@ func (e *refusedError) classify() verdict {
 	return giveUp
 }
 
-// maxForeign is how much of a foreign text goes into an error, in bytes.
-const maxForeign = 240
+// hiddenFromUs: some registries answer 403 for what is not there.
+// https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
+func hiddenFromUs(err error) bool {
+	refusal, ok := errors.AsType[*refusedError](err)
+	return errors.Is(err, errNotThere) || ok && refusal.status == http.StatusForbidden
+}
 
-// oneLine makes a printable line of a foreign text.
-func oneLine(text string) string { return neterr.Line(text, maxForeign) }
+// isDamaged recognises what a registry cannot read of its own, however often it
+// is asked. docker-registry answers 500 to each question about a thing whose
+// file it was writing when its disk was full, until that is sent again.
+// https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
+func isDamaged(err error) bool {
+	refusal, ok := errors.AsType[*refusedError](err)
+	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
+}
+
+// wantsWhole adds to the refusal of an index, of which these platforms are not there, what to do.
+func wantsWhole(err error, left []string) error {
+	refusal, ok := errors.AsType[*refusedError](err)
+	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
+		refusal.hint = "this registry wants every platform of an index: add --reduce-index, or copy all platforms"
+	}
+	return err
+}

@@ -36,11 +36,6 @@ type destination interface {
 	listsReferrers(ctx context.Context, d v1.Hash) (bool, error)
 }
 
-// nameIt of a registry is put: what is there has a name.
-func (r *repository) nameIt(ctx context.Context, ref string, c content) error {
-	return r.put(ctx, ref, c)
-}
-
 // repoPair is a repository, and where it is copied to.
 type repoPair struct {
 	src origin

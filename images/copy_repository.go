@@ -3,8 +3,6 @@ package images
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,19 +16,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
-
-// content is a manifest or an index, byte for byte.
-type content struct {
-	desc v1.Descriptor // MediaType, Size and Digest
-	raw  []byte
-}
-
-// errNotThere says that a registry or a layout does not have something.
-var errNotThere = errors.New("is not there")
-
-// maxManifest is how large a manifest or an index may be, in bytes. Registries
-// take 4 MiB.
-const maxManifest = 32 << 20
 
 // acceptManifests are the kinds of manifests that are asked for.
 var acceptManifests = strings.Join([]string{
@@ -232,40 +217,6 @@ func (r *repository) checked(ref string, h http.Header, raw []byte) (content, er
 	return newContent(h.Get("Content-Type"), got, raw)
 }
 
-// newContent knows what a manifest is from itself, where it says so.
-func newContent(mediaType string, digest v1.Hash, raw []byte) (content, error) {
-	mediaType, _, _ = strings.Cut(mediaType, ";")
-	var own struct {
-		MediaType string          `json:"mediaType"`
-		Manifests json.RawMessage `json:"manifests"`
-	}
-	if err := json.Unmarshal(raw, &own); err != nil {
-		return content{}, fmt.Errorf("manifest %s: is no JSON", digest)
-	}
-	switch {
-	case own.MediaType != "":
-		mediaType = own.MediaType
-	case types.MediaType(mediaType).IsIndex(), types.MediaType(mediaType).IsImage(), types.MediaType(mediaType).IsSchema1():
-	case own.Manifests != nil:
-		mediaType = string(types.OCIImageIndex)
-	default:
-		mediaType = string(types.OCIManifestSchema1)
-	}
-	if types.MediaType(mediaType).IsSchema1() {
-		return content{}, fmt.Errorf("manifest %s: is of the old schema 1, which registries no longer take; build or convert the image anew", digest)
-	}
-	return content{desc: v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest}, raw: raw}, nil
-}
-
-func digestOf(algorithm string, b []byte) (v1.Hash, error) {
-	h, err := v1.Hasher(algorithm)
-	if err != nil {
-		return v1.Hash{}, err
-	}
-	h.Write(b)
-	return v1.Hash{Algorithm: algorithm, Hex: hex.EncodeToString(h.Sum(nil))}, nil
-}
-
 // digest asks for the digest that a tag or digest has, without getting the
 // manifest: such questions are not counted as pulls. Where the registry does
 // not say, the manifest is got.
@@ -374,3 +325,8 @@ func (r *repository) retry(ctx context.Context, what string, f func(context.Cont
 }
 
 func (r *repository) name() string { return r.registry.name + "/" + r.path }
+
+// nameIt of a registry is put: what is there has a name.
+func (r *repository) nameIt(ctx context.Context, ref string, c content) error {
+	return r.put(ctx, ref, c)
+}

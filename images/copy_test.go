@@ -13,31 +13,6 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-func startRegistry(t testing.TB, o fakeregistry.Options) *fakeregistry.Server {
-	t.Helper()
-	s := fakeregistry.Start(o)
-	t.Cleanup(s.Close)
-	return s
-}
-
-// fill puts a set of images into a registry, and gives their names.
-func fill(t testing.TB, s *fakeregistry.Server, o sample.Options) (*sample.Set, []Reference) {
-	t.Helper()
-	if o.Images == 0 {
-		o.Images = 20
-	}
-	o.MinLayer, o.MaxLayer = 10, 3000
-	set, err := sample.Make(fakeregistry.Store{Server: s}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []Reference
-	for _, i := range set.Images {
-		all = append(all, mustParse(t, s.Addr()+"/"+i.Repository+":"+i.Tag))
-	}
-	return set, all
-}
-
 func location(t testing.TB, s string) Location {
 	t.Helper()
 	l, err := ParseLocation(s)

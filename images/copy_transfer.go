@@ -118,3 +118,12 @@ func (w *watched) err() error {
 	defer w.mu.Unlock()
 	return w.failed
 }
+
+// outcome is how a blob came to be where it is.
+type outcome int
+
+const (
+	wasThere outcome = iota
+	mounted          // taken over from another repository of the registry
+	uploaded
+)

@@ -1,24 +1,14 @@
 package images
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-// drip is content without an end that comes in pieces of so many bytes, each after a pause.
-func drip(bytes int, pause time.Duration) readFunc {
-	return func(p []byte) (int, error) {
-		time.Sleep(pause)
-		return min(bytes, len(p)), nil
-	}
-}
 
 // Content that hardly moves is given up, whether it comes slowly or goes slowly; what is slow but
 // moves is not.
@@ -81,20 +71,4 @@ func TestTransferGivesUp(t *testing.T) {
 			})
 		})
 	}
-}
-
-// What is small, as a config that check reads, has a limit for the whole of it.
-func TestSmallAnswersGiveUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWires(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))
-		r := &repository{registry: &registry{wires: w, name: "registry.corp"}, path: "app"}
-		begin := time.Now()
-		err := r.retry(t.Context(), "config", func(ctx context.Context) error {
-			_, err := io.Copy(&bytes.Buffer{}, untilEnd(ctx, drip(1, 200*time.Millisecond)))
-			return err
-		})
-		if took := time.Since(begin); err == nil || took > attempts*(stallLimit+2*pauseMax) || !strings.Contains(err.Error(), "no answer in 2m0s") {
-			t.Errorf("after %s: %v", took, err)
-		}
-	})
 }

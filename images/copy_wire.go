@@ -200,16 +200,6 @@ func scheme(s Settings) string {
 	return "https"
 }
 
-// netError is a request that got no answer. It names the host and not the
-// address, which may hold what is not for a log.
-type netError struct {
-	host string
-	err  error
-}
-
-func (e *netError) Error() string { return fmt.Sprintf("%s: %v", e.host, e.err) }
-func (e *netError) Unwrap() error { return e.err }
-
 // withoutAddress makes a *netError of what http.Client returns. An end of the
 // run stays what it is.
 func withoutAddress(ctx context.Context, host string, err error) error {
@@ -234,3 +224,11 @@ func withoutAddress(ctx context.Context, host string, err error) error {
 	}
 	return &netError{host: host, err: err}
 }
+
+const (
+	// DefaultJobs is how many requests and transfers go on at the same time.
+	DefaultJobs = 8
+	// DefaultWait is how long a registry that answers 429 is waited out. Docker
+	// Hub counts over an hour.
+	DefaultWait = time.Hour + 5*time.Minute
+)

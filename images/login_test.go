@@ -5,10 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,84 +23,6 @@ import (
 )
 
 func itoa(n int) string { return fmt.Sprint(n) }
-
-const canary = "hunter2-canary"
-
-func logins(all ...credprovider.Login) credprovider.Logins { return credprovider.NewLogins(all) }
-
-func login(host, path string) credprovider.Login {
-	return credprovider.Login{Host: host, Path: path, Username: "user", Password: redact.New(canary)}
-}
-
-// decoy is a host that must not see a secret. It answers everything with what
-// invites people to log in.
-type decoy struct {
-	*httptest.Server
-	mu   sync.Mutex
-	seen []string
-	body string
-}
-
-func startDecoy(t testing.TB) *decoy {
-	d := &decoy{}
-	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d.mu.Lock()
-		seen := r.Method + " " + r.URL.String()
-		for name, values := range r.Header {
-			seen += fmt.Sprintf(" %s=%q", name, values)
-		}
-		d.seen = append(d.seen, seen)
-		body := d.body
-		d.mu.Unlock()
-		if body != "" {
-			_, _ = w.Write([]byte(body))
-			return
-		}
-		if r.Method == http.MethodPut {
-			w.WriteHeader(http.StatusForbidden) // an invitation would be followed by tries
-			return
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="give"`)
-		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	t.Cleanup(d.Close)
-	return d
-}
-
-// wantNothing checks that whoever came brought no secret.
-func (d *decoy) wantNothing(t testing.TB, came bool) {
-	t.Helper()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range d.seen {
-		if strings.Contains(s, canary) || strings.Contains(s, base64.StdEncoding.EncodeToString([]byte("user:"+canary))) ||
-			strings.Contains(s, "Authorization") || strings.Contains(s, "token-of-") || strings.Contains(s, "X-Secret") {
-			t.Errorf("a secret came along: %s", s)
-		}
-	}
-	if came != (len(d.seen) > 0) {
-		t.Errorf("%d requests came to the decoy, want any: %v", len(d.seen), came)
-	}
-}
-
-// Logins work with Basic and with tokens, from the config and from docker.
-// However a registry is spelled, the login for the longest path wins, as it does
-// for kubelet and in hosts.toml.
-func TestLoginOfEitherSpelling(t *testing.T) {
-	for _, c := range []struct{ whole, part string }{{"h.corp", "h.corp:443"}, {"h.corp:443", "h.corp"}} {
-		whole, part := login(c.whole, ""), login(c.part, "team")
-		whole.Username, part.Username = "whole", "team"
-		access := Access{Logins: logins(whole, part)}
-		for _, host := range []string{"h.corp", "h.corp:443"} {
-			for path, want := range map[string]string{"team/app": "team", "other": "whole"} {
-				got, ok := access.configured(host, path, Settings{})
-				if auth, err := got.auth.Authorization(); !ok || err != nil || auth.Username != want {
-					t.Errorf("%s/%s with logins for %s and %s/team: %+v, want %s", host, path, c.whole, c.part, auth, want)
-				}
-			}
-		}
-	}
-}
 
 func TestCopyWithLogins(t *testing.T) {
 	for _, token := range []bool{false, true} {
@@ -223,59 +142,6 @@ func TestSecretsStay(t *testing.T) {
 			}
 			proxy.wantNothing(t, false)
 		})
-	}
-}
-
-// Everything else is asked over TLS, and a request that would go in the clear
-// all the same is not sent.
-func TestTLSElsewhere(t *testing.T) {
-	target := startRegistry(t, fakeregistry.Options{})
-	for _, a := range []Access{
-		{},
-		{Settings: []Settings{{Host: "registry.test/other", Reach: true, PlainHTTP: true}}},
-		{Settings: []Settings{{Host: "registry.test:5000", Reach: true, PlainHTTP: true}}},
-	} {
-		a.Proxy = throughFor(t, target.URL(), "registry.test")
-		w := newWires(a, 1, time.Second, slog.New(slog.DiscardHandler))
-		reg, err := w.at("registry.test", "app")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if scheme(reg.settings) != "https" {
-			t.Errorf("%+v: %s", a.Settings, scheme(reg.settings))
-		}
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://registry.test/x", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		other := &upstreamTransport{wires: w, host: "another.test"}
-		if _, err := other.RoundTrip(req); !errors.Is(err, ErrPlainHTTP) {
-			t.Errorf("%v, want that it is refused", err)
-		}
-		w.close()
-	}
-	for host, plain := range map[string]bool{"localhost:5000": true, "127.0.0.2": true, "[::1]:5000": true, "10.0.0.1": false, "registry.local": false} {
-		if got := (Access{}).settings(host, "").PlainHTTP; got != plain {
-			t.Errorf("%s: plain http %v", host, got)
-		}
-	}
-	if n := len(target.Requests()); n > 0 {
-		t.Errorf("%d requests went in the clear", n)
-	}
-}
-
-// throughFor is a proxy for one host.
-func throughFor(t testing.TB, proxy, host string) func(*http.Request) (*url.URL, error) {
-	t.Helper()
-	u, err := url.Parse(proxy)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(r *http.Request) (*url.URL, error) {
-		if r.URL.Hostname() == host {
-			return u, nil
-		}
-		return nil, nil
 	}
 }
 

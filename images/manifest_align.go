@@ -198,3 +198,14 @@ func hexadecimal(text string, at, digits int) (uint64, bool) {
 	n, err := strconv.ParseUint(text[at:at+digits], 16, 32)
 	return n, err == nil
 }
+
+// skipProperty skips an anchor or a tag and the space behind it.
+func (s *source) skipProperty(at int) int {
+	for at < len(s.text) && strings.IndexByte(" \t\r\n", s.text[at]) < 0 {
+		at++
+	}
+	for at < len(s.text) && strings.IndexByte(" \t\r\n", s.text[at]) >= 0 {
+		at++
+	}
+	return at
+}

@@ -131,13 +131,3 @@ func (f *finder) fields(t *tree) []pair {
 func isMerge(p pair) bool {
 	return p.name.kind == scalar && p.name.text == "<<" && p.name.style == plain
 }
-
-// get gives the value of a field, nil if there is none.
-func get(fields []pair, name string) *tree {
-	for _, p := range fields {
-		if n := p.name.resolve(); n != nil && n.kind == scalar && n.text == name {
-			return p.value
-		}
-	}
-	return nil
-}

@@ -435,8 +435,3 @@ func firstWord(all ...*tree) *tree {
 	}
 	return found
 }
-
-// hasSuffix reports whether an image is written with a tag or a digest.
-func hasSuffix(text string) bool {
-	return strings.ContainsAny(text[strings.LastIndexByte(text, '/')+1:], ":@")
-}

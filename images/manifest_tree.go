@@ -79,3 +79,27 @@ func equal(a, b *tree) bool {
 	}
 	return true
 }
+
+// get gives the value of a field, nil if there is none.
+func get(fields []pair, name string) *tree {
+	for _, p := range fields {
+		if n := p.name.resolve(); n != nil && n.kind == scalar && n.text == name {
+			return p.value
+		}
+	}
+	return nil
+}
+
+// walk visits every value of a document once, not through aliases.
+func walk(t *tree, visit func(*tree)) {
+	visit(t)
+	for _, p := range t.pairs {
+		walk(p.name, visit)
+		walk(p.value, visit)
+	}
+	for _, item := range t.items {
+		walk(item, visit)
+	}
+}
+
+func word(s string) *tree { return &tree{kind: scalar, text: s, str: true} }

@@ -64,17 +64,6 @@ const (
 // maxLayoutFile is how large the file is that says what the directory is, in bytes.
 const maxLayoutFile = 64 << 10
 
-// damagedError is a file of a layout that is missing, or not what it should be.
-type damagedError struct {
-	dir, file string // file is slash-separated, below dir
-	err       error
-}
-
-func (e *damagedError) Error() string {
-	return fmt.Sprintf("%s: %v; copy the images to oci:%s again", filepath.Join(e.dir, e.file), e.err, e.dir)
-}
-func (e *damagedError) Unwrap() error { return e.err }
-
 // openLayout reads the layout in dir. Close it.
 func openLayout(dir string) (*layout, error) {
 	info, err := os.Stat(dir)

@@ -1,10 +1,8 @@
 package images
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,38 +161,6 @@ func TestLayoutIsADirectory(t *testing.T) {
 	}
 }
 
-// A copy from directory to directory ends in the middle of a blob.
-func TestLayoutCopyEnds(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	reads := 0
-	body := readFunc(func(p []byte) (int, error) {
-		if reads++; reads == 3 {
-			cancel()
-		}
-		if reads > 10 {
-			t.Fatal("reads on after the end")
-		}
-		return len(p), nil
-	})
-	dir := t.TempDir()
-	l, err := writeLayout(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.close()
-	digest, err := digestOf("sha256", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = l.repository("a.b/c").ensure(ctx, v1.Descriptor{Digest: digest, Size: 1 << 40}, "", body.open)
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-	if left := files(t, filepath.Join(dir, "blobs")); len(left) > 0 {
-		t.Errorf("left: %q", left)
-	}
-}
-
 // Entries that name no image, or one twice, are problems of a copy of all; they are none when
 // images are named, or when the same content has a name too.
 func TestLayoutNames(t *testing.T) {
@@ -256,10 +222,3 @@ func TestLayoutNames(t *testing.T) {
 		}
 	}
 }
-
-type readFunc func([]byte) (int, error)
-
-func (f readFunc) Read(p []byte) (int, error) { return f(p) }
-func (readFunc) Close() error                 { return nil }
-
-func (f readFunc) open(context.Context) (io.ReadCloser, error) { return f, nil }

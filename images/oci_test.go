@@ -3,9 +3,6 @@ package images
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,25 +15,6 @@ import (
 	"github.com/berth-registry/berth/test/images/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
-
-// files lists what is below a directory, with sizes.
-func files(t testing.TB, dir string) []string {
-	t.Helper()
-	var all []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		rel, _ := filepath.Rel(dir, path)
-		all = append(all, fmt.Sprintf("%s %d %v", rel, info.Size(), info.ModTime().UnixNano()))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
 
 // indexIn is the index.json of a directory.
 func indexIn(t testing.TB, dir string) v1.IndexManifest {
@@ -296,87 +274,6 @@ func TestCopyMovesATag(t *testing.T) {
 	for _, i := range images {
 		if string(target.Manifest(i.Repository(), i.Tag())) != string(source.Manifest(i.Repository(), i.Tag())) {
 			t.Errorf("%s is not moved", i)
-		}
-	}
-}
-
-func TestParseLocation(t *testing.T) {
-	for in, want := range map[string]string{
-		"registry.corp:5000": "registry.corp:5000", "registry.corp/mirror/": "registry.corp/mirror", "oci:dir": "oci:dir", "oci:/abs/dir": "oci:/abs/dir",
-		"oci:": "", "": "", "https://registry.corp": "", "registry.corp/x:tag": "",
-	} {
-		l, err := ParseLocation(in)
-		if (err == nil) != (want != "") || err == nil && l.String() != want {
-			t.Errorf("%q: %q %v, want %q", in, l, err, want)
-		}
-	}
-}
-
-// What reads foreign bytes takes any of them.
-func FuzzContent(f *testing.F) {
-	f.Add([]byte(`{"schemaVersion":2,"mediaType":"` + sample.OCIIndex + `","manifests":[{"digest":"sha256:00","size":-1}]}`))
-	f.Add([]byte(`{"config":{},"layers":[{"digest":"../../etc/passwd"}]}`))
-	f.Add([]byte(`{"mediaType":5}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		digest, err := digestOf("sha256", raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := newContent("", digest, raw)
-		if err != nil {
-			return
-		}
-		if c.desc.MediaType.IsIndex() {
-			index, err := readIndex(c)
-			for _, d := range index.Manifests {
-				if name := layoutName(d); name != "" && err == nil {
-					if _, err := Parse(name); err != nil {
-						t.Errorf("name %q: %v", name, err)
-					}
-				}
-			}
-			return
-		}
-		blobs, err := blobsOf(c)
-		for _, d := range blobs {
-			if err != nil || d.Size < 0 || filepath.Dir(filepath.Dir(blobPath(d.Digest))) != "blobs" {
-				t.Errorf("blob %+v leads to %s", d, blobPath(d.Digest))
-			}
-		}
-	})
-}
-
-// Reading verifies, whatever the sizes of the reads.
-func TestVerifiedBlob(t *testing.T) {
-	content := []byte("some content")
-	digest, err := digestOf("sha256", content)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		body string
-		ok   bool
-	}{{"some content", true}, {"some contenT", false}, {"some conten", false}, {"some content and more", false}, {"", false}} {
-		for _, step := range []int{1, 3, 12, 100} {
-			b, err := verified(io.NopCloser(strings.NewReader(c.body)), v1.Descriptor{Digest: digest, Size: int64(len(content))})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []byte
-			buf := make([]byte, step)
-			for {
-				n, readErr := b.Read(buf)
-				got = append(got, buf[:n]...)
-				if err = readErr; err != nil {
-					break
-				}
-			}
-			if (err == io.EOF) != c.ok {
-				t.Errorf("%q by %d: %v", c.body, step, err)
-			}
-			if !c.ok && len(got) >= len(content) && string(got) != string(content) {
-				t.Errorf("%q by %d: all %d bytes were given away before they were known to be wrong", c.body, step, len(got))
-			}
 		}
 	}
 }

@@ -200,3 +200,17 @@ func (r *Reference) UnmarshalText(text []byte) error {
 	*r = parsed
 	return nil
 }
+
+// hasSuffix reports whether an image is written with a tag or a digest.
+func hasSuffix(text string) bool {
+	return strings.ContainsAny(text[strings.LastIndexByte(text, '/')+1:], ":@")
+}
+
+// suffixOf is the tag and digest that an image is written with.
+func suffixOf(text string) string {
+	begin := strings.LastIndexByte(text, '/') + 1
+	if at := strings.IndexAny(text[begin:], ":@"); at >= 0 {
+		return text[begin+at:]
+	}
+	return ""
+}

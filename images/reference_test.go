@@ -8,15 +8,6 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 )
 
-func mustParse(t testing.TB, s string) Reference {
-	t.Helper()
-	r, err := Parse(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 func TestParse(t *testing.T) {
 	for _, test := range []struct{ in, registry, repository, tag, digest, full, familiar string }{
 		{"busybox", "docker.io", "library/busybox", "latest", "", "docker.io/library/busybox:latest", "busybox:latest"},

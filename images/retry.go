@@ -37,9 +37,6 @@ const (
 	waitOut             // the registry wants us to be slower
 )
 
-// errContent is content that is not what its digest says.
-var errContent = errors.New("the content is not what its digest says")
-
 // spentError is an error after which everything has been tried: who tries
 // something larger again, would try it as often once more.
 type spentError struct{ error }

@@ -132,19 +132,6 @@ type rewriter struct {
 	added map[*tree]bool   // mappings that have got a registry
 }
 
-// change is what becomes of the text of a scalar.
-type change struct {
-	src    *source
-	text   string
-	pieces []piece
-}
-
-// piece replaces a part of the text of a scalar.
-type piece struct {
-	span
-	text string
-}
-
 // wanted is what an image shall be: another reference, or the text that it is.
 type wanted struct {
 	ref  Reference
@@ -210,22 +197,6 @@ func (r *rewriter) document(d document) error {
 	}
 	r.edits = append(r.edits, edits[r.src]...)
 	r.finish(plan)
-	return nil
-}
-
-// outermostChange turns edits of texts inside of values into edits of the file.
-func outermostChange(edits map[*source][]edit) error {
-	inward := slices.SortedFunc(maps.Keys(edits), func(a, b *source) int { return cmp.Compare(b.depth, a.depth) })
-	for len(inward) > 0 && inward[0].outer != nil {
-		s := inward[0]
-		outward, err := s.outward(edits[s])
-		if err != nil {
-			return err
-		}
-		delete(edits, s)
-		edits[s.outer] = append(edits[s.outer], outward...)
-		inward = slices.SortedFunc(maps.Keys(edits), func(a, b *source) int { return cmp.Compare(b.depth, a.depth) })
-	}
 	return nil
 }
 
@@ -358,15 +329,6 @@ func hasHost(repository string) bool {
 	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
 }
 
-// suffixOf is the tag and digest that an image is written with.
-func suffixOf(text string) string {
-	begin := strings.LastIndexByte(text, '/') + 1
-	if at := strings.IndexAny(text[begin:], ":@"); at >= 0 {
-		return text[begin+at:]
-	}
-	return ""
-}
-
 // agree notes what scalars have to say. It refuses one that cannot be changed
 // where it is, and one that has to say something else for another image; merge
 // keys and a repository for all images make that possible.
@@ -432,18 +394,6 @@ func (r *rewriter) keepAnchors(root *tree, plan []*planned, followed map[*tree]b
 			}
 		}
 	})
-}
-
-// walk visits every value of a document once, not through aliases.
-func walk(t *tree, visit func(*tree)) {
-	visit(t)
-	for _, p := range t.pairs {
-		walk(p.name, visit)
-		walk(p.value, visit)
-	}
-	for _, item := range t.items {
-		walk(item, visit)
-	}
 }
 
 // finish adds pull secrets, and notes what every image of the document shall

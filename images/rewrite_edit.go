@@ -151,13 +151,15 @@ func (s *source) written(t *tree) (where span, quoted, ok bool) {
 	return where, t.style != plain, ok
 }
 
-// skipProperty skips an anchor or a tag and the space behind it.
-func (s *source) skipProperty(at int) int {
-	for at < len(s.text) && strings.IndexByte(" \t\r\n", s.text[at]) < 0 {
-		at++
-	}
-	for at < len(s.text) && strings.IndexByte(" \t\r\n", s.text[at]) >= 0 {
-		at++
-	}
-	return at
+// change is what becomes of the text of a scalar.
+type change struct {
+	src    *source
+	text   string
+	pieces []piece
+}
+
+// piece replaces a part of the text of a scalar.
+type piece struct {
+	span
+	text string
 }

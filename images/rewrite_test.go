@@ -42,15 +42,6 @@ func options(t testing.TB, flags string) RewriteOptions {
 	return o
 }
 
-func section(a *txtar.Archive, name string) string {
-	for _, f := range a.Files {
-		if f.Name == name {
-			return string(f.Data)
-		}
-	}
-	return ""
-}
-
 // rewritten is the result of one rewrite, and what was said about it.
 func rewritten(t testing.TB, text string, o RewriteOptions) (out, log string) {
 	t.Helper()

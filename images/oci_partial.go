@@ -1,0 +1,56 @@
+package images
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/berth-registry/berth/internal/plainfile"
+)
+
+// partial gives the platforms that a layout holds of an index, if these are not all.
+func (l *layout) partial(d v1.Hash) ([]Platform, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list, ok := l.parts[d]
+	if !ok {
+		return nil, false
+	}
+	platforms := []Platform{}
+	for name := range strings.SplitSeq(list, ",") {
+		if p, err := ParsePlatform(name); err == nil {
+			platforms = append(platforms, p)
+		}
+	}
+	return platforms, true
+}
+
+// held is the annotation of an index of which the layout does not hold all, "" otherwise.
+func (l *layout) held(c content) string {
+	if !c.desc.MediaType.IsIndex() {
+		return ""
+	}
+	index, err := readIndex(c)
+	if err != nil {
+		return ""
+	}
+	var platforms []string
+	all := true
+	for _, d := range index.Manifests {
+		_, err := plainfile.Stat(l.root, blobPath(d.Digest))
+		p := platformOf(d.Platform)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			all = false
+		case p.OS != "" && p.OS != "unknown" && !slices.Contains(platforms, p.String()):
+			platforms = append(platforms, p.String())
+		}
+	}
+	if all {
+		return ""
+	}
+	return strings.Join(platforms, ",")
+}
