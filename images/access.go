@@ -68,10 +68,10 @@ type ECRTokens interface {
 // is not allowed. Nothing was sent.
 var ErrPlainHTTP = errors.New("plain http is for this machine only; set plainHTTP in an entry of registries for the host if it must be")
 
-// settings finds how a host is reached for a path of it. The permission to send
+// SettingsFor finds how a host is reached for a path of it. The permission to send
 // a login over plain http is that of the entry the login is from, and for
 // logins from elsewhere that of any entry.
-func (a Access) settings(host, path string) Settings {
+func (a Access) SettingsFor(host, path string) Settings {
 	best := Settings{PlainHTTP: hostport.IsLoopback(host)}
 	reach, login, allowed := -1, -1, false
 	for _, s := range a.Settings {

@@ -5,17 +5,17 @@ import (
 	"syscall"
 )
 
-// cause is the same text for errors of several images that have one cause, so that it can be told
+// Cause is the same text for errors of several images that have one cause, so that it can be told
 // once: a login that is refused, a directory that is damaged, a disk that is full.
-func cause(err error) string {
+func Cause(err error) string {
 	if err == nil {
 		return ""
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return "no space"
 	}
-	if e, ok := errors.AsType[*damagedError](err); ok {
-		return "damaged " + e.dir
+	if e, ok := errors.AsType[*DamagedError](err); ok {
+		return "damaged " + e.Dir
 	}
 	e, ok := errors.AsType[*refusedError](err)
 	switch {

@@ -65,7 +65,7 @@ type Checked struct {
 // order of images and spots. The error is the end of ctx.
 func (c *Checker) Check(ctx context.Context, images []Reference, where func(Reference) []Spot) ([]Checked, error) {
 	k := c.begin()
-	defer k.wires.close()
+	defer k.wires.Close()
 	all := make([][]Checked, len(images))
 	var g errgroup.Group
 	g.SetLimit(k.jobs)
@@ -83,7 +83,7 @@ func (c *Checker) Check(ctx context.Context, images []Reference, where func(Refe
 }
 
 type checking struct {
-	wires     *wires
+	wires     *Client
 	access    Access
 	jobs      int
 	platforms []Platform
@@ -103,7 +103,7 @@ func (c *Checker) begin() *checking {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &checking{wires: newWires(c.Access, jobs, wait, log), access: c.Access, jobs: jobs, platforms: c.Platforms, verify: c.Verify}
+	return &checking{wires: NewClient(c.Access, jobs, wait, log), access: c.Access, jobs: jobs, platforms: c.Platforms, verify: c.Verify}
 }
 
 // asked is what the source says.
@@ -123,12 +123,12 @@ func (k *checking) source(ctx context.Context, image Reference) asked {
 	if err, ok := k.absent.Load(host); ok {
 		return asked{err: err.(error)}
 	}
-	reg, err := k.wires.at(host, image.Repository())
+	reg, err := k.wires.At(host, image.Repository())
 	if err != nil {
 		return asked{err: err}
 	}
-	d, err := reg.repository(image.Repository(), false).digest(ctx, image.Tag())
-	if noSuchHost(err) {
+	d, err := reg.Repository(image.Repository(), false).Digest(ctx, image.Tag())
+	if NoConnection(err) {
 		// Behind an air gap it would be so for each of hundreds of images.
 		k.absent.Store(host, err)
 	}
@@ -137,7 +137,7 @@ func (k *checking) source(ctx context.Context, image Reference) asked {
 
 // at looks at one spot.
 func (k *checking) at(ctx context.Context, image Reference, s Spot, source asked) Checked {
-	found := Checked{Image: image, Target: s.String() + image.suffix()}
+	found := Checked{Image: image, Target: s.String() + image.Suffix()}
 	if source.err == nil {
 		found.Source = source.digest.String()
 	}
@@ -145,26 +145,26 @@ func (k *checking) at(ctx context.Context, image Reference, s Spot, source asked
 		found.Digest, found.Finding = found.Source, FoundSame
 		return found
 	}
-	settings := k.access.settings(s.Host, s.Repository)
+	settings := k.access.SettingsFor(s.Host, s.Repository)
 	settings.PlainHTTP = settings.PlainHTTP || s.PlainHTTP
 	root := s.Root
 	if root == "" {
 		root = "/v2"
 	}
-	reg, err := k.wires.under(s.Host, root, s.Header, settings)
+	reg, err := k.wires.Under(s.Host, root, s.Header, settings)
 	if err != nil {
 		return found.with(FoundUnreachable, err)
 	}
-	repo := reg.repository(s.Repository, false)
-	repo.upstream = s.Upstream
+	repo := reg.Repository(s.Repository, false)
+	repo.Upstream = s.Upstream
 	ref := image.Tag()
 	if image.Digest() != "" {
 		ref = image.Digest()
 	}
-	have, err := repo.manifest(ctx, ref)
+	have, err := repo.Manifest(ctx, ref)
 	switch {
-	case errors.Is(err, errNotThere):
-		if errors.Is(source.err, errNotThere) {
+	case errors.Is(err, ErrNotFound):
+		if errors.Is(source.err, ErrNotFound) {
 			return found.with(FoundMissing, errors.New("the source has no such image either"))
 		}
 		return found.with(FoundMissing, nil)
@@ -174,7 +174,7 @@ func (k *checking) at(ctx context.Context, image Reference, s Spot, source asked
 	if found, same := found.compare(have, source, k.platforms == nil); !same {
 		return found
 	}
-	found.Digest = have.desc.Digest.String()
+	found.Digest = have.Desc.Digest.String()
 	if err := k.comparePlatforms(ctx, repo, have, &found); err != nil {
 		return found.with(FoundUnreachable, err)
 	}
@@ -185,16 +185,16 @@ func (k *checking) at(ctx context.Context, image Reference, s Spot, source asked
 }
 
 // compare compares what is there with the source, if that has answered.
-func (c Checked) compare(have content, source asked, wantsAll bool) (Checked, bool) {
-	c.Digest = have.desc.Digest.String()
-	if source.err == nil && reducedFrom(have) == source.digest.String() {
+func (c Checked) compare(have Manifest, source asked, wantsAll bool) (Checked, bool) {
+	c.Digest = have.Desc.Digest.String()
+	if source.err == nil && ReducedFrom(have) == source.digest.String() {
 		if wantsAll {
 			return c.with(FoundIncomplete, errors.New("its index is reduced to some platforms; name those that are wanted with --platform")), false
 		}
 		return c, true
 	}
-	if source.err == nil && source.digest != have.desc.Digest {
-		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", short(have.desc.Digest), short(source.digest))), false
+	if source.err == nil && source.digest != have.Desc.Digest {
+		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", ShortDigest(have.Desc.Digest), ShortDigest(source.digest))), false
 	}
 	return c, true
 }
@@ -202,7 +202,7 @@ func (c Checked) compare(have content, source asked, wantsAll bool) (Checked, bo
 // same is the finding of an image that is there whole.
 func (c Checked) same(source asked) Checked {
 	switch {
-	case errors.Is(source.err, errNotThere):
+	case errors.Is(source.err, ErrNotFound):
 		return c.with(FoundUnverified, errors.New("the source has no such image any more"))
 	case source.err != nil:
 		return c.with(FoundUnverified, fmt.Errorf("the source could not be asked: %w", source.err))
@@ -213,43 +213,43 @@ func (c Checked) same(source asked) Checked {
 func (c Checked) with(f Finding, note error) Checked {
 	c.Finding = f
 	if note != nil {
-		c.Note, c.cause = oneLine(note.Error()), cause(note)
+		c.Note, c.cause = OneLine(note.Error()), Cause(note)
 	}
 	return c
 }
 
 // platformSource is a repository whose platforms are looked at.
 type platformSource interface {
-	blobs
-	digest(ctx context.Context, ref string) (v1.Hash, error)
+	BlobSource
+	Digest(ctx context.Context, ref string) (v1.Hash, error)
 }
 
 // comparePlatforms finds out which platforms are there, by asking for the
 // manifest of each.
-func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, have content, found *Checked) error {
-	if !have.desc.MediaType.IsIndex() {
+func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, have Manifest, found *Checked) error {
+	if !have.Desc.MediaType.IsIndex() {
 		return k.onePlatform(ctx, repo, have, found)
 	}
-	index, err := readIndex(have)
+	index, err := ReadIndex(have)
 	if err != nil {
 		return err
 	}
 	wanted := map[int]bool{} // which of k.platforms are in the index
 	for _, d := range index.Manifests {
-		p := platformOf(d.Platform)
-		if i := slices.IndexFunc(k.platforms, p.is); i >= 0 {
+		p := PlatformOf(d.Platform)
+		if i := slices.IndexFunc(k.platforms, p.Matches); i >= 0 {
 			wanted[i] = true
 		} else if k.platforms != nil {
 			continue
 		}
-		_, err := repo.digest(ctx, d.Digest.String())
+		_, err := repo.Digest(ctx, d.Digest.String())
 		switch {
-		case errors.Is(err, errNotThere):
-			found.Missing = append(found.Missing, p.nameOr(d.Digest))
+		case errors.Is(err, ErrNotFound):
+			found.Missing = append(found.Missing, p.NameOr(d.Digest))
 		case err != nil:
 			return err
 		default:
-			found.Platforms = append(found.Platforms, p.nameOr(d.Digest))
+			found.Platforms = append(found.Platforms, p.NameOr(d.Digest))
 		}
 	}
 	for i, p := range k.platforms {
@@ -262,16 +262,16 @@ func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, ha
 
 // onePlatform reads from its config which platform an image is for, if that
 // matters.
-func (k *checking) onePlatform(ctx context.Context, repo platformSource, have content, found *Checked) error {
+func (k *checking) onePlatform(ctx context.Context, repo platformSource, have Manifest, found *Checked) error {
 	if k.platforms == nil {
 		return nil
 	}
-	is, err := configPlatform(ctx, repo, have)
+	is, err := ConfigPlatform(ctx, repo, have)
 	if err != nil {
 		return err
 	}
 	for _, p := range k.platforms {
-		if is.is(p) {
+		if is.Matches(p) {
 			found.Platforms = append(found.Platforms, p.String())
 		} else {
 			found.Missing = append(found.Missing, p.String())

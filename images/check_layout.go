@@ -16,14 +16,14 @@ import (
 // directory holds; problems are then what it holds under no name. The error is about the
 // directory, or the end of ctx.
 func (c *Checker) CheckLayout(ctx context.Context, images []Reference, at Location) (all []Checked, problems []error, err error) {
-	l, err := openLayout(at.Layout())
+	l, err := OpenLayout(at.Layout())
 	if err != nil {
 		return nil, nil, err
 	}
 	k := c.begin()
-	defer k.wires.close()
+	defer k.wires.Close()
 	if len(images) == 0 {
-		images, problems = l.references()
+		images, problems = l.References()
 	}
 	all = make([]Checked, len(images))
 	var g errgroup.Group
@@ -35,22 +35,22 @@ func (c *Checker) CheckLayout(ctx context.Context, images []Reference, at Locati
 		})
 	}
 	_ = g.Wait() // each image has its own finding
-	return all, problems, errors.Join(l.close(), context.Cause(ctx))
+	return all, problems, errors.Join(l.Close(), context.Cause(ctx))
 }
 
 // inLayout looks at one image.
-func (k *checking) inLayout(ctx context.Context, l *layout, image Reference, at Location) Checked {
+func (k *checking) inLayout(ctx context.Context, l *Layout, image Reference, at Location) Checked {
 	found := Checked{Image: image, Target: at.String()}
-	repo := l.repository(image.Name())
+	repo := l.Repository(image.Name())
 	ref := image.Tag()
 	if ref == "" {
 		ref = image.Digest()
 	}
-	have, err := repo.manifest(ctx, ref)
+	have, err := repo.Manifest(ctx, ref)
 	switch {
-	case isLost(err):
+	case IsDamaged(err):
 		return found.with(FoundIncomplete, err)
-	case errors.Is(err, errNotThere):
+	case errors.Is(err, ErrNotFound):
 		return found.with(FoundMissing, nil)
 	case err != nil:
 		return found.with(FoundUnreachable, err)
@@ -62,7 +62,7 @@ func (k *checking) inLayout(ctx context.Context, l *layout, image Reference, at 
 	if found, same := found.compare(have, source, k.platforms == nil); !same {
 		return found
 	}
-	found.Digest = have.desc.Digest.String()
+	found.Digest = have.Desc.Digest.String()
 	w := &completeness{k: k, layout: l, repo: repo, seen: map[v1.Hash]bool{}}
 	w.image(ctx, have, &found)
 	switch {
@@ -82,8 +82,8 @@ func (k *checking) inLayout(ctx context.Context, l *layout, image Reference, at 
 // completeness looks whether everything of an image is in a layout.
 type completeness struct {
 	k      *checking
-	layout *layout
-	repo   *layoutRepository
+	layout *Layout
+	repo   *LayoutRepository
 	seen   map[v1.Hash]bool
 	err    error // the first
 	more   int   // errors after it
@@ -100,8 +100,8 @@ func (w *completeness) note(err error) {
 }
 
 // image looks at an image, at the platforms that are wanted of it, and at what belongs to them.
-func (w *completeness) image(ctx context.Context, c content, found *Checked) {
-	if !c.desc.MediaType.IsIndex() {
+func (w *completeness) image(ctx context.Context, c Manifest, found *Checked) {
+	if !c.Desc.MediaType.IsIndex() {
 		w.content(ctx, c, 0)
 		if w.err == nil {
 			w.note(w.k.comparePlatforms(ctx, w.repo, c, found))
@@ -109,12 +109,12 @@ func (w *completeness) image(ctx context.Context, c content, found *Checked) {
 		return
 	}
 	w.note(w.k.comparePlatforms(ctx, w.repo, c, found))
-	index, err := readIndex(c)
+	index, err := ReadIndex(c)
 	if err != nil {
 		w.note(err)
 		return
 	}
-	w.attached(ctx, c.desc.Digest, 0)
+	w.attached(ctx, c.Desc.Digest, 0)
 	for _, d := range index.Manifests {
 		if w.k.wants(d) {
 			w.child(ctx, d, 0)
@@ -127,9 +127,9 @@ func (k *checking) wants(d v1.Descriptor) bool {
 	if k.platforms == nil {
 		return true
 	}
-	p := platformOf(d.Platform)
+	p := PlatformOf(d.Platform)
 	for _, wanted := range k.platforms {
-		if p.is(wanted) {
+		if p.Matches(wanted) {
 			return true
 		}
 	}
@@ -140,12 +140,12 @@ func (k *checking) wants(d v1.Descriptor) bool {
 // that is missing.
 func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
-		w.note(w.layout.checkBlob(ctx, d, w.k.verify))
+		w.note(w.layout.CheckBlob(ctx, d, w.k.verify))
 		return
 	}
-	c, err := w.layout.manifest(d.Digest)
+	c, err := w.layout.Manifest(d.Digest)
 	switch {
-	case errors.Is(err, errNotThere) && depth == 0:
+	case errors.Is(err, ErrNotFound) && depth == 0:
 	case err != nil:
 		w.note(err)
 	default:
@@ -154,42 +154,42 @@ func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 }
 
 // content looks at a manifest, at what it lists, and at what belongs to it.
-func (w *completeness) content(ctx context.Context, c content, depth int) {
-	if depth > maxNesting || ctx.Err() != nil || w.seen[c.desc.Digest] {
+func (w *completeness) content(ctx context.Context, c Manifest, depth int) {
+	if depth > MaxNesting || ctx.Err() != nil || w.seen[c.Desc.Digest] {
 		return
 	}
-	w.seen[c.desc.Digest] = true
-	w.attached(ctx, c.desc.Digest, depth)
-	if c.desc.MediaType.IsIndex() {
-		index, err := readIndex(c)
+	w.seen[c.Desc.Digest] = true
+	w.attached(ctx, c.Desc.Digest, depth)
+	if c.Desc.MediaType.IsIndex() {
+		index, err := ReadIndex(c)
 		w.note(err)
 		for _, d := range index.Manifests {
 			w.child(ctx, d, depth+1)
 		}
 		return
 	}
-	blobs, err := blobsOf(c)
+	blobs, err := BlobsOf(c)
 	w.note(err)
 	for _, d := range blobs {
 		if ctx.Err() != nil {
 			return
 		}
-		w.note(w.layout.checkBlob(ctx, d, w.k.verify))
+		w.note(w.layout.CheckBlob(ctx, d, w.k.verify))
 	}
 }
 
 // attached looks at signatures and referrers.
 func (w *completeness) attached(ctx context.Context, d v1.Hash, depth int) {
-	a, err := w.repo.attached(ctx, d)
+	a, err := w.repo.Attached(ctx, d)
 	w.note(err)
-	for _, tag := range a.tags {
-		c, err := w.repo.manifest(ctx, tag)
+	for _, tag := range a.Tags {
+		c, err := w.repo.Manifest(ctx, tag)
 		w.note(err)
 		if err == nil {
 			w.content(ctx, c, depth+1)
 		}
 	}
-	for _, d := range a.referrers {
+	for _, d := range a.Referrers {
 		w.child(ctx, d, depth+1)
 	}
 }

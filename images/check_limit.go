@@ -20,11 +20,11 @@ func (a Access) HubLimit(ctx context.Context) (limit dockerhublimit.Limit, who s
 
 func (a Access) hubLimit(ctx context.Context, host string) (limit dockerhublimit.Limit, who string, err error) {
 	const hub = "docker.io"
-	ctx, cancel := context.WithTimeout(ctx, stallLimit)
+	ctx, cancel := context.WithTimeout(ctx, StallLimit)
 	defer cancel()
-	w := newWires(a, 1, DefaultWait, slog.New(slog.DiscardHandler))
-	defer w.close()
-	settings := a.settings(hub, "")
+	w := NewClient(a, 1, DefaultWait, slog.New(slog.DiscardHandler))
+	defer w.Close()
+	settings := a.SettingsFor(hub, "")
 	login, err := w.credential(ctx, hub, "", settings)
 	if err != nil {
 		return limit, "", err
@@ -34,7 +34,7 @@ func (a Access) hubLimit(ctx context.Context, host string) (limit dockerhublimit
 		return limit, "", err
 	}
 	if settings.Host == "" {
-		settings = a.settings(host, "")
+		settings = a.SettingsFor(host, "")
 	}
 	client := &http.Client{Transport: &upstreamTransport{wires: w, host: host, settings: settings}}
 	limit, err = dockerhublimit.Ask(ctx, client, host, config.Username, redact.New(config.Password))

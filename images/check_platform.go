@@ -25,7 +25,7 @@ func ParsePlatform(s string) (Platform, error) {
 		}
 	}
 	if len(parts) < 2 || len(parts) > 3 {
-		return Platform{}, fmt.Errorf("%s: is no platform; write os/architecture as in linux/amd64, or os/architecture/variant as in linux/arm/v7", quote(s))
+		return Platform{}, fmt.Errorf("%s: is no platform; write os/architecture as in linux/amd64, or os/architecture/variant as in linux/arm/v7", Quote(s))
 	}
 	p := Platform{OS: strings.ToLower(parts[0]), Architecture: strings.ToLower(parts[1])}
 	if len(parts) == 3 {
@@ -53,15 +53,15 @@ func (p Platform) normal() Platform {
 	return p
 }
 
-func platformOf(p *v1.Platform) Platform {
+func PlatformOf(p *v1.Platform) Platform {
 	if p == nil {
 		return Platform{}
 	}
 	return Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}.normal()
 }
 
-// is reports whether p is what somebody wants, who need not name a variant.
-func (p Platform) is(wanted Platform) bool {
+// Matches reports whether p is what somebody wants, who need not name a variant.
+func (p Platform) Matches(wanted Platform) bool {
 	return p.OS == wanted.OS && p.Architecture == wanted.Architecture && (wanted.Variant == "" || p.Variant == wanted.Variant)
 }
 
@@ -74,31 +74,31 @@ func (p Platform) String() string {
 	return s
 }
 
-// nameOr is the platform, or the digest of what is for none: an attestation.
-func (p Platform) nameOr(d v1.Hash) string {
+// NameOr is the platform, or the digest of what is for none: an attestation.
+func (p Platform) NameOr(d v1.Hash) string {
 	if p.OS == "" || p.OS == "unknown" {
-		return "manifest " + short(d)
+		return "manifest " + ShortDigest(d)
 	}
 	return p.String()
 }
 
-// blobs is a repository that blobs are read from. One whose requests have to be retried has a
+// BlobSource is a repository that blobs are read from. One whose requests have to be retried has a
 // method retry for that.
-type blobs interface {
-	blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
+type BlobSource interface {
+	Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
 }
 
-// configPlatform reads from its config which platform an image is for; the zero value is for none,
+// ConfigPlatform reads from its config which platform an image is for; the zero value is for none,
 // as an artifact is.
-func configPlatform(ctx context.Context, repo blobs, c content) (Platform, error) {
+func ConfigPlatform(ctx context.Context, repo BlobSource, c Manifest) (Platform, error) {
 	var m v1.Manifest
-	if err := json.Unmarshal(c.raw, &m); err != nil {
-		return Platform{}, fmt.Errorf("manifest %s: %s", c.desc.Digest, oneLine(err.Error()))
+	if err := json.Unmarshal(c.Raw, &m); err != nil {
+		return Platform{}, fmt.Errorf("manifest %s: %s", c.Desc.Digest, OneLine(err.Error()))
 	}
 	const largest = 8 << 20 // bytes
 	var config v1.Platform
 	read := func(ctx context.Context) error {
-		body, err := repo.blob(ctx, m.Config)
+		body, err := repo.Blob(ctx, m.Config)
 		if err != nil {
 			return err
 		}
@@ -114,11 +114,11 @@ func configPlatform(ctx context.Context, repo blobs, c content) (Platform, error
 	}
 	var err error
 	if r, ok := repo.(interface {
-		retry(ctx context.Context, what string, f func(context.Context) error) error
+		Retry(ctx context.Context, what string, f func(context.Context) error) error
 	}); ok {
-		err = r.retry(ctx, "config", read)
+		err = r.Retry(ctx, "config", read)
 	} else {
 		err = read(ctx)
 	}
-	return platformOf(&config), err
+	return PlatformOf(&config), err
 }

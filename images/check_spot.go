@@ -42,7 +42,7 @@ func SpotOn(t Target, image Reference) Spot {
 // that alone where there is no mirror.
 func SpotsOf(directories []hostsconf.Directory, image Reference) []Spot {
 	itself := []Spot{{Host: image.Registry(), Repository: image.Repository(), Itself: true}}
-	i := slices.IndexFunc(directories, func(d hostsconf.Directory) bool { return sameRegistry(d.Upstream, image.Registry()) })
+	i := slices.IndexFunc(directories, func(d hostsconf.Directory) bool { return SameRegistry(d.Upstream, image.Registry()) })
 	if i < 0 {
 		i = slices.IndexFunc(directories, func(d hostsconf.Directory) bool { return d.Upstream == hostsconf.Default })
 	}

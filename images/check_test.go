@@ -48,8 +48,8 @@ func copyTo(t testing.TB, a Access, images []Reference, to string) {
 }
 
 func TestCheck(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	set, images := fill(t, source, sample.Options{Seed: 71, Images: 6})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	set, images := Fill(t, source, sample.Options{Seed: 71, Images: 6})
 	for _, c := range check(t, &Checker{}, images, target.Addr()) {
 		if c.Finding != FoundMissing {
 			t.Errorf("%s: %s, want missing", c.Image, c.Finding)
@@ -75,7 +75,7 @@ func TestCheck(t *testing.T) {
 	lost := childDigest(t, source, index, 2)
 	target.Delete("mirror/"+index.Repository, lost)
 	all := check(t, &Checker{}, images, target.Addr()+"/mirror")
-	if all[0].Finding != FoundDifferent || !strings.Contains(all[0].Note, short(mustHash(t, other.Digest))) {
+	if all[0].Finding != FoundDifferent || !strings.Contains(all[0].Note, ShortDigest(MustHash(t, other.Digest))) {
 		t.Errorf("%+v, want different", all[0])
 	}
 	if all[1].Finding != FoundIncomplete || !slices.Equal(all[1].Missing, []string{"linux/arm/v7"}) || !slices.Contains(all[1].Platforms, "linux/arm64") {
@@ -92,8 +92,8 @@ func TestCheck(t *testing.T) {
 		return nil, nil
 	}
 	all = check(t, &Checker{Jobs: 1, Access: Access{Proxy: count}}, images[2:], target.Addr()+"/mirror")
-	if n := tried.Load(); n == 0 || n > attemptsDial {
-		t.Errorf("%d attempts to reach the source of %d images, want at most %d", n, len(all), attemptsDial)
+	if n := tried.Load(); n == 0 || n > AttemptsDial {
+		t.Errorf("%d attempts to reach the source of %d images, want at most %d", n, len(all), AttemptsDial)
 	}
 	for _, c := range all {
 		if c.Finding != FoundUnverified || !c.Finding.OK() || !strings.Contains(c.Note, "could not be asked") {
@@ -110,9 +110,9 @@ func TestCheck(t *testing.T) {
 
 // An image that is gone at the source is told, and one that is denied.
 func TestCheckGone(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{Username: "user", Password: canary})
-	set, images := fill(t, source, sample.Options{Seed: 72, Images: 1})
-	access := Access{Logins: logins(login(target.Addr(), ""))}
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{Username: "user", Password: Canary})
+	set, images := Fill(t, source, sample.Options{Seed: 72, Images: 1})
+	access := Access{Logins: Logins(Login(target.Addr(), ""))}
 	copyTo(t, access, images, target.Addr())
 	source.Delete(set.Images[0].Repository, set.Images[0].Tag)
 	if c := check(t, &Checker{Access: access}, images, target.Addr())[0]; c.Finding != FoundUnverified || !strings.Contains(c.Note, "no such image any more") {
@@ -122,15 +122,15 @@ func TestCheckGone(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	// By digest nobody has to ask the source.
-	byDigest := mustParse(t, source.Addr()+"/"+set.Images[0].Repository+"@"+set.Images[0].Digest)
+	byDigest := MustParse(t, source.Addr()+"/"+set.Images[0].Repository+"@"+set.Images[0].Digest)
 	if c := check(t, &Checker{Access: access}, []Reference{byDigest}, target.Addr())[0]; c.Finding != FoundSame {
 		t.Errorf("%+v", c)
 	}
 }
 
 func TestCheckPlatforms(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 73, Images: 2}) // one for amd64, one index
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 73, Images: 2}) // one for amd64, one index
 	copyTo(t, Access{}, images, target.Addr())
 	for _, c := range []struct {
 		wanted        string
@@ -183,7 +183,7 @@ func TestSpotsOf(t *testing.T) {
 		"registry.k8s.io/p1": {"catch.corp/all/p1 /v2/all registry.k8s.io"},
 	} {
 		var got []string
-		for _, s := range SpotsOf(directories, mustParse(t, image)) {
+		for _, s := range SpotsOf(directories, MustParse(t, image)) {
 			text := s.String() + " " + s.Root + " " + s.Upstream
 			if s.PlainHTTP {
 				text += " plain"
@@ -194,17 +194,17 @@ func TestSpotsOf(t *testing.T) {
 			t.Errorf("%s: %q, want %q", image, got, want)
 		}
 	}
-	if s := SpotsOf(nil, mustParse(t, "nginx")); len(s) != 1 || !s[0].Itself {
+	if s := SpotsOf(nil, MustParse(t, "nginx")); len(s) != 1 || !s[0].Itself {
 		t.Errorf("%+v, want the registry itself", s)
 	}
 }
 
 // A mirror below a prefix, or with its API below a path, is asked there.
 func TestCheckMirrors(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	set, images := fill(t, source, sample.Options{Seed: 74, Images: 1})
+	source := StartRegistry(t, fakeregistry.Options{})
+	set, images := Fill(t, source, sample.Options{Seed: 74, Images: 1})
 	for _, root := range []string{"/v2", "/v2/hub", "/api/docker/hub/v2"} {
-		mirror := startRegistry(t, fakeregistry.Options{Root: root, Username: "user", Password: canary})
+		mirror := StartRegistry(t, fakeregistry.Options{Root: root, Username: "user", Password: Canary})
 		if _, err := sample.Make(fakeregistry.Store{Server: mirror}, sample.Options{Seed: 74, Images: 1, MinLayer: 10, MaxLayer: 3000}); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestCheckMirrors(t *testing.T) {
 				return true
 			})
 		}
-		k := &Checker{Access: Access{Logins: logins(login(mirror.Addr(), ""))}}
+		k := &Checker{Access: Access{Logins: Logins(Login(mirror.Addr(), ""))}}
 		spot := Spot{Host: mirror.Addr(), Root: root, Repository: set.Images[0].Repository, PlainHTTP: true, Upstream: "docker.io", Header: map[string][]string{"X-Secret": {"s"}}}
 		all, err := k.Check(t.Context(), images, func(Reference) []Spot { return []Spot{spot} })
 		if err != nil || all[0].Finding != FoundSame {
@@ -231,7 +231,7 @@ func TestCheckMirrors(t *testing.T) {
 			}
 		}
 		// What it redirects to does not get its header, nor the login.
-		d := startDecoy(t)
+		d := StartDecoy(t)
 		mirror.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.Path, "/manifests/") {
 				return false
@@ -242,7 +242,7 @@ func TestCheckMirrors(t *testing.T) {
 		if all, err = k.Check(t.Context(), images, func(Reference) []Spot { return []Spot{spot} }); err != nil || all[0].Finding != FoundUnreachable {
 			t.Errorf("%s: %+v %v", root, all, err)
 		}
-		d.wantNothing(t, true)
+		d.WantNothing(t, true)
 	}
 }
 

@@ -88,7 +88,7 @@ func (c *Copier) Copy(ctx context.Context, images []Reference, from, to Location
 	}
 	var problems []error
 	if len(images) == 0 && r.from != nil {
-		images, problems = r.from.references()
+		images, problems = r.from.References()
 	}
 	r.addTasks(images)
 	r.planAll(ctx)
@@ -104,9 +104,9 @@ func (c *Copier) Copy(ctx context.Context, images []Reference, from, to Location
 // run is one call of Copy.
 type run struct {
 	copier *Copier
-	wires  *wires
-	from   *layout // nil: the registries
-	into   *layout // nil: a registry
+	wires  *Client
+	from   *Layout // nil: the registries
+	into   *Layout // nil: a registry
 	to     Location
 	slots  chan struct{}
 	tasks  []*task
@@ -138,17 +138,17 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	r := &run{
-		copier: c, to: to, wires: newWires(c.Access, jobs, wait, log), slots: make(chan struct{}, jobs),
+		copier: c, to: to, wires: NewClient(c.Access, jobs, wait, log), slots: make(chan struct{}, jobs),
 		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*result{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
 	}
 	var err error
 	if from.Layout() != "" {
-		if r.from, err = openLayout(from.Layout()); err != nil {
+		if r.from, err = OpenLayout(from.Layout()); err != nil {
 			return nil, err
 		}
 	}
 	if to.Layout() != "" {
-		if r.into, err = writeLayout(to.Layout()); err != nil {
+		if r.into, err = CreateLayout(to.Layout()); err != nil {
 			return nil, errors.Join(err, r.end())
 		}
 	}
@@ -156,11 +156,11 @@ func (c *Copier) begin(from, to Location) (*run, error) {
 }
 
 func (r *run) end() error {
-	r.wires.close()
+	r.wires.Close()
 	var errs []error
-	for _, l := range []*layout{r.from, r.into} {
+	for _, l := range []*Layout{r.from, r.into} {
 		if l != nil {
-			errs = append(errs, l.close())
+			errs = append(errs, l.Close())
 		}
 	}
 	return errors.Join(errs...)
@@ -196,4 +196,4 @@ func (r *run) once(key string, f func() error) error {
 }
 
 // Cause is the same for images that failed for one reason, "" for one that did not fail.
-func (c Copied) Cause() string { return cause(c.Err) }
+func (c Copied) Cause() string { return Cause(c.Err) }

@@ -13,20 +13,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// attached finds what belongs to a digest.
-func (r *repository) attached(ctx context.Context, d v1.Hash) (attached, error) {
-	var a attached
+// Attached finds what belongs to a digest.
+func (r *Repository) Attached(ctx context.Context, d v1.Hash) (Attached, error) {
+	var a Attached
 	if err := r.knowTags(ctx); err != nil {
 		return a, err
 	}
-	for _, suffix := range cosignSuffixes {
-		tag := referrersTag(d) + suffix
+	for _, suffix := range CosignSuffixes {
+		tag := ReferrersTag(d) + suffix
 		has, err := r.hasTag(ctx, tag)
 		if err != nil {
 			return a, err
 		}
 		if has {
-			a.tags = append(a.tags, tag)
+			a.Tags = append(a.Tags, tag)
 		}
 	}
 	list, api, err := r.referrers(ctx, d)
@@ -34,25 +34,25 @@ func (r *repository) attached(ctx context.Context, d v1.Hash) (attached, error) 
 		return a, err
 	}
 	if api {
-		a.referrers = list
+		a.Referrers = list
 		return a, nil
 	}
-	has, err := r.hasTag(ctx, referrersTag(d))
+	has, err := r.hasTag(ctx, ReferrersTag(d))
 	if err != nil || !has {
 		return a, err
 	}
-	c, err := r.manifest(ctx, referrersTag(d))
-	if errors.Is(err, errNotThere) {
+	c, err := r.Manifest(ctx, ReferrersTag(d))
+	if errors.Is(err, ErrNotFound) {
 		return a, nil
 	}
 	if err != nil {
 		return a, err
 	}
-	return a, a.takeList(c, referrersTag(d))
+	return a, a.TakeList(c, ReferrersTag(d))
 }
 
 // knowTags lists the tags once, so that each digest need not be asked for.
-func (r *repository) knowTags(ctx context.Context) error {
+func (r *Repository) knowTags(ctx context.Context) error {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
 	if r.tagsKnown {
@@ -68,12 +68,12 @@ func (r *repository) knowTags(ctx context.Context) error {
 
 // hasTag asks for a tag unless all are known. Who may not see a tag is told so
 // with 401 or 403 by some registries also when there is none.
-func (r *repository) hasTag(ctx context.Context, tag string) (bool, error) {
+func (r *Repository) hasTag(ctx context.Context, tag string) (bool, error) {
 	if r.tags != nil {
 		return r.tags[tag], nil
 	}
-	_, err := r.digest(ctx, tag)
-	if refusal, ok := errors.AsType[*refusedError](err); ok && refusal.denied() || errors.Is(err, errNotThere) {
+	_, err := r.Digest(ctx, tag)
+	if refusal, ok := errors.AsType[*refusedError](err); ok && refusal.denied() || errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
@@ -82,14 +82,14 @@ func (r *repository) hasTag(ctx context.Context, tag string) (bool, error) {
 // referrers asks the referrers API. A registry that has none says 404, and is
 // not asked again about this repository; others may lie elsewhere.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
-func (r *repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descriptor, api bool, err error) {
+func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descriptor, api bool, err error) {
 	if known, has := r.knownAPI(); known && !has {
 		return nil, false, nil
 	}
 	next := "referrers/" + d.String()
 	for next != "" {
 		var page v1.IndexManifest
-		err = r.retry(ctx, "referrers", func(ctx context.Context) error {
+		err = r.Retry(ctx, "referrers", func(ctx context.Context) error {
 			resp, err := r.send(ctx, call{
 				method: http.MethodGet, url: next, what: "referrers of " + d.String(),
 				header: map[string]string{"Accept": string(types.OCIImageIndex)},
@@ -107,7 +107,7 @@ func (r *repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 				return nil
 			}
 			next = nextPage(resp)
-			if err := json.NewDecoder(io.LimitReader(resp.Body, maxManifest)).Decode(&page); err != nil {
+			if err := json.NewDecoder(io.LimitReader(resp.Body, MaxSize)).Decode(&page); err != nil {
 				return withoutAddress(ctx, r.registry.name, fmt.Errorf("referrers: %w", err))
 			}
 			return nil
@@ -125,9 +125,9 @@ func (r *repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 	return list, true, nil
 }
 
-// listsReferrers reports whether the registry lists by itself what refers to a
+// ListsReferrers reports whether the registry lists by itself what refers to a
 // digest.
-func (r *repository) listsReferrers(ctx context.Context, d v1.Hash) (bool, error) {
+func (r *Repository) ListsReferrers(ctx context.Context, d v1.Hash) (bool, error) {
 	if known, has := r.knownAPI(); known {
 		return has, nil
 	}
@@ -135,13 +135,13 @@ func (r *repository) listsReferrers(ctx context.Context, d v1.Hash) (bool, error
 	return api, err
 }
 
-func (r *repository) knownAPI() (known, has bool) {
+func (r *Repository) knownAPI() (known, has bool) {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
 	return r.apiKnown, r.api
 }
 
-func (r *repository) learnAPI(has bool) {
+func (r *Repository) learnAPI(has bool) {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
 	r.apiKnown, r.api = true, has

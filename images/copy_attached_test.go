@@ -61,9 +61,9 @@ func TestCopyReferrers(t *testing.T) {
 		{"in pages", true, true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			source := startRegistry(t, fakeregistry.Options{Referrers: c.source, Page: c.page})
-			target := startRegistry(t, fakeregistry.Options{Referrers: c.target})
-			set, images := fill(t, source, sample.Options{Seed: 21, Images: 3, API: c.source})
+			source := StartRegistry(t, fakeregistry.Options{Referrers: c.source, Page: c.page})
+			target := StartRegistry(t, fakeregistry.Options{Referrers: c.target})
+			set, images := Fill(t, source, sample.Options{Seed: 21, Images: 3, API: c.source})
 			wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusCopied)
 			signed := set.Images[2]
 			if signed.Shape != "signed" {
@@ -104,8 +104,8 @@ func TestCopyReferrers(t *testing.T) {
 // A signature that comes later is copied then, and what the target has of its
 // own stays on the list.
 func TestCopyLaterReferrers(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	set, images := fill(t, source, sample.Options{Seed: 22, Images: 3})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	set, images := Fill(t, source, sample.Options{Seed: 22, Images: 3})
 	signed := set.Images[2]
 	list := strings.Replace(signed.Digest, ":", "-", 1)
 	wanted := source.Manifest(signed.Repository, list)
@@ -133,8 +133,8 @@ func TestCopyLaterReferrers(t *testing.T) {
 
 // Where tags cannot be listed, each is asked for.
 func TestCopyAttachedWithoutAList(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 23, Images: 3})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 23, Images: 3})
 	source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/tags/list") {
 			w.WriteHeader(http.StatusForbidden)
@@ -148,16 +148,16 @@ func TestCopyAttachedWithoutAList(t *testing.T) {
 
 // Tags in pages.
 func TestCopyAttachedInPages(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{Page: 1}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 24, Images: 3})
+	source, target := StartRegistry(t, fakeregistry.Options{Page: 1}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 24, Images: 3})
 	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusCopied)
 	wantSame(t, source, target, "")
 }
 
 // Signatures that the target has beside those of the source stay.
 func TestCopyKeepsSignatures(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	set, images := fill(t, source, sample.Options{Seed: 25, Images: 3})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	set, images := Fill(t, source, sample.Options{Seed: 25, Images: 3})
 	signed := set.Images[2]
 	tag := strings.Replace(signed.Digest, ":", "-", 1) + ".sig"
 	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusCopied)
@@ -168,7 +168,7 @@ func TestCopyKeepsSignatures(t *testing.T) {
 	}
 	own := m
 	own.Layers = append(slices.Clone(m.Layers), v1.Descriptor{
-		MediaType: "application/vnd.dev.cosign.simplesigning.v1+json", Size: 4, Digest: mustHash(t, target.PutBlob(signed.Repository, []byte("mine"))),
+		MediaType: "application/vnd.dev.cosign.simplesigning.v1+json", Size: 4, Digest: MustHash(t, target.PutBlob(signed.Repository, []byte("mine"))),
 	})
 	raw, err := json.Marshal(own)
 	if err != nil {
@@ -181,7 +181,7 @@ func TestCopyKeepsSignatures(t *testing.T) {
 	}
 
 	// One that the target does not have is copied.
-	m.Layers = append(m.Layers, v1.Descriptor{MediaType: "x", Size: 5, Digest: mustHash(t, source.PutBlob(signed.Repository, []byte("newer")))})
+	m.Layers = append(m.Layers, v1.Descriptor{MediaType: "x", Size: 5, Digest: MustHash(t, source.PutBlob(signed.Repository, []byte("newer")))})
 	if raw, err = json.Marshal(m); err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// blob opens a blob. What is read has been verified when the end is reached:
+// Blob opens a blob. What is read has been verified when the end is reached:
 // then, and not before, io.EOF comes.
-func (r *repository) blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+func (r *Repository) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	resp, err := r.send(ctx, call{
 		method: http.MethodGet, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(), ok: []int{http.StatusOK},
 	})
@@ -21,10 +21,10 @@ func (r *repository) blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, 
 		return nil, err
 	}
 	if resp.ContentLength >= 0 && resp.ContentLength != d.Size {
-		err = fmt.Errorf("%s: blob %s: %w (its size is %d and not %d)", r.registry.name, d.Digest, errContent, resp.ContentLength, d.Size)
+		err = fmt.Errorf("%s: blob %s: %w (its size is %d and not %d)", r.registry.name, d.Digest, ErrContent, resp.ContentLength, d.Size)
 		return nil, errors.Join(err, resp.Body.Close())
 	}
-	return verified(remoteBody{resp.Body, ctx, r.registry.name}, d)
+	return Verified(remoteBody{resp.Body, ctx, r.registry.name}, d)
 }
 
 // remoteBody is the body of an answer, whose errors name the host.
@@ -43,7 +43,7 @@ func (b remoteBody) Read(p []byte) (int, error) {
 }
 
 // hasBlob asks whether a blob is in the repository.
-func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
+func (r *Repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	resp, err := r.send(ctx, call{
 		method: http.MethodHead, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(),
 		ok: []int{http.StatusOK, http.StatusNotFound},
@@ -55,27 +55,27 @@ func (r *repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 	return resp.StatusCode == http.StatusOK, nil
 }
 
-// ensure has a blob in the repository. from is a repository of the registry
+// Ensure has a blob in the repository. from is a repository of the registry
 // that may have it already, "" for none; open gives the content if need be.
 //
 // The questions before an upload have attempts of their own. If all three
 // requests had to succeed in a row, a registry that fails one request of ten
 // would use up the attempts for a blob now and then.
-func (r *repository) ensure(ctx context.Context, d v1.Descriptor, from string, open opener) (outcome, error) {
-	var came outcome
+func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, open Opener) (Outcome, error) {
+	var came Outcome
 	what := "blob " + d.Digest.String()
-	err := r.registry.wires.retry(ctx, r.name()+" "+what, func() error {
+	err := r.registry.wires.Retry(ctx, r.name()+" "+what, func() error {
 		var there bool
 		// Also when trying again: it may have arrived, and the answer got lost.
-		err := r.retry(ctx, what, func(ctx context.Context) (err error) {
+		err := r.Retry(ctx, what, func(ctx context.Context) (err error) {
 			there, err = r.hasBlob(ctx, d)
 			return err
 		})
-		if err != nil && !isDamaged(err) || there {
+		if err != nil && !IsUnreadable(err) || there {
 			return spent(err)
 		}
 		var location string
-		err = r.retry(ctx, what, func(ctx context.Context) (err error) {
+		err = r.Retry(ctx, what, func(ctx context.Context) (err error) {
 			location, err = r.begin(ctx, d, from)
 			return err
 		})
@@ -83,11 +83,11 @@ func (r *repository) ensure(ctx context.Context, d v1.Descriptor, from string, o
 			return spent(err)
 		}
 		if location == "" {
-			came = mounted
+			came = Mounted
 			return nil
 		}
-		came = uploaded
-		return transfer(ctx, open, func(ctx context.Context, body io.Reader) error {
+		came = Uploaded
+		return Transfer(ctx, open, func(ctx context.Context, body io.Reader) error {
 			return r.upload(ctx, d, location, body)
 		})
 	})
@@ -97,7 +97,7 @@ func (r *repository) ensure(ctx context.Context, d v1.Descriptor, from string, o
 // begin starts an upload and gives the address for it, or mounts the blob and
 // gives "".
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#mounting-a-blob-from-another-repository
-func (r *repository) begin(ctx context.Context, d v1.Descriptor, from string) (string, error) {
+func (r *Repository) begin(ctx context.Context, d v1.Descriptor, from string) (string, error) {
 	c := call{
 		method: http.MethodPost, url: "blobs/uploads/", what: "begin to put blob " + d.Digest.String(),
 		ok: []int{http.StatusCreated, http.StatusAccepted},
@@ -130,7 +130,7 @@ func (r *repository) begin(ctx context.Context, d v1.Descriptor, from string) (s
 }
 
 // upload sends the content in one request.
-func (r *repository) upload(ctx context.Context, d v1.Descriptor, location string, body io.Reader) error {
+func (r *Repository) upload(ctx context.Context, d v1.Descriptor, location string, body io.Reader) error {
 	resp, err := r.send(ctx, call{
 		method: http.MethodPut, url: location, what: "put blob " + d.Digest.String(),
 		header: map[string]string{"Content-Type": "application/octet-stream"},

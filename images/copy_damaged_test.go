@@ -31,8 +31,8 @@ func TestCopyMendsWhatIsDamaged(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // it is pauses between attempts that take the time
-			source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-			set, images := fill(t, source, sample.Options{Seed: 19, Images: 3})
+			source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+			set, images := Fill(t, source, sample.Options{Seed: 19, Images: 3})
 			part := c.part(set)
 			name := part[strings.LastIndex(part, "/")+1:]
 			var asked, sent atomic.Int64
@@ -48,8 +48,8 @@ func TestCopyMendsWhatIsDamaged(t *testing.T) {
 				return true
 			})
 			results := copyImages(t, &Copier{}, images[2:], "", target.Addr())
-			if asked.Load() != attempts {
-				t.Errorf("asked %d times, want %d", asked.Load(), attempts)
+			if asked.Load() != Attempts {
+				t.Errorf("asked %d times, want %d", asked.Load(), Attempts)
 			}
 			if !c.mended {
 				wantStatus(t, results, StatusFailed)

@@ -38,9 +38,9 @@ func TestCopyDoesNotBelieveDigests(t *testing.T) {
 		})
 	}
 	start := func() (source, target *fakeregistry.Server, images []Reference, old string) {
-		source, target = startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-		set, _ := fill(t, target, sample.Options{Seed: 81, Images: 1})
-		_, images = fill(t, source, sample.Options{Seed: 82, Images: 1})
+		source, target = StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+		set, _ := Fill(t, target, sample.Options{Seed: 81, Images: 1})
+		_, images = Fill(t, source, sample.Options{Seed: 82, Images: 1})
 		return source, target, images, set.Images[0].Digest
 	}
 
@@ -84,12 +84,12 @@ func TestCopyDoesNotBelieveDigests(t *testing.T) {
 		}
 		return false
 	})
-	index, _ := fill(t, source, sample.Options{Seed: 83, Images: 12})
+	index, _ := Fill(t, source, sample.Options{Seed: 83, Images: 12})
 	for _, i := range index.Images {
 		if i.Shape != "index" {
 			continue
 		}
-		r := copyImages(t, &Copier{}, []Reference{mustParse(t, source.Addr()+"/"+i.Repository+":"+i.Tag)}, "", target.Addr())[0]
+		r := copyImages(t, &Copier{}, []Reference{MustParse(t, source.Addr()+"/"+i.Repository+":"+i.Tag)}, "", target.Addr())[0]
 		put := 0
 		for _, q := range target.Requests() {
 			if q.Method == http.MethodPut && strings.Contains(q.Path, "/manifests/sha256:") {

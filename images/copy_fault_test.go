@@ -59,8 +59,8 @@ func TestCopyFromAndToUnsteady(t *testing.T) {
 		source, target bool
 	}{{"target", false, true}, {"source", true, false}} {
 		t.Run(c.name, func(t *testing.T) {
-			source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-			_, images := fill(t, source, sample.Options{Seed: 11})
+			source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+			_, images := Fill(t, source, sample.Options{Seed: 11})
 			bad := target
 			if c.source {
 				bad = source
@@ -78,8 +78,8 @@ func TestCopyFromAndToUnsteady(t *testing.T) {
 
 // A directory is filled from a source that fails one request of ten.
 func TestCopyFromUnsteadyToALayout(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 17})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 17})
 	failures := unsteady(source, 17, 10)
 	dir := "oci:" + t.TempDir()
 	wantStatus(t, copyImages(t, &Copier{Jobs: 32}, images, "", dir), StatusCopied)
@@ -93,10 +93,10 @@ func TestCopyFromUnsteadyToALayout(t *testing.T) {
 // Each request of an upload has attempts of its own: together these have more
 // failures than one of them may have.
 func TestCopyTriesEachRequestOfAnUpload(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 18, Images: 1})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 18, Images: 1})
 	var mu sync.Mutex
-	left := map[string]int{http.MethodHead: attempts - 3, http.MethodPost: attempts - 3, http.MethodPut: 2}
+	left := map[string]int{http.MethodHead: Attempts - 3, http.MethodPost: Attempts - 3, http.MethodPut: 2}
 	target.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/blobs/") {
 			return false
@@ -131,11 +131,11 @@ func wantPushedOnce(t testing.TB, requests []fakeregistry.Request) {
 // A run that is cut off at any request is completed by the next one, and what
 // was there is not sent again.
 func TestCopyGoesOnAfterAnEnd(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 12, Images: 10})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 12, Images: 10})
 	rnd := rand.New(rand.NewPCG(12, 0))
 	for trial := range 4 {
-		target := startRegistry(t, fakeregistry.Options{})
+		target := StartRegistry(t, fakeregistry.Options{})
 		for range 4 {
 			ctx, cancel := context.WithCancel(t.Context())
 			left := atomic.Int64{}
@@ -193,8 +193,8 @@ func (p *probe) Errorf(string, ...any) { p.failed = true }
 
 // Content that is not what its digest says goes nowhere.
 func TestCopyRefusesWrongContent(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	set, images := fill(t, source, sample.Options{Seed: 13, Images: 1})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	set, images := Fill(t, source, sample.Options{Seed: 13, Images: 1})
 	repository := set.Images[0].Repository
 	source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
@@ -243,8 +243,8 @@ func TestCopyToAFullTarget(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-			_, images := fill(t, source, sample.Options{Seed: 14, Images: 2})
+			source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+			_, images := Fill(t, source, sample.Options{Seed: 14, Images: 2})
 			target.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method == http.MethodPost {
 					answer(w)
@@ -262,8 +262,8 @@ func TestCopyToAFullTarget(t *testing.T) {
 
 // A registry that is not there costs its patience once, not for each image.
 func TestCopyUnreachable(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 15})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 15})
 	nowhere, err := fakeregistry.Refused()
 	if err != nil {
 		t.Fatal(err)
@@ -280,8 +280,8 @@ func TestCopyUnreachable(t *testing.T) {
 
 // 429 is waited out, as long as the registry asks for.
 func TestCopyWaits(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 16, Images: 3})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 16, Images: 3})
 	var limited atomic.Int64
 	source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/manifests/") || limited.Add(1) > 2 {
@@ -304,7 +304,7 @@ func TestCopyWaits(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		return true
 	})
-	other := startRegistry(t, fakeregistry.Options{})
+	other := StartRegistry(t, fakeregistry.Options{})
 	for _, r := range copyImages(t, &Copier{Wait: time.Second}, images, "", other.Addr()) {
 		if r.Status != StatusFailed || !strings.Contains(r.Error, "429") || !strings.Contains(r.Error, "6h0m0s") {
 			t.Errorf("%s: %q", r.Status, r.Error)
@@ -314,8 +314,8 @@ func TestCopyWaits(t *testing.T) {
 
 // At the end everything is there, also what was mounted or failed on the way.
 func TestProgressAddsUp(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 61})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 61})
 	unsteady(target, 61, 20)
 	p := &Progress{}
 	done := 0

@@ -35,7 +35,7 @@ type named struct {
 // part is a manifest or an index, and what it needs.
 type part struct {
 	lane     *repoPair
-	content  content
+	content  Manifest
 	children []*part
 	blobs    []v1.Descriptor
 	left     []string // platforms of an index that are not copied
@@ -63,7 +63,7 @@ type attachment struct {
 	// source has the API) lists.
 	referrers []*part
 	entries   []v1.Descriptor
-	list      *content
+	list      *Manifest
 }
 
 // maxChildren is how many manifests one index may list.
@@ -116,7 +116,7 @@ func (r *run) planAll(ctx context.Context) {
 		key := t.lane.store + " " + t.result.Target
 		if first := names[key]; first == nil {
 			names[key] = t
-		} else if first.main.part.content.desc.Digest != t.main.part.content.desc.Digest {
+		} else if first.main.part.content.Desc.Digest != t.main.part.content.Desc.Digest {
 			t.err = fmt.Errorf("%s would be overwritten, which is what %s becomes; copy one of them to another path", t.result.Target, first.result.Image)
 		}
 	}
@@ -127,7 +127,7 @@ func (r *run) plan(ctx context.Context, t *task) error {
 	if t.main, err = r.planName(ctx, t.lane, t.get, t.name, nil); err != nil {
 		return err
 	}
-	t.result.Digest = t.main.part.content.desc.Digest.String()
+	t.result.Digest = t.main.part.content.Desc.Digest.String()
 	if err := r.platforms(ctx, t); err != nil {
 		return err
 	}
@@ -142,12 +142,12 @@ func (r *run) plan(ctx context.Context, t *task) error {
 // planName plans what get names at the source, to become name at the target.
 // What the target has under that name stays if it is the same, or if good says
 // that it will do.
-func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good func(have, source content) bool) (*named, error) {
+func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good func(have, source Manifest) bool) (*named, error) {
 	n := &named{lane: l, name: name}
-	var have content
+	var have Manifest
 	err := r.slot(ctx, func() error {
 		var err error
-		have, err = l.dst.manifest(ctx, name)
+		have, err = l.dst.Manifest(ctx, name)
 		return err
 	})
 	l.had(err)
@@ -165,19 +165,19 @@ func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good 
 			}
 			// Something that it needs is missing after all.
 		}
-	} else if err != nil && !hiddenFromUs(err) && !isLost(err) && (good != nil || !isDamaged(err)) {
+	} else if err != nil && !IsHidden(err) && !IsDamaged(err) && (good != nil || !IsUnreadable(err)) {
 		return nil, err
 	}
-	var c content
+	var c Manifest
 	err = r.slot(ctx, func() error {
 		var err error
-		c, err = l.src.manifest(ctx, get)
+		c, err = l.src.Manifest(ctx, get)
 		return err
 	})
-	if isLost(err) {
+	if IsDamaged(err) {
 		return nil, err
 	}
-	if errors.Is(err, errNotThere) {
+	if errors.Is(err, ErrNotFound) {
 		return nil, errors.New("there is no such image at the source")
 	}
 	if err == nil && reduces {
@@ -186,10 +186,10 @@ func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good 
 	if err != nil {
 		return nil, err
 	}
-	if reduces && have.raw != nil && have.desc.Digest == c.desc.Digest {
-		good = func(content, content) bool { return true }
+	if reduces && have.Raw != nil && have.Desc.Digest == c.Desc.Digest {
+		good = func(Manifest, Manifest) bool { return true }
 	}
-	if good != nil && have.raw != nil && good(have, c) {
+	if good != nil && have.Raw != nil && good(have, c) {
 		if n.part, err = r.planPart(ctx, l, have, true, 0); err == nil {
 			n.there = true
 			return n, nil
@@ -200,33 +200,33 @@ func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good 
 }
 
 // same tells whether what the target has is what the source has.
-func (r *run) same(ctx context.Context, l *repoPair, get string, have content) (bool, error) {
+func (r *run) same(ctx context.Context, l *repoPair, get string, have Manifest) (bool, error) {
 	if want, err := v1.NewHash(get); err == nil {
-		return want == have.desc.Digest, nil
+		return want == have.Desc.Digest, nil
 	}
 	same := false
 	err := r.slot(ctx, func() error {
-		if src, ok := l.src.(*repository); ok {
+		if src, ok := l.src.(*Repository); ok {
 			var err error
-			same, err = src.hasManifest(ctx, get, have.desc)
+			same, err = src.HasManifest(ctx, get, have.Desc)
 			return err
 		}
-		want, err := l.src.digest(ctx, get)
-		same = want == have.desc.Digest
+		want, err := l.src.Digest(ctx, get)
+		same = want == have.Desc.Digest
 		return err
 	})
-	if errors.Is(err, errNotThere) {
-		return false, fmt.Errorf("there is no such image at the source; the target has one with the digest %s", have.desc.Digest)
+	if errors.Is(err, ErrNotFound) {
+		return false, fmt.Errorf("there is no such image at the source; the target has one with the digest %s", have.Desc.Digest)
 	}
 	return same, err
 }
 
 // planPart reads a manifest and what it holds, from the target if it is there.
-func (r *run) planPart(ctx context.Context, l *repoPair, c content, there bool, depth int) (*part, error) {
-	if depth > maxNesting {
-		return nil, fmt.Errorf("index %s: lies deeper than %d others", c.desc.Digest, maxNesting)
+func (r *run) planPart(ctx context.Context, l *repoPair, c Manifest, there bool, depth int) (*part, error) {
+	if depth > MaxNesting {
+		return nil, fmt.Errorf("index %s: lies deeper than %d others", c.Desc.Digest, MaxNesting)
 	}
-	key := partKey{c.desc.Digest, there}
+	key := partKey{c.Desc.Digest, there}
 	l.mu.Lock()
 	p := l.parts[key]
 	if p == nil {
@@ -236,10 +236,10 @@ func (r *run) planPart(ctx context.Context, l *repoPair, c content, there bool, 
 	l.mu.Unlock()
 	p.once.Do(func() {
 		p.part = &part{lane: l, content: c, there: there}
-		if c.desc.MediaType.IsIndex() {
+		if c.Desc.MediaType.IsIndex() {
 			p.err = r.planIndex(ctx, p.part, depth)
 		} else {
-			p.part.blobs, p.err = blobsOf(c)
+			p.part.blobs, p.err = BlobsOf(c)
 		}
 		if there && r.into != nil && p.err == nil {
 			p.err = r.slot(ctx, func() error { return r.checkBlobs(ctx, p.part) })
@@ -251,7 +251,7 @@ func (r *run) planPart(ctx context.Context, l *repoPair, c content, there bool, 
 // checkBlobs reports a blob that a layout has not, although it has the manifest.
 func (r *run) checkBlobs(ctx context.Context, p *part) error {
 	for _, d := range p.blobs {
-		if err := r.into.checkBlob(ctx, d, r.copier.Verify); err != nil {
+		if err := r.into.CheckBlob(ctx, d, r.copier.Verify); err != nil {
 			return err
 		}
 	}
@@ -259,16 +259,16 @@ func (r *run) checkBlobs(ctx context.Context, p *part) error {
 }
 
 func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
-	index, err := readIndex(p.content)
+	index, err := ReadIndex(p.content)
 	if err != nil {
 		return err
 	}
 	if len(index.Manifests) > maxChildren {
-		return fmt.Errorf("index %s: lists %d manifests, which is more than %d", p.content.desc.Digest, len(index.Manifests), maxChildren)
+		return fmt.Errorf("index %s: lists %d manifests, which is more than %d", p.content.Desc.Digest, len(index.Manifests), maxChildren)
 	}
 	p.children = make([]*part, len(index.Manifests))
 	chosen := r.choose(p, index)
-	p.left = leftOut(index, chosen)
+	p.left = LeftOut(index, chosen)
 	// What is planned here, others may wait for: an error must not end it.
 	var g errgroup.Group
 	for i, d := range index.Manifests {
@@ -296,16 +296,16 @@ func (r *run) planDigest(ctx context.Context, l *repoPair, d v1.Descriptor, ther
 	if there {
 		at = l.dst
 	}
-	var c content
+	var c Manifest
 	err := r.slot(ctx, func() error {
 		var err error
-		c, err = at.manifest(ctx, d.Digest.String())
+		c, err = at.Manifest(ctx, d.Digest.String())
 		return err
 	})
-	if !there && r.from != nil && errors.Is(err, errNotThere) {
-		return nil, r.from.damaged(d.Digest, err)
+	if !there && r.from != nil && errors.Is(err, ErrNotFound) {
+		return nil, r.from.Damaged(d.Digest, err)
 	}
-	if isLost(err) {
+	if IsDamaged(err) {
 		return nil, err // it names the file
 	}
 	if err != nil {
@@ -317,8 +317,8 @@ func (r *run) planDigest(ctx context.Context, l *repoPair, d v1.Descriptor, ther
 // planAttached finds what belongs to a part, to its children, and to what
 // refers to them.
 func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, depth int) ([]*attachment, error) {
-	d := p.content.desc.Digest
-	if seen[d] || depth > maxNesting {
+	d := p.content.Desc.Digest
+	if seen[d] || depth > MaxNesting {
 		return nil, nil
 	}
 	seen[d] = true
@@ -347,19 +347,19 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 
 // planAttachment gives nil if nothing belongs to d.
 func (r *run) planAttachment(ctx context.Context, l *repoPair, d v1.Hash) (*attachment, error) {
-	var found attached
+	var found Attached
 	err := r.slot(ctx, func() error {
 		var err error
-		found, err = l.src.attached(ctx, d)
+		found, err = l.src.Attached(ctx, d)
 		return err
 	})
-	if err != nil || len(found.tags) == 0 && len(found.referrers) == 0 {
+	if err != nil || len(found.Tags) == 0 && len(found.Referrers) == 0 {
 		return nil, err
 	}
-	a := &attachment{lane: l, subject: d, list: found.list, entries: found.referrers}
-	for _, tag := range found.tags {
-		n, err := r.planName(ctx, l, tag, tag, holdsLayers)
-		if isLost(err) {
+	a := &attachment{lane: l, subject: d, list: found.List, entries: found.Referrers}
+	for _, tag := range found.Tags {
+		n, err := r.planName(ctx, l, tag, tag, HoldsLayers)
+		if IsDamaged(err) {
 			return nil, err
 		}
 		if err != nil {
@@ -367,9 +367,9 @@ func (r *run) planAttachment(ctx context.Context, l *repoPair, d v1.Hash) (*atta
 		}
 		a.named = append(a.named, n)
 	}
-	for _, entry := range found.referrers {
+	for _, entry := range found.Referrers {
 		p, err := r.planDigest(ctx, l, entry, false, 1)
-		if errors.Is(err, errNotThere) && !isLost(err) {
+		if errors.Is(err, ErrNotFound) && !IsDamaged(err) {
 			continue // the list is out of date
 		}
 		if err != nil {

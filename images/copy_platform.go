@@ -13,15 +13,15 @@ import (
 // choose says what of an index is copied. What a layout does not hold of an index that was copied
 // in part cannot be.
 func (r *run) choose(p *part, index v1.IndexManifest) []bool {
-	chosen := choose(index, r.copier.Platforms)
+	chosen := Choose(index, r.copier.Platforms)
 	if p.there || r.from == nil {
 		return chosen
 	}
-	held, partial := r.from.partial(p.content.desc.Digest)
+	held, partial := r.from.Partial(p.content.Desc.Digest)
 	if !partial {
 		return chosen
 	}
-	for i, c := range choose(index, held) {
+	for i, c := range Choose(index, held) {
 		chosen[i] = chosen[i] && c
 	}
 	return chosen
@@ -30,11 +30,11 @@ func (r *run) choose(p *part, index v1.IndexManifest) []bool {
 // reduce makes of the index of a source one that lists what is copied alone, with the digest of
 // the whole in an annotation, and tells what it leaves out. An index of which all is copied, and
 // what is no index, stays byte for byte.
-func (r *run) reduce(c content) (reduced content, left []string, err error) {
-	if !c.desc.MediaType.IsIndex() {
+func (r *run) reduce(c Manifest) (reduced Manifest, left []string, err error) {
+	if !c.Desc.MediaType.IsIndex() {
 		return c, nil, nil
 	}
-	index, err := readIndex(c)
+	index, err := ReadIndex(c)
 	if err != nil {
 		return c, nil, err
 	}
@@ -42,15 +42,15 @@ func (r *run) reduce(c content) (reduced content, left []string, err error) {
 	if !slices.Contains(chosen, false) {
 		return c, nil, nil
 	}
-	reduced, err = withChosen(c, index, chosen)
-	return reduced, leftOut(index, chosen), err
+	reduced, err = WithChosen(c, index, chosen)
+	return reduced, LeftOut(index, chosen), err
 }
 
 // platforms finds out which of the platforms that are wanted an image has. One that has none of
 // them is an error.
 func (r *run) platforms(ctx context.Context, t *task) error {
 	main := t.main.part
-	if !main.content.desc.MediaType.IsIndex() {
+	if !main.content.Desc.MediaType.IsIndex() {
 		return r.onePlatform(ctx, t)
 	}
 	t.result.Left, t.result.Reduced = main.left, len(t.main.left) > 0
@@ -66,15 +66,15 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 	var has []Platform
 	var look func(p *part) error
 	look = func(p *part) error {
-		index, err := readIndex(p.content)
+		index, err := ReadIndex(p.content)
 		if err != nil {
 			return err
 		}
 		for _, d := range index.Manifests {
-			has = append(has, platformOf(d.Platform))
+			has = append(has, PlatformOf(d.Platform))
 		}
 		for _, c := range p.children {
-			if c.content.desc.MediaType.IsIndex() {
+			if c.content.Desc.MediaType.IsIndex() {
 				if err := look(c); err != nil {
 					return err
 				}
@@ -88,7 +88,7 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 	// What a layout does not hold is as good as not in the index.
 	held := func(p Platform) bool { return !slices.Contains(main.left, p.String()) }
 	for _, wanted := range r.copier.Platforms {
-		if !slices.ContainsFunc(has, func(p Platform) bool { return p.is(wanted) && held(p) }) {
+		if !slices.ContainsFunc(has, func(p Platform) bool { return p.Matches(wanted) && held(p) }) {
 			t.result.Missing = append(t.result.Missing, wanted.String())
 		}
 	}
@@ -111,14 +111,14 @@ func (r *run) onePlatform(ctx context.Context, t *task) error {
 	var is Platform
 	err := r.slot(ctx, func() error {
 		var err error
-		is, err = configPlatform(ctx, at, t.main.part.content)
+		is, err = ConfigPlatform(ctx, at, t.main.part.content)
 		return err
 	})
 	if err != nil || is.OS == "" {
 		return err
 	}
 	for _, wanted := range r.copier.Platforms {
-		if !is.is(wanted) {
+		if !is.Matches(wanted) {
 			t.result.Missing = append(t.result.Missing, wanted.String())
 		}
 	}

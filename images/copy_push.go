@@ -23,19 +23,19 @@ type tally struct {
 	sent                       bool // anything at all
 }
 
-func (t *tally) blob(came outcome, size int64) {
+func (t *tally) blob(came Outcome, size int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch came {
-	case uploaded:
+	case Uploaded:
 		t.uploaded++
 		t.bytes += size
-	case mounted:
+	case Mounted:
 		t.mounted++
 	default:
 		t.present++
 	}
-	t.sent = t.sent || came != wasThere
+	t.sent = t.sent || came != AlreadyPresent
 }
 
 func (t *tally) manifest() {
@@ -137,7 +137,7 @@ func (r *run) finish(ctx context.Context, t *task) {
 	res.Uploaded, res.Mounted, res.Present, res.Bytes = count.uploaded, count.mounted, count.present, count.bytes
 	switch {
 	case t.err != nil:
-		res.Status, res.Err, res.Error = StatusFailed, t.err, oneLine(t.err.Error())
+		res.Status, res.Err, res.Error = StatusFailed, t.err, OneLine(t.err.Error())
 	case count.sent:
 		res.Status = StatusCopied
 	default:
@@ -174,7 +174,7 @@ func (r *run) giveName(ctx context.Context, n *named, count *tally) error {
 	}
 	return r.once("name "+n.lane.name+" "+n.name, func() error {
 		count.manifest()
-		return r.slot(ctx, func() error { return wantsWhole(n.lane.dst.nameIt(ctx, n.name, n.part.content), n.part.left) })
+		return r.slot(ctx, func() error { return HintWholeIndex(n.lane.dst.PutNamed(ctx, n.name, n.part.content), n.part.left) })
 	})
 }
 
@@ -183,7 +183,7 @@ func (r *run) needs(ctx context.Context, p *part, count *tally) error {
 	if p.there {
 		return nil
 	}
-	return r.once("needs "+p.lane.store+" "+p.content.desc.Digest.String(), func() error {
+	return r.once("needs "+p.lane.store+" "+p.content.Desc.Digest.String(), func() error {
 		var g errgroup.Group
 		for _, d := range p.blobs {
 			g.Go(func() error { return r.blob(ctx, p.lane, d, count) })
@@ -200,7 +200,7 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 	if p.there {
 		return nil
 	}
-	digest := p.content.desc.Digest.String()
+	digest := p.content.Desc.Digest.String()
 	return r.once("put "+p.lane.store+" "+digest, func() error {
 		if there, err := r.has(ctx, p, count); err != nil || there {
 			return err
@@ -209,7 +209,7 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 			return err
 		}
 		count.manifest()
-		return r.slot(ctx, func() error { return wantsWhole(p.lane.dst.put(ctx, digest, p.content), p.left) })
+		return r.slot(ctx, func() error { return HintWholeIndex(p.lane.dst.Put(ctx, digest, p.content), p.left) })
 	})
 }
 
@@ -234,9 +234,9 @@ func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
 	}
 	there := false
 	err := r.slot(ctx, func() error {
-		d, err := p.lane.dst.digest(ctx, p.content.desc.Digest.String())
-		there = err == nil && d == p.content.desc.Digest
-		if hiddenFromUs(err) || isDamaged(err) {
+		d, err := p.lane.dst.Digest(ctx, p.content.Desc.Digest.String())
+		there = err == nil && d == p.content.Desc.Digest
+		if IsHidden(err) || IsUnreadable(err) {
 			return nil
 		}
 		return err
@@ -246,7 +246,7 @@ func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
 
 // isWhole reports whether a layout has a manifest and everything that it needs.
 func (r *run) isWhole(ctx context.Context, p *part) bool {
-	if _, err := r.into.manifest(p.content.desc.Digest); err != nil || r.checkBlobs(ctx, p) != nil {
+	if _, err := r.into.Manifest(p.content.Desc.Digest); err != nil || r.checkBlobs(ctx, p) != nil {
 		return false
 	}
 	for _, c := range p.children {
@@ -281,11 +281,11 @@ func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tal
 		}
 		progress := r.copier.Progress
 		var moved *counted
-		var came outcome
+		var came Outcome
 		put := func() error {
 			var err error
-			came, err = l.dst.ensure(ctx, d, from, func(ctx context.Context) (io.ReadCloser, error) {
-				body, err := l.src.blob(ctx, d)
+			came, err = l.dst.Ensure(ctx, d, from, func(ctx context.Context) (io.ReadCloser, error) {
+				body, err := l.src.Blob(ctx, d)
 				if err != nil {
 					return nil, err
 				}
@@ -299,18 +299,18 @@ func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tal
 			if r.into == nil {
 				return put() // it tries again by itself, and asks before
 			}
-			return r.wires.retry(ctx, l.name+" blob "+d.Digest.String(), put)
+			return r.wires.Retry(ctx, l.name+" blob "+d.Digest.String(), put)
 		})
 		if err != nil {
 			moved.takeBack()
 			return err
 		}
-		if came != uploaded {
+		if came != Uploaded {
 			moved.takeBack()
 			progress.add(d.Size)
 		}
 		count.blob(came, d.Size)
-		if came != wasThere {
+		if came != AlreadyPresent {
 			r.mu.Lock()
 			r.moved[blobKey(l, d)] = true
 			r.mu.Unlock()
@@ -322,7 +322,7 @@ func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tal
 // attach has at the target what belongs to a digest.
 func (r *run) attach(ctx context.Context, a *attachment, count *tally) error {
 	for _, n := range a.named {
-		if err := r.giveName(ctx, n, count); isLost(err) {
+		if err := r.giveName(ctx, n, count); IsDamaged(err) {
 			return err
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)
@@ -345,17 +345,17 @@ func (r *run) attach(ctx context.Context, a *attachment, count *tally) error {
 // not keep one. What the target has in its list beside stays.
 func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
 	dst := a.lane.dst
-	if api, err := dst.listsReferrers(ctx, a.subject); err != nil || api {
+	if api, err := dst.ListsReferrers(ctx, a.subject); err != nil || api {
 		return err
 	}
-	tag := referrersTag(a.subject)
-	have, err := dst.manifest(ctx, tag)
-	if err != nil && !hiddenFromUs(err) && !isLost(err) {
+	tag := ReferrersTag(a.subject)
+	have, err := dst.Manifest(ctx, tag)
+	if err != nil && !IsHidden(err) && !IsDamaged(err) {
 		return err
 	}
 	var index v1.IndexManifest
-	if err == nil && have.desc.MediaType.IsIndex() {
-		if index, err = readIndex(have); err != nil {
+	if err == nil && have.Desc.MediaType.IsIndex() {
+		if index, err = ReadIndex(have); err != nil {
 			return err
 		}
 	}
@@ -364,16 +364,16 @@ func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
 		return err
 	}
 	count.manifest()
-	return dst.nameIt(ctx, tag, want)
+	return dst.PutNamed(ctx, tag, want)
 }
 
 // merged makes the list of what refers to a digest, given what the target has
 // in it: the list of the source byte for byte if the target has nothing else.
-func merged(a *attachment, have []v1.Descriptor) (list content, changed bool, err error) {
+func merged(a *attachment, have []v1.Descriptor) (list Manifest, changed bool, err error) {
 	known := map[v1.Hash]bool{}
 	var all []v1.Descriptor
 	for _, p := range a.referrers {
-		known[p.content.desc.Digest] = true
+		known[p.content.Desc.Digest] = true
 	}
 	for _, d := range a.entries {
 		if known[d.Digest] {
@@ -391,7 +391,7 @@ func merged(a *attachment, have []v1.Descriptor) (list content, changed bool, er
 	}
 	switch {
 	case missing == 0:
-		return content{}, false, nil
+		return Manifest{}, false, nil
 	case a.list != nil && len(all) == len(a.entries):
 		return *a.list, true, nil
 	}
@@ -401,12 +401,12 @@ func merged(a *attachment, have []v1.Descriptor) (list content, changed bool, er
 	}
 	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all})
 	if err != nil {
-		return content{}, false, err
+		return Manifest{}, false, err
 	}
-	digest, err := digestOf("sha256", raw)
+	digest, err := DigestOf("sha256", raw)
 	if err != nil {
-		return content{}, false, err
+		return Manifest{}, false, err
 	}
-	list, err = newContent(string(types.OCIImageIndex), digest, raw)
+	list, err = NewManifest(string(types.OCIImageIndex), digest, raw)
 	return list, true, errors.Join(err)
 }

@@ -30,7 +30,7 @@ type refusedError struct {
 const maxRefusal = 64 << 10 // bytes
 
 // refused makes an error of an answer whose status is not one of ok, or nil.
-func (r *registry) refused(resp *http.Response, what string, ok ...int) error {
+func (r *Registry) refused(resp *http.Response, what string, ok ...int) error {
 	if slices.Contains(ok, resp.StatusCode) {
 		return nil
 	}
@@ -45,13 +45,13 @@ func (r *registry) refused(resp *http.Response, what string, ok ...int) error {
 	if json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 {
 		e.say(said.Errors)
 	} else if kind := resp.Header.Get("Content-Type"); !strings.Contains(kind, "html") {
-		e.text = oneLine(string(body))
+		e.text = OneLine(string(body))
 	}
 	return e
 }
 
 // tokenRefused makes an error of what a token service answered.
-func (r *registry) tokenRefused(refusal *transport.Error) *refusedError {
+func (r *Registry) tokenRefused(refusal *transport.Error) *refusedError {
 	e := &refusedError{registry: r.name, what: "its token service", status: refusal.StatusCode}
 	e.say(refusal.Errors)
 	return e
@@ -72,7 +72,7 @@ func (e *refusedError) say(all []transport.Diagnostic) {
 		}
 		texts = append(texts, text)
 	}
-	e.text = oneLine(strings.Join(slices.Compact(texts), "; "))
+	e.text = OneLine(strings.Join(slices.Compact(texts), "; "))
 }
 
 // driverError finds the error of the system that docker-registry puts into the
@@ -154,24 +154,24 @@ func (e *refusedError) classify() verdict {
 	return giveUp
 }
 
-// hiddenFromUs: some registries answer 403 for what is not there.
+// IsHidden: some registries answer 403 for what is not there.
 // https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
-func hiddenFromUs(err error) bool {
+func IsHidden(err error) bool {
 	refusal, ok := errors.AsType[*refusedError](err)
-	return errors.Is(err, errNotThere) || ok && refusal.status == http.StatusForbidden
+	return errors.Is(err, ErrNotFound) || ok && refusal.status == http.StatusForbidden
 }
 
-// isDamaged recognises what a registry cannot read of its own, however often it
+// IsUnreadable recognises what a registry cannot read of its own, however often it
 // is asked. docker-registry answers 500 to each question about a thing whose
 // file it was writing when its disk was full, until that is sent again.
 // https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
-func isDamaged(err error) bool {
+func IsUnreadable(err error) bool {
 	refusal, ok := errors.AsType[*refusedError](err)
 	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
 }
 
-// wantsWhole adds to the refusal of an index, of which these platforms are not there, what to do.
-func wantsWhole(err error, left []string) error {
+// HintWholeIndex adds to the refusal of an index, of which these platforms are not there, what to do.
+func HintWholeIndex(err error, left []string) error {
 	refusal, ok := errors.AsType[*refusedError](err)
 	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
 		refusal.hint = "this registry wants every platform of an index: add --reduce-index, or copy all platforms"

@@ -17,9 +17,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// registry is a host below one path of which the API lies.
-type registry struct {
-	wires    *wires
+// Registry is a host below one path of which the API lies.
+type Registry struct {
+	wires    *Client
 	name     string // host[:port] as image names have it
 	host     string // host[:port] that is asked
 	root     string // path of the API: /v2, or /v2/hub for a prefix
@@ -38,14 +38,14 @@ type registryKey struct {
 	plain                     bool
 }
 
-// at is the registry that image names call host, as the config reaches it for
+// At is the registry that image names call host, as the config reaches it for
 // a path of it.
-func (w *wires) at(host, path string) (*registry, error) {
-	return w.under(host, "/v2", nil, w.access.settings(host, path))
+func (w *Client) At(host, path string) (*Registry, error) {
+	return w.Under(host, "/v2", nil, w.access.SettingsFor(host, path))
 }
 
-// under is the registry whose API lies below root.
-func (w *wires) under(host, root string, header http.Header, s Settings) (*registry, error) {
+// Under is the registry whose API lies below root.
+func (w *Client) Under(host, root string, header http.Header, s Settings) (*Registry, error) {
 	key := registryKey{host, root, s.Host, fmt.Sprint(header), s.PlainHTTP}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -60,19 +60,19 @@ func (w *wires) under(host, root string, header http.Header, s Settings) (*regis
 	if err != nil {
 		return nil, err
 	}
-	r := &registry{wires: w, name: host, host: asked, root: root, header: header, settings: s, asName: asName}
+	r := &Registry{wires: w, name: host, host: asked, root: root, header: header, settings: s, asName: asName}
 	w.registries[key] = r
 	return r, nil
 }
 
 // wire returns the transport to the registry.
-func (r *registry) wire() *upstreamTransport {
+func (r *Registry) wire() *upstreamTransport {
 	return &upstreamTransport{wires: r.wires, host: r.host, header: r.header, settings: r.settings}
 }
 
 // challenged asks how to log in, once a run: a registry that does not answer
 // must not cost its patience for each image.
-func (r *registry) challenged(ctx context.Context) (*transport.Challenge, error) {
+func (r *Registry) challenged(ctx context.Context) (*transport.Challenge, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.challenge != nil || r.err != nil {
@@ -91,24 +91,24 @@ func (r *registry) challenged(ctx context.Context) (*transport.Challenge, error)
 }
 
 // retry is for questions about the registry and its login; their answers are small.
-func (r *registry) retry(ctx context.Context, f func(context.Context) error) error {
-	return r.wires.retry(ctx, r.name, func() error {
-		slow := &netError{host: r.name, err: fmt.Errorf("no answer in %s", stallLimit)}
-		ctx, cancel := context.WithTimeoutCause(ctx, stallLimit, slow)
+func (r *Registry) retry(ctx context.Context, f func(context.Context) error) error {
+	return r.wires.Retry(ctx, r.name, func() error {
+		slow := &NetError{Host: r.name, Err: fmt.Errorf("no answer in %s", StallLimit)}
+		ctx, cancel := context.WithTimeoutCause(ctx, StallLimit, slow)
 		defer cancel()
 		return f(ctx)
 	})
 }
 
-// retry calls f until it works or there is no use in trying; what names the thing in the log.
-func (w *wires) retry(ctx context.Context, what string, f func() error) error {
+// Retry calls f until it works or there is no use in trying; what names the thing in the log.
+func (w *Client) Retry(ctx context.Context, what string, f func() error) error {
 	return retrier{patience: w.patience, log: w.log}.do(ctx, what, f)
 }
 
 // ask sends the question of the specification, a GET of /v2/. It follows no
 // redirect: who answers for a registry may ask for its login.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#determining-support
-func (r *registry) ask(ctx context.Context) (*transport.Challenge, error) {
+func (r *Registry) ask(ctx context.Context) (*transport.Challenge, error) {
 	req, err := r.question(ctx)
 	if err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (r *registry) ask(ctx context.Context) (*transport.Challenge, error) {
 	return &transport.Challenge{Insecure: r.settings.PlainHTTP}, nil
 }
 
-func (r *registry) question(ctx context.Context) (*http.Request, error) {
+func (r *Registry) question(ctx context.Context) (*http.Request, error) {
 	where := r.root + "/"
 	if strings.HasPrefix(where, "/v2/") {
 		where = "/v2/"
@@ -141,7 +141,7 @@ func (r *registry) question(ctx context.Context) (*http.Request, error) {
 }
 
 // readChallenge has go-containerregistry read the challenge of an answer.
-func (r *registry) readChallenge(ctx context.Context, resp *http.Response) (*transport.Challenge, error) {
+func (r *Registry) readChallenge(ctx context.Context, resp *http.Response) (*transport.Challenge, error) {
 	c, err := transport.Ping(ctx, r.asName, recordedResponse{resp})
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (g recordedResponse) RoundTrip(*http.Request) (*http.Response, error) {
 // authorize makes a way to one repository that logs in by itself, and says with
 // what. scopes are those of the token specification.
 // https://distribution.github.io/distribution/spec/auth/token/
-func (r *registry) authorize(ctx context.Context, c *transport.Challenge, repository string, scopes ...string) (credential, http.RoundTripper, error) {
+func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, repository string, scopes ...string) (credential, http.RoundTripper, error) {
 	login, err := r.wires.credential(ctx, r.name, r.loginPath(repository), r.settings)
 	if err != nil {
 		return login, nil, fmt.Errorf("%s: %w", r.name, err)
@@ -194,20 +194,20 @@ func (r *registry) authorize(ctx context.Context, c *transport.Challenge, reposi
 }
 
 // prefix is the part of repository names that the root holds: hub for /v2/hub.
-func (r *registry) prefix() string {
+func (r *Registry) prefix() string {
 	_, prefix, _ := strings.Cut(r.root, "/v2/")
 	return prefix
 }
 
 // loginPath is a repository as logins are configured for it: with the prefix,
 // or with the path below which the API lies.
-func (r *registry) loginPath(repository string) string {
+func (r *Registry) loginPath(repository string) string {
 	below := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(r.root, "/v2"), "/v2/"), "/")
 	return path.Join(below, repository)
 }
 
 // unauthorized says what a token service refused.
-func (r *registry) unauthorized(ctx context.Context, err error, login credential) error {
+func (r *Registry) unauthorized(ctx context.Context, err error, login credential) error {
 	if err == nil {
 		return nil
 	}
@@ -220,7 +220,7 @@ func (r *registry) unauthorized(ctx context.Context, err error, login credential
 		// The library quotes the answer, which may hold another secret.
 		return fmt.Errorf("%s: its token service gives no token", r.name)
 	case !ok:
-		return fmt.Errorf("%s: %s", r.name, oneLine(err.Error()))
+		return fmt.Errorf("%s: %s", r.name, OneLine(err.Error()))
 	}
 	e := r.tokenRefused(refusal)
 	e.hint = login.hint(e)
@@ -229,7 +229,7 @@ func (r *registry) unauthorized(ctx context.Context, err error, login credential
 
 // closeLate closes an answer of which only a little is wanted when even that takes too long.
 func closeLate(body io.Closer) (stop func() bool) {
-	return time.AfterFunc(stallLimit, func() { body.Close() }).Stop
+	return time.AfterFunc(StallLimit, func() { body.Close() }).Stop
 }
 
 // drain reads the end of an answer, so that its connection can be used again.

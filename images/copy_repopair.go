@@ -16,24 +16,24 @@ import (
 // origin is a repository that is read: of a registry or of a layout. ref is a
 // tag or a digest. What is not there is errNotThere.
 type origin interface {
-	manifest(ctx context.Context, ref string) (content, error)
-	digest(ctx context.Context, ref string) (v1.Hash, error)
-	blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
-	attached(ctx context.Context, d v1.Hash) (attached, error)
+	Manifest(ctx context.Context, ref string) (Manifest, error)
+	Digest(ctx context.Context, ref string) (v1.Hash, error)
+	Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
+	Attached(ctx context.Context, d v1.Hash) (Attached, error)
 }
 
 // destination is a repository that is written to.
 type destination interface {
 	origin
-	// ensure has a blob there; from is another repository that may have it.
-	ensure(ctx context.Context, d v1.Descriptor, from string, open opener) (outcome, error)
-	// put stores a manifest by its digest, nameIt under a name of its own: a
+	// Ensure has a blob there; from is another repository that may have it.
+	Ensure(ctx context.Context, d v1.Descriptor, from string, open Opener) (Outcome, error)
+	// Put stores a manifest by its digest, nameIt under a name of its own: a
 	// tag, or a digest that somebody asks for.
-	put(ctx context.Context, ref string, c content) error
-	nameIt(ctx context.Context, ref string, c content) error
-	// listsReferrers tells whether what refers to d is listed without our
+	Put(ctx context.Context, ref string, c Manifest) error
+	PutNamed(ctx context.Context, ref string, c Manifest) error
+	// ListsReferrers tells whether what refers to d is listed without our
 	// doing.
-	listsReferrers(ctx context.Context, d v1.Hash) (bool, error)
+	ListsReferrers(ctx context.Context, d v1.Hash) (bool, error)
 }
 
 // repoPair is a repository, and where it is copied to.
@@ -68,14 +68,14 @@ func (r *run) repoPair(image, target Reference) (*repoPair, error) {
 		return nil, err
 	}
 	if r.into != nil {
-		l.dst, l.store = r.into.repository(l.name), "layout"
+		l.dst, l.store = r.into.Repository(l.name), "layout"
 	} else {
-		reg, err := r.wires.at(target.Registry(), target.Repository())
+		reg, err := r.wires.At(target.Registry(), target.Repository())
 		if err != nil {
 			return nil, err
 		}
-		l.dst, l.store, l.path = reg.repository(target.Repository(), true), l.name, target.Repository()
-		if r.from == nil && sameRegistry(image.Registry(), target.Registry()) {
+		l.dst, l.store, l.path = reg.Repository(target.Repository(), true), l.name, target.Repository()
+		if r.from == nil && SameRegistry(image.Registry(), target.Registry()) {
 			l.beside = image.Repository()
 		}
 	}
@@ -85,13 +85,13 @@ func (r *run) repoPair(image, target Reference) (*repoPair, error) {
 
 func (r *run) origin(image Reference) (origin, error) {
 	if r.from != nil {
-		return r.from.repository(image.Name()), nil
+		return r.from.Repository(image.Name()), nil
 	}
-	reg, err := r.wires.at(image.Registry(), image.Repository())
+	reg, err := r.wires.At(image.Registry(), image.Repository())
 	if err != nil {
 		return nil, err
 	}
-	return reg.repository(image.Repository(), false), nil
+	return reg.Repository(image.Repository(), false), nil
 }
 
 // prepare makes the repository of a lane if it has to be made and may be.
@@ -127,7 +127,7 @@ func repositoryName(r ecr.Registry, path string) string {
 
 // had remembers what a target has said about a repository.
 func (l *repoPair) had(err error) {
-	if errors.Is(err, errNoRepository) {
+	if errors.Is(err, ErrNoRepository) {
 		l.mu.Lock()
 		l.missing = true
 		l.mu.Unlock()

@@ -23,12 +23,12 @@ var acceptManifests = strings.Join([]string{
 	string(types.DockerManifestSchema2), string(types.DockerManifestList), "*/*",
 }, ", ")
 
-// repository is one repository of a registry, and the login for it.
-type repository struct {
-	registry *registry
+// Repository is one repository of a registry, and the login for it.
+type Repository struct {
+	registry *Registry
 	path     string
 	push     bool
-	upstream string // told to a mirror in ?ns=, "" for none
+	Upstream string // told to a mirror in ?ns=, "" for none
 
 	mu     sync.Mutex
 	client *http.Client
@@ -42,12 +42,12 @@ type repository struct {
 	apiKnown, api bool            // whether there is the referrers API
 }
 
-func (r *registry) repository(path string, push bool) *repository {
-	return &repository{registry: r, path: path, push: push}
+func (r *Registry) Repository(path string, push bool) *Repository {
+	return &Repository{registry: r, path: path, push: push}
 }
 
 // authorized gives the client that logs in. What comes of it holds for the run.
-func (r *repository) authorized(ctx context.Context) (*http.Client, error) {
+func (r *Repository) authorized(ctx context.Context) (*http.Client, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client != nil || r.err != nil {
@@ -64,7 +64,7 @@ func (r *repository) authorized(ctx context.Context) (*http.Client, error) {
 }
 
 // take makes the client that answers to a challenge. The lock is held.
-func (r *repository) take(ctx context.Context, c *transport.Challenge) error {
+func (r *Repository) take(ctx context.Context, c *transport.Challenge) error {
 	actions := "pull"
 	if r.push {
 		actions = "pull,push"
@@ -80,7 +80,7 @@ func (r *repository) take(ctx context.Context, c *transport.Challenge) error {
 
 // challengedNow takes up a challenge that came with an answer, once: there are
 // registries whose /v2/ is open to all, and the rest is not.
-func (r *repository) challengedNow(ctx context.Context, resp *http.Response) bool {
+func (r *Repository) challengedNow(ctx context.Context, resp *http.Response) bool {
 	if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") == "" {
 		return false
 	}
@@ -107,7 +107,7 @@ type call struct {
 
 // send sends a request and checks the status of the answer, whose body is the
 // caller's to close.
-func (r *repository) send(ctx context.Context, c call) (*http.Response, error) {
+func (r *Repository) send(ctx context.Context, c call) (*http.Response, error) {
 	resp, err := r.sendOnce(ctx, c)
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (r *repository) send(ctx context.Context, c call) (*http.Response, error) {
 	return resp, nil
 }
 
-func (r *repository) sendOnce(ctx context.Context, c call) (*http.Response, error) {
+func (r *Repository) sendOnce(ctx context.Context, c call) (*http.Response, error) {
 	client, err := r.authorized(ctx)
 	if err != nil {
 		return nil, err
@@ -137,15 +137,15 @@ func (r *repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 	reg := r.registry
 	if !strings.Contains(address, "://") {
 		address = scheme(reg.settings) + "://" + reg.host + reg.root + "/" + r.path + "/" + address
-		if r.upstream != "" {
-			address += "?" + url.Values{"ns": {r.upstream}}.Encode()
+		if r.Upstream != "" {
+			address += "?" + url.Values{"ns": {r.Upstream}}.Encode()
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, c.method, address, c.body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: the address is malformed", reg.name, c.what)
 	}
-	if sameRegistry(req.URL.Host, reg.host) {
+	if SameRegistry(req.URL.Host, reg.host) {
 		req.URL.Host, req.Host = reg.host, reg.host // whatever it wrote of its port
 	}
 	if c.body != nil {
@@ -164,11 +164,11 @@ func (r *repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 	return resp, nil
 }
 
-// manifest gets what ref, a tag or a digest, names. errNotThere if there is
+// Manifest gets what ref, a tag or a digest, names. errNotThere if there is
 // nothing.
-func (r *repository) manifest(ctx context.Context, ref string) (content, error) {
-	var got content
-	err := r.retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+func (r *Repository) Manifest(ctx context.Context, ref string) (Manifest, error) {
+	var got Manifest
+	err := r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
 		resp, err := r.send(ctx, call{
 			method: http.MethodGet, url: "manifests/" + ref, what: "manifest " + ref,
 			header: map[string]string{"Accept": acceptManifests}, ok: []int{http.StatusOK, http.StatusNotFound},
@@ -180,7 +180,7 @@ func (r *repository) manifest(ctx context.Context, ref string) (content, error) 
 		if resp.StatusCode == http.StatusNotFound {
 			return r.notThere(resp)
 		}
-		raw, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
+		raw, err := io.ReadAll(io.LimitReader(resp.Body, MaxSize+1))
 		if err != nil {
 			return withoutAddress(ctx, r.registry.name, err)
 		}
@@ -191,49 +191,49 @@ func (r *repository) manifest(ctx context.Context, ref string) (content, error) 
 }
 
 // checked makes a manifest of an answer.
-func (r *repository) checked(ref string, h http.Header, raw []byte) (content, error) {
-	if len(raw) > maxManifest {
-		return content{}, fmt.Errorf("%s: manifest %s: is larger than %d MiB", r.registry.name, ref, maxManifest>>20)
+func (r *Repository) checked(ref string, h http.Header, raw []byte) (Manifest, error) {
+	if len(raw) > MaxSize {
+		return Manifest{}, fmt.Errorf("%s: manifest %s: is larger than %d MiB", r.registry.name, ref, MaxSize>>20)
 	}
 	algorithm := "sha256"
 	want, byDigest := v1.Hash{}, strings.Contains(ref, ":")
 	if byDigest {
 		var err error
 		if want, err = v1.NewHash(ref); err != nil {
-			return content{}, fmt.Errorf("digest %q: %w", ref, err)
+			return Manifest{}, fmt.Errorf("digest %q: %w", ref, err)
 		}
 		algorithm = want.Algorithm
 	}
-	got, err := digestOf(algorithm, raw)
+	got, err := DigestOf(algorithm, raw)
 	if err != nil {
-		return content{}, err
+		return Manifest{}, err
 	}
 	if byDigest && got != want {
-		return content{}, fmt.Errorf("%s: manifest %s: %w (it is %s)", r.registry.name, ref, errContent, got)
+		return Manifest{}, fmt.Errorf("%s: manifest %s: %w (it is %s)", r.registry.name, ref, ErrContent, got)
 	}
 	if said, err := v1.NewHash(h.Get("Docker-Content-Digest")); err == nil && said.Algorithm == algorithm && said != got {
-		return content{}, fmt.Errorf("%s: manifest %s: %w (the registry says %s, and it is %s)", r.registry.name, ref, errContent, said, got)
+		return Manifest{}, fmt.Errorf("%s: manifest %s: %w (the registry says %s, and it is %s)", r.registry.name, ref, ErrContent, said, got)
 	}
-	return newContent(h.Get("Content-Type"), got, raw)
+	return NewManifest(h.Get("Content-Type"), got, raw)
 }
 
-// digest asks for the digest that a tag or digest has, without getting the
+// Digest asks for the digest that a tag or digest has, without getting the
 // manifest: such questions are not counted as pulls. Where the registry does
 // not say, the manifest is got.
-func (r *repository) digest(ctx context.Context, ref string) (v1.Hash, error) {
+func (r *Repository) Digest(ctx context.Context, ref string) (v1.Hash, error) {
 	d, err := r.describe(ctx, ref)
 	if err != nil || d.Digest.Hex != "" {
 		return d.Digest, err
 	}
-	c, err := r.manifest(ctx, ref)
-	return c.desc.Digest, err
+	c, err := r.Manifest(ctx, ref)
+	return c.Desc.Digest, err
 }
 
 // describe asks for digest and size of a manifest without getting it; they are what the registry
 // says. A digest that it does not say is empty, a size -1.
-func (r *repository) describe(ctx context.Context, ref string) (v1.Descriptor, error) {
+func (r *Repository) describe(ctx context.Context, ref string) (v1.Descriptor, error) {
 	var got v1.Descriptor
-	err := r.retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+	err := r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
 		got = v1.Descriptor{Size: -1}
 		resp, err := r.send(ctx, call{
 			method: http.MethodHead, url: "manifests/" + ref, what: "manifest " + ref,
@@ -245,7 +245,7 @@ func (r *repository) describe(ctx context.Context, ref string) (v1.Descriptor, e
 		}
 		defer resp.Body.Close()
 		if resp.StatusCode == http.StatusNotFound {
-			return errNotThere
+			return ErrNotFound
 		}
 		hash, err := v1.NewHash(resp.Header.Get("Docker-Content-Digest"))
 		if err == nil && resp.StatusCode == http.StatusOK {
@@ -256,9 +256,9 @@ func (r *repository) describe(ctx context.Context, ref string) (v1.Descriptor, e
 	return got, err
 }
 
-// hasManifest reports whether a tag or digest names what has this digest and size. An answer that
+// HasManifest reports whether a tag or digest names what has this digest and size. An answer that
 // says so without the size, or with another one, is not believed: then the manifest is got.
-func (r *repository) hasManifest(ctx context.Context, ref string, want v1.Descriptor) (bool, error) {
+func (r *Repository) HasManifest(ctx context.Context, ref string, want v1.Descriptor) (bool, error) {
 	d, err := r.describe(ctx, ref)
 	switch {
 	case err != nil:
@@ -268,26 +268,26 @@ func (r *repository) hasManifest(ctx context.Context, ref string, want v1.Descri
 	case d.Digest.Hex != "" && d.Digest != want.Digest:
 		return false, nil
 	}
-	c, err := r.manifest(ctx, ref)
-	return c.desc.Digest == want.Digest, err
+	c, err := r.Manifest(ctx, ref)
+	return c.Desc.Digest == want.Digest, err
 }
 
-// put stores a manifest under a tag or its digest, and wants the registry to
+// Put stores a manifest under a tag or its digest, and wants the registry to
 // say that it has what was sent.
-func (r *repository) put(ctx context.Context, ref string, c content) error {
+func (r *Repository) Put(ctx context.Context, ref string, c Manifest) error {
 	first := true
-	return r.retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+	return r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
 		if !first {
 			// The registry may have it, and the answer got lost.
-			if have, err := r.digest(ctx, ref); err == nil && have == c.desc.Digest {
+			if have, err := r.Digest(ctx, ref); err == nil && have == c.Desc.Digest {
 				return nil
 			}
 		}
 		first = false
 		resp, err := r.send(ctx, call{
 			method: http.MethodPut, url: "manifests/" + ref, what: "put manifest " + ref,
-			header: map[string]string{"Content-Type": string(c.desc.MediaType)},
-			body:   bytes.NewReader(c.raw), size: int64(len(c.raw)),
+			header: map[string]string{"Content-Type": string(c.Desc.MediaType)},
+			body:   bytes.NewReader(c.Raw), size: int64(len(c.Raw)),
 			ok: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
 		})
 		if err != nil {
@@ -295,38 +295,38 @@ func (r *repository) put(ctx context.Context, ref string, c content) error {
 		}
 		defer resp.Body.Close()
 		drain(resp.Body)
-		if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != c.desc.Digest.String() && c.desc.Digest.Algorithm == "sha256" {
-			return fmt.Errorf("%s: manifest %s: the registry has stored %s instead of %s", r.registry.name, ref, said, c.desc.Digest)
+		if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != c.Desc.Digest.String() && c.Desc.Digest.Algorithm == "sha256" {
+			return fmt.Errorf("%s: manifest %s: the registry has stored %s instead of %s", r.registry.name, ref, said, c.Desc.Digest)
 		}
 		return nil
 	})
 }
 
 // notThere tells a repository that does not exist from a tag that does not.
-func (r *repository) notThere(resp *http.Response) error {
+func (r *Repository) notThere(resp *http.Response) error {
 	err := r.registry.refused(resp, "")
 	if e, ok := errors.AsType[*refusedError](err); ok && e.has(transport.NameUnknownErrorCode) {
-		return fmt.Errorf("%w: %w", errNotThere, errNoRepository)
+		return fmt.Errorf("%w: %w", ErrNotFound, ErrNoRepository)
 	}
-	return errNotThere
+	return ErrNotFound
 }
 
-// errNoRepository says that there is no repository of that name yet.
-var errNoRepository = errors.New("the repository does not exist")
+// ErrNoRepository says that there is no repository of that name yet.
+var ErrNoRepository = errors.New("the repository does not exist")
 
-// retry is for requests whose answers are small.
-func (r *repository) retry(ctx context.Context, what string, f func(context.Context) error) error {
-	return r.registry.wires.retry(ctx, r.name()+" "+what, func() error {
-		slow := &netError{host: r.registry.name, err: fmt.Errorf("%s: no answer in %s", what, stallLimit)}
-		ctx, cancel := context.WithTimeoutCause(ctx, stallLimit, slow)
+// Retry is for requests whose answers are small.
+func (r *Repository) Retry(ctx context.Context, what string, f func(context.Context) error) error {
+	return r.registry.wires.Retry(ctx, r.name()+" "+what, func() error {
+		slow := &NetError{Host: r.registry.name, Err: fmt.Errorf("%s: no answer in %s", what, StallLimit)}
+		ctx, cancel := context.WithTimeoutCause(ctx, StallLimit, slow)
 		defer cancel()
 		return f(ctx)
 	})
 }
 
-func (r *repository) name() string { return r.registry.name + "/" + r.path }
+func (r *Repository) name() string { return r.registry.name + "/" + r.path }
 
-// nameIt of a registry is put: what is there has a name.
-func (r *repository) nameIt(ctx context.Context, ref string, c content) error {
-	return r.put(ctx, ref, c)
+// PutNamed of a registry is put: what is there has a name.
+func (r *Repository) PutNamed(ctx context.Context, ref string, c Manifest) error {
+	return r.Put(ctx, ref, c)
 }

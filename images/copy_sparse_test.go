@@ -140,12 +140,12 @@ func readAll(img v1.Image) error {
 // is, whether or not all of it is there.
 func serveLayout(t *testing.T, dir string, s *fakeregistry.Server) {
 	t.Helper()
-	l, err := openLayout(dir)
+	l, err := OpenLayout(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
-	images, problems := l.references()
+	defer l.Close()
+	images, problems := l.References()
 	if problems != nil {
 		t.Fatal(problems)
 	}
@@ -167,19 +167,19 @@ func serveLayout(t *testing.T, dir string, s *fakeregistry.Server) {
 				s.PutManifest(image.Repository(), "", m.MediaType, raw)
 			}
 		}
-		c, err := l.repository(image.Name()).manifest(t.Context(), image.Tag())
+		c, err := l.Repository(image.Name()).Manifest(t.Context(), image.Tag())
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.PutManifest(image.Repository(), image.Tag(), string(c.desc.MediaType), c.raw)
+		s.PutManifest(image.Repository(), image.Tag(), string(c.Desc.MediaType), c.Raw)
 	}
 }
 
 // anIndex is an image for six platforms on a registry, OCI or Docker.
 func anIndex(t *testing.T, docker bool) (*fakeregistry.Server, Reference) {
 	t.Helper()
-	source := startRegistry(t, fakeregistry.Options{})
-	set, images := fill(t, source, sample.Options{Seed: 91, Images: 8})
+	source := StartRegistry(t, fakeregistry.Options{})
+	set, images := Fill(t, source, sample.Options{Seed: 91, Images: 8})
 	for i, image := range set.Images {
 		isDocker := strings.Contains(string(source.Manifest(image.Repository, image.Tag)), sample.DockerList)
 		if image.Shape == "index" && isDocker == docker {
@@ -206,7 +206,7 @@ func TestSparseIndex(t *testing.T) {
 			if same == reduced {
 				t.Errorf("reduced %v: the digest is the same: %v", reduced, same)
 			}
-			s := startRegistry(t, fakeregistry.Options{})
+			s := StartRegistry(t, fakeregistry.Options{})
 			serveLayout(t, dir, s)
 			ref := image.Repository() + ":" + image.Tag()
 			if err := pulls(t, s.Addr(), ref, "linux/arm64"); err != nil {
@@ -225,7 +225,7 @@ func TestSparseIndex(t *testing.T) {
 
 			// A registry that looks at what an index lists takes the reduced one alone; the
 			// directory is enough to make it.
-			strict := startRegistry(t, fakeregistry.Options{})
+			strict := StartRegistry(t, fakeregistry.Options{})
 			r = copyImages(t, &Copier{}, nil, "oci:"+dir, strict.Addr())[0]
 			if refused := r.Status == StatusFailed; refused == reduced {
 				t.Errorf("docker %v, reduced %v: %s %s", docker, reduced, r.Status, r.Error)
@@ -242,7 +242,7 @@ func TestSparseIndex(t *testing.T) {
 
 func digestOfManifest(t *testing.T, s *fakeregistry.Server, image Reference) string {
 	t.Helper()
-	d, err := digestOf("sha256", s.Manifest(image.Repository(), image.Tag()))
+	d, err := DigestOf("sha256", s.Manifest(image.Repository(), image.Tag()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestCopyPlatforms(t *testing.T) {
 	amd, arm := Platform{OS: "linux", Architecture: "amd64"}, Platform{OS: "linux", Architecture: "arm"}
 	dir := "oci:" + t.TempDir()
 	images := []Reference{image}
-	check := func(want Finding, platforms ...Platform) Checked {
+	wantFinding := func(want Finding, platforms ...Platform) Checked {
 		t.Helper()
 		found, problems, err := (&Checker{Platforms: platforms, Verify: true}).CheckLayout(t.Context(), nil, location(t, dir))
 		if err != nil || problems != nil || len(found) != 1 || found[0].Finding != want {
@@ -264,17 +264,17 @@ func TestCopyPlatforms(t *testing.T) {
 		return found[0]
 	}
 	held := func() string {
-		return indexIn(t, location(t, dir).Layout()).Manifests[0].Annotations[annotationPlatforms]
+		return indexIn(t, location(t, dir).Layout()).Manifests[0].Annotations[AnnotationPlatforms]
 	}
 	wantStatus(t, copyImages(t, &Copier{Platforms: []Platform{amd}}, images, "", dir), StatusCopied)
 	if got := held(); got != "linux/amd64" {
 		t.Errorf("holds %q", got)
 	}
-	check(FoundSame, amd)
-	if found := check(FoundIncomplete); len(found.Missing) != 5 {
+	wantFinding(FoundSame, amd)
+	if found := wantFinding(FoundIncomplete); len(found.Missing) != 5 {
 		t.Errorf("missing: %q", found.Missing) // the attestation of amd64 is there
 	}
-	check(FoundIncomplete, amd, arm)
+	wantFinding(FoundIncomplete, amd, arm)
 
 	// What is missing is missing at the source, too, but not for a platform that is there.
 	r := copyImages(t, &Copier{Platforms: []Platform{arm}}, nil, dir, "oci:"+t.TempDir())[0]
@@ -291,20 +291,20 @@ func TestCopyPlatforms(t *testing.T) {
 	if got := held(); got != "linux/amd64,linux/arm/v7" {
 		t.Errorf("holds %q", got)
 	}
-	check(FoundSame, amd, arm)
+	wantFinding(FoundSame, amd, arm)
 	wantStatus(t, copyImages(t, &Copier{}, images, "", dir), StatusCopied)
 	if got := held(); got != "" {
 		t.Errorf("holds %q", got)
 	}
-	check(FoundSame)
-	target := startRegistry(t, fakeregistry.Options{})
+	wantFinding(FoundSame)
+	target := StartRegistry(t, fakeregistry.Options{})
 	wantStatus(t, copyImages(t, &Copier{}, nil, dir, target.Addr()), StatusCopied)
 	if string(target.Manifest(image.Repository(), image.Tag())) != string(source.Manifest(image.Repository(), image.Tag())) {
 		t.Error("the index is another one")
 	}
 
 	// An index by its digest cannot be reduced.
-	byDigest := mustParse(t, image.Name()+"@"+digestOfManifest(t, source, image))
+	byDigest := MustParse(t, image.Name()+"@"+digestOfManifest(t, source, image))
 	r = copyImages(t, &Copier{Platforms: []Platform{amd}, ReduceIndex: true}, []Reference{byDigest}, "", target.Addr()+"/reduced")[0]
 	if r.Status != StatusFailed || !strings.Contains(r.Error, "named by the digest of the whole index") {
 		t.Errorf("%+v", r)

@@ -14,7 +14,7 @@ import (
 
 // listTags lists the tags of the repository; nil where there are very many, or
 // where the registry does not let us.
-func (r *repository) listTags(ctx context.Context) (map[string]bool, error) {
+func (r *Repository) listTags(ctx context.Context) (map[string]bool, error) {
 	const pages, perPage = 20, 1000
 	tags := map[string]bool{}
 	next := "tags/list?n=" + strconv.Itoa(perPage)
@@ -23,14 +23,14 @@ func (r *repository) listTags(ctx context.Context) (map[string]bool, error) {
 			Tags []string `json:"tags"`
 		}
 		var link string
-		err := r.retry(ctx, "tags", func(ctx context.Context) error {
+		err := r.Retry(ctx, "tags", func(ctx context.Context) error {
 			resp, err := r.send(ctx, call{method: http.MethodGet, url: next, what: "tags", ok: []int{http.StatusOK}})
 			if err != nil {
 				return err
 			}
 			defer resp.Body.Close()
 			link = nextPage(resp)
-			if err := json.NewDecoder(io.LimitReader(resp.Body, maxManifest)).Decode(&page); err != nil {
+			if err := json.NewDecoder(io.LimitReader(resp.Body, MaxSize)).Decode(&page); err != nil {
 				return withoutAddress(ctx, r.registry.name, fmt.Errorf("tags: %w", err))
 			}
 			return nil

@@ -81,8 +81,8 @@ func wantSame(t testing.TB, source, target *fakeregistry.Server, path string) {
 // A copy is the same by digest: indexes, platforms, signatures, artifacts.
 func TestCopyIsExact(t *testing.T) {
 	for _, path := range []string{"", "mirror/hub"} {
-		source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-		set, images := fill(t, source, sample.Options{Seed: 1})
+		source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+		set, images := Fill(t, source, sample.Options{Seed: 1})
 		results := copyImages(t, &Copier{}, images, "", strings.TrimSuffix(target.Addr()+"/"+path, "/"))
 		wantStatus(t, results, StatusCopied)
 		wantSame(t, source, target, path)
@@ -107,8 +107,8 @@ func TestCopyIsExact(t *testing.T) {
 
 // The content of a blob goes up once, whatever number of repositories share it.
 func TestCopyUploadsOnce(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 2, Images: 60})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 2, Images: 60})
 	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusCopied)
 	wantSame(t, source, target, "")
 	ups := map[string]int{}
@@ -135,16 +135,16 @@ func TestCopyUploadsOnce(t *testing.T) {
 
 // Where the registry does not mount, content goes to each repository.
 func TestCopyWithoutMounts(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{NoMount: true})
-	_, images := fill(t, source, sample.Options{Seed: 3})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{NoMount: true})
+	_, images := Fill(t, source, sample.Options{Seed: 3})
 	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusCopied)
 	wantSame(t, source, target, "")
 }
 
 // Within one registry nothing is uploaded.
 func TestCopyWithinARegistry(t *testing.T) {
-	s := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, s, sample.Options{Seed: 4})
+	s := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, s, sample.Options{Seed: 4})
 	before := s.Contents()
 	wantStatus(t, copyImages(t, &Copier{}, images, "", s.Addr()+"/copy"), StatusCopied)
 	for _, r := range s.Requests() {
@@ -159,8 +159,8 @@ func TestCopyWithinARegistry(t *testing.T) {
 
 // A failed image keeps no other from being copied.
 func TestCopyGoesOn(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	set, images := fill(t, source, sample.Options{Seed: 5})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	set, images := Fill(t, source, sample.Options{Seed: 5})
 	broken := set.Images[0]
 	blob := ""
 	for digest := range set.Blobs[broken.Repository] {
@@ -174,7 +174,7 @@ func TestCopyGoesOn(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 		return true
 	})
-	missing := mustParse(t, source.Addr()+"/team0/app0:nosuchtag")
+	missing := MustParse(t, source.Addr()+"/team0/app0:nosuchtag")
 	results := copyImages(t, &Copier{}, append(images, missing), "", target.Addr())
 	last := results[len(results)-1]
 	if last.Status != StatusFailed || !strings.Contains(last.Error, "no such image at the source") {

@@ -15,10 +15,10 @@ import (
 // TLS is verified by the authorities of the system and of the config, and who
 // asks shows a certificate if there is one.
 func TestCopyOverTLS(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 81, Images: 1})
-	secure := startRegistry(t, fakeregistry.Options{TLS: true})
-	other := startRegistry(t, fakeregistry.Options{})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 81, Images: 1})
+	secure := StartRegistry(t, fakeregistry.Options{TLS: true})
+	other := StartRegistry(t, fakeregistry.Options{})
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.TLS().Certificate().Raw})
 	pair := secure.TLS().TLS.Certificates[0]
 	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)

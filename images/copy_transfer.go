@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// opener opens the content of a blob. It is verified while it is read.
-type opener func(context.Context) (io.ReadCloser, error)
+// Opener opens the content of a blob. It is verified while it is read.
+type Opener func(context.Context) (io.ReadCloser, error)
 
 const (
-	// stallLimit is how long an answer that is small may take, and the window in which leastMoved
+	// StallLimit is how long an answer that is small may take, and the window in which leastMoved
 	// bytes of a blob have to move.
-	stallLimit = 2 * time.Minute
+	StallLimit = 2 * time.Minute
 	leastMoved = 16 << 10 // bytes; less is a drip that would take days
-	// answerTimeout is how long a registry may think before it answers; the
+	// AnswerTimeout is how long a registry may think before it answers; the
 	// slowest puts a layer of many gigabytes into its store meanwhile.
-	answerTimeout = 5 * time.Minute
+	AnswerTimeout = 5 * time.Minute
 	// lastAnswer is how long the target may take after it has all of a blob.
-	lastAnswer = answerTimeout + stallLimit
+	lastAnswer = AnswerTimeout + StallLimit
 )
 
-// untilEnd makes a reader of r that ends with ctx.
-func untilEnd(ctx context.Context, r io.Reader) io.Reader { return endingReader{ctx, r} }
+// UntilEnd makes a reader of r that ends with ctx.
+func UntilEnd(ctx context.Context, r io.Reader) io.Reader { return endingReader{ctx, r} }
 
 type endingReader struct {
 	ctx context.Context
@@ -39,10 +39,10 @@ func (u endingReader) Read(p []byte) (int, error) {
 	return u.Reader.Read(p)
 }
 
-// transfer hands the content that open gives to send, and ends both when ctx ends or hardly
+// Transfer hands the content that open gives to send, and ends both when ctx ends or hardly
 // anything moves any more. If reading fails, that is the error: it is the source
 // that failed, and not the target.
-func transfer(ctx context.Context, open opener, send func(context.Context, io.Reader) error) error {
+func Transfer(ctx context.Context, open Opener, send func(context.Context, io.Reader) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	body, err := open(ctx)
@@ -52,7 +52,7 @@ func transfer(ctx context.Context, open opener, send func(context.Context, io.Re
 	defer body.Close()
 	r := &watched{ctx: ctx, inner: body, cancel: cancel}
 	r.mu.Lock()
-	r.watch = time.AfterFunc(stallLimit, r.look)
+	r.watch = time.AfterFunc(StallLimit, r.look)
 	r.mu.Unlock()
 	defer r.watch.Stop()
 	err = send(ctx, r)
@@ -82,14 +82,14 @@ func (w *watched) look() {
 	defer w.mu.Unlock()
 	switch {
 	case w.ended:
-		w.cancel(&netError{host: "the transfer of a blob", err: fmt.Errorf("no answer in %s after the last byte", lastAnswer)})
+		w.cancel(&NetError{Host: "the transfer of a blob", Err: fmt.Errorf("no answer in %s after the last byte", lastAnswer)})
 	case w.moved == 0:
-		w.cancel(&netError{host: "the transfer of a blob", err: fmt.Errorf("nothing moved for %s", stallLimit)})
+		w.cancel(&NetError{Host: "the transfer of a blob", Err: fmt.Errorf("nothing moved for %s", StallLimit)})
 	case w.moved < leastMoved:
-		w.cancel(&netError{host: "the transfer of a blob", err: fmt.Errorf("%d bytes moved in %s, which is less than %d", w.moved, stallLimit, leastMoved)})
+		w.cancel(&NetError{Host: "the transfer of a blob", Err: fmt.Errorf("%d bytes moved in %s, which is less than %d", w.moved, StallLimit, leastMoved)})
 	default:
 		w.moved = 0
-		w.watch.Reset(stallLimit)
+		w.watch.Reset(StallLimit)
 	}
 }
 
@@ -119,11 +119,11 @@ func (w *watched) err() error {
 	return w.failed
 }
 
-// outcome is how a blob came to be where it is.
-type outcome int
+// Outcome is how a blob came to be where it is.
+type Outcome int
 
 const (
-	wasThere outcome = iota
-	mounted          // taken over from another repository of the registry
-	uploaded
+	AlreadyPresent Outcome = iota
+	Mounted                // taken over from another repository of the registry
+	Uploaded
 )

@@ -23,8 +23,8 @@ const (
 	bufferSize  = 64 << 10 // bytes a connection, each way
 )
 
-// wires are the connections of a run. Close them.
-type wires struct {
+// Client are the connections of a run. Close them.
+type Client struct {
 	access   Access
 	jobs     int
 	patience time.Duration
@@ -33,7 +33,7 @@ type wires struct {
 	mu           sync.Mutex
 	rateLimiters map[string]*rateLimiter
 	transports   map[transportKey]*http.Transport
-	registries   map[registryKey]*registry
+	registries   map[registryKey]*Registry
 
 	loginsMu sync.Mutex
 	logins   map[string]foundLogin // by host
@@ -48,18 +48,18 @@ type transportKey struct {
 	other bool
 }
 
-func newWires(a Access, jobs int, patience time.Duration, log *slog.Logger) *wires {
-	return &wires{
+func NewClient(a Access, jobs int, patience time.Duration, log *slog.Logger) *Client {
+	return &Client{
 		access: a, jobs: jobs, patience: patience, log: log,
 		rateLimiters: map[string]*rateLimiter{},
 		transports:   map[transportKey]*http.Transport{},
-		registries:   map[registryKey]*registry{},
+		registries:   map[registryKey]*Registry{},
 		logins:       map[string]foundLogin{},
 	}
 }
 
-// close lets go of the connections.
-func (w *wires) close() {
+// Close lets go of the connections.
+func (w *Client) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, t := range w.transports {
@@ -67,7 +67,7 @@ func (w *wires) close() {
 	}
 }
 
-func (w *wires) rateLimiter(host string) *rateLimiter {
+func (w *Client) rateLimiter(host string) *rateLimiter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	g := w.rateLimiters[host]
@@ -78,7 +78,7 @@ func (w *wires) rateLimiter(host string) *rateLimiter {
 	return g
 }
 
-func (w *wires) transport(s Settings, other bool) (*http.Transport, error) {
+func (w *Client) transport(s Settings, other bool) (*http.Transport, error) {
 	key := transportKey{entry: s.Host, other: other}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,7 +98,7 @@ func (w *wires) transport(s Settings, other bool) (*http.Transport, error) {
 		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:       config,
 		TLSHandshakeTimeout:   dialTimeout,
-		ResponseHeaderTimeout: answerTimeout,
+		ResponseHeaderTimeout: AnswerTimeout,
 		ForceAttemptHTTP2:     true,
 		DisableCompression:    true, // content is taken as it is
 		MaxIdleConnsPerHost:   w.jobs + 4,
@@ -138,7 +138,7 @@ func tlsConfig(s Settings, other bool) (*tls.Config, error) {
 // upstreamTransport sends the requests that belong to one registry: to itself, and to the
 // hosts that it points at. It knows no login.
 type upstreamTransport struct {
-	wires    *wires
+	wires    *Client
 	host     string // host[:port] of the registry
 	header   http.Header
 	settings Settings
@@ -157,7 +157,7 @@ func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error)
 			out.Header.Del(name) // a redirect would take it along
 		}
 		// What the config says of that host holds for it.
-		if own := w.wires.access.settings(out.URL.Host, ""); own.Host != "" {
+		if own := w.wires.access.SettingsFor(out.URL.Host, ""); own.Host != "" {
 			settings, other = own, false
 		}
 	} else {
@@ -216,13 +216,13 @@ func withoutAddress(ctx context.Context, host string, err error) error {
 	if login, ok := errors.AsType[*loginError](err); ok {
 		return fmt.Errorf("%s: %w", host, login)
 	}
-	if _, ok := errors.AsType[*netError](err); ok || errors.Is(err, ErrPlainHTTP) {
+	if _, ok := errors.AsType[*NetError](err); ok || errors.Is(err, ErrPlainHTTP) {
 		return err
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
 		err = fmt.Errorf("no TLS is spoken there; if plain http is meant, set plainHTTP in an entry of registries for it (%w)", err)
 	}
-	return &netError{host: host, err: err}
+	return &NetError{Host: host, Err: err}
 }
 
 const (

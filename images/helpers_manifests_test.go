@@ -2,7 +2,7 @@ package images
 
 const podHead = "apiVersion: v1\nkind: Pod\nspec:\n"
 
-var manifests = []struct{ name, text, want string }{
+var Manifests = []struct{ Name, Text, Want string }{
 	{"helm template's output", "---\n# Source: a/templates/empty.yaml\n---\n\n---\n# Source: a/templates/pod.yaml\n" + podHead + "  containers:\n  - image: a:1\n---\n# nothing\n",
 		"a:1 container 11 spec.containers[0].image"},
 	{"a document end and directives", "%YAML 1.1\n---\nimage: a:1\n...\n# c\n%YAML 1.1\n---\nimage: b:1\n...\n", "a:1 field 3 image\nb:1 field 8 image"},
@@ -27,17 +27,17 @@ var manifests = []struct{ name, text, want string }{
 	{"an icon called image", "apiVersion: acme.io/v1\nkind: Tile\nspec: {image: 'https://acme.io/x.png', bootImage: /dev/sda}\n", ""},
 	{"keys that end in Image", "apiVersion: acme.io/v1\nkind: X\nspec: {workerImage: acme/a:1, osImage: Ubuntu 22.04, imageName: ghcr.io/acme/pg:16, baseImage: never}\n",
 		"acme/a:1 field 3 spec.workerImage\nghcr.io/acme/pg:16 field 3 spec.imageName"},
-	{"values of a chart", "image: {registry: quay.io, repository: acme/a, tag: 1.10}\nsidecar:\n  image:\n    repository: acme/b\n    tag: \"2\"\n    digest: sha256:" + hex64 + "\n",
-		"acme/b:2@sha256:" + hex64 + " field 4 sidecar.image\nquay.io/acme/a:1.10 field 1 image"},
-	{"a tag that is a digest", "image: {repository: acme/a, tag: 'sha256:" + hex64 + "'}\n", "acme/a@sha256:" + hex64 + " field 1 image"},
+	{"values of a chart", "image: {registry: quay.io, repository: acme/a, tag: 1.10}\nsidecar:\n  image:\n    repository: acme/b\n    tag: \"2\"\n    digest: sha256:" + Hex64 + "\n",
+		"acme/b:2@sha256:" + Hex64 + " field 4 sidecar.image\nquay.io/acme/a:1.10 field 1 image"},
+	{"a tag that is a digest", "image: {repository: acme/a, tag: 'sha256:" + Hex64 + "'}\n", "acme/a@sha256:" + Hex64 + " field 1 image"},
 	{"a name and a tag beside it", "proxy: {image: acme/a, imageTag: v3}\n", "acme/a:v3 field 1 proxy.image"},
 	{"repository, image and version", "driver: {repository: nvcr.io/nvidia, image: driver, version: '550'}\n", "nvcr.io/nvidia/driver:550 field 1 driver"},
 	{"a chart's dependencies", "dependencies:\n- name: redis\n  version: 1.0.0\n  repository: https://charts.acme.io\n- {name: x, repository: 'oci://acme.io/charts', tag: '1'}\n", ""},
 	{"a repository of sources", "source: {repository: acme/sources, branch: main}\n", ""},
 	{"a repository without a tag", "image:\n  repository: acme/a\n  tag: \"\"\n",
 		`-:2:15: image: image "acme/a": has no tag here, somebody else chooses it: an operator, or a chart (helm template shows what)`},
-	{"a kustomization", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n- {name: nginx, newName: acme/nginx, newTag: 1.10}\n- name: redis\n  digest: sha256:" + hex64 + "\n- {name: postgres, newTag: '16', digest: sha256:" + hex64 + "}\n- {name: untouched}\nhelmCharts: [{name: x, repo: 'https://x'}]\n",
-		"acme/nginx:1.10 field 4 images[0].newName\npostgres:16@sha256:" + hex64 + " field 7 images[2].name\nredis@sha256:" + hex64 + " field 5 images[1].name"},
+	{"a kustomization", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n- {name: nginx, newName: acme/nginx, newTag: 1.10}\n- name: redis\n  digest: sha256:" + Hex64 + "\n- {name: postgres, newTag: '16', digest: sha256:" + Hex64 + "}\n- {name: untouched}\nhelmCharts: [{name: x, repo: 'https://x'}]\n",
+		"acme/nginx:1.10 field 4 images[0].newName\npostgres:16@sha256:" + Hex64 + " field 7 images[2].name\nredis@sha256:" + Hex64 + " field 5 images[1].name"},
 	{"a kustomization of Flux", "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {images: [{name: a, newTag: v2}]}\n", "a:v2 field 3 spec.images[0].name"},
 	{"a kustomization that leaves the tag to others", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n- {name: nginx, newName: quay.io/acme/nginx}\n- {name: redis, tagSuffix: -debug}\n",
 		"-:4:26: Kustomization: images[0].newName: image \"quay.io/acme/nginx\": its tag stands in other manifests; read what kubectl kustomize prints\n" +

@@ -10,14 +10,14 @@ func TestOutsideNotices(t *testing.T) {
 		"# c\nimage: reg.corp:5000/m/library/a:1 # d\nlabel: y\n", "# e\nimage: reg.corp:5000/m/library/a:1 # d\nlabel: x\n",
 		"# c\r\nimage: reg.corp:5000/m/library/a:1 # d\nlabel: x\n", "# c\nimage: [a:1] # d\nlabel: x\n",
 	} {
-		if outside(before, after) == nil {
+		if Outside(before, after) == nil {
 			t.Errorf("%q passed", after)
 		}
 	}
-	if err := outside(before, "# c\nimage: 'reg.corp:5000/m/library/a:1' # d\nlabel: x\n"); err == nil {
+	if err := Outside(before, "# c\nimage: 'reg.corp:5000/m/library/a:1' # d\nlabel: x\n"); err == nil {
 		t.Error("quotes that were not there passed")
 	}
-	if err := outside(before, "# c\nimage: reg.corp:5000/m/library/a:1 # d\nlabel: x\n"); err != nil {
+	if err := Outside(before, "# c\nimage: reg.corp:5000/m/library/a:1 # d\nlabel: x\n"); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// drip is content without an end that comes in pieces of so many bytes, each after a pause.
-func drip(bytes int, pause time.Duration) readFunc {
+// Drip is content without an end that comes in pieces of so many bytes, each after a pause.
+func Drip(bytes int, pause time.Duration) ReadFunc {
 	return func(p []byte) (int, error) {
 		time.Sleep(pause)
 		return min(bytes, len(p)), nil
 	}
 }
 
-type readFunc func([]byte) (int, error)
+type ReadFunc func([]byte) (int, error)
 
-func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+func (f ReadFunc) Read(p []byte) (int, error) { return f(p) }
 
-func (readFunc) Close() error { return nil }
+func (ReadFunc) Close() error { return nil }
 
-func (f readFunc) open(context.Context) (io.ReadCloser, error) { return f, nil }
+func (f ReadFunc) Open(context.Context) (io.ReadCloser, error) { return f, nil }
 
-// files lists what is below a directory, with sizes.
-func files(t testing.TB, dir string) []string {
+// Files lists what is below a directory, with sizes.
+func Files(t testing.TB, dir string) []string {
 	t.Helper()
 	var all []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-func mustHash(t testing.TB, s string) v1.Hash {
+func MustHash(t testing.TB, s string) v1.Hash {
 	t.Helper()
 	h, err := v1.NewHash(s)
 	if err != nil {
@@ -20,15 +20,15 @@ func mustHash(t testing.TB, s string) v1.Hash {
 	return h
 }
 
-func startRegistry(t testing.TB, o fakeregistry.Options) *fakeregistry.Server {
+func StartRegistry(t testing.TB, o fakeregistry.Options) *fakeregistry.Server {
 	t.Helper()
 	s := fakeregistry.Start(o)
 	t.Cleanup(s.Close)
 	return s
 }
 
-// fill puts a set of images into a registry, and gives their names.
-func fill(t testing.TB, s *fakeregistry.Server, o sample.Options) (*sample.Set, []Reference) {
+// Fill puts a set of images into a registry, and gives their names.
+func Fill(t testing.TB, s *fakeregistry.Server, o sample.Options) (*sample.Set, []Reference) {
 	t.Helper()
 	if o.Images == 0 {
 		o.Images = 20
@@ -40,13 +40,13 @@ func fill(t testing.TB, s *fakeregistry.Server, o sample.Options) (*sample.Set, 
 	}
 	var all []Reference
 	for _, i := range set.Images {
-		all = append(all, mustParse(t, s.Addr()+"/"+i.Repository+":"+i.Tag))
+		all = append(all, MustParse(t, s.Addr()+"/"+i.Repository+":"+i.Tag))
 	}
 	return set, all
 }
 
-// throughFor is a proxy for one host.
-func throughFor(t testing.TB, proxy, host string) func(*http.Request) (*url.URL, error) {
+// ThroughFor is a proxy for one host.
+func ThroughFor(t testing.TB, proxy, host string) func(*http.Request) (*url.URL, error) {
 	t.Helper()
 	u, err := url.Parse(proxy)
 	if err != nil {
@@ -60,7 +60,7 @@ func throughFor(t testing.TB, proxy, host string) func(*http.Request) (*url.URL,
 	}
 }
 
-func mustParse(t testing.TB, s string) Reference {
+func MustParse(t testing.TB, s string) Reference {
 	t.Helper()
 	r, err := Parse(s)
 	if err != nil {

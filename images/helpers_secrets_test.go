@@ -13,25 +13,25 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-const canary = "hunter2-canary"
+const Canary = "hunter2-canary"
 
-func logins(all ...credprovider.Login) credprovider.Logins { return credprovider.NewLogins(all) }
+func Logins(all ...credprovider.Login) credprovider.Logins { return credprovider.NewLogins(all) }
 
-func login(host, path string) credprovider.Login {
-	return credprovider.Login{Host: host, Path: path, Username: "user", Password: redact.New(canary)}
+func Login(host, path string) credprovider.Login {
+	return credprovider.Login{Host: host, Path: path, Username: "user", Password: redact.New(Canary)}
 }
 
-// decoy is a host that must not see a secret. It answers everything with what
+// Decoy is a host that must not see a secret. It answers everything with what
 // invites people to log in.
-type decoy struct {
+type Decoy struct {
 	*httptest.Server
 	mu   sync.Mutex
 	seen []string
 	body string
 }
 
-func startDecoy(t testing.TB) *decoy {
-	d := &decoy{}
+func StartDecoy(t testing.TB) *Decoy {
+	d := &Decoy{}
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		seen := r.Method + " " + r.URL.String()
@@ -56,13 +56,13 @@ func startDecoy(t testing.TB) *decoy {
 	return d
 }
 
-// wantNothing checks that whoever came brought no secret.
-func (d *decoy) wantNothing(t testing.TB, came bool) {
+// WantNothing checks that whoever came brought no secret.
+func (d *Decoy) WantNothing(t testing.TB, came bool) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.seen {
-		if strings.Contains(s, canary) || strings.Contains(s, base64.StdEncoding.EncodeToString([]byte("user:"+canary))) ||
+		if strings.Contains(s, Canary) || strings.Contains(s, base64.StdEncoding.EncodeToString([]byte("user:"+Canary))) ||
 			strings.Contains(s, "Authorization") || strings.Contains(s, "token-of-") || strings.Contains(s, "X-Secret") {
 			t.Errorf("a secret came along: %s", s)
 		}

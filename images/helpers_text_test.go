@@ -2,9 +2,9 @@ package images
 
 import "github.com/rogpeppe/go-internal/txtar"
 
-const hex64 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+const Hex64 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-func section(a *txtar.Archive, name string) string {
+func Section(a *txtar.Archive, name string) string {
 	for _, f := range a.Files {
 		if f.Name == name {
 			return string(f.Data)

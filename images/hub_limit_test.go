@@ -12,7 +12,7 @@ import (
 
 // The login for docker.io is the one whose limit is asked for.
 func TestHubLimit(t *testing.T) {
-	hub := startRegistry(t, fakeregistry.Options{Username: "user", Password: canary, Token: true})
+	hub := StartRegistry(t, fakeregistry.Options{Username: "user", Password: Canary, Token: true})
 	hub.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodHead || r.Header.Get("Authorization") == "" {
 			return false
@@ -21,18 +21,18 @@ func TestHubLimit(t *testing.T) {
 		w.Header().Set("RateLimit-Remaining", "199;w=21600")
 		return true
 	})
-	got, who, err := Access{Logins: logins(login("docker.io", ""))}.hubLimit(t.Context(), hub.Addr())
+	got, who, err := Access{Logins: Logins(Login("docker.io", ""))}.hubLimit(t.Context(), hub.Addr())
 	if want := (dockerhublimit.Limit{Limited: true, Total: 200, Remaining: 199, Window: 6 * time.Hour}); err != nil || got != want || who != "user" {
 		t.Errorf("%+v %q %v, want %+v", got, who, err, want)
 	}
-	wrong := Access{Logins: logins(login("docker.io", ""))}
+	wrong := Access{Logins: Logins(Login("docker.io", ""))}
 	hub.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/token" {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 		return r.URL.Path == "/token"
 	})
-	if _, _, err := wrong.hubLimit(t.Context(), hub.Addr()); err == nil || strings.Contains(err.Error(), canary) {
+	if _, _, err := wrong.hubLimit(t.Context(), hub.Addr()); err == nil || strings.Contains(err.Error(), Canary) {
 		t.Errorf("%v", err)
 	}
 }

@@ -80,7 +80,7 @@ func plainObject(t *testing.T, schema *yaml.Node) *made {
 // and is no image.
 func checkList(m *made) (faults []string, invented int) {
 	var l List
-	l.addManifest("in.yaml", []byte(m.text))
+	l.AddManifest("in.yaml", []byte(m.text))
 	have := map[string]bool{}
 	for _, r := range l.References() {
 		have[r.String()] = true
@@ -133,7 +133,7 @@ func checkRewrite(t *testing.T, m *made) (faults []string) {
 		}
 	}
 	var l List
-	l.addManifest("out.yaml", r.Text)
+	l.AddManifest("out.yaml", r.Text)
 	have := map[string]bool{}
 	for _, r := range l.References() {
 		have[r.String()] = true

@@ -15,7 +15,7 @@ import (
 func TestLayoutCopyEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	reads := 0
-	body := readFunc(func(p []byte) (int, error) {
+	body := ReadFunc(func(p []byte) (int, error) {
 		if reads++; reads == 3 {
 			cancel()
 		}
@@ -25,20 +25,20 @@ func TestLayoutCopyEnds(t *testing.T) {
 		return len(p), nil
 	})
 	dir := t.TempDir()
-	l, err := writeLayout(dir)
+	l, err := CreateLayout(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
-	digest, err := digestOf("sha256", nil)
+	defer l.Close()
+	digest, err := DigestOf("sha256", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = l.repository("a.b/c").ensure(ctx, v1.Descriptor{Digest: digest, Size: 1 << 40}, "", body.open)
+	_, err = l.Repository("a.b/c").Ensure(ctx, v1.Descriptor{Digest: digest, Size: 1 << 40}, "", body.Open)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if left := files(t, filepath.Join(dir, "blobs")); len(left) > 0 {
+	if left := Files(t, filepath.Join(dir, "blobs")); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
 }
@@ -49,16 +49,16 @@ func FuzzContent(f *testing.F) {
 	f.Add([]byte(`{"config":{},"layers":[{"digest":"../../etc/passwd"}]}`))
 	f.Add([]byte(`{"mediaType":5}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		digest, err := digestOf("sha256", raw)
+		digest, err := DigestOf("sha256", raw)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := newContent("", digest, raw)
+		c, err := NewManifest("", digest, raw)
 		if err != nil {
 			return
 		}
-		if c.desc.MediaType.IsIndex() {
-			index, err := readIndex(c)
+		if c.Desc.MediaType.IsIndex() {
+			index, err := ReadIndex(c)
 			for _, d := range index.Manifests {
 				if name := layoutName(d); name != "" && err == nil {
 					if _, err := Parse(name); err != nil {
@@ -68,7 +68,7 @@ func FuzzContent(f *testing.F) {
 			}
 			return
 		}
-		blobs, err := blobsOf(c)
+		blobs, err := BlobsOf(c)
 		for _, d := range blobs {
 			if err != nil || d.Size < 0 || filepath.Dir(filepath.Dir(blobPath(d.Digest))) != "blobs" {
 				t.Errorf("blob %+v leads to %s", d, blobPath(d.Digest))

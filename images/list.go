@@ -37,7 +37,7 @@ type List struct {
 	found    map[Reference][]Place
 	problems []error
 	unknown  []error
-	redis    redis
+	redis    Redis
 }
 
 // isMeant reports whether a place is in the namespace that is asked for.
@@ -63,20 +63,20 @@ func (l *List) AddProblem(err error) {
 }
 
 // addFinding puts what was found in a manifest where it belongs.
-func (l *List) addFinding(x finding) {
-	problem := &Problem{Place: x.place, Err: x.err}
+func (l *List) addFinding(x Occurrence) {
+	problem := &Problem{Place: x.Place, Err: x.Err}
 	switch {
-	case x.unknown != nil && !l.isMeant(x.place):
-	case x.unknown != nil:
+	case x.Unknown != nil && !l.isMeant(x.Place):
+	case x.Unknown != nil:
 		l.unknown = append(l.unknown, problem)
 		if !l.AllowUnknown {
 			l.AddProblem(problem)
 		}
-	case x.err != nil && isRedisSpec(x): // told with the operator's version
-	case x.err != nil:
+	case x.Err != nil && IsRedisSpec(x): // told with the operator's version
+	case x.Err != nil:
 		l.AddProblem(problem)
 	default:
-		l.Add(x.ref, x.place)
+		l.Add(x.Ref, x.Place)
 	}
 }
 
@@ -87,7 +87,7 @@ func (l *List) Unknown() []error { return l.unknown }
 // Problems are what could not be read or decided, in the order of reading, one
 // line each. With any of them the list may be incomplete.
 func (l *List) Problems() []error {
-	all := slices.Concat(l.problems, l.redis.problems(l.isMeant))
+	all := slices.Concat(l.problems, l.redis.Problems(l.isMeant))
 	if l.Namespace != "" && len(all) == 0 && len(l.found) == 0 {
 		all = append(all, fmt.Errorf("no image is used in namespace %s here; objects tell their namespace when they come from a cluster (kubectl get -o yaml)", l.Namespace))
 	}
@@ -100,7 +100,7 @@ func (l *List) Images() []Image {
 	for r, places := range l.found {
 		all = append(all, Image{Reference: r, Found: places})
 	}
-	slices.SortFunc(all, func(a, b Image) int { return compareReferences(a.Reference, b.Reference) })
+	slices.SortFunc(all, func(a, b Image) int { return Compare(a.Reference, b.Reference) })
 	return all
 }
 
@@ -114,22 +114,22 @@ func (l *List) References() []Reference {
 	return refs
 }
 
-// Registry is the images of one source registry.
-type Registry struct {
+// RegistryImages is the images of one source registry.
+type RegistryImages struct {
 	Registry string
 	Images   []Image
 }
 
 // Registries are the images grouped by the registry in their names.
-func (l *List) Registries() []Registry {
+func (l *List) Registries() []RegistryImages {
 	by := map[string][]Image{}
 	for _, image := range l.Images() {
 		name := image.Reference.Registry()
 		by[name] = append(by[name], image)
 	}
-	var all []Registry
+	var all []RegistryImages
 	for _, name := range slices.Sorted(maps.Keys(by)) {
-		all = append(all, Registry{name, by[name]})
+		all = append(all, RegistryImages{name, by[name]})
 	}
 	return all
 }

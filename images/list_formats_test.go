@@ -187,8 +187,8 @@ quay.io/acme/a:1 quay.io/acme/b:2
 
 // A directory whose images are listed without their blobs.
 func TestAddLayout(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 65, Images: 3})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 65, Images: 3})
 	dir := t.TempDir()
 	at := func(dir string) Location {
 		t.Helper()

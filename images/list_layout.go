@@ -5,19 +5,19 @@ import "path/filepath"
 // AddLayout reads which images a directory in the OCI layout holds, by the names in its
 // index.json. Whether they are whole is what [Checker.CheckLayout] tells.
 func (l *List) AddLayout(at Location) {
-	from, err := openLayout(at.Layout())
+	from, err := OpenLayout(at.Layout())
 	if err != nil {
 		l.AddProblem(err)
 		return
 	}
-	images, problems := from.references()
+	images, problems := from.References()
 	for _, image := range images {
-		l.Add(image, Place{File: filepath.Join(at.Layout(), indexFile), Use: UseListed})
+		l.Add(image, Place{File: filepath.Join(at.Layout(), IndexFile), Use: UseListed})
 	}
 	for _, problem := range problems {
 		l.AddProblem(problem)
 	}
-	if err := from.close(); err != nil {
+	if err := from.Close(); err != nil {
 		l.AddProblem(err)
 	}
 }

@@ -24,31 +24,31 @@ func (l *List) AddManifests(name string, stdin io.Reader) {
 		if len(data) == 0 && file == name {
 			l.AddProblem(&Problem{Place: Place{File: name}, Err: errors.New("is empty")})
 		}
-		l.addManifest(file, data)
+		l.AddManifest(file, data)
 	}
 }
 
-func (l *List) addManifest(name string, data []byte) {
-	src, err := newSource(name, data)
+func (l *List) AddManifest(name string, data []byte) {
+	src, err := NewSource(name, data)
 	if err != nil {
 		l.AddProblem(err)
 		return
 	}
-	for _, d := range src.documents() {
-		if d.err != nil {
-			l.AddProblem(d.err)
+	for _, d := range src.Documents() {
+		if d.Err != nil {
+			l.AddProblem(d.Err)
 			continue
 		}
-		if l.addImageList(src, d.root) {
+		if l.addImageList(src, d.Root) {
 			continue
 		}
-		found, err := find(src, d.root)
+		found, err := Find(src, d.Root)
 		if err != nil {
 			l.AddProblem(err)
 		}
-		for _, x := range found.images {
+		for _, x := range found.Images {
 			l.addFinding(x)
 		}
-		l.redis.add(found)
+		l.redis.Add(found)
 	}
 }

@@ -39,7 +39,7 @@ func (c credential) hint(e *refusedError) string {
 
 // credential finds the login for a repository. host is the registry as image
 // names have it. A login that there is but that must not be used is an error.
-func (w *wires) credential(ctx context.Context, host, repository string, s Settings) (credential, error) {
+func (w *Client) credential(ctx context.Context, host, repository string, s Settings) (credential, error) {
 	c, ok := w.access.configured(host, repository, s)
 	if !ok {
 		var err error
@@ -64,7 +64,7 @@ func (a Access) configured(host, repository string, s Settings) (credential, boo
 
 // found is the login that docker or AWS has for a host, which is looked for once
 // a run: helpers are programs.
-func (w *wires) found(ctx context.Context, host string) (credential, error) {
+func (w *Client) found(ctx context.Context, host string) (credential, error) {
 	w.loginsMu.Lock()
 	defer w.loginsMu.Unlock()
 	if f, ok := w.logins[host]; ok {

@@ -26,17 +26,17 @@ func itoa(n int) string { return fmt.Sprint(n) }
 
 func TestCopyWithLogins(t *testing.T) {
 	for _, token := range []bool{false, true} {
-		o := fakeregistry.Options{Username: "user", Password: canary, Token: token}
-		source, target := startRegistry(t, o), startRegistry(t, o)
-		_, images := fill(t, source, sample.Options{Seed: 31, Images: 3})
-		c := &Copier{Access: Access{Logins: logins(login(source.Addr(), ""), login(target.Addr(), "team0"), login(target.Addr(), ""))}}
+		o := fakeregistry.Options{Username: "user", Password: Canary, Token: token}
+		source, target := StartRegistry(t, o), StartRegistry(t, o)
+		_, images := Fill(t, source, sample.Options{Seed: 31, Images: 3})
+		c := &Copier{Access: Access{Logins: Logins(Login(source.Addr(), ""), Login(target.Addr(), "team0"), Login(target.Addr(), ""))}}
 		wantStatus(t, copyImages(t, c, images, "", target.Addr()), StatusCopied)
 		wantSame(t, source, target, "")
 
 		dir := t.TempDir()
 		t.Setenv("HOME", dir)
 		t.Setenv("DOCKER_CONFIG", dir)
-		auth := base64.StdEncoding.EncodeToString([]byte("user:" + canary))
+		auth := base64.StdEncoding.EncodeToString([]byte("user:" + Canary))
 		config := fmt.Sprintf(`{"auths":{%q:{"auth":%q},%q:{"auth":%q}}}`, source.Addr(), auth, target.Addr(), auth)
 		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {
 			t.Fatal(err)
@@ -48,19 +48,19 @@ func TestCopyWithLogins(t *testing.T) {
 
 // Who is denied is told so, with the login that was used, and without it.
 func TestCopyDenied(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 32, Images: 2})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 32, Images: 2})
 	for _, token := range []bool{false, true} {
-		target := startRegistry(t, fakeregistry.Options{Username: "user", Password: "other", Token: token})
+		target := StartRegistry(t, fakeregistry.Options{Username: "user", Password: "other", Token: token})
 		for _, c := range []struct {
 			access Access
 			want   string
 		}{
 			{Access{}, "no login is known for it"},
-			{Access{Logins: logins(login(target.Addr(), ""))}, "asked with the login of the config"},
+			{Access{Logins: Logins(Login(target.Addr(), ""))}, "asked with the login of the config"},
 		} {
 			for _, r := range copyImages(t, &Copier{Access: c.access}, images, "", target.Addr()) {
-				if r.Status != StatusFailed || !strings.Contains(r.Error, "401") || !strings.Contains(r.Error, c.want) || strings.Contains(r.Error, canary) {
+				if r.Status != StatusFailed || !strings.Contains(r.Error, "401") || !strings.Contains(r.Error, c.want) || strings.Contains(r.Error, Canary) {
 					t.Errorf("%s: %q, want %q", r.Status, r.Error, c.want)
 				}
 			}
@@ -72,13 +72,13 @@ func TestCopyDenied(t *testing.T) {
 // upload is sent on to, not to who answers in its place.
 func TestSecretsStay(t *testing.T) {
 	for _, token := range []bool{false, true} {
-		o := fakeregistry.Options{Username: "user", Password: canary, Token: token}
-		setup := func(t *testing.T) (source, target *fakeregistry.Server, d *decoy, images []Reference, c *Copier) {
-			source, target, d = startRegistry(t, o), startRegistry(t, o), startDecoy(t)
-			_, images = fill(t, source, sample.Options{Seed: 33, Images: 1})
-			return source, target, d, images, &Copier{Access: Access{Logins: logins(login(source.Addr(), ""), login(target.Addr(), ""))}}
+		o := fakeregistry.Options{Username: "user", Password: Canary, Token: token}
+		setup := func(t *testing.T) (source, target *fakeregistry.Server, d *Decoy, images []Reference, c *Copier) {
+			source, target, d = StartRegistry(t, o), StartRegistry(t, o), StartDecoy(t)
+			_, images = Fill(t, source, sample.Options{Seed: 33, Images: 1})
+			return source, target, d, images, &Copier{Access: Access{Logins: Logins(Login(source.Addr(), ""), Login(target.Addr(), ""))}}
 		}
-		redirect := func(s *fakeregistry.Server, part string, d *decoy) {
+		redirect := func(s *fakeregistry.Server, part string, d *Decoy) {
 			s.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.Contains(r.URL.Path, part) {
 					return false
@@ -95,7 +95,7 @@ func TestSecretsStay(t *testing.T) {
 				if r.Status != StatusFailed || strings.Contains(r.Error, "presigned-canary") {
 					t.Errorf("%s %q", r.Status, r.Error)
 				}
-				d.wantNothing(t, true)
+				d.WantNothing(t, true)
 			})
 		}
 		t.Run(fmt.Sprintf("token %v: another host answers for the registry", token), func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestSecretsStay(t *testing.T) {
 			if r.Status != StatusFailed || !strings.Contains(r.Error, "redirects to another address") {
 				t.Errorf("%s %q", r.Status, r.Error)
 			}
-			d.wantNothing(t, false)
+			d.WantNothing(t, false)
 		})
 		t.Run(fmt.Sprintf("token %v: an upload is sent on", token), func(t *testing.T) {
 			_, target, d, images, c := setup(t)
@@ -124,7 +124,7 @@ func TestSecretsStay(t *testing.T) {
 			if r.Status != StatusFailed {
 				t.Errorf("%s", r.Status)
 			}
-			d.wantNothing(t, true)
+			d.WantNothing(t, true)
 		})
 		t.Run(fmt.Sprintf("token %v: a realm on another machine, over plain http", token), func(t *testing.T) {
 			source, target, _, images, c := setup(t)
@@ -134,13 +134,13 @@ func TestSecretsStay(t *testing.T) {
 				return true
 			})
 			// Whatever leaves for another machine comes here.
-			proxy := startDecoy(t)
-			c.Access.Proxy = throughFor(t, proxy.URL, "evil.example")
+			proxy := StartDecoy(t)
+			c.Access.Proxy = ThroughFor(t, proxy.URL, "evil.example")
 			r := copyImages(t, c, images, "", target.Addr())[0]
 			if r.Status != StatusFailed || !strings.Contains(r.Error, "plain http") {
 				t.Errorf("%s %q", r.Status, r.Error)
 			}
-			proxy.wantNothing(t, false)
+			proxy.WantNothing(t, false)
 		})
 	}
 }
@@ -148,8 +148,8 @@ func TestSecretsStay(t *testing.T) {
 // Plain http is for this machine, or where the config says so; logins only with
 // the permission in their own entry.
 func TestPlainHTTP(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 34, Images: 1})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 34, Images: 1})
 	const host = "registry.test"
 	for _, c := range []struct {
 		name   string
@@ -158,19 +158,19 @@ func TestPlainHTTP(t *testing.T) {
 	}{
 		{"plainHTTP", Access{Settings: []Settings{{Host: host, Reach: true, PlainHTTP: true}}}, ""},
 		{"plainHTTP with a login", Access{
-			Settings: []Settings{{Host: host, Reach: true, PlainHTTP: true, Login: true}}, Logins: logins(login(host, "")),
+			Settings: []Settings{{Host: host, Reach: true, PlainHTTP: true, Login: true}}, Logins: Logins(Login(host, "")),
 		}, "not sent over plain http"},
 		{"allowed", Access{
-			Settings: []Settings{{Host: host, Reach: true, PlainHTTP: true, Login: true, AllowPlainHTTPCredentials: true}}, Logins: logins(login(host, "")),
+			Settings: []Settings{{Host: host, Reach: true, PlainHTTP: true, Login: true, AllowPlainHTTPCredentials: true}}, Logins: Logins(Login(host, "")),
 		}, ""},
 		{"allowed for another login", Access{
 			Settings: []Settings{{Host: host, Reach: true, PlainHTTP: true, AllowPlainHTTPCredentials: true}, {Host: host + "/team0", Login: true}},
-			Logins:   logins(login(host, "team0")),
+			Logins:   Logins(Login(host, "team0")),
 		}, "not sent over plain http"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			target := startRegistry(t, fakeregistry.Options{})
-			c.access.Proxy = throughFor(t, target.URL(), host)
+			target := StartRegistry(t, fakeregistry.Options{})
+			c.access.Proxy = ThroughFor(t, target.URL(), host)
 			r := copyImages(t, &Copier{Access: c.access}, images, "", host)[0]
 			if c.want == "" {
 				if r.Status != StatusCopied {
@@ -196,7 +196,7 @@ func (k *tokens) Get(context.Context, ecr.Registry) (credprovider.Token, error) 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.n++
-	return credprovider.Token{Token: ecr.Token{Username: "user", Password: redact.New(canary), Expires: time.Now().Add(k.life)}}, k.err
+	return credprovider.Token{Token: ecr.Token{Username: "user", Password: redact.New(Canary), Expires: time.Now().Add(k.life)}}, k.err
 }
 
 type maker struct {
@@ -221,16 +221,16 @@ const ecrHost = "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
 // ecrAccess leads to a fake registry under the name of one of Amazon's.
 func ecrAccess(t testing.TB, s *fakeregistry.Server, k *tokens) Access {
 	return Access{
-		ECR: k, Proxy: throughFor(t, s.URL(), ecrHost),
+		ECR: k, Proxy: ThroughFor(t, s.URL(), ecrHost),
 		Settings: []Settings{{Host: ecrHost, Reach: true, PlainHTTP: true, AllowPlainHTTPCredentials: true}},
 	}
 }
 
 // ECR gets its token, and repositories when that is asked for.
 func TestCopyToECR(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 35, Images: 6})
-	target := startRegistry(t, fakeregistry.Options{Username: "user", Password: canary, NoMount: true, Fixed: []string{"other"}})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 35, Images: 6})
+	target := StartRegistry(t, fakeregistry.Options{Username: "user", Password: Canary, NoMount: true, Fixed: []string{"other"}})
 	k := &tokens{life: time.Hour}
 	access := ecrAccess(t, target, k)
 	for _, r := range copyImages(t, &Copier{Access: access}, images, "", ecrHost+"/mirror") {
@@ -270,17 +270,17 @@ func TestCopyToECR(t *testing.T) {
 
 // Everybody may pull from the public registry of Amazon, also who has no keys.
 func TestPublicECR(t *testing.T) {
-	public := startRegistry(t, fakeregistry.Options{})
-	set, _ := fill(t, public, sample.Options{Seed: 37, Images: 2})
-	target := startRegistry(t, fakeregistry.Options{})
+	public := StartRegistry(t, fakeregistry.Options{})
+	set, _ := Fill(t, public, sample.Options{Seed: 37, Images: 2})
+	target := StartRegistry(t, fakeregistry.Options{})
 	k := &tokens{err: errors.New("no keys")}
 	access := Access{
-		ECR: k, Proxy: throughFor(t, public.URL(), "public.ecr.aws"),
+		ECR: k, Proxy: ThroughFor(t, public.URL(), "public.ecr.aws"),
 		Settings: []Settings{{Host: "public.ecr.aws", Reach: true, PlainHTTP: true, AllowPlainHTTPCredentials: true}},
 	}
 	var images []Reference
 	for _, i := range set.Images {
-		images = append(images, mustParse(t, "public.ecr.aws/"+i.Repository+":"+i.Tag))
+		images = append(images, MustParse(t, "public.ecr.aws/"+i.Repository+":"+i.Tag))
 	}
 	wantStatus(t, copyImages(t, &Copier{Access: access}, images, "", target.Addr()), StatusCopied)
 	if k.n != 1 {
@@ -290,9 +290,9 @@ func TestPublicECR(t *testing.T) {
 
 // A token of ECR goes to no token service elsewhere; a short one is renewed.
 func TestECRTokens(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 36, Images: 2})
-	target, d := startRegistry(t, fakeregistry.Options{}), startDecoy(t)
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 36, Images: 2})
+	target, d := StartRegistry(t, fakeregistry.Options{}), StartDecoy(t)
 	target.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="`+d.URL+`/token",service="x"`)
 		w.WriteHeader(http.StatusUnauthorized)
@@ -303,9 +303,9 @@ func TestECRTokens(t *testing.T) {
 			t.Errorf("%s: %q", r.Status, r.Error)
 		}
 	}
-	d.wantNothing(t, false)
+	d.WantNothing(t, false)
 
-	basic := startRegistry(t, fakeregistry.Options{Username: "user", Password: canary})
+	basic := StartRegistry(t, fakeregistry.Options{Username: "user", Password: Canary})
 	k := &tokens{life: time.Minute}
 	wantStatus(t, copyImages(t, &Copier{Access: ecrAccess(t, basic, k), Repositories: &maker{target: basic}}, images, "", ecrHost), StatusCopied)
 	if k.n < 10 {

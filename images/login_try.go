@@ -19,7 +19,7 @@ type loginTry struct {
 // try does f, which uses a login, alone until one has come through. A login that is refused is
 // not used again in this run: many refusals lock an account, and every other image of the
 // registry would be refused as well. Once it was taken, a refusal is about what was asked for.
-func (r *registry) try(ctx context.Context, login credential, f func() error) error {
+func (r *Registry) try(ctx context.Context, login credential, f func() error) error {
 	if login.auth == authn.Anonymous {
 		return f()
 	}
@@ -48,7 +48,7 @@ func (r *registry) try(ctx context.Context, login credential, f func() error) er
 	return err
 }
 
-func (r *registry) tryOf(config authn.AuthConfig) *loginTry {
+func (r *Registry) tryOf(config authn.AuthConfig) *loginTry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.logins == nil {
@@ -64,7 +64,7 @@ func (r *registry) tryOf(config authn.AuthConfig) *loginTry {
 
 // askAs sends the question of the specification with a login, as docker login does, and reports
 // that the login is refused. A login for a path of the registry need not be good for the question.
-func (r *registry) askAs(ctx context.Context, login credential, way http.RoundTripper) error {
+func (r *Registry) askAs(ctx context.Context, login credential, way http.RoundTripper) error {
 	if login.auth == authn.Anonymous || login.below || r.root != "/v2" {
 		return nil
 	}

@@ -19,9 +19,9 @@ func loginFor(host, password string) Access {
 // source, and by check. All images fail for the same reason.
 func TestRefusedLoginIsSentOnce(t *testing.T) {
 	for _, token := range []bool{false, true} {
-		open := startRegistry(t, fakeregistry.Options{})
-		_, images := fill(t, open, sample.Options{Seed: 71, Images: 70})
-		guarded := startRegistry(t, fakeregistry.Options{Username: "user", Password: "hunter2", Token: token})
+		open := StartRegistry(t, fakeregistry.Options{})
+		_, images := Fill(t, open, sample.Options{Seed: 71, Images: 70})
+		guarded := StartRegistry(t, fakeregistry.Options{Username: "user", Password: "hunter2", Token: token})
 		logins := func() int {
 			n := 0
 			for _, r := range guarded.Requests() {
@@ -38,7 +38,7 @@ func TestRefusedLoginIsSentOnce(t *testing.T) {
 			"source": func() []string {
 				var there []Reference
 				for _, i := range images {
-					there = append(there, mustParse(t, guarded.Addr()+"/"+i.Repository()+":"+i.Tag()))
+					there = append(there, MustParse(t, guarded.Addr()+"/"+i.Repository()+":"+i.Tag()))
 				}
 				return causes(copyImages(t, &Copier{Access: access}, there, "", open.Addr()+"/copy"))
 			},
@@ -84,9 +84,9 @@ func TestRefusedLoginIsSentOnce(t *testing.T) {
 // A refusal after the login was taken is about one repository, and ends nothing.
 func TestDeniedRepositoryEndsNothing(t *testing.T) {
 	for _, token := range []bool{false, true} {
-		source := startRegistry(t, fakeregistry.Options{})
-		set, images := fill(t, source, sample.Options{Seed: 72, Images: 12})
-		target := startRegistry(t, fakeregistry.Options{Username: "user", Password: "hunter2", Token: token})
+		source := StartRegistry(t, fakeregistry.Options{})
+		set, images := Fill(t, source, sample.Options{Seed: 72, Images: 12})
+		target := StartRegistry(t, fakeregistry.Options{Username: "user", Password: "hunter2", Token: token})
 		denied := set.Images[0].Repository
 		target.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.Path, "/"+denied+"/") {

@@ -28,26 +28,26 @@ func (a *alignment) start(at int) int {
 // of gives where a part of the text is written. An empty part is before the
 // byte at its offset, or right behind the one before it. ok is false if that
 // cannot be said.
-func (a *alignment) of(s span) (span, bool) {
-	if s.start < s.end {
-		if a.begins[s.start] < 0 || a.begins[s.end-1] < 0 {
-			return span{}, false
+func (a *alignment) of(s Span) (Span, bool) {
+	if s.Start < s.End {
+		if a.begins[s.Start] < 0 || a.begins[s.End-1] < 0 {
+			return Span{}, false
 		}
-		return span{int(a.begins[s.start]), int(a.ends[s.end-1])}, true
+		return Span{int(a.begins[s.Start]), int(a.ends[s.End-1])}, true
 	}
 	switch {
-	case s.start < len(a.begins) && a.begins[s.start] >= 0:
-		return span{int(a.begins[s.start]), int(a.begins[s.start])}, true
-	case s.start > 0 && a.ends[s.start-1] >= 0:
-		return span{int(a.ends[s.start-1]), int(a.ends[s.start-1])}, true
+	case s.Start < len(a.begins) && a.begins[s.Start] >= 0:
+		return Span{int(a.begins[s.Start]), int(a.begins[s.Start])}, true
+	case s.Start > 0 && a.ends[s.Start-1] >= 0:
+		return Span{int(a.ends[s.Start-1]), int(a.ends[s.Start-1])}, true
 	}
-	return span{}, false
+	return Span{}, false
 }
 
 // align finds the text of a scalar in the source. It trusts no position: it is
 // nil unless the source says there what the tree does.
-func (s *source) align(t *tree) *alignment {
-	if t.kind != scalar || t.text == "" || t.at >= len(s.text) {
+func (s *Source) align(t *Tree) *alignment {
+	if t.Kind != Scalar || t.Text == "" || t.At >= len(s.Text) {
 		return nil
 	}
 	if a, ok := s.aligned[t]; ok {
@@ -55,36 +55,36 @@ func (s *source) align(t *tree) *alignment {
 	}
 	a := s.alignNow(t)
 	if s.aligned == nil {
-		s.aligned = map[*tree]*alignment{}
+		s.aligned = map[*Tree]*alignment{}
 	}
 	s.aligned[t] = a
 	return a
 }
 
-func (s *source) alignNow(t *tree) *alignment {
-	at := t.at
-	if t.style == literal {
-		header := strings.IndexAny(s.text[at:], "\r\n")
+func (s *Source) alignNow(t *Tree) *alignment {
+	at := t.At
+	if t.Style == Literal {
+		header := strings.IndexAny(s.Text[at:], "\r\n")
 		if header < 0 {
 			return nil
 		}
 		at += header
 	} else {
-		for at < len(s.text) && (s.text[at] == '&' || s.text[at] == '!') {
+		for at < len(s.Text) && (s.Text[at] == '&' || s.Text[at] == '!') {
 			at = s.skipProperty(at)
 		}
 	}
 	quote := byte(0)
-	if t.style == double || t.style == single {
-		if at >= len(s.text) || t.style == double && s.text[at] != '"' || t.style == single && s.text[at] != '\'' {
+	if t.Style == Double || t.Style == Single {
+		if at >= len(s.Text) || t.Style == Double && s.Text[at] != '"' || t.Style == Single && s.Text[at] != '\'' {
 			return nil
 		}
-		quote = s.text[at]
+		quote = s.Text[at]
 		at++
 	}
-	a := &alignment{begins: make([]int32, len(t.text)), ends: make([]int32, len(t.text))}
-	for i := 0; i < len(t.text); {
-		r, width := utf8.DecodeRuneInString(t.text[i:])
+	a := &alignment{begins: make([]int32, len(t.Text)), ends: make([]int32, len(t.Text))}
+	for i := 0; i < len(t.Text); {
+		r, width := utf8.DecodeRuneInString(t.Text[i:])
 		if isSpace(r) {
 			for n := range width {
 				a.begins[i+n], a.ends[i+n] = -1, -1
@@ -92,8 +92,8 @@ func (s *source) alignNow(t *tree) *alignment {
 			i += width
 			continue
 		}
-		at = skipSpace(s.text, at, quote)
-		written, length := writtenRune(s.text[min(at, len(s.text)):], quote)
+		at = skipSpace(s.Text, at, quote)
+		written, length := writtenRune(s.Text[min(at, len(s.Text)):], quote)
 		if length == 0 || written != r {
 			return nil
 		}
@@ -104,8 +104,8 @@ func (s *source) alignNow(t *tree) *alignment {
 	}
 	a.after = at
 	if quote != 0 {
-		at = skipSpace(s.text, at, quote)
-		if at >= len(s.text) || s.text[at] != quote {
+		at = skipSpace(s.Text, at, quote)
+		if at >= len(s.Text) || s.Text[at] != quote {
 			return nil
 		}
 		a.after = at + 1
@@ -200,11 +200,11 @@ func hexadecimal(text string, at, digits int) (uint64, bool) {
 }
 
 // skipProperty skips an anchor or a tag and the space behind it.
-func (s *source) skipProperty(at int) int {
-	for at < len(s.text) && strings.IndexByte(" \t\r\n", s.text[at]) < 0 {
+func (s *Source) skipProperty(at int) int {
+	for at < len(s.Text) && strings.IndexByte(" \t\r\n", s.Text[at]) < 0 {
 		at++
 	}
-	for at < len(s.text) && strings.IndexByte(" \t\r\n", s.text[at]) >= 0 {
+	for at < len(s.Text) && strings.IndexByte(" \t\r\n", s.Text[at]) >= 0 {
 		at++
 	}
 	return at

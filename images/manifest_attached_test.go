@@ -11,7 +11,7 @@ func TestAttachedTags(t *testing.T) {
 		"sha256-" + hex: true, "sha256-" + hex + ".sig": true, "sha256-" + hex + ".att": true, "sha256-" + hex + ".sbom": true,
 		"sha256-" + hex + ".other": false, "sha256-abc": false, "latest": false, "sha256-" + strings.Repeat("0x", 32): false, "": false,
 	} {
-		if got := isAttachedTag(tag); got != want {
+		if got := IsAttachedTag(tag); got != want {
 			t.Errorf("%q: %v", tag, got)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // Reading verifies, whatever the sizes of the reads.
 func TestVerifiedBlob(t *testing.T) {
 	content := []byte("some content")
-	digest, err := digestOf("sha256", content)
+	digest, err := DigestOf("sha256", content)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestVerifiedBlob(t *testing.T) {
 		ok   bool
 	}{{"some content", true}, {"some contenT", false}, {"some conten", false}, {"some content and more", false}, {"", false}} {
 		for _, step := range []int{1, 3, 12, 100} {
-			b, err := verified(io.NopCloser(strings.NewReader(c.body)), v1.Descriptor{Digest: digest, Size: int64(len(content))})
+			b, err := Verified(io.NopCloser(strings.NewReader(c.body)), v1.Descriptor{Digest: digest, Size: int64(len(content))})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -31,9 +31,9 @@ var (
 
 // decide looks at the text of a scalar, from an offset on. It notes the images
 // in it, and what looks like one. An annotation has to be a full reference.
-func (f *finder) decide(t *tree, from int) {
-	text := t.word()
-	if !t.isString() || len(text) <= from {
+func (f *finder) decide(t *Tree, from int) {
+	text := t.Word()
+	if !t.IsString() || len(text) <= from {
 		return
 	}
 	k := f.key
@@ -44,14 +44,14 @@ func (f *finder) decide(t *tree, from int) {
 		return // a full reference has both
 	}
 	if k.says >= saysEnds && IsPlaceholder(text[from:]) {
-		f.add(finding{place: f.here(t, f.useOr(UseField)), whole: t, span: span{from, len(text)}}, text[from:])
+		f.add(Occurrence{Place: f.here(t, f.useOr(UseField)), Whole: t, Span: Span{Start: from, End: len(text)}}, text[from:])
 		return
 	}
 	all := mentions(text[from:])
 	whole := contents{alone: len(all) == 1, least: lookFull}
 	for i := range all {
-		all[i].start += from
-		all[i].end += from
+		all[i].Start += from
+		all[i].End += from
 		whole.least = min(whole.least, all[i].look)
 		whole.full = whole.full || all[i].look == lookFull
 	}
@@ -59,7 +59,7 @@ func (f *finder) decide(t *tree, from int) {
 		use := f.useOr(UseField)
 		switch f.classify(k, m.look, whole) {
 		case isImage:
-			f.add(finding{place: f.hereAt(t, m.start, use), whole: t, span: m.span}, text[m.start:m.end])
+			f.add(Occurrence{Place: f.hereAt(t, m.Start, use), Whole: t, Span: m.Span}, text[m.Start:m.End])
 			if m.look < lookHostPath && f.use == "" && !f.inContainer && f.registryAround() != nil {
 				f.unresolved(errAround)
 			}
@@ -68,7 +68,7 @@ func (f *finder) decide(t *tree, from int) {
 			if m.look == lookBare {
 				reason = errBareName
 			}
-			f.add(finding{place: f.hereAt(t, m.start, use), whole: t, span: m.span, unknown: reason}, text[m.start:m.end])
+			f.add(Occurrence{Place: f.hereAt(t, m.Start, use), Whole: t, Span: m.Span, Unknown: reason}, text[m.Start:m.End])
 		}
 	}
 }

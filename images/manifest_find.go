@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// finding is an image in a manifest, or what looks like one, and where it is
+// Occurrence is an image in a manifest, or what looks like one, and where it is
 // written.
-type finding struct {
-	place   Place
-	text    string // the image as written, its parts put together
-	ref     Reference
-	err     error // why it names no image that could be had, then ref is zero
-	unknown error // why it may be none, although it looks like one
+type Occurrence struct {
+	Place   Place
+	Text    string // the image as written, its parts put together
+	Ref     Reference
+	Err     error // why it names no image that could be had, then ref is zero
+	Unknown error // why it may be none, although it looks like one
 
 	// How it is written: as a part of one scalar, or in several.
-	src   *source
-	whole *tree
-	span  span // of the scalar's text
-	parts *parts
+	Source *Source
+	Whole  *Tree
+	Span   Span // of the scalar's text
+	Parts  *Parts
 
-	fixed error    // why it cannot be rewritten where it is, if so
-	pod   *podSpec // that it belongs to, if any
-	note  bool     // in an annotation: nothing is pulled by it
+	Fixed error    // why it cannot be rewritten where it is, if so
+	Pod   *PodSpec // that it belongs to, if any
+	Note  bool     // in an annotation: nothing is pulled by it
 }
 
 // finder walks the documents of a file, and every scalar of them once. Rules
@@ -33,14 +33,14 @@ type finding struct {
 // the others.
 type finder struct {
 	scope
-	found []finding
+	found []Occurrence
 	redis []Place
 
-	open   map[*tree]bool // anchors that the walk is inside of
-	merged map[*tree][]pair
-	inner  map[*tree]*inner
+	open   map[*Tree]bool // anchors that the walk is inside of
+	merged map[*Tree][]Pair
+	inner  map[*Tree]*Inner
 	// registries says of objects whether their images have a field for one.
-	registries map[*tree]bool
+	registries map[*Tree]bool
 
 	aliased int // how many aliases the walk came through
 	left    int // values that they may still stand for
@@ -48,19 +48,19 @@ type finder struct {
 
 // scope is what the walk knows about where it is.
 type scope struct {
-	src         *source
+	src         *Source
 	object      object
 	path        []string
-	pod         *podSpec
-	around      [][]pair // the mappings that it is inside of, of this object
+	pod         *PodSpec
+	around      [][]Pair // the mappings that it is inside of, of this object
 	key         key
 	use         Use // if images are recognised here by their looks: variable, argument, data
 	container   string
 	inContainer bool // in a mapping with what only a container has: a command, mounts
 	none        bool // patterns: nothing here is an image for certain
 	annotations bool
-	node        *tree // the mapping at hand
-	root        *tree // the object, or the document
+	node        *Tree // the mapping at hand
+	root        *Tree // the object, or the document
 }
 
 // object is the Kubernetes object that the walk is inside of, if any.
@@ -77,42 +77,42 @@ const maxAliased = 100_000
 
 var errTooMany = errors.New("aliases (*name) stand for too many values here; write them out")
 
-// inventory is what one document says about images: every image and what looks
+// Inventory is what one document says about images: every image and what looks
 // like one, in order, and the objects of Redis Enterprise that may leave theirs
 // to an operator. Whatever lists or rewrites images goes by it.
-type inventory struct {
-	images []finding
+type Inventory struct {
+	Images []Occurrence
 	redis  []Place
 }
 
-// find makes the inventory of a document.
-func find(s *source, root *tree) (inventory, error) {
-	f := &finder{scope: scope{src: s, root: root}, open: map[*tree]bool{}, merged: map[*tree][]pair{}, inner: map[*tree]*inner{}, registries: map[*tree]bool{}, left: maxAliased}
+// Find makes the inventory of a document.
+func Find(s *Source, root *Tree) (Inventory, error) {
+	f := &finder{scope: scope{src: s, root: root}, open: map[*Tree]bool{}, merged: map[*Tree][]Pair{}, inner: map[*Tree]*Inner{}, registries: map[*Tree]bool{}, left: maxAliased}
 	f.value(root, key{})
 	if f.left < 0 {
-		return inventory{}, s.problem(root.at, errTooMany)
+		return Inventory{}, s.Problem(root.At, errTooMany)
 	}
-	return inventory{f.found, f.redis}, nil
+	return Inventory{f.found, f.redis}, nil
 }
 
 // value walks into t, which k is the name of.
-func (f *finder) value(t *tree, k key) {
-	f.follow(t, func(resolved *tree) {
+func (f *finder) value(t *Tree, k key) {
+	f.follow(t, func(resolved *Tree) {
 		before := f.key
 		defer func() { f.key = before }()
 		f.key = k
-		switch resolved.kind {
-		case scalar:
+		switch resolved.Kind {
+		case Scalar:
 			f.scalar(t)
-		case mapping:
+		case Mapping:
 			f.mapping(resolved, k)
-		case sequence:
+		case Sequence:
 			f.sequence(resolved, k)
 		}
 	})
 }
 
-func (f *finder) scalar(t *tree) {
+func (f *finder) scalar(t *Tree) {
 	if !f.nested(t) {
 		f.decide(t, 0)
 	}
@@ -120,27 +120,27 @@ func (f *finder) scalar(t *tree) {
 
 // sequence walks into the items of a list. A list of names with values is read
 // as the variables of a container are: the name says what the value is.
-func (f *finder) sequence(t *tree, k key) {
+func (f *finder) sequence(t *Tree, k key) {
 	k.item = true
 	claimed := f.parameters(t)
-	for i, item := range t.items {
+	for i, item := range t.Items {
 		f.at(index(i), func() {
 			fields := f.fields(item)
-			name, value := get(fields, "name"), get(fields, "value")
-			if !name.isString() || !value.isString() {
+			name, value := Get(fields, "name"), Get(fields, "value")
+			if !name.IsString() || !value.IsString() {
 				f.value(item, k)
 				return
 			}
-			f.follow(item, func(item *tree) {
-				f.with(item, func(fields []pair) {
+			f.follow(item, func(item *Tree) {
+				f.with(item, func(fields []Pair) {
 					for _, p := range fields {
-						f.at(step(p.name.word()), func() {
+						f.at(step(p.Name.Word()), func() {
 							switch {
-							case claimed[p.value]:
-							case p.value == value:
-								f.value(value, keyOf(name.word(), k))
+							case claimed[p.Value]:
+							case p.Value == value:
+								f.value(value, keyOf(name.Word(), k))
 							default:
-								f.field(p.name.word(), p.value, k)
+								f.field(p.Name.Word(), p.Value, k)
 							}
 						})
 					}
@@ -152,21 +152,21 @@ func (f *finder) sequence(t *tree, k key) {
 
 // follow visits what t is, through an alias if it is one, unless the walk is in
 // there already or has been through too many.
-func (f *finder) follow(t *tree, visit func(*tree)) {
+func (f *finder) follow(t *Tree, visit func(*Tree)) {
 	if t == nil {
 		return
 	}
-	if t.kind == alias {
+	if t.Kind == Alias {
 		f.aliased++
 		defer func() { f.aliased-- }()
 	}
 	if f.aliased > 0 {
 		f.left--
 	}
-	if t = t.resolve(); t == nil || f.left < 0 || f.open[t] {
+	if t = t.Resolve(); t == nil || f.left < 0 || f.open[t] {
 		return
 	}
-	if t.anchor != "" {
+	if t.Anchor != "" {
 		f.open[t] = true
 		defer delete(f.open, t)
 	}
@@ -174,24 +174,24 @@ func (f *finder) follow(t *tree, visit func(*tree)) {
 }
 
 // each visits the mappings in a sequence, and walks into its other items.
-func (f *finder) each(list *tree, visit func(fields []pair)) {
-	f.follow(list, func(list *tree) {
-		for i, item := range list.items {
+func (f *finder) each(list *Tree, visit func(fields []Pair)) {
+	f.follow(list, func(list *Tree) {
+		for i, item := range list.Items {
 			f.at(index(i), func() {
-				if resolved := item.resolve(); resolved == nil || resolved.kind != mapping {
+				if resolved := item.Resolve(); resolved == nil || resolved.Kind != Mapping {
 					f.value(item, key{name: f.key.name, item: true})
 					return
 				}
-				f.follow(item, func(t *tree) { f.with(t, visit) })
+				f.follow(item, func(t *Tree) { f.with(t, visit) })
 			})
 		}
 	})
 }
 
 // with visits the fields of a mapping. Merged ones count as aliased.
-func (f *finder) with(t *tree, visit func(fields []pair)) {
+func (f *finder) with(t *Tree, visit func(fields []Pair)) {
 	fields := f.fields(t)
-	if slices.ContainsFunc(t.pairs, isMerge) {
+	if slices.ContainsFunc(t.Pairs, isMerge) {
 		f.aliased++
 		defer func() { f.aliased-- }()
 	}
@@ -213,8 +213,8 @@ func (f *finder) within(change func(*scope), walk func()) {
 	walk()
 }
 
-func (f *finder) mapping(t *tree, k key) {
-	f.with(t, func(fields []pair) {
+func (f *finder) mapping(t *Tree, k key) {
+	f.with(t, func(fields []Pair) {
 		if isSchema(fields) {
 			f.schema(t, k)
 			return
@@ -228,7 +228,7 @@ func (f *finder) mapping(t *tree, k key) {
 					return
 				}
 				if f.object.kind == redisKind {
-					f.redis = append(f.redis, f.place(f.src.place(t.at), ""))
+					f.redis = append(f.redis, f.place(f.src.Place(t.At), ""))
 				}
 			}
 			f.pod = f.podOf(t, fields, k.name)
@@ -236,15 +236,15 @@ func (f *finder) mapping(t *tree, k key) {
 			f.around = append(f.around[:len(f.around):len(f.around)], fields)
 			claimed := f.imagesOf(fields, k)
 			for _, p := range fields {
-				if p.value != nil && claimed[p.value] {
+				if p.Value != nil && claimed[p.Value] {
 					continue
 				}
-				name := p.name.word()
+				name := p.Name.Word()
 				f.at(step(name), func() {
 					if isObject {
-						f.objectField(name, p.value)
+						f.objectField(name, p.Value)
 					} else {
-						f.field(name, p.value, k)
+						f.field(name, p.Value, k)
 					}
 				})
 			}
@@ -253,13 +253,13 @@ func (f *finder) mapping(t *tree, k key) {
 }
 
 // objectField is a field of an object itself.
-func (f *finder) objectField(name string, t *tree) {
+func (f *finder) objectField(name string, t *Tree) {
 	switch {
 	case name == "status":
 		// A report of what is.
 	case name == "metadata":
-		f.with(mappingOf(t), func(fields []pair) {
-			f.at(".annotations", func() { f.annotated(get(fields, "annotations")) })
+		f.with(mappingOf(t), func(fields []Pair) {
+			f.at(".annotations", func() { f.annotated(Get(fields, "annotations")) })
 		})
 	case name == "data" && f.object.kind == "ConfigMap" && f.object.apiVersion == "v1", name == "stringData" && f.object.kind == "Secret":
 		f.within(func(s *scope) { s.use = UseData }, func() { f.field(name, t, key{}) })
@@ -272,11 +272,11 @@ func (f *finder) objectField(name string, t *tree) {
 	}
 }
 
-var emptyMapping = &tree{kind: mapping}
+var emptyMapping = &Tree{Kind: Mapping}
 
 // mappingOf is t if it is a mapping, or else an empty one.
-func mappingOf(t *tree) *tree {
-	if t = t.resolve(); t != nil && t.kind == mapping {
+func mappingOf(t *Tree) *Tree {
+	if t = t.Resolve(); t != nil && t.Kind == Mapping {
 		return t
 	}
 	return emptyMapping
@@ -284,16 +284,16 @@ func mappingOf(t *tree) *tree {
 
 // annotated looks at annotations. What the name of one promises holds; copies
 // of the object and examples do not count.
-func (f *finder) annotated(t *tree) {
+func (f *finder) annotated(t *Tree) {
 	f.within(func(s *scope) { s.annotations = true }, func() {
-		f.follow(t, func(t *tree) {
-			f.with(t, func(fields []pair) {
+		f.follow(t, func(t *Tree) {
+			f.with(t, func(fields []Pair) {
 				for _, p := range fields {
-					name := p.name.word()
+					name := p.Name.Word()
 					if isCopy(name) {
 						continue
 					}
-					f.at(step(name), func() { f.value(p.value, keyOf(name, key{})) })
+					f.at(step(name), func() { f.value(p.Value, keyOf(name, key{})) })
 				}
 			})
 		})
@@ -307,13 +307,13 @@ func isCopy(name string) bool {
 	return strings.Contains(name, "last-applied") || name == "applied" || name == "alm-examples" || name == "initialization-resource"
 }
 
-func (f *finder) field(name string, t *tree, outer key) {
+func (f *finder) field(name string, t *Tree, outer key) {
 	switch name {
 	case "openAPIV3Schema":
 		f.schema(t, key{})
 		return
 	case "annotations":
-		if m := t.resolve(); m != nil && m.kind == mapping {
+		if m := t.Resolve(); m != nil && m.Kind == Mapping {
 			f.annotated(t)
 			return
 		}
@@ -322,12 +322,12 @@ func (f *finder) field(name string, t *tree, outer key) {
 	case "managedFields":
 		return
 	case "env", "environment":
-		if m := t.resolve(); m != nil && m.kind == mapping {
+		if m := t.Resolve(); m != nil && m.Kind == Mapping {
 			f.within(func(s *scope) { s.use = UseEnv }, func() { f.value(t, keyOf(name, outer)) })
 			return
 		}
 	case "system_images":
-		if m := t.resolve(); m != nil && m.kind == mapping {
+		if m := t.Resolve(); m != nil && m.Kind == Mapping {
 			f.systemImages(t)
 			return
 		}
@@ -358,9 +358,9 @@ func (f *finder) field(name string, t *tree, outer key) {
 	f.value(t, k)
 }
 
-func isSequence(t *tree) bool {
-	t = t.resolve()
-	return t != nil && t.kind == sequence
+func isSequence(t *Tree) bool {
+	t = t.Resolve()
+	return t != nil && t.Kind == Sequence
 }
 
 func index(i int) string { return "[" + strconv.Itoa(i) + "]" }
@@ -374,9 +374,9 @@ func step(name string) string {
 
 // isContainer recognises the spec of a container outside of a pod by what only
 // such a thing has.
-func isContainer(fields []pair) bool {
+func isContainer(fields []Pair) bool {
 	for _, name := range []string{"command", "args", "script", "volumeMounts", "workingDir"} {
-		if get(fields, name) != nil {
+		if Get(fields, name) != nil {
 			return true
 		}
 	}
@@ -384,11 +384,11 @@ func isContainer(fields []pair) bool {
 }
 
 // here is the place of a value that is found now.
-func (f *finder) here(t *tree, use Use) Place { return f.place(f.src.place(t.at), use) }
+func (f *finder) here(t *Tree, use Use) Place { return f.place(f.src.Place(t.At), use) }
 
 // hereAt is the place of a part of a scalar's text.
-func (f *finder) hereAt(t *tree, from int, use Use) Place {
-	return f.place(f.src.placeOf(t, from), use)
+func (f *finder) hereAt(t *Tree, from int, use Use) Place {
+	return f.place(f.src.PlaceOf(t, from), use)
 }
 
 func (f *finder) place(p Place, use Use) Place {
@@ -400,14 +400,14 @@ func (f *finder) place(p Place, use Use) Place {
 }
 
 // add notes an image, or why it is none.
-func (f *finder) add(x finding, text string) {
-	x.src, x.pod, x.text, x.note = f.src, f.pod, text, f.annotations
-	x.ref, x.err = Parse(text)
+func (f *finder) add(x Occurrence, text string) {
+	x.Source, x.Pod, x.Text, x.Note = f.src, f.pod, text, f.annotations
+	x.Ref, x.Err = Parse(text)
 	switch {
-	case x.err == nil && x.place.Use == UseContainer && text == "auto":
-		x.ref, x.err = Reference{}, fmt.Errorf("image %q: stands for what Istio fills in when the pod starts", text)
-	case x.unknown != nil:
-		x.err = fmt.Errorf("%s: %w", quote(text), x.unknown)
+	case x.Err == nil && x.Place.Use == UseContainer && text == "auto":
+		x.Ref, x.Err = Reference{}, fmt.Errorf("image %q: stands for what Istio fills in when the pod starts", text)
+	case x.Unknown != nil:
+		x.Err = fmt.Errorf("%s: %w", Quote(text), x.Unknown)
 	}
 	f.found = append(f.found, x)
 }
@@ -415,13 +415,13 @@ func (f *finder) add(x finding, text string) {
 // unresolved makes the image that was noted last one that cannot be told.
 func (f *finder) unresolved(reason error) {
 	f.fail(reason)
-	f.found[len(f.found)-1].ref = Reference{}
+	f.found[len(f.found)-1].Ref = Reference{}
 }
 
 // fail says why the image that was noted last cannot be had. Where it comes
 // from is known.
 func (f *finder) fail(reason error) {
-	if x := &f.found[len(f.found)-1]; x.err == nil {
-		x.err = fmt.Errorf("image %s: %w", quote(x.text), reason)
+	if x := &f.found[len(f.found)-1]; x.Err == nil {
+		x.Err = fmt.Errorf("image %s: %w", Quote(x.Text), reason)
 	}
 }

@@ -14,16 +14,16 @@ const maxDepth = 1000
 // parseJSON reads the documents of a text that holds nothing but JSON, one
 // after the other. base is where the text begins in its file. Of an error, the
 // offset in the file comes along.
-func parseJSON(text string, base int) ([]*tree, int, error) {
+func parseJSON(text string, base int) ([]*Tree, int, error) {
 	p := &jsonParser{text: text, base: base, decoder: json.NewDecoder(strings.NewReader(text))}
 	p.decoder.UseNumber()
-	var documents []*tree
+	var documents []*Tree
 	for {
 		token, at, err := p.next()
 		if errors.Is(err, io.EOF) {
 			return documents, 0, nil
 		}
-		var t *tree
+		var t *Tree
 		if err == nil {
 			t, err = p.value(token, at, 0)
 		}
@@ -62,35 +62,35 @@ func (p *jsonParser) failedAt(err error) int {
 	return int(p.decoder.InputOffset())
 }
 
-func (p *jsonParser) value(token json.Token, at, depth int) (*tree, error) {
+func (p *jsonParser) value(token json.Token, at, depth int) (*Tree, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("is nested deeper than %d levels", maxDepth)
 	}
-	t := &tree{at: p.base + at}
+	t := &Tree{At: p.base + at}
 	switch token := token.(type) {
 	case string:
-		t.text, t.str, t.style = token, true, double
+		t.Text, t.Str, t.Style = token, true, Double
 		return t, nil
 	case json.Number:
-		t.text = token.String()
+		t.Text = token.String()
 		return t, nil
 	case bool:
-		t.text = fmt.Sprint(token)
+		t.Text = fmt.Sprint(token)
 		return t, nil
 	case nil:
-		t.text = "null"
+		t.Text = "null"
 		return t, nil
 	}
-	t.style = flow
+	t.Style = Flow
 	if token == json.Delim('[') {
-		t.kind = sequence
+		t.Kind = Sequence
 		return t, p.items(t, depth)
 	}
-	t.kind = mapping
+	t.Kind = Mapping
 	return t, p.pairs(t, depth)
 }
 
-func (p *jsonParser) items(t *tree, depth int) error {
+func (p *jsonParser) items(t *Tree, depth int) error {
 	for {
 		token, at, err := p.next()
 		if err != nil {
@@ -103,11 +103,11 @@ func (p *jsonParser) items(t *tree, depth int) error {
 		if err != nil {
 			return err
 		}
-		t.items = append(t.items, item)
+		t.Items = append(t.Items, item)
 	}
 }
 
-func (p *jsonParser) pairs(t *tree, depth int) error {
+func (p *jsonParser) pairs(t *Tree, depth int) error {
 	for {
 		token, at, err := p.next()
 		if err != nil {
@@ -134,7 +134,7 @@ func (p *jsonParser) pairs(t *tree, depth int) error {
 		if err != nil {
 			return err
 		}
-		t.pairs = append(t.pairs, pair{name, value})
+		t.Pairs = append(t.Pairs, Pair{name, value})
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/
 func (f *finder) isKustomization() bool {
 	if f.object.kind == "" {
-		name, ext, _ := strings.Cut(strings.ToLower(filepath.Base(f.src.name)), ".")
+		name, ext, _ := strings.Cut(strings.ToLower(filepath.Base(f.src.Name)), ".")
 		return name == "kustomization" && (ext == "" || ext == "yaml" || ext == "yml")
 	}
 	group, _, _ := strings.Cut(f.object.apiVersion, "/")
@@ -27,14 +27,14 @@ var errKustomized = errors.New("kustomize puts it in the place of another; rewri
 // becomes of it. Argo CD writes name=newName:newTag.
 // https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/images/
 // https://argo-cd.readthedocs.io/en/stable/user-guide/kustomize/
-func (f *finder) kustomized(list *tree) {
-	f.follow(list, func(list *tree) {
-		for i, item := range list.items {
+func (f *finder) kustomized(list *Tree) {
+	f.follow(list, func(list *Tree) {
+		for i, item := range list.Items {
 			f.at(index(i), func() {
-				f.follow(item, func(resolved *tree) {
-					if resolved.kind == mapping {
+				f.follow(item, func(resolved *Tree) {
+					if resolved.Kind == Mapping {
 						f.with(resolved, f.kustomizedFields)
-					} else if text := item.word(); item.isString() && text != "" {
+					} else if text := item.Word(); item.IsString() && text != "" {
 						f.kustomizedText(item, text)
 					}
 				})
@@ -43,32 +43,32 @@ func (f *finder) kustomized(list *tree) {
 	})
 }
 
-func (f *finder) kustomizedFields(fields []pair) {
-	name, step := get(fields, "newName"), ".newName"
-	if name.word() == "" {
-		name, step = get(fields, "name"), ".name"
+func (f *finder) kustomizedFields(fields []Pair) {
+	name, step := Get(fields, "newName"), ".newName"
+	if name.Word() == "" {
+		name, step = Get(fields, "name"), ".name"
 	}
-	p := &parts{repository: name, tag: get(fields, "newTag"), digest: get(fields, "digest")}
-	if !name.isString() || step == ".name" && p.tag.word()+p.digest.word()+get(fields, "tagSuffix").word() == "" {
+	p := &Parts{Repository: name, Tag: Get(fields, "newTag"), Digest: Get(fields, "digest")}
+	if !name.IsString() || step == ".name" && p.Tag.Word()+p.Digest.Word()+Get(fields, "tagSuffix").Word() == "" {
 		return // nothing is replaced
 	}
 	text, tagged := p.compose()
 	f.at(step, func() {
-		f.add(finding{place: f.here(name, UseField), parts: p, fixed: errKustomized}, text)
+		f.add(Occurrence{Place: f.here(name, UseField), Parts: p, Fixed: errKustomized}, text)
 	})
 	if !tagged {
 		f.fail(errKustomizedTag)
 	}
 }
 
-func (f *finder) kustomizedText(t *tree, text string) {
-	x := finding{whole: t, span: span{strings.LastIndexByte(text, '=') + 1, len(text)}}
-	if x.span.start == 0 {
-		x.fixed = errKustomized
+func (f *finder) kustomizedText(t *Tree, text string) {
+	x := Occurrence{Whole: t, Span: Span{Start: strings.LastIndexByte(text, '=') + 1, End: len(text)}}
+	if x.Span.Start == 0 {
+		x.Fixed = errKustomized
 	}
-	x.place = f.hereAt(t, x.span.start, UseField)
-	f.add(x, text[x.span.start:])
-	if !hasSuffix(text[x.span.start:]) {
+	x.Place = f.hereAt(t, x.Span.Start, UseField)
+	f.add(x, text[x.Span.Start:])
+	if !HasSuffix(text[x.Span.Start:]) {
 		f.fail(errKustomizedTag)
 	}
 }
@@ -79,13 +79,13 @@ var errKustomizedTag = errors.New("its tag stands in other manifests; read what 
 // systemImages finds the images of RKE's cluster.yml, each the value of the
 // field of a component.
 // https://rke.docs.rancher.com/config-options/system-images
-func (f *finder) systemImages(t *tree) {
-	f.follow(t, func(t *tree) {
-		f.with(t, func(fields []pair) {
+func (f *finder) systemImages(t *Tree) {
+	f.follow(t, func(t *Tree) {
+		f.with(t, func(fields []Pair) {
 			for _, p := range fields {
-				if text := p.value.word(); p.value.isString() && text != "" {
-					f.at(step(p.name.word()), func() {
-						f.add(finding{place: f.here(p.value, UseField), whole: p.value, span: span{0, len(text)}}, text)
+				if text := p.Value.Word(); p.Value.IsString() && text != "" {
+					f.at(step(p.Name.Word()), func() {
+						f.add(Occurrence{Place: f.here(p.Value, UseField), Whole: p.Value, Span: Span{Start: 0, End: len(text)}}, text)
 					})
 				}
 			}

@@ -24,7 +24,7 @@ const (
 // lines of source code are lookNone, although some of them parse as a
 // reference.
 func lookOf(text string) look {
-	if text == "" || len(text) > maxReference || strings.IndexByte("/.~-", text[0]) >= 0 ||
+	if text == "" || len(text) > MaxLength || strings.IndexByte("/.~-", text[0]) >= 0 ||
 		strings.Contains(text, "://") || strings.Contains(text, "..") || !isAlphanumeric(text[len(text)-1]) {
 		return lookNone
 	}
@@ -32,7 +32,7 @@ func lookOf(text string) look {
 		return lookNone
 	}
 	first, rest, slash := strings.Cut(text, "/")
-	suffix := suffixOf(text)
+	suffix := SuffixOf(text)
 	if hasFileName(strings.TrimSuffix(text, suffix), suffix) {
 		return lookNone
 	}
@@ -117,7 +117,7 @@ func isAlphanumeric(c byte) bool {
 
 // mention is a part of a text that may be a reference.
 type mention struct {
-	span
+	Span
 	look look
 }
 
@@ -135,15 +135,15 @@ func mentions(text string) []mention {
 		for end < len(text) && (!isSeparator(text[end]) || isAddress(text, at, end)) {
 			end++
 		}
-		m := mention{span: span{at, end}}
+		m := mention{Span: Span{Start: at, End: end}}
 		at = end
-		if equals := strings.LastIndexByte(text[m.start:m.end], '='); equals >= 0 {
-			m.start += equals + 1
+		if equals := strings.LastIndexByte(text[m.Start:m.End], '='); equals >= 0 {
+			m.Start += equals + 1
 		}
-		for m.end > m.start && strings.IndexByte(".:!?", text[m.end-1]) >= 0 {
-			m.end--
+		for m.End > m.Start && strings.IndexByte(".:!?", text[m.End-1]) >= 0 {
+			m.End--
 		}
-		m.look = lookOf(text[m.start:m.end])
+		m.look = lookOf(text[m.Start:m.End])
 		if m.look == lookNone {
 			m.afterColon(text)
 		}
@@ -155,12 +155,12 @@ func mentions(text string) []mention {
 // afterColon takes a name and a colon off, as in exporter:quay.io/acme/exporter:1,
 // if a reference with a path follows.
 func (m *mention) afterColon(text string) {
-	name, rest, ok := strings.Cut(text[m.start:m.end], ":")
+	name, rest, ok := strings.Cut(text[m.Start:m.End], ":")
 	if !ok || strings.ContainsAny(name, "/@.") {
 		return
 	}
 	if l := lookOf(rest); l == lookFull || l == lookPathTag {
-		m.start += len(name) + 1
+		m.Start += len(name) + 1
 		m.look = l
 	}
 }

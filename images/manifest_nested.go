@@ -10,25 +10,25 @@ const maxNested = 4
 // nested reads the text of a scalar as YAML or JSON if it is a mapping or a list
 // in one of these, and walks into it. It is false if the text is none, or holds
 // nothing that could be an image.
-func (f *finder) nested(t *tree) bool {
-	host := t.resolve()
-	if f.annotations || !host.str || !mayNest(host.text) || f.src.depth >= maxNested {
+func (f *finder) nested(t *Tree) bool {
+	host := t.Resolve()
+	if f.annotations || !host.Str || !mayNest(host.Text) || f.src.Depth >= maxNested {
 		return false
 	}
 	in, ok := f.inner[host]
 	if !ok {
-		in = readInner(f.src, host)
+		in = ReadInner(f.src, host)
 		f.inner[host] = in
 	}
 	if in == nil {
 		return false
 	}
-	f.within(func(s *scope) { s.src, s.pod, s.around = in.src, nil, nil }, func() {
+	f.within(func(s *scope) { s.src, s.pod, s.around = in.Source, nil, nil }, func() {
 		k := f.key
 		k.item = false
-		for _, d := range in.documents {
-			f.root = d.root
-			f.value(d.root, k)
+		for _, d := range in.Documents {
+			f.root = d.Root
+			f.value(d.Root, k)
 		}
 	})
 	return true

@@ -6,32 +6,32 @@ import (
 )
 
 // isSchema recognises a schema, whose properties are no values.
-func isSchema(fields []pair) bool {
-	properties := get(fields, "properties").resolve()
-	return properties != nil && properties.kind == mapping && get(fields, "type").word() == "object"
+func isSchema(fields []Pair) bool {
+	properties := Get(fields, "properties").Resolve()
+	return properties != nil && properties.Kind == Mapping && Get(fields, "type").Word() == "object"
 }
 
 // schema walks into what a schema fills in, its defaults. Everything else in it
 // is a description.
-func (f *finder) schema(t *tree, k key) {
-	f.follow(t, func(t *tree) {
-		f.with(t, func(fields []pair) {
+func (f *finder) schema(t *Tree, k key) {
+	f.follow(t, func(t *Tree) {
+		f.with(t, func(fields []Pair) {
 			for _, p := range fields {
-				name := p.name.word()
+				name := p.Name.Word()
 				f.at(step(name), func() {
 					switch name {
 					case "default":
-						f.value(p.value, k)
+						f.value(p.Value, k)
 					case "properties":
-						f.follow(p.value, func(t *tree) {
-							f.with(t, func(fields []pair) {
+						f.follow(p.Value, func(t *Tree) {
+							f.with(t, func(fields []Pair) {
 								for _, p := range fields {
-									f.at(step(p.name.word()), func() { f.schema(p.value, keyOf(p.name.word(), k)) })
+									f.at(step(p.Name.Word()), func() { f.schema(p.Value, keyOf(p.Name.Word(), k)) })
 								}
 							})
 						})
 					case "items", "additionalProperties":
-						f.schema(p.value, k)
+						f.schema(p.Value, k)
 					}
 				})
 			}
@@ -42,11 +42,11 @@ func (f *finder) schema(t *tree, k key) {
 // isObject reports whether a mapping is an object of Kubernetes: at the top of a
 // document, in a list, or embedded with a spec of its own. A reference to one has
 // none.
-func (f *finder) isObject(t *tree, fields []pair) bool {
-	if get(fields, "kind").word() == "" || get(fields, "apiVersion").word() == "" {
+func (f *finder) isObject(t *Tree, fields []Pair) bool {
+	if Get(fields, "kind").Word() == "" || Get(fields, "apiVersion").Word() == "" {
 		return f.isItem()
 	}
-	return t == f.root || f.isItem() || get(fields, "spec") != nil || get(fields, "metadata") != nil
+	return t == f.root || f.isItem() || Get(fields, "spec") != nil || Get(fields, "metadata") != nil
 }
 
 // isItem reports whether the walk is at an item of a List; those of a PodList
@@ -55,11 +55,11 @@ func (f *finder) isItem() bool {
 	return strings.HasSuffix(f.object.kind, "List") && len(f.path) == 2 && f.path[0] == ".items"
 }
 
-func (f *finder) objectOf(fields []pair) object {
-	metadata := f.fields(get(fields, "metadata"))
+func (f *finder) objectOf(fields []Pair) object {
+	metadata := f.fields(Get(fields, "metadata"))
 	o := object{
-		apiVersion: get(fields, "apiVersion").word(), kind: get(fields, "kind").word(),
-		namespace: get(metadata, "namespace").word(), name: get(metadata, "name").word(),
+		apiVersion: Get(fields, "apiVersion").Word(), kind: Get(fields, "kind").Word(),
+		namespace: Get(metadata, "namespace").Word(), name: Get(metadata, "name").Word(),
 	}
 	if o.kind == "" {
 		o.apiVersion, o.kind = f.object.apiVersion, strings.TrimSuffix(f.object.kind, "List")
@@ -87,47 +87,47 @@ func (o object) holdsPatterns() bool {
 
 // fields gives the fields of a mapping, those of its merge keys (<<) behind its
 // own; nil for anything else.
-func (f *finder) fields(t *tree) []pair {
-	t = t.resolve()
-	if t == nil || t.kind != mapping {
+func (f *finder) fields(t *Tree) []Pair {
+	t = t.Resolve()
+	if t == nil || t.Kind != Mapping {
 		return nil
 	}
-	if !slices.ContainsFunc(t.pairs, isMerge) {
-		return t.pairs
+	if !slices.ContainsFunc(t.Pairs, isMerge) {
+		return t.Pairs
 	}
 	if all, ok := f.merged[t]; ok {
 		return all
 	}
 	f.merged[t] = nil // for a mapping that merges itself
-	all := slices.DeleteFunc(slices.Clone(t.pairs), isMerge)
+	all := slices.DeleteFunc(slices.Clone(t.Pairs), isMerge)
 	have := map[string]bool{}
 	for _, p := range all {
-		have[p.name.text] = true
+		have[p.Name.Text] = true
 	}
-	add := func(from *tree) {
+	add := func(from *Tree) {
 		for _, p := range f.fields(from) {
-			if f.left--; f.left >= 0 && !have[p.name.text] {
-				have[p.name.text] = true
+			if f.left--; f.left >= 0 && !have[p.Name.Text] {
+				have[p.Name.Text] = true
 				all = append(all, p)
 			}
 		}
 	}
-	for _, p := range t.pairs {
+	for _, p := range t.Pairs {
 		if !isMerge(p) {
 			continue
 		}
-		if from := p.value.resolve(); from != nil && from.kind == sequence {
-			for _, item := range from.items {
+		if from := p.Value.Resolve(); from != nil && from.Kind == Sequence {
+			for _, item := range from.Items {
 				add(item)
 			}
 		} else {
-			add(p.value)
+			add(p.Value)
 		}
 	}
 	f.merged[t] = all
 	return all
 }
 
-func isMerge(p pair) bool {
-	return p.name.kind == scalar && p.name.text == "<<" && p.name.style == plain
+func isMerge(p Pair) bool {
+	return p.Name.Kind == Scalar && p.Name.Text == "<<" && p.Name.Style == Plain
 }

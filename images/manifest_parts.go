@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// parts is an image that is spread over fields. Only repository is never nil.
-type parts struct {
-	registry, repository *tree
-	image                *tree // the last part of the path
-	tag, digest          *tree
-	// lacks is the mapping that a registry has to be added to, because what
+// Parts is an image that is spread over fields. Only repository is never nil.
+type Parts struct {
+	Registry, Repository *Tree
+	Image                *Tree // the last part of the path
+	Tag, Digest          *Tree
+	// Lacks is the mapping that a registry has to be added to, because what
 	// reads it puts one of its own before the repository; nil if none has to.
-	lacks *tree
+	Lacks *Tree
 }
 
 // errUntagged is the error of an image whose repository is known.
@@ -30,9 +30,9 @@ var errGlobal = errors.New("global.imageRegistry may take the place of its regis
 
 // claims are the values that a rule has taken, so that nothing else decides
 // about them.
-type claims map[*tree]bool
+type claims map[*Tree]bool
 
-func (c claims) add(values ...*tree) {
+func (c claims) add(values ...*Tree) {
 	for _, t := range values {
 		if t != nil {
 			c[t] = true
@@ -40,17 +40,17 @@ func (c claims) add(values ...*tree) {
 	}
 }
 
-func (c claims) parts(p *parts) { c.add(p.registry, p.repository, p.image, p.tag, p.digest) }
+func (c claims) parts(p *Parts) { c.add(p.Registry, p.Repository, p.Image, p.Tag, p.Digest) }
 
 // imagesOf finds what the fields of one mapping say together about an image. k
 // is the name of the mapping itself.
-func (f *finder) imagesOf(fields []pair, k key) claims {
+func (f *finder) imagesOf(fields []Pair, k key) claims {
 	taken := claims{}
 	if f.none {
 		return taken
 	}
-	if get(fields, "kind").word() == "DockerImage" { // OpenShift's reference to an image
-		f.whole(get(fields, "name"), "name", taken)
+	if Get(fields, "kind").Word() == "DockerImage" { // OpenShift's reference to an image
+		f.whole(Get(fields, "name"), "name", taken)
 	}
 	if !f.inRepository(fields, k, taken) {
 		f.beside(fields, k, taken)
@@ -60,56 +60,56 @@ func (f *finder) imagesOf(fields []pair, k key) claims {
 }
 
 // whole notes a value that is an image, whatever it looks like.
-func (f *finder) whole(t *tree, name string, taken claims) {
-	if text := t.word(); t.isString() && text != "" {
+func (f *finder) whole(t *Tree, name string, taken claims) {
+	if text := t.Word(); t.IsString() && text != "" {
 		taken.add(t)
 		f.at(step(name), func() {
-			f.add(finding{place: f.here(t, UseField), whole: t, span: span{0, len(text)}}, text)
+			f.add(Occurrence{Place: f.here(t, UseField), Whole: t, Span: Span{Start: 0, End: len(text)}}, text)
 		})
 	}
 }
 
 // inRepository finds repository with a tag beside it, or in something called
 // image, or with an image or a name beside it.
-func (f *finder) inRepository(fields []pair, k key, taken claims) bool {
-	p := &parts{
-		repository: firstOf(fields, "repository", "imageRepository"), image: get(fields, "image"),
-		registry: registryOf(fields), tag: tagOf(fields), digest: digestIn(fields, k),
+func (f *finder) inRepository(fields []Pair, k key, taken claims) bool {
+	p := &Parts{
+		Repository: firstOf(fields, "repository", "imageRepository"), Image: Get(fields, "image"),
+		Registry: registryOf(fields), Tag: tagOf(fields), Digest: digestIn(fields, k),
 	}
-	if k.about && p.repository == nil {
-		p.repository = get(fields, "repo")
+	if k.about && p.Repository == nil {
+		p.Repository = Get(fields, "repo")
 	}
-	text := p.repository.word()
-	if !p.repository.isString() || text == "" || strings.Contains(text, "://") {
+	text := p.Repository.Word()
+	if !p.Repository.IsString() || text == "" || strings.Contains(text, "://") {
 		return false
 	}
-	if image := p.image.word(); image != "" && (lookOf(image) == lookFull || !p.image.isString()) {
-		p.image = nil // complete by itself
+	if image := p.Image.Word(); image != "" && (lookOf(image) == lookFull || !p.Image.IsString()) {
+		p.Image = nil // complete by itself
 	}
-	if p.image.word() != "" && p.tag.word() == "" {
-		p.tag = firstOf(fields, "version")
+	if p.Image.Word() != "" && p.Tag.Word() == "" {
+		p.Tag = firstOf(fields, "version")
 	}
-	if name := get(fields, "name"); p.image.word() == "" && f.isLastPart(name, p, k) {
-		p.image = name
-		if p.registry == nil && f.hasRegistryField() {
-			if p.registry = f.defaultRegistry(); p.registry == nil {
-				p.lacks = f.node
+	if name := Get(fields, "name"); p.Image.Word() == "" && f.isLastPart(name, p, k) {
+		p.Image = name
+		if p.Registry == nil && f.hasRegistryField() {
+			if p.Registry = f.defaultRegistry(); p.Registry == nil {
+				p.Lacks = f.node
 			}
 		}
 	}
-	inImage := k.about || k.says != saysNothing && p.image.word()+p.registry.word() != "" || p.image.word() != "" || get(fields, "imageRepository") != nil
-	if !inImage && p.tag == nil && p.digest == nil {
+	inImage := k.about || k.says != saysNothing && p.Image.Word()+p.Registry.Word() != "" || p.Image.Word() != "" || Get(fields, "imageRepository") != nil
+	if !inImage && p.Tag == nil && p.Digest == nil {
 		return false
 	}
-	if p.tag.word() == "" && p.image.word() != "" {
-		p.tag = firstWord(p.tag, f.global("version"))
+	if p.Tag.Word() == "" && p.Image.Word() != "" {
+		p.Tag = firstWord(p.Tag, f.global("version"))
 	}
 	global := f.global("imageRegistry")
-	if global != nil && p.registry.word() == "" && lookOf(text) < lookHostPath {
-		p.registry, p.lacks, global = global, nil, nil
+	if global != nil && p.Registry.Word() == "" && lookOf(text) < lookHostPath {
+		p.Registry, p.Lacks, global = global, nil, nil
 	}
 	f.inParts(p, taken)
-	if global != nil && global.word() != p.registry.word() {
+	if global != nil && global.Word() != p.Registry.Word() {
 		f.unresolved(errGlobal)
 	}
 	return true
@@ -126,8 +126,8 @@ func (f *finder) hasRegistryField() bool {
 	}
 	found, ok := f.registries[f.root]
 	if !ok {
-		walk(f.root, func(t *tree) {
-			found = found || get(t.pairs, "registry") != nil && get(t.pairs, "repository") != nil && get(t.pairs, "name") != nil
+		Walk(f.root, func(t *Tree) {
+			found = found || Get(t.Pairs, "registry") != nil && Get(t.Pairs, "repository") != nil && Get(t.Pairs, "name") != nil
 		})
 		f.registries[f.root] = found
 	}
@@ -135,9 +135,9 @@ func (f *finder) hasRegistryField() bool {
 }
 
 // defaultRegistry is what such an object says about images without one.
-func (f *finder) defaultRegistry() *tree {
+func (f *finder) defaultRegistry() *Tree {
 	for _, fields := range f.around {
-		if t := get(f.fields(get(fields, "defaults")), "registry"); t.word() != "" {
+		if t := Get(f.fields(Get(fields, "defaults")), "registry"); t.Word() != "" {
 			return t
 		}
 	}
@@ -147,22 +147,22 @@ func (f *finder) defaultRegistry() *tree {
 // isLastPart reports whether the name beside a repository is the last part of
 // the path, {repository: acme, name: app}, and not what an item of a list is
 // called, or the last part once more.
-func (f *finder) isLastPart(name *tree, p *parts, k key) bool {
-	text := name.word()
+func (f *finder) isLastPart(name *Tree, p *Parts, k key) bool {
+	text := name.Word()
 	switch {
-	case !name.isString() || text == "" || strings.ContainsAny(text, "/:@"):
+	case !name.IsString() || text == "" || strings.ContainsAny(text, "/:@"):
 		return false
-	case p.registry.word() != "" || k.says == saysInside && f.hasRegistryField():
+	case p.Registry.Word() != "" || k.says == saysInside && f.hasRegistryField():
 		return k.about || k.says != saysNothing
 	}
-	return k.about && !k.item && !strings.HasSuffix(p.repository.word(), "/"+text)
+	return k.about && !k.item && !strings.HasSuffix(p.Repository.Word(), "/"+text)
 }
 
 // inParts notes an image in parts.
-func (f *finder) inParts(p *parts, taken claims) {
+func (f *finder) inParts(p *Parts, taken claims) {
 	taken.parts(p)
 	text, tagged := p.compose()
-	f.add(finding{place: f.here(p.repository, UseField), parts: p}, text)
+	f.add(Occurrence{Place: f.here(p.Repository, UseField), Parts: p}, text)
 	if !tagged {
 		f.fail(errUntagged)
 	}
@@ -170,27 +170,27 @@ func (f *finder) inParts(p *parts, taken claims) {
 
 // beside finds an image or a name without a repository beside it: with a tag or
 // a registry there, or with what global says about all images of the object.
-func (f *finder) beside(fields []pair, k key, taken claims) {
-	name, t := "image", get(fields, "image")
+func (f *finder) beside(fields []Pair, k key, taken claims) {
+	name, t := "image", Get(fields, "image")
 	if t == nil {
-		name, t = "imageName", get(fields, "imageName")
+		name, t = "imageName", Get(fields, "imageName")
 	}
 	if t == nil && k.about {
-		name, t = "name", get(fields, "name")
+		name, t = "name", Get(fields, "name")
 	}
-	l := lookOf(t.word())
-	if !t.isString() || l == lookNone || l == lookFull {
+	l := lookOf(t.Word())
+	if !t.IsString() || l == lookNone || l == lookFull {
 		return
 	}
-	p := &parts{repository: t, registry: registryOf(fields), tag: tagOf(fields), digest: digestIn(fields, k)}
-	hasRegistry := p.registry.word() != ""
+	p := &Parts{Repository: t, Registry: registryOf(fields), Tag: tagOf(fields), Digest: digestIn(fields, k)}
+	hasRegistry := p.Registry.Word() != ""
 	switch l {
 	case lookPathTag, lookNameTag:
 		if !hasRegistry {
 			return // one value: decide knows
 		}
 	case lookHostPath:
-		p.registry, hasRegistry = nil, false
+		p.Registry, hasRegistry = nil, false
 	case lookBare:
 		if !hasRegistry {
 			f.bare(name, p, fields, taken)
@@ -198,7 +198,7 @@ func (f *finder) beside(fields []pair, k key, taken claims) {
 		}
 	}
 	_, complete := p.compose()
-	if !complete && !hasRegistry && get(fields, "version").word() == "" && (name != "name" || l != lookHostPath) {
+	if !complete && !hasRegistry && Get(fields, "version").Word() == "" && (name != "name" || l != lookHostPath) {
 		return // one value
 	}
 	f.at(step(name), func() { f.inParts(p, taken) })
@@ -207,39 +207,39 @@ func (f *finder) beside(fields []pair, k key, taken claims) {
 // bare finds a name without a registry in it or beside it. What global says
 // completes it; where something says of another registry and does not, the name
 // is no image by itself.
-func (f *finder) bare(name string, p *parts, fields []pair, taken claims) {
-	version := get(fields, "version")
+func (f *finder) bare(name string, p *Parts, fields []Pair, taken claims) {
+	version := Get(fields, "version")
 	_, tagged := p.compose()
 	if repository := f.global("repository"); repository != nil && name != "name" {
-		p = &parts{repository: repository, image: p.repository, tag: firstWord(p.tag, version, f.global("version")), digest: p.digest}
+		p = &Parts{Repository: repository, Image: p.Repository, Tag: firstWord(p.Tag, version, f.global("version")), Digest: p.Digest}
 		f.at(step(name), func() { f.inParts(p, taken) })
 		return
 	}
-	switch elsewhere := version != nil || name == "name" || !tagged && p.tag != nil || f.saysRegistry(fields); {
+	switch elsewhere := version != nil || name == "name" || !tagged && p.Tag != nil || f.saysRegistry(fields); {
 	case !elsewhere && tagged: // image: nginx, tag: 1.27
 		f.at(step(name), func() { f.inParts(p, taken) })
 		return
 	case !elsewhere, name == "name" && !tagged: // the name of a thing
 		return
 	}
-	taken.add(p.repository)
-	if get(fields, "enabled").word() == "false" {
+	taken.add(p.Repository)
+	if Get(fields, "enabled").Word() == "false" {
 		return
 	}
-	text := p.repository.word()
+	text := p.Repository.Word()
 	f.at(step(name), func() {
-		f.add(finding{place: f.here(p.repository, UseField), whole: p.repository, span: span{0, len(text)}}, text)
+		f.add(Occurrence{Place: f.here(p.Repository, UseField), Whole: p.Repository, Span: Span{Start: 0, End: len(text)}}, text)
 	})
 	f.unresolved(errElsewhere)
 }
 
 // registryAround gives a registry that the object names for its images, where
 // that is not a part of one of them.
-func (f *finder) registryAround() *tree {
+func (f *finder) registryAround() *Tree {
 	for _, name := range []string{"imageRegistry", "registry"} {
 		t := f.global(name)
 		for i := len(f.around) - 1; i >= 0 && t == nil; i-- {
-			if own := get(f.around[i], name); own.isString() && own.word() != "" && !strings.Contains(own.word(), "://") {
+			if own := Get(f.around[i], name); own.IsString() && own.Word() != "" && !strings.Contains(own.Word(), "://") {
 				t = own
 			}
 		}
@@ -252,9 +252,9 @@ func (f *finder) registryAround() *tree {
 
 // saysRegistry reports whether these fields, or those of a mapping around them,
 // say of a registry.
-func (f *finder) saysRegistry(fields []pair) bool {
+func (f *finder) saysRegistry(fields []Pair) bool {
 	for _, name := range []string{"repository", "registry", "imageRepository", "imageRegistry"} {
-		if get(fields, name) != nil || f.enclosing(name) != nil || f.global(name) != nil {
+		if Get(fields, name) != nil || f.enclosing(name) != nil || f.global(name) != nil {
 			return true
 		}
 	}
@@ -263,13 +263,13 @@ func (f *finder) saysRegistry(fields []pair) bool {
 
 // prefixed finds images in parts whose names begin alike: sidecarImage and
 // sidecarImageTag, image.repository and image.tag.
-func (f *finder) prefixed(fields []pair, taken claims) {
+func (f *finder) prefixed(fields []Pair, taken claims) {
 	for _, p := range fields {
-		name, text := p.name.word(), p.value.word()
-		if taken[p.value] || !p.value.isString() || text == "" || len(name) < len("xImage") {
+		name, text := p.Name.Word(), p.Value.Word()
+		if taken[p.Value] || !p.Value.IsString() || text == "" || len(name) < len("xImage") {
 			continue
 		}
-		if found := f.dotted(fields, name, p.value); found != nil {
+		if found := f.dotted(fields, name, p.Value); found != nil {
 			f.at(step(name), func() { f.inParts(found, taken) })
 			continue
 		}
@@ -277,12 +277,12 @@ func (f *finder) prefixed(fields []pair, taken claims) {
 		if l != lookPath && l != lookHostPath && l != lookBare || keyOf(name, key{}).says != saysEnds {
 			continue
 		}
-		found := &parts{repository: p.value, tag: firstWord(besideOf(fields, name, "tag"), besideOf(fields, name, "version"), besideOf(fields, trimImage(name), "tag"))}
+		found := &Parts{Repository: p.Value, Tag: firstWord(besideOf(fields, name, "tag"), besideOf(fields, name, "version"), besideOf(fields, trimImage(name), "tag"))}
 		version := besideOf(fields, trimImage(name), "version")
 		if name == "baseImage" {
-			version = get(fields, "version")
+			version = Get(fields, "version")
 		}
-		if found.tag.word() != "" || version.word() != "" && l != lookBare {
+		if found.Tag.Word() != "" || version.Word() != "" && l != lookBare {
 			f.at(step(name), func() { f.inParts(found, taken) })
 		}
 	}
@@ -290,19 +290,19 @@ func (f *finder) prefixed(fields []pair, taken claims) {
 
 // dotted gives the image whose repository is in a field of that name: with the
 // same beginning as the fields of its tag and registry.
-func (f *finder) dotted(fields []pair, name string, repository *tree) *parts {
+func (f *finder) dotted(fields []Pair, name string, repository *Tree) *Parts {
 	prefix, separator, ok := cutField(name, "repository")
-	if !ok || lookOf(repository.word()) == lookNone {
+	if !ok || lookOf(repository.Word()) == lookNone {
 		return nil
 	}
-	beside := func(last string) *tree {
+	beside := func(last string) *Tree {
 		if separator != "" {
-			return get(fields, prefix+separator+last)
+			return Get(fields, prefix+separator+last)
 		}
 		return besideOf(fields, prefix, last)
 	}
-	p := &parts{repository: repository, registry: beside("registry"), tag: beside("tag"), digest: beside("digest")}
-	if !keyOf(name, key{}).about && p.tag == nil {
+	p := &Parts{Repository: repository, Registry: beside("registry"), Tag: beside("tag"), Digest: beside("digest")}
+	if !keyOf(name, key{}).about && p.Tag == nil {
 		return nil
 	}
 	return p
@@ -310,20 +310,20 @@ func (f *finder) dotted(fields []pair, name string, repository *tree) *parts {
 
 // parameters finds images in parts in a list of names with values, as Argo CD
 // has the parameters of a chart.
-func (f *finder) parameters(list *tree) claims {
+func (f *finder) parameters(list *Tree) claims {
 	taken := claims{}
-	var fields []pair
-	items := map[*tree]int{}
-	for i, item := range list.items {
-		name, value := get(f.fields(item), "name"), get(f.fields(item), "value")
-		if name.isString() && value.isString() && strings.Contains(name.word(), ".") {
-			fields = append(fields, pair{name.resolve(), value})
+	var fields []Pair
+	items := map[*Tree]int{}
+	for i, item := range list.Items {
+		name, value := Get(f.fields(item), "name"), Get(f.fields(item), "value")
+		if name.IsString() && value.IsString() && strings.Contains(name.Word(), ".") {
+			fields = append(fields, Pair{Name: name.Resolve(), Value: value})
 			items[value] = i
 		}
 	}
 	for _, p := range fields {
-		if found := f.dotted(fields, p.name.word(), p.value); found != nil {
-			f.at(index(items[p.value]), func() { f.at(".value", func() { f.inParts(found, taken) }) })
+		if found := f.dotted(fields, p.Name.Word(), p.Value); found != nil {
+			f.at(index(items[p.Value]), func() { f.at(".value", func() { f.inParts(found, taken) }) })
 		}
 	}
 	return taken
@@ -351,14 +351,14 @@ func trimImage(name string) string {
 }
 
 // besideOf gives the field with that prefix and last word.
-func besideOf(fields []pair, prefix, last string) *tree {
+func besideOf(fields []Pair, prefix, last string) *Tree {
 	return firstOf(fields, prefix+strings.ToUpper(last[:1])+last[1:], prefix+"_"+last, prefix+"-"+last)
 }
 
 // enclosing gives the field of that name of the nearest mapping around this one.
-func (f *finder) enclosing(name string) *tree {
+func (f *finder) enclosing(name string) *Tree {
 	for i := len(f.around) - 2; i >= 0; i-- {
-		if t := get(f.around[i], name); t.word() != "" {
+		if t := Get(f.around[i], name); t.Word() != "" {
 			return t
 		}
 	}
@@ -366,9 +366,9 @@ func (f *finder) enclosing(name string) *tree {
 }
 
 // global gives a field of what the object says about all its images.
-func (f *finder) global(name string) *tree {
+func (f *finder) global(name string) *Tree {
 	for i := len(f.around) - 1; i >= 0; i-- {
-		if t := get(f.fields(get(f.around[i], "global")), name); t.word() != "" {
+		if t := Get(f.fields(Get(f.around[i], "global")), name); t.Word() != "" {
 			return t
 		}
 	}
@@ -376,23 +376,23 @@ func (f *finder) global(name string) *tree {
 }
 
 // compose puts the image together, and reports whether it has a tag or digest.
-func (p *parts) compose() (text string, tagged bool) {
-	text = p.repository.word()
-	if registry := p.registry.word(); registry != "" {
+func (p *Parts) compose() (text string, tagged bool) {
+	text = p.Repository.Word()
+	if registry := p.Registry.Word(); registry != "" {
 		text = strings.TrimSuffix(registry, "/") + "/" + text
 	}
-	if image := p.image.word(); image != "" {
+	if image := p.Image.Word(); image != "" {
 		text = strings.TrimSuffix(text, "/") + "/" + image
 	}
-	tagged = hasSuffix(text)
-	if tag := p.tag.word(); tag != "" && !tagged {
+	tagged = HasSuffix(text)
+	if tag := p.Tag.Word(); tag != "" && !tagged {
 		separator := ":"
 		if strings.HasPrefix(tag, "sha256:") {
 			separator = "@"
 		}
 		text, tagged = text+separator+tag, true
 	}
-	if digest := p.digest.word(); digest != "" && !strings.Contains(text, "@") {
+	if digest := p.Digest.Word(); digest != "" && !strings.Contains(text, "@") {
 		if !strings.Contains(digest, ":") {
 			digest = "sha256:" + digest
 		}
@@ -401,14 +401,14 @@ func (p *parts) compose() (text string, tagged bool) {
 	return text, tagged
 }
 
-func registryOf(fields []pair) *tree { return firstOf(fields, "registry", "imageRegistry") }
+func registryOf(fields []Pair) *Tree { return firstOf(fields, "registry", "imageRegistry") }
 
-func tagOf(fields []pair) *tree { return firstOf(fields, "versionTag", "tag", "imageTag") }
+func tagOf(fields []Pair) *Tree { return firstOf(fields, "versionTag", "tag", "imageTag") }
 
 // digestIn gives the digest of an image in parts, unless a switch beside it is
 // off.
-func digestIn(fields []pair, k key) *tree {
-	if get(fields, "useDigest").word() == "false" {
+func digestIn(fields []Pair, k key) *Tree {
+	if Get(fields, "useDigest").Word() == "false" {
 		return nil
 	}
 	if k.about {
@@ -417,19 +417,19 @@ func digestIn(fields []pair, k key) *tree {
 	return firstOf(fields, "digest", "imageDigest")
 }
 
-func firstOf(fields []pair, names ...string) *tree {
-	all := make([]*tree, len(names))
+func firstOf(fields []Pair, names ...string) *Tree {
+	all := make([]*Tree, len(names))
 	for i, name := range names {
-		all[i] = get(fields, name)
+		all[i] = Get(fields, name)
 	}
 	return firstWord(all...)
 }
 
 // firstWord gives the first that says something, or else the first that is there.
-func firstWord(all ...*tree) *tree {
-	var found *tree
+func firstWord(all ...*Tree) *Tree {
+	var found *Tree
 	for _, t := range all {
-		if t != nil && (found == nil || found.word() == "") {
+		if t != nil && (found == nil || found.Word() == "") {
 			found = t
 		}
 	}

@@ -2,13 +2,13 @@ package images
 
 import "strings"
 
-// podSpec is where the names of image pull secrets belong: a pod's own spec, or
+// PodSpec is where the names of image pull secrets belong: a pod's own spec, or
 // the part of a custom resource that an operator makes pods from.
-type podSpec struct {
-	place   Place
-	node    *tree
-	field   string // imagePullSecrets, or the custom resource's word for it
-	present *tree  // its value, nil if it is absent
+type PodSpec struct {
+	Place   Place
+	Node    *Tree
+	Field   string // imagePullSecrets, or the custom resource's word for it
+	Present *Tree  // its value, nil if it is absent
 }
 
 // pullSecretField names the field for custom resources that have it in their
@@ -26,17 +26,17 @@ func pullSecretField(o object) string {
 
 // podOf gives the pod spec that the images below a mapping belong to: the
 // mapping itself, or else the one around it.
-func (f *finder) podOf(t *tree, fields []pair, key string) *podSpec {
+func (f *finder) podOf(t *Tree, fields []Pair, key string) *PodSpec {
 	field := ""
 	switch {
 	case len(f.path) == 1 && key == "spec" && pullSecretField(f.object) != "":
 		field = pullSecretField(f.object)
-	case isSequence(get(fields, "containers")) && f.object.kind != "" && pullSecretField(f.object) == "":
+	case isSequence(Get(fields, "containers")) && f.object.kind != "" && pullSecretField(f.object) == "":
 		field = "imagePullSecrets"
 	default:
 		return f.pod
 	}
-	pod := &podSpec{place: f.here(t, ""), node: t, field: field, present: get(fields, field)}
-	pod.place.Field = strings.TrimPrefix(pod.place.Field+"."+field, ".")
+	pod := &PodSpec{Place: f.here(t, ""), Node: t, Field: field, Present: Get(fields, field)}
+	pod.Place.Field = strings.TrimPrefix(pod.Place.Field+"."+field, ".")
 	return pod
 }

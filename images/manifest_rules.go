@@ -4,33 +4,33 @@ import "strings"
 
 // template reports whether t is an unquoted {{ … }}, which to YAML is a mapping
 // in a mapping, and notes it.
-func (f *finder) template(t *tree, use Use) bool {
-	t = t.resolve()
-	if t == nil || t.kind != mapping || t.style != flow || !strings.HasPrefix(f.src.text[t.at:], "{{") {
+func (f *finder) template(t *Tree, use Use) bool {
+	t = t.Resolve()
+	if t == nil || t.Kind != Mapping || t.Style != Flow || !strings.HasPrefix(f.src.Text[t.At:], "{{") {
 		return false
 	}
-	text, _, _ := strings.Cut(f.src.text[t.at:], "\n")
-	f.add(finding{place: f.here(t, use), whole: t}, strings.TrimSpace(text))
+	text, _, _ := strings.Cut(f.src.Text[t.At:], "\n")
+	f.add(Occurrence{Place: f.here(t, use), Whole: t}, strings.TrimSpace(text))
 	return true
 }
 
 // containers finds the images of containers, which need not look like any, and
 // walks into everything else that they have.
-func (f *finder) containers(list *tree) {
-	f.each(list, func(fields []pair) {
-		name := get(fields, "name").word()
+func (f *finder) containers(list *Tree) {
+	f.each(list, func(fields []Pair) {
+		name := Get(fields, "name").Word()
 		f.within(func(s *scope) { s.container, s.inContainer = name, true }, func() {
 			f.around = append(f.around[:len(f.around):len(f.around)], fields)
 			for _, p := range fields {
-				f.at(step(p.name.word()), func() {
-					switch p.name.word() {
+				f.at(step(p.Name.Word()), func() {
+					switch p.Name.Word() {
 					case "image":
-						f.containerImage(p.value)
+						f.containerImage(p.Value)
 					case "args", "command":
-						f.arguments(p.value)
+						f.arguments(p.Value)
 					case "name":
 					default:
-						f.field(p.name.word(), p.value, key{})
+						f.field(p.Name.Word(), p.Value, key{})
 					}
 				})
 			}
@@ -38,34 +38,34 @@ func (f *finder) containers(list *tree) {
 	})
 }
 
-func (f *finder) containerImage(t *tree) {
+func (f *finder) containerImage(t *Tree) {
 	if f.template(t, UseContainer) {
 		return
 	}
-	if r := t.resolve(); r == nil || r.kind != scalar || !r.str && r.word() == "" {
+	if r := t.Resolve(); r == nil || r.Kind != Scalar || !r.Str && r.Word() == "" {
 		return // null is as good as absent
 	}
-	f.add(finding{place: f.here(t, UseContainer), whole: t, span: span{0, len(t.word())}}, t.word())
+	f.add(Occurrence{Place: f.here(t, UseContainer), Whole: t, Span: Span{Start: 0, End: len(t.Word())}}, t.Word())
 }
 
 // env finds the images that an operator reads from its environment. The value
 // of RELATED_IMAGE_… is one by convention of OLM; others are decided about by
 // their names and values.
-func (f *finder) env(list *tree) {
+func (f *finder) env(list *Tree) {
 	f.within(func(s *scope) { s.use = UseEnv }, func() {
-		f.each(list, func(fields []pair) {
-			name := get(fields, "name").word()
+		f.each(list, func(fields []Pair) {
+			name := Get(fields, "name").Word()
 			for _, p := range fields {
-				f.at(step(p.name.word()), func() {
-					value := p.name.word() == "value"
-					text := p.value.word()
+				f.at(step(p.Name.Word()), func() {
+					value := p.Name.Word() == "value"
+					text := p.Value.Word()
 					switch {
-					case value && strings.HasPrefix(name, "RELATED_IMAGE_") && p.value.isString() && text != "" && len(mentions(text)) == 1:
-						f.add(finding{place: f.here(p.value, UseEnv), whole: p.value, span: span{0, len(text)}}, text)
+					case value && strings.HasPrefix(name, "RELATED_IMAGE_") && p.Value.IsString() && text != "" && len(mentions(text)) == 1:
+						f.add(Occurrence{Place: f.here(p.Value, UseEnv), Whole: p.Value, Span: Span{Start: 0, End: len(text)}}, text)
 					case value:
-						f.value(p.value, envKey(name))
-					case p.name.word() != "name":
-						f.field(p.name.word(), p.value, key{})
+						f.value(p.Value, envKey(name))
+					case p.Name.Word() != "name":
+						f.field(p.Name.Word(), p.Value, key{})
 					}
 				})
 			}
@@ -85,16 +85,16 @@ func envKey(name string) key {
 
 // arguments finds images among the words of a command: behind a flag, in one
 // word with it or in the next, and by themselves.
-func (f *finder) arguments(list *tree) {
+func (f *finder) arguments(list *Tree) {
 	f.within(func(s *scope) { s.use = UseArgument }, func() {
-		f.follow(list, func(list *tree) {
-			if list.kind != sequence {
+		f.follow(list, func(list *Tree) {
+			if list.Kind != Sequence {
 				f.value(list, key{})
 				return
 			}
 			flag := ""
-			for i, item := range list.items {
-				text := item.word()
+			for i, item := range list.Items {
+				text := item.Word()
 				name, from := flag, 0
 				if flag = ""; strings.HasPrefix(text, "-") {
 					name, from = text, len(text)
@@ -113,13 +113,13 @@ func (f *finder) arguments(list *tree) {
 }
 
 // argument looks at one word of a command, from where its flag ends.
-func (f *finder) argument(t *tree, k key, from int) {
-	f.follow(t, func(resolved *tree) {
+func (f *finder) argument(t *Tree, k key, from int) {
+	f.follow(t, func(resolved *Tree) {
 		before := f.key
 		defer func() { f.key = before }()
 		f.key = k
 		switch {
-		case resolved.kind != scalar:
+		case resolved.Kind != Scalar:
 			f.value(t, k)
 		case from > 0:
 			f.decide(t, from)
@@ -131,19 +131,19 @@ func (f *finder) argument(t *tree, k key, from int) {
 
 // volumes finds images that are mounted
 // (https://kubernetes.io/docs/concepts/storage/volumes/#image).
-func (f *finder) volumes(list *tree) {
-	f.each(list, func(fields []pair) {
-		image := get(fields, "image")
-		reference := get(f.fields(image), "reference")
+func (f *finder) volumes(list *Tree) {
+	f.each(list, func(fields []Pair) {
+		image := Get(fields, "image")
+		reference := Get(f.fields(image), "reference")
 		for _, p := range fields {
-			f.at(step(p.name.word()), func() {
-				if p.value == image && reference.isString() && reference.word() != "" {
+			f.at(step(p.Name.Word()), func() {
+				if p.Value == image && reference.IsString() && reference.Word() != "" {
 					f.at(".reference", func() {
-						f.add(finding{place: f.here(reference, UseVolume), whole: reference, span: span{0, len(reference.word())}}, reference.word())
+						f.add(Occurrence{Place: f.here(reference, UseVolume), Whole: reference, Span: Span{Start: 0, End: len(reference.Word())}}, reference.Word())
 					})
 					return
 				}
-				f.field(p.name.word(), p.value, key{})
+				f.field(p.Name.Word(), p.Value, key{})
 			})
 		}
 	})

@@ -8,35 +8,35 @@ import (
 	"unicode/utf8"
 )
 
-// source is the text of one file.
-type source struct {
-	name  string
-	text  string
-	lines []int // where each line begins, by \n as editors count
+// Source is the text of one file.
+type Source struct {
+	Name  string
+	Text  string
+	Lines []int // where each line begins, by \n as editors count
 
 	counted struct{ at, column int } // by the last call of place
-	aligned map[*tree]*alignment
+	aligned map[*Tree]*alignment
 
 	// Of a text that is the value of a scalar in another source:
-	outer *source
-	host  *tree
-	depth int // how many are around it
-	roots []*tree
+	outer *Source
+	host  *Tree
+	Depth int // how many are around it
+	Roots []*Tree
 }
 
-// newSource checks that data is text.
-func newSource(name string, data []byte) (*source, error) {
-	s := &source{name: name, text: string(data), lines: []int{0}}
+// NewSource checks that data is text.
+func NewSource(name string, data []byte) (*Source, error) {
+	s := &Source{Name: name, Text: string(data), Lines: []int{0}}
 	for at := 0; ; {
-		next := strings.IndexByte(s.text[at:], '\n')
+		next := strings.IndexByte(s.Text[at:], '\n')
 		if next < 0 {
 			break
 		}
 		at += next + 1
-		s.lines = append(s.lines, at)
+		s.Lines = append(s.Lines, at)
 	}
 	if at, reason := binary(data); reason != "" {
-		return nil, s.problem(at, errors.New(reason))
+		return nil, s.Problem(at, errors.New(reason))
 	}
 	return s, nil
 }
@@ -61,36 +61,36 @@ func binary(data []byte) (int, string) {
 	}
 }
 
-// place gives the file, line and column of an offset.
-func (s *source) place(at int) Place {
+// Place gives the file, line and column of an offset.
+func (s *Source) Place(at int) Place {
 	if s.outer != nil {
 		if a := s.outer.align(s.host); a != nil {
-			return s.outer.place(a.start(at))
+			return s.outer.Place(a.start(at))
 		}
-		return s.outer.place(s.host.at)
+		return s.outer.Place(s.host.At)
 	}
-	at = min(at, len(s.text))
+	at = min(at, len(s.Text))
 	line := s.line(at)
 	// Images are found in the order of the text: counting goes on from the one
 	// before, so that a line of many megabytes is counted once.
-	if begin := s.lines[line]; s.counted.at < begin || s.counted.at > at {
+	if begin := s.Lines[line]; s.counted.at < begin || s.counted.at > at {
 		s.counted.at, s.counted.column = begin, 0
 	}
-	s.counted.column += utf8.RuneCountInString(s.text[s.counted.at:at])
+	s.counted.column += utf8.RuneCountInString(s.Text[s.counted.at:at])
 	s.counted.at = at
-	return Place{File: s.name, Line: line + 1, Column: s.counted.column + 1}
+	return Place{File: s.Name, Line: line + 1, Column: s.counted.column + 1}
 }
 
-// placeOf gives the place of a part of a scalar's text.
-func (s *source) placeOf(t *tree, from int) Place {
-	if from > 0 && t.kind == scalar {
+// PlaceOf gives the place of a part of a scalar's text.
+func (s *Source) PlaceOf(t *Tree, from int) Place {
+	if from > 0 && t.Kind == Scalar {
 		if a := s.align(t); a != nil {
-			return s.place(a.start(from))
+			return s.Place(a.start(from))
 		}
 	}
-	return s.place(t.at)
+	return s.Place(t.At)
 }
 
-func (s *source) problem(at int, err error) *Problem {
-	return &Problem{Place: s.place(at), Err: err}
+func (s *Source) Problem(at int, err error) *Problem {
+	return &Problem{Place: s.Place(at), Err: err}
 }

@@ -6,28 +6,28 @@ import (
 	"strings"
 )
 
-// document is one document of a file, or what was left of it.
-type document struct {
-	root *tree // nil when it could not be read
-	json bool
-	// glued says that it is JSON right behind other JSON: readers of JSON take
+// Document is one document of a file, or what was left of it.
+type Document struct {
+	Root *Tree // nil when it could not be read
+	JSON bool
+	// Glued says that it is JSON right behind other JSON: readers of JSON take
 	// that, those of YAML do not.
-	glued bool
-	err   *Problem
+	Glued bool
+	Err   *Problem
 }
 
-// documents reads every document of a file. They are parsed one by one, so that
+// Documents reads every document of a file. They are parsed one by one, so that
 // a mistake in one leaves the others readable.
-func (s *source) documents() []document {
-	var all []document
-	for _, chunk := range split(s.text) {
-		text := s.text[chunk.start:chunk.end]
-		trees, isJSON, at, err := parse(text, chunk.start)
+func (s *Source) Documents() []Document {
+	var all []Document
+	for _, chunk := range split(s.Text) {
+		text := s.Text[chunk.Start:chunk.End]
+		trees, isJSON, at, err := parse(text, chunk.Start)
 		if err != nil {
-			all = append(all, document{err: s.problem(at, err)})
+			all = append(all, Document{Err: s.Problem(at, err)})
 		}
 		for i, t := range trees {
-			all = append(all, document{root: t, json: isJSON, glued: i > 0})
+			all = append(all, Document{Root: t, JSON: isJSON, Glued: i > 0})
 		}
 	}
 	return all
@@ -35,7 +35,7 @@ func (s *source) documents() []document {
 
 // parse reads JSON as JSON, since YAML's reader takes other escapes and far
 // more time, and everything else as YAML.
-func parse(text string, base int) (trees []*tree, isJSON bool, at int, err error) {
+func parse(text string, base int) (trees []*Tree, isJSON bool, at int, err error) {
 	body := strings.TrimLeft(text, " \t\r\n")
 	if first, rest, _ := strings.Cut(body, "\n"); strings.TrimRight(first, " \t\r") == "---" {
 		body = strings.TrimLeft(rest, " \t\r\n") // JSON in a stream of YAML
@@ -54,7 +54,7 @@ func parse(text string, base int) (trees []*tree, isJSON bool, at int, err error
 	case err == nil && t == nil:
 		return nil, false, 0, nil
 	case err == nil:
-		return []*tree{t}, false, 0, nil
+		return []*Tree{t}, false, 0, nil
 	case isTemplate(text):
 		return nil, false, base + strings.Index(text, "{{"), errTemplate
 	case looksJSON && jsonLike(body):
@@ -73,19 +73,19 @@ func jsonLike(body string) bool {
 	return rest == "" || strings.HasPrefix(rest, `"`) || strings.HasPrefix(rest, "{")
 }
 
-// span is a part of a text.
-type span struct{ start, end int }
+// Span is a part of a text.
+type Span struct{ Start, End int }
 
 // split cuts a stream into documents, at lines that begin with --- and after
 // lines that begin with ...; YAML allows neither inside a value
 // (https://yaml.org/spec/1.2.2/#914-explicit-documents). Comments and
 // directives stay with the document that they stand before.
-func split(text string) []span {
-	var spans []span
+func split(text string) []Span {
+	var spans []Span
 	start, at := 0, 0
 	content := false
-	if strings.HasPrefix(text, byteOrderMark) {
-		start, at = len(byteOrderMark), len(byteOrderMark)
+	if strings.HasPrefix(text, ByteOrderMark) {
+		start, at = len(ByteOrderMark), len(ByteOrderMark)
 	}
 	for at < len(text) {
 		next := len(text)
@@ -96,13 +96,13 @@ func split(text string) []span {
 		switch {
 		case isMarker(line, "---"):
 			if content {
-				spans = append(spans, span{start, at})
+				spans = append(spans, Span{start, at})
 				start = at
 			}
 			content = true
 		case isMarker(line, "..."):
 			if content {
-				spans = append(spans, span{start, next})
+				spans = append(spans, Span{start, next})
 			}
 			start, content = next, false
 		case !content:
@@ -112,12 +112,12 @@ func split(text string) []span {
 		at = next
 	}
 	if content {
-		spans = append(spans, span{start, len(text)})
+		spans = append(spans, Span{start, len(text)})
 	}
 	return spans
 }
 
-const byteOrderMark = "\ufeff"
+const ByteOrderMark = "\ufeff"
 
 func isMarker(line, marker string) bool {
 	rest, ok := strings.CutPrefix(line, marker)

@@ -24,10 +24,10 @@ func listed(text string) string {
 }
 
 func TestManifests(t *testing.T) {
-	for _, test := range manifests {
-		t.Run(test.name, func(t *testing.T) {
-			if got := listed(test.text); got != test.want {
-				t.Errorf("got\n%s\nwant\n%s", got, test.want)
+	for _, test := range Manifests {
+		t.Run(test.Name, func(t *testing.T) {
+			if got := listed(test.Text); got != test.Want {
+				t.Errorf("got\n%s\nwant\n%s", got, test.Want)
 			}
 		})
 	}
@@ -56,12 +56,12 @@ func TestManifestBombs(t *testing.T) {
 
 // What a list finds does not depend on how the documents are written.
 func FuzzManifest(f *testing.F) {
-	for _, test := range manifests {
-		f.Add(test.text)
+	for _, test := range Manifests {
+		f.Add(test.Text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var l List
-		l.addManifest("f.yaml", []byte(text))
+		l.AddManifest("f.yaml", []byte(text))
 		for _, image := range l.Images() {
 			if again, err := Parse(image.Reference.String()); err != nil || again != image.Reference {
 				t.Errorf("%s is read as %s, %v", image.Reference, again, err)
@@ -85,7 +85,7 @@ func FuzzPlain(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		src, err := newSource("f", []byte(text))
+		src, err := NewSource("f", []byte(text))
 		if err != nil {
 			return
 		}

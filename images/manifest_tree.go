@@ -1,105 +1,105 @@
 package images
 
-// tree is a value of a document, YAML or JSON, and where it stands in the text.
-type tree struct {
-	kind  kind
-	style style
-	at    int    // offset of its first byte, an anchor or tag included
-	text  string // of a scalar, decoded
-	str   bool   // the scalar is a string and no number, boolean or null
+// Tree is a value of a document, YAML or JSON, and where it stands in the text.
+type Tree struct {
+	Kind  Kind
+	Style Style
+	At    int    // offset of its first byte, an anchor or tag included
+	Text  string // of a scalar, decoded
+	Str   bool   // the scalar is a string and no number, boolean or null
 
-	anchor string
-	pairs  []pair  // of a mapping
-	items  []*tree // of a sequence
-	target *tree   // of an alias
+	Anchor string
+	Pairs  []Pair  // of a mapping
+	Items  []*Tree // of a sequence
+	Target *Tree   // of an alias
 }
 
-type pair struct{ name, value *tree }
+type Pair struct{ Name, Value *Tree }
 
-type kind uint8
-
-const (
-	scalar kind = iota
-	mapping
-	sequence
-	alias
-)
-
-// style is how a value is written.
-type style uint8
+type Kind uint8
 
 const (
-	plain style = iota
-	single
-	double
-	literal // a block scalar, | or >
-	block   // a collection by indentation
-	flow    // a collection in brackets
+	Scalar Kind = iota
+	Mapping
+	Sequence
+	Alias
 )
 
-// resolve follows an alias.
-func (t *tree) resolve() *tree {
-	for t != nil && t.kind == alias {
-		t = t.target
+// Style is how a value is written.
+type Style uint8
+
+const (
+	Plain Style = iota
+	Single
+	Double
+	Literal // a block scalar, | or >
+	Block   // a collection by indentation
+	Flow    // a collection in brackets
+)
+
+// Resolve follows an alias.
+func (t *Tree) Resolve() *Tree {
+	for t != nil && t.Kind == Alias {
+		t = t.Target
 	}
 	return t
 }
 
-// isString reports whether t, or what it is an alias of, is a string.
-func (t *tree) isString() bool {
-	t = t.resolve()
-	return t != nil && t.kind == scalar && t.str
+// IsString reports whether t, or what it is an alias of, is a string.
+func (t *Tree) IsString() bool {
+	t = t.Resolve()
+	return t != nil && t.Kind == Scalar && t.Str
 }
 
-// word is the text of a scalar, also of a number; "" for anything else and for
+// Word is the text of a scalar, also of a number; "" for anything else and for
 // null.
-func (t *tree) word() string {
-	t = t.resolve()
-	if t == nil || t.kind != scalar || !t.str && (t.text == "null" || t.text == "~") {
+func (t *Tree) Word() string {
+	t = t.Resolve()
+	if t == nil || t.Kind != Scalar || !t.Str && (t.Text == "null" || t.Text == "~") {
 		return ""
 	}
-	return t.text
+	return t.Text
 }
 
-// equal reports whether two trees mean the same, whatever they look like.
-func equal(a, b *tree) bool {
-	if a.kind != b.kind || a.anchor != b.anchor || a.text != b.text || a.str != b.str ||
-		len(a.pairs) != len(b.pairs) || len(a.items) != len(b.items) {
+// Equal reports whether two trees mean the same, whatever they look like.
+func Equal(a, b *Tree) bool {
+	if a.Kind != b.Kind || a.Anchor != b.Anchor || a.Text != b.Text || a.Str != b.Str ||
+		len(a.Pairs) != len(b.Pairs) || len(a.Items) != len(b.Items) {
 		return false
 	}
-	for i := range a.pairs {
-		if !equal(a.pairs[i].name, b.pairs[i].name) || !equal(a.pairs[i].value, b.pairs[i].value) {
+	for i := range a.Pairs {
+		if !Equal(a.Pairs[i].Name, b.Pairs[i].Name) || !Equal(a.Pairs[i].Value, b.Pairs[i].Value) {
 			return false
 		}
 	}
-	for i := range a.items {
-		if !equal(a.items[i], b.items[i]) {
+	for i := range a.Items {
+		if !Equal(a.Items[i], b.Items[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-// get gives the value of a field, nil if there is none.
-func get(fields []pair, name string) *tree {
+// Get gives the value of a field, nil if there is none.
+func Get(fields []Pair, name string) *Tree {
 	for _, p := range fields {
-		if n := p.name.resolve(); n != nil && n.kind == scalar && n.text == name {
-			return p.value
+		if n := p.Name.Resolve(); n != nil && n.Kind == Scalar && n.Text == name {
+			return p.Value
 		}
 	}
 	return nil
 }
 
-// walk visits every value of a document once, not through aliases.
-func walk(t *tree, visit func(*tree)) {
+// Walk visits every value of a document once, not through aliases.
+func Walk(t *Tree, visit func(*Tree)) {
 	visit(t)
-	for _, p := range t.pairs {
-		walk(p.name, visit)
-		walk(p.value, visit)
+	for _, p := range t.Pairs {
+		Walk(p.Name, visit)
+		Walk(p.Value, visit)
 	}
-	for _, item := range t.items {
-		walk(item, visit)
+	for _, item := range t.Items {
+		Walk(item, visit)
 	}
 }
 
-func word(s string) *tree { return &tree{kind: scalar, text: s, str: true} }
+func NewString(s string) *Tree { return &Tree{Kind: Scalar, Text: s, Str: true} }

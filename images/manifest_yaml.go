@@ -14,7 +14,7 @@ import (
 
 // parseYAML reads the one document of text, nil if it is empty. base is where
 // the text begins in its file. Of an error, the offset in the file comes along.
-func parseYAML(text string, base int) (t *tree, at int, err error) {
+func parseYAML(text string, base int) (t *Tree, at int, err error) {
 	root, err := decodeYAML(text)
 	positions := newPositions(text)
 	if err != nil {
@@ -24,15 +24,15 @@ func parseYAML(text string, base int) (t *tree, at int, err error) {
 	if root == nil || len(root.Content) == 0 {
 		return nil, 0, nil
 	}
-	b := &builder{positions: positions, base: base, seen: map[*yaml.Node]*tree{}}
+	b := &builder{positions: positions, base: base, seen: map[*yaml.Node]*Tree{}}
 	t, err = b.build(root.Content[0], 0)
 	if err != nil {
 		return nil, base, err
 	}
 	for _, a := range b.aliases {
-		a.from.target = b.seen[a.to]
+		a.from.Target = b.seen[a.to]
 	}
-	if t.kind == scalar && !t.str && t.text == "" {
+	if t.Kind == Scalar && !t.Str && t.Text == "" {
 		return nil, 0, nil // --- and nothing else
 	}
 	return t, 0, nil
@@ -84,42 +84,42 @@ func yamlError(err error) (line int, reason error) {
 type builder struct {
 	positions *positions
 	base      int
-	seen      map[*yaml.Node]*tree // those with an anchor
+	seen      map[*yaml.Node]*Tree // those with an anchor
 	aliases   []struct {
-		from *tree
+		from *Tree
 		to   *yaml.Node
 	}
 }
 
-func (b *builder) build(n *yaml.Node, depth int) (*tree, error) {
+func (b *builder) build(n *yaml.Node, depth int) (*Tree, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("is nested deeper than %d levels", maxDepth)
 	}
-	t := &tree{at: b.base + b.positions.offset(n.Line, n.Column), anchor: n.Anchor}
+	t := &Tree{At: b.base + b.positions.offset(n.Line, n.Column), Anchor: n.Anchor}
 	if n.Anchor != "" {
 		b.seen[n] = t
 	}
 	switch n.Kind {
 	case yaml.ScalarNode:
-		t.text, t.str = n.Value, n.ShortTag() == "!!str"
-		t.style = scalarStyle(n.Style)
+		t.Text, t.Str = n.Value, n.ShortTag() == "!!str"
+		t.Style = scalarStyle(n.Style)
 	case yaml.AliasNode:
-		t.kind, t.text = alias, n.Value
+		t.Kind, t.Text = Alias, n.Value
 		b.aliases = append(b.aliases, struct {
-			from *tree
+			from *Tree
 			to   *yaml.Node
 		}{t, n.Alias})
 	case yaml.SequenceNode:
-		t.kind, t.style = sequence, collectionStyle(n.Style)
+		t.Kind, t.Style = Sequence, collectionStyle(n.Style)
 		for _, item := range n.Content {
 			built, err := b.build(item, depth+1)
 			if err != nil {
 				return nil, err
 			}
-			t.items = append(t.items, built)
+			t.Items = append(t.Items, built)
 		}
 	case yaml.MappingNode:
-		t.kind, t.style = mapping, collectionStyle(n.Style)
+		t.Kind, t.Style = Mapping, collectionStyle(n.Style)
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			name, err := b.build(n.Content[i], depth+1)
 			if err != nil {
@@ -129,29 +129,29 @@ func (b *builder) build(n *yaml.Node, depth int) (*tree, error) {
 			if err != nil {
 				return nil, err
 			}
-			t.pairs = append(t.pairs, pair{name, value})
+			t.Pairs = append(t.Pairs, Pair{name, value})
 		}
 	}
 	return t, nil
 }
 
-func scalarStyle(s yaml.Style) style {
+func scalarStyle(s yaml.Style) Style {
 	switch {
 	case s&yaml.DoubleQuotedStyle != 0:
-		return double
+		return Double
 	case s&yaml.SingleQuotedStyle != 0:
-		return single
+		return Single
 	case s&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		return literal
+		return Literal
 	}
-	return plain
+	return Plain
 }
 
-func collectionStyle(s yaml.Style) style {
+func collectionStyle(s yaml.Style) Style {
 	if s&yaml.FlowStyle != 0 {
-		return flow
+		return Flow
 	}
-	return block
+	return Block
 }
 
 // positions turns lines and columns of the library into offsets. It counts

@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// inner is YAML or JSON that is the text of a scalar: a manifest in a ConfigMap,
+// Inner is YAML or JSON that is the text of a scalar: a manifest in a ConfigMap,
 // the values of a HelmChart, JSON in a variable. It is a source of its own, and
 // knows where in the file it is written.
-type inner struct {
-	src       *source
-	documents []document
+type Inner struct {
+	Source    *Source
+	Documents []Document
 }
 
-func readInner(outer *source, host *tree) *inner {
-	src, err := newSource(outer.name, []byte(host.text))
+func ReadInner(outer *Source, host *Tree) *Inner {
+	src, err := NewSource(outer.Name, []byte(host.Text))
 	if err != nil {
 		return nil
 	}
-	src.outer, src.host, src.depth = outer, host, outer.depth+1
-	in := &inner{src: src, documents: src.documents()}
-	for _, d := range in.documents {
-		if d.err != nil || d.root.kind != mapping && d.root.kind != sequence {
+	src.outer, src.host, src.Depth = outer, host, outer.Depth+1
+	in := &Inner{Source: src, Documents: src.Documents()}
+	for _, d := range in.Documents {
+		if d.Err != nil || d.Root.Kind != Mapping && d.Root.Kind != Sequence {
 			return nil
 		}
-		src.roots = append(src.roots, d.root)
+		src.Roots = append(src.Roots, d.Root)
 	}
-	if len(in.documents) == 0 {
+	if len(in.Documents) == 0 {
 		return nil
 	}
 	return in
@@ -39,70 +39,70 @@ var errNestedForm = errors.New("is in a text inside a value that cannot be chang
 
 // outward turns edits of a text inside a scalar into edits of the file around
 // it.
-func (s *source) outward(edits []edit) ([]edit, error) {
-	text := apply(s.text, edits)
-	all := make([]edit, len(edits))
+func (s *Source) outward(edits []Edit) ([]Edit, error) {
+	text := Apply(s.Text, edits)
+	all := make([]Edit, len(edits))
 	for i, e := range edits {
 		var err error
 		if all[i], err = s.outwardOne(e); err != nil {
 			return nil, err
 		}
 	}
-	all[0].mutate = func() { s.host.text = text }
+	all[0].Mutate = func() { s.host.Text = text }
 	return all, nil
 }
 
-func (s *source) outwardOne(e edit) (edit, error) {
+func (s *Source) outwardOne(e Edit) (Edit, error) {
 	a := s.outer.align(s.host)
-	if a == nil || s.host.anchor != "" {
-		return edit{}, errNestedForm
+	if a == nil || s.host.Anchor != "" {
+		return Edit{}, errNestedForm
 	}
-	where, ok := a.of(e.span)
+	where, ok := a.of(e.Span)
 	if !ok {
-		return edit{}, errNestedForm
+		return Edit{}, errNestedForm
 	}
-	written, ok := s.encode(e.text)
+	written, ok := s.encode(e.Text)
 	if !ok {
-		return edit{}, errNestedForm
+		return Edit{}, errNestedForm
 	}
-	return edit{span: where, text: written, mutate: func() {}}, nil
+	return Edit{Span: where, Text: written, Mutate: func() {}}, nil
 }
 
 // encode writes a text as the scalar around it does.
-func (s *source) encode(text string) (string, bool) {
-	switch s.host.style {
-	case double:
+func (s *Source) encode(text string) (string, bool) {
+	switch s.host.Style {
+	case Double:
 		return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", `\r`, "\n", `\n`).Replace(text), true
-	case single:
+	case Single:
 		return strings.ReplaceAll(text, "'", "''"), !strings.Contains(text, "\n")
-	case literal:
+	case Literal:
 		if !strings.Contains(text, "\n") {
 			return text, true
 		}
 		indent, ok := s.indentation()
-		line := s.outer.newlineBefore(s.host.at) + indent
+		line := s.outer.NewlineBefore(s.host.At) + indent
 		return strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", line), ok
 	}
 	return text, isSimple(text)
 }
 
 // indentation is what stands before each line of the block (|) around this text.
-func (s *source) indentation() (string, bool) {
-	first := strings.IndexFunc(s.text, func(r rune) bool { return !isSpace(r) })
+func (s *Source) indentation() (string, bool) {
+	first := strings.IndexFunc(s.Text, func(r rune) bool { return !isSpace(r) })
 	a := s.outer.align(s.host)
-	if first < 0 || a == nil || !strings.HasPrefix(s.outer.text[s.host.at:], "|") {
+	if first < 0 || a == nil || !strings.HasPrefix(s.outer.Text[s.host.At:], "|") {
 		return "", false
 	}
 	at := a.start(first)
-	written := s.outer.text[s.outer.lineAt(at):at]
-	own := s.text[s.lineAt(first):first]
+	written := s.outer.Text[s.outer.LineAt(at):at]
+	own := s.Text[s.LineAt(first):first]
 	indent, ok := strings.CutSuffix(written, own)
-	return indent, ok && isBlank(indent)
+	return indent, ok && IsBlank(indent)
 }
 
-// outermostChange turns edits of texts inside of values into edits of the file.
-func outermostChange(edits map[*source][]edit) error {
-	inward := slices.SortedFunc(maps.Keys(edits), func(a, b *source) int { return cmp.Compare(b.depth, a.depth) })
+// Outermost turns edits of texts inside of values into edits of the file.
+func Outermost(edits map[*Source][]Edit) error {
+	inward := slices.SortedFunc(maps.Keys(edits), func(a, b *Source) int { return cmp.Compare(b.Depth, a.Depth) })
 	for len(inward) > 0 && inward[0].outer != nil {
 		s := inward[0]
 		outward, err := s.outward(edits[s])
@@ -111,7 +111,7 @@ func outermostChange(edits map[*source][]edit) error {
 		}
 		delete(edits, s)
 		edits[s.outer] = append(edits[s.outer], outward...)
-		inward = slices.SortedFunc(maps.Keys(edits), func(a, b *source) int { return cmp.Compare(b.depth, a.depth) })
+		inward = slices.SortedFunc(maps.Keys(edits), func(a, b *Source) int { return cmp.Compare(b.Depth, a.Depth) })
 	}
 	return nil
 }

@@ -2,13 +2,13 @@ package images
 
 import "fmt"
 
-// netError is a request that got no answer. It names the host and not the
+// NetError is a request that got no answer. It names the host and not the
 // address, which may hold what is not for a log.
-type netError struct {
-	host string
-	err  error
+type NetError struct {
+	Host string
+	Err  error
 }
 
-func (e *netError) Error() string { return fmt.Sprintf("%s: %v", e.host, e.err) }
+func (e *NetError) Error() string { return fmt.Sprintf("%s: %v", e.Host, e.Err) }
 
-func (e *netError) Unwrap() error { return e.err }
+func (e *NetError) Unwrap() error { return e.Err }

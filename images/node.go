@@ -206,7 +206,7 @@ func state(s cri.ContainerState) string {
 // add puts an image on the list under the best of its names: the one in the
 // pod's spec, which newer kubelets pass on; one that is no ID; else those that
 // the runtime keeps for the ID.
-func (n *node) add(l *List, place Place, used map[string]bool, names ...string) {
+func (n *node) add(l *List, at Place, used map[string]bool, names ...string) {
 	var refs []Reference
 	for _, name := range names {
 		stored := n.find(name)
@@ -223,10 +223,10 @@ func (n *node) add(l *List, place Place, used map[string]bool, names ...string) 
 		}
 	}
 	if len(refs) == 0 {
-		l.AddProblem(&Problem{Place: place, Err: fmt.Errorf("image %q has no name on this node any more", firstNonEmpty(names))})
+		l.AddProblem(&Problem{Place: at, Err: fmt.Errorf("image %q has no name on this node any more", firstNonEmpty(names))})
 	}
 	for _, r := range refs {
-		l.Add(r, place)
+		l.Add(r, at)
 	}
 }
 

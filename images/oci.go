@@ -20,7 +20,7 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// layout is a directory in the OCI image layout, with one index.json in which
+// Layout is a directory in the OCI image layout, with one index.json in which
 // each image stands under its full reference.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 //
@@ -30,7 +30,7 @@ import (
 //
 // Only regular files below the directory are read and written: the directory may come from
 // elsewhere, on a disk or out of an archive.
-type layout struct {
+type Layout struct {
 	dir  string
 	root *os.Root // dir
 	lock *os.File // held while it is written to; nil when it is only read
@@ -56,7 +56,7 @@ const annotationContainerd = "io.containerd.image.name"
 
 const (
 	layoutFile = "oci-layout"
-	indexFile  = "index.json"
+	IndexFile  = "index.json"
 	blobsDir   = "blobs"
 	layoutText = `{"imageLayoutVersion":"1.0.0"}`
 )
@@ -64,8 +64,8 @@ const (
 // maxLayoutFile is how large the file is that says what the directory is, in bytes.
 const maxLayoutFile = 64 << 10
 
-// openLayout reads the layout in dir. Close it.
-func openLayout(dir string) (*layout, error) {
+// OpenLayout reads the layout in dir. Close it.
+func OpenLayout(dir string) (*Layout, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -89,19 +89,19 @@ func openLayout(dir string) (*layout, error) {
 }
 
 // newLayout is a layout without an image.
-func newLayout(dir string) (*layout, error) {
+func newLayout(dir string) (*Layout, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &layout{
+	return &Layout{
 		dir: dir, root: root, index: newIndex(), byName: map[string]v1.Descriptor{},
 		named: map[string]bool{}, parts: map[v1.Hash]string{}, hashed: map[v1.Hash]*hashed{},
 	}, nil
 }
 
 // check reads what the directory is.
-func (l *layout) check() error {
+func (l *Layout) check() error {
 	raw, err := plainfile.Read(l.root, layoutFile, maxLayoutFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: is no OCI layout: it has no file %s", l.dir, layoutFile)
@@ -119,7 +119,7 @@ func (l *layout) check() error {
 }
 
 // about names the file of an error. What leads out of the directory has a remedy.
-func (l *layout) about(file string, err error) error {
+func (l *Layout) about(file string, err error) error {
 	err = plainfile.Reason(l.root, file, err)
 	remedy := ""
 	switch {
@@ -132,13 +132,13 @@ func (l *layout) about(file string, err error) error {
 }
 
 // readIndex reads index.json.
-func (l *layout) readIndex() error {
-	raw, err := plainfile.Read(l.root, indexFile, maxManifest)
+func (l *Layout) readIndex() error {
+	raw, err := plainfile.Read(l.root, IndexFile, MaxSize)
 	if err != nil {
-		return l.about(indexFile, err)
+		return l.about(IndexFile, err)
 	}
 	if err := json.Unmarshal(raw, &l.index); err != nil {
-		return l.about(indexFile, errors.New(oneLine(err.Error())))
+		return l.about(IndexFile, errors.New(OneLine(err.Error())))
 	}
 	named := map[v1.Hash]bool{}
 	for i, d := range l.index.Manifests {
@@ -147,12 +147,12 @@ func (l *layout) readIndex() error {
 			continue
 		}
 		named[d.Digest] = true
-		if list, ok := d.Annotations[annotationPlatforms]; ok {
+		if list, ok := d.Annotations[AnnotationPlatforms]; ok {
 			l.parts[d.Digest] = list
 		}
 		if other, ok := l.byName[name]; ok && other.Digest != d.Digest {
 			l.unnamed = append(l.unnamed, l.entry(i, fmt.Errorf("%s is there twice, as %s and as %s; remove one of them",
-				name, short(other.Digest), short(d.Digest))))
+				name, ShortDigest(other.Digest), ShortDigest(d.Digest))))
 		}
 		l.byName[name] = d
 	}
@@ -164,8 +164,8 @@ func (l *layout) readIndex() error {
 	return nil
 }
 
-func (l *layout) entry(i int, err error) error {
-	return fmt.Errorf("%s: manifests[%d]: %w", filepath.Join(l.dir, indexFile), i, err)
+func (l *Layout) entry(i int, err error) error {
+	return fmt.Errorf("%s: manifests[%d]: %w", filepath.Join(l.dir, IndexFile), i, err)
 }
 
 // layoutName is the full reference of an entry of index.json, "" if it has
@@ -192,26 +192,26 @@ func nameless(d v1.Descriptor) error {
 		}
 	}
 	if name := d.Annotations[annotationName]; name != "" {
-		return fmt.Errorf("%s does not say of which image it is; %s", quote(name), remedy)
+		return fmt.Errorf("%s does not say of which image it is; %s", Quote(name), remedy)
 	}
-	return fmt.Errorf("%s has no name; %s", short(d.Digest), remedy)
+	return fmt.Errorf("%s has no name; %s", ShortDigest(d.Digest), remedy)
 }
 
-// references lists the images of the layout, sorted; signatures and what else
+// References lists the images of the layout, sorted; signatures and what else
 // belongs to an image are not among them. The problems are what keeps the list from being all
 // that the directory holds.
-func (l *layout) references() (all []Reference, problems []error) {
+func (l *Layout) References() (all []Reference, problems []error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name := range l.byName {
-		if r, err := Parse(name); err == nil && !isAttachedTag(r.Tag()) {
+		if r, err := Parse(name); err == nil && !IsAttachedTag(r.Tag()) {
 			all = append(all, r)
 		}
 	}
 	slices.SortFunc(all, func(a, b Reference) int { return strings.Compare(a.String(), b.String()) })
 	problems = slices.Clone(l.unnamed)
 	if len(all)+len(problems) == 0 {
-		problems = append(problems, fmt.Errorf("%s: holds no image", filepath.Join(l.dir, indexFile)))
+		problems = append(problems, fmt.Errorf("%s: holds no image", filepath.Join(l.dir, IndexFile)))
 	}
 	return all, problems
 }
@@ -220,25 +220,25 @@ func (l *layout) references() (all []Reference, problems []error) {
 // nowhere else.
 func blobPath(d v1.Hash) string { return path.Join(blobsDir, d.Algorithm, d.Hex) }
 
-// damaged makes a *damagedError of an error about the content of a digest; an error of the system
+// Damaged makes a *damagedError of an error about the content of a digest; an error of the system
 // stays one. A file that is missing is errNotThere, too.
-func (l *layout) damaged(d v1.Hash, err error) error {
-	if _, ok := errors.AsType[*damagedError](err); ok {
+func (l *Layout) Damaged(d v1.Hash, err error) error {
+	if _, ok := errors.AsType[*DamagedError](err); ok {
 		return err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = errNotThere
+		err = ErrNotFound
 	}
 	if _, ok := errors.AsType[syscall.Errno](err); ok {
 		return l.about(blobPath(d), err) // permissions, a disk: it need not be damaged
 	}
-	return &damagedError{dir: l.dir, file: blobPath(d), err: err}
+	return &DamagedError{Dir: l.dir, File: blobPath(d), Err: err}
 }
 
-// repository gives the images of the layout with this name (registry and
+// Repository gives the images of the layout with this name (registry and
 // repository).
-func (l *layout) repository(name string) *layoutRepository {
-	return &layoutRepository{layout: l, name: name}
+func (l *Layout) Repository(name string) *LayoutRepository {
+	return &LayoutRepository{layout: l, name: name}
 }
 
 // newIndex is an index.json without an image.

@@ -24,8 +24,8 @@ func blobFile(dir, digest string) string {
 // aLayout is a directory with images in it; the source is gone.
 func aLayout(t *testing.T, seed uint64, n int) (dir string, set *sample.Set, images []Reference) {
 	t.Helper()
-	source := startRegistry(t, fakeregistry.Options{})
-	set, images = fill(t, source, sample.Options{Seed: seed, Images: n})
+	source := StartRegistry(t, fakeregistry.Options{})
+	set, images = Fill(t, source, sample.Options{Seed: seed, Images: n})
 	dir = t.TempDir()
 	wantStatus(t, copyImages(t, &Copier{}, images, "", "oci:"+dir), StatusCopied)
 	return dir, set, images
@@ -62,7 +62,7 @@ func TestLayoutReadsRegularFilesOnly(t *testing.T) {
 			blobFile(dir, layer), blobFile(dir, set.Images[0].Digest), filepath.Join(dir, "index.json"), filepath.Join(dir, "oci-layout"),
 		} {
 			replace(t, name, put)
-			target := startRegistry(t, fakeregistry.Options{})
+			target := StartRegistry(t, fakeregistry.Options{})
 			results, err := (&Copier{}).Copy(t.Context(), images, location(t, "oci:"+dir), location(t, target.Addr()))
 			for _, r := range results {
 				err = errors.Join(err, r.Err)
@@ -84,7 +84,7 @@ func TestLayoutReadsAreBounded(t *testing.T) {
 	for digest := range set.Blobs[set.Images[0].Repository] {
 		layer = digest
 	}
-	target := startRegistry(t, fakeregistry.Options{})
+	target := StartRegistry(t, fakeregistry.Options{})
 	for name, want := range map[string]string{
 		blobFile(dir, layer):                "bytes long and not",
 		filepath.Join(dir, "index.json"):    "is larger than",
@@ -112,8 +112,8 @@ func TestLayoutReadsAreBounded(t *testing.T) {
 
 // Nothing is written through a symlink in the directory.
 func TestLayoutWritesBelowItself(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 63, Images: 1})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 63, Images: 1})
 	for _, linked := range []string{"blobs", "blobs/sha256", "index.json", "oci-layout"} {
 		outside := t.TempDir()
 		dir := filepath.Join(t.TempDir(), "layout")
@@ -135,12 +135,12 @@ func TestLayoutWritesBelowItself(t *testing.T) {
 		if err := os.Symlink(link, filepath.Join(dir, linked)); err != nil {
 			t.Fatal(err)
 		}
-		before := files(t, outside)
+		before := Files(t, outside)
 		_, err := (&Copier{}).Copy(t.Context(), images, Location{}, location(t, "oci:"+dir))
 		if err == nil || !strings.Contains(err.Error(), linked) || !strings.Contains(err.Error(), "symlink") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", linked, err)
 		}
-		if after := files(t, outside); len(before) != len(after) || len(after) > 0 && before[0] != after[0] {
+		if after := Files(t, outside); len(before) != len(after) || len(after) > 0 && before[0] != after[0] {
 			t.Errorf("%s: written to %q", linked, after)
 		}
 	}
@@ -193,7 +193,7 @@ func TestLayoutNames(t *testing.T) {
 		}
 		for i, name := range c.names {
 			d := first
-			if d.Digest, err = digestOf("sha256", []byte{byte(i)}); err != nil {
+			if d.Digest, err = DigestOf("sha256", []byte{byte(i)}); err != nil {
 				t.Fatal(err)
 			}
 			d.Annotations = map[string]string{ocispec.AnnotationRefName: name}
@@ -206,7 +206,7 @@ func TestLayoutNames(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "index.json"), changed, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		target := startRegistry(t, fakeregistry.Options{})
+		target := StartRegistry(t, fakeregistry.Options{})
 		results, err := (&Copier{}).Copy(t.Context(), nil, location(t, "oci:"+dir), location(t, target.Addr()))
 		if (err != nil) != (c.want != nil) {
 			t.Errorf("%q: %v", c.names, err)

@@ -11,32 +11,32 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// verifiedBlob gives io.EOF only after content of the right size and digest.
-type verifiedBlob struct {
+// VerifiedBlob gives io.EOF only after content of the right size and digest.
+type VerifiedBlob struct {
 	io.ReadCloser
-	desc v1.Descriptor
+	Desc v1.Descriptor
 	hash hash.Hash
 	n    int64
 }
 
-func verified(body io.ReadCloser, d v1.Descriptor) (*verifiedBlob, error) {
+func Verified(body io.ReadCloser, d v1.Descriptor) (*VerifiedBlob, error) {
 	h, err := v1.Hasher(d.Digest.Algorithm)
 	if err != nil {
 		return nil, errors.Join(err, body.Close())
 	}
-	return &verifiedBlob{ReadCloser: body, desc: d, hash: h}, nil
+	return &VerifiedBlob{ReadCloser: body, Desc: d, hash: h}, nil
 }
 
-func (b *verifiedBlob) Read(p []byte) (int, error) {
+func (b *VerifiedBlob) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.hash.Write(p[:n])
 	b.n += int64(n)
-	if b.n > b.desc.Size {
-		return 0, fmt.Errorf("blob %s: %w (it is longer than %d bytes)", b.desc.Digest, errContent, b.desc.Size)
+	if b.n > b.Desc.Size {
+		return 0, fmt.Errorf("blob %s: %w (it is longer than %d bytes)", b.Desc.Digest, ErrContent, b.Desc.Size)
 	}
 	// The last bytes are not given away before they are known to be right:
 	// whoever sends them on with a known length would not read once more.
-	if b.n == b.desc.Size && n > 0 || err == io.EOF {
+	if b.n == b.Desc.Size && n > 0 || err == io.EOF {
 		if wrong := b.verify(); wrong != nil {
 			return 0, wrong
 		}
@@ -44,22 +44,22 @@ func (b *verifiedBlob) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *verifiedBlob) verify() error {
-	if b.n < b.desc.Size {
-		return fmt.Errorf("blob %s: %w", b.desc.Digest, io.ErrUnexpectedEOF)
+func (b *VerifiedBlob) verify() error {
+	if b.n < b.Desc.Size {
+		return fmt.Errorf("blob %s: %w", b.Desc.Digest, io.ErrUnexpectedEOF)
 	}
-	if got := fmt.Sprintf("%x", b.hash.Sum(nil)); got != b.desc.Digest.Hex {
-		return fmt.Errorf("blob %s: %w (it is %s)", b.desc.Digest, errContent, got)
+	if got := fmt.Sprintf("%x", b.hash.Sum(nil)); got != b.Desc.Digest.Hex {
+		return fmt.Errorf("blob %s: %w (it is %s)", b.Desc.Digest, ErrContent, got)
 	}
 	return nil
 }
 
-// blobsOf lists what an image is made of. Layers that may not be given on, as
+// BlobsOf lists what an image is made of. Layers that may not be given on, as
 // those of Windows, stay where their urls say.
-func blobsOf(c content) ([]v1.Descriptor, error) {
+func BlobsOf(c Manifest) ([]v1.Descriptor, error) {
 	var m v1.Manifest
-	if err := json.Unmarshal(c.raw, &m); err != nil {
-		return nil, fmt.Errorf("manifest %s: %s", c.desc.Digest, oneLine(err.Error()))
+	if err := json.Unmarshal(c.Raw, &m); err != nil {
+		return nil, fmt.Errorf("manifest %s: %s", c.Desc.Digest, OneLine(err.Error()))
 	}
 	var all []v1.Descriptor
 	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
@@ -67,23 +67,23 @@ func blobsOf(c content) ([]v1.Descriptor, error) {
 			continue
 		}
 		if d.Size < 0 {
-			return nil, fmt.Errorf("manifest %s: the size of blob %s is negative", c.desc.Digest, d.Digest)
+			return nil, fmt.Errorf("manifest %s: the size of blob %s is negative", c.Desc.Digest, d.Digest)
 		}
 		all = append(all, d)
 	}
 	return all, nil
 }
 
-// holdsLayers reports whether the manifest of the target has all layers of that
+// HoldsLayers reports whether the manifest of the target has all layers of that
 // of the source. In a manifest of cosign each is a signature, and the target may
 // have some of its own.
-func holdsLayers(have, source content) bool {
-	theirs, err := blobsOf(have)
-	if err != nil || have.desc.MediaType.IsIndex() || source.desc.MediaType.IsIndex() {
+func HoldsLayers(have, source Manifest) bool {
+	theirs, err := BlobsOf(have)
+	if err != nil || have.Desc.MediaType.IsIndex() || source.Desc.MediaType.IsIndex() {
 		return false
 	}
 	var m v1.Manifest
-	if json.Unmarshal(source.raw, &m) != nil || len(m.Layers) == 0 {
+	if json.Unmarshal(source.Raw, &m) != nil || len(m.Layers) == 0 {
 		return false
 	}
 	for _, l := range m.Layers {

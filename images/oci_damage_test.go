@@ -15,12 +15,12 @@ import (
 // Whatever file of a directory is lost, cut off or altered, check tells, copy from there fails for
 // it, and the next copy to there repairs it: of a blob that has its size with Verify alone.
 func TestLayoutRepairs(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 66, Images: 3}) // single, index, signed
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 66, Images: 3}) // single, index, signed
 	dir := t.TempDir()
 	to := location(t, "oci:"+dir)
 	wantStatus(t, copyImages(t, &Copier{}, images, "", to.String()), StatusCopied)
-	check := func(verify bool) (bad []Checked) {
+	findBad := func(verify bool) (bad []Checked) {
 		t.Helper()
 		all, problems, err := (&Checker{Verify: verify}).CheckLayout(t.Context(), images, to)
 		if err != nil || problems != nil || len(all) != len(images) {
@@ -33,7 +33,7 @@ func TestLayoutRepairs(t *testing.T) {
 		}
 		return bad
 	}
-	if bad := check(true); bad != nil {
+	if bad := findBad(true); bad != nil {
 		t.Fatalf("%+v", bad)
 	}
 	blobs, err := filepath.Glob(filepath.Join(dir, "blobs/sha256/*"))
@@ -64,10 +64,10 @@ func TestLayoutRepairs(t *testing.T) {
 				t.Fatal(err)
 			}
 			verify := how == "altered" && !isManifest
-			if bad := check(false); (len(bad) == 0) != verify {
+			if bad := findBad(false); (len(bad) == 0) != verify {
 				t.Errorf("%s: found without Verify: %+v", what, bad)
 			}
-			bad := check(true)
+			bad := findBad(true)
 			if len(bad) == 0 {
 				t.Errorf("%s: not found", what)
 			}
@@ -82,7 +82,7 @@ func TestLayoutRepairs(t *testing.T) {
 					continue
 				}
 				wrong++
-				if !isLost(r.Err) || !strings.Contains(r.Error, name) || !strings.Contains(r.Error, "copy the images to oci:"+dir+" again") {
+				if !IsDamaged(r.Err) || !strings.Contains(r.Error, name) || !strings.Contains(r.Error, "copy the images to oci:"+dir+" again") {
 					t.Errorf("%s: copied from: %s", what, r.Error)
 				}
 			}
@@ -94,7 +94,7 @@ func TestLayoutRepairs(t *testing.T) {
 					t.Errorf("%s: %s", what, r.Error)
 				}
 			}
-			if bad := check(true); bad != nil {
+			if bad := findBad(true); bad != nil {
 				t.Fatalf("%s: not repaired: %+v", what, bad)
 			}
 		}
@@ -108,7 +108,7 @@ func TestLayoutWithoutBlobs(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "blobs")), os.MkdirAll(filepath.Join(dir, "blobs/sha256"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	target := startRegistry(t, fakeregistry.Options{})
+	target := StartRegistry(t, fakeregistry.Options{})
 	for _, c := range causes(copyImages(t, &Copier{}, images, "oci:"+dir, target.Addr())) {
 		if c != "damaged "+dir {
 			t.Errorf("%q", c)

@@ -6,26 +6,26 @@ import (
 	"path/filepath"
 )
 
-// isLost recognises a file of a layout that is missing or altered: it is written again.
-func isLost(err error) bool {
-	_, ok := errors.AsType[*damagedError](err)
+// IsDamaged recognises a file of a layout that is missing or altered: it is written again.
+func IsDamaged(err error) bool {
+	_, ok := errors.AsType[*DamagedError](err)
 	return ok
 }
 
-// errNotThere says that a registry or a layout does not have something.
-var errNotThere = errors.New("is not there")
+// ErrNotFound says that a registry or a layout does not have something.
+var ErrNotFound = errors.New("is not there")
 
-// damagedError is a file of a layout that is missing, or not what it should be.
-type damagedError struct {
-	dir, file string // file is slash-separated, below dir
-	err       error
+// DamagedError is a file of a layout that is missing, or not what it should be.
+type DamagedError struct {
+	Dir, File string // file is slash-separated, below dir
+	Err       error
 }
 
-func (e *damagedError) Error() string {
-	return fmt.Sprintf("%s: %v; copy the images to oci:%s again", filepath.Join(e.dir, e.file), e.err, e.dir)
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s: %v; copy the images to oci:%s again", filepath.Join(e.Dir, e.File), e.Err, e.Dir)
 }
 
-func (e *damagedError) Unwrap() error { return e.err }
+func (e *DamagedError) Unwrap() error { return e.Err }
 
-// errContent is content that is not what its digest says.
-var errContent = errors.New("the content is not what its digest says")
+// ErrContent is content that is not what its digest says.
+var ErrContent = errors.New("the content is not what its digest says")

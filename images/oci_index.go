@@ -8,18 +8,18 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-func readIndex(c content) (v1.IndexManifest, error) {
+func ReadIndex(c Manifest) (v1.IndexManifest, error) {
 	var index v1.IndexManifest
-	if err := json.Unmarshal(c.raw, &index); err != nil {
-		return index, fmt.Errorf("index %s: %s", c.desc.Digest, oneLine(err.Error()))
+	if err := json.Unmarshal(c.Raw, &index); err != nil {
+		return index, fmt.Errorf("index %s: %s", c.Desc.Digest, OneLine(err.Error()))
 	}
 	return index, nil
 }
 
 const (
-	// annotationPlatforms stands in index.json of a layout beside an index of which only some
+	// AnnotationPlatforms stands in index.json of a layout beside an index of which only some
 	// platforms were copied, and lists them: linux/amd64,linux/arm64.
-	annotationPlatforms = "io.github.berth-registry.platforms"
+	AnnotationPlatforms = "io.github.berth-registry.platforms"
 	// annotationReduced stands in an index that was reduced, and holds the digest of the whole.
 	annotationReduced = "io.github.berth-registry.reduced-from"
 	// annotationSubject is what BuildKit writes beside an attestation: the digest of the manifest
@@ -28,20 +28,20 @@ const (
 	annotationSubject = "vnd.docker.reference.digest"
 )
 
-// choose reports for each manifest of an index whether it is copied: what is for one of the
+// Choose reports for each manifest of an index whether it is copied: what is for one of the
 // platforms, what is about such a manifest, and what is for no platform. nil platforms are all.
-func choose(index v1.IndexManifest, platforms []Platform) []bool {
+func Choose(index v1.IndexManifest, platforms []Platform) []bool {
 	chosen := make([]bool, len(index.Manifests))
 	digests := map[string]bool{}
 	for i, d := range index.Manifests {
-		p := platformOf(d.Platform)
-		chosen[i] = platforms == nil || p.OS == "" || slices.ContainsFunc(platforms, p.is)
+		p := PlatformOf(d.Platform)
+		chosen[i] = platforms == nil || p.OS == "" || slices.ContainsFunc(platforms, p.Matches)
 		if chosen[i] {
 			digests[d.Digest.String()] = true
 		}
 	}
 	for i, d := range index.Manifests {
-		if platformOf(d.Platform).OS != "unknown" {
+		if PlatformOf(d.Platform).OS != "unknown" {
 			continue
 		}
 		subject, about := d.Annotations[annotationSubject]
@@ -50,21 +50,21 @@ func choose(index v1.IndexManifest, platforms []Platform) []bool {
 	return chosen
 }
 
-// leftOut lists the platforms of an index that are not copied.
-func leftOut(index v1.IndexManifest, chosen []bool) []string {
+// LeftOut lists the platforms of an index that are not copied.
+func LeftOut(index v1.IndexManifest, chosen []bool) []string {
 	var all []string
 	for i, d := range index.Manifests {
-		if p := platformOf(d.Platform); !chosen[i] && p.OS != "unknown" && !slices.Contains(all, p.String()) {
+		if p := PlatformOf(d.Platform); !chosen[i] && p.OS != "unknown" && !slices.Contains(all, p.String()) {
 			all = append(all, p.String())
 		}
 	}
 	return all
 }
 
-func withChosen(c content, index v1.IndexManifest, chosen []bool) (content, error) {
+func WithChosen(c Manifest, index v1.IndexManifest, chosen []bool) (Manifest, error) {
 	var fields map[string]json.RawMessage
 	var manifests []json.RawMessage
-	if err := json.Unmarshal(c.raw, &fields); err != nil {
+	if err := json.Unmarshal(c.Raw, &fields); err != nil {
 		return c, err
 	}
 	if err := json.Unmarshal(fields["manifests"], &manifests); err != nil {
@@ -80,7 +80,7 @@ func withChosen(c content, index v1.IndexManifest, chosen []bool) (content, erro
 	for name, value := range index.Annotations {
 		annotations[name] = value
 	}
-	annotations[annotationReduced] = c.desc.Digest.String()
+	annotations[annotationReduced] = c.Desc.Digest.String()
 	var err error
 	for name, value := range map[string]any{"manifests": kept, "annotations": annotations} {
 		if fields[name], err = json.Marshal(value); err != nil {
@@ -91,19 +91,19 @@ func withChosen(c content, index v1.IndexManifest, chosen []bool) (content, erro
 	if err != nil {
 		return c, err
 	}
-	digest, err := digestOf("sha256", raw)
+	digest, err := DigestOf("sha256", raw)
 	if err != nil {
 		return c, err
 	}
-	return newContent(string(c.desc.MediaType), digest, raw)
+	return NewManifest(string(c.Desc.MediaType), digest, raw)
 }
 
-// reducedFrom is the digest of the index that c was made of, "" if it is none that was reduced.
-func reducedFrom(c content) string {
-	if !c.desc.MediaType.IsIndex() {
+// ReducedFrom is the digest of the index that c was made of, "" if it is none that was reduced.
+func ReducedFrom(c Manifest) string {
+	if !c.Desc.MediaType.IsIndex() {
 		return ""
 	}
-	index, err := readIndex(c)
+	index, err := ReadIndex(c)
 	if err != nil {
 		return ""
 	}

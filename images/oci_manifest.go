@@ -12,38 +12,38 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// short is the beginning of a digest, as people compare it.
-func short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
+// ShortDigest is the beginning of a digest, as people compare it.
+func ShortDigest(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
 
-// maxNesting is how deep an index may hold another one, and what refers to
+// MaxNesting is how deep an index may hold another one, and what refers to
 // something be referred to itself.
-const maxNesting = 8
+const MaxNesting = 8
 
-// maxForeign is how much of a foreign text goes into an error, in bytes.
-const maxForeign = 240
+// MaxForeign is how much of a foreign text goes into an error, in bytes.
+const MaxForeign = 240
 
-// oneLine makes a printable line of a foreign text.
-func oneLine(text string) string { return neterr.Line(text, maxForeign) }
+// OneLine makes a printable line of a foreign text.
+func OneLine(text string) string { return neterr.Line(text, MaxForeign) }
 
-// content is a manifest or an index, byte for byte.
-type content struct {
-	desc v1.Descriptor // MediaType, Size and Digest
-	raw  []byte
+// Manifest is a manifest or an index, byte for byte.
+type Manifest struct {
+	Desc v1.Descriptor // MediaType, Size and Digest
+	Raw  []byte
 }
 
-// maxManifest is how large a manifest or an index may be, in bytes. Registries
+// MaxSize is how large a manifest or an index may be, in bytes. Registries
 // take 4 MiB.
-const maxManifest = 32 << 20
+const MaxSize = 32 << 20
 
-// newContent knows what a manifest is from itself, where it says so.
-func newContent(mediaType string, digest v1.Hash, raw []byte) (content, error) {
+// NewManifest knows what a manifest is from itself, where it says so.
+func NewManifest(mediaType string, digest v1.Hash, raw []byte) (Manifest, error) {
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	var own struct {
 		MediaType string          `json:"mediaType"`
 		Manifests json.RawMessage `json:"manifests"`
 	}
 	if err := json.Unmarshal(raw, &own); err != nil {
-		return content{}, fmt.Errorf("manifest %s: is no JSON", digest)
+		return Manifest{}, fmt.Errorf("manifest %s: is no JSON", digest)
 	}
 	switch {
 	case own.MediaType != "":
@@ -55,12 +55,12 @@ func newContent(mediaType string, digest v1.Hash, raw []byte) (content, error) {
 		mediaType = string(types.OCIManifestSchema1)
 	}
 	if types.MediaType(mediaType).IsSchema1() {
-		return content{}, fmt.Errorf("manifest %s: is of the old schema 1, which registries no longer take; build or convert the image anew", digest)
+		return Manifest{}, fmt.Errorf("manifest %s: is of the old schema 1, which registries no longer take; build or convert the image anew", digest)
 	}
-	return content{desc: v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest}, raw: raw}, nil
+	return Manifest{Desc: v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest}, Raw: raw}, nil
 }
 
-func digestOf(algorithm string, b []byte) (v1.Hash, error) {
+func DigestOf(algorithm string, b []byte) (v1.Hash, error) {
 	h, err := v1.Hasher(algorithm)
 	if err != nil {
 		return v1.Hash{}, err

@@ -11,8 +11,8 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// partial gives the platforms that a layout holds of an index, if these are not all.
-func (l *layout) partial(d v1.Hash) ([]Platform, bool) {
+// Partial gives the platforms that a layout holds of an index, if these are not all.
+func (l *Layout) Partial(d v1.Hash) ([]Platform, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list, ok := l.parts[d]
@@ -29,11 +29,11 @@ func (l *layout) partial(d v1.Hash) ([]Platform, bool) {
 }
 
 // held is the annotation of an index of which the layout does not hold all, "" otherwise.
-func (l *layout) held(c content) string {
-	if !c.desc.MediaType.IsIndex() {
+func (l *Layout) held(c Manifest) string {
+	if !c.Desc.MediaType.IsIndex() {
 		return ""
 	}
-	index, err := readIndex(c)
+	index, err := ReadIndex(c)
 	if err != nil {
 		return ""
 	}
@@ -41,7 +41,7 @@ func (l *layout) held(c content) string {
 	all := true
 	for _, d := range index.Manifests {
 		_, err := plainfile.Stat(l.root, blobPath(d.Digest))
-		p := platformOf(d.Platform)
+		p := PlatformOf(d.Platform)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			all = false

@@ -15,14 +15,14 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// layoutRepository is the part of a layout that has one name.
-type layoutRepository struct {
-	layout *layout
+// LayoutRepository is the part of a layout that has one name.
+type LayoutRepository struct {
+	layout *Layout
 	name   string
 }
 
 // full is the reference of a tag or a digest here.
-func (r *layoutRepository) full(ref string) string {
+func (r *LayoutRepository) full(ref string) string {
 	if strings.Contains(ref, ":") {
 		return r.name + "@" + ref
 	}
@@ -30,19 +30,19 @@ func (r *layoutRepository) full(ref string) string {
 }
 
 // entry is what index.json lists for a tag or a digest.
-func (r *layoutRepository) entry(ref string) (v1.Descriptor, bool) {
+func (r *LayoutRepository) entry(ref string) (v1.Descriptor, bool) {
 	r.layout.mu.Lock()
 	defer r.layout.mu.Unlock()
 	d, ok := r.layout.byName[r.full(ref)]
 	return d, ok
 }
 
-// digest gives the digest of a tag, or of a digest if its content is there.
-func (r *layoutRepository) digest(_ context.Context, ref string) (v1.Hash, error) {
+// Digest gives the digest of a tag, or of a digest if its content is there.
+func (r *LayoutRepository) Digest(_ context.Context, ref string) (v1.Hash, error) {
 	d, listed := r.entry(ref)
 	if !strings.Contains(ref, ":") {
 		if !listed {
-			return v1.Hash{}, errNotThere
+			return v1.Hash{}, ErrNotFound
 		}
 		return d.Digest, nil
 	}
@@ -53,53 +53,53 @@ func (r *layoutRepository) digest(_ context.Context, ref string) (v1.Hash, error
 	_, err = plainfile.Stat(r.layout.root, blobPath(digest))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !listed:
-		return digest, errNotThere
+		return digest, ErrNotFound
 	case err != nil:
-		return digest, r.layout.damaged(digest, err)
+		return digest, r.layout.Damaged(digest, err)
 	}
 	return digest, nil
 }
 
-// manifest reads what a tag or a digest names. What the index does not name is errNotThere alone,
+// Manifest reads what a tag or a digest names. What the index does not name is errNotThere alone,
 // a file that should be there a *damagedError.
-func (r *layoutRepository) manifest(ctx context.Context, ref string) (content, error) {
-	d, err := r.digest(ctx, ref)
+func (r *LayoutRepository) Manifest(ctx context.Context, ref string) (Manifest, error) {
+	d, err := r.Digest(ctx, ref)
 	if err != nil {
-		return content{}, err
+		return Manifest{}, err
 	}
-	return r.layout.manifest(d)
+	return r.layout.Manifest(d)
 }
 
-// manifest reads a manifest by its digest.
-func (l *layout) manifest(d v1.Hash) (content, error) {
-	raw, err := plainfile.Read(l.root, blobPath(d), maxManifest)
+// Manifest reads a manifest by its digest.
+func (l *Layout) Manifest(d v1.Hash) (Manifest, error) {
+	raw, err := plainfile.Read(l.root, blobPath(d), MaxSize)
 	if err != nil {
-		return content{}, l.damaged(d, err)
+		return Manifest{}, l.Damaged(d, err)
 	}
-	got, err := digestOf(d.Algorithm, raw)
+	got, err := DigestOf(d.Algorithm, raw)
 	if err != nil {
-		return content{}, err
+		return Manifest{}, err
 	}
 	if got != d {
-		return content{}, l.damaged(d, errContent)
+		return Manifest{}, l.Damaged(d, ErrContent)
 	}
-	return newContent("", d, raw)
+	return NewManifest("", d, raw)
 }
 
-// blob opens a blob; it is verified while it is read.
-func (r *layoutRepository) blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+// Blob opens a blob; it is verified while it is read.
+func (r *LayoutRepository) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	return r.layout.blob(d)
 }
 
-func (l *layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
+func (l *Layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
 	f, info, err := plainfile.Open(l.root, blobPath(d.Digest), os.O_RDONLY)
 	if err != nil {
-		return nil, l.damaged(d.Digest, err)
+		return nil, l.Damaged(d.Digest, err)
 	}
 	if err := sized(info, d); err != nil {
-		return nil, errors.Join(l.damaged(d.Digest, err), f.Close())
+		return nil, errors.Join(l.Damaged(d.Digest, err), f.Close())
 	}
-	body, err := verified(f, d)
+	body, err := Verified(f, d)
 	if err != nil {
 		return nil, err
 	}
@@ -115,31 +115,31 @@ func sized(info fs.FileInfo, d v1.Descriptor) error {
 
 // layoutBlob is a blob whose errors name the file.
 type layoutBlob struct {
-	*verifiedBlob
-	layout *layout
+	*VerifiedBlob
+	layout *Layout
 }
 
 // Read implements io.Reader.
 func (b *layoutBlob) Read(p []byte) (int, error) {
-	n, err := b.verifiedBlob.Read(p)
+	n, err := b.VerifiedBlob.Read(p)
 	if err != nil && err != io.EOF {
-		if errors.Is(err, errContent) {
-			err = errContent
+		if errors.Is(err, ErrContent) {
+			err = ErrContent
 		}
-		err = b.layout.damaged(b.desc.Digest, err)
+		err = b.layout.Damaged(b.Desc.Digest, err)
 	}
 	return n, err
 }
 
-// checkBlob reports a blob that is not there, or has another size; with verify also one with
+// CheckBlob reports a blob that is not there, or has another size; with verify also one with
 // another digest, which is computed once. The end of ctx is an error.
-func (l *layout) checkBlob(ctx context.Context, d v1.Descriptor, verify bool) error {
+func (l *Layout) CheckBlob(ctx context.Context, d v1.Descriptor, verify bool) error {
 	info, err := plainfile.Stat(l.root, blobPath(d.Digest))
 	if err == nil {
 		err = sized(info, d)
 	}
 	if err != nil {
-		return l.damaged(d.Digest, err)
+		return l.Damaged(d.Digest, err)
 	}
 	if !verify {
 		return nil
@@ -155,7 +155,7 @@ func (l *layout) checkBlob(ctx context.Context, d v1.Descriptor, verify bool) er
 		var body io.ReadCloser
 		if body, r.err = l.blob(d); r.err == nil {
 			defer body.Close()
-			_, r.err = io.Copy(io.Discard, untilEnd(ctx, body))
+			_, r.err = io.Copy(io.Discard, UntilEnd(ctx, body))
 		}
 	})
 	return r.err
@@ -167,25 +167,25 @@ type hashed struct {
 	err  error // that it is another one
 }
 
-// attached finds what belongs to a digest, by the tags that registries without
+// Attached finds what belongs to a digest, by the tags that registries without
 // the referrers API use.
-func (r *layoutRepository) attached(ctx context.Context, d v1.Hash) (attached, error) {
-	var a attached
-	for _, suffix := range cosignSuffixes {
-		tag := referrersTag(d) + suffix
+func (r *LayoutRepository) Attached(ctx context.Context, d v1.Hash) (Attached, error) {
+	var a Attached
+	for _, suffix := range CosignSuffixes {
+		tag := ReferrersTag(d) + suffix
 		if _, listed := r.entry(tag); listed {
-			a.tags = append(a.tags, tag)
+			a.Tags = append(a.Tags, tag)
 		}
 	}
-	if _, listed := r.entry(referrersTag(d)); !listed {
+	if _, listed := r.entry(ReferrersTag(d)); !listed {
 		return a, nil
 	}
-	c, err := r.manifest(ctx, referrersTag(d))
+	c, err := r.Manifest(ctx, ReferrersTag(d))
 	if err != nil {
 		return a, err
 	}
-	return a, a.takeList(c, referrersTag(d))
+	return a, a.TakeList(c, ReferrersTag(d))
 }
 
-// listsReferrers: a layout has the tags.
-func (r *layoutRepository) listsReferrers(context.Context, v1.Hash) (bool, error) { return false, nil }
+// ListsReferrers: a layout has the tags.
+func (r *LayoutRepository) ListsReferrers(context.Context, v1.Hash) (bool, error) { return false, nil }

@@ -32,8 +32,8 @@ func indexIn(t testing.TB, dir string) v1.IndexManifest {
 
 // Through a directory to another registry: the same by digest.
 func TestCopyThroughALayout(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 41})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 41})
 	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
 	wantStatus(t, copyImages(t, &Copier{}, images, "", "oci:"+dir), StatusCopied)
 
@@ -55,9 +55,9 @@ func TestCopyThroughALayout(t *testing.T) {
 	}
 
 	// Once more: nothing is written.
-	before := files(t, dir)
+	before := Files(t, dir)
 	wantStatus(t, copyImages(t, &Copier{}, images, "", "oci:"+dir), StatusPresent)
-	if after := files(t, dir); !slices.Equal(before, after) {
+	if after := Files(t, dir); !slices.Equal(before, after) {
 		t.Errorf("written again:\n%q\n%q", before, after)
 	}
 
@@ -73,20 +73,20 @@ func TestCopyThroughALayout(t *testing.T) {
 	// And one of them, by its name, to another directory.
 	other := t.TempDir()
 	wantStatus(t, copyImages(t, &Copier{}, images[2:3], "oci:"+dir, "oci:"+other), StatusCopied)
-	l, err := openLayout(other)
+	l, err := OpenLayout(other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
-	if got, problems := l.references(); len(got) != 1 || got[0] != images[2] || problems != nil {
+	defer l.Close()
+	if got, problems := l.References(); len(got) != 1 || got[0] != images[2] || problems != nil {
 		t.Errorf("%v %v, want %v", got, problems, images[2])
 	}
 }
 
 // A run that was cut off, with what a killed process leaves, is completed.
 func TestLayoutGoesOn(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 42, Images: 6})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 42, Images: 6})
 	dir := t.TempDir()
 	wantStatus(t, copyImages(t, &Copier{}, images[:3], "", "oci:"+dir), StatusCopied)
 	// Killed before the index was written, and in the middle of a blob.
@@ -105,7 +105,7 @@ func TestLayoutGoesOn(t *testing.T) {
 			t.Errorf("%s: %d blobs were written again", r.Image, r.Uploaded)
 		}
 	}
-	for _, f := range files(t, dir) {
+	for _, f := range Files(t, dir) {
 		if strings.Contains(f, "partial") {
 			t.Errorf("left: %s", f)
 		}
@@ -114,8 +114,8 @@ func TestLayoutGoesOn(t *testing.T) {
 
 // Wrong content in a layout goes nowhere.
 func TestLayoutIsVerified(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	set, images := fill(t, source, sample.Options{Seed: 43, Images: 1})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	set, images := Fill(t, source, sample.Options{Seed: 43, Images: 1})
 	dir := t.TempDir()
 	wantStatus(t, copyImages(t, &Copier{}, images, "", "oci:"+dir), StatusCopied)
 	for digest := range set.Blobs[set.Images[0].Repository] {
@@ -157,7 +157,7 @@ func TestLayoutRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("oci:"+foreign, "is no OCI layout")
-	if got := files(t, foreign); len(got) != 1 {
+	if got := Files(t, foreign); len(got) != 1 {
 		t.Errorf("something was written: %q", got)
 	}
 	newer := t.TempDir()
@@ -167,12 +167,12 @@ func TestLayoutRefused(t *testing.T) {
 	refused("oci:"+newer, "a version that is not known")
 
 	dir := t.TempDir()
-	l, err := writeLayout(dir)
+	l, err := CreateLayout(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	refused("oci:"+dir, "another process writes to this layout")
-	if err := l.close(); err != nil {
+	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := (&Copier{}).Copy(t.Context(), nil, location(t, "oci:"+t.TempDir()), location(t, "oci:"+dir)); err == nil || !strings.Contains(err.Error(), "has no file oci-layout") {
@@ -183,8 +183,8 @@ func TestLayoutRefused(t *testing.T) {
 // Entries of others stay in index.json; names are taken as other tools write
 // them.
 func TestLayoutOfOthers(t *testing.T) {
-	source := startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 44, Images: 2})
+	source := StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 44, Images: 2})
 	dir := t.TempDir()
 	wantStatus(t, copyImages(t, &Copier{}, images[:1], "", "oci:"+dir), StatusCopied)
 	index := indexIn(t, dir)
@@ -201,36 +201,36 @@ func TestLayoutOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStatus(t, copyImages(t, &Copier{}, images[1:], "", "oci:"+dir), StatusCopied)
-	l, err := openLayout(dir)
+	l, err := OpenLayout(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
+	defer l.Close()
 	if n := len(indexIn(t, dir).Manifests); n != 4 {
 		t.Errorf("%d entries, want the two of ours and the two of others", n)
 	}
-	want := []Reference{images[0], images[1], mustParse(t, "quay.io/team/app:v2")}
+	want := []Reference{images[0], images[1], MustParse(t, "quay.io/team/app:v2")}
 	slices.SortFunc(want, func(a, b Reference) int { return strings.Compare(a.String(), b.String()) })
 	// The tag alone is the same digest as one with a name: nothing would be left out.
-	if got, problems := l.references(); !slices.Equal(got, want) || problems != nil {
+	if got, problems := l.References(); !slices.Equal(got, want) || problems != nil {
 		t.Errorf("%v %v, want %v", got, problems, want)
 	}
 }
 
 // A digest is copied as one, with its tag if it has one.
 func TestCopyDigests(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	set, _ := fill(t, source, sample.Options{Seed: 45, Images: 2})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	set, _ := Fill(t, source, sample.Options{Seed: 45, Images: 2})
 	one, two := set.Images[0], set.Images[1]
 	images := []Reference{
-		mustParse(t, source.Addr()+"/"+one.Repository+"@"+one.Digest),
-		mustParse(t, source.Addr()+"/"+two.Repository+":other@"+two.Digest),
+		MustParse(t, source.Addr()+"/"+one.Repository+"@"+one.Digest),
+		MustParse(t, source.Addr()+"/"+two.Repository+":other@"+two.Digest),
 	}
 	dir := "oci:" + t.TempDir()
 	for _, from := range []string{"", dir} {
 		if from != "" {
 			wantStatus(t, copyImages(t, &Copier{}, images, "", dir), StatusCopied)
-			target = startRegistry(t, fakeregistry.Options{})
+			target = StartRegistry(t, fakeregistry.Options{})
 		}
 		wantStatus(t, copyImages(t, &Copier{}, images, from, target.Addr()), StatusCopied)
 		if target.Manifest(one.Repository, one.Digest) == nil || target.Manifest(two.Repository, "other") == nil {
@@ -245,9 +245,9 @@ func TestCopyDigests(t *testing.T) {
 
 // Two images that become one are told, unless they are the same.
 func TestCopyCollisions(t *testing.T) {
-	a, b, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, first := fill(t, a, sample.Options{Seed: 46, Images: 2})
-	_, second := fill(t, b, sample.Options{Seed: 46, Images: 1})
+	a, b, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, first := Fill(t, a, sample.Options{Seed: 46, Images: 2})
+	_, second := Fill(t, b, sample.Options{Seed: 46, Images: 1})
 	for _, r := range copyImages(t, &Copier{}, append(first, second...), "", target.Addr()) {
 		if r.Status == StatusFailed {
 			t.Errorf("%s: %s", r.Image, r.Error)
@@ -255,7 +255,7 @@ func TestCopyCollisions(t *testing.T) {
 	}
 	wantPushedOnce(t, target.Requests())
 
-	_, second = fill(t, b, sample.Options{Seed: 47, Images: 1})
+	_, second = Fill(t, b, sample.Options{Seed: 47, Images: 1})
 	results := copyImages(t, &Copier{}, append(first, second...), "", target.Addr())
 	last := results[len(results)-1]
 	if last.Status != StatusFailed || !strings.Contains(last.Error, "would be overwritten") || !strings.Contains(last.Error, first[0].String()) {
@@ -267,9 +267,9 @@ func TestCopyCollisions(t *testing.T) {
 
 // A tag that means something else at the target is moved.
 func TestCopyMovesATag(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	fill(t, target, sample.Options{Seed: 48, Images: 2})
-	_, images := fill(t, source, sample.Options{Seed: 49, Images: 2})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	Fill(t, target, sample.Options{Seed: 48, Images: 2})
+	_, images := Fill(t, source, sample.Options{Seed: 49, Images: 2})
 	wantStatus(t, copyImages(t, &Copier{}, images, "", target.Addr()), StatusCopied)
 	for _, i := range images {
 		if string(target.Manifest(i.Repository(), i.Tag())) != string(source.Manifest(i.Repository(), i.Tag())) {
@@ -280,8 +280,8 @@ func TestCopyMovesATag(t *testing.T) {
 
 // The end of the context ends a copy, and says so.
 func TestCopyEnds(t *testing.T) {
-	source, target := startRegistry(t, fakeregistry.Options{}), startRegistry(t, fakeregistry.Options{})
-	_, images := fill(t, source, sample.Options{Seed: 50, Images: 2})
+	source, target := StartRegistry(t, fakeregistry.Options{}), StartRegistry(t, fakeregistry.Options{})
+	_, images := Fill(t, source, sample.Options{Seed: 50, Images: 2})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	results, err := (&Copier{}).Copy(ctx, images, Location{}, location(t, target.Addr()))

@@ -30,9 +30,9 @@ const partial = ".partial-"
 // A process that is killed before finds the content when it runs again.
 const indexEvery = time.Second
 
-// writeLayout opens the layout in dir to add to it, and makes it if there is
+// CreateLayout opens the layout in dir to add to it, and makes it if there is
 // none. One process at a time writes to a layout. Close it.
-func writeLayout(dir string) (*layout, error) {
+func CreateLayout(dir string) (*Layout, error) {
 	// A directory that is something else is not made one.
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s: is no directory; name one, or one that does not exist yet", dir)
@@ -45,13 +45,13 @@ func writeLayout(dir string) (*layout, error) {
 		return nil, err
 	}
 	if err := l.open(); err != nil {
-		return nil, errors.Join(err, l.close())
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
 // open makes the layout if need be, locks it, and reads it.
-func (l *layout) open() error {
+func (l *Layout) open() error {
 	if err := l.make(); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (l *layout) open() error {
 }
 
 // make makes the directory of blobs and says what the directory is, unless that is there.
-func (l *layout) make() error {
+func (l *Layout) make() error {
 	err := l.check()
 	if err == nil {
 		return l.makeDir(path.Join(blobsDir, "sha256"))
@@ -103,14 +103,14 @@ func (l *layout) make() error {
 	return l.syncDirs(".")
 }
 
-func (l *layout) makeDir(name string) error {
+func (l *Layout) makeDir(name string) error {
 	if err := l.root.MkdirAll(name, 0o755); err != nil {
 		return l.about(name, err)
 	}
 	return nil
 }
 
-func (l *layout) removePartial(patterns ...string) error {
+func (l *Layout) removePartial(patterns ...string) error {
 	for _, pattern := range patterns {
 		left, err := fs.Glob(l.root.FS(), pattern)
 		if err != nil {
@@ -125,8 +125,8 @@ func (l *layout) removePartial(patterns ...string) error {
 	return nil
 }
 
-// close writes the index if need be and lets others write.
-func (l *layout) close() error {
+// Close writes the index if need be and lets others write.
+func (l *Layout) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lock == nil {
@@ -136,7 +136,7 @@ func (l *layout) close() error {
 }
 
 // flush writes index.json. The lock is held.
-func (l *layout) flush() error {
+func (l *Layout) flush() error {
 	if !l.changed {
 		return nil
 	}
@@ -151,8 +151,8 @@ func (l *layout) flush() error {
 	if err != nil {
 		return err
 	}
-	if len(raw) > maxManifest {
-		return fmt.Errorf("%s: would be larger than the %d MiB that are read; copy to several directories", filepath.Join(l.dir, indexFile), maxManifest>>20)
+	if len(raw) > MaxSize {
+		return fmt.Errorf("%s: would be larger than the %d MiB that are read; copy to several directories", filepath.Join(l.dir, IndexFile), MaxSize>>20)
 	}
 	// What the index names must be there for good before the index is.
 	entries, err := fs.ReadDir(l.root.FS(), blobsDir)
@@ -166,7 +166,7 @@ func (l *layout) flush() error {
 			}
 		}
 	}
-	if err := l.replaceFile(indexFile, bytes.NewReader(raw)); err != nil {
+	if err := l.replaceFile(IndexFile, bytes.NewReader(raw)); err != nil {
 		return err
 	}
 	l.changed, l.written = false, time.Now()
@@ -175,7 +175,7 @@ func (l *layout) flush() error {
 
 // replaceFile puts content in place of name, all of it or nothing; whatever name was, a symlink
 // too, is gone then. That the name is there for good is for syncDirs to see to.
-func (l *layout) replaceFile(name string, content io.Reader) (err error) {
+func (l *Layout) replaceFile(name string, content io.Reader) (err error) {
 	temp := path.Join(path.Dir(name), partial+rand.Text())
 	f, err := l.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -203,7 +203,7 @@ func (l *layout) replaceFile(name string, content io.Reader) (err error) {
 	return l.root.Rename(temp, name)
 }
 
-func (l *layout) syncDirs(dirs ...string) error {
+func (l *Layout) syncDirs(dirs ...string) error {
 	for _, dir := range dirs {
 		d, err := l.root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 		if err != nil {
@@ -216,57 +216,57 @@ func (l *layout) syncDirs(dirs ...string) error {
 	return nil
 }
 
-// ensure has a blob in the layout. One that is there is not read: what it needs to be found
-// altered is [layout.checkBlob].
-func (r *layoutRepository) ensure(ctx context.Context, d v1.Descriptor, _ string, open opener) (outcome, error) {
+// Ensure has a blob in the layout. One that is there is not read: what it needs to be found
+// altered is [Layout.CheckBlob].
+func (r *LayoutRepository) Ensure(ctx context.Context, d v1.Descriptor, _ string, open Opener) (Outcome, error) {
 	l := r.layout
 	name := blobPath(d.Digest)
 	if info, err := plainfile.Stat(l.root, name); err == nil && info.Size() == d.Size && !l.isAltered(d.Digest) {
-		return wasThere, nil
+		return AlreadyPresent, nil
 	}
-	return uploaded, l.write(ctx, name, open)
+	return Uploaded, l.write(ctx, name, open)
 }
 
 // isAltered reports whether a blob is known to be not what its digest says.
-func (l *layout) isAltered(d v1.Hash) bool {
+func (l *Layout) isAltered(d v1.Hash) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.hashed[d]
 	return r != nil && r.err != nil
 }
 
-func (l *layout) write(ctx context.Context, name string, open opener) error {
+func (l *Layout) write(ctx context.Context, name string, open Opener) error {
 	if err := l.makeDir(path.Dir(name)); err != nil {
 		return err
 	}
-	return transfer(ctx, open, func(_ context.Context, body io.Reader) error {
+	return Transfer(ctx, open, func(_ context.Context, body io.Reader) error {
 		return l.replaceFile(name, body)
 	})
 }
 
-// put stores a manifest.
-func (r *layoutRepository) put(ctx context.Context, _ string, c content) error {
-	if _, err := r.layout.manifest(c.desc.Digest); err == nil {
+// Put stores a manifest.
+func (r *LayoutRepository) Put(ctx context.Context, _ string, c Manifest) error {
+	if _, err := r.layout.Manifest(c.Desc.Digest); err == nil {
 		return nil
 	}
-	return r.layout.write(ctx, blobPath(c.desc.Digest), func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(c.raw)), nil
+	return r.layout.write(ctx, blobPath(c.Desc.Digest), func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(c.Raw)), nil
 	})
 }
 
-// nameIt stores a manifest and lists it in the index under a tag or a digest.
-func (r *layoutRepository) nameIt(ctx context.Context, ref string, c content) error {
-	if err := r.put(ctx, ref, c); err != nil {
+// PutNamed stores a manifest and lists it in the index under a tag or a digest.
+func (r *LayoutRepository) PutNamed(ctx context.Context, ref string, c Manifest) error {
+	if err := r.Put(ctx, ref, c); err != nil {
 		return err
 	}
 	l := r.layout
 	held := l.held(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := c.desc
+	d := c.Desc
 	d.Annotations = map[string]string{annotationName: r.full(ref)}
 	if held != "" {
-		d.Annotations[annotationPlatforms] = held
+		d.Annotations[AnnotationPlatforms] = held
 	}
 	l.byName[r.full(ref)] = d
 	l.named[r.full(ref)] = true

@@ -66,15 +66,15 @@ func TestOperatorsList(t *testing.T) {
 		t.Run(o.file, func(t *testing.T) {
 			a := operator(t, o.file)
 			var l List
-			l.addManifest("in.yaml", []byte(section(a, "in.yaml")))
+			l.AddManifest("in.yaml", []byte(Section(a, "in.yaml")))
 			var got []string
 			for _, r := range l.References() {
 				got = append(got, r.String())
 			}
-			if want := strings.Fields(section(a, "images")); !slices.Equal(got, want) {
+			if want := strings.Fields(Section(a, "images")); !slices.Equal(got, want) {
 				t.Errorf("found\n  %s\nby hand\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 			}
-			named := slices.Collect(strings.Lines(section(a, "named")))
+			named := slices.Collect(strings.Lines(Section(a, "named")))
 			problems := l.Problems()
 			for i := range max(len(named), len(problems)) {
 				if i >= len(named) || i >= len(problems) || !strings.HasPrefix(problems[i].Error(), strings.TrimSpace(named[i])) {
@@ -92,7 +92,7 @@ func TestOperatorsRewrite(t *testing.T) {
 	for _, each := range operators {
 		t.Run(each.file, func(t *testing.T) {
 			a := operator(t, each.file)
-			in := section(a, "in.yaml")
+			in := Section(a, "in.yaml")
 			r, err := Rewrite("in.yaml", []byte(in), o)
 			if err != nil {
 				t.Fatal(err)
@@ -109,18 +109,18 @@ func TestOperatorsRewrite(t *testing.T) {
 				t.Errorf("%v, rewritten to\n%s", err, got)
 			}
 			bare := got
-			if inserted := section(a, "inserted"); inserted != "" {
+			if inserted := Section(a, "inserted"); inserted != "" {
 				if bare = strings.Replace(got, inserted, "", 1); bare == got {
 					t.Errorf("%q is not inserted", inserted)
 				}
 			}
-			if err := outside(in, bare); err != nil {
+			if err := Outside(in, bare); err != nil {
 				t.Error(err)
 			}
 			var l List
-			l.addManifest("out.yaml", r.Text)
+			l.AddManifest("out.yaml", r.Text)
 			have := l.References()
-			for _, image := range strings.Fields(section(a, "images")) {
+			for _, image := range strings.Fields(Section(a, "images")) {
 				ref, err := Parse(image)
 				if err != nil {
 					t.Fatal(err)
@@ -129,14 +129,14 @@ func TestOperatorsRewrite(t *testing.T) {
 					t.Errorf("%s is not at %s", image, o.To.Reference(ref))
 				}
 			}
-			if n := len(strings.Fields(section(a, "images"))); len(have) != n {
+			if n := len(strings.Fields(Section(a, "images"))); len(have) != n {
 				t.Errorf("%d images afterwards, before %d", len(have), n)
 			}
 			if again := rewriteText(t, got, o); again != got {
 				t.Errorf("a second time it is\n%s", again)
 			}
 			// A repository without a tag is rewritten as well.
-			named := strings.Count(section(a, "named"), "\n") - strings.Count(section(a, "named"), "has no tag here")
+			named := strings.Count(Section(a, "named"), "\n") - strings.Count(Section(a, "named"), "has no tag here")
 			if len(r.Untouched) != named {
 				t.Errorf("%d named, want %d: %q", len(r.Untouched), named, r.Untouched)
 			}
@@ -158,8 +158,8 @@ func TestOperatorsTable(t *testing.T) {
 	for _, o := range operators {
 		a := operator(t, o.file)
 		var l List
-		l.addManifest("in.yaml", []byte(section(a, "in.yaml")))
-		table += fmt.Sprintf("| %s | %d | %d | %d |\n", o.name, len(strings.Fields(section(a, "images"))), len(l.References()), len(l.Problems()))
+		l.AddManifest("in.yaml", []byte(Section(a, "in.yaml")))
+		table += fmt.Sprintf("| %s | %d | %d | %d |\n", o.name, len(strings.Fields(Section(a, "images"))), len(l.References()), len(l.Problems()))
 	}
 	if !strings.Contains(string(page), table) {
 		t.Errorf("docs/images.md does not have the table\n%s", table)

@@ -21,7 +21,7 @@ func (l *List) AddPlain(name string, stdin io.Reader) {
 		l.AddProblem(err)
 		return
 	}
-	src, err := newSource(name, data)
+	src, err := NewSource(name, data)
 	if err != nil {
 		l.AddProblem(err)
 		return
@@ -36,14 +36,14 @@ func (l *List) AddPlain(name string, stdin io.Reader) {
 
 // plainLines puts the images on the list, and counts them and what was meant for
 // one.
-func plainLines(s *source, l *List) int {
+func plainLines(s *Source, l *List) int {
 	count := 0
-	for i, at := range s.lines {
-		end := len(s.text)
-		if i+1 < len(s.lines) {
-			end = s.lines[i+1]
+	for i, at := range s.Lines {
+		end := len(s.Text)
+		if i+1 < len(s.Lines) {
+			end = s.Lines[i+1]
 		}
-		raw := s.text[at:end]
+		raw := s.Text[at:end]
 		text := plainLine(raw)
 		if text == "" || strings.HasPrefix(text, imageID) {
 			continue
@@ -67,23 +67,23 @@ func plainLines(s *source, l *List) int {
 			}
 		}
 		for _, image := range severalImages(text) {
-			place := placeIn(s, at, raw, image)
-			place.Use = UseListed
+			found := placeIn(s, at, raw, image)
+			found.Use = UseListed
 			r, err := Parse(image)
 			if err != nil {
-				l.AddProblem(&Problem{Place: place, Err: err})
+				l.AddProblem(&Problem{Place: found, Err: err})
 				continue
 			}
-			place.Count = times
-			l.Add(r, place)
+			found.Count = times
+			l.Add(r, found)
 		}
 	}
 	return count
 }
 
 // placeIn is where text is in a line that begins at an offset.
-func placeIn(s *source, at int, line, text string) Place {
-	return s.place(at + max(strings.Index(line, text), 0))
+func placeIn(s *Source, at int, line, text string) Place {
+	return s.Place(at + max(strings.Index(line, text), 0))
 }
 
 // imageID begins a line of kubectl describe with the digest of an image that another line names.
@@ -110,9 +110,9 @@ func severalImages(line string) []string {
 }
 
 // isImageList reports whether the text may be a list for another program, which is worth parsing.
-func isImageList(s *source) bool {
+func isImageList(s *Source) bool {
 	for _, word := range []string{"images:", "sync:", "images-by-", "content.hauler.cattle.io", `"images"`, `"sync"`} {
-		if strings.Contains(s.text, word) {
+		if strings.Contains(s.Text, word) {
 			return true
 		}
 	}
@@ -120,17 +120,17 @@ func isImageList(s *source) bool {
 }
 
 // imageLists reads the documents if any is a list for another program.
-func imageLists(s *source, l *List) bool {
+func imageLists(s *Source, l *List) bool {
 	found := &List{}
 	any := false
-	for _, d := range s.documents() {
+	for _, d := range s.Documents() {
 		switch {
-		case d.err != nil:
-			found.AddProblem(d.err)
-		case found.addImageList(s, d.root):
+		case d.Err != nil:
+			found.AddProblem(d.Err)
+		case found.addImageList(s, d.Root):
 			any = true
-		case d.root != nil:
-			found.AddProblem(s.problem(d.root.at, errors.New("is no list of images that is known here; manifests are read with -f")))
+		case d.Root != nil:
+			found.AddProblem(s.Problem(d.Root.At, errors.New("is no list of images that is known here; manifests are read with -f")))
 		}
 	}
 	if !any {
@@ -149,7 +149,7 @@ func imageLists(s *source, l *List) bool {
 
 // plainLine takes away what is not the image itself.
 func plainLine(line string) string {
-	line = strings.TrimSpace(strings.TrimPrefix(line, byteOrderMark))
+	line = strings.TrimSpace(strings.TrimPrefix(line, ByteOrderMark))
 	if strings.HasPrefix(line, "#") {
 		return ""
 	}

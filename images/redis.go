@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// redis collects what manifests say about Redis Enterprise, whose operator
+// Redis collects what manifests say about Redis Enterprise, whose operator
 // starts pods from images that the custom resource may leave out.
 // https://redis.io/docs/latest/operate/kubernetes/reference/redis_enterprise_cluster_api/
-type redis struct {
-	operators []finding // containers of the operator
-	related   bool      // the operator is told its images by RELATED_IMAGE_…
+type Redis struct {
+	operators []Occurrence // containers of the operator
+	related   bool         // the operator is told its images by RELATED_IMAGE_…
 	clusters  []redisCluster
 }
 
 // redisCluster is a RedisEnterpriseCluster.
 type redisCluster struct {
 	place Place
-	specs map[string]finding // by the field in its spec
+	specs map[string]Occurrence // by the field in its spec
 }
 
 // redisSpec is a field that names an image of a cluster, the repository that the
@@ -38,31 +38,31 @@ var redisSpecs = []redisSpec{
 
 const redisKind = "RedisEnterpriseCluster"
 
-// add takes what was found in one document.
-func (r *redis) add(found inventory) {
+// Add takes what was found in one document.
+func (r *Redis) Add(found Inventory) {
 	for _, place := range found.redis {
-		r.clusters = append(r.clusters, redisCluster{place: place, specs: map[string]finding{}})
+		r.clusters = append(r.clusters, redisCluster{place: place, specs: map[string]Occurrence{}})
 	}
-	for _, x := range found.images {
+	for _, x := range found.Images {
 		switch {
-		case isRedisSpec(x):
+		case IsRedisSpec(x):
 			for _, c := range r.clusters[len(r.clusters)-len(found.redis):] {
-				if c.place.Namespace == x.place.Namespace && c.place.Name == x.place.Name {
-					c.specs[strings.TrimPrefix(x.place.Field, "spec.")] = x
+				if c.place.Namespace == x.Place.Namespace && c.place.Name == x.Place.Name {
+					c.specs[strings.TrimPrefix(x.Place.Field, "spec.")] = x
 				}
 			}
-		case x.place.Use == UseContainer && isRedisOperator(x.ref):
+		case x.Place.Use == UseContainer && isRedisOperator(x.Ref):
 			r.operators = append(r.operators, x)
-		case x.place.Use == UseEnv && strings.Contains(x.place.Name, "redis-enterprise-operator"):
+		case x.Place.Use == UseEnv && strings.Contains(x.Place.Name, "redis-enterprise-operator"):
 			r.related = true
 		}
 	}
 }
 
-// isRedisSpec reports whether an image is one of those that have to fit the
+// IsRedisSpec reports whether an image is one of those that have to fit the
 // operator.
-func isRedisSpec(x finding) bool {
-	return x.place.Kind == redisKind && slices.ContainsFunc(redisSpecs, func(s redisSpec) bool { return x.place.Field == "spec."+s.field })
+func IsRedisSpec(x Occurrence) bool {
+	return x.Place.Kind == redisKind && slices.ContainsFunc(redisSpecs, func(s redisSpec) bool { return x.Place.Field == "spec."+s.field })
 }
 
 func isRedisOperator(ref Reference) bool {
@@ -70,9 +70,9 @@ func isRedisOperator(ref Reference) bool {
 	return strings.HasSuffix(name, "/redislabs/operator") || strings.HasSuffix(name, "/redislabs/redis-enterprise-operator")
 }
 
-// problems are the images that no manifest names, and versions that do not fit
+// Problems are the images that no manifest names, and versions that do not fit
 // together, of the clusters that are meant.
-func (r *redis) problems(isMeant func(Place) bool) []error {
+func (r *Redis) Problems(isMeant func(Place) bool) []error {
 	var all []error
 	for _, c := range r.clusters {
 		if !isMeant(c.place) {
@@ -87,12 +87,12 @@ func (r *redis) problems(isMeant func(Place) bool) []error {
 
 // version is the tag of the operator that serves a namespace, "" if it is not
 // known or ambiguous.
-func (r *redis) version(namespace string) string {
+func (r *Redis) version(namespace string) string {
 	var tags []string
 	for _, own := range []bool{true, false} {
 		for _, x := range r.operators {
-			if (x.place.Namespace == namespace) == own && x.ref.Tag() != "" && !slices.Contains(tags, x.ref.Tag()) {
-				tags = append(tags, x.ref.Tag())
+			if (x.Place.Namespace == namespace) == own && x.Ref.Tag() != "" && !slices.Contains(tags, x.Ref.Tag()) {
+				tags = append(tags, x.Ref.Tag())
 			}
 		}
 		if len(tags) > 0 {
@@ -138,24 +138,24 @@ func (c redisCluster) missing(version string, related bool) []error {
 // do not.
 func (c redisCluster) mismatched(version string) []error {
 	var all []error
-	var first finding
+	var first Occurrence
 	for _, spec := range redisSpecs {
 		x, ok := c.specs[spec.field]
-		tag := x.ref.Tag()
+		tag := x.Ref.Tag()
 		switch {
 		case !ok:
-		case errors.Is(x.err, errUntagged) && spec.asOperator && version != "":
-			all = append(all, &Problem{Place: x.place, Err: fmt.Errorf("image %s: has no versionTag; write that of the operator, versionTag: %s", quote(x.text), version)})
-		case x.err != nil:
-			all = append(all, &Problem{Place: x.place, Err: x.err})
+		case errors.Is(x.Err, errUntagged) && spec.asOperator && version != "":
+			all = append(all, &Problem{Place: x.Place, Err: fmt.Errorf("image %s: has no versionTag; write that of the operator, versionTag: %s", Quote(x.Text), version)})
+		case x.Err != nil:
+			all = append(all, &Problem{Place: x.Place, Err: x.Err})
 		case !spec.asOperator || tag == "":
 		case version != "" && tag != version:
-			all = append(all, &Problem{Place: x.place, Err: fmt.Errorf("version %s does not match the operator's, %s; write versionTag: %s", tag, version, version)})
-		case version == "" && first.ref.Tag() != "" && first.ref.Tag() != tag:
-			all = append(all, &Problem{Place: x.place, Err: fmt.Errorf("version %s does not match that of %s, %s; both have to be the operator's",
-				tag, strings.TrimPrefix(first.place.Field, "spec."), first.ref.Tag())})
+			all = append(all, &Problem{Place: x.Place, Err: fmt.Errorf("version %s does not match the operator's, %s; write versionTag: %s", tag, version, version)})
+		case version == "" && first.Ref.Tag() != "" && first.Ref.Tag() != tag:
+			all = append(all, &Problem{Place: x.Place, Err: fmt.Errorf("version %s does not match that of %s, %s; both have to be the operator's",
+				tag, strings.TrimPrefix(first.Place.Field, "spec."), first.Ref.Tag())})
 		}
-		if ok && spec.asOperator && x.err == nil && first.ref.IsZero() {
+		if ok && spec.asOperator && x.Err == nil && first.Ref.IsZero() {
 			first = x
 		}
 	}

@@ -17,9 +17,9 @@ type Reference struct {
 	registry, repository, tag, digest string
 }
 
-// maxReference is longer than any reference: registry 255, repository 255, tag
+// MaxLength is longer than any reference: registry 255, repository 255, tag
 // 128, digest 135 (sha512).
-const maxReference = 1024
+const MaxLength = 1024
 
 // Parse reads an image name as people, manifests and container runtimes write
 // it and completes it as containerd does: "busybox" is
@@ -47,14 +47,14 @@ func Parse(s string) (Reference, error) {
 
 func parseNamed(s string) (reference.Named, error) {
 	if reason := unlikeImage(s); reason != "" {
-		return nil, fmt.Errorf("image %s: %s", quote(s), reason)
+		return nil, fmt.Errorf("image %s: %s", Quote(s), reason)
 	}
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
-		return nil, fmt.Errorf("image %s: %s", quote(s), explain(s, err))
+		return nil, fmt.Errorf("image %s: %s", Quote(s), explain(s, err))
 	}
 	if reference.Path(named) == "" {
-		return nil, fmt.Errorf("image %s: names a registry and no repository", quote(s))
+		return nil, fmt.Errorf("image %s: names a registry and no repository", Quote(s))
 	}
 	return named, nil
 }
@@ -65,8 +65,8 @@ func unlikeImage(s string) string {
 	switch {
 	case s == "":
 		return "is empty"
-	case len(s) > maxReference:
-		return fmt.Sprintf("is longer than the %d characters that an image name can have", maxReference)
+	case len(s) > MaxLength:
+		return fmt.Sprintf("is longer than the %d characters that an image name can have", MaxLength)
 	case IsPlaceholder(s):
 		return "holds a placeholder that something else fills in; fill it in first (a chart: helm template)"
 	case strings.Contains(s, "://"):
@@ -97,9 +97,9 @@ func explain(s string, err error) string {
 	return "is not of the form registry/repository:tag"
 }
 
-// quote makes s fit to be shown in an error of one line: short, and without a
+// Quote makes s fit to be shown in an error of one line: short, and without a
 // login before the host.
-func quote(s string) string {
+func Quote(s string) string {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if ok {
 		scheme += "://"
@@ -107,7 +107,7 @@ func quote(s string) string {
 		scheme, rest = "", s
 	}
 	authority, path, slash := strings.Cut(rest, "/")
-	if at := strings.LastIndexByte(authority, '@'); at >= 0 && !isDigest(authority[at+1:]) {
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 && !IsDigest(authority[at+1:]) {
 		s = scheme + "…@" + authority[at+1:]
 		if slash {
 			s += "/" + path
@@ -120,7 +120,7 @@ func quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-func isDigest(s string) bool {
+func IsDigest(s string) bool {
 	algorithm, _, _ := strings.Cut(s, ":")
 	return slices.Contains([]string{"sha256", "sha384", "sha512"}, algorithm)
 }
@@ -163,11 +163,11 @@ func (r Reference) String() string {
 	if r.IsZero() {
 		return ""
 	}
-	return r.Name() + r.suffix()
+	return r.Name() + r.Suffix()
 }
 
-// suffix is what follows the name.
-func (r Reference) suffix() string {
+// Suffix is what follows the name.
+func (r Reference) Suffix() string {
 	s := ""
 	if r.tag != "" {
 		s = ":" + r.tag
@@ -201,13 +201,13 @@ func (r *Reference) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// hasSuffix reports whether an image is written with a tag or a digest.
-func hasSuffix(text string) bool {
+// HasSuffix reports whether an image is written with a tag or a digest.
+func HasSuffix(text string) bool {
 	return strings.ContainsAny(text[strings.LastIndexByte(text, '/')+1:], ":@")
 }
 
-// suffixOf is the tag and digest that an image is written with.
-func suffixOf(text string) string {
+// SuffixOf is the tag and digest that an image is written with.
+func SuffixOf(text string) string {
 	begin := strings.LastIndexByte(text, '/') + 1
 	if at := strings.IndexAny(text[begin:], ":@"); at >= 0 {
 		return text[begin+at:]

@@ -20,7 +20,7 @@ type Target struct {
 // quotes it and says what to write.
 func ParseTarget(s string) (Target, error) {
 	wrong := func(reason string) (Target, error) {
-		return Target{}, fmt.Errorf("%s: %s", quote(s), reason)
+		return Target{}, fmt.Errorf("%s: %s", Quote(s), reason)
 	}
 	if s == "" {
 		return wrong("is empty; write registry.corp:5000 or registry.corp/path")
@@ -37,7 +37,7 @@ func ParseTarget(s string) (Target, error) {
 	first, path, _ := strings.Cut(written, "/")
 	if r.registry == "docker.io" && !isHub(first) {
 		return wrong(fmt.Sprintf("image names that begin with %s are taken for images of Docker Hub; write the registry with a domain or a port, as in %s.corp or %s:443",
-			quote(first), first, first))
+			Quote(first), first, first))
 	}
 	if _, err := hostport.Parse(first); err != nil {
 		return wrong("the registry " + err.Error())
@@ -74,7 +74,7 @@ func (t Target) Reference(r Reference) Reference {
 
 // Holds reports whether r lies on the target already.
 func (t Target) Holds(r Reference) bool {
-	return sameRegistry(t.registry, r.registry) &&
+	return SameRegistry(t.registry, r.registry) &&
 		(t.path == "" || strings.HasPrefix(r.repository, t.path+"/"))
 }
 
@@ -85,9 +85,9 @@ func (t Target) repository(repository string) string {
 	return t.path + "/" + repository
 }
 
-// sameRegistry compares as the network does: case does not matter, and 443 is
+// SameRegistry compares as the network does: case does not matter, and 443 is
 // what https means anyway.
-func sameRegistry(a, b string) bool {
+func SameRegistry(a, b string) bool {
 	canonical := func(s string) string { return hostport.TrimDefaultPort(strings.ToLower(s), "https") }
 	return canonical(a) == canonical(b)
 }
@@ -106,14 +106,14 @@ func (t Target) Collisions(refs []Reference) [][]Reference {
 	var all [][]Reference
 	for _, same := range by {
 		if len(same) > 1 {
-			slices.SortFunc(same, compareReferences)
+			slices.SortFunc(same, Compare)
 			all = append(all, same)
 		}
 	}
-	slices.SortFunc(all, func(a, b []Reference) int { return compareReferences(a[0], b[0]) })
+	slices.SortFunc(all, func(a, b []Reference) int { return Compare(a[0], b[0]) })
 	return all
 }
 
-func compareReferences(a, b Reference) int {
+func Compare(a, b Reference) int {
 	return cmp.Or(cmp.Compare(a.registry, b.registry), cmp.Compare(a.String(), b.String()))
 }

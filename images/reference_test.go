@@ -18,11 +18,11 @@ func TestParse(t *testing.T) {
 		{"localhost:5000/a/b/c:v1", "localhost:5000", "a/b/c", "v1", "", "localhost:5000/a/b/c:v1", "localhost:5000/a/b/c:v1"},
 		{"[2001:db8::1]:5000/a", "[2001:db8::1]:5000", "a", "latest", "", "[2001:db8::1]:5000/a:latest", "[2001:db8::1]:5000/a:latest"},
 		{"Registry.Corp/a", "Registry.Corp", "a", "latest", "", "Registry.Corp/a:latest", "Registry.Corp/a:latest"},
-		{"quay.io/a/b@sha256:" + hex64, "quay.io", "a/b", "", "sha256:" + hex64, "quay.io/a/b@sha256:" + hex64, "quay.io/a/b@sha256:" + hex64},
-		{"redis:7@sha256:" + hex64, "docker.io", "library/redis", "7", "sha256:" + hex64, "docker.io/library/redis:7@sha256:" + hex64, "redis:7@sha256:" + hex64},
+		{"quay.io/a/b@sha256:" + Hex64, "quay.io", "a/b", "", "sha256:" + Hex64, "quay.io/a/b@sha256:" + Hex64, "quay.io/a/b@sha256:" + Hex64},
+		{"redis:7@sha256:" + Hex64, "docker.io", "library/redis", "7", "sha256:" + Hex64, "docker.io/library/redis:7@sha256:" + Hex64, "redis:7@sha256:" + Hex64},
 		{"registry.k8s.io/pause:3.10", "registry.k8s.io", "pause", "3.10", "", "registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10"},
 	} {
-		r := mustParse(t, test.in)
+		r := MustParse(t, test.in)
 		got := []string{r.Registry(), r.Repository(), r.Tag(), r.Digest(), r.String(), r.Familiar()}
 		want := []string{test.registry, test.repository, test.tag, test.digest, test.full, test.familiar}
 		for i := range got {
@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 				break
 			}
 		}
-		if again := mustParse(t, r.String()); again != r {
+		if again := MustParse(t, r.String()); again != r {
 			t.Errorf("%s: its full form is read as %s", test.in, again)
 		}
 	}
@@ -48,8 +48,8 @@ func TestParseMistakes(t *testing.T) {
 		{"redis/Redis:7", `image "redis/Redis:7": the repository must be in lower case`},
 		{"redis:7:8", `image "redis:7:8": is not of the form registry/repository:tag`},
 		{"redis@sha256:12", `image "redis@sha256:12": the digest is malformed; sha256: and 64 hexadecimal digits are needed`},
-		{"sha256:" + hex64, `image "sha256:` + hex64 + `": is the ID of an image and not its name`},
-		{hex64, `image "` + hex64 + `": is the ID of an image and not its name`},
+		{"sha256:" + Hex64, `image "sha256:` + Hex64 + `": is the ID of an image and not its name`},
+		{Hex64, `image "` + Hex64 + `": is the ID of an image and not its name`},
 		{"{{ .Values.image }}", `image "{{ .Values.image }}": holds a placeholder that something else fills in; fill it in first (a chart: helm template)`},
 		{"quay.io/", `image "quay.io/": is not of the form registry/repository:tag`},
 		{"a/" + strings.Repeat("b", 300), `image "a/` + strings.Repeat("b", 158) + `…": the repository is longer than 255 characters`},
@@ -63,7 +63,7 @@ func TestParseMistakes(t *testing.T) {
 }
 
 func TestReferenceText(t *testing.T) {
-	r := mustParse(t, "redis:7")
+	r := MustParse(t, "redis:7")
 	data, err := json.Marshal(map[Reference]Reference{r: r})
 	if err != nil || string(data) != `{"docker.io/library/redis:7":"docker.io/library/redis:7"}` {
 		t.Errorf("%s, %v", data, err)
@@ -84,7 +84,7 @@ func TestTarget(t *testing.T) {
 	for _, test := range []struct{ to, image, want string }{
 		{"reg.corp", "docker.io/redislabs/redis:7", "reg.corp/redislabs/redis:7"},
 		{"reg.corp:5000/a/b/", "redis", "reg.corp:5000/a/b/library/redis:latest"},
-		{"reg.corp", "quay.io/x:1@sha256:" + hex64, "reg.corp/x:1@sha256:" + hex64},
+		{"reg.corp", "quay.io/x:1@sha256:" + Hex64, "reg.corp/x:1@sha256:" + Hex64},
 		{"reg.corp/m", "reg.corp/m/x:1", "reg.corp/m/x:1"},
 		{"reg.corp/m", "reg.corp/mm/x:1", "reg.corp/m/mm/x:1"},
 		{"reg.corp/m", "REG.corp:443/m/x:1", "REG.corp:443/m/x:1"},
@@ -95,7 +95,7 @@ func TestTarget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		moved := to.Reference(mustParse(t, test.image))
+		moved := to.Reference(MustParse(t, test.image))
 		if moved.String() != test.want || to.Reference(moved) != moved || !to.Holds(moved) {
 			t.Errorf("%s on %s: %s, want %s", test.image, to, moved, test.want)
 		}
@@ -103,7 +103,7 @@ func TestTarget(t *testing.T) {
 }
 
 func TestParseTargetMistakes(t *testing.T) {
-	for _, s := range []string{"", "/", "harbor", "harbor/team", "reg.corp/A", "reg.corp/a:1", "reg.corp/a@sha256:" + hex64,
+	for _, s := range []string{"", "/", "harbor", "harbor/team", "reg.corp/A", "reg.corp/a:1", "reg.corp/a@sha256:" + Hex64,
 		"https://reg.corp", "u:hunter2@reg.corp", "https://u:hunter2@reg.corp/a", "reg.corp//a", "reg.corp:0", "reg.corp:99999/a", "a b", "oci:dir"} {
 		to, err := ParseTarget(s)
 		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
@@ -119,7 +119,7 @@ func TestCollisions(t *testing.T) {
 	}
 	var refs []Reference
 	for _, s := range []string{"quay.io/a/x:1", "a/x:1", "a/x:1", "a/x:2", "quay.io/a/y:1", "reg.corp/m/a/y:1"} {
-		refs = append(refs, mustParse(t, s))
+		refs = append(refs, MustParse(t, s))
 	}
 	var got []string
 	for _, same := range to.Collisions(refs) {
@@ -136,7 +136,7 @@ func TestCollisions(t *testing.T) {
 // A name that is accepted means the same to the credential provider, and does
 // not change when it is read again.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"busybox", "quay.io/a/b:c@sha256:" + hex64, "localhost:5000/a", "[::1]:5/a", "A/b", "a@sha256:1", "u:p@h/a"} {
+	for _, s := range []string{"busybox", "quay.io/a/b:c@sha256:" + Hex64, "localhost:5000/a", "[::1]:5/a", "A/b", "a@sha256:1", "u:p@h/a"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -15,9 +15,9 @@ import (
 // for kubelet and in hosts.toml.
 func TestLoginOfEitherSpelling(t *testing.T) {
 	for _, c := range []struct{ whole, part string }{{"h.corp", "h.corp:443"}, {"h.corp:443", "h.corp"}} {
-		whole, part := login(c.whole, ""), login(c.part, "team")
+		whole, part := Login(c.whole, ""), Login(c.part, "team")
 		whole.Username, part.Username = "whole", "team"
-		access := Access{Logins: logins(whole, part)}
+		access := Access{Logins: Logins(whole, part)}
 		for _, host := range []string{"h.corp", "h.corp:443"} {
 			for path, want := range map[string]string{"team/app": "team", "other": "whole"} {
 				got, ok := access.configured(host, path, Settings{})
@@ -32,15 +32,15 @@ func TestLoginOfEitherSpelling(t *testing.T) {
 // Everything else is asked over TLS, and a request that would go in the clear
 // all the same is not sent.
 func TestTLSElsewhere(t *testing.T) {
-	target := startRegistry(t, fakeregistry.Options{})
+	target := StartRegistry(t, fakeregistry.Options{})
 	for _, a := range []Access{
 		{},
 		{Settings: []Settings{{Host: "registry.test/other", Reach: true, PlainHTTP: true}}},
 		{Settings: []Settings{{Host: "registry.test:5000", Reach: true, PlainHTTP: true}}},
 	} {
-		a.Proxy = throughFor(t, target.URL(), "registry.test")
-		w := newWires(a, 1, time.Second, slog.New(slog.DiscardHandler))
-		reg, err := w.at("registry.test", "app")
+		a.Proxy = ThroughFor(t, target.URL(), "registry.test")
+		w := NewClient(a, 1, time.Second, slog.New(slog.DiscardHandler))
+		reg, err := w.At("registry.test", "app")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,10 +55,10 @@ func TestTLSElsewhere(t *testing.T) {
 		if _, err := other.RoundTrip(req); !errors.Is(err, ErrPlainHTTP) {
 			t.Errorf("%v, want that it is refused", err)
 		}
-		w.close()
+		w.Close()
 	}
 	for host, plain := range map[string]bool{"localhost:5000": true, "127.0.0.2": true, "[::1]:5000": true, "10.0.0.1": false, "registry.local": false} {
-		if got := (Access{}).settings(host, "").PlainHTTP; got != plain {
+		if got := (Access{}).SettingsFor(host, "").PlainHTTP; got != plain {
 			t.Errorf("%s: plain http %v", host, got)
 		}
 	}

@@ -14,14 +14,14 @@ import (
 // What is small, as a config that check reads, has a limit for the whole of it.
 func TestSmallAnswersGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWires(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))
-		r := &repository{registry: &registry{wires: w, name: "registry.corp"}, path: "app"}
+		w := NewClient(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))
+		r := &Repository{registry: &Registry{wires: w, name: "registry.corp"}, path: "app"}
 		begin := time.Now()
-		err := r.retry(t.Context(), "config", func(ctx context.Context) error {
-			_, err := io.Copy(&bytes.Buffer{}, untilEnd(ctx, drip(1, 200*time.Millisecond)))
+		err := r.Retry(t.Context(), "config", func(ctx context.Context) error {
+			_, err := io.Copy(&bytes.Buffer{}, UntilEnd(ctx, Drip(1, 200*time.Millisecond)))
 			return err
 		})
-		if took := time.Since(begin); err == nil || took > attempts*(stallLimit+2*pauseMax) || !strings.Contains(err.Error(), "no answer in 2m0s") {
+		if took := time.Since(begin); err == nil || took > Attempts*(StallLimit+2*pauseMax) || !strings.Contains(err.Error(), "no answer in 2m0s") {
 			t.Errorf("after %s: %v", took, err)
 		}
 	})

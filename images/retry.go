@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// attempts is how often something is tried that fails on the way, and
+	// Attempts is how often something is tried that fails on the way, and
 	// attemptsDial how often when nobody is there.
-	attempts     = 8
-	attemptsDial = 4
+	Attempts     = 8
+	AttemptsDial = 4
 	// The pause before another attempt is random, and its bound doubles.
 	pauseMin = 100 * time.Millisecond
 	pauseMax = 5 * time.Second
@@ -59,19 +59,19 @@ func classify(err error) verdict {
 	if refusal, ok := errors.AsType[*refusedError](err); ok {
 		return refusal.classify()
 	}
-	if isLost(err) {
+	if IsDamaged(err) {
 		return giveUp // a file does not change by itself
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrPlainHTTP), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return giveUp
-	case errors.Is(err, errContent):
+	case errors.Is(err, ErrContent):
 		return fewAttempts
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return giveUp
 	}
-	if noSuchHost(err) {
+	if NoConnection(err) {
 		return fewAttempts
 	}
 	if onTheWay(err) {
@@ -80,8 +80,8 @@ func classify(err error) verdict {
 	return giveUp
 }
 
-// noSuchHost reports whether err says that there is no connection to the host.
-func noSuchHost(err error) bool {
+// NoConnection reports whether err says that there is no connection to the host.
+func NoConnection(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
 }
@@ -101,7 +101,7 @@ func onTheWay(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" || errors.Is(err, http.ErrSchemeMismatch) {
 		return false // an alert of TLS; plain http
 	}
-	_, ok := errors.AsType[*netError](err)
+	_, ok := errors.AsType[*NetError](err)
 	return ok
 }
 
@@ -134,7 +134,7 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 			continue
 		}
 		failures++
-		if v == giveUp || failures >= attempts || v == fewAttempts && failures >= attemptsDial {
+		if v == giveUp || failures >= Attempts || v == fewAttempts && failures >= AttemptsDial {
 			return err
 		}
 		pause := rand.N(bound) + bound/4

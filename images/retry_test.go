@@ -34,13 +34,13 @@ func TestJudge(t *testing.T) {
 		{&refusedError{status: 507}, giveUp},
 		{&refusedError{status: 500, text: "write: no space left on device"}, giveUp},
 		{spent(&refusedError{status: 500}), giveUp},
-		{&netError{err: io.ErrUnexpectedEOF}, tryAgain},
-		{&netError{err: syscall.ECONNRESET}, tryAgain},
-		{&netError{err: dial}, fewAttempts},
-		{&netError{err: &net.DNSError{Err: "no such host", IsNotFound: true}}, giveUp},
-		{fmt.Errorf("blob: %w", errContent), fewAttempts},
-		{&netError{err: ErrPlainHTTP}, giveUp},
-		{&netError{err: syscall.ENOSPC}, giveUp},
+		{&NetError{Err: io.ErrUnexpectedEOF}, tryAgain},
+		{&NetError{Err: syscall.ECONNRESET}, tryAgain},
+		{&NetError{Err: dial}, fewAttempts},
+		{&NetError{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, giveUp},
+		{fmt.Errorf("blob: %w", ErrContent), fewAttempts},
+		{&NetError{Err: ErrPlainHTTP}, giveUp},
+		{&NetError{Err: syscall.ENOSPC}, giveUp},
 		{context.Canceled, giveUp},
 		{errors.New("anything"), giveUp},
 	} {
@@ -59,8 +59,8 @@ func TestRetrier(t *testing.T) {
 		calls    int
 		longest  time.Duration
 	}{
-		{"the way there", &netError{err: io.EOF}, time.Hour, attempts, time.Minute},
-		{"nobody there", &netError{err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, time.Hour, attemptsDial, 2 * time.Second},
+		{"the way there", &NetError{Err: io.EOF}, time.Hour, Attempts, time.Minute},
+		{"nobody there", &NetError{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, time.Hour, AttemptsDial, 2 * time.Second},
 		{"denied", &refusedError{status: 403}, time.Hour, 1, 0},
 		{"429 that asks for too much", &refusedError{status: 429, after: 2 * time.Hour}, time.Hour, 1, 0},
 	} {
@@ -83,7 +83,7 @@ func TestRetrier(t *testing.T) {
 		calls := 0
 		if err := r.do(t.Context(), "x", func() error {
 			if calls++; calls < 5 {
-				return &netError{err: io.EOF}
+				return &NetError{Err: io.EOF}
 			}
 			return nil
 		}); err != nil || calls != 5 {
@@ -92,7 +92,7 @@ func TestRetrier(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin := time.Now()
-		if err := r.do(ctx, "x", func() error { return &netError{err: io.EOF} }); err == nil || time.Since(begin) > time.Second {
+		if err := r.do(ctx, "x", func() error { return &NetError{Err: io.EOF} }); err == nil || time.Since(begin) > time.Second {
 			t.Errorf("%v after %s, want the end of the context to end it", err, time.Since(begin))
 		}
 	})
@@ -175,13 +175,13 @@ func FuzzRetryAfter(f *testing.F) {
 
 // What a registry says fits into one line and into a terminal.
 func TestRefusedError(t *testing.T) {
-	reg := &registry{name: "registry.corp"}
+	reg := &Registry{name: "registry.corp"}
 	for _, c := range []struct{ kind, body, want string }{
 		{"application/json", `{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`, "registry.corp: put: 403 Forbidden: requested access to the resource is denied"},
 		{"application/json", `{"errors":[{"code":"DENIED","message":"denied"}]}`, "registry.corp: put: 403 Forbidden: denied"},
 		{"text/html", "<html>\n<body>", "registry.corp: put: 403 Forbidden"},
 		{"text/plain", "no\nway \x1b[31mred", "registry.corp: put: 403 Forbidden: no way ?[31mred"},
-		{"text/plain", strings.Repeat("x", 1000), "registry.corp: put: 403 Forbidden: " + strings.Repeat("x", maxForeign) + "…"},
+		{"text/plain", strings.Repeat("x", 1000), "registry.corp: put: 403 Forbidden: " + strings.Repeat("x", MaxForeign) + "…"},
 		{"", "", "registry.corp: put: 403 Forbidden"},
 	} {
 		resp := &http.Response{StatusCode: 403, Header: http.Header{"Content-Type": {c.kind}}, Body: io.NopCloser(strings.NewReader(c.body))}

@@ -77,15 +77,15 @@ type Change struct {
 // not read or could not be changed in this way; it has one line for each
 // reason.
 func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
-	src, err := newSource(name, data)
+	src, err := NewSource(name, data)
 	if err != nil {
 		return Rewritten{}, err
 	}
-	documents := src.documents()
+	documents := src.Documents()
 	var errs []error
 	for _, d := range documents {
-		if d.err != nil {
-			errs = append(errs, d.err)
+		if d.Err != nil {
+			errs = append(errs, d.Err)
 		}
 	}
 	if len(errs) > 0 {
@@ -97,7 +97,7 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 			return Rewritten{}, err
 		}
 	}
-	for _, err := range r.redis.problems(func(Place) bool { return true }) {
+	for _, err := range r.redis.Problems(func(Place) bool { return true }) {
 		if p, ok := errors.AsType[*Problem](err); ok {
 			r.kept = append(r.kept, p)
 		}
@@ -108,7 +108,7 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 	for _, p := range r.kept {
 		r.out.Untouched = append(r.out.Untouched, p)
 	}
-	r.out.Text = []byte(apply(src.text, r.edits))
+	r.out.Text = []byte(Apply(src.Text, r.edits))
 	if err := r.check(documents); err != nil {
 		return Rewritten{}, err
 	}
@@ -117,19 +117,19 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 
 // rewriter collects what is to change in one file.
 type rewriter struct {
-	src    *source
+	src    *Source
 	o      RewriteOptions
 	out    Rewritten
-	edits  []edit
+	edits  []Edit
 	wanted []wanted // of every image of the file, in order
 	kept   []*Problem
-	redis  redis
+	redis  Redis
 
 	// Of the document at hand:
 	json  bool
-	texts map[*tree]change // what scalars and aliases have to say
-	pods  map[*tree]bool   // those that have the secret
-	added map[*tree]bool   // mappings that have got a registry
+	texts map[*Tree]TextChange // what scalars and aliases have to say
+	pods  map[*Tree]bool       // those that have the secret
+	added map[*Tree]bool       // mappings that have got a registry
 }
 
 // wanted is what an image shall be: another reference, or the text that it is.
@@ -141,59 +141,59 @@ type wanted struct {
 // planned is an image, and what the scalars that it is written in, or the
 // aliases that are in their place, have to say; nil if it stays.
 type planned struct {
-	finding
-	changes map[*tree]change
-	insert  *edit // of a registry, if there is no place for it yet
+	Occurrence
+	changes map[*Tree]TextChange
+	insert  *Edit // of a registry, if there is no place for it yet
 }
 
 // document plans the changes of one document.
-func (r *rewriter) document(d document) error {
-	inventory, err := find(r.src, d.root)
+func (r *rewriter) document(d Document) error {
+	inventory, err := Find(r.src, d.Root)
 	if err != nil {
 		return err
 	}
-	r.redis.add(inventory)
-	found := inventory.images
-	r.json, r.texts, r.pods, r.added = d.json, map[*tree]change{}, map[*tree]bool{}, map[*tree]bool{}
+	r.redis.Add(inventory)
+	found := inventory.Images
+	r.json, r.texts, r.pods, r.added = d.JSON, map[*Tree]TextChange{}, map[*Tree]bool{}, map[*Tree]bool{}
 	plan := make([]*planned, len(found))
 	for i, x := range found {
-		plan[i] = &planned{finding: x}
+		plan[i] = &planned{Occurrence: x}
 	}
 	for begin := 0; begin < len(plan); {
 		end := begin + 1
-		for end < len(plan) && plan[begin].whole != nil && plan[end].whole == plan[begin].whole && plan[end].place.Field == plan[begin].place.Field {
+		for end < len(plan) && plan[begin].Whole != nil && plan[end].Whole == plan[begin].Whole && plan[end].Place.Field == plan[begin].Place.Field {
 			end++ // images in one text
 		}
 		r.together(plan[begin:end])
 		begin = end
 	}
 	followed := r.followAliases(plan)
-	r.keepAnchors(d.root, plan, followed)
-	seen := map[*source]bool{r.src: true}
+	r.keepAnchors(d.Root, plan, followed)
+	seen := map[*Source]bool{r.src: true}
 	for _, x := range found {
-		if !seen[x.src] {
-			seen[x.src] = true
-			for _, root := range x.src.roots {
+		if !seen[x.Source] {
+			seen[x.Source] = true
+			for _, root := range x.Source.Roots {
 				r.keepAnchors(root, plan, followed)
 			}
 		}
 	}
-	edits := map[*source][]edit{}
-	for _, t := range slices.SortedFunc(maps.Keys(r.texts), func(a, b *tree) int { return cmp.Compare(a.at, b.at) }) {
+	edits := map[*Source][]Edit{}
+	for _, t := range slices.SortedFunc(maps.Keys(r.texts), func(a, b *Tree) int { return cmp.Compare(a.At, b.At) }) {
 		c := r.texts[t]
-		e, err := c.src.replace(t, c)
+		e, err := c.Source.Replace(t, c)
 		if err != nil {
-			return c.src.problem(t.at, err)
+			return c.Source.Problem(t.At, err)
 		}
-		edits[c.src] = append(edits[c.src], e)
+		edits[c.Source] = append(edits[c.Source], e)
 	}
 	for _, x := range plan {
 		if x.changes != nil && x.insert != nil {
-			edits[x.src] = append(edits[x.src], *x.insert)
+			edits[x.Source] = append(edits[x.Source], *x.insert)
 		}
 	}
-	if err := outermostChange(edits); err != nil {
-		return r.src.problem(d.root.at, err)
+	if err := Outermost(edits); err != nil {
+		return r.src.Problem(d.Root.At, err)
 	}
 	r.edits = append(r.edits, edits[r.src]...)
 	r.finish(plan)
@@ -202,20 +202,20 @@ func (r *rewriter) document(d document) error {
 
 // together plans the changes of one image, or of several in one text.
 func (r *rewriter) together(group []*planned) {
-	all := map[*tree]change{}
+	all := map[*Tree]TextChange{}
 	var meant []*planned
 	for _, x := range group {
-		if !r.isMeant(x.finding) {
+		if !r.isMeant(x.Occurrence) {
 			continue
 		}
 		changes, err := r.changesOf(x)
 		if err != nil {
-			r.untouched(x.finding, err)
+			r.untouched(x.Occurrence, err)
 			continue
 		}
 		meant = append(meant, x)
 		for t, c := range changes {
-			c.pieces = append(all[t].pieces, c.pieces...)
+			c.Pieces = append(all[t].Pieces, c.Pieces...)
 			all[t] = c
 		}
 	}
@@ -223,12 +223,12 @@ func (r *rewriter) together(group []*planned) {
 		return
 	}
 	for t, c := range all {
-		c.text = replaced(t.word(), c.pieces)
+		c.Text = replaced(t.Word(), c.Pieces)
 		all[t] = c
 	}
 	if err := r.agree(all); err != nil {
 		for _, x := range meant {
-			r.untouched(x.finding, fmt.Errorf("image %s: %w", quote(x.ref.String()), err))
+			r.untouched(x.Occurrence, fmt.Errorf("image %s: %w", Quote(x.Ref.String()), err))
 		}
 		return
 	}
@@ -238,13 +238,13 @@ func (r *rewriter) together(group []*planned) {
 }
 
 // replaced carries out pieces in their order.
-func replaced(text string, pieces []piece) string {
+func replaced(text string, pieces []Piece) string {
 	var out strings.Builder
 	at := 0
 	for _, p := range pieces {
-		out.WriteString(text[at:p.start])
-		out.WriteString(p.text)
-		at = p.end
+		out.WriteString(text[at:p.Start])
+		out.WriteString(p.Text)
+		at = p.End
 	}
 	out.WriteString(text[at:])
 	return out.String()
@@ -252,20 +252,20 @@ func replaced(text string, pieces []piece) string {
 
 // isMeant reports whether an image is to be changed, and says why not where
 // that may surprise.
-func (r *rewriter) isMeant(x finding) bool {
+func (r *rewriter) isMeant(x Occurrence) bool {
 	switch {
-	case x.ref.IsZero():
-		r.untouched(x, x.err)
-	case r.o.To.Holds(x.ref):
-	case len(r.o.Only) > 0 && !slices.ContainsFunc(r.o.Only, func(t Target) bool { return t.Holds(x.ref) }):
-	case x.unknown != nil:
+	case x.Ref.IsZero():
+		r.untouched(x, x.Err)
+	case r.o.To.Holds(x.Ref):
+	case len(r.o.Only) > 0 && !slices.ContainsFunc(r.o.Only, func(t Target) bool { return t.Holds(x.Ref) }):
+	case x.Unknown != nil:
 		if !r.o.AllowUnknown {
-			r.untouched(x, x.err)
+			r.untouched(x, x.Err)
 		}
-	case x.fixed != nil:
-		r.untouched(x, fmt.Errorf("image %s: %w", quote(x.ref.String()), x.fixed))
-	case !r.o.Env && (x.place.Use == UseEnv || x.place.Use == UseArgument || x.place.Use == UseData):
-		r.untouched(x, fmt.Errorf("image %s: %w", quote(x.ref.String()), ErrIndirect))
+	case x.Fixed != nil:
+		r.untouched(x, fmt.Errorf("image %s: %w", Quote(x.Ref.String()), x.Fixed))
+	case !r.o.Env && (x.Place.Use == UseEnv || x.Place.Use == UseArgument || x.Place.Use == UseData):
+		r.untouched(x, fmt.Errorf("image %s: %w", Quote(x.Ref.String()), ErrIndirect))
 	default:
 		return true
 	}
@@ -276,50 +276,50 @@ func (r *rewriter) isMeant(x finding) bool {
 // looks, in an environment variable, an argument or a ConfigMap.
 var ErrIndirect = errors.New("is recognised by its looks, in a variable, an argument or a ConfigMap")
 
-func (r *rewriter) untouched(x finding, err error) {
-	r.kept = append(r.kept, &Problem{Place: x.place, Err: fmt.Errorf("not changed: %w", err)})
+func (r *rewriter) untouched(x Occurrence, err error) {
+	r.kept = append(r.kept, &Problem{Place: x.Place, Err: fmt.Errorf("not changed: %w", err)})
 }
 
 // changesOf gives what the scalars of an image, or the aliases that are in their
 // place, have to say.
-func (r *rewriter) changesOf(x *planned) (map[*tree]change, error) {
-	to := r.o.To.Reference(x.ref)
-	if x.whole != nil {
-		name := x.span
-		name.end -= len(suffixOf(x.whole.word()[name.start:name.end]))
-		return map[*tree]change{x.whole: {src: x.src, pieces: []piece{{name, to.Name()}}}}, nil
+func (r *rewriter) changesOf(x *planned) (map[*Tree]TextChange, error) {
+	to := r.o.To.Reference(x.Ref)
+	if x.Whole != nil {
+		name := x.Span
+		name.End -= len(SuffixOf(x.Whole.Word()[name.Start:name.End]))
+		return map[*Tree]TextChange{x.Whole: {Source: x.Source, Pieces: []Piece{{Span: name, Text: to.Name()}}}}, nil
 	}
-	p := x.parts
+	p := x.Parts
 	repository := to.Repository()
-	if image := p.image.word(); image != "" {
-		last := "/" + strings.TrimSuffix(image, suffixOf(image))
+	if image := p.Image.Word(); image != "" {
+		last := "/" + strings.TrimSuffix(image, SuffixOf(image))
 		if !strings.HasSuffix(repository, last) {
-			return nil, fmt.Errorf("image %s: repository and image do not fit together", quote(x.ref.String()))
+			return nil, fmt.Errorf("image %s: repository and image do not fit together", Quote(x.Ref.String()))
 		}
 		repository = strings.TrimSuffix(repository, last)
 	} else {
-		repository += suffixOf(p.repository.word())
+		repository += SuffixOf(p.Repository.Word())
 	}
-	all := map[*tree]change{}
-	set := func(t *tree, text string) {
-		if t.word() != text {
-			all[t] = change{src: x.src, pieces: []piece{{span{0, len(t.word())}, text}}}
+	all := map[*Tree]TextChange{}
+	set := func(t *Tree, text string) {
+		if t.Word() != text {
+			all[t] = TextChange{Source: x.Source, Pieces: []Piece{{Span: Span{Start: 0, End: len(t.Word())}, Text: text}}}
 		}
 	}
 	switch {
-	case p.registry.word() != "":
-		set(p.registry, to.Registry())
-	case p.lacks != nil && p.registry == nil && !hasHost(p.repository.word()):
-		e, ok := x.src.newField(p.lacks, "repository", "registry", to.Registry())
-		if !ok || r.added[p.lacks] {
-			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", quote(x.ref.String()), to.Registry())
+	case p.Registry.Word() != "":
+		set(p.Registry, to.Registry())
+	case p.Lacks != nil && p.Registry == nil && !hasHost(p.Repository.Word()):
+		e, ok := x.Source.NewField(p.Lacks, "repository", "registry", to.Registry())
+		if !ok || r.added[p.Lacks] {
+			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", Quote(x.Ref.String()), to.Registry())
 		}
-		r.added[p.lacks] = true
+		r.added[p.Lacks] = true
 		x.insert = &e
 	default:
 		repository = to.Registry() + "/" + repository
 	}
-	set(p.repository, repository)
+	set(p.Repository, repository)
 	return all, nil
 }
 
@@ -332,17 +332,17 @@ func hasHost(repository string) bool {
 // agree notes what scalars have to say. It refuses one that cannot be changed
 // where it is, and one that has to say something else for another image; merge
 // keys and a repository for all images make that possible.
-func (r *rewriter) agree(changes map[*tree]change) error {
+func (r *rewriter) agree(changes map[*Tree]TextChange) error {
 	for t, c := range changes {
-		if before, ok := r.texts[t]; ok && before.text != c.text {
+		if before, ok := r.texts[t]; ok && before.Text != c.Text {
 			return errShared
 		}
-		if err := c.src.canReplace(t, c); err != nil {
+		if err := c.Source.CanReplace(t, c); err != nil {
 			return err
 		}
 	}
 	for t, c := range changes {
-		if t.kind == scalar {
+		if t.Kind == Scalar {
 			r.texts[t] = c
 		}
 	}
@@ -353,14 +353,14 @@ var errShared = errors.New("its text belongs to another image too, which would d
 
 // followAliases gives the aliases that say the right thing once the scalar that
 // they are in the place of is changed, and has the others replaced.
-func (r *rewriter) followAliases(plan []*planned) map[*tree]bool {
-	followed := map[*tree]bool{}
+func (r *rewriter) followAliases(plan []*planned) map[*Tree]bool {
+	followed := map[*Tree]bool{}
 	for _, x := range plan {
 		for t, c := range x.changes {
-			if t.kind != alias {
+			if t.Kind != Alias {
 				continue
 			}
-			if target, ok := r.texts[t.target]; ok && target.text == c.text {
+			if target, ok := r.texts[t.Target]; ok && target.Text == c.Text {
 				followed[t] = true
 			} else {
 				r.texts[t] = c
@@ -372,19 +372,19 @@ func (r *rewriter) followAliases(plan []*planned) map[*tree]bool {
 
 // keepAnchors gives up changes of scalars with an anchor that something else
 // than an image is an alias of.
-func (r *rewriter) keepAnchors(root *tree, plan []*planned, followed map[*tree]bool) {
-	changes := func(t *tree) bool { _, ok := r.texts[t]; return ok }
-	walk(root, func(t *tree) {
-		if t.kind != alias || followed[t] || changes(t) || !changes(t.target) {
+func (r *rewriter) keepAnchors(root *Tree, plan []*planned, followed map[*Tree]bool) {
+	changes := func(t *Tree) bool { _, ok := r.texts[t]; return ok }
+	Walk(root, func(t *Tree) {
+		if t.Kind != Alias || followed[t] || changes(t) || !changes(t.Target) {
 			return
 		}
-		line := r.texts[t.target].src.place(t.at).Line
-		delete(r.texts, t.target)
+		line := r.texts[t.Target].Source.Place(t.At).Line
+		delete(r.texts, t.Target)
 		for _, x := range plan {
 			for each := range x.changes {
-				if each.resolve() == t.target && !changes(each) {
-					r.untouched(x.finding, fmt.Errorf("image %s: its anchor &%s stands for something else in line %d too; write the image out",
-						quote(x.ref.String()), t.target.anchor, line))
+				if each.Resolve() == t.Target && !changes(each) {
+					r.untouched(x.Occurrence, fmt.Errorf("image %s: its anchor &%s stands for something else in line %d too; write the image out",
+						Quote(x.Ref.String()), t.Target.Anchor, line))
 					for other := range x.changes {
 						delete(r.texts, other)
 					}
@@ -401,21 +401,21 @@ func (r *rewriter) keepAnchors(root *tree, plan []*planned, followed map[*tree]b
 func (r *rewriter) finish(plan []*planned) {
 	noted := map[string]bool{}
 	for _, x := range plan {
-		ref, want := x.ref, wanted{x.ref, x.text}
+		ref, want := x.Ref, wanted{x.Ref, x.Text}
 		if x.changes != nil {
 			ref = r.o.To.Reference(ref)
 			want = wanted{ref: ref}
-			r.out.Changes = append(r.out.Changes, Change{x.place, x.ref, ref})
+			r.out.Changes = append(r.out.Changes, Change{x.Place, x.Ref, ref})
 		}
 		r.wanted = append(r.wanted, want)
-		if r.o.PullSecret == "" || ref.IsZero() || !r.o.To.Holds(ref) || x.fixed != nil || x.unknown != nil || x.note {
+		if r.o.PullSecret == "" || ref.IsZero() || !r.o.To.Holds(ref) || x.Fixed != nil || x.Unknown != nil || x.Note {
 			continue
 		}
-		if x.pod != nil {
-			r.addSecret(x.pod)
+		if x.Pod != nil {
+			r.addSecret(x.Pod)
 			continue
 		}
-		object := Place{File: x.place.File, Kind: x.place.Kind, Namespace: x.place.Namespace, Name: x.place.Name}
+		object := Place{File: x.Place.File, Kind: x.Place.Kind, Namespace: x.Place.Namespace, Name: x.Place.Name}
 		if !noted[object.String()] {
 			noted[object.String()] = true
 			r.out.Notes = append(r.out.Notes, &Problem{Place: object,

@@ -12,41 +12,41 @@ var errDiffers = errors.New("the result would differ in more than its images, so
 
 // check reads the result and compares: nothing but what was meant to differ
 // differs, and every image is the one that was wanted.
-func (r *rewriter) check(before []document) error {
+func (r *rewriter) check(before []Document) error {
 	for _, e := range r.edits {
-		e.mutate()
+		e.Mutate()
 	}
-	src, err := newSource(r.src.name, r.out.Text)
+	src, err := NewSource(r.src.Name, r.out.Text)
 	if err != nil {
 		return err
 	}
-	after := src.documents()
+	after := src.Documents()
 	if len(after) != len(before) {
-		return &Problem{Place: Place{File: r.src.name}, Err: errDiffers}
+		return &Problem{Place: Place{File: r.src.Name}, Err: errDiffers}
 	}
-	var all []finding
+	var all []Occurrence
 	for i, d := range after {
-		if d.err != nil {
-			return fmt.Errorf("%w: %w", &Problem{Place: Place{File: r.src.name}, Err: errDiffers}, d.err.Err)
+		if d.Err != nil {
+			return fmt.Errorf("%w: %w", &Problem{Place: Place{File: r.src.Name}, Err: errDiffers}, d.Err.Err)
 		}
-		if d.glued {
-			r.out.glued = append(r.out.glued, d.root.at)
+		if d.Glued {
+			r.out.glued = append(r.out.glued, d.Root.At)
 		}
-		if !equal(before[i].root, d.root) {
-			return r.src.problem(before[i].root.at, errDiffers)
+		if !Equal(before[i].Root, d.Root) {
+			return r.src.Problem(before[i].Root.At, errDiffers)
 		}
-		found, err := find(src, d.root)
+		found, err := Find(src, d.Root)
 		if err != nil {
 			return err
 		}
-		all = append(all, found.images...)
+		all = append(all, found.Images...)
 	}
 	if len(all) != len(r.wanted) {
-		return &Problem{Place: Place{File: r.src.name}, Err: errDiffers}
+		return &Problem{Place: Place{File: r.src.Name}, Err: errDiffers}
 	}
 	for i, want := range r.wanted {
-		if got := all[i]; got.ref != want.ref || want.text != "" && got.text != want.text {
-			return &Problem{Place: Place{File: r.src.name}, Err: fmt.Errorf("%s would become %s: %w", quote(cmp.Or(want.text, want.ref.String())), quote(got.text), errDiffers)}
+		if got := all[i]; got.Ref != want.ref || want.text != "" && got.Text != want.text {
+			return &Problem{Place: Place{File: r.src.Name}, Err: fmt.Errorf("%s would become %s: %w", Quote(cmp.Or(want.text, want.ref.String())), Quote(got.Text), errDiffers)}
 		}
 	}
 	return nil

@@ -8,24 +8,24 @@ import (
 	"unicode/utf8"
 )
 
-// edit replaces a part of a text.
-type edit struct {
-	span
-	text string
-	// mutate does to the tree what the edit does to the text, so that both can
+// Edit replaces a part of a text.
+type Edit struct {
+	Span
+	Text string
+	// Mutate does to the tree what the edit does to the text, so that both can
 	// be compared.
-	mutate func()
+	Mutate func()
 }
 
-// apply carries out edits that do not overlap.
-func apply(text string, edits []edit) string {
-	slices.SortStableFunc(edits, func(a, b edit) int { return cmp.Compare(a.start, b.start) })
+// Apply carries out edits that do not overlap.
+func Apply(text string, edits []Edit) string {
+	slices.SortStableFunc(edits, func(a, b Edit) int { return cmp.Compare(a.Start, b.Start) })
 	var out strings.Builder
 	at := 0
 	for _, e := range edits {
-		out.WriteString(text[at:e.start])
-		out.WriteString(e.text)
-		at = e.end
+		out.WriteString(text[at:e.Start])
+		out.WriteString(e.Text)
+		at = e.End
 	}
 	out.WriteString(text[at:])
 	return out.String()
@@ -33,97 +33,97 @@ func apply(text string, edits []edit) string {
 
 var errNotFound = errors.New("is written in a way that cannot be changed without touching more; write it on one line, in quotes or without")
 
-// replace gives the edit that makes a scalar, or an alias in its place, say what
+// Replace gives the edit that makes a scalar, or an alias in its place, say what
 // a change wants. Quotes stay as they are, and so does everything between the
 // pieces that change.
-func (s *source) replace(t *tree, c change) (edit, error) {
-	e := edit{mutate: func() {
-		*t = tree{kind: scalar, at: t.at, text: c.text, str: true, anchor: t.anchor}
+func (s *Source) Replace(t *Tree, c TextChange) (Edit, error) {
+	e := Edit{Mutate: func() {
+		*t = Tree{Kind: Scalar, At: t.At, Text: c.Text, Str: true, Anchor: t.Anchor}
 	}}
 	bracket := false // an IPv6 address would begin a list
-	for _, p := range c.pieces {
-		if !isSimple(p.text) && p.text != "" {
-			return edit{}, errNotFound
+	for _, p := range c.Pieces {
+		if !isSimple(p.Text) && p.Text != "" {
+			return Edit{}, errNotFound
 		}
-		bracket = bracket || strings.ContainsAny(p.text, "[]{},")
+		bracket = bracket || strings.ContainsAny(p.Text, "[]{},")
 	}
-	if t.kind == alias {
-		if !isSimple(c.text) || !strings.HasPrefix(s.text[t.at:], "*"+t.text) {
-			return edit{}, errNotFound
+	if t.Kind == Alias {
+		if !isSimple(c.Text) || !strings.HasPrefix(s.Text[t.At:], "*"+t.Text) {
+			return Edit{}, errNotFound
 		}
-		e.span, e.text = span{t.at, t.at + 1 + len(t.text)}, c.text
+		e.Span, e.Text = Span{t.At, t.At + 1 + len(t.Text)}, c.Text
 		if bracket {
-			e.text = `"` + c.text + `"`
+			e.Text = `"` + c.Text + `"`
 		}
 		return e, nil
 	}
 	a := s.align(t)
 	if a == nil {
-		return edit{}, errNotFound
+		return Edit{}, errNotFound
 	}
-	e.span = span{a.start(0), a.after}
-	if t.style == plain && bracket {
-		if strings.ContainsAny(c.text, "\"\\\n") {
-			return edit{}, errNotFound
+	e.Span = Span{a.start(0), a.after}
+	if t.Style == Plain && bracket {
+		if strings.ContainsAny(c.Text, "\"\\\n") {
+			return Edit{}, errNotFound
 		}
-		e.text = `"` + c.text + `"`
+		e.Text = `"` + c.Text + `"`
 		return e, nil
 	}
-	first, last := c.pieces[0], c.pieces[len(c.pieces)-1]
-	where, ok := a.of(span{first.start, last.end})
-	if !ok || first.start == last.end {
-		return edit{}, errNotFound
+	first, last := c.Pieces[0], c.Pieces[len(c.Pieces)-1]
+	where, ok := a.of(Span{first.Start, last.End})
+	if !ok || first.Start == last.End {
+		return Edit{}, errNotFound
 	}
-	e.span = where
+	e.Span = where
 	var out strings.Builder
-	at := where.start
-	for _, p := range c.pieces {
-		written, ok := a.of(p.span)
+	at := where.Start
+	for _, p := range c.Pieces {
+		written, ok := a.of(p.Span)
 		if !ok {
-			return edit{}, errNotFound
+			return Edit{}, errNotFound
 		}
-		out.WriteString(s.text[at:written.start])
-		out.WriteString(p.text)
-		at = written.end
+		out.WriteString(s.Text[at:written.Start])
+		out.WriteString(p.Text)
+		at = written.End
 	}
-	e.text = out.String()
+	e.Text = out.String()
 	return e, nil
 }
 
-// canReplace says why a change is not possible, also where the text is inside of
+// CanReplace says why a change is not possible, also where the text is inside of
 // another value.
-func (s *source) canReplace(t *tree, c change) error {
-	e, err := s.replace(t, c)
+func (s *Source) CanReplace(t *Tree, c TextChange) error {
+	e, err := s.Replace(t, c)
 	for ; err == nil && s.outer != nil; s = s.outer {
 		e, err = s.outwardOne(e)
 	}
 	return err
 }
 
-// newField gives the edit that adds a field to a mapping, before another of its
+// NewField gives the edit that adds a field to a mapping, before another of its
 // fields. JSON and flow mappings get it on the same line.
-func (s *source) newField(m *tree, before, name, text string) (edit, bool) {
-	i := slices.IndexFunc(m.pairs, func(p pair) bool { return p.name.word() == before })
+func (s *Source) NewField(m *Tree, before, name, text string) (Edit, bool) {
+	i := slices.IndexFunc(m.Pairs, func(p Pair) bool { return p.Name.Word() == before })
 	if i < 0 || !isSimple(text) {
-		return edit{}, false
+		return Edit{}, false
 	}
-	key := m.pairs[i].name
-	at := key.at
-	e := edit{span: span{at, at}, mutate: func() {
-		m.pairs = slices.Insert(m.pairs, i, pair{word(name), word(text)})
+	key := m.Pairs[i].Name
+	at := key.At
+	e := Edit{Span: Span{at, at}, Mutate: func() {
+		m.Pairs = slices.Insert(m.Pairs, i, Pair{NewString(name), NewString(text)})
 	}}
 	quoted := text
 	if strings.ContainsAny(text, "[]{},") {
 		quoted = `"` + text + `"`
 	}
 	switch {
-	case m.style == flow && key.style == double:
-		e.text = `"` + name + `": "` + text + `", `
-	case m.style == flow:
-		e.text = name + ": " + quoted + ", "
+	case m.Style == Flow && key.Style == Double:
+		e.Text = `"` + name + `": "` + text + `", `
+	case m.Style == Flow:
+		e.Text = name + ": " + quoted + ", "
 	default:
-		indent := strings.Repeat(" ", utf8.RuneCountInString(s.text[s.lineAt(at):at]))
-		e.text = name + ": " + quoted + s.newlineBefore(at) + indent
+		indent := strings.Repeat(" ", utf8.RuneCountInString(s.Text[s.LineAt(at):at]))
+		e.Text = name + ": " + quoted + s.NewlineBefore(at) + indent
 	}
 	return e, true
 }
@@ -139,27 +139,27 @@ func isSimple(text string) bool {
 	return !strings.HasSuffix(text, ":")
 }
 
-// written finds the text of a scalar on one line in the source, without quotes.
+// Written finds the text of a scalar on one line in the source, without quotes.
 // It trusts no position: ok is false unless the source says there what the tree
 // does.
-func (s *source) written(t *tree) (where span, quoted, ok bool) {
+func (s *Source) Written(t *Tree) (where Span, quoted, ok bool) {
 	a := s.align(t)
-	if a == nil || t.style == literal {
-		return span{}, false, false
+	if a == nil || t.Style == Literal {
+		return Span{}, false, false
 	}
-	where, ok = a.of(span{0, len(t.text)})
-	return where, t.style != plain, ok
+	where, ok = a.of(Span{0, len(t.Text)})
+	return where, t.Style != Plain, ok
 }
 
-// change is what becomes of the text of a scalar.
-type change struct {
-	src    *source
-	text   string
-	pieces []piece
+// TextChange is what becomes of the text of a scalar.
+type TextChange struct {
+	Source *Source
+	Text   string
+	Pieces []Piece
 }
 
-// piece replaces a part of the text of a scalar.
-type piece struct {
-	span
-	text string
+// Piece replaces a part of the text of a scalar.
+type Piece struct {
+	Span
+	Text string
 }

@@ -9,10 +9,10 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// outside compares a text with its rewritten form by other means than the
+// Outside compares a text with its rewritten form by other means than the
 // rewrite itself does: by bytes, leaving out those that image names are made
 // of, and value by value and comment by comment as the YAML library sees them.
-func outside(before, after string) error {
+func Outside(before, after string) error {
 	if !strings.Contains(before, "\\") { // an escape is not kept
 		if withoutNames(before) != withoutNames(after) {
 			return errors.New("other bytes")

@@ -9,26 +9,26 @@ import (
 
 // addSecret plans the insertion of the pull secret into a pod spec that lacks
 // it.
-func (r *rewriter) addSecret(pod *podSpec) {
-	if r.pods[pod.node] {
+func (r *rewriter) addSecret(pod *PodSpec) {
+	if r.pods[pod.Node] {
 		return
 	}
-	r.pods[pod.node] = true
-	have := pod.present.resolve()
-	var e edit
+	r.pods[pod.Node] = true
+	have := pod.Present.Resolve()
+	var e Edit
 	ok := false
 	switch {
 	case have == nil:
 		e, ok = r.newList(pod)
-	case have.kind == sequence && r.names(have):
+	case have.Kind == Sequence && r.names(have):
 		return
-	case have.kind == sequence:
+	case have.Kind == Sequence:
 		e, ok = r.newItem(have)
-	case pod.present.kind == scalar && !have.str && have.word() == "":
+	case pod.Present.Kind == Scalar && !have.Str && have.Word() == "":
 		e, ok = r.insteadOfNull(pod, have)
 	}
 	if !ok {
-		r.kept = append(r.kept, &Problem{Place: pod.place,
+		r.kept = append(r.kept, &Problem{Place: pod.Place,
 			Err: errors.New("the pull secret cannot be added to what is there; write it as a list of - name: " + r.o.PullSecret)})
 		return
 	}
@@ -36,105 +36,105 @@ func (r *rewriter) addSecret(pod *podSpec) {
 }
 
 // names reports whether a list of references has the secret.
-func (r *rewriter) names(list *tree) bool {
-	return slices.ContainsFunc(list.items, func(item *tree) bool {
-		m := item.resolve()
-		return m != nil && get(m.pairs, "name").word() == r.o.PullSecret
+func (r *rewriter) names(list *Tree) bool {
+	return slices.ContainsFunc(list.Items, func(item *Tree) bool {
+		m := item.Resolve()
+		return m != nil && Get(m.Pairs, "name").Word() == r.o.PullSecret
 	})
 }
 
 // newList inserts the whole field before the containers, or before the first
 // field where these are not written.
-func (r *rewriter) newList(pod *podSpec) (edit, bool) {
-	pairs := pod.node.pairs
-	at := max(slices.IndexFunc(pairs, func(p pair) bool { return p.name.word() == "containers" }), 0)
-	if len(pairs) == 0 || pod.node.style == flow && r.src.text[pod.node.at] != '{' {
-		return edit{}, false
+func (r *rewriter) newList(pod *PodSpec) (Edit, bool) {
+	pairs := pod.Node.Pairs
+	at := max(slices.IndexFunc(pairs, func(p Pair) bool { return p.Name.Word() == "containers" }), 0)
+	if len(pairs) == 0 || pod.Node.Style == Flow && r.src.Text[pod.Node.At] != '{' {
+		return Edit{}, false
 	}
-	before := pairs[at].name.at
-	line := r.src.lineAt(before)
-	own := isBlank(r.src.text[line:before]) // nothing else before it on its line
-	e := edit{mutate: func() {
-		pod.node.pairs = slices.Insert(pairs, at, pair{word(pod.field), &tree{kind: sequence, items: []*tree{r.item()}}})
+	before := pairs[at].Name.At
+	line := r.src.LineAt(before)
+	own := IsBlank(r.src.Text[line:before]) // nothing else before it on its line
+	e := Edit{Mutate: func() {
+		pod.Node.Pairs = slices.Insert(pairs, at, Pair{Name: NewString(pod.Field), Value: &Tree{Kind: Sequence, Items: []*Tree{r.item()}}})
 	}}
-	newline := r.src.newlineBefore(before)
-	if pod.node.style == flow {
-		e.start, e.end = before, before
-		e.text = r.key(pod.field) + ": [" + r.flowItem() + "]," + " "
+	newline := r.src.NewlineBefore(before)
+	if pod.Node.Style == Flow {
+		e.Start, e.End = before, before
+		e.Text = r.key(pod.Field) + ": [" + r.flowItem() + "]," + " "
 		if own && line > 0 {
-			e.text = strings.TrimSuffix(e.text, " ") + newline + r.src.text[line:before]
+			e.Text = strings.TrimSuffix(e.Text, " ") + newline + r.src.Text[line:before]
 		}
 		return e, true
 	}
-	indent := strings.Repeat(" ", utf8.RuneCountInString(r.src.text[line:before]))
+	indent := strings.Repeat(" ", utf8.RuneCountInString(r.src.Text[line:before]))
 	dash := indent
-	if list := pairs[at].value; list.kind == sequence && list.style == block && r.src.lineAt(list.at) != line {
-		if written := r.src.text[r.src.lineAt(list.at):list.at]; isBlank(written) {
+	if list := pairs[at].Value; list.Kind == Sequence && list.Style == Block && r.src.LineAt(list.At) != line {
+		if written := r.src.Text[r.src.LineAt(list.At):list.At]; IsBlank(written) {
 			dash = written
 		}
 	}
 	if own {
-		before = r.src.aboveComments(line, indent) + len(indent)
+		before = r.src.AboveComments(line, indent) + len(indent)
 	}
-	e.start, e.end = before, before
-	e.text = pod.field + ":" + newline + dash + "- name: " + r.o.PullSecret + newline + indent
+	e.Start, e.End = before, before
+	e.Text = pod.Field + ":" + newline + dash + "- name: " + r.o.PullSecret + newline + indent
 	return e, true
 }
 
 // newItem inserts a name at the beginning of a list.
-func (r *rewriter) newItem(list *tree) (edit, bool) {
-	e := edit{mutate: func() { list.items = slices.Insert(list.items, 0, r.item()) }}
-	at := list.at
+func (r *rewriter) newItem(list *Tree) (Edit, bool) {
+	e := Edit{Mutate: func() { list.Items = slices.Insert(list.Items, 0, r.item()) }}
+	at := list.At
 	switch {
-	case list.style == block && r.src.text[at] == '-':
-		line := r.src.lineAt(at)
-		e.start, e.end = at, at
-		e.text = "- name: " + r.o.PullSecret + r.src.newlineBefore(at) + strings.Repeat(" ", utf8.RuneCountInString(r.src.text[line:at]))
+	case list.Style == Block && r.src.Text[at] == '-':
+		line := r.src.LineAt(at)
+		e.Start, e.End = at, at
+		e.Text = "- name: " + r.o.PullSecret + r.src.NewlineBefore(at) + strings.Repeat(" ", utf8.RuneCountInString(r.src.Text[line:at]))
 		return e, true
-	case list.style == flow && r.src.text[at] == '[':
-		e.start, e.end = at+1, at+1
-		e.text = r.flowItem()
-		if len(list.items) > 0 {
-			e.text += ","
-			if strings.IndexByte(" \t\r\n", r.src.text[at+1]) < 0 {
-				e.text += " "
+	case list.Style == Flow && r.src.Text[at] == '[':
+		e.Start, e.End = at+1, at+1
+		e.Text = r.flowItem()
+		if len(list.Items) > 0 {
+			e.Text += ","
+			if strings.IndexByte(" \t\r\n", r.src.Text[at+1]) < 0 {
+				e.Text += " "
 			}
 		}
 		return e, true
 	}
-	return edit{}, false
+	return Edit{}, false
 }
 
 // insteadOfNull gives a field that is there and empty its list.
-func (r *rewriter) insteadOfNull(pod *podSpec, null *tree) (edit, bool) {
-	e := edit{text: "[" + r.flowItem() + "]"}
-	e.mutate = func() { *null = tree{kind: sequence, at: null.at, items: []*tree{r.item()}} }
-	if null.anchor != "" {
+func (r *rewriter) insteadOfNull(pod *PodSpec, null *Tree) (Edit, bool) {
+	e := Edit{Text: "[" + r.flowItem() + "]"}
+	e.Mutate = func() { *null = Tree{Kind: Sequence, At: null.At, Items: []*Tree{r.item()}} }
+	if null.Anchor != "" {
 		return e, false
 	}
-	if null.text != "" {
-		e.start, e.end = null.at, null.at+len(null.text)
-		return e, strings.HasPrefix(r.src.text[null.at:], null.text)
+	if null.Text != "" {
+		e.Start, e.End = null.At, null.At+len(null.Text)
+		return e, strings.HasPrefix(r.src.Text[null.At:], null.Text)
 	}
-	for _, p := range pod.node.pairs {
-		if p.value != null {
+	for _, p := range pod.Node.Pairs {
+		if p.Value != null {
 			continue
 		}
-		where, quoted, ok := r.src.written(p.name)
-		end := where.end
+		where, quoted, ok := r.src.Written(p.Name)
+		end := where.End
 		if quoted {
 			end++
 		}
-		colon := strings.HasPrefix(r.src.text[min(end, len(r.src.text)):], ":")
-		e.start, e.end, e.text = end+1, end+1, " "+e.text
+		colon := strings.HasPrefix(r.src.Text[min(end, len(r.src.Text)):], ":")
+		e.Start, e.End, e.Text = end+1, end+1, " "+e.Text
 		return e, ok && colon
 	}
 	return e, false
 }
 
 // item is a reference to the secret.
-func (r *rewriter) item() *tree {
-	return &tree{kind: mapping, pairs: []pair{{word("name"), word(r.o.PullSecret)}}}
+func (r *rewriter) item() *Tree {
+	return &Tree{Kind: Mapping, Pairs: []Pair{{Name: NewString("name"), Value: NewString(r.o.PullSecret)}}}
 }
 
 func (r *rewriter) flowItem() string {

@@ -71,13 +71,13 @@ func TestRewrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o := options(t, section(a, "flags"))
-			in, want := section(a, "in.yaml"), section(a, "out.yaml")
+			o := options(t, Section(a, "flags"))
+			in, want := Section(a, "in.yaml"), Section(a, "out.yaml")
 			got, log := rewritten(t, in, o)
 			if got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
-			if wantLog := section(a, "log"); log != wantLog {
+			if wantLog := Section(a, "log"); log != wantLog {
 				t.Errorf("log\n%s\nwant\n%s", log, wantLog)
 			}
 			if again, _ := rewritten(t, got, o); again != got {
@@ -155,19 +155,19 @@ func TestRewriteWithoutSecret(t *testing.T) {
 
 // The check notices an edit that does more than it should.
 func TestRewriteCheckNotices(t *testing.T) {
-	for _, wrong := range []edit{
-		{span: span{0, 0}, text: "b: 1\n", mutate: func() {}},
-		{span: span{0, 10}, text: "image: b:1", mutate: func() {}},
-		{span: span{0, 10}, text: "image: [", mutate: func() {}},
-		{span: span{0, 0}, text: "x: 1\n---\n", mutate: func() {}},
+	for _, wrong := range []Edit{
+		{Span: Span{Start: 0, End: 0}, Text: "b: 1\n", Mutate: func() {}},
+		{Span: Span{Start: 0, End: 10}, Text: "image: b:1", Mutate: func() {}},
+		{Span: Span{Start: 0, End: 10}, Text: "image: [", Mutate: func() {}},
+		{Span: Span{Start: 0, End: 0}, Text: "x: 1\n---\n", Mutate: func() {}},
 	} {
-		src, err := newSource("in.yaml", []byte("image: a:1\n"))
+		src, err := NewSource("in.yaml", []byte("image: a:1\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &rewriter{src: src, edits: []edit{wrong}, wanted: []wanted{{text: "a:1", ref: mustParse(t, "a:1")}}}
-		r.out.Text = []byte(apply(src.text, r.edits))
-		if err := r.check(src.documents()); err == nil {
+		r := &rewriter{src: src, edits: []Edit{wrong}, wanted: []wanted{{text: "a:1", ref: MustParse(t, "a:1")}}}
+		r.out.Text = []byte(Apply(src.Text, r.edits))
+		if err := r.check(src.Documents()); err == nil {
 			t.Errorf("%q passed", r.out.Text)
 		}
 	}
@@ -176,8 +176,8 @@ func TestRewriteCheckNotices(t *testing.T) {
 // Whatever the text, a rewrite changes images (and pull secrets) and nothing
 // else, and a second one changes nothing.
 func FuzzRewrite(f *testing.F) {
-	for _, test := range manifests {
-		f.Add(test.text, false)
+	for _, test := range Manifests {
+		f.Add(test.Text, false)
 	}
 	files, err := filepath.Glob("testdata/rewrite/*.txtar")
 	if err != nil {
@@ -188,7 +188,7 @@ func FuzzRewrite(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(section(a, "in.yaml"), true)
+		f.Add(Section(a, "in.yaml"), true)
 	}
 	o := options(f, "--to reg.corp:5000/m --env")
 	f.Fuzz(func(t *testing.T, text string, secret bool) {
@@ -208,7 +208,7 @@ func FuzzRewrite(f *testing.F) {
 			t.Errorf("no image was changed, but the text:\n%s", r.Text)
 		}
 		if !secret {
-			if err := outside(text, string(r.Text)); err != nil {
+			if err := Outside(text, string(r.Text)); err != nil {
 				t.Errorf("%v:\n%q\nbefore\n%q", err, r.Text, text)
 			}
 		}
@@ -228,14 +228,14 @@ func FuzzRewrite(f *testing.F) {
 // inStream checks that the documents of a file can be read behind another's.
 func inStream(t *testing.T, r Rewritten) {
 	t.Helper()
-	stream := "image: x:1\n---\n" + strings.TrimPrefix(string(r.Stream()), byteOrderMark)
-	src, err := newSource("in.yaml", []byte(stream))
+	stream := "image: x:1\n---\n" + strings.TrimPrefix(string(r.Stream()), ByteOrderMark)
+	src, err := NewSource("in.yaml", []byte(stream))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range src.documents() {
-		if d.err != nil || d.glued {
-			t.Errorf("a document cannot be read (%v), or is not separate, in\n%s", d.err, stream)
+	for _, d := range src.Documents() {
+		if d.Err != nil || d.Glued {
+			t.Errorf("a document cannot be read (%v), or is not separate, in\n%s", d.Err, stream)
 		}
 	}
 }
