@@ -12,14 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/test/images/fakecri"
 )
 
 // imageFiles are the files that examples name.
 func imageFiles(t *testing.T, redis string) {
 	t.Helper()
-	list, err := os.ReadFile(filepath.Join(Repository(t), "images/testdata/list/rke-system-images.txt"))
+	list, err := os.ReadFile(filepath.Join(Repository(t), "images/list/testdata/rke-system-images.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,8 +188,8 @@ func TestImagesDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait := strings.TrimSuffix(images.DefaultWait.String(), "0s")
-	for _, want := range []string{"`--wait` (" + wait, fmt.Sprintf("`--jobs` (%d)", images.DefaultJobs)} {
+	wait := strings.TrimSuffix(registry.DefaultWait.String(), "0s")
+	for _, want := range []string{"`--wait` (" + wait, fmt.Sprintf("`--jobs` (%d)", registry.DefaultJobs)} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("docs/images.md does not say %s", want)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/copy"
 	"github.com/berth-registry/berth/test/fakeaws"
 	"github.com/berth-registry/berth/test/images/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
@@ -250,9 +250,9 @@ func TestProgressOnATerminal(t *testing.T) {
 	v := newProgressView(&out, &screen, true)
 	v.terminal = true
 	v.show("images: 1 of 2; 1.0 MiB of 2.0 MiB, 512.0 KiB/s and much more that does not fit into one line of a terminal")
-	v.done(images.Copied{Status: images.StatusCopied, Target: "registry.corp/a:1", Uploaded: 2, Bytes: 2048, Mounted: 1, Attached: 3})
+	v.done(copy.Copied{Status: copy.StatusCopied, Target: "registry.corp/a:1", Uploaded: 2, Bytes: 2048, Mounted: 1, Attached: 3})
 	v.show("images: 2 of 2")
-	v.start(t.Context(), &images.Progress{})()
+	v.start(t.Context(), &copy.Progress{})()
 	want := "\r\x1b[K"
 	if got := screen.String(); strings.Count(got, want) != 2 || !strings.HasSuffix(got, want) || strings.Contains(got, "\n") {
 		t.Errorf("%q", got)
