@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 			"code":     code,
 			"mode":     mode,
 			"lines":    lines,
-			"registry": registry,
+			"registry": Registry,
 			"damage":   damage,
 		},
 	})
