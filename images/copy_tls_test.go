@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/internal/redact"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
 

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/berth-registry/berth/node/install"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -16,13 +16,13 @@ import (
 	"github.com/berth-registry/berth/test/cluster/controlplane"
 	"github.com/berth-registry/berth/test/cluster/joined"
 	"github.com/berth-registry/berth/test/e2e/containerd"
-	"github.com/berth-registry/berth/test/e2e/ecrstandin"
 	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/ecrstandin"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/pki"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 const (
@@ -80,7 +80,7 @@ func newWorld(t *testing.T, nodes ...string) *world {
 	t.Cleanup(func() { w.check(os.RemoveAll(w.dir)) })
 	w.root = filepath.Join(w.dir, "node")
 	w.program = filepath.Join(w.dir, "pause")
-	w.check(goBuild(t.Context(), w.program, filepath.Join("..", "e2e"), "./sample/pause"))
+	w.check(goBuild(t.Context(), w.program, filepath.Join("..", ".."), "./test/sample/pause"))
 	w.ca, err = pki.New("whom the node trusts")
 	w.check(err)
 	w.startRegistries(set)

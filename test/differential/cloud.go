@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // cloud is an AWS as a trial's programs see it.

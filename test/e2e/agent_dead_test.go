@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/blackhole"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/blackhole"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // deadUpstream is registry.k8s.io with upstreamFallback: false and two mirrors

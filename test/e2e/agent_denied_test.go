@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/ecrstandin"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/ecrstandin"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // denial is what AWS says to whoever may not have a token.

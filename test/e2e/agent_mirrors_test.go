@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
 // mirrorTrial says how much is tried, and what must hold.

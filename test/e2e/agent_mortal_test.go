@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/blackhole"
 	"github.com/berth-registry/berth/test/e2e/registry"
+	"github.com/berth-registry/berth/test/fakes/blackhole"
 	"github.com/berth-registry/berth/test/pki"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
 // soak says that the trials of the agent run in full length, against the bounds

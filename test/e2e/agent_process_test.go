@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // patience is how long the tests wait for what takes milliseconds on an idle

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/ecrstandin"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/ecrstandin"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 // renewalTrial says how long it takes.

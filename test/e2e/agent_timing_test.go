@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/sample"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 const (

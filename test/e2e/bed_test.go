@@ -15,7 +15,7 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/pki"
 )
 
@@ -58,7 +58,7 @@ func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pause := goBuild(t, "./sample/pause")
+	pause := goBuild(t, "github.com/berth-registry/berth/test/sample/pause")
 	for _, v := range variants(set) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()

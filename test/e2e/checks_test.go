@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
 // finish checks what must hold after every scenario.

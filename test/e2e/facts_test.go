@@ -9,7 +9,7 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
 // TestFacts holds what containerd does with a hosts.toml and Berth relies on

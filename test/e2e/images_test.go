@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"

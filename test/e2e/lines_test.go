@@ -3,7 +3,7 @@ package e2e
 import (
 	"net/url"
 
-	"github.com/berth-registry/berth/test/e2e/sample"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 // fetch describes the requests of one pull, as both versions of containerd make

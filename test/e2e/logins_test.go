@@ -6,8 +6,8 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 const (

@@ -13,9 +13,9 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/pki"
+	"github.com/berth-registry/berth/test/sample"
 	"golang.org/x/sys/unix"
 )
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/blackhole"
 	"github.com/berth-registry/berth/test/e2e/parts"
+	"github.com/berth-registry/berth/test/fakes/blackhole"
 )
 
 // blackHole is an address of loopback that drops every packet until the

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/pki"
 )
 

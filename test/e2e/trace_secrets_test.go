@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
 // The pull secret of a pod, which kubelet passes without a host. It is one for

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 // TestTrace holds berth trace against what containerd then does: it names a

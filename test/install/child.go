@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/node/install"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 	"github.com/berth-registry/berth/test/standalone"
 )
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // forms are the host names of ECR and the region that each one's token is for,

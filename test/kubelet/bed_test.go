@@ -15,9 +15,9 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/pki"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 // sandboxImage is what pods are started with. Nobody passes a credential for it.
@@ -48,7 +48,7 @@ func newBed(t *testing.T) *bed {
 		program: filepath.Join(t.TempDir(), "pause"),
 		root:    filepath.Join(t.TempDir(), "root"),
 	}
-	if err := goBuild(b.program, filepath.Join("..", "e2e"), "./sample/pause"); err != nil {
+	if err := goBuild(b.program, filepath.Join("..", ".."), "./test/sample/pause"); err != nil {
 		t.Fatal(err)
 	}
 	kernel := settings(t)

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/test/e2e/upstream"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
 // TestPods starts pods with an ECR image: kubelet, provider, containerd and the

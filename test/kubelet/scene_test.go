@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/upstream"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/standalone"
 )
 

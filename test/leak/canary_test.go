@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // TestCanaryShowsNowhere runs the commands as they are shipped with random

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 type object = map[string]any

@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // world is everything that a node can reach: for each scheme and address a

@@ -12,10 +12,10 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-registry/berth/test/images/fakecri"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakecri"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/internet"
 	"github.com/berth-registry/berth/test/images/sample"
-	"github.com/berth-registry/berth/test/move/internet"
 )
 
 // The registries by the names that programs ask for.

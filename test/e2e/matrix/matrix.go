@@ -22,7 +22,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/foreignforms"
 	"github.com/berth-registry/berth/test/pki"
 	"google.golang.org/grpc/codes"

@@ -23,8 +23,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/sample"
 	"github.com/berth-registry/berth/test/pki"
+	"github.com/berth-registry/berth/test/sample"
 	"golang.org/x/crypto/bcrypt"
 )
 

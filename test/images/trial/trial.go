@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/sample"
 )

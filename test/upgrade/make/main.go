@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"github.com/berth-registry/berth/test/upgrade/livemirror"
 )
 

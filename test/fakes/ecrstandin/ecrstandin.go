@@ -21,7 +21,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // Issuer knows the tokens; [*fakeaws.Server] is one.

@@ -11,7 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 
-	"github.com/berth-registry/berth/test/e2e/sample"
+	"github.com/berth-registry/berth/test/sample"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 )
 
