@@ -1,6 +1,6 @@
-// Package sample makes the images that the tests pull. Each image is unique:
-// containerd does not fetch a layer twice, so a test that shared one with
-// another test would count too few requests.
+// Package sample makes the images that the tests pull. Each image is unique: containerd does not
+// fetch a layer twice, so a test that shared an image with another test would count too few
+// requests.
 package sample
 
 import (
@@ -25,8 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Image is what a tag points at, with the digests that a pull on this machine
-// needs.
+// Image is an image or index that a tag names, with the digests that a pull on this machine needs.
 type Image struct {
 	Digest   string   // of what the tag names: a manifest or an index
 	Manifest string   // of the manifest for this machine's platform
@@ -44,8 +43,7 @@ func New() (Image, error) {
 	return describe(img, img)
 }
 
-// NewIndex returns an index with an image for this platform and one for
-// another, as most public images are.
+// NewIndex returns an index with an image for this platform and one for another platform.
 func NewIndex() (Image, error) {
 	ours, err := single(runtime.GOARCH, "data", nil)
 	if err != nil {
@@ -59,14 +57,13 @@ func NewIndex() (Image, error) {
 	platform := func(img v1.Image, arch string) mutate.IndexAddendum {
 		return mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}}
 	}
-	// The foreign platform first: taking the first entry must be wrong.
+	// The foreign platform comes first, so that a client that takes the first entry fails.
 	index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex),
 		platform(other, foreign), platform(ours, runtime.GOARCH))
 	return describe(index, ours)
 }
 
-// NewProgram returns an image that runs the static binary at path, as a pause
-// image does.
+// NewProgram returns an image that runs the static binary at path, like a pause image.
 func NewProgram(path string) (Image, error) {
 	binary, err := os.ReadFile(path)
 	if err != nil {
@@ -79,8 +76,8 @@ func NewProgram(path string) (Image, error) {
 	return describe(img, img)
 }
 
-// single builds an image with one layer that holds content at /file, or fresh
-// random bytes without content.
+// single builds an image with one layer that has content at /file, or random bytes if content is
+// empty.
 func single(arch, file string, content []byte) (v1.Image, error) {
 	seed := make([]byte, 64)
 	if _, err := rand.Read(seed); err != nil {

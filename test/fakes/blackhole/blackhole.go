@@ -1,10 +1,9 @@
-// Package blackhole has ports of loopback on which a server can die without a
-// word and come back: while a port swallows, every SYN that is sent to it is
-// dropped, as by a machine that has lost its power, and whoever dials waits.
+// Package blackhole provides ports on loopback whose server can disappear and return. While a port
+// swallows, the kernel drops every SYN sent to it, as if the machine had lost power, and a client
+// that dials waits.
 //
-// The kernel drops a SYN when the queue of connections that nobody has accepted
-// is full. So the port is never let go of: to swallow is to make that queue as
-// short as it can be, and to fill it.
+// The kernel drops a SYN when the queue of connections waiting to be accepted is full. So the port
+// stays open: to swallow, it makes that queue as short as possible and fills it.
 package blackhole
 
 import (
@@ -32,17 +31,17 @@ type Port struct {
 }
 
 const (
-	// patience is how long a dial on loopback is waited for until it counts as
-	// swallowed. The first SYN is sent again after a second.
+	// patience is how long a dial on loopback may take before it counts as swallowed. The first SYN
+	// is sent again after a second.
 	patience = 250 * time.Millisecond
-	// proofs is how many dials in a row must have been swallowed, and tries how
-	// many are made at most. A queue of length 0 takes one or two.
+	// proofs is how many dials in a row must be swallowed; tries is how many are made at most. A
+	// queue of length 0 takes one or two.
 	proofs, tries = 2, 32
-	// queue is the length of an open port's queue.
+	// queue is the length of the queue of an open port.
 	queue = 128
 )
 
-// Listen opens a port. Close it.
+// Listen opens a port. The caller must call Close.
 func Listen() (*Port, error) {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -53,7 +52,7 @@ func Listen() (*Port, error) {
 	return p, nil
 }
 
-// Accept gives the next connection. While the port swallows, it waits.
+// Accept returns the next connection. While the port swallows, it waits.
 func (p *Port) Accept() (net.Conn, error) {
 	for {
 		p.mu.Lock()
@@ -75,7 +74,7 @@ func (p *Port) Accept() (net.Conn, error) {
 		p.mu.Unlock()
 		switch {
 		case err == nil && swallowing:
-			c.Close() // it came while the port was closing its mouth
+			c.Close() // accepted while Swallow was closing the port
 		case err == nil:
 			return &conn{Conn: c, port: p}, nil
 		case !errors.Is(err, os.ErrDeadlineExceeded):
@@ -84,9 +83,8 @@ func (p *Port) Accept() (net.Conn, error) {
 	}
 }
 
-// Swallow cuts every connection and drops every SYN from now on. It returns
-// when two dials have shown that this is so. died is when the server became
-// unreachable, which was a little before.
+// Swallow cuts every connection and drops every SYN from now on. It returns after two dials in a
+// row were swallowed. died is the time at which the server became unreachable, shortly before.
 func (p *Port) Swallow() (died time.Time, err error) {
 	if err := p.stop(); err != nil {
 		return time.Time{}, err
@@ -116,7 +114,7 @@ func (p *Port) Swallow() (died time.Time, err error) {
 	return died, fmt.Errorf("%s still takes connections after %d that nobody accepted", p.Addr(), tries)
 }
 
-// stop ends accepting, and every connection there is.
+// stop ends accepting and closes all connections.
 func (p *Port) stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,8 +154,8 @@ func (p *Port) Open() error {
 	return nil
 }
 
-// drain takes our own connections out of the queue. The server meets their
-// ends when it accepts again. The lock is held.
+// drain removes our own connections from the queue. The server reads their end when it accepts
+// again. The caller holds the lock.
 func (p *Port) drain() {
 	for _, c := range p.fillers {
 		c.Close()
@@ -181,8 +179,7 @@ func (p *Port) listen(backlog int) error {
 // URL is the address with a scheme.
 func (p *Port) URL(scheme string) string { return scheme + "://" + p.Addr().String() }
 
-// Close lets go of the port. A second one does nothing, because a server closes
-// its listener too.
+// Close closes the port. A second call does nothing, because a server closes its listener too.
 func (p *Port) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A server answers, dies without a word, and answers again on the same port.
+// A server answers, disappears, and answers again on the same port.
 func TestSwallowAndOpen(t *testing.T) {
 	p, err := Listen()
 	if err != nil {
@@ -39,7 +39,7 @@ func TestSwallowAndOpen(t *testing.T) {
 		if died.Before(before) || died.After(time.Now()) {
 			t.Errorf("died at %s, which is not now", died)
 		}
-		// Longer than the kernel waits until it sends the second SYN.
+		// The kernel sends the second SYN after one second.
 		c, err := net.DialTimeout("tcp4", p.Addr().String(), 1500*time.Millisecond)
 		if err == nil {
 			c.Close()
@@ -62,8 +62,8 @@ func TestSwallowAndOpen(t *testing.T) {
 	get(t, p)
 }
 
-// Connections that were open when the server died are cut, also those that
-// wait for an answer.
+// Connections that were open when the server disappeared are cut, also those that wait for an
+// answer.
 func TestSwallowCuts(t *testing.T) {
 	p, err := Listen()
 	if err != nil {

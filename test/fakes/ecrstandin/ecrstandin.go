@@ -1,9 +1,8 @@
-// Package ecrstandin is a registry that lets in whom ECR would: who comes with
-// a token that the fake AWS has issued and that has not expired. What it lets
-// in it hands on to a real registry.
+// Package ecrstandin is a registry that admits the same requests as ECR: those with a token that
+// the fake AWS issued and that has not expired. It forwards them to a real registry.
 //
-// It refuses as ECR does: without a login 401 and a challenge, with an expired
-// token 403 and none, upon which containerd silently asks the next host.
+// It refuses as ECR does: a request without a login with 401 and a challenge, an expired token with
+// 403 and no challenge. After a 403, containerd asks the next host and logs nothing.
 package ecrstandin
 
 import (
@@ -29,7 +28,7 @@ type Issuer interface {
 	Token(password string) (fakeaws.Issued, bool)
 }
 
-// Verdict is what became of a request.
+// Verdict is the outcome of a request.
 type Verdict string
 
 // The verdicts.
@@ -40,7 +39,7 @@ const (
 	Foreign Verdict = "with a login that is no token of ours"
 )
 
-// Request is one request as it was judged.
+// Request is one request with its verdict.
 type Request struct {
 	At      time.Time
 	Method  string
@@ -50,15 +49,15 @@ type Request struct {
 	Verdict Verdict
 }
 
-// String says what was asked and what became of it, without the token.
+// String returns the request and its verdict, without the token.
 func (r Request) String() string {
 	return fmt.Sprintf("%s %s by %s %s", r.Method, r.Path, r.Agent, r.Verdict)
 }
 
-// ByContainerd reports whether a pull made the request.
+// ByContainerd reports whether containerd made the request.
 func (r Request) ByContainerd() bool { return strings.HasPrefix(r.Agent, "containerd/") }
 
-// Registry is a running stand-in.
+// Registry is a running server.
 type Registry struct {
 	issuer  Issuer
 	addr    string
@@ -70,8 +69,8 @@ type Registry struct {
 	requests []Request
 }
 
-// Start serves on a free port of 127.0.0.1, plain http, and hands on to the
-// registry at backend, a URL. Close it.
+// Start serves plain http on a free port of 127.0.0.1 and forwards to the registry at the URL
+// backend. The caller must call Close.
 func Start(issuer Issuer, backend string) (*Registry, error) {
 	to, err := url.Parse(backend)
 	if err != nil {
@@ -82,7 +81,7 @@ func Start(issuer Issuer, backend string) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{issuer: issuer, addr: l.Addr().String(), done: make(chan struct{})}
-	quiet := log.New(io.Discard, "", 0) // a client that goes away is no news
+	quiet := log.New(io.Discard, "", 0) // a client that disconnects is not an error
 	r.backend = &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(to)
@@ -98,10 +97,10 @@ func Start(issuer Issuer, backend string) (*Registry, error) {
 	return r, nil
 }
 
-// Addr is host:port, the name under which a RegistryConfig lists it.
+// Addr returns host:port, the name under which a RegistryConfig lists it.
 func (r *Registry) Addr() string { return r.addr }
 
-// Requests lists what has arrived so far, oldest first.
+// Requests returns the requests so far, oldest first.
 func (r *Registry) Requests() []Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +117,7 @@ func (r *Registry) Close() error {
 	return err
 }
 
-// ServeHTTP judges, records and answers.
+// ServeHTTP checks, records and answers a request.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	judged := r.judge(request)
 	r.mu.Lock()

@@ -16,7 +16,7 @@ const (
 	targetECRPublic = "SpencerFrontendService.GetAuthorizationToken"
 )
 
-// serveAPI is ECR, ECR Public and STS. The signature says which of them.
+// serveAPI serves ECR, ECR Public and STS. The signature names the service.
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
@@ -63,8 +63,8 @@ func apiPoint(r *http.Request, body []byte) Point {
 	return Unknown
 }
 
-// signatureStatus is the status of an error about the signature: the JSON
-// services use 400, the query service uses 403.
+// signatureStatus returns the status of a signature error: 400 for the JSON services, 403 for the
+// query service.
 func signatureStatus(p Point) int {
 	if p == STS {
 		return http.StatusForbidden
@@ -92,7 +92,7 @@ func (s *Server) registryToken(c Call) answer {
 		token, at, c.Region)}
 }
 
-// assumeRole hands out a key of its own for each call.
+// assumeRole returns a new key for each call.
 func (s *Server) assumeRole(body []byte) answer {
 	form, err := url.ParseQuery(string(body))
 	role := form.Get("RoleArn")
@@ -111,7 +111,7 @@ func (s *Server) assumeRole(body []byte) answer {
 		role, key.ID, key.Secret, key.Session, key.Expires.UTC().Format(time.RFC3339))}
 }
 
-// Assumed gives the id of the key that was last handed out for a role.
+// Assumed returns the id of the last key that was issued for a role.
 func (s *Server) Assumed(roleARN string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

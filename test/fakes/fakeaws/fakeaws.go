@@ -1,13 +1,12 @@
-// Package fakeaws is a small AWS for tests: the instance metadata service
-// (version 2), ECR, ECR Public and STS, over HTTP on loopback.
+// Package fakeaws is a small AWS for tests: the instance metadata service (version 2), ECR, ECR
+// Public and STS, over HTTP on loopback.
 //
-// It is strict where the real one is: a request must carry a Signature
-// Version 4 that verifies, from a key that it knows, at a time that is close to
-// its own. It remembers every call, so that a test can count them by key, and
-// it misbehaves on demand (see [Fault]).
+// It is as strict as AWS: a request needs a Signature Version 4 that verifies, of a known key, at a
+// time close to the server's. It records every call, so that a test can count them by key, and it
+// fails on demand (see [Fault]).
 //
-// Start with [Start]; [Server.Env] gives the environment that points a program
-// at it, the metadata service included, so that no test can reach a real one.
+// Start with [Start]. [Server.Env] returns the environment that sends a program here, the metadata
+// service included, so that no test reaches a real one.
 package fakeaws
 
 import (
@@ -21,11 +20,11 @@ import (
 	"time"
 )
 
-// A Point is one thing that the server can be asked for.
+// A Point is one kind of request.
 type Point string
 
-// The points. MetadataV1 is a request to the metadata service without a
-// session token: it is always refused, and nobody should send one.
+// The points. MetadataV1 is a request to the metadata service without a session token; it is always
+// refused.
 const (
 	MetadataToken       Point = "metadata token"
 	MetadataRole        Point = "metadata role"
@@ -41,10 +40,9 @@ const (
 // Key is a pair of AWS keys that the server accepts.
 type Key struct {
 	ID, Secret string
-	// Session is the session token that has to come with it, "" for keys of a
-	// user.
+	// Session is the session token that a request must send with the key, "" for keys of a user.
 	Session string
-	// Expires is when it ends; zero means never.
+	// Expires is when the key ends; zero means never.
 	Expires time.Time
 }
 
@@ -57,7 +55,7 @@ type Call struct {
 	At     time.Time
 }
 
-// Issued is a registry token that the server gave out.
+// Issued is a registry token that the server issued.
 type Issued struct {
 	Service Point // ECR or ECRPublic
 	KeyID   string
@@ -93,7 +91,7 @@ type endpoint struct {
 	done chan struct{}
 }
 
-// Start runs a server with no keys and no role. [Server.Close] ends it.
+// Start runs a server without keys and without a role. The caller must call [Server.Close].
 func Start() (*Server, error) {
 	s := &Server{
 		now:      time.Now,
@@ -122,7 +120,7 @@ func serve(h http.HandlerFunc) (*endpoint, error) {
 	e := &endpoint{addr: l.Addr().String(), http: &http.Server{Handler: h}, done: make(chan struct{})}
 	go func() {
 		defer close(e.done)
-		// Serve always returns an error, and after Close it says nothing.
+		// Serve always returns an error; after Close it has no meaning.
 		_ = e.http.Serve(l)
 	}()
 	return e, nil
@@ -134,17 +132,17 @@ func (e *endpoint) close() error {
 	return err
 }
 
-// Close ends the server and drops its connections.
+// Close stops the server and drops its connections.
 func (s *Server) Close() error { return errors.Join(s.meta.close(), s.api.close()) }
 
-// MetadataURL is the base of the metadata service, without a slash at the end.
+// MetadataURL returns the base of the metadata service, without a slash at the end.
 func (s *Server) MetadataURL() string { return "http://" + s.meta.addr }
 
-// APIURL is the base of ECR, ECR Public and STS.
+// APIURL returns the base of ECR, ECR Public and STS.
 func (s *Server) APIURL() string { return "http://" + s.api.addr }
 
-// Env is the environment that sends a program here, in the form of os/exec.
-// The AWS keys of the surrounding environment are emptied.
+// Env returns the environment that sends a program here, in the form of os/exec. It empties the AWS
+// keys of the surrounding environment.
 func (s *Server) Env() []string {
 	return []string{
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT=" + s.MetadataURL(),
@@ -163,8 +161,8 @@ func (s *Server) AddKey(key Key) {
 	s.keys[key.ID] = key
 }
 
-// SetRole gives the instance a role, and key to whoever asks the metadata
-// service. An empty name takes the role away.
+// SetRole gives the instance a role; the metadata service returns key for it. An empty name removes
+// the role.
 func (s *Server) SetRole(name string, key Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,53 +172,52 @@ func (s *Server) SetRole(name string, key Key) {
 	}
 }
 
-// SetNotEC2 makes the metadata service one of another cloud: it gives session
-// tokens, but has no identity document and no roles.
+// SetNotEC2 makes the metadata service that of another cloud: it issues session tokens, but has no
+// identity document and no roles.
 func (s *Server) SetNotEC2(b bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notEC2 = b
 }
 
-// SetTokenLife says how long registry tokens live from now on. It may be
-// negative.
+// SetTokenLife sets how long new registry tokens live. It may be negative.
 func (s *Server) SetTokenLife(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life = d
 }
 
-// SetPassword has f give the password of each registry token from now on, where a
-// test wants to know it beforehand.
+// SetPassword makes f choose the password of each new registry token, for tests that must know it
+// in advance.
 func (s *Server) SetPassword(f func(service Point, region string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.password = f
 }
 
-// SetClock replaces the server's clock: a signature must be within five
-// minutes of it, and the Date header tells it.
+// SetClock replaces the server's clock. A signature must be within five minutes of it; the Date
+// header has it.
 func (s *Server) SetClock(now func() time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = now
 }
 
-// SetLatency makes each answer of a point take this long.
+// SetLatency delays each answer of a point.
 func (s *Server) SetLatency(p Point, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.latency[p] = d
 }
 
-// Calls lists what was asked, oldest first.
+// Calls returns the calls so far, oldest first.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Call(nil), s.calls...)
 }
 
-// Count counts the calls of a point, and of one key unless keyID is "".
+// Count returns the number of calls of a point, and of one key unless keyID is "".
 func (s *Server) Count(p Point, keyID string) int {
 	n := 0
 	for _, c := range s.Calls() {
@@ -231,15 +228,15 @@ func (s *Server) Count(p Point, keyID string) int {
 	return n
 }
 
-// ForgetCalls sets every counter to zero.
+// ForgetCalls resets every counter.
 func (s *Server) ForgetCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls = nil
 }
 
-// Token says what a password (the part behind "AWS:") was issued for. A fake
-// registry accepts these and nothing else.
+// Token returns what a password (the part after "AWS:") was issued for. A fake registry accepts
+// these passwords and no others.
 func (s *Server) Token(password string) (Issued, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,7 +28,7 @@ func start(t *testing.T) *Server {
 	return s
 }
 
-// tokenRequest is a request to ECR, signed with key at a time.
+// tokenRequest returns a request to ECR that is signed with key at a time.
 func tokenRequest(t *testing.T, s *Server, key Key, at time.Time, service string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodPost, s.APIURL()+"/", strings.NewReader("{}"))

@@ -8,37 +8,36 @@ import (
 	"time"
 )
 
-// Fault is one way of misbehaving. The zero value of a field does nothing;
-// the first field that is set, in the order below, decides the answer.
+// Fault is one way to fail. The zero value of a field does nothing; the first field that is set, in
+// the order below, decides the answer.
 type Fault struct {
 	Point Point  // required
 	KeyID string // only requests of this key
 	Times int    // how often; 0 means always
 
-	// Delay comes before whatever else happens.
+	// Delay is added before any other effect.
 	Delay time.Duration
 	// Drop closes the connection without an answer.
 	Drop bool
-	// Hang never answers, as a packet that died of the hop limit; it ends
-	// when the client gives up.
+	// Hang never answers, as when a packet was dropped because of its hop limit; it ends when the
+	// client gives up.
 	Hang bool
 	// Status answers with this status and, if there is a Code, AWS's error.
 	Status        int
 	Code, Message string
-	// RetryAfter goes with Status, in whole seconds.
+	// RetryAfter is sent with Status, in whole seconds.
 	RetryAfter time.Duration
-	// Location goes with a Status of 3xx.
+	// Location is sent with a Status of 3xx.
 	Location string
-	// Body is sent with status 200 instead of the answer.
+	// Body is sent with status 200 in place of the answer.
 	Body string
-	// Huge is a status 200 with an answer of this many bytes, well-formed as
-	// far as anybody cares to read.
+	// Huge is the size in bytes of an answer with status 200. Its beginning is well-formed.
 	Huge int
-	// Drip sends the proper answer, a byte each interval.
+	// Drip sends the proper answer, one byte each interval.
 	Drip time.Duration
 }
 
-// Inject adds a fault. Several at one point are used up in order.
+// Inject adds a fault. Several faults at one point are used in order.
 func (s *Server) Inject(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +51,7 @@ func (s *Server) Heal() {
 	s.faults = nil
 }
 
-// fault takes the next fault for a request. Its Times are counted down.
+// fault returns the next fault for a request and counts its Times down.
 func (s *Server) fault(p Point, keyID string) (Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,8 +79,7 @@ type answer struct {
 	body        string
 }
 
-// reply sends a, unless a fault has something else in mind, and records the
-// call.
+// reply sends a, unless a fault decides otherwise, and records the call.
 func (s *Server) reply(w http.ResponseWriter, r *http.Request, c Call, proper func() answer) {
 	s.mu.Lock()
 	wait := s.latency[c.Point]
@@ -113,7 +111,7 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, c Call, proper fu
 	}
 }
 
-// gentle reports whether the proper answer is sent after all.
+// gentle reports whether the proper answer is sent in spite of the fault.
 func (f Fault) gentle() bool {
 	return !f.Drop && !f.Hang && f.Status == 0 && f.Body == "" && f.Huge == 0
 }
@@ -128,7 +126,7 @@ func (f Fault) refusal(h http.Header) answer {
 	return refuse(f.Point, f.Status, f.Code, f.Message)
 }
 
-// refuse is an error in the form of the service: JSON for ECR, XML for STS.
+// refuse returns an error in the form of the service: JSON for ECR, XML for STS.
 func refuse(p Point, status int, code, message string) answer {
 	switch {
 	case code == "":
@@ -146,7 +144,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c Call, a answer, 
 	w.Header().Set("Content-Type", a.contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	w.WriteHeader(a.status)
-	// A client that went away is no concern of the server's.
+	// A client that disconnects is not an error.
 	if drip == 0 {
 		_, _ = w.Write([]byte(a.body))
 		return
@@ -160,7 +158,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, c Call, a answer, 
 	}
 }
 
-// pause waits; it reports false when the client has gone.
+// pause waits; it returns false when the client has disconnected.
 func pause(r *http.Request, d time.Duration) bool {
 	if d == 0 {
 		return true

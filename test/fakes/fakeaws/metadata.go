@@ -10,7 +10,7 @@ import (
 
 const rolePath = "/latest/meta-data/iam/security-credentials/"
 
-// serveMetadata is the instance metadata service, version 2 only:
+// serveMetadata serves the instance metadata service, version 2 only:
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
 func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	point := metadataPoint(r.URL.Path)
@@ -59,7 +59,7 @@ func (s *Server) newSession(r *http.Request) answer {
 	case r.Method != http.MethodPut:
 		return plain(http.StatusMethodNotAllowed)
 	case r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Via") != "":
-		return plain(http.StatusForbidden) // it came through a proxy
+		return plain(http.StatusForbidden) // the request came through a proxy
 	case err != nil || ttl < 1 || ttl > 21600:
 		return plain(http.StatusBadRequest)
 	}

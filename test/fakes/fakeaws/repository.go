@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// CreateRepository is the point of that call, of ECR and of ECR Public.
+// CreateRepository is the point of that call, in ECR and in ECR Public.
 const CreateRepository Point = "create repository"
 
 const (
@@ -28,14 +28,14 @@ type repositories struct {
 	made func(name string)
 }
 
-// OnRepository has f told of each repository that is made.
+// OnRepository makes the server call f for each new repository.
 func (s *Server) OnRepository(f func(name string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.repos.made = f
 }
 
-// Repositories lists those that were made, as "account region name".
+// Repositories returns the repositories that were created, as "account region name".
 func (s *Server) Repositories() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

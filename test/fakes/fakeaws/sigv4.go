@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// signature is the Authorization header of Signature Version 4, taken apart:
+// signature is a parsed Authorization header of Signature Version 4:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 type signature struct {
 	keyID, date, region, service string
@@ -44,8 +44,7 @@ func parseSignature(h http.Header) (signature, error) {
 	}, nil
 }
 
-// verify checks the signature as AWS does. It returns AWS's error code and
-// message, or "".
+// verify checks the signature as AWS does. It returns AWS's error code and message, or "".
 func (s *Server) verify(r *http.Request, body []byte, sig signature, p Point) (code, message string) {
 	s.mu.Lock()
 	key, known := s.keys[sig.keyID]
@@ -88,8 +87,7 @@ func badSignature(p Point) string {
 	return "InvalidSignatureException"
 }
 
-// requiredHeaders are those that have to be part of the signature: host, and
-// every x-amz one.
+// requiredHeaders returns the headers that must be signed: host and all that begin with x-amz.
 func requiredHeaders(r *http.Request) []string {
 	need := []string{"host"}
 	for name := range r.Header {

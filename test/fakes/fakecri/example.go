@@ -2,8 +2,8 @@ package fakecri
 
 import cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-// Example is a node with a pod that runs, one that has ended, images that
-// nothing is made of, and a kubelet that names images by their IDs.
+// Example returns a node with a running pod, a pod that has ended, images that no container uses,
+// and a kubelet that names images by their IDs.
 func Example() *Runtime {
 	const (
 		nginx   = "sha256:1111111111111111111111111111111111111111111111111111111111111111"

@@ -1,5 +1,5 @@
-// Package fakecri is a container runtime that knows what it is told and says so
-// over the CRI, on a socket as containerd has one. It runs nothing.
+// Package fakecri is a container runtime that answers the CRI on a socket, as containerd does. It
+// returns the values that a test sets, and runs nothing.
 package fakecri
 
 import (
@@ -12,23 +12,23 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// Runtime is what the runtime knows.
+// Runtime holds the answers.
 type Runtime struct {
 	Images     []*cri.Image
 	Containers []*cri.Container
 	Sandboxes  []*cri.PodSandbox
-	// SandboxInfo is the verbose part of a sandbox' status, by its id. A
-	// sandbox without one is gone when it is asked for.
+	// SandboxInfo is the verbose part of the status of a sandbox, by its id. A sandbox without one
+	// is reported as not found.
 	SandboxInfo map[string]map[string]string
 	// Info is the verbose part of the runtime's status.
 	Info map[string]string
-	// Err is what every request is answered with, if any.
+	// Err is the answer to every request, if it is set.
 	Err error
-	// Hang lets every request wait until its caller gives up.
+	// Hang makes every request wait until its caller gives up.
 	Hang bool
 }
 
-// Serve answers at a socket until stop is called, which waits for the end.
+// Serve answers at a socket until stop is called; stop waits until the server has ended.
 func (r *Runtime) Serve(socket string) (stop func(), err error) {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/berth-registry/berth/node/install"
 )
 
-// flags are those that kubelet's service has on disk.
+// flags returns the flags that kubelet's service has on disk.
 func (n *Node) flags() (node.Kubelet, error) {
 	service, err := node.ReadService(n.root, Kubelet)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -34,8 +34,8 @@ func (n *Node) flags() (node.Kubelet, error) {
 	return k, nil
 }
 
-// CheckContainerd says what containerd makes of its configuration, or why it
-// would not start with it, or without its CRI.
+// CheckContainerd returns how containerd reads its configuration, or why it would not start with it
+// or would start without its CRI.
 func (n *Node) CheckContainerd() (containerdconf.Assessment, error) {
 	h := n.Host()
 	h.Proc = ""
@@ -55,8 +55,8 @@ func (n *Node) CheckContainerd() (containerdconf.Assessment, error) {
 	return c.Verdict, nil
 }
 
-// CheckKubelet says why kubelet would not start: with what systemd knows now,
-// and with what it would after a reboot.
+// CheckKubelet returns why kubelet would not start: with the unit that systemd has loaded, or with
+// the files that systemd would read after a reboot.
 func (n *Node) CheckKubelet() error {
 	both, err := n.KubeletFlags()
 	for _, f := range both {
@@ -65,8 +65,8 @@ func (n *Node) CheckKubelet() error {
 	return err
 }
 
-// KubeletFlags are kubelet's flags for credential providers: those that systemd
-// knows now, and those that it would read after a reboot.
+// KubeletFlags returns kubelet's flags for credential providers: those of the unit that systemd has
+// loaded, and those after a reboot.
 func (n *Node) KubeletFlags() ([]Flags, error) {
 	s, err := n.load()
 	if err != nil {
@@ -76,17 +76,17 @@ func (n *Node) KubeletFlags() ([]Flags, error) {
 	return []Flags{{s.Config, s.Dir}, next}, err
 }
 
-// NextFlags are kubelet's flags after a reboot.
+// NextFlags returns kubelet's flags after a reboot.
 func (n *Node) NextFlags() (Flags, error) {
 	k, err := n.flags()
 	return Flags{k.ProviderConfig, k.ProviderDir}, err
 }
 
-// Flags are the values of kubelet's two flags for credential providers: paths of
-// the node, "" for a flag that is not given.
+// Flags are the values of kubelet's two flags for credential providers: paths on the node, "" for a
+// flag that is not set.
 type Flags struct{ Config, Dir string }
 
-// Knows says which daemon runs with something else than what lies there.
+// Knows returns an error if a daemon runs with a configuration other than the one on disk.
 func (n *Node) Knows() error {
 	s, err := n.load()
 	if err != nil {
@@ -110,7 +110,7 @@ func (n *Node) Knows() error {
 	return errors.Join(err, flagsErr, processErr)
 }
 
-// CheckFlags says why kubelet would not start with these flags.
+// CheckFlags returns why kubelet would not start with these flags.
 func (n *Node) CheckFlags(f Flags) error {
 	if f.Config == "" && f.Dir == "" {
 		return nil
@@ -158,7 +158,7 @@ func (n *Node) CheckFlags(f Flags) error {
 	return nil
 }
 
-// Runtime is the CRI of the node's containerd.
+// Runtime returns the CRI of the node's containerd.
 func (n *Node) Runtime(string) (install.Runtime, error) { return runtime{n}, nil }
 
 type runtime struct{ n *Node }

@@ -1,11 +1,10 @@
-// Package fakenode is a node for trials of an installation: files below a
-// directory, a /proc with a containerd and a kubelet, and a systemd that knows
-// only what it has read, as the real one does. Its state is on disk, so that it
-// outlives a process that is killed while it installs.
+// Package fakenode is a node for trials of an installation: files in a directory, a /proc with a
+// containerd and a kubelet, and a systemd that, like the real one, uses the files as it last read
+// them. Its state is on disk, so that it survives a process that is killed while it installs.
 //
-// A daemon "starts" if the real one would: containerd with a configuration that
-// its release reads and that keeps its CRI, kubelet with flags whose
-// configuration is there and whose programs can be run.
+// A daemon "starts" if the real one would: containerd with a configuration that its release reads
+// and that keeps its CRI; kubelet with flags whose configuration exists and whose programs can be
+// executed.
 package fakenode
 
 import (
@@ -27,37 +26,36 @@ import (
 	"github.com/berth-registry/berth/node/install"
 )
 
-// The services of the node, and the numbers of their processes.
+// The services of the node, and the ids of their processes.
 const (
 	Containerd = "containerd.service"
 	Kubelet    = "kubelet.service"
 )
 
-// Node is a node below a directory.
+// Node is a node in a directory.
 type Node struct {
 	dir     string
 	root    *managedfile.Root
 	release string
-	// Restarted counts the restarts that this value was asked for, by unit.
+	// Restarted counts the restarts requested through this value, by unit.
 	Restarted map[string]int
 	// Fail, if it is set, may make a restart fail that would work.
 	Fail func(unit string, nth int) error
 }
 
-// state is what the node's systemd and its daemons remember.
+// state is the state of the node's systemd and its daemons.
 type state struct {
 	Starts map[string]int // by unit
 	Active map[string]string
-	// Command is what systemd would start kubelet with, as it was read last.
+	// Command is the command that systemd would start kubelet with, as last read.
 	Config, Dir string
-	// ConfigPath is what containerd runs with.
+	// ConfigPath is the config_path that containerd runs with.
 	ConfigPath string
 }
 
-// Make makes a node of the files of a txtar archive, whose comment is the
-// version of containerd, and starts its daemons. Files with the mode of a
-// program have "#!" in their first line; a line "absent SERVICE" in the comment
-// leaves a daemon stopped.
+// Make creates a node from the files of a txtar archive and starts its daemons. The comment of the
+// archive is the version of containerd; a line "absent SERVICE" in it leaves a daemon stopped. A
+// file whose first line begins with "#!" becomes executable.
 func Make(dir string, archive []byte) (*Node, error) {
 	a := txtar.Parse(archive)
 	for _, f := range a.Files {
@@ -100,7 +98,7 @@ func Make(dir string, archive []byte) (*Node, error) {
 	return n, nil
 }
 
-// Open gives a node that was made before.
+// Open returns a node that was created before.
 func Open(dir string) (*Node, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, "release"))
 	if err != nil {
@@ -114,19 +112,19 @@ func Open(dir string) (*Node, error) {
 	return &Node{dir: dir, root: root, release: strings.TrimSpace(release), Restarted: map[string]int{}}, nil
 }
 
-// Close lets go of the root.
+// Close closes the root.
 func (n *Node) Close() error { return n.root.Close() }
 
-// Root is where the node's files are.
+// Root returns the directory of the node's files.
 func (n *Node) Root() string { return filepath.Join(n.dir, "root") }
 
-// Path is a file of the node as the test opens it.
+// Path returns the path of a node's file for the test.
 func (n *Node) Path(name string) string { return filepath.Join(n.Root(), name) }
 
-// Release is the version of the node's containerd.
+// Release returns the version of the node's containerd.
 func (n *Node) Release() string { return n.release }
 
-// Host is the node as the installer sees it.
+// Host returns the node as the installer needs it.
 func (n *Node) Host() node.Host {
 	return node.Host{
 		Root: n.root, Proc: filepath.Join(n.dir, "proc"),
@@ -152,7 +150,7 @@ func (n *Node) save(s state) error {
 	return errors.Join(os.WriteFile(file+".new", raw, 0o600), os.Rename(file+".new", file))
 }
 
-// Reload has systemd read its files.
+// Reload makes systemd read its files.
 func (n *Node) Reload(context.Context) error {
 	s, err := n.load()
 	if err != nil {
@@ -177,8 +175,7 @@ func (n *Node) Restart(_ context.Context, unit string) error {
 	return n.start(unit)
 }
 
-// Crash has a daemon end and be started again by systemd, without a word to
-// anybody.
+// Crash makes a daemon end; systemd starts it again and reports nothing.
 func (n *Node) Crash(unit string) error { return n.start(unit) }
 
 func (n *Node) stop(unit string) error {
@@ -215,8 +212,8 @@ func (n *Node) start(unit string) error {
 		}
 	}
 	s.Active[unit] = "active"
-	// In this order: who is killed in between finds the old invocation, as if
-	// systemd had not come to it yet.
+	// The order matters: a process that is killed in between finds the old invocation, as if
+	// systemd had not acted yet.
 	if err := n.process(unit, args, s.Starts[unit]); err != nil {
 		return err
 	}
@@ -232,7 +229,7 @@ func (n *Node) proc(unit string) string {
 	return filepath.Join(n.dir, "proc", map[string]string{Containerd: "812", Kubelet: "900"}[unit])
 }
 
-// process makes the process that /proc shows.
+// process writes the files of a process below /proc.
 func (n *Node) process(unit string, args []string, starts int) error {
 	dir := n.proc(unit)
 	errs := []error{os.MkdirAll(dir, 0o755), os.MkdirAll(filepath.Join(n.dir, "proc", "sys/kernel/random"), 0o755)}
@@ -249,7 +246,7 @@ func (n *Node) process(unit string, args []string, starts int) error {
 	return errors.Join(errs...)
 }
 
-// State tells how a daemon is.
+// State returns the state of a daemon.
 func (n *Node) State(_ context.Context, unit string) (install.State, error) {
 	s, err := n.load()
 	active := s.Active[unit]
@@ -259,8 +256,8 @@ func (n *Node) State(_ context.Context, unit string) (install.State, error) {
 	return install.State{Active: active, Invocation: fmt.Sprintf("%s %d", unit, s.Starts[unit])}, err
 }
 
-// Tree describes every file of the node, but for the lock of whoever installs:
-// name, mode, and a hash or target.
+// Tree describes every file of the node except the installer's lock: name, mode, and a hash or the
+// target.
 func (n *Node) Tree() (map[string]string, error) {
 	tree := map[string]string{}
 	err := filepath.WalkDir(n.Root(), func(name string, d fs.DirEntry, err error) error {
@@ -288,7 +285,7 @@ func (n *Node) Tree() (map[string]string, error) {
 	return tree, err
 }
 
-// Diff says in which files two trees differ.
+// Diff returns the files in which two trees differ.
 func Diff(before, after map[string]string) []string {
 	var all []string
 	for name, was := range before {

@@ -16,7 +16,7 @@ type Shape struct {
 	Archive []byte
 }
 
-// Shapes are the nodes that installations are tried on.
+// Shapes returns the nodes that installations are tested on.
 func Shapes() ([]Shape, error) {
 	names, err := fs.Glob(shapes, "shapes/*.txtar")
 	if err != nil {

@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// SentAgain lists what was sent to a registry although the registry had it, and
-// had said so before: blobs and manifests by repository. Whatever was asked for
-// at the same time does not count.
+// SentAgain returns the blobs and manifests, by repository, that were sent to a registry although
+// it had them and had said so before. Content that was asked for at the same time does not count.
 func SentAgain(requests []Request) []string {
 	return again(requests, func(repository, name string) string { return repository + " " + name })
 }
 
-// UploadedAgain lists blobs whose content was sent to a registry more than once,
-// to whichever repositories.
+// UploadedAgain returns the blobs whose content was sent to a registry more than once, to any
+// repositories.
 func UploadedAgain(requests []Request) []string {
 	return again(requests, func(_, name string) string {
 		if strings.HasPrefix(name, "blob ") {
@@ -51,7 +50,7 @@ func again(requests []Request, key func(repository, name string) string) []strin
 	return all
 }
 
-// stored says what a PUT stores: a blob or the name of a manifest.
+// stored returns what a PUT stores: a blob or the name of a manifest.
 func (r Request) stored() (repository, name string) {
 	path := strings.TrimPrefix(r.Path, "/v2/")
 	if repository, _, ok := strings.Cut(path, "/blobs/uploads/"); ok {

@@ -19,7 +19,7 @@ func digestOf(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// api serves what lies below the root.
+// api serves the paths below the root.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints
 func (s *Server) api(w http.ResponseWriter, r *http.Request) {
 	path, below := strings.CutPrefix(r.URL.Path, s.options.Root+"/")
@@ -47,7 +47,7 @@ func (s *Server) repository(w http.ResponseWriter, r *http.Request, path string)
 	refuse(w, http.StatusNotFound, "UNSUPPORTED", "no such endpoint")
 }
 
-// known gives a repository that is read; it has refused if there is none.
+// known returns a repository to read from; if there is none, it has answered with an error.
 func (s *Server) known(w http.ResponseWriter, name string) *repo {
 	p := s.repo(name, false)
 	if p == nil {
@@ -56,7 +56,7 @@ func (s *Server) known(w http.ResponseWriter, name string) *repo {
 	return p
 }
 
-// writable gives a repository that is written to.
+// writable returns a repository to write to.
 func (s *Server) writable(w http.ResponseWriter, name string) *repo {
 	if s.options.Fixed != nil {
 		return s.known(w, name)
@@ -127,7 +127,7 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, name, digest 
 	w.Header().Set("Docker-Content-Digest", digest)
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
-		_, _ = w.Write(body) // a client that went away is no concern of ours
+		_, _ = w.Write(body) // a client that disconnects is not an error
 	}
 }
 
@@ -165,7 +165,7 @@ func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, name, ref
 	}
 }
 
-// parts is what a manifest names.
+// parts are the digests that a manifest names.
 type parts struct {
 	MediaType string `json:"mediaType"`
 	Config    *part  `json:"config"`
@@ -216,7 +216,7 @@ func (s *Server) putManifest(w http.ResponseWriter, r *http.Request, name, ref s
 	w.WriteHeader(http.StatusCreated)
 }
 
-// missing is what the repository lacks of a manifest.
+// missing returns the parts of a manifest that the repository does not have.
 func (p *repo) missing(m parts) string {
 	layers := m.Layers
 	if m.Config != nil {

@@ -16,8 +16,8 @@ func (s *Server) PutBlob(repository string, content []byte) (digest string) {
 	return digest
 }
 
-// PutManifest stores a manifest under its digest and, unless it is "", a tag,
-// without a request and without looking into it.
+// PutManifest stores a manifest under its digest and, unless it is "", a tag. It makes no request
+// and does not check the manifest.
 func (s *Server) PutManifest(repository, tag, mediaType string, raw []byte) (digest string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,9 +40,9 @@ func (s *Server) Delete(repository, name string) {
 	delete(p.blobs, name)
 }
 
-// Contents lists what the registry holds, sorted: "repository:tag digest" for
-// tags, "repository@digest" for manifests, "repository/blob digest" for blobs.
-// Two registries with the same contents are the same by digest.
+// Contents returns what the registry holds, sorted: "repository:tag digest" for tags,
+// "repository@digest" for manifests, "repository/blob digest" for blobs. Two registries with equal
+// Contents hold the same bytes.
 func (s *Server) Contents() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +62,7 @@ func (s *Server) Contents() []string {
 	return all
 }
 
-// Manifest gives the bytes that a tag or a digest names, nil for nothing.
+// Manifest returns the bytes that a tag or a digest names, nil if there are none.
 func (s *Server) Manifest(repository, name string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,10 +1,9 @@
-// Package fakeregistry is a registry for tests, over HTTP on loopback, that is
-// as strict as the real ones are: blobs belong to a repository and are mounted
-// from another one, a manifest is refused while something that it names is
-// missing, lists come in pages, and a login may be needed. It keeps everything
-// in memory, writes down every request, and misbehaves on demand.
+// Package fakeregistry is an image registry for tests, over HTTP on loopback, as strict as the real
+// ones: blobs belong to a repository and are mounted from another one, a manifest is refused while
+// a part of it is missing, lists have pages, and a login may be required. It keeps everything in
+// memory, records every request, and fails on demand.
 //
-// Start with [Start]; [Server.Requests] is what was asked.
+// Start with [Start]; [Server.Requests] returns the requests.
 package fakeregistry
 
 import (
@@ -21,29 +20,29 @@ import (
 	"time"
 )
 
-// Options say what kind of registry it is. The zero value takes everything from
-// everybody and has no referrers API.
+// Options choose the kind of registry. The zero value accepts every request and has no referrers
+// API.
 type Options struct {
 	Referrers bool // has the referrers API
 	NoMount   bool // mounts nothing: uploads begin instead
 	// Fixed repositories are all that there are, as with ECR; nil: a push makes
 	// its repository.
 	Fixed []string
-	// Username and Password are needed for everything, as Basic; with Token
-	// they get a Bearer token from the service at /token.
+	// Username and Password are required for everything, as Basic; with Token they are exchanged
+	// for a Bearer token at /token.
 	Username, Password string
 	Token              bool
 	// Admit decides instead of Username and Password, for Basic.
 	Admit func(username, password string) bool
-	// Page is how many tags or referrers a page has; 0: all of them.
+	// Page is the number of tags or referrers in a page; 0 means no limit.
 	Page int
-	// TLS makes it speak https, with a certificate that [Server.TLS] knows.
+	// TLS makes the server speak https, with a certificate that [Server.TLS] knows.
 	TLS bool
-	// Root is the path below which the API lies; "" is /v2.
+	// Root is the path prefix of the API; "" is /v2.
 	Root string
 }
 
-// Request is one request as the server saw it.
+// Request is one request with its answer.
 type Request struct {
 	Method, Path, Query string
 	Authorization       string
@@ -52,7 +51,7 @@ type Request struct {
 	Begin, End time.Time
 }
 
-// String is method, path with query, and status.
+// String returns method, path with query, and status.
 func (r Request) String() string {
 	s := r.Method + " " + r.Path
 	if r.Query != "" {
@@ -85,11 +84,11 @@ type manifest struct {
 	raw       []byte
 }
 
-// Start runs a server. [Server.Close] ends it.
+// Start runs a server. The caller must call [Server.Close].
 func Start(o Options) *Server { return StartTLS(o, nil) }
 
-// StartTLS runs a server that speaks https in the way of c, with a certificate
-// that [Server.TLS] knows unless c has one.
+// StartTLS runs a server that speaks https as c says. Unless c has a certificate, it is one that
+// [Server.TLS] knows.
 func StartTLS(o Options, c *tls.Config) *Server {
 	if o.Root == "" {
 		o.Root = "/v2"
@@ -112,34 +111,33 @@ func StartTLS(o Options, c *tls.Config) *Server {
 	return s
 }
 
-// Close ends the server and drops its connections.
+// Close stops the server and drops its connections.
 func (s *Server) Close() {
 	s.http.CloseClientConnections()
 	s.http.Close()
 }
 
-// Addr is host:port.
+// Addr returns host:port.
 func (s *Server) Addr() string { return s.http.Listener.Addr().String() }
 
-// URL is the address with its scheme.
+// URL returns the address with its scheme.
 func (s *Server) URL() string { return s.http.URL }
 
-// Handler answers as the server does, for those who have a connection of their
-// own: a proxy.
+// Handler answers as the server does, for a proxy that has its own connections.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
-// TLS gives the server, to read its certificate.
+// TLS returns the server, to read its certificate.
 func (s *Server) TLS() *httptest.Server { return s.http }
 
-// Intercept has f look at each request first; it reports whether it has
-// answered. It runs on many goroutines at once.
+// Intercept makes f see each request first. f returns true if it has answered. It is called from
+// many goroutines at once.
 func (s *Server) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.intercept = f
 }
 
-// Requests lists what was answered, oldest first.
+// Requests returns the requests that were answered, oldest first.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,7 +151,7 @@ func (s *Server) Forget() {
 	s.requests = nil
 }
 
-// Count counts requests of a method whose path contains part.
+// Count returns the number of requests with a method and a path that contains part.
 func (s *Server) Count(method, part string) int {
 	n := 0
 	for _, r := range s.Requests() {
@@ -210,8 +208,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.Serve(rec, r)
 }
 
-// Serve answers a request properly, for those who intercept them. It is not
-// written down.
+// Serve answers a request properly, for handlers given to Intercept. It does not record it.
 func (s *Server) Serve(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/token" {
 		s.token(w, r)
@@ -222,7 +219,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// token answers at the token service.
+// token serves the token service.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	username, password, _ := r.BasicAuth()
 	if username != s.options.Username || password != s.options.Password {
@@ -257,14 +254,14 @@ func (s *Server) admitted(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// refuse answers with an error in the form of the specification.
+// refuse answers with an error in the form of the distribution specification.
 func refuse(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
 }
 
-// repo finds a repository, and makes it if it may.
+// repo returns a repository, and creates it if create is set and Fixed allows it.
 func (s *Server) repo(name string, create bool) *repo {
 	p := s.repos[name]
 	if p == nil && create {
@@ -274,14 +271,14 @@ func (s *Server) repo(name string, create bool) *repo {
 	return p
 }
 
-// AddRepository makes a repository, where a push does not.
+// AddRepository creates a repository, for registries where a push does not.
 func (s *Server) AddRepository(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.repo(name, true)
 }
 
-// Refused is an address of this machine where nobody listens.
+// Refused returns an address of this machine on which nothing listens.
 func Refused() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

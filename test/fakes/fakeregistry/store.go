@@ -1,7 +1,6 @@
 package fakeregistry
 
-// Store puts content into the server without requests, in the form that sets of
-// samples want.
+// Store adds content to the server without requests. It has the methods that sample sets need.
 type Store struct{ *Server }
 
 // PutBlob stores a blob in a repository.

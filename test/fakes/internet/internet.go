@@ -1,9 +1,9 @@
-// Package internet gives names of registries to handlers of a test: programs
-// that are told to use its proxy, and to trust its authority, reach them over
-// TLS as they would reach the real ones. It resolves no name, and a name that
-// nobody stands for is refused and written down, so nothing leaves the machine.
+// Package internet maps names of registries to handlers of a test. Programs that use its proxy and
+// trust its authority reach the handlers over TLS, as they would reach the real registries. It
+// resolves no name; a name without a handler is refused and recorded, so nothing leaves the
+// machine.
 //
-// Start with [Start]; [Internet.Env] is the environment of such a program.
+// Start with [Start]; [Internet.Env] is the environment for such a program.
 package internet
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// Internet is a proxy, and the registries behind it.
+// Internet is a proxy and the registries behind it.
 type Internet struct {
 	proxy, sites *http.Server
 	address      string // of the proxy
@@ -42,8 +42,8 @@ type Internet struct {
 	closed  bool
 }
 
-// Start puts a handler behind each host[:port]; the port is 443 without one.
-// The certificate of the authority is written into dir. Close it.
+// Start serves a handler for each host[:port]; the default port is 443. It writes the certificate
+// of the authority into dir. The caller must call Close.
 func Start(dir string, handlers map[string]http.Handler) (*Internet, error) {
 	var names []string
 	for host := range handlers {
@@ -87,8 +87,8 @@ func Start(dir string, handlers map[string]http.Handler) (*Internet, error) {
 	return i, nil
 }
 
-// Env makes a program go through the proxy, trust the authority, and no other.
-// Addresses of this machine are asked directly.
+// Env makes a program use the proxy and trust this authority alone. Addresses of this machine are
+// reached directly.
 func (i *Internet) Env() []string {
 	env := []string{"SSL_CERT_FILE=" + i.roots, "SSL_CERT_DIR=" + i.roots + ".none"}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
@@ -97,8 +97,8 @@ func (i *Internet) Env() []string {
 	return append(env, "NO_PROXY=127.0.0.1,localhost", "no_proxy=127.0.0.1,localhost")
 }
 
-// Only lets nothing be reached but these hosts, until [Internet.All]. Open
-// connections to the others end.
+// Only makes all hosts but these unreachable until [Internet.All]. Open connections to the others
+// end.
 func (i *Internet) Only(hosts ...string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -106,25 +106,25 @@ func (i *Internet) Only(hosts ...string) {
 		i.cut[name] = !slices.Contains(hosts, name)
 	}
 	for c := range i.tunnels {
-		_ = c.Close() // whoever needs one makes another
+		_ = c.Close() // the client makes another connection if it needs one
 	}
 }
 
-// All lets every host be reached again.
+// All makes every host reachable again.
 func (i *Internet) All() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	clear(i.cut)
 }
 
-// Refused lists what was asked for and nobody stands for, as "METHOD host".
+// Refused returns the requests for hosts without a handler, as "METHOD host".
 func (i *Internet) Refused() []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return slices.Clone(i.refused)
 }
 
-// Close ends all and waits until it has ended.
+// Close stops everything and waits until it has ended.
 func (i *Internet) Close() error {
 	err := errors.Join(i.proxy.Close(), i.sites.Close())
 	i.mu.Lock()
@@ -137,7 +137,7 @@ func (i *Internet) Close() error {
 	return err
 }
 
-// visit is a request at one of the registries.
+// visit serves a request to one of the registries.
 func (i *Internet) visit(w http.ResponseWriter, r *http.Request) {
 	if h := i.handlers[strings.TrimSuffix(r.Host, ":443")]; h != nil {
 		h.ServeHTTP(w, r)
@@ -146,8 +146,8 @@ func (i *Internet) visit(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "no registry of that name is here", http.StatusMisdirectedRequest)
 }
 
-// connect opens a tunnel to the registries. What is no CONNECT is plain http to
-// another machine, of which there is none.
+// connect opens a tunnel to the registries. A request that is not CONNECT is plain http to another
+// machine; there is none.
 func (i *Internet) connect(w http.ResponseWriter, r *http.Request) {
 	host := strings.TrimSuffix(r.Host, ":443")
 	i.mu.Lock()
@@ -191,8 +191,7 @@ func (i *Internet) tunnel(w http.ResponseWriter) error {
 	return nil
 }
 
-// pipe copies from src, which reads from, until either side ends, and then ends
-// both.
+// pipe copies from src, which reads from from, until either side ends, and then closes both.
 func (i *Internet) pipe(to net.Conn, src io.Reader, from net.Conn) {
 	_, _ = io.Copy(to, src)
 	_, _ = to.Close(), from.Close()

@@ -15,7 +15,7 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 )
 
-// Status answers every request with code and an error in the registry's form.
+// Status answers every request with code and an error in the form of a registry.
 func Status(code int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -24,7 +24,7 @@ func Status(code int) http.Handler {
 	})
 }
 
-// Content answers as a registry that holds what was pushed to it.
+// Content answers as a registry that holds the images pushed to it.
 type Content struct {
 	registry http.Handler
 }
@@ -37,8 +37,8 @@ func NewContent() *Content {
 // ServeHTTP answers from the pushed images.
 func (c *Content) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.registry.ServeHTTP(w, r) }
 
-// Push stores img at reference (repository:tag). It goes past the decoy's
-// record, because it is not a pull.
+// Push stores img at reference (repository:tag). The decoy does not record it, because it is not a
+// pull.
 func (c *Content) Push(ctx context.Context, reference string, img sample.Image) error {
 	return sample.Target{Host: "content.invalid", Transport: direct{c.registry}}.Push(ctx, reference, img)
 }
@@ -70,8 +70,8 @@ func Basic(username, password string, next http.Handler) http.Handler {
 	})
 }
 
-// Bearer lets requests with the token through to next and sends others to the
-// token server at realm, a URL.
+// Bearer lets requests with the token through to next and sends others to the token server at the
+// URL realm.
 func Bearer(realm, token string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "Bearer "+token {
@@ -83,7 +83,7 @@ func Bearer(realm, token string, next http.Handler) http.Handler {
 	})
 }
 
-// Token answers every request as a token server that hands out token.
+// Token answers every request as a token server that issues token.
 func Token(token string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

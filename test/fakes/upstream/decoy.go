@@ -13,7 +13,7 @@ import (
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// Decoy is a server on loopback that records what it is asked.
+// Decoy is a server on loopback that records its requests.
 type Decoy struct {
 	recorder
 	addr string
@@ -25,8 +25,8 @@ type Decoy struct {
 	done   chan struct{}
 }
 
-// Listen starts a decoy on a free port of ip ("127.0.0.1", "::1") that gives
-// answer to every request. With pair it speaks TLS. Close it.
+// Listen starts a decoy on a free port of ip ("127.0.0.1", "::1") that serves answer. With pair it
+// speaks TLS. The caller must call Close.
 func Listen(ip string, pair *pki.Pair, answer http.Handler) (*Decoy, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
@@ -53,14 +53,14 @@ func Listen(ip string, pair *pki.Pair, answer http.Handler) (*Decoy, error) {
 	return d, nil
 }
 
-// Addr is host:port where the decoy listens.
+// Addr returns the host:port on which the decoy listens.
 func (d *Decoy) Addr() string { return d.addr }
 
-// Requests returns what has arrived so far, oldest first. A request is recorded
-// before it is answered, so after a pull has returned the list is complete.
+// Requests returns the requests so far, oldest first. A request is recorded before it is answered,
+// so the list is complete after a pull has returned.
 func (d *Decoy) Requests() []Request { return d.all() }
 
-// Answer changes what the decoy says from now on.
+// Answer replaces the decoy's handler.
 func (d *Decoy) Answer(h http.Handler) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -12,8 +12,7 @@ import (
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// Proxy is an HTTP proxy that reaches decoys, and servers of the test that it is
-// told of, and nothing else.
+// Proxy is an HTTP proxy that reaches decoys and the servers given to Forward, and nothing else.
 type Proxy struct {
 	ca     *pki.CA
 	addr   string
@@ -28,8 +27,8 @@ type Proxy struct {
 	wg      sync.WaitGroup
 }
 
-// NewProxy starts a proxy on a free port of 127.0.0.1. The decoys behind it have
-// certificates of ca, which the client has to trust. Close it.
+// NewProxy starts a proxy on a free port of 127.0.0.1. The decoys behind it have certificates of
+// ca, which the client must trust. The caller must call Close.
 func NewProxy(ca *pki.CA) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,7 +50,7 @@ func NewProxy(ca *pki.CA) (*Proxy, error) {
 	return p, nil
 }
 
-// Env is the environment that makes a program use the proxy.
+// Env returns the environment that makes a program use the proxy.
 func (p *Proxy) Env() []string {
 	url := "http://" + p.addr
 	return []string{
@@ -60,8 +59,8 @@ func (p *Proxy) Env() []string {
 	}
 }
 
-// Decoy puts a decoy with TLS behind host, a name or name:port (443 without
-// one), where it answers with answer. It replaces and closes the one before.
+// Decoy puts a decoy with TLS behind host, a name or name:port (443 by default), that serves
+// answer. It replaces and closes an earlier decoy of host.
 func (p *Proxy) Decoy(host string, answer http.Handler) (*Decoy, error) {
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {
@@ -86,15 +85,15 @@ func (p *Proxy) Decoy(host string, answer http.Handler) (*Decoy, error) {
 	return d, nil
 }
 
-// Forward makes host, name:port, lead to a server that listens at addr on
-// loopback, until [Proxy.Reset].
+// Forward sends connections to host, name:port, to the server at addr on loopback, until
+// [Proxy.Reset].
 func (p *Proxy) Forward(host, addr string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.routes[host] = addr
 }
 
-// Reset takes all hosts away and forgets the refused requests.
+// Reset removes all hosts and forgets the refused requests.
 func (p *Proxy) Reset() error {
 	p.mu.Lock()
 	old := p.decoys
@@ -108,7 +107,7 @@ func (p *Proxy) Reset() error {
 	return nil
 }
 
-// Refused lists the requests for hosts that lead nowhere, as "METHOD host".
+// Refused returns the requests for unknown hosts, as "METHOD host".
 func (p *Proxy) Refused() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,8 +130,8 @@ func (p *Proxy) Close() error {
 	return err
 }
 
-// ServeHTTP opens a tunnel. A request that is not CONNECT is plain http to
-// another machine, which nothing here stands for.
+// ServeHTTP opens a tunnel. A request that is not CONNECT is plain http to another machine; it is
+// refused.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	addr := p.routes[r.Host]
@@ -167,8 +166,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.wg.Go(func() { p.pipe(client, server, server) })
 }
 
-// pipe copies until either side ends and then ends both halves: to, and from,
-// which feeds src.
+// pipe copies src, which reads from from, to to until either side ends, and then closes both.
 func (p *Proxy) pipe(to net.Conn, src io.Reader, from net.Conn) {
 	_, _ = io.Copy(to, src)
 	to.Close()

@@ -1,11 +1,11 @@
-// Package upstream stands in for the registries of the Internet and for broken
-// mirrors: servers on loopback that answer as told and write down every request
-// that reaches them, so that a test can say exactly what was asked, and of whom.
+// Package upstream provides stand-ins for the registries of the Internet and for broken mirrors:
+// servers on loopback that answer as a test says and record every request, so that the test can
+// compare which host was asked for what.
 //
-// A [Decoy] listens on a port of its own. A [Proxy] puts decoys behind names
-// such as registry-1.docker.io: containerd is told to use it as its HTTPS proxy,
-// speaks real TLS with the decoy through it, and resolves no name itself. A
-// request for any other name is refused and recorded, so nothing leaves loopback.
+// A [Decoy] listens on a port of its own. A [Proxy] puts decoys behind names such as
+// registry-1.docker.io: containerd uses it as its HTTPS proxy, speaks real TLS with the decoy
+// through it, and resolves no name itself. A request for any other name is refused and recorded, so
+// nothing leaves loopback.
 package upstream
 
 import (
@@ -23,8 +23,8 @@ type Request struct {
 	Header http.Header
 }
 
-// String is the method and the path with its query, the form in which tests
-// state what they expect.
+// String returns the method and the path with its query, the form in which tests state what they
+// expect.
 func (r Request) String() string {
 	if r.Query == "" {
 		return r.Method + " " + r.Path
@@ -32,7 +32,7 @@ func (r Request) String() string {
 	return r.Method + " " + r.Path + "?" + r.Query
 }
 
-// recorder keeps requests in the order of their arrival.
+// recorder keeps requests in the order of arrival.
 type recorder struct {
 	mu       sync.Mutex
 	requests []Request
@@ -56,8 +56,8 @@ func (r *recorder) all() []Request {
 	return slices.Clone(r.requests)
 }
 
-// Lines gives each request's String, sorted: blobs are fetched side by side, so
-// the order of arrival says nothing.
+// Lines returns the String of each request, sorted: blobs are fetched in parallel, so the order of
+// arrival has no meaning.
 func Lines(requests []Request) []string {
 	lines := make([]string, 0, len(requests))
 	for _, r := range requests {

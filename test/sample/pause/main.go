@@ -1,5 +1,5 @@
-// Command pause does nothing until it is told to stop. It is what a pod
-// sandbox runs; linked statically, it needs no base image.
+// Command pause waits for a signal to stop. A pod sandbox runs it; it is linked statically and
+// needs no base image.
 package main
 
 import (
