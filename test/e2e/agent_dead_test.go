@@ -14,9 +14,8 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// deadUpstream is registry.k8s.io with upstreamFallback: false and two mirrors
-// that never answer. The first of them is an ECR registry, whose header is
-// renewed all the same.
+// deadUpstream is registry.k8s.io with upstreamFallback: false and two mirrors that never answer.
+// The first mirror is an ECR registry, whose header is renewed although it never answers.
 type deadUpstream struct {
 	aws    *fakeaws.Server
 	hole   *blackhole.Port
@@ -47,20 +46,20 @@ func (d *deadUpstream) listed(hosts string) bool {
 	return strings.Contains(hosts, d.hole.URL("http")) && strings.Contains(hosts, `server = "http://`+d.closed)
 }
 
-// rules are what a goroutine has seen of hosts.toml.
+// rules is a record of the hosts.toml files that a goroutine has read.
 type rules struct {
 	scene  *scene
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
-	known  atomic.Bool // the agent knows by now that all are dead
+	known  atomic.Bool // the agent knows by now that all are down
 
 	problems []string
 	tokens   map[string]bool
 	looks    int
 }
 
-// watch looks all the time: there is always a mirror and never anything else,
-// and once the agent knows of both that they are dead, both are there.
+// watch reads hosts.toml in a loop. There must always be a mirror and nothing else, and both
+// mirrors once the agent knows that both are down.
 func (d *deadUpstream) watch(s *scene) *rules {
 	ctx, cancel := context.WithCancel(s.Context())
 	r := &rules{scene: s, cancel: cancel, tokens: map[string]bool{}}
@@ -80,7 +79,7 @@ func (d *deadUpstream) watch(s *scene) *rules {
 	return r
 }
 
-// allKnown says that the agent knows about the mirrors from now on.
+// allKnown tells the goroutine that the agent knows about the mirrors from now on.
 func (r *rules) allKnown() { r.known.Store(true) }
 
 func (r *rules) look(d *deadUpstream, hosts string, known bool, err error) {
@@ -101,7 +100,7 @@ func (r *rules) look(d *deadUpstream, hosts string, known bool, err error) {
 	}
 }
 
-// end stops looking and reports.
+// end stops the goroutine and reports violations.
 func (r *rules) end() {
 	r.scene.Helper()
 	r.cancel()
@@ -121,8 +120,8 @@ func (r *rules) end() {
 	r.scene.secretsAreKept()
 }
 
-// stays wants the agent to say that all mirrors are down, and nothing to be
-// withdrawn. A pull fails or waits; that nobody asks the upstream, finish says.
+// stays checks that the agent reports all mirrors as down and withdraws none. A pull fails or
+// waits; finish checks that the upstream is not asked.
 func (d *deadUpstream) stays(agent *agentProcess) {
 	s := agent.scene
 	s.Helper()

@@ -12,16 +12,16 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// denial is what AWS says to whoever may not have a token.
+// denial is AWS's answer to a role without the permission to get a token.
 const denial = "User: arn:aws:sts::111122223333:assumed-role/node/i-0123456789abcdef0 is not authorized to perform: ecr:GetAuthorizationToken on resource: *"
 
-// denied takes the permission away. The token that there is serves for the rest
-// of its life; then the header goes, pulls go where the config says, and the
-// agent tells why, until there is one again. It returns how long before the
-// end of the token's life the last header was gone.
+// denied removes the permission. The current token is used for the rest of its life; then the agent
+// removes the header, pulls go where the config says, and the agent reports the reason, until there
+// is a token again. denied returns how long before the end of the token's life the last header was
+// removed.
 func (n *ecrNode) denied(plan renewalTrial) (early time.Duration) {
 	n.aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, KeyID: nodeKey().ID, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: denial})
-	// A renewal that was under way may still have come through.
+	// A renewal that had begun may have succeeded.
 	n.pullNext()
 	issued, ok := n.aws.Token(n.headerToken())
 	if !ok {
@@ -60,8 +60,8 @@ func (n *ecrNode) denied(plan renewalTrial) (early time.Duration) {
 	return early
 }
 
-// watchHeaders tells when the last header below certs.d was gone; the zero time
-// says that one was there until the end.
+// watchHeaders sends the time at which the last header below certs.d was removed, or the zero time
+// if there was one until the end.
 func (n *ecrNode) watchHeaders(end time.Time) <-chan time.Time {
 	gone := make(chan time.Time, 1)
 	ctx, cancel := context.WithDeadline(n.Context(), end)
@@ -83,7 +83,7 @@ func (n *ecrNode) watchHeaders(end time.Time) <-chan time.Time {
 	return gone
 }
 
-// whyDenied wants metrics, page and status to say why there is no header.
+// whyDenied checks that metrics, page and status report why there is no header.
 func (n *ecrNode) whyDenied() {
 	for _, want := range []struct {
 		value, name string
@@ -107,18 +107,18 @@ func (n *ecrNode) whyDenied() {
 	}
 }
 
-// pullsWithoutToken: Docker Hub may be asked, and serves; quay.io may not.
+// pullsWithoutToken: Docker Hub may be asked, and serves; quay.io may not be asked.
 func (n *ecrNode) pullsWithoutToken() {
 	before := len(n.byContainerd(n.decoys[hub]))
 	n.pullNext()
 	if after := len(n.byContainerd(n.decoys[hub])); after == before {
 		n.Error("the image came from nowhere: the mirror needs a login, and Docker Hub was not asked")
 	}
-	n.pullFails(fmt.Sprintf("quay.io/library/app:t%d", n.tally.pulls)) // and quay.io is not asked, says finish
+	n.pullFails(fmt.Sprintf("quay.io/library/app:t%d", n.tally.pulls)) // finish checks that quay.io is not asked
 }
 
-// permitted makes the mirror serve again: the long trial gives the permission
-// back, the short one puts keys into the config that have it, which is faster.
+// permitted makes the mirror serve again. The long trial restores the permission; the short one
+// writes other keys into the config, which is faster.
 func (n *ecrNode) permitted() {
 	if soak() {
 		n.aws.Heal()

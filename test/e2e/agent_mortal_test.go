@@ -17,24 +17,23 @@ import (
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// death is a way in which a mirror stops to answer.
+// death is a way in which a mirror fails.
 type death string
 
 const (
 	blackHole death = "black hole" // every SYN is dropped
-	hanging   death = "hangs"      // accepts, shakes hands, takes the request, and says nothing
+	hanging   death = "hangs"      // accepts, completes the TLS handshake, reads the request, and never answers
 )
 
-// mortal is a mirror with TLS, in front of a registry, that dies and comes back
-// on the same port.
+// mortal is a mirror with TLS in front of a registry. It fails and returns on the same port.
 type mortal struct {
 	scene *scene
 	port  *blackhole.Port
 	serve http.Handler // the registry
 
 	mu    sync.Mutex
-	how   death         // "" while it lives
-	hung  chan struct{} // closed when it stops to hang
+	how   death         // "" while it answers
+	hung  chan struct{} // closed when it no longer hangs
 	pulls int           // requests of containerd that it has answered
 }
 
@@ -56,7 +55,7 @@ func (s *scene) mortal(ca *pki.CA, backend *registry.Registry) *mortal {
 	if err != nil {
 		s.Fatal(err)
 	}
-	quiet := log.New(io.Discard, "", 0) // who goes away is no news
+	quiet := log.New(io.Discard, "", 0) // a client that disconnects is not an error
 	m := &mortal{scene: s, port: port, serve: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ErrorLog: quiet,
 	}}
@@ -75,13 +74,13 @@ func (s *scene) mortal(ca *pki.CA, backend *registry.Registry) *mortal {
 	return m
 }
 
-// url is where it is.
+// url returns the address with its scheme.
 func (m *mortal) url() string { return m.port.URL("https") }
 
-// addr is host:port.
+// addr returns host:port.
 func (m *mortal) addr() string { return m.port.Addr().String() }
 
-// ServeHTTP answers as a registry, or never.
+// ServeHTTP answers as the registry, or never.
 func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	hung := m.hung
@@ -100,14 +99,14 @@ func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler) // not even an empty answer
 }
 
-// answered counts the requests of containerd.
+// answered returns the number of requests of containerd that were answered.
 func (m *mortal) answered() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.pulls
 }
 
-// die tells when the mirror died.
+// die makes the mirror fail, and returns when it did.
 func (m *mortal) die(how death) time.Time {
 	m.scene.Helper()
 	m.how = how
@@ -124,7 +123,7 @@ func (m *mortal) die(how death) time.Time {
 	return time.Now()
 }
 
-// rise undoes die, and tells when.
+// rise undoes die, and returns when it did.
 func (m *mortal) rise() time.Time {
 	m.scene.Helper()
 	if m.how == blackHole {

@@ -1,6 +1,6 @@
-// Package e2e pulls images through the CRI of real containerd daemons with the
-// hosts.toml files that Berth wrote, from real registries, past decoys that
-// stand for the Internet. It needs root and the parts that cmd/parts provides.
+// Package e2e pulls images through the CRI of real containerd daemons with the hosts.toml files
+// that Berth wrote, from real registries, past decoys that stand for the Internet. It needs root
+// and the programs that cmd/parts provides.
 package e2e
 
 import (
@@ -19,21 +19,20 @@ import (
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// sandboxImage is what every daemon is told to start pods with.
+// sandboxImage is the pod sandbox image of every daemon.
 const sandboxImage = "registry.k8s.io/pause:e2e"
 
-// certsDir is where hosts.toml files live below the root that berth is given.
+// certsDir is the directory of hosts.toml files below the root that berth is given.
 const certsDir = "etc/containerd/certs.d"
 
-// bed is one containerd that lives through all scenarios of a table: whatever
-// they configure, it is never restarted.
+// bed is one containerd that runs through all scenarios of a table. No scenario restarts it.
 type bed struct {
 	parts  parts.Set
 	berth  string // the berth binary, "" for tests that write hosts.toml themselves
 	pause  string // a static binary for the sandbox image
 	daemon *containerd.Daemon
 	proxy  *upstream.Proxy
-	root   string // what berth takes for the host's root directory
+	root   string // berth's --root
 	older  bool   // containerd 1.x
 }
 
@@ -43,13 +42,13 @@ type scenario struct {
 	run  func(*scene)
 }
 
-// programs is what a table needs besides the parts.
+// programs are the programs that a table needs besides the parts.
 type programs struct {
 	berth string
 }
 
-// onEachContainerd runs the scenarios one after the other on a daemon of each
-// version, the versions side by side.
+// onEachContainerd runs the scenarios in order on a daemon of each version, the versions in
+// parallel.
 func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
 	if os.Geteuid() != 0 {
 		t.Fatal("containerd needs root: run make e2e as root")
@@ -82,8 +81,8 @@ type variant struct {
 	localPull bool
 }
 
-// variants lists every version; containerd 2 has two implementations of a pull,
-// and a setting of the node decides which one runs (on EKS: the local one).
+// variants returns every version. containerd 2 has two implementations of a pull; a setting of the
+// node selects one (on EKS: the local one).
 func variants(set parts.Set) []variant {
 	var all []variant
 	for _, program := range set.Containerd {
@@ -119,7 +118,7 @@ func newBed(t *testing.T, set parts.Set, v variant) *bed {
 		SandboxImage: sandboxImage,
 		Runc:         set.Runc,
 		LocalPull:    v.localPull,
-		// The decoys' authority is the only one that it knows.
+		// It trusts the decoys' authority alone.
 		Env: append(proxy.Env(), "SSL_CERT_FILE="+trusted, "SSL_CERT_DIR="+filepath.Join(dir, "none")),
 	})
 	if err != nil {
@@ -141,7 +140,7 @@ func (b *bed) identity(t *testing.T) string {
 	return id
 }
 
-// goBuild links a package of this module statically and returns the binary.
+// goBuild links a package statically and returns the binary.
 func goBuild(t *testing.T, pkg string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), filepath.Base(pkg))
@@ -153,7 +152,7 @@ func goBuild(t *testing.T, pkg string) string {
 	return out
 }
 
-// berthBinary is $BERTH_BIN, or berth built from this checkout.
+// berthBinary returns $BERTH_BIN, or berth built from this checkout.
 func berthBinary(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("BERTH_BIN"); path != "" {
@@ -179,7 +178,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// indent makes a multi-line text readable inside a test's message.
+// indent formats a multi-line text for a test's message.
 func indent(text string) string {
 	return fmt.Sprintf("\t%s", strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n\t"))
 }

@@ -8,14 +8,13 @@ import (
 	"github.com/berth-registry/berth/test/e2e/registry"
 )
 
-// changeScenarios: the next pull goes where the newest config says, on a
-// containerd that runs on. (That it does, onEachContainerd checks at the end;
-// here it is also checked at the moment of the change.)
+// changeScenarios: the next pull follows the newest config, on a containerd that is not restarted.
+// (onEachContainerd checks that at the end; here it is also checked at the moment of the change.)
 func changeScenarios() []scenario {
 	return []scenario{
 		{"changed-config", func(s *scene) {
 			first, second := s.registry(registry.Options{}), s.registry(registry.Options{})
-			// One name, two images: what the pull returns tells who served it.
+			// One name, two images: the pulled image shows which registry served it.
 			old, fresh := viaHub(fetch{img: s.image(repo, first)}), viaHub(fetch{img: s.image(repo, second)})
 			before := s.identity(s.T)
 			s.apply(mirrorOf("docker.io", first.URL()))

@@ -6,8 +6,8 @@ import (
 	"github.com/berth-registry/berth/test/sample"
 )
 
-// fetch describes the requests of one pull, as both versions of containerd make
-// them against one host. The zero value of a field leaves it out.
+// fetch describes the requests of one pull, which both versions of containerd make to one host. A
+// field with its zero value is left out.
 type fetch struct {
 	path string // API root and repository: /v2/library/app
 	tag  string // tag or digest that is resolved
@@ -23,10 +23,10 @@ func (f fetch) line(method, what string) string {
 	return line
 }
 
-// resolve is the one request that turns a tag into a digest.
+// resolve returns the request that resolves a tag to a digest.
 func (f fetch) resolve() string { return f.line("HEAD", "/manifests/"+f.tag) }
 
-// content is every request after that: manifests, config and layers.
+// content returns every later request: manifests, config and layers.
 func (f fetch) content() []string {
 	lines := []string{f.line("GET", "/manifests/"+f.img.Digest)}
 	if f.img.Manifest != f.img.Digest {
@@ -43,10 +43,10 @@ func (f fetch) blobs() []string {
 	return lines
 }
 
-// all is the whole pull from one host.
+// all returns the whole pull from one host.
 func (f fetch) all() []string { return append(f.content(), f.resolve()) }
 
-// ok adds the status that docker-registry's log has.
+// ok adds the status as docker-registry logs it.
 func ok(lines []string) []string { return status(" 200", lines) }
 
 func status(status string, lines []string) []string {

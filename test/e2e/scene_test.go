@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// internet lists the names that a pull may ask for. Each is a decoy that has
-// nothing, until a scenario says otherwise.
+// internet lists the names that a pull may ask. Each is a decoy without images, until a scenario
+// changes it.
 var internet = [...]string{"registry-1.docker.io", "ghcr.io", "quay.io", "registry.k8s.io"}
 
-// scene is one scenario on one containerd: fresh registries and decoys, no
-// hosts.toml. When it ends, each decoy must have been asked exactly what the
-// scenario said: those it did not speak of, nothing.
+// scene is one scenario on one containerd: new registries and decoys, no hosts.toml. At its end
+// each decoy must have received exactly the requests that the scenario named; a decoy that it did
+// not name, none.
 type scene struct {
 	*testing.T
 	*bed
@@ -107,8 +107,8 @@ func (s *scene) registry(o registry.Options) *registry.Registry {
 	return r
 }
 
-// privateRegistry starts a docker-registry with TLS behind host, name:port, and
-// returns it with its private authority.
+// privateRegistry starts a docker-registry with TLS behind host, name:port, and returns it with its
+// private authority.
 func (s *scene) privateRegistry(host string, o registry.Options) (*registry.Registry, *pki.CA) {
 	s.Helper()
 	ca, err := pki.New("private authority of " + host)
@@ -131,8 +131,8 @@ func basic(username, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password))
 }
 
-// closedPort returns an address of loopback that refuses connections until the
-// scenario ends: the port is bound, so nobody else gets it, and not listening.
+// closedPort returns an address of loopback that refuses connections until the scenario ends: the
+// port is bound, so no other process gets it, and not listening.
 func (s *scene) closedPort() string {
 	s.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -150,7 +150,7 @@ func (s *scene) closedPort() string {
 	return fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
 }
 
-// pusher is what holds images.
+// pusher stores images.
 type pusher interface {
 	Push(ctx context.Context, reference string, img sample.Image) error
 }
@@ -175,7 +175,7 @@ func (s *scene) push(reference string, img sample.Image, to ...pusher) {
 	}
 }
 
-// file writes a file that a RegistryConfig can name, 0600, and returns its path.
+// file writes a file with mode 0600 that a RegistryConfig can name, and returns its path.
 func (s *scene) file(name, content string) string {
 	s.Helper()
 	path := filepath.Join(s.TempDir(), name)
@@ -185,8 +185,8 @@ func (s *scene) file(name, content string) string {
 	return path
 }
 
-// hosts writes a hosts.toml by hand, for the tests that ask what containerd
-// makes of one. Without content only its directory is made.
+// hosts writes a hosts.toml by hand, for tests of how containerd reads it. Without content it only
+// creates the directory.
 func (s *scene) hosts(dir, content string) {
 	s.Helper()
 	if content != "" {
@@ -210,17 +210,17 @@ func (s *scene) certsFile(name string, content []byte) {
 	}
 }
 
-// pullTime is far more than a pull on loopback takes, and less than containerd
-// waits for a host that swallows packets.
+// pullTime is far more than a pull on loopback takes, and less than containerd waits for a host
+// that drops packets.
 const pullTime = 20 * time.Second
 
-// pull pulls ref without a credential and wants img.
+// pull pulls ref without a credential and checks that it is img.
 func (s *scene) pull(ref string, img sample.Image) {
 	s.Helper()
 	s.pullAs(ref, nil, img)
 }
 
-// pullAs pulls with what kubelet would pass.
+// pullAs pulls with a credential as kubelet passes it.
 func (s *scene) pullAs(ref string, c *containerd.Credential, img sample.Image) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), pullTime)
@@ -234,7 +234,7 @@ func (s *scene) pullAs(ref string, c *containerd.Credential, img sample.Image) {
 	}
 }
 
-// pullFails wants a pull to fail.
+// pullFails checks that a pull fails.
 func (s *scene) pullFails(ref string) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), pullTime)
@@ -258,7 +258,7 @@ func (s *scene) runPod(name string) {
 	}
 }
 
-// interesting drops containerd's debug lines that say nothing about pulls.
+// interesting drops containerd's debug lines that do not concern pulls.
 func interesting(log string) string {
 	var kept []string
 	for line := range strings.Lines(log) {

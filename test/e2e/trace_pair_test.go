@@ -10,9 +10,8 @@ import (
 	"github.com/berth-registry/berth/test/e2e/parts"
 )
 
-// TestTraceConfigPath holds berth trace against daemons whose config_path lists
-// two directories, which pulls through the transfer service ignore, or is not
-// set.
+// TestTraceConfigPath compares berth trace with daemons whose config_path lists two directories,
+// which pulls through the transfer service ignore, or is empty.
 func TestTraceConfigPath(t *testing.T) {
 	set, err := parts.Locate(t.Context())
 	if err != nil {
@@ -43,7 +42,7 @@ func TestTraceConfigPath(t *testing.T) {
 	}
 }
 
-// anotherDaemon starts a containerd with another config_path in the same world.
+// anotherDaemon starts a containerd with another config_path beside the others.
 func anotherDaemon(t *testing.T, b *bed, v variant, certs string) *containerd.Daemon {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
