@@ -13,16 +13,15 @@ const (
 	account = "111122223333"
 	// ecrHost is named in the config: its token is in hosts.toml.
 	ecrHost = account + ".dkr.ecr.us-east-1.amazonaws.com"
-	// otherECRHost is not: kubelet asks the provider.
+	// otherECRHost is not named: kubelet asks the provider.
 	otherECRHost = "444455556666.dkr.ecr.us-east-1.amazonaws.com"
 
-	// Where the chart puts them.
+	// The paths of the chart.
 	providerDir    = "/usr/local/libexec/berth"
 	providerConfig = "/etc/berth/credential-provider-config.yaml"
 )
 
-// providerConfiguration is Berth's own, with the node's directory before the
-// paths in it.
+// providerConfiguration returns Berth's file with the node's directory before the paths in it.
 func (w *world) providerConfiguration() string {
 	w.Helper()
 	const line = "  # args: [--rules, /var/lib/berth/provider.json, --run-dir, /run/berth/tokens]"
@@ -34,8 +33,7 @@ func (w *world) providerConfiguration() string {
 	return strings.Replace(text, line, args, 1)
 }
 
-// restartKubelet restarts it with these flags, and waits until it looks after
-// its pods again.
+// restartKubelet restarts kubelet with these flags, and waits until it manages its pods again.
 func (w *world) restartKubelet(providerConfig, providerBinDir string) {
 	w.Helper()
 	w.check(w.kubelet.Stop(w.Context()))
@@ -49,9 +47,9 @@ func (w *world) restartKubelet(providerConfig, providerBinDir string) {
 	})
 }
 
-// letIn wants as many pulls as this to have brought a token that ECR takes, and
-// none one that it does not: what a pull asks without a login does not count,
-// because kubelet's is given only after a challenge.
+// letIn checks that this many pulls brought a token that ECR accepts, and that no pull brought
+// another one. Requests without a login do not count, because containerd sends kubelet's only after
+// a challenge.
 func (w *world) letIn(pulls int) {
 	w.Helper()
 	manifests := map[string]bool{}

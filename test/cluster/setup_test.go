@@ -9,9 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestNodeSetup: nodes whose containerd does not look into certs.d are wired by
-// the chart, one after the other, with one restart of containerd each, and their
-// pods live on. Where that fails, the other node is left alone.
+// TestNodeSetup: the chart configures nodes whose containerd does not read certs.d, one after the
+// other, with one restart of containerd each, while their pods go on running. If that fails on one
+// node, the other node is not touched.
 func TestNodeSetup(t *testing.T) {
 	w := newWorld(t, "one", "two")
 	machines := newMachines(w)
@@ -60,7 +60,7 @@ func TestNodeSetup(t *testing.T) {
 	}
 	w.served(w.first, "/v2/library/first/", 200)
 
-	// What is wired is not restarted again.
+	// A configured node is not restarted again.
 	values["podAnnotations"] = map[string]any{"berth.test/rollout": "again"}
 	w.upgrade(values)
 	again := starts(machines)

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// sight is what the API server told of one agent's pod at a time. It tells all
+// sight is the state of one agent's pod, as the API server reported it. The API server reports all
 // changes of pods in the order in which they were made.
 type sight struct {
 	node, pod string
-	renewed   bool // it was not there when the rollout began
+	renewed   bool // it did not exist when the rollout began
 	ready     bool
-	leaving   bool // about to go, or gone
+	leaving   bool // being deleted, or deleted
 }
 
 // String is for messages.
@@ -22,9 +22,9 @@ func (s sight) String() string {
 	return fmt.Sprintf("%s on %s: renewed %t, ready %t, leaving %t", s.pod, s.node, s.renewed, s.ready, s.leaving)
 }
 
-// together lists what speaks against a rollout from node to node: each time when a
-// second node came to be without a ready agent. A node is without from when its
-// old pod is to go until its new pod, which first sets the node up, is ready.
+// together returns the violations of a rollout from node to node: each time when a second node had
+// no ready agent. A node has none from the moment its old pod is deleted until its new pod, which
+// first sets the node up, is ready.
 func together(nodes []string, seen []sight) []string {
 	var wrong []string
 	now := map[string]map[string]sight{} // by node and pod
@@ -39,7 +39,7 @@ func together(nodes []string, seen []sight) []string {
 			setUp[s.node] = true
 		}
 		if i+1 < len(nodes) {
-			continue // not all have been told of yet
+			continue // the API server has not reported all yet
 		}
 		var without []string
 		for _, node := range nodes {
@@ -63,8 +63,7 @@ func together(nodes []string, seen []sight) []string {
 	return wrong
 }
 
-// served tells whether one of a node's pods is ready, and none is still to become
-// so.
+// served reports whether one of a node's pods is ready, and none must still become ready.
 func served(pods map[string]sight) bool {
 	ready := false
 	for _, s := range pods {
@@ -79,7 +78,7 @@ func served(pods map[string]sight) bool {
 	return ready
 }
 
-// over tells whether each node has a new pod that is ready.
+// over reports whether each node has a new pod that is ready.
 func over(nodes []string, seen []sight) bool {
 	last := map[string]sight{} // of new pods, by node
 	for _, s := range seen {
@@ -95,8 +94,8 @@ func over(nodes []string, seen []sight) bool {
 	return true
 }
 
-// turn is what a node and the API server tell afterwards about when the node was
-// set up, to the second.
+// turn holds the times, to the second, of the set-up of one node, as the node and the API server
+// report them afterwards.
 type turn struct {
 	node      string
 	created   time.Time // the new pod
@@ -106,7 +105,7 @@ type turn struct {
 	ready     time.Time // the new pod
 }
 
-// overlaps lists what speaks against one turn after the other.
+// overlaps returns the turns that did not follow each other.
 func overlaps(turns []turn) []string {
 	var wrong []string
 	turns = slices.Clone(turns)
@@ -124,9 +123,9 @@ func overlaps(turns []turn) []string {
 	return wrong
 }
 
-// TestTogether: the judgement finds what is wrong in made-up rollouts.
+// TestTogether: together finds the faults of made-up rollouts.
 func TestTogether(t *testing.T) {
-	// Each letter is a change: capitals for node A, small ones for node B.
+	// Each letter is a change: capitals for node A, small letters for node B.
 	changes := map[rune]sight{
 		'O': {node: "A", pod: "old-a", ready: true}, 'o': {node: "B", pod: "old-b", ready: true},
 		'N': {node: "A", pod: "old-a"}, 'n': {node: "B", pod: "old-b"},
@@ -157,7 +156,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestOverlaps: the judgement finds what is wrong in made-up times.
+// TestOverlaps: overlaps finds the faults of made-up times.
 func TestOverlaps(t *testing.T) {
 	at := func(node string, seconds ...int64) turn {
 		moment := func(i int) time.Time { return time.Unix(seconds[i], 0) }
@@ -183,8 +182,8 @@ func TestOverlaps(t *testing.T) {
 	}
 }
 
-// judged compares complaints with what one of them has to begin with or hold; none
-// is wanted without.
+// judged checks that one of the complaints contains want, or that there is none if
+// want is "".
 func judged(t *testing.T, what string, complaints []string, want string) {
 	t.Helper()
 	holds := func(one string) bool { return strings.Contains(one, want) }
