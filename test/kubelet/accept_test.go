@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// forms are the host names of ECR and the region that each one's token is for,
-// in the order of the patterns in credential-provider-config.yaml.
+// forms returns host names of ECR, one of each form, and the region of the token for each, in the
+// order of the patterns in credential-provider-config.yaml.
 func forms() [][2]string {
 	return [][2]string{
 		{account + ".dkr.ecr.us-east-1.amazonaws.com", "us-east-1"},
@@ -65,8 +65,8 @@ func patterns(t *testing.T, file string) []string {
 	return all
 }
 
-// TestPatternsAreNeeded: every pattern is there for one form and every form has
-// one, label by label as kubelet compares.
+// TestPatternsAreNeeded: every pattern matches one form and every form is matched by one pattern,
+// compared label by label as in kubelet.
 func TestPatternsAreNeeded(t *testing.T) {
 	all := patterns(t, manifest(configFile))
 	if len(all) != len(forms()) {
@@ -85,7 +85,7 @@ func TestPatternsAreNeeded(t *testing.T) {
 	}
 }
 
-// TestOneConfiguration: below their first comments the two files say the same.
+// TestOneConfiguration: the two files are equal after their first comments.
 func TestOneConfiguration(t *testing.T) {
 	var bodies [2][]byte
 	for i, name := range []string{configFile, configDir + "/berth.yaml"} {
@@ -104,8 +104,8 @@ func TestOneConfiguration(t *testing.T) {
 	}
 }
 
-// TestKeyringAcceptsConfiguration: kubelet loads the files as they are and asks
-// the provider for every form of an ECR name, and for nothing else.
+// TestKeyringAcceptsConfiguration: kubelet loads the files unchanged and asks the provider for
+// every form of an ECR name, and for nothing else.
 func TestKeyringAcceptsConfiguration(t *testing.T) {
 	eachVersion(t, func(t *testing.T, p part) {
 		configs := []string{manifest(configFile)}
@@ -116,8 +116,8 @@ func TestKeyringAcceptsConfiguration(t *testing.T) {
 			t.Run(filepath.Base(config), func(t *testing.T) {
 				aws := startAWS(t)
 				dir := t.TempDir()
-				// The file itself does not say where tokens are, and this
-				// is not the machine to keep them on.
+				// The file does not name the token directory, and this machine must not hold
+				// tokens.
 				n := node{args: providerFlags(dir), runs: filepath.Join(dir, "runs")}
 				k := startKeyring(t, p, config, n.binDir(t), nodeEnv(t, aws))
 				for _, form := range forms() {
@@ -131,7 +131,7 @@ func TestKeyringAcceptsConfiguration(t *testing.T) {
 						t.Errorf("%s: a token of %s", form[0], token.Service)
 					}
 				}
-				// This one fits a pattern and has no account: kubelet asks.
+				// This name matches a pattern and has no account: kubelet asks.
 				before := n.count(t)
 				k.none("evil" + ecrHost[12:] + "/app")
 				if n := n.count(t); n != before+1 {
@@ -152,8 +152,7 @@ func TestKeyringAcceptsConfiguration(t *testing.T) {
 	})
 }
 
-// TestKeyringRefuses: the way in which these tests see that a file is accepted
-// can fail.
+// TestKeyringRefuses: the way in which these tests see that a file is accepted can fail.
 func TestKeyringRefuses(t *testing.T) {
 	raw, err := os.ReadFile(manifest(configFile))
 	if err != nil {
@@ -180,8 +179,8 @@ func TestKeyringRefuses(t *testing.T) {
 	})
 }
 
-// readsDirectories reports whether kubelet of that version takes a directory of
-// configurations: from 1.34 on.
+// readsDirectories reports whether this version of kubelet accepts a directory of configurations:
+// since 1.34.
 func readsDirectories(t *testing.T, p part) bool {
 	t.Helper()
 	minor, err := strconv.Atoi(strings.Split(p.version, ".")[1])

@@ -20,18 +20,18 @@ import (
 	"github.com/berth-registry/berth/test/sample"
 )
 
-// sandboxImage is what pods are started with. Nobody passes a credential for it.
+// sandboxImage is the image of pod sandboxes. kubelet passes no credential for it.
 const sandboxImage = "registry.k8s.io/pause:e2e"
 
-// bed is one containerd that lives through all scenarios.
+// bed is one containerd that runs through all scenarios.
 type bed struct {
 	kubelet part
 	program string // a static binary for images
 	daemon  *containerd.Daemon
 	proxy   *upstream.Proxy
-	root    string // what berth takes for the host's root directory
+	root    string // berth's --root
 	pods    cri.RuntimeServiceClient
-	ids     []string // of the containers and sandboxes there have been
+	ids     []string // of all containers and sandboxes so far
 }
 
 func newBed(t *testing.T) *bed {
@@ -73,7 +73,7 @@ func newBed(t *testing.T) *bed {
 		CertsDir:     filepath.Join(b.root, certsDir),
 		SandboxImage: sandboxImage,
 		Runc:         set.Runc,
-		// The decoys' authority is the only one that it knows.
+		// It trusts the decoys' authority alone.
 		Env: append(b.proxy.Env(), "SSL_CERT_FILE="+trusted, "SSL_CERT_DIR="+filepath.Join(b.root, "none")),
 	})
 	if err != nil {
@@ -89,10 +89,10 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-// newest is the containerd of the highest version.
+// newest returns the containerd of the highest version.
 func newest(set parts.Set) parts.Containerd { return set.Containerd[len(set.Containerd)-1] }
 
-// image makes a new image that runs until it is told to stop.
+// image makes a new image that runs until it gets a signal to stop.
 func (b *bed) image(t *testing.T) sample.Image {
 	t.Helper()
 	img, err := sample.NewProgram(b.program)

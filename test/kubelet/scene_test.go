@@ -17,19 +17,18 @@ import (
 	"github.com/berth-registry/berth/test/standalone"
 )
 
-// scene is one scenario: a kubelet of its own with a provider, one ECR registry,
-// an AWS, and strangers that nothing secret is for.
+// scene is one scenario: a kubelet with a provider, one ECR registry, an AWS, and other registries
+// that must not receive a secret.
 type scene struct {
 	*testing.T
 	*bed
 	aws *fakeaws.Server
 	ecr *ecrRegistry
-	// near is where the registry listens on loopback without TLS; far is the
-	// same behind its own name.
+	// near is the registry on loopback without TLS; far is the same behind its own name.
 	near, far *upstream.Decoy
-	// mirror and hub ask for a login as registries do, and have nothing.
+	// mirror and hub ask for a login as registries do, and have no images.
 	mirror, hub   *upstream.Decoy
-	naive         bool   // the provider leaks, and that has to be seen
+	naive         bool   // the provider leaks, and the test must see that
 	image         string // of the pod; it is in ECR
 	config        string // our configuration for kubelet: file or directory
 	env           []string
@@ -40,8 +39,8 @@ type scene struct {
 // podTime is far more than a pod on loopback takes to start, or to fail.
 const podTime = 3 * time.Minute
 
-// newScene prepares a scenario with that name. Its image is in ECR and nowhere
-// else; there is no hosts.toml, and nothing that berth has written.
+// newScene prepares a scenario with that name. Its image is in ECR and nowhere else; there is no
+// hosts.toml and no file of berth.
 func newScene(t *testing.T, b *bed, name string) *scene {
 	t.Helper()
 	s := &scene{T: t, bed: b, aws: startAWS(t), containerdLog: b.daemon.LogSize()}
@@ -90,8 +89,7 @@ func (s *scene) behind(host string, answer http.Handler) *upstream.Decoy {
 	return d
 }
 
-// hostsNear leads containerd to a registry on loopback in place of the one in
-// ECR, by a file that is not Berth's.
+// hostsNear writes a foreign file that leads containerd to a registry on loopback in place of ECR.
 func (s *scene) hostsNear() {
 	s.Helper()
 	dir := filepath.Join(s.root, certsDir, ecrHost)
@@ -100,7 +98,7 @@ func (s *scene) hostsNear() {
 	s.check(os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(content), 0o644))
 }
 
-// apply gives berth this RegistryConfig, without its first two lines.
+// apply applies this RegistryConfig, given without its first two lines.
 func (s *scene) apply(config string) {
 	s.Helper()
 	apply(s.T, s.root, config, s.env)
@@ -159,7 +157,7 @@ func (s *scene) runs() {
 	}
 }
 
-// fails waits until kubelet has given up on the first pull.
+// fails waits until the first pull has failed.
 func (s *scene) fails() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), podTime)
@@ -174,7 +172,7 @@ func (s *scene) fails() {
 	}
 }
 
-// leaks lists the requests that carried a credential to a stranger.
+// leaks returns the requests that carried a credential to a host that must not have it.
 func (s *scene) leaks() []string {
 	var found []string
 	for name, d := range map[string]*upstream.Decoy{"mirror": s.mirror, "Docker Hub": s.hub} {
@@ -187,7 +185,7 @@ func (s *scene) leaks() []string {
 	return found
 }
 
-// finish ends the scenario and checks what must hold after each.
+// finish ends the scenario and checks the conditions that hold after each.
 func (s *scene) finish() {
 	log := ""
 	if s.kubelet != nil {
@@ -217,8 +215,7 @@ func tail(log string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// ecrRegistry lets in who has a token that the fake AWS gave out, and remembers
-// them.
+// ecrRegistry admits tokens that the fake AWS issued, and records them.
 type ecrRegistry struct {
 	aws     *fakeaws.Server
 	content http.Handler
@@ -253,7 +250,7 @@ func (e *ecrRegistry) remember(password string, token fakeaws.Issued) {
 	e.seen[password] = token
 }
 
-// passwords lists the tokens that were used, also as in a header.
+// passwords returns the tokens that were used, also in the form of a header.
 func (e *ecrRegistry) passwords() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -264,7 +261,7 @@ func (e *ecrRegistry) passwords() []string {
 	return all
 }
 
-// keys lists the AWS keys whose tokens were used.
+// keys returns the AWS keys whose tokens were used.
 func (e *ecrRegistry) keys() map[string]bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
