@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// page has the commands of docs/bare-metal.md, and of what docs/upgrade.md says
-// of packages. The trial runs all of them.
+// page has the commands of docs/bare-metal.md, and those of docs/upgrade.md for packages. The test
+// runs all of them.
 type page struct {
 	t    *testing.T
 	runs map[string]bool // by line
@@ -24,7 +24,7 @@ func readPage(t *testing.T) *page {
 	return p
 }
 
-// read takes in the commands of a part of a page.
+// read adds the commands of a part of a page.
 func (p *page) read(file, part string) {
 	p.t.Helper()
 	text, err := os.ReadFile(file)
@@ -43,7 +43,7 @@ func (p *page) read(file, part string) {
 	}
 }
 
-// line gives the command that begins so, to be run.
+// line returns the command that begins with begin, to run it.
 func (p *page) line(begin string) string {
 	p.t.Helper()
 	for line := range p.runs {
@@ -56,7 +56,7 @@ func (p *page) line(begin string) string {
 	return ""
 }
 
-// allRan: the pages have no other commands.
+// allRan checks that the pages have no other commands.
 func (p *page) allRan() {
 	p.t.Helper()
 	for line, ran := range p.runs {

@@ -34,7 +34,7 @@ containerd: {onConflict: adopt}
 health: {mode: report}
 `
 
-// noToken is one more upstream, for which no token can be had.
+// noToken is one more upstream, for which AWS issues no token.
 const noToken = `
 - upstream: ghcr.io
   endpoints:
@@ -43,7 +43,7 @@ const noToken = `
 
 const (
 	hostsFile = "/etc/containerd/certs.d/docker.io/hosts.toml"
-	// adopted is somebody else's file, until Berth takes it over.
+	// adopted is a foreign file that Berth takes over later.
 	adopted = "/etc/containerd/certs.d/quay.io/hosts.toml"
 )
 
@@ -76,14 +76,13 @@ func TestPackage(t *testing.T) {
 	p.page.allRan()
 }
 
-// packages are two versions of the package, one newer than the other, and the
-// page that says how to use them.
+// packages are two versions of the package, and the page with the commands to use them.
 type packages struct {
 	older, newer string
 	page         *page
 }
 
-// buildPackages makes them. The newer one comes with another default config.
+// buildPackages builds them. The newer one has another default config.
 func buildPackages(t *testing.T) packages {
 	t.Helper()
 	top, err := filepath.Abs("../..")
@@ -111,8 +110,8 @@ func buildPackages(t *testing.T) packages {
 	return packages{older: build("0.1.0"), newer: build("0.2.0", "-c", other)}
 }
 
-// containerd2 puts containerd 2.4.2 in the place of Debian's, with the
-// configuration that it prints as its default.
+// containerd2 replaces Debian's containerd by 2.4.2, with the configuration that it prints as its
+// default.
 func containerd2(t *testing.T, m *machine) {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -133,7 +132,7 @@ func containerd2(t *testing.T, m *machine) {
 	m.unit("containerd", containerdUnit)
 }
 
-// first remembers the machine as it is, and has the packages ready on it.
+// first describes the machine as it is, and copies the packages to it.
 func (m *machine) first(p packages) tree {
 	m.t.Helper()
 	for name, file := range map[string]string{"berth.deb": p.older, "newer/berth.deb": p.newer} {
@@ -146,8 +145,8 @@ func (m *machine) first(p packages) tree {
 	return look(m.t, m.root)
 }
 
-// life is all that happens to a package but its end. atBoot are further upstreams
-// that the config has while the machine boots.
+// life goes through all stages of a package except the purge. atBoot are further upstreams of the
+// config while the machine boots.
 func (m *machine) life(p packages, atBoot string) {
 	m.t.Helper()
 	m.run("cd /srv/trial && " + p.page.line("apt-get install --yes ./"))
@@ -164,7 +163,7 @@ func (m *machine) life(p packages, atBoot string) {
 	m.upgraded(p)
 }
 
-// checkUnit: the agent runs, and its unit is as strict as it is said to be.
+// checkUnit: the agent runs, and its unit is as strict as documented.
 func (m *machine) checkUnit() {
 	m.t.Helper()
 	if state := m.property("berth", "ActiveState"); state != "active" {
@@ -190,20 +189,20 @@ func (m *machine) checkUnit() {
 	if err := inside("mkdir -p /etc/containerd/certs.d/probe.corp"); err != nil {
 		m.t.Errorf("the agent cannot write hosts.toml files: %v", err)
 	}
-	// It stops, with an error, at the first directory that is not empty.
+	// rmdir stops, with an error, at the first directory that is not empty.
 	m.run("rmdir --parents /etc/containerd/certs.d/probe.corp 2>/dev/null || true")
 	for _, file := range []string{"/etc/containerd/config.toml", "/etc/berth/config.yaml", "/usr/bin/runc"} {
 		if inside("touch "+file) == nil {
 			m.t.Errorf("the agent can write %s", file)
 		}
 	}
-	// That containerd's own unit fails says that there is something to fail.
+	// containerd's own unit fails, which shows that the check can fail.
 	if out := m.run("systemd-analyze security --no-pager --threshold=20 containerd.service || echo over"); !strings.HasSuffix(out, "over") {
 		m.t.Errorf("containerd.service passes too")
 	}
 }
 
-// configured: the agent takes up the one file that is edited.
+// configured: the agent reads the edited file.
 func (m *machine) configured() {
 	m.t.Helper()
 	m.write("/etc/berth/config.yaml", config)
@@ -212,9 +211,8 @@ func (m *machine) configured() {
 	})
 }
 
-// rebooted: without a network, and even if no token can be had, the agent has
-// soon written what was missing; kubelet starts then, and its first pull goes
-// through the mirror.
+// rebooted: without a network, and also if AWS issues no token, the agent soon writes the missing
+// files; then kubelet starts, and its first pull goes through the mirror.
 func (m *machine) rebooted() {
 	m.t.Helper()
 	m.write("/srv/trial/pull-at-boot", "")
@@ -233,21 +231,21 @@ func (m *machine) rebooted() {
 	if kubelet < ready {
 		m.t.Errorf("kubelet was started %v before the agent was ready", ready-kubelet)
 	}
-	// 10 seconds, and what a busy machine adds.
+	// 10 seconds, and a margin for a busy machine.
 	if ready-begun > 10*time.Second+patience/4 {
 		m.t.Errorf("the agent was ready only after %v", ready-begun)
 	}
 	m.run("rm -r " + filepath.Dir(late) + " && systemctl daemon-reload")
 }
 
-// booted is when systemd began; a container has the clock of its host.
+// booted returns when systemd started; a container has the clock of its host.
 func (m *machine) booted() time.Duration {
 	return m.microseconds("", "UserspaceTimestampMonotonic")
 }
 
-// upgraded: the config is as it was edited, files and tokens stay, and the new
-// agent runs. The new default config is laid beside.
-// That the state is kept shows at the purge: it knows what a file was before.
+// upgraded: the edited config stays, files and tokens stay, and the new agent runs. The new default
+// config is written beside the config. That the state is kept shows at the purge, which restores
+// the original files.
 func (m *machine) upgraded(p packages) {
 	m.t.Helper()
 	const token = "/run/berth/tokens/kept.json"
@@ -273,7 +271,7 @@ func (m *machine) upgraded(p packages) {
 	m.mirrored("upgraded")
 }
 
-// switchedOff: an upgrade leaves the service so, if it was.
+// switchedOff: an upgrade keeps a disabled service disabled.
 func (m *machine) switchedOff() {
 	m.t.Helper()
 	m.run("systemctl disable --now berth && dpkg --install /srv/trial/newer/berth.deb")
@@ -283,7 +281,7 @@ func (m *machine) switchedOff() {
 	m.run("systemctl enable --now berth")
 }
 
-// stopped: a removal that cannot put the node back leaves it as it is.
+// stopped: a removal that cannot restore the node leaves it unchanged.
 func (m *machine) stopped(p packages) {
 	m.t.Helper()
 	if out, err := m.try("flock /run/berth/install.lock " + p.page.line("apt-get purge")); err == nil {
@@ -299,8 +297,8 @@ func (m *machine) stopped(p packages) {
 	m.mirrored("kept")
 }
 
-// removed: without the package nothing of it is in use, but the config is kept,
-// and comes back into use with the package.
+// removed: without the package no file of it is in use, but the config is kept, and is used again
+// with the package.
 func (m *machine) removed(p packages) {
 	m.t.Helper()
 	m.run("apt-get remove --yes berth")
@@ -326,7 +324,7 @@ func (m *machine) asBefore(before tree) {
 	m.unmirrored("after", "the package is purged")
 	m.run("systemctl restart containerd")
 	m.unmirrored("after", "the package is purged and containerd restarted")
-	// It exits with an error for every other state, and the state is what to show.
+	// The command fails for every other state, and the state is to be shown.
 	if state := m.run("systemctl is-system-running || true"); state != "running" {
 		m.t.Errorf("the machine is %s", state)
 	}
