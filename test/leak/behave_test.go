@@ -12,7 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// The one image that there is, everywhere.
+// All servers have this one image.
 const (
 	configBody = `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`
 	layerBody  = "a layer"
@@ -25,8 +25,8 @@ var (
 	manifestDigest = digest.FromString(manifestBody)
 )
 
-// mood is how one server behaves during one pull. It depends on nothing but
-// the seed, so that Berth and the control meet the same world.
+// mood is how one server behaves during one pull. It depends only on the seed, so that Berth and
+// the control get the same answers.
 type mood struct {
 	auth     string // "", basic, never, bearer
 	realm    string // own, sibling, evil, plain
@@ -52,13 +52,13 @@ func (d *decoy) mood(pull int) mood {
 	}
 }
 
-// Where things are led to. Both are strangers: no config names them.
+// The targets of redirects and realms. No config names them, so none may receive a secret.
 const (
 	evil  = "https://collector.evil.example"
 	store = "https://bucket.store.example"
 )
 
-// leadOf reads how containerd was led here; nil when it came of itself.
+// leadOf returns how containerd was led here; nil if it came without a redirect or realm.
 func leadOf(q url.Values) *lead {
 	u, err := url.Parse(q.Get("from"))
 	if err != nil || u.Host == "" {
@@ -67,8 +67,8 @@ func leadOf(q url.Values) *lead {
 	return &lead{from: placeOf(u), how: q.Get("how")}
 }
 
-// leading gives a url that says who led containerd there. What was itself led
-// to leads on in the name of the first.
+// leading returns a url that names the place that led containerd there. If that place was itself
+// reached through another one, the url names the first.
 func leading(target string, at place, led *lead, how string) string {
 	from := at
 	if led != nil {
@@ -113,7 +113,7 @@ func (d *decoy) behave(w http.ResponseWriter, r *http.Request, at place, led *le
 	}
 }
 
-// issue is a token endpoint.
+// issue serves a token endpoint.
 func (d *decoy) issue(w http.ResponseWriter, r *http.Request, m mood) {
 	status := m.tokenGet
 	if r.Method == http.MethodPost {
@@ -144,7 +144,7 @@ func (d *decoy) challenge(w http.ResponseWriter, scheme, realm string, at place,
 			"evil":    evil,
 		}[realm]
 		if realm == "own" && led == nil {
-			// Its own endpoint needs nobody to lead there.
+			// containerd needs no lead to reach a server's own endpoint.
 			value = fmt.Sprintf(`Bearer realm=%q,service="registry"`, target+"/token")
 		} else {
 			value = fmt.Sprintf(`Bearer realm=%q,service="registry"`, leading(target+"/token", at, led, byRealm))
@@ -154,7 +154,7 @@ func (d *decoy) challenge(w http.ResponseWriter, scheme, realm string, at place,
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// redirect sends a client away, or serves after all.
+// redirect redirects a client, or serves.
 func (d *decoy) redirect(w http.ResponseWriter, r *http.Request, where string, at place, led *lead) {
 	target := map[string]string{
 		"store":     store,

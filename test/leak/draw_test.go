@@ -12,12 +12,12 @@ type draw struct {
 	dir    string
 	hosts  []string // that the config names
 	serial int
-	// focus is a host that many of the choices are about, so that several
-	// logins, endpoints and images meet on it; "" for none.
+	// focus is a host that many of the choices use, so that several logins, endpoints and images
+	// meet on it; "" for none.
 	focus string
 }
 
-// about gives those of names that are about the focus, most of the time.
+// about returns those of names that belong to the focus, most of the time.
 func (d *draw) about(names []string) []string {
 	if d.focus == "" || d.chance(30) {
 		return names
@@ -38,7 +38,7 @@ func (d *draw) chance(percent int) bool { return d.IntN(100) < percent }
 
 func pick[T any](d *draw, all ...T) T { return all[d.IntN(len(all))] }
 
-// some gives up to n different ones.
+// some returns up to n different elements.
 func some(d *draw, n int, all []string) []string {
 	var out []string
 	for _, i := range d.Perm(len(all))[:min(n, len(all))] {
@@ -86,7 +86,7 @@ func endpointURLs() []string {
 	return append(urls, nearMisses()[:6]...)
 }
 
-// foreignFiles puts directories into certs.d that somebody else wrote.
+// foreignFiles adds foreign directories to certs.d.
 func (d *draw) foreignFiles() error {
 	if !d.chance(50) {
 		return nil
@@ -115,7 +115,7 @@ func (d *draw) foreignFiles() error {
 	return nil
 }
 
-// image draws one; most are of registries that the config names.
+// image returns a random image; most are of registries that the config names.
 func (d *draw) image() image {
 	registry := ""
 	switch n := d.IntN(100); {

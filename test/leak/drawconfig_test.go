@@ -78,7 +78,7 @@ func (d *draw) mirror(upstream string) object {
 		if d.chance(20) {
 			e["dialTimeout"] = "1s"
 		}
-		if host := hostOf(url); !seen[host] { // one url may be another one's other spelling
+		if host := hostOf(url); !seen[host] { // two spellings of one url are possible
 			seen[host] = true
 			endpoints = append(endpoints, e)
 			d.mirrorsTo(upstream, url)
@@ -103,7 +103,7 @@ func hostOf(url string) string {
 	return host
 }
 
-// newLogin draws a login; sometimes one password serves two hosts.
+// newLogin returns a random login; sometimes one password serves two hosts.
 func (d *draw) newLogin(name string) login {
 	host, path, _ := strings.Cut(name, "/")
 	l := login{host: host, path: path}
@@ -160,8 +160,8 @@ func (d *draw) owns(l login) {
 	})
 }
 
-// dockerConfig writes a pull secret. Its logins may go over plain http where an
-// entry of registries says so for all of the path.
+// dockerConfig writes a pull secret. Its logins may use plain http where an entry of registries
+// allows it for the whole path.
 func (d *draw) dockerConfig(registries []object) string {
 	auths := object{}
 	for _, name := range some(d, 1+d.IntN(3), d.about(loginNames())) {
@@ -177,13 +177,13 @@ func (d *draw) dockerConfig(registries []object) string {
 	b, err := json.Marshal(object{"auths": auths})
 	file := filepath.Join(d.dir, "pull-secret.json")
 	if err != nil || os.WriteFile(file, b, 0o600) != nil {
-		return filepath.Join(d.dir, "cannot-be-written") // the config then cannot be loaded, which fails the trial
+		return filepath.Join(d.dir, "cannot-be-written") // then the config cannot be loaded, which fails the test
 	}
 	return file
 }
 
-// ecr draws where tokens come from: keys of this round alone, which work, or
-// the instance profile first, or keys that AWS refuses.
+// ecr returns random credentials for ECR: working keys of this round alone, or the instance profile
+// first, or keys that AWS refuses.
 func (d *draw) ecr(fake *fakeaws.Server) object {
 	key := fakeaws.Key{ID: "AKIA" + strings.ToUpper(d.round.id), Secret: canary + "-aws-" + d.round.id}
 	fake.AddKey(key)

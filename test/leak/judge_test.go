@@ -14,8 +14,8 @@ func at(t *testing.T, s string) place {
 	return placeOf(u)
 }
 
-// What the trial calls a leak is worth a test of its own: above all, that what
-// it does not count needs a place that has the secret anyway.
+// The definition of a leak has its own test: above all, a case that does not count must come from a
+// place that has the secret anyway.
 func TestJudge(t *testing.T) {
 	team := login{host: "harbor.corp", path: "team"}
 	for _, c := range []struct {

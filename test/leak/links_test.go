@@ -19,12 +19,12 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 )
 
-// nodeCertsDir is where the node's containerd has certs.d.
+// nodeCertsDir is the certs.d of the node's containerd.
 const nodeCertsDir = "/etc/containerd/certs.d"
 
-// put makes a directory of certs.d that holds body as hosts.toml ("" for
-// none): as a file, or through a link. What a link leads to may be there for
-// the node alone, as in a DaemonSet that mounts certs.d and no more.
+// put makes a directory of certs.d that holds body as hosts.toml ("" for none): as a file, or
+// through a symlink. The target of a symlink may exist for the node alone, as in a DaemonSet that
+// mounts only certs.d.
 func (d *draw) put(name, body string) error {
 	r := d.round
 	dir := filepath.Join(r.certsDir, name)
@@ -83,15 +83,14 @@ func symlink(target, name string) error {
 	return os.Symlink(target, name)
 }
 
-// view copies certs.d to dir as the node's containerd has it: there, links
-// lead to what is beyond.
+// view copies certs.d to dir as the node's containerd sees it: with the targets of symlinks.
 func (r *round) view(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	return dir, filepath.WalkDir(r.certsDir, func(file string, e fs.DirEntry, err error) error {
 		if file == r.certsDir && errors.Is(err, fs.ErrNotExist) {
-			return nil // nobody has written anything
+			return nil // there is no file yet
 		}
 		if err != nil {
 			return err
@@ -125,11 +124,10 @@ func (r *round) view(dir string) (string, error) {
 	})
 }
 
-// naiveRules is the second control: rules as Berth made them, but for the
-// directories with links, for which containerd's reader is let loose in the
-// file system of this process.
+// naiveRules is the second control: Berth's rules, except for the directories with symlinks, for
+// which containerd's reader reads the file system of this process.
 func (r *round) naiveRules(rules credprovider.Rules) credprovider.Rules {
-	rules.CertsDir = "" // it does not compare either
+	rules.CertsDir = "" // the control does not compare either
 	all := map[string]credprovider.Directory{}
 	for _, d := range rules.Directories {
 		all[d.Upstream] = d
@@ -140,7 +138,7 @@ func (r *round) naiveRules(rules credprovider.Rules) credprovider.Rules {
 		registry := strings.Replace(upstream, "*", "any.example", 1)
 		hosts, err := read(registry)
 		if err != nil {
-			continue // what Berth says stands
+			continue // Berth's rule is kept
 		}
 		d := credprovider.Directory{Upstream: upstream}
 		for _, h := range hosts {
@@ -161,8 +159,8 @@ func (r *round) naiveRules(rules credprovider.Rules) credprovider.Rules {
 	return rules
 }
 
-// TestALinkIsNoFile is the case by itself: a hosts.toml that leads a login
-// elsewhere, as a file, and as a link that the node alone can follow.
+// TestALinkIsNoFile tests the case alone: a hosts.toml that leads a login elsewhere, as a file, and
+// as a symlink that only the node can follow.
 func TestALinkIsNoFile(t *testing.T) {
 	const (
 		elsewhere = "server = \"https://elsewhere.example\"\n\n[host]\n"

@@ -18,8 +18,8 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// round is one node: a config as it was drawn, the files that Berth wrote for
-// it, and the images that are pulled.
+// round is one node: a random config, the files that Berth wrote for it, and the images that are
+// pulled.
 type round struct {
 	id   string
 	root string
@@ -35,14 +35,13 @@ type round struct {
 	images     []image
 
 	certsDir string
-	// beyond is what the node has outside of the directories that are
-	// mounted for Berth.
+	// beyond is the part of the node that is not mounted for Berth.
 	beyond string
-	// spoken is all that Berth said: errors, logs, what people are shown.
+	// spoken is all of Berth's output: errors, logs, plans.
 	spoken bytes.Buffer
 }
 
-// image is what a pod asks for.
+// image is an image of a pod.
 type image struct {
 	name string // without tag
 	ref  string // as containerd gets it
@@ -51,12 +50,12 @@ type image struct {
 	bare bool
 }
 
-// errRefused says that Berth refused the config as one that would send a
-// credential over plain http: nothing can leak, so another one is drawn.
+// errRefused means that Berth refused the config because it would send a credential over plain
+// http: nothing can leak, so the round gets another config.
 var errRefused = errors.New("refused config")
 
-// newRound draws a config, with what stands in certs.d before, and images for
-// it. dir gets the config and the files that it names.
+// newRound returns a random config, with earlier files in certs.d, and images for it. dir gets the
+// config and the files that it names.
 func newRound(rnd *rand.Rand, id, dir string, fake *fakeaws.Server, images int) (*round, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -84,7 +83,7 @@ func newRound(rnd *rand.Rand, id, dir string, fake *fakeaws.Server, images int) 
 	return r, nil
 }
 
-// apply does what `berth apply` does.
+// apply does the same as `berth apply`.
 func (r *round) apply(ctx context.Context) error {
 	cfg, warnings, err := config.Load(r.file)
 	if err != nil {
@@ -112,8 +111,7 @@ func (r *round) apply(ctx context.Context) error {
 	return nil
 }
 
-// wideFiles lists files below the node that hold a secret and that others can
-// read.
+// wideFiles returns the files of the node that hold a secret and that others can read.
 func wideFiles(root string) (wide []string, err error) {
 	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if path == root && errors.Is(err, fs.ErrNotExist) {

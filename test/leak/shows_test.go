@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// canary is part of every secret that the trial draws.
+// canary is part of every secret of the test.
 const canary = "canary-7f3a"
 
 var (
-	// tokenForm is what the fake AWS makes tokens of.
+	// tokenForm matches the tokens of the fake AWS.
 	tokenForm = regexp.MustCompile(`[a-z0-9-]+\.[0-9a-f]{48}`)
-	// base64Form is what a header or a pull secret may hold.
+	// base64Form matches the base64 of headers and pull secrets.
 	base64Form = regexp.MustCompile(`[A-Za-z0-9+/]{12,}`)
 )
 
-// shows reports whether a secret is in a text, as it is or as base64.
+// shows reports whether a secret is in a text, in plain or in base64.
 func shows(text string) bool {
 	text = unwrapped(text)
 	return strings.Contains(text, canary) || tokenForm.MatchString(text)
 }
 
-// unwrapped is a text followed by all that is encoded in it as base64.
+// unwrapped returns a text followed by its decoded base64.
 func unwrapped(text string) string {
 	var b strings.Builder
 	b.WriteString(text)
