@@ -33,8 +33,8 @@ type realContainerd struct {
 	log   bytes.Buffer // to be read once it has ended
 }
 
-// startContainerd wants a real containerd to come up, with its CRI, on a machine
-// with the /etc of a tree; "" is one without any. Close it.
+// startContainerd starts a real containerd and waits for its CRI, on a machine with the /etc of a
+// tree, or without any if tree is "". The caller must call close.
 func startContainerd(ctx context.Context, daemon, tree string) (*realContainerd, error) {
 	dir, err := os.MkdirTemp("/tmp", "berth-it-") // short, for the socket
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *realContainerd) close() error {
 	return os.RemoveAll(c.dir)
 }
 
-// ready waits until the CRI says so.
+// ready waits until the CRI is ready.
 func (c *realContainerd) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
