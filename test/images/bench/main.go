@@ -1,14 +1,12 @@
-// Bench is the long form of the trials of berth images copy, with real
-// registries: whether copies are exact when the process is killed at random
-// moments or the target fails, whether the trials would notice, and how fast it
-// is beside crane and skopeo. It prints what docs/performance.md holds, and fails
-// when something is not as it should be.
+// Bench is the long form of the trials of berth images copy, with real registries: whether copies
+// are exact if the process is killed at random moments or the target fails, whether the trials find
+// faults, and the speed beside crane and skopeo. It prints the tables of docs/performance.md, and
+// fails if a copy is not exact or berth is slower.
 //
 //	go run ./test/images/bench
 //
-// It needs Debian's docker-registry and, for the part speed, skopeo (apt-get
-// install -y --no-install-recommends docker-registry skopeo), and builds crane
-// once a machine.
+// It needs Debian's docker-registry and, for the part speed, skopeo (apt-get install -y
+// --no-install-recommends docker-registry skopeo), and builds crane once a machine.
 package main
 
 import (
@@ -119,8 +117,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	return errors.Join(failed...)
 }
 
-// controls tries the trials, with fewer images: nothing of it gets better with
-// more.
+// controls tests the trials, with fewer images: more would show nothing else.
 func controls(ctx context.Context, s settings, dir string, out io.Writer) (err error) {
 	if dir, err = os.MkdirTemp(dir, "controls-"); err != nil {
 		return err
