@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// sort finds for each difference why it is there: a purpose, or an earlier
-// difference that leads to it. It reports whether the trial ends here.
+// sort finds the reason of each difference: a purpose, or an earlier difference that causes it. It
+// reports whether the trial ends here.
 func (t *trial) sort(c situation, all []difference) (ends bool) {
 	tainted := t.tainted
 	if c.step.alone {
-		tainted = map[string]string{} // it has nothing to do with the node
+		tainted = map[string]string{} // it does not concern the node
 	}
 	var rest []difference
 	for _, d := range all {
-		// What lies on the node is seen again after each step.
+		// The files of the node are compared again after each step.
 		id := d.name + "\x00" + d.old + "\x00" + d.new
 		if strings.HasPrefix(d.name, atFile) && t.known[id] {
 			continue
@@ -60,14 +60,14 @@ func purposeOf(c situation, d difference) *purpose {
 	return nil
 }
 
-// sums are values that count what other values say, or that a text is there.
+// sums are values that count other values, or that say that a text exists.
 var sums = map[string]bool{
 	atExit: true, atJSON + "|conflicts": true, atJSON + "|unchanged": true, atJSON + "|providerRules": true, atJSON + "|changes": true,
 	atJSON + "|notices": true, atStderr + "error": true, atStderr + "text": true, atFile + stateDir + "/saved": true,
 }
 
-// followsFrom names the purpose of an earlier difference that leads to d: one about
-// the same registry, or about any that a sum counts; "" if there is none.
+// followsFrom returns the purpose of an earlier difference that causes d: one about the same
+// registry, or about any registry that a sum counts; "" if there is none.
 func followsFrom(tainted map[string]string, c situation, d difference) string {
 	if name := tainted[d.subject]; name != "" {
 		return name
@@ -77,13 +77,13 @@ func followsFrom(tainted map[string]string, c situation, d difference) string {
 			return name
 		}
 	}
-	// A token is asked for, or is not, for the image of a step.
+	// The token for the image of a step is requested by one version alone.
 	token := strings.HasPrefix(d.name, atFile+"/run")
 	if c.step.subject != "" && token && tainted[c.step.subject] != "" {
 		return tainted[c.step.subject]
 	}
 	if c.step.subject != "" && (token || d.subject == c.step.subject) {
-		// An image whose registry has no directory is pulled by way of _default.
+		// An image whose registry has no directory is pulled through _default.
 		if name := tainted["*"]; name != "" {
 			return name
 		}
