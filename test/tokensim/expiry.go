@@ -7,7 +7,7 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// record is what the judge knows of a token.
+// record is the judge's knowledge about a token.
 type record struct {
 	region  string
 	expires time.Time // in true time
@@ -15,14 +15,13 @@ type record struct {
 	// foreign: the keeper read it from a file, and knows only what the wall
 	// clock says of it.
 	foreign bool
-	// ahead is how far the wall clock was ahead when it was issued, least the
-	// smallest such number since: their difference is what a reader can be
-	// wrong about.
+	// ahead is how far the wall clock was ahead when the token was issued; least is the smallest
+	// such number since. Their difference is the largest possible error of a reader.
 	ahead, least time.Duration
 }
 
-// forgot: the keeper may have let go of its tokens, and read them again from
-// their files. Those of the regions in still it has kept.
+// forgot: the refresher may have dropped its tokens and read them again from their files. It has
+// kept those of the regions in still.
 func (j *judge) forgot(still []ecr.Registry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -44,7 +43,7 @@ func (j *judge) clockPut(ahead time.Duration) {
 	}
 }
 
-// prune forgets tokens that no clock can bring back.
+// prune removes tokens that no clock can make valid again.
 func (j *judge) prune() {
 	for password, t := range j.tokens {
 		if time.Since(t.expires) > 90*24*time.Hour {
@@ -69,13 +68,13 @@ func (j *judge) issued(r ecr.Registry, t credprovider.Token, ahead time.Duration
 	g.newest = &record{region: keyOf(r), expires: expires, ends: t.UsableUntil().Add(-ahead), foreign: foreign, ahead: ahead, least: ahead}
 	j.tokens[t.Password.Reveal()] = g.newest
 	if foreign {
-		// It ends a row of failures, should the keeper take it.
+		// If the refresher takes it, it ends a series of failures.
 		g.failures, g.interfered = 0, g.inFlight > 0
 	}
 }
 
-// look is the rule of expiry. It gives when to look again: at the edges of the
-// token's life, in true time.
+// look checks the rule of expiry. It returns when to look again: at the edges of the token's life,
+// in true time.
 func (j *judge) look(r ecr.Registry) (served bool, edges []time.Time) {
 	t, ok := j.subject(r)
 	wall := j.wall()

@@ -16,39 +16,38 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// HerdOptions say how large the cluster is, and what AWS allows it.
+// HerdOptions are the size of the cluster and its quota at AWS.
 type HerdOptions struct {
 	Seed  uint64
 	Nodes int
-	// Quota is how many calls a second AWS answers for the account in the
-	// region; Burst is how many it has saved up at most.
+	// Quota is how many calls a second AWS answers for the account in the region; Burst is the most
+	// it has saved up.
 	Quota, Burst float64
-	// After is for how long the nodes are watched once they have booted.
+	// After is how long the nodes are watched after they have booted.
 	After time.Duration
-	// Make makes the keeper of each node; nil: the nodes have no keeper, and
-	// kubelet runs the credential provider for a pod until it gets a token.
+	// Make makes the refresher of each node; nil: the nodes have no refresher, and kubelet runs the
+	// credential provider for a pod until it gets a token.
 	Make Make
 }
 
-// HerdReport is how a cluster came by its tokens.
+// HerdReport is the outcome for a cluster.
 type HerdReport struct {
 	HerdOptions
-	// Ready is how long after the first second began each node had its token,
-	// sorted. Nodes that never had are missing.
+	// Ready is the time from the start of the first second until each node had its token, sorted.
+	// Nodes that never had one are missing.
 	Ready []time.Duration
-	// Calls is the number of calls of GetAuthorizationToken until the last
-	// node was ready, Peak the most in one second. They include those that
-	// were throttled.
+	// Calls is the number of calls of GetAuthorizationToken until the last node was ready, Peak the
+	// most in one second. They include throttled calls.
 	Calls, Peak int
-	// Steady is calls a second after that, SteadyPeak the most in one second.
+	// Steady is the calls a second after that, SteadyPeak the most in one second.
 	Steady     float64
 	SteadyPeak int
 	// Lost counts nodes without a token at the end.
 	Lost int
 }
 
-// Percentile gives the time by which a part of all nodes was ready, and false
-// when that many never were.
+// Percentile returns the time by which a part of all nodes was ready, and false if that many never
+// were.
 func (r HerdReport) Percentile(part float64) (time.Duration, bool) {
 	at := int(part*float64(r.Nodes)+0.9999999) - 1
 	if at >= len(r.Ready) {
@@ -57,8 +56,8 @@ func (r HerdReport) Percentile(part float64) (time.Duration, bool) {
 	return r.Ready[max(at, 0)], true
 }
 
-// Herd boots a cluster within one second: each node asks for a token of the
-// same region of one account.
+// Herd boots a cluster within one second: each node asks for a token of the same region of one
+// account.
 func Herd(t *testing.T, o HerdOptions) HerdReport {
 	var report HerdReport
 	synctest.Test(t, func(*testing.T) { report = boot(o) })
@@ -124,7 +123,7 @@ func boot(o HerdOptions) HerdReport {
 	return r
 }
 
-// bucket is a quota as AWS keeps it: calls that are throttled cost nothing.
+// bucket is a quota as AWS counts it: throttled calls cost nothing.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/throttling.html
 type bucket struct {
 	rate, burst, level float64
@@ -141,7 +140,7 @@ func (b *bucket) take(now time.Time) bool {
 	return true
 }
 
-// account is AWS as all nodes share it.
+// account is the AWS account that all nodes share.
 type account struct {
 	begin time.Time
 
@@ -151,7 +150,7 @@ type account struct {
 	serial    int
 }
 
-// ask is one call of GetAuthorizationToken: its serial number, or 0 when it is
+// ask is one call of GetAuthorizationToken. It returns a serial number, or 0 if the call is
 // throttled.
 func (a *account) ask() int {
 	a.mu.Lock()
@@ -178,8 +177,7 @@ func (a *account) between(from, to int) (calls, peak int) {
 	return calls, peak
 }
 
-// herdNode is one node: its token file, and the sources of the credential
-// provider in front of AWS.
+// herdNode is one node: its token file, and the credential provider's sources in front of AWS.
 type herdNode struct {
 	aws    *account
 	served func() // called once, when there is a token
@@ -208,7 +206,7 @@ func (n *herdNode) float() float64 {
 	return n.rnd.Float64()
 }
 
-// keep runs a keeper.
+// keep runs a refresher.
 func (n *herdNode) keep(ctx context.Context, make Make) {
 	r, _ := ecr.ParseHost("111122223333.dkr.ecr.us-east-1.amazonaws.com")
 	var subject Subject
@@ -222,12 +220,12 @@ func (n *herdNode) keep(ctx context.Context, make Make) {
 		}
 	}})
 	subject.Set(n, []ecr.Registry{r})
-	_ = subject.Run(ctx) // it would say that it runs already
+	_ = subject.Run(ctx) // otherwise the refresher reports that it already runs
 }
 
-// kubelet pulls one image, as kubelet does: it looks at the pod every ten to
-// fifteen seconds, and pulls again ten seconds after the first failure, twice
-// as long after each further one, at most five minutes.
+// kubelet pulls one image as kubelet does: it syncs the pod every ten to fifteen seconds, and pulls
+// again ten seconds after the first failure, twice as long after each further one, at most five
+// minutes.
 func (n *herdNode) kubelet(ctx context.Context) {
 	backoff := 10 * time.Second
 	for ctx.Err() == nil {
@@ -255,10 +253,9 @@ func (n *herdNode) Get(_ context.Context, r ecr.Registry) (credprovider.Token, e
 	return t, nil
 }
 
-// Renew does what [credprovider.Tokens] and its chain do on an instance with
-// a role and without static keys: it reads the role's keys and calls ECR, both
-// once more after 200 to 400 ms when ECR throttles. A test holds it against
-// them.
+// Renew does the same as [credprovider.Tokens] and its chain on an instance with a role and without
+// static keys: it reads the role's keys and calls ECR, both again after 200 to 400 ms if ECR
+// throttles. TestRealChain compares it with them.
 func (n *herdNode) Renew(ctx context.Context, _ ecr.Registry) (credprovider.Token, error) {
 	for try := range 2 {
 		if try > 0 && !sleep(ctx, n.between(200*time.Millisecond, 400*time.Millisecond)) {

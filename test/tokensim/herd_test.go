@@ -20,8 +20,8 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// TestHerd: a cluster of a fiftieth of the size, against as much of the
-// quota. The limit is fifty seconds.
+// TestHerd: a cluster of a fiftieth of the size, with a fiftieth of the quota. The limit is fifty
+// seconds.
 func TestHerd(t *testing.T) {
 	r := Herd(t, HerdOptions{Seed: 1, Nodes: 200, Quota: 4, Burst: 4, Make: Berth, After: 15 * time.Hour})
 	if at, ok := r.Percentile(0.999); !ok || at > 75*time.Second {
@@ -36,7 +36,7 @@ func TestHerd(t *testing.T) {
 	if perNode := float64(r.Calls) / float64(r.Nodes); perNode > 20 {
 		t.Errorf("%g calls a node", perNode)
 	}
-	// It is renewed after five and a half to six and a half hours, and again.
+	// The token is renewed twice, each time after five and a half to six and a half hours.
 	if calls := r.Steady * r.After.Seconds(); calls < 2*200-0.5 || calls > 2*200+0.5 {
 		t.Errorf("%g calls in the fifteen hours after, want two for each node", calls)
 	}
@@ -45,8 +45,7 @@ func TestHerd(t *testing.T) {
 	}
 }
 
-// TestHerdNotices: nodes in lockstep come too late, impatient ones call too
-// often.
+// TestHerdNotices: nodes in lockstep are ready too late, impatient ones call too often.
 func TestHerdNotices(t *testing.T) {
 	o := HerdOptions{Seed: 1, Nodes: 400, Quota: 8, Burst: 8, Make: Lockstep}
 	if at, ok := Herd(t, o).Percentile(0.999); ok && at < 75*time.Second {
@@ -70,7 +69,7 @@ func TestBucket(t *testing.T) {
 	if took != 5 {
 		t.Errorf("%d at once", took)
 	}
-	// 250 ms are worth two and a half calls, whatever was asked in vain.
+	// 250 ms are worth two and a half calls; throttled calls cost nothing.
 	for i, want := range []bool{true, true, false} {
 		if got := b.take(now.Add(250 * time.Millisecond)); got != want {
 			t.Errorf("call %d after 250 ms: %t", i, got)
@@ -96,9 +95,9 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// TestRealChain boots real token files and the real chain, over sockets, on
-// simulated time: what the nodes of a herd do in their place is measured by
-// it. The server is outside of the bubble and reads the time from it.
+// TestRealChain boots real token files and the real chain, over sockets, in simulated time, and
+// compares them with the nodes of a herd. The server is outside the bubble and gets the time from
+// it.
 func TestRealChain(t *testing.T) {
 	const nodes, quota = 40, 0.8
 	var clock atomic.Int64
@@ -165,11 +164,11 @@ func TestRealChain(t *testing.T) {
 	}
 }
 
-// timed measures attempts; a keeper makes one at a time for a region.
+// timed measures attempts; a refresher makes one at a time for a region.
 type timed struct {
 	*credprovider.Tokens
 	longest time.Duration
-	odd     error // that was no throttling
+	odd     error // an error other than throttling
 }
 
 func (s *timed) Renew(ctx context.Context, r ecr.Registry) (credprovider.Token, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// judge holds the rules. It sees what the node sees, in true time.
+// judge holds the rules. It sees the same events as the node, in true time.
 type judge struct {
 	subject func(ecr.Registry) (credprovider.Token, bool)
 	wall    func() time.Time
@@ -22,12 +22,12 @@ type judge struct {
 	calling    map[string]*history
 	violations []string
 	broken     map[Rule]int
-	pruned     int // how many tokens were left
+	pruned     int // number of tokens that remained
 	counts     Counts
 	inFlight   int
 }
 
-// Counts says how much was tried.
+// Counts is the extent of a trial.
 type Counts struct {
 	Calls, Failures, Renewals int
 	Checks, Served            int
@@ -37,9 +37,9 @@ type Counts struct {
 // history is the calls for one region.
 type history struct {
 	inFlight int
-	// The last call: when it ended, and what follows from how.
+	// The last call: when it ended, and its consequences.
 	ended    time.Time
-	err      error // nil: it brought a token
+	err      error // nil: it returned a token
 	life     time.Duration
 	hadToken bool
 	token    redact.Secret // that it had
@@ -49,15 +49,14 @@ type history struct {
 	failures int // in a row, at least
 	// interfered: another process stored a token during the call.
 	interfered bool
-	// What the keeper has, and whether that changed since the last call: by
-	// itself, a token may come from a file, end, or be taken and given back by
-	// the clock.
+	// The refresher's token, and whether it changed since the last call without a call: a token may
+	// come from a file, expire, or be dropped and regained because of the clock.
 	as    ecr.Registry
 	seen  redact.Secret
 	moved bool
 }
 
-// What the rules allow, in the words of the design.
+// The limits of the rules, as designed.
 const (
 	leastPause     = 500 * time.Millisecond
 	mostWithout    = 20 * time.Second
@@ -82,7 +81,7 @@ func (j *judge) region(r ecr.Registry) *history {
 	return g
 }
 
-// newCredentials: whatever failed before, all may be tried at once.
+// newCredentials: all regions may be tried at once, independent of earlier failures.
 func (j *judge) newCredentials() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -91,7 +90,7 @@ func (j *judge) newCredentials() {
 	}
 }
 
-// drew is told of each random number that the keeper asks for.
+// drew is called for each random number that the refresher draws.
 func (j *judge) drew(x float64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -103,7 +102,7 @@ func (j *judge) drew(x float64) {
 	}
 }
 
-// changed is told when the keeper says that something has changed.
+// changed is called when the refresher reports a change.
 func (j *judge) changed() {
 	j.mu.Lock()
 	var all []*history
@@ -112,7 +111,7 @@ func (j *judge) changed() {
 	}
 	j.mu.Unlock()
 	for _, g := range all {
-		token, _ := j.subject(g.as) // not under the lock: the keeper has its own
+		token, _ := j.subject(g.as) // not under the lock: the refresher has its own
 		j.mu.Lock()
 		if token.Password != g.seen {
 			g.seen, g.moved = token.Password, true
@@ -130,8 +129,7 @@ type call struct {
 	region ecr.Registry
 }
 
-// calls is the rule of the backoff: a call comes, and it must not come too
-// soon after the one before.
+// calls checks the backoff: a call must not come too soon after the one before.
 func (j *judge) calls(s *source, r ecr.Registry) call {
 	token, have := j.subject(r)
 	j.mu.Lock()
@@ -162,8 +160,8 @@ func (j *judge) calls(s *source, r ecr.Registry) call {
 	return call{s, r}
 }
 
-// pause is how long the keeper has to wait at least, and at most without a
-// token. same says that it has the token that it had when the last call ended.
+// pause returns the shortest pause of the refresher, and the longest one without a token. same
+// means that it has the same token as when the last call ended.
 func (g *history) pause(same bool) (least, most time.Duration) {
 	if g.err == nil {
 		return max(time.Second, min(10*time.Second, g.life/4)), 0
@@ -182,7 +180,7 @@ func (g *history) pause(same bool) (least, most time.Duration) {
 	}
 	most = min(asked, obeyedWithout) + mostWithout
 	if g.hadToken && !same {
-		// The token came to its end in between, which shortens the pause.
+		// The token has expired in between, which shortens the pause.
 		return max(leastPause, min(asked, obeyedWithout)), most
 	}
 	bound := limit

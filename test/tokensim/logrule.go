@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// logRule is a log that must not be flooded: of warnings, nothing is said
-// twice within ten minutes.
+// logRule checks that the log is not flooded: no warning may be logged twice within ten minutes.
 type logRule struct {
 	judge *judge
 
@@ -48,7 +47,7 @@ func (l *logRule) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// forget is for a keeper that starts anew.
+// forget is called when a new refresher starts.
 func (l *logRule) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

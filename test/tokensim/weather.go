@@ -8,7 +8,7 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// weather is how AWS is to one region for some time.
+// weather is the state of AWS for one region for some time.
 type weather int
 
 const (
@@ -27,16 +27,16 @@ const (
 	kinds
 )
 
-// spell is a weather and how long it lasts.
+// spell is a state and its duration.
 type spell struct {
 	kind  weather
 	since time.Time
 	until time.Time
-	// life is that of the tokens which are given out meanwhile.
+	// life is the life of tokens issued during the spell.
 	life time.Duration
 }
 
-// following draws what comes after s.
+// following draws the spell after s.
 func (s spell) following(rnd *rand.Rand, now time.Time) spell {
 	n := spell{since: now, life: 12 * time.Hour}
 	var mean time.Duration
@@ -64,7 +64,7 @@ func (s spell) following(rnd *rand.Rand, now time.Time) spell {
 	return n
 }
 
-// outcome draws how one call ends: after how long, and with which error.
+// outcome draws how one call ends: its duration and error.
 func (s spell) outcome(rnd *rand.Rand) (time.Duration, error) {
 	kind := s.kind
 	if kind == flaky {
