@@ -9,14 +9,14 @@ import (
 	"github.com/berth-registry/berth/test/tokensim"
 )
 
-// What has to hold of a cluster whose quota would serve it in fifty seconds.
+// Limits for a cluster whose quota would serve it in fifty seconds.
 const (
 	inTime     = 0.999
 	timeLimit  = 75 * time.Second
 	theLimitOf = 50 * time.Second
 )
 
-// herds boots clusters, and gives what is wrong.
+// herds boots clusters, and returns the violations.
 func herds(t *testing.T, o options, out io.Writer) []string {
 	fmt.Fprintf(out, "\n| nodes | keeper | quota | limit | t50 | t99 | t99.9 | all | peak calls/s | calls a node | steady calls/s | its peak |\n")
 	fmt.Fprintf(out, "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
