@@ -1,12 +1,9 @@
-// Benchagent measures a running berth agent: how soon it puts a damaged file
-// right, how soon a saved config is in the hosts.toml, what it costs while
-// nothing happens beside a bare HTTP server, whether it grows with the number of
-// its probes, and how soon it ends when it is stopped in the middle of writing.
-// It takes no port that somebody may have, and leaves no process and no file. It
-// prints tables for docs/performance.md.
+// Benchagent measures a running berth agent: how soon it repairs a damaged file, how soon a saved
+// config is in the hosts.toml, its idle cost beside a bare HTTP server, whether it grows with the
+// number of its probes, and how soon it ends when it is stopped in the middle of writing. It uses
+// only free ports, and leaves no process and no file. It prints tables for docs/performance.md.
 //
-// Exit status: 0 when all limits hold, 1 when one does not or something went
-// wrong.
+// Exit status: 0 if all limits hold, 1 if one does not or an error occurred.
 package main
 
 import (
@@ -96,7 +93,7 @@ func run(ctx context.Context, o options, parts []string) (err error) {
 	return errors.Join(errs...)
 }
 
-// limit says whether a limit holds.
+// limit reports whether a limit holds.
 func (o options) limit(holds bool, format string, args ...any) error {
 	verdict := "holds"
 	if !holds {
