@@ -8,8 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// NewLayers returns an image of one platform with n layers, each with a file of
-// size random bytes.
+// NewLayers returns an image of one platform with n layers, each with a file of size random bytes.
 func NewLayers(n, size int) (Image, error) {
 	img, err := single(runtime.GOARCH, "data", random(size))
 	if err != nil {
