@@ -132,5 +132,7 @@ run_cluster() {
 
 for suite in "${selected[@]}"; do
   echo "== make e2e-$suite"
+  SECONDS=0
   "run_$suite"
+  echo "== make e2e-$suite: passed in ${SECONDS} s"
 done
