@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Renders what is kept beside the chart: manifests/berth.yaml for kubectl apply,
-# and the chart's copies of the alert rules and the dashboard, because helm reads
-# no file outside a chart.
+# Renders the files beside the chart: manifests/berth.yaml for kubectl apply, and the
+# chart's copies of the alert rules and the dashboard, because helm reads no file outside
+# a chart.
 #
 #   test/chart/render.sh              writes them
 #   test/chart/render.sh DIRECTORY    writes them there, as the test does
@@ -21,7 +21,7 @@ cp manifests/grafana/berth-dashboard.json "$out/manifests/chart/files/berth-dash
 # such as passwords, need a Secret and a volume: the chart has a value for it.
 # "make generate" renders this file from the chart; do not edit it there.
 HEAD
-  # No Helm in the labels: it does not look after these objects.
+  # No label of Helm: it does not manage these objects.
   HELM_CACHE_HOME=/nonexistent "$helm" template berth manifests/chart --namespace kube-system |
     sed -e '/helm\.sh\/chart:/d' -e '/app\.kubernetes\.io\/managed-by: Helm/d'
 } >"$out/manifests/berth.yaml"
