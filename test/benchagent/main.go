@@ -13,12 +13,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
 // options are the lengths of the trials.
@@ -106,13 +107,8 @@ func (o options) limit(holds bool, format string, args ...any) error {
 	return nil
 }
 
-// build links a package of this module.
+// build builds a package of this module and returns the program.
 func build(ctx context.Context, o options, pkg string) (string, error) {
 	out := filepath.Join(o.dir, filepath.Base(pkg))
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if b, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, b)
-	}
-	return out, nil
+	return out, gobuild.Programs(ctx, "", out, pkg)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/ecrstandin"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/pki"
 	"github.com/berth-registry/berth/test/sample"
 )
@@ -80,7 +81,7 @@ func newWorld(t *testing.T, nodes ...string) *world {
 	t.Cleanup(func() { w.check(os.RemoveAll(w.dir)) })
 	w.root = filepath.Join(w.dir, "node")
 	w.program = filepath.Join(w.dir, "pause")
-	w.check(goBuild(t.Context(), w.program, filepath.Join("..", ".."), "./test/sample/pause"))
+	w.check(gobuild.Programs(t.Context(), filepath.Join("..", ".."), w.program, "./test/sample/pause"))
 	w.ca, err = pki.New("whom the node trusts")
 	w.check(err)
 	w.startRegistries(set)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -52,15 +51,4 @@ func list(ctx context.Context, script string, args ...string) (map[string]string
 		found[f[0]] = f[2]
 	}
 	return found, nil
-}
-
-// goBuild links a package of the module in dir statically.
-func goBuild(ctx context.Context, out, dir, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o", out, pkg)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, output)
-	}
-	return nil
 }

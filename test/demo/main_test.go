@@ -3,19 +3,20 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
 // The demo prints the actual results, and fails if they are not as expected.
 func TestRun(t *testing.T) {
 	berth := filepath.Join(t.TempDir(), "berth")
-	if out, err := exec.Command("go", "build", "-o", berth, "../../cmd/berth").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), "../..", berth, "./cmd/berth"); err != nil {
+		t.Fatal(err)
 	}
 	var out strings.Builder
 	if err := run(t.Context(), &out, berth); err != nil {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/pki"
 )
 
@@ -57,7 +57,7 @@ func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pause := goBuild(t, "github.com/berth-registry/berth/test/sample/pause")
+	pause := goBuild(t, "./test/sample/pause")
 	for _, v := range variants(set) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
@@ -140,14 +140,12 @@ func (b *bed) identity(t *testing.T) string {
 	return id
 }
 
-// goBuild links a package statically and returns the binary.
+// goBuild builds a package of the main module and returns the program.
 func goBuild(t *testing.T, pkg string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), filepath.Base(pkg))
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-o", out, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", pkg, err, output)
+	if err := gobuild.Programs(t.Context(), filepath.Join("..", ".."), out, pkg); err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
@@ -155,20 +153,15 @@ func goBuild(t *testing.T, pkg string) string {
 // berthBinary returns $BERTH_BIN, or berth built from this checkout.
 func berthBinary(t *testing.T) string {
 	t.Helper()
-	if path := os.Getenv("BERTH_BIN"); path != "" {
-		abs, err := filepath.Abs(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return abs
+	path := os.Getenv("BERTH_BIN")
+	if path == "" {
+		return goBuild(t, "./cmd/berth")
 	}
-	out := filepath.Join(t.TempDir(), "berth")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", out, "./cmd/berth")
-	cmd.Dir = filepath.Join("..", "..")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build ./cmd/berth: %v\n%s", err, output)
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out
+	return abs
 }
 
 func must(t *testing.T, err error) {

@@ -6,7 +6,6 @@ package images
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/sample"
 	"github.com/berth-registry/berth/test/images/trial"
@@ -25,14 +25,14 @@ func berth(t *testing.T) string {
 	if path := os.Getenv("BERTH_BIN"); path != "" {
 		return path
 	}
-	return goBuild(t, "github.com/berth-registry/berth/cmd/berth")
+	return goBuild(t, "./cmd/berth")
 }
 
 func goBuild(t *testing.T, pkg string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), "../..", path, pkg); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
@@ -107,7 +107,7 @@ func TestCopy(t *testing.T) {
 // The trials must find the faults of a careless copy, and of damaged registries.
 func TestControls(t *testing.T) {
 	b := prepare(t, 6)
-	unnoticed, err := b.Controls(t.Context(), goBuild(t, "github.com/berth-registry/berth/test/images/naive"))
+	unnoticed, err := b.Controls(t.Context(), goBuild(t, "./test/images/naive"))
 	if err != nil {
 		t.Fatal(err)
 	}

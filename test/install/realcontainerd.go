@@ -8,10 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/test/isolate"
 )
 
 // enter makes a machine out of the node's /etc and becomes the daemon.
@@ -41,14 +41,13 @@ func startContainerd(ctx context.Context, daemon, tree string) (*realContainerd,
 		return nil, err
 	}
 	c := &realContainerd{dir: dir, ended: make(chan struct{})}
-	c.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private", "sh", "-c", enter)
+	c.cmd = isolate.Command(enter)
 	c.cmd.Env = []string{"PATH=" + filepath.Dir(daemon) + ":/usr/sbin:/usr/bin:/sbin:/bin", "TREE=" + tree, "DIR=" + dir, "DAEMON=" + daemon}
 	if tree == "" {
 		c.cmd.Env[1] = "TREE=" + filepath.Join(dir, "none")
 	}
 	c.cmd.Dir = "/"
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}

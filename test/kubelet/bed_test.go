@@ -16,6 +16,7 @@ import (
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/pki"
 	"github.com/berth-registry/berth/test/sample"
 )
@@ -48,7 +49,7 @@ func newBed(t *testing.T) *bed {
 		program: filepath.Join(t.TempDir(), "pause"),
 		root:    filepath.Join(t.TempDir(), "root"),
 	}
-	if err := goBuild(b.program, filepath.Join("..", ".."), "./test/sample/pause"); err != nil {
+	if err := gobuild.Programs(t.Context(), filepath.Join("..", ".."), b.program, "./test/sample/pause"); err != nil {
 		t.Fatal(err)
 	}
 	kernel := settings(t)

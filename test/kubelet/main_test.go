@@ -1,11 +1,14 @@
 package kubelet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
 // TestMain provides our two commands: those that the environment names, or new ones of this
@@ -28,7 +31,7 @@ func run(m *testing.M) (status int, err error) {
 		path := os.Getenv(variable)
 		if path == "" {
 			path = filepath.Join(dir, command)
-			if err := goBuild(path, filepath.Join("..", ".."), "./cmd/"+command); err != nil {
+			if err := gobuild.Programs(context.Background(), filepath.Join("..", ".."), path, "./cmd/"+command); err != nil {
 				return 1, err
 			}
 		}

@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,17 +35,6 @@ func built(t *testing.T, name string) []part {
 		t.Fatalf("parts.sh knows no %s", name)
 	}
 	return found
-}
-
-// goBuild links a package of the module in dir statically.
-func goBuild(out, dir, pkg string) error {
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", out, pkg)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, output)
-	}
-	return nil
 }
 
 // manifest returns the path of a file that we ship for kubelet.

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakecri"
 	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/fakes/internet"
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
@@ -183,10 +184,8 @@ func berthBinary(t *testing.T) string {
 	if _, err := os.Stat(file); err == nil {
 		return file
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", file, "../../cmd/berth")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), "../..", file, "./cmd/berth"); err != nil {
+		t.Fatal(err)
 	}
 	return file
 }

@@ -4,10 +4,11 @@ package nspawn
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
 // registryUnit runs the mirror before any pull.
@@ -74,10 +75,8 @@ func furnish(t *testing.T, m *machine) {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("go", "build", "-o", m.path("/srv/trial/inside"), "./inside")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), "", m.path("/srv/trial/inside"), "./inside"); err != nil {
+		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"trial-registry": registryUnit, "kubelet": kubeletUnit} {
 		m.unit(name, text)

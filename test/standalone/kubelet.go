@@ -15,8 +15,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/berth-registry/berth/test/isolate"
 )
 
 // Options configure a kubelet.
@@ -80,8 +81,7 @@ func (k *Kubelet) start(o Options) error {
 		return err
 	}
 	defer log.Close()
-	k.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private",
-		"sh", "-c", enter, "sh", filepath.Join(k.dir, "sys"), o.Program,
+	k.cmd = isolate.Command(enter, filepath.Join(k.dir, "sys"), o.Program,
 		"--config", file,
 		"--root-dir", filepath.Join(k.dir, "root"),
 		"--cert-dir", filepath.Join(k.dir, "pki"),
@@ -92,7 +92,6 @@ func (k *Kubelet) start(o Options) error {
 	k.cmd.Env = append(append([]string(nil), o.Env...), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	k.cmd.Dir = k.dir
 	k.cmd.Stdout, k.cmd.Stderr = log, log
-	k.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := k.cmd.Start(); err != nil {
 		k.cmd = nil
 		return err

@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/upgrade/livemirror"
 )
 
@@ -42,10 +43,8 @@ func build(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", dir+"/", "./cmd/berth", "./cmd/berth-credential-provider")
-	cmd.Dir = "../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("%v\n%s", err, out))
+	if err := gobuild.Programs(context.Background(), "../..", dir+"/", "./cmd/berth", "./cmd/berth-credential-provider"); err != nil {
+		panic(err)
 	}
 	programs = dir
 	return m.Run()

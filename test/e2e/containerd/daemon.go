@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/parts"
+	"github.com/berth-registry/berth/test/isolate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -95,12 +96,10 @@ func (d *Daemon) start(ctx context.Context, program parts.Containerd, o Options)
 		return err
 	}
 	defer log.Close()
-	d.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private",
-		"sh", "-c", enter, "sh", program.Daemon, "--config", file, "--log-level", "debug")
+	d.cmd = isolate.Command(enter, program.Daemon, "--config", file, "--log-level", "debug")
 	d.cmd.Env = append(slices.Clone(o.Env), "PATH="+program.BinDir+":/usr/sbin:/usr/bin:/sbin:/bin")
 	d.cmd.Dir = d.dir
 	d.cmd.Stdout, d.cmd.Stderr = log, log
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.cmd.Start(); err != nil {
 		d.cmd = nil
 		return err

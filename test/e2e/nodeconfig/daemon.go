@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/parts"
+	"github.com/berth-registry/berth/test/isolate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -98,7 +98,7 @@ func (n *node) run(program parts.Containerd, t trial) error {
 	if t.files[t.main] == nil {
 		missing = "1" // a missing --config is an error
 	}
-	n.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private", "sh", "-c", enter)
+	n.cmd = isolate.Command(enter)
 	n.cmd.Env = []string{
 		"PATH=" + program.BinDir + ":/usr/sbin:/usr/bin:/sbin:/bin", "TREE=" + tree, "DIR=" + n.dir, "DAEMON=" + program.Daemon,
 		"CONFIG=" + t.main, "MISSING=" + missing,
@@ -107,7 +107,6 @@ func (n *node) run(program parts.Containerd, t trial) error {
 	}
 	n.cmd.Dir = "/"
 	n.cmd.Stdout, n.cmd.Stderr = log, log
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := n.cmd.Start(); err != nil {
 		n.cmd = nil
 		return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/trial"
 )
 
@@ -101,7 +102,7 @@ func provideCrane(ctx context.Context, progress io.Writer) (path, version string
 	}
 	fmt.Fprintf(progress, "building crane %s (less than a minute, once a machine)\n", version)
 	half := path + ".building"
-	if err := goBuild(ctx, source, half, craneModule+"/cmd/crane"); err != nil {
+	if err := gobuild.Programs(ctx, source, half, craneModule+"/cmd/crane"); err != nil {
 		return "", "", err
 	}
 	return path, version, os.Rename(half, path)

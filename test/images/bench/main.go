@@ -16,13 +16,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/sample"
 	"github.com/berth-registry/berth/test/images/trial"
@@ -68,7 +68,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if s.berth == "" {
 		s.berth = filepath.Join(dir, "berth")
-		if err := goBuild(ctx, "", s.berth, "github.com/berth-registry/berth/cmd/berth"); err != nil {
+		if err := gobuild.Programs(ctx, "", s.berth, "github.com/berth-registry/berth/cmd/berth"); err != nil {
 			return err
 		}
 	}
@@ -123,7 +123,7 @@ func controls(ctx context.Context, s settings, dir string, out io.Writer) (err e
 		return err
 	}
 	naive := filepath.Join(dir, "naive")
-	if err := goBuild(ctx, "", naive, "github.com/berth-registry/berth/test/images/naive"); err != nil {
+	if err := gobuild.Programs(ctx, "", naive, "github.com/berth-registry/berth/test/images/naive"); err != nil {
 		return err
 	}
 	o := s.sample
@@ -139,14 +139,4 @@ func controls(ctx context.Context, s settings, dir string, out io.Writer) (err e
 		err = errors.Join(err, fmt.Errorf("control: %s", u))
 	}
 	return err
-}
-
-func goBuild(ctx context.Context, module, path, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", path, pkg)
-	cmd.Dir = module
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
-	}
-	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/trial"
 )
@@ -34,7 +35,7 @@ type contestant struct {
 // prints a table. It returns an error if berth is slower than the fastest of the others.
 func speed(ctx context.Context, bed *trial.Bed, s settings, dir string, out, progress io.Writer) error {
 	peak := filepath.Join(dir, "peak")
-	if err := goBuild(ctx, "", peak, "github.com/berth-registry/berth/test/benchprovider/peak"); err != nil {
+	if err := gobuild.Programs(ctx, "", peak, "github.com/berth-registry/berth/test/benchprovider/peak"); err != nil {
 		return err
 	}
 	all, err := contestants(ctx, bed, s, dir, progress)
