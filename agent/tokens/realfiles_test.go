@@ -14,7 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 var _ Source = (*credprovider.Tokens)(nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/images/registry"
-	"github.com/berth-registry/berth/test/images/fakecri"
+	"github.com/berth-registry/berth/test/fakes/fakecri"
 )
 
 // imageFiles are the files that examples name.

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/images/copy"
-	"github.com/berth-registry/berth/test/fakeaws"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 var update = flag.Bool("update", false, "write what the scripts expect anew")

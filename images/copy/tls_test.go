@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/images/internal/imagestest"
 	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/internal/redact"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
 

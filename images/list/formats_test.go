@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/internal/imagestest"
 	"github.com/berth-registry/berth/images/reference"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
 

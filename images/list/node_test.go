@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-registry/berth/test/images/fakecri"
+	"github.com/berth-registry/berth/test/fakes/fakecri"
 )
 
 // serve gives the socket of a runtime. Its path is short: Linux takes 107

@@ -8,7 +8,7 @@ import (
 
 	"github.com/berth-registry/berth/images/internal/imagestest"
 	"github.com/berth-registry/berth/internal/dockerhublimit"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 )
 
 // The login for docker.io is the one whose limit is asked for.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/images/internal/imagestest"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 )
 
 // Logins work with Basic and with tokens, from the config and from docker.

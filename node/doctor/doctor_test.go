@@ -19,7 +19,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/doctor"
 	"github.com/berth-registry/berth/node/reconcile"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -8,7 +8,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/providerconfig"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 // asks reports whether the kubelet of the node, started anew, asks the provider.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/berth-registry/berth/node/install"
 	"github.com/berth-registry/berth/node/providerconfig"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/install"
 	"github.com/berth-registry/berth/node/providerconfig"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 // A run that ends between a file and its restart: the next one restarts, unless

@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/node/providerconfig"
-	"github.com/berth-registry/berth/test/e2e/ecrstandin"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/ecrstandin"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 const (

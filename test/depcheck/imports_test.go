@@ -106,7 +106,7 @@ func TestImportsNotices(t *testing.T) {
 		{ImportPath: module + "hostsconf", Deps: []string{module + "config"}},
 		{ImportPath: module + "internal/x", Deps: []string{module + "credprovider/ecr"}},
 		{ImportPath: module + "hostsconf", Imports: []string{"os/exec"}},
-		{ImportPath: module + "cmd/berth", Deps: []string{module + "test/fakeaws"}},
+		{ImportPath: module + "cmd/berth", Deps: []string{module + "test/fakes/fakeaws"}},
 	}
 	if got := check(bad); len(got) != len(bad) {
 		t.Errorf("%d of %d found: %q", len(got), len(bad), got)
