@@ -163,6 +163,7 @@ func TestWithoutRules(t *testing.T) {
 		"Docker's, not in use":  {map[string]string{"etc/docker/certs.d/_default/hosts.toml": mirrorToml, "etc/containerd/config.toml": "config_path = \"" + ourDir + "\"\n"}, ""},
 		"k3s'":                  {map[string]string{"var/lib/rancher/k3s/agent/etc/containerd/certs.d/_default/hosts.toml": mirrorToml}, "/var/lib/rancher/k3s/agent/etc/containerd/certs.d/_default/hosts.toml"},
 		"a place of one's own":  {map[string]string{"opt/certs/_default/hosts.toml": mirrorToml, "etc/containerd/config.toml": "config_path = \"/opt/certs\"\n"}, "/opt/certs/_default/hosts.toml"},
+		"an empty place":        {map[string]string{"etc/containerd/config.toml": "config_path = \"" + ourDir + ":\"\n"}, ""},
 		"that cannot be looked": {map[string]string{"etc/containerd/certs.d/_default": "→_default"}, "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func (p *Provider) searched() []search {
 	}
 	for _, config := range configsFor(p.Rules.CertsDir) {
 		named := p.configPaths(config)
-		if slices.ContainsFunc(named, func(s search) bool { return slices.Contains(s.roots, p.Rules.CertsDir) }) {
+		if !p.Rules.Missing && slices.ContainsFunc(named, func(s search) bool { return slices.Contains(s.roots, p.Rules.CertsDir) }) {
 			// This is the containerd that the rules are for.
 			return append(all[:1:1], named...)
 		}
