@@ -119,10 +119,14 @@ func (p Plan) asksRegistry() bool {
 // find looks for the directory of a registry as containerd does: in the first of
 // roots that has one. Links are followed; one that leads nowhere is not there.
 func (p *Provider) find(roots []string, registry string) foundDirectory {
+	names := slices.Compact([]string{hostport.Directory(registry), registry, "_default"})
 	for _, root := range roots {
-		for _, name := range []string{hostport.Directory(registry), registry, "_default"} {
+		if err := p.stat(root); errors.Is(err, fs.ErrNotExist) {
+			continue // most of them are on another distribution
+		}
+		for _, name := range names {
 			dir := path.Join(root, name)
-			if _, err := p.stat(dir); errors.Is(err, fs.ErrNotExist) {
+			if err := p.stat(dir); errors.Is(err, fs.ErrNotExist) {
 				continue
 			} else if err != nil {
 				return foundDirectory{dir: dir, err: reason(err)}
@@ -147,12 +151,13 @@ func (p *Provider) path(hostPath string) (string, error) {
 	return p.Resolve(hostPath)
 }
 
-func (p *Provider) stat(hostPath string) (fs.FileInfo, error) {
+// stat reports whether something is at a path, links followed.
+func (p *Provider) stat(hostPath string) error {
 	name, err := p.path(hostPath)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		_, err = os.Stat(name)
 	}
-	return os.Stat(name)
+	return err
 }
 
 // read reads a file of the node that anybody may have written: a regular one of

@@ -1,10 +1,12 @@
 package credprovider
 
 import (
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // layouts are where containerd's configuration is, and the directory of hosts.toml
@@ -19,6 +21,10 @@ var layouts = [...]struct{ config, certsDir string }{
 
 // dockerCertsDir is the second half of what containerd from 2.2 on has by default.
 const dockerCertsDir = "/etc/docker/certs.d"
+
+// configPathKey is the key of containerd's configuration that names a directory
+// of hosts.toml files.
+const configPathKey = "config_path"
 
 // maxConfigs bounds how many files of a configuration are looked at.
 const maxConfigs = 64
@@ -43,7 +49,8 @@ func (p *Provider) searched() []search {
 		named := p.configPaths(config)
 		if !p.Rules.Missing && slices.ContainsFunc(named, func(s search) bool { return slices.Contains(s.roots, p.Rules.CertsDir) }) {
 			// This is the containerd that the rules are for.
-			return append(all[:1:1], named...)
+			same := func(s search) bool { return slices.Equal(s.roots, all[0].roots) }
+			return append(all[:1:1], slices.DeleteFunc(named, same)...)
 		}
 		all = append(all, named...)
 	}
@@ -94,7 +101,8 @@ func (p *Provider) configPaths(config string) []search {
 			continue // containerd does not read it either, or does not start
 		}
 		for line := range strings.Lines(string(content)) {
-			if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			found := strings.Contains(line, configPathKey) || strings.Contains(line, ".toml")
+			if !found || strings.HasPrefix(strings.TrimSpace(line), "#") {
 				continue
 			}
 			for _, text := range quoted(line) {
@@ -118,32 +126,36 @@ func (p *Provider) glob(pattern string) []string {
 	if !strings.ContainsAny(pattern, "*?[") {
 		return []string{pattern}
 	}
-	dir, err := p.path(path.Dir(pattern))
+	dir, last := path.Dir(pattern), path.Base(pattern)
+	local, err := p.path(dir)
 	if err != nil {
 		return nil
 	}
-	found, _ := filepath.Glob(filepath.Join(escape(dir), path.Base(pattern)))
-	for i, file := range found {
-		found[i] = path.Join(path.Dir(pattern), filepath.Base(file))
+	f, err := os.OpenFile(local, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	slices.Sort(names)
+	var found []string
+	for _, name := range names {
+		if ok, _ := path.Match(last, name); ok {
+			found = append(found, path.Join(dir, name))
+		}
 	}
 	return found
 }
 
-// escape makes a path stand for itself in a pattern.
-func escape(dir string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
-}
-
 // configPath is the value that a line gives to the key config_path, "" for none.
 func configPath(line string) string {
-	const key = "config_path"
 	for rest := line; ; {
-		i := strings.Index(rest, key)
+		i := strings.Index(rest, configPathKey)
 		if i < 0 {
 			return ""
 		}
 		before := strings.TrimRight(rest[:i], `"'`)
-		rest = rest[i+len(key):]
+		rest = rest[i+len(configPathKey):]
 		if strings.HasSuffix(before, "_") || strings.HasSuffix(before, "-") {
 			continue // plugin_config_path
 		}

@@ -79,8 +79,10 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 }
 
 func serve(rulesFile string, require bool, root, runDir string, in io.Reader, out io.Writer) error {
-	if _, err := os.Lstat(rulesFile); require && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: not there, and --require-rules wants it; run: berth apply", rulesFile)
+	if require {
+		if _, err := os.Lstat(rulesFile); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: not there, and --require-rules wants it; run: berth apply", rulesFile)
+		}
 	}
 	rules, err := credprovider.ReadRules(rulesFile)
 	if err != nil {
