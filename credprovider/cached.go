@@ -2,8 +2,8 @@ package credprovider
 
 import "github.com/berth-registry/berth/credprovider/ecr"
 
-// Cached gives the token for r that the files hold, if one is good for a
-// while. It asks nobody and writes nothing.
+// Cached returns the token for r from the token files, if one is usable. It opens no connection and
+// writes nothing.
 func (t *Tokens) Cached(r ecr.Registry) (Token, bool) {
 	if t.known(r) != nil {
 		return Token{}, false

@@ -7,8 +7,8 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Tokens gives access to the token files in dir and to AWS by the chains of
-// the rules. options are for every chain; its Sources and Proxy do not count.
+// Tokens returns the tokens of the files in dir, with the chains of the rules to get missing ones
+// from AWS. options are for every chain; its Sources and Proxy are ignored.
 func (r Rules) Tokens(dir string, options ecr.Options) *Tokens {
 	options.Proxy = r.Proxy
 	chain := func(sources []ecr.Source) *ecr.Chain {
@@ -25,7 +25,7 @@ func (r Rules) Tokens(dir string, options ecr.Options) *Tokens {
 	return t
 }
 
-// chain gives the chain of a registry; no other one may serve it.
+// chain returns the only chain that may get tokens for a registry, nil if it is missing.
 func (t *Tokens) chain(r ecr.Registry) *ecr.Chain {
 	if r.Chain == "" {
 		return t.Chain
@@ -33,7 +33,7 @@ func (t *Tokens) chain(r ecr.Registry) *ecr.Chain {
 	return t.Chains[r.Chain]
 }
 
-// known reports a registry whose chain is missing.
+// known returns an error for a registry whose chain is missing.
 func (t *Tokens) known(r ecr.Registry) error {
 	if t.chain(r) == nil {
 		return fmt.Errorf("%s: the rules name the credentials %q and do not have them; write them again with berth apply",

@@ -15,29 +15,27 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// Digest stands for the content of a hosts.toml in the rules. It decides who is
-// asked, whenever and by whatever the file was written; so it is what is
-// compared, and not a time or an inode.
+// Digest returns the hash by which the rules name the content of a hosts.toml. The content alone
+// decides which hosts containerd asks, so it is compared instead of a time or an inode.
 func Digest(content []byte) string {
 	sum := sha256.Sum256(content)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// maxForeign bounds what is read of a file that is not Berth's, in bytes.
+// maxForeign is the size of the largest foreign file that is read, in bytes.
 const maxForeign = 1 << 20
 
 // foundDirectory is what containerd finds for the images of one registry.
 type foundDirectory struct {
-	dir    string // on the node; "" when no directory is there
-	digest string // of its hosts.toml, "" when that is not there
+	dir    string // on the node; "" without a directory
+	digest string // of its hosts.toml, "" without one
 	err    error  // why it cannot be read
 }
 
-// checkUnchanged compares what containerd finds on the node for an image with what
-// the rules were made for. Nothing is parsed: they name the contents that they
-// know. Without a hosts.toml containerd asks the registry itself, which is right
-// when the registry may have the credential anyway. The error is a
-// *[WithheldError].
+// checkUnchanged compares the hosts.toml that containerd finds on the node for an image with those
+// that the rules were made for. Nothing is parsed: the rules name contents by their digest. Without
+// a hosts.toml containerd asks the registry itself; that is allowed if the registry may have the
+// credential. The error is a *[WithheldError].
 func (p *Provider) checkUnchanged(plan Plan) error {
 	r := p.Rules
 	if r.CertsDir == "" && !r.Missing {
@@ -61,13 +59,13 @@ func (p *Provider) checkUnchanged(plan Plan) error {
 	return nil
 }
 
-// decide is [Rules.Plan], unless the rules do not tell who is asked any more:
-// then that is the reason, also of what they withhold.
+// decide is [Rules.Plan] with a check that the rules still describe the node. If they do not, that
+// is the error, even if the rules withhold the credential for another reason.
 func (p *Provider) decide(image string) (Plan, error) {
 	plan, err := p.Rules.Plan(image)
 	withheld, ok := errors.AsType[*WithheldError](err)
 	if plan.owner == "" || ok && withheld.unreadable() {
-		return plan, err // nothing is meant for any host, or apply cannot tell either
+		return plan, err // no host has a credential, or apply cannot read the file either
 	}
 	if changed := p.checkUnchanged(plan); changed != nil {
 		return plan, changed
@@ -75,14 +73,14 @@ func (p *Provider) decide(image string) (Plan, error) {
 	return plan, err
 }
 
-// Check is [Provider.Credential] without the credential: it gives the error that
-// an image would get before any token is looked for.
+// Check returns the error that [Provider.Credential] would return for an image before it looks for
+// a token.
 func (p *Provider) Check(image string) error {
 	_, err := p.decide(image)
 	return err
 }
 
-// difference says what is not as the rules have it, and what to run.
+// difference describes how the node differs from the rules, and names the command that fixes it.
 func (r Rules) difference(registry string, s search, f foundDirectory) string {
 	const again = "run: berth apply"
 	file := path.Join(f.dir, "hosts.toml")
@@ -105,24 +103,28 @@ func (r Rules) difference(registry string, s search, f foundDirectory) string {
 	return file + " is not as it was when the rules were made; " + again
 }
 
-// given reports whether the rules give a credential.
+// given reports whether the plan holds a credential.
 func (p Plan) given() bool { return p.Login != nil || p.ECR != nil }
 
-// asksRegistry reports whether the registry of the image is among the hosts that
-// may have the credential.
+// asksRegistry reports whether the registry of the image is one of the hosts that may have the
+// credential.
 func (p Plan) asksRegistry() bool {
 	return slices.ContainsFunc(p.Hosts, func(h Host) bool {
 		return h.Path == "" && !h.Insecure && SameHost(h.Host, p.Image.Registry, "https")
 	})
 }
 
-// find looks for the directory of a registry as containerd does: in the first of
-// roots that has one. Links are followed; one that leads nowhere is not there.
+// find returns the directory that containerd uses for a registry: that of the first of roots that
+// has one. Symlinks are followed; a dangling one counts as missing.
 func (p *Provider) find(roots []string, registry string) foundDirectory {
+	names := slices.Compact([]string{hostport.Directory(registry), registry, "_default"})
 	for _, root := range roots {
-		for _, name := range []string{hostport.Directory(registry), registry, "_default"} {
+		if err := p.stat(root); errors.Is(err, fs.ErrNotExist) {
+			continue // most of the roots belong to other distributions
+		}
+		for _, name := range names {
 			dir := path.Join(root, name)
-			if _, err := p.stat(dir); errors.Is(err, fs.ErrNotExist) {
+			if err := p.stat(dir); errors.Is(err, fs.ErrNotExist) {
 				continue
 			} else if err != nil {
 				return foundDirectory{dir: dir, err: reason(err)}
@@ -147,16 +149,17 @@ func (p *Provider) path(hostPath string) (string, error) {
 	return p.Resolve(hostPath)
 }
 
-func (p *Provider) stat(hostPath string) (fs.FileInfo, error) {
+// stat returns nil if a path exists. Symlinks are followed.
+func (p *Provider) stat(hostPath string) error {
 	name, err := p.path(hostPath)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		_, err = os.Stat(name)
 	}
-	return os.Stat(name)
+	return err
 }
 
-// read reads a file of the node that anybody may have written: a regular one of
-// at most 1 MiB, and nothing that opening would wait for.
+// read reads a foreign file of the node: a regular one of at most 1 MiB. Opening it never waits,
+// not even for a fifo.
 func (p *Provider) read(hostPath string) ([]byte, error) {
 	name, err := p.path(hostPath)
 	if err != nil {
@@ -177,7 +180,7 @@ func (p *Provider) read(hostPath string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxForeign+1))
 }
 
-// reason leaves out the path that the message names already.
+// reason removes the path from an error, for a message that names the path already.
 func reason(err error) error {
 	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
 		return pathErr.Err

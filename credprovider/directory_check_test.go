@@ -17,13 +17,13 @@ const (
 	ourDir     = "/etc/containerd/certs.d"
 )
 
-// onNode is a provider for the node below root.
+// onNode returns a provider for the node below root.
 func onNode(root string, r Rules) *Provider {
 	return &Provider{Rules: r, Resolve: func(p string) (string, error) { return filepath.Join(root, p), nil }}
 }
 
-// put writes files below root. A name that ends in a slash is a directory, and
-// a content that begins with an arrow is the target of a link.
+// put writes files below root. A name that ends in a slash is a directory; a content that begins
+// with an arrow is the target of a symlink.
 func put(t testing.TB, root string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
@@ -49,8 +49,8 @@ func put(t testing.TB, root string, files map[string]string) {
 	}
 }
 
-// rulesFor are those of a node with a mirror for all but h.corp:5000, which may
-// be asked only itself, and only.corp, whose images come from a mirror alone.
+// rulesFor returns rules where h.corp:5000 and free.corp are asked themselves, and the images of
+// only.corp come from a mirror alone.
 func rulesFor() Rules {
 	return Rules{
 		CertsDir: ourDir,
@@ -67,8 +67,8 @@ func rulesFor() Rules {
 	}
 }
 
-// TestUnchanged: the provider gives a credential as long as containerd finds
-// what the rules were made for, and says what is different when it does not.
+// TestUnchanged: the provider gives a credential while the hosts.toml on the node is one that the
+// rules were made for; otherwise the error names the difference.
 func TestUnchanged(t *testing.T) {
 	ours := map[string]string{
 		"etc/containerd/certs.d/h.corp_5000_/hosts.toml": "ours",
@@ -127,7 +127,7 @@ func TestUnchanged(t *testing.T) {
 			put(t, root, c.files)
 			err := onNode(root, rulesFor()).Check(c.image)
 			checkWithheld(t, err, c.want)
-			// Rules of an earlier Berth are believed.
+			// Rules of an earlier Berth are not compared with the node.
 			old := rulesFor()
 			old.CertsDir = ""
 			if err := onNode(root, old).Check(c.image); err != nil {
@@ -148,7 +148,7 @@ func checkWithheld(t *testing.T, err error, want string) {
 	}
 }
 
-// TestWithoutRules: nothing is known of any hosts.toml, so none may decide.
+// TestWithoutRules: no hosts.toml is known, so one that decides withholds the credential.
 func TestWithoutRules(t *testing.T) {
 	for name, c := range map[string]struct {
 		files map[string]string
@@ -163,6 +163,7 @@ func TestWithoutRules(t *testing.T) {
 		"Docker's, not in use":  {map[string]string{"etc/docker/certs.d/_default/hosts.toml": mirrorToml, "etc/containerd/config.toml": "config_path = \"" + ourDir + "\"\n"}, ""},
 		"k3s'":                  {map[string]string{"var/lib/rancher/k3s/agent/etc/containerd/certs.d/_default/hosts.toml": mirrorToml}, "/var/lib/rancher/k3s/agent/etc/containerd/certs.d/_default/hosts.toml"},
 		"a place of one's own":  {map[string]string{"opt/certs/_default/hosts.toml": mirrorToml, "etc/containerd/config.toml": "config_path = \"/opt/certs\"\n"}, "/opt/certs/_default/hosts.toml"},
+		"an empty place":        {map[string]string{"etc/containerd/config.toml": "config_path = \"" + ourDir + ":\"\n"}, ""},
 		"that cannot be looked": {map[string]string{"etc/containerd/certs.d/_default": "→_default"}, "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,8 +174,8 @@ func TestWithoutRules(t *testing.T) {
 	}
 }
 
-// TestOtherContainerd: what another containerd left behind does not count where
-// the rules are for the one of a distribution.
+// TestOtherContainerd: the files of another containerd are ignored when the rules are for the
+// containerd of a distribution.
 func TestOtherContainerd(t *testing.T) {
 	for _, certsDir := range []string{
 		"/var/lib/rancher/k3s/agent/etc/containerd/certs.d", // known
@@ -195,8 +196,7 @@ func TestOtherContainerd(t *testing.T) {
 	}
 }
 
-// FuzzConfigPath: a configuration of any content costs at most a look at some
-// directories.
+// FuzzConfigPath: no content of a configuration yields an empty config_path.
 func FuzzConfigPath(f *testing.F) {
 	f.Add("imports = ['*.toml', \"[\\\"]\"]\nconfig_path = \"/a:/b\"")
 	f.Add("config_path='config_path=\"x\"'\n'''config_path\n=")

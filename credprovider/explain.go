@@ -8,15 +8,14 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Explanation tells which credential goes where when an image is pulled.
+// Explanation describes which host gets which credential when an image is pulled.
 type Explanation struct {
 	Image Image
 	// Directory is the upstream of the directory that wins, "*" for
 	// _default, or "" when there is none.
 	Directory string
 	Hosts     []HostExplanation // in the order in which they are asked
-	// Credential is what kubelet passes on, nil when there is none; Err says
-	// why.
+	// Credential is the one that kubelet passes on, nil when there is none; Err has the reason.
 	Credential *Credential
 	Err        error
 }
@@ -24,21 +23,20 @@ type Explanation struct {
 // HostExplanation is one host that is asked for the image.
 type HostExplanation struct {
 	Host Host
-	// Rule names the login or the ECR registry that is meant for the host,
-	// "" when there is none.
+	// Rule names the login or the ECR registry whose credential the host may have, "" when there
+	// is none.
 	Rule string
-	// Source is where an ECR token comes from; Expires is zero for a login.
+	// Source names the source of an ECR token; Expires is zero for a login.
 	Source   string
 	Expires  time.Time
 	Username string
 	Password redact.Secret
-	// Err says why there is no token.
+	// Err is the reason why there is no token.
 	Err error
 }
 
-// Explain tells what Credential would answer, and which credential each host
-// has in its header. Tokens that are missing are fetched. The error is about
-// the image's name only.
+// Explain returns the answer of Credential and the credential that each host may have in its
+// header. Missing tokens are fetched. The error is about the image's name only.
 func (p *Provider) Explain(ctx context.Context, image string) (Explanation, error) {
 	img, err := ParseImage(image)
 	if err != nil {
@@ -75,7 +73,7 @@ func (p *Provider) explainHost(ctx context.Context, o credentialFor, h Host) Hos
 	return e
 }
 
-// Withheld reports whether there is a credential that kubelet does not get.
+// Withheld reports whether kubelet does not get a credential that exists.
 func (e Explanation) Withheld() bool {
 	_, ok := errors.AsType[*WithheldError](e.Err)
 	return ok

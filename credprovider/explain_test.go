@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Explain tells of each host what is meant for it, and what kubelet gets.
+// Explain returns the credential of each host, and the one that kubelet gets.
 func TestExplain(t *testing.T) {
 	n := newNode(t)
 	for name, c := range map[string]struct {
@@ -59,8 +59,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// The proxy of the rules is the one that AWS is asked through, for the node's
-// chain and for a registry's own.
+// Requests to AWS use the proxy of the rules, those of the shared chain and of a registry's own.
 func TestRulesTokensUseTheProxy(t *testing.T) {
 	var asked atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,28 +5,26 @@ import (
 	"strings"
 )
 
-// Image is the name of an image, taken apart.
+// Image is the parsed name of an image.
 type Image struct {
-	// Registry is the host[:port] as written, the part that containerd looks
-	// its directory up by; docker.io when the name has none, or has
-	// index.docker.io.
+	// Registry is the host[:port] as written, by which containerd looks up the directory;
+	// docker.io when the name has none, or has index.docker.io.
 	Registry string
-	// Host is Registry as logins are compared: lower case, no trailing dot,
+	// Host is Registry in the form in which logins are compared: lower case, no trailing dot,
 	// docker.io for Docker Hub's other names.
 	Host string
 	// Repository is the path, without tag and digest.
 	Repository string
-	// Name is Registry and the path, as kubelet and containerd complete it:
+	// Name is Registry and the path, completed as kubelet and containerd do:
 	// docker.io/library/nginx for nginx and docker.io/nginx.
 	Name string
 }
 
-// maxImage is longer than any reference: host 255, repository 255, tag 128.
+// maxImage is more bytes than any reference has: host 255, repository 255, tag 128.
 const maxImage = 1024
 
-// ParseImage takes an image name apart, with or without a tag or a digest, by
-// the rules of https://github.com/distribution/reference. The error does not
-// quote it.
+// ParseImage parses an image name, with or without a tag or a digest, by the rules of
+// https://github.com/distribution/reference. The error does not quote the name.
 func ParseImage(s string) (Image, error) {
 	if s == "" {
 		return Image{}, errors.New("the image is empty")
@@ -46,7 +44,7 @@ func ParseImage(s string) (Image, error) {
 		registry, repository = dockerHub, name
 	}
 	if registry == "index.docker.io" {
-		// kubelet and containerd's CRI rewrite this name, spelled so, and no other.
+		// kubelet and containerd's CRI rewrite this name in exactly this spelling.
 		registry = dockerHub
 	}
 	host, err := canonicalHost(registry)
@@ -62,19 +60,19 @@ func ParseImage(s string) (Image, error) {
 	return Image{Registry: registry, Host: host, Repository: repository, Name: registry + "/" + repository}, nil
 }
 
-// isRegistry tells a registry from the first part of a Docker Hub path.
+// isRegistry distinguishes a registry from the first part of a Docker Hub path.
 func isRegistry(s string) bool {
 	return s == "localhost" || strings.ContainsAny(s, ".:[") || strings.ToLower(s) != s
 }
 
-// isDigest looks at the form only: algorithm, colon, hexadecimal digits.
+// isDigest checks the form only: algorithm, colon, hexadecimal digits.
 func isDigest(s string) bool {
 	algorithm, digits, _ := strings.Cut(s, ":")
 	return isRepository(strings.ReplaceAll(algorithm, "+", "-")) && digits != "" && strings.Trim(digits, "0123456789abcdefABCDEF") == ""
 }
 
-// isRepository is strict about what ends up in a key for kubelet, which takes
-// it for a glob and a prefix.
+// isRepository is strict because the name becomes a key of kubelet, which reads keys as globs and
+// prefixes.
 func isRepository(s string) bool {
 	for part := range strings.SplitSeq(s, "/") {
 		if part == "" || part == "." || part == ".." {

@@ -42,7 +42,7 @@ func TestParseImage(t *testing.T) {
 	}
 }
 
-// A repository holds letters, digits and three signs, in parts that are not empty.
+// A repository consists of letters, digits and three signs, in parts that are not empty.
 func TestIsRepository(t *testing.T) {
 	for _, c := range "azAZ09._-" {
 		if part := "x" + string(c); !isRepository(part) || !isRepository("a/"+part) {

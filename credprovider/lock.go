@@ -11,11 +11,10 @@ import (
 	"github.com/berth-registry/berth/internal/safedir"
 )
 
-// fileLock is a lock between processes. The kernel lets go of it when its
-// holder dies, in whatever way.
+// fileLock is a lock between processes. The kernel releases it when its holder dies.
 type fileLock struct{ file *os.File }
 
-// tryLock takes the lock, or gives nil when another process has it.
+// tryLock takes the lock. It returns nil without an error when another process has it.
 func tryLock(dir, name string) (*fileLock, error) {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -37,12 +36,12 @@ func tryLock(dir, name string) (*fileLock, error) {
 	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 }
 
-// release lets go. The file stays: removing it would let two processes hold
-// two files of one name.
+// release releases the lock. The file stays: if it were removed, two processes could hold two files
+// of one name.
 func (l *fileLock) release() { _ = l.file.Close() }
 
-// ensureDir makes the token directory, or checks that the one that is there is
-// ours: others could plant files in it. Others may not even read it.
+// ensureDir creates the token directory with mode 0700. It refuses an existing one that others may
+// write to, and removes the permissions of others to read it.
 func ensureDir(dir string) error {
 	info, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {

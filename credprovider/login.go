@@ -13,8 +13,8 @@ type Login struct {
 	Path     string        `json:"path,omitempty"` // "" or "team/app"
 	Username string        `json:"username"`
 	Password redact.Secret `json:"-"`
-	// Token says that the registry takes Bearer tokens only, so that the
-	// login is of no use in a header.
+	// Token says that the registry accepts Bearer tokens only, so a header with the login is
+	// useless.
 	Token bool `json:"token,omitempty"`
 }
 
@@ -26,13 +26,13 @@ func (l Login) Name() string {
 	return l.Host + "/" + l.Path
 }
 
-// Logins are looked up by host and path.
+// Logins finds logins by host and path.
 type Logins struct {
 	lists []map[string][]Login // by host
 }
 
-// NewLogins makes lists of logins searchable. The logins of an earlier list go
-// before those of a later one; within a list the longest path wins.
+// NewLogins makes lists of logins searchable. A login of an earlier list wins over those of later
+// ones; within a list the longest path wins.
 func NewLogins(lists ...[]Login) Logins {
 	var l Logins
 	for _, list := range lists {
@@ -45,17 +45,16 @@ func NewLogins(lists ...[]Login) Logins {
 	return l
 }
 
-// SplitHost takes host[:port][/path] apart.
+// SplitHost splits host[:port][/path].
 func SplitHost(name string) (host, path string) {
 	host, path, _ = strings.Cut(name, "/")
 	return host, strings.Trim(path, "/")
 }
 
-// For finds the login for a repository, or a prefix of repositories, on host,
-// which is asked with scheme ("https" or "http"). However the host is spelled,
-// here and in the login, the longest path wins; between equal paths the login
-// that spells the host as host does. Paths match by whole segments: team covers
-// team/app, not team-evil.
+// For returns the login for a repository, or a prefix of repositories, on host, which is asked with
+// scheme ("https" or "http"). All spellings of the host count, and the longest path wins; between
+// equal paths the login wins whose host is spelled like host. Paths match by whole segments: team
+// covers team/app, not team-evil.
 func (l Logins) For(host, scheme, path string) (Login, bool) {
 	return l.find(Spellings(host, scheme), path)
 }
@@ -78,8 +77,8 @@ func (l Logins) find(spellings []string, path string) (Login, bool) {
 	return Login{}, false
 }
 
-// Below lists the logins that hold for a part only of what lies below path:
-// one header for everything there would be wrong for them.
+// Below lists the logins that are only for a part of the repositories below path. For that part a
+// login of path itself would be wrong.
 func (l Logins) Below(host, scheme, path string) []Login {
 	var all []Login
 	spellings := Spellings(host, scheme)
@@ -98,7 +97,7 @@ func (l Logins) Below(host, scheme, path string) []Login {
 	return all
 }
 
-// Within reports whether path is prefix, or lies below it.
+// Within reports whether path is prefix or below it.
 func Within(path, prefix string) bool {
 	if prefix == "" {
 		return true

@@ -44,9 +44,9 @@ func TestLoginsFor(t *testing.T) {
 	}
 }
 
-// However a host is spelled, in the login and in the question, the longest path
-// wins: with the port that the scheme implies or without it, under any of Docker
-// Hub's names. The login for another port is for another host.
+// The longest path wins for every spelling of a host, in the login and in the question: with or
+// without the default port of the scheme, and under each of Docker Hub's names. A login for another
+// port is for another host.
 func TestLoginsForAllSpellings(t *testing.T) {
 	for _, c := range []struct{ whole, part, scheme string }{
 		{"h.corp", "h.corp:443", "https"},
@@ -76,8 +76,7 @@ func TestLoginsForAllSpellings(t *testing.T) {
 	}
 }
 
-// Where both spellings have a login for one path, the one that is spelled as
-// the host counts.
+// When both spellings have a login for one path, the one with the spelling of the host wins.
 func TestLoginsForTheSpellingAsked(t *testing.T) {
 	logins := NewLogins([]Login{{Host: "h.corp", Username: "without"}, {Host: "h.corp:443", Username: "with"}})
 	for host, want := range map[string]string{"h.corp": "without", "h.corp:443": "with"} {

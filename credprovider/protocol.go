@@ -15,13 +15,13 @@ const (
 	apiGroup   = "credentialprovider.kubelet.k8s.io/"
 	maxRequest = 1 << 20 // bytes
 
-	// cacheFor is how long kubelet may keep an answer, and how much of its
-	// life a token must have left to be kept at all.
+	// cacheFor is how long kubelet may cache an answer. The answer is not cached when its token
+	// expires earlier.
 	cacheFor = 10 * time.Minute
 )
 
-// request is what kubelet writes. Fields that are not listed are of no
-// interest, and newer kubelets may add some.
+// request is a CredentialProviderRequest. Other fields, also those that newer kubelets add, are
+// ignored.
 type request struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -36,16 +36,15 @@ type response struct {
 	Auth          map[string]login `json:"auth"`
 }
 
-// login is the secret in the open: this is where it leaves us.
+// login holds the secret in clear text: here it leaves the process.
 type login struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 }
 
-// Serve answers one request of kubelet: it reads in to its end and writes one
-// answer to out, in the version of the request. An image that is not ours gets
-// an answer without a credential. On an error nothing was written; its text
-// quotes nothing of the request but the name of a valid image.
+// Serve answers one request of kubelet: it reads in to its end and writes one answer to out, in the
+// version of the request. For [ErrNotServed] the answer has no credential. On any other error
+// nothing was written; the error quotes nothing of the request but the name of a valid image.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, p *Provider) error {
 	req, err := readRequest(in)
 	if err != nil {
@@ -91,8 +90,7 @@ func readRequest(in io.Reader) (request, error) {
 		return request{}, fmt.Errorf("the request is larger than %d bytes", maxRequest)
 	}
 	var req request
-	// Not the error of encoding/json: it can quote the input, which may hold
-	// a service account's token.
+	// The error of encoding/json can quote the input, which may hold a service account's token.
 	if json.Unmarshal(b, &req) != nil {
 		return request{}, errors.New("the request is not one JSON document")
 	}
@@ -106,9 +104,8 @@ func readRequest(in io.Reader) (request, error) {
 	return request{}, errors.New("the request's apiVersion is none of " + apiGroup + "{v1,v1beta1,v1alpha1}")
 }
 
-// cacheDuration is how long kubelet may keep a credential: ten minutes, or
-// half of what remains, and not at all when that is little. A zero expires
-// means never.
+// cacheDuration is how long kubelet may cache a credential: ten minutes, at most half of the
+// remaining life, and zero when less than ten minutes remain. A zero expires means never.
 func cacheDuration(now, expires time.Time) time.Duration {
 	if expires.IsZero() {
 		return cacheFor

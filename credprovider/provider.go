@@ -15,8 +15,8 @@ import (
 type Provider struct {
 	Rules  Rules
 	Tokens *Tokens
-	// Resolve gives a path of the node as this process can open it; nil when
-	// they are the same.
+	// Resolve returns the path by which this process can open a path of the node; nil when they
+	// are the same.
 	Resolve func(hostPath string) (string, error)
 }
 
@@ -24,15 +24,15 @@ type Provider struct {
 type Credential struct {
 	Username string
 	Password redact.Secret
-	// Key is what kubelet files it under: the registry as in the image's
-	// name, or the whole name without its tag.
+	// Key is kubelet's cache key: the registry as in the image's name, or the whole name without
+	// its tag.
 	Key string
 	// PerImage says that it is for this image alone.
 	PerImage bool
-	// Expires is zero when it does not.
+	// Expires is zero when it does not expire.
 	Expires time.Time
-	// Rule says where it comes from: "ecr 111122223333 us-east-1, instance
-	// profile" or "login registry.corp/team".
+	// Rule names its origin: "ecr 111122223333 us-east-1, instance profile" or "login
+	// registry.corp/team".
 	Rule string
 }
 
@@ -40,8 +40,8 @@ type Credential struct {
 // containerd would ask.
 var ErrNotServed = errors.New("no credential is configured for this image")
 
-// WithheldError means that there is a credential, but containerd would offer
-// it to a host that must not have it.
+// WithheldError means that a credential exists, but containerd would offer it to a host that must
+// not have it, or the rules no longer describe the node.
 type WithheldError struct {
 	Image    string // without its tag
 	Registry string // of the image
@@ -51,12 +51,12 @@ type WithheldError struct {
 	Other     string // the host that must not have it; may be Owner, when Insecure
 	// Insecure says that Other is asked over plain http.
 	Insecure bool
-	// Changed says, with a remedy, why the rules do not tell who is asked; Other
-	// is "" then.
+	// Changed is the reason, with a remedy, why the rules no longer describe the node; Other is ""
+	// then.
 	Changed string
 }
 
-// Error implements error; it says what to write.
+// Error implements error; the text ends with a remedy.
 func (e *WithheldError) Error() string {
 	what := fmt.Sprintf("credential of %s withheld for %s: ", e.Owner, e.Image)
 	if e.Changed != "" {
@@ -68,11 +68,12 @@ func (e *WithheldError) Error() string {
 	return what + fmt.Sprintf("containerd would offer it to %s, too, which it is not meant for; %s", e.Other, e.remedy())
 }
 
-// unreadable reports whether the directory is one that Berth does not read.
+// unreadable reports whether the directory has a foreign hosts.toml that Berth cannot read: the
+// rules then have a host in parentheses.
 func (e *WithheldError) unreadable() bool { return strings.HasPrefix(e.Other, "(") }
 
-// remedy says what to write. To name a registry helps only where it is not
-// named yet: that gives it a directory of its own, so "*" no longer wins.
+// remedy returns the change of the config that helps. Naming a registry helps only where it is not
+// named yet: it then gets a directory of its own, so "*" no longer wins.
 func (e *WithheldError) remedy() string {
 	switch {
 	case e.unreadable():
@@ -87,10 +88,10 @@ func (e *WithheldError) remedy() string {
 	return fmt.Sprintf("give %s the same login under registries, or take it out of the mirrors of %q", e.Other, e.Directory)
 }
 
-// Plan is which credential an image gets, before it is fetched.
+// Plan is the decision which credential an image gets, before a token is fetched.
 type Plan struct {
 	Image Image
-	// Hosts are those that containerd asks for it, in order.
+	// Hosts are the hosts that containerd asks for it, in order.
 	Hosts []Host
 	// Directory is the upstream of the directory that wins: a registry, "*",
 	// or "" when there is none.
@@ -100,13 +101,12 @@ type Plan struct {
 	ECR   *ecr.Registry
 
 	perImage bool
-	// owner is the host that a credential is for, given or withheld.
+	// owner is the host whose credential was chosen, also when it is withheld; "" without one.
 	owner string
 }
 
-// Plan decides which credential an image gets. It is a function of the rules
-// alone: nothing is read or asked. The error is [ErrNotServed], a
-// *[WithheldError], or about the name.
+// Plan decides which credential an image gets, by the rules alone: it reads no file and opens no
+// connection. The error is [ErrNotServed], a *[WithheldError], or about the name.
 func (r Rules) Plan(image string) (Plan, error) {
 	img, err := ParseImage(image)
 	if err != nil {
@@ -124,8 +124,7 @@ func (r Rules) hosts(img Image) (directory string, hosts []Host) {
 	return d.Upstream, d.all(Host{Host: img.Registry})
 }
 
-// directory is the one that wins for a registry, the zero value when there is
-// none.
+// directory returns the directory that wins for a registry, the zero value when there is none.
 func (r Rules) directory(registry string) Directory {
 	var catchAll Directory
 	for _, d := range r.Directories {
@@ -147,13 +146,13 @@ func (d Directory) all(upstream Host) []Host {
 	return hosts
 }
 
-// lookup finds what is meant for a host.
+// lookup finds the credential that a host may have.
 type lookup struct {
 	logins Logins
 	names  ecr.Names
 }
 
-// credentialFor is the credential that is meant for a host.
+// credentialFor is the credential that a host may have.
 type credentialFor struct {
 	login *Login
 	ecr   *ecr.Registry
@@ -161,8 +160,8 @@ type credentialFor struct {
 
 func (o credentialFor) empty() bool { return o.login == nil && o.ecr == nil }
 
-// same reports whether it is one secret for one purpose. Two hosts may both be
-// given the same login; an ECR token stays with its registry.
+// same reports whether two hosts may have the same secret: the same login is configured for both,
+// or both are names of one ECR registry.
 func (o credentialFor) same(p credentialFor) bool {
 	if o.login != nil && p.login != nil {
 		return o.login.Username == p.login.Username && o.login.Password == p.login.Password
@@ -181,7 +180,7 @@ func (l lookup) of(h Host, repository string) credentialFor {
 	return credentialFor{}
 }
 
-// choose takes the credential that every host of p may have.
+// choose sets the credential of p to the one that every host of p may have.
 func (l lookup) choose(p *Plan) error {
 	var all []credentialFor
 	owner, missed := -1, false
@@ -205,7 +204,7 @@ func (l lookup) choose(p *Plan) error {
 			continue
 		}
 		if !missed {
-			p.owner = "" // hosts.toml has them
+			p.owner = "" // the headers in hosts.toml suffice
 			return ErrNotServed
 		}
 		return &WithheldError{
@@ -218,8 +217,8 @@ func (l lookup) choose(p *Plan) error {
 	return nil
 }
 
-// divided reports whether some paths below these hosts have a login of their
-// own: then no answer holds for the whole registry.
+// divided reports whether some paths below these hosts have a login of their own: then no answer is
+// right for the whole registry.
 func (l lookup) divided(hosts []Host) bool {
 	for _, h := range hosts {
 		if len(l.logins.Below(h.Host, "https", h.Path)) > 0 {
@@ -229,9 +228,9 @@ func (l lookup) divided(hosts []Host) bool {
 	return false
 }
 
-// Credential finds the credential for an image. Errors are those of
-// [Rules.Plan] and [Tokens.Get], and a *[WithheldError] when what containerd
-// finds on the node is not what the rules were made for.
+// Credential returns the credential for an image. Errors are those of [Rules.Plan] and
+// [Tokens.Get], and a *[WithheldError] when the rules were not made for the hosts.toml that
+// containerd finds.
 func (p *Provider) Credential(ctx context.Context, image string) (Credential, error) {
 	plan, err := p.decide(image)
 	if err != nil {
@@ -255,7 +254,7 @@ func (p *Provider) Credential(ctx context.Context, image string) (Credential, er
 	return c, nil
 }
 
-// ecrRule names an ECR registry for people; the public one has no account.
+// ecrRule names an ECR registry in messages; the public one has no account.
 func ecrRule(r ecr.Registry) string {
 	return strings.Join(strings.Fields("ecr "+r.Account+" "+r.Region), " ")
 }

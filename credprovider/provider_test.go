@@ -19,7 +19,7 @@ const (
 	usEastFIPS   = "111122223333.dkr-ecr-fips.us-east-1.on.aws"
 )
 
-// shared are logins as a config may have them.
+// shared returns logins as a config may have them.
 func shared() Rules {
 	return Rules{
 		Registries: []Login{
@@ -46,8 +46,8 @@ func hosts(names ...string) []Host {
 	return all
 }
 
-// TestPlan is the rule against leaks: a credential only if every host that
-// containerd would ask may have it.
+// TestPlan is the rule against leaks: a credential is given only if every host that containerd
+// would ask may have it.
 func TestPlan(t *testing.T) {
 	star := Directory{Upstream: "*", Hosts: hosts("catch.corp"), AndUpstream: true}
 	insecure := func(h string) Host { return Host{Host: h, Insecure: true} }
@@ -136,8 +136,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// What to write depends on who wins: naming a registry that is named already
-// helps nobody.
+// The remedy depends on the winning directory: to name a registry that is named already does not
+// help.
 func TestWithheldSaysWhatHelps(t *testing.T) {
 	hosts := func(names ...string) (all []Host) {
 		for _, n := range names {
@@ -171,8 +171,8 @@ func TestWithheldSaysWhatHelps(t *testing.T) {
 	}
 }
 
-// leaks says which hosts get a secret that is not meant for them. It is
-// written anew here, from what containerd does, and shares no code with Plan.
+// leaks returns the hosts that get a secret that they must not have. It is a second implementation,
+// of containerd's behaviour, and shares no code with Plan.
 func leaks(r Rules, image string, choose func(Rules, string) (secret string)) []string {
 	secret := choose(r, image)
 	if secret == "" {
@@ -206,8 +206,8 @@ func leaks(r Rules, image string, choose func(Rules, string) (secret string)) []
 	return wrong
 }
 
-// TestNothingLeaks tries random directories. A provider that looks at the
-// image's name alone goes through the same and has to be caught.
+// TestNothingLeaks tries random directories. The control is a provider that looks at the image's
+// name alone: it must be caught.
 func TestNothingLeaks(t *testing.T) {
 	pool := []string{
 		usEast, usEastFIPS, "images.corp", "m1.corp", "m2.corp", "m3.corp", "registry.corp:5555",
@@ -318,8 +318,7 @@ func TestBadRules(t *testing.T) {
 	}
 }
 
-// The file of the rules: what holds secrets is read only where others cannot
-// have written it.
+// The rules are read only from a file that other users cannot have written.
 func TestReadRules(t *testing.T) {
 	good, err := shared().Encode()
 	if err != nil {

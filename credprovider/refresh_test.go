@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// TestRenewMovesOn: a source that may no more is passed over, what the other
-// one gave is stored, and the token that is left is used up.
+// TestRenewMovesOn: a source that lost its permission is skipped, the token of the other source is
+// stored, and the remaining token is used until it expires.
 func TestRenewMovesOn(t *testing.T) {
 	n := newNode(t)
 	ctx, r := context.Background(), registry(t, usEast)

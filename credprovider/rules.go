@@ -9,55 +9,51 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// RulesFile is where the rules are by default.
+// RulesFile is the default path of the rules.
 const RulesFile = "/var/lib/berth/provider.json"
 
-// rulesVersion is the only format that is understood. Rules of another version
-// are an error and not skipped: they also say what must be withheld.
+// rulesVersion is the only format that is understood. Rules of another version are an error,
+// because they also say which credentials must be withheld.
 const rulesVersion = 1
 
-// maxRules bounds the rules file, in bytes.
+// maxRules is the size of the largest rules file, in bytes.
 const maxRules = 64 << 20
 
-// Rules are what the credential provider knows of a RegistryConfig, secrets
-// included. The zero value knows nothing and serves ECR by its own names.
+// Rules are the part of a RegistryConfig that the credential provider knows, secrets included. The
+// zero value serves ECR registries by the names that AWS documents.
 type Rules struct {
-	// Registries are the logins of the config itself; they go before those
-	// of DockerConfig.
+	// Registries are the logins of the config itself; they win over those of DockerConfig.
 	Registries, DockerConfig []Login
-	// ECRSources are the sources of AWS credentials in their order, nil for
-	// the default ones. ECRNames are further names of ECR registries.
+	// ECRSources are the sources of AWS credentials in their order, nil for the default ones.
+	// ECRNames are further names of ECR registries.
 	ECRSources []ecr.Source
 	ECRNames   ecr.Names
 	// ECRChains are the sources for registries with a chain of their own, by
 	// the name of the chain ([ecr.Name]).
 	ECRChains map[string][]ecr.Source
-	// Proxy is how AWS is reached.
+	// Proxy is the proxy for requests to AWS.
 	Proxy ecr.Proxy
-	// CertsDir is the directory that Directories are below. Without it, as
-	// in rules of earlier versions of Berth, nothing is compared.
+	// CertsDir is the directory that holds Directories. Without it, as in rules of earlier
+	// versions of Berth, the files of the node are not compared.
 	CertsDir string
-	// Missing says that there are no rules: nothing is known of any directory.
+	// Missing says that there are no rules: no directory is known.
 	Missing bool
-	// Directories are those of containerd's certs.d that hold hosts, one for
-	// each upstream. An image of a registry without one is pulled from that
-	// registry and nowhere else.
+	// Directories are those of containerd's certs.d that hold hosts, one for each upstream. An
+	// image of a registry without one is pulled from that registry alone.
 	Directories []Directory
 }
 
 // Directory says which hosts containerd asks for the images of one registry.
 type Directory struct {
-	// Upstream is the host[:port] exactly as in image names, because
-	// containerd compares the bytes; "*" is the _default directory.
+	// Upstream is the host[:port] exactly as in image names, because containerd compares the
+	// bytes; "*" is the _default directory.
 	Upstream string `json:"upstream"`
-	// Hosts are asked in this order, the server last. All of them are listed,
-	// but for AndUpstream.
+	// Hosts are all hosts that are asked, in this order, the server last. AndUpstream adds one.
 	Hosts []Host `json:"hosts"`
-	// AndUpstream adds the registry of the image itself at the end: what
-	// containerd does with a file that names no server.
+	// AndUpstream adds the registry of the image itself at the end, as containerd does for a file
+	// that names no server.
 	AndUpstream bool `json:"andUpstream,omitempty"`
-	// Files are what its hosts.toml may hold for this to be true, as [Digest]
-	// gives it.
+	// Files are the digests, as of [Digest], of the contents of hosts.toml for which this is true.
 	Files []string `json:"files,omitempty"`
 }
 
@@ -66,20 +62,19 @@ type Host struct {
 	// Host is host[:port] of its URL. Docker Hub's registry-1.docker.io
 	// counts as docker.io.
 	Host string `json:"host"`
-	// Path is what stands before the repository when a login is looked up:
-	// "hub" for https://harbor.corp/v2/hub.
+	// Path is put before the repository when a login is looked up: "hub" for
+	// https://harbor.corp/v2/hub.
 	Path string `json:"path,omitempty"`
-	// Insecure marks a host that is asked over plain http, is not this
-	// machine, and has no permission for that.
+	// Insecure marks a host that is asked over plain http, is not this machine, and has no
+	// permission for that.
 	Insecure bool `json:"insecure,omitempty"`
-	// Header says that hosts.toml carries this host's credential already. It
-	// needs none from kubelet, so there is nothing to miss when it is
-	// withheld.
+	// Header says that hosts.toml carries this host's credential already, so the host needs none
+	// from kubelet.
 	Header bool `json:"header,omitempty"`
 }
 
-// ReadRules reads a rules file. Without one it gives Rules that are Missing. The
-// error quotes nothing of the file.
+// ReadRules reads a rules file. Without one it returns Rules with Missing set. The error quotes
+// nothing of the file.
 func ReadRules(path string) (Rules, error) {
 	b, err := readPrivate(path, maxRules)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +90,7 @@ func ReadRules(path string) (Rules, error) {
 	return r, nil
 }
 
-// ParseRules reads what [Rules.Encode] wrote. The error quotes nothing of it.
+// ParseRules parses the output of [Rules.Encode]. The error quotes nothing of it.
 func ParseRules(b []byte) (Rules, error) {
 	var w wireRules
 	if err := json.Unmarshal(b, &w); err != nil {
@@ -107,8 +102,8 @@ func ParseRules(b []byte) (Rules, error) {
 	return w.rules(), nil
 }
 
-// Encode gives the rules as JSON, with every secret in the open: the result
-// belongs into a file of mode 0600.
+// Encode returns the rules as JSON, with every secret in clear text: write it to a file of mode
+// 0600 only.
 func (r Rules) Encode() ([]byte, error) {
 	b, err := json.MarshalIndent(wireOf(r), "", "  ")
 	if err != nil {

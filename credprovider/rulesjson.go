@@ -5,8 +5,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// The types of the rules file. They hold secrets as plain strings, which the
-// types of the program never do.
+// The types of the rules file. They hold secrets as plain strings; no other type does.
 type (
 	wireRules struct {
 		Version      int         `json:"version"`
@@ -25,7 +24,7 @@ type (
 	wireECR struct {
 		Credentials []wireSource `json:"credentials,omitempty"`
 		Registries  []ecr.Name   `json:"registries,omitempty"`
-		// Chains are the sources of registries that have their own.
+		// Chains are the sources of registries with their own chain, by its name.
 		Chains map[string][]wireSource `json:"chains,omitempty"`
 	}
 	wireSource struct {

@@ -12,14 +12,13 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// maxScan bounds how many names of the token directory are looked at. Berth
-// writes two for each region.
+// maxScan is how many names of the token directory are read at most. Berth writes two for each
+// region.
 const maxScan = 4096
 
-// Scopes lists the services and regions that have a token file, whoever wrote
-// it and whatever is in it: [Tokens.Cached] tells. The registries have no
-// host. Names that are not those of token files are passed over; a directory
-// that is not there has none.
+// Scopes lists the services and regions that have a token file, by the names of the files alone;
+// [Tokens.Cached] reads them. The registries have no host. Other names are ignored; a missing
+// directory has none.
 func (t *Tokens) Scopes() ([]ecr.Registry, error) {
 	dir, err := os.Open(t.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +44,7 @@ func (t *Tokens) Scopes() ([]ecr.Registry, error) {
 	return found, nil
 }
 
-// parseFileName reads back what [scope.fileName] made.
+// parseFileName is the inverse of [scope.fileName].
 func parseFileName(name string) (ecr.Registry, bool) {
 	base, ok := strings.CutSuffix(name, ".json")
 	parts := strings.Split(base, "_")
@@ -55,7 +54,7 @@ func parseFileName(name string) (ecr.Registry, bool) {
 	return ecr.InRegion(ecr.Service(parts[0]), parts[2])
 }
 
-// isIdentity accepts what [ecr.Identity] names: a word, or hex digits.
+// isIdentity reports whether s has the form of [ecr.Identity].Name: a word, or hex digits.
 func isIdentity(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false

@@ -93,8 +93,7 @@ func TestGood(t *testing.T) {
 	}
 }
 
-// TestGoodIsAboutTheWallClock: on a machine that was suspended the monotonic
-// clock says less.
+// TestGoodIsAboutTheWallClock: the monotonic clock stops while a machine is suspended.
 func TestGoodIsAboutTheWallClock(t *testing.T) {
 	now := time.Now()
 	token := Token{Token: ecr.Token{Issued: now, Expires: now.Add(time.Hour)}}

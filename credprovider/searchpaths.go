@@ -1,14 +1,16 @@
 package credprovider
 
 import (
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
-// layouts are where containerd's configuration is, and the directory of hosts.toml
-// files that goes with it: containerd's own places, and those of distributions.
+// layouts are the paths of containerd's configuration, each with its directory of hosts.toml files:
+// containerd's defaults, and those of distributions.
 var layouts = [...]struct{ config, certsDir string }{
 	{"/etc/containerd/config.toml", "/etc/containerd/certs.d"},
 	{"/var/lib/rancher/k3s/agent/etc/containerd/config.toml", "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"},
@@ -17,23 +19,27 @@ var layouts = [...]struct{ config, certsDir string }{
 	{"/var/snap/microk8s/current/args/containerd.toml", "/var/snap/microk8s/current/args/certs.d"},
 }
 
-// dockerCertsDir is the second half of what containerd from 2.2 on has by default.
+// dockerCertsDir is the second directory of the default config_path of containerd 2.2 and later.
 const dockerCertsDir = "/etc/docker/certs.d"
 
-// maxConfigs bounds how many files of a configuration are looked at.
+// configPathKey is the key of containerd's configuration that names a directory
+// of hosts.toml files.
+const configPathKey = "config_path"
+
+// maxConfigs is how many files of a configuration are read at most.
 const maxConfigs = 64
 
-// search is one place where containerd may look for directories: the first of
-// roots that has one for a registry counts.
+// search is one list of places where containerd may look for directories: the first of roots that
+// has one for a registry counts.
 type search struct {
 	roots []string
 	from  string // the file that names them, "" for the rules
-	value string // as that file has it
+	value string // of config_path in that file
 }
 
-// searched lists where containerd may look: where the rules say, and where its
-// configuration says, so that a config_path that was moved is noticed. Without
-// rules or a config_path these are all places that are in use somewhere.
+// searched lists where containerd may look: the directory of the rules, and those that its
+// configuration names, so that a changed config_path is noticed. Without rules or a config_path
+// these are the directories of all layouts.
 func (p *Provider) searched() []search {
 	var all []search
 	if !p.Rules.Missing {
@@ -41,9 +47,10 @@ func (p *Provider) searched() []search {
 	}
 	for _, config := range configsFor(p.Rules.CertsDir) {
 		named := p.configPaths(config)
-		if slices.ContainsFunc(named, func(s search) bool { return slices.Contains(s.roots, p.Rules.CertsDir) }) {
+		if !p.Rules.Missing && slices.ContainsFunc(named, func(s search) bool { return slices.Contains(s.roots, p.Rules.CertsDir) }) {
 			// This is the containerd that the rules are for.
-			return append(all[:1:1], named...)
+			same := func(s search) bool { return slices.Equal(s.roots, all[0].roots) }
+			return append(all[:1:1], slices.DeleteFunc(named, same)...)
 		}
 		all = append(all, named...)
 	}
@@ -56,9 +63,9 @@ func (p *Provider) searched() []search {
 	return all
 }
 
-// configsFor lists the configurations that may name certsDir: that of the
-// distribution whose place it is, so that one which another containerd left
-// behind does not count. For a place of its own any may.
+// configsFor lists the configurations that may name certsDir. For the directory of a known layout
+// this is the configuration of that layout alone: one that another containerd left behind does not
+// count. For any other directory these are all.
 func configsFor(certsDir string) []string {
 	var all []string
 	for _, l := range layouts {
@@ -73,10 +80,9 @@ func configsFor(certsDir string) []string {
 	return all
 }
 
-// configPaths finds the values of config_path in a configuration of containerd
-// and the files that it imports. It knows no TOML: it looks for the word, and
-// for strings that end in .toml. What is found too much costs a look at a
-// directory.
+// configPaths returns the values of config_path in a configuration of containerd and in the files
+// that it imports. It does not parse TOML: it searches for the word, and for strings that end in
+// .toml. A false match costs one more look at a directory.
 func (p *Provider) configPaths(config string) []search {
 	queue := []string{config}
 	queue = append(queue, p.glob(path.Join(path.Dir(config), "conf.d/*.toml"))...)
@@ -91,10 +97,11 @@ func (p *Provider) configPaths(config string) []search {
 		seen[file] = true
 		content, err := p.read(file)
 		if err != nil {
-			continue // containerd does not read it either, or does not start
+			continue // containerd cannot read it either, or does not start
 		}
 		for line := range strings.Lines(string(content)) {
-			if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			found := strings.Contains(line, configPathKey) || strings.Contains(line, ".toml")
+			if !found || strings.HasPrefix(strings.TrimSpace(line), "#") {
 				continue
 			}
 			for _, text := range quoted(line) {
@@ -113,37 +120,41 @@ func (p *Provider) configPaths(config string) []search {
 	return all
 }
 
-// glob lists the files that a pattern in the last part of a path stands for.
+// glob lists the files that a path matches. Only its last element may be a pattern.
 func (p *Provider) glob(pattern string) []string {
 	if !strings.ContainsAny(pattern, "*?[") {
 		return []string{pattern}
 	}
-	dir, err := p.path(path.Dir(pattern))
+	dir, last := path.Dir(pattern), path.Base(pattern)
+	local, err := p.path(dir)
 	if err != nil {
 		return nil
 	}
-	found, _ := filepath.Glob(filepath.Join(escape(dir), path.Base(pattern)))
-	for i, file := range found {
-		found[i] = path.Join(path.Dir(pattern), filepath.Base(file))
+	f, err := os.OpenFile(local, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	slices.Sort(names)
+	var found []string
+	for _, name := range names {
+		if ok, _ := path.Match(last, name); ok {
+			found = append(found, path.Join(dir, name))
+		}
 	}
 	return found
 }
 
-// escape makes a path stand for itself in a pattern.
-func escape(dir string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
-}
-
-// configPath is the value that a line gives to the key config_path, "" for none.
+// configPath returns the value that a line assigns to the key config_path, "" for none.
 func configPath(line string) string {
-	const key = "config_path"
 	for rest := line; ; {
-		i := strings.Index(rest, key)
+		i := strings.Index(rest, configPathKey)
 		if i < 0 {
 			return ""
 		}
 		before := strings.TrimRight(rest[:i], `"'`)
-		rest = rest[i+len(key):]
+		rest = rest[i+len(configPathKey):]
 		if strings.HasSuffix(before, "_") || strings.HasSuffix(before, "-") {
 			continue // plugin_config_path
 		}
@@ -157,7 +168,7 @@ func configPath(line string) string {
 	}
 }
 
-// quoted lists the strings in a line, less escapes.
+// quoted lists the quoted strings in a line. Escapes are not interpreted.
 func quoted(line string) []string {
 	var all []string
 	for {

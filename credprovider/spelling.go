@@ -7,16 +7,15 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// dockerHub is what image names call Docker Hub.
+// dockerHub is Docker Hub's name in image names.
 const dockerHub = "docker.io"
 
 // hubNames are all names of Docker Hub's registry.
 var hubNames = [...]string{dockerHub, "registry-1.docker.io", "index.docker.io"}
 
-// Spellings lists the ways in which a config, a login or an image can name a
-// host that is asked with scheme ("https" or "http"): as it is given first,
-// then with or without the port that the scheme implies, then Docker Hub's
-// other names. All are in lower case and without a final dot.
+// Spellings lists the names by which a config, a login or an image can mean a host that is asked
+// with scheme ("https" or "http"): first host itself, then with or without the default port of the
+// scheme, then Docker Hub's other names. All are in lower case and without a final dot.
 func Spellings(host, scheme string) []string {
 	name := withoutDot(strings.ToLower(host))
 	bare := hostport.TrimDefaultPort(name, scheme)
@@ -41,7 +40,7 @@ func Spellings(host, scheme string) []string {
 	return all
 }
 
-// SameHost reports whether a and b name one host that is asked with scheme.
+// SameHost reports whether a and b are names of one host that is asked with scheme.
 func SameHost(a, b, scheme string) bool {
 	return slices.Contains(Spellings(a, scheme), withoutDot(strings.ToLower(b)))
 }
@@ -58,9 +57,8 @@ func withoutDot(s string) string {
 	return name
 }
 
-// canonicalHost brings host[:port] into the form in which hosts are compared:
-// the port 443 is what https means anyway. An error gives the reason only, as
-// those of [hostport.Parse] do.
+// canonicalHost returns host[:port] in the form in which hosts are compared, without the port 443.
+// As with [hostport.Parse], an error is the reason only.
 func canonicalHost(s string) (string, error) {
 	host, err := hostport.Parse(withoutDot(s))
 	if err != nil {

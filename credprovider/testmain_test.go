@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain keeps every test away from a real metadata service. With the
-// variable lockVar it is a process that holds a lock until it is killed.
+// TestMain keeps every test away from a real metadata service. With the variable lockVar the
+// process holds a lock until it is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(lockVar); dir != "" {
 		holdLock(dir)

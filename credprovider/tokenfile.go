@@ -18,15 +18,14 @@ import (
 	"github.com/berth-registry/berth/internal/safedir"
 )
 
-// tokenFileVersion is the format that is written. A file of another version is
-// set aside.
+// tokenFileVersion is the format that is written. A file of another version is set aside.
 const tokenFileVersion = 1
 
-// maxTokenFile bounds what is read, in bytes. A file has some 4,000.
+// maxTokenFile is the size of the largest token file, in bytes. Usual are 4,000.
 const maxTokenFile = 256 << 10
 
-// tokenFile is what is known about one identity in one region: its token, and
-// why it gives none.
+// tokenFile is the state of one identity in one region: its token, and the reason why it got no
+// newer one.
 type tokenFile struct {
 	Version  int    `json:"version"`
 	Service  string `json:"service"`
@@ -37,7 +36,7 @@ type tokenFile struct {
 	Verdict *ecr.Verdict `json:"verdict,omitempty"`
 }
 
-// storedToken is a token with its secret in the open: the file is 0600.
+// storedToken is a token with its secret in clear text: the file has mode 0600.
 type storedToken struct {
 	Username string    `json:"username"`
 	Password string    `json:"password"`
@@ -45,7 +44,7 @@ type storedToken struct {
 	Expires  time.Time `json:"expires"`
 }
 
-// scope is what a token is good for.
+// scope is the service and region that a token is valid for.
 type scope struct{ service, region string }
 
 func scopeOf(r ecr.Registry) scope { return scope{string(r.Service()), r.Region} }
@@ -56,10 +55,10 @@ func (s scope) fileName(identity string) string {
 
 func (s scope) lockName() string { return s.service + "_" + s.region + ".lock" }
 
-// errUnusableFile marks a token file that has to be set aside.
+// errUnusableFile marks a token file that must be set aside.
 var errUnusableFile = errors.New("unusable token file")
 
-// parseTokenFile reads a token file. The error quotes nothing of it.
+// parseTokenFile parses a token file. The error quotes nothing of it.
 func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 	var f tokenFile
 	if err := json.Unmarshal(b, &f); err != nil {
@@ -69,7 +68,7 @@ func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 	case f.Version != tokenFileVersion:
 		return tokenFile{}, fmt.Errorf("%w: format version %d, not %d", errUnusableFile, f.Version, tokenFileVersion)
 	case f.Service != s.service || f.Region != s.region || f.Identity != identity:
-		// Somebody renamed it: what is in it belongs elsewhere.
+		// It was renamed; its content is for another scope or identity.
 		return tokenFile{}, fmt.Errorf("%w: its content is not what its name says", errUnusableFile)
 	case f.Token != nil && !f.Token.believable():
 		return tokenFile{}, fmt.Errorf("%w: the token is none that AWS issues", errUnusableFile)
@@ -79,21 +78,21 @@ func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 	return f, nil
 }
 
-// believable reports whether t is what [ecr.Chain.Fetch] can have given: a file
-// with another token, or an expiry in 9999, was written by something else.
+// believable reports whether [ecr.Chain.Fetch] can have returned t. A file with any other token, or
+// with an expiry in 9999, was not written by Berth.
 func (t storedToken) believable() bool {
 	life := t.Expires.Sub(t.Issued)
 	return t.Username != "" && ecr.Printable(t.Username) && t.Password != "" && ecr.Printable(t.Password) &&
 		life > 0 && life <= ecr.MaxLife
 }
 
-// believable is the same for a reason, which people read and which keeps a
-// source from being asked.
+// believable is the same for a verdict: its message is shown, and while it holds the source is not
+// asked.
 func believable(v ecr.Verdict) bool {
 	return v.Until.Sub(v.At) <= ecr.MaxLife && !strings.ContainsFunc(string(v.Outcome)+v.Message, unicode.IsControl)
 }
 
-// usable gives the token of f if it can be served at now.
+// usable returns the token of f if it can be used at now.
 func (f tokenFile) usable(now time.Time) (ecr.Token, bool) {
 	t := f.Token
 	if t == nil || !usable(t.Issued, t.Expires, now) {
@@ -102,8 +101,8 @@ func (f tokenFile) usable(now time.Time) (ecr.Token, bool) {
 	return ecr.Token{Username: t.Username, Password: redact.New(t.Password), Issued: t.Issued, Expires: t.Expires}, true
 }
 
-// readTokenFile reads the file of an identity; a missing one is no error and
-// says nothing. Every error is errUnusableFile and asks for [setAside].
+// readTokenFile reads the file of an identity. A missing one is no error and yields an empty
+// tokenFile. Every error is errUnusableFile; the caller calls [setAside].
 func readTokenFile(dir string, s scope, identity string) (tokenFile, error) {
 	b, err := readPrivate(filepath.Join(dir, s.fileName(identity)), maxTokenFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,8 +114,8 @@ func readTokenFile(dir string, s scope, identity string) (tokenFile, error) {
 	return parseTokenFile(b, s, identity)
 }
 
-// readPrivate reads a file that must be a regular one and of bearable size, in a
-// directory that nobody else may write to. A symlink is refused.
+// readPrivate reads a regular file of at most limit bytes that belongs to this user, in a directory
+// that no other user may write to. A symlink is refused.
 func readPrivate(path string, limit int64) ([]byte, error) {
 	dir, err := os.Stat(filepath.Dir(path))
 	if err != nil {
@@ -147,9 +146,8 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// writeTokenFile puts f in place atomically. The caller holds the lock, so the
-// name of the temporary file can be fixed: one that a crash left behind is
-// written over.
+// writeTokenFile writes f atomically. The caller holds the lock, so the name of the temporary file
+// is fixed: one that a crash left behind is replaced.
 func writeTokenFile(dir string, s scope, f tokenFile) error {
 	f.Version, f.Service, f.Region = tokenFileVersion, s.service, s.region
 	b, err := json.Marshal(f)
@@ -158,7 +156,7 @@ func writeTokenFile(dir string, s scope, f tokenFile) error {
 	}
 	path := filepath.Join(dir, s.fileName(f.Identity))
 	tmp := path + ".tmp"
-	// Removed first, so that it is created with our mode and is no symlink.
+	// Removed first, so that the new one has our mode and is no symlink.
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -167,15 +165,15 @@ func writeTokenFile(dir string, s scope, f tokenFile) error {
 		return err
 	}
 	_, err = w.Write(append(b, '\n'))
-	// No fsync: the directory is in memory, and a lost token is fetched again.
+	// No fsync: /run is in memory, and a lost token is fetched again.
 	if err := errors.Join(err, w.Close()); err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
 	return os.Rename(tmp, path)
 }
 
-// setAside moves a file out of the way, for somebody to look at. There is at
-// most one such file for each name.
+// setAside renames a token file, so that an operator can inspect it. At most one such file is kept
+// for each name.
 func setAside(dir string, s scope, identity string) error {
 	path := filepath.Join(dir, s.fileName(identity))
 	return os.Rename(path, path+".set-aside")

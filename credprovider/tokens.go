@@ -10,45 +10,44 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// TokenDir is where token files are by default.
+// TokenDir is the default directory of the token files.
 const TokenDir = "/run/berth/tokens"
 
 const (
-	// patience is what one Get may take in all.
+	// patience is the longest time that one Get takes.
 	patience = 25 * time.Second
-	// fetchTime is what the holder of the lock may take: less, so that those
-	// who wait still hear how it ended.
+	// fetchTime is the longest time that the holder of the lock takes. It is less than patience,
+	// so that the waiting processes still get the result.
 	fetchTime = 20 * time.Second
-	// recheckEvery is what trying a better source may take while another serves.
+	// recheckEvery is the longest time to try a better source while another one has a usable token.
 	recheckEvery = 2 * time.Second
 )
 
-// Tokens gets ECR tokens, from the files that all processes of the node share
-// or, when they have none, from AWS. It may be used by several goroutines.
+// Tokens gets ECR tokens from the files that all processes of the node share or, when those have
+// none, from AWS. It may be used by several goroutines.
 //
-// The files: one for each service, identity and region; each holds a token,
-// or why there is none, or both. A process that finds nothing valid takes the
-// lock of the service and region, so that however many look at once, one asks.
+// There is one file for each service, identity and region. It holds a token, or the reason why
+// there is none, or both. A process that finds no usable token takes the lock of the service and
+// region, so that only one process at a time asks AWS.
 type Tokens struct {
 	Dir   string
 	Chain *ecr.Chain
-	// Chains get the tokens of registries with a chain of their own, by its
-	// name; one that is missing is an error of that registry.
+	// Chains get the tokens of registries with a chain of their own, by its name; a missing one
+	// is an error of that registry.
 	Chains map[string]*ecr.Chain
 	Now    func() time.Time // nil: time.Now
 	Log    *slog.Logger     // nil: nothing is logged
 }
 
-// Token is an ECR token and where it comes from.
+// Token is an ECR token and its origin.
 type Token struct {
 	ecr.Token
-	Source   string // what people call the source
+	Source   string // in messages: "instance profile"
 	Identity string // as in the name of the token file
 }
 
-// Get gives a token for r that is good for a while (a tenth of its life, at
-// most five minutes). It takes at most 25 seconds; mostly it reads one file.
-// The error is a *ecr.ChainError, or that of ctx.
+// Get returns a usable token for r ([Token.Usable]). It takes at most 25 seconds; usually it reads
+// one file. The error is a *ecr.ChainError, or that of ctx.
 func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
 	if err := t.known(r); err != nil {
 		return Token{}, err
@@ -68,16 +67,16 @@ func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
 	}, ecr.Request{Registry: r})
 }
 
-// Renew gets a new token for r though there is a valid one, and stores it. A
-// temporary failure that is remembered does not keep it from trying. When it
-// fails, the stored token stays in use until it nears its expiry.
+// Renew gets a new token for r, even if the stored one is usable, and stores it. It tries even if a
+// temporary failure is remembered. When it fails, the stored token stays in use until it is no
+// longer usable.
 func (t *Tokens) Renew(ctx context.Context, r ecr.Registry) (Token, error) {
 	if err := t.known(r); err != nil {
 		return Token{}, err
 	}
 	begin := t.now()
 	return t.wait(ctx, r, func(v view) (Token, error, bool) {
-		// Somebody was faster.
+		// Another process was faster.
 		if at := v.serving; at >= 0 && v.files[at].Token.Issued.After(begin) {
 			return v.token(at), nil, true
 		}
@@ -85,8 +84,8 @@ func (t *Tokens) Renew(ctx context.Context, r ecr.Registry) (Token, error) {
 	}, ecr.Request{Registry: r, Serving: map[string]bool{}})
 }
 
-// wait takes the lock and fetches, unless settled says that there is an answer
-// in the files, now or while it waits.
+// wait takes the lock and fetches, unless settled finds an answer in the files, now or while it
+// waits.
 func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (Token, error, bool), req ecr.Request) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -110,7 +109,7 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 			defer lock.release()
 			return t.fetch(ctx, v, req)
 		}
-		// The more there are who wait, the less they may ask the disk.
+		// Longer and longer pauses: many processes may wait.
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		pause = min(pause*3/2, 200*time.Millisecond)
 		select {
@@ -122,7 +121,7 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 	}
 }
 
-// fetch asks AWS and stores what came of it. The lock is held.
+// fetch asks AWS and stores the result. The caller holds the lock.
 func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
@@ -139,9 +138,8 @@ func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, err
 	return v.named(res.Token, res.Identity), nil
 }
 
-// fetchBetter asks the sources before the one that serves, once it is time to
-// look at them again. One process does so; whatever comes of it, there is a
-// token at once.
+// fetchBetter asks the sources before the one whose token is in use, when it is time to ask them
+// again. Only one process does so at a time. It returns a usable token in any case.
 func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) Token {
 	lock, err := tryLock(t.Dir, v.scope.lockName())
 	if err != nil || lock == nil {
@@ -150,9 +148,9 @@ func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) Token 
 	defer lock.release()
 	old := v
 	switch v = t.view(r); {
-	case v.serving < 0: // its time ran out just now
+	case v.serving < 0: // it just became unusable
 		return old.token(old.serving)
-	case !v.due: // somebody else has looked
+	case !v.due: // another process has asked
 		return v.token(v.serving)
 	}
 	ctx, cancel := context.WithTimeout(ctx, recheckEvery)
@@ -166,8 +164,8 @@ func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) Token 
 	return v.named(res.Token, res.Identity)
 }
 
-// withoutFiles asks AWS when the directory cannot be used: a pull does not
-// fail because of a full disk or a wrong owner.
+// withoutFiles asks AWS when the token directory cannot be used: a pull must not fail because of a
+// full disk or a wrong owner.
 func (t *Tokens) withoutFiles(ctx context.Context, req ecr.Request, cause error) (Token, error) {
 	t.log().WarnContext(ctx, "token files cannot be used", "error", cause)
 	v := t.view(req.Registry)
@@ -180,8 +178,8 @@ func (t *Tokens) withoutFiles(ctx context.Context, req ecr.Request, cause error)
 	return v.named(res.Token, res.Identity), nil
 }
 
-// store writes what was learned. Whoever reads meanwhile sees the old state or
-// a part of the new one, and either makes sense.
+// store writes the result of a fetch. A concurrent reader sees the old state or a part of the new
+// one; both are consistent.
 func (t *Tokens) store(v view, res ecr.Result) {
 	for i, id := range v.ids {
 		if id.Name == "" {

@@ -59,12 +59,12 @@ func TestColdThenWarm(t *testing.T) {
 			t.Errorf("%s has mode %s, want %s", path, info.Mode(), mode)
 		}
 	}
-	// Another registry of the region is served by the same token.
+	// The same token is for another registry of the region.
 	other, err := n.Get(context.Background(), registry(t, "444455556666.dkr-ecr.us-east-1.on.aws"))
 	if err != nil || other.Password != first.Password {
 		t.Errorf("another account: %v", err)
 	}
-	// Another region and the public registry are not.
+	// It is not for another region or the public registry.
 	for _, host := range []string{"111122223333.dkr.ecr.eu-west-1.amazonaws.com", "public.ecr.aws"} {
 		if other, err := n.Get(context.Background(), registry(t, host)); err != nil || other.Password == first.Password {
 			t.Errorf("%s: %v", host, err)
@@ -129,8 +129,8 @@ func TestVerdictAndLookingAgain(t *testing.T) {
 	n.get(t, profileKey.ID)
 }
 
-// TestLookingAgainDelaysNobodyElse: on a busy machine some take as long as the
-// one who looks, but not half of them each time.
+// TestLookingAgainDelaysNobodyElse: on a busy machine some calls take as long as the one that asks
+// the better source, but not half of them each time.
 func TestLookingAgainDelaysNobodyElse(t *testing.T) {
 	var slow int
 	for range 5 {
@@ -141,8 +141,7 @@ func TestLookingAgainDelaysNobodyElse(t *testing.T) {
 	t.Errorf("%d of 20 waited for the metadata service, want 1", slow)
 }
 
-// lookAgainTogether gives how many of 20 took as long as the metadata service,
-// which hangs.
+// lookAgainTogether returns how many of 20 calls took as long as the metadata service, which hangs.
 func lookAgainTogether(t *testing.T) int {
 	t.Helper()
 	n := newNode(t)
@@ -279,8 +278,8 @@ func TestUnusableDirectoryFailsNoPull(t *testing.T) {
 	}
 }
 
-// A token that cannot be stored serves all the same, and the log says why the
-// next pull has to ask again.
+// A token that cannot be stored is used, and the log has the reason why the next pull must ask
+// again.
 func TestUnwritableTokenFileFailsNoPull(t *testing.T) {
 	n := newNode(t)
 	if err := os.MkdirAll(filepath.Join(n.file("profile")+".tmp", "in the way"), 0o700); err != nil {
@@ -294,8 +293,8 @@ func TestUnwritableTokenFileFailsNoPull(t *testing.T) {
 	}
 }
 
-// TestKilledLockHolder: the kernel frees the lock of a process that dies, and
-// whoever waits has it within a second; on a busy machine not each time.
+// TestKilledLockHolder: the kernel frees the lock of a process that dies, and a waiting process
+// gets it within a second; on a busy machine not each time.
 func TestKilledLockHolder(t *testing.T) {
 	var delay time.Duration
 	for range 5 {
@@ -306,8 +305,7 @@ func TestKilledLockHolder(t *testing.T) {
 	t.Errorf("a killed holder delays the next by %s", delay)
 }
 
-// killLockHolder gives how long it takes after the death until another one has a
-// token.
+// killLockHolder returns the time between the death of the holder and the token of another process.
 func killLockHolder(t *testing.T) time.Duration {
 	t.Helper()
 	n := newNode(t)
@@ -393,7 +391,7 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// TestOddTokenFiles: what AWS cannot have given is not believed, nor shown.
+// TestOddTokenFiles: a token or reason that AWS cannot have given is neither used nor shown.
 func TestOddTokenFiles(t *testing.T) {
 	const issued = `"issued":"2026-01-01T00:00:00Z"`
 	const expires = `"expires":"2026-01-01T12:00:00Z"`
@@ -419,8 +417,8 @@ func TestOddTokenFiles(t *testing.T) {
 	}
 }
 
-// TestTokensOfOthers: what lies in a directory that others may write to is not
-// used; the token comes from AWS.
+// TestTokensOfOthers: the files of a directory that others may write to are not used; the token
+// comes from AWS.
 func TestTokensOfOthers(t *testing.T) {
 	n := newNode(t)
 	first := n.get(t, profileKey.ID)

@@ -6,8 +6,7 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// view is what the token files say about one service and region at one
-// moment, source by source.
+// view is the content of the token files of one service and region at one moment, by source.
 type view struct {
 	scope    scope
 	now      time.Time
@@ -17,24 +16,23 @@ type view struct {
 
 	// serving is the first source with a usable token, -1 for none.
 	serving int
-	// due says that a source before it should be looked at again.
+	// due says that it is time to ask a source before it again.
 	due bool
-	// failure is set when no source need be asked: each of them failed a
-	// moment ago.
+	// failure is set when no source has to be asked, because each of them failed a moment ago.
 	failure error
 }
 
-// view reads the files of r. A file that cannot be used counts as missing.
+// view reads the files of r. An unusable file counts as missing.
 func (t *Tokens) view(r ecr.Registry) view {
 	return t.look(r, true)
 }
 
-// look is view, and with all unset stops at the first source that serves: the
-// keys and files of those behind it do not matter then.
+// look is view; without all it stops at the first source with a usable token and does not read the
+// keys and files of the sources after it.
 func (t *Tokens) look(r ecr.Registry, all bool) view {
 	v := view{scope: scopeOf(r), now: t.now(), serving: -1}
 	failed := &ecr.ChainError{Region: r.Region}
-	held := false // a verdict counts as long as another source serves
+	held := false // a verdict holds while another source has a usable token
 	chain := t.chain(r)
 	for i := range chain.Len() {
 		id := chain.Identity(i)
@@ -68,14 +66,14 @@ func (t *Tokens) look(r ecr.Registry, all bool) view {
 	switch {
 	case v.serving >= 0 || v.due:
 	case held:
-		v.due = true // nothing serves, and it is worth another try
+		v.due = true // no token is usable, so the source is asked again
 	default:
 		v.failure = failed
 	}
 	return v
 }
 
-// token gives the usable token of source i.
+// token returns the usable token of source i.
 func (v view) token(i int) Token {
 	t, _ := v.files[i].usable(v.now)
 	return v.named(t, v.ids[i].Name)
@@ -90,8 +88,8 @@ func (v view) named(t ecr.Token, identity string) Token {
 	return Token{Token: t, Identity: identity}
 }
 
-// verdicts are those that hold, by identity. For a renewal the temporary
-// failures are left out: it has a back-off of its own.
+// verdicts returns the stored verdicts by identity. A renewal ignores temporary failures: it has a
+// backoff of its own.
 func (v view) verdicts(renewal bool) map[string]ecr.Verdict {
 	known := map[string]ecr.Verdict{}
 	for _, f := range v.files {
@@ -106,7 +104,7 @@ func (v view) verdicts(renewal bool) map[string]ecr.Verdict {
 	return known
 }
 
-// unexpired lists the identities whose token still serves.
+// unexpired returns the identities that have a usable token.
 func (v view) unexpired() map[string]bool {
 	serving := map[string]bool{}
 	for _, f := range v.files {

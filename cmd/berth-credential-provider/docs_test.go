@@ -16,7 +16,7 @@ import (
 
 const page = "../../docs/credentials.md"
 
-// block is a fenced block: what stands behind the fence, and the text.
+// block is a fenced block: the words after the opening fence, and the text.
 type block struct{ info, text string }
 
 var fence = regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$")
@@ -35,14 +35,14 @@ func pageBlocks(t *testing.T) []block {
 }
 
 var (
-	// nodePath is where a path of the node begins in a command.
+	// nodePath matches the start of a path of the node in a command.
 	nodePath = regexp.MustCompile(`(^|[\s=])(/(?:usr|etc|var|run)/)`)
 	fileName = regexp.MustCompile(`\A# (\S+\.ya?ml)\n`)
 )
 
-// TestPageCommands runs every command of docs/credentials.md, in order, on a
-// node in a temporary directory: with an instance role and no keys. What
-// follows a command is its output; an ellipsis there stands for anything.
+// TestPageCommands runs every command of docs/credentials.md, in order, on a node in a temporary
+// directory, with an instance role and without keys. The text after a command is its output; an
+// ellipsis in it matches any text.
 func TestPageCommands(t *testing.T) {
 	fake := fakeFor(t)
 	dir := pageDir(t)
@@ -83,14 +83,13 @@ func TestPageCommands(t *testing.T) {
 	checkFlags(t, all, dir)
 }
 
-// onNode is a command with a directory in place of the node's root.
+// onNode returns a command with a directory in place of the node's root.
 func onNode(command, node string) string {
 	command = nodePath.ReplaceAllString(command, "$1"+node+"$2")
 	return strings.ReplaceAll(command, "berth-credential-provider --rules", "berth-credential-provider --root "+node+" --rules")
 }
 
-// pageDir is where the commands run: the programs, and what the repository
-// has.
+// pageDir returns the directory of the commands, with the programs and files of the repository.
 func pageDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -109,8 +108,8 @@ func pageDir(t *testing.T) string {
 	return dir
 }
 
-// checkFlags: what kubelet's flags name is there after the commands, or
-// kubelet would exit.
+// checkFlags checks that the files exist that kubelet's flags name: without them kubelet would
+// exit.
 func checkFlags(t *testing.T, all []block, dir string) {
 	t.Helper()
 	flags := 0
@@ -131,7 +130,7 @@ func checkFlags(t *testing.T, all []block, dir string) {
 	}
 }
 
-// fits compares what a page shows with what a program printed.
+// fits compares the text of a page with the output of a program.
 func fits(want, got string) bool {
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", "(?s:.+?)")
 	return regexp.MustCompile(`\A` + pattern + `\z`).MatchString(got)
@@ -140,7 +139,7 @@ func fits(want, got string) bool {
 // row is a line of a table.
 type row []string
 
-// tables gives the tables of the page by the text of their first row.
+// tables returns the tables of the page by the text of their first row.
 func tables(t *testing.T) map[string][]row {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -169,8 +168,7 @@ func tables(t *testing.T) map[string][]row {
 
 var code = regexp.MustCompile("^`([^`]*)`")
 
-// TestPageLines brings about every failure that the page lists, and compares
-// the lines.
+// TestPageLines causes every failure that the page lists, and compares the lines.
 func TestPageLines(t *testing.T) {
 	all, program := tables(t), binary(t)
 	for head, c := range map[string]struct {
@@ -247,8 +245,8 @@ func TestPageNoSource(t *testing.T) {
 	}
 }
 
-// checkInSource is for the one outcome that depends on the hardware: the text
-// and the time are those of the code.
+// checkInSource checks the one outcome that depends on the hardware: text and time must be in the
+// code.
 func checkInSource(t *testing.T, f failure, shown string, r row) {
 	t.Helper()
 	source, err := os.ReadFile("../../credprovider/ecr/metadata.go")

@@ -1,10 +1,12 @@
-// Berth-credential-provider gives kubelet the credentials that images need:
-// tokens for ECR, and the logins of a RegistryConfig. kubelet runs it, with a
-// CredentialProviderRequest on stdin.
+// Berth-credential-provider gives kubelet the credentials for images: tokens for ECR, and the
+// logins of a RegistryConfig. kubelet runs it, with a CredentialProviderRequest on stdin.
 //
-// It works from files: the rules that berth wrote, if there are any, and the
-// ECR tokens that the node's processes share. Only when no valid token is
-// there does it ask AWS.
+// It works from files: the rules that berth wrote, if they exist, and the ECR tokens that the
+// processes of the node share. It asks AWS only when no usable token is stored, or when it is time
+// to ask a better source again. It never reads the RegistryConfig and writes nothing but token
+// files.
+//
+// Start with serve; package credprovider does the work.
 //
 // Exit status: 0 with one answer on stdout; 1 with nothing on stdout and one
 // line on stderr, which kubelet logs; 2 for wrong flags.
@@ -79,8 +81,10 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 }
 
 func serve(rulesFile string, require bool, root, runDir string, in io.Reader, out io.Writer) error {
-	if _, err := os.Lstat(rulesFile); require && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: not there, and --require-rules wants it; run: berth apply", rulesFile)
+	if require {
+		if _, err := os.Lstat(rulesFile); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: not there, and --require-rules wants it; run: berth apply", rulesFile)
+		}
 	}
 	rules, err := credprovider.ReadRules(rulesFile)
 	if err != nil {
@@ -94,7 +98,7 @@ func serve(rulesFile string, require bool, root, runDir string, in io.Reader, ou
 	return credprovider.Serve(context.Background(), in, out, provider)
 }
 
-// oneLine keeps an error to the one line that kubelet's log should show.
+// oneLine returns an error as one line, for kubelet's log.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }

@@ -13,8 +13,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// No test may reach a real metadata service, whatever it forgets. A
-	// script's command comes through here, too, and has its own.
+	// No test may reach a real metadata service. The commands of scripts pass here, too, and have
+	// their own endpoint.
 	if os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT") == "" {
 		os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 	}
@@ -84,7 +84,7 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value(fakeKey{}).(*fakeaws.Server).Inject(f)
 }
 
-// calls POINT N says how often AWS was asked so far.
+// calls POINT N checks how often AWS was asked so far.
 func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: calls point n")
@@ -95,7 +95,7 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// oneline wants one line on stderr, with nothing secret in it.
+// oneline checks that stderr is one line without a secret.
 func cmdOneLine(ts *testscript.TestScript, neg bool, args []string) {
 	text := ts.ReadFile("stderr")
 	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") || !strings.HasPrefix(text, "berth-credential-provider: ") {
@@ -106,7 +106,7 @@ func cmdOneLine(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// big FILE BYTES writes a JSON document that goes on and on.
+// big FILE BYTES writes an endless JSON string of that size.
 func cmdBig(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: big file bytes")

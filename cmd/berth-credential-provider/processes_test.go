@@ -4,8 +4,8 @@ package main
 
 import "github.com/berth-registry/berth/test/fakes/fakeaws"
 
-// processes is how many start at once; with the tag e2e it is as many as a
-// large node has images.
+// processes is how many processes start at once; with the tag e2e as many as a large node has
+// images.
 const processes = 200
 
 func failures() map[string][]fakeaws.Fault {

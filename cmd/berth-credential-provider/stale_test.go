@@ -45,14 +45,14 @@ func (p programs) run(in, program string, args ...string) (string, bool) {
 
 func (p programs) apply() {
 	p.t.Helper()
-	// A foreign file in the way is exit code 1; the rest is done.
+	// A foreign file at one path is exit code 1; the other files are written.
 	if out, _ := p.run("", "berth", "apply", "-c", "config.yaml", "--root", "node"); !strings.Contains(out, "done") {
 		p.t.Fatalf("apply: %s", out)
 	}
 }
 
-// gives wants the provider to answer with a token and berth credentials to
-// agree; withholds wants both to say why not.
+// gives checks that the provider answers with a token and that berth credentials agrees; withholds
+// checks that both name the reason.
 func (p programs) gives(more ...string) {
 	p.t.Helper()
 	if out, ok := p.ask(more); !ok || !strings.Contains(out, `"username":"AWS"`) {
@@ -95,8 +95,8 @@ const (
 	evil           = "[host.\"https://evil.corp\"]\n"
 )
 
-// TestForeignFileAfterApply: nothing runs that would write the rules again, and
-// still no host sees a token that it is not meant for.
+// TestForeignFileAfterApply: no agent writes the rules again, and still no host gets a token that
+// it must not have.
 func TestForeignFileAfterApply(t *testing.T) {
 	p := newPrograms(t)
 	p.apply()
@@ -110,13 +110,13 @@ func TestForeignFileAfterApply(t *testing.T) {
 	p.withholds("_default/hosts.toml is not as it was")
 	p.apply()
 	p.gives()
-	// config_path is moved to where another one's file is.
+	// config_path is changed to a directory with a foreign file.
 	p.put("node/opt/certs/_default/hosts.toml", evil)
 	p.put("node/etc/containerd/config.toml", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/opt/certs\"\n")
 	p.withholds(`/etc/containerd/config.toml has config_path "/opt/certs"`)
 }
 
-// TestRulesAreLost: the files of certs.d are still there, and decide.
+// TestRulesAreLost: the files of certs.d still exist, and decide.
 func TestRulesAreLost(t *testing.T) {
 	p := newPrograms(t)
 	p.put("config.yaml", "apiVersion: berth/v1alpha1\nkind: RegistryConfig\nmirrors:\n- upstream: \"*\"\n  endpoints:\n  - url: https://mirror.corp\n")
@@ -134,7 +134,7 @@ func TestRulesAreLost(t *testing.T) {
 	p.withholds("--require-rules wants it", "--require-rules")
 }
 
-// TestProviderAlone beside a file that it knows nothing of.
+// TestProviderAlone has no rules and a hosts.toml.
 func TestProviderAlone(t *testing.T) {
 	p := newPrograms(t)
 	p.gives()
@@ -142,7 +142,7 @@ func TestProviderAlone(t *testing.T) {
 	p.withholds("/etc/containerd/certs.d/_default/hosts.toml says who is asked, and there are no rules that know it; remove it, or run: berth apply")
 }
 
-// TestDirectoryOfOthers: who may write to a directory may replace what is in it.
+// TestDirectoryOfOthers: a user who may write to a directory may replace its files.
 func TestDirectoryOfOthers(t *testing.T) {
 	p := newPrograms(t)
 	p.apply()

@@ -14,8 +14,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// binary builds the program itself, so that processes are as light as on a
-// node.
+// binary builds the program, so that the processes are as small as on a node.
 func binary(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "berth-credential-provider")
@@ -74,8 +73,8 @@ func fakeFor(t *testing.T) *fakeaws.Server {
 	return fake
 }
 
-// TestStampede: a node that starts has many images of one registry to pull,
-// and kubelet runs a process for each.
+// TestStampede: a starting node pulls many images of one registry, and kubelet runs a process for
+// each.
 func TestStampede(t *testing.T) {
 	program, fake := binary(t), fakeFor(t)
 	begin := time.Now()
@@ -91,7 +90,7 @@ func TestStampede(t *testing.T) {
 	t.Logf("%d processes, cold: %d call of ECR, %s in all", processes, fake.Count(fakeaws.ECR, ""), time.Since(begin))
 }
 
-// TestStampedeWhileECRFails: the failure is shared as a token is.
+// TestStampedeWhileECRFails: the processes share a failure as they share a token.
 func TestStampedeWhileECRFails(t *testing.T) {
 	program := binary(t)
 	for name, faults := range failures() {
@@ -117,8 +116,7 @@ func TestStampedeWhileECRFails(t *testing.T) {
 	}
 }
 
-// TestKilledHolder: kubelet kills a process that takes too long, and that may
-// be the one which the others wait for.
+// TestKilledHolder: kubelet kills a process that takes too long; the others may be waiting for it.
 func TestKilledHolder(t *testing.T) {
 	program, fake, dir := binary(t), fakeFor(t), t.TempDir()
 	fake.Inject(fakeaws.Fault{Point: fakeaws.ECR, Hang: true, Times: 1})
@@ -151,7 +149,7 @@ func TestKilledHolder(t *testing.T) {
 			t.Errorf("%s", a.err)
 		}
 	}
-	// Were the lock not let go, they would wait for the 25 s of their own limit.
+	// If the lock were not released, they would wait for their own limit of 25 s.
 	if delay := time.Since(killed); delay > 15*time.Second {
 		t.Errorf("a killed holder delays the others by %s", delay)
 	}

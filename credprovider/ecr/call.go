@@ -26,7 +26,7 @@ const (
 	callMax     = 256 << 10       // bytes of an answer; a token has some 3,000
 )
 
-// keys are AWS credentials as they are used to sign.
+// keys are the AWS credentials that sign a request.
 type keys struct{ id, secret, session string }
 
 // caller sends signed requests.
@@ -36,8 +36,8 @@ type caller struct {
 	now    func() time.Time
 	signer *v4.Signer
 	limit  time.Duration // of one request
-	// skew is how far AWS's clock was ahead of ours when it last answered, in
-	// nanoseconds. A second try after a refusal is signed with its time.
+	// skew is how far AWS's clock was ahead of ours at its last answer, in nanoseconds. A second
+	// try after a refusal is signed with AWS's time.
 	skew atomic.Int64
 }
 
@@ -48,7 +48,7 @@ func newCaller(p Proxy, getenv func(string) string, now func() time.Time) *calle
 				Proxy:              p.choose(),
 				DisableKeepAlives:  true, // one request in hours
 				ForceAttemptHTTP2:  true,
-				DisableCompression: true, // so that the bound on the answer is one on the wire
+				DisableCompression: true, // the limit of the answer then holds on the wire
 			},
 			CheckRedirect: noRedirect,
 		},
@@ -62,12 +62,11 @@ func newCaller(p Proxy, getenv func(string) string, now func() time.Time) *calle
 // reply is an answer of status 200.
 type reply struct {
 	body []byte
-	// now is AWS's time.
+	// now is the time by AWS's clock.
 	now time.Time
 }
 
-// post sends one signed request to a. Errors are of type *Error and free of
-// secrets.
+// post sends one signed request to a. Errors are of type *Error and hold no secret.
 func (c *caller) post(ctx context.Context, op string, a api, k keys, header map[string]string, body string) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
@@ -101,13 +100,13 @@ func (c *caller) post(ctx context.Context, op string, a api, k keys, header map[
 	return reply{body: answer, now: now}, nil
 }
 
-// awsTime is the time to sign with.
+// awsTime returns the time that signatures use.
 func (c *caller) awsTime() time.Time {
 	return c.now().Add(time.Duration(c.skew.Load()))
 }
 
-// learnTime reads AWS's clock off an answer. Small differences are not worth
-// following.
+// learnTime stores the offset of AWS's clock, from the Date of an answer, and returns AWS's time.
+// Small differences are ignored.
 func (c *caller) learnTime(date string) time.Time {
 	own := c.now()
 	theirs, err := http.ParseTime(date)
@@ -122,7 +121,7 @@ func (c *caller) learnTime(date string) time.Time {
 	return own.Add(skew)
 }
 
-// refusal makes an error of an answer that is not 200.
+// refusal returns the error for an answer whose status is not 200.
 func refusal(op string, resp *http.Response, body []byte, k keys) error {
 	code, message := awsError(resp.Header, body)
 	e := &Error{Outcome: refusalOutcome(resp.StatusCode, code), Op: op, RetryAfter: retryAfter(resp.Header)}
@@ -137,13 +136,13 @@ func refusal(op string, resp *http.Response, body []byte, k keys) error {
 	return e
 }
 
-// awsError reads an error of either protocol: JSON 1.1 (ECR) or query (STS).
+// awsError parses an error of either protocol: JSON 1.1 (ECR) or query (STS).
 // https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 func awsError(h http.Header, body []byte) (code, message string) {
 	var j struct {
 		Type    string `json:"__type"`
 		Code    string `json:"code"`
-		Message string `json:"message"` // Message fits as well
+		Message string `json:"message"` // matches "Message", too
 	}
 	var x struct {
 		Code    string `xml:"Error>Code"`
@@ -168,7 +167,7 @@ func awsError(h http.Header, body []byte) (code, message string) {
 	return code, message
 }
 
-// refusalOutcome goes by AWS's code, and by the status when there is none.
+// refusalOutcome decides by AWS's code, or by the status when there is no code.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html
 func refusalOutcome(status int, code string) Outcome {
 	switch strings.TrimSuffix(code, "Exception") {
@@ -199,11 +198,11 @@ func retryAfter(h http.Header) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// maxForeign is how much of a foreign text goes into an error, in bytes.
+// maxForeign is the longest part of a foreign text in an error, in bytes.
 const maxForeign = 300
 
-// clean makes one printable line of a foreign text, without the secrets that
-// AWS may quote: a bad signature is answered with the canonical request.
+// clean returns the first line of a foreign text, printable and without secrets. AWS may quote
+// them: it answers a bad signature with the canonical request.
 func clean(text string, secrets ...string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 	for _, s := range secrets {

@@ -10,32 +10,29 @@ import (
 	"time"
 )
 
-// Options say what a [Chain] is made of. The zero value is the default chain
-// in the process environment.
+// Options configure a [Chain]. The zero value is the default chain in the process environment.
 type Options struct {
 	Sources []Source // nil: [Sources]
 	Proxy   Proxy
 	Getenv  func(string) string // nil: os.Getenv
 	Now     func() time.Time    // nil: time.Now
 	Log     *slog.Logger        // nil: nothing is logged
-	// SysDir is where the hardware is described; "" is /sys.
+	// SysDir is the sysfs that describes the hardware; "" is /sys.
 	SysDir string
 }
 
-// Chain gets tokens from its sources, in their order. It may be used by
-// several goroutines.
+// Chain gets tokens from its sources, in their order. It may be used by several goroutines.
 type Chain struct {
 	sources []Source
 	getenv  func(string) string
 	now     func() time.Time
 	log     *slog.Logger
-	// The clients are made at the first call: whoever finds a token in a file
-	// never needs them.
+	// The clients are made at the first call: a process that finds a token in a file needs none.
 	metadata func() *metadata
 	caller   func() *caller
 }
 
-// NewChain makes a chain. Nothing is read or asked yet.
+// NewChain returns a chain. It reads no file and opens no connection.
 func NewChain(o Options) *Chain {
 	c := &Chain{sources: o.Sources, getenv: o.Getenv, now: o.Now, log: o.Log}
 	if c.sources == nil {
@@ -59,11 +56,11 @@ func NewChain(o Options) *Chain {
 	return c
 }
 
-// Identity is a source as a token file names it.
+// Identity is the name of a source in token files.
 type Identity struct {
-	Source string // what people call it
-	// Name is fit for a file name: profile, or a hash of key id and role. It
-	// is "" when the source has no keys; Err then says why.
+	Source string // its name in messages: "instance profile"
+	// Name is valid in a file name: profile, or a hash of key id and role. It is "" when the source
+	// has no keys; Err then has the reason.
 	Name string
 	Err  error
 }
@@ -71,39 +68,39 @@ type Identity struct {
 // Len is the number of sources.
 func (c *Chain) Len() int { return len(c.sources) }
 
-// Identity describes source i. Static keys are read for it.
+// Identity returns the identity of source i. It reads static keys.
 func (c *Chain) Identity(i int) Identity {
 	name, err := c.sources[i].identity(c.getenv)
 	return Identity{Source: c.sources[i].title(), Name: name, Err: err}
 }
 
-// Request says what a [Chain.Fetch] is about.
+// Request is the input of [Chain.Fetch].
 type Request struct {
 	Registry Registry
-	// Known holds, by identity, what was learned before. A source with a
-	// verdict that holds is not asked.
+	// Known are the verdicts of earlier fetches by identity. A source with a verdict that holds is
+	// not asked.
 	Known map[string]Verdict
-	// Serving lists the identities whose token has not expired yet. When one
-	// of them has a temporary failure, the sources behind it are not asked.
+	// Serving are the identities with a usable token. When one of them has a temporary failure, the
+	// sources after it are not asked.
 	Serving map[string]bool
-	// First limits the chain to so many sources, 0 means all of them.
+	// First limits the chain to its first sources; 0 means all of them.
 	First int
-	// Hasty gives up early, because there is something else to serve.
+	// Hasty gives up early, because there is another usable token.
 	Hasty bool
 }
 
-// Result is what a [Chain.Fetch] brought.
+// Result is the output of [Chain.Fetch].
 type Result struct {
 	Token    Token
-	Identity string // whose token it is
-	// Learned holds the verdicts of this fetch, by identity.
+	Identity string // of the source that gave it
+	// Learned are the verdicts of this fetch by identity.
 	Learned map[string]Verdict
 	// Err is nil when there is a token, else a *ChainError.
 	Err error
 }
 
-// Fetch asks the sources in order until one gives a token. At most one request
-// is repeated in the whole chain. Every outcome is logged.
+// Fetch asks the sources in order until one gives a token. At most one request of the whole chain
+// is repeated. Every outcome is logged.
 func (c *Chain) Fetch(ctx context.Context, req Request) Result {
 	run := &fetch{chain: c, req: req, retries: 1, res: Result{Learned: map[string]Verdict{}}}
 	failed := &ChainError{Region: req.Registry.Region}
@@ -136,8 +133,7 @@ type fetch struct {
 	res     Result
 }
 
-// source asks one source. left counts the sources from here on, which share
-// the time.
+// source asks one source. left is the number of sources from this one on, which share the time.
 func (f *fetch) source(ctx context.Context, i int, id Identity, left int) (Token, error) {
 	if id.Err != nil {
 		f.log(ctx, id, id.Err, 0)
@@ -165,7 +161,7 @@ func (f *fetch) source(ctx context.Context, i int, id Identity, left int) (Token
 	return Token{}, err
 }
 
-// ask asks a source, twice if that may help.
+// ask asks a source, a second time if [Decide] says that this may help.
 func (f *fetch) ask(ctx context.Context, i int) (Token, error) {
 	token, err := f.once(ctx, i)
 	if err == nil || !Decide(err).Again || f.retries == 0 || f.req.Hasty {
@@ -203,9 +199,9 @@ func (f *fetch) keys(ctx context.Context, s Source) (keys, error) {
 	return f.chain.caller().assumeRole(ctx, f.req.Registry, k, s.Static.RoleARN)
 }
 
-// shorten makes verdicts short-lived when no source served. They count from
-// the end of the chain: were the first to lapse while the last source is still
-// being asked, whoever comes next would ask all over again.
+// shorten makes verdicts short-lived when no source gave a token. They begin at the end of the
+// fetch: if the first one expired while the last source is still being asked, the next process
+// would ask all of them again.
 func (f *fetch) shorten() {
 	if len(f.req.Serving) > 0 || f.req.First > 0 {
 		return
@@ -217,7 +213,7 @@ func (f *fetch) shorten() {
 	}
 }
 
-// log writes the one line that each outcome gets.
+// log writes the one line for an outcome.
 func (f *fetch) log(ctx context.Context, id Identity, err error, remember time.Duration) {
 	level := slog.LevelWarn
 	switch OutcomeOf(err) {

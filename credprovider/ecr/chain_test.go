@@ -27,8 +27,8 @@ func registry(t testing.TB, host string) Registry {
 
 const usEast = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 
-// TestOutcomes is the outcome table: what a source that cannot serve leads to.
-// The second source, static keys, serves in each case.
+// TestOutcomes is the outcome table: the consequence of each failure of a source. The second
+// source, static keys, gives a token in each case.
 func TestOutcomes(t *testing.T) {
 	const forever = 0
 	for _, c := range []struct {
@@ -108,7 +108,7 @@ func TestOutcomes(t *testing.T) {
 
 func fault(f fakeaws.Fault) func(*world) { return func(w *world) { w.Inject(f) } }
 
-// ecrFault hits the requests that the profile's keys sign.
+// ecrFault is a fault of the requests that the profile's keys sign.
 func ecrFault(f fakeaws.Fault) func(*world) {
 	f.Point, f.KeyID = fakeaws.ECR, profileKey.ID
 	return fault(f)
@@ -224,8 +224,8 @@ func TestBothFail(t *testing.T) {
 	}
 }
 
-// TestVerdictsOfAFailedChainLapseTogether: the profile fails at once and the
-// static keys after a long wait. Whoever waited for both must find both.
+// TestVerdictsOfAFailedChainLapseTogether: the profile fails at once and the static keys after a
+// long wait. A process that waited for both must find both verdicts.
 func TestVerdictsOfAFailedChainLapseTogether(t *testing.T) {
 	w := newWorld(t)
 	w.SetNotEC2(true)
@@ -256,7 +256,7 @@ func TestKnownSourceIsPassedOver(t *testing.T) {
 	if n := w.Count(fakeaws.MetadataToken, ""); n != 0 {
 		t.Errorf("the metadata service was asked %d times", n)
 	}
-	// The control: a verdict that has lapsed, and one from the future.
+	// The control: an expired verdict, and one from the future.
 	for _, v := range []Verdict{
 		{Outcome: NoRole, At: now.Add(-time.Hour), Until: now.Add(-time.Minute)},
 		{Outcome: NoRole, At: now.Add(time.Hour), Until: now.Add(2 * time.Hour)},
@@ -294,7 +294,7 @@ func TestHopLimitHint(t *testing.T) {
 	if res.Err != nil {
 		t.Error(res.Err)
 	}
-	// It heals when the service answers at last.
+	// It recovers when the service answers.
 	w.Heal()
 	w.Inject(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true, Times: 1})
 	if res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast)}); res.Identity != profileIdentity {

@@ -5,26 +5,25 @@ import (
 	"time"
 )
 
-// Decision is what follows from an error of one source.
+// Decision is the consequence of an error of one source.
 type Decision struct {
-	// Again: ask the same source once more, with credentials fetched anew.
+	// Again: ask the same source once more, with newly fetched credentials.
 	Again bool
-	// Stay: the source will come back; go on serving its unexpired token, and
-	// ask the next source only when there is none.
+	// Stay: the failure is temporary. Keep using the token of this source while it is usable; ask
+	// the next source only without one.
 	Stay bool
-	// Remember is how long the source is not asked again while another one
-	// serves.
+	// Remember is how long the source is not asked again while another one has a usable token.
 	Remember time.Duration
 }
 
-// How long a failure is remembered when nothing else serves either.
+// failureMemory is how long a failure is remembered when no source has a usable token.
 const failureMemory = 10 * time.Second
 
-// maxRetryAfter bounds what a server can ask for.
+// maxRetryAfter is the longest Retry-After that is followed.
 const maxRetryAfter = time.Minute
 
-// Decide says what to do about an error of a source. It is the outcome table:
-// a pure function of the error.
+// Decide returns the consequence of an error of a source. It is the outcome table of
+// docs/credentials.md, and a pure function of the error.
 func Decide(err error) Decision {
 	switch OutcomeOf(err) {
 	case Unreachable, NotEC2, HopLimit:
@@ -36,7 +35,7 @@ func Decide(err error) Decision {
 	case Rejected:
 		return Decision{Again: true, Remember: 5 * time.Minute}
 	case NoKeys:
-		// Looking again costs nothing.
+		// Looking for keys again costs nothing.
 		return Decision{}
 	}
 	d := Decision{Again: true, Stay: true, Remember: failureMemory}
@@ -47,7 +46,7 @@ func Decide(err error) Decision {
 	return d
 }
 
-// Verdict is what was learned about a source that could not serve.
+// Verdict is the remembered failure of a source.
 type Verdict struct {
 	Outcome Outcome   `json:"outcome"`
 	Message string    `json:"message"`
@@ -55,17 +54,17 @@ type Verdict struct {
 	Until   time.Time `json:"until"`
 }
 
-// clockSlack is by how much a time that was written down may lie ahead before
-// it is not believed: the clock was put back since.
+// clockSlack is how far in the future a stored time may be. Further ahead the clock was set back
+// since, and the time is not believed.
 const clockSlack = time.Minute
 
-// Holds reports whether the source need not be asked at now.
+// Holds reports whether v still holds at now, so that the source is not asked.
 func (v Verdict) Holds(now time.Time) bool {
 	return v.Until.After(now) && !v.At.After(now.Add(clockSlack))
 }
 
-// Alone is the verdict when no source serves: passing over a source is only
-// worth it while another one does its work.
+// Alone returns the verdict for the case that no source has a usable token. It holds for
+// [failureMemory] at most: to skip a source is useful only while another one has a token.
 func (v Verdict) Alone() Verdict {
 	if end := v.At.Add(failureMemory); v.Outcome != Busy && v.Until.After(end) {
 		v.Until = end
@@ -73,12 +72,12 @@ func (v Verdict) Alone() Verdict {
 	return v
 }
 
-// Err is the error that the verdict came from, as far as it was kept.
+// Err returns the error that the verdict was made from: its outcome and message.
 func (v Verdict) Err() error {
 	return &remembered{v}
 }
 
-// remembered is an error that another process saw.
+// remembered is an error of an earlier fetch, perhaps of another process.
 type remembered struct{ verdict Verdict }
 
 func (r *remembered) Error() string {

@@ -1,17 +1,17 @@
-// Package ecr gives passwords for Amazon's container registries, and tells
-// which hosts are such registries.
+// Package ecr gets passwords for Amazon's container registries, and recognises the hosts that are
+// such registries.
 //
-// [ParseHost] recognises a registry by its name. A [Chain] asks its sources of
-// AWS credentials in the configured order: the role of the EC2 instance, then
-// static keys, and goes on to the next only when one cannot serve; [Decide] is
-// the table of what follows from which [Outcome]. It keeps nothing: what was
-// learned comes back in a [Result], for the caller to remember.
+// It promises that a source of AWS credentials is asked only when those before it in the configured
+// order cannot give a token, and that nothing secret is part of an error or a log line. A token
+// goes to the caller alone.
 //
-// This is the only package that knows AWS. It takes the request signing from
-// the AWS SDK, and speaks the three calls that it needs itself, because the
-// SDK's service clients cost a third of the credential provider's run time
-// merely by being linked. Tests hold it against those clients.
+// It writes no file and remembers nothing but the offset of AWS's clock: a [Result] holds what the
+// caller has to remember.
 //
-// A token goes to nobody but the caller, and nothing secret is part of an
-// error or a log line.
+// Start with [Chain.Fetch]. [ParseHost] recognises a registry by its name; [Decide] is the table
+// that maps an [Outcome] to its consequences.
+//
+// This is the only package that knows AWS. It signs requests with the AWS SDK and makes its few
+// calls to AWS itself, because the SDK's service clients cost a third of the credential provider's
+// run time by being linked. Tests compare it with those clients.
 package ecr

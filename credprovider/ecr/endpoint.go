@@ -2,7 +2,7 @@ package ecr
 
 import "strings"
 
-// partition is one of AWS's separate worlds, each with DNS names of its own.
+// partition is an AWS partition, which has DNS names of its own.
 type partition struct {
 	id           string
 	regionPrefix string // "" is the partition of every other region
@@ -11,8 +11,8 @@ type partition struct {
 	dualAPI      string // of the dual-stack API
 }
 
-// partitions lists them all, the most common last because its prefix fits
-// every region. Source: partitions.json of aws-sdk-go-v2; a test compares.
+// partitions lists all partitions, the most common one last because its prefix matches every
+// region. Source: partitions.json of aws-sdk-go-v2; a test compares them.
 func partitions() [8]partition {
 	return [8]partition{
 		{"aws-us-gov", "us-gov-", "amazonaws.com", "on.aws", "api.aws"},
@@ -36,7 +36,7 @@ func partitionOf(region string) partition {
 	return p
 }
 
-// api says where a request goes and how it is signed.
+// api is the endpoint of a request and the scope of its signature.
 type api struct {
 	service string // in the signature
 	url     string
@@ -52,8 +52,8 @@ const (
 	envMetadata  = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 )
 
-// tokenAPI is where tokens for r come from. An endpoint from the environment
-// wins over the FIPS and dual-stack ones.
+// tokenAPI returns the API that gives tokens for r. An endpoint from the environment wins over the
+// FIPS and dual-stack ones.
 func tokenAPI(r Registry, getenv func(string) string) api {
 	p := partitionOf(r.Region)
 	a := api{service: string(r.Service()), region: r.Region}
@@ -78,12 +78,12 @@ func tokenAPI(r Registry, getenv func(string) string) api {
 	return a
 }
 
-// roleAPI is the STS that is near r.
+// roleAPI returns the STS of the region of r.
 func roleAPI(r Registry, getenv func(string) string) api {
 	p := partitionOf(r.Region)
 	a := api{service: "sts", region: r.Region}
 	fips := ""
-	// In GovCloud the plain name is the FIPS one.
+	// In GovCloud the name without -fips is the FIPS endpoint.
 	if r.FIPS && (p.id != "aws-us-gov" || r.DualStack) {
 		fips = "-fips"
 	}

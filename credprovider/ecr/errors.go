@@ -7,18 +7,16 @@ import (
 	"time"
 )
 
-// Outcome is why a source did not give a token. It is an error, so that
-// errors.Is(err, ecr.NoRole) asks for it.
+// Outcome is the reason why a source gave no token. It is an error, for errors.Is(err, ecr.NoRole).
 type Outcome string
 
-// The outcomes; [Decide] says what follows from each.
+// The outcomes; [Decide] has the consequence of each.
 const (
 	// Unreachable: no metadata service answers.
 	Unreachable Outcome = "metadata service unreachable"
-	// HopLimit: none answers, though this machine looks like EC2.
+	// HopLimit: no metadata service answers, but this machine looks like EC2.
 	HopLimit Outcome = "metadata service unreachable on EC2"
-	// NotEC2: something answers there that is no metadata service of EC2, or
-	// that refuses to be one.
+	// NotEC2: another service answers than EC2's metadata service, or it refuses a session.
 	NotEC2 Outcome = "no EC2 metadata"
 	// NoRole: the instance has no role.
 	NoRole Outcome = "no role"
@@ -28,21 +26,21 @@ const (
 	Rejected Outcome = "credentials rejected"
 	// Busy: throttled, 5xx, a network error or an answer that makes no sense.
 	Busy Outcome = "temporary failure"
-	// NoKeys: no static keys are there to be used.
+	// NoKeys: static keys are missing or incomplete.
 	NoKeys Outcome = "no keys"
 )
 
 // Error implements error.
 func (o Outcome) Error() string { return string(o) }
 
-// Error is what went wrong with one source.
+// Error is the failure of one source.
 type Error struct {
 	Outcome Outcome
-	// Op is what was asked, such as "get a token from ecr in us-east-1".
+	// Op is the failed operation, such as "get a token from ecr in us-east-1".
 	Op string
-	// RetryAfter is what the server asked for, or zero.
+	// RetryAfter is the delay that the server asked for, or zero.
 	RetryAfter time.Duration
-	Err        error // nil when Op and Outcome say it all
+	Err        error // the cause; nil when there is no more to say than Op and Outcome
 }
 
 // Error implements error, in one line.
@@ -61,7 +59,7 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Outcome, e.Err}
 }
 
-// OutcomeOf gives the outcome that err carries, [Busy] when it carries none.
+// OutcomeOf returns the outcome in err, [Busy] without one.
 func OutcomeOf(err error) Outcome {
 	var o Outcome
 	if errors.As(err, &o) {
@@ -70,7 +68,7 @@ func OutcomeOf(err error) Outcome {
 	return Busy
 }
 
-// ChainError says that no source gave a token, and why, source by source.
+// ChainError means that no source gave a token; it has the reason of each source.
 type ChainError struct {
 	Region string
 	Errs   []SourceError
@@ -78,7 +76,7 @@ type ChainError struct {
 
 // SourceError is the error of one source.
 type SourceError struct {
-	Source string // as people call it: "instance profile"
+	Source string // its name in messages: "instance profile"
 	Err    error
 }
 

@@ -6,20 +6,20 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// Registry is an ECR registry, as its host name tells it.
+// Registry is an ECR registry, parsed from its host name.
 type Registry struct {
 	// Host is the name in lower case, without a trailing dot, with its port.
 	Host      string
 	Account   string // 12 digits; "" for the public registry
 	Region    string
 	Partition string // aws, aws-cn, aws-us-gov, …
-	// FIPS and DualStack say which of its names it was called by; the API is
-	// then asked at the endpoint of the same sort.
+	// FIPS and DualStack are the kind of the host name; requests for tokens go to the endpoint of
+	// the same kind.
 	FIPS, DualStack bool
-	// Public is ECR Public: another API, always in us-east-1.
+	// Public is ECR Public, which has another API, always in us-east-1.
 	Public bool
-	// Chain names the chain of credentials that gets tokens for it, "" for the
-	// one of all registries without a chain of their own.
+	// Chain names the chain of credentials that gets its tokens, "" for the chain that all
+	// registries without their own share.
 	Chain string
 }
 
@@ -32,7 +32,7 @@ const (
 	Public  Service = "ecr-public"
 )
 
-// Service says which API gives tokens for r.
+// Service returns the API that gives tokens for r.
 func (r Registry) Service() Service {
 	if r.Public {
 		return Public
@@ -40,7 +40,7 @@ func (r Registry) Service() Service {
 	return Private
 }
 
-// Same reports whether r and o are one registry under whatever names.
+// Same reports whether r and o are names of one registry.
 func (r Registry) Same(o Registry) bool {
 	return r.Account == o.Account && r.Region == o.Region && r.Partition == o.Partition && r.Public == o.Public
 }
@@ -49,21 +49,21 @@ func (r Registry) Same(o Registry) bool {
 // https://docs.aws.amazon.com/AmazonECR/latest/public/public-registry-auth.html
 const publicRegion = "us-east-1"
 
-// Name makes a host an ECR registry that does not look like one, such as a
-// CNAME or a proxy.
+// Name declares a host to be an ECR registry that does not have the name of one, such as a CNAME or
+// a proxy.
 type Name struct {
 	Host    string `json:"host"` // host[:port]
 	Account string `json:"account"`
 	Region  string `json:"region"`
-	// Chain names the chain of credentials of this registry, by all its names;
-	// "" leaves it to the others.
+	// Chain names the chain of credentials of this registry, under all its names; "" is the shared
+	// one.
 	Chain string `json:"chain,omitempty"`
 }
 
 // Names are further names of ECR registries.
 type Names []Name
 
-// Parse is [ParseHost], and knows the further names and the chains as well.
+// Parse is [ParseHost] with these names and their chains.
 func (n Names) Parse(host string) (Registry, bool) {
 	r, ok := n.parse(host)
 	if !ok {
@@ -98,9 +98,8 @@ func (n Names) parse(host string) (Registry, bool) {
 	return Registry{}, false
 }
 
-// ParseHost recognises the host[:port] of an ECR registry, in every form that
-// AWS documents. It reports false for everything else: a token is for ECR
-// alone, so a name that merely looks like it must not pass.
+// ParseHost parses the host[:port] of an ECR registry, in every form that AWS documents. It reports
+// false for every other name, however similar: a token is for ECR alone.
 //
 // The forms: https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
 // and https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html.
@@ -141,7 +140,7 @@ func ParseHost(host string) (Registry, bool) {
 	return Registry{}, false
 }
 
-// form is what stands between account and region.
+// form is the part of the name between account and region.
 type form struct {
 	separator       string
 	fips, dualStack bool
@@ -156,8 +155,8 @@ func forms() [4]form {
 	}
 }
 
-// has reports whether a registry name of form f ends in suffix. The two belong
-// together: dkr.ecr….on.aws does not exist.
+// has reports whether registry names of form f end in suffix. Not every pair exists:
+// dkr.ecr….on.aws does not.
 func (p partition) has(f form, suffix string) bool {
 	switch {
 	case !f.dualStack:
@@ -168,7 +167,7 @@ func (p partition) has(f form, suffix string) bool {
 	return p.dualHosts != "" && suffix == p.dualHosts
 }
 
-// normalise brings a host[:port] into the form that is compared.
+// normalise returns host[:port] in the form in which hosts are compared.
 func normalise(host string) (string, bool) {
 	name, port, hasPort := strings.Cut(host, ":")
 	if strings.HasPrefix(host, "[") {
@@ -186,8 +185,8 @@ func isAccount(s string) bool {
 	return len(s) == 12 && strings.Trim(s, "0123456789") == ""
 }
 
-// isRegion accepts what a region can look like: us-east-1, us-gov-west-1. It
-// becomes part of a file name and of a host name, so nothing else may pass.
+// isRegion reports whether s has the form of a region: us-east-1, us-gov-west-1. It becomes part of
+// a file name and of a host name.
 func isRegion(s string) bool {
 	if len(s) < 6 || len(s) > 32 || strings.Count(s, "-") < 2 || strings.Contains(s, "--") {
 		return false

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// The instance metadata service, version 2 only: every GET carries a session
-// token that a PUT has given. Version 1 is never asked.
+// The instance metadata service, version 2 only: every GET carries a session token from a PUT.
+// Version 1 is never used.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 const (
 	metadataDefault  = "http://169.254.169.254"
@@ -25,24 +25,24 @@ const (
 	metadataMax      = 64 << 10 // bytes of an answer
 )
 
-// metadataTimes says how long the metadata service may take. It is on the
-// machine itself and answers in milliseconds when it is there at all.
+// metadataTimes are timeouts of the metadata service. It runs on the machine itself and answers in
+// milliseconds.
 type metadataTimes struct {
 	first, later time.Duration // the first request, each one after it
-	onEC2        time.Duration // in all, when this looks like EC2
+	onEC2        time.Duration // of all tries together, when this looks like EC2
 }
 
 // metadata asks the instance metadata service.
 type metadata struct {
 	http *http.Client // without a proxy, without redirects
 	base string
-	// likeEC2 says whether the hardware looks like an EC2 instance.
+	// likeEC2 is whether the hardware looks like an EC2 instance.
 	likeEC2 bool
 	times   metadataTimes
 }
 
-// newMetadata takes the endpoint from the environment, else the well-known
-// one. Nothing here ever goes through a proxy: the keys of the instance would.
+// newMetadata uses the endpoint of the environment, else the well-known one. It never uses a proxy:
+// the keys of the instance would pass it.
 func newMetadata(getenv func(string) string, sysDir string) *metadata {
 	m := &metadata{
 		base:  strings.TrimSuffix(getenv(envMetadata), "/"),
@@ -59,7 +59,7 @@ func newMetadata(getenv func(string) string, sysDir string) *metadata {
 	return m
 }
 
-// looksLikeEC2 goes by what the hardware calls itself:
+// looksLikeEC2 checks the names of the hardware:
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html
 func looksLikeEC2(sysDir string) bool {
 	for file, prefix := range map[string]string{
@@ -75,8 +75,8 @@ func looksLikeEC2(sysDir string) bool {
 	return false
 }
 
-// keys gives the keys of the instance's role. When patient, a service that
-// does not answer on what looks like EC2 is asked for ten seconds.
+// keys returns the keys of the instance's role. With patient it asks for ten seconds on hardware
+// that looks like EC2, and twice elsewhere.
 func (m *metadata) keys(ctx context.Context, patient bool) (keys, error) {
 	session, err := m.session(ctx, patient)
 	if err != nil {
@@ -100,7 +100,7 @@ func (m *metadata) keys(ctx context.Context, patient bool) (keys, error) {
 func parseRoleKeys(op string, body []byte) (keys, error) {
 	var a struct{ Code, AccessKeyID, SecretAccessKey, Token string }
 	if err := json.Unmarshal(body, &a); err != nil {
-		// The text of the error could quote the body, which holds keys.
+		// The error of encoding/json could quote the body, which holds keys.
 		return keys{}, &Error{Outcome: Busy, Op: op, Err: errors.New("the answer is no JSON")}
 	}
 	if a.Code != "" && a.Code != "Success" {
@@ -112,7 +112,7 @@ func parseRoleKeys(op string, body []byte) (keys, error) {
 	return keys{id: a.AccessKeyID, secret: a.SecretAccessKey, session: a.Token}, nil
 }
 
-// session gets a session token, which only EC2 gives.
+// session gets a session token; only EC2 has them.
 func (m *metadata) session(ctx context.Context, patient bool) (string, error) {
 	begin := time.Now()
 	wait, tries := m.times.first, 0
@@ -132,7 +132,7 @@ func (m *metadata) session(ctx context.Context, patient bool) (string, error) {
 	}
 }
 
-// explain adds the hint that an operator needs on EC2.
+// explain adds the remedy to an error on EC2.
 func (m *metadata) explain(err error) error {
 	var e *Error
 	if !m.likeEC2 || !errors.As(err, &e) || e.Outcome != Unreachable {
@@ -165,8 +165,8 @@ func (m *metadata) oneSession(ctx context.Context, wait time.Duration) (string, 
 	return string(body), nil
 }
 
-// isSession keeps a web page, or whatever else a stranger answers, out of our
-// request headers.
+// isSession reports whether b can be a session token. A web page, or any other answer of a foreign
+// service, must not become a request header.
 func isSession(b []byte) bool {
 	if len(b) == 0 || len(b) > 1024 {
 		return false
@@ -179,7 +179,7 @@ func isSession(b []byte) bool {
 	return true
 }
 
-// role asks for the name of the role.
+// role returns the name of the instance's role.
 func (m *metadata) role(ctx context.Context, session string) (string, error) {
 	const op = "ask the metadata service for the role"
 	status, body, err := m.get(ctx, session, metadataRoles)
@@ -198,8 +198,8 @@ func (m *metadata) role(ctx context.Context, session string) (string, error) {
 	return name, nil
 }
 
-// noRole tells an instance without a role from another cloud, which has no
-// identity document either.
+// noRole returns the error for a missing role: [NoRole] on an EC2 instance, [NotEC2] in another
+// cloud, which has no identity document.
 func (m *metadata) noRole(ctx context.Context, op, session string) error {
 	status, _, err := m.get(ctx, session, metadataDocument)
 	if err == nil && status == http.StatusNotFound {
@@ -254,7 +254,7 @@ func (m *metadata) do(req *http.Request) (int, []byte, error) {
 	return resp.StatusCode, body, err
 }
 
-// readBounded reads all of r, which must not be more than limit bytes.
+// readBounded reads all of r. More than limit bytes are an error.
 func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -266,7 +266,7 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// plainNet shortens an error of net/http to its cause, without the url.
+// plainNet returns the cause of an error of net/http, without the url.
 func plainNet(err error) error {
 	var op *net.OpError
 	switch {

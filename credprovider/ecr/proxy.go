@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Proxy is how ECR and STS are reached. The zero value takes the process
+// Proxy is the proxy for requests to ECR and STS. The zero value takes it from the process
 // environment. The metadata service is never asked through a proxy.
 type Proxy struct {
 	// A proxy's URL may carry a login, so it is not shown.
@@ -19,13 +19,13 @@ type Proxy struct {
 	No          string
 }
 
-// choose gives the function that picks the proxy for a request. Its error does
-// not quote the address, unlike that of net/http.
+// choose returns the function that chooses the proxy of a request. Unlike that of net/http, its
+// error does not quote the address.
 func (p Proxy) choose() func(*http.Request) (*url.URL, error) {
 	malformed := errors.New("the address of the proxy is malformed")
 	cfg := httpproxy.FromEnvironment()
 	if p != (Proxy{}) {
-		// httpproxy passes over an address that it cannot read.
+		// httpproxy ignores an address that it cannot parse.
 		if !isProxy(p.HTTP.Reveal()) || !isProxy(p.HTTPS.Reveal()) {
 			return func(*http.Request) (*url.URL, error) { return nil, malformed }
 		}

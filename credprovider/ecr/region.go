@@ -1,8 +1,7 @@
 package ecr
 
-// InRegion gives what to ask a token of service s in a region for, when no
-// registry is named: it has no host and no account, and is asked at the plain
-// endpoint. It reports false for what is no service or cannot be a region.
+// InRegion returns a registry without host and account, to get a token of service s in a region
+// from its standard endpoint. It reports false for an unknown service and a malformed region.
 func InRegion(s Service, region string) (Registry, bool) {
 	if !isRegion(region) || s == Public && region != publicRegion || s != Public && s != Private {
 		return Registry{}, false

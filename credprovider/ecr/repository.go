@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// CreateRepository makes a repository in the registry r, or does nothing if
-// there is one of that name. For the public registry the name is without the
-// alias. The sources are asked in their order; the next one only when one has
-// no keys or may not do it. The error is a *RepositoryError.
+// CreateRepository creates a repository in the registry r; an existing one is no error. For the
+// public registry the name is without the alias. The sources are asked in their order until one
+// creates it, whatever the failure of those before: as for a token when none is unexpired, also a
+// temporary failure leads to the next source. The error is a *RepositoryError.
 //
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
 // https://docs.aws.amazon.com/AmazonECRPublic/latest/APIReference/API_CreateRepository.html
@@ -32,8 +32,7 @@ func (c *Chain) CreateRepository(ctx context.Context, r Registry, name string) e
 	return failed
 }
 
-// RepositoryError says that no source could make a repository, and why, source
-// by source.
+// RepositoryError means that no source could create a repository; it has the reason of each source.
 type RepositoryError struct {
 	Registry, Name string
 	Errs           []SourceError
@@ -57,13 +56,13 @@ func (e *RepositoryError) Unwrap() []error {
 	return errs
 }
 
-// createRepository makes the call with one set of keys.
+// createRepository calls the API with one set of keys.
 func (c *caller) createRepository(ctx context.Context, r Registry, k keys, name string) error {
 	a := tokenAPI(r, c.getenv)
 	op := "create the repository " + clean(name) + " in " + a.service + " in " + a.region
 	target := "AmazonEC2ContainerRegistry_V20150921.CreateRepository"
-	// With the account a registry of somebody else is refused, instead of
-	// making the repository in our own.
+	// Without the account, the repository would be created in the account of the keys, whichever
+	// registry was meant.
 	request := map[string]string{"repositoryName": name, "registryId": r.Account}
 	if r.Public {
 		target = "SpencerFrontendService.CreateRepository"

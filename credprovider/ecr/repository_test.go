@@ -9,7 +9,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// The repository is made in the registry that is named, once.
+// The repository is created in the named registry, once.
 func TestCreateRepository(t *testing.T) {
 	s := newWorld(t)
 	chain := s.chain(t, Options{})
@@ -31,7 +31,7 @@ func TestCreateRepository(t *testing.T) {
 	}
 }
 
-// Who may not make it is told so, with every source; the next source is asked.
+// A refusal leads to the next source; the error has the reason of every source.
 func TestCreateRepositoryDenied(t *testing.T) {
 	s := newWorld(t)
 	chain := s.chain(t, Options{})

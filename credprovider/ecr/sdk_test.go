@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// Our three calls are held against the SDK's clients: they go to the same
-// endpoints, and the fake that they are tested with satisfies the clients, too.
+// The calls are compared with the SDK's clients: they go to the same endpoints, and the fake of the
+// tests satisfies those clients, too.
 
 // sdkRegions has a region of every partition, and several of the largest.
 func sdkRegions() []string {

@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Source is one source of AWS credentials; exactly one field is set.
+// Source is one source of AWS credentials. Exactly one field is set.
 type Source struct {
 	InstanceProfile *InstanceProfile
 	Static          *StaticKeys
@@ -23,17 +23,16 @@ type Source struct {
 // InstanceProfile is the role of the EC2 instance.
 type InstanceProfile struct{}
 
-// StaticKeys are keys that are given: inline, in files, in a shared
-// credentials file, or, when nothing is set but Profile and RoleARN, in the
-// environment (AWS_ACCESS_KEY_ID …) and then in the shared credentials file
-// that the environment names, or ~/.aws/credentials. Files are read at each
-// use, so that a rotated key serves at once.
+// StaticKeys are keys that are inline, in files or in a shared credentials file. When nothing but
+// Profile and RoleARN is set, they are taken from the environment (AWS_ACCESS_KEY_ID …), then from
+// the shared credentials file that the environment names, or ~/.aws/credentials. Files are read at
+// each use, so that a rotated key is used at once.
 type StaticKeys struct {
 	AccessKeyID, SecretAccessKey, SessionToken             redact.Secret
 	AccessKeyIDFile, SecretAccessKeyFile, SessionTokenFile string
 	SharedCredentialsFile                                  string
 	Profile                                                string // of the shared file; "" is AWS_PROFILE or default
-	RoleARN                                                string // to be assumed with the keys, or ""
+	RoleARN                                                string // assumed with the keys, unless ""
 }
 
 // Sources is the default chain: the instance profile, then keys from the
@@ -45,8 +44,8 @@ func Sources() []Source {
 // profileIdentity names the identity of the instance profile.
 const profileIdentity = "profile"
 
-// identity names who a source is, without a secret: it is part of a file
-// name. Keys that were changed are another identity.
+// identity returns the part of a file name that names the source, without a secret. Other keys are
+// another identity.
 func (s Source) identity(getenv func(string) string) (string, error) {
 	if s.Static == nil {
 		return profileIdentity, nil
@@ -59,7 +58,7 @@ func (s Source) identity(getenv func(string) string) (string, error) {
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// title is what people call the source.
+// title is the name of the source in messages.
 func (s Source) title() string {
 	switch {
 	case s.Static == nil:
@@ -97,7 +96,7 @@ func (s StaticKeys) keys(getenv func(string) string) (keys, error) {
 	case k.secret == "":
 		return keys{}, &Error{Outcome: NoKeys, Op: opKeys, Err: errors.New("the secret access key is missing")}
 	case !Printable(k.id), !Printable(k.session):
-		// They become headers; the error must not quote them.
+		// They become request headers. The error must not quote them.
 		return keys{}, &Error{Outcome: NoKeys, Op: opKeys, Err: errors.New("the keys hold characters that no key has")}
 	}
 	return k, nil
@@ -134,8 +133,8 @@ func (s StaticKeys) inline() (keys, error) {
 	return k, nil
 }
 
-// sharedFile is where the shared credentials are by default. kubelet's
-// environment often has no HOME.
+// sharedFile returns the path of the shared credentials file. kubelet's environment often has no
+// HOME.
 func sharedFile(getenv func(string) string) string {
 	if f := getenv("AWS_SHARED_CREDENTIALS_FILE"); f != "" {
 		return f
@@ -192,7 +191,7 @@ func parseShared(b []byte, profile string) (k keys, found bool) {
 	return k, found
 }
 
-// maxKeyFile bounds the files that hold keys, in bytes.
+// maxKeyFile is the size of the largest file that holds keys, in bytes.
 const maxKeyFile = 1 << 20
 
 func readFile(path string) ([]byte, error) {

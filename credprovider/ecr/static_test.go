@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// fakeProxy refuses everything, and tells which hosts it was asked for.
+// fakeProxy refuses every request, and records the hosts that it was asked for.
 func fakeProxy(t *testing.T, seen func(host string)) (Proxy, error) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +89,7 @@ func TestStaticKeys(t *testing.T) {
 	}
 }
 
-// Without HOME, as a unit of systemd has none, root's is /root.
+// Without HOME, as in a systemd unit, root's home is /root.
 func TestSharedFile(t *testing.T) {
 	unset := ".aws/credentials"
 	if os.Geteuid() == 0 {

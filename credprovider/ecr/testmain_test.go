@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// world is a fake AWS and the environment that leads to it.
+// world is a fake AWS with the environment that points to it.
 type world struct {
 	*fakeaws.Server
 	env       map[string]string
@@ -37,7 +37,7 @@ var (
 	staticKey  = fakeaws.Key{ID: "AKIASTATIC", Secret: "static-secret-canary"}
 )
 
-// newWorld has an instance with a role, and static keys in the environment.
+// newWorld returns an instance with a role, and static keys in the environment.
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	s, err := fakeaws.Start()
@@ -62,14 +62,13 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) getenv(name string) string { return w.env[name] }
 
-// Inject injects a fault. Of one that only ends with our patience, chains that
-// are made afterwards have little.
+// Inject injects a fault. After one that ends only with a timeout, new chains have short timeouts.
 func (w *world) Inject(f fakeaws.Fault) {
 	w.impatient = w.impatient || f.Hang || f.Drip > 0
 	w.Server.Inject(f)
 }
 
-// chain is a chain that leads to the fake.
+// chain returns a chain that asks the fake.
 func (w *world) chain(t testing.TB, o Options) *Chain {
 	t.Helper()
 	if !strings.HasPrefix(w.env[envMetadata], "http://127.0.0.1:") {

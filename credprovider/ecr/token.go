@@ -17,12 +17,11 @@ import (
 type Token struct {
 	Username string
 	Password redact.Secret
-	// Issued and Expires are in the time of this machine's clock, also when
-	// AWS's clock differs.
+	// Issued and Expires are by this machine's clock, also when AWS's clock differs.
 	Issued, Expires time.Time
 }
 
-// MaxLife is longer than any token lives; ECR says 12 hours.
+// MaxLife is longer than the life of any token; ECR documents 12 hours.
 const MaxLife = 7 * 24 * time.Hour
 
 // registryToken calls GetAuthorizationToken:
@@ -52,15 +51,13 @@ func (c *caller) registryToken(ctx context.Context, r Registry, k keys) (Token, 
 	return t, nil
 }
 
-// authorization is an entry of the answer: ECR gives a list of them, ECR
-// Public a single one.
+// authorization is an entry of the answer: ECR returns a list, ECR Public a single one.
 type authorization struct {
 	Token     string  `json:"authorizationToken"` // base64 of user:password
 	ExpiresAt float64 `json:"expiresAt"`          // seconds since 1970
 }
 
-// parseToken reads the answer of either API. now is the server's time. Its
-// errors quote nothing.
+// parseToken parses the answer of either API. now is the server's time. Errors quote nothing of it.
 func parseToken(body []byte, now time.Time) (Token, error) {
 	var envelope struct {
 		Data json.RawMessage `json:"authorizationData"`
@@ -83,7 +80,7 @@ func parseToken(body []byte, now time.Time) (Token, error) {
 	if !ok || user == "" || password == "" || !Printable(user) || !Printable(password) {
 		return Token{}, errors.New("the token is no user:password")
 	}
-	// A float of any size must not overflow a time.
+	// A huge number must not overflow a time.
 	if !(a.ExpiresAt > 0 && a.ExpiresAt < 1e11) {
 		return Token{}, errors.New("the token has no usable expiry")
 	}
@@ -97,8 +94,8 @@ func parseToken(body []byte, now time.Time) (Token, error) {
 	return Token{Username: user, Password: redact.New(password), Issued: now, Expires: expires}, nil
 }
 
-// Printable reports whether s is visible ASCII, as each half of a login of ECR
-// is: nothing in it can change what a terminal or a log shows.
+// Printable reports whether s is visible ASCII, as username and password of ECR are: it has no
+// control characters that could change a terminal or a log.
 func Printable(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {

@@ -12,7 +12,7 @@ const (
 	request = `{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"` + host + `/app"}`
 )
 
-// role is what a contestant stands for in the limits.
+// role names a contestant in the limits.
 type role string
 
 const (
@@ -25,7 +25,7 @@ const (
 	helperKeys  role = "docker-credential-ecr-login warm, static keys"
 )
 
-// contestant is one program in one situation, and what was measured of it.
+// contestant is one program in one situation, with its measurements.
 type contestant struct {
 	role role
 	row  string // in the table
@@ -33,22 +33,19 @@ type contestant struct {
 	args  []string
 	env   []string
 	stdin string
-	// cold is a directory that is removed before each execution; "" keeps
-	// what an earlier one learned.
+	// cold is a directory that is removed before each execution; "" keeps the cache.
 	cold string
-	// ecrCalls is how often each execution asks ECR: it shows that a cache is
-	// used, or not.
+	// ecrCalls is how often each execution must ask ECR: it shows whether the cache is used.
 	ecrCalls int
 
 	times []time.Duration
 	peak  int64 // KiB
 }
 
-// contestants lists who takes part. All but one have the instance profile as
-// their AWS identity, as on a node. The helper's cache is keyed by the access
-// key, so it asks the metadata service even for a token that it has; the one
-// with static keys shows what it takes without that. The floor reads the token
-// file that berth keeps.
+// contestants returns all contestants. All but one have the instance profile as their AWS identity,
+// as on a node. The helper's cache is keyed by the access key, so it asks the metadata service even
+// when the token is cached; the contestant with static keys shows its time without that. The floor
+// reads the token file that berth keeps.
 func contestants(p programs, aws *fakeaws.Server, dir string) []*contestant {
 	env := append(aws.Env(), "HOME="+dir, "AWS_CONFIG_FILE="+filepath.Join(dir, "none"))
 	warm, cold := filepath.Join(dir, "tokens"), filepath.Join(dir, "cold-tokens")
@@ -56,7 +53,7 @@ func contestants(p programs, aws *fakeaws.Server, dir string) []*contestant {
 	keysCache := filepath.Join(dir, "keys-helper")
 	rules := filepath.Join(dir, "none.json")
 	with := func(more ...string) []string { return append(append([]string(nil), env...), more...) }
-	// berth comes first, for it writes what the floor reads.
+	// berth comes first because it writes the file that the floor reads.
 	return []*contestant{
 		{
 			role: berthWarm, row: "**berth-credential-provider**, token in its file",

@@ -1,13 +1,14 @@
-// Benchprovider compares berth-credential-provider with the least that a
-// provider in Go can cost and with the programs that people use today, each
-// against the same fake AWS, and prints a table for docs/performance.md.
+// Benchprovider compares berth-credential-provider with the least that a provider in Go can cost
+// and with the programs that are in use today, each against the same fake AWS, and prints a table
+// for docs/performance.md.
 //
-// The contestants take turns in random order, round after round, so that
-// whatever else the machine does falls on all of them alike; what counts are
-// medians. Every answer is checked to hold a token that the fake gave out.
+// The contestants take turns in random order, round after round, so that other load on the machine
+// affects all of them alike; medians are compared. Every answer must hold a token that the fake
+// issued. It writes only to a temporary directory and to the build cache of the other programs.
 //
-// Exit status: 0 when all limits hold, 1 when one does not or something went
-// wrong.
+// Start with contestants; limits are in report.go.
+//
+// Exit status: 0 when all limits hold, 1 when one is missed or on any error.
 package main
 
 import (
@@ -76,8 +77,8 @@ func run(ctx context.Context, rounds int, out, progress io.Writer) (err error) {
 	return report(out, b.contestants, machine(rounds, before, time.Now()))
 }
 
-// startAWS runs a fake that is as far away as the real one is from a node: the
-// metadata service on the machine itself, ECR in the region.
+// startAWS runs a fake with the latencies that a node sees: the metadata service is on the machine
+// itself, ECR in the region.
 func startAWS() (*fakeaws.Server, error) {
 	aws, err := fakeaws.Start()
 	if err != nil {

@@ -38,9 +38,8 @@ func TestTooFewRounds(t *testing.T) {
 	}
 }
 
-// TestMeasures runs our own programs a few times, without any limit on time,
-// and sees that a contestant which is not in the situation it stands for is
-// noticed.
+// TestMeasures runs our own programs a few times, without any limit on time, and checks that a
+// contestant in the wrong situation is an error.
 func TestMeasures(t *testing.T) {
 	dir := t.TempDir()
 	p, err := buildOurs(t.Context(), "../..", dir)

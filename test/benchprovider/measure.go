@@ -24,8 +24,7 @@ type bench struct {
 	contestants []*contestant
 }
 
-// warmUp runs each contestant once, so that the caches are full and the
-// programs are in memory.
+// warmUp runs each contestant once, to fill the caches and to load the programs into memory.
 func (b *bench) warmUp(ctx context.Context) error {
 	for _, c := range b.contestants {
 		if _, err := b.execute(ctx, c, c.command(ctx)); err != nil {
@@ -36,7 +35,7 @@ func (b *bench) warmUp(ctx context.Context) error {
 	return nil
 }
 
-// time runs all contestants in each round, in an order of its own.
+// time runs all contestants in each round, in random order.
 func (b *bench) time(ctx context.Context, rounds int) error {
 	order := slices.Clone(b.contestants)
 	for range rounds {
@@ -62,8 +61,8 @@ func (c *contestant) command(ctx context.Context) *exec.Cmd {
 
 var password = regexp.MustCompile(`"(?:password|Secret)":\s*"([^"]+)"`)
 
-// execute runs cmd for c and says how long that took. Its answer must hold a
-// token that the fake has issued.
+// execute runs cmd for c and returns the time that it took. Its answer must hold a token that the
+// fake issued.
 func (b *bench) execute(ctx context.Context, c *contestant, cmd *exec.Cmd) (time.Duration, error) {
 	if c.cold != "" {
 		if err := os.RemoveAll(c.cold); err != nil {
@@ -116,8 +115,7 @@ func (b *bench) memory(ctx context.Context) error {
 	return nil
 }
 
-// peakOf runs cmd, which is peak with a program to run, and gives what it
-// reports.
+// peakOf runs cmd, which is the program peak with a program to run, and returns the peak in KiB.
 func peakOf(cmd *exec.Cmd, run func(*exec.Cmd) error) (int64, error) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -23,12 +23,11 @@ type program struct {
 
 type programs struct{ berth, floor, peak, ecrProvider, helper program }
 
-// peer is a program of somebody else. Its version is in a module of its own
-// below test/parts, which pins what it is built from.
+// peer is a program of another project. A module of its own below test/parts pins its version.
 type peer struct{ name, module, pkg string }
 
-// build builds everything: our programs into dir, the others once a machine.
-// All are static and stripped.
+// build builds all programs: ours into dir, the others into a cache of the machine. All are static
+// and stripped.
 func build(ctx context.Context, dir string, progress io.Writer) (programs, error) {
 	mod, err := goCommand(ctx, "", "env", "GOMOD")
 	if err != nil {
@@ -54,7 +53,7 @@ func build(ctx context.Context, dir string, progress io.Writer) (programs, error
 	return p, nil
 }
 
-// buildOurs builds what is of this module, whose directory is root.
+// buildOurs builds the programs of this module, whose directory is root.
 func buildOurs(ctx context.Context, root, dir string) (programs, error) {
 	var p programs
 	for pkg, into := range map[string]*program{
@@ -83,7 +82,7 @@ func (p *program) weigh() error {
 	return nil
 }
 
-// provide builds q, whose module is in source, unless it is in the cache.
+// provide returns q from the cache, or builds it from the module in source.
 func (q peer) provide(ctx context.Context, source string, progress io.Writer) (program, error) {
 	version, err := goCommand(ctx, source, "list", "-m", "-f", "{{.Version}}", q.module)
 	if err != nil {
@@ -109,8 +108,7 @@ func (q peer) provide(ctx context.Context, source string, progress io.Writer) (p
 	}
 	fmt.Fprintf(progress, "building %s %s (half a minute, once a machine)\n", q.name, version)
 	began := time.Now()
-	// Put in place by a rename: a build that was killed leaves nothing that
-	// looks whole.
+	// Renamed when it is complete: a killed build must not leave a partial program.
 	half := p.path + ".building"
 	if err := goBuild(ctx, source, half, q.pkg); err != nil {
 		return program{}, errors.Join(err, removeIfThere(half))
@@ -129,7 +127,7 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// lock takes turns with other runs. The kernel drops it with its holder.
+// lock waits for other runs. The kernel releases it when its holder dies.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -21,7 +21,7 @@ type limit struct {
 	atMost, atLeast float64
 }
 
-// limits are what berth-credential-provider promises.
+// limits are the promises of berth-credential-provider.
 func limits() []limit {
 	return []limit{
 		{what: "with a token in its file, times the floor", numerator: berthWarm, over: floor, atMost: 1.75},
@@ -31,7 +31,7 @@ func limits() []limit {
 	}
 }
 
-// check says how l fares, in one line, and whether it holds.
+// check returns a line about l, and whether it holds.
 func (l limit) check(medians map[role]time.Duration) (string, bool) {
 	ratio := float64(medians[l.numerator]) / float64(medians[l.over])
 	bound, holds := fmt.Sprintf("at most %g", l.atMost), ratio <= l.atMost
@@ -45,7 +45,7 @@ func (l limit) check(medians map[role]time.Duration) (string, bool) {
 	return fmt.Sprintf("- %.2f %s (%s): %s", ratio, l.what, bound, verdict), holds
 }
 
-// report writes the table and the limits. The error says that one was missed.
+// report writes the table and the limits. A missed limit is an error.
 func report(w io.Writer, all []*contestant, heading string) error {
 	var b strings.Builder
 	b.WriteString(heading)
@@ -80,7 +80,7 @@ func ms(d time.Duration) string {
 	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 }
 
-// quantile gives the value below which the part q of all lies.
+// quantile returns the value below which the fraction q of all is.
 func quantile(all []time.Duration, q float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(all))
 	at := q * float64(len(sorted)-1)
@@ -89,7 +89,7 @@ func quantile(all []time.Duration, q float64) time.Duration {
 	return sorted[low] + time.Duration((at-float64(low))*float64(sorted[high]-sorted[low]))
 }
 
-// machine describes where and when the figures were taken.
+// machine describes the machine and the time of the measurement.
 func machine(rounds int, before string, now time.Time) string {
 	return fmt.Sprintf("`make bench-provider`, %s: %d rounds; %s; %d × %s; load average %s before, %s after.\n",
 		now.UTC().Format(time.DateOnly), rounds, runtime.Version(), runtime.NumCPU(), processor(), before, loadAverage())
@@ -110,7 +110,7 @@ func processor() string {
 	return "unknown processor"
 }
 
-// loadAverage is that of the last minute.
+// loadAverage is the load average of the last minute.
 func loadAverage() string {
 	b, err := os.ReadFile("/proc/loadavg")
 	first, _, ok := strings.Cut(string(b), " ")

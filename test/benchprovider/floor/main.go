@@ -1,6 +1,6 @@
-// Floor is the least that a credential provider in Go can do: it decodes the
-// request on stdin, reads one file, its argument, and prints it. What it costs
-// is the start of the process.
+// Floor is the least that a credential provider in Go can do: it decodes the request on stdin,
+// reads the file that its argument names, and prints it. Its time is mostly the start of the
+// process.
 package main
 
 import (
