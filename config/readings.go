@@ -52,7 +52,7 @@ func (c *Config) ProviderRules() credprovider.Rules {
 		Registries:   registries,
 		DockerConfig: docker,
 		ECRNames:     c.ECRNames(),
-		Proxy:        ecr.Proxy{HTTP: c.Proxy.HTTPProxy, HTTPS: c.Proxy.HTTPSProxy, No: c.Proxy.NoProxy},
+		Proxy:        c.Proxy.Settings(),
 	}
 	rules.ECRSources = ecrSources(c.ECR.Credentials)
 	for _, r := range c.Registries {

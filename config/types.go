@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -195,6 +196,11 @@ type Proxy struct {
 	HTTPProxy  redact.Secret `yaml:"httpProxy"`
 	HTTPSProxy redact.Secret `yaml:"httpsProxy"`
 	NoProxy    string        `yaml:"noProxy"`
+}
+
+// Settings returns p in the form that chooses a proxy.
+func (p Proxy) Settings() proxy.Settings {
+	return proxy.Settings{HTTP: p.HTTPProxy, HTTPS: p.HTTPSProxy, No: p.NoProxy}
 }
 
 // Conflict says what to do about a foreign file at the path of one of Berth's files.

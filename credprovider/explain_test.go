@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -62,16 +63,16 @@ func TestExplain(t *testing.T) {
 // Requests to AWS use the proxy of the rules, those of the shared chain and of a registry's own.
 func TestRulesTokensUseTheProxy(t *testing.T) {
 	var asked atomic.Int32
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Host == "ecr.test" {
 			asked.Add(1)
 		}
 		w.WriteHeader(http.StatusBadGateway)
 	}))
-	defer proxy.Close()
+	defer server.Close()
 	static := []ecr.Source{{Static: &ecr.StaticKeys{AccessKeyID: redact.New("A"), SecretAccessKey: redact.New("B")}}}
 	rules := Rules{
-		Proxy:      ecr.Proxy{HTTP: redact.New(proxy.URL), HTTPS: redact.New(proxy.URL)},
+		Proxy:      proxy.Settings{HTTP: redact.New(server.URL), HTTPS: redact.New(server.URL)},
 		ECRSources: static, ECRChains: map[string][]ecr.Source{"own": static},
 	}
 	env := map[string]string{"AWS_ENDPOINT_URL_ECR": "http://ecr.test", "AWS_EC2_METADATA_DISABLED": "true"}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -282,7 +283,7 @@ func TestRulesSurviveTheirFile(t *testing.T) {
 		{Static: &ecr.StaticKeys{AccessKeyIDFile: "/a", SecretAccessKeyFile: "/b", SessionTokenFile: "/c"}},
 		{Static: &ecr.StaticKeys{SharedCredentialsFile: "/d", Profile: "p"}},
 	}
-	r.Proxy = ecr.Proxy{HTTP: redact.New("http://u:p@h"), HTTPS: redact.New("https://h"), No: "corp"}
+	r.Proxy = proxy.Settings{HTTP: redact.New("http://u:p@h"), HTTPS: redact.New("https://h"), No: "corp"}
 	r.Directories = []Directory{{Upstream: "*", Hosts: []Host{{Host: "h", Path: "p", Insecure: true, Header: true}}, AndUpstream: true}}
 	b, err := r.Encode()
 	if err != nil {

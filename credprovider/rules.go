@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/proxy"
 )
 
 // RulesFile is the default path of the rules.
@@ -32,7 +33,7 @@ type Rules struct {
 	// the name of the chain ([ecr.Name]).
 	ECRChains map[string][]ecr.Source
 	// Proxy is the proxy for requests to AWS.
-	Proxy ecr.Proxy
+	Proxy proxy.Settings
 	// CertsDir is the directory that holds Directories. Without it, as in rules of earlier
 	// versions of Berth, the files of the node are not compared.
 	CertsDir string

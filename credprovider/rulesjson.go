@@ -2,6 +2,7 @@ package credprovider
 
 import (
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -66,7 +67,7 @@ func (w wireRules) rules() Rules {
 		r.ECRChains[name] = sources(list)
 	}
 	if p := w.Proxy; p != nil {
-		r.Proxy = ecr.Proxy{HTTP: redact.New(p.HTTP), HTTPS: redact.New(p.HTTPS), No: p.No}
+		r.Proxy = proxy.Settings{HTTP: redact.New(p.HTTP), HTTPS: redact.New(p.HTTPS), No: p.No}
 	}
 	return r
 }
@@ -118,7 +119,7 @@ func wireOf(r Rules) wireRules {
 		}
 		w.ECR.Chains[name] = wireSources(list)
 	}
-	if r.Proxy != (ecr.Proxy{}) {
+	if r.Proxy != (proxy.Settings{}) {
 		w.Proxy = &wireProxy{HTTP: r.Proxy.HTTP.Reveal(), HTTPS: r.Proxy.HTTPS.Reveal(), No: r.Proxy.No}
 	}
 	return w

@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
-	"go.uber.org/goleak"
 )
 
 // TestMain keeps every test away from a real metadata service. With the variable lockVar the

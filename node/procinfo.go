@@ -9,23 +9,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/internal/proxy"
 )
-
-// Proxy is the proxy of a process' environment. A proxy's URL may hold a login.
-type Proxy struct {
-	HTTP, HTTPS redact.Secret
-	No          string
-}
 
 // ProxyOf reads the proxy variables of a process' environment, and nothing else
 // of it, as net/http reads them.
-func ProxyOf(h Host, pid int) (Proxy, error) {
+func ProxyOf(h Host, pid int) (proxy.Settings, error) {
 	raw, err := os.ReadFile(filepath.Join(h.Proc, strconv.Itoa(pid), "environ"))
 	if err != nil {
-		return Proxy{}, err
+		return proxy.Settings{}, err
 	}
-	return ProxyFrom(func(name string) string {
+	return proxy.FromEnvironment(func(name string) string {
 		value := ""
 		for line := range bytes.SplitSeq(raw, []byte{0}) {
 			if v, ok := bytes.CutPrefix(line, []byte(name+"=")); ok {
@@ -34,17 +28,6 @@ func ProxyOf(h Host, pid int) (Proxy, error) {
 		}
 		return value
 	}), nil
-}
-
-// ProxyFrom reads the proxy variables of an environment.
-func ProxyFrom(getenv func(string) string) Proxy {
-	first := func(upper string) string {
-		if v := getenv(upper); v != "" {
-			return v
-		}
-		return getenv(strings.ToLower(upper))
-	}
-	return Proxy{redact.New(first("HTTP_PROXY")), redact.New(first("HTTPS_PROXY")), first("NO_PROXY")}
 }
 
 // Identity names one process for good: the boot of the machine, the number, and

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/neterr"
+	"github.com/berth-registry/berth/internal/proxy"
 )
 
 // Reason is why a probe failed: a short word, usable as the label of a metric.
@@ -43,8 +44,8 @@ func explain(err, ended error, at stage, limit time.Duration) (Reason, string) {
 	switch {
 	case errors.As(err, &refused):
 		return Proxy, refused.Error()
-	case errors.Is(err, errProxyAddress):
-		return Proxy, errProxyAddress.Error()
+	case errors.Is(err, proxy.ErrAddress):
+		return Proxy, proxy.ErrAddress.Error()
 	case isOp && op.Op == "proxyconnect":
 		return Proxy, "the proxy cannot be reached: " + neterr.Cause(op.Err)
 	case errors.As(err, &dns):

@@ -21,6 +21,7 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhublimit"
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/node/probestate"
 )
@@ -82,7 +83,7 @@ type Prober struct {
 	log       *slog.Logger
 	changed   func()
 	random    func() float64
-	env       environment
+	env       proxy.Settings
 	roots     *x509.CertPool
 	transport func(hostsconf.TLS) (http.RoundTripper, error)
 	loginKey  []byte
@@ -144,7 +145,7 @@ func New(o Options) *Prober {
 	if getenv == nil {
 		getenv = os.Getenv
 	}
-	p.env = readEnvironment(getenv)
+	p.env = proxy.FromEnvironment(getenv)
 	p.transport = o.Transport
 	if p.transport == nil {
 		p.transport = p.newTransport

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -154,46 +153,6 @@ func TestProxy(t *testing.T) {
 				t.Errorf("the proxy was asked %q, want %q", got, c.asked)
 			}
 		})
-	}
-}
-
-// NO_PROXY of the environment and of the config keep a host off the proxy. The names are not
-// resolved: only the choice is tested.
-func TestNoProxy(t *testing.T) {
-	request := func(s string) *http.Request {
-		u, err := url.Parse(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &http.Request{URL: u}
-	}
-	environment := readEnvironment(env("HTTPS_PROXY", "http://p.corp:3128", "NO_PROXY", "near.corp,.inner.corp,10.0.0.0/8"))
-	given := config.Proxy{HTTPSProxy: redact.New("q.corp:3128"), NoProxy: "far.corp"}
-	for _, c := range []struct {
-		proxy config.Proxy
-		url   string
-		want  string
-	}{
-		{config.Proxy{}, "https://far.corp/v2/", "http://p.corp:3128"},
-		{config.Proxy{}, "https://near.corp/v2/", ""},
-		{config.Proxy{}, "https://a.inner.corp:5000/v2/", ""},
-		{config.Proxy{}, "https://10.1.2.3/v2/", ""},
-		{config.Proxy{}, "http://far.corp/v2/", ""},
-		{given, "https://far.corp/v2/", ""},
-		{given, "https://near.corp/v2/", "http://q.corp:3128"},
-		{config.Proxy{NoProxy: "x"}, "https://far.corp/v2/", ""},
-	} {
-		u, err := environment.choose(c.proxy)(request(c.url))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		if u != nil {
-			got = u.String()
-		}
-		if got != c.want {
-			t.Errorf("%s with %+v: %q, want %q", c.url, c.proxy, got, c.want)
-		}
 	}
 }
 

@@ -27,7 +27,7 @@ func (p *Prober) newTransport(t hostsconf.TLS) (http.RoundTripper, error) {
 		return nil, err
 	}
 	return &http.Transport{
-		Proxy:                  p.env.choose(p.settings.Proxy),
+		Proxy:                  p.settings.Proxy.Settings().Or(p.env).Func(),
 		OnProxyConnectResponse: refuse,
 		DialContext:            dial,
 		TLSClientConfig:        secure,

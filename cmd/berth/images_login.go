@@ -5,18 +5,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
-	"net/url"
+	"os"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"golang.org/x/net/http/httpproxy"
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/proxy"
 )
 
 // ways are how registries are reached and logged in to.
@@ -39,7 +38,7 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 		rules = cfg.ProviderRules()
 		w.access.Logins = credprovider.NewLogins(rules.Registries, rules.DockerConfig)
 		w.access.Settings = configSettings(cfg)
-		w.access.Proxy = configProxy(cfg.Proxy)
+		w.access.Proxy = cfg.Proxy.Settings().Or(proxy.FromEnvironment(os.Getenv)).Func()
 		w.access.ECRNames = rules.ECRNames
 	}
 	dir, err := below(o.root, []string{credprovider.TokenDir})
@@ -77,14 +76,4 @@ func configSettings(cfg *config.Config) []registry.Settings {
 		})
 	}
 	return all
-}
-
-// configProxy is the proxy of the config; nil leaves it to the environment.
-func configProxy(p config.Proxy) func(*http.Request) (*url.URL, error) {
-	if p.HTTPProxy.IsZero() && p.HTTPSProxy.IsZero() {
-		return nil
-	}
-	c := httpproxy.Config{HTTPProxy: p.HTTPProxy.Reveal(), HTTPSProxy: p.HTTPSProxy.Reveal(), NoProxy: p.NoProxy}
-	choose := c.ProxyFunc()
-	return func(r *http.Request) (*url.URL, error) { return choose(r.URL) }
 }

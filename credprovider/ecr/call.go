@@ -19,6 +19,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/berth-registry/berth/internal/neterr"
+	"github.com/berth-registry/berth/internal/proxy"
 )
 
 const (
@@ -41,11 +42,11 @@ type caller struct {
 	skew atomic.Int64
 }
 
-func newCaller(p Proxy, getenv func(string) string, now func() time.Time) *caller {
+func newCaller(p proxy.Settings, getenv func(string) string, now func() time.Time) *caller {
 	return &caller{
 		http: &http.Client{
 			Transport: &http.Transport{
-				Proxy:              p.choose(),
+				Proxy:              p.Or(proxy.FromEnvironment(getenv)).Func(),
 				DisableKeepAlives:  true, // one request in hours
 				ForceAttemptHTTP2:  true,
 				DisableCompression: true, // the limit of the answer then holds on the wire

@@ -8,12 +8,14 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/berth-registry/berth/internal/proxy"
 )
 
 // Options configure a [Chain]. The zero value is the default chain in the process environment.
 type Options struct {
 	Sources []Source // nil: [Sources]
-	Proxy   Proxy
+	Proxy   proxy.Settings
 	Getenv  func(string) string // nil: os.Getenv
 	Now     func() time.Time    // nil: time.Now
 	Log     *slog.Logger        // nil: nothing is logged

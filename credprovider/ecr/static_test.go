@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // fakeProxy refuses every request, and records the hosts that it was asked for.
-func fakeProxy(t *testing.T, seen func(host string)) (Proxy, error) {
+func fakeProxy(t *testing.T, seen func(host string)) (proxy.Settings, error) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen(r.Host)
@@ -23,13 +24,13 @@ func fakeProxy(t *testing.T, seen func(host string)) (Proxy, error) {
 	}))
 	t.Cleanup(s.Close)
 	url := "http://user:proxy-canary@" + strings.TrimPrefix(s.URL, "http://")
-	return Proxy{HTTP: redact.New(url), HTTPS: redact.New(url)}, nil
+	return proxy.Settings{HTTP: redact.New(url), HTTPS: redact.New(url)}, nil
 }
 
 func TestMalformedProxyIsNotQuoted(t *testing.T) {
 	w := newWorld(t)
 	w.env[envECR] = "http://ecr.test"
-	res := w.chain(t, Options{Proxy: Proxy{HTTP: redact.New("http://user:proxy-canary@%zz")}}).
+	res := w.chain(t, Options{Proxy: proxy.Settings{HTTP: redact.New("http://user:proxy-canary@%zz")}}).
 		Fetch(context.Background(), Request{Registry: registry(t, usEast), First: 1})
 	if res.Err == nil || strings.Contains(res.Err.Error(), "canary") || !strings.Contains(res.Err.Error(), "proxy") {
 		t.Errorf("%v", res.Err)

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"go.uber.org/goleak"
+
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // TestMain keeps every test away from a real metadata service: nothing runs

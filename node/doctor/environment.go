@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -23,9 +24,9 @@ func (e *examination) proxy() {
 		e.add(name, Warn, err.Error(), "run this as root")
 		return
 	}
-	ours, from := node.ProxyFrom(e.Getenv), "this environment"
+	ours, from := proxy.FromEnvironment(e.Getenv), "this environment"
 	if e.Config != nil && e.Config.Proxy != (config.Proxy{}) {
-		ours = node.Proxy{HTTP: e.Config.Proxy.HTTPProxy, HTTPS: e.Config.Proxy.HTTPSProxy, No: e.Config.Proxy.NoProxy}
+		ours = e.Config.Proxy.Settings()
 		from = "the config"
 	}
 	var differ []string
@@ -41,7 +42,7 @@ func (e *examination) proxy() {
 			differ = append(differ, v.name)
 		}
 	}
-	switch none := ours == (node.Proxy{}) && theirs == (node.Proxy{}); {
+	switch none := ours == (proxy.Settings{}) && theirs == (proxy.Settings{}); {
 	case none:
 		e.add(name, OK, "neither containerd nor Berth uses a proxy", "")
 	case len(differ) == 0:

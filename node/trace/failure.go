@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/neterr"
+	"github.com/berth-registry/berth/internal/proxy"
 )
 
 // transportText says why a request got no answer, without anything that the
@@ -20,8 +21,8 @@ func transportText(x exchange, ended error, patience time.Duration) (text string
 	var timeout net.Error
 	isOp := errors.As(x.err, &op)
 	switch {
-	case errors.Is(x.err, errProxyAddress):
-		return errProxyAddress.Error(), false
+	case errors.Is(x.err, proxy.ErrAddress):
+		return proxy.ErrAddress.Error(), false
 	case isOp && op.Op == "proxyconnect":
 		return "the proxy cannot be reached: " + neterr.Cause(op.Err), false
 	case errors.As(x.err, &dns):

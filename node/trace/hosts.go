@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
-	"golang.org/x/net/http/httpproxy"
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/neterr"
@@ -30,15 +28,7 @@ func (c *clients) update(client *http.Client) error {
 	if !ok {
 		return errors.New("containerd's library gives another kind of client than was expected")
 	}
-	p := c.tracer.Node.Proxy
-	pick := (&httpproxy.Config{HTTPProxy: p.HTTP.Reveal(), HTTPSProxy: p.HTTPS.Reveal(), NoProxy: p.No}).ProxyFunc()
-	t.Proxy = func(r *http.Request) (*url.URL, error) {
-		u, err := pick(r.URL)
-		if err != nil {
-			return nil, errProxyAddress
-		}
-		return u, nil
-	}
+	t.Proxy = c.tracer.Node.Proxy.Func()
 	if c.tracer.Roots != nil && t.TLSClientConfig.RootCAs == nil {
 		t.TLSClientConfig.RootCAs = c.tracer.Roots
 	}
@@ -53,8 +43,7 @@ func (c *clients) close() {
 }
 
 var (
-	errProxyAddress = errors.New("the address of the proxy cannot be used")
-	errRedirects    = fmt.Errorf("more than %d redirects", maxRedirects)
+	errRedirects = fmt.Errorf("more than %d redirects", maxRedirects)
 )
 
 // realmError says that a login would go to a token server that may not have it.

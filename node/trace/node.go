@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -18,7 +19,7 @@ type Node struct {
 	CertsDirs []string
 	// Release is that of containerd. The zero value is taken for the newest.
 	Release containerdconf.Release
-	Proxy   node.Proxy // that of containerd's environment
+	Proxy   proxy.Settings // that of containerd's environment
 	// Refused says why containerd pulls nothing at all, or from where cannot
 	// be told: what stands in its configuration; "" mostly.
 	Refused string
@@ -37,7 +38,7 @@ func Look(ctx context.Context, h node.Host, configured string, getenv func(strin
 	if err != nil {
 		return Node{}, err
 	}
-	n := Node{Release: c.Release, Proxy: node.ProxyFrom(getenv)}
+	n := Node{Release: c.Release, Proxy: proxy.FromEnvironment(getenv)}
 	if c.PID != 0 {
 		if proxy, err := node.ProxyOf(h, c.PID); err == nil {
 			n.Proxy = proxy
