@@ -96,9 +96,9 @@ func (r Rules) difference(registry string, s search, f foundDirectory) string {
 		return fmt.Sprintf("%s has config_path %q, and the rules do not know %s; set containerd.certsDir to that directory, then %s",
 			s.from, s.value, file, again)
 	case f.dir == "":
-		return fmt.Sprintf("%s has no directory for %s any more, and the rules were made for one; %s", r.CertsDir, registry, again)
+		return fmt.Sprintf("%s: the directory for %s is missing, for which the rules were made; %s", r.CertsDir, registry, again)
 	case f.digest == "":
-		return file + " is not there any more, and the rules were made for one; " + again
+		return file + " is missing, for which the rules were made; " + again
 	}
 	return file + " is not as it was when the rules were made; " + again
 }
@@ -175,7 +175,7 @@ func (p *Provider) read(hostPath string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxForeign {
-		return nil, errors.New("it is no regular file of at most 1 MiB")
+		return nil, errors.New("not a regular file of at most 1 MiB")
 	}
 	return io.ReadAll(io.LimitReader(f, maxForeign+1))
 }

@@ -62,18 +62,18 @@ var errUnusableFile = errors.New("unusable token file")
 func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 	var f tokenFile
 	if err := json.Unmarshal(b, &f); err != nil {
-		return tokenFile{}, fmt.Errorf("%w: it is no JSON of ours", errUnusableFile)
+		return tokenFile{}, fmt.Errorf("%w: not the JSON of a token file", errUnusableFile)
 	}
 	switch {
 	case f.Version != tokenFileVersion:
 		return tokenFile{}, fmt.Errorf("%w: format version %d, not %d", errUnusableFile, f.Version, tokenFileVersion)
 	case f.Service != s.service || f.Region != s.region || f.Identity != identity:
 		// It was renamed; its content is for another scope or identity.
-		return tokenFile{}, fmt.Errorf("%w: its content is not what its name says", errUnusableFile)
+		return tokenFile{}, fmt.Errorf("%w: its content is for another service, region or identity than its name", errUnusableFile)
 	case f.Token != nil && !f.Token.believable():
-		return tokenFile{}, fmt.Errorf("%w: the token is none that AWS issues", errUnusableFile)
+		return tokenFile{}, fmt.Errorf("%w: AWS issues no such token", errUnusableFile)
 	case f.Verdict != nil && !believable(*f.Verdict):
-		return tokenFile{}, fmt.Errorf("%w: the reason in it is none of ours", errUnusableFile)
+		return tokenFile{}, fmt.Errorf("%w: Berth writes no such verdict", errUnusableFile)
 	}
 	return f, nil
 }
@@ -134,10 +134,10 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", path, limit)
+		return nil, fmt.Errorf("%s: not a regular file of at most %d bytes", path, limit)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("%s belongs to user %d, not to us", path, st.Uid)
+		return nil, fmt.Errorf("%s: belongs to user %d, not to user %d", path, st.Uid, os.Geteuid())
 	}
 	b := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, b); err != nil {

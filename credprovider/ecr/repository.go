@@ -44,7 +44,7 @@ func (e *RepositoryError) Error() string {
 	for i, s := range e.Errs {
 		parts[i] = s.Source + ": " + s.Err.Error()
 	}
-	return "the repository " + e.Name + " cannot be made in " + e.Registry + ": " + strings.Join(parts, "; ")
+	return "repository " + e.Name + " not created in " + e.Registry + ": " + strings.Join(parts, "; ")
 }
 
 // Unwrap gives the errors of all sources.
