@@ -101,7 +101,7 @@ func TestUnchanged(t *testing.T) {
 		"one of another registry":       {image: ecrImage, files: map[string]string{"etc/containerd/certs.d/quay.io/hosts.toml": evilToml}},
 		"a link to a directory":         {image: ecrImage, files: map[string]string{"opt/x/hosts.toml": evilToml, "etc/containerd/certs.d/_default": "→../../../opt/x"}, want: "_default/hosts.toml is not"},
 		"a link to nothing":             {image: ecrImage, files: map[string]string{"etc/containerd/certs.d/_default": "→nowhere"}},
-		"a fifo":                        {image: ecrImage, files: map[string]string{"etc/containerd/certs.d/_default/hosts.toml": "fifo"}, want: "_default/hosts.toml cannot be read (not a regular file of at most 1 MiB); fix or remove it, then run: berth apply"},
+		"a fifo":                        {image: ecrImage, files: map[string]string{"etc/containerd/certs.d/_default/hosts.toml": "fifo"}, want: "_default/hosts.toml cannot be read (not a regular file of at most 1024 KiB); fix or remove it, then run: berth apply"},
 		"too large":                     {image: ecrImage, files: map[string]string{"etc/containerd/certs.d/_default/hosts.toml": strings.Repeat("#", maxForeign+1)}, want: "cannot be read"},
 		"a directory as file":           {image: ecrImage, files: map[string]string{"etc/containerd/certs.d/_default/hosts.toml/": ""}, want: "cannot be read"},
 		"a file as directory":           {image: ecrImage, files: map[string]string{"etc/containerd/certs.d/_default": "x"}, want: "_default/hosts.toml cannot be read (not a directory)"},

@@ -1,6 +1,7 @@
 package credprovider
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,26 +125,36 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 	if err := safedir.Check(filepath.Dir(path), dir); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	b, info, err := readRegular(path, syscall.O_NOFOLLOW, limit)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("%s: not a regular file of at most %d bytes", path, limit)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
 		return nil, fmt.Errorf("%s: belongs to user %d, not to user %d", path, st.Uid, os.Geteuid())
 	}
-	b := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, err
-	}
 	return b, nil
+}
+
+// readRegular reads a regular file of at most limit bytes; flags are additional ones of open(2).
+// Opening it never waits, not even for a fifo. Errors are *[fs.PathError].
+func readRegular(path string, flags int, limit int64) ([]byte, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|flags, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		fault := fmt.Errorf("not a regular file of at most %d KiB", limit>>10)
+		return nil, nil, &fs.PathError{Op: "read", Path: path, Err: fault}
+	}
+	var b bytes.Buffer
+	b.Grow(int(info.Size()) + bytes.MinRead) // enough, unless the file grows
+	_, err = b.ReadFrom(io.LimitReader(f, limit+1))
+	return b.Bytes(), info, err
 }
 
 // writeTokenFile writes f atomically. The caller holds the lock, so the name of the temporary file
