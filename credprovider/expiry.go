@@ -35,7 +35,7 @@ func usable(issued, expires, now time.Time) bool {
 // is from [0, 1). The result is not before now; it is now for a token that is no longer usable.
 func NextRefresh(now, issued, expires time.Time, rnd float64) time.Time {
 	life := expires.Sub(issued)
-	if life <= 0 || !now.Before(expires.Add(-margin(life))) {
+	if life <= 0 || !now.Before(usableUntil(issued, expires)) {
 		return now
 	}
 	half := float64(life) / 2
