@@ -36,8 +36,7 @@ func (t *Tokens) chain(r ecr.Registry) *ecr.Chain {
 // known returns an error for a registry whose chain is missing.
 func (t *Tokens) known(r ecr.Registry) error {
 	if t.chain(r) == nil {
-		return fmt.Errorf("%s: the rules name the credentials %q and do not have them; write them again with berth apply",
-			r.Host, r.Chain)
+		return fmt.Errorf("%s: its credentials %q are missing in the rules; run: berth apply", r.Host, r.Chain)
 	}
 	return nil
 }

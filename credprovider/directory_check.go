@@ -5,12 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"slices"
-	"syscall"
 
 	"github.com/berth-registry/berth/internal/hostport"
 )
@@ -96,9 +94,9 @@ func (r Rules) difference(registry string, s search, f foundDirectory) string {
 		return fmt.Sprintf("%s has config_path %q, and the rules do not know %s; set containerd.certsDir to that directory, then %s",
 			s.from, s.value, file, again)
 	case f.dir == "":
-		return fmt.Sprintf("%s has no directory for %s any more, and the rules were made for one; %s", r.CertsDir, registry, again)
+		return fmt.Sprintf("%s: the directory for %s is missing, for which the rules were made; %s", r.CertsDir, registry, again)
 	case f.digest == "":
-		return file + " is not there any more, and the rules were made for one; " + again
+		return file + " is missing, for which the rules were made; " + again
 	}
 	return file + " is not as it was when the rules were made; " + again
 }
@@ -158,26 +156,14 @@ func (p *Provider) stat(hostPath string) error {
 	return err
 }
 
-// read reads a foreign file of the node: a regular one of at most 1 MiB. Opening it never waits,
-// not even for a fifo.
+// read reads a foreign file of the node, a regular one of at most 1 MiB.
 func (p *Provider) read(hostPath string) ([]byte, error) {
 	name, err := p.path(hostPath)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxForeign {
-		return nil, errors.New("it is no regular file of at most 1 MiB")
-	}
-	return io.ReadAll(io.LimitReader(f, maxForeign+1))
+	content, _, err := readRegular(name, 0, maxForeign)
+	return content, err
 }
 
 // reason removes the path from an error, for a message that names the path already.

@@ -52,7 +52,7 @@ func ParseImage(s string) (Image, error) {
 		return Image{}, errors.New("the registry of the image " + err.Error())
 	}
 	if !isRepository(repository) {
-		return Image{}, errors.New("the image is no valid reference")
+		return Image{}, errors.New("the image is not a valid reference")
 	}
 	if registry == dockerHub && !strings.Contains(repository, "/") {
 		repository = "library/" + repository

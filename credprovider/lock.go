@@ -57,7 +57,7 @@ func ensureDir(dir string) error {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is no directory", dir)
+		return fmt.Errorf("%s: not a directory", dir)
 	}
 	if err := safedir.Check(dir, info); err != nil {
 		return err

@@ -95,7 +95,7 @@ func readRequest(in io.Reader) (request, error) {
 		return request{}, errors.New("the request is not one JSON document")
 	}
 	if req.Kind != "CredentialProviderRequest" {
-		return request{}, errors.New("the request is of another kind than CredentialProviderRequest")
+		return request{}, errors.New("the request's kind is not CredentialProviderRequest")
 	}
 	switch req.APIVersion {
 	case apiGroup + "v1", apiGroup + "v1beta1", apiGroup + "v1alpha1":

@@ -81,11 +81,11 @@ func (e *WithheldError) remedy() string {
 	case e.Directory == "*" && e.Owner == e.Registry:
 		return fmt.Sprintf("name %s under registries, or set upstreamFallback: false", e.Owner)
 	case e.Other == e.Registry:
-		return fmt.Sprintf("set upstreamFallback: false for the upstream %q, so that it is asked no more", e.Directory)
+		return fmt.Sprintf("set upstreamFallback: false for the upstream %q, so that it is no longer asked", e.Directory)
 	case e.Owner == e.Registry:
-		return fmt.Sprintf("set upstreamFallback: false if %s has the images itself, or take it out of the mirrors of %s", e.Other, e.Directory)
+		return fmt.Sprintf("set upstreamFallback: false if %s has the images itself, or remove it from the mirrors of %s", e.Other, e.Directory)
 	}
-	return fmt.Sprintf("give %s the same login under registries, or take it out of the mirrors of %q", e.Other, e.Directory)
+	return fmt.Sprintf("give %s the same login under registries, or remove it from the mirrors of %q", e.Other, e.Directory)
 }
 
 // Plan is the decision which credential an image gets, before a token is fetched.

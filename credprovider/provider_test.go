@@ -159,7 +159,7 @@ func TestWithheldSaysWhatHelps(t *testing.T) {
 		{usEast + "/app", Directory{Upstream: "*", Hosts: hosts("catch.corp"), AndUpstream: true}, "name " + usEast + " under registries, or set upstreamFallback: false"},
 		{"quay.io/app", Directory{Upstream: "*", Hosts: hosts("m1.corp"), AndUpstream: true}, `set upstreamFallback: false for the upstream "*"`},
 		{"quay.io/app", Directory{Upstream: "quay.io", Hosts: hosts("m1.corp"), AndUpstream: true}, `set upstreamFallback: false for the upstream "quay.io"`},
-		{"docker.io/library/x", Directory{Upstream: "docker.io", Hosts: hosts("m2.corp", "docker.io")}, "or take it out of the mirrors of docker.io"},
+		{"docker.io/library/x", Directory{Upstream: "docker.io", Hosts: hosts("m2.corp", "docker.io")}, "or remove it from the mirrors of docker.io"},
 		{"quay.io/app", Directory{Upstream: "quay.io", Hosts: hosts("m1.corp", "m3.corp")}, "give m3.corp the same login under registries"},
 		{"quay.io/app", Directory{Upstream: "quay.io", Hosts: hosts("m1.corp", "m2.corp")}, "give m2.corp the same login under registries"},
 		{"docker.io/library/x", Directory{Upstream: "docker.io", Hosts: hosts("docker.io", "(unreadable)")}, "remove the hosts.toml of docker.io"},

@@ -1,6 +1,7 @@
 package credprovider
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,18 +63,18 @@ var errUnusableFile = errors.New("unusable token file")
 func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 	var f tokenFile
 	if err := json.Unmarshal(b, &f); err != nil {
-		return tokenFile{}, fmt.Errorf("%w: it is no JSON of ours", errUnusableFile)
+		return tokenFile{}, fmt.Errorf("%w: not the JSON of a token file", errUnusableFile)
 	}
 	switch {
 	case f.Version != tokenFileVersion:
 		return tokenFile{}, fmt.Errorf("%w: format version %d, not %d", errUnusableFile, f.Version, tokenFileVersion)
 	case f.Service != s.service || f.Region != s.region || f.Identity != identity:
 		// It was renamed; its content is for another scope or identity.
-		return tokenFile{}, fmt.Errorf("%w: its content is not what its name says", errUnusableFile)
+		return tokenFile{}, fmt.Errorf("%w: its content is for another service, region or identity than its name", errUnusableFile)
 	case f.Token != nil && !f.Token.believable():
-		return tokenFile{}, fmt.Errorf("%w: the token is none that AWS issues", errUnusableFile)
+		return tokenFile{}, fmt.Errorf("%w: AWS issues no such token", errUnusableFile)
 	case f.Verdict != nil && !believable(*f.Verdict):
-		return tokenFile{}, fmt.Errorf("%w: the reason in it is none of ours", errUnusableFile)
+		return tokenFile{}, fmt.Errorf("%w: Berth writes no such verdict", errUnusableFile)
 	}
 	return f, nil
 }
@@ -124,26 +125,36 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 	if err := safedir.Check(filepath.Dir(path), dir); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	b, info, err := readRegular(path, syscall.O_NOFOLLOW, limit)
 	if err != nil {
 		return nil, err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("%s: belongs to user %d, not to user %d", path, st.Uid, os.Geteuid())
+	}
+	return b, nil
+}
+
+// readRegular reads a regular file of at most limit bytes; flags are additional ones of open(2).
+// Opening it never waits, not even for a fifo. Errors are *[fs.PathError].
+func readRegular(path string, flags int, limit int64) ([]byte, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY|flags, 0)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", path, limit)
+		fault := fmt.Errorf("not a regular file of at most %d KiB", limit>>10)
+		return nil, nil, &fs.PathError{Op: "read", Path: path, Err: fault}
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("%s belongs to user %d, not to us", path, st.Uid)
-	}
-	b := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, err
-	}
-	return b, nil
+	var b bytes.Buffer
+	b.Grow(int(info.Size()) + bytes.MinRead) // enough, unless the file grows
+	_, err = b.ReadFrom(io.LimitReader(f, limit+1))
+	return b.Bytes(), info, err
 }
 
 // writeTokenFile writes f atomically. The caller holds the lock, so the name of the temporary file

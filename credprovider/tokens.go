@@ -67,6 +67,19 @@ func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
 	}, ecr.Request{Registry: r})
 }
 
+// Cached returns the token for r from the token files, if one is usable. It opens no connection and
+// writes nothing.
+func (t *Tokens) Cached(r ecr.Registry) (Token, bool) {
+	if t.known(r) != nil {
+		return Token{}, false
+	}
+	v := t.view(r)
+	if v.serving < 0 {
+		return Token{}, false
+	}
+	return v.token(v.serving), true
+}
+
 // Renew gets a new token for r, even if the stored one is usable, and stores it. It tries even if a
 // temporary failure is remembered. When it fails, the stored token stays in use until it is no
 // longer usable.

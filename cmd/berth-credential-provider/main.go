@@ -40,12 +40,12 @@ kubelet runs it, with a CredentialProviderRequest on stdin.
 
 Usage: berth-credential-provider [flags]
 
-  --rules FILE     what it knows of the RegistryConfig (default %s);
-                   without this file it serves ECR alone, and only images that no
-                   hosts.toml file of the node decides about
-  --require-rules  give nothing without that file: for nodes that have a RegistryConfig
-  --run-dir DIR    where ECR tokens are kept (default %s)
-  --root DIR       where the node's containerd directories are looked for (default /)
+  --rules FILE     the rules that berth apply writes (default %s);
+                   without this file only images of ECR get a credential, if no
+                   hosts.toml file of the node is for them
+  --require-rules  fail without that file: for nodes that have a RegistryConfig
+  --run-dir DIR    directory of the ECR tokens (default %s)
+  --root DIR       directory below which the node's containerd files are (default /)
   --version        print the version and exit
   --help           print this and exit
 `
@@ -67,7 +67,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "berth-credential-provider: %s; see --help\n", oneLine(err))
 		return 2
 	case flags.NArg() > 0:
-		fmt.Fprintln(errOut, "berth-credential-provider: it takes flags only; see --help")
+		fmt.Fprintln(errOut, "berth-credential-provider: arguments are not accepted; see --help")
 		return 2
 	case *tellVersion:
 		fmt.Fprintln(out, "berth-credential-provider", programversion.Of(version))

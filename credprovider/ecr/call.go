@@ -73,7 +73,7 @@ func (c *caller) post(ctx context.Context, op string, a api, k keys, header map[
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(a.url, "/")+"/", strings.NewReader(body))
 	if err != nil {
-		return reply{}, &Error{Outcome: Busy, Op: op, Err: errors.New("the endpoint is no url")}
+		return reply{}, &Error{Outcome: Busy, Op: op, Err: errors.New("the endpoint is not a url")}
 	}
 	for name, value := range header {
 		req.Header.Set(name, value)

@@ -85,18 +85,25 @@ func (e *ChainError) Error() string {
 	if len(e.Errs) == 0 {
 		return "no ECR token for " + e.Region + ": no source of AWS credentials is configured"
 	}
-	parts := make([]string, len(e.Errs))
-	for i, s := range e.Errs {
-		parts[i] = s.Source + ": " + s.Err.Error()
-	}
-	return "no ECR token for " + e.Region + ": " + strings.Join(parts, "; ")
+	return "no ECR token for " + e.Region + ": " + bySource(e.Errs)
 }
 
-// Unwrap gives the errors of all sources.
-func (e *ChainError) Unwrap() []error {
-	errs := make([]error, len(e.Errs))
-	for i, s := range e.Errs {
-		errs[i] = s.Err
+// Unwrap returns the errors of all sources.
+func (e *ChainError) Unwrap() []error { return causes(e.Errs) }
+
+// bySource returns one line with the error of each source.
+func bySource(errs []SourceError) string {
+	parts := make([]string, len(errs))
+	for i, s := range errs {
+		parts[i] = s.Source + ": " + s.Err.Error()
 	}
-	return errs
+	return strings.Join(parts, "; ")
+}
+
+func causes(errs []SourceError) []error {
+	all := make([]error, len(errs))
+	for i, s := range errs {
+		all[i] = s.Err
+	}
+	return all
 }

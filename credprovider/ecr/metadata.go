@@ -148,7 +148,7 @@ func (m *metadata) oneSession(ctx context.Context, wait time.Duration) (string, 
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, m.base+metadataToken, nil)
 	if err != nil {
-		return "", &Error{Outcome: Unreachable, Op: op, Err: fmt.Errorf("%s is no url", envMetadata)}
+		return "", &Error{Outcome: Unreachable, Op: op, Err: fmt.Errorf("%s is not a url", envMetadata)}
 	}
 	req.Header.Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "300")
 	status, body, err := m.do(req)
@@ -160,7 +160,7 @@ func (m *metadata) oneSession(ctx context.Context, wait time.Duration) (string, 
 	case status != http.StatusOK:
 		return "", &Error{Outcome: NotEC2, Op: op, Err: fmt.Errorf("it answered %d", status)}
 	case !isSession(body):
-		return "", &Error{Outcome: NotEC2, Op: op, Err: errors.New("what it gave is no session token")}
+		return "", &Error{Outcome: NotEC2, Op: op, Err: errors.New("the answer is not a session token")}
 	}
 	return string(body), nil
 }
@@ -193,7 +193,7 @@ func (m *metadata) role(ctx context.Context, session string) (string, error) {
 	case status != http.StatusOK:
 		return "", &Error{Outcome: statusOutcome(status), Op: op, Err: fmt.Errorf("it answered %d", status)}
 	case !isRoleName(name):
-		return "", &Error{Outcome: NotEC2, Op: op, Err: errors.New("what it gave is no role name")}
+		return "", &Error{Outcome: NotEC2, Op: op, Err: errors.New("the answer is not a role name")}
 	}
 	return name, nil
 }

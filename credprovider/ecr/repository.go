@@ -40,21 +40,11 @@ type RepositoryError struct {
 
 // Error implements error, in one line.
 func (e *RepositoryError) Error() string {
-	parts := make([]string, len(e.Errs))
-	for i, s := range e.Errs {
-		parts[i] = s.Source + ": " + s.Err.Error()
-	}
-	return "the repository " + e.Name + " cannot be made in " + e.Registry + ": " + strings.Join(parts, "; ")
+	return "repository " + e.Name + " not created in " + e.Registry + ": " + bySource(e.Errs)
 }
 
-// Unwrap gives the errors of all sources.
-func (e *RepositoryError) Unwrap() []error {
-	errs := make([]error, len(e.Errs))
-	for i, s := range e.Errs {
-		errs[i] = s.Err
-	}
-	return errs
-}
+// Unwrap returns the errors of all sources.
+func (e *RepositoryError) Unwrap() []error { return causes(e.Errs) }
 
 // createRepository calls the API with one set of keys.
 func (c *caller) createRepository(ctx context.Context, r Registry, k keys, name string) error {

@@ -74,11 +74,11 @@ func parseToken(body []byte, now time.Time) (Token, error) {
 	}
 	plain, err := base64.StdEncoding.DecodeString(a.Token)
 	if err != nil {
-		return Token{}, errors.New("the token is no base64")
+		return Token{}, errors.New("the token is not base64")
 	}
 	user, password, ok := strings.Cut(string(plain), ":")
 	if !ok || user == "" || password == "" || !Printable(user) || !Printable(password) {
-		return Token{}, errors.New("the token is no user:password")
+		return Token{}, errors.New("the token is not user:password")
 	}
 	// A huge number must not overflow a time.
 	if !(a.ExpiresAt > 0 && a.ExpiresAt < 1e11) {
