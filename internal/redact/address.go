@@ -2,7 +2,6 @@ package redact
 
 import (
 	"net/netip"
-	"regexp"
 	"strings"
 )
 
@@ -41,8 +40,9 @@ func Address(written string) string {
 
 // addressForm is an address without login and query: a scheme that may be absent,
 // a host, a port that is a number, a path.
-var addressForm = regexp.MustCompile(
-	`^([A-Za-z][A-Za-z0-9+.-]{0,9}://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9*._-]*)(:[0-9]{1,5})?(/[A-Za-z0-9._~/+=%-]*)?$`)
+var addressForm = pattern{
+	source: `^([A-Za-z][A-Za-z0-9+.-]{0,9}://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9*._-]*)(:[0-9]{1,5})?(/[A-Za-z0-9._~/+=%-]*)?$`,
+}
 
 // IsAddress reports whether text has the form of an address, or of a registry's
 // name, without login and query, and nothing in it looks like a secret.
@@ -73,7 +73,7 @@ func dotted(address string) bool {
 }
 
 // plainName is how a host without a dot begins that is shown behind a scheme.
-var plainName = regexp.MustCompile(`^([A-Za-z-]*([:/]|$)|[A-Za-z0-9-]+:[0-9])`)
+var plainName = pattern{source: `^([A-Za-z-]*([:/]|$)|[A-Za-z0-9-]+:[0-9])`}
 
 // domainEnd is the last label of a name.
-var domainEnd = regexp.MustCompile(`^([A-Za-z]{2,24}|xn--[A-Za-z0-9-]+)$`)
+var domainEnd = pattern{source: `^([A-Za-z]{2,24}|xn--[A-Za-z0-9-]+)$`}

@@ -1,9 +1,6 @@
 package redact
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // Path gives a path that cannot be taken for a secret in the path's place, "" for
 // any other text. A secret may have slashes inside, as AWS keys do, so a relative
@@ -19,4 +16,4 @@ func Path(written string) string {
 	return written
 }
 
-var fileEnding = regexp.MustCompile(`\.(json|ya?ml|crt|cert?|pem|key|txt|conf|ini)$`)
+var fileEnding = pattern{source: `\.(json|ya?ml|crt|cert?|pem|key|txt|conf|ini)$`}
