@@ -2,7 +2,6 @@ package redact
 
 import (
 	"net/netip"
-	"regexp"
 	"strings"
 )
 
@@ -40,8 +39,9 @@ func Address(written string) string {
 
 // addressForm matches an address without login and query: an optional scheme, a host, a numeric
 // port, a path.
-var addressForm = regexp.MustCompile(
-	`^([A-Za-z][A-Za-z0-9+.-]{0,9}://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9*._-]*)(:[0-9]{1,5})?(/[A-Za-z0-9._~/+=%-]*)?$`)
+var addressForm = pattern{
+	source: `^([A-Za-z][A-Za-z0-9+.-]{0,9}://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9*._-]*)(:[0-9]{1,5})?(/[A-Za-z0-9._~/+=%-]*)?$`,
+}
 
 // IsAddress reports whether text has the form of an address or registry name, without login and
 // query, and contains no possible secret.
@@ -72,7 +72,7 @@ func dotted(address string) bool {
 }
 
 // plainName matches the start of a host without a dot that may be shown after a scheme.
-var plainName = regexp.MustCompile(`^([A-Za-z-]*([:/]|$)|[A-Za-z0-9-]+:[0-9])`)
+var plainName = pattern{source: `^([A-Za-z-]*([:/]|$)|[A-Za-z0-9-]+:[0-9])`}
 
 // domainEnd matches the last label of a domain name.
-var domainEnd = regexp.MustCompile(`^([A-Za-z]{2,24}|xn--[A-Za-z0-9-]+)$`)
+var domainEnd = pattern{source: `^([A-Za-z]{2,24}|xn--[A-Za-z0-9-]+)$`}

@@ -1,9 +1,6 @@
 package redact
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // Path returns written if it is a path that cannot be a secret in the wrong place, otherwise "". A
 // secret may contain slashes, as AWS keys do, so a relative path is shown only with a file's
@@ -19,4 +16,4 @@ func Path(written string) string {
 	return written
 }
 
-var fileEnding = regexp.MustCompile(`\.(json|ya?ml|crt|cert?|pem|key|txt|conf|ini)$`)
+var fileEnding = pattern{source: `\.(json|ya?ml|crt|cert?|pem|key|txt|conf|ini)$`}
