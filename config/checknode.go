@@ -80,7 +80,7 @@ func (c *checker) proxyURL(s *location, secret redact.Secret) {
 	}
 }
 
-// inlineProxy warns about a readable password in a proxy address. There is no field that could
+// inlineProxy warns about a readable password in a proxy address. There is not a field that could
 // hold it in a separate file.
 func (c *checker) inlineProxy(s *location) {
 	if c.mode.Perm()&0o044 != 0 {

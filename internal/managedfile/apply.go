@@ -232,7 +232,7 @@ func (r *run) sort(c Change) {
 		r.forget(c, rec)
 		switch {
 		case rec != nil && rec.Original.matches(c.Before.entry()):
-			// Already restored, by Berth before a crash or by somebody else.
+			// Already restored, by Berth before a crash or by another program.
 		case c.Before.Theirs:
 			r.report.Conflicts = append(r.report.Conflicts, c)
 		case c.Before.Kind == None:

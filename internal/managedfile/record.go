@@ -83,7 +83,7 @@ func (r *run) intendDir(it *item) {
 		}
 		r.putDir(p, rec)
 	case old != nil && !old.Created:
-		r.putDir(p, nil) // somebody created it again
+		r.putDir(p, nil) // another program created it again
 	}
 }
 
@@ -216,7 +216,7 @@ func (r *run) commitDir(p string, before *dirRecord) {
 	switch {
 	case now == nil:
 	case there && !now.Created:
-		now = nil // it was not removed, or somebody created it again
+		now = nil // it was not removed, or another program created it again
 	case !there && now.Created && now.Original != nil:
 		now = &dirRecord{Scope: now.Scope, Original: now.Original}
 	case !there && now.Created:

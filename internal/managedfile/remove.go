@@ -192,8 +192,8 @@ func holdsOnly(at *dir, items []*item) bool {
 	return true
 }
 
-// finishAside removes a directory that was renamed. Entries that somebody added at the last moment
-// are moved back to the old name.
+// finishAside removes a directory that was renamed. Entries that another program added at the last
+// moment are moved back to the old name.
 func (r *run) finishAside(top, at *dir, aside, name string) {
 	err := top.rmdir(aside)
 	if err == nil {
@@ -219,7 +219,7 @@ func (r *run) finishAside(top, at *dir, aside, name string) {
 	}
 }
 
-// moveInto moves entries into a directory that somebody created in the meantime.
+// moveInto moves entries into a directory that another program created in the meantime.
 func moveInto(top, from *dir, entries []fs.DirEntry, name string) error {
 	to, err := top.open(name)
 	if err != nil {

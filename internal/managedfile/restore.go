@@ -159,7 +159,7 @@ func (st *state) below(p string) bool {
 func (r *run) restoreDir(p string, m meta) error {
 	parent, err := r.top(path.Dir(p))
 	if errors.Is(err, fs.ErrNotExist) {
-		r.putDir(p, nil) // somebody removed the whole tree
+		r.putDir(p, nil) // another program removed the whole tree
 		return nil
 	}
 	if err != nil {

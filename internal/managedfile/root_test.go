@@ -101,7 +101,7 @@ func TestDanglingLinkIsAnError(t *testing.T) {
 	}
 }
 
-// Somebody swaps a host's directory for a symlink and back during the run.
+// Another program swaps a host's directory for a symlink and back during the run.
 func TestSwappedLinksLeadNowhere(t *testing.T) {
 	outside := fastDir(t)
 	w := openWorld(t, fastDir(t))

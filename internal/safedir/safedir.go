@@ -1,5 +1,5 @@
 // Package safedir checks whether the content of a directory can be trusted: a user who can write to
-// a directory can replace every file in it, whoever owns the file.
+// a directory can replace every file in it, even files of other owners.
 package safedir
 
 import (

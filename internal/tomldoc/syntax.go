@@ -27,7 +27,7 @@ type SyntaxError struct {
 	Reason       string
 }
 
-// Error returns, for example, "3:7: is no valid TOML: …".
+// Error returns, for example, "3:7: is not valid TOML: …".
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%d:%d: is no valid TOML: %s", e.Line, e.Column, e.Reason)
 }
