@@ -338,7 +338,7 @@ func (r *run) fail(it *item, op string, err error) {
 	note := "the old file is unchanged"
 	switch {
 	case it.After == nil:
-		note = "it is still there"
+		note = "it still exists"
 	case it.Before.Kind == None:
 		note = "nothing was written"
 	}

@@ -42,7 +42,7 @@ func (it *item) copyWhy() Why {
 
 func (r *run) copy(it *item, why Why) error {
 	if why == SavedOriginal && os.Geteuid() != 0 && it.Before.UID != r.s.uid {
-		return fmt.Errorf("it belongs to user %d, and only root could put it back", it.Before.UID)
+		return fmt.Errorf("it belongs to user %d; only root could restore it", it.Before.UID)
 	}
 	d, err := r.parent(it.Path)
 	if err != nil {

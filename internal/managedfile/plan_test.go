@@ -21,7 +21,7 @@ func TestFight(t *testing.T) {
 	w.remove(docker)
 	r := w.apply(hosts("docker.io", "a\n"))
 	w.expect(actions(r.Conflicts), "conflict docker.io/hosts.toml")
-	if len(r.Changed) != 0 || !strings.Contains(r.Conflicts[0].Reason, "somebody else manages it") {
+	if len(r.Changed) != 0 || !strings.Contains(r.Conflicts[0].Reason, "another program manages it") {
 		t.Errorf("%v", r.Conflicts)
 	}
 	// The edits continue: the quiet period starts over.

@@ -215,7 +215,7 @@ func (r *run) finishAside(top, at *dir, aside, name string) {
 		}
 	}
 	if err != nil {
-		r.errs = append(r.errs, aboutFile(top.join(name), "remove", "what somebody put there is in "+top.join(aside), err))
+		r.errs = append(r.errs, aboutFile(top.join(name), "remove", "the foreign files are now in "+top.join(aside), err))
 	}
 }
 

@@ -227,7 +227,7 @@ func (r *run) finish() {
 	}
 	for _, name := range r.s.private {
 		if err := ignoreAbsent(r.archive.top.unlink(name)); err != nil {
-			r.errs = append(r.errs, aboutFile(r.archive.top.join(name), "remove", "it is still there", err))
+			r.errs = append(r.errs, aboutFile(r.archive.top.join(name), "remove", "it still exists", err))
 		}
 	}
 	r.removeStateDirs()

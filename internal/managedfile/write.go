@@ -89,7 +89,7 @@ func (r *run) batch(ctx context.Context, units []*unit) {
 	r.parallel(single, func(u *unit) { u.err = u.at.sync() })
 	for _, u := range single {
 		if u.err != nil {
-			r.errs = append(r.errs, aboutFile(u.items[0].Path, "sync", "the new file is there, but a power cut may undo it", u.err))
+			r.errs = append(r.errs, aboutFile(u.items[0].Path, "sync", "the new file is in place, but a power failure may undo it", u.err))
 		}
 	}
 	r.syncTops(tops)
@@ -218,7 +218,7 @@ func (r *run) install(ctx context.Context, u *unit) {
 	why, err := r.hindrance(ctx, u)
 	if why == "" && err == nil {
 		if err = r.swap(u); errors.Is(err, fs.ErrExist) {
-			why, err = "something was put there in the meantime", nil
+			why, err = "another file was created there in the meantime", nil
 		}
 	}
 	if why == "" && err == nil {
@@ -236,7 +236,7 @@ func (r *run) install(ctx context.Context, u *unit) {
 		case err != nil && (u.fail == nil || it == u.fail):
 			r.fail(it, "write", err)
 		case err != nil:
-			r.skip(it, path.Base(u.fail.Path)+" beside it could not be written")
+			r.skip(it, path.Base(u.fail.Path)+" in the same directory could not be written")
 		default:
 			r.skip(it, why)
 		}
