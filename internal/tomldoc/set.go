@@ -13,7 +13,7 @@ import (
 )
 
 // ErrNotTable means that a name on the path to a key is not a table.
-var ErrNotTable = errors.New("is no table")
+var ErrNotTable = errors.New("is not a table")
 
 // ErrUnsupported means that the key cannot be changed without changing other parts of the document.
 var ErrUnsupported = errors.New("cannot be changed in place")
@@ -56,7 +56,7 @@ func (d *Document) Set(value any, path ...string) ([]byte, error) {
 func (d *Document) same(out []byte, want map[string]any, path []string) error {
 	var got map[string]any
 	if err := toml.Unmarshal(trimMark(out), &got); err != nil {
-		return fmt.Errorf("%s: %w: the result would be no valid TOML", Key(path), ErrUnsupported)
+		return fmt.Errorf("%s: %w: the result would not be valid TOML", Key(path), ErrUnsupported)
 	}
 	got, want = withoutEmpty(got, path), withoutEmpty(want, path)
 	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
