@@ -203,7 +203,7 @@ func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
 		diff                bool
 	}{
 		{"file", "server = \"https://theirs.corp\"\n", "", "not written by berth; remove it, or set containerd.onConflict: adopt", true},
-		{"symlink", "", "elsewhere", "a symbolic link that berth did not make; remove it, or set containerd.onConflict: adopt", false},
+		{"symlink", "", "elsewhere", "a symlink that berth did not create; remove it, or set containerd.onConflict: adopt", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			files := map[string]string{}

@@ -18,9 +18,9 @@ func TestComplaints(t *testing.T) {
 		"none":          {nil, ""},
 		"an error":      {[]logrus.Fields{{logrus.ErrorKey: first}}, parseError(first).Error()},
 		"two":           {[]logrus.Fields{{logrus.ErrorKey: first}, {logrus.ErrorKey: second}}, parseError(first).Error()},
-		"no error":      {[]logrus.Fields{{}}, "it says no more"},
-		"not an error":  {[]logrus.Fields{{logrus.ErrorKey: "Basic c2VjcmV0"}}, "it says no more"},
-		"no error, one": {[]logrus.Fields{{}, {logrus.ErrorKey: second}}, "it says no more"},
+		"no error":      {[]logrus.Fields{{}}, "containerd logged no reason"},
+		"not an error":  {[]logrus.Fields{{logrus.ErrorKey: "Basic c2VjcmV0"}}, "containerd logged no reason"},
+		"no error, one": {[]logrus.Fields{{}, {logrus.ErrorKey: second}}, "containerd logged no reason"},
 	} {
 		var all logErrors
 		for _, fields := range c.entries {

@@ -163,15 +163,15 @@ func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []manage
 			continue
 		}
 		file := path.Join(d.certsDir, theirs.Name, fileName)
-		reason := fmt.Sprintf("containerd would read %s instead of it; remove it, or set containerd.onConflict: adopt", f.Path)
+		reason := fmt.Sprintf("containerd would read %s instead; remove this file, or set containerd.onConflict: adopt", f.Path)
 		switch {
 		case current.Scope.Adopt:
-			hiding[f.Path] = fmt.Sprintf("containerd reads it instead of %s, which somebody else wrote and which stays as it is, without effect until restore", file)
+			hiding[f.Path] = fmt.Sprintf("containerd reads this file instead of the foreign %s, which stays unchanged and has no effect until berth restore", file)
 			wanted = append(wanted, f)
 			continue
 		case ours[f.Path]:
 			wanted = append(wanted, f)
-			reason = fmt.Sprintf("it has no effect, because containerd reads %s first; remove it", f.Path)
+			reason = fmt.Sprintf("has no effect: containerd reads %s first; remove it", f.Path)
 		}
 		blocked = append(blocked, Change{
 			Action: managedfile.Conflict, Path: file, Reason: reason,

@@ -18,7 +18,7 @@ import (
 )
 
 // ErrCrashes reports a hosts.toml on which containerd 1.6 and 1.7 crash at the pull.
-var ErrCrashes = errors.New(`containerd crashes at the pull: [host] holds a key that is not the table of a host`)
+var ErrCrashes = errors.New(`containerd crashes at the pull: [host] has a key that is not the table of a host`)
 
 // RegistryHosts returns the hosts that releases of family f ask for images of registry if dir is
 // the directory that wins ("" if there is none), built by containerd's own package of that line.
@@ -89,7 +89,7 @@ func (f Family) readAs(shown, content []byte, dir, registry string, update func(
 
 var (
 	errNoHostTable = errors.New("it has no [host] table")
-	errTOML11      = errors.New(`it is TOML 1.1: a new line or a last comma in braces, or an escape "\x"`)
+	errTOML11      = errors.New(`it needs TOML 1.1: a newline or trailing comma in braces, or a "\x" escape`)
 )
 
 // readAt calls containerd's package of the family's line. An error that the package only logs is

@@ -138,10 +138,10 @@ func TestCheckV1(t *testing.T) {
 	}{
 		"empty":         {"", ""},
 		"largest":       {long, ""},
-		"larger":        {long + "#", "larger than the 32 KiB"},
+		"larger":        {long + "#", "larger than 32 KiB"},
 		"deepest":       {strings.Repeat("[", maxV1Depth), ""},
-		"deeper":        {strings.Repeat("[", maxV1Depth+1), "nested more than 100 deep"},
-		"both brackets": {strings.Repeat("[{", maxV1Depth/2) + "[", "nested more than 100 deep"},
+		"deeper":        {strings.Repeat("[", maxV1Depth+1), "nested deeper than 100 levels"},
+		"both brackets": {strings.Repeat("[{", maxV1Depth/2) + "[", "nested deeper than 100 levels"},
 		"side by side":  {strings.Repeat("[]{}", maxV1Depth), ""},
 		"most dots":     {strings.Repeat(".", maxV1/4), ""},
 		"more dots":     {strings.Repeat(".", maxV1/4+1), "nested too deep"},

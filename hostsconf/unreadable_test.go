@@ -23,9 +23,9 @@ type odd struct {
 
 func oddities() []odd {
 	return []odd{
-		{"fifo", "a device, socket or fifo is in its place: "},
-		{"socket", "a device, socket or fifo is in its place: "},
-		{"directory", "a directory is in its place: "},
+		{"fifo", "is a device, socket or fifo, not a file: "},
+		{"socket", "is a device, socket or fifo, not a file: "},
+		{"directory", "is a directory, not a file: "},
 		{"link to a fifo", ""},
 		{"sparse", ""},
 		{"link to /dev/zero", ""},
