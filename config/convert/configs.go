@@ -135,7 +135,7 @@ func (d *draft) readAuths(table cursor, identityToken string) {
 		}
 		name := a.registryName()
 		if checkName(name) != nil {
-			d.leaveOut(c, "this is no address of a registry", "its login is left out; write host[:port]")
+			d.leaveOut(c, "not the address of a registry", "its login is left out; write host[:port]")
 			continue
 		}
 		if d.authed[name] {

@@ -228,7 +228,7 @@ func (d *draft) finish() {
 			r.auth = config.AuthToken
 			r.note("%s takes a login only in exchange for a token. kubelet has to pass it on, by berth-credential-provider.", host)
 			if first := d.inFrontOf(host); first != "" {
-				r.note("As long as %s comes first, the login is withheld, because containerd would offer it to every host in the row: what falls back to %s is pulled without it.", first, host)
+				r.note("As long as %s comes first, the login is withheld, because containerd would offer it to every host of the list: images that fall back to %s are pulled without it.", first, host)
 			}
 		}
 	}

@@ -29,7 +29,7 @@ func (d *draft) readMirrors(table cursor) []*foreignMirror {
 		upstream, err := hostsconf.ParseUpstream(c.name)
 		switch {
 		case err != nil:
-			d.leaveOut(c, "this is no name of a registry as it stands in image names: "+shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
+			d.leaveOut(c, "not a registry name as used in image names: "+shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
 			continue
 		case seen[upstream]:
 			d.leaveOut(c, "the registry "+upstream+" is named twice", "only the first entry is used; put the endpoints into one")
@@ -74,7 +74,7 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 		e.notes = append(e.notes, "The slash at the end made containerd leave out /v2, where no registry answers. Here it does not.")
 	}
 	if a.ignored != "" {
-		e.notes = append(e.notes, fmt.Sprintf("%s made no use of %s, and it is left out; a login belongs under registries.", d.format.program(), a.ignored))
+		e.notes = append(e.notes, fmt.Sprintf("%s ignored %s, and it is left out; a login belongs under registries.", d.format.program(), a.ignored))
 	}
 	if d.format == Containerd && a.host == dockerHub {
 		e.notes = append(e.notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+hubServer+".")
@@ -94,7 +94,7 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 	d.asks(e.url)
 	for _, other := range m.endpoints {
 		if config.NormalizeURL(other.url) == config.NormalizeURL(e.url) {
-			note := e.written + " stood here twice."
+			note := e.written + " was listed twice."
 			if e.written != other.written {
 				note = e.written + " is " + other.written + " again, and is left out."
 			}

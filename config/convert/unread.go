@@ -24,7 +24,7 @@ func (d *draft) unread(c cursor) {
 		case strings.HasPrefix(f.name, "x-"):
 			// conventional place for anchors
 		case showsName(f, c.v.login):
-			d.lose(next.loss("is no field that "+d.format.program()+" knows",
+			d.lose(next.loss("is not a field that "+d.format.program()+" knows",
 				"it had no effect before either; check its spelling"))
 		default:
 			next.path = c.path
