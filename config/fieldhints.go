@@ -35,7 +35,7 @@ func foreignWords(t reflect.Type) []foreign {
 		return []foreign{
 			{"private_registries", "this is RKE's; berth convert --from rke FILE prints a RegistryConfig"},
 			{"configs", "this is k3s'; berth convert --from k3s FILE prints a RegistryConfig"},
-			{"metadata data spec", "a RegistryConfig is no Kubernetes object; give the content of the ConfigMap alone"},
+			{"metadata data spec", "a RegistryConfig is not a Kubernetes object; give the content of the ConfigMap alone"},
 			{"auths credHelpers credsStore", "this is Docker's; name its file in dockerConfigFile"},
 			{"mirror endpoint endpoints upstream upstreams", "write mirrors: [{upstream: docker.io, endpoints: [{url: https://mirror.corp}]}]"},
 			{"registry auth credentials login logins", "write registries: [{host: registry.corp, username: …, passwordFile: …}]"},
