@@ -174,7 +174,7 @@ func discover(ctx context.Context, rt http.RoundTripper, host string) (Service, 
 		s.Token = realm.String()
 		return s, nil
 	}
-	return s, errors.New("it takes no tokens, as Docker Hub does")
+	return s, errors.New("it does not accept tokens, unlike Docker Hub")
 }
 
 // straight refuses redirects. Docker Hub sends none for these requests.
