@@ -9,7 +9,7 @@ import (
 
 // The first logged error is the reason why a file is ignored, without values. A log entry without
 // an error value counts too.
-func TestComplaints(t *testing.T) {
+func TestLogErrors(t *testing.T) {
 	first, second := errors.New("invalid URL"), errors.New("second")
 	for name, c := range map[string]struct {
 		entries []logrus.Fields

@@ -185,12 +185,12 @@ func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []manage
 // where containerd expects a hosts.toml and Berth wants none. Paths in changes are skipped: they
 // are already reported.
 func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Change {
-	dirs, told := map[string]bool{}, map[string]bool{}
+	dirs, reported := map[string]bool{}, map[string]bool{}
 	for _, dir := range current.Dirs {
 		dirs[dir.Name] = true
 	}
 	for _, c := range changes {
-		told[c.Path] = true
+		reported[c.Path] = true
 		dirs[path.Base(path.Dir(c.Path))] = dirs[path.Base(path.Dir(c.Path))] || Writes(c)
 	}
 	var found []Change
@@ -198,7 +198,7 @@ func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Chang
 		name := path.Base(path.Dir(o.Path))
 		upstream := UpstreamOf(name)
 		unusable := o.Owner == managedfile.Foreign && (o.Kind == managedfile.Other || o.Kind == managedfile.Dir)
-		if !unusable || path.Base(o.Path) != fileName || upstream == "" || told[o.Path] {
+		if !unusable || path.Base(o.Path) != fileName || upstream == "" || reported[o.Path] {
 			continue
 		}
 		if first := DirName(upstream); name != first && dirs[first] {

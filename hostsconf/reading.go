@@ -56,7 +56,7 @@ func (f Family) read(dir, registry string, update func(*http.Client) error) (hos
 		// This family ignores such a file; the linked package accepts it.
 		return f.withoutFile(dir, registry, update, errNoHostTable)
 	}
-	if shown := f.known(content); string(shown) != string(content) {
+	if shown := f.hideUnknown(content); string(shown) != string(content) {
 		return f.readAs(shown, content, dir, registry, update)
 	}
 	return f.readAt(dir, registry, update)
@@ -97,8 +97,8 @@ var (
 func (f Family) readAt(dir, registry string, update func(*http.Client) error) (hosts []docker.RegistryHost, err error) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	complaints := &logErrors{}
-	logger.AddHook(complaints)
+	logged := &logErrors{}
+	logger.AddHook(logged)
 	ctx := log.WithLogger(context.Background(), logrus.NewEntry(logger))
 	hostDir := func(string) (string, error) { return dir, nil }
 	if f.v1() {
@@ -109,8 +109,8 @@ func (f Family) readAt(dir, registry string, update func(*http.Client) error) (h
 	if err != nil {
 		return nil, fileError(dir, err)
 	}
-	if complaints.cause != nil {
-		return hosts, &skippedError{complaints.cause}
+	if logged.cause != nil {
+		return hosts, &skippedError{logged.cause}
 	}
 	return hosts, nil
 }

@@ -9,7 +9,7 @@ import (
 // copies saves the content that the changes would destroy.
 func (r *run) copies() {
 	for _, it := range r.items {
-		why := it.copyWhy()
+		why := it.copyReason()
 		if why == "" {
 			continue
 		}
@@ -28,8 +28,8 @@ func (r *run) copies() {
 	}
 }
 
-// copyWhy returns the reason for copying the file first, "" if no copy is needed.
-func (it *item) copyWhy() Why {
+// copyReason returns the reason for copying the file first, "" if no copy is needed.
+func (it *item) copyReason() Why {
 	b := it.Before
 	switch {
 	case it.Action == Adopt, it.Action == Repair && b.Theirs:

@@ -260,12 +260,12 @@ func (r *run) tidy() {
 	}
 	for _, o := range r.demote {
 		if err := r.archive.demote(o); err != nil {
-			r.errs = append(r.errs, aboutFile(r.archive.saved.join(o.Copy), "write", "", err))
+			r.errs = append(r.errs, fileError(r.archive.saved.join(o.Copy), "write", "", err))
 		}
 	}
 	for _, o := range r.drop {
 		if err := r.archive.drop(o); err != nil {
-			r.errs = append(r.errs, aboutFile(r.archive.saved.join(o.Copy), "remove", "", err))
+			r.errs = append(r.errs, fileError(r.archive.saved.join(o.Copy), "remove", "", err))
 		}
 	}
 }
