@@ -141,7 +141,7 @@ func (c *checker) read(s *location, path *string, limit int64, private bool) ([]
 	}
 	*path = located
 	if elsewhere {
-		c.warn(s, "%s is read from the working directory; %s; move it there, or write its whole path", located, fromHere)
+		c.warn(s, "%s is read from the working directory; %s; move it there, or write its whole path", located, relativeStart)
 	}
 	if private && mode.Perm()&0o004 != 0 {
 		c.warn(s, "everybody on this machine can read %s (mode %04o); chmod 0600 it", located, mode.Perm())
@@ -149,7 +149,7 @@ func (c *checker) read(s *location, path *string, limit int64, private bool) ([]
 	return data, true
 }
 
-const fromHere = "relative paths begin in the directory of this config"
+const relativeStart = "relative paths begin in the directory of this config"
 
 // fileRemedy says why a file cannot be read and what to do. unnamed says that the written text may
 // be the secret itself.
@@ -157,11 +157,11 @@ func fileRemedy(err error, written string, unnamed bool) string {
 	relative := !filepath.IsAbs(written) && strings.IndexByte(written, 0) < 0
 	switch {
 	case unnamed && relative:
-		return "is not the path of a readable file; " + fromHere + ", and the secret itself does not belong here"
+		return "is not the path of a readable file; " + relativeStart + ", and the secret itself does not belong here"
 	case unnamed:
 		return "is not the path of a readable file; the secret itself does not belong here"
 	case errors.Is(err, fs.ErrNotExist) && relative:
-		return err.Error() + "; " + fromHere + "; create the file or correct the path"
+		return err.Error() + "; " + relativeStart + "; create the file or correct the path"
 	case errors.Is(err, fs.ErrNotExist):
 		return err.Error() + "; create the file or correct the path"
 	case errors.Is(err, fs.ErrPermission):

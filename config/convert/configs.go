@@ -106,8 +106,8 @@ func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
 		why = "the host that answers for Docker Hub is " + hubServer
 	case d.format != Containerd && a.host == hubServer && !d.mentionsHub:
 		why = d.format.program() + " uses those of " + hubServer + " for docker.io only beside an entry for docker.io"
-	case d.idle != "":
-		why = d.idle
+	case d.noEffect != "":
+		why = d.noEffect
 	case d.format == Containerd && d.version >= 3:
 		why = "containerd 2 does not read configs.….tls"
 	case d.format == Containerd && hostport.IsLoopback(a.host) && !d.https[a.host]:

@@ -62,7 +62,7 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 		case found.in == nil:
 			found = r
 			if name != order[0] && !(d.version >= 3 && name == containerdconf.TableV2) {
-				d.idle = fmt.Sprintf("in a file of version %d containerd does not read %s", d.version, r.path)
+				d.noEffect = fmt.Sprintf("in a file of version %d containerd does not read %s", d.version, r.path)
 				d.note("In a file of version %d containerd does not read %s; it had no effect, and has one now.", d.version, r.path)
 			}
 		default:
@@ -70,7 +70,7 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 		}
 	}
 	if found.in == nil {
-		d.nothing("has no registry settings of the CRI plugin")
+		d.refuseEmpty("has no registry settings of the CRI plugin")
 		return cursor{}, false
 	}
 	return found, true
@@ -140,7 +140,7 @@ func (d *draft) spreadWildcard() {
 	}
 	for _, r := range d.registries {
 		host := hostOnly(r.host)
-		if at[host] || d.byUpstream[host] != nil || d.through[host] || host == dockerHub && at[hubServer] {
+		if at[host] || d.byUpstream[host] != nil || d.direct[host] || host == dockerHub && at[hubServer] {
 			continue
 		}
 		d.addMirror(&mirror{upstream: host, endpoints: all.endpoints, notes: []string{

@@ -12,7 +12,7 @@ func fromK3s(d *draft, root cursor) {
 		return
 	}
 	if root.get("mirrors").empty() && root.get("configs").empty() {
-		d.nothing("names neither mirrors nor configs")
+		d.refuseEmpty("names neither mirrors nor configs")
 		return
 	}
 	mirrors := d.readMirrors(root.get("mirrors"))

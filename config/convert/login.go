@@ -106,7 +106,7 @@ func (d *draft) tls(c cursor) tlsFiles {
 	if !c.mapping("ca_file, cert_file, key_file or insecure_skip_verify below it") {
 		return tlsFiles{}
 	}
-	t := tlsFiles{ca: d.path(c.get("ca_file")), skipVerify: c.get("insecure_skip_verify").truth()}
+	t := tlsFiles{ca: d.path(c.get("ca_file")), skipVerify: c.get("insecure_skip_verify").boolValue()}
 	cert, key := d.path(c.get("cert_file")), d.path(c.get("key_file"))
 	if (cert == "") != (key == "") {
 		d.lose(c.loss("a client certificate needs both cert_file and key_file",

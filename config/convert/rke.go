@@ -71,15 +71,15 @@ func fromRKE(d *draft, root cursor) {
 		return
 	}
 	d.note("RKE (the first generation, which ran Docker) is end-of-life; this file is for a node that runs containerd.")
-	if one := cluster.either("private_registry", "privateRegistry"); !one.absent() {
+	if one := cluster.firstOf("private_registry", "privateRegistry"); !one.absent() {
 		one.fail("is not a field that RKE knows; write private_registries: with a list below it")
 		return
 	}
 	env := d.kubeletEnv(cluster)
-	list := cluster.either("private_registries", "privateRegistries")
+	list := cluster.firstOf("private_registries", "privateRegistries")
 	found := d.rkeRegistries(list)
 	if list.absent() && env == nil && len(d.lost) == 0 {
-		d.nothing("names no private_registries")
+		d.refuseEmpty("names no private_registries")
 		return
 	}
 	d.rkeDefault(found)
@@ -122,8 +122,8 @@ func (d *draft) rkeRegistries(list cursor) []*rkeRegistry {
 
 func (d *draft) rkeItem(c cursor) *rkeRegistry {
 	r := &rkeRegistry{at: c, written: c.get("url").text(), user: c.get("user").text(), secret: c.get("password").text(),
-		def: c.either("is_default", "isDefault").truth(), name: dockerHub}
-	plugin := c.either("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
+		def: c.firstOf("is_default", "isDefault").boolValue(), name: dockerHub}
+	plugin := c.firstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
 	if plugin.mapping("aws_access_key_id: below it, or {}") {
 		d.rkePlugin(r, plugin)
 	}
@@ -160,9 +160,9 @@ func (d *draft) rkePlugin(r *rkeRegistry, plugin cursor) {
 	plugin.v.login = true
 	r.ecr = plugin
 	r.keys = awsKeys{
-		id:      redact.New(plugin.either("aws_access_key_id", "awsAccessKeyId").text()),
-		secret:  redact.New(plugin.either("aws_secret_access_key", "awsSecretAccessKey").text()),
-		session: redact.New(plugin.either("aws_session_token", "awsAccessToken", "awsSessionToken").text()),
+		id:      redact.New(plugin.firstOf("aws_access_key_id", "awsAccessKeyId").text()),
+		secret:  redact.New(plugin.firstOf("aws_secret_access_key", "awsSecretAccessKey").text()),
+		session: redact.New(plugin.firstOf("aws_session_token", "awsAccessToken", "awsSessionToken").text()),
 	}
 	r.noKeys = r.keys == awsKeys{}
 }
@@ -190,7 +190,7 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 	}
 	if hostOnly(first.name) == dockerHub {
 		if first.name != dockerHub {
-			d.lose(first.at.either("is_default", "isDefault").loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
+			d.lose(first.at.firstOf("is_default", "isDefault").loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
 				"images that name no registry come from Docker Hub itself"))
 		} else {
 			notes = append([]string{"Docker Hub was the default registry; images that name no registry come from there anyway."}, notes...)
@@ -336,7 +336,7 @@ func (d *draft) staticKeys(all []awsKeys) {
 // gives for them.
 func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 	env := map[string]string{}
-	for _, c := range cluster.get("services").get("kubelet").either("extra_env", "extraEnv").items(`- "AWS_ACCESS_KEY_ID=…"`) {
+	for _, c := range cluster.get("services").get("kubelet").firstOf("extra_env", "extraEnv").items(`- "AWS_ACCESS_KEY_ID=…"`) {
 		name, text, _ := strings.Cut(c.text(), "=")
 		switch name {
 		case "AWS_ACCESS_KEY_ID":
