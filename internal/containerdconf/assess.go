@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// pair is the default of config_path since containerd 2.2.
-const pair = "/etc/containerd/certs.d:/etc/docker/certs.d"
+// defaultConfigPath is the default of config_path since containerd 2.2.
+const defaultConfigPath = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
 // Assess says whether a release honours hosts.toml files with this configuration. The zero Release
 // stands for an unknown one: the result is then that of the first known release that does not
@@ -67,7 +67,7 @@ func assess(c Config, r Release) Assessment {
 	}
 	a := assessor{c: c, r: r, m: m, v: v}
 	a.read()
-	a.judge()
+	a.assessSettings()
 	a.tooNew()
 	slices.SortStableFunc(a.v.Issues, func(x, y Issue) int {
 		switch {
@@ -87,10 +87,10 @@ func assess(c Config, r Release) Assessment {
 
 // invalid returns an issue for each file with which containerd does not start.
 func (c Config) invalid(r Release) []Issue {
-	var traps []Issue
+	var issues []Issue
 	for _, f := range c.Files {
 		if f.Err == nil && f.Doc.HasByteOrderMark() && r.AtLeast(2, 0, 0) {
-			traps = append(traps, Issue{
+			issues = append(issues, Issue{
 				ID: TrapUnreadable, Blocking: true, Where: f.Path + ":1:1",
 				Detail: "the file begins with a byte order mark, with which containerd 2.x does not start",
 				Remedy: "save the file as UTF-8 without a byte order mark",
@@ -108,9 +108,9 @@ func (c Config) invalid(r Release) []Issue {
 		default:
 			t.Where, t.Detail = syntaxPlace(f)
 		}
-		traps = append(traps, t)
+		issues = append(issues, t)
 	}
-	return traps
+	return issues
 }
 
 // assessor collects the issues of one configuration.
@@ -138,7 +138,7 @@ func (a *assessor) read() {
 	a.registry, _ = a.settings["registry"].(map[string]any)
 }
 
-func (a *assessor) judge() {
+func (a *assessor) assessSettings() {
 	a.replaced()
 	a.disabled()
 	a.unmigrated()
@@ -152,7 +152,7 @@ func (a *assessor) judge() {
 	case a.r.AtLeast(2, 2, 2) && !mirrors, !a.r.AtLeast(2, 2, 2) && !set:
 		// 2.2.0 and 2.2.1 apply it even beside mirrors, and treat an empty value as set to
 		// nothing.
-		a.v.ConfigPath = pair
+		a.v.ConfigPath = defaultConfigPath
 	}
 	a.localPull(mirrors)
 	switch {
@@ -301,7 +301,7 @@ func (a *assessor) paths() {
 	}
 	what := fmt.Sprintf("config_path lists several directories (%s)", oneLine(a.v.ConfigPath))
 	if a.v.Default {
-		what = fmt.Sprintf("config_path is not set, and the default of containerd %d.%d lists two directories (%s)", a.r.Major, a.r.Minor, pair)
+		what = fmt.Sprintf("config_path is not set, and the default of containerd %d.%d lists two directories (%s)", a.r.Major, a.r.Minor, defaultConfigPath)
 	}
 	switch {
 	case a.r.AtLeast(2, 1, 0) && a.v.LocalPull == "":
@@ -321,14 +321,14 @@ func (a *assessor) localPull(mirrors bool) {
 	}
 	s := a.settings
 	downloads, counted := s["max_concurrent_downloads"].(int64)
-	annotations, told := s["disable_snapshot_annotations"].(bool)
+	annotations, annotationsSet := s["disable_snapshot_annotations"].(bool)
 	for _, reason := range []struct {
 		key   []string
 		holds bool
 		old   bool
 	}{
 		{[]string{"use_local_image_pull"}, s["use_local_image_pull"] == true, false},
-		{[]string{"disable_snapshot_annotations"}, told && !annotations, false},
+		{[]string{"disable_snapshot_annotations"}, annotationsSet && !annotations, false},
 		{[]string{"discard_unpacked_layers"}, s["discard_unpacked_layers"] == true, false},
 		{[]string{"registry", "mirrors"}, mirrors, true},
 		{[]string{"registry", "configs"}, size(a.registry["configs"]) > 0, true},

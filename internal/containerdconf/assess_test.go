@@ -7,9 +7,9 @@ import (
 	"github.com/berth-registry/berth/internal/containerdconf"
 )
 
-// TestTraps pins the text of each issue and its remedy. The corpus in package node covers more
+// TestIssues pins the text of each issue and its remedy. The corpus in package node covers more
 // forms, without the text.
-func TestTraps(t *testing.T) {
+func TestIssues(t *testing.T) {
 	const images, cri = "[plugins.\"io.containerd.cri.v1.images\"", "[plugins.\"io.containerd.grpc.v1.cri\""
 	for _, test := range []struct {
 		name, version string
@@ -114,16 +114,16 @@ func TestTraps(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := release(t, test.version)
 			v := containerdconf.Assess(containerdconf.Load(main, r, test.files), r)
-			for _, trap := range v.Issues {
-				if strings.Contains(trap.Detail+trap.Remedy, "secret") {
-					t.Errorf("a value is shown: %+v", trap)
+			for _, issue := range v.Issues {
+				if strings.Contains(issue.Detail+issue.Remedy, "secret") {
+					t.Errorf("a value is shown: %+v", issue)
 				}
-				if trap.ID != test.id {
+				if issue.ID != test.id {
 					continue
 				}
-				if trap.Blocking != test.blocking || v.Honoured == test.blocking || trap.Where != test.where ||
-					!strings.Contains(trap.Detail, test.says) || !strings.Contains(trap.Remedy, test.do) {
-					t.Errorf("honoured %v, %+v", v.Honoured, trap)
+				if issue.Blocking != test.blocking || v.Honoured == test.blocking || issue.Where != test.where ||
+					!strings.Contains(issue.Detail, test.says) || !strings.Contains(issue.Remedy, test.do) {
+					t.Errorf("honoured %v, %+v", v.Honoured, issue)
 				}
 				if v.Honoured == (v.CertsDir == "") {
 					t.Errorf("honoured %v with %q", v.Honoured, v.CertsDir)
