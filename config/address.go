@@ -91,7 +91,7 @@ func (c *checker) upstream(s *location, written string) (string, bool) {
 		return "", false
 	}
 	if name != hostsconf.Default && name != "localhost" && !strings.ContainsAny(name, ".:") {
-		c.warn(s, "a name without a dot or a port is never a registry in an image name; images named so come from docker.io")
+		c.warn(s, "is never a registry in an image name: without a dot or a port it is a part of a docker.io name")
 	}
 	c.website(s, name, "docker.io")
 	return name, true
@@ -101,7 +101,7 @@ func (c *checker) upstream(s *location, written string) (string, bool) {
 func (c *checker) website(s *location, host, write string) {
 	switch host {
 	case "hub.docker.com", "docker.com", "www.docker.com":
-		c.warn(s, "%s is a web site and no registry; write %s for Docker Hub", host, write)
+		c.warn(s, "%s is a web site, not a registry; write %s for Docker Hub", host, write)
 	}
 }
 
@@ -110,7 +110,7 @@ func (c *checker) website(s *location, host, write string) {
 func (c *checker) mirrorHost(s *location, u hostsconf.URL, m *Mirror, last bool) {
 	const hub = "https://registry-1.docker.io"
 	if u.Host == "docker.io" {
-		c.warn(s, "docker.io is a web site and no registry; write %s for Docker Hub", hub)
+		c.warn(s, "docker.io is a web site, not a registry; write %s for Docker Hub", hub)
 		return
 	}
 	c.website(s, u.Host, hub)
@@ -121,6 +121,6 @@ func (c *checker) mirrorHost(s *location, u hostsconf.URL, m *Mirror, last bool)
 	itself := host == hostport.TrimDefaultPort(m.Upstream, u.Scheme) ||
 		m.Upstream == "docker.io" && (host == "registry-1.docker.io" || host == "index.docker.io")
 	if itself && u.RepositoryPath() == "" {
-		c.warn(s, "is the upstream itself, which containerd asks after the mirrors without being listed; remove it")
+		c.warn(s, "is the upstream itself, which containerd asks after the mirrors in any case; remove it")
 	}
 }

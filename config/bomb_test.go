@@ -94,7 +94,7 @@ func cpuTime(t *testing.T) time.Duration {
 // far below it.
 func TestAliasBudget(t *testing.T) {
 	_, _, err := Parse("config.yaml", []byte(head+bombs()["endpoints"]))
-	if err == nil || !strings.Contains(err.Error(), "stand for more than 20000 values; write the values out") {
+	if err == nil || !strings.Contains(err.Error(), "expand to more than 20000 values; write the values out") {
 		t.Errorf("got %v", err)
 	}
 	document := head + "mirrors:\n- upstream: a.corp\n  endpoints: &e [{url: b.corp, capabilities: [pull]}, {url: c.corp}]\n"

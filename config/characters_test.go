@@ -76,7 +76,7 @@ func TestProxySchemes(t *testing.T) {
 	for address, want := range map[string]string{
 		"http://p.corp:3128": "", "https://p.corp:3128": "", "socks5://p.corp:1080": "", "socks5h://p.corp:1080": "", "p.corp:3128": "", "http://p.corp/": "",
 		"socks4://p.corp:1080": "scheme must be http, https, socks5 or socks5h", "http://p.corp/a": "must not have a path", "http://p.corp?a": "must not have a path",
-		"http://p.corp#a": "must not have a path", "http://u:%zz@p.corp": "is no URL", "http://p.corp:0": "as port",
+		"http://p.corp#a": "must not have a path", "http://u:%zz@p.corp": "is not a URL", "http://p.corp:0": "as port",
 	} {
 		_, warnings, err := n.parse("apiVersion: berth/v1alpha1\nkind: RegistryConfig\nproxy: {httpProxy: \"" + address + "\"}\n")
 		if want == "" && (err != nil || len(warnings) > 0) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -41,8 +41,8 @@ func (c *checker) registryChains(list *location) {
 		}
 		s := list.item(i).field("ecr")
 		credentials := s.field("credentials")
-		if !c.require(credentials, "list instanceProfile: {} and static: {…} in the order wanted") {
-			c.empty(credentials, "list instanceProfile: {} and static: {…} in the order wanted")
+		if !c.require(credentials, "list instanceProfile: {} and static: {…} in the wanted order") {
+			c.empty(credentials, "list instanceProfile: {} and static: {…} in the wanted order")
 			c.ecrCredentials(credentials, r.ECR.Credentials)
 		}
 		host, path, _ := strings.Cut(r.Host, "/")
@@ -78,7 +78,7 @@ func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 		}
 		switch {
 		case e.InstanceProfile != nil && e.Static != nil:
-			c.refuse(s, `has both instanceProfile and static; make two items of it, in the order wanted`)
+			c.refuse(s, `has both instanceProfile and static; write two items, in the wanted order`)
 		case e.InstanceProfile == nil && e.Static == nil && !hasUnknown(s.node):
 			c.refuse(s, "must be instanceProfile: {} or static: {…}")
 		case e.InstanceProfile != nil && profileLine > 0:

@@ -57,7 +57,7 @@ func (c *checker) endpoint(s *location, m *Mirror, i int, seen map[string]int) {
 		} else {
 			line, _ := at.position()
 			if first, ok := seen[NormalizeURL(u)]; ok {
-				c.reject(at, e.URL, "is the endpoint of line %d again; list it once", first)
+				c.reject(at, e.URL, "repeats the endpoint on line %d; list it once", first)
 			}
 			seen[NormalizeURL(u)] = line
 			if len(e.Headers) == 0 {
@@ -89,7 +89,7 @@ func (c *checker) capabilities(endpoint *location, e *Endpoint) {
 		case name == "pull", name == "resolve", name == "push":
 		case name == "referrers":
 			c.reject(endpoint.field("capabilities").item(i), name,
-				"is not offered: containerd before 2.2 drops the whole file for it; use pull, resolve and push")
+				"is not supported: containerd before 2.2 ignores the whole file; use pull, resolve and push")
 		default:
 			c.oneOf(endpoint.field("capabilities").item(i), name, "pull", "resolve", "push")
 		}
@@ -105,7 +105,7 @@ func (c *checker) headers(s *location, headers map[string][]string) {
 		case canonical == "Authorization":
 			c.refuse(at, "is refused: write the login under registries, so that it is kept secret and renewed")
 		case seen[canonical] != "":
-			c.refuse(at, "is the header %s again; put all values into one list", seen[canonical])
+			c.refuse(at, "repeats the header %s; put all values into one list", seen[canonical])
 		case len(headers[name]) == 0:
 			c.refuse(at, "has no value; write a list such as [team-a]")
 		}
@@ -157,7 +157,7 @@ func (c *checker) defaultRegistry(s *location) {
 		case slices.Contains(d.For[:i], name):
 			c.reject(at, name, "is listed twice")
 		case mirrored && list.unset():
-			c.refuse(at, "stands in for docker.io, which has its own mirror on line %d; add the url to its endpoints, or list other upstreams in for", line)
+			c.refuse(at, "replaces docker.io, which has its own mirror on line %d; add the url to its endpoints, or list other upstreams in for", line)
 		case mirrored:
 			c.reject(at, name, "has its own mirror on line %d; add the url to its endpoints, or leave it out here", line)
 		}

@@ -65,7 +65,7 @@ func (c *checker) proxyURL(s *location, secret redact.Secret) {
 	case hasControl(written) || strings.Contains(written, " "):
 		c.refuse(s, "must not contain spaces or control characters; %s", form)
 	case err != nil:
-		c.refuse(s, "is no URL; %s", form)
+		c.refuse(s, "is not a URL; %s", form)
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h":
 		c.refuse(s, "scheme must be http, https, socks5 or socks5h")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
@@ -80,7 +80,7 @@ func (c *checker) proxyURL(s *location, secret redact.Secret) {
 	}
 }
 
-// inlineProxy warns about a readable password in a proxy address. There is no field that could
+// inlineProxy warns about a readable password in a proxy address. There is not a field that could
 // hold it in a separate file.
 func (c *checker) inlineProxy(s *location) {
 	if c.mode.Perm()&0o044 != 0 {
@@ -100,7 +100,7 @@ func (c *checker) containerd(s *location) {
 	case !path.IsAbs(dir) || dir == "/":
 		c.reject(at, dir, "must be an absolute path, such as /etc/containerd/certs.d")
 	case path.Clean(dir) != dir:
-		message := "must be written without detours"
+		message := "must be a clean path"
 		if clean := at.shown(path.Clean(dir)); clean != "" {
 			message += "; write " + cut(clean)
 		}

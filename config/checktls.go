@@ -16,7 +16,7 @@ func (c *checker) tls(s *location, t *TLS) {
 		t.CA = c.certificates(ca, &t.CAFile)
 	}
 	if t.CAFile != "" && t.InsecureSkipVerify {
-		c.warn(s.field("insecureSkipVerify"), "makes caFile pointless: the registry's certificate is not verified")
+		c.warn(s.field("insecureSkipVerify"), "disables caFile: the registry's certificate is not verified")
 	}
 	switch {
 	case t.CertFile != "" && t.KeyFile == "":
@@ -81,7 +81,7 @@ func checkPair(cert, key []byte) string {
 	case err == nil:
 		return ""
 	case bytes.Contains(key, []byte("ENCRYPTED")):
-		return "is encrypted, and nobody is there to type the passphrase; store the key without one"
+		return "is encrypted with a passphrase; store the key without one"
 	case strings.Contains(err.Error(), "does not match"):
 		return "does not belong to the certificate in certFile"
 	case !bytes.Contains(key, []byte("PRIVATE KEY-----")):

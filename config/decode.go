@@ -109,7 +109,7 @@ func (d *decoder) spend(s *location, at *yaml.Node, aliases int) bool {
 	if d.viaAlias > maxViaAlias && !d.tooMany {
 		d.tooMany = true
 		d.add(&Error{Line: at.Line, Column: at.Column, Field: s.path(),
-			Message: fmt.Sprintf("the aliases (*name) stand for more than %d values; write the values out", maxViaAlias)})
+			Message: fmt.Sprintf("the aliases (*name) expand to more than %d values; write the values out", maxViaAlias)})
 	}
 	return !d.tooMany
 }
@@ -156,7 +156,7 @@ func (d *decoder) headers(s *location, v reflect.Value) {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode || !isToken(key.Value) {
 			// The key is not repeated: "X-Key:hunter2" without a space is a key too.
-			d.wrongTypeAt(s, key, "this is no header name; use letters, digits and hyphens, and a space after the colon")
+			d.wrongTypeAt(s, key, "not a header name; use letters, digits and hyphens, and a space after the colon")
 			continue
 		}
 		if first := seen[key.Value]; first != nil {

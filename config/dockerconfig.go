@@ -112,7 +112,7 @@ func dockerLogin(host string, raw json.RawMessage) (login DockerLogin, problem s
 	switch {
 	case problem != "":
 	case entry.IdentityToken != "" || entry.RegistryToken != "":
-		problem = "an identity token is no login; use a user name with a password or an access token"
+		problem = "an identity token is not supported; use a user name with a password or an access token"
 	case username == "" && password == "":
 		problem = "it holds no login (it may be in a credential helper)"
 	case username == "" || password == "":
@@ -133,7 +133,7 @@ func shownDockerKey(key string, i, n int) string {
 	if shown := redact.Address(key); shown != "" || hostAndPort.MatchString(key) {
 		return fmt.Sprintf("key %q", cmp.Or(shown, key))
 	}
-	return fmt.Sprintf("key %d of %d in the order of the alphabet", i+1, n)
+	return fmt.Sprintf("key %d of %d in alphabetical order", i+1, n)
 }
 
 // hostAndPort matches a registry name without a dot.
@@ -205,7 +205,7 @@ func notUTF8(data []byte) int {
 func jsonMistake(data []byte, err error) string {
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		before := data[:min(int(syntax.Offset), len(data))]
-		return fmt.Sprintf(`is no valid JSON at line %d; it must be {"auths": {…}}`, 1+bytes.Count(before, []byte("\n")))
+		return fmt.Sprintf(`is not valid JSON at line %d; it must be {"auths": {…}}`, 1+bytes.Count(before, []byte("\n")))
 	}
 	return `has another form; it must be {"auths": {"registry.corp": {"auth": …}}}`
 }

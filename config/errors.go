@@ -131,7 +131,7 @@ func (r *report) result() error {
 	if r.full() {
 		last := r.errors[len(r.errors)-1]
 		r.errors = append(r.errors, &Error{File: r.file, Line: last.Line, Column: last.Column,
-			Message: fmt.Sprintf("there may be more; these are %d errors", maxErrors)})
+			Message: fmt.Sprintf("only the first %d errors are shown", maxErrors)})
 	}
 	return r.errors
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// foreignWord returns what to write instead of a name that another program, or common usage, has
+// fieldHint returns what to write instead of a name that another program, or common usage, has
 // for a field of t; "" for an unknown name.
-func foreignWord(t reflect.Type, name string) string {
-	for _, w := range foreignWords(t) {
+func fieldHint(t reflect.Type, name string) string {
+	for _, w := range fieldHints(t) {
 		for word := range strings.FieldsSeq(w.names) {
 			if normalName(word) == normalName(name) {
 				return w.write
@@ -23,19 +23,19 @@ func normalName(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
-// foreign holds names, separated by spaces, and what to write instead.
-type foreign struct{ names, write string }
+// hint holds names, separated by spaces, and what to write instead.
+type hint struct{ names, write string }
 
-func foreignWords(t reflect.Type) []foreign {
+func fieldHints(t reflect.Type) []hint {
 	const (
 		perHost = "how to reach a host and its login are an entry of registries: {host: mirror.corp, …}"
 	)
 	switch t {
 	case reflect.TypeFor[Config]():
-		return []foreign{
+		return []hint{
 			{"private_registries", "this is RKE's; berth convert --from rke FILE prints a RegistryConfig"},
 			{"configs", "this is k3s'; berth convert --from k3s FILE prints a RegistryConfig"},
-			{"metadata data spec", "a RegistryConfig is no Kubernetes object; give the content of the ConfigMap alone"},
+			{"metadata data spec", "a RegistryConfig is not a Kubernetes object; give the content of the ConfigMap alone"},
 			{"auths credHelpers credsStore", "this is Docker's; name its file in dockerConfigFile"},
 			{"mirror endpoint endpoints upstream upstreams", "write mirrors: [{upstream: docker.io, endpoints: [{url: https://mirror.corp}]}]"},
 			{"registry auth credentials login logins", "write registries: [{host: registry.corp, username: …, passwordFile: …}]"},
@@ -46,28 +46,28 @@ func foreignWords(t reflect.Type) []foreign {
 			{"httpProxy httpsProxy noProxy", "write it under proxy: {…}"},
 		}
 	case reflect.TypeFor[Mirror]():
-		return []foreign{
+		return []hint{
 			{"registry host source name prefix server", "write upstream, the registry's name as in images"},
 			{"url urls mirror mirrors hosts address addresses endpoint", "write endpoints: [{url: https://mirror.corp}]"},
 			{"fallback", "write upstreamFallback"},
 			{"username password passwordFile auth tls insecure skipVerify", perHost},
 		}
 	case reflect.TypeFor[Endpoint]():
-		return []foreign{
+		return []hint{
 			{"host server address endpoint mirror location name", "write url"},
 			{"timeout connectTimeout", "write dialTimeout"},
 			{"header", "write headers"},
 			{"username user password passwordFile login auth tls ca caFile client cert insecure skipVerify insecureSkipVerify plainHTTP", perHost},
 		}
 	case reflect.TypeFor[DefaultRegistry]():
-		return []foreign{
+		return []hint{
 			{"host registry server address endpoint location name", "write url"},
 			{"upstream upstreams", "write for"},
 			{"fallback", "write upstreamFallback"},
 			{"username user password passwordFile login auth tls insecure skipVerify", perHost},
 		}
 	case reflect.TypeFor[Registry]():
-		return []foreign{
+		return []hint{
 			{"url registry server hostname address endpoint location name", "write host: registry.corp:5000, without https://"},
 			{"user login", "write username"},
 			{"pass passwd pwd secret token identityToken", "write passwordFile, or password"},
@@ -78,14 +78,14 @@ func foreignWords(t reflect.Type) []foreign {
 			{"mirror mirrors endpoints upstream", "write it under mirrors: [{upstream: docker.io, endpoints: [{url: https://mirror.corp}]}]"},
 		}
 	case reflect.TypeFor[TLS]():
-		return []foreign{
+		return []hint{
 			{"ca caCert ca_cert_file cafile", "write caFile"},
 			{"cert certificate clientCert client", "write certFile"},
 			{"key clientKey", "write keyFile"},
 			{"insecure skipVerify verify enabled", "write insecureSkipVerify"},
 		}
 	case reflect.TypeFor[StaticKeys]():
-		return []foreign{
+		return []hint{
 			{"accessKey aws_access_key_id keyID id", "write accessKeyID, or accessKeyIDFile"},
 			{"secretKey secret aws_secret_access_key", "write secretAccessKeyFile, or secretAccessKey"},
 			{"token aws_session_token", "write sessionTokenFile, or sessionToken"},
@@ -93,19 +93,19 @@ func foreignWords(t reflect.Type) []foreign {
 			{"region", "remove it, the region is in the registry's name"},
 		}
 	case reflect.TypeFor[ECRCredential]():
-		return []foreign{
+		return []hint{
 			{"staticKeys keys accessKeyID secretAccessKey", "write static: {accessKeyID: …, secretAccessKeyFile: …}"},
 			{"profile role imds instanceRole", "write instanceProfile: {}"},
 		}
 	case reflect.TypeFor[ECRRegistry]():
-		return []foreign{
+		return []hint{
 			{"url name registry", "write host"},
 			{"accountID registryID", "write account"},
 		}
 	case reflect.TypeFor[Proxy]():
-		return []foreign{{"http https", "write httpProxy or httpsProxy"}}
+		return []hint{{"http https", "write httpProxy or httpsProxy"}}
 	case reflect.TypeFor[Containerd]():
-		return []foreign{{"configPath certs hostsDir", "write certsDir"}}
+		return []hint{{"configPath certs hostsDir", "write certsDir"}}
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func FuzzParse(f *testing.F) {
 			checkPlaces(t, data, err)
 			return
 		}
-		again(t, cfg)
+		roundTrip(t, cfg)
 	})
 }
 
@@ -51,9 +51,9 @@ func checkPlaces(t *testing.T, data []byte, err error) {
 	}
 }
 
-// again writes cfg and reads it back. Secrets are written redacted, so a config with secrets or
+// roundTrip writes cfg and reads it back. Secrets are written redacted, so a config with secrets or
 // files is skipped.
-func again(t *testing.T, cfg *Config) {
+func roundTrip(t *testing.T, cfg *Config) {
 	text, err := yaml.Marshal(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ func TestLoadRefuses(t *testing.T) {
 		"empty":     "is empty; begin with apiVersion: berth/v1alpha1 and kind: RegistryConfig",
 		"large":     isTooLarge,
 		"empty/x":   "not a directory",
-		"a\x00b":    "is no path: it holds a NUL byte",
+		"a\x00b":    "is not a path: it contains a NUL byte",
 		"/dev/null": "is a device; a regular file is needed",
 	} {
 		file := name

@@ -55,7 +55,7 @@ func (c *checker) checkDuplicates(list *location) {
 			}
 			if other := c.cfg.Registries[first].Host; other != r.Host { // else it has been told
 				before, _ := list.item(first).field("host").position()
-				c.reject(at, r.Host, "is the host of line %d in another spelling, which has %s already; keep one of them, it holds for both spellings", before, part.what)
+				c.reject(at, r.Host, "is another spelling of the host on line %d, which already has %s; keep one of them, it applies to both spellings", before, part.what)
 				break
 			}
 		}

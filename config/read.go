@@ -25,7 +25,7 @@ const (
 // because Kubernetes mounts secrets as symlinks. Errors do not contain the path.
 func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 	if strings.IndexByte(path, 0) >= 0 {
-		return nil, 0, errors.New("is no path: it holds a NUL byte")
+		return nil, 0, errors.New("is not a path: it contains a NUL byte")
 	}
 	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -141,7 +141,7 @@ func (c *checker) read(s *location, path *string, limit int64, private bool) ([]
 	}
 	*path = located
 	if elsewhere {
-		c.warn(s, "%s is read from the working directory; %s; move it there, or write its whole path", located, fromHere)
+		c.warn(s, "%s is read from the working directory; %s; move it there, or write its whole path", located, relativeStart)
 	}
 	if private && mode.Perm()&0o004 != 0 {
 		c.warn(s, "everybody on this machine can read %s (mode %04o); chmod 0600 it", located, mode.Perm())
@@ -149,7 +149,7 @@ func (c *checker) read(s *location, path *string, limit int64, private bool) ([]
 	return data, true
 }
 
-const fromHere = "relative paths begin in the directory of this config"
+const relativeStart = "relative paths begin in the directory of this config"
 
 // fileRemedy says why a file cannot be read and what to do. unnamed says that the written text may
 // be the secret itself.
@@ -157,19 +157,19 @@ func fileRemedy(err error, written string, unnamed bool) string {
 	relative := !filepath.IsAbs(written) && strings.IndexByte(written, 0) < 0
 	switch {
 	case unnamed && relative:
-		return "is no path of a file that can be read; " + fromHere + ", and the secret itself does not belong here"
+		return "is not the path of a readable file; " + relativeStart + ", and the secret itself does not belong here"
 	case unnamed:
-		return "is no path of a file that can be read; the secret itself does not belong here"
+		return "is not the path of a readable file; the secret itself does not belong here"
 	case errors.Is(err, fs.ErrNotExist) && relative:
-		return err.Error() + "; " + fromHere + "; create the file or correct the path"
+		return err.Error() + "; " + relativeStart + "; create the file or correct the path"
 	case errors.Is(err, fs.ErrNotExist):
 		return err.Error() + "; create the file or correct the path"
 	case errors.Is(err, fs.ErrPermission):
-		return err.Error() + "; let the user that runs berth read it"
+		return err.Error() + "; make it readable for the user that runs berth"
 	case errors.Is(err, syscall.ELOOP):
 		return "is a symlink that leads back to itself; remove it and write the file"
 	case errors.Is(err, syscall.ENOTDIR):
-		return "a part of the path is a file and no directory; correct the path"
+		return "a part of the path is a file, not a directory; correct the path"
 	}
 	return err.Error()
 }

@@ -55,7 +55,7 @@ ecr:
 		_, warnings, err := Load(filepath.Join(n.dir, "config.yaml"))
 		return warnings, err
 	}
-	if _, err := load(); err == nil || !strings.Contains(err.Error(), fromHere) {
+	if _, err := load(); err == nil || !strings.Contains(err.Error(), relativeStart) {
 		t.Errorf("missing: %v", err)
 	}
 	if err := os.WriteFile("here", []byte(secretWord), 0o600); err != nil {

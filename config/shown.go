@@ -30,7 +30,7 @@ func (s *location) form() func(string) string {
 	case "upstream", "host", "for", "url", "defaultRegistry", "mirrors", "registries", "endpoints":
 		return redact.Address
 	case "auth", "mode", "onConflict", "capabilities":
-		return aWord
+		return enumWord
 	case "upstreamFallback", "overridePath", "plainHTTP", "allowPlainHTTPCredentials", "insecureSkipVerify", "tls":
 		return matching(boolForm)
 	case "dialTimeout", "interval", "timeout":
@@ -74,8 +74,8 @@ func matching(form *regexp.Regexp) func(string) string {
 	}
 }
 
-// aWord shows a value that is one of the config's words, or close to one.
-func aWord(value string) string {
+// enumWord shows a value that is one of the config's words, or close to one.
+func enumWord(value string) string {
 	words := []string{
 		string(AuthAuto), string(AuthBasic), string(AuthToken), string(HealthWithdraw), string(HealthReport), string(HealthOff),
 		string(ConflictReport), string(ConflictAdopt), "pull", "resolve", "push", "referrers", "bearer", "none", "overwrite",

@@ -205,5 +205,5 @@ func remedy(message string) string {
 			return r.says
 		}
 	}
-	return "is no valid YAML: " + repeated.ReplaceAllString(message, "…")
+	return "is not valid YAML: " + repeated.ReplaceAllString(message, "…")
 }

@@ -69,7 +69,7 @@ func TestManyErrors(t *testing.T) {
 		t.Fatal("no error")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != maxErrors+1 || !strings.HasSuffix(lines[maxErrors], "there may be more; these are 500 errors") {
+	if len(lines) != maxErrors+1 || !strings.HasSuffix(lines[maxErrors], "only the first 500 errors are shown") {
 		t.Errorf("%d lines, the last is %s", len(lines), lines[len(lines)-1])
 	}
 }
@@ -78,7 +78,7 @@ func TestManyErrors(t *testing.T) {
 func TestLongValue(t *testing.T) {
 	_, _, err := Parse("config.yaml", []byte(head+"containerd: {certsDir: /"+strings.Repeat("ä", 5000)+"/}"))
 	long := "/" + strings.Repeat("ä", maxShown-1) + "…"
-	want := `config.yaml:3:24: containerd.certsDir: "` + long + `": must be written without detours; write ` + long
+	want := `config.yaml:3:24: containerd.certsDir: "` + long + `": must be a clean path; write ` + long
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -21,9 +21,9 @@ func (d *decoder) unknown(s *location, key *yaml.Node, t reflect.Type) {
 	case key.Kind != yaml.ScalarNode:
 		e.Message = "a field name must be a plain word; " + choice
 	case !isName(key.Value):
-		e.Message = "this is no field name" + missingSpace(key.Value, names) + "; " + choice
+		e.Message = "not a field name" + missingSpace(key.Value, names) + "; " + choice
 	default:
-		near, word := nearest(key.Value, names), foreignWord(t, key.Value)
+		near, word := nearest(key.Value, names), fieldHint(t, key.Value)
 		if near != "" || word != "" || shownKey(key.Value) != "" {
 			at := location{parent: s, name: key.Value}
 			e.Field = at.path()

@@ -64,8 +64,8 @@ func TestNoSecretOfAForeignFileIsShown(t *testing.T) {
 		theirs := &foreign{dir: certs, hostDir: certsDir}
 		defer theirs.close()
 		fmt.Fprintln(&out, r.Ignored, theirs.resolve("quay.io", "quay.io").Ignored)
-		if told := out.String(); strings.Contains(strings.ToLower(told), canary) || strings.Contains(told, encoded) {
-			t.Fatalf("a secret of\n%s\nis in\n%s", content, told)
+		if output := out.String(); strings.Contains(strings.ToLower(output), canary) || strings.Contains(output, encoded) {
+			t.Fatalf("a secret of\n%s\nis in\n%s", content, output)
 		}
 	}
 	for _, file := range files {

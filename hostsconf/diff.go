@@ -94,7 +94,7 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 	case path.Base(c.Path) != fileName || c.Action == managedfile.GracePeriod:
 		return
 	case adoptable(c) && c.Before.Kind == managedfile.Regular:
-		out.WriteString("  not applied; adopt would change it as follows, and berth restore puts the original back:\n")
+		out.WriteString("  not applied; onConflict: adopt would change it as follows, and berth restore would bring the original back:\n")
 	case c.Action == managedfile.Conflict:
 		return
 	}

@@ -72,7 +72,7 @@ func TestWriteDiff(t *testing.T) {
 	golden(t, "diff.golden", got.Bytes())
 }
 
-func TestStory(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	only := withLogin(mirror(t, "only.corp/hub"))
 	for want, d := range map[string]Directory{
 		"images of quay.io come from https://m.corp, then https://quay.io": {

@@ -105,7 +105,7 @@ func (f *foreign) copied(name string, read func(dir string) error) error {
 	case err != nil:
 		return withoutPath(err)
 	case !info.IsDir():
-		return fmt.Errorf("%w: %s is a link, and who follows it may come somewhere else than containerd", errNotRegular, name)
+		return fmt.Errorf("%w: %s is a symlink; containerd may resolve it to a different file", errNotRegular, name)
 	}
 	content, err := f.read(name, fileName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,7 +135,7 @@ func (f *foreign) read(name, file string) ([]byte, error) {
 	}
 	if info, lerr := f.root.Lstat(file); lerr == nil && info.Mode()&fs.ModeSymlink != 0 && !errors.Is(err, errNotRegular) {
 		// %v, not %w: a missing target must not count as a missing file.
-		return nil, fmt.Errorf("%w: it is a link that cannot be followed below %s (%v); put the file itself there", errNotRegular, f.hostDir, err)
+		return nil, fmt.Errorf("%w: it is a symlink that cannot be resolved below %s (%v); replace it by the file itself", errNotRegular, f.hostDir, err)
 	}
 	return nil, err
 }

@@ -91,7 +91,7 @@ func TestFindForeign(t *testing.T) {
 	}
 }
 
-func TestFindForeignTellsOfALinkedDefault(t *testing.T) {
+func TestFindForeignReportsLinkedDefault(t *testing.T) {
 	for name, want := range map[string]bool{"_default": true, "quay.io": false} {
 		n := newNode(t, below(map[string]string{"real/a.crt": "A"}))
 		n.link("real", name)

@@ -48,10 +48,10 @@ func Crashing(dir string, changes []Change, current managedfile.Snapshot) []stri
 // foreignDirs lists the directories that exist, are not written by Berth, and are not hidden by
 // the other spelling of the same registry.
 func foreignDirs(dir string, changes []Change, current managedfile.Snapshot) []string {
-	ours, going := map[string]bool{}, map[string]bool{} // by directory name
+	ours, removed := map[string]bool{}, map[string]bool{} // by directory name
 	for _, c := range changes {
 		if c.After == nil && c.Action != managedfile.Conflict {
-			going[path.Base(path.Dir(c.Path))] = true
+			removed[path.Base(path.Dir(c.Path))] = true
 		}
 		if c.After != nil && c.Action != managedfile.Conflict && !isPool(c.Path) {
 			ours[path.Base(path.Dir(c.Path))] = true
@@ -69,7 +69,7 @@ func foreignDirs(dir string, changes []Change, current managedfile.Snapshot) []s
 		if registry == "" || ours[d.Name] || hidden {
 			continue
 		}
-		if going[d.Name] && removedDirs(filepath.Join(dir, d.Name)) {
+		if removed[d.Name] && removedDirs(filepath.Join(dir, d.Name)) {
 			continue
 		}
 		names = append(names, d.Name)

@@ -14,8 +14,8 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// others returns the result of [ForeignDirectories] by registry, with the hosts as URLs.
-func (n *node) others(dirs ...Directory) map[string]string {
+// foreignDirectories returns the result of [ForeignDirectories] by registry, with the hosts as URLs.
+func (n *node) foreignDirectories(dirs ...Directory) map[string]string {
 	n.t.Helper()
 	desired, changes := n.plan(dirs...)
 	current, err := n.tree().Read(desired)
@@ -69,7 +69,7 @@ func (n *node) link(target, name string) {
 // The node's containerd resolves a symlink in the node's file system, where the target may be
 // another file than for this process, or missing for this process. A symlink is read only if both
 // resolve it to the same file.
-func TestOthersKnowsWhereALinkLeads(t *testing.T) {
+func TestForeignDirectoriesResolveSymlinks(t *testing.T) {
 	const (
 		base = "etc/containerd/certs.d/"
 		evil = "server = \"https://evil.corp\"\n[host]\n"
@@ -110,7 +110,7 @@ func TestOthersKnowsWhereALinkLeads(t *testing.T) {
 				if wanted && c.want != "https://ghcr.io/v2" {
 					dirs = append(dirs, Directory{Upstream: "ghcr.io", Hosts: []Host{mirror(t, "m.corp")}})
 				}
-				if got := n.others(dirs...)["ghcr.io"]; got != c.want {
+				if got := n.foreignDirectories(dirs...)["ghcr.io"]; got != c.want {
 					t.Errorf("hosts %q, want %q", got, c.want)
 				}
 			})
@@ -118,14 +118,14 @@ func TestOthersKnowsWhereALinkLeads(t *testing.T) {
 	}
 	n := newNode(t, map[string]string{base + "real/hosts.toml": evil})
 	n.link("real", "ghcr.io")
-	if got := n.others()["ghcr.io"]; got != Unreadable {
+	if got := n.foreignDirectories()["ghcr.io"]; got != Unreadable {
 		t.Errorf("a directory that is a link: hosts %q", got)
 	}
 }
 
 // containerd fails the pull if a certificate file that hosts.toml names is missing, so the copy
 // that is read must have it too.
-func TestOthersWithCertificates(t *testing.T) {
+func TestForeignDirectoriesWithCertificates(t *testing.T) {
 	ca, _, _ := testCertificate(t)
 	const at = "etc/containerd/certs.d/quay.io/"
 	for name, c := range map[string]struct {
@@ -151,9 +151,9 @@ func TestOthersWithCertificates(t *testing.T) {
 				"etc/containerd/ca.pem":               string(ca),
 			})
 			n.link("/etc/ssl/certs/ca-certificates.crt", "quay.io/out.pem")
-			odd{kind: "fifo"}.put(t, filepath.Join(n.dir, at, "fifo"))
+			unreadableEntry{kind: "fifo"}.put(t, filepath.Join(n.dir, at, "fifo"))
 			var got string
-			within(t, func() { got = n.others()["quay.io"] })
+			within(t, func() { got = n.foreignDirectories()["quay.io"] })
 			if got != c.want {
 				t.Errorf("hosts %q, want %q", got, c.want)
 			}
@@ -163,17 +163,17 @@ func TestOthersWithCertificates(t *testing.T) {
 
 // With a TLS key containerd tries https on an http host, and then http: a credential would be sent
 // in clear text.
-func TestOthersSeesPlainHTTPBehindTLSKeys(t *testing.T) {
+func TestForeignDirectoriesReportPlainHTTPBehindTLSKeys(t *testing.T) {
 	n := newNode(t, map[string]string{
 		"etc/containerd/certs.d/quay.io/hosts.toml": "server = \"https://quay.io\"\n[host.\"http://plain.corp:5000\"]\n  skip_verify = true\n",
 	})
-	if got, want := n.others()["quay.io"], "http://plain.corp:5000/v2 https://quay.io/v2"; got != want {
+	if got, want := n.foreignDirectories()["quay.io"], "http://plain.corp:5000/v2 https://quay.io/v2"; got != want {
 		t.Errorf("hosts %q, want %q", got, want)
 	}
 }
 
 // With adopt, Berth's file hides a file under the other spelling. The plan must say so.
-func TestAdoptTellsWhatItHides(t *testing.T) {
+func TestAdoptReportsHiddenFile(t *testing.T) {
 	const theirs = certsDir + "/h:5000/hosts.toml"
 	n := newNode(t, map[string]string{theirs[1:]: "x"})
 	n.adopt = true
@@ -195,7 +195,7 @@ func TestAdoptTellsWhatItHides(t *testing.T) {
 }
 
 // A conflict that adopt resolves names that remedy and shows the diff of adopting.
-func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
+func TestConflictShowsAdoptDiff(t *testing.T) {
 	dir := Directory{Upstream: "quay.io", Hosts: []Host{mirror(t, "m.corp")}}
 	for _, test := range []struct {
 		name, file, symlink string
@@ -203,7 +203,7 @@ func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
 		diff                bool
 	}{
 		{"file", "server = \"https://theirs.corp\"\n", "", "not written by berth; remove it, or set containerd.onConflict: adopt", true},
-		{"symlink", "", "elsewhere", "a symbolic link that berth did not make; remove it, or set containerd.onConflict: adopt", false},
+		{"symlink", "", "elsewhere", "a symlink that berth did not create; remove it, or set containerd.onConflict: adopt", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			files := map[string]string{}
@@ -236,7 +236,7 @@ func TestConflictShowsWhatAdoptWouldDo(t *testing.T) {
 
 // [ForeignDirectories] decides which hosts a credential may reach: it must return exactly the
 // directories that containerd uses and that Berth did not write.
-func TestOthersKnowsWhoseADirectoryIs(t *testing.T) {
+func TestForeignDirectories(t *testing.T) {
 	const (
 		evil  = "server = \"https://evil.corp\"\n[host]\n"
 		asked = "https://evil.corp/v2"
@@ -274,7 +274,7 @@ func TestOthersKnowsWhoseADirectoryIs(t *testing.T) {
 				n.put(name, content)
 			}
 			n.adopt = c.adopt
-			if got := n.others(c.wanted...); !maps.Equal(got, c.want) {
+			if got := n.foreignDirectories(c.wanted...); !maps.Equal(got, c.want) {
 				t.Errorf("%v, want %v", got, c.want)
 			}
 		})
@@ -282,7 +282,7 @@ func TestOthersKnowsWhoseADirectoryIs(t *testing.T) {
 }
 
 // Without a server, [Default] ends at the registry itself, which is not a host of the file.
-func TestOthersAndUpstream(t *testing.T) {
+func TestForeignDirectoriesAndUpstream(t *testing.T) {
 	for content, want := range map[string]bool{
 		"[host.\"https://m.corp\"]\n":                              true,
 		"server = \"https://s.corp\"\n[host.\"https://m.corp\"]\n": false,
@@ -323,7 +323,7 @@ func TestCrashing(t *testing.T) {
 }
 
 // The agent reads foreign directories again and again: no file stays open and no stage is left.
-func TestOthersLeavesNothingOpen(t *testing.T) {
+func TestForeignDirectoriesLeaveNothingOpen(t *testing.T) {
 	// Otherwise the garbage collector may close a file that the code left open.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	scratch := t.TempDir()

@@ -100,10 +100,10 @@ func checkDirectory(dir string) (dangling, err error) {
 	content, err := readSafely(osFiles{}, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		if target, lerr := os.Readlink(file); lerr == nil {
-			dangling = fmt.Errorf("it is a link to %s, where nothing is", target)
+			dangling = fmt.Errorf("it is a symlink to %s, which is missing", target)
 		}
 	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w; mend or remove it", file, err)
+		return nil, fmt.Errorf("%s: %w; fix or remove it", file, err)
 	}
 	names := tlsFiles(content)
 	for i, name := range names {
@@ -115,7 +115,7 @@ func checkDirectory(dir string) (dangling, err error) {
 		// containerd's own error describes a missing file better.
 		if info, err := os.Stat(name); err == nil && !info.IsDir() {
 			if err := checkRegular(info); err != nil {
-				return nil, fmt.Errorf("%s: %w; mend or remove it", name, err)
+				return nil, fmt.Errorf("%s: %w; fix or remove it", name, err)
 			}
 		}
 	}

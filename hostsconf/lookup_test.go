@@ -51,7 +51,7 @@ func TestLookup(t *testing.T) {
 		"port":                {map[string]string{"h_5000_/hosts.toml": mirror, "h:5000/hosts.toml": only}, "h:5000", "h_5000_", "h:5000", "https://mirror.corp/v2 https://h:5000/v2", "", ""},
 		"port, other form":    {map[string]string{"h:5000/hosts.toml": only, "_default/hosts.toml": mirror}, "h:5000", "h:5000", "_default", "https://only.corp/v2", "", ""},
 		"broken":              {map[string]string{"quay.io/hosts.toml": "server = \n"}, "quay.io", "quay.io", "", "https://quay.io/v2", "line 1", ""},
-		"unknown capability":  {map[string]string{"quay.io/hosts.toml": "capabilities = [\"fetch\"]\n"}, "quay.io", "quay.io", "", "https://quay.io/v2", "capabilities holds an unknown word", ""},
+		"unknown capability":  {map[string]string{"quay.io/hosts.toml": "capabilities = [\"fetch\"]\n"}, "quay.io", "quay.io", "", "https://quay.io/v2", "capabilities has an unknown value", ""},
 		"secret as a number":  {map[string]string{"quay.io/hosts.toml": "header.Authorization = 12345\n"}, "quay.io", "quay.io", "", "https://quay.io/v2", "type", ""},
 		"CA is missing":       {map[string]string{"quay.io/hosts.toml": "ca = \"gone.pem\"\n" + mirror}, "quay.io", "quay.io", "", "", "", "gone.pem"},
 	} {

@@ -12,9 +12,9 @@ import (
 	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
 )
 
-// TestThisMachineAsWithoutAFile compares how containerd reaches a registry on loopback behind a
+// TestLoopbackAsWithoutFile compares how containerd reaches a registry on loopback behind a
 // mirror, and with no mirror left, with how it reaches the same registry without any file.
-func TestThisMachineAsWithoutAFile(t *testing.T) {
+func TestLoopbackAsWithoutFile(t *testing.T) {
 	for _, upstream := range []string{
 		"localhost", "localhost:80", "localhost:443", "localhost:5000",
 		"127.0.0.1", "127.0.0.1:80", "127.0.0.1:443", "127.0.0.1:5000", "127.9.9.9:5000",

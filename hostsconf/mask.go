@@ -26,7 +26,7 @@ type masking struct {
 func (m masking) mask(content []byte) []byte {
 	tokens, ok := tokensOf(content)
 	if !ok {
-		return []byte("# " + redact.Placeholder + ": this is not valid TOML, so its secrets cannot be told apart\n")
+		return []byte("# " + redact.Placeholder + ": not valid TOML, so secrets in it cannot be recognised\n")
 	}
 	var out bytes.Buffer
 	at := 0

@@ -27,7 +27,7 @@ func TestMask(t *testing.T) {
 		"wrong field":     {"capabilities = [\"pull\", \"c2VjcmV0\"]\nca = \"c2VjcmV0\"\ndial_timeout = \"c2VjcmV0\"\n", "capabilities = [\"pull\", \"[redacted]\"]\nca = \"[redacted]\"\ndial_timeout = \"[redacted]\"\n"},
 		"known":           {"[host.\"https://h.corp\"]\n  capabilities = [\"pull\"]\n  ca = \"/ca.crt\"\n  skip_verify = true\n  dial_timeout = \"2s\"\n", "[host.\"https://h.corp\"]\n  capabilities = [\"pull\"]\n  ca = \"/ca.crt\"\n  skip_verify = true\n  dial_timeout = \"2s\"\n"},
 		"nothing to hide": {"server = \"https://h\"\n", "server = \"https://h\"\n"},
-		"no TOML":         {"header = c2VjcmV0", "# [redacted]: this is not valid TOML"},
+		"no TOML":         {"header = c2VjcmV0", "# [redacted]: not valid TOML"},
 	} {
 		got := string(Mask([]byte(c.in)))
 		if !strings.HasPrefix(got, c.want) || strings.Contains(got, secret) || strings.Contains(got, "12345") {

@@ -22,20 +22,20 @@ func parseError(err error) error {
 	}
 	if line, column := 0, 0; isV1(err, &line, &column) {
 		if strings.Contains(err.Error(), "cannot contain ']'") {
-			return fmt.Errorf("line %d, column %d: it cannot read the brackets of an IPv6 address there; such a host can only be the server", line, column)
+			return fmt.Errorf("line %d, column %d: containerd 1.x cannot read an IPv6 address in brackets here; use such a host only as server", line, column)
 		}
-		return fmt.Errorf("line %d, column %d: invalid TOML, or a value of another type than containerd takes there", line, column)
+		return fmt.Errorf("line %d, column %d: invalid TOML, or a value of the wrong type", line, column)
 	}
 	for _, known := range []struct{ prefix, says string }{
-		{"unknown capability ", "capabilities holds an unknown word; containerd knows pull, resolve and push"},
-		{"time: ", "dial_timeout is not a duration; write one such as \"2s\""},
+		{"unknown capability ", "capabilities has an unknown value; use pull, resolve or push"},
+		{"time: ", "dial_timeout is not a duration; write a value such as \"2s\""},
 		{"unable to parse server ", "server is not a URL"},
 	} {
 		if strings.HasPrefix(err.Error(), known.prefix) {
 			return errors.New(known.says)
 		}
 	}
-	return errors.New("a value has a type that containerd does not take there")
+	return errors.New("a value has the wrong type")
 }
 
 // isV1 reports whether err comes from go-toml v1, and its position: "(1, 2): message".

@@ -9,7 +9,7 @@ import (
 
 // The first logged error is the reason why a file is ignored, without values. A log entry without
 // an error value counts too.
-func TestComplaints(t *testing.T) {
+func TestLogErrors(t *testing.T) {
 	first, second := errors.New("invalid URL"), errors.New("second")
 	for name, c := range map[string]struct {
 		entries []logrus.Fields
@@ -18,9 +18,9 @@ func TestComplaints(t *testing.T) {
 		"none":          {nil, ""},
 		"an error":      {[]logrus.Fields{{logrus.ErrorKey: first}}, parseError(first).Error()},
 		"two":           {[]logrus.Fields{{logrus.ErrorKey: first}, {logrus.ErrorKey: second}}, parseError(first).Error()},
-		"no error":      {[]logrus.Fields{{}}, "it says no more"},
-		"not an error":  {[]logrus.Fields{{logrus.ErrorKey: "Basic c2VjcmV0"}}, "it says no more"},
-		"no error, one": {[]logrus.Fields{{}, {logrus.ErrorKey: second}}, "it says no more"},
+		"no error":      {[]logrus.Fields{{}}, "containerd logged no reason"},
+		"not an error":  {[]logrus.Fields{{logrus.ErrorKey: "Basic c2VjcmV0"}}, "containerd logged no reason"},
+		"no error, one": {[]logrus.Fields{{}, {logrus.ErrorKey: second}}, "containerd logged no reason"},
 	} {
 		var all logErrors
 		for _, fields := range c.entries {

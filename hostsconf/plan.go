@@ -163,15 +163,15 @@ func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []manage
 			continue
 		}
 		file := path.Join(d.certsDir, theirs.Name, fileName)
-		reason := fmt.Sprintf("containerd would read %s instead of it; remove it, or set containerd.onConflict: adopt", f.Path)
+		reason := fmt.Sprintf("containerd would read %s instead; remove this file, or set containerd.onConflict: adopt", f.Path)
 		switch {
 		case current.Scope.Adopt:
-			hiding[f.Path] = fmt.Sprintf("containerd reads it instead of %s, which somebody else wrote and which stays as it is, without effect until restore", file)
+			hiding[f.Path] = fmt.Sprintf("containerd reads this file instead of the foreign %s, which stays unchanged and has no effect until berth restore", file)
 			wanted = append(wanted, f)
 			continue
 		case ours[f.Path]:
 			wanted = append(wanted, f)
-			reason = fmt.Sprintf("it has no effect, because containerd reads %s first; remove it", f.Path)
+			reason = fmt.Sprintf("has no effect: containerd reads %s first; remove it", f.Path)
 		}
 		blocked = append(blocked, Change{
 			Action: managedfile.Conflict, Path: file, Reason: reason,
@@ -185,12 +185,12 @@ func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []manage
 // where containerd expects a hosts.toml and Berth wants none. Paths in changes are skipped: they
 // are already reported.
 func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Change {
-	dirs, told := map[string]bool{}, map[string]bool{}
+	dirs, reported := map[string]bool{}, map[string]bool{}
 	for _, dir := range current.Dirs {
 		dirs[dir.Name] = true
 	}
 	for _, c := range changes {
-		told[c.Path] = true
+		reported[c.Path] = true
 		dirs[path.Base(path.Dir(c.Path))] = dirs[path.Base(path.Dir(c.Path))] || Writes(c)
 	}
 	var found []Change
@@ -198,7 +198,7 @@ func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Chang
 		name := path.Base(path.Dir(o.Path))
 		upstream := UpstreamOf(name)
 		unusable := o.Owner == managedfile.Foreign && (o.Kind == managedfile.Other || o.Kind == managedfile.Dir)
-		if !unusable || path.Base(o.Path) != fileName || upstream == "" || told[o.Path] {
+		if !unusable || path.Base(o.Path) != fileName || upstream == "" || reported[o.Path] {
 			continue
 		}
 		if first := DirName(upstream); name != first && dirs[first] {

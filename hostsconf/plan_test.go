@@ -165,7 +165,7 @@ func TestPlanOnExistingFiles(t *testing.T) {
 
 // If Berth's file exists, a foreign file under the other spelling has no effect: Berth's file is
 // kept up to date and the foreign one is reported.
-func TestPlanTellsOfAHiddenFile(t *testing.T) {
+func TestPlanReportsHiddenFile(t *testing.T) {
 	n := newNode(t, nil)
 	dir := Directory{Upstream: "h:5000", Hosts: []Host{mirror(t, "m.corp")}}
 	n.apply(dir)
@@ -216,7 +216,7 @@ func TestCertificatesComeFirstAndStay(t *testing.T) {
 }
 
 // A registry can have a CA of the config and one of Docker's layout.
-func TestCertificatesOfBoth(t *testing.T) {
+func TestCertificatesOfConfigAndDocker(t *testing.T) {
 	ca, _, _ := testCertificate(t)
 	const registry = "registry.corp"
 	theirs := "etc/containerd/certs.d/" + registry + "/ca.crt"

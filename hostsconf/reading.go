@@ -18,7 +18,7 @@ import (
 )
 
 // ErrCrashes reports a hosts.toml on which containerd 1.6 and 1.7 crash at the pull.
-var ErrCrashes = errors.New(`containerd crashes at the pull: [host] holds a key that is not the table of a host`)
+var ErrCrashes = errors.New(`containerd crashes at the pull: [host] has a key that is not the table of a host`)
 
 // RegistryHosts returns the hosts that releases of family f ask for images of registry if dir is
 // the directory that wins ("" if there is none), built by containerd's own package of that line.
@@ -56,7 +56,7 @@ func (f Family) read(dir, registry string, update func(*http.Client) error) (hos
 		// This family ignores such a file; the linked package accepts it.
 		return f.withoutFile(dir, registry, update, errNoHostTable)
 	}
-	if shown := f.known(content); string(shown) != string(content) {
+	if shown := f.hideUnknown(content); string(shown) != string(content) {
 		return f.readAs(shown, content, dir, registry, update)
 	}
 	return f.readAt(dir, registry, update)
@@ -89,7 +89,7 @@ func (f Family) readAs(shown, content []byte, dir, registry string, update func(
 
 var (
 	errNoHostTable = errors.New("it has no [host] table")
-	errTOML11      = errors.New(`it is TOML 1.1: a new line or a last comma in braces, or an escape "\x"`)
+	errTOML11      = errors.New(`it needs TOML 1.1: a newline or trailing comma in braces, or a "\x" escape`)
 )
 
 // readAt calls containerd's package of the family's line. An error that the package only logs is
@@ -97,8 +97,8 @@ var (
 func (f Family) readAt(dir, registry string, update func(*http.Client) error) (hosts []docker.RegistryHost, err error) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	complaints := &logErrors{}
-	logger.AddHook(complaints)
+	logged := &logErrors{}
+	logger.AddHook(logged)
 	ctx := log.WithLogger(context.Background(), logrus.NewEntry(logger))
 	hostDir := func(string) (string, error) { return dir, nil }
 	if f.v1() {
@@ -109,8 +109,8 @@ func (f Family) readAt(dir, registry string, update func(*http.Client) error) (h
 	if err != nil {
 		return nil, fileError(dir, err)
 	}
-	if complaints.cause != nil {
-		return hosts, &skippedError{complaints.cause}
+	if logged.cause != nil {
+		return hosts, &skippedError{logged.cause}
 	}
 	return hosts, nil
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// known returns the content of a hosts.toml with the keys and values that family f does not know
+// hideUnknown returns the content of a hosts.toml with the keys and values that family f does not know
 // replaced by ones that the newest release does not know either. So the linked package ignores or
 // refuses the same things. Replacements keep their length, except for the capability, so positions
 // in errors stay right. go-toml decides which text is a key or a value.
-func (f Family) known(content []byte) []byte {
+func (f Family) hideUnknown(content []byte) []byte {
 	if f.v1() || f >= Family22 {
 		return content
 	}
@@ -116,7 +116,7 @@ func needsTOML11(content []byte) bool {
 			raw := parser.Raw(n.Raw)
 			switch n.Kind {
 			case unstable.InlineTable:
-				if overLines(content, n) {
+				if isMultiline(content, n) {
 					return true
 				}
 			case unstable.Key, unstable.String:
@@ -133,9 +133,9 @@ func needsTOML11(content []byte) bool {
 // escaped.
 var escapesX = regexp.MustCompile(`(?s)^([^\\]|\\[^x])*\\x`)
 
-// overLines reports whether an inline table holds a newline, a comment or a trailing comma between
+// isMultiline reports whether an inline table holds a newline, a comment or a trailing comma between
 // its keys.
-func overLines(content []byte, table *unstable.Node) bool {
+func isMultiline(content []byte, table *unstable.Node) bool {
 	at := table.Raw.Offset + 1
 	for it := table.Children(); it.Next(); {
 		child := it.Node().Raw

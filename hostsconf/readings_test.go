@@ -91,7 +91,7 @@ func TestReadings(t *testing.T) {
 }
 
 // The credential provider gets each host of each reading, or none is known.
-func TestOthersJoinsReadings(t *testing.T) {
+func TestForeignDirectoriesJoinReadings(t *testing.T) {
 	ca, _, _ := testCertificate(t)
 	for _, form := range foreignforms.All() {
 		content := form.Content(foreignforms.Addresses{Plain: "http://127.0.0.1:5001", IPv6: "http://[::1]:5002"})
@@ -99,7 +99,7 @@ func TestOthersJoinsReadings(t *testing.T) {
 			certsDir[1:] + "/quay.io/hosts.toml":             string(content),
 			certsDir[1:] + "/quay.io/" + foreignforms.CAFile: string(ca),
 		})
-		got := " " + n.others()["quay.io"] + " "
+		got := " " + n.foreignDirectories()["quay.io"] + " "
 		for _, f := range Families() {
 			r, err := f.Lookup(filepath.Join(n.dir, certsDir), "quay.io")
 			if err != nil && !errors.Is(err, ErrCrashes) && got != " "+Unreadable+" " {
@@ -138,10 +138,10 @@ func TestCheckV1(t *testing.T) {
 	}{
 		"empty":         {"", ""},
 		"largest":       {long, ""},
-		"larger":        {long + "#", "larger than the 32 KiB"},
+		"larger":        {long + "#", "larger than 32 KiB"},
 		"deepest":       {strings.Repeat("[", maxV1Depth), ""},
-		"deeper":        {strings.Repeat("[", maxV1Depth+1), "nested more than 100 deep"},
-		"both brackets": {strings.Repeat("[{", maxV1Depth/2) + "[", "nested more than 100 deep"},
+		"deeper":        {strings.Repeat("[", maxV1Depth+1), "nested deeper than 100 levels"},
+		"both brackets": {strings.Repeat("[{", maxV1Depth/2) + "[", "nested deeper than 100 levels"},
 		"side by side":  {strings.Repeat("[]{}", maxV1Depth), ""},
 		"most dots":     {strings.Repeat(".", maxV1/4), ""},
 		"more dots":     {strings.Repeat(".", maxV1/4+1), "nested too deep"},
@@ -155,7 +155,7 @@ func TestCheckV1(t *testing.T) {
 
 // For a release that does not know a key or ignores the file, a copy of the directory is read. The
 // certificates beside hosts.toml must be found from there too.
-func TestFamiliesFindCertificates(t *testing.T) {
+func TestFamiliesReadCertificates(t *testing.T) {
 	ca, _, key := testCertificate(t)
 	const named = "ca = [\"ca.pem\", \"../certs/ca.pem\", \"%s\"]\nclient = [[\"ca.pem\", \"key.pem\"]]\n"
 	for name, content := range map[string]string{

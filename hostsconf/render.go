@@ -117,7 +117,7 @@ func (r *renderer) keys(h Host, indent string) error {
 	if len(h.Capabilities) > 0 {
 		for _, c := range h.Capabilities {
 			if c != "pull" && c != "resolve" && c != "push" {
-				return fmt.Errorf("capability %q: older versions of containerd drop the whole file for it", c)
+				return fmt.Errorf("capability %q: older containerd releases ignore the whole file; use pull, resolve and push", c)
 			}
 		}
 		fmt.Fprintf(&r.body, "%scapabilities = %s\n", indent, quoteList(h.Capabilities))
@@ -203,7 +203,7 @@ func (r *renderer) headers(h Host, table, indent string) error {
 	names := make([]string, 0, len(h.Header))
 	for name := range h.Header {
 		if strings.EqualFold(name, "authorization") {
-			return fmt.Errorf("header %s comes from a login only", name)
+			return fmt.Errorf("header %s can only be set by a login", name)
 		}
 		names = append(names, name)
 	}
@@ -217,7 +217,7 @@ func (r *renderer) headers(h Host, table, indent string) error {
 	if !h.Authorization.IsZero() {
 		value := h.Authorization.Reveal()
 		if !httpguts.ValidHeaderFieldValue(value) {
-			return fmt.Errorf("the login holds a character that no header can carry")
+			return fmt.Errorf("the login contains a character that an HTTP header cannot carry")
 		}
 		// The spelling matters: with a lower-case name, containerd would send a second header
 		// after a challenge.

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 func mustURL(t testing.TB, s string) URL {
 	t.Helper()
@@ -117,12 +117,12 @@ func TestRenderRefuses(t *testing.T) {
 		return Directory{Upstream: "docker.io", Hosts: []Host{h}}
 	}
 	for want, dir := range map[string]Directory{
-		"listed twice":      {Upstream: "docker.io", Hosts: []Host{m, m}},
-		"older versions":    with(func(h *Host) { h.Capabilities = []string{"referrers"} }),
-		"login only":        with(func(h *Host) { h.Header = map[string][]string{"authorization": {"x"}} }),
-		"not a valid name":  with(func(h *Host) { h.Header = map[string][]string{"a b": {"x"}} }),
-		"control character": with(func(h *Host) { h.Header = map[string][]string{"A": {"x\ny"}} }),
-		"no header can":     with(func(h *Host) { h.Authorization = redact.New("a\x00b") }),
+		"listed twice":              {Upstream: "docker.io", Hosts: []Host{m, m}},
+		"older containerd releases": with(func(h *Host) { h.Capabilities = []string{"referrers"} }),
+		"set by a login":            with(func(h *Host) { h.Header = map[string][]string{"authorization": {"x"}} }),
+		"not a valid name":          with(func(h *Host) { h.Header = map[string][]string{"a b": {"x"}} }),
+		"control character":         with(func(h *Host) { h.Header = map[string][]string{"A": {"x\ny"}} }),
+		"HTTP header cannot":        with(func(h *Host) { h.Authorization = redact.New("a\x00b") }),
 	} {
 		if _, err := render("/c", dir); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "docker.io: ") {
 			t.Errorf("render = %v, want an error with %q", err, want)

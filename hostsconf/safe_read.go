@@ -78,9 +78,9 @@ func checkRegular(info fs.FileInfo) error {
 	case mode.IsRegular():
 		return nil
 	case mode.IsDir():
-		return fmt.Errorf("%w: it is a directory and no file", errNotRegular)
+		return fmt.Errorf("%w: it is a directory, not a file", errNotRegular)
 	case mode&fs.ModeNamedPipe != 0:
-		return fmt.Errorf("%w: it is a fifo, on which containerd waits without end", errNotRegular)
+		return fmt.Errorf("%w: it is a fifo, on which containerd would hang", errNotRegular)
 	}
 	return fmt.Errorf("%w: it is a device or socket", errNotRegular)
 }

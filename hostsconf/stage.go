@@ -40,7 +40,7 @@ func newStage(scratch string) (dir string, remove func(), err error) {
 			return dir, func() { os.RemoveAll(dir); lock.Close() }, nil
 		}
 	}
-	return "", nil, fmt.Errorf("a directory to read files back in (TMPDIR): %w", err)
+	return "", nil, fmt.Errorf("temporary directory to verify files (TMPDIR): %w", err)
 }
 
 // stageTries is how often another process may remove a directory between its creation and its

@@ -8,7 +8,7 @@ import (
 
 // A stage in use stays, whatever its process and PID namespace. A stage that a killed process left
 // is removed.
-func TestStagesOfOthers(t *testing.T) {
+func TestNewStageRemovesAbandonedStages(t *testing.T) {
 	scratch := t.TempDir()
 	first, remove, err := newStage(scratch)
 	if err != nil {

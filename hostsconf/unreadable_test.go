@@ -15,17 +15,17 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// odd is a file system entry that must not be opened to read it.
-type odd struct {
+// unreadableEntry is a file system entry that must not be opened to read it.
+type unreadableEntry struct {
 	kind     string
 	conflict string // reported by a plan if the directory is foreign
 }
 
-func oddities() []odd {
-	return []odd{
-		{"fifo", "a device, socket or fifo is in its place: "},
-		{"socket", "a device, socket or fifo is in its place: "},
-		{"directory", "a directory is in its place: "},
+func unreadableEntries() []unreadableEntry {
+	return []unreadableEntry{
+		{"fifo", "is a device, socket or fifo, not a file: "},
+		{"socket", "is a device, socket or fifo, not a file: "},
+		{"directory", "is a directory, not a file: "},
 		{"link to a fifo", ""},
 		{"sparse", ""},
 		{"link to /dev/zero", ""},
@@ -33,7 +33,7 @@ func oddities() []odd {
 }
 
 // put creates the entry under a name. No kind needs root.
-func (o odd) put(t *testing.T, name string) {
+func (o unreadableEntry) put(t *testing.T, name string) {
 	t.Helper()
 	err := os.MkdirAll(filepath.Dir(name), 0o755)
 	switch o.kind {
@@ -72,8 +72,8 @@ func within(t *testing.T, work func()) {
 
 // Such an entry in a foreign directory, or at the path of Berth's file, does not stop the rest: it
 // is reported, credentials are withheld, and the other changes are applied.
-func TestNothingOddIsOpened(t *testing.T) {
-	for _, o := range oddities() {
+func TestUnreadableEntriesAreNotOpened(t *testing.T) {
+	for _, o := range unreadableEntries() {
 		for name, upstream := range map[string]string{
 			"foreign.corp": "foreign.corp", "host:5000": "host:5000", "_default": Default, "docker.io": "docker.io",
 		} {
@@ -85,7 +85,7 @@ func TestNothingOddIsOpened(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				within(t, func() { n.standsFast(o, name, upstream) })
+				within(t, func() { n.checkUnreadable(o, name, upstream) })
 				after, err := os.Lstat(file)
 				if err != nil || !os.SameFile(before, after) || before.Mode() != after.Mode() {
 					t.Errorf("it was %v and is %v (%v)", before, after, err)
@@ -95,8 +95,8 @@ func TestNothingOddIsOpened(t *testing.T) {
 	}
 }
 
-// standsFast plans, applies, looks up and restores with o in place.
-func (n *node) standsFast(o odd, name, upstream string) {
+// checkUnreadable plans, applies, looks up and restores with o in place.
+func (n *node) checkUnreadable(o unreadableEntry, name, upstream string) {
 	t := n.t
 	dirs := []Directory{
 		{Upstream: "docker.io", Hosts: []Host{mirror(t, "m.corp")}},
@@ -120,7 +120,7 @@ func (n *node) standsFast(o odd, name, upstream string) {
 		t.Error(err)
 	}
 	for range 2 {
-		if got := n.others(dirs...)[upstream]; got != Unreadable {
+		if got := n.foreignDirectories(dirs...)[upstream]; got != Unreadable {
 			t.Errorf("%s is thought to be asked", got)
 		}
 		n.apply(dirs...)
@@ -143,8 +143,8 @@ func (n *node) standsFast(o odd, name, upstream string) {
 }
 
 // containerd also opens certificates beside hosts.toml and files that it names.
-func TestLookupOpensNoOddCertificate(t *testing.T) {
-	for _, o := range oddities() {
+func TestLookupOpensNoUnreadableCertificate(t *testing.T) {
+	for _, o := range unreadableEntries() {
 		if o.kind == "directory" || o.kind == "socket" {
 			continue // containerd reports it itself, or does not look
 		}
@@ -169,7 +169,7 @@ func TestLookupOpensNoOddCertificate(t *testing.T) {
 }
 
 // containerd skips a hosts.toml that is a symlink to a missing file.
-func TestLookupTellsOfADanglingLink(t *testing.T) {
+func TestLookupReportsDanglingSymlink(t *testing.T) {
 	dir := writeTree(t, map[string]string{"quay.io/": ""})
 	if err := os.Symlink("/nowhere/hosts.toml", filepath.Join(dir, "quay.io", fileName)); err != nil {
 		t.Fatal(err)
@@ -181,11 +181,11 @@ func TestLookupTellsOfADanglingLink(t *testing.T) {
 }
 
 // An entry at a path that containerd never reads is no conflict.
-func TestNoConflictForWhatIsHidden(t *testing.T) {
+func TestNoConflictForHiddenEntry(t *testing.T) {
 	n := newNode(t, map[string]string{"etc/containerd/certs.d/h_5000_/hosts.toml": "[host]\n"})
-	odd{kind: "fifo"}.put(t, filepath.Join(n.dir, certsDir, "h:5000", fileName))
-	odd{kind: "fifo"}.put(t, filepath.Join(n.dir, certsDir, "_pool", fileName))
-	odd{kind: "fifo"}.put(t, filepath.Join(n.dir, certsDir, "foreign.corp", "notes"))
+	unreadableEntry{kind: "fifo"}.put(t, filepath.Join(n.dir, certsDir, "h:5000", fileName))
+	unreadableEntry{kind: "fifo"}.put(t, filepath.Join(n.dir, certsDir, "_pool", fileName))
+	unreadableEntry{kind: "fifo"}.put(t, filepath.Join(n.dir, certsDir, "foreign.corp", "notes"))
 	if _, changes := n.plan(); len(changes) != 0 {
 		t.Errorf("plan %+v", changes)
 	}

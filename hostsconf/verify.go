@@ -17,7 +17,7 @@ import (
 
 // ErrReadBack reports that containerd's own reader sees other hosts in a rendered file than
 // intended. The file is not installed.
-var ErrReadBack = errors.New("containerd would read other hosts than were meant")
+var ErrReadBack = errors.New("containerd would read other hosts than intended")
 
 // verify reads files back with containerd's own package and compares each host. containerd does
 // not report a bad file; it asks the upstream instead. The last of files is hosts.toml. The files
@@ -95,7 +95,7 @@ func (c *logErrors) Fire(e *logrus.Entry) error {
 	if c.cause != nil {
 		return nil
 	}
-	c.cause = errors.New("it says no more")
+	c.cause = errors.New("containerd logged no reason")
 	if err, ok := e.Data[logrus.ErrorKey].(error); ok {
 		c.cause = parseError(err)
 	}
@@ -121,14 +121,14 @@ func compare(want Host, got docker.RegistryHost, ownRule bool) error {
 		header["Authorization"] = []string{want.Authorization.Reveal()}
 	}
 	if !maps.EqualFunc(header, got.Header, slices.Equal[[]string]) {
-		return fmt.Errorf("its headers are not the ones that were meant")
+		return fmt.Errorf("its headers differ from the intended ones")
 	}
 	if want.URL.Scheme != "https" || ownRule {
 		return nil
 	}
 	transport, ok := got.Client.Transport.(*http.Transport)
 	if !ok {
-		return fmt.Errorf("it is reached in another way than by plain TLS")
+		return fmt.Errorf("containerd would not reach it by TLS alone")
 	}
 	tls := transport.TLSClientConfig
 	// containerd never verifies a registry on loopback.
@@ -144,10 +144,10 @@ func compare(want Host, got docker.RegistryHost, ownRule bool) error {
 		clients += len(theirs.Client)
 	}
 	if (tls.RootCAs != nil) != ca {
-		return fmt.Errorf("its CA is not the one that was meant")
+		return fmt.Errorf("its CA differs from the intended one")
 	}
 	if len(tls.Certificates) != clients {
-		return fmt.Errorf("its client certificate is not the one that was meant")
+		return fmt.Errorf("its client certificate differs from the intended one")
 	}
 	return nil
 }

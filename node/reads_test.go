@@ -33,7 +33,7 @@ func TestReadsFrom(t *testing.T) {
 		"two, with a version that has": {main + v2 + table2 + pair + later, "containerd 1.7.28", "", node.Reads, "", ""},
 		"two, the second":              {main + v2 + table2 + pair + later, "containerd 1.7.28", "/etc/docker/certs.d", node.Reads, "", ""},
 		"two, any version":             {main + v2 + table2 + pair, "", "", node.CannotTell, "version of containerd", ""},
-		"two, ignored":                 {main + v3 + table3 + pair + later, "containerd v2.4.2", "", node.DoesNot, "ignores without a word", "berth install --containerd"},
+		"two, ignored":                 {main + v3 + table3 + pair + later, "containerd v2.4.2", "", node.DoesNot, "silently ignores", "berth install --containerd"},
 		"another directory":            {main + v2 + table2 + one, "", "/srv/certs.d", node.DoesNot, "it reads /etc/containerd/certs.d, and Berth writes to /srv/certs.d", "certsDir: /etc/containerd/certs.d"},
 		"not restarted since":          {main + v2 + table2 + one + started, "containerd 1.7.28", "", node.NotYet, "config.toml was changed after containerd was started", "systemctl restart containerd.service"},
 		"a part that is not mounted":   {main + "imports = [\"/etc/cri/*.toml\"]\n" + v2, "", "", node.CannotTell, "imports files from /etc/cri", ""},

@@ -138,8 +138,8 @@ func TestHubAnswers(t *testing.T) {
 		{"wrong password", 401, 200, nil, dockerhublimit.Limit{}, "no token: auth.docker.io answered 401"},
 		{"token server ill", 503, 200, nil, dockerhublimit.Limit{}, "503"},
 		{"registry ill", 200, 500, nil, dockerhublimit.Limit{}, "registry-1.docker.io answered 500"},
-		{"garbage", 200, 200, http.Header{"Ratelimit-Limit": {"many"}}, dockerhublimit.Limit{}, "the rate limit in the answer is no number"},
-		{"garbage remaining", 200, 200, http.Header{"Ratelimit-Limit": {"1"}, "Ratelimit-Remaining": {"-1"}}, dockerhublimit.Limit{}, "the rate limit in the answer is no number"},
+		{"garbage", 200, 200, http.Header{"Ratelimit-Limit": {"many"}}, dockerhublimit.Limit{}, "the rate limit in the answer is not a number"},
+		{"garbage remaining", 200, 200, http.Header{"Ratelimit-Limit": {"1"}, "Ratelimit-Remaining": {"-1"}}, dockerhublimit.Limit{}, "the rate limit in the answer is not a number"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -151,7 +151,7 @@ func TestDirectoryOfOthers(t *testing.T) {
 	if err := os.Chmod(state, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	const why = "/var/lib/berth: others may write to it (mode 0777); what is in it is not used; look at it, then run: chmod go-w "
+	const why = "/var/lib/berth: other users can write to it (mode 0777); its content is not used; check it, then run: chmod go-w "
 	if out, ok := p.ask(nil); ok || !strings.Contains(out, why) {
 		t.Errorf("the provider: %s", out)
 	}

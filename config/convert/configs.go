@@ -106,8 +106,8 @@ func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
 		why = "the host that answers for Docker Hub is " + hubServer
 	case d.format != Containerd && a.host == hubServer && !d.mentionsHub:
 		why = d.format.program() + " uses those of " + hubServer + " for docker.io only beside an entry for docker.io"
-	case d.idle != "":
-		why = d.idle
+	case d.noEffect != "":
+		why = d.noEffect
 	case d.format == Containerd && d.version >= 3:
 		why = "containerd 2 does not read configs.….tls"
 	case d.format == Containerd && hostport.IsLoopback(a.host) && !d.https[a.host]:
@@ -135,7 +135,7 @@ func (d *draft) readAuths(table cursor, identityToken string) {
 		}
 		name := a.registryName()
 		if checkName(name) != nil {
-			d.leaveOut(c, "this is no address of a registry", "its login is left out; write host[:port]")
+			d.leaveOut(c, "not the address of a registry", "its login is left out; write host[:port]")
 			continue
 		}
 		if d.authed[name] {

@@ -62,15 +62,15 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 		case found.in == nil:
 			found = r
 			if name != order[0] && !(d.version >= 3 && name == containerdconf.TableV2) {
-				d.idle = fmt.Sprintf("in a file of version %d containerd does not read %s", d.version, r.path)
+				d.noEffect = fmt.Sprintf("in a file of version %d containerd does not read %s", d.version, r.path)
 				d.note("In a file of version %d containerd does not read %s; it had no effect, and has one now.", d.version, r.path)
 			}
 		default:
-			d.leaveOut(r, "registry settings stand in more than one plugin", "only those of "+found.path+" are carried over")
+			d.leaveOut(r, "registry settings are in more than one plugin", "only those of "+found.path+" are carried over")
 		}
 	}
 	if found.in == nil {
-		d.nothing("has no registry settings of the CRI plugin")
+		d.refuseEmpty("has no registry settings of the CRI plugin")
 		return cursor{}, false
 	}
 	return found, true
@@ -100,14 +100,14 @@ func (d *draft) configPath(registry cursor) {
 	d.note("Files that are in config_path already are not Berth's: \"berth plan\" reports those in the way, and onConflict: adopt takes them over.")
 	dir := paths[0]
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" || !utf8.ValidString(dir) || strings.ContainsFunc(dir, isControl) {
-		d.lose(c.loss("is no absolute path", "files are written to "+containerdconf.DefaultCertsDir+", and config_path has to name that"))
+		d.lose(c.loss("is not an absolute path", "files are written to "+containerdconf.DefaultCertsDir+", and config_path has to name that"))
 		return
 	}
 	if filepath.Clean(dir) != containerdconf.DefaultCertsDir {
 		d.certsDir = filepath.Clean(dir)
 	}
 	if len(paths) > 1 {
-		d.note("config_path names several directories. Newer releases of containerd then ignore all of them without a word; set it to the first alone.")
+		d.note("config_path names several directories. Newer releases of containerd then silently ignore all of them; set it to the first alone.")
 	}
 }
 
@@ -140,7 +140,7 @@ func (d *draft) spreadWildcard() {
 	}
 	for _, r := range d.registries {
 		host := hostOnly(r.host)
-		if at[host] || d.byUpstream[host] != nil || d.through[host] || host == dockerHub && at[hubServer] {
+		if at[host] || d.byUpstream[host] != nil || d.direct[host] || host == dockerHub && at[hubServer] {
 			continue
 		}
 		d.addMirror(&mirror{upstream: host, endpoints: all.endpoints, notes: []string{
@@ -167,7 +167,7 @@ func (d *draft) headers(table cursor) {
 			d.lose(c.loss("an Authorization header for every registry would give the login to all of them",
 				"write the login under registries, for the host that it belongs to"))
 		case !valid:
-			d.lose(c.loss("this is no valid HTTP header", "it is sent to no registry"))
+			d.lose(c.loss("not a valid HTTP header", "it is sent to no registry"))
 		default:
 			all = append(all, h)
 		}

@@ -29,13 +29,13 @@ type draft struct {
 
 	version    int // of containerd's config.toml
 	byUpstream map[string]*mirror
-	through    map[string]bool // upstreams that are asked directly, without "*"
+	direct     map[string]bool // upstreams that are asked directly, without "*"
 	configured map[string]bool // registries named in configs
 	asked      map[string]bool // hosts of endpoints
 	https      map[string]bool // hosts of endpoints with https
 	// mentionsHub says that the input names docker.io outside configs.
 	mentionsHub bool
-	idle        string          // reason why no setting of the input had an effect
+	noEffect    string          // reason why no setting of the input had an effect
 	authed      map[string]bool // registries named in auths
 	byHost      map[string]*registry
 }
@@ -143,9 +143,9 @@ func (d *draft) registry(host string, at cursor) *registry {
 	return r
 }
 
-// nothing refuses an input without any registry: an empty RegistryConfig would remove every mirror
+// refuseEmpty refuses an input without any registry: an empty RegistryConfig would remove every mirror
 // of a node.
-func (d *draft) nothing(what string) {
+func (d *draft) refuseEmpty(what string) {
 	if len(d.in.errors) > 0 {
 		return
 	}
@@ -166,9 +166,9 @@ func (d *draft) prune() {
 	})
 }
 
-// thisMachine corrects the settings of a registry on loopback. For one with its own port and tls
+// correctLoopback corrects the settings of a registry on loopback. For one with its own port and tls
 // settings, k3s writes http with these settings, so that containerd tries https first.
-func (d *draft) thisMachine(r *registry) {
+func (d *draft) correctLoopback(r *registry) {
 	host := hostOnly(r.host)
 	if d.format != Containerd && hostport.IsLoopback(host) && d.defaultScheme(host) == "https" && r.tls == (tlsFiles{}) && !r.plainHTTP {
 		r.setPlainHTTP(false)
@@ -197,7 +197,7 @@ func (d *draft) thisMachine(r *registry) {
 // finish settles the settings that depend on several parts of the draft.
 func (d *draft) finish() {
 	for _, r := range d.registries {
-		d.thisMachine(r)
+		d.correctLoopback(r)
 	}
 	d.prune()
 	for _, r := range d.registries {
@@ -227,8 +227,8 @@ func (d *draft) finish() {
 		if tokenOnly(host) {
 			r.auth = config.AuthToken
 			r.note("%s takes a login only in exchange for a token. kubelet has to pass it on, by berth-credential-provider.", host)
-			if first := d.inFrontOf(host); first != "" {
-				r.note("As long as %s comes first, the login is withheld, because containerd would offer it to every host in the row: what falls back to %s is pulled without it.", first, host)
+			if first := d.askedBefore(host); first != "" {
+				r.note("As long as %s comes first, the login is withheld, because containerd would offer it to every host of the list: images that fall back to %s are pulled without it.", first, host)
 			}
 		}
 	}
@@ -319,8 +319,8 @@ func (p plainURLs) covered(host, prefix string) bool {
 	return false
 }
 
-// inFrontOf describes the host that containerd asks before the upstream, "" if there is none.
-func (d *draft) inFrontOf(upstream string) string {
+// askedBefore describes the host that containerd asks before the upstream, "" if there is none.
+func (d *draft) askedBefore(upstream string) string {
 	switch {
 	case d.byUpstream[upstream] != nil:
 		return "a mirror of " + upstream

@@ -12,7 +12,7 @@ import (
 )
 
 // ErrUnknownKind reports an input whose format [Guess] cannot recognise.
-var ErrUnknownKind = errors.New("what kind of file this is does not show")
+var ErrUnknownKind = errors.New("the format of the file is not recognised")
 
 // Guess returns the format of an input by its content. The error wraps [ErrUnknownKind] and
 // contains the remedy.
@@ -22,7 +22,7 @@ func Guess(data []byte) (Format, error) {
 			return f, nil
 		}
 	}
-	return "", fmt.Errorf("%w; say it with --from %s", ErrUnknownKind, formatList())
+	return "", fmt.Errorf("%w; use --from %s", ErrUnknownKind, formatList())
 }
 
 // signs lists fields, by path, that only files of one format have.

@@ -52,7 +52,7 @@ func TestNothingToConvert(t *testing.T) {
 	}{
 		{convert.RKE, "nodes: []\n", "names no private_registries; there is nothing to convert"},
 		{convert.RKE, "mirrors: {docker.io: {endpoint: [a.corp]}}\n", "is a file of another kind; use --from k3s"},
-		{convert.RKE, "private_registry: [{url: a.corp}]\n", "private_registry: is no field that RKE knows; write private_registries: with a list below it"},
+		{convert.RKE, "private_registry: [{url: a.corp}]\n", "private_registry: is not a field that RKE knows; write private_registries: with a list below it"},
 		{convert.RKE, "spec: {rkeConfig: {registries: {mirrors: {}}}}\n", "is a file of another kind; use --from rancher"},
 		{convert.K3s, "private_registries: [{url: a.corp}]\n", "is a file of another kind; use --from rke"},
 		{convert.K3s, "mirrors: {}\n", "names neither mirrors nor configs; there is nothing to convert"},

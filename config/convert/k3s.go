@@ -6,13 +6,13 @@ package convert
 // literally unless it is empty, / or /v2, and the registry itself is asked last.
 func fromK3s(d *draft, root cursor) {
 	const k3s = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"
-	d.note("On a node that goes on to run k3s, set containerd.certsDir to %s (RKE2: the same below /var/lib/rancher/rke2), "+
+	d.note("On a node that continues to run k3s, set containerd.certsDir to %s (RKE2: the same below /var/lib/rancher/rke2), "+
 		"and empty registries.yaml: k3s writes that directory again whenever it starts.", k3s)
 	if !root.mapping("mirrors: and configs:") {
 		return
 	}
 	if root.get("mirrors").empty() && root.get("configs").empty() {
-		d.nothing("names neither mirrors nor configs")
+		d.refuseEmpty("names neither mirrors nor configs")
 		return
 	}
 	mirrors := d.readMirrors(root.get("mirrors"))

@@ -42,7 +42,7 @@ func (d *draft) credentials(c cursor, identityToken string, r *registry) {
 			noLogin+"; create an access token for it and write it under registries"))
 		return
 	case hasToken:
-		r.note("An identity token stood beside the username; containerd never used it, and it is left out.")
+		r.note("The identity token beside the username is left out: containerd never used it.")
 	}
 	d.setLogin(where, r, user, password)
 }
@@ -67,11 +67,11 @@ func (d *draft) setLogin(c cursor, r *registry, user, password string) {
 	case user == "" && password == "":
 		return
 	case user == "":
-		what = "a password without a username is no login"
+		what = "a password without a username is not a login"
 	case password == "":
-		what = "a username without a password is no login"
+		what = "a username without a password is not a login"
 	case !utf8.ValidString(user) || !utf8.ValidString(password):
-		what = "a login that is not UTF-8 cannot stand in YAML"
+		what = "a login that is not UTF-8 cannot be written in YAML"
 	case strings.ContainsFunc(user+password, isControl):
 		what = "a login with a control character in it cannot be sent"
 	case strings.Contains(user, ":"):
@@ -103,10 +103,10 @@ func (f Format) program() string {
 
 // tls reads the tls table of k3s or containerd.
 func (d *draft) tls(c cursor) tlsFiles {
-	if !c.mapping("ca_file and the like below it") {
+	if !c.mapping("ca_file, cert_file, key_file or insecure_skip_verify below it") {
 		return tlsFiles{}
 	}
-	t := tlsFiles{ca: d.path(c.get("ca_file")), skipVerify: c.get("insecure_skip_verify").truth()}
+	t := tlsFiles{ca: d.path(c.get("ca_file")), skipVerify: c.get("insecure_skip_verify").boolValue()}
 	cert, key := d.path(c.get("cert_file")), d.path(c.get("key_file"))
 	if (cert == "") != (key == "") {
 		d.lose(c.loss("a client certificate needs both cert_file and key_file",
@@ -124,7 +124,7 @@ func (d *draft) path(c cursor) string {
 		return ""
 	}
 	if !utf8.ValidString(p) || strings.ContainsFunc(p, isControl) {
-		d.lose(c.loss("is no path of a file: it holds control characters", "the file is not used"))
+		d.lose(c.loss("is not a file path: it contains control characters", "the file is not used"))
 		return ""
 	}
 	return p

@@ -29,7 +29,7 @@ func (d *draft) readMirrors(table cursor) []*foreignMirror {
 		upstream, err := hostsconf.ParseUpstream(c.name)
 		switch {
 		case err != nil:
-			d.leaveOut(c, "this is no name of a registry as it stands in image names: "+shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
+			d.leaveOut(c, "not a registry name as used in image names: "+shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
 			continue
 		case seen[upstream]:
 			d.leaveOut(c, "the registry "+upstream+" is named twice", "only the first entry is used; put the endpoints into one")
@@ -74,7 +74,7 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 		e.notes = append(e.notes, "The slash at the end made containerd leave out /v2, where no registry answers. Here it does not.")
 	}
 	if a.ignored != "" {
-		e.notes = append(e.notes, fmt.Sprintf("%s made no use of %s, and it is left out; a login belongs under registries.", d.format.program(), a.ignored))
+		e.notes = append(e.notes, fmt.Sprintf("%s ignored %s, and it is left out; a login belongs under registries.", d.format.program(), a.ignored))
 	}
 	if d.format == Containerd && a.host == dockerHub {
 		e.notes = append(e.notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+hubServer+".")
@@ -91,10 +91,10 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 		}
 		e.own = false
 	}
-	d.asks(e.url)
+	d.noteEndpoint(e.url)
 	for _, other := range m.endpoints {
 		if config.NormalizeURL(other.url) == config.NormalizeURL(e.url) {
-			note := e.written + " stood here twice."
+			note := e.written + " was listed twice."
 			if e.written != other.written {
 				note = e.written + " is " + other.written + " again, and is left out."
 			}
@@ -138,8 +138,8 @@ func (d *draft) isOwn(upstream string, u hostsconf.URL) bool {
 	return u == hostsconf.UpstreamURL(upstream, d.defaultScheme(upstream) == "http")
 }
 
-// asks records that an endpoint is asked.
-func (d *draft) asks(u hostsconf.URL) {
+// noteEndpoint records that an endpoint is asked.
+func (d *draft) noteEndpoint(u hostsconf.URL) {
 	if d.https == nil {
 		d.https, d.asked = map[string]bool{}, map[string]bool{}
 	}
@@ -160,7 +160,7 @@ func (d *draft) placeMirrors(all []*foreignMirror) {
 	}
 	for _, m := range all {
 		self := slices.ContainsFunc(m.endpoints, func(e endpoint) bool { return e.self })
-		own := d.takeOwn(m)
+		own := d.dropOwnEndpoint(m)
 		if d.format != Containerd {
 			d.tlsFirst(m)
 			if n := len(m.endpoints); n > 0 && d.isOwn(m.upstream, m.endpoints[n-1].url) {
@@ -179,18 +179,18 @@ func (d *draft) placeMirrors(all []*foreignMirror) {
 			}
 			d.addMirror(&mirror{upstream: m.upstream, endpoints: m.endpoints, notes: m.notes, only: only})
 		case own:
-			d.straight(m, own, wildcard)
+			d.keepDirect(m, own, wildcard)
 		case d.format != Containerd:
 			d.lose(m.at.loss("no endpoint: with --embedded-registry k3s fetches these images from its other nodes (Spegel), which Berth does not",
 				"images of "+m.name()+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
 		case m.upstream != hostsconf.Default:
-			d.straight(m, own, wildcard)
+			d.keepDirect(m, own, wildcard)
 		}
 	}
 }
 
-// takeOwn removes a last endpoint that is the upstream itself: Berth asks it there in any case.
-func (d *draft) takeOwn(m *foreignMirror) bool {
+// dropOwnEndpoint removes a last endpoint that is the upstream itself: Berth asks it there in any case.
+func (d *draft) dropOwnEndpoint(m *foreignMirror) bool {
 	if len(m.endpoints) == 0 || m.upstream == hostsconf.Default {
 		return false
 	}
@@ -272,13 +272,13 @@ func (d *draft) loopback(m *foreignMirror, own bool) {
 	d.registry(m.upstream, m.at).setPlainHTTP(d.defaultScheme(m.upstream) == "http")
 }
 
-// straight handles an entry whose effect was that the registry itself is asked instead of the "*"
+// keepDirect handles an entry whose effect was that the registry itself is asked instead of the "*"
 // mirror.
-func (d *draft) straight(m *foreignMirror, own, wildcard bool) {
-	if d.through == nil {
-		d.through = map[string]bool{}
+func (d *draft) keepDirect(m *foreignMirror, own, wildcard bool) {
+	if d.direct == nil {
+		d.direct = map[string]bool{}
 	}
-	d.through[m.upstream] = true
+	d.direct[m.upstream] = true
 	if d.format == Containerd && !own || d.format != Containerd && m.listed > 1 {
 		d.loopback(m, false)
 	}

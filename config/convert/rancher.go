@@ -16,13 +16,13 @@ func fromRancher(d *draft, root cursor) {
 	for _, name := range []string{"spec", "rkeConfig", "registries"} {
 		if registries = registries.get(name); !registries.mapping("mirrors: and configs: below spec.rkeConfig.registries") {
 			if registries.absent() {
-				d.nothing("has no spec.rkeConfig.registries")
+				d.refuseEmpty("has no spec.rkeConfig.registries")
 			}
 			return
 		}
 	}
 	if registries.get("mirrors").empty() && registries.get("configs").empty() {
-		d.nothing("has empty spec.rkeConfig.registries")
+		d.refuseEmpty("has empty spec.rkeConfig.registries")
 		return
 	}
 	d.note("On the nodes Rancher writes these settings into registries.yaml of k3s or RKE2, and k3s writes its certs.d again whenever it starts: " +
@@ -55,7 +55,7 @@ func (d *draft) rancherConfigs(table cursor) {
 			d.lose(ca.loss("the certificate authority is given as text, and a RegistryConfig names files",
 				fmt.Sprintf("%s is verified by the node's own authorities; write the bundle, decoded from base64, to a file of the node and name it in tls.caFile", r.host)))
 		}
-		if skip := c.get("insecureSkipVerify"); skip.truth() {
+		if skip := c.get("insecureSkipVerify"); skip.boolValue() {
 			d.placeTLS(skip, tlsFiles{skipVerify: true}, a, r)
 		}
 	}

@@ -53,9 +53,9 @@ func (d *draft) headComment() []string {
 		paragraph(note)
 	}
 	if d.hasSecrets() {
-		paragraph("SECRETS stand in this file: keep it at mode 0600. Better, put each into a file of its own, with mode 0600 and nothing else in it,")
+		paragraph("This file contains SECRETS: keep it at mode 0600. It is better to put each secret alone into its own file with mode 0600:")
 		lines = append(lines, "", "  install -d -m 0700 "+d.secretsDir, "  install -m 0600 /dev/stdin "+d.secretsDir+"/NAME    # then type the secret and Ctrl-D", "")
-		lines = append(lines, wrap("and name the file here: passwordFile: "+d.secretsDir+"/NAME in place of password:. For AWS keys the fields are accessKeyIDFile, secretAccessKeyFile and sessionTokenFile.", width-2)...)
+		lines = append(lines, wrap("Then name the file here: passwordFile: "+d.secretsDir+"/NAME in place of password:. For AWS keys the fields are accessKeyIDFile, secretAccessKeyFile and sessionTokenFile.", width-2)...)
 		if d.hasHeaders() {
 			paragraph("Header values may be secrets too; they cannot be moved into files.")
 		}

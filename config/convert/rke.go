@@ -70,16 +70,16 @@ func fromRKE(d *draft, root cursor) {
 	if !ok {
 		return
 	}
-	d.note("RKE (the first generation, which ran Docker) has come to the end of its life; this file is for a node that runs containerd.")
-	if one := cluster.either("private_registry", "privateRegistry"); !one.absent() {
-		one.fail("is no field that RKE knows; write private_registries: with a list below it")
+	d.note("RKE (the first generation, which ran Docker) is end-of-life; this file is for a node that runs containerd.")
+	if one := cluster.firstOf("private_registry", "privateRegistry"); !one.absent() {
+		one.fail("is not a field that RKE knows; write private_registries: with a list below it")
 		return
 	}
 	env := d.kubeletEnv(cluster)
-	list := cluster.either("private_registries", "privateRegistries")
+	list := cluster.firstOf("private_registries", "privateRegistries")
 	found := d.rkeRegistries(list)
 	if list.absent() && env == nil && len(d.lost) == 0 {
-		d.nothing("names no private_registries")
+		d.refuseEmpty("names no private_registries")
 		return
 	}
 	d.rkeDefault(found)
@@ -122,8 +122,8 @@ func (d *draft) rkeRegistries(list cursor) []*rkeRegistry {
 
 func (d *draft) rkeItem(c cursor) *rkeRegistry {
 	r := &rkeRegistry{at: c, written: c.get("url").text(), user: c.get("user").text(), secret: c.get("password").text(),
-		def: c.either("is_default", "isDefault").truth(), name: dockerHub}
-	plugin := c.either("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
+		def: c.firstOf("is_default", "isDefault").boolValue(), name: dockerHub}
+	plugin := c.firstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
 	if plugin.mapping("aws_access_key_id: below it, or {}") {
 		d.rkePlugin(r, plugin)
 	}
@@ -160,9 +160,9 @@ func (d *draft) rkePlugin(r *rkeRegistry, plugin cursor) {
 	plugin.v.login = true
 	r.ecr = plugin
 	r.keys = awsKeys{
-		id:      redact.New(plugin.either("aws_access_key_id", "awsAccessKeyId").text()),
-		secret:  redact.New(plugin.either("aws_secret_access_key", "awsSecretAccessKey").text()),
-		session: redact.New(plugin.either("aws_session_token", "awsAccessToken", "awsSessionToken").text()),
+		id:      redact.New(plugin.firstOf("aws_access_key_id", "awsAccessKeyId").text()),
+		secret:  redact.New(plugin.firstOf("aws_secret_access_key", "awsSecretAccessKey").text()),
+		session: redact.New(plugin.firstOf("aws_session_token", "awsAccessToken", "awsSessionToken").text()),
 	}
 	r.noKeys = r.keys == awsKeys{}
 }
@@ -190,7 +190,7 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 	}
 	if hostOnly(first.name) == dockerHub {
 		if first.name != dockerHub {
-			d.lose(first.at.either("is_default", "isDefault").loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
+			d.lose(first.at.firstOf("is_default", "isDefault").loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
 				"images that name no registry come from Docker Hub itself"))
 		} else {
 			notes = append([]string{"Docker Hub was the default registry; images that name no registry come from there anyway."}, notes...)
@@ -204,7 +204,7 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 		return
 	}
 	d.defaultRegistry = &defaultRegistry{url: u, written: written, notes: append([]string{
-		"RKE took only its own system images from the default registry. Here every image without a registry in its name is looked for there first, and on Docker Hub when it is not there.",
+		"RKE took only its own system images from the default registry. Here every image without a registry in its name is looked for there first, and on Docker Hub if it is missing there.",
 		"To close Docker Hub, write upstreamFallback: false. To take images of other registries from there too, add them to \"for\".",
 	}, notes...)}
 }
@@ -217,7 +217,7 @@ func (d *draft) rkeRegistry(found *rkeRegistry) {
 		r.note("Named more than once (%s); the last entry counts, as in RKE.", strings.Join(append(found.twice, found.at.path), ", "))
 	}
 	if found.ignored != "" {
-		r.note("RKE made no use of %s, and it is left out.", found.ignored)
+		r.note("RKE ignored %s, and it is left out.", found.ignored)
 	}
 	if found.overTLS != "" {
 		r.note("%s", found.overTLS)
@@ -293,7 +293,7 @@ func (d *draft) ownKeys(found *rkeRegistry, kubelet bool) {
 	r := d.registry(host, found.at)
 	switch {
 	case !ok:
-		lose("this host is no name of an ECR registry that Berth knows")
+		lose("this host is not an ECR registry name that Berth knows")
 		return
 	case r.login != nil:
 		lose("this registry has a login as well, for all its repositories")
@@ -336,7 +336,7 @@ func (d *draft) staticKeys(all []awsKeys) {
 // gives for them.
 func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 	env := map[string]string{}
-	for _, c := range cluster.get("services").get("kubelet").either("extra_env", "extraEnv").items(`- "AWS_ACCESS_KEY_ID=…"`) {
+	for _, c := range cluster.get("services").get("kubelet").firstOf("extra_env", "extraEnv").items(`- "AWS_ACCESS_KEY_ID=…"`) {
 		name, text, _ := strings.Cut(c.text(), "=")
 		switch name {
 		case "AWS_ACCESS_KEY_ID":
@@ -345,7 +345,7 @@ func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 		case "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN":
 			env[name] = text
 		case "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE":
-			d.lose(c.loss(name+" of kubelet is not carried over: the file it speaks of is inside kubelet's container",
+			d.lose(c.loss(name+" of kubelet is not carried over: the file that it names is inside kubelet's container",
 				"if tokens of ECR come from it, write ecr.credentials with static.sharedCredentialsFile, profile or roleARN"))
 		}
 		if name == "AWS_SECRET_ACCESS_KEY" && d.envAt.in == nil {
@@ -369,7 +369,7 @@ func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 // printable reports keys as lost that cannot be AWS keys or that YAML cannot hold.
 func (d *draft) printable(at cursor, k awsKeys) bool {
 	if strings.ContainsFunc(k.id.Reveal()+k.secret.Reveal()+k.session.Reveal(), func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
-		d.lose(at.loss("this is no AWS key: it holds spaces or characters other than ASCII", "tokens of ECR come from the instance profile"))
+		d.lose(at.loss("not an AWS key: it contains spaces or characters other than ASCII", "tokens of ECR come from the instance profile"))
 		return false
 	}
 	return true

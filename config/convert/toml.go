@@ -16,7 +16,7 @@ func readTOML(in *input, data []byte) *value {
 	var mistake *tomldoc.SyntaxError
 	switch {
 	case errors.As(err, &mistake):
-		in.failAt(mistake.Line, mistake.Column, "", "is no valid TOML: "+mistake.Reason)
+		in.failAt(mistake.Line, mistake.Column, "", "is not valid TOML: "+mistake.Reason)
 		return nil
 	case errors.Is(err, tomldoc.ErrTooManyKeys):
 		in.failAt(0, 0, "", fmt.Sprintf("has more than %d keys and tables, which no config.toml has; pass only the part with the registries", tomldoc.MaxKeys))

@@ -104,8 +104,8 @@ func (c cursor) get(name string) cursor {
 	return next
 }
 
-// either returns the first of several spellings of a field that is present.
-func (c cursor) either(names ...string) cursor {
+// firstOf returns the first of several spellings of a field that is present.
+func (c cursor) firstOf(names ...string) cursor {
 	found := c.get(names[0])
 	for _, name := range names[1:] {
 		if next := c.get(name); found.absent() && !next.absent() {
@@ -177,9 +177,9 @@ func (c cursor) text() string {
 	return c.v.text
 }
 
-// truth returns the boolean at c, false if absent. yes and on count as true, as in the YAML 1.1
+// boolValue returns the boolean at c, false if absent. yes and on count as true, as in the YAML 1.1
 // that RKE and k3s read.
-func (c cursor) truth() bool {
+func (c cursor) boolValue() bool {
 	if c.absent() {
 		return false
 	}

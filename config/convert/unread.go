@@ -23,8 +23,8 @@ func (d *draft) unread(c cursor) {
 			d.unread(next)
 		case strings.HasPrefix(f.name, "x-"):
 			// conventional place for anchors
-		case showsName(f, c.v.login):
-			d.lose(next.loss("is no field that "+d.format.program()+" knows",
+		case mayShowName(f, c.v.login):
+			d.lose(next.loss("is not a field that "+d.format.program()+" knows",
 				"it had no effect before either; check its spelling"))
 		default:
 			next.path = c.path
@@ -44,9 +44,9 @@ var loginNames = []string{
 	"registrytoken", "registryToken", "type", "region", "profile", "role", "role_arn",
 }
 
-// showsName reports whether a message may repeat the name of an unknown field. "password:S" without
+// mayShowName reports whether a message may repeat the name of an unknown field. "password:S" without
 // a space, and {S}, are names without a value; so beside a login only known names are shown.
-func showsName(f *field, login bool) bool {
+func mayShowName(f *field, login bool) bool {
 	if f.value == nil || f.value.kind == null || !fieldName.MatchString(f.name) {
 		return false
 	}

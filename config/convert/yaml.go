@@ -109,20 +109,20 @@ func (in *input) syntax(data []byte, err error) {
 func yamlRemedy(message string) string {
 	for _, r := range []struct{ part, says string }{
 		{"cannot start any token", "near this line a value begins with a tab, @, ` or %, or the indentation holds a tab; use spaces, and quotes around the value"},
-		{"unknown anchor", `near this line stands a "*name" without its "&name"; put a value that begins with * in quotes`},
-		{"mapping values are not allowed", `near this line stands a ": " that does not belong there; check the indentation, and put a value that holds ": " in quotes`},
+		{"unknown anchor", `near this line is a "*name" without its "&name"; put a value that begins with * in quotes`},
+		{"mapping values are not allowed", `near this line is a ": " that does not belong there; check the indentation, and put a value that holds ": " in quotes`},
 		{"find expected key", "near this line the indentation does not fit the lines before"},
 		{"expected ',' or", "near this line a bracket is not closed, or a comma is missing"},
 		{"end of stream", "near this line a quote or bracket is opened and never closed"},
-		{"escape", `near this line a backslash stands in "double quotes"; use 'single quotes' to keep it as it is`},
-		{"hexdecimal", `near this line a backslash stands in "double quotes"; use 'single quotes' to keep it as it is`},
+		{"escape", `near this line is a backslash in "double quotes"; use 'single quotes' to keep it as it is`},
+		{"hexdecimal", `near this line is a backslash in "double quotes"; use 'single quotes' to keep it as it is`},
 		{"max depth", "is nested too deep"},
 	} {
 		if strings.Contains(message, r.part) {
-			return "is no valid YAML: " + r.says
+			return "is not valid YAML: " + r.says
 		}
 	}
-	return "is no valid YAML near this line; check indentation and quotes"
+	return "is not valid YAML near this line; check indentation and quotes"
 }
 
 // expander converts YAML nodes to values and follows aliases within limits.
@@ -138,7 +138,7 @@ func (e *expander) value(n *yaml.Node, wanted fields, path string, depth int) *v
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		n = n.Alias
 		if e.open[n] {
-			e.in.failAt(v.line, v.column, path, "this alias stands inside what it stands for; write the value out")
+			e.in.failAt(v.line, v.column, path, "this alias is inside its own anchor; write the value out")
 			return v
 		}
 	}
@@ -149,7 +149,7 @@ func (e *expander) value(n *yaml.Node, wanted fields, path string, depth int) *v
 	if e.left--; e.left < 0 || depth > maxDepth {
 		if !e.full {
 			e.full = true
-			e.in.failAt(v.line, v.column, "", fmt.Sprintf("stands for more than %d values, or nests deeper than %d levels; write aliases (*name) out", maxValues, maxDepth))
+			e.in.failAt(v.line, v.column, "", fmt.Sprintf("expands to more than %d values, or nests deeper than %d levels; write aliases (*name) out", maxValues, maxDepth))
 		}
 		return v
 	}
@@ -201,7 +201,7 @@ func (e *expander) mapping(v *value, n *yaml.Node, wanted fields, path string, d
 			continue
 		}
 		if v.field(name) != nil {
-			e.in.failAt(key.Line, key.Column, e.in.join(path, name), "stands here a second time; keep one of the two")
+			e.in.failAt(key.Line, key.Column, e.in.join(path, name), "is given twice; keep one of the two")
 			continue
 		}
 		child := e.value(content, below, e.in.join(path, name), depth+1)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// pair is the default of config_path since containerd 2.2.
-const pair = "/etc/containerd/certs.d:/etc/docker/certs.d"
+// defaultConfigPath is the default of config_path since containerd 2.2.
+const defaultConfigPath = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
 // Assess says whether a release honours hosts.toml files with this configuration. The zero Release
 // stands for an unknown one: the result is then that of the first known release that does not
@@ -32,8 +32,8 @@ func Assess(c Config, r Release) Assessment {
 	}
 	verdict.Issues = append(verdict.Issues, Issue{
 		ID: TrapUnknownRelease, Where: c.Path,
-		Detail: fmt.Sprintf("the version of containerd is not known; this is what %s makes of the configuration", verdict.Release),
-		Remedy: "run this where containerd runs, or look at containerd --version",
+		Detail: fmt.Sprintf("the version of containerd is unknown; this result is for containerd %s", verdict.Release),
+		Remedy: "run this where containerd runs, or check: containerd --version",
 	})
 	return verdict
 }
@@ -51,7 +51,7 @@ func assess(c Config, r Release) Assessment {
 	if !r.AtLeast(1, 6, 0) {
 		v.Issues = append(v.Issues, Issue{
 			ID: TrapUnsupported, Blocking: true, Where: c.Path,
-			Detail: fmt.Sprintf("containerd %s is older than 1.6, the oldest that is known here", r),
+			Detail: fmt.Sprintf("containerd %s is older than 1.6, the oldest supported release", r),
 			Remedy: "upgrade containerd",
 		})
 		return v
@@ -67,7 +67,7 @@ func assess(c Config, r Release) Assessment {
 	}
 	a := assessor{c: c, r: r, m: m, v: v}
 	a.read()
-	a.judge()
+	a.assessSettings()
 	a.tooNew()
 	slices.SortStableFunc(a.v.Issues, func(x, y Issue) int {
 		switch {
@@ -87,10 +87,10 @@ func assess(c Config, r Release) Assessment {
 
 // invalid returns an issue for each file with which containerd does not start.
 func (c Config) invalid(r Release) []Issue {
-	var traps []Issue
+	var issues []Issue
 	for _, f := range c.Files {
 		if f.Err == nil && f.Doc.HasByteOrderMark() && r.AtLeast(2, 0, 0) {
-			traps = append(traps, Issue{
+			issues = append(issues, Issue{
 				ID: TrapUnreadable, Blocking: true, Where: f.Path + ":1:1",
 				Detail: "the file begins with a byte order mark, with which containerd 2.x does not start",
 				Remedy: "save the file as UTF-8 without a byte order mark",
@@ -99,18 +99,18 @@ func (c Config) invalid(r Release) []Issue {
 		if f.Err == nil {
 			continue
 		}
-		t := Issue{ID: TrapUnreadable, Blocking: true, Where: f.Path, Remedy: "mend the file; containerd does not start with it"}
+		t := Issue{ID: TrapUnreadable, Blocking: true, Where: f.Path, Remedy: "fix the file; containerd does not start with it"}
 		switch err := f.Err; {
 		case f.ImportedBy != "" && isMissing(err):
 			t.ID = TrapImportMissing
-			t.Detail = fmt.Sprintf("%s imports this file, and it is not there", f.ImportedBy)
-			t.Remedy = "take the name out of imports, or put the file there; containerd does not start like this"
+			t.Detail = fmt.Sprintf("%s imports this file, which is missing", f.ImportedBy)
+			t.Remedy = "remove the name from imports, or create the file; containerd does not start without it"
 		default:
 			t.Where, t.Detail = syntaxPlace(f)
 		}
-		traps = append(traps, t)
+		issues = append(issues, t)
 	}
-	return traps
+	return issues
 }
 
 // assessor collects the issues of one configuration.
@@ -138,7 +138,7 @@ func (a *assessor) read() {
 	a.registry, _ = a.settings["registry"].(map[string]any)
 }
 
-func (a *assessor) judge() {
+func (a *assessor) assessSettings() {
 	a.replaced()
 	a.disabled()
 	a.unmigrated()
@@ -152,27 +152,27 @@ func (a *assessor) judge() {
 	case a.r.AtLeast(2, 2, 2) && !mirrors, !a.r.AtLeast(2, 2, 2) && !set:
 		// 2.2.0 and 2.2.1 apply it even beside mirrors, and treat an empty value as set to
 		// nothing.
-		a.v.ConfigPath = pair
+		a.v.ConfigPath = defaultConfigPath
 	}
 	a.localPull(mirrors)
 	switch {
 	case set && !isString:
-		a.block(TrapType, a.where("registry", "config_path"), "config_path is no string; containerd does not start with this",
+		a.block(TrapType, a.where("registry", "config_path"), "config_path is not a string; containerd does not start with this",
 			`write config_path = "/etc/containerd/certs.d"`)
 	case mirrors && a.v.ConfigPath == "":
 		a.block(TrapMirrors, a.where("registry", "mirrors"), "registry.mirrors is in use, and config_path is not set: hosts.toml files are not read",
-			"carry the mirrors over with \"berth convert --from containerd\", then remove registry.mirrors and set config_path")
+			"convert the mirrors with \"berth convert --from containerd\", then remove registry.mirrors and set config_path")
 	case mirrors:
-		a.block(TrapMirrorsBeside, a.where("registry", "mirrors"), "registry.mirrors stands beside config_path: the CRI plugin does not load at all",
-			"carry the mirrors over with \"berth convert --from containerd\", then remove registry.mirrors")
+		a.block(TrapMirrorsBeside, a.where("registry", "mirrors"), "registry.mirrors is set together with config_path: the CRI plugin does not load",
+			"convert the mirrors with \"berth convert --from containerd\", then remove registry.mirrors")
 	case a.v.ConfigPath == "":
 		a.unset()
 	default:
 		a.paths()
 	}
 	if tls := a.deprecatedTLS(); tls && a.v.ConfigPath != "" {
-		a.block(TrapTLS, a.where("registry", "configs"), "registry.configs with tls stands beside config_path: the CRI plugin does not load at all",
-			"carry the certificates over with \"berth convert --from containerd\", then remove registry.configs.….tls")
+		a.block(TrapTLS, a.where("registry", "configs"), "registry.configs with tls is set together with config_path: the CRI plugin does not load",
+			"convert the certificates with \"berth convert --from containerd\", then remove registry.configs.….tls")
 	}
 }
 
@@ -190,8 +190,8 @@ func (a *assessor) disabled() {
 	}
 	for _, name := range needed {
 		if slices.Contains(a.m.disabled, name) {
-			a.block(TrapCRIDisabled, a.c.last("disabled_plugins"), fmt.Sprintf("disabled_plugins switches off %q: there is no CRI that kubelet could use", name),
-				"take it out of disabled_plugins")
+			a.block(TrapCRIDisabled, a.c.last("disabled_plugins"), fmt.Sprintf("disabled_plugins disables %q: kubelet has no CRI", name),
+				"remove it from disabled_plugins")
 			return
 		}
 	}
@@ -200,15 +200,15 @@ func (a *assessor) disabled() {
 func (a *assessor) replaced() {
 	for _, x := range a.m.replaced {
 		a.warn(TrapImportReplaces, x.by.place("plugins", a.table),
-			fmt.Sprintf("containerd 1.x takes the whole table plugins.%q from this file, and nothing of what %s says in it (SystemdCgroup, sandbox_image and others)", a.table, x.lost.Path),
-			"put everything that the table needs into this one file")
+			fmt.Sprintf("containerd 1.x uses the table plugins.%q of this file alone and ignores the one in %s (SystemdCgroup, sandbox_image and others)", a.table, x.lost.Path),
+			"put the whole table into this file")
 	}
 }
 
 func (a *assessor) unmigrated() {
 	for _, name := range a.m.unmigrated {
 		a.warn(TrapVersion, name,
-			fmt.Sprintf("containerd %s looks at none of the CRI plugin's settings in a file without a version line, or with one older than that of another file", a.r),
+			fmt.Sprintf("containerd %s ignores the CRI plugin's settings in a file without a version line, or with an older version than another file", a.r),
 			"give all files the same version line, 2 or 3, and name the tables accordingly")
 	}
 }
@@ -231,7 +231,7 @@ func (a *assessor) runtime() {
 	}
 	if runtimes[name] == nil {
 		a.block(TrapRuntime, a.where("containerd", "runtimes"), fmt.Sprintf("the default runtime %q is not among the runtimes; the CRI plugin does not load", oneLine(name)),
-			"put a table for it beside the other runtimes, in the same file")
+			"add a table for it to the runtimes in the same file")
 	}
 }
 
@@ -262,7 +262,7 @@ func (a *assessor) unset() {
 		lost := a.m.replaced[i].lost.Doc.Field("plugins", a.table, "registry", "config_path")
 		if lost != nil && lost.Value.Text != "" {
 			a.v.Issues[i].Blocking = true
-			a.v.Issues[i].Detail += "; config_path is among it"
+			a.v.Issues[i].Detail += "; config_path is among the ignored settings"
 			a.v.Issues[i].Remedy = `run "berth install --containerd", which sets config_path in this file`
 			return
 		}
@@ -273,7 +273,7 @@ func (a *assessor) unset() {
 			if table == a.table || f.Doc.Field(path...) == nil || f.Doc.Field(path...).Value.Text == "" {
 				continue
 			}
-			a.block(TrapWrongTable, f.place(path...), fmt.Sprintf("config_path stands in plugins.%q, where containerd %s does not look with these version lines", table, a.r),
+			a.block(TrapWrongTable, f.place(path...), fmt.Sprintf("config_path is in plugins.%q, which containerd %s does not read with these version lines", table, a.r),
 				fmt.Sprintf("set it in plugins.%q.registry", a.table))
 			return
 		}
@@ -301,13 +301,13 @@ func (a *assessor) paths() {
 	}
 	what := fmt.Sprintf("config_path lists several directories (%s)", oneLine(a.v.ConfigPath))
 	if a.v.Default {
-		what = fmt.Sprintf("config_path is not set, and the default of containerd %d.%d lists two directories (%s)", a.r.Major, a.r.Minor, pair)
+		what = fmt.Sprintf("config_path is not set, and the default of containerd %d.%d lists two directories (%s)", a.r.Major, a.r.Minor, defaultConfigPath)
 	}
 	switch {
 	case a.r.AtLeast(2, 1, 0) && a.v.LocalPull == "":
-		a.block(TrapList, where, what+", which its transfer service ignores without a word: mirrors do nothing", `run "berth install --containerd", which sets one directory`)
+		a.block(TrapList, where, what+", which its transfer service silently ignores: mirrors have no effect", `run "berth install --containerd", which sets one directory`)
 	case a.r.AtLeast(2, 1, 0):
-		a.warn(TrapList, where, what+", which works only as long as "+a.v.LocalPull+" keeps pulls away from the transfer service", "set config_path to one directory")
+		a.warn(TrapList, where, what+", which works only while "+a.v.LocalPull+" disables the transfer service for pulls", "set config_path to one directory")
 	default:
 		a.warn(TrapList, where, what+", which containerd 2.1 and later ignore", "set config_path to one directory before an upgrade")
 	}
@@ -321,14 +321,14 @@ func (a *assessor) localPull(mirrors bool) {
 	}
 	s := a.settings
 	downloads, counted := s["max_concurrent_downloads"].(int64)
-	annotations, told := s["disable_snapshot_annotations"].(bool)
+	annotations, annotationsSet := s["disable_snapshot_annotations"].(bool)
 	for _, reason := range []struct {
 		key   []string
 		holds bool
 		old   bool
 	}{
 		{[]string{"use_local_image_pull"}, s["use_local_image_pull"] == true, false},
-		{[]string{"disable_snapshot_annotations"}, told && !annotations, false},
+		{[]string{"disable_snapshot_annotations"}, annotationsSet && !annotations, false},
 		{[]string{"discard_unpacked_layers"}, s["discard_unpacked_layers"] == true, false},
 		{[]string{"registry", "mirrors"}, mirrors, true},
 		{[]string{"registry", "configs"}, size(a.registry["configs"]) > 0, true},
@@ -342,7 +342,7 @@ func (a *assessor) localPull(mirrors bool) {
 		a.v.LocalPull = strings.Join(reason.key, ".")
 		if reason.old {
 			a.warn(TrapLocalPull, a.where(reason.key...), a.v.LocalPull+" is deprecated, and makes containerd pull in the CRI plugin instead of through the transfer service",
-				"carry it over with \"berth convert --from containerd\", then remove it")
+				"convert it with \"berth convert --from containerd\", then remove it")
 		}
 		return
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/berth-registry/berth/internal/containerdconf"
 )
 
-// TestTraps pins the text of each issue and its remedy. The corpus in package node covers more
+// TestIssues pins the text of each issue and its remedy. The corpus in package node covers more
 // forms, without the text.
-func TestTraps(t *testing.T) {
+func TestIssues(t *testing.T) {
 	const images, cri = "[plugins.\"io.containerd.cri.v1.images\"", "[plugins.\"io.containerd.grpc.v1.cri\""
 	for _, test := range []struct {
 		name, version string
@@ -29,11 +29,11 @@ func TestTraps(t *testing.T) {
 		},
 		{
 			"the pair by default", "2.4.2", files{main: "version = 3\n"}, containerdconf.TrapList, true, main,
-			"the default of containerd 2.4 lists two directories (/etc/containerd/certs.d:/etc/docker/certs.d), which its transfer service ignores", "sets one directory",
+			"the default of containerd 2.4 lists two directories (/etc/containerd/certs.d:/etc/docker/certs.d), which its transfer service silently ignores", "sets one directory",
 		},
 		{
 			"the pair, and local pull", "2.4.2", files{main: "version = 3\n" + images + "]\nuse_local_image_pull = true\n"}, containerdconf.TrapList, false, main,
-			"works only as long as use_local_image_pull keeps pulls away", "set config_path to one directory",
+			"works only while use_local_image_pull disables the transfer service", "set config_path to one directory",
 		},
 		{
 			"a list before an upgrade", "1.7.28", files{main: "version = 2\n" + cri + ".registry]\nconfig_path = \"/a:/b\"\n"}, containerdconf.TrapList, false, main + ":3:1",
@@ -45,11 +45,11 @@ func TestTraps(t *testing.T) {
 		},
 		{
 			"mirrors beside", "2.4.2", files{main: "version = 3\n" + images + ".registry]\nconfig_path = \"/a\"\nmirrors.a.endpoint = [\"x\"]\n"}, containerdconf.TrapMirrorsBeside, true, main + ":4:1",
-			"the CRI plugin does not load at all", "berth convert --from containerd",
+			"the CRI plugin does not load", "berth convert --from containerd",
 		},
 		{
 			"tls beside", "1.7.28", files{main: "version = 2\n" + cri + ".registry]\nconfig_path = \"/a\"\nconfigs.a.tls.ca_file = \"x\"\n"}, containerdconf.TrapTLS, true, main + ":4:1",
-			"the CRI plugin does not load at all", "certificates",
+			"the CRI plugin does not load", "certificates",
 		},
 		{
 			"auths", "2.4.2", files{main: "version = 3\n" + images + ".registry]\nconfig_path = \"/a\"\nauths.a.password = \"not-a-secret\"\n"}, containerdconf.TrapLocalPull, false, main + ":4:1",
@@ -59,17 +59,17 @@ func TestTraps(t *testing.T) {
 			"an import that replaces", "1.7.28", files{
 				main:      "version = 2\nimports = [\"/x.toml\"]\n" + cri + ".registry]\nconfig_path = \"/a\"\n",
 				"/x.toml": "version = 2\n" + cri + "]\nsandbox_image = \"p\"\n",
-			}, containerdconf.TrapImportReplaces, true, "/x.toml:2:10", "nothing of what " + main + " says in it (SystemdCgroup, sandbox_image and others); config_path is among it", "sets config_path in this file",
+			}, containerdconf.TrapImportReplaces, true, "/x.toml:2:10", "ignores the one in " + main + " (SystemdCgroup, sandbox_image and others); config_path is among the ignored settings", "sets config_path in this file",
 		},
 		{
 			"an import that replaces other things", "1.6.20", files{
 				main:      "version = 2\nimports = [\"/x.toml\"]\n" + cri + "]\nsandbox_image = \"p\"\n",
 				"/x.toml": "version = 2\n" + cri + ".registry]\nconfig_path = \"/a\"\n",
-			}, containerdconf.TrapImportReplaces, false, "/x.toml:2:10", "nothing of what " + main + " says", "into this one file",
+			}, containerdconf.TrapImportReplaces, false, "/x.toml:2:10", "ignores the one in " + main, "into this file",
 		},
 		{
 			"an import that is newer", "2.3.4", files{main: "version = 2\nimports = [\"/x.toml\"]\n", "/x.toml": "version = 3\n"},
-			containerdconf.TrapImportVersion, true, "/x.toml:1:1", "version 3 under a main file of version 2", "bring /x.toml to version 2",
+			containerdconf.TrapImportVersion, true, "/x.toml:1:1", "version 3 under a main file of version 2", "migrate /x.toml to version 2",
 		},
 		{
 			"an import of version 2 under one of version 1", "1.7.28", files{main: "imports = [\"/x.toml\"]\n[plugins.cri]\nsandbox_image = \"p\"\n", "/x.toml": "version = 2\n"},
@@ -81,49 +81,49 @@ func TestTraps(t *testing.T) {
 		},
 		{
 			"disabled", "2.4.2", files{main: "version = 3\ndisabled_plugins = [\"io.containerd.transfer.v1.local\"]\n"}, containerdconf.TrapCRIDisabled, true, main + ":2:1",
-			"there is no CRI", "take it out",
+			"kubelet has no CRI", "remove it from disabled_plugins",
 		},
 		{
 			"no version line in 2.0", "2.0.7", files{main: "[plugins.cri.registry]\nconfig_path = \"/a\"\n"}, containerdconf.TrapWrongTable, true, main + ":2:1",
-			"where containerd 2.0.7 does not look", `set it in plugins."io.containerd.cri.v1.images".registry`,
+			"which containerd 2.0.7 does not read", `set it in plugins."io.containerd.cri.v1.images".registry`,
 		},
 		{
 			"no default runtime", "1.6.20", files{main: "version = 2\n" + cri + ".registry]\nconfig_path = \"/a\"\n" + cri + ".containerd.runtimes.nvidia]\nruntime_type = \"x\"\n"},
-			containerdconf.TrapRuntime, true, main + ":4:49", `"runc" is not among the runtimes`, "beside the other runtimes",
+			containerdconf.TrapRuntime, true, main + ":4:49", `"runc" is not among the runtimes`, "to the runtimes in the same file",
 		},
 		{
 			"an import that is gone", "2.4.2", files{main: "imports = [\"/x.toml\"]\n"}, containerdconf.TrapImportMissing, true, "/x.toml",
-			main + " imports this file", "take the name out of imports",
+			main + " imports this file", "remove the name from imports",
 		},
 		{
 			"no TOML", "2.4.2", files{main: "version = 3\nroot = secret\n"}, containerdconf.TrapUnreadable, true, main + ":2:8",
-			"is no valid TOML", "mend the file",
+			"is not valid TOML", "fix the file",
 		},
 		{
 			"the version in quotes", "2.4.2", files{main: "version = \"3\"\n"}, containerdconf.TrapUnreadable, true, main + ":1:1",
-			"is no number", "mend the file",
+			"is not a number", "fix the file",
 		},
 		{
 			"older than 1.6", "1.5.18", files{main: "version = 2\n"}, containerdconf.TrapUnsupported, true, main, "older than 1.6", "upgrade",
 		},
 		{
 			"of unknown version", "", files{main: "version = 2\n" + cri + ".registry]\nconfig_path = \"/a\"\n"}, containerdconf.TrapUnknownRelease, false, main,
-			"this is what 2.4.2 makes of the configuration", "containerd --version",
+			"this result is for containerd 2.4.2", "containerd --version",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := release(t, test.version)
 			v := containerdconf.Assess(containerdconf.Load(main, r, test.files), r)
-			for _, trap := range v.Issues {
-				if strings.Contains(trap.Detail+trap.Remedy, "secret") {
-					t.Errorf("a value is told: %+v", trap)
+			for _, issue := range v.Issues {
+				if strings.Contains(issue.Detail+issue.Remedy, "secret") {
+					t.Errorf("a value is shown: %+v", issue)
 				}
-				if trap.ID != test.id {
+				if issue.ID != test.id {
 					continue
 				}
-				if trap.Blocking != test.blocking || v.Honoured == test.blocking || trap.Where != test.where ||
-					!strings.Contains(trap.Detail, test.says) || !strings.Contains(trap.Remedy, test.do) {
-					t.Errorf("honoured %v, %+v", v.Honoured, trap)
+				if issue.Blocking != test.blocking || v.Honoured == test.blocking || issue.Where != test.where ||
+					!strings.Contains(issue.Detail, test.says) || !strings.Contains(issue.Remedy, test.do) {
+					t.Errorf("honoured %v, %+v", v.Honoured, issue)
 				}
 				if v.Honoured == (v.CertsDir == "") {
 					t.Errorf("honoured %v with %q", v.Honoured, v.CertsDir)

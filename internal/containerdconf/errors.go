@@ -8,7 +8,7 @@ func unsupported(c Config, r Release) error {
 	if !r.IsZero() {
 		return fmt.Errorf("%s: %w", c.Path, ErrUnsupported)
 	}
-	return fmt.Errorf("%s: %w: the version of containerd is not known, and %s run this where containerd runs", c.Path, ErrUnsupported, disagreement(c))
+	return fmt.Errorf("%s: %w: the version of containerd is unknown, and %s run this where containerd runs", c.Path, ErrUnsupported, disagreement(c))
 }
 
 // disagreement says how the releases read a file differently, as the first half of a sentence that

@@ -14,7 +14,7 @@ func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 func syntaxPlace(f File) (where, detail string) {
 	var mistake *tomldoc.SyntaxError
 	if errors.As(f.Err, &mistake) {
-		return fmt.Sprintf("%s:%d:%d", f.Path, mistake.Line, mistake.Column), "is no valid TOML: " + mistake.Reason
+		return fmt.Sprintf("%s:%d:%d", f.Path, mistake.Line, mistake.Column), "is not valid TOML: " + mistake.Reason
 	}
 	if errors.Is(f.Err, errVersion) {
 		return f.place("version"), f.Err.Error()

@@ -56,7 +56,7 @@ var ErrImports = fmt.Errorf("imports lead to more than %d files", maxFiles)
 const maxFiles = 256
 
 // errVersion is the error of a file whose version is not a number.
-var errVersion = errors.New(`"version" is no number; write version = 2, without quotes`)
+var errVersion = errors.New(`"version" is not a number; write version = 2, without quotes`)
 
 // Load reads the configuration whose main file is at path, in the way the release finds its files.
 // It never fails: read errors are in Files.

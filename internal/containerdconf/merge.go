@@ -78,8 +78,8 @@ func (c Config) badName(tables map[string]File, disabled []string) *Issue {
 		if len(strings.Split(name, ".")) < 4 {
 			return &Issue{
 				ID: TrapVersion, Blocking: true, Where: c.last("disabled_plugins"),
-				Detail: fmt.Sprintf("disabled_plugins names %q, and with version 2 containerd takes only full names such as %q; it does not start with this", oneLine(name), TableV2),
-				Remedy: "write the plugin's full name, or take it out",
+				Detail: fmt.Sprintf("disabled_plugins names %q, but with version 2 containerd accepts only full names such as %q; it does not start with this", oneLine(name), TableV2),
+				Remedy: "write the plugin's full name, or remove it",
 			}
 		}
 	}
@@ -139,7 +139,7 @@ func (c Config) mergeMigrated(r Release) merged {
 			m.refused = &Issue{
 				ID: TrapImportVersion, Blocking: true, Where: f.place("version"),
 				Detail: fmt.Sprintf("an imported file of version %d under a main file of version %d; containerd %s does not start with this", f.Version, root, r),
-				Remedy: fmt.Sprintf("bring %s to version %d, and name its tables accordingly", f.Path, root),
+				Remedy: fmt.Sprintf("migrate %s to version %d, and rename its tables accordingly", f.Path, root),
 			}
 		}
 		plugins, disabled := f.plugins(), f.disabled()

@@ -58,9 +58,9 @@ func TestWireRefuses(t *testing.T) {
 	}
 }
 
-// TestWireKeepsTheLastWord checks that the change is made in the last file, because a later file
+// TestWireChangesLastFile checks that the change is made in the last file, because a later file
 // wins.
-func TestWireKeepsTheLastWord(t *testing.T) {
+func TestWireChangesLastFile(t *testing.T) {
 	list := "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/a:/b'\n"
 	for name, test := range map[string]struct {
 		node files

@@ -120,9 +120,9 @@ func (s Service) token(ctx context.Context, rt http.RoundTripper, username strin
 // send sends one request and follows no redirect.
 func send(rt http.RoundTripper, req *http.Request) (*http.Response, error) {
 	req.Header.Set("User-Agent", "berth (pull limit)")
-	resp, err := straight{rt}.RoundTrip(req)
+	resp, err := noRedirect{rt}.RoundTrip(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", req.URL.Host, plain(err))
+		return nil, fmt.Errorf("%s: %w", req.URL.Host, withoutAddresses(err))
 	}
 	return resp, nil
 }
@@ -141,7 +141,7 @@ func Ask(ctx context.Context, client *http.Client, host, username string, passwo
 	}
 	s, err := discover(ctx, rt, host)
 	if err != nil {
-		return Limit{}, fmt.Errorf("%s: %w", host, plain(err))
+		return Limit{}, fmt.Errorf("%s: %w", host, withoutAddresses(err))
 	}
 	return s.Ask(ctx, rt, username, password)
 }
@@ -152,7 +152,7 @@ func discover(ctx context.Context, rt http.RoundTripper, host string) (Service, 
 	if err != nil {
 		return Service{}, err
 	}
-	challenge, err := transport.Ping(ctx, reg, straight{rt})
+	challenge, err := transport.Ping(ctx, reg, noRedirect{rt})
 	if err != nil {
 		return Service{}, err
 	}
@@ -174,13 +174,13 @@ func discover(ctx context.Context, rt http.RoundTripper, host string) (Service, 
 		s.Token = realm.String()
 		return s, nil
 	}
-	return s, errors.New("it takes no tokens, as Docker Hub does")
+	return s, errors.New("it does not accept tokens, unlike Docker Hub")
 }
 
-// straight refuses redirects. Docker Hub sends none for these requests.
-type straight struct{ inner http.RoundTripper }
+// noRedirect refuses redirects. Docker Hub sends none for these requests.
+type noRedirect struct{ inner http.RoundTripper }
 
-func (s straight) RoundTrip(req *http.Request) (*http.Response, error) {
+func (s noRedirect) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := s.inner.RoundTrip(req)
 	if err == nil && resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		resp.Body.Close()
@@ -189,9 +189,9 @@ func (s straight) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// plain returns an error without addresses, which may contain secrets, and without the body of an
+// withoutAddresses returns an error without addresses, which may contain secrets, and without the body of an
 // answer.
-func plain(err error) error {
+func withoutAddresses(err error) error {
 	if refusal, ok := errors.AsType[*transport.Error](err); ok {
 		return fmt.Errorf("it answered %d", refusal.StatusCode)
 	}

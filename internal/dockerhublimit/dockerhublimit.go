@@ -56,13 +56,13 @@ func parseQuota(s string) (int, time.Duration, error) {
 	number, parameters, _ := strings.Cut(s, ";")
 	n, err := strconv.ParseUint(strings.TrimSpace(number), 10, 31)
 	if err != nil {
-		return 0, 0, errors.New("the rate limit in the answer is no number")
+		return 0, 0, errors.New("the rate limit in the answer is not a number")
 	}
 	for p := range strings.SplitSeq(parameters, ";") {
 		if seconds, ok := strings.CutPrefix(strings.TrimSpace(p), "w="); ok {
 			w, err := strconv.ParseUint(seconds, 10, 31)
 			if err != nil {
-				return 0, 0, errors.New("the window of the rate limit in the answer is no number")
+				return 0, 0, errors.New("the window of the rate limit in the answer is not a number")
 			}
 			return int(n), time.Duration(w) * time.Second, nil
 		}

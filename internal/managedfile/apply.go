@@ -129,14 +129,14 @@ func (r *run) begin() error {
 		r.st.found = stateAbsent
 		r.dirty = true
 	}
-	r.catchUp()
+	r.cleanUp()
 	return nil
 }
 
-// catchUp cleans up after a killed run and records foreign changes to directories that existed
+// cleanUp cleans up after a killed run and records foreign changes to directories that existed
 // before Berth. A directory that Berth removed and that exists again needs no restore. One that
 // Berth created again may have got another mode.
-func (r *run) catchUp() {
+func (r *run) cleanUp() {
 	if !r.s.clean[r.scope.Name] {
 		r.sweep()
 	}
@@ -169,7 +169,7 @@ func (r *run) openArchive() error {
 	}
 	k, err := r.s.archive(r.st)
 	if err != nil {
-		return aboutFile(r.s.stateDir, "open", "nothing was changed", err)
+		return fileError(r.s.stateDir, "open", "nothing was changed", err)
 	}
 	r.archive = k
 	return nil
@@ -177,7 +177,7 @@ func (r *run) openArchive() error {
 
 func (r *run) apply(ctx context.Context, changes []Change) {
 	for _, c := range changes {
-		r.sort(c)
+		r.prepare(c)
 	}
 	r.copies()
 	if r.restore {
@@ -204,8 +204,8 @@ func (r *run) apply(ctx context.Context, changes []Change) {
 	r.tidy()
 }
 
-// sort updates the record for a change and collects the changes that need work on files.
-func (r *run) sort(c Change) {
+// prepare updates the record for a change and collects the changes that need work on files.
+func (r *run) prepare(c Change) {
 	rec := r.st.Files[c.Path]
 	if rec != nil && rec.Scope != r.scope.Name {
 		rec = nil
@@ -227,12 +227,12 @@ func (r *run) sort(c Change) {
 		r.report.Conflicts = append(r.report.Conflicts, c)
 		r.waiting[c.Path] = c.Reason
 	case GracePeriod:
-		r.linger(c, rec)
+		r.startGracePeriod(c, rec)
 	case Forget:
 		r.forget(c, rec)
 		switch {
 		case rec != nil && rec.Original.matches(c.Before.entry()):
-			// Already restored, by Berth before a crash or by somebody else.
+			// Already restored, by Berth before a crash or by another program.
 		case c.Before.Theirs:
 			r.report.Conflicts = append(r.report.Conflicts, c)
 		case c.Before.Kind == None:
@@ -284,7 +284,7 @@ func (r *run) assumeDir(c Change, rec *record) {
 	}
 }
 
-func (r *run) linger(c Change, rec *record) {
+func (r *run) startGracePeriod(c Change, rec *record) {
 	after := &record{Scope: r.scope.Name, Linger: duration(c.Before.GracePeriod)}
 	if rec != nil {
 		clone := *rec
@@ -338,12 +338,12 @@ func (r *run) fail(it *item, op string, err error) {
 	note := "the old file is unchanged"
 	switch {
 	case it.After == nil:
-		note = "it is still there"
+		note = "it still exists"
 	case it.Before.Kind == None:
 		note = "nothing was written"
 	}
 	it.state = itemFailed
-	fe := aboutFile(it.Path, op, note, err)
+	fe := fileError(it.Path, op, note, err)
 	r.errs = append(r.errs, fe)
 	r.waiting[it.Path] = fe.Err.Error()
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // Cancelling a large write takes effect soon and leaves no partial file.
-func TestStoppedWriteEndsSoon(t *testing.T) {
+func TestCancelledWriteEndsSoon(t *testing.T) {
 	const files, atStep = 300, 40
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -9,7 +9,7 @@ import (
 // copies saves the content that the changes would destroy.
 func (r *run) copies() {
 	for _, it := range r.items {
-		why := it.copyWhy()
+		why := it.copyReason()
 		if why == "" {
 			continue
 		}
@@ -28,8 +28,8 @@ func (r *run) copies() {
 	}
 }
 
-// copyWhy returns the reason for copying the file first, "" if no copy is needed.
-func (it *item) copyWhy() Why {
+// copyReason returns the reason for copying the file first, "" if no copy is needed.
+func (it *item) copyReason() Why {
 	b := it.Before
 	switch {
 	case it.Action == Adopt, it.Action == Repair && b.Theirs:
@@ -42,7 +42,7 @@ func (it *item) copyWhy() Why {
 
 func (r *run) copy(it *item, why Why) error {
 	if why == SavedOriginal && os.Geteuid() != 0 && it.Before.UID != r.s.uid {
-		return fmt.Errorf("it belongs to user %d, and only root could put it back", it.Before.UID)
+		return fmt.Errorf("it belongs to user %d; only root could restore it", it.Before.UID)
 	}
 	d, err := r.parent(it.Path)
 	if err != nil {

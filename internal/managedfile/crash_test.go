@@ -38,9 +38,9 @@ const (
 	longTime = 24 * time.Hour
 )
 
-// busyNode is a node with an example of everything that an apply can meet. It returns the files
+// fullNode is a node with an example of everything that an apply can meet. It returns the files
 // that are wanted next, and the tree below /etc after a restore.
-func busyNode(w *world) (wanted []File, base map[string]string) {
+func fullNode(w *world) (wanted []File, base map[string]string) {
 	w.scope.Adopt = true
 	w.write(certs+"/foreign.io/hosts.toml", "# foreign\n", 0o640)
 	w.write(certs+"/foreign.io/ca.crt", "extra", 0o604)
@@ -161,7 +161,7 @@ func everyStep(t *testing.T, crash bool, setUp func(w *world) func() error, chec
 func TestStoppedAtEveryStepOfApply(t *testing.T) {
 	var want map[string]string
 	ref := newWorld(t)
-	wanted, _ := busyNode(ref)
+	wanted, _ := fullNode(ref)
 	ref.apply(wanted...)
 	want = withoutTimes(ref.tree("/etc"))
 
@@ -172,7 +172,7 @@ func TestStoppedAtEveryStepOfApply(t *testing.T) {
 				var base map[string]string
 				everyStep(t, crash, func(w *world) func() error {
 					var wanted []File
-					wanted, base = busyNode(w)
+					wanted, base = fullNode(w)
 					return func() error { _, err := w.tryApply(wanted...); return err }
 				}, func(w *world, _ error) {
 					w.scope.Adopt = true
@@ -215,7 +215,7 @@ func TestStoppedAtEveryStepOfRestore(t *testing.T) {
 			var base map[string]string
 			everyStep(t, crash, func(w *world) func() error {
 				var wanted []File
-				wanted, base = busyNode(w)
+				wanted, base = fullNode(w)
 				w.apply(wanted...)
 				w.append(caPath, "edit\n")
 				return func() error { _, err := w.store.Restore(w.ctx()); return err }

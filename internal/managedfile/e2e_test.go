@@ -49,7 +49,7 @@ func (w *world) fill(hostPath string) {
 func TestLifeOnATinyDisk(t *testing.T) {
 	w := newWorld(t)
 	w.tinyDisk(t, "/etc")
-	life(w)
+	lifecycle(w)
 }
 
 func TestFullDiskBelowCertsD(t *testing.T) {

@@ -34,9 +34,9 @@ func (e *FileError) Error() string {
 // Unwrap returns the cause, usually a syscall error.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// aboutFile converts err to an error about path. The failed step may have been on a temporary file,
+// fileError converts err to an error about path. The failed step may have been on a temporary file,
 // whose name does not help an operator.
-func aboutFile(path, op, note string, err error) *FileError {
+func fileError(path, op, note string, err error) *FileError {
 	e := &FileError{Path: path, Op: op, Err: err, Note: note}
 	var inner *FileError
 	if errors.As(err, &inner) {

@@ -5,17 +5,17 @@ import (
 	"testing"
 )
 
-func TestLifeOnDisk(t *testing.T) { life(newWorld(t)) }
+func TestLifeOnDisk(t *testing.T) { lifecycle(newWorld(t)) }
 
 func TestLifeInMemory(t *testing.T) {
 	w := openWorld(t, fastDir(t))
 	defer w.close()
-	life(w)
+	lifecycle(w)
 }
 
-// life is one sequence for every file system: an empty node, a foreign file adopted, an edit, a
+// lifecycle is one sequence for every file system: an empty node, a foreign file adopted, an edit, a
 // change, a removal, and a restore.
-func life(w *world) {
+func lifecycle(w *world) {
 	w.scope.Adopt = true
 	w.write(docker, "theirs\n", 0o640)
 	w.mkdir(certs+"/ghcr.io", 0o711)

@@ -121,7 +121,7 @@ func (l *Lock) dir() (*dir, error) {
 		}
 		last = cmp.Or(last, err)
 	}
-	return nil, fmt.Errorf("%s: the directory cannot be made; is a part of it a symbolic link to nothing? (%w)", path.Dir(l.path), last)
+	return nil, fmt.Errorf("%s: the directory cannot be created; check that no part of it is a dangling symlink (%w)", path.Dir(l.path), last)
 }
 
 // lockDirTries is how often other processes may interfere. A dangling symlink looks the same as

@@ -55,7 +55,7 @@ func TestLockWaits(t *testing.T) {
 	}
 }
 
-func TestLockWithoutAFile(t *testing.T) {
+func TestLockWithoutFile(t *testing.T) {
 	w := newWorld(t)
 	if _, err := w.store.Lock(w.ctx()); err == nil {
 		t.Error("no error")

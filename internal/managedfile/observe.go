@@ -310,7 +310,7 @@ func (k Kind) words() string {
 	case Regular:
 		return "a file"
 	case Symlink:
-		return "a symbolic link"
+		return "a symlink"
 	case Dir:
 		return "a directory"
 	case Other:
@@ -355,7 +355,7 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 	case other != nil && other.Scope != o.scope.Name:
 		ob.Owner, ob.Problem = Foreign, fmt.Sprintf("belongs to %q, another area of berth", other.Scope)
 	case e.kind == Dir || e.kind == Other:
-		ob.Problem = e.kind.words() + " is in its place"
+		ob.Problem = "is " + e.kind.words() + ", not a file"
 	case len(e.content) > maxForeign:
 		ob.Problem = "larger than 4 MiB, too large to keep a copy of"
 		ob.Content = nil

@@ -88,7 +88,7 @@ func TestForeignFileIsAConflict(t *testing.T) {
 	w.same(before)
 }
 
-func TestAdoptAndPutBack(t *testing.T) {
+func TestAdoptAndRestore(t *testing.T) {
 	for _, how := range []string{"restore", "no longer wanted", "lost record"} {
 		t.Run(how, func(t *testing.T) {
 			w := newWorld(t)
@@ -124,7 +124,7 @@ func TestAdoptAndPutBack(t *testing.T) {
 	}
 }
 
-func TestEditIsSavedAndPutRight(t *testing.T) {
+func TestEditIsSavedAndRepaired(t *testing.T) {
 	w := newWorld(t)
 	before := w.tree("/etc")
 	w.apply(hosts("docker.io", "a\n"))
@@ -167,7 +167,7 @@ func TestEditAboveTheMarkerIsAnEdit(t *testing.T) {
 	}
 }
 
-func TestModeAndRemovalArePutRight(t *testing.T) {
+func TestModeAndRemovalAreRepaired(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "a\n"), hosts("ghcr.io", "a\n"))
 	w.must(os.Chmod(w.path(docker), 0o666))
@@ -187,7 +187,7 @@ func TestModeAndRemovalArePutRight(t *testing.T) {
 		"unchanged docker.io/hosts.toml, unchanged quay.io/hosts.toml, unchanged ghcr.io/hosts.toml")
 }
 
-func TestSomebodysOwnFileInOurPlace(t *testing.T) {
+func TestForeignFileReplacesOurs(t *testing.T) {
 	w := newWorld(t)
 	w.scope.Adopt = true
 	w.write(docker, "first\n", 0o644)
@@ -204,7 +204,7 @@ func TestSomebodysOwnFileInOurPlace(t *testing.T) {
 	}
 }
 
-func TestRestoreLeavesSomebodysOwnFile(t *testing.T) {
+func TestRestoreLeavesForeignFile(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "a\n"))
 	w.write(docker, "mine\n", 0o600)
@@ -219,7 +219,7 @@ func TestRestoreLeavesSomebodysOwnFile(t *testing.T) {
 	}
 }
 
-func TestUnwantedFileThatIsSomebodysNow(t *testing.T) {
+func TestUnwantedFileReplacedByForeign(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	w.write(docker, "mine\n", 0o600)
@@ -240,7 +240,7 @@ func TestForeignFilesKeepADirectory(t *testing.T) {
 	w.expect(w.read(certs+"/docker.io/ca.crt"), "theirs")
 }
 
-func TestEmptyDirectoryGoesAndComesBack(t *testing.T) {
+func TestEmptyDirectoryIsRemovedAndRestored(t *testing.T) {
 	w := newWorld(t)
 	w.mkdir(certs+"/docker.io", 0o711)
 	before := w.tree("/etc")

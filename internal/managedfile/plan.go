@@ -60,11 +60,11 @@ func planWanted(o Observed, f File, snap Snapshot) (Action, string) {
 	case Foreign:
 		switch {
 		case same:
-			return Unchanged, "there already, and not ours"
+			return Unchanged, "already as wanted, and not written by berth"
 		case snap.Scope.Adopt:
-			return Adopt, "the original is kept and comes back with restore"
+			return Adopt, "the original is kept; berth restore brings it back"
 		case o.Kind == Symlink:
-			return Conflict, "a symbolic link that berth did not make"
+			return Conflict, "a symlink that berth did not create"
 		}
 		return Conflict, "not written by berth"
 	case Ours:
@@ -82,13 +82,13 @@ func planWanted(o Observed, f File, snap Snapshot) (Action, string) {
 func describeEdit(o Observed) string {
 	switch {
 	case o.Kind == None:
-		return "somebody removed it"
+		return "it was removed"
 	case o.Theirs:
-		return "somebody put a file of their own here; it is kept and comes back with restore"
+		return "replaced by a foreign file, which is kept; berth restore brings it back"
 	case o.AccessOnly:
-		return "somebody changed its mode or owner"
+		return "its mode or owner was changed"
 	}
-	return "somebody edited it; the edit is kept"
+	return "it was edited; the edit is kept"
 }
 
 // overwriteLimit returns the reason to leave a file alone if it was repaired too often, ""
@@ -105,14 +105,14 @@ func overwriteLimit(o Observed, now time.Time) string {
 	if now.Sub(last) >= repairWindow {
 		return ""
 	}
-	return fmt.Sprintf("put right %d times within %v and changed again: somebody else manages it; left alone until nobody has touched it for %v",
+	return fmt.Sprintf("repaired %d times within %v and changed again: another program manages it; berth leaves it alone until it stays unchanged for %v",
 		maxRepairs, repairWindow, repairWindow)
 }
 
 func planUnwanted(o Observed, now time.Time) (Action, string) {
 	switch {
 	case o.Theirs:
-		return Forget, "somebody's own by now, left as it is"
+		return Forget, "replaced by a foreign file; left unchanged"
 	case o.Owner == Absent && o.Pending:
 		return Forget, "it was never written"
 	case o.Owner == Foreign && o.Pending:
@@ -122,17 +122,17 @@ func planUnwanted(o Observed, now time.Time) (Action, string) {
 	case o.Problem != "":
 		return Conflict, o.Problem
 	case o.Kind == None && o.Original == None:
-		return Forget, "somebody removed it"
+		return Forget, "it was removed"
 	}
 	if o.GracePeriod > 0 && o.Kind != None && (o.Unwanted.IsZero() || now.Before(o.Unwanted.Add(o.GracePeriod))) {
 		return GracePeriod, fmt.Sprintf("stays %v after it was last needed", o.GracePeriod)
 	}
 	why := ""
 	if o.Owner == Edited && o.Kind != None && !o.AccessOnly {
-		why = "somebody edited it; the edit is kept"
+		why = "it was edited; the edit is kept"
 	}
 	if o.Original != None {
-		why = strings.TrimPrefix(why+"; the original is put back", "; ")
+		why = strings.TrimPrefix(why+"; the original is restored", "; ")
 	}
 	return Remove, why
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestFight(t *testing.T) {
+func TestRepairLimit(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	for range maxRepairs {
@@ -21,7 +21,7 @@ func TestFight(t *testing.T) {
 	w.remove(docker)
 	r := w.apply(hosts("docker.io", "a\n"))
 	w.expect(actions(r.Conflicts), "conflict docker.io/hosts.toml")
-	if len(r.Changed) != 0 || !strings.Contains(r.Conflicts[0].Reason, "somebody else manages it") {
+	if len(r.Changed) != 0 || !strings.Contains(r.Conflicts[0].Reason, "another program manages it") {
 		t.Errorf("%v", r.Conflicts)
 	}
 	// The edits continue: the quiet period starts over.
@@ -34,7 +34,7 @@ func TestFight(t *testing.T) {
 	w.expect(actions(w.apply(hosts("docker.io", "a\n")).Changed), "repair docker.io/hosts.toml")
 }
 
-func TestLinger(t *testing.T) {
+func TestGracePeriod(t *testing.T) {
 	w := newWorld(t)
 	ca := File{Path: certs + "/_berth/ca.pem", Body: []byte("pem"), Mode: 0o644, GracePeriod: 10 * time.Minute, Comment: "#"}
 	h := hosts("docker.io", "a\n")
@@ -92,7 +92,7 @@ func TestNeeds(t *testing.T) {
 	w.expect(actions(w.apply().Changed), "remove docker.io/hosts.toml, remove _berth/ca.pem")
 }
 
-func TestNeededFileStaysWithTheOneThatNeedsIt(t *testing.T) {
+func TestNeededFileStays(t *testing.T) {
 	w := newWorld(t)
 	ca := File{Path: certs + "/_berth/ca.pem", Body: []byte("pem"), Mode: 0o644, Comment: "#"}
 	h := hosts("docker.io", "a\n")

@@ -12,7 +12,7 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 	known := len(st.Dirs)
 	k, err := s.archive(st)
 	if err != nil {
-		return aboutFile(s.stateDir, "open", "nothing was changed", err)
+		return fileError(s.stateDir, "open", "nothing was changed", err)
 	}
 	defer k.close()
 	if len(st.Dirs) != known {
@@ -21,7 +21,7 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 		}
 	}
 	if err := k.replace(k.top, name, content); err != nil {
-		return aboutFile(path.Join(s.stateDir, name), "write", "the old file is unchanged", err)
+		return fileError(path.Join(s.stateDir, name), "write", "the old file is unchanged", err)
 	}
 	return k.top.sync()
 }

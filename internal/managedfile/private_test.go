@@ -51,7 +51,7 @@ func TestLockBelowADanglingLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if _, err := LockFile(context.Background(), root, "/run/berth/lock", true); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+	if _, err := LockFile(context.Background(), root, "/run/berth/lock", true); err == nil || !strings.Contains(err.Error(), "dangling symlink") {
 		t.Errorf("error %v", err)
 	}
 }

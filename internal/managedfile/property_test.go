@@ -259,7 +259,7 @@ func (m *sequence) afterDir(dir string, before, tree map[string]string, had map[
 		}
 	case was && !is && !had[dir]:
 		m.rt.Fatalf("%s is gone, and was not ours", dir)
-	case !was && !is && before[dir] == "" && had[dir] && !holds: // somebody removed it, and Berth dropped its record
+	case !was && !is && before[dir] == "" && had[dir] && !holds: // it was removed, and Berth dropped its record
 		m.gone[dir], m.made[dir] = m.dirs[dir] != "", false
 	case was && !is:
 		m.gone[dir], m.made[dir] = m.dirs[dir] != "", false
@@ -295,7 +295,7 @@ func (m *sequence) compare(before, tree map[string]string) {
 		for _, n := range propNames {
 			if line := m.files[dir+"/"+n]; line != "" {
 				want[dir+"/"+n] = line
-				want[dir] = tree[dir] // as Berth created it, or as somebody changed it
+				want[dir] = tree[dir] // as Berth created it, or as another program changed it
 			}
 		}
 		if m.dirs[dir] != "" {

@@ -83,7 +83,7 @@ func (r *run) intendDir(it *item) {
 		}
 		r.putDir(p, rec)
 	case old != nil && !old.Created:
-		r.putDir(p, nil) // somebody created it again
+		r.putDir(p, nil) // another program created it again
 	}
 }
 
@@ -216,7 +216,7 @@ func (r *run) commitDir(p string, before *dirRecord) {
 	switch {
 	case now == nil:
 	case there && !now.Created:
-		now = nil // it was not removed, or somebody created it again
+		now = nil // it was not removed, or another program created it again
 	case !there && now.Created && now.Original != nil:
 		now = &dirRecord{Scope: now.Scope, Original: now.Original}
 	case !there && now.Created:
@@ -260,12 +260,12 @@ func (r *run) tidy() {
 	}
 	for _, o := range r.demote {
 		if err := r.archive.demote(o); err != nil {
-			r.errs = append(r.errs, aboutFile(r.archive.saved.join(o.Copy), "write", "", err))
+			r.errs = append(r.errs, fileError(r.archive.saved.join(o.Copy), "write", "", err))
 		}
 	}
 	for _, o := range r.drop {
 		if err := r.archive.drop(o); err != nil {
-			r.errs = append(r.errs, aboutFile(r.archive.saved.join(o.Copy), "remove", "", err))
+			r.errs = append(r.errs, fileError(r.archive.saved.join(o.Copy), "remove", "", err))
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (r *run) removals(ctx context.Context, units []*unit) {
 		}
 	}
 	for p := range r.going {
-		if r.mayGo(p) && r.removeEmpty(p) {
+		if r.removable(p) && r.removeEmpty(p) {
 			tops[path.Dir(p)] = true
 		}
 	}
@@ -114,7 +114,7 @@ func (r *run) putBackOne(ctx context.Context, u *unit, it *item) {
 		return
 	}
 	if err := u.at.sync(); err != nil {
-		r.errs = append(r.errs, aboutFile(it.Path, "sync", "", err))
+		r.errs = append(r.errs, fileError(it.Path, "sync", "", err))
 	}
 }
 
@@ -128,13 +128,13 @@ func (r *run) removeFiles(at *dir, items []*item) {
 		r.done(it)
 	}
 	if err := at.sync(); err != nil {
-		r.errs = append(r.errs, aboutFile(at.path, "sync", "", err))
+		r.errs = append(r.errs, fileError(at.path, "sync", "", err))
 	}
 }
 
-// mayGo reports whether a directory is removed if it is empty. During normal operation an empty one
+// removable reports whether a directory is removed if it is empty. During normal operation an empty one
 // would hide the registry's default; after a restore, directories that existed before Berth stay.
-func (r *run) mayGo(p string) bool {
+func (r *run) removable(p string) bool {
 	d := r.st.Dirs[p]
 	return d != nil && (!r.restore || d.Created && d.Original == nil)
 }
@@ -145,7 +145,7 @@ func (r *run) mayGo(p string) bool {
 func (r *run) removeDir(u *unit, items []*item) bool {
 	name := path.Base(u.dir)
 	aside := tempName(tempOld, name)
-	if u.top == "" || len(aside) > maxName || !r.mayGo(u.dir) || !holdsOnly(u.at, items) {
+	if u.top == "" || len(aside) > maxName || !r.removable(u.dir) || !holdsOnly(u.at, items) {
 		return false
 	}
 	top, err := r.top(u.top)
@@ -192,8 +192,8 @@ func holdsOnly(at *dir, items []*item) bool {
 	return true
 }
 
-// finishAside removes a directory that was renamed. Entries that somebody added at the last moment
-// are moved back to the old name.
+// finishAside removes a directory that was renamed. Entries that another program added at the last
+// moment are moved back to the old name.
 func (r *run) finishAside(top, at *dir, aside, name string) {
 	err := top.rmdir(aside)
 	if err == nil {
@@ -201,7 +201,7 @@ func (r *run) finishAside(top, at *dir, aside, name string) {
 	}
 	entries, listErr := at.list()
 	if listErr != nil || len(entries) == 0 {
-		r.errs = append(r.errs, aboutFile(top.join(name), "remove", "", err))
+		r.errs = append(r.errs, fileError(top.join(name), "remove", "", err))
 		return
 	}
 	err = top.rename(aside, top, name, true)
@@ -215,11 +215,11 @@ func (r *run) finishAside(top, at *dir, aside, name string) {
 		}
 	}
 	if err != nil {
-		r.errs = append(r.errs, aboutFile(top.join(name), "remove", "what somebody put there is in "+top.join(aside), err))
+		r.errs = append(r.errs, fileError(top.join(name), "remove", "the foreign files are now in "+top.join(aside), err))
 	}
 }
 
-// moveInto moves entries into a directory that somebody created in the meantime.
+// moveInto moves entries into a directory that another program created in the meantime.
 func moveInto(top, from *dir, entries []fs.DirEntry, name string) error {
 	to, err := top.open(name)
 	if err != nil {
@@ -249,7 +249,7 @@ func (r *run) removeEmpty(p string) bool {
 		err = top.rmdir(path.Base(p))
 	}
 	if err != nil {
-		r.errs = append(r.errs, aboutFile(p, "remove", "it is empty", err))
+		r.errs = append(r.errs, fileError(p, "remove", "it is empty", err))
 	}
 	return err == nil
 }

@@ -70,7 +70,7 @@ func (r *run) restoreScope(ctx context.Context, scope Scope) {
 		r.errs = append(r.errs, err)
 		return
 	}
-	one.catchUp()
+	one.cleanUp()
 	snap, err := r.s.observe(scope, nil, r.st)
 	if err != nil {
 		r.errs = append(r.errs, err)
@@ -114,13 +114,13 @@ func (r *run) restoreDirs() {
 	}
 	for _, p := range slices.Backward(paths) {
 		if d := r.st.Dirs[p]; d != nil && d.Original == nil {
-			r.note(p, r.removeOurDir(p))
+			r.note(p, r.removeCreatedDir(p))
 		}
 	}
 }
 
-// removeOurDir removes a directory that Berth created, unless it is not empty.
-func (r *run) removeOurDir(p string) error {
+// removeCreatedDir removes a directory that Berth created, unless it is not empty.
+func (r *run) removeCreatedDir(p string) error {
 	there, err := r.there(p)
 	if err != nil {
 		return err
@@ -159,7 +159,7 @@ func (st *state) below(p string) bool {
 func (r *run) restoreDir(p string, m meta) error {
 	parent, err := r.top(path.Dir(p))
 	if errors.Is(err, fs.ErrNotExist) {
-		r.putDir(p, nil) // somebody removed the whole tree
+		r.putDir(p, nil) // another program removed the whole tree
 		return nil
 	}
 	if err != nil {
@@ -227,7 +227,7 @@ func (r *run) finish() {
 	}
 	for _, name := range r.s.private {
 		if err := ignoreAbsent(r.archive.top.unlink(name)); err != nil {
-			r.errs = append(r.errs, aboutFile(r.archive.top.join(name), "remove", "it is still there", err))
+			r.errs = append(r.errs, fileError(r.archive.top.join(name), "remove", "it still exists", err))
 		}
 	}
 	r.removeStateDirs()

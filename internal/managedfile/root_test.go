@@ -67,7 +67,7 @@ func TestRootReads(t *testing.T) {
 }
 
 // Symlinks above a scope's directory resolve below the root, whatever their target is.
-func TestLeadingLinksStayBelowTheRoot(t *testing.T) {
+func TestSymlinksAboveScopeStayBelowRoot(t *testing.T) {
 	for _, target := range []string{"/opt/containerd", "../../../../../opt/containerd", "../opt/containerd"} {
 		t.Run(target, func(t *testing.T) {
 			outside := t.TempDir()
@@ -101,8 +101,8 @@ func TestDanglingLinkIsAnError(t *testing.T) {
 	}
 }
 
-// Somebody swaps a host's directory for a symlink and back during the run.
-func TestSwappedLinksLeadNowhere(t *testing.T) {
+// Another program swaps a host's directory for a symlink and back during the run.
+func TestSwappedSymlinksStayBelowRoot(t *testing.T) {
 	outside := fastDir(t)
 	w := openWorld(t, fastDir(t))
 	defer w.close()

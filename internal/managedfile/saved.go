@@ -106,8 +106,8 @@ func (k *archive) read(o *original) (source, error) {
 	return src, nil
 }
 
-// demote marks an original as not to be restored, because somebody has put another file in its
-// place.
+// demote marks an original as not to be restored, because another program has put another file in
+// its place.
 func (k *archive) demote(o *original) error {
 	d, err := k.describe(o.Copy)
 	if errors.Is(err, fs.ErrNotExist) {

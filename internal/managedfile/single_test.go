@@ -59,7 +59,7 @@ func TestAdoptedFileWithoutAMarker(t *testing.T) {
 	}
 }
 
-func TestSameContentByAnotherHand(t *testing.T) {
+func TestForeignFileWithWantedContent(t *testing.T) {
 	w := singleWorld(t)
 	w.write(kubelet, "{}", 0o644)
 	before := w.tree("/")
@@ -69,7 +69,7 @@ func TestSameContentByAnotherHand(t *testing.T) {
 	w.same(before)
 }
 
-func TestParentIsAFile(t *testing.T) {
+func TestParentIsFile(t *testing.T) {
 	w := singleWorld(t)
 	w.write("/etc/kubernetes", "a file", 0o644)
 	r, err := w.tryApply(provider("{}"), File{Path: "/etc/other/x", Mode: 0o644})
@@ -182,7 +182,7 @@ func TestTooLargeToKeep(t *testing.T) {
 	}
 }
 
-func TestSenselessWishes(t *testing.T) {
+func TestInvalidWantedFiles(t *testing.T) {
 	w := newWorld(t)
 	for name, f := range map[string]File{
 		"relative":      {Path: "etc/x/y", Mode: 0o644},

@@ -165,7 +165,7 @@ func (k *archive) write(st *state) error {
 		return err
 	}
 	if err := k.replace(k.top, stateFile, b); err != nil {
-		return aboutFile(k.top.join(stateFile), "write", "", err)
+		return fileError(k.top.join(stateFile), "write", "", err)
 	}
 	return k.top.sync()
 }

@@ -33,7 +33,7 @@ func (r *run) sweep() {
 // note keeps an error of the cleanup; the run continues.
 func (r *run) note(hostPath string, err error) {
 	if err != nil {
-		r.errs = append(r.errs, aboutFile(hostPath, "clear up", "", err))
+		r.errs = append(r.errs, fileError(hostPath, "clear up", "", err))
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Somebody adds a file to a directory at the moment of its removal.
-func TestSomethingSlipsIntoADirectoryThatGoes(t *testing.T) {
+// Another program adds a file to a directory at the moment of its removal.
+func TestFileAddedDuringRemoval(t *testing.T) {
 	for _, how := range []string{"moved back", "killed", "made again"} {
 		t.Run(how, func(t *testing.T) {
 			w := newWorld(t)

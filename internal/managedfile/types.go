@@ -41,7 +41,7 @@ type Owner string
 const (
 	Absent  Owner = ""        // no entry and no record
 	Ours    Owner = "ours"    // as Berth wrote it
-	Edited  Owner = "edited"  // Berth's, changed or removed by somebody else
+	Edited  Owner = "edited"  // Berth's, changed or removed by another program
 	Foreign Owner = "foreign" // never Berth's
 )
 
@@ -119,7 +119,7 @@ type Action string
 const (
 	Create      Action = "create"    // there is no entry
 	Update      Action = "update"    // Berth's, with other content than wanted
-	Repair      Action = "repair"    // Berth's, changed or removed by somebody else
+	Repair      Action = "repair"    // Berth's, changed or removed by another program
 	Adopt       Action = "adopt"     // foreign, taken over on request
 	Remove      Action = "remove"    // Berth's, no longer wanted
 	GracePeriod Action = "linger"    // Berth's, no longer wanted, in its grace period

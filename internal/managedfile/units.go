@@ -39,7 +39,7 @@ func (r *run) units() (writes, removals []*unit) {
 			u.fresh = !there[u.dir] && (it.After != nil || it.putBack != nil)
 		}
 		if u.fresh && it.Before.Kind != None {
-			r.skip(it, "its directory went in the meantime")
+			r.skip(it, "its directory was removed in the meantime")
 			continue
 		}
 		switch {

@@ -89,7 +89,7 @@ func (r *run) batch(ctx context.Context, units []*unit) {
 	r.parallel(single, func(u *unit) { u.err = u.at.sync() })
 	for _, u := range single {
 		if u.err != nil {
-			r.errs = append(r.errs, aboutFile(u.items[0].Path, "sync", "the new file is there, but a power cut may undo it", u.err))
+			r.errs = append(r.errs, fileError(u.items[0].Path, "sync", "the new file is in place, but a power failure may undo it", u.err))
 		}
 	}
 	r.syncTops(tops)
@@ -107,7 +107,7 @@ func (r *run) syncTops(tops map[string]bool) {
 			err = d.sync()
 		}
 		if err != nil {
-			r.errs = append(r.errs, aboutFile(top, "sync", "", err))
+			r.errs = append(r.errs, fileError(top, "sync", "", err))
 		}
 	}
 }
@@ -215,10 +215,10 @@ func (r *run) dirMeta(u *unit) meta {
 
 // install puts a prepared unit in place unless something prevents it.
 func (r *run) install(ctx context.Context, u *unit) {
-	why, err := r.hindrance(ctx, u)
+	why, err := r.skipReason(ctx, u)
 	if why == "" && err == nil {
-		if err = r.swap(u); errors.Is(err, fs.ErrExist) {
-			why, err = "something was put there in the meantime", nil
+		if err = r.putInPlace(u); errors.Is(err, fs.ErrExist) {
+			why, err = "another file was created there in the meantime", nil
 		}
 	}
 	if why == "" && err == nil {
@@ -236,16 +236,16 @@ func (r *run) install(ctx context.Context, u *unit) {
 		case err != nil && (u.fail == nil || it == u.fail):
 			r.fail(it, "write", err)
 		case err != nil:
-			r.skip(it, path.Base(u.fail.Path)+" beside it could not be written")
+			r.skip(it, path.Base(u.fail.Path)+" in the same directory could not be written")
 		default:
 			r.skip(it, why)
 		}
 	}
 }
 
-// hindrance returns the reason why a unit must not be put in place: an error, or a reason to skip
+// skipReason returns the reason why a unit must not be put in place: an error, or a reason to skip
 // it until the next run.
-func (r *run) hindrance(ctx context.Context, u *unit) (string, error) {
+func (r *run) skipReason(ctx context.Context, u *unit) (string, error) {
 	if u.err != nil {
 		return "", u.err
 	}
@@ -273,8 +273,8 @@ func (r *run) hindrance(ctx context.Context, u *unit) (string, error) {
 	return "", nil
 }
 
-// swap puts a prepared unit in place.
-func (r *run) swap(u *unit) error {
+// putInPlace puts a prepared unit in place.
+func (r *run) putInPlace(u *unit) error {
 	if !u.fresh {
 		it := u.items[0]
 		if it.InPlace {

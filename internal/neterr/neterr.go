@@ -89,5 +89,5 @@ func Cause(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &late) && late.Timeout() {
 		return "no answer in time"
 	}
-	return "the other side closed it"
+	return "the other side closed the connection"
 }

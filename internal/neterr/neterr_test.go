@@ -71,7 +71,7 @@ func TestCause(t *testing.T) {
 		{&net.DNSError{Err: "server misbehaving", Name: "a.example", IsTemporary: true}, "the name server cannot answer (server misbehaving)"},
 		{context.DeadlineExceeded, "no answer in time"},
 		{&net.OpError{Op: "read", Err: timeout{}}, "no answer in time"},
-		{io.EOF, "the other side closed it"},
+		{io.EOF, "the other side closed the connection"},
 	} {
 		if got := Cause(fmt.Errorf("Get \"https://a.example/\": %w", c.err)); got != c.want {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)

@@ -27,11 +27,11 @@ func Address(written string) string {
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		// A host must follow the @; otherwise the @ may be part of a password.
 		login, rest = Placeholder+"@", rest[at+1:]
-		if !dotted(rest) {
+		if !hasDomain(rest) {
 			return ""
 		}
 	}
-	if !dotted(rest) && (scheme == "" || !plainName.MatchString(rest)) || !IsAddress(scheme+rest) {
+	if !hasDomain(rest) && (scheme == "" || !plainName.MatchString(rest)) || !IsAddress(scheme+rest) {
 		return ""
 	}
 	return scheme + login + rest + query
@@ -52,10 +52,10 @@ func IsAddress(text string) bool {
 	return len(text) <= 500 && addressForm.MatchString(text) && !MaybeSecret(text)
 }
 
-// dotted reports whether an address without a scheme cannot be a mere word, such as a password in
+// hasDomain reports whether an address without a scheme cannot be a mere word, such as a password in
 // the wrong place: its host is localhost, an IP address, or a name with a dot and a domain's
 // ending.
-func dotted(address string) bool {
+func hasDomain(address string) bool {
 	host, _, _ := strings.Cut(address, "/")
 	if strings.HasPrefix(host, "[") || host == "*" || host == ".." {
 		return true

@@ -12,18 +12,18 @@ import (
 // has the expected form.
 func MaybeSecret(text string) bool {
 	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune("/.:@,;?&# \t\r\n\"'", r) }) {
-		if random(word) || encodedLogin(word) {
+		if looksRandom(word) || encodedLogin(word) {
 			return true
 		}
 	}
 	// A key may contain slashes; a path as a whole changes less often than a key.
-	return random(text) || encodedLogin(strings.TrimSpace(text))
+	return looksRandom(text) || encodedLogin(strings.TrimSpace(text))
 }
 
 // minRandom is the shortest word that is checked for randomness.
 const minRandom = 8
 
-func random(word string) bool {
+func looksRandom(word string) bool {
 	const other, lower, upper, digit = 0, 1, 2, 3
 	letters, changes, before := 0, 0, other
 	for _, r := range word {

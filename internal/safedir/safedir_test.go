@@ -18,7 +18,7 @@ func TestCheck(t *testing.T) {
 		{0o775, 0, "mode 0775"},
 		{0o702, 0, "mode 0702"},
 		{0o777 | os.ModeSticky, 0, "run: chmod go-w /var/lib/berth"},
-		{0o700, 1000, "belongs to user 1000; what is in it is not used; look at it, then run: chown root /var/lib/berth"},
+		{0o700, 1000, "belongs to user 1000; its content is not used; check it, then run: chown root /var/lib/berth"},
 	} {
 		dir := t.TempDir()
 		if err := os.Chmod(dir, c.mode); err != nil {

@@ -24,7 +24,7 @@ func (d *Document) Remove(path ...string) ([]byte, error) {
 			gone = append(gone, span{d.commentsOf(h.line.from), to})
 		case hasPrefix(path, h.path):
 			for _, e := range h.entries {
-				gone = append(gone, d.goneOf(e, path[len(h.path):])...)
+				gone = append(gone, d.removedBy(e, path[len(h.path):])...)
 			}
 		}
 	}
@@ -38,7 +38,7 @@ func (d *Document) Remove(path ...string) ([]byte, error) {
 		at = max(at, s.to)
 	}
 	out = append(out, d.data[at:]...)
-	return out, d.same(out, without(d.values, path), path)
+	return out, d.verify(out, without(d.values, path), path)
 }
 
 // hasPrefix reports whether a path starts with names.
@@ -46,14 +46,14 @@ func hasPrefix(path, names []string) bool {
 	return len(path) >= len(names) && slices.Equal(path[:len(names)], names)
 }
 
-// goneOf returns the spans to remove for an entry, whose key is relative to the same table as the
+// removedBy returns the spans to remove for an entry, whose key is relative to the same table as the
 // path: its line, or a pair of its inline table.
-func (d *Document) goneOf(e *entry, path []string) []span {
+func (d *Document) removedBy(e *entry, path []string) []span {
 	switch {
 	case hasPrefix(e.names, path):
 		return []span{{d.commentsOf(lineStart(d.data, e.span.from)), lineEnd(d.data, e.span.to)}}
 	case hasPrefix(path, e.names):
-		return goneInside(e.of, path[len(e.names):])
+		return removedPairs(e.of, path[len(e.names):])
 	}
 	return nil
 }
@@ -67,8 +67,8 @@ func (d *Document) commentsOf(at int) int {
 	return at
 }
 
-// goneInside returns the pairs to remove from an inline table, each with a comma.
-func goneInside(braces *Value, path []string) []span {
+// removedPairs returns the pairs to remove from an inline table, each with a comma.
+func removedPairs(braces *Value, path []string) []span {
 	var gone []span
 	for i, e := range braces.pairs {
 		switch s := e.span; {
@@ -80,7 +80,7 @@ func goneInside(braces *Value, path []string) []span {
 			}
 			gone = append(gone, s)
 		case hasPrefix(path, e.names):
-			gone = append(gone, goneInside(e.of, path[len(e.names):])...)
+			gone = append(gone, removedPairs(e.of, path[len(e.names):])...)
 		}
 	}
 	return gone

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrNotTable means that a name on the path to a key is not a table.
-var ErrNotTable = errors.New("is no table")
+var ErrNotTable = errors.New("is not a table")
 
 // ErrUnsupported means that the key cannot be changed without changing other parts of the document.
 var ErrUnsupported = errors.New("cannot be changed in place")
@@ -49,14 +49,14 @@ func (d *Document) Set(value any, path ...string) ([]byte, error) {
 		out = d.insert(parent, path, depth, value)
 	}
 	want := withValue(d.values, value, path)
-	return out, d.same(out, want, path)
+	return out, d.verify(out, want, path)
 }
 
-// same parses a changed document and compares it with the wanted values.
-func (d *Document) same(out []byte, want map[string]any, path []string) error {
+// verify parses a changed document and compares it with the wanted values.
+func (d *Document) verify(out []byte, want map[string]any, path []string) error {
 	var got map[string]any
 	if err := toml.Unmarshal(trimMark(out), &got); err != nil {
-		return fmt.Errorf("%s: %w: the result would be no valid TOML", Key(path), ErrUnsupported)
+		return fmt.Errorf("%s: %w: the result would not be valid TOML", Key(path), ErrUnsupported)
 	}
 	got, want = withoutEmpty(got, path), withoutEmpty(want, path)
 	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
@@ -132,13 +132,13 @@ func (d *Document) insert(parent *Value, path []string, depth int, value any) []
 		}
 		return d.splice(span{at, at}, " "+pair)
 	case parent.made == dotted:
-		return d.beside(parent, rest, value)
+		return d.insertDotted(parent, rest, value)
 	case len(rest) == 1 && parent.made == byHeader:
-		return d.below(parent.head, rest[0], value)
+		return d.insertKey(parent.head, rest[0], value)
 	case len(rest) == 1:
-		return d.above(parent, path, value)
+		return d.insertWithHeader(parent, path, value)
 	}
-	return d.behind(parent, path, depth, value)
+	return d.insertTable(parent, path, depth, value)
 }
 
 // nested formats a value inside inline tables of these names.
@@ -149,8 +149,8 @@ func (d *Document) nested(names []string, value any) string {
 	return "{ " + d.keys(names[:1]) + " = " + d.nested(names[1:], value) + " }"
 }
 
-// beside adds a dotted key next to the one that created the table.
-func (d *Document) beside(table *Value, rest []string, value any) []byte {
+// insertDotted adds a dotted key next to the one that created the table.
+func (d *Document) insertDotted(table *Value, rest []string, value any) []byte {
 	e := table.passed
 	key := string(d.data[e.parts[0].from:e.parts[table.part].to]) + "." + d.keys(rest) + " = " + d.literal(value, 0)
 	if e.braces != nil {
@@ -159,8 +159,8 @@ func (d *Document) beside(table *Value, rest []string, value any) []byte {
 	return d.line(lineEnd(d.data, e.span.to), d.indent(e.span.from)+key)
 }
 
-// below adds a key directly below a header, or at the top of the document if there is no header.
-func (d *Document) below(h *header, name string, value any) []byte {
+// insertKey adds a key directly below a header, or at the top of the document if there is no header.
+func (d *Document) insertKey(h *header, name string, value any) []byte {
 	pair := d.keys([]string{name}) + " = " + d.literal(value, 0)
 	switch {
 	case len(h.parts) == 0 && len(h.entries) > 0:
@@ -180,8 +180,8 @@ func (d *Document) below(h *header, name string, value any) []byte {
 	return d.line(h.line.to, d.indent(h.parts[0].from)+d.step()+pair)
 }
 
-// above adds the header of a table that has none, before the first table inside it.
-func (d *Document) above(table *Value, path []string, value any) []byte {
+// insertWithHeader adds the header of a table that has none, before the first table inside it.
+func (d *Document) insertWithHeader(table *Value, path []string, value any) []byte {
 	h := table.first
 	names := len(path) - 1
 	head := string(d.data[h.parts[0].from:h.parts[names-1].to])
@@ -193,8 +193,8 @@ func (d *Document) above(table *Value, path []string, value any) []byte {
 	return d.line(at, text)
 }
 
-// behind adds a table with the key after the last line of parent and of the tables inside it.
-func (d *Document) behind(parent *Value, path []string, depth int, value any) []byte {
+// insertTable adds a table with the key after the last line of parent and of the tables inside it.
+func (d *Document) insertTable(parent *Value, path []string, depth int, value any) []byte {
 	last := len(path) - 1
 	names := d.keys(path[depth:last])
 	var first, final *header // of parent and of the tables inside it
@@ -280,9 +280,9 @@ func (d *Document) splice(s span, text string) []byte {
 }
 
 // Key formats a path of names as TOML: plugins."io.containerd.grpc.v1.cri".
-func Key(path []string) string { return spell(path, '"') }
+func Key(path []string) string { return formatKey(path, '"') }
 
-func spell(path []string, quote byte) string {
+func formatKey(path []string, quote byte) string {
 	parts := make([]string, len(path))
 	for i, name := range path {
 		switch {

@@ -251,11 +251,11 @@ func TestRemove(t *testing.T) {
 
 func TestParseFails(t *testing.T) {
 	for in, want := range map[string]string{
-		"a = 1\na = secret\n": "2:5: is no valid TOML: ",
+		"a = 1\na = secret\n": "2:5: is not valid TOML: ",
 		"a = 'x\n":            "1:",
-		"\x00":                "1:1: is no valid TOML: a NUL byte",
-		"a = 1\nb = '\xff'":   "2:6: is no valid TOML: byte 0xff",
-		"[a]\n[a]\n":          "2:2: is no valid TOML: this key or table stands here a second time",
+		"\x00":                "1:1: is not valid TOML: a NUL byte",
+		"a = 1\nb = '\xff'":   "2:6: is not valid TOML: byte 0xff",
+		"[a]\n[a]\n":          "2:2: is not valid TOML: this key or table is given twice",
 		strings.Repeat("[a.b]\n", 3) + strings.Repeat("x\n", tomldoc.MaxKeys): "",
 	} {
 		_, err := tomldoc.Parse([]byte(in))

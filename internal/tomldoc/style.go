@@ -32,7 +32,7 @@ func (d *Document) quote() byte {
 	return '"'
 }
 
-func (d *Document) keys(path []string) string { return spell(path, d.quote()) }
+func (d *Document) keys(path []string) string { return formatKey(path, d.quote()) }
 
 // indent returns the white space before the element at the offset.
 func (d *Document) indent(at int) string {

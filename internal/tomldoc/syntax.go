@@ -27,9 +27,9 @@ type SyntaxError struct {
 	Reason       string
 }
 
-// Error returns, for example, "3:7: is no valid TOML: …".
+// Error returns, for example, "3:7: is not valid TOML: …".
 func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("%d:%d: is no valid TOML: %s", e.Line, e.Column, e.Reason)
+	return fmt.Sprintf("%d:%d: is not valid TOML: %s", e.Line, e.Column, e.Reason)
 }
 
 // check refuses input for which the library would take long or has no clear error.
@@ -93,7 +93,7 @@ func reason(err error) string {
 	message := strings.TrimPrefix(err.Error(), "toml: ")
 	switch {
 	case strings.HasSuffix(message, "is already defined"), strings.HasSuffix(message, "already exists"):
-		return "this key or table stands here a second time; keep one of the two"
+		return "this key or table is given twice; keep one of the two"
 	case strings.Contains(message, "start of value"), strings.Contains(message, "must be quoted"):
 		return "a value that is no number, true, false or date must be in quotes"
 	case strings.Contains(message, "cannot have new lines"), strings.Contains(message, "terminated"):

@@ -141,7 +141,7 @@ func TestExamine(t *testing.T) {
 		{"not honoured", "-- root/etc/containerd/config.toml --\nversion = 2\n", "config-path", doctor.Fail, "config_path is not set", "berth install --containerd"},
 		{
 			"not honoured, and install cannot help", "-- root/etc/containerd/config.toml --\ndisabled_plugins = ['x']\n", "config-path", doctor.Fail, "config_path is not set",
-			`set config_path by hand: no change of one key makes containerd honour it: the version of containerd is not known, and 1.x and 2.x read a file without "version =" differently`,
+			`set config_path by hand: no change of one key makes containerd honour it: the version of containerd is unknown, and 1.x and 2.x read a file without "version =" differently`,
 		},
 		{
 			"changed since the start", strings.Replace(running, "4000000000", "1000000000", 1), "config-path", doctor.Warn,

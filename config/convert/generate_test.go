@@ -8,10 +8,10 @@ import (
 	"github.com/berth-registry/berth/config/convert"
 )
 
-// made generates an input from the parts that matter: registries on loopback and elsewhere with the
+// generated generates an input from the parts that matter: registries on loopback and elsewhere with the
 // ports that count, endpoints with each scheme and path, tls settings, logins and rules. The same
 // seed gives the same input.
-func made(format convert.Format, seed uint64) []byte {
+func generated(format convert.Format, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 8))
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
 	names := []string{"docker.io", "a.corp", "a.corp:5000", "b.corp:80", "b.corp:443", "localhost", "localhost:80", "localhost:443", "localhost:5000", "127.0.0.1:5000", "*"}

@@ -114,7 +114,7 @@ func roundTripInputs(t *testing.T) []roundTripInput {
 	}
 	for _, format := range []convert.Format{convert.K3s, convert.Containerd} {
 		for i := range 60 {
-			all = append(all, roundTripInput{format, fmt.Sprint("made-", i), made(format, uint64(i)), false})
+			all = append(all, roundTripInput{format, fmt.Sprint("made-", i), generated(format, uint64(i)), false})
 		}
 	}
 	return all
