@@ -51,7 +51,8 @@ func (rf *Refresher) failed(e *entry, c clock, err error) {
 	}
 	e.failures++
 	e.err, e.errAt = err, c.wall
-	e.failed[reason(err)]++
+	why := worstReason(err)
+	e.failed[why.key]++
 	wait := pause(e.failures, limit(err, have), rf.random())
 	if a := retryAfter(err, have); a > 0 {
 		e.retryAfterEnd = c.mono.Add(a)
@@ -60,10 +61,10 @@ func (rf *Refresher) failed(e *entry, c clock, err error) {
 	e.notBefore = c.mono.Add(wait)
 	// An adopted scope that AWS refuses needs no retry: the credential provider asks itself when it
 	// needs a token.
-	switch worstReason(err) {
+	switch why.outcome {
 	case ecr.Denied, ecr.Rejected, ecr.NoRole, ecr.NoKeys:
 		e.gaveUp = !e.wanted
 	}
-	rf.logFailed(e, c, err)
+	rf.logFailed(e, c, why.key, err)
 	rf.notify = true
 }

@@ -46,8 +46,7 @@ func (rf *Refresher) logTaken(e *entry, a answer) {
 		slog.Int("failures", e.failures))...)
 }
 
-func (rf *Refresher) logFailed(e *entry, c clock, err error) {
-	why := reason(err)
+func (rf *Refresher) logFailed(e *entry, c clock, why string, err error) {
 	if !e.shouldLog(why, c.mono) {
 		return
 	}
