@@ -32,7 +32,7 @@ type reply struct {
 
 // ask sends one request for path on the host, with the login if login is set. read gets the body of
 // a 200. The error is an *inconclusive.
-func (q *loginProbe) ask(ctx context.Context, method, path string, login bool, extra map[string]string, read func(io.Reader) error) (reply, error) {
+func (lp *loginProbe) ask(ctx context.Context, method, path string, login bool, extra map[string]string, read func(io.Reader) error) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, loginRequestTimeout)
 	defer cancel()
 	var progress progress
@@ -41,19 +41,19 @@ func (q *loginProbe) ask(ctx context.Context, method, path string, login bool, e
 		_, text := explain(err, ctx.Err(), progress.stage(), loginRequestTimeout)
 		return reply{}, &inconclusive{text: text, temporary: true}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, q.base+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, lp.base+path, nil)
 	if err != nil {
 		return fail(err)
 	}
-	maps.Copy(req.Header, q.header)
+	maps.Copy(req.Header, lp.header)
 	for name, value := range extra {
 		req.Header.Set(name, value)
 	}
 	if login {
-		req.Header.Set("Authorization", q.authorization.Reveal())
+		req.Header.Set("Authorization", lp.authorization.Reveal())
 	}
 	// A RoundTripper follows no redirect.
-	resp, err := q.transport.RoundTrip(req)
+	resp, err := lp.transport.RoundTrip(req)
 	if err != nil {
 		return fail(err)
 	}
@@ -70,20 +70,20 @@ func (q *loginProbe) ask(ctx context.Context, method, path string, login bool, e
 		status: resp.StatusCode, schemes: challengeSchemes(resp.Header.Values("Www-Authenticate")), location: resp.Header.Get("Location"),
 	}
 	if r.status == http.StatusUnauthorized {
-		r.realm = q.tokenServer(resp.Header)
+		r.realm = lp.tokenServer(resp.Header)
 	}
 	return r, nil
 }
 
 // tokenServer returns the token server that an answer names, "" for none. A foreign name that
 // repeats the login is masked.
-func (q *loginProbe) tokenServer(answer http.Header) string {
+func (lp *loginProbe) tokenServer(answer http.Header) string {
 	server, named := realm.Named(answer)
-	scheme, _, _ := strings.Cut(q.base, "://")
-	if !named || realm.Check(scheme, q.host, server) == nil {
+	scheme, _, _ := strings.Cut(lp.base, "://")
+	if !named || realm.Check(scheme, lp.host, server) == nil {
 		return server
 	}
-	for _, secret := range q.secrets() {
+	for _, secret := range lp.secrets() {
 		if strings.Contains(server, strings.ToLower(secret)) {
 			scheme, _, _ := strings.Cut(server, "://")
 			return scheme + "://" + redact.Placeholder
@@ -96,8 +96,8 @@ const shortestSecret = 4
 
 // secrets lists what a shown name must not hold: the encoded login and its password, unless the
 // password is so short that it is part of any name.
-func (q *loginProbe) secrets() []string {
-	_, encoded, _ := strings.Cut(q.authorization.Reveal(), " ")
+func (lp *loginProbe) secrets() []string {
+	_, encoded, _ := strings.Cut(lp.authorization.Reveal(), " ")
 	encoded = strings.TrimRight(encoded, "=")
 	all := []string{encoded}
 	if login, err := base64.RawStdEncoding.DecodeString(encoded); err == nil {

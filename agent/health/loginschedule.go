@@ -104,12 +104,12 @@ func (p *Prober) learn(ctx context.Context, t *target, endpoints []Endpoint) {
 func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	name := FactURL(e.URL)
 	p.mu.Lock()
-	q := newLoginProbe(e, p.roundTripper(t), t.last.status)
+	lp := newLoginProbe(e, p.roundTripper(t), t.last.status)
 	before, l := p.facts[name], p.schedules[name]
 	p.mu.Unlock()
 
 	all := !time.Now().Before(l.next)
-	after, temporary := q.probe(ctx, before, all)
+	after, temporary := lp.probe(ctx, before, all)
 
 	p.mu.Lock()
 	if ctx.Err() != nil {
@@ -137,16 +137,16 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 
 // probe sends the requests and returns the new fact. Values without an answer stay as before.
 // temporary: the error may pass.
-func (q *loginProbe) probe(ctx context.Context, before Fact, all bool) (after Fact, temporary bool) {
+func (lp *loginProbe) probe(ctx context.Context, before Fact, all bool) (after Fact, temporary bool) {
 	after = before
 	after.Error, after.WrongLogin = "", false
 	if after.Basic == "" {
 		after.Basic, after.Redirect = Unknown, Unknown
 	}
-	if isECR(q.host) {
+	if isECR(lp.host) {
 		after.Basic = Accepted
 	} else {
-		basic, realm, err := q.basic(ctx)
+		basic, realm, err := lp.basic(ctx)
 		if realm != "" || basic != Unknown {
 			after.Realm = realm
 		}
@@ -165,7 +165,7 @@ func (q *loginProbe) probe(ctx context.Context, before Fact, all bool) (after Fa
 	if !all && after.Redirect != Unknown {
 		return after, false
 	}
-	redirect, to, err := q.redirect(ctx)
+	redirect, to, err := lp.redirect(ctx)
 	if err != nil {
 		after.Error = err.Error()
 		return after, isTemporary(err)
@@ -186,15 +186,15 @@ type inconclusive struct {
 }
 
 func isWrongLogin(err error) bool {
-	var d *inconclusive
-	return errors.As(err, &d) && d.wrongLogin
+	var e *inconclusive
+	return errors.As(err, &e) && e.wrongLogin
 }
 
-func (d *inconclusive) Error() string { return d.text }
+func (e *inconclusive) Error() string { return e.text }
 
 func isTemporary(err error) bool {
-	var d *inconclusive
-	return errors.As(err, &d) && d.temporary
+	var e *inconclusive
+	return errors.As(err, &e) && e.temporary
 }
 
 // loginProbe sends requests to one endpoint. Only requests made with login set carry the login.
@@ -209,15 +209,15 @@ type loginProbe struct {
 }
 
 func newLoginProbe(e Endpoint, rt http.RoundTripper, rootStatus int) *loginProbe {
-	q := &loginProbe{
+	lp := &loginProbe{
 		transport: rt, host: e.URL.Host, base: e.URL.Scheme + "://" + e.URL.Host, authorization: e.Authorization,
 		header: http.Header{}, rootStatus: rootStatus,
 	}
-	q.root, q.prefix = split(e.URL)
+	lp.root, lp.prefix = split(e.URL)
 	for name, values := range e.Header {
-		q.header[http.CanonicalHeaderKey(name)] = values
+		lp.header[http.CanonicalHeaderKey(name)] = values
 	}
-	q.header.Del("Authorization")
-	q.header.Set("User-Agent", userAgent)
-	return q
+	lp.header.Del("Authorization")
+	lp.header.Set("User-Agent", userAgent)
+	return lp
 }

@@ -177,8 +177,8 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 		if t == nil {
 			if t = old[key]; t == nil {
 				t = newTarget(key, e.TLS, now)
-				if m, ok := p.savedState(e.URL, now); ok {
-					t.health = m.health(now)
+				if saved, ok := p.savedState(e.URL, now); ok {
+					t.health = saved.health(now)
 				}
 			}
 			t.endpoints = nil

@@ -140,10 +140,10 @@ func (p *Prober) readHub(ctx context.Context, h hub) (HubLimit, error) {
 // and no address of a proxy. Its connections end with the context of the request.
 type redactingTransport struct{ inner http.RoundTripper }
 
-func (d redactingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t redactingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var progress progress
 	ctx := withOwner(httptrace.WithClientTrace(req.Context(), progress.trace()))
-	resp, err := d.inner.RoundTrip(req.WithContext(ctx))
+	resp, err := t.inner.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		_, text := explain(err, ctx.Err(), progress.stage(), hubTimeout)
 		return nil, errors.New(text)

@@ -33,16 +33,16 @@ var (
 
 // redirect finds out where the registry redirects a request for a blob. It uses the first blob that
 // it finds; if the registry shows none, the result is Unknown.
-func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error) {
+func (lp *loginProbe) redirect(ctx context.Context) (where, to string, err error) {
 	// The list begins after last, so that repositories below the prefix come first.
-	list := q.root + "/_catalog?n=1"
+	list := lp.root + "/_catalog?n=1"
 	below := ""
-	if q.prefix != "" {
-		below = q.prefix + "/"
-		list = q.root + "/_catalog?n=20&last=" + url.QueryEscape(below)
+	if lp.prefix != "" {
+		below = lp.prefix + "/"
+		list = lp.root + "/_catalog?n=20&last=" + url.QueryEscape(below)
 	}
 	var repositories []string
-	_, err = q.ask(ctx, http.MethodGet, list, true, nil, func(body io.Reader) (err error) {
+	_, err = lp.ask(ctx, http.MethodGet, list, true, nil, func(body io.Reader) (err error) {
 		repositories, err = firstStrings(body, "repositories", maxTries, func(name string) bool {
 			return strings.HasPrefix(name, below) && len(name) < 256 && repositoryName.MatchString(name)
 		})
@@ -52,7 +52,7 @@ func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error)
 		return Unknown, "", err
 	}
 	for _, repository := range repositories {
-		if where, to, err := q.redirectIn(ctx, q.root+"/"+repository); err != nil || where != Unknown {
+		if where, to, err := lp.redirectIn(ctx, lp.root+"/"+repository); err != nil || where != Unknown {
 			return where, to, err
 		}
 	}
@@ -60,9 +60,9 @@ func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error)
 }
 
 // redirectIn is redirect within one repository, given by its path.
-func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, to string, err error) {
+func (lp *loginProbe) redirectIn(ctx context.Context, repository string) (where, to string, err error) {
 	var tags []string
-	_, err = q.ask(ctx, http.MethodGet, repository+"/tags/list?n=1", true, nil, func(body io.Reader) (err error) {
+	_, err = lp.ask(ctx, http.MethodGet, repository+"/tags/list?n=1", true, nil, func(body io.Reader) (err error) {
 		tags, err = firstStrings(body, "tags", 1, tagName.MatchString)
 		return err
 	})
@@ -73,25 +73,25 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 	for range 2 { // an index, then one of its manifests
 		var m manifest
 		path := repository + "/manifests/" + reference
-		r, err := q.ask(ctx, http.MethodGet, path, true, map[string]string{"Accept": manifestTypes}, func(body io.Reader) error {
+		r, err := lp.ask(ctx, http.MethodGet, path, true, map[string]string{"Accept": manifestTypes}, func(body io.Reader) error {
 			return json.NewDecoder(body).Decode(&m)
 		})
 		if err != nil {
 			return Unknown, "", err
 		}
-		if where, to := q.classifyRedirect(path, r); where != Unknown {
+		if where, to := lp.classifyRedirect(path, r); where != Unknown {
 			return where, to, nil
 		}
 		if blob := m.blob(); blob != "" {
 			path := repository + "/blobs/" + blob
-			r, err := q.ask(ctx, http.MethodGet, path, true, map[string]string{"Range": "bytes=0-0"}, nil)
+			r, err := lp.ask(ctx, http.MethodGet, path, true, map[string]string{"Range": "bytes=0-0"}, nil)
 			if err != nil {
 				return Unknown, "", err
 			}
 			if r.status == http.StatusOK || r.status == http.StatusPartialContent {
 				return NoRedirect, "", nil
 			}
-			where, to := q.classifyRedirect(path, r)
+			where, to := lp.classifyRedirect(path, r)
 			return where, to, nil
 		}
 		if reference = m.child(); reference == "" {
@@ -105,7 +105,7 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 // net/http (shouldCopyHeaderOnRedirect): the header is carried to the same host name, on any port
 // and scheme, and to its subdomains. A redirect within the registry gives Unknown, because it is
 // not followed.
-func (q *loginProbe) classifyRedirect(path string, r reply) (where, to string) {
+func (lp *loginProbe) classifyRedirect(path string, r reply) (where, to string) {
 	switch r.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
@@ -114,7 +114,7 @@ func (q *loginProbe) classifyRedirect(path string, r reply) (where, to string) {
 	if r.location == "" {
 		return Unknown, ""
 	}
-	from, err := url.Parse(q.base + path)
+	from, err := url.Parse(lp.base + path)
 	if err != nil {
 		return Unknown, ""
 	}
