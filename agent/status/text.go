@@ -235,19 +235,19 @@ func (t *text) endpoint(e Endpoint) {
 }
 
 func (t *text) tokens(tokens []Token) {
-	for i, k := range tokens {
+	for i, token := range tokens {
 		if i == 0 {
 			t.title("TOKENS OF ECR")
 		}
-		state := k.State(t.now)
+		state := token.State(t.now)
 		style := map[string]string{"valid": "add", "expiring": "conflict", "missing": "remove"}[state]
 		by := ""
-		if k.Source != "" {
-			by = "by " + oneLine(k.Source)
+		if token.Source != "" {
+			by = "by " + oneLine(token.Source)
 		}
-		t.item(style, state, oneLine(k.Name()), t.when("expires %s", k.Expires), t.when("next renewal %s", k.NextRenewal), by)
-		if k.Error != "" && state == "valid" { // else the alarms show it
-			t.lines(10, "remove", k.Error)
+		t.item(style, state, oneLine(token.Name()), t.when("expires %s", token.Expires), t.when("next renewal %s", token.NextRenewal), by)
+		if token.Error != "" && state == "valid" { // else the alarms show it
+			t.lines(10, "remove", token.Error)
 		}
 	}
 }
