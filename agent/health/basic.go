@@ -30,7 +30,9 @@ func (lp *loginProbe) basic(ctx context.Context) (basic, realm string, err error
 }
 
 // classify reads the answer to the request with the login.
-func (lp *loginProbe) classify(ctx context.Context, path string, accept map[string]string, with reply) (string, error) {
+func (lp *loginProbe) classify(
+	ctx context.Context, path string, accept map[string]string, with reply,
+) (string, error) {
 	switch {
 	case with.status < http.StatusBadRequest, with.status == http.StatusNotFound:
 		// Either the login is accepted or the registry needs none: nothing is refused.
@@ -40,7 +42,9 @@ func (lp *loginProbe) classify(ctx context.Context, path string, accept map[stri
 	case with.status == http.StatusUnauthorized && with.schemes["bearer"]:
 		return Refused, nil
 	case with.status == http.StatusUnauthorized:
-		return Unknown, &inconclusive{text: "the registry refuses the login (401) and names no way to log in"}
+		return Unknown, &inconclusive{
+			text: "the registry refuses the login (401) and names no way to log in",
+		}
 	}
 	// Refused for another reason. The login was accepted if the same request without it gets a 401.
 	without, err := lp.ask(ctx, http.MethodHead, path, false, accept, nil)
@@ -52,7 +56,9 @@ func (lp *loginProbe) classify(ctx context.Context, path string, accept map[stri
 	case without.status == with.status:
 		return Unknown, nil
 	}
-	return Unknown, &inconclusive{text: "the registry refuses the request only with the login: " + statusText(with.status)}
+	return Unknown, &inconclusive{
+		text: "the registry refuses the request only with the login: " + statusText(with.status),
+	}
 }
 
 // wrongLogin distinguishes a wrong login from one that may not read the repository: a registry may
@@ -66,5 +72,8 @@ func (lp *loginProbe) wrongLogin(ctx context.Context) (string, error) {
 	case root.status == http.StatusOK && lp.rootStatus == http.StatusUnauthorized:
 		return Accepted, nil
 	}
-	return Unknown, &inconclusive{wrongLogin: true, text: "the registry refuses the login (401): wrong username or password, or no right to read"}
+	return Unknown, &inconclusive{
+		wrongLogin: true,
+		text:       "the registry refuses the login (401): wrong username or password, or no right to read",
+	}
 }

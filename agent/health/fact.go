@@ -132,5 +132,7 @@ func (p *Prober) prune(endpoints []Endpoint, now time.Time) {
 		watched[FactURL(e.URL)] = true
 	}
 	maps.DeleteFunc(p.schedules, func(name string, _ schedule) bool { return !watched[name] })
-	maps.DeleteFunc(p.facts, func(name string, f Fact) bool { return !watched[name] && now.Sub(f.Time) > keepFacts })
+	maps.DeleteFunc(p.facts, func(name string, f Fact) bool {
+		return !watched[name] && now.Sub(f.Time) > keepFacts
+	})
 }

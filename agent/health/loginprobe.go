@@ -32,7 +32,9 @@ type reply struct {
 
 // ask sends one request for path on the host, with the login if login is set. read gets the body of
 // a 200. The error is an *inconclusive.
-func (lp *loginProbe) ask(ctx context.Context, method, path string, login bool, extra map[string]string, read func(io.Reader) error) (reply, error) {
+func (lp *loginProbe) ask(
+	ctx context.Context, method, path string, login bool, extra map[string]string, read func(io.Reader) error,
+) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, loginRequestTimeout)
 	defer cancel()
 	var progress progress
@@ -67,7 +69,9 @@ func (lp *loginProbe) ask(ctx context.Context, method, path string, login bool, 
 		}
 	}
 	r := reply{
-		status: resp.StatusCode, schemes: challengeSchemes(resp.Header.Values("Www-Authenticate")), location: resp.Header.Get("Location"),
+		status:   resp.StatusCode,
+		schemes:  challengeSchemes(resp.Header.Values("Www-Authenticate")),
+		location: resp.Header.Get("Location"),
 	}
 	if r.status == http.StatusUnauthorized {
 		r.realm = lp.tokenServer(resp.Header)

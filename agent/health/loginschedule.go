@@ -130,8 +130,10 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	if after.Error != "" {
 		level = slog.LevelWarn
 	}
-	p.log.Log(ctx, level, "registry login probed", slog.String("url", name), slog.String("basic", after.Basic),
-		slog.String("realm", after.Realm), slog.String("redirect", after.Redirect), slog.String("to", after.To), slog.String("error", after.Error))
+	p.log.Log(ctx, level, "registry login probed", slog.String("url", name),
+		slog.String("basic", after.Basic), slog.String("realm", after.Realm),
+		slog.String("redirect", after.Redirect), slog.String("to", after.To),
+		slog.String("error", after.Error))
 	p.changed()
 }
 
@@ -210,8 +212,8 @@ type loginProbe struct {
 
 func newLoginProbe(e Endpoint, rt http.RoundTripper, rootStatus int) *loginProbe {
 	lp := &loginProbe{
-		transport: rt, host: e.URL.Host, base: e.URL.Scheme + "://" + e.URL.Host, authorization: e.Authorization,
-		header: http.Header{}, rootStatus: rootStatus,
+		transport: rt, host: e.URL.Host, base: e.URL.Scheme + "://" + e.URL.Host,
+		header: http.Header{}, authorization: e.Authorization, rootStatus: rootStatus,
 	}
 	lp.root, lp.prefix = split(e.URL)
 	for name, values := range e.Header {

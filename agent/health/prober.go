@@ -201,7 +201,9 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 			p.inheritState(t)
 		}
 	}
-	maps.DeleteFunc(p.transports, func(k [sha256.Size]byte, _ http.RoundTripper) bool { return !certificates[k] && k != plainTLS })
+	maps.DeleteFunc(p.transports, func(k [sha256.Size]byte, _ http.RoundTripper) bool {
+		return !certificates[k] && k != plainTLS
+	})
 	for _, t := range p.targets {
 		switch {
 		case !s.active():
@@ -308,7 +310,8 @@ var plainTLS = tlsKey(hostsconf.TLS{})
 func keyOf(e Endpoint) targetKey {
 	root, _ := split(e.URL)
 	key := targetKey{
-		scheme: e.URL.Scheme, host: hostport.TrimDefaultPort(e.URL.Host, e.URL.Scheme), root: root + "/", tls: plainTLS,
+		scheme: e.URL.Scheme, host: hostport.TrimDefaultPort(e.URL.Host, e.URL.Scheme),
+		root: root + "/", tls: plainTLS,
 	}
 	if e.URL.Scheme == "https" {
 		key.tls = tlsKey(e.TLS)

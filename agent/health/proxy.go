@@ -39,7 +39,9 @@ func readEnvironment(getenv func(string) string) environment {
 func (e environment) choose(c config.Proxy) func(*http.Request) (*url.URL, error) {
 	chosen := e.Config
 	if c != (config.Proxy{}) {
-		chosen = httpproxy.Config{HTTPProxy: c.HTTPProxy.Reveal(), HTTPSProxy: c.HTTPSProxy.Reveal(), NoProxy: c.NoProxy}
+		chosen = httpproxy.Config{
+			HTTPProxy: c.HTTPProxy.Reveal(), HTTPSProxy: c.HTTPSProxy.Reveal(), NoProxy: c.NoProxy,
+		}
 	}
 	// An address that cannot be parsed counts as none, as for containerd.
 	pick := chosen.ProxyFunc()

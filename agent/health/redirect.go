@@ -19,8 +19,10 @@ const (
 	maxTries         = 3
 	redirectRequests = 1 + 4*maxTries
 
-	manifestTypes = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, " +
-		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
+	manifestTypes = "application/vnd.oci.image.index.v1+json, " +
+		"application/vnd.oci.image.manifest.v1+json, " +
+		"application/vnd.docker.distribution.manifest.list.v2+json, " +
+		"application/vnd.docker.distribution.manifest.v2+json"
 )
 
 // A name from a registry becomes part of the next request's path, so it must have the form that the
@@ -52,7 +54,8 @@ func (lp *loginProbe) redirect(ctx context.Context) (where, to string, err error
 		return Unknown, "", err
 	}
 	for _, repository := range repositories {
-		if where, to, err := lp.redirectIn(ctx, lp.root+"/"+repository); err != nil || where != Unknown {
+		where, to, err := lp.redirectIn(ctx, lp.root+"/"+repository)
+		if err != nil || where != Unknown {
 			return where, to, err
 		}
 	}
@@ -60,12 +63,15 @@ func (lp *loginProbe) redirect(ctx context.Context) (where, to string, err error
 }
 
 // redirectIn is redirect within one repository, given by its path.
-func (lp *loginProbe) redirectIn(ctx context.Context, repository string) (where, to string, err error) {
+func (lp *loginProbe) redirectIn(
+	ctx context.Context, repository string,
+) (where, to string, err error) {
 	var tags []string
-	_, err = lp.ask(ctx, http.MethodGet, repository+"/tags/list?n=1", true, nil, func(body io.Reader) (err error) {
+	readTags := func(body io.Reader) (err error) {
 		tags, err = firstStrings(body, "tags", 1, tagName.MatchString)
 		return err
-	})
+	}
+	_, err = lp.ask(ctx, http.MethodGet, repository+"/tags/list?n=1", true, nil, readTags)
 	if err != nil || len(tags) == 0 {
 		return Unknown, "", err
 	}
@@ -73,7 +79,8 @@ func (lp *loginProbe) redirectIn(ctx context.Context, repository string) (where,
 	for range 2 { // an index, then one of its manifests
 		var m manifest
 		path := repository + "/manifests/" + reference
-		r, err := lp.ask(ctx, http.MethodGet, path, true, map[string]string{"Accept": manifestTypes}, func(body io.Reader) error {
+		accept := map[string]string{"Accept": manifestTypes}
+		r, err := lp.ask(ctx, http.MethodGet, path, true, accept, func(body io.Reader) error {
 			return json.NewDecoder(body).Decode(&m)
 		})
 		if err != nil {
@@ -84,7 +91,8 @@ func (lp *loginProbe) redirectIn(ctx context.Context, repository string) (where,
 		}
 		if blob := m.blob(); blob != "" {
 			path := repository + "/blobs/" + blob
-			r, err := lp.ask(ctx, http.MethodGet, path, true, map[string]string{"Range": "bytes=0-0"}, nil)
+			firstByte := map[string]string{"Range": "bytes=0-0"}
+			r, err := lp.ask(ctx, http.MethodGet, path, true, firstByte, nil)
 			if err != nil {
 				return Unknown, "", err
 			}
@@ -107,7 +115,8 @@ func (lp *loginProbe) redirectIn(ctx context.Context, repository string) (where,
 // not followed.
 func (lp *loginProbe) classifyRedirect(path string, r reply) (where, to string) {
 	switch r.status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
 		return Unknown, ""
 	}
@@ -166,7 +175,8 @@ type descriptor struct {
 func (m manifest) blob() string {
 	best := m.Config
 	for _, l := range m.Layers {
-		if len(l.URLs) == 0 && digestForm.MatchString(l.Digest) && (l.Size > best.Size || best.Digest == m.Config.Digest) {
+		if len(l.URLs) == 0 && digestForm.MatchString(l.Digest) &&
+			(l.Size > best.Size || best.Digest == m.Config.Digest) {
 			best = l
 		}
 	}
