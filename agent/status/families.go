@@ -29,7 +29,8 @@ func families() []family {
 			help: "1 when the config on disk is in use, 0 when it is invalid.",
 			read: one(func(s Snapshot) float64 { return boolValue(s.Config.OK) })},
 		{name: "config_last_reload_success_timestamp_seconds", kind: gauge,
-			help: "When this agent began to use its config, with the files that it names; absent when it has read none.",
+			help: "When this agent began to use its config, with the files that it names; " +
+				"absent when it has read none.",
 			read: func(s Snapshot, add add) { addTime(add, s.Config.Loaded) }},
 		{name: "config_upstreams", kind: gauge,
 			help: "Upstreams that the config in use names.",
