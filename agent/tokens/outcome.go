@@ -8,7 +8,8 @@ import (
 )
 
 // errNotValid: the source returned a token that is not valid now, for example an expired one.
-var errNotValid = errors.New("the source returned a token that is not valid by the clock of this machine")
+var errNotValid = errors.New(
+	"the source returned a token that is not valid by the clock of this machine")
 
 // errSameToken: the source returned the old token again.
 var errSameToken = errors.New("the source returned the old token again")
