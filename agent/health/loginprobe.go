@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -21,6 +22,93 @@ const (
 	// maxListBytes limits how many bytes of a list or a manifest are read.
 	maxListBytes = 1 << 20
 )
+
+// loginProbe sends requests to one endpoint. Only requests made with login set carry the login.
+type loginProbe struct {
+	transport     http.RoundTripper
+	host          string
+	base          string // scheme://host
+	root, prefix  string // see split
+	header        http.Header
+	authorization redact.Secret
+	rootStatus    int // of the API root's answer to a probe, which has no login
+}
+
+func newLoginProbe(e Endpoint, rt http.RoundTripper, rootStatus int) *loginProbe {
+	lp := &loginProbe{
+		transport: rt, host: e.URL.Host, base: e.URL.Scheme + "://" + e.URL.Host,
+		header: http.Header{}, authorization: e.Authorization, rootStatus: rootStatus,
+	}
+	lp.root, lp.prefix = split(e.URL)
+	for name, values := range e.Header {
+		lp.header[http.CanonicalHeaderKey(name)] = values
+	}
+	lp.header.Del("Authorization")
+	lp.header.Set("User-Agent", userAgent)
+	return lp
+}
+
+// probe sends the requests and returns the new fact. Values without an answer stay as before.
+// temporary: the error may pass.
+func (lp *loginProbe) probe(ctx context.Context, before Fact, all bool) (after Fact, temporary bool) {
+	after = before
+	after.Error, after.WrongLogin = "", false
+	if after.Basic == "" {
+		after.Basic, after.Redirect = Unknown, Unknown
+	}
+	if isECR(lp.host) {
+		after.Basic = Accepted
+	} else {
+		basic, realm, err := lp.basic(ctx)
+		if realm != "" || basic != Unknown {
+			after.Realm = realm
+		}
+		if err != nil {
+			after.Error, after.WrongLogin = err.Error(), isWrongLogin(err)
+			return after, isTemporary(err)
+		}
+		if basic != Unknown {
+			after.Basic = basic
+		}
+		if basic == Refused {
+			// Without a header a redirect carries nothing along.
+			return after, false
+		}
+	}
+	if !all && after.Redirect != Unknown {
+		return after, false
+	}
+	redirect, to, err := lp.redirect(ctx)
+	if err != nil {
+		after.Error = err.Error()
+		return after, isTemporary(err)
+	}
+	if redirect != Unknown {
+		after.Redirect, after.To = redirect, to
+	}
+	return after, false
+}
+
+// inconclusive is the error of a question without an answer. Its text quotes nothing that the
+// registry sent.
+type inconclusive struct {
+	text      string
+	temporary bool // it may pass
+	// wrongLogin: the registry refuses this username or password.
+	wrongLogin bool
+}
+
+func (e *inconclusive) Error() string { return e.text }
+
+func isWrongLogin(err error) bool {
+	var e *inconclusive
+	return errors.As(err, &e) && e.wrongLogin
+}
+
+func isTemporary(err error) bool {
+	var e *inconclusive
+	return errors.As(err, &e) && e.temporary
+}
 
 // reply is the answer to one request.
 type reply struct {
