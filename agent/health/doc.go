@@ -17,6 +17,6 @@
 // writes no file and does not change hosts.toml: the caller decides what to leave out.
 //
 // Start reading at [Prober.Set] in prober.go, then health.go (up and down: pure functions),
-// target.go and probe.go (one registry, one probe), loginschedule.go (what is learned about a
-// login, and when).
+// target.go and probe.go (one registry, one probe), loginschedule.go and loginprobe.go (when and how
+// the Prober learns about a login).
 package health

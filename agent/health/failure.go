@@ -27,11 +27,6 @@ const (
 	HTTP5xx  Reason = "http_5xx" // the answer is 500 or above
 )
 
-// Reasons lists all reasons, so that each has a metric from the start.
-func Reasons() []Reason {
-	return []Reason{DNS, Dial, TLS, Proxy, Timeout, Closed, Protocol, HTTP5xx}
-}
-
 // explain says why a request failed that got as far as at; ended is the error of its context. The
 // text quotes nothing that the server sent, except names in a certificate: a registry or a proxy
 // might repeat our own secrets.

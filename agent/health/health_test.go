@@ -9,7 +9,7 @@ func TestHysteresis(t *testing.T) {
 	s := Settings{Interval: 15 * time.Second, Timeout: 2 * time.Second, Failures: 3, Successes: 2}
 	for _, c := range []struct{ name, probes, states string }{
 		// A probe is + or -; a state is ? (up, not known), U or D.
-		{"first answer tells", "+", "U"},
+		{"first answer decides", "+", "U"},
 		{"never seen", "---", "??D"},
 		{"one failure is none", "+-+--+", "UUUUUU"},
 		{"three in a row", "+---", "UUUD"},

@@ -202,8 +202,8 @@ func TestRedirectRuleIsThatOfNetHTTP(t *testing.T) {
 		if _, err := client.Do(req); err != nil {
 			t.Fatal(err)
 		}
-		q := newLoginProbe(Endpoint{URL: mustURL(t, c[0])}, nil, 0)
-		where, _ := q.classifyRedirect("/v2/x", reply{status: 307, location: c[1]})
+		lp := newLoginProbe(Endpoint{URL: mustURL(t, c[0])}, nil, 0)
+		where, _ := lp.classifyRedirect("/v2/x", reply{status: 307, location: c[1]})
 		if got := (probestate.Fact{Redirect: where}).Leaks(); got != carried {
 			t.Errorf("%s → %s: %s, leaks %v; Go carries the header: %v", c[0], c[1], where, got, carried)
 		}

@@ -2,12 +2,9 @@ package health
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
 	"time"
 
-	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/node/probestate"
 )
 
@@ -105,12 +102,12 @@ func (p *Prober) learn(ctx context.Context, t *target, endpoints []Endpoint) {
 func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	name := probestate.FactURL(e.URL)
 	p.mu.Lock()
-	q := newLoginProbe(e, p.roundTripper(t), t.last.status)
+	lp := newLoginProbe(e, p.roundTripper(t), t.last.status)
 	before, l := p.facts[name], p.schedules[name]
 	p.mu.Unlock()
 
 	all := !time.Now().Before(l.next)
-	after, temporary := q.probe(ctx, before, all)
+	after, temporary := lp.probe(ctx, before, all)
 
 	p.mu.Lock()
 	if ctx.Err() != nil {
@@ -131,94 +128,9 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	if after.Error != "" {
 		level = slog.LevelWarn
 	}
-	p.log.Log(ctx, level, "registry login probed", slog.String("url", name), slog.String("basic", after.Basic),
-		slog.String("realm", after.Realm), slog.String("redirect", after.Redirect), slog.String("to", after.To), slog.String("error", after.Error))
+	p.log.Log(ctx, level, "registry login probed", slog.String("url", name),
+		slog.String("basic", after.Basic), slog.String("realm", after.Realm),
+		slog.String("redirect", after.Redirect), slog.String("to", after.To),
+		slog.String("error", after.Error))
 	p.changed()
-}
-
-// probe sends the requests and returns the new fact. Values without an answer stay as before.
-// temporary: the error may pass.
-func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool) (after probestate.Fact, temporary bool) {
-	after = before
-	after.Error, after.WrongLogin = "", false
-	if after.Basic == "" {
-		after.Basic, after.Redirect = probestate.Unknown, probestate.Unknown
-	}
-	if isECR(q.host) {
-		after.Basic = probestate.Accepted
-	} else {
-		basic, realm, err := q.basic(ctx)
-		if realm != "" || basic != probestate.Unknown {
-			after.Realm = realm
-		}
-		if err != nil {
-			after.Error, after.WrongLogin = err.Error(), isWrongLogin(err)
-			return after, isTemporary(err)
-		}
-		if basic != probestate.Unknown {
-			after.Basic = basic
-		}
-		if basic == probestate.Refused {
-			// Without a header a redirect carries nothing along.
-			return after, false
-		}
-	}
-	if !all && after.Redirect != probestate.Unknown {
-		return after, false
-	}
-	redirect, to, err := q.redirect(ctx)
-	if err != nil {
-		after.Error = err.Error()
-		return after, isTemporary(err)
-	}
-	if redirect != probestate.Unknown {
-		after.Redirect, after.To = redirect, to
-	}
-	return after, false
-}
-
-// inconclusive is the error of a question without an answer. Its text quotes nothing that the
-// registry sent.
-type inconclusive struct {
-	text      string
-	temporary bool // it may pass
-	// wrongLogin: the registry refuses this username or password.
-	wrongLogin bool
-}
-
-func isWrongLogin(err error) bool {
-	var d *inconclusive
-	return errors.As(err, &d) && d.wrongLogin
-}
-
-func (d *inconclusive) Error() string { return d.text }
-
-func isTemporary(err error) bool {
-	var d *inconclusive
-	return errors.As(err, &d) && d.temporary
-}
-
-// loginProbe sends requests to one endpoint. Only requests made with login set carry the login.
-type loginProbe struct {
-	transport     http.RoundTripper
-	host          string
-	base          string // scheme://host
-	root, prefix  string // see split
-	header        http.Header
-	authorization redact.Secret
-	rootStatus    int // of the API root's answer to a probe, which has no login
-}
-
-func newLoginProbe(e Endpoint, rt http.RoundTripper, rootStatus int) *loginProbe {
-	q := &loginProbe{
-		transport: rt, host: e.URL.Host, base: e.URL.Scheme + "://" + e.URL.Host, authorization: e.Authorization,
-		header: http.Header{}, rootStatus: rootStatus,
-	}
-	q.root, q.prefix = split(e.URL)
-	for name, values := range e.Header {
-		q.header[http.CanonicalHeaderKey(name)] = values
-	}
-	q.header.Del("Authorization")
-	q.header.Set("User-Agent", userAgent)
-	return q
 }

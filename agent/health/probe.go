@@ -112,7 +112,7 @@ func (p *progress) trace() *httptrace.ClientTrace {
 // failedTransport is the transport of a host whose certificates are unusable.
 type failedTransport struct{ err error }
 
-func (b failedTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil, b.err }
+func (t failedTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil, t.err }
 
 // proxyError is the refusal of a proxy to connect.
 type proxyError struct{ status int }

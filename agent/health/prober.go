@@ -179,8 +179,8 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 		if t == nil {
 			if t = old[key]; t == nil {
 				t = newTarget(key, e.TLS, now)
-				if m, ok := p.savedState(e.URL, now); ok {
-					t.health = m.health(now)
+				if saved, ok := p.savedState(e.URL, now); ok {
+					t.health = saved.health(now)
 				}
 			}
 			t.endpoints = nil
@@ -203,7 +203,9 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 			p.inheritState(t)
 		}
 	}
-	maps.DeleteFunc(p.transports, func(k [sha256.Size]byte, _ http.RoundTripper) bool { return !certificates[k] && k != plainTLS })
+	maps.DeleteFunc(p.transports, func(k [sha256.Size]byte, _ http.RoundTripper) bool {
+		return !certificates[k] && k != plainTLS
+	})
 	for _, t := range p.targets {
 		switch {
 		case !s.active():
@@ -310,7 +312,8 @@ var plainTLS = tlsKey(hostsconf.TLS{})
 func keyOf(e Endpoint) targetKey {
 	root, _ := split(e.URL)
 	key := targetKey{
-		scheme: e.URL.Scheme, host: hostport.TrimDefaultPort(e.URL.Host, e.URL.Scheme), root: root + "/", tls: plainTLS,
+		scheme: e.URL.Scheme, host: hostport.TrimDefaultPort(e.URL.Host, e.URL.Scheme),
+		root: root + "/", tls: plainTLS,
 	}
 	if e.URL.Scheme == "https" {
 		key.tls = tlsKey(e.TLS)

@@ -8,7 +8,6 @@ import (
 	"net/http/httptrace"
 	"time"
 
-	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhublimit"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -111,7 +110,8 @@ func (p *Prober) watchHub(ctx context.Context) {
 		timer.Reset(p.jitter(wait))
 		p.mu.Unlock()
 		if err != nil && failures == 1 && ctx.Err() == nil {
-			p.log.WarnContext(ctx, "Docker Hub's pull limit cannot be read", slog.String("error", err.Error()))
+			p.log.WarnContext(ctx, "Docker Hub's pull limit cannot be read",
+				slog.String("error", err.Error()))
 		}
 	}
 }
@@ -127,7 +127,7 @@ func (p *Prober) readHub(ctx context.Context, h hub) (HubLimit, error) {
 	ctx, cancel := context.WithTimeout(ctx, hubTimeout)
 	defer cancel()
 	p.mu.Lock()
-	rt := p.roundTripper(&target{key: targetKey{scheme: "https", tls: plainTLS}, tls: hostsconf.TLS{}})
+	rt := p.roundTripper(&target{key: targetKey{scheme: "https", tls: plainTLS}})
 	p.mu.Unlock()
 	limit, err := h.service.Ask(ctx, redactingTransport{rt}, h.username, h.password)
 	if err != nil {
@@ -140,10 +140,10 @@ func (p *Prober) readHub(ctx context.Context, h hub) (HubLimit, error) {
 // and no address of a proxy. Its connections end with the context of the request.
 type redactingTransport struct{ inner http.RoundTripper }
 
-func (d redactingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t redactingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var progress progress
 	ctx := withOwner(httptrace.WithClientTrace(req.Context(), progress.trace()))
-	resp, err := d.inner.RoundTrip(req.WithContext(ctx))
+	resp, err := t.inner.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		_, text := explain(err, ctx.Err(), progress.stage(), hubTimeout)
 		return nil, errors.New(text)

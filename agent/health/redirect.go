@@ -20,8 +20,10 @@ const (
 	maxTries         = 3
 	redirectRequests = 1 + 4*maxTries
 
-	manifestTypes = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, " +
-		"application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
+	manifestTypes = "application/vnd.oci.image.index.v1+json, " +
+		"application/vnd.oci.image.manifest.v1+json, " +
+		"application/vnd.docker.distribution.manifest.list.v2+json, " +
+		"application/vnd.docker.distribution.manifest.v2+json"
 )
 
 // A name from a registry becomes part of the next request's path, so it must have the form that the
@@ -34,16 +36,16 @@ var (
 
 // redirect finds out where the registry redirects a request for a blob. It uses the first blob that
 // it finds; if the registry shows none, the result is Unknown.
-func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error) {
+func (lp *loginProbe) redirect(ctx context.Context) (where, to string, err error) {
 	// The list begins after last, so that repositories below the prefix come first.
-	list := q.root + "/_catalog?n=1"
+	list := lp.root + "/_catalog?n=1"
 	below := ""
-	if q.prefix != "" {
-		below = q.prefix + "/"
-		list = q.root + "/_catalog?n=20&last=" + url.QueryEscape(below)
+	if lp.prefix != "" {
+		below = lp.prefix + "/"
+		list = lp.root + "/_catalog?n=20&last=" + url.QueryEscape(below)
 	}
 	var repositories []string
-	_, err = q.ask(ctx, http.MethodGet, list, true, nil, func(body io.Reader) (err error) {
+	_, err = lp.ask(ctx, http.MethodGet, list, true, nil, func(body io.Reader) (err error) {
 		repositories, err = firstStrings(body, "repositories", maxTries, func(name string) bool {
 			return strings.HasPrefix(name, below) && len(name) < 256 && repositoryName.MatchString(name)
 		})
@@ -53,7 +55,8 @@ func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error)
 		return probestate.Unknown, "", err
 	}
 	for _, repository := range repositories {
-		if where, to, err := q.redirectIn(ctx, q.root+"/"+repository); err != nil || where != probestate.Unknown {
+		where, to, err := lp.redirectIn(ctx, lp.root+"/"+repository)
+		if err != nil || where != probestate.Unknown {
 			return where, to, err
 		}
 	}
@@ -61,12 +64,15 @@ func (q *loginProbe) redirect(ctx context.Context) (where, to string, err error)
 }
 
 // redirectIn is redirect within one repository, given by its path.
-func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, to string, err error) {
+func (lp *loginProbe) redirectIn(
+	ctx context.Context, repository string,
+) (where, to string, err error) {
 	var tags []string
-	_, err = q.ask(ctx, http.MethodGet, repository+"/tags/list?n=1", true, nil, func(body io.Reader) (err error) {
+	readTags := func(body io.Reader) (err error) {
 		tags, err = firstStrings(body, "tags", 1, tagName.MatchString)
 		return err
-	})
+	}
+	_, err = lp.ask(ctx, http.MethodGet, repository+"/tags/list?n=1", true, nil, readTags)
 	if err != nil || len(tags) == 0 {
 		return probestate.Unknown, "", err
 	}
@@ -74,25 +80,27 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 	for range 2 { // an index, then one of its manifests
 		var m manifest
 		path := repository + "/manifests/" + reference
-		r, err := q.ask(ctx, http.MethodGet, path, true, map[string]string{"Accept": manifestTypes}, func(body io.Reader) error {
+		accept := map[string]string{"Accept": manifestTypes}
+		r, err := lp.ask(ctx, http.MethodGet, path, true, accept, func(body io.Reader) error {
 			return json.NewDecoder(body).Decode(&m)
 		})
 		if err != nil {
 			return probestate.Unknown, "", err
 		}
-		if where, to := q.classifyRedirect(path, r); where != probestate.Unknown {
+		if where, to := lp.classifyRedirect(path, r); where != probestate.Unknown {
 			return where, to, nil
 		}
 		if blob := m.blob(); blob != "" {
 			path := repository + "/blobs/" + blob
-			r, err := q.ask(ctx, http.MethodGet, path, true, map[string]string{"Range": "bytes=0-0"}, nil)
+			firstByte := map[string]string{"Range": "bytes=0-0"}
+			r, err := lp.ask(ctx, http.MethodGet, path, true, firstByte, nil)
 			if err != nil {
 				return probestate.Unknown, "", err
 			}
 			if r.status == http.StatusOK || r.status == http.StatusPartialContent {
 				return probestate.NoRedirect, "", nil
 			}
-			where, to := q.classifyRedirect(path, r)
+			where, to := lp.classifyRedirect(path, r)
 			return where, to, nil
 		}
 		if reference = m.child(); reference == "" {
@@ -106,16 +114,17 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 // net/http (shouldCopyHeaderOnRedirect): the header is carried to the same host name, on any port
 // and scheme, and to its subdomains. A redirect within the registry gives Unknown, because it is
 // not followed.
-func (q *loginProbe) classifyRedirect(path string, r reply) (where, to string) {
+func (lp *loginProbe) classifyRedirect(path string, r reply) (where, to string) {
 	switch r.status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
 		return probestate.Unknown, ""
 	}
 	if r.location == "" {
 		return probestate.Unknown, ""
 	}
-	from, err := url.Parse(q.base + path)
+	from, err := url.Parse(lp.base + path)
 	if err != nil {
 		return probestate.Unknown, ""
 	}
@@ -167,7 +176,8 @@ type descriptor struct {
 func (m manifest) blob() string {
 	best := m.Config
 	for _, l := range m.Layers {
-		if len(l.URLs) == 0 && digestForm.MatchString(l.Digest) && (l.Size > best.Size || best.Digest == m.Config.Digest) {
+		if len(l.URLs) == 0 && digestForm.MatchString(l.Digest) &&
+			(l.Size > best.Size || best.Digest == m.Config.Digest) {
 			best = l
 		}
 	}

@@ -25,11 +25,11 @@ func (p *Prober) RestoreHealth(down map[string]SavedState) {
 
 // savedState returns the valid saved state of an address. The caller holds the lock.
 func (p *Prober) savedState(u hostsconf.URL, now time.Time) (SavedState, bool) {
-	m, ok := p.saved[u.String()]
-	return m, ok && now.Before(m.Until)
+	saved, ok := p.saved[u.String()]
+	return saved, ok && now.Before(saved.Until)
 }
 
 // health is the health that a target starts with.
-func (m SavedState) health(now time.Time) health {
-	return health{known: true, since: m.Since, alive: now}
+func (saved SavedState) health(now time.Time) health {
+	return health{known: true, since: saved.Since, alive: now}
 }

@@ -43,7 +43,8 @@ func (p *Prober) Status() []Status {
 	for _, t := range p.targets {
 		s := Status{
 			Target: t.key.String(), Up: t.health.up, Known: t.health.known, Since: t.health.since,
-			LastProbe: t.start, Duration: t.last.took, HTTPStatus: t.last.status, Reason: t.last.reason, LastError: t.last.err,
+			LastProbe: t.start, Duration: t.last.took, HTTPStatus: t.last.status,
+			Reason: t.last.reason, LastError: t.last.err,
 			Failures: t.health.failures, Successes: t.health.successes,
 			Probes: t.probes, Spent: t.spent, Failed: maps.Clone(t.failed),
 			RequestsPerHour: p.cost(t),

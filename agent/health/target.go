@@ -32,7 +32,10 @@ type target struct {
 }
 
 func newTarget(key targetKey, tls hostsconf.TLS, now time.Time) *target {
-	return &target{key: key, tls: tls, wake: make(chan struct{}, 1), health: newHealth(now), failed: map[Reason]uint64{}}
+	return &target{
+		key: key, tls: tls, wake: make(chan struct{}, 1), health: newHealth(now),
+		failed: map[Reason]uint64{},
+	}
 }
 
 // inheritState copies the state of t, which is no longer watched, to a new target that differs only
@@ -44,7 +47,8 @@ func (p *Prober) inheritState(t *target) {
 		if key != t.key || successor.cancel != nil || successor.probes > 0 {
 			continue
 		}
-		successor.health, successor.last, successor.start, successor.probeNow = t.health, t.last, t.start, true
+		successor.health, successor.last, successor.start = t.health, t.last, t.start
+		successor.probeNow = true
 		successor.probes, successor.spent, successor.failed = t.probes, t.spent, maps.Clone(t.failed)
 	}
 }
@@ -139,12 +143,13 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 
 func (p *Prober) report(ctx context.Context, registry string, h health, r result) {
 	if h.up {
-		p.log.InfoContext(ctx, "registry answers", slog.String("url", registry), slog.Int("status", r.status),
-			slog.Duration("took", r.took))
+		p.log.InfoContext(ctx, "registry answers", slog.String("url", registry),
+			slog.Int("status", r.status), slog.Duration("took", r.took))
 		return
 	}
-	p.log.WarnContext(ctx, "registry does not answer", slog.String("url", registry), slog.String("reason", string(r.reason)),
-		slog.String("error", r.err), slog.Int("failures", h.failures))
+	p.log.WarnContext(ctx, "registry does not answer", slog.String("url", registry),
+		slog.String("reason", string(r.reason)), slog.String("error", r.err),
+		slog.Int("failures", h.failures))
 }
 
 // roundTripper returns the round tripper for the TLS settings of t, made on first use. The caller

@@ -24,9 +24,9 @@ func TestAlarms(t *testing.T) {
 	now := statustest.Now()
 	first := func(s *status.Snapshot) *status.Endpoint { return &s.Mirrors[0].Endpoints[0] }
 	failing := func(s *status.Snapshot, left, since time.Duration) {
-		k := &s.Tokens[0]
-		k.Error, k.FailingSince = "denied", now.Add(-since)
-		k.Expires, k.Issued = now.Add(left), now.Add(left-12*time.Hour)
+		token := &s.Tokens[0]
+		token.Error, token.FailingSince = "denied", now.Add(-since)
+		token.Expires, token.Issued = now.Add(left), now.Add(left-12*time.Hour)
 	}
 	cases := []struct {
 		name   string

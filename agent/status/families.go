@@ -2,6 +2,7 @@ package status
 
 import (
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ func families() []family {
 	return slices.Concat([]family{
 		{name: "build_info", kind: gauge, labels: []string{"version", "goversion"},
 			help: "Version of the agent and of Go; always 1.",
-			read: func(s Snapshot, add add) { add(1, s.Version, goVersion()) }},
+			read: func(s Snapshot, add add) { add(1, s.Version, runtime.Version()) }},
 		{name: "ready", kind: gauge,
 			help: "1 when the node is as the config wants it, as /readyz says.",
 			read: one(func(s Snapshot) float64 { return boolValue(s.Ready.Ready) })},
@@ -28,7 +29,8 @@ func families() []family {
 			help: "1 when the config on disk is in use, 0 when it is invalid.",
 			read: one(func(s Snapshot) float64 { return boolValue(s.Config.OK) })},
 		{name: "config_last_reload_success_timestamp_seconds", kind: gauge,
-			help: "When this agent began to use its config, with the files that it names; absent when it has read none.",
+			help: "When this agent began to use its config, with the files that it names; " +
+				"absent when it has read none.",
 			read: func(s Snapshot, add add) { addTime(add, s.Config.Loaded) }},
 		{name: "config_upstreams", kind: gauge,
 			help: "Upstreams that the config in use names.",

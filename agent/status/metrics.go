@@ -2,7 +2,6 @@ package status
 
 import (
 	"net/http"
-	"runtime"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,5 +94,3 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		})
 	}
 }
-
-func goVersion() string { return runtime.Version() }

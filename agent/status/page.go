@@ -99,7 +99,8 @@ func pageOf(s Snapshot, refresh int) page {
 		Snapshot: s, Style: template.CSS(pageCSS), Refresh: refresh, Intervals: intervals(),
 		Groups: groups(s.Alarms), Counts: count(s.Mirrors),
 		Icon: "data:image/svg+xml," +
-			"%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%230a66c2' d='M1 9h14l-3 5H4zM4 3h3v5H4zm4 2h4v3H8z'/%3E%3C/svg%3E",
+			"%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E" +
+			"%3Cpath fill='%230a66c2' d='M1 9h14l-3 5H4zM4 3h3v5H4zm4 2h4v3H8z'/%3E%3C/svg%3E",
 	}
 	slices.Reverse(p.Errors)      // this is Tidy's copy
 	slices.Reverse(p.Files.Saved) // newest first
@@ -165,7 +166,8 @@ func when(now, t time.Time) *timeText {
 	if t.IsZero() {
 		return nil
 	}
-	return &timeText{t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), Relative(now, t)}
+	t = t.UTC()
+	return &timeText{t.Format(time.RFC3339), t.Format("2006-01-02 15:04:05 UTC"), Relative(now, t)}
 }
 
 func functions() template.FuncMap {

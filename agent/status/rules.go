@@ -17,17 +17,26 @@ type rule struct {
 func rules() []rule {
 	only := func(s Severity) []Severity { return []Severity{s} }
 	return []rule{
-		{Kind{"NoConfig", "No usable config was ever read, so Berth manages nothing on this node.", only(Critical)}, noConfig},
-		{Kind{"ConfigInvalid", "The config on disk is invalid; the last good one is in use.", only(Critical)}, configInvalid},
-		{Kind{"ConvergeFailing", "The agent cannot bring the node to the state that the config wants.", only(Critical)}, convergeFailing},
-		{Kind{"FilesNotRead", "containerd does not read the files that Berth writes.", []Severity{Critical, Warning}}, filesNotRead},
-		{Kind{"TokenMissing", "There is no valid ECR token, so hosts.toml has no login for its registries.", only(Critical)}, tokenMissing},
+		{Kind{"NoConfig", "No usable config was ever read, so Berth manages nothing on this node.",
+			only(Critical)}, noConfig},
+		{Kind{"ConfigInvalid", "The config on disk is invalid; the last good one is in use.",
+			only(Critical)}, configInvalid},
+		{Kind{"ConvergeFailing", "The agent cannot bring the node to the state that the config wants.",
+			only(Critical)}, convergeFailing},
+		{Kind{"FilesNotRead", "containerd does not read the files that Berth writes.",
+			[]Severity{Critical, Warning}}, filesNotRead},
+		{Kind{"TokenMissing", "There is no valid ECR token, so hosts.toml has no login for its registries.",
+			only(Critical)}, tokenMissing},
 		{Kind{"AllMirrorsDown", "No mirror of an upstream answers.", []Severity{Warning, Critical}}, allMirrorsDown},
 		{Kind{"TokenExpiring", "An ECR token cannot be renewed; it still works.", only(Warning)}, tokenExpiring},
 		{Kind{"MirrorDown", "A mirror does not answer; others of its upstream do.", only(Warning)}, mirrorDown},
-		{Kind{"LoginRefused", "An endpoint or registry does not accept the login that the config has for it.", only(Warning)}, loginRefused},
-		{Kind{"UnsafeRedirect", "An endpoint or registry redirects downloads to a place that would receive its login.", only(Warning)}, unsafeRedirect},
-		{Kind{"FileConflict", "A file that Berth did not write is at a path where Berth must write.", only(Warning)}, fileConflict},
+		{Kind{"LoginRefused", "An endpoint or registry does not accept the login that the config has for it.",
+			only(Warning)}, loginRefused},
+		{Kind{"UnsafeRedirect",
+			"An endpoint or registry redirects downloads to a place that would receive its login.",
+			only(Warning)}, unsafeRedirect},
+		{Kind{"FileConflict", "A file that Berth did not write is at a path where Berth must write.",
+			only(Warning)}, fileConflict},
 		{Kind{"NotWatching", "File changes are found by a timer, not at once.", only(Warning)}, notWatching},
 		{Kind{"DockerHubLimit", "Docker Hub will soon refuse pulls from this node.", only(Warning)}, dockerHubLimit},
 		{Kind{"AnotherAgent", "Another agent manages this node; this one waits.", only(Warning)}, anotherAgent},
@@ -234,7 +243,8 @@ func loginRefused(s Snapshot) []Alarm {
 	return perURL(s, func(e Endpoint) string {
 		switch e.Basic {
 		case BasicWrong:
-			return cmp.Or(e.Login, "the login") + " is refused: wrong username or password, or no right to read"
+			return cmp.Or(e.Login, "the login") +
+				" is refused: wrong username or password, or no right to read"
 		case BasicRefused:
 		default:
 			return ""
@@ -242,7 +252,8 @@ func loginRefused(s Snapshot) []Alarm {
 		if e.LeftOut != "" {
 			return cmp.Or(e.Login, "the login") + " is not accepted in a header: " + e.LeftOut
 		}
-		return cmp.Or(e.Login, "the login") + " is not accepted in a header; pulls from there have no login, unless kubelet's credential provider may use it"
+		return cmp.Or(e.Login, "the login") + " is not accepted in a header; " +
+			"pulls from there have no login, unless kubelet's credential provider may use it"
 	})
 }
 
@@ -251,8 +262,8 @@ func unsafeRedirect(s Snapshot) []Alarm {
 		if e.Redirect != RedirectOtherPort {
 			return ""
 		}
-		return "downloads are redirected to another port or a subdomain of the same host, which would receive " +
-			cmp.Or(e.Login, "the login") + "; the header is not written"
+		return "downloads are redirected to another port or a subdomain of the same host, " +
+			"which would receive " + cmp.Or(e.Login, "the login") + "; the header is not written"
 	})
 }
 
@@ -279,7 +290,10 @@ func dockerHubLimit(s Snapshot) []Alarm {
 	if !d.Known() || d.Remaining > d.Limit/dockerHubPart {
 		return nil
 	}
-	return []Alarm{{Subject: "docker.io", Message: fmt.Sprintf("%d of %d pulls are left", d.Remaining, d.Limit), Since: d.Time}}
+	return []Alarm{{
+		Subject: "docker.io", Since: d.Time,
+		Message: fmt.Sprintf("%d of %d pulls are left", d.Remaining, d.Limit),
+	}}
 }
 
 func anotherAgent(s Snapshot) []Alarm {
@@ -293,5 +307,8 @@ func nodeRestored(s Snapshot) []Alarm {
 	if s.Phase != Restored {
 		return nil
 	}
-	return []Alarm{{Message: "no mirror and no login of Berth is in use, because the agent runs with --restore", Since: s.PhaseSince}}
+	return []Alarm{{
+		Message: "no mirror and no login of Berth is in use, because the agent runs with --restore",
+		Since:   s.PhaseSince,
+	}}
 }

@@ -128,7 +128,8 @@ func (t *text) head(s Snapshot) {
 			}
 		}
 	}
-	t.lines(0, "", fmt.Sprintf("agent %s, started %s; converged %s", cmp.Or(s.Version, "unknown version"), t.ago(s.Started), t.ago(s.Converge.LastSuccess)))
+	t.lines(0, "", fmt.Sprintf("agent %s, started %s; converged %s",
+		cmp.Or(s.Version, "unknown version"), t.ago(s.Started), t.ago(s.Converge.LastSuccess)))
 	t.lines(0, "", fmt.Sprintf("config %s, loaded %s", cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded)))
 	t.containerd(s.Containerd)
 	for _, w := range s.Config.Warnings {
@@ -202,7 +203,8 @@ func (t *text) mirrors(s Snapshot) {
 		}
 	}
 	if d := s.DockerHub; d.Known() && !slices.Contains(t.alarmNames, "DockerHubLimit") {
-		t.lines(0, "", fmt.Sprintf("docker.io: %d of %d pulls are left, asked %s", d.Remaining, d.Limit, t.ago(d.Time)))
+		t.lines(0, "", fmt.Sprintf("docker.io: %d of %d pulls are left, asked %s",
+			d.Remaining, d.Limit, t.ago(d.Time)))
 	}
 	for i, e := range s.Registries {
 		if i == 0 {
@@ -226,35 +228,40 @@ func (t *text) endpoint(e Endpoint) {
 	if probe != "" {
 		probe += " (" + Human(time.Duration(e.ProbeDuration)) + ")"
 	}
-	t.item(style, "  "+string(e.State), oneLine(e.URL), withdrawn, t.when("since %s", e.Since), probe, login)
+	t.item(style, "  "+string(e.State), oneLine(e.URL),
+		withdrawn, t.when("since %s", e.Since), probe, login)
 	// The alarms show the error of an endpoint that is down.
-	if e.Error != "" && (e.State != Down || !slices.Contains(t.alarmNames, "MirrorDown") && !slices.Contains(t.alarmNames, "AllMirrorsDown")) {
+	alarmed := slices.Contains(t.alarmNames, "MirrorDown") ||
+		slices.Contains(t.alarmNames, "AllMirrorsDown")
+	if e.Error != "" && (e.State != Down || !alarmed) {
 		t.lines(10, "remove", e.Error)
 	}
 	t.lines(10, "", e.Note)
 }
 
 func (t *text) tokens(tokens []Token) {
-	for i, k := range tokens {
+	for i, token := range tokens {
 		if i == 0 {
 			t.title("TOKENS OF ECR")
 		}
-		state := k.State(t.now)
+		state := token.State(t.now)
 		style := map[string]string{"valid": "add", "expiring": "conflict", "missing": "remove"}[state]
 		by := ""
-		if k.Source != "" {
-			by = "by " + oneLine(k.Source)
+		if token.Source != "" {
+			by = "by " + oneLine(token.Source)
 		}
-		t.item(style, state, oneLine(k.Name()), t.when("expires %s", k.Expires), t.when("next renewal %s", k.NextRenewal), by)
-		if k.Error != "" && state == "valid" { // else the alarms show it
-			t.lines(10, "remove", k.Error)
+		t.item(style, state, oneLine(token.Name()),
+			t.when("expires %s", token.Expires), t.when("next renewal %s", token.NextRenewal), by)
+		if token.Error != "" && state == "valid" { // else the alarms show it
+			t.lines(10, "remove", token.Error)
 		}
 	}
 }
 
 func (t *text) files(f Files) {
 	t.title("FILES")
-	t.lines(0, "", fmt.Sprintf("%s: %d written, %d repaired, %d removed", counted(f.Managed, "managed file"), f.Written, f.Repaired, f.Removed))
+	t.lines(0, "", fmt.Sprintf("%s: %d written, %d repaired, %d removed",
+		counted(f.Managed, "managed file"), f.Written, f.Repaired, f.Removed))
 	for _, n := range f.Skipped {
 		t.lines(0, "", fmt.Sprintf("left for the next run: %s: %s", oneLine(n.Path), n.Reason))
 	}

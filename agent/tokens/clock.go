@@ -13,7 +13,7 @@ type clock struct {
 // not last too long.
 type moment struct{ wall, mono time.Time }
 
-// at returns the moment at which the wall clock will show this time, if nobody sets the clock.
+// at returns the moment at which the wall clock will show this time, unless the clock is set.
 func (c clock) at(wall time.Time) moment {
 	wall = wall.Round(0)
 	return moment{wall: wall, mono: c.mono.Add(wall.Sub(c.wall))}

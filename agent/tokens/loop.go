@@ -86,11 +86,11 @@ func (rf *Refresher) step(ctx context.Context, calls *sync.WaitGroup) time.Durat
 		if jumped || !c.mono.Before(e.due) {
 			rf.observe(e, c)
 			e.due = c.mono
-			switch what := e.next(c); {
-			case what == noTask || rf.source == nil:
+			switch kind := e.next(c); {
+			case kind == noTask || rf.source == nil:
 				e.due = e.due.Add(e.wait(c, rf.source != nil))
 			case rf.inFlight < maxInFlight:
-				rf.start(ctx, calls, e, what, c)
+				rf.start(ctx, calls, e, kind, c)
 				e.due = e.due.Add(e.wait(c, true))
 			case !crowded:
 				// The first entry that found no free slot is first next time.
@@ -171,10 +171,10 @@ func (rf *Refresher) clockWentBack(c clock, jump time.Duration) {
 }
 
 // start runs a task in a goroutine. The caller holds the lock.
-func (rf *Refresher) start(ctx context.Context, calls *sync.WaitGroup, e *entry, what task, c clock) {
+func (rf *Refresher) start(ctx context.Context, calls *sync.WaitGroup, e *entry, kind task, c clock) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	job := taskRun{
-		what: what, source: rf.source, registry: e.registry,
+		task: kind, source: rf.source, registry: e.registry,
 		held: e.held.token, heldGood: e.held.good(c), due: e.held.renew.reached(c), fresh: e.fresh,
 	}
 	e.calling, e.cancel = true, cancel
@@ -202,7 +202,7 @@ func (rf *Refresher) finish(ctx context.Context, e *entry, a answer) {
 		e.calls++
 	}
 	// The credentials count as new until a token came of them.
-	e.fresh = e.fresh && (a.err != nil || a.what != renewToken)
+	e.fresh = e.fresh && (a.err != nil || a.task != renewToken)
 	switch {
 	case a.got:
 		rf.take(e, c, a)

@@ -8,7 +8,8 @@ import (
 )
 
 // errNotValid: the source returned a token that is not valid now, for example an expired one.
-var errNotValid = errors.New("the source returned a token that is not valid by the clock of this machine")
+var errNotValid = errors.New(
+	"the source returned a token that is not valid by the clock of this machine")
 
 // errSameToken: the source returned the old token again.
 var errSameToken = errors.New("the source returned the old token again")
@@ -51,7 +52,8 @@ func (rf *Refresher) failed(e *entry, c clock, err error) {
 	}
 	e.failures++
 	e.err, e.errAt = err, c.wall
-	e.failed[reason(err)]++
+	why := worstReason(err)
+	e.failed[why.key]++
 	wait := pause(e.failures, limit(err, have), rf.random())
 	if a := retryAfter(err, have); a > 0 {
 		e.retryAfterEnd = c.mono.Add(a)
@@ -60,10 +62,10 @@ func (rf *Refresher) failed(e *entry, c clock, err error) {
 	e.notBefore = c.mono.Add(wait)
 	// An adopted scope that AWS refuses needs no retry: the credential provider asks itself when it
 	// needs a token.
-	switch worstReason(err) {
+	switch why.outcome {
 	case ecr.Denied, ecr.Rejected, ecr.NoRole, ecr.NoKeys:
 		e.gaveUp = !e.wanted
 	}
-	rf.logFailed(e, c, err)
+	rf.logFailed(e, c, why.key, err)
 	rf.notify = true
 }

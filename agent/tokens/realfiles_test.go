@@ -133,7 +133,7 @@ func TestRealFiles(t *testing.T) {
 	if !strings.Contains(s.Alarm, "access denied") || s.Failures["access_denied"] == 0 {
 		t.Errorf("%+v", s)
 	}
-	if told := fmt.Sprintf("%+v", rf.Status()) + log.String(); strings.Contains(told, "canary") || strings.Contains(told, "QVdT") {
-		t.Errorf("a secret is shown: %s", told)
+	if shown := fmt.Sprintf("%+v", rf.Status()) + log.String(); strings.Contains(shown, "canary") || strings.Contains(shown, "QVdT") {
+		t.Errorf("a secret is shown: %s", shown)
 	}
 }

@@ -2,41 +2,42 @@ package tokens
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// worstReason is the outcome that explains best why there is no token: if a profile is denied and
-// keys are missing, the former.
-func worstReason(err error) ecr.Outcome {
-	found := ecr.NoKeys
-	errs := sourceErrors(err)
-	for _, e := range errs {
-		if o := ecr.OutcomeOf(e); rank(o) > rank(found) {
-			found = o
-		}
+// reasons lists the outcomes of a source, the one that explains best first, with their keys in
+// [Status.Failures].
+func reasons() []outcomeReason {
+	return []outcomeReason{
+		{ecr.Denied, "access_denied"},
+		{ecr.Rejected, "credentials_rejected"},
+		{ecr.Busy, "temporary"},
+		{ecr.NoRole, "no_role"},
+		{ecr.HopLimit, "metadata_hop_limit"},
+		{ecr.NotEC2, "no_ec2_metadata"},
+		{ecr.Unreachable, "metadata_unreachable"},
+		{ecr.NoKeys, "no_keys"},
 	}
-	return found
 }
 
-func rank(o ecr.Outcome) int {
-	switch o {
-	case ecr.Denied:
-		return 7
-	case ecr.Rejected:
-		return 6
-	case ecr.Busy:
-		return 5
-	case ecr.NoRole:
-		return 4
-	case ecr.HopLimit:
-		return 3
-	case ecr.NotEC2:
-		return 2
-	case ecr.Unreachable:
-		return 1
+type outcomeReason struct {
+	outcome ecr.Outcome
+	key     string
+}
+
+// worstReason is the outcome of the sources that explains best why there is no token: if a profile
+// is denied and keys are missing, the former. An unknown outcome counts as the last one.
+func worstReason(err error) outcomeReason {
+	all := reasons()
+	errs := sourceErrors(err)
+	for _, r := range all {
+		if slices.ContainsFunc(errs, func(e error) bool { return ecr.OutcomeOf(e) == r.outcome }) {
+			return r
+		}
 	}
-	return 0
+	return all[len(all)-1]
 }
 
 // sourceErrors returns the errors of the single sources of a chain.
@@ -46,33 +47,4 @@ func sourceErrors(err error) []error {
 		return chain.Unwrap()
 	}
 	return []error{err}
-}
-
-// Reasons lists every possible key of [Status.Failures], so that a metric can show all of them from
-// the start.
-func Reasons() []string {
-	return []string{
-		"access_denied", "credentials_rejected", "metadata_hop_limit", "metadata_unreachable",
-		"no_ec2_metadata", "no_keys", "no_role", "temporary",
-	}
-}
-
-func reason(err error) string {
-	switch worstReason(err) {
-	case ecr.Denied:
-		return "access_denied"
-	case ecr.Rejected:
-		return "credentials_rejected"
-	case ecr.NoRole:
-		return "no_role"
-	case ecr.HopLimit:
-		return "metadata_hop_limit"
-	case ecr.NotEC2:
-		return "no_ec2_metadata"
-	case ecr.Unreachable:
-		return "metadata_unreachable"
-	case ecr.NoKeys:
-		return "no_keys"
-	}
-	return "temporary"
 }

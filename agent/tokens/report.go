@@ -42,12 +42,11 @@ func (rf *Refresher) logTaken(e *entry, a answer) {
 	if e.warned {
 		level, e.warned = slog.LevelInfo, false
 	}
-	rf.log(level, message, e.attrs(slog.String("source", a.token.Source), slog.Time("expires", a.token.Expires),
-		slog.Int("failures", e.failures))...)
+	rf.log(level, message, e.attrs(slog.String("source", a.token.Source),
+		slog.Time("expires", a.token.Expires), slog.Int("failures", e.failures))...)
 }
 
-func (rf *Refresher) logFailed(e *entry, c clock, err error) {
-	why := reason(err)
+func (rf *Refresher) logFailed(e *entry, c clock, why string, err error) {
 	if !e.shouldLog(why, c.mono) {
 		return
 	}
@@ -92,7 +91,8 @@ func (rf *Refresher) logDropped(e *entry) {
 }
 
 func (rf *Refresher) logAdopted(e *entry) {
-	rf.log(slog.LevelDebug, "ECR token of another process is kept fresh", e.attrs(slog.Time("expires", e.held.token.Expires))...)
+	rf.log(slog.LevelDebug, "ECR token of another process is kept fresh",
+		e.attrs(slog.Time("expires", e.held.token.Expires))...)
 }
 
 func (rf *Refresher) logClock(c clock, jump time.Duration) {

@@ -31,7 +31,7 @@ type Status struct {
 	// Renewals counts the tokens from AWS, Picked those that another process stored, Attempts the
 	// calls.
 	Renewals, Picked, Attempts uint64
-	// Failures counts the failed attempts by one of [Reasons].
+	// Failures counts the failed attempts by reason: the keys in reasons.
 	Failures map[string]uint64
 	// LastError is why the last attempt failed, "" after a success.
 	LastError     string

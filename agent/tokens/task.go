@@ -22,7 +22,7 @@ const (
 
 // taskRun is a task with its input.
 type taskRun struct {
-	what     task
+	task     task
 	source   Source
 	registry ecr.Registry
 	held     credprovider.Token // may be the zero value
@@ -33,31 +33,31 @@ type taskRun struct {
 
 // answer is the result of a task: a token, an error, or neither.
 type answer struct {
-	what   task
+	task   task
 	token  credprovider.Token
 	got    bool
 	called bool // AWS was asked, as far as this package can tell
 	err    error
 }
 
-func (j taskRun) run(ctx context.Context) answer {
-	a := answer{what: j.what}
-	stored, ok := j.source.Cached(j.registry)
-	if ok && j.better(stored) {
+func (tr taskRun) run(ctx context.Context) answer {
+	a := answer{task: tr.task}
+	stored, ok := tr.source.Cached(tr.registry)
+	if ok && tr.better(stored) {
 		a.token, a.got = stored, true
 		return a
 	}
 	switch {
-	case j.what == renewToken && ok && j.heldGood && !j.due:
+	case tr.task == renewToken && ok && tr.heldGood && !tr.due:
 		// Other credentials, but the same token: the credentials are the same.
-	case j.what == renewToken:
+	case tr.task == renewToken:
 		a.called = true
-		a.token, a.err = j.source.Renew(ctx, j.registry)
+		a.token, a.err = tr.source.Renew(ctx, tr.registry)
 		a.got = a.err == nil
-	case j.what == searchCache && ok:
+	case tr.task == searchCache && ok:
 		// Get returns the stored token unless a better source has one. An error here changes
 		// nothing.
-		if t, err := j.source.Get(ctx, j.registry); err == nil && j.better(t) {
+		if t, err := tr.source.Get(ctx, tr.registry); err == nil && tr.better(t) {
 			a.token, a.got = t, true
 		}
 	}
@@ -66,12 +66,12 @@ func (j taskRun) run(ctx context.Context) answer {
 
 // better reports whether a stored token must replace the held one. An older one of the same source
 // must not: it is stored because the newer one could not be.
-func (j taskRun) better(t credprovider.Token) bool {
+func (tr taskRun) better(t credprovider.Token) bool {
 	switch {
-	case t.Password == j.held.Password:
+	case t.Password == tr.held.Password:
 		return false
-	case !j.heldGood || j.fresh:
+	case !tr.heldGood || tr.fresh:
 		return true
 	}
-	return t.Issued.After(j.held.Issued)
+	return t.Issued.After(tr.held.Issued)
 }

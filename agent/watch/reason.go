@@ -51,7 +51,8 @@ func cannotWatch(path string, err error) string {
 }
 
 const (
-	outOfFiles       = "no free file descriptor in this process (EMFILE); raise its limit (LimitNOFILE=, ulimit -n)"
+	outOfFiles = "no free file descriptor in this process (EMFILE); " +
+		"raise its limit (LimitNOFILE=, ulimit -n)"
 	outOfSystemFiles = "no free file descriptor in the system (ENFILE); raise fs.file-max"
 )
 
@@ -71,7 +72,8 @@ func cannotOpen(err error) problem {
 	case errors.Is(err, syscall.ENFILE):
 		return problem{why: outOfSystemFiles}
 	case errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
-		return problem{why: fmt.Sprintf("inotify is not permitted (%v); allow inotify_init1 in the seccomp profile or sandbox", err)}
+		return problem{why: fmt.Sprintf(
+			"inotify is not permitted (%v); allow inotify_init1 in the seccomp profile or sandbox", err)}
 	}
 	return problem{why: fmt.Sprintf("inotify: %v", err)}
 }

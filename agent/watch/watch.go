@@ -214,7 +214,8 @@ func (w *Watcher) report(p problem, lost bool) {
 		w.o.Log.Warn("file events were lost; checking all files again")
 	case p.why == before:
 	case p.why != "":
-		w.o.Log.Warn("some files are not watched; their changes are found at the next resync", "reason", p.why, "directories", p.count)
+		w.o.Log.Warn("some files are not watched; their changes are found at the next resync",
+			"reason", p.why, "directories", p.count)
 	case before != notRunning:
 		w.o.Log.Info("all files are watched")
 	}
