@@ -1,4 +1,4 @@
-# Every target that people need is listed by "make help".
+# "make help" lists every target, in the groups that the lines "##@" begin.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -20,15 +20,20 @@ export GOTESTFLAGS
 # The image that the chart names: its repository and the version of the application.
 IMAGE ?= $(shell sed -n 's/^  repository: //p' manifests/chart/values.yaml):$(shell sed -n 's/^appVersion: "\(.*\)"/\1/p' manifests/chart/Chart.yaml)
 BUILDER ?= docker.io/library/golang:1.26
-# "docker build" and its likes: the first of these that is there.
+# The first of these that is installed.
 CONTAINER_TOOL ?= $(firstword $(foreach t,docker podman buildah,$(shell command -v $(t))))
 
-# Where no test may ever ask: the metadata service of the machine it runs on.
-test e2e fuzz update-golden mutants cover: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
+# The end-to-end suites, in the order in which "make e2e" runs them.
+E2E := $(addprefix e2e-,disk provider page images containerd systemd kubelet install chart cluster)
+
+# No test may reach the metadata service of the machine that it runs on.
+test e2e $(E2E) fuzz update-golden mutants cover: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Build
 
 .PHONY: run
 run: build ## The main job from end to end on this machine, in seconds
@@ -37,12 +42,6 @@ run: build ## The main job from end to end on this machine, in seconds
 .PHONY: build
 build: ## Build the commands into bin/
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
-
-# A program with the race detector sleeps for a second at its exit, by default.
-.PHONY: test
-test: export GORACE := atexit_sleep_ms=0
-test: ## Unit tests: no root, no daemon, nothing beyond loopback
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout=20m $(GOTESTFLAGS) ./...
 
 .PHONY: package
 package: export VERSION := $(VERSION)
@@ -62,13 +61,67 @@ image: ## The container image that the chart names, or IMAGE=…, with docker, p
 generate: ## Render manifests/berth.yaml and the chart's copies again
 	test/chart/render.sh
 
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf $(BIN) dist
+
+##@ Checks without root
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck, import directions
 	test/lint.sh
 
+# By default a program with the race detector sleeps for a second when it exits.
+.PHONY: test
+test: export GORACE := atexit_sleep_ms=0
+test: ## Unit tests: no root, no daemon, nothing beyond loopback
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout=20m $(GOTESTFLAGS) ./...
+
+.PHONY: cover
+cover: ## How many statements the unit tests run; docs/mutants.md has the record
+	test/cover.sh
+
+.PHONY: mutants
+mutants: ## Break the code in one place at a time: the tests notice it as recorded; or PACKAGES=hostsconf,…
+	go run ./test/mutants $(if $(PACKAGES),-packages $(PACKAGES))
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (60s)
+	test/fuzz.sh $(FUZZTIME)
+
+.PHONY: differential
+differential: ## The present tree beside commit OLD (562c094), TRIALS (1000); docs/differential.md
+	OLD=$(OLD) BIN=$(BIN) test/differential/differential.sh -trials $(TRIALS) -seed $(SEED)
+
+.PHONY: update-golden
+update-golden: ## Write the golden files of the tests again
+	go test ./hostsconf ./config ./config/convert ./node/... ./agent/status ./cmd/berth -update
+
+.PHONY: count
+count: ## Lines of Go that hold code, without tests; docs/mutants.md has the record
+	go run ./test/count
+
+##@ End-to-end suites, as root; test/README.md says what each needs
+
 .PHONY: e2e
-e2e: build ## As root: real containerd and kubelet, crashes, full disks (what CI runs)
+e2e: build ## All of them, one after the other
 	test/e2e.sh
+
+.PHONY: $(E2E)
+$(E2E): e2e-%: build
+	test/e2e.sh $*
+e2e-disk: ## Full disks, read-only directories, mounts, kills in the middle of a write
+e2e-provider: ## A thousand processes of the credential provider at once
+e2e-page: ## The agent's page in Chromium
+e2e-images: ## berth images with real registries
+e2e-containerd: ## Pulls through containerd 1.6, 1.7 and 2.4
+e2e-systemd: ## The packages on a Debian that boots with systemd
+e2e-kubelet: ## Pods and credentials with kubelet 1.36 and kubelet's code of four versions
+e2e-install: ## berth install and uninstall, killed at each step
+e2e-chart: ## What the chart renders; alerts and dashboard
+e2e-cluster: ## The chart on a cluster: install, pulls, upgrade, uninstall
+
+##@ Long trials and benchmarks
 
 .PHONY: soak
 soak: build ## Long trials; results are recorded in docs/performance.md and docs/scale.md
@@ -84,22 +137,6 @@ soak: build ## Long trials; results are recorded in docs/performance.md and docs
 matrix: ## As root: foreign hosts.toml files past seven releases of containerd; docs/matrix.md
 	cd test/e2e && go run ./cmd/matrix
 
-.PHONY: differential
-differential: ## The present tree beside commit OLD (562c094), TRIALS (1000); docs/differential.md
-	OLD=$(OLD) BIN=$(BIN) test/differential/differential.sh -trials $(TRIALS) -seed $(SEED)
-
-.PHONY: fuzz
-fuzz: ## Every fuzz target for FUZZTIME (60s)
-	test/fuzz.sh $(FUZZTIME)
-
-.PHONY: mutants
-mutants: ## Break the code in one place at a time: the tests notice it as recorded; or PACKAGES=hostsconf,…
-	go run ./test/mutants $(if $(PACKAGES),-packages $(PACKAGES))
-
-.PHONY: cover
-cover: ## How many statements the unit tests run; docs/mutants.md has the record
-	test/cover.sh
-
 .PHONY: bench
 bench: ## Cost of plan and apply; figures are recorded in docs/performance.md
 	go test ./node/reconcile -run '^$$' -bench FromNothing -benchtime 1x -count 5 -timeout 30m
@@ -112,15 +149,3 @@ bench-provider: ## The provider beside its floor and its peers; fails past a lim
 .PHONY: bench-agent
 bench-agent: build ## The agent: repairs, saves, idle cost, growth, stops; fails past a limit
 	go run ./test/benchagent -berth $(BIN)/berth
-
-.PHONY: update-golden
-update-golden: ## Write the golden files of the tests again
-	go test ./hostsconf ./config ./config/convert ./node/... ./agent/status ./cmd/berth -update
-
-.PHONY: count
-count: ## Lines of Go that hold code, without tests; docs/mutants.md has the record
-	go run ./test/count
-
-.PHONY: clean
-clean: ## Remove what was built
-	rm -rf $(BIN) dist

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"go.uber.org/goleak"
 )
 

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // get is Get, which must give a token from the key named.

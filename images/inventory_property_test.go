@@ -1,4 +1,4 @@
-package images
+package images_test
 
 import (
 	"fmt"
@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/images/list"
+	"github.com/berth-registry/berth/images/rewrite"
 )
 
 // Of objects of many shapes, made by a generator that knows the truth: every
@@ -79,8 +82,8 @@ func plainObject(t *testing.T, schema *yaml.Node) *made {
 // checkList gives what is missed and said too much, and counts what is listed
 // and is no image.
 func checkList(m *made) (faults []string, invented int) {
-	var l List
-	l.addManifest("in.yaml", []byte(m.text))
+	var l list.List
+	l.AddManifest("in.yaml", []byte(m.text))
 	have := map[string]bool{}
 	for _, r := range l.References() {
 		have[r.String()] = true
@@ -120,7 +123,7 @@ func (m *made) oddIn(err error) string {
 
 func checkRewrite(t *testing.T, m *made) (faults []string) {
 	t.Helper()
-	r, err := Rewrite("in.yaml", []byte(m.text), options(t, "--to reg.corp:5000/m --env"))
+	r, err := rewrite.Rewrite("in.yaml", []byte(m.text), moved(t))
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -132,8 +135,8 @@ func checkRewrite(t *testing.T, m *made) (faults []string) {
 			faults = append(faults, "left alone: "+err.Error())
 		}
 	}
-	var l List
-	l.addManifest("out.yaml", r.Text)
+	var l list.List
+	l.AddManifest("out.yaml", r.Text)
 	have := map[string]bool{}
 	for _, r := range l.References() {
 		have[r.String()] = true

@@ -1,4 +1,4 @@
-package images
+package images_test
 
 import (
 	"flag"
@@ -10,6 +10,11 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/berth-registry/berth/images/internal/imagestest"
+	"github.com/berth-registry/berth/images/list"
+	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/images/rewrite"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -40,22 +45,41 @@ func operator(t *testing.T, file string) *txtar.Archive {
 	return a
 }
 
+// moved are the options of a rewrite to the registry of the examples.
+func moved(t *testing.T) rewrite.RewriteOptions {
+	t.Helper()
+	to, err := reference.ParseTarget("reg.corp:5000/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rewrite.RewriteOptions{To: to, Env: true}
+}
+
+func rewriteText(t *testing.T, text string, o rewrite.RewriteOptions) string {
+	t.Helper()
+	r, err := rewrite.Rewrite("in.yaml", []byte(text), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(r.Text)
+}
+
 // Of manifests in the shapes of real operators, the images are those that a
 // reader finds by hand, and what cannot be told is named.
 func TestOperatorsList(t *testing.T) {
 	for _, o := range operators {
 		t.Run(o.file, func(t *testing.T) {
 			a := operator(t, o.file)
-			var l List
-			l.addManifest("in.yaml", []byte(section(a, "in.yaml")))
+			var l list.List
+			l.AddManifest("in.yaml", []byte(imagestest.Section(a, "in.yaml")))
 			var got []string
 			for _, r := range l.References() {
 				got = append(got, r.String())
 			}
-			if want := strings.Fields(section(a, "images")); !slices.Equal(got, want) {
+			if want := strings.Fields(imagestest.Section(a, "images")); !slices.Equal(got, want) {
 				t.Errorf("found\n  %s\nby hand\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 			}
-			named := slices.Collect(strings.Lines(section(a, "named")))
+			named := slices.Collect(strings.Lines(imagestest.Section(a, "named")))
 			problems := l.Problems()
 			for i := range max(len(named), len(problems)) {
 				if i >= len(named) || i >= len(problems) || !strings.HasPrefix(problems[i].Error(), strings.TrimSpace(named[i])) {
@@ -69,12 +93,12 @@ func TestOperatorsList(t *testing.T) {
 // The images of these manifests change, to the ones that are listed, and nothing
 // else does, compared by the byte.
 func TestOperatorsRewrite(t *testing.T) {
-	o := options(t, "--to reg.corp:5000/m --env")
+	o := moved(t)
 	for _, each := range operators {
 		t.Run(each.file, func(t *testing.T) {
 			a := operator(t, each.file)
-			in := section(a, "in.yaml")
-			r, err := Rewrite("in.yaml", []byte(in), o)
+			in := imagestest.Section(a, "in.yaml")
+			r, err := rewrite.Rewrite("in.yaml", []byte(in), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,19 +114,19 @@ func TestOperatorsRewrite(t *testing.T) {
 				t.Errorf("%v, rewritten to\n%s", err, got)
 			}
 			bare := got
-			if inserted := section(a, "inserted"); inserted != "" {
+			if inserted := imagestest.Section(a, "inserted"); inserted != "" {
 				if bare = strings.Replace(got, inserted, "", 1); bare == got {
 					t.Errorf("%q is not inserted", inserted)
 				}
 			}
-			if err := outside(in, bare); err != nil {
+			if err := imagestest.Outside(in, bare); err != nil {
 				t.Error(err)
 			}
-			var l List
-			l.addManifest("out.yaml", r.Text)
+			var l list.List
+			l.AddManifest("out.yaml", r.Text)
 			have := l.References()
-			for _, image := range strings.Fields(section(a, "images")) {
-				ref, err := Parse(image)
+			for _, image := range strings.Fields(imagestest.Section(a, "images")) {
+				ref, err := reference.Parse(image)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -110,19 +134,19 @@ func TestOperatorsRewrite(t *testing.T) {
 					t.Errorf("%s is not at %s", image, o.To.Reference(ref))
 				}
 			}
-			if n := len(strings.Fields(section(a, "images"))); len(have) != n {
+			if n := len(strings.Fields(imagestest.Section(a, "images"))); len(have) != n {
 				t.Errorf("%d images afterwards, before %d", len(have), n)
 			}
-			if again, _ := rewritten(t, got, o); again != got {
+			if again := rewriteText(t, got, o); again != got {
 				t.Errorf("a second time it is\n%s", again)
 			}
 			// A repository without a tag is rewritten as well.
-			named := strings.Count(section(a, "named"), "\n") - strings.Count(section(a, "named"), "has no tag here")
+			named := strings.Count(imagestest.Section(a, "named"), "\n") - strings.Count(imagestest.Section(a, "named"), "has no tag here")
 			if len(r.Untouched) != named {
 				t.Errorf("%d named, want %d: %q", len(r.Untouched), named, r.Untouched)
 			}
 			crlf := strings.NewReplacer("\n", "\r\n")
-			if windows, _ := rewritten(t, crlf.Replace(in), o); windows != crlf.Replace(got) {
+			if windows := rewriteText(t, crlf.Replace(in), o); windows != crlf.Replace(got) {
 				t.Errorf("with other line ends it is\n%q", windows)
 			}
 		})
@@ -138,9 +162,9 @@ func TestOperatorsTable(t *testing.T) {
 	table := "| operator | images by hand | images found | named |\n|---|---|---|---|\n"
 	for _, o := range operators {
 		a := operator(t, o.file)
-		var l List
-		l.addManifest("in.yaml", []byte(section(a, "in.yaml")))
-		table += fmt.Sprintf("| %s | %d | %d | %d |\n", o.name, len(strings.Fields(section(a, "images"))), len(l.References()), len(l.Problems()))
+		var l list.List
+		l.AddManifest("in.yaml", []byte(imagestest.Section(a, "in.yaml")))
+		table += fmt.Sprintf("| %s | %d | %d | %d |\n", o.name, len(strings.Fields(imagestest.Section(a, "images"))), len(l.References()), len(l.Problems()))
 	}
 	if !strings.Contains(string(page), table) {
 		t.Errorf("docs/images.md does not have the table\n%s", table)

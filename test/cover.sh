@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints how many statements of what is shipped the tests of packages (./... if none
-# is named) run. A test counts for every package. Needs no root.
+# Prints the share of the released statements that the tests of packages (by default ./...)
+# run. A test counts for every package. Needs no root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- ./...

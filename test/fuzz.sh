@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module for a while: fuzz.sh 60s
+# Runs every fuzz target of the module for a time: fuzz.sh 60s
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:-60s}

@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
-# What a reader should never have to point out.
+# Checks format, suspicious code, shell scripts and import directions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if ! command -v shellcheck >/dev/null; then
+  echo "lint: shellcheck is missing; run: apt-get install -y --no-install-recommends shellcheck" >&2
+  exit 1
+fi
 
 unformatted=$(git ls-files --cached --others --exclude-standard '*.go' | xargs -r gofmt -l)
 if [ -n "$unformatted" ]; then

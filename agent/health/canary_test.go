@@ -17,8 +17,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// leaks looks for secrets, and for their other spellings, in text that people see.
-func leaks(text string, secrets ...string) []string {
+// findSecrets looks for secrets, and for their other spellings, in text that people see.
+func findSecrets(text string, secrets ...string) []string {
 	var found []string
 	for _, s := range secrets {
 		for _, spelling := range []string{s, base64.StdEncoding.EncodeToString([]byte(s)), strings.ToLower(s)} {
@@ -32,7 +32,7 @@ func leaks(text string, secrets ...string) []string {
 
 // The registries, the proxy and the Docker Hub of this test repeat every secret that they get,
 // wherever an answer has room for it. None may appear in text that people see.
-func TestNoSecretIsTold(t *testing.T) {
+func TestNoSecretIsShown(t *testing.T) {
 	const proxyPassword, hubPassword, key = "proxy-canary", "hub-canary", "header-canary"
 	var mu sync.Mutex
 	received := map[string]int{} // the secrets that were sent
@@ -81,22 +81,22 @@ func TestNoSecretIsTold(t *testing.T) {
 	}
 	var all []Endpoint
 	for way := range 4 {
-		address := raw(t, echo(way))
+		address := rawServer(t, echo(way))
 		all = append(all, Endpoint{
 			URL: mustURL(t, "http://"+address), Learn: true, Authorization: goodLogin, Header: map[string][]string{"X-Key": {key}},
 		})
 	}
 	// One more behind a proxy that repeats its own login.
-	proxy := raw(t, echo(0))
+	proxy := rawServer(t, echo(0))
 	all = append(all, endpoint(t, "https://mirror.corp"))
-	hub := raw(t, echo(0))
+	hub := rawServer(t, echo(0))
 
-	var log journal
+	var log logBuffer
 	p := New(Options{
 		Log: log.logger(), Getenv: env("HTTPS_PROXY", "http://u:"+proxyPassword+"@"+proxy), LoginKey: []byte("login-key-canary"),
 		Hub: dockerhublimit.Service{Registry: "http://" + hub, Token: "http://" + hub + "/token"},
 	})
-	s := patient()
+	s := longTimeout()
 	s.Interval = 50 * time.Millisecond
 	p.Set(s, all)
 	p.SetHub(true, "u", redact.New(hubPassword))
@@ -121,11 +121,11 @@ func TestNoSecretIsTold(t *testing.T) {
 	secrets := []string{
 		password, username + ":" + password, proxyPassword, "u:" + proxyPassword, hubPassword, "u:" + hubPassword, key, "login-key-canary", goodLogin.Reveal(),
 	}
-	if found := leaks(seen.String(), secrets...); len(found) > 0 {
+	if found := findSecrets(seen.String(), secrets...); len(found) > 0 {
 		t.Errorf("secrets %q are shown in\n%s", found, seen.String())
 	}
 
-	// The control: the secrets were sent and repeated, and leaks finds them.
+	// The control: the secrets were sent and repeated, and findSecrets finds them.
 	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
 	mu.Lock()
 	defer mu.Unlock()
@@ -135,8 +135,8 @@ func TestNoSecretIsTold(t *testing.T) {
 		}
 	}
 	for _, s := range secrets {
-		if len(leaks("x "+base64.StdEncoding.EncodeToString([]byte(s)), s)) == 0 || len(leaks("x"+s, s)) == 0 {
-			t.Errorf("leaks does not find %s", s)
+		if len(findSecrets("x "+base64.StdEncoding.EncodeToString([]byte(s)), s)) == 0 || len(findSecrets("x"+s, s)) == 0 {
+			t.Errorf("findSecrets does not find %s", s)
 		}
 	}
 	for _, f := range p.Learned() {

@@ -34,7 +34,7 @@ func Reasons() []Reason {
 // explain says why a request failed that got as far as at; ended is the error of its context. The
 // text quotes nothing that the server sent, except names in a certificate: a registry or a proxy
 // might repeat our own secrets.
-func explain(err, ended error, at stage, patience time.Duration) (Reason, string) {
+func explain(err, ended error, at stage, limit time.Duration) (Reason, string) {
 	var refused *proxyError
 	var dns *net.DNSError
 	var op *net.OpError
@@ -50,9 +50,9 @@ func explain(err, ended error, at stage, patience time.Duration) (Reason, string
 	case errors.As(err, &dns):
 		return DNS, neterr.Name(dns)
 	case at == resolving && (isTimeout(err, ended)):
-		return DNS, fmt.Sprintf("the name was not resolved within %s", patience)
+		return DNS, fmt.Sprintf("the name was not resolved within %s", limit)
 	case isTimeout(err, ended), errors.As(err, &timeout) && timeout.Timeout():
-		return Timeout, late(at, patience)
+		return Timeout, timeoutText(at, limit)
 	}
 	if text := tlsText(err); text != "" {
 		return TLS, text
@@ -73,17 +73,17 @@ func isTimeout(err, ended error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(ended, context.DeadlineExceeded)
 }
 
-// late says what took too long.
-func late(at stage, patience time.Duration) string {
+// timeoutText says what took too long.
+func timeoutText(at stage, limit time.Duration) string {
 	switch at {
 	case dialing:
-		return fmt.Sprintf("no connection within %s", patience)
+		return fmt.Sprintf("no connection within %s", limit)
 	case handshaking:
-		return fmt.Sprintf("the TLS handshake did not end within %s", patience)
+		return fmt.Sprintf("the TLS handshake did not end within %s", limit)
 	case answering:
-		return fmt.Sprintf("the answer did not end within %s", patience)
+		return fmt.Sprintf("the answer did not end within %s", limit)
 	}
-	return fmt.Sprintf("no answer within %s", patience)
+	return fmt.Sprintf("no answer within %s", limit)
 }
 
 // tlsText describes an error of TLS, "" if err is none.

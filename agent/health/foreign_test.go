@@ -90,7 +90,7 @@ func TestEndlessAnswer(t *testing.T) {
 		if f := p.Learned(); len(f) != 1 || f[0].Redirect != probestate.Unknown || f[0].Error != "" {
 			t.Errorf("%+v", f)
 		}
-		if list.read == 0 || list.read > maxAnswer || !list.closed {
+		if list.read == 0 || list.read > maxListBytes || !list.closed {
 			t.Errorf("%d bytes read, closed: %v", list.read, list.closed)
 		}
 	})
@@ -133,7 +133,7 @@ func FuzzForeignAnswers(f *testing.F) {
 			}
 		}
 		u := mustURL(t, "https://r.corp")
-		where, to := newLoginProbe(Endpoint{URL: u}, nil, 0).whereTo("/v2/x", reply{status: 307, location: location})
+		where, to := newLoginProbe(Endpoint{URL: u}, nil, 0).classifyRedirect("/v2/x", reply{status: 307, location: location})
 		if to != "" && where != probestate.OtherPort {
 			t.Errorf("%s to %q", where, to)
 		}

@@ -5,8 +5,8 @@ import "time"
 const (
 	// grace is how much later than failures × interval a dead registry may be detected.
 	grace = 2 * time.Second
-	// install is the part of grace that is left for writing hosts.toml.
-	install = 500 * time.Millisecond
+	// writeReserve is the part of grace that is left for writing hosts.toml.
+	writeReserve = 500 * time.Millisecond
 
 	// Probes start between shortest and longest × interval apart. Jitter only shortens the
 	// interval, so that Settings.Failures probes end in time, with some room to spare.
@@ -62,13 +62,13 @@ func (h *health) observe(ok bool, now time.Time, s Settings) bool {
 	return true
 }
 
-// patience is the time limit of a probe that starts at now: the timeout, but a probe whose failure
-// would turn the registry down must end within failures × interval + grace - install after the last
-// answer. The limit is never below grace, so timeouts up to grace are never cut.
-func (h *health) patience(now time.Time, s Settings) time.Duration {
+// timeLimit is the time limit of a probe that starts at now: the timeout, but a probe whose failure
+// would turn the registry down must end within failures × interval + grace - writeReserve after the
+// last answer. The limit is never below grace, so timeouts up to grace are never cut.
+func (h *health) timeLimit(now time.Time, s Settings) time.Duration {
 	if !h.up || h.failures < s.Failures-1 {
 		return s.Timeout
 	}
-	promised := h.alive.Add(time.Duration(s.Failures)*s.Interval + grace - install)
+	promised := h.alive.Add(time.Duration(s.Failures)*s.Interval + grace - writeReserve)
 	return min(s.Timeout, max(promised.Sub(now), grace))
 }

@@ -35,7 +35,7 @@ func TestHysteresis(t *testing.T) {
 	}
 }
 
-func TestPatience(t *testing.T) {
+func TestTimeLimit(t *testing.T) {
 	start := time.Unix(1000, 0)
 	s := Settings{Interval: 15 * time.Second, Timeout: 2 * time.Second, Failures: 2, Successes: 2}
 	slow := s
@@ -56,7 +56,7 @@ func TestPatience(t *testing.T) {
 		{"nothing to decide when down", slow, 5, true, time.Hour, 15 * time.Second},
 	} {
 		h := health{up: !c.down, known: true, alive: start, failures: c.failures}
-		if got := h.patience(start.Add(c.after), c.s); got != c.want {
+		if got := h.timeLimit(start.Add(c.after), c.s); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// questionTimeout is for one request. A cache may have to ask its upstream first.
-	questionTimeout = 10 * time.Second
-	// maxAnswer limits how many bytes of a list or a manifest are read.
-	maxAnswer = 1 << 20
+	// loginRequestTimeout is for one request. A cache may have to ask its upstream first.
+	loginRequestTimeout = 10 * time.Second
+	// maxListBytes limits how many bytes of a list or a manifest are read.
+	maxListBytes = 1 << 20
 )
 
 // reply is the answer to one request.
@@ -33,13 +33,13 @@ type reply struct {
 // ask sends one request for path on the host, with the login if login is set. read gets the body of
 // a 200. The error is an *inconclusive.
 func (q *loginProbe) ask(ctx context.Context, method, path string, login bool, extra map[string]string, read func(io.Reader) error) (reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+	ctx, cancel := context.WithTimeout(ctx, loginRequestTimeout)
 	defer cancel()
 	var progress progress
 	ctx = withOwner(httptrace.WithClientTrace(ctx, progress.trace()))
 	fail := func(err error) (reply, error) {
-		_, text := explain(err, ctx.Err(), progress.stage(), questionTimeout)
-		return reply{}, &inconclusive{text: text, soon: true}
+		_, text := explain(err, ctx.Err(), progress.stage(), loginRequestTimeout)
+		return reply{}, &inconclusive{text: text, temporary: true}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, q.base+path, nil)
 	if err != nil {
@@ -59,10 +59,10 @@ func (q *loginProbe) ask(ctx context.Context, method, path string, login bool, e
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests {
-		return reply{}, &inconclusive{text: statusText(resp.StatusCode), soon: true}
+		return reply{}, &inconclusive{text: statusText(resp.StatusCode), temporary: true}
 	}
 	if read != nil && resp.StatusCode == http.StatusOK {
-		if err := read(io.LimitReader(resp.Body, maxAnswer)); err != nil && ctx.Err() != nil {
+		if err := read(io.LimitReader(resp.Body, maxListBytes)); err != nil && ctx.Err() != nil {
 			return fail(err)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// relearn is the time between two attempts to learn about an endpoint, ±10 %.
-	relearn = 6 * time.Hour
-	// After an error that may pass, the next attempts follow after retryFirst, then after twice as
-	// long each time, up to relearn.
-	retryFirst = time.Minute
+	// learnInterval is the time between two attempts to learn about an endpoint, ±10 %.
+	learnInterval = 6 * time.Hour
+	// After an error that may pass, the next attempts follow after firstRetry, then after twice as
+	// long each time, up to learnInterval.
+	firstRetry = time.Minute
 )
 
 // schedule says when to learn about an endpoint next.
@@ -26,8 +26,9 @@ type schedule struct {
 	errors int // errors in a row that may pass
 }
 
-// schedulesOf lists the endpoints of t about which there is something to learn, each address once.
-func (t *target) schedulesOf() []Endpoint {
+// loginEndpoints lists the endpoints of t about which there is something to learn, each address
+// once.
+func (t *target) loginEndpoints() []Endpoint {
 	var found []Endpoint
 	seen := map[string]bool{}
 	for _, e := range t.endpoints {
@@ -42,14 +43,14 @@ func (t *target) schedulesOf() []Endpoint {
 // dueLogins lists the endpoints of t to learn about now. The caller holds the lock.
 func (p *Prober) dueLogins(t *target, now time.Time) []Endpoint {
 	var found []Endpoint
-	for _, e := range t.schedulesOf() {
+	for _, e := range t.loginEndpoints() {
 		name, login := probestate.FactURL(e.URL), p.login(e.Authorization)
 		fact, known := p.facts[name]
 		l, ok := p.schedules[name]
 		if !ok {
 			l.login = fact.Login
 			if known && fact.Complete() && !fact.Time.After(now) {
-				l.next = fact.Time.Add(p.jitter(relearn))
+				l.next = fact.Time.Add(p.jitter(learnInterval))
 			}
 			p.schedules[name] = l
 		}
@@ -66,17 +67,17 @@ func (p *Prober) jitter(d time.Duration) time.Duration {
 }
 
 // plan sets the time of the next attempt, after one that brought f. all: it asked about everything;
-// soon: it failed, and the error may pass.
-func (l *schedule) plan(f probestate.Fact, all, soon bool, jitter func(time.Duration) time.Duration) {
+// temporary: it failed, and the error may pass.
+func (l *schedule) plan(f probestate.Fact, all, temporary bool, jitter func(time.Duration) time.Duration) {
 	l.login = f.Login
 	switch {
-	case soon:
-		wait := min(retryFirst<<min(l.errors, 16), relearn)
+	case temporary:
+		wait := min(firstRetry<<min(l.errors, 16), learnInterval)
 		l.next = f.Time.Add(jitter(wait))
 		l.errors++
 		return
 	case all, f.Error != "":
-		l.next = f.Time.Add(jitter(relearn))
+		l.next = f.Time.Add(jitter(learnInterval))
 	default:
 		// Only the login was new, as ECR's is several times a day. Everything else keeps its time.
 	}
@@ -109,7 +110,7 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	p.mu.Unlock()
 
 	all := !time.Now().Before(l.next)
-	after, soon := q.probe(ctx, before, all)
+	after, temporary := q.probe(ctx, before, all)
 
 	p.mu.Lock()
 	if ctx.Err() != nil {
@@ -117,7 +118,7 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 		return
 	}
 	after.URL, after.Login, after.Time = name, p.login(e.Authorization), time.Now()
-	l.plan(after, all, soon, p.jitter)
+	l.plan(after, all, temporary, p.jitter)
 	p.facts[name], p.schedules[name] = after, l
 	p.mu.Unlock()
 
@@ -135,9 +136,9 @@ func (p *Prober) learnOne(ctx context.Context, t *target, e Endpoint) {
 	p.changed()
 }
 
-// probe sends the requests and returns the new fact. Values without an answer stay as before. soon:
-// the error may pass.
-func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool) (after probestate.Fact, soon bool) {
+// probe sends the requests and returns the new fact. Values without an answer stay as before.
+// temporary: the error may pass.
+func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool) (after probestate.Fact, temporary bool) {
 	after = before
 	after.Error, after.WrongLogin = "", false
 	if after.Basic == "" {
@@ -152,7 +153,7 @@ func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool
 		}
 		if err != nil {
 			after.Error, after.WrongLogin = err.Error(), isWrongLogin(err)
-			return after, mayPass(err)
+			return after, isTemporary(err)
 		}
 		if basic != probestate.Unknown {
 			after.Basic = basic
@@ -168,7 +169,7 @@ func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool
 	redirect, to, err := q.redirect(ctx)
 	if err != nil {
 		after.Error = err.Error()
-		return after, mayPass(err)
+		return after, isTemporary(err)
 	}
 	if redirect != probestate.Unknown {
 		after.Redirect, after.To = redirect, to
@@ -179,8 +180,8 @@ func (q *loginProbe) probe(ctx context.Context, before probestate.Fact, all bool
 // inconclusive is the error of a question without an answer. Its text quotes nothing that the
 // registry sent.
 type inconclusive struct {
-	text string
-	soon bool // it may pass: ask again soon
+	text      string
+	temporary bool // it may pass
 	// wrongLogin: the registry refuses this username or password.
 	wrongLogin bool
 }
@@ -192,9 +193,9 @@ func isWrongLogin(err error) bool {
 
 func (d *inconclusive) Error() string { return d.text }
 
-func mayPass(err error) bool {
+func isTemporary(err error) bool {
 	var d *inconclusive
-	return errors.As(err, &d) && d.soon
+	return errors.As(err, &d) && d.temporary
 }
 
 // loginProbe sends requests to one endpoint. Only requests made with login set carry the login.

@@ -29,14 +29,14 @@ type result struct {
 func (r result) healthy() bool { return r.reason == "" }
 
 // ask makes one probe: a GET without credentials, on a connection of its own, that follows no
-// redirect. patience limits all of it, the body included.
-func ask(ctx context.Context, rt http.RoundTripper, address string, patience time.Duration) result {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// redirect. limit bounds all of it, the body included.
+func ask(ctx context.Context, rt http.RoundTripper, address string, limit time.Duration) result {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var progress progress
 	ctx = withOwner(httptrace.WithClientTrace(ctx, progress.trace()))
 	fail := func(err error) result {
-		reason, text := explain(err, ctx.Err(), progress.stage(), patience)
+		reason, text := explain(err, ctx.Err(), progress.stage(), limit)
 		return result{reason: reason, err: text}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)

@@ -207,10 +207,10 @@ func (p *Prober) Set(s Settings, endpoints []Endpoint) {
 		switch {
 		case !s.active():
 			t.stop()
-			t.forget(now)
+			t.reset(now)
 		case s != before && t.cancel != nil:
 			t.probeNow = t.probeNow || s.Proxy != before.Proxy
-			signal(t.kick)
+			signal(t.wake)
 		}
 	}
 	p.prune(endpoints, now)

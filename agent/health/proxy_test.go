@@ -17,8 +17,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// forwarder is a proxy that connects every name to one address and records its requests.
-type forwarder struct {
+// fakeProxy is a proxy that connects every name to one address and records its requests.
+type fakeProxy struct {
 	*httptest.Server
 	to string // host:port
 
@@ -27,10 +27,10 @@ type forwarder struct {
 	login []string
 }
 
-// newForwarder makes a forwarder that refuses with code unless code is 0.
-func newForwarder(t *testing.T, to string, code int) *forwarder {
+// newFakeProxy makes a proxy that refuses with code unless code is 0.
+func newFakeProxy(t *testing.T, to string, code int) *fakeProxy {
 	t.Helper()
-	f := &forwarder{to: to}
+	f := &fakeProxy{to: to}
 	// The server does not track a hijacked connection, so its handler is waited for here.
 	var handlers sync.WaitGroup
 	closed := false
@@ -92,7 +92,7 @@ func newForwarder(t *testing.T, to string, code int) *forwarder {
 	return f
 }
 
-func (f *forwarder) seen() []string {
+func (f *fakeProxy) seen() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.asked...)
@@ -137,8 +137,8 @@ func TestProxy(t *testing.T) {
 		{"loopback is never proxied", "https://" + address, func(p string) func(string) string { return env("HTTPS_PROXY", p) }, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newForwarder(t, address, 0)
-			o, s := Options{}, patient()
+			f := newFakeProxy(t, address, 0)
+			o, s := Options{}, longTimeout()
 			if c.env != nil {
 				o.Getenv = c.env(f.URL)
 			}
@@ -147,7 +147,7 @@ func TestProxy(t *testing.T) {
 			}
 			e := endpoint(t, c.url)
 			e.TLS = secure
-			if r := once(t, o, s, e); !r.healthy() {
+			if r := probeOnce(t, o, s, e); !r.healthy() {
 				t.Errorf("%+v", r)
 			}
 			if got := strings.Join(f.seen(), ", "); got != c.asked {
@@ -199,9 +199,9 @@ func TestNoProxy(t *testing.T) {
 
 // A new proxy in the config is used from then on.
 func TestNewProxy(t *testing.T) {
-	first, second := newForwarder(t, "", http.StatusUnauthorized), newForwarder(t, "", http.StatusUnauthorized)
+	first, second := newFakeProxy(t, "", http.StatusUnauthorized), newFakeProxy(t, "", http.StatusUnauthorized)
 	p := New(Options{Getenv: noEnvironment})
-	s := patient()
+	s := longTimeout()
 	s.Proxy.HTTPProxy = redact.New(first.URL)
 	all := []Endpoint{endpoint(t, "http://mirror.corp")}
 	p.Set(s, all)
@@ -221,27 +221,24 @@ func TestNewProxy(t *testing.T) {
 func TestProxyFails(t *testing.T) {
 	const password = "pr0xy-canary"
 	encoded := base64.StdEncoding.EncodeToString([]byte("user:" + password))
-	refuses := newForwarder(t, "", http.StatusProxyAuthRequired)
-	noHost := newForwarder(t, closedPort(t), 0)
+	refuses := newFakeProxy(t, "", http.StatusProxyAuthRequired)
+	noHost := newFakeProxy(t, closedPort(t), 0)
 	withLogin := func(address string) string {
 		return strings.Replace(address, "http://", "http://user:"+password+"@", 1)
 	}
 	for _, c := range []struct {
 		name, proxy string
+		expires     moment
 		reason      Reason
 		text        string
 	}{
-		{"gone", withLogin("http://" + closedPort(t)), Proxy, "cannot be reached: connection refused"},
-		{"refuses", withLogin(refuses.URL), Proxy, "407"},
-		{"cannot reach the host", withLogin(noHost.URL), Proxy, "502"},
-		{"hangs", withLogin("http://" + raw(t, func(ctx context.Context, _ net.Conn) { <-ctx.Done() })), Timeout, "no answer within"},
+		{"gone", withLogin("http://" + closedPort(t)), never, Proxy, "cannot be reached: connection refused"},
+		{"refuses", withLogin(refuses.URL), never, Proxy, "407"},
+		{"cannot reach the host", withLogin(noHost.URL), never, Proxy, "502"},
+		{"hangs", withLogin("http://" + rawServer(t, func(ctx context.Context, _ net.Conn) { <-ctx.Done() })), connected, Timeout, "no answer within"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := patient()
-			if c.reason == Timeout {
-				s = quick()
-			}
-			r := once(t, Options{Getenv: env("HTTPS_PROXY", c.proxy)}, s, endpoint(t, "https://mirror.corp"))
+			r := timeoutAt(t, Options{Getenv: env("HTTPS_PROXY", c.proxy)}, c.expires, endpoint(t, "https://mirror.corp"))
 			if r.reason != c.reason || !strings.Contains(r.err, c.text) {
 				t.Errorf("%+v, want %s with %q", r, c.reason, c.text)
 			}

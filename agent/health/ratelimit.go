@@ -33,7 +33,7 @@ const (
 // hub is the state of asking Docker Hub. Prober.mu guards all fields but the first two.
 type hub struct {
 	service dockerhublimit.Service
-	kick    chan struct{}
+	wake    chan struct{}
 
 	on       bool
 	username string
@@ -43,7 +43,7 @@ type hub struct {
 }
 
 func newHub(o Options) hub {
-	h := hub{service: o.Hub, kick: make(chan struct{}, 1)}
+	h := hub{service: o.Hub, wake: make(chan struct{}, 1)}
 	if h.service == (dockerhublimit.Service{}) {
 		h.service = dockerhublimit.DockerHub()
 	}
@@ -61,7 +61,7 @@ func (p *Prober) SetHub(on bool, username string, password redact.Secret) {
 	}
 	h.on, h.username, h.password, h.limit = on, username, password, HubLimit{}
 	h.round++
-	signal(h.kick)
+	signal(h.wake)
 }
 
 // Hub returns Docker Hub's last answer, and whether Docker Hub is asked at all.
@@ -79,7 +79,7 @@ func (p *Prober) watchHub(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.hub.kick:
+		case <-p.hub.wake:
 			if p.hubState().round == round {
 				continue // the timer fired first
 			}
@@ -97,7 +97,7 @@ func (p *Prober) watchHub(ctx context.Context) {
 		if err == nil {
 			failures = 0
 		} else {
-			wait = min(wait, retryFirst<<min(failures, 10))
+			wait = min(wait, firstRetry<<min(failures, 10))
 			failures++
 		}
 		p.mu.Lock()

@@ -21,7 +21,7 @@ const hubTestToken = "hub-token-canary"
 // dockerHub is Docker Hub's token server and registry in one.
 type dockerHub struct {
 	mu     sync.Mutex
-	seen   []seen
+	seen   []request
 	accept string
 	// answers, changed by a test
 	tokenStatus, status int
@@ -37,7 +37,7 @@ func newDockerHub() *dockerHub {
 func (h *dockerHub) RoundTrip(r *http.Request) (*http.Response, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.seen = append(h.seen, seen{time.Now(), r.Method, r.URL.Host + r.URL.Path, r.URL.RequestURI(), r.Header.Get("Authorization")})
+	h.seen = append(h.seen, request{time.Now(), r.Method, r.URL.Host + r.URL.Path, r.URL.RequestURI(), r.Header.Get("Authorization")})
 	if r.URL.Path == "/token" {
 		return body(h.tokenStatus, fmt.Sprintf(`{"token":%q,"expires_in":300}`, hubTestToken)), nil
 	}
@@ -53,10 +53,10 @@ func (h *dockerHub) change(f func()) {
 	f()
 }
 
-func (h *dockerHub) requests() []seen {
+func (h *dockerHub) requests() []request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return append([]seen(nil), h.seen...)
+	return append([]request(nil), h.seen...)
 }
 
 func TestHub(t *testing.T) {
@@ -165,7 +165,7 @@ func TestHubAnswers(t *testing.T) {
 func TestHubErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newDockerHub()
-		var log journal
+		var log logBuffer
 		p := New(Options{Rand: seeded(1), Transport: answers(h.RoundTrip).transport, Log: log.logger()})
 		p.SetHub(true, "", redact.Secret{})
 		run(t, p)
@@ -183,7 +183,7 @@ func TestHubErrors(t *testing.T) {
 			t.Errorf("%d tries in ten hours", n)
 		}
 		for i := 3; i < len(tries); i += 2 {
-			if gap := tries[i].at.Sub(tries[i-2].at); gap < retryFirst*9/10 || gap > hubInterval*11/10 {
+			if gap := tries[i].at.Sub(tries[i-2].at); gap < firstRetry*9/10 || gap > hubInterval*11/10 {
 				t.Errorf("%s between two tries", gap)
 			}
 		}
@@ -252,7 +252,7 @@ func TestHubThroughProxy(t *testing.T) {
 	}))
 	defer proxy.Close()
 	p := New(Options{Getenv: noEnvironment, Hub: dockerhublimit.Service{Registry: "http://hub.corp", Token: "http://auth.corp/token?service=registry.docker.io"}})
-	s := patient()
+	s := longTimeout()
 	s.Mode = config.HealthOff // does not matter for Docker Hub
 	s.Proxy.HTTPProxy = redact.New(proxy.URL)
 	p.Set(s, nil)

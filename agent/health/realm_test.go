@@ -11,15 +11,15 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// names is a registry that accepts only tokens, and names this token server.
-func names(realm string, more ...string) func(http.ResponseWriter, *http.Request) bool {
+// namesRealm is a registry that accepts only tokens, and names this token server.
+func namesRealm(realm string, more ...string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		return challenge(w, append([]string{`Bearer realm="` + realm + `",service="r"`}, more...)...)
 	}
 }
 
 // learnOnce returns the fact that a Prober learns about a registry.
-func learnOnce(t *testing.T, s *shelf) probestate.Fact {
+func learnOnce(t *testing.T, s *fakeRegistry) probestate.Fact {
 	t.Helper()
 	var f probestate.Fact
 	synctest.Test(t, func(t *testing.T) {
@@ -45,17 +45,17 @@ func TestLearnsTheRealm(t *testing.T) {
 		guard        func(http.ResponseWriter, *http.Request) bool
 		basic, realm string
 	}{
-		{"its own", names("https://r.corp/token?account=" + password), probestate.Refused, "https://r.corp"},
-		{"another one", names("https://evil.example/token"), probestate.Refused, "https://evil.example"},
-		{"over plain http", names("http://r.corp:8080/token"), probestate.Refused, "http://r.corp:8080"},
-		{"one that repeats the login", names("https://" + encoded + ".evil.example/token"), probestate.Refused, "https://[redacted]"},
-		{"one that repeats the password", names("https://" + password + ".evil.example/token"), probestate.Refused, "https://[redacted]"},
-		{"none that can be asked", names("/token"), probestate.Refused, ""},
-		{"beside Basic, with a wrong login", names("https://evil.example/token", `Basic realm="x"`), probestate.Unknown, "https://evil.example"},
+		{"its own", namesRealm("https://r.corp/token?account=" + password), probestate.Refused, "https://r.corp"},
+		{"another one", namesRealm("https://evil.example/token"), probestate.Refused, "https://evil.example"},
+		{"over plain http", namesRealm("http://r.corp:8080/token"), probestate.Refused, "http://r.corp:8080"},
+		{"one that repeats the login", namesRealm("https://" + encoded + ".evil.example/token"), probestate.Refused, "https://[redacted]"},
+		{"one that repeats the password", namesRealm("https://" + password + ".evil.example/token"), probestate.Refused, "https://[redacted]"},
+		{"none that can be asked", namesRealm("/token"), probestate.Refused, ""},
+		{"beside Basic, with a wrong login", namesRealm("https://evil.example/token", `Basic realm="x"`), probestate.Unknown, "https://evil.example"},
 		{"none is needed", nil, probestate.Accepted, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if f := learnOnce(t, &shelf{guard: c.guard}); f.Basic != c.basic || f.Realm != c.realm {
+			if f := learnOnce(t, &fakeRegistry{guard: c.guard}); f.Basic != c.basic || f.Realm != c.realm {
 				t.Errorf("learned %+v, want %s by %s", f, c.basic, c.realm)
 			}
 		})
@@ -69,7 +69,7 @@ func TestLearnsTheRealm(t *testing.T) {
 func TestLearnsTheRealmOfAnOldFact(t *testing.T) {
 	old := probestate.Fact{URL: "https://r.corp/v2", Basic: probestate.Refused, Redirect: probestate.Unknown, Time: time.Now()}
 	synctest.Test(t, func(t *testing.T) {
-		s := &shelf{guard: names("https://r.corp/token")}
+		s := &fakeRegistry{guard: namesRealm("https://r.corp/token")}
 		p := New(Options{Transport: s.transport, Getenv: noEnvironment})
 		e := endpoint(t, "https://r.corp")
 		e.Learn, e.Authorization = true, goodLogin

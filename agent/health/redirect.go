@@ -80,7 +80,7 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 		if err != nil {
 			return probestate.Unknown, "", err
 		}
-		if where, to := q.whereTo(path, r); where != probestate.Unknown {
+		if where, to := q.classifyRedirect(path, r); where != probestate.Unknown {
 			return where, to, nil
 		}
 		if blob := m.blob(); blob != "" {
@@ -92,7 +92,7 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 			if r.status == http.StatusOK || r.status == http.StatusPartialContent {
 				return probestate.NoRedirect, "", nil
 			}
-			where, to := q.whereTo(path, r)
+			where, to := q.classifyRedirect(path, r)
 			return where, to, nil
 		}
 		if reference = m.child(); reference == "" {
@@ -102,11 +102,11 @@ func (q *loginProbe) redirectIn(ctx context.Context, repository string) (where, 
 	return probestate.Unknown, "", nil
 }
 
-// whereTo classifies the redirect in r, the answer to a request for path, by the rule of net/http
-// (shouldCopyHeaderOnRedirect): the header is carried to the same host name, on any port and
-// scheme, and to its subdomains. A redirect within the registry gives Unknown, because it is not
-// followed.
-func (q *loginProbe) whereTo(path string, r reply) (where, to string) {
+// classifyRedirect classifies the redirect in r, the answer to a request for path, by the rule of
+// net/http (shouldCopyHeaderOnRedirect): the header is carried to the same host name, on any port
+// and scheme, and to its subdomains. A redirect within the registry gives Unknown, because it is
+// not followed.
+func (q *loginProbe) classifyRedirect(path string, r reply) (where, to string) {
 	switch r.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:

@@ -10,9 +10,9 @@ import (
 
 // A registry with saved state is down from the start, is probed at once, and becomes up after as
 // many answers as any other.
-func TestRemember(t *testing.T) {
+func TestSavedStateIsDownFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &mirror{answer: fine}
+		m := &mirror{answer: alive}
 		p := New(Options{Rand: seeded(1), Transport: m.transport})
 		e, other, s := endpoint(t, "https://m.corp/hub"), endpoint(t, "https://other.corp"), defaults()
 		since := time.Now().Add(-time.Hour)
@@ -65,7 +65,7 @@ func TestRemember(t *testing.T) {
 }
 
 // A registry that stays down is not reported again.
-func TestRememberedStaysDown(t *testing.T) {
+func TestSavedStateStaysDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &mirror{answer: hang}
 		changes := 0
@@ -82,7 +82,7 @@ func TestRememberedStaysDown(t *testing.T) {
 	})
 }
 
-func TestModeOffForgetsWhatIsRemembered(t *testing.T) {
+func TestModeOffDropsSavedState(t *testing.T) {
 	p := New(Options{})
 	e, s := endpoint(t, "https://m.corp"), defaults()
 	p.RestoreHealth(map[string]SavedState{e.URL.String(): {Until: time.Now().Add(time.Hour)}})

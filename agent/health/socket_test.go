@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -22,22 +23,83 @@ import (
 
 var discard = log.New(io.Discard, "", 0)
 
-// once makes one probe of e over real sockets.
-func once(t *testing.T, o Options, s Settings, e Endpoint) result {
+// probeOnce makes one probe of e over real sockets.
+func probeOnce(t *testing.T, o Options, s Settings, e Endpoint) result {
 	t.Helper()
+	rt, address := prepare(o, s, e)
+	return ask(t.Context(), rt, address, s.Timeout)
+}
+
+// prepare returns the round tripper and the address of a probe.
+func prepare(o Options, s Settings, e Endpoint) (http.RoundTripper, string) {
 	if o.Getenv == nil {
 		o.Getenv = noEnvironment
 	}
 	p := New(o)
 	p.Set(s, []Endpoint{e})
 	target := p.byURL[e.URL][0]
-	return ask(t.Context(), p.roundTripper(target), target.key.String(), s.Timeout)
+	return p.roundTripper(target), target.key.String()
 }
 
-// quick is for probes that must time out, patient for those that must not.
-func quick() Settings { s := defaults(); s.Timeout = 4 * time.Second; return s }
+// moment is a point in a request at which a test lets its time run out.
+type moment int
 
-func patient() Settings {
+const (
+	never moment = iota
+	dialed
+	connected
+	inHandshake
+	asked
+	inAnswer
+	inBody
+)
+
+// timeoutAt makes one probe of e over real sockets, whose time runs out at a moment.
+func timeoutAt(t *testing.T, o Options, at moment, e Endpoint) result {
+	t.Helper()
+	rt, address := prepare(o, longTimeout(), e)
+	ctx := &expiring{Context: t.Context(), done: make(chan struct{})}
+	expireAt := func(m moment) {
+		if m == at {
+			ctx.expire()
+		}
+	}
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectStart:         func(string, string) { expireAt(dialed) },
+		ConnectDone:          func(string, string, error) { expireAt(connected) },
+		TLSHandshakeStart:    func() { expireAt(inHandshake) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { expireAt(asked) },
+		GotFirstResponseByte: func() { expireAt(inAnswer) },
+	})
+	return ask(traced, answers(func(r *http.Request) (*http.Response, error) {
+		resp, err := rt.RoundTrip(r)
+		expireAt(inBody)
+		return resp, err
+	}), address, longTimeout().Timeout)
+}
+
+// expiring is a context that reports the end of its time when expire is called.
+type expiring struct {
+	context.Context
+	once sync.Once
+	done chan struct{}
+}
+
+func (e *expiring) expire() { e.once.Do(func() { close(e.done) }) }
+
+func (e *expiring) Done() <-chan struct{} { return e.done }
+
+func (e *expiring) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// longTimeout is for probes that must not time out.
+func longTimeout() Settings {
 	s := defaults()
 	s.Interval, s.Timeout = time.Minute, 30*time.Second
 	return s
@@ -49,7 +111,7 @@ func TestAnswersOfServers(t *testing.T) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(code)
 		}))
-		r := once(t, Options{}, patient(), endpoint(t, server.URL))
+		r := probeOnce(t, Options{}, longTimeout(), endpoint(t, server.URL))
 		server.Close()
 		if r.status != code || r.healthy() != (code < 500) {
 			t.Errorf("%d: %+v", code, r)
@@ -60,8 +122,8 @@ func TestAnswersOfServers(t *testing.T) {
 	}
 }
 
-// raw is a server whose connections are handled by handle. It ends with the test.
-func raw(t *testing.T, handle func(ctx context.Context, c net.Conn)) string {
+// rawServer is a server whose connections are handled by handle. It ends with the test.
+func rawServer(t *testing.T, handle func(ctx context.Context, c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -114,8 +176,8 @@ func drip(ctx context.Context, c net.Conn, s string) {
 	}
 }
 
-// bound returns a socket bound to a loopback port that no other process can use.
-func bound(t *testing.T) (fd int, name unix.Sockaddr, address string) {
+// boundSocket returns a socket bound to a loopback port that no other process can use.
+func boundSocket(t *testing.T) (fd int, name unix.Sockaddr, address string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -134,7 +196,7 @@ func bound(t *testing.T) (fd int, name unix.Sockaddr, address string) {
 // blackHole is an address where every SYN is dropped: a listener with a full queue.
 func blackHole(t *testing.T) string {
 	t.Helper()
-	fd, name, address := bound(t)
+	fd, name, address := boundSocket(t)
 	if err := unix.Listen(fd, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +214,7 @@ func blackHole(t *testing.T) string {
 // closedPort is an address without a listener, reserved while the test runs.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	_, _, address := bound(t)
+	_, _, address := boundSocket(t)
 	return address
 }
 
@@ -161,37 +223,37 @@ func TestFailuresOfServers(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		address string
-		s       Settings
+		expires moment
 		reason  Reason
 		text    string
 	}{
-		{"nothing listens", "http://" + closedPort(t), patient(), Dial, "connection refused"},
-		{"black hole", "http://" + blackHole(t), quick(), Timeout, "no connection within"},
-		{"accepts and hangs", "http://" + raw(t, endless), quick(), Timeout, "no answer within"},
-		{"accepts and hangs in the handshake", "https://" + raw(t, endless), quick(), Timeout, "TLS handshake did not end"},
-		{"drips its header", "http://" + raw(t, func(ctx context.Context, c net.Conn) {
+		{"nothing listens", "http://" + closedPort(t), never, Dial, "connection refused"},
+		{"black hole", "http://" + blackHole(t), dialed, Timeout, "no connection within"},
+		{"accepts and hangs", "http://" + rawServer(t, endless), asked, Timeout, "no answer within"},
+		{"accepts and hangs in the handshake", "https://" + rawServer(t, endless), inHandshake, Timeout, "TLS handshake did not end"},
+		{"drips its header", "http://" + rawServer(t, func(ctx context.Context, c net.Conn) {
 			readRequest(c)
 			drip(ctx, c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 4000))
-		}), quick(), Timeout, "within"},
-		{"drips its body", "http://" + raw(t, func(ctx context.Context, c net.Conn) {
+		}), inAnswer, Timeout, "did not end within"},
+		{"drips its body", "http://" + rawServer(t, func(ctx context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n")
 			drip(ctx, c, strings.Repeat("x", 4000))
-		}), quick(), Timeout, "did not end within"},
-		{"closes at once", "http://" + raw(t, says("")), patient(), Closed, "before the answer"},
-		{"closes within the body", "http://" + raw(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), patient(), Closed, "before the answer"},
-		{"speaks something else", "http://" + raw(t, says("220 mail.corp ESMTP\r\n\r\n")), patient(), Protocol, "not HTTP"},
-		{"endless header", "http://" + raw(t, func(_ context.Context, c net.Conn) {
+		}), inBody, Timeout, "did not end within"},
+		{"closes at once", "http://" + rawServer(t, says("")), never, Closed, "before the answer"},
+		{"closes within the body", "http://" + rawServer(t, says("HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\nx")), never, Closed, "before the answer"},
+		{"speaks something else", "http://" + rawServer(t, says("220 mail.corp ESMTP\r\n\r\n")), never, Protocol, "not HTTP"},
+		{"endless header", "http://" + rawServer(t, func(_ context.Context, c net.Conn) {
 			readRequest(c)
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X: y\r\n", 1<<17))
 			_, _ = io.Copy(io.Discard, c) // a reset would overtake the header
-		}), patient(), Protocol, "not HTTP"},
-		{"plain http", "https://" + raw(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), patient(), TLS, "does not speak TLS"},
-		{"not TLS", "https://" + raw(t, says("SSH-2.0-OpenSSH_9.2\r\n")), patient(), TLS, "does not speak TLS"},
+		}), never, Protocol, "not HTTP"},
+		{"plain http", "https://" + rawServer(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")), never, TLS, "does not speak TLS"},
+		{"not TLS", "https://" + rawServer(t, says("SSH-2.0-OpenSSH_9.2\r\n")), never, TLS, "does not speak TLS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := once(t, Options{}, c.s, endpoint(t, c.address))
+			r := timeoutAt(t, Options{}, c.expires, endpoint(t, c.address))
 			if r.reason != c.reason || !strings.Contains(r.err, c.text) {
 				t.Errorf("%+v, want %s with %q", r, c.reason, c.text)
 			}
@@ -248,7 +310,7 @@ func TestCertificates(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := endpoint(t, c.server.URL)
 			e.TLS = c.tls
-			r := once(t, Options{}, patient(), e)
+			r := probeOnce(t, Options{}, longTimeout(), e)
 			switch {
 			case c.text == "" && (!r.healthy() || r.status != http.StatusUnauthorized):
 				t.Errorf("%+v", r)
@@ -259,15 +321,15 @@ func TestCertificates(t *testing.T) {
 	}
 	// Roots replace the certificates of the system.
 	pool := Options{Roots: ca.Pool()}
-	if r := once(t, pool, patient(), endpoint(t, open.URL)); !r.healthy() {
+	if r := probeOnce(t, pool, longTimeout(), endpoint(t, open.URL)); !r.healthy() {
 		t.Errorf("with roots: %+v", r)
 	}
 	e := endpoint(t, open.URL)
 	e.TLS.CA = other.PEM()
-	if r := once(t, pool, patient(), e); !r.healthy() {
+	if r := probeOnce(t, pool, longTimeout(), e); !r.healthy() {
 		t.Errorf("a CA replaces the roots, it should be added: %+v", r)
 	}
-	if r := once(t, Options{Roots: other.Pool()}, patient(), endpoint(t, open.URL)); r.healthy() {
+	if r := probeOnce(t, Options{Roots: other.Pool()}, longTimeout(), endpoint(t, open.URL)); r.healthy() {
 		t.Error("roots do not matter")
 	}
 }

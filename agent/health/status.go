@@ -67,12 +67,12 @@ func (p *Prober) cost(t *target) float64 {
 		return 0
 	}
 	cost := perHour(p.settings.Interval)
-	for _, e := range t.schedulesOf() {
+	for _, e := range t.loginEndpoints() {
 		requests := redirectRequests
 		if !isECR(e.URL.Host) {
 			requests += basicRequests
 		}
-		cost += float64(requests) / relearn.Hours()
+		cost += float64(requests) / learnInterval.Hours()
 	}
 	return cost
 }

@@ -16,7 +16,7 @@ import (
 type target struct {
 	key  targetKey
 	tls  hostsconf.TLS
-	kick chan struct{} // the schedule may have changed
+	wake chan struct{} // the schedule may have changed
 
 	endpoints []Endpoint
 	health    health
@@ -32,20 +32,20 @@ type target struct {
 }
 
 func newTarget(key targetKey, tls hostsconf.TLS, now time.Time) *target {
-	return &target{key: key, tls: tls, kick: make(chan struct{}, 1), health: newHealth(now), failed: map[Reason]uint64{}}
+	return &target{key: key, tls: tls, wake: make(chan struct{}, 1), health: newHealth(now), failed: map[Reason]uint64{}}
 }
 
 // inheritState copies the state of t, which is no longer watched, to a new target that differs only
 // in its certificates: a renewed certificate must not bring a dead mirror back. The caller holds
 // the lock.
 func (p *Prober) inheritState(t *target) {
-	for key, heir := range p.targets {
+	for key, successor := range p.targets {
 		key.tls = t.key.tls
-		if key != t.key || heir.cancel != nil || heir.probes > 0 {
+		if key != t.key || successor.cancel != nil || successor.probes > 0 {
 			continue
 		}
-		heir.health, heir.last, heir.start, heir.probeNow = t.health, t.last, t.start, true
-		heir.probes, heir.spent, heir.failed = t.probes, t.spent, maps.Clone(t.failed)
+		successor.health, successor.last, successor.start, successor.probeNow = t.health, t.last, t.start, true
+		successor.probes, successor.spent, successor.failed = t.probes, t.spent, maps.Clone(t.failed)
 	}
 }
 
@@ -57,8 +57,8 @@ func (t *target) stop() {
 	}
 }
 
-// forget resets the state. Totals stay: they only grow.
-func (t *target) forget(now time.Time) {
+// reset resets the state. Totals stay: they only grow.
+func (t *target) reset(now time.Time) {
 	t.health, t.last, t.start = newHealth(now), result{}, time.Time{}
 }
 
@@ -70,7 +70,7 @@ func (p *Prober) watch(ctx context.Context, t *target, delay time.Duration, task
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.kick:
+		case <-t.wake:
 			timer.Reset(p.untilNext(t))
 			continue
 		case <-timer.C:
@@ -80,10 +80,10 @@ func (p *Prober) watch(ctx context.Context, t *target, delay time.Duration, task
 			return
 		case p.slots <- struct{}{}:
 		}
-		lessons := p.probe(ctx, t)
+		due := p.probe(ctx, t)
 		<-p.slots
-		if len(lessons) > 0 {
-			tasks.Go(func() { p.learn(ctx, t, lessons) })
+		if len(due) > 0 {
+			tasks.Go(func() { p.learn(ctx, t, due) })
 		}
 		timer.Reset(p.untilNext(t))
 	}
@@ -103,10 +103,10 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 	p.mu.Lock()
 	roundTripper := p.roundTripper(t)
 	t.start, t.fraction, t.probeNow = time.Now(), p.random(), false
-	patience := t.health.patience(t.start, p.settings)
+	limit := t.health.timeLimit(t.start, p.settings)
 	p.mu.Unlock()
 
-	r := ask(ctx, roundTripper, t.key.String(), patience)
+	r := ask(ctx, roundTripper, t.key.String(), limit)
 
 	p.mu.Lock()
 	if ctx.Err() != nil { // stopped in the meantime, by a caller that held the lock
@@ -123,10 +123,10 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 	}
 	changed := t.health.observe(r.healthy(), now, p.settings)
 	h := t.health
-	var lessons []Endpoint
+	var due []Endpoint
 	if r.healthy() && !t.learning {
-		lessons = p.dueLogins(t, now)
-		t.learning = len(lessons) > 0
+		due = p.dueLogins(t, now)
+		t.learning = len(due) > 0
 	}
 	p.mu.Unlock()
 
@@ -134,7 +134,7 @@ func (p *Prober) probe(ctx context.Context, t *target) []Endpoint {
 		p.report(ctx, t.key.String(), h, r)
 		p.changed()
 	}
-	return lessons
+	return due
 }
 
 func (p *Prober) report(ctx context.Context, registry string, h health, r result) {

@@ -85,9 +85,9 @@ func clauses(entry string) map[status.Severity]string {
 func TestOperationsSeverities(t *testing.T) {
 	alarms, _ := entries(t)
 	for _, k := range status.Kinds() {
-		told := slices.Sorted(maps.Keys(clauses(alarms[k.Name])))
-		if has := slices.Sorted(slices.Values(k.Severities)); !slices.Equal(told, has) {
-			t.Errorf("%s can be %q, its entry says %q", k.Name, has, told)
+		listed := slices.Sorted(maps.Keys(clauses(alarms[k.Name])))
+		if has := slices.Sorted(slices.Values(k.Severities)); !slices.Equal(listed, has) {
+			t.Errorf("%s can be %q, its entry says %q", k.Name, has, listed)
 		}
 	}
 }
@@ -133,11 +133,11 @@ func TestOperationsCauses(t *testing.T) {
 				t.Fatalf("%s, %q: alarms %+v", k.Name, cause.words, all)
 			}
 			for severity, when := range clauses(alarms[k.Name]) {
-				told := strings.Contains(when, cause.words)
+				listed := strings.Contains(when, cause.words)
 				if cause.words == "" {
-					told = when == ""
+					listed = when == ""
 				}
-				if told != (severity == all[0].Severity) {
+				if listed != (severity == all[0].Severity) {
 					t.Errorf("%s is %s for %q; its entry says %s when %q", k.Name, all[0].Severity, cause.words, severity, when)
 				}
 			}

@@ -29,7 +29,7 @@ func families() []family {
 			read: one(func(s Snapshot) float64 { return boolValue(s.Config.OK) })},
 		{name: "config_last_reload_success_timestamp_seconds", kind: gauge,
 			help: "When this agent began to use its config, with the files that it names; absent when it has read none.",
-			read: func(s Snapshot, add add) { stamp(add, s.Config.Loaded) }},
+			read: func(s Snapshot, add add) { addTime(add, s.Config.Loaded) }},
 		{name: "config_upstreams", kind: gauge,
 			help: "Upstreams that the config in use names.",
 			read: one(func(s Snapshot) float64 { return float64(s.Config.Upstreams) })},
@@ -41,7 +41,7 @@ func families() []family {
 			read: one(func(s Snapshot) float64 { return float64(s.Converge.Failures) })},
 		{name: "converge_last_success_timestamp_seconds", kind: gauge,
 			help: "When a reconcile run last succeeded; absent before the first.",
-			read: func(s Snapshot, add add) { stamp(add, s.Converge.LastSuccess) }},
+			read: func(s Snapshot, add add) { addTime(add, s.Converge.LastSuccess) }},
 		{name: "converge_duration_seconds", kind: gauge,
 			help: "How long the last reconcile run took.",
 			read: one(func(s Snapshot) float64 { return time.Duration(s.Converge.Duration).Seconds() })},
@@ -125,7 +125,7 @@ func mirrorFamilies() []family {
 			})},
 		{name: "mirror_last_probe_timestamp_seconds", kind: gauge, labels: labels,
 			help: "When the mirror was last probed; absent before the first time.",
-			read: each(func(e Endpoint, add add) { stamp(add, e.LastProbe) })},
+			read: each(func(e Endpoint, add add) { addTime(add, e.LastProbe) })},
 		{name: "mirror_probes_total", kind: counter, labels: labels,
 			help: "Probes of the mirror.",
 			read: each(func(e Endpoint, add add) { add(float64(e.Probes)) })},
@@ -157,11 +157,11 @@ func tokenFamilies() []family {
 		{name: "ecr_token_expiry_timestamp_seconds", kind: gauge, labels: append(slices.Clone(labels), "source"),
 			help: "When the token expires; absent when there was none yet.",
 			read: each(func(t Token, add add) {
-				stamp(func(value float64, _ ...string) { add(value, t.Source) }, t.Expires)
+				addTime(func(value float64, _ ...string) { add(value, t.Source) }, t.Expires)
 			})},
 		{name: "ecr_token_next_renewal_timestamp_seconds", kind: gauge, labels: labels,
 			help: "When the token is renewed next.",
-			read: each(func(t Token, add add) { stamp(add, t.NextRenewal) })},
+			read: each(func(t Token, add add) { addTime(add, t.NextRenewal) })},
 		{name: "ecr_token_renewals_total", kind: counter, labels: labels,
 			help: "Tokens received, the first included.",
 			read: each(func(t Token, add add) { add(float64(t.Renewals)) })},
@@ -240,8 +240,8 @@ func boolValue(b bool) float64 {
 	return 0
 }
 
-// stamp adds a time as Unix seconds, unless it is zero.
-func stamp(add add, t time.Time) {
+// addTime adds a time as Unix seconds, unless it is zero.
+func addTime(add add, t time.Time) {
 	if !t.IsZero() {
 		add(float64(t.UnixMilli()) / 1000)
 	}

@@ -27,11 +27,11 @@ import (
 func Handler(get func() Snapshot, live func() error) http.Handler {
 	c := newCleaner()
 	tidy := func() Snapshot { return c.tidy(get()) }
-	large := newGate(maxLarge)
+	large := newRequestLimit(maxLarge)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", large.in(newPage(tidy)))
-	mux.HandleFunc("GET /metrics", large.in(metricsHandler(tidy)))
-	mux.HandleFunc("GET /status", large.in(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /{$}", large.wrap(newPage(tidy)))
+	mux.HandleFunc("GET /metrics", large.wrap(metricsHandler(tidy)))
+	mux.HandleFunc("GET /status", large.wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		e := json.NewEncoder(&body)
 		e.SetIndent("", "  ")
@@ -50,7 +50,7 @@ func Handler(get func() Snapshot, live func() error) http.Handler {
 		if s.Ready.Ready {
 			reasons = nil
 		}
-		answer(w, r, "readyz", "converged", reasons)
+		answerCheck(w, r, "readyz", "converged", reasons)
 	})
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {
 		var reasons []string
@@ -59,20 +59,20 @@ func Handler(get func() Snapshot, live func() error) http.Handler {
 				reasons = []string{c.text(err.Error())}
 			}
 		}
-		answer(w, r, "livez", "loop", reasons)
+		answerCheck(w, r, "livez", "loop", reasons)
 	})
-	return guarded(mux)
+	return securityHeaders(mux)
 }
 
 // maxLarge limits how many pages, metrics and snapshots are in memory at the same time.
 const maxLarge = 4
 
-// gate lets a limited number of requests in; others wait until their client leaves.
-type gate chan struct{}
+// requestLimit lets a limited number of requests in; others wait until their client leaves.
+type requestLimit chan struct{}
 
-func newGate(n int) gate { return make(gate, n) }
+func newRequestLimit(n int) requestLimit { return make(requestLimit, n) }
 
-func (g gate) in(next http.Handler) http.HandlerFunc {
+func (g requestLimit) wrap(next http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case g <- struct{}{}:
@@ -90,8 +90,8 @@ func send(w http.ResponseWriter, kind string, body []byte) {
 	_, _ = w.Write(body) // it fails if the client has left
 }
 
-// answer answers in the format of the Kubernetes health endpoints.
-func answer(w http.ResponseWriter, r *http.Request, endpoint, check string, reasons []string) {
+// answerCheck answers in the format of the Kubernetes health endpoints.
+func answerCheck(w http.ResponseWriter, r *http.Request, endpoint, check string, reasons []string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if len(reasons) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -108,8 +108,8 @@ func answer(w http.ResponseWriter, r *http.Request, endpoint, check string, reas
 	fmt.Fprint(w, "ok")
 }
 
-// guarded adds the headers that forbid a browser to do anything with an answer but show it.
-func guarded(next http.Handler) http.Handler {
+// securityHeaders adds the headers that forbid a browser to do anything with an answer but show it.
+func securityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")

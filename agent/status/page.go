@@ -63,7 +63,7 @@ type page struct {
 	Groups    []group // of alarms
 	Counts    counts  // of endpoints
 	Notes     []notes // about files
-	Now       *stampText
+	Now       *timeText
 	Icon      template.URL
 }
 
@@ -157,15 +157,15 @@ func count(mirrors []Mirror) counts {
 	return c
 }
 
-// stampText is a time for people: relative, with the absolute time as a tooltip.
-type stampText struct{ Machine, Absolute, Relative string }
+// timeText is a time for people: relative, with the absolute time as a tooltip.
+type timeText struct{ Machine, Absolute, Relative string }
 
 // when returns nil for a zero time.
-func when(now, t time.Time) *stampText {
+func when(now, t time.Time) *timeText {
 	if t.IsZero() {
 		return nil
 	}
-	return &stampText{t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), Relative(now, t)}
+	return &timeText{t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), Relative(now, t)}
 }
 
 func functions() template.FuncMap {

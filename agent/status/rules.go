@@ -108,8 +108,8 @@ func tokenMissing(s Snapshot) []Alarm {
 // Renewal begins at half of the token's life. An alarm needs five minutes of failures, or a failure
 // in the last third of the life.
 const (
-	renewalPatience = 5 * time.Minute
-	renewalPart     = 3
+	renewalGrace = 5 * time.Minute
+	renewalPart  = 3
 )
 
 func tokenExpiring(s Snapshot) []Alarm {
@@ -131,7 +131,7 @@ func (t Token) Expiring(now time.Time) bool {
 	if !t.Valid || t.Error == "" {
 		return false
 	}
-	if !t.FailingSince.IsZero() && now.Sub(t.FailingSince) >= renewalPatience {
+	if !t.FailingSince.IsZero() && now.Sub(t.FailingSince) >= renewalGrace {
 		return true
 	}
 	return !t.Issued.IsZero() && t.Expires.Sub(now) < t.Expires.Sub(t.Issued)/renewalPart
@@ -212,12 +212,12 @@ func mirrorDown(s Snapshot) []Alarm {
 
 // perURL returns one alarm per URL, although several upstreams or registries may have it: the fault
 // is the endpoint's.
-func perURL(s Snapshot, trouble func(Endpoint) string) []Alarm {
+func perURL(s Snapshot, fault func(Endpoint) string) []Alarm {
 	var found []Alarm
 	seen := map[string]bool{}
 	look := func(endpoints []Endpoint) {
 		for _, e := range endpoints {
-			if message := trouble(e); message != "" && !seen[e.URL] {
+			if message := fault(e); message != "" && !seen[e.URL] {
 				seen[e.URL] = true
 				found = append(found, Alarm{Subject: e.URL, Message: message})
 			}

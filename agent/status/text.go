@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// WriteText writes a snapshot as "berth status" prints it: alarms first, each fact once, in lines of
-// 80 columns, except single longer words. paint colours a text in one of the styles head, add
+// WriteText writes a snapshot as "berth status" prints it: alarms first, each fact once, in lines
+// of 80 columns, except single longer words. paint colours a text in one of the styles head, add
 // (good), remove (bad) and conflict (in between).
 func WriteText(w io.Writer, s Snapshot, paint func(style, text string) string) error {
 	if s.Time.IsZero() {
@@ -20,9 +20,9 @@ func WriteText(w io.Writer, s Snapshot, paint func(style, text string) string) e
 	t := &text{paint: paint, now: s.Time}
 	for _, a := range s.Alarms {
 		for line := range strings.Lines(a.Message) {
-			t.told = append(t.told, strings.TrimSpace(line))
+			t.reported = append(t.reported, strings.TrimSpace(line))
 		}
-		t.alarmed = append(t.alarmed, a.Name)
+		t.alarmNames = append(t.alarmNames, a.Name)
 	}
 	t.head(s)
 	t.alarms(s.Alarms)
@@ -35,11 +35,11 @@ func WriteText(w io.Writer, s Snapshot, paint func(style, text string) string) e
 }
 
 type text struct {
-	out     bytes.Buffer
-	paint   func(style, text string) string
-	now     time.Time
-	told    []string // the lines of the alarms
-	alarmed []string // the names of the alarms
+	out        bytes.Buffer
+	paint      func(style, text string) string
+	now        time.Time
+	reported   []string // the lines of the alarms
+	alarmNames []string // the names of the alarms
 }
 
 // columns is the width of the text.
@@ -142,7 +142,7 @@ func (t *text) head(s Snapshot) {
 // isReported reports whether an alarm has every line of s.
 func (t *text) isReported(s string) bool {
 	for line := range strings.Lines(s) {
-		if !slices.Contains(t.told, strings.TrimSpace(line)) {
+		if !slices.Contains(t.reported, strings.TrimSpace(line)) {
 			return false
 		}
 	}
@@ -150,7 +150,7 @@ func (t *text) isReported(s string) bool {
 }
 
 func (t *text) containerd(c *Containerd) {
-	if c == nil || slices.Contains(t.alarmed, "FilesNotRead") {
+	if c == nil || slices.Contains(t.alarmNames, "FilesNotRead") {
 		return
 	}
 	what := strings.TrimSpace("containerd " + c.Version)
@@ -201,7 +201,7 @@ func (t *text) mirrors(s Snapshot) {
 			t.endpoint(e)
 		}
 	}
-	if d := s.DockerHub; d.Known() && !slices.Contains(t.alarmed, "DockerHubLimit") {
+	if d := s.DockerHub; d.Known() && !slices.Contains(t.alarmNames, "DockerHubLimit") {
 		t.lines(0, "", fmt.Sprintf("docker.io: %d of %d pulls are left, asked %s", d.Remaining, d.Limit, t.ago(d.Time)))
 	}
 	for i, e := range s.Registries {
@@ -215,7 +215,7 @@ func (t *text) mirrors(s Snapshot) {
 func (t *text) endpoint(e Endpoint) {
 	style := map[State]string{Up: "add", Down: "remove"}[e.State]
 	withdrawn := ""
-	if e.Withdrawn && !slices.Contains(t.alarmed, "MirrorDown") {
+	if e.Withdrawn && !slices.Contains(t.alarmNames, "MirrorDown") {
 		withdrawn = "left out of hosts.toml"
 	}
 	login := oneLine(e.Login)
@@ -228,7 +228,7 @@ func (t *text) endpoint(e Endpoint) {
 	}
 	t.item(style, "  "+string(e.State), oneLine(e.URL), withdrawn, t.when("since %s", e.Since), probe, login)
 	// The alarms show the error of an endpoint that is down.
-	if e.Error != "" && (e.State != Down || !slices.Contains(t.alarmed, "MirrorDown") && !slices.Contains(t.alarmed, "AllMirrorsDown")) {
+	if e.Error != "" && (e.State != Down || !slices.Contains(t.alarmNames, "MirrorDown") && !slices.Contains(t.alarmNames, "AllMirrorsDown")) {
 		t.lines(10, "remove", e.Error)
 	}
 	t.lines(10, "", e.Note)

@@ -19,12 +19,12 @@ const (
 
 // scan is the search for tokens that other processes stored. The zero value is due.
 type scan struct {
-	running   bool
-	cancelled bool // its result is for another source
-	requested bool
-	last      time.Time // when it ended; monotonic
-	looked    time.Time // when Get was last asked for the wanted tokens; monotonic
-	said      string    // the last error that was logged
+	running     bool
+	cancelled   bool // its result is for another source
+	requested   bool
+	last        time.Time // when it ended; monotonic
+	askedBetter time.Time // when Get was last asked for the wanted tokens; monotonic
+	lastError   string    // the last error that was logged
 }
 
 func (s *scan) abort() {
@@ -36,9 +36,9 @@ func (s *scan) abort() {
 // check the stored token of each wanted entry, and every adoptEvery ask the source for a better
 // token. A request alone does not ask: Get may write files, and a caller that watches them would
 // request again.
-func (k *Refresher) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock) time.Duration {
-	s := &k.scan
-	if s.running || k.source == nil {
+func (rf *Refresher) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock) time.Duration {
+	s := &rf.scan
+	if s.running || rf.source == nil {
 		return maxSleep
 	}
 	next := s.last.Add(adoptEvery)
@@ -48,22 +48,22 @@ func (k *Refresher) stepScan(ctx context.Context, calls *sync.WaitGroup, c clock
 	if wait := next.Sub(c.mono); wait > 0 && !s.last.IsZero() {
 		return wait
 	}
-	look := c.mono.Sub(s.looked) >= adoptEvery
-	if look {
-		s.looked = c.mono
+	askBetter := c.mono.Sub(s.askedBetter) >= adoptEvery
+	if askBetter {
+		s.askedBetter = c.mono
 	}
-	known := make(map[scope]bool, len(k.entries))
-	for _, e := range k.order {
+	known := make(map[scope]bool, len(rf.entries))
+	for _, e := range rf.order {
 		known[e.scope] = true
 		if e.wanted {
-			e.peek, e.look, e.due = true, e.look || look, time.Time{}
+			e.checkStored, e.askBetter, e.due = true, e.askBetter || askBetter, time.Time{}
 		}
 	}
 	s.running, s.requested = true, false
-	source := k.source
+	source := rf.source
 	calls.Go(func() {
 		found, err := search(ctx, source, known)
-		k.adopt(found, err)
+		rf.adopt(found, err)
 	})
 	return maxSleep
 }
@@ -97,38 +97,38 @@ func search(ctx context.Context, source Source, known map[scope]bool) ([]stored,
 }
 
 // adopt makes entries of the tokens found, up to maxAdopted.
-func (k *Refresher) adopt(found []stored, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	defer k.wakeUp()
-	c := k.clock()
-	s := &k.scan
+func (rf *Refresher) adopt(found []stored, err error) {
+	rf.mu.Lock()
+	defer rf.mu.Unlock()
+	defer rf.wakeUp()
+	c := rf.clock()
+	s := &rf.scan
 	s.running, s.last = false, c.mono
 	if s.cancelled {
 		s.cancelled = false
 		return
 	}
-	k.sayScan(err)
+	rf.logScan(err)
 	room := maxAdopted
-	for _, e := range k.order {
+	for _, e := range rf.order {
 		if !e.wanted {
 			room--
 		}
 	}
 	for _, f := range found {
-		if _, ok := k.entries[scopeOf(f.registry)]; ok || room <= 0 {
+		if _, ok := rf.entries[scopeOf(f.registry)]; ok || room <= 0 {
 			continue
 		}
-		h := newHeldToken(f.token, c, k.rnd())
+		h := newHeldToken(f.token, c, rf.random())
 		if !h.good(c) {
 			continue
 		}
-		e := k.add(scopeOf(f.registry))
+		e := rf.add(scopeOf(f.registry))
 		e.registry, e.held, e.served, e.fresh = f.registry, h, true, false
 		e.picked++
 		room--
-		k.news = true
-		k.sayAdopted(e)
+		rf.notify = true
+		rf.logAdopted(e)
 	}
-	k.sort()
+	rf.sort()
 }

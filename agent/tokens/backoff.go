@@ -7,11 +7,11 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// The pause after a failure is random between leastPause and a bound that starts at firstBound,
+// The pause after a failure is random between minPause and a bound that starts at firstBound,
 // doubles with each failure in a row, and stops at one of these limits.
 // docs/adr/0007-token-keeper.md has the figures.
 const (
-	leastPause = 500 * time.Millisecond
+	minPause   = 500 * time.Millisecond
 	firstBound = time.Second
 
 	// While there is a good token, no pull waits for the next one.
@@ -25,8 +25,8 @@ const (
 
 // The longest Retry-After of a server that is obeyed.
 const (
-	mostAskedWithToken = 5 * time.Minute
-	mostAskedWithout   = time.Minute
+	maxRetryAfterWithToken = 5 * time.Minute
+	maxRetryAfterWithout   = time.Minute
 )
 
 // bound is the longest pause after the n-th failure in a row.
@@ -37,7 +37,7 @@ func bound(n int, limit time.Duration) time.Duration {
 
 // pause returns the pause after the n-th failure; rnd is in [0, 1).
 func pause(n int, limit time.Duration, rnd float64) time.Duration {
-	return leastPause + time.Duration(rnd*float64(bound(n, limit)-leastPause))
+	return minPause + time.Duration(rnd*float64(bound(n, limit)-minPause))
 }
 
 // limit is the longest pause after err.
@@ -53,11 +53,11 @@ func limit(err error, haveToken bool) time.Duration {
 	return limitWithout
 }
 
-// asked returns the longest Retry-After in err, as far as it is obeyed.
-func asked(err error, haveToken bool) time.Duration {
-	most := mostAskedWithout
+// retryAfter returns the longest Retry-After in err, as far as it is obeyed.
+func retryAfter(err error, haveToken bool) time.Duration {
+	most := maxRetryAfterWithout
 	if haveToken {
-		most = mostAskedWithToken
+		most = maxRetryAfterWithToken
 	}
 	var longest time.Duration
 	for _, e := range sourceErrors(err) {

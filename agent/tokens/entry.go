@@ -48,10 +48,10 @@ func newHeldToken(t credprovider.Token, c clock, rnd float64) heldToken {
 	}
 }
 
-func (h heldToken) none() bool { return h.token.Password.IsZero() }
+func (h heldToken) isZero() bool { return h.token.Password.IsZero() }
 
 func (h heldToken) good(c clock) bool {
-	return !h.none() && !h.ends.reached(c) && h.token.Usable(c.wall)
+	return !h.isZero() && !h.ends.reached(c) && h.token.Usable(c.wall)
 }
 
 func (h heldToken) same(t credprovider.Token) bool {
@@ -68,14 +68,14 @@ type entry struct {
 	served   bool // held was good at the last observe
 
 	// Pauses are in monotonic time: setting the clock forward does not shorten them.
-	calling   bool
-	cancel    context.CancelFunc
-	fresh     bool      // held, if any, is from other credentials
-	gaveUp    bool      // adopted, and not renewed any more
-	notBefore time.Time // no call before this
-	obeyed    time.Time // a server's Retry-After ends here
-	peek      bool      // check the stored token
-	look      bool      // check it, and ask the source for a better one
+	calling       bool
+	cancel        context.CancelFunc
+	fresh         bool      // held, if any, is from other credentials
+	gaveUp        bool      // adopted, and not renewed any more
+	notBefore     time.Time // no call before this
+	retryAfterEnd time.Time // a server's Retry-After ends here
+	checkStored   bool      // check the stored token
+	askBetter     bool      // check it, and ask the source for a better one
 
 	// due is when step must look at the entry again, in monotonic time. A change sets it to zero,
 	// which means now.
@@ -90,11 +90,11 @@ type entry struct {
 
 	calls, renewals, picked uint64
 	failed                  map[string]uint64    // by reason
-	said                    map[string]time.Time // when a reason was last logged, monotonic
+	lastLogged              map[string]time.Time // when a reason was last logged, monotonic
 }
 
 func newEntry(s scope) *entry {
-	return &entry{scope: s, fresh: true, failed: map[string]uint64{}, said: map[string]time.Time{}}
+	return &entry{scope: s, fresh: true, failed: map[string]uint64{}, lastLogged: map[string]time.Time{}}
 }
 
 // reset returns e for a new source, without the failures of the old one.
@@ -128,7 +128,7 @@ func (e *entry) want(registries []ecr.Registry) bool {
 	}
 	if !e.wanted {
 		e.gaveUp = false
-		e.peek = true
+		e.checkStored = true
 	}
 	e.registry, e.hosts, e.wanted, e.due = registries[0], hosts, true, time.Time{}
 	return true
@@ -166,11 +166,11 @@ func (e *entry) next(c clock) task {
 		switch {
 		case e.renewDue(c):
 			return renewToken
-		case e.look:
+		case e.askBetter:
 			return searchCache
 		}
 	}
-	if e.peek {
+	if e.checkStored {
 		return readCache
 	}
 	return noTask
@@ -193,7 +193,7 @@ func (e *entry) wait(c clock, canStart bool) time.Duration {
 		return d
 	}
 	due := time.Duration(0)
-	if !e.fresh && e.served && !e.look {
+	if !e.fresh && e.served && !e.askBetter {
 		due = e.held.renew.in(c)
 	}
 	return min(d, max(due, e.notBefore.Sub(c.mono)))

@@ -11,8 +11,8 @@ import (
 // the machine was suspended.
 const tick = time.Minute
 
-// apart is how far the two clocks may drift apart before step looks at every entry.
-const apart = 100 * time.Millisecond
+// clockTolerance is how far the two clocks may drift apart before step looks at every entry.
+const clockTolerance = 100 * time.Millisecond
 
 // maxSleep is longer than any wait.
 const maxSleep = 24 * time.Hour
@@ -24,7 +24,7 @@ const callLimit = 30 * time.Second
 const clockSlack = time.Minute
 
 // loop runs step until ctx is done, and waits for the goroutines that it started.
-func (k *Refresher) loop(ctx context.Context) {
+func (rf *Refresher) loop(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	var calls sync.WaitGroup
 	defer calls.Wait()
@@ -36,106 +36,106 @@ func (k *Refresher) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			if wait, idle := k.idle(); idle {
+			if wait, idle := rf.idle(); idle {
 				timer.Reset(wait)
 				continue
 			}
-		case <-k.wake:
+		case <-rf.wake:
 		}
-		k.mu.Lock()
-		wait := k.step(ctx, &calls)
-		lines, news := k.lines, k.news
-		k.lines, k.news = nil, false
-		k.mu.Unlock()
+		rf.mu.Lock()
+		wait := rf.step(ctx, &calls)
+		lines, notify := rf.logLines, rf.notify
+		rf.logLines, rf.notify = nil, false
+		rf.mu.Unlock()
 		for _, l := range lines {
-			k.log.LogAttrs(ctx, l.level, l.message, l.attrs...)
+			rf.logger.LogAttrs(ctx, l.level, l.message, l.attrs...)
 		}
-		if news {
-			k.changed()
+		if notify {
+			rf.changed()
 		}
 		timer.Reset(min(wait, tick))
 	}
 }
 
 // idle reports whether nothing is due yet, and for how long. Most wake-ups end here.
-func (k *Refresher) idle() (time.Duration, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	c := k.clock()
-	wait := k.due.Sub(c.mono)
-	return min(wait, tick), wait > 0 && c.jump(k.last).Abs() < apart
+func (rf *Refresher) idle() (time.Duration, bool) {
+	rf.mu.Lock()
+	defer rf.mu.Unlock()
+	c := rf.clock()
+	wait := rf.due.Sub(c.mono)
+	return min(wait, tick), wait > 0 && c.jump(rf.last).Abs() < clockTolerance
 }
 
 // step observes the effect of time on the entries, starts the tasks that are due, and returns how
 // long nothing else will be due.
-func (k *Refresher) step(ctx context.Context, calls *sync.WaitGroup) time.Duration {
-	c := k.clock()
-	jump := c.jump(k.last)
-	jumped := jump.Abs() >= apart
+func (rf *Refresher) step(ctx context.Context, calls *sync.WaitGroup) time.Duration {
+	c := rf.clock()
+	jump := c.jump(rf.last)
+	jumped := jump.Abs() >= clockTolerance
 	if jumped {
-		k.last = c
+		rf.last = c
 	}
 	if jump < -clockSlack {
-		k.clockWentBack(c, jump)
+		rf.clockWentBack(c, jump)
 	}
-	wait, crowded := k.stepScan(ctx, calls, c), false
-	first := k.turn
-	for i := range k.order {
-		at := (first + i) % len(k.order)
-		e := k.order[at]
+	wait, crowded := rf.stepScan(ctx, calls, c), false
+	first := rf.startAt
+	for i := range rf.order {
+		at := (first + i) % len(rf.order)
+		e := rf.order[at]
 		if jumped || !c.mono.Before(e.due) {
-			k.observe(e, c)
+			rf.observe(e, c)
 			e.due = c.mono
 			switch what := e.next(c); {
-			case what == noTask || k.source == nil:
-				e.due = e.due.Add(e.wait(c, k.source != nil))
-			case k.inFlight < maxInFlight:
-				k.start(ctx, calls, e, what, c)
+			case what == noTask || rf.source == nil:
+				e.due = e.due.Add(e.wait(c, rf.source != nil))
+			case rf.inFlight < maxInFlight:
+				rf.start(ctx, calls, e, what, c)
 				e.due = e.due.Add(e.wait(c, true))
 			case !crowded:
 				// The first entry that found no free slot is first next time.
-				crowded, k.turn = true, at
+				crowded, rf.startAt = true, at
 			}
 		}
 		if d := e.due.Sub(c.mono); d > 0 {
 			wait = min(wait, d)
 		}
 	}
-	k.evictExpired(c)
-	k.due = c.mono.Add(max(wait, 0))
+	rf.evictExpired(c)
+	rf.due = c.mono.Add(max(wait, 0))
 	return wait
 }
 
 // observe notices that a token reached its end, and that this or a failure became an alarm.
-func (k *Refresher) observe(e *entry, c clock) {
+func (rf *Refresher) observe(e *entry, c clock) {
 	if good := e.held.good(c); good != e.served {
 		e.served = good // true again if the clock was wrong for a while
-		k.news = true
+		rf.notify = true
 		if !good {
-			k.wasDropped(e, c)
-			k.sayGone(e, c)
+			rf.shortenPause(e, c)
+			rf.logEnded(e, c)
 		}
 	}
 	if alarmed := e.alarm(c) != ""; alarmed != e.alarmed {
 		e.alarmed = alarmed
-		k.news = true
-		k.sayAlarm(e, c)
+		rf.notify = true
+		rf.logAlarm(e, c)
 	}
 }
 
-// wasDropped shortens a pause that was drawn while there was a token.
-func (k *Refresher) wasDropped(e *entry, c clock) {
+// shortenPause shortens a pause that was drawn while there was a token.
+func (rf *Refresher) shortenPause(e *entry, c clock) {
 	if e.failures == 0 {
 		return
 	}
-	if most := c.mono.Add(mostAskedWithout); e.obeyed.After(most) {
-		e.obeyed = most
+	if most := c.mono.Add(maxRetryAfterWithout); e.retryAfterEnd.After(most) {
+		e.retryAfterEnd = most
 	}
 	from := c.mono
-	if e.obeyed.After(from) {
-		from = e.obeyed
+	if e.retryAfterEnd.After(from) {
+		from = e.retryAfterEnd
 	}
-	soon := from.Add(pause(e.failures, limit(e.err, false), k.rnd()))
+	soon := from.Add(pause(e.failures, limit(e.err, false), rf.random()))
 	if soon.Before(e.notBefore) {
 		e.notBefore = soon
 	}
@@ -143,27 +143,27 @@ func (k *Refresher) wasDropped(e *entry, c clock) {
 
 // evictExpired drops adopted entries whose token is no longer good. The credential provider fetches
 // a new one when it needs it.
-func (k *Refresher) evictExpired(c clock) {
+func (rf *Refresher) evictExpired(c clock) {
 	dropped := false
-	for _, e := range k.order {
+	for _, e := range rf.order {
 		if !e.wanted && !e.calling && !e.served {
-			k.sayDropped(e)
-			k.drop(e, c)
+			rf.logDropped(e)
+			rf.drop(e, c)
 			dropped = true
 		}
 	}
 	if dropped {
-		k.sort()
-		k.news = true
+		rf.sort()
+		rf.notify = true
 	}
 }
 
 // clockWentBack makes every token due for renewal: other processes judge them by issue and expiry
 // times of a clock that was wrong.
-func (k *Refresher) clockWentBack(c clock, jump time.Duration) {
-	k.sayClock(c, jump)
-	for _, e := range k.order {
-		if !e.held.none() {
+func (rf *Refresher) clockWentBack(c clock, jump time.Duration) {
+	rf.logClock(c, jump)
+	for _, e := range rf.order {
+		if !e.held.isZero() {
 			e.held.renew = c.at(c.wall)
 			e.due = time.Time{}
 		}
@@ -171,33 +171,33 @@ func (k *Refresher) clockWentBack(c clock, jump time.Duration) {
 }
 
 // start runs a task in a goroutine. The caller holds the lock.
-func (k *Refresher) start(ctx context.Context, calls *sync.WaitGroup, e *entry, what task, c clock) {
+func (rf *Refresher) start(ctx context.Context, calls *sync.WaitGroup, e *entry, what task, c clock) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	job := taskRun{
-		what: what, source: k.source, registry: e.registry,
+		what: what, source: rf.source, registry: e.registry,
 		held: e.held.token, heldGood: e.held.good(c), due: e.held.renew.reached(c), fresh: e.fresh,
 	}
 	e.calling, e.cancel = true, cancel
-	e.peek, e.look = false, false
-	k.inFlight++
+	e.checkStored, e.askBetter = false, false
+	rf.inFlight++
 	calls.Go(func() {
 		defer cancel()
-		answer := job.do(ctx)
-		k.finish(ctx, e, answer)
+		answer := job.run(ctx)
+		rf.finish(ctx, e, answer)
 	})
 }
 
 // finish records the answer of a task, unless the entry was replaced.
-func (k *Refresher) finish(ctx context.Context, e *entry, a answer) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	defer k.wakeUp()
-	k.inFlight--
+func (rf *Refresher) finish(ctx context.Context, e *entry, a answer) {
+	rf.mu.Lock()
+	defer rf.mu.Unlock()
+	defer rf.wakeUp()
+	rf.inFlight--
 	e.calling, e.cancel, e.due = false, nil, time.Time{}
-	if k.entries[e.scope] != e {
+	if rf.entries[e.scope] != e {
 		return // the source changed, or the entry was dropped
 	}
-	c := k.clock()
+	c := rf.clock()
 	if a.called {
 		e.calls++
 	}
@@ -205,8 +205,8 @@ func (k *Refresher) finish(ctx context.Context, e *entry, a answer) {
 	e.fresh = e.fresh && (a.err != nil || a.what != renewToken)
 	switch {
 	case a.got:
-		k.take(e, c, a)
+		rf.take(e, c, a)
 	case a.err != nil && !errors.Is(ctx.Err(), context.Canceled):
-		k.failed(e, c, a.err)
+		rf.failed(e, c, a.err)
 	}
 }

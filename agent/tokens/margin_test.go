@@ -12,10 +12,10 @@ import (
 // TestMargin: a token is served until exactly five minutes before its expiry, also while a renewal
 // hangs; then Changed is called and there is an alarm.
 func TestMargin(t *testing.T) {
-	run(t, func(t *testing.T, b *bench) {
-		b.Set(b.cloud, []ecr.Registry{east(t)})
+	run(t, func(t *testing.T, b *fixture) {
+		b.Set(b.fake, []ecr.Registry{east(t)})
 		synctest.Wait()
-		b.cloud.set(func() { b.cloud.hangs[key(east(t))] = true })
+		b.fake.set(func() { b.fake.hangs[key(east(t))] = true })
 		time.Sleep(12*time.Hour - 5*time.Minute - 1)
 		if !b.has(east(t)) {
 			t.Fatal("gone too early")
@@ -40,7 +40,7 @@ func TestMargin(t *testing.T) {
 			t.Errorf("logged: %s", log)
 		}
 		// From now on retries come sooner than every five minutes.
-		b.cloud.set(func() { b.cloud.hangs = map[string]bool{} })
+		b.fake.set(func() { b.fake.hangs = map[string]bool{} })
 		time.Sleep(callLimit + limitWithout)
 		if s = b.one(t); !s.Valid || s.Alarm != "" {
 			t.Errorf("%+v", s)
@@ -53,11 +53,11 @@ func TestMargin(t *testing.T) {
 
 // TestMarginWhileTheFirstRenewalHangs: there is an alarm although nothing has failed yet.
 func TestMarginWhileTheFirstRenewalHangs(t *testing.T) {
-	run(t, func(t *testing.T, b *bench) {
-		b.cloud.life = 40 * time.Second
-		b.Set(b.cloud, []ecr.Registry{east(t)})
+	run(t, func(t *testing.T, b *fixture) {
+		b.fake.life = 40 * time.Second
+		b.Set(b.fake, []ecr.Registry{east(t)})
 		synctest.Wait()
-		b.cloud.set(func() { b.cloud.wait = 25 * time.Second })
+		b.fake.set(func() { b.fake.wait = 25 * time.Second })
 		time.Sleep(36*time.Second - 1)
 		if !b.has(east(t)) || b.one(t).Alarm != "" {
 			t.Fatalf("%+v", b.one(t))
@@ -76,15 +76,15 @@ func TestMarginWhileTheFirstRenewalHangs(t *testing.T) {
 // TestPauseShortensAtTheMargin: the pause of up to five minutes becomes one of at most twenty
 // seconds when the token reaches its margin.
 func TestPauseShortensAtTheMargin(t *testing.T) {
-	run(t, func(t *testing.T, b *bench) {
+	run(t, func(t *testing.T, b *fixture) {
 		b.draw(0.999)
-		b.Set(b.cloud, []ecr.Registry{east(t)})
+		b.Set(b.fake, []ecr.Registry{east(t)})
 		synctest.Wait()
-		b.cloud.set(func() { b.cloud.err = fail(ecr.Denied, 0) })
+		b.fake.set(func() { b.fake.err = fail(ecr.Denied, 0) })
 		time.Sleep(12*time.Hour - 5*time.Minute)
-		b.cloud.times()
+		b.fake.times()
 		time.Sleep(20 * time.Second)
-		if got := b.cloud.times(); len(got) != 1 {
+		if got := b.fake.times(); len(got) != 1 {
 			t.Errorf("tried at %v", got)
 		}
 	})
@@ -93,17 +93,17 @@ func TestPauseShortensAtTheMargin(t *testing.T) {
 // TestRetryAfterOutlivesTheToken: a Retry-After is obeyed after the margin too, but for a shorter
 // time.
 func TestRetryAfterOutlivesTheToken(t *testing.T) {
-	run(t, func(t *testing.T, b *bench) {
-		b.cloud.life = 10 * time.Minute
+	run(t, func(t *testing.T, b *fixture) {
+		b.fake.life = 10 * time.Minute
 		b.draw(0)
-		b.Set(b.cloud, []ecr.Registry{east(t)})
+		b.Set(b.fake, []ecr.Registry{east(t)})
 		synctest.Wait()
-		b.cloud.set(func() { b.cloud.err = fail(ecr.Busy, 5*time.Minute) })
+		b.fake.set(func() { b.fake.err = fail(ecr.Busy, 5*time.Minute) })
 		time.Sleep(9*time.Minute - time.Second)
-		b.cloud.times()
+		b.fake.times()
 		// The token ends in a second. AWS was asked at 4:30, and the next call is at 9:30.5.
 		time.Sleep(32 * time.Second)
-		if got := b.cloud.times(); len(got) != 1 || got[0] != 9*time.Minute+30*time.Second+500*time.Millisecond {
+		if got := b.fake.times(); len(got) != 1 || got[0] != 9*time.Minute+30*time.Second+500*time.Millisecond {
 			t.Errorf("tried at %v", got)
 		}
 	})
@@ -112,26 +112,26 @@ func TestRetryAfterOutlivesTheToken(t *testing.T) {
 // TestClockForward: a token that is expired by the wall clock is not served, and is renewed within
 // a minute.
 func TestClockForward(t *testing.T) {
-	run(t, func(t *testing.T, b *bench) {
-		b.Set(b.cloud, []ecr.Registry{east(t)})
+	run(t, func(t *testing.T, b *fixture) {
+		b.Set(b.fake, []ecr.Registry{east(t)})
 		synctest.Wait()
 		time.Sleep(time.Hour + time.Second)
 		b.changed()
-		b.cloud.set(func() { b.cloud.ahead = 24 * time.Hour })
+		b.fake.set(func() { b.fake.ahead = 24 * time.Hour })
 		if _, ok := b.Token(east(t)); ok {
 			t.Error("an expired token is served")
 		}
 		time.Sleep(time.Minute)
-		if !b.has(east(t)) || b.changed() == 0 || b.cloud.count() != 2 {
+		if !b.has(east(t)) || b.changed() == 0 || b.fake.count() != 2 {
 			t.Errorf("not renewed: %+v", b.one(t))
 		}
 		// After the clock is set right again, the token comes from the future.
-		b.cloud.set(func() { b.cloud.ahead = 0 })
+		b.fake.set(func() { b.fake.ahead = 0 })
 		if _, ok := b.Token(east(t)); ok {
 			t.Error("a token from the future is served")
 		}
 		time.Sleep(time.Minute)
-		if !b.has(east(t)) || b.cloud.count() != 3 {
+		if !b.has(east(t)) || b.fake.count() != 3 {
 			t.Errorf("not renewed: %+v", b.one(t))
 		}
 		if log := b.logged(); strings.Count(log, "the clock was set back") != 1 {
@@ -142,12 +142,12 @@ func TestClockForward(t *testing.T) {
 
 // TestClockBack: setting the clock back does not lengthen the life of a token.
 func TestClockBack(t *testing.T) {
-	run(t, func(t *testing.T, b *bench) {
-		b.Set(b.cloud, []ecr.Registry{east(t)})
+	run(t, func(t *testing.T, b *fixture) {
+		b.Set(b.fake, []ecr.Registry{east(t)})
 		time.Sleep(5 * time.Hour)
-		b.cloud.set(func() { b.cloud.ahead, b.cloud.err = -4*time.Hour, fail(ecr.Busy, 0) })
+		b.fake.set(func() { b.fake.ahead, b.fake.err = -4*time.Hour, fail(ecr.Busy, 0) })
 		time.Sleep(time.Minute)
-		if b.cloud.count() < 2 {
+		if b.fake.count() < 2 {
 			t.Error("nothing is renewed though the clock was put back")
 		}
 		time.Sleep(7*time.Hour - 6*time.Minute - 1)

@@ -7,32 +7,32 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// errNotGood: the source returned a token that is not valid now, for example an expired one.
-var errNotGood = errors.New("the source returned a token that is not valid by the clock of this machine")
+// errNotValid: the source returned a token that is not valid now, for example an expired one.
+var errNotValid = errors.New("the source returned a token that is not valid by the clock of this machine")
 
-// errNotNew: the source returned the old token again.
-var errNotNew = errors.New("the source returned the old token again")
+// errSameToken: the source returned the old token again.
+var errSameToken = errors.New("the source returned the old token again")
 
 // take serves the token of a, unless it is the held one or not valid.
-func (k *Refresher) take(e *entry, c clock, a answer) {
-	h := newHeldToken(a.token, c, k.rnd())
+func (rf *Refresher) take(e *entry, c clock, a answer) {
+	h := newHeldToken(a.token, c, rf.random())
 	switch {
 	case e.held.same(a.token):
 		if a.called {
-			k.failed(e, c, errNotNew)
+			rf.failed(e, c, errSameToken)
 		}
 		return
 	case !h.good(c):
 		if a.called {
-			k.failed(e, c, errNotGood)
+			rf.failed(e, c, errNotValid)
 		}
 		return
 	}
-	k.sayTaken(e, a)
+	rf.logTaken(e, a)
 	e.held, e.served = h, true
 	if a.called {
 		e.renewals++
-		e.obeyed = time.Time{}
+		e.retryAfterEnd = time.Time{}
 		e.notBefore = c.mono.Add(afterSuccess(a.token.Expires.Sub(a.token.Issued)))
 	} else {
 		// A token of another process does not change when AWS may be asked.
@@ -40,11 +40,11 @@ func (k *Refresher) take(e *entry, c clock, a answer) {
 	}
 	e.failures, e.err = 0, nil
 	e.gaveUp, e.fresh = false, false
-	k.news = true
+	rf.notify = true
 }
 
 // failed records a failure and draws the pause after it.
-func (k *Refresher) failed(e *entry, c clock, err error) {
+func (rf *Refresher) failed(e *entry, c clock, err error) {
 	have := e.held.good(c)
 	if e.failures == 0 {
 		e.since = c.wall
@@ -52,9 +52,9 @@ func (k *Refresher) failed(e *entry, c clock, err error) {
 	e.failures++
 	e.err, e.errAt = err, c.wall
 	e.failed[reason(err)]++
-	wait := pause(e.failures, limit(err, have), k.rnd())
-	if a := asked(err, have); a > 0 {
-		e.obeyed = c.mono.Add(a)
+	wait := pause(e.failures, limit(err, have), rf.random())
+	if a := retryAfter(err, have); a > 0 {
+		e.retryAfterEnd = c.mono.Add(a)
 		wait += a
 	}
 	e.notBefore = c.mono.Add(wait)
@@ -64,6 +64,6 @@ func (k *Refresher) failed(e *entry, c clock, err error) {
 	case ecr.Denied, ecr.Rejected, ecr.NoRole, ecr.NoKeys:
 		e.gaveUp = !e.wanted
 	}
-	k.sayFailed(e, c, err)
-	k.news = true
+	rf.logFailed(e, c, err)
+	rf.notify = true
 }

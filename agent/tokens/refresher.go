@@ -52,9 +52,9 @@ const (
 // Refresher keeps tokens fresh. Several goroutines may call its methods, and none but Run waits for
 // anything.
 type Refresher struct {
-	log     *slog.Logger
+	logger  *slog.Logger
 	changed func()
-	rnd     func() float64
+	random  func() float64
 	wall    func() time.Time
 	wake    chan struct{} // holds one
 
@@ -64,35 +64,35 @@ type Refresher struct {
 	entries  map[scope]*entry
 	order    []*entry // wanted ones first, then by scope
 	dropped  map[scope]pauses
-	turn     int // index in order of the entry that step looks at first
+	startAt  int // index in order of the entry that step looks at first
 	inFlight int
 	scan     scan
 	last     clock     // wall clock jumps are measured from here
 	due      time.Time // when the next step is due; monotonic
 	// The loop logs and reports these after it has released the lock.
-	news      bool
-	lines     []line
-	clockSaid time.Time // monotonic
+	notify      bool
+	logLines    []line
+	clockLogged time.Time // monotonic
 }
 
 // New returns a refresher without a task.
 func New(o Options) *Refresher {
-	k := &Refresher{
-		log: o.Log, changed: o.Changed, rnd: o.Rand, wall: o.Now,
+	rf := &Refresher{
+		logger: o.Log, changed: o.Changed, random: o.Rand, wall: o.Now,
 		wake:    make(chan struct{}, 1),
 		entries: map[scope]*entry{},
 		dropped: map[scope]pauses{},
 	}
-	if k.log == nil {
-		k.log = slog.New(slog.DiscardHandler)
+	if rf.logger == nil {
+		rf.logger = slog.New(slog.DiscardHandler)
 	}
-	if k.changed == nil {
-		k.changed = func() {}
+	if rf.changed == nil {
+		rf.changed = func() {}
 	}
-	if k.rnd == nil {
-		k.rnd = rand.Float64
+	if rf.random == nil {
+		rf.random = rand.Float64
 	}
-	return k
+	return rf
 }
 
 // Set replaces the registries that need tokens, in any order; it may be called at any time, also
@@ -101,71 +101,71 @@ func New(o Options) *Refresher {
 //
 // Another source means that the credentials changed: it is tried at once, whatever failed before.
 // Until it returns a token, the token of the old one is served, to the same registries as before.
-func (k *Refresher) Set(source Source, want []ecr.Registry) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (rf *Refresher) Set(source Source, want []ecr.Registry) {
+	rf.mu.Lock()
+	defer rf.mu.Unlock()
 	byScope := map[scope][]ecr.Registry{}
 	for _, r := range want {
 		byScope[scopeOf(r)] = append(byScope[scopeOf(r)], r)
 	}
-	changed := source != k.source
-	for _, e := range k.order {
+	changed := source != rf.source
+	for _, e := range rf.order {
 		if _, ok := byScope[e.scope]; !ok && e.wanted {
 			e.unwant()
 			changed = true
 		}
 	}
-	if source != k.source {
-		k.replaceSource(source)
+	if source != rf.source {
+		rf.replaceSource(source)
 	}
 	for s, registries := range byScope {
-		e, ok := k.entries[s]
+		e, ok := rf.entries[s]
 		if !ok {
-			e = k.add(s)
+			e = rf.add(s)
 		}
 		changed = e.want(registries) || changed
 	}
 	if !changed {
 		return // Set may be called from Changed: an endless loop otherwise
 	}
-	k.sort()
-	k.trim(k.clock())
-	k.scan.requested = true
-	k.news = true
-	k.wakeUp()
+	rf.sort()
+	rf.trim(rf.clock())
+	rf.scan.requested = true
+	rf.notify = true
+	rf.wakeUp()
 }
 
 // replaceSource resets every entry, except the tokens of wanted ones. Calls in flight are
 // cancelled.
-func (k *Refresher) replaceSource(source Source) {
-	k.source = source
-	k.scan.abort()
-	clear(k.dropped)
-	for s, old := range k.entries {
+func (rf *Refresher) replaceSource(source Source) {
+	rf.source = source
+	rf.scan.abort()
+	clear(rf.dropped)
+	for s, old := range rf.entries {
 		old.abort()
 		if !old.wanted {
-			delete(k.entries, s) // the scan adopts it again if the new source can serve it
+			delete(rf.entries, s) // the scan adopts it again if the new source can serve it
 			continue
 		}
-		k.entries[s] = old.reset()
+		rf.entries[s] = old.reset()
 	}
 }
 
 // Rescan makes the loop read the stored tokens soon, as it does every few minutes anyway.
-func (k *Refresher) Rescan() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.scan.requested = true
-	k.wakeUp()
+func (rf *Refresher) Rescan() {
+	rf.mu.Lock()
+	defer rf.mu.Unlock()
+	rf.scan.requested = true
+	rf.wakeUp()
 }
 
 // Token returns the token for r if it is good at this moment: not within its margin before expiry
 // by either clock.
-func (k *Refresher) Token(r ecr.Registry) (credprovider.Token, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	e, ok := k.entries[scopeOf(r)]
-	if !ok || !e.held.good(k.clock()) {
+func (rf *Refresher) Token(r ecr.Registry) (credprovider.Token, bool) {
+	rf.mu.Lock()
+	defer rf.mu.Unlock()
+	e, ok := rf.entries[scopeOf(r)]
+	if !ok || !e.held.good(rf.clock()) {
 		return credprovider.Token{}, false
 	}
 	return e.held.token, true
@@ -173,82 +173,82 @@ func (k *Refresher) Token(r ecr.Registry) (credprovider.Token, bool) {
 
 // Run keeps the tokens fresh until ctx is done, and returns nil after everything that it started
 // has ended. A second call is an error.
-func (k *Refresher) Run(ctx context.Context) error {
-	k.mu.Lock()
-	if k.running {
-		k.mu.Unlock()
+func (rf *Refresher) Run(ctx context.Context) error {
+	rf.mu.Lock()
+	if rf.running {
+		rf.mu.Unlock()
 		return errors.New("the token refresher can run only once")
 	}
-	k.running = true
-	k.last = k.clock()
-	k.mu.Unlock()
-	k.loop(ctx)
+	rf.running = true
+	rf.last = rf.clock()
+	rf.mu.Unlock()
+	rf.loop(ctx)
 	return nil
 }
 
 // wakeUp makes the loop look at all entries.
-func (k *Refresher) wakeUp() {
+func (rf *Refresher) wakeUp() {
 	select {
-	case k.wake <- struct{}{}:
+	case rf.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (k *Refresher) clock() clock {
+func (rf *Refresher) clock() clock {
 	now := time.Now()
 	c := clock{wall: now.Round(0), mono: now}
-	if k.wall != nil {
-		c.wall = k.wall().Round(0)
+	if rf.wall != nil {
+		c.wall = rf.wall().Round(0)
 	}
 	return c
 }
 
 // trim drops adopted entries without a good token, and those above maxAdopted.
-func (k *Refresher) trim(c clock) {
+func (rf *Refresher) trim(c clock) {
 	adopted := 0
-	for _, e := range k.order {
+	for _, e := range rf.order {
 		if e.wanted {
 			continue
 		}
 		if adopted++; adopted > maxAdopted || !e.held.good(c) {
-			k.drop(e, c)
+			rf.drop(e, c)
 		}
 	}
-	k.sort()
+	rf.sort()
 }
 
 // pauses are the backoff of a dropped entry: it may return the next minute, and AWS must not be
 // asked sooner for that. Both times are monotonic.
-type pauses struct{ notBefore, obeyed time.Time }
+type pauses struct{ notBefore, retryAfterEnd time.Time }
 
 // add makes an entry. The caller must call sort afterwards.
-func (k *Refresher) add(s scope) *entry {
+func (rf *Refresher) add(s scope) *entry {
 	e := newEntry(s)
-	e.notBefore, e.obeyed = k.dropped[s].notBefore, k.dropped[s].obeyed
-	delete(k.dropped, s)
-	k.entries[s] = e
+	e.notBefore, e.retryAfterEnd = rf.dropped[s].notBefore, rf.dropped[s].retryAfterEnd
+	delete(rf.dropped, s)
+	rf.entries[s] = e
 	return e
 }
 
 // drop removes an entry. The caller must call sort afterwards.
-func (k *Refresher) drop(e *entry, c clock) {
+func (rf *Refresher) drop(e *entry, c clock) {
 	e.abort()
-	delete(k.entries, e.scope)
-	for s, p := range k.dropped {
+	delete(rf.entries, e.scope)
+	for s, p := range rf.dropped {
 		if !c.mono.Before(p.notBefore) {
-			delete(k.dropped, s)
+			delete(rf.dropped, s)
 		}
 	}
 	if c.mono.Before(e.notBefore) {
-		k.dropped[e.scope] = pauses{e.notBefore, e.obeyed}
+		rf.dropped[e.scope] = pauses{e.notBefore, e.retryAfterEnd}
 	}
 }
 
 // sort rebuilds order from entries.
-func (k *Refresher) sort() {
-	k.order = k.order[:0:0]
-	for _, e := range k.entries {
-		k.order = append(k.order, e)
+func (rf *Refresher) sort() {
+	rf.order = rf.order[:0:0]
+	for _, e := range rf.entries {
+		rf.order = append(rf.order, e)
 	}
-	slices.SortFunc(k.order, (*entry).compare)
+	slices.SortFunc(rf.order, (*entry).compare)
 }

@@ -15,16 +15,16 @@ type line struct {
 	attrs   []slog.Attr
 }
 
-func (k *Refresher) say(level slog.Level, message string, attrs ...slog.Attr) {
-	k.lines = append(k.lines, line{level, message, attrs})
+func (rf *Refresher) log(level slog.Level, message string, attrs ...slog.Attr) {
+	rf.logLines = append(rf.logLines, line{level, message, attrs})
 }
 
-// first reports whether what was not logged within remindEvery, and records it.
-func (e *entry) first(what string, now time.Time) bool {
-	if last, ok := e.said[what]; ok && now.Sub(last) < remindEvery {
+// shouldLog reports whether what was not logged within remindEvery, and records it.
+func (e *entry) shouldLog(what string, now time.Time) bool {
+	if last, ok := e.lastLogged[what]; ok && now.Sub(last) < remindEvery {
 		return false
 	}
-	e.said[what] = now
+	e.lastLogged[what] = now
 	return true
 }
 
@@ -34,7 +34,7 @@ func (e *entry) attrs(more ...slog.Attr) []slog.Attr {
 	}, more...)
 }
 
-func (k *Refresher) sayTaken(e *entry, a answer) {
+func (rf *Refresher) logTaken(e *entry, a answer) {
 	level, message := slog.LevelDebug, "ECR token renewed"
 	if !a.called {
 		message = "ECR token taken from another process"
@@ -42,13 +42,13 @@ func (k *Refresher) sayTaken(e *entry, a answer) {
 	if e.warned {
 		level, e.warned = slog.LevelInfo, false
 	}
-	k.say(level, message, e.attrs(slog.String("source", a.token.Source), slog.Time("expires", a.token.Expires),
+	rf.log(level, message, e.attrs(slog.String("source", a.token.Source), slog.Time("expires", a.token.Expires),
 		slog.Int("failures", e.failures))...)
 }
 
-func (k *Refresher) sayFailed(e *entry, c clock, err error) {
+func (rf *Refresher) logFailed(e *entry, c clock, err error) {
 	why := reason(err)
-	if !e.first(why, c.mono) {
+	if !e.shouldLog(why, c.mono) {
 		return
 	}
 	level := slog.LevelWarn
@@ -60,57 +60,57 @@ func (k *Refresher) sayFailed(e *entry, c clock, err error) {
 	if e.held.good(c) {
 		attrs = append(attrs, slog.Time("served_until", e.held.token.UsableUntil()))
 	}
-	k.say(level, "ECR token renewal failed", attrs...)
+	rf.log(level, "ECR token renewal failed", attrs...)
 }
 
-// sayAlarm logs that a token that existed ends. That there is none yet was logged with the reason.
-func (k *Refresher) sayAlarm(e *entry, c clock) {
-	if !e.alarmed || e.held.none() {
+// logAlarm logs that a token that existed ends. That there is none yet was logged with the reason.
+func (rf *Refresher) logAlarm(e *entry, c clock) {
+	if !e.alarmed || e.held.isZero() {
 		return
 	}
 	if e.held.good(c) {
-		if e.first("near", c.mono) {
+		if e.shouldLog("near", c.mono) {
 			e.warned = true
-			k.say(slog.LevelWarn, "ECR token expires soon and cannot be renewed",
+			rf.log(slog.LevelWarn, "ECR token expires soon and cannot be renewed",
 				e.attrs(slog.Time("served_until", e.held.token.UsableUntil()))...)
 		}
 		return
 	}
-	k.sayGone(e, c)
+	rf.logEnded(e, c)
 }
 
-func (k *Refresher) sayGone(e *entry, c clock) {
-	if e.wanted && e.first("gone", c.mono) {
+func (rf *Refresher) logEnded(e *entry, c clock) {
+	if e.wanted && e.shouldLog("gone", c.mono) {
 		e.warned = true
-		k.say(slog.LevelError, "ECR token is about to expire and is no longer served",
+		rf.log(slog.LevelError, "ECR token is about to expire and is no longer served",
 			e.attrs(slog.Time("expires", e.held.token.Expires))...)
 	}
 }
 
-func (k *Refresher) sayDropped(e *entry) {
-	k.say(slog.LevelInfo, "ECR token of the credential provider is no longer kept fresh", e.attrs()...)
+func (rf *Refresher) logDropped(e *entry) {
+	rf.log(slog.LevelInfo, "ECR token of the credential provider is no longer kept fresh", e.attrs()...)
 }
 
-func (k *Refresher) sayAdopted(e *entry) {
-	k.say(slog.LevelDebug, "ECR token of another process is kept fresh", e.attrs(slog.Time("expires", e.held.token.Expires))...)
+func (rf *Refresher) logAdopted(e *entry) {
+	rf.log(slog.LevelDebug, "ECR token of another process is kept fresh", e.attrs(slog.Time("expires", e.held.token.Expires))...)
 }
 
-func (k *Refresher) sayClock(c clock, jump time.Duration) {
-	if !k.clockSaid.IsZero() && c.mono.Sub(k.clockSaid) < remindEvery {
+func (rf *Refresher) logClock(c clock, jump time.Duration) {
+	if !rf.clockLogged.IsZero() && c.mono.Sub(rf.clockLogged) < remindEvery {
 		return
 	}
-	k.clockSaid = c.mono
-	k.say(slog.LevelWarn, "the clock was set back: renewing all ECR tokens", slog.Duration("by", -jump))
+	rf.clockLogged = c.mono
+	rf.log(slog.LevelWarn, "the clock was set back: renewing all ECR tokens", slog.Duration("by", -jump))
 }
 
-// sayScan logs an error of reading the store once, until it changes.
-func (k *Refresher) sayScan(err error) {
+// logScan logs an error of reading the store once, until it changes.
+func (rf *Refresher) logScan(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
-	if text != "" && text != k.scan.said {
-		k.say(slog.LevelWarn, "stored ECR tokens cannot be listed", slog.Any("error", err))
+	if text != "" && text != rf.scan.lastError {
+		rf.log(slog.LevelWarn, "stored ECR tokens cannot be listed", slog.Any("error", err))
 	}
-	k.scan.said = text
+	rf.scan.lastError = text
 }

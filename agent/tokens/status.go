@@ -44,12 +44,12 @@ type Status struct {
 
 // Status returns the state of every token: wanted ones first, then by service, partition and
 // region.
-func (k *Refresher) Status() []Status {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	c := k.clock()
-	all := make([]Status, 0, len(k.order))
-	for _, e := range k.order {
+func (rf *Refresher) Status() []Status {
+	rf.mu.Lock()
+	defer rf.mu.Unlock()
+	c := rf.clock()
+	all := make([]Status, 0, len(rf.order))
+	for _, e := range rf.order {
 		s := Status{
 			Service: string(e.scope.service), Partition: e.scope.partition, Region: e.scope.region,
 			Hosts: slices.Clone(e.hosts), Adopted: !e.wanted,
@@ -57,13 +57,13 @@ func (k *Refresher) Status() []Status {
 			Renewals: e.renewals, Picked: e.picked, Attempts: e.calls, Failures: maps.Clone(e.failed),
 			Alarm: e.alarm(c),
 		}
-		if t := e.held.token; !e.held.none() {
+		if t := e.held.token; !e.held.isZero() {
 			s.Source, s.Identity, s.Issued, s.Expires = t.Source, t.Identity, t.Issued, t.Expires
 		}
 		if e.err != nil {
 			s.LastError, s.LastErrorTime, s.FailingSince = e.err.Error(), e.errAt, e.since
 		}
-		if !e.calling && !e.gaveUp && k.source != nil {
+		if !e.calling && !e.gaveUp && rf.source != nil {
 			s.NextAttempt = c.wall.Add(e.untilRenewal(c))
 		}
 		all = append(all, s)
@@ -89,7 +89,7 @@ func (e *entry) alarm(c clock) string {
 	switch {
 	case e.err != nil:
 		why = e.err.Error()
-	case good || e.held.none():
+	case good || e.held.isZero():
 		// No call has failed yet.
 		return ""
 	}
@@ -99,7 +99,7 @@ func (e *entry) alarm(c clock) string {
 		return ""
 	case good:
 		return fmt.Sprintf("the token for %s is served until %s and cannot be renewed: %s", e.scope, until, why)
-	case e.held.none():
+	case e.held.isZero():
 		return fmt.Sprintf("there is no token for %s: %s", e.scope, why)
 	}
 	return fmt.Sprintf("there is no token for %s since %s: %s", e.scope, until, why)

@@ -40,7 +40,7 @@ type answer struct {
 	err    error
 }
 
-func (j taskRun) do(ctx context.Context) answer {
+func (j taskRun) run(ctx context.Context) answer {
 	a := answer{what: j.what}
 	stored, ok := j.source.Cached(j.registry)
 	if ok && j.better(stored) {

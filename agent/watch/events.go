@@ -10,8 +10,8 @@ import (
 // structural operations may change where a path leads.
 const structural = fsnotify.Create | fsnotify.Remove | fsnotify.Rename
 
-// news is the meaning of a batch of events.
-type news struct {
+// changes is the meaning of a batch of events.
+type changes struct {
 	relevant bool              // something of a target has changed
 	names    map[step]struct{} // a target may lead elsewhere from here
 	entries  map[step]struct{} // a tree may have gained or lost a directory
@@ -25,7 +25,7 @@ func (g *graph) handle(events []fsnotify.Event) bool {
 		return false
 	}
 	g.pass++
-	w := news{names: map[step]struct{}{}, entries: map[step]struct{}{}}
+	w := changes{names: map[step]struct{}{}, entries: map[step]struct{}{}}
 	for _, e := range events {
 		g.onEvent(e, &w)
 	}
@@ -44,7 +44,7 @@ func (g *graph) handle(events []fsnotify.Event) bool {
 			if s.dir != t.top {
 				continue
 			}
-			if err := g.sub(t, s.name); err != nil {
+			if err := g.watchSubdirectory(t, s.name); err != nil {
 				t.err = err
 			}
 		}
@@ -66,16 +66,16 @@ func (t *target) leadsThrough(names map[step]struct{}) bool {
 // The two need not be told apart: the directory is an entry of the one above, which is a node too.
 //
 // The event has the path that the notifier knows, but holds for all paths of the directory.
-func (g *graph) onEvent(e fsnotify.Event, w *news) {
+func (g *graph) onEvent(e fsnotify.Event, w *changes) {
 	dir, name := split(e.Name)
-	for _, n := range g.known(dir) {
+	for _, n := range g.nodesAt(dir) {
 		g.onEventIn(n, name, e.Op, w)
 	}
 }
 
-// known returns the nodes of a directory, given the path in an event. The result is a copy, because
-// onEventIn ends watches.
-func (g *graph) known(path string) []*node {
+// nodesAt returns the nodes of a directory, given the path in an event. The result is a copy,
+// because onEventIn ends watches.
+func (g *graph) nodesAt(path string) []*node {
 	n := g.nodes[path]
 	switch {
 	case n == nil:
@@ -87,7 +87,7 @@ func (g *graph) known(path string) []*node {
 }
 
 // onEventIn handles a change of a name in a directory.
-func (g *graph) onEventIn(dir *node, name string, op fsnotify.Op, w *news) {
+func (g *graph) onEventIn(dir *node, name string, op fsnotify.Op, w *changes) {
 	moved := op.Has(structural)
 	s := step{dir, name}
 	if dir.names[name] > 0 {

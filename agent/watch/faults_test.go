@@ -14,21 +14,21 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// faulty is fsnotify with faults that a test turns on.
-type faulty struct {
+// faultyNotifier is fsnotify with faults that a test turns on.
+type faultyNotifier struct {
 	opens atomic.Int64
 	fail  func() error // of Open; nil: it works
 
-	mu     sync.Mutex
-	real   *fsnotify.Watcher
-	refuse func(dir string) error // of Add
-	adds   int
-	deaf   bool   // events are lost
-	missed string // the last lost event
-	errs   chan error
+	mu       sync.Mutex
+	real     *fsnotify.Watcher
+	refuse   func(dir string) error // of Add
+	adds     int
+	losing   bool   // events are lost
+	lastLost string // the last lost event
+	errs     chan error
 }
 
-func (f *faulty) open() (*Notifier, error) {
+func (f *faultyNotifier) open() (*Notifier, error) {
 	f.opens.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -54,9 +54,9 @@ func (f *faulty) open() (*Notifier, error) {
 					return
 				}
 				f.mu.Lock()
-				deaf := f.deaf
+				deaf := f.losing
 				if deaf {
-					f.missed = e.Name
+					f.lastLost = e.Name
 				}
 				f.mu.Unlock()
 				if !deaf {
@@ -74,7 +74,7 @@ func (f *faulty) open() (*Notifier, error) {
 	return &Notifier{Dirs: f, Events: events, Errors: errs, Close: real.Close}, nil
 }
 
-func (f *faulty) Add(dir string) error {
+func (f *faultyNotifier) Add(dir string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.adds++
@@ -86,25 +86,25 @@ func (f *faulty) Add(dir string) error {
 	return f.real.Add(dir)
 }
 
-func (f *faulty) Remove(dir string) error { return f.real.Remove(dir) }
-func (f *faulty) WatchList() []string     { return f.real.WatchList() }
+func (f *faultyNotifier) Remove(dir string) error { return f.real.Remove(dir) }
+func (f *faultyNotifier) WatchList() []string     { return f.real.WatchList() }
 
-func (f *faulty) set(change func()) {
+func (f *faultyNotifier) set(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change()
 }
 
-// hear ends the deafness, after all events up to now are lost.
-func (f *faulty) hear(r *reader) {
+// stopLosing ends the loss of events, once all events up to now are lost.
+func (f *faultyNotifier) stopLosing(r *reader) {
 	r.t.Helper()
 	canary := r.path("fence/canary")
 	r.write("fence/canary", "x")
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		f.mu.Lock()
-		done := f.missed == canary
-		f.deaf = !done
-		f.missed = ""
+		done := f.lastLost == canary
+		f.losing = !done
+		f.lastLost = ""
 		f.mu.Unlock()
 		if done {
 			return
@@ -141,13 +141,13 @@ func (r *reader) logged(words string) int {
 }
 
 func TestOverflow(t *testing.T) {
-	f := &faulty{}
+	f := &faultyNotifier{}
 	r := newReader(t, Options{Open: f.open}, []string{"a/config.yaml"}, []string{"certs.d"})
 	r.does(func() { r.mkdir("certs.d/docker.io") })
 	for i := range 5 {
 		sub := fmt.Sprintf("certs.d/host%d", i)
 		r.settle()
-		f.set(func() { f.deaf = true })
+		f.set(func() { f.losing = true })
 		r.mkdir(sub)
 		r.write(sub+"/hosts.toml", "1")
 		r.remove("certs.d/docker.io") // the next one may get its inode number
@@ -161,7 +161,7 @@ func TestOverflow(t *testing.T) {
 				t.Fatal("the events were not lost: this test proves nothing")
 			}
 		}
-		f.hear(r)
+		f.stopLosing(r)
 		f.errs <- fsnotify.ErrEventOverflow
 		r.current()
 		r.does(func() { r.write(sub+"/hosts.toml", "2") })
@@ -177,31 +177,31 @@ func TestOverflow(t *testing.T) {
 // A directory whose parent was moved keeps its watch, under a path that means another directory by
 // now.
 func TestOverflowLeavesNoWatch(t *testing.T) {
-	f := &faulty{}
+	f := &faultyNotifier{}
 	r := newReader(t, Options{Open: f.open}, []string{"a/b/c/config.yaml"}, nil)
 	base := kernelWatches(t)
 	r.does(func() { r.mkdir("a/b/c"); r.write("a/b/c/config.yaml", "1") })
 	r.watches(base + 3)
-	f.set(func() { f.deaf = true })
+	f.set(func() { f.losing = true })
 	r.rename("a", "z")
 	r.mkdir("a/b/c")
 	r.write("a/b/c/config.yaml", "2")
-	f.hear(r)
+	f.stopLosing(r)
 	f.errs <- fsnotify.ErrEventOverflow
 	r.current()
 	r.watches(base + 3)
 }
 
 // State reports the loss until the caller's next look.
-func TestOverflowIsTold(t *testing.T) {
-	f := &faulty{}
+func TestOverflowIsReported(t *testing.T) {
+	f := &faultyNotifier{}
 	r := prepare(t, nil, nil)
 	o := r.options(Options{Open: f.open})
 	var w *Watcher
-	var told atomic.Value
+	var reported atomic.Value
 	o.Wake = func() {
 		_, why := w.State()
-		told.Store(why)
+		reported.Store(why)
 		r.wake()
 	}
 	w = New(o)
@@ -210,11 +210,11 @@ func TestOverflowIsTold(t *testing.T) {
 	f.errs <- fsnotify.ErrEventOverflow
 	deadline := time.Now().Add(patience)
 	for {
-		if why, _ := told.Load().(string); strings.Contains(why, "overflow") {
+		if why, _ := reported.Load().(string); strings.Contains(why, "overflow") {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("when woken, the state said %q", told.Load())
+			t.Fatalf("when woken, the state said %q", reported.Load())
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -234,7 +234,7 @@ func TestNoInotify(t *testing.T) {
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {
 			failing := true
-			f := &faulty{}
+			f := &faultyNotifier{}
 			f.fail = func() error {
 				if failing {
 					return fmt.Errorf("couldn't initialize inotify: %w", c.err)
@@ -274,7 +274,7 @@ func TestWatchesUsedUp(t *testing.T) {
 		{syscall.EACCES, "quay.io: permission denied"},
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {
-			f := &faulty{refuse: func(dir string) error {
+			f := &faultyNotifier{refuse: func(dir string) error {
 				if strings.HasSuffix(dir, "quay.io") || strings.HasSuffix(dir, "ghcr.io") {
 					return c.err
 				}
@@ -314,19 +314,19 @@ func TestWatchesUsedUp(t *testing.T) {
 
 // A broken notifier is reported, and Retry opens a new one.
 func TestNotifierBreaks(t *testing.T) {
-	for name, breaks := range map[string]func(*faulty){
-		"error":  func(f *faulty) { f.errs <- &os.PathError{Op: "read", Path: "inotify", Err: syscall.EIO} },
-		"closed": func(f *faulty) { f.real.Close() },
+	for name, breaks := range map[string]func(*faultyNotifier){
+		"error":  func(f *faultyNotifier) { f.errs <- &os.PathError{Op: "read", Path: "inotify", Err: syscall.EIO} },
+		"closed": func(f *faultyNotifier) { f.real.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &faulty{}
+			f := &faultyNotifier{}
 			r := newReader(t, Options{Open: f.open}, []string{"config.yaml"}, nil)
-			f.set(func() { f.deaf = true })
+			f.set(func() { f.losing = true })
 			r.write("config.yaml", "0")
 			breaks(f)
 			r.current() // events may be lost, so the reader must look
 			r.state("inotify failed")
-			f.set(func() { f.deaf = false })
+			f.set(func() { f.losing = false })
 			r.write("config.yaml", "1")
 			r.w.(*Watcher).Retry()
 			r.current()
@@ -338,7 +338,7 @@ func TestNotifierBreaks(t *testing.T) {
 
 // Retry finds a watch that ended without an event, as by umount.
 func TestRetryFindsDeadWatches(t *testing.T) {
-	f := &faulty{}
+	f := &faultyNotifier{}
 	r := newReader(t, Options{Open: f.open}, nil, []string{"certs.d"})
 	r.does(func() { r.mkdir("certs.d/docker.io") })
 	r.settle()

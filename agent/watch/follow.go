@@ -29,7 +29,7 @@ func (g *graph) follow(t *target) error {
 	if !ok || err != nil || !t.tree {
 		return err
 	}
-	return g.occupy(t, dir)
+	return g.watchTree(t, dir)
 }
 
 // descend resolves path from the directory at. Symlinks cannot lead above floor. ok: the path leads
@@ -51,7 +51,7 @@ func (g *graph) descend(t *target, at, path, floor string) (dir string, ok bool,
 		n := g.node(at)
 		g.use(t, n, name)
 		if n.pass != g.pass {
-			e := look(at)
+			e := stat(at)
 			if e.kind != directory {
 				return "", false, e.err
 			}
@@ -62,10 +62,10 @@ func (g *graph) descend(t *target, at, path, floor string) (dir string, ok bool,
 			at = child
 			continue
 		}
-		switch e := look(child); e.kind {
+		switch e := stat(child); e.kind {
 		case unknown:
 			return "", false, e.err
-		case nothing, other:
+		case missing, other:
 			return "", false, nil
 		case directory:
 			at = child
@@ -87,9 +87,9 @@ func (g *graph) descend(t *target, at, path, floor string) (dir string, ok bool,
 	return at, true, nil
 }
 
-// occupy makes dir the directory of the tree t, and watches it and its subdirectories.
-func (g *graph) occupy(t *target, dir string) error {
-	e := look(dir)
+// watchTree makes dir the directory of the tree t, and watches it and its subdirectories.
+func (g *graph) watchTree(t *target, dir string) error {
+	e := stat(dir)
 	if e.kind != directory {
 		return e.err
 	}
@@ -104,16 +104,16 @@ func (g *graph) occupy(t *target, dir string) error {
 	}
 	for _, e := range entries {
 		if e.IsDir() && !g.ignore(e.Name()) {
-			err = errors.Join(err, g.sub(t, e.Name()))
+			err = errors.Join(err, g.watchSubdirectory(t, e.Name()))
 		}
 	}
 	return err
 }
 
-// sub looks at one name in the tree t, and watches it if it is a directory.
-func (g *graph) sub(t *target, name string) error {
+// watchSubdirectory looks at one name in the tree t, and watches it if it is a directory.
+func (g *graph) watchSubdirectory(t *target, name string) error {
 	path := join(t.top.path, name)
-	e := look(path)
+	e := stat(path)
 	if e.kind == directory {
 		n := t.subs[name]
 		if n == nil {

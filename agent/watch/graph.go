@@ -129,7 +129,7 @@ func (g *graph) audit() {
 	}
 	for _, w := range g.watches {
 		if _, ok := alive[w.path]; !ok {
-			g.drop(w)
+			g.endWatch(w)
 		}
 	}
 	for _, t := range g.targets {

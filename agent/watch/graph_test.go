@@ -11,19 +11,19 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// pretended is a list of directories that are not really watched.
-type pretended struct {
+// fakeDirs is a list of directories that are not really watched.
+type fakeDirs struct {
 	list map[string]bool
 	log  []string
 }
 
-func (p *pretended) Add(dir string) error {
+func (p *fakeDirs) Add(dir string) error {
 	p.list[dir] = true
 	p.log = append(p.log, "add "+filepath.Base(dir))
 	return nil
 }
 
-func (p *pretended) Remove(dir string) error {
+func (p *fakeDirs) Remove(dir string) error {
 	if !p.list[dir] {
 		return fsnotify.ErrNonExistentWatch
 	}
@@ -32,11 +32,11 @@ func (p *pretended) Remove(dir string) error {
 	return nil
 }
 
-func (p *pretended) WatchList() []string { return nil }
+func (p *fakeDirs) WatchList() []string { return nil }
 
 // Some file systems give the inode number of a removed directory to the next one. A directory that
 // was removed and created again must not count as the watched one, nor the directories below it.
-func TestSameInodeNumberProvesNothing(t *testing.T) {
+func TestReusedInodeNumber(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestSameInodeNumberProvesNothing(t *testing.T) {
 		{"certs.d/docker.io", "add docker.io, remove docker.io"},
 		{"a/other", ""},
 	} {
-		p := &pretended{list: map[string]bool{}}
+		p := &fakeDirs{list: map[string]bool{}}
 		g := newGraph(&Notifier{Dirs: p}, Options{Root: "/"})
 		g.set([]string{filepath.Join(dir, "a/b/c/file")}, []string{filepath.Join(dir, "certs.d")})
 		p.log = nil

@@ -23,24 +23,24 @@ func TestOpenFilesUsedUp(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+t.TempDir())
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "child is content") {
+	if err != nil || !strings.Contains(string(out), "child passed") {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
 
 func child() int {
 	dir := os.Getenv(childEnv)
-	if err := starve(dir); err != nil {
+	if err := runWithoutFiles(dir); err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	fmt.Println("child is content")
+	fmt.Println("child passed")
 	return 0
 }
 
-// starve runs a watcher that twice finds no free file descriptor: at its start, and when it must
-// read a new tree.
-func starve(dir string) error {
+// runWithoutFiles runs a watcher that twice finds no free file descriptor: at its start, and when
+// it must read a new tree.
+func runWithoutFiles(dir string) error {
 	tree := filepath.Join(dir, "certs.d")
 	var wakes atomic.Int64
 	w := New(Options{Wake: func() { wakes.Add(1) }})
@@ -48,40 +48,40 @@ func starve(dir string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, 1)
-	full, err := famine()
+	full, err := exhaustFiles()
 	if err != nil {
 		return err
 	}
 	go func() { ended <- w.Run(ctx) }()
 
-	if err := await("famine at the start", w, "raise its limit"); err != nil {
+	if err := await("no free file at the start", w, "raise its limit"); err != nil {
 		return err
 	}
 	if wakes.Load() != 0 {
 		return fmt.Errorf("%d wakes without a watch", wakes.Load())
 	}
-	if err := feast(full); err != nil {
+	if err := restoreLimit(full); err != nil {
 		return err
 	}
 	w.Retry()
-	if err := await("plenty", w, ""); err != nil {
+	if err := await("free files", w, ""); err != nil {
 		return err
 	}
 
-	if full, err = famine(); err != nil {
+	if full, err = exhaustFiles(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(tree, "docker.io"), 0o755); err != nil {
 		return err
 	}
-	if err := await("famine later", w, "raise its limit"); err != nil {
+	if err := await("no free file later", w, "raise its limit"); err != nil {
 		return err
 	}
-	if err := feast(full); err != nil {
+	if err := restoreLimit(full); err != nil {
 		return err
 	}
 	w.Retry()
-	if err := await("plenty again", w, ""); err != nil {
+	if err := await("free files again", w, ""); err != nil {
 		return err
 	}
 	before := wakes.Load()
@@ -90,15 +90,15 @@ func starve(dir string) error {
 	}
 	for deadline := time.Now().Add(patience); wakes.Load() == before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("no wake after the second famine")
+			return fmt.Errorf("no wake after the second shortage")
 		}
 	}
 	cancel()
 	return <-ended
 }
 
-// famine stops this process from opening files, and returns the former limit.
-func famine() (before unix.Rlimit, err error) {
+// exhaustFiles stops this process from opening files, and returns the former limit.
+func exhaustFiles() (before unix.Rlimit, err error) {
 	// The runtime opens its own files at first use.
 	warm, err := os.Open("/")
 	if err != nil {
@@ -123,7 +123,7 @@ func famine() (before unix.Rlimit, err error) {
 	return before, nil
 }
 
-func feast(limit unix.Rlimit) error { return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }
+func restoreLimit(limit unix.Rlimit) error { return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }
 
 func await(when string, w *Watcher, words string) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {

@@ -46,7 +46,7 @@ type queue struct {
 	ready chan struct{} // one place: the queue is not empty
 	mu    sync.Mutex
 	in    inbox
-	spare []fsnotify.Event // the slice that the last take returned
+	reuse []fsnotify.Event // the slice that the last take returned
 }
 
 type inbox struct {
@@ -117,9 +117,9 @@ func (q *queue) take() inbox {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	got := q.in
-	q.in = inbox{events: q.spare[:0]}
-	if q.spare = got.events; cap(q.spare) > 4096 {
-		q.spare = nil // too large after a burst
+	q.in = inbox{events: q.reuse[:0]}
+	if q.reuse = got.events; cap(q.reuse) > 4096 {
+		q.reuse = nil // too large after a burst
 	}
 	return got
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// chaos does one random thing to the files of a test. It may fail; that does not matter.
-func (r *reader) chaos(rnd *rand.Rand) string {
+// changeAtRandom does one random thing to the files of a test. It may fail; that does not matter.
+func (r *reader) changeAtRandom(rnd *rand.Rand) string {
 	dirs := []string{"etc", "etc/berth", "etc/berth/..a", "etc/berth/..b", "etc/berth/..data", "other", "certs.d", "spare",
 		"certs.d/docker.io", "certs.d/quay.io", "certs.d/_berth", "spare/docker.io", "spare/ghcr.io"}
 	pick := func() string { return dirs[rnd.IntN(len(dirs))] }
@@ -80,7 +80,7 @@ func (r *reader) storm(seed uint64, bursts int, patience time.Duration) string {
 	var done []string
 	for range bursts {
 		for range 1 + rnd.IntN(6) {
-			done = append(done, r.chaos(rnd))
+			done = append(done, r.changeAtRandom(rnd))
 		}
 		if missed := r.missed(patience); missed != "" {
 			return fmt.Sprintf("seed %d: after\n%s\n%s", seed, strings.Join(done, "\n"), missed)
@@ -112,18 +112,19 @@ func TestNothingIsMissed(t *testing.T) {
 	}
 }
 
-// naive is the obvious wrong watcher: it watches files themselves, but the directory of the fence.
-type naive struct {
+// naiveWatcher is the obvious wrong watcher: it watches files themselves, but the directory of the
+// fence.
+type naiveWatcher struct {
 	wake  func()
 	once  sync.Once
 	files chan []string
 }
 
-func (n *naive) Set(files, trees []string) {
+func (n *naiveWatcher) Set(files, trees []string) {
 	n.once.Do(func() { n.files <- append(slices.Clone(files), trees...) })
 }
 
-func (n *naive) Run(ctx context.Context) error {
+func (n *naiveWatcher) Run(ctx context.Context) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return err
@@ -153,7 +154,7 @@ func TestNaiveWatcherIsCaught(t *testing.T) {
 		r.mkdir("etc/berth")
 		r.mkdir("certs.d")
 		r.write("etc/berth/config.yaml", "1")
-		r.start(&naive{wake: r.wake, files: make(chan []string, 1)})
+		r.start(&naiveWatcher{wake: r.wake, files: make(chan []string, 1)})
 		r.current()
 		return r
 	}

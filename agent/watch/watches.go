@@ -49,24 +49,24 @@ func (g *graph) unwatch(n *node) {
 		return
 	}
 	if w.path == n.path {
-		g.drop(w)
+		g.endWatch(w)
 		return
 	}
 	w.nodes = slices.DeleteFunc(w.nodes, func(o *node) bool { return o == n })
-	g.dropWatches(n)
+	g.loseWatch(n)
 }
 
-// drop ends a watch.
-func (g *graph) drop(w *watch) {
+// endWatch ends a watch.
+func (g *graph) endWatch(w *watch) {
 	// An error means that the directory was removed or moved, which ended the watch.
 	_ = g.dirs.Remove(w.path)
 	delete(g.watches, w.id)
 	for _, n := range w.nodes {
-		g.dropWatches(n)
+		g.loseWatch(n)
 	}
 }
 
-func (g *graph) dropWatches(n *node) {
+func (g *graph) loseWatch(n *node) {
 	n.watch = nil
 	n.pass = 0
 	g.dropPending[n] = struct{}{}
@@ -128,8 +128,8 @@ func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// entry is the kind of file at a path; symlinks are not followed.
-type entry struct {
+// pathEntry is the kind of file at a path; symlinks are not followed.
+type pathEntry struct {
 	kind kind
 	id   ident
 	err  error // if kind is unknown
@@ -139,30 +139,30 @@ type kind int
 
 const (
 	unknown kind = iota
-	nothing
+	missing
 	directory
 	link
 	other
 )
 
-func look(path string) entry {
+func stat(path string) pathEntry {
 	var st unix.Stat_t
 	for {
 		switch err := unix.Lstat(path, &st); {
 		case err == unix.EINTR:
 			continue
 		case absent(err):
-			return entry{kind: nothing}
+			return pathEntry{kind: missing}
 		case err != nil:
-			return entry{err: &fs.PathError{Op: "lstat", Path: path, Err: err}}
+			return pathEntry{err: &fs.PathError{Op: "lstat", Path: path, Err: err}}
 		}
 		break
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
-		return entry{kind: directory, id: ident{uint64(st.Dev), st.Ino}}
+		return pathEntry{kind: directory, id: ident{uint64(st.Dev), st.Ino}}
 	case unix.S_IFLNK:
-		return entry{kind: link}
+		return pathEntry{kind: link}
 	}
-	return entry{kind: other}
+	return pathEntry{kind: other}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // node is a machine with an instance role and no keys, where something goes

@@ -5,7 +5,7 @@ package main
 import (
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 const processes = 1000

@@ -2,7 +2,7 @@
 
 package main
 
-import "github.com/berth-registry/berth/test/fakeaws"
+import "github.com/berth-registry/berth/test/fakes/fakeaws"
 
 // processes is how many start at once; with the tag e2e it is as many as a
 // large node has images.

@@ -45,7 +45,7 @@ Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
 			}
 			defer p.Host.Root.Close()
 			if sameNetwork(p.Host.Proc) || cmd.Flags().Changed("address") {
-				p.Agent = func(ctx context.Context) (status.Snapshot, error) { return agentStatus(ctx, address) }
+				p.Agent = func(ctx context.Context) (doctor.AgentReport, error) { return agentReport(ctx, address) }
 			}
 			findings := doctor.Examine(cmd.Context(), p)
 			if o.output == "json" {
@@ -120,13 +120,35 @@ func (o *options) refusesKubelet(ctx context.Context, h node.Host, cfg *config.C
 	return errors.Join(err, plan.Err())
 }
 
-// agentStatus is what the agent at an address says.
-func agentStatus(ctx context.Context, address string) (status.Snapshot, error) {
+// agentReport asks the agent at an address for its status.
+func agentReport(ctx context.Context, address string) (doctor.AgentReport, error) {
 	body, err := askAgent(ctx, address)
 	if err != nil {
-		return status.Snapshot{}, err
+		return doctor.AgentReport{}, err
 	}
-	return status.Decode(body)
+	s, err := status.Decode(body)
+	if err != nil {
+		return doctor.AgentReport{}, err
+	}
+	r := doctor.AgentReport{Summary: s.Line(), Ready: s.Ready.Ready, Reasons: s.Ready.Reasons}
+	for _, a := range s.Alarms {
+		r.Alarms = append(r.Alarms, doctor.Alarm{
+			Name: a.Name, Subject: a.Subject, Message: a.Message, Critical: a.Severity == status.Critical, URL: a.URL(),
+		})
+	}
+	for _, m := range s.Mirrors {
+		for _, endpoint := range m.Endpoints {
+			switch endpoint.State {
+			case status.Up:
+				r.Up++
+			case status.Down:
+				r.Down++
+			default:
+				r.NotProbed++
+			}
+		}
+	}
+	return r, nil
 }
 
 // printFindings prints a line for each finding, and one for what to do.

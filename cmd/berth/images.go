@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/document"
+	"github.com/berth-registry/berth/images/list"
+	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
@@ -65,11 +67,11 @@ func (s *imageSources) register(cmd *cobra.Command) {
 
 // collect reads all sources. What could not be read is in the list; the error
 // is one of usage, or of the root.
-func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader) (*images.List, error) {
+func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader) (*list.List, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	l := &images.List{AllowUnknown: s.unknown, Namespace: s.namespace}
+	l := &list.List{AllowUnknown: s.unknown, Namespace: s.namespace}
 	for _, name := range s.manifests {
 		l.AddManifests(name, stdin)
 	}
@@ -77,7 +79,7 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 		l.AddPlain(name, stdin)
 	}
 	for _, name := range s.from {
-		at, err := images.ParseSource(name)
+		at, err := reference.ParseSource(name)
 		if err != nil {
 			return nil, usage(fmt.Errorf("--from: %w", err))
 		}
@@ -88,7 +90,7 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 		return l, nil
 	}
 	if s.onNode() {
-		sockets, err := below(o.root, images.RuntimeSockets())
+		sockets, err := below(o.root, list.RuntimeSockets())
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +126,7 @@ func onceStdin(names []string) error {
 		if name == "" {
 			return usage(errors.New("an empty name of a file; write - for standard input"))
 		}
-		if name == images.Stdin {
+		if name == document.Stdin {
 			n++
 		}
 	}

@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/check"
+	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/node/desired"
 )
 
@@ -57,16 +59,16 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 			if err != nil {
 				return err
 			}
-			c := images.Checker{Jobs: jobs, Platforms: wantedPlatforms, Verify: verify}
+			c := check.Checker{Jobs: jobs, Platforms: wantedPlatforms, Verify: verify}
 			if jobs < 1 || jobs > 256 {
 				return usage(errors.New("--jobs: must be a number from 1 to 256"))
 			}
-			var target images.Target
-			var layout images.Location
+			var target reference.Target
+			var layout reference.Location
 			if strings.HasPrefix(to, "oci:") {
-				layout, err = images.ParseLocation(to)
+				layout, err = reference.ParseLocation(to)
 			} else if to != "" {
-				target, err = images.ParseTarget(to)
+				target, err = reference.ParseTarget(to)
 			}
 			if err != nil {
 				return usage(fmt.Errorf("--to: %w", err))
@@ -118,26 +120,26 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 	f.StringSliceVar(&platforms, "platform", nil, "platforms that are wanted, as in linux/amd64,linux/arm64 (default all that an image has)")
 	f.BoolVar(&verify, "verify", false, "with --to oci:DIR: compute the digest of every file")
 	f.BoolVar(&limit, "rate-limit", false, "tell how many pulls Docker Hub still gives")
-	f.IntVar(&jobs, "jobs", images.DefaultJobs, "how many images are looked at at the same time")
+	f.IntVar(&jobs, "jobs", registry.DefaultJobs, "how many images are looked at at the same time")
 	sources.register(cmd)
 	return cmd
 }
 
 // spotsFor says where an image should be.
-func spotsFor(to string, target images.Target, cfg *config.Config) (func(images.Reference) []images.Spot, error) {
+func spotsFor(to string, target reference.Target, cfg *config.Config) (func(reference.Reference) []check.Spot, error) {
 	switch {
 	case to != "":
-		return func(r images.Reference) []images.Spot { return []images.Spot{images.SpotOn(target, r)} }, nil
+		return func(r reference.Reference) []check.Spot { return []check.Spot{check.SpotOn(target, r)} }, nil
 	case cfg == nil:
 		return nil, usage(errors.New("--to: is missing; write a registry, or name a config with --config, whose mirrors are then looked at"))
 	}
 	directories, _ := desired.Directories(cfg, desired.Inputs{})
-	return func(r images.Reference) []images.Spot { return images.SpotsOf(directories, r) }, nil
+	return func(r reference.Reference) []check.Spot { return check.SpotsOf(directories, r) }, nil
 }
 
 type checkView struct {
-	Images []images.Checked `json:"images" yaml:"images"`
-	Limit  *limitView       `json:"rateLimit,omitempty" yaml:"rateLimit,omitempty"`
+	Images []check.Checked `json:"images" yaml:"images"`
+	Limit  *limitView      `json:"rateLimit,omitempty" yaml:"rateLimit,omitempty"`
 }
 
 // limitView is what Docker Hub says.
@@ -151,7 +153,7 @@ type limitView struct {
 	Error     string `json:"error,omitempty" yaml:"error,omitempty"`
 }
 
-func hubLimit(ctx context.Context, a images.Access) *limitView {
+func hubLimit(ctx context.Context, a registry.Access) *limitView {
 	l, who, err := a.HubLimit(ctx)
 	if err != nil {
 		return &limitView{Error: err.Error()}
@@ -199,11 +201,11 @@ func (v checkView) failure() error {
 }
 
 // groupOf is the same for findings that have one cause.
-func groupOf(c images.Checked) string { return string(c.Finding) + " " + c.Cause() }
+func groupOf(c check.Checked) string { return string(c.Finding) + " " + c.Cause() }
 
 // groups are the findings that have one cause, in their order.
-func (v checkView) groups() map[string][]images.Checked {
-	by := map[string][]images.Checked{}
+func (v checkView) groups() map[string][]check.Checked {
+	by := map[string][]check.Checked{}
 	for _, c := range v.Images {
 		if c.Cause() != "" {
 			by[groupOf(c)] = append(by[groupOf(c)], c)
@@ -213,7 +215,7 @@ func (v checkView) groups() map[string][]images.Checked {
 }
 
 // at says where an image was looked for, if that is elsewhere than where it comes from.
-func at(c images.Checked) string {
+func at(c check.Checked) string {
 	if c.Target == c.Image.String() {
 		return ""
 	}
@@ -232,7 +234,7 @@ func (o *options) printChecked(w io.Writer, v checkView) error {
 	groups := v.groups()
 	for _, c := range v.Images {
 		switch {
-		case c.Finding == images.FoundSame:
+		case c.Finding == check.FoundSame:
 			continue
 		case c.Finding.OK():
 			unverified++

@@ -11,7 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/copy"
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/images/registry"
 )
 
 func newImagesCopy(o *options) *cobra.Command {
@@ -19,7 +22,7 @@ func newImagesCopy(o *options) *cobra.Command {
 	var from, to string
 	var platforms []string
 	var create bool
-	c := images.Copier{}
+	c := copy.Copier{}
 	cmd := &cobra.Command{
 		Use:   "copy IMAGE… --to REGISTRY[/PATH]|oci:DIR",
 		Short: "Copy images to a registry or a directory, the same by digest",
@@ -96,15 +99,15 @@ another size, are written again; --verify looks at the digest of each as well.`,
 	f.StringArrayVar(&platforms, "platform", nil, "platform to copy, as in linux/amd64; repeatable (default all that an image has)")
 	f.BoolVar(&c.ReduceIndex, "reduce-index", false, "make the index list what is copied alone, which changes its digest")
 	f.BoolVar(&c.Verify, "verify", false, "compute the digest of what a directory has already")
-	f.IntVar(&c.Jobs, "jobs", images.DefaultJobs, "how many transfers go on at the same time")
-	f.DurationVar(&c.Wait, "wait", images.DefaultWait, "how long to wait out a registry that answers 429")
+	f.IntVar(&c.Jobs, "jobs", registry.DefaultJobs, "how many transfers go on at the same time")
+	f.DurationVar(&c.Wait, "wait", registry.DefaultWait, "how long to wait out a registry that answers 429")
 	f.BoolVar(&create, "create-repositories", false, "create repositories of ECR that do not exist yet")
 	sources.register(cmd)
 	return cmd
 }
 
 // places are where images are copied from and to.
-type places struct{ from, to images.Location }
+type places struct{ from, to reference.Location }
 
 func copyPlaces(from, to string) (places, error) {
 	var p places
@@ -112,23 +115,23 @@ func copyPlaces(from, to string) (places, error) {
 	if to == "" {
 		return p, usage(errors.New("--to: is missing; write a registry, as in --to registry.corp:5000, or --to oci:DIR"))
 	}
-	if p.to, err = images.ParseLocation(to); err != nil {
+	if p.to, err = reference.ParseLocation(to); err != nil {
 		return p, usage(fmt.Errorf("--to: %w", err))
 	}
 	if from == "" {
 		return p, nil
 	}
-	if p.from, err = images.ParseSource(from); err != nil {
+	if p.from, err = reference.ParseSource(from); err != nil {
 		return p, usage(fmt.Errorf("--from: %w; without --from images come from the registries that they name", err))
 	}
 	return p, nil
 }
 
-func parsePlatforms(names []string) ([]images.Platform, error) {
-	var all []images.Platform
+func parsePlatforms(names []string) ([]manifest.Platform, error) {
+	var all []manifest.Platform
 	for _, name := range names {
 		for p := range strings.SplitSeq(name, ",") {
-			platform, err := images.ParsePlatform(p)
+			platform, err := manifest.ParsePlatform(p)
 			if err != nil {
 				return nil, usage(fmt.Errorf("--platform: %w", err))
 			}
@@ -140,9 +143,9 @@ func parsePlatforms(names []string) ([]images.Platform, error) {
 
 // named gives the images that are meant, in the order in which they were named,
 // and what could not be understood. With all they may be none.
-func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, args []string, all bool) (wanted []images.Reference, problems []error, err error) {
+func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, args []string, all bool) (wanted []reference.Reference, problems []error, err error) {
 	for _, arg := range args {
-		r, err := images.Parse(arg)
+		r, err := reference.Parse(arg)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -170,17 +173,17 @@ func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, a
 }
 
 type copyView struct {
-	Images  []images.Copied `json:"images" yaml:"images"`
-	Copied  int             `json:"copied" yaml:"copied"`
-	Present int             `json:"present" yaml:"present"`
-	Failed  int             `json:"failed" yaml:"failed"`
-	Bytes   int64           `json:"bytes" yaml:"bytes"`
+	Images  []copy.Copied `json:"images" yaml:"images"`
+	Copied  int           `json:"copied" yaml:"copied"`
+	Present int           `json:"present" yaml:"present"`
+	Failed  int           `json:"failed" yaml:"failed"`
+	Bytes   int64         `json:"bytes" yaml:"bytes"`
 }
 
 // copyImages copies, tells how far it is, and what came of it.
-func (o *options) copyImages(cmd *cobra.Command, c *images.Copier, wanted []images.Reference, p places, problems []error) error {
+func (o *options) copyImages(cmd *cobra.Command, c *copy.Copier, wanted []reference.Reference, p places, problems []error) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	c.Progress = &images.Progress{}
+	c.Progress = &copy.Progress{}
 	show := newProgressView(stdout, stderr, o.output == "text")
 	c.Done = show.done
 	stop := show.start(cmd.Context(), c.Progress)
@@ -193,9 +196,9 @@ func (o *options) copyImages(cmd *cobra.Command, c *images.Copier, wanted []imag
 	for _, r := range results {
 		v.Bytes += r.Bytes
 		switch r.Status {
-		case images.StatusCopied:
+		case copy.StatusCopied:
 			v.Copied++
-		case images.StatusPresent:
+		case copy.StatusPresent:
 			v.Present++
 		default:
 			v.Failed++
@@ -214,14 +217,14 @@ func (o *options) copyImages(cmd *cobra.Command, c *images.Copier, wanted []imag
 
 // failures tells why images failed, and which lack a platform that is wanted: what has one cause
 // once, with the first image.
-func failures(results []images.Copied) []error {
+func failures(results []copy.Copied) []error {
 	type group struct {
 		first, text string
 		more        int
 	}
 	groups := map[string]*group{}
 	var order []*group
-	add := func(r images.Copied, cause, text string) {
+	add := func(r copy.Copied, cause, text string) {
 		if g := groups[cause]; g != nil {
 			g.more++
 			return
@@ -231,7 +234,7 @@ func failures(results []images.Copied) []error {
 		order = append(order, g)
 	}
 	for _, r := range results {
-		if r.Status == images.StatusFailed {
+		if r.Status == copy.StatusFailed {
 			add(r, r.Cause(), r.Error)
 		} else if len(r.Missing) > 0 {
 			text := "has no " + strings.Join(r.Missing, ", ") + ", which --platform names"
@@ -260,21 +263,21 @@ func (o *options) printCopied(w io.Writer, v copyView, rest string, took time.Du
 	if v.Failed > 0 {
 		text += fmt.Sprintf(", %d %s", v.Failed, rest)
 	}
-	_, err := fmt.Fprintf(w, "%s; %s sent in %s\n", text, images.Size(v.Bytes), took.Round(100*time.Millisecond))
+	_, err := fmt.Fprintf(w, "%s; %s sent in %s\n", text, copy.Size(v.Bytes), took.Round(100*time.Millisecond))
 	return err
 }
 
 // copiedLine tells what came of one image.
-func copiedLine(r images.Copied) string {
+func copiedLine(r copy.Copied) string {
 	switch r.Status {
-	case images.StatusFailed:
+	case copy.StatusFailed:
 		return fmt.Sprintf("failed   %s", r.Image) // why comes at the end
-	case images.StatusPresent:
+	case copy.StatusPresent:
 		return fmt.Sprintf("present  %s%s", r.Target, inBrackets(platformParts(r)))
 	}
 	var parts []string
 	if r.Uploaded > 0 {
-		parts = append(parts, fmt.Sprintf("%s sent, %s", count(r.Uploaded, "blob"), images.Size(r.Bytes)))
+		parts = append(parts, fmt.Sprintf("%s sent, %s", count(r.Uploaded, "blob"), copy.Size(r.Bytes)))
 	}
 	if r.Mounted > 0 {
 		parts = append(parts, fmt.Sprintf("%d taken over", r.Mounted))
@@ -286,7 +289,7 @@ func copiedLine(r images.Copied) string {
 }
 
 // platformParts tells what of an image was left out.
-func platformParts(r images.Copied) []string {
+func platformParts(r copy.Copied) []string {
 	if len(r.Left) == 0 {
 		return nil
 	}

@@ -12,14 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/images"
-	"github.com/berth-registry/berth/test/images/fakecri"
+	"github.com/berth-registry/berth/images/registry"
+	"github.com/berth-registry/berth/test/fakes/fakecri"
 )
 
 // imageFiles are the files that examples name.
 func imageFiles(t *testing.T, redis string) {
 	t.Helper()
-	list, err := os.ReadFile(filepath.Join(repository(t), "images/testdata/list/rke-system-images.txt"))
+	list, err := os.ReadFile(filepath.Join(Repository(t), "images/list/testdata/rke-system-images.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func imageFiles(t *testing.T, redis string) {
 	}
 }
 
-func repository(t *testing.T) string {
+func Repository(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs("../..")
 	if err != nil {
@@ -105,7 +105,7 @@ func nodeRoot(t *testing.T) string {
 
 // Every example in the help of list and rewrite works as it is written.
 func TestImagesExamples(t *testing.T) {
-	redis := chapter(t, filepath.Join(repository(t), "docs/images.md"), "\n# Images", "\n## List\n")["yaml"][0]
+	redis := chapter(t, filepath.Join(Repository(t), "docs/images.md"), "\n# Images", "\n## List\n")["yaml"][0]
 	root := nodeRoot(t)
 	imageFiles(t, redis)
 	usbStick(t, "docker.io/redislabs/redis:7.2.4-64")
@@ -160,7 +160,7 @@ func TestImagesVerbsHaveExamples(t *testing.T) {
 
 // The page shows what the commands on it print.
 func TestImagesPage(t *testing.T) {
-	page := filepath.Join(repository(t), "docs/images.md")
+	page := filepath.Join(Repository(t), "docs/images.md")
 	redis := chapter(t, page, "\n# Images", "\n## List\n")["yaml"][0]
 	list, rewrite := chapter(t, page, "\n## List\n", "\n## "), chapter(t, page, "\n## Rewrite\n", "\n## ")
 	root := t.TempDir()
@@ -184,12 +184,12 @@ func TestImagesPage(t *testing.T) {
 
 // TestImagesDefaults: the page tells the defaults that the flags have.
 func TestImagesDefaults(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(repository(t), "docs/images.md"))
+	page, err := os.ReadFile(filepath.Join(Repository(t), "docs/images.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait := strings.TrimSuffix(images.DefaultWait.String(), "0s")
-	for _, want := range []string{"`--wait` (" + wait, fmt.Sprintf("`--jobs` (%d)", images.DefaultJobs)} {
+	wait := strings.TrimSuffix(registry.DefaultWait.String(), "0s")
+	for _, want := range []string{"`--wait` (" + wait, fmt.Sprintf("`--jobs` (%d)", registry.DefaultJobs)} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("docs/images.md does not say %s", want)
 		}

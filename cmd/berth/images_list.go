@@ -12,7 +12,8 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/list"
+	"github.com/berth-registry/berth/images/place"
 )
 
 func newImagesList(o *options) *cobra.Command {
@@ -96,13 +97,13 @@ type listView struct {
 }
 
 type imageView struct {
-	Reference  string         `json:"reference" yaml:"reference"`
-	Registry   string         `json:"registry" yaml:"registry"`
-	Repository string         `json:"repository" yaml:"repository"`
-	Tag        string         `json:"tag,omitempty" yaml:"tag,omitempty"`
-	Digest     string         `json:"digest,omitempty" yaml:"digest,omitempty"`
-	Count      int            `json:"count" yaml:"count"` // how often it was found
-	Found      []images.Place `json:"found" yaml:"found"`
+	Reference  string        `json:"reference" yaml:"reference"`
+	Registry   string        `json:"registry" yaml:"registry"`
+	Repository string        `json:"repository" yaml:"repository"`
+	Tag        string        `json:"tag,omitempty" yaml:"tag,omitempty"`
+	Digest     string        `json:"digest,omitempty" yaml:"digest,omitempty"`
+	Count      int           `json:"count" yaml:"count"` // how often it was found
+	Found      []place.Place `json:"found" yaml:"found"`
 }
 
 type registryView struct {
@@ -114,7 +115,7 @@ type registryView struct {
 	Note      string   `json:"note,omitempty" yaml:"note,omitempty"`
 }
 
-func (o *options) listView(list *images.List, stderr io.Writer) (listView, error) {
+func (o *options) listView(list *list.List, stderr io.Writer) (listView, error) {
 	view := listView{Images: []imageView{}, Registries: []registryView{}}
 	certsDir, err := o.certsDir(stderr)
 	if err != nil {

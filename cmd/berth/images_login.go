@@ -15,13 +15,13 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
 // ways are how registries are reached and logged in to.
 type ways struct {
-	access images.Access
+	access registry.Access
 	aws    *credprovider.Tokens
 	cfg    *config.Config // nil without one
 }
@@ -33,7 +33,7 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 	if err != nil {
 		return ways{}, err
 	}
-	w := ways{cfg: cfg, access: images.Access{Docker: authn.DefaultKeychain}}
+	w := ways{cfg: cfg, access: registry.Access{Docker: authn.DefaultKeychain}}
 	var rules credprovider.Rules
 	if cfg != nil {
 		rules = cfg.ProviderRules()
@@ -66,11 +66,11 @@ func (o *options) configForImages(stderr io.Writer) (*config.Config, error) {
 	return cfg, m.Close()
 }
 
-func configSettings(cfg *config.Config) []images.Settings {
-	var all []images.Settings
+func configSettings(cfg *config.Config) []registry.Settings {
+	var all []registry.Settings
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
-		all = append(all, images.Settings{
+		all = append(all, registry.Settings{
 			Host: r.Host, Login: r.Username != "", Reach: r.SaysHowToReach() || hostport.IsLoopback(host),
 			PlainHTTP: r.PlainHTTP, AllowPlainHTTPCredentials: r.AllowPlainHTTPCredentials,
 			CA: r.TLS.CA, Cert: r.TLS.Cert, Key: r.TLS.Key, InsecureSkipVerify: r.TLS.InsecureSkipVerify,

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/copy"
 )
 
 const (
@@ -47,7 +47,7 @@ func newProgressView(stdout, stderr io.Writer, lines bool) *progressView {
 }
 
 // start shows p until stop is called, which waits for the last line.
-func (v *progressView) start(ctx context.Context, p *images.Progress) (stop func()) {
+func (v *progressView) start(ctx context.Context, p *copy.Progress) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	every := logEvery
@@ -92,7 +92,7 @@ func (v *progressView) clear() {
 }
 
 // done tells what came of an image.
-func (v *progressView) done(r images.Copied) {
+func (v *progressView) done(r copy.Copied) {
 	if !v.lines {
 		return
 	}

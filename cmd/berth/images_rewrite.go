@@ -9,13 +9,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/images"
+	"github.com/berth-registry/berth/images/document"
+	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/images/rewrite"
 )
 
 func newImagesRewrite(o *options) *cobra.Command {
 	var files, only []string
 	var to string
-	var r images.RewriteOptions
+	var r rewrite.RewriteOptions
 	cmd := &cobra.Command{
 		Use:   "rewrite -f FILE --to REGISTRY[/PATH]",
 		Short: "Print manifests with their images pointed at another registry",
@@ -76,13 +78,13 @@ there afterwards, and to the custom resources of Redis Enterprise and Prometheus
 // secretName is what Kubernetes takes for the name of a secret, a DNS subdomain.
 var secretName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
-func rewriteTargets(r *images.RewriteOptions, to string, only []string) error {
+func rewriteTargets(r *rewrite.RewriteOptions, to string, only []string) error {
 	var err error
-	if r.To, err = images.ParseTarget(to); err != nil {
+	if r.To, err = reference.ParseTarget(to); err != nil {
 		return usage(fmt.Errorf("--to: %w", err))
 	}
 	for _, s := range only {
-		target, err := images.ParseTarget(s)
+		target, err := reference.ParseTarget(s)
 		if err != nil {
 			return usage(fmt.Errorf("--only: %w", err))
 		}
@@ -99,34 +101,34 @@ func rewriteTargets(r *images.RewriteOptions, to string, only []string) error {
 type rewritePrinter struct {
 	stdin    io.Reader
 	w        io.Writer
-	options  images.RewriteOptions
-	first    *images.Rewritten // not printed yet
-	last     string            // what was printed last
+	options  rewrite.RewriteOptions
+	first    *rewrite.Rewritten // not printed yet
+	last     string             // what was printed last
 	problems []error
 	notes    []string
-	changed  []images.Reference
+	changed  []reference.Reference
 }
 
 // add prints a file, or all in a directory. The error is one of printing.
 func (p *rewritePrinter) add(name string) error {
-	files, err := images.ManifestFiles(name)
+	files, err := document.ManifestFiles(name)
 	if err != nil {
 		p.problems = append(p.problems, err)
 		return nil
 	}
 	for _, file := range files {
-		data, err := images.ReadInput(file, p.stdin)
+		data, err := document.ReadInput(file, p.stdin)
 		if err != nil {
 			p.problems = append(p.problems, err)
 			continue
 		}
-		r, err := images.Rewrite(file, data, p.options)
+		r, err := rewrite.Rewrite(file, data, p.options)
 		if err != nil {
 			p.problems = append(p.problems, err)
 			continue
 		}
 		for _, err := range r.Untouched {
-			if errors.Is(err, images.ErrIndirect) {
+			if errors.Is(err, rewrite.ErrIndirect) {
 				err = fmt.Errorf("%w; --env changes it", err)
 			}
 			p.problems = append(p.problems, err)
@@ -145,7 +147,7 @@ func (p *rewritePrinter) add(name string) error {
 }
 
 // take prints a file, unless it may be the only one.
-func (p *rewritePrinter) take(r images.Rewritten) error {
+func (p *rewritePrinter) take(r rewrite.Rewritten) error {
 	switch {
 	case len(r.Text) == 0:
 		return nil

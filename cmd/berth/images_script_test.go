@@ -14,17 +14,17 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/images"
-	"github.com/berth-registry/berth/test/fakeaws"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/images/copy"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// registry NAME [sample|login|full|denied|ecr] starts a registry whose address
+// Registry NAME [sample|login|full|denied|ecr] starts a registry whose address
 // is then in $NAME: with twelve images in it, with the login user:hunter2,
 // without space, one that nobody may push to, or one of Amazon's that takes the
 // tokens of an AWS of its own.
-func registry(ts *testscript.TestScript, neg bool, args []string) {
+func Registry(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 2 {
 		ts.Fatalf("usage: registry NAME [sample|login|full|denied|ecr]")
 	}
@@ -173,7 +173,7 @@ func (w *world) add(t *testing.T, name string) {
 // Every example in the help of copy and check works as it is written: what copy
 // has copied, check finds.
 func TestCopyAndCheckExamples(t *testing.T) {
-	redis := chapter(t, filepath.Join(repository(t), "docs/images.md"), "\n# Images", "\n## List\n")["yaml"][0]
+	redis := chapter(t, filepath.Join(Repository(t), "docs/images.md"), "\n# Images", "\n## List\n")["yaml"][0]
 	w := startWorld(t)
 	imageFiles(t, redis)
 	list := "redislabs/redis:7.2.4-64\nnginx:1.27\n"
@@ -213,7 +213,7 @@ func TestCopyAndCheckExamples(t *testing.T) {
 
 // The page shows what its commands print, in the order in which they stand.
 func TestCopyAndCheckPage(t *testing.T) {
-	page := filepath.Join(repository(t), "docs/images.md")
+	page := filepath.Join(Repository(t), "docs/images.md")
 	redis := chapter(t, page, "\n# Images", "\n## List\n")["yaml"][0]
 	w := startWorld(t)
 	imageFiles(t, redis)
@@ -250,9 +250,9 @@ func TestProgressOnATerminal(t *testing.T) {
 	v := newProgressView(&out, &screen, true)
 	v.terminal = true
 	v.show("images: 1 of 2; 1.0 MiB of 2.0 MiB, 512.0 KiB/s and much more that does not fit into one line of a terminal")
-	v.done(images.Copied{Status: images.StatusCopied, Target: "registry.corp/a:1", Uploaded: 2, Bytes: 2048, Mounted: 1, Attached: 3})
+	v.done(copy.Copied{Status: copy.StatusCopied, Target: "registry.corp/a:1", Uploaded: 2, Bytes: 2048, Mounted: 1, Attached: 3})
 	v.show("images: 2 of 2")
-	v.start(t.Context(), &images.Progress{})()
+	v.start(t.Context(), &copy.Progress{})()
 	want := "\r\x1b[K"
 	if got := screen.String(); strings.Count(got, want) != 2 || !strings.HasSuffix(got, want) || strings.Contains(got, "\n") {
 		t.Errorf("%q", got)

@@ -20,6 +20,7 @@ import (
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -59,7 +60,7 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not answered.`,
 	}
 	i.flags(cmd)
 	cmd.Flags().BoolVar(&i.dropMirrors, "drop-mirrors", false, "remove deprecated registry.mirrors that keep containerd from reading hosts.toml files; carry them over first, with berth convert --from containerd")
-	cmd.Flags().StringVar(&i.provider, "provider", "", "the "+install.Provider+" to install (default: beside berth, else where its package puts it)")
+	cmd.Flags().StringVar(&i.provider, "provider", "", "the "+providerconfig.Provider+" to install (default: beside berth, else where its package puts it)")
 	return cmd
 }
 
@@ -189,10 +190,10 @@ func (i *installOptions) programs(root *managedfile.Root) []string {
 	}
 	var all []string
 	if self, err := os.Executable(); err == nil {
-		all = append(all, filepath.Join(filepath.Dir(self), install.Provider))
+		all = append(all, filepath.Join(filepath.Dir(self), providerconfig.Provider))
 	}
 	for _, dir := range []string{"/usr/bin", "/usr/libexec/berth", "/usr/lib/berth"} {
-		if file, err := root.Resolve(filepath.Join(dir, install.Provider)); err == nil {
+		if file, err := root.Resolve(filepath.Join(dir, providerconfig.Provider)); err == nil {
 			all = append(all, file)
 		}
 	}

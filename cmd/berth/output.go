@@ -46,7 +46,7 @@ func (o *options) describeOutput(c *cobra.Command) {
 	complete := cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)
 	// It fails for a flag that does not exist or has one already.
 	_ = c.RegisterFlagCompletionFunc("output", complete)
-	if c.Name() == "agent" || c.Name() == "convert" {
+	if slices.Contains([]string{"agent", "convert", "place"}, c.Name()) {
 		_ = flags.MarkHidden("output")
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 var update = flag.Bool("update", false, "write what the scripts expect anew")
@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 			"code":     code,
 			"mode":     mode,
 			"lines":    lines,
-			"registry": registry,
+			"registry": Registry,
 			"damage":   damage,
 		},
 	})

@@ -77,7 +77,7 @@ func askAgent(ctx context.Context, address string) ([]byte, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("no agent answers at %s: %w; start it with \"berth agent\" (systemctl start berth), or name its address with --address", address, cause(err))
+		return nil, fmt.Errorf("no agent answers at %s: %w; start it with \"berth agent\" (systemctl start berth), or name its address with --address", address, Cause(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus+1))
@@ -92,8 +92,8 @@ func askAgent(ctx context.Context, address string) ([]byte, error) {
 	return body, nil
 }
 
-// cause leaves out the request, which the message names already.
-func cause(err error) error {
+// Cause leaves out the request, which the message names already.
+func Cause(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}

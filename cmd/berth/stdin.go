@@ -9,7 +9,7 @@ import (
 // waits then cannot be taken back: what it gets is lost, and it ends with its
 // input or the process.
 func interruptible(ctx context.Context, in io.Reader) io.Reader {
-	return readFunc(func(p []byte) (int, error) {
+	return ReadFunc(func(p []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
@@ -32,6 +32,6 @@ func interruptible(ctx context.Context, in io.Reader) io.Reader {
 	})
 }
 
-type readFunc func(p []byte) (int, error)
+type ReadFunc func(p []byte) (int, error)
 
-func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+func (f ReadFunc) Read(p []byte) (int, error) { return f(p) }

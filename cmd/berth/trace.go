@@ -16,7 +16,7 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
-	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/node/trace"
 )
 
@@ -123,13 +123,13 @@ func (o *options) unasked(ctx context.Context, h node.Host, cfg *config.Config) 
 	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
 		restart = "kubelet runs without the credential provider that its unit names by now; " + node.Restart(k.Unit, "kubelet")
 	case k.ProviderConfig != "":
-		reason = install.Provider + " has no such image in its matchImages in " + k.ProviderConfig
+		reason = providerconfig.Provider + " has no such image in its matchImages in " + k.ProviderConfig
 		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
 			broken = err.Error()
 		}
 	}
 	return func(image string) string {
-		if broken != "" || node.Asks(providers, install.Provider, image) {
+		if broken != "" || node.Asks(providers, providerconfig.Provider, image) {
 			return broken
 		}
 		if restart != "" {

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/internet"
 	"github.com/berth-registry/berth/test/images/sample"
-	"github.com/berth-registry/berth/test/move/internet"
 )
 
 // tracedNode is a node with a containerd that goes through a proxy, behind

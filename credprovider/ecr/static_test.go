@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/internal/redact"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // fakeProxy refuses everything, and tells which hosts it was asked for.

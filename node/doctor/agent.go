@@ -4,59 +4,63 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"github.com/berth-registry/berth/agent/status"
 )
 
-// agent asks the running agent how the node is: it knows what probes have seen
-// and what could not be written. What the other checks look at is left to them.
+// AgentReport is what doctor reads of the running agent's status.
+type AgentReport struct {
+	Summary string // one line
+	Ready   bool
+	Reasons []string // why it is not ready
+	Alarms  []Alarm
+	// Up, Down and NotProbed count the endpoints of all mirrors.
+	Up, Down, NotProbed int
+}
+
+// Alarm is an alarm of the agent.
+type Alarm struct {
+	Name, Subject, Message string
+	Critical               bool
+	URL                    string // of its page
+}
+
+// agent reports what only the running agent knows: what probes have found and which
+// files could not be written.
 func (e *examination) agent(ctx context.Context) {
 	const name = "agent"
 	if e.Agent == nil {
 		return
 	}
-	s, err := e.Agent(ctx)
+	r, err := e.Agent(ctx)
 	if err != nil {
 		e.add(name, Warn, err.Error(), "start it, unless berth apply is run by other means: without it no mirror is watched and no token is renewed")
 		return
 	}
 	wrong := 0
-	for _, a := range s.Alarms {
+	for _, a := range r.Alarms {
 		if a.Name == "FilesNotRead" {
-			continue // that is config-path
+			continue // the check config-path reports it
 		}
 		wrong++
 		level := Warn
-		if a.Severity == status.Critical {
+		if a.Critical {
 			level = Fail
 		}
 		what := a.Name
 		if a.Subject != "" {
 			what += ": " + a.Subject
 		}
-		e.add(name, level, what+": "+strings.Join(strings.Split(strings.TrimSpace(a.Message), "\n"), "; "), a.URL())
+		e.add(name, level, what+": "+strings.Join(strings.Split(strings.TrimSpace(a.Message), "\n"), "; "), a.URL)
 	}
 	switch {
 	case wrong > 0:
-	case !s.Ready.Ready:
-		e.add(name, Warn, "it is not ready: "+strings.Join(s.Ready.Reasons, "; "), "see berth status")
-	case len(s.Alarms) > 0:
+	case !r.Ready:
+		e.add(name, Warn, "it is not ready: "+strings.Join(r.Reasons, "; "), "see berth status")
+	case len(r.Alarms) > 0:
 		e.add(name, OK, "it runs, and is ready", "")
 	default:
-		e.add(name, OK, s.Line(), "")
+		e.add(name, OK, r.Summary, "")
 	}
-	e.mirrors(s)
-}
-
-// mirrors counts what the agent has probed.
-func (e *examination) mirrors(s status.Snapshot) {
-	states := map[status.State]int{}
-	for _, m := range s.Mirrors {
-		for _, endpoint := range m.Endpoints {
-			states[endpoint.State]++
-		}
-	}
-	if up, unknown := states[status.Up], states[status.Unknown]; states[status.Down] == 0 && up+unknown > 0 {
-		e.add("mirrors", OK, fmt.Sprintf("none is known to be down: %d up, %d not probed", up, unknown), "")
+	if r.Down == 0 && r.Up+r.NotProbed > 0 {
+		e.add("mirrors", OK, fmt.Sprintf("none is known to be down: %d up, %d not probed", r.Up, r.NotProbed), "")
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
@@ -56,7 +55,7 @@ type Input struct {
 	Client *http.Client
 	Now    func() time.Time
 	// Agent asks the agent of the node; nil where it cannot be reached.
-	Agent func(context.Context) (status.Snapshot, error)
+	Agent func(context.Context) (AgentReport, error)
 	// InstallKubelet is why "berth install --kubelet" would refuse the node, nil
 	// when it would not. A nil function is one that knows nothing.
 	InstallKubelet func(context.Context) error

@@ -15,13 +15,11 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/goleak"
 
-	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/agent/status/statustest"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/doctor"
 	"github.com/berth-registry/berth/node/reconcile"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -426,43 +424,47 @@ func TestWorst(t *testing.T) {
 	}
 }
 
-// What the agent says is among the findings, but for what is looked at here.
+// The agent's report is among the findings, except for what another check reports.
 func TestAgent(t *testing.T) {
-	const down = "mirror.corp does not answer"
+	down := doctor.Alarm{Name: "MirrorDown", Subject: "docker.io https://m.corp", Message: "m.corp does not answer\nsince noon\n", URL: "https://docs.corp#mirrordown"}
+	notRead := doctor.Alarm{Name: "FilesNotRead", Critical: true}
 	for name, c := range map[string]struct {
-		change func(*status.Snapshot)
-		err    error
-		level  doctor.Level
-		says   string
-		do     string
+		report     doctor.AgentReport
+		err        error
+		level      doctor.Level
+		detail, do string
+		mirrors    string
 	}{
-		"well":         {func(*status.Snapshot) {}, nil, doctor.OK, "converged; 3 files, 3 upstreams, no alarm", ""},
-		"none answers": {nil, errors.New("no agent answers at 127.0.0.1:9474"), doctor.Warn, "no agent answers", "start it"},
-		"a mirror down": {func(s *status.Snapshot) {
-			e := &s.Mirrors[0].Endpoints[0]
-			e.State, e.Error = status.Down, down
-		}, nil, doctor.Warn, "MirrorDown: docker.io https://1111", "https://github.com/berth-registry/berth/blob/main/docs/operations.md#mirrordown"},
-		"a full disk":             {func(s *status.Snapshot) { s.Converge.Error = "no space left" }, nil, doctor.Fail, "ConvergeFailing: no space left", "#convergefailing"},
-		"files that are not read": {func(s *status.Snapshot) { s.Containerd.Reads = status.ReadsNo }, nil, doctor.OK, "it runs, and is ready", ""},
-		"starting":                {func(s *status.Snapshot) { s.Ready = status.Readiness{Reasons: []string{"not converged yet"}} }, nil, doctor.Warn, "not converged yet", "berth status"},
+		"no alarm": {
+			doctor.AgentReport{Summary: "converged; 3 files", Ready: true, Up: 2, NotProbed: 1}, nil,
+			doctor.OK, "converged; 3 files", "", "none is known to be down: 2 up, 1 not probed",
+		},
+		"no answer": {doctor.AgentReport{}, errors.New("no agent answers at 127.0.0.1:9474"), doctor.Warn, "no agent answers at 127.0.0.1:9474", "start it", ""},
+		"a warning": {
+			doctor.AgentReport{Ready: true, Alarms: []doctor.Alarm{down, notRead}, Up: 1, Down: 1}, nil,
+			doctor.Warn, "MirrorDown: docker.io https://m.corp: m.corp does not answer; since noon", "https://docs.corp#mirrordown", "",
+		},
+		"a critical alarm": {
+			doctor.AgentReport{Ready: true, Alarms: []doctor.Alarm{{Name: "ConvergeFailing", Message: "no space left", Critical: true}}}, nil,
+			doctor.Fail, "ConvergeFailing: no space left", "", "",
+		},
+		"files that are not read": {doctor.AgentReport{Summary: "1 alarm", Ready: true, Alarms: []doctor.Alarm{notRead}}, nil, doctor.OK, "it runs, and is ready", "", ""},
+		"starting":                {doctor.AgentReport{Reasons: []string{"a", "b"}}, nil, doctor.Warn, "it is not ready: a; b", "see berth status", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := bed(t, running)
-			p.Agent = func(context.Context) (status.Snapshot, error) {
-				if c.err != nil {
-					return status.Snapshot{}, c.err
-				}
-				s := statustest.Healthy()
-				c.change(&s)
-				return status.Tidy(s), nil
-			}
+			p.Agent = func(context.Context) (doctor.AgentReport, error) { return c.report, c.err }
 			all := doctor.Examine(t.Context(), p)
 			found := find(all, "agent")
-			if len(found) != 1 || found[0].Level != c.level || !strings.Contains(found[0].Detail, c.says) || !strings.Contains(found[0].Remedy, c.do) {
+			if len(found) != 1 || found[0].Level != c.level || found[0].Detail != c.detail || !strings.HasPrefix(found[0].Remedy, c.do) {
 				t.Errorf("%+v", found)
 			}
-			if up := find(all, "mirrors"); (len(up) == 1) != (c.err == nil && name != "a mirror down") {
-				t.Errorf("%+v", up)
+			var mirrors string
+			for _, f := range find(all, "mirrors") {
+				mirrors += f.Detail
+			}
+			if mirrors != c.mirrors {
+				t.Errorf("mirrors: %q", mirrors)
 			}
 		})
 	}

@@ -10,11 +10,8 @@ import (
 
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
-
-// provider is the name of our credential provider, in kubelet's configuration
-// and as a program.
-const provider = "berth-credential-provider"
 
 // kubelet looks at its credential providers. With an invalid configuration, or
 // without one of the programs, kubelet does not start.
@@ -74,12 +71,12 @@ func (e *examination) kubelet(ctx context.Context) {
 		}
 	}
 	if lacks := e.unasked(providers); len(lacks) > 0 {
-		e.add(name, Warn, fmt.Sprintf("kubelet does not ask %s about %s by %s, and the login of the config does not fit into a header", provider, strings.Join(lacks, ", "), k.ProviderConfig),
+		e.add(name, Warn, fmt.Sprintf("kubelet does not ask %s about %s by %s, and the login of the config does not fit into a header", providerconfig.Provider, strings.Join(lacks, ", "), k.ProviderConfig),
 			e.installKubelet(ctx, "run berth install --kubelet, or add it to matchImages of that entry and restart kubelet"))
 		return
 	}
-	if slices.Contains(programs, provider) {
-		e.add(name, OK, fmt.Sprintf("kubelet asks %s, by %s", provider, k.ProviderConfig), "")
+	if slices.Contains(programs, providerconfig.Provider) {
+		e.add(name, OK, fmt.Sprintf("kubelet asks %s, by %s", providerconfig.Provider, k.ProviderConfig), "")
 		return
 	}
 	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers need nothing of it", strings.Join(programs, ", "), k.ProviderConfig), "")
@@ -102,7 +99,7 @@ func (e *examination) unasked(providers []node.Provider) []string {
 		return nil
 	}
 	return slices.DeleteFunc(desired.KubeletImages(e.Config, e.inputs), func(image string) bool {
-		return node.Asks(providers, provider, image)
+		return node.Asks(providers, providerconfig.Provider, image)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/berth-registry/berth/internal/containerdconf"
 	"github.com/berth-registry/berth/internal/tomldoc"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // edit is what we changed in a file of somebody else, so that it can be taken
@@ -43,7 +44,7 @@ var errMixed = errors.New("what berth changed cannot be told from the rest any m
 func (e edit) undo(content []byte) ([]byte, error) {
 	switch {
 	case e.Provider:
-		return removeEntry(content)
+		return providerconfig.RemoveEntry(content)
 	case e.Lossy:
 		return nil, errMixed
 	}

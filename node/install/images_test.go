@@ -7,8 +7,8 @@ import (
 
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
-	"github.com/berth-registry/berth/node/install"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/node/providerconfig"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 // asks reports whether the kubelet of the node, started anew, asks the provider.
@@ -27,7 +27,7 @@ func (b *bed) asks(image string) bool {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return node.Asks(providers, install.Provider, image)
+	return node.Asks(providers, providerconfig.Provider, image)
 }
 
 // TestLoginsOfKubeletAlone: kubelet asks about the registries whose login only

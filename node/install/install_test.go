@@ -15,7 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/berth-registry/berth/node/install"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/node/providerconfig"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -126,7 +127,7 @@ func (b *bed) wired() {
 		b.t.Errorf("kubelet has no provider: %v", err)
 		return
 	}
-	if _, err := os.Stat(filepath.Join(b.Path(flags.Dir), install.Provider)); err != nil {
+	if _, err := os.Stat(filepath.Join(b.Path(flags.Dir), providerconfig.Provider)); err != nil {
 		b.t.Error(err)
 	}
 }
@@ -232,7 +233,7 @@ func TestEditedSince(t *testing.T) {
 	if got, want := b.read(providers), strings.Replace(strings.TrimPrefix(b.before[providers], "-rw-r--r-- "), "10m #", "20m #", 1); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if _, err := os.Stat(b.Path("/opt/providers/" + install.Provider)); err == nil {
+	if _, err := os.Stat(b.Path("/opt/providers/" + providerconfig.Provider)); err == nil {
 		t.Error("the program is still there, and nothing names it")
 	}
 

@@ -29,7 +29,7 @@ type journal struct {
 	// Edits are what we changed in files of others, by path.
 	Edits map[string]edit `json:"edits,omitempty"`
 	// Programs are the credential providers that we put somewhere, by path.
-	Programs map[string]program `json:"programs,omitempty"`
+	Programs map[string]placedProgram `json:"programs,omitempty"`
 }
 
 // identity names one run of a daemon, as far as it can be known from here.
@@ -76,7 +76,7 @@ func (in *Installer) load() error {
 		j.Edits = map[string]edit{}
 	}
 	if j.Programs == nil {
-		j.Programs = map[string]program{}
+		j.Programs = map[string]placedProgram{}
 	}
 	return nil
 }

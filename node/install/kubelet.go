@@ -13,15 +13,12 @@ import (
 
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 const (
 	daemonKubelet  = "kubelet"
 	kubeletService = "kubelet.service"
-
-	// Where the provider and its configuration go when kubelet has none yet.
-	programDir = "/usr/local/libexec/berth"
-	configFile = "/etc/berth/credential-provider-config.yaml"
 	// The name of our file in a directory of configurations.
 	configName = "berth.yaml"
 )
@@ -61,7 +58,7 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 		s.Err = err
 		return s
 	case len(s.Changes) == 0 && !due:
-		s.Found = append(s.Found, fmt.Sprintf("kubelet is told of %s by %s already; there is nothing to do", Provider, w.configPath))
+		s.Found = append(s.Found, fmt.Sprintf("kubelet is told of %s by %s already; there is nothing to do", providerconfig.Provider, w.configPath))
 		return s
 	case len(s.Changes) == 0:
 		s.Found = append(s.Found, "an earlier run was stopped before kubelet was restarted and looked after")
@@ -146,11 +143,11 @@ func (in *Installer) managed() error {
 	const rancher = "/var/lib/rancher/credentialprovider"
 	switch in.engine.Layout {
 	case node.K3s, node.RKE2:
-		return fmt.Errorf("%s has kubelet inside, which needs no flags: put %s into %s/bin and its configuration to %s/config.yaml, then restart %s", in.engine.Layout, Provider, rancher, rancher, in.engine.Layout)
+		return fmt.Errorf("%s has kubelet inside, which needs no flags: put %s into %s/bin and its configuration to %s/config.yaml, then restart %s", in.engine.Layout, providerconfig.Provider, rancher, rancher, in.engine.Layout)
 	case node.K0s:
-		return fmt.Errorf("k0s starts kubelet: put %s into %s and its configuration to %s, then start k0s worker with --kubelet-extra-args=\"%s\"", Provider, programDir, configFile, strings.Join(flags(configFile, programDir), " "))
+		return fmt.Errorf("k0s starts kubelet: put %s into %s and its configuration to %s, then start k0s worker with --kubelet-extra-args=\"%s\"", providerconfig.Provider, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	case node.MicroK8s:
-		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", Provider, programDir, configFile, strings.Join(flags(configFile, programDir), " "))
+		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", providerconfig.Provider, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	}
 	if _, err := in.host.Root.Lstat("/etc/eks"); err == nil {
 		return errors.New("nodeadm of EKS writes kubelet's flags and providers anew at every boot, and has one for ECR there; give logins to containerd (a registry in the config), or a provider to nodeadm in the node's user data")
@@ -208,7 +205,7 @@ func (in *Installer) wireKubelet(k kubeletNode) (w kubeletWiring, err error) {
 	dir := given.ProviderDir
 	w.configPath = given.ProviderConfig
 	if w.configPath == "" {
-		w.configPath, dir = configFile, programDir
+		w.configPath, dir = providerconfig.File, providerconfig.ProgramDir
 	}
 	if w.program, err = in.copyTo(dir); err != nil {
 		return w, err
@@ -240,7 +237,7 @@ func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
 				if err != nil {
 					return err
 				}
-				if _, names, err := parseConfig(raw); err == nil && slices.Contains(names, Provider) && path.Base(file) != configName {
+				if names, err := providerconfig.Names(raw); err == nil && slices.Contains(names, providerconfig.Provider) && path.Base(file) != configName {
 					w.configPath = file
 					return in.wireFile(w, true)
 				}
@@ -257,7 +254,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	body, bodyErr := ourConfig(in.o.Images, in.o.RequireRules, now)
+	body, bodyErr := providerconfig.Ours(in.o.Images, in.o.RequireRules, now)
 	if bodyErr != nil {
 		return bodyErr
 	}
@@ -275,7 +272,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 		}
 		return nil
 	}
-	merged, err := addEntry(now, in.o.Images, in.o.RequireRules)
+	merged, err := providerconfig.AddEntry(now, in.o.Images, in.o.RequireRules)
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.configPath, err)
 	}
@@ -319,12 +316,12 @@ func (in *Installer) startable(w kubeletWiring, dir string) error {
 	if err != nil {
 		return err
 	}
-	_, names, err := parseConfig(raw)
+	names, err := providerconfig.Names(raw)
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.configPath, err)
 	}
 	for _, name := range names {
-		if name == Provider {
+		if name == providerconfig.Provider {
 			continue
 		}
 		file := path.Join(dir, name)

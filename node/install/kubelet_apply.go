@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // restartKubelet finds out whether kubelet has to be restarted. due says that it
@@ -53,7 +55,7 @@ func (in *Installer) doKubelet(ctx context.Context, k kubeletNode, w kubeletWiri
 	if err == nil {
 		err = in.applyAndRestartKubelet(ctx, r)
 		if err == nil {
-			in.say("checked: kubelet runs and is told of %s", Provider)
+			in.say("checked: kubelet runs and is told of %s", providerconfig.Provider)
 			return in.restartDone(daemonKubelet)
 		}
 	} else {

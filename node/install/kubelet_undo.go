@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // body is a file of ours without its marker.
@@ -123,7 +124,7 @@ func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []und
 		goes[u.found.Path] = !u.leave
 	}
 	places := []string{
-		k.stock.ProviderConfig, k.running.ProviderConfig, configFile,
+		k.stock.ProviderConfig, k.running.ProviderConfig, providerconfig.File,
 		"/etc/eks/image-credential-provider/config.json", "/var/lib/rancher/credentialprovider/config.yaml",
 	}
 	for _, dir := range []string{"/etc/kubernetes", "/etc/kubernetes/*", "/var/lib/kubelet"} {
@@ -140,7 +141,7 @@ func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []und
 			if err != nil || goes[file] {
 				continue
 			}
-			if _, names, err := parseConfig(raw); err == nil && slices.Contains(names, path.Base(program)) {
+			if names, err := providerconfig.Names(raw); err == nil && slices.Contains(names, path.Base(program)) {
 				return file
 			}
 		}

@@ -1,7 +1,6 @@
 package install
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,12 +12,13 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/program"
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// program is a credential provider that we put somewhere. It is larger than
+// placedProgram is a credential provider that we put somewhere. It is larger than
 // what internal/managedfile keeps, and never edited: its hash tells whose it is.
-type program struct {
+type placedProgram struct {
 	// Hashes are the SHA-256 of what may lie there by our doing.
 	Hashes []string `json:"sha256"`
 	// Made are the directories that came with it, the outermost first.
@@ -34,12 +34,12 @@ type copying struct {
 	note   string
 }
 
-var errNoProgram = errors.New(Provider + " was not found; put it beside berth, or name it with --provider")
+var errNoProgram = errors.New(providerconfig.Provider + " was not found; put it beside berth, or name it with --provider")
 
 // copyTo finds out what has to be done so that the provider lies in a directory
 // of the node.
 func (in *Installer) copyTo(dir string) (copying, error) {
-	c := copying{to: path.Join(dir, Provider)}
+	c := copying{to: path.Join(dir, providerconfig.Provider)}
 	real, err := in.host.Root.Resolve(c.to)
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", c.to, err)
@@ -62,14 +62,14 @@ func (in *Installer) copyTo(dir string) (copying, error) {
 		}
 		return c, errNoProgram
 	}
-	if c.hash, c.size, err = hashFile(source); err != nil {
+	if c.hash, c.size, err = program.Hash(source); err != nil {
 		return c, err
 	}
 	if !exists {
 		c.source = source
 		return c, nil
 	}
-	old, _, err := hashFile(real)
+	old, _, err := program.Hash(real)
 	switch {
 	case err != nil:
 		return c, err
@@ -98,17 +98,6 @@ func (in *Installer) source() (string, error) {
 		return file, nil
 	}
 	return "", nil
-}
-
-func hashFile(file string) (string, int64, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), n, err
 }
 
 // put copies the program. Whoever starts it meanwhile gets the old one or the new
@@ -148,7 +137,7 @@ func (in *Installer) put(c copying) error {
 	if err != nil {
 		return err
 	}
-	sweep(real)
+	_ = program.Sweep(real) // the next run sees it again
 	if err := in.copyFile(c, real); err != nil {
 		return fmt.Errorf("%s: %w", c.to, err)
 	}
@@ -159,7 +148,7 @@ func (in *Installer) put(c copying) error {
 }
 
 // copyFile makes the copy whole under another name first.
-func (in *Installer) copyFile(c copying, dir string) (err error) {
+func (in *Installer) copyFile(c copying, dir string) error {
 	from, err := os.Open(c.source)
 	if err != nil {
 		return err
@@ -168,61 +157,13 @@ func (in *Installer) copyFile(c copying, dir string) (err error) {
 	if err := in.step("copy " + c.to); err != nil {
 		return err
 	}
-	temp := filepath.Join(dir, "_berth-tmp-"+randomName()+"-file")
-	to, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temp))
-		}
-	}()
 	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(to, h), from)
-	if err == nil && hex.EncodeToString(h.Sum(nil)) != c.hash {
-		err = errChanged
-	}
-	if err == nil {
-		err = errors.Join(to.Chmod(0o755), to.Sync())
-	}
-	if err = errors.Join(err, to.Close()); err != nil {
-		return err
-	}
-	if err = in.step("rename " + c.to); err != nil {
-		return err
-	}
-	if err = os.Rename(temp, filepath.Join(dir, Provider)); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func randomName() string {
-	b := make([]byte, 8)
-	rand.Read(b) // never fails
-	return hex.EncodeToString(b)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// sweep removes what killed runs left of a copy.
-func sweep(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if managedfile.Temporary(e.Name()) && e.Type().IsRegular() {
-			_ = os.Remove(filepath.Join(dir, e.Name())) // the next run sees it again
+	return program.Replace(filepath.Join(dir, providerconfig.Provider), io.TeeReader(from, h), 0o755, func() error {
+		if hex.EncodeToString(h.Sum(nil)) != c.hash {
+			return errChanged
 		}
-	}
+		return in.step("rename " + c.to)
+	})
 }
 
 // removeProgram removes a program that is as we put it there, and the directories that
@@ -233,8 +174,8 @@ func (in *Installer) removeProgram(name string) error {
 	if err != nil {
 		return err
 	}
-	sweep(filepath.Dir(real))
-	sum, _, err := hashFile(real)
+	_ = program.Sweep(filepath.Dir(real)) // the next run sees it again
+	sum, _, err := program.Hash(real)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

@@ -11,7 +11,8 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/install"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/node/providerconfig"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 // A run that ends between a file and its restart: the next one restarts, unless
@@ -85,7 +86,7 @@ func TestChangedMeanwhile(t *testing.T) {
 // A program of the same name that somebody else put there is used, and stays.
 func TestForeignProgram(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
-	file := "/usr/local/libexec/berth/" + install.Provider
+	file := "/usr/local/libexec/berth/" + providerconfig.Provider
 	b.write(file, "#!/bin/sh\n# from the chart\n")
 	if err := os.Chmod(b.Path(file), 0o755); err != nil {
 		t.Fatal(err)
@@ -110,7 +111,7 @@ func TestNewProgram(t *testing.T) {
 	}
 	restarts := b.Restarted[fakenode.Kubelet]
 	b.install()
-	if got := b.read("/usr/local/libexec/berth/" + install.Provider); !strings.Contains(got, "newer") {
+	if got := b.read("/usr/local/libexec/berth/" + providerconfig.Provider); !strings.Contains(got, "newer") {
 		t.Error("not replaced")
 	}
 	if b.Restarted[fakenode.Kubelet] != restarts {
@@ -124,9 +125,9 @@ func TestNewProgram(t *testing.T) {
 func TestProgramStays(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
-	b.write("/etc/kubernetes/my-credential-providers.yaml", "kind: CredentialProviderConfig\nproviders:\n- name: "+install.Provider+"\n")
+	b.write("/etc/kubernetes/my-credential-providers.yaml", "kind: CredentialProviderConfig\nproviders:\n- name: "+providerconfig.Provider+"\n")
 	p := b.uninstall()
-	file := "/usr/local/libexec/berth/" + install.Provider
+	file := "/usr/local/libexec/berth/" + providerconfig.Provider
 	if _, err := os.Stat(b.Path(file)); err != nil {
 		t.Error(err)
 	}
@@ -179,7 +180,7 @@ func TestNoRestart(t *testing.T) {
 	if err := b.CheckKubelet(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(b.Path("/usr/local/libexec/berth/" + install.Provider)); err != nil {
+	if _, err := os.Stat(b.Path("/usr/local/libexec/berth/" + providerconfig.Provider)); err != nil {
 		t.Error(err)
 	}
 	if err := b.Crash(fakenode.Kubelet); err != nil {

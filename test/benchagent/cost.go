@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// mirrors are registries that answer and do nothing else.
+// mirrors are registries that answer probes and serve no images.
 type mirrors struct {
 	servers []*http.Server
 	addrs   []string
@@ -45,8 +45,7 @@ func (m *mirrors) close() error {
 	return errors.Join(errs...)
 }
 
-// spread is a config whose upstreams have these mirrors in turn, each two of
-// them.
+// spread returns a config whose upstreams use these mirrors in turn, two each.
 func spread(upstreams int, addrs []string, interval time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "apiVersion: berth/v1alpha1\nkind: RegistryConfig\nhealth: {interval: %s, timeout: 1s}\nmirrors:\n", interval)
@@ -57,7 +56,7 @@ func spread(upstreams int, addrs []string, interval time.Duration) string {
 	return b.String()
 }
 
-// idle compares an agent to which nothing happens with a bare HTTP server.
+// idle compares an idle agent with a bare HTTP server.
 func idle(ctx context.Context, o options) error {
 	const upstreams, hosts = 100, 3
 	m, err := startMirrors(hosts)
@@ -142,7 +141,7 @@ func startFloor(ctx context.Context, o options) (*exec.Cmd, error) {
 	}
 	address, err := bufio.NewReader(out).ReadString('\n')
 	if err == nil {
-		// One request, so that what serves is in memory.
+		// One request, so that the server's code is in memory.
 		var response *http.Response
 		if response, err = http.Get("http://" + strings.TrimSpace(address)); err == nil {
 			err = response.Body.Close()

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// quantile gives the value below which a part of the sorted samples lies.
+// quantile returns the value below which a part of the sorted samples is.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -28,7 +28,7 @@ func (o options) table(what string, samples []time.Duration) {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// drift damages one file after the other and waits until each is right again.
+// drift damages one file after the other and waits until each is repaired.
 func drift(ctx context.Context, o options) error {
 	n, err := newNode(o, "drift")
 	if err != nil {
@@ -109,8 +109,8 @@ func save(ctx context.Context, o options) error {
 	var samples []time.Duration
 	for g := 1; g <= o.saves; g++ {
 		i := rnd.IntN(o.files)
-		// In ascending order of what changed last, so that one upstream
-		// changes and the one before goes back: two files.
+		// In the order of the last change, so that one upstream changes and the one before changes
+		// back: two files.
 		config := large(o.files, i, g, `{mode: "off"}`)
 		begin := time.Now()
 		if err := n.save(config); err != nil {

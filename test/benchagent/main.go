@@ -1,12 +1,9 @@
-// Benchagent measures a running berth agent: how soon it puts a damaged file
-// right, how soon a saved config is in the hosts.toml, what it costs while
-// nothing happens beside a bare HTTP server, whether it grows with the number of
-// its probes, and how soon it ends when it is stopped in the middle of writing.
-// It takes no port that somebody may have, and leaves no process and no file. It
-// prints tables for docs/performance.md.
+// Benchagent measures a running berth agent: how soon it repairs a damaged file, how soon a saved
+// config is in the hosts.toml, its idle cost beside a bare HTTP server, whether it grows with the
+// number of its probes, and how soon it ends when it is stopped in the middle of writing. It uses
+// only free ports, and leaves no process and no file. It prints tables for docs/performance.md.
 //
-// Exit status: 0 when all limits hold, 1 when one does not or something went
-// wrong.
+// Exit status: 0 if all limits hold, 1 if one does not or an error occurred.
 package main
 
 import (
@@ -16,12 +13,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
 // options are the lengths of the trials.
@@ -96,7 +94,7 @@ func run(ctx context.Context, o options, parts []string) (err error) {
 	return errors.Join(errs...)
 }
 
-// limit says whether a limit holds.
+// limit reports whether a limit holds.
 func (o options) limit(holds bool, format string, args ...any) error {
 	verdict := "holds"
 	if !holds {
@@ -109,13 +107,8 @@ func (o options) limit(holds bool, format string, args ...any) error {
 	return nil
 }
 
-// build links a package of this module.
+// build builds a package of this module and returns the program.
 func build(ctx context.Context, o options, pkg string) (string, error) {
 	out := filepath.Join(o.dir, filepath.Base(pkg))
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if b, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, b)
-	}
-	return out, nil
+	return out, gobuild.Programs(ctx, "", out, pkg)
 }

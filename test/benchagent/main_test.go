@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// standIn makes this program one for an agent: "ready", or "deaf", which serves
-// nothing and writes for ever.
+// standIn makes this program a stand-in for an agent: "ready", or "deaf", which serves nothing and
+// writes for ever.
 const standIn = "BENCHAGENT_STAND_IN"
 
 func TestMain(m *testing.M) {
@@ -71,8 +71,7 @@ func newOptions(t *testing.T, agent string) options {
 	return options{berth: self, dir: t.TempDir(), out: &bytes.Buffer{}, patience: time.Minute, files: 10, stops: 2}
 }
 
-// TestSideBySide: two runs at the same time do not take each other's port, nor
-// does one find the other's agent.
+// TestSideBySide: two runs at the same time do not use each other's port or agent.
 func TestSideBySide(t *testing.T) {
 	o := newOptions(t, "ready")
 	pages := map[string]bool{}
@@ -92,8 +91,8 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// TestStartedAgain: a second start finds the page of the second agent, although
-// the log still tells of the first.
+// TestStartedAgain: a second start finds the page of the second agent, although the log still names
+// the first.
 func TestStartedAgain(t *testing.T) {
 	n, err := newNode(newOptions(t, "ready"), "node")
 	if err != nil {
@@ -116,8 +115,8 @@ func TestStartedAgain(t *testing.T) {
 	response.Body.Close()
 }
 
-// TestGivenUp: every trial ends an agent that does not become ready, so that
-// its directory can be removed.
+// TestGivenUp: every trial ends an agent that does not become ready, so that its directory can be
+// removed.
 func TestGivenUp(t *testing.T) {
 	o := newOptions(t, "deaf")
 	o.patience = 100 * time.Millisecond

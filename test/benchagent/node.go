@@ -18,13 +18,13 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 )
 
-// node is a directory that stands for a machine, with an agent on it. Close it.
+// node is a directory that stands for a machine, with an agent. The caller must call close.
 type node struct {
 	root, config string
 	berth        string
 	patience     time.Duration
-	page         string    // where the agent that runs serves its page
-	cmd          *exec.Cmd // nil when none runs
+	page         string    // address of the running agent's page
+	cmd          *exec.Cmd // nil if none runs
 	log          *os.File
 }
 
@@ -39,8 +39,8 @@ func newNode(o options, name string) (*node, error) {
 	return n, err
 }
 
-// close ends what a trial that was given up has left: an agent that still
-// writes keeps its directory from being removed.
+// close ends the agent of a failed trial: an agent that still writes keeps its directory from being
+// removed.
 func (n *node) close() {
 	if n.cmd != nil {
 		_ = n.cmd.Process.Kill()
@@ -50,8 +50,7 @@ func (n *node) close() {
 	n.log.Close()
 }
 
-// start runs the agent, on a port that nobody else has, and waits until it is
-// ready.
+// start runs the agent on a free port and waits until it is ready.
 func (n *node) start(ctx context.Context) error {
 	said, err := n.log.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -81,8 +80,8 @@ func (n *node) start(ctx context.Context) error {
 	})
 }
 
-// listening finds in the log, from an offset on, where the agent serves its
-// page; "" if it does not say so yet.
+// listening returns the address of the page from the log after an offset; "" if the log does not
+// have it yet.
 func (n *node) listening(from int64) string {
 	log, err := os.ReadFile(n.log.Name())
 	if err != nil || int64(len(log)) < from {
@@ -97,7 +96,7 @@ func (n *node) listening(from int64) string {
 	return ""
 }
 
-// stop ends the agent and tells how long that took.
+// stop ends the agent and returns how long that took.
 func (n *node) stop() (time.Duration, error) {
 	begin := time.Now()
 	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -132,8 +131,8 @@ func (n *node) save(config string) error {
 
 func upstream(i int) string { return fmt.Sprintf("r%04d.corp", i) }
 
-// large is a config of so many upstreams with three endpoints each; changed
-// has another first endpoint, of this generation.
+// large returns a config of this many upstreams with three endpoints each; upstream changed has
+// another first endpoint, of this generation.
 func large(upstreams, changed, generation int, health string) string {
 	var b strings.Builder
 	b.WriteString("apiVersion: berth/v1alpha1\nkind: RegistryConfig\nhealth: " + health + "\nmirrors:\n")
@@ -164,8 +163,8 @@ func until(ctx context.Context, patience time.Duration, what string, condition f
 	return nil
 }
 
-// until waits until the file of upstream i is of generation g. They are
-// written in the order of their names.
+// until waits until the file of upstream i is of generation g. The files are written in the order
+// of their names.
 func (n *node) until(ctx context.Context, g, i int) error {
 	want := fmt.Appendf(nil, "https://m%d.corp/", g)
 	return until(ctx, 30*time.Second, n.hosts(upstream(i))+" is written anew", func() bool {
@@ -174,7 +173,7 @@ func (n *node) until(ctx context.Context, g, i int) error {
 	})
 }
 
-// usage is what a process has used so far.
+// usage is the resource usage of a process.
 type usage struct {
 	cpu     time.Duration
 	rss     int // KiB
@@ -191,7 +190,7 @@ func usageOf(pid int) (usage, error) {
 	if err != nil {
 		return u, err
 	}
-	// The name in parentheses may hold anything; the fields come after it.
+	// The name in parentheses may contain any character; the fields come after it.
 	_, rest, _ := strings.Cut(string(b), ") ")
 	fields := strings.Fields(rest)
 	if len(fields) < 18 {

@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// stops are what was seen of an agent that was stopped again and again.
+// stops are the results of stopping an agent repeatedly.
 type stops struct {
 	took   []time.Duration
 	inside int // so many found files of both generations
@@ -22,8 +22,7 @@ type stops struct {
 	left   int // temporary files
 }
 
-// stopped ends the agent while it writes all files anew, each time when some
-// more of them are written than the time before.
+// stopped ends the agent while it rewrites all files, each time when more of them are written.
 func stopped(ctx context.Context, o options) error {
 	n, err := newNode(o, "stop")
 	if err != nil {
@@ -56,14 +55,13 @@ func stopped(ctx context.Context, o options) error {
 	return s.judge(o)
 }
 
-// stopAfter is the index of the file that has to be new before the agent is
-// stopped for the nth time. As they are written in the order of their names, no
-// clock has to meet the middle of the writing.
+// stopAfter returns the index of the file after which the agent is stopped for the nth time. The
+// files are written in the order of their names, so no clock is needed to stop in the middle.
 func stopAfter(nth, stops, files int) int {
 	return (nth - 1) * files / stops
 }
 
-// look sees what a stop has left while generation g was written.
+// look inspects the files after a stop while generation g was written.
 func (s *stops) look(n *node, g int) error {
 	before, now := 0, 0
 	err := filepath.WalkDir(filepath.Join(n.root, "etc"), func(path string, d fs.DirEntry, err error) error {
@@ -91,13 +89,11 @@ func (s *stops) look(n *node, g int) error {
 	return err
 }
 
-// long is how many stops make a trial whose figures are recorded, on a machine
-// that does nothing else.
+// long is the number of stops of a trial whose figures are recorded, on an idle machine.
 const long = 20
 
-// judge prints what was seen and says which limits hold. A few stops are for
-// machines of which nothing is known: on a busy one most may come late, and the
-// end may take its time.
+// judge prints the results and checks the limits. A trial with few stops runs on machines that may
+// be busy, where most stops may come late and the end may take long.
 func (s *stops) judge(o options) error {
 	times, least, most := len(s.took), 1, 30*time.Second
 	if times >= long {
@@ -113,7 +109,7 @@ func (s *stops) judge(o options) error {
 		o.limit(s.torn == 0 && s.left == 0, "%d torn and %d left-over files", s.torn, s.left))
 }
 
-// every is a config in which all upstreams are of one generation.
+// every returns a config in which all upstreams are of one generation.
 func every(upstreams, generation int) string {
 	return strings.ReplaceAll(large(upstreams, -1, 0, `{mode: "off"}`), "https://m0.corp/", fmt.Sprintf("https://m%d.corp/", generation))
 }

@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 func main() {

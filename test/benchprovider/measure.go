@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // bench runs the contestants.

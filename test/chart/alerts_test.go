@@ -43,7 +43,7 @@ func alerts(t *testing.T) map[string]monitoring.Rule {
 	return found
 }
 
-// TestEveryAlarmHasAnAlert: and no alert waits for an alarm that there is not.
+// TestEveryAlarmHasAnAlert: and every alert has an alarm.
 func TestEveryAlarmHasAnAlert(t *testing.T) {
 	all := alerts(t)
 	names := map[string]bool{}
@@ -71,11 +71,10 @@ func TestEveryAlarmHasAnAlert(t *testing.T) {
 	}
 }
 
-// metric finds the names of metrics in an expression.
+// metric matches the names of metrics in an expression.
 var metric = regexp.MustCompile(`\bberth_[a-z_0-9]+`)
 
-// TestMetricsExist: alerts and dashboard ask for nothing that the agent does not
-// tell, with labels that it does not have.
+// TestMetricsExist: alerts and dashboard use only metrics and labels that the agent has.
 func TestMetricsExist(t *testing.T) {
 	told := httptest.NewRecorder()
 	handler := status.Handler(func() status.Snapshot { return statustest.Rich() }, nil)
@@ -96,7 +95,7 @@ func TestMetricsExist(t *testing.T) {
 	}
 }
 
-// expressions lists what alerts and dashboard ask.
+// expressions returns the expressions of alerts and dashboard.
 func expressions(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -137,8 +136,8 @@ func dashboard(t *testing.T) (d struct {
 	return d
 }
 
-// TestDashboard: every panel is one of its own, inside the grid, beside no other
-// in its place, and asks what Prometheus can parse.
+// TestDashboard: every panel has its own id, is inside the grid and overlaps no other one, and
+// Prometheus can parse its queries.
 func TestDashboard(t *testing.T) {
 	ids := map[int]bool{}
 	taken := map[[2]int]string{}
@@ -198,8 +197,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesTestCanFail: rules that wait longer, that count wrongly, or that name
-// another alarm have to be found by the tests of the rules.
+// TestRulesTestCanFail: the tests of the rules must find rules that wait longer, count wrongly, or
+// name another alarm.
 func TestRulesTestCanFail(t *testing.T) {
 	read := func(name string) string {
 		raw, err := os.ReadFile(filepath.Join(rulesDir, name))

@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// boundaries lists what a pod may do that it must not.
+// boundaries returns the permissions of a pod that it must not have.
 func boundaries(p corev1.PodSpec) []string {
 	var wrong []string
 	no := func(bad bool, what string, args ...any) {
@@ -44,7 +44,7 @@ func boundaries(p corev1.PodSpec) []string {
 	return wrong
 }
 
-// hostPaths lists the directories of the node that a container has, and how.
+// hostPaths returns the node's directories in a container, and how they are mounted.
 func hostPaths(p corev1.PodSpec, container corev1.Container) map[string]string {
 	found := map[string]string{}
 	for _, m := range container.VolumeMounts {
@@ -98,7 +98,7 @@ func TestBoundaries(t *testing.T) {
 	}
 }
 
-// What is privileged has to be found, and is where it was asked for only.
+// A privileged container must be found, and exists only where the values ask for it.
 func TestBoundariesAreFound(t *testing.T) {
 	r := render(t, "nodeSetup: {enabled: true}")
 	p := r.pod()

@@ -11,7 +11,7 @@ import (
 
 const head = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"
 
-// TestConfig: what stands in the ConfigMap is what Berth reads.
+// TestConfig: Berth reads the same config that is in the ConfigMap.
 func TestConfig(t *testing.T) {
 	for name, c := range map[string]struct {
 		values    string
@@ -38,7 +38,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestConfigFiles: a file that Berth takes reaches the node byte for byte.
+// TestConfigFiles: a file that Berth accepts reaches the node byte for byte.
 func TestConfigFiles(t *testing.T) {
 	for name, text := range map[string]string{
 		"comments":       "# A comment of mine.\n" + head + "mirrors:\n- upstream: docker.io\n  endpoints: [{url: mirror.corp}]\n",
@@ -69,7 +69,7 @@ func TestConfigFiles(t *testing.T) {
 	}
 }
 
-// TestCertsDir: the chart mounts what Berth takes, and refuses what it refuses.
+// TestCertsDir: the chart accepts and refuses the same directories as Berth.
 func TestCertsDir(t *testing.T) {
 	for _, dir := range []string{
 		"/etc/containerd/certs.d", "/a", "/.a", "/..a", "/a/...", "/with a blank",

@@ -1,5 +1,4 @@
-// Package chart checks what the chart renders, without a cluster: every document
-// is decoded strictly into the type that the API server has for it, and what the
-// pod may do is held to what docs/kubernetes.md promises. The trial on a real
-// cluster is in test/cluster.
+// Package chart checks the rendered chart, without a cluster: every document is decoded strictly
+// into the type of the API server, and the pod must have exactly the permissions that
+// docs/kubernetes.md promises. test/cluster tests the chart on a real cluster.
 package chart

@@ -29,9 +29,8 @@ func blocks(t *testing.T, page string) []block {
 	return found
 }
 
-// TestDocs: the pages show values that the chart takes, configs that Berth takes,
-// and commands of helm that work. Those of kubectl are run by the trial on a
-// cluster, or are too simple to go wrong.
+// TestDocs: the pages show values that the chart accepts, configs that Berth accepts, and helm
+// commands that work. test/cluster runs those of kubectl, or they are too simple to fail.
 func TestDocs(t *testing.T) {
 	for page, want := range map[string]map[string]int{
 		"kubernetes.md": {"yaml values": 8, "yaml config": 1, "helm": 8},
@@ -41,7 +40,7 @@ func TestDocs(t *testing.T) {
 			dir := t.TempDir()
 			seen := map[string]int{}
 			all := blocks(t, page)
-			for _, b := range all { // first what the commands name
+			for _, b := range all { // the files that commands name come first
 				switch b.kind {
 				case "yaml values":
 					render(t, b.text)
@@ -74,8 +73,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// loads wants a config to be one, but for files that it names and that only a
-// node has.
+// loads checks that a config is valid, except for files that it names and only a node has.
 func loads(t *testing.T, file string) {
 	t.Helper()
 	_, _, err := config.Load(file)
@@ -89,8 +87,8 @@ func loads(t *testing.T, file string) {
 	}
 }
 
-// helmLine renders what a command would install, with the files that the page
-// shows before it, and counts it.
+// helmLine renders what a command would install, with the files that the page shows before it, and
+// counts it.
 func helmLine(t *testing.T, args []string, dir string) int {
 	t.Helper()
 	if len(args) == 0 || args[0] != "helm" {
@@ -121,7 +119,7 @@ func helmLine(t *testing.T, args []string, dir string) int {
 		t.Errorf("%q: %v\n%s", args, err, stderr)
 		return 1
 	}
-	// Nobody has published an image under the default name.
+	// No image is published under the default name.
 	if !slices.Contains(args, "--reuse-values") && strings.HasPrefix(r.agent().Image, "ghcr.io/") {
 		t.Errorf("%q has no --set image.repository=…: nothing can pull %s", args, r.agent().Image)
 	}
@@ -135,8 +133,7 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-// TestDocsTellWhatThereIs: each directory of the node that the pod has stands on
-// the page.
+// TestDocsTellWhatThereIs: the page names each directory of the node that the pod mounts.
 func TestDocsTellWhatThereIs(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(top, "docs/kubernetes.md"))
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What helm prints after an install fits one look: ten lines of a terminal.
+// helm's output after an install has at most ten lines of a terminal.
 func TestNotes(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// crashed says that the chart has not refused something but tripped over it.
+// crashed reports that the chart failed to render instead of refusing a value.
 func crashed(err error) bool {
 	for _, sign := range []string{"nil pointer", "error calling", "YAML parse error", "conversion", "incompatible types"} {
 		if strings.Contains(strings.ReplaceAll(err.Error(), "error calling include", ""), sign) {
@@ -21,8 +21,8 @@ func crashed(err error) bool {
 	return false
 }
 
-// TestNull: null takes a value away, in Helm. Whatever it is, the chart goes
-// without it or names it.
+// TestNull: in Helm, null removes a value. For each value, the chart renders without it or refuses
+// with its name.
 func TestNull(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(chart, "values.yaml"))
 	if err != nil {
@@ -62,7 +62,7 @@ provider: {configuration: "kind: CredentialProviderConfig"}
 	}
 }
 
-// paths lists the names of values as --set takes them, those of tables too.
+// paths returns the names of values, and of tables, in the form of --set.
 func paths(above string, values map[string]any) []string {
 	var found []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Renders what is kept beside the chart: manifests/berth.yaml for kubectl apply,
-# and the chart's copies of the alert rules and the dashboard, because helm reads
-# no file outside a chart.
+# Generates the files in manifests/ that have their source elsewhere: berth.yaml
+# for kubectl apply, from the chart; the chart's copies of the alert rules and the
+# dashboard, because helm reads no file outside a chart; and the configurations for
+# kubelet, from the one that is embedded in berth.
 #
 #   test/chart/render.sh              writes them
 #   test/chart/render.sh DIRECTORY    writes them there, as the test does
@@ -12,6 +13,15 @@ helm=$(test/cluster/parts.sh helm | awk '$1 == "helm" {print $3}')/helm
 mkdir -p "$out/manifests/chart/files"
 cp manifests/prometheus/berth.rules.yaml "$out/manifests/chart/files/berth.rules.yaml"
 cp manifests/grafana/berth-dashboard.json "$out/manifests/chart/files/berth-dashboard.json"
+mkdir -p "$out/manifests/kubelet/credential-providers.d"
+kubelet=node/providerconfig/credential-provider-config.yaml
+directory=manifests/kubelet/credential-providers.d/berth.yaml
+head=$(sed '/^# Below this line/q' "$directory") # it is written there
+cp "$kubelet" "$out/manifests/kubelet/"
+{
+  printf '%s\n' "$head"
+  sed -n '/^apiVersion:/,$p' "$kubelet"
+} >"$out/$directory"
 {
   cat <<'HEAD'
 # Berth for kubectl apply -f, in the namespace kube-system.

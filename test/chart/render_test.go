@@ -20,7 +20,7 @@ const (
 	chart = top + "/manifests/chart"
 )
 
-// rendered is what the chart makes of some values.
+// rendered is the rendered chart.
 type rendered struct {
 	daemonSet *appsv1.DaemonSet
 	configs   map[string]*corev1.ConfigMap
@@ -29,7 +29,7 @@ type rendered struct {
 	rule      *monitoring.PrometheusRule
 }
 
-// helm runs helm, found by parts.sh, which does not build it here.
+// helm runs the helm that parts.sh has built; it does not build it.
 func helm(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), filepath.Join("..", "cluster", "parts.sh"), "-n", "helm").Output()
@@ -45,8 +45,7 @@ func helm(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	return o.String(), e.String(), err
 }
 
-// template renders with values in YAML, as for a release that is there already
-// if upgrade says so.
+// template renders with values in YAML; with upgrade as for a release that exists.
 func template(t *testing.T, values string, upgrade bool, args ...string) (string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "values.yaml")
@@ -64,7 +63,7 @@ func template(t *testing.T, values string, upgrade bool, args ...string) (string
 	return out, nil
 }
 
-// render decodes what values render to, each document strictly.
+// render decodes the rendered chart, each document strictly.
 func render(t *testing.T, values string, args ...string) rendered {
 	t.Helper()
 	out, err := template(t, values, true, args...)
@@ -78,8 +77,8 @@ func render(t *testing.T, values string, args ...string) rendered {
 	return r
 }
 
-// decode reads documents into the types that the API server has for them; an
-// unknown or a doubled field is an error.
+// decode reads documents into the types of the API server; an unknown or duplicate field is an
+// error.
 func decode(out string) (rendered, error) {
 	r := rendered{configs: map[string]*corev1.ConfigMap{}}
 	for doc := range strings.SplitSeq("\n"+out, "\n---") {
@@ -127,10 +126,10 @@ func decode(out string) (rendered, error) {
 
 func (r rendered) pod() corev1.PodSpec { return r.daemonSet.Spec.Template.Spec }
 
-// agent is the container that stays.
+// agent returns the main container.
 func (r rendered) agent() corev1.Container { return r.pod().Containers[0] }
 
-// volume finds a volume by its name.
+// volume returns a volume by its name.
 func (r rendered) volume(name string) *corev1.Volume {
 	for _, v := range r.pod().Volumes {
 		if v.Name == name {
@@ -140,8 +139,7 @@ func (r rendered) volume(name string) *corev1.Volume {
 	return nil
 }
 
-// An unknown field, a field twice and an object that nobody expects have to be
-// found, or the tests here prove little.
+// An unknown field, a duplicate field and an unexpected object must be found.
 func TestDecodeIsStrict(t *testing.T) {
 	const start = "apiVersion: apps/v1\nkind: DaemonSet\n"
 	for name, doc := range map[string]string{
@@ -157,7 +155,7 @@ func TestDecodeIsStrict(t *testing.T) {
 	}
 }
 
-// TestRenderedFiles: what is kept beside the chart is what it renders.
+// TestRenderedFiles: the files beside the chart are what it renders.
 func TestRenderedFiles(t *testing.T) {
 	dir := t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), "./render.sh", dir).CombinedOutput(); err != nil {

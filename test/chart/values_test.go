@@ -10,7 +10,7 @@ import (
 
 func has(args []string, arg string) bool { return slices.Contains(args, arg) }
 
-// values are what people set, and what comes of it.
+// values are settings of users, with the expected result.
 var values = []struct {
 	name, values string
 	check        func(t *testing.T, r rendered)
@@ -102,8 +102,8 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 		}
 	}},
 	{"no probe fails in a start that goes well", "", func(t *testing.T, r rendered) {
-		// The agent waits for first tokens and probes for 3 s. Before the startup
-		// probe is through, kubelet makes no other one.
+		// The agent waits for first tokens and probes for 3 s. kubelet makes no other probe before
+		// the startup probe has succeeded.
 		p := r.agent().StartupProbe
 		if p == nil || p.HTTPGet.Path != "/livez" || p.InitialDelaySeconds <= 3 || p.PeriodSeconds*p.FailureThreshold < 60 {
 			t.Errorf("probe %+v", p)
@@ -189,7 +189,7 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
   configuration: |
     kind: CredentialProviderConfig`, func(t *testing.T, r rendered) {
 		c := r.pod().InitContainers[0]
-		if !has(c.Args, "--config-from=/etc/berth/credential-provider-config.yaml") {
+		if !has(c.Args, "--provider-config-from=/etc/berth/credential-provider-config.yaml") {
 			t.Errorf("args %q", c.Args)
 		}
 		paths := hostPaths(r.pod(), c)
@@ -201,7 +201,7 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 		}
 	}},
 	{"provider in one directory", "provider: {binDir: /opt/berth, config: /opt/berth/config.yaml}", func(t *testing.T, r rendered) {
-		// Kubernetes refuses two mounts in one place.
+		// Kubernetes refuses two mounts at one path.
 		c := r.pod().InitContainers[0]
 		seen := map[string]bool{}
 		for _, m := range c.VolumeMounts {
@@ -275,7 +275,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestRefused: a mistake in the values is told before anything reaches a cluster.
+// TestRefused: helm reports a mistake in the values before anything reaches a cluster.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		values, why string
@@ -323,7 +323,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Where Helm only renders, everything is a first install to it.
+// Where Helm only renders, it treats everything as a first install.
 func TestSetupWhereHelmOnlyRenders(t *testing.T) {
 	out, err := template(t, "nodeSetup: {enabled: true, alreadyInstalled: true}", false)
 	if err != nil {

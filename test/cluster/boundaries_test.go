@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/test/e2e/registry"
 )
 
-// boundaries asks the API, and the kernel, what the pod may do. The agent listens
-// at the address.
+// boundaries checks with the API, and with the kernel, the permissions of the pod. The agent
+// listens at the address listen.
 func (w *world) boundaries(listen string) {
 	w.Helper()
 	pod, err := w.berthPod()
@@ -57,7 +57,7 @@ func (w *world) boundaries(listen string) {
 	}
 }
 
-// confined wants a container that may do nothing but write its mounts.
+// confined checks that a container can only write its mounts.
 func (w *world) confined(c corev1.Container) {
 	w.Helper()
 	s := c.SecurityContext
@@ -75,8 +75,8 @@ func (w *world) confined(c corev1.Container) {
 	}
 }
 
-// ordinaryHasMore wants a pod without any settings to have capabilities: the way
-// of looking would see those of the agent.
+// ordinaryHasMore checks that a pod without settings has capabilities: the check would also see
+// those of the agent.
 func (w *world) ordinaryHasMore() {
 	w.Helper()
 	pids := processes(w, "/program", "")
@@ -88,7 +88,7 @@ func (w *world) ordinaryHasMore() {
 	}
 }
 
-// capabilities lists the sets that are not empty.
+// capabilities returns the sets that are not empty.
 func capabilities(status map[string]string) []string {
 	var found []string
 	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
@@ -99,8 +99,8 @@ func capabilities(status map[string]string) []string {
 	return found
 }
 
-// processes lists the numbers of those that run a program, as their own root
-// names it, with an argument.
+// processes returns the ids of processes that run a program, named by its path in their own root,
+// with an argument.
 func processes(w *world, program, argument string) []string {
 	w.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*")
@@ -109,7 +109,7 @@ func processes(w *world, program, argument string) []string {
 	for _, dir := range dirs {
 		raw, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		args := strings.Split(string(raw), "\x00")
 		if args[0] == program && (argument == "" || slices.Contains(args, argument)) {
@@ -119,7 +119,7 @@ func processes(w *world, program, argument string) []string {
 	return found
 }
 
-// processStatus is /proc/<pid>/status.
+// processStatus returns /proc/<pid>/status.
 func processStatus(w *world, pid string) map[string]string {
 	w.Helper()
 	raw, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
@@ -132,8 +132,7 @@ func processStatus(w *world, pid string) map[string]string {
 	return found
 }
 
-// served wants a registry to have answered containerd below a path with this
-// status.
+// served checks that a registry answered containerd below a path with this status.
 func (w *world) served(r *registry.Registry, path string, status int) {
 	w.Helper()
 	requests, err := r.Served(w.Context())

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// documented runs a command of docs/kubernetes.md, found by how it begins, in the
-// root of the repository, with something added.
+// documented runs the command of docs/kubernetes.md that begins with begin, in the root of the
+// repository, with added appended.
 func (w *world) documented(begin, added string) {
 	w.Helper()
 	top := filepath.Join("..", "..")
@@ -32,7 +32,7 @@ func (w *world) documented(begin, added string) {
 	w.Errorf("docs/kubernetes.md has no command %q", begin)
 }
 
-// takesManifests has the API server look at what the trial does not install.
+// takesManifests makes the API server check the manifests that the test does not install.
 func (w *world) takesManifests() {
 	w.Helper()
 	w.documented("kubectl apply -f manifests/berth.yaml", "--dry-run=server --validate=strict")

@@ -4,9 +4,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-registry/berth/manifests/kubelet"
-	"github.com/berth-registry/berth/test/e2e/ecrstandin"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/node/providerconfig"
+	"github.com/berth-registry/berth/test/fakes/ecrstandin"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 func (w *world) providerConfiguration() string {
 	w.Helper()
 	const line = "  # args: [--rules, /var/lib/berth/provider.json, --run-dir, /run/berth/tokens]"
-	text := string(kubelet.Config())
+	text := string(providerconfig.Config())
 	if !strings.Contains(text, line) {
 		w.Fatalf("the configuration has no line %q", line)
 	}

@@ -16,13 +16,14 @@ import (
 	"github.com/berth-registry/berth/test/cluster/controlplane"
 	"github.com/berth-registry/berth/test/cluster/joined"
 	"github.com/berth-registry/berth/test/e2e/containerd"
-	"github.com/berth-registry/berth/test/e2e/ecrstandin"
 	"github.com/berth-registry/berth/test/e2e/parts"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/ecrstandin"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/pki"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 const (
@@ -32,17 +33,17 @@ const (
 	password     = "open-sesame-canary"
 )
 
-// patience is far more than anything here takes, on a slow machine too.
+// patience is far more than any step takes, also on a slow machine.
 const patience = 3 * time.Minute
 
-// world is one cluster, and all registries that there are.
+// world is one cluster with all its registries.
 type world struct {
 	*testing.T
 	programs programs
 	set      parts.Set
 	dir      string
 	nodes    []string // their names
-	root     string   // the node of startNode, as far as Berth writes to it
+	root     string   // the part of startNode's node that Berth writes to
 	program  string   // a static binary for images
 
 	plane      *controlplane.Plane
@@ -61,8 +62,8 @@ type world struct {
 	ca            *pki.CA
 }
 
-// newWorld starts the registries and the control plane, which expects nodes of
-// these names; there is none yet.
+// newWorld starts the registries and the control plane for nodes of these names, which do not exist
+// yet.
 func newWorld(t *testing.T, nodes ...string) *world {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -74,13 +75,13 @@ func newWorld(t *testing.T, nodes ...string) *world {
 	w.set = set
 	w.programs, err = locate(t.Context())
 	w.check(err)
-	// Not t.TempDir: its name is long, and sockets have short ones.
+	// Not t.TempDir: its name is too long for the path of a socket.
 	w.dir, err = os.MkdirTemp("", "berth-cluster-")
 	w.check(err)
 	t.Cleanup(func() { w.check(os.RemoveAll(w.dir)) })
 	w.root = filepath.Join(w.dir, "node")
 	w.program = filepath.Join(w.dir, "pause")
-	w.check(goBuild(t.Context(), w.program, filepath.Join("..", "e2e"), "./sample/pause"))
+	w.check(gobuild.Programs(t.Context(), filepath.Join("..", ".."), w.program, "./test/sample/pause"))
 	w.ca, err = pki.New("whom the node trusts")
 	w.check(err)
 	w.startRegistries(set)
@@ -227,7 +228,7 @@ func tail(log string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// image makes a new image that runs until it is told to stop.
+// image makes a new image that runs until it gets a signal to stop.
 func (w *world) image() sample.Image {
 	w.Helper()
 	img, err := sample.NewProgram(w.program)
@@ -235,7 +236,7 @@ func (w *world) image() sample.Image {
 	return img
 }
 
-// try runs kubectl or helm and returns what it prints.
+// try runs kubectl or helm and returns its output.
 func (w *world) try(program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
@@ -249,7 +250,7 @@ func (w *world) try(program string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// client is kubectl or helm for the cluster.
+// client returns a command of kubectl or helm for the cluster.
 func (w *world) client(ctx context.Context, program string, args ...string) *exec.Cmd {
 	path := filepath.Join(w.programs.kubernetes, program)
 	if program == "helm" {
@@ -277,15 +278,15 @@ func (w *world) helm(args ...string) string {
 	return out
 }
 
-// errNotYet is told when there is nothing else to tell.
+// errNotYet is the error of a condition that has no details.
 var errNotYet = errors.New("not yet")
 
-// agentAddress is where the agent in the pod listens.
+// agentAddress returns the address on which the agent in the pod listens.
 func (w *world) agentAddress(values map[string]any) string {
 	return fmt.Sprintf("127.0.0.1:%d", values["metrics"].(map[string]any)["port"])
 }
 
-// until waits until there is no error any more, and tells how long that took.
+// until waits until look returns no error, and returns how long that took.
 func (w *world) until(what string, look func() error) time.Duration {
 	w.Helper()
 	began := time.Now()

@@ -4,9 +4,8 @@
 #
 #   test/cluster/image.sh DIRECTORY REGISTRY/REPOSITORY:TAG [ARCHITECTURE]
 #
-# No base image can be pulled here, and none is needed: the builder is made of
-# this machine's Go, busybox and CA bundle, modules come from the module cache.
-# Whatever buildah keeps lies in DIRECTORY.
+# It pulls no base image: it makes the builder image from this machine's Go, busybox and
+# CA bundle, and takes modules from the module cache. buildah keeps its files in DIRECTORY.
 set -euo pipefail
 dir=$1 reference=$2 architecture=${3:-$(go env GOARCH)}
 cd "$(dirname "$0")/../.."
@@ -15,7 +14,7 @@ export TMPDIR=$dir
 goroot=$(go env GOROOT)
 modules=$(go env GOMODCACHE)
 cache=$(go env GOCACHE)
-# Whatever is missing from the module cache is fetched here, not in the build.
+# Download missing modules here, because the build has no network.
 go list -deps ./cmd/berth ./cmd/berth-credential-provider >/dev/null
 
 cat >"$dir/policy.json" <<'POLICY'

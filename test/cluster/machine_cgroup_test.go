@@ -12,15 +12,14 @@ import (
 	"time"
 )
 
-// enterCgroups becomes a program in the cgroups that are named before "--".
+// enterCgroups moves into the cgroups before "--" and becomes the program after it.
 const enterCgroups = `set -e
 while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done
 shift
 exec "$@"`
 
-// newCgroups makes a cgroup of this name below ours in each hierarchy: two
-// machines in one would both take system.slice for theirs. What was made is also
-// returned with an error.
+// newCgroups makes a cgroup of this name below ours in each hierarchy: two machines in one cgroup
+// would share system.slice. It returns the cgroups that it made also with an error.
 func newCgroups(name string) ([]string, error) {
 	ours, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -43,7 +42,7 @@ func newCgroups(name string) ([]string, error) {
 			return made, err
 		}
 		made = append(made, dir)
-		// A new cpuset takes no process before it has these.
+		// A new cpuset accepts no process before it has these.
 		for _, setting := range []string{"cpuset.cpus", "cpuset.mems"} {
 			value, err := os.ReadFile(filepath.Join(parent, setting))
 			if errors.Is(err, fs.ErrNotExist) {
@@ -60,8 +59,8 @@ func newCgroups(name string) ([]string, error) {
 	return made, nil
 }
 
-// removeTree removes a cgroup with all below it. The processes in them have been
-// killed, and it waits until the kernel is done with that.
+// removeTree removes a cgroup with everything below it. Its processes have been killed; removeTree
+// waits until the kernel has removed them.
 func removeTree(ctx context.Context, root string) error {
 	for {
 		err := removeEach(root)

@@ -11,8 +11,7 @@ import (
 	"github.com/berth-registry/berth/test/cluster/joined"
 )
 
-// Settings of the kernel that kubelet wants to write become copies, and cgroups
-// writable.
+// prepare replaces the kernel settings that kubelet writes by copies, and makes cgroups writable.
 const prepare = `set -e
 for group in /sys/fs/cgroup/*; do mount -o remount,bind,rw "$group"; done
 mkdir -p /run/sys
@@ -26,7 +25,7 @@ done
 // The units of a machine.
 const (
 	prepareUnit = "[Unit]\nBefore=containerd.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh /etc/prepare\n"
-	// containerdUnit lacks more of the environment.
+	// containerdUnit lacks a part of the environment.
 	containerdUnit = `[Unit]
 Requires=prepare.service
 After=prepare.service
@@ -39,7 +38,7 @@ Environment=PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin %s
 [Install]
 WantedBy=multi-user.target
 `
-	// kubeletUnit lacks the name of the node and its address.
+	// kubeletUnit lacks the name and the address of the node.
 	kubeletUnit = `[Unit]
 After=containerd.service
 [Service]
@@ -50,13 +49,13 @@ WantedBy=multi-user.target
 `
 )
 
-// soonAgain has kubelet start what fails again sooner than after 10, 20, 40 s.
+// soonAgain makes kubelet restart a failed container sooner than after 10, 20, 40 s.
 const soonAgain = "crashLoopBackOff: {maxContainerRestartPeriod: 2s}\n"
 
-// containerdConfig is where a machine's containerd has its configuration.
+// containerdConfig is the path of containerd's configuration on a machine.
 const containerdConfig = "/etc/containerd/config.toml"
 
-// install makes the tree of a machine, all that is the same on all of them.
+// install writes the files that are the same on all machines.
 func (m *machine) install() {
 	m.Helper()
 	made := exec.CommandContext(m.Context(), filepath.Join("..", "nspawn", "rootfs.sh"))
@@ -70,7 +69,7 @@ func (m *machine) install() {
 	config, err := exec.CommandContext(m.Context(), newest.Daemon, "config", "default").Output()
 	m.check(err)
 	for name, content := range map[string]string{
-		// What a container needs, and nothing of the registry.
+		// The settings that a container needs, and none of the registry.
 		containerdConfig: strings.NewReplacer("restrict_oom_score_adj = false", "restrict_oom_score_adj = true",
 			"disable_apparmor = false", "disable_apparmor = true").Replace(string(config)),
 		"/etc/hosts":                   "127.0.0.1 localhost\n",
@@ -85,7 +84,7 @@ func (m *machine) install() {
 	m.unit("containerd", fmt.Sprintf(containerdUnit, strings.Join(m.proxy.Env(), " ")))
 }
 
-// identify adds what this machine alone has.
+// identify writes the files that differ between machines.
 func (m *machine) identify() {
 	m.Helper()
 	kubeconfig, err := m.plane.Kubeconfig(controlplane.Node(m.name))
@@ -101,7 +100,7 @@ func (m *machine) copyTree(from string) {
 	m.command("cp", "-a", "--reflink=auto", from, m.root)
 }
 
-// command runs a program of this machine, beside the one that is made.
+// command runs a program of this machine on the tree that is being made.
 func (m *machine) command(name string, args ...string) {
 	m.Helper()
 	if out, err := exec.CommandContext(m.Context(), name, args...).CombinedOutput(); err != nil {
@@ -124,7 +123,7 @@ func (m *machine) write(name, content string) {
 	m.check(os.WriteFile(m.path(name), []byte(content), 0o644))
 }
 
-// unit writes a service, and enables it if it says where.
+// unit writes a service, and enables it if it has an [Install] section.
 func (m *machine) unit(name, content string) {
 	m.Helper()
 	file := "/etc/systemd/system/" + name + ".service"

@@ -18,24 +18,24 @@ import (
 	"github.com/berth-registry/berth/test/cluster/proc"
 )
 
-// machine is a node with systemd: a Debian that systemd-nspawn boots, with a
-// network and cgroups of its own, and containerd 2.4.2 in its default
-// configuration, the pair of directories that it does not look into.
+// machine is a node with systemd: a Debian in systemd-nspawn, with its own network and cgroups, and
+// with containerd 2.4.2 in its default configuration, whose config_path lists two directories, so
+// that containerd reads neither.
 type machine struct {
 	*world
 	name    string // of the node
 	root    string
-	address netip.Addr // of the node; nobody asks there
+	address netip.Addr // of the node; no image is pulled from there
 
 	network *network.Namespace
 	cgroups []string
 	nspawn  *exec.Cmd
 	ended   chan struct{} // closed when nspawn has
-	leader  int           // its PID 1, as we see it
+	leader  int           // its PID 1, in our process namespace
 }
 
-// newMachines makes a machine for each node, boots them side by side, and waits
-// until all have joined.
+// newMachines makes a machine for each node, boots them in parallel, and waits until all have
+// joined.
 func newMachines(w *world) []*machine {
 	w.Helper()
 	var all []*machine
@@ -61,10 +61,10 @@ func newMachines(w *world) []*machine {
 	return all
 }
 
-// powerOff has systemd end at once, without stopping services: systemd(1).
+// powerOff makes systemd end at once, without stopping services: systemd(1).
 const powerOff = "SIGRTMIN+14"
 
-// boot starts the machine, and does not wait.
+// boot starts the machine and does not wait.
 func (m *machine) boot() {
 	m.Helper()
 	name := fmt.Sprintf("berth-cluster-%d-%s", os.Getpid(), m.name)
@@ -83,18 +83,18 @@ func (m *machine) boot() {
 		"--capability=all", "--system-call-filter=@keyring bpf", "--bind=/dev/kmsg",
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe", "--kill-signal=" + powerOff})...)
 	m.nspawn.Stdout, m.nspawn.Stderr = console, console
-	// A machine outlives an nspawn that is killed. One that is asked to end hands
-	// powerOff on, so the machine goes with this process however that ends.
+	// A machine survives when its nspawn is killed. If nspawn gets SIGTERM it sends powerOff, so
+	// the machine ends with this process in any case.
 	m.nspawn.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	m.check(m.nspawn.Start())
 	m.ended = make(chan struct{})
 	go func() {
 		defer close(m.ended)
-		_ = m.nspawn.Wait() // it was killed, or the console says why
+		_ = m.nspawn.Wait() // it was killed, or the console has the reason
 	}()
 }
 
-// services are the addresses of this machine that a node asks.
+// services returns the addresses of this machine that a node connects to.
 func (w *world) services() []string {
 	w.Helper()
 	all := []string{w.images.Addr(), w.first.Addr(), w.second.Addr()}
@@ -108,7 +108,7 @@ func (w *world) services() []string {
 
 func (m *machine) console() string { return m.root + ".console" }
 
-// booted looks whether the machine has started what a node needs.
+// booted returns an error until the machine has started the services that a node needs.
 func (m *machine) booted() error {
 	select {
 	case <-m.ended:
@@ -137,7 +137,7 @@ func (m *machine) run(command string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// property asks systemd about containerd.
+// property returns a property of the containerd service.
 func (m *machine) property(name string) string {
 	m.Helper()
 	out, err := m.run("systemctl show containerd --timestamp=unix --value --property " + name)
@@ -147,13 +147,13 @@ func (m *machine) property(name string) string {
 	return out
 }
 
-// invocation is another one each time containerd is started.
+// invocation returns a value that changes each time containerd is started.
 func (m *machine) invocation() string {
 	m.Helper()
 	return m.property("InvocationID")
 }
 
-// activeSince is when containerd became ready, to the second.
+// activeSince returns the time when containerd became ready, to the second.
 func (m *machine) activeSince() time.Time {
 	m.Helper()
 	seconds, err := strconv.ParseInt(strings.TrimPrefix(m.property("ActiveEnterTimestamp"), "@"), 10, 64)
@@ -161,7 +161,7 @@ func (m *machine) activeSince() time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// said is the end of what the machine's console said.
+// said returns the end of the machine's console output.
 func (m *machine) said() string {
 	raw, err := os.ReadFile(m.console())
 	if err != nil {
@@ -170,8 +170,7 @@ func (m *machine) said() string {
 	return tail(string(raw), 15)
 }
 
-// kill ends the machine, as far as it has come: with its PID 1 everything in it
-// ends, and the mounts with that.
+// kill ends the machine at any stage: with its PID 1 the kernel ends its processes and mounts.
 func (m *machine) kill() {
 	if m.Failed() && m.leader != 0 {
 		journal, err := m.run("journalctl --no-pager -n 60 -u containerd -u kubelet -o cat | cut -c1-400")
@@ -183,7 +182,7 @@ func (m *machine) kill() {
 		} else {
 			_ = m.nspawn.Process.Signal(syscall.SIGTERM)
 		}
-		// nspawn tidies up when its machine has ended.
+		// nspawn cleans up after its machine has ended.
 		select {
 		case <-m.ended:
 		case <-time.After(20 * time.Second):

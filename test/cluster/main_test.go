@@ -9,7 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Whatever a test forgets, no real metadata service is reached.
+	// No test may reach a real metadata service.
 	if err := os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// metrics wants the agent in the pod to see the mirror alive, which it can only if
-// it trusts whom the node trusts, and what it tells to please Prometheus.
+// metrics checks that the agent in the pod sees the mirror as alive, which it can only if it trusts
+// the same authorities as the node, and that promtool accepts its metrics.
 func (w *world) metrics(values map[string]any) {
 	w.Helper()
 	up := fmt.Sprintf("berth_mirror_up{endpoint=%q,upstream=\"docker.io\"} 1\n", w.first.URL())

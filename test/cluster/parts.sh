@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what the trials of the chart run against, once a machine, into
+# Builds the programs of the tests of the chart, once a machine, into
 # ${XDG_CACHE_HOME:-~/.cache}/berth-test:
 #
 #   kubernetes   kube-apiserver, kube-controller-manager, kube-scheduler and
@@ -8,19 +8,19 @@
 #
 #   test/cluster/parts.sh [-n] [NAME]
 #
-# builds what is missing; with -n it builds nothing, and fails if something is
-# missing. NAME is one of the two; without it, it is about both. kubelet is that
-# of test/kubelet/parts.sh, containerd that of test/e2e/parts.sh.
+# builds missing parts; with -n it builds nothing, and fails if a part is missing. NAME is
+# one of the two parts; without it, the script handles both. test/kubelet/parts.sh builds
+# kubelet, test/e2e/parts.sh containerd.
 #
-# Standard output lists the parts, one a line: name, version, directory. What is
-# being built goes to standard error.
+# Standard output lists the parts, one a line: name, version, directory. Progress is on
+# standard error.
 set -euo pipefail
 cd "$(dirname "$0")/parts"
 # shellcheck source=test/parts/provide.sh
 source ../../parts/provide.sh
 options test/cluster/parts.sh kubernetes helm -- "$@"
 
-# The programs are what the go.mod of each nested module lists as tools.
+# Each nested module lists its programs as tools in go.mod.
 cd kubernetes
 version=$(pinned go.mod k8s.io/kubernetes)
 stamp=k8s.io/component-base/version

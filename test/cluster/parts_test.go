@@ -4,21 +4,19 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
-// programs are what parts.sh, and that of kubelet, have built.
+// programs are the programs that parts.sh here and in test/kubelet have built.
 type programs struct {
 	kubelet    string
 	kubernetes string // directory
 	helm       string
 }
 
-// locate finds the programs, or fails if one is missing: a test does not compile
-// for minutes unasked.
+// locate returns the programs, or an error if one is missing: a test must not compile for minutes.
 func locate(ctx context.Context) (programs, error) {
 	ours, err := list(ctx, "./parts.sh")
 	if err != nil {
@@ -35,7 +33,7 @@ func locate(ctx context.Context) (programs, error) {
 	}, nil
 }
 
-// list runs a script that lists parts, one a line: name, version, path.
+// list runs a script that prints parts, one a line: name, version, path.
 func list(ctx context.Context, script string, args ...string) (map[string]string, error) {
 	cmd := exec.CommandContext(ctx, script, append([]string{"-n"}, args...)...)
 	var stderr bytes.Buffer
@@ -53,15 +51,4 @@ func list(ctx context.Context, script string, args ...string) (map[string]string
 		found[f[0]] = f[2]
 	}
 	return found, nil
-}
-
-// goBuild links a package of the module in dir statically.
-func goBuild(ctx context.Context, out, dir, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-o", out, pkg)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, output)
-	}
-	return nil
 }

@@ -16,8 +16,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// removePods stops and removes all pods that a containerd has, and the cgroups
-// that they were in.
+// removePods stops and removes all pods of a containerd, and their cgroups.
 func removePods(ctx context.Context, socket string) error {
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -41,9 +40,8 @@ func removePods(ctx context.Context, socket string) error {
 	return errors.Join(append(errs, removeCgroups(ctx))...)
 }
 
-// removeCgroups removes the cgroup that containerd puts pods into when kubelet
-// names no parent, unless somebody else's pods are in it: an empty one is no
-// loss to whoever made it.
+// removeCgroups removes the cgroup that containerd puts pods into if kubelet names no parent,
+// unless it holds other pods: an empty one is not missed.
 func removeCgroups(ctx context.Context) error {
 	var errs []error
 	for _, pattern := range []string{"/sys/fs/cgroup/k8s.io", "/sys/fs/cgroup/*/k8s.io"} {
@@ -58,7 +56,7 @@ func removeCgroups(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// removeSoon gives the kernel a moment after the last process has ended.
+// removeSoon waits a moment, because the kernel keeps a cgroup after its last process has ended.
 func removeSoon(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -68,13 +66,13 @@ func removeSoon(ctx context.Context, dir string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil // somebody else's pods
+			return nil // pods of another program
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// pod asks the API for a pod.
+// pod gets a pod from the API.
 func (w *world) pod(name string) (corev1.Pod, error) {
 	var p corev1.Pod
 	out, err := w.try("kubectl", "get", "pod", name, "-o", "json")
@@ -84,11 +82,11 @@ func (w *world) pod(name string) (corev1.Pod, error) {
 	return p, json.Unmarshal([]byte(out), &p)
 }
 
-// selector is for the pods of the DaemonSet.
+// selector selects the pods of the DaemonSet.
 const selector = "app.kubernetes.io/name=berth"
 
-// berthPods are the pods of the DaemonSet, by their node: one each, that is not
-// about to go.
+// berthPods returns the pods of the DaemonSet, by node: exactly one each, without those that are
+// being deleted.
 func (w *world) berthPods() (map[string]corev1.Pod, error) {
 	out, err := w.try("kubectl", "get", "pods", "-n", namespace, "-l", selector, "-o", "json")
 	if err != nil {
@@ -110,14 +108,13 @@ func (w *world) berthPods() (map[string]corev1.Pod, error) {
 	return found, nil
 }
 
-// berthPod is the only one.
+// berthPod returns the only pod of the DaemonSet.
 func (w *world) berthPod() (corev1.Pod, error) {
 	pods, err := w.berthPods()
 	return pods[w.nodes[0]], err
 }
 
-// ready waits until the DaemonSet's pods are ready, and are as the DaemonSet says
-// by now.
+// ready waits until the DaemonSet's pods are ready and match the DaemonSet.
 func (w *world) ready() {
 	w.Helper()
 	w.until("DaemonSet ready", func() error {
@@ -129,7 +126,7 @@ func (w *world) ready() {
 	})
 }
 
-// why gathers what tells why a pod does not start.
+// why collects the reasons why a pod does not start.
 func (w *world) why() string {
 	events, err := w.try("kubectl", "get", "events", "-A", "--sort-by=.lastTimestamp",
 		"-o", "custom-columns=:.lastTimestamp,:.involvedObject.name,:.reason,:.message", "--no-headers")
@@ -139,7 +136,7 @@ func (w *world) why() string {
 	return tail(events, 12) + "\n" + w.podLogs("agent")
 }
 
-// podLogs are the ends of the logs of all containers of that name.
+// podLogs returns the ends of the logs of all containers with a name.
 func (w *world) podLogs(container string) string {
 	var files []string
 	for _, dir := range w.podLogDirs {

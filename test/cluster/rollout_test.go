@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// rollout records each change of the agents' pods, from one rollout on.
+// rollout records each change of the agents' pods from the start of one rollout.
 type rollout struct {
 	*world
 	stop func()
@@ -23,7 +23,7 @@ type rollout struct {
 	err  error
 }
 
-// watch begins to record, when the DaemonSet has the pods that are named, by node.
+// watch begins to record, while the DaemonSet has the pods old, by node.
 func (w *world) watch(old map[string]corev1.Pod) *rollout {
 	w.Helper()
 	ctx, cancel := context.WithCancel(w.Context())
@@ -42,14 +42,14 @@ func (w *world) watch(old map[string]corev1.Pod) *rollout {
 	go func() {
 		defer close(r.done)
 		err := r.record(json.NewDecoder(out), old)
-		cancel() // it is over, in case kubectl thinks otherwise
+		cancel() // it is over, even if kubectl disagrees
 		err = errors.Join(err, cmd.Wait())
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.err = fmt.Errorf("the watch has ended: %w\n%s", err, stderr.String())
 	}()
 	w.Cleanup(func() { r.end() })
-	// Those that are there come first: from now on nothing is missed.
+	// The present pods come first: from then on no change is missed.
 	w.until("the watch has begun", func() error {
 		seen, err := r.sofar()
 		if err == nil && len(seen) < len(old) {
@@ -72,7 +72,7 @@ func (r *rollout) record(events *json.Decoder, old map[string]corev1.Pod) error 
 		}
 		pod := event.Object
 		if pod.Spec.NodeName == "" {
-			continue // the scheduler is to do what the DaemonSet wants
+			continue // the scheduler must do as the DaemonSet says
 		}
 		r.mu.Lock()
 		r.seen = append(r.seen, sight{
@@ -91,8 +91,7 @@ func (r *rollout) sofar() ([]sight, error) {
 	return slices.Clone(r.seen), r.err
 }
 
-// judge waits until all pods are new and ready, and wants them to have become so
-// one after the other.
+// judge waits until all pods are new and ready, and checks that they became so one after the other.
 func (r *rollout) judge() {
 	r.Helper()
 	var seen []sight
@@ -116,7 +115,7 @@ func (r *rollout) end() {
 	<-r.done
 }
 
-// condition is one of a pod's, or an empty one.
+// condition returns a condition of a pod, or an empty one.
 func condition(pod corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == kind {
@@ -126,7 +125,7 @@ func condition(pod corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition
 	return corev1.PodCondition{}
 }
 
-// nodeSetup is the status of the init container that sets a node up.
+// nodeSetup returns the status of the init container that sets a node up.
 func nodeSetup(pod corev1.Pod) corev1.ContainerStatus {
 	for _, s := range pod.Status.InitContainerStatuses {
 		if s.Name == "node-setup" {

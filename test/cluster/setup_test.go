@@ -9,9 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestNodeSetup: nodes whose containerd does not look into certs.d are wired by
-// the chart, one after the other, with one restart of containerd each, and their
-// pods live on. Where that fails, the other node is left alone.
+// TestNodeSetup: the chart configures nodes whose containerd does not read certs.d, one after the
+// other, with one restart of containerd each, while their pods go on running. If that fails on one
+// node, the other node is not touched.
 func TestNodeSetup(t *testing.T) {
 	w := newWorld(t, "one", "two")
 	machines := newMachines(w)
@@ -60,7 +60,7 @@ func TestNodeSetup(t *testing.T) {
 	}
 	w.served(w.first, "/v2/library/first/", 200)
 
-	// What is wired is not restarted again.
+	// A configured node is not restarted again.
 	values["podAnnotations"] = map[string]any{"berth.test/rollout": "again"}
 	w.upgrade(values)
 	again := starts(machines)
@@ -76,11 +76,10 @@ func TestNodeSetup(t *testing.T) {
 	}
 }
 
-// named makes a name of a pod that is on this node.
+// named returns the name of a pod that is on this node.
 func (m *machine) named(pod string) string { return pod + "-" + m.name }
 
-// trapped wants Berth's file on each machine, and a containerd that does not look
-// at it.
+// trapped checks that each machine has Berth's file, and a containerd that does not read it.
 func (w *world) trapped(machines []*machine) {
 	w.Helper()
 	for _, m := range machines {
@@ -108,8 +107,8 @@ func (w *world) trapped(machines []*machine) {
 	}
 }
 
-// stopped begins the rollout with configurations that cannot be edited, and wants
-// it to go no further than the first node, until that one is mended.
+// stopped starts the rollout with configurations that cannot be edited, and checks that it does not
+// go beyond the first node until that one is fixed.
 func (w *world) stopped(machines []*machine, old map[string]corev1.Pod, values map[string]any) {
 	w.Helper()
 	good := machines[0].read(containerdConfig)
@@ -147,7 +146,7 @@ func (w *world) stopped(machines []*machine, old map[string]corev1.Pod, values m
 	if other == first {
 		other = machines[1]
 	}
-	// It could be set up, but its turn has not come.
+	// It could be set up, but it is not its turn.
 	other.write(containerdConfig, good)
 	w.until(first.name+" has failed again", func() error {
 		now, err := failed()
@@ -176,7 +175,7 @@ func (w *world) stopped(machines []*machine, old map[string]corev1.Pod, values m
 	first.write(containerdConfig, good)
 }
 
-// alive are the containers of the pods that shall live on, by node.
+// alive returns the containers of the pods that must go on running, by node.
 func (w *world) alive(machines []*machine) map[string]corev1.ContainerStatus {
 	w.Helper()
 	found := map[string]corev1.ContainerStatus{}
@@ -188,7 +187,7 @@ func (w *world) alive(machines []*machine) map[string]corev1.ContainerStatus {
 	return found
 }
 
-// turn gathers when the node was set up.
+// turn returns the times of the node's set-up.
 func (m *machine) turn() turn {
 	m.Helper()
 	pods, err := m.berthPods()
@@ -206,16 +205,15 @@ func (m *machine) turn() turn {
 	return t
 }
 
-// wired waits until the pod runs that could not be pulled. kubelet waits longer
-// after each failure, so it is made anew.
+// wired waits until the pod runs that could not be pulled. kubelet waits longer after each failure,
+// so the pod is created again.
 func (w *world) wired(m *machine) {
 	w.Helper()
 	w.kubectl("delete", "pod", m.named("first"), "--grace-period=0", "--force")
 	w.runsOn(m.name, m.named("first"), "docker.io/library/first:v1")
 }
 
-// starts are the invocations of each machine's containerd, as its journal has
-// them.
+// starts returns the invocations of each machine's containerd, from its journal.
 func starts(machines []*machine) map[string][]string {
 	found := map[string][]string{}
 	for _, m := range machines {

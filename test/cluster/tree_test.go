@@ -7,11 +7,10 @@ import (
 	"github.com/berth-registry/berth/test/filetree"
 )
 
-// tree is what lies below a directory, a line for each path.
+// tree describes the files below a directory, one line for each path.
 type tree map[string]string
 
-// look describes all that lies below root, except below the paths that are
-// named, which are there or not as they like.
+// look describes everything below root except the paths in except.
 func look(t *testing.T, root string, except ...string) tree {
 	t.Helper()
 	found, err := filetree.Read(root, func(name string) bool { return slices.Contains(except, name) })
@@ -21,5 +20,5 @@ func look(t *testing.T, root string, except ...string) tree {
 	return found
 }
 
-// differences lists what is not in both alike.
+// differences returns the paths that differ.
 func (a tree) differences(b tree) []string { return filetree.Differences(a, b) }

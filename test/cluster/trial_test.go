@@ -18,15 +18,15 @@ import (
 const (
 	certsDir = "/etc/containerd/certs.d"
 	chart    = "../../manifests/chart"
-	// foreign is a file that was there before Berth, and in its way.
+	// foreign is a file that existed before Berth, where Berth would write.
 	foreign = certsDir + "/docker.io/hosts.toml"
 )
 
-// TestCluster installs the chart, uses it, changes it and takes it away again.
+// TestCluster installs the chart, uses it, changes it and uninstalls it.
 func TestCluster(t *testing.T) {
 	w := newWorld(t, "node")
 	w.startNode()
-	// What was there: somebody's own hosts.toml, with a mode and a time.
+	// The state before Berth: a foreign hosts.toml, with a mode and a time.
 	w.check(os.MkdirAll(filepath.Join(w.root, filepath.Dir(foreign)), 0o750))
 	w.check(os.WriteFile(filepath.Join(w.root, foreign), []byte("server = \"https://registry-1.docker.io\"\n\n[host]\n"), 0o640))
 	past := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -64,8 +64,7 @@ func TestCluster(t *testing.T) {
 	w.upgrade(values)
 	w.stillThere()
 
-	// What the chart has put on the node, kubelet uses after the one restart that
-	// nobody but its administrator does.
+	// kubelet uses the files of the chart after the restart that its administrator must do.
 	w.restartKubelet(filepath.Join(w.root, providerConfig), filepath.Join(w.root, providerDir))
 	w.runs("other", otherECRHost+"/other:v1")
 	w.letIn(2)
@@ -76,7 +75,7 @@ func TestCluster(t *testing.T) {
 	values["mode"] = "restore"
 	w.upgrade(values)
 	w.asBefore(before, "restored")
-	// kubelet is still told of the provider, and has to start.
+	// kubelet's flags still name the provider, and kubelet must start.
 	w.restartKubelet(filepath.Join(w.root, providerConfig), filepath.Join(w.root, providerDir))
 	w.restartKubelet("", "")
 	values["provider"].(map[string]any)["remove"] = true
@@ -100,8 +99,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// now is what there is on the node, without the directories that kubelet made to
-// mount them into the pod.
+// now returns the node's files, without the directories that kubelet makes for the pod's mounts.
 func (w *world) now() tree { return look(w.T, w.root, "/var", "/run", "/usr", "/etc/berth") }
 
 func (w *world) asBefore(before tree, when string) {
@@ -111,8 +109,7 @@ func (w *world) asBefore(before tree, when string) {
 	}
 }
 
-// nothingLeft wants empty directories where kubelet has made some. (/run is gone
-// with a reboot.)
+// nothingLeft checks that the directories that kubelet made are empty. (A reboot clears /run.)
 func (w *world) nothingLeft() {
 	w.Helper()
 	for _, dir := range []string{"/var", "/usr", "/etc/berth"} {
@@ -124,7 +121,7 @@ func (w *world) nothingLeft() {
 	}
 }
 
-// buildImage builds the image from the Dockerfile, pushes it, and gives its tag.
+// buildImage builds the image from the Dockerfile, pushes it, and returns its tag.
 func (w *world) buildImage() string {
 	w.Helper()
 	const tag = "trial"
@@ -139,7 +136,7 @@ func (w *world) buildImage() string {
 	return tag
 }
 
-// values are what an administrator of this cluster would give the chart.
+// values returns the chart's values for this cluster.
 func (w *world) values(tag string) map[string]any {
 	w.Helper()
 	var env []map[string]any
@@ -158,7 +155,7 @@ func (w *world) values(tag string) map[string]any {
 	}
 }
 
-// config puts a mirror before Docker Hub, and names a registry in ECR.
+// config returns a config with a mirror for Docker Hub and a registry in ECR.
 func (w *world) config(mirror string) map[string]any {
 	host := strings.TrimPrefix(mirror, "https://")
 	return map[string]any{
@@ -202,7 +199,7 @@ func (w *world) valuesFile(values map[string]any) string {
 	return file
 }
 
-// upgrade changes the release and waits until its pods are others, and ready.
+// upgrade changes the release and waits until its pods are new and ready.
 func (w *world) upgrade(values map[string]any) {
 	w.Helper()
 	old, err := w.berthPods()
@@ -211,14 +208,14 @@ func (w *world) upgrade(values map[string]any) {
 	w.renewed(old)
 }
 
-// release changes the release, and does not wait for pods.
+// release changes the release and does not wait for pods.
 func (w *world) release(values map[string]any) {
 	w.Helper()
-	// Helm does not overwrite what somebody has edited, unless it is told to.
+	// By default Helm does not overwrite fields that another client has edited.
 	w.helm("upgrade", "berth", chart, "-n", namespace, "-f", w.valuesFile(values), "--force-conflicts")
 }
 
-// renewed waits until all pods of the DaemonSet are ready, and none is old.
+// renewed waits until all pods of the DaemonSet are ready and none is old.
 func (w *world) renewed(old map[string]corev1.Pod) {
 	w.Helper()
 	w.ready()
@@ -233,8 +230,8 @@ func (w *world) renewed(old map[string]corev1.Pod) {
 	})
 }
 
-// editConfigMap changes the mirror as kubectl edit would, and waits until the
-// node has it. Neither containerd nor kubelet nor the agent is restarted.
+// editConfigMap changes the mirror as kubectl edit would, and waits until the node has it. Neither
+// containerd nor kubelet nor the agent is restarted.
 func (w *world) editConfigMap() {
 	w.Helper()
 	pod, err := w.berthPod()
@@ -265,7 +262,7 @@ func (w *world) editConfigMap() {
 	}
 }
 
-// stillThere wants Berth's file as it was, with a new agent.
+// stillThere checks that Berth's file has not changed with a new agent.
 func (w *world) stillThere() {
 	w.Helper()
 	raw, err := os.ReadFile(filepath.Join(w.root, foreign))

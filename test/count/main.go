@@ -1,6 +1,5 @@
-// Command count prints how many lines of Go hold code: lines with a token that
-// is no comment. Tests and everything below test/ are left out. It is the one
-// counter that figures in the documentation come from.
+// Command count prints how many lines of Go hold code: lines with a token other than a comment.
+// Tests and everything below test/ are left out. The figures of the documentation come from it.
 package main
 
 import (
@@ -46,8 +45,7 @@ func main() {
 	fmt.Printf("%-14s %6d\n", "total", total)
 }
 
-// codeLines counts the lines of a Go file that hold a token. Each line of a raw
-// string counts.
+// codeLines counts the lines of a Go file that have a token. Each line of a raw string counts.
 func codeLines(source []byte) int {
 	var s scanner.Scanner
 	set := token.NewFileSet()
@@ -60,7 +58,7 @@ func codeLines(source []byte) int {
 			return len(found)
 		}
 		if tok == token.SEMICOLON && text == "\n" {
-			continue // put in by the scanner
+			continue // inserted by the scanner
 		}
 		first := file.Line(pos)
 		for i := range strings.Count(text, "\n") + 1 {

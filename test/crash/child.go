@@ -11,16 +11,14 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// What the child says on its standard output, so that the driver knows where
-// it was when it died.
+// The child's output, from which the driver knows its position when it was killed.
 const (
 	sayBegin = "<"
 	sayEnd   = ">"
 	sayStep  = "!" // followed by the step at which it kills itself, and a newline
 )
 
-// child writes random changes until it is killed, by the driver or, at step
-// -at, by itself.
+// child writes random changes until it is killed, by the driver or, at step -at, by itself.
 func child(args []string, out io.Writer) error {
 	f := flag.NewFlagSet("child", flag.ContinueOnError)
 	dir := f.String("dir", "", "root of the node")

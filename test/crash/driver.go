@@ -16,12 +16,12 @@ import (
 	"time"
 )
 
-// result is what the trials with one writer showed.
+// result is the outcome of the trials with one writer.
 type result struct {
 	writer    string
 	trials    int
-	inside    int             // kills that landed inside a write
-	steps     map[string]bool // the kinds of steps that a kill landed at
+	inside    int             // kills that happened inside a write
+	steps     map[string]bool // the kinds of steps at which kills happened
 	reads     int
 	tornReads int
 	tornFiles int // found after a kill, before the next apply
@@ -30,16 +30,16 @@ type result struct {
 }
 
 const (
-	// maxDelay is the latest a child is killed after its first write began.
+	// maxDelay is the latest time of a kill after the child's first write began.
 	maxDelay = 40 * time.Millisecond
 	// maxStep is more than a child makes in its first two writes.
 	maxStep = 700
-	// stepStride has no divisor in common with maxStep, so that maxStep trials
-	// visit every step and fewer are spread over all of them.
+	// stepStride is coprime to maxStep, so that maxStep trials visit every step and fewer trials
+	// are spread over all of them.
 	stepStride = 223
 )
 
-// drive kills children that write below dir, and looks at what each leaves.
+// drive kills children that write below dir, and inspects the files after each.
 func drive(name, dir string, trials int, seed int64) (result, error) {
 	res := result{writer: name, trials: trials, steps: map[string]bool{}}
 	rnd := rand.New(rand.NewSource(seed))
@@ -99,7 +99,7 @@ func drive(name, dir string, trials int, seed int64) (result, error) {
 	return res, nil
 }
 
-// restoreAll checks that all that the children wrote goes again.
+// restoreAll checks that restore removes everything that the children wrote.
 func (b *berth) restoreAll(dir string) error {
 	if _, err := b.store.Restore(context.Background()); err != nil {
 		return fmt.Errorf("restore: %w", err)
@@ -125,7 +125,7 @@ type trial struct {
 	delay       time.Duration // how long it may write
 }
 
-// death is what is known of how a child ended.
+// death is what the driver knows about the end of a child.
 type death struct {
 	inside bool
 	step   string
@@ -164,9 +164,9 @@ func (t trial) run() (death, error) {
 	return said.death(), nil
 }
 
-// listener keeps what a child says.
+// listener keeps the child's output.
 type listener struct {
-	first chan struct{} // closed at the first word, or at the end
+	first chan struct{} // closed at the first output, or at the end
 	ended chan struct{}
 	mu    sync.Mutex
 	last  []byte
@@ -198,7 +198,7 @@ func listen(r io.Reader) *listener {
 
 func (l *listener) wait() { <-l.first }
 
-// death tells where the child was, once it has ended.
+// death returns the child's position, once it has ended.
 func (l *listener) death() death {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -209,7 +209,7 @@ func (l *listener) death() death {
 	return death{inside: strings.HasSuffix(s, sayBegin)}
 }
 
-// inspect looks for torn and for temporary files when nobody writes.
+// inspect looks for torn and for temporary files while no process writes.
 func inspect(dir string) (torn, temps []string, err error) {
 	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {

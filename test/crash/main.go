@@ -1,13 +1,12 @@
-// Command crash kills a process that writes hosts.toml files, again and again,
-// at random moments and at every step of a write, while a reader looks at the
-// files all the time. It counts what a node must never see: a torn file, a
-// directory without its file, a temporary file that stays after the next
+// Command crash kills a process that writes hosts.toml files, at random moments and at every step
+// of a write, while a reader reads the files in a loop. It counts faults that a node must never
+// have: a torn file, a directory without its file, a temporary file that remains after the next
 // apply.
 //
 //	go run ./test/crash -trials 300 -seed 1
 //
-// The same is done with a writer that writes in place, which must show torn
-// reads: otherwise the harness could not see any, and crash fails too.
+// The control is a writer that writes in place, which must show torn reads. If it does not, crash
+// fails.
 package main
 
 import (
@@ -42,8 +41,8 @@ func main() {
 	}
 }
 
-// defaultDir is memory, where there is some: a killed process loses nothing
-// that it had written, so a disk would only make the trials slow.
+// defaultDir is in memory if possible: a killed process loses nothing that it had written, so a
+// disk would only make the trials slow.
 func defaultDir() string {
 	const memory = "/dev/shm"
 	if info, err := os.Stat(memory); err == nil && info.IsDir() {
@@ -87,7 +86,7 @@ func table(out io.Writer, results []result) {
 	}
 }
 
-// judge says which bound was violated.
+// judge returns the violated limits.
 func judge(berth, control result) error {
 	var errs []error
 	if berth.tornReads+berth.tornFiles+berth.temps > 0 {

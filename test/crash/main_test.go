@@ -28,7 +28,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// What the reader and inspect must see, and what they must not.
+// The faults that the reader and inspect must find, and states that are no faults.
 func TestEyes(t *testing.T) {
 	dir := t.TempDir()
 	host := hostDirs()[0]

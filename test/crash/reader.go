@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// reader looks at the files as containerd does, all the time.
+// reader reads the files in a loop, as containerd does.
 type reader struct {
 	dir  string
 	stop chan struct{}
@@ -47,7 +47,7 @@ func (r *reader) look(dir string) {
 	at := filepath.Join(r.dir, dir)
 	root, err := os.OpenRoot(at)
 	if err != nil {
-		return // not there
+		return // the directory is missing
 	}
 	defer root.Close()
 	before, err := root.Stat(".")
@@ -63,8 +63,8 @@ func (r *reader) look(dir string) {
 				r.report(dir+"/"+name, "torn")
 			}
 		case name == "hosts.toml" && errors.Is(err, fs.ErrNotExist):
-			// The directory had no file. That is wrong only if it still
-			// stands under its name: it might have been on its way out.
+			// The directory had no file. That is a fault only if it still has its name: it might
+			// have been about to be removed.
 			if now, err := os.Stat(at); err == nil && os.SameFile(before, now) {
 				r.reads++
 				r.report(dir, "without hosts.toml")

@@ -23,8 +23,8 @@ const (
 
 var scope = managedfile.Scope{Name: "certs.d", Dir: certs}
 
-// hostDirs are the directories that come and go: with two files each, about
-// fifty files.
+// hostDirs are the directories that are created and removed: with two files each, about fifty
+// files.
 func hostDirs() []string {
 	var dirs []string
 	for i := range 25 {
@@ -33,8 +33,7 @@ func hostDirs() []string {
 	return dirs
 }
 
-// wanted draws what is wanted next. Every directory has its hosts.toml, most
-// have a CA too.
+// wanted returns the next random state. Every directory has its hosts.toml, most have a CA too.
 func wanted(rnd *rand.Rand) []managedfile.File {
 	var files []managedfile.File
 	for _, dir := range hostDirs() {
@@ -52,7 +51,7 @@ func wanted(rnd *rand.Rand) []managedfile.File {
 	return files
 }
 
-// file draws a content that tells where it belongs.
+// file returns a random content that names its path.
 func file(rnd *rand.Rand, p string) managedfile.File {
 	body := p + "\n"
 	if rnd.Intn(2) > 0 { // otherwise often the same as before
@@ -66,7 +65,7 @@ func whole(p string, content []byte) bool {
 	return managedfile.Intact(content) && strings.Contains(string(content), p+"\n")
 }
 
-// writer brings a node to what is wanted.
+// writer brings a node to the wanted state.
 type writer interface {
 	apply(files []managedfile.File) error
 	close() error

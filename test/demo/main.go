@@ -1,8 +1,7 @@
-// Command demo shows the main job of Berth from end to end on this machine: it
-// starts two registries, writes a RegistryConfig, lets the berth command plan
-// and apply it below a scratch root, and pulls images through containerd's own
-// resolver with the files that came out. It needs no root and no daemon, and
-// refuses every connection that would leave the machine.
+// Command demo shows the main job of Berth from end to end on this machine: it starts two
+// registries, writes a RegistryConfig, runs berth plan and apply with a scratch root, and pulls
+// images through containerd's own resolver with the resulting files. It needs no root and no
+// daemon, and refuses every connection that would leave the machine.
 package main
 
 import (
@@ -34,7 +33,7 @@ func main() {
 	}
 }
 
-// story writes what happens, and remembers the first failure to do so.
+// story prints the steps, and remembers the first write error.
 type story struct {
 	w   io.Writer
 	err error
@@ -52,7 +51,7 @@ func (s *story) indented(text string) {
 	}
 }
 
-// run tells the story on w. It fails when anything goes otherwise than told.
+// run prints the story to w. It fails if any result differs from the story.
 func run(ctx context.Context, w io.Writer, berth string) error {
 	scratch, err := os.MkdirTemp("", "berth-demo-")
 	if err != nil {
@@ -150,7 +149,7 @@ func exitCode(err error) int {
 	return -1
 }
 
-// filesBelow lists the files below root, less the locks of running commands.
+// filesBelow returns the files below root, without the locks of running commands.
 func filesBelow(root string) ([]string, error) {
 	var files []string
 	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {

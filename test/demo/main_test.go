@@ -3,19 +3,20 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
-// The demo tells what happened, not what should have: it fails otherwise.
+// The demo prints the actual results, and fails if they are not as expected.
 func TestRun(t *testing.T) {
 	berth := filepath.Join(t.TempDir(), "berth")
-	if out, err := exec.Command("go", "build", "-o", berth, "../../cmd/berth").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), "../..", berth, "./cmd/berth"); err != nil {
+		t.Fatal(err)
 	}
 	var out strings.Builder
 	if err := run(t.Context(), &out, berth); err != nil {
@@ -32,8 +33,8 @@ func TestRun(t *testing.T) {
 	checkREADME(t, out.String())
 }
 
-// checkREADME holds the pull that the README shows against the one of the
-// story: its lines in their order, "…" for what is left out.
+// checkREADME compares the pull in the README with the story: its lines in their order, "…" for
+// omitted lines.
 func checkREADME(t *testing.T, story string) {
 	t.Helper()
 	page, err := os.ReadFile("../../README.md")
@@ -63,9 +64,8 @@ func checkREADME(t *testing.T, story string) {
 	}
 }
 
-// plain gives the lines of a text without what differs from run to run:
-// addresses are numbered as they come, because ports are new, and so are the
-// bytes of an image.
+// plain returns the lines of a text without parts that differ between runs: addresses are numbered
+// in their order, because ports are new, and so are the bytes of an image.
 func plain(text string) (lines []string) {
 	text = regexp.MustCompile(`\d+ bytes`).ReplaceAllString(text, "some bytes")
 	seen := map[string]string{}

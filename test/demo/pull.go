@@ -18,22 +18,22 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// puller pulls as containerd does, and keeps a list of what it asked whom.
+// puller pulls as containerd does, and records its requests.
 type puller struct {
 	certsDir string
 	mu       sync.Mutex
 	asked    []request
 }
 
-// request is one HTTP request and what became of it.
+// request is one HTTP request and its outcome.
 type request struct {
 	host, what, outcome string
 }
 
 func newPuller(certsDir string) *puller { return &puller{certsDir: certsDir} }
 
-// tell pulls an image and tells who answered. It is an error if another host
-// than served delivered it.
+// tell pulls an image and prints which host answered. It returns an error if a host other than
+// served delivered it.
 func (p *puller) tell(ctx context.Context, s *story, image, served string) error {
 	p.asked = nil
 	size, err := p.pull(ctx, image)
@@ -52,7 +52,7 @@ func (p *puller) tell(ctx context.Context, s *story, image, served string) error
 	return nil
 }
 
-// pull fetches the manifest, the config and the layers, and gives their size.
+// pull fetches the manifest, the config and the layers, and returns their size.
 func (p *puller) pull(ctx context.Context, image string) (int64, error) {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
@@ -114,7 +114,7 @@ func (p *puller) watch(client *http.Client) error {
 	return nil
 }
 
-// recorder notes each request, and lets none leave the machine.
+// recorder records each request, and refuses those that would leave the machine.
 type recorder struct {
 	next   http.RoundTripper
 	puller *puller

@@ -18,13 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// demoPassword opens the private registry of the demo.
+// demoPassword is the password of the demo's private registry.
 const demoPassword = "open sesame"
 
-// registries are the ones that the demo pulls from.
+// registries are the registries of the demo.
 type registries struct {
 	mirror, private *server
-	dead            string   // an address where nobody listens
+	dead            string   // an address on which nothing listens
 	held            *os.File // the socket that keeps it from others
 	digest          string   // of docker.io/library/hello:1.0
 }
@@ -51,7 +51,7 @@ func startRegistries() (*registries, error) {
 	return r, nil
 }
 
-// fill pushes the sample images and finds an address where nobody listens.
+// fill pushes the sample images and finds an address on which nothing listens.
 func (r *registries) fill() error {
 	hello, err := random.Image(1024, 2)
 	if err != nil {
@@ -75,8 +75,8 @@ func (r *registries) fill() error {
 	return r.holdDead()
 }
 
-// holdDead binds a socket that does not listen: the port is nobody else's, and
-// connections are refused.
+// holdDead binds a socket that does not listen: no other process gets the port, and connections are
+// refused.
 func (r *registries) holdDead() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -106,7 +106,7 @@ func push(to string, image v1.Image) error {
 	return remote.Write(ref, image, remote.WithAuth(&authn.Basic{Username: "demo", Password: demoPassword}))
 }
 
-// withLogin lets nobody in without the login of the demo.
+// withLogin requires the login of the demo.
 func withLogin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, ok := r.BasicAuth(); !ok || user != "demo" || password != demoPassword {

@@ -42,9 +42,7 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"node/desired", "os/exec", "desired is a function of values"},
 	{"node/desired", "os", "desired is a function of values"},
 	{"node/desired", module + "node/reconcile", "desired is a function of values"},
-	{"node/reconcile", module + "agent", "the agent uses what the commands use, not the other way round"},
-	{"node/desired", module + "agent", "the agent uses what the commands use, not the other way round"},
-	{"node/probestate", module + "agent", "the agent uses what the commands use, not the other way round"},
+	{"node", module + "agent", "the agent uses what the commands use, not the other way round"},
 	{"agent", "k8s.io/client-go", "the agent needs no API server"},
 	{"hostsconf", module + "images", "imports point from cmd to internal"},
 	{"credprovider", module + "images", "imports point from cmd to internal"},
@@ -90,6 +88,9 @@ func TestImports(t *testing.T) {
 		t.Errorf("imports in the wrong direction:\n%s", strings.Join(violations, "\n"))
 	}
 	for _, p := range packages {
+		if below(p.ImportPath, module+"manifests") {
+			t.Errorf("%s: manifests holds what people deploy, and no Go", p.ImportPath)
+		}
 		for _, i := range p.Imports {
 			if strings.HasPrefix(i, "github.com/aws/") && p.ImportPath != module+"credprovider/ecr" &&
 				!strings.HasPrefix(p.ImportPath, module+"test/") {
@@ -105,7 +106,7 @@ func TestImportsNotices(t *testing.T) {
 		{ImportPath: module + "hostsconf", Deps: []string{module + "config"}},
 		{ImportPath: module + "internal/x", Deps: []string{module + "credprovider/ecr"}},
 		{ImportPath: module + "hostsconf", Imports: []string{"os/exec"}},
-		{ImportPath: module + "cmd/berth", Deps: []string{module + "test/fakeaws"}},
+		{ImportPath: module + "cmd/berth", Deps: []string{module + "test/fakes/fakeaws"}},
 	}
 	if got := check(bad); len(got) != len(bad) {
 		t.Errorf("%d of %d found: %q", len(got), len(bad), got)

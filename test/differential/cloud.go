@@ -6,26 +6,26 @@ import (
 	"os"
 	"strings"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// cloud is an AWS as a trial's programs see it.
+// cloud is the state of AWS for a trial's programs.
 type cloud int
 
 const (
 	noCloud cloud = iota // nothing answers
 	serving              // the instance profile and the static keys get tokens
-	denying              // nobody gets a token
+	denying              // no key gets a token
 )
 
-// The keys of a node that has some.
+// The keys of a node that has keys.
 const (
 	staticID     = "AKIASTATICSTATICSTAT"
 	staticSecret = "staticsecret"
 )
 
-// clouds are the fakes that all trials share: they answer by what is asked, and
-// not by what was asked before.
+// clouds are the fakes that all trials share: an answer depends on the request alone, not on
+// earlier requests.
 type clouds struct {
 	serving, denying *fakeaws.Server
 }
@@ -54,12 +54,12 @@ func startClouds() (*clouds, error) {
 
 func (c *clouds) close() { _ = errors.Join(c.serving.Close(), c.denying.Close()) }
 
-// env is the environment of the programs. Nothing of the caller's is in it but PATH.
+// env returns the environment of the programs. It inherits only PATH.
 func (c *clouds) env(which cloud, home string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C"}
 	switch which {
 	case noCloud:
-		// Where no test may ever ask: the metadata service of this machine.
+		// No test may reach the metadata service of this machine.
 		return append(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1",
 			"AWS_ENDPOINT_URL_ECR=http://127.0.0.1:1", "AWS_ENDPOINT_URL_ECR_PUBLIC=http://127.0.0.1:1", "AWS_ENDPOINT_URL_STS=http://127.0.0.1:1")
 	case serving:

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// difference is one value that the versions do not share.
+// difference is one value that differs between the versions.
 type difference struct {
 	step     string // the command, for people
 	name     string // of the value, as observation has it
 	old, new string
-	// there says which version has the value at all.
+	// oldThere and newThere report which version has the value.
 	oldThere, newThere bool
-	// subject is the registry that it is about, as image names have it, "*" for
-	// the _default directory, "" where it is about none.
+	// subject is the registry of the value, as in image names, "*" for the _default directory, ""
+	// for none.
 	subject string
 }
 
@@ -29,11 +29,11 @@ func (d difference) String() string {
 	return fmt.Sprintf("%s: %s\n    old %s\n    new %s", d.step, d.name, show(d.oldThere, d.old), show(d.newThere, d.new))
 }
 
-// appeared and vanished say that only one version has the value.
+// appeared and vanished report that only one version has the value.
 func (d difference) appeared() bool { return !d.oldThere && d.newThere }
 func (d difference) vanished() bool { return d.oldThere && !d.newThere }
 
-// compare lists the differences of two observations of one step.
+// compare returns the differences of two observations of one step.
 func compare(s step, before, after observation) []difference {
 	var all []difference
 	for _, name := range sortedKeys(before.values, after.values) {
@@ -51,17 +51,16 @@ func compare(s step, before, after observation) []difference {
 	return all
 }
 
-// inCertsDir finds the directory below some certs.d in the name of a value.
+// inCertsDir matches the directory below a certs.d in the name of a value.
 var inCertsDir = regexp.MustCompile(`/(?:certs\.d|hosts)/([^/|]+)`)
 
-// inSaved finds it in the name of a copy that Berth keeps.
+// inSaved matches it in the name of a copy that Berth keeps.
 var inSaved = regexp.MustCompile(`/saved/\w*?(?:certs\.d|hosts)_(.+)_hosts\.toml\.`)
 
-// inList finds the registry of a value in a config, or in the credential provider's
-// rules.
+// inList matches the registry of a value in a config or in the credential provider's rules.
 var inList = regexp.MustCompile(`\|(?:directories|mirrors|registries|changes|skipped)\[([^|]*)\](?:\||$)`)
 
-// subjectOf says which registry a value is about.
+// subjectOf returns the registry of a value.
 func subjectOf(name string) string {
 	if m := inSaved.FindStringSubmatch(name); m != nil {
 		return upstreamOf(m[1])
@@ -75,10 +74,10 @@ func subjectOf(name string) string {
 	return ""
 }
 
-// withPort is a directory that stands for a registry with a port.
+// withPort matches a directory for a registry with a port.
 var withPort = regexp.MustCompile(`^(.+)_(\d+)_$`)
 
-// upstreamOf gives the registry of a directory below certs.d.
+// upstreamOf returns the registry of a directory below certs.d.
 func upstreamOf(dir string) string {
 	if dir == "_default" {
 		return "*"
@@ -89,8 +88,7 @@ func upstreamOf(dir string) string {
 	return dir
 }
 
-// directoriesOf lists the directories that containerd looks at for a registry, in
-// its order.
+// directoriesOf returns the directories in which containerd looks for a registry, in its order.
 func directoriesOf(certsDir, registry string) []string {
 	first := registry
 	if i := strings.LastIndexByte(registry, ':'); i > 0 && !strings.HasSuffix(registry, "]") {

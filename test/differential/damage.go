@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// damage is one change of what the new version did, and how it is made; it reports
-// whether there is anything to be changed.
+// damage is one change to the new version's results. It reports whether there was a value to
+// change.
 type damage struct {
 	what string
 	make func(values map[string]string) bool
@@ -25,12 +25,12 @@ func change(fits func(name, value string) bool, to func(value string) string) fu
 	}
 }
 
-// files fits regular files that are compared as a whole.
+// files matches regular files that are compared as a whole.
 func files(name, value string) bool {
 	return strings.HasPrefix(name, atFile) && !strings.Contains(name, "|") && strings.HasPrefix(value, "-") && strings.Contains(value, "\n")
 }
 
-// damages are what every comparison has to find.
+// damages are the changes that every comparison must find.
 var damages = []damage{
 	{"one byte more in a file", change(files, func(v string) string { return v + "x" })},
 	{"another mode of a file", change(files, func(v string) string { return "-rw-rw-rw-" + v[len("-rw-rw-rw-"):] })},
@@ -62,9 +62,9 @@ var damages = []damage{
 	}},
 }
 
-// tryDamages damages what the new version did in a step, where the versions did the
-// same. What is found in a damaged result is no failure of the trial. A purpose may
-// hide one, in a node that it is about; see judge.
+// tryDamages damages the new version's results of a step in which the versions agreed. A difference
+// that is found in a damaged result is no failure of the trial. A purpose may hide a damage, on a
+// node that it applies to; see judge.
 func (t *trial) tryDamages(c situation) {
 	if len(t.tainted) > 0 && !c.step.alone || len(compare(c.step, c.did[older], c.did[newer])) > 0 {
 		return

@@ -1,24 +1,21 @@
-// Command differential runs the programs of two versions of Berth over the same
-// nodes and configs, and compares what they do: each file below the node's root
-// (content, mode, target of a symlink), exit codes, JSON, the credential provider's
-// answers and what convert prints. So the code can be moved and rewritten without
-// a change of behaviour that is not noticed.
+// Command differential runs the programs of two versions of Berth on the same nodes and configs,
+// and compares the results: each file below the node's root (content, mode, target of a symlink),
+// exit codes, JSON, the credential provider's answers and convert's output. It finds unintended
+// changes of behaviour when code is moved or rewritten.
 //
 //	make differential
 //	go run ./test/differential -old DIR -new DIR -trials 1000 -seed 1
 //
-// Each trial is made from its number alone: a RegistryConfig, a second one, the
-// files of a node, what other programs do to them, and settings of other tools.
-// Texts for people (messages, reasons, notices) are compared only as present or
-// absent. Differences that were made on purpose are named in purposes.go; each is
-// recognised by a narrow rule, and counted. Any other one fails: the trial's
-// directory is kept, and the command that repeats it is printed.
+// Each trial depends on its number alone: a RegistryConfig, a second one, the files of a node, the
+// edits of other programs, and settings of other tools. Texts for people (messages, reasons,
+// notices) are compared only as present or absent. Intended differences are named in purposes.go;
+// each is recognised by a narrow rule, and counted. Any other difference fails: the trial's
+// directory is kept, and the command to repeat it is printed.
 //
-// In each run results of the new version are damaged as well, and compared again. The
-// damages must be found, or differential fails too: a comparison that sees nothing
-// would always pass.
+// In each run results of the new version are also damaged and compared again. If the comparison
+// does not find the damages, differential fails.
 //
-// Start with [trial.run], and with [purposes] for what was changed on purpose.
+// Start with [trial.run], and with [purposes] for the intended changes.
 package main
 
 import (
@@ -67,7 +64,7 @@ type options struct {
 	rooted   [2]bool // see trial
 }
 
-// defaultDir is memory, where there is some.
+// defaultDir is in memory if possible.
 func defaultDir() string {
 	const memory = "/dev/shm"
 	if info, err := os.Stat(memory); err == nil && info.IsDir() {
@@ -76,14 +73,14 @@ func defaultDir() string {
 	return os.TempDir()
 }
 
-// result is what one trial showed.
+// result is the outcome of one trial.
 type result struct {
 	number   int
 	commands int            // of both versions together
-	purposes map[string]int // differences by purpose
-	failures []string       // differences that were not made on purpose
+	purposes map[string]int // intended differences by purpose
+	failures []string       // unintended differences
 	damaged  map[string]int // damages by kind
-	missed   map[string]int // those that the comparison did not find
+	missed   map[string]int // damages that the comparison did not find
 	dir      string
 	err      error // the trial could not be run
 }
@@ -160,7 +157,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	return judge(out, o, all, time.Since(started))
 }
 
-// tell prints what is wrong in a trial, and how to see it again.
+// tell prints the failures of a trial, and how to repeat it.
 func (r result) tell(out io.Writer, o options) {
 	const most = 12 // lines
 	for i, f := range r.failures {
@@ -179,7 +176,7 @@ func (r result) tell(out io.Writer, o options) {
 	}
 }
 
-// judge prints the sums and says whether the versions do the same.
+// judge prints the sums and returns an error if the versions differ.
 func judge(out io.Writer, o options, all []result, took time.Duration) error {
 	counts := map[string]int{}
 	trials := map[string]int{}
@@ -220,8 +217,8 @@ func judge(out io.Writer, o options, all []result, took time.Duration) error {
 	for _, d := range damages {
 		found := damaged[d.what] - missed[d.what]
 		fmt.Fprintf(t, "%s\t%d\t%d\t\n", d.what, damaged[d.what], found)
-		// A purpose hides some, mostly all of them in one trial of many. Those that hide
-		// a tenth hide too much.
+		// A purpose hides some damages, mostly all of them in one trial of many. More than a tenth
+		// is too much.
 		if o.only < 0 && (found == 0 || o.trials >= 100 && found*10 < damaged[d.what]*9) {
 			unseen = append(unseen, d.what)
 		}
@@ -239,7 +236,7 @@ func judge(out io.Writer, o options, all []result, took time.Duration) error {
 	return nil
 }
 
-// sortedKeys are the keys of both maps, in order.
+// sortedKeys returns the keys of both maps, sorted.
 func sortedKeys(a, b map[string]string) []string {
 	var keys []string
 	for k := range a {

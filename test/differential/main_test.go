@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// The programs of a version, in few lines: what they write and print depends on
-// nothing but the verb.
+// The programs of a version, in few lines: their files and output depend on the verb alone.
 const (
 	fakeBerth = `#!/bin/sh
 case $1 in
@@ -62,8 +61,7 @@ func TestSameVersions(t *testing.T) {
 	}
 }
 
-// Whatever one version does differently fails the trial, which is kept and can be
-// run again.
+// Any difference between the versions fails the trial, which is kept and can be repeated.
 func TestDifferentVersions(t *testing.T) {
 	old := fakes(t, fakeBerth, fakeProvider)
 	for name, c := range map[string]struct{ berth, provider, says string }{
@@ -112,7 +110,7 @@ func TestTrialsRepeat(t *testing.T) {
 	}
 }
 
-// A rule for one difference must not take another one.
+// A rule for one difference must not match another one.
 func TestPurposesAreNarrow(t *testing.T) {
 	names := map[string]bool{}
 	for _, p := range purposes {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// chance makes choices; the same seed makes the same ones.
+// chance makes random choices, equal for equal seeds.
 type chance struct{ *rand.Rand }
 
 func pick[T any](c chance, from ...T) T { return from[c.IntN(len(from))] }
@@ -15,7 +15,7 @@ func pick[T any](c chance, from ...T) T { return from[c.IntN(len(from))] }
 // in is true in one of n cases.
 func (c chance) in(n int) bool { return c.IntN(n) == 0 }
 
-// some gives up to n different elements, at least one.
+// some returns up to n different elements, at least one.
 func some[T any](c chance, n int, from ...T) []T {
 	all := slices.Clone(from)
 	c.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -54,7 +54,7 @@ type config struct {
 	path string
 }
 
-// makeConfig makes a RegistryConfig out of the parts that matter. Some are wrong.
+// makeConfig makes a RegistryConfig of relevant parts. Some are invalid.
 func makeConfig(c chance, name string) config {
 	cfg := config{name: name, path: name, files: map[string]string{
 		"password": "s3cret-" + name + "\n",
@@ -174,7 +174,7 @@ func registry(c chance, b *strings.Builder, host string) {
 	}
 }
 
-// ownChain gives an entry for an ECR registry with credentials of its own.
+// ownChain returns an entry for an ECR registry with its own credentials.
 func ownChain(text string) string {
 	if strings.Contains(text, "registries:\n- host") {
 		return ""
@@ -189,7 +189,7 @@ func quoteName(upstream string) string {
 	return fmt.Sprintf("%q", upstream)
 }
 
-// dockerConfig is a pull secret; some have an entry that cannot be used.
+// dockerConfig returns a pull secret; some have an entry that cannot be used.
 func dockerConfig(c chance) string {
 	auths := []string{`"https://index.docker.io/v1/": {"auth": "aHViOmh1YnBhc3M="}`, `"harbor.corp": {"username": "h", "password": "hp"}`}
 	auths = append(auths, pick(c, `"quay.io/team": {"auth": "cXVheTpxcA=="}`, `"reg.corp:5000": {"auth": "cmVnOnJw"}`, `"https://ghcr.io/v2/": {"auth": "Z2g6Z3A="}`))

@@ -32,7 +32,7 @@ var (
 	convertHosts = []string{"a.corp", "a.corp:5000", "m.corp", "m.corp:443", "m.corp:5000", "localhost:5000", "registry-1.docker.io", "docker.io", "b.corp:443", "b.corp:80"}
 )
 
-// makeRKE is a cluster.yml.
+// makeRKE returns a cluster.yml.
 func makeRKE(c chance) string {
 	var b strings.Builder
 	b.WriteString("cluster_name: trial\nnodes:\n- address: 10.0.0.1\nprivate_registries:\n")
@@ -61,7 +61,7 @@ func makeRKE(c chance) string {
 	return b.String()
 }
 
-// makeK3s is a registries.yaml.
+// makeK3s returns a registries.yaml.
 func makeK3s(c chance) string {
 	var b strings.Builder
 	b.WriteString("mirrors:\n")
@@ -87,7 +87,7 @@ func makeK3s(c chance) string {
 	return b.String()
 }
 
-// makeTables is a config.toml with deprecated tables.
+// makeTables returns a config.toml with deprecated tables.
 func makeTables(c chance) string {
 	const plugin = `plugins."io.containerd.grpc.v1.cri".registry`
 	var b strings.Builder

@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/test/foreignforms"
 )
 
-// node is the directory that is the root of a node, below the working directory.
+// node is the root directory of a node, below the working directory.
 const node = "node"
 
 const (
@@ -27,13 +27,13 @@ const (
 type entry struct {
 	path    string
 	mode    fs.FileMode // 0: 0644, or 0755 for a directory
-	content string      // where it leads, of a symlink
+	content string      // target of a symlink
 	// longLived marks a token that no AWS issues.
 	longLived bool
 }
 
-// write makes the file below root, and leaves one that is there. No symlink leads
-// it out of root: that would be a file of this machine.
+// write writes the file below root unless it exists. No symlink may lead out of root: the target
+// would be a file of this machine.
 func (e entry) write(root string) error {
 	below, err := os.OpenRoot(root)
 	if err != nil {
@@ -73,10 +73,10 @@ func (e entry) write(root string) error {
 	if err != nil {
 		return err
 	}
-	return below.Chmod(name, perm) // whatever the umask says
+	return below.Chmod(name, perm) // independent of the umask
 }
 
-// writeSome is write for what may be in the way of another one: then it is left out.
+// writeSome is write for files that may conflict with another one: then the file is omitted.
 func (e entry) writeSome(root string) error {
 	err := e.write(root)
 	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
@@ -94,13 +94,13 @@ func (e entry) writeSome(root string) error {
 // layout is a node before the trial.
 type layout struct {
 	entries []entry
-	// before is a config that an earlier apply had, "" for none: those files are
-	// Berth's own. damage is what happened to them since.
+	// before is the config of an earlier apply, "" for none: those files are Berth's own. damage is
+	// what has happened to them since.
 	before *config
 	damage []edit
 }
 
-// directories that people and other programs make for the upstreams of configs.
+// foreignDirs are directories that other programs make for the upstreams of configs.
 var foreignDirs = []string{
 	"docker.io", "quay.io", "ghcr.io", "reg.corp", "reg.corp:5000", "reg.corp_5000_", "localhost:5000", "localhost_5000_",
 	"_default", "other.corp", ecrEast, "registry-1.docker.io",
@@ -149,7 +149,7 @@ func makeLayout(c chance, now time.Time) layout {
 	return l
 }
 
-// foreign makes a directory below certs.d that Berth did not write.
+// foreign makes a foreign directory below certs.d.
 func foreign(c chance, dir string) []entry {
 	file := path.Join(dir, "hosts.toml")
 	switch c.IntN(16) {
@@ -184,7 +184,7 @@ func foreign(c chance, dir string) []entry {
 	}
 }
 
-// containerdConfig is a config.toml of some release, with or without a config_path.
+// containerdConfig returns a config.toml of some release, with or without a config_path.
 func containerdConfig(c chance) []entry {
 	paths := pick(c, certsDir, certsDir, "/etc/containerd/certs.d:/etc/docker/certs.d", "/opt/hosts", "/opt/hosts", "")
 	plugin := pick(c, "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images")
@@ -199,7 +199,7 @@ func containerdConfig(c chance) []entry {
 	return []entry{{path: "/etc/containerd/config.toml", content: main + section}}
 }
 
-// tokenFile is one that an agent or a provider wrote, or that something else did.
+// tokenFile returns a token file of an agent, a provider or another program.
 func tokenFile(c chance, now time.Time) entry {
 	region := pick(c, "us-east-1", "eu-west-1")
 	e := entry{path: tokenDir + "/ecr_profile_" + region + ".json", mode: 0o600}
@@ -221,16 +221,16 @@ func tokenFile(c chance, now time.Time) entry {
 	return e
 }
 
-// learned is what an agent found out about registries.
+// learned returns a file with the agent's knowledge about registries.
 func learned(c chance) string {
 	return fmt.Sprintf(`{"key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "facts": [{"url": "https://mirror.corp", "login": "AAAA", "basic": %q, "redirect": "none", "time": "2026-01-02T03:04:05Z"}]}`+"\n",
 		pick(c, "accepted", "refused", "unknown"))
 }
 
-// edit is what another program does on a node. It is the same on both.
+// edit is a change by another program on a node, the same on both nodes.
 type edit struct {
 	what string
-	// nth chooses among the files that are there.
+	// nth selects one of the present files.
 	nth int
 }
 
@@ -238,8 +238,7 @@ func makeEdit(c chance) edit {
 	return edit{pick(c, "append", "append", "replace", "remove", "removeDir", "chmod", "truncate", "link", "certificate", "lostRules", "lostState", "add", "move"), c.IntN(1 << 20)}
 }
 
-// do changes the nodes below roots in the same way. What is there to be changed is
-// looked for in the last one.
+// do changes the nodes below roots in the same way. It selects the files in the last one.
 func (e edit) do(roots ...string) error {
 	file, err := e.file(roots[len(roots)-1])
 	if err != nil {
@@ -253,7 +252,7 @@ func (e edit) do(roots ...string) error {
 	return nil
 }
 
-// file chooses a hosts.toml below certs.d, by its path below root; "" if there is none.
+// file returns a hosts.toml below certs.d, by its path below root; "" if there is none.
 func (e edit) file(root string) (string, error) {
 	var files []string
 	err := filepath.WalkDir(filepath.Join(root, certsDir), func(name string, d fs.DirEntry, err error) error {
@@ -279,7 +278,7 @@ func (e edit) change(root, path string) error {
 	}
 	file := filepath.Join(root, path)
 	if info, err := os.Lstat(file); path == "" || err != nil || !info.Mode().IsRegular() {
-		return nil // this version has none
+		return nil // this version has no such file
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {

@@ -17,15 +17,15 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// observation is what one command of one version did, as values by name: its exit
-// code, the parts of its output that are compared, and every file below the root.
+// observation is the result of one command of one version, as values by name: its exit code, the
+// compared parts of its output, and every file below the root.
 type observation struct {
 	values map[string]string
 	stdout string
 	stderr string
 }
 
-// Beginnings of the names in an observation.
+// Prefixes of the names in an observation.
 const (
 	atExit   = "exit"
 	atJSON   = "json"    // and the path in the JSON, parts separated by |
@@ -35,7 +35,7 @@ const (
 	atFile   = "file "   // and the path below the root, then a field of its JSON
 )
 
-// form says how the standard output of a command is compared.
+// form is how the standard output of a command is compared.
 type form int
 
 const (
@@ -78,13 +78,13 @@ func execute(ctx context.Context, dir string, env []string, c command, program s
 	return o, o.addTree(filepath.Join(dir, node))
 }
 
-// place finds where in a config a message is about: file, line and column, field.
+// place matches the place in a config at the start of a message: file, line and column, field.
 var place = regexp.MustCompile(`^(\S+:\d+:\d+): ([A-Za-z0-9_.\[\]"*/-]+): `)
 
-// kinds are how lines on standard error begin.
+// kinds are the prefixes of lines on standard error.
 var kinds = []struct{ prefix, kind string }{{"berth: ", "error"}, {"warning: ", "warning"}}
 
-// addStderr keeps that there are errors and warnings, and their places.
+// addStderr records errors and warnings, and their places.
 func (o observation) addStderr() {
 	for line := range strings.Lines(o.stderr) {
 		name := "text"
@@ -102,14 +102,14 @@ func (o observation) addStderr() {
 	}
 }
 
-// texts are the fields of JSON that hold a text for people or a time.
+// texts are the JSON fields with a text for people or a time.
 var texts = map[string]bool{
 	"reason": true, "error": true, "notices": true, "message": true,
 	"expires": true, "issued": true, "at": true, "until": true, "saved": true, "time": true, "unwanted": true,
 	"mtime": true, "repairs": true,
 }
 
-// addJSON adds the values of a JSON text; what is none is one value.
+// addJSON adds the values of a JSON text; invalid JSON is one value.
 func (o observation) addJSON(name string, text []byte) {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -151,8 +151,8 @@ func (o observation) flatten(name string, v any) {
 	}
 }
 
-// indexOf names an element of a list: by what identifies it, or by its position
-// where the order matters.
+// indexOf returns the name of an element of a list: its identifying field, or its position if the
+// order matters.
 func indexOf(list string, v any, position int) string {
 	m, _ := v.(map[string]any)
 	text := func(key string) string { s, _ := m[key].(string); return s }
@@ -167,10 +167,10 @@ func indexOf(list string, v any, position int) string {
 	return fmt.Sprint(position)
 }
 
-// maxShown bounds what is read of a file, in bytes.
+// maxShown limits how much of a file is read, in bytes.
 const maxShown = 1 << 20
 
-// addTree adds all that is below root. Nothing but regular files is opened.
+// addTree adds all files below root. Only regular files are opened.
 func (o observation) addTree(root string) error {
 	return filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && name == root {
@@ -206,21 +206,20 @@ func (o observation) addTree(root string) error {
 	})
 }
 
-// structured reports files of Berth's own that are compared field by field, because
-// there are times in them.
+// structured reports files of Berth that are compared field by field, because they contain times.
 func structured(key string) bool {
 	return strings.HasSuffix(key, ".json") &&
 		(strings.HasPrefix(key, atFile+"/var/lib/berth/") || strings.HasPrefix(key, atFile+"/run/berth/"))
 }
 
-// file gives the content of a regular file that is compared as a whole.
+// file returns the content of a regular file that is compared as a whole.
 func (o observation) file(path string) (string, bool) {
 	value, ok := o.values[atFile+path]
 	_, content, regular := strings.Cut(value, "\n")
 	return content, ok && regular
 }
 
-// names lists the values whose names begin with prefix.
+// names returns the values whose names begin with prefix.
 func (o observation) names(prefix string) []string {
 	var all []string
 	for name := range o.values {

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// keyOf makes the n-th key, always the same one.
+// keyOf returns the n-th key, always the same one.
 func keyOf(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
 }
 
-// certificate is a PEM certificate of the n-th key. It signs itself.
+// certificate returns a self-signed PEM certificate of the n-th key.
 func certificate(n byte) string {
 	key := keyOf(n)
 	template := &x509.Certificate{
@@ -24,12 +24,12 @@ func certificate(n byte) string {
 	}
 	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
 	if err != nil {
-		panic(err) // it depends on nothing that could change
+		panic(err) // it is always the same
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// privateKey is the n-th key as PEM.
+// privateKey returns the n-th key as PEM.
 func privateKey(n byte) string {
 	der, err := x509.MarshalPKCS8PrivateKey(keyOf(n))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// situation is what a rule may look at beside the difference itself.
+// situation is what a rule may use beside the difference itself.
 type situation struct {
 	*trial
 	step   step
@@ -16,24 +16,22 @@ type situation struct {
 	did    [2]observation
 }
 
-// purpose is something that was changed on purpose since 562c094.
+// purpose is an intended change since 562c094.
 type purpose struct {
 	name string
 	what string
-	// is recognises a difference that comes from it.
+	// is reports whether a difference comes from it.
 	is func(c situation, d difference) bool
-	// ends says that the versions go different ways from here on: a config that
-	// only one of them takes.
+	// ends means that the versions diverge from here on: a config that only one of them accepts.
 	ends bool
-	// single says that nothing follows from it for the registry.
+	// single means that it causes no other difference for the registry.
 	single bool
 }
 
-// purposes are all differences that were made on purpose. The first one that
-// recognises a difference counts.
+// purposes are all intended changes. The first one that recognises a difference counts.
 var purposes = slices.Concat(configPurposes, filePurposes, providerPurposes, convertPurposes)
 
-// configPurposes are about what a RegistryConfig may say.
+// configPurposes are about the content of a RegistryConfig.
 var configPurposes = []purpose{
 	{
 		name: "password of several lines", ends: true,
@@ -73,13 +71,12 @@ var configPurposes = []purpose{
 	},
 }
 
-// accepted says that only the old version refuses the config of this step, at the
-// place that d is about.
+// accepted reports that only the old version refuses the config of this step, at the place of d.
 func (c situation) accepted(d difference) bool {
 	return c.step.config != nil && d.vanished() && strings.HasPrefix(d.name, atStderr+"error ")
 }
 
-// filePurposes are about what is on the node.
+// filePurposes are about the files of the node.
 var filePurposes = []purpose{
 	{
 		name: "rules know contents", single: true,
@@ -185,7 +182,7 @@ var filePurposes = []purpose{
 		what: "a foreign hosts.toml counts as every release of containerd reads it; one above 32 KiB is not read (ADR 17)",
 		is: func(c situation, d difference) bool {
 			if d.name == atJSON+"|notices" && d.appeared() {
-				return c.crashes() // plan tells
+				return c.crashes() // plan reports it
 			}
 			return strings.HasPrefix(d.name, rulesJSON+"|directories[") && c.foreign(newer, d.subject) && c.moreHosts(d.subject)
 		},
@@ -244,8 +241,8 @@ func both(a, b *regexp.Regexp) *regexp.Regexp {
 	return regexp.MustCompile("(?:" + a.String() + ")|(?:" + b.String() + ")")
 }
 
-// without gives a file of ours less some lines and its first line. A login among the
-// lines takes the mode with it.
+// without returns a file of ours without some lines and its first line. If the lines contain a
+// login, the mode is removed too.
 func without(lines *regexp.Regexp, file string) string {
 	for _, r := range []*regexp.Regexp{markerLine, lines, emptyLine} {
 		file = r.ReplaceAllString(file, "")
@@ -268,7 +265,7 @@ func loopback(registry string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// text is the config of a step, "" for none.
+// text returns the config of a step, "" for none.
 func (s step) text() string {
 	if s.config == nil {
 		return ""
@@ -276,7 +273,7 @@ func (s step) text() string {
 	return s.config.text
 }
 
-// lastConfig is the config that the node has by now, "" before there is one.
+// lastConfig returns the current config of the node, "" before there is one.
 func (c situation) lastConfig() string {
 	text := ""
 	for i, s := range c.steps {
@@ -287,8 +284,8 @@ func (c situation) lastConfig() string {
 	return text
 }
 
-// hasCertificates reports certificates in Docker's layout in the directories that
-// containerd looks at for a registry, "" for any.
+// hasCertificates reports certificates in Docker's layout in the directories in which containerd
+// looks for a registry, "" for any.
 func (c situation) hasCertificates(v int, registry string) bool {
 	for name := range c.did[v].values {
 		m := inCertsDir.FindStringSubmatch(name)

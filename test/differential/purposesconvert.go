@@ -95,7 +95,7 @@ var convertPurposes = []purpose{
 	},
 }
 
-// converts says that the input is of one of these kinds.
+// converts reports that the input is of one of these kinds.
 func (c situation) converts(kinds ...string) bool {
 	return c.step.alone && slices.Contains(kinds, c.step.kind)
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// providerPurposes are about what the credential provider says.
+// providerPurposes are about the credential provider's answers.
 var providerPurposes = []purpose{
 	{
 		name: "index.docker.io", single: true,
@@ -32,7 +32,7 @@ var providerPurposes = []purpose{
 		what: "a credential is withheld when another hosts.toml or config_path, or lost rules, decide who is asked (ADR 16)",
 		is: func(c situation, d difference) bool {
 			asks := c.step.program == provider || c.step.args[0] == "credentials"
-			// No token is asked for, then.
+			// Then no token is requested.
 			unasked := d.vanished() && strings.HasPrefix(d.name, atFile+"/run")
 			unasked = unasked || d.vanished() && d.name == atStderr+"text"
 			return asks && (unasked || !strings.HasPrefix(d.name, atFile) && c.did[older].stdout != c.did[newer].stdout) && c.withheld() && c.stale(c.step.subject)
@@ -40,14 +40,14 @@ var providerPurposes = []purpose{
 	},
 }
 
-// anyStale is stale for any registry that the rules have a directory for.
+// anyStale is stale for any registry that has a directory in the rules.
 func (c situation) anyStale() bool {
 	return slices.ContainsFunc(c.did[newer].names(rulesJSON+"|directories["), func(name string) bool {
 		return c.stale(subjectOf(name))
 	})
 }
 
-// withheld says that only the new version gives nothing.
+// withheld reports that only the new version returns no credential.
 func (c situation) withheld() bool {
 	if c.step.program == provider {
 		return c.did[newer].values[atExit] == "1" && c.did[newer].stdout == ""
@@ -56,8 +56,8 @@ func (c situation) withheld() bool {
 	return !given(c.did[newer]) && c.did[newer].values[atJSON+"|provider|error"] != ""
 }
 
-// stale says that what containerd finds for a registry is not what the rules of the
-// new version were made for: by another reading than the provider's.
+// stale reports that containerd's files for a registry are not those that the new version's rules
+// were made for. It reads the files independently of the provider.
 func (c situation) stale(registry string) bool {
 	values := c.did[newer].values
 	dir := values[rulesJSON+"|certsDir"]
@@ -65,7 +65,7 @@ func (c situation) stale(registry string) bool {
 		return true // there are no rules
 	}
 	for name, content := range values {
-		// Another place is named by containerd's configuration.
+		// containerd's configuration names another directory.
 		if strings.HasPrefix(name, atFile+"/etc/containerd/") && strings.HasSuffix(name, ".toml") && !strings.Contains(name, "/certs.d/") {
 			if m := configPath.FindStringSubmatch(content); m != nil && m[1] != dir && m[1] != "" {
 				return true
@@ -94,7 +94,7 @@ func (c situation) stale(registry string) bool {
 
 var configPath = regexp.MustCompile(`config_path = "(.*)"`)
 
-// winner gives the hosts.toml that containerd uses for a registry, and its directory.
+// winner returns the hosts.toml that containerd uses for a registry, and its directory.
 func (c situation) winner(v int, certsDir, registry string) (dir, content string, found bool) {
 	root := filepath.Join(c.dir, versions[v], node)
 	for _, dir := range directoriesOf(certsDir, registry) {
@@ -111,7 +111,7 @@ func (c situation) winner(v int, certsDir, registry string) (dir, content string
 	return "", "", false
 }
 
-// foreign says that Berth did not write the hosts.toml of a registry.
+// foreign reports that Berth did not write the hosts.toml of a registry.
 func (c situation) foreign(v int, registry string) bool {
 	dir := c.did[v].values[rulesJSON+"|certsDir"]
 	if registry == "*" {
@@ -129,18 +129,18 @@ func (c situation) foreign(v int, registry string) bool {
 	return false
 }
 
-// plainHost begins a table that containerd 1.6 and 1.7 crash on, when plain keys are in it.
+// plainHost matches a table on which containerd 1.6 and 1.7 crash if it has plain keys.
 var plainHost = regexp.MustCompile(`(?m)^\s*\[\[?host\]`)
 
-// crashes says that some hosts.toml that Berth did not write may crash a containerd.
+// crashes reports that a foreign hosts.toml may crash a containerd.
 func (c situation) crashes() bool {
 	return slices.ContainsFunc(c.did[newer].names(atFile), func(name string) bool {
 		return inCertsDir.MatchString(name) && plainHost.MatchString(c.did[newer].values[name]) && !strings.Contains(c.did[newer].values[name], "# Written by berth")
 	})
 }
 
-// moreHosts says that the new rules list every host of the old ones for a registry,
-// and more, or each only once, or say that its file cannot be read.
+// moreHosts reports that the new rules list every host of the old ones for a registry and more, or
+// each only once, or that its file cannot be read.
 func (c situation) moreHosts(registry string) bool {
 	hosts := func(v int) []string {
 		var all []string

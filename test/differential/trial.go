@@ -19,7 +19,7 @@ const (
 	provider = "berth-credential-provider"
 )
 
-// command is what is run in the working directory of a version.
+// command is a command in the working directory of a version.
 type command struct {
 	program string
 	args    []string
@@ -29,17 +29,17 @@ type command struct {
 
 func (c command) String() string { return c.program + " " + strings.Join(c.args, " ") }
 
-// step is a command, after an edit that another program makes.
+// step is a command, after an edit by another program.
 type step struct {
 	command
 	edit *edit
-	// subject is the registry that the command is about, "" for all.
+	// subject is the registry of the command, "" for all.
 	subject string
-	// config is what the command works with; nil for none.
+	// config is the config of the command; nil for none.
 	config *config
-	// alone marks a step that has nothing to do with the node.
+	// alone marks a step that does not concern the node.
 	alone bool
-	// kind is what convert gets: rke, k3s, containerd, or "" for nothing of use.
+	// kind is the input of convert: rke, k3s, containerd, or "" for invalid input.
 	kind string
 }
 
@@ -50,13 +50,13 @@ func (s step) String() string {
 	return s.command.String()
 }
 
-// trial is one node with all that happens to it.
+// trial is one node with its steps.
 type trial struct {
 	number   int
 	dir      string // work directory; each version has one in it
 	programs [2]string
 	env      [2][]string
-	rooted   [2]bool // the provider has --root: it looks at files of the node
+	rooted   [2]bool // the provider has --root: it reads files of the node
 	chance   chance
 
 	layout layout
@@ -75,7 +75,7 @@ const (
 
 var versions = [...]string{older: "old", newer: "new"}
 
-// newTrial makes the trial of a number: the same one for the same seed.
+// newTrial returns the trial of a number, the same one for the same seed.
 func newTrial(o options, number int, dir string, clouds *clouds) *trial {
 	c := chance{rand.New(rand.NewPCG(o.seed, uint64(number)))}
 	t := &trial{
@@ -87,13 +87,13 @@ func newTrial(o options, number int, dir string, clouds *clouds) *trial {
 	for v := range versions {
 		t.env[v] = clouds.env(which, filepath.Join(dir, versions[v], "home"))
 	}
-	// Tokens are made around the present moment. It is not seen in any result.
+	// Tokens are made for the present moment. No result shows it.
 	t.layout = makeLayout(c, time.Now().UTC())
 	t.steps = makeSteps(c)
 	return t
 }
 
-// makeSteps lists the commands of a trial.
+// makeSteps returns the commands of a trial.
 func makeSteps(c chance) []step {
 	first, second := makeConfig(c, "first.yaml"), makeConfig(c, "second.yaml")
 	if c.in(3) {
@@ -172,7 +172,7 @@ func answer(c chance, image string) step {
 	}}
 }
 
-// makeImage is the name of an image as kubelet has it.
+// makeImage returns the name of an image in kubelet's form.
 func makeImage(c chance) string {
 	return pick(c,
 		"docker.io/library/nginx", "docker.io/team/app", "quay.io/team/app", "quay.io/team-evil/app", "ghcr.io/org/app", "reg.corp/team/app", "reg.corp/app",
@@ -181,7 +181,7 @@ func makeImage(c chance) string {
 		"index.docker.io/library/nginx", "nginx", "a b")
 }
 
-// registryOf is the registry of an image.
+// registryOf returns the registry of an image.
 func registryOf(image string) string {
 	registry, _, ok := strings.Cut(image, "/")
 	if !ok || registry == "index.docker.io" {
@@ -190,13 +190,13 @@ func registryOf(image string) string {
 	return registry
 }
 
-// variation is the same config with something taken away.
+// variation returns the same config with a part removed.
 func variation(c chance, from config) config {
 	other := from
 	if strings.HasPrefix(from.path, "conf/") {
 		return from
 	}
-	other.path = "second.yaml" // it names the files of the first
+	other.path = "second.yaml" // it uses the files of the first
 	lines := strings.SplitAfter(from.text, "\n")
 	// An endpoint that is not the first of its mirror.
 	for i := len(lines) - 1; i > 0; i-- {
@@ -212,13 +212,13 @@ func variation(c chance, from config) config {
 	return other
 }
 
-// run makes the node and carries out the steps, in both versions.
+// run makes the node and executes the steps, in both versions.
 func (t *trial) run(ctx context.Context) result {
 	if t.result.err = t.prepare(ctx); t.result.err != nil {
 		return t.result
 	}
-	var last [2]observation // as the last step that is not alone left it
-	over := false           // the versions went different ways, on purpose
+	var last [2]observation // as the last step that concerns the node left it
+	over := false           // the versions have diverged, intentionally
 	for i, s := range t.steps {
 		if over && !s.alone {
 			continue
@@ -249,11 +249,11 @@ func (t *trial) run(ctx context.Context) result {
 	return t.result
 }
 
-// verdict is a reason in a token file, with its times.
+// verdict matches a reason in a token file, with its times.
 var verdict = regexp.MustCompile(`"at":"[^"]*","until":"[^"]*"`)
 
-// renewVerdicts has all reasons why there is no token hold for a while yet: whether a
-// command asks again must not depend on how long the last one took.
+// renewVerdicts extends the reasons why there is no token: whether a command asks AWS again must
+// not depend on the duration of the command before.
 func renewVerdicts(root string) error {
 	files, err := filepath.Glob(filepath.Join(root, tokenDir, "*.json"))
 	if err != nil {
@@ -276,7 +276,7 @@ func renewVerdicts(root string) error {
 	return nil
 }
 
-// root is the root of the node of a version.
+// root returns the root of the node of a version.
 func (t *trial) root(v int) string { return filepath.Join(t.dir, versions[v], node) }
 
 func (t *trial) execute(ctx context.Context, v int, s step) (observation, error) {
@@ -288,8 +288,8 @@ func (t *trial) execute(ctx context.Context, v int, s step) (observation, error)
 	return execute(ctx, filepath.Join(t.dir, versions[v]), t.env[v], c, filepath.Join(t.programs[v], c.program))
 }
 
-// prepare makes the working directories. What an earlier apply wrote is written by
-// the old version for both.
+// prepare makes the working directories. The old version writes the files of an earlier apply for
+// both.
 func (t *trial) prepare(ctx context.Context) error {
 	first := filepath.Join(t.dir, versions[older])
 	root := filepath.Join(first, node)
@@ -329,7 +329,7 @@ func (t *trial) prepare(ctx context.Context) error {
 	return copyNode(first, filepath.Join(t.dir, versions[newer]))
 }
 
-// write puts the config and its files into dir.
+// write writes the config and its files into dir.
 func (c *config) write(dir string) error {
 	files := map[string]string{filepath.Base(c.path): c.text}
 	for name, content := range c.files {
@@ -344,7 +344,7 @@ func (c *config) write(dir string) error {
 	return nil
 }
 
-// record keeps what a person wants to see of a trial that is kept.
+// record writes files for people who inspect a kept trial.
 func (t *trial) record() {
 	if len(t.result.failures) == 0 {
 		return

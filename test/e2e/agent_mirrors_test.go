@@ -8,18 +8,18 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
-// mirrorTrial says how much is tried, and what must hold.
+// mirrorTrial is the length of a trial, and its limits.
 type mirrorTrial struct {
 	dialTimeout  time.Duration
-	pairs, fewer int     // of pulls that are compared: where it matters most, and elsewhere
+	pairs, fewer int     // pulls that are compared: with the mirror that fails first, and elsewhere
 	rounds       int     // of pairs, until the ratio is good
-	good, bad    float64 // ratio to a healthy pull: what is wanted, what fails
+	good, bad    float64 // ratio to a healthy pull: stop measuring at or below good, fail above bad
 	agents       []agentTrial
 
-	// still lets one version at a time be measured.
+	// still lets one version measure at a time.
 	still        *sync.Mutex
 	pulls, times *table
 }
@@ -27,26 +27,26 @@ type mirrorTrial struct {
 // agentTrial is one run of the agent.
 type agentTrial struct {
 	health  string
-	allowed time.Duration // from its death until a mirror is out of hosts.toml, and from its return until it is back
+	allowed time.Duration // from its failure until it is out of hosts.toml, and from its return until it is in
 	deaths  int           // of each kind
 	pulls   bool          // compare pulls
 }
 
-// TestAgentMirrors lets the first mirror of an upstream die in two ways, again
-// and again, and pulls images of four layers: before the agent runs, so as to
-// see what a dead mirror costs, and with the agent, which must take it out of
-// hosts.toml soon, so that it costs nothing, and put it back.
+// TestAgentMirrors makes the first mirror of an upstream fail in two ways, several times, and pulls
+// images of four layers. Without the agent the pulls show the cost of a dead mirror. With the
+// agent, which must remove the mirror from hosts.toml and add it again, a dead mirror must cost
+// nothing.
 //
-// Beside it lives an upstream that may not be asked and of which no mirror
-// answers, one of them an ECR registry.
+// A second upstream must not be asked itself and has only mirrors that never answer, one of them an
+// ECR registry.
 func TestAgentMirrors(t *testing.T) {
 	set := trial(t)
 	plan := mirrorTrial{
 		dialTimeout: 500 * time.Millisecond,
-		// With a dead mirror it would be some 7 times.
+		// With a dead mirror the ratio would be about 7.
 		pairs: 9, fewer: 3, rounds: 3, good: 1.2, bad: 4,
-		// On a busy machine the living mirror, which is in this process, has taken
-		// more than a second to answer, twice in a row.
+		// On a busy machine the living mirror, which is in this process, has taken more than a
+		// second to answer, twice in a row.
 		agents: []agentTrial{{health: "{interval: 3s, timeout: 3s, failures: 2, successes: 2}", allowed: patience, deaths: 1, pulls: true}},
 		still:  new(sync.Mutex),
 		pulls:  &table{head: "| containerd | the first mirror | pull | healthy pull | ratio | of pulls | requests to the first mirror | to others |"},
@@ -75,18 +75,18 @@ func TestAgentMirrors(t *testing.T) {
 	}
 }
 
-// mirrorNode is a node with a mirror that dies, in front of one that lives.
+// mirrorNode is a node with a mirror that fails in front of one that always answers.
 type mirrorNode struct {
 	*scene
 	plan     mirrorTrial
 	variant  variant
 	first    *mortal
-	second   *mortal // which lives
+	second   *mortal // which always answers
 	dead     *deadUpstream
 	env      []string
-	numbered int // images so far
+	numbered int // number of images so far
 
-	mirrored, healthy path // with and without the mirror that dies, from the second one
+	mirrored, healthy path // with and without the mirror that fails, from the second mirror
 	hub, direct       path // the same, from the upstream
 	reference         time.Duration
 }
@@ -107,8 +107,8 @@ func newMirrorNode(s *scene, plan mirrorTrial, v variant) *mirrorNode {
 	return n
 }
 
-// config has two upstreams with the mirror that dies, one with the other alone,
-// and one of which all mirrors are dead for good.
+// config has two upstreams with the mirror that fails, one with the other mirror alone, and one
+// whose mirrors never answer.
 func (n *mirrorNode) config(health string) string {
 	first, second := n.first.url(), n.second.url()
 	return mirrorOf("docker.io", first) + fmt.Sprintf("    dialTimeout: %s\n  - url: %q\n", n.plan.dialTimeout, second) +
@@ -119,16 +119,16 @@ func (n *mirrorNode) config(health string) string {
 		"health: " + health + "\n"
 }
 
-// listed reports whether hosts.toml names the mirror that dies, for either
-// upstream.
+// listed reports whether hosts.toml names the mirror that fails, for both upstreams and for at
+// least one.
 func (n *mirrorNode) listed() (both, either bool) {
 	n.Helper()
 	a, b := strings.Contains(n.hostsFile("docker.io"), n.first.addr()), strings.Contains(n.hostsFile("ghcr.io"), n.first.addr())
 	return a && b, a || b
 }
 
-// withoutAgent sees what a dead mirror costs. It is also the control of what
-// follows: the request of a pull to a dead mirror is seen, and the pull is slow.
+// withoutAgent measures the cost of a dead mirror. It is also the control of the rest: the request
+// to a dead mirror is seen, and the pull is slow.
 func (n *mirrorNode) withoutAgent() {
 	n.applyOnce(n.env, n.config("{mode: off}"))
 	n.first.die(blackHole)
@@ -145,34 +145,33 @@ func (n *mirrorNode) withoutAgent() {
 	if soak() {
 		n.suffer("hangs, dial_timeout", n.mirrored, 10*time.Minute)
 	} else if n.older {
-		// It would not end, and elsewhere it ends after minutes.
+		// The pull would not end here, and ends after minutes elsewhere.
 		n.suffer("hangs, dial_timeout", n.mirrored, 3*time.Second)
 	}
 	n.first.rise()
 }
 
-// suffer makes one pull past the dead mirror and wants it to be slow. It may
-// not end within limit.
+// suffer makes one pull past the dead mirror, which must be slow. The pull is given up after limit.
 func (n *mirrorNode) suffer(situation string, p path, limit time.Duration) {
 	if n.first.how == hanging && n.older {
-		limit = min(limit, 3*time.Minute) // it waits for good
+		limit = min(limit, 3*time.Minute) // it waits for ever
 	}
 	if !soak() && n.older {
-		limit = 3 * time.Second // 1.6 knows no dial_timeout and waits half a minute a request
+		limit = 3 * time.Second // 1.6 does not know dial_timeout and waits 30 s for each request
 	}
 	t := n.next(p, limit)
 	dead, all := asked([]timing{t}, n.first.addr())
 	if dead == 0 {
 		n.Errorf("%s: the dead mirror was not asked: %v", situation, t.asked)
 	}
-	// Four requests come one after the other, and each waits.
+	// Four requests follow each other, and each waits.
 	if least := min(limit, 4*n.plan.dialTimeout); t.took < least {
 		n.Errorf("%s: the pull took %s only, which is less than %s", situation, t.took, least)
 	}
 	took, others := short(t.took), fmt.Sprint(all-dead)
 	switch {
 	case t.err != nil && t.took >= limit:
-		// What it began when it was given up says nothing.
+		// Requests of the pull that was given up have no meaning.
 		took, others = "not within "+limit.String(), "–"
 	case t.err != nil:
 		n.Errorf("%s: %v", situation, t.err)
@@ -194,7 +193,7 @@ func (n *mirrorNode) idle() time.Duration {
 	return n.reference
 }
 
-// withAgent lets the mirror die and rise while the agent runs.
+// withAgent makes the mirror fail and return while the agent runs.
 func (n *mirrorNode) withAgent(a agentTrial) {
 	agent := n.startAgent(n.env, n.config(a.health))
 	rules := n.dead.watch(n.scene)
@@ -235,7 +234,7 @@ func (n *mirrorNode) withAgent(a agentTrial) {
 	agent.stop()
 }
 
-// serves wants the first mirror to serve a pull.
+// serves checks that the first mirror serves a pull.
 func (n *mirrorNode) serves() {
 	n.Helper()
 	before := n.first.answered()
@@ -244,8 +243,8 @@ func (n *mirrorNode) serves() {
 	}
 }
 
-// ratio wants pulls one way to be as fast as the other way, on which there is
-// no dead mirror, and to leave a dead mirror alone.
+// ratio checks that pulls along suspect are as fast as along healthy, on which there is no dead
+// mirror, and that they do not ask a dead mirror.
 func (n *mirrorNode) ratio(situation string, pairs int, suspect, healthy path) {
 	if soak() {
 		n.plan.still.Lock()

@@ -8,16 +8,15 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
-// soak says that the trials of the agent run in full length, against the bounds
-// that are promised, and print the tables of docs/performance.md. Otherwise
-// they are short, and their bounds are such as hold on a machine that is busy.
+// soak reports whether the trials of the agent run in full length, against the promised limits, and
+// print the tables of docs/performance.md. Otherwise they are short, and their limits hold on a
+// busy machine.
 func soak() bool { return os.Getenv("BERTH_SOAK") != "" }
 
-// trial is a test of the agent. The short ones run side by side: they mostly
-// wait.
+// trial prepares a test of the agent. The short tests run in parallel, because they mostly wait.
 func trial(t *testing.T) parts.Set {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -33,8 +32,8 @@ func trial(t *testing.T) parts.Set {
 	return set
 }
 
-// nodes runs tests at the same time, however many processors there are, each
-// on a containerd of its own, which has to live through it.
+// nodes runs tests in parallel, independent of the number of processors, each on its own
+// containerd, which must not be restarted.
 type nodes struct {
 	t     *testing.T
 	set   parts.Set
@@ -63,7 +62,7 @@ func (n *nodes) onAll(row func(*scene, variant)) {
 	}
 }
 
-// byContainerd lists what pulls have asked a decoy; the agent asks it too.
+// byContainerd returns the requests of pulls to a decoy; the agent sends requests too.
 func (s *scene) byContainerd(d *upstream.Decoy) []upstream.Request {
 	s.claimed[d] = true
 	var pulls []upstream.Request
@@ -75,8 +74,8 @@ func (s *scene) byContainerd(d *upstream.Decoy) []upstream.Request {
 	return pulls
 }
 
-// hubTells lets the agent ask Docker Hub how many pulls are left, which is none
-// of a pull's business.
+// hubTells allows the agent to ask Docker Hub for the remaining pulls; those requests do not belong
+// to a pull.
 func (s *scene) hubTells() {
 	s.Helper()
 	d := s.behindProxy("auth.docker.io", upstream.Token("anonymous"))
@@ -84,7 +83,7 @@ func (s *scene) hubTells() {
 	s.claimed[s.decoys[hub]] = true
 }
 
-// table collects rows of a table in Markdown from tests that run side by side.
+// table collects rows of a Markdown table from parallel tests.
 type table struct {
 	head string
 	mu   sync.Mutex
@@ -104,7 +103,7 @@ func (r *table) row(version string, cells ...any) {
 	r.rows[version] = append(r.rows[version], line)
 }
 
-// print gives the rows in the order of versions.
+// print logs the rows in the order of versions.
 func (r *table) print(t *testing.T, versions []variant) {
 	t.Helper()
 	columns := strings.Count(r.head, "|") - 1

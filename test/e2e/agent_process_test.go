@@ -15,11 +15,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// patience is how long the tests wait for what takes milliseconds on an idle
-// machine.
+// patience is how long the tests wait for events that take milliseconds on an idle machine.
 const patience = time.Minute
 
 // agentProcess is a running "berth agent".
@@ -33,11 +32,11 @@ type agentProcess struct {
 	log strings.Builder
 }
 
-// awsEnv is the environment of a node that reaches the Internet as its
-// containerd does, and the fake AWS.
+// awsEnv returns the environment of a node that reaches the Internet as its containerd does, and
+// the fake AWS.
 func (s *scene) awsEnv(aws *fakeaws.Server) []string {
 	s.Helper()
-	// newBed has put the authorities that the node trusts beside the root.
+	// newBed has written the authorities that the node trusts beside the root.
 	roots := filepath.Join(filepath.Dir(s.root), "roots.pem")
 	if _, err := os.Stat(roots); err != nil {
 		s.Fatal(err)
@@ -47,12 +46,12 @@ func (s *scene) awsEnv(aws *fakeaws.Server) []string {
 		"HOME="+s.TempDir(), "PATH="+os.Getenv("PATH"))
 }
 
-// nodeKey is what the instance profile of every node gives.
+// nodeKey is the key of the instance profile of every node.
 func nodeKey() fakeaws.Key {
 	return fakeaws.Key{ID: "ASIANODE", Secret: "secret of the node", Session: "session of the node"}
 }
 
-// startAWS starts an AWS with an instance profile that may do everything.
+// startAWS starts an AWS with an instance profile that has all permissions.
 func (s *scene) startAWS(life time.Duration) *fakeaws.Server {
 	s.Helper()
 	aws, err := fakeaws.Start()
@@ -65,7 +64,7 @@ func (s *scene) startAWS(life time.Duration) *fakeaws.Server {
 	return aws
 }
 
-// applyOnce is apply in an environment.
+// applyOnce runs apply in an environment.
 func (s *scene) applyOnce(env []string, config string) {
 	s.Helper()
 	s.writeConfig(config)
@@ -76,8 +75,8 @@ func (s *scene) applyOnce(env []string, config string) {
 	}
 }
 
-// startAgent starts the agent with this RegistryConfig, without its first two
-// lines, and waits until it listens.
+// startAgent starts the agent with this RegistryConfig, given without its first two lines, and
+// waits until it listens.
 func (s *scene) startAgent(env []string, config string) *agentProcess {
 	s.Helper()
 	s.writeConfig(config)
@@ -110,7 +109,7 @@ func (s *scene) startAgent(env []string, config string) *agentProcess {
 	return a
 }
 
-// follow keeps the log, and tells the address that stands in it.
+// follow collects the log, and sends the address that the log names.
 func (a *agentProcess) follow(stderr io.Reader, address chan<- string) {
 	defer close(a.ended)
 	lines := bufio.NewScanner(stderr)
@@ -132,14 +131,14 @@ func (a *agentProcess) follow(stderr io.Reader, address chan<- string) {
 	}
 }
 
-// Log is what the agent has logged so far.
+// Log returns everything that the agent has logged so far.
 func (a *agentProcess) Log() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.log.String()
 }
 
-// get asks the status page.
+// get fetches a path of the status page.
 func (a *agentProcess) get(path string) string {
 	a.scene.Helper()
 	ctx, cancel := context.WithTimeout(a.scene.Context(), patience)
@@ -160,8 +159,7 @@ func (a *agentProcess) get(path string) string {
 	return fmt.Sprintf("%d\n%s", response.StatusCode, body)
 }
 
-// metric gives the first sample of a metric whose labels hold all of with, and
-// whether there is one.
+// metric returns the first sample of a metric whose labels contain all of with.
 func (a *agentProcess) metric(name string, with ...string) (value string, ok bool) {
 	a.scene.Helper()
 line:
@@ -180,15 +178,15 @@ line:
 	return "", false
 }
 
-// mirrorIs reports whether the agent says 1 (it answers) or 0 of a mirror.
+// mirrorIs reports whether the agent's metric for a mirror is 1 (it answers) or 0, as want says.
 func (a *agentProcess) mirrorIs(want, upstream, addr string) bool {
 	a.scene.Helper()
 	got, ok := a.metric("berth_mirror_up", fmt.Sprintf("upstream=%q", upstream), addr)
 	return ok && got == want
 }
 
-// stop ends the agent as systemd would, and wants it to end well. It can be
-// called again.
+// stop ends the agent as systemd would, and checks that it exits without an error. A second call
+// does nothing.
 func (a *agentProcess) stop() {
 	a.scene.Helper()
 	if a.cmd == nil {
@@ -210,7 +208,7 @@ func (a *agentProcess) stop() {
 	a.cmd = nil
 }
 
-// hostsFile is the hosts.toml of a directory of certs.d, "" when there is none.
+// hostsFile returns the hosts.toml of a directory of certs.d, "" if there is none.
 func (s *scene) hostsFile(dir string) string {
 	s.Helper()
 	content, err := os.ReadFile(filepath.Join(s.root, certsDir, dir, "hosts.toml"))
@@ -220,7 +218,7 @@ func (s *scene) hostsFile(dir string) string {
 	return string(content)
 }
 
-// until waits for a condition, and tells how long that took.
+// until waits for a condition, and returns how long that took.
 func (s *scene) until(what string, limit time.Duration, holds func() bool) time.Duration {
 	s.Helper()
 	began := time.Now()

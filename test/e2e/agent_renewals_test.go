@@ -12,27 +12,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/ecrstandin"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/ecrstandin"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 )
 
-// renewalTrial says how long it takes.
+// renewalTrial is the length of a trial.
 type renewalTrial struct {
 	life     time.Duration // of a token
 	renewals int           // while pulls go on
 	last     time.Duration // life of the last one, which cannot be renewed
 }
 
-// TestAgentRenewals pulls through a mirror that takes only unexpired tokens of
-// ECR, a new image every second, while the agent renews them. Docker Hub has
-// every image too, so what the mirror refuses is served all the same, and seen.
-// Then ECR denies the next token.
+// TestAgentRenewals pulls a new image every second through a mirror that accepts only unexpired
+// tokens of ECR, while the agent renews them. Docker Hub has every image too: it serves a pull that
+// the mirror refuses, and the test sees that. Then ECR denies the next token.
 //
-// The control has its header from "berth apply" and no agent, and must be
-// caught by the same checks.
+// The control has its header from "berth apply" and no agent; the same checks must find it.
 func TestAgentRenewals(t *testing.T) {
 	set := trial(t)
 	plan := renewalTrial{life: time.Minute, renewals: 3, last: 20 * time.Second}
@@ -64,8 +62,7 @@ func TestAgentRenewals(t *testing.T) {
 	}
 }
 
-// stock has a new image for each number: in the mirror's registry below hub/,
-// and at Docker Hub.
+// stock adds a new image for each number: to the mirror's registry below hub/, and to Docker Hub.
 type stock struct {
 	mirror *registry.Registry
 	hub    *upstream.Content
@@ -107,11 +104,11 @@ type ecrNode struct {
 	aws    *fakeaws.Server
 	ecr    *ecrstandin.Registry
 	env    []string
-	agent  *agentProcess // nil: none runs
+	agent  *agentProcess // nil if no agent runs
 	tally  tally
 }
 
-// tally is what became of the pulls.
+// tally counts the outcomes of the pulls.
 type tally struct {
 	pulls   int
 	failed  []string
@@ -139,7 +136,7 @@ func (n *ecrNode) config() string {
 		fmt.Sprintf("ecr:\n  registries:\n  - {host: %q, account: \"111122223333\", region: us-east-1}\n", n.ecr.Addr())
 }
 
-// pullNext pulls the next image, a second after the last one was begun.
+// pullNext pulls the next image, one second after the previous pull began.
 func (n *ecrNode) pullNext() {
 	n.Helper()
 	next := time.NewTimer(time.Second)
@@ -158,11 +155,11 @@ func (n *ecrNode) pullNext() {
 		n.tally.failed = append(n.tally.failed, fmt.Sprintf("pull %s: got image %s, want %s", ref, got.ID, img.Blobs[0]))
 	}
 	n.tally.slowest = max(n.tally.slowest, time.Since(began))
-	n.images.image(n.scene, n.tally.pulls+1) // now, while nothing is measured
+	n.images.image(n.scene, n.tally.pulls+1) // outside the measured time
 	<-next.C
 }
 
-// tokens counts the tokens with which containerd has been let in.
+// tokens returns the number of tokens with which containerd was admitted.
 func (n *ecrNode) tokens() int {
 	seen := map[string]bool{}
 	for _, r := range n.ecr.Requests() {
@@ -173,8 +170,8 @@ func (n *ecrNode) tokens() int {
 	return len(seen)
 }
 
-// refused counts the requests of containerd that the mirror has refused though
-// they came with a login.
+// refused returns the number of requests of containerd that had a login and that the mirror
+// refused.
 func (n *ecrNode) refused() int {
 	count := 0
 	for _, r := range n.ecr.Requests() {
@@ -185,7 +182,7 @@ func (n *ecrNode) refused() int {
 	return count
 }
 
-// troubles lists what must not happen as long as tokens can be had.
+// troubles returns events that must not happen while ECR issues tokens.
 func (n *ecrNode) troubles() []string {
 	found := append([]string(nil), n.tally.failed...)
 	for _, r := range n.byContainerd(n.decoys[hub]) {
@@ -199,7 +196,7 @@ func (n *ecrNode) troubles() []string {
 	return found
 }
 
-// renewals pulls until so many renewed tokens were used.
+// renewals pulls until the given number of renewed tokens was used.
 func (n *ecrNode) renewals(plan renewalTrial) {
 	n.until("the header is written", patience, func() bool { return n.headerToken() != "" })
 	end := time.Now().Add(time.Duration(plan.renewals+2) * plan.life)
@@ -209,7 +206,7 @@ func (n *ecrNode) renewals(plan renewalTrial) {
 			break
 		}
 		if n.aws.Count(fakeaws.ECR, "") >= plan.renewals {
-			n.aws.SetTokenLife(plan.last) // of the one after this
+			n.aws.SetTokenLife(plan.last) // of the token after this one
 		}
 		n.pullNext()
 	}
@@ -227,8 +224,7 @@ func (n *ecrNode) renewals(plan renewalTrial) {
 	n.Logf("%d pulls with %d tokens, the slowest took %s", n.tally.pulls, n.tokens(), n.tally.slowest)
 }
 
-// caught wants the control to be caught: its token expires and nobody renews
-// it.
+// caught checks that the control is found: its token expires and is not renewed.
 func (n *ecrNode) caught(plan renewalTrial) {
 	token := n.headerToken()
 	issued, ok := n.aws.Token(token)
@@ -250,13 +246,13 @@ func (n *ecrNode) caught(plan renewalTrial) {
 	n.keepTokens()
 }
 
-// headerToken is the token in the header of docker.io's mirror, "" for none.
+// headerToken returns the token in the header of docker.io's mirror, "" for none.
 func (n *ecrNode) headerToken() string {
 	n.Helper()
 	return tokenIn(n.hostsFile("docker.io"))
 }
 
-// tokenIn finds the first token of ECR in a hosts.toml.
+// tokenIn returns the first token of ECR in a hosts.toml.
 func tokenIn(hosts string) string {
 	m := regexp.MustCompile(`Authorization = "Basic ([^"]+)"`).FindStringSubmatch(hosts)
 	if m == nil {
@@ -269,8 +265,8 @@ func tokenIn(hosts string) string {
 	return strings.TrimPrefix(string(login), "AWS:")
 }
 
-// keepTokens declares every token that was used a secret, which no decoy may
-// have seen, and wants the files and what the agent tells to keep them.
+// keepTokens declares every token that was used a secret, which no decoy may have seen, and checks
+// that the files and the agent's output do not reveal it.
 func (n *ecrNode) keepTokens(told ...string) {
 	n.Helper()
 	seen := map[string]bool{}
@@ -293,7 +289,7 @@ func (n *ecrNode) keepTokens(told ...string) {
 	}
 }
 
-// headers lists the files of certs.d below root that log in somewhere.
+// headers returns the files of certs.d below root that contain a login.
 func headers(root string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(root, certsDir, "*", "hosts.toml"))
 	if err != nil {

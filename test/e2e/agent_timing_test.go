@@ -7,14 +7,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/sample"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 const (
 	layers    = 4
 	layerSize = 256 << 10
-	// requests is what a pull of such an image asks one host: HEAD, manifest,
-	// config and layers.
+	// requests is the number of requests of a pull to one host: HEAD, manifest, config and layers.
 	requests = 3 + layers
 )
 
@@ -36,7 +35,7 @@ func (s *scene) layered(reference string, to ...pusher) sample.Image {
 	return img
 }
 
-// timed pulls ref, which has to be img, for at most limit.
+// timed pulls ref, which must be img, for at most limit.
 func (s *scene) timed(ref string, img sample.Image, limit time.Duration) timing {
 	s.Helper()
 	from := s.daemon.LogSize()
@@ -51,8 +50,7 @@ func (s *scene) timed(ref string, img sample.Image, limit time.Duration) timing 
 	return t
 }
 
-// begun counts the requests that containerd says it makes, also those of which
-// no packet ever arrives.
+// begun counts the requests that containerd logs, also those of which no packet arrives.
 func begun(log string) map[string]int {
 	count := map[string]int{}
 	for _, m := range regexp.MustCompile(`msg="do request".* url="https?://([^/"]+)/`).FindAllStringSubmatch(log, -1) {
@@ -61,7 +59,7 @@ func begun(log string) map[string]int {
 	return count
 }
 
-// path is one way of pulling: an upstream, and where new images for it go.
+// path is one way to pull: an upstream, and where new images for it are pushed.
 type path struct {
 	upstream string
 	at       pusher
@@ -76,8 +74,8 @@ func (n *mirrorNode) next(p path, limit time.Duration) timing {
 	return n.timed(p.upstream+"/"+tag, img, limit)
 }
 
-// pairs pulls count new images along each way, in turn, so that whatever else the
-// machine does falls upon both.
+// pairs pulls count new images along each path, alternating, so that other load on the machine
+// affects both.
 func (n *mirrorNode) pairs(count int, a, b path) (as, bs []timing) {
 	n.Helper()
 	for i := range count {
@@ -108,7 +106,7 @@ func median(all []timing) time.Duration {
 	return took[len(took)/2]
 }
 
-// asked is the most that a pull has asked a host, and all hosts together.
+// asked returns the most requests of one pull to a host, and to all hosts together.
 func asked(timings []timing, host string) (one, all int) {
 	for _, t := range timings {
 		sum := 0
@@ -120,7 +118,7 @@ func asked(timings []timing, host string) (one, all int) {
 	return one, all
 }
 
-// short is a duration as a table has it.
+// short formats a duration for a table.
 func short(d time.Duration) string {
 	if d < 10*time.Second {
 		return d.Round(time.Millisecond).String()

@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-// TestBerth writes a RegistryConfig, has berth apply it, and pulls.
+// TestBerth writes a RegistryConfig, runs berth apply, and pulls.
 func TestBerth(t *testing.T) {
 	onEachContainerd(t, programs{berth: berthBinary(t)}, slices.Concat(
 		mirrorScenarios(), upstreamScenarios(), loginScenarios(), tlsScenarios(), changeScenarios()))
 }
 
-// mirrorOf is a RegistryConfig with one mirror.
+// mirrorOf returns a RegistryConfig with one mirror.
 func mirrorOf(upstream string, endpoints ...string) string {
 	config := fmt.Sprintf("mirrors:\n- upstream: %q\n  endpoints:\n", upstream)
 	for _, url := range endpoints {
@@ -29,7 +29,7 @@ func mirrorOf(upstream string, endpoints ...string) string {
 // only is added to a mirror whose upstream must never be asked.
 const only = "  upstreamFallback: false\n"
 
-// viaHub is a whole pull of app:v1 of Docker Hub from a mirror.
+// viaHub returns the requests of a whole pull of Docker Hub's app:v1 from a mirror.
 func viaHub(f fetch) fetch {
 	if f.path == "" {
 		f.path = hubAPI
@@ -41,7 +41,7 @@ func viaHub(f fetch) fetch {
 	return f
 }
 
-// apply gives berth this RegistryConfig, without its first two lines.
+// apply applies this RegistryConfig, given without its first two lines.
 func (s *scene) apply(config string) {
 	s.Helper()
 	s.writeConfig(config)
@@ -57,7 +57,7 @@ func (s *scene) writeConfig(config string) {
 	}
 }
 
-// run runs a verb of berth on the scenario's root and wants this exit status.
+// run runs a verb of berth on the scenario's root and checks its exit status.
 func (s *scene) run(want int, args ...string) {
 	s.Helper()
 	cmd := exec.CommandContext(s.Context(), s.berth, append(args, "--root", s.root)...)

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
-// finish checks what must hold after every scenario.
+// finish checks the conditions that hold after every scenario.
 func (s *scene) finish() {
 	s.Helper()
 	for _, p := range s.problems() {
@@ -23,9 +23,8 @@ func (s *scene) finish() {
 	}
 }
 
-// problems lists requests that must not have been made: to decoys of which the
-// scenario did not speak, with logins of somebody else, to hosts that nobody
-// stands for.
+// problems returns requests that must not have been made: to decoys that the scenario did not name,
+// with logins of other hosts, to unknown hosts.
 func (s *scene) problems() []string {
 	var found []string
 	for _, host := range slices.Sorted(maps.Keys(s.decoys)) {
@@ -47,7 +46,7 @@ func (s *scene) problems() []string {
 	return found
 }
 
-// secretsAreKept wants every file with a login to be for root's eyes only.
+// secretsAreKept checks that only root can read a file with a login.
 func (s *scene) secretsAreKept() {
 	s.Helper()
 	err := filepath.WalkDir(s.root, func(path string, entry fs.DirEntry, err error) error {
@@ -74,7 +73,7 @@ func (s *scene) secretsAreKept() {
 	}
 }
 
-// asked wants the decoy to have been asked exactly this, in any order.
+// asked checks that the decoy received exactly these requests, in any order.
 func (s *scene) asked(d *upstream.Decoy, want ...string) {
 	s.Helper()
 	s.claimed[d] = true
@@ -84,13 +83,13 @@ func (s *scene) asked(d *upstream.Decoy, want ...string) {
 	}
 }
 
-// served wants the registry to have answered containerd exactly this, in any
-// order, each line ending in the status. No line: it was not asked.
+// served checks that the registry answered containerd exactly these requests, in any order; each
+// line ends in the status. Without lines, it must not have been asked.
 func (s *scene) served(r *registry.Registry, want ...string) {
 	s.Helper()
 	want = slices.Sorted(slices.Values(want))
 	var got []string
-	// A line about a large answer can be late; one too many is seen at once.
+	// The line of a large answer can be late; a line too many is reported at once.
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		requests, err := r.Served(s.Context())
 		if err != nil {

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// TestProblems proves that the checks at the end of every scenario can fail.
+// TestProblems shows that the checks at the end of every scenario can fail.
 func TestProblems(t *testing.T) {
 	ca, err := pki.New("control")
 	if err != nil {
@@ -66,7 +66,7 @@ func TestProblems(t *testing.T) {
 		t.Errorf("problems:\n%q\nwant\n%q", got, want)
 	}
 
-	// What the scenario speaks of is no problem.
+	// A decoy that the scenario names is no problem.
 	s.claimed[noisy] = true
 	s.secrets[0].at = noisy
 	if got := s.problems(); len(got) != 1 {

@@ -9,12 +9,12 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
-// TestFacts holds what containerd does with a hosts.toml and Berth relies on
-// when it renders one. The files are written by hand: a version of containerd
-// that behaves otherwise fails here, whatever Berth does.
+// TestFacts checks how containerd treats a hosts.toml, where Berth depends on it. The files are
+// written by hand: a version of containerd that behaves differently fails here, independent of
+// Berth.
 func TestFacts(t *testing.T) {
 	onEachContainerd(t, programs{}, slices.Concat(fileFacts(), orderFacts(), headerFacts()))
 }
@@ -26,7 +26,7 @@ const (
 	hubAPI = "/v2/library/app"
 )
 
-// hubServes puts a new image onto the decoy for Docker Hub and nowhere else.
+// hubServes pushes a new image to the decoy for Docker Hub and nowhere else.
 func (s *scene) hubServes() fetch {
 	c := upstream.NewContent()
 	img := s.image(repo, c)
@@ -34,8 +34,7 @@ func (s *scene) hubServes() fetch {
 	return fetch{path: hubAPI, tag: "v1", img: img}
 }
 
-// fileFacts: which files containerd reads, and which it drops without an error
-// that anybody sees.
+// fileFacts: which files containerd reads, and which it ignores without an error.
 func fileFacts() []scenario {
 	return []scenario{
 		{"referrers-drops-the-file-on-1.6", func(s *scene) {
@@ -55,9 +54,8 @@ func fileFacts() []scenario {
 			s.fromMirrorUnlessOlder(r, up)
 		}},
 		{"brackets-of-ipv6-drop-the-file-on-1.6", func(s *scene) {
-			// The TOML parser of 1.6 and 1.7 takes no bracket in the name of a
-			// table, quoted or not, so there an IPv6 address can only be the
-			// server.
+			// The TOML parser of 1.6 and 1.7 accepts no bracket in the name of a table, quoted or
+			// not, so there an IPv6 address can only be the server.
 			r := s.registry(registry.Options{IP: "::1"})
 			up := s.hubServes()
 			s.push(repo, up.img, r)
@@ -80,8 +78,8 @@ func fileFacts() []scenario {
 			s.served(r, ok(fetch{path: hubAPI, tag: "v1", ns: "docker.io", img: img}.all())...)
 		}},
 		{"dial-timeout-is-accepted", func(s *scene) {
-			// Ignored on 1.6, but it does not cost the file. On https only,
-			// as Berth writes it: nothing listens there.
+			// 1.6 ignores it and keeps the rest of the file. On https only, as Berth writes it:
+			// nothing listens there.
 			r := s.registry(registry.Options{})
 			img := s.image(repo, r)
 			s.hosts("docker.io", fmt.Sprintf("server = %q\n\n[host.\"https://%s\"]\ncapabilities = [\"pull\", \"resolve\"]\ndial_timeout = \"2s\"\n", r.URL(), s.closedPort()))
@@ -103,7 +101,7 @@ func fileFacts() []scenario {
 			s.pullFails(ref)
 		}},
 		{"ca-beside-the-file", func(s *scene) {
-			// A path that is not absolute starts at the file's directory.
+			// A relative path starts at the file's directory.
 			r, ca := s.privateRegistry("mirror.corp:5000", registry.Options{})
 			img := s.image(repo, r)
 			s.hosts("docker.io", "server = \"https://mirror.corp:5000\"\ncapabilities = [\"pull\", \"resolve\"]\nca = \"ca.pem\"\n[host]\n")
@@ -114,7 +112,7 @@ func fileFacts() []scenario {
 	}
 }
 
-// fromMirrorUnlessOlder: 1.6 has dropped the file and asks Docker Hub.
+// fromMirrorUnlessOlder: 1.6 has ignored the file and asks Docker Hub.
 func (s *scene) fromMirrorUnlessOlder(r *registry.Registry, up fetch) {
 	s.Helper()
 	if s.older {
@@ -131,13 +129,13 @@ func (s *scene) fromMirrorUnlessOlder(r *registry.Registry, up fetch) {
 func orderFacts() []scenario {
 	return []scenario{
 		{"server-is-always-asked-last", func(s *scene) {
-			// Leaving server out does not keep the upstream out.
+			// A file without server still leads to the upstream.
 			mirror := s.mirror(upstream.Status(http.StatusNotFound))
 			up := s.hubServes()
 			s.hosts("docker.io", fmt.Sprintf("[host.\"http://%s\"]\ncapabilities = [\"pull\", \"resolve\"]\n", mirror.Addr()))
 			s.pull(ref, up.img)
 			s.asked(s.decoys[hub], up.all()...)
-			// The mirror is asked again for each object: nothing is remembered.
+			// The mirror is asked again for each object: containerd does not remember the failure.
 			up.ns = "docker.io"
 			s.asked(mirror, up.all()...)
 		}},
@@ -188,7 +186,7 @@ func orderFacts() []scenario {
 	}
 }
 
-// headerFacts: which headers reach whom.
+// headerFacts: which headers reach which host.
 func headerFacts() []scenario {
 	return []scenario{
 		{"bare-header-goes-upstream", func(s *scene) {
@@ -208,7 +206,7 @@ func headerFacts() []scenario {
 			s.keepSecret("robot", "header", mirror)
 			s.hosts("docker.io", hostWithLogin("http://"+mirror.Addr(), "robot", "header"))
 			s.pull(ref, up.img)
-			s.asked(s.decoys[hub], up.all()...) // and without the login, says finish
+			s.asked(s.decoys[hub], up.all()...) // finish checks that it has no login
 			up.ns = "docker.io"
 			s.asked(mirror, up.all()...)
 			s.authorization(mirror.Requests(), "Basic "+basic("robot", "header"))
@@ -223,9 +221,8 @@ func headerFacts() []scenario {
 			s.authorization(mirror.Requests(), "Basic "+basic("robot", "header"))
 		}},
 		{"credential-goes-to-every-host", func(s *scene) {
-			// Why the header channel is the normal one: kubelet's credential
-			// has no host, and whoever asks for it gets it. Also the proof
-			// that a decoy sees a login that leaks.
+			// The reason for the header channel: kubelet's credential has no host, and any host
+			// that asks for it gets it. This also shows that a decoy sees a login that leaks.
 			c := upstream.NewContent()
 			img := s.image(repo, c)
 			mirror := s.mirror(upstream.Basic("nobody", "nothing", c))
@@ -241,8 +238,8 @@ func headerFacts() []scenario {
 				}
 			}
 		}},
-		// A redirect is followed by Go's http client, so these three depend on
-		// the version of Go that containerd was built with.
+		// Go's http client follows a redirect, so these three depend on the version of Go that
+		// containerd was built with.
 		{"redirect-to-another-host-strips", func(s *scene) {
 			s.redirected("store.corp:443")
 		}},
@@ -259,8 +256,8 @@ func headerFacts() []scenario {
 			s.redirected("mirror.corp:8443", want...)
 		}},
 		{"token-realm-gets-the-header-on-2", func(s *scene) {
-			// A registry that insists on Bearer: 1.6 asks for an anonymous
-			// token, 2.x logs in at the realm with the header.
+			// A registry that requires Bearer: 1.6 asks for an anonymous token, 2.x logs in at the
+			// realm with the header.
 			c := upstream.NewContent()
 			img := s.image(repo, c)
 			realm := s.mirror(upstream.Token("granted"))
@@ -277,8 +274,8 @@ func headerFacts() []scenario {
 	}
 }
 
-// redirected pulls from mirror.corp, which has a login and sends blobs to a
-// store at host:port, and wants the store's requests to carry these values.
+// redirected pulls from mirror.corp, which has a login and sends blobs to a store at host:port, and
+// checks the Authorization values of the requests to the store.
 func (s *scene) redirected(storeHost string, want ...string) {
 	s.Helper()
 	c := upstream.NewContent()
@@ -294,13 +291,13 @@ func (s *scene) redirected(storeHost string, want ...string) {
 	s.authorization(store.Requests(), want...)
 }
 
-// hostWithLogin is a hosts.toml with one host and its Authorization header.
+// hostWithLogin returns a hosts.toml with one host and its Authorization header.
 func hostWithLogin(url, username, password string) string {
 	return fmt.Sprintf("[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\n[host.%q.header]\nAuthorization = \"Basic %s\"\n",
 		url, url, basic(username, password))
 }
 
-// authorization wants requests, and each with exactly these headers.
+// authorization checks that there are requests, and that each has exactly these headers.
 func (s *scene) authorization(requests []upstream.Request, want ...string) {
 	s.Helper()
 	if len(requests) == 0 {

@@ -9,9 +9,9 @@ import (
 	"github.com/berth-registry/berth/test/foreignforms"
 )
 
-// TestForeignForms holds what hostsconf says of files that others wrote against
-// the daemons: which hosts are asked, and that no credential that the provider
-// gives reaches another one. "make matrix" does the same with more releases.
+// TestForeignForms compares hostsconf's reading of foreign files with the daemons: the hosts that
+// are asked, and that a credential that the provider returns reaches no other host. "make matrix"
+// does the same with more releases.
 func TestForeignForms(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("containerd needs root: run make e2e as root")
@@ -33,7 +33,7 @@ func TestForeignForms(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			// The control: without the provider's decision many would leak.
+			// The control: without the provider's decision many credentials would leak.
 			if reached < 50 {
 				t.Errorf("a credential that is passed reaches %d mirrors only: the daemon was not asked as kubelet asks it", reached)
 			}

@@ -3,7 +3,6 @@ module github.com/berth-registry/berth/test/e2e
 go 1.26.6
 
 require (
-	github.com/google/go-containerregistry v0.22.1
 	github.com/pelletier/go-toml/v2 v2.4.3
 	golang.org/x/crypto v0.58.0
 	golang.org/x/sys v0.49.0
@@ -28,6 +27,7 @@ require (
 	github.com/felixge/httpsnoop v1.1.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
+	github.com/google/go-containerregistry v0.22.1 // indirect
 	github.com/moby/locker v1.0.1 // indirect
 	github.com/pelletier/go-toml v1.9.5 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect

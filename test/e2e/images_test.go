@@ -11,19 +11,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// TestImagesList has berth list the images of a pod that a real containerd runs.
+// TestImagesList lists the images of a pod of a real containerd with berth images list.
 func TestImagesList(t *testing.T) {
 	onEachContainerd(t, programs{berth: berthBinary(t)}, []scenario{{"a-pod", listPod}})
 }
 
-// The images of the pod, and one that is on the node for nothing.
+// The images of the pod, and one that no container uses.
 const (
 	appImage    = "quay.io/acme/app:v1"
 	initImage   = "ghcr.io/acme/init:v2"
@@ -60,14 +60,14 @@ func listPod(s *scene) {
 		appImage + ": container running default/web app",
 		sandboxImage + ": pause  default/web ",
 	}
-	if s.older { // which tells what it will start the next pod with
+	if s.older { // configured for the next pod
 		want = append(want, sandboxImage+": pause   ")
 	}
 	s.listed(want)
 	s.listed(append(slices.Clone(want), unusedImage+": unused   "), "--unused")
 }
 
-// listed wants berth images list to find exactly this.
+// listed checks that berth images list finds exactly these images.
 func (s *scene) listed(want []string, flags ...string) {
 	s.Helper()
 	args := append([]string{"images", "list", "--root", s.root, "--runtime-endpoint", "unix://" + s.daemon.Socket(), "-o", "json"}, flags...)
@@ -100,7 +100,7 @@ func (s *scene) listed(want []string, flags ...string) {
 	}
 }
 
-// pod is the one pod of a daemon, whose containers are made as kubelet does it.
+// pod is the only pod of a daemon; its containers are created as kubelet does it.
 type pod struct {
 	*scene
 	runtime cri.RuntimeServiceClient
@@ -109,8 +109,7 @@ type pod struct {
 	config  *cri.PodSandboxConfig
 }
 
-// openPod finds the pod that runPod has made; the daemon ends its containers
-// with it.
+// openPod finds the pod that runPod has created; the daemon ends its containers with it.
 func (s *scene) openPod() *pod {
 	s.Helper()
 	conn, err := grpc.NewClient("unix://"+s.daemon.Socket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -144,8 +143,8 @@ func (p *pod) limit() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(p.Context(), 2*time.Minute)
 }
 
-// container starts a container. kubelet names its image by the ID, and says
-// beside it what the pod's spec has.
+// container starts a container. kubelet names its image by the ID, and adds the name from the pod's
+// spec.
 func (p *pod) container(name, image string) (id string) {
 	p.Helper()
 	ctx, cancel := p.limit()
@@ -172,7 +171,7 @@ func (p *pod) container(name, image string) (id string) {
 	return made.GetContainerId()
 }
 
-// end stops a container, which stays on the list as one that has exited.
+// end stops a container; it remains listed as exited.
 func (p *pod) end(id string) {
 	p.Helper()
 	ctx, cancel := p.limit()

@@ -6,8 +6,8 @@ import (
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 )
 
 const (
@@ -15,21 +15,21 @@ const (
 	password = "correct horse"
 )
 
-// login is the registries section for a host, with a password file.
+// login returns the registries section for a host, with a password file.
 func (s *scene) login(host string) string {
 	s.Helper()
 	return fmt.Sprintf("registries:\n- host: %q\n  username: %s\n  passwordFile: %q\n  auth: basic\n",
 		host, robot, s.file("password", password+"\n"))
 }
 
-// locked starts a docker-registry that asks for the login.
+// locked starts a docker-registry that requires the login.
 func (s *scene) locked() *registry.Registry {
 	s.Helper()
 	return s.registry(registry.Options{Username: robot, Password: password})
 }
 
-// loginScenarios: logins that Berth writes as a header for one host. finish
-// holds against every decoy that it did not see the login of another.
+// loginScenarios: logins that Berth writes as a header for one host. finish checks that no decoy
+// saw the login of another one.
 func loginScenarios() []scenario {
 	return []scenario{
 		{"login-at-a-mirror", func(s *scene) {
@@ -42,7 +42,7 @@ func loginScenarios() []scenario {
 			s.served(r, ok(viaHub(fetch{path: "/v2/hub/library/app", img: img}).all())...)
 		}},
 		{"login-is-needed", func(s *scene) {
-			// The same without the login: what the registry guards, it guards.
+			// The same without the login: the registry refuses.
 			r := s.locked()
 			whole := viaHub(fetch{img: s.image(repo, r)})
 			s.apply(mirrorOf("docker.io", r.URL()) + only)
@@ -50,9 +50,8 @@ func loginScenarios() []scenario {
 			s.served(r, whole.resolve()+" 401")
 		}},
 		{"login-at-docker-hub-behind-a-mirror", func(s *scene) {
-			// Docker Hub takes tokens only: from containerd 2.1 on the header
-			// goes to its token server, and to no mirror; before it is of no
-			// use.
+			// Docker Hub requires tokens: containerd 2.1 and newer send the header to its token
+			// server, and to no mirror; older releases cannot use it.
 			c := upstream.NewContent()
 			img := s.image(repo, c)
 			s.decoys[hub].Answer(upstream.Bearer("https://auth.docker.io/token", "granted", c))
@@ -85,8 +84,8 @@ func loginScenarios() []scenario {
 			s.served(r, ok(whole.all())...)
 		}},
 		{"login-beside-a-wrong-credential", func(s *scene) {
-			// kubelet passes something else; the header still logs in, and no
-			// other host of the directory sees kubelet's.
+			// kubelet passes another credential; the header still logs in, and no other host of the
+			// directory sees kubelet's credential.
 			first := s.mirror(upstream.Status(http.StatusNotFound))
 			s.keepSecret("kubelet", "of somebody else", nil)
 			r := s.locked()
@@ -104,8 +103,7 @@ func loginScenarios() []scenario {
 			s.served(r, ok(whole.all())...)
 		}},
 		{"login-stays-at-home-on-fallback", func(s *scene) {
-			// The mirror has a login and nothing else; Docker Hub asks whoever
-			// comes for one.
+			// The mirror has a login and no images; Docker Hub asks every client for one.
 			up := s.hubServes()
 			c := upstream.NewContent()
 			s.push(repo, up.img, c)
@@ -131,7 +129,7 @@ func loginScenarios() []scenario {
 			s.served(r, ok(whole.all())...)
 		}},
 		{"sandbox-image", func(s *scene) {
-			// kubelet passes no credential at all for the pause image.
+			// kubelet passes no credential for the pause image.
 			r := s.locked()
 			img, err := sample.NewProgram(s.pause)
 			if err != nil {

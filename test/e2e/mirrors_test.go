@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/test/e2e/registry"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 )
 
-// mirrorScenarios: one mirror, in every form that its url has, and several.
+// mirrorScenarios: one mirror, in every form of its url, and several mirrors.
 func mirrorScenarios() []scenario {
 	return []scenario{
 		{"tag", func(s *scene) {
@@ -39,7 +39,7 @@ func mirrorScenarios() []scenario {
 			s.served(r, ok(viaHub(fetch{img: img}).all())...)
 		}},
 		{"without-scheme", func(s *scene) {
-			// 127.0.0.0/8 is plain http unless the config says otherwise.
+			// 127.0.0.0/8 is plain http by default.
 			r := s.registry(registry.Options{})
 			img := s.image(repo, r)
 			s.apply(mirrorOf("docker.io", r.Addr()))
@@ -47,8 +47,7 @@ func mirrorScenarios() []scenario {
 			s.served(r, ok(viaHub(fetch{img: img}).all())...)
 		}},
 		{"ipv6", func(s *scene) {
-			// As the server of the file, the form that every containerd reads:
-			// see the fact about brackets.
+			// As the server of the file, which every containerd reads: see the fact about brackets.
 			r := s.registry(registry.Options{IP: "::1"})
 			img := s.image("hub/"+repo, r)
 			if !strings.HasPrefix(r.URL(), "http://[::1]:") {
@@ -100,7 +99,7 @@ func mirrorScenarios() []scenario {
 			}
 		}},
 		{"pull-only-endpoint", func(s *scene) {
-			// Without resolve it is not asked what a tag means, but it serves.
+			// Without resolve it is not asked for tags, but it serves the content.
 			up := s.hubServes()
 			r := s.registry(registry.Options{})
 			s.push(repo, up.img, r)
@@ -139,8 +138,8 @@ func mirrorScenarios() []scenario {
 	}
 }
 
-// answering pulls past a first endpoint that answers code to everything. It is
-// asked for each object anew.
+// answering pulls past a first endpoint that answers code to everything. It is asked again for each
+// object.
 func answering(name string, code int) scenario {
 	return scenario{name, func(s *scene) {
 		first := s.mirror(upstream.Status(code))
@@ -150,7 +149,7 @@ func answering(name string, code int) scenario {
 		s.pull(ref, whole.img)
 		want := whole.all()
 		if code == http.StatusForbidden && !s.older {
-			// Some registries forbid HEAD alone, so 2.x then tries GET.
+			// Some registries forbid only HEAD, so 2.x then tries GET.
 			want = append(want, whole.line("GET", "/manifests/v1"))
 		}
 		s.asked(first, want...)
@@ -158,8 +157,7 @@ func answering(name string, code int) scenario {
 	}}
 }
 
-// upstreamScenarios: which upstream a mirror stands for, and whether it is
-// asked itself.
+// upstreamScenarios: which upstream a mirror is for, and whether the upstream is asked.
 func upstreamScenarios() []scenario {
 	return []scenario{
 		{"fallback", func(s *scene) {
@@ -211,8 +209,8 @@ func upstreamScenarios() []scenario {
 			s.asked(s.decoys[hub])
 		}},
 		{"default", func(s *scene) {
-			// Every registry without an entry of its own; ghcr.io has one, so
-			// its images, and its login, never come near the mirror.
+			// Every registry without its own entry; ghcr.io has one, so its images and its login
+			// never reach the mirror.
 			r := s.registry(registry.Options{})
 			quay, k8s, ghcr := s.image("quay/app:v1", r), s.image("k8s/app:v1", r), upstream.NewContent()
 			direct := s.image("team/app:v1", ghcr)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Provides the real programs of the end-to-end tests: builds containerd 2 once a
-# machine (minutes), and says which packages are missing.
+# Builds the containerd releases of the end-to-end tests once a machine (minutes), and
+# prints the packages that are missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 exec go run ./cmd/parts "$@"

@@ -9,8 +9,8 @@ import (
 
 const private = "harbor.corp:8443"
 
-// tlsScenarios: registries whose certificate the machine does not trust, and
-// such as want to see one of ours.
+// tlsScenarios: registries whose certificate the machine does not trust, and registries that
+// require a client certificate.
 func tlsScenarios() []scenario {
 	return []scenario{
 		{"private-ca", func(s *scene) {
@@ -29,7 +29,7 @@ func tlsScenarios() []scenario {
 			s.served(r)
 		}},
 		{"private-ca-mirror-only-with-login", func(s *scene) {
-			// Everything at the root of the file, where the server's keys are.
+			// Everything is at the root of the file, with the server's keys.
 			r, ca := s.privateRegistry(private, registry.Options{Username: robot, Password: password})
 			whole := viaHub(fetch{path: "/v2/hub/library/app", img: s.image("hub/"+repo, r)})
 			s.apply(mirrorOf("docker.io", private+"/hub") + only + s.login(private) +
@@ -78,8 +78,8 @@ func tlsScenarios() []scenario {
 	}
 }
 
-// certificatesInCertsD: a registry is reached by certificates of Docker's layout
-// in a directory of certs.d, and still is when it gets a mirror.
+// certificatesInCertsD: a registry is reached with certificates in Docker's layout in a directory
+// of certs.d, also after it gets a mirror.
 func certificatesInCertsD(dir string) scenario {
 	return scenario{"certificates-in-" + dir, func(s *scene) {
 		clients := s.authority("clients")

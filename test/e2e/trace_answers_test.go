@@ -9,14 +9,14 @@ import (
 	"net/http/httptest"
 	"strings"
 
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
-// answerRows: mirrors that answer, and not as they should. containerd goes on to
-// the next host after some of these answers, and gives up after others. It asks
-// every host anew for each object: what does not resolve may still give layers.
+// answerRows: mirrors that answer incorrectly. After some of these answers containerd asks the next
+// host; after others the pull fails. containerd starts at the first host for each object: a host
+// that does not resolve the tag may still serve layers.
 //
-// A layer that breaks off after its first byte is not here: trace reads no more.
+// A layer that ends after its first byte is missing here, because trace reads no more than that.
 func answerRows() []traceRow {
 	row := func(name, want, older string, answer func(s *traced) http.Handler) traceRow {
 		return traceRow{name, func(s *traced) { s.use(answer(s)); s.hosts("docker.io", hostTables(s.url())) }, want, older}
@@ -60,7 +60,7 @@ func answerRows() []traceRow {
 	}
 }
 
-// at gives this answer to one kind of request and next's to all others.
+// at answers one kind of request with answer and all others with next.
 func at(part, method string, answer, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == method && strings.Contains(r.URL.Path, part) {
@@ -80,13 +80,13 @@ var empty = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusOK)
 })
 
-// webPage is what a network says to everybody who has not logged in to it.
+// webPage is the answer of a network that requires a login in the browser.
 var webPage = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html")
 	_, _ = io.WriteString(w, "<html>log in first</html>")
 })
 
-// changed gives what next answers, as change wants it.
+// changed returns next with its answers changed by change.
 func changed(next http.Handler, change func(*httptest.ResponseRecorder)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()
@@ -98,7 +98,7 @@ func changed(next http.Handler, change func(*httptest.ResponseRecorder)) http.Ha
 	})
 }
 
-// whole keeps next from seeing a Range, as a server that knows none.
+// whole removes Range from requests, like a server that does not support it.
 func whole(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Range")
@@ -117,7 +117,7 @@ func resized(size func([]byte) []byte) func(http.Handler) http.Handler {
 	}
 }
 
-// cut hangs up after this part of each body.
+// cut closes the connection after part/of of each body.
 func cut(part, of int) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler { return cutAt(part, of, next) }
 }
@@ -135,7 +135,7 @@ func cutAt(part, of int, next http.Handler) http.Handler {
 	}))
 }
 
-// chunked does not say how long its bodies are.
+// chunked leaves out Content-Length.
 func chunked(next http.Handler) http.Handler {
 	return whole(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()

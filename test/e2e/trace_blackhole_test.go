@@ -6,12 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/blackhole"
 	"github.com/berth-registry/berth/test/e2e/parts"
+	"github.com/berth-registry/berth/test/fakes/blackhole"
 )
 
-// blackHole is an address of loopback that drops every packet until the
-// scenario ends.
+// blackHole returns an address of loopback that drops every packet until the scenario ends.
 func (s *traced) blackHole() string {
 	s.Helper()
 	port, err := blackhole.Listen()
@@ -25,10 +24,9 @@ func (s *traced) blackHole() string {
 	return port.Addr().String()
 }
 
-// TestTraceBlackHole holds berth trace against a containerd that knows no
-// dial_timeout: each request waits 30 s for the mirror that swallows packets,
-// and then goes on to the next one. So this pull takes minutes. A newer one
-// waits as long as its file says.
+// TestTraceBlackHole compares berth trace with a containerd that does not know dial_timeout: each
+// request waits 30 s for the mirror that drops packets, and then asks the next one, so this pull
+// takes minutes. A newer containerd waits as long as its file says.
 func TestTraceBlackHole(t *testing.T) {
 	t.Parallel() // it only waits
 	set, err := parts.Locate(t.Context())

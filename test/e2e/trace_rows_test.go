@@ -14,11 +14,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// table is a hosts.toml with these mirrors.
+// hostTables returns a hosts.toml with these mirrors.
 func hostTables(urls ...string) string {
 	text := ""
 	for _, u := range urls {
@@ -35,7 +35,7 @@ func traceRows() []traceRow {
 		s.keepSecret(robot, secret, s.mirror.Decoy)
 		s.hosts("docker.io", hostTables(s.url())+fmt.Sprintf("[host.%q.header]\n  Authorization = \"Basic %s\"\n", s.url(), basic(robot, secret)))
 	}
-	// guarded is a mirror with Bearer whose token server wants the login.
+	// guarded is a mirror with Bearer whose token server requires the login.
 	guarded := func(s *traced) {
 		tokens := s.decoy(upstream.Basic(robot, password, upstream.Token("good")))
 		s.use(upstream.Bearer("http://"+tokens.Addr()+"/token", "good", s.content))
@@ -49,7 +49,7 @@ func traceRows() []traceRow {
 		{"after-refused", func(s *traced) { s.hosts("docker.io", hostTables("http://"+s.closedPort(), s.url())) }, "mirror", "-"},
 		{"after-black-hole", func(s *traced) {
 			if s.older {
-				// It knows no dial_timeout: see TestTraceBlackHole.
+				// It does not know dial_timeout: see TestTraceBlackHole.
 				s.hosts("docker.io", hostTables(s.url()))
 				return
 			}
@@ -151,14 +151,14 @@ func traceRows() []traceRow {
 	}
 }
 
-// onPort pulls from a registry on a port, which has nothing itself.
+// onPort pulls from a registry on a port that has no images itself.
 func (s *traced) onPort(spell func(string) string, end string) {
 	empty := s.decoy(upstream.Status(404))
 	s.ref = empty.Addr() + "/library/app:v1"
 	s.hosts(spell(empty.Addr())+end, hostTables(s.url()))
 }
 
-// underV2 gives next what it asks for below /v2.
+// underV2 passes requests below /v2 to next.
 func underV2(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = "/v2" + r.URL.Path
@@ -178,8 +178,7 @@ func (s *traced) listen(ip string, pair *pki.Pair) {
 	s.mirror, s.sources[c.Addr()] = c, c
 }
 
-// secure gives the good mirror a certificate, a fresh one if pair is nil, and
-// returns the authority of that.
+// secure gives the good mirror a certificate, a new one if pair is nil, and returns its authority.
 func (s *traced) secure(pair *pki.Pair) []byte {
 	s.Helper()
 	if pair != nil {
@@ -195,7 +194,7 @@ func (s *traced) secure(pair *pki.Pair) []byte {
 	return ca.PEM()
 }
 
-// expired is a certificate for 127.0.0.1 that signs itself and is out of date.
+// expired returns a self-signed, expired certificate for 127.0.0.1.
 func expired(s *scene) pki.Pair {
 	s.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

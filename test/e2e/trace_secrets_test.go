@@ -13,15 +13,14 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
-// The pull secret of a pod, which kubelet passes without a host. It is one for
-// Docker Hub.
+// The pull secret of a pod, which kubelet passes without a host. It is one for Docker Hub.
 const podUser, podPassword = "pod", "secret of the pod"
 
-// secretRow is a node on which a pod with a pull secret is started. sees says
-// who gets to see the secret, "mirror" and "hub", each with its token server.
+// secretRow is a node on which a pod with a pull secret is started. sees lists the hosts that
+// receive the secret, "mirror" and "hub", each with its token server.
 type secretRow struct {
 	name          string
 	page          string // the first cell of the row of the page
@@ -30,9 +29,9 @@ type secretRow struct {
 	serves, older string // as in traceRow
 }
 
-// TestTracePullSecrets holds the table of docs/pull-secrets.md against what
-// containerd does with a pull secret, and berth trace's note against both: it
-// stands there just when a mirror gets to see the secret.
+// TestTracePullSecrets compares the table of docs/pull-secrets.md with how containerd uses a pull
+// secret, and berth trace's note with both: trace prints the note exactly when a mirror receives
+// the secret.
 func TestTracePullSecrets(t *testing.T) {
 	berth := berthBinary(t)
 	var scenarios []scenario
@@ -80,7 +79,7 @@ func secretRows() []secretRow {
 	}
 }
 
-// TestPullSecretsPage wants the table of the page to be that of the test.
+// TestPullSecretsPage checks that the table of the page is that of the test.
 func TestPullSecretsPage(t *testing.T) {
 	text, err := os.ReadFile("../../docs/pull-secrets.md")
 	if err != nil {
@@ -102,8 +101,7 @@ func TestPullSecretsPage(t *testing.T) {
 	}
 }
 
-// pullsWithSecret sets up a row, asks berth trace, pulls as kubelet does for the
-// pod, and compares.
+// pullsWithSecret sets up a row, runs berth trace, pulls as kubelet does for the pod, and compares.
 func pullsWithSecret(s *scene, row secretRow) {
 	t, seen := newTraced(s), &sightings{who: map[string]bool{}}
 	t.passed = &containerd.Credential{Username: podUser, Password: podPassword}
@@ -129,14 +127,14 @@ func pullsWithSecret(s *scene, row secretRow) {
 	}
 }
 
-// sightings is who got to see the pod's secret.
+// sightings are the hosts that received the pod's secret.
 type sightings struct {
 	mu  sync.Mutex
 	who map[string]bool
 }
 
-// by looks for the secret in what a host is asked: in the header, and in the
-// form that a token server may be sent.
+// by looks for the secret in the requests to a host: in the header, and in the form for a token
+// server.
 func (s *sightings) by(host string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
@@ -155,15 +153,15 @@ func (s *sightings) by(host string, next http.Handler) http.Handler {
 	})
 }
 
-// all names them, sorted.
+// all returns the hosts, sorted.
 func (s *sightings) all() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(slices.Sorted(maps.Keys(s.who)), " ")
 }
 
-// tokenServer gives a token for one login, in a form or in a header; without
-// one to everybody. https://distribution.github.io/distribution/spec/auth/oauth/
+// tokenServer issues a token for one login, in a form or in a header; without a login, for every
+// request. https://distribution.github.io/distribution/spec/auth/oauth/
 func tokenServer(username, password string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u, p, _ := r.BasicAuth()

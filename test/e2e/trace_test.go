@@ -16,12 +16,12 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/containerd"
-	"github.com/berth-registry/berth/test/e2e/sample"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
+	"github.com/berth-registry/berth/test/sample"
 )
 
-// TestTrace holds berth trace against what containerd then does: it names a
-// host, or says that none serves, and the decoys tell who gave the layer.
+// TestTrace compares berth trace with the pull that follows: trace names the host that serves, or
+// reports that none does, and the decoys record which host served the layer.
 func TestTrace(t *testing.T) {
 	berth := berthBinary(t)
 	var scenarios []scenario
@@ -31,15 +31,15 @@ func TestTrace(t *testing.T) {
 	onEachContainerd(t, programs{berth: berth}, scenarios)
 }
 
-// traceRow is one node. want is who serves on containerd 2.4: "hub", "mirror"
-// or "" for nobody; older is that of 1.6 where it is another ("-": the same).
+// traceRow is one node. want is the host that serves on containerd 2.4: "hub", "mirror" or "" for
+// none; older is that of 1.6 where it differs ("-": the same).
 type traceRow struct {
 	name        string
 	set         func(*traced)
 	want, older string
 }
 
-// traced is a scene whose decoys count the layers that they gave.
+// traced is a scene whose decoys count the layers that they served.
 type traced struct {
 	*scene
 	img     sample.Image
@@ -52,7 +52,7 @@ type traced struct {
 	sources map[string]*layerSource // by host[:port]
 }
 
-// newTraced is a node with a mirror and Docker Hub, which have the same image.
+// newTraced returns a node with a mirror and Docker Hub, which have the same image.
 func newTraced(s *scene) *traced {
 	s.Helper()
 	t := &traced{scene: s, ref: ref, content: upstream.NewContent(), sources: map[string]*layerSource{}}
@@ -62,14 +62,14 @@ func newTraced(s *scene) *traced {
 	return t
 }
 
-// hubAnswers makes Docker Hub answer so.
+// hubAnswers replaces Docker Hub's answers.
 func (s *traced) hubAnswers(answer http.Handler) {
 	c := &layerSource{Decoy: s.decoys[hub]}
 	s.decoys[hub].Answer(c.of(answer))
 	s.sources[hub] = c
 }
 
-// layerSource counts the blobs that containerd, and nobody else, got from a handler.
+// layerSource counts the blobs that containerd got from a handler.
 type layerSource struct {
 	*upstream.Decoy
 	mu     sync.Mutex
@@ -108,7 +108,7 @@ func (s *statusOf) WriteHeader(code int) {
 	s.ResponseWriter.WriteHeader(code)
 }
 
-// decoy starts a mirror over plain http that answers so.
+// decoy starts a mirror over plain http that serves answer.
 func (s *traced) decoy(answer http.Handler) *layerSource {
 	s.Helper()
 	c := &layerSource{}
@@ -117,13 +117,13 @@ func (s *traced) decoy(answer http.Handler) *layerSource {
 	return c
 }
 
-// url is the address of the good mirror.
+// url returns the address of the good mirror.
 func (s *traced) url() string { return "http://" + s.mirror.Addr() }
 
 // use replaces the good mirror.
 func (s *traced) use(answer http.Handler) { s.mirror = s.decoy(answer) }
 
-// agree sets up a row, asks berth trace, pulls, and compares.
+// agree sets up a row, runs berth trace, pulls, and compares.
 func agree(s *scene, row traceRow) {
 	t := newTraced(s)
 	row.set(t)
@@ -131,8 +131,8 @@ func agree(s *scene, row traceRow) {
 	t.compare(told.Verdict, row.want, row.older, 2*pullTime)
 }
 
-// compare pulls and holds it against the verdict and the row. A pull takes
-// less than patience.
+// compare pulls, and compares the host that serves with the verdict and the row. A pull takes less
+// than patience.
 func (s *traced) compare(v traceVerdict, want, older string, patience time.Duration) {
 	s.Helper()
 	served := s.pulled(patience)
@@ -145,7 +145,7 @@ func (s *traced) compare(v traceVerdict, want, older string, patience time.Durat
 	s.wants(served, want, older)
 }
 
-// wants compares who served with what the row says.
+// wants compares the host that served with the row.
 func (s *traced) wants(served, want, older string) {
 	s.Helper()
 	if s.older && older != "-" {
@@ -156,19 +156,19 @@ func (s *traced) wants(served, want, older string) {
 	}
 }
 
-// traceReport is what is used of the command's output.
+// traceReport is the part of the command's output that the test uses.
 type traceReport struct {
 	Verdict traceVerdict
 	Notes   []struct{ ID, Text string }
 }
 
-// traceVerdict says who serves.
+// traceVerdict names the host that serves.
 type traceVerdict struct {
 	Serves     bool
 	Host, Text string
 }
 
-// disagrees says in what the verdict differs from who served ("": nobody did).
+// disagrees returns how the verdict differs from the host that served ("": none did).
 func (v traceVerdict) disagrees(served string) string {
 	if v.Host == served && v.Serves == (served != "") {
 		return ""
@@ -176,7 +176,7 @@ func (v traceVerdict) disagrees(served string) string {
 	return fmt.Sprintf("trace says that %q serves (%t: %s); containerd got it from %q", v.Host, v.Serves, v.Text, served)
 }
 
-// TestTraceDisagrees proves that the comparison can fail.
+// TestTraceDisagrees shows that the comparison can fail.
 func TestTraceDisagrees(t *testing.T) {
 	for served, v := range map[string]traceVerdict{
 		hub: {Serves: true, Host: "mirror"}, "mirror": {}, "": {Serves: true, Host: hub},
@@ -201,7 +201,7 @@ func (s *traced) trace() traceReport {
 	if _, err := fmt.Sscanf(id, "%d", &pid); err != nil {
 		s.Fatalf("identity %q: %v", id, err)
 	}
-	// Other containerds run beside this one.
+	// Other containerd processes run beside this one.
 	proc := filepath.Join(s.TempDir(), "proc")
 	if err := os.Mkdir(proc, 0o755); err != nil {
 		s.Fatal(err)
@@ -237,7 +237,7 @@ func (s *traced) trace() traceReport {
 	return reports[0]
 }
 
-// pulled pulls and names the host that gave the layers, or nobody.
+// pulled pulls and returns the host that served the layers, or "".
 func (s *traced) pulled(patience time.Duration) string {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), patience)

@@ -1,8 +1,8 @@
-// Package filetree describes what lies below a directory and tells in what two
-// such descriptions differ: whether a trial has left a machine as it was.
+// Package filetree describes the files below a directory and compares two descriptions, to check
+// that a trial has left a machine as it was.
 //
-// It only reads. The times of directories are not compared, for they change
-// whenever a file comes and goes.
+// It only reads. It does not compare the times of directories, because they change whenever a file
+// is created or removed.
 //
 // Start with [Read].
 package filetree
@@ -20,10 +20,9 @@ import (
 	"time"
 )
 
-// Read describes root, under the name "", and all that lies below it, under
-// names like "/etc/hosts": kind, mode and owner, of a file also its time and a
-// hash of its content, of a symbolic link where it leads. What skip says yes to
-// is left out, with all that lies below it.
+// Read describes root, under the name "", and everything below it, under names like "/etc/hosts":
+// kind, mode and owner; for a file also its time and a hash of its content; for a symlink its
+// target. Names for which skip returns true are left out, with everything below them.
 func Read(root string, skip func(name string) bool) (map[string]string, error) {
 	found := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -67,7 +66,7 @@ func describe(path string, info fs.FileInfo) (string, error) {
 	return line, nil
 }
 
-// Differences tells what is not as it was, a text for each name, in their order.
+// Differences returns one text for each name that differs, sorted by name.
 func Differences(before, after map[string]string) []string {
 	names := maps.Clone(before)
 	maps.Copy(names, after)

@@ -14,9 +14,8 @@ import (
 
 func none(string) bool { return false }
 
-// written is a directory with files, a link and a directory that has a file of
-// its own. Times and modes are set: neither the clock nor the umask decides what
-// is the same.
+// written returns a directory with files, a symlink and a subdirectory with a file. Times and modes
+// are set, so that neither the clock nor the umask matters.
 func written(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -48,7 +47,7 @@ func read(t *testing.T, root string, skip func(string) bool) map[string]string {
 }
 
 func TestDifferences(t *testing.T) {
-	// kept writes other content and leaves the time as it was.
+	// kept writes other content and restores the time.
 	kept := func(path string) error {
 		if err := os.WriteFile(path, []byte("two\n"), 0o644); err != nil {
 			return err
@@ -113,7 +112,7 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// owned is a file of somebody else: only root can give one away.
+// owned is a file of another user: only root can change the owner.
 type owned struct {
 	fs.FileInfo
 	stat syscall.Stat_t

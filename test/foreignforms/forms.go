@@ -1,20 +1,18 @@
-// Package foreignforms holds the forms of hosts.toml files that other programs
-// and people write: what the releases of containerd read alike, what only some
-// of them read, and what none does. The unit tests of hostsconf and the tests
-// with real daemons use the same list.
+// Package foreignforms holds the forms of hosts.toml files that other programs and people write:
+// those that all releases of containerd read alike, those that only some read, and those that none
+// reads. The unit tests of hostsconf and the tests with real daemons use the same list.
 package foreignforms
 
 import "strings"
 
-// Registry is whose directory the files are in.
+// Registry is the registry whose directory holds the files.
 const Registry = "quay.io"
 
-// CAFile is a PEM file beside each hosts.toml, with the authority of the
-// https addresses.
+// CAFile is the name of a PEM file beside each hosts.toml, with the authority of the https
+// addresses.
 const CAFile = "ca.pem"
 
-// Addresses are what the files name. Only the ones on loopback depend on the
-// machine.
+// Addresses are the addresses that the files name. Only those on loopback depend on the machine.
 type Addresses struct {
 	Plain string // http://127.0.0.1:PORT
 	IPv6  string // http://[::1]:PORT
@@ -30,15 +28,15 @@ const (
 // Form is one form of a hosts.toml.
 type Form struct {
 	Name string
-	// KillsV1 says that containerd 1.6 and 1.7 end at the pull.
+	// KillsV1 reports that containerd 1.6 and 1.7 crash at the pull.
 	KillsV1 bool
-	// Unordered says that containerd 1.6 and 1.7 ask the hosts in any order.
+	// Unordered reports that containerd 1.6 and 1.7 ask the hosts in any order.
 	Unordered bool
 
 	text string
 }
 
-// Content is the file.
+// Content returns the file.
 func (f Form) Content(a Addresses) []byte {
 	return []byte(strings.NewReplacer(
 		"@A", Mirror, "@B", Second, "@8443", OnPort, "@P", a.Plain, "@6", a.IPv6,

@@ -15,14 +15,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// startContainerd runs Debian's containerd without its CRI, and gives its socket.
+// startContainerd runs Debian's containerd without its CRI, and returns its socket.
 func startContainerd(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ctd") // Linux takes 107 bytes for a socket
+	dir, err := os.MkdirTemp("", "ctd") // the path of a socket has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +64,7 @@ func startContainerd(t *testing.T) string {
 	}
 }
 
-// serve puts what a directory in the OCI layout holds under a name on a registry that asks for
-// nothing.
+// serve serves a directory in the OCI layout under a name from a registry without a login.
 func serve(t *testing.T, dir, repository, tag string) *fakeregistry.Server {
 	t.Helper()
 	s := fakeregistry.Start(fakeregistry.Options{})
@@ -108,8 +107,8 @@ func serve(t *testing.T, dir, repository, tag string) *fakeregistry.Server {
 	return s
 }
 
-// containerd fetches the platform that is there of an index that was copied in part, whole or
-// reduced, and fails for one that is not.
+// containerd fetches the platform that a partly copied index has, whole or reduced, and fails for
+// one that it does not have.
 func TestContainerdTakesAPart(t *testing.T) {
 	b := prepareWith(t, sample.Options{Seed: 1, Images: 2, MinLayer: 100, MaxLayer: 2000})
 	socket := startContainerd(t)

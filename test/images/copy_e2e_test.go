@@ -1,12 +1,11 @@
 //go:build e2e
 
-// Package images tries berth images copy with a real docker-registry: the short
-// form of what the program bench does.
+// Package images tests berth images copy with a real docker-registry: the short form of the program
+// bench.
 package images
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -14,25 +13,26 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/sample"
 	"github.com/berth-registry/berth/test/images/trial"
 )
 
-// berth is the program: the one that was built, or one built now.
+// berth returns the program: the built one, or a new build.
 func berth(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("BERTH_BIN"); path != "" {
 		return path
 	}
-	return goBuild(t, "github.com/berth-registry/berth/cmd/berth")
+	return goBuild(t, "./cmd/berth")
 }
 
 func goBuild(t *testing.T, pkg string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "program")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), "../..", path, pkg); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
@@ -104,11 +104,10 @@ func TestCopy(t *testing.T) {
 	})
 }
 
-// The trials notice a copy that takes no care, and registries that are not
-// right.
+// The trials must find the faults of a careless copy, and of damaged registries.
 func TestControls(t *testing.T) {
 	b := prepare(t, 6)
-	unnoticed, err := b.Controls(t.Context(), goBuild(t, "github.com/berth-registry/berth/test/images/naive"))
+	unnoticed, err := b.Controls(t.Context(), goBuild(t, "./test/images/naive"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +116,8 @@ func TestControls(t *testing.T) {
 	}
 }
 
-// smallDisk is a directory with less room than the images need, and a way to
-// give it enough.
+// smallDisk returns a directory with less space than the images need, and a function that gives it
+// enough.
 func smallDisk(t *testing.T) (dir string, grow func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -141,7 +140,7 @@ func smallDisk(t *testing.T) (dir string, grow func()) {
 }
 
 // wantNoSpace runs a copy to a target that has too little space: the exit code is 1, and one line
-// says why for all images that failed.
+// gives the reason for all images that failed.
 func wantNoSpace(t *testing.T, b *trial.Bed, to string) {
 	t.Helper()
 	out, err := b.Command(t.Context(), to).CombinedOutput()
@@ -176,7 +175,7 @@ func wantNoSpace(t *testing.T, b *trial.Bed, to string) {
 
 var andMore = regexp.MustCompile(`^berth: \S+ and (\d+) more: `)
 
-// docker-registry refuses an index of which not all is there, and takes one that is reduced.
+// docker-registry refuses an index with missing parts, and accepts a reduced one.
 func TestPlatforms(t *testing.T) {
 	b := prepare(t, 8)
 	target, err := real.Start(t.Context(), b.Dir)
@@ -210,8 +209,8 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
-// A directory on a disk that is full: nothing in it looks whole and is not, and
-// with more room the next run completes it.
+// A directory on a full disk: it holds no file that looks complete and is not, and with more space
+// the next run completes it.
 func TestFullDisk(t *testing.T) {
 	b := prepare(t, 6)
 	disk, grow := smallDisk(t)
@@ -234,9 +233,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A registry on a disk that is full. docker-registry leaves empty files in its
-// store then, and answers 500 to each question about them; with more room the
-// next run completes it all the same.
+// A registry on a full disk. docker-registry leaves empty files in its store and then answers 500
+// to each request for them; with more space the next run completes the copy in spite of that.
 func TestFullRegistry(t *testing.T) {
 	b := prepareWith(t, sample.Options{Seed: 1, Images: 2, MinLayer: 100, MaxLayer: 512 << 10})
 	disk, grow := smallDisk(t)

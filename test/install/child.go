@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/node/install"
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
 const (
@@ -19,13 +19,13 @@ const (
 	wrongOrder = "flags first"
 )
 
-// What is done to a node.
+// The operations on a node.
 const (
 	opInstall   = "install"
 	opUninstall = "uninstall"
 )
 
-// sayPlanned is what the child says before it changes anything.
+// sayPlanned is the child's output before it changes anything.
 const sayPlanned = "planned\n"
 
 // child installs or uninstalls, and kills itself at step -at.
@@ -51,7 +51,7 @@ func child(args []string, out io.Writer) error {
 	return work(context.Background(), *dir, *op, *order, step, func() { fmt.Fprint(out, sayPlanned) })
 }
 
-// work does what berth install and berth uninstall do.
+// work does the same as berth install and berth uninstall.
 func work(ctx context.Context, dir, op, order string, step func(string) error, planned func()) error {
 	n, err := fakenode.Open(dir)
 	if err != nil {
@@ -80,7 +80,7 @@ func work(ctx context.Context, dir, op, order string, step func(string) error, p
 	return in.Do(ctx, p)
 }
 
-// hasty is what a script may do: flags, configuration, program, each as it comes.
+// hasty does what a simple script would: flags, configuration, program, in that order.
 func hasty(ctx context.Context, n *fakenode.Node, step func(string) error) error {
 	flags := "[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --image-credential-provider-config=/etc/p.yaml --image-credential-provider-bin-dir=/opt/p\n"
 	config := "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: p\n" +

@@ -14,19 +14,19 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
-// result is what the trials with one installer showed.
+// result is the outcome of the trials with one installer.
 type result struct {
 	installer              string
 	stepKills, randomKills int
 	dead                   []string // daemons that did not start after a kill
-	stuck                  []string // runs that did not go on after one
+	stuck                  []string // runs that did not finish after one
 	left                   []string // nodes that are not as they were
 }
 
-// driver makes the trials.
+// driver runs the trials.
 type driver struct {
 	o      options
 	dir    string
@@ -50,8 +50,8 @@ type trial struct {
 	shape fakenode.Shape
 	op    string
 	order string
-	at    int           // the step to die at
-	delay time.Duration // else the moment, after it began to change things
+	at    int           // the step at which the child kills itself
+	delay time.Duration // else how long after its first change
 }
 
 func (t trial) String() string {
@@ -62,7 +62,7 @@ func (t trial) String() string {
 	return fmt.Sprintf("%s of %s, killed at %s", t.op, t.shape.Name, when)
 }
 
-// drive kills one installer again and again.
+// drive kills one installer in each trial.
 func (d *driver) drive(ctx context.Context, order string) (result, error) {
 	r := result{installer: order}
 	trials, err := d.trials(ctx, order)
@@ -80,8 +80,8 @@ func (d *driver) drive(ctx context.Context, order string) (result, error) {
 	return r, nil
 }
 
-// trials lists the kills: each step of each shape, and as many random moments,
-// or so many of all those.
+// trials returns the kills: each step of each shape, and as many random moments, or a sample of all
+// those.
 func (d *driver) trials(ctx context.Context, order string) ([]trial, error) {
 	rnd := rand.New(rand.NewSource(d.o.seed))
 	var all []trial
@@ -109,7 +109,7 @@ func (d *driver) trials(ctx context.Context, order string) ([]trial, error) {
 	return all, nil
 }
 
-// measure runs without a kill: how many steps there are, and how long they take.
+// measure runs without a kill and returns the number of steps and their duration.
 func (d *driver) measure(ctx context.Context, shape fakenode.Shape, op, order string) (int, time.Duration, error) {
 	dir, n, _, err := d.node(ctx, shape, op)
 	if err != nil {
@@ -123,8 +123,8 @@ func (d *driver) measure(ctx context.Context, shape fakenode.Shape, op, order st
 	return steps, time.Since(begin), err
 }
 
-// node makes a node, for an uninstall one on which berth is installed. It gives
-// what it was like before that.
+// node makes a node, for an uninstall one on which berth is installed. It also returns the earlier
+// state.
 func (d *driver) node(ctx context.Context, shape fakenode.Shape, op string) (dir string, n *fakenode.Node, before map[string]string, err error) {
 	d.n++
 	dir = filepath.Join(d.dir, fmt.Sprint(d.n))
@@ -143,7 +143,7 @@ func (d *driver) node(ctx context.Context, shape fakenode.Shape, op string) (dir
 	return dir, n, before, err
 }
 
-// one makes one trial.
+// one runs one trial.
 func (d *driver) one(ctx context.Context, t trial, r *result) error {
 	dir, n, before, err := d.node(ctx, t.shape, t.op)
 	if n != nil {
@@ -201,7 +201,7 @@ func (d *driver) one(ctx context.Context, t trial, r *result) error {
 	return nil
 }
 
-// wired says what is missing after a run that went on.
+// wired returns what is missing after a finished run.
 func wired(n *fakenode.Node) string {
 	v, err := n.CheckContainerd()
 	flags, flagsErr := n.KubeletFlags()
@@ -219,8 +219,8 @@ func wired(n *fakenode.Node) string {
 	return ""
 }
 
-// starts restarts both daemons, as systemd does after a crash and as the machine
-// does after a power cut.
+// starts restarts both daemons, as systemd does after a crash and as the machine does after a power
+// cut.
 func (d *driver) starts(ctx context.Context, n *fakenode.Node) error {
 	_, err := n.CheckContainerd()
 	if err == nil {
@@ -229,7 +229,7 @@ func (d *driver) starts(ctx context.Context, n *fakenode.Node) error {
 	return errors.Join(err, n.CheckKubelet(), d.real.kubelet(ctx, n))
 }
 
-// run runs a child until it is dead. killed is false when it came to its end.
+// run runs a child until it has ended. killed is false if it ended by itself.
 func (d *driver) run(ctx context.Context, dir string, t trial) (killed bool, err error) {
 	cmd := exec.CommandContext(ctx, d.self, "child", "-dir", dir, "-op", t.op, "-order", t.order, "-at", fmt.Sprint(t.at))
 	var stderr bytes.Buffer

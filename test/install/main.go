@@ -1,21 +1,17 @@
-// Command install kills berth install and berth uninstall, at each of their
-// steps and at random moments, on nodes of several shapes, and then looks
-// whether the node's daemons start: containerd with the configuration that lies
-// there, kubelet with the flags that systemd knows and with those that it would
-// read after a reboot. Then it lets the next run go on, and wants the same
-// result as without the kill; an uninstall leaves the node byte for byte as it
-// was.
+// Command install kills berth install and berth uninstall, at each of their steps and at random
+// moments, on nodes of several shapes, and then checks that the node's daemons start: containerd
+// with the configuration on disk, kubelet with the flags that systemd has loaded and with those
+// after a reboot. Then it runs the command again, which must give the same result as without the
+// kill; an uninstall restores the node byte for byte.
 //
 //	go run ./test/install -trials 60 -seed 1
 //
-// With -containerd (several, comma-separated), -kubelet and -keyring it starts
-// the real programs too, once for each different set of files that a kill has
-// left. They need root. What the real kubelet and its stand-in say must agree,
-// also about the nodes that the next paragraph is about.
+// With -containerd (several, comma-separated), -kubelet and -keyring it also starts the real
+// programs, once for each different set of files after a kill. They need root. The real kubelet and
+// its stand-in must agree, also about the nodes of the next paragraph.
 //
-// The same is done with an installer that works in the wrong order, which must
-// leave nodes that do not start: otherwise the harness could not see any, and
-// install fails too.
+// The control is an installer with a wrong order of steps, which must leave nodes that do not
+// start. If it does not, install fails.
 package main
 
 import (
@@ -114,7 +110,7 @@ func table(out io.Writer, results ...result) {
 	t.Flush()
 }
 
-// kinds gives one example of each thing that went wrong.
+// kinds returns one example of each kind of fault.
 func kinds(bad []string) []string {
 	seen := map[string]bool{}
 	var some []string
@@ -128,7 +124,7 @@ func kinds(bad []string) []string {
 	return some
 }
 
-// judge says which bound was violated.
+// judge returns the violated limits.
 func judge(berth, control result) error {
 	var errs []error
 	for _, bad := range [][]string{berth.dead, berth.stuck, berth.left} {

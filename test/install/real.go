@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-registry/berth/test/install/fakenode"
+	"github.com/berth-registry/berth/test/fakes/fakenode"
 	"github.com/berth-registry/berth/test/standalone"
 )
 
-// realPrograms are asked about each different set of files once.
+// realPrograms are run once for each different set of files.
 type realPrograms struct {
 	o       options
 	answers map[string]error
@@ -41,14 +41,14 @@ func (p *realPrograms) close() error {
 	return p.runtime.close()
 }
 
-// containerd wants the real containerds of the node's line to start.
+// containerd checks that the real containerd of the node's line starts.
 func (p *realPrograms) containerd(ctx context.Context, n *fakenode.Node) error {
 	for _, daemon := range p.o.containerds {
 		version, err := exec.CommandContext(ctx, daemon, "--version").Output()
 		if err != nil {
 			return fmt.Errorf("%s: %w", daemon, err)
 		}
-		// Of the same line: others read these files in another way.
+		// Of the same line: other lines read these files differently.
 		if line, _, _ := strings.Cut(n.Release(), "."); !strings.Contains(string(version), " "+line+".") && !strings.Contains(string(version), " v"+line+".") {
 			continue
 		}
@@ -67,11 +67,11 @@ func (p *realPrograms) containerd(ctx context.Context, n *fakenode.Node) error {
 	return nil
 }
 
-// errDisagree: what the stand-in says of a node is worth nothing.
+// errDisagree: the stand-in's result for a node has no value.
 var errDisagree = errors.New("kubelet and its stand-in disagree")
 
-// kubelet wants the real kubelet to start with the flags that systemd knows, and
-// with those after a reboot.
+// kubelet checks that the real kubelet starts with the flags that systemd has loaded, and with
+// those after a reboot.
 func (p *realPrograms) kubelet(ctx context.Context, n *fakenode.Node) error {
 	flags, err := n.KubeletFlags()
 	if err != nil {
@@ -117,7 +117,7 @@ func orFine(err error) error {
 	return err
 }
 
-// opened is a path of the node as a program of this machine opens it; "" stays.
+// opened returns the path of a node's file for programs of this machine; "" stays "".
 func opened(n *fakenode.Node, name string) string {
 	if name == "" {
 		return ""
@@ -125,8 +125,7 @@ func opened(n *fakenode.Node, name string) string {
 	return n.Path(name)
 }
 
-// startKubelet starts a kubelet with the two flags and waits until it says that
-// it runs.
+// startKubelet starts a kubelet with the two flags and waits until it logs that it runs.
 func (p *realPrograms) startKubelet(ctx context.Context, config, dir string) (err error) {
 	if p.runtime == nil {
 		newest := p.o.containerds[len(p.o.containerds)-1]
@@ -150,8 +149,8 @@ func (p *realPrograms) startKubelet(ctx context.Context, config, dir string) (er
 	return errors.Join(fmt.Errorf("%w: %s", err, lines[len(lines)-1]), k.Close())
 }
 
-// once asks a program about files, unless it has been asked about the same ones:
-// then the answer is the same.
+// once asks a program about files, unless it has been asked about the same ones: then the answer is
+// the same.
 func (p *realPrograms) once(ask func() error, program string, places ...string) error {
 	sum := sha256.New()
 	fmt.Fprintln(sum, program)
@@ -159,7 +158,7 @@ func (p *realPrograms) once(ask func() error, program string, places ...string) 
 		fmt.Fprintf(sum, "%t\n", place == "")
 		_ = filepath.WalkDir(place, func(name string, d fs.DirEntry, err error) error {
 			if err != nil {
-				return nil // what is not there is a part of the picture
+				return nil // a missing file is part of the state
 			}
 			info, err := d.Info()
 			if err == nil && info.Mode().IsRegular() {

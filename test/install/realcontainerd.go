@@ -8,10 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/test/isolate"
 )
 
 // enter makes a machine out of the node's /etc and becomes the daemon.
@@ -33,22 +33,21 @@ type realContainerd struct {
 	log   bytes.Buffer // to be read once it has ended
 }
 
-// startContainerd wants a real containerd to come up, with its CRI, on a machine
-// with the /etc of a tree; "" is one without any. Close it.
+// startContainerd starts a real containerd and waits for its CRI, on a machine with the /etc of a
+// tree, or without any if tree is "". The caller must call close.
 func startContainerd(ctx context.Context, daemon, tree string) (*realContainerd, error) {
 	dir, err := os.MkdirTemp("/tmp", "berth-it-") // short, for the socket
 	if err != nil {
 		return nil, err
 	}
 	c := &realContainerd{dir: dir, ended: make(chan struct{})}
-	c.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private", "sh", "-c", enter)
+	c.cmd = isolate.Command(enter)
 	c.cmd.Env = []string{"PATH=" + filepath.Dir(daemon) + ":/usr/sbin:/usr/bin:/sbin:/bin", "TREE=" + tree, "DIR=" + dir, "DAEMON=" + daemon}
 	if tree == "" {
 		c.cmd.Env[1] = "TREE=" + filepath.Join(dir, "none")
 	}
 	c.cmd.Dir = "/"
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -72,7 +71,7 @@ func (c *realContainerd) close() error {
 	return os.RemoveAll(c.dir)
 }
 
-// ready waits until the CRI says so.
+// ready waits until the CRI is ready.
 func (c *realContainerd) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -4,16 +4,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // account owns every ECR registry of these tests.
 const account = "111122223333"
 
-// ecrHost is the registry that most of them ask for.
+// ecrHost is the registry of most tests.
 const ecrHost = account + ".dkr.ecr.us-east-1.amazonaws.com"
 
-// canary is in every secret, so that one search finds any of them.
+// canary is part of every secret, so that one search finds each of them.
 const canary = "canary"
 
 var (
@@ -21,7 +21,7 @@ var (
 	staticKey  = fakeaws.Key{ID: "AKIASTATIC", Secret: "static-secret-" + canary}
 )
 
-// startAWS starts an AWS that has an instance profile and knows the static keys.
+// startAWS starts an AWS with an instance profile that knows the static keys.
 func startAWS(t *testing.T) *fakeaws.Server {
 	t.Helper()
 	aws, err := fakeaws.Start()
@@ -34,7 +34,7 @@ func startAWS(t *testing.T) *fakeaws.Server {
 	return aws
 }
 
-// deny takes the permission to get registry tokens away from a key.
+// deny removes the permission to get registry tokens from a key.
 func deny(aws *fakeaws.Server, key fakeaws.Key) {
 	aws.Inject(fakeaws.Fault{
 		Point: fakeaws.ECR, KeyID: key.ID, Status: 400, Code: "AccessDeniedException",
@@ -42,14 +42,13 @@ func deny(aws *fakeaws.Server, key fakeaws.Key) {
 	})
 }
 
-// nodeEnv is the environment of a kubelet that has the static keys in it, and no
-// way to a metadata service but the fake one.
+// nodeEnv returns the environment of a kubelet with the static keys and the fake metadata service.
 func nodeEnv(t *testing.T, aws *fakeaws.Server) []string {
 	return append(aws.Env(), "HOME="+t.TempDir(),
 		"AWS_ACCESS_KEY_ID="+staticKey.ID, "AWS_SECRET_ACCESS_KEY="+staticKey.Secret)
 }
 
-// noSecret wants no secret in a log.
+// noSecret checks that a log has no secret.
 func noSecret(t *testing.T, what, log string, tokens ...string) {
 	t.Helper()
 	for _, secret := range append(tokens, canary) {
@@ -59,7 +58,7 @@ func noSecret(t *testing.T, what, log string, tokens ...string) {
 	}
 }
 
-// reasons lists the lines of a kubelet's log that say why a provider failed.
+// reasons returns the lines of kubelet's log with the reason why a provider failed.
 func reasons(log string) []string {
 	var found []string
 	for line := range strings.Lines(log) {

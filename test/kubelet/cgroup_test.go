@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// podCgroups lists the cgroups that containerd puts pods into when kubelet names
-// no parent, as it does without a cgroup for each class of pods.
+// podCgroups returns the cgroups that containerd puts pods into if kubelet names no parent, as it
+// does without a cgroup for each class of pods.
 func podCgroups(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -25,8 +25,8 @@ func podCgroups(t *testing.T) []string {
 	return found
 }
 
-// removeCgroups removes them, unless somebody else's pods are in them: an empty
-// one is no loss to whoever made it. Of ours, which ids name, none may be left.
+// removeCgroups removes them, unless they hold pods of another program: an empty one is not missed.
+// None of ours, which ids name, may remain.
 func removeCgroups(t *testing.T, ids []string) {
 	t.Helper()
 	for _, dir := range podCgroups(t) {
@@ -36,7 +36,7 @@ func removeCgroups(t *testing.T, ids []string) {
 
 func removeSoon(t *testing.T, dir string, ids []string) {
 	t.Helper()
-	// The kernel needs a moment after the last process has ended.
+	// The kernel keeps a cgroup for a moment after its last process has ended.
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		err := os.Remove(dir)
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -59,7 +59,7 @@ func removeSoon(t *testing.T, dir string, ids []string) {
 	}
 }
 
-// settings are what a kubelet sets in the kernel of its node.
+// settings returns the kernel settings that kubelet writes.
 func settings(t *testing.T) string {
 	t.Helper()
 	all := ""

@@ -1,10 +1,9 @@
-// Package kubelet tests berth-credential-provider and the files in
-// manifests/kubelet against kubelet itself.
+// Package kubelet tests berth-credential-provider and the files in manifests/kubelet with kubelet
+// itself.
 //
-// TestKeyring… runs the code with which kubelet of several versions reads its
-// configuration, runs providers and remembers their answers; it needs no root.
-// TestPods runs the real kubelet and the real containerd, as root. parts.sh
-// builds what they need.
+// TestKeyring… runs the code with which kubelet of several versions reads its configuration, runs
+// providers and caches their answers; it needs no root. TestPods runs the real kubelet and the real
+// containerd, as root. parts.sh builds the programs.
 package kubelet
 
 import (
@@ -24,7 +23,7 @@ import (
 	"time"
 )
 
-// eachVersion runs a test with every version of kubelet's code.
+// eachVersion runs a test with each version of kubelet's code.
 func eachVersion(t *testing.T, test func(*testing.T, part)) {
 	for _, p := range built(t, "keyring") {
 		t.Run(p.version, func(t *testing.T) {
@@ -34,8 +33,7 @@ func eachVersion(t *testing.T, test func(*testing.T, part)) {
 	}
 }
 
-// keyring is a kubelet as far as credentials are concerned: one that runs and
-// remembers.
+// keyring is the part of a kubelet that handles credentials. It keeps its cache while it runs.
 type keyring struct {
 	*testing.T
 	in   io.Writer
@@ -43,16 +41,16 @@ type keyring struct {
 	logs string // path
 }
 
-// credential is what kubelet passes to containerd.
+// credential is a login that kubelet passes to containerd.
 type credential struct{ Username, Password string }
 
 // askTime is more than any answer takes, and less than kubelet waits.
 const askTime = 40 * time.Second
 
-// startKeyring starts kubelet's code with a configuration that it accepts.
+// startKeyring starts kubelet's code with a configuration that it must accept.
 func startKeyring(t *testing.T, p part, config, binDir string, env []string) *keyring {
 	t.Helper()
-	// Not the context of the test: that one ends before the process is told to.
+	// Not the context of the test: it ends before the process gets its signal.
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	config, err := filepath.Abs(config)
 	if err != nil {
@@ -66,7 +64,7 @@ func startKeyring(t *testing.T, p part, config, binDir string, env []string) *ke
 	defer logs.Close()
 	cmd := exec.CommandContext(ctx, p.path, "-v=5", config, binDir)
 	cmd.Env = append(slices.Clone(env), "PATH=/usr/bin:/bin")
-	cmd.Dir = filepath.Dir(k.logs) // until 1.32 a .dockercfg is looked for there
+	cmd.Dir = filepath.Dir(k.logs) // until 1.32 kubelet looks for a .dockercfg there
 	cmd.Stderr = logs
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -90,7 +88,7 @@ func startKeyring(t *testing.T, p part, config, binDir string, env []string) *ke
 	return k
 }
 
-// ask gives the credentials that an image would be pulled with.
+// ask returns the credentials for an image.
 func (k *keyring) ask(image string) []credential {
 	k.Helper()
 	if _, err := fmt.Fprintln(k.in, image); err != nil {
@@ -106,7 +104,7 @@ func (k *keyring) ask(image string) []credential {
 	return a.Credentials
 }
 
-// one wants one credential for an image.
+// one returns the only credential for an image.
 func (k *keyring) one(image string) credential {
 	k.Helper()
 	c := k.ask(image)
@@ -116,7 +114,7 @@ func (k *keyring) one(image string) credential {
 	return c[0]
 }
 
-// none wants an image to be pulled anonymously.
+// none checks that an image is pulled anonymously.
 func (k *keyring) none(image string) {
 	k.Helper()
 	if c := k.ask(image); len(c) > 0 {
@@ -132,7 +130,7 @@ func (k *keyring) log() string {
 	return string(raw)
 }
 
-// refused gives the reason for which a kubelet would not start.
+// refused returns the reason for which kubelet would not start.
 func refused(t *testing.T, p part, config, binDir string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), askTime)

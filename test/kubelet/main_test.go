@@ -1,15 +1,18 @@
 package kubelet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
-// TestMain provides our two commands: those that the environment names, or
-// fresh ones of this checkout.
+// TestMain provides our two commands: those that the environment names, or new ones of this
+// checkout.
 func TestMain(m *testing.M) {
 	status, err := run(m)
 	if err != nil {
@@ -28,7 +31,7 @@ func run(m *testing.M) (status int, err error) {
 		path := os.Getenv(variable)
 		if path == "" {
 			path = filepath.Join(dir, command)
-			if err := goBuild(path, filepath.Join("..", ".."), "./cmd/"+command); err != nil {
+			if err := gobuild.Programs(context.Background(), filepath.Join("..", ".."), path, "./cmd/"+command); err != nil {
 				return 1, err
 			}
 		}
@@ -39,14 +42,14 @@ func run(m *testing.M) (status int, err error) {
 			return 1, err
 		}
 	}
-	// Whatever a test forgets, no real metadata service is reached.
+	// No test may reach a real metadata service.
 	if err := os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1"); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
 }
 
-// commands are ours, by the environment variable that names a binary.
+// commands maps environment variables to our commands.
 func commands() map[string]string {
 	return map[string]string{"BERTH_BIN": "berth", "BERTH_PROVIDER_BIN": "berth-credential-provider"}
 }

@@ -12,19 +12,19 @@ import (
 	"testing"
 )
 
-// Where things are below the root that berth is given.
+// Paths below the root that berth is given.
 const (
 	certsDir  = "etc/containerd/certs.d"
 	rulesFile = "var/lib/berth/provider.json"
 	tokenDir  = "run/berth/tokens"
 )
 
-// providerFlags make the provider look below a root.
+// providerFlags make the provider use a root.
 func providerFlags(root string) []string {
 	return []string{"--root", root, "--rules", filepath.Join(root, rulesFile), "--run-dir", filepath.Join(root, tokenDir)}
 }
 
-// apply gives berth a RegistryConfig, without its first two lines.
+// apply applies a RegistryConfig, given without its first two lines.
 func apply(t *testing.T, root, config string, env []string) {
 	t.Helper()
 	config = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n" + config
@@ -37,15 +37,15 @@ func apply(t *testing.T, root, config string, env []string) {
 	noSecret(t, "what berth says", string(output))
 }
 
-// node is what an administrator would install for a kubelet. Its provider is
-// started through a script, which counts and can add flags.
+// node is an installation for a kubelet. Its provider is started through a script, which counts
+// runs and can add flags.
 type node struct {
-	instead string // a program other than our provider
+	instead string // another program in place of our provider
 	args    []string
-	runs    string // file with a line for each run
+	runs    string // file with one line for each run
 }
 
-// binDir makes the directory that kubelet looks for the provider in.
+// binDir makes the directory in which kubelet looks for the provider.
 func (n *node) binDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -67,7 +67,7 @@ func (n *node) program() string {
 	return providerBinary()
 }
 
-// count is how often the provider was run.
+// count returns how many times the provider was run.
 func (n *node) count(t *testing.T) int {
 	t.Helper()
 	raw, err := os.ReadFile(n.runs)
@@ -77,8 +77,8 @@ func (n *node) count(t *testing.T) int {
 	return bytes.Count(raw, []byte("\n"))
 }
 
-// config is our configuration for kubelet with a change: each edit replaces the
-// first text by the second.
+// config returns our configuration for kubelet with changes: each edit replaces the first text by
+// the second.
 func config(t *testing.T, edits ...string) string {
 	t.Helper()
 	raw, err := os.ReadFile(manifest(configFile))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the parts of Kubernetes that the tests in this directory run against,
-# once a machine, into ${XDG_CACHE_HOME:-~/.cache}/berth-test:
+# Builds the parts of Kubernetes for the tests in this directory, once a machine, into
+# ${XDG_CACHE_HOME:-~/.cache}/berth-test:
 #
 #   kubelet   the real one, of the version in parts/go.mod
 #   keyring   kubelet's code that runs credential providers (parts/keyring), of
@@ -8,18 +8,18 @@
 #
 #   test/kubelet/parts.sh [-n] [NAME]
 #
-# builds what is missing; with -n it builds nothing, and fails if something is
-# missing. NAME is one of the two; without it, it is about both.
+# builds missing parts; with -n it builds nothing, and fails if a part is missing. NAME is
+# one of the two parts; without it, the script handles both.
 #
-# Standard output lists the parts, one a line: name, version, path. What is
-# being built goes to standard error.
+# Standard output lists the parts, one a line: name, version, path. Progress is on standard
+# error.
 set -euo pipefail
 cd "$(dirname "$0")/parts"
 # shellcheck source=test/parts/provide.sh
 source ../../parts/provide.sh
 options test/kubelet/parts.sh kubelet keyring -- "$@"
 
-# The source of keyring is part of the key, for it is ours and changes.
+# The source of keyring is part of the key, because it changes.
 sources=$(cat keyring/*.go | sha256sum | cut -c1-12)
 
 version=$(pinned go.mod k8s.io/kubernetes)

@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,8 +12,8 @@ import (
 // part is a program that parts.sh has built.
 type part struct{ name, version, path string }
 
-// built lists the parts of that name, or fails if one is missing: a test does
-// not compile for minutes unasked.
+// built returns the parts of that name, and fails if one is missing: a test must not compile for
+// minutes.
 func built(t *testing.T, name string) []part {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "./parts.sh", "-n", name)
@@ -38,23 +37,12 @@ func built(t *testing.T, name string) []part {
 	return found
 }
 
-// goBuild links a package of the module in dir statically.
-func goBuild(out, dir, pkg string) error {
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", out, pkg)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, output)
-	}
-	return nil
-}
-
-// manifest is the path of a file that we deliver for kubelet.
+// manifest returns the path of a file that we ship for kubelet.
 func manifest(name string) string {
 	return filepath.Join("..", "..", "manifests", "kubelet", name)
 }
 
-// write writes a file 0600 into a new directory and returns its path.
+// write writes a file with mode 0600 into a new directory and returns its path.
 func write(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

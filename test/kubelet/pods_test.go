@@ -8,12 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/test/e2e/upstream"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
-// TestPods starts pods with an ECR image: kubelet, provider, containerd and the
-// registry are all real but for AWS and its registry, which stand on loopback.
+// TestPods starts pods with an ECR image: kubelet, provider and containerd are real; AWS and its
+// registry are fakes on loopback.
 func TestPods(t *testing.T) {
 	b := newBed(t)
 	for _, c := range []struct {
@@ -53,7 +53,7 @@ func TestPods(t *testing.T) {
 			}
 		}},
 		{"foreign-hosts-file", func(s *scene) {
-			// There are no rules that know whom the file makes containerd ask.
+			// There are no rules that list the hosts of the file.
 			s.hostsNear()
 			s.start()
 			s.fails()
@@ -72,7 +72,7 @@ func TestPods(t *testing.T) {
 			s.servedTo()
 		}},
 		{"catch-all-mirror-naive-provider", func(s *scene) {
-			// The same with a provider that knows no hosts.toml.
+			// The same with a provider that does not know hosts.toml.
 			s.naive = true
 			s.apply(s.catchAll())
 			s.startWith(naiveProvider(s.T, ecrHost))
@@ -80,8 +80,8 @@ func TestPods(t *testing.T) {
 			s.askedBoth(s.mirror, s.far)
 		}},
 		{"named-registry", func(s *scene) {
-			// Named in the configuration, the registry has a directory of its
-			// own that leads past the mirror.
+			// The configuration names the registry, so it has a directory of its own that leads
+			// past the mirror.
 			s.apply(s.catchAll() + "registries:\n- host: " + ecrHost + "\n")
 			s.start()
 			s.runs()
@@ -96,8 +96,8 @@ func TestPods(t *testing.T) {
 			}
 		}},
 		{"mirror-in-ecr-misses", func(s *scene) {
-			// The mirror gets its token from hosts.toml and has no such
-			// image; the upstream is asked and sees nothing of the token.
+			// The mirror gets its token from hosts.toml and does not have the image; the upstream
+			// is asked and does not receive the token.
 			s.hubImage()
 			s.apply(hubInECR)
 			s.start()
@@ -118,7 +118,7 @@ func TestPods(t *testing.T) {
 	}
 }
 
-// servedTo wants the registry to have let in tokens of exactly these keys.
+// servedTo checks that the registry has admitted tokens of exactly these keys.
 func (s *scene) servedTo(keys ...fakeaws.Key) {
 	s.Helper()
 	want := map[string]bool{}
@@ -133,15 +133,14 @@ func (s *scene) servedTo(keys ...fakeaws.Key) {
 // hubInECR is a mirror of Docker Hub in ECR.
 const hubInECR = "mirrors:\n- upstream: docker.io\n  endpoints:\n  - url: https://" + ecrHost + "/docker-hub\n"
 
-// hubImage makes the pod one with an image of Docker Hub, for which kubelet asks
-// the provider.
+// hubImage gives the pod an image of Docker Hub, for which kubelet asks the provider.
 func (s *scene) hubImage() {
 	s.Helper()
 	s.image = "docker.io/library/app:v1"
 	s.config = config(s.T, "  matchImages:\n", "  matchImages:\n  - docker.io\n")
 }
 
-// askedBoth makes sure that there was an occasion to leak.
+// askedBoth checks that the token could have leaked.
 func (s *scene) askedBoth(first, second *upstream.Decoy) {
 	s.Helper()
 	if len(first.Requests()) == 0 || len(second.Requests()) == 0 {
@@ -149,7 +148,7 @@ func (s *scene) askedBoth(first, second *upstream.Decoy) {
 	}
 }
 
-// wantReason wants a line of kubelet's log that gives our reason.
+// wantReason checks that a line of kubelet's log has our reason.
 func (s *scene) wantReason(parts ...string) {
 	s.Helper()
 	for _, line := range reasons(s.kubelet.Log()) {
@@ -160,7 +159,7 @@ func (s *scene) wantReason(parts ...string) {
 	s.Errorf("no reason with %q in kubelet's log: %q", parts, reasons(s.kubelet.Log()))
 }
 
-// naiveProvider gives a token for every image of a registry.
+// naiveProvider returns a token for every image of a registry.
 func naiveProvider(t *testing.T, registry string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // asked is a node with our provider and its rules, and a kubelet that asks it.
@@ -18,9 +18,8 @@ type asked struct {
 	aws *fakeaws.Server
 }
 
-// askProvider starts kubelet's code of one version with our provider, after
-// berth was given a RegistryConfig; "" is a node without berth. The edits are
-// those of config.
+// askProvider starts kubelet's code of one version with our provider, after berth applied a
+// RegistryConfig; "" is a node without berth. The edits are those of config.
 func askProvider(t *testing.T, p part, registries string, edits ...string) asked {
 	t.Helper()
 	root := t.TempDir()
@@ -30,16 +29,15 @@ func askProvider(t *testing.T, p part, registries string, edits ...string) asked
 		apply(t, root, registries, env)
 		a.aws.ForgetCalls()
 	}
-	// The flags come from the configuration, as an administrator would give
-	// them.
+	// The flags come from the configuration, where an administrator would write them.
 	edits = append(edits, "  # args: [--rules, /var/lib/berth/provider.json, --run-dir, /run/berth/tokens]",
 		"  args: ["+strings.Join(providerFlags(root), ", ")+"]")
 	a.keyring = startKeyring(t, p, config(t, edits...), a.binDir(t), env)
 	return a
 }
 
-// TestKeyringCaches: kubelet asks once for a registry while the token is good
-// for long, and each time when it ends soon.
+// TestKeyringCaches: kubelet asks once for a registry while the token lasts long, and each time
+// when it ends soon.
 func TestKeyringCaches(t *testing.T) {
 	eachVersion(t, func(t *testing.T, p part) {
 		a := askProvider(t, p, "")
@@ -87,8 +85,8 @@ func TestKeyringVersions(t *testing.T) {
 	})
 }
 
-// TestKeyringDenied: nobody gives a token; kubelet pulls anonymously and says
-// why, in one line.
+// TestKeyringDenied: AWS issues no token; kubelet pulls anonymously and logs the reason in one
+// line.
 func TestKeyringDenied(t *testing.T) {
 	eachVersion(t, func(t *testing.T, p part) {
 		a := askProvider(t, p, "")
@@ -98,7 +96,7 @@ func TestKeyringDenied(t *testing.T) {
 		checkDenied(t, a.log())
 		noSecret(t, "kubelet's log", a.log())
 
-		// A failure is not kept by kubelet, only for a moment by us.
+		// kubelet does not cache a failure; we do, for a moment.
 		a.none(ecrHost + "/app")
 		if n := a.count(t); n != 2 {
 			t.Errorf("the provider was run %d times, want 2", n)
@@ -106,8 +104,8 @@ func TestKeyringDenied(t *testing.T) {
 	})
 }
 
-// TestKeyringLogsWhatAProviderSays: a provider that is careless on stderr shows
-// in kubelet's log, so that the other tests would see a secret there.
+// TestKeyringLogsWhatAProviderSays: kubelet's log has the stderr of a provider, so that the other
+// tests would find a secret there.
 func TestKeyringLogsWhatAProviderSays(t *testing.T) {
 	const careless = "#!/bin/sh\necho \"keys: $AWS_SECRET_ACCESS_KEY\" >&2\nexit 1\n"
 	eachVersion(t, func(t *testing.T, p part) {
@@ -123,8 +121,7 @@ func TestKeyringLogsWhatAProviderSays(t *testing.T) {
 	})
 }
 
-// checkDenied wants the log to give the reason, with both sources, in each line
-// that speaks of it.
+// checkDenied checks that each line about the failure has the reason, with both sources.
 func checkDenied(t *testing.T, log string) {
 	t.Helper()
 	lines := reasons(log)
@@ -140,8 +137,8 @@ func checkDenied(t *testing.T, log string) {
 	}
 }
 
-// TestKeyringPaths: a login for a part of a registry is for that part, whatever
-// kubelet has seen before.
+// TestKeyringPaths: a login for a part of a registry is used for that part alone, whatever kubelet
+// has cached.
 func TestKeyringPaths(t *testing.T) {
 	const host = "registry.corp:5000"
 	team := credential{"robot", "team-" + canary}
@@ -152,7 +149,7 @@ func TestKeyringPaths(t *testing.T) {
 `, host, team.Username, team.Password, app.Username, app.Password)
 	eachVersion(t, func(t *testing.T, p part) {
 		a := askProvider(t, p, registries, "  matchImages:\n", "  matchImages:\n  - "+host+"\n")
-		for range 2 { // the second time from kubelet's memory
+		for range 2 { // the second time from kubelet's cache
 			for image, want := range map[string]credential{
 				"/team/web:v1":     team,
 				"/team/app:v1":     app,
@@ -167,7 +164,7 @@ func TestKeyringPaths(t *testing.T) {
 			a.none(host + "/other:v1")
 			a.none("registry.corp/team/web:v1")
 		}
-		// Four answers are kept, two are not; the last image is not asked for.
+		// Four answers are cached, two are not; kubelet does not ask for the last image.
 		if n := a.count(t); n != 4+2*2 {
 			t.Errorf("the provider was run %d times, want 8", n)
 		}
@@ -175,8 +172,8 @@ func TestKeyringPaths(t *testing.T) {
 	})
 }
 
-// TestKeyringWithholds: a host that containerd asks as well must not have the
-// token, so kubelet gets none, and the reason.
+// TestKeyringWithholds: containerd asks a second host, which must not receive the token, so kubelet
+// gets no token, and the reason.
 func TestKeyringWithholds(t *testing.T) {
 	const named = "444455556666.dkr.ecr.us-east-1.amazonaws.com"
 	const registries = "mirrors:\n- {upstream: \"*\", endpoints: [{url: mirror.corp}]}\nregistries:\n- {host: " + named + "}\n"

@@ -18,13 +18,12 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// TestCanaryShowsNowhere runs the commands as they are shipped with random
-// configs, good and broken, and AWS in different moods. No secret may be in
-// what they print, but for the provider's answer, or among the arguments of a
-// process.
+// TestCanaryShowsNowhere runs the released commands with random configs, good and broken, and with
+// AWS in different states. Their output, except the provider's answer, and the arguments of
+// processes must have no secret.
 func TestCanaryShowsNowhere(t *testing.T) {
 	bin := buildCommands(t) // before HOME changes, and with it Go's cache
 	fake := startAWS(t)
@@ -36,7 +35,7 @@ func TestCanaryShowsNowhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n == 0 {
-			// AWS repeats what the request was signed with.
+			// AWS repeats the keys with which the request was signed.
 			fake.Inject(fakeaws.Fault{
 				Point: fakeaws.ECR, KeyID: "AKIAC0", Status: 400, Code: "AccessDeniedException", Message: "key " + canary + "-aws-c0",
 			})
@@ -59,8 +58,8 @@ type commands struct {
 	runs, failed, arguments int
 }
 
-// buildCommands builds both, with the race detector when this test has it, so
-// that packages which are built already are used.
+// buildCommands builds both, with the race detector if this test has it, so that the packages that
+// are already built are reused.
 func buildCommands(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -75,7 +74,7 @@ func buildCommands(t *testing.T) string {
 	return dir
 }
 
-// use runs every verb on a drawn node.
+// use runs every verb on a random node.
 func (c *commands) use(r *round) {
 	for _, args := range [][]string{
 		{"plan"}, {"apply"}, {"plan", "-o", "json"}, {"apply", "-o", "json"}, {"plan"},
@@ -93,14 +92,14 @@ func (c *commands) use(r *round) {
 	}
 }
 
-// request is what kubelet writes. It also holds a token of a service account,
-// which is a secret, too.
+// request returns kubelet's request. It also has a token of a service account, which is a secret
+// too.
 func request(image string) string {
 	return fmt.Sprintf(`{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":%q,"serviceAccountToken":"%s-sa"}`,
 		image, canary)
 }
 
-// broken gives the commands what people get wrong, with a secret near by.
+// broken runs the commands with typical mistakes near a secret.
 func (c *commands) broken() {
 	dir := c.t.TempDir()
 	secret := filepath.Join(dir, "pull-secret.json")
@@ -146,8 +145,8 @@ func (c *commands) write(file, body string) {
 	}
 }
 
-// run runs a program and looks at what it says. What the provider answers on
-// stdout is what it is for.
+// run runs a program and searches its output. The provider's stdout is not searched: it must have
+// the secret.
 func (c *commands) run(stdin, program string, args ...string) {
 	c.t.Helper()
 	stdout, stderr, arguments, err := c.exec(stdin, program, args...)
@@ -166,13 +165,13 @@ func (c *commands) run(stdin, program string, args ...string) {
 	}
 }
 
-// exec gives what the program said, and the arguments of it and of every
-// process that it started, as /proc showed them while it ran.
+// exec returns the output of a program, and the arguments of it and its descendants, read from
+// /proc while they ran.
 func (c *commands) exec(stdin, program string, args ...string) (stdout, stderr, arguments string, err error) {
 	c.t.Helper()
 	var out, errOut bytes.Buffer
 	cmd := exec.CommandContext(c.t.Context(), filepath.Join(c.bin, program), args...)
-	// Built with the race detector, a program would wait a second at its end.
+	// By default a program with the race detector waits for a second when it exits.
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	in, err := cmd.StdinPipe()
@@ -184,9 +183,9 @@ func (c *commands) exec(stdin, program string, args ...string) (stdout, stderr, 
 	}
 	done, looked := make(chan error), make(chan struct{})
 	go func() {
-		// Whoever waits for its stdin has been looked at.
+		// A program that waits for its stdin has been inspected by now.
 		<-looked
-		// A program that does not read all of it is fine.
+		// A program need not read all of it.
 		_, _ = io.WriteString(in, stdin)
 		_ = in.Close()
 		done <- cmd.Wait()
@@ -212,16 +211,16 @@ func (c *commands) exec(stdin, program string, args ...string) (stdout, stderr, 
 	}
 }
 
-// family gives the arguments of a process and of its descendants.
+// family returns the arguments of a process and of its descendants.
 func family(root int) (lines []string) {
 	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
 	parent := map[int]int{}
 	for _, file := range entries {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
-		// pid (name) state ppid; the name may hold anything.
+		// pid (name) state ppid; the name may contain any character.
 		_, rest, _ := strings.Cut(string(b[bytes.LastIndexByte(b, ')'):]), " ")
 		fields := strings.Fields(rest)
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
@@ -246,7 +245,7 @@ func family(root int) (lines []string) {
 	return lines
 }
 
-// control makes the secrets show, in every place that is looked at.
+// control puts a secret in every place that is searched.
 func (c *commands) control() {
 	c.t.Helper()
 	l := login{host: "control.corp", username: "u", password: canary + "-control"}

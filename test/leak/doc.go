@@ -1,7 +1,7 @@
-// Package leak tries to make a node give a secret to a host that must not have
-// it: random configs, random images and registries that behave badly, pulled
-// by containerd's own resolver with what kubelet would pass.
+// Package leak searches for ways in which a node sends a secret to a host that must not have it:
+// random configs, random images and misbehaving registries, pulled by containerd's own resolver
+// with the credentials that kubelet would pass.
 //
-// Start with TestNoLeak. What may be seen where is decided in oracle_test.go,
-// from the config as it was drawn and without any code of Berth.
+// Start with TestNoLeak. oracle_test.go decides which host may receive which secret, from the
+// random config and without any code of Berth.
 package leak

@@ -18,11 +18,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// world is everything that a node can reach: for each scheme and address a
-// server of its own on loopback. No name is ever looked up.
+// world is every host that a node can reach: one server on loopback for each scheme and address. No
+// name is resolved.
 type world struct {
 	seed      uint64
 	round     *round
@@ -37,7 +37,7 @@ type world struct {
 	challenged map[string]bool // hosts that asked for a login in this pull
 }
 
-// tally counts. One secret at one host in one pull is one case.
+// tally counts cases. One secret at one host in one pull is one case.
 type tally struct {
 	mu                               sync.Mutex
 	pulls, done                      int
@@ -75,7 +75,7 @@ func newWorld(seed uint64, r *round, fake *fakeaws.Server, a *authority, t *tall
 	return w
 }
 
-// client makes containerd's clients live in this world.
+// client makes a client of containerd use this world.
 func (w *world) client(c *http.Client) error {
 	c.Transport = w.transport
 	return nil
@@ -98,7 +98,7 @@ func (w *world) next(pull int) {
 	clear(w.challenged)
 }
 
-// decoy is one server; it is any registry, token server or object store.
+// decoy is one server: a registry, token server or object store.
 type decoy struct {
 	world    *world
 	scheme   string
@@ -135,7 +135,7 @@ func (w *world) decoy(scheme, addr string) (*decoy, error) {
 	}
 	go func() {
 		defer close(d.done)
-		// Serve always returns an error, and after Close it says nothing.
+		// Serve always returns an error; after Close it has no meaning.
 		_ = d.server.Serve(serve)
 	}()
 	w.decoys[scheme+" "+addr] = d
@@ -153,7 +153,7 @@ func (w *world) close() error {
 	return nil
 }
 
-// ServeHTTP looks for secrets and then behaves as badly as it was drawn.
+// ServeHTTP searches the request for secrets and then misbehaves as its mood says.
 func (d *decoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
@@ -165,7 +165,7 @@ func (d *decoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.behave(w, r, at, led)
 }
 
-// everything is all text of a request, with what is encoded in it.
+// everything returns all text of a request, with its decoded base64.
 func everything(r *http.Request, body []byte) string {
 	var b strings.Builder
 	for _, encoded := range []string{r.RequestURI, string(body)} {

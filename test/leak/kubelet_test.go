@@ -13,18 +13,18 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// passed is what containerd gets for a pull: kubelet names no host with it.
+// passed is the login that containerd gets for a pull: kubelet names no host with it.
 type passed struct{ username, password string }
 
-// kubelet does with the provider's answers what kubelet does: it asks once per
-// cache key and matches the keys of the answer against the image. The rules
-// are those of k8s.io/kubernetes/pkg/credentialprovider.
+// kubelet handles the provider's answers as kubelet does: it asks once for each cache key and
+// matches the keys of the answer against the image. The rules are those of
+// k8s.io/kubernetes/pkg/credentialprovider.
 type kubelet struct {
 	provider *credprovider.Provider
 	cache    map[string]map[string]passed
 }
 
-// view is the node's certs.d as the node's containerd has it.
+// view is the node's certs.d as the node's containerd sees it.
 func newKubelet(rulesFile, tokenDir, view string) (*kubelet, error) {
 	rules, err := credprovider.ReadRules(rulesFile)
 	if err != nil {
@@ -45,8 +45,8 @@ func newKubelet(rulesFile, tokenDir, view string) (*kubelet, error) {
 	}, nil
 }
 
-// credential gives what kubelet passes for an image without its tag, and why
-// it passes nothing if the provider said so.
+// credential returns the login that kubelet passes for an image without its tag, and the provider's
+// reason for passing none.
 func (k *kubelet) credential(ctx context.Context, image string) (passed, error) {
 	registry, _, _ := strings.Cut(image, "/")
 	auth, ok := k.cache["image "+image]
@@ -103,8 +103,8 @@ func (k *kubelet) ask(ctx context.Context, image, registry string) (map[string]p
 	return auth, nil
 }
 
-// keyMatches is URLsMatchStr: the same number of labels, each a glob; equal
-// ports; and the path as a plain prefix, so that team matches team-evil.
+// keyMatches is URLsMatchStr: the same number of labels, each a glob; equal ports; and the path as
+// a plain prefix, so that team matches team-evil.
 func keyMatches(key, image string) bool {
 	keyHost, keyPath, _ := strings.Cut(key, "/")
 	host, repository, _ := strings.Cut(image, "/")

@@ -26,7 +26,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 var (
@@ -34,16 +34,16 @@ var (
 	pullsFlag = flag.Int("pulls", 1000, "how many images are pulled")
 )
 
-// perRound is how many images are pulled with one config.
+// perRound is the number of images pulled with one config.
 const perRound = 10
 
 func TestMain(m *testing.M) {
-	// No test may reach a real metadata service, whatever it forgets.
+	// No test may reach a real metadata service.
 	os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 	goleak.VerifyTestMain(m)
 }
 
-// startAWS runs a fake AWS and points this process at it.
+// startAWS runs a fake AWS and makes this process use it.
 func startAWS(t *testing.T) *fakeaws.Server {
 	t.Helper()
 	fake, err := fakeaws.Start()
@@ -64,9 +64,9 @@ func startAWS(t *testing.T) *fakeaws.Server {
 	return fake
 }
 
-// TestNoLeak pulls random images with random configs from registries that
-// behave badly. No host may see a secret that it is not meant to have; the
-// cases that are not counted as leaks are those of verdict, and they are told.
+// TestNoLeak pulls random images with random configs from misbehaving registries. No host may
+// receive a secret that it must not have; the cases that do not count as leaks are those of
+// verdict, and the test prints them.
 func TestNoLeak(t *testing.T) {
 	fake := startAWS(t)
 	certificates, err := newAuthority()
@@ -99,10 +99,10 @@ type trial struct {
 	authority     *authority
 	seed          uint64
 	ours, control *tally
-	reader        *tally // of the control that follows links, see naiveRules
+	reader        *tally // of the control that follows symlinks, see naiveRules
 }
 
-// run is one round: a config, Berth, then the control in the same world.
+// run is one round: a config, Berth, then the control with the same servers.
 func (tr *trial) run(ctx context.Context, dir string, n int) error {
 	r, err := tr.draw(ctx, dir, n)
 	if err != nil {
@@ -138,8 +138,7 @@ func (tr *trial) run(ctx context.Context, dir string, n int) error {
 	return tr.quiet(r)
 }
 
-// draw gives the nth round. A config that Berth refuses is counted, and another
-// one is drawn.
+// draw returns the nth round. A config that Berth refuses is counted and replaced.
 func (tr *trial) draw(ctx context.Context, dir string, n int) (*round, error) {
 	rnd := rand.New(rand.NewPCG(tr.seed, uint64(n)))
 	for attempt := range 20 {
@@ -193,8 +192,7 @@ func (tr *trial) pulls(ctx context.Context, r *round, certsDir string, t *tally,
 	return w.close()
 }
 
-// quiet looks for secrets in what Berth said, and in files that others can
-// read.
+// quiet searches Berth's output, and files that others can read, for secrets.
 func (tr *trial) quiet(r *round) error {
 	if shows(r.spoken.String()) {
 		return fmt.Errorf("a secret shows in what Berth said: %s", r.spoken.String())
@@ -206,8 +204,8 @@ func (tr *trial) quiet(r *round) error {
 	return err
 }
 
-// pull does what containerd's CRI does with a credential that names no host:
-// whoever asks is given it.
+// pull does the same as containerd's CRI with a credential without a host: every host that asks
+// gets it.
 func pull(ctx context.Context, w *world, certsDir, ref string, p passed) error {
 	ctx = silent(ctx)
 	resolver := docker.NewResolver(docker.ResolverOptions{
@@ -261,8 +259,7 @@ func fetch(ctx context.Context, fetcher remotes.Fetcher, d ocispec.Descriptor) (
 	return body, err
 }
 
-// report prints the table and fails for a leak, and for a trial that could not
-// have seen one.
+// report prints the table. It fails for a leak, and for a test that could not have seen one.
 func (tr *trial) report(t *testing.T) {
 	ours, control := tr.ours, tr.control
 	t.Logf("seed %d: %d pulls (%d complete, %d requests), credentials offered %d, withheld %d, none %d | seen where meant %d %v | leaks %d | "+

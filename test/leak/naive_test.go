@@ -8,9 +8,8 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// naive is the control: a provider as others build it. It looks at the name of
-// the image and at the mirrors of the config, and not at the hosts that
-// containerd will ask. If the trial does not catch it, the trial is blind.
+// naive is the control: a typical provider. It uses the name of the image and the mirrors of the
+// config, and ignores the hosts that containerd will ask. The test must find its leaks.
 type naive struct {
 	round  *round
 	tokens *credprovider.Tokens

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// place is where a request arrived.
+// place is the host and path of a request.
 type place struct {
 	scheme string
 	host   string // host[:port] in lower case, without the port that the scheme implies
@@ -25,14 +25,14 @@ func placeOf(u *url.URL) place {
 
 func (p place) String() string { return p.scheme + "://" + p.host + p.path }
 
-// name is the host without its port.
+// name returns the host without its port.
 func (p place) name() string {
 	u := url.URL{Host: p.host}
 	return u.Hostname()
 }
 
-// repository is what an image name would say behind the host, and false for
-// whatever is not about a repository, such as a token endpoint.
+// repository returns the repository, as an image name has it after the host, and false for requests
+// that are not about a repository, such as those to a token endpoint.
 func (p place) repository() (string, bool) {
 	for _, what := range []string{"/manifests/", "/blobs/"} {
 		if i := strings.LastIndex(p.path, what); i >= 0 {
@@ -42,26 +42,24 @@ func (p place) repository() (string, bool) {
 	return "", false
 }
 
-// secret is one value and who may see it.
+// secret is one value with its owners.
 type secret struct {
 	what  string // for people
 	value string
-	// owners are the logins that have this value; none for what no registry
-	// may see at all.
+	// owners are the logins that have this value; none if no registry may receive it.
 	owners []login
 }
 
-// login is a username and password as the config was drawn.
+// login is a username and password of the random config.
 type login struct {
 	host, path         string // host as images name it
 	username, password string
-	// plain says that the config lets it go over plain http.
+	// plain means that the config allows plain http for it.
 	plain bool
 }
 
-// mayHave says whether the config means the login for this place: the host,
-// over a channel that protects it, and a repository below the path by whole
-// segments.
+// mayHave reports whether the config means the login for this place: the host, over a channel that
+// protects it, and a repository below the path by whole segments.
 func (l login) mayHave(p place) bool {
 	host := l.host
 	if host == "docker.io" {
@@ -84,14 +82,13 @@ func loopback(p place) bool {
 	return p.name() == "localhost" || strings.HasPrefix(p.name(), "127.")
 }
 
-// scope is what one ECR token opens: AWS issues it for a region, not for a
-// registry.
+// scope is the scope of one ECR token: AWS issues it for a region, not for a registry.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
 type scope struct{ service, region string }
 
-// ecrHosts are the names of ECR registries in this trial, spelt out rather
-// than recognised, so that nothing is tested against itself. Ports do not
-// matter: a name belongs to AWS on every port.
+// ecrHosts are the names of ECR registries in this test, listed and not recognised, so that the
+// test does not use the code that it tests. Ports do not matter: a name belongs to AWS on every
+// port.
 func ecrHosts() map[string]scope {
 	return map[string]scope{
 		"111122223333.dkr.ecr.us-east-1.amazonaws.com":      {"ecr", "us-east-1"},
@@ -104,7 +101,7 @@ func ecrHosts() map[string]scope {
 	}
 }
 
-// nearMisses look like hosts that own a secret, and do not.
+// nearMisses look like hosts that own a secret, and do not own one.
 func nearMisses() []string {
 	return []string{
 		"111122223333.dkr.ecr.us-east-1.amazonaws.com.evil.example",
@@ -125,7 +122,7 @@ func nearMisses() []string {
 	}
 }
 
-// ecrMayHave says whether a token of scope s may be seen at p.
+// ecrMayHave reports whether a place may receive a token of scope s.
 func (r *round) ecrMayHave(s scope, p place) bool {
 	if p.scheme != "https" && !loopback(p) && !r.plainHosts[p.host] {
 		return false
@@ -137,24 +134,23 @@ func (r *round) ecrMayHave(s scope, p place) bool {
 	return ok && own == s
 }
 
-// A verdict is what it means that a secret was seen at a place.
+// A verdict says whether a secret at a place is a leak.
 //
-// The three handovers are the only cases that do not count as leaks, and each
-// requires that the place which led containerd there may have that very secret
-// itself: it could have passed it on without containerd's help. None of them
-// can be decided by the provider or by hosts.toml:
+// The three handovers are the only cases that do not count as leaks. Each requires that the place
+// which led containerd there may have that secret itself: it could have passed the secret on
+// without containerd. Neither the provider nor hosts.toml can prevent them:
 //
-//   - realm: a registry names a token realm, and containerd logs in there, with
-//     kubelet's credential or (since 2.1) with the header. That is how Docker
-//     Hub, GHCR and Quay work: auth.docker.io is such a realm.
-//   - sameName: a registry redirects to its own host name on another port or
-//     scheme, or to a subdomain, where Go's client keeps the header. Only a
-//     prober that has seen the redirect can refuse the header channel.
-//   - asked: a registry redirects to another host, and that one asks for a
-//     login. containerd offers kubelet's credential to whoever asks, because
-//     kubelet names no host. (A redirect alone carries nothing there.)
+//   - realm: a registry names a token realm, and containerd logs in there, with kubelet's
+//     credential or (since 2.1) with the header. Docker Hub, GHCR and Quay work that way:
+//     auth.docker.io is such a realm.
+//   - sameName: a registry redirects to its own host name on another port or scheme, or to a
+//     subdomain, where Go's client keeps the header. Only a prober that has seen the redirect can
+//     refuse the header channel.
+//   - asked: a registry redirects to another host, and that one asks for a login. containerd
+//     sends kubelet's credential to every host that asks, because kubelet names no host. (A
+//     redirect alone does not carry it.)
 //
-// The same three, led by a place that may not have the secret, are leaks.
+// The same three are leaks if the place that led there may not have the secret.
 type verdict string
 
 const (
@@ -165,7 +161,7 @@ const (
 	asked    verdict = "redirect by the owner to a host that asks"
 )
 
-// lead is how containerd was led to a place: by whom, and by what means.
+// lead is how containerd was led to a place: by which place, and by which means.
 type lead struct {
 	from place // the place that containerd asked of itself
 	how  string
@@ -179,8 +175,8 @@ const (
 	byRedirectRealm = "redirect-realm"
 )
 
-// judge decides. led is nil when containerd asked p of itself; challenged says
-// that p has asked for a login in this pull.
+// judge returns the verdict. led is nil if containerd asked p without a lead; challenged means that
+// p has asked for a login in this pull.
 func judge(may func(place) bool, p place, led *lead, challenged bool) verdict {
 	switch {
 	case may(p):

@@ -13,16 +13,16 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// standIns are programs of the page that are no real ones here.
+// standIns are the programs of the page that are replaced by stand-ins.
 var standIns = map[string]func(args []string, stdout, stderr io.Writer) int{"kubectl": kubectl, "rke": rke}
 
-// clusterFile is the environment variable that names the file with the objects
-// of the cluster.
+// clusterFile is the environment variable with the path of the file that holds the cluster's
+// objects.
 const clusterFile = "CLUSTER"
 
-// kubectl keeps objects in a file, and makes pods of them as the cluster and
-// Redis' operator do: with the images and the pull secrets that they name.
-// What it does not know is an error, so that the page shows nothing else.
+// kubectl keeps objects in a file, and makes pods of them as the cluster and Redis' operator do:
+// with the images and the pull secrets that they name. An unknown command is an error, so the page
+// can use no other.
 func kubectl(args []string, stdout, stderr io.Writer) int {
 	c, err := openCluster(os.Getenv(clusterFile))
 	if err == nil {
@@ -35,7 +35,7 @@ func kubectl(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// object is as it was written, of any kind.
+// object is an object of any kind, as written.
 type object = map[string]any
 
 type cluster struct {
@@ -103,8 +103,8 @@ func (c *cluster) apply(file string, stdout io.Writer) error {
 	}
 }
 
-// pods are those that the cluster makes of Deployments, and the operator of the
-// database's resource.
+// pods returns the pods that the cluster makes of Deployments, and the operator of the database's
+// resource.
 func (c *cluster) pods() []object {
 	pods := []object{}
 	add := func(name string, spec object) {
@@ -133,7 +133,7 @@ func (c *cluster) pods() []object {
 	return pods
 }
 
-// withoutSecret lists the pods that lack a pull secret.
+// withoutSecret returns the pods that lack a pull secret.
 func (c *cluster) withoutSecret(secret string) []string {
 	var lacking []string
 	for _, p := range c.pods() {
@@ -144,7 +144,7 @@ func (c *cluster) withoutSecret(secret string) []string {
 	return lacking
 }
 
-// at goes down into an object; what is not there is empty.
+// at returns a field of an object; a missing field is empty.
 func at(o object, path ...string) object {
 	for _, name := range path {
 		o, _ = o[name].(object)
@@ -158,8 +158,7 @@ func text(o object, path ...string) string {
 	return s
 }
 
-// systemImages is what rke prints, to its standard output with a line of its
-// log.
+// systemImages is rke's standard output, which includes a line of its log.
 const systemImages = `time="2021-03-30T09:12:44Z" level=info msg="Generating images list for version [v1.19.3-rancher1-1]:"
 rancher/mirrored-coreos-etcd:v3.4.13-rancher1
 rancher/rke-tools:v0.1.66

@@ -12,13 +12,14 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/berth-registry/berth/test/images/fakecri"
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakecri"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/internet"
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/sample"
-	"github.com/berth-registry/berth/test/move/internet"
 )
 
-// The registries by the names that programs ask for.
+// The registries, by the names that programs use.
 const (
 	hub  = "registry-1.docker.io"
 	quay = "quay.io"
@@ -26,7 +27,7 @@ const (
 	corp = "registry.corp"
 )
 
-// login is one of the two that registry.corp takes.
+// login is one of the two logins that registry.corp accepts.
 type login struct{ name, password string }
 
 var (
@@ -34,18 +35,18 @@ var (
 	puller = login{"puller", "only pulls"} // as in the page's cluster.yml
 )
 
-// world is what the page speaks of: registries, a workstation and a node.
+// world holds the registries, a workstation and a node.
 type world struct {
 	registries map[string]*fakeregistry.Server
 	internet   *internet.Internet
-	dir        string // where commands run, and all files lie
+	dir        string // the working directory of commands, with all files
 }
 
-// newWorld makes the registries and what reaches them. change may put something
-// in front of a registry; without it Docker Hub has 76 pulls left.
+// newWorld starts the registries and their network. change may put a handler in front of a
+// registry; without it Docker Hub has 76 pulls left.
 func newWorld(t *testing.T, change ...func(map[string]http.Handler)) *world {
 	t.Helper()
-	// Its path is short: Linux takes 107 bytes for a socket.
+	// Its path is short: the path of a socket has at most 107 bytes.
 	dir, err := os.MkdirTemp("", "move")
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func newWorld(t *testing.T, change ...func(map[string]http.Handler)) *world {
 	return w
 }
 
-// pullerOnlyPulls refuses whatever changes the registry to the login of nodes.
+// pullerOnlyPulls refuses requests with the nodes' login that change the registry.
 func pullerOnlyPulls(rw http.ResponseWriter, r *http.Request) bool {
 	name, _, _ := r.BasicAuth()
 	refused := name == puller.name && r.Method != http.MethodGet && r.Method != http.MethodHead
@@ -106,7 +107,7 @@ func pullerOnlyPulls(rw http.ResponseWriter, r *http.Request) bool {
 	return refused
 }
 
-// moved are the images of the page by where they come from.
+// moved maps the source of each image of the page to its destinations.
 func moved() map[string][]string {
 	images := map[string][]string{
 		hub: {"redislabs/redis:7.2.4-64", "redislabs/operator:7.2.4-7", "redislabs/k8s-controller:7.2.4-7"},
@@ -133,7 +134,7 @@ func (w *world) fill() {
 	add(w.registries[hub], "ratelimitpreview/test:latest")
 }
 
-// add puts an image for two platforms into a registry.
+// add adds an image for two platforms to a registry.
 func add(s *fakeregistry.Server, name string) {
 	repository, tag, _ := strings.Cut(name, ":")
 	var children []string
@@ -150,9 +151,8 @@ func add(s *fakeregistry.Server, name string) {
 		sample.OCIIndex, strings.Join(children, ",")))
 }
 
-// programs puts berth, and what stands in for others, where the commands find
-// them: once for the workstation, and once for the node, whose files are below
-// a root of their own.
+// programs installs berth and the stand-ins: for the workstation, and for the node, whose files
+// have their own root.
 func (w *world) programs(t *testing.T) {
 	t.Helper()
 	real := berthBinary(t)
@@ -177,22 +177,20 @@ func (w *world) programs(t *testing.T) {
 	}
 }
 
-// berthBinary is the command, built when it is needed first.
+// berthBinary returns the path of berth, which is built at the first call.
 func berthBinary(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(os.Getenv(programsDir), "berth")
 	if _, err := os.Stat(file); err == nil {
 		return file
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", file, "../../cmd/berth")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), "../..", file, "./cmd/berth"); err != nil {
+		t.Fatal(err)
 	}
 	return file
 }
 
-// runtime is containerd on the node, as far as the CRI tells: Redis runs there.
+// runtime starts the CRI of the node's containerd, in which Redis runs.
 func (w *world) runtime(t *testing.T) {
 	t.Helper()
 	r := &fakecri.Runtime{SandboxInfo: map[string]map[string]string{"p": {"info": `{"image":"registry.k8s.io/pause:3.10"}`}}}
@@ -214,7 +212,7 @@ func (w *world) runtime(t *testing.T) {
 	t.Cleanup(stop)
 }
 
-// write puts a file into the directory; its parents are made.
+// write writes a file into the directory and makes its parents.
 func (w *world) write(name, content string) error {
 	path := filepath.Join(w.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -223,8 +221,8 @@ func (w *world) write(name, content string) error {
 	return os.WriteFile(path, []byte(content), 0o600)
 }
 
-// shell runs commands in the directory, on the workstation or on the node, and
-// gives what they print and the exit code.
+// shell runs commands in the directory, on the workstation or on the node, and returns their output
+// and the exit code.
 func (w *world) shell(ctx context.Context, place, commands string) (string, int, error) {
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", commands)
 	cmd.Dir = w.dir
@@ -235,11 +233,11 @@ func (w *world) shell(ctx context.Context, place, commands string) (string, int,
 	if _, ok := err.(*exec.ExitError); ok {
 		err = nil
 	}
-	// A node's root directory is what the page calls /.
+	// The page calls the root directory of the node /.
 	return strings.ReplaceAll(string(out), filepath.Join(w.dir, "node"), ""), cmd.ProcessState.ExitCode(), err
 }
 
-// asked is how many requests each registry has had.
+// asked returns the number of requests to each registry.
 func (w *world) asked() map[string]int {
 	n := map[string]int{}
 	for name, s := range w.registries {

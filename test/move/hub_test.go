@@ -12,25 +12,25 @@ import (
 
 const hubPage = "../../docs/docker-hub-limit.md"
 
-// member is the account of the page at Docker Hub.
+// member is the page's account at Docker Hub.
 var member = login{"member", "of docker hub"}
 
 const hubAuth = "auth.docker.io"
 
-// dockerHub is Docker Hub as far as its limit goes: a token for a login or for
-// an address, and with each a number of pulls, of which a GET of a manifest takes
-// one (https://docs.docker.com/docker-hub/usage/pulls/).
+// dockerHub implements Docker Hub's limit: a token for a login or for an address, and for each a
+// number of pulls; a GET of a manifest is one pull
+// (https://docs.docker.com/docker-hub/usage/pulls/).
 type dockerHub struct {
 	inner http.Handler
 
 	mu   sync.Mutex
-	left map[string]int // by whom it counts: the address, or the account
+	left map[string]int // by the address or the account that it counts
 }
 
 const hubAddress = "192.0.2.1"
 
 func newDockerHub(inner http.Handler) *dockerHub {
-	// Other machines behind the same address have used it up.
+	// Other machines with the same address have used all pulls.
 	return &dockerHub{inner: inner, left: map[string]int{hubAddress: 0, member.name: 200}}
 }
 
@@ -82,7 +82,7 @@ func (h *dockerHub) registry(w http.ResponseWriter, r *http.Request) {
 	h.inner.ServeHTTP(w, r)
 }
 
-// limited puts the limit in front of the registry of Docker Hub.
+// limited puts the limit in front of Docker Hub's registry.
 func limited(handlers map[string]http.Handler) *dockerHub {
 	h := newDockerHub(handlers[hub])
 	handlers[hub] = http.HandlerFunc(h.registry)
@@ -90,7 +90,7 @@ func limited(handlers map[string]http.Handler) *dockerHub {
 	return h
 }
 
-// TestHubPage walks from the error to the proof that it is gone.
+// TestHubPage runs the page from the error to the proof that it is gone.
 func TestHubPage(t *testing.T) {
 	var h *dockerHub
 	w := newWorld(t, func(handlers map[string]http.Handler) { h = limited(handlers) })
@@ -115,13 +115,13 @@ func TestHubPage(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	// What the page calls a proof is one: with the way closed nothing was asked
-	// there, and what was left stays.
+	// The page's proof is valid: with the network closed Docker Hub was not asked, and its count
+	// did not change.
 	last := steps[len(steps)-1]
 	if !strings.Contains(last.text, "--rate-limit") || h.of(member.name) >= 200 {
 		t.Errorf("the last step is %q and %d of 200 pulls are left: was nothing copied with the login?", last.text, h.of(member.name))
 	}
-	updates, traced := 0, 0 // the first update is the mirror, the second closes the way
+	updates, traced := 0, 0 // the first update is the mirror, the second closes the network
 	for _, s := range steps {
 		updates += strings.Count(s.printed, "update /etc/containerd/certs.d/docker.io")
 		if updates < 2 || !strings.Contains(s.text, "trace") {

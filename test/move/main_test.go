@@ -9,8 +9,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// programsDir is the environment variable that names where berth is built, once
-// for all tests.
+// programsDir is the environment variable with the directory in which berth is built once for all
+// tests.
 const programsDir = "MOVE_PROGRAMS"
 
 // TestMain is also the stand-ins: the test's own binary under another name.

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// block is a fenced block of a page: what stands behind the fence, and the text.
+// block is a fenced block of a page: the words after the fence, and the text.
 //
 //	sh        commands, run in the directory of the world: "node" is on a node,
 //	          "inside" is behind the air gap
-//	text      what the commands before it print, with their exit code
+//	text      the output of the commands before it, with their exit code
 //	yaml toml a file, if its first line is a comment with its name
 type block struct{ info, text string }
 
@@ -43,8 +43,8 @@ type step struct {
 	asked   map[string]int // requests to each registry
 }
 
-// walk does what a page says, in its order. The problems are everything that is
-// otherwise than the page says; what cannot be done ends the walk.
+// walk follows a page in its order. The problems are all differences from the page; a command that
+// cannot be run ends the walk.
 func (w *world) walk(ctx context.Context, page string) (steps []step, problems []string) {
 	all := blocksOf(page)
 	for i, b := range all {
@@ -83,7 +83,7 @@ func (w *world) walk(ctx context.Context, page string) (steps []step, problems [
 	return steps, problems
 }
 
-// exitCode is what the commands before an output end with.
+// exitCode returns the exit code that the page gives for the commands before an output.
 func exitCode(output block) int {
 	if output.info == "text exit 1" {
 		return 1
@@ -91,16 +91,16 @@ func exitCode(output block) int {
 	return 0
 }
 
-// fits compares what a page shows with what was printed. An ellipsis stands for
-// anything; a page that shows nothing says nothing.
+// fits compares the page's output with the actual one. An ellipsis matches anything; a page without
+// output matches everything.
 func fits(shown, printed string) bool {
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(shown), "…", "(?s:.+?)")
 	return shown == "" || regexp.MustCompile(`\A`+pattern+`\z`).MatchString(printed)
 }
 
-// file writes a block that names a file: on the node if the name is absolute.
-// Files that a config names are not looked for below the node's root, so their
-// paths are made those of this machine.
+// file writes a block that names a file: on the node if the name is absolute. The paths of files
+// that a config names are not resolved below the node's root, so they are replaced by paths of this
+// machine.
 func (w *world) file(content string) error {
 	m := fileName.FindStringSubmatch(content)
 	if m == nil {
@@ -114,7 +114,7 @@ func (w *world) file(content string) error {
 	return w.write(name, content)
 }
 
-// run does what a block of commands says, where it says.
+// run runs a block of commands at the place that it names.
 func (w *world) run(ctx context.Context, b block) (step, error) {
 	place := "workstation"
 	w.internet.All()
@@ -144,7 +144,7 @@ func (w *world) run(ctx context.Context, b block) (step, error) {
 
 const page = "../../docs/move-to-a-private-registry.md"
 
-// TestPage walks the page, and looks at the registries afterwards.
+// TestPage follows the page, and checks the registries afterwards.
 func TestPage(t *testing.T) {
 	w := newWorld(t)
 	text, err := os.ReadFile(page)
@@ -170,7 +170,7 @@ func TestPage(t *testing.T) {
 	w.checkCluster(t)
 }
 
-// checkMoved wants every image where the page has moved it, byte for byte.
+// checkMoved checks that every image is at the page's destination, byte for byte.
 func (w *world) checkMoved(t *testing.T) {
 	t.Helper()
 	for from, images := range moved() {
@@ -179,7 +179,7 @@ func (w *world) checkMoved(t *testing.T) {
 			to := repository
 			switch {
 			case from == k8s:
-				continue // stays where it is
+				continue // is not moved
 			case strings.HasPrefix(name, "redislabs/"):
 				to = "mirror/" + repository
 			}
@@ -190,7 +190,7 @@ func (w *world) checkMoved(t *testing.T) {
 	}
 }
 
-// checkSecrets wants no login where it does not belong.
+// checkSecrets checks that only registry.corp gets a login, and that no output has a password.
 func (w *world) checkSecrets(t *testing.T, steps []step) {
 	t.Helper()
 	for name, s := range w.registries {
@@ -211,8 +211,8 @@ func (w *world) checkSecrets(t *testing.T, steps []step) {
 	}
 }
 
-// checkSwitched wants nodes to ask nobody but registry.corp once the way to
-// Docker Hub is closed, and until they are put back.
+// checkSwitched checks that nodes ask only registry.corp from the time when the network to Docker
+// Hub is closed until berth restores them.
 func (w *world) checkSwitched(t *testing.T, steps []step) {
 	t.Helper()
 	closed, traced := false, 0
@@ -239,7 +239,7 @@ func (w *world) checkSwitched(t *testing.T, steps []step) {
 	}
 }
 
-// checkCluster wants the rewritten manifests to be in force.
+// checkCluster checks that the cluster uses the rewritten manifests.
 func (w *world) checkCluster(t *testing.T) {
 	t.Helper()
 	c, err := openCluster(filepath.Join(w.dir, "cluster.json"))
@@ -254,7 +254,7 @@ func (w *world) checkCluster(t *testing.T) {
 	}
 }
 
-// A page that says something wrong must not pass.
+// A page with an error must not pass.
 func TestWalkNotices(t *testing.T) {
 	w := newWorld(t)
 	const lists = "```yaml\n# pod.yaml\nkind: Pod\nspec: {containers: [{image: a:1}]}\n```\n\n```sh\nberth images list -f pod.yaml | head -n 1\n```\n\n"

@@ -1,8 +1,5 @@
-// Package nodefiles is the files of a node in memory: given these files, what
-// does Berth make of containerd's configuration.
-//
-// It stands in for the disk where internal/containerdconf asks for a Reader,
-// and never looks at the disk.
+// Package nodefiles holds the files of a node in memory, for tests of how Berth reads containerd's
+// configuration. It implements the Reader of internal/containerdconf and never reads the disk.
 package nodefiles
 
 import (
@@ -11,12 +8,10 @@ import (
 	"slices"
 )
 
-// Files are the contents of files by their absolute paths. There are no
-// directories.
+// Files maps absolute paths to the contents of files. There are no directories.
 type Files map[string]string
 
-// ReadFile gives a file's content. The error of one that is not there is an
-// [fs.ErrNotExist].
+// ReadFile returns the content of a file. If it is missing, the error is an [fs.ErrNotExist].
 func (f Files) ReadFile(name string) ([]byte, error) {
 	if content, ok := f[name]; ok {
 		return []byte(content), nil
@@ -24,8 +19,8 @@ func (f Files) ReadFile(name string) ([]byte, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-// Glob lists, sorted, the files whose paths match a pattern of [path.Match]. Its
-// one error is [path.ErrBadPattern].
+// Glob returns, sorted, the files whose paths match a pattern of [path.Match]. Its only error is
+// [path.ErrBadPattern].
 func (f Files) Glob(pattern string) ([]string, error) {
 	var names []string
 	for name := range f {

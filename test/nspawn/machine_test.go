@@ -17,17 +17,17 @@ import (
 	"time"
 )
 
-// patience is for everything that a busy machine may be slow at.
+// patience is how long a step may take on a busy machine.
 const patience = 2 * time.Minute
 
-// machine is a Debian that systemd-nspawn boots.
+// machine is a Debian in systemd-nspawn.
 type machine struct {
 	t      *testing.T
-	root   string // its tree, as this process sees it
-	log    string // what its console said
+	root   string // its tree, as a path of this process
+	log    string // file with its console output
 	nspawn *exec.Cmd
 	ended  chan struct{}
-	leader int // its PID 1, as this process sees it
+	leader int // its PID 1, in our process namespace
 }
 
 // newMachine copies the tree; boot starts it.
@@ -56,7 +56,7 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-// boot starts the machine and waits until systemd has done all it has to.
+// boot starts the machine and waits until systemd has finished.
 func (m *machine) boot() {
 	m.t.Helper()
 	console, err := os.OpenFile(m.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -75,7 +75,7 @@ func (m *machine) boot() {
 	ended := make(chan struct{})
 	m.ended = ended
 	go func(c *exec.Cmd) {
-		_ = c.Wait() // a machine that was killed, or reboots, is no success
+		_ = c.Wait() // nspawn fails for a machine that was killed or reboots
 		close(ended)
 	}(m.nspawn)
 	m.eventually("it has a PID 1", func() bool {
@@ -95,10 +95,10 @@ func (m *machine) boot() {
 	})
 }
 
-// reboot has the machine reboot itself.
+// reboot makes the machine reboot itself.
 func (m *machine) reboot() {
 	m.t.Helper()
-	_, _ = m.try("systemctl reboot --no-wall") // the answer may not come any more
+	_, _ = m.try("systemctl reboot --no-wall") // the answer may get lost
 	// With --keep-unit nspawn ends at a reboot, for its service to start anew.
 	select {
 	case <-m.ended:
@@ -111,13 +111,13 @@ func (m *machine) reboot() {
 	m.boot()
 }
 
-// leaderOf finds the child of a process that is PID 1 of a namespace.
+// leaderOf returns the child of a process that is PID 1 of a namespace.
 func leaderOf(parent int) int {
 	files, _ := filepath.Glob("/proc/[0-9]*/status")
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		field := map[string]string{}
 		for line := range strings.Lines(string(raw)) {
@@ -132,7 +132,7 @@ func leaderOf(parent int) int {
 	return 0
 }
 
-// try runs a shell command on the machine and gives both its outputs.
+// try runs a shell command on the machine and returns its stdout and stderr.
 func (m *machine) try(command string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -159,7 +159,7 @@ func (m *machine) run(command string) string {
 	return strings.TrimSpace(out)
 }
 
-// property is what systemd knows of a unit.
+// property returns a property of a unit.
 func (m *machine) property(unit, name string) string {
 	m.t.Helper()
 	out, err := m.try("systemctl show --value -p " + name + " " + unit)
@@ -169,7 +169,7 @@ func (m *machine) property(unit, name string) string {
 	return strings.TrimSpace(out)
 }
 
-// microseconds is a property that is one of systemd's times since boot.
+// microseconds returns a property that is a time since boot.
 func (m *machine) microseconds(unit, name string) time.Duration {
 	m.t.Helper()
 	n, err := strconv.ParseInt(m.property(unit, name), 10, 64)
@@ -179,10 +179,10 @@ func (m *machine) microseconds(unit, name string) time.Duration {
 	return time.Duration(n) * time.Microsecond
 }
 
-// path is where a path of the machine is for this process.
+// path returns the path of a machine's file for this process.
 func (m *machine) path(p string) string { return filepath.Join(m.root, p) }
 
-// write writes a file on the machine; its mode is 0644 if it is not there.
+// write writes a file on the machine; a new file has mode 0644.
 func (m *machine) write(name, content string) {
 	m.t.Helper()
 	if err := os.WriteFile(m.path(name), []byte(content), 0o644); err != nil {
@@ -190,7 +190,7 @@ func (m *machine) write(name, content string) {
 	}
 }
 
-// read reads a file of the machine, "" if it is not there.
+// read returns the content of a file of the machine, "" if it is missing.
 func (m *machine) read(name string) string {
 	m.t.Helper()
 	raw, err := os.ReadFile(m.path(name))
@@ -210,7 +210,7 @@ func (m *machine) eventually(what string, holds func() bool) {
 	}
 }
 
-// journal gives the end of what the machine's units said.
+// journal returns the end of the machine's journal.
 func (m *machine) journal() string {
 	dirs, _ := filepath.Glob(m.path("/var/log/journal/*"))
 	console, _ := os.ReadFile(m.log)
@@ -222,7 +222,7 @@ func (m *machine) journal() string {
 	return out
 }
 
-// kill ends the machine; with its PID 1 everything in it ends.
+// kill ends the machine; with its PID 1 the kernel ends everything in it.
 func (m *machine) kill() {
 	if m.ended == nil {
 		return

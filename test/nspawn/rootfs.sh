@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Provides the Debian 12 that the trial boots, once a machine, in
-# ${XDG_CACHE_HOME:-~/.cache}/berth-test: systemd as PID 1, Debian's containerd
-# and runc. Prints where it is.
+# Makes the Debian 12 that the test boots, once a machine, in
+# ${XDG_CACHE_HOME:-~/.cache}/berth-test: systemd as PID 1, Debian's containerd and runc.
+# Prints its path.
 set -euo pipefail
 
 for program in debootstrap systemd-nspawn; do
@@ -11,14 +11,14 @@ for program in debootstrap systemd-nspawn; do
   fi
 done
 
-# Another list of packages, another directory.
+# The directory depends on the list of packages.
 include=systemd,systemd-sysv,dbus,containerd,runc
 key=$(sha256sum <<<"$include" | cut -c1-8)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/berth-test
 root=$cache/rootfs-bookworm-$key
 mkdir -p "$cache"
 
-# The kernel drops the lock when this ends, however it ends.
+# The kernel releases the lock when this process ends.
 exec 9>"$root.lock"
 flock 9
 if [ ! -d "$root" ]; then
@@ -26,9 +26,9 @@ if [ ! -d "$root" ]; then
   making=$root.making-$$
   echo "making a Debian 12 in $root (a minute or two, once a machine)" >&2
   debootstrap --variant=minbase --include="$include" bookworm "$making" >&2
-  # What every boot would add or change.
+  # Packages are not needed to boot.
   rm -rf "$making"/var/cache/apt/archives/*.deb
-  # It appears by one rename, so that half of one is never used.
+  # It appears by one rename, so that no test uses an unfinished one.
   mv "$making" "$root"
 fi
 printf '%s\n' "$root"

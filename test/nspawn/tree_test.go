@@ -10,11 +10,10 @@ import (
 	"github.com/berth-registry/berth/test/filetree"
 )
 
-// tree is what lies on a machine: a line for each path.
+// tree describes the files of a machine, one line for each path.
 type tree map[string]string
 
-// othersOwn are the places that change by the doing of others, and are not
-// compared.
+// othersOwn returns paths that other programs change, which are not compared.
 func othersOwn() []string {
 	return []string{
 		"/srv/trial",              // of the trial itself
@@ -28,11 +27,11 @@ func othersOwn() []string {
 	}
 }
 
-// look reads the tree below a directory.
+// look describes the tree below a directory.
 func look(t *testing.T, root string) tree {
 	t.Helper()
 	found, err := filetree.Read(root, func(name string) bool {
-		// PrivateTmp= makes such directories, by another name at each boot.
+		// PrivateTmp= makes directories with a new name at each boot.
 		private := strings.HasPrefix(name, "/var/tmp/systemd-private-") && !strings.Contains(name, "berth")
 		return private || slices.Contains(othersOwn(), name)
 	})

@@ -4,13 +4,14 @@ package nspawn
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
-// registryUnit is the mirror, there before anything pulls.
+// registryUnit runs the mirror before any pull.
 const registryUnit = `[Unit]
 Before=containerd.service
 
@@ -22,8 +23,8 @@ ExecStart=/srv/trial/inside registry /srv/trial/asked
 WantedBy=multi-user.target
 `
 
-// kubeletUnit stands in for kubelet: it pulls once at boot, as soon as it may
-// start. It knows nothing of Berth.
+// kubeletUnit stands in for kubelet: it pulls once at boot, as soon as it may start. It does not
+// depend on Berth.
 const kubeletUnit = `[Unit]
 Wants=containerd.service
 After=containerd.service
@@ -38,8 +39,7 @@ ExecStart=/srv/trial/inside pull docker.io/library/boot:v1
 WantedBy=multi-user.target
 `
 
-// containerdUnit runs the containerd that no distribution carries yet, from
-// where its own archive puts it.
+// containerdUnit runs the containerd that Debian does not have, at the path of its own archive.
 const containerdUnit = `[Service]
 Type=notify
 ExecStart=/usr/local/bin/containerd
@@ -51,24 +51,23 @@ Restart=always
 WantedBy=multi-user.target
 `
 
-// slowStart makes the agent late, so that it shows who waits for it.
+// slowStart makes the agent start late, which shows the units that wait for it.
 const slowStart = `[Service]
 ExecStartPre=/bin/sleep 3
 `
 
-// environment keeps the agent from asking for the metadata service of a cloud,
-// which a trial has no business with.
+// environment keeps the agent from asking the metadata service of a cloud.
 const environment = "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1\n"
 
-// theirs is a hosts.toml that somebody has written by hand.
+// theirs is a hosts.toml written by hand.
 const theirs = `server = "https://quay.io"
 
 [host."https://by-hand.corp"]
   capabilities = ["pull"]
 `
 
-// furnish puts onto the machine, before it boots, what the trial needs: the
-// program in folder inside, its units, and what somebody has set up by hand.
+// furnish adds the files of the test before the machine boots: the program in folder inside, its
+// units, and foreign files.
 func furnish(t *testing.T, m *machine) {
 	t.Helper()
 	for _, dir := range []string{"/srv/trial/newer", "/var/log/journal", filepath.Dir(adopted)} {
@@ -76,10 +75,8 @@ func furnish(t *testing.T, m *machine) {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("go", "build", "-o", m.path("/srv/trial/inside"), "./inside")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), "", m.path("/srv/trial/inside"), "./inside"); err != nil {
+		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"trial-registry": registryUnit, "kubelet": kubeletUnit} {
 		m.unit(name, text)
@@ -109,13 +106,13 @@ func (m *machine) unit(name, text string) {
 	}
 }
 
-// pull has containerd pull an image of Docker Hub as kubelet would.
+// pull pulls an image of Docker Hub through containerd, as kubelet would.
 func (m *machine) pull(repository string) error {
 	_, err := m.try("/srv/trial/inside pull docker.io/library/" + repository + ":v1")
 	return err
 }
 
-// asked counts what the mirror was asked of a repository on behalf of docker.io.
+// asked returns the number of requests to the mirror for a repository of docker.io.
 func (m *machine) asked(repository string) int {
 	n := 0
 	for line := range strings.Lines(m.read("/srv/trial/asked")) {
@@ -137,8 +134,7 @@ func (m *machine) mirrored(repository string) {
 	}
 }
 
-// unmirrored pulls an image, for which the mirror must not be asked. There is
-// nowhere else to get it from.
+// unmirrored pulls an image and checks that the mirror is not asked. No other registry has it.
 func (m *machine) unmirrored(repository, when string) {
 	m.t.Helper()
 	if err := m.pull(repository); err == nil {

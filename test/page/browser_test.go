@@ -18,10 +18,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is for a machine that has other things to do.
+// patience is how long a step may take on a busy machine.
 const patience = 2 * time.Minute
 
-// startBrowser gives a context of a browser that can reach loopback alone.
+// startBrowser returns the context of a browser that can reach loopback alone.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -54,7 +54,7 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// look is one way to look at a page.
+// look is a width and a colour scheme.
 type look struct {
 	width int64
 	dark  bool
@@ -69,7 +69,7 @@ func (l look) scheme() string {
 	return "light"
 }
 
-// seen is what a browser did and showed.
+// seen is what the browser displayed and requested.
 type seen struct {
 	Facts
 	Complaints []string // of the console, scripts and the security policy
@@ -77,21 +77,21 @@ type seen struct {
 	Dialogs    int
 }
 
-// Facts are read off the page by a script of the test.
+// Facts are read from the page by the test's script.
 type Facts struct {
 	Title       string
 	Hacked      bool // a script of the page ran
-	Scroll      int  // width that the content takes
-	Client      int  // width that there is
+	Scroll      int  // width of the content
+	Client      int  // width of the window
 	Text        string
-	Wide        []string // elements that stick out
-	Cut         []string // text that is not shown, or not all of it
+	Wide        []string // elements that overflow
+	Cut         []string // text that is hidden or cut
 	Labels      []Label
 	Contrast    []string // texts with a contrast below 4.5
-	Texts       int      // texts whose contrast was looked at
+	Texts       int      // texts whose contrast was measured
 	Links       []string
-	Markup      map[string]int // how many elements of each name
-	Handlers    []string       // attributes that would run something
+	Markup      map[string]int // number of elements of each name
+	Handlers    []string       // attributes that would run a script
 	Refresh     string
 	Stylesheets int
 }
@@ -103,8 +103,8 @@ type Label struct {
 	Visible     bool
 }
 
-// visit opens a URL in a tab of its own, and looks around. With a name, it
-// leaves a picture if somebody wants one.
+// visit opens a URL in a new tab and reads the facts. With a name and SCREENSHOTS set, it writes a
+// picture.
 func visit(t *testing.T, browser context.Context, url string, l look, name string) seen {
 	t.Helper()
 	tab, closeTab := chromedp.NewContext(browser)
@@ -168,7 +168,7 @@ func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.V
 	})
 }
 
-// picture leaves a picture of the whole page.
+// picture writes a picture of the whole page.
 func picture(t *testing.T, tab context.Context, file string) {
 	t.Helper()
 	png, err := chromedp.Run(tab, chromedp.FullScreenshot(100))

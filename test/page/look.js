@@ -1,5 +1,5 @@
-// Reads off a page what the tests judge. It runs through the debugger, so the
-// page's policy, which allows no script, does not stop it.
+// Reads the facts that the tests check from a page. It runs through the debugger, so the
+// page's policy, which allows no script, does not block it.
 (() => {
   const rgb = (text) => {
     const canvas = document.createElement('canvas');

@@ -22,8 +22,7 @@ func looks() []look {
 	return []look{{400, false}, {400, true}, {1400, false}, {1400, true}}
 }
 
-// servePages starts the server of made-up snapshots and gives their URLs by
-// name.
+// servePages starts the server of made-up snapshots and returns their URLs by name.
 func servePages(t *testing.T) map[string]string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "serve")
@@ -55,7 +54,7 @@ func servePages(t *testing.T) map[string]string {
 	return urls
 }
 
-// judge lists what is wrong with a page whatever it shows.
+// judge returns the faults of a page, independent of its content.
 func judge(s seen, url string) []string {
 	var wrong []string
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
@@ -116,7 +115,7 @@ func judge(s seen, url string) []string {
 func TestPage(t *testing.T) {
 	urls := servePages(t)
 	browser := startBrowser(t)
-	// What has to be there to read.
+	// Texts that must be readable.
 	texts := map[string][]string{
 		"empty":   {"not ready", "starting", "Alarms 0", "None."},
 		"healthy": {"ready", "converged", "no alarm", "quay.io", "no fallback", "ECR token", "in 10h", "76 of 100 pulls"},
@@ -166,10 +165,10 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// flat is text as it is read, whatever the style sheet does to spaces and case.
+// flat is text without differences of spaces and case, which the style sheet may change.
 func flat(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 
-// The page reloads itself only when asked to, and only as it offers.
+// The page reloads only when asked to, at the intervals that it offers.
 func TestRefresh(t *testing.T) {
 	urls := servePages(t)
 	browser := startBrowser(t)
@@ -184,7 +183,7 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// The harness must notice each of the things that it looks for.
+// The harness must find each fault that it looks for.
 func TestJudgeNotices(t *testing.T) {
 	const filler = "<p>1<p>2<p>3<p>4<p>5<p>6<p>7<p>8<p>9<p>10<p>11"
 	const good = `<style>p{color:#000;background:#fff}</style>` + filler

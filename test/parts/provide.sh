@@ -1,15 +1,14 @@
 # shellcheck shell=bash
-# What the parts.sh of several directories share: programs that are built once a
-# machine, from a nested module, into ${XDG_CACHE_HOME:-~/.cache}/berth-test.
-# Such a script sources this, calls options, then provide for each part, and
-# complete at the end.
+# Shared by the scripts parts.sh: builds programs once a machine, from nested modules, into
+# ${XDG_CACHE_HOME:-~/.cache}/berth-test. A script sources this file, calls options, then
+# provide for each part, and complete at the end.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/berth-test
 export CGO_ENABLED=0 GOWORK=off GOFLAGS=
 missing=0 # 1 when a part is missing that is not to be built
 
-# options SCRIPT NAME... -- ARGUMENT... reads the command line of SCRIPT, which
-# is [-n] [NAME]: with -n nothing is built, with a NAME it is about that alone.
+# options SCRIPT NAME... -- ARGUMENT... parses the command line of SCRIPT, which is
+# [-n] [NAME]: with -n it builds nothing, with NAME it handles that part alone.
 options() {
   script=$1
   shift
@@ -38,7 +37,7 @@ pinned() {
   sed -nE "s,^(require)?[[:space:]]*${2//./\\.} v([0-9.]+)( //.*)?\$,\2,p" "$1"
 }
 
-# whole DIRECTORY PROGRAM... tells whether all programs are there.
+# whole DIRECTORY PROGRAM... succeeds if all programs exist.
 whole() {
   local dir=$1 program
   shift
@@ -53,8 +52,8 @@ whole() {
 # arguments make go build, in the current directory, link all PROGRAMS. WHY says
 # how long it takes.
 #
-# The directory appears by one rename after the last program is linked, so that
-# a build that was killed leaves nothing that looks whole.
+# The directory appears by one rename after the last program is linked, so that a killed
+# build leaves nothing that looks complete.
 provide() {
   local name=$1 version=$2 place=$3 why=$4 programs
   read -ra programs <<<"$5"
@@ -70,7 +69,7 @@ provide() {
       return
     fi
     mkdir -p "$cache"
-    # The subshell holds the lock; the kernel drops it when it ends, however.
+    # The subshell holds the lock; the kernel releases it when the subshell ends.
     (
       flock -n 9 || { echo "waiting for another process that builds $name $version" >&2; flock 9; }
       ! whole "$dir" "${programs[@]}" || exit 0

@@ -1,6 +1,5 @@
-// Package pki makes the certificate authorities, server certificates and client
-// certificates of a test. Everything is fresh for each run, valid for hours, and
-// in memory until [Pair.Write].
+// Package pki makes certificate authorities, server certificates and client certificates for tests.
+// Everything is new in each run, valid for hours, and in memory until [Pair.Write].
 //
 // Start with [New].
 package pki
@@ -31,10 +30,10 @@ type Pair struct {
 	CertPEM, KeyPEM []byte
 }
 
-// A certificate ends so long after now, and began so long before its end.
+// valid is how long a certificate lives from now on; whole is its whole life.
 const valid, whole = 12 * time.Hour, 24 * time.Hour
 
-// New returns a certificate authority that calls itself name.
+// New returns a certificate authority with a name.
 func New(name string) (*CA, error) {
 	key, err := newKey()
 	if err != nil {
@@ -57,10 +56,10 @@ func New(name string) (*CA, error) {
 	return &CA{cert: cert, key: key}, nil
 }
 
-// PEM is the certificate of the authority.
+// PEM returns the certificate of the authority.
 func (ca *CA) PEM() []byte { return certificatePEM(ca.cert.Raw) }
 
-// Pool holds the authority and nothing else.
+// Pool returns a pool with this authority alone.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
@@ -72,8 +71,7 @@ func (ca *CA) Server(hosts ...string) (Pair, error) {
 	return ca.ServerUntil(time.Now().Add(valid), hosts...)
 }
 
-// ServerUntil issues a certificate like [CA.Server] that ends then, or that has
-// ended.
+// ServerUntil issues a certificate like [CA.Server] that ends at end, which may be in the past.
 func (ca *CA) ServerUntil(end time.Time, hosts ...string) (Pair, error) {
 	template := leaf("server of a test", x509.ExtKeyUsageServerAuth)
 	for _, host := range hosts {
@@ -86,18 +84,18 @@ func (ca *CA) ServerUntil(end time.Time, hosts ...string) (Pair, error) {
 	return ca.issue(template, end)
 }
 
-// Client issues a certificate with which name proves who it is.
+// Client issues a client certificate for name.
 func (ca *CA) Client(name string) (Pair, error) {
 	return ca.issue(leaf(name, x509.ExtKeyUsageClientAuth), time.Now().Add(valid))
 }
 
-// TLS returns the pair as crypto/tls wants it.
+// TLS returns the pair in the form of crypto/tls.
 func (p Pair) TLS() (tls.Certificate, error) {
 	return tls.X509KeyPair(p.CertPEM, p.KeyPEM)
 }
 
-// Write puts the pair into dir as <name>.crt and <name>.key and returns their
-// paths. The key is 0600.
+// Write writes the pair into dir as <name>.crt and <name>.key, the key with mode 0600, and returns
+// their paths.
 func (p Pair) Write(dir, name string) (cert, key string, err error) {
 	cert, key = filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
 	if err := os.WriteFile(cert, p.CertPEM, 0o644); err != nil {
@@ -133,7 +131,7 @@ func (ca *CA) issue(template *x509.Certificate, end time.Time) (Pair, error) {
 	}, nil
 }
 
-// sign gives the certificate of key, which by signs in the name of parent.
+// sign returns the certificate of key, signed by by in the name of parent.
 func sign(template, parent *x509.Certificate, end time.Time, key, by *ecdsa.PrivateKey) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 100))
 	if err != nil {

@@ -19,7 +19,7 @@ func newCA(t *testing.T) *CA {
 	return ca
 }
 
-// TestVerify: what crypto/x509 makes of what was issued.
+// TestVerify checks the certificates with crypto/x509.
 func TestVerify(t *testing.T) {
 	const server, client = x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth
 	ca, other, now := newCA(t), newCA(t), time.Now()

@@ -14,8 +14,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The config that comes with the package is valid, and asks for nothing; so is
-// the example in its comments, which asks for a mirror with a login.
+// The config of the package is valid and changes nothing; the example in its comments, a mirror
+// with a login, is valid too.
 func TestStockConfig(t *testing.T) {
 	const file = "../../manifests/packaging/config.yaml"
 	stock, warnings, err := config.Load(file)

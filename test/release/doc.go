@@ -1,12 +1,10 @@
-// Package release tests what package.sh makes: both formats for both
-// architectures, looked into without being installed. That the deb works on a
-// node is for test/nspawn to show; the rpm and the packages for arm64 are run
-// nowhere.
+// Package release tests the output of package.sh: both formats for both architectures, inspected
+// without an installation. test/nspawn tests the deb on a node; no test runs the rpm or the
+// packages for arm64.
 //
-// What is released is made by the scripts beside this file: version.sh says
-// what a version is called, build.sh builds the programs, package.sh the
-// packages, and release.sh all that is published, twice, to see that it comes
-// out the same.
+// The scripts beside this file make a release: version.sh defines version strings, build.sh builds
+// the programs, package.sh the packages, and release.sh everything that is published, twice, to
+// check that both results are equal.
 //
 //	go test -tags e2e ./test/release
 package release

@@ -9,8 +9,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// TestImageName: what "make image" builds is what the chart runs, without a flag
-// on either side.
+// TestImageName: "make image" builds the image that the chart runs, without a flag on either side.
 func TestImageName(t *testing.T) {
 	var values struct {
 		Image struct{ Repository, Tag string }

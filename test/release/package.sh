@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes the packages: the programs, built for each architecture, and what lies
-# in manifests/, put together by nfpm.
+# Makes the packages with nfpm: the programs for each architecture, and files of
+# manifests/.
 #
 #   test/release/package.sh [-o DIRECTORY] [-a "ARCH…"] [-f "FORMAT…"] [-c CONFIG]
 #
 # into dist/, for amd64 and arm64, deb and rpm. VERSION and SOURCE_DATE_EPOCH are
-# those of the commit unless they are set. CONFIG stands in for the default
-# /etc/berth/config.yaml. Prints the files that it has made.
+# those of the commit unless they are set. CONFIG replaces the default
+# /etc/berth/config.yaml. Prints the paths of the packages.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -27,7 +27,7 @@ BERTH_VERSION=$(package_version)
 export BERTH_VERSION
 export BERTH_MAINTAINER="${BERTH_MAINTAINER:-The Berth authors <berth-registry@users.noreply.github.com>}"
 
-# NFPM names one that is built already.
+# NFPM is the path of an nfpm that is already built.
 NFPM=${NFPM:-$(go tool -n -modfile=test/release/nfpm/go.mod nfpm)}
 
 stage=$(mktemp -d)

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// contents are the files of both formats, with their modes; completions for zsh
-// and the license have places of their own.
+// contents returns the files of both formats, with their modes; completions for zsh and the license
+// have different paths in each.
 func contents(more ...string) []string {
 	all := []string{
 		"-rw------- /etc/berth/config.yaml",
@@ -58,7 +58,7 @@ func TestPackages(t *testing.T) {
 			}
 			tree := t.TempDir()
 			run(t, "dpkg-deb", "--extract", file, tree)
-			if arch.deb == "amd64" { // the one that this machine can run
+			if arch.deb == "amd64" { // the architecture of this machine
 				equal(t, "the provider's version", run(t, filepath.Join(tree, "usr/bin/berth-credential-provider"), "--version"), "berth-credential-provider v1.2.3-rc.1")
 				if version := run(t, filepath.Join(tree, "usr/bin/berth"), "version"); !strings.HasPrefix(version, "berth v1.2.3-rc.1 ") {
 					t.Errorf("berth says it is %q", version)
@@ -110,7 +110,7 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// The same sources give the same packages, and another version others.
+// The same sources give the same packages; another version gives other packages.
 func TestPackagesAreReproducible(t *testing.T) {
 	a, b, c := t.TempDir(), t.TempDir(), t.TempDir()
 	for i, first := range build(t, a, "v1.0.0", "amd64", "deb rpm") {
@@ -128,7 +128,7 @@ func TestPackagesAreReproducible(t *testing.T) {
 	}
 }
 
-// Versions come in the order in which they are made.
+// Versions sort in the order in which they were released.
 func TestVersions(t *testing.T) {
 	versions := []struct{ git, want string }{
 		{"1a2b3c4", "0.0.0~git20260102030405.1a2b3c4"},
@@ -154,7 +154,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// build makes packages and gives their files.
+// build makes packages and returns their paths.
 func build(t *testing.T, dir, version, arches, formats string) []string {
 	t.Helper()
 	cmd := exec.Command("./package.sh", "-o", dir, "-a", arches, "-f", formats)
@@ -192,8 +192,8 @@ func equal(t *testing.T, what, got, want string) {
 	}
 }
 
-// checkContents compares a list of files. Of directories, only those count that
-// are no others' too.
+// checkContents compares a list of files. Directories count only if they belong to no other
+// package.
 func checkContents(t *testing.T, list []string, more ...string) {
 	t.Helper()
 	want := contents(more...)
@@ -204,7 +204,7 @@ func checkContents(t *testing.T, list []string, more ...string) {
 	equal(t, "contents", strings.Join(list, "\n"), strings.Join(want, "\n"))
 }
 
-// checkPrograms: they are static, for the machine, and the unit is ours.
+// checkPrograms: the programs are static and for the architecture, and the unit is ours.
 func checkPrograms(t *testing.T, tree string, machine elf.Machine) {
 	t.Helper()
 	for _, name := range []string{"berth", "berth-credential-provider"} {

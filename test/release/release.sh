@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Makes what is published, into dist/: for amd64 and arm64 an archive of the
-# programs with its SBOM, the packages, and the checksums of all.
+# Makes the files of a release, in dist/: for amd64 and arm64 an archive of the programs
+# with its SBOM, the packages, and the checksums of all.
 #
 #   test/release/release.sh [DIRECTORY]
 #
-# The programs are built twice, from two copies of the sources in directories
-# with names of different length, the second time with a build cache of its own:
-# the same bytes must come out, and likewise of archives and packages. Takes
-# minutes, most of them for that second build.
+# The programs are built twice, from two copies of the sources in directories with names
+# of different length, the second time with a new build cache. Both builds, and their
+# archives and packages, must be equal. Takes minutes, most of them for the second build.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 mkdir -p "${1:-dist}"
@@ -17,7 +16,7 @@ arches=(amd64 arm64)
 # shellcheck source=test/release/version.sh
 . test/release/version.sh
 export VERSION
-# The tools need not be built twice.
+# The tools are built once.
 NFPM=$(go tool -n -modfile=test/release/nfpm/go.mod nfpm)
 export NFPM
 case $VERSION in *-dirty) echo "release: the checkout has changes that are in no commit; the version says so: $VERSION" >&2 ;; esac
@@ -25,7 +24,7 @@ case $VERSION in *-dirty) echo "release: the checkout has changes that are in no
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# copy puts the sources, as git knows them, into a directory.
+# copy copies the files that git tracks into a directory.
 copy() {
   mkdir "$1"
   git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' f; do
@@ -68,7 +67,7 @@ cp -a "$work/a" "$work/a-directory/with-a-longer-name"
 echo "== the same bytes?"
 diff -r "$work/first.tree" "$work/second.tree"
 diff -r "$work/first" "$work/second"
-# A comparison that cannot fail is none: another version is another program.
+# The control: a program of another version must differ.
 VERSION=other "$work/a/test/release/build.sh" amd64 "$work/a"
 if cmp -s "$work/a/berth" "$work/first.tree/berth_${VERSION#v}_linux_amd64/berth"; then
   echo "release: two versions are the same bytes: the comparison sees nothing" >&2

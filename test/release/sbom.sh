@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Writes the SBOM of the programs in a directory, in SPDX's JSON, as syft reads
-# it from what the Go linker has put into them; and fails unless it names what
-# is certainly in them.
+# Writes the SBOM of the programs in a directory, as SPDX JSON. syft reads the modules
+# that the Go linker has recorded in them. Fails if a known module is missing.
 #
 #   test/release/sbom.sh DIRECTORY FILE
 set -euo pipefail
@@ -11,7 +10,7 @@ if [ -z "${SYFT:-}" ]; then
   echo "building syft, if it is not built yet (some minutes)" >&2
   SYFT=$(go tool -n -modfile=test/release/syft/go.mod syft)
 fi
-# It asks nobody.
+# It uses no network.
 export SYFT_CHECK_FOR_APP_UPDATE=false SYFT_GOLANG_SEARCH_REMOTE_LICENSES=false
 "$SYFT" scan --quiet "dir:$directory" --source-name berth --source-version "${VERSION:-unknown}" --output "spdx-json=$file"
 for module in stdlib github.com/berth-registry/berth github.com/containerd/containerd/v2 github.com/aws/aws-sdk-go-v2; do

@@ -10,14 +10,13 @@ import (
 	"testing"
 )
 
-// stage is a machine of stand-ins: what the scripts of a package call writes
-// down that it was called.
+// stage is a machine of stand-ins: each program that a package's script calls records its call.
 type stage struct {
 	*testing.T
 	dir, log string
 }
 
-// newStage has berth fail at this verb, and systemd's state of the agent.
+// newStage makes berth fail at the verb failing; state is systemd's state of the agent.
 func newStage(t *testing.T, failing, state string, programs ...string) *stage {
 	t.Helper()
 	s := &stage{T: t, dir: t.TempDir()}
@@ -40,8 +39,8 @@ esac
 	return s
 }
 
-// play runs a script of manifests/packaging among the stand-ins. It gives what
-// was called, and how the script ended.
+// play runs a script of manifests/packaging with the stand-ins. It returns the calls, and the error
+// of the script.
 func (s *stage) play(script string, args ...string) (called string, err error) {
 	s.Helper()
 	raw, err := os.ReadFile(filepath.Join("../../manifests/packaging", script))
@@ -78,8 +77,8 @@ const (
 	disable   = "systemctl --no-reload disable berth.service\n"
 )
 
-// TestRemovalOfRPM: the node is put back first, and the unit is switched off when
-// that is done. If it fails the package stays, and its agent runs as before.
+// TestRemovalOfRPM: the script restores the node first and then disables the unit. If the restore
+// fails, the package stays, and its agent runs as before.
 func TestRemovalOfRPM(t *testing.T) {
 	for name, c := range map[string]struct {
 		left, state, failing, called string
@@ -107,8 +106,7 @@ func TestRemovalOfRPM(t *testing.T) {
 	}
 }
 
-// TestRemovalOfDeb: the same; dpkg itself calls the script that starts the agent
-// again.
+// TestRemovalOfDeb: the same; dpkg itself calls the script that starts the agent again.
 func TestRemovalOfDeb(t *testing.T) {
 	const (
 		stop  = "deb-systemd-invoke stop berth.service\n"

@@ -1,15 +1,15 @@
-# Sourced by package.sh and release.sh: what this version is called.
+# Sourced by package.sh and release.sh: the version strings.
 # shellcheck shell=bash
 
-# VERSION is what "berth version" prints, as "git describe" has it.
+# VERSION is the output of "berth version", by default that of "git describe".
 VERSION=${VERSION:-$(git describe --tags --always --dirty)}
 
-# SOURCE_DATE_EPOCH is the time that everything carries: that of the commit.
+# SOURCE_DATE_EPOCH is the time of all files: that of the commit.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 
-# package_version prints VERSION as dpkg and rpm compare it: a candidate comes
-# before its release, and commits after a release after it.
+# package_version prints VERSION in a form that dpkg and rpm sort correctly: a candidate
+# before its release, commits after a release after it.
 package_version() {
   local tag='^v([0-9]+(\.[0-9]+)*)(-([a-z][0-9a-z.]*))?(-([0-9]+)-g([0-9a-f]+))?(-dirty)?$'
   if [[ $VERSION =~ $tag ]]; then
@@ -20,6 +20,6 @@ package_version() {
     printf '%s\n' "$v"
     return
   fi
-  # No release yet: by the time of the commit.
+  # Before the first release: the time of the commit.
   printf '0.0.0~git%s.%s\n' "$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y%m%d%H%M%S)" "${VERSION//-/.}"
 }

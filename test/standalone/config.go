@@ -5,16 +5,15 @@ import (
 	"path/filepath"
 )
 
-// config is the KubeletConfiguration.
+// config returns the KubeletConfiguration.
 func (k *Kubelet) config(o Options) []byte {
 	return append(Config(k.dir, o.Socket), fmt.Appendf(nil, "staticPodPath: %q\nfileCheckFrequency: 1s\n", k.pods())...)
 }
 
-// Config is a KubeletConfiguration for one that keeps its files in dir and has
-// its container runtime at socket. It opens no port, sets no rule of the packet
-// filter, and asks for nothing that a container lacks: a cgroup for each class
-// of pods, limits of the disk, the right to lower oom_score_adj. More fields can
-// be added behind it.
+// Config returns a KubeletConfiguration for a kubelet that keeps its files in dir and has its
+// container runtime at socket. It opens no port and sets no packet filter rule. It needs nothing
+// that a container lacks: no cgroup for each class of pods, no disk limits, no right to lower
+// oom_score_adj. More fields can be appended.
 func Config(dir, socket string) []byte {
 	return fmt.Appendf(nil, `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

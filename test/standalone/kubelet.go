@@ -1,11 +1,10 @@
-// Package standalone runs a real kubelet without an API server: it starts the
-// pods whose manifests are in a directory, with the container runtime it is
-// given, and asks image credential providers as on any node.
+// Package standalone runs a real kubelet without an API server: it starts the pods whose manifests
+// are in a directory, with a given container runtime, and asks image credential providers as on any
+// node.
 //
-// It changes nothing on the machine. It runs in a mount namespace of its own,
-// in which the directories that kubelet writes to by name are empty, and what
-// it sets in the kernel are copies; and in a process namespace of its own, so
-// that the kernel ends all that it has started, however it ends.
+// It changes nothing on the machine. kubelet runs in its own mount namespace, in which the
+// directories that it writes to by name are empty and the kernel settings are copies, and in its
+// own process namespace, so that the kernel ends all its processes when it ends.
 package standalone
 
 import (
@@ -16,8 +15,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/berth-registry/berth/test/isolate"
 )
 
 // Options configure a kubelet.
@@ -37,11 +37,11 @@ type Kubelet struct {
 	exited chan struct{}
 }
 
-// stopTime is how long kubelet gets to end before it is killed.
+// stopTime is how long kubelet may take to end before it is killed.
 const stopTime = 10 * time.Second
 
-// enter makes the machine out of reach and becomes kubelet. kubelet wants to
-// write the listed settings of the kernel; it gets to write copies of them.
+// enter hides the machine's files and becomes kubelet. kubelet writes the listed kernel settings;
+// it gets copies of them.
 const enter = `set -e
 copies=$1; shift
 for dir in /run /var/lib /var/log; do mount -t tmpfs tmpfs "$dir"; done
@@ -52,8 +52,8 @@ for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on
 done
 exec "$@"`
 
-// Start starts kubelet. It does not wait for it to be ready: pods tell. Close
-// it.
+// Start starts kubelet. It does not wait until kubelet is ready: a pod shows that. The caller must
+// call Close.
 func Start(o Options) (*Kubelet, error) {
 	dir, err := os.MkdirTemp("", "berth-kubelet-")
 	if err != nil {
@@ -81,8 +81,7 @@ func (k *Kubelet) start(o Options) error {
 		return err
 	}
 	defer log.Close()
-	k.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private",
-		"sh", "-c", enter, "sh", filepath.Join(k.dir, "sys"), o.Program,
+	k.cmd = isolate.Command(enter, filepath.Join(k.dir, "sys"), o.Program,
 		"--config", file,
 		"--root-dir", filepath.Join(k.dir, "root"),
 		"--cert-dir", filepath.Join(k.dir, "pki"),
@@ -93,7 +92,6 @@ func (k *Kubelet) start(o Options) error {
 	k.cmd.Env = append(append([]string(nil), o.Env...), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	k.cmd.Dir = k.dir
 	k.cmd.Stdout, k.cmd.Stderr = log, log
-	k.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := k.cmd.Start(); err != nil {
 		k.cmd = nil
 		return err
@@ -105,9 +103,9 @@ func (k *Kubelet) start(o Options) error {
 	return nil
 }
 
-// Run has kubelet run a pod: manifest is one v1.Pod in YAML.
+// Run makes kubelet run a pod: manifest is one v1.Pod in YAML.
 func (k *Kubelet) Run(name, manifest string) error {
-	// kubelet watches the directory: it must not see half a file.
+	// kubelet watches the directory: it must not read a partial file.
 	temp := filepath.Join(k.dir, name+".yaml")
 	if err := os.WriteFile(temp, []byte(manifest), 0o600); err != nil {
 		return err
@@ -115,8 +113,7 @@ func (k *Kubelet) Run(name, manifest string) error {
 	return os.Rename(temp, filepath.Join(k.pods(), name+".yaml"))
 }
 
-// WaitForLog waits until a line of the log holds all of parts, and returns the
-// first such line.
+// WaitForLog waits until a line of the log contains all parts, and returns the first such line.
 func (k *Kubelet) WaitForLog(ctx context.Context, parts ...string) (string, error) {
 	for {
 		for line := range strings.Lines(k.Log()) {
@@ -139,8 +136,7 @@ func holdsAll(line string, parts []string) bool {
 	return true
 }
 
-// Pause waits a moment. The error says that there is nothing to wait for: kubelet
-// has ended, or ctx has.
+// Pause waits a moment. It returns an error if kubelet or ctx has ended.
 func (k *Kubelet) Pause(ctx context.Context) error {
 	timer := time.NewTimer(50 * time.Millisecond)
 	defer timer.Stop()
@@ -154,7 +150,7 @@ func (k *Kubelet) Pause(ctx context.Context) error {
 	}
 }
 
-// Log is everything that kubelet has logged.
+// Log returns everything that kubelet has logged.
 func (k *Kubelet) Log() string {
 	raw, err := os.ReadFile(k.logFile())
 	if err != nil {
@@ -163,13 +159,12 @@ func (k *Kubelet) Log() string {
 	return string(raw)
 }
 
-// Stop ends kubelet. Its pods run on, until their runtime is told otherwise or
-// ends.
+// Stop ends kubelet. Its pods go on running until their runtime stops them or ends.
 func (k *Kubelet) Stop() error {
 	if k.cmd == nil {
 		return nil
 	}
-	// unshare does not pass signals on; its death is that of the child.
+	// unshare does not forward signals; its death ends the child.
 	_ = k.cmd.Process.Kill()
 	select {
 	case <-k.exited:
@@ -179,13 +174,12 @@ func (k *Kubelet) Stop() error {
 	}
 }
 
-// Close ends kubelet and removes what it has made itself. It reports what it
-// could not remove.
+// Close ends kubelet and removes its files. It returns an error for what it could not remove.
 func (k *Kubelet) Close() error {
 	return errors.Join(k.Stop(), k.leftovers(), os.RemoveAll(k.dir))
 }
 
-// leftovers reports a mount of ours in the machine's own mount table.
+// leftovers reports our mounts that are still in the machine's mount table.
 func (k *Kubelet) leftovers() error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -91,7 +91,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Idle makes a keeper that asks for nothing, and so does nothing wrong.
+// Idle makes a refresher that never asks, and so breaks none of the rules about calls.
 func Idle(o tokens.Options) Subject { return &idle{newNaive(o, time.Hour)} }
 
 type idle struct{ *naive }
@@ -101,7 +101,7 @@ func (i *idle) Run(ctx context.Context) error {
 	return nil
 }
 
-// Chatty makes Berth's keeper with a log that says everything twice.
+// Chatty makes Berth's refresher with a log that writes everything twice.
 func Chatty(o tokens.Options) Subject {
 	o.Log = slog.New(twice{o.Log.Handler()})
 	return tokens.New(o)

@@ -14,8 +14,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// node is one machine in the weather: its clock, its token files, and AWS as
-// it is seen from there.
+// node is one machine: its clock, its token files, and AWS as the machine sees it.
 type node struct {
 	judge *judge
 
@@ -27,7 +26,7 @@ type node struct {
 	full    bool // the disk: nothing is stored
 }
 
-// region is what one service and region are to the node.
+// region is the state of one service and region for the node.
 type region struct {
 	as     ecr.Registry // without a host
 	rnd    *rand.Rand   // its own, so that the order of calls at one moment does not matter
@@ -53,7 +52,7 @@ func (n *node) putClock(by time.Duration) {
 	n.judge.clockPut(n.ahead)
 }
 
-// at gives the region as it is now. The lock is held.
+// at returns the current state of the region. The caller holds the lock.
 func (n *node) at(r ecr.Registry) *region {
 	g, ok := n.regions[keyOf(r)]
 	if !ok {
@@ -74,7 +73,7 @@ func (n *node) at(r ecr.Registry) *region {
 	return g
 }
 
-// issue makes a token. The lock is held.
+// issue makes a token. The caller holds the lock.
 func (n *node) issue(life time.Duration) credprovider.Token {
 	n.serial++
 	now := n.wallLocked()
@@ -100,8 +99,7 @@ func (n *node) other(r ecr.Registry) {
 	n.judge.issued(r, t, n.ahead, true)
 }
 
-// forget loses what is stored: a restart of the machine, or somebody who
-// cleans up.
+// forget removes the stored tokens: a restart of the machine, or a clean-up.
 func (n *node) forget() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -110,8 +108,8 @@ func (n *node) forget() {
 	}
 }
 
-// source is the keeper's access to the node. There is a new one for each
-// change of the credentials.
+// source is the refresher's access to the node. There is a new one for each change of the
+// credentials.
 type source struct {
 	node *node
 	name int
@@ -124,7 +122,7 @@ func (s *source) Cached(r ecr.Registry) (credprovider.Token, bool) {
 	return t, !t.Password.IsZero() && t.Usable(s.node.wallLocked())
 }
 
-// Get finds a better source now and then.
+// Get sometimes finds a better source.
 func (s *source) Get(ctx context.Context, r ecr.Registry) (credprovider.Token, error) {
 	t, ok := s.Cached(r)
 	if !ok {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Rule is something that must not be broken.
+// Rule is a rule that the refresher must not break.
 type Rule string
 
 // The rules.
@@ -26,10 +26,10 @@ func (j *judge) violation(rule Rule, format string, args ...any) {
 	}
 }
 
-// enough violations have shown what there is to show.
+// enough is the number of violations after which a control may end.
 const enough = 20000
 
-// lost reports whether to go on makes no sense.
+// lost reports whether the trial can be ended.
 func (j *judge) lost() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

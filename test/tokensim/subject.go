@@ -9,7 +9,7 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Subject is what is tried: a *[tokens.Refresher] or something in its place.
+// Subject is the tested object: a *[tokens.Refresher] or a replacement.
 type Subject interface {
 	Set(tokens.Source, []ecr.Registry)
 	Run(context.Context) error
@@ -21,13 +21,13 @@ type Subject interface {
 // Make makes a subject.
 type Make func(tokens.Options) Subject
 
-// Berth makes the keeper of the agent.
+// Berth makes the agent's refresher.
 func Berth(o tokens.Options) Subject { return tokens.New(o) }
 
-// Naive makes a keeper as one would write it in five minutes: it sleeps until
-// the token expires, and tries again ten times a second. It breaks every rule.
+// Naive makes a simple refresher: it sleeps until the token expires, and tries again ten times a
+// second. It breaks every rule.
 func Naive(o tokens.Options) Subject { return newNaive(o, 100*time.Millisecond) }
 
-// Lockstep makes the same with a pause of twenty seconds: it spares AWS, but
-// all nodes that were throttled together come back together.
+// Lockstep makes the same with a pause of twenty seconds: it spares AWS, but all nodes that were
+// throttled together come back together.
 func Lockstep(o tokens.Options) Subject { return newNaive(o, 20*time.Second) }

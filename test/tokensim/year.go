@@ -17,7 +17,7 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Report is what one trial has shown.
+// Report is the outcome of one trial.
 type Report struct {
 	Seed uint64
 	Span time.Duration
@@ -27,7 +27,7 @@ type Report struct {
 	// MostGoroutines is how many more there were than at the start.
 	MostGoroutines int
 	LogLines       int
-	// Broken counts the violations, Violations has the first of them.
+	// Broken counts the violations; Violations has the first of them.
 	Broken     map[Rule]int
 	Violations []string
 }
@@ -40,10 +40,9 @@ func (r Report) Verdict() error {
 	return fmt.Errorf("seed %d: rules broken: %v, the first of them:\n%s", r.Seed, r.Broken, strings.Join(r.Violations, "\n"))
 }
 
-// Year lets a subject live on one node for a time, in the weather of a seed,
-// and reports how it did. A control is ended early, once it has broken enough.
-// The weather and what happens to the node are those of the seed; how
-// goroutines take turns at one moment is not.
+// Year runs a subject on one node for a time, with the random events of a seed, and reports the
+// outcome. A control ends early, once it has broken enough rules. The seed decides AWS's states and
+// the node's events; it does not decide the order of goroutines at one moment.
 func Year(t *testing.T, seed uint64, span time.Duration, make Make) Report {
 	y := &year{seed: seed, span: span, make: make}
 	synctest.Test(t, y.run)
@@ -64,7 +63,7 @@ type year struct {
 	subject Subject
 	source  *source
 	want    []ecr.Registry
-	calm    time.Time // since then nobody but the weather has interfered
+	calm    time.Time // since then only AWS's state has changed
 	stop    func()
 }
 
@@ -115,7 +114,7 @@ func (y *year) run(*testing.T) {
 	y.report.LogLines = y.log.lines
 }
 
-// mostEntries is what is wanted, and as much again as may be adopted.
+// mostEntries is the number of wanted tokens, plus as many as may be adopted.
 const mostEntries = 3 + 16
 
 // after draws a moment from now on.
@@ -153,7 +152,7 @@ func (y *year) start() {
 	y.calm = time.Now()
 }
 
-// place draws one of the registries that there are.
+// place draws one of the registries.
 func (y *year) place() ecr.Registry {
 	if y.rnd.IntN(8) == 0 {
 		r, _ := ecr.ParseHost("public.ecr.aws")
@@ -171,7 +170,7 @@ func (y *year) chooseWanted() {
 	}
 }
 
-// disturb is what happens to a node besides the weather at AWS.
+// disturb draws an event on the node other than AWS's state.
 func (y *year) disturb() {
 	switch n := y.rnd.IntN(100); {
 	case n < 20:
@@ -225,12 +224,11 @@ func (y *year) jump() time.Duration {
 	return by
 }
 
-// settled is how long it takes at most to have a token again once AWS gives
-// them: the longest pause and the longest Retry-After, and a margin.
+// settled is the longest time until there is a token once AWS issues them: the longest pause and
+// the longest Retry-After, and a margin.
 const settled = 11 * time.Minute
 
-// look judges all tokens that are wanted, and gives the moments at which to
-// look again.
+// look checks all wanted tokens, and returns the moments at which to look again.
 func (y *year) look() []time.Time {
 	var edges []time.Time
 	for _, r := range y.want {

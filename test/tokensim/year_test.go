@@ -8,22 +8,22 @@ import (
 	"go.uber.org/goleak"
 )
 
-// One goroutine at a time: the race detector of Go 1.26 crashes when two of a
-// synctest bubble take an expired timer at the same moment, because the runtime
-// has one race context for all timers of a bubble (unlockAndRun in time.go).
+// One goroutine at a time: the race detector of Go 1.26 crashes when two goroutines of a synctest
+// bubble take an expired timer at the same moment, because the runtime has one race context for all
+// timers of a bubble (unlockAndRun in time.go).
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
 	goleak.VerifyTestMain(m)
 }
 
-// What a test can spend; test/tokensoak does a thousand years.
+// The extent of a test; test/tokensoak runs a thousand years.
 const (
 	trySeeds = 10
 	tryDays  = 10
 	day      = 24 * time.Hour
 )
 
-// TestYear: whatever AWS, the clock and other processes do, no rule is broken.
+// TestYear: no rule is broken, whatever AWS, the clock and other processes do.
 func TestYear(t *testing.T) {
 	var all Counts
 	for seed := range uint64(trySeeds) {
@@ -40,7 +40,7 @@ func TestYear(t *testing.T) {
 	}
 }
 
-// TestYearNotices: the rules catch a keeper that breaks them, each of them.
+// TestYearNotices: the rules find a refresher that breaks them, each of them.
 func TestYearNotices(t *testing.T) {
 	r := Year(t, 1, 60*day, Naive)
 	if err := r.Verdict(); err == nil {
@@ -56,7 +56,7 @@ func TestYearNotices(t *testing.T) {
 	if r.Broken[RuleService] == 0 || len(r.Broken) != 1 {
 		t.Errorf("a keeper that does nothing: %v", r.Violations)
 	}
-	// One that says everything each time.
+	// One that logs everything each time.
 	r = Year(t, 1, 10*day, Chatty)
 	if r.Broken[RuleLog] == 0 || len(r.Broken) != 1 {
 		t.Errorf("a keeper that logs each attempt: %v", r.Violations)

@@ -1,14 +1,11 @@
-// Command tokensoak tries the token keeper for a thousand simulated years of
-// random failures, and boots clusters of up to ten thousand nodes within one
-// second against one account's quota. It prints tables in Markdown, as they
-// stand in docs/scale.md, and fails when a rule was broken or a node came too
-// late.
+// Command tokensoak tests the token refresher for a thousand simulated years of random failures,
+// and boots clusters of up to ten thousand nodes within one second against one account's quota. It
+// prints the tables of docs/scale.md, and fails if a rule was broken or a node was ready too late.
 //
 //	go run ./test/tokensoak -seeds 1000 -years 1 -seed 1
 //	go run ./test/tokensoak -seeds 0 -nodes 100,1000,10000 -seed 1
 //
-// The same is done with keepers that break the rules: if they passed,
-// tokensoak would see nothing, and fails too.
+// The controls are refreshers that break the rules; tokensoak fails if they pass.
 package main
 
 import (
@@ -58,7 +55,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "tokensoak: seeds, hours: not negative; years, quota: positive; burst: at least 1")
 		os.Exit(2)
 	}
-	// A bubble of testing/synctest wants a test around it. Main exits.
+	// A bubble of testing/synctest needs a test around it. Main exits.
 	testing.Main(
 		func(string, string) (bool, error) { return true, nil },
 		[]testing.InternalTest{{Name: "tokensoak", F: func(t *testing.T) { run(t, o, os.Stdout) }}},

@@ -13,11 +13,11 @@ import (
 	"github.com/berth-registry/berth/test/tokensim"
 )
 
-// maxHeapGrowth is how much more memory may be in use after the last year than
-// after the first ones, in bytes.
+// maxHeapGrowth is how much more memory may be in use after the last year than after the first
+// ones, in bytes.
 const maxHeapGrowth = 4 << 20
 
-// years tries the keeper and a control, and gives what is wrong.
+// years tests the refresher and a control, and returns the violations.
 func years(t *testing.T, o options, out io.Writer) []string {
 	span := time.Duration(o.years * float64(365*24*time.Hour))
 	fmt.Fprintf(out, "| keeper | seeds | simulated | calls | failed | looks at a token | clock jumps | restarts | most regions | most calls at once | rules broken |\n")
@@ -39,10 +39,10 @@ func years(t *testing.T, o options, out io.Writer) []string {
 	return failures
 }
 
-// settle is after how many lives memory is measured first.
+// settle is the number of lives after which memory is measured first.
 const settle = 4
 
-// total sums up what many lives have shown.
+// total sums up the outcomes of many lives.
 type total struct {
 	mu                           sync.Mutex
 	next, done                   int
@@ -127,7 +127,7 @@ func (a *total) row(out io.Writer, name string) {
 		count(a.counts.Calls), count(a.counts.Failures), count(a.counts.Checks), count(a.jumps), count(a.restarts), a.mostEntries, a.counts.MostInFlight, broken)
 }
 
-// count writes a number as a reader likes it.
+// count formats a number for people.
 func count(n int) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

@@ -3,8 +3,8 @@
 #
 #   test/upgrade/make.sh [562c094]
 #
-# They are what that version leaves on a node. A present version has to read them, so
-# they are not made again when it changes.
+# They hold the files that the commit leaves on a node. The present version must read them,
+# so they are not made again when it changes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -1,11 +1,10 @@
-// Package upgrade runs the present programs on nodes that an earlier version left:
-// its record and saved originals, rules, tokens, what its agent remembers, and what
-// its install wrote. It goes through the commands alone.
+// Package upgrade runs the present programs on nodes that an earlier version left: its record and
+// saved originals, rules, tokens, the agent's memory, and the files of its install. It uses the
+// commands alone.
 //
-// The nodes are archives in testdata, made by make.sh from commit 562c094. They say
-// what must be read for as long as nodes may come from that version, so they are not
-// made again when the present one changes. Only times are brought to the present, and
-// the owner is whoever runs the tests.
+// The nodes are archives in testdata, made by make.sh from commit 562c094. Berth must read them for
+// as long as nodes may come from that version, so they are not made again when the present version
+// changes. Only times are moved to the present, and the owner is the user who runs the tests.
 package upgrade
 
 import (
@@ -29,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/upgrade/livemirror"
 )
 
@@ -43,10 +43,8 @@ func build(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", dir+"/", "./cmd/berth", "./cmd/berth-credential-provider")
-	cmd.Dir = "../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("%v\n%s", err, out))
+	if err := gobuild.Programs(context.Background(), "../..", dir+"/", "./cmd/berth", "./cmd/berth-credential-provider"); err != nil {
+		panic(err)
 	}
 	programs = dir
 	return m.Run()
@@ -60,7 +58,7 @@ type node struct {
 	root string
 }
 
-// unpack puts a fixture below a temporary root.
+// unpack extracts a fixture below a temporary root.
 func unpack(t *testing.T, name string) node {
 	t.Helper()
 	n := node{t, t.TempDir()}
@@ -81,7 +79,7 @@ func unpack(t *testing.T, name string) node {
 	}
 }
 
-// ids are the owner in the records: root, as which the fixtures were made.
+// ids matches the owner in the records: root, as which the fixtures were made.
 var ids = regexp.MustCompile(`"([ug]id)":( ?)0\b`)
 
 func (n node) put(h *tar.Header, r io.Reader) {
@@ -136,8 +134,8 @@ func (n node) edit(name string, change func(string) string) {
 	}
 }
 
-// tree describes what is below dir: path to mode and content. Paths with a prefix of
-// skip are left out.
+// tree describes the files below dir: path to mode and content. Paths with a prefix in skip are
+// left out.
 func (n node) tree(dir string, skip ...string) map[string]string {
 	n.t.Helper()
 	all := map[string]string{}
@@ -170,7 +168,7 @@ func (n node) tree(dir string, skip ...string) map[string]string {
 	return all
 }
 
-// differences lists what is not the same in two trees.
+// differences returns the paths that differ between two trees.
 func differences(want, got map[string]string) []string {
 	var all []string
 	for name, w := range want {
@@ -196,10 +194,10 @@ func (n node) same(what string, want, got map[string]string) {
 	}
 }
 
-// command is a present program on the node. Nothing of it may reach a network.
+// command returns a present program for the node. It must not reach any network.
 func (n node) command(program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(n.t.Context(), filepath.Join(programs, program), args...)
-	cmd.Dir = n.path("etc") // where the old version looked for relative paths
+	cmd.Dir = n.path("etc") // the old version resolved relative paths here
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + n.root, "GORACE=" + os.Getenv("GORACE"),
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1", "AWS_ENDPOINT_URL_ECR=http://127.0.0.1:1",
@@ -207,7 +205,7 @@ func (n node) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// berth runs a verb; its exit code must be code.
+// berth runs a verb and checks its exit code.
 func (n node) berth(code int, args ...string) string {
 	n.t.Helper()
 	cmd := n.command("berth", append(args, "--root", n.root)...)
@@ -220,7 +218,7 @@ func (n node) berth(code int, args ...string) string {
 	return string(out)
 }
 
-// summary is what plan and apply print as JSON.
+// summary is the JSON of plan and apply.
 type summary struct {
 	Changes []struct{ Action, Path string }
 	Saved   []struct{ Path string }
@@ -237,10 +235,10 @@ func (n node) summary(code int, args ...string) summary {
 	return s
 }
 
-// stamps are the times in the files of Berth.
+// stamps matches the times in Berth's files.
 var stamps = regexp.MustCompile(`"(issued|expires|last|since|time)":( ?)"[^"]*"`)
 
-// present brings times to now: a token was issued an hour ago.
+// present moves times to the present: a token was issued an hour ago.
 func present(text string) string {
 	return stamps.ReplaceAllStringFunc(text, func(s string) string {
 		m := stamps.FindStringSubmatch(s)
@@ -255,14 +253,14 @@ func present(text string) string {
 	})
 }
 
-// applied is the node that an old apply left, with a token that is valid.
+// applied returns the node of an old apply, with a valid token.
 func applied(t *testing.T) node {
 	n := unpack(t, "applied.tar")
 	n.edit("run/berth/tokens/ecr_profile_us-east-1.json", present)
 	return n
 }
 
-// Originals come back byte for byte, with their modes, and what the old version saved
+// Originals are restored byte for byte, with their modes, and the copy that the old version saved
 // of an edit stays.
 func TestRestoreAfterUpgrade(t *testing.T) {
 	n := applied(t)
@@ -280,12 +278,12 @@ func TestRestoreAfterUpgrade(t *testing.T) {
 			t.Errorf("%s: %q, was %q", name, content, saved[name])
 		}
 	}
-	if edits != 2 { // the copy, and what describes it
+	if edits != 2 { // the copy and its description
 		t.Errorf("of the edit there are %d files: %v", edits, left)
 	}
 }
 
-// The comparison sees an original that does not come back as it was.
+// The comparison finds an original that is restored with other content.
 func TestRestoreOfAnotherOriginal(t *testing.T) {
 	n := applied(t)
 	copies, err := filepath.Glob(n.path("var/lib/berth/saved/*quay.io*"))
@@ -295,14 +293,14 @@ func TestRestoreOfAnotherOriginal(t *testing.T) {
 	slices.Sort(copies) // the description has a longer name
 	n.edit(strings.TrimPrefix(copies[0], n.root+"/"), func(s string) string { return strings.Replace(s, "quay.corp", "else.corp", 1) })
 	cmd := n.command("berth", "restore", "--root", n.root)
-	_ = cmd.Run() // whether it refuses or goes on is not asked here
+	_ = cmd.Run() // whether it refuses or continues does not matter here
 	if d := differences(unpack(t, "applied-before.tar").tree("."), n.tree(".", "/run", "/var")); len(d) == 0 {
 		t.Error("a damaged original is not noticed")
 	}
 }
 
-// After the upgrade there is nothing to do but for the rules, which now hold the
-// digests of the files (docs/adr/0016).
+// After the upgrade nothing changes but the rules, which now hold the digests of the files
+// (docs/adr/0016).
 func TestApplyAfterUpgrade(t *testing.T) {
 	n := applied(t)
 	was := n.tree(certsDir)
@@ -316,7 +314,7 @@ func TestApplyAfterUpgrade(t *testing.T) {
 	if s := n.summary(0, "plan"); len(s.Changes) > 0 || s.Rules {
 		t.Errorf("plan, later: %+v", s)
 	}
-	// The record of the old version is understood: an edit is one.
+	// The record of the old version is understood: an edit is recognised.
 	n.edit(certsDir+"/docker.io/hosts.toml", func(s string) string { return s + "# edited later\n" })
 	if s := n.summary(0, "apply"); len(s.Changes) != 1 || s.Changes[0].Action != "repair" || len(s.Saved) != 1 {
 		t.Errorf("apply after an edit: %+v", s)
@@ -324,8 +322,8 @@ func TestApplyAfterUpgrade(t *testing.T) {
 	n.same("certs.d, repaired", was, n.tree(certsDir))
 }
 
-// The provider answers from the old rules and tokens, from the moment that its binary
-// is replaced, and withholds what the old rules withhold.
+// The provider answers from the old rules and tokens as soon as its binary is replaced, and
+// withholds the credentials that the old rules withhold.
 func TestProviderAfterUpgrade(t *testing.T) {
 	n := applied(t)
 	for image, want := range map[string]string{
@@ -333,7 +331,7 @@ func TestProviderAfterUpgrade(t *testing.T) {
 		"plain.corp/team/app":                              `"username":"team","password":"dummy-team"`,
 		"tokens.corp/app":                                  `"username":"robot","password":"dummy-token"`,
 		"plain.corp/other/app":                             `"auth":{}`,
-		"docker.io/library/nginx":                          `"auth":{}`, // headers have them
+		"docker.io/library/nginx":                          `"auth":{}`, // these registries have headers
 		"other.corp/app":                                   `"auth":{}`,
 	} {
 		answer, err := n.ask(image)
@@ -341,7 +339,7 @@ func TestProviderAfterUpgrade(t *testing.T) {
 			t.Errorf("%s: %v, %s, want %s", image, err, answer, want)
 		}
 	}
-	// Without its token there is no answer: nothing else can have given it.
+	// Without its token there is no answer, so the answer above came from the token file.
 	if err := os.Remove(n.path("run/berth/tokens/ecr_profile_us-east-1.json")); err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +356,7 @@ func (n node) ask(image string) (string, error) {
 	return string(out), err
 }
 
-// status is what the test looks at of the agent's state.
+// status is the part of the agent's state that the test uses.
 type status struct {
 	Phase  string
 	Config struct {
@@ -374,9 +372,8 @@ type status struct {
 	Files struct{ Written, Removed, Repaired int }
 }
 
-// With a config that has gone bad the agent starts from the last good one of the old
-// version. It knows which mirror does not answer, and that the other one takes the
-// login, so it changes nothing.
+// With an invalid config the agent starts from the last good one of the old version. It knows which
+// mirror does not answer, and that the other one accepts the login, so it changes nothing.
 func TestAgentAfterUpgrade(t *testing.T) {
 	n := unpack(t, "agent.tar")
 	n.edit("var/lib/berth/health.json", present)
@@ -401,7 +398,7 @@ func TestAgentAfterUpgrade(t *testing.T) {
 	n.same("certs.d", was, n.tree(certsDir))
 }
 
-// Without what the old agent remembered the mirror is back: so it was read above.
+// Without the old agent's memory the mirror is listed again: so the test above has read it.
 func TestAgentWithoutMemory(t *testing.T) {
 	n := unpack(t, "agent.tar")
 	if err := errors.Join(os.Remove(n.path("var/lib/berth/health.json")), os.Remove(n.path("var/lib/berth/learned.json"))); err != nil {
@@ -413,7 +410,7 @@ func TestAgentWithoutMemory(t *testing.T) {
 	}
 }
 
-// agentUntil runs the agent until its state fits, and gives that state.
+// agentUntil runs the agent until its state fits, and returns that state.
 func (n node) agentUntil(fits func(status) bool) status {
 	n.t.Helper()
 	mirror, err := livemirror.Start()
@@ -472,7 +469,7 @@ func look(ctx context.Context, address string) (status, error) {
 	return s, json.NewDecoder(response.Body).Decode(&s)
 }
 
-// What an old install did is undone from its record, byte for byte.
+// The changes of an old install are undone from its record, byte for byte.
 func TestUninstallAfterUpgrade(t *testing.T) {
 	n := unpack(t, "installed.tar")
 	before := unpack(t, "installed-before.tar").tree(".")
@@ -483,7 +480,7 @@ func TestUninstallAfterUpgrade(t *testing.T) {
 	n.same("uninstalled", before, n.tree(".", "/var"))
 }
 
-// The present install goes on from the old record: what it adds is undone as well.
+// The present install continues with the old record: its additions are undone too.
 func TestInstallAfterUpgrade(t *testing.T) {
 	n := unpack(t, "installed.tar")
 	was := n.tree("etc/containerd")

@@ -1,5 +1,5 @@
-// Floor is the least that a daemon with a status page costs: a Go program with
-// an HTTP server. It prints its address.
+// Floor is the minimum cost of a daemon with a status page: a Go program with an HTTP server. It
+// prints its address.
 package main
 
 import (

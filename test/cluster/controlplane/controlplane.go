@@ -1,9 +1,8 @@
-// Package controlplane runs the real control plane of Kubernetes on loopback:
-// etcd, kube-apiserver, kube-controller-manager and kube-scheduler, with all
-// that they write in one directory.
+// Package controlplane runs the real control plane of Kubernetes on loopback: etcd, kube-apiserver,
+// kube-controller-manager and kube-scheduler, with all their files in one directory.
 //
-// Who talks to it has a token from a file; [Plane.Kubeconfig] writes what a
-// client needs. Every process dies with this one.
+// A client has a token from a file; [Plane.Kubeconfig] writes its configuration. Every process ends
+// with this one.
 package controlplane
 
 import (
@@ -30,7 +29,7 @@ type Options struct {
 	Bin  string // directory of the others
 }
 
-// User is somebody that the API server knows.
+// User is a user that the API server knows.
 type User struct {
 	Name   string
 	Groups string // separated by commas
@@ -43,7 +42,7 @@ var (
 	scheduler = User{"system:kube-scheduler", ""}
 )
 
-// Node is the user that kubelet of this name is.
+// Node returns the user of the kubelet with this name.
 func Node(name string) User { return User{"system:node:" + name, "system:nodes"} }
 
 // Plane is a running control plane.
@@ -54,9 +53,9 @@ type Plane struct {
 	processes []*process // in the order of their start
 }
 
-// Start starts everything and returns once the API server is ready and its
-// default service account is there. users can log in beside the
-// administrator. An error holds the end of a log. Close it.
+// Start starts everything and returns when the API server is ready and its default service account
+// exists. users can log in beside the administrator. An error contains the end of a log. The caller
+// must call Close.
 func Start(ctx context.Context, o Options, users ...User) (*Plane, error) {
 	dir, err := os.MkdirTemp("", "berth-plane-")
 	if err != nil {
@@ -114,7 +113,7 @@ func (p *Plane) start(ctx context.Context, o Options, users []User) error {
 		}
 		args := []string{"--kubeconfig", config, "--leader-elect=false", "--secure-port", "0"}
 		if name == "kube-controller-manager" {
-			// The work of the others is not needed for pods of a DaemonSet.
+			// The pods of a DaemonSet need no other controllers.
 			args = append(args, "--use-service-account-credentials", "--controllers", strings.Join([]string{
 				"daemonset-controller", "serviceaccount-controller", "garbage-collector-controller",
 				"node-lifecycle-controller", "taint-eviction-controller", "pod-garbage-collector-controller",
@@ -127,13 +126,13 @@ func (p *Plane) start(ctx context.Context, o Options, users []User) error {
 	return p.until(ctx, "/api/v1/namespaces/default/serviceaccounts/default")
 }
 
-// ready waits until the API server says that it is.
+// ready waits until the API server reports that it is ready.
 func (p *Plane) ready(ctx context.Context) error { return p.until(ctx, "/readyz") }
 
 // until waits until the API server answers 200 at a path.
 func (p *Plane) until(ctx context.Context, path string) error {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // it is on loopback, with a certificate of its own
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // it is on loopback, with its own certificate
 		DisableKeepAlives: true,
 	}}
 	var last error
@@ -166,7 +165,7 @@ func (p *Plane) until(ctx context.Context, path string) error {
 	}
 }
 
-// URL is where the API server listens.
+// URL returns the address of the API server.
 func (p *Plane) URL() string { return "https://127.0.0.1:" + p.port }
 
 // Kubeconfig writes the configuration of a client and returns its path.
@@ -186,10 +185,10 @@ current-context: it
 	return file, os.WriteFile(file, []byte(content), 0o600)
 }
 
-// Admin is the configuration of a client that may do everything.
+// Admin returns the configuration of a client with all permissions.
 func (p *Plane) Admin() (string, error) { return p.Kubeconfig(admin) }
 
-// Logs are the ends of all logs.
+// Logs returns the ends of all logs.
 func (p *Plane) Logs() string {
 	var all strings.Builder
 	for _, one := range p.processes {
@@ -198,7 +197,7 @@ func (p *Plane) Logs() string {
 	return all.String()
 }
 
-// Close ends the processes, the last one first, and removes what they wrote.
+// Close ends the processes, the last one first, and removes their files.
 func (p *Plane) Close() error {
 	for i := len(p.processes) - 1; i >= 0; i-- {
 		p.processes[i].kill()
@@ -231,8 +230,8 @@ func (p *Plane) writeKey() (string, error) {
 	return file, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
-// freePorts finds ports on which nobody listens. They are free a moment longer
-// because the kernel hands out others first.
+// freePorts finds ports on which nothing listens. They stay free for a moment, because the kernel
+// hands out other ports first.
 func freePorts(n int) ([]string, error) {
 	var ports []string
 	for range n {

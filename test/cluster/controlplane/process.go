@@ -55,7 +55,7 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// tail is the end of the log.
+// tail returns the end of the log.
 func (p *process) tail() string {
 	raw, err := os.ReadFile(p.log)
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package joined runs a real kubelet that is a node of a cluster, beside a
-// containerd of the end-to-end tests.
+// Package joined runs a real kubelet that is a node of a cluster, beside a containerd of the
+// end-to-end tests.
 //
-// It lives in containerd's mount and process namespaces, because the Secrets
-// that it mounts have to be seen there: the machine's own are out of reach, and
-// the kernel ends kubelet when containerd ends.
+// It runs in containerd's mount and process namespaces, because containerd must see the Secrets
+// that it mounts. So it cannot change the machine, and the kernel ends kubelet when containerd
+// ends.
 package joined
 
 import (
@@ -42,8 +42,8 @@ type Kubelet struct {
 	exited chan struct{}
 }
 
-// enter is done once for a containerd: directories that kubelet writes to by
-// name become empty ones, and settings of the kernel become copies.
+// enter runs once for a containerd: directories that kubelet writes to by name become empty, and
+// kernel settings become copies.
 const enter = `set -e
 copies=$1; shift
 if [ ! -e "$copies/done" ]; then
@@ -57,12 +57,12 @@ if [ ! -e "$copies/done" ]; then
 fi
 exec setpriv --pdeathsig KILL "$@"`
 
-// SyncFrequency is how often kubelet looks whether a ConfigMap has changed. Its
-// default is a minute.
+// SyncFrequency is how often kubelet checks whether a ConfigMap has changed. Its default is a
+// minute.
 const SyncFrequency = 5 * time.Second
 
-// Start starts kubelet with what it keeps in dir, which may hold what an earlier
-// one has left. It does not wait. Close it.
+// Start starts kubelet with its files in dir, which may hold those of an earlier kubelet. It does
+// not wait. The caller must call Close.
 func Start(dir string, o Options) (*Kubelet, error) {
 	for _, d := range []string{"sys", "manifests"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
@@ -107,15 +107,15 @@ func Start(dir string, o Options) (*Kubelet, error) {
 	return k, nil
 }
 
-// Config is a KubeletConfiguration for one that keeps its files in dir.
+// Config returns a KubeletConfiguration for a kubelet that keeps its files in dir.
 func Config(dir, socket string) []byte {
 	return append(standalone.Config(dir, socket), fmt.Appendf(nil, "syncFrequency: %s\n", SyncFrequency)...)
 }
 
-// PodLogs is where the logs of containers are.
+// PodLogs returns the directory of the logs of containers.
 func (k *Kubelet) PodLogs() string { return filepath.Join(k.dir, "podlogs") }
 
-// Log is everything that kubelet has logged.
+// Log returns everything that kubelet has logged.
 func (k *Kubelet) Log() string {
 	raw, err := os.ReadFile(k.log)
 	if err != nil {
@@ -124,7 +124,7 @@ func (k *Kubelet) Log() string {
 	return string(raw)
 }
 
-// Exited tells whether kubelet has ended by itself.
+// Exited reports whether kubelet has ended by itself.
 func (k *Kubelet) Exited() bool {
 	select {
 	case <-k.exited:
@@ -134,10 +134,10 @@ func (k *Kubelet) Exited() bool {
 	}
 }
 
-// stopTime is how long kubelet gets to end before it is killed.
+// stopTime is how long kubelet may take to end before it is killed.
 const stopTime = 20 * time.Second
 
-// Stop ends kubelet. Its pods run on.
+// Stop ends kubelet. Its pods go on running.
 func (k *Kubelet) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
@@ -150,7 +150,7 @@ func (k *Kubelet) Stop(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	// The child dies with nsenter: setpriv has seen to that.
+	// The child ends with nsenter, because of setpriv.
 	_ = k.cmd.Process.Kill()
 	<-k.exited
 	return errors.Join(err, fmt.Errorf("kubelet did not end within %s", stopTime))

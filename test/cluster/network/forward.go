@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Forward makes addresses of this machine, such as 127.0.0.1:5000, be reached at
-// the same address in the namespace.
+// Forward makes addresses of this machine, such as 127.0.0.1:5000, reachable at the same address in
+// the namespace.
 func (n *Namespace) Forward(addresses ...string) error {
 	return n.inside(func() error {
 		for _, address := range addresses {
@@ -24,7 +24,7 @@ func (n *Namespace) Forward(addresses ...string) error {
 	})
 }
 
-// serve hands each connection on, until the listener is closed.
+// serve forwards each connection until the listener is closed.
 func (n *Namespace) serve(l net.Listener, address string) {
 	for {
 		conn, err := l.Accept()
@@ -36,10 +36,10 @@ func (n *Namespace) serve(l net.Listener, address string) {
 			if !n.keep(conn) {
 				return
 			}
-			// This goroutine's thread is in this machine's network.
+			// The thread of this goroutine is in this machine's network.
 			to, err := net.Dial("tcp", address)
 			if err != nil {
-				return // whoever has connected sees that by the end of the connection
+				return // the client sees the end of its connection
 			}
 			defer n.drop(to)
 			if n.keep(to) {
@@ -63,7 +63,7 @@ func join(a, b net.Conn) {
 	both.Wait()
 }
 
-// keep has Close close it too; false if that is over. Then it is closed.
+// keep makes Close close c too; it returns false after Close, and c is closed.
 func (n *Namespace) keep(c io.Closer) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -76,7 +76,7 @@ func (n *Namespace) keep(c io.Closer) bool {
 }
 
 func (n *Namespace) drop(c io.Closer) {
-	_ = c.Close() // nobody writes to it any more
+	_ = c.Close() // nothing writes to it any more
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.open, c)

@@ -1,10 +1,10 @@
-// Package network gives a machine of the trial a network of its own, so that two
-// of them can have the same port of 127.0.0.1: a namespace with a loopback and
-// nothing else. What listens on this machine's loopback is reached from there
-// where [Namespace.Forward] says so; nothing else is, least of all the Internet.
+// Package network gives a machine of the test its own network, so that two machines can use the
+// same port of 127.0.0.1: a namespace with a loopback and nothing else. Servers on this machine's
+// loopback are reachable from it where [Namespace.Forward] says so; nothing else is, in particular
+// not the Internet.
 //
-// It has no name and no file: the kernel removes it when this process and all
-// that run in it have ended, however they end.
+// It has no name and no file: the kernel removes it when this process and all processes in it have
+// ended.
 package network
 
 import (
@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// threadNamespace is that of the thread that opens it.
+// threadNamespace is the namespace of the thread that opens it.
 const threadNamespace = "/proc/thread-self/ns/net"
 
 // Namespace is a network namespace.
@@ -33,9 +33,9 @@ type Namespace struct {
 	closed bool
 }
 
-// New makes a namespace whose loopback has an address beside 127.0.0.1, for what
-// does not take that one, such as a node of Kubernetes. It needs root, and ip of
-// iproute2. Close it.
+// New makes a namespace whose loopback has an address beside 127.0.0.1, for programs that refuse
+// that one, such as a node of Kubernetes. It needs root, and ip of iproute2. The caller must call
+// Close.
 func New(address netip.Addr) (*Namespace, error) {
 	n := &Namespace{open: map[io.Closer]struct{}{}}
 	enter := func() error {
@@ -68,11 +68,10 @@ func New(address netip.Addr) (*Namespace, error) {
 	return n, nil
 }
 
-// Path leads to the namespace for other processes, as long as it is not closed.
+// Path returns a path of the namespace for other processes, valid until Close.
 func (n *Namespace) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.file.Fd()) }
 
-// inside has do run in the namespace. A socket belongs to the one where it was
-// made, whoever uses it.
+// inside runs do in the namespace. A socket belongs to the namespace in which it was made.
 func (n *Namespace) inside(do func() error) error {
 	enter := func() error {
 		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
@@ -83,9 +82,9 @@ func (n *Namespace) inside(do func() error) error {
 	return within(enter, do)
 }
 
-// within has do run on a thread that has entered another network namespace. The
-// thread goes back: if it ended instead, then the programs that it has started
-// and that are to die with their parent would die now.
+// within runs do on a thread that has entered another network namespace. The thread returns
+// afterwards: if it ended, programs that it has started and that end with their parent would end
+// now.
 func within(enter, do func() error) error {
 	runtime.LockOSThread()
 	home, err := os.Open(threadNamespace)
@@ -99,14 +98,14 @@ func within(enter, do func() error) error {
 		err = do()
 	}
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-		// Still locked: no other goroutine ever runs over there.
+		// The thread stays locked: no other goroutine may run in there.
 		return errors.Join(err, fmt.Errorf("back to the network namespace: %w", back))
 	}
 	runtime.UnlockOSThread()
 	return err
 }
 
-// Close ends what [Namespace.Forward] has started and lets go of the namespace.
+// Close ends the forwarding and releases the namespace.
 func (n *Namespace) Close() error {
 	n.mu.Lock()
 	n.closed = true

@@ -18,8 +18,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var address = netip.MustParseAddr("10.99.0.1")
 
-// TestForward: the same address leads to the same server from inside, and what
-// was not forwarded is not there.
+// TestForward: the same address leads to the same server from inside, and an address that was not
+// forwarded is unreachable.
 func TestForward(t *testing.T) {
 	n := newNamespace(t)
 	forwarded, other := echo(t), echo(t)
@@ -46,8 +46,8 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// TestAlone: there are the loopback and its two addresses, and no thread of this
-// process stays inside.
+// TestAlone: the namespace has the loopback with its two addresses, and no thread of this process
+// stays inside.
 func TestAlone(t *testing.T) {
 	before := namespaces(t)
 	n := newNamespace(t)
@@ -75,7 +75,7 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// TestClose ends a connection that nobody has ended.
+// TestClose: Close ends open connections.
 func TestClose(t *testing.T) {
 	n, err := New(address)
 	if err != nil {
@@ -113,7 +113,7 @@ func newNamespace(t *testing.T) *Namespace {
 	return n
 }
 
-// echo starts a server that says what it was told, once it was told all.
+// echo starts a server that sends back its input after the end of the input.
 func echo(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -157,7 +157,7 @@ func say(server, word string) (string, error) {
 	return string(said), err
 }
 
-// namespaces are those that threads of this process are in.
+// namespaces returns the network namespaces of the threads of this process.
 func namespaces(t *testing.T) []string {
 	t.Helper()
 	threads, err := filepath.Glob("/proc/self/task/*/ns/net")
@@ -168,7 +168,7 @@ func namespaces(t *testing.T) []string {
 	for _, thread := range threads {
 		name, err := os.Readlink(thread)
 		if err != nil {
-			continue // it has ended
+			continue // the thread has ended
 		}
 		found = append(found, name)
 	}

@@ -1,4 +1,4 @@
-// Package proc asks the kernel about processes.
+// Package proc reads /proc.
 package proc
 
 import (
@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Children lists the processes whose parent is the main thread of pid. A process
-// that has ended has none.
+// Children returns the processes whose parent is the main thread of pid. A process that has ended
+// has none.
 func Children(pid int) ([]int, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {

@@ -1,4 +1,4 @@
 package containerd
 
-// Socket is the path of the daemon's socket, where a kubelet finds its CRI.
+// Socket returns the path of the daemon's socket, where kubelet finds the CRI.
 func (d *Daemon) Socket() string { return socket(d.dir) }

@@ -16,8 +16,8 @@ func config(version, dir string, o Options) ([]byte, error) {
 		"root":  filepath.Join(dir, "lib"),
 		"state": filepath.Join(dir, "state"),
 		"grpc":  table{"address": socket(dir)},
-		// Nothing of the machine's own containerd: not its shared directory,
-		// its CNI networks, its plugins.
+		// It uses nothing of the machine's own containerd: not its shared directory, its CNI
+		// networks or its plugins.
 		"plugins": table{
 			"io.containerd.internal.v1.opt": table{"path": filepath.Join(dir, "opt")},
 		},
@@ -56,5 +56,5 @@ func config(version, dir string, o Options) ([]byte, error) {
 	return toml.Marshal(c)
 }
 
-// socket is the daemon's address.
+// socket returns the daemon's address.
 func socket(dir string) string { return filepath.Join(dir, "containerd.sock") }

@@ -9,7 +9,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// Credential is what kubelet passes with a pull: no host.
+// Credential is a login that kubelet passes with a pull: it has no host.
 type Credential struct {
 	Username, Password string
 }
@@ -20,8 +20,7 @@ type Image struct {
 	RepoDigests []string // name@digest of what its tag named
 }
 
-// Pull has the CRI pull ref, as kubelet does. A nil credential is an anonymous
-// pull.
+// Pull pulls ref through the CRI, as kubelet does. A nil credential is an anonymous pull.
 func (d *Daemon) Pull(ctx context.Context, ref string, c *Credential) (Image, error) {
 	request := &cri.PullImageRequest{Image: &cri.ImageSpec{Image: ref}}
 	if c != nil {
@@ -40,8 +39,8 @@ func (d *Daemon) Pull(ctx context.Context, ref string, c *Credential) (Image, er
 	return Image{ID: answer.GetImage().GetId(), RepoDigests: answer.GetImage().GetRepoDigests()}, nil
 }
 
-// RunPod runs a pod sandbox on the host's network, pulling its image if need
-// be, and waits until it is ready. Close stops it.
+// RunPod runs a pod sandbox on the host's network, pulls its image if necessary, and waits until it
+// is ready. Close stops it.
 func (d *Daemon) RunPod(ctx context.Context, name string) error {
 	answer, err := d.runtime.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: &cri.PodSandboxConfig{
 		Metadata: &cri.PodSandboxMetadata{Name: name, Namespace: "default", Uid: d.cgroup + "-" + name},

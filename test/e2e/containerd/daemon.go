@@ -1,9 +1,9 @@
-// Package containerd runs a real containerd of a given version beside any other
-// on the machine, and talks to its CRI plugin as kubelet does.
+// Package containerd runs a real containerd of a given version beside any other on the machine, and
+// uses its CRI plugin as kubelet does.
 //
-// Each daemon has its own directory for root, state and socket, and its own
-// mount and process namespaces with a private /run: when it ends, the kernel
-// ends its shims and pods and takes away its mounts, however it ended.
+// Each daemon has its own directory for root, state and socket, and its own mount and process
+// namespaces with a private /run. When it ends, for any reason, the kernel ends its shims and pods
+// and removes its mounts.
 package containerd
 
 import (
@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/parts"
+	"github.com/berth-registry/berth/test/isolate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -53,11 +54,11 @@ type Daemon struct {
 	pods []string // sandboxes to stop
 }
 
-// stopTime is how long the daemon gets to end before it is killed.
+// stopTime is how long the daemon may take to end before it is killed.
 const stopTime = 10 * time.Second
 
-// Start runs program and returns once its CRI plugin is ready. An error holds
-// the end of its log. Close it.
+// Start runs program and returns when its CRI plugin is ready. An error contains the end of its
+// log. The caller must call Close.
 func Start(ctx context.Context, program parts.Containerd, o Options) (*Daemon, error) {
 	dir, err := os.MkdirTemp("", "berth-e2e-ctrd-")
 	if err != nil {
@@ -71,11 +72,11 @@ func Start(ctx context.Context, program parts.Containerd, o Options) (*Daemon, e
 	return d, nil
 }
 
-// enter prepares the private /run (shims put their sockets below
-// /run/containerd whatever the configuration says) and becomes the daemon.
+// enter mounts the private /run (shims put their sockets below /run/containerd in any
+// configuration) and becomes the daemon.
 const enter = `mount -t tmpfs tmpfs /run && exec "$@"`
 
-// maxSocketPath is what fits into sockaddr_un, without the final NUL.
+// maxSocketPath is the longest path in a sockaddr_un, without the final NUL.
 const maxSocketPath = 107
 
 func (d *Daemon) start(ctx context.Context, program parts.Containerd, o Options) error {
@@ -95,12 +96,10 @@ func (d *Daemon) start(ctx context.Context, program parts.Containerd, o Options)
 		return err
 	}
 	defer log.Close()
-	d.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private",
-		"sh", "-c", enter, "sh", program.Daemon, "--config", file, "--log-level", "debug")
+	d.cmd = isolate.Command(enter, program.Daemon, "--config", file, "--log-level", "debug")
 	d.cmd.Env = append(slices.Clone(o.Env), "PATH="+program.BinDir+":/usr/sbin:/usr/bin:/sbin:/bin")
 	d.cmd.Dir = d.dir
 	d.cmd.Stdout, d.cmd.Stderr = log, log
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.cmd.Start(); err != nil {
 		d.cmd = nil
 		return err
@@ -117,8 +116,8 @@ func (d *Daemon) start(ctx context.Context, program parts.Containerd, o Options)
 	return d.ready(ctx)
 }
 
-// ready waits until the runtime says that it is ready. (The network never is:
-// there is no CNI plugin.)
+// ready waits until the runtime reports that it is ready. (The network never is: there is no CNI
+// plugin.)
 func (d *Daemon) ready(ctx context.Context) error {
 	var last error
 	for {
@@ -146,11 +145,11 @@ func (d *Daemon) ready(ctx context.Context) error {
 	}
 }
 
-// Version is the version that was started.
+// Version returns the version that was started.
 func (d *Daemon) Version() string { return d.version }
 
-// Identity names this very process: its number and the time of its start. It
-// changes if the daemon was restarted.
+// Identity identifies this process by its number and start time. It changes if the daemon is
+// restarted.
 func (d *Daemon) Identity() (string, error) {
 	pid, err := d.pid()
 	if err != nil {
@@ -164,7 +163,7 @@ func (d *Daemon) Identity() (string, error) {
 	return fmt.Sprintf("%d started at %s", pid, fields[startTime]), nil
 }
 
-// pid finds the daemon, the one child of unshare.
+// pid returns the id of the daemon, the only child of unshare.
 func (d *Daemon) pid() (int, error) {
 	parent := strconv.Itoa(d.cmd.Process.Pid)
 	entries, err := os.ReadDir("/proc")
@@ -184,8 +183,8 @@ func (d *Daemon) pid() (int, error) {
 	return 0, fmt.Errorf("containerd %s does not run", d.version)
 }
 
-// statFields returns /proc/<pid>/stat from the state on: the name before it may
-// hold spaces and brackets.
+// statFields returns /proc/<pid>/stat from the state on: the name before it may contain spaces and
+// brackets.
 func statFields(pid int) ([]string, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -201,7 +200,7 @@ func statFields(pid int) ([]string, error) {
 
 func (d *Daemon) logFile() string { return filepath.Join(d.dir, "containerd.log") }
 
-// LogSize is the present size of the log, to be given to Log later.
+// LogSize returns the current size of the log, for a later call of Log.
 func (d *Daemon) LogSize() int64 {
 	info, err := os.Stat(d.logFile())
 	if err != nil {
@@ -210,8 +209,7 @@ func (d *Daemon) LogSize() int64 {
 	return info.Size()
 }
 
-// Log is what the daemon has logged since its log was from bytes long, at most
-// the last 64 KiB of it.
+// Log returns the log of the daemon after its first from bytes, at most the last 64 KiB of it.
 func (d *Daemon) Log(from int64) string {
 	raw, err := os.ReadFile(d.logFile())
 	if err != nil {
@@ -221,8 +219,8 @@ func (d *Daemon) Log(from int64) string {
 	return string(raw[max(0, len(raw)-64<<10):])
 }
 
-// Close stops the pods and the daemon and removes everything they made. It
-// reports what it could not remove.
+// Close stops the pods and the daemon and removes all their files. It returns an error for what it
+// could not remove.
 func (d *Daemon) Close() error {
 	var errs []error
 	if d.cmd != nil {
@@ -244,7 +242,7 @@ func (d *Daemon) Close() error {
 	return errors.Join(errs...)
 }
 
-// leftovers reports a mount of ours in the machine's own mount table.
+// leftovers reports our mounts that are still in the machine's mount table.
 func (d *Daemon) leftovers() error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -256,8 +254,8 @@ func (d *Daemon) leftovers() error {
 	return nil
 }
 
-// removeCgroups removes the (empty) cgroup that the pods were in, from each
-// hierarchy. containerd removes only those of the pods themselves.
+// removeCgroups removes the (empty) cgroup of the pods from each hierarchy. containerd removes only
+// those of the pods themselves.
 func removeCgroups(name string) error {
 	dirs, err := filepath.Glob("/sys/fs/cgroup/*/" + name)
 	if err != nil {

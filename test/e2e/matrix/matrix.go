@@ -1,7 +1,6 @@
-// Package matrix pulls with a real containerd past every form of foreign
-// hosts.toml file, and compares which hosts it asks with what hostsconf says of
-// that release, and who gets kubelet's credential with whom the credential
-// provider would let have it.
+// Package matrix pulls with a real containerd past every form of foreign hosts.toml file. It
+// compares the hosts that containerd asks with hostsconf's prediction for that release, and the
+// hosts that receive kubelet's credential with those that the credential provider allows.
 package matrix
 
 import (
@@ -22,7 +21,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/test/e2e/containerd"
 	"github.com/berth-registry/berth/test/e2e/parts"
-	"github.com/berth-registry/berth/test/e2e/upstream"
+	"github.com/berth-registry/berth/test/fakes/upstream"
 	"github.com/berth-registry/berth/test/foreignforms"
 	"github.com/berth-registry/berth/test/pki"
 	"google.golang.org/grpc/codes"
@@ -38,10 +37,10 @@ const (
 	pullTime = 2 * time.Minute
 )
 
-// Result is what one release does with one form.
+// Result is the behaviour of one release with one form.
 type Result struct {
 	Form string
-	Want []string // the addresses that hostsconf says are asked, sorted
+	Want []string // the addresses that hostsconf predicts, sorted
 	Got  []string // those that were asked
 	// Given says that the provider would give the credential away; Reached are
 	// the hosts that are not the registry and were shown it.
@@ -49,10 +48,10 @@ type Result struct {
 	Reached []string
 }
 
-// Crashes is the one entry of Want or Got where containerd itself ends.
+// Crashes is the only entry of Want or Got if containerd crashes.
 const Crashes = "crashes"
 
-// Wrong says what is wrong, or "".
+// Wrong returns the fault, or "".
 func (r Result) Wrong() string {
 	switch {
 	case !slices.Equal(r.Want, r.Got):
@@ -63,8 +62,8 @@ func (r Result) Wrong() string {
 	return ""
 }
 
-// Run tries the forms one after the other on one containerd and calls each with
-// every result. The error is one of the bench itself.
+// Run tests the forms in order on one containerd and calls each with every result. An error is one
+// of the bench itself.
 func Run(ctx context.Context, program parts.Containerd, runc string, forms []foreignforms.Form, each func(Result)) error {
 	dir, err := os.MkdirTemp("", "berth-matrix-")
 	if err != nil {
@@ -114,7 +113,7 @@ func (b *bench) open() error {
 	if b.proxy, err = upstream.NewProxy(b.ca); err != nil {
 		return err
 	}
-	// Each wants another login than kubelet's, so every host is asked.
+	// Each requires a login other than kubelet's, so every host is asked.
 	refuses := upstream.Basic("nobody", "has this", upstream.Status(http.StatusNotFound))
 	for _, address := range []string{foreignforms.Mirror, foreignforms.Second, foreignforms.OnPort, "https://mirror", "https://" + foreignforms.Registry} {
 		if b.names[address], err = b.proxy.Decoy(strings.TrimPrefix(address, "https://"), refuses); err != nil {
@@ -154,7 +153,7 @@ func (b *bench) stop() error {
 	return d.Close()
 }
 
-// start starts the daemon unless it runs.
+// start starts the daemon if it does not run.
 func (b *bench) start(ctx context.Context) error {
 	if b.daemon != nil {
 		return nil
@@ -189,21 +188,21 @@ func (b *bench) try(ctx context.Context, form foreignforms.Form) (Result, error)
 	return r, err
 }
 
-// predicted lists what hostsconf says is asked.
+// predicted returns the addresses that hostsconf predicts.
 func (b *bench) predicted() ([]string, error) {
 	resolution, err := b.family.Lookup(b.certsDir(), foreignforms.Registry)
 	if errors.Is(err, hostsconf.ErrCrashes) {
 		return []string{Crashes}, nil
 	}
 	if err != nil {
-		return nil, nil // every pull fails, and nothing is asked
+		return nil, nil // every pull fails, and no host is asked
 	}
 	asked := map[string]bool{}
 	for _, h := range resolution.Hosts {
 		if h.Pull && h.Resolve {
 			scheme := h.Scheme
 			if b.names["http://"+h.Host] != nil {
-				scheme = "http" // with TLS keys https is tried before
+				scheme = "http" // with TLS keys https is tried first
 			}
 			asked[scheme+"://"+h.Host+path.Clean(h.Path)] = true
 		}
@@ -211,8 +210,8 @@ func (b *bench) predicted() ([]string, error) {
 	return slices.Sorted(maps.Keys(asked)), nil
 }
 
-// given reports whether the provider gives a login of the registry away: if no
-// reading has another host.
+// given reports whether the provider returns a login of the registry: if no release reads another
+// host from the file.
 func (b *bench) given() bool {
 	current := managedfile.Snapshot{
 		Scope: hostsconf.Scope(b.certsDir(), false),
@@ -228,8 +227,8 @@ func (b *bench) given() bool {
 	return true
 }
 
-// asked pulls with a credential, as kubelet does, and lists who was asked and
-// who else than the registry was shown it.
+// asked pulls with a credential, as kubelet does. It returns the hosts that were asked, and those
+// other than the registry that received the credential.
 func (b *bench) asked(ctx context.Context) (asked, reached []string, err error) {
 	before := map[string]int{}
 	for address, d := range b.names {

@@ -1,10 +1,9 @@
-// Package nodeconfig holds the corpus of containerd configurations (node,
-// testdata/config) against real daemons: what the golden files say of a release
-// is what that release does, before and after the change.
+// Package nodeconfig compares the corpus of containerd configurations (node, testdata/config) with
+// real daemons: each release must behave as the golden files say, before and after the change.
 //
-// A daemon runs each configuration as it is, in mount, process and network
-// namespaces of its own in which /etc, /var, /run, /srv and /opt are empty but
-// for the files of the corpus, and every port is free. Start reading at nodeconfig_test.go.
+// A daemon runs each configuration as it is, in its own mount, process and network namespaces. In
+// them /etc, /var, /run, /srv and /opt have only the files of the corpus, and every port is free.
+// Start reading at nodeconfig_test.go.
 package nodeconfig
 
 import (
@@ -19,7 +18,7 @@ import (
 	"strings"
 )
 
-// trial is one configuration for one release, and what it has to do there.
+// trial is one configuration for one release, and the expected behaviour.
 type trial struct {
 	name  string
 	main  string            // path of config.toml on the node
@@ -27,7 +26,7 @@ type trial struct {
 	want  verdict
 }
 
-// verdict is what the golden file says.
+// verdict is the content of the golden file.
 type verdict struct {
 	honoured  bool
 	certsDir  string
@@ -37,8 +36,8 @@ type verdict struct {
 	notes []string
 }
 
-// readCorpus gives the trials of a release: each shape as it is, and with each
-// change that makes containerd honour hosts.toml files.
+// readCorpus returns the trials of a release: each shape as it is, and with each change that makes
+// containerd use hosts.toml files.
 func readCorpus(dir, release string) ([]trial, error) {
 	shapes, err := filepath.Glob(filepath.Join(dir, "*", "want.txt"))
 	if err != nil {
@@ -136,7 +135,7 @@ func (v *verdict) read(line string) {
 	}
 }
 
-// chapter gives the lines of a golden file that are about a release.
+// chapter returns the lines of a golden file for a release.
 func chapter(file, release string) ([]string, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {

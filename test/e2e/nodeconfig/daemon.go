@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/berth-registry/berth/test/e2e/parts"
+	"github.com/berth-registry/berth/test/isolate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -24,8 +24,8 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// enter makes a machine out of a directory and becomes the daemon. The dump is
-// made first, of the same files.
+// enter makes a machine out of a directory and becomes the daemon. The dump is made first, of the
+// same files.
 const enter = `
 set -eu
 for d in etc var run srv opt; do
@@ -46,8 +46,8 @@ type node struct {
 	conn   *grpc.ClientConn
 }
 
-// start runs the trial's files with a release; mirror answers where hosts.toml
-// files send docker.io.
+// start runs the trial's files with a release; mirror serves the address to which hosts.toml files
+// send docker.io.
 func start(program parts.Containerd, t trial, mirror http.Handler) (*node, error) {
 	dir, err := os.MkdirTemp("/tmp", "berth-nc-") // short, for the socket
 	if err != nil {
@@ -76,7 +76,7 @@ func (n *node) run(program parts.Containerd, t trial) error {
 		if err := put(filepath.Join(tree, name), data); err != nil {
 			return err
 		}
-		// What the file names and the shape does not hold.
+		// Files that config.toml names and the shape does not have.
 		for _, spec := range regexp.MustCompile(`base_runtime_spec\s*=\s*"(/[^"]+)"`).FindAllSubmatch(data, -1) {
 			if err := put(filepath.Join(tree, string(spec[1])), []byte(`{"ociVersion": "1.0.2"}`)); err != nil {
 				return err
@@ -96,18 +96,17 @@ func (n *node) run(program parts.Containerd, t trial) error {
 	defer log.Close()
 	missing := "0"
 	if t.files[t.main] == nil {
-		missing = "1" // a --config that is not there is an error
+		missing = "1" // a missing --config is an error
 	}
-	n.cmd = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private", "sh", "-c", enter)
+	n.cmd = isolate.Command(enter)
 	n.cmd.Env = []string{
 		"PATH=" + program.BinDir + ":/usr/sbin:/usr/bin:/sbin:/bin", "TREE=" + tree, "DIR=" + n.dir, "DAEMON=" + program.Daemon,
 		"CONFIG=" + t.main, "MISSING=" + missing,
-		// The upstream is nowhere.
+		// The upstream is unreachable.
 		"HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=127.0.0.1",
 	}
 	n.cmd.Dir = "/"
 	n.cmd.Stdout, n.cmd.Stderr = log, log
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := n.cmd.Start(); err != nil {
 		n.cmd = nil
 		return err
@@ -120,7 +119,7 @@ func (n *node) run(program parts.Containerd, t trial) error {
 	return err
 }
 
-// directories are all from which hosts.toml files might be read.
+// directories returns all directories from which hosts.toml files might be read.
 func (t trial) directories() []string {
 	if t.want.honoured {
 		return []string{t.want.certsDir}
@@ -135,7 +134,7 @@ func put(file string, data []byte) error {
 	return os.WriteFile(file, data, 0o644)
 }
 
-// state is what became of a daemon.
+// state is how a daemon ended up.
 type state string
 
 const (
@@ -144,7 +143,7 @@ const (
 	ended state = "it ended"
 )
 
-// wait waits until it is known what became of the daemon.
+// wait waits until the state of the daemon is known.
 func (n *node) wait(ctx context.Context) (state, error) {
 	client := cri.NewRuntimeServiceClient(n.conn)
 	for {
@@ -165,13 +164,13 @@ func (n *node) wait(ctx context.Context) (state, error) {
 		case <-ctx.Done():
 			return "", fmt.Errorf("%w: %v", ctx.Err(), err)
 		case <-time.After(10 * time.Millisecond):
-			// The connection backs off for a second after the first failure.
+			// The connection waits for a second after the first failure.
 			n.conn.ResetConnectBackoff()
 		}
 	}
 }
 
-// configPath is what the CRI says that it runs with.
+// configPath returns the config_path that the CRI reports.
 func (n *node) configPath(ctx context.Context) (string, error) {
 	answer, err := cri.NewRuntimeServiceClient(n.conn).Status(ctx, &cri.StatusRequest{Verbose: true})
 	if err != nil {
@@ -188,12 +187,12 @@ func (n *node) configPath(ctx context.Context) (string, error) {
 	return config.Registry.ConfigPath, nil
 }
 
-// pull asks for an image that nobody has: what counts is who was asked.
+// pull pulls an image that does not exist: only the requests matter.
 func (n *node) pull(ctx context.Context) {
 	_, _ = cri.NewImageServiceClient(n.conn).PullImage(ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: "docker.io/library/probe:v1"}})
 }
 
-// dump is the output of "config dump", "" if that failed.
+// dump returns the output of "config dump", "" if that failed.
 func (n *node) dump() (string, error) {
 	if _, err := os.Stat(filepath.Join(n.dir, "dump.failed")); err == nil {
 		return "", nil
@@ -216,7 +215,7 @@ func (n *node) log() string {
 	return strings.Join(last[max(0, len(last)-15):], "")
 }
 
-// close kills the daemon; with its namespaces everything goes that it made.
+// close kills the daemon; the kernel removes everything in its namespaces.
 func (n *node) close() error {
 	var errs []error
 	if n.conn != nil {

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alone has do run in a new network namespace, which leads nowhere else: some shapes name ports, and in there nobody else has them. A socket that
-// do opens and a process that it starts stay there; the kernel removes the
-// namespace with the last of them.
+// alone runs do in a new, isolated network namespace: some shapes name ports, and in there every
+// port is free. A socket that do opens and a process that it starts stay there; the kernel removes
+// the namespace with the last of them.
 func alone(do func() error) error {
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
@@ -27,18 +27,18 @@ func alone(do func() error) error {
 	} else if err = setUp(); err == nil {
 		err = do()
 	}
-	// The thread goes back: if it ended instead, the daemon would, whose death
-	// signal is that of the thread which started it.
+	// The thread returns to its old namespace: if it ended, the daemon would get its death signal,
+	// which depends on the thread that started it.
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-		// It stays locked, so that no other goroutine runs over there.
+		// The thread stays locked, so that no other goroutine runs in there.
 		return errors.Join(err, fmt.Errorf("back to the network namespace: %w", back))
 	}
 	runtime.UnlockOSThread()
 	return err
 }
 
-// interfaces gives the namespace 127.0.0.1, and an address with a default route
-// for shapes that leave it to containerd which one streams are served on.
+// interfaces gives the namespace 127.0.0.1, and an address with a default route, for shapes in
+// which containerd chooses the address for streams.
 const interfaces = `link set lo up
 address add 192.0.2.1/32 dev lo
 route add default dev lo

@@ -24,11 +24,10 @@ const pair = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
 const corpus = "../../../node/testdata/config"
 
-// TestCorpus runs every shape of the corpus, as it is and as Berth changes it,
-// with the real containerd 1.6 and 2.4. It is compared with what the golden
-// files say: whether containerd starts, whether its CRI does, what "config dump"
-// and the CRI itself give as config_path, and whether a pull asks the mirror
-// that a hosts.toml file names.
+// TestCorpus runs every shape of the corpus, as it is and as Berth changes it, with the real
+// containerd 1.6 and 2.4. It compares with the golden files: whether containerd starts, whether its
+// CRI does, the config_path of "config dump" and of the CRI itself, and whether a pull asks the
+// mirror that a hosts.toml file names.
 func TestCorpus(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("containerd needs root: run make e2e as root")
@@ -58,7 +57,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// TestControl: a golden file that says the contrary is found out.
+// TestControl: a golden file that states the opposite is found.
 func TestControl(t *testing.T) {
 	set, err := parts.Locate(t.Context())
 	if err != nil {
@@ -96,15 +95,14 @@ func TestControl(t *testing.T) {
 	}
 }
 
-// TestPorts: a machine where the ports that shapes name are taken makes no
-// difference.
+// TestPorts: it makes no difference if the machine uses the ports that shapes name.
 func TestPorts(t *testing.T) {
 	set, err := parts.Locate(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ports := []string{"1338", "10010", "10257"}
-	err = alone(func() error { // it stands for the machine; the real one is left in peace
+	err = alone(func() error { // in place of the machine's own namespace
 		for _, port := range ports {
 			l, err := net.Listen("tcp", "0.0.0.0:"+port)
 			if err != nil {
@@ -136,7 +134,7 @@ func TestPorts(t *testing.T) {
 	}
 }
 
-// check runs a trial and says what differs from its verdict.
+// check runs a trial and returns how it differs from its verdict.
 func check(t *testing.T, program parts.Containerd, trial trial) string {
 	t.Helper()
 	var asked atomic.Int32
@@ -171,7 +169,7 @@ func check(t *testing.T, program parts.Containerd, trial trial) string {
 	}
 	said, dumps := pathIn(dumped)
 	if program.Version == parts.Containerd1Version {
-		// The CRI of 2.x does not tell it.
+		// The CRI of 2.x does not report it.
 		running, err := n.configPath(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -183,7 +181,7 @@ func check(t *testing.T, program parts.Containerd, trial trial) string {
 	} else if !dumps {
 		return "there is no config dump"
 	} else if said == "" && trial.want.localPull {
-		said = pair // which 2.x puts in its place when it starts
+		said = pair // 2.x replaces it when it starts
 	}
 	first, _, _ := strings.Cut(said, ":")
 	if trial.want.honoured && filepath.Clean(first) != trial.want.certsDir {
@@ -196,7 +194,7 @@ func check(t *testing.T, program parts.Containerd, trial trial) string {
 	return ""
 }
 
-// state is what a verdict means for the daemon.
+// state returns the state of the daemon that a verdict means.
 func (v verdict) state(version string) state {
 	for _, trap := range v.traps {
 		switch trap {
@@ -214,7 +212,7 @@ func (v verdict) state(version string) state {
 	return ready
 }
 
-// pathIn finds config_path in a dump.
+// pathIn returns config_path in a dump.
 func pathIn(dump string) (string, bool) {
 	var config struct {
 		Plugins map[string]struct {

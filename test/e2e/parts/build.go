@@ -23,7 +23,7 @@ type release struct {
 	programs []string
 }
 
-// The releases that are built: what CI runs, and what the matrix has besides.
+// The releases that are built: for CI, and more for the matrix.
 func ciReleases() []release { return []release{line1(Containerd17Version), newest()} }
 
 func matrixReleases() []release {
@@ -47,13 +47,12 @@ const (
 	module2 = "github.com/containerd/containerd/v2"
 )
 
-// Provide is [Locate] after building what is missing and can be built. It
-// writes to progress what it builds and why that takes long; with everything
-// in place it says where each part is. Several Provide at the same time, also
-// in several processes, build once. It needs the Go command and, when it
-// builds, the module proxy or a filled module cache.
+// Provide is [Locate] after building the missing parts that can be built. It writes to progress
+// what it builds and why that takes long; if nothing is missing, it writes the path of each part.
+// Concurrent calls, also in several processes, build once. It needs the Go command and, to build,
+// the module proxy or a filled module cache.
 func Provide(ctx context.Context, progress io.Writer) (Set, error) {
-	// First what costs nothing, so that nobody waits minutes for its error.
+	// The cheap check comes first, so that its error does not come after minutes.
 	if _, err := locatePackages(ctx); err != nil {
 		return Set{}, err
 	}
@@ -74,8 +73,8 @@ func Provide(ctx context.Context, progress io.Writer) (Set, error) {
 	return set, nil
 }
 
-// ProvideMatrix builds, or finds, one containerd of each line, oldest first. It
-// stops at the first error.
+// ProvideMatrix builds, or finds, one containerd of each line, oldest first. It stops at the first
+// error.
 func ProvideMatrix(ctx context.Context, progress io.Writer) ([]Containerd, error) {
 	set, err := Provide(ctx, progress)
 	if err != nil {
@@ -95,7 +94,7 @@ func ProvideMatrix(ctx context.Context, progress io.Writer) ([]Containerd, error
 	return append(all, set.Containerd[1:]...), nil
 }
 
-// dir is where the release lives once it is built.
+// dir returns the directory of the built release.
 func (r release) dir() (string, error) {
 	cache := os.Getenv("XDG_CACHE_HOME")
 	if cache == "" {
@@ -108,9 +107,9 @@ func (r release) dir() (string, error) {
 	return filepath.Join(cache, "berth-test", "containerd-"+r.version), nil
 }
 
-// complete reports whether dir holds a finished build. The directory appears
-// by one rename after the last program is linked, so that looking for the
-// programs is enough; an emptied cache directory counts as not built.
+// complete reports whether dir holds a finished build. The directory appears by one rename after
+// the last program is linked, so it is enough to check that the programs exist; an empty cache
+// directory counts as not built.
 func (r release) complete(dir string) bool {
 	for _, name := range r.programs {
 		info, err := os.Stat(filepath.Join(dir, name))
@@ -142,11 +141,11 @@ func (r release) build(ctx context.Context, progress io.Writer) error {
 		return err
 	}
 	defer unlock()
-	if r.complete(dir) { // whoever held the lock has built it
+	if r.complete(dir) { // the previous holder of the lock has built it
 		return nil
 	}
 
-	// What a killed build left behind; we hold the lock, so nobody is in it.
+	// Remains of a killed build; we hold the lock, so no build uses them.
 	stale, err := filepath.Glob(dir + ".building-*")
 	if err != nil {
 		return err
@@ -179,7 +178,7 @@ func (r release) build(ctx context.Context, progress io.Writer) error {
 	if err := os.Chmod(half, 0o755); err != nil {
 		return err
 	}
-	// What is there is incomplete, or we would have returned.
+	// The present directory is incomplete, otherwise we would have returned.
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -190,8 +189,8 @@ func (r release) build(ctx context.Context, progress io.Writer) error {
 	return nil
 }
 
-// source returns the directory of the nested modules that pin containerd, after
-// checking that the module file of the release pins it.
+// source returns the directory of the nested modules that pin containerd, after checking that the
+// module file of the release pins it.
 func (r release) source(ctx context.Context) (string, error) {
 	out, err := goCommand(ctx, "", "env", "GOMOD")
 	if err != nil {
@@ -224,8 +223,8 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 	return strings.TrimSpace(string(out)), nil
 }
 
-// lock takes the lock file at path, waiting for another process if need be.
-// The kernel drops the lock with its holder, so a killed build blocks nobody.
+// lock takes the lock file at path, and waits for another process if necessary. The kernel releases
+// the lock when its holder ends, so a killed build blocks no other.
 func lock(path, version string, progress io.Writer) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
 	if err != nil {

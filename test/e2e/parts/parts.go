@@ -1,10 +1,10 @@
-// Package parts finds the real programs that the end-to-end tests run against,
-// and builds those that the distribution does not carry.
+// Package parts finds the real programs that the end-to-end tests run, and builds those that Debian
+// does not have.
 //
-// containerd 1.6.20, runc and docker-registry are Debian's packages; other
-// releases of containerd are compiled from their own modules into a cache
-// directory that outlives the checkout. [Locate] only looks, so a test never compiles for minutes
-// unasked; [Provide] also builds. cmd/parts is the command around it.
+// containerd 1.6.20, runc and docker-registry are Debian's packages; other releases of containerd
+// are compiled from their own modules into a cache directory outside the checkout. [Locate] only
+// searches, so that a test never compiles for minutes; [Provide] also builds. cmd/parts is the
+// command for it.
 package parts
 
 import (
@@ -28,7 +28,7 @@ const (
 // docker-registry on Debian 12.
 var debianPackages = []string{"containerd", "runc", "docker-registry"}
 
-// installCommand provides the Debian packages.
+// installCommand installs the Debian packages.
 func installCommand() string {
 	return "apt-get install -y --no-install-recommends " + strings.Join(debianPackages, " ")
 }
@@ -40,7 +40,7 @@ type Containerd struct {
 	BinDir  string // directory that holds its containerd-shim-runc-v2
 }
 
-// Set is every real program that the tests use.
+// Set holds the real programs that the tests use.
 type Set struct {
 	Containerd []Containerd // the oldest and the newest line
 	Between    Containerd   // 1.7, where it matters
@@ -48,7 +48,7 @@ type Set struct {
 	Runc       string
 }
 
-// MissingError says that a part is not on this machine, and what to run.
+// MissingError reports a part that is missing on this machine, and the command to run.
 type MissingError struct {
 	Part string
 	Run  string
@@ -58,8 +58,8 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s is missing: run %s", e.Part, e.Run)
 }
 
-// Locate returns the parts without building anything. Each part that is not
-// there contributes a [*MissingError] to the joined error.
+// Locate returns the parts without building anything. Each missing part adds a [*MissingError] to
+// the joined error.
 func Locate(ctx context.Context) (Set, error) {
 	set, err := locatePackages(ctx)
 	current, err2 := newest().locate()
@@ -98,8 +98,8 @@ func locateContainerd1(ctx context.Context) (Containerd, error) {
 	return Containerd{Version: Containerd1Version, Daemon: daemon, BinDir: filepath.Dir(shim)}, nil
 }
 
-// lookDebian searches the places of Debian's packages only: a newer containerd
-// in /usr/local/bin is not the version that is to be tested.
+// lookDebian searches only the directories of Debian's packages: a newer containerd in
+// /usr/local/bin is not the version to test.
 func lookDebian(name string) (string, error) {
 	for _, dir := range []string{"/usr/bin", "/usr/sbin"} {
 		p := filepath.Join(dir, name)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A directory that lacks one program is a build that did not finish.
+// A directory that lacks one program is an unfinished build.
 func TestHalfABuildIsNone(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir, err := newest().dir()
@@ -66,7 +66,7 @@ func TestLockIsHeldByOne(t *testing.T) {
 	}
 }
 
-// The nested modules that are compiled must be the versions that the tests name.
+// The nested modules that are compiled must have the versions that the tests name.
 func TestSourceIsThePinnedVersion(t *testing.T) {
 	for _, r := range append(ciReleases(), matrixReleases()...) {
 		dir, err := r.source(t.Context())

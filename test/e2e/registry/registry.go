@@ -1,5 +1,5 @@
-// Package registry runs real docker-registry processes on loopback, each with a
-// temporary store, and reads from their own logs what containerd asked them.
+// Package registry runs real docker-registry processes on loopback, each with a temporary store,
+// and reads containerd's requests from their logs.
 package registry
 
 import (
@@ -23,19 +23,19 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/e2e/sample"
 	"github.com/berth-registry/berth/test/pki"
+	"github.com/berth-registry/berth/test/sample"
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Options say what kind of registry it is. The zero value is one that speaks
-// plain http on 127.0.0.1 and lets everybody in.
+// Options choose the kind of registry. The zero value speaks plain http on 127.0.0.1 and needs no
+// login.
 type Options struct {
 	IP                 string  // "" is 127.0.0.1; "::1" for IPv6
-	Name               string  // what its certificate is for; "" is IP
+	Name               string  // the name in its certificate; "" is IP
 	Username, Password string  // htpasswd login with bcrypt; "" is none
 	CA                 *pki.CA // speak TLS with a certificate of this authority
-	ClientCA           *pki.CA // and let in only who has a client certificate of this one
+	ClientCA           *pki.CA // and require a client certificate of this one
 }
 
 // Registry is a running docker-registry.
@@ -62,11 +62,11 @@ type Request struct {
 	Agent  string
 }
 
-// String is method, path with query, and status.
+// String returns method, path with query, and status.
 func (r Request) String() string { return fmt.Sprintf("%s %s %d", r.Method, r.URI, r.Status) }
 
-// Start runs program with a store below a new temporary directory and returns
-// once it listens. Close it.
+// Start runs program with a store in a new temporary directory and returns when it listens. The
+// caller must call Close.
 func Start(ctx context.Context, program string, o Options) (*Registry, error) {
 	dir, err := os.MkdirTemp("", "berth-e2e-registry-")
 	if err != nil {
@@ -91,7 +91,7 @@ func (r *Registry) start(ctx context.Context, program string, o Options) error {
 	}
 	r.cmd = exec.Command(program, "serve", config)
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	// Nothing of REGISTRY_… in our environment may change the configuration.
+	// No REGISTRY_… variable of our environment may change the configuration.
 	r.cmd.Env = []string{"HOME=" + r.dir}
 	out, in, err := os.Pipe()
 	if err != nil {
@@ -133,8 +133,8 @@ type listening struct {
 	Message string `json:"msg"`
 }
 
-// access matches a line of the access log, in Apache's combined format. Unlike
-// the JSON log it also has the requests that were refused.
+// access matches a line of the access log, in Apache's combined format. Unlike the JSON log it also
+// has the requests that were refused.
 var access = regexp.MustCompile(`^\S+ - \S+ \[[^]]*\] "(\S+) (\S+) HTTP/[0-9.]+" (\d+) \d+ "[^"]*" "([^"]*)"$`)
 
 func (r *Registry) line(raw string) {
@@ -142,7 +142,7 @@ func (r *Registry) line(raw string) {
 	defer r.mu.Unlock()
 	r.log.WriteString(raw + "\n")
 	if m := access.FindStringSubmatch(raw); m != nil {
-		status, _ := strconv.Atoi(m[3]) // digits, says the pattern
+		status, _ := strconv.Atoi(m[3]) // the pattern ensures digits
 		r.answered = append(r.answered, Request{Method: m[1], URI: m[2], Status: status, Agent: m[4]})
 		return
 	}
@@ -159,10 +159,10 @@ func (r *Registry) line(raw string) {
 	}
 }
 
-// Addr is host:port where the registry listens.
+// Addr returns the host:port on which the registry listens.
 func (r *Registry) Addr() string { return r.addr }
 
-// URL is the address with its scheme.
+// URL returns the address with its scheme.
 func (r *Registry) URL() string {
 	if r.secure {
 		return "https://" + r.addr
@@ -175,8 +175,8 @@ func (r *Registry) Push(ctx context.Context, reference string, img sample.Image)
 	return r.target.Push(ctx, reference, img)
 }
 
-// Served lists what containerd has asked for and got an answer to, oldest
-// first. The log of a large answer may come a moment after its last byte.
+// Served returns the requests of containerd that were answered, oldest first. The log line of a
+// large answer may come a moment after its last byte.
 func (r *Registry) Served(ctx context.Context) ([]Request, error) {
 	if err := r.barrier(ctx); err != nil {
 		return nil, err
@@ -192,8 +192,8 @@ func (r *Registry) Served(ctx context.Context) ([]Request, error) {
 	return requests, nil
 }
 
-// barrier makes one request of our own and waits until it stands in the log,
-// so that whatever was answered before it stands there too.
+// barrier makes one request of our own and waits until the log has it, so that the log also has
+// every request that was answered before.
 func (r *Registry) barrier(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -228,7 +228,7 @@ func (r *Registry) barrier(ctx context.Context) error {
 	}
 }
 
-// Log is everything that the process has written.
+// Log returns everything that the process has written.
 func (r *Registry) Log() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -239,13 +239,13 @@ func (r *Registry) Log() string {
 func (r *Registry) Close() error {
 	if r.cmd != nil {
 		_ = r.cmd.Process.Kill()
-		_ = r.cmd.Wait() // "signal: killed" is what we asked for
+		_ = r.cmd.Wait() // "signal: killed" is expected
 		<-r.read
 	}
 	return os.RemoveAll(r.dir)
 }
 
-// clientTransport reaches the registry as somebody who may push.
+// clientTransport returns a transport that may push to the registry.
 func clientTransport(o Options) (*http.Transport, error) {
 	t := &http.Transport{DisableKeepAlives: true}
 	if o.CA == nil {
@@ -266,8 +266,7 @@ func clientTransport(o Options) (*http.Transport, error) {
 	return t, nil
 }
 
-// writeConfig writes config.yml and what it refers to into dir and returns its
-// path.
+// writeConfig writes config.yml and the files that it names into dir and returns its path.
 func writeConfig(dir string, o Options) (string, error) {
 	type object = map[string]any
 	httpSection := object{"addr": net.JoinHostPort(o.IP, "0"), "secret": "of this test"}
@@ -297,7 +296,7 @@ func writeConfig(dir string, o Options) (string, error) {
 		httpSection["tls"] = section
 	}
 	if o.Username != "" {
-		// The lowest cost: this guards nothing, and each request is checked.
+		// The lowest cost: nothing depends on the password, and each request checks it.
 		hash, err := bcrypt.GenerateFromPassword([]byte(o.Password), bcrypt.MinCost)
 		if err != nil {
 			return "", err
@@ -308,7 +307,7 @@ func writeConfig(dir string, o Options) (string, error) {
 		}
 		config["auth"] = object{"htpasswd": object{"realm": "e2e", "path": file}}
 	}
-	// JSON is YAML, and its quoting holds for any path.
+	// JSON is YAML, and its quoting is correct for any path.
 	raw, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		return "", err

@@ -11,15 +11,16 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/trial"
 )
 
-// craneModule is where crane comes from; test/images/crane pins it.
+// craneModule is the module of crane; test/images/crane pins it.
 const craneModule = "github.com/google/go-containerregistry"
 
-// contestants prepares all of them. crane and skopeo copy one image at a time,
-// so xargs runs several; each gets every tag of the set, those of signatures and
-// lists too, which berth finds by itself.
+// contestants prepares all of them. crane and skopeo copy one image at a time, so xargs runs
+// several; they get every tag of the set, also those of signatures and lists, which berth finds by
+// itself.
 func contestants(ctx context.Context, bed *trial.Bed, s settings, dir string, progress io.Writer) ([]*contestant, error) {
 	crane, version, err := provideCrane(ctx, progress)
 	if err != nil {
@@ -91,7 +92,7 @@ func provideCrane(ctx context.Context, progress io.Writer) (path, version string
 	if err != nil {
 		return "", "", err
 	}
-	defer lock.Close() // and with it the lock
+	defer lock.Close() // closing it releases the lock
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", "", err
 	}
@@ -101,7 +102,7 @@ func provideCrane(ctx context.Context, progress io.Writer) (path, version string
 	}
 	fmt.Fprintf(progress, "building crane %s (less than a minute, once a machine)\n", version)
 	half := path + ".building"
-	if err := goBuild(ctx, source, half, craneModule+"/cmd/crane"); err != nil {
+	if err := gobuild.Programs(ctx, source, half, craneModule+"/cmd/crane"); err != nil {
 		return "", "", err
 	}
 	return path, version, os.Rename(half, path)

@@ -1,14 +1,12 @@
-// Bench is the long form of the trials of berth images copy, with real
-// registries: whether copies are exact when the process is killed at random
-// moments or the target fails, whether the trials would notice, and how fast it
-// is beside crane and skopeo. It prints what docs/performance.md holds, and fails
-// when something is not as it should be.
+// Bench is the long form of the trials of berth images copy, with real registries: whether copies
+// are exact if the process is killed at random moments or the target fails, whether the trials find
+// faults, and the speed beside crane and skopeo. It prints the tables of docs/performance.md, and
+// fails if a copy is not exact or berth is slower.
 //
 //	go run ./test/images/bench
 //
-// It needs Debian's docker-registry and, for the part speed, skopeo (apt-get
-// install -y --no-install-recommends docker-registry skopeo), and builds crane
-// once a machine.
+// It needs Debian's docker-registry and, for the part speed, skopeo (apt-get install -y
+// --no-install-recommends docker-registry skopeo), and builds crane once a machine.
 package main
 
 import (
@@ -18,13 +16,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/sample"
 	"github.com/berth-registry/berth/test/images/trial"
@@ -70,7 +68,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if s.berth == "" {
 		s.berth = filepath.Join(dir, "berth")
-		if err := goBuild(ctx, "", s.berth, "github.com/berth-registry/berth/cmd/berth"); err != nil {
+		if err := gobuild.Programs(ctx, "", s.berth, "github.com/berth-registry/berth/cmd/berth"); err != nil {
 			return err
 		}
 	}
@@ -119,14 +117,13 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	return errors.Join(failed...)
 }
 
-// controls tries the trials, with fewer images: nothing of it gets better with
-// more.
+// controls tests the trials, with fewer images: more would show nothing else.
 func controls(ctx context.Context, s settings, dir string, out io.Writer) (err error) {
 	if dir, err = os.MkdirTemp(dir, "controls-"); err != nil {
 		return err
 	}
 	naive := filepath.Join(dir, "naive")
-	if err := goBuild(ctx, "", naive, "github.com/berth-registry/berth/test/images/naive"); err != nil {
+	if err := gobuild.Programs(ctx, "", naive, "github.com/berth-registry/berth/test/images/naive"); err != nil {
 		return err
 	}
 	o := s.sample
@@ -142,14 +139,4 @@ func controls(ctx context.Context, s settings, dir string, out io.Writer) (err e
 		err = errors.Join(err, fmt.Errorf("control: %s", u))
 	}
 	return err
-}
-
-func goBuild(ctx context.Context, module, path, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -buildid=", "-o", path, pkg)
-	cmd.Dir = module
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
-	}
-	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-registry/berth/test/gobuild"
 	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/trial"
 )
@@ -30,12 +31,11 @@ type contestant struct {
 	peak  int // KiB, of the largest process
 }
 
-// speed has all contestants copy the set to empty registries, in each round in
-// an order of its own, and prints a table. It is an error when ours is slower
-// than the fastest of the others.
+// speed makes all contestants copy the set to empty registries, in random order in each round, and
+// prints a table. It returns an error if berth is slower than the fastest of the others.
 func speed(ctx context.Context, bed *trial.Bed, s settings, dir string, out, progress io.Writer) error {
 	peak := filepath.Join(dir, "peak")
-	if err := goBuild(ctx, "", peak, "github.com/berth-registry/berth/test/benchprovider/peak"); err != nil {
+	if err := gobuild.Programs(ctx, "", peak, "github.com/berth-registry/berth/test/benchprovider/peak"); err != nil {
 		return err
 	}
 	all, err := contestants(ctx, bed, s, dir, progress)

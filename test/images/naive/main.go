@@ -1,7 +1,6 @@
-// Naive copies images as a loop of pull, tag and push does: everything, each
-// time, without asking what is there, with one attempt, and nothing that belongs
-// to an image without being part of it. It takes the arguments of berth images
-// copy. The trials have to notice all of that, or they would notice nothing.
+// Naive copies images like a loop of pull, tag and push: everything, each time, without checking
+// what exists, with one attempt, and without artifacts that belong to an image and are not part of
+// it. It takes the arguments of berth images copy. The trials must find all of these faults.
 package main
 
 import (
@@ -57,7 +56,7 @@ type descriptor struct {
 	Digest string `json:"digest"`
 }
 
-// manifest copies what ref names, and what that refers to.
+// manifest copies a manifest, and everything that it names.
 func (c copier) manifest(ref string) error {
 	raw, mediaType, err := get(c.from + "/manifests/" + ref)
 	if err != nil {
@@ -120,13 +119,13 @@ func put(url, mediaType string, raw []byte) (*http.Response, error) {
 	return do(http.MethodPut, url, mediaType, raw, http.StatusCreated)
 }
 
-// do sends a request once. The body of the answer has been read.
+// do sends a request once and reads the body of the answer.
 func do(method, url, mediaType string, body []byte, want int) (*http.Response, error) {
 	req, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	// The transport must not try again by itself either.
+	// The transport must not retry by itself either.
 	req.GetBody = nil
 	if mediaType != "" {
 		req.Header.Set("Content-Type", mediaType)

@@ -23,9 +23,8 @@ func digestOf(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Differences lists how the registry differs from a set: repositories, tags,
-// manifests and blobs that are missing or too many, by digest, and content in
-// its store that is not what its name says.
+// Differences returns how the registry differs from a set: repositories, tags, manifests and blobs
+// that are missing or too many, by digest, and content in its store that does not match its digest.
 func (r *Registry) Differences(ctx context.Context, set *sample.Set) ([]string, error) {
 	d := &differences{r: r, set: set}
 	if err := d.repositories(ctx); err != nil {
@@ -49,7 +48,7 @@ func (d *differences) add(format string, args ...any) {
 	d.found = append(d.found, fmt.Sprintf(format, args...))
 }
 
-// compare notes what of want is missing in got, and what is too much.
+// compare records elements of want that are missing in got, and elements that are too many.
 func (d *differences) compare(what string, want, got []string) {
 	for _, w := range want {
 		if !slices.Contains(got, w) {

@@ -11,11 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 )
 
-// Proxy passes requests on to a registry, writes them down, and disturbs them
-// on demand.
+// Proxy passes requests to a registry, records them, and disturbs them on demand.
 type Proxy struct {
 	http *httptest.Server
 	to   string
@@ -30,7 +29,7 @@ type Proxy struct {
 	n        int
 }
 
-// StartProxy listens in front of a registry. Close it.
+// StartProxy listens in front of a registry. The caller must call Close.
 func StartProxy(to string) *Proxy {
 	p := &Proxy{to: to, out: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
 	p.http = httptest.NewUnstartedServer(http.HandlerFunc(p.serve))
@@ -38,41 +37,40 @@ func StartProxy(to string) *Proxy {
 	return p
 }
 
-// Close ends it.
+// Close stops it.
 func (p *Proxy) Close() {
 	p.http.CloseClientConnections()
 	p.http.Close()
 	p.out.CloseIdleConnections()
 }
 
-// Addr is host:port.
+// Addr returns host:port.
 func (p *Proxy) Addr() string { return strings.TrimPrefix(p.http.URL, "http://") }
 
-// Requests lists what the registry has answered, or has not.
+// Requests returns the requests with the registry's answers.
 func (p *Proxy) Requests() []fakeregistry.Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]fakeregistry.Request(nil), p.requests...)
 }
 
-// Fail makes this share of the requests fail, in the ways of registries and
-// networks: 500, 502, 503, once in a while 429, and a connection that is cut
-// before the request is carried out, inside of it or of its answer, or after it.
+// Fail makes this share of the requests fail, as registries and networks do: 500, 502, 503,
+// sometimes 429, and a connection that is cut before the request is executed, inside it or its
+// answer, or after it.
 func (p *Proxy) Fail(share float64, seed uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failures, p.rnd = share, rand.New(rand.NewPCG(seed, 2))
 }
 
-// Failed is how many requests were made to fail.
+// Failed returns the number of requests that were made to fail.
 func (p *Proxy) Failed() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failed
 }
 
-// On counts requests from now on, and calls f with each number before the
-// request is passed on.
+// On counts requests from now on, and calls f with each number before the request is passed on.
 func (p *Proxy) On(f func(n int)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,7 +156,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	case how == cutInside && resp.ContentLength > 1:
 		resp.Body = half{io.LimitReader(resp.Body, resp.ContentLength/2), resp.Body}
 		p.answer(w, resp)
-		panic(http.ErrAbortHandler) // what was said of its length is not true
+		panic(http.ErrAbortHandler) // so the Content-Length is wrong
 	case how == cutInside:
 		fakeregistry.Drop(w)
 	default:
@@ -181,8 +179,8 @@ func (h half) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// pass sends the request on. It is not cut short when the client goes away: what
-// the registry did has to be known.
+// pass sends the request to the registry. It continues if the client disconnects: the result at the
+// registry must be known.
 func (p *Proxy) pass(r *http.Request) (*http.Response, error) {
 	out := r.Clone(context.WithoutCancel(r.Context()))
 	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = "http", p.to, p.to, ""
@@ -193,11 +191,11 @@ func (p *Proxy) answer(w http.ResponseWriter, resp *http.Response) {
 	for name, values := range resp.Header {
 		w.Header()[name] = values
 	}
-	// The registry says where to go on by its own name.
+	// The registry's Location has its own address.
 	if location, err := url.Parse(resp.Header.Get("Location")); err == nil && location.Host == p.to {
 		location.Host = p.Addr()
 		w.Header().Set("Location", location.String())
 	}
 	w.WriteHeader(resp.StatusCode)
-	_, _ = io.Copy(w, resp.Body) // the client may have gone
+	_, _ = io.Copy(w, resp.Body) // the client may have disconnected
 }

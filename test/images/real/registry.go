@@ -1,6 +1,6 @@
-// Package real runs Debian's docker-registry on loopback, puts sets of images
-// into it, watches and disturbs what is sent to it, and compares what it holds
-// with what it should hold, down to the bytes of each blob in its store.
+// Package real runs Debian's docker-registry on loopback, puts sets of images into it, records and
+// disturbs the requests to it, and compares its content with the expected content, including the
+// bytes of each blob in its store.
 package real
 
 import (
@@ -20,12 +20,12 @@ import (
 	"time"
 )
 
-// Program is where Debian's package has it.
+// Program is the path in Debian's package.
 const Program = "/usr/bin/docker-registry"
 
 // Registry is a running docker-registry.
 type Registry struct {
-	dir  string // of its own, removed at the end
+	dir  string // its own directory, removed at the end
 	addr string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -33,8 +33,8 @@ type Registry struct {
 	own  bool
 }
 
-// Dir makes a directory for registries: in memory where there is room, because
-// docker-registry syncs every file and the disk is not what is tried. Remove it.
+// Dir makes a directory for registries: in memory if there is space, because docker-registry syncs
+// every file and the disk is not under test. The caller must remove it.
 func Dir() (string, error) {
 	const memory, room = "/dev/shm", 4 << 30
 	var fs syscall.Statfs_t
@@ -46,8 +46,8 @@ func Dir() (string, error) {
 	return os.MkdirTemp("", "berth-trial-")
 }
 
-// Start runs a docker-registry with an empty store below a new directory in
-// parent ("" is that for temporary files). Close it.
+// Start runs a docker-registry with an empty store in a new directory below parent ("" is that for
+// temporary files). The caller must call Close.
 func Start(ctx context.Context, parent string) (*Registry, error) {
 	dir, err := os.MkdirTemp(parent, "berth-registry-")
 	if err != nil {
@@ -61,14 +61,13 @@ func Start(ctx context.Context, parent string) (*Registry, error) {
 	return r, nil
 }
 
-// Open runs a docker-registry with the store in dir, which stays when it is
-// closed.
+// Open runs a docker-registry with the store in dir, which Close keeps.
 func Open(ctx context.Context, dir string) (*Registry, error) {
 	if _, err := os.Stat(Program); err != nil {
 		return nil, fmt.Errorf("docker-registry is missing: run apt-get install -y --no-install-recommends docker-registry (%w)", err)
 	}
 	var err error
-	for range 5 { // somebody else may take the port in between
+	for range 5 { // another process may take the port in between
 		var r *Registry
 		if r, err = open(ctx, dir); err == nil {
 			return r, nil
@@ -101,7 +100,7 @@ func open(ctx context.Context, dir string) (*Registry, error) {
 	}
 	r := &Registry{dir: dir, addr: addr, done: make(chan struct{}), log: &bytes.Buffer{}}
 	r.cmd = exec.Command(Program, "serve", file)
-	// It dies with us; nothing of REGISTRY_… may change its configuration.
+	// It ends with us; no REGISTRY_… variable may change its configuration.
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r.cmd.Env = []string{"HOME=" + dir}
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
@@ -110,7 +109,7 @@ func open(ctx context.Context, dir string) (*Registry, error) {
 	}
 	go func() {
 		defer close(r.done)
-		_ = r.cmd.Wait() // "signal: killed" is what Close asks for
+		_ = r.cmd.Wait() // "signal: killed" is expected after Close
 	}()
 	if err := r.ready(ctx); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -154,10 +153,10 @@ func get(ctx context.Context, url string) (*http.Response, error) {
 	return http.DefaultClient.Do(req)
 }
 
-// Addr is host:port.
+// Addr returns host:port.
 func (r *Registry) Addr() string { return r.addr }
 
-// Store is the directory with its blobs and repositories.
+// Store returns the directory with its blobs and repositories.
 func (r *Registry) Store() string { return filepath.Join(r.dir, "store/docker/registry/v2") }
 
 // Close stops the process, and removes the store if Start made it.

@@ -1,7 +1,7 @@
-// Package sample makes sets of images in mixed shapes, the same for the same
-// seed: single images, indexes of six platforms with attestations, images with
-// signatures and other artifacts that refer to them, and images that share
-// layers. It knows what a copy must hold, and nothing of registries.
+// Package sample makes sets of images in mixed shapes, equal for equal seeds: single images,
+// indexes of six platforms with attestations, images with signatures and other artifacts that refer
+// to them, and images that share layers. It knows the content that a copy must have, and does not
+// depend on registries.
 //
 // Start with [Make].
 package sample
@@ -29,22 +29,22 @@ const (
 	dockerLayer    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 )
 
-// Store is where a set is put. Blobs come before the manifests that name them,
-// and manifests before the indexes that do. tag is "" for what has none.
+// Store receives a set. Blobs come before the manifests that name them, and manifests before the
+// indexes that do. tag is "" if there is none.
 type Store interface {
 	PutBlob(repository string, content []byte) error
 	PutManifest(repository, tag, mediaType string, raw []byte) error
 }
 
-// Options say how large a set is.
+// Options choose the size of a set.
 type Options struct {
 	Seed   uint64
 	Images int
 	// Layers have a size from MinLayer to MaxLayer, in bytes; most are small.
 	MinLayer, MaxLayer int
-	// SharedBy is how many images have the same base layers. Default 40.
+	// SharedBy is the number of images with the same base layers. Default 40.
 	SharedBy int
-	// API leaves the lists of referrers out, which stand in for the API.
+	// API omits the tags that list referrers, which replace the referrers API.
 	API bool
 }
 
@@ -55,12 +55,11 @@ type Image struct {
 	Shape           string // single, index, signed or shared
 }
 
-// Set is what was made. Every tag is in Tags, those of signatures too.
+// Set is a set with its tags, also those of signatures.
 type Set struct {
 	Images []Image
 	Tags   []Tag
-	// Manifests and Blobs list what each repository holds; Bytes counts each
-	// blob once.
+	// Manifests and Blobs list the content of each repository; Bytes counts each blob once.
 	Manifests, Blobs map[string]map[string]bool // digests by repository
 	Unique           map[string]int64           // size by digest
 }
@@ -68,7 +67,7 @@ type Set struct {
 // Tag is a tag and what it names.
 type Tag struct{ Repository, Tag, Digest string }
 
-// Bytes is the size of all blobs, each counted once.
+// Bytes returns the size of all blobs, each counted once.
 func (s *Set) Bytes() int64 {
 	var n int64
 	for _, size := range s.Unique {
@@ -100,7 +99,7 @@ type maker struct {
 	set   *Set
 }
 
-// descriptor is that of the specification, as far as it is used.
+// descriptor has the fields of the specification that are used.
 type descriptor struct {
 	MediaType    string            `json:"mediaType"`
 	Digest       string            `json:"digest"`
@@ -127,8 +126,8 @@ type document struct {
 	Annotations   map[string]string `json:"annotations,omitempty"`
 }
 
-// image makes image i, by its number: of ten images four are single, three
-// indexes, one is signed, two share layers.
+// image makes image i, by its number: of ten images four are single, three are indexes, one is
+// signed, two share layers.
 func (m *maker) image(i int) error {
 	rnd := rand.New(rand.NewPCG(m.o.Seed, uint64(i)))
 	n := i
@@ -163,9 +162,9 @@ func (m *maker) done(err error, repository, tag string, top descriptor, shape st
 	return err
 }
 
-// layer makes a layer of its own.
+// layer makes a new layer.
 func (m *maker) layer(rnd *rand.Rand, repository, mediaType string) (descriptor, error) {
-	// Nine of ten are small, as in images that people build.
+	// Nine of ten are small, as in real images.
 	limit := m.o.MaxLayer
 	if rnd.IntN(10) > 0 {
 		limit = m.o.MinLayer + (m.o.MaxLayer-m.o.MinLayer)/16
@@ -177,8 +176,7 @@ func (m *maker) layer(rnd *rand.Rand, repository, mediaType string) (descriptor,
 	return m.blob(repository, mediaType, content)
 }
 
-// zipped is content in the form of gzip, as layers are: there are programs that
-// compress what is not.
+// zipped returns content as gzip, like real layers: some programs compress a layer that is not.
 func zipped(content []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.NoCompression)

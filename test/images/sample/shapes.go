@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// single makes an image of one platform. base is the number of the base whose
-// layers it shares, nil for none.
+// single makes an image of one platform. base is the number of the base whose layers it shares, nil
+// for none.
 func (m *maker) single(rnd *rand.Rand, repository, tag string, p platform, base *int, docker bool) (descriptor, error) {
 	doc := document{MediaType: OCIManifest}
 	configType, layerType := ociConfig, ociLayer
@@ -41,8 +41,7 @@ func (m *maker) single(rnd *rand.Rand, repository, tag string, p platform, base 
 	return m.manifest(repository, tag, doc)
 }
 
-// index makes an image of six platforms, with the attestation that BuildKit
-// adds for the first.
+// index makes an image of six platforms, with the attestation that BuildKit adds for the first.
 func (m *maker) index(rnd *rand.Rand, repository, tag string, docker bool) (descriptor, error) {
 	doc := document{MediaType: OCIIndex}
 	if docker {
@@ -73,8 +72,8 @@ func (m *maker) index(rnd *rand.Rand, repository, tag string, docker bool) (desc
 	return m.manifest(repository, tag, doc)
 }
 
-// attach makes what belongs to an image: a signature under the tag of cosign,
-// two artifacts that name it as their subject, and a signature of one of these.
+// attach makes the artifacts of an image: a signature under cosign's tag, two artifacts that name
+// the image as their subject, and a signature of one of these.
 func (m *maker) attach(rnd *rand.Rand, repository string, subject descriptor) error {
 	tag := strings.Replace(subject.Digest, ":", "-", 1)
 	if _, err := m.single(rnd, repository, tag+".sig", platform{}, nil, false); err != nil {
@@ -115,7 +114,7 @@ func (m *maker) artifact(rnd *rand.Rand, repository, kind string, subject descri
 	return d, err
 }
 
-// list makes the tag that stands in for the referrers API.
+// list makes the tag that replaces the referrers API.
 func (m *maker) list(repository string, subject descriptor, all []descriptor) error {
 	if m.o.API {
 		return nil

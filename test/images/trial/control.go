@@ -11,9 +11,8 @@ import (
 	"github.com/berth-registry/berth/test/images/real"
 )
 
-// Controls runs the trials with the program naive in the place of berth, and
-// looks at registries that are not right. It lists what the trials did not
-// notice: there must be nothing.
+// Controls runs the trials with the program naive in place of berth, and with damaged registries.
+// It returns the faults that the trials did not find: there must be none.
 func (b *Bed) Controls(ctx context.Context, naive string) (unnoticed []string, err error) {
 	bad := *b
 	bad.Berth = naive
@@ -42,7 +41,7 @@ func (b *Bed) Controls(ctx context.Context, naive string) (unnoticed []string, e
 	return append(unnoticed, more...), err
 }
 
-// damages makes a copy that is right wrong in several ways.
+// damages damages a correct copy in several ways.
 func (b *Bed) damages(ctx context.Context) (unnoticed []string, err error) {
 	target, err := real.Start(ctx, b.Dir)
 	if err != nil {
@@ -80,7 +79,7 @@ func (b *Bed) damages(ctx context.Context) (unnoticed []string, err error) {
 	return unnoticed, nil
 }
 
-// anotherTag is the name of a tag that no set has.
+// anotherTag is a tag that no set has.
 const anotherTag = "another"
 
 // flip changes a byte of a blob in a store.
@@ -98,7 +97,7 @@ func (b *Bed) flip(store string) error {
 	return errors.New("the set has no blob")
 }
 
-// untag takes the tag of the first image away.
+// untag removes the tag of the first image.
 func (b *Bed) untag(store string) error {
 	first := b.Set.Images[0]
 	return os.RemoveAll(filepath.Join(store, "repositories", first.Repository, "_manifests/tags", first.Tag))

@@ -11,8 +11,8 @@ import (
 	"github.com/berth-registry/berth/test/images/real"
 )
 
-// Layout copies to a directory, is killed at so many random moments, and copies
-// what is there in the end to an empty registry, without the source.
+// Layout copies to a directory, is killed at this many random moments, and copies the final
+// directory to an empty registry, without the source.
 func (b *Bed) Layout(ctx context.Context, kills int) (res Result, err error) {
 	rnd := rand.New(rand.NewPCG(b.Seed, 4))
 	dir := filepath.Join(b.Dir, "layout")

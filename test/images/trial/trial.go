@@ -1,10 +1,8 @@
-// Package trial tries berth images copy with real registries: that what it
-// copies is exact, also when it is killed at random moments or when the target
-// fails, and that nothing is sent again that was there.
+// Package trial tests berth images copy with real registries: copies are exact, also if the process
+// is killed at random moments or the target fails, and content that exists is not sent again.
 //
-// Start with [Prepare], then call [Bed.Exact], [Bed.Killed], [Bed.Failing] and
-// [Bed.Layout]. [Bed.Controls] tries the harness itself, with a copy that takes
-// no care and with registries that are not right.
+// Start with [Prepare], then call [Bed.Exact], [Bed.Killed], [Bed.Failing] and [Bed.Layout].
+// [Bed.Controls] tests the harness itself, with a careless copy and with damaged registries.
 package trial
 
 import (
@@ -20,13 +18,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/images/fakeregistry"
+	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 	"github.com/berth-registry/berth/test/images/real"
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// Bed is a source registry with a set of images in it, and a berth to copy
-// them.
+// Bed is a source registry with a set of images, and a berth to copy them.
 type Bed struct {
 	Berth  string // the program
 	Dir    string // for files of the trials
@@ -35,7 +32,7 @@ type Bed struct {
 	Seed   uint64
 }
 
-// Prepare starts the source and fills it. Close the bed.
+// Prepare starts the source and fills it. The caller must call Close.
 func Prepare(ctx context.Context, berth, dir string, o sample.Options) (*Bed, error) {
 	source, err := real.Start(ctx, dir)
 	if err != nil {
@@ -52,7 +49,7 @@ func Prepare(ctx context.Context, berth, dir string, o sample.Options) (*Bed, er
 // Close stops the source.
 func (b *Bed) Close() error { return b.Source.Close() }
 
-// List is the file with the names of the images.
+// List returns the path of the file with the names of the images.
 func (b *Bed) List() string { return filepath.Join(b.Dir, "images.txt") }
 
 func (b *Bed) writeList() error {
@@ -63,12 +60,12 @@ func (b *Bed) writeList() error {
 	return os.WriteFile(b.List(), []byte(text.String()), 0o600)
 }
 
-// Command is berth images copy of the whole set.
+// Command returns berth images copy of the whole set.
 func (b *Bed) Command(ctx context.Context, to string) *exec.Cmd {
 	return b.command(ctx, "--plain", b.List(), "--to", to)
 }
 
-// command is berth images copy with these flags.
+// command returns berth images copy with these flags.
 func (b *Bed) command(ctx context.Context, flags ...string) *exec.Cmd {
 	args := append([]string{"--root", filepath.Join(b.Dir, "root"), "images", "copy"}, flags...)
 	cmd := exec.CommandContext(ctx, b.Berth, args...)
@@ -77,7 +74,7 @@ func (b *Bed) command(ctx context.Context, flags ...string) *exec.Cmd {
 	return cmd
 }
 
-// copy runs it to its end, and gives its last line.
+// copy runs it to its end, and returns its last line.
 func (b *Bed) copy(ctx context.Context, to string) (string, error) {
 	return finish(b.Command(ctx, to))
 }
@@ -91,12 +88,12 @@ func finish(cmd *exec.Cmd) (last string, err error) {
 	return lines[len(lines)-1], nil
 }
 
-// allThere tells whether the last line of a run says that there was nothing to do.
+// allThere reports whether the last line of a run says that there was nothing to do.
 func (b *Bed) allThere(last string) bool {
 	return strings.HasPrefix(last, fmt.Sprintf("0 images copied, %d there already; 0 B sent", len(b.Set.Images)))
 }
 
-// signaled tells whether a run was killed, and not because the trial has to end.
+// signaled reports whether a run was killed, and not because the trial must end.
 func signaled(ctx context.Context, err error) bool {
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	return ok && exit.Sys().(syscall.WaitStatus).Signaled() && ctx.Err() == nil
@@ -107,7 +104,7 @@ func tail(out []byte) []byte {
 	return out[max(0, len(out)-most):]
 }
 
-// Result is what a trial found. Wrong is empty if all is well.
+// Result is the outcome of a trial. Wrong is empty if there is no fault.
 type Result struct {
 	Wrong    []string
 	Kills    int // that hit a running process
@@ -116,7 +113,7 @@ type Result struct {
 	Sent     int // manifests and blobs that the registry took
 }
 
-// Exact copies to an empty registry, and once more.
+// Exact copies to an empty registry, twice.
 func (b *Bed) Exact(ctx context.Context) (Result, error) {
 	return b.trial(ctx, func(p *real.Proxy, res *Result) error {
 		if _, err := b.copy(ctx, p.Addr()); err != nil {
@@ -149,9 +146,8 @@ func (b *Bed) Failing(ctx context.Context, share float64) (Result, error) {
 	})
 }
 
-// Killed copies, kills the process at random moments, and lets another one go
-// on, until so many were killed. Each time the copy is complete a new one begins
-// with an empty registry.
+// Killed copies, kills the process at random moments, and continues with another process, until
+// this many were killed. When a copy is complete, the next one begins with an empty registry.
 func (b *Bed) Killed(ctx context.Context, kills int, progress func(string)) (Result, error) {
 	rnd := rand.New(rand.NewPCG(b.Seed, 3))
 	var total Result
@@ -162,8 +158,8 @@ func (b *Bed) Killed(ctx context.Context, kills int, progress func(string)) (Res
 			for first := true; ; first = false {
 				at := 0
 				if span > 0 && total.Kills+hits < kills {
-					// Soon rather than late: each run does less than the one before,
-					// so that the last ones are killed when little is left to do.
+					// Early moments are more likely: each run does less than the one before, so
+					// that the last ones are killed when little is left to do.
 					at = 1 + rnd.IntN(max(span>>(1+rnd.IntN(5)), 1))
 				}
 				killed, err := b.copyUntil(ctx, p, at, time.Duration(rnd.IntN(3000))*time.Microsecond)
@@ -212,7 +208,7 @@ func (b *Bed) copyUntil(ctx context.Context, p *real.Proxy, n int, after time.Du
 	case err = <-ended:
 	case <-reached:
 		time.Sleep(after)
-		_ = cmd.Process.Kill() // it may have ended just now
+		_ = cmd.Process.Kill() // it may just have ended
 		err = <-ended
 	}
 	if signaled(ctx, err) {
@@ -224,8 +220,7 @@ func (b *Bed) copyUntil(ctx context.Context, p *real.Proxy, n int, after time.Du
 	return false, nil
 }
 
-// trial runs f with an empty target, and looks at what is there then and at what
-// was sent.
+// trial runs f with an empty target, and checks the target's content and the requests.
 func (b *Bed) trial(ctx context.Context, f func(*real.Proxy, *Result) error) (res Result, err error) {
 	target, err := real.Start(ctx, b.Dir)
 	if err != nil {

@@ -1,9 +1,9 @@
-// Command inside is what the trial runs on the machine that it boots: the
-// registry that is the mirror, and what kubelet would ask of containerd.
+// Command inside runs on the machine of the test: as the registry that is the mirror, and as
+// kubelet's requests to containerd.
 //
-//	inside registry FILE    serves on 127.0.0.1:5000 and notes in FILE what is
-//	                        asked of it on behalf of another registry
-//	inside pull IMAGE       has the CRI pull an image, waiting for the CRI first
+//	inside registry FILE    serves on 127.0.0.1:5000 and records in FILE the
+//	                        requests for another registry
+//	inside pull IMAGE       waits for the CRI, then pulls an image through it
 package main
 
 import (
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// socket is where both versions of containerd listen.
+// socket is the socket of both versions of containerd.
 const socket = "unix:///run/containerd/containerd.sock"
 
 func pull(ctx context.Context, image string) error {
@@ -62,7 +62,7 @@ func pull(ctx context.Context, image string) error {
 	return nil
 }
 
-// ready waits until the CRI says that it is, as kubelet does.
+// ready waits until the CRI is ready, as kubelet does.
 func ready(ctx context.Context, conn *grpc.ClientConn) error {
 	for {
 		answer, err := cri.NewRuntimeServiceClient(conn).Status(ctx, &cri.StatusRequest{})

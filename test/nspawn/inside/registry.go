@@ -21,14 +21,13 @@ import (
 
 const address = "127.0.0.1:5000"
 
-// served are the repositories that it has, an image each: an image that was
-// pulled once would not be asked for again.
+// served returns the repositories, each with one image: containerd would not ask again for an image
+// that it has.
 func served() []string {
 	return strings.Fields("control wired boot upgraded kept removed again after")
 }
 
-// serve runs the registry until ctx is done. systemd is told when all images
-// are there.
+// serve runs the registry until ctx is done. It notifies systemd when all images are there.
 func serve(ctx context.Context, record string) error {
 	file, err := os.OpenFile(record, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -74,8 +73,8 @@ func put(ctx context.Context, repository string) error {
 	return remote.Write(ref, image, remote.WithContext(ctx))
 }
 
-// noting writes down each request that names the registry for which this one
-// is a mirror, as containerd's do.
+// noting records each request that names the registry for which this one is a mirror, as
+// containerd's requests do.
 func noting(w io.Writer, next http.Handler) http.Handler {
 	var mu sync.Mutex
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,6 @@
-// Package livemirror is the mirror of a fixture that answers: when the fixture is made
-// and when it is used. Its address is in files whose hashes are recorded, so it is
-// always the same one: an address on this machine that nothing else uses.
+// Package livemirror is the mirror of a fixture that answers, when the fixture is made and when it
+// is used. Its address is in files whose hashes are recorded, so it never changes: an address on
+// this machine that no other program uses.
 package livemirror
 
 import (
@@ -9,10 +9,10 @@ import (
 	"net/http/httptest"
 )
 
-// Address is where it listens, below 127.0.0.0/8.
+// Address is the address on which it listens, in 127.0.0.0/8.
 const Address = "127.94.56.20:5917"
 
-// The login that it takes, by Basic.
+// The login that it accepts, with Basic.
 const (
 	Username = "robot"
 	Password = "dummy-password"

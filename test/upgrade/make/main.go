@@ -1,5 +1,5 @@
-// Command make writes the fixtures of test/upgrade: nodes as the programs of a
-// version of Berth leave them. It is run by make.sh, which builds that version.
+// Command make writes the fixtures of test/upgrade: nodes as the programs of a version of Berth
+// leave them. make.sh builds that version and runs it.
 //
 //	go run ./test/upgrade/make -programs DIR -out test/upgrade/testdata
 package main
@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"github.com/berth-registry/berth/test/upgrade/livemirror"
 )
 
@@ -78,7 +78,7 @@ func (m maker) appendTo(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// berth runs a verb on the node; its exit code must be code.
+// berth runs a verb on the node and checks its exit code.
 func (m maker) berth(code int, args ...string) error {
 	cmd := exec.Command(filepath.Join(m.programs, "berth"), append(args, "--root", m.root)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + m.root}, m.env...)
@@ -90,11 +90,11 @@ func (m maker) berth(code int, args ...string) error {
 	return nil
 }
 
-// workDir is where relative paths in the config begin, in old versions.
+// workDir is the base of relative paths in the config, in old versions.
 func (m maker) workDir() string { return filepath.Join(m.root, "etc") }
 
-// applied is a node with files of berth apply: adopted, edited and saved ones,
-// certificates, and tokens.
+// applied makes a node with files of berth apply: adopted, edited and saved ones, certificates, and
+// tokens.
 func (m maker) applied() error {
 	aws, err := fakeaws.Start()
 	if err != nil {
@@ -150,8 +150,8 @@ registries:
 containerd: {onConflict: adopt}
 `
 
-// agent is a node on which an agent ran: a mirror that does not answer is left out,
-// one with a login was asked what it takes, and the config has gone bad since.
+// agent makes a node on which an agent ran: a mirror that does not answer is withdrawn, the agent
+// has found out which login another mirror accepts, and the config has become invalid.
 func (m maker) agent() error {
 	registry, err := livemirror.Start()
 	if err != nil {
@@ -160,7 +160,7 @@ func (m maker) agent() error {
 	defer registry.Close()
 	m.env = []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1"}
 	config := strings.ReplaceAll(agentConfig, "REGISTRY", livemirror.Address)
-	// First one that looks often; then one that will not look for an hour.
+	// First an agent that probes often; then one that does not probe for an hour.
 	for _, health := range []string{"{interval: 2s, timeout: 1s, failures: 1}", "{interval: 1h, failures: 100}"} {
 		text := config + "health: " + health + "\n"
 		if err := m.write("/etc/berth/config.yaml", text, 0o600); err != nil {
@@ -202,7 +202,7 @@ func (m maker) hosts(address string) bool {
 	return err != nil || strings.Contains(string(b), address)
 }
 
-// agentUntil runs the agent until done, and stops it.
+// agentUntil runs the agent until done returns true, and stops it.
 func (m maker) agentUntil(done func() bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -213,7 +213,7 @@ func (m maker) agentUntil(done func() bool) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	// A look before the agent has read the config would see what the last one left.
+	// Before the agent has read the config, the files are still those of the last agent.
 	for range 20 {
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -228,7 +228,7 @@ func (m maker) agentUntil(done func() bool) error {
 	return err
 }
 
-// installed is a node after berth install, with its record.
+// installed makes a node after berth install, with its record.
 func (m maker) installed() error {
 	err := errors.Join(
 		m.write("/etc/containerd/config.toml", "version = 2\n\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  configs.\"registry.corp\".auth.password = \"dummy-password\"\n", 0o640),
@@ -239,7 +239,7 @@ func (m maker) installed() error {
 	return errors.Join(err, m.pack("installed.tar"))
 }
 
-// certificate is a CA that signs nothing.
+// certificate is a CA without issued certificates.
 const certificate = `-----BEGIN CERTIFICATE-----
 MIIBAjCBtaADAgECAgEBMAUGAytlcDAQMQ4wDAYDVQQDEwV0cmlhbDAgFw03MDAx
 MDEwMDAwMDBaGA8yMjQyMDMxNjEyNTYzMlowEDEOMAwGA1UEAxMFdHJpYWwwKjAF
@@ -250,8 +250,8 @@ K2VwA0EAFwlv0DTqklFzKEcVoHDSyZuEbXFH0uVIZKWO92YQoPybkREWTm+hyE6l
 -----END CERTIFICATE-----
 `
 
-// pack puts the node into an archive: modes, times of files, symlinks. Its owner is
-// whoever unpacks it.
+// pack writes the node into an archive: modes, times of files, symlinks. The owner is the user who
+// extracts it.
 func (m maker) pack(name string) (err error) {
 	f, err := os.Create(filepath.Join(m.out, name))
 	if err != nil {

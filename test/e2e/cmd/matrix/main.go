@@ -1,7 +1,6 @@
-// Command matrix pulls past every form of foreign hosts.toml file with one
-// containerd of each line, and prints what they ask, as a table in Markdown. It
-// ends with 1 when a daemon does something else than hostsconf says, or a
-// credential that the provider gives reaches a host that may not have it.
+// Command matrix pulls past every form of foreign hosts.toml file with one containerd of each line,
+// and prints the hosts that they ask as a table in Markdown. It exits with 1 if a daemon does not
+// behave as hostsconf predicts, or if a credential that the provider returns reaches another host.
 package main
 
 import (
@@ -90,7 +89,7 @@ func table(out io.Writer, programs []parts.Containerd, forms []foreignforms.Form
 	}
 }
 
-// cell tells in a word who is asked.
+// cell returns the hosts that are asked as one word.
 func cell(r matrix.Result) string {
 	var words []string
 	for _, address := range r.Got {

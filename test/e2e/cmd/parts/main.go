@@ -1,5 +1,5 @@
-// Command parts provides the real programs of the end-to-end tests: it builds
-// what has to be built, once a machine, and says what to install.
+// Command parts provides the real programs of the end-to-end tests: it builds those that are not
+// packaged, once a machine, and prints the packages to install.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	// A build that is interrupted removes what it has made so far.
+	// An interrupted build removes its files.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if _, err := parts.Provide(ctx, os.Stderr); err != nil {

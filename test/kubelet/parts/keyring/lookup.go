@@ -10,8 +10,7 @@ import (
 	"k8s.io/kubernetes/pkg/credentialprovider/plugin"
 )
 
-// errNoAPIServer is what a provider that wants to know the pod's service account
-// would get. Ours never asks.
+// errNoAPIServer is the answer to a provider that needs the pod's service account. Ours does not.
 var errNoAPIServer = errors.New("there is no API server")
 
 func register(config, binDir string) error {

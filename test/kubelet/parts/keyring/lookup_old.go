@@ -7,8 +7,8 @@ import (
 	"k8s.io/kubernetes/pkg/credentialprovider/plugin"
 )
 
-// Until 1.32 the providers were entered into a list of the whole process, which
-// also held those for the clouds that were built in.
+// Until 1.32 the providers were in a list of the whole process, with the built-in providers of
+// clouds.
 
 func register(config, binDir string) error {
 	return plugin.RegisterCredentialProviderPlugins(config, binDir)

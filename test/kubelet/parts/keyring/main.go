@@ -1,14 +1,13 @@
-// Command keyring answers which credentials a kubelet would pull an image with.
-// It loads a CredentialProviderConfig and runs the providers with kubelet's own
-// code, of whatever version it was built with.
+// Command keyring returns the credentials that kubelet would pull an image with. It loads a
+// CredentialProviderConfig and runs the providers with kubelet's own code, of the version that it
+// was built with.
 //
 //	keyring CONFIG BIN-DIR
 //
-// Each line of standard input is an image as in a pod; each gets one line of
-// JSON, an [answer]. One process is one kubelet: it remembers what a provider
-// allowed it to. Standard error is kubelet's log. A configuration that kubelet
-// would refuse to start with is exit status 3, with the reason on standard
-// error.
+// Each line of standard input is an image as in a pod; for each it prints one line of JSON, an
+// [answer]. One process is one kubelet: it caches answers as long as the provider allows. Standard
+// error is kubelet's log. For a configuration with which kubelet would not start, the exit status
+// is 3 and standard error has the reason.
 package main
 
 import (
@@ -23,14 +22,13 @@ import (
 	"k8s.io/kubernetes/pkg/util/parsers"
 )
 
-// credential is what kubelet passes to the container runtime: no host.
+// credential is a login that kubelet passes to the container runtime, without a host.
 type credential struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 }
 
-// answer lists the credentials that kubelet tries, in this order. Without any,
-// it pulls anonymously.
+// answer has the credentials that kubelet tries, in this order. Without any, it pulls anonymously.
 type answer struct {
 	Repository  string       `json:"repository"` // what the provider was asked for
 	Credentials []credential `json:"credentials"`
@@ -59,7 +57,7 @@ func serve(images io.Reader, answers io.Writer) error {
 	lines := bufio.NewScanner(images)
 	out := json.NewEncoder(answers)
 	for lines.Scan() {
-		// As kubelet does before it asks: tag and digest go, docker.io comes.
+		// As kubelet does before it asks: remove tag and digest, add docker.io.
 		repository, _, _, err := parsers.ParseImageName(lines.Text())
 		if err != nil {
 			return err

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/place"
+	"github.com/berth-registry/berth/node/providerconfig"
+)
+
+func newPlace(o *options) *cobra.Command {
+	var opts place.Options
+	var text string
+	var remove bool
+	cmd := &cobra.Command{
+		Use:   "place",
+		Short: "Put the credential provider and its configuration on a node, for an init container",
+		Long: `Copy ` + providerconfig.Provider + ` and the CredentialProviderConfig that names it to
+a node. The chart runs this in an init container. kubelet's flags are not changed
+and nothing is restarted: "berth install --kubelet" does that.
+
+A program or a configuration that Berth did not write, or that was edited since,
+is left alone; the log names it. --remove removes both files, and leaves the
+program where a configuration still names it.
+
+Exit codes: 0 done, or a file was left alone; 1 failed.`,
+		Example: "  berth place --root /host\n  berth place --root /host --remove",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if opts.Program == "" {
+				self, err := os.Executable()
+				if err != nil {
+					return fmt.Errorf("%w; name the program with --provider", err)
+				}
+				opts.Program = filepath.Join(filepath.Dir(self), providerconfig.Provider)
+			}
+			opts.Text = providerconfig.ConfigRequiringRules()
+			if text != "" {
+				if opts.Text, err = os.ReadFile(text); err != nil {
+					return fmt.Errorf("--provider-config-from: %w", err)
+				}
+			}
+			if opts.Root, err = managedfile.OpenRoot(o.root); err != nil {
+				return err
+			}
+			defer opts.Root.Close()
+			opts.Log = daemonLog(cmd)
+			if remove {
+				return place.Remove(opts)
+			}
+			return place.Put(opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.Program, "provider", "", "the program to copy (default: "+providerconfig.Provider+" beside berth)")
+	flags.StringVar(&opts.Dir, "bin-dir", providerconfig.ProgramDir, "directory on the node where kubelet looks for the program")
+	flags.StringVar(&opts.Config, "provider-config", providerconfig.File, "the CredentialProviderConfig on the node")
+	flags.StringVar(&text, "provider-config-from", "", "copy this file there (default: the configuration that comes with Berth)")
+	flags.BoolVar(&remove, "remove", false, "remove both files")
+	return cmd
+}

@@ -1,0 +1,288 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/images/registry"
+)
+
+// Checker tells whether a registry has images as their source has them. It only
+// asks; of the sources it asks nothing that is counted as a pull.
+type Checker struct {
+	Access registry.Access
+	Jobs   int           // 0: DefaultJobs
+	Wait   time.Duration // 0: DefaultWait
+	// Platforms are wanted of each image that has several; nil: all that it
+	// has.
+	Platforms []manifest.Platform
+	// Verify computes the digest of each blob in a layout; without it the size decides.
+	Verify bool
+	Log    *slog.Logger
+}
+
+// Finding is what was found of an image.
+type Finding string
+
+// The findings. [FoundSame] and [FoundUnverified] are well.
+const (
+	FoundSame        Finding = "ok"          // the same as at the source
+	FoundUnverified  Finding = "unverified"  // there, but the source could not be asked
+	FoundMissing     Finding = "missing"     // not there
+	FoundDifferent   Finding = "different"   // another digest
+	FoundIncomplete  Finding = "incomplete"  // there without all wanted platforms
+	FoundUnreachable Finding = "unreachable" // the registry did not say
+)
+
+// OK reports whether nothing is wrong.
+func (f Finding) OK() bool { return f == FoundSame || f == FoundUnverified }
+
+// Checked is what was found of one image at one spot.
+type Checked struct {
+	Image   reference.Reference `json:"image" yaml:"image"`
+	Target  string              `json:"target" yaml:"target"`
+	Finding Finding             `json:"finding" yaml:"finding"`
+	Digest  string              `json:"digest,omitempty" yaml:"digest,omitempty"` // at the target
+	Source  string              `json:"sourceDigest,omitempty" yaml:"sourceDigest,omitempty"`
+	// Platforms are those that are there, Missing those that are wanted and
+	// are not.
+	Platforms []string `json:"platforms,omitempty" yaml:"platforms,omitempty"`
+	Missing   []string `json:"missingPlatforms,omitempty" yaml:"missingPlatforms,omitempty"`
+	// Note says in one line what else there is to know.
+	Note string `json:"note,omitempty" yaml:"note,omitempty"`
+
+	cause string
+}
+
+// Check looks for each image at the spots that where names. The result has the
+// order of images and spots. The error is the end of ctx.
+func (c *Checker) Check(ctx context.Context, images []reference.Reference, where func(reference.Reference) []Spot) ([]Checked, error) {
+	k := c.begin()
+	defer k.wires.Close()
+	all := make([][]Checked, len(images))
+	var g errgroup.Group
+	g.SetLimit(k.jobs)
+	for i, image := range images {
+		g.Go(func() error {
+			source := k.source(ctx, image)
+			for _, s := range where(image) {
+				all[i] = append(all[i], k.at(ctx, image, s, source))
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // each image has its own finding
+	return slices.Concat(all...), context.Cause(ctx)
+}
+
+type checking struct {
+	wires     *registry.Client
+	access    registry.Access
+	jobs      int
+	platforms []manifest.Platform
+	verify    bool
+	// absent holds, by host, the error of a source where nobody answers.
+	absent sync.Map
+}
+
+func (c *Checker) begin() *checking {
+	jobs, wait, log := c.Jobs, c.Wait, c.Log
+	if jobs <= 0 {
+		jobs = registry.DefaultJobs
+	}
+	if wait <= 0 {
+		wait = registry.DefaultWait
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &checking{wires: registry.NewClient(c.Access, jobs, wait, log), access: c.Access, jobs: jobs, platforms: c.Platforms, verify: c.Verify}
+}
+
+// asked is what the source says.
+type asked struct {
+	digest v1.Hash
+	err    error
+}
+
+// source asks for the digest at the source. A digest in the name is what is
+// wanted whatever the source says.
+func (k *checking) source(ctx context.Context, image reference.Reference) asked {
+	if image.Digest() != "" {
+		d, err := v1.NewHash(image.Digest())
+		return asked{d, err}
+	}
+	host := image.Registry()
+	if err, ok := k.absent.Load(host); ok {
+		return asked{err: err.(error)}
+	}
+	reg, err := k.wires.At(host, image.Repository())
+	if err != nil {
+		return asked{err: err}
+	}
+	d, err := reg.Repository(image.Repository(), false).Digest(ctx, image.Tag())
+	if registry.NoConnection(err) {
+		// Behind an air gap it would be so for each of hundreds of images.
+		k.absent.Store(host, err)
+	}
+	return asked{d, err}
+}
+
+// at looks at one spot.
+func (k *checking) at(ctx context.Context, image reference.Reference, s Spot, source asked) Checked {
+	found := Checked{Image: image, Target: s.String() + image.Suffix()}
+	if source.err == nil {
+		found.Source = source.digest.String()
+	}
+	if s.Itself && source.err == nil && image.Digest() == "" && k.platforms == nil {
+		found.Digest, found.Finding = found.Source, FoundSame
+		return found
+	}
+	settings := k.access.SettingsFor(s.Host, s.Repository)
+	settings.PlainHTTP = settings.PlainHTTP || s.PlainHTTP
+	root := s.Root
+	if root == "" {
+		root = "/v2"
+	}
+	reg, err := k.wires.Under(s.Host, root, s.Header, settings)
+	if err != nil {
+		return found.with(FoundUnreachable, err)
+	}
+	repo := reg.Repository(s.Repository, false)
+	repo.Upstream = s.Upstream
+	ref := image.Tag()
+	if image.Digest() != "" {
+		ref = image.Digest()
+	}
+	have, err := repo.Manifest(ctx, ref)
+	switch {
+	case errors.Is(err, manifest.ErrNotFound):
+		if errors.Is(source.err, manifest.ErrNotFound) {
+			return found.with(FoundMissing, errors.New("the source has no such image either"))
+		}
+		return found.with(FoundMissing, nil)
+	case err != nil:
+		return found.with(FoundUnreachable, err)
+	}
+	if found, same := found.compare(have, source, k.platforms == nil); !same {
+		return found
+	}
+	found.Digest = have.Desc.Digest.String()
+	if err := k.comparePlatforms(ctx, repo, have, &found); err != nil {
+		return found.with(FoundUnreachable, err)
+	}
+	if len(found.Missing) > 0 {
+		return found.with(FoundIncomplete, fmt.Errorf("without %s", strings.Join(found.Missing, ", ")))
+	}
+	return found.same(source)
+}
+
+// compare compares what is there with the source, if that has answered.
+func (c Checked) compare(have manifest.Manifest, source asked, wantsAll bool) (Checked, bool) {
+	c.Digest = have.Desc.Digest.String()
+	if source.err == nil && manifest.ReducedFrom(have) == source.digest.String() {
+		if wantsAll {
+			return c.with(FoundIncomplete, errors.New("its index is reduced to some platforms; name those that are wanted with --platform")), false
+		}
+		return c, true
+	}
+	if source.err == nil && source.digest != have.Desc.Digest {
+		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", manifest.ShortDigest(have.Desc.Digest), manifest.ShortDigest(source.digest))), false
+	}
+	return c, true
+}
+
+// same is the finding of an image that is there whole.
+func (c Checked) same(source asked) Checked {
+	switch {
+	case errors.Is(source.err, manifest.ErrNotFound):
+		return c.with(FoundUnverified, errors.New("the source has no such image any more"))
+	case source.err != nil:
+		return c.with(FoundUnverified, fmt.Errorf("the source could not be asked: %w", source.err))
+	}
+	return c.with(FoundSame, nil)
+}
+
+func (c Checked) with(f Finding, note error) Checked {
+	c.Finding = f
+	if note != nil {
+		c.Note, c.cause = manifest.OneLine(note.Error()), registry.Cause(note)
+	}
+	return c
+}
+
+// platformSource is a repository whose platforms are looked at.
+type platformSource interface {
+	manifest.BlobSource
+	Digest(ctx context.Context, ref string) (v1.Hash, error)
+}
+
+// comparePlatforms finds out which platforms are there, by asking for the
+// manifest of each.
+func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
+	if !have.Desc.MediaType.IsIndex() {
+		return k.onePlatform(ctx, repo, have, found)
+	}
+	index, err := manifest.ReadIndex(have)
+	if err != nil {
+		return err
+	}
+	wanted := map[int]bool{} // which of k.platforms are in the index
+	for _, d := range index.Manifests {
+		p := manifest.PlatformOf(d.Platform)
+		if i := slices.IndexFunc(k.platforms, p.Matches); i >= 0 {
+			wanted[i] = true
+		} else if k.platforms != nil {
+			continue
+		}
+		_, err := repo.Digest(ctx, d.Digest.String())
+		switch {
+		case errors.Is(err, manifest.ErrNotFound):
+			found.Missing = append(found.Missing, p.NameOr(d.Digest))
+		case err != nil:
+			return err
+		default:
+			found.Platforms = append(found.Platforms, p.NameOr(d.Digest))
+		}
+	}
+	for i, p := range k.platforms {
+		if !wanted[i] {
+			found.Missing = append(found.Missing, p.String())
+		}
+	}
+	return nil
+}
+
+// onePlatform reads from its config which platform an image is for, if that
+// matters.
+func (k *checking) onePlatform(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
+	if k.platforms == nil {
+		return nil
+	}
+	is, err := manifest.ConfigPlatform(ctx, repo, have)
+	if err != nil {
+		return err
+	}
+	for _, p := range k.platforms {
+		if is.Matches(p) {
+			found.Platforms = append(found.Platforms, p.String())
+		} else {
+			found.Missing = append(found.Missing, p.String())
+		}
+	}
+	return nil
+}
+
+// Cause is the same for images that have a finding for one reason; "" if there is none to tell.
+func (c Checked) Cause() string { return c.cause }

@@ -1,0 +1,199 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/berth-registry/berth/images/layout"
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/reference"
+)
+
+// CheckLayout tells of each image whether a directory has it whole: index, manifests, blobs by
+// their size, and with Verify by their digest, signatures and what else belongs to it; and whether
+// it is what the source has, where that can be asked. Without images it looks at all that the
+// directory holds; problems are then what it holds under no name. The error is about the
+// directory, or the end of ctx.
+func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference, at reference.Location) (all []Checked, problems []error, err error) {
+	l, err := layout.OpenLayout(at.Layout())
+	if err != nil {
+		return nil, nil, err
+	}
+	k := c.begin()
+	defer k.wires.Close()
+	if len(images) == 0 {
+		images, problems = l.References()
+	}
+	all = make([]Checked, len(images))
+	var g errgroup.Group
+	g.SetLimit(k.jobs)
+	for i, image := range images {
+		g.Go(func() error {
+			all[i] = k.inLayout(ctx, l, image, at)
+			return nil
+		})
+	}
+	_ = g.Wait() // each image has its own finding
+	return all, problems, errors.Join(l.Close(), context.Cause(ctx))
+}
+
+// inLayout looks at one image.
+func (k *checking) inLayout(ctx context.Context, l *layout.Layout, image reference.Reference, at reference.Location) Checked {
+	found := Checked{Image: image, Target: at.String()}
+	repo := l.Repository(image.Name())
+	ref := image.Tag()
+	if ref == "" {
+		ref = image.Digest()
+	}
+	have, err := repo.Manifest(ctx, ref)
+	switch {
+	case manifest.IsDamaged(err):
+		return found.with(FoundIncomplete, err)
+	case errors.Is(err, manifest.ErrNotFound):
+		return found.with(FoundMissing, nil)
+	case err != nil:
+		return found.with(FoundUnreachable, err)
+	}
+	source := k.source(ctx, image)
+	if source.err == nil {
+		found.Source = source.digest.String()
+	}
+	if found, same := found.compare(have, source, k.platforms == nil); !same {
+		return found
+	}
+	found.Digest = have.Desc.Digest.String()
+	w := &completeness{k: k, layout: l, repo: repo, seen: map[v1.Hash]bool{}}
+	w.image(ctx, have, &found)
+	switch {
+	case ctx.Err() != nil:
+		return found.with(FoundUnreachable, context.Cause(ctx))
+	case w.err != nil:
+		if w.more > 0 {
+			w.err = fmt.Errorf("%w; and %d more of its files", w.err, w.more)
+		}
+		return found.with(FoundIncomplete, w.err)
+	case len(found.Missing) > 0:
+		return found.with(FoundIncomplete, fmt.Errorf("without %s", strings.Join(found.Missing, ", ")))
+	}
+	return found.same(source)
+}
+
+// completeness looks whether everything of an image is in a layout.
+type completeness struct {
+	k      *checking
+	layout *layout.Layout
+	repo   *layout.LayoutRepository
+	seen   map[v1.Hash]bool
+	err    error // the first
+	more   int   // errors after it
+}
+
+func (w *completeness) note(err error) {
+	switch {
+	case err == nil:
+	case w.err == nil:
+		w.err = err
+	default:
+		w.more++
+	}
+}
+
+// image looks at an image, at the platforms that are wanted of it, and at what belongs to them.
+func (w *completeness) image(ctx context.Context, c manifest.Manifest, found *Checked) {
+	if !c.Desc.MediaType.IsIndex() {
+		w.content(ctx, c, 0)
+		if w.err == nil {
+			w.note(w.k.comparePlatforms(ctx, w.repo, c, found))
+		}
+		return
+	}
+	w.note(w.k.comparePlatforms(ctx, w.repo, c, found))
+	index, err := manifest.ReadIndex(c)
+	if err != nil {
+		w.note(err)
+		return
+	}
+	w.attached(ctx, c.Desc.Digest, 0)
+	for _, d := range index.Manifests {
+		if w.k.wants(d) {
+			w.child(ctx, d, 0)
+		}
+	}
+}
+
+// wants reports whether a manifest of an index is of a platform that is wanted.
+func (k *checking) wants(d v1.Descriptor) bool {
+	if k.platforms == nil {
+		return true
+	}
+	p := manifest.PlatformOf(d.Platform)
+	for _, wanted := range k.platforms {
+		if p.Matches(wanted) {
+			return true
+		}
+	}
+	return false
+}
+
+// child looks at what an index lists. A manifest that is not there has been noted as a platform
+// that is missing.
+func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
+	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
+		w.note(w.layout.CheckBlob(ctx, d, w.k.verify))
+		return
+	}
+	c, err := w.layout.Manifest(d.Digest)
+	switch {
+	case errors.Is(err, manifest.ErrNotFound) && depth == 0:
+	case err != nil:
+		w.note(err)
+	default:
+		w.content(ctx, c, depth)
+	}
+}
+
+// content looks at a manifest, at what it lists, and at what belongs to it.
+func (w *completeness) content(ctx context.Context, c manifest.Manifest, depth int) {
+	if depth > manifest.MaxNesting || ctx.Err() != nil || w.seen[c.Desc.Digest] {
+		return
+	}
+	w.seen[c.Desc.Digest] = true
+	w.attached(ctx, c.Desc.Digest, depth)
+	if c.Desc.MediaType.IsIndex() {
+		index, err := manifest.ReadIndex(c)
+		w.note(err)
+		for _, d := range index.Manifests {
+			w.child(ctx, d, depth+1)
+		}
+		return
+	}
+	blobs, err := manifest.BlobsOf(c)
+	w.note(err)
+	for _, d := range blobs {
+		if ctx.Err() != nil {
+			return
+		}
+		w.note(w.layout.CheckBlob(ctx, d, w.k.verify))
+	}
+}
+
+// attached looks at signatures and referrers.
+func (w *completeness) attached(ctx context.Context, d v1.Hash, depth int) {
+	a, err := w.repo.Attached(ctx, d)
+	w.note(err)
+	for _, tag := range a.Tags {
+		c, err := w.repo.Manifest(ctx, tag)
+		w.note(err)
+		if err == nil {
+			w.content(ctx, c, depth+1)
+		}
+	}
+	for _, d := range a.Referrers {
+		w.child(ctx, d, depth+1)
+	}
+}

@@ -1,0 +1,131 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/berth-registry/berth/images/manifest"
+)
+
+// choose says what of an index is copied. What a layout does not hold of an index that was copied
+// in part cannot be.
+func (r *run) choose(p *part, index v1.IndexManifest) []bool {
+	chosen := manifest.Choose(index, r.copier.Platforms)
+	if p.there || r.from == nil {
+		return chosen
+	}
+	held, partial := r.from.Partial(p.content.Desc.Digest)
+	if !partial {
+		return chosen
+	}
+	for i, c := range manifest.Choose(index, held) {
+		chosen[i] = chosen[i] && c
+	}
+	return chosen
+}
+
+// reduce makes of the index of a source one that lists what is copied alone, with the digest of
+// the whole in an annotation, and tells what it leaves out. An index of which all is copied, and
+// what is no index, stays byte for byte.
+func (r *run) reduce(c manifest.Manifest) (reduced manifest.Manifest, left []string, err error) {
+	if !c.Desc.MediaType.IsIndex() {
+		return c, nil, nil
+	}
+	index, err := manifest.ReadIndex(c)
+	if err != nil {
+		return c, nil, err
+	}
+	chosen := r.choose(&part{content: c}, index)
+	if !slices.Contains(chosen, false) {
+		return c, nil, nil
+	}
+	reduced, err = manifest.WithChosen(c, index, chosen)
+	return reduced, manifest.LeftOut(index, chosen), err
+}
+
+// platforms finds out which of the platforms that are wanted an image has. One that has none of
+// them is an error.
+func (r *run) platforms(ctx context.Context, t *task) error {
+	main := t.main.part
+	if !main.content.Desc.MediaType.IsIndex() {
+		return r.onePlatform(ctx, t)
+	}
+	t.result.Left, t.result.Reduced = main.left, len(t.main.left) > 0
+	if t.result.Reduced {
+		t.result.Left = t.main.left
+	}
+	if wanted := t.result.Image.Digest(); t.result.Reduced && wanted != "" {
+		return errors.New("is named by the digest of the whole index, which a reduced one does not have; copy it without --reduce-index, or name it by its tag alone")
+	}
+	if r.copier.Platforms == nil {
+		return nil
+	}
+	var has []manifest.Platform
+	var look func(p *part) error
+	look = func(p *part) error {
+		index, err := manifest.ReadIndex(p.content)
+		if err != nil {
+			return err
+		}
+		for _, d := range index.Manifests {
+			has = append(has, manifest.PlatformOf(d.Platform))
+		}
+		for _, c := range p.children {
+			if c.content.Desc.MediaType.IsIndex() {
+				if err := look(c); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if err := look(main); err != nil {
+		return err
+	}
+	// What a layout does not hold is as good as not in the index.
+	held := func(p manifest.Platform) bool { return !slices.Contains(main.left, p.String()) }
+	for _, wanted := range r.copier.Platforms {
+		if !slices.ContainsFunc(has, func(p manifest.Platform) bool { return p.Matches(wanted) && held(p) }) {
+			t.result.Missing = append(t.result.Missing, wanted.String())
+		}
+	}
+	if len(main.children)+len(main.blobs) == 0 {
+		return fmt.Errorf("has none of the platforms that are wanted, but %s", strings.Join(t.result.Left, ", "))
+	}
+	return nil
+}
+
+// onePlatform looks what an image without an index is for. What is for no platform, as a chart, is
+// copied.
+func (r *run) onePlatform(ctx context.Context, t *task) error {
+	if r.copier.Platforms == nil {
+		return nil
+	}
+	var at origin = t.lane.src
+	if t.main.part.there {
+		at = t.lane.dst
+	}
+	var is manifest.Platform
+	err := r.slot(ctx, func() error {
+		var err error
+		is, err = manifest.ConfigPlatform(ctx, at, t.main.part.content)
+		return err
+	})
+	if err != nil || is.OS == "" {
+		return err
+	}
+	for _, wanted := range r.copier.Platforms {
+		if !is.Matches(wanted) {
+			t.result.Missing = append(t.result.Missing, wanted.String())
+		}
+	}
+	if len(t.result.Missing) == len(r.copier.Platforms) {
+		return fmt.Errorf("has none of the platforms that are wanted, but %s", is)
+	}
+	return nil
+}

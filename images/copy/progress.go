@@ -1,0 +1,157 @@
+package copy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Progress is how far a [Copier] is. Its methods may be called at any time, by
+// any goroutine; those of a nil Progress do nothing.
+type Progress struct {
+	images, resolved, done, failed atomic.Int64
+	total, moved                   atomic.Int64 // bytes
+	copying                        atomic.Bool
+}
+
+// Reached is how far it is at one moment.
+type Reached struct {
+	Images   int64 // in all
+	Resolved int64 // of which it is known what they are made of
+	Done     int64 // copied, found or failed
+	Failed   int64
+	// Bytes of Total are there: uploaded, or found at the target. Total is
+	// known once all images are resolved.
+	Bytes, Total int64
+	Copying      bool
+}
+
+// Reached tells how far it is.
+func (p *Progress) Reached() Reached {
+	if p == nil {
+		return Reached{}
+	}
+	return Reached{
+		Images: p.images.Load(), Resolved: p.resolved.Load(), Done: p.done.Load(), Failed: p.failed.Load(),
+		Bytes: p.moved.Load(), Total: p.total.Load(), Copying: p.copying.Load(),
+	}
+}
+
+func (p *Progress) begin(images int) {
+	if p != nil {
+		p.images.Store(int64(images))
+	}
+}
+
+func (p *Progress) planned() {
+	if p != nil {
+		p.resolved.Add(1)
+	}
+}
+
+func (p *Progress) expect(bytes int64) {
+	if p != nil {
+		p.total.Store(bytes)
+		p.copying.Store(true)
+	}
+}
+
+func (p *Progress) add(bytes int64) {
+	if p != nil {
+		p.moved.Add(bytes)
+	}
+}
+
+func (p *Progress) ended(s Status) {
+	if p == nil {
+		return
+	}
+	p.done.Add(1)
+	if s == StatusFailed {
+		p.failed.Add(1)
+	}
+}
+
+// counted is content whose bytes are counted while they move.
+type counted struct {
+	io.ReadCloser
+	progress *Progress
+	n        atomic.Int64
+}
+
+func (p *Progress) count(body io.ReadCloser) *counted {
+	return &counted{ReadCloser: body, progress: p}
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	c.n.Add(int64(n))
+	c.progress.add(int64(n))
+	return n, err
+}
+
+// takeBack counts what was read as not moved: it did not arrive.
+func (c *counted) takeBack() {
+	if c != nil {
+		c.progress.add(-c.n.Swap(0))
+	}
+}
+
+// Line is the state in one line; since is how long content has been moving.
+func (r Reached) Line(since time.Duration) string {
+	if !r.Copying {
+		return fmt.Sprintf("looking at images: %d of %d", r.Resolved, r.Images)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "images: %d of %d", r.Done, r.Images)
+	if r.Failed > 0 {
+		fmt.Fprintf(&b, ", %d failed", r.Failed)
+	}
+	fmt.Fprintf(&b, "; %s of %s", Size(r.Bytes), Size(r.Total))
+	if seconds := since.Seconds(); seconds >= 1 && r.Bytes > 0 {
+		perSecond := float64(r.Bytes) / seconds
+		fmt.Fprintf(&b, ", %s/s", Size(int64(perSecond)))
+		if left := r.Total - r.Bytes; left > 0 {
+			fmt.Fprintf(&b, ", %s left", time.Duration(float64(left)/perSecond*float64(time.Second)).Round(time.Second))
+		}
+	}
+	return b.String()
+}
+
+// Size writes a number of bytes for people.
+func Size(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	f := float64(max(n, 0))
+	i := 0
+	for f >= 1000 && i < len(units)-1 {
+		f /= 1024
+		i++
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, units[i])
+}
+
+// Watch calls show with the current line every interval until ctx ends.
+func (p *Progress) Watch(ctx context.Context, interval time.Duration, show func(line string)) {
+	begin, copying := time.Now(), false
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			at := p.Reached()
+			if at.Copying && !copying {
+				begin, copying = time.Now(), true
+			}
+			show(at.Line(time.Since(begin)))
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/images/registry"
+	"github.com/berth-registry/berth/images/transfer"
+)
+
+// origin is a repository that is read: of a registry or of a layout. ref is a
+// tag or a digest. What is not there is errNotThere.
+type origin interface {
+	Manifest(ctx context.Context, ref string) (manifest.Manifest, error)
+	Digest(ctx context.Context, ref string) (v1.Hash, error)
+	Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
+	Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error)
+}
+
+// destination is a repository that is written to.
+type destination interface {
+	origin
+	// Ensure has a blob there; from is another repository that may have it.
+	Ensure(ctx context.Context, d v1.Descriptor, from string, open transfer.Opener) (transfer.Outcome, error)
+	// Put stores a manifest by its digest, nameIt under a name of its own: a
+	// tag, or a digest that somebody asks for.
+	Put(ctx context.Context, ref string, c manifest.Manifest) error
+	PutNamed(ctx context.Context, ref string, c manifest.Manifest) error
+	// ListsReferrers tells whether what refers to d is listed without our
+	// doing.
+	ListsReferrers(ctx context.Context, d v1.Hash) (bool, error)
+}
+
+// repoPair is a repository, and where it is copied to.
+type repoPair struct {
+	src origin
+	dst destination
+	// name is the repository on the target, registry and path. store says where
+	// blobs and manifests belong: to that, or to a layout as a whole.
+	name, store string
+	// path is the repository on the target registry, and beside the path of
+	// the source if that is the same registry.
+	path, beside string
+
+	mu      sync.Mutex
+	parts   map[partKey]*plannedPart
+	missing bool // the target registry has said that there is no such repository
+}
+
+type repoPairKey struct{ src, dst string }
+
+// repoPair finds or makes the lane of an image.
+func (r *run) repoPair(image, target reference.Reference) (*repoPair, error) {
+	key := repoPairKey{image.Name(), target.Name()}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := r.repoPairs[key]; l != nil {
+		return l, nil
+	}
+	l := &repoPair{name: target.Name(), parts: map[partKey]*plannedPart{}}
+	var err error
+	if l.src, err = r.origin(image); err != nil {
+		return nil, err
+	}
+	if r.into != nil {
+		l.dst, l.store = r.into.Repository(l.name), "layout"
+	} else {
+		reg, err := r.wires.At(target.Registry(), target.Repository())
+		if err != nil {
+			return nil, err
+		}
+		l.dst, l.store, l.path = reg.Repository(target.Repository(), true), l.name, target.Repository()
+		if r.from == nil && reference.SameRegistry(image.Registry(), target.Registry()) {
+			l.beside = image.Repository()
+		}
+	}
+	r.repoPairs[key] = l
+	return l, nil
+}
+
+func (r *run) origin(image reference.Reference) (origin, error) {
+	if r.from != nil {
+		return r.from.Repository(image.Name()), nil
+	}
+	reg, err := r.wires.At(image.Registry(), image.Repository())
+	if err != nil {
+		return nil, err
+	}
+	return reg.Repository(image.Repository(), false), nil
+}
+
+// prepare makes the repository of a lane if it has to be made and may be.
+func (r *run) prepare(ctx context.Context, l *repoPair) error {
+	l.mu.Lock()
+	missing := l.missing
+	l.mu.Unlock()
+	if !missing || r.into != nil {
+		return nil
+	}
+	registry, isECR := r.copier.Access.ECRNames.Parse(r.to.Target().Registry())
+	if !isECR {
+		return nil // other registries make repositories by themselves
+	}
+	return r.once("repository "+l.store, func() error {
+		if r.copier.Repositories == nil {
+			return fmt.Errorf("%s: ECR has no repository %s; create it, or let --create-repositories do so", r.to.Target().Registry(), l.path)
+		}
+		return r.slot(ctx, func() error {
+			return r.copier.Repositories.CreateRepository(ctx, registry, repositoryName(registry, l.path))
+		})
+	})
+}
+
+// repositoryName is a path as the API of ECR has it. The public registry has
+// the alias of the account before it.
+func repositoryName(r ecr.Registry, path string) string {
+	if r.Public {
+		_, path, _ = strings.Cut(path, "/")
+	}
+	return path
+}
+
+// had remembers what a target has said about a repository.
+func (l *repoPair) had(err error) {
+	if errors.Is(err, registry.ErrNoRepository) {
+		l.mu.Lock()
+		l.missing = true
+		l.mu.Unlock()
+	}
+}

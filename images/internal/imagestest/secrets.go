@@ -1,0 +1,73 @@
+package imagestest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+const Canary = "hunter2-canary"
+
+func Logins(all ...credprovider.Login) credprovider.Logins { return credprovider.NewLogins(all) }
+
+func Login(host, path string) credprovider.Login {
+	return credprovider.Login{Host: host, Path: path, Username: "user", Password: redact.New(Canary)}
+}
+
+// Decoy is a host that must not see a secret. It answers everything with what
+// invites people to log in.
+type Decoy struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []string
+	body string
+}
+
+func StartDecoy(t testing.TB) *Decoy {
+	d := &Decoy{}
+	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		seen := r.Method + " " + r.URL.String()
+		for name, values := range r.Header {
+			seen += fmt.Sprintf(" %s=%q", name, values)
+		}
+		d.seen = append(d.seen, seen)
+		body := d.body
+		d.mu.Unlock()
+		if body != "" {
+			_, _ = w.Write([]byte(body))
+			return
+		}
+		if r.Method == http.MethodPut {
+			w.WriteHeader(http.StatusForbidden) // an invitation would be followed by tries
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="give"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(d.Close)
+	return d
+}
+
+// WantNothing checks that whoever came brought no secret.
+func (d *Decoy) WantNothing(t testing.TB, came bool) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.seen {
+		if strings.Contains(s, Canary) || strings.Contains(s, base64.StdEncoding.EncodeToString([]byte("user:"+Canary))) ||
+			strings.Contains(s, "Authorization") || strings.Contains(s, "token-of-") || strings.Contains(s, "X-Secret") {
+			t.Errorf("a secret came along: %s", s)
+		}
+	}
+	if came != (len(d.seen) > 0) {
+		t.Errorf("%d requests came to the decoy, want any: %v", len(d.seen), came)
+	}
+}

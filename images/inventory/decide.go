@@ -1,0 +1,143 @@
+package inventory
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/berth-registry/berth/images/document"
+	"github.com/berth-registry/berth/images/place"
+	"github.com/berth-registry/berth/images/reference"
+)
+
+// The one table of decisions, by what a value looks like (down) and by what the
+// name of its field promises (across). A value that a rule for its object has
+// taken (a container, an image in parts, a kustomization) does not come here.
+//
+//	             image      ends in image   env, args, ConfigMap   others
+//	full         image      image           image                  named
+//	host/path    image      image           -                      -
+//	path:tag     image      image           -                      -
+//	name:tag     image      image           -                      -
+//	path         image      named           -                      -
+//	name         named      -               -                      -
+//
+// Named means: it looks like an image, and is neither listed nor left out in
+// silence. Of a value with several parts the third column wants all of them to
+// be references; a command line with one among others is named.
+
+// errUnknownPlace and errBareName say why a value is named.
+var (
+	errUnknownPlace = errors.New("looks like an image, and nothing says that this field holds one; " +
+		"add it to a --plain list if it is one, or accept all of these with --allow-unknown")
+	errBareName = errors.New("has neither a registry nor a tag here, so it may be no image; " +
+		"add it to a --plain list if it is one, or accept all of these with --allow-unknown")
+)
+
+// decide looks at the text of a scalar, from an offset on. It notes the images
+// in it, and what looks like one. An annotation has to be a full reference.
+func (f *finder) decide(t *document.Tree, from int) {
+	text := t.Word()
+	if !t.IsString() || len(text) <= from {
+		return
+	}
+	k := f.key
+	if f.none {
+		k.says = saysNothing
+	}
+	if k.says == saysNothing && (!strings.Contains(text, "/") || !strings.ContainsAny(text, ":@")) {
+		return // a full reference has both
+	}
+	if k.says >= saysEnds && reference.IsPlaceholder(text[from:]) {
+		f.add(Occurrence{Place: f.here(t, f.useOr(place.UseField)), Whole: t, Span: document.Span{Start: from, End: len(text)}}, text[from:])
+		return
+	}
+	all := mentions(text[from:])
+	whole := contents{alone: len(all) == 1, least: lookFull}
+	for i := range all {
+		all[i].Start += from
+		all[i].End += from
+		whole.least = min(whole.least, all[i].look)
+		whole.full = whole.full || all[i].look == lookFull
+	}
+	for _, m := range all {
+		use := f.useOr(place.UseField)
+		switch f.classify(k, m.look, whole) {
+		case isImage:
+			f.add(Occurrence{Place: f.hereAt(t, m.Start, use), Whole: t, Span: m.Span}, text[m.Start:m.End])
+			if m.look < lookHostPath && f.use == "" && !f.inContainer && f.registryAround() != nil {
+				f.unresolved(errAround)
+			}
+		case looksLike:
+			reason := errUnknownPlace
+			if m.look == lookBare {
+				reason = errBareName
+			}
+			f.add(Occurrence{Place: f.hereAt(t, m.Start, use), Whole: t, Span: m.Span, Unknown: reason}, text[m.Start:m.End])
+		}
+	}
+}
+
+// class is one of the three decisions.
+type class uint8
+
+const (
+	noImage class = iota
+	isImage
+	looksLike
+)
+
+// contents is what is known of a value with several parts.
+type contents struct {
+	alone bool // it has one part
+	full  bool // some part is a full reference
+	least look // the poorest part
+}
+
+// classify is the table.
+func (f *finder) classify(k key, l look, whole contents) class {
+	if f.annotations && l != lookFull {
+		return noImage
+	}
+	byLooks := f.use != "" && !f.none && whole.full && whole.least >= lookPathTag
+	switch {
+	case l == lookNone:
+		return noImage
+	case byLooks, l == lookFull && k.says != saysNothing:
+		return isImage
+	case l == lookFull:
+		return looksLike
+	case k.says == saysNothing:
+		return noImage
+	}
+	switch l {
+	case lookHostPath, lookPathTag, lookNameTag:
+		if whole.least >= lookNameTag && (l != lookHostPath || k.says >= saysEnds) {
+			return isImage
+		}
+	case lookPath:
+		if whole.alone && k.says == saysImage {
+			return isImage
+		}
+		if whole.alone && k.says == saysEnds && !k.item {
+			return looksLike
+		}
+	case lookBare:
+		if whole.alone && k.says == saysImage && f.inContainer {
+			return isImage
+		}
+		if whole.alone && k.says == saysImage && f.use == "" && !k.item {
+			return looksLike
+		}
+	}
+	return noImage
+}
+
+// useOr is what a value that is decided here was found as. What the name of a
+// field promises is no guess; variables and arguments keep their use, because
+// they are rewritten on request only, whatever their name.
+func (f *finder) useOr(use place.Use) place.Use {
+	if f.use == "" || f.use == place.UseData && f.key.says >= saysEnds {
+		return use
+	}
+	return f.use
+}

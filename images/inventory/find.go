@@ -1,0 +1,433 @@
+package inventory
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/berth-registry/berth/images/document"
+	"github.com/berth-registry/berth/images/place"
+	"github.com/berth-registry/berth/images/reference"
+)
+
+// Occurrence is an image in a manifest, or what looks like one, and where it is
+// written.
+type Occurrence struct {
+	Place   place.Place
+	Text    string // the image as written, its parts put together
+	Ref     reference.Reference
+	Err     error // why it names no image that could be had, then ref is zero
+	Unknown error // why it may be none, although it looks like one
+
+	// How it is written: as a part of one scalar, or in several.
+	Source *document.Source
+	Whole  *document.Tree
+	Span   document.Span // of the scalar's text
+	Parts  *Parts
+
+	Fixed error    // why it cannot be rewritten where it is, if so
+	Pod   *PodSpec // that it belongs to, if any
+	Note  bool     // in an annotation: nothing is pulled by it
+}
+
+// finder walks the documents of a file, and every scalar of them once. Rules
+// for a known object take those that they know; [finder.decide] decides about
+// the others.
+type finder struct {
+	scope
+	found []Occurrence
+	redis []place.Place
+
+	open   map[*document.Tree]bool // anchors that the walk is inside of
+	merged map[*document.Tree][]document.Pair
+	inner  map[*document.Tree]*document.Inner
+	// registries says of objects whether their images have a field for one.
+	registries map[*document.Tree]bool
+
+	aliased int // how many aliases the walk came through
+	left    int // values that they may still stand for
+}
+
+// scope is what the walk knows about where it is.
+type scope struct {
+	src         *document.Source
+	object      object
+	path        []string
+	pod         *PodSpec
+	around      [][]document.Pair // the mappings that it is inside of, of this object
+	key         key
+	use         place.Use // if images are recognised here by their looks: variable, argument, data
+	container   string
+	inContainer bool // in a mapping with what only a container has: a command, mounts
+	none        bool // patterns: nothing here is an image for certain
+	annotations bool
+	node        *document.Tree // the mapping at hand
+	root        *document.Tree // the object, or the document
+}
+
+// object is the Kubernetes object that the walk is inside of, if any.
+type object struct{ apiVersion, kind, namespace, name string }
+
+func (o object) group() string {
+	group, _, _ := strings.Cut(o.apiVersion, "/")
+	return group
+}
+
+// maxAliased bounds how many values the aliases of a document stand for: a
+// kilobyte of them can stand for a billion.
+const maxAliased = 100_000
+
+var errTooMany = errors.New("aliases (*name) stand for too many values here; write them out")
+
+// Inventory is what one document says about images: every image and what looks
+// like one, in order, and the objects of Redis Enterprise that may leave theirs
+// to an operator. Whatever lists or rewrites images goes by it.
+type Inventory struct {
+	Images []Occurrence
+	redis  []place.Place
+}
+
+// Find makes the inventory of a document.
+func Find(s *document.Source, root *document.Tree) (Inventory, error) {
+	f := &finder{scope: scope{src: s, root: root}, open: map[*document.Tree]bool{}, merged: map[*document.Tree][]document.Pair{}, inner: map[*document.Tree]*document.Inner{}, registries: map[*document.Tree]bool{}, left: maxAliased}
+	f.value(root, key{})
+	if f.left < 0 {
+		return Inventory{}, s.Problem(root.At, errTooMany)
+	}
+	return Inventory{f.found, f.redis}, nil
+}
+
+// value walks into t, which k is the name of.
+func (f *finder) value(t *document.Tree, k key) {
+	f.follow(t, func(resolved *document.Tree) {
+		before := f.key
+		defer func() { f.key = before }()
+		f.key = k
+		switch resolved.Kind {
+		case document.Scalar:
+			f.scalar(t)
+		case document.Mapping:
+			f.mapping(resolved, k)
+		case document.Sequence:
+			f.sequence(resolved, k)
+		}
+	})
+}
+
+func (f *finder) scalar(t *document.Tree) {
+	if !f.nested(t) {
+		f.decide(t, 0)
+	}
+}
+
+// sequence walks into the items of a list. A list of names with values is read
+// as the variables of a container are: the name says what the value is.
+func (f *finder) sequence(t *document.Tree, k key) {
+	k.item = true
+	claimed := f.parameters(t)
+	for i, item := range t.Items {
+		f.at(index(i), func() {
+			fields := f.fields(item)
+			name, value := document.Get(fields, "name"), document.Get(fields, "value")
+			if !name.IsString() || !value.IsString() {
+				f.value(item, k)
+				return
+			}
+			f.follow(item, func(item *document.Tree) {
+				f.with(item, func(fields []document.Pair) {
+					for _, p := range fields {
+						f.at(step(p.Name.Word()), func() {
+							switch {
+							case claimed[p.Value]:
+							case p.Value == value:
+								f.value(value, keyOf(name.Word(), k))
+							default:
+								f.field(p.Name.Word(), p.Value, k)
+							}
+						})
+					}
+				})
+			})
+		})
+	}
+}
+
+// follow visits what t is, through an alias if it is one, unless the walk is in
+// there already or has been through too many.
+func (f *finder) follow(t *document.Tree, visit func(*document.Tree)) {
+	if t == nil {
+		return
+	}
+	if t.Kind == document.Alias {
+		f.aliased++
+		defer func() { f.aliased-- }()
+	}
+	if f.aliased > 0 {
+		f.left--
+	}
+	if t = t.Resolve(); t == nil || f.left < 0 || f.open[t] {
+		return
+	}
+	if t.Anchor != "" {
+		f.open[t] = true
+		defer delete(f.open, t)
+	}
+	visit(t)
+}
+
+// each visits the mappings in a sequence, and walks into its other items.
+func (f *finder) each(list *document.Tree, visit func(fields []document.Pair)) {
+	f.follow(list, func(list *document.Tree) {
+		for i, item := range list.Items {
+			f.at(index(i), func() {
+				if resolved := item.Resolve(); resolved == nil || resolved.Kind != document.Mapping {
+					f.value(item, key{name: f.key.name, item: true})
+					return
+				}
+				f.follow(item, func(t *document.Tree) { f.with(t, visit) })
+			})
+		}
+	})
+}
+
+// with visits the fields of a mapping. Merged ones count as aliased.
+func (f *finder) with(t *document.Tree, visit func(fields []document.Pair)) {
+	fields := f.fields(t)
+	if slices.ContainsFunc(t.Pairs, isMerge) {
+		f.aliased++
+		defer func() { f.aliased-- }()
+	}
+	visit(fields)
+}
+
+// at goes one step down.
+func (f *finder) at(step string, walk func()) {
+	f.path = append(f.path, step)
+	walk()
+	f.path = f.path[:len(f.path)-1]
+}
+
+// within walks with a scope of its own.
+func (f *finder) within(change func(*scope), walk func()) {
+	before := f.scope
+	defer func() { f.scope = before }()
+	change(&f.scope)
+	walk()
+}
+
+func (f *finder) mapping(t *document.Tree, k key) {
+	f.with(t, func(fields []document.Pair) {
+		if isSchema(fields) {
+			f.schema(t, k)
+			return
+		}
+		f.within(func(*scope) {}, func() {
+			isObject := f.isObject(t, fields)
+			if isObject {
+				f.object, f.path, f.pod, f.around, f.root = f.objectOf(fields), nil, nil, nil, t
+				f.none = f.object.holdsPatterns()
+				if f.object.isReport() {
+					return
+				}
+				if f.object.kind == redisKind {
+					f.redis = append(f.redis, f.place(f.src.Place(t.At), ""))
+				}
+			}
+			f.pod = f.podOf(t, fields, k.name)
+			f.inContainer, f.node = isContainer(fields), t
+			f.around = append(f.around[:len(f.around):len(f.around)], fields)
+			claimed := f.imagesOf(fields, k)
+			for _, p := range fields {
+				if p.Value != nil && claimed[p.Value] {
+					continue
+				}
+				name := p.Name.Word()
+				f.at(step(name), func() {
+					if isObject {
+						f.objectField(name, p.Value)
+					} else {
+						f.field(name, p.Value, k)
+					}
+				})
+			}
+		})
+	})
+}
+
+// objectField is a field of an object itself.
+func (f *finder) objectField(name string, t *document.Tree) {
+	switch {
+	case name == "status":
+		// A report of what is.
+	case name == "metadata":
+		f.with(mappingOf(t), func(fields []document.Pair) {
+			f.at(".annotations", func() { f.annotated(document.Get(fields, "annotations")) })
+		})
+	case name == "data" && f.object.kind == "ConfigMap" && f.object.apiVersion == "v1", name == "stringData" && f.object.kind == "Secret":
+		f.within(func(s *scope) { s.use = place.UseData }, func() { f.field(name, t, key{}) })
+	case name == "data" && f.object.kind == "Secret" && f.object.apiVersion == "v1", name == "binaryData":
+		// Base64.
+	case f.object.kind == "ImageConfig" && (name == "types" || name == "defaults"):
+		f.value(t, key{name: name, says: saysInside}) // of K8ssandra's cass-operator
+	default:
+		f.field(name, t, key{})
+	}
+}
+
+var emptyMapping = &document.Tree{Kind: document.Mapping}
+
+// mappingOf is t if it is a mapping, or else an empty one.
+func mappingOf(t *document.Tree) *document.Tree {
+	if t = t.Resolve(); t != nil && t.Kind == document.Mapping {
+		return t
+	}
+	return emptyMapping
+}
+
+// annotated looks at annotations. What the name of one promises holds; copies
+// of the object and examples do not count.
+func (f *finder) annotated(t *document.Tree) {
+	f.within(func(s *scope) { s.annotations = true }, func() {
+		f.follow(t, func(t *document.Tree) {
+			f.with(t, func(fields []document.Pair) {
+				for _, p := range fields {
+					name := p.Name.Word()
+					if isCopy(name) {
+						continue
+					}
+					f.at(step(name), func() { f.value(p.Value, keyOf(name, key{})) })
+				}
+			})
+		})
+	})
+}
+
+// isCopy recognises annotations that hold an object as it was applied, or
+// examples.
+func isCopy(name string) bool {
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	return strings.Contains(name, "last-applied") || name == "applied" || name == "alm-examples" || name == "initialization-resource"
+}
+
+func (f *finder) field(name string, t *document.Tree, outer key) {
+	switch name {
+	case "openAPIV3Schema":
+		f.schema(t, key{})
+		return
+	case "annotations":
+		if m := t.Resolve(); m != nil && m.Kind == document.Mapping {
+			f.annotated(t)
+			return
+		}
+	case "rbd":
+		return // the image is a block device of Ceph
+	case "managedFields":
+		return
+	case "env", "environment":
+		if m := t.Resolve(); m != nil && m.Kind == document.Mapping {
+			f.within(func(s *scope) { s.use = place.UseEnv }, func() { f.value(t, keyOf(name, outer)) })
+			return
+		}
+	case "system_images":
+		if m := t.Resolve(); m != nil && m.Kind == document.Mapping {
+			f.systemImages(t)
+			return
+		}
+	}
+	if isSequence(t) && !f.none {
+		f.key = key{name: name}
+		switch name {
+		case "containers", "initContainers", "ephemeralContainers":
+			f.containers(t)
+			return
+		case "env":
+			f.env(t)
+			return
+		case "volumes":
+			f.volumes(t)
+			return
+		case "images":
+			if outer.name == "kustomize" || f.isKustomization() {
+				f.kustomized(t)
+				return
+			}
+		}
+	}
+	k := keyOf(name, outer)
+	if k.says >= saysEnds && f.template(t, place.UseField) {
+		return
+	}
+	f.value(t, k)
+}
+
+func isSequence(t *document.Tree) bool {
+	t = t.Resolve()
+	return t != nil && t.Kind == document.Sequence
+}
+
+func index(i int) string { return "[" + strconv.Itoa(i) + "]" }
+
+func step(name string) string {
+	if name == "" || strings.ContainsAny(name, ".[]\"/ ") {
+		return "[" + strconv.Quote(name) + "]"
+	}
+	return "." + name
+}
+
+// isContainer recognises the spec of a container outside of a pod by what only
+// such a thing has.
+func isContainer(fields []document.Pair) bool {
+	for _, name := range []string{"command", "args", "script", "volumeMounts", "workingDir"} {
+		if document.Get(fields, name) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// here is the place of a value that is found now.
+func (f *finder) here(t *document.Tree, use place.Use) place.Place {
+	return f.place(f.src.Place(t.At), use)
+}
+
+// hereAt is the place of a part of a scalar's text.
+func (f *finder) hereAt(t *document.Tree, from int, use place.Use) place.Place {
+	return f.place(f.src.PlaceOf(t, from), use)
+}
+
+func (f *finder) place(p place.Place, use place.Use) place.Place {
+	p.Kind, p.Namespace, p.Name = f.object.kind, f.object.namespace, f.object.name
+	p.Container = f.container
+	p.Field = strings.TrimPrefix(strings.Join(f.path, ""), ".")
+	p.Use = use
+	return p
+}
+
+// add notes an image, or why it is none.
+func (f *finder) add(x Occurrence, text string) {
+	x.Source, x.Pod, x.Text, x.Note = f.src, f.pod, text, f.annotations
+	x.Ref, x.Err = reference.Parse(text)
+	switch {
+	case x.Err == nil && x.Place.Use == place.UseContainer && text == "auto":
+		x.Ref, x.Err = reference.Reference{}, fmt.Errorf("image %q: stands for what Istio fills in when the pod starts", text)
+	case x.Unknown != nil:
+		x.Err = fmt.Errorf("%s: %w", reference.Quote(text), x.Unknown)
+	}
+	f.found = append(f.found, x)
+}
+
+// unresolved makes the image that was noted last one that cannot be told.
+func (f *finder) unresolved(reason error) {
+	f.fail(reason)
+	f.found[len(f.found)-1].Ref = reference.Reference{}
+}
+
+// fail says why the image that was noted last cannot be had. Where it comes
+// from is known.
+func (f *finder) fail(reason error) {
+	if x := &f.found[len(f.found)-1]; x.Err == nil {
+		x.Err = fmt.Errorf("image %s: %w", reference.Quote(x.Text), reason)
+	}
+}

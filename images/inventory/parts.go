@@ -1,0 +1,445 @@
+package inventory
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/berth-registry/berth/images/document"
+	"github.com/berth-registry/berth/images/place"
+	"github.com/berth-registry/berth/images/reference"
+)
+
+// Parts is an image that is spread over fields. Only repository is never nil.
+type Parts struct {
+	Registry, Repository *document.Tree
+	Image                *document.Tree // the last part of the path
+	Tag, Digest          *document.Tree
+	// Lacks is the mapping that a registry has to be added to, because what
+	// reads it puts one of its own before the repository; nil if none has to.
+	Lacks *document.Tree
+}
+
+// errUntagged is the error of an image whose repository is known.
+var errUntagged = errors.New("has no tag here, somebody else chooses it: an operator, or a chart (helm template shows what)")
+
+// errElsewhere is the error of a name that is no reference by itself.
+var errElsewhere = errors.New("is a part of an image, and its registry or tag is not here; write them beside it, or add the image to a --plain list")
+
+// errAround is the error of an image without a registry beside or below which one
+// is named.
+var errAround = errors.New("has no registry, and one is named beside it or around it; write it in full, or add the image to a --plain list")
+
+// errGlobal is the error of an image whose registry something else may replace.
+var errGlobal = errors.New("global.imageRegistry may take the place of its registry; read what helm template prints")
+
+// claims are the values that a rule has taken, so that nothing else decides
+// about them.
+type claims map[*document.Tree]bool
+
+func (c claims) add(values ...*document.Tree) {
+	for _, t := range values {
+		if t != nil {
+			c[t] = true
+		}
+	}
+}
+
+func (c claims) parts(p *Parts) { c.add(p.Registry, p.Repository, p.Image, p.Tag, p.Digest) }
+
+// imagesOf finds what the fields of one mapping say together about an image. k
+// is the name of the mapping itself.
+func (f *finder) imagesOf(fields []document.Pair, k key) claims {
+	taken := claims{}
+	if f.none {
+		return taken
+	}
+	if document.Get(fields, "kind").Word() == "DockerImage" { // OpenShift's reference to an image
+		f.whole(document.Get(fields, "name"), "name", taken)
+	}
+	if !f.inRepository(fields, k, taken) {
+		f.beside(fields, k, taken)
+	}
+	f.prefixed(fields, taken)
+	return taken
+}
+
+// whole notes a value that is an image, whatever it looks like.
+func (f *finder) whole(t *document.Tree, name string, taken claims) {
+	if text := t.Word(); t.IsString() && text != "" {
+		taken.add(t)
+		f.at(step(name), func() {
+			f.add(Occurrence{Place: f.here(t, place.UseField), Whole: t, Span: document.Span{Start: 0, End: len(text)}}, text)
+		})
+	}
+}
+
+// inRepository finds repository with a tag beside it, or in something called
+// image, or with an image or a name beside it.
+func (f *finder) inRepository(fields []document.Pair, k key, taken claims) bool {
+	p := &Parts{
+		Repository: firstOf(fields, "repository", "imageRepository"), Image: document.Get(fields, "image"),
+		Registry: registryOf(fields), Tag: tagOf(fields), Digest: digestIn(fields, k),
+	}
+	if k.about && p.Repository == nil {
+		p.Repository = document.Get(fields, "repo")
+	}
+	text := p.Repository.Word()
+	if !p.Repository.IsString() || text == "" || strings.Contains(text, "://") {
+		return false
+	}
+	if image := p.Image.Word(); image != "" && (lookOf(image) == lookFull || !p.Image.IsString()) {
+		p.Image = nil // complete by itself
+	}
+	if p.Image.Word() != "" && p.Tag.Word() == "" {
+		p.Tag = firstOf(fields, "version")
+	}
+	if name := document.Get(fields, "name"); p.Image.Word() == "" && f.isLastPart(name, p, k) {
+		p.Image = name
+		if p.Registry == nil && f.hasRegistryField() {
+			if p.Registry = f.defaultRegistry(); p.Registry == nil {
+				p.Lacks = f.node
+			}
+		}
+	}
+	inImage := k.about || k.says != saysNothing && p.Image.Word()+p.Registry.Word() != "" || p.Image.Word() != "" || document.Get(fields, "imageRepository") != nil
+	if !inImage && p.Tag == nil && p.Digest == nil {
+		return false
+	}
+	if p.Tag.Word() == "" && p.Image.Word() != "" {
+		p.Tag = firstWord(p.Tag, f.global("version"))
+	}
+	global := f.global("imageRegistry")
+	if global != nil && p.Registry.Word() == "" && lookOf(text) < lookHostPath {
+		p.Registry, p.Lacks, global = global, nil, nil
+	}
+	f.inParts(p, taken)
+	if global != nil && global.Word() != p.Registry.Word() {
+		f.unresolved(errGlobal)
+	}
+	return true
+}
+
+// hasRegistryField reports whether the images of this object have a field for
+// their registry, which is another one where it is left out: K8ssandra's have, and
+// so have those beside one that shows it.
+// https://docs.k8ssandra.io/reference/crd/k8ssandra-operator-crds-latest/
+func (f *finder) hasRegistryField() bool {
+	group := f.object.group()
+	if strings.HasSuffix(group, "k8ssandra.io") || strings.HasSuffix(group, "datastax.com") {
+		return true
+	}
+	found, ok := f.registries[f.root]
+	if !ok {
+		document.Walk(f.root, func(t *document.Tree) {
+			found = found || document.Get(t.Pairs, "registry") != nil && document.Get(t.Pairs, "repository") != nil && document.Get(t.Pairs, "name") != nil
+		})
+		f.registries[f.root] = found
+	}
+	return found
+}
+
+// defaultRegistry is what such an object says about images without one.
+func (f *finder) defaultRegistry() *document.Tree {
+	for _, fields := range f.around {
+		if t := document.Get(f.fields(document.Get(fields, "defaults")), "registry"); t.Word() != "" {
+			return t
+		}
+	}
+	return nil
+}
+
+// isLastPart reports whether the name beside a repository is the last part of
+// the path, {repository: acme, name: app}, and not what an item of a list is
+// called, or the last part once more.
+func (f *finder) isLastPart(name *document.Tree, p *Parts, k key) bool {
+	text := name.Word()
+	switch {
+	case !name.IsString() || text == "" || strings.ContainsAny(text, "/:@"):
+		return false
+	case p.Registry.Word() != "" || k.says == saysInside && f.hasRegistryField():
+		return k.about || k.says != saysNothing
+	}
+	return k.about && !k.item && !strings.HasSuffix(p.Repository.Word(), "/"+text)
+}
+
+// inParts notes an image in parts.
+func (f *finder) inParts(p *Parts, taken claims) {
+	taken.parts(p)
+	text, tagged := p.compose()
+	f.add(Occurrence{Place: f.here(p.Repository, place.UseField), Parts: p}, text)
+	if !tagged {
+		f.fail(errUntagged)
+	}
+}
+
+// beside finds an image or a name without a repository beside it: with a tag or
+// a registry there, or with what global says about all images of the object.
+func (f *finder) beside(fields []document.Pair, k key, taken claims) {
+	name, t := "image", document.Get(fields, "image")
+	if t == nil {
+		name, t = "imageName", document.Get(fields, "imageName")
+	}
+	if t == nil && k.about {
+		name, t = "name", document.Get(fields, "name")
+	}
+	l := lookOf(t.Word())
+	if !t.IsString() || l == lookNone || l == lookFull {
+		return
+	}
+	p := &Parts{Repository: t, Registry: registryOf(fields), Tag: tagOf(fields), Digest: digestIn(fields, k)}
+	hasRegistry := p.Registry.Word() != ""
+	switch l {
+	case lookPathTag, lookNameTag:
+		if !hasRegistry {
+			return // one value: decide knows
+		}
+	case lookHostPath:
+		p.Registry, hasRegistry = nil, false
+	case lookBare:
+		if !hasRegistry {
+			f.bare(name, p, fields, taken)
+			return
+		}
+	}
+	_, complete := p.compose()
+	if !complete && !hasRegistry && document.Get(fields, "version").Word() == "" && (name != "name" || l != lookHostPath) {
+		return // one value
+	}
+	f.at(step(name), func() { f.inParts(p, taken) })
+}
+
+// bare finds a name without a registry in it or beside it. What global says
+// completes it; where something says of another registry and does not, the name
+// is no image by itself.
+func (f *finder) bare(name string, p *Parts, fields []document.Pair, taken claims) {
+	version := document.Get(fields, "version")
+	_, tagged := p.compose()
+	if repository := f.global("repository"); repository != nil && name != "name" {
+		p = &Parts{Repository: repository, Image: p.Repository, Tag: firstWord(p.Tag, version, f.global("version")), Digest: p.Digest}
+		f.at(step(name), func() { f.inParts(p, taken) })
+		return
+	}
+	switch elsewhere := version != nil || name == "name" || !tagged && p.Tag != nil || f.saysRegistry(fields); {
+	case !elsewhere && tagged: // image: nginx, tag: 1.27
+		f.at(step(name), func() { f.inParts(p, taken) })
+		return
+	case !elsewhere, name == "name" && !tagged: // the name of a thing
+		return
+	}
+	taken.add(p.Repository)
+	if document.Get(fields, "enabled").Word() == "false" {
+		return
+	}
+	text := p.Repository.Word()
+	f.at(step(name), func() {
+		f.add(Occurrence{Place: f.here(p.Repository, place.UseField), Whole: p.Repository, Span: document.Span{Start: 0, End: len(text)}}, text)
+	})
+	f.unresolved(errElsewhere)
+}
+
+// registryAround gives a registry that the object names for its images, where
+// that is not a part of one of them.
+func (f *finder) registryAround() *document.Tree {
+	for _, name := range []string{"imageRegistry", "registry"} {
+		t := f.global(name)
+		for i := len(f.around) - 1; i >= 0 && t == nil; i-- {
+			if own := document.Get(f.around[i], name); own.IsString() && own.Word() != "" && !strings.Contains(own.Word(), "://") {
+				t = own
+			}
+		}
+		if t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// saysRegistry reports whether these fields, or those of a mapping around them,
+// say of a registry.
+func (f *finder) saysRegistry(fields []document.Pair) bool {
+	for _, name := range []string{"repository", "registry", "imageRepository", "imageRegistry"} {
+		if document.Get(fields, name) != nil || f.enclosing(name) != nil || f.global(name) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// prefixed finds images in parts whose names begin alike: sidecarImage and
+// sidecarImageTag, image.repository and image.tag.
+func (f *finder) prefixed(fields []document.Pair, taken claims) {
+	for _, p := range fields {
+		name, text := p.Name.Word(), p.Value.Word()
+		if taken[p.Value] || !p.Value.IsString() || text == "" || len(name) < len("xImage") {
+			continue
+		}
+		if found := f.dotted(fields, name, p.Value); found != nil {
+			f.at(step(name), func() { f.inParts(found, taken) })
+			continue
+		}
+		l := lookOf(text)
+		if l != lookPath && l != lookHostPath && l != lookBare || keyOf(name, key{}).says != saysEnds {
+			continue
+		}
+		found := &Parts{Repository: p.Value, Tag: firstWord(besideOf(fields, name, "tag"), besideOf(fields, name, "version"), besideOf(fields, trimImage(name), "tag"))}
+		version := besideOf(fields, trimImage(name), "version")
+		if name == "baseImage" {
+			version = document.Get(fields, "version")
+		}
+		if found.Tag.Word() != "" || version.Word() != "" && l != lookBare {
+			f.at(step(name), func() { f.inParts(found, taken) })
+		}
+	}
+}
+
+// dotted gives the image whose repository is in a field of that name: with the
+// same beginning as the fields of its tag and registry.
+func (f *finder) dotted(fields []document.Pair, name string, repository *document.Tree) *Parts {
+	prefix, separator, ok := cutField(name, "repository")
+	if !ok || lookOf(repository.Word()) == lookNone {
+		return nil
+	}
+	beside := func(last string) *document.Tree {
+		if separator != "" {
+			return document.Get(fields, prefix+separator+last)
+		}
+		return besideOf(fields, prefix, last)
+	}
+	p := &Parts{Repository: repository, Registry: beside("registry"), Tag: beside("tag"), Digest: beside("digest")}
+	if !keyOf(name, key{}).about && p.Tag == nil {
+		return nil
+	}
+	return p
+}
+
+// parameters finds images in parts in a list of names with values, as Argo CD
+// has the parameters of a chart.
+func (f *finder) parameters(list *document.Tree) claims {
+	taken := claims{}
+	var fields []document.Pair
+	items := map[*document.Tree]int{}
+	for i, item := range list.Items {
+		name, value := document.Get(f.fields(item), "name"), document.Get(f.fields(item), "value")
+		if name.IsString() && value.IsString() && strings.Contains(name.Word(), ".") {
+			fields = append(fields, document.Pair{Name: name.Resolve(), Value: value})
+			items[value] = i
+		}
+	}
+	for _, p := range fields {
+		if found := f.dotted(fields, p.Name.Word(), p.Value); found != nil {
+			f.at(index(items[p.Value]), func() { f.at(".value", func() { f.inParts(found, taken) }) })
+		}
+	}
+	return taken
+}
+
+// cutField takes a last word off the name of a field: imageRepository,
+// image_repository, image.repository.
+func cutField(name, last string) (prefix, separator string, ok bool) {
+	for _, separator := range []string{"_", "-", "."} {
+		if prefix, ok := strings.CutSuffix(name, separator+last); ok {
+			return prefix, separator, prefix != ""
+		}
+	}
+	prefix, ok = strings.CutSuffix(name, strings.ToUpper(last[:1])+last[1:])
+	return prefix, "", ok && prefix != ""
+}
+
+func trimImage(name string) string {
+	for _, word := range []string{"Image", "_image", "-image", "_IMAGE"} {
+		if prefix, ok := strings.CutSuffix(name, word); ok {
+			return prefix
+		}
+	}
+	return "\x00" // names nothing
+}
+
+// besideOf gives the field with that prefix and last word.
+func besideOf(fields []document.Pair, prefix, last string) *document.Tree {
+	return firstOf(fields, prefix+strings.ToUpper(last[:1])+last[1:], prefix+"_"+last, prefix+"-"+last)
+}
+
+// enclosing gives the field of that name of the nearest mapping around this one.
+func (f *finder) enclosing(name string) *document.Tree {
+	for i := len(f.around) - 2; i >= 0; i-- {
+		if t := document.Get(f.around[i], name); t.Word() != "" {
+			return t
+		}
+	}
+	return nil
+}
+
+// global gives a field of what the object says about all its images.
+func (f *finder) global(name string) *document.Tree {
+	for i := len(f.around) - 1; i >= 0; i-- {
+		if t := document.Get(f.fields(document.Get(f.around[i], "global")), name); t.Word() != "" {
+			return t
+		}
+	}
+	return nil
+}
+
+// compose puts the image together, and reports whether it has a tag or digest.
+func (p *Parts) compose() (text string, tagged bool) {
+	text = p.Repository.Word()
+	if registry := p.Registry.Word(); registry != "" {
+		text = strings.TrimSuffix(registry, "/") + "/" + text
+	}
+	if image := p.Image.Word(); image != "" {
+		text = strings.TrimSuffix(text, "/") + "/" + image
+	}
+	tagged = reference.HasSuffix(text)
+	if tag := p.Tag.Word(); tag != "" && !tagged {
+		separator := ":"
+		if strings.HasPrefix(tag, "sha256:") {
+			separator = "@"
+		}
+		text, tagged = text+separator+tag, true
+	}
+	if digest := p.Digest.Word(); digest != "" && !strings.Contains(text, "@") {
+		if !strings.Contains(digest, ":") {
+			digest = "sha256:" + digest
+		}
+		text, tagged = text+"@"+digest, true
+	}
+	return text, tagged
+}
+
+func registryOf(fields []document.Pair) *document.Tree {
+	return firstOf(fields, "registry", "imageRegistry")
+}
+
+func tagOf(fields []document.Pair) *document.Tree {
+	return firstOf(fields, "versionTag", "tag", "imageTag")
+}
+
+// digestIn gives the digest of an image in parts, unless a switch beside it is
+// off.
+func digestIn(fields []document.Pair, k key) *document.Tree {
+	if document.Get(fields, "useDigest").Word() == "false" {
+		return nil
+	}
+	if k.about {
+		return firstOf(fields, "digest", "imageDigest", "sha")
+	}
+	return firstOf(fields, "digest", "imageDigest")
+}
+
+func firstOf(fields []document.Pair, names ...string) *document.Tree {
+	all := make([]*document.Tree, len(names))
+	for i, name := range names {
+		all[i] = document.Get(fields, name)
+	}
+	return firstWord(all...)
+}
+
+// firstWord gives the first that says something, or else the first that is there.
+func firstWord(all ...*document.Tree) *document.Tree {
+	var found *document.Tree
+	for _, t := range all {
+		if t != nil && (found == nil || found.Word() == "") {
+			found = t
+		}
+	}
+	return found
+}

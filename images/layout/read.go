@@ -1,0 +1,193 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/transfer"
+	"github.com/berth-registry/berth/internal/plainfile"
+)
+
+// LayoutRepository is the part of a layout that has one name.
+type LayoutRepository struct {
+	layout *Layout
+	name   string
+}
+
+// full is the reference of a tag or a digest here.
+func (r *LayoutRepository) full(ref string) string {
+	if strings.Contains(ref, ":") {
+		return r.name + "@" + ref
+	}
+	return r.name + ":" + ref
+}
+
+// entry is what index.json lists for a tag or a digest.
+func (r *LayoutRepository) entry(ref string) (v1.Descriptor, bool) {
+	r.layout.mu.Lock()
+	defer r.layout.mu.Unlock()
+	d, ok := r.layout.byName[r.full(ref)]
+	return d, ok
+}
+
+// Digest gives the digest of a tag, or of a digest if its content is there.
+func (r *LayoutRepository) Digest(_ context.Context, ref string) (v1.Hash, error) {
+	d, listed := r.entry(ref)
+	if !strings.Contains(ref, ":") {
+		if !listed {
+			return v1.Hash{}, manifest.ErrNotFound
+		}
+		return d.Digest, nil
+	}
+	digest, err := v1.NewHash(ref)
+	if err != nil {
+		return digest, fmt.Errorf("digest %q: %w", ref, err)
+	}
+	_, err = plainfile.Stat(r.layout.root, blobPath(digest))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !listed:
+		return digest, manifest.ErrNotFound
+	case err != nil:
+		return digest, r.layout.Damaged(digest, err)
+	}
+	return digest, nil
+}
+
+// Manifest reads what a tag or a digest names. What the index does not name is errNotThere alone,
+// a file that should be there a *damagedError.
+func (r *LayoutRepository) Manifest(ctx context.Context, ref string) (manifest.Manifest, error) {
+	d, err := r.Digest(ctx, ref)
+	if err != nil {
+		return manifest.Manifest{}, err
+	}
+	return r.layout.Manifest(d)
+}
+
+// Manifest reads a manifest by its digest.
+func (l *Layout) Manifest(d v1.Hash) (manifest.Manifest, error) {
+	raw, err := plainfile.Read(l.root, blobPath(d), manifest.MaxSize)
+	if err != nil {
+		return manifest.Manifest{}, l.Damaged(d, err)
+	}
+	got, err := manifest.DigestOf(d.Algorithm, raw)
+	if err != nil {
+		return manifest.Manifest{}, err
+	}
+	if got != d {
+		return manifest.Manifest{}, l.Damaged(d, manifest.ErrContent)
+	}
+	return manifest.NewManifest("", d, raw)
+}
+
+// Blob opens a blob; it is verified while it is read.
+func (r *LayoutRepository) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	return r.layout.blob(d)
+}
+
+func (l *Layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
+	f, info, err := plainfile.Open(l.root, blobPath(d.Digest), os.O_RDONLY)
+	if err != nil {
+		return nil, l.Damaged(d.Digest, err)
+	}
+	if err := sized(info, d); err != nil {
+		return nil, errors.Join(l.Damaged(d.Digest, err), f.Close())
+	}
+	body, err := manifest.Verified(f, d)
+	if err != nil {
+		return nil, err
+	}
+	return &layoutBlob{body, l}, nil
+}
+
+func sized(info fs.FileInfo, d v1.Descriptor) error {
+	if info.Size() == d.Size {
+		return nil
+	}
+	return fmt.Errorf("is %d bytes long and not %d", info.Size(), d.Size)
+}
+
+// layoutBlob is a blob whose errors name the file.
+type layoutBlob struct {
+	*manifest.VerifiedBlob
+	layout *Layout
+}
+
+// Read implements io.Reader.
+func (b *layoutBlob) Read(p []byte) (int, error) {
+	n, err := b.VerifiedBlob.Read(p)
+	if err != nil && err != io.EOF {
+		if errors.Is(err, manifest.ErrContent) {
+			err = manifest.ErrContent
+		}
+		err = b.layout.Damaged(b.Desc.Digest, err)
+	}
+	return n, err
+}
+
+// CheckBlob reports a blob that is not there, or has another size; with verify also one with
+// another digest, which is computed once. The end of ctx is an error.
+func (l *Layout) CheckBlob(ctx context.Context, d v1.Descriptor, verify bool) error {
+	info, err := plainfile.Stat(l.root, blobPath(d.Digest))
+	if err == nil {
+		err = sized(info, d)
+	}
+	if err != nil {
+		return l.Damaged(d.Digest, err)
+	}
+	if !verify {
+		return nil
+	}
+	l.mu.Lock()
+	r := l.hashed[d.Digest]
+	if r == nil {
+		r = &hashed{}
+		l.hashed[d.Digest] = r
+	}
+	l.mu.Unlock()
+	r.once.Do(func() {
+		var body io.ReadCloser
+		if body, r.err = l.blob(d); r.err == nil {
+			defer body.Close()
+			_, r.err = io.Copy(io.Discard, transfer.UntilEnd(ctx, body))
+		}
+	})
+	return r.err
+}
+
+// hashed is the digest of a blob, which is computed once.
+type hashed struct {
+	once sync.Once
+	err  error // that it is another one
+}
+
+// Attached finds what belongs to a digest, by the tags that registries without
+// the referrers API use.
+func (r *LayoutRepository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
+	var a manifest.Attached
+	for _, suffix := range manifest.CosignSuffixes {
+		tag := manifest.ReferrersTag(d) + suffix
+		if _, listed := r.entry(tag); listed {
+			a.Tags = append(a.Tags, tag)
+		}
+	}
+	if _, listed := r.entry(manifest.ReferrersTag(d)); !listed {
+		return a, nil
+	}
+	c, err := r.Manifest(ctx, manifest.ReferrersTag(d))
+	if err != nil {
+		return a, err
+	}
+	return a, a.TakeList(c, manifest.ReferrersTag(d))
+}
+
+// ListsReferrers: a layout has the tags.
+func (r *LayoutRepository) ListsReferrers(context.Context, v1.Hash) (bool, error) { return false, nil }

@@ -1,0 +1,280 @@
+package layout
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/transfer"
+	"github.com/berth-registry/berth/internal/plainfile"
+)
+
+// partial begins the names of files that are being written. One that is found
+// was left by a process that was killed.
+const partial = ".partial-"
+
+// indexEvery is how long a finished image may wait until index.json names it.
+// A process that is killed before finds the content when it runs again.
+const indexEvery = time.Second
+
+// CreateLayout opens the layout in dir to add to it, and makes it if there is
+// none. One process at a time writes to a layout. Close it.
+func CreateLayout(dir string) (*Layout, error) {
+	// A directory that is something else is not made one.
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s: is no directory; name one, or one that does not exist yet", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	l, err := newLayout(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.open(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// open makes the layout if need be, locks it, and reads it.
+func (l *Layout) open() error {
+	if err := l.make(); err != nil {
+		return err
+	}
+	lock, _, err := plainfile.Open(l.root, layoutFile, os.O_RDWR)
+	if err != nil {
+		return l.about(layoutFile, err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("%s: another process writes to this layout", l.dir)
+		}
+		return errors.Join(err, lock.Close())
+	}
+	l.lock = lock
+	if err := l.removePartial(blobsDir+"/*/"+partial+"*", partial+"*"); err != nil {
+		return err
+	}
+	err = l.readIndex()
+	if errors.Is(err, fs.ErrNotExist) { // killed before there was an index
+		l.changed, err = true, nil
+	}
+	return err
+}
+
+// make makes the directory of blobs and says what the directory is, unless that is there.
+func (l *Layout) make() error {
+	err := l.check()
+	if err == nil {
+		return l.makeDir(path.Join(blobsDir, "sha256"))
+	}
+	entries, readErr := fs.ReadDir(l.root.FS(), ".")
+	if readErr != nil {
+		return readErr
+	}
+	for _, e := range entries {
+		if e.Name() != blobsDir && !strings.HasPrefix(e.Name(), partial) {
+			if e.Name() == layoutFile {
+				return err
+			}
+			return fmt.Errorf("%w, and other things", err) // somebody's directory
+		}
+	}
+	if err := l.makeDir(path.Join(blobsDir, "sha256")); err != nil {
+		return err
+	}
+	if err := l.replaceFile(layoutFile, strings.NewReader(layoutText)); err != nil {
+		return err
+	}
+	return l.syncDirs(".")
+}
+
+func (l *Layout) makeDir(name string) error {
+	if err := l.root.MkdirAll(name, 0o755); err != nil {
+		return l.about(name, err)
+	}
+	return nil
+}
+
+func (l *Layout) removePartial(patterns ...string) error {
+	for _, pattern := range patterns {
+		left, err := fs.Glob(l.root.FS(), pattern)
+		if err != nil {
+			return err
+		}
+		for _, name := range left {
+			if err := l.root.Remove(name); err != nil {
+				return l.about(name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Close writes the index if need be and lets others write.
+func (l *Layout) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lock == nil {
+		return l.root.Close()
+	}
+	return errors.Join(l.flush(), l.lock.Close(), l.root.Close())
+}
+
+// flush writes index.json. The lock is held.
+func (l *Layout) flush() error {
+	if !l.changed {
+		return nil
+	}
+	// Entries that this run has not named stay, those without a name too.
+	all := slices.DeleteFunc(slices.Clone(l.index.Manifests), func(d v1.Descriptor) bool { return l.named[layoutName(d)] })
+	for name := range l.named {
+		all = append(all, l.byName[name])
+	}
+	slices.SortStableFunc(all, func(a, b v1.Descriptor) int { return strings.Compare(layoutName(a), layoutName(b)) })
+	l.index.Manifests = all
+	raw, err := json.Marshal(l.index)
+	if err != nil {
+		return err
+	}
+	if len(raw) > manifest.MaxSize {
+		return fmt.Errorf("%s: would be larger than the %d MiB that are read; copy to several directories", filepath.Join(l.dir, IndexFile), manifest.MaxSize>>20)
+	}
+	// What the index names must be there for good before the index is.
+	entries, err := fs.ReadDir(l.root.FS(), blobsDir)
+	if err != nil {
+		return l.about(blobsDir, err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := l.syncDirs(path.Join(blobsDir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if err := l.replaceFile(IndexFile, bytes.NewReader(raw)); err != nil {
+		return err
+	}
+	l.changed, l.written = false, time.Now()
+	return l.syncDirs(".")
+}
+
+// replaceFile puts content in place of name, all of it or nothing; whatever name was, a symlink
+// too, is gone then. That the name is there for good is for syncDirs to see to.
+func (l *Layout) replaceFile(name string, content io.Reader) (err error) {
+	temp := path.Join(path.Dir(name), partial+rand.Text())
+	f, err := l.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return l.about(path.Dir(name), err)
+	}
+	defer func() {
+		if err != nil {
+			// The first error is the one to tell.
+			_ = f.Close()
+			_ = l.root.Remove(temp)
+		}
+	}()
+	if _, err = io.Copy(f, content); err != nil {
+		return err
+	}
+	if err = f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return l.root.Rename(temp, name)
+}
+
+func (l *Layout) syncDirs(dirs ...string) error {
+	for _, dir := range dirs {
+		d, err := l.root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return l.about(dir, err)
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ensure has a blob in the layout. One that is there is not read: what it needs to be found
+// altered is [Layout.CheckBlob].
+func (r *LayoutRepository) Ensure(ctx context.Context, d v1.Descriptor, _ string, open transfer.Opener) (transfer.Outcome, error) {
+	l := r.layout
+	name := blobPath(d.Digest)
+	if info, err := plainfile.Stat(l.root, name); err == nil && info.Size() == d.Size && !l.isAltered(d.Digest) {
+		return transfer.AlreadyPresent, nil
+	}
+	return transfer.Uploaded, l.write(ctx, name, open)
+}
+
+// isAltered reports whether a blob is known to be not what its digest says.
+func (l *Layout) isAltered(d v1.Hash) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.hashed[d]
+	return r != nil && r.err != nil
+}
+
+func (l *Layout) write(ctx context.Context, name string, open transfer.Opener) error {
+	if err := l.makeDir(path.Dir(name)); err != nil {
+		return err
+	}
+	return transfer.Transfer(ctx, open, func(_ context.Context, body io.Reader) error {
+		return l.replaceFile(name, body)
+	})
+}
+
+// Put stores a manifest.
+func (r *LayoutRepository) Put(ctx context.Context, _ string, c manifest.Manifest) error {
+	if _, err := r.layout.Manifest(c.Desc.Digest); err == nil {
+		return nil
+	}
+	return r.layout.write(ctx, blobPath(c.Desc.Digest), func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(c.Raw)), nil
+	})
+}
+
+// PutNamed stores a manifest and lists it in the index under a tag or a digest.
+func (r *LayoutRepository) PutNamed(ctx context.Context, ref string, c manifest.Manifest) error {
+	if err := r.Put(ctx, ref, c); err != nil {
+		return err
+	}
+	l := r.layout
+	held := l.held(c)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := c.Desc
+	d.Annotations = map[string]string{annotationName: r.full(ref)}
+	if held != "" {
+		d.Annotations[manifest.AnnotationPlatforms] = held
+	}
+	l.byName[r.full(ref)] = d
+	l.named[r.full(ref)] = true
+	l.changed = true
+	if time.Since(l.written) < indexEvery {
+		return nil
+	}
+	return l.flush()
+}

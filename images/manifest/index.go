@@ -1,0 +1,111 @@
+package manifest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+func ReadIndex(c Manifest) (v1.IndexManifest, error) {
+	var index v1.IndexManifest
+	if err := json.Unmarshal(c.Raw, &index); err != nil {
+		return index, fmt.Errorf("index %s: %s", c.Desc.Digest, OneLine(err.Error()))
+	}
+	return index, nil
+}
+
+const (
+	// AnnotationPlatforms stands in index.json of a layout beside an index of which only some
+	// platforms were copied, and lists them: linux/amd64,linux/arm64.
+	AnnotationPlatforms = "io.github.berth-registry.platforms"
+	// annotationReduced stands in an index that was reduced, and holds the digest of the whole.
+	annotationReduced = "io.github.berth-registry.reduced-from"
+	// annotationSubject is what BuildKit writes beside an attestation: the digest of the manifest
+	// that it is about.
+	// https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md
+	annotationSubject = "vnd.docker.reference.digest"
+)
+
+// Choose reports for each manifest of an index whether it is copied: what is for one of the
+// platforms, what is about such a manifest, and what is for no platform. nil platforms are all.
+func Choose(index v1.IndexManifest, platforms []Platform) []bool {
+	chosen := make([]bool, len(index.Manifests))
+	digests := map[string]bool{}
+	for i, d := range index.Manifests {
+		p := PlatformOf(d.Platform)
+		chosen[i] = platforms == nil || p.OS == "" || slices.ContainsFunc(platforms, p.Matches)
+		if chosen[i] {
+			digests[d.Digest.String()] = true
+		}
+	}
+	for i, d := range index.Manifests {
+		if PlatformOf(d.Platform).OS != "unknown" {
+			continue
+		}
+		subject, about := d.Annotations[annotationSubject]
+		chosen[i] = !about || digests[subject]
+	}
+	return chosen
+}
+
+// LeftOut lists the platforms of an index that are not copied.
+func LeftOut(index v1.IndexManifest, chosen []bool) []string {
+	var all []string
+	for i, d := range index.Manifests {
+		if p := PlatformOf(d.Platform); !chosen[i] && p.OS != "unknown" && !slices.Contains(all, p.String()) {
+			all = append(all, p.String())
+		}
+	}
+	return all
+}
+
+func WithChosen(c Manifest, index v1.IndexManifest, chosen []bool) (Manifest, error) {
+	var fields map[string]json.RawMessage
+	var manifests []json.RawMessage
+	if err := json.Unmarshal(c.Raw, &fields); err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(fields["manifests"], &manifests); err != nil {
+		return c, err
+	}
+	kept := []json.RawMessage{}
+	for i, m := range manifests {
+		if chosen[i] {
+			kept = append(kept, m)
+		}
+	}
+	annotations := map[string]string{}
+	for name, value := range index.Annotations {
+		annotations[name] = value
+	}
+	annotations[annotationReduced] = c.Desc.Digest.String()
+	var err error
+	for name, value := range map[string]any{"manifests": kept, "annotations": annotations} {
+		if fields[name], err = json.Marshal(value); err != nil {
+			return c, err
+		}
+	}
+	raw, err := json.Marshal(fields) // in the order of the names: the same every time
+	if err != nil {
+		return c, err
+	}
+	digest, err := DigestOf("sha256", raw)
+	if err != nil {
+		return c, err
+	}
+	return NewManifest(string(c.Desc.MediaType), digest, raw)
+}
+
+// ReducedFrom is the digest of the index that c was made of, "" if it is none that was reduced.
+func ReducedFrom(c Manifest) string {
+	if !c.Desc.MediaType.IsIndex() {
+		return ""
+	}
+	index, err := ReadIndex(c)
+	if err != nil {
+		return ""
+	}
+	return index.Annotations[annotationReduced]
+}

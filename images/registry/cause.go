@@ -1,0 +1,32 @@
+package registry
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/berth-registry/berth/images/manifest"
+)
+
+// Cause is the same text for errors of several images that have one cause, so that it can be told
+// once: a login that is refused, a directory that is damaged, a disk that is full.
+func Cause(err error) string {
+	if err == nil {
+		return ""
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return "no space"
+	}
+	if e, ok := errors.AsType[*manifest.DamagedError](err); ok {
+		return "damaged " + e.Dir
+	}
+	e, ok := errors.AsType[*refusedError](err)
+	switch {
+	case ok && e.noSpace():
+		return "no space at " + e.registry
+	case ok && e.denied():
+		general := *e
+		general.what = ""
+		return general.Error()
+	}
+	return err.Error()
+}

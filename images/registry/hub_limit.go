@@ -1,0 +1,43 @@
+package registry
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/berth-registry/berth/images/transfer"
+	"github.com/berth-registry/berth/internal/dockerhublimit"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// HubLimit asks Docker Hub how many pulls are left for the login that there is
+// for it, or for this machine's address. Asking costs none. who is the
+// username, "" for nobody.
+func (a Access) HubLimit(ctx context.Context) (limit dockerhublimit.Limit, who string, err error) {
+	return a.hubLimit(ctx, dockerhublimit.Hub)
+}
+
+func (a Access) hubLimit(ctx context.Context, host string) (limit dockerhublimit.Limit, who string, err error) {
+	const hub = "docker.io"
+	ctx, cancel := context.WithTimeout(ctx, transfer.StallLimit)
+	defer cancel()
+	w := NewClient(a, 1, DefaultWait, slog.New(slog.DiscardHandler))
+	defer w.Close()
+	settings := a.SettingsFor(hub, "")
+	login, err := w.credential(ctx, hub, "", settings)
+	if err != nil {
+		return limit, "", err
+	}
+	config, err := authn.Authorization(ctx, login.auth)
+	if err != nil {
+		return limit, "", err
+	}
+	if settings.Host == "" {
+		settings = a.SettingsFor(host, "")
+	}
+	client := &http.Client{Transport: &upstreamTransport{wires: w, host: host, settings: settings}}
+	limit, err = dockerhublimit.Ask(ctx, client, host, config.Username, redact.New(config.Password))
+	return limit, config.Username, err
+}

@@ -1,0 +1,150 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/hostport"
+)
+
+// credential is what a registry is given.
+type credential struct {
+	auth authn.Authenticator // authn.Anonymous for none
+	// from tells people where it comes from: "the config".
+	from string
+	// here says that it goes to the registry itself and to no token service,
+	// whatever the registry says.
+	here bool
+	// below says that it is for a path of the registry, and need not be good for all of it.
+	below bool
+}
+
+// hint says with which login somebody was denied, or nothing.
+func (c credential) hint(e *refusedError) string {
+	switch {
+	case !e.denied():
+		return ""
+	case c.auth == authn.Anonymous:
+		return "no login is known for it: name one in the config under registries, or use docker login"
+	}
+	return "asked with the login of " + c.from
+}
+
+// credential finds the login for a repository. host is the registry as image
+// names have it. A login that there is but that must not be used is an error.
+func (w *Client) credential(ctx context.Context, host, repository string, s Settings) (credential, error) {
+	c, ok := w.access.configured(host, repository, s)
+	if !ok {
+		var err error
+		if c, err = w.found(ctx, host); err != nil {
+			return credential{}, err
+		}
+	}
+	if c.auth != authn.Anonymous && s.PlainHTTP && !hostport.IsLoopback(host) && !s.AllowPlainHTTPCredentials {
+		return credential{}, fmt.Errorf("the login of %s is not sent over plain http; set allowPlainHTTPCredentials in the entry of registries for %s if it must be", c.from, host)
+	}
+	return c, nil
+}
+
+// configured is the login that the config has.
+func (a Access) configured(host, repository string, s Settings) (credential, bool) {
+	l, ok := a.Logins.For(host, s.scheme(), repository)
+	if !ok {
+		return credential{}, false
+	}
+	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config", below: l.Path != ""}, true
+}
+
+// found is the login that docker or AWS has for a host, which is looked for once
+// a run: helpers are programs.
+func (w *Client) found(ctx context.Context, host string) (credential, error) {
+	w.loginsMu.Lock()
+	defer w.loginsMu.Unlock()
+	if f, ok := w.logins[host]; ok {
+		return f.credential, f.err
+	}
+	c, err := w.access.find(ctx, host)
+	if ctx.Err() == nil {
+		w.logins[host] = foundLogin{c, err}
+	}
+	return c, err
+}
+
+type foundLogin struct {
+	credential credential
+	err        error
+}
+
+func (a Access) find(ctx context.Context, host string) (credential, error) {
+	if a.Docker != nil {
+		reg, err := name.NewRegistry(host)
+		if err != nil {
+			return credential{}, err
+		}
+		auth, err := authn.Resolve(ctx, a.Docker, reg)
+		if err != nil {
+			return credential{}, fmt.Errorf("look for a login for %s in the docker config: %w", host, err)
+		}
+		if auth != authn.Anonymous {
+			return credential{auth: auth, from: "the docker config"}, nil
+		}
+	}
+	r, ok := a.ECRNames.Parse(host)
+	if !ok || a.ECR == nil {
+		return credential{auth: authn.Anonymous}, nil
+	}
+	login := &ecrLogin{tokens: a.ECR, registry: r}
+	if r.Public {
+		// Everybody may pull from there.
+		if _, err := login.AuthorizationContext(ctx); err != nil {
+			return credential{auth: authn.Anonymous}, nil
+		}
+	}
+	return credential{auth: login, from: "AWS", here: true}, nil
+}
+
+// ecrLogin is a login with a token of ECR, which it renews: a large copy takes
+// longer than a token lives.
+type ecrLogin struct {
+	tokens   ECRTokens
+	registry ecr.Registry
+
+	mu    sync.Mutex
+	token credprovider.Token
+}
+
+// renewBefore is how much earlier than needed a token is replaced.
+const renewBefore = 5 * time.Minute
+
+// Authorization implements authn.Authenticator.
+func (l *ecrLogin) Authorization() (*authn.AuthConfig, error) {
+	return l.AuthorizationContext(context.Background())
+}
+
+// AuthorizationContext implements authn.ContextAuthenticator.
+func (l *ecrLogin) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Until(l.token.Expires) < renewBefore {
+		token, err := l.tokens.Get(ctx, l.registry)
+		if err != nil {
+			return nil, &loginError{err}
+		}
+		l.token = token
+	}
+	return &authn.AuthConfig{Username: l.token.Username, Password: l.token.Password.Reveal()}, nil
+}
+
+// loginError says that there is no login to be had. Whoever gives them has tried
+// again already.
+type loginError struct{ err error }
+
+func (e *loginError) Error() string { return e.err.Error() }
+func (e *loginError) Unwrap() error { return e.err }

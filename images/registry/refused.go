@@ -1,0 +1,182 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/berth-registry/berth/images/manifest"
+)
+
+// refusedError is an answer of a registry that is none of those that were
+// hoped for.
+type refusedError struct {
+	registry string
+	what     string // that was asked for: "PUT manifest 1.27"
+	status   int
+	codes    []string      // of the specification: DENIED
+	text     string        // what the registry says, one line
+	after    time.Duration // that it asked to wait
+	hint     string        // for people: what to do, or with which login
+}
+
+// maxRefusal is how much is read of what a registry says about a refusal.
+const maxRefusal = 64 << 10 // bytes
+
+// refused makes an error of an answer whose status is not one of ok, or nil.
+func (r *Registry) refused(resp *http.Response, what string, ok ...int) error {
+	if slices.Contains(ok, resp.StatusCode) {
+		return nil
+	}
+	e := &refusedError{registry: r.name, what: what, status: resp.StatusCode}
+	e.after, _ = retryAfter(resp.Header, time.Now())
+	defer closeLate(resp.Body)()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	if err != nil {
+		return e // the status says enough
+	}
+	var said transport.Error
+	if json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 {
+		e.say(said.Errors)
+	} else if kind := resp.Header.Get("Content-Type"); !strings.Contains(kind, "html") {
+		e.text = manifest.OneLine(string(body))
+	}
+	return e
+}
+
+// tokenRefused makes an error of what a token service answered.
+func (r *Registry) tokenRefused(refusal *transport.Error) *refusedError {
+	e := &refusedError{registry: r.name, what: "its token service", status: refusal.StatusCode}
+	e.say(refusal.Errors)
+	return e
+}
+
+// say takes over what a registry says, by the form of the specification:
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
+func (e *refusedError) say(all []transport.Diagnostic) {
+	var texts []string
+	for _, d := range all {
+		e.codes = append(e.codes, string(d.Code))
+		text := strings.ToLower(string(d.Code))
+		if d.Message != "" && !strings.EqualFold(strings.ReplaceAll(d.Message, " ", "_"), text) {
+			text = d.Message
+		}
+		if cause := driverError(d.Detail); cause != nil {
+			text += " (" + cause.Error() + ")"
+		}
+		texts = append(texts, text)
+	}
+	e.text = manifest.OneLine(strings.Join(slices.Compact(texts), "; "))
+}
+
+// driverError finds the error of the system that docker-registry puts into the
+// details of an answer: {"DriverName":"filesystem","Enclosed":{"Op":"mkdir",
+// "Path":"…","Err":28}}, with a number.
+func driverError(detail any) error {
+	d, ok := detail.(map[string]any)
+	if !ok {
+		return nil
+	}
+	enclosed, ok := d["Enclosed"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	if number, ok := enclosed["Err"].(float64); ok && number > 0 && number < 200 {
+		return syscall.Errno(number)
+	}
+	return nil
+}
+
+// Error is one line that says who refused what.
+func (e *refusedError) Error() string {
+	s := e.registry + ": "
+	if e.what != "" {
+		s += e.what + ": "
+	}
+	s += strings.TrimSpace(fmt.Sprintf("%d %s", e.status, http.StatusText(e.status)))
+	if e.text != "" {
+		s += ": " + e.text
+	}
+	if e.after > 0 && e.status == http.StatusTooManyRequests {
+		s += fmt.Sprintf(" (it asks to wait %s)", e.after)
+	}
+	if e.noSpace() {
+		return s + "; the registry has no space left"
+	}
+	if e.hint != "" {
+		s += "; " + e.hint
+	}
+	return s
+}
+
+// has reports whether the registry gave this code.
+func (e *refusedError) has(code transport.ErrorCode) bool {
+	return slices.Contains(e.codes, string(code))
+}
+
+// denied reports whether it is about who we are.
+func (e *refusedError) denied() bool {
+	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden
+}
+
+// noSpace reports whether a disk or a quota is full. There is a status for it,
+// and docker-registry answers 500 with the words of the system.
+func (e *refusedError) noSpace() bool {
+	if e.status == http.StatusInsufficientStorage {
+		return true
+	}
+	text := strings.ToLower(e.text)
+	return strings.Contains(text, "no space left on device") || strings.Contains(text, "disk quota") || strings.Contains(text, "quota exceeded") ||
+		strings.Contains(text, "exceeds the quota") || strings.Contains(text, "exceed the configured upper limit")
+}
+
+// classify says whether it may help to ask again.
+func (e *refusedError) classify() verdict {
+	if e.status == http.StatusTooManyRequests {
+		return waitOut
+	}
+	if e.noSpace() {
+		return giveUp
+	}
+	switch e.status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+		499,                     // nginx: the client went away
+		520, 521, 522, 523, 524: // Cloudflare: the registry behind it
+		return tryAgain
+	}
+	return giveUp
+}
+
+// IsHidden: some registries answer 403 for what is not there.
+// https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
+func IsHidden(err error) bool {
+	refusal, ok := errors.AsType[*refusedError](err)
+	return errors.Is(err, manifest.ErrNotFound) || ok && refusal.status == http.StatusForbidden
+}
+
+// IsUnreadable recognises what a registry cannot read of its own, however often it
+// is asked. docker-registry answers 500 to each question about a thing whose
+// file it was writing when its disk was full, until that is sent again.
+// https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
+func IsUnreadable(err error) bool {
+	refusal, ok := errors.AsType[*refusedError](err)
+	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
+}
+
+// HintWholeIndex adds to the refusal of an index, of which these platforms are not there, what to do.
+func HintWholeIndex(err error, left []string) error {
+	refusal, ok := errors.AsType[*refusedError](err)
+	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
+		refusal.hint = "this registry wants every platform of an index: add --reduce-index, or copy all platforms"
+	}
+	return err
+}

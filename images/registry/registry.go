@@ -1,0 +1,243 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/transfer"
+)
+
+// Registry is a host below one path of which the API lies.
+type Registry struct {
+	wires    *Client
+	name     string // host[:port] as image names have it
+	host     string // host[:port] that is asked
+	root     string // path of the API: /v2, or /v2/hub for a prefix
+	settings Settings
+	header   http.Header // that goes with every request to the host itself
+	asName   name.Registry
+
+	mu        sync.Mutex
+	challenge *transport.Challenge
+	err       error
+	logins    map[authn.AuthConfig]*loginTry
+}
+
+type registryKey struct {
+	name, root, entry, header string
+	plain                     bool
+}
+
+// At is the registry that image names call host, as the config reaches it for
+// a path of it.
+func (w *Client) At(host, path string) (*Registry, error) {
+	return w.Under(host, "/v2", nil, w.access.SettingsFor(host, path))
+}
+
+// Under is the registry whose API lies below root.
+func (w *Client) Under(host, root string, header http.Header, s Settings) (*Registry, error) {
+	key := registryKey{host, root, s.Host, fmt.Sprint(header), s.PlainHTTP}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.registries[key]; r != nil {
+		return r, nil
+	}
+	asked := host
+	if host == "docker.io" {
+		asked = "registry-1.docker.io"
+	}
+	asName, err := name.NewRegistry(asked)
+	if err != nil {
+		return nil, err
+	}
+	r := &Registry{wires: w, name: host, host: asked, root: root, header: header, settings: s, asName: asName}
+	w.registries[key] = r
+	return r, nil
+}
+
+// wire returns the transport to the registry.
+func (r *Registry) wire() *upstreamTransport {
+	return &upstreamTransport{wires: r.wires, host: r.host, header: r.header, settings: r.settings}
+}
+
+// challenged asks how to log in, once a run: a registry that does not answer
+// must not cost its patience for each image.
+func (r *Registry) challenged(ctx context.Context) (*transport.Challenge, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.challenge != nil || r.err != nil {
+		return r.challenge, r.err
+	}
+	var c *transport.Challenge
+	err := r.retry(ctx, func(ctx context.Context) error {
+		var err error
+		c, err = r.ask(ctx)
+		return err
+	})
+	if ctx.Err() == nil {
+		r.challenge, r.err = c, err
+	}
+	return c, err
+}
+
+// retry is for questions about the registry and its login; their answers are small.
+func (r *Registry) retry(ctx context.Context, f func(context.Context) error) error {
+	return r.wires.Retry(ctx, r.name, func() error {
+		slow := &transfer.NetError{Host: r.name, Err: fmt.Errorf("no answer in %s", transfer.StallLimit)}
+		ctx, cancel := context.WithTimeoutCause(ctx, transfer.StallLimit, slow)
+		defer cancel()
+		return f(ctx)
+	})
+}
+
+// Retry calls f until it works or there is no use in trying; what names the thing in the log.
+func (w *Client) Retry(ctx context.Context, what string, f func() error) error {
+	return retrier{patience: w.patience, log: w.log}.do(ctx, what, f)
+}
+
+// ask sends the question of the specification, a GET of /v2/. It follows no
+// redirect: who answers for a registry may ask for its login.
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#determining-support
+func (r *Registry) ask(ctx context.Context) (*transport.Challenge, error) {
+	req, err := r.question(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := r.wire().RoundTrip(req)
+	if err != nil {
+		return nil, withoutAddress(ctx, r.name, err)
+	}
+	defer resp.Body.Close()
+	defer drain(resp.Body)
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized:
+		return r.readChallenge(ctx, resp)
+	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		return nil, fmt.Errorf("%s redirects to another address; name the registry that it stands for", r.name)
+	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500:
+		return nil, r.refused(resp, "GET /v2/", http.StatusOK)
+	}
+	// Below a path of its own there may be nothing that answers; a login is
+	// asked for where it is needed.
+	return &transport.Challenge{Insecure: r.settings.PlainHTTP}, nil
+}
+
+func (r *Registry) question(ctx context.Context) (*http.Request, error) {
+	where := r.root + "/"
+	if strings.HasPrefix(where, "/v2/") {
+		where = "/v2/"
+	}
+	return http.NewRequestWithContext(ctx, http.MethodGet, scheme(r.settings)+"://"+r.host+where, nil)
+}
+
+// readChallenge has go-containerregistry read the challenge of an answer.
+func (r *Registry) readChallenge(ctx context.Context, resp *http.Response) (*transport.Challenge, error) {
+	c, err := transport.Ping(ctx, r.asName, recordedResponse{resp})
+	if err != nil {
+		return nil, err
+	}
+	c.Insecure = r.settings.PlainHTTP
+	return c, nil
+}
+
+// recordedResponse answers every request with what there is already.
+type recordedResponse struct{ resp *http.Response }
+
+func (g recordedResponse) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: g.resp.StatusCode, Header: g.resp.Header, Body: http.NoBody}, nil
+}
+
+// authorize makes a way to one repository that logs in by itself, and says with
+// what. scopes are those of the token specification.
+// https://distribution.github.io/distribution/spec/auth/token/
+func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, repository string, scopes ...string) (credential, http.RoundTripper, error) {
+	login, err := r.wires.credential(ctx, r.name, r.loginPath(repository), r.settings)
+	if err != nil {
+		return login, nil, fmt.Errorf("%s: %w", r.name, err)
+	}
+	if !strings.EqualFold(c.Scheme, "bearer") {
+		way, err := transport.FromToken(r.asName, login.auth, r.wire(), c, &transport.Token{})
+		if err == nil && strings.EqualFold(c.Scheme, "basic") {
+			err = r.try(ctx, login, func() error { return r.askAs(ctx, login, way) })
+		}
+		return login, way, err
+	}
+	if realm, err := url.Parse(c.Parameters["realm"]); login.here && (err != nil || realm.Host != r.host) {
+		return login, nil, fmt.Errorf("%s: wants the login of %s sent to another host, and a token of ECR goes to the registry alone", r.name, login.from)
+	}
+	var token *transport.Token
+	err = r.try(ctx, login, func() error {
+		return r.retry(ctx, func(ctx context.Context) error {
+			var err error
+			token, err = transport.Exchange(ctx, r.asName, login.auth, r.wire(), scopes, c)
+			return r.unauthorized(ctx, err, login)
+		})
+	})
+	if err != nil {
+		return login, nil, err
+	}
+	if token.Token == "" {
+		token.Token = token.AccessToken
+	}
+	way, err := transport.FromToken(r.asName, login.auth, r.wire(), c, token)
+	return login, way, err
+}
+
+// prefix is the part of repository names that the root holds: hub for /v2/hub.
+func (r *Registry) prefix() string {
+	_, prefix, _ := strings.Cut(r.root, "/v2/")
+	return prefix
+}
+
+// loginPath is a repository as logins are configured for it: with the prefix,
+// or with the path below which the API lies.
+func (r *Registry) loginPath(repository string) string {
+	below := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(r.root, "/v2"), "/v2/"), "/")
+	return path.Join(below, repository)
+}
+
+// unauthorized says what a token service refused.
+func (r *Registry) unauthorized(ctx context.Context, err error, login credential) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return withoutAddress(ctx, r.name, err)
+	}
+	refusal, ok := errors.AsType[*transport.Error](err)
+	switch {
+	case !ok && strings.HasPrefix(err.Error(), "no token in bearer response"):
+		// The library quotes the answer, which may hold another secret.
+		return fmt.Errorf("%s: its token service gives no token", r.name)
+	case !ok:
+		return fmt.Errorf("%s: %s", r.name, manifest.OneLine(err.Error()))
+	}
+	e := r.tokenRefused(refusal)
+	e.hint = login.hint(e)
+	return e
+}
+
+// closeLate closes an answer of which only a little is wanted when even that takes too long.
+func closeLate(body io.Closer) (stop func() bool) {
+	return time.AfterFunc(transfer.StallLimit, func() { body.Close() }).Stop
+}
+
+// drain reads the end of an answer, so that its connection can be used again.
+func drain(body io.ReadCloser) {
+	defer closeLate(body)()
+	// An error means that the connection is of no use.
+	_, _ = io.CopyN(io.Discard, body, 64<<10)
+}

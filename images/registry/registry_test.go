@@ -1,0 +1,31 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/berth-registry/berth/images/internal/imagestest"
+	"github.com/berth-registry/berth/images/transfer"
+)
+
+// What is small, as a config that check reads, has a limit for the whole of it.
+func TestSmallAnswersGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewClient(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))
+		r := &Repository{registry: &Registry{wires: w, name: "registry.corp"}, path: "app"}
+		begin := time.Now()
+		err := r.Retry(t.Context(), "config", func(ctx context.Context) error {
+			_, err := io.Copy(&bytes.Buffer{}, transfer.UntilEnd(ctx, imagestest.Drip(1, 200*time.Millisecond)))
+			return err
+		})
+		if took := time.Since(begin); err == nil || took > Attempts*(transfer.StallLimit+2*pauseMax) || !strings.Contains(err.Error(), "no answer in 2m0s") {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
+}

@@ -1,0 +1,336 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/images/transfer"
+)
+
+// acceptManifests are the kinds of manifests that are asked for.
+var acceptManifests = strings.Join([]string{
+	string(types.OCIManifestSchema1), string(types.OCIImageIndex),
+	string(types.DockerManifestSchema2), string(types.DockerManifestList), "*/*",
+}, ", ")
+
+// Repository is one repository of a registry, and the login for it.
+type Repository struct {
+	registry *Registry
+	path     string
+	push     bool
+	Upstream string // told to a mirror in ?ns=, "" for none
+
+	mu     sync.Mutex
+	client *http.Client
+	login  credential
+	err    error
+	asked  bool // a challenge came with an answer, and was taken up
+
+	tagsMu        sync.Mutex
+	tagsKnown     bool
+	tags          map[string]bool // all that there are; nil if they cannot be listed
+	apiKnown, api bool            // whether there is the referrers API
+}
+
+func (r *Registry) Repository(path string, push bool) *Repository {
+	return &Repository{registry: r, path: path, push: push}
+}
+
+// authorized gives the client that logs in. What comes of it holds for the run.
+func (r *Repository) authorized(ctx context.Context) (*http.Client, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.client != nil || r.err != nil {
+		return r.client, r.err
+	}
+	c, err := r.registry.challenged(ctx)
+	if err == nil {
+		err = r.take(ctx, c)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.err = err
+	}
+	return r.client, err
+}
+
+// take makes the client that answers to a challenge. The lock is held.
+func (r *Repository) take(ctx context.Context, c *transport.Challenge) error {
+	actions := "pull"
+	if r.push {
+		actions = "pull,push"
+	}
+	scope := "repository:" + path.Join(r.registry.prefix(), r.path) + ":" + actions
+	login, way, err := r.registry.authorize(ctx, c, r.path, scope)
+	if err != nil {
+		return err
+	}
+	r.login, r.client = login, &http.Client{Transport: way}
+	return nil
+}
+
+// challengedNow takes up a challenge that came with an answer, once: there are
+// registries whose /v2/ is open to all, and the rest is not.
+func (r *Repository) challengedNow(ctx context.Context, resp *http.Response) bool {
+	if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") == "" {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked {
+		return false
+	}
+	r.asked = true
+	c, err := r.registry.readChallenge(ctx, resp)
+	return err == nil && strings.EqualFold(c.Scheme, "bearer") && r.take(ctx, c) == nil
+}
+
+// call is one request.
+type call struct {
+	method string
+	url    string // absolute, or below the repository
+	header map[string]string
+	body   io.Reader
+	size   int64 // of body
+	what   string
+	ok     []int
+}
+
+// send sends a request and checks the status of the answer, whose body is the
+// caller's to close.
+func (r *Repository) send(ctx context.Context, c call) (*http.Response, error) {
+	resp, err := r.sendOnce(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.body == nil && r.challengedNow(ctx, resp) {
+		resp.Body.Close()
+		if resp, err = r.sendOnce(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.registry.refused(resp, c.what, c.ok...); err != nil {
+		resp.Body.Close()
+		if e, ok := errors.AsType[*refusedError](err); ok {
+			e.hint = r.login.hint(e)
+		}
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (r *Repository) sendOnce(ctx context.Context, c call) (*http.Response, error) {
+	client, err := r.authorized(ctx)
+	if err != nil {
+		return nil, err
+	}
+	address := c.url
+	reg := r.registry
+	if !strings.Contains(address, "://") {
+		address = scheme(reg.settings) + "://" + reg.host + reg.root + "/" + r.path + "/" + address
+		if r.Upstream != "" {
+			address += "?" + url.Values{"ns": {r.Upstream}}.Encode()
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, c.method, address, c.body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: the address is malformed", reg.name, c.what)
+	}
+	if reference.SameRegistry(req.URL.Host, reg.host) {
+		req.URL.Host, req.Host = reg.host, reg.host // whatever it wrote of its port
+	}
+	if c.body != nil {
+		req.ContentLength = c.size
+		if c.size == 0 {
+			req.Body = http.NoBody
+		}
+	}
+	for name, value := range c.header {
+		req.Header.Set(name, value)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, withoutAddress(ctx, r.registry.name, err)
+	}
+	return resp, nil
+}
+
+// Manifest gets what ref, a tag or a digest, names. errNotThere if there is
+// nothing.
+func (r *Repository) Manifest(ctx context.Context, ref string) (manifest.Manifest, error) {
+	var got manifest.Manifest
+	err := r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+		resp, err := r.send(ctx, call{
+			method: http.MethodGet, url: "manifests/" + ref, what: "manifest " + ref,
+			header: map[string]string{"Accept": acceptManifests}, ok: []int{http.StatusOK, http.StatusNotFound},
+		})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusNotFound {
+			return r.notThere(resp)
+		}
+		raw, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
+		if err != nil {
+			return withoutAddress(ctx, r.registry.name, err)
+		}
+		got, err = r.checked(ref, resp.Header, raw)
+		return err
+	})
+	return got, err
+}
+
+// checked makes a manifest of an answer.
+func (r *Repository) checked(ref string, h http.Header, raw []byte) (manifest.Manifest, error) {
+	if len(raw) > manifest.MaxSize {
+		return manifest.Manifest{}, fmt.Errorf("%s: manifest %s: is larger than %d MiB", r.registry.name, ref, manifest.MaxSize>>20)
+	}
+	algorithm := "sha256"
+	want, byDigest := v1.Hash{}, strings.Contains(ref, ":")
+	if byDigest {
+		var err error
+		if want, err = v1.NewHash(ref); err != nil {
+			return manifest.Manifest{}, fmt.Errorf("digest %q: %w", ref, err)
+		}
+		algorithm = want.Algorithm
+	}
+	got, err := manifest.DigestOf(algorithm, raw)
+	if err != nil {
+		return manifest.Manifest{}, err
+	}
+	if byDigest && got != want {
+		return manifest.Manifest{}, fmt.Errorf("%s: manifest %s: %w (it is %s)", r.registry.name, ref, manifest.ErrContent, got)
+	}
+	if said, err := v1.NewHash(h.Get("Docker-Content-Digest")); err == nil && said.Algorithm == algorithm && said != got {
+		return manifest.Manifest{}, fmt.Errorf("%s: manifest %s: %w (the registry says %s, and it is %s)", r.registry.name, ref, manifest.ErrContent, said, got)
+	}
+	return manifest.NewManifest(h.Get("Content-Type"), got, raw)
+}
+
+// Digest asks for the digest that a tag or digest has, without getting the
+// manifest: such questions are not counted as pulls. Where the registry does
+// not say, the manifest is got.
+func (r *Repository) Digest(ctx context.Context, ref string) (v1.Hash, error) {
+	d, err := r.describe(ctx, ref)
+	if err != nil || d.Digest.Hex != "" {
+		return d.Digest, err
+	}
+	c, err := r.Manifest(ctx, ref)
+	return c.Desc.Digest, err
+}
+
+// describe asks for digest and size of a manifest without getting it; they are what the registry
+// says. A digest that it does not say is empty, a size -1.
+func (r *Repository) describe(ctx context.Context, ref string) (v1.Descriptor, error) {
+	var got v1.Descriptor
+	err := r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+		got = v1.Descriptor{Size: -1}
+		resp, err := r.send(ctx, call{
+			method: http.MethodHead, url: "manifests/" + ref, what: "manifest " + ref,
+			header: map[string]string{"Accept": acceptManifests},
+			ok:     []int{http.StatusOK, http.StatusNotFound, http.StatusMethodNotAllowed},
+		})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode == http.StatusNotFound {
+			return manifest.ErrNotFound
+		}
+		hash, err := v1.NewHash(resp.Header.Get("Docker-Content-Digest"))
+		if err == nil && resp.StatusCode == http.StatusOK {
+			got = v1.Descriptor{Digest: hash, Size: resp.ContentLength}
+		}
+		return nil
+	})
+	return got, err
+}
+
+// HasManifest reports whether a tag or digest names what has this digest and size. An answer that
+// says so without the size, or with another one, is not believed: then the manifest is got.
+func (r *Repository) HasManifest(ctx context.Context, ref string, want v1.Descriptor) (bool, error) {
+	d, err := r.describe(ctx, ref)
+	switch {
+	case err != nil:
+		return false, err
+	case d.Digest == want.Digest && d.Size == want.Size:
+		return true, nil
+	case d.Digest.Hex != "" && d.Digest != want.Digest:
+		return false, nil
+	}
+	c, err := r.Manifest(ctx, ref)
+	return c.Desc.Digest == want.Digest, err
+}
+
+// Put stores a manifest under a tag or its digest, and wants the registry to
+// say that it has what was sent.
+func (r *Repository) Put(ctx context.Context, ref string, c manifest.Manifest) error {
+	first := true
+	return r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
+		if !first {
+			// The registry may have it, and the answer got lost.
+			if have, err := r.Digest(ctx, ref); err == nil && have == c.Desc.Digest {
+				return nil
+			}
+		}
+		first = false
+		resp, err := r.send(ctx, call{
+			method: http.MethodPut, url: "manifests/" + ref, what: "put manifest " + ref,
+			header: map[string]string{"Content-Type": string(c.Desc.MediaType)},
+			body:   bytes.NewReader(c.Raw), size: int64(len(c.Raw)),
+			ok: []int{http.StatusCreated, http.StatusOK, http.StatusAccepted},
+		})
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		drain(resp.Body)
+		if said := resp.Header.Get("Docker-Content-Digest"); said != "" && said != c.Desc.Digest.String() && c.Desc.Digest.Algorithm == "sha256" {
+			return fmt.Errorf("%s: manifest %s: the registry has stored %s instead of %s", r.registry.name, ref, said, c.Desc.Digest)
+		}
+		return nil
+	})
+}
+
+// notThere tells a repository that does not exist from a tag that does not.
+func (r *Repository) notThere(resp *http.Response) error {
+	err := r.registry.refused(resp, "")
+	if e, ok := errors.AsType[*refusedError](err); ok && e.has(transport.NameUnknownErrorCode) {
+		return fmt.Errorf("%w: %w", manifest.ErrNotFound, ErrNoRepository)
+	}
+	return manifest.ErrNotFound
+}
+
+// ErrNoRepository says that there is no repository of that name yet.
+var ErrNoRepository = errors.New("the repository does not exist")
+
+// Retry is for requests whose answers are small.
+func (r *Repository) Retry(ctx context.Context, what string, f func(context.Context) error) error {
+	return r.registry.wires.Retry(ctx, r.name()+" "+what, func() error {
+		slow := &transfer.NetError{Host: r.registry.name, Err: fmt.Errorf("%s: no answer in %s", what, transfer.StallLimit)}
+		ctx, cancel := context.WithTimeoutCause(ctx, transfer.StallLimit, slow)
+		defer cancel()
+		return f(ctx)
+	})
+}
+
+func (r *Repository) name() string { return r.registry.name + "/" + r.path }
+
+// PutNamed of a registry is put: what is there has a name.
+func (r *Repository) PutNamed(ctx context.Context, ref string, c manifest.Manifest) error {
+	return r.Put(ctx, ref, c)
+}

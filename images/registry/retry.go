@@ -1,0 +1,241 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/berth-registry/berth/images/manifest"
+	"github.com/berth-registry/berth/images/transfer"
+)
+
+const (
+	// Attempts is how often something is tried that fails on the way, and
+	// attemptsDial how often when nobody is there.
+	Attempts     = 8
+	AttemptsDial = 4
+	// The pause before another attempt is random, and its bound doubles.
+	pauseMin = 100 * time.Millisecond
+	pauseMax = 5 * time.Second
+	// waitMax is how long to wait after 429 when the registry does not say.
+	waitMax = time.Minute
+)
+
+// verdict is what follows from an error.
+type verdict int
+
+const (
+	giveUp      verdict = iota
+	tryAgain            // it may have been the way there
+	fewAttempts         // no answer at all, or wrong content
+	waitOut             // the registry wants us to be slower
+)
+
+// spentError is an error after which everything has been tried: who tries
+// something larger again, would try it as often once more.
+type spentError struct{ error }
+
+func (e spentError) Unwrap() error { return e.error }
+
+// spent marks an error, if there is one.
+func spent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return spentError{err}
+}
+
+// classify says whether it may help to try again.
+func classify(err error) verdict {
+	if _, ok := errors.AsType[spentError](err); ok {
+		return giveUp
+	}
+	if refusal, ok := errors.AsType[*refusedError](err); ok {
+		return refusal.classify()
+	}
+	if manifest.IsDamaged(err) {
+		return giveUp // a file does not change by itself
+	}
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, ErrPlainHTTP), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return giveUp
+	case errors.Is(err, manifest.ErrContent):
+		return fewAttempts
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return giveUp
+	}
+	if NoConnection(err) {
+		return fewAttempts
+	}
+	if onTheWay(err) {
+		return tryAgain
+	}
+	return giveUp
+}
+
+// NoConnection reports whether err says that there is no connection to the host.
+func NoConnection(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
+}
+
+// onTheWay reports whether err comes from the network, and not from how we are
+// set up.
+func onTheWay(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return false // no TLS is spoken there
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" || errors.Is(err, http.ErrSchemeMismatch) {
+		return false // an alert of TLS; plain http
+	}
+	_, ok := errors.AsType[*transfer.NetError](err)
+	return ok
+}
+
+// retrier tries again what may work then.
+type retrier struct {
+	patience time.Duration // how long one thing waits out 429, in all
+	log      *slog.Logger
+}
+
+// do calls f until it works or there is no use in trying. what names the thing
+// in the log.
+func (r retrier) do(ctx context.Context, what string, f func() error) error {
+	bound := pauseMin
+	failures := 0
+	var limited time.Time // when 429 came first
+	for {
+		err := f()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		v := classify(err)
+		if v == waitOut {
+			// The gate of the host makes the next attempt wait.
+			if limited.IsZero() {
+				limited = time.Now()
+			}
+			if time.Since(limited)+askedPause(err) > r.patience {
+				return err
+			}
+			continue
+		}
+		failures++
+		if v == giveUp || failures >= Attempts || v == fewAttempts && failures >= AttemptsDial {
+			return err
+		}
+		pause := rand.N(bound) + bound/4
+		bound = min(2*bound, pauseMax)
+		r.log.DebugContext(ctx, "trying again", "what", what, "error", err, "pause", pause)
+		if !sleep(ctx, pause) {
+			return err
+		}
+	}
+}
+
+// rateLimiter holds back the requests to a host that has answered 429.
+type rateLimiter struct {
+	host     string
+	patience time.Duration
+	log      *slog.Logger
+
+	mu    sync.Mutex
+	until time.Time
+	row   int // of answers that said so
+}
+
+// pass waits until the host may be asked again.
+func (g *rateLimiter) pass(ctx context.Context) error {
+	for {
+		g.mu.Lock()
+		wait := time.Until(g.until)
+		g.mu.Unlock()
+		if wait <= 0 {
+			return nil
+		}
+		if !sleep(ctx, wait) {
+			return ctx.Err()
+		}
+	}
+}
+
+// answered learns from an answer of the host: its status, and what it says in
+// Retry-After. A pause longer than we have patience for is none: whoever asked
+// is told of the 429.
+func (g *rateLimiter) answered(ctx context.Context, resp *http.Response) {
+	after, said := retryAfter(resp.Header, time.Now())
+	limited := resp.StatusCode == http.StatusTooManyRequests ||
+		resp.StatusCode == http.StatusServiceUnavailable && said
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if !limited {
+		if now.After(g.until) {
+			g.row = 0
+		}
+		return
+	}
+	// Those who had asked already get the same answer and say nothing new.
+	if now.Before(g.until) {
+		return
+	}
+	g.row++
+	if after < time.Second {
+		after = min(time.Second<<min(g.row-1, 10), waitMax)
+	}
+	if after > g.patience {
+		return
+	}
+	g.until = now.Add(after)
+	g.log.WarnContext(ctx, "the registry wants fewer requests; waiting", "registry", g.host, "status", resp.StatusCode, "wait", after)
+}
+
+// askedPause is how long the registry has asked to wait.
+func askedPause(err error) time.Duration {
+	if refusal, ok := errors.AsType[*refusedError](err); ok {
+		return refusal.after
+	}
+	return 0
+}
+
+// retryAfter reads the header of that name, in either form:
+// https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	s := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(s, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(s)
+	if err != nil {
+		return 0, false
+	}
+	return max(at.Sub(now), 0), true
+}
+
+// sleep waits; it reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,430 @@
+package rewrite
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/images/document"
+	"github.com/berth-registry/berth/images/inventory"
+	"github.com/berth-registry/berth/images/place"
+	"github.com/berth-registry/berth/images/reference"
+)
+
+// RewriteOptions say what [Rewrite] does.
+type RewriteOptions struct {
+	// To is where the images come from afterwards.
+	To reference.Target
+	// Only are the registries, or parts of them, whose images are changed;
+	// all if there is none.
+	Only []reference.Target
+	// PullSecret is the name of a secret that every pod with an image on To
+	// gets among its image pull secrets; none if it is "".
+	PullSecret string
+	// Env changes images in environment variables, arguments and the values of
+	// ConfigMaps too. They are recognised by their looks, so they are left alone
+	// otherwise.
+	Env bool
+	// AllowUnknown leaves what looks like an image, at a place that is not known
+	// for them, alone without a word.
+	AllowUnknown bool
+}
+
+// Rewritten is a manifest after [Rewrite].
+type Rewritten struct {
+	Text []byte
+	// Changes are the images that were changed, in order.
+	Changes []Change
+	// Untouched are images that had to stay as they are, and pods that lack
+	// the pull secret, in order, one line each with the reason.
+	Untouched []error
+	// Notes are for the reader, one line each; nothing is wrong.
+	Notes []error
+
+	glued []int // where JSON begins in Text that only JSON's readers tell from the JSON before it
+}
+
+// Stream is the text as it can stand in a stream with other files: between JSON
+// documents that nothing separates, which no reader of YAML takes, there is a
+// line "---".
+func (r Rewritten) Stream() []byte {
+	var out []byte
+	at := 0
+	for _, begin := range r.glued {
+		before := r.Text[at:begin]
+		out = append(out, before...)
+		if line := bytes.TrimRight(before, " \t"); len(line) == 0 || line[len(line)-1] != '\n' {
+			out = append(out, '\n')
+		} else {
+			out = out[:len(out)-len(before)+len(line)] // the indentation
+		}
+		out = append(out, "---\n"...)
+		at = begin
+	}
+	return append(out, r.Text[at:]...)
+}
+
+// Change is an image that points elsewhere now.
+type Change struct {
+	Place    place.Place
+	From, To reference.Reference
+}
+
+// Rewrite points the images of a manifest, YAML or JSON, at another registry.
+// Each keeps its repository path, tag and digest; one that is there already is
+// left alone. Nothing else of the text changes, not a comment, a quote or a
+// line end: the images are replaced where they stand, and the result is read
+// again and compared. An error means that the file, which name stands for, was
+// not read or could not be changed in this way; it has one line for each
+// reason.
+func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
+	src, err := document.NewSource(name, data)
+	if err != nil {
+		return Rewritten{}, err
+	}
+	documents := src.Documents()
+	var errs []error
+	for _, d := range documents {
+		if d.Err != nil {
+			errs = append(errs, d.Err)
+		}
+	}
+	if len(errs) > 0 {
+		return Rewritten{}, errors.Join(errs...)
+	}
+	r := &rewriter{src: src, o: o}
+	for _, d := range documents {
+		if err := r.document(d); err != nil {
+			return Rewritten{}, err
+		}
+	}
+	for _, err := range r.redis.Problems(func(place.Place) bool { return true }) {
+		if p, ok := errors.AsType[*place.Problem](err); ok {
+			r.kept = append(r.kept, p)
+		}
+	}
+	slices.SortStableFunc(r.kept, func(a, b *place.Problem) int {
+		return cmp.Or(cmp.Compare(a.Place.Line, b.Place.Line), cmp.Compare(a.Place.Column, b.Place.Column))
+	})
+	for _, p := range r.kept {
+		r.out.Untouched = append(r.out.Untouched, p)
+	}
+	r.out.Text = []byte(document.Apply(src.Text, r.edits))
+	if err := r.check(documents); err != nil {
+		return Rewritten{}, err
+	}
+	return r.out, nil
+}
+
+// rewriter collects what is to change in one file.
+type rewriter struct {
+	src    *document.Source
+	o      RewriteOptions
+	out    Rewritten
+	edits  []document.Edit
+	wanted []wanted // of every image of the file, in order
+	kept   []*place.Problem
+	redis  inventory.Redis
+
+	// Of the document at hand:
+	json  bool
+	texts map[*document.Tree]document.TextChange // what scalars and aliases have to say
+	pods  map[*document.Tree]bool                // those that have the secret
+	added map[*document.Tree]bool                // mappings that have got a registry
+}
+
+// wanted is what an image shall be: another reference, or the text that it is.
+type wanted struct {
+	ref  reference.Reference
+	text string
+}
+
+// planned is an image, and what the scalars that it is written in, or the
+// aliases that are in their place, have to say; nil if it stays.
+type planned struct {
+	inventory.Occurrence
+	changes map[*document.Tree]document.TextChange
+	insert  *document.Edit // of a registry, if there is no place for it yet
+}
+
+// document plans the changes of one document.
+func (r *rewriter) document(d document.Document) error {
+	inventory, err := inventory.Find(r.src, d.Root)
+	if err != nil {
+		return err
+	}
+	r.redis.Add(inventory)
+	found := inventory.Images
+	r.json, r.texts, r.pods, r.added = d.JSON, map[*document.Tree]document.TextChange{}, map[*document.Tree]bool{}, map[*document.Tree]bool{}
+	plan := make([]*planned, len(found))
+	for i, x := range found {
+		plan[i] = &planned{Occurrence: x}
+	}
+	for begin := 0; begin < len(plan); {
+		end := begin + 1
+		for end < len(plan) && plan[begin].Whole != nil && plan[end].Whole == plan[begin].Whole && plan[end].Place.Field == plan[begin].Place.Field {
+			end++ // images in one text
+		}
+		r.together(plan[begin:end])
+		begin = end
+	}
+	followed := r.followAliases(plan)
+	r.keepAnchors(d.Root, plan, followed)
+	seen := map[*document.Source]bool{r.src: true}
+	for _, x := range found {
+		if !seen[x.Source] {
+			seen[x.Source] = true
+			for _, root := range x.Source.Roots {
+				r.keepAnchors(root, plan, followed)
+			}
+		}
+	}
+	edits := map[*document.Source][]document.Edit{}
+	for _, t := range slices.SortedFunc(maps.Keys(r.texts), func(a, b *document.Tree) int { return cmp.Compare(a.At, b.At) }) {
+		c := r.texts[t]
+		e, err := c.Source.Replace(t, c)
+		if err != nil {
+			return c.Source.Problem(t.At, err)
+		}
+		edits[c.Source] = append(edits[c.Source], e)
+	}
+	for _, x := range plan {
+		if x.changes != nil && x.insert != nil {
+			edits[x.Source] = append(edits[x.Source], *x.insert)
+		}
+	}
+	if err := document.Outermost(edits); err != nil {
+		return r.src.Problem(d.Root.At, err)
+	}
+	r.edits = append(r.edits, edits[r.src]...)
+	r.finish(plan)
+	return nil
+}
+
+// together plans the changes of one image, or of several in one text.
+func (r *rewriter) together(group []*planned) {
+	all := map[*document.Tree]document.TextChange{}
+	var meant []*planned
+	for _, x := range group {
+		if !r.isMeant(x.Occurrence) {
+			continue
+		}
+		changes, err := r.changesOf(x)
+		if err != nil {
+			r.untouched(x.Occurrence, err)
+			continue
+		}
+		meant = append(meant, x)
+		for t, c := range changes {
+			c.Pieces = append(all[t].Pieces, c.Pieces...)
+			all[t] = c
+		}
+	}
+	if len(meant) == 0 {
+		return
+	}
+	for t, c := range all {
+		c.Text = replaced(t.Word(), c.Pieces)
+		all[t] = c
+	}
+	if err := r.agree(all); err != nil {
+		for _, x := range meant {
+			r.untouched(x.Occurrence, fmt.Errorf("image %s: %w", reference.Quote(x.Ref.String()), err))
+		}
+		return
+	}
+	for _, x := range meant {
+		x.changes = all
+	}
+}
+
+// replaced carries out pieces in their order.
+func replaced(text string, pieces []document.Piece) string {
+	var out strings.Builder
+	at := 0
+	for _, p := range pieces {
+		out.WriteString(text[at:p.Start])
+		out.WriteString(p.Text)
+		at = p.End
+	}
+	out.WriteString(text[at:])
+	return out.String()
+}
+
+// isMeant reports whether an image is to be changed, and says why not where
+// that may surprise.
+func (r *rewriter) isMeant(x inventory.Occurrence) bool {
+	switch {
+	case x.Ref.IsZero():
+		r.untouched(x, x.Err)
+	case r.o.To.Holds(x.Ref):
+	case len(r.o.Only) > 0 && !slices.ContainsFunc(r.o.Only, func(t reference.Target) bool { return t.Holds(x.Ref) }):
+	case x.Unknown != nil:
+		if !r.o.AllowUnknown {
+			r.untouched(x, x.Err)
+		}
+	case x.Fixed != nil:
+		r.untouched(x, fmt.Errorf("image %s: %w", reference.Quote(x.Ref.String()), x.Fixed))
+	case !r.o.Env && (x.Place.Use == place.UseEnv || x.Place.Use == place.UseArgument || x.Place.Use == place.UseData):
+		r.untouched(x, fmt.Errorf("image %s: %w", reference.Quote(x.Ref.String()), ErrIndirect))
+	default:
+		return true
+	}
+	return false
+}
+
+// ErrIndirect is the reason for leaving an image alone that is recognised by its
+// looks, in an environment variable, an argument or a ConfigMap.
+var ErrIndirect = errors.New("is recognised by its looks, in a variable, an argument or a ConfigMap")
+
+func (r *rewriter) untouched(x inventory.Occurrence, err error) {
+	r.kept = append(r.kept, &place.Problem{Place: x.Place, Err: fmt.Errorf("not changed: %w", err)})
+}
+
+// changesOf gives what the scalars of an image, or the aliases that are in their
+// place, have to say.
+func (r *rewriter) changesOf(x *planned) (map[*document.Tree]document.TextChange, error) {
+	to := r.o.To.Reference(x.Ref)
+	if x.Whole != nil {
+		name := x.Span
+		name.End -= len(reference.SuffixOf(x.Whole.Word()[name.Start:name.End]))
+		return map[*document.Tree]document.TextChange{x.Whole: {Source: x.Source, Pieces: []document.Piece{{Span: name, Text: to.Name()}}}}, nil
+	}
+	p := x.Parts
+	repository := to.Repository()
+	if image := p.Image.Word(); image != "" {
+		last := "/" + strings.TrimSuffix(image, reference.SuffixOf(image))
+		if !strings.HasSuffix(repository, last) {
+			return nil, fmt.Errorf("image %s: repository and image do not fit together", reference.Quote(x.Ref.String()))
+		}
+		repository = strings.TrimSuffix(repository, last)
+	} else {
+		repository += reference.SuffixOf(p.Repository.Word())
+	}
+	all := map[*document.Tree]document.TextChange{}
+	set := func(t *document.Tree, text string) {
+		if t.Word() != text {
+			all[t] = document.TextChange{Source: x.Source, Pieces: []document.Piece{{Span: document.Span{Start: 0, End: len(t.Word())}, Text: text}}}
+		}
+	}
+	switch {
+	case p.Registry.Word() != "":
+		set(p.Registry, to.Registry())
+	case p.Lacks != nil && p.Registry == nil && !hasHost(p.Repository.Word()):
+		e, ok := x.Source.NewField(p.Lacks, "repository", "registry", to.Registry())
+		if !ok || r.added[p.Lacks] {
+			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", reference.Quote(x.Ref.String()), to.Registry())
+		}
+		r.added[p.Lacks] = true
+		x.insert = &e
+	default:
+		repository = to.Registry() + "/" + repository
+	}
+	set(p.Repository, repository)
+	return all, nil
+}
+
+// hasHost reports whether a repository begins with a registry.
+func hasHost(repository string) bool {
+	first, _, ok := strings.Cut(repository, "/")
+	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
+}
+
+// agree notes what scalars have to say. It refuses one that cannot be changed
+// where it is, and one that has to say something else for another image; merge
+// keys and a repository for all images make that possible.
+func (r *rewriter) agree(changes map[*document.Tree]document.TextChange) error {
+	for t, c := range changes {
+		if before, ok := r.texts[t]; ok && before.Text != c.Text {
+			return errShared
+		}
+		if err := c.Source.CanReplace(t, c); err != nil {
+			return err
+		}
+	}
+	for t, c := range changes {
+		if t.Kind == document.Scalar {
+			r.texts[t] = c
+		}
+	}
+	return nil
+}
+
+var errShared = errors.New("its text belongs to another image too, which would differ; write it out for each")
+
+// followAliases gives the aliases that say the right thing once the scalar that
+// they are in the place of is changed, and has the others replaced.
+func (r *rewriter) followAliases(plan []*planned) map[*document.Tree]bool {
+	followed := map[*document.Tree]bool{}
+	for _, x := range plan {
+		for t, c := range x.changes {
+			if t.Kind != document.Alias {
+				continue
+			}
+			if target, ok := r.texts[t.Target]; ok && target.Text == c.Text {
+				followed[t] = true
+			} else {
+				r.texts[t] = c
+			}
+		}
+	}
+	return followed
+}
+
+// keepAnchors gives up changes of scalars with an anchor that something else
+// than an image is an alias of.
+func (r *rewriter) keepAnchors(root *document.Tree, plan []*planned, followed map[*document.Tree]bool) {
+	changes := func(t *document.Tree) bool { _, ok := r.texts[t]; return ok }
+	document.Walk(root, func(t *document.Tree) {
+		if t.Kind != document.Alias || followed[t] || changes(t) || !changes(t.Target) {
+			return
+		}
+		line := r.texts[t.Target].Source.Place(t.At).Line
+		delete(r.texts, t.Target)
+		for _, x := range plan {
+			for each := range x.changes {
+				if each.Resolve() == t.Target && !changes(each) {
+					r.untouched(x.Occurrence, fmt.Errorf("image %s: its anchor &%s stands for something else in line %d too; write the image out",
+						reference.Quote(x.Ref.String()), t.Target.Anchor, line))
+					for other := range x.changes {
+						delete(r.texts, other)
+					}
+					x.changes = nil
+					break
+				}
+			}
+		}
+	})
+}
+
+// finish adds pull secrets, and notes what every image of the document shall
+// be.
+func (r *rewriter) finish(plan []*planned) {
+	noted := map[string]bool{}
+	for _, x := range plan {
+		ref, want := x.Ref, wanted{x.Ref, x.Text}
+		if x.changes != nil {
+			ref = r.o.To.Reference(ref)
+			want = wanted{ref: ref}
+			r.out.Changes = append(r.out.Changes, Change{x.Place, x.Ref, ref})
+		}
+		r.wanted = append(r.wanted, want)
+		if r.o.PullSecret == "" || ref.IsZero() || !r.o.To.Holds(ref) || x.Fixed != nil || x.Unknown != nil || x.Note {
+			continue
+		}
+		if x.Pod != nil {
+			r.addSecret(x.Pod)
+			continue
+		}
+		object := place.Place{File: x.Place.File, Kind: x.Place.Kind, Namespace: x.Place.Namespace, Name: x.Place.Name}
+		if !noted[object.String()] {
+			noted[object.String()] = true
+			r.out.Notes = append(r.out.Notes, &place.Problem{Place: object,
+				Err: fmt.Errorf("it is not known where pull secrets belong here; add %s yourself if it needs one", r.o.PullSecret)})
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package place
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/providerconfig"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	binDir = providerconfig.ProgramDir
+	config = providerconfig.File
+)
+
+// node is a node with the directories that the chart mounts.
+type node struct {
+	*testing.T
+	root, source string
+	log          bytes.Buffer
+}
+
+func newNode(t *testing.T) *node {
+	t.Helper()
+	n := &node{T: t, root: t.TempDir(), source: filepath.Join(t.TempDir(), providerconfig.Provider)}
+	for _, dir := range []string{binDir, filepath.Dir(config), "/var/lib/berth"} {
+		n.check(os.MkdirAll(filepath.Join(n.root, dir), 0o755))
+	}
+	n.release("one")
+	return n
+}
+
+func (n *node) check(err error) {
+	n.Helper()
+	if err != nil {
+		n.Fatal(err)
+	}
+}
+
+// release makes another program the one that the image holds.
+func (n *node) release(content string) {
+	n.Helper()
+	n.check(os.WriteFile(n.source, []byte(content), 0o755))
+}
+
+// options name the node as the chart mounts it. text is the configuration; "" is the
+// published one.
+func (n *node) options(text string) Options {
+	n.Helper()
+	n.log.Reset()
+	root, err := managedfile.OpenRoot(n.root)
+	n.check(err)
+	n.Cleanup(func() { root.Close() })
+	o := Options{Root: root, Program: n.source, Dir: binDir, Config: config, Text: []byte(text), Log: slog.New(slog.NewJSONHandler(&n.log, nil))}
+	if text == "" {
+		o.Text = providerconfig.ConfigRequiringRules()
+	}
+	return o
+}
+
+func (n *node) put() {
+	n.Helper()
+	n.check(Put(n.options("")))
+}
+
+func (n *node) remove() {
+	n.Helper()
+	n.check(Remove(n.options("")))
+}
+
+func (n *node) read(name string) string {
+	n.Helper()
+	raw, err := os.ReadFile(filepath.Join(n.root, name))
+	if os.IsNotExist(err) {
+		return ""
+	}
+	n.check(err)
+	return string(raw)
+}
+
+func (n *node) write(name, content string) {
+	n.Helper()
+	n.check(os.WriteFile(filepath.Join(n.root, name), []byte(content), 0o644))
+}
+
+// files lists what there is.
+func (n *node) files() []string {
+	n.Helper()
+	var found []string
+	n.check(filepath.WalkDir(n.root, func(path string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			found = append(found, strings.TrimPrefix(path, n.root))
+		}
+		return err
+	}))
+	return found
+}
+
+func TestPlacesAndTakesAway(t *testing.T) {
+	n := newNode(t)
+	n.put()
+	if got := n.read(binDir + "/" + providerconfig.Provider); got != "one" {
+		t.Errorf("the program is %q", got)
+	}
+	if info, err := os.Stat(filepath.Join(n.root, binDir, providerconfig.Provider)); err != nil || info.Mode() != 0o755 {
+		t.Errorf("the program: %v, %v", info.Mode(), err)
+	}
+	if got := n.read(config); !strings.Contains(got, "kind: CredentialProviderConfig") || !strings.Contains(got, "- name: "+providerconfig.Provider) {
+		t.Errorf("the configuration is\n%s", got)
+	}
+	before := n.read(config)
+	n.put()
+	if n.log.Len() > 0 || n.read(config) != before {
+		t.Errorf("the second run does something: %s", &n.log)
+	}
+	n.remove()
+	if left := n.files(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	n.remove()
+}
+
+func TestFollowsReleases(t *testing.T) {
+	n := newNode(t)
+	for _, version := range []string{"one", "two", "three"} {
+		n.release(version)
+		n.check(Put(n.options("providers: # " + version + "\n")))
+		if got := n.read(binDir + "/" + providerconfig.Provider); got != version {
+			t.Errorf("the program is %q, want %q", got, version)
+		}
+		if got := n.read(config); !strings.Contains(got, "# "+version) {
+			t.Errorf("the configuration of %s is\n%s", version, got)
+		}
+	}
+	n.remove()
+	if left := n.files(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// A program or a configuration of somebody else is used as it is and stays; so
+// does one that was edited.
+func TestLeavesOthersAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		path, content string
+		placedFirst   bool
+		stays         []string // after --remove
+	}{
+		"program":              {binDir + "/" + providerconfig.Provider, "theirs", false, []string{binDir + "/" + providerconfig.Provider}},
+		"program put in place": {binDir + "/" + providerconfig.Provider, "theirs", true, []string{binDir + "/" + providerconfig.Provider}},
+		"configuration":        {config, "providers: [{name: other}]\n", false, []string{config}},
+		"configuration that names it": {
+			config, "providers: [{name: " + providerconfig.Provider + "}]\n", false,
+			[]string{config, binDir + "/" + providerconfig.Provider, record},
+		},
+		"edited configuration": {
+			config, "providers: [{name: " + providerconfig.Provider + "}]\n", true,
+			[]string{config, binDir + "/" + providerconfig.Provider, record},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			if c.placedFirst {
+				n.put()
+			}
+			n.write(c.path, c.content)
+			n.release("two")
+			n.put()
+			if got := n.read(c.path); got != c.content {
+				t.Errorf("%s became %q", c.path, got)
+			}
+			if !strings.Contains(n.log.String(), c.path) {
+				t.Errorf("the log does not name it: %s", &n.log)
+			}
+			n.remove()
+			want := slices.Sorted(slices.Values(c.stays))
+			if got := n.files(); !slices.Equal(got, want) {
+				t.Errorf("stays: %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// Killed in the middle of a copy: half of it lies beside, never in its place.
+func TestSweepsHalfACopy(t *testing.T) {
+	n := newNode(t)
+	n.write(binDir+"/_berth-tmp-0123456789abcdef-file", "on")
+	n.write(binDir+"/another", "theirs")
+	n.put()
+	want := []string{config, binDir + "/another", binDir + "/" + providerconfig.Provider, record}
+	slices.Sort(want)
+	if got := n.files(); !slices.Equal(got, want) {
+		t.Errorf("there are %q, want %q", got, want)
+	}
+}
+
+// The configuration must not name a program that is not there.
+func TestProgramComesFirst(t *testing.T) {
+	n := newNode(t)
+	n.check(os.Remove(n.source))
+	if err := Put(n.options("")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a program: %v", err)
+	}
+	if left := n.files(); len(left) > 0 {
+		t.Errorf("there are %q", left)
+	}
+}

@@ -1,0 +1,368 @@
+package providerconfig
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+// entry is one provider of a CredentialProviderConfig, kubelet.config.k8s.io.
+type entry struct {
+	Name                 string   `json:"name" yaml:"name"`
+	APIVersion           string   `json:"apiVersion" yaml:"apiVersion"`
+	MatchImages          []string `json:"matchImages" yaml:"matchImages"`
+	DefaultCacheDuration string   `json:"defaultCacheDuration" yaml:"defaultCacheDuration"`
+	Args                 []string `json:"args,omitempty" yaml:"args,omitempty"`
+}
+
+// ourEntry is the one of the manifest.
+func ourEntry() (entry, error) {
+	e, ok := entryIn(Config())
+	if !ok {
+		return e, fmt.Errorf("the manifest of the credential provider: %w", errNotConfig)
+	}
+	return e, nil
+}
+
+// entryIn finds our entry in a CredentialProviderConfig.
+func entryIn(data []byte) (entry, bool) {
+	var c struct {
+		Providers []entry `yaml:"providers"`
+	}
+	if yaml.Unmarshal(data, &c) != nil {
+		return entry{}, false
+	}
+	at := slices.IndexFunc(c.Providers, func(e entry) bool { return e.Name == Provider })
+	if at < 0 {
+		return entry{}, false
+	}
+	return c.Providers[at], true
+}
+
+var (
+	errNotConfig = errors.New("is no CredentialProviderConfig with providers")
+	errByHand    = errors.New("is written in a way that cannot be changed without touching the rest; add or remove the entry of " + Provider + " by hand")
+)
+
+// parseConfig gives a CredentialProviderConfig as plain values, and the names in
+// it. JSON is YAML.
+func parseConfig(data []byte) (values map[string]any, names []string, err error) {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&values); err != nil || values["kind"] != "CredentialProviderConfig" {
+		return nil, nil, errNotConfig
+	}
+	if err := d.Decode(new(any)); err == nil {
+		return nil, nil, errNotConfig // a second document
+	}
+	providers, _ := values["providers"].([]any)
+	for _, p := range providers {
+		p, _ := p.(map[string]any)
+		name, _ := p["name"].(string)
+		if name == "" || name != path.Base(name) || name == "." || name == ".." {
+			return nil, nil, errNotConfig
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return nil, nil, errNotConfig
+	}
+	return values, names, nil
+}
+
+// Names gives the names of the providers in a CredentialProviderConfig.
+func Names(data []byte) ([]string, error) {
+	_, names, err := parseConfig(data)
+	return names, err
+}
+
+// AddEntry puts our entry behind the others, with more images, and leaves every
+// other byte. An entry of that name stays as it is, unless an image is missing:
+// then it is replaced by one that has all of its images too.
+//
+// With require it gets the argument that makes rules a must, if it is written.
+func AddEntry(data []byte, images []string, require bool) ([]byte, error) {
+	_, names, err := parseConfig(data)
+	if err != nil {
+		return data, err
+	}
+	e, err := ourEntry()
+	if err != nil {
+		return nil, err
+	}
+	e.MatchImages = append(e.MatchImages, missing(images, e.MatchImages)...)
+	if require {
+		e.Args = []string{RequireRules}
+	}
+	if slices.Contains(names, Provider) {
+		now, _ := entryIn(data)
+		lacks := missing(images, now.MatchImages)
+		if len(lacks) == 0 {
+			return data, nil
+		}
+		e.MatchImages = append(now.MatchImages, lacks...)
+		e.Args = append(now.Args, missing(e.Args, now.Args)...)
+		without, err := RemoveEntry(data)
+		if err != nil || !plain(data) {
+			return nil, fmt.Errorf("kubelet does not ask %s about %s, whose login the RegistryConfig holds; add it to matchImages of its entry by hand", Provider, strings.Join(lacks, ", "))
+		}
+		data = without
+	}
+	return appendEntry(data, e)
+}
+
+// appendEntry puts an entry behind the others.
+func appendEntry(data []byte, e entry) ([]byte, error) {
+	before, _, err := parseConfig(data)
+	if err != nil {
+		return nil, err
+	}
+	var after []byte
+	if isJSON(data) {
+		after, err = addJSON(data, e)
+	} else {
+		after, err = addYAML(data, e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var ours any
+	raw, err := json.Marshal(e)
+	if err == nil {
+		err = yaml.Unmarshal(raw, &ours)
+	}
+	if err != nil {
+		return nil, err
+	}
+	before["providers"] = append(slices.Clone(before["providers"].([]any)), ours)
+	return after, sameConfig(after, before)
+}
+
+// RemoveEntry takes our entry out, and leaves every other byte. Where it is not,
+// nothing changes.
+func RemoveEntry(data []byte) ([]byte, error) {
+	before, names, err := parseConfig(data)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.Index(names, Provider)
+	switch {
+	case at < 0:
+		return data, nil
+	case len(names) == 1:
+		return nil, fmt.Errorf("no provider would be left, with which kubelet does not start")
+	}
+	var after []byte
+	if isJSON(data) {
+		after, err = removeJSON(data, at)
+	} else {
+		after, err = removeYAML(data, at)
+	}
+	if err != nil {
+		return nil, err
+	}
+	before["providers"] = slices.Delete(slices.Clone(before["providers"].([]any)), at, at+1)
+	return after, sameConfig(after, before)
+}
+
+// sameConfig makes sure of an edit: nothing but what was meant has changed.
+func sameConfig(data []byte, want map[string]any) error {
+	got, _, err := parseConfig(data)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		return errByHand
+	}
+	return nil
+}
+
+func isJSON(data []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) }
+
+// span is a part of a file, from one byte to before another.
+type span struct{ from, to int }
+
+// jsonProviders finds the elements of "providers".
+func jsonProviders(data []byte) ([]span, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var skipped json.RawMessage
+		if name != "providers" {
+			if err := d.Decode(&skipped); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if open, err := d.Token(); err != nil || open != json.Delim('[') {
+			return nil, errByHand
+		}
+		var all []span
+		for d.More() {
+			from := int(d.InputOffset())
+			for from < len(data) && strings.ContainsRune(" \t\r\n,", rune(data[from])) {
+				from++
+			}
+			if err := d.Decode(&skipped); err != nil {
+				return nil, err
+			}
+			all = append(all, span{from, int(d.InputOffset())})
+		}
+		return all, nil
+	}
+	return nil, errByHand
+}
+
+func addJSON(data []byte, e entry) ([]byte, error) {
+	all, err := jsonProviders(data)
+	if err != nil || len(all) == 0 {
+		return nil, errByHand
+	}
+	last := all[len(all)-1]
+	indent, alone := lineIndent(data, last.from)
+	var text []byte
+	between := ", "
+	if alone {
+		unit := "  "
+		if strings.Contains(indent, "\t") {
+			unit = "\t"
+		} else if len(indent)%4 == 0 && len(indent) > 4 {
+			unit = "    "
+		}
+		between = "," + lineEnd(data) + indent
+		text, err = json.MarshalIndent(e, indent, unit)
+		text = bytes.ReplaceAll(text, []byte("\n"), []byte(lineEnd(data)))
+	} else {
+		text, err = json.Marshal(e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(data[:last.to], []byte(between), text, data[last.to:]), nil
+}
+
+func removeJSON(data []byte, at int) ([]byte, error) {
+	all, err := jsonProviders(data)
+	if err != nil || at >= len(all) {
+		return nil, errByHand
+	}
+	if at > 0 { // with the comma before it
+		return slices.Concat(data[:all[at-1].to], data[all[at].to:]), nil
+	}
+	return slices.Concat(data[:all[0].from], data[all[1].from:]), nil
+}
+
+// lineIndent gives the blanks before a byte, and whether they are all that is
+// before it in its line.
+func lineIndent(data []byte, at int) (string, bool) {
+	start := bytes.LastIndexByte(data[:at], '\n') + 1
+	before := string(data[start:at])
+	return before, strings.TrimLeft(before, " \t") == ""
+}
+
+func lineEnd(data []byte) string {
+	if bytes.Contains(data, []byte("\r\n")) {
+		return "\r\n"
+	}
+	return "\n"
+}
+
+// yamlProviders finds the lines of each item of "providers", a list in block
+// style; comments and blank lines behind the last line of an item are no part of
+// it. Lines are counted from 0.
+func yamlProviders(data []byte) (items []span, lines []string, indent string, err error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
+		return nil, nil, "", errByHand
+	}
+	lines = strings.SplitAfter(string(data), "\n")
+	if lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
+	fields := doc.Content[0].Content
+	end := len(lines)
+	var list *yaml.Node
+	for i := 0; i+1 < len(fields); i += 2 {
+		if list != nil {
+			end = fields[i].Line - 1
+			break
+		}
+		if fields[i].Value == "providers" {
+			list = fields[i+1]
+		}
+	}
+	if list == nil || list.Kind != yaml.SequenceNode || list.Style&yaml.FlowStyle != 0 {
+		return nil, nil, "", errByHand
+	}
+	for _, item := range list.Content {
+		items = append(items, span{from: item.Line - 1})
+	}
+	for i := range items {
+		to := end
+		if i+1 < len(items) {
+			to = items[i+1].from
+		}
+		for to > items[i].from+1 {
+			if text := strings.TrimSpace(lines[to-1]); text != "" && !strings.HasPrefix(text, "#") {
+				break
+			}
+			to--
+		}
+		items[i].to = to
+		text := strings.TrimLeft(lines[items[i].from], " ")
+		own := lines[items[i].from][:len(lines[items[i].from])-len(text)]
+		if !strings.HasPrefix(text, "- ") || i > 0 && own != indent {
+			return nil, nil, "", errByHand
+		}
+		indent = own
+	}
+	return items, lines, indent, nil
+}
+
+func addYAML(data []byte, e entry) ([]byte, error) {
+	items, lines, indent, err := yamlProviders(data)
+	if err != nil || len(items) == 0 {
+		return nil, errByHand
+	}
+	end := lineEnd(data)
+	var text strings.Builder
+	for _, line := range []string{"- name: " + e.Name, "  apiVersion: " + e.APIVersion, "  matchImages:"} {
+		text.WriteString(indent + line + end)
+	}
+	for _, image := range e.MatchImages {
+		fmt.Fprintf(&text, "%s  - %q%s", indent, image, end)
+	}
+	fmt.Fprintf(&text, "%s  defaultCacheDuration: %q%s", indent, e.DefaultCacheDuration, end)
+	if len(e.Args) > 0 {
+		args, err := json.Marshal(e.Args)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&text, "%s  args: %s%s", indent, args, end)
+	}
+	at := items[len(items)-1].to
+	before := strings.Join(lines[:at], "")
+	added := text.String()
+	if !strings.HasSuffix(before, "\n") {
+		before += end
+		added = strings.TrimSuffix(added, end) // as the file had none
+	}
+	return []byte(before + added + strings.Join(lines[at:], "")), nil
+}
+
+func removeYAML(data []byte, at int) ([]byte, error) {
+	items, lines, _, err := yamlProviders(data)
+	if err != nil || at >= len(items) {
+		return nil, errByHand
+	}
+	return []byte(strings.Join(lines[:items[at].from], "") + strings.Join(lines[items[at].to:], "")), nil
+}

@@ -1,0 +1,195 @@
+package leak
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// All servers have this one image.
+const (
+	configBody = `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`
+	layerBody  = "a layer"
+)
+
+var (
+	manifestBody = fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+		ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, digest.FromString(configBody), len(configBody),
+		ocispec.MediaTypeImageLayer, digest.FromString(layerBody), len(layerBody))
+	manifestDigest = digest.FromString(manifestBody)
+)
+
+// mood is how one server behaves during one pull. It depends only on the seed, so that Berth and
+// the control get the same answers.
+type mood struct {
+	auth     string // "", basic, never, bearer
+	realm    string // own, sibling, evil, plain
+	answer   string // serve, 403, 404, 500, 429, drop, redirect
+	blob     string // serve, or where it redirects to
+	store    string // what it does when it was redirected to
+	token    string // what its token endpoint does with a POST
+	tokenGet int    // and with a GET
+}
+
+func (d *decoy) mood(pull int) mood {
+	h := fnv.New64a()
+	fmt.Fprint(h, d.world.round.id, pull, d.scheme, d.address)
+	rnd := &draw{Rand: rand.New(rand.NewPCG(d.world.seed, h.Sum64()))}
+	return mood{
+		auth:     pick(rnd, "", "", "basic", "basic", "basic", "basic", "never", "bearer", "bearer", "bearer"),
+		realm:    pick(rnd, "own", "own", "own", "sibling", "evil", "evil", "plain"),
+		answer:   pick(rnd, "serve", "serve", "serve", "serve", "serve", "serve", "403", "404", "404", "500", "429", "redirect"),
+		blob:     pick(rnd, "serve", "serve", "serve", "store", "store", "evil", "port", "subdomain", "plain"),
+		store:    pick(rnd, "serve", "serve", "serve", "basic", "bearer", "403", "404"),
+		token:    pick(rnd, "serve", "serve", "400", "401", "404", "405", "500"),
+		tokenGet: pick(rnd, 200, 200, 200, 401),
+	}
+}
+
+// The targets of redirects and realms. No config names them, so none may receive a secret.
+const (
+	evil  = "https://collector.evil.example"
+	store = "https://bucket.store.example"
+)
+
+// leadOf returns how containerd was led here; nil if it came without a redirect or realm.
+func leadOf(q url.Values) *lead {
+	u, err := url.Parse(q.Get("from"))
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	return &lead{from: placeOf(u), how: q.Get("how")}
+}
+
+// leading returns a url that names the place that led containerd there. If that place was itself
+// reached through another one, the url names the first.
+func leading(target string, at place, led *lead, how string) string {
+	from := at
+	if led != nil {
+		from = led.from
+		if led.how == byRedirect && how == byRealm {
+			how = byRedirectRealm
+		} else {
+			how = led.how
+		}
+	}
+	return target + "?" + url.Values{"from": {from.String()}, "how": {how}}.Encode()
+}
+
+func (d *decoy) behave(w http.ResponseWriter, r *http.Request, at place, led *lead) {
+	d.world.mu.Lock()
+	pull := d.world.pull
+	d.world.mu.Unlock()
+	m := d.mood(pull)
+	authorized := r.Header.Get("Authorization") != ""
+	switch {
+	case r.URL.Path == "/token":
+		d.issue(w, r, m)
+	case strings.HasPrefix(r.URL.Path, "/store/"):
+		if m.store == "basic" || m.store == "bearer" {
+			if !authorized {
+				d.challenge(w, m.store, m.realm, at, led)
+				return
+			}
+			m.store = "serve"
+		}
+		d.answer(w, r, m.store)
+	case m.auth == "never", m.auth == "basic" && !authorized:
+		d.challenge(w, "basic", m.realm, at, led)
+	case m.auth == "bearer" && !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer "):
+		d.challenge(w, "bearer", m.realm, at, led)
+	case m.answer == "redirect":
+		d.redirect(w, r, m.blob, at, led)
+	case m.answer == "serve" && strings.Contains(r.URL.Path, "/blobs/"):
+		d.redirect(w, r, m.blob, at, led)
+	default:
+		d.answer(w, r, m.answer)
+	}
+}
+
+// issue serves a token endpoint.
+func (d *decoy) issue(w http.ResponseWriter, r *http.Request, m mood) {
+	status := m.tokenGet
+	if r.Method == http.MethodPost {
+		if m.token != "serve" {
+			fmt.Sscan(m.token, &status)
+		} else {
+			status = http.StatusOK
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="tokens"`)
+	}
+	w.WriteHeader(status)
+	fmt.Fprint(w, `{"token":"opaque","access_token":"opaque","expires_in":300}`)
+}
+
+func (d *decoy) challenge(w http.ResponseWriter, scheme, realm string, at place, led *lead) {
+	d.world.mu.Lock()
+	d.world.challenged[at.scheme+at.host] = true
+	d.world.mu.Unlock()
+	value := `Basic realm="registry"`
+	if scheme == "bearer" {
+		target := map[string]string{
+			"own":     at.scheme + "://" + at.host,
+			"sibling": at.scheme + "://auth." + at.host,
+			"plain":   "http://" + at.host,
+			"evil":    evil,
+		}[realm]
+		if realm == "own" && led == nil {
+			// containerd needs no lead to reach a server's own endpoint.
+			value = fmt.Sprintf(`Bearer realm=%q,service="registry"`, target+"/token")
+		} else {
+			value = fmt.Sprintf(`Bearer realm=%q,service="registry"`, leading(target+"/token", at, led, byRealm))
+		}
+	}
+	w.Header().Set("WWW-Authenticate", value)
+	w.WriteHeader(http.StatusUnauthorized)
+}
+
+// redirect redirects a client, or serves.
+func (d *decoy) redirect(w http.ResponseWriter, r *http.Request, where string, at place, led *lead) {
+	target := map[string]string{
+		"store":     store,
+		"evil":      evil,
+		"port":      at.scheme + "://" + at.name() + ":9443",
+		"subdomain": at.scheme + "://blobs." + at.host,
+		"plain":     "http://" + at.host,
+	}[where]
+	if target == "" || at.scheme == "http" && where == "plain" {
+		d.answer(w, r, "serve")
+		return
+	}
+	at.path = r.URL.Path
+	w.Header().Set("Location", leading(target+"/store"+r.URL.Path, at, led, byRedirect))
+	w.WriteHeader(http.StatusTemporaryRedirect)
+}
+
+func (d *decoy) answer(w http.ResponseWriter, r *http.Request, how string) {
+	status := http.StatusOK
+	if how != "serve" {
+		fmt.Sscan(how, &status)
+		w.WriteHeader(status)
+		return
+	}
+	body, mediaType := manifestBody, ocispec.MediaTypeImageManifest
+	switch {
+	case strings.HasSuffix(r.URL.Path, digest.FromString(configBody).String()):
+		body, mediaType = configBody, "application/octet-stream"
+	case strings.HasSuffix(r.URL.Path, digest.FromString(layerBody).String()):
+		body, mediaType = layerBody, "application/octet-stream"
+	}
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Docker-Content-Digest", digest.FromString(body).String())
+	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+	if r.Method != http.MethodHead {
+		fmt.Fprint(w, body)
+	}
+}
