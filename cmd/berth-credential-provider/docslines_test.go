@@ -213,7 +213,7 @@ func otherFailures() map[string]failure {
 				n.t.Fatal(err)
 			}
 		}},
-		"Somebody ran it by hand": withStdin(""),
-		"stdin is cut short":      withStdin(`{"kind":`),
+		"It was run by hand": withStdin(""),
+		"stdin is cut short": withStdin(`{"kind":`),
 	}
 }

@@ -76,24 +76,3 @@ func checkWritten(t *testing.T, file, want string) {
 		t.Errorf("the README shows\n%s\nwritten was\n%s", want, body)
 	}
 }
-
-// What the README tells people to make exists.
-func TestREADMETargets(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	makefile, err := os.ReadFile("../../Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	targets := regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)").FindAllSubmatch(readme, -1)
-	if len(targets) < 3 {
-		t.Fatalf("%d targets found", len(targets))
-	}
-	for _, m := range targets {
-		if !bytes.Contains(makefile, append([]byte("\n"), append(m[1], ':')...)) {
-			t.Errorf("no target %s", m[1])
-		}
-	}
-}

@@ -26,7 +26,7 @@ var namesChecked = map[string]int{
 	"docs/adr/0024-the-house.md": 8,
 }
 
-// TestNames: the paths, Go names and make targets of these pages exist.
+// TestNames: the paths and Go names of these pages exist.
 func TestNames(t *testing.T) {
 	r := newRepository(t)
 	for page, least := range namesChecked {
@@ -72,10 +72,10 @@ func TestIndexes(t *testing.T) {
 func TestNotices(t *testing.T) {
 	r := newRepository(t)
 	for text, want := range map[string]int{
-		"`hostsconf/plan.go` `hostsconf.Build` `hostsconf.Tree.Apply` `make test` `config.yaml`": 0,
-		"`config/check*.go` `/etc/berth/config.yaml` `hosts.toml` `cmd/berth`":                   0,
+		"`hostsconf/plan.go` `hostsconf.Build` `hostsconf.Tree.Apply` `config.yaml`": 0,
+		"`config/check*.go` `/etc/berth/config.yaml` `hosts.toml` `cmd/berth`":       0,
 		"`hostsconf/nothing.go`": 1, "`config/nothing*.go`": 1, "`hostsconf.Nothing`": 1,
-		"`hostsconf.Tree.Nothing`": 1, "`nothing.Build`": 1, "`make nothing`": 1,
+		"`hostsconf.Tree.Nothing`": 1, "`nothing.Build`": 1,
 	} {
 		if _, problems := r.names(text); len(problems) != want {
 			t.Errorf("%s: %d problems, want %d: %q", text, len(problems), want, problems)
@@ -117,15 +117,14 @@ func pages(t *testing.T) (all []string) {
 
 // repository knows which Go names there are.
 type repository struct {
-	folders  []string            // top-level directories
-	packages map[string][]string // directories by the last part of their path
-	targets  map[string]bool
+	folders  []string                   // top-level directories
+	packages map[string][]string        // directories by the last part of their path
 	declared map[string]map[string]bool // by directory
 }
 
 func newRepository(t *testing.T) *repository {
 	t.Helper()
-	r := &repository{packages: map[string][]string{}, targets: map[string]bool{}, declared: map[string]map[string]bool{}}
+	r := &repository{packages: map[string][]string{}, declared: map[string]map[string]bool{}}
 	err := filepath.WalkDir(top, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -145,9 +144,6 @@ func newRepository(t *testing.T) *repository {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(?m)^([a-z0-9-]+):`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
-		r.targets[m[1]] = true
-	}
 	return r
 }
 
@@ -157,7 +153,6 @@ var (
 	goName = regexp.MustCompile(`^([a-z][a-z0-9]*)\.([A-Za-z]\w*)(?:\.(\w+))?$`)
 	// suffix ends the name of a file that is not in the repository.
 	suffix = regexp.MustCompile(`\.(toml|ya?ml|json|md|lock|service|conf|zst)$`)
-	target = regexp.MustCompile(`^make ([a-z0-9-]+)`)
 )
 
 // names checks every name in backticks, and counts those that it knows how to
@@ -170,10 +165,6 @@ func (r *repository) names(text string) (found int, problems []string) {
 		case isPath && slices.Contains(r.folders, first):
 			if all, err := filepath.Glob(filepath.Join(top, name)); err != nil || len(all) == 0 {
 				problems = append(problems, name+" does not exist")
-			}
-		case target.MatchString(name):
-			if !r.targets[target.FindStringSubmatch(name)[1]] {
-				problems = append(problems, name+": the Makefile has no such target")
 			}
 		case goName.MatchString(name) && !suffix.MatchString(name):
 			if p := r.goProblem(goName.FindStringSubmatch(name)); p != "" {

@@ -90,7 +90,7 @@ func TestPullSecretsPage(t *testing.T) {
 		t.Fatal("the page has no such table")
 	}
 	table, _, _ = strings.Cut(table, "\n\n")
-	who := map[string]string{"": "nobody", "mirror": "the mirror", "hub": "Docker Hub", "hub mirror": "the mirror, then Docker Hub"}
+	who := map[string]string{"": "no host", "mirror": "the mirror", "hub": "Docker Hub", "hub mirror": "the mirror, then Docker Hub"}
 	from := map[string]string{"": "nowhere, the pull fails", "mirror": "the mirror", "hub": "Docker Hub"}
 	var want []string
 	for _, row := range secretRows() {
