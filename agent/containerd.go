@@ -14,26 +14,26 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// containerdEvery is how often the node's containerd is looked at when no file
-// of its configuration changes: it may have been restarted.
+// containerdEvery is how often the node's containerd is inspected when no file of its
+// configuration changes: it may have been restarted.
 const containerdEvery = time.Minute
 
-// containerdView is what is known of the node's containerd: whether it reads
-// what the agent writes. It changes nothing there.
+// containerdView knows whether the node's containerd reads the files that the agent writes. It
+// changes nothing there.
 type containerdView struct {
 	host nodepkg.Host
 	wake chan struct{} // capacity 1
 
 	mu      sync.Mutex
-	dir     string // where the agent writes; "" before the first config
+	dir     string // certs.d that the agent writes; "" before the first config
 	files   []string
-	seen    string // the stamp of dir and files at the last look
+	seen    string // stamp of dir and files at the last refresh
 	found   *status.Containerd
-	version map[string]string // by the stamp of a program
+	version map[string]string // output of --version, by path, size and time of the program
 }
 
-// newContainerdView looks at the node below the machine's root. The processes
-// and the version are seen on this machine only.
+// newContainerdView inspects the node below the root of m. Processes and version are only known
+// if that root is "/".
 func newContainerdView(m *reconcile.Node) *containerdView {
 	v := &containerdView{host: nodepkg.Host{Root: m.Root}, wake: make(chan struct{}, 1), version: map[string]string{}}
 	if m.Root.Path("/") == "/" {
@@ -43,7 +43,7 @@ func newContainerdView(m *reconcile.Node) *containerdView {
 	return v
 }
 
-// askVersion asks each program once.
+// askVersion runs each program once, and again when its file changed.
 func (v *containerdView) askVersion(ctx context.Context, binary string) (string, error) {
 	key := binary
 	if info, err := os.Stat(binary); err == nil {
@@ -60,8 +60,8 @@ func (v *containerdView) askVersion(ctx context.Context, binary string) (string,
 	return text, err
 }
 
-// set says where the agent writes. A change of that, or of a file that was
-// seen, is looked at soon.
+// set sets the certs.d that the agent writes. If it or a file of containerd's configuration
+// changed, run refreshes soon.
 func (v *containerdView) set(dir string) {
 	v.mu.Lock()
 	v.dir = dir
@@ -75,7 +75,7 @@ func (v *containerdView) set(dir string) {
 	}
 }
 
-// stamp tells one state of the files from another. The caller holds the lock.
+// stamp changes when dir or one of the files changes. The caller holds mu.
 func (v *containerdView) stamp() string {
 	var b strings.Builder
 	b.WriteString(v.dir)
@@ -87,8 +87,7 @@ func (v *containerdView) stamp() string {
 	return b.String()
 }
 
-// watched are the files of containerd's configuration, as this process names
-// them.
+// watched returns the files of containerd's configuration, as paths of this process.
 func (v *containerdView) watched() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -99,15 +98,15 @@ func (v *containerdView) watched() []string {
 	return files
 }
 
-// state is what the last look found; nil before it.
+// state returns the result of the last refresh, nil before the first.
 func (v *containerdView) state() *status.Containerd {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.found
 }
 
-// run looks now and then until ctx is done, and calls changed when what it
-// found is another than before.
+// run refreshes on a timer and after [containerdView.set] until ctx is done. It calls changed
+// when the result differs from the one before.
 func (v *containerdView) run(ctx context.Context, changed func()) error {
 	tick := time.NewTicker(containerdEvery)
 	defer tick.Stop()
@@ -124,7 +123,7 @@ func (v *containerdView) run(ctx context.Context, changed func()) error {
 	}
 }
 
-// refresh looks once, and reports whether something is new.
+// refresh inspects containerd once and reports whether the result changed.
 func (v *containerdView) refresh(ctx context.Context) bool {
 	v.mu.Lock()
 	dir := v.dir

@@ -20,7 +20,7 @@ import (
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
-// small makes dir a file system of 64 KiB for as long as the test runs.
+// small mounts a file system of 64 KiB on dir for the time of the test.
 func (n *node) small(dir string) {
 	n.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -37,7 +37,7 @@ func (n *node) small(dir string) {
 	})
 }
 
-// fill takes all space that is left in a directory's file system.
+// fill uses up the space that is left on a directory's file system.
 func fill(t *testing.T, dir string) (filler string) {
 	t.Helper()
 	filler = filepath.Join(dir, "filler")
@@ -94,7 +94,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	// 40 files of a page each fit into 64 KiB no more than they did.
+	// 40 files of a page each still do not fit into 64 KiB.
 	n.write("etc/config.yaml", mirrors(5, "b.corp"))
 	for i := range 5 {
 		n.names(fmt.Sprintf("r%d.corp", i), "b.corp", true)
@@ -106,8 +106,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestFullVar needs root: Berth's own directory is full when a token comes to
-// its end. The header goes all the same, and comes back when there is room.
+// TestFullVar needs root: Berth's own directory is full when a token expires. The header is
+// removed nevertheless, and is written again when there is space.
 func TestFullVar(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
 	dir := filepath.Join(n.root, StateDir)
@@ -139,8 +139,8 @@ func TestFullVar(t *testing.T) {
 	}
 }
 
-// TestFullCerts needs root: the file system of certs.d itself is full when a
-// token comes to its end. The header goes, the mirror stays.
+// TestFullCerts needs root: the file system of certs.d itself is full when a token expires. The
+// header is removed, the mirror stays.
 func TestFullCerts(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
 	dir := filepath.Join(n.root, certsDir)
@@ -164,7 +164,7 @@ func TestFullCerts(t *testing.T) {
 		s := n.agent.Snapshot()
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
 	})
-	n.turned() // what was done stays done, and is ours
+	n.turned() // the edited file stays as it is, and is ours
 	if hosts := lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
 		t.Errorf("later containerd asks %s", hosts)
 	}
@@ -182,8 +182,8 @@ func TestFullCerts(t *testing.T) {
 	}
 }
 
-// TestReadOnlyCerts needs root: what cannot be written in the normal way cannot
-// be written in the other one, and is told once.
+// TestReadOnlyCerts needs root: neither the normal write nor the one for a full disk works, and
+// the error is reported once.
 func TestReadOnlyCerts(t *testing.T) {
 	n := newNode(t)
 	login := "registries:\n- host: a.corp\n  username: u\n  password: p\n"
@@ -229,7 +229,7 @@ func TestReadOnlyCerts(t *testing.T) {
 	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
 }
 
-// TestReadOnlyRun needs root: there is no place for the lock, and that is told.
+// TestReadOnlyRun needs root: the lock file cannot be made, and the error says so.
 func TestReadOnlyRun(t *testing.T) {
 	n := newNode(t)
 	m := opened(t, n.root)

@@ -48,7 +48,7 @@ func TestPutsRight(t *testing.T) {
 	}
 }
 
-// Somebody else manages the file: it is theirs after a while, and told.
+// Another program keeps writing the file: after a while the file is left to it and reported.
 func TestGivesUpAFight(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
@@ -98,7 +98,7 @@ func TestAForeignFileIsAConflict(t *testing.T) {
 	if strings.Contains(n.hosts("quay.io"), "a.corp") {
 		t.Error("it was written over")
 	}
-	// It goes, and its place is taken.
+	// The foreign file is removed; ours is written.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func TestFollowsTheConfig(t *testing.T) {
 	}
 }
 
-// A ConfigMap: kubelet swaps one link.
+// A ConfigMap: kubelet replaces one symlink.
 func TestFollowsAConfigMap(t *testing.T) {
 	n := newNode(t)
 	volume := filepath.Join(n.dir, "volume")
@@ -67,7 +67,7 @@ func TestFollowsAConfigMap(t *testing.T) {
 	n.o.ConfigPath = filepath.Join(volume, "config.yaml")
 	n.start()
 	n.names("quay.io", "Basic dTpmaXJzdA==", true)
-	swap("2", config, "second") // only the secret is another
+	swap("2", config, "second") // only the secret differs
 	n.names("quay.io", "Basic dTpzZWNvbmQ=", true)
 	swap("3", strings.Replace(config, "url: https://a.corp", "url: https://b.corp", 1), "second")
 	n.names("quay.io", "b.corp", true)
@@ -118,8 +118,7 @@ func TestBadConfigChangesNothing(t *testing.T) {
 	n.T = t
 }
 
-// What is kept serves the agent that comes after, and edits are still put
-// right.
+// A saved config serves the next agent, which still corrects edits of our files.
 func TestStartsWithABadConfig(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
@@ -144,8 +143,8 @@ func TestStartsWithABadConfig(t *testing.T) {
 	}
 }
 
-// A secret file that is gone is a bad config like any other, and what was good
-// holds over a restart.
+// A missing secret file makes a config bad like any other mistake; the last good config stays
+// in effect over a restart.
 func TestStartsWithoutASecretFile(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/password", "sesame")
@@ -166,7 +165,7 @@ func TestStartsWithoutASecretFile(t *testing.T) {
 	if s := n.agent.Snapshot(); s.Config.OK || !strings.Contains(s.Config.Error, "password") || strings.Contains(s.Config.Error, "sesame") {
 		t.Errorf("%+v", s.Config)
 	}
-	// What is kept is kept again when somebody removes it.
+	// The saved config is written again when it was removed.
 	n.write("etc/password", "sesame")
 	n.eventually("good again", func() bool { return n.agent.Snapshot().Config.OK })
 	kept := filepath.Join(n.root, reconcile.StateDir, reconcile.LastGoodFile)
@@ -191,8 +190,8 @@ func TestWithoutAConfig(t *testing.T) {
 	n.names("quay.io", "a.corp", true)
 }
 
-// The node's own config is followed through links as the node has them, by
-// events alone.
+// The node's own config is followed through symlinks as the node resolves them, by events
+// alone.
 func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	n := newNode(t)
 	n.o.ConfigPath, n.o.resync = "", time.Hour
@@ -226,7 +225,7 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	n.names("quay.io", "two.corp", true)
 }
 
-// Each mistake of a config is a record of its own, and is told once.
+// Each mistake in a config is a log record of its own, and is logged once.
 func TestOneRecordPerMistake(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", nodetest.Head+"mirors: []\nregistreis: []\n")
@@ -249,8 +248,8 @@ func TestOneRecordPerMistake(t *testing.T) {
 	}
 }
 
-// When a file goes its line goes, because a file that is named and missing
-// fails every pull; a new one is named.
+// When a certificate file is removed, its line in hosts.toml is removed too, because containerd
+// fails every pull on a missing file; a new file is named.
 func TestAgentFollowsForeignCertificates(t *testing.T) {
 	n := newNode(t)
 	a := nodetest.NewAuthority(t)

@@ -45,7 +45,7 @@ func TestASecondAgentWaits(t *testing.T) {
 	second.names("quay.io", "b.corp", true)
 }
 
-// Somebody removes the lock: it is made anew, and goes on to keep others away.
+// A lock file that was removed is made again, and still excludes other agents.
 func TestLockFileIsMadeAnew(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
@@ -70,11 +70,11 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 	n.eventually("goes on", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Converged && s.Ready.Ready })
 }
 
-// Another agent was faster than the one whose lock was removed: that one yields.
+// Another agent was faster than the one whose lock file was removed: that one waits.
 func TestYieldsToTheOneWithTheLock(t *testing.T) {
 	for _, restore := range []bool{false, true} {
 		n := newNode(t)
-		// It notices nothing by itself, so that the other one is faster.
+		// It does not notice by itself, so that the other one is faster.
 		n.o.watchUnavailable, n.o.resync, n.o.Restore = true, time.Hour, restore
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 		n.start()
@@ -86,7 +86,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 		second.eventually("waits", func() bool { return second.agent.Snapshot().Phase == status.Waiting })
 		second.eventually("is faster", func() bool {
 			if second.agent.Snapshot().Phase == status.Waiting {
-				// More than once, if the first one was in the middle of a turn.
+				// More than once, if the first one was in the middle of a pass.
 				_ = os.Remove(filepath.Join(n.root, reconcile.AgentLockFile))
 				time.Sleep(2 * relockEvery)
 			}
@@ -107,7 +107,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 			t.Error("the one that waits is ready")
 		}
 
-		// Who yields takes nobody's lock away at its end.
+		// An agent that waits releases no lock of another at its end.
 		n.end()
 		if held, err := managedfile.Locked(second.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
 			t.Errorf("held %t, %v", held, err)
@@ -120,7 +120,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 	}
 }
 
-// Without a place for its lock an agent does not work, and says what to do.
+// An agent that cannot make its lock file does not work, and the error says what to do.
 func TestNoPlaceForTheLock(t *testing.T) {
 	n := newNode(t)
 	m := openNode(t, n.root)
@@ -190,7 +190,7 @@ func TestServes(t *testing.T) {
 	const canary = "c4n4ry-of-the-password"
 	n.write("etc/config.yaml", mirrorTo("https://a.corp")+"registries: [{host: a.corp, username: u, password: "+canary+"}]\n")
 	n.start()
-	// The address is in use: the node is kept right all the same.
+	// The address is in use: the node is still kept as the config says.
 	n.names("quay.io", "Basic ", true)
 	n.eventually("told in the log", func() bool { return strings.Contains(n.log.String(), "status page cannot be served") })
 	taken.Close()
@@ -231,7 +231,7 @@ func TestCheckListen(t *testing.T) {
 	}
 }
 
-// What systemd hears.
+// TestNotifiesSystemd checks the messages that systemd receives.
 func TestNotifiesSystemd(t *testing.T) {
 	n := newNode(t)
 	path := filepath.Join(n.dir, "notify")

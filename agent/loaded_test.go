@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// loaded is what /metrics, /status and the page say of when the config was
-// taken up.
+// loaded returns the time at which the config was loaded, as /metrics, /status and the page
+// show it.
 func (n *node) loaded() time.Time {
 	n.Helper()
 	return n.agent.Snapshot().Config.Loaded
 }
 
-// The time tells whether a rollout arrived: looking again at what is there does
-// not move it.
+// The time shows whether a rollout arrived: reading an unchanged config does not move it.
 func TestLoaded(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/password", "first")
@@ -44,7 +43,7 @@ func TestLoaded(t *testing.T) {
 		stays("after " + what)
 	}
 	stays("nothing has changed")
-	n.write("etc/config.yaml", config) // as a ConfigMap that is mounted anew
+	n.write("etc/config.yaml", config) // as a ConfigMap that is mounted again
 	stays("the same again")
 	n.write("etc/config.yaml", strings.Replace(config, "https://a.corp", "https://b.corp", 1))
 	moves("another text")
@@ -59,7 +58,7 @@ func TestLoaded(t *testing.T) {
 	moves("the same after what cannot be used")
 }
 
-// A config of an earlier agent was not loaded by this one.
+// A config that an earlier agent saved was not loaded by this one.
 func TestNotLoaded(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))

@@ -15,21 +15,20 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// relockEvery is how often an agent that is not the only one tries again.
+// relockEvery is how often an agent without the lock tries again.
 const relockEvery = time.Second
 
-// lock is the lock that makes an agent the only one on its machine. The kernel
-// holds it on a file, and who looks for it finds that by its name: once the file
-// is removed, or another one put in its place, it keeps nobody away any more.
+// agentLock makes an agent the only one on its machine: an flock(2) on a file. Others find the
+// file by its name, so the lock excludes nobody once the file is removed or replaced.
 type agentLock struct {
 	root *managedfile.Root
 	lock *managedfile.Lock
-	file fs.FileInfo // what is locked
+	file fs.FileInfo // the locked file
 }
 
-// acquire takes the lock. The error matches [managedfile.ErrLocked] when another
-// process has it. A lock that was held before is not released, which would
-// remove the file of this one: it ends with its own file, that has no name.
+// acquire takes the lock. The error matches [managedfile.ErrLocked] if another process has it.
+// An older lock of this agent is not released, because that would remove the new file; the
+// kernel drops it with its own file, which has no name any more.
 func (s *agentLock) acquire(ctx context.Context) error {
 	var err error
 	for range takeTries {
@@ -45,16 +44,16 @@ func (s *agentLock) acquire(ctx context.Context) error {
 	return err
 }
 
-// takeTries is how often the file may be removed at the moment when it is made.
+// takeTries bounds the attempts when the file is removed right after it was made.
 const takeTries = 10
 
-// held reports whether the lock still keeps others away.
+// held reports whether the lock still excludes other agents.
 func (s *agentLock) held() bool {
 	file, err := s.root.Lstat(reconcile.AgentLockFile)
 	return err == nil && s.lock != nil && os.SameFile(file, s.file)
 }
 
-// release lets the next one have it. A file that is another's by now is left.
+// release releases the lock. A lock file of another agent is left alone.
 func (s *agentLock) release() {
 	if s.held() {
 		s.lock.Unlock()
@@ -62,8 +61,7 @@ func (s *agentLock) release() {
 	s.lock = nil
 }
 
-// waitForLock waits until this is the only agent; alone is false when ctx was done
-// before.
+// waitForLock waits until this is the only agent; alone is false if ctx was done before.
 func (a *Agent) waitForLock(ctx context.Context) (alone bool, err error) {
 	for {
 		err := a.lock.acquire(ctx)
@@ -84,9 +82,8 @@ func (a *Agent) waitForLock(ctx context.Context) (alone bool, err error) {
 	}
 }
 
-// stillLocked reports whether this agent may work. A lock file that was
-// removed is created again; if another agent was faster, that one works from now on,
-// and this one waits for its end.
+// stillLocked reports whether this agent may work. If the lock file was removed, it is made
+// again; if another agent made one first, that agent works, and this one waits for its end.
 func (a *Agent) stillLocked(ctx context.Context) bool {
 	if a.lock.held() {
 		return true
@@ -106,7 +103,7 @@ func (a *Agent) stillLocked(ctx context.Context) bool {
 		a.releaseLock(ctx, err)
 		return false
 	}
-	// As far as can be seen, nobody else can have it either.
+	// Another agent most likely cannot take the lock either, so this one works on.
 	a.logOnceFor(ctx, &a.logged.lock, cannotLock(err), "nothing keeps a second agent away", "")
 	return true
 }
@@ -122,8 +119,7 @@ func (a *Agent) releaseLock(ctx context.Context, holder error) {
 	a.publish()
 }
 
-// cannotLock says what to do when the lock cannot be had for another reason than
-// that somebody has it.
+// cannotLock adds the remedy to an error of the lock that is not about another holder.
 func cannotLock(err error) error {
 	remedy := ""
 	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {

@@ -13,8 +13,8 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// logTurn tells of a turn what is new: a loop that fails the same way each
-// second says so once.
+// logTurn logs the result of a pass where it differs from the pass before: a loop that fails
+// the same way each second logs it once.
 func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
 	if text := string(a.source.last); r.err == nil && text != a.logged.text {
@@ -30,8 +30,8 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	a.logOnceFor(ctx, &a.logged.converge, err, "node is not as the config wants it; trying again", "node is as the config wants it again")
 }
 
-// logWarnings logs the warnings that the last config did not have: they also come
-// with a file that the config names.
+// logWarnings logs the warnings that the last pass did not have. A file that the config names
+// can cause them too.
 func (a *Agent) logWarnings(ctx context.Context, warnings []config.Warning) {
 	now := map[string]bool{}
 	for _, w := range warnings {
@@ -45,15 +45,15 @@ func (a *Agent) logWarnings(ctx context.Context, warnings []config.Warning) {
 
 // logged is what was last logged of each kind, so that it is not repeated.
 type logged struct {
-	text             string // of the config
+	text             string // text of the config
 	config, converge string
-	holder, lock     string // of the agent's lock
+	holder, lock     string // holder of the agent's lock, and the error of taking it
 	conflicts        map[string]string
 	warnings         map[string]bool
 }
 
-// logOnceFor logs a failure when it is another than last time, a record for each line
-// of it, and its end.
+// logOnceFor logs an error when its text differs from the last time, one record for each line,
+// and logs ends when there is no error any more.
 func (a *Agent) logOnceFor(ctx context.Context, before *string, err error, begins, ends string, attrs ...slog.Attr) {
 	now := ""
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *Agent) logOnceFor(ctx context.Context, before *string, err error, begin
 	*before = now
 }
 
-// logResult tells what was changed on the node.
+// logResult logs the changes on the node, and the conflicts that are new.
 func (a *Agent) logResult(ctx context.Context, r reconcile.Result) {
 	a.logReport(ctx, r.Report)
 	now := map[string]string{}
@@ -84,7 +84,7 @@ func (a *Agent) logResult(ctx context.Context, r reconcile.Result) {
 	a.logged.conflicts = now
 }
 
-// manyFiles is how many changes of one turn get a line each.
+// manyFiles is the number of changed files up to which a pass logs a record for each.
 const manyFiles = 20
 
 func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
@@ -109,14 +109,14 @@ func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
 	}
 }
 
-// publish shows what the loop knows to everybody else.
+// publish shows the state of the loop to other goroutines.
 func (a *Agent) publish() {
 	s := a.state.snapshot
 	s.Version = a.o.Version
 	a.shown.Store(&view{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
 }
 
-// ready says whether the node is as the config wants it.
+// ready reports whether the node is as the config says, and else why not.
 func ready(s status.Snapshot) status.Readiness {
 	var reasons []string
 	switch {

@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// readyAfter is when systemd is told READY at the latest, counted from the
-	// start of the loop, so that it is within 10 s of the start of the program:
-	// kubelet waits for it, and a node without Berth's files is better than none.
+	// readyAfter is when READY is sent at the latest, counted from the start of the loop:
+	// within 10 s of the start of the program. kubelet's start waits for READY, and a node
+	// without Berth's files is better than a node without kubelet.
 	readyAfter = 9 * time.Second
 	// statusEvery is how often the line of "systemctl status" may change.
 	statusEvery = 2 * time.Second
 )
 
-// notify tells systemd how the agent is, if systemd has started it: READY once,
-// the STATUS line, and that it is alive. It ends with ctx.
+// notify sends READY once, the STATUS line and WATCHDOG to systemd, if systemd started the
+// agent. It ends with ctx.
 func (a *Agent) notify(ctx context.Context) error {
 	if ok, err := daemon.SdNotify(false, "STATUS=starting"); !ok {
 		return err

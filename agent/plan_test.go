@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
-// planAgrees waits until a plan, made by another process, sees no difference to
-// what the running agent has made of the node.
+// planAgrees waits until a plan, made by another process, finds no difference on the node of a
+// running agent.
 func (n *node) planAgrees() *reconcile.Node {
 	n.Helper()
 	other := openNode(n.T, n.root)
@@ -33,8 +33,7 @@ func (n *node) planAgrees() *reconcile.Node {
 	return other
 }
 
-// A plan beside a converged agent shows no difference, with the token that it
-// has.
+// A plan beside a converged agent shows no difference, with the agent's token.
 func TestPlanAgreesOnAToken(t *testing.T) {
 	n, _ := ecrNode(t, time.Hour)
 	n.start()
@@ -43,7 +42,7 @@ func TestPlanAgreesOnAToken(t *testing.T) {
 	n.planAgrees()
 }
 
-// Nor without the token that it does not get.
+// Nor without a token that the agent does not get.
 func TestPlanAgreesOnAMissingToken(t *testing.T) {
 	n, aws := ecrNode(t, time.Hour)
 	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "not allowed"})

@@ -10,9 +10,8 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// restore puts the node back as it was before Berth, and then stays until ctx
-// is done, so that whoever rolls this out sees a ready pod on each node. What
-// cannot be put back is tried again.
+// restore puts the node back as it was before Berth, retries what fails, and then stays until
+// ctx is done, so that a DaemonSet with this mode has a ready pod on each node.
 func (a *Agent) restore(ctx context.Context) error {
 	for {
 		a.watchdog()
@@ -48,8 +47,8 @@ func (a *Agent) restore(ctx context.Context) error {
 	}
 }
 
-// certsDirs are where files of ours are looked for whose record is lost: the
-// usual place, and the one of the config if there is one.
+// certsDirs returns the directories that are searched for Berth's files without a record: the
+// default, and the one of the config.
 func (a *Agent) certsDirs() []string {
 	dirs := []string{config.Default().Containerd.CertsDir}
 	if r := a.source.read(); r.cfg != nil && r.cfg.Containerd.CertsDir != dirs[0] {
@@ -58,8 +57,8 @@ func (a *Agent) certsDirs() []string {
 	return dirs
 }
 
-// undone takes in what was put back. Files that are left because they are
-// somebody else's by now are as they shall be.
+// undone records the result of a restore. Files that belong to somebody else by now are left
+// alone, and are no error.
 func (s *state) undone(begin time.Time, r managedfile.Report, err error) {
 	f := &s.snapshot.Files
 	for _, c := range r.Changed {

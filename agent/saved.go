@@ -14,8 +14,8 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// saveHealth puts aside which endpoints answer, when that has changed, for
-// commands that are run meanwhile and for the agent that comes next.
+// saveHealth writes which endpoints answer to health.json, if that changed: for commands that
+// run meanwhile and for the next agent.
 func (a *Agent) saveHealth() error {
 	s := probestate.SavedHealth{Endpoints: map[string]probestate.Endpoint{}}
 	if a.withdraws {
@@ -40,7 +40,7 @@ func (a *Agent) endpointState(u string, p health.Status) probestate.Endpoint {
 	case p.Probes > 0:
 		s.Last = p.LastProbe.UTC().Truncate(time.Minute)
 	case a.restored != nil:
-		// Not asked yet: what is remembered gets no younger by that.
+		// Not probed yet: the time of the earlier agent's probe stays.
 		s.Last = a.restored.Endpoints[u].Last
 	}
 	return s
@@ -51,13 +51,16 @@ func (a *Agent) endpointState(u string, p health.Status) probestate.Endpoint {
 // makes in peace. A memory that is wrong costs two answers of the endpoint; one
 // that is missing costs each pull a timeout until the endpoint has failed
 // again. With a long interval even the last probe is old.
+// How long a saved "down" counts: long enough for the update of a DaemonSet or a reboot, too short
+// for a repair that takes its time. A wrong "down" costs two answers of the endpoint; a missing one
+// costs each pull a timeout until the endpoint has failed again. healthMemoryIntervals is for a long
+// probe interval, where even the last probe is old.
 const (
 	healthMemory          = 10 * time.Minute
 	healthMemoryIntervals = 3
 )
 
-// loadHealth tells the prober which endpoints did not answer an earlier agent.
-// It does so once.
+// loadHealth tells the prober, once, which endpoints were down for an earlier agent.
 func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
 	if a.restored != nil {
 		return
@@ -74,8 +77,8 @@ func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
 	a.prober.RestoreHealth(down)
 }
 
-// down lists what did not answer, as far as that is not too long ago. A time to
-// come, by a clock that was wrong once, counts for nothing.
+// down returns the endpoints that were down at most memory ago. A time in the future, from a
+// clock that was wrong, does not count.
 func down(s probestate.SavedHealth, now time.Time, memory time.Duration) map[string]health.SavedState {
 	found := map[string]health.SavedState{}
 	for u, e := range s.Endpoints {
@@ -86,7 +89,7 @@ func down(s probestate.SavedHealth, now time.Time, memory time.Duration) map[str
 	return found
 }
 
-// saveLearned puts aside what was learned, when it has changed.
+// saveLearned writes what the prober learned about logins to learned.json, if it changed.
 func (a *Agent) saveLearned() error {
 	l := probestate.SavedLogins{Key: a.key, Facts: a.prober.Learned()}
 	if len(l.Facts) == 0 && a.kept[reconcile.LearnedFile] == nil {

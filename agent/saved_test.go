@@ -15,14 +15,13 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// A mirror that was withdrawn stays so when the agent starts anew, and comes
-// back when it answers.
+// A withdrawn mirror stays withdrawn when the agent is restarted, and returns when it answers.
 func TestRemembersDeadMirrors(t *testing.T) {
 	for name, fallback := range map[string]bool{"another mirror": false, "the upstream": true} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t)
 			first, second := newMirror(t, nil), newMirror(t, nil)
-			// The interval is so long that nothing is found dead anew.
+			// The interval is so long that no new failure is found.
 			const slow = "health: {interval: 5m, timeout: 30s, failures: 2, successes: 1}\n"
 			dir, text := "quay.io", mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr)
 			if fallback {
@@ -38,7 +37,7 @@ func TestRemembersDeadMirrors(t *testing.T) {
 			n.end()
 
 			n.write("etc/config.yaml", strings.Replace(text, quick, slow, 1))
-			n.o.firstAnswers = time.Minute // until the other one has answered
+			n.o.firstAnswers = time.Minute // until the other mirror has answered
 			n.start()
 			n.eventually("converged", func() bool {
 				if strings.Contains(n.hosts(dir), first.addr) {
@@ -53,14 +52,13 @@ func TestRemembersDeadMirrors(t *testing.T) {
 			}
 			n.end()
 			first.live(t)
-			n.start() // it is asked at once
+			n.start() // it is probed at once
 			n.names(dir, first.addr, true)
 		})
 	}
 }
 
-// All are dead by now: what is remembered must not leave one alone that is
-// dead itself.
+// All mirrors are down by now: the saved state must not leave only one that is down too.
 func TestMemoryWithdrawsNotAll(t *testing.T) {
 	n := newNode(t)
 	first, second := newMirror(t, nil), newMirror(t, nil)
@@ -82,7 +80,7 @@ func (n *node) private(name string) string {
 	return string(b)
 }
 
-// What is too old, or of the future, is no proof.
+// A saved state that is too old, or from the future, does not count.
 func TestMemoryHasAnEnd(t *testing.T) {
 	now := time.Now()
 	s := probestate.SavedHealth{Endpoints: map[string]probestate.Endpoint{
@@ -104,8 +102,8 @@ func TestMemoryHasAnEnd(t *testing.T) {
 	}
 }
 
-// An endpoint that was never asked does not become younger by being written
-// down: an agent that dies again and again must come to an end with it.
+// An endpoint that was never probed does not become younger when its state is saved again: with
+// an agent that keeps crashing the saved state must still expire.
 func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 	n := newNode(t)
 	gone := newMirror(t, nil)
@@ -121,7 +119,7 @@ func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.o.Log = slog.New(slog.DiscardHandler)
-	a := New(m, n.o) // nothing of it runs, so nothing is asked
+	a := New(m, n.o) // it does not run, so nothing is probed
 	if err := a.reconcile(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}

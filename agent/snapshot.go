@@ -13,8 +13,8 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// Snapshot tells everything about the agent at this moment. It may be called
-// by several goroutines.
+// Snapshot returns the state of the agent at this moment. It may be called by several
+// goroutines.
 func (a *Agent) Snapshot() status.Snapshot {
 	v := a.shown.Load()
 	s := v.snapshot

@@ -11,12 +11,12 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// A registry that takes tokens only, as the agent finds it. What it leaves is
-// what apply and plan want, on every release.
+// A registry that accepts only tokens: what the agent writes is what apply and plan want, with
+// every release of containerd.
 func TestTokenRegistryForAgentAndApply(t *testing.T) {
 	for _, c := range []struct {
 		name, release string
-		realm         string // "" is the registry itself
+		realm         string // "" for the registry itself
 		header        bool
 		basic         status.Basic
 		alarm         string

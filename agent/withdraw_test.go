@@ -35,9 +35,9 @@ func newMirror(t *testing.T, handler http.Handler) *mirror {
 	return m
 }
 
-// reserve gives an address of this machine on which nothing listens, and which
-// nobody else gets while the test runs: neither a listener of another process
-// nor the near end of a connection. Go's listeners share it.
+// reserve returns a local address on which nothing listens and which no other process gets
+// while the test runs, neither for a listener nor for an outgoing connection. Go's listeners
+// share it.
 func reserve(t *testing.T) (addr string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -79,8 +79,7 @@ func (m *mirror) die() {
 	<-m.done
 }
 
-// quick is for mirrors that refuse connections when they are dead, so that the
-// timeout may be as long as can be.
+// quick is for mirrors that refuse connections when they are dead, so the timeout may be long.
 const quick = "health: {interval: 1s, timeout: 1s, failures: 2, successes: 2}\n"
 
 func mirrorsOf(upstream string, fallback bool, urls ...string) string {
@@ -114,7 +113,7 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	})
 	other := n.planAgrees()
 
-	// The last one stays, whatever it does.
+	// The last endpoint stays, even if it does not answer.
 	second.die()
 	n.names("quay.io", first.addr, true)
 	n.names("quay.io", second.addr, true)
@@ -140,7 +139,7 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	}
 }
 
-// The only mirror: what is left is the upstream, if that answers.
+// The only mirror: it is withdrawn if the upstream answers.
 func TestWithdrawsForTheUpstream(t *testing.T) {
 	n := newNode(t)
 	only, upstream := newMirror(t, nil), newMirror(t, nil)
@@ -149,7 +148,7 @@ func TestWithdrawsForTheUpstream(t *testing.T) {
 	dir := strings.ReplaceAll(upstream.addr, ":", "_") + "_"
 	n.names(dir, only.addr, true)
 	time.Sleep(50 * time.Millisecond)
-	// On a machine that stands still for seconds the mirror may seem dead.
+	// On a machine that stalls for seconds the mirror may seem dead.
 	if asked := upstream.asked.Load(); asked > 0 && !strings.Contains(n.log.String(), "registry does not answer") {
 		t.Errorf("the upstream was asked %d times though the mirror answers", asked)
 	}
@@ -177,15 +176,15 @@ func TestReportsOnly(t *testing.T) {
 	})
 	n.turned()
 	n.names("quay.io", first.addr, true)
-	// Switched to withdraw, it goes; switched off, it is back.
+	// With mode withdraw it is removed; with mode off it returns.
 	n.write("etc/config.yaml", config)
 	n.names("quay.io", first.addr, false)
 	n.write("etc/config.yaml", strings.Replace(config, "health: {", "health: {mode: \"off\", ", 1))
 	n.names("quay.io", first.addr, true)
 }
 
-// A mirror that is withdrawn may be back before kubelet asks again: what it must
-// not see is withheld meanwhile.
+// A withdrawn mirror may return before kubelet asks again: a credential that it must not see is
+// withheld in the meantime.
 func TestWithdrawnMirrorsCount(t *testing.T) {
 	n := newNode(t)
 	only, upstream := newMirror(t, nil), newMirror(t, nil)
@@ -209,8 +208,8 @@ func TestWithdrawnMirrorsCount(t *testing.T) {
 	withheld()
 }
 
-// A login that is refused is told, also where images name the registry: pulled
-// from directly, or behind a mirror.
+// A refused login is reported, also where images name the registry itself: pulled directly, or
+// behind a mirror.
 func TestTellsOfAWrongLogin(t *testing.T) {
 	for _, c := range []struct {
 		name   string
