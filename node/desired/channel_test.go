@@ -22,8 +22,8 @@ func readersOf(t *testing.T, release string) Readers {
 	return Readers{Containerd: r}
 }
 
-// TestChannelOf is the decision: what is configured, what reads the file, what
-// was seen.
+// TestChannelOf checks the decision by config, by the reader of the file, and by what was
+// probed.
 func TestChannelOf(t *testing.T) {
 	const host = "https://r.example.com"
 	bearer := func(realm string) probestate.Fact { return probestate.Fact{Basic: probestate.Refused, Realm: realm} }

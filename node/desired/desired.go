@@ -14,24 +14,24 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Notice is something that an operator should know about what is written.
+// Notice is something that an operator should know about the files that are written.
 type Notice struct {
 	// Subject is the upstream or host that it is about.
 	Subject string
 	Message string
 }
 
-// String gives one line.
+// String returns one line.
 func (n Notice) String() string { return n.Subject + ": " + n.Message }
 
-// Directories says what every directory of certs.d shall hold. It is a function of
-// its values. The result is ordered: mirrors as in the config, then the
-// registries that are pulled from directly, by name.
+// Directories returns the content of every directory of certs.d, ordered: mirrors as in the
+// config, then the registries that are pulled from directly, by name.
 func Directories(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice) {
 	d := Compute(cfg, in)
 	return d.Directories, d.Notices
 }
 
+// Compute returns what a node with this config should hold.
 func Compute(cfg *config.Config, in Inputs) *State {
 	d := &State{
 		certsDir:   cfg.Containerd.CertsDir,
@@ -57,10 +57,10 @@ func Compute(cfg *config.Config, in Inputs) *State {
 	return d
 }
 
-// named lists the hosts that the config names and images may be pulled from
-// directly, sorted: the registries with a login or settings of their own and,
-// if there is a mirror for everything, which must not capture pulls from them,
-// the hosts of the endpoints too.
+// named lists the hosts that the config names and that images may be pulled from directly,
+// sorted: the registries with a login or settings of their own and, if there is a mirror for
+// everything, the hosts of the endpoints too, because that mirror must not capture pulls from
+// them.
 func named(cfg *config.Config, catchAll bool) []string {
 	var hosts []string
 	for _, r := range cfg.Registries {
@@ -83,37 +83,35 @@ func named(cfg *config.Config, catchAll bool) []string {
 			}
 		}
 	}
-	// Names that images cannot have, such as registry-1.docker.io, fall away.
+	// Names that images cannot have, such as registry-1.docker.io, are left out.
 	hosts = slices.DeleteFunc(hosts, func(h string) bool { _, err := hostsconf.ParseUpstream(h); return err != nil })
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
 }
 
-// State collects directories.
+// State is what a node should hold.
 type State struct {
 	certsDir    string
 	registries  map[string][]config.Registry // by host
 	logins      credprovider.Logins
 	names       ecr.Names
 	in          Inputs
-	basic       map[string]bool // logins that say auth: basic, by their name
+	basic       map[string]bool // logins with auth: basic, by name
 	done        map[string]bool // upstreams that have a directory
 	Directories []hostsconf.Directory
 	Notices     []Notice
-	// ECRRegistries are those that need a header; wanted are their hosts.
+	// ECRRegistries are the ECR registries that need a header; wanted are their hosts.
 	ECRRegistries []ecr.Registry
 	wanted        map[string]bool
-	// Targets are what the prober looks at.
+	// Targets are the registries that the prober asks.
 	Targets []Target
-	// Withdrawn are the endpoints that are left out because they do not
-	// answer, by upstream.
+	// Withdrawn are the endpoints that are left out because they do not answer, by upstream.
 	Withdrawn map[string][]hostsconf.Host
-	// Idle are the hosts with a header that some reader of the file may not log
-	// in with.
+	// Idle are the hosts with a header that some reader of the file may not log in with.
 	Idle map[hostsconf.URL]bool
-	// unprobed are the hosts with a header that were not asked what they take.
+	// unprobed are the hosts with a header whose login was not probed yet.
 	unprobed []string
-	// Unsure says that soon more may be withdrawn, see [Inputs.unsure].
+	// Unsure is true if more endpoints may be withdrawn soon, see [Inputs.unsure].
 	Unsure bool
 }
 
@@ -126,7 +124,7 @@ func (d *State) mirror(m config.Mirror) {
 	for _, e := range m.Endpoints {
 		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
 		if err != nil {
-			// A config that was loaded has no such url.
+			// The check of the config excludes this.
 			d.notice(m.Upstream, "endpoint %q is left out: %v", e.URL, err)
 			continue
 		}
@@ -137,8 +135,8 @@ func (d *State) mirror(m config.Mirror) {
 		dir.Hosts = append(dir.Hosts, host)
 		d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: host, Try: a.try, Channel: a.channel})
 	}
-	var upstream *hostsconf.Host // what is asked last, where it is known
-	own := false                 // as containerd asks it by itself
+	var upstream *hostsconf.Host // the fallback, nil if there is none or each registry is its own
+	own := false                 // containerd's own defaults reach it
 	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
 		server, a := d.upstream(m.Upstream)
 		if !a.try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
@@ -163,14 +161,14 @@ func (d *State) mirror(m config.Mirror) {
 	}
 	switch {
 	case !m.UpstreamFallback:
-		// containerd always asks the server last: the last endpoint takes
-		// its place, so that nothing else can.
+		// containerd always asks the server last: the last endpoint takes the server's
+		// place, so that no other host is asked.
 		dir.Server, dir.Hosts = &dir.Hosts[last], dir.Hosts[:last]
 	case m.Upstream == hostsconf.Default:
-		// Without a server each upstream is its own fallback.
+		// Without a server line each upstream is its own fallback.
 	case last >= 0 && dir.Hosts[last].URL == upstream.URL:
-		// Listed last, the upstream is what comes last anyhow; what is said
-		// of it holds.
+		// The last endpoint is the upstream itself: it becomes the server, with the
+		// settings of the endpoint.
 		dir.Server, dir.Hosts = &dir.Hosts[last], dir.Hosts[:last]
 	case own:
 	default:
@@ -185,8 +183,8 @@ func (d *State) mirror(m config.Mirror) {
 	d.add(dir)
 }
 
-// passThrough adds a directory for each host that needs one: to log in by header,
-// to be reached in its own way, or to keep a mirror for everything away.
+// passThrough adds a directory for each host that needs one: for a header, for settings such as
+// a CA, or to keep a mirror for everything away from it.
 func (d *State) passThrough(hosts []string) {
 	catchAll := d.done[hostsconf.Default]
 	for _, host := range hosts {
@@ -211,23 +209,20 @@ func (d *State) passThrough(hosts []string) {
 	}
 }
 
-// settings reports whether containerd would not reach the host in the same way
-// without a directory.
+// settings reports whether h has a setting that containerd needs a hosts.toml for.
 func settings(h hostsconf.Host) bool {
 	plain := h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host)
 	return plain || h.TLS.CA != nil || h.TLS.Cert != nil || h.TLS.SkipVerify
 }
 
-// leftAlone reports whether a registry on this machine has no setting of its
-// own. A server line would turn off what containerd does with it then: https
-// without verification on the port of https, http on port 80, and on any other
-// port the one, then the other.
+// leftAlone reports whether a loopback registry has no setting of its own. A server line would
+// turn off what containerd does with it by default: https without verification on port 443,
+// http on port 80, and on any other port https, then http.
 func (d *State) leftAlone(name string, server hostsconf.Host, try redact.Secret) bool {
 	return hostport.IsLoopback(name) && server.Authorization.IsZero() && try.IsZero() && !settings(server) && !d.plainHTTPGiven(name)
 }
 
-// plainHTTPGiven reports whether the config says how a registry is reached that
-// images name.
+// plainHTTPGiven reports whether the config sets plainHTTP for a registry that images name.
 func (d *State) plainHTTPGiven(name string) bool {
 	reach, ok := d.reach(name, "", "https")
 	return ok && reach.PlainHTTPGiven
@@ -239,8 +234,7 @@ func (d *State) add(dir hostsconf.Directory) {
 	d.Directories = append(d.Directories, dir)
 }
 
-// upstream is a registry as it is asked when images name it, and how it is
-// logged in to.
+// upstream returns a registry as containerd asks it when images name it, and its login.
 func (d *State) upstream(name string) (hostsconf.Host, access) {
 	plain := hostport.IsLoopback(name)
 	if reach, ok := d.reach(name, "", "https"); ok {
@@ -251,8 +245,8 @@ func (d *State) upstream(name string) (hostsconf.Host, access) {
 	return host, a
 }
 
-// secure fills in how a host is verified and the login that goes to it. name
-// is the host as registries name it, subject what a notice is about.
+// secure sets a host's TLS settings and its login. name is the host's name in the config,
+// subject the one that a notice is about.
 func (d *State) secure(h *hostsconf.Host, name, subject string) access {
 	path := h.URL.RepositoryPath()
 	reach, _ := d.reach(name, path, h.URL.Scheme)
@@ -266,17 +260,16 @@ func (d *State) secure(h *hostsconf.Host, name, subject string) access {
 	return a
 }
 
-// access is how a host is logged in to.
+// access is a host's login.
 type access struct {
-	header redact.Secret // what hosts.toml carries; zero for none
-	// try is the header that the prober tries out; zero when there is nothing
-	// to learn.
+	header redact.Secret // the header in hosts.toml; zero for none
+	// try is the header that the prober sends; zero if there is nothing to learn.
 	try     redact.Secret
 	channel Channel
 }
 
-// authorization gives the header for everything below a path of a host, if
-// one login is right for all of it.
+// authorization returns the header for all repositories below a path of a host, if one login is
+// right for all of them. If a login exists but cannot be used, a notice says why.
 func (d *State) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) access {
 	login, found := d.logins.For(name, u.Scheme, path)
 	if below := d.logins.Below(name, u.Scheme, path); len(below) > 0 {
@@ -313,7 +306,7 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 	return d.byHeader(u, "the login of "+login.Name(), subject, auth, hostsconf.BasicAuthorization(login.Username, login.Password))
 }
 
-// byHeader is what becomes of a header for u, which carries what.
+// byHeader decides whether hosts.toml carries a header for u; what names the login in notices.
 func (d *State) byHeader(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
 	a := access{channel: d.in.channel(u, auth)}
 	if auth != config.AuthBasic {
@@ -333,7 +326,8 @@ func (d *State) byHeader(u hostsconf.URL, what, subject string, auth config.Auth
 	return a
 }
 
-// ecrHeader gives the header of an ECR registry.
+// ecrHeader returns the header of an ECR registry, zero for another registry or without a
+// token.
 func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) redact.Secret {
 	registry, ok := d.names.Parse(u.Host)
 	if !ok {
@@ -350,8 +344,8 @@ func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) reda
 	return d.in.Headers[registry.Host]
 }
 
-// reach finds how a host is reached: of the entries that match the path, the
-// longest that says anything about it, or else the longest.
+// reach returns the settings for reaching a host: of the entries whose path contains path, the
+// longest that sets TLS or plain http, or else the longest.
 func (d *State) reach(name, path, scheme string) (config.Registry, bool) {
 	var entries []config.Registry
 	for _, spelling := range credprovider.Spellings(name, scheme) {
@@ -375,10 +369,10 @@ func (d *State) reach(name, path, scheme string) (config.Registry, bool) {
 	return best, rank >= 0
 }
 
-// maxPath is more than any path of a registry has characters.
+// maxPath is longer than any path of a registry.
 const maxPath = 1 << 20
 
-// LoginName says in words what the header of an endpoint carries.
+// LoginName names the login that an endpoint's header carries, "" for none.
 func (d *State) LoginName(t Target) string {
 	if _, ok := d.names.Parse(t.Host.URL.Host); ok {
 		if t.Host.Authorization.IsZero() {

@@ -1,10 +1,11 @@
-// Package desired computes what a node should hold: the hosts.toml directories
-// of certs.d, the rules of the credential provider, and the images about which
-// kubelet has to ask it.
+// Package desired computes what a node should hold: the hosts.toml directories of certs.d
+// ([Compute]), the rules by which the credential provider decides who gets a credential
+// ([RuleDirectories]), and the images about which kubelet has to ask it ([KubeletImages]).
 //
-// Everything here is a function of values: the config, tokens, and what is
-// known of the node and its mirrors ([Inputs]). The package reads no file,
-// writes none and opens no connection.
+// The package promises that a login is in hosts.toml only where no reader of the file sends it
+// to another host ([Channel]), and that a mirror is left out only while something else is known
+// to answer. It is pure: a result depends only on the arguments, which are the config and what
+// is known of the node ([Inputs]). It reads and writes no file and opens no connection.
 //
-// Start at [Compute]; [Channel] decides how a login reaches a registry.
+// Start at [Compute]. Package node/reconcile calls it and writes the result.
 package desired

@@ -9,23 +9,22 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// Inputs are what the desired state depends on beside the config. The zero
-// value is a node about which nothing is known.
+// Inputs are what the desired state depends on besides the config. The zero value is a node
+// about which nothing is known.
 type Inputs struct {
-	// Headers are those of ECR registries, for which there is no login in the
-	// config.
+	// Headers are those of ECR registries; their logins are not in the config.
 	Headers Headers
-	// Health tells which endpoints answer; nil leaves all of them in.
+	// Health knows which endpoints answer; nil leaves all of them in.
 	Health Health
-	// Foreign are the certificates in certs.d that are not ours.
+	// Foreign are the certificates in certs.d that Berth did not write.
 	Foreign hostsconf.Foreign
-	// Readers are what reads hosts.toml files there.
+	// Readers are the programs that read the hosts.toml files.
 	Readers Readers
-	// Learned is what registries do with a login, as far as it was seen.
+	// Learned is how registries answered to a login, as far as they were probed.
 	Learned []probestate.Fact
 }
 
-// Health tells whether a registry answers, and whether that is known at all.
+// Health tells whether a registry answers, and whether that is known.
 type Health interface {
 	Alive(u hostsconf.URL) (alive, known bool)
 }
@@ -54,19 +53,18 @@ func (in Inputs) up(h hostsconf.Host) bool {
 	return known && alive
 }
 
-// Target is a registry that the prober looks at.
+// Target is a registry that the prober asks.
 type Target struct {
-	Upstream string         // "" for a registry that is pulled from directly and is nobody's mirror
+	Upstream string         // "" for a registry that is pulled from directly
 	Host     hostsconf.Host // as configured
-	Try      redact.Secret  // the header to try out, zero for none
+	Try      redact.Secret  // the header to probe, zero for none
 	Channel  Channel        // of the login; zero without one
-	Server   bool           // the upstream itself, behind its mirrors
+	Server   bool           // the upstream itself, after its mirrors
 }
 
-// answering leaves out the endpoints that do not answer, if something is left
-// that does: another endpoint or the upstream, where it may be asked (it is nil
-// otherwise). If nothing answers all stay: whatever is asked fails, until the
-// first one is back.
+// answering leaves out the endpoints that are down, if something else is known to answer:
+// another endpoint or the upstream (nil if it may not be asked). If nothing answers, all
+// endpoints stay, so that the first one that returns is used.
 func (in Inputs) answering(endpoints []hostsconf.Host, upstream *hostsconf.Host) []hostsconf.Host {
 	var up []hostsconf.Host
 	for _, h := range endpoints {
@@ -74,15 +72,15 @@ func (in Inputs) answering(endpoints []hostsconf.Host, upstream *hostsconf.Host)
 			up = append(up, h)
 		}
 	}
-	// Just started, the agent may know only who is dead; that is not enough.
+	// Right after its start the agent may know only endpoints that are down; that is not enough.
 	if len(up) == len(endpoints) || slices.ContainsFunc(up, in.up) || upstream != nil && in.up(*upstream) {
 		return up
 	}
 	return endpoints
 }
 
-// unsure reports whether an endpoint that does not answer stays only because
-// nobody knows yet whether anything else does.
+// unsure reports whether an endpoint that is down stays only because it is not known yet
+// whether another one answers.
 func (in Inputs) unsure(endpoints []hostsconf.Host, upstream *hostsconf.Host) bool {
 	all := endpoints
 	if upstream != nil {
@@ -92,6 +90,5 @@ func (in Inputs) unsure(endpoints []hostsconf.Host, upstream *hostsconf.Host) bo
 	return slices.ContainsFunc(endpoints, in.down) && !slices.ContainsFunc(all, in.up) && slices.ContainsFunc(all, unknown)
 }
 
-// Headers are the Authorization headers of ECR registries, by host[:port] as
-// the config names it.
+// Headers are the Authorization headers of ECR registries, by host[:port] as in the config.
 type Headers map[string]redact.Secret

@@ -6,7 +6,7 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// knows is [Health] as a test has it.
+// knows is a [Health] with fixed answers.
 type knows map[string]bool
 
 func (k knows) Alive(u hostsconf.URL) (alive, known bool) {
