@@ -51,7 +51,7 @@ func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 	}
 }
 
-// Who waits in vain is told who has the turn, and what to do.
+// A command that waits too long for the lock names its holder and says what to do.
 func TestLockHeldByAnother(t *testing.T) {
 	m, err := Open(filepath.Join(t.TempDir(), "root"))
 	if err != nil {

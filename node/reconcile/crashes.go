@@ -8,9 +8,8 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-// crashes gives plan a notice for each foreign file on which containerd 1.6 and
-// 1.7 end at the pull. Berth leaves the file alone, and its own files beside it
-// do not help a containerd that crashes.
+// crashes adds a notice to plan for each foreign file that makes containerd 1.6 and 1.7 crash
+// at a pull. Berth leaves the file alone, and its own files beside it do not prevent the crash.
 func (n *Node) crashes(cfg *config.Config, plan *Plan) error {
 	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil {

@@ -17,29 +17,27 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// spareDir takes the record of what was written while that below StateDir could
-// not be. It lies in memory, where there is room when the disk is full.
+// spareDir holds the record of files that were written while the record below StateDir could
+// not be. It is in memory, so it has room when the disk is full.
 const spareDir = "/run/berth/record"
 
-// secretsRemoved is the reason that people read.
+// secretsRemoved is the reason in logs and in the output of apply.
 const secretsRemoved = "its login is removed at once; its other changes wait until there is room on the disk"
 
-// removeExpiredSecrets is what is done when the normal way fails, mostly because the disk
-// is full: a secret that a hosts.toml shall not hold any more goes all the same,
-// for an expired token moves pulls elsewhere without a word, and one that was
-// called back has no business there.
+// removeExpiredSecrets runs when the normal write fails, mostly because the disk is full: it
+// removes from hosts.toml the secrets that must not be there any more. An expired token makes
+// containerd go on to the next host without an error, and a revoked one must leave the disk.
 //
-// The files keep the hosts that they have, so the credential provider's rules
-// stay true, and only files are touched that are whole and ours by the record
-// and by their own mark. Their intent is recorded first, as always, but in
-// spareDir.
+// The hosts in each file stay, so that the credential provider's rules stay true. Only files
+// are changed that are ours by the record and intact by their own marker. As always the intent
+// is recorded first, but in spareDir.
 func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, result *Result) error {
 	if ctx.Err() != nil {
 		return nil
 	}
 	err := n.removeSecrets(ctx, cfg, result, false)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		// No file can be put beside another one in certs.d itself.
+		// certs.d itself is full: a new file beside the old one cannot be written.
 		return n.removeSecrets(ctx, cfg, result, true)
 	}
 	return err
@@ -64,11 +62,10 @@ func (n *Node) removeSecrets(ctx context.Context, cfg *config.Config, result *Re
 	return errors.Join(errs, err)
 }
 
-// withoutSecrets gives the changes that take secrets away from what stands
-// there, and nothing else. In place, a login that is replaced by another one
-// goes as well.
+// withoutSecrets returns the changes that remove secrets from the files in certs.d, and nothing
+// else. In place, a login that the config replaces by another one is removed too.
 func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
-	want := map[string]map[string]hostsconf.Host{} // by name of the directory and address
+	want := map[string]map[string]hostsconf.Host{} // by name of the directory and URL
 	for _, d := range plan.Desired.Installed(plan.Changes) {
 		hosts := map[string]hostsconf.Host{}
 		for _, h := range slices.Concat(plan.withdrawn[d.Upstream], d.Hosts) {
@@ -98,7 +95,7 @@ func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 		}
 		mode := o.Mode
 		if !header && !inPlace {
-			mode = 0o644 // as it is written when there never was one
+			mode = 0o644 // as a file without any header is written
 		}
 		changes = append(changes, managedfile.Change{
 			Action: managedfile.Update, Path: o.Path, Before: o, Reason: secretsRemoved, InPlace: inPlace,
@@ -108,8 +105,8 @@ func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 	return changes, errors.Join(errs...)
 }
 
-// read finds out what stands in certs.d. What was written with the spare record
-// is ours as well, though the other record says that it was edited.
+// read reads the files in certs.d. A file that was written with the spare record is ours too,
+// though by the other record it was edited.
 func (n *Node) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
 	current, err := n.tree(cfg).Read(wanted)
 	if err == nil {
@@ -118,9 +115,8 @@ func (n *Node) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.S
 	return current, err
 }
 
-// recognize makes those files ours in a snapshot that the spare record knows,
-// and that tell by their own mark that they are whole. It gives them. Without
-// a spare record that can be used there are none.
+// recognize makes the files in current ours that the spare record lists and that are intact by
+// their own marker. It returns them; without a usable spare record there are none.
 func (n *Node) recognize(current managedfile.Snapshot) (known []managedfile.Observed) {
 	if !n.hasSpare() {
 		return nil
@@ -148,8 +144,8 @@ func (n *Node) recognize(current managedfile.Snapshot) (known []managedfile.Obse
 	return known
 }
 
-// settle tells the record what the spare one knows, so that who goes by it alone
-// takes nothing of ours for an edit.
+// settle adds the files of the spare record to the main one, so that a restore, which uses the
+// main one alone, does not take them for edited.
 func (n *Node) settle(ctx context.Context, scope managedfile.Scope) error {
 	current, err := n.Store.Observe(scope, nil)
 	if err != nil {
@@ -176,7 +172,7 @@ func (n *Node) hasSpare() bool {
 	return err == nil
 }
 
-// dropSpare removes the spare record once the other one says the same.
+// dropSpare removes the spare record, once the main one is complete again.
 func (n *Node) dropSpare() error {
 	if !n.hasSpare() {
 		return nil

@@ -15,8 +15,7 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// crowded is a machine on which nothing can be written below StateDir while
-// full is true.
+// crowded is a node on which no file can be written below StateDir while full is true.
 func crowded(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
 	m, full = open(t, root), &atomic.Bool{}
@@ -34,8 +33,7 @@ func crowded(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	return m, full
 }
 
-// What is to happen to a login while nothing can be recorded, and what must
-// not.
+// What must happen to a login while nothing can be recorded, and what must not.
 func TestFullStateDirectory(t *testing.T) {
 	const (
 		mirrors = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp, headers: {X-Org: [team]}}, {url: b.corp}]}]\n"
@@ -54,7 +52,7 @@ func TestFullStateDirectory(t *testing.T) {
 		dir           string
 		has           string   // what the file has before
 		while         []string // what it has while the disk is full
-		gone          []string // what it has not
+		gone          []string // what it has not while the disk is full
 	}{
 		"the login goes":                    {mirrors + login, mirrors + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic"}},
 		"the login goes and a host comes":   {mirrors + login, more + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic", "c.corp"}},
@@ -87,7 +85,7 @@ func TestFullStateDirectory(t *testing.T) {
 			hosts := nodetest.Lookup(t, root, c.dir)
 
 			full.Store(true)
-			for range 3 { // it stays so, and stays told
+			for range 3 { // the result is stable, and is reported each time
 				if _, err := m.Apply(t.Context(), nodetest.ParseConfig(t, c.after), nil); !errors.Is(err, unix.ENOSPC) {
 					t.Fatalf("on a full disk: %v", err)
 				}
@@ -106,7 +104,7 @@ func TestFullStateDirectory(t *testing.T) {
 					t.Errorf("the file does not tell that it is ours:\n%s", body)
 				}
 			}
-			// The rules are as before, so the hosts must be.
+			// The rules are as before, so the hosts must be as before.
 			if now, err := os.ReadFile(filepath.Join(root, StateDir, rulesName)); err != nil || string(now) != string(rules) {
 				t.Fatalf("the fault does not work: the rules were written (%v)", err)
 			}
@@ -114,7 +112,7 @@ func TestFullStateDirectory(t *testing.T) {
 				t.Errorf("the hosts are %s, they were %s", now, hosts)
 			}
 
-			// With room again all is as if it had never been missing.
+			// With space again everything is as if it had never been missing.
 			full.Store(false)
 			result, err := m.Apply(t.Context(), nodetest.ParseConfig(t, c.after), nil)
 			if err != nil {
@@ -142,7 +140,7 @@ func TestFullStateDirectory(t *testing.T) {
 	}
 }
 
-// nothingLeft wants a node without a trace of Berth.
+// nothingLeft checks that no trace of Berth is on the node.
 func nothingLeft(t *testing.T, root string) {
 	t.Helper()
 	for _, pattern := range []string{"etc/*", "var/*", "run/*/*"} {
@@ -154,7 +152,7 @@ func nothingLeft(t *testing.T, root string) {
 
 const oneMirror = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n"
 
-// loggedIn is such a machine, with a mirror that has a login.
+// loggedIn is such a node, with a mirror that has a login.
 func loggedIn(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
 	m, full = crowded(t, root)
@@ -164,8 +162,7 @@ func loggedIn(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	return m, full
 }
 
-// loggedOut takes the login of the mirror away while nothing can be recorded,
-// and leaves it so.
+// loggedOut removes the login of the mirror while nothing can be recorded, and leaves it so.
 func loggedOut(t *testing.T, m *Node, full *atomic.Bool) {
 	t.Helper()
 	full.Store(true)
@@ -174,7 +171,7 @@ func loggedOut(t *testing.T, m *Node, full *atomic.Bool) {
 	}
 }
 
-// Files that are not whole and ours are left alone, whatever is in them.
+// Files that are not intact and ours are left alone, whatever their content.
 func TestFullDiskTouchesNobodysFile(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
@@ -204,7 +201,7 @@ func TestSpareRecordOutlivesTheProcess(t *testing.T) {
 	}
 }
 
-// A restore right after there is room again takes our own file for no edit.
+// A restore right after there is space again does not take our own file for edited.
 func TestRestoreWithASpareRecord(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
@@ -217,7 +214,7 @@ func TestRestoreWithASpareRecord(t *testing.T) {
 	nothingLeft(t, root)
 }
 
-// What the lines of a file are taken for is checked with a reader of TOML.
+// The result of editing lines is checked with a TOML parser.
 func TestPoorerRefusesWhatItDoesNotKnow(t *testing.T) {
 	for name, body := range map[string]string{
 		"no TOML":              "server = \"https://a\"\n[header]\n  Authorization = \"x\"\n[[\n",
@@ -230,8 +227,7 @@ func TestPoorerRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// Where no space is left a header becomes a comment of the same length, and
-// stays one.
+// Without any space a header becomes a comment of the same length, and stays one.
 func TestPoorerInPlace(t *testing.T) {
 	const body = `server = "https://a.corp"
 capabilities = ["pull", "resolve"]

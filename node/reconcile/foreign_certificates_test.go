@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// Certificates of other people in certs.d keep their effect when a hosts.toml
-// comes, wherever containerd found them, and nothing that had no effect gets one.
+// Foreign certificates in certs.d keep their effect when a hosts.toml is written, wherever
+// containerd found them, and no certificate gets an effect that it did not have.
 func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 	const registry = "registry.corp:5000"
 	a := nodetest.NewAuthority(t, "registry.corp")
@@ -76,8 +76,8 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 	}
 }
 
-// A hosts.toml of other people switched the certificates beside it off. Taken
-// over on request, ours does not switch them on.
+// A foreign hosts.toml disabled the certificates beside it. If it is adopted on request, ours
+// does not enable them.
 func TestAdoptRevivesNoCertificates(t *testing.T) {
 	a := nodetest.NewAuthority(t, "registry.corp")
 	root := t.TempDir()
@@ -97,7 +97,7 @@ func TestAdoptRevivesNoCertificates(t *testing.T) {
 	}
 }
 
-// Where nothing asks the registry itself over https, that is said.
+// If the registry itself is not asked over https, a notice says so.
 func TestForeignCertificatesWithoutUse(t *testing.T) {
 	for name, config := range map[string]string{
 		"no fallback": "mirrors: [{upstream: registry.corp, endpoints: [{url: \"https://mirror.corp\"}], upstreamFallback: false}]\n",

@@ -14,9 +14,9 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// Between the first and the last file that changes, the provider must not give
-// a credential that one of the two states would carry to a wrong host. A
-// process that is killed there leaves these rules behind.
+// Between the first and the last file that changes, the provider must not give a credential
+// that one of the two states would send to a wrong host. A process that is killed then leaves
+// these rules on disk.
 func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 	const (
 		catchAll = "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"
@@ -28,7 +28,7 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, after string
 		image         string
-		settled       string // who is served after the change, "" for nobody
+		settled       string // the login that is given after the change, "" for none
 	}{
 		"a pass-through comes":         {catchAll, catchAll + ghcr, "ghcr.io/a/b", "ghcr.io"},
 		"a pass-through goes":          {catchAll + ghcr, ghcr, "ghcr.io/a/b", "ghcr.io"},
@@ -64,7 +64,7 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 	}
 }
 
-// While, and after, a restore fails, nothing is given away.
+// While a restore fails, and after it, no credential is given.
 func TestRestoreThatFailsWithholds(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
@@ -87,8 +87,8 @@ func TestRestoreThatFailsWithholds(t *testing.T) {
 	}
 }
 
-// As long as kubelet is wired to the provider, restore leaves rules that know
-// nothing: with --require-rules none at all would mean no credential at all.
+// As long as kubelet runs the provider, restore leaves empty rules: with --require-rules no
+// rules would mean no credential at all.
 func TestRestoreWhileKubeletIsWired(t *testing.T) {
 	for _, wiring := range wirings {
 		root := t.TempDir()
@@ -124,7 +124,7 @@ func TestRestoreWhileKubeletIsWired(t *testing.T) {
 	}
 }
 
-// Directories of other people count, also behind a link in the way to certs.d.
+// Foreign directories count, also behind a symlink in the path of certs.d.
 func TestRulesSeeForeignDirectories(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "opt/certs/ghcr.io")
@@ -149,7 +149,7 @@ func TestRulesSeeForeignDirectories(t *testing.T) {
 	}
 }
 
-// Rules that the provider would refuse are put right.
+// Rules that the provider would refuse are written again.
 func TestRulesFileOfAnotherMode(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
@@ -170,7 +170,7 @@ func TestRulesFileOfAnotherMode(t *testing.T) {
 	}
 }
 
-// What was changed under our hands is told apart from what was done.
+// A file that changed while Berth worked is reported apart from the files that were written.
 func TestSkippedIsTold(t *testing.T) {
 	result := Result{Report: managedfile.Report{
 		Changed: []hostsconf.Change{{Action: managedfile.Update, Path: "/y"}},

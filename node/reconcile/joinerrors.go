@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// joinDistinct joins errors, each text once: what cannot be written is often tried
-// in two ways, and whoever reads about it has to act once.
+// joinDistinct joins errors, each text once: a file that cannot be written is often tried in
+// two ways.
 func joinDistinct(errs ...error) error {
 	var all []error
 	told := map[string]bool{}
@@ -21,8 +21,7 @@ func joinDistinct(errs ...error) error {
 	return errors.Join(all...)
 }
 
-// parts undoes [errors.Join]. An error that says more than its causes do, or
-// puts them otherwise, stays whole.
+// parts undoes [errors.Join]. An error with a text of its own stays whole.
 func parts(err error) []error {
 	if err == nil {
 		return nil

@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// What fails in two ways for one reason is told once, and is still known by
-// its causes.
+// An error that occurs twice for one reason is reported once, and errors.Is still finds its
+// causes.
 func TestToldOnce(t *testing.T) {
 	full := func() error { return &managedfile.FileError{Path: "/a", Op: "write", Err: unix.ENOSPC} }
 	for name, c := range map[string]struct {
@@ -46,8 +46,8 @@ func TestToldOnce(t *testing.T) {
 	}
 }
 
-// Berth's own directory cannot be made: what is to be kept and the provider's
-// rules fail alike.
+// Berth's own directory cannot be made: writing the saved state and writing the provider's
+// rules fail with the same error.
 func TestConvergeTellsOnce(t *testing.T) {
 	m, full := crowded(t, t.TempDir())
 	full.Store(true)

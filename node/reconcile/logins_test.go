@@ -10,15 +10,15 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// A login of Docker Hub, as most people write it: what plan says and what the
-// provider does depend on this node's containerd.
+// A login of Docker Hub as most people write it: what plan says and what the provider does
+// depend on this node's containerd.
 func TestDockerHubLogin(t *testing.T) {
 	const login = "registries: [{host: docker.io, username: hub, password: p}]\n"
 	const mirror = "mirrors: [{upstream: docker.io, endpoints: [{url: mirror.corp}]}]\n"
 	for _, c := range []struct {
 		name, config, release string
 		directory, notice     string
-		passed                string // what the provider gives, or the host because of which it does not
+		passed                string // the login that the provider gives, or the host because of which it gives none
 	}{
 		{"alone", login, "1.7.28", "", "docker.io: the login of docker.io is not written for https://registry-1.docker.io: the registry takes tokens only, " +
 			"and containerd 1.7.28 gets them without the header; only kubelet's credential provider can pass the login", "hub"},
@@ -55,8 +55,8 @@ func TestDockerHubLogin(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// What credentials tells of the header is what stands in the file,
-			// unless that may be of no use.
+			// credentials reports the header that is in the file,
+			// unless some release may not log in with it.
 			if h := e.Hosts[len(e.Hosts)-1]; h.Host.Header != (c.release == "2.4.2") {
 				t.Errorf("credentials: %+v", h.Host)
 			}
@@ -77,7 +77,7 @@ func TestDockerHubLogin(t *testing.T) {
 	}
 }
 
-// plan says on what a login depends that no agent has tried out.
+// plan says what a login depends on that no agent has probed.
 func TestPlanSaysWhatWasNotProbed(t *testing.T) {
 	m := open(t, t.TempDir())
 	nodetest.SetRelease(&m.Host, "2.4.2")

@@ -15,7 +15,7 @@ import (
 type Plan struct {
 	Desired hostsconf.Desired
 	Changes []hostsconf.Change // below certs.d
-	// Rules says that the credential provider's rules are out of date.
+	// Rules is true if the credential provider's rules are out of date.
 	Rules   bool
 	Notices []desired.Notice
 
@@ -24,16 +24,15 @@ type Plan struct {
 	idle      map[hostsconf.URL]bool      // see [desired.State]
 }
 
-// Differs reports whether the node is not as the config wants it.
+// Differs reports whether the node is not as the config says.
 func (p Plan) Differs() bool {
 	return p.Rules || slices.ContainsFunc(p.Changes, hostsconf.IsDifference)
 }
 
-// Plan computes the desired state and compares. It writes nothing to the node
-// and asks nobody: a token that apply would get is a placeholder. While an
-// agent runs, what it has withdrawn is left out, and so is a token that it does
-// not get: the plan is what the agent would do. What would be installed has been
-// read back with containerd's own reader.
+// Plan computes the desired state and compares it with the node. It writes nothing and sends no
+// request: a token that apply would get is a placeholder. While an agent runs, the plan is what
+// that agent would do: endpoints that it has withdrawn, and headers whose token it does not
+// get, are left out. The files to be written are verified with containerd's own reader.
 func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	learned, err := n.Learned()
 	if err != nil {

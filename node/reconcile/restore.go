@@ -10,11 +10,11 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// ErrAgentRuns is returned by [Node.Restore] while an agent would undo it.
+// ErrAgentRuns is returned by [Node.Restore] while an agent runs, which would undo it.
 var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; stop it first")
 
-// Restore puts every file back as it was before Berth, and nothing else.
-// certsDirs are searched for files of ours whose record is lost.
+// Restore puts every file back as it was before Berth, and changes nothing else. certsDirs are
+// searched for files of ours whose record is lost.
 func (n *Node) Restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
 	agentLock, err := managedfile.LockFile(ctx, n.Root, AgentLockFile, false)
 	if errors.Is(err, managedfile.ErrLocked) {
@@ -27,7 +27,7 @@ func (n *Node) Restore(ctx context.Context, certsDirs ...string) (managedfile.Re
 	return n.RestoreAsAgent(ctx, certsDirs...)
 }
 
-// RestoreAsAgent is Restore for the one who is the only agent.
+// RestoreAsAgent is Restore for a caller that holds the agent's lock.
 func (n *Node) RestoreAsAgent(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
 	unlock, err := n.lock(ctx)
 	if err != nil {
@@ -39,7 +39,7 @@ func (n *Node) RestoreAsAgent(ctx context.Context, certsDirs ...string) (managed
 	for i, dir := range certsDirs {
 		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
 		if n.hasSpare() {
-			// When it fails, one more copy is kept than is needed.
+			// If this fails, an unneeded copy of our own file is kept.
 			_ = n.settle(ctx, scopes[i])
 		}
 	}

@@ -16,12 +16,10 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-// rulesName is the file that tells the credential provider of the config. It
-// lies in Berth's own directory.
+// rulesName is the file of the credential provider's rules, in Berth's own directory.
 var rulesName = path.Base(credprovider.RulesFile)
 
-// rules says what the provider has to know, given what stands in certs.d now
-// and what changes puts there.
+// rules returns the provider's rules for the files in certs.d after changes.
 func (n *Node) rules(cfg *config.Config, plan Plan, changes []managedfile.Change) (credprovider.Rules, error) {
 	rules := cfg.ProviderRules()
 	rules.CertsDir = path.Clean(cfg.Containerd.CertsDir)
@@ -29,18 +27,17 @@ func (n *Node) rules(cfg *config.Config, plan Plan, changes []managedfile.Change
 	if err != nil {
 		return rules, err
 	}
-	// First, so that a file which changes before it is read for its hosts is not
-	// what the provider finds.
+	// First: if a file changes before its hosts are read, the provider sees another
+	// digest and withholds.
 	files := n.digests(rules.CertsDir, changes, plan.current)
 	others := hostsconf.ForeignDirectories(certsDir, changes, plan.current)
 	rules.Directories = desired.RuleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.idle, others, files)
 	return rules, nil
 }
 
-// digests gives what the hosts.toml files hold by which the provider knows that
-// the rules are still true, by the name of the directory: of ours what is or
-// will be written, also without its headers as removeExpiredSecrets leaves it, and of
-// others what stands there.
+// digests returns the digests by which the provider checks that the rules are still true, by
+// the name of the directory: of our files as they are or will be written, also without their
+// headers as removeExpiredSecrets leaves them, and of foreign files as they are.
 func (n *Node) digests(certsDir string, changes []managedfile.Change, current managedfile.Snapshot) map[string][]string {
 	files := map[string][]string{}
 	for _, c := range changes {
@@ -69,7 +66,7 @@ func (n *Node) digests(certsDir string, changes []managedfile.Change, current ma
 		if err != nil {
 			continue
 		}
-		// What cannot be read is withheld, and without a file the registry is asked.
+		// The provider withholds if a file cannot be read; without a file containerd asks the registry.
 		if content, err := hostsconf.ReadSafely(file); err == nil {
 			files[d.Name] = []string{credprovider.Digest(content)}
 		}
@@ -77,8 +74,8 @@ func (n *Node) digests(certsDir string, changes []managedfile.Change, current ma
 	return files
 }
 
-// carriedOut gives the changes with those that did not happen as conflicts:
-// something else stands there.
+// carriedOut returns the changes, with those that did not happen marked as conflicts: another
+// file is there.
 func carriedOut(changes []managedfile.Change, report managedfile.Report) []managedfile.Change {
 	done := make(map[string]bool, len(report.Changed))
 	for _, c := range report.Changed {
@@ -93,8 +90,8 @@ func carriedOut(changes []managedfile.Change, report managedfile.Report) []manag
 	return all
 }
 
-// rulesDiffer reports whether the rules file says something else, or is one
-// that the provider refuses: it wants a file of its own user for nobody else.
+// rulesDiffer reports whether the rules file differs, or is one that the provider refuses: it
+// must have mode 0600 and belong to this user.
 func (n *Node) rulesDiffer(rules credprovider.Rules) (bool, error) {
 	want, err := rules.Encode()
 	if err != nil {
@@ -115,7 +112,7 @@ func (n *Node) rulesDiffer(rules credprovider.Rules) (bool, error) {
 	return !bytes.Equal(have, want), err
 }
 
-// writeRules brings the rules file up to date.
+// writeRules updates the rules file if it differs.
 func (n *Node) writeRules(rules credprovider.Rules) error {
 	differ, err := n.rulesDiffer(rules)
 	if err != nil || !differ {
@@ -128,8 +125,8 @@ func (n *Node) writeRules(rules credprovider.Rules) error {
 	return n.Store.WritePrivate(rulesName, body)
 }
 
-// guardRules writes rules that hold before and after certs.d changes: for what
-// stands there now, whoever wrote it, and for what is about to.
+// guardRules writes rules that are right before and after certs.d changes, foreign files
+// included.
 func (n *Node) guardRules(cfg *config.Config, plan Plan) error {
 	before, err := n.rules(cfg, plan, carriedOut(plan.Changes, managedfile.Report{}))
 	if err != nil {
@@ -143,13 +140,13 @@ func (n *Node) guardRules(cfg *config.Config, plan Plan) error {
 	return n.writeRules(rules)
 }
 
-// wirings tell that kubelet's configuration may name the provider by our doing:
-// the journal of berth install, and what the chart has put there.
+// wirings are the files that exist if Berth may have added the provider to kubelet's
+// configuration: the journal of berth install, and the list of what the chart has placed.
 var wirings = [...]string{StateDir + "/install/install.json", StateDir + "/placed.json"}
 
-// placeholder leaves rules that know nothing in place of those that went, as long as
-// kubelet is wired: with --require-rules the provider would give nothing at all
-// on a node that is as it was before. berth uninstall removes them.
+// placeholderRules writes empty rules in place of the removed ones if kubelet still runs the
+// provider: without a rules file and with --require-rules the provider would give no credential
+// at all on a node that is as it was before Berth. berth uninstall removes them.
 func (n *Node) placeholderRules() error {
 	if _, err := n.Root.Lstat(credprovider.RulesFile); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -162,8 +159,8 @@ func (n *Node) placeholderRules() error {
 	return nil
 }
 
-// withholdAll keeps the provider from giving anything away while certs.d goes,
-// and afterwards if that fails.
+// withholdAll makes the provider withhold every credential while a restore removes certs.d, and
+// after it if it fails.
 func (n *Node) withholdAll() error {
 	if _, err := n.Root.Lstat(credprovider.RulesFile); errors.Is(err, fs.ErrNotExist) {
 		return nil
