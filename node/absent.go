@@ -1,8 +1,8 @@
 package node
 
-// Absent reports whether no trace of a containerd is on the node: no process as
-// far as they can be seen, no service, no configuration and no program. What
-// [Discover] says is then what one would do that does not exist.
+// Absent reports whether the node has no trace of a containerd: no process, as far as processes
+// can be seen, no service, no configuration and no program. The result of [Discover] is then
+// about a containerd that does not exist.
 func (c Containerd) Absent(h Host) bool {
 	if c.PID != 0 || c.Unit != "" || c.Source != FromDefault || !c.Config.Missing {
 		return false

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// releases are those that the corpus is read as: one for each way to read it,
+// releases are the versions that the corpus is read as: one for each way to read it,
 // and the two that run in the end-to-end tests.
 var releases = []containerdconf.Release{
 	{Major: 1, Minor: 6, Patch: 20}, {Major: 1, Minor: 7, Patch: 28}, {Major: 2, Minor: 0, Patch: 7}, {Major: 2, Minor: 1, Patch: 5},
@@ -33,8 +33,8 @@ type shape struct {
 	source string
 }
 
-// shapes reads the corpus. source.txt says where each comes from, and where its
-// files lie on a node.
+// shapes reads the corpus. source.txt says where each configuration is from, and the paths of
+// its files on a node.
 func shapes(t *testing.T) []shape {
 	t.Helper()
 	dirs, err := filepath.Glob("testdata/config/*")
@@ -72,9 +72,8 @@ func shapes(t *testing.T) []shape {
 	return all
 }
 
-// TestCorpus: given these files and this version of containerd, this verdict
-// and these files. The end-to-end tests hold the same files against the real
-// daemons.
+// TestCorpus checks the verdict and the files to write for each configuration and version of
+// containerd. The end-to-end tests run the same files with the real daemons.
 func TestCorpus(t *testing.T) {
 	all := shapes(t)
 	if len(all) < 50 {
@@ -151,10 +150,10 @@ func (s shape) golden(t *testing.T) {
 	}
 }
 
-// chapter is what one or several releases make of a shape.
+// chapter is the result for one or several releases.
 type chapter struct{ releases, text string }
 
-// wire tells what Wire does and keeps the files that it wants.
+// wire describes the result of Wire and keeps the files that it wants to write.
 func (s shape) wire(t *testing.T, story *strings.Builder, label string, conf containerdconf.Config, r containerdconf.Release, o containerdconf.Options, wanted map[string][]byte) {
 	w, err := containerdconf.Wire(conf, r, o)
 	if err != nil {
@@ -203,7 +202,7 @@ func keep(wanted map[string][]byte, r containerdconf.Release, data []byte) strin
 	return name
 }
 
-// told gives a verdict in one line and a line for each trap.
+// told formats a verdict as one line and a line for each issue.
 func told(v containerdconf.Assessment) string {
 	var b strings.Builder
 	if v.Honoured {

@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// host makes a node out of a txtar archive: files below root/, processes below
-// proc/. Lines of a file "links" are symbolic links, name and target.
+// host makes a node from a txtar archive: files below root/, processes below proc/. Lines of a
+// file "links" are symlinks, name and target.
 func host(t *testing.T, archive string) node.Host {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,7 +59,7 @@ func host(t *testing.T, archive string) node.Host {
 	return h
 }
 
-// says answers what --version would, and keeps what was asked.
+// says returns the output of --version and records the programs that were asked.
 func says(output string, asked *[]string) func(context.Context, string) (string, error) {
 	return func(_ context.Context, binary string) (string, error) {
 		*asked = append(*asked, binary)

@@ -18,8 +18,8 @@ type Proxy struct {
 	No          string
 }
 
-// ProxyOf reads the proxy variables of a process' environment, and nothing else
-// of it, as net/http reads them.
+// ProxyOf reads the proxy variables of a process' environment, and nothing else of it. As in
+// net/http the upper-case name is preferred.
 func ProxyOf(h Host, pid int) (Proxy, error) {
 	raw, err := os.ReadFile(filepath.Join(h.Proc, strconv.Itoa(pid), "environ"))
 	if err != nil {
@@ -47,8 +47,8 @@ func ProxyFrom(getenv func(string) string) Proxy {
 	return Proxy{redact.New(first("HTTP_PROXY")), redact.New(first("HTTPS_PROXY")), first("NO_PROXY")}
 }
 
-// Identity names one process for good: the boot of the machine, the number, and
-// when it was started. It is another one once the process was restarted.
+// Identity identifies one process: by the boot of the machine, its number, and its start time.
+// A restarted process has another identity.
 func Identity(h Host, pid int) (string, error) {
 	fields, err := statFields(h, pid)
 	if err != nil {
@@ -61,11 +61,11 @@ func Identity(h Host, pid int) (string, error) {
 	return fmt.Sprintf("%s, process %d, started at %s", bytes.TrimSpace(boot), pid, fields[startTime]), nil
 }
 
-// startTime is where a process' start stands, field 22 of proc(5).
+// startTime is the index of a process' start time, field 22 of proc(5).
 const startTime = 19
 
-// statFields gives the fields of a process' stat file from the state on: the
-// name before them may hold spaces and brackets.
+// statFields returns the fields of a process' stat file from the state on; the name before them
+// may hold spaces and brackets.
 func statFields(h Host, pid int) ([]string, error) {
 	file := filepath.Join(h.Proc, strconv.Itoa(pid), "stat")
 	stat, err := os.ReadFile(file)
@@ -79,7 +79,7 @@ func statFields(h Host, pid int) ([]string, error) {
 	return fields, nil
 }
 
-// Started is when a process was started.
+// Started returns when a process was started.
 func Started(h Host, pid int) (time.Time, error) {
 	const ticks = 100 // USER_HZ
 	fields, err := statFields(h, pid)
