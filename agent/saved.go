@@ -46,11 +46,6 @@ func (a *Agent) endpointState(u string, p health.Status) probestate.Endpoint {
 	return s
 }
 
-// How long it is remembered that an endpoint did not answer: over the update of
-// a DaemonSet and the start of a machine, and not over a repair that somebody
-// makes in peace. A memory that is wrong costs two answers of the endpoint; one
-// that is missing costs each pull a timeout until the endpoint has failed
-// again. With a long interval even the last probe is old.
 // How long a saved "down" counts: long enough for the update of a DaemonSet or a reboot, too short
 // for a repair that takes its time. A wrong "down" costs two answers of the endpoint; a missing one
 // costs each pull a timeout until the endpoint has failed again. healthMemoryIntervals is for a long
