@@ -20,29 +20,30 @@ import (
 
 // Options say how an [Agent] runs.
 type Options struct {
-	// ConfigPath is the RegistryConfig as this process sees it; "" is the one
-	// at [ConfigFile] below the machine's root.
+	// ConfigPath is the RegistryConfig as this process sees it; "" is the file
+	// /etc/berth/config.yaml below the node's root.
 	ConfigPath string
-	// Listen is host:port of the status page; "" serves none.
+	// Listen is the host:port of the status page; "" serves none.
 	Listen string
 	// Restore puts the node back as it was before Berth, and keeps it so.
 	Restore bool
-	// Version is what the page and the metrics call this build.
+	// Version is the build that the status page and the metrics show.
 	Version string
 	Log     *slog.Logger
-	// Reload wakes the agent, as SIGHUP does; nil: nothing does.
+	// Reload starts a pass of the loop for each signal, as SIGHUP does; nil is allowed.
 	Reload <-chan os.Signal
 
-	// resync is the time between two looks at everything when nothing
-	// happens; 0: a minute, or 10 seconds without inotify.
+	// resync is the longest time between two passes of the loop when nothing happens; 0 is a
+	// minute, or 10 seconds without inotify.
 	resync time.Duration
-	// blind keeps the agent from using inotify.
+	// watchUnavailable keeps the agent from using inotify.
 	watchUnavailable bool
-	// firstAnswers is how long the first turn waits; 0: see the constant.
+	// firstAnswers is how long the first pass waits for tokens and probes; 0 is the constant of
+	// this name.
 	firstAnswers time.Duration
-	// random replaces the dice of refresher and prober.
+	// random replaces the random numbers of refresher and prober.
 	random func() float64
-	// listening is called with the address that Listen became.
+	// listening is called with the address that the status page listens on.
 	listening func(addr string)
 }
 
@@ -53,82 +54,81 @@ type Agent struct {
 	log     *slog.Logger
 	started time.Time
 
-	wake      chan struct{} // capacity 1: something happened
-	source    *source
-	refresher *tokens.Refresher
-	prober    *health.Prober
-	watcher   *watch.Watcher
-	engine    *containerdView
+	wake       chan struct{} // capacity 1: the loop has to run
+	source     *configSource
+	refresher  *tokens.Refresher
+	prober     *health.Prober
+	watcher    *watch.Watcher
+	containerd *containerdMonitor
 
-	// Of the goroutine that waits, and then of the loop:
-	lock   agentLock
-	tokens tokenSource
-	state  state
-	logged logged
-	kept   map[string][]byte // what stands in private files, by name
-	key    []byte            // of what is learned
-	// withdraws says that what does not answer is left out.
-	withdraws bool
-	startedAt time.Time               // when this one was the only agent
-	restored  *probestate.SavedHealth // what an earlier agent saw; nil before it was looked up
+	// Used by the goroutine that waits for the lock, then by the loop alone:
+	lock       agentLock
+	tokens     tokenSource
+	state      state
+	logged     logged
+	savedFiles map[string][]byte // content of the private files that this agent wrote, by name
+	loginKey   []byte            // HMAC key for the hashes of logins in learned.json
+	// withdrawEnabled is true if endpoints that do not answer are left out of hosts.toml.
+	withdrawEnabled bool
+	lockedAt        time.Time               // when this agent got the lock
+	earlierHealth   *probestate.SavedHealth // health.json of an earlier agent; nil before it is read
 
-	shown   atomic.Pointer[view]
-	beat    atomic.Int64  // when the loop last went round, in nanoseconds since started
-	settled chan struct{} // closed when systemd may be told READY
+	published       atomic.Pointer[pageState]
+	lastProgress    atomic.Int64  // last sign of life of the loop, in nanoseconds since started
+	readyForSystemd chan struct{} // closed when READY may be sent to systemd
 }
 
-// New makes an agent for a machine. It does nothing until [Agent.Run].
+// New makes an agent for a node. It starts nothing before [Agent.Run].
 func New(m *reconcile.Node, o Options) *Agent {
 	a := &Agent{
 		o: o, node: m, log: o.Log, started: time.Now(),
-		wake:    make(chan struct{}, 1),
-		source:  &source{machine: m, path: o.ConfigPath},
-		lock:    agentLock{root: m.Root},
-		settled: make(chan struct{}),
-		state:   newState(),
-		kept:    map[string][]byte{},
+		wake:            make(chan struct{}, 1),
+		source:          &configSource{node: m, path: o.ConfigPath},
+		lock:            agentLock{root: m.Root},
+		readyForSystemd: make(chan struct{}),
+		state:           newState(),
+		savedFiles:      map[string][]byte{},
 	}
 	if a.o.firstAnswers == 0 {
 		a.o.firstAnswers = firstAnswers
 	}
 	l, err := m.Learned()
 	if err != nil {
-		// Only what is learned is lost, and it is learned again.
-		a.log.Warn("what was learned about registries cannot be read", "error", err)
+		// The prober learns it again.
+		a.log.Warn("learned.json cannot be read; registries are probed again", "error", err)
 	}
 	l = l.WithKey()
-	a.key = l.Key
-	a.engine = newContainerdView(m)
+	a.loginKey = l.Key
+	a.containerd = newContainerdMonitor(m)
 	a.refresher = tokens.New(tokens.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
 	a.prober = health.New(health.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
 	a.prober.RestoreFacts(l.Facts)
-	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.Root.Path("/"), Ignore: passing})
-	a.watchdog()
+	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.Root.Path("/"), Ignore: isTransient})
+	a.recordProgress()
 	a.publish()
 	return a
 }
 
-// Wake makes the agent look at everything again. It never blocks.
+// Wake makes the loop run soon. It never blocks.
 func (a *Agent) Wake() {
 	select {
 	case a.wake <- struct{}{}:
-	default: // it is going to look anyhow
+	default: // a wake-up is already pending
 	}
 }
 
-// Run converges the node until ctx is done, and returns nil then. It first
-// waits until no other agent runs on this machine. An error means that it
-// cannot work at all.
+// Run keeps the node as the config says until ctx is done, and then returns nil. First it waits
+// until no other agent runs on the machine. An error means that it cannot work at all.
 func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.notify(ctx) })
 	if a.o.Listen != "" {
-		// Also while it waits: somebody wants to know why nothing happens.
+		// Also while the agent waits for the lock, so that the page shows why.
 		group.Go(func() error { return a.serve(ctx) })
 	}
 	group.Go(func() error {
-		alone, err := a.waitForLock(ctx)
-		if err != nil || !alone {
+		locked, err := a.waitForLock(ctx)
+		if err != nil || !locked {
 			return err
 		}
 		defer a.lock.release()
@@ -137,9 +137,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// work runs everything that an agent consists of.
+// work runs the parts of an agent that holds the lock.
 func (a *Agent) work(ctx context.Context) error {
-	a.startedAt = time.Now()
+	a.lockedAt = time.Now()
 	a.state.enter(status.Converging)
 	a.publish()
 	group, ctx := errgroup.WithContext(ctx)
@@ -152,7 +152,7 @@ func (a *Agent) work(ctx context.Context) error {
 	}
 	group.Go(func() error { return a.refresher.Run(ctx) })
 	group.Go(func() error { return a.prober.Run(ctx) })
-	group.Go(func() error { return a.engine.run(ctx, a.Wake) })
+	group.Go(func() error { return a.containerd.run(ctx, a.Wake) })
 	if !a.o.watchUnavailable {
 		group.Go(func() error { return a.watcher.Run(ctx) })
 	}
@@ -167,24 +167,24 @@ func (a *Agent) reload(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-a.o.Reload:
-			a.log.InfoContext(ctx, "reload asked for")
+			a.log.InfoContext(ctx, "reload requested")
 			a.Wake()
 		}
 	}
 }
 
-// watchdog notes that the loop is alive.
-func (a *Agent) watchdog() { a.beat.Store(int64(time.Since(a.started))) }
+// recordProgress records that the loop is alive.
+func (a *Agent) recordProgress() { a.lastProgress.Store(int64(time.Since(a.started))) }
 
-// stuckAfter is when a loop that has not gone round is taken for stuck. The
-// first apply of 10,000 upstreams takes some 20 seconds on a slow disk.
+// stuckAfter is the time without a sign of life after which the loop counts as stuck. The first
+// apply of 10,000 upstreams takes about 20 seconds on a slow disk.
 const stuckAfter = 3 * time.Minute
 
-// Alive tells why the agent should be started anew, nil when it should not.
+// Alive returns why the agent has to be restarted, nil if it is alive.
 func (a *Agent) Alive() error {
-	// In monotonic time: the clock may be put forward.
-	if idle := time.Since(a.started) - time.Duration(a.beat.Load()); idle > stuckAfter {
-		return fmt.Errorf("the converge loop has not gone round for %s", idle.Round(time.Second))
+	// Monotonic time: a change of the wall clock must not count.
+	if idle := time.Since(a.started) - time.Duration(a.lastProgress.Load()); idle > stuckAfter {
+		return fmt.Errorf("reconcile loop: no progress for %s; restart the agent", idle.Round(time.Second))
 	}
 	return nil
 }

@@ -25,11 +25,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // node is a machine with an agent on it.
 type node struct {
 	*testing.T
-	dir    string // outside of the root: config and secrets
+	dir    string // outside the root: config and secrets
 	root   string
 	config string
 	o      Options
-	// release is that of its containerd, "" for one that is not known.
+	// release is the version of its containerd, "" if it is not known.
 	release string
 	log     *logBuffer
 	agent   *Agent
@@ -57,7 +57,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// newNode is a machine on which nothing runs yet.
+// newNode is a machine on which no agent runs yet.
 func newNode(t *testing.T) *node {
 	t.Helper()
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
@@ -83,7 +83,7 @@ func (n *node) listens(addr string) {
 	n.addr = addr
 }
 
-// page is where the agent listens.
+// page returns the address that the agent listens on.
 func (n *node) page() string {
 	n.Helper()
 	var addr string
@@ -132,7 +132,7 @@ func (n *node) end() {
 	}
 }
 
-// write puts a file below the test's directory, whole, as an editor does.
+// write replaces a file below the test's directory atomically, as an editor does.
 func (n *node) write(name, content string) {
 	n.Helper()
 	path := filepath.Join(n.dir, name)
@@ -147,8 +147,7 @@ func (n *node) write(name, content string) {
 	}
 }
 
-// hosts gives the hosts.toml of an upstream without its first line, "" if
-// there is none.
+// hosts returns the hosts.toml of an upstream without its first line, "" if it is missing.
 func (n *node) hosts(dir string) string {
 	b, err := os.ReadFile(n.hostsFile(dir))
 	if err != nil {
@@ -162,7 +161,7 @@ func (n *node) hostsFile(dir string) string {
 	return filepath.Join(n.root, nodetest.CertsDir, dir, "hosts.toml")
 }
 
-// eventually waits for a condition; a test that fails takes as long.
+// eventually waits for a condition; a test that fails waits for the whole time.
 func (n *node) eventually(what string, condition func() bool) {
 	n.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
@@ -174,8 +173,8 @@ func (n *node) eventually(what string, condition func() bool) {
 	n.Fatalf("not within a minute: %s\n%s", what, b)
 }
 
-// names waits until an upstream's hosts.toml names a host, or does not.
-func (n *node) names(dir, host string, want bool) {
+// waitForHost waits until an upstream's hosts.toml names a host, or does not.
+func (n *node) waitForHost(dir, host string, want bool) {
 	n.Helper()
 	n.eventually("hosts.toml of "+dir+" names "+host+": "+map[bool]string{true: "yes", false: "no"}[want], func() bool {
 		body := n.hosts(dir)
@@ -188,8 +187,8 @@ func (n *node) converged() {
 	n.eventually("converged", func() bool { return n.agent.Snapshot().Phase == status.Converged })
 }
 
-// runs waits until the loop has gone round once more from its beginning.
-func (n *node) turned() {
+// nextPass waits until the loop has run one whole pass more.
+func (n *node) nextPass() {
 	n.Helper()
 	before := n.agent.Snapshot().Converge.Runs
 	n.agent.Wake()
@@ -203,8 +202,8 @@ func mirrorTo(url string) string {
 	return nodetest.Head + "mirrors:\n- upstream: quay.io\n  endpoints:\n  - url: " + url + "\nhealth: {mode: \"off\"}\n"
 }
 
-// applied does what berth apply does.
-func (n *node) applied(t *testing.T, text string) error {
+// apply does what berth apply does.
+func (n *node) apply(t *testing.T, text string) error {
 	t.Helper()
 	m, err := reconcile.Open(n.root)
 	if err != nil {
@@ -220,7 +219,7 @@ func (n *node) applied(t *testing.T, text string) error {
 	return err
 }
 
-// openNode gives access to the node below root as a command has it.
+// openNode opens the node below root as a command does.
 func openNode(t *testing.T, root string) *reconcile.Node {
 	t.Helper()
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")

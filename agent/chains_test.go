@@ -27,7 +27,7 @@ health: {mode: "off"}
 `
 )
 
-// twoKeys is an AWS that knows the keys of both chains.
+// twoKeys is an AWS that accepts the keys of both chains.
 func twoKeys(t *testing.T, secrets ...string) *fakeaws.Server {
 	t.Helper()
 	aws, err := fakeaws.Start()
@@ -51,7 +51,7 @@ func twoKeys(t *testing.T, secrets ...string) *fakeaws.Server {
 
 var basicHeader = regexp.MustCompile(`Authorization = "Basic ([^"]+)"`)
 
-// keyOf names the keys that the token in a hosts.toml was issued for.
+// keyOf returns the name of the keys that the token in a hosts.toml was issued for.
 func keyOf(t *testing.T, aws *fakeaws.Server, body string) string {
 	t.Helper()
 	found := basicHeader.FindStringSubmatch(body)
@@ -69,8 +69,8 @@ func keyOf(t *testing.T, aws *fakeaws.Server, body string) string {
 	return issued.KeyID
 }
 
-// Two registries of one region, each with keys of its own: neither is reached
-// with the other's, by apply, the agent or the credential provider.
+// Two registries of one region, each with its own keys: apply, the agent and the credential
+// provider never use the keys of one for the other.
 func TestEachRegistryHasItsOwnChain(t *testing.T) {
 	aws := twoKeys(t, "first", "second")
 	n := newNode(t)
@@ -134,8 +134,8 @@ func TestApplyWithTwoChains(t *testing.T) {
 				if got := keyOf(t, aws, string(body)); got != want {
 					t.Errorf("%s: a token of %q, want %q", host, got, want)
 				}
-				if told := err != nil && strings.Contains(err.Error(), host+": no ECR token"); told != (want == "") {
-					t.Errorf("%s: told %t: %v", host, told, err)
+				if reported := err != nil && strings.Contains(err.Error(), host+": no ECR token"); reported != (want == "") {
+					t.Errorf("%s: reported %t: %v", host, reported, err)
 				}
 			}
 		})

@@ -11,85 +11,86 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// lastGood is what stands there.
-type lastGood struct {
+// savedConfig is the content of the file reconcile.LastGoodFile.
+type savedConfig struct {
 	Path  string            `json:"path"`
-	Dir   string            `json:"dir,omitempty"` // where relative paths begin
+	Dir   string            `json:"dir,omitempty"` // base of relative paths
 	Text  []byte            `json:"text"`
 	Files map[string][]byte `json:"files"`
 }
 
-// source reads the config again and again, and remembers the last one that
-// could be used, over restarts too.
-type source struct {
-	machine *reconcile.Node
-	path    string // as this process sees it; "": the one of the node
+// configSource reads the config on each pass and keeps the last usable one, in a file too, for an
+// agent that starts with a bad config.
+type configSource struct {
+	node *reconcile.Node
+	path string // as this process sees it; "" is the node's own config
 
-	good *config.Config
-	file config.File // of good
-	bad  bool        // the last look found nothing that can be used
-	last []byte      // the text of the last look, good or not
-	kept config.File // what stands in lastGoodName, as far as we know
+	current     *config.Config
+	currentFile config.File // of current
+	lastFailed  bool        // the last read found no usable config
+	lastText    []byte      // text of the last read, usable or not
+	saved       config.File // what this agent wrote to or read from LastGoodFile
 }
 
-// reading is what came of one look at the config.
-type reading struct {
-	cfg      *config.Config // nil when there has never been a good one
+// configReading is the result of one read of the config.
+type configReading struct {
+	cfg      *config.Config // nil if there was never a usable config
 	warnings []config.Warning
-	err      error // why the file cannot be used; cfg is then an older one
-	changed  bool  // the text is another than last time
-	// renewed says that what is in use since this look is not what the last
-	// one left: text or files are others, or they could not be used then.
+	err      error // why the file cannot be used; cfg is then an older config
+	changed  bool  // the text differs from the last read
+	// renewed is true if the config in use differs from the one after the last read: text or
+	// named files changed, or the last read found no usable config.
 	renewed bool
 }
 
-// read looks at the config and at the files that it names.
-func (s *source) read() reading {
-	file, err := s.machine.ReadConfig(s.path)
-	var r reading
+// read reads the config and the files that it names.
+func (s *configSource) read() configReading {
+	file, err := s.node.ReadConfig(s.path)
+	var r configReading
 	if err == nil {
 		r.cfg, r.warnings, err = file.Parse()
 	}
-	r.changed = !bytes.Equal(file.Text, s.last)
-	s.last = file.Text
+	r.changed = !bytes.Equal(file.Text, s.lastText)
+	s.lastText = file.Text
 	if err == nil {
-		r.renewed = s.good == nil || s.bad || !sameFile(s.file, file)
-		s.good, s.file, s.bad = r.cfg, file, false
+		r.renewed = s.current == nil || s.lastFailed || !sameFile(s.currentFile, file)
+		s.current, s.currentFile, s.lastFailed = r.cfg, file, false
 		return r
 	}
-	s.bad = true
-	if s.good == nil {
+	s.lastFailed = true
+	if s.current == nil {
 		s.load()
 	}
-	return reading{cfg: s.good, err: err, changed: r.changed}
+	return configReading{cfg: s.current, err: err, changed: r.changed}
 }
 
-// sameFile reports whether two configs say the same, with all that they name.
+// sameFile reports whether two configs have the same text and the same contents of named files.
 func sameFile(a, b config.File) bool {
 	return bytes.Equal(a.Text, b.Text) && maps.EqualFunc(a.Contents, b.Contents, bytes.Equal)
 }
 
-// save puts the config aside, for an agent that starts with a bad one. The lock
-// of the machine is held.
-func (s *source) save() error {
-	if s.file.Text == nil || sameFile(s.kept, s.file) && s.machine.HasPrivate(reconcile.LastGoodFile) {
+// save writes the config to reconcile.LastGoodFile, for an agent that starts with a bad one.
+// The caller holds the node's lock.
+func (s *configSource) save() error {
+	if s.currentFile.Text == nil || sameFile(s.saved, s.currentFile) && s.node.HasPrivate(reconcile.LastGoodFile) {
 		return nil
 	}
-	body, err := json.Marshal(lastGood{Path: s.file.Path, Dir: s.file.Dir, Text: s.file.Text, Files: s.file.Contents})
+	body, err := json.Marshal(savedConfig{Path: s.currentFile.Path, Dir: s.currentFile.Dir, Text: s.currentFile.Text, Files: s.currentFile.Contents})
 	if err != nil {
 		return err
 	}
-	if err := s.machine.Store.WritePrivate(reconcile.LastGoodFile, body); err != nil {
-		return fmt.Errorf("keep the config for a restart: %w", err)
+	if err := s.node.Store.WritePrivate(reconcile.LastGoodFile, body); err != nil {
+		return fmt.Errorf("save the config for the next start: %w", err)
 	}
-	s.kept = s.file
+	s.saved = s.currentFile
 	return nil
 }
 
-// load takes the config that an earlier agent has kept.
-func (s *source) load() {
-	var l lastGood
-	if err := s.machine.ReadPrivate(reconcile.LastGoodFile, &l); err != nil || l.Text == nil {
+// load reads the config that an earlier agent saved. A file that this version cannot parse
+// counts as missing.
+func (s *configSource) load() {
+	var l savedConfig
+	if err := s.node.ReadPrivate(reconcile.LastGoodFile, &l); err != nil || l.Text == nil {
 		return
 	}
 	file := config.File{Path: path.Join(reconcile.StateDir, reconcile.LastGoodFile), Dir: l.Dir, Text: l.Text, Contents: l.Files}
@@ -98,7 +99,7 @@ func (s *source) load() {
 	}
 	cfg, _, err := file.Parse()
 	if err != nil {
-		return // of another version
+		return // saved by another version
 	}
-	s.good, s.file, s.kept = cfg, file, file
+	s.current, s.currentFile, s.saved = cfg, file, file
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 )
 
-// An agent on a node whose containerd reads none of its files says so, and
-// takes it back when the configuration is changed.
+// If containerd reads none of the agent's files, the status page says so, until containerd's
+// configuration is changed.
 func TestContainerdReadsNothing(t *testing.T) {
 	n := newNode(t)
 	n.o.random = func() float64 { return 0 }
@@ -35,7 +35,7 @@ func TestContainerdReadsNothing(t *testing.T) {
 	if c := n.agent.Snapshot().Containerd; c.Reads != status.ReadsYes || c.Why != "" {
 		t.Errorf("%+v", c)
 	}
-	// Another file of it, in a directory that is looked at for that.
+	// An imported file, in a directory that is watched for it.
 	n.write("root/etc/containerd/config.toml", "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n")
 	n.write("root/etc/containerd/conf.d/a.conf", "")
 	n.eventually("the alarm again", func() bool { return alarm() != "" })
@@ -44,7 +44,7 @@ func TestContainerdReadsNothing(t *testing.T) {
 	n.eventually("no alarm again", func() bool { return alarm() == "" })
 }
 
-// Where there is no containerd nothing is said.
+// On a node without containerd there is no such alert.
 func TestNoContainerd(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("http://127.0.0.1:1"))

@@ -10,9 +10,8 @@ import (
 
 const dockerHub = "docker.io"
 
-// usesDockerHub reports whether a node with this config may pull from Docker
-// Hub itself: because it is the upstream of a mirror and may be asked, or
-// because there is a login for it and no mirror.
+// usesDockerHub reports whether a node with this config may pull from Docker Hub itself: it is
+// the fallback of a mirror, or there is a login for it and no mirror.
 func usesDockerHub(cfg *config.Config, login bool) bool {
 	if cfg.Health.Mode == config.HealthOff {
 		return false
@@ -24,13 +23,13 @@ func usesDockerHub(cfg *config.Config, login bool) bool {
 	return login
 }
 
-// setHub tells the prober whether to ask Docker Hub how many pulls are left.
+// setHub sets whether the prober asks Docker Hub how many pulls are left.
 func (a *Agent) setHub(cfg *config.Config) {
 	login, ok := credprovider.NewLogins(cfg.Logins()).For(dockerHub, "https", "")
 	a.prober.SetHub(usesDockerHub(cfg, ok), login.Username, login.Password)
 }
 
-// hub gives what Docker Hub said, nil when it is not asked.
+// hub returns Docker Hub's answer, nil if the prober does not ask.
 func (a *Agent) hub() *status.DockerHub {
 	h, on := a.prober.Hub()
 	if !on {

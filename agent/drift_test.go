@@ -10,7 +10,7 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 )
 
-func TestPutsRight(t *testing.T) {
+func TestCorrectsEdits(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		t.Run(map[bool]string{false: "inotify", true: "timer"}[blind], func(t *testing.T) {
 			n := newNode(t)
@@ -19,7 +19,7 @@ func TestPutsRight(t *testing.T) {
 			}
 			n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 			n.start()
-			n.names("quay.io", "a.corp", true)
+			n.waitForHost("quay.io", "a.corp", true)
 			n.converged()
 			want := n.hosts("quay.io")
 			file, dir := n.hostsFile("quay.io"), filepath.Dir(n.hostsFile("quay.io"))
@@ -35,7 +35,7 @@ func TestPutsRight(t *testing.T) {
 				if err := damage(); err != nil {
 					t.Fatal(err)
 				}
-				n.eventually(name+" is put right", func() bool {
+				n.eventually(name+" is corrected", func() bool {
 					info, err := os.Lstat(file)
 					return err == nil && info.Mode() == 0o644 && n.hosts("quay.io") == want
 				})
@@ -48,13 +48,13 @@ func TestPutsRight(t *testing.T) {
 	}
 }
 
-// Somebody else manages the file: it is theirs after a while, and told.
-func TestGivesUpAFight(t *testing.T) {
+// Another program keeps writing the file: after a while the file is left to it and reported.
+func TestLeavesAFileThatKeepsChanging(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
-	const theirs = "server = \"https://theirs.corp\"\n"
+	n.waitForHost("quay.io", "a.corp", true)
+	const foreign = "server = \"https://theirs.corp\"\n"
 	conflict := func() bool {
 		for _, a := range status.Alarms(n.agent.Snapshot()) {
 			if a.Name == "FileConflict" && strings.HasSuffix(a.Subject, "quay.io/hosts.toml") {
@@ -63,23 +63,23 @@ func TestGivesUpAFight(t *testing.T) {
 		}
 		return false
 	}
-	n.eventually("a conflict is told", func() bool {
+	n.eventually("the conflict is reported", func() bool {
 		if conflict() {
 			return true
 		}
-		if b, err := os.ReadFile(n.hostsFile("quay.io")); err == nil && string(b) != theirs {
-			if err := os.WriteFile(n.hostsFile("quay.io"), []byte(theirs), 0o644); err != nil {
+		if b, err := os.ReadFile(n.hostsFile("quay.io")); err == nil && string(b) != foreign {
+			if err := os.WriteFile(n.hostsFile("quay.io"), []byte(foreign), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
 		return false
 	})
-	n.turned()
-	if b, err := os.ReadFile(n.hostsFile("quay.io")); err != nil || string(b) != theirs {
+	n.nextPass()
+	if b, err := os.ReadFile(n.hostsFile("quay.io")); err != nil || string(b) != foreign {
 		t.Errorf("%v\n%s", err, b)
 	}
 	if repaired := n.agent.Snapshot().Files.Repaired; repaired != 10 {
-		t.Errorf("put right %d times", repaired)
+		t.Errorf("corrected %d times", repaired)
 	}
 }
 
@@ -94,14 +94,14 @@ func TestAForeignFileIsAConflict(t *testing.T) {
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.eventually("told", func() bool { return len(n.agent.Snapshot().Files.Conflicts) == 1 })
+	n.eventually("it is reported", func() bool { return len(n.agent.Snapshot().Files.Conflicts) == 1 })
 	if strings.Contains(n.hosts("quay.io"), "a.corp") {
 		t.Error("it was written over")
 	}
-	// It goes, and its place is taken.
+	// The foreign file is removed; ours is written.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.eventually("no conflict", func() bool { return len(n.agent.Snapshot().Files.Conflicts) == 0 })
 }

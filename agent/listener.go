@@ -10,21 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxConnections is how many clients of the status page are served at once. A
-// connection costs some 20 KB.
+// maxConnections is how many clients of the status page are served at once. A connection costs
+// about 20 KB.
 const maxConnections = 64
 
-// boundedListener bounds the number of open connections and still serves new
-// ones: a client that sends its request at once is answered, however many
-// others hold a connection and send nothing. Where a new connection is one too
-// many, another one is closed: the oldest that the server waits for, or, if
-// all have sent their request, the oldest of those.
+// boundedListener bounds the number of open connections and still serves new ones: a client
+// that sends its request at once gets an answer, even if many others hold a connection and send
+// nothing. When the limit is reached, it closes one connection for each new one: the oldest
+// that has not sent a whole header, or, if all have sent theirs, the oldest of all.
 type boundedListener struct {
 	net.Listener
 	max int
 
 	mu      sync.Mutex
-	changed *sync.Cond // some connection's stage, or open
+	changed *sync.Cond // signalled when a connection's stage or open changes
 	open    []*boundedConn
 }
 
@@ -32,9 +31,9 @@ type boundedListener struct {
 type stage int
 
 const (
-	arrived   stage = iota // its goroutine has not looked yet at what was sent
-	waiting                // no whole header was sent
-	requested              // it is being answered
+	arrived   stage = iota // accepted; its goroutine has not read yet
+	waiting                // read from, without a whole header
+	requested              // header complete; being answered
 )
 
 func newBoundedListener(l net.Listener, limit int) *boundedListener {
@@ -64,8 +63,8 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// victim is the connection that makes room. It is nil while some connection
-// has arrived and waits only for this process to look at what it has sent.
+// victim returns the connection to close for a new one. It is nil while some connection has
+// data that its goroutine has not read yet.
 func (l *boundedListener) victim() *boundedConn {
 	at := func(s stage) int {
 		return slices.IndexFunc(l.open, func(c *boundedConn) bool { return c.stage == s })
@@ -79,7 +78,7 @@ func (l *boundedListener) victim() *boundedConn {
 	return nil
 }
 
-// forget takes a connection off the list. The caller holds the lock.
+// forget removes a connection from open. The caller holds mu.
 func (l *boundedListener) forget(c *boundedConn) {
 	if i := slices.Index(l.open, c); i >= 0 {
 		l.open = slices.Delete(l.open, i, i+1)
@@ -89,7 +88,7 @@ func (l *boundedListener) forget(c *boundedConn) {
 
 // connState is the [http.Server.ConnState] of the server that accepts from l.
 func connState(conn net.Conn, s http.ConnState) {
-	if c, ok := conn.(*boundedConn); ok && s == http.StateActive { // the header was read
+	if c, ok := conn.(*boundedConn); ok && s == http.StateActive { // the header is complete
 		c.become(requested)
 	}
 }
@@ -98,8 +97,8 @@ func connState(conn net.Conn, s http.ConnState) {
 type boundedConn struct {
 	net.Conn
 	l     *boundedListener
-	stage stage // guarded by the listener's lock
-	read  bool  // of the one goroutine that reads
+	stage stage // guarded by the listener's mu
+	read  bool  // the first read was tried; used by the reading goroutine alone
 }
 
 func (c *boundedConn) become(s stage) {
@@ -111,8 +110,8 @@ func (c *boundedConn) become(s stage) {
 	}
 }
 
-// Read implements [net.Conn]. A connection begins to wait when its first read
-// finds nothing, or when that did not bring the whole header.
+// Read implements [net.Conn]. A connection becomes waiting when its first read finds no data,
+// or when a second read is needed.
 func (c *boundedConn) Read(p []byte) (int, error) {
 	if !c.read && len(p) > 0 {
 		c.read = true
@@ -124,8 +123,8 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// readNow reads what is there and does not wait. It gives 0 for an error too,
-// which the next read finds.
+// readNow reads the data that has arrived, without waiting. It returns 0 for an error too; the
+// next read gets that error.
 func (c *boundedConn) readNow(p []byte) (n int) {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {

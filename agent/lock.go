@@ -15,56 +15,54 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// relockEvery is how often an agent that is not the only one tries again.
+// relockEvery is how often an agent without the lock tries again.
 const relockEvery = time.Second
 
-// lock is the lock that makes an agent the only one on its machine. The kernel
-// holds it on a file, and who looks for it finds that by its name: once the file
-// is removed, or another one put in its place, it keeps nobody away any more.
+// agentLock makes an agent the only one on its machine: an flock(2) on a file. Others find the
+// file by its name, so the lock excludes no other agent once the file is removed or replaced.
 type agentLock struct {
 	root *managedfile.Root
 	lock *managedfile.Lock
-	file fs.FileInfo // what is locked
+	file fs.FileInfo // the locked file
 }
 
-// acquire takes the lock. The error matches [managedfile.ErrLocked] when another
-// process has it. A lock that was held before is not released, which would
-// remove the file of this one: it ends with its own file, that has no name.
-func (s *agentLock) acquire(ctx context.Context) error {
+// acquire takes the lock. The error matches [managedfile.ErrLocked] if another process has it.
+// An older lock of this agent is not released, because that would remove the new file; the
+// kernel drops it with its own file, which has no name any more.
+func (l *agentLock) acquire(ctx context.Context) error {
 	var err error
-	for range takeTries {
+	for range lockAttempts {
 		var lock *managedfile.Lock
-		if lock, err = managedfile.LockFile(ctx, s.root, reconcile.AgentLockFile, false); err != nil {
+		if lock, err = managedfile.LockFile(ctx, l.root, reconcile.AgentLockFile, false); err != nil {
 			return err
 		}
-		if s.file, err = s.root.Lstat(reconcile.AgentLockFile); err == nil {
-			s.lock = lock
+		if l.file, err = l.root.Lstat(reconcile.AgentLockFile); err == nil {
+			l.lock = lock
 			return nil
 		}
 	}
 	return err
 }
 
-// takeTries is how often the file may be removed at the moment when it is made.
-const takeTries = 10
+// lockAttempts bounds the attempts when the file is removed right after it was made.
+const lockAttempts = 10
 
-// held reports whether the lock still keeps others away.
-func (s *agentLock) held() bool {
-	file, err := s.root.Lstat(reconcile.AgentLockFile)
-	return err == nil && s.lock != nil && os.SameFile(file, s.file)
+// held reports whether the lock still excludes other agents.
+func (l *agentLock) held() bool {
+	file, err := l.root.Lstat(reconcile.AgentLockFile)
+	return err == nil && l.lock != nil && os.SameFile(file, l.file)
 }
 
-// release lets the next one have it. A file that is another's by now is left.
-func (s *agentLock) release() {
-	if s.held() {
-		s.lock.Unlock()
+// release releases the lock. A lock file of another agent is left alone.
+func (l *agentLock) release() {
+	if l.held() {
+		l.lock.Unlock()
 	}
-	s.lock = nil
+	l.lock = nil
 }
 
-// waitForLock waits until this is the only agent; alone is false when ctx was done
-// before.
-func (a *Agent) waitForLock(ctx context.Context) (alone bool, err error) {
+// waitForLock waits until this is the only agent; locked is false if ctx was done before.
+func (a *Agent) waitForLock(ctx context.Context) (locked bool, err error) {
 	for {
 		err := a.lock.acquire(ctx)
 		if err == nil {
@@ -72,10 +70,10 @@ func (a *Agent) waitForLock(ctx context.Context) (alone bool, err error) {
 			return true, nil
 		}
 		if !errors.Is(err, managedfile.ErrLocked) {
-			return false, cannotLock(err)
+			return false, lockError(err)
 		}
-		a.releaseLock(ctx, err)
-		a.watchdog()
+		a.enterWaiting(ctx, err)
+		a.recordProgress()
 		select {
 		case <-ctx.Done():
 			return false, nil
@@ -84,9 +82,8 @@ func (a *Agent) waitForLock(ctx context.Context) (alone bool, err error) {
 	}
 }
 
-// stillLocked reports whether this agent may work. A lock file that was
-// removed is created again; if another agent was faster, that one works from now on,
-// and this one waits for its end.
+// stillLocked reports whether this agent may work. If the lock file was removed, it is made
+// again; if another agent made one first, that agent works, and this one waits for its end.
 func (a *Agent) stillLocked(ctx context.Context) bool {
 	if a.lock.held() {
 		return true
@@ -95,24 +92,24 @@ func (a *Agent) stillLocked(ctx context.Context) bool {
 	switch {
 	case err == nil:
 		if a.logged.holder != "" {
-			a.log.InfoContext(ctx, "the other agent has ended; this one works again")
+			a.log.InfoContext(ctx, "the other agent has ended; this one continues")
 		} else {
-			a.log.WarnContext(ctx, "somebody removed the lock of this agent; it has a new one", "path", reconcile.AgentLockFile)
+			a.log.WarnContext(ctx, "lock file was removed; it is locked again", "path", reconcile.AgentLockFile)
 		}
 		a.logged.holder, a.logged.lock = "", ""
 		a.state.enter(status.Converging)
 		return true
 	case errors.Is(err, managedfile.ErrLocked):
-		a.releaseLock(ctx, err)
+		a.enterWaiting(ctx, err)
 		return false
 	}
-	// As far as can be seen, nobody else can have it either.
-	a.logOnceFor(ctx, &a.logged.lock, cannotLock(err), "nothing keeps a second agent away", "")
+	// Another agent most likely cannot take the lock either, so this one works on.
+	a.logIfChanged(ctx, &a.logged.lock, lockError(err), "agent lock cannot be taken; continuing without it", "")
 	return true
 }
 
-// releaseLock shows that another agent works.
-func (a *Agent) releaseLock(ctx context.Context, holder error) {
+// enterWaiting shows that another agent works.
+func (a *Agent) enterWaiting(ctx context.Context, holder error) {
 	if a.logged.holder == holder.Error() {
 		return
 	}
@@ -122,12 +119,11 @@ func (a *Agent) releaseLock(ctx context.Context, holder error) {
 	a.publish()
 }
 
-// cannotLock says what to do when the lock cannot be had for another reason than
-// that somebody has it.
-func cannotLock(err error) error {
+// lockError adds the remedy to an error of the lock that is not about another holder.
+func lockError(err error) error {
 	remedy := ""
 	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
-		remedy = fmt.Sprintf("; %s has to be a directory that root can write, in a container the node's own", path.Dir(reconcile.AgentLockFile))
+		remedy = fmt.Sprintf("; make %[1]s a directory that root can write; in a container, mount the node's %[1]s there", path.Dir(reconcile.AgentLockFile))
 	}
-	return fmt.Errorf("the lock that keeps a second agent away cannot be had: %w%s", err, remedy)
+	return fmt.Errorf("agent lock cannot be taken: %w%s", err, remedy)
 }

@@ -7,17 +7,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// logTurn tells of a turn what is new: a loop that fails the same way each
-// second says so once.
-func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
-	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
-	if text := string(a.source.last); r.err == nil && text != a.logged.text {
+// logPass logs the result of a pass where it differs from the pass before: a loop that fails
+// the same way each second logs it once.
+func (a *Agent) logPass(ctx context.Context, r configReading, err error) {
+	a.logIfChanged(ctx, &a.logged.config, r.err, "config cannot be used", "config can be used again", slog.Bool("last_good_in_use", r.cfg != nil))
+	if text := string(a.source.lastText); r.err == nil && text != a.logged.text {
 		a.logged.text = text
 		a.log.InfoContext(ctx, "config in use", "path", a.node.ConfigName(a.o.ConfigPath), "upstreams", len(r.cfg.AllMirrors()))
 	}
@@ -27,11 +26,11 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	if errors.Is(err, errWarmingUp) {
 		return
 	}
-	a.logOnceFor(ctx, &a.logged.converge, err, "node is not as the config wants it; trying again", "node is as the config wants it again")
+	a.logIfChanged(ctx, &a.logged.converge, err, "node differs from the config; retrying", "node matches the config again")
 }
 
-// logWarnings logs the warnings that the last config did not have: they also come
-// with a file that the config names.
+// logWarnings logs the warnings that the last pass did not have. A file that the config names
+// can cause them too.
 func (a *Agent) logWarnings(ctx context.Context, warnings []config.Warning) {
 	now := map[string]bool{}
 	for _, w := range warnings {
@@ -45,16 +44,16 @@ func (a *Agent) logWarnings(ctx context.Context, warnings []config.Warning) {
 
 // logged is what was last logged of each kind, so that it is not repeated.
 type logged struct {
-	text             string // of the config
+	text             string // text of the config
 	config, converge string
-	holder, lock     string // of the agent's lock
+	holder, lock     string // holder of the agent's lock, and the error of taking it
 	conflicts        map[string]string
 	warnings         map[string]bool
 }
 
-// logOnceFor logs a failure when it is another than last time, a record for each line
-// of it, and its end.
-func (a *Agent) logOnceFor(ctx context.Context, before *string, err error, begins, ends string, attrs ...slog.Attr) {
+// logIfChanged logs an error when its text differs from the last time, one record for each line,
+// and logs recovered when there is no error any more.
+func (a *Agent) logIfChanged(ctx context.Context, before *string, err error, failed, recovered string, attrs ...slog.Attr) {
 	now := ""
 	if err != nil {
 		now = err.Error()
@@ -62,34 +61,34 @@ func (a *Agent) logOnceFor(ctx context.Context, before *string, err error, begin
 	switch {
 	case now == *before:
 	case now == "":
-		a.log.InfoContext(ctx, ends)
+		a.log.InfoContext(ctx, recovered)
 	default:
 		for line := range strings.Lines(now) {
-			a.log.LogAttrs(ctx, slog.LevelError, begins, append(slices.Clone(attrs), slog.String("error", strings.TrimSuffix(line, "\n")))...)
+			a.log.LogAttrs(ctx, slog.LevelError, failed, append(slices.Clone(attrs), slog.String("error", strings.TrimSuffix(line, "\n")))...)
 		}
 	}
 	*before = now
 }
 
-// logResult tells what was changed on the node.
+// logResult logs the changes on the node, and the conflicts that are new.
 func (a *Agent) logResult(ctx context.Context, r reconcile.Result) {
 	a.logReport(ctx, r.Report)
 	now := map[string]string{}
 	for _, c := range r.Report.Conflicts {
 		now[c.Path] = c.Reason
 		if a.logged.conflicts[c.Path] != c.Reason {
-			a.log.WarnContext(ctx, "file is left alone", "path", c.Path, "reason", c.Reason)
+			a.log.WarnContext(ctx, "conflict: file is not changed", "path", c.Path, "reason", c.Reason)
 		}
 	}
 	a.logged.conflicts = now
 }
 
-// manyFiles is how many changes of one turn get a line each.
-const manyFiles = 20
+// maxFilesLogged is the number of changed files up to which a pass logs a record for each.
+const maxFilesLogged = 20
 
 func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
 	changed := r.Changed
-	if len(changed) > manyFiles {
+	if len(changed) > maxFilesLogged {
 		counts := map[string]int{}
 		for _, c := range changed {
 			counts[string(c.Action)]++
@@ -105,33 +104,6 @@ func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
 		a.log.LogAttrs(ctx, level, "file changed", slog.String("action", string(c.Action)), slog.String("path", c.Path), slog.String("reason", c.Reason))
 	}
 	for _, s := range r.Saved {
-		a.log.WarnContext(ctx, "what somebody else wrote is kept", "path", s.Path, "copy", s.Copy, "why", string(s.Why))
+		a.log.WarnContext(ctx, "foreign content is saved", "path", s.Path, "copy", s.Copy, "why", string(s.Why))
 	}
-}
-
-// publish shows what the loop knows to everybody else.
-func (a *Agent) publish() {
-	s := a.state.snapshot
-	s.Version = a.o.Version
-	a.shown.Store(&view{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
-}
-
-// ready says whether the node is as the config wants it.
-func ready(s status.Snapshot) status.Readiness {
-	var reasons []string
-	switch {
-	case s.Phase == status.Restored:
-		return status.Readiness{Ready: true}
-	case s.Phase == status.Waiting:
-		reasons = append(reasons, "another agent runs on this machine")
-	case s.Config.Error != "":
-		reasons = append(reasons, "config: "+s.Config.Error)
-	}
-	switch c := s.Converge; {
-	case c.Error != "":
-		reasons = append(reasons, "converge: "+c.Error)
-	case c.LastSuccess.IsZero() && len(reasons) == 0:
-		reasons = append(reasons, "not converged yet")
-	}
-	return status.Readiness{Ready: len(reasons) == 0, Reasons: reasons}
 }

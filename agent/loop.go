@@ -8,22 +8,22 @@ import (
 )
 
 const (
-	// debounceQuiet is how long nothing must happen before the loop begins, and
-	// restless how long it waits at most: a save is several events.
+	// A pass begins when nothing has happened for debounceQuiet, and at the latest debounceMax
+	// after the first event: one save is several events.
 	debounceQuiet = 20 * time.Millisecond
 	debounceMax   = 100 * time.Millisecond
-	// resyncWatched and resyncUnwatched are how often everything is looked at
-	// when nothing happens.
+	// resyncWatched and resyncUnwatched are the times between two passes when nothing happens,
+	// with and without inotify.
 	resyncWatched   = time.Minute
 	resyncUnwatched = 10 * time.Second
 	// retryFirst and retryLast bound the pause after a failure.
 	retryFirst = 500 * time.Millisecond
 	retryLast  = 10 * time.Second
-	// firstAnswers is how long the first turn waits for tokens and probes.
+	// firstAnswers is how long the first pass waits for tokens and probes.
 	firstAnswers = 3 * time.Second
 )
 
-// loop goes round until ctx is done.
+// loop runs a pass for each wake-up and each tick, until ctx is done.
 func (a *Agent) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -33,7 +33,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.wake:
-			a.debounce(ctx, spacing(a.state.noopRuns))
+			a.debounce(ctx, wakePause(a.state.noopRuns))
 		case <-timer.C:
 			a.state.noopRuns = 0
 		}
@@ -44,31 +44,31 @@ func (a *Agent) loop(ctx context.Context) error {
 			retried = time.Now()
 			a.watcher.Retry()
 		}
-		a.watchdog()
+		a.recordProgress()
 		pause := a.reconcileOnce(ctx)
-		a.watchdog()
+		a.recordProgress()
 		timer.Reset(pause)
 	}
 }
 
-// spacing is how long the loop rests though it is woken, after so many turns in
-// a row that found nothing to do: somebody who writes to a watched directory all
-// the time, or a file that we leave to somebody else, may cost little.
-func spacing(useless int) time.Duration {
-	const free = 3 // our own writing wakes us too
-	if useless <= free {
+// wakePause is the pause before a pass that an event asks for, after noopRuns passes in a row that
+// found nothing to do. It bounds the cost of a program that keeps writing to a watched
+// directory.
+func wakePause(noopRuns int) time.Duration {
+	const unthrottledRuns = 3 // the agent's own writes wake the loop too
+	if noopRuns <= unthrottledRuns {
 		return 0
 	}
-	return min(debounceQuiet<<min(useless-free, 10), time.Second)
+	return min(debounceQuiet<<min(noopRuns-unthrottledRuns, 10), time.Second)
 }
 
-// debounce waits for quiet, and at least as long as told.
-func (a *Agent) debounce(ctx context.Context, least time.Duration) {
-	if least > 0 {
+// debounce waits at least minWait, and then until nothing has happened for debounceQuiet.
+func (a *Agent) debounce(ctx context.Context, minWait time.Duration) {
+	if minWait > 0 {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(least):
+		case <-time.After(minWait):
 		}
 	}
 	end := time.NewTimer(debounceMax)
@@ -89,7 +89,8 @@ func (a *Agent) debounce(ctx context.Context, least time.Duration) {
 	}
 }
 
-// pause says how long nothing may happen until everything is looked at again.
+// pause returns the time until the next pass if nothing happens; failed is the error of this
+// one.
 func (a *Agent) pause(failed error) time.Duration {
 	if failed != nil && !errors.Is(failed, errWarmingUp) {
 		a.state.retry = min(max(2*a.state.retry, retryFirst), retryLast)
@@ -106,11 +107,11 @@ func (a *Agent) pause(failed error) time.Duration {
 			resync = resyncUnwatched
 		}
 	}
-	// Nodes that were started together do not stay together.
+	// Random, so that nodes that started together do not run in step.
 	return resync - rand.N(resync/10+1)
 }
 
-// watching tells whether inotify sees everything, and else why not.
+// watching reports whether inotify sees every change, and else why not.
 func (a *Agent) watching() (ok bool, why string) {
 	if a.o.watchUnavailable {
 		return false, "switched off"

@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// readyAfter is when systemd is told READY at the latest, counted from the
-	// start of the loop, so that it is within 10 s of the start of the program:
-	// kubelet waits for it, and a node without Berth's files is better than none.
+	// readyAfter is when READY is sent at the latest, counted from the start of the loop:
+	// within 10 s of the start of the program. kubelet's start waits for READY, and a node
+	// without Berth's files is better than a node without kubelet.
 	readyAfter = 9 * time.Second
 	// statusEvery is how often the line of "systemctl status" may change.
 	statusEvery = 2 * time.Second
 )
 
-// notify tells systemd how the agent is, if systemd has started it: READY once,
-// the STATUS line, and that it is alive. It ends with ctx.
+// notify sends READY once, the STATUS line and WATCHDOG to systemd, if systemd started the
+// agent. It ends with ctx.
 func (a *Agent) notify(ctx context.Context) error {
 	if ok, err := daemon.SdNotify(false, "STATUS=starting"); !ok {
 		return err
@@ -32,28 +32,28 @@ func (a *Agent) notify(ctx context.Context) error {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	late := time.NewTimer(readyAfter)
-	defer late.Stop()
-	settled, told := a.settled, ""
+	deadline := time.NewTimer(readyAfter)
+	defer deadline.Stop()
+	ready, lastLine := a.readyForSystemd, ""
 	for {
 		select {
 		case <-ctx.Done():
 			_, err := daemon.SdNotify(false, daemon.SdNotifyStopping)
 			return err
-		case <-settled:
-			settled = nil
-			late.Stop()
+		case <-ready:
+			ready = nil
+			deadline.Stop()
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-		case <-late.C:
-			settled = nil
+		case <-deadline.C:
+			ready = nil
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 		case <-tick.C:
 			if watchdog > 0 && a.Alive() == nil {
 				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
 			}
 		}
-		if line := a.Snapshot().Line(); line != told {
-			told = line
+		if line := a.Snapshot().Line(); line != lastLine {
+			lastLine = line
 			_, _ = daemon.SdNotify(false, "STATUS="+line)
 		}
 	}

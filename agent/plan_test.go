@@ -10,9 +10,9 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// planAgrees waits until a plan, made by another process, sees no difference to
-// what the running agent has made of the node.
-func (n *node) planAgrees() *reconcile.Node {
+// waitForEmptyPlan waits until a plan, made by another process, finds no difference on the node
+// of a running agent.
+func (n *node) waitForEmptyPlan() *reconcile.Node {
 	n.Helper()
 	other := openNode(n.T, n.root)
 	n.eventually("plan sees no difference", func() bool {
@@ -33,17 +33,16 @@ func (n *node) planAgrees() *reconcile.Node {
 	return other
 }
 
-// A plan beside a converged agent shows no difference, with the token that it
-// has.
+// A plan beside a converged agent shows no difference, with the agent's token.
 func TestPlanAgreesOnAToken(t *testing.T) {
 	n, _ := ecrNode(t, time.Hour)
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 	n.converged()
-	n.planAgrees()
+	n.waitForEmptyPlan()
 }
 
-// Nor without the token that it does not get.
+// Nor without a token that the agent does not get.
 func TestPlanAgreesOnAMissingToken(t *testing.T) {
 	n, aws := ecrNode(t, time.Hour)
 	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "not allowed"})
@@ -58,5 +57,5 @@ func TestPlanAgreesOnAMissingToken(t *testing.T) {
 		}
 		return false
 	})
-	n.planAgrees()
+	n.waitForEmptyPlan()
 }

@@ -18,50 +18,49 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// errWarmingUp says that the first turn waits: for tokens, and for what the
-// mirrors say of themselves.
-var errWarmingUp = errors.New("the first tokens or probes are not here yet")
+// errWarmingUp is the error of a first pass that waits for tokens or probes.
+var errWarmingUp = errors.New("waiting for the first tokens or probes")
 
-// reconcileOnce looks at everything once and makes the node as the config wants it. It
-// gives how long nothing may happen until the next one.
+// reconcileOnce runs one pass: it reads the config and everything it depends on, and makes the
+// node as it says. It returns the time until the next pass if nothing happens.
 func (a *Agent) reconcileOnce(ctx context.Context) time.Duration {
 	if !a.stillLocked(ctx) {
 		return relockEvery
 	}
 	begin := time.Now()
 	r := a.source.read()
-	a.state.config(r, a.node.ConfigName(a.o.ConfigPath))
+	a.state.recordConfig(r, a.node.ConfigName(a.o.ConfigPath))
 	a.watchFiles(r.cfg)
 	var err error
 	if r.cfg != nil {
 		err = a.reconcile(ctx, r.cfg)
 		if err != nil && ctx.Err() != nil {
-			return 0 // stopped half-way; the next start goes on
+			return 0 // stopped half-way; the next start continues
 		}
 	}
 	pause := a.pause(err)
 	if !errors.Is(err, errWarmingUp) {
-		a.state.turn(begin, r.cfg != nil, err, pause)
-		a.finish()
+		a.state.recordPass(begin, r.cfg != nil, err, pause)
+		a.markReadyIfComplete()
 	}
 	if ok, why := a.watching(); ok {
 		a.state.snapshot.Converge.Watching = status.Inotify
 	} else {
 		a.state.snapshot.Converge.Watching = "timer: " + why
 	}
-	a.logTurn(ctx, r, err)
+	a.logPass(ctx, r, err)
 	a.publish()
 	return pause
 }
 
-// reconcile does the work of a turn.
+// reconcile computes the desired state for cfg and writes it.
 func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 	in := desired.Inputs{Readers: a.node.Readers(ctx), Learned: a.prober.Learned()}
 	var err error
 	if in.Foreign, err = a.node.ForeignCertificates(cfg); err != nil {
 		return err
 	}
-	if a.withdraws = cfg.Health.Mode == config.HealthWithdraw; a.withdraws {
+	if a.withdrawEnabled = cfg.Health.Mode == config.HealthWithdraw; a.withdrawEnabled {
 		a.loadHealth(ctx, time.Duration(cfg.Health.Interval))
 		in.Health = a.prober
 	}
@@ -74,22 +73,22 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 		state = desired.Compute(cfg, in)
 	}
 	a.setProber(cfg, state)
-	if a.warmingUp() && (a.probesPending(state.ECRRegistries) || state.Unsure) {
+	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.HealthPending) {
 		return errWarmingUp
 	}
-	result, err := a.node.Converge(ctx, cfg, state, a.keep)
-	a.state.result(cfg, state, in, result)
+	result, err := a.node.Converge(ctx, cfg, state, a.saveState)
+	a.state.recordResult(cfg, state, in, result)
 	a.logResult(ctx, result)
 	return err
 }
 
-// warmingUp reports whether the first turn may still wait: what stands in certs.d
-// is better than what is known now.
+// warmingUp reports whether the first pass may still wait: until tokens and probes arrive, the
+// files of an earlier agent are better than new ones.
 func (a *Agent) warmingUp() bool {
-	return a.state.snapshot.Converge.Runs == 0 && time.Since(a.startedAt) < a.o.firstAnswers
+	return a.state.snapshot.Converge.Runs == 0 && time.Since(a.lockedAt) < a.o.firstAnswers
 }
 
-// headers are those of the tokens that the refresher has.
+// headers returns the headers for the tokens that the refresher has.
 func (a *Agent) headers(registries []ecr.Registry) desired.Headers {
 	headers := desired.Headers{}
 	for _, r := range registries {
@@ -100,40 +99,39 @@ func (a *Agent) headers(registries []ecr.Registry) desired.Headers {
 	return headers
 }
 
-// keep writes what has to outlive this process. The lock is held.
-func (a *Agent) keep() error {
+// saveState writes the files that the next agent reads. The caller holds the node's lock.
+func (a *Agent) saveState() error {
 	return errors.Join(a.source.save(), a.saveHealth(), a.saveLearned())
 }
 
-// tokenSource is the access to AWS that the refresher has, and what it was made
-// from.
+// tokenSource is the refresher's access to AWS, and the settings that it was made from.
 type tokenSource struct {
-	tokens *credprovider.Tokens
-	made   string
+	tokens   *credprovider.Tokens
+	madeFrom string
 }
 
-// setTokens tells the refresher which tokens are wanted. It gets a new access to
-// AWS only when the config has other credentials.
+// setTokens sets the registries whose tokens the refresher keeps fresh. The refresher gets a
+// new access to AWS only if the credentials in the config changed.
 func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 	rules := cfg.ProviderRules()
 	made, err := credprovider.Rules{ECRSources: rules.ECRSources, ECRChains: rules.ECRChains, Proxy: rules.Proxy}.Encode()
 	if err != nil {
 		return err
 	}
-	if a.tokens.tokens == nil || a.tokens.made != string(made) {
-		tokens, err := a.node.TokensOf(rules, a.log, nil) // the refresher logs what is new
+	if a.tokens.tokens == nil || a.tokens.madeFrom != string(made) {
+		tokens, err := a.node.TokensOf(rules, a.log, nil) // the refresher logs the calls
 		if err != nil {
 			return err
 		}
-		a.tokens = tokenSource{tokens: tokens, made: string(made)}
+		a.tokens = tokenSource{tokens: tokens, madeFrom: string(made)}
 	}
 	a.refresher.Set(a.tokens.tokens, registries)
 	return nil
 }
 
-// probesPending reports whether for some registry there is neither a token nor a
-// reason why there is none.
-func (a *Agent) probesPending(registries []ecr.Registry) bool {
+// tokensPending reports whether some registry has neither a token nor an error that explains
+// why there is none.
+func (a *Agent) tokensPending(registries []ecr.Registry) bool {
 	failed := map[string]bool{}
 	for _, s := range a.refresher.Status() {
 		for _, host := range s.Hosts {
@@ -148,7 +146,7 @@ func (a *Agent) probesPending(registries []ecr.Registry) bool {
 	return false
 }
 
-// setProber tells the prober what to look at.
+// setProber sets the endpoints that the prober asks.
 func (a *Agent) setProber(cfg *config.Config, state *desired.State) {
 	endpoints := make([]health.Endpoint, 0, len(state.Targets))
 	for _, t := range state.Targets {
@@ -164,8 +162,8 @@ func (a *Agent) setProber(cfg *config.Config, state *desired.State) {
 	a.setHub(cfg)
 }
 
-// watchFiles tells the watcher what to look at: with no config, where it has
-// to come.
+// watchFiles sets the files that the watcher watches; without a config only the place of the
+// config and the lock.
 func (a *Agent) watchFiles(cfg *config.Config) {
 	files := append(a.node.ConfigFiles(a.o.ConfigPath), a.node.Root.Path(reconcile.AgentLockFile))
 	var trees []string
@@ -176,31 +174,31 @@ func (a *Agent) watchFiles(cfg *config.Config) {
 		trees = append(trees, a.node.Root.Path(path.Clean(cfg.Containerd.CertsDir)))
 		files = append(files, a.node.Root.Path(credprovider.RulesFile))
 		trees = append(trees, a.node.Root.Path(credprovider.TokenDir))
-		a.engine.set(cfg.Containerd.CertsDir)
-		files = append(files, a.engine.watched()...)
+		a.containerd.setDir(cfg.Containerd.CertsDir)
+		files = append(files, a.containerd.configFiles()...)
 	}
 	a.watcher.Set(files, trees)
 }
 
-// passing reports whether a name in a watched tree comes and goes by our own
-// writing.
-func passing(name string) bool {
+// isTransient reports whether a file name in a watched directory is one of the agent's own
+// short-lived files.
+func isTransient(name string) bool {
 	return managedfile.Temporary(name) || strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".json.tmp")
 }
 
-// finish allows READY once a turn had everything that it needed.
-func (a *Agent) finish() {
+// markReadyIfComplete allows READY if the last pass had a good config, all tokens and no error.
+func (a *Agent) markReadyIfComplete() {
 	c := a.state.snapshot.Converge
 	if !a.state.snapshot.Config.OK || c.LastSuccess.IsZero() || a.state.missingTokens {
 		return
 	}
-	a.finishNow()
+	a.markReady()
 }
 
-func (a *Agent) finishNow() {
+func (a *Agent) markReady() {
 	select {
-	case <-a.settled:
+	case <-a.readyForSystemd:
 	default:
-		close(a.settled)
+		close(a.readyForSystemd)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// BenchmarkTurn is one turn of the agent with 1,000 upstreams of three endpoints
-// each: nothing to do, and one upstream changed in the config.
+// BenchmarkTurn is one pass of the agent with 1,000 upstreams of three endpoints each: nothing
+// to do, and one upstream changed in the config.
 func BenchmarkTurn(b *testing.B) {
 	b.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 	const upstreams = 1000

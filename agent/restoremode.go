@@ -10,12 +10,11 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// restore puts the node back as it was before Berth, and then stays until ctx
-// is done, so that whoever rolls this out sees a ready pod on each node. What
-// cannot be put back is tried again.
+// restore puts the node back as it was before Berth, retries what fails, and then stays until
+// ctx is done, so that a DaemonSet with this mode has a ready pod on each node.
 func (a *Agent) restore(ctx context.Context) error {
 	for {
-		a.watchdog()
+		a.recordProgress()
 		if !a.stillLocked(ctx) {
 			select {
 			case <-ctx.Done():
@@ -30,14 +29,14 @@ func (a *Agent) restore(ctx context.Context) error {
 			return nil
 		}
 		a.logReport(ctx, report)
-		a.state.undone(begin, report, err)
+		a.state.recordRestore(begin, report, err)
 		pause := stuckAfter / 3
 		if err != nil {
 			pause = a.pause(err)
 		} else {
-			a.finishNow()
+			a.markReady()
 		}
-		a.logOnceFor(ctx, &a.logged.converge, err, "node cannot be put back; trying again", "node is put back")
+		a.logIfChanged(ctx, &a.logged.converge, err, "restore failed; retrying", "node is restored")
 		a.publish()
 		select {
 		case <-ctx.Done():
@@ -48,8 +47,8 @@ func (a *Agent) restore(ctx context.Context) error {
 	}
 }
 
-// certsDirs are where files of ours are looked for whose record is lost: the
-// usual place, and the one of the config if there is one.
+// certsDirs returns the directories that are searched for Berth's files without a record: the
+// default, and the one of the config.
 func (a *Agent) certsDirs() []string {
 	dirs := []string{config.Default().Containerd.CertsDir}
 	if r := a.source.read(); r.cfg != nil && r.cfg.Containerd.CertsDir != dirs[0] {
@@ -58,20 +57,20 @@ func (a *Agent) certsDirs() []string {
 	return dirs
 }
 
-// undone takes in what was put back. Files that are left because they are
-// somebody else's by now are as they shall be.
-func (s *state) undone(begin time.Time, r managedfile.Report, err error) {
+// recordRestore records the result of a restore. Files that are foreign by now are left
+// alone, and are no error.
+func (s *state) recordRestore(begin time.Time, r managedfile.Report, err error) {
 	f := &s.snapshot.Files
 	for _, c := range r.Changed {
 		if c.Action == managedfile.Remove {
 			f.Removed++
 		}
 	}
-	f.Skipped = notes(f.Skipped, r.Skipped, begin)
+	f.Skipped = fileNotes(f.Skipped, r.Skipped, begin)
 	if err == nil && len(r.Skipped) > 0 {
-		err = errors.New("some files changed while they were put back")
+		err = errors.New("files changed during the restore; it runs again")
 	}
-	s.turn(begin, true, err, 0)
+	s.recordPass(begin, true, err, 0)
 	if err == nil {
 		s.enter(status.Restored)
 	}

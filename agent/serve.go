@@ -12,10 +12,10 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 )
 
-// listenAgain is the pause before the next try when the address is in use.
-const listenAgain = 5 * time.Second
+// listenRetry is the pause before the next attempt if the address is in use.
+const listenRetry = 5 * time.Second
 
-// CheckListen tells what is wrong with an address for [Options].Listen.
+// CheckListen reports what is wrong with an address for [Options].Listen.
 func CheckListen(address string) error {
 	if address == "" {
 		return nil
@@ -30,10 +30,10 @@ func CheckListen(address string) error {
 	return nil
 }
 
-// serve answers on the address until ctx is done. A node without a status page
-// is still kept right, so an address that is in use is tried again.
+// serve serves the status page until ctx is done. If the address is in use, it tries again: a
+// node is kept as the config says without a status page too.
 func (a *Agent) serve(ctx context.Context) error {
-	told := ""
+	lastError := ""
 	for {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.o.Listen)
 		if err == nil {
@@ -42,20 +42,20 @@ func (a *Agent) serve(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if told != err.Error() {
-			told = err.Error()
-			a.log.ErrorContext(ctx, "status page cannot be served; trying again", "address", a.o.Listen, "error", err)
+		if lastError != err.Error() {
+			lastError = err.Error()
+			a.log.ErrorContext(ctx, "status page cannot be served; retrying", "address", a.o.Listen, "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(listenAgain):
+		case <-time.After(listenRetry):
 		}
 	}
 }
 
 func (a *Agent) serveOn(ctx context.Context, l net.Listener) error {
-	// Every local user can connect: what one client may hold is bounded.
+	// Every local user can connect, so a client's time and memory are bounded.
 	server := &http.Server{
 		Handler:           status.Handler(a.Snapshot, a.Alive),
 		ReadHeaderTimeout: 3 * time.Second,
@@ -80,7 +80,7 @@ func (a *Agent) serveOn(ctx context.Context, l net.Listener) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := server.Shutdown(end); err != nil {
-		_ = server.Close() // whoever still reads is not waited for
+		_ = server.Close() // clients that still read are cut off
 	}
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -13,10 +13,10 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// Snapshot tells everything about the agent at this moment. It may be called
-// by several goroutines.
+// Snapshot returns the state of the agent at this moment. It may be called by several
+// goroutines.
 func (a *Agent) Snapshot() status.Snapshot {
-	v := a.shown.Load()
+	v := a.published.Load()
 	s := v.snapshot
 	s.Time = time.Now()
 	s.Ready = ready(s)
@@ -37,10 +37,10 @@ func (a *Agent) Snapshot() status.Snapshot {
 		m.Endpoints = slices.Clone(m.Endpoints)
 		for i := range m.Endpoints {
 			if p, ok := probed[m.Endpoints[i].URL]; ok {
-				takeProbe(&m.Endpoints[i], p)
+				setProbe(&m.Endpoints[i], p)
 			}
 			if t := row.targets[i]; !t.Try.IsZero() {
-				takeFact(&m.Endpoints[i], facts, t)
+				setFact(&m.Endpoints[i], facts, t)
 			}
 		}
 		for _, t := range row.targets[len(m.Endpoints):] {
@@ -52,20 +52,20 @@ func (a *Agent) Snapshot() status.Snapshot {
 	for _, row := range v.direct {
 		r := row.registry
 		if p, ok := probed[r.URL]; ok {
-			takeProbe(&r, p)
+			setProbe(&r, p)
 		}
-		takeFact(&r, facts, row.target)
+		setFact(&r, facts, row.target)
 		s.Registries = append(s.Registries, r)
 	}
 	for _, k := range a.refresher.Status() {
-		s.Tokens = append(s.Tokens, token(k))
+		s.Tokens = append(s.Tokens, tokenStatus(k))
 	}
 	s.DockerHub = a.hub()
-	s.Containerd = a.engine.state()
+	s.Containerd = a.containerd.lastResult()
 	return s
 }
 
-func takeProbe(e *status.Endpoint, p health.Status) {
+func setProbe(e *status.Endpoint, p health.Status) {
 	e.State = status.Unknown
 	if p.Known {
 		e.State = status.Down
@@ -84,7 +84,7 @@ func takeProbe(e *status.Endpoint, p health.Status) {
 	}
 }
 
-func takeFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
+func setFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
 	f, ok := probestate.ParseFact(facts, t.Host.URL)
 	if !ok {
 		return
@@ -116,10 +116,37 @@ func takeFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
 	}
 }
 
-func token(k tokens.Status) status.Token {
+func tokenStatus(k tokens.Status) status.Token {
 	return status.Token{
 		Service: k.Service, Region: k.Region, Identity: k.Identity, Source: k.Source, Hosts: k.Hosts, Adopted: k.Adopted,
 		Valid: k.Valid, Issued: k.Issued, Expires: k.Expires, NextRenewal: k.NextAttempt,
 		Renewals: k.Renewals, Failures: k.Failures, Error: k.LastError, ErrorTime: k.LastErrorTime, FailingSince: k.FailingSince,
 	}
+}
+
+// publish shows the state of the loop to other goroutines.
+func (a *Agent) publish() {
+	s := a.state.snapshot
+	s.Version = a.o.Version
+	a.published.Store(&pageState{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
+}
+
+// ready reports whether the node is as the config says, and else why not.
+func ready(s status.Snapshot) status.Readiness {
+	var reasons []string
+	switch {
+	case s.Phase == status.Restored:
+		return status.Readiness{Ready: true}
+	case s.Phase == status.Waiting:
+		reasons = append(reasons, "another agent runs on this machine")
+	case s.Config.Error != "":
+		reasons = append(reasons, "config: "+s.Config.Error)
+	}
+	switch c := s.Converge; {
+	case c.Error != "":
+		reasons = append(reasons, "converge: "+c.Error)
+	case c.LastSuccess.IsZero() && len(reasons) == 0:
+		reasons = append(reasons, "not converged yet")
+	}
+	return status.Readiness{Ready: len(reasons) == 0, Reasons: reasons}
 }

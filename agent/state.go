@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// How much of the past is told.
+// How many errors and saved files the state lists.
 const (
 	maxEvents = 20
 	maxSaved  = 20
@@ -22,29 +22,29 @@ const (
 
 // state is what the loop knows of itself and of the node.
 type state struct {
-	snapshot status.Snapshot // but for what refresher and prober know
+	snapshot status.Snapshot // without the state of refresher and prober
 	mirrors  []mirrorRow
 	direct   []registryRow
 	retry    time.Duration // pause after the last failure
-	noopRuns int           // turns in a row that found nothing to do
-	// missingTokens says that some header could not be written.
+	noopRuns int           // passes in a row that found nothing to do
+	// missingTokens is true if a header of an ECR registry could not be written.
 	missingTokens bool
 }
 
-// mirrorRow is one upstream as the last turn left it.
+// mirrorRow is one upstream after the last pass.
 type mirrorRow struct {
 	mirror  status.Mirror
-	targets []desired.Target // by endpoint; one more is the upstream
+	targets []desired.Target // one for each endpoint, then one for the upstream if it is probed
 }
 
-// view is what the status page is made from; it does not change any more.
-type view struct {
+// pageState is what the status page is made from. It is never changed.
+type pageState struct {
 	snapshot status.Snapshot
 	mirrors  []mirrorRow
 	direct   []registryRow
 }
 
-// registryRow is one registry that images name, with a login.
+// registryRow is one registry that images name and that has a login.
 type registryRow struct {
 	registry status.Endpoint
 	target   desired.Target
@@ -62,8 +62,8 @@ func (s *state) enter(p status.Phase) {
 	}
 }
 
-// config takes in how the config was read.
-func (s *state) config(r reading, path string) {
+// recordConfig records the result of reading the config.
+func (s *state) recordConfig(r configReading, path string) {
 	c := &s.snapshot.Config
 	now := time.Now()
 	if ok := r.err == nil; ok != c.OK || c.Since.IsZero() {
@@ -86,8 +86,8 @@ func (s *state) config(r reading, path string) {
 	c.Upstreams = len(r.cfg.AllMirrors())
 }
 
-// result takes in what a turn did.
-func (s *state) result(cfg *config.Config, d *desired.State, in desired.Inputs, r reconcile.Result) {
+// recordResult records what a pass did.
+func (s *state) recordResult(cfg *config.Config, d *desired.State, in desired.Inputs, r reconcile.Result) {
 	s.snapshot.Config.Upstreams = len(cfg.AllMirrors())
 	s.missingTokens = len(in.Headers) < len(d.ECRRegistries)
 	s.snapshot.Notices = nil
@@ -96,13 +96,13 @@ func (s *state) result(cfg *config.Config, d *desired.State, in desired.Inputs, 
 	}
 	s.mirrors, s.direct = mirrorRows(cfg, d), registryRows(d)
 	if r.Plan.Changes == nil && r.Report.Changed == nil && r.Plan.Desired.Installed(nil) == nil {
-		return // it did not get that far
+		return // the pass ended before there was a plan
 	}
-	s.files(r)
+	s.recordFiles(r)
 }
 
-// files takes in what became of the files.
-func (s *state) files(r reconcile.Result) {
+// recordFiles records the files that a pass wrote, and those that it left alone.
+func (s *state) recordFiles(r reconcile.Result) {
 	f := &s.snapshot.Files
 	now := time.Now()
 	f.Managed = 1 // the credential provider's rules
@@ -122,21 +122,21 @@ func (s *state) files(r reconcile.Result) {
 			f.Removed++
 		}
 	}
-	f.Conflicts = notes(f.Conflicts, r.Report.Conflicts, now)
-	f.Skipped = notes(f.Skipped, r.Report.Skipped, now)
+	f.Conflicts = fileNotes(f.Conflicts, r.Report.Conflicts, now)
+	f.Skipped = fileNotes(f.Skipped, r.Report.Skipped, now)
 	f.Managed -= len(f.Conflicts)
 	for _, saved := range r.Report.Saved {
 		f.Saved = append(f.Saved, status.FileNote{Path: saved.Path, Reason: string(saved.Why) + ", kept as " + saved.Copy, Since: now})
 	}
-	f.Saved = last(f.Saved, maxSaved)
+	f.Saved = lastN(f.Saved, maxSaved)
 	s.noopRuns++
 	if len(r.Report.Changed) > 0 || r.Rules {
 		s.noopRuns = 0
 	}
 }
 
-// notes lists files with the time since when each has been so.
-func notes(before []status.FileNote, changes []managedfile.Change, now time.Time) []status.FileNote {
+// fileNotes lists changes with the time since when each path has been listed.
+func fileNotes(before []status.FileNote, changes []managedfile.Change, now time.Time) []status.FileNote {
 	var all []status.FileNote
 	for _, c := range changes {
 		n := status.FileNote{Path: c.Path, Reason: c.Reason, Since: now}
@@ -148,9 +148,8 @@ func notes(before []status.FileNote, changes []managedfile.Change, now time.Time
 	return all
 }
 
-// turn takes in how a turn ended. worked is false when there was no config to
-// work with.
-func (s *state) turn(begin time.Time, worked bool, err error, pause time.Duration) {
+// recordPass records how a pass ended. worked is false if there was no config.
+func (s *state) recordPass(begin time.Time, worked bool, err error, pause time.Duration) {
 	c := &s.snapshot.Converge
 	now := time.Now()
 	c.NextResync = now.Add(pause)
@@ -165,15 +164,15 @@ func (s *state) turn(begin time.Time, worked bool, err error, pause time.Duratio
 		if c.FailingSince.IsZero() {
 			c.FailingSince = begin
 		}
-		s.event(err.Error(), now)
+		s.recordError(err.Error(), now)
 		return
 	}
 	c.LastSuccess, c.Error, c.FailingSince = now, "", time.Time{}
 	s.enter(status.Converged)
 }
 
-// event remembers something that went wrong.
-func (s *state) event(message string, now time.Time) {
+// recordError adds an error to the list of recent errors; an error that is listed is counted.
+func (s *state) recordError(message string, now time.Time) {
 	all := &s.snapshot.Errors
 	if i := slices.IndexFunc(*all, func(e status.Event) bool { return e.Message == message }); i >= 0 {
 		e := (*all)[i]
@@ -181,20 +180,20 @@ func (s *state) event(message string, now time.Time) {
 		*all = append(slices.Delete(slices.Clone(*all), i, i+1), e)
 		return
 	}
-	*all = last(append(slices.Clone(*all), status.Event{Time: now, Message: message, Count: 1}), maxEvents)
+	*all = lastN(append(slices.Clone(*all), status.Event{Time: now, Message: message, Count: 1}), maxEvents)
 }
 
-// last gives the end of a list.
-func last[T any](all []T, n int) []T {
+// lastN returns the last n elements.
+func lastN[T any](all []T, n int) []T {
 	if len(all) > n {
 		return slices.Clone(all[len(all)-n:])
 	}
 	return all
 }
 
-// mirrorRows lists the mirrors of the config with what came of them.
+// mirrorRows lists the mirrors of the config with their endpoints.
 func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
-	left := map[string]map[hostsconf.URL]bool{}
+	inHosts := map[string]map[hostsconf.URL]bool{}
 	for _, dir := range d.Directories {
 		urls := map[hostsconf.URL]bool{}
 		for _, h := range dir.Hosts {
@@ -203,7 +202,7 @@ func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 		if dir.Server != nil {
 			urls[dir.Server.URL] = true
 		}
-		left[dir.Upstream] = urls
+		inHosts[dir.Upstream] = urls
 	}
 	byUpstream := map[string][]desired.Target{}
 	for _, t := range d.Targets {
@@ -220,14 +219,14 @@ func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 				row.mirror.Fallback = "each registry itself"
 			}
 		}
-		for _, t := range byUpstream[m.Upstream] { // the upstream comes last
+		for _, t := range byUpstream[m.Upstream] { // the upstream is last
 			if t.Server {
 				row.targets = append(row.targets, t)
 				continue
 			}
 			row.targets = append(row.targets, t)
 			row.mirror.Endpoints = append(row.mirror.Endpoints, status.Endpoint{
-				URL: t.Host.URL.String(), State: status.Unknown, Withdrawn: !left[m.Upstream][t.Host.URL], Login: d.LoginName(t),
+				URL: t.Host.URL.String(), State: status.Unknown, Withdrawn: !inHosts[m.Upstream][t.Host.URL], Login: d.LoginName(t),
 			})
 		}
 		rows = append(rows, row)
@@ -235,8 +234,8 @@ func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 	return rows
 }
 
-// registryRows lists the registries that images name and whose login is tried
-// out, those behind mirrors included.
+// registryRows lists the registries that images name and whose login is probed, those behind
+// mirrors included.
 func registryRows(d *desired.State) []registryRow {
 	var rows []registryRow
 	for _, t := range d.Targets {

@@ -11,17 +11,17 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// A registry that takes tokens only, as the agent finds it. What it leaves is
-// what apply and plan want, on every release.
+// A registry that accepts only tokens: what the agent writes is what apply and plan want, with
+// every release of containerd.
 func TestTokenRegistryForAgentAndApply(t *testing.T) {
 	for _, c := range []struct {
 		name, release string
-		realm         string // "" is the registry itself
+		realm         string // "" for the registry itself
 		header        bool
 		basic         status.Basic
 		alarm         string
 	}{
-		{"before 2.1", "1.7.28", "", false, status.BasicRefused, "containerd 1.7.28 gets them without the header"},
+		{"before 2.1", "1.7.28", "", false, status.BasicRefused, "containerd 1.7.28 requests them without the header"},
 		{"from 2.1 on", "2.4.2", "", true, status.BasicToken, ""},
 		{"a release that is not known", "", "", true, status.BasicRefused, "before 2.1"},
 		{"a token server of another domain", "2.4.2", "https://evil.example", false, status.BasicRefused, "https://evil.example, which is not of its domain"},
@@ -76,10 +76,10 @@ func TestTokenRegistryForAgentAndApply(t *testing.T) {
 			if plan, err := another.Plan(t.Context(), cfg); err != nil || plan.Differs() {
 				t.Errorf("plan wants something else than the agent: %v, %v", plan.Changes, err)
 			}
-			if err := n.applied(t, text); err != nil || strings.Contains(n.hosts("quay.io"), "Authorization") != c.header {
+			if err := n.apply(t, text); err != nil || strings.Contains(n.hosts("quay.io"), "Authorization") != c.header {
 				t.Errorf("apply wants something else than the agent: %v\n%s", err, n.hosts("quay.io"))
 			}
-			if err := n.applied(t, text+"  auth: basic\n"); err != nil || !strings.Contains(n.hosts("quay.io"), "Authorization") {
+			if err := n.apply(t, text+"  auth: basic\n"); err != nil || !strings.Contains(n.hosts("quay.io"), "Authorization") {
 				t.Errorf("auth: basic is not believed: %v\n%s", err, n.hosts("quay.io"))
 			}
 		})

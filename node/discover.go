@@ -12,18 +12,18 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// DefaultConfigPath is where containerd looks when nothing tells it otherwise.
+// DefaultConfigPath is the configuration that containerd reads by default.
 const DefaultConfigPath = "/etc/containerd/config.toml"
 
-// Host is the node that is looked at.
+// Host is the node that is inspected.
 type Host struct {
-	// Root is where the node's files lie.
+	// Root is the root of the node's files.
 	Root *managedfile.Root
-	// Proc is the node's /proc as this process can open it. Empty means that
-	// its processes cannot be seen, as with a root that is not this machine's.
+	// Proc is the node's /proc as this process can open it. Empty means that its processes
+	// cannot be seen, for example with a root other than this machine's.
 	Proc string
-	// Version asks a containerd for the output of --version. Nil means that
-	// nothing may be run; the version is then not known.
+	// Version returns the output of --version of a containerd. Nil means that no program may be
+	// run; the version is then unknown.
 	Version func(ctx context.Context, binary string) (string, error)
 }
 
@@ -35,12 +35,12 @@ func This(root *managedfile.Root) Host {
 // Source says how the path of containerd's configuration was found.
 type Source string
 
-// The sources, the best first.
+// The sources, the most reliable first.
 const (
 	FromProcess Source = "process" // the command line of the running containerd
-	FromLayout  Source = "layout"  // a distribution that always has it there
+	FromLayout  Source = "layout"  // a distribution with a fixed path
 	FromUnit    Source = "unit"    // ExecStart of its systemd unit
-	FromDefault Source = "default" // nothing tells otherwise
+	FromDefault Source = "default" // [DefaultConfigPath]
 )
 
 // Containerd is the containerd that serves kubelet on a node.
@@ -49,35 +49,34 @@ type Containerd struct {
 	// Source says how ConfigPath was found, and Detail in which process or file.
 	Source Source
 	Detail string
-	// ConfigPath is the main file; it may not exist.
+	// ConfigPath is the main file; it may be missing.
 	ConfigPath string
-	// PID is that of the running containerd, 0 when none was seen.
+	// PID is that of the running containerd, 0 if none was found.
 	PID int
-	// Unit is the systemd unit that runs it, such as "containerd.service" or
-	// "k3s.service"; "" when it is not known.
+	// Unit is the systemd unit that runs it, such as "containerd.service" or "k3s.service"; ""
+	// if it is not known.
 	Unit string
 	// Binary is the program, as a process on the node names it; "" if unknown.
 	Binary string
-	// Socket is its address from the command line; "" when that names none.
+	// Socket is its address from the command line; "" if that names none.
 	Socket string
-	// Release is its version, zero when it is not known; NoRelease says why.
+	// Release is its version, zero if it is not known; NoRelease says why.
 	Release   containerdconf.Release
 	NoRelease error
-	// Config is its configuration, and Verdict what it makes of it.
+	// Config is its configuration, and Verdict what containerd does with it.
 	Config  containerdconf.Config
 	Verdict containerdconf.Assessment
-	// Others are further containerds that run on the node, by their process
-	// number; the first of them was taken for kubelet's.
+	// Others are the process numbers of further containerds on the node. Discover chose the one
+	// that listens on kubelet's runtime endpoint, else the first.
 	Others []int
 }
 
-// CertsDir is the directory that hosts.toml files are read from, "" when they
-// are not honoured.
+// CertsDir is the directory that hosts.toml files are read from, "" if they are not honoured.
 func (c Containerd) CertsDir() string { return c.Layout.stable(c.Verdict.CertsDir) }
 
-// Discover finds containerd and reads its configuration. It changes nothing.
-// The error is that of a /proc or a unit that cannot be read at all; what is
-// wrong with the configuration is in the verdict.
+// Discover finds containerd and reads its configuration. It changes nothing. The error is that
+// of a /proc or a unit that cannot be read at all; faults of the configuration are in the
+// verdict.
 func Discover(ctx context.Context, h Host) (Containerd, error) {
 	var c Containerd
 	processes, err := h.containerds()
@@ -95,7 +94,7 @@ func Discover(ctx context.Context, h Host) (Containerd, error) {
 		return c, err
 	}
 	c.Layout = layoutOf(h.Root, c.ConfigPath)
-	c.ask(ctx, h)
+	c.findRelease(ctx, h)
 	c.Config = containerdconf.Load(c.ConfigPath, c.Release, files{h.Root})
 	c.Verdict = containerdconf.Assess(c.Config, c.Release)
 	return c, nil
@@ -154,8 +153,8 @@ func (c *Containerd) fromUnit(h Host) error {
 	return nil
 }
 
-// usualBinary is where a containerd lies of which nothing is known.
-func usualBinary(h Host) string {
+// defaultBinary is the default path of a containerd's program.
+func defaultBinary(h Host) string {
 	const local = "/usr/local/bin/containerd"
 	if _, err := h.Root.Lstat(local); err == nil {
 		return local
@@ -163,23 +162,23 @@ func usualBinary(h Host) string {
 	return "/usr/bin/containerd"
 }
 
-// ask finds the version.
-func (c *Containerd) ask(ctx context.Context, h Host) {
+// findRelease finds the version.
+func (c *Containerd) findRelease(ctx context.Context, h Host) {
 	switch {
 	case h.Version == nil:
-		c.NoRelease = errors.New("nothing may be run here that could tell it")
+		c.NoRelease = errors.New("containerd --version cannot be run here")
 		return
 	case c.Binary == "" && c.PID == 0:
-		c.Binary = usualBinary(h)
+		c.Binary = defaultBinary(h)
 	}
 	binary := h.Root.Path(c.Binary)
 	if c.PID != 0 {
-		// What runs, even if the file was replaced since.
+		// The running program, even if its file was replaced since.
 		binary = filepath.Join(h.Proc, strconv.Itoa(c.PID), "exe")
 	}
 	output, err := h.Version(ctx, binary)
 	if err != nil && c.PID != 0 && c.Binary != "" {
-		// A service without capabilities may not open what another one runs.
+		// A service without capabilities may not open the program of another process.
 		if text, err2 := h.Version(ctx, h.Root.Path(c.Binary)); err2 == nil {
 			output, err = text, nil
 		}
@@ -190,7 +189,22 @@ func (c *Containerd) ask(ctx context.Context, h Host) {
 	}
 	release, ok := containerdconf.ParseRelease(output)
 	if !ok {
-		c.NoRelease = fmt.Errorf("%s --version: names no version", binary)
+		c.NoRelease = fmt.Errorf("%s --version: no version in its output", binary)
 	}
 	c.Release = release
+}
+
+// Absent reports whether the node has no trace of a containerd: no process, as far as processes
+// can be seen, no service, no configuration and no program. The result of [Discover] is then
+// about a containerd that does not exist.
+func (c Containerd) Absent(h Host) bool {
+	if c.PID != 0 || c.Unit != "" || c.Source != FromDefault || !c.Config.Missing {
+		return false
+	}
+	for _, binary := range []string{"/usr/bin/containerd", "/usr/local/bin/containerd"} {
+		if _, err := h.Root.Lstat(binary); err == nil {
+			return false
+		}
+	}
+	return true
 }

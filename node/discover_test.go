@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// host makes a node out of a txtar archive: files below root/, processes below
-// proc/. Lines of a file "links" are symbolic links, name and target.
+// host makes a node from a txtar archive: files below root/, processes below proc/. Lines of a
+// file "links" are symlinks, name and target.
 func host(t *testing.T, archive string) node.Host {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,7 +59,7 @@ func host(t *testing.T, archive string) node.Host {
 	return h
 }
 
-// says answers what --version would, and keeps what was asked.
+// says returns the output of --version and records the programs that were asked.
 func says(output string, asked *[]string) func(context.Context, string) (string, error) {
 	return func(_ context.Context, binary string) (string, error) {
 		*asked = append(*asked, binary)
@@ -98,7 +98,7 @@ func TestDiscoverThePath(t *testing.T) {
 			node.FromProcess, node.DefaultConfigPath, "", "containerd.service", node.Plain,
 		},
 		{
-			"--config and the like", process812 + "-- proc/812/cmdline --\n/usr/bin/containerd\n--config=/a.toml\n-l\ndebug\n-c\n/b.toml\n-address\n/run/c.sock\n",
+			"--config and other flags", process812 + "-- proc/812/cmdline --\n/usr/bin/containerd\n--config=/a.toml\n-l\ndebug\n-c\n/b.toml\n-address\n/run/c.sock\n",
 			node.FromProcess, "/b.toml", "/run/c.sock", "containerd.service", node.Plain,
 		},
 		{
@@ -152,7 +152,7 @@ containerd
 `, node.FromDefault, node.DefaultConfigPath, "", "", node.Plain,
 		},
 		{
-			"the one that kubelet was told of", process812 + `-- proc/812/cmdline --
+			"the one on kubelet's command line", process812 + `-- proc/812/cmdline --
 /usr/bin/containerd
 -- proc/813/comm --
 containerd

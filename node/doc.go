@@ -1,14 +1,16 @@
-// Package node tells what a node is: which containerd runs there and from which
-// configuration, whether hosts.toml files will be honoured, and what has to be
-// written so that they are.
+// Package node inspects a machine: which containerd, kubelet and credential providers run
+// there, from which configuration, and whether containerd reads hosts.toml files. [Wire] says
+// which files have to be written so that it does.
 //
-// What it promises: looking changes nothing. It reads files below the root that
-// it is given and, where that root is this machine's, /proc; it runs
-// "containerd --version" if the caller lets it, and nothing else. What other
-// tools write anew at every start (k3s, RKE2, microk8s, EKS) is never changed:
-// [Wire] then says where the tool has to be told. No secret of a file or of a
-// process' environment is in a result or an error.
+// The package promises that nothing is changed: it reads files below the root that it is given
+// and, if that root is this machine's, /proc; it runs "containerd --version" if the caller
+// allows it, and nothing else. No secret of a file or of a process' environment is in an error,
+// and in a result only as a redacted type.
 //
-// Start reading at [Discover]. What a configuration means is the business of
-// package containerdconf.
+// [Wire] never touches a configuration that another tool writes at each start (k3s, RKE2,
+// microk8s, EKS); its error then says where to configure that tool.
+//
+// Start at [Discover]. Package internal/containerdconf says what a configuration means. The
+// packages below decide (desired) and write (reconcile) what the node holds, and serve the
+// verbs install, doctor and trace.
 package node

@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/internal/proxy"
 )
 
-// ProxyOf reads the proxy variables of a process' environment, and nothing else
-// of it, as net/http reads them.
+// ProxyOf reads the proxy variables of a process' environment, and nothing else of it, as net/http
+// reads them.
 func ProxyOf(h Host, pid int) (proxy.Settings, error) {
 	raw, err := os.ReadFile(filepath.Join(h.Proc, strconv.Itoa(pid), "environ"))
 	if err != nil {
@@ -30,8 +30,8 @@ func ProxyOf(h Host, pid int) (proxy.Settings, error) {
 	}), nil
 }
 
-// Identity names one process for good: the boot of the machine, the number, and
-// when it was started. It is another one once the process was restarted.
+// Identity identifies one process: by the boot of the machine, its number, and its start time.
+// A restarted process has another identity.
 func Identity(h Host, pid int) (string, error) {
 	fields, err := statFields(h, pid)
 	if err != nil {
@@ -44,11 +44,11 @@ func Identity(h Host, pid int) (string, error) {
 	return fmt.Sprintf("%s, process %d, started at %s", bytes.TrimSpace(boot), pid, fields[startTime]), nil
 }
 
-// startTime is where a process' start stands, field 22 of proc(5).
+// startTime is the index of a process' start time, field 22 of proc(5).
 const startTime = 19
 
-// statFields gives the fields of a process' stat file from the state on: the
-// name before them may hold spaces and brackets.
+// statFields returns the fields of a process' stat file from the state on; the name before them
+// may hold spaces and brackets.
 func statFields(h Host, pid int) ([]string, error) {
 	file := filepath.Join(h.Proc, strconv.Itoa(pid), "stat")
 	stat, err := os.ReadFile(file)
@@ -57,12 +57,12 @@ func statFields(h Host, pid int) ([]string, error) {
 	}
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) <= startTime {
-		return nil, fmt.Errorf("%s: is no process", file)
+		return nil, fmt.Errorf("%s: not the stat file of a process", file)
 	}
 	return fields, nil
 }
 
-// Started is when a process was started.
+// Started returns when a process was started.
 func Started(h Host, pid int) (time.Time, error) {
 	const ticks = 100 // USER_HZ
 	fields, err := statFields(h, pid)
@@ -83,5 +83,5 @@ func Started(h Host, pid int) (time.Time, error) {
 			return time.Unix(seconds, 0).Add(time.Duration(after) * time.Second / ticks), err
 		}
 	}
-	return time.Time{}, fmt.Errorf("%s: does not tell when the machine was started", filepath.Join(h.Proc, "stat"))
+	return time.Time{}, fmt.Errorf("%s: no btime line", filepath.Join(h.Proc, "stat"))
 }

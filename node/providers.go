@@ -19,9 +19,8 @@ type Provider struct {
 	MatchImages []string `yaml:"matchImages"`
 }
 
-// ReadProviders reads a CredentialProviderConfig of the node: a file or, since
-// kubelet 1.34, a directory of them. The error names the file with which kubelet
-// would not start.
+// ReadProviders reads a CredentialProviderConfig of the node: a file or, since kubelet 1.34, a
+// directory of files. The error names the file with which kubelet would not start.
 func ReadProviders(root *managedfile.Root, config string) ([]Provider, error) {
 	real, err := root.Resolve(config)
 	if err != nil {
@@ -57,18 +56,18 @@ func ReadProviders(root *managedfile.Root, config string) ([]Provider, error) {
 		}
 		for _, p := range c.Providers {
 			if p.Name == "" || p.Name != path.Base(p.Name) || p.Name == "." || p.Name == ".." {
-				return nil, fmt.Errorf("%s: a provider without a name that a program can have", file)
+				return nil, fmt.Errorf("%s: providers[].name: %q: must be the file name of a program", file, p.Name)
 			}
 		}
 		all = append(all, c.Providers...)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: holds no configuration", config)
+		return nil, fmt.Errorf("%s: no .json, .yaml or .yml file in this directory", config)
 	}
 	return all, nil
 }
 
-// Asks reports whether kubelet asks the provider of that name about an image,
+// Asks reports whether kubelet asks the provider of this name about an image,
 // host[:port]/repository.
 func Asks(providers []Provider, name, image string) bool {
 	for _, p := range providers {
@@ -84,8 +83,8 @@ func Asks(providers []Provider, name, image string) bool {
 	return false
 }
 
-// matches goes by kubelet's rules: as many labels in the host, each by its
-// pattern, the same port, and a path that begins as the pattern's does.
+// matches implements kubelet's rules: the same number of labels in the host, each matching its
+// pattern, the same port, and a path that begins with the pattern's.
 // https://kubernetes.io/docs/tasks/administer-cluster/kubelet-credential-provider/#configure-image-matching
 func matches(pattern, image string) bool {
 	p, err := url.Parse("https://" + pattern)

@@ -10,33 +10,32 @@ import (
 	"github.com/berth-registry/berth/internal/containerdconf"
 )
 
-// Reading says whether containerd reads the hosts.toml files of a directory.
+// Reading is whether containerd reads the hosts.toml files of a directory.
 type Reading string
 
 // The readings.
 const (
 	Reads      Reading = "yes"
 	DoesNot    Reading = "no"
-	NotYet     Reading = "restart" // it was not restarted since its configuration was changed
+	NotYet     Reading = "restart" // containerd was not restarted since its configuration changed
 	CannotTell Reading = "unknown" // containerd or a part of its configuration cannot be seen
 )
 
-// ReadsFrom tells whether containerd reads hosts.toml files below dir, as the
-// node names it. Unless it does, why says what is in the way, and remedy what
-// to do.
+// ReadsFrom reports whether containerd reads hosts.toml files below dir, a path on the node. If
+// not, why names the cause, and remedy says what to do.
 func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string) {
 	if c.Absent(h) {
 		return CannotTell, "no containerd was found", ""
 	}
 	for _, imported := range c.Config.ImportDirs() {
-		// Without the processes of the node a part of its files is mounted.
+		// If the node's processes cannot be seen, only some of its files may be mounted.
 		if _, err := h.Root.Lstat(imported); err != nil && h.Proc == "" {
 			return CannotTell, fmt.Sprintf("%s imports files from %s, which cannot be seen from here", c.ConfigPath, imported), ""
 		}
 	}
 	v, unread := containerdconf.Unread(c.Config, c.Release)
 	if unread {
-		why, remedy = c.blocked(v)
+		why, remedy = c.firstBlocking(v)
 		return DoesNot, why, remedy
 	}
 	if same, remedy := c.SameDir(h, v, dir); !same {
@@ -46,13 +45,13 @@ func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string
 		return NotYet, changed[0] + " was changed after containerd was started", c.Restart()
 	}
 	if !containerdconf.Assess(c.Config, c.Release).Honoured {
-		return CannotTell, "it depends on the version of containerd, which is not known", ""
+		return CannotTell, "depends on the version of containerd, which is unknown", ""
 	}
 	return Reads, "", ""
 }
 
-// blocked is the first trap that is in the way, with what install would say.
-func (c Containerd) blocked(v containerdconf.Assessment) (why, remedy string) {
+// firstBlocking returns the first blocking issue and its remedy, as install reports them.
+func (c Containerd) firstBlocking(v containerdconf.Assessment) (why, remedy string) {
 	for _, t := range v.Issues {
 		if !t.Blocking {
 			continue
@@ -63,8 +62,8 @@ func (c Containerd) blocked(v containerdconf.Assessment) (why, remedy string) {
 	return c.ConfigPath + ": hosts.toml files are not read", ""
 }
 
-// Remedy is what to do about a trap. cannot is why "berth install" refuses the
-// node, the error of [Wire]; then it is no remedy.
+// Remedy returns the remedy for an issue. cannot is the error of [Wire], why "berth install"
+// refuses the node; then "berth install" is no remedy.
 func Remedy(t containerdconf.Issue, cannot error) string {
 	if t.Blocking && (errors.Is(cannot, ErrManaged) || errors.Is(cannot, containerdconf.ErrUnsupported)) {
 		return cannot.Error()
@@ -88,8 +87,8 @@ func (c Containerd) Restart() string {
 	return "restart containerd"
 }
 
-// SameDir reports whether what Berth writes to dir is among what containerd
-// reads, and else how to make both agree.
+// SameDir reports whether containerd reads dir, where Berth writes; if not, remedy makes both
+// agree.
 func (c Containerd) SameDir(h Host, v containerdconf.Assessment, dir string) (same bool, remedy string) {
 	dir = path.Clean(dir)
 	reads := slices.DeleteFunc(strings.Split(v.ConfigPath, ":"), func(s string) bool { return s == "" })

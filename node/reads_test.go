@@ -7,8 +7,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// Whether containerd reads the files of a directory: it does, it does not and
-// why, or that cannot be known.
+// Whether containerd reads the files of a directory: yes, no and why, or unknown.
 func TestReadsFrom(t *testing.T) {
 	const (
 		main    = "-- root/etc/containerd/config.toml --\n"

@@ -10,17 +10,17 @@ import (
 	"github.com/berth-registry/berth/internal/containerdconf"
 )
 
-// Running remembers which release of containerd runs, so that the program is
-// asked only when another process runs, or another program is there.
+// Running caches the release of the running containerd: it runs --version again only when the
+// process or the program changed.
 type Running struct {
 	identity string
 	release  containerdconf.Release
 }
 
-// Release gives the release of the containerd that serves kubelet on a node: of
-// the one that runs or, where none is seen, of the one that its unit would start.
-// It is zero when that cannot be told; a distribution that brings its own
-// containerd is not guessed at. It reads no configuration.
+// Release returns the release of the containerd that serves kubelet on a node: of the running
+// one or, if none is seen, of the one that its unit would start. It is zero if it cannot be
+// known; for a distribution with its own containerd it is not guessed. It reads no
+// configuration.
 func (r *Running) Release(ctx context.Context, h Host) containerdconf.Release {
 	if h.Version == nil {
 		return containerdconf.Release{}
@@ -30,16 +30,16 @@ func (r *Running) Release(ctx context.Context, h Host) containerdconf.Release {
 		return containerdconf.Release{}
 	}
 	if identity == "" || identity != r.identity || r.release.IsZero() {
-		c.ask(ctx, h)
+		c.findRelease(ctx, h)
 		r.identity, r.release = identity, c.Release
 	}
 	return r.release
 }
 
-var errUnseen = errors.New("its process cannot be seen")
+var errProcessUnseen = errors.New("its process cannot be seen")
 
-// running finds the containerd of h and what identifies it: the process or, where
-// none is seen, the program; "" when that is not there.
+// running finds the containerd of h and its identity: the process or, if none is seen, the
+// program; "" if that is missing.
 func running(h Host) (c Containerd, identity string, err error) {
 	processes, err := h.containerds()
 	switch {
@@ -51,12 +51,12 @@ func running(h Host) (c Containerd, identity string, err error) {
 		}
 		return c, identity, err
 	case c.fromLayout(h):
-		return c, "", errUnseen
+		return c, "", errProcessUnseen
 	}
 	if err := c.fromUnit(h); err != nil {
 		return c, "", err
 	}
-	c.Binary = cmp.Or(c.Binary, usualBinary(h))
+	c.Binary = cmp.Or(c.Binary, defaultBinary(h))
 	real, err := h.Root.Resolve(c.Binary)
 	if err != nil {
 		return c, "", nil

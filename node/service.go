@@ -12,18 +12,18 @@ import (
 // Service is a service of systemd, as its files describe it.
 type Service struct {
 	Name string
-	// Path is the unit file's, and DropIns are those of its drop-ins, in the
-	// order in which systemd reads them.
+	// Path is the unit file, and DropIns are its drop-ins, in the order in which systemd reads
+	// them.
 	Path    string
 	DropIns []string
-	// Commands are what ExecStart says, each as it is written, but in one line.
+	// Commands are the values of ExecStart, as written, each joined to one line.
 	Commands []string
 
 	unit unit
 }
 
-// ReadService reads the files of a service, drop-ins included but for those at
-// the paths of without. A service that is not there is fs.ErrNotExist.
+// ReadService reads the files of a service with its drop-ins, except those at the paths in
+// without. The error of a missing service matches fs.ErrNotExist.
 func ReadService(root *managedfile.Root, name string, without ...string) (Service, error) {
 	u, err := readUnit(root, name, without...)
 	if err != nil {
@@ -32,14 +32,14 @@ func ReadService(root *managedfile.Root, name string, without ...string) (Servic
 	return Service{Name: name, Path: u.path, DropIns: u.dropIns, Commands: u.commands, unit: u}, nil
 }
 
-// Kubelet gives what kubelet would be started with. ok is false when the
-// service has not one command that starts kubelet itself: a shell that does may
-// lose what is appended to its command line.
+// Kubelet returns the kubelet that the service would start. ok is false if the service does not
+// have exactly one command that starts kubelet itself: a shell that starts it may drop flags
+// that are appended to its command line.
 func (s Service) Kubelet() (k Kubelet, ok bool) {
 	if len(s.Commands) != 1 {
 		return Kubelet{}, false
 	}
-	line := words(strings.TrimLeft(s.Commands[0], "@-:+!|"))
+	line := splitWords(strings.TrimLeft(s.Commands[0], "@-:+!|"))
 	at := slices.IndexFunc(line, func(word string) bool {
 		return path.Base(word) == "kubelet" && path.IsAbs(word) && !strings.Contains(word, " ")
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// unit is what a systemd service says, its drop-ins included. Format:
+// unit is a systemd service with its drop-ins. Format:
 // https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html
 type unit struct {
 	path        string
@@ -22,13 +22,13 @@ type unit struct {
 	files       []string // EnvironmentFile
 }
 
-// unitDirs are the places of units, the first one wins (systemd.unit(5)).
+// unitDirs are the directories of units; the first one that has a unit wins (systemd.unit(5)).
 func unitDirs() []string {
 	return []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
 }
 
-// readUnit reads a service and its drop-ins, but for those at the paths of
-// without. A service that is not there is fs.ErrNotExist.
+// readUnit reads a service and its drop-ins, except those at the paths in without. The error of
+// a missing service matches fs.ErrNotExist.
 func readUnit(root *managedfile.Root, name string, without ...string) (unit, error) {
 	u := unit{environment: map[string]string{}}
 	for _, dir := range unitDirs() {
@@ -40,7 +40,7 @@ func readUnit(root *managedfile.Root, name string, without ...string) (unit, err
 			return u, err
 		}
 		u.path = path.Join(dir, name)
-		u.read(string(raw))
+		u.parse(string(raw))
 		break
 	}
 	if u.path == "" {
@@ -64,18 +64,18 @@ func readUnit(root *managedfile.Root, name string, without ...string) (unit, err
 			return u, fmt.Errorf("%s: %w", dropIns[base], err)
 		}
 		u.dropIns = append(u.dropIns, dropIns[base])
-		u.read(string(raw))
+		u.parse(string(raw))
 	}
 	return u, u.readEnvironment(root)
 }
 
-// readEnvironment adds what the files of EnvironmentFile set, which wins over
+// readEnvironment adds the variables of the files in EnvironmentFile, which override
 // Environment (systemd.exec(5)).
 func (u *unit) readEnvironment(root *managedfile.Root) error {
 	for _, name := range u.files {
 		name, optional := strings.CutPrefix(name, "-")
 		if !path.IsAbs(name) {
-			continue // a specifier, which only systemd can expand
+			continue // a specifier; only systemd can expand it
 		}
 		found, err := files{root}.Glob(path.Clean(name))
 		if err != nil {
@@ -86,14 +86,14 @@ func (u *unit) readEnvironment(root *managedfile.Root) error {
 			if err != nil && !optional {
 				return fmt.Errorf("%s: EnvironmentFile %s: %w", u.path, name, err)
 			}
-			u.readVariables(string(raw))
+			u.parseVariables(string(raw))
 		}
 	}
 	return nil
 }
 
-// readVariables takes over the lines of an environment file.
-func (u *unit) readVariables(text string) {
+// parseVariables adds the lines of an environment file.
+func (u *unit) parseVariables(text string) {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\\\r\n", ""), "\\\n", "")
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -102,14 +102,14 @@ func (u *unit) readVariables(text string) {
 			continue
 		}
 		if value = strings.TrimSpace(value); strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "'") {
-			value = strings.Join(words(value), " ")
+			value = strings.Join(splitWords(value), " ")
 		}
 		u.environment[strings.TrimSpace(name)] = value
 	}
 }
 
-// read takes over what a file of the unit says.
-func (u *unit) read(text string) {
+// parse adds the settings of one file of the unit.
+func (u *unit) parse(text string) {
 	text = strings.ReplaceAll(text, "\\\r\n", " ")
 	text = strings.ReplaceAll(text, "\\\n", " ")
 	section := ""
@@ -127,12 +127,12 @@ func (u *unit) read(text string) {
 		switch strings.TrimSpace(key) {
 		case "ExecStart":
 			if value == "" {
-				u.commands = nil // an empty one forgets those before
+				u.commands = nil // an empty value clears the list
 			} else {
 				u.commands = append(u.commands, value)
 			}
 		case "Environment":
-			for _, word := range words(value) {
+			for _, word := range splitWords(value) {
 				if name, value, ok := strings.Cut(word, "="); ok {
 					u.environment[name] = value
 				}
@@ -147,17 +147,17 @@ func (u *unit) read(text string) {
 	}
 }
 
-// command gives the arguments of the last ExecStart, from the program with that
-// name on: it may stand behind env(1).
+// command returns the arguments of the last ExecStart, from the program of this name on: env(1)
+// may come before it.
 func (u unit) command(program string) []string {
 	if len(u.commands) == 0 {
 		return nil
 	}
 	line := strings.TrimLeft(u.commands[len(u.commands)-1], "@-:+!|")
 	var args []string
-	for _, word := range words(line) {
+	for _, word := range splitWords(line) {
 		if name, ok := strings.CutPrefix(word, "$"); ok && !strings.HasPrefix(name, "{") {
-			args = append(args, words(u.environment[name])...) // split into words
+			args = append(args, splitWords(u.environment[name])...) // split into words
 			continue
 		}
 		args = append(args, os.Expand(word, func(name string) string { return u.environment[name] }))
@@ -169,8 +169,8 @@ func (u unit) command(program string) []string {
 	return args[at:]
 }
 
-// words splits a line as systemd does: at spaces, but not inside quotes.
-func words(line string) []string {
+// splitWords splits a line as systemd does: at spaces, but not inside quotes.
+func splitWords(line string) []string {
 	var all []string
 	var word strings.Builder
 	started, quote, escaped := false, rune(0), false

@@ -13,13 +13,13 @@ import (
 
 // Readers are the programs that read the hosts.toml files of a node.
 type Readers struct {
-	// Containerd is the release of the node's containerd; zero when it is not
-	// known, which counts as any of them.
+	// Containerd is the release of the node's containerd; zero if it is not known, which counts
+	// as any release.
 	Containerd containerdconf.Release
 }
 
-// toTokenServer tells whether some reader sends the header of a host on to the
-// token server that this host names, and whether every one does.
+// toTokenServer reports whether some reader sends a host's header to the token server that this
+// host names, and whether every reader does.
 func (r Readers) toTokenServer() (some, every bool) {
 	if r.Containerd.IsZero() {
 		return true, false
@@ -28,30 +28,30 @@ func (r Readers) toTokenServer() (some, every bool) {
 	return yes, yes
 }
 
-// Channel is how a login gets to a host.
+// Channel is how a login reaches a host.
 type Channel struct {
-	// Header says that hosts.toml carries it.
+	// Header is true if hosts.toml carries the login.
 	Header bool
-	// Serves says that every reader logs in with the header.
+	// Serves is true if every reader logs in with the header.
 	Serves bool
-	// Why says what speaks against header or serves, "" when nothing does.
+	// Why is the reason for a false Header or Serves, "" if both are true.
 	Why string
-	// Unprobed says that the registry was not asked what it takes.
+	// Unprobed is true if it is not known yet whether the registry accepts Basic.
 	Unprobed bool
 }
 
-// channelOf decides how the login for u travels: by a header or, failing that,
-// by kubelet's credential provider alone. It depends on auth of the login's entry
-// (auto where it has none), on what reads the file, and on what the prober has
-// learned about u; a zero fact is nothing.
+// channelOf decides how the login for u travels: in a header, or only through kubelet's
+// credential provider. It depends on auth of the login's entry (auto if it has none), on the
+// readers of the file, and on what the prober learned about u; a zero fact means that nothing
+// is known.
 //
-// A header serves where Basic is accepted. Where only tokens are taken it serves
-// if it goes on to the token server, and may be written only if that server
-// belongs to the registry.
+// A header serves where Basic is accepted. Where only tokens are accepted, it serves if the
+// reader sends it on to the token server, and it may be written only if that server belongs to
+// the registry.
 func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact probestate.Fact) Channel {
 	switch auth {
 	case config.AuthToken:
-		return Channel{Why: "auth: token leaves it to kubelet's credential provider"}
+		return Channel{Why: "auth: token: only kubelet's credential provider passes the login"}
 	case config.AuthBasic:
 		return Channel{Header: true, Serves: true}
 	}
@@ -63,37 +63,37 @@ func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact probesta
 	tokensOnly := fact.Basic == probestate.Refused
 	switch {
 	case tokensOnly && !some:
-		return Channel{Why: fmt.Sprintf("the registry takes tokens only, and containerd %s gets them without the header; "+
+		return Channel{Why: fmt.Sprintf("the registry accepts only tokens, and containerd %s requests them without the header; "+
 			"only kubelet's credential provider can pass the login", readers.Containerd)}
 	case tokensOnly && fact.Realm == "":
-		return Channel{Why: "the registry takes tokens only, and does not say where; auth: basic insists on the header"}
+		return Channel{Why: "the registry accepts only tokens and names no token server; auth: basic writes the header anyway"}
 	}
 	if fact.Realm != "" && some {
 		if err := realm.Check(u.Scheme, u.Host, fact.Realm); err != nil {
-			return Channel{Why: fmt.Sprintf("containerd 2.1 and later would send it to the token server %s, which %v; auth: basic insists on the header",
+			return Channel{Why: fmt.Sprintf("containerd 2.1 and later would send the header to the token server %s, which %v; auth: basic writes the header anyway",
 				fact.Realm, err)}
 		}
 	}
 	switch {
 	case tokensOnly && !every:
-		return Channel{Header: true, Why: "the registry takes tokens only, which containerd before 2.1 gets without the header"}
+		return Channel{Header: true, Why: "the registry accepts only tokens, which containerd before 2.1 requests without the header"}
 	case tokensOnly:
 		return Channel{Header: true, Serves: true}
 	case fact.Leaks():
-		return Channel{Why: fmt.Sprintf("it redirects requests for layers to %s, and containerd would send the login along; "+
-			"auth: basic insists on the header", fact.To)}
+		return Channel{Why: fmt.Sprintf("the registry redirects layers to %s, and containerd would send the login there; "+
+			"auth: basic writes the header anyway", fact.To)}
 	}
 	return Channel{Header: true, Serves: true, Unprobed: unprobed}
 }
 
-// UnprobedNotice says that registries with a login were not asked what they take.
+// UnprobedNotice is a notice about the registries whose login was not probed yet.
 func (d *State) UnprobedNotice(readers Readers) []Notice {
 	if len(d.unprobed) == 0 {
 		return nil
 	}
-	takes := "if it takes Basic"
+	takes := "if it accepts Basic"
 	if some, _ := readers.toTokenServer(); some {
-		takes += ", or its token server is of its domain"
+		takes += ", or if its token server is in its domain"
 	}
-	return []Notice{{"login", fmt.Sprintf("sent to %s %s; not yet probed, an agent does that", strings.Join(d.unprobed, ", "), takes)}}
+	return []Notice{{"login", fmt.Sprintf("sent to %s %s; not probed yet; the agent probes it", strings.Join(d.unprobed, ", "), takes)}}
 }

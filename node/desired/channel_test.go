@@ -22,8 +22,8 @@ func readersOf(t *testing.T, release string) Readers {
 	return Readers{Containerd: r}
 }
 
-// TestChannelOf is the decision: what is configured, what reads the file, what
-// was seen.
+// TestChannelOf checks the decision by config, by the reader of the file, and by what was
+// probed.
 func TestChannelOf(t *testing.T) {
 	const host = "https://r.example.com"
 	bearer := func(realm string) probestate.Fact { return probestate.Fact{Basic: probestate.Refused, Realm: realm} }
@@ -54,7 +54,7 @@ func TestChannelOf(t *testing.T) {
 			probestate.Fact{Basic: probestate.Accepted, Realm: "https://evil.example"}, header, ""},
 		{"Basic, with a store beside it", host, config.AuthAuto, "2.4.2",
 			probestate.Fact{Basic: probestate.Accepted, Redirect: probestate.OtherPort, To: "r.example.com:9000"}, provider, "r.example.com:9000"},
-		{"tokens", host, config.AuthAuto, "1.6.20", own, provider, "containerd 1.6.20 gets them without the header"},
+		{"tokens", host, config.AuthAuto, "1.6.20", own, provider, "containerd 1.6.20 requests them without the header"},
 		{"tokens", host, config.AuthAuto, "2.0.14", own, provider, "containerd 2.0.14"},
 		{"tokens", host, config.AuthAuto, "2.1.0", own, header, ""},
 		{"tokens", host, config.AuthAuto, "2.4.2", own, header, ""},
@@ -63,7 +63,7 @@ func TestChannelOf(t *testing.T) {
 		{"tokens of another domain", host, config.AuthAuto, "2.4.2", foreign, provider, "https://auth.evil.example, which is not of its domain; auth: basic"},
 		{"tokens of another domain", host, config.AuthAuto, "", foreign, provider, "not of its domain"},
 		{"tokens in the clear", host, config.AuthAuto, "2.4.2", plain, provider, "which is asked over plain http"},
-		{"tokens of nowhere, or learned by an earlier version", host, config.AuthAuto, "2.4.2", bearer(""), provider, "does not say where"},
+		{"tokens of nowhere, or learned by an earlier version", host, config.AuthAuto, "2.4.2", bearer(""), provider, "names no token server"},
 		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "1.7.28", probestate.Fact{}, provider, "only kubelet's credential provider"},
 		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "2.4.2", probestate.Fact{}, header, ""},
 		{"Docker Hub", "https://registry-1.docker.io", config.AuthAuto, "", probestate.Fact{}, maybe, "before 2.1"},

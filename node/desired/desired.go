@@ -11,57 +11,56 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
-	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Notice is something that an operator should know about what is written.
+// Notice is something that an operator should know about the files that are written.
 type Notice struct {
 	// Subject is the upstream or host that it is about.
 	Subject string
 	Message string
 }
 
-// String gives one line.
+// String returns one line.
 func (n Notice) String() string { return n.Subject + ": " + n.Message }
 
-// Directories says what every directory of certs.d shall hold. It is a function of
-// its values. The result is ordered: mirrors as in the config, then the
-// registries that are pulled from directly, by name.
+// Directories returns the content of every directory of certs.d, ordered: mirrors as in the
+// config, then the registries that are pulled from directly, by name.
 func Directories(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice) {
 	d := Compute(cfg, in)
 	return d.Directories, d.Notices
 }
 
+// Compute returns what a node with this config should hold.
 func Compute(cfg *config.Config, in Inputs) *State {
 	d := &State{
-		certsDir:   cfg.Containerd.CertsDir,
-		registries: make(map[string][]config.Registry, len(cfg.Registries)),
-		logins:     credprovider.NewLogins(cfg.Logins()),
-		names:      cfg.ECRNames(),
-		in:         in,
-		basic:      map[string]bool{},
-		done:       map[string]bool{},
-		wanted:     map[string]bool{},
-		Withdrawn:  map[string][]hostsconf.Host{},
-		Idle:       map[hostsconf.URL]bool{},
+		certsDir:        cfg.Containerd.CertsDir,
+		registries:      make(map[string][]config.Registry, len(cfg.Registries)),
+		logins:          credprovider.NewLogins(cfg.Logins()),
+		ecrNames:        cfg.ECRNames(),
+		in:              in,
+		authBasic:       map[string]bool{},
+		hasDirectory:    map[string]bool{},
+		ecrHosts:        map[string]bool{},
+		Withdrawn:       map[string][]hostsconf.Host{},
+		HeaderUncertain: map[hostsconf.URL]bool{},
 	}
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
 		d.registries[host] = append(d.registries[host], r)
-		d.basic[r.Host] = r.Auth == config.AuthBasic
+		d.authBasic[r.Host] = r.Auth == config.AuthBasic
 	}
 	for _, m := range cfg.AllMirrors() {
-		d.mirror(m)
+		d.addMirror(m)
 	}
-	d.passThrough(named(cfg, d.done[hostsconf.Default]))
+	d.addDirectHosts(directHosts(cfg, d.hasDirectory[hostsconf.Default]))
 	return d
 }
 
-// named lists the hosts that the config names and images may be pulled from
-// directly, sorted: the registries with a login or settings of their own and,
-// if there is a mirror for everything, which must not capture pulls from them,
-// the hosts of the endpoints too.
-func named(cfg *config.Config, catchAll bool) []string {
+// directHosts lists the hosts that the config names and that images may be pulled from directly,
+// sorted: the registries with a login or settings of their own and, if there is a mirror for
+// everything, the hosts of the endpoints too, because that mirror must not capture pulls from
+// them.
+func directHosts(cfg *config.Config, catchAll bool) []string {
 	var hosts []string
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
@@ -83,72 +82,70 @@ func named(cfg *config.Config, catchAll bool) []string {
 			}
 		}
 	}
-	// Names that images cannot have, such as registry-1.docker.io, fall away.
+	// Names that images cannot have, such as registry-1.docker.io, are left out.
 	hosts = slices.DeleteFunc(hosts, func(h string) bool { _, err := hostsconf.ParseUpstream(h); return err != nil })
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
 }
 
-// State collects directories.
+// State is what a node should hold.
 type State struct {
-	certsDir    string
-	registries  map[string][]config.Registry // by host
-	logins      credprovider.Logins
-	names       ecr.Names
-	in          Inputs
-	basic       map[string]bool // logins that say auth: basic, by their name
-	done        map[string]bool // upstreams that have a directory
-	Directories []hostsconf.Directory
-	Notices     []Notice
-	// ECRRegistries are those that need a header; wanted are their hosts.
+	certsDir     string
+	registries   map[string][]config.Registry // by host
+	logins       credprovider.Logins
+	ecrNames     ecr.Names
+	in           Inputs
+	authBasic    map[string]bool // logins with auth: basic, by name
+	hasDirectory map[string]bool // upstreams that have a directory
+	Directories  []hostsconf.Directory
+	Notices      []Notice
+	// ECRRegistries are the ECR registries that need a header; ecrHosts are their names.
 	ECRRegistries []ecr.Registry
-	wanted        map[string]bool
-	// Targets are what the prober looks at.
+	ecrHosts      map[string]bool
+	// Targets are the registries that the prober asks.
 	Targets []Target
-	// Withdrawn are the endpoints that are left out because they do not
-	// answer, by upstream.
+	// Withdrawn are the endpoints that are left out because they do not answer, by upstream.
 	Withdrawn map[string][]hostsconf.Host
-	// Idle are the hosts with a header that some reader of the file may not log
-	// in with.
-	Idle map[hostsconf.URL]bool
-	// unprobed are the hosts with a header that were not asked what they take.
+	// HeaderUncertain are the hosts with a header that some reader of the file may not log in with.
+	HeaderUncertain map[hostsconf.URL]bool
+	// unprobed are the hosts with a header whose login was not probed yet.
 	unprobed []string
-	// Unsure says that soon more may be withdrawn, see [Inputs.unsure].
-	Unsure bool
+	// HealthPending is true if more endpoints may be withdrawn soon, see [Inputs.healthPending].
+	HealthPending bool
 }
 
 func (d *State) notice(subject, format string, args ...any) {
 	d.Notices = append(d.Notices, Notice{Subject: subject, Message: fmt.Sprintf(format, args...)})
 }
 
-func (d *State) mirror(m config.Mirror) {
+func (d *State) addMirror(m config.Mirror) {
 	dir := hostsconf.Directory{Upstream: m.Upstream}
 	for _, e := range m.Endpoints {
 		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
 		if err != nil {
-			// A config that was loaded has no such url.
+			// The check of the config excludes this.
 			d.notice(m.Upstream, "endpoint %q is left out: %v", e.URL, err)
 			continue
 		}
 		host := hostsconf.Host{
 			URL: u, Capabilities: e.Capabilities, DialTimeout: time.Duration(e.DialTimeout), Header: e.Headers,
 		}
-		a := d.secure(&host, u.Host, m.Upstream)
+		a := d.setTLSAndLogin(&host, u.Host, m.Upstream)
 		dir.Hosts = append(dir.Hosts, host)
 		d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: host, Try: a.try, Channel: a.channel})
 	}
-	var upstream *hostsconf.Host // what is asked last, where it is known
-	own := false                 // as containerd asks it by itself
+	var upstream *hostsconf.Host // the fallback, nil if there is none or each registry is its own
+	byDefault := false           // containerd's own defaults reach it
 	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
-		server, a := d.upstream(m.Upstream)
+		server, a := d.upstreamHost(m.Upstream)
 		if !a.try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
 			d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: server, Try: a.try, Channel: a.channel, Server: true})
 		}
-		upstream, own = &server, d.leftAlone(m.Upstream, server, a.try)
+		upstream, byDefault = &server, d.reachedByDefault(m.Upstream, server, a.try)
 	}
 	all := dir.Hosts
-	dir.Hosts = d.in.answering(all, upstream)
-	d.Unsure = d.Unsure || d.in.unsure(all, upstream)
+	dir.Hosts = d.in.withoutDown(all, upstream)
+	d.HealthPending = d.HealthPending || d.in.healthPending(all, upstream)
 	for _, h := range all {
 		if !slices.ContainsFunc(dir.Hosts, func(o hostsconf.Host) bool { return o.URL == h.URL }) {
 			d.Withdrawn[m.Upstream] = append(d.Withdrawn[m.Upstream], h)
@@ -157,22 +154,22 @@ func (d *State) mirror(m config.Mirror) {
 	last := len(dir.Hosts) - 1
 	for i, h := range dir.Hosts {
 		if strings.HasPrefix(h.URL.Host, "[") && (i < last || m.UpstreamFallback) {
-			d.notice(m.Upstream, "containerd 1.6 and 1.7 drop a whole hosts.toml that lists an IPv6 address such as %s, and pull from "+
-				"the upstream; give the mirror a name, or make it the last endpoint with upstreamFallback: false", h.URL)
+			d.notice(m.Upstream, "containerd 1.6 and 1.7 ignore a hosts.toml that lists an IPv6 address such as %s, and pull from "+
+				"the upstream; use a DNS name for the mirror, or make it the last endpoint with upstreamFallback: false", h.URL)
 		}
 	}
 	switch {
 	case !m.UpstreamFallback:
-		// containerd always asks the server last: the last endpoint takes
-		// its place, so that nothing else can.
+		// containerd always asks the server last: the last endpoint takes the server's
+		// place, so that no other host is asked.
 		dir.Server, dir.Hosts = &dir.Hosts[last], dir.Hosts[:last]
 	case m.Upstream == hostsconf.Default:
-		// Without a server each upstream is its own fallback.
+		// Without a server line each upstream is its own fallback.
 	case last >= 0 && dir.Hosts[last].URL == upstream.URL:
-		// Listed last, the upstream is what comes last anyhow; what is said
-		// of it holds.
+		// The last endpoint is the upstream itself: it becomes the server, with the
+		// settings of the endpoint.
 		dir.Server, dir.Hosts = &dir.Hosts[last], dir.Hosts[:last]
-	case own:
+	case byDefault:
 	default:
 		if len(dir.Hosts) == 0 {
 			upstream.Capabilities = []string{"pull", "resolve"}
@@ -180,217 +177,39 @@ func (d *State) mirror(m config.Mirror) {
 		dir.Server = upstream
 	}
 	if m.Upstream == hostsconf.Default {
-		d.notice(m.Upstream, "a plain registry cannot tell quay.io/a/b from ghcr.io/a/b; only a pull-through cache that reads ?ns= can")
+		d.notice(m.Upstream, "a plain registry cannot distinguish quay.io/a/b from ghcr.io/a/b; use a pull-through cache that reads ?ns=")
 	}
-	d.add(dir)
+	d.addDirectory(dir)
 }
 
-// passThrough adds a directory for each host that needs one: to log in by header,
-// to be reached in its own way, or to keep a mirror for everything away.
-func (d *State) passThrough(hosts []string) {
-	catchAll := d.done[hostsconf.Default]
+// addDirectHosts adds a directory for each host that needs one: for a header, for settings such as
+// a CA, or to keep a mirror for everything away from it.
+func (d *State) addDirectHosts(hosts []string) {
+	catchAll := d.hasDirectory[hostsconf.Default]
 	for _, host := range hosts {
-		if d.done[host] {
+		if d.hasDirectory[host] {
 			continue
 		}
-		server, a := d.upstream(host)
+		server, a := d.upstreamHost(host)
 		if !a.try.IsZero() {
 			d.Targets = append(d.Targets, Target{Host: server, Try: a.try, Channel: a.channel})
 		}
 		dir := hostsconf.Directory{Upstream: host}
 		switch {
-		case !server.Authorization.IsZero(), settings(server), hostport.IsLoopback(host) && d.plainHTTPGiven(host):
+		case !server.Authorization.IsZero(), hasSettings(server), hostport.IsLoopback(host) && d.setsPlainHTTP(host):
 			server.Capabilities = []string{"pull", "resolve"}
 			dir.Server = &server
 		case !catchAll:
 			continue
-		case hostport.IsLoopback(host) && !d.leftAlone(host, server, a.try):
+		case hostport.IsLoopback(host) && !d.reachedByDefault(host, server, a.try):
 			dir.Server = &server
 		}
-		d.add(dir)
+		d.addDirectory(dir)
 	}
 }
 
-// settings reports whether containerd would not reach the host in the same way
-// without a directory.
-func settings(h hostsconf.Host) bool {
-	plain := h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host)
-	return plain || h.TLS.CA != nil || h.TLS.Cert != nil || h.TLS.SkipVerify
-}
-
-// leftAlone reports whether a registry on this machine has no setting of its
-// own. A server line would turn off what containerd does with it then: https
-// without verification on the port of https, http on port 80, and on any other
-// port the one, then the other.
-func (d *State) leftAlone(name string, server hostsconf.Host, try redact.Secret) bool {
-	return hostport.IsLoopback(name) && server.Authorization.IsZero() && try.IsZero() && !settings(server) && !d.plainHTTPGiven(name)
-}
-
-// plainHTTPGiven reports whether the config says how a registry is reached that
-// images name.
-func (d *State) plainHTTPGiven(name string) bool {
-	reach, ok := d.reach(name, "", "https")
-	return ok && reach.PlainHTTPGiven
-}
-
-func (d *State) add(dir hostsconf.Directory) {
-	d.certificates(&dir)
-	d.done[dir.Upstream] = true
+func (d *State) addDirectory(dir hostsconf.Directory) {
+	d.addForeignCertificates(&dir)
+	d.hasDirectory[dir.Upstream] = true
 	d.Directories = append(d.Directories, dir)
-}
-
-// upstream is a registry as it is asked when images name it, and how it is
-// logged in to.
-func (d *State) upstream(name string) (hostsconf.Host, access) {
-	plain := hostport.IsLoopback(name)
-	if reach, ok := d.reach(name, "", "https"); ok {
-		plain = reach.PlainHTTP
-	}
-	host := hostsconf.Host{URL: hostsconf.UpstreamURL(name, plain)}
-	a := d.secure(&host, name, name)
-	return host, a
-}
-
-// secure fills in how a host is verified and the login that goes to it. name
-// is the host as registries name it, subject what a notice is about.
-func (d *State) secure(h *hostsconf.Host, name, subject string) access {
-	path := h.URL.RepositoryPath()
-	reach, _ := d.reach(name, path, h.URL.Scheme)
-	if h.URL.Scheme == "https" {
-		h.TLS = hostsconf.TLS{
-			CA: reach.TLS.CA, Cert: reach.TLS.Cert, Key: reach.TLS.Key, SkipVerify: reach.TLS.InsecureSkipVerify,
-		}
-	}
-	a := d.authorization(h.URL, name, path, subject, reach.AllowPlainHTTPCredentials)
-	h.Authorization = a.header
-	return a
-}
-
-// access is how a host is logged in to.
-type access struct {
-	header redact.Secret // what hosts.toml carries; zero for none
-	// try is the header that the prober tries out; zero when there is nothing
-	// to learn.
-	try     redact.Secret
-	channel Channel
-}
-
-// authorization gives the header for everything below a path of a host, if
-// one login is right for all of it.
-func (d *State) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) access {
-	login, found := d.logins.For(name, u.Scheme, path)
-	if below := d.logins.Below(name, u.Scheme, path); len(below) > 0 {
-		names := make([]string, len(below))
-		for i, l := range below {
-			names[i] = l.Name()
-		}
-		d.notice(subject, "no login is written for %s: %s has one of its own, and a header goes to the whole host; "+
-			"the kubelet credential provider serves these", u, strings.Join(names, ", "))
-		return access{}
-	}
-	switch {
-	case !found:
-		header := d.ecrHeader(u, subject, allowPlain)
-		if header.IsZero() {
-			return access{}
-		}
-		return d.byHeader(u, "the ECR token", subject, config.AuthAuto, header)
-	case login.Token:
-		c := d.in.channel(u, config.AuthToken)
-		if name != subject {
-			d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, c.Why)
-		}
-		return access{channel: c}
-	case u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain:
-		d.notice(subject, "the login of %s is not sent to %s over plain http; set allowPlainHTTPCredentials under registries if it must be",
-			login.Name(), u)
-		return access{}
-	}
-	auth := config.AuthAuto
-	if d.basic[login.Name()] {
-		auth = config.AuthBasic
-	}
-	return d.byHeader(u, "the login of "+login.Name(), subject, auth, hostsconf.BasicAuthorization(login.Username, login.Password))
-}
-
-// byHeader is what becomes of a header for u, which carries what.
-func (d *State) byHeader(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
-	a := access{channel: d.in.channel(u, auth)}
-	if auth != config.AuthBasic {
-		a.try = header
-	}
-	switch c := a.channel; {
-	case !c.Header:
-		d.notice(subject, "%s is not written for %s: %s", what, u, c.Why)
-		return a
-	case !c.Serves:
-		d.Idle[u] = true
-		d.notice(subject, "%s is written for %s and may be of no use: %s; this release is not known", what, u, c.Why)
-	case c.Unprobed && !slices.Contains(d.unprobed, u.String()):
-		d.unprobed = append(d.unprobed, u.String())
-	}
-	a.header = header
-	return a
-}
-
-// ecrHeader gives the header of an ECR registry.
-func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) redact.Secret {
-	registry, ok := d.names.Parse(u.Host)
-	if !ok {
-		return redact.Secret{}
-	}
-	if u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain {
-		d.notice(subject, "no ECR token is sent to %s over plain http; write https", u)
-		return redact.Secret{}
-	}
-	if !d.wanted[registry.Host] {
-		d.wanted[registry.Host] = true
-		d.ECRRegistries = append(d.ECRRegistries, registry)
-	}
-	return d.in.Headers[registry.Host]
-}
-
-// reach finds how a host is reached: of the entries that match the path, the
-// longest that says anything about it, or else the longest.
-func (d *State) reach(name, path, scheme string) (config.Registry, bool) {
-	var entries []config.Registry
-	for _, spelling := range credprovider.Spellings(name, scheme) {
-		entries = append(entries, d.registries[spelling]...)
-	}
-	var best config.Registry
-	rank := -1
-	for _, r := range entries {
-		_, own := credprovider.SplitHost(r.Host)
-		if !credprovider.Within(path, own) {
-			continue
-		}
-		weight := len(own)
-		if r.SaysHowToReach() {
-			weight += maxPath
-		}
-		if weight > rank {
-			best, rank = r, weight
-		}
-	}
-	return best, rank >= 0
-}
-
-// maxPath is more than any path of a registry has characters.
-const maxPath = 1 << 20
-
-// LoginName says in words what the header of an endpoint carries.
-func (d *State) LoginName(t Target) string {
-	if _, ok := d.names.Parse(t.Host.URL.Host); ok {
-		if t.Host.Authorization.IsZero() {
-			return ""
-		}
-		return "ECR token"
-	}
-	if t.Host.Authorization.IsZero() && t.Try.IsZero() {
-		return ""
-	}
-	if l, ok := d.logins.For(t.Host.URL.Host, t.Host.URL.Scheme, t.Host.URL.RepositoryPath()); ok {
-		return "login of " + strings.TrimSuffix(l.Name(), "/")
-	}
-	return ""
 }

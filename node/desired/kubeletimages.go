@@ -8,16 +8,16 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// KubeletImages lists the registries of a config whose login does not fit into a
-// header, because they insist on tokens or the login is for a part of their
-// paths: kubelet has to ask the credential provider about images from there. They
-// are sorted, in the form of kubelet's matchImages: host[:port][/path].
+// KubeletImages lists the registries of a config whose login does not fit into a header,
+// because they accept only tokens or the login is for some of their paths: kubelet has to ask
+// the credential provider about images from there. They are sorted, in the form of kubelet's
+// matchImages: host[:port][/path].
 func KubeletImages(cfg *config.Config, in Inputs) []string {
 	d := Compute(cfg, in)
 	registries, docker := cfg.Logins()
 	var images []string
 	for _, l := range slices.Concat(registries, docker) {
-		if l.Path != "" || !d.serves(l) {
+		if l.Path != "" || !d.headerServes(l) {
 			images = append(images, l.Name())
 		}
 	}
@@ -25,14 +25,14 @@ func KubeletImages(cfg *config.Config, in Inputs) []string {
 	return slices.Compact(images)
 }
 
-// serves reports whether a login for a whole host logs in by a header when images
-// name that host.
-func (d *State) serves(l credprovider.Login) bool {
+// headerServes reports whether a header logs in with a login for a whole host, when images name
+// that host.
+func (d *State) headerServes(l credprovider.Login) bool {
 	auth := config.AuthAuto
 	switch {
 	case l.Token:
 		auth = config.AuthToken
-	case d.basic[l.Name()]:
+	case d.authBasic[l.Name()]:
 		auth = config.AuthBasic
 	}
 	reach, _ := d.reach(l.Host, "", "https")

@@ -10,10 +10,10 @@ import (
 const (
 	Unknown = "unknown"
 
-	// Accepted: the registry treats a request with Basic as logged in.
+	// Accepted: the registry answers a request with Basic as logged in.
 	Accepted = "accepted"
-	// Refused: the registry accepts only Bearer tokens. Basic in a header is useless, unless
-	// containerd sends it to the token server.
+	// Refused: the registry accepts only Bearer tokens. Basic in a header is ignored,
+	// unless containerd sends it to the token server.
 	Refused = "refused"
 
 	// NoRedirect: the registry serves blobs itself.
@@ -27,42 +27,41 @@ const (
 	Subdomain = "subdomain"
 )
 
-// Fact is what a Prober learned about one endpoint with a login. It holds no secret and may be
-// shown. It stays valid until the next answer, also after a new password, because Basic and
-// Redirect depend on the registry.
+// Fact is what was learned about one endpoint with a login. It holds no secret and may be
+// shown. It stays valid until something else is learned, after a new password too, because it
+// depends on the registry alone.
 type Fact struct {
-	URL string `json:"url"` // see [FactURL]
-	// Login identifies the login, so that a new one is tried. It is an HMAC of the header, with a
-	// key that stays on the node (Options.LoginKey): from a plain or salted hash a reader could
-	// guess the password.
+	URL string `json:"url"` // as [FactURL] gives it
+	// Login tells one login from another, so that a new one is probed. It is an
+	// HMAC of the header under a key that stays on the node ([SavedLogins.Key]):
+	// with a plain or salted hash the password could be guessed.
 	Login    string `json:"login"`
 	Basic    string `json:"basic"`    // accepted, refused or unknown
 	Redirect string `json:"redirect"` // none, other-host, same-host-other-port, subdomain or unknown
-	// Realm is the token server that the registry named to a request with the login, as
-	// scheme://host (see realm.Parse), "" for none.
+	// Realm is the token server that the registry named in its answer to a request with the
+	// login: scheme://host as realm.Parse returns it, "" for none.
 	Realm string `json:"realm,omitempty"`
-	// To is the host:port that blobs come from if it is the registry's own host name, else "".
+	// To is the host:port that blobs come from if it has the registry's own name, else "".
 	To string `json:"to,omitempty"`
-	// WrongLogin: the registry refuses this username or password.
+	// WrongLogin is true if the registry refuses the login itself.
 	WrongLogin bool      `json:"wrongLogin,omitempty"`
-	Time       time.Time `json:"time"` // of the last attempt
-	// Error says why the last attempt could not answer everything, for example a wrong password;
-	// else "".
+	Time       time.Time `json:"time"` // of the last probe
+	// Error is why the last probe did not answer everything, such as a wrong password.
 	Error string `json:"error,omitempty"`
 }
 
-// Leaks reports whether containerd would carry the Authorization header to another host or port
-// than the one that it was written for.
+// Leaks reports whether containerd would send the Authorization header to another place than
+// the one it was written for.
 func (f Fact) Leaks() bool { return f.Redirect == OtherPort || f.Redirect == Subdomain }
 
-// Complete reports whether the last attempt answered everything. Facts of an earlier version about
-// a registry that accepts only tokens lack the realm.
+// Complete reports whether the last probe answered everything. A fact of an earlier version
+// about a registry that accepts only tokens lacks the token server.
 func (f Fact) Complete() bool { return f.Error == "" && (f.Basic != Refused || f.Realm != "") }
 
-// FactURL is the name of an endpoint in facts: its scheme, host and API path.
+// FactURL is the name of an endpoint in facts: scheme, host and the path of its API.
 func FactURL(u hostsconf.URL) string { return u.Scheme + "://" + u.Host + u.APIPath() }
 
-// ParseFact finds the fact about u in facts that were saved.
+// ParseFact finds the fact about an endpoint.
 func ParseFact(facts []Fact, u hostsconf.URL) (Fact, bool) {
 	name := FactURL(u)
 	for _, f := range facts {

@@ -1,7 +1,10 @@
-// Package probestate holds what the agent's prober has learned about endpoints,
-// in the form in which the state directory keeps it: health.json
-// ([SavedHealth]) and learned.json ([SavedLogins]). The agent writes them; the
-// commands read them, so that plan agrees with a running agent.
+// Package probestate holds what the agent's prober has learned about endpoints, in the form in
+// which the state directory keeps it: health.json ([SavedHealth]) and learned.json
+// ([SavedLogins]). The agent writes the files; the commands read them, so that a plan agrees
+// with a running agent.
+//
+// It only holds types: it reads and writes no file, and no type holds a secret but the key of
+// [SavedLogins]. Start at [Fact].
 package probestate
 
 import (
@@ -11,33 +14,33 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// SavedHealth is [Health] as it was at one moment.
+// SavedHealth is whether endpoints answered, at one moment.
 type SavedHealth struct {
-	Endpoints map[string]Endpoint `json:"endpoints"` // by address
+	Endpoints map[string]Endpoint `json:"endpoints"` // by URL
 }
 
-// Endpoint is what was seen of one endpoint.
+// Endpoint is the state of one endpoint.
 type Endpoint struct {
 	Up    bool      `json:"up"`
 	Since time.Time `json:"since,omitzero"`
-	// Last is when one that is down was last asked, to the minute.
+	// Last is when an endpoint that is down was last probed, to the minute.
 	Last time.Time `json:"last,omitzero"`
 }
 
-// Alive implements [Health].
+// Alive reports whether an endpoint answers, and whether that is known.
 func (s SavedHealth) Alive(u hostsconf.URL) (alive, known bool) {
 	e, known := s.Endpoints[u.String()]
 	return e.Up, known
 }
 
-// SavedLogins is what was found out about registries with a login.
+// SavedLogins is what was learned about registries with a login.
 type SavedLogins struct {
-	// Key makes the hashes of logins in Facts worthless elsewhere.
+	// Key makes the hashes of logins in Facts useless elsewhere.
 	Key   []byte `json:"key,omitempty"`
 	Facts []Fact `json:"facts"`
 }
 
-// WithKey gives l a key if it has none.
+// WithKey returns l with a key, a new one if it has none.
 func (l SavedLogins) WithKey() SavedLogins {
 	if len(l.Key) == 0 {
 		l.Key = make([]byte, 32)

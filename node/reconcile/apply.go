@@ -16,14 +16,13 @@ import (
 type Result struct {
 	Plan   Plan
 	Report managedfile.Report
-	Rules  bool // the credential provider's rules were brought up to date
+	Rules  bool // the credential provider's rules were updated
 }
 
-// Apply converges once: it gets the tokens that headers need, and writes
-// certs.d and what the credential provider has to know. The error joins what
-// failed, each file by name, and a [TokenError] for each registry without a
-// token; the rest is done all the same. Conflicts are in the result, they are
-// no error.
+// Apply makes the node as cfg says, once: it gets the tokens that headers need, and writes
+// certs.d and the rules of the credential provider. The error joins all that failed, each file
+// by name, and a [TokenError] for each registry without a token; everything else is still
+// written. Conflicts are in the result, they are no error.
 func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) (Result, error) {
 	learned, err := n.Learned()
 	if err != nil {
@@ -35,7 +34,7 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 	}
 	var tokenErr error
 	if registries := desired.Compute(cfg, in).ECRRegistries; len(registries) > 0 {
-		// AWS may be slow: nobody has to wait for it but us.
+		// Before the lock is taken: AWS may be slow, and others wait for the lock.
 		tokens, err := n.tokens(cfg, log)
 		if err != nil {
 			return Result{}, err
@@ -46,8 +45,8 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 	return result, errors.Join(err, tokenErr)
 }
 
-// Converge makes the node as state has it. also, if it is not nil, is done
-// under the same lock, and before. The error tells everything once.
+// Converge makes the node as state says. also, if it is not nil, runs first, under the same
+// lock. Each text in the joined error is there once.
 func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *desired.State, also func() error) (Result, error) {
 	unlock, err := n.lock(ctx)
 	if err != nil {
@@ -67,33 +66,32 @@ func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *desired.
 	return result, joinDistinct(err, alsoErr)
 }
 
-// write carries a plan out. When it cannot, secrets that shall go go all the
-// same.
+// write carries a plan out. If that fails, expired secrets are still removed.
 func (n *Node) write(ctx context.Context, cfg *config.Config, result *Result) error {
 	err := n.writeAll(ctx, cfg, result)
 	switch {
 	case err != nil:
 		return errors.Join(err, n.removeExpiredSecrets(ctx, cfg, result))
 	case len(result.Report.Skipped) == 0:
-		return n.dropSpare()
+		return n.dropDiskFullRecord()
 	}
 	return nil
 }
 
-// writeAll is the normal way. While certs.d changes, the provider gives a
-// credential only to hosts that may have it before and after.
+// writeAll writes certs.d and the rules. While certs.d changes, the provider gives a credential
+// only to hosts that may have it both before and after.
 func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result) error {
 	plan := result.Plan
 	changes := slices.ContainsFunc(plan.Changes, hostsconf.IsDifference)
 	if changes {
-		if err := n.guardRules(cfg, plan); err != nil {
+		if err := n.writeTransitionRules(cfg, plan); err != nil {
 			return err
 		}
 	}
 	var errs [2]error
 	result.Report, errs[0] = n.tree(cfg).Apply(ctx, plan.Desired, plan.Changes)
 	if changes || plan.Rules {
-		rules, err := n.rules(cfg, plan, carriedOut(plan.Changes, result.Report))
+		rules, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.Changes, result.Report))
 		if err == nil {
 			err = n.writeRules(rules)
 		}

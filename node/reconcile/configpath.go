@@ -9,10 +9,9 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// ReadConfig reads the config at path, as this process names it, or, if path
-// is "", the one at [ConfigFile] below the root: links there are resolved as
-// on the node, so that none leads out of the root. The error is a
-// [config.Errors].
+// ReadConfig reads the config at path, as this process sees it, or, if path is "", the one at
+// [ConfigFile] below the root: symlinks there are resolved as on the node, so that none leads
+// out of the root. The error is a [config.Errors].
 func ReadConfig(root *managedfile.Root, path string) (config.File, error) {
 	if path != "" {
 		return config.Read(path)
@@ -30,7 +29,7 @@ func ReadConfig(root *managedfile.Root, path string) (config.File, error) {
 	return file, err
 }
 
-// reason leaves the path out of an error that is told behind it.
+// reason returns an error's text without the path, for a message that names the path itself.
 func reason(err error) string {
 	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
 		return pathErr.Err.Error()
@@ -38,7 +37,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// ConfigName is what people call the config at path.
+// ConfigName is the path of the config in messages.
 func (n *Node) ConfigName(path string) string {
 	if path != "" {
 		return path
@@ -46,10 +45,9 @@ func (n *Node) ConfigName(path string) string {
 	return n.Root.Path(ConfigFile)
 }
 
-// ConfigFiles are what has to be watched to follow the config at path. A
-// watcher of files follows links as this process does. Those of the node's own
-// config may mean something else below another root, so what they lead to now
-// is watched as well.
+// ConfigFiles returns the files to watch to follow the config at path. A file watcher follows
+// symlinks as this process does. Below another root, the symlinks of the node's own config may
+// mean something else, so their present target is included.
 func (n *Node) ConfigFiles(path string) []string {
 	if path != "" {
 		return []string{Absolute(path)}
@@ -61,7 +59,7 @@ func (n *Node) ConfigFiles(path string) []string {
 	return files
 }
 
-// Absolute is what a relative path means to this process.
+// Absolute makes a path of this process absolute.
 func Absolute(file string) string {
 	if abs, err := filepath.Abs(file); err == nil {
 		return abs

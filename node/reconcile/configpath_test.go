@@ -51,7 +51,7 @@ func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 	}
 }
 
-// Who waits in vain is told who has the turn, and what to do.
+// A command that waits too long for the lock names its holder and says what to do.
 func TestLockHeldByAnother(t *testing.T) {
 	m, err := Open(filepath.Join(t.TempDir(), "root"))
 	if err != nil {
@@ -63,9 +63,9 @@ func TestLockHeldByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Unlock()
-	m.patience = 10 * time.Millisecond
+	m.lockTimeout = 10 * time.Millisecond
 	_, err = m.Apply(t.Context(), config.Default(), slog.New(slog.DiscardHandler))
-	if !errors.Is(err, managedfile.ErrLocked) || !strings.Contains(err.Error(), "run it again") || strings.Contains(err.Error(), "context") {
+	if !errors.Is(err, managedfile.ErrLocked) || !strings.Contains(err.Error(), "run this command again") || strings.Contains(err.Error(), "context") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-// Credentials tells which credential goes where when image is pulled, given
-// the config and what stands in certs.d. Without a config (nil) it goes by the
-// rules that the credential provider has on this node. Where those are missing
-// or no longer true, so that the provider withholds the credential, it says so.
+// Credentials explains which host gets which credential when image is pulled, by the config and
+// the files in certs.d. Without a config (nil) it uses the installed rules of the credential
+// provider. If these are missing or out of date, so that the provider withholds the credential,
+// the explanation says so.
 func (n *Node) Credentials(ctx context.Context, cfg *config.Config, image string, log *slog.Logger) (credprovider.Explanation, error) {
 	installed, unreadable := n.installedRules()
 	rules, err := installed, unreadable
@@ -43,7 +43,7 @@ func (n *Node) Credentials(ctx context.Context, cfg *config.Config, image string
 	return e, nil
 }
 
-// installedRules are those that the credential provider has on this node.
+// installedRules reads the rules that the credential provider has on this node.
 func (n *Node) installedRules() (credprovider.Rules, error) {
 	file, err := n.Root.Resolve(credprovider.RulesFile)
 	if err != nil {
@@ -52,8 +52,8 @@ func (n *Node) installedRules() (credprovider.Rules, error) {
 	return credprovider.ReadRules(file)
 }
 
-// effectiveRules are those that apply would write, but for what the files hold:
-// a token that is not here yet has a placeholder.
+// effectiveRules are the rules that apply would write, except for the digests of files: a
+// missing token has a placeholder.
 func (n *Node) effectiveRules(ctx context.Context, cfg *config.Config) (credprovider.Rules, error) {
 	// Whether a host gets a header does not depend on the token's value.
 	learned, err := n.Learned()
@@ -66,7 +66,7 @@ func (n *Node) effectiveRules(ctx context.Context, cfg *config.Config) (credprov
 	}
 	in.Headers = desired.Headers{}
 	for _, r := range desired.Compute(cfg, in).ECRRegistries {
-		in.Headers[r.Host] = placeholder
+		in.Headers[r.Host] = tokenPlaceholder
 	}
 	plan, err := n.plan(cfg, desired.Compute(cfg, in))
 	if err != nil {

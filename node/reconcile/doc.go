@@ -1,12 +1,24 @@
-// Package reconcile makes a node as its config wants it. The commands plan,
-// apply, restore and credentials, and the agent, all go through it.
+// Package reconcile makes a node as its config says. The commands plan, apply, restore and
+// credentials, and the agent, all go through it.
 //
-// [Node.Plan] compares and writes nothing. [Node.Apply] writes the files of
-// certs.d and the rules of the credential provider, [Node.Restore] puts back
-// every file as it was before Berth. A file that Berth did not write is changed
-// only if the config says so, and never without a copy. No two processes write
-// at the same time: a lock file makes them take turns.
+// The package promises:
+//   - Only files that Berth wrote are changed. A file of another author is reported; it is replaced
+//     only if the config says onConflict: adopt, with the original kept for restore.
+//   - While certs.d changes, the credential provider gives a credential only to hosts that may have
+//     it both before and after.
+//   - An expired or removed login is taken out of hosts.toml even if the disk is full.
+//   - One process writes at a time: agent, apply and restore share a lock file.
 //
-// Package desired decides what the node should hold, package hostsconf writes
-// hosts.toml files.
+// [Node.Plan] writes nothing and sends no request. Nothing here restarts or reconfigures
+// containerd, Docker or kubelet.
+//
+// Start at [Node.Plan]; [Node.Apply] and the agent's [Node.Converge] write a plan,
+// [Node.Restore] undoes it. Then by question:
+//   - what happens when the disk is full: disk_full.go
+//   - what the credential provider is told, and when it must withhold everything:
+//     provider_rules.go and withhold.go (package credprovider reads the rules and decides)
+//   - which files the agent leaves for the next start: statefiles.go
+//
+// Package desired decides what the node should hold, package hostsconf renders, compares and
+// writes hosts.toml files.
 package reconcile

@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// Certificates of other people in certs.d keep their effect when a hosts.toml
-// comes, wherever containerd found them, and nothing that had no effect gets one.
+// Foreign certificates in certs.d keep their effect when a hosts.toml is written, wherever
+// containerd found them, and no certificate gets an effect that it did not have.
 func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 	const registry = "registry.corp:5000"
 	a := nodetest.NewAuthority(t, "registry.corp")
@@ -26,9 +26,9 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 		config string
 		notice string
 	}{
-		"first spelling":      {full("registry.corp_5000_"), mirror, "certs.d/registry.corp_5000_, which containerd would ignore"},
-		"second spelling":     {full("registry.corp:5000"), mirror, "certs.d/registry.corp:5000, which"},
-		"_default":            {full("_default"), mirror, "certs.d/_default, which"},
+		"first spelling":      {full("registry.corp_5000_"), mirror, "certs.d/registry.corp_5000_ are named in hosts.toml, because containerd would ignore"},
+		"second spelling":     {full("registry.corp:5000"), mirror, "certs.d/registry.corp:5000 are named"},
+		"_default":            {full("_default"), mirror, "certs.d/_default are named"},
 		"the first one wins":  {merge(full("registry.corp_5000_"), map[string]string{"_default/ca.crt": string(other.CA)}), mirror, "client.key"},
 		"an empty one masks":  {merge(full("_default"), map[string]string{"registry.corp_5000_/README": ""}), mirror, ""},
 		"key in one file":     {map[string]string{"_default/ca.crt": string(a.CA), "_default/client.cert": both}, mirror, "client.cert"},
@@ -56,7 +56,7 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 			for _, n := range plan.Notices {
 				notices.WriteString(n.String() + "\n")
 			}
-			if told := strings.Contains(notices.String(), "containerd would ignore"); told != (c.notice != "") || !strings.Contains(notices.String(), c.notice) {
+			if reported := strings.Contains(notices.String(), "containerd would ignore"); reported != (c.notice != "") || !strings.Contains(notices.String(), c.notice) {
 				t.Errorf("notices %q, want %q", notices.String(), c.notice)
 			}
 			apply(t, m, "first", c.config)
@@ -76,8 +76,8 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 	}
 }
 
-// A hosts.toml of other people switched the certificates beside it off. Taken
-// over on request, ours does not switch them on.
+// A foreign hosts.toml disabled the certificates beside it. If it is adopted on request, ours
+// does not enable them.
 func TestAdoptRevivesNoCertificates(t *testing.T) {
 	a := nodetest.NewAuthority(t, "registry.corp")
 	root := t.TempDir()
@@ -97,7 +97,7 @@ func TestAdoptRevivesNoCertificates(t *testing.T) {
 	}
 }
 
-// Where nothing asks the registry itself over https, that is said.
+// If the registry itself is not asked over https, a notice says so.
 func TestForeignCertificatesWithoutUse(t *testing.T) {
 	for name, config := range map[string]string{
 		"no fallback": "mirrors: [{upstream: registry.corp, endpoints: [{url: \"https://mirror.corp\"}], upstreamFallback: false}]\n",

@@ -12,8 +12,7 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// hostOf is the node below a root, with its processes where its /proc lies below
-// the root too.
+// hostOf is the node below a root, with its processes if its /proc is below the root too.
 func hostOf(root *managedfile.Root) nodes.Host {
 	if root.Path("/") == "/" {
 		return nodes.This(root)
@@ -26,33 +25,31 @@ func hostOf(root *managedfile.Root) nodes.Host {
 	return h
 }
 
-// Discover tells where the processes of the node can be seen: its /proc as this
-// process can open it.
+// Discover sets the path of the node's /proc, as this process can open it.
 func (n *Node) Discover(proc string) { n.Host.Proc, n.Host.Version = proc, nodes.AskVersion }
 
-// Readers tells what reads the node's hosts.toml files.
+// Readers returns the programs that read the node's hosts.toml files.
 func (n *Node) Readers(ctx context.Context) desired.Readers {
 	return desired.Readers{Containerd: n.running.Release(ctx, n.Host)}
 }
 
-// inputs is what the desired state depends on beside the config, but for tokens
-// and health.
+// inputs returns what the desired state depends on besides the config, except for tokens and
+// health.
 func (n *Node) inputs(ctx context.Context, cfg *config.Config, l probestate.SavedLogins) (desired.Inputs, error) {
 	foreign, err := n.ForeignCertificates(cfg)
 	return desired.Inputs{Readers: n.Readers(ctx), Learned: l.Facts, Foreign: foreign}, err
 }
 
-// Inspect gives what the channel of a login depends on beside the config, on the
-// node of h: see [KubeletImages]. What an agent has learned there and cannot be
-// read counts as nothing.
+// Inspect returns what [desired.KubeletImages] needs besides the config, on the node of h. A
+// learned.json that cannot be read counts as missing.
 func Inspect(ctx context.Context, h nodes.Host) desired.Inputs {
 	m := &Node{Root: h.Root, Host: h}
 	l, _ := m.Learned()
 	return desired.Inputs{Readers: m.Readers(ctx), Learned: l.Facts}
 }
 
-// ForeignCertificates finds the certificates in certs.d that are not ours. Most nodes have
-// none, and pay for one look at the names.
+// ForeignCertificates finds the certificates in certs.d that Berth did not write. On a node
+// without any, it only lists the names.
 func (n *Node) ForeignCertificates(cfg *config.Config) (hostsconf.Foreign, error) {
 	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil || !hostsconf.HasCertificates(certsDir) {

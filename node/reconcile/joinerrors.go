@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// joinDistinct joins errors, each text once: what cannot be written is often tried
-// in two ways, and whoever reads about it has to act once.
+// joinDistinct joins errors, each text once: a file that cannot be written is often tried in
+// two ways.
 func joinDistinct(errs ...error) error {
 	var all []error
-	told := map[string]bool{}
+	seen := map[string]bool{}
 	for _, err := range errs {
-		for _, one := range parts(err) {
-			if text := one.Error(); !told[text] {
-				told[text] = true
+		for _, one := range flatten(err) {
+			if text := one.Error(); !seen[text] {
+				seen[text] = true
 				all = append(all, one)
 			}
 		}
@@ -21,9 +21,8 @@ func joinDistinct(errs ...error) error {
 	return errors.Join(all...)
 }
 
-// parts undoes [errors.Join]. An error that says more than its causes do, or
-// puts them otherwise, stays whole.
-func parts(err error) []error {
+// flatten undoes [errors.Join]. An error with a text of its own stays whole.
+func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
@@ -41,7 +40,7 @@ func parts(err error) []error {
 	}
 	var all []error
 	for _, cause := range causes {
-		all = append(all, parts(cause)...)
+		all = append(all, flatten(cause)...)
 	}
 	return all
 }

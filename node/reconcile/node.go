@@ -12,7 +12,7 @@ import (
 	nodes "github.com/berth-registry/berth/node"
 )
 
-// Where things are on a node, below the root.
+// Paths on a node, below the root.
 const (
 	ConfigFile    = "/etc/berth/config.yaml"
 	StateDir      = managedfile.DefaultStateDir
@@ -20,22 +20,22 @@ const (
 	AgentLockFile = "/run/berth/agent.lock"
 )
 
-// lockPatience is how long a command waits for another one on the same node.
-const lockPatience = 30 * time.Second
+// defaultLockTimeout is how long a command waits for another one on the same node.
+const defaultLockTimeout = 30 * time.Second
 
 // Node is the node whose files are written.
 type Node struct {
 	Root  *managedfile.Root
 	Store *managedfile.Store
-	// patience is how long a turn of another one is waited for.
-	patience time.Duration
+	// lockTimeout is how long the lock is waited for.
+	lockTimeout time.Duration
 
 	Host    nodes.Host // the same node, to find its containerd
 	running nodes.Running
 }
 
-// Open gives access to the node whose files lie below root, "/" for this one.
-// The directory is made if it is absent; nothing else is written.
+// Open opens the node whose files are below root, "/" for this one. The state directory is made
+// if it is missing; nothing else is written.
 func Open(root string) (*Node, error) {
 	r, err := managedfile.OpenRoot(root)
 	if err != nil {
@@ -45,14 +45,14 @@ func Open(root string) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return &Node{Root: r, Store: store, patience: lockPatience, Host: hostOf(r)}, nil
+	return &Node{Root: r, Store: store, lockTimeout: defaultLockTimeout, Host: hostOf(r)}, nil
 }
 
-// Close lets go of the root.
+// Close releases the root.
 func (n *Node) Close() error { return n.Root.Close() }
 
-// ReadConfig reads the config at path, as this process names it, or, if path
-// is "", the one of the node: see the function [ReadConfig].
+// ReadConfig reads the config at path, as this process sees it, or, if path is "", the node's
+// own: see the function [ReadConfig].
 func (n *Node) ReadConfig(path string) (config.File, error) { return ReadConfig(n.Root, path) }
 
 // tree is certs.d as the config names it.
@@ -60,15 +60,15 @@ func (n *Node) tree(cfg *config.Config) *hostsconf.Tree {
 	return hostsconf.NewTree(n.Store, cfg.Containerd.CertsDir, cfg.Containerd.OnConflict == config.ConflictAdopt, "")
 }
 
-// lock takes the turn of this process among agent, apply and restore.
+// lock takes the lock that agent, apply and restore share.
 func (n *Node) lock(ctx context.Context) (unlock func(), err error) {
-	waiting, cancel := context.WithTimeout(ctx, n.patience)
+	waiting, cancel := context.WithTimeout(ctx, n.lockTimeout)
 	defer cancel()
 	lock, err := managedfile.LockFile(waiting, n.Root, lockFile, true)
 	var locked *managedfile.LockedError
 	switch {
 	case ctx.Err() == nil && errors.As(err, &locked):
-		return nil, fmt.Errorf("%w for more than %s; run it again when that one has ended", locked, n.patience)
+		return nil, fmt.Errorf("%w for more than %s; run this command again when it has ended", locked, n.lockTimeout)
 	case err != nil:
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"path"
 	"slices"
 
 	"github.com/berth-registry/berth/config"
@@ -15,25 +16,24 @@ import (
 type Plan struct {
 	Desired hostsconf.Desired
 	Changes []hostsconf.Change // below certs.d
-	// Rules says that the credential provider's rules are out of date.
+	// Rules is true if the credential provider's rules are out of date.
 	Rules   bool
 	Notices []desired.Notice
 
-	current   managedfile.Snapshot
-	withdrawn map[string][]hostsconf.Host // by upstream
-	idle      map[hostsconf.URL]bool      // see [desired.State]
+	current         managedfile.Snapshot
+	withdrawn       map[string][]hostsconf.Host // by upstream
+	headerUncertain map[hostsconf.URL]bool      // see [desired.State]
 }
 
-// Differs reports whether the node is not as the config wants it.
+// Differs reports whether the node is not as the config says.
 func (p Plan) Differs() bool {
 	return p.Rules || slices.ContainsFunc(p.Changes, hostsconf.IsDifference)
 }
 
-// Plan computes the desired state and compares. It writes nothing to the node
-// and asks nobody: a token that apply would get is a placeholder. While an
-// agent runs, what it has withdrawn is left out, and so is a token that it does
-// not get: the plan is what the agent would do. What would be installed has been
-// read back with containerd's own reader.
+// Plan computes the desired state and compares it with the node. It writes nothing and sends no
+// request: a token that apply would get is a placeholder. While an agent runs, the plan is what
+// that agent would do: endpoints that it has withdrawn, and headers whose token it does not
+// get, are left out. The files to be written are verified with containerd's own reader.
 func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	learned, err := n.Learned()
 	if err != nil {
@@ -53,11 +53,11 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		if err != nil {
 			return Plan{}, err
 		}
-		absent := placeholder
+		fallback := tokenPlaceholder
 		if in.Health != nil {
-			absent = redact.Secret{}
+			fallback = redact.Secret{}
 		}
-		in.Headers, missing = cachedHeaders(tokens, state.ECRRegistries, absent)
+		in.Headers, missing = cachedHeaders(tokens, state.ECRRegistries, fallback)
 		state = desired.Compute(cfg, in)
 	}
 	plan, err := n.plan(cfg, state)
@@ -67,15 +67,15 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	plan.Notices = append(plan.Notices, state.UnprobedNotice(in.Readers)...)
 	switch {
 	case missing > 0 && in.Health != nil:
-		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing, so its header is left out until the agent gets one: see berth status"})
+		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing; its header is left out until the agent gets one; see \"berth status\""})
 	case missing > 0:
-		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "the token is not here yet; apply gets it"})
+		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "no token yet; apply gets one"})
 	}
 	return plan, n.tree(cfg).Verify(ctx, plan.Desired, plan.Changes)
 }
 
 func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
-	plan := Plan{Notices: state.Notices, withdrawn: state.Withdrawn, idle: state.Idle}
+	plan := Plan{Notices: state.Notices, withdrawn: state.Withdrawn, headerUncertain: state.HeaderUncertain}
 	var err error
 	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.Directories); err != nil {
 		return plan, err
@@ -84,7 +84,7 @@ func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
 		return plan, err
 	}
 	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
-	if err := n.crashes(cfg, &plan); err != nil {
+	if err := n.addCrashNotices(cfg, &plan); err != nil {
 		return plan, err
 	}
 	rules, err := n.rules(cfg, plan, plan.Changes)
@@ -93,4 +93,22 @@ func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
 	}
 	plan.Rules, err = n.rulesDiffer(rules)
 	return plan, err
+}
+
+// addCrashNotices adds a notice to plan for each foreign file that makes containerd 1.6 and 1.7
+// crash at a pull. Berth leaves the file alone, and its own files beside it do not prevent the
+// crash.
+func (n *Node) addCrashNotices(cfg *config.Config, plan *Plan) error {
+	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range hostsconf.Crashing(certsDir, plan.Changes, plan.current) {
+		plan.Notices = append(plan.Notices, desired.Notice{
+			Subject: path.Join(cfg.Containerd.CertsDir, name, "hosts.toml"),
+			Message: "containerd 1.6 and 1.7 crash at a pull from " + hostsconf.UpstreamOf(name) +
+				"; remove the keys between [host] and the next table",
+		})
+	}
+	return nil
 }

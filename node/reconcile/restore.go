@@ -10,11 +10,11 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// ErrAgentRuns is returned by [Node.Restore] while an agent would undo it.
-var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; stop it first")
+// ErrAgentRuns is returned by [Node.Restore] while an agent runs, which would undo it.
+var ErrAgentRuns = errors.New("an agent runs on this machine and would undo the restore; stop the agent first")
 
-// Restore puts every file back as it was before Berth, and nothing else.
-// certsDirs are searched for files of ours whose record is lost.
+// Restore puts every file back as it was before Berth, and changes nothing else. certsDirs are
+// searched for files of ours whose record is lost.
 func (n *Node) Restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
 	agentLock, err := managedfile.LockFile(ctx, n.Root, AgentLockFile, false)
 	if errors.Is(err, managedfile.ErrLocked) {
@@ -27,7 +27,7 @@ func (n *Node) Restore(ctx context.Context, certsDirs ...string) (managedfile.Re
 	return n.RestoreAsAgent(ctx, certsDirs...)
 }
 
-// RestoreAsAgent is Restore for the one who is the only agent.
+// RestoreAsAgent is Restore for a caller that holds the agent's lock.
 func (n *Node) RestoreAsAgent(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
 	unlock, err := n.lock(ctx)
 	if err != nil {
@@ -38,14 +38,14 @@ func (n *Node) RestoreAsAgent(ctx context.Context, certsDirs ...string) (managed
 	scopes := make([]managedfile.Scope, len(certsDirs))
 	for i, dir := range certsDirs {
 		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
-		if n.hasSpare() {
-			// When it fails, one more copy is kept than is needed.
-			_ = n.settle(ctx, scopes[i])
+		if n.hasDiskFullRecord() {
+			// If this fails, an unneeded copy of our own file is kept.
+			_ = n.mergeDiskFullRecord(ctx, scopes[i])
 		}
 	}
 	report, err := n.Store.RestoreAll(ctx, scopes...)
 	if err == nil {
-		err = errors.Join(n.dropSpare(), n.placeholderRules())
+		err = errors.Join(n.dropDiskFullRecord(), n.writeEmptyRules())
 	}
 	return report, errors.Join(err, withheld)
 }

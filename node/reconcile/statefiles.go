@@ -12,14 +12,14 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// Files of ours, beside the record, that are private to Berth.
+// Private files of Berth, beside the record.
 const (
-	HealthFile  = "health.json"  // what the agent has seen of the endpoints
-	LearnedFile = "learned.json" // what registries do with a login
+	HealthFile  = "health.json"  // which endpoints answer
+	LearnedFile = "learned.json" // how registries answered to a login
 )
 
-// Learned reads what an agent has learned on this node. A damaged file counts
-// as an empty one: it is all learned again.
+// Learned reads what an agent has learned on this node. A damaged file counts as an empty one:
+// the agent learns it again.
 func (n *Node) Learned() (probestate.SavedLogins, error) {
 	var l probestate.SavedLogins
 	if err := n.ReadPrivate(LearnedFile, &l); err != nil {
@@ -28,15 +28,15 @@ func (n *Node) Learned() (probestate.SavedLogins, error) {
 	return l, nil
 }
 
-// How much is read of a private file: 10,000 registries need about 3 MiB, and
-// the last good config holds all files that it names.
+// Limits for the size of private files: 10,000 registries need about 3 MiB, and the last good
+// config holds all files that it names.
 const (
 	maxPrivate  = 8 << 20
 	maxLastGood = 64 << 20
 )
 
-// ReadPrivate reads a JSON file of the state directory. A file that is missing
-// or no JSON of ours leaves v as it is.
+// ReadPrivate reads a JSON file of the state directory. A file that is missing or is not valid
+// JSON leaves v as it is.
 func (n *Node) ReadPrivate(name string, v any) error {
 	file := path.Join(StateDir, name)
 	limit := int64(maxPrivate)
@@ -48,20 +48,20 @@ func (n *Node) ReadPrivate(name string, v any) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w; rm %s: the agent makes it again", err, file)
+		return fmt.Errorf("%w; remove the file (rm %s); the agent writes it again", err, file)
 	}
 	_ = json.Unmarshal(b, v)
 	return nil
 }
 
-// HasPrivate reports whether a private file is where we left it.
+// HasPrivate reports whether a private file exists and is not empty.
 func (n *Node) HasPrivate(name string) bool {
 	info, err := n.Root.Lstat(path.Join(StateDir, name))
 	return err == nil && info.Mode().IsRegular() && info.Size() > 0
 }
 
-// agentHealth gives what the agent that runs on this machine has seen of the
-// endpoints, nil if none runs.
+// agentHealth returns the health of the endpoints as the agent that runs on this machine has
+// saved it, nil if none runs.
 func (n *Node) agentHealth() (desired.Health, error) {
 	runs, err := managedfile.Locked(n.Root, AgentLockFile)
 	if err != nil || !runs {
@@ -72,6 +72,6 @@ func (n *Node) agentHealth() (desired.Health, error) {
 	return s, err
 }
 
-// LastGoodFile is the file that holds the last config that could be used, with
-// all that it names: passwords and certificates.
+// LastGoodFile holds the last config that could be used, with the contents of all files that it
+// names: passwords and certificates.
 const LastGoodFile = "last-good.json"

@@ -8,22 +8,21 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// Summary is a plan, or what was done, for people and for JSON. It holds no
-// secret.
+// Summary is a plan or a result for output, as text and as JSON. It holds no secret.
 type Summary struct {
 	Changes []SummaryChange `json:"changes"`
-	// Skipped are files that changed under our hands, or that need one that
-	// could not be written; the next apply finds them.
+	// Skipped are files that changed while Berth worked, or that need a file that could not be
+	// written; the next apply handles them.
 	Skipped   []SummaryChange `json:"skipped,omitempty"`
 	Saved     []SummarySaved  `json:"saved,omitempty"`
 	Notices   []string        `json:"notices,omitempty"`
 	Conflicts int             `json:"conflicts"`
-	// Rules says that what the credential provider knows changes, too.
+	// Rules is true if the credential provider's rules change too.
 	Rules     bool `json:"providerRules"`
 	Unchanged int  `json:"unchanged"`
 }
 
-// SummaryChange is one file that is not, or was not, as wanted.
+// SummaryChange is one file that differs, or differed, from the config.
 type SummaryChange struct {
 	Action   string `json:"action"`
 	Path     string `json:"path"`
@@ -31,14 +30,14 @@ type SummaryChange struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// SummarySaved is a copy of what somebody else wrote.
+// SummarySaved is a copy of a file that Berth did not write.
 type SummarySaved struct {
 	Path string `json:"path"`
 	Copy string `json:"copy"`
 	Why  string `json:"why"`
 }
 
-// Summary tells what the plan would do.
+// Summary returns what the plan would change.
 func (p Plan) Summary() Summary {
 	s := summarize(p.Changes)
 	s.Rules = p.Rules
@@ -48,7 +47,7 @@ func (p Plan) Summary() Summary {
 	return s
 }
 
-// Summary tells what was done.
+// Summary returns what was changed.
 func (r Result) Summary() Summary {
 	s := Summarize(r.Report)
 	s.Notices = r.Plan.Summary().Notices
@@ -57,7 +56,7 @@ func (r Result) Summary() Summary {
 	return s
 }
 
-// Summarize tells what a report holds.
+// Summarize returns what a report holds.
 func Summarize(r managedfile.Report) Summary {
 	s := summarize(append(append([]hostsconf.Change{}, r.Changed...), r.Conflicts...))
 	s.Skipped = summarize(r.Skipped).Changes
@@ -87,7 +86,7 @@ func summarize(changes []hostsconf.Change) Summary {
 	return s
 }
 
-// Line is the closing line; when is "to do" or "done".
+// Line is the last line of output; when is "to do" or "done".
 func (s Summary) Line(when string) string {
 	counts := map[string]int{}
 	var order []string
@@ -105,7 +104,7 @@ func (s Summary) Line(when string) string {
 		parts = append(parts, "the credential provider's rules")
 	}
 	if len(parts) == 0 {
-		return fmt.Sprintf("nothing %s: %d files are as the config wants them", when, s.Unchanged)
+		return fmt.Sprintf("nothing %s: %d files match the config", when, s.Unchanged)
 	}
 	return fmt.Sprintf("%s: %s, %d unchanged", when, strings.Join(parts, ", "), s.Unchanged)
 }

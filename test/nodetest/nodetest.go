@@ -1,4 +1,6 @@
-// Package nodetest helps the tests of packages that write to a node.
+// Package nodetest helps the tests of packages that write to a node: configs, what containerd
+// and the credential provider do with the files on it, and a private CA. Only tests import it.
+// Start at [ParseConfig].
 package nodetest
 
 import (
@@ -30,11 +32,13 @@ import (
 	nodes "github.com/berth-registry/berth/node"
 )
 
-// Head is what every config begins with.
+// Head is the first two lines of every config.
 const Head = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"
 
+// CertsDir is the default certs.d.
 const CertsDir = "/etc/containerd/certs.d"
 
+// ParseConfig loads a config without its first two lines.
 func ParseConfig(t testing.TB, body string) *config.Config {
 	t.Helper()
 	cfg, _, err := config.Parse("config.yaml", []byte("apiVersion: berth/v1alpha1\nkind: RegistryConfig\n"+body))
@@ -44,7 +48,7 @@ func ParseConfig(t testing.TB, body string) *config.Config {
 	return cfg
 }
 
-// ShowDirectory writes a directory as "upstream: host, host | server".
+// ShowDirectory formats a directory as "upstream: host, host | server".
 func ShowDirectory(d hostsconf.Directory) string {
 	host := func(h hostsconf.Host) string {
 		s := h.URL.String()
@@ -71,8 +75,8 @@ func ShowDirectory(d hostsconf.Directory) string {
 	return s
 }
 
-// ServedLogin says who gets the credential of an image by the rules on disk: the
-// rule, or "" and why there is none.
+// ServedLogin returns the name of the login that the rules on disk give for an image, or "" and
+// why none is given.
 func ServedLogin(t *testing.T, root, image string) (string, error) {
 	t.Helper()
 	rules, err := credprovider.ReadRules(filepath.Join(root, credprovider.RulesFile))
@@ -89,7 +93,7 @@ func ServedLogin(t *testing.T, root, image string) (string, error) {
 	return plan.ECR.Host, nil
 }
 
-// AskedHosts are the hosts that containerd would ask now, by its own reader.
+// AskedHosts returns the hosts that containerd would ask now, by its own reader.
 func AskedHosts(t *testing.T, root, registry string) []string {
 	t.Helper()
 	r, err := hostsconf.Lookup(filepath.Join(root, CertsDir), registry)
@@ -103,7 +107,7 @@ func AskedHosts(t *testing.T, root, registry string) []string {
 	return hosts
 }
 
-// Lookup gives the addresses that containerd asks, in order.
+// Lookup returns the URLs that containerd asks, in order.
 func Lookup(t *testing.T, root, registry string) string {
 	t.Helper()
 	r, err := hostsconf.Lookup(filepath.Join(root, CertsDir), registry)
@@ -117,7 +121,7 @@ func Lookup(t *testing.T, root, registry string) string {
 	return strings.Join(all, " ")
 }
 
-// Symlink makes a symbolic link in place of what is there.
+// Symlink replaces name by a symlink to target.
 func Symlink(t *testing.T, target, name string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -131,12 +135,13 @@ func Symlink(t *testing.T, target, name string) {
 	}
 }
 
-// Authority is a private CA with a server that takes its clients alone.
+// Authority is a private CA with a server that accepts only its clients.
 type Authority struct {
 	CA, Cert, Key []byte // PEM; cert and key are a client's
 	addr          string
 }
 
+// NewAuthority starts a server with a certificate for names.
 func NewAuthority(t *testing.T, names ...string) Authority {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
@@ -172,8 +177,8 @@ func NewAuthority(t *testing.T, names ...string) Authority {
 	return a
 }
 
-// Reaches reports whether containerd, with the files below certs, comes to the
-// registry itself when an image names it.
+// Reaches reports whether containerd, with the files below certs, reaches the registry itself
+// when an image names it.
 func (a Authority) Reaches(t *testing.T, certs, registry string) bool {
 	t.Helper()
 	hosts, err := dockerconfig.ConfigureHosts(t.Context(), dockerconfig.HostOptions{
@@ -200,8 +205,7 @@ func (a Authority) Reaches(t *testing.T, certs, registry string) bool {
 	return true
 }
 
-// SetRelease makes the containerd of a node one of this release, "" for one that is not
-// known.
+// SetRelease sets the release of a node's containerd, "" for an unknown one.
 func SetRelease(h *nodes.Host, release string) {
 	if release == "" {
 		return

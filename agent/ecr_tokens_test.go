@@ -43,7 +43,7 @@ health: {mode: "off"}
 	return n, aws
 }
 
-// authorization gives the header line of quay.io's hosts.toml.
+// authorization returns the header line of quay.io's hosts.toml.
 func (n *node) authorization() string {
 	for line := range strings.Lines(n.hosts("quay.io")) {
 		if strings.Contains(line, "Authorization") {
@@ -55,7 +55,7 @@ func (n *node) authorization() string {
 
 func TestTokensAreRenewed(t *testing.T) {
 	n, aws := ecrNode(t, 3*time.Second)
-	n.o.random = func() float64 { return 0 } // the shortest pause after each failure
+	n.o.random = func() float64 { return 0 } // shortest pause after a failure
 	n.start()
 	seen := map[string]bool{}
 	n.eventually("four tokens", func() bool {
@@ -71,10 +71,10 @@ func TestTokensAreRenewed(t *testing.T) {
 		t.Errorf("%d calls for %d tokens", calls, renewals)
 	}
 
-	// AWS says no: the header goes, and everybody is told.
+	// AWS refuses: the header is removed, and log and status say so.
 	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "not allowed"})
 	n.eventually("the header is gone", func() bool { return n.hosts("quay.io") != "" && n.authorization() == "" })
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		for _, a := range status.Alarms(n.agent.Snapshot()) {
 			if a.Name == "TokenMissing" && strings.Contains(a.Message, "access denied") {
 				return true
@@ -83,14 +83,14 @@ func TestTokensAreRenewed(t *testing.T) {
 		return false
 	})
 	aws.Heal()
-	// The refusal is remembered for ten seconds with the tokens. TestFullVar
+	// The refusal is remembered for ten seconds with the tokens. TestFullDiskStateDir
 	// waits for that.
 	n.eventually("the refusal is forgotten", func() bool { return os.RemoveAll(filepath.Join(n.root, credprovider.TokenDir)) == nil })
 	n.eventually("the header is back", func() bool { return n.authorization() != "" })
 }
 
-// A slow metadata service at boot: files are written without waiting for it for
-// long, and the header comes when there is one.
+// A slow metadata service at boot: files are written after a short wait, and the header is
+// added when there is a token.
 func TestSlowMetadataService(t *testing.T) {
 	n, aws := ecrNode(t, time.Hour)
 	aws.SetLatency(fakeaws.MetadataToken, 900*time.Millisecond)
@@ -102,15 +102,15 @@ func TestSlowMetadataService(t *testing.T) {
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 }
 
-// A header that is good is not taken away while the agent starts.
-func TestTheHeaderOutlivesARestart(t *testing.T) {
+// A valid header is not removed while the agent starts.
+func TestHeaderStaysOverARestart(t *testing.T) {
 	n, _ := ecrNode(t, time.Hour)
 	n.o.firstAnswers = time.Minute // a machine may be slow
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 	n.end()
 	before := n.authorization()
-	// /run is gone, as when somebody cleans up; AWS answers after a moment.
+	// The token files are removed; AWS answers after a moment.
 	if err := os.RemoveAll(filepath.Join(n.root, "run")); err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,8 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// crowded is a machine on which nothing can be written below StateDir while
-// full is true.
-func crowded(t *testing.T, root string) (m *Node, full *atomic.Bool) {
+// fullNode is a node on which no file can be written below StateDir while full is true.
+func fullNode(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
 	m, full = open(t, root), &atomic.Bool{}
 	store, err := managedfile.Open(m.Root, StateDir, managedfile.WithPrivate(rulesName, LastGoodFile, HealthFile, LearnedFile),
@@ -34,8 +33,7 @@ func crowded(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	return m, full
 }
 
-// What is to happen to a login while nothing can be recorded, and what must
-// not.
+// What must happen to a login while nothing can be recorded, and what must not.
 func TestFullStateDirectory(t *testing.T) {
 	const (
 		mirrors = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp, headers: {X-Org: [team]}}, {url: b.corp}]}]\n"
@@ -54,19 +52,19 @@ func TestFullStateDirectory(t *testing.T) {
 		dir           string
 		has           string   // what the file has before
 		while         []string // what it has while the disk is full
-		gone          []string // what it has not
+		gone          []string // what it has not while the disk is full
 	}{
-		"the login goes":                    {mirrors + login, mirrors + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic"}},
-		"the login goes and a host comes":   {mirrors + login, more + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic", "c.corp"}},
-		"all headers go":                    {mirrors + login, bare + noLogin, "quay.io", one, []string{"a.corp", "b.corp"}, []string{"Basic", "X-Org", "header"}},
-		"the password is another":           {mirrors + login, more + another, "quay.io", one, []string{two, "X-Org"}, []string{one, "c.corp"}},
-		"another host is to have a login":   {mirrors + login, mirrors + also, "quay.io", one, []string{one}, []string{three}},
-		"the mirror goes":                   {mirrors + login, noLogin, "quay.io", one, []string{"a.corp"}, []string{"Basic", "X-Org"}},
-		"a registry that is asked directly": {login, noLogin, "a.corp", one, []string{"server", "[host]"}, []string{"Basic", "header"}},
+		"the login is removed":                  {mirrors + login, mirrors + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic"}},
+		"the login is removed, a host is added": {mirrors + login, more + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic", "c.corp"}},
+		"all headers go":                        {mirrors + login, bare + noLogin, "quay.io", one, []string{"a.corp", "b.corp"}, []string{"Basic", "X-Org", "header"}},
+		"the password is another":               {mirrors + login, more + another, "quay.io", one, []string{two, "X-Org"}, []string{one, "c.corp"}},
+		"another host is to have a login":       {mirrors + login, mirrors + also, "quay.io", one, []string{one}, []string{three}},
+		"the mirror is removed":                 {mirrors + login, noLogin, "quay.io", one, []string{"a.corp"}, []string{"Basic", "X-Org"}},
+		"a registry that is asked directly":     {login, noLogin, "a.corp", one, []string{"server", "[host]"}, []string{"Basic", "header"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			m, full := crowded(t, root)
+			m, full := fullNode(t, root)
 			read := func() string {
 				b, err := os.ReadFile(filepath.Join(root, nodetest.CertsDir, c.dir, "hosts.toml"))
 				if err != nil {
@@ -87,7 +85,7 @@ func TestFullStateDirectory(t *testing.T) {
 			hosts := nodetest.Lookup(t, root, c.dir)
 
 			full.Store(true)
-			for range 3 { // it stays so, and stays told
+			for range 3 { // the result is stable, and is reported each time
 				if _, err := m.Apply(t.Context(), nodetest.ParseConfig(t, c.after), nil); !errors.Is(err, unix.ENOSPC) {
 					t.Fatalf("on a full disk: %v", err)
 				}
@@ -106,7 +104,7 @@ func TestFullStateDirectory(t *testing.T) {
 					t.Errorf("the file does not tell that it is ours:\n%s", body)
 				}
 			}
-			// The rules are as before, so the hosts must be.
+			// The rules are as before, so the hosts must be as before.
 			if now, err := os.ReadFile(filepath.Join(root, StateDir, rulesName)); err != nil || string(now) != string(rules) {
 				t.Fatalf("the fault does not work: the rules were written (%v)", err)
 			}
@@ -114,7 +112,7 @@ func TestFullStateDirectory(t *testing.T) {
 				t.Errorf("the hosts are %s, they were %s", now, hosts)
 			}
 
-			// With room again all is as if it had never been missing.
+			// With space again everything is as if it had never been missing.
 			full.Store(false)
 			result, err := m.Apply(t.Context(), nodetest.ParseConfig(t, c.after), nil)
 			if err != nil {
@@ -125,14 +123,14 @@ func TestFullStateDirectory(t *testing.T) {
 			}
 			for _, change := range result.Report.Changed {
 				if change.Action == managedfile.Repair {
-					t.Errorf("%s was put right, though nobody changed it", change.Path)
+					t.Errorf("%s was repaired, though it was not changed", change.Path)
 				}
 			}
 			if plan, err := m.Plan(t.Context(), nodetest.ParseConfig(t, c.after)); err != nil || plan.Differs() {
 				t.Errorf("%v, %+v", err, plan.Summary())
 			}
-			if m.hasSpare() {
-				t.Error("the spare record is left")
+			if m.hasDiskFullRecord() {
+				t.Error("the disk-full record is left")
 			}
 			if _, err := m.Restore(t.Context(), nodetest.CertsDir); err != nil {
 				t.Fatal(err)
@@ -142,7 +140,7 @@ func TestFullStateDirectory(t *testing.T) {
 	}
 }
 
-// nothingLeft wants a node without a trace of Berth.
+// nothingLeft checks that no trace of Berth is on the node.
 func nothingLeft(t *testing.T, root string) {
 	t.Helper()
 	for _, pattern := range []string{"etc/*", "var/*", "run/*/*"} {
@@ -154,18 +152,17 @@ func nothingLeft(t *testing.T, root string) {
 
 const oneMirror = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n"
 
-// loggedIn is such a machine, with a mirror that has a login.
+// loggedIn is such a node, with a mirror that has a login.
 func loggedIn(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
-	m, full = crowded(t, root)
+	m, full = fullNode(t, root)
 	if _, err := m.Apply(t.Context(), nodetest.ParseConfig(t, oneMirror+"registries: [{host: a.corp, username: u, password: one}]\n"), nil); err != nil {
 		t.Fatal(err)
 	}
 	return m, full
 }
 
-// loggedOut takes the login of the mirror away while nothing can be recorded,
-// and leaves it so.
+// loggedOut removes the login of the mirror while nothing can be recorded, and leaves it so.
 func loggedOut(t *testing.T, m *Node, full *atomic.Bool) {
 	t.Helper()
 	full.Store(true)
@@ -174,8 +171,8 @@ func loggedOut(t *testing.T, m *Node, full *atomic.Bool) {
 	}
 }
 
-// Files that are not whole and ours are left alone, whatever is in them.
-func TestFullDiskTouchesNobodysFile(t *testing.T) {
+// Files that are not intact and ours are left alone, whatever their content.
+func TestFullDiskLeavesForeignFiles(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
 	file := filepath.Join(root, nodetest.CertsDir, "quay.io", "hosts.toml")
@@ -183,7 +180,7 @@ func TestFullDiskTouchesNobodysFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := string(b) + "# somebody's remark\n"
+	edited := string(b) + "# a remark of the operator\n"
 	if err := os.WriteFile(file, []byte(edited), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -193,8 +190,8 @@ func TestFullDiskTouchesNobodysFile(t *testing.T) {
 	}
 }
 
-// A spare record outlives the process, so the next one knows its files.
-func TestSpareRecordOutlivesTheProcess(t *testing.T) {
+// A disk-full record outlives the process, so the next one knows its files.
+func TestDiskFullRecordOutlivesTheProcess(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
 	loggedOut(t, m, full)
@@ -204,8 +201,8 @@ func TestSpareRecordOutlivesTheProcess(t *testing.T) {
 	}
 }
 
-// A restore right after there is room again takes our own file for no edit.
-func TestRestoreWithASpareRecord(t *testing.T) {
+// A restore right after there is space again does not take our own file for edited.
+func TestRestoreWithADiskFullRecord(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
 	loggedOut(t, m, full)
@@ -217,8 +214,8 @@ func TestRestoreWithASpareRecord(t *testing.T) {
 	nothingLeft(t, root)
 }
 
-// What the lines of a file are taken for is checked with a reader of TOML.
-func TestPoorerRefusesWhatItDoesNotKnow(t *testing.T) {
+// The result of editing lines is checked with a TOML parser.
+func TestSecretLinesRefuseUnknownContent(t *testing.T) {
 	for name, body := range map[string]string{
 		"no TOML":              "server = \"https://a\"\n[header]\n  Authorization = \"x\"\n[[\n",
 		"a value of two lines": "server = \"https://a\"\n\n[header]\n  Authorization = \"\"\"x\n[host]\ny\"\"\"\n\n[host]\n",
@@ -230,9 +227,8 @@ func TestPoorerRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// Where no space is left a header becomes a comment of the same length, and
-// stays one.
-func TestPoorerInPlace(t *testing.T) {
+// Without any space a header becomes a comment of the same length, and stays one.
+func TestSecretLinesInPlace(t *testing.T) {
 	const body = `server = "https://a.corp"
 capabilities = ["pull", "resolve"]
 

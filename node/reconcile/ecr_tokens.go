@@ -14,25 +14,25 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-// placeholder stands for a token that apply would get.
-var placeholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
+// tokenPlaceholder replaces a token that apply would get.
+var tokenPlaceholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
 
-// scope is what one token serves: every registry of one region and chain of
-// credentials.
-type scope struct {
+// tokenScope is the set of registries that one token serves: those of one service, region and
+// credential chain.
+type tokenScope struct {
 	service   ecr.Service
 	partition string
 	region    string
 	chain     string
 }
 
-func scopeOf(r ecr.Registry) scope {
-	return scope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
+func tokenScopeOf(r ecr.Registry) tokenScope {
+	return tokenScope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
 }
 
-// cachedHeaders gives the headers of the tokens that the node has, and absent
-// for those that it has not; a zero absent gives none.
-func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry, absent redact.Secret) (headers desired.Headers, missing int) {
+// cachedHeaders returns the headers for the tokens that the node has, and fallback for the
+// others; with a zero fallback the others have none.
+func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry, fallback redact.Secret) (headers desired.Headers, missing int) {
 	headers = desired.Headers{}
 	for _, r := range registries {
 		if t, ok := tokens.Cached(r); ok {
@@ -40,43 +40,43 @@ func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry, absen
 			continue
 		}
 		missing++
-		if !absent.IsZero() {
-			headers[r.Host] = absent
+		if !fallback.IsZero() {
+			headers[r.Host] = fallback
 		}
 	}
 	return headers, missing
 }
 
-// TokenError says for which registry there is no token, and so no header.
+// TokenError names a registry without a token; its hosts.toml has no header.
 type TokenError struct {
 	Host string
 	Err  error
 }
 
-// Error tells what follows, too.
+// Error names the registry, the effect and the cause.
 func (e *TokenError) Error() string {
 	return fmt.Sprintf("%s: no ECR token, so its hosts.toml has no login: %v", e.Host, e.Err)
 }
 
-// Unwrap gives why.
+// Unwrap returns the cause.
 func (e *TokenError) Unwrap() error { return e.Err }
 
-// fetchHeaders gets a token for each region. The error joins a [TokenError]
-// for each registry without one; the others have theirs.
+// fetchHeaders gets one token for each tokenScope. The error joins a [TokenError] for each registry
+// without one; the others have their header.
 func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries []ecr.Registry) (desired.Headers, error) {
 	type result struct {
 		header redact.Secret
 		err    error
 	}
 	headers := desired.Headers{}
-	known := map[scope]result{}
+	known := map[tokenScope]result{}
 	var errs []error
 	for _, r := range registries {
-		got, ok := known[scopeOf(r)]
+		got, ok := known[tokenScopeOf(r)]
 		if !ok {
 			t, err := tokens.Get(ctx, r)
 			got = result{hostsconf.BasicAuthorization(t.Username, t.Password), err}
-			known[scopeOf(r)] = got
+			known[tokenScopeOf(r)] = got
 		}
 		if got.err != nil {
 			errs = append(errs, &TokenError{Host: r.Host, Err: got.err})
@@ -87,13 +87,13 @@ func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries [
 	return headers, errors.Join(errs...)
 }
 
-// tokens gives access to the token files of the node and to AWS.
+// tokens returns access to the token files of the node and to AWS.
 func (n *Node) tokens(cfg *config.Config, log *slog.Logger) (*credprovider.Tokens, error) {
 	return n.TokensOf(cfg.ProviderRules(), log, log)
 }
 
-// TokensOf is tokens for what the credential provider knows; calls is told how
-// each call to AWS ends.
+// TokensOf is tokens for the rules of the credential provider; the result of each call to AWS
+// is logged to calls.
 func (n *Node) TokensOf(rules credprovider.Rules, log, calls *slog.Logger) (*credprovider.Tokens, error) {
 	dir, err := n.Root.Resolve(credprovider.TokenDir)
 	if err != nil {

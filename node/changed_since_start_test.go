@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// started gives the processes 7 and 9 of h a start, by the boot of the machine.
+// started sets the start time of processes 7 and 9 of h, through the boot time of the machine.
 func started(t *testing.T, h node.Host, at time.Time) {
 	t.Helper()
 	write := func(name, text string) {
@@ -44,7 +44,7 @@ version = 2
 kind: CredentialProviderConfig
 `
 
-// A file counts as changed when its content was, or what its name leads to.
+// A file counts as changed if its content changed, or the file that a symlink leads to.
 func TestChangedSinceTheStart(t *testing.T) {
 	const config = "/etc/containerd/config.toml"
 	h := host(t, processes)
@@ -73,13 +73,13 @@ func TestChangedSinceTheStart(t *testing.T) {
 	started(t, h, long)
 	want("after it", []string{config}, []string{"/providers", "/providers/a.yaml"})
 
-	// A file of an older date is moved there.
+	// An older file is moved there.
 	if err := os.Chtimes(path, long.Add(-time.Hour), long.Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	want("with an older date", []string{config}, []string{"/providers", "/providers/a.yaml"})
 
-	// The name leads to another file, which is changed in place.
+	// The path is a symlink to another file, which is changed in place.
 	started(t, h, time.Now().Add(time.Hour))
 	later := time.Now().Add(2 * time.Hour)
 	real := filepath.Join(filepath.Dir(path), "real.toml")
@@ -96,7 +96,7 @@ func TestChangedSinceTheStart(t *testing.T) {
 	want("what a link leads to", []string{config}, nil)
 }
 
-// A kubelet that was not restarted after its unit was given a provider.
+// A kubelet that was not restarted after its unit got a provider.
 func TestUnitNamesProvider(t *testing.T) {
 	const unit = "-- root/etc/systemd/system/kubelet.service --\n[Service]\nExecStart=/usr/bin/kubelet --v=2\n"
 	const dropIn = "-- root/etc/systemd/system/kubelet.service.d/99-berth.conf --\n[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --v=2 --image-credential-provider-config=/p\n"

@@ -14,10 +14,10 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// Between the first and the last file that changes, the provider must not give
-// a credential that one of the two states would carry to a wrong host. A
-// process that is killed there leaves these rules behind.
-func TestGuardHoldsBeforeAndAfter(t *testing.T) {
+// Between the first and the last file that changes, the provider must not give a credential
+// that one of the two states would send to a wrong host. A process that is killed then leaves
+// these rules on disk.
+func TestTransitionRulesHoldBeforeAndAfter(t *testing.T) {
 	const (
 		catchAll = "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"
 		ghcr     = "registries: [{host: ghcr.io, username: u, password: p, auth: token}]\n"
@@ -28,14 +28,14 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, after string
 		image         string
-		settled       string // who is served after the change, "" for nobody
+		settled       string // the login that is given after the change, "" for none
 	}{
-		"a pass-through comes":         {catchAll, catchAll + ghcr, "ghcr.io/a/b", "ghcr.io"},
-		"a pass-through goes":          {catchAll + ghcr, ghcr, "ghcr.io/a/b", "ghcr.io"},
-		"a mirror-only directory":      {none, only, "docker.io/library/x", "mirror.corp"},
-		"a mirror-only directory goes": {only, "registries: [{host: mirror.corp, username: u, password: p, auth: token}]\n", "docker.io/library/x", ""},
-		"a catch-all comes":            {none, catchAll, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", ""},
-		"a catch-all goes":             {catchAll, none, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", "111122223333.dkr.ecr.us-east-1.amazonaws.com"},
+		"a pass-through comes":               {catchAll, catchAll + ghcr, "ghcr.io/a/b", "ghcr.io"},
+		"a pass-through is removed":          {catchAll + ghcr, ghcr, "ghcr.io/a/b", "ghcr.io"},
+		"a mirror-only directory":            {none, only, "docker.io/library/x", "mirror.corp"},
+		"a mirror-only directory is removed": {only, "registries: [{host: mirror.corp, username: u, password: p, auth: token}]\n", "docker.io/library/x", ""},
+		"a catch-all comes":                  {none, catchAll, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", ""},
+		"a catch-all is removed":             {catchAll, none, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", "111122223333.dkr.ecr.us-east-1.amazonaws.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
@@ -48,7 +48,7 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := m.guardRules(cfg, plan); err != nil {
+			if err := m.writeTransitionRules(cfg, plan); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := nodetest.ServedLogin(t, root, c.image); err == nil {
@@ -64,7 +64,7 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 	}
 }
 
-// While, and after, a restore fails, nothing is given away.
+// While a restore fails, and after it, no credential is given.
 func TestRestoreThatFailsWithholds(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
@@ -87,10 +87,10 @@ func TestRestoreThatFailsWithholds(t *testing.T) {
 	}
 }
 
-// As long as kubelet is wired to the provider, restore leaves rules that know
-// nothing: with --require-rules none at all would mean no credential at all.
+// As long as kubelet runs the provider, restore leaves empty rules: with --require-rules no
+// rules would mean no credential at all.
 func TestRestoreWhileKubeletIsWired(t *testing.T) {
-	for _, wiring := range wirings {
+	for _, wiring := range kubeletWiringFiles {
 		root := t.TempDir()
 		m := open(t, root)
 		if _, err := m.Apply(t.Context(), nodetest.ParseConfig(t, "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"), nil); err != nil {
@@ -124,7 +124,7 @@ func TestRestoreWhileKubeletIsWired(t *testing.T) {
 	}
 }
 
-// Directories of other people count, also behind a link in the way to certs.d.
+// Foreign directories count, also behind a symlink in the path of certs.d.
 func TestRulesSeeForeignDirectories(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "opt/certs/ghcr.io")
@@ -149,7 +149,7 @@ func TestRulesSeeForeignDirectories(t *testing.T) {
 	}
 }
 
-// Rules that the provider would refuse are put right.
+// Rules that the provider would refuse are written again.
 func TestRulesFileOfAnotherMode(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
@@ -170,8 +170,8 @@ func TestRulesFileOfAnotherMode(t *testing.T) {
 	}
 }
 
-// What was changed under our hands is told apart from what was done.
-func TestSkippedIsTold(t *testing.T) {
+// A file that changed while Berth worked is reported apart from the files that were written.
+func TestSkippedIsReported(t *testing.T) {
 	result := Result{Report: managedfile.Report{
 		Changed: []hostsconf.Change{{Action: managedfile.Update, Path: "/y"}},
 		Skipped: []hostsconf.Change{{Action: managedfile.Update, Path: "/x", Reason: "changed in the meantime"}},

@@ -11,15 +11,13 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// withoutSecretLines edits a hosts.toml as package hostsconf renders it: headers that its
-// hosts shall not have any more go, and a login that is replaced by another one
-// for the same host is replaced. Nothing is added, and the hosts, their order
-// and all else that is said of them stay. want holds, by address, the hosts as
-// they shall be; one that is not in it shall have no header. header tells
-// whether any is left.
+// withoutSecretLines removes headers from a hosts.toml as package hostsconf renders it: headers
+// that its host must not have any more are removed, and a login that is replaced by another one
+// for the same host is replaced. It adds nothing, and keeps the hosts, their order and their
+// other settings. want holds the hosts as they must be, by URL; a host that is missing in it
+// must have no header. header is true if a header is left.
 //
-// With inPlace the edited text has the length of body: a header that is not as
-// wanted becomes a comment that says nothing.
+// With inPlace the result has the length of body: each such header becomes a comment of dashes.
 func withoutSecretLines(body string, want map[string]hostsconf.Host, inPlace bool) (edited string, header bool, err error) {
 	var out []string
 	var server string
@@ -68,8 +66,8 @@ func withoutSecretLines(body string, want map[string]hostsconf.Host, inPlace boo
 	return edited, header, sameButHeaders(body, edited)
 }
 
-// secretLine returns one header of a host as it must be, "" for none. The value of
-// a header that is no login waits with everything else.
+// secretLine returns one header line of a host as it must be, "" for none. The changed value of
+// a header that is no login is left for the next normal write.
 func secretLine(line string, h hostsconf.Host) string {
 	name, _, _ := strings.Cut(strings.TrimSpace(line), " = ")
 	name = strings.Trim(name, `"`)
@@ -87,13 +85,13 @@ func secretLine(line string, h hostsconf.Host) string {
 	return indent + "Authorization = \"" + value + "\"\n"
 }
 
-// sameButHeaders makes sure that the editing of lines did what was meant, with
-// a reader of TOML that knows nothing of it. The error quotes nothing.
+// sameButHeaders checks with a TOML parser that only headers differ. The error quotes no text
+// of the file.
 func sameButHeaders(before, after string) error {
 	b, okB := withoutHeaders(before)
 	a, okA := withoutHeaders(after)
 	if !okB || !okA || !reflect.DeepEqual(b, a) {
-		return fmt.Errorf("the headers of hosts.toml cannot be taken out of it")
+		return fmt.Errorf("headers cannot be removed: unexpected content")
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// flood opens connections and sends on each the beginning of a request. They
-// stay open until the test ends.
+// flood opens connections and sends the beginning of a request on each. They stay open until
+// the test ends.
 type flood struct {
 	t    *testing.T
 	addr string
@@ -35,7 +35,7 @@ func (f *flood) add(n int, begin string) {
 	}
 }
 
-// closedByPeer: what the agent has closed already cannot be written to.
+// closedByPeer reports an error of writing to a connection that the agent has closed.
 func closedByPeer(err error) bool {
 	op := (*net.OpError)(nil)
 	return errors.As(err, &op) && !op.Timeout()
@@ -48,7 +48,7 @@ func (f *flood) end() {
 	f.open = nil
 }
 
-// answers asks for a check on a connection of its own.
+// answers sends a request on its own connection and checks the answer.
 func answers(t *testing.T, addr, path string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -69,8 +69,8 @@ func answers(t *testing.T, addr, path string) {
 	}
 }
 
-// Connections that send no whole request, or do not read their answer, are
-// bounded, and a check is answered among them.
+// The number of connections that send no whole request, or do not read their answer, is
+// bounded, and a health check is answered among them.
 func TestFlood(t *testing.T) {
 	for name, begin := range map[string]string{
 		"nothing is sent":        "",
@@ -91,7 +91,7 @@ func TestFlood(t *testing.T) {
 				answers(t, addr, "/livez")
 				answers(t, addr, "/readyz")
 			}
-			// One goroutine a connection, one more while a request is answered.
+			// One goroutine for each connection, one more while a request is answered.
 			n.eventually("few goroutines", func() bool { return runtime.NumGoroutine() <= before+2*maxConnections+2 })
 			f.end()
 			n.eventually("none is left", func() bool { return runtime.NumGoroutine() <= before+2 })
@@ -99,7 +99,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// Which connection makes room, by how far each has come, the oldest first.
+// Which connection is closed for a new one depends on how far each has come; the oldest first.
 func TestVictim(t *testing.T) {
 	for _, c := range []struct {
 		open []stage
@@ -110,7 +110,7 @@ func TestVictim(t *testing.T) {
 		{[]stage{arrived, waiting, waiting}, 1},
 		{[]stage{requested, waiting, arrived}, 1},
 		{[]stage{requested, requested}, 0},
-		{[]stage{requested, arrived}, -1}, // that one may become the one that waits
+		{[]stage{requested, arrived}, -1}, // the second one may become the one that waits
 	} {
 		l := newBoundedListener(nil, 1)
 		for _, s := range c.open {
@@ -122,8 +122,7 @@ func TestVictim(t *testing.T) {
 	}
 }
 
-// What was sent before the server looked is read, also where every place is
-// taken.
+// Data that was sent before the server accepted is read, even when the limit is reached.
 func TestArrivedIsRead(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

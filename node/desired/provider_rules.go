@@ -11,38 +11,37 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// RuleDirectories tells the provider which hosts containerd asks for each
-// upstream: as desired where that is what stands there, and as somebody else
-// wants it where a file is not ours.
+// RuleDirectories returns the hosts that containerd asks for each upstream, for the provider's
+// rules: of the desired directories where Berth writes the file, and of others where the file
+// is foreign.
 //
-// Endpoints that are withdrawn count as if they were there: they may be back
-// before kubelet asks again, and then containerd offers them what it was given.
+// Withdrawn endpoints are included: they may return before kubelet asks again, and then
+// containerd offers them the credential.
 //
-// files are the digests of what stands there, by the directory's name. A header
-// of an idle host does not count: what reads it may need the login from kubelet
-// all the same.
+// files are the digests of the hosts.toml files, by the directory's name. A header of an uncertain
+// host does not count: a reader of the file may still need the login from kubelet.
 func RuleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host,
-	idle map[hostsconf.URL]bool, others []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
-	foreign := make(map[string]bool, len(others))
+	uncertain map[hostsconf.URL]bool, foreign []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
+	isForeign := make(map[string]bool, len(foreign))
 	var all []credprovider.Directory
-	for _, r := range others {
-		foreign[r.Registry] = true
+	for _, r := range foreign {
+		isForeign[r.Registry] = true
 		dir := foreignDirectory(r)
 		dir.Files = files[r.Dir]
 		all = append(all, dir)
 	}
 	for _, d := range desired {
-		if foreign[d.Upstream] {
+		if isForeign[d.Upstream] {
 			continue
 		}
 		dir := credprovider.Directory{
 			Upstream: d.Upstream, AndUpstream: d.Server == nil, Files: files[hostsconf.DirName(d.Upstream)],
 		}
 		for _, h := range slices.Concat(d.Hosts, withdrawn[d.Upstream]) {
-			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h, idle))
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h, uncertain))
 		}
 		if d.Server != nil {
-			dir.Hosts = append(dir.Hosts, ruleHost(cfg, *d.Server, idle))
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, *d.Server, uncertain))
 		}
 		all = append(all, dir)
 	}
@@ -50,20 +49,19 @@ func RuleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdraw
 	return all
 }
 
-func ruleHost(cfg *config.Config, h hostsconf.Host, idle map[hostsconf.URL]bool) credprovider.Host {
+func ruleHost(cfg *config.Config, h hostsconf.Host, uncertain map[hostsconf.URL]bool) credprovider.Host {
 	return credprovider.Host{
 		Host:     hostsconf.RegistryName(h.URL.Host),
 		Path:     h.URL.RepositoryPath(),
 		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
-		Header:   !h.Authorization.IsZero() && !idle[h.URL],
+		Header:   !h.Authorization.IsZero() && !uncertain[h.URL],
 	}
 }
 
-// allowsPlainHTTP reports whether every credential that the provider may choose
-// for this address has the permission to go over plain http. The permission of
-// one login is none for another on the same host; where it stands is as the
-// check of the config has it: in the entry of the login itself, and for what
-// comes from elsewhere in any entry that covers it.
+// allowsPlainHTTP reports whether every credential that the provider may choose for this
+// address has the permission to go over plain http. The permission of one login does not extend
+// to another login of the same host. As in the check of the config, a login under registries
+// has it in its own entry, and other logins in any entry that covers them.
 func allowsPlainHTTP(cfg *config.Config, u hostsconf.URL) bool {
 	here := strings.TrimSuffix(u.Host+"/"+u.RepositoryPath(), "/")
 	covered := func(name string) bool {
@@ -71,7 +69,7 @@ func allowsPlainHTTP(cfg *config.Config, u hostsconf.URL) bool {
 			return r.AllowPlainHTTPCredentials && credprovider.Within(name, r.Host)
 		})
 	}
-	// The provider takes host and host:443 for one.
+	// For the provider host and host:443 are the same.
 	canonical := strings.NewReplacer(":443/", "/").Replace
 	chosen := func(name string) bool {
 		name, here := canonical(name+"/"), canonical(here+"/")
@@ -91,8 +89,8 @@ func allowsPlainHTTP(cfg *config.Config, u hostsconf.URL) bool {
 	return !isECR || covered(here)
 }
 
-// foreignDirectory is a directory that somebody else wrote. Nothing is known
-// of a permission for plain http there.
+// foreignDirectory is a directory that Berth did not write. It has no permission for plain
+// http.
 func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
 	dir := credprovider.Directory{Upstream: r.Registry, AndUpstream: r.AndUpstream}
 	for _, h := range r.Hosts {
@@ -106,23 +104,23 @@ func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
 	return dir
 }
 
-// MergeTransition joins two states of the directories: while files change, one after
-// the other, a host may see a credential only if it may in every mixture of the
-// two. Where an upstream has no directory, "*" is asked, or the registry itself.
+// MergeTransition merges two states of the directories: while files change one after the other,
+// a host may get a credential only if it may in every mixture of the two. For an upstream
+// without a directory, containerd asks "*" or the registry itself.
 func MergeTransition(before, after []credprovider.Directory) []credprovider.Directory {
 	b, a := byUpstream(before), byUpstream(after)
 	var all []credprovider.Directory
 	for _, upstream := range slices.Sorted(maps.Keys(union(b, a))) {
 		joined := credprovider.Directory{Upstream: upstream}
 		states := []map[string]credprovider.Directory{b, a}
-		own := 0
+		present := 0
 		for _, state := range states {
 			if d, ok := state[upstream]; ok {
 				joined = join(joined, d)
-				own++
+				present++
 			}
 		}
-		if own < len(states) {
+		if present < len(states) {
 			for _, state := range states {
 				joined = join(joined, fallback(state))
 			}
@@ -132,7 +130,7 @@ func MergeTransition(before, after []credprovider.Directory) []credprovider.Dire
 	return all
 }
 
-// fallback is what is asked for an upstream without a directory.
+// fallback returns what containerd asks for an upstream without a directory.
 func fallback(state map[string]credprovider.Directory) credprovider.Directory {
 	if d, ok := state[hostsconf.Default]; ok {
 		return d
@@ -161,7 +159,7 @@ func union(a, b map[string]credprovider.Directory) map[string]bool {
 
 // join adds the hosts of d to those of to.
 func join(to, d credprovider.Directory) credprovider.Directory {
-	// A directory without any host leaves the registry itself.
+	// With a directory without hosts containerd asks the registry itself.
 	to.AndUpstream = to.AndUpstream || d.AndUpstream || len(d.Hosts) == 0
 	for _, h := range d.Hosts {
 		if !slices.Contains(to.Hosts, h) {
@@ -176,7 +174,7 @@ func join(to, d credprovider.Directory) credprovider.Directory {
 	return to
 }
 
-// WithholdAll withholds every credential.
+// WithholdAll returns rules that withhold every credential.
 func WithholdAll() credprovider.Rules {
 	return credprovider.Rules{Directories: []credprovider.Directory{
 		{Upstream: hostsconf.Default, Hosts: []credprovider.Host{{Host: hostsconf.Unreadable}}},

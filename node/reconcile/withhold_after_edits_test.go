@@ -16,7 +16,8 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// provider is what kubelet would run now: the rules on disk, and the node.
+// provider is the provider as kubelet would run it now, with the rules on disk and the files of
+// the node.
 func (n *Node) provider(t *testing.T) *credprovider.Provider {
 	t.Helper()
 	rules, err := n.installedRules()
@@ -26,9 +27,9 @@ func (n *Node) provider(t *testing.T) *credprovider.Provider {
 	return &credprovider.Provider{Rules: rules, Resolve: n.Root.Resolve}
 }
 
-// TestEditsAfterApply changes certs.d at random between apply and the question
-// of kubelet. The provider may give a credential only if every host that
-// containerd asks may have it, and berth credentials has to say the same.
+// TestEditsAfterApply changes certs.d at random between apply and kubelet's request. The
+// provider may give a credential only if every host that containerd asks may have it, and berth
+// credentials has to report the same.
 func TestEditsAfterApply(t *testing.T) {
 	const text = `
 mirrors:
@@ -101,9 +102,9 @@ registries:
 				}
 			}
 		}
-		// What apply writes is true, whatever was there before.
+		// The rules that apply writes are true, whatever was there before.
 		if _, err := m.Apply(t.Context(), cfg, nil); err != nil {
-			continue // something is in the way that a person must remove
+			continue // an entry is in the way that an operator must remove
 		}
 		p = m.provider(t)
 		for _, registry := range registries {
@@ -118,7 +119,7 @@ registries:
 	}
 }
 
-// editor is somebody else who writes below certs.d.
+// editor is another program that writes below certs.d.
 type editor struct {
 	rnd *rand.Rand
 	dir string
@@ -153,7 +154,7 @@ func (e editor) edit(t *testing.T) {
 		err = errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755))
 	case 3:
 		err = os.RemoveAll(e.dir)
-	case 4: // a link to another directory
+	case 4: // a symlink to another directory
 		err = errors.Join(os.RemoveAll(dir), os.MkdirAll(e.dir, 0o755), os.Symlink("quay.io", dir))
 	default:
 		if info, lerr := os.Lstat(dir); lerr == nil && !info.IsDir() {
@@ -161,7 +162,7 @@ func (e editor) edit(t *testing.T) {
 		}
 		content := e.pick("", "# nothing\n", "[host.\"https://evil.corp\"]\n", "[host.\"https://shared.corp\"]\n",
 			"server = \"https://mirror.corp\"\n[host.\"https://mirror.corp\"]\n", "server = \"https://evil.corp\"\n")
-		// A file of 0644 that is written in place or replaced.
+		// A file with mode 0644 that is written in place or replaced.
 		err = errors.Join(err, os.MkdirAll(dir, 0o755))
 		if e.rnd.IntN(2) == 0 {
 			err = errors.Join(err, os.WriteFile(file+".new", []byte(content), 0o644), os.Rename(file+".new", file))
@@ -174,9 +175,9 @@ func (e editor) edit(t *testing.T) {
 	}
 }
 
-// TestGuardKnowsBothContents: while our own file is replaced, and after a kill
-// there, the provider goes on giving what both states may give.
-func TestGuardKnowsBothContents(t *testing.T) {
+// TestTransitionRulesKnowBothContents: while our own file is replaced, and after a kill at that
+// moment, the provider still gives a credential that both states may give.
+func TestTransitionRulesKnowBothContents(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
 	const before = "mirrors: [{upstream: ghcr.io, endpoints: [{url: a.corp}]}]\n" + threeLogins
@@ -189,7 +190,7 @@ func TestGuardKnowsBothContents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.guardRules(cfg, plan); err != nil {
+	if err := m.writeTransitionRules(cfg, plan); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(root, nodetest.CertsDir, "ghcr.io", "hosts.toml")
@@ -211,8 +212,8 @@ func TestGuardKnowsBothContents(t *testing.T) {
 const threeLogins = "registries: [{host: a.corp, username: u, password: p, auth: token}, {host: b.corp, username: u, password: p, auth: token}, " +
 	"{host: ghcr.io, username: u, password: p, auth: token}]\n"
 
-// A header that is taken out because it expired, when nothing else can be
-// written, leaves a file that the rules know.
+// The file is in the rules too after its expired header was removed because nothing else could
+// be written.
 func TestRulesKnowTheFileWithoutItsHeader(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)

@@ -22,7 +22,7 @@ func TestPlainHTTPPermissionIsNotShared(t *testing.T) {
 	}{
 		{"plain.corp/ops/x", true, false},
 		{"plain.corp/ops/x", false, true},
-		// One address serves both, so neither goes there.
+		// One address serves both, so neither is sent there.
 		{"plain.corp/other/x", false, true},
 	} {
 		rules := appliedRules(t, fmt.Sprintf(registries, c.allowed))

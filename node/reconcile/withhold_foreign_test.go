@@ -14,9 +14,8 @@ import (
 	"github.com/berth-registry/berth/test/foreignforms"
 )
 
-// The provider gives the login of a registry away only if no release of
-// containerd asks another host because of a file that Berth did not write. Which
-// release asks whom is held against real daemons in test/e2e.
+// The provider gives the login of a registry only if no release of containerd asks another host
+// because of a foreign file. test/e2e checks with real daemons which release asks which host.
 func TestForeignFormsWithholdCredentials(t *testing.T) {
 	given := 0
 	for _, form := range foreignforms.All() {
@@ -56,8 +55,7 @@ func TestForeignFormsWithholdCredentials(t *testing.T) {
 	}
 }
 
-// applyBeside applies a config with a login for quay.io that only the provider
-// can give.
+// applyBeside applies a config with a login for quay.io that only the provider can give.
 func applyBeside(t *testing.T, root string) []desired.Notice {
 	t.Helper()
 	cfg, _, err := config.Parse("config.yaml", []byte(`

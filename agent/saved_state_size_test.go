@@ -9,8 +9,8 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// A private file without end is not read into memory, and the error says what
-// to do. An agent starts all the same.
+// A huge private file is not read into memory, and the error says what to do. An agent starts
+// nevertheless.
 func TestPrivateFilesAreBounded(t *testing.T) {
 	for _, name := range []string{reconcile.LearnedFile, reconcile.HealthFile, reconcile.LastGoodFile} {
 		n := newNode(t)

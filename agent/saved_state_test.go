@@ -15,14 +15,13 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// A mirror that was withdrawn stays so when the agent starts anew, and comes
-// back when it answers.
-func TestRemembersDeadMirrors(t *testing.T) {
+// A withdrawn mirror stays withdrawn when the agent is restarted, and returns when it answers.
+func TestDeadMirrorStaysWithdrawnAfterRestart(t *testing.T) {
 	for name, fallback := range map[string]bool{"another mirror": false, "the upstream": true} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t)
 			first, second := newMirror(t, nil), newMirror(t, nil)
-			// The interval is so long that nothing is found dead anew.
+			// The interval is so long that no new failure is found.
 			const slow = "health: {interval: 5m, timeout: 30s, failures: 2, successes: 1}\n"
 			dir, text := "quay.io", mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr)
 			if fallback {
@@ -31,14 +30,14 @@ func TestRemembersDeadMirrors(t *testing.T) {
 			}
 			n.write("etc/config.yaml", text)
 			n.start()
-			n.names(dir, first.addr, true)
+			n.waitForHost(dir, first.addr, true)
 			first.die()
-			n.names(dir, first.addr, false)
+			n.waitForHost(dir, first.addr, false)
 			n.eventually("kept", func() bool { return strings.Contains(n.private(reconcile.HealthFile), `"last"`) })
 			n.end()
 
 			n.write("etc/config.yaml", strings.Replace(text, quick, slow, 1))
-			n.o.firstAnswers = time.Minute // until the other one has answered
+			n.o.firstAnswers = time.Minute // until the other mirror has answered
 			n.start()
 			n.eventually("converged", func() bool {
 				if strings.Contains(n.hosts(dir), first.addr) {
@@ -46,35 +45,34 @@ func TestRemembersDeadMirrors(t *testing.T) {
 				}
 				return n.agent.Snapshot().Phase == status.Converged
 			})
-			n.turned()
-			n.names(dir, first.addr, false)
+			n.nextPass()
+			n.waitForHost(dir, first.addr, false)
 			if e := n.agent.Snapshot().Mirrors[0].Endpoints[0]; e.State != status.Down || !e.Withdrawn || e.Since.IsZero() {
 				t.Errorf("%+v", e)
 			}
 			n.end()
 			first.live(t)
-			n.start() // it is asked at once
-			n.names(dir, first.addr, true)
+			n.start() // it is probed at once
+			n.waitForHost(dir, first.addr, true)
 		})
 	}
 }
 
-// All are dead by now: what is remembered must not leave one alone that is
-// dead itself.
-func TestMemoryWithdrawsNotAll(t *testing.T) {
+// All mirrors are down by now: the saved state must not leave only one that is down too.
+func TestSavedHealthWithdrawsNotAll(t *testing.T) {
 	n := newNode(t)
 	first, second := newMirror(t, nil), newMirror(t, nil)
 	n.write("etc/config.yaml", mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr))
 	n.start()
-	n.names("quay.io", first.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
 	first.die()
-	n.names("quay.io", first.addr, false)
+	n.waitForHost("quay.io", first.addr, false)
 	n.eventually("kept", func() bool { return strings.Contains(n.private(reconcile.HealthFile), `"last"`) })
 	n.end()
 	second.die()
 	n.start()
-	n.names("quay.io", first.addr, true)
-	n.names("quay.io", second.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
+	n.waitForHost("quay.io", second.addr, true)
 }
 
 func (n *node) private(name string) string {
@@ -82,20 +80,20 @@ func (n *node) private(name string) string {
 	return string(b)
 }
 
-// What is too old, or of the future, is no proof.
-func TestMemoryHasAnEnd(t *testing.T) {
+// A saved state that is too old, or from the future, does not count.
+func TestSavedHealthExpires(t *testing.T) {
 	now := time.Now()
 	s := probestate.SavedHealth{Endpoints: map[string]probestate.Endpoint{
 		"https://up":     {Up: true, Since: now},
 		"https://fresh":  {Last: now.Add(-9 * time.Minute)},
-		"https://old":    {Last: now.Add(-healthMemory)},
+		"https://old":    {Last: now.Add(-healthMaxAge)},
 		"https://future": {Last: now.Add(time.Minute)},
 		"https://never":  {},
 	}}
 	var found []string
-	for u, m := range down(s, now, healthMemory) {
+	for u, m := range recentlyDown(s, now, healthMaxAge) {
 		found = append(found, u)
-		if left := m.Until.Sub(now); left <= 0 || left > healthMemory {
+		if left := m.Until.Sub(now); left <= 0 || left > healthMaxAge {
 			t.Errorf("%s counts for %s more", u, left)
 		}
 	}
@@ -104,9 +102,9 @@ func TestMemoryHasAnEnd(t *testing.T) {
 	}
 }
 
-// An endpoint that was never asked does not become younger by being written
-// down: an agent that dies again and again must come to an end with it.
-func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
+// An endpoint that was never probed does not become younger when its state is saved again: with
+// an agent that keeps crashing the saved state must still expire.
+func TestRestartsDoNotRefreshSavedHealth(t *testing.T) {
 	n := newNode(t)
 	gone := newMirror(t, nil)
 	gone.die()
@@ -121,7 +119,7 @@ func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.o.Log = slog.New(slog.DiscardHandler)
-	a := New(m, n.o) // nothing of it runs, so nothing is asked
+	a := New(m, n.o) // it does not run, so nothing is probed
 	if err := a.reconcile(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}

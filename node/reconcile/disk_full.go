@@ -17,29 +17,27 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// spareDir takes the record of what was written while that below StateDir could
-// not be. It lies in memory, where there is room when the disk is full.
-const spareDir = "/run/berth/record"
+// diskFullRecordDir holds the record of files that were written while the record below StateDir
+// could not be. It is in memory, so it has room when the disk is full.
+const diskFullRecordDir = "/run/berth/record"
 
-// secretsRemoved is the reason that people read.
-const secretsRemoved = "its login is removed at once; its other changes wait until there is room on the disk"
+// reasonSecretRemoved is the reason in logs and in the output of apply.
+const reasonSecretRemoved = "expired or replaced login removed; other changes wait until there is space on the disk"
 
-// removeExpiredSecrets is what is done when the normal way fails, mostly because the disk
-// is full: a secret that a hosts.toml shall not hold any more goes all the same,
-// for an expired token moves pulls elsewhere without a word, and one that was
-// called back has no business there.
+// removeExpiredSecrets runs when the normal write fails, mostly because the disk is full: it
+// removes from hosts.toml the secrets that must not be there any more. An expired token makes
+// containerd go on to the next host without an error, and a revoked one must leave the disk.
 //
-// The files keep the hosts that they have, so the credential provider's rules
-// stay true, and only files are touched that are whole and ours by the record
-// and by their own mark. Their intent is recorded first, as always, but in
-// spareDir.
+// The hosts in each file stay, so that the credential provider's rules stay true. Only files
+// are changed that are ours by the record and intact by their own marker. As always the intent
+// is recorded first, but in diskFullRecordDir.
 func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, result *Result) error {
 	if ctx.Err() != nil {
 		return nil
 	}
 	err := n.removeSecrets(ctx, cfg, result, false)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		// No file can be put beside another one in certs.d itself.
+		// certs.d itself is full: a new file beside the old one cannot be written.
 		return n.removeSecrets(ctx, cfg, result, true)
 	}
 	return err
@@ -48,27 +46,26 @@ func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, res
 func (n *Node) removeSecrets(ctx context.Context, cfg *config.Config, result *Result, inPlace bool) error {
 	current, err := n.read(cfg, result.Plan.Desired)
 	if err != nil {
-		return fmt.Errorf("take away logins that are out of date: %w", err)
+		return fmt.Errorf("remove expired logins: %w", err)
 	}
-	changes, errs := withoutSecrets(cfg, result.Plan, current, inPlace)
+	changes, errs := secretRemovals(cfg, result.Plan, current, inPlace)
 	if len(changes) == 0 {
 		return errs
 	}
-	spare, err := n.spare()
+	record, err := n.diskFullRecord()
 	if err != nil {
 		return errors.Join(errs, err)
 	}
-	report, err := spare.Apply(ctx, hostsconf.Scope(cfg.Containerd.CertsDir, false), changes)
+	report, err := record.Apply(ctx, hostsconf.Scope(cfg.Containerd.CertsDir, false), changes)
 	result.Report.Changed = append(result.Report.Changed, report.Changed...)
 	result.Report.Skipped = append(result.Report.Skipped, report.Skipped...)
 	return errors.Join(errs, err)
 }
 
-// withoutSecrets gives the changes that take secrets away from what stands
-// there, and nothing else. In place, a login that is replaced by another one
-// goes as well.
-func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
-	want := map[string]map[string]hostsconf.Host{} // by name of the directory and address
+// secretRemovals returns the changes that remove secrets from the files in certs.d, and nothing
+// else. In place, a login that the config replaces by another one is removed too.
+func secretRemovals(cfg *config.Config, plan Plan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
+	want := map[string]map[string]hostsconf.Host{} // by name of the directory and URL
 	for _, d := range plan.Desired.Installed(plan.Changes) {
 		hosts := map[string]hostsconf.Host{}
 		for _, h := range slices.Concat(plan.withdrawn[d.Upstream], d.Hosts) {
@@ -98,38 +95,38 @@ func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 		}
 		mode := o.Mode
 		if !header && !inPlace {
-			mode = 0o644 // as it is written when there never was one
+			mode = 0o644 // as a file without any header is written
 		}
 		changes = append(changes, managedfile.Change{
-			Action: managedfile.Update, Path: o.Path, Before: o, Reason: secretsRemoved, InPlace: inPlace,
+			Action: managedfile.Update, Path: o.Path, Before: o, Reason: reasonSecretRemoved, InPlace: inPlace,
 			After: &managedfile.File{Path: o.Path, Body: []byte(edited), Mode: mode, Comment: "#"},
 		})
 	}
 	return changes, errors.Join(errs...)
 }
 
-// read finds out what stands in certs.d. What was written with the spare record
-// is ours as well, though the other record says that it was edited.
+// read reads the files in certs.d. A file that was written with the disk-full record is ours too,
+// though by the other record it was edited.
 func (n *Node) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
 	current, err := n.tree(cfg).Read(wanted)
 	if err == nil {
-		n.recognize(current)
+		n.claimRecorded(current)
 	}
 	return current, err
 }
 
-// recognize makes those files ours in a snapshot that the spare record knows,
-// and that tell by their own mark that they are whole. It gives them. Without
-// a spare record that can be used there are none.
-func (n *Node) recognize(current managedfile.Snapshot) (known []managedfile.Observed) {
-	if !n.hasSpare() {
+// claimRecorded makes the files in current ours that the disk-full record lists and that are
+// intact by their own marker. It returns them; without a usable disk-full record there are
+// none.
+func (n *Node) claimRecorded(current managedfile.Snapshot) (known []managedfile.Observed) {
+	if !n.hasDiskFullRecord() {
 		return nil
 	}
-	spare, err := n.spare()
+	record, err := n.diskFullRecord()
 	if err != nil {
 		return nil
 	}
-	seen, err := spare.Observe(current.Scope, nil)
+	seen, err := record.Observe(current.Scope, nil)
 	if err != nil {
 		return nil
 	}
@@ -148,15 +145,15 @@ func (n *Node) recognize(current managedfile.Snapshot) (known []managedfile.Obse
 	return known
 }
 
-// settle tells the record what the spare one knows, so that who goes by it alone
-// takes nothing of ours for an edit.
-func (n *Node) settle(ctx context.Context, scope managedfile.Scope) error {
+// mergeDiskFullRecord adds the files of the disk-full record to the main one, so that a
+// restore, which uses the main one alone, does not take them for edited.
+func (n *Node) mergeDiskFullRecord(ctx context.Context, scope managedfile.Scope) error {
 	current, err := n.Store.Observe(scope, nil)
 	if err != nil {
 		return err
 	}
 	var changes []managedfile.Change
-	for _, o := range n.recognize(current) {
+	for _, o := range n.claimRecorded(current) {
 		changes = append(changes, managedfile.Change{
 			Action: managedfile.Unchanged, Path: o.Path, Before: o,
 			After: &managedfile.File{Path: o.Path, Body: managedfile.WithoutMarker(o.Content), Mode: o.Mode, Comment: "#"},
@@ -169,24 +166,26 @@ func (n *Node) settle(ctx context.Context, scope managedfile.Scope) error {
 	return err
 }
 
-func (n *Node) spare() (*managedfile.Store, error) { return managedfile.Open(n.Root, spareDir) }
+func (n *Node) diskFullRecord() (*managedfile.Store, error) {
+	return managedfile.Open(n.Root, diskFullRecordDir)
+}
 
-func (n *Node) hasSpare() bool {
-	_, err := n.Root.Lstat(spareDir)
+func (n *Node) hasDiskFullRecord() bool {
+	_, err := n.Root.Lstat(diskFullRecordDir)
 	return err == nil
 }
 
-// dropSpare removes the spare record once the other one says the same.
-func (n *Node) dropSpare() error {
-	if !n.hasSpare() {
+// dropDiskFullRecord removes the disk-full record, once the main one is complete again.
+func (n *Node) dropDiskFullRecord() error {
+	if !n.hasDiskFullRecord() {
 		return nil
 	}
-	dir, err := n.Root.Resolve(spareDir)
+	dir, err := n.Root.Resolve(diskFullRecordDir)
 	if err == nil {
 		err = os.RemoveAll(dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the spare record: %w", err)
+		return fmt.Errorf("remove %s: %w", diskFullRecordDir, err)
 	}
 	return nil
 }

@@ -17,11 +17,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// small makes dir a file system of 64 KiB for as long as the test runs.
-func (n *node) small(dir string) {
+// mountSmall mounts a file system of 64 KiB on dir for the time of the test.
+func (n *node) mountSmall(dir string) {
 	n.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		n.Fatal(err)
@@ -37,7 +39,7 @@ func (n *node) small(dir string) {
 	})
 }
 
-// fill takes all space that is left in a directory's file system.
+// fill uses up the space that is left on a directory's file system.
 func fill(t *testing.T, dir string) (filler string) {
 	t.Helper()
 	filler = filepath.Join(dir, "filler")
@@ -58,10 +60,10 @@ func fill(t *testing.T, dir string) (filler string) {
 // TestFullDisk needs root: certs.d is a file system of 64 KiB that is full.
 func TestFullDisk(t *testing.T) {
 	n := newNode(t)
-	dir := filepath.Join(n.root, certsDir)
-	n.small(dir)
+	dir := filepath.Join(n.root, nodetest.CertsDir)
+	n.mountSmall(dir)
 	mirrors := func(count int, host string) string {
-		c := head + "health: {mode: \"off\"}\nmirrors:\n"
+		c := nodetest.Head + "health: {mode: \"off\"}\nmirrors:\n"
 		for i := range count {
 			c += fmt.Sprintf("- upstream: r%d.corp\n  endpoints:\n  - url: https://%s\n", i, host)
 		}
@@ -70,7 +72,7 @@ func TestFullDisk(t *testing.T) {
 	n.write("etc/config.yaml", mirrors(3, "a.corp"))
 	n.start()
 	for i := range 3 {
-		n.names(fmt.Sprintf("r%d.corp", i), "a.corp", true)
+		n.waitForHost(fmt.Sprintf("r%d.corp", i), "a.corp", true)
 	}
 	n.converged()
 	var before [3]string
@@ -81,7 +83,7 @@ func TestFullDisk(t *testing.T) {
 	filler := fill(t, dir)
 
 	n.write("etc/config.yaml", mirrors(40, "b.corp"))
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		s := n.agent.Snapshot()
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready && s.Config.OK
 	})
@@ -94,10 +96,10 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	// 40 files of a page each fit into 64 KiB no more than they did.
+	// 40 files of a page each still do not fit into 64 KiB.
 	n.write("etc/config.yaml", mirrors(5, "b.corp"))
 	for i := range 5 {
-		n.names(fmt.Sprintf("r%d.corp", i), "b.corp", true)
+		n.waitForHost(fmt.Sprintf("r%d.corp", i), "b.corp", true)
 	}
 	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
 	entries, err := os.ReadDir(dir)
@@ -106,12 +108,12 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestFullVar needs root: Berth's own directory is full when a token comes to
-// its end. The header goes all the same, and comes back when there is room.
-func TestFullVar(t *testing.T) {
+// TestFullDiskStateDir needs root: Berth's own directory is full when a token expires. The
+// header is removed nevertheless, and is written again when there is space.
+func TestFullDiskStateDir(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
-	dir := filepath.Join(n.root, StateDir)
-	n.small(dir)
+	dir := filepath.Join(n.root, reconcile.StateDir)
+	n.mountSmall(dir)
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 	n.converged()
@@ -121,7 +123,7 @@ func TestFullVar(t *testing.T) {
 	if !strings.Contains(n.hosts("quay.io"), "images.corp") {
 		t.Errorf("the mirror went with it:\n%s", n.hosts("quay.io"))
 	}
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		s := n.agent.Snapshot()
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
 	})
@@ -134,20 +136,20 @@ func TestFullVar(t *testing.T) {
 	if f := n.agent.Snapshot().Files; f.Repaired > 0 || len(f.Saved) > 0 || len(f.Conflicts) > 0 {
 		t.Errorf("our own file was taken for an edit: %+v", f)
 	}
-	if _, err := os.Lstat(filepath.Join(n.root, spareDir)); err == nil {
-		t.Error("the spare record is left")
+	if _, err := os.Lstat(filepath.Join(n.root, "/run/berth/record")); err == nil {
+		t.Error("the disk-full record is left")
 	}
 }
 
-// TestFullCerts needs root: the file system of certs.d itself is full when a
-// token comes to its end. The header goes, the mirror stays.
-func TestFullCerts(t *testing.T) {
+// TestFullDiskCertsDir needs root: the file system of certs.d itself is full when a token
+// expires. The header is removed, the mirror stays.
+func TestFullDiskCertsDir(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
-	dir := filepath.Join(n.root, certsDir)
-	n.small(dir)
+	dir := filepath.Join(n.root, nodetest.CertsDir)
+	n.mountSmall(dir)
 	// A file of another tool, so that the mirror's is the only one of ours: the
 	// removal of another one would make room.
-	n.write("root"+certsDir+"/images.corp/hosts.toml", "[host]\n")
+	n.write("root"+nodetest.CertsDir+"/images.corp/hosts.toml", "[host]\n")
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 	n.converged()
@@ -157,15 +159,15 @@ func TestFullCerts(t *testing.T) {
 	if strings.Contains(n.hosts("quay.io"), "Basic") {
 		t.Errorf("the login is there:\n%s", n.hosts("quay.io"))
 	}
-	if hosts := lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
+	if hosts := nodetest.Lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
 		t.Errorf("containerd asks %s", hosts)
 	}
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		s := n.agent.Snapshot()
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
 	})
-	n.turned() // what was done stays done, and is ours
-	if hosts := lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
+	n.nextPass() // the edited file stays as it is, and is ours
+	if hosts := nodetest.Lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
 		t.Errorf("later containerd asks %s", hosts)
 	}
 	if err := os.Remove(filler); err != nil {
@@ -177,21 +179,21 @@ func TestFullCerts(t *testing.T) {
 	if f := n.agent.Snapshot().Files; f.Repaired > 0 || len(f.Saved) > 0 {
 		t.Errorf("our own file was taken for an edit: %+v", f)
 	}
-	if _, err := os.Lstat(filepath.Join(n.root, spareDir)); err == nil {
-		t.Error("the spare record is left")
+	if _, err := os.Lstat(filepath.Join(n.root, "/run/berth/record")); err == nil {
+		t.Error("the disk-full record is left")
 	}
 }
 
-// TestReadOnlyCerts needs root: what cannot be written in the normal way cannot
-// be written in the other one, and is told once.
+// TestReadOnlyCerts needs root: neither the normal write nor the one for a full disk works, and
+// the error is reported once.
 func TestReadOnlyCerts(t *testing.T) {
 	n := newNode(t)
 	login := "registries:\n- host: a.corp\n  username: u\n  password: p\n"
 	n.write("etc/config.yaml", mirrorTo("https://a.corp")+login)
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
-	dir := filepath.Join(n.root, certsDir)
+	dir := filepath.Join(n.root, nodetest.CertsDir)
 	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
 		t.Fatalf("mount certs.d on itself (as root): %v", err)
 	}
@@ -209,8 +211,8 @@ func TestReadOnlyCerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.write("etc/config.yaml", mirrorTo("https://b.corp"))
-	file := filepath.Join(certsDir, "quay.io", "hosts.toml")
-	n.eventually("told", func() bool { return strings.Contains(n.agent.Snapshot().Converge.Error, file) })
+	file := filepath.Join(nodetest.CertsDir, "quay.io", "hosts.toml")
+	n.eventually("it is reported", func() bool { return strings.Contains(n.agent.Snapshot().Converge.Error, file) })
 	response, err := http.Get(n.page() + "/readyz")
 	if err != nil {
 		t.Fatal(err)
@@ -220,19 +222,19 @@ func TestReadOnlyCerts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told := strings.Count(string(body), file); response.StatusCode != http.StatusServiceUnavailable || told != 1 {
-		t.Errorf("%s, the file is named %d times:\n%s", response.Status, told, body)
+	if count := strings.Count(string(body), file); response.StatusCode != http.StatusServiceUnavailable || count != 1 {
+		t.Errorf("%s, the file is named %d times:\n%s", response.Status, count, body)
 	}
 	http.DefaultClient.CloseIdleConnections()
 	unmount()
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
 }
 
-// TestReadOnlyRun needs root: there is no place for the lock, and that is told.
+// TestReadOnlyRun needs root: the lock file cannot be made, and the error says so.
 func TestReadOnlyRun(t *testing.T) {
 	n := newNode(t)
-	m := opened(t, n.root)
+	m := openNode(t, n.root)
 	dir := filepath.Join(n.root, "run")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -247,7 +249,7 @@ func TestReadOnlyRun(t *testing.T) {
 	})
 	n.o.Log, n.o.Listen = slog.New(slog.DiscardHandler), ""
 	err := New(m, n.o).Run(t.Context())
-	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "/run/berth has to be a directory that root can write") {
+	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "make /run/berth a directory that root can write") {
 		t.Error(err)
 	}
 }

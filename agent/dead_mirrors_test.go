@@ -35,9 +35,9 @@ func newMirror(t *testing.T, handler http.Handler) *mirror {
 	return m
 }
 
-// reserve gives an address of this machine on which nothing listens, and which
-// nobody else gets while the test runs: neither a listener of another process
-// nor the near end of a connection. Go's listeners share it.
+// reserve returns a local address on which nothing listens and which no other process gets
+// while the test runs, neither for a listener nor for an outgoing connection. Go's listeners
+// share it.
 func reserve(t *testing.T) (addr string) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -79,8 +79,7 @@ func (m *mirror) die() {
 	<-m.done
 }
 
-// quick is for mirrors that refuse connections when they are dead, so that the
-// timeout may be as long as can be.
+// quick is for mirrors that refuse connections when they are dead, so the timeout may be long.
 const quick = "health: {interval: 1s, timeout: 1s, failures: 2, successes: 2}\n"
 
 func mirrorsOf(upstream string, fallback bool, urls ...string) string {
@@ -101,25 +100,25 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	}
 	n.write("etc/config.yaml", text)
 	n.start()
-	n.names("quay.io", first.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
 
 	first.die()
-	n.names("quay.io", first.addr, false)
+	n.waitForHost("quay.io", first.addr, false)
 	if body := n.hosts("quay.io"); strings.Contains(body, "https://quay.io") || !strings.Contains(body, second.addr) {
-		t.Errorf("an upstream that nobody wants:\n%s", body)
+		t.Errorf("an upstream that the config does not name:\n%s", body)
 	}
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		e := n.agent.Snapshot().Mirrors[0].Endpoints
 		return e[0].State == status.Down && e[0].Withdrawn && e[1].State == status.Up && !e[1].Withdrawn
 	})
-	other := n.planAgrees()
+	other := n.waitForEmptyPlan()
 
-	// The last one stays, whatever it does.
+	// The last endpoint stays, even if it does not answer.
 	second.die()
-	n.names("quay.io", first.addr, true)
-	n.names("quay.io", second.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
+	n.waitForHost("quay.io", second.addr, true)
 	if body := n.hosts("quay.io"); strings.Contains(body, "https://quay.io") {
-		t.Errorf("an upstream that nobody wants:\n%s", body)
+		t.Errorf("an upstream that the config does not name:\n%s", body)
 	}
 	found := map[string]bool{}
 	for _, a := range status.Alarms(n.agent.Snapshot()) {
@@ -130,70 +129,70 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	}
 
 	second.live(t)
-	n.names("quay.io", first.addr, false)
+	n.waitForHost("quay.io", first.addr, false)
 	first.live(t)
-	n.names("quay.io", first.addr, true)
-	n.names("quay.io", second.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
+	n.waitForHost("quay.io", second.addr, true)
 	n.end()
 	if plan, err := other.Plan(t.Context(), cfg); err != nil || plan.Differs() {
 		t.Errorf("%v %v", plan.Changes, err)
 	}
 }
 
-// The only mirror: what is left is the upstream, if that answers.
+// The only mirror: it is withdrawn if the upstream answers.
 func TestWithdrawsForTheUpstream(t *testing.T) {
 	n := newNode(t)
 	only, upstream := newMirror(t, nil), newMirror(t, nil)
 	n.write("etc/config.yaml", mirrorsOf(upstream.addr, true, "http://"+only.addr))
 	n.start()
 	dir := strings.ReplaceAll(upstream.addr, ":", "_") + "_"
-	n.names(dir, only.addr, true)
+	n.waitForHost(dir, only.addr, true)
 	time.Sleep(50 * time.Millisecond)
-	// On a machine that stands still for seconds the mirror may seem dead.
+	// On a machine that stalls for seconds the mirror may seem dead.
 	if asked := upstream.asked.Load(); asked > 0 && !strings.Contains(n.log.String(), "registry does not answer") {
 		t.Errorf("the upstream was asked %d times though the mirror answers", asked)
 	}
 	only.die()
-	n.names(dir, only.addr, false)
+	n.waitForHost(dir, only.addr, false)
 	upstream.die()
-	n.names(dir, only.addr, true)
+	n.waitForHost(dir, only.addr, true)
 	upstream.live(t)
-	n.names(dir, only.addr, false)
+	n.waitForHost(dir, only.addr, false)
 	only.live(t)
-	n.names(dir, only.addr, true)
+	n.waitForHost(dir, only.addr, true)
 }
 
-func TestReportsOnly(t *testing.T) {
+func TestHealthModeReport(t *testing.T) {
 	n := newNode(t)
 	first, second := newMirror(t, nil), newMirror(t, nil)
 	config := mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr)
 	n.write("etc/config.yaml", strings.Replace(config, "health: {", "health: {mode: report, ", 1))
 	n.start()
-	n.names("quay.io", first.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
 	first.die()
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		m := n.agent.Snapshot().Mirrors
 		return len(m) == 1 && m[0].Endpoints[0].State == status.Down && !m[0].Endpoints[0].Withdrawn
 	})
-	n.turned()
-	n.names("quay.io", first.addr, true)
-	// Switched to withdraw, it goes; switched off, it is back.
+	n.nextPass()
+	n.waitForHost("quay.io", first.addr, true)
+	// With mode withdraw it is removed; with mode off it returns.
 	n.write("etc/config.yaml", config)
-	n.names("quay.io", first.addr, false)
+	n.waitForHost("quay.io", first.addr, false)
 	n.write("etc/config.yaml", strings.Replace(config, "health: {", "health: {mode: \"off\", ", 1))
-	n.names("quay.io", first.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
 }
 
-// A mirror that is withdrawn may be back before kubelet asks again: what it must
-// not see is withheld meanwhile.
-func TestWithdrawnMirrorsCount(t *testing.T) {
+// A withdrawn mirror may return before kubelet asks again: a credential that it must not see is
+// withheld in the meantime.
+func TestWithdrawnMirrorIsInRules(t *testing.T) {
 	n := newNode(t)
 	only, upstream := newMirror(t, nil), newMirror(t, nil)
 	n.write("etc/config.yaml", mirrorsOf(upstream.addr, true, "http://"+only.addr)+
 		"registries: [{host: \""+upstream.addr+"\", username: u, password: p, auth: token}]\n")
 	n.start()
 	dir := strings.ReplaceAll(upstream.addr, ":", "_") + "_"
-	n.names(dir, only.addr, true)
+	n.waitForHost(dir, only.addr, true)
 	n.converged()
 	withheld := func() {
 		t.Helper()
@@ -204,14 +203,14 @@ func TestWithdrawnMirrorsCount(t *testing.T) {
 	}
 	withheld()
 	only.die()
-	n.names(dir, only.addr, false)
-	n.turned()
+	n.waitForHost(dir, only.addr, false)
+	n.nextPass()
 	withheld()
 }
 
-// A login that is refused is told, also where images name the registry: pulled
-// from directly, or behind a mirror.
-func TestTellsOfAWrongLogin(t *testing.T) {
+// A refused login is reported, also where images name the registry itself: pulled directly, or
+// behind a mirror.
+func TestReportsAWrongLogin(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config func(registry, mirror string) string
@@ -241,7 +240,7 @@ func TestTellsOfAWrongLogin(t *testing.T) {
 				}
 				return ""
 			}
-			n.eventually("told", func() bool { return strings.Contains(alarm(), "login of "+registry.addr+" is refused") })
+			n.eventually("it is reported", func() bool { return strings.Contains(alarm(), "login of "+registry.addr+" is refused") })
 			r := n.agent.Snapshot().Registries
 			if len(r) != 1 || r[0].Basic != status.BasicWrong || r[0].State != status.Up || r[0].RequestsPerHour < 3600 {
 				t.Errorf("%+v", r)

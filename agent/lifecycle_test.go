@@ -21,7 +21,7 @@ func TestASecondAgentWaits(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 
 	second := newNode(t)
 	second.root = n.root
@@ -39,14 +39,14 @@ func TestASecondAgentWaits(t *testing.T) {
 	if response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the one that waits says %s", response.Status)
 	}
-	n.turned()
-	n.names("quay.io", "a.corp", true)
+	n.nextPass()
+	n.waitForHost("quay.io", "a.corp", true)
 	n.end()
-	second.names("quay.io", "b.corp", true)
+	second.waitForHost("quay.io", "b.corp", true)
 }
 
-// Somebody removes the lock: it is made anew, and goes on to keep others away.
-func TestLockFileIsMadeAnew(t *testing.T) {
+// A lock file that was removed is made again, and still excludes other agents.
+func TestLockFileIsMadeAgain(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
@@ -57,24 +57,24 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 		"replaced":           func() error { return os.Rename(n.config, lock) },
 		"with its directory": func() error { return os.RemoveAll(filepath.Join(n.root, "run")) },
 	} {
-		before := strings.Count(n.log.String(), "somebody removed the lock")
+		before := strings.Count(n.log.String(), "lock file was removed")
 		if err := damage(); err != nil {
 			t.Fatal(name, err)
 		}
-		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "somebody removed the lock") > before })
+		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "lock file was removed") > before })
 		if held, err := managedfile.Locked(n.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
 			t.Errorf("%s: held %t, %v", name, held, err)
 		}
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	}
-	n.eventually("goes on", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Converged && s.Ready.Ready })
+	n.eventually("it continues", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Converged && s.Ready.Ready })
 }
 
-// Another agent was faster than the one whose lock was removed: that one yields.
-func TestYieldsToTheOneWithTheLock(t *testing.T) {
+// Another agent was faster than the one whose lock file was removed: that one waits.
+func TestWaitsForTheAgentWithTheLock(t *testing.T) {
 	for _, restore := range []bool{false, true} {
 		n := newNode(t)
-		// It notices nothing by itself, so that the other one is faster.
+		// It does not notice by itself, so that the other one is faster.
 		n.o.watchUnavailable, n.o.resync, n.o.Restore = true, time.Hour, restore
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 		n.start()
@@ -86,19 +86,19 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 		second.eventually("waits", func() bool { return second.agent.Snapshot().Phase == status.Waiting })
 		second.eventually("is faster", func() bool {
 			if second.agent.Snapshot().Phase == status.Waiting {
-				// More than once, if the first one was in the middle of a turn.
+				// More than once, if the first one was in the middle of a pass.
 				_ = os.Remove(filepath.Join(n.root, reconcile.AgentLockFile))
 				time.Sleep(2 * relockEvery)
 			}
 			return second.agent.Snapshot().Phase == status.Converged
 		})
-		second.names("quay.io", "b.corp", true)
+		second.waitForHost("quay.io", "b.corp", true)
 
 		n.eventually("waits", func() bool { n.agent.Wake(); return n.agent.Snapshot().Phase == status.Waiting })
 		before := second.agent.Snapshot().Files.Written
 		for range 3 {
 			n.agent.Wake()
-			second.turned()
+			second.nextPass()
 		}
 		if s := second.agent.Snapshot(); s.Phase != status.Converged || s.Files.Written != before {
 			t.Errorf("they fight: %s, %d files written", s.Phase, s.Files.Written-before)
@@ -107,7 +107,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 			t.Error("the one that waits is ready")
 		}
 
-		// Who yields takes nobody's lock away at its end.
+		// An agent that waits releases no lock of another at its end.
 		n.end()
 		if held, err := managedfile.Locked(second.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
 			t.Errorf("held %t, %v", held, err)
@@ -120,8 +120,8 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 	}
 }
 
-// Without a place for its lock an agent does not work, and says what to do.
-func TestNoPlaceForTheLock(t *testing.T) {
+// An agent that cannot make its lock file does not work, and the error says what to do.
+func TestLockFileCannotBeMade(t *testing.T) {
 	n := newNode(t)
 	m := openNode(t, n.root)
 	if err := os.WriteFile(filepath.Join(n.root, "run"), nil, 0o600); err != nil {
@@ -129,7 +129,7 @@ func TestNoPlaceForTheLock(t *testing.T) {
 	}
 	n.o.Log, n.o.Listen = slog.New(slog.DiscardHandler), ""
 	err := New(m, n.o).Run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "/run/berth has to be a directory that root can write") {
+	if err == nil || !strings.Contains(err.Error(), "make /run/berth a directory that root can write") {
 		t.Error(err)
 	}
 }
@@ -140,18 +140,18 @@ func TestRestoreAndStay(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	const theirs = "server = \"https://theirs.corp\"\n"
-	if err := os.WriteFile(file, []byte(theirs), 0o640); err != nil {
+	const foreign = "server = \"https://theirs.corp\"\n"
+	if err := os.WriteFile(file, []byte(foreign), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp")+"containerd: {onConflict: adopt}\n")
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.end()
 	n.o.Restore = true
 	n.start()
 	n.eventually("restored and ready", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Restored && s.Ready.Ready })
-	if b, err := os.ReadFile(file); err != nil || string(b) != theirs {
+	if b, err := os.ReadFile(file); err != nil || string(b) != foreign {
 		t.Errorf("%v\n%s", err, b)
 	}
 	if _, err := os.Stat(filepath.Join(n.root, reconcile.StateDir, "state.json")); err == nil {
@@ -173,14 +173,14 @@ func TestReload(t *testing.T) {
 	n.o.Reload, n.o.watchUnavailable, n.o.resync = reload, true, time.Hour
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	n.write("etc/config.yaml", mirrorTo("https://b.corp"))
 	reload <- syscall.SIGHUP
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 }
 
-func TestServes(t *testing.T) {
+func TestServesStatusPage(t *testing.T) {
 	n := newNode(t)
 	taken, err := net.Listen("tcp", reserve(t))
 	if err != nil {
@@ -190,9 +190,9 @@ func TestServes(t *testing.T) {
 	const canary = "c4n4ry-of-the-password"
 	n.write("etc/config.yaml", mirrorTo("https://a.corp")+"registries: [{host: a.corp, username: u, password: "+canary+"}]\n")
 	n.start()
-	// The address is in use: the node is kept right all the same.
-	n.names("quay.io", "Basic ", true)
-	n.eventually("told in the log", func() bool { return strings.Contains(n.log.String(), "status page cannot be served") })
+	// The address is in use: the node is still kept as the config says.
+	n.waitForHost("quay.io", "Basic ", true)
+	n.eventually("it is logged", func() bool { return strings.Contains(n.log.String(), "status page cannot be served") })
 	taken.Close()
 	for path, want := range map[string]string{
 		"/": "quay.io", "/metrics": "berth_", "/status": `"phase"`, "/livez": "ok", "/readyz": "ok",
@@ -231,7 +231,7 @@ func TestCheckListen(t *testing.T) {
 	}
 }
 
-// What systemd hears.
+// TestNotifiesSystemd checks the messages that systemd receives.
 func TestNotifiesSystemd(t *testing.T) {
 	n := newNode(t)
 	path := filepath.Join(n.dir, "notify")

@@ -20,29 +20,29 @@ func TestFollowsTheConfig(t *testing.T) {
 			}
 			n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 			n.start()
-			n.names("quay.io", "a.corp", true)
+			n.waitForHost("quay.io", "a.corp", true)
 
 			// Written in place.
 			if err := os.WriteFile(n.config, []byte(mirrorTo("https://b.corp")), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			n.names("quay.io", "b.corp", true)
+			n.waitForHost("quay.io", "b.corp", true)
 			// Replaced.
 			n.write("etc/config.yaml", mirrorTo("https://c.corp"))
-			n.names("quay.io", "c.corp", true)
+			n.waitForHost("quay.io", "c.corp", true)
 			// Removed and made again.
 			if err := os.Remove(n.config); err != nil {
 				t.Fatal(err)
 			}
 			n.eventually("the config is missed", func() bool { return !n.agent.Snapshot().Config.OK })
-			n.names("quay.io", "c.corp", true)
+			n.waitForHost("quay.io", "c.corp", true)
 			n.write("etc/config.yaml", mirrorTo("https://d.corp"))
-			n.names("quay.io", "d.corp", true)
+			n.waitForHost("quay.io", "d.corp", true)
 		})
 	}
 }
 
-// A ConfigMap: kubelet swaps one link.
+// A ConfigMap: kubelet replaces one symlink.
 func TestFollowsAConfigMap(t *testing.T) {
 	n := newNode(t)
 	volume := filepath.Join(n.dir, "volume")
@@ -66,18 +66,18 @@ func TestFollowsAConfigMap(t *testing.T) {
 	swap("1", config, "first")
 	n.o.ConfigPath = filepath.Join(volume, "config.yaml")
 	n.start()
-	n.names("quay.io", "Basic dTpmaXJzdA==", true)
-	swap("2", config, "second") // only the secret is another
-	n.names("quay.io", "Basic dTpzZWNvbmQ=", true)
+	n.waitForHost("quay.io", "Basic dTpmaXJzdA==", true)
+	swap("2", config, "second") // only the secret differs
+	n.waitForHost("quay.io", "Basic dTpzZWNvbmQ=", true)
 	swap("3", strings.Replace(config, "url: https://a.corp", "url: https://b.corp", 1), "second")
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 }
 
 func TestBadConfigChangesNothing(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	before := n.hosts("quay.io")
 	good := mirrorTo("https://a.corp")
@@ -103,7 +103,7 @@ func TestBadConfigChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n.T = t
 			bad()
-			n.eventually("told", func() bool {
+			n.eventually("it is reported", func() bool {
 				s := n.agent.Snapshot()
 				return !s.Config.OK && s.Config.Stale && s.Config.Error != "" && !s.Ready.Ready && len(s.Ready.Reasons) == 1
 			})
@@ -118,13 +118,12 @@ func TestBadConfigChangesNothing(t *testing.T) {
 	n.T = t
 }
 
-// What is kept serves the agent that comes after, and edits are still put
-// right.
+// A saved config serves the next agent, which still corrects edits of our files.
 func TestStartsWithABadConfig(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	n.end()
 	n.write("etc/config.yaml", "kind: nonsense\n")
@@ -132,7 +131,7 @@ func TestStartsWithABadConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	s := n.agent.Snapshot()
 	if s.Config.OK || !s.Config.Stale || s.Ready.Ready {
@@ -144,15 +143,15 @@ func TestStartsWithABadConfig(t *testing.T) {
 	}
 }
 
-// A secret file that is gone is a bad config like any other, and what was good
-// holds over a restart.
+// A missing secret file makes a config bad like any other mistake; the last good config stays
+// in effect over a restart.
 func TestStartsWithoutASecretFile(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/password", "sesame")
 	config := mirrorTo("https://a.corp") + "registries:\n- host: a.corp\n  username: u\n  passwordFile: password\n" // beside the config
 	n.write("etc/config.yaml", config)
 	n.start()
-	n.names("quay.io", "Basic dTpzZXNhbWU=", true)
+	n.waitForHost("quay.io", "Basic dTpzZXNhbWU=", true)
 	n.converged()
 	n.end()
 	for _, name := range []string{n.hostsFile("quay.io"), filepath.Join(n.dir, "etc/password")} {
@@ -161,12 +160,12 @@ func TestStartsWithoutASecretFile(t *testing.T) {
 		}
 	}
 	n.start()
-	n.names("quay.io", "Basic dTpzZXNhbWU=", true)
+	n.waitForHost("quay.io", "Basic dTpzZXNhbWU=", true)
 	n.converged()
 	if s := n.agent.Snapshot(); s.Config.OK || !strings.Contains(s.Config.Error, "password") || strings.Contains(s.Config.Error, "sesame") {
 		t.Errorf("%+v", s.Config)
 	}
-	// What is kept is kept again when somebody removes it.
+	// The saved config is written again when it was removed.
 	n.write("etc/password", "sesame")
 	n.eventually("good again", func() bool { return n.agent.Snapshot().Config.OK })
 	kept := filepath.Join(n.root, reconcile.StateDir, reconcile.LastGoodFile)
@@ -180,7 +179,7 @@ func TestWithoutAConfig(t *testing.T) {
 	n := newNode(t)
 	os.Remove(n.config)
 	n.start()
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		s := n.agent.Snapshot()
 		return !s.Config.Since.IsZero() && !s.Config.OK && !s.Config.Stale && !s.Ready.Ready
 	})
@@ -188,11 +187,11 @@ func TestWithoutAConfig(t *testing.T) {
 		t.Error("something was written")
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 }
 
-// The node's own config is followed through links as the node has them, by
-// events alone.
+// The node's own config is followed through symlinks as the node resolves them, by events
+// alone.
 func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	n := newNode(t)
 	n.o.ConfigPath, n.o.resync = "", time.Hour
@@ -202,15 +201,15 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	n.write("outside.yaml", mirrorTo("https://outside.corp"))
 	nodetest.Symlink(t, "/srv/a/c.yaml", place)
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.eventually("the config has its name", func() bool { return n.agent.Snapshot().Config.Path == place })
 	n.write("root/srv/a/c.yaml", mirrorTo("https://changed.corp"))
-	n.names("quay.io", "changed.corp", true)
+	n.waitForHost("quay.io", "changed.corp", true)
 	nodetest.Symlink(t, "/srv/b/c.yaml", place)
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 	nodetest.Symlink(t, filepath.Join(n.dir, "outside.yaml"), place)
 	n.eventually("out of the root", func() bool { return !n.agent.Snapshot().Config.OK })
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 
 	// A ConfigMap.
 	volume := filepath.Dir(place)
@@ -218,20 +217,20 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	n.write("root/etc/berth/..2/config.yaml", mirrorTo("https://two.corp"))
 	nodetest.Symlink(t, "..1", filepath.Join(volume, "..data"))
 	nodetest.Symlink(t, "..data/config.yaml", place)
-	n.names("quay.io", "one.corp", true)
+	n.waitForHost("quay.io", "one.corp", true)
 	nodetest.Symlink(t, "..2", filepath.Join(volume, "..data"))
 	if err := os.RemoveAll(filepath.Join(volume, "..1")); err != nil {
 		t.Fatal(err)
 	}
-	n.names("quay.io", "two.corp", true)
+	n.waitForHost("quay.io", "two.corp", true)
 }
 
-// Each mistake of a config is a record of its own, and is told once.
+// Each mistake in a config is a log record of its own, and is logged once.
 func TestOneRecordPerMistake(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", nodetest.Head+"mirors: []\nregistreis: []\n")
 	n.start()
-	n.eventually("told", func() bool { return strings.Contains(n.log.String(), "registreis") })
+	n.eventually("it is reported", func() bool { return strings.Contains(n.log.String(), "registreis") })
 	for range 3 {
 		n.agent.Wake()
 	}
@@ -249,8 +248,8 @@ func TestOneRecordPerMistake(t *testing.T) {
 	}
 }
 
-// When a file goes its line goes, because a file that is named and missing
-// fails every pull; a new one is named.
+// When a certificate file is removed, its line in hosts.toml is removed too, because containerd
+// fails every pull on a missing file; a new file is named.
 func TestAgentFollowsForeignCertificates(t *testing.T) {
 	n := newNode(t)
 	a := nodetest.NewAuthority(t)
