@@ -22,7 +22,7 @@ const (
 )
 
 // providerConfiguration returns Berth's file with the node's directory before the paths in it.
-func (w *world) providerConfiguration() string {
+func (w *fixture) providerConfiguration() string {
 	w.Helper()
 	const line = "  # args: [--rules, /var/lib/berth/provider.json, --run-dir, /run/berth/tokens]"
 	text := string(kubelet.Config())
@@ -34,7 +34,7 @@ func (w *world) providerConfiguration() string {
 }
 
 // restartKubelet restarts kubelet with these flags, and waits until it manages its pods again.
-func (w *world) restartKubelet(providerConfig, providerBinDir string) {
+func (w *fixture) restartKubelet(providerConfig, providerBinDir string) {
 	w.Helper()
 	w.check(w.kubelet.Stop(w.Context()))
 	seen := len(w.kubelet.Log())
@@ -50,7 +50,7 @@ func (w *world) restartKubelet(providerConfig, providerBinDir string) {
 // letIn checks that this many pulls brought a token that ECR accepts, and that no pull brought
 // another one. Requests without a login do not count, because containerd sends kubelet's only after
 // a challenge.
-func (w *world) letIn(pulls int) {
+func (w *fixture) letIn(pulls int) {
 	w.Helper()
 	manifests := map[string]bool{}
 	for _, r := range w.ecr.Requests() {
