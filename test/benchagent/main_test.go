@@ -155,7 +155,7 @@ func TestStopsJudged(t *testing.T) {
 		"a torn file":             {stops{took: took(10, time.Second), inside: 10, torn: 1}, false},
 		"a file left over":        {stops{took: took(10, time.Second), inside: 10, left: 1}, false},
 	} {
-		err := c.stops.judge(options{out: &bytes.Buffer{}})
+		err := c.stops.report(options{out: &bytes.Buffer{}})
 		if (err == nil) != c.holds || err != nil && !errors.Is(err, errLimit) {
 			t.Errorf("%s: %v", name, err)
 		}

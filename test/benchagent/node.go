@@ -167,7 +167,7 @@ func until(ctx context.Context, patience time.Duration, what string, condition f
 // of their names.
 func (n *node) until(ctx context.Context, g, i int) error {
 	want := fmt.Appendf(nil, "https://m%d.corp/", g)
-	return until(ctx, 30*time.Second, n.hosts(upstream(i))+" is written anew", func() bool {
+	return until(ctx, 30*time.Second, n.hosts(upstream(i))+" is written again", func() bool {
 		b, err := os.ReadFile(n.hosts(upstream(i)))
 		return err == nil && bytes.Contains(b, want)
 	})

@@ -48,11 +48,11 @@ func stopped(ctx context.Context, o options) error {
 			return fmt.Errorf("the agent did not end well: %w", err)
 		}
 		s.took = append(s.took, took)
-		if err := s.look(n, g); err != nil {
+		if err := s.inspect(n, g); err != nil {
 			return err
 		}
 	}
-	return s.judge(o)
+	return s.report(o)
 }
 
 // stopAfter returns the index of the file after which the agent is stopped for the nth time. The
@@ -61,8 +61,8 @@ func stopAfter(nth, stops, files int) int {
 	return (nth - 1) * files / stops
 }
 
-// look inspects the files after a stop while generation g was written.
-func (s *stops) look(n *node, g int) error {
+// inspect checks the files after a stop while generation g was written.
+func (s *stops) inspect(n *node, g int) error {
 	before, now := 0, 0
 	err := filepath.WalkDir(filepath.Join(n.root, "etc"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -92,9 +92,9 @@ func (s *stops) look(n *node, g int) error {
 // long is the number of stops of a trial whose figures are recorded, on an idle machine.
 const long = 20
 
-// judge prints the results and checks the limits. A trial with few stops runs on machines that may
+// report prints the results and checks the limits. A trial with few stops runs on machines that may
 // be busy, where most stops may come late and the end may take long.
-func (s *stops) judge(o options) error {
+func (s *stops) report(o options) error {
 	times, least, most := len(s.took), 1, 30*time.Second
 	if times >= long {
 		least, most = times/2, 2*time.Second

@@ -60,7 +60,7 @@ func TestDocs(t *testing.T) {
 					continue
 				case "", "toml", "yaml values", "yaml config":
 				default:
-					t.Errorf("nobody looks at the blocks of the kind %q", b.kind)
+					t.Errorf("no test for blocks of the kind %q", b.kind)
 				}
 				seen[b.kind]++
 			}

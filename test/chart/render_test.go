@@ -109,7 +109,7 @@ func decode(out string) (rendered, error) {
 			r.rule = &monitoring.PrometheusRule{}
 			into = r.rule
 		default:
-			return r, fmt.Errorf("the chart makes a %s %s, which nobody expects", kind.APIVersion, kind.Kind)
+			return r, fmt.Errorf("unexpected object %s %s", kind.APIVersion, kind.Kind)
 		}
 		if err := yaml.UnmarshalStrict([]byte(doc), into); err != nil {
 			return r, fmt.Errorf("%s: %w", kind.Kind, err)

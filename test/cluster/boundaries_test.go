@@ -14,7 +14,7 @@ import (
 
 // boundaries checks with the API, and with the kernel, the permissions of the pod. The agent
 // listens at the address listen.
-func (w *world) boundaries(listen string) {
+func (w *fixture) boundaries(listen string) {
 	w.Helper()
 	pod, err := w.berthPod()
 	w.check(err)
@@ -58,7 +58,7 @@ func (w *world) boundaries(listen string) {
 }
 
 // confined checks that a container can only write its mounts.
-func (w *world) confined(c corev1.Container) {
+func (w *fixture) confined(c corev1.Container) {
 	w.Helper()
 	s := c.SecurityContext
 	switch {
@@ -77,7 +77,7 @@ func (w *world) confined(c corev1.Container) {
 
 // ordinaryHasMore checks that a pod without settings has capabilities: the check would also see
 // those of the agent.
-func (w *world) ordinaryHasMore() {
+func (w *fixture) ordinaryHasMore() {
 	w.Helper()
 	pids := processes(w, "/program", "")
 	if len(pids) == 0 {
@@ -101,7 +101,7 @@ func capabilities(status map[string]string) []string {
 
 // processes returns the ids of processes that run a program, named by its path in their own root,
 // with an argument.
-func processes(w *world, program, argument string) []string {
+func processes(w *fixture, program, argument string) []string {
 	w.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	w.check(err)
@@ -120,7 +120,7 @@ func processes(w *world, program, argument string) []string {
 }
 
 // processStatus returns /proc/<pid>/status.
-func processStatus(w *world, pid string) map[string]string {
+func processStatus(w *fixture, pid string) map[string]string {
 	w.Helper()
 	raw, err := os.ReadFile(filepath.Join("/proc", pid, "status"))
 	w.check(err)
@@ -133,7 +133,7 @@ func processStatus(w *world, pid string) map[string]string {
 }
 
 // served checks that a registry answered containerd below a path with this status.
-func (w *world) served(r *registry.Registry, path string, status int) {
+func (w *fixture) served(r *registry.Registry, path string, status int) {
 	w.Helper()
 	requests, err := r.Served(w.Context())
 	w.check(err)

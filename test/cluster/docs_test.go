@@ -9,7 +9,7 @@ import (
 
 // documented runs the command of docs/kubernetes.md that begins with begin, in the root of the
 // repository, with added appended.
-func (w *world) documented(begin, added string) {
+func (w *fixture) documented(begin, added string) {
 	w.Helper()
 	top := filepath.Join("..", "..")
 	raw, err := os.ReadFile(filepath.Join(top, "docs", "kubernetes.md"))
@@ -33,7 +33,7 @@ func (w *world) documented(begin, added string) {
 }
 
 // takesManifests makes the API server check the manifests that the test does not install.
-func (w *world) takesManifests() {
+func (w *fixture) takesManifests() {
 	w.Helper()
 	w.documented("kubectl apply -f manifests/berth.yaml", "--dry-run=server --validate=strict")
 	setup := w.helm("template", "berth", chart, "-n", namespace, "--is-upgrade", "--set", "nodeSetup.enabled=true,hostNetwork=false,metrics.expose=true")

@@ -21,9 +21,8 @@ const (
 	providerConfig = "/etc/berth/credential-provider-config.yaml"
 )
 
-// providerConfiguration is Berth's own, with the node's directory before the
-// paths in it.
-func (w *world) providerConfiguration() string {
+// providerConfiguration returns Berth's file with the node's directory before the paths in it.
+func (w *fixture) providerConfiguration() string {
 	w.Helper()
 	const line = "  # args: [--rules, /var/lib/berth/provider.json, --run-dir, /run/berth/tokens]"
 	text := string(providerconfig.Config())
@@ -34,9 +33,8 @@ func (w *world) providerConfiguration() string {
 	return strings.Replace(text, line, args, 1)
 }
 
-// restartKubelet restarts it with these flags, and waits until it looks after
-// its pods again.
-func (w *world) restartKubelet(providerConfig, providerBinDir string) {
+// restartKubelet restarts kubelet with these flags, and waits until it manages its pods again.
+func (w *fixture) restartKubelet(providerConfig, providerBinDir string) {
 	w.Helper()
 	w.check(w.kubelet.Stop(w.Context()))
 	seen := len(w.kubelet.Log())
@@ -49,10 +47,10 @@ func (w *world) restartKubelet(providerConfig, providerBinDir string) {
 	})
 }
 
-// letIn wants as many pulls as this to have brought a token that ECR takes, and
-// none one that it does not: what a pull asks without a login does not count,
-// because kubelet's is given only after a challenge.
-func (w *world) letIn(pulls int) {
+// letIn checks that this many pulls brought a token that ECR accepts, and that no pull brought
+// another one. Requests without a login do not count, because containerd sends kubelet's only after
+// a challenge.
+func (w *fixture) letIn(pulls int) {
 	w.Helper()
 	manifests := map[string]bool{}
 	for _, r := range w.ecr.Requests() {

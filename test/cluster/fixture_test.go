@@ -36,8 +36,8 @@ const (
 // patience is far more than any step takes, also on a slow machine.
 const patience = 3 * time.Minute
 
-// world is one cluster with all its registries.
-type world struct {
+// fixture is one cluster with all its registries.
+type fixture struct {
 	*testing.T
 	programs programs
 	set      parts.Set
@@ -62,14 +62,14 @@ type world struct {
 	ca            *pki.CA
 }
 
-// newWorld starts the registries and the control plane for nodes of these names, which do not exist
+// newFixture starts the registries and the control plane for nodes of these names, which do not exist
 // yet.
-func newWorld(t *testing.T, nodes ...string) *world {
+func newFixture(t *testing.T, nodes ...string) *fixture {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("kubelet and containerd need root: run this test as root")
 	}
-	w := &world{T: t, nodes: nodes}
+	w := &fixture{T: t, nodes: nodes}
 	set, err := parts.Locate(t.Context())
 	w.check(err)
 	w.set = set
@@ -104,7 +104,7 @@ func newWorld(t *testing.T, nodes ...string) *world {
 	return w
 }
 
-func (w *world) check(err error) {
+func (w *fixture) check(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
@@ -112,7 +112,7 @@ func (w *world) check(err error) {
 }
 
 // startRegistries starts all registries, the Internet and AWS.
-func (w *world) startRegistries(set parts.Set) {
+func (w *fixture) startRegistries(set parts.Set) {
 	w.Helper()
 	start := func(o registry.Options) *registry.Registry {
 		w.Helper()
@@ -154,7 +154,7 @@ func (w *world) startRegistries(set parts.Set) {
 
 // startNode starts containerd and kubelet on this machine, and waits until the
 // node has joined.
-func (w *world) startNode() {
+func (w *fixture) startNode() {
 	w.Helper()
 	trusted := filepath.Join(w.root, "etc/ssl/certs")
 	w.check(os.MkdirAll(trusted, 0o755))
@@ -178,7 +178,7 @@ func (w *world) startNode() {
 	w.joined()
 }
 
-func (w *world) joined() {
+func (w *fixture) joined() {
 	w.Helper()
 	w.until(fmt.Sprintf("%q have joined", w.nodes), func() error {
 		_, err := w.try("kubectl", append([]string{"get", "node"}, w.nodes...)...)
@@ -187,7 +187,7 @@ func (w *world) joined() {
 }
 
 // startKubelet starts kubelet, with a credential provider if one is named.
-func (w *world) startKubelet(providerConfig, providerBinDir string) {
+func (w *fixture) startKubelet(providerConfig, providerBinDir string) {
 	w.Helper()
 	identity, err := w.daemon.Identity()
 	w.check(err)
@@ -209,7 +209,7 @@ func (w *world) startKubelet(providerConfig, providerBinDir string) {
 }
 
 // stopNode ends kubelet and all pods.
-func (w *world) stopNode() {
+func (w *fixture) stopNode() {
 	if w.Failed() {
 		w.Logf("kubelet:\n%s\ncontainerd:\n%s", tail(w.kubelet.Log(), 40), tail(w.daemon.Log(0), 20))
 	}
@@ -229,7 +229,7 @@ func tail(log string, lines int) string {
 }
 
 // image makes a new image that runs until it gets a signal to stop.
-func (w *world) image() sample.Image {
+func (w *fixture) image() sample.Image {
 	w.Helper()
 	img, err := sample.NewProgram(w.program)
 	w.check(err)
@@ -237,7 +237,7 @@ func (w *world) image() sample.Image {
 }
 
 // try runs kubectl or helm and returns its output.
-func (w *world) try(program string, args ...string) (string, error) {
+func (w *fixture) try(program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(w.Context(), patience)
 	defer cancel()
 	cmd := w.client(ctx, program, args...)
@@ -251,7 +251,7 @@ func (w *world) try(program string, args ...string) (string, error) {
 }
 
 // client returns a command of kubectl or helm for the cluster.
-func (w *world) client(ctx context.Context, program string, args ...string) *exec.Cmd {
+func (w *fixture) client(ctx context.Context, program string, args ...string) *exec.Cmd {
 	path := filepath.Join(w.programs.kubernetes, program)
 	if program == "helm" {
 		path = w.programs.helm
@@ -264,14 +264,14 @@ func (w *world) client(ctx context.Context, program string, args ...string) *exe
 	return cmd
 }
 
-func (w *world) kubectl(args ...string) string {
+func (w *fixture) kubectl(args ...string) string {
 	w.Helper()
 	out, err := w.try("kubectl", args...)
 	w.check(err)
 	return out
 }
 
-func (w *world) helm(args ...string) string {
+func (w *fixture) helm(args ...string) string {
 	w.Helper()
 	out, err := w.try("helm", args...)
 	w.check(err)
@@ -282,12 +282,12 @@ func (w *world) helm(args ...string) string {
 var errNotYet = errors.New("not yet")
 
 // agentAddress returns the address on which the agent in the pod listens.
-func (w *world) agentAddress(values map[string]any) string {
+func (w *fixture) agentAddress(values map[string]any) string {
 	return fmt.Sprintf("127.0.0.1:%d", values["metrics"].(map[string]any)["port"])
 }
 
 // until waits until look returns no error, and returns how long that took.
-func (w *world) until(what string, look func() error) time.Duration {
+func (w *fixture) until(what string, look func() error) time.Duration {
 	w.Helper()
 	began := time.Now()
 	for {

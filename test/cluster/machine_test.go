@@ -22,7 +22,7 @@ import (
 // with containerd 2.4.2 in its default configuration, whose config_path lists two directories, so
 // that containerd reads neither.
 type machine struct {
-	*world
+	*fixture
 	name    string // of the node
 	root    string
 	address netip.Addr // of the node; no image is pulled from there
@@ -36,11 +36,11 @@ type machine struct {
 
 // newMachines makes a machine for each node, boots them in parallel, and waits until all have
 // joined.
-func newMachines(w *world) []*machine {
+func newMachines(w *fixture) []*machine {
 	w.Helper()
 	var all []*machine
 	for i, name := range w.nodes {
-		m := &machine{world: w, name: name, root: filepath.Join(w.dir, name), address: netip.AddrFrom4([4]byte{10, 99, 0, byte(1 + i)})}
+		m := &machine{fixture: w, name: name, root: filepath.Join(w.dir, name), address: netip.AddrFrom4([4]byte{10, 99, 0, byte(1 + i)})}
 		if i == 0 {
 			m.install()
 		} else {
@@ -95,7 +95,7 @@ func (m *machine) boot() {
 }
 
 // services returns the addresses of this machine that a node connects to.
-func (w *world) services() []string {
+func (w *fixture) services() []string {
 	w.Helper()
 	all := []string{w.images.Addr(), w.first.Addr(), w.second.Addr()}
 	for _, at := range []string{w.plane.URL(), w.proxyURL(), w.aws.MetadataURL(), w.aws.APIURL()} {

@@ -10,7 +10,7 @@ import (
 
 // metrics checks that the agent in the pod sees the mirror as alive, which it can only if it trusts
 // the same authorities as the node, and that promtool accepts its metrics.
-func (w *world) metrics(values map[string]any) {
+func (w *fixture) metrics(values map[string]any) {
 	w.Helper()
 	up := fmt.Sprintf("berth_mirror_up{endpoint=%q,upstream=\"docker.io\"} 1\n", w.first.URL())
 	var body string

@@ -73,7 +73,7 @@ func removeSoon(ctx context.Context, dir string) error {
 }
 
 // pod gets a pod from the API.
-func (w *world) pod(name string) (corev1.Pod, error) {
+func (w *fixture) pod(name string) (corev1.Pod, error) {
 	var p corev1.Pod
 	out, err := w.try("kubectl", "get", "pod", name, "-o", "json")
 	if err != nil {
@@ -87,7 +87,7 @@ const selector = "app.kubernetes.io/name=berth"
 
 // berthPods returns the pods of the DaemonSet, by node: exactly one each, without those that are
 // being deleted.
-func (w *world) berthPods() (map[string]corev1.Pod, error) {
+func (w *fixture) berthPods() (map[string]corev1.Pod, error) {
 	out, err := w.try("kubectl", "get", "pods", "-n", namespace, "-l", selector, "-o", "json")
 	if err != nil {
 		return nil, err
@@ -109,13 +109,13 @@ func (w *world) berthPods() (map[string]corev1.Pod, error) {
 }
 
 // berthPod returns the only pod of the DaemonSet.
-func (w *world) berthPod() (corev1.Pod, error) {
+func (w *fixture) berthPod() (corev1.Pod, error) {
 	pods, err := w.berthPods()
 	return pods[w.nodes[0]], err
 }
 
 // ready waits until the DaemonSet's pods are ready and match the DaemonSet.
-func (w *world) ready() {
+func (w *fixture) ready() {
 	w.Helper()
 	w.until("DaemonSet ready", func() error {
 		_, err := w.try("kubectl", "rollout", "status", "-n", namespace, "daemonset/berth", "--timeout=5s")
@@ -127,7 +127,7 @@ func (w *world) ready() {
 }
 
 // why collects the reasons why a pod does not start.
-func (w *world) why() string {
+func (w *fixture) why() string {
 	events, err := w.try("kubectl", "get", "events", "-A", "--sort-by=.lastTimestamp",
 		"-o", "custom-columns=:.lastTimestamp,:.involvedObject.name,:.reason,:.message", "--no-headers")
 	if err != nil {
@@ -137,7 +137,7 @@ func (w *world) why() string {
 }
 
 // podLogs returns the ends of the logs of all containers with a name.
-func (w *world) podLogs(container string) string {
+func (w *fixture) podLogs(container string) string {
 	var files []string
 	for _, dir := range w.podLogDirs {
 		some, err := filepath.Glob(filepath.Join(dir, "*", container, "*.log"))
@@ -158,7 +158,7 @@ func (w *world) podLogs(container string) string {
 }
 
 // start starts a pod with an image, on a node if one is named.
-func (w *world) start(node, name, image string) {
+func (w *fixture) start(node, name, image string) {
 	w.Helper()
 	file := filepath.Join(w.dir, name+".yaml")
 	w.check(os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
@@ -178,13 +178,13 @@ spec:
 }
 
 // runs starts a pod with an image and waits until it runs.
-func (w *world) runs(name, image string) {
+func (w *fixture) runs(name, image string) {
 	w.Helper()
 	w.runsOn("", name, image)
 }
 
 // runsOn starts a pod on a node.
-func (w *world) runsOn(node, name, image string) {
+func (w *fixture) runsOn(node, name, image string) {
 	w.Helper()
 	w.start(node, name, image)
 	w.until("pod "+name+" runs", func() error {

@@ -14,20 +14,20 @@ import (
 
 // rollout records each change of the agents' pods from the start of one rollout.
 type rollout struct {
-	*world
+	*fixture
 	stop func()
 	done chan struct{}
 
 	mu   sync.Mutex
-	seen []sight
+	seen []podChange
 	err  error
 }
 
 // watch begins to record, while the DaemonSet has the pods old, by node.
-func (w *world) watch(old map[string]corev1.Pod) *rollout {
+func (w *fixture) watch(old map[string]corev1.Pod) *rollout {
 	w.Helper()
 	ctx, cancel := context.WithCancel(w.Context())
-	r := &rollout{world: w, stop: cancel, done: make(chan struct{})}
+	r := &rollout{fixture: w, stop: cancel, done: make(chan struct{})}
 	cmd := w.client(ctx, "kubectl", "get", "pods", "-n", namespace, "-l", selector, "-o", "json", "--watch", "--output-watch-events")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -75,7 +75,7 @@ func (r *rollout) record(events *json.Decoder, old map[string]corev1.Pod) error 
 			continue // the scheduler must do as the DaemonSet says
 		}
 		r.mu.Lock()
-		r.seen = append(r.seen, sight{
+		r.seen = append(r.seen, podChange{
 			node: pod.Spec.NodeName, pod: pod.Name,
 			renewed: old[pod.Spec.NodeName].UID != pod.UID,
 			ready:   condition(pod, corev1.PodReady).Status == corev1.ConditionTrue,
@@ -85,7 +85,7 @@ func (r *rollout) record(events *json.Decoder, old map[string]corev1.Pod) error 
 	}
 }
 
-func (r *rollout) sofar() ([]sight, error) {
+func (r *rollout) sofar() ([]podChange, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.seen), r.err
@@ -94,7 +94,7 @@ func (r *rollout) sofar() ([]sight, error) {
 // judge waits until all pods are new and ready, and checks that they became so one after the other.
 func (r *rollout) judge() {
 	r.Helper()
-	var seen []sight
+	var seen []podChange
 	r.until("the watch has seen the rollout's end", func() error {
 		var err error
 		if seen, err = r.sofar(); err == nil && !over(r.nodes, seen) {

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// sight is the state of one agent's pod, as the API server reported it. The API server reports all
+// podChange is the state of one agent's pod, as the API server reported it. The API server reports all
 // changes of pods in the order in which they were made.
-type sight struct {
+type podChange struct {
 	node, pod string
 	renewed   bool // it did not exist when the rollout began
 	ready     bool
@@ -18,21 +18,21 @@ type sight struct {
 }
 
 // String is for messages.
-func (s sight) String() string {
+func (s podChange) String() string {
 	return fmt.Sprintf("%s on %s: renewed %t, ready %t, leaving %t", s.pod, s.node, s.renewed, s.ready, s.leaving)
 }
 
 // together returns the violations of a rollout from node to node: each time when a second node had
 // no ready agent. A node has none from the moment its old pod is deleted until its new pod, which
 // first sets the node up, is ready.
-func together(nodes []string, seen []sight) []string {
+func together(nodes []string, seen []podChange) []string {
 	var wrong []string
-	now := map[string]map[string]sight{} // by node and pod
+	now := map[string]map[string]podChange{} // by node and pod
 	setUp := map[string]bool{}
 	several := false
 	for i, s := range seen {
 		if now[s.node] == nil {
-			now[s.node] = map[string]sight{}
+			now[s.node] = map[string]podChange{}
 		}
 		now[s.node][s.pod] = s
 		if s.renewed && !s.ready && !s.leaving {
@@ -64,7 +64,7 @@ func together(nodes []string, seen []sight) []string {
 }
 
 // served reports whether one of a node's pods is ready, and none must still become ready.
-func served(pods map[string]sight) bool {
+func served(pods map[string]podChange) bool {
 	ready := false
 	for _, s := range pods {
 		if s.leaving {
@@ -79,8 +79,8 @@ func served(pods map[string]sight) bool {
 }
 
 // over reports whether each node has a new pod that is ready.
-func over(nodes []string, seen []sight) bool {
-	last := map[string]sight{} // of new pods, by node
+func over(nodes []string, seen []podChange) bool {
+	last := map[string]podChange{} // of new pods, by node
 	for _, s := range seen {
 		if s.renewed {
 			last[s.node] = s
@@ -126,7 +126,7 @@ func overlaps(turns []turn) []string {
 // TestTogether: together finds the faults of made-up rollouts.
 func TestTogether(t *testing.T) {
 	// Each letter is a change: capitals for node A, small letters for node B.
-	changes := map[rune]sight{
+	changes := map[rune]podChange{
 		'O': {node: "A", pod: "old-a", ready: true}, 'o': {node: "B", pod: "old-b", ready: true},
 		'N': {node: "A", pod: "old-a"}, 'n': {node: "B", pod: "old-b"},
 		'L': {node: "A", pod: "old-a", ready: true, leaving: true}, 'l': {node: "B", pod: "old-b", ready: true, leaving: true},
@@ -148,7 +148,7 @@ func TestTogether(t *testing.T) {
 		"Oo":         "it is not over",
 		"":           "it is not over",
 	} {
-		var seen []sight
+		var seen []podChange
 		for _, c := range rollout {
 			seen = append(seen, changes[c])
 		}

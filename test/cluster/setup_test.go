@@ -13,7 +13,7 @@ import (
 // other, with one restart of containerd each, while their pods go on running. If that fails on one
 // node, the other node is not touched.
 func TestNodeSetup(t *testing.T) {
-	w := newWorld(t, "one", "two")
+	w := newFixture(t, "one", "two")
 	machines := newMachines(w)
 	ctx := t.Context()
 	w.check(w.images.Push(ctx, "alive:v1", w.image()))
@@ -80,7 +80,7 @@ func TestNodeSetup(t *testing.T) {
 func (m *machine) named(pod string) string { return pod + "-" + m.name }
 
 // trapped checks that each machine has Berth's file, and a containerd that does not read it.
-func (w *world) trapped(machines []*machine) {
+func (w *fixture) trapped(machines []*machine) {
 	w.Helper()
 	for _, m := range machines {
 		if file := m.read(foreign); !strings.Contains(file, w.first.Addr()) {
@@ -109,7 +109,7 @@ func (w *world) trapped(machines []*machine) {
 
 // stopped starts the rollout with configurations that cannot be edited, and checks that it does not
 // go beyond the first node until that one is fixed.
-func (w *world) stopped(machines []*machine, old map[string]corev1.Pod, values map[string]any) {
+func (w *fixture) stopped(machines []*machine, old map[string]corev1.Pod, values map[string]any) {
 	w.Helper()
 	good := machines[0].read(containerdConfig)
 	broken := good + "\n[this is no table\n"
@@ -176,7 +176,7 @@ func (w *world) stopped(machines []*machine, old map[string]corev1.Pod, values m
 }
 
 // alive returns the containers of the pods that must go on running, by node.
-func (w *world) alive(machines []*machine) map[string]corev1.ContainerStatus {
+func (w *fixture) alive(machines []*machine) map[string]corev1.ContainerStatus {
 	w.Helper()
 	found := map[string]corev1.ContainerStatus{}
 	for _, m := range machines {
@@ -207,7 +207,7 @@ func (m *machine) turn() turn {
 
 // wired waits until the pod runs that could not be pulled. kubelet waits longer after each failure,
 // so the pod is created again.
-func (w *world) wired(m *machine) {
+func (w *fixture) wired(m *machine) {
 	w.Helper()
 	w.kubectl("delete", "pod", m.named("first"), "--grace-period=0", "--force")
 	w.runsOn(m.name, m.named("first"), "docker.io/library/first:v1")

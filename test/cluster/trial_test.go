@@ -24,7 +24,7 @@ const (
 
 // TestCluster installs the chart, uses it, changes it and uninstalls it.
 func TestCluster(t *testing.T) {
-	w := newWorld(t, "node")
+	w := newFixture(t, "node")
 	w.startNode()
 	// The state before Berth: a foreign hosts.toml, with a mode and a time.
 	w.check(os.MkdirAll(filepath.Join(w.root, filepath.Dir(foreign)), 0o750))
@@ -95,14 +95,14 @@ func TestCluster(t *testing.T) {
 		t.Errorf("Docker Hub was asked %d times: %v", n, w.hub.Requests())
 	}
 	if refused := w.proxy.Refused(); len(refused) > 0 {
-		t.Errorf("somebody wanted to leave the machine: %q", refused)
+		t.Errorf("requests would have left the machine: %q", refused)
 	}
 }
 
 // now returns the node's files, without the directories that kubelet makes for the pod's mounts.
-func (w *world) now() tree { return look(w.T, w.root, "/var", "/run", "/usr", "/etc/berth") }
+func (w *fixture) now() tree { return look(w.T, w.root, "/var", "/run", "/usr", "/etc/berth") }
 
-func (w *world) asBefore(before tree, when string) {
+func (w *fixture) asBefore(before tree, when string) {
 	w.Helper()
 	if left := before.differences(w.now()); len(left) > 0 {
 		w.Errorf("%s, but:\n%s", when, strings.Join(left, "\n"))
@@ -110,7 +110,7 @@ func (w *world) asBefore(before tree, when string) {
 }
 
 // nothingLeft checks that the directories that kubelet made are empty. (A reboot clears /run.)
-func (w *world) nothingLeft() {
+func (w *fixture) nothingLeft() {
 	w.Helper()
 	for _, dir := range []string{"/var", "/usr", "/etc/berth"} {
 		for name, what := range look(w.T, filepath.Join(w.root, dir)) {
@@ -122,7 +122,7 @@ func (w *world) nothingLeft() {
 }
 
 // buildImage builds the image from the Dockerfile, pushes it, and returns its tag.
-func (w *world) buildImage() string {
+func (w *fixture) buildImage() string {
 	w.Helper()
 	const tag = "trial"
 	dir, err := os.MkdirTemp(w.dir, "image-")
@@ -137,7 +137,7 @@ func (w *world) buildImage() string {
 }
 
 // values returns the chart's values for this cluster.
-func (w *world) values(tag string) map[string]any {
+func (w *fixture) values(tag string) map[string]any {
 	w.Helper()
 	var env []map[string]any
 	for _, v := range w.aws.Env() {
@@ -156,7 +156,7 @@ func (w *world) values(tag string) map[string]any {
 }
 
 // config returns a config with a mirror for Docker Hub and a registry in ECR.
-func (w *world) config(mirror string) map[string]any {
+func (w *fixture) config(mirror string) map[string]any {
 	host := strings.TrimPrefix(mirror, "https://")
 	return map[string]any{
 		"mirrors": []map[string]any{{
@@ -172,7 +172,7 @@ func (w *world) config(mirror string) map[string]any {
 	}
 }
 
-func (w *world) proxyURL() string {
+func (w *fixture) proxyURL() string {
 	for _, v := range w.proxy.Env() {
 		if url, ok := strings.CutPrefix(v, "HTTPS_PROXY="); ok {
 			return url
@@ -182,7 +182,7 @@ func (w *world) proxyURL() string {
 	return ""
 }
 
-func (w *world) freePort() int {
+func (w *fixture) freePort() int {
 	w.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	w.check(err)
@@ -190,7 +190,7 @@ func (w *world) freePort() int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func (w *world) valuesFile(values map[string]any) string {
+func (w *fixture) valuesFile(values map[string]any) string {
 	w.Helper()
 	raw, err := yaml.Marshal(values)
 	w.check(err)
@@ -200,7 +200,7 @@ func (w *world) valuesFile(values map[string]any) string {
 }
 
 // upgrade changes the release and waits until its pods are new and ready.
-func (w *world) upgrade(values map[string]any) {
+func (w *fixture) upgrade(values map[string]any) {
 	w.Helper()
 	old, err := w.berthPods()
 	w.check(err)
@@ -209,14 +209,14 @@ func (w *world) upgrade(values map[string]any) {
 }
 
 // release changes the release and does not wait for pods.
-func (w *world) release(values map[string]any) {
+func (w *fixture) release(values map[string]any) {
 	w.Helper()
 	// By default Helm does not overwrite fields that another client has edited.
 	w.helm("upgrade", "berth", chart, "-n", namespace, "-f", w.valuesFile(values), "--force-conflicts")
 }
 
 // renewed waits until all pods of the DaemonSet are ready and none is old.
-func (w *world) renewed(old map[string]corev1.Pod) {
+func (w *fixture) renewed(old map[string]corev1.Pod) {
 	w.Helper()
 	w.ready()
 	w.until("other pods", func() error {
@@ -232,7 +232,7 @@ func (w *world) renewed(old map[string]corev1.Pod) {
 
 // editConfigMap changes the mirror as kubectl edit would, and waits until the node has it. Neither
 // containerd nor kubelet nor the agent is restarted.
-func (w *world) editConfigMap() {
+func (w *fixture) editConfigMap() {
 	w.Helper()
 	pod, err := w.berthPod()
 	w.check(err)
@@ -263,7 +263,7 @@ func (w *world) editConfigMap() {
 }
 
 // stillThere checks that Berth's file has not changed with a new agent.
-func (w *world) stillThere() {
+func (w *fixture) stillThere() {
 	w.Helper()
 	raw, err := os.ReadFile(filepath.Join(w.root, foreign))
 	w.check(err)

@@ -125,16 +125,16 @@ type trial struct {
 	delay       time.Duration // how long it may write
 }
 
-// death is what the driver knows about the end of a child.
-type death struct {
+// childState is what the driver knows about the end of a child.
+type childState struct {
 	inside bool
 	step   string
 }
 
-func (t trial) run() (death, error) {
+func (t trial) run() (childState, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return death{}, err
+		return childState{}, err
 	}
 	cmd := exec.Command(self, "child", "-dir", t.dir, "-writer", t.writer,
 		"-seed", fmt.Sprint(t.seed), "-at", fmt.Sprint(t.at))
@@ -142,26 +142,26 @@ func (t trial) run() (death, error) {
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return death{}, err
+		return childState{}, err
 	}
 	if err := cmd.Start(); err != nil {
-		return death{}, err
+		return childState{}, err
 	}
 	said := listen(out)
 	if t.at == 0 {
 		said.wait()
 		time.Sleep(t.delay)
 		if err := cmd.Process.Kill(); err != nil {
-			return death{}, err
+			return childState{}, err
 		}
 	}
 	<-said.ended
 	err = cmd.Wait()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Exited() {
-		return death{}, fmt.Errorf("the child was not killed: %w: %s", err, stderr.String())
+		return childState{}, fmt.Errorf("the child was not killed: %w: %s", err, stderr.String())
 	}
-	return said.death(), nil
+	return said.childState(), nil
 }
 
 // listener keeps the child's output.
@@ -198,15 +198,15 @@ func listen(r io.Reader) *listener {
 
 func (l *listener) wait() { <-l.first }
 
-// death returns the child's position, once it has ended.
-func (l *listener) death() death {
+// childState returns the child's position, once it has ended.
+func (l *listener) childState() childState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := string(l.last)
 	if i := strings.LastIndex(s, sayStep); i >= 0 {
-		return death{inside: true, step: strings.TrimSpace(s[i+len(sayStep):])}
+		return childState{inside: true, step: strings.TrimSpace(s[i+len(sayStep):])}
 	}
-	return death{inside: strings.HasSuffix(s, sayBegin)}
+	return childState{inside: strings.HasSuffix(s, sayBegin)}
 }
 
 // inspect looks for torn and for temporary files while no process writes.

@@ -71,7 +71,7 @@ func run(out io.Writer, trials int, seed int64, dir string) error {
 	}
 	table(out, results)
 	fmt.Fprintf(out, "seed %d, %v\n", seed, time.Since(started).Round(time.Second))
-	return judge(results[0], results[1])
+	return checkLimits(results[0], results[1])
 }
 
 func table(out io.Writer, results []result) {
@@ -86,8 +86,8 @@ func table(out io.Writer, results []result) {
 	}
 }
 
-// judge returns the violated limits.
-func judge(berth, control result) error {
+// checkLimits returns the violated limits.
+func checkLimits(berth, control result) error {
 	var errs []error
 	if berth.tornReads+berth.tornFiles+berth.temps > 0 {
 		errs = append(errs, fmt.Errorf("%d torn reads, %d torn files, %d leftover temporary files; want none: %v",

@@ -8,9 +8,9 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-func TestJudge(t *testing.T) {
+func TestCheckLimits(t *testing.T) {
 	good, control := result{trials: 8, inside: 2}, result{tornReads: 1}
-	if err := judge(good, control); err != nil {
+	if err := checkLimits(good, control); err != nil {
 		t.Errorf("%v", err)
 	}
 	for name, r := range map[string]result{
@@ -19,17 +19,17 @@ func TestJudge(t *testing.T) {
 		"leftover":          {trials: 8, inside: 8, temps: 1},
 		"kills beside them": {trials: 8, inside: 1},
 	} {
-		if judge(r, control) == nil {
+		if checkLimits(r, control) == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if judge(good, result{}) == nil {
+	if checkLimits(good, result{}) == nil {
 		t.Error("a harness that sees nothing passes")
 	}
 }
 
 // The faults that the reader and inspect must find, and states that are no faults.
-func TestEyes(t *testing.T) {
+func TestFaultsAreFound(t *testing.T) {
 	dir := t.TempDir()
 	host := hostDirs()[0]
 	f := managedfile.File{Path: host + "/hosts.toml", Body: []byte(host + "/hosts.toml\n"), Comment: "#"}

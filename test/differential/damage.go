@@ -64,7 +64,7 @@ var damages = []damage{
 
 // tryDamages damages the new version's results of a step in which the versions agreed. A difference
 // that is found in a damaged result is no failure of the trial. A purpose may hide a damage, on a
-// node that it applies to; see judge.
+// node that it applies to; see summarize.
 func (t *trial) tryDamages(c situation) {
 	if len(t.tainted) > 0 && !c.step.alone || len(compare(c.step, c.did[older], c.did[newer])) > 0 {
 		return

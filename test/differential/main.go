@@ -154,7 +154,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return judge(out, o, all, time.Since(started))
+	return summarize(out, o, all, time.Since(started))
 }
 
 // tell prints the failures of a trial, and how to repeat it.
@@ -176,8 +176,8 @@ func (r result) tell(out io.Writer, o options) {
 	}
 }
 
-// judge prints the sums and returns an error if the versions differ.
-func judge(out io.Writer, o options, all []result, took time.Duration) error {
+// summarize prints the sums and returns an error if the versions differ.
+func summarize(out io.Writer, o options, all []result, took time.Duration) error {
 	counts := map[string]int{}
 	trials := map[string]int{}
 	damaged, missed := map[string]int{}, map[string]int{}

@@ -17,27 +17,27 @@ import (
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// death is a way in which a mirror fails.
-type death string
+// outage is a way in which a mirror fails.
+type outage string
 
 const (
-	blackHole death = "black hole" // every SYN is dropped
-	hanging   death = "hangs"      // accepts, completes the TLS handshake, reads the request, and never answers
+	blackHole outage = "black hole" // every SYN is dropped
+	hanging   outage = "hangs"      // accepts, completes the TLS handshake, reads the request, and never answers
 )
 
-// mortal is a mirror with TLS in front of a registry. It fails and returns on the same port.
-type mortal struct {
-	scene *scene
-	port  *blackhole.Port
-	serve http.Handler // the registry
+// failingMirror is a mirror with TLS in front of a registry. It fails and returns on the same port.
+type failingMirror struct {
+	fixture *fixture
+	port    *blackhole.Port
+	serve   http.Handler // the registry
 
 	mu    sync.Mutex
-	how   death         // "" while it answers
+	how   outage        // "" while it answers
 	hung  chan struct{} // closed when it no longer hangs
 	pulls int           // requests of containerd that it has answered
 }
 
-func (s *scene) mortal(ca *pki.CA, backend *registry.Registry) *mortal {
+func (s *fixture) failingMirror(ca *pki.CA, backend *registry.Registry) *failingMirror {
 	s.Helper()
 	to, err := url.Parse(backend.URL())
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *scene) mortal(ca *pki.CA, backend *registry.Registry) *mortal {
 		s.Fatal(err)
 	}
 	quiet := log.New(io.Discard, "", 0) // a client that disconnects is not an error
-	m := &mortal{scene: s, port: port, serve: &httputil.ReverseProxy{
+	m := &failingMirror{fixture: s, port: port, serve: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ErrorLog: quiet,
 	}}
 	server := &http.Server{
@@ -75,13 +75,13 @@ func (s *scene) mortal(ca *pki.CA, backend *registry.Registry) *mortal {
 }
 
 // url returns the address with its scheme.
-func (m *mortal) url() string { return m.port.URL("https") }
+func (m *failingMirror) url() string { return m.port.URL("https") }
 
 // addr returns host:port.
-func (m *mortal) addr() string { return m.port.Addr().String() }
+func (m *failingMirror) addr() string { return m.port.Addr().String() }
 
 // ServeHTTP answers as the registry, or never.
-func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (m *failingMirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	hung := m.hung
 	if hung == nil && strings.HasPrefix(r.UserAgent(), "containerd/") {
@@ -100,20 +100,20 @@ func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answered returns the number of requests of containerd that were answered.
-func (m *mortal) answered() int {
+func (m *failingMirror) answered() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.pulls
 }
 
-// die makes the mirror fail, and returns when it did.
-func (m *mortal) die(how death) time.Time {
-	m.scene.Helper()
+// fail makes the mirror fail, and returns when it did.
+func (m *failingMirror) fail(how outage) time.Time {
+	m.fixture.Helper()
 	m.how = how
 	if how == blackHole {
 		died, err := m.port.Swallow()
 		if err != nil {
-			m.scene.Fatal(err)
+			m.fixture.Fatal(err)
 		}
 		return died
 	}
@@ -123,12 +123,12 @@ func (m *mortal) die(how death) time.Time {
 	return time.Now()
 }
 
-// rise undoes die, and returns when it did.
-func (m *mortal) rise() time.Time {
-	m.scene.Helper()
+// restore undoes fail, and returns when it did.
+func (m *failingMirror) restore() time.Time {
+	m.fixture.Helper()
 	if m.how == blackHole {
 		if err := m.port.Open(); err != nil {
-			m.scene.Fatal(err)
+			m.fixture.Fatal(err)
 		}
 	} else {
 		m.mu.Lock()

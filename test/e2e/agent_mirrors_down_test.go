@@ -23,7 +23,7 @@ type deadUpstream struct {
 	ca     string // file
 }
 
-func newDeadUpstream(s *scene, ca string) *deadUpstream {
+func newDeadUpstream(s *fixture, ca string) *deadUpstream {
 	s.Helper()
 	hole, err := blackhole.Listen()
 	if err != nil {
@@ -48,10 +48,10 @@ func (d *deadUpstream) listed(hosts string) bool {
 
 // rules is a record of the hosts.toml files that a goroutine has read.
 type rules struct {
-	scene  *scene
-	cancel context.CancelFunc
-	wait   sync.WaitGroup
-	known  atomic.Bool // the agent knows by now that all are down
+	fixture *fixture
+	cancel  context.CancelFunc
+	wait    sync.WaitGroup
+	known   atomic.Bool // the agent knows by now that all are down
 
 	problems []string
 	tokens   map[string]bool
@@ -60,9 +60,9 @@ type rules struct {
 
 // watch reads hosts.toml in a loop. There must always be a mirror and nothing else, and both
 // mirrors once the agent knows that both are down.
-func (d *deadUpstream) watch(s *scene) *rules {
+func (d *deadUpstream) watch(s *fixture) *rules {
 	ctx, cancel := context.WithCancel(s.Context())
-	r := &rules{scene: s, cancel: cancel, tokens: map[string]bool{}}
+	r := &rules{fixture: s, cancel: cancel, tokens: map[string]bool{}}
 	file := filepath.Join(s.root, certsDir, "registry.k8s.io", "hosts.toml")
 	r.wait.Go(func() {
 		for ctx.Err() == nil {
@@ -102,28 +102,28 @@ func (r *rules) look(d *deadUpstream, hosts string, known bool, err error) {
 
 // end stops the goroutine and reports violations.
 func (r *rules) end() {
-	r.scene.Helper()
+	r.fixture.Helper()
 	r.cancel()
 	r.wait.Wait()
 	for _, p := range r.problems {
-		r.scene.Error(p)
+		r.fixture.Error(p)
 	}
 	if r.looks < 100 {
-		r.scene.Errorf("looked %d times only", r.looks)
+		r.fixture.Errorf("looked %d times only", r.looks)
 	}
 	if len(r.tokens) < 2 {
-		r.scene.Errorf("%d tokens were seen in the header of a dead mirror, it must be renewed all the same", len(r.tokens))
+		r.fixture.Errorf("%d tokens were seen in the header of a dead mirror, it must be renewed all the same", len(r.tokens))
 	}
 	for token := range r.tokens {
-		r.scene.keepSecret("AWS", token, nil)
+		r.fixture.keepSecret("AWS", token, nil)
 	}
-	r.scene.secretsAreKept()
+	r.fixture.secretsAreKept()
 }
 
 // stays checks that the agent reports all mirrors as down and withdraws none. A pull fails or
 // waits; finish checks that the upstream is not asked.
 func (d *deadUpstream) stays(agent *agentProcess) {
-	s := agent.scene
+	s := agent.fixture
 	s.Helper()
 	for _, mirror := range []string{d.hole.Addr().String(), d.closed} {
 		for name, want := range map[string]string{"berth_mirror_up": "0", "berth_mirror_withdrawn": "0"} {

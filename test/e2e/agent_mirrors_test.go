@@ -61,7 +61,7 @@ func TestAgentMirrors(t *testing.T) {
 		}
 	}
 	n := &nodes{t: t, set: set, berth: berthBinary(t)}
-	n.onAll(func(s *scene, v variant) {
+	n.onAll(func(s *fixture, v variant) {
 		node := newMirrorNode(s, plan, v)
 		node.withoutAgent()
 		for _, a := range plan.agents {
@@ -77,11 +77,11 @@ func TestAgentMirrors(t *testing.T) {
 
 // mirrorNode is a node with a mirror that fails in front of one that always answers.
 type mirrorNode struct {
-	*scene
+	*fixture
 	plan     mirrorTrial
 	variant  variant
-	first    *mortal
-	second   *mortal // which always answers
+	first    *failingMirror
+	second   *failingMirror // which always answers
 	dead     *deadUpstream
 	env      []string
 	numbered int // number of images so far
@@ -91,10 +91,10 @@ type mirrorNode struct {
 	reference         time.Duration
 }
 
-func newMirrorNode(s *scene, plan mirrorTrial, v variant) *mirrorNode {
+func newMirrorNode(s *fixture, plan mirrorTrial, v variant) *mirrorNode {
 	s.Helper()
 	ca, store := s.authority("mirrors"), s.registry(registry.Options{})
-	n := &mirrorNode{scene: s, plan: plan, variant: v, first: s.mortal(ca, store), second: s.mortal(ca, store)}
+	n := &mirrorNode{fixture: s, plan: plan, variant: v, first: s.failingMirror(ca, store), second: s.failingMirror(ca, store)}
 	n.dead = newDeadUpstream(s, s.file("ca.pem", string(ca.PEM())))
 	n.env = s.awsEnv(n.dead.aws)
 	s.hubTells()
@@ -131,28 +131,28 @@ func (n *mirrorNode) listed() (both, either bool) {
 // to a dead mirror is seen, and the pull is slow.
 func (n *mirrorNode) withoutAgent() {
 	n.applyOnce(n.env, n.config("{mode: off}"))
-	n.first.die(blackHole)
+	n.first.fail(blackHole)
 	if soak() {
 		n.hosts("alone.example", fmt.Sprintf("[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\nca = %q\n[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\nca = %q\n",
 			n.first.url(), n.dead.ca, n.second.url(), n.dead.ca))
-		n.suffer("black hole, no dial_timeout", path{"alone.example", n.healthy.at}, 10*time.Minute)
-		n.suffer("black hole, dial_timeout", n.mirrored, 10*time.Minute)
+		n.pullPast("black hole, no dial_timeout", path{"alone.example", n.healthy.at}, 10*time.Minute)
+		n.pullPast("black hole, dial_timeout", n.mirrored, 10*time.Minute)
 	} else {
-		n.suffer("black hole, dial_timeout", n.mirrored, pullTime)
+		n.pullPast("black hole, dial_timeout", n.mirrored, pullTime)
 	}
-	n.first.rise()
-	n.first.die(hanging)
+	n.first.restore()
+	n.first.fail(hanging)
 	if soak() {
-		n.suffer("hangs, dial_timeout", n.mirrored, 10*time.Minute)
+		n.pullPast("hangs, dial_timeout", n.mirrored, 10*time.Minute)
 	} else if n.older {
 		// The pull would not end here, and ends after minutes elsewhere.
-		n.suffer("hangs, dial_timeout", n.mirrored, 3*time.Second)
+		n.pullPast("hangs, dial_timeout", n.mirrored, 3*time.Second)
 	}
-	n.first.rise()
+	n.first.restore()
 }
 
-// suffer makes one pull past the dead mirror, which must be slow. The pull is given up after limit.
-func (n *mirrorNode) suffer(situation string, p path, limit time.Duration) {
+// pullPast makes one pull past the dead mirror, which must be slow. The pull is given up after limit.
+func (n *mirrorNode) pullPast(situation string, p path, limit time.Duration) {
 	if n.first.how == hanging && n.older {
 		limit = min(limit, 3*time.Minute) // it waits for ever
 	}
@@ -196,7 +196,7 @@ func (n *mirrorNode) idle() time.Duration {
 // withAgent makes the mirror fail and return while the agent runs.
 func (n *mirrorNode) withAgent(a agentTrial) {
 	agent := n.startAgent(n.env, n.config(a.health))
-	rules := n.dead.watch(n.scene)
+	rules := n.dead.watch(n.fixture)
 	limit := patience + 2*a.allowed
 	n.until("all is known about the mirrors", limit, func() bool {
 		return agent.mirrorIs("1", "docker.io", n.first.addr()) && agent.mirrorIs("1", "quay.io", n.second.addr()) &&
@@ -208,17 +208,17 @@ func (n *mirrorNode) withAgent(a agentTrial) {
 	if soak() && a.pulls {
 		n.ratio("answers", n.plan.pairs, n.mirrored, n.healthy)
 	}
-	for _, how := range []death{blackHole, hanging} {
+	for _, how := range []outage{blackHole, hanging} {
 		var gone, back time.Duration
 		for i := range a.deaths {
-			died := n.first.die(how)
+			died := n.first.fail(how)
 			n.until("the dead mirror is withdrawn", limit, func() bool { _, either := n.listed(); return !either })
 			gone = max(gone, time.Since(died))
 			if i == 0 && a.pulls {
 				n.ratio(string(how)+", withdrawn: from the second", n.plan.pairs, n.mirrored, n.healthy)
 				n.ratio(string(how)+", withdrawn: from the upstream", n.plan.fewer, n.hub, n.direct)
 			}
-			risen := n.first.rise()
+			risen := n.first.restore()
 			n.until("the mirror is back", limit, func() bool { both, _ := n.listed(); return both })
 			back = max(back, time.Since(risen))
 			n.serves()

@@ -41,13 +41,13 @@ type nodes struct {
 	wait  sync.WaitGroup
 }
 
-func (n *nodes) run(name string, v variant, row func(*scene)) {
+func (n *nodes) run(name string, v variant, row func(*fixture)) {
 	n.wait.Go(func() {
 		n.t.Run(name, func(t *testing.T) {
-			b := newBed(t, n.set, v)
+			b := newDaemonFixture(t, n.set, v)
 			b.berth = n.berth
 			before := b.identity(t)
-			row(newScene(t, b))
+			row(newFixture(t, b))
 			if after := b.identity(t); after != before {
 				t.Errorf("containerd was restarted: it was %s, now it is %s", before, after)
 			}
@@ -56,14 +56,14 @@ func (n *nodes) run(name string, v variant, row func(*scene)) {
 }
 
 // onAll runs a test on each version of containerd.
-func (n *nodes) onAll(row func(*scene, variant)) {
+func (n *nodes) onAll(row func(*fixture, variant)) {
 	for _, v := range variants(n.set) {
-		n.run(v.name, v, func(s *scene) { row(s, v) })
+		n.run(v.name, v, func(s *fixture) { row(s, v) })
 	}
 }
 
 // byContainerd returns the requests of pulls to a decoy; the agent sends requests too.
-func (s *scene) byContainerd(d *upstream.Decoy) []upstream.Request {
+func (s *fixture) byContainerd(d *upstream.Decoy) []upstream.Request {
 	s.claimed[d] = true
 	var pulls []upstream.Request
 	for _, r := range d.Requests() {
@@ -76,7 +76,7 @@ func (s *scene) byContainerd(d *upstream.Decoy) []upstream.Request {
 
 // hubTells allows the agent to ask Docker Hub for the remaining pulls; those requests do not belong
 // to a pull.
-func (s *scene) hubTells() {
+func (s *fixture) hubTells() {
 	s.Helper()
 	d := s.behindProxy("auth.docker.io", upstream.Token("anonymous"))
 	s.claimed[d] = true

@@ -23,10 +23,10 @@ const patience = time.Minute
 
 // agentProcess is a running "berth agent".
 type agentProcess struct {
-	scene *scene
-	cmd   *exec.Cmd
-	addr  string        // of the status page
-	ended chan struct{} // closed when stderr is closed: the process has ended
+	fixture *fixture
+	cmd     *exec.Cmd
+	addr    string        // of the status page
+	ended   chan struct{} // closed when stderr is closed: the process has ended
 
 	mu  sync.Mutex
 	log strings.Builder
@@ -34,9 +34,9 @@ type agentProcess struct {
 
 // awsEnv returns the environment of a node that reaches the Internet as its containerd does, and
 // the fake AWS.
-func (s *scene) awsEnv(aws *fakeaws.Server) []string {
+func (s *fixture) awsEnv(aws *fakeaws.Server) []string {
 	s.Helper()
-	// newBed has written the authorities that the node trusts beside the root.
+	// newDaemonFixture has written the authorities that the node trusts beside the root.
 	roots := filepath.Join(filepath.Dir(s.root), "roots.pem")
 	if _, err := os.Stat(roots); err != nil {
 		s.Fatal(err)
@@ -52,7 +52,7 @@ func nodeKey() fakeaws.Key {
 }
 
 // startAWS starts an AWS with an instance profile that has all permissions.
-func (s *scene) startAWS(life time.Duration) *fakeaws.Server {
+func (s *fixture) startAWS(life time.Duration) *fakeaws.Server {
 	s.Helper()
 	aws, err := fakeaws.Start()
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *scene) startAWS(life time.Duration) *fakeaws.Server {
 }
 
 // applyOnce runs apply in an environment.
-func (s *scene) applyOnce(env []string, config string) {
+func (s *fixture) applyOnce(env []string, config string) {
 	s.Helper()
 	s.writeConfig(config)
 	cmd := exec.CommandContext(s.Context(), s.berth, "apply", "--config", s.config, "--root", s.root)
@@ -77,7 +77,7 @@ func (s *scene) applyOnce(env []string, config string) {
 
 // startAgent starts the agent with this RegistryConfig, given without its first two lines, and
 // waits until it listens.
-func (s *scene) startAgent(env []string, config string) *agentProcess {
+func (s *fixture) startAgent(env []string, config string) *agentProcess {
 	s.Helper()
 	s.writeConfig(config)
 	cmd := exec.Command(s.berth, "agent", "--config", s.config, "--root", s.root, "--listen", "127.0.0.1:0")
@@ -90,7 +90,7 @@ func (s *scene) startAgent(env []string, config string) *agentProcess {
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)
 	}
-	a := &agentProcess{scene: s, cmd: cmd, ended: make(chan struct{})}
+	a := &agentProcess{fixture: s, cmd: cmd, ended: make(chan struct{})}
 	address := make(chan string, 1)
 	go a.follow(stderr, address)
 	s.Cleanup(func() {
@@ -140,28 +140,28 @@ func (a *agentProcess) Log() string {
 
 // get fetches a path of the status page.
 func (a *agentProcess) get(path string) string {
-	a.scene.Helper()
-	ctx, cancel := context.WithTimeout(a.scene.Context(), patience)
+	a.fixture.Helper()
+	ctx, cancel := context.WithTimeout(a.fixture.Context(), patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.addr+path, nil)
 	if err != nil {
-		a.scene.Fatal(err)
+		a.fixture.Fatal(err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		a.scene.Fatalf("the agent's page: %v", err)
+		a.fixture.Fatalf("the agent's page: %v", err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		a.scene.Fatal(err)
+		a.fixture.Fatal(err)
 	}
 	return fmt.Sprintf("%d\n%s", response.StatusCode, body)
 }
 
 // metric returns the first sample of a metric whose labels contain all of with.
 func (a *agentProcess) metric(name string, with ...string) (value string, ok bool) {
-	a.scene.Helper()
+	a.fixture.Helper()
 line:
 	for line := range strings.Lines(a.get("/metrics")) {
 		sample, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
@@ -180,7 +180,7 @@ line:
 
 // mirrorIs reports whether the agent's metric for a mirror is 1 (it answers) or 0, as want says.
 func (a *agentProcess) mirrorIs(want, upstream, addr string) bool {
-	a.scene.Helper()
+	a.fixture.Helper()
 	got, ok := a.metric("berth_mirror_up", fmt.Sprintf("upstream=%q", upstream), addr)
 	return ok && got == want
 }
@@ -188,28 +188,28 @@ func (a *agentProcess) mirrorIs(want, upstream, addr string) bool {
 // stop ends the agent as systemd would, and checks that it exits without an error. A second call
 // does nothing.
 func (a *agentProcess) stop() {
-	a.scene.Helper()
+	a.fixture.Helper()
 	if a.cmd == nil {
 		return
 	}
 	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		a.scene.Errorf("berth agent has ended by itself: %v", err)
+		a.fixture.Errorf("berth agent has ended by itself: %v", err)
 	}
 	select {
 	case <-a.ended:
 	case <-time.After(patience):
-		a.scene.Error("berth agent does not end")
+		a.fixture.Error("berth agent does not end")
 		_ = a.cmd.Process.Kill()
 		<-a.ended
 	}
 	if err := a.cmd.Wait(); err != nil {
-		a.scene.Errorf("berth agent ended with %v", err)
+		a.fixture.Errorf("berth agent ended with %v", err)
 	}
 	a.cmd = nil
 }
 
 // hostsFile returns the hosts.toml of a directory of certs.d, "" if there is none.
-func (s *scene) hostsFile(dir string) string {
+func (s *fixture) hostsFile(dir string) string {
 	s.Helper()
 	content, err := os.ReadFile(filepath.Join(s.root, certsDir, dir, "hosts.toml"))
 	if err != nil && !os.IsNotExist(err) {
@@ -219,7 +219,7 @@ func (s *scene) hostsFile(dir string) string {
 }
 
 // until waits for a condition, and returns how long that took.
-func (s *scene) until(what string, limit time.Duration, holds func() bool) time.Duration {
+func (s *fixture) until(what string, limit time.Duration, holds func() bool) time.Duration {
 	s.Helper()
 	began := time.Now()
 	for !holds() {

@@ -40,7 +40,7 @@ func TestAgentRenewals(t *testing.T) {
 	images := newStock(t, set.Registry)
 	n := &nodes{t: t, set: set, berth: berthBinary(t)}
 	results := &table{head: "| containerd | pulls | renewals | failed | at Docker Hub | refused by the mirror | calls of ECR | slowest pull | header gone before expiry |"}
-	n.onAll(func(s *scene, v variant) {
+	n.onAll(func(s *fixture, v variant) {
 		node := newECRNode(s, images, plan.life)
 		node.agent = s.startAgent(node.env, node.config())
 		node.renewals(plan)
@@ -51,7 +51,7 @@ func TestAgentRenewals(t *testing.T) {
 			kept.slowest.Round(time.Millisecond), early.Round(100*time.Millisecond))
 	})
 	all := variants(set)
-	n.run("control", all[len(all)-1], func(s *scene) {
+	n.run("control", all[len(all)-1], func(s *fixture) {
 		node := newECRNode(s, images, plan.life)
 		s.applyOnce(node.env, node.config())
 		node.caught(plan)
@@ -83,7 +83,7 @@ func newStock(t *testing.T, program string) *stock {
 	return &stock{mirror: r, hub: upstream.NewContent(), made: map[int]sample.Image{}}
 }
 
-func (st *stock) image(s *scene, number int) sample.Image {
+func (st *stock) image(s *fixture, number int) sample.Image {
 	s.Helper()
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -99,7 +99,7 @@ func (st *stock) image(s *scene, number int) sample.Image {
 
 // ecrNode is a node whose mirror is a private ECR registry.
 type ecrNode struct {
-	*scene
+	*fixture
 	images *stock
 	aws    *fakeaws.Server
 	ecr    *ecrstandin.Registry
@@ -115,7 +115,7 @@ type tally struct {
 	slowest time.Duration
 }
 
-func newECRNode(s *scene, images *stock, life time.Duration) *ecrNode {
+func newECRNode(s *fixture, images *stock, life time.Duration) *ecrNode {
 	s.Helper()
 	aws := s.startAWS(life)
 	ecr, err := ecrstandin.Start(aws, images.mirror.URL())
@@ -125,7 +125,7 @@ func newECRNode(s *scene, images *stock, life time.Duration) *ecrNode {
 	s.Cleanup(func() { must(s.T, ecr.Close()) })
 	s.hubTells()
 	s.decoys[hub].Answer(images.hub)
-	return &ecrNode{scene: s, images: images, aws: aws, ecr: ecr, env: s.awsEnv(aws)}
+	return &ecrNode{fixture: s, images: images, aws: aws, ecr: ecr, env: s.awsEnv(aws)}
 }
 
 // config has the same mirror for two upstreams, of which one may be asked.
@@ -142,7 +142,7 @@ func (n *ecrNode) pullNext() {
 	next := time.NewTimer(time.Second)
 	defer next.Stop()
 	n.tally.pulls++
-	img := n.images.image(n.scene, n.tally.pulls)
+	img := n.images.image(n.fixture, n.tally.pulls)
 	ref := fmt.Sprintf("docker.io/library/app:t%d", n.tally.pulls)
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(n.Context(), pullTime)
@@ -155,7 +155,7 @@ func (n *ecrNode) pullNext() {
 		n.tally.failed = append(n.tally.failed, fmt.Sprintf("pull %s: got image %s, want %s", ref, got.ID, img.Blobs[0]))
 	}
 	n.tally.slowest = max(n.tally.slowest, time.Since(began))
-	n.images.image(n.scene, n.tally.pulls+1) // outside the measured time
+	n.images.image(n.fixture, n.tally.pulls+1) // outside the measured time
 	<-next.C
 }
 
@@ -233,7 +233,7 @@ func (n *ecrNode) caught(plan renewalTrial) {
 	}
 	for len(n.troubles()) == 0 {
 		if time.Now().After(issued.Expires.Add(patience)) {
-			n.Fatalf("%d pulls, and nobody noticed that the token has expired", n.tally.pulls)
+			n.Fatalf("%d pulls, and the expired token was not noticed", n.tally.pulls)
 		}
 		n.pullNext()
 	}
@@ -283,7 +283,7 @@ func (n *ecrNode) keepTokens(told ...string) {
 	for _, text := range told {
 		for _, secret := range n.secrets {
 			if strings.Contains(text, secret.password) || strings.Contains(text, secret.basic) {
-				n.Errorf("a token is told:\n%s", indent(text))
+				n.Errorf("a token is shown:\n%s", indent(text))
 			}
 		}
 	}

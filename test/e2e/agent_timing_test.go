@@ -25,7 +25,7 @@ type timing struct {
 }
 
 // layered makes a new image of four layers and pushes it.
-func (s *scene) layered(reference string, to ...pusher) sample.Image {
+func (s *fixture) layered(reference string, to ...pusher) sample.Image {
 	s.Helper()
 	img, err := sample.NewLayers(layers, layerSize)
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *scene) layered(reference string, to ...pusher) sample.Image {
 }
 
 // timed pulls ref, which must be img, for at most limit.
-func (s *scene) timed(ref string, img sample.Image, limit time.Duration) timing {
+func (s *fixture) timed(ref string, img sample.Image, limit time.Duration) timing {
 	s.Helper()
 	from := s.daemon.LogSize()
 	ctx, cancel := context.WithTimeout(s.Context(), limit)

@@ -42,14 +42,14 @@ func viaHub(f fetch) fetch {
 }
 
 // apply applies this RegistryConfig, given without its first two lines.
-func (s *scene) apply(config string) {
+func (s *fixture) apply(config string) {
 	s.Helper()
 	s.writeConfig(config)
 	s.run(0, "apply", "--config", s.config)
 	s.secretsAreKept()
 }
 
-func (s *scene) writeConfig(config string) {
+func (s *fixture) writeConfig(config string) {
 	s.Helper()
 	config = "apiVersion: berth/v1alpha1\nkind: RegistryConfig\n" + strings.TrimLeft(config, "\n")
 	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
@@ -58,7 +58,7 @@ func (s *scene) writeConfig(config string) {
 }
 
 // run runs a verb of berth on the scenario's root and checks its exit status.
-func (s *scene) run(want int, args ...string) {
+func (s *fixture) run(want int, args ...string) {
 	s.Helper()
 	cmd := exec.CommandContext(s.Context(), s.berth, append(args, "--root", s.root)...)
 	var output bytes.Buffer

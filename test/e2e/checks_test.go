@@ -16,7 +16,7 @@ import (
 )
 
 // finish checks the conditions that hold after every scenario.
-func (s *scene) finish() {
+func (s *fixture) finish() {
 	s.Helper()
 	for _, p := range s.problems() {
 		s.Error(p)
@@ -25,7 +25,7 @@ func (s *scene) finish() {
 
 // problems returns requests that must not have been made: to decoys that the scenario did not name,
 // with logins of other hosts, to unknown hosts.
-func (s *scene) problems() []string {
+func (s *fixture) problems() []string {
 	var found []string
 	for _, host := range slices.Sorted(maps.Keys(s.decoys)) {
 		d := s.decoys[host]
@@ -47,7 +47,7 @@ func (s *scene) problems() []string {
 }
 
 // secretsAreKept checks that only root can read a file with a login.
-func (s *scene) secretsAreKept() {
+func (s *fixture) secretsAreKept() {
 	s.Helper()
 	err := filepath.WalkDir(s.root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
@@ -74,7 +74,7 @@ func (s *scene) secretsAreKept() {
 }
 
 // asked checks that the decoy received exactly these requests, in any order.
-func (s *scene) asked(d *upstream.Decoy, want ...string) {
+func (s *fixture) asked(d *upstream.Decoy, want ...string) {
 	s.Helper()
 	s.claimed[d] = true
 	want = slices.Sorted(slices.Values(want))
@@ -85,7 +85,7 @@ func (s *scene) asked(d *upstream.Decoy, want ...string) {
 
 // served checks that the registry answered containerd exactly these requests, in any order; each
 // line ends in the status. Without lines, it must not have been asked.
-func (s *scene) served(r *registry.Registry, want ...string) {
+func (s *fixture) served(r *registry.Registry, want ...string) {
 	s.Helper()
 	want = slices.Sorted(slices.Values(want))
 	var got []string

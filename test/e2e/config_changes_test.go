@@ -12,7 +12,7 @@ import (
 // (onEachContainerd checks that at the end; here it is also checked at the moment of the change.)
 func changeScenarios() []scenario {
 	return []scenario{
-		{"changed-config", func(s *scene) {
+		{"changed-config", func(s *fixture) {
 			first, second := s.registry(registry.Options{}), s.registry(registry.Options{})
 			// One name, two images: the pulled image shows which registry served it.
 			old, fresh := viaHub(fetch{img: s.image(repo, first)}), viaHub(fetch{img: s.image(repo, second)})
@@ -27,7 +27,7 @@ func changeScenarios() []scenario {
 				s.Errorf("containerd was restarted: it was %s, now it is %s", before, after)
 			}
 		}},
-		{"changed-password", func(s *scene) {
+		{"changed-password", func(s *fixture) {
 			old := s.registry(registry.Options{Username: robot, Password: "before"})
 			fresh := s.locked()
 			config := func(r *registry.Registry, word string) string {
@@ -41,7 +41,7 @@ func changeScenarios() []scenario {
 			s.served(old, ok(oldPull.all())...)
 			s.served(fresh, ok(freshPull.all())...)
 		}},
-		{"mirror-taken-out", func(s *scene) {
+		{"mirror-taken-out", func(s *fixture) {
 			up := s.hubServes()
 			r := s.registry(registry.Options{})
 			s.apply(mirrorOf("docker.io", r.URL()) + only)
@@ -51,7 +51,7 @@ func changeScenarios() []scenario {
 			s.asked(s.decoys[hub], up.all()...)
 			s.served(r, viaHub(up).resolve()+" 404")
 		}},
-		{"plan-and-apply", func(s *scene) {
+		{"plan-and-apply", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			whole := viaHub(fetch{img: s.image(repo, r)})
 			s.writeConfig(mirrorOf("docker.io", r.URL()))
@@ -64,7 +64,7 @@ func changeScenarios() []scenario {
 			s.pull(ref, whole.img)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"restore", func(s *scene) {
+		{"restore", func(s *fixture) {
 			up := s.hubServes()
 			r := s.registry(registry.Options{})
 			mirrored := viaHub(fetch{img: s.image(repo, r)})
@@ -79,17 +79,17 @@ func changeScenarios() []scenario {
 			s.asked(s.decoys[hub], up.all()...)
 			s.served(r, ok(mirrored.all())...)
 		}},
-		{"restore-of-a-foreign-mirror", func(s *scene) {
-			theirs, ours := s.registry(registry.Options{}), s.registry(registry.Options{})
-			before, during := viaHub(fetch{img: s.image(repo, theirs)}), viaHub(fetch{img: s.image(repo, ours)})
-			content := fmt.Sprintf("# kept by somebody else\nserver = %q\n[host]\n", theirs.URL())
+		{"restore-of-a-foreign-mirror", func(s *fixture) {
+			foreign, ours := s.registry(registry.Options{}), s.registry(registry.Options{})
+			before, during := viaHub(fetch{img: s.image(repo, foreign)}), viaHub(fetch{img: s.image(repo, ours)})
+			content := fmt.Sprintf("# a foreign file\nserver = %q\n[host]\n", foreign.URL())
 			s.hosts("docker.io", content)
 			s.apply(mirrorOf("docker.io", ours.URL()) + "containerd: {onConflict: adopt}\n")
 			s.pull(ref, during.img)
 			s.run(0, "restore")
 			s.pull(ref, before.img)
 			s.served(ours, ok(during.all())...)
-			s.served(theirs, ok(before.all())...)
+			s.served(foreign, ok(before.all())...)
 			if got, err := os.ReadFile(filepath.Join(s.root, certsDir, "docker.io/hosts.toml")); err != nil || string(got) != content {
 				s.Errorf("after restore: %q (%v), want %q", got, err, content)
 			}

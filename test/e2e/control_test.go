@@ -22,7 +22,7 @@ func TestProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { must(t, proxy.Close()) })
-	s := &scene{T: t, bed: &bed{proxy: proxy}, decoys: map[string]*upstream.Decoy{}, claimed: map[*upstream.Decoy]bool{}}
+	s := &fixture{T: t, daemonFixture: &daemonFixture{proxy: proxy}, decoys: map[string]*upstream.Decoy{}, claimed: map[*upstream.Decoy]bool{}}
 	quiet := s.behindProxy("quay.io", upstream.Status(http.StatusNotFound))
 	noisy := s.behindProxy("ghcr.io", upstream.Status(http.StatusNotFound))
 	s.keepSecret("robot", "correct horse", nil)
@@ -55,7 +55,7 @@ func TestProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := get("https://elsewhere.example/v2/", "", ""); err == nil {
-		t.Error("a host that nobody stands for answered")
+		t.Error("a host without a decoy answered")
 	}
 	want := []string{
 		"ghcr.io was asked, and must not be:\n\tGET /v2/",

@@ -25,8 +25,8 @@ const sandboxImage = "registry.k8s.io/pause:e2e"
 // certsDir is the directory of hosts.toml files below the root that berth is given.
 const certsDir = "etc/containerd/certs.d"
 
-// bed is one containerd that runs through all scenarios of a table. No scenario restarts it.
-type bed struct {
+// daemonFixture is one containerd that runs through all scenarios of a table. No scenario restarts it.
+type daemonFixture struct {
 	parts  parts.Set
 	berth  string // the berth binary, "" for tests that write hosts.toml themselves
 	pause  string // a static binary for the sandbox image
@@ -39,7 +39,7 @@ type bed struct {
 // scenario is one row of a table.
 type scenario struct {
 	name string
-	run  func(*scene)
+	run  func(*fixture)
 }
 
 // programs are the programs that a table needs besides the parts.
@@ -61,11 +61,11 @@ func onEachContainerd(t *testing.T, p programs, scenarios []scenario) {
 	for _, v := range variants(set) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBed(t, set, v)
+			b := newDaemonFixture(t, set, v)
 			b.berth, b.pause = p.berth, pause
 			before := b.identity(t)
 			for _, row := range scenarios {
-				t.Run(row.name, func(t *testing.T) { row.run(newScene(t, b)) })
+				t.Run(row.name, func(t *testing.T) { row.run(newFixture(t, b)) })
 			}
 			if after := b.identity(t); after != before {
 				t.Errorf("containerd was restarted: it was %s, now it is %s", before, after)
@@ -94,7 +94,7 @@ func variants(set parts.Set) []variant {
 	return all
 }
 
-func newBed(t *testing.T, set parts.Set, v variant) *bed {
+func newDaemonFixture(t *testing.T, set parts.Set, v variant) *daemonFixture {
 	t.Helper()
 	ca, err := pki.New("the Internet of the e2e tests")
 	if err != nil {
@@ -125,13 +125,13 @@ func newBed(t *testing.T, set parts.Set, v variant) *bed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { must(t, daemon.Close()) })
-	return &bed{
+	return &daemonFixture{
 		parts: set, daemon: daemon, proxy: proxy, root: root,
 		older: v.program.Version == parts.Containerd1Version,
 	}
 }
 
-func (b *bed) identity(t *testing.T) string {
+func (b *daemonFixture) identity(t *testing.T) string {
 	t.Helper()
 	id, err := b.daemon.Identity()
 	if err != nil {

@@ -27,7 +27,7 @@ const (
 )
 
 // hubServes pushes a new image to the decoy for Docker Hub and nowhere else.
-func (s *scene) hubServes() fetch {
+func (s *fixture) hubServes() fetch {
 	c := upstream.NewContent()
 	img := s.image(repo, c)
 	s.decoys[hub].Answer(c)
@@ -37,7 +37,7 @@ func (s *scene) hubServes() fetch {
 // fileFacts: which files containerd reads, and which it ignores without an error.
 func fileFacts() []scenario {
 	return []scenario{
-		{"referrers-drops-the-file-on-1.6", func(s *scene) {
+		{"referrers-drops-the-file-on-1.6", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			up := s.hubServes()
 			s.push(repo, up.img, r)
@@ -45,7 +45,7 @@ func fileFacts() []scenario {
 			s.pull(ref, up.img)
 			s.fromMirrorUnlessOlder(r, up)
 		}},
-		{"no-host-table-drops-the-file-on-1.6", func(s *scene) {
+		{"no-host-table-drops-the-file-on-1.6", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			up := s.hubServes()
 			s.push(repo, up.img, r)
@@ -53,7 +53,7 @@ func fileFacts() []scenario {
 			s.pull(ref, up.img)
 			s.fromMirrorUnlessOlder(r, up)
 		}},
-		{"brackets-of-ipv6-drop-the-file-on-1.6", func(s *scene) {
+		{"brackets-of-ipv6-drop-the-file-on-1.6", func(s *fixture) {
 			// The TOML parser of 1.6 and 1.7 accepts no bracket in the name of a table, quoted or
 			// not, so there an IPv6 address can only be the server.
 			r := s.registry(registry.Options{IP: "::1"})
@@ -63,21 +63,21 @@ func fileFacts() []scenario {
 			s.pull(ref, up.img)
 			s.fromMirrorUnlessOlder(r, up)
 		}},
-		{"server-on-ipv6", func(s *scene) {
+		{"server-on-ipv6", func(s *fixture) {
 			r := s.registry(registry.Options{IP: "::1"})
 			img := s.image(repo, r)
 			s.hosts("docker.io", fmt.Sprintf("server = %q\n\n[host]\n", r.URL()))
 			s.pull(ref, img)
 			s.served(r, ok(viaHub(fetch{img: img}).all())...)
 		}},
-		{"empty-host-table-keeps-the-file", func(s *scene) {
+		{"empty-host-table-keeps-the-file", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			img := s.image(repo, r)
 			s.hosts("docker.io", fmt.Sprintf("server = %q\ncapabilities = [\"pull\", \"resolve\"]\n\n[host]\n", r.URL()))
 			s.pull(ref, img)
 			s.served(r, ok(fetch{path: hubAPI, tag: "v1", ns: "docker.io", img: img}.all())...)
 		}},
-		{"dial-timeout-is-accepted", func(s *scene) {
+		{"dial-timeout-is-accepted", func(s *fixture) {
 			// 1.6 ignores it and keeps the rest of the file. On https only, as Berth writes it:
 			// nothing listens there.
 			r := s.registry(registry.Options{})
@@ -86,7 +86,7 @@ func fileFacts() []scenario {
 			s.pull(ref, img)
 			s.served(r, ok(fetch{path: hubAPI, tag: "v1", ns: "docker.io", img: img}.all())...)
 		}},
-		{"bad-file-fails-open", func(s *scene) {
+		{"bad-file-fails-open", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			up := s.hubServes()
 			s.push(repo, up.img, r)
@@ -95,12 +95,12 @@ func fileFacts() []scenario {
 			s.asked(s.decoys[hub], up.all()...)
 			s.served(r)
 		}},
-		{"missing-ca-fails-every-pull", func(s *scene) {
+		{"missing-ca-fails-every-pull", func(s *fixture) {
 			s.hubServes()
 			s.hosts("docker.io", "[host.\"https://mirror.corp\"]\ncapabilities = [\"pull\", \"resolve\"]\nca = \"gone.pem\"\n")
 			s.pullFails(ref)
 		}},
-		{"ca-beside-the-file", func(s *scene) {
+		{"ca-beside-the-file", func(s *fixture) {
 			// A relative path starts at the file's directory.
 			r, ca := s.privateRegistry("mirror.corp:5000", registry.Options{})
 			img := s.image(repo, r)
@@ -113,7 +113,7 @@ func fileFacts() []scenario {
 }
 
 // fromMirrorUnlessOlder: 1.6 has ignored the file and asks Docker Hub.
-func (s *scene) fromMirrorUnlessOlder(r *registry.Registry, up fetch) {
+func (s *fixture) fromMirrorUnlessOlder(r *registry.Registry, up fetch) {
 	s.Helper()
 	if s.older {
 		s.asked(s.decoys[hub], up.all()...)
@@ -128,7 +128,7 @@ func (s *scene) fromMirrorUnlessOlder(r *registry.Registry, up fetch) {
 // orderFacts: which directory wins, and which hosts are asked, in which order.
 func orderFacts() []scenario {
 	return []scenario{
-		{"server-is-always-asked-last", func(s *scene) {
+		{"server-is-always-asked-last", func(s *fixture) {
 			// A file without server still leads to the upstream.
 			mirror := s.mirror(upstream.Status(http.StatusNotFound))
 			up := s.hubServes()
@@ -139,7 +139,7 @@ func orderFacts() []scenario {
 			up.ns = "docker.io"
 			s.asked(mirror, up.all()...)
 		}},
-		{"empty-directory-masks-default", func(s *scene) {
+		{"empty-directory-masks-default", func(s *fixture) {
 			mirror := s.mirror(upstream.Status(http.StatusNotFound))
 			up := s.hubServes()
 			s.hosts("_default", fmt.Sprintf("[host.\"http://%s\"]\ncapabilities = [\"pull\", \"resolve\"]\n", mirror.Addr()))
@@ -148,7 +148,7 @@ func orderFacts() []scenario {
 			s.asked(mirror)
 			s.asked(s.decoys[hub], up.all()...)
 		}},
-		{"lone-host-table-masks-default", func(s *scene) {
+		{"lone-host-table-masks-default", func(s *fixture) {
 			// What Berth writes for a pass-through.
 			mirror := s.mirror(upstream.Status(http.StatusNotFound))
 			up := s.hubServes()
@@ -158,7 +158,7 @@ func orderFacts() []scenario {
 			s.asked(mirror)
 			s.asked(s.decoys[hub], up.all()...)
 		}},
-		{"underscores-before-colon", func(s *scene) {
+		{"underscores-before-colon", func(s *fixture) {
 			up := s.mirror(upstream.Status(http.StatusNotFound))
 			first, second := s.registry(registry.Options{}), s.registry(registry.Options{})
 			img := s.image("team/app:v1", first, second)
@@ -169,7 +169,7 @@ func orderFacts() []scenario {
 			s.served(first, ok(fetch{path: "/v2/team/app", tag: "v1", ns: up.Addr(), img: img}.all())...)
 			s.served(second)
 		}},
-		{"docker-hub-has-one-directory", func(s *scene) {
+		{"docker-hub-has-one-directory", func(s *fixture) {
 			mirror := s.mirror(upstream.Status(http.StatusNotFound))
 			up := s.hubServes()
 			s.hosts("registry-1.docker.io", fmt.Sprintf("[host.\"http://%s\"]\ncapabilities = [\"pull\", \"resolve\"]\n", mirror.Addr()))
@@ -177,7 +177,7 @@ func orderFacts() []scenario {
 			s.asked(mirror)
 			s.asked(s.decoys[hub], up.all()...)
 		}},
-		{"prefix-needs-override-path", func(s *scene) {
+		{"prefix-needs-override-path", func(s *fixture) {
 			mirror := s.mirror(upstream.Status(http.StatusNotFound))
 			s.hosts("docker.io", fmt.Sprintf("server = \"http://%s/v2/hub\"\n[host]\n", mirror.Addr()))
 			s.pullFails(ref)
@@ -189,7 +189,7 @@ func orderFacts() []scenario {
 // headerFacts: which headers reach which host.
 func headerFacts() []scenario {
 	return []scenario{
-		{"bare-header-goes-upstream", func(s *scene) {
+		{"bare-header-goes-upstream", func(s *fixture) {
 			up := s.hubServes()
 			s.hosts("docker.io", "[header]\nX-Bare = \"here\"\n\n[host]\n")
 			s.pull(ref, up.img)
@@ -200,7 +200,7 @@ func headerFacts() []scenario {
 				}
 			}
 		}},
-		{"host-header-goes-to-its-host", func(s *scene) {
+		{"host-header-goes-to-its-host", func(s *fixture) {
 			mirror := s.mirror(upstream.Status(http.StatusNotFound))
 			up := s.hubServes()
 			s.keepSecret("robot", "header", mirror)
@@ -211,7 +211,7 @@ func headerFacts() []scenario {
 			s.asked(mirror, up.all()...)
 			s.authorization(mirror.Requests(), "Basic "+basic("robot", "header"))
 		}},
-		{"header-survives-a-wrong-credential", func(s *scene) {
+		{"header-survives-a-wrong-credential", func(s *fixture) {
 			c := upstream.NewContent()
 			img := s.image(repo, c)
 			mirror := s.mirror(upstream.Basic("robot", "header", c))
@@ -220,7 +220,7 @@ func headerFacts() []scenario {
 			s.asked(mirror, fetch{path: hubAPI, tag: "v1", ns: "docker.io", img: img}.all()...)
 			s.authorization(mirror.Requests(), "Basic "+basic("robot", "header"))
 		}},
-		{"credential-goes-to-every-host", func(s *scene) {
+		{"credential-goes-to-every-host", func(s *fixture) {
 			// The reason for the header channel: kubelet's credential has no host, and any host
 			// that asks for it gets it. This also shows that a decoy sees a login that leaks.
 			c := upstream.NewContent()
@@ -240,13 +240,13 @@ func headerFacts() []scenario {
 		}},
 		// Go's http client follows a redirect, so these three depend on the version of Go that
 		// containerd was built with.
-		{"redirect-to-another-host-strips", func(s *scene) {
+		{"redirect-to-another-host-strips", func(s *fixture) {
 			s.redirected("store.corp:443")
 		}},
-		{"redirect-to-a-subdomain-keeps", func(s *scene) {
+		{"redirect-to-a-subdomain-keeps", func(s *fixture) {
 			s.redirected("store.mirror.corp:443", "Basic "+basic("robot", "header"))
 		}},
-		{"redirect-to-another-port-keeps-on-2", func(s *scene) {
+		{"redirect-to-another-port-keeps-on-2", func(s *fixture) {
 			// Debian's 1.6.20 was built with Go 1.19, which still compared
 			// host and port.
 			want := []string{"Basic " + basic("robot", "header")}
@@ -255,7 +255,7 @@ func headerFacts() []scenario {
 			}
 			s.redirected("mirror.corp:8443", want...)
 		}},
-		{"token-realm-gets-the-header-on-2", func(s *scene) {
+		{"token-realm-gets-the-header-on-2", func(s *fixture) {
 			// A registry that requires Bearer: 1.6 asks for an anonymous token, 2.x logs in at the
 			// realm with the header.
 			c := upstream.NewContent()
@@ -276,7 +276,7 @@ func headerFacts() []scenario {
 
 // redirected pulls from mirror.corp, which has a login and sends blobs to a store at host:port, and
 // checks the Authorization values of the requests to the store.
-func (s *scene) redirected(storeHost string, want ...string) {
+func (s *fixture) redirected(storeHost string, want ...string) {
 	s.Helper()
 	c := upstream.NewContent()
 	img := s.image(repo, c)
@@ -298,7 +298,7 @@ func hostWithLogin(url, username, password string) string {
 }
 
 // authorization checks that there are requests, and that each has exactly these headers.
-func (s *scene) authorization(requests []upstream.Request, want ...string) {
+func (s *fixture) authorization(requests []upstream.Request, want ...string) {
 	s.Helper()
 	if len(requests) == 0 {
 		s.Error("no request came")

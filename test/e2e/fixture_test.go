@@ -23,12 +23,12 @@ import (
 // changes it.
 var internet = [...]string{"registry-1.docker.io", "ghcr.io", "quay.io", "registry.k8s.io"}
 
-// scene is one scenario on one containerd: new registries and decoys, no hosts.toml. At its end
+// fixture is one scenario on one containerd: new registries and decoys, no hosts.toml. At its end
 // each decoy must have received exactly the requests that the scenario named; a decoy that it did
 // not name, none.
-type scene struct {
+type fixture struct {
 	*testing.T
-	*bed
+	*daemonFixture
 	config  string // the RegistryConfig of the scenario
 	decoys  map[string]*upstream.Decoy
 	claimed map[*upstream.Decoy]bool
@@ -42,9 +42,9 @@ type secret struct {
 	at       *upstream.Decoy
 }
 
-func newScene(t *testing.T, b *bed) *scene {
+func newFixture(t *testing.T, b *daemonFixture) *fixture {
 	t.Helper()
-	s := &scene{T: t, bed: b, decoys: map[string]*upstream.Decoy{}, claimed: map[*upstream.Decoy]bool{}}
+	s := &fixture{T: t, daemonFixture: b, decoys: map[string]*upstream.Decoy{}, claimed: map[*upstream.Decoy]bool{}}
 	s.config = filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.RemoveAll(b.root); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func newScene(t *testing.T, b *bed) *scene {
 }
 
 // behindProxy puts a decoy behind a name of the Internet.
-func (s *scene) behindProxy(host string, answer http.Handler) *upstream.Decoy {
+func (s *fixture) behindProxy(host string, answer http.Handler) *upstream.Decoy {
 	s.Helper()
 	d, err := s.proxy.Decoy(host, answer)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *scene) behindProxy(host string, answer http.Handler) *upstream.Decoy {
 }
 
 // mirror starts a decoy that speaks plain http on a port of loopback.
-func (s *scene) mirror(answer http.Handler) *upstream.Decoy {
+func (s *fixture) mirror(answer http.Handler) *upstream.Decoy {
 	s.Helper()
 	d, err := upstream.Listen("127.0.0.1", nil, answer)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *scene) mirror(answer http.Handler) *upstream.Decoy {
 }
 
 // registry starts a docker-registry.
-func (s *scene) registry(o registry.Options) *registry.Registry {
+func (s *fixture) registry(o registry.Options) *registry.Registry {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
 	defer cancel()
@@ -109,7 +109,7 @@ func (s *scene) registry(o registry.Options) *registry.Registry {
 
 // privateRegistry starts a docker-registry with TLS behind host, name:port, and returns it with its
 // private authority.
-func (s *scene) privateRegistry(host string, o registry.Options) (*registry.Registry, *pki.CA) {
+func (s *fixture) privateRegistry(host string, o registry.Options) (*registry.Registry, *pki.CA) {
 	s.Helper()
 	ca, err := pki.New("private authority of " + host)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *scene) privateRegistry(host string, o registry.Options) (*registry.Regi
 }
 
 // keepSecret declares a login that no decoy but at may see.
-func (s *scene) keepSecret(username, password string, at *upstream.Decoy) {
+func (s *fixture) keepSecret(username, password string, at *upstream.Decoy) {
 	s.secrets = append(s.secrets, secret{password: password, basic: basic(username, password), at: at})
 }
 
@@ -133,7 +133,7 @@ func basic(username, password string) string {
 
 // closedPort returns an address of loopback that refuses connections until the scenario ends: the
 // port is bound, so no other process gets it, and not listening.
-func (s *scene) closedPort() string {
+func (s *fixture) closedPort() string {
 	s.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -156,7 +156,7 @@ type pusher interface {
 }
 
 // image makes a new image and pushes it to each registry under reference.
-func (s *scene) image(reference string, to ...pusher) sample.Image {
+func (s *fixture) image(reference string, to ...pusher) sample.Image {
 	s.Helper()
 	img, err := sample.New()
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *scene) image(reference string, to ...pusher) sample.Image {
 	return img
 }
 
-func (s *scene) push(reference string, img sample.Image, to ...pusher) {
+func (s *fixture) push(reference string, img sample.Image, to ...pusher) {
 	s.Helper()
 	for _, p := range to {
 		if err := p.Push(s.Context(), reference, img); err != nil {
@@ -176,7 +176,7 @@ func (s *scene) push(reference string, img sample.Image, to ...pusher) {
 }
 
 // file writes a file with mode 0600 that a RegistryConfig can name, and returns its path.
-func (s *scene) file(name, content string) string {
+func (s *fixture) file(name, content string) string {
 	s.Helper()
 	path := filepath.Join(s.TempDir(), name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -187,7 +187,7 @@ func (s *scene) file(name, content string) string {
 
 // hosts writes a hosts.toml by hand, for tests of how containerd reads it. Without content it only
 // creates the directory.
-func (s *scene) hosts(dir, content string) {
+func (s *fixture) hosts(dir, content string) {
 	s.Helper()
 	if content != "" {
 		s.certsFile(filepath.Join(dir, "hosts.toml"), []byte(content))
@@ -199,7 +199,7 @@ func (s *scene) hosts(dir, content string) {
 }
 
 // certsFile writes a file below certs.d.
-func (s *scene) certsFile(name string, content []byte) {
+func (s *fixture) certsFile(name string, content []byte) {
 	s.Helper()
 	path := filepath.Join(s.root, certsDir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -215,13 +215,13 @@ func (s *scene) certsFile(name string, content []byte) {
 const pullTime = 20 * time.Second
 
 // pull pulls ref without a credential and checks that it is img.
-func (s *scene) pull(ref string, img sample.Image) {
+func (s *fixture) pull(ref string, img sample.Image) {
 	s.Helper()
 	s.pullAs(ref, nil, img)
 }
 
 // pullAs pulls with a credential as kubelet passes it.
-func (s *scene) pullAs(ref string, c *containerd.Credential, img sample.Image) {
+func (s *fixture) pullAs(ref string, c *containerd.Credential, img sample.Image) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), pullTime)
 	defer cancel()
@@ -235,7 +235,7 @@ func (s *scene) pullAs(ref string, c *containerd.Credential, img sample.Image) {
 }
 
 // pullFails checks that a pull fails.
-func (s *scene) pullFails(ref string) {
+func (s *fixture) pullFails(ref string) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), pullTime)
 	defer cancel()
@@ -249,7 +249,7 @@ func (s *scene) pullFails(ref string) {
 }
 
 // runPod starts a pod, for which containerd pulls the sandbox image.
-func (s *scene) runPod(name string) {
+func (s *fixture) runPod(name string) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), pullTime)
 	defer cancel()

@@ -30,7 +30,7 @@ const (
 	unusedImage = "docker.io/library/unused:v3"
 )
 
-func listPod(s *scene) {
+func listPod(s *fixture) {
 	hosts := map[string]string{"docker.io": "registry-1.docker.io"}
 	for _, ref := range []string{appImage, initImage, unusedImage, sandboxImage} {
 		registry, path, _ := strings.Cut(ref, "/")
@@ -68,7 +68,7 @@ func listPod(s *scene) {
 }
 
 // listed checks that berth images list finds exactly these images.
-func (s *scene) listed(want []string, flags ...string) {
+func (s *fixture) listed(want []string, flags ...string) {
 	s.Helper()
 	args := append([]string{"images", "list", "--root", s.root, "--runtime-endpoint", "unix://" + s.daemon.Socket(), "-o", "json"}, flags...)
 	cmd := exec.CommandContext(s.Context(), s.berth, args...)
@@ -102,7 +102,7 @@ func (s *scene) listed(want []string, flags ...string) {
 
 // pod is the only pod of a daemon; its containers are created as kubelet does it.
 type pod struct {
-	*scene
+	*fixture
 	runtime cri.RuntimeServiceClient
 	images  cri.ImageServiceClient
 	id      string
@@ -110,14 +110,14 @@ type pod struct {
 }
 
 // openPod finds the pod that runPod has created; the daemon ends its containers with it.
-func (s *scene) openPod() *pod {
+func (s *fixture) openPod() *pod {
 	s.Helper()
 	conn, err := grpc.NewClient("unix://"+s.daemon.Socket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { must(s.T, conn.Close()) })
-	p := &pod{scene: s, runtime: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}
+	p := &pod{fixture: s, runtime: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}
 	ctx, cancel := p.limit()
 	defer cancel()
 	list, err := p.runtime.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{})

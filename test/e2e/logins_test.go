@@ -16,14 +16,14 @@ const (
 )
 
 // login returns the registries section for a host, with a password file.
-func (s *scene) login(host string) string {
+func (s *fixture) login(host string) string {
 	s.Helper()
 	return fmt.Sprintf("registries:\n- host: %q\n  username: %s\n  passwordFile: %q\n  auth: basic\n",
 		host, robot, s.file("password", password+"\n"))
 }
 
 // locked starts a docker-registry that requires the login.
-func (s *scene) locked() *registry.Registry {
+func (s *fixture) locked() *registry.Registry {
 	s.Helper()
 	return s.registry(registry.Options{Username: robot, Password: password})
 }
@@ -32,7 +32,7 @@ func (s *scene) locked() *registry.Registry {
 // saw the login of another one.
 func loginScenarios() []scenario {
 	return []scenario{
-		{"login-at-a-mirror", func(s *scene) {
+		{"login-at-a-mirror", func(s *fixture) {
 			s.hubServes()
 			r := s.locked()
 			img := s.image("hub/"+repo, r)
@@ -41,7 +41,7 @@ func loginScenarios() []scenario {
 			s.asked(s.decoys[hub])
 			s.served(r, ok(viaHub(fetch{path: "/v2/hub/library/app", img: img}).all())...)
 		}},
-		{"login-is-needed", func(s *scene) {
+		{"login-is-needed", func(s *fixture) {
 			// The same without the login: the registry refuses.
 			r := s.locked()
 			whole := viaHub(fetch{img: s.image(repo, r)})
@@ -49,7 +49,7 @@ func loginScenarios() []scenario {
 			s.pullFails(ref)
 			s.served(r, whole.resolve()+" 401")
 		}},
-		{"login-at-docker-hub-behind-a-mirror", func(s *scene) {
+		{"login-at-docker-hub-behind-a-mirror", func(s *fixture) {
 			// Docker Hub requires tokens: containerd 2.1 and newer send the header to its token
 			// server, and to no mirror; older releases cannot use it.
 			c := upstream.NewContent()
@@ -69,21 +69,21 @@ func loginScenarios() []scenario {
 			}
 			s.authorization(mirror.Requests())
 		}},
-		{"login-at-a-registry", func(s *scene) {
+		{"login-at-a-registry", func(s *fixture) {
 			r := s.locked()
 			whole := fetch{path: "/v2/team/app", tag: "v1", img: s.image("team/app:v1", r)}
 			s.apply(s.login(r.Addr()))
 			s.pull(r.Addr()+"/team/app:v1", whole.img)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"login-inline", func(s *scene) {
+		{"login-inline", func(s *fixture) {
 			r := s.locked()
 			whole := viaHub(fetch{img: s.image(repo, r)})
 			s.apply(mirrorOf("docker.io", r.URL()) + fmt.Sprintf("registries:\n- host: %q\n  username: %s\n  password: %q\n", r.Addr(), robot, password))
 			s.pull(ref, whole.img)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"login-beside-a-wrong-credential", func(s *scene) {
+		{"login-beside-a-wrong-credential", func(s *fixture) {
 			// kubelet passes another credential; the header still logs in, and no other host of the
 			// directory sees kubelet's credential.
 			first := s.mirror(upstream.Status(http.StatusNotFound))
@@ -95,14 +95,14 @@ func loginScenarios() []scenario {
 			s.asked(first, whole.all()...)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"login-at-a-registry-beside-a-wrong-credential", func(s *scene) {
+		{"login-at-a-registry-beside-a-wrong-credential", func(s *fixture) {
 			r := s.locked()
 			whole := fetch{path: "/v2/team/app", tag: "v1", img: s.image("team/app:v1", r)}
 			s.apply(s.login(r.Addr()))
 			s.pullAs(r.Addr()+"/team/app:v1", &containerd.Credential{Username: "kubelet", Password: "of somebody else"}, whole.img)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"login-stays-at-home-on-fallback", func(s *scene) {
+		{"login-stays-at-home-on-fallback", func(s *fixture) {
 			// The mirror has a login and no images; Docker Hub asks every client for one.
 			up := s.hubServes()
 			c := upstream.NewContent()
@@ -115,7 +115,7 @@ func loginScenarios() []scenario {
 			s.authorization(s.decoys[hub].Requests()) // none
 			s.served(r, viaHub(up).resolve()+" 404")
 		}},
-		{"login-of-two-mirrors", func(s *scene) {
+		{"login-of-two-mirrors", func(s *fixture) {
 			c := upstream.NewContent()
 			first := s.mirror(upstream.Basic("first", "of the first", c))
 			s.keepSecret("first", "of the first", first)
@@ -128,7 +128,7 @@ func loginScenarios() []scenario {
 			s.authorization(first.Requests(), "Basic "+basic("first", "of the first"))
 			s.served(r, ok(whole.all())...)
 		}},
-		{"sandbox-image", func(s *scene) {
+		{"sandbox-image", func(s *fixture) {
 			// kubelet passes no credential for the pause image.
 			r := s.locked()
 			img, err := sample.NewProgram(s.pause)

@@ -13,21 +13,21 @@ import (
 // mirrorScenarios: one mirror, in every form of its url, and several mirrors.
 func mirrorScenarios() []scenario {
 	return []scenario{
-		{"tag", func(s *scene) {
+		{"tag", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			img := s.image(repo, r)
 			s.apply(mirrorOf("docker.io", r.URL()))
 			s.pull(ref, img)
 			s.served(r, ok(viaHub(fetch{img: img}).all())...)
 		}},
-		{"digest", func(s *scene) {
+		{"digest", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			img := s.image(repo, r)
 			s.apply(mirrorOf("docker.io", r.URL()))
 			s.pull("docker.io/library/app@"+img.Digest, img)
 			s.served(r, ok(viaHub(fetch{tag: img.Digest, img: img}).all())...)
 		}},
-		{"multi-platform-index", func(s *scene) {
+		{"multi-platform-index", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			img, err := sample.NewIndex()
 			if err != nil {
@@ -38,7 +38,7 @@ func mirrorScenarios() []scenario {
 			s.pull(ref, img)
 			s.served(r, ok(viaHub(fetch{img: img}).all())...)
 		}},
-		{"without-scheme", func(s *scene) {
+		{"without-scheme", func(s *fixture) {
 			// 127.0.0.0/8 is plain http by default.
 			r := s.registry(registry.Options{})
 			img := s.image(repo, r)
@@ -46,7 +46,7 @@ func mirrorScenarios() []scenario {
 			s.pull(ref, img)
 			s.served(r, ok(viaHub(fetch{img: img}).all())...)
 		}},
-		{"ipv6", func(s *scene) {
+		{"ipv6", func(s *fixture) {
 			// As the server of the file, which every containerd reads: see the fact about brackets.
 			r := s.registry(registry.Options{IP: "::1"})
 			img := s.image("hub/"+repo, r)
@@ -57,14 +57,14 @@ func mirrorScenarios() []scenario {
 			s.pull(ref, img)
 			s.served(r, ok(viaHub(fetch{path: "/v2/hub/library/app", img: img}).all())...)
 		}},
-		{"prefix", func(s *scene) {
+		{"prefix", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			img := s.image("cache/hub/library/app:v1", r)
 			s.apply(mirrorOf("docker.io", r.URL()+"/cache/hub"))
 			s.pull(ref, img)
 			s.served(r, ok(viaHub(fetch{path: "/v2/cache/hub/library/app", img: img}).all())...)
 		}},
-		{"api-root", func(s *scene) {
+		{"api-root", func(s *fixture) {
 			c := upstream.NewContent()
 			img := s.image(repo, c)
 			mirror := s.mirror(http.StripPrefix("/api/docker/hub", c))
@@ -72,7 +72,7 @@ func mirrorScenarios() []scenario {
 			s.pull(ref, img)
 			s.asked(mirror, viaHub(fetch{path: "/api/docker/hub/v2/library/app", img: img}).all()...)
 		}},
-		{"literal-path", func(s *scene) {
+		{"literal-path", func(s *fixture) {
 			c := upstream.NewContent()
 			img := s.image(repo, c)
 			mirror := s.mirror(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +85,7 @@ func mirrorScenarios() []scenario {
 			s.pull(ref, img)
 			s.asked(mirror, viaHub(fetch{path: "/odd/root/library/app", img: img}).all()...)
 		}},
-		{"extra-header", func(s *scene) {
+		{"extra-header", func(s *fixture) {
 			c := upstream.NewContent()
 			img := s.image(repo, c)
 			mirror := s.mirror(c)
@@ -98,7 +98,7 @@ func mirrorScenarios() []scenario {
 				}
 			}
 		}},
-		{"pull-only-endpoint", func(s *scene) {
+		{"pull-only-endpoint", func(s *fixture) {
 			// Without resolve it is not asked for tags, but it serves the content.
 			up := s.hubServes()
 			r := s.registry(registry.Options{})
@@ -108,7 +108,7 @@ func mirrorScenarios() []scenario {
 			s.asked(s.decoys[hub], up.resolve())
 			s.served(r, ok(viaHub(up).content())...)
 		}},
-		{"dead-first", func(s *scene) {
+		{"dead-first", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			img := s.image(repo, r)
 			s.apply(mirrorOf("docker.io", "http://"+s.closedPort(), "https://"+s.closedPort(), r.URL()))
@@ -118,7 +118,7 @@ func mirrorScenarios() []scenario {
 		answering("first-answers-404", http.StatusNotFound),
 		answering("first-answers-403", http.StatusForbidden),
 		answering("first-answers-500", http.StatusInternalServerError),
-		{"restart-of-a-mirror", func(s *scene) {
+		{"restart-of-a-mirror", func(s *fixture) {
 			// The first mirror is down for one pull and back for the next.
 			c := upstream.NewContent()
 			first := s.mirror(upstream.Status(http.StatusServiceUnavailable))
@@ -141,7 +141,7 @@ func mirrorScenarios() []scenario {
 // answering pulls past a first endpoint that answers code to everything. It is asked again for each
 // object.
 func answering(name string, code int) scenario {
-	return scenario{name, func(s *scene) {
+	return scenario{name, func(s *fixture) {
 		first := s.mirror(upstream.Status(code))
 		r := s.registry(registry.Options{})
 		whole := viaHub(fetch{img: s.image(repo, r)})
@@ -160,7 +160,7 @@ func answering(name string, code int) scenario {
 // upstreamScenarios: which upstream a mirror is for, and whether the upstream is asked.
 func upstreamScenarios() []scenario {
 	return []scenario{
-		{"fallback", func(s *scene) {
+		{"fallback", func(s *fixture) {
 			up := s.hubServes()
 			r := s.registry(registry.Options{})
 			s.apply(mirrorOf("docker.io", r.URL()))
@@ -168,13 +168,13 @@ func upstreamScenarios() []scenario {
 			s.asked(s.decoys[hub], up.all()...)
 			s.served(r, status(" 404", viaHub(up).all())...)
 		}},
-		{"fallback-from-a-dead-mirror", func(s *scene) {
+		{"fallback-from-a-dead-mirror", func(s *fixture) {
 			up := s.hubServes()
 			s.apply(mirrorOf("docker.io", "http://"+s.closedPort()))
 			s.pull(ref, up.img)
 			s.asked(s.decoys[hub], up.all()...)
 		}},
-		{"mirror-only", func(s *scene) {
+		{"mirror-only", func(s *fixture) {
 			s.hubServes()
 			r := s.registry(registry.Options{})
 			img := s.image("hub/"+repo, r)
@@ -183,7 +183,7 @@ func upstreamScenarios() []scenario {
 			s.asked(s.decoys[hub])
 			s.served(r, ok(viaHub(fetch{path: "/v2/hub/library/app", img: img}).all())...)
 		}},
-		{"mirror-only-404", func(s *scene) {
+		{"mirror-only-404", func(s *fixture) {
 			up := s.hubServes()
 			r := s.registry(registry.Options{})
 			s.apply(mirrorOf("docker.io", r.URL()) + only)
@@ -191,13 +191,13 @@ func upstreamScenarios() []scenario {
 			s.asked(s.decoys[hub])
 			s.served(r, viaHub(up).resolve()+" 404")
 		}},
-		{"mirror-only-dead", func(s *scene) {
+		{"mirror-only-dead", func(s *fixture) {
 			s.hubServes()
 			s.apply(mirrorOf("docker.io", "http://"+s.closedPort()) + only)
 			s.pullFails(ref)
 			s.asked(s.decoys[hub])
 		}},
-		{"mirror-only-of-two", func(s *scene) {
+		{"mirror-only-of-two", func(s *fixture) {
 			s.hubServes()
 			first := s.mirror(upstream.Status(http.StatusNotFound))
 			r := s.registry(registry.Options{})
@@ -208,7 +208,7 @@ func upstreamScenarios() []scenario {
 			s.served(r, ok(whole.all())...)
 			s.asked(s.decoys[hub])
 		}},
-		{"default", func(s *scene) {
+		{"default", func(s *fixture) {
 			// Every registry without its own entry; ghcr.io has one, so its images and its login
 			// never reach the mirror.
 			r := s.registry(registry.Options{})
@@ -225,7 +225,7 @@ func upstreamScenarios() []scenario {
 				fetch{path: "/v2/quay/app", tag: "v1", ns: "quay.io", img: quay}.all(),
 				fetch{path: "/v2/k8s/app", tag: "v1", ns: "registry.k8s.io", img: k8s}.all()...))...)
 		}},
-		{"default-pass-through-without-login", func(s *scene) {
+		{"default-pass-through-without-login", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			c := upstream.NewContent()
 			s.decoys["ghcr.io"].Answer(c)
@@ -235,7 +235,7 @@ func upstreamScenarios() []scenario {
 			s.asked(s.decoys["ghcr.io"], fetch{path: "/v2/team/app", tag: "v1", img: img}.all()...)
 			s.served(r)
 		}},
-		{"default-falls-back-to-each-upstream", func(s *scene) {
+		{"default-falls-back-to-each-upstream", func(s *fixture) {
 			c := upstream.NewContent()
 			s.decoys["quay.io"].Answer(c)
 			up := fetch{path: "/v2/team/app", tag: "v1", img: s.image("team/app:v1", c)}
@@ -246,7 +246,7 @@ func upstreamScenarios() []scenario {
 			up.ns = "quay.io"
 			s.served(r, status(" 404", up.all())...)
 		}},
-		{"registry-on-a-port", func(s *scene) {
+		{"registry-on-a-port", func(s *fixture) {
 			up := s.mirror(upstream.Status(http.StatusNotFound))
 			r := s.registry(registry.Options{})
 			img := s.image("team/app:v1", r)
@@ -254,14 +254,14 @@ func upstreamScenarios() []scenario {
 			s.pull(up.Addr()+"/team/app:v1", img)
 			s.served(r, ok(fetch{path: "/v2/team/app", tag: "v1", ns: up.Addr(), img: img}.all())...)
 		}},
-		{"default-registry", func(s *scene) {
+		{"default-registry", func(s *fixture) {
 			r := s.registry(registry.Options{})
 			img := s.image("artifactory/"+repo, r)
 			s.apply(fmt.Sprintf("defaultRegistry:\n  url: %s/artifactory\n", r.Addr()))
 			s.pull(ref, img)
 			s.served(r, ok(viaHub(fetch{path: "/v2/artifactory/library/app", img: img}).all())...)
 		}},
-		{"default-registry-for-others-too", func(s *scene) {
+		{"default-registry-for-others-too", func(s *fixture) {
 			s.hubServes()
 			r := s.registry(registry.Options{})
 			hubImage, quayImage := s.image(repo, r), s.image("team/app:v1", r)

@@ -13,7 +13,7 @@ const private = "harbor.corp:8443"
 // require a client certificate.
 func tlsScenarios() []scenario {
 	return []scenario{
-		{"private-ca", func(s *scene) {
+		{"private-ca", func(s *fixture) {
 			r, ca := s.privateRegistry(private, registry.Options{})
 			whole := viaHub(fetch{path: "/v2/hub/library/app", img: s.image("hub/"+repo, r)})
 			s.apply(mirrorOf("docker.io", "https://"+private+"/hub") +
@@ -21,14 +21,14 @@ func tlsScenarios() []scenario {
 			s.pull(ref, whole.img)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"private-ca-is-needed", func(s *scene) {
+		{"private-ca-is-needed", func(s *fixture) {
 			r, _ := s.privateRegistry(private, registry.Options{})
 			s.image(repo, r)
 			s.apply(mirrorOf("docker.io", "https://"+private) + only)
 			s.pullFails(ref)
 			s.served(r)
 		}},
-		{"private-ca-mirror-only-with-login", func(s *scene) {
+		{"private-ca-mirror-only-with-login", func(s *fixture) {
 			// Everything is at the root of the file, with the server's keys.
 			r, ca := s.privateRegistry(private, registry.Options{Username: robot, Password: password})
 			whole := viaHub(fetch{path: "/v2/hub/library/app", img: s.image("hub/"+repo, r)})
@@ -37,14 +37,14 @@ func tlsScenarios() []scenario {
 			s.pull(ref, whole.img)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"private-ca-at-a-registry-with-login", func(s *scene) {
+		{"private-ca-at-a-registry-with-login", func(s *fixture) {
 			r, ca := s.privateRegistry(private, registry.Options{Username: robot, Password: password})
 			whole := fetch{path: "/v2/team/app", tag: "v1", img: s.image("team/app:v1", r)}
 			s.apply(s.login(private) + fmt.Sprintf("  tls: {caFile: %q}\n", s.file("ca.pem", string(ca.PEM()))))
 			s.pull(private+"/team/app:v1", whole.img)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"client-certificate", func(s *scene) {
+		{"client-certificate", func(s *fixture) {
 			clients := s.authority("clients")
 			r, ca := s.privateRegistry(private, registry.Options{ClientCA: clients})
 			whole := viaHub(fetch{img: s.image(repo, r)})
@@ -57,7 +57,7 @@ func tlsScenarios() []scenario {
 			s.pull(ref, whole.img)
 			s.served(r, ok(whole.all())...)
 		}},
-		{"client-certificate-is-needed", func(s *scene) {
+		{"client-certificate-is-needed", func(s *fixture) {
 			r, ca := s.privateRegistry(private, registry.Options{ClientCA: s.authority("clients")})
 			s.image(repo, r)
 			s.apply(mirrorOf("docker.io", private) + only +
@@ -68,7 +68,7 @@ func tlsScenarios() []scenario {
 		certificatesInCertsD("harbor.corp:8443"),
 		certificatesInCertsD("harbor.corp_8443_"),
 		certificatesInCertsD("_default"),
-		{"insecure-skip-verify", func(s *scene) {
+		{"insecure-skip-verify", func(s *fixture) {
 			r, _ := s.privateRegistry(private, registry.Options{})
 			whole := viaHub(fetch{img: s.image(repo, r)})
 			s.apply(mirrorOf("docker.io", private) + fmt.Sprintf("registries:\n- host: %q\n  tls: {insecureSkipVerify: true}\n", private))
@@ -81,7 +81,7 @@ func tlsScenarios() []scenario {
 // certificatesInCertsD: a registry is reached with certificates in Docker's layout in a directory
 // of certs.d, also after it gets a mirror.
 func certificatesInCertsD(dir string) scenario {
-	return scenario{"certificates-in-" + dir, func(s *scene) {
+	return scenario{"certificates-in-" + dir, func(s *fixture) {
 		clients := s.authority("clients")
 		r, ca := s.privateRegistry(private, registry.Options{ClientCA: clients})
 		pair, err := clients.Client("node-1")
@@ -101,7 +101,7 @@ func certificatesInCertsD(dir string) scenario {
 	}}
 }
 
-func (s *scene) authority(name string) *pki.CA {
+func (s *fixture) authority(name string) *pki.CA {
 	s.Helper()
 	ca, err := pki.New(name)
 	if err != nil {

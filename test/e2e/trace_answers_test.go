@@ -38,7 +38,7 @@ func answerRows() []traceRow {
 			return changed(s.content, func(r *httptest.ResponseRecorder) { r.Header().Del("Docker-Content-Digest") })
 		}),
 		row("head-redirected", "mirror", "-", func(s *traced) http.Handler {
-			store := s.scene.mirror(s.content) // its layers count as the mirror's
+			store := s.fixture.mirror(s.content) // its layers count as the mirror's
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, "http://"+store.Addr()+r.URL.String(), http.StatusTemporaryRedirect)
 			})

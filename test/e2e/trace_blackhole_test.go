@@ -37,9 +37,9 @@ func TestTraceBlackHole(t *testing.T) {
 	measured := regexp.MustCompile(` first, for [1-9](\.\d)?s`) // a loaded machine measures more than 1 s
 	for _, v := range variants(set) {
 		if v.program.Version != parts.Containerd1Version {
-			b := newBed(t, set, v)
+			b := newDaemonFixture(t, set, v)
 			b.berth = berth
-			s := newTraced(newScene(t, b))
+			s := newTraced(newFixture(t, b))
 			s.hosts("docker.io", hostTables("https://"+s.blackHole())+"  dial_timeout = \"1s\"\n"+hostTables(s.url()))
 			told := s.trace()
 			if !measured.MatchString(told.Verdict.Text) {
@@ -49,9 +49,9 @@ func TestTraceBlackHole(t *testing.T) {
 			continue
 		}
 		ran = true
-		b := newBed(t, set, v)
+		b := newDaemonFixture(t, set, v)
 		b.berth = berth
-		s := newTraced(newScene(t, b))
+		s := newTraced(newFixture(t, b))
 		s.hosts("docker.io", hostTables("http://"+s.blackHole(), s.url()))
 		told := s.trace()
 		if !strings.Contains(told.Verdict.Text, "each request waits for ") || !strings.Contains(told.Verdict.Text, " first, for 30s") {

@@ -22,7 +22,7 @@ func TestTraceConfigPath(t *testing.T) {
 	for _, v := range variants(set) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBed(t, set, v)
+			b := newDaemonFixture(t, set, v)
 			b.berth = berth
 			list := traceRow{"list", mirrored, "hub", "mirror"}
 			if v.localPull {
@@ -35,7 +35,7 @@ func TestTraceConfigPath(t *testing.T) {
 				t.Run(row.name, func(t *testing.T) {
 					other := *b
 					other.daemon = anotherDaemon(t, b, v, certs)
-					agree(newScene(t, &other), row)
+					agree(newFixture(t, &other), row)
 				})
 			}
 		})
@@ -43,7 +43,7 @@ func TestTraceConfigPath(t *testing.T) {
 }
 
 // anotherDaemon starts a containerd with another config_path beside the others.
-func anotherDaemon(t *testing.T, b *bed, v variant, certs string) *containerd.Daemon {
+func anotherDaemon(t *testing.T, b *daemonFixture, v variant, certs string) *containerd.Daemon {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

@@ -102,7 +102,7 @@ func traceRows() []traceRow {
 			s.hosts("docker.io", hostTables("https://"+s.mirror.Addr())+"  ca = \"ca.pem\"\n")
 		}, "mirror", "-"},
 		{"expired-certificate", func(s *traced) {
-			pair := expired(s.scene)
+			pair := expired(s.fixture)
 			s.certsFile("docker.io/ca.pem", s.secure(&pair))
 			s.hosts("docker.io", hostTables("https://"+s.mirror.Addr())+"  ca = \"ca.pem\"\n")
 		}, "hub", "-"},
@@ -152,10 +152,10 @@ func traceRows() []traceRow {
 }
 
 // onPort pulls from a registry on a port that has no images itself.
-func (s *traced) onPort(spell func(string) string, end string) {
+func (s *traced) onPort(format func(string) string, end string) {
 	empty := s.decoy(upstream.Status(404))
 	s.ref = empty.Addr() + "/library/app:v1"
-	s.hosts(spell(empty.Addr())+end, hostTables(s.url()))
+	s.hosts(format(empty.Addr())+end, hostTables(s.url()))
 }
 
 // underV2 passes requests below /v2 to next.
@@ -195,7 +195,7 @@ func (s *traced) secure(pair *pki.Pair) []byte {
 }
 
 // expired returns a self-signed, expired certificate for 127.0.0.1.
-func expired(s *scene) pki.Pair {
+func expired(s *fixture) pki.Pair {
 	s.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

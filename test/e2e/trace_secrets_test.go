@@ -36,7 +36,7 @@ func TestTracePullSecrets(t *testing.T) {
 	berth := berthBinary(t)
 	var scenarios []scenario
 	for _, row := range secretRows() {
-		scenarios = append(scenarios, scenario{row.name, func(s *scene) { pullsWithSecret(s, row) }})
+		scenarios = append(scenarios, scenario{row.name, func(s *fixture) { pullsWithSecret(s, row) }})
 	}
 	onEachContainerd(t, programs{berth: berth}, scenarios)
 }
@@ -102,7 +102,7 @@ func TestPullSecretsPage(t *testing.T) {
 }
 
 // pullsWithSecret sets up a row, runs berth trace, pulls as kubelet does for the pod, and compares.
-func pullsWithSecret(s *scene, row secretRow) {
+func pullsWithSecret(s *fixture, row secretRow) {
 	t, seen := newTraced(s), &sightings{who: map[string]bool{}}
 	t.passed = &containerd.Credential{Username: podUser, Password: podPassword}
 	s.behindProxy("auth.docker.io", seen.by("hub", tokenServer("", "")))

@@ -26,7 +26,7 @@ func TestTrace(t *testing.T) {
 	berth := berthBinary(t)
 	var scenarios []scenario
 	for _, row := range slices.Concat(traceRows(), answerRows()) {
-		scenarios = append(scenarios, scenario{row.name, func(s *scene) { agree(s, row) }})
+		scenarios = append(scenarios, scenario{row.name, func(s *fixture) { agree(s, row) }})
 	}
 	onEachContainerd(t, programs{berth: berth}, scenarios)
 }
@@ -39,9 +39,9 @@ type traceRow struct {
 	want, older string
 }
 
-// traced is a scene whose decoys count the layers that they served.
+// traced is a fixture whose decoys count the layers that they served.
 type traced struct {
-	*scene
+	*fixture
 	img     sample.Image
 	ref     string
 	content *upstream.Content
@@ -53,9 +53,9 @@ type traced struct {
 }
 
 // newTraced returns a node with a mirror and Docker Hub, which have the same image.
-func newTraced(s *scene) *traced {
+func newTraced(s *fixture) *traced {
 	s.Helper()
-	t := &traced{scene: s, ref: ref, content: upstream.NewContent(), sources: map[string]*layerSource{}}
+	t := &traced{fixture: s, ref: ref, content: upstream.NewContent(), sources: map[string]*layerSource{}}
 	t.img = s.image(repo, t.content)
 	t.use(t.content)
 	t.hubAnswers(t.content)
@@ -112,7 +112,7 @@ func (s *statusOf) WriteHeader(code int) {
 func (s *traced) decoy(answer http.Handler) *layerSource {
 	s.Helper()
 	c := &layerSource{}
-	c.Decoy = s.scene.mirror(c.of(answer))
+	c.Decoy = s.fixture.mirror(c.of(answer))
 	s.sources[c.Addr()] = c
 	return c
 }
@@ -124,7 +124,7 @@ func (s *traced) url() string { return "http://" + s.mirror.Addr() }
 func (s *traced) use(answer http.Handler) { s.mirror = s.decoy(answer) }
 
 // agree sets up a row, runs berth trace, pulls, and compares.
-func agree(s *scene, row traceRow) {
+func agree(s *fixture, row traceRow) {
 	t := newTraced(s)
 	row.set(t)
 	told := t.trace()

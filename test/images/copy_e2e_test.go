@@ -37,12 +37,12 @@ func goBuild(t *testing.T, pkg string) string {
 	return path
 }
 
-func prepare(t *testing.T, images int) *trial.Bed {
+func prepare(t *testing.T, images int) *trial.Fixture {
 	t.Helper()
 	return prepareWith(t, sample.Options{Seed: 1, Images: images, MinLayer: 100, MaxLayer: 64 << 10, SharedBy: 8})
 }
 
-func prepareWith(t *testing.T, o sample.Options) *trial.Bed {
+func prepareWith(t *testing.T, o sample.Options) *trial.Fixture {
 	t.Helper()
 	dir, err := real.Dir()
 	if err != nil {
@@ -141,7 +141,7 @@ func smallDisk(t *testing.T) (dir string, grow func()) {
 
 // wantNoSpace runs a copy to a target that has too little space: the exit code is 1, and one line
 // gives the reason for all images that failed.
-func wantNoSpace(t *testing.T, b *trial.Bed, to string) {
+func wantNoSpace(t *testing.T, b *trial.Fixture, to string) {
 	t.Helper()
 	out, err := b.Command(t.Context(), to).CombinedOutput()
 	if err == nil || err.Error() != "exit status 1" {

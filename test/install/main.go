@@ -98,7 +98,7 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	table(out, berth, control)
 	fmt.Fprintf(out, "real programs: %s\n", d.real)
 	fmt.Fprintf(out, "seed %d, %v\n", o.seed, time.Since(started).Round(time.Second))
-	return judge(berth, control)
+	return checkLimits(berth, control)
 }
 
 func table(out io.Writer, results ...result) {
@@ -124,8 +124,8 @@ func kinds(bad []string) []string {
 	return some
 }
 
-// judge returns the violated limits.
-func judge(berth, control result) error {
+// checkLimits returns the violated limits.
+func checkLimits(berth, control result) error {
 	var errs []error
 	for _, bad := range [][]string{berth.dead, berth.stuck, berth.left} {
 		if len(bad) > 0 {
@@ -133,7 +133,7 @@ func judge(berth, control result) error {
 		}
 	}
 	if berth.stepKills == 0 || berth.randomKills == 0 {
-		errs = append(errs, errors.New("nobody was killed: nothing was tried"))
+		errs = append(errs, errors.New("no child was killed"))
 	}
 	if len(control.dead) == 0 {
 		errs = append(errs, errors.New("the installer in the wrong order left no node that does not start: the harness sees none"))

@@ -24,8 +24,8 @@ import (
 // sandboxImage is the image of pod sandboxes. kubelet passes no credential for it.
 const sandboxImage = "registry.k8s.io/pause:e2e"
 
-// bed is one containerd that runs through all scenarios.
-type bed struct {
+// daemonFixture is one containerd that runs through all scenarios.
+type daemonFixture struct {
 	kubelet part
 	program string // a static binary for images
 	daemon  *containerd.Daemon
@@ -35,7 +35,7 @@ type bed struct {
 	ids     []string // of all containers and sandboxes so far
 }
 
-func newBed(t *testing.T) *bed {
+func newDaemonFixture(t *testing.T) *daemonFixture {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("kubelet and containerd need root: run this test as root")
@@ -44,7 +44,7 @@ func newBed(t *testing.T) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{
+	b := &daemonFixture{
 		kubelet: built(t, "kubelet")[0],
 		program: filepath.Join(t.TempDir(), "pause"),
 		root:    filepath.Join(t.TempDir(), "root"),
@@ -94,7 +94,7 @@ func newBed(t *testing.T) *bed {
 func newest(set parts.Set) parts.Containerd { return set.Containerd[len(set.Containerd)-1] }
 
 // image makes a new image that runs until it gets a signal to stop.
-func (b *bed) image(t *testing.T) sample.Image {
+func (b *daemonFixture) image(t *testing.T) sample.Image {
 	t.Helper()
 	img, err := sample.NewProgram(b.program)
 	if err != nil {
@@ -104,7 +104,7 @@ func (b *bed) image(t *testing.T) sample.Image {
 }
 
 // running reports whether a container of a pod runs.
-func (b *bed) running(ctx context.Context, pod string) (bool, error) {
+func (b *daemonFixture) running(ctx context.Context, pod string) (bool, error) {
 	answer, err := b.pods.ListContainers(ctx, &cri.ListContainersRequest{Filter: &cri.ContainerFilter{
 		State: &cri.ContainerStateValue{State: cri.ContainerState_CONTAINER_RUNNING},
 	}})
@@ -121,7 +121,7 @@ func (b *bed) running(ctx context.Context, pod string) (bool, error) {
 }
 
 // removePods stops and removes all pods.
-func (b *bed) removePods() error {
+func (b *daemonFixture) removePods() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	answer, err := b.pods.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{})

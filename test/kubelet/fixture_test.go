@@ -17,11 +17,11 @@ import (
 	"github.com/berth-registry/berth/test/standalone"
 )
 
-// scene is one scenario: a kubelet with a provider, one ECR registry, an AWS, and other registries
+// fixture is one scenario: a kubelet with a provider, one ECR registry, an AWS, and other registries
 // that must not receive a secret.
-type scene struct {
+type fixture struct {
 	*testing.T
-	*bed
+	*daemonFixture
 	aws *fakeaws.Server
 	ecr *ecrRegistry
 	// near is the registry on loopback without TLS; far is the same behind its own name.
@@ -39,11 +39,11 @@ type scene struct {
 // podTime is far more than a pod on loopback takes to start, or to fail.
 const podTime = 3 * time.Minute
 
-// newScene prepares a scenario with that name. Its image is in ECR and nowhere else; there is no
+// newFixture prepares a scenario with that name. Its image is in ECR and nowhere else; there is no
 // hosts.toml and no file of berth.
-func newScene(t *testing.T, b *bed, name string) *scene {
+func newFixture(t *testing.T, b *daemonFixture, name string) *fixture {
 	t.Helper()
-	s := &scene{T: t, bed: b, aws: startAWS(t), containerdLog: b.daemon.LogSize()}
+	s := &fixture{T: t, daemonFixture: b, aws: startAWS(t), containerdLog: b.daemon.LogSize()}
 	s.image = ecrHost + "/" + name + ":v1"
 	s.config = manifest(configFile)
 	s.env = nodeEnv(t, s.aws)
@@ -56,9 +56,9 @@ func newScene(t *testing.T, b *bed, name string) *scene {
 	s.ecr = &ecrRegistry{aws: s.aws, content: content}
 	s.near = s.listen(s.ecr)
 	s.far = s.behind(ecrHost, s.ecr)
-	stranger := upstream.Basic("nobody", "knows", upstream.Status(http.StatusNotFound))
-	s.mirror = s.listen(stranger)
-	s.hub = s.behind("registry-1.docker.io", stranger)
+	other := upstream.Basic("nobody", "knows", upstream.Status(http.StatusNotFound))
+	s.mirror = s.listen(other)
+	s.hub = s.behind("registry-1.docker.io", other)
 
 	pause := upstream.NewContent()
 	s.check(pause.Push(t.Context(), "pause:e2e", b.image(t)))
@@ -67,14 +67,14 @@ func newScene(t *testing.T, b *bed, name string) *scene {
 	return s
 }
 
-func (s *scene) check(err error) {
+func (s *fixture) check(err error) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
 	}
 }
 
-func (s *scene) listen(answer http.Handler) *upstream.Decoy {
+func (s *fixture) listen(answer http.Handler) *upstream.Decoy {
 	s.Helper()
 	d, err := upstream.Listen("127.0.0.1", nil, answer)
 	s.check(err)
@@ -82,7 +82,7 @@ func (s *scene) listen(answer http.Handler) *upstream.Decoy {
 	return d
 }
 
-func (s *scene) behind(host string, answer http.Handler) *upstream.Decoy {
+func (s *fixture) behind(host string, answer http.Handler) *upstream.Decoy {
 	s.Helper()
 	d, err := s.proxy.Decoy(host, answer)
 	s.check(err)
@@ -90,7 +90,7 @@ func (s *scene) behind(host string, answer http.Handler) *upstream.Decoy {
 }
 
 // hostsNear writes a foreign file that leads containerd to a registry on loopback in place of ECR.
-func (s *scene) hostsNear() {
+func (s *fixture) hostsNear() {
 	s.Helper()
 	dir := filepath.Join(s.root, certsDir, ecrHost)
 	s.check(os.MkdirAll(dir, 0o755))
@@ -99,29 +99,29 @@ func (s *scene) hostsNear() {
 }
 
 // apply applies this RegistryConfig, given without its first two lines.
-func (s *scene) apply(config string) {
+func (s *fixture) apply(config string) {
 	s.Helper()
 	apply(s.T, s.root, config, s.env)
 }
 
 // catchAll puts the mirror before every registry without an entry.
-func (s *scene) catchAll() string {
+func (s *fixture) catchAll() string {
 	return fmt.Sprintf("mirrors:\n- upstream: \"*\"\n  endpoints:\n  - url: http://%s\n", s.mirror.Addr())
 }
 
 // start starts kubelet with our provider and a pod of the image.
-func (s *scene) start() {
+func (s *fixture) start() {
 	s.Helper()
 	n := node{args: providerFlags(s.root), runs: filepath.Join(s.TempDir(), "runs")}
 	s.startWith(n.binDir(s.T))
 }
 
-func (s *scene) startWith(binDir string) {
+func (s *fixture) startWith(binDir string) {
 	s.Helper()
 	config, err := filepath.Abs(s.config)
 	s.check(err)
 	s.kubelet, err = standalone.Start(standalone.Options{
-		Program:        s.bed.kubelet.path,
+		Program:        s.daemonFixture.kubelet.path,
 		Socket:         s.daemon.Socket(),
 		ProviderConfig: config,
 		ProviderBinDir: binDir,
@@ -141,7 +141,7 @@ spec:
 }
 
 // runs waits until the pod's container runs.
-func (s *scene) runs() {
+func (s *fixture) runs() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), podTime)
 	defer cancel()
@@ -158,7 +158,7 @@ func (s *scene) runs() {
 }
 
 // fails waits until the first pull has failed.
-func (s *scene) fails() {
+func (s *fixture) fails() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), podTime)
 	defer cancel()
@@ -173,7 +173,7 @@ func (s *scene) fails() {
 }
 
 // leaks returns the requests that carried a credential to a host that must not have it.
-func (s *scene) leaks() []string {
+func (s *fixture) leaks() []string {
 	var found []string
 	for name, d := range map[string]*upstream.Decoy{"mirror": s.mirror, "Docker Hub": s.hub} {
 		for _, r := range d.Requests() {
@@ -186,7 +186,7 @@ func (s *scene) leaks() []string {
 }
 
 // finish ends the scenario and checks the conditions that hold after each.
-func (s *scene) finish() {
+func (s *fixture) finish() {
 	log := ""
 	if s.kubelet != nil {
 		must(s.T, s.kubelet.Stop())

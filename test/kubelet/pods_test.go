@@ -15,12 +15,12 @@ import (
 // TestPods starts pods with an ECR image: kubelet, provider and containerd are real; AWS and its
 // registry are fakes on loopback.
 func TestPods(t *testing.T) {
-	b := newBed(t)
+	b := newDaemonFixture(t)
 	for _, c := range []struct {
 		name string
-		run  func(*scene)
+		run  func(*fixture)
 	}{
-		{"instance-profile", func(s *scene) {
+		{"instance-profile", func(s *fixture) {
 			s.start()
 			s.runs()
 			s.servedTo(profileKey)
@@ -28,20 +28,20 @@ func TestPods(t *testing.T) {
 				s.Errorf("%d calls of ECR, want 1", n)
 			}
 		}},
-		{"static-keys", func(s *scene) {
+		{"static-keys", func(s *fixture) {
 			deny(s.aws, profileKey)
 			s.start()
 			s.runs()
 			s.servedTo(staticKey)
 		}},
-		{"no-instance-profile", func(s *scene) {
+		{"no-instance-profile", func(s *fixture) {
 			s.aws.SetNotEC2(true)
 			s.config = manifest(configDir)
 			s.start()
 			s.runs()
 			s.servedTo(staticKey)
 		}},
-		{"both-denied", func(s *scene) {
+		{"both-denied", func(s *fixture) {
 			deny(s.aws, profileKey)
 			deny(s.aws, staticKey)
 			s.start()
@@ -52,7 +52,7 @@ func TestPods(t *testing.T) {
 				s.Error("the registry was not asked at all")
 			}
 		}},
-		{"foreign-hosts-file", func(s *scene) {
+		{"foreign-hosts-file", func(s *fixture) {
 			// There are no rules that list the hosts of the file.
 			s.hostsNear()
 			s.start()
@@ -63,7 +63,7 @@ func TestPods(t *testing.T) {
 				s.Error("the registry was not asked at all")
 			}
 		}},
-		{"catch-all-mirror", func(s *scene) {
+		{"catch-all-mirror", func(s *fixture) {
 			s.apply(s.catchAll())
 			s.start()
 			s.fails()
@@ -71,7 +71,7 @@ func TestPods(t *testing.T) {
 			s.askedBoth(s.mirror, s.far)
 			s.servedTo()
 		}},
-		{"catch-all-mirror-naive-provider", func(s *scene) {
+		{"catch-all-mirror-naive-provider", func(s *fixture) {
 			// The same with a provider that does not know hosts.toml.
 			s.naive = true
 			s.apply(s.catchAll())
@@ -79,7 +79,7 @@ func TestPods(t *testing.T) {
 			s.fails()
 			s.askedBoth(s.mirror, s.far)
 		}},
-		{"named-registry", func(s *scene) {
+		{"named-registry", func(s *fixture) {
 			// The configuration names the registry, so it has a directory of its own that leads
 			// past the mirror.
 			s.apply(s.catchAll() + "registries:\n- host: " + ecrHost + "\n")
@@ -95,7 +95,7 @@ func TestPods(t *testing.T) {
 				}
 			}
 		}},
-		{"mirror-in-ecr-misses", func(s *scene) {
+		{"mirror-in-ecr-misses", func(s *fixture) {
 			// The mirror gets its token from hosts.toml and does not have the image; the upstream
 			// is asked and does not receive the token.
 			s.hubImage()
@@ -105,7 +105,7 @@ func TestPods(t *testing.T) {
 			s.askedBoth(s.far, s.hub)
 			s.servedTo(profileKey)
 		}},
-		{"mirror-in-ecr-misses-naive-provider", func(s *scene) {
+		{"mirror-in-ecr-misses-naive-provider", func(s *fixture) {
 			s.naive = true
 			s.hubImage()
 			s.apply(hubInECR)
@@ -114,12 +114,12 @@ func TestPods(t *testing.T) {
 			s.askedBoth(s.far, s.hub)
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(newScene(t, b, c.name)) })
+		t.Run(c.name, func(t *testing.T) { c.run(newFixture(t, b, c.name)) })
 	}
 }
 
 // servedTo checks that the registry has admitted tokens of exactly these keys.
-func (s *scene) servedTo(keys ...fakeaws.Key) {
+func (s *fixture) servedTo(keys ...fakeaws.Key) {
 	s.Helper()
 	want := map[string]bool{}
 	for _, k := range keys {
@@ -134,14 +134,14 @@ func (s *scene) servedTo(keys ...fakeaws.Key) {
 const hubInECR = "mirrors:\n- upstream: docker.io\n  endpoints:\n  - url: https://" + ecrHost + "/docker-hub\n"
 
 // hubImage gives the pod an image of Docker Hub, for which kubelet asks the provider.
-func (s *scene) hubImage() {
+func (s *fixture) hubImage() {
 	s.Helper()
 	s.image = "docker.io/library/app:v1"
 	s.config = config(s.T, "  matchImages:\n", "  matchImages:\n  - docker.io\n")
 }
 
 // askedBoth checks that the token could have leaked.
-func (s *scene) askedBoth(first, second *upstream.Decoy) {
+func (s *fixture) askedBoth(first, second *upstream.Decoy) {
 	s.Helper()
 	if len(first.Requests()) == 0 || len(second.Requests()) == 0 {
 		s.Errorf("%d requests for the first host, %d for the second: want both asked", len(first.Requests()), len(second.Requests()))
@@ -149,7 +149,7 @@ func (s *scene) askedBoth(first, second *upstream.Decoy) {
 }
 
 // wantReason checks that a line of kubelet's log has our reason.
-func (s *scene) wantReason(parts ...string) {
+func (s *fixture) wantReason(parts ...string) {
 	s.Helper()
 	for _, line := range reasons(s.kubelet.Log()) {
 		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {

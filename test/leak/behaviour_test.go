@@ -25,9 +25,9 @@ var (
 	manifestDigest = digest.FromString(manifestBody)
 )
 
-// mood is how one server behaves during one pull. It depends only on the seed, so that Berth and
+// behaviour is how one server behaves during one pull. It depends only on the seed, so that Berth and
 // the control get the same answers.
-type mood struct {
+type behaviour struct {
 	auth     string // "", basic, never, bearer
 	realm    string // own, sibling, evil, plain
 	answer   string // serve, 403, 404, 500, 429, drop, redirect
@@ -37,11 +37,11 @@ type mood struct {
 	tokenGet int    // and with a GET
 }
 
-func (d *decoy) mood(pull int) mood {
+func (d *decoy) behaviour(pull int) behaviour {
 	h := fnv.New64a()
-	fmt.Fprint(h, d.world.round.id, pull, d.scheme, d.address)
-	rnd := &draw{Rand: rand.New(rand.NewPCG(d.world.seed, h.Sum64()))}
-	return mood{
+	fmt.Fprint(h, d.network.round.id, pull, d.scheme, d.address)
+	rnd := &generator{Rand: rand.New(rand.NewPCG(d.network.seed, h.Sum64()))}
+	return behaviour{
 		auth:     pick(rnd, "", "", "basic", "basic", "basic", "basic", "never", "bearer", "bearer", "bearer"),
 		realm:    pick(rnd, "own", "own", "own", "sibling", "evil", "evil", "plain"),
 		answer:   pick(rnd, "serve", "serve", "serve", "serve", "serve", "serve", "403", "404", "404", "500", "429", "redirect"),
@@ -83,10 +83,10 @@ func leading(target string, at place, led *lead, how string) string {
 }
 
 func (d *decoy) behave(w http.ResponseWriter, r *http.Request, at place, led *lead) {
-	d.world.mu.Lock()
-	pull := d.world.pull
-	d.world.mu.Unlock()
-	m := d.mood(pull)
+	d.network.mu.Lock()
+	pull := d.network.pull
+	d.network.mu.Unlock()
+	m := d.behaviour(pull)
 	authorized := r.Header.Get("Authorization") != ""
 	switch {
 	case r.URL.Path == "/token":
@@ -114,7 +114,7 @@ func (d *decoy) behave(w http.ResponseWriter, r *http.Request, at place, led *le
 }
 
 // issue serves a token endpoint.
-func (d *decoy) issue(w http.ResponseWriter, r *http.Request, m mood) {
+func (d *decoy) issue(w http.ResponseWriter, r *http.Request, m behaviour) {
 	status := m.tokenGet
 	if r.Method == http.MethodPost {
 		if m.token != "serve" {
@@ -132,9 +132,9 @@ func (d *decoy) issue(w http.ResponseWriter, r *http.Request, m mood) {
 }
 
 func (d *decoy) challenge(w http.ResponseWriter, scheme, realm string, at place, led *lead) {
-	d.world.mu.Lock()
-	d.world.challenged[at.scheme+at.host] = true
-	d.world.mu.Unlock()
+	d.network.mu.Lock()
+	d.network.challenged[at.scheme+at.host] = true
+	d.network.mu.Unlock()
 	value := `Basic realm="registry"`
 	if scheme == "bearer" {
 		target := map[string]string{

@@ -21,9 +21,9 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-// world is every host that a node can reach: one server on loopback for each scheme and address. No
+// network is every host that a node can reach: one server on loopback for each scheme and address. No
 // name is resolved.
-type world struct {
+type network struct {
 	seed      uint64
 	round     *round
 	fake      *fakeaws.Server
@@ -53,8 +53,8 @@ func newTally() *tally {
 	return &tally{verdicts: map[verdict]int{}, kinds: map[string]int{}, seen: map[string]bool{}}
 }
 
-func newWorld(seed uint64, r *round, fake *fakeaws.Server, a *authority, t *tally) *world {
-	w := &world{seed: seed, round: r, fake: fake, authority: a, tally: t, decoys: map[string]*decoy{}, challenged: map[string]bool{}}
+func newWorld(seed uint64, r *round, fake *fakeaws.Server, a *authority, t *tally) *network {
+	w := &network{seed: seed, round: r, fake: fake, authority: a, tally: t, decoys: map[string]*decoy{}, challenged: map[string]bool{}}
 	w.transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			return w.dial(ctx, "http", addr)
@@ -75,13 +75,13 @@ func newWorld(seed uint64, r *round, fake *fakeaws.Server, a *authority, t *tall
 	return w
 }
 
-// client makes a client of containerd use this world.
-func (w *world) client(c *http.Client) error {
+// client makes a client of containerd use this network.
+func (w *network) client(c *http.Client) error {
 	c.Transport = w.transport
 	return nil
 }
 
-func (w *world) dial(ctx context.Context, scheme, addr string) (net.Conn, error) {
+func (w *network) dial(ctx context.Context, scheme, addr string) (net.Conn, error) {
 	d, err := w.decoy(scheme, addr)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (w *world) dial(ctx context.Context, scheme, addr string) (net.Conn, error)
 }
 
 // next begins a pull.
-func (w *world) next(pull int) {
+func (w *network) next(pull int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pull = pull
@@ -100,7 +100,7 @@ func (w *world) next(pull int) {
 
 // decoy is one server: a registry, token server or object store.
 type decoy struct {
-	world    *world
+	network  *network
 	scheme   string
 	address  string // host:port
 	listener net.Listener
@@ -108,7 +108,7 @@ type decoy struct {
 	done     chan struct{}
 }
 
-func (w *world) decoy(scheme, addr string) (*decoy, error) {
+func (w *network) decoy(scheme, addr string) (*decoy, error) {
 	addr = strings.ToLower(addr)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +119,7 @@ func (w *world) decoy(scheme, addr string) (*decoy, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &decoy{world: w, scheme: scheme, address: addr, listener: l, done: make(chan struct{})}
+	d := &decoy{network: w, scheme: scheme, address: addr, listener: l, done: make(chan struct{})}
 	d.server = &http.Server{Handler: d, ErrorLog: stdlog.New(io.Discard, "", 0)}
 	serve := l
 	if scheme == "https" {
@@ -142,7 +142,7 @@ func (w *world) decoy(scheme, addr string) (*decoy, error) {
 	return d, nil
 }
 
-func (w *world) close() error {
+func (w *network) close() error {
 	w.transport.CloseIdleConnections()
 	for _, d := range w.decoys {
 		if err := d.server.Close(); err != nil {
@@ -153,7 +153,7 @@ func (w *world) close() error {
 	return nil
 }
 
-// ServeHTTP searches the request for secrets and then misbehaves as its mood says.
+// ServeHTTP searches the request for secrets and then misbehaves as its behaviour says.
 func (d *decoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
@@ -161,7 +161,7 @@ func (d *decoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	at := placeOf(&url.URL{Scheme: d.scheme, Host: d.address, Path: r.URL.Path})
 	led := leadOf(r.URL.Query())
-	d.world.look(at, led, everything(r, body))
+	d.network.look(at, led, everything(r, body))
 	d.behave(w, r, at, led)
 }
 
@@ -183,7 +183,7 @@ func everything(r *http.Request, body []byte) string {
 }
 
 // look records each secret in a request.
-func (w *world) look(p place, led *lead, text string) {
+func (w *network) look(p place, led *lead, text string) {
 	w.mu.Lock()
 	pull, challenged := w.pull, w.challenged[p.scheme+p.host]
 	w.mu.Unlock()
@@ -202,7 +202,7 @@ func (w *world) look(p place, led *lead, text string) {
 			}
 			return false
 		}
-		w.tally.add(w, s.what, "login", pull, p, led, judge(may, p, led, challenged))
+		w.tally.add(w, s.what, "login", pull, p, led, verdictOf(may, p, led, challenged))
 	}
 	for _, token := range tokenForm.FindAllString(text, -1) {
 		issued, ok := w.fake.Token(token)
@@ -211,12 +211,12 @@ func (w *world) look(p place, led *lead, text string) {
 		}
 		s := scope{string(issued.Service), issued.Region}
 		may := func(p place) bool { return w.round.ecrMayHave(s, p) }
-		w.tally.add(w, "a token of "+s.service+" "+s.region, s.service, pull, p, led, judge(may, p, led, challenged))
+		w.tally.add(w, "a token of "+s.service+" "+s.region, s.service, pull, p, led, verdictOf(may, p, led, challenged))
 	}
 }
 
 // add counts a case once.
-func (t *tally) add(w *world, what, kind string, pull int, p place, led *lead, v verdict) {
+func (t *tally) add(w *network, what, kind string, pull int, p place, led *lead, v verdict) {
 	key := fmt.Sprint(w.round.id, pull, what, p.scheme, p.host, v)
 	if t.seen[key] {
 		return
@@ -236,7 +236,7 @@ func (t *tally) add(w *world, what, kind string, pull int, p place, led *lead, v
 	t.leaks = append(t.leaks, fmt.Sprintf("round %s, %s: %s was seen at %s%s", w.round.id, w.round.images[pull].ref, what, p, by))
 }
 
-// authority signs the certificates of the world.
+// authority signs the certificates of the network.
 type authority struct {
 	key      *ecdsa.PrivateKey
 	cert     *x509.Certificate

@@ -14,7 +14,7 @@ import (
 
 type object = map[string]any
 
-func (d *draw) config(fake *fakeaws.Server) object {
+func (d *generator) config(fake *fakeaws.Server) object {
 	c := object{"apiVersion": config.APIVersion, "kind": config.Kind}
 	d.focus = pick(d, "", "", "harbor.corp", "harbor.corp:8443", "plain.corp:5000", "plain.corp:5000", "mirror.corp", "images.corp")
 	var mirrors []object
@@ -60,7 +60,7 @@ func (d *draw) config(fake *fakeaws.Server) object {
 	return c
 }
 
-func (d *draw) mirror(upstream string) object {
+func (d *generator) mirror(upstream string) object {
 	m := object{"upstream": upstream, "upstreamFallback": d.chance(60)}
 	var endpoints []object
 	seen := map[string]bool{}
@@ -88,7 +88,7 @@ func (d *draw) mirror(upstream string) object {
 	return m
 }
 
-func (d *draw) mirrorsTo(upstream, url string) {
+func (d *generator) mirrorsTo(upstream, url string) {
 	host := hostOf(url)
 	d.round.mirrored[upstream] = append(d.round.mirrored[upstream], host)
 	d.hosts = append(d.hosts, host)
@@ -104,7 +104,7 @@ func hostOf(url string) string {
 }
 
 // newLogin returns a random login; sometimes one password serves two hosts.
-func (d *draw) newLogin(name string) login {
+func (d *generator) newLogin(name string) login {
 	host, path, _ := strings.Cut(name, "/")
 	l := login{host: host, path: path}
 	if n := len(d.round.logins); n > 0 && d.chance(15) {
@@ -117,7 +117,7 @@ func (d *draw) newLogin(name string) login {
 	return l
 }
 
-func (d *draw) registry(name string) object {
+func (d *generator) registry(name string) object {
 	l := d.newLogin(name)
 	r := object{"host": name, "auth": pick(d, "auto", "basic", "token")}
 	d.hosts = append(d.hosts, l.host)
@@ -146,7 +146,7 @@ func (d *draw) registry(name string) object {
 }
 
 // owns adds a login and makes it an owner of its password.
-func (d *draw) owns(l login) {
+func (d *generator) owns(l login) {
 	r := d.round
 	r.logins = append(r.logins, l)
 	for i := range r.secrets {
@@ -162,7 +162,7 @@ func (d *draw) owns(l login) {
 
 // dockerConfig writes a pull secret. Its logins may use plain http where an entry of registries
 // allows it for the whole path.
-func (d *draw) dockerConfig(registries []object) string {
+func (d *generator) dockerConfig(registries []object) string {
 	auths := object{}
 	for _, name := range some(d, 1+d.IntN(3), d.about(loginNames())) {
 		l := d.newLogin(name)
@@ -184,7 +184,7 @@ func (d *draw) dockerConfig(registries []object) string {
 
 // ecr returns random credentials for ECR: working keys of this round alone, or the instance profile
 // first, or keys that AWS refuses.
-func (d *draw) ecr(fake *fakeaws.Server) object {
+func (d *generator) ecr(fake *fakeaws.Server) object {
 	key := fakeaws.Key{ID: "AKIA" + strings.ToUpper(d.round.id), Secret: canary + "-aws-" + d.round.id}
 	fake.AddKey(key)
 	d.round.secrets = append(d.round.secrets, secret{what: "the AWS key", value: key.Secret})

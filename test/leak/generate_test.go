@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// draw makes random choices.
-type draw struct {
+// generator makes random choices.
+type generator struct {
 	*rand.Rand
 	round  *round
 	dir    string
@@ -18,7 +18,7 @@ type draw struct {
 }
 
 // about returns those of names that belong to the focus, most of the time.
-func (d *draw) about(names []string) []string {
+func (d *generator) about(names []string) []string {
 	if d.focus == "" || d.chance(30) {
 		return names
 	}
@@ -34,12 +34,12 @@ func (d *draw) about(names []string) []string {
 	return out
 }
 
-func (d *draw) chance(percent int) bool { return d.IntN(100) < percent }
+func (d *generator) chance(percent int) bool { return d.IntN(100) < percent }
 
-func pick[T any](d *draw, all ...T) T { return all[d.IntN(len(all))] }
+func pick[T any](d *generator, all ...T) T { return all[d.IntN(len(all))] }
 
 // some returns up to n different elements.
-func some(d *draw, n int, all []string) []string {
+func some(d *generator, n int, all []string) []string {
 	var out []string
 	for _, i := range d.Perm(len(all))[:min(n, len(all))] {
 		out = append(out, all[i])
@@ -87,7 +87,7 @@ func endpointURLs() []string {
 }
 
 // foreignFiles adds foreign directories to certs.d.
-func (d *draw) foreignFiles() error {
+func (d *generator) foreignFiles() error {
 	if !d.chance(50) {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (d *draw) foreignFiles() error {
 }
 
 // image returns a random image; most are of registries that the config names.
-func (d *draw) image() image {
+func (d *generator) image() image {
 	registry := ""
 	switch n := d.IntN(100); {
 	case n < 60 && len(d.hosts) > 0:

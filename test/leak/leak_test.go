@@ -104,7 +104,7 @@ type trial struct {
 
 // run is one round: a config, Berth, then the control with the same servers.
 func (tr *trial) run(ctx context.Context, dir string, n int) error {
-	r, err := tr.draw(ctx, dir, n)
+	r, err := tr.nextRound(ctx, dir, n)
 	if err != nil {
 		return err
 	}
@@ -138,8 +138,8 @@ func (tr *trial) run(ctx context.Context, dir string, n int) error {
 	return tr.quiet(r)
 }
 
-// draw returns the nth round. A config that Berth refuses is counted and replaced.
-func (tr *trial) draw(ctx context.Context, dir string, n int) (*round, error) {
+// nextRound returns the nth round. A config that Berth refuses is counted and replaced.
+func (tr *trial) nextRound(ctx context.Context, dir string, n int) (*round, error) {
 	rnd := rand.New(rand.NewPCG(tr.seed, uint64(n)))
 	for attempt := range 20 {
 		r, err := newRound(rnd, fmt.Sprintf("r%dx%d", n, attempt), filepath.Join(dir, fmt.Sprint(attempt)), tr.fake, perRound)
@@ -168,7 +168,7 @@ func (tr *trial) pulls(ctx context.Context, r *round, certsDir string, t *tally,
 		if !img.bare {
 			var err error
 			p, err = credential(ctx, img.name)
-			fmt.Fprintln(&r.spoken, err)
+			fmt.Fprintln(&r.output, err)
 			withheld := (*credprovider.WithheldError)(nil)
 			t.mu.Lock()
 			switch {
@@ -194,8 +194,8 @@ func (tr *trial) pulls(ctx context.Context, r *round, certsDir string, t *tally,
 
 // quiet searches Berth's output, and files that others can read, for secrets.
 func (tr *trial) quiet(r *round) error {
-	if shows(r.spoken.String()) {
-		return fmt.Errorf("a secret shows in what Berth said: %s", r.spoken.String())
+	if shows(r.output.String()) {
+		return fmt.Errorf("a secret shows in what Berth said: %s", r.output.String())
 	}
 	wide, err := wideFiles(r.root)
 	if err == nil && len(wide) > 0 {
@@ -206,7 +206,7 @@ func (tr *trial) quiet(r *round) error {
 
 // pull does the same as containerd's CRI with a credential without a host: every host that asks
 // gets it.
-func pull(ctx context.Context, w *world, certsDir, ref string, p passed) error {
+func pull(ctx context.Context, w *network, certsDir, ref string, p passed) error {
 	ctx = silent(ctx)
 	resolver := docker.NewResolver(docker.ResolverOptions{
 		Hosts: dockerconfig.ConfigureHosts(ctx, dockerconfig.HostOptions{

@@ -175,9 +175,9 @@ const (
 	byRedirectRealm = "redirect-realm"
 )
 
-// judge returns the verdict. led is nil if containerd asked p without a lead; challenged means that
+// verdictOf returns the verdict. led is nil if containerd asked p without a lead; challenged means that
 // p has asked for a login in this pull.
-func judge(may func(place) bool, p place, led *lead, challenged bool) verdict {
+func verdictOf(may func(place) bool, p place, led *lead, challenged bool) verdict {
 	switch {
 	case may(p):
 		return meant

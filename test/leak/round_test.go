@@ -38,8 +38,8 @@ type round struct {
 	// beyond is what the node has outside of the directories that are
 	// mounted for Berth.
 	beyond string
-	// spoken is all that Berth said: errors, logs, what people are shown.
-	spoken bytes.Buffer
+	// output is all of Berth's output: errors, logs, plans.
+	output bytes.Buffer
 }
 
 // image is what a pod asks for.
@@ -66,7 +66,7 @@ func newRound(rnd *rand.Rand, id, dir string, fake *fakeaws.Server, images int) 
 		plainHosts: map[string]bool{}, ecrNames: map[string]scope{}, mirrored: map[string][]string{},
 	}
 	r.certsDir = filepath.Join(r.root, "etc/containerd/certs.d")
-	d := &draw{Rand: rnd, round: r, dir: dir}
+	d := &generator{Rand: rnd, round: r, dir: dir}
 	document := d.config(fake)
 	b, err := json.Marshal(document) // JSON is YAML
 	if err != nil {
@@ -88,24 +88,24 @@ func newRound(rnd *rand.Rand, id, dir string, fake *fakeaws.Server, images int) 
 func (r *round) apply(ctx context.Context) error {
 	cfg, warnings, err := config.Load(r.file)
 	if err != nil {
-		fmt.Fprintln(&r.spoken, err)
+		fmt.Fprintln(&r.output, err)
 		if strings.Contains(err.Error(), "over plain http to another machine") {
 			return errRefused
 		}
 		return err
 	}
 	for _, w := range warnings {
-		fmt.Fprintln(&r.spoken, w)
+		fmt.Fprintln(&r.output, w)
 	}
 	m, err := reconcile.Open(r.root)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	log := slog.New(slog.NewJSONHandler(&r.spoken, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(slog.NewJSONHandler(&r.output, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	result, err := m.Apply(ctx, cfg, log)
-	fmt.Fprintf(&r.spoken, "%+v\n%+v\n%v\n", result.Summary(), result.Plan.Notices, err)
-	var noToken *reconcile.TokenError
+	fmt.Fprintf(&r.output, "%+v\n%+v\n%v\n", result.Summary(), result.Plan.Notices, err)
+	var noToken *agent.TokenError
 	if err != nil && !errors.As(err, &noToken) {
 		return err
 	}

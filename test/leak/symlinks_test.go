@@ -25,7 +25,7 @@ const nodeCertsDir = "/etc/containerd/certs.d"
 // put makes a directory of certs.d that holds body as hosts.toml ("" for none): as a file, or
 // through a symlink. The target of a symlink may exist for the node alone, as in a DaemonSet that
 // mounts only certs.d.
-func (d *draw) put(name, body string) error {
+func (d *generator) put(name, body string) error {
 	r := d.round
 	dir := filepath.Join(r.certsDir, name)
 	how := "file"
@@ -209,7 +209,7 @@ func TestALinkIsNoFile(t *testing.T) {
 				t.Errorf("given %t, %v", p.password != "", err)
 			}
 			if withheld := (*credprovider.WithheldError)(nil); c.unknown && (!errors.As(err, &withheld) || !strings.Contains(err.Error(), "mend or remove the hosts.toml of ghcr.io")) {
-				t.Errorf("it is not told what to do: %v", err)
+				t.Errorf("the error names no remedy: %v", err)
 			}
 		})
 	}

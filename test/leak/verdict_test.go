@@ -16,7 +16,7 @@ func at(t *testing.T, s string) place {
 
 // The definition of a leak has its own test: above all, a case that does not count must come from a
 // place that has the secret anyway.
-func TestJudge(t *testing.T) {
+func TestVerdict(t *testing.T) {
 	team := login{host: "harbor.corp", path: "team"}
 	for _, c := range []struct {
 		where, from, how string
@@ -49,7 +49,7 @@ func TestJudge(t *testing.T) {
 		if c.from != "" {
 			led = &lead{from: at(t, c.from), how: c.how}
 		}
-		if got := judge(team.mayHave, at(t, c.where), led, c.challenged); got != c.want {
+		if got := verdictOf(team.mayHave, at(t, c.where), led, c.challenged); got != c.want {
 			t.Errorf("%s, led by %q from %q: %q, want %q", c.where, c.how, c.from, got, c.want)
 		}
 	}

@@ -35,16 +35,16 @@ var (
 	puller = login{"puller", "only pulls"} // as in the page's cluster.yml
 )
 
-// world holds the registries, a workstation and a node.
-type world struct {
+// fixture holds the registries, a workstation and a node.
+type fixture struct {
 	registries map[string]*fakeregistry.Server
 	internet   *internet.Internet
 	dir        string // the working directory of commands, with all files
 }
 
-// newWorld starts the registries and their network. change may put a handler in front of a
+// newFixture starts the registries and their network. change may put a handler in front of a
 // registry; without it Docker Hub has 76 pulls left.
-func newWorld(t *testing.T, change ...func(map[string]http.Handler)) *world {
+func newFixture(t *testing.T, change ...func(map[string]http.Handler)) *fixture {
 	t.Helper()
 	// Its path is short: the path of a socket has at most 107 bytes.
 	dir, err := os.MkdirTemp("", "move")
@@ -52,7 +52,7 @@ func newWorld(t *testing.T, change ...func(map[string]http.Handler)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	w := &world{registries: map[string]*fakeregistry.Server{}, dir: dir}
+	w := &fixture{registries: map[string]*fakeregistry.Server{}, dir: dir}
 	handlers := map[string]http.Handler{}
 	for _, name := range []string{hub, quay, k8s, corp} {
 		var o fakeregistry.Options
@@ -125,7 +125,7 @@ func moved() map[string][]string {
 	return images
 }
 
-func (w *world) fill() {
+func (w *fixture) fill() {
 	for registry, images := range moved() {
 		for _, name := range images {
 			add(w.registries[registry], name)
@@ -153,7 +153,7 @@ func add(s *fakeregistry.Server, name string) {
 
 // programs installs berth and the stand-ins: for the workstation, and for the node, whose files
 // have their own root.
-func (w *world) programs(t *testing.T) {
+func (w *fixture) programs(t *testing.T) {
 	t.Helper()
 	real := berthBinary(t)
 	self, err := os.Executable()
@@ -191,7 +191,7 @@ func berthBinary(t *testing.T) string {
 }
 
 // runtime starts the CRI of the node's containerd, in which Redis runs.
-func (w *world) runtime(t *testing.T) {
+func (w *fixture) runtime(t *testing.T) {
 	t.Helper()
 	r := &fakecri.Runtime{SandboxInfo: map[string]map[string]string{"p": {"info": `{"image":"registry.k8s.io/pause:3.10"}`}}}
 	r.Sandboxes = []*cri.PodSandbox{{Id: "p", Metadata: &cri.PodSandboxMetadata{Name: "rec-0", Namespace: "redis"}}}
@@ -213,7 +213,7 @@ func (w *world) runtime(t *testing.T) {
 }
 
 // write writes a file into the directory and makes its parents.
-func (w *world) write(name, content string) error {
+func (w *fixture) write(name, content string) error {
 	path := filepath.Join(w.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -223,7 +223,7 @@ func (w *world) write(name, content string) error {
 
 // shell runs commands in the directory, on the workstation or on the node, and returns their output
 // and the exit code.
-func (w *world) shell(ctx context.Context, place, commands string) (string, int, error) {
+func (w *fixture) shell(ctx context.Context, place, commands string) (string, int, error) {
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", commands)
 	cmd.Dir = w.dir
 	cmd.Env = append(w.internet.Env(),
@@ -238,7 +238,7 @@ func (w *world) shell(ctx context.Context, place, commands string) (string, int,
 }
 
 // asked returns the number of requests to each registry.
-func (w *world) asked() map[string]int {
+func (w *fixture) asked() map[string]int {
 	n := map[string]int{}
 	for name, s := range w.registries {
 		n[name] = len(s.Requests())

@@ -93,7 +93,7 @@ func limited(handlers map[string]http.Handler) *dockerHub {
 // TestHubPage runs the page from the error to the proof that it is gone.
 func TestHubPage(t *testing.T) {
 	var h *dockerHub
-	w := newWorld(t, func(handlers map[string]http.Handler) { h = limited(handlers) })
+	w := newFixture(t, func(handlers map[string]http.Handler) { h = limited(handlers) })
 	for name, content := range map[string]string{
 		"hub-password": member.password, "node/etc/berth/secrets/docker-hub": member.password,
 	} {

@@ -15,7 +15,7 @@ import (
 
 // block is a fenced block of a page: the words after the fence, and the text.
 //
-//	sh        commands, run in the directory of the world: "node" is on a node,
+//	sh        commands, run in the directory of the fixture: "node" is on a node,
 //	          "inside" is behind the air gap
 //	text      the output of the commands before it, with their exit code
 //	yaml toml a file, if its first line is a comment with its name
@@ -45,7 +45,7 @@ type step struct {
 
 // walk follows a page in its order. The problems are all differences from the page; a command that
 // cannot be run ends the walk.
-func (w *world) walk(ctx context.Context, page string) (steps []step, problems []string) {
+func (w *fixture) walk(ctx context.Context, page string) (steps []step, problems []string) {
 	all := blocksOf(page)
 	for i, b := range all {
 		language, _, _ := strings.Cut(b.info, " ")
@@ -55,7 +55,7 @@ func (w *world) walk(ctx context.Context, page string) (steps []step, problems [
 			err = w.file(b.text)
 		case "text":
 			if i == 0 || !strings.HasPrefix(all[i-1].info, "sh") || b.text == "" {
-				err = fmt.Errorf("no command stands before this output, or it is empty:\n%s", b.text)
+				err = fmt.Errorf("no command comes before this output, or it is empty:\n%s", b.text)
 			}
 		case "sh":
 			var s step
@@ -101,7 +101,7 @@ func fits(shown, printed string) bool {
 // file writes a block that names a file: on the node if the name is absolute. The paths of files
 // that a config names are not resolved below the node's root, so they are replaced by paths of this
 // machine.
-func (w *world) file(content string) error {
+func (w *fixture) file(content string) error {
 	m := fileName.FindStringSubmatch(content)
 	if m == nil {
 		return fmt.Errorf("a file without a name in its first line:\n%s", content)
@@ -115,7 +115,7 @@ func (w *world) file(content string) error {
 }
 
 // run runs a block of commands at the place that it names.
-func (w *world) run(ctx context.Context, b block) (step, error) {
+func (w *fixture) run(ctx context.Context, b block) (step, error) {
 	place := "workstation"
 	w.internet.All()
 	for _, word := range strings.Fields(b.info)[1:] {
@@ -146,7 +146,7 @@ const page = "../../docs/move-to-a-private-registry.md"
 
 // TestPage follows the page, and checks the registries afterwards.
 func TestPage(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestPage(t *testing.T) {
 }
 
 // checkMoved checks that every image is at the page's destination, byte for byte.
-func (w *world) checkMoved(t *testing.T) {
+func (w *fixture) checkMoved(t *testing.T) {
 	t.Helper()
 	for from, images := range moved() {
 		for _, name := range images {
@@ -191,7 +191,7 @@ func (w *world) checkMoved(t *testing.T) {
 }
 
 // checkSecrets checks that only registry.corp gets a login, and that no output has a password.
-func (w *world) checkSecrets(t *testing.T, steps []step) {
+func (w *fixture) checkSecrets(t *testing.T, steps []step) {
 	t.Helper()
 	for name, s := range w.registries {
 		for _, r := range s.Requests() {
@@ -207,13 +207,13 @@ func (w *world) checkSecrets(t *testing.T, steps []step) {
 		}
 	}
 	if refused := w.internet.Refused(); len(refused) > 0 {
-		t.Errorf("somebody wanted to leave the machine: %q", refused)
+		t.Errorf("requests would have left the machine: %q", refused)
 	}
 }
 
 // checkSwitched checks that nodes ask only registry.corp from the time when the network to Docker
 // Hub is closed until berth restores them.
-func (w *world) checkSwitched(t *testing.T, steps []step) {
+func (w *fixture) checkSwitched(t *testing.T, steps []step) {
 	t.Helper()
 	closed, traced := false, 0
 	for _, s := range steps {
@@ -240,7 +240,7 @@ func (w *world) checkSwitched(t *testing.T, steps []step) {
 }
 
 // checkCluster checks that the cluster uses the rewritten manifests.
-func (w *world) checkCluster(t *testing.T) {
+func (w *fixture) checkCluster(t *testing.T) {
 	t.Helper()
 	c, err := openCluster(filepath.Join(w.dir, "cluster.json"))
 	if err != nil {
@@ -256,7 +256,7 @@ func (w *world) checkCluster(t *testing.T) {
 
 // A page with an error must not pass.
 func TestWalkNotices(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	const lists = "```yaml\n# pod.yaml\nkind: Pod\nspec: {containers: [{image: a:1}]}\n```\n\n```sh\nberth images list -f pod.yaml | head -n 1\n```\n\n"
 	for name, c := range map[string]struct{ page, problem string }{
 		"right":             {lists + "```text\n# docker.io: … image\n```\n", ""},
@@ -270,7 +270,7 @@ func TestWalkNotices(t *testing.T) {
 		"kubectl":           {"```sh\nkubectl delete pod --all\n```\n", "nothing that it knows"},
 		"rke":               {"```sh\nrke up\n```\n", "nothing that it knows"},
 		"a place":           {"```sh elsewhere\ntrue\n```\n", "not known where that is"},
-		"output of nothing": {"```text\nx\n```\n", "no command stands before"},
+		"output of nothing": {"```text\nx\n```\n", "no command comes before"},
 		"no name":           {"```yaml\nkind: Pod\n```\n", "without a name"},
 		"no language":       {"```\nberth\n```\n", "a block of"},
 		"behind the gap":    {"```sh inside\nberth trace redislabs/redis:7.2.4-64\n```\n", "no host will serve it"},
@@ -283,6 +283,6 @@ func TestWalkNotices(t *testing.T) {
 		}
 	}
 	if len(w.internet.Refused()) == 0 {
-		t.Error("nobody was kept from leaving the machine")
+		t.Error("no request was kept from leaving the machine")
 	}
 }

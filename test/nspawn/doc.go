@@ -7,5 +7,5 @@
 // requests to the mirror are read from a file. At the end the tree is compared with its first
 // state, file by file.
 //
-// It needs root, and the programs that make e2e-systemd builds. Start reading at trial_test.go.
+// It needs root, and the programs that make e2e-systemd builds. Start reading at package_test.go.
 package nspawn

@@ -53,20 +53,20 @@ func TestPackage(t *testing.T) {
 	p.page = readPage(t)
 	t.Run("containerd 1.6 of Debian", func(t *testing.T) {
 		m := newMachine(t)
-		furnish(t, m)
+		addTestFiles(t, m)
 		m.boot()
 		before := m.first(p)
-		m.life(p, noToken)
+		m.lifecycle(p, noToken)
 		m.run(p.page.line("apt-get purge"))
 		m.asBefore(before)
 	})
 	t.Run("containerd 2.4 as it comes", func(t *testing.T) {
 		m := newMachine(t)
-		furnish(t, m)
+		addTestFiles(t, m)
 		containerd2(t, m)
 		m.boot()
 		before := m.first(p)
-		m.life(p, "")
+		m.lifecycle(p, "")
 		m.switchedOff()
 		m.stopped(p)
 		m.removed(p)
@@ -145,9 +145,9 @@ func (m *machine) first(p packages) tree {
 	return look(m.t, m.root)
 }
 
-// life goes through all stages of a package except the purge. atBoot are further upstreams of the
+// lifecycle goes through all stages of a package except the purge. atBoot are further upstreams of the
 // config while the machine boots.
-func (m *machine) life(p packages, atBoot string) {
+func (m *machine) lifecycle(p packages, atBoot string) {
 	m.t.Helper()
 	m.run("cd /srv/trial && " + p.page.line("apt-get install --yes ./"))
 	m.checkUnit()
@@ -256,7 +256,7 @@ func (m *machine) upgraded(p packages) {
 		m.t.Errorf("after the upgrade it is %s", out)
 	}
 	if now := m.property("berth", "InvocationID"); now == invocation || m.property("berth", "ActiveState") != "active" {
-		m.t.Error("the agent was not started anew")
+		m.t.Error("the agent was not restarted")
 	}
 	if m.read("/etc/berth/config.yaml") != config {
 		m.t.Error("the upgrade changed the edited config")
@@ -306,7 +306,7 @@ func (m *machine) removed(p packages) {
 		m.t.Error("the removal took the edited config")
 	}
 	if m.read(hostsFile) != "" {
-		m.t.Error("the removal left a mirror that nobody looks after")
+		m.t.Error("the removal left a mirror that no agent watches")
 	}
 	m.unmirrored("removed", "the package is removed")
 	m.run("cd /srv/trial/newer && " + p.page.line("apt-get install --yes ./"))

@@ -59,16 +59,16 @@ ExecStartPre=/bin/sleep 3
 // environment keeps the agent from asking the metadata service of a cloud.
 const environment = "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1\n"
 
-// theirs is a hosts.toml written by hand.
-const theirs = `server = "https://quay.io"
+// foreignHosts is a hosts.toml written by hand.
+const foreignHosts = `server = "https://quay.io"
 
 [host."https://by-hand.corp"]
   capabilities = ["pull"]
 `
 
-// furnish adds the files of the test before the machine boots: the program in folder inside, its
+// addTestFiles adds the files of the test before the machine boots: the program in folder inside, its
 // units, and foreign files.
-func furnish(t *testing.T, m *machine) {
+func addTestFiles(t *testing.T, m *machine) {
 	t.Helper()
 	for _, dir := range []string{"/srv/trial/newer", "/var/log/journal", filepath.Dir(adopted)} {
 		if err := os.MkdirAll(m.path(dir), 0o755); err != nil {
@@ -82,7 +82,7 @@ func furnish(t *testing.T, m *machine) {
 		m.unit(name, text)
 	}
 	m.write("/etc/default/berth", environment)
-	m.write(adopted, theirs)
+	m.write(adopted, foreignHosts)
 	if err := os.Chmod(m.path(adopted), 0o640); err != nil {
 		t.Fatal(err)
 	}

@@ -54,23 +54,23 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// look is a width and a colour scheme.
-type look struct {
+// viewport is a width and a colour scheme.
+type viewport struct {
 	width int64
 	dark  bool
 }
 
-func (l look) String() string { return fmt.Sprintf("%d-%s", l.width, l.scheme()) }
+func (l viewport) String() string { return fmt.Sprintf("%d-%s", l.width, l.scheme()) }
 
-func (l look) scheme() string {
+func (l viewport) scheme() string {
 	if l.dark {
 		return "dark"
 	}
 	return "light"
 }
 
-// seen is what the browser displayed and requested.
-type seen struct {
+// observed is what the browser displayed and requested.
+type observed struct {
 	Facts
 	Complaints []string // of the console, scripts and the security policy
 	Requests   []string // URLs
@@ -105,7 +105,7 @@ type Label struct {
 
 // visit opens a URL in a new tab and reads the facts. With a name and SCREENSHOTS set, it writes a
 // picture.
-func visit(t *testing.T, browser context.Context, url string, l look, name string) seen {
+func visit(t *testing.T, browser context.Context, url string, l viewport, name string) observed {
 	t.Helper()
 	tab, closeTab := chromedp.NewContext(browser)
 	defer closeTab()
@@ -113,7 +113,7 @@ func visit(t *testing.T, browser context.Context, url string, l look, name strin
 	defer cancel()
 
 	var mu sync.Mutex
-	var s seen
+	var s observed
 	err := chromedp.Listen(tab, func(event any) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -147,7 +147,7 @@ func visit(t *testing.T, browser context.Context, url string, l look, name strin
 	if err != nil {
 		t.Fatalf("%s at %s: %v", url, l, err)
 	}
-	facts, err := chromedp.Run(tab, chromedp.Evaluate[Facts](lookScript))
+	facts, err := chromedp.Run(tab, chromedp.Evaluate[Facts](factsScript))
 	if err != nil {
 		t.Fatalf("%s at %s: %v", url, l, err)
 	}

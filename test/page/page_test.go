@@ -15,11 +15,11 @@ import (
 	"testing"
 )
 
-//go:embed look.js
-var lookScript string
+//go:embed facts.js
+var factsScript string
 
-func looks() []look {
-	return []look{{400, false}, {400, true}, {1400, false}, {1400, true}}
+func viewports() []viewport {
+	return []viewport{{400, false}, {400, true}, {1400, false}, {1400, true}}
 }
 
 // servePages starts the server of made-up snapshots and returns their URLs by name.
@@ -54,8 +54,8 @@ func servePages(t *testing.T) map[string]string {
 	return urls
 }
 
-// judge returns the faults of a page, independent of its content.
-func judge(s seen, url string) []string {
+// faults returns the faults of a page, independent of its content.
+func faults(s observed, url string) []string {
 	var wrong []string
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	for _, c := range s.Complaints {
@@ -141,10 +141,10 @@ func TestPage(t *testing.T) {
 		t.Fatalf("pages %v", urls)
 	}
 	for name, url := range urls {
-		for _, l := range looks() {
+		for _, l := range viewports() {
 			t.Run(name+"/"+l.String(), func(t *testing.T) {
 				s := visit(t, browser, url, l, name)
-				for _, w := range judge(s, url) {
+				for _, w := range faults(s, url) {
 					t.Error(w)
 				}
 				for _, want := range texts[name] {
@@ -173,7 +173,7 @@ func TestRefresh(t *testing.T) {
 	urls := servePages(t)
 	browser := startBrowser(t)
 	for query, want := range map[string]string{"?refresh=300": "300", "?refresh=1": "", "?refresh=0;url=http://evil.example": ""} {
-		s := visit(t, browser, urls["healthy"]+query, look{1400, false}, "")
+		s := visit(t, browser, urls["healthy"]+query, viewport{1400, false}, "")
 		if s.Refresh != want {
 			t.Errorf("%s: reloads every %q seconds, want %q", query, s.Refresh, want)
 		}
@@ -184,7 +184,7 @@ func TestRefresh(t *testing.T) {
 }
 
 // The harness must find each fault that it looks for.
-func TestJudgeNotices(t *testing.T) {
+func TestFaultsAreFound(t *testing.T) {
 	const filler = "<p>1<p>2<p>3<p>4<p>5<p>6<p>7<p>8<p>9<p>10<p>11"
 	const good = `<style>p{color:#000;background:#fff}</style>` + filler
 	bad := map[string]string{
@@ -211,7 +211,9 @@ func TestJudgeNotices(t *testing.T) {
 		fmt.Fprint(w, "<!DOCTYPE html><title>x</title><link rel=icon href=data:,>"+body)
 	}))
 	defer server.Close()
-	check := func() []string { return judge(visit(t, browser, server.URL+"/", look{400, false}, ""), server.URL+"/") }
+	check := func() []string {
+		return faults(visit(t, browser, server.URL+"/", viewport{400, false}, ""), server.URL+"/")
+	}
 	body = good
 	if wrong := check(); len(wrong) > 0 {
 		t.Errorf("a good page: %q", wrong)

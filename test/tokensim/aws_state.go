@@ -8,12 +8,12 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// weather is the state of AWS for one region for some time.
-type weather int
+// awsState is the state of AWS for one region for some time.
+type awsState int
 
 const (
-	fair weather = iota
-	slow         // up to 25 seconds
+	fair awsState = iota
+	slow          // up to 25 seconds
 	denied
 	rejected // the keys have expired
 	roleless
@@ -27,24 +27,24 @@ const (
 	kinds
 )
 
-// spell is a state and its duration.
-type spell struct {
-	kind  weather
+// phase is a state and its duration.
+type phase struct {
+	kind  awsState
 	since time.Time
 	until time.Time
-	// life is the life of tokens issued during the spell.
+	// life is the life of tokens issued during the phase.
 	life time.Duration
 }
 
-// following draws the spell after s.
-func (s spell) following(rnd *rand.Rand, now time.Time) spell {
-	n := spell{since: now, life: 12 * time.Hour}
+// following draws the phase after s.
+func (s phase) following(rnd *rand.Rand, now time.Time) phase {
+	n := phase{since: now, life: 12 * time.Hour}
 	var mean time.Duration
 	switch {
 	case s.kind != fair || s.until.IsZero():
 		mean = 6 * 24 * time.Hour
 	default:
-		n.kind = 1 + weather(rnd.IntN(int(kinds)-1))
+		n.kind = 1 + awsState(rnd.IntN(int(kinds)-1))
 		mean = [...]time.Duration{10 * time.Minute, 10 * time.Minute, time.Hour, 10 * time.Hour}[rnd.IntN(4)]
 	}
 	length := time.Duration(rnd.ExpFloat64() * float64(mean))
@@ -65,10 +65,10 @@ func (s spell) following(rnd *rand.Rand, now time.Time) spell {
 }
 
 // outcome draws how one call ends: its duration and error.
-func (s spell) outcome(rnd *rand.Rand) (time.Duration, error) {
+func (s phase) outcome(rnd *rand.Rand) (time.Duration, error) {
 	kind := s.kind
 	if kind == flaky {
-		kind = weather(rnd.IntN(int(kinds)))
+		kind = awsState(rnd.IntN(int(kinds)))
 	}
 	quick := 30*time.Millisecond + time.Duration(rnd.Int64N(int64(300*time.Millisecond)))
 	long := time.Duration(rnd.Int64N(int64(25 * time.Second)))

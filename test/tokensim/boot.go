@@ -16,8 +16,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// HerdOptions are the size of the cluster and its quota at AWS.
-type HerdOptions struct {
+// ClusterOptions are the size of the cluster and its quota at AWS.
+type ClusterOptions struct {
 	Seed  uint64
 	Nodes int
 	// Quota is how many calls a second AWS answers for the account in the region; Burst is the most
@@ -30,9 +30,9 @@ type HerdOptions struct {
 	Make Make
 }
 
-// HerdReport is the outcome for a cluster.
-type HerdReport struct {
-	HerdOptions
+// ClusterReport is the outcome for a cluster.
+type ClusterReport struct {
+	ClusterOptions
 	// Ready is the time from the start of the first second until each node had its token, sorted.
 	// Nodes that never had one are missing.
 	Ready []time.Duration
@@ -48,7 +48,7 @@ type HerdReport struct {
 
 // Percentile returns the time by which a part of all nodes was ready, and false if that many never
 // were.
-func (r HerdReport) Percentile(part float64) (time.Duration, bool) {
+func (r ClusterReport) Percentile(part float64) (time.Duration, bool) {
 	at := int(part*float64(r.Nodes)+0.9999999) - 1
 	if at >= len(r.Ready) {
 		return 0, false
@@ -56,15 +56,15 @@ func (r HerdReport) Percentile(part float64) (time.Duration, bool) {
 	return r.Ready[max(at, 0)], true
 }
 
-// Herd boots a cluster within one second: each node asks for a token of the same region of one
+// BootCluster boots a cluster within one second: each node asks for a token of the same region of one
 // account.
-func Herd(t *testing.T, o HerdOptions) HerdReport {
-	var report HerdReport
+func BootCluster(t *testing.T, o ClusterOptions) ClusterReport {
+	var report ClusterReport
 	synctest.Test(t, func(*testing.T) { report = boot(o) })
 	return report
 }
 
-func boot(o HerdOptions) HerdReport {
+func boot(o ClusterOptions) ClusterReport {
 	begin := time.Now()
 	quota := &bucket{rate: o.Quota, burst: o.Burst, level: o.Burst, last: begin}
 	aws := &account{begin: begin, bucket: quota, perSecond: map[int]int{}}
@@ -72,10 +72,10 @@ func boot(o HerdOptions) HerdReport {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var ready []time.Duration
-	nodes := make([]*herdNode, o.Nodes)
+	nodes := make([]*clusterNode, o.Nodes)
 	for i := range nodes {
 		rnd := rand.New(rand.NewPCG(o.Seed, uint64(i)))
-		n := &herdNode{aws: aws, rnd: rnd}
+		n := &clusterNode{aws: aws, rnd: rnd}
 		n.served = func() {
 			mu.Lock()
 			defer mu.Unlock()
@@ -102,7 +102,7 @@ func boot(o HerdOptions) HerdReport {
 			break
 		}
 	}
-	r := HerdReport{HerdOptions: o}
+	r := ClusterReport{ClusterOptions: o}
 	booted := int(time.Since(begin) / time.Second)
 	r.Calls, r.Peak = aws.between(0, booted)
 	time.Sleep(o.After)
@@ -177,8 +177,8 @@ func (a *account) between(from, to int) (calls, peak int) {
 	return calls, peak
 }
 
-// herdNode is one node: its token file, and the credential provider's sources in front of AWS.
-type herdNode struct {
+// clusterNode is one node: its token file, and the credential provider's sources in front of AWS.
+type clusterNode struct {
 	aws    *account
 	served func() // called once, when there is a token
 
@@ -188,26 +188,26 @@ type herdNode struct {
 	ready  bool
 }
 
-func (n *herdNode) hasToken() bool {
+func (n *clusterNode) hasToken() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.stored.Usable(time.Now())
 }
 
-func (n *herdNode) between(least, most time.Duration) time.Duration {
+func (n *clusterNode) between(least, most time.Duration) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return least + time.Duration(n.rnd.Int64N(int64(most-least)))
 }
 
-func (n *herdNode) float() float64 {
+func (n *clusterNode) float() float64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.rnd.Float64()
 }
 
 // keep runs a refresher.
-func (n *herdNode) keep(ctx context.Context, make Make) {
+func (n *clusterNode) keep(ctx context.Context, make Make) {
 	r, _ := ecr.ParseHost("111122223333.dkr.ecr.us-east-1.amazonaws.com")
 	var subject Subject
 	subject = make(tokens.Options{Rand: n.float, Changed: func() {
@@ -226,7 +226,7 @@ func (n *herdNode) keep(ctx context.Context, make Make) {
 // kubelet pulls one image as kubelet does: it syncs the pod every ten to fifteen seconds, and pulls
 // again ten seconds after the first failure, twice as long after each further one, at most five
 // minutes.
-func (n *herdNode) kubelet(ctx context.Context) {
+func (n *clusterNode) kubelet(ctx context.Context) {
 	backoff := 10 * time.Second
 	for ctx.Err() == nil {
 		if _, err := n.Renew(ctx, ecr.Registry{}); err == nil {
@@ -242,13 +242,13 @@ func (n *herdNode) kubelet(ctx context.Context) {
 	}
 }
 
-func (n *herdNode) Cached(ecr.Registry) (credprovider.Token, bool) {
+func (n *clusterNode) Cached(ecr.Registry) (credprovider.Token, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.stored, n.stored.Usable(time.Now())
 }
 
-func (n *herdNode) Get(_ context.Context, r ecr.Registry) (credprovider.Token, error) {
+func (n *clusterNode) Get(_ context.Context, r ecr.Registry) (credprovider.Token, error) {
 	t, _ := n.Cached(r)
 	return t, nil
 }
@@ -256,7 +256,7 @@ func (n *herdNode) Get(_ context.Context, r ecr.Registry) (credprovider.Token, e
 // Renew does the same as [credprovider.Tokens] and its chain on an instance with a role and without
 // static keys: it reads the role's keys and calls ECR, both again after 200 to 400 ms if ECR
 // throttles. TestRealChain compares it with them.
-func (n *herdNode) Renew(ctx context.Context, _ ecr.Registry) (credprovider.Token, error) {
+func (n *clusterNode) Renew(ctx context.Context, _ ecr.Registry) (credprovider.Token, error) {
 	for try := range 2 {
 		if try > 0 && !sleep(ctx, n.between(200*time.Millisecond, 400*time.Millisecond)) {
 			break
@@ -278,7 +278,7 @@ func (n *herdNode) Renew(ctx context.Context, _ ecr.Registry) (credprovider.Toke
 	}}
 }
 
-func (n *herdNode) store() credprovider.Token {
+func (n *clusterNode) store() credprovider.Token {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now().Round(0)
@@ -288,4 +288,4 @@ func (n *herdNode) store() credprovider.Token {
 	return n.stored
 }
 
-func (n *herdNode) Scopes() ([]ecr.Registry, error) { return nil, nil }
+func (n *clusterNode) Scopes() ([]ecr.Registry, error) { return nil, nil }

@@ -20,10 +20,10 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// TestHerd: a cluster of a fiftieth of the size, with a fiftieth of the quota. The limit is fifty
+// TestBoot: a cluster of a fiftieth of the size, with a fiftieth of the quota. The limit is fifty
 // seconds.
-func TestHerd(t *testing.T) {
-	r := Herd(t, HerdOptions{Seed: 1, Nodes: 200, Quota: 4, Burst: 4, Make: Berth, After: 15 * time.Hour})
+func TestBoot(t *testing.T) {
+	r := BootCluster(t, ClusterOptions{Seed: 1, Nodes: 200, Quota: 4, Burst: 4, Make: Berth, After: 15 * time.Hour})
 	if at, ok := r.Percentile(0.999); !ok || at > 75*time.Second {
 		t.Errorf("99.9 %% have a token after %s (%t)", at, ok)
 	}
@@ -45,14 +45,14 @@ func TestHerd(t *testing.T) {
 	}
 }
 
-// TestHerdNotices: nodes in lockstep are ready too late, impatient ones call too often.
-func TestHerdNotices(t *testing.T) {
-	o := HerdOptions{Seed: 1, Nodes: 400, Quota: 8, Burst: 8, Make: Lockstep}
-	if at, ok := Herd(t, o).Percentile(0.999); ok && at < 75*time.Second {
+// TestBootNotices: nodes in lockstep are ready too late, impatient ones call too often.
+func TestBootNotices(t *testing.T) {
+	o := ClusterOptions{Seed: 1, Nodes: 400, Quota: 8, Burst: 8, Make: Lockstep}
+	if at, ok := BootCluster(t, o).Percentile(0.999); ok && at < 75*time.Second {
 		t.Errorf("in lockstep 99.9 %% have a token after %s", at)
 	}
 	o.Make, o.Nodes, o.Quota, o.Burst = Naive, 50, 1, 1
-	if r := Herd(t, o); float64(r.Calls)/float64(r.Nodes) < 40 {
+	if r := BootCluster(t, o); float64(r.Calls)/float64(r.Nodes) < 40 {
 		t.Errorf("the impatient ones make %d calls, %d nodes", r.Calls, r.Nodes)
 	}
 }
@@ -81,7 +81,7 @@ func TestBucket(t *testing.T) {
 }
 
 func TestPercentile(t *testing.T) {
-	r := HerdReport{HerdOptions: HerdOptions{Nodes: 1000}}
+	r := ClusterReport{ClusterOptions: ClusterOptions{Nodes: 1000}}
 	for i := range 999 {
 		r.Ready = append(r.Ready, time.Duration(i+1)*time.Second)
 	}
@@ -96,7 +96,7 @@ func TestPercentile(t *testing.T) {
 }
 
 // TestRealChain boots real token files and the real chain, over sockets, in simulated time, and
-// compares them with the nodes of a herd. The server is outside the bubble and gets the time from
+// compares them with the nodes of a cluster. The server is outside the bubble and gets the time from
 // it.
 func TestRealChain(t *testing.T) {
 	const nodes, quota = 40, 0.8
@@ -153,7 +153,7 @@ func TestRealChain(t *testing.T) {
 	if len(ready) != nodes {
 		t.Errorf("%d of %d nodes have a token after 75 s", len(ready), nodes)
 	}
-	model := Herd(t, HerdOptions{Seed: 1, Nodes: nodes, Quota: quota, Burst: 1, Make: Berth})
+	model := BootCluster(t, ClusterOptions{Seed: 1, Nodes: nodes, Quota: quota, Burst: 1, Make: Berth})
 	calls, _ := aws.between(0, 100)
 	if calls < model.Calls*3/4 || calls > model.Calls*4/3 {
 		t.Errorf("%d calls of ECR, the model makes %d", calls, model.Calls)

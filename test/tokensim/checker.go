@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// judge holds the rules. It sees the same events as the node, in true time.
-type judge struct {
+// checker holds the rules. It sees the same events as the node, in true time.
+type checker struct {
 	subject func(ecr.Registry) (credprovider.Token, bool)
 	wall    func() time.Time
 
@@ -68,11 +68,11 @@ const (
 	keptViolations = 8
 )
 
-func newJudge(wall func() time.Time) *judge {
-	return &judge{wall: wall, tokens: map[string]*record{}, broken: map[Rule]int{}, calling: map[string]*history{}}
+func newChecker(wall func() time.Time) *checker {
+	return &checker{wall: wall, tokens: map[string]*record{}, broken: map[Rule]int{}, calling: map[string]*history{}}
 }
 
-func (j *judge) region(r ecr.Registry) *history {
+func (j *checker) region(r ecr.Registry) *history {
 	g, ok := j.calling[keyOf(r)]
 	if !ok {
 		g = &history{as: r}
@@ -82,7 +82,7 @@ func (j *judge) region(r ecr.Registry) *history {
 }
 
 // newCredentials: all regions may be tried at once, independent of earlier failures.
-func (j *judge) newCredentials() {
+func (j *checker) newCredentials() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, g := range j.calling {
@@ -91,7 +91,7 @@ func (j *judge) newCredentials() {
 }
 
 // drew is called for each random number that the refresher draws.
-func (j *judge) drew(x float64) {
+func (j *checker) drew(x float64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := time.Now()
@@ -103,7 +103,7 @@ func (j *judge) drew(x float64) {
 }
 
 // changed is called when the refresher reports a change.
-func (j *judge) changed() {
+func (j *checker) changed() {
 	j.mu.Lock()
 	var all []*history
 	for _, g := range j.calling {
@@ -130,7 +130,7 @@ type call struct {
 }
 
 // calls checks the backoff: a call must not come too soon after the one before.
-func (j *judge) calls(s *source, r ecr.Registry) call {
+func (j *checker) calls(s *source, r ecr.Registry) call {
 	token, have := j.subject(r)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -192,7 +192,7 @@ func (g *history) pause(same bool) (least, most time.Duration) {
 	return least + min(asked, obeyed), most
 }
 
-func (j *judge) ends(c call) *history {
+func (j *checker) ends(c call) *history {
 	g := j.region(c.region)
 	g.inFlight--
 	j.inFlight--
@@ -201,14 +201,14 @@ func (j *judge) ends(c call) *history {
 	return g
 }
 
-func (j *judge) gaveUp(c call) {
+func (j *checker) gaveUp(c call) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.region(c.region).inFlight--
 	j.inFlight--
 }
 
-func (j *judge) failed(c call, err error) {
+func (j *checker) failed(c call, err error) {
 	token, have := j.subject(c.region)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -221,7 +221,7 @@ func (j *judge) failed(c call, err error) {
 	g.err, g.hadToken, g.token = err, have, token.Password
 }
 
-func (j *judge) succeeded(c call, t credprovider.Token) {
+func (j *checker) succeeded(c call, t credprovider.Token) {
 	if !t.Usable(j.wall()) {
 		j.failed(c, ecr.Busy)
 		return

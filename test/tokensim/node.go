@@ -16,7 +16,7 @@ import (
 
 // node is one machine: its clock, its token files, and AWS as the machine sees it.
 type node struct {
-	judge *judge
+	checker *checker
 
 	mu      sync.Mutex
 	seed    uint64
@@ -30,7 +30,7 @@ type node struct {
 type region struct {
 	as     ecr.Registry // without a host
 	rnd    *rand.Rand   // its own, so that the order of calls at one moment does not matter
-	spell  spell
+	phase  phase
 	stored credprovider.Token // in the file
 }
 
@@ -49,7 +49,7 @@ func (n *node) putClock(by time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ahead += by
-	n.judge.clockPut(n.ahead)
+	n.checker.clockPut(n.ahead)
 }
 
 // at returns the current state of the region. The caller holds the lock.
@@ -63,12 +63,12 @@ func (n *node) at(r ecr.Registry) *region {
 		g.as, _ = ecr.InRegion(r.Service(), r.Region)
 		n.regions[keyOf(r)] = g
 	}
-	for now := time.Now(); !now.Before(g.spell.until); {
-		begin := g.spell.until
+	for now := time.Now(); !now.Before(g.phase.until); {
+		begin := g.phase.until
 		if begin.IsZero() {
 			begin = now
 		}
-		g.spell = g.spell.following(g.rnd, begin)
+		g.phase = g.phase.following(g.rnd, begin)
 	}
 	return g
 }
@@ -91,12 +91,12 @@ func (n *node) other(r ecr.Registry) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	g := n.at(r)
-	if g.spell.kind != fair && g.spell.kind != slow {
+	if g.phase.kind != fair && g.phase.kind != slow {
 		return
 	}
-	t := n.issue(g.spell.life)
+	t := n.issue(g.phase.life)
 	g.stored = t
-	n.judge.issued(r, t, n.ahead, true)
+	n.checker.issued(r, t, n.ahead, true)
 }
 
 // forget removes the stored tokens: a restart of the machine, or a clean-up.
@@ -140,30 +140,30 @@ func (s *source) Get(ctx context.Context, r ecr.Registry) (credprovider.Token, e
 
 func (s *source) Renew(ctx context.Context, r ecr.Registry) (credprovider.Token, error) {
 	n := s.node
-	call := n.judge.calls(s, r)
+	call := n.checker.calls(s, r)
 	n.mu.Lock()
 	g := n.at(r)
-	spell := g.spell
-	wait, err := spell.outcome(g.rnd)
+	phase := g.phase
+	wait, err := phase.outcome(g.rnd)
 	n.mu.Unlock()
 	if !sleep(ctx, wait) {
-		n.judge.gaveUp(call)
+		n.checker.gaveUp(call)
 		return credprovider.Token{}, ctx.Err()
 	}
 	if err != nil {
-		n.judge.failed(call, err)
+		n.checker.failed(call, err)
 		return credprovider.Token{}, err
 	}
 	n.mu.Lock()
-	t := n.issue(spell.life)
-	if spell.kind == stale {
+	t := n.issue(phase.life)
+	if phase.kind == stale {
 		t.Issued, t.Expires = t.Issued.Add(-13*time.Hour), t.Issued.Add(-time.Hour)
 	} else if !n.full {
 		n.at(r).stored = t
 	}
-	n.judge.issued(r, t, n.ahead, false)
+	n.checker.issued(r, t, n.ahead, false)
 	n.mu.Unlock()
-	n.judge.succeeded(call, t)
+	n.checker.succeeded(call, t)
 	return t, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// record is the judge's knowledge about a token.
+// record is the checker's knowledge about a token.
 type record struct {
 	region  string
 	expires time.Time // in true time
@@ -22,7 +22,7 @@ type record struct {
 
 // forgot: the refresher may have dropped its tokens and read them again from their files. It has
 // kept those of the regions in still.
-func (j *judge) forgot(still []ecr.Registry) {
+func (j *checker) forgot(still []ecr.Registry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	kept := map[string]bool{}
@@ -34,7 +34,7 @@ func (j *judge) forgot(still []ecr.Registry) {
 	}
 }
 
-func (j *judge) clockPut(ahead time.Duration) {
+func (j *checker) clockPut(ahead time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.ahead, j.lastPut = ahead, time.Now()
@@ -44,7 +44,7 @@ func (j *judge) clockPut(ahead time.Duration) {
 }
 
 // prune removes tokens that no clock can make valid again.
-func (j *judge) prune() {
+func (j *checker) prune() {
 	for password, t := range j.tokens {
 		if time.Since(t.expires) > 90*24*time.Hour {
 			delete(j.tokens, password)
@@ -53,7 +53,7 @@ func (j *judge) prune() {
 	j.pruned = len(j.tokens)
 }
 
-func (j *judge) issued(r ecr.Registry, t credprovider.Token, ahead time.Duration, foreign bool) {
+func (j *checker) issued(r ecr.Registry, t credprovider.Token, ahead time.Duration, foreign bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	expires := t.Expires.Add(-ahead)
@@ -75,7 +75,7 @@ func (j *judge) issued(r ecr.Registry, t credprovider.Token, ahead time.Duration
 
 // look checks the rule of expiry. It returns when to look again: at the edges of the token's life,
 // in true time.
-func (j *judge) look(r ecr.Registry) (served bool, edges []time.Time) {
+func (j *checker) look(r ecr.Registry) (served bool, edges []time.Time) {
 	t, ok := j.subject(r)
 	wall := j.wall()
 	j.mu.Lock()
@@ -88,7 +88,7 @@ func (j *judge) look(r ecr.Registry) (served bool, edges []time.Time) {
 	now := time.Now()
 	known, ok := j.tokens[t.Password.Reveal()]
 	if !ok {
-		j.violation(RuleExpiry, "%s: a token that nobody has issued", keyOf(r))
+		j.violation(RuleExpiry, "%s: a token that was not issued", keyOf(r))
 		return true, nil
 	}
 	wrong := time.Duration(0)

@@ -9,7 +9,7 @@ import (
 
 // logRule checks that the log is not flooded: no warning may be logged twice within ten minutes.
 type logRule struct {
-	judge *judge
+	checker *checker
 
 	mu    sync.Mutex
 	lines int
@@ -39,9 +39,9 @@ func (l *logRule) Handle(_ context.Context, r slog.Record) error {
 	})
 	now := time.Now()
 	if last, ok := l.said[key]; ok && now.Sub(last) < mostOften {
-		l.judge.mu.Lock()
-		l.judge.violation(RuleLog, "logged again after %s: %s", now.Sub(last), key)
-		l.judge.mu.Unlock()
+		l.checker.mu.Lock()
+		l.checker.violation(RuleLog, "logged again after %s: %s", now.Sub(last), key)
+		l.checker.mu.Unlock()
 	}
 	l.said[key] = now
 	return nil

@@ -18,7 +18,7 @@ const (
 	RuleLog     Rule = "log"     // no warning comes twice within ten minutes
 )
 
-func (j *judge) violation(rule Rule, format string, args ...any) {
+func (j *checker) violation(rule Rule, format string, args ...any) {
 	j.broken[rule]++
 	if len(j.violations) < keptViolations {
 		at := time.Now().UTC().Format("2006-01-02T15:04:05.000 ")
@@ -30,7 +30,7 @@ func (j *judge) violation(rule Rule, format string, args ...any) {
 const enough = 20000
 
 // lost reports whether the trial can be ended.
-func (j *judge) lost() bool {
+func (j *checker) lost() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	all := 0

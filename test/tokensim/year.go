@@ -58,7 +58,7 @@ type year struct {
 	rnd     *rand.Rand // what happens
 	looks   *rand.Rand // when it is looked at
 	node    *node
-	judge   *judge
+	checker *checker
 	log     *logRule
 	subject Subject
 	source  *source
@@ -71,9 +71,9 @@ func (y *year) run(*testing.T) {
 	y.rnd = rand.New(rand.NewPCG(y.seed, 1))
 	y.looks = rand.New(rand.NewPCG(y.seed, 2))
 	y.node = &node{seed: y.seed, regions: map[string]*region{}}
-	y.judge = newJudge(y.node.wall)
-	y.node.judge = y.judge
-	y.log = &logRule{judge: y.judge, said: map[string]time.Time{}}
+	y.checker = newChecker(y.node.wall)
+	y.node.checker = y.checker
+	y.log = &logRule{checker: y.checker, said: map[string]time.Time{}}
 	y.source = &source{node: y.node}
 	y.chooseWanted()
 	goroutines := runtime.NumGoroutine()
@@ -83,7 +83,7 @@ func (y *year) run(*testing.T) {
 	var edges []time.Time
 	event := after(y.rnd, 12*time.Hour)
 	check := after(y.looks, 4*time.Hour)
-	for time.Now().Before(end) && !y.judge.lost() {
+	for time.Now().Before(end) && !y.checker.lost() {
 		next := check
 		if event.Before(next) {
 			next = event
@@ -103,14 +103,14 @@ func (y *year) run(*testing.T) {
 		y.report.MostEntries = max(y.report.MostEntries, len(y.subject.Status()))
 		y.report.MostGoroutines = max(y.report.MostGoroutines, runtime.NumGoroutine()-goroutines)
 	}
-	y.judge.mu.Lock()
-	defer y.judge.mu.Unlock()
+	y.checker.mu.Lock()
+	defer y.checker.mu.Unlock()
 	if y.report.MostEntries > mostEntries {
-		y.judge.violation(RuleGrowth, "%d regions at once", y.report.MostEntries)
+		y.checker.violation(RuleGrowth, "%d regions at once", y.report.MostEntries)
 	}
 	y.report.Seed, y.report.Span = y.seed, y.span
-	y.report.Counts = y.judge.counts
-	y.report.Broken, y.report.Violations = y.judge.broken, y.judge.violations
+	y.report.Counts = y.checker.counts
+	y.report.Broken, y.report.Violations = y.checker.broken, y.checker.violations
 	y.report.LogLines = y.log.lines
 }
 
@@ -127,22 +127,22 @@ func (y *year) start() {
 	y.subject = y.make(tokens.Options{
 		Log:     slog.New(y.log),
 		Now:     y.node.wall,
-		Changed: y.judge.changed,
+		Changed: y.checker.changed,
 		Rand: func() float64 {
 			x := draws.Float64()
-			y.judge.drew(x)
+			y.checker.drew(x)
 			return x
 		},
 	})
-	y.judge.subject = y.subject.Token
+	y.checker.subject = y.subject.Token
 	y.subject.Set(y.source, y.want)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := y.subject.Run(ctx); err != nil {
-			y.judge.mu.Lock()
-			defer y.judge.mu.Unlock()
-			y.judge.violation(RuleService, "Run: %v", err)
+			y.checker.mu.Lock()
+			defer y.checker.mu.Unlock()
+			y.checker.violation(RuleService, "Run: %v", err)
 		}
 	})
 	y.stop = func() {
@@ -191,22 +191,22 @@ func (y *year) disturb() {
 		y.node.mu.Unlock()
 	case n < 85:
 		y.source = &source{node: y.node, name: y.source.name + 1}
-		y.judge.newCredentials()
-		y.judge.forgot(y.want)
+		y.checker.newCredentials()
+		y.checker.forgot(y.want)
 		y.log.forget()
 		y.subject.Set(y.source, y.want)
 		y.report.Changes++
 	case n < 95:
 		before := y.want
 		y.chooseWanted()
-		y.judge.newCredentials()
-		y.judge.forgot(slices.DeleteFunc(slices.Clone(y.want), func(r ecr.Registry) bool { return !slices.Contains(before, r) }))
+		y.checker.newCredentials()
+		y.checker.forgot(slices.DeleteFunc(slices.Clone(y.want), func(r ecr.Registry) bool { return !slices.Contains(before, r) }))
 		y.log.forget()
 		y.subject.Set(y.source, y.want)
 	default:
 		y.stop()
-		y.judge.newCredentials()
-		y.judge.forgot(nil)
+		y.checker.newCredentials()
+		y.checker.forgot(nil)
 		y.log.forget()
 		y.start()
 		y.report.Restarts++
@@ -232,19 +232,19 @@ const settled = 11 * time.Minute
 func (y *year) look() []time.Time {
 	var edges []time.Time
 	for _, r := range y.want {
-		served, more := y.judge.look(r)
+		served, more := y.checker.look(r)
 		edges = append(edges, more...)
 		y.node.mu.Lock()
-		s := y.node.at(r).spell
+		s := y.node.at(r).phase
 		y.node.mu.Unlock()
 		since := s.since
 		if y.calm.After(since) {
 			since = y.calm
 		}
 		if !served && s.kind == fair && s.life > 10*time.Second && time.Since(since) > settled {
-			y.judge.mu.Lock()
-			y.judge.violation(RuleService, "%s: no token, though AWS gives them for %s", keyOf(r), time.Since(since))
-			y.judge.mu.Unlock()
+			y.checker.mu.Lock()
+			y.checker.violation(RuleService, "%s: no token, although AWS has issued them for %s", keyOf(r), time.Since(since))
+			y.checker.mu.Unlock()
 		}
 	}
 	now := time.Now()

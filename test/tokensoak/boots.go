@@ -16,16 +16,16 @@ const (
 	theLimitOf = 50 * time.Second
 )
 
-// herds boots clusters, and returns the violations.
-func herds(t *testing.T, o options, out io.Writer) []string {
+// clusters boots clusters, and returns the violations.
+func clusters(t *testing.T, o options, out io.Writer) []string {
 	fmt.Fprintf(out, "\n| nodes | keeper | quota | limit | t50 | t99 | t99.9 | all | peak calls/s | calls a node | steady calls/s | its peak |\n")
 	fmt.Fprintf(out, "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	var failures []string
-	boot := func(name string, nodes int, quota, burst, hours float64, make tokensim.Make) tokensim.HerdReport {
-		r := tokensim.Herd(t, tokensim.HerdOptions{
+	boot := func(name string, nodes int, quota, burst, hours float64, make tokensim.Make) tokensim.ClusterReport {
+		r := tokensim.BootCluster(t, tokensim.ClusterOptions{
 			Seed: o.seed, Nodes: nodes, Quota: quota, Burst: burst, Make: make, After: time.Duration(hours * float64(time.Hour)),
 		})
-		herdRow(out, name, r)
+		clusterRow(out, name, r)
 		return r
 	}
 	for _, n := range o.nodes {
@@ -45,14 +45,14 @@ func herds(t *testing.T, o options, out io.Writer) []string {
 	return failures
 }
 
-func late(r tokensim.HerdReport) error {
+func late(r tokensim.ClusterReport) error {
 	if at, ok := r.Percentile(inTime); !ok || at > timeLimit {
 		return fmt.Errorf("after %s", at)
 	}
 	return nil
 }
 
-func herdRow(out io.Writer, name string, r tokensim.HerdReport) {
+func clusterRow(out io.Writer, name string, r tokensim.ClusterReport) {
 	at := func(part float64) string {
 		d, ok := r.Percentile(part)
 		if !ok {

@@ -34,7 +34,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.IntVar(&o.seeds, "seeds", 1000, "how many nodes live through the years, each in a weather of its own; 0: none")
+	flag.IntVar(&o.seeds, "seeds", 1000, "how many nodes live through the years, each with random events of its own; 0: none")
 	flag.Float64Var(&o.years, "years", 1, "how long each lives")
 	flag.Uint64Var(&o.seed, "seed", 1, "the first seed")
 	nodes := flag.String("nodes", "100,1000,10000", "sizes of the clusters that boot; empty: none")
@@ -71,7 +71,7 @@ func run(t *testing.T, o options, out io.Writer) {
 		failures = years(t, o, out)
 	}
 	if len(o.nodes) > 0 {
-		failures = append(failures, herds(t, o, out)...)
+		failures = append(failures, clusters(t, o, out)...)
 	}
 	fmt.Fprintf(out, "\nseed %d, %s, %s, %d processors, %s\n", o.seed, time.Since(begin).Round(time.Second),
 		runtime.Version(), runtime.GOMAXPROCS(0), time.Now().UTC().Format(time.DateOnly))

@@ -111,7 +111,7 @@ func (p *Port) Swallow() (died time.Time, err error) {
 			return died, fmt.Errorf("fill the queue of %s: %w", p.Addr(), err)
 		}
 	}
-	return died, fmt.Errorf("%s still takes connections after %d that nobody accepted", p.Addr(), tries)
+	return died, fmt.Errorf("%s: still accepts connections after %d in its queue", p.Addr(), tries)
 }
 
 // stop ends accepting and closes all connections.

@@ -138,7 +138,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect || addr == "" {
 		p.refused = append(p.refused, r.Method+" "+r.Host)
 		p.mu.Unlock()
-		http.Error(w, fmt.Sprintf("nothing stands for %s %s", r.Method, r.Host), http.StatusForbidden)
+		http.Error(w, fmt.Sprintf("no decoy for %s %s", r.Method, r.Host), http.StatusForbidden)
 		return
 	}
 	p.mu.Unlock()

@@ -21,7 +21,7 @@ const craneModule = "github.com/google/go-containerregistry"
 // contestants prepares all of them. crane and skopeo copy one image at a time, so xargs runs
 // several; they get every tag of the set, also those of signatures and lists, which berth finds by
 // itself.
-func contestants(ctx context.Context, bed *trial.Bed, s settings, dir string, progress io.Writer) ([]*contestant, error) {
+func contestants(ctx context.Context, fixture *trial.Fixture, s settings, dir string, progress io.Writer) ([]*contestant, error) {
 	crane, version, err := provideCrane(ctx, progress)
 	if err != nil {
 		return nil, err
@@ -39,14 +39,14 @@ func contestants(ctx context.Context, bed *trial.Bed, s settings, dir string, pr
 		return nil, err
 	}
 	var tags strings.Builder
-	for _, t := range bed.Set.Tags {
+	for _, t := range fixture.Set.Tags {
 		fmt.Fprintf(&tags, "%s:%s\n", t.Repository, t.Tag)
 	}
 	list := filepath.Join(dir, "tags.txt")
 	if err := os.WriteFile(list, []byte(tags.String()), 0o600); err != nil {
 		return nil, err
 	}
-	source := bed.Source.Addr()
+	source := fixture.Source.Addr()
 	parallel := func(target string, command ...string) []string {
 		args := []string{xargs, "-a", list, "-P", fmt.Sprint(s.parallel), "-I{}"}
 		for _, a := range command {
@@ -56,7 +56,7 @@ func contestants(ctx context.Context, bed *trial.Bed, s settings, dir string, pr
 	}
 	number := fmt.Sprintf(", %d processes at a time", s.parallel)
 	return []*contestant{
-		{row: "**berth images copy**", ours: true, args: func(target string) []string { return bed.Command(ctx, target).Args }},
+		{row: "**berth images copy**", ours: true, args: func(target string) []string { return fixture.Command(ctx, target).Args }},
 		{row: "crane " + version + number, args: func(target string) []string {
 			return parallel(target, crane, "copy", "--insecure", "SRC/{}", "DST/{}")
 		}},

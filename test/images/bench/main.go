@@ -75,13 +75,13 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	if s.berth, err = filepath.Abs(s.berth); err != nil {
 		return err
 	}
-	bed, err := trial.Prepare(ctx, s.berth, dir, s.sample)
+	fixture, err := trial.Prepare(ctx, s.berth, dir, s.sample)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, bed.Close()) }()
+	defer func() { err = errors.Join(err, fixture.Close()) }()
 	fmt.Fprintf(out, "seed %d: %d images under %d tags in %d repositories, %d blobs with %.0f MiB\n", s.sample.Seed,
-		len(bed.Set.Images), len(bed.Set.Tags), len(bed.Set.Manifests), len(bed.Set.Unique), float64(bed.Set.Bytes())/(1<<20))
+		len(fixture.Set.Images), len(fixture.Set.Tags), len(fixture.Set.Manifests), len(fixture.Set.Unique), float64(fixture.Set.Bytes())/(1<<20))
 	var failed []error
 	for name := range strings.SplitSeq(s.trials, ",") {
 		begin := time.Now()
@@ -89,18 +89,18 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 		var err error
 		switch name {
 		case "exact":
-			res, err = bed.Exact(ctx)
+			res, err = fixture.Exact(ctx)
 		case "failing":
-			res, err = bed.Failing(ctx, s.share)
+			res, err = fixture.Failing(ctx, s.share)
 		case "killed":
-			res, err = bed.Killed(ctx, s.kills, func(line string) { fmt.Fprintln(progress, line) })
+			res, err = fixture.Killed(ctx, s.kills, func(line string) { fmt.Fprintln(progress, line) })
 		case "layout":
-			res, err = bed.Layout(ctx, s.kills)
+			res, err = fixture.Layout(ctx, s.kills)
 		case "controls":
 			failed = append(failed, controls(ctx, s, dir, out))
 			continue
 		case "speed":
-			failed = append(failed, speed(ctx, bed, s, dir, out, progress))
+			failed = append(failed, speed(ctx, fixture, s, dir, out, progress))
 			continue
 		default:
 			err = fmt.Errorf("%q is no trial", name)
@@ -128,12 +128,12 @@ func controls(ctx context.Context, s settings, dir string, out io.Writer) (err e
 	}
 	o := s.sample
 	o.Images, o.SharedBy = min(o.Images, 20), 8
-	bed, err := trial.Prepare(ctx, s.berth, dir, o)
+	fixture, err := trial.Prepare(ctx, s.berth, dir, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, bed.Close()) }()
-	unnoticed, err := bed.Controls(ctx, naive)
+	defer func() { err = errors.Join(err, fixture.Close()) }()
+	unnoticed, err := fixture.Controls(ctx, naive)
 	fmt.Fprintf(out, "controls: %d not noticed\n", len(unnoticed))
 	for _, u := range unnoticed {
 		err = errors.Join(err, fmt.Errorf("control: %s", u))

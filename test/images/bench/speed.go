@@ -33,12 +33,12 @@ type contestant struct {
 
 // speed makes all contestants copy the set to empty registries, in random order in each round, and
 // prints a table. It returns an error if berth is slower than the fastest of the others.
-func speed(ctx context.Context, bed *trial.Bed, s settings, dir string, out, progress io.Writer) error {
+func speed(ctx context.Context, fixture *trial.Fixture, s settings, dir string, out, progress io.Writer) error {
 	peak := filepath.Join(dir, "peak")
 	if err := gobuild.Programs(ctx, "", peak, "github.com/berth-registry/berth/test/benchprovider/peak"); err != nil {
 		return err
 	}
-	all, err := contestants(ctx, bed, s, dir, progress)
+	all, err := contestants(ctx, fixture, s, dir, progress)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func speed(ctx context.Context, bed *trial.Bed, s settings, dir string, out, pro
 	for round := range s.rounds {
 		rnd.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, c := range order {
-			if err := c.race(ctx, bed, dir, peak); err != nil {
+			if err := c.race(ctx, fixture, dir, peak); err != nil {
 				return fmt.Errorf("%s: %w", c.row, err)
 			}
 			fmt.Fprintf(progress, "round %d: %s: %s\n", round+1, c.row, c.times[len(c.times)-1].Round(time.Millisecond))
@@ -76,7 +76,7 @@ func (c *contestant) quantile(q float64) time.Duration {
 func (c *contestant) median() time.Duration { return c.quantile(0.5) }
 
 // race runs one copy and checks that the images are there.
-func (c *contestant) race(ctx context.Context, bed *trial.Bed, dir, peak string) (err error) {
+func (c *contestant) race(ctx context.Context, fixture *trial.Fixture, dir, peak string) (err error) {
 	target, err := real.Start(ctx, dir)
 	if err != nil {
 		return err
@@ -110,18 +110,18 @@ func (c *contestant) race(ctx context.Context, bed *trial.Bed, dir, peak string)
 	}
 	c.times, c.peak = append(c.times, took), max(c.peak, kib)
 	if c.ours {
-		different, err := target.Differences(ctx, bed.Set)
+		different, err := target.Differences(ctx, fixture.Set)
 		if err == nil && len(different) > 0 {
 			err = fmt.Errorf("the copy is not exact: %q", different[:min(len(different), 10)])
 		}
 		return err
 	}
-	return wantImages(ctx, target.Addr(), bed)
+	return wantImages(ctx, target.Addr(), fixture)
 }
 
 // wantImages checks that every image is there, by its digest.
-func wantImages(ctx context.Context, addr string, bed *trial.Bed) error {
-	for _, i := range bed.Set.Images {
+func wantImages(ctx context.Context, addr string, fixture *trial.Fixture) error {
+	for _, i := range fixture.Set.Images {
 		req, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://"+addr+"/v2/"+i.Repository+"/manifests/"+i.Tag, nil)
 		if err != nil {
 			return err

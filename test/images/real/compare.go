@@ -180,7 +180,7 @@ func (d *differences) store() error {
 			d.add("%s holds %s", name, got)
 		}
 		if !want[name] {
-			d.add("nobody wants %s", name)
+			d.add("%s is too much", name)
 		}
 		delete(want, name)
 		return nil

@@ -13,7 +13,7 @@ import (
 
 // Controls runs the trials with the program naive in place of berth, and with damaged registries.
 // It returns the faults that the trials did not find: there must be none.
-func (b *Bed) Controls(ctx context.Context, naive string) (unnoticed []string, err error) {
+func (b *Fixture) Controls(ctx context.Context, naive string) (unnoticed []string, err error) {
 	bad := *b
 	bad.Berth = naive
 	want := func(res Result, trial string, parts ...string) {
@@ -42,7 +42,7 @@ func (b *Bed) Controls(ctx context.Context, naive string) (unnoticed []string, e
 }
 
 // damages damages a correct copy in several ways.
-func (b *Bed) damages(ctx context.Context) (unnoticed []string, err error) {
+func (b *Fixture) damages(ctx context.Context) (unnoticed []string, err error) {
 	target, err := real.Start(ctx, b.Dir)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (b *Bed) damages(ctx context.Context) (unnoticed []string, err error) {
 const anotherTag = "another"
 
 // flip changes a byte of a blob in a store.
-func (b *Bed) flip(store string) error {
+func (b *Fixture) flip(store string) error {
 	for digest := range b.Set.Unique {
 		hex := strings.TrimPrefix(digest, "sha256:")
 		file := filepath.Join(store, "blobs/sha256", hex[:2], hex, "data")
@@ -98,13 +98,13 @@ func (b *Bed) flip(store string) error {
 }
 
 // untag removes the tag of the first image.
-func (b *Bed) untag(store string) error {
+func (b *Fixture) untag(store string) error {
 	first := b.Set.Images[0]
 	return os.RemoveAll(filepath.Join(store, "repositories", first.Repository, "_manifests/tags", first.Tag))
 }
 
 // tag gives the last image one more tag.
-func (b *Bed) tag(store string) error {
+func (b *Fixture) tag(store string) error {
 	last := b.Set.Images[len(b.Set.Images)-1]
 	tags := filepath.Join(store, "repositories", last.Repository, "_manifests/tags")
 	return os.CopyFS(filepath.Join(tags, anotherTag), os.DirFS(filepath.Join(tags, last.Tag)))

@@ -13,7 +13,7 @@ import (
 
 // Layout copies to a directory, is killed at this many random moments, and copies the final
 // directory to an empty registry, without the source.
-func (b *Bed) Layout(ctx context.Context, kills int) (res Result, err error) {
+func (b *Fixture) Layout(ctx context.Context, kills int) (res Result, err error) {
 	rnd := rand.New(rand.NewPCG(b.Seed, 4))
 	dir := filepath.Join(b.Dir, "layout")
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
@@ -57,7 +57,7 @@ func (b *Bed) Layout(ctx context.Context, kills int) (res Result, err error) {
 }
 
 // Unload copies a directory to an empty registry, and compares.
-func (b *Bed) Unload(ctx context.Context, dir string) (different []string, err error) {
+func (b *Fixture) Unload(ctx context.Context, dir string) (different []string, err error) {
 	target, err := real.Start(ctx, b.Dir)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (b *Bed) Unload(ctx context.Context, dir string) (different []string, err e
 }
 
 // copyFor runs a copy and kills it after a while, 0 for never.
-func (b *Bed) copyFor(ctx context.Context, to string, after time.Duration) (killed bool, err error) {
+func (b *Fixture) copyFor(ctx context.Context, to string, after time.Duration) (killed bool, err error) {
 	limited := ctx
 	if after > 0 {
 		var cancel context.CancelFunc

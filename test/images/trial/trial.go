@@ -1,8 +1,8 @@
 // Package trial tests berth images copy with real registries: copies are exact, also if the process
 // is killed at random moments or the target fails, and content that exists is not sent again.
 //
-// Start with [Prepare], then call [Bed.Exact], [Bed.Killed], [Bed.Failing] and [Bed.Layout].
-// [Bed.Controls] tests the harness itself, with a careless copy and with damaged registries.
+// Start with [Prepare], then call [Fixture.Exact], [Fixture.Killed], [Fixture.Failing] and [Fixture.Layout].
+// [Fixture.Controls] tests the harness itself, with a careless copy and with damaged registries.
 package trial
 
 import (
@@ -23,8 +23,8 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// Bed is a source registry with a set of images, and a berth to copy them.
-type Bed struct {
+// Fixture is a source registry with a set of images, and a berth to copy them.
+type Fixture struct {
 	Berth  string // the program
 	Dir    string // for files of the trials
 	Source *real.Registry
@@ -33,7 +33,7 @@ type Bed struct {
 }
 
 // Prepare starts the source and fills it. The caller must call Close.
-func Prepare(ctx context.Context, berth, dir string, o sample.Options) (*Bed, error) {
+func Prepare(ctx context.Context, berth, dir string, o sample.Options) (*Fixture, error) {
 	source, err := real.Start(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -42,17 +42,17 @@ func Prepare(ctx context.Context, berth, dir string, o sample.Options) (*Bed, er
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
-	b := &Bed{Berth: berth, Dir: dir, Source: source, Set: set, Seed: o.Seed}
+	b := &Fixture{Berth: berth, Dir: dir, Source: source, Set: set, Seed: o.Seed}
 	return b, b.writeList()
 }
 
 // Close stops the source.
-func (b *Bed) Close() error { return b.Source.Close() }
+func (b *Fixture) Close() error { return b.Source.Close() }
 
 // List returns the path of the file with the names of the images.
-func (b *Bed) List() string { return filepath.Join(b.Dir, "images.txt") }
+func (b *Fixture) List() string { return filepath.Join(b.Dir, "images.txt") }
 
-func (b *Bed) writeList() error {
+func (b *Fixture) writeList() error {
 	var text strings.Builder
 	for _, i := range b.Set.Images {
 		fmt.Fprintf(&text, "%s/%s:%s\n", b.Source.Addr(), i.Repository, i.Tag)
@@ -61,12 +61,12 @@ func (b *Bed) writeList() error {
 }
 
 // Command returns berth images copy of the whole set.
-func (b *Bed) Command(ctx context.Context, to string) *exec.Cmd {
+func (b *Fixture) Command(ctx context.Context, to string) *exec.Cmd {
 	return b.command(ctx, "--plain", b.List(), "--to", to)
 }
 
 // command returns berth images copy with these flags.
-func (b *Bed) command(ctx context.Context, flags ...string) *exec.Cmd {
+func (b *Fixture) command(ctx context.Context, flags ...string) *exec.Cmd {
 	args := append([]string{"--root", filepath.Join(b.Dir, "root"), "images", "copy"}, flags...)
 	cmd := exec.CommandContext(ctx, b.Berth, args...)
 	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1", "DOCKER_CONFIG="+b.Dir, "HOME="+b.Dir)
@@ -75,7 +75,7 @@ func (b *Bed) command(ctx context.Context, flags ...string) *exec.Cmd {
 }
 
 // copy runs it to its end, and returns its last line.
-func (b *Bed) copy(ctx context.Context, to string) (string, error) {
+func (b *Fixture) copy(ctx context.Context, to string) (string, error) {
 	return finish(b.Command(ctx, to))
 }
 
@@ -89,7 +89,7 @@ func finish(cmd *exec.Cmd) (last string, err error) {
 }
 
 // allThere reports whether the last line of a run says that there was nothing to do.
-func (b *Bed) allThere(last string) bool {
+func (b *Fixture) allThere(last string) bool {
 	return strings.HasPrefix(last, fmt.Sprintf("0 images copied, %d there already; 0 B sent", len(b.Set.Images)))
 }
 
@@ -114,7 +114,7 @@ type Result struct {
 }
 
 // Exact copies to an empty registry, twice.
-func (b *Bed) Exact(ctx context.Context) (Result, error) {
+func (b *Fixture) Exact(ctx context.Context) (Result, error) {
 	return b.trial(ctx, func(p *real.Proxy, res *Result) error {
 		if _, err := b.copy(ctx, p.Addr()); err != nil {
 			return err
@@ -137,7 +137,7 @@ func (b *Bed) Exact(ctx context.Context) (Result, error) {
 }
 
 // Failing copies to a registry where this share of the requests fails.
-func (b *Bed) Failing(ctx context.Context, share float64) (Result, error) {
+func (b *Fixture) Failing(ctx context.Context, share float64) (Result, error) {
 	return b.trial(ctx, func(p *real.Proxy, res *Result) error {
 		p.Fail(share, b.Seed)
 		_, err := b.copy(ctx, p.Addr())
@@ -148,7 +148,7 @@ func (b *Bed) Failing(ctx context.Context, share float64) (Result, error) {
 
 // Killed copies, kills the process at random moments, and continues with another process, until
 // this many were killed. When a copy is complete, the next one begins with an empty registry.
-func (b *Bed) Killed(ctx context.Context, kills int, progress func(string)) (Result, error) {
+func (b *Fixture) Killed(ctx context.Context, kills int, progress func(string)) (Result, error) {
 	rnd := rand.New(rand.NewPCG(b.Seed, 3))
 	var total Result
 	span := 0 // requests of a whole copy
@@ -188,7 +188,7 @@ func (b *Bed) Killed(ctx context.Context, kills int, progress func(string)) (Res
 }
 
 // copyUntil runs a copy and kills it a moment after request n, 0 for never.
-func (b *Bed) copyUntil(ctx context.Context, p *real.Proxy, n int, after time.Duration) (killed bool, err error) {
+func (b *Fixture) copyUntil(ctx context.Context, p *real.Proxy, n int, after time.Duration) (killed bool, err error) {
 	cmd := b.Command(ctx, p.Addr())
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -221,7 +221,7 @@ func (b *Bed) copyUntil(ctx context.Context, p *real.Proxy, n int, after time.Du
 }
 
 // trial runs f with an empty target, and checks the target's content and the requests.
-func (b *Bed) trial(ctx context.Context, f func(*real.Proxy, *Result) error) (res Result, err error) {
+func (b *Fixture) trial(ctx context.Context, f func(*real.Proxy, *Result) error) (res Result, err error) {
 	target, err := real.Start(ctx, b.Dir)
 	if err != nil {
 		return res, err
