@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
@@ -96,7 +94,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	var done []string
 	certsDir, images, found := i.configured(ctx, root, cmd.ErrOrStderr())
 	o := install.Options{
-		CertsDir: certsDir, Images: images, RequireRules: found, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: i.programs(root),
+		CertsDir: certsDir, Images: images, RequireRules: found, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: install.Programs(root, i.provider),
 		Say: func(line string) {
 			if done = append(done, line); i.output == "text" {
 				fmt.Fprintln(out, line)
@@ -166,50 +164,29 @@ func (i *installOptions) agree(cmd *cobra.Command) error {
 	return errors.New("the answer was no")
 }
 
-// host is the node below the root, with its processes where they can be seen.
+// host is the node below the root. In a container that has the whole node there, its
+// /proc is found without --proc.
 func (i *installOptions) host(root *managedfile.Root) node.Host {
-	h := node.Host{Root: root, Proc: i.proc}
-	if dir, err := filepath.Abs(i.root); h.Proc == "" && err == nil {
-		if dir == "/" {
-			h.Proc = "/proc"
-		} else if _, err := os.Stat(filepath.Join(dir, "proc", "1", "stat")); err == nil {
-			h.Proc = filepath.Join(dir, "proc") // the node's own, in a container that has it
+	proc := i.proc
+	if dir, err := filepath.Abs(i.root); proc == "" && err == nil && dir != "/" {
+		if below := filepath.Join(dir, "proc"); isProc(below) {
+			proc = below
 		}
 	}
-	if h.Proc != "" {
-		h.Version = node.AskVersion
-	}
-	return h
+	return i.options.host(root, proc)
 }
 
-// programs are where the provider may lie: beside this program, as in the
-// container image, or where a package puts it.
-func (i *installOptions) programs(root *managedfile.Root) []string {
-	if i.provider != "" {
-		return []string{i.provider}
-	}
-	var all []string
-	if self, err := os.Executable(); err == nil {
-		all = append(all, filepath.Join(filepath.Dir(self), providerconfig.Provider))
-	}
-	for _, dir := range []string{"/usr/bin", "/usr/libexec/berth", "/usr/lib/berth"} {
-		if file, err := root.Resolve(filepath.Join(dir, providerconfig.Provider)); err == nil {
-			all = append(all, file)
-		}
-	}
-	return all
+func isProc(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "1", "stat"))
+	return err == nil
 }
 
 // configured is what the config names, if there is one: the directory of
 // hosts.toml files, and the registries whose login only kubelet can pass.
 func (i *installOptions) configured(ctx context.Context, root *managedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
-	file, err := reconcile.ReadConfig(root, i.config)
-	if i.config == "" && errors.Is(err, fs.ErrNotExist) {
+	cfg, _, err := i.readConfig(root)
+	if _, missing := errors.AsType[*noConfigError](err); missing && i.config == "" {
 		return "", nil, false
-	}
-	var cfg *config.Config
-	if err == nil {
-		cfg, _, err = file.Parse()
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(reconcile.ConfigFile)))

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -108,32 +109,37 @@ func suggestions(cmd *cobra.Command, args []string) string {
 	return ""
 }
 
-// open gives the machine and its config. The warnings of the config have been
-// printed to stderr.
+// open opens the node and reads the config, whose warnings it prints to stderr.
 func (o *options) open(stderr io.Writer) (*reconcile.Node, *config.Config, error) {
-	m, err := reconcile.Open(o.root)
+	n, err := reconcile.Open(o.root)
 	if err != nil {
 		return nil, nil, err
 	}
-	file, err := m.ReadConfig(o.config)
+	cfg, warnings, err := o.readConfig(n.Root)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = &noConfigError{err}
-		}
-		return nil, nil, errors.Join(err, m.Close())
-	}
-	cfg, warnings, err := file.Parse()
-	if err != nil {
-		return nil, nil, errors.Join(err, m.Close())
+		return nil, nil, errors.Join(err, n.Close())
 	}
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "warning: %s\n", w)
 	}
-	return m, cfg, nil
+	return n, cfg, nil
 }
 
-// noConfigError says that there is no RegistryConfig, which is another thing
-// than one that names a file that is not there.
+// readConfig reads the config that is named, or that of the node. The error is a
+// *noConfigError if that file is missing.
+func (o *options) readConfig(root *managedfile.Root) (*config.Config, []config.Warning, error) {
+	file, err := reconcile.ReadConfig(root, o.config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, &noConfigError{err}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return file.Parse()
+}
+
+// noConfigError: the RegistryConfig is missing. A missing file that the config names is
+// another error.
 type noConfigError struct{ err error }
 
 func (e *noConfigError) Error() string {

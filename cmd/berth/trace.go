@@ -12,11 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/managedfile"
-	"github.com/berth-registry/berth/node"
-	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/node/trace"
 )
 
@@ -71,7 +68,8 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 	if cfg != nil {
 		configured = cfg.Containerd.CertsDir
 	}
-	looked, err := trace.Look(cmd.Context(), o.host(root, proc), configured, os.Getenv)
+	h := o.host(root, proc)
+	looked, err := trace.Look(cmd.Context(), h, configured, os.Getenv)
 	if err != nil {
 		return err
 	}
@@ -81,7 +79,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 			return m.Credentials(ctx, cfg, image, o.logger(stderr))
 		},
 	}
-	t.Unasked, t.KubeletUnloaded = o.unasked(cmd.Context(), o.host(root, proc), cfg)
+	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
 	reports := make([]trace.Report, 0, len(images))
 	served := true
 	for i, image := range images {
@@ -105,54 +103,6 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		err = &codeError{code: exitFailed}
 	}
 	return err
-}
-
-// unasked tells why kubelet does not ask the credential provider about an image,
-// nil where no kubelet is seen; and which change kubelet may not know yet.
-func (o *options) unasked(ctx context.Context, h node.Host, cfg *config.Config) (why func(image string) string, unloaded string) {
-	k, found, err := node.FindKubelet(h)
-	if err != nil || !found {
-		return nil, ""
-	}
-	if changed := k.ChangedSince(h); len(changed) > 0 {
-		unloaded = changed[0] + " was changed after kubelet was started, and is read only then"
-	}
-	var providers []node.Provider
-	reason, broken, restart := "kubelet has no credential provider", "", ""
-	switch {
-	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
-		restart = "kubelet runs without the credential provider that its unit names by now; " + node.Restart(k.Unit, "kubelet")
-	case k.ProviderConfig != "":
-		reason = providerconfig.Provider + " has no such image in its matchImages in " + k.ProviderConfig
-		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
-			broken = err.Error()
-		}
-	}
-	return func(image string) string {
-		if broken != "" || node.Asks(providers, providerconfig.Provider, image) {
-			return broken
-		}
-		if restart != "" {
-			return restart
-		}
-		if err := o.refusesKubelet(ctx, h, cfg); err != nil {
-			return reason + "; " + err.Error()
-		}
-		return reason + "; run berth install --kubelet"
-	}, unloaded
-}
-
-// host is the node below the root, whose processes are looked at where its
-// /proc is known.
-func (o *options) host(root *managedfile.Root, proc string) node.Host {
-	h := node.Host{Root: root, Proc: proc}
-	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
-		h.Proc = "/proc"
-	}
-	if h.Proc != "" {
-		h.Version = node.AskVersion
-	}
-	return h
 }
 
 func printTrace(w io.Writer, r trace.Report) error {

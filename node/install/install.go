@@ -127,6 +127,21 @@ func (in *Installer) Install(ctx context.Context, parts Parts) (Plan, error) {
 	return p, nil
 }
 
+// KubeletRefusal returns the reason why wiring kubelet would be refused on a node, nil if it
+// would not. It changes nothing, restarts nothing and does not ask the CRI.
+func KubeletRefusal(ctx context.Context, h node.Host, images []string) error {
+	in, err := New(h, Options{
+		Programs: Programs(h.Root, ""),
+		Images:   images,
+		Runtime:  func(string) (Runtime, error) { return nil, errors.New("not asked") },
+	})
+	if err != nil {
+		return err
+	}
+	plan, err := in.Install(ctx, Parts{Kubelet: true})
+	return errors.Join(err, plan.Err())
+}
+
 // Uninstall says what has to be done so that the node is as it was before
 // [Installer.Install]. It changes nothing.
 func (in *Installer) Uninstall(ctx context.Context, parts Parts) (Plan, error) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/program"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
@@ -35,6 +36,25 @@ type copying struct {
 }
 
 var errNoProgram = errors.New(providerconfig.Provider + " was not found; put it beside berth, or name it with --provider")
+
+// Programs lists where the credential provider to install may be, for [Options]: named, or
+// else beside this program, as in the container image, or where a package puts it on the
+// node.
+func Programs(root *managedfile.Root, named string) []string {
+	if named != "" {
+		return []string{named}
+	}
+	var all []string
+	if self, err := os.Executable(); err == nil {
+		all = append(all, filepath.Join(filepath.Dir(self), providerconfig.Provider))
+	}
+	for _, dir := range []string{"/usr/bin", "/usr/libexec/berth", "/usr/lib/berth"} {
+		if file, err := root.Resolve(filepath.Join(dir, providerconfig.Provider)); err == nil {
+			all = append(all, file)
+		}
+	}
+	return all
+}
 
 // copyTo finds out what has to be done so that the provider lies in a directory
 // of the node.
