@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
@@ -20,10 +21,7 @@ func (e *examination) ecrHosts() []ecr.Registry {
 	if e.Config == nil {
 		return nil
 	}
-	var names ecr.Names
-	for _, r := range e.Config.ECR.Registries {
-		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
-	}
+	names := config.ECRNames(e.Config)
 	var all []ecr.Registry
 	take := func(written string) {
 		host := written
