@@ -1,8 +1,8 @@
 package node
 
-// Absent reports whether no trace of a containerd is on the node: no process as
-// far as they can be seen, no service, no configuration and no program. What
-// [Discover] says is then what one would do that does not exist.
+// Absent reports whether the node shows no sign of containerd: no process that can be seen, no
+// service, no configuration and no program. [Discover] then describes what a containerd installed
+// there would use.
 func (c Containerd) Absent(h Host) bool {
 	if c.PID != 0 || c.Unit != "" || c.Source != FromDefault || !c.Config.Missing {
 		return false

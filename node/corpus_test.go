@@ -17,8 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// releases are those that the corpus is read as: one for each way to read it,
-// and the two that run in the end-to-end tests.
+// releases are those that the corpus is read as: one for each way to read it, and the two that run
+// in the end-to-end tests.
 var releases = []containerdconf.Release{
 	{Major: 1, Minor: 6, Patch: 20}, {Major: 1, Minor: 7, Patch: 28}, {Major: 2, Minor: 0, Patch: 7}, {Major: 2, Minor: 1, Patch: 5},
 	{Major: 2, Minor: 2, Patch: 0}, {Major: 2, Minor: 3, Patch: 4}, {Major: 2, Minor: 4, Patch: 2}, {},
@@ -33,8 +33,8 @@ type shape struct {
 	source string
 }
 
-// shapes reads the corpus. source.txt says where each comes from, and where its
-// files lie on a node.
+// shapes reads the corpus. source.txt says where each shape comes from, and where its files belong
+// on a node.
 func shapes(t *testing.T) []shape {
 	t.Helper()
 	dirs, err := filepath.Glob("testdata/config/*")
@@ -72,9 +72,8 @@ func shapes(t *testing.T) []shape {
 	return all
 }
 
-// TestCorpus: given these files and this version of containerd, this verdict
-// and these files. The end-to-end tests hold the same files against the real
-// daemons.
+// The corpus has, for these files and this version of containerd, this verdict and these files. The
+// end-to-end tests run the real daemons with the same files.
 func TestCorpus(t *testing.T) {
 	all := shapes(t)
 	if len(all) < 50 {
@@ -151,10 +150,10 @@ func (s shape) golden(t *testing.T) {
 	}
 }
 
-// chapter is what one or several releases make of a shape.
+// chapter is the result for a shape, and the releases that have this result.
 type chapter struct{ releases, text string }
 
-// wire tells what Wire does and keeps the files that it wants.
+// wire writes the result of Wire into story, and keeps the files that Wire returns.
 func (s shape) wire(t *testing.T, story *strings.Builder, label string, conf containerdconf.Config, r containerdconf.Release, o containerdconf.Options, wanted map[string][]byte) {
 	w, err := containerdconf.Wire(conf, r, o)
 	if err != nil {
@@ -203,7 +202,7 @@ func keep(wanted map[string][]byte, r containerdconf.Release, data []byte) strin
 	return name
 }
 
-// told gives a verdict in one line and a line for each trap.
+// told formats a verdict: one line, then one line for each issue.
 func told(v containerdconf.Assessment) string {
 	var b strings.Builder
 	if v.Honoured {

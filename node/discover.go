@@ -12,18 +12,18 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// DefaultConfigPath is where containerd looks when nothing tells it otherwise.
+// DefaultConfigPath is the configuration that containerd reads without --config.
 const DefaultConfigPath = "/etc/containerd/config.toml"
 
-// Host is the node that is looked at.
+// Host is the node to look at.
 type Host struct {
-	// Root is where the node's files lie.
+	// Root is the directory with the node's files.
 	Root *managedfile.Root
-	// Proc is the node's /proc as this process can open it. Empty means that
-	// its processes cannot be seen, as with a root that is not this machine's.
+	// Proc is the node's /proc as this process opens it. If it is empty, the processes cannot be
+	// seen, as with a root that is not this machine's.
 	Proc string
-	// Version asks a containerd for the output of --version. Nil means that
-	// nothing may be run; the version is then not known.
+	// Version returns what containerd prints for --version. If it is nil, no program is run, and
+	// the version is unknown.
 	Version func(ctx context.Context, binary string) (string, error)
 }
 
@@ -38,9 +38,9 @@ type Source string
 // The sources, the best first.
 const (
 	FromProcess Source = "process" // the command line of the running containerd
-	FromLayout  Source = "layout"  // a distribution that always has it there
+	FromLayout  Source = "layout"  // the fixed path of a distribution
 	FromUnit    Source = "unit"    // ExecStart of its systemd unit
-	FromDefault Source = "default" // nothing tells otherwise
+	FromDefault Source = "default" // nothing else was found
 )
 
 // Containerd is the containerd that serves kubelet on a node.
@@ -49,35 +49,33 @@ type Containerd struct {
 	// Source says how ConfigPath was found, and Detail in which process or file.
 	Source Source
 	Detail string
-	// ConfigPath is the main file; it may not exist.
+	// ConfigPath is the main file. It may be missing.
 	ConfigPath string
-	// PID is that of the running containerd, 0 when none was seen.
+	// PID is the process of the running containerd, 0 if none was seen.
 	PID int
-	// Unit is the systemd unit that runs it, such as "containerd.service" or
-	// "k3s.service"; "" when it is not known.
+	// Unit is the systemd unit that runs containerd, such as "containerd.service" or "k3s.service";
+	// "" if it is not known.
 	Unit string
 	// Binary is the program, as a process on the node names it; "" if unknown.
 	Binary string
-	// Socket is its address from the command line; "" when that names none.
+	// Socket is the address on its command line; "" if that has none.
 	Socket string
-	// Release is its version, zero when it is not known; NoRelease says why.
+	// Release is its version, zero if it is not known; NoRelease is the reason.
 	Release   containerdconf.Release
 	NoRelease error
-	// Config is its configuration, and Verdict what it makes of it.
+	// Config is its configuration, Verdict how that version of containerd uses it.
 	Config  containerdconf.Config
 	Verdict containerdconf.Assessment
-	// Others are further containerds that run on the node, by their process
-	// number; the first of them was taken for kubelet's.
+	// Others are the process numbers of further containerds on the node. The first containerd that
+	// was found is taken for kubelet's.
 	Others []int
 }
 
-// CertsDir is the directory that hosts.toml files are read from, "" when they
-// are not honoured.
+// CertsDir is the directory that containerd reads hosts.toml files from, "" if it reads none.
 func (c Containerd) CertsDir() string { return c.Layout.stable(c.Verdict.CertsDir) }
 
-// Discover finds containerd and reads its configuration. It changes nothing.
-// The error is that of a /proc or a unit that cannot be read at all; what is
-// wrong with the configuration is in the verdict.
+// Discover finds containerd and reads its configuration. It changes nothing. It returns an error
+// only if /proc or a unit cannot be read at all; faults of the configuration are in the verdict.
 func Discover(ctx context.Context, h Host) (Containerd, error) {
 	var c Containerd
 	processes, err := h.containerds()
@@ -154,7 +152,7 @@ func (c *Containerd) fromUnit(h Host) error {
 	return nil
 }
 
-// usualBinary is where a containerd lies of which nothing is known.
+// usualBinary is where a program of containerd usually is, for a node without a process and a unit.
 func usualBinary(h Host) string {
 	const local = "/usr/local/bin/containerd"
 	if _, err := h.Root.Lstat(local); err == nil {
@@ -163,7 +161,7 @@ func usualBinary(h Host) string {
 	return "/usr/bin/containerd"
 }
 
-// ask finds the version.
+// ask finds out the version.
 func (c *Containerd) ask(ctx context.Context, h Host) {
 	switch {
 	case h.Version == nil:
@@ -174,12 +172,12 @@ func (c *Containerd) ask(ctx context.Context, h Host) {
 	}
 	binary := h.Root.Path(c.Binary)
 	if c.PID != 0 {
-		// What runs, even if the file was replaced since.
+		// The running program, even if its file was replaced since.
 		binary = filepath.Join(h.Proc, strconv.Itoa(c.PID), "exe")
 	}
 	output, err := h.Version(ctx, binary)
 	if err != nil && c.PID != 0 && c.Binary != "" {
-		// A service without capabilities may not open what another one runs.
+		// A service without capabilities may not open the program of another process.
 		if text, err2 := h.Version(ctx, h.Root.Path(c.Binary)); err2 == nil {
 			output, err = text, nil
 		}

@@ -59,7 +59,7 @@ func host(t *testing.T, archive string) node.Host {
 	return h
 }
 
-// says answers what --version would, and keeps what was asked.
+// says answers --version with output, and records each question.
 func says(output string, asked *[]string) func(context.Context, string) (string, error) {
 	return func(_ context.Context, binary string) (string, error) {
 		*asked = append(*asked, binary)
@@ -278,7 +278,7 @@ func TestWireLayouts(t *testing.T) {
 	const mirrors = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"https://m\"]\n"
 	for _, test := range []struct {
 		name, archive, version string
-		certs                  string // what is wired already
+		certs                  string // the directory that is set already
 		writes                 string
 		remedy                 string
 	}{

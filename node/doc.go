@@ -1,14 +1,11 @@
-// Package node tells what a node is: which containerd runs there and from which
-// configuration, whether hosts.toml files will be honoured, and what has to be
-// written so that they are.
+// Package node looks at one machine: which containerd runs there and with which configuration,
+// whether it honours hosts.toml files, and which files have to be written so that it does.
 //
-// What it promises: looking changes nothing. It reads files below the root that
-// it is given and, where that root is this machine's, /proc; it runs
-// "containerd --version" if the caller lets it, and nothing else. What other
-// tools write anew at every start (k3s, RKE2, microk8s, EKS) is never changed:
-// [Wire] then says where the tool has to be told. No secret of a file or of a
-// process' environment is in a result or an error.
+// Looking changes nothing. The package reads files below the root that it is given and, if that
+// root is this machine's, /proc. It runs "containerd --version" if the caller allows it, and no
+// other program. It never changes a configuration that another tool writes at every start (k3s,
+// RKE2, MicroK8s, EKS): [Wire] returns how to configure that tool. No result and no error holds a
+// secret of a file or of a process' environment.
 //
-// Start reading at [Discover]. What a configuration means is the business of
-// package containerdconf.
+// Start reading at [Discover]. Package containerdconf decides what a configuration means.
 package node

@@ -11,13 +11,13 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// files gives the files below a root to those who read configurations.
+// files reads the files below a root for package containerdconf.
 type files struct{ root *managedfile.Root }
 
-// ReadFile reads a file, links followed below the root.
+// ReadFile reads a file. It follows symlinks, but never out of the root.
 func (f files) ReadFile(name string) ([]byte, error) { return f.root.ReadFile(name) }
 
-// Glob lists what matches a pattern of path.Match, part by part, in order.
+// Glob lists the files that match a pattern of path.Match, part by part, sorted.
 func (f files) Glob(pattern string) ([]string, error) {
 	if _, err := path.Match(pattern, ""); err != nil {
 		return nil, err
@@ -44,17 +44,16 @@ func (f files) Glob(pattern string) ([]string, error) {
 	return found, nil
 }
 
-// List lists what matches a pattern of path.Match below a root, in order.
+// List lists the files below a root that match a pattern of path.Match, sorted.
 func List(root *managedfile.Root, pattern string) []string {
 	found, err := files{root}.Glob(pattern)
 	if err != nil {
-		return nil // a pattern of ours that is malformed matches nothing
+		return nil // callers pass constant patterns
 	}
 	return found
 }
 
-// list gives the names in a directory, in order; none if it cannot be read, as
-// filepath.Glob does it.
+// list returns the names in a directory, sorted; like filepath.Glob, none if it cannot be read.
 func (f files) list(dir string) []string {
 	real, err := f.root.Resolve(dir)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// Layout names the distribution that set containerd up.
+// Layout names the distribution that set up containerd.
 type Layout string
 
 // The layouts.
@@ -24,7 +24,7 @@ const (
 	EKS      Layout = "eks"
 )
 
-// configPaths are where the distributions keep containerd's configuration.
+// configPaths are the paths of containerd's configuration in each distribution.
 func configPaths() []struct {
 	layout Layout
 	path   string
@@ -40,7 +40,7 @@ func configPaths() []struct {
 	}
 }
 
-// layoutOf tells the distribution by the path of the configuration.
+// layoutOf recognises the distribution by the path of the configuration.
 func layoutOf(root *managedfile.Root, config string) Layout {
 	for _, known := range configPaths() {
 		if config == known.path {
@@ -53,7 +53,7 @@ func layoutOf(root *managedfile.Root, config string) Layout {
 	case strings.HasSuffix(config, "/rke2/agent/etc/containerd/config.toml"):
 		return RKE2
 	case strings.HasSuffix(config, "/agent/etc/containerd/config.toml"):
-		return K3s // with a data directory of its own
+		return K3s // with its own data directory
 	}
 	if _, err := root.Lstat("/etc/eks"); err == nil && config == DefaultConfigPath {
 		return EKS
@@ -61,7 +61,7 @@ func layoutOf(root *managedfile.Root, config string) Layout {
 	return Plain
 }
 
-// fromLayout takes the configuration of a distribution that is installed.
+// fromLayout uses the configuration of an installed distribution, if there is one.
 func (c *Containerd) fromLayout(h Host) bool {
 	for _, known := range configPaths() {
 		if _, err := h.Root.Lstat(known.path); err == nil {
@@ -72,8 +72,8 @@ func (c *Containerd) fromLayout(h Host) bool {
 	return false
 }
 
-// defaultCertsDir is where the distribution's own documentation puts hosts.toml
-// files, for when nothing is set.
+// defaultCertsDir is the directory that the distribution's documentation uses for hosts.toml files,
+// for a node on which none is configured.
 func (l Layout) defaultCertsDir() string {
 	if l == K0s {
 		return "/etc/k0s/containerd.d/certs.d"
@@ -81,8 +81,8 @@ func (l Layout) defaultCertsDir() string {
 	return containerdconf.DefaultCertsDir
 }
 
-// stable is the name of a directory that survives an upgrade: a snap has a
-// directory for each revision, and a link to the present one.
+// stable returns a name of the directory that survives an upgrade: a snap has a directory for each
+// revision and a symlink to the current one.
 func (l Layout) stable(dir string) string {
 	if l != MicroK8s {
 		return dir
@@ -90,18 +90,17 @@ func (l Layout) stable(dir string) string {
 	return regexp.MustCompile(`^/var/snap/microk8s/x?[0-9]+/`).ReplaceAllString(dir, "/var/snap/microk8s/current/")
 }
 
-// ErrManaged is matched by the error of [Wire] for a configuration that another
-// tool writes.
+// ErrManaged is matched by the error of [Wire] for a configuration that another tool writes.
 var ErrManaged = errors.New("is written by another tool")
 
-// ManagedError says who writes a configuration, and where to tell them.
+// ManagedError names the tool that writes a configuration, and how to configure that tool.
 type ManagedError struct {
 	Layout Layout
 	Path   string
 	Remedy string
 }
 
-// Error names the file, the tool and what to do.
+// Error names the file, the tool and the remedy.
 func (e *ManagedError) Error() string {
 	return fmt.Sprintf("%s is written by %s, which would undo a change; %s", e.Path, e.Layout, e.Remedy)
 }
@@ -109,7 +108,7 @@ func (e *ManagedError) Error() string {
 // Is makes errors.Is match ErrManaged.
 func (e *ManagedError) Is(target error) bool { return target == ErrManaged }
 
-// remedy says how a distribution is told to read hosts.toml files.
+// remedy says how to make a distribution read hosts.toml files.
 func (l Layout) remedy(config string) string {
 	switch l {
 	case K3s, RKE2:
@@ -124,19 +123,18 @@ func (l Layout) remedy(config string) string {
 	return ""
 }
 
-// Options say what [Wire] may do.
+// Options are what [Wire] may do.
 type Options struct {
-	// CertsDir is the directory to read hosts.toml files from; empty keeps the
-	// one that is set, or takes the distribution's.
+	// CertsDir is the directory to read hosts.toml files from. If it is empty, Wire keeps the
+	// configured one, or uses the default of the distribution.
 	CertsDir string
-	// DropMirrors removes deprecated settings that are in the way.
+	// DropMirrors removes deprecated settings that keep containerd from reading hosts.toml files.
 	DropMirrors bool
 }
 
-// Wire finds the files to write so that the node's containerd honours
-// hosts.toml files; none when it does already. It writes nothing. The errors are
-// those of containerdconf.Wire, and a [*ManagedError] where a file would have to
-// change that another tool writes.
+// Wire returns the files to write so that the node's containerd honours hosts.toml files; none if
+// it does already. It writes nothing. Its errors are those of containerdconf.Wire, and a
+// [*ManagedError] for a file that another tool writes.
 func Wire(c Containerd, o Options) (containerdconf.Wiring, error) {
 	w, err := containerdconf.Wire(c.Config, c.Release, containerdconf.Options{
 		Dir: o.CertsDir, Default: c.Layout.defaultCertsDir(), DropMirrors: o.DropMirrors,

@@ -20,8 +20,8 @@ type process struct {
 	unit   string
 }
 
-// containerds lists the containerds of the node by their number, without those
-// in containers and without the one that a dockerd runs for itself.
+// containerds lists the containerds of the node by process number, without those in containers and
+// without the one that dockerd starts for itself.
 func (h Host) containerds() ([]process, error) {
 	all, err := h.processes("containerd")
 	return slices.DeleteFunc(all, func(p process) bool {
@@ -30,7 +30,7 @@ func (h Host) containerds() ([]process, error) {
 	}), err
 }
 
-// kubeletEndpoint is the socket that kubelet was told on its command line.
+// kubeletEndpoint is the socket of the runtime on kubelet's command line.
 func (h Host) kubeletEndpoint() string {
 	all, err := h.processes("kubelet")
 	if err != nil {
@@ -44,8 +44,8 @@ func (h Host) kubeletEndpoint() string {
 	return ""
 }
 
-// processes lists the processes with a name that belong to the node itself.
-// One that ends meanwhile is left out.
+// processes lists the processes with a name that belong to the node itself. A process that ends
+// meanwhile is left out.
 func (h Host) processes(name string) ([]process, error) {
 	if h.Proc == "" {
 		return nil, nil
@@ -84,8 +84,7 @@ func (h Host) processes(name string) ([]process, error) {
 	return all, nil
 }
 
-// unitOf gives the systemd service that a process belongs to, from proc(5)'s
-// cgroup file.
+// unitOf returns the systemd service of a process, from its cgroup file (proc(5)).
 func unitOf(file string) string {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -105,8 +104,8 @@ func unitOf(file string) string {
 	return ""
 }
 
-// option gives the value of a flag, the last one if it is repeated, as
-// containerd's and kubelet's parsers do.
+// option returns the value of a flag: the last one if it is repeated, like the parsers of
+// containerd and kubelet.
 func (p process) option(names ...string) string {
 	value := ""
 	for i, arg := range p.args[1:] {
@@ -125,8 +124,8 @@ func (p process) option(names ...string) string {
 	return value
 }
 
-// hasCommand reports whether the program was started for a command ("config
-// dump") and is no daemon: every flag of containerd but two takes a value.
+// hasCommand reports whether the program was started with a command ("config dump") and so is no
+// daemon. All flags of containerd but two take a value.
 func (p process) hasCommand() bool {
 	for i := 1; i < len(p.args); i++ {
 		bare := strings.TrimLeft(p.args[i], "-")
@@ -151,7 +150,7 @@ func (p process) path(name string) string {
 	return path.Join("/", p.dir, name)
 }
 
-// socket is the address that the process listens on.
+// socket is the address on which the process listens.
 func (p process) socket() string {
 	if address := p.option("address", "a"); address != "" {
 		return address

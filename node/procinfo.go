@@ -12,14 +12,14 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Proxy is the proxy of a process' environment. A proxy's URL may hold a login.
+// Proxy is the proxy in the environment of a process. The URL of a proxy may hold a login.
 type Proxy struct {
 	HTTP, HTTPS redact.Secret
 	No          string
 }
 
-// ProxyOf reads the proxy variables of a process' environment, and nothing else
-// of it, as net/http reads them.
+// ProxyOf reads the proxy variables in the environment of a process, as net/http does, and no other
+// variable.
 func ProxyOf(h Host, pid int) (Proxy, error) {
 	raw, err := os.ReadFile(filepath.Join(h.Proc, strconv.Itoa(pid), "environ"))
 	if err != nil {
@@ -47,8 +47,8 @@ func ProxyFrom(getenv func(string) string) Proxy {
 	return Proxy{redact.New(first("HTTP_PROXY")), redact.New(first("HTTPS_PROXY")), first("NO_PROXY")}
 }
 
-// Identity names one process for good: the boot of the machine, the number, and
-// when it was started. It is another one once the process was restarted.
+// Identity identifies one process: the boot of the machine, the process number and the start time.
+// It changes when the process is restarted.
 func Identity(h Host, pid int) (string, error) {
 	fields, err := statFields(h, pid)
 	if err != nil {
@@ -61,11 +61,11 @@ func Identity(h Host, pid int) (string, error) {
 	return fmt.Sprintf("%s, process %d, started at %s", bytes.TrimSpace(boot), pid, fields[startTime]), nil
 }
 
-// startTime is where a process' start stands, field 22 of proc(5).
+// startTime is the index of the start time in statFields: field 22 of proc(5).
 const startTime = 19
 
-// statFields gives the fields of a process' stat file from the state on: the
-// name before them may hold spaces and brackets.
+// statFields returns the fields of the stat file of a process, beginning with the state. The name
+// before them may hold spaces and brackets.
 func statFields(h Host, pid int) ([]string, error) {
 	file := filepath.Join(h.Proc, strconv.Itoa(pid), "stat")
 	stat, err := os.ReadFile(file)

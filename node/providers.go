@@ -19,9 +19,8 @@ type Provider struct {
 	MatchImages []string `yaml:"matchImages"`
 }
 
-// ReadProviders reads a CredentialProviderConfig of the node: a file or, since
-// kubelet 1.34, a directory of them. The error names the file with which kubelet
-// would not start.
+// ReadProviders reads a CredentialProviderConfig of the node: a file or, since kubelet 1.34, a
+// directory of files. Its error names the file with which kubelet would not start.
 func ReadProviders(root *managedfile.Root, config string) ([]Provider, error) {
 	real, err := root.Resolve(config)
 	if err != nil {
@@ -84,8 +83,8 @@ func Asks(providers []Provider, name, image string) bool {
 	return false
 }
 
-// matches goes by kubelet's rules: as many labels in the host, each by its
-// pattern, the same port, and a path that begins as the pattern's does.
+// matches applies kubelet's rules: the same number of labels in the host, each matched by its
+// pattern; the same port; a path that begins with that of the pattern.
 // https://kubernetes.io/docs/tasks/administer-cluster/kubelet-credential-provider/#configure-image-matching
 func matches(pattern, image string) bool {
 	p, err := url.Parse("https://" + pattern)

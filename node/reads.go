@@ -17,19 +17,19 @@ type Reading string
 const (
 	Reads      Reading = "yes"
 	DoesNot    Reading = "no"
-	NotYet     Reading = "restart" // it was not restarted since its configuration was changed
+	NotYet     Reading = "restart" // containerd was not restarted since its configuration was changed
 	CannotTell Reading = "unknown" // containerd or a part of its configuration cannot be seen
 )
 
-// ReadsFrom tells whether containerd reads hosts.toml files below dir, as the
-// node names it. Unless it does, why says what is in the way, and remedy what
-// to do.
+// ReadsFrom reports whether containerd reads hosts.toml files below dir, a path on the node. Unless
+// it does, why is the reason and remedy what to do.
 func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string) {
 	if c.Absent(h) {
 		return CannotTell, "no containerd was found", ""
 	}
 	for _, imported := range c.Config.ImportDirs() {
-		// Without the processes of the node a part of its files is mounted.
+		// If the processes of the node cannot be seen, only a part of its files may be mounted
+		// here.
 		if _, err := h.Root.Lstat(imported); err != nil && h.Proc == "" {
 			return CannotTell, fmt.Sprintf("%s imports files from %s, which cannot be seen from here", c.ConfigPath, imported), ""
 		}
@@ -51,7 +51,7 @@ func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string
 	return Reads, "", ""
 }
 
-// blocked is the first trap that is in the way, with what install would say.
+// blocked returns the first issue that keeps containerd from reading the files, and the remedy.
 func (c Containerd) blocked(v containerdconf.Assessment) (why, remedy string) {
 	for _, t := range v.Issues {
 		if !t.Blocking {
@@ -63,8 +63,8 @@ func (c Containerd) blocked(v containerdconf.Assessment) (why, remedy string) {
 	return c.ConfigPath + ": hosts.toml files are not read", ""
 }
 
-// Remedy is what to do about a trap. cannot is why "berth install" refuses the
-// node, the error of [Wire]; then it is no remedy.
+// Remedy is what to do about an issue. cannot is the error of [Wire]: if it is not nil, "berth
+// install" would refuse the node and is not the remedy.
 func Remedy(t containerdconf.Issue, cannot error) string {
 	if t.Blocking && (errors.Is(cannot, ErrManaged) || errors.Is(cannot, containerdconf.ErrUnsupported)) {
 		return cannot.Error()
@@ -88,8 +88,8 @@ func (c Containerd) Restart() string {
 	return "restart containerd"
 }
 
-// SameDir reports whether what Berth writes to dir is among what containerd
-// reads, and else how to make both agree.
+// SameDir reports whether containerd reads the directory that Berth writes to. If not, remedy says
+// how to make them the same.
 func (c Containerd) SameDir(h Host, v containerdconf.Assessment, dir string) (same bool, remedy string) {
 	dir = path.Clean(dir)
 	reads := slices.DeleteFunc(strings.Split(v.ConfigPath, ":"), func(s string) bool { return s == "" })

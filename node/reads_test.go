@@ -7,8 +7,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// Whether containerd reads the files of a directory: it does, it does not and
-// why, or that cannot be known.
+// containerd reads the files of a directory, or does not for a reason, or that cannot be known.
 func TestReadsFrom(t *testing.T) {
 	const (
 		main    = "-- root/etc/containerd/config.toml --\n"

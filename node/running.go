@@ -10,17 +10,16 @@ import (
 	"github.com/berth-registry/berth/internal/containerdconf"
 )
 
-// Running remembers which release of containerd runs, so that the program is
-// asked only when another process runs, or another program is there.
+// Running caches the release of the running containerd: the program is asked again only if the
+// process or the program has changed.
 type Running struct {
 	identity string
 	release  containerdconf.Release
 }
 
-// Release gives the release of the containerd that serves kubelet on a node: of
-// the one that runs or, where none is seen, of the one that its unit would start.
-// It is zero when that cannot be told; a distribution that brings its own
-// containerd is not guessed at. It reads no configuration.
+// Release returns the release of the containerd that serves kubelet: of the running one or, if none
+// is seen, of the one that its unit would start. It is zero if that is not known; for a
+// distribution that brings its own containerd it is not guessed. Release reads no configuration.
 func (r *Running) Release(ctx context.Context, h Host) containerdconf.Release {
 	if h.Version == nil {
 		return containerdconf.Release{}
@@ -38,8 +37,8 @@ func (r *Running) Release(ctx context.Context, h Host) containerdconf.Release {
 
 var errUnseen = errors.New("its process cannot be seen")
 
-// running finds the containerd of h and what identifies it: the process or, where
-// none is seen, the program; "" when that is not there.
+// running finds the containerd of h and its identity: that of the process or, if none is seen, of
+// the program; "" if the program is missing.
 func running(h Host) (c Containerd, identity string, err error) {
 	processes, err := h.containerds()
 	switch {

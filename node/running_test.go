@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// The release is that of what runs, and it is asked once for each process.
+// The release is that of the running process, which is asked once.
 func TestRunningRelease(t *testing.T) {
 	h := host(t, process812+"-- proc/812/cmdline --\n/usr/bin/containerd\n-- proc/812/stat --\n812 (containerd) S "+strings.Repeat("1 ", 30)+"\n")
 	var asked []string
@@ -30,14 +30,14 @@ func TestRunningRelease(t *testing.T) {
 	if !strings.HasSuffix(asked[0], "/812/exe") {
 		t.Errorf("asked %q", asked)
 	}
-	// It is restarted, as another release.
+	// It is restarted as another release.
 	h.Version = says("containerd github.com/containerd/containerd/v2 v2.4.2 abc", &asked)
 	stat := "812 (containerd) S " + strings.Repeat("2 ", 30)
 	if err := os.WriteFile(filepath.Join(h.Proc, "812/stat"), []byte(stat), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	want("2.4.2", 2)
-	// It cannot be asked: what ran before says nothing.
+	// It cannot be asked: the release of the process before it does not count.
 	h.Version = func(_ context.Context, binary string) (string, error) {
 		asked = append(asked, binary)
 		return "", errors.New("exec format error")
@@ -49,8 +49,8 @@ func TestRunningRelease(t *testing.T) {
 	want("", 6)
 }
 
-// Without a process it is the program that would be started, and nothing that a
-// distribution hides.
+// Without a process, the release is that of the program that the unit would start; a distribution
+// with its own containerd has none.
 func TestReleaseOfWhatDoesNotRun(t *testing.T) {
 	const unit = "-- root/etc/systemd/system/containerd.service --\n[Service]\nExecStart=/opt/containerd --config /a.toml\n"
 	for _, c := range []struct{ name, archive, asked string }{

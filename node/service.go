@@ -9,21 +9,20 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// Service is a service of systemd, as its files describe it.
+// Service is a systemd service, as its files describe it.
 type Service struct {
 	Name string
-	// Path is the unit file's, and DropIns are those of its drop-ins, in the
-	// order in which systemd reads them.
+	// Path is the unit file. DropIns are its drop-ins in the order in which systemd reads them.
 	Path    string
 	DropIns []string
-	// Commands are what ExecStart says, each as it is written, but in one line.
+	// Commands are the values of ExecStart as they are written, each joined to one line.
 	Commands []string
 
 	unit unit
 }
 
-// ReadService reads the files of a service, drop-ins included but for those at
-// the paths of without. A service that is not there is fs.ErrNotExist.
+// ReadService reads the files of a service and its drop-ins, except the files in without. If the
+// service is missing, the error is fs.ErrNotExist.
 func ReadService(root *managedfile.Root, name string, without ...string) (Service, error) {
 	u, err := readUnit(root, name, without...)
 	if err != nil {
@@ -32,9 +31,9 @@ func ReadService(root *managedfile.Root, name string, without ...string) (Servic
 	return Service{Name: name, Path: u.path, DropIns: u.dropIns, Commands: u.commands, unit: u}, nil
 }
 
-// Kubelet gives what kubelet would be started with. ok is false when the
-// service has not one command that starts kubelet itself: a shell that does may
-// lose what is appended to its command line.
+// Kubelet returns the kubelet that the service would start. ok is false unless the service has
+// exactly one command and that starts kubelet itself: a shell may drop flags that are appended to
+// its command line.
 func (s Service) Kubelet() (k Kubelet, ok bool) {
 	if len(s.Commands) != 1 {
 		return Kubelet{}, false

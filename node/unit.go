@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// unit is what a systemd service says, its drop-ins included. Format:
+// unit is a systemd service with its drop-ins. Format:
 // https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html
 type unit struct {
 	path        string
@@ -22,13 +22,13 @@ type unit struct {
 	files       []string // EnvironmentFile
 }
 
-// unitDirs are the places of units, the first one wins (systemd.unit(5)).
+// unitDirs are the directories of units; the first one wins (systemd.unit(5)).
 func unitDirs() []string {
 	return []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
 }
 
-// readUnit reads a service and its drop-ins, but for those at the paths of
-// without. A service that is not there is fs.ErrNotExist.
+// readUnit reads a service and its drop-ins, except the files in without. If the service is
+// missing, the error is fs.ErrNotExist.
 func readUnit(root *managedfile.Root, name string, without ...string) (unit, error) {
 	u := unit{environment: map[string]string{}}
 	for _, dir := range unitDirs() {
@@ -69,13 +69,13 @@ func readUnit(root *managedfile.Root, name string, without ...string) (unit, err
 	return u, u.readEnvironment(root)
 }
 
-// readEnvironment adds what the files of EnvironmentFile set, which wins over
-// Environment (systemd.exec(5)).
+// readEnvironment adds the variables in the files of EnvironmentFile, which win over Environment
+// (systemd.exec(5)).
 func (u *unit) readEnvironment(root *managedfile.Root) error {
 	for _, name := range u.files {
 		name, optional := strings.CutPrefix(name, "-")
 		if !path.IsAbs(name) {
-			continue // a specifier, which only systemd can expand
+			continue // only systemd can expand a specifier
 		}
 		found, err := files{root}.Glob(path.Clean(name))
 		if err != nil {
@@ -92,7 +92,7 @@ func (u *unit) readEnvironment(root *managedfile.Root) error {
 	return nil
 }
 
-// readVariables takes over the lines of an environment file.
+// readVariables adds the variables in the lines of an environment file.
 func (u *unit) readVariables(text string) {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\\\r\n", ""), "\\\n", "")
 	for line := range strings.Lines(text) {
@@ -108,7 +108,7 @@ func (u *unit) readVariables(text string) {
 	}
 }
 
-// read takes over what a file of the unit says.
+// read adds the settings in a file of the unit.
 func (u *unit) read(text string) {
 	text = strings.ReplaceAll(text, "\\\r\n", " ")
 	text = strings.ReplaceAll(text, "\\\n", " ")
@@ -127,7 +127,7 @@ func (u *unit) read(text string) {
 		switch strings.TrimSpace(key) {
 		case "ExecStart":
 			if value == "" {
-				u.commands = nil // an empty one forgets those before
+				u.commands = nil // an empty ExecStart clears those before it
 			} else {
 				u.commands = append(u.commands, value)
 			}
@@ -147,8 +147,8 @@ func (u *unit) read(text string) {
 	}
 }
 
-// command gives the arguments of the last ExecStart, from the program with that
-// name on: it may stand behind env(1).
+// command returns the arguments of the last ExecStart, from the program with that name on: env(1)
+// may be before it.
 func (u unit) command(program string) []string {
 	if len(u.commands) == 0 {
 		return nil

@@ -10,10 +10,9 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// ChangedSince gives the files of c's configuration that were changed after the
-// running containerd was started: it reads them once. Nothing is told when it
-// does not run. A change within two seconds of the start does not count, because
-// both clocks are coarse.
+// ChangedSince returns the files of c's configuration that were changed after the running
+// containerd was started, which reads them only at its start; none if it does not run. A change
+// within two seconds of the start does not count, because both clocks are coarse.
 func ChangedSince(h Host, c Containerd) []string {
 	var files []string
 	for _, f := range c.Config.Files {
@@ -22,9 +21,8 @@ func ChangedSince(h Host, c Containerd) []string {
 	return changedSince(h, c.PID, files)
 }
 
-// ChangedSince gives the files of k's credential providers that were changed
-// after kubelet was started, which reads them only then; as the function of this
-// name does for containerd.
+// ChangedSince returns the files of k's credential providers that were changed after kubelet was
+// started, like the function of this name for containerd.
 func (k Kubelet) ChangedSince(h Host) []string {
 	if k.ProviderConfig == "" {
 		return nil
@@ -33,9 +31,8 @@ func (k Kubelet) ChangedSince(h Host) []string {
 	return changedSince(h, k.PID, append(files, List(h.Root, path.Join(k.ProviderConfig, "*"))...))
 }
 
-// UnitNamesProvider reports whether the unit of kubelet starts it with a
-// credential provider by now: a kubelet that runs without one has to be
-// restarted for it.
+// UnitNamesProvider reports whether the unit of kubelet starts it with a credential provider. A
+// running kubelet without one then needs a restart.
 func (k Kubelet) UnitNamesProvider(h Host) bool {
 	u, err := readUnit(h.Root, cmp.Or(k.Unit, "kubelet.service"))
 	if err != nil {
@@ -45,8 +42,8 @@ func (k Kubelet) UnitNamesProvider(h Host) bool {
 	return len(args) > 0 && process{args: args}.option("image-credential-provider-config") != ""
 }
 
-// Restart is the command that restarts a service, and so has it read its
-// configuration: of the unit, or in words for a program that has none.
+// Restart is how to restart a service so that it reads its configuration: a command if its unit is
+// known, else words.
 func Restart(unit, program string) string {
 	if unit == "" {
 		return "restart " + program
@@ -60,7 +57,7 @@ func changedSince(h Host, pid int, files []string) []string {
 	}
 	started, err := Started(h, pid)
 	if err != nil {
-		return nil // it has just ended, or this is no /proc of Linux
+		return nil // the process has just ended, or this is no /proc of Linux
 	}
 	var changed []string
 	for _, file := range files {
@@ -71,8 +68,8 @@ func changedSince(h Host, pid int, files []string) []string {
 	return changed
 }
 
-// changedAt is when a file, or the link that leads to it, was last changed: its
-// content, or, as with a file of an older date that was moved there, its name.
+// changedAt is when a file, or the symlink that leads to it, was last changed. It includes the
+// change time, for an older file that was moved there.
 func changedAt(root *managedfile.Root, file string) time.Time {
 	var last time.Time
 	note := func(info os.FileInfo, err error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// started gives the processes 7 and 9 of h a start, by the boot of the machine.
+// started gives the processes 7 and 9 of h a start time, by the machine's boot time.
 func started(t *testing.T, h node.Host, at time.Time) {
 	t.Helper()
 	write := func(name, text string) {
@@ -23,7 +23,7 @@ func started(t *testing.T, h node.Host, at time.Time) {
 	}
 	write("stat", "btime "+strconv.FormatInt(at.Unix()-10, 10)+"\n")
 	for _, pid := range []string{"7", "9"} {
-		// 1000 ticks after the boot: ten seconds.
+		// 1000 ticks after the boot are ten seconds.
 		write(pid+"/stat", pid+" (x) S "+strings.Repeat("1 ", 18)+"1000 1\n")
 	}
 }
@@ -44,7 +44,7 @@ version = 2
 kind: CredentialProviderConfig
 `
 
-// A file counts as changed when its content was, or what its name leads to.
+// A file counts as changed if its content or the target of its name was changed.
 func TestChangedSinceTheStart(t *testing.T) {
 	const config = "/etc/containerd/config.toml"
 	h := host(t, processes)
@@ -73,7 +73,7 @@ func TestChangedSinceTheStart(t *testing.T) {
 	started(t, h, long)
 	want("after it", []string{config}, []string{"/providers", "/providers/a.yaml"})
 
-	// A file of an older date is moved there.
+	// An older file is moved there.
 	if err := os.Chtimes(path, long.Add(-time.Hour), long.Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestChangedSinceTheStart(t *testing.T) {
 	want("what a link leads to", []string{config}, nil)
 }
 
-// A kubelet that was not restarted after its unit was given a provider.
+// kubelet was not restarted after its unit got a provider.
 func TestUnitNamesProvider(t *testing.T) {
 	const unit = "-- root/etc/systemd/system/kubelet.service --\n[Service]\nExecStart=/usr/bin/kubelet --v=2\n"
 	const dropIn = "-- root/etc/systemd/system/kubelet.service.d/99-berth.conf --\n[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --v=2 --image-credential-provider-config=/p\n"

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// versionPatience is how long a containerd may take to tell its version.
+// versionPatience is how long containerd may take to print its version.
 const versionPatience = 10 * time.Second
 
-// AskVersion runs "binary --version", with an empty environment and for ten
-// seconds at most, and gives what it prints.
+// AskVersion runs "binary --version" with an empty environment, for ten seconds at most, and
+// returns its output.
 func AskVersion(ctx context.Context, binary string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionPatience)
 	defer cancel()
@@ -28,7 +28,7 @@ func AskVersion(ctx context.Context, binary string) (string, error) {
 	return out.String(), nil
 }
 
-// limited takes a few bytes and refuses more.
+// limited holds a few bytes and refuses more.
 type limited struct {
 	to   *bytes.Buffer
 	left int
