@@ -13,7 +13,7 @@ import (
 
 const daemonContainerd = "containerd"
 
-// errNoContainerd is the reason where there is nothing to wire.
+// errNoContainerd: the node has no containerd to wire.
 var errNoContainerd = errors.New("no containerd was found: no process, no service, no configuration; install it first, or run this where it runs")
 
 // installContainerd plans the wiring of containerd.
@@ -27,7 +27,7 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 	s.Found = append(s.Found, checkContainerd(c))
 	wish := in.o.CertsDir
 	if c.Verdict.Honoured || wish == containerdconf.DefaultCertsDir {
-		wish = "" // what is set, or what the distribution has, is as good
+		wish = "" // keep the configured directory, or use that of the distribution
 	}
 	w, err := node.Wire(c, node.Options{CertsDir: wish, DropMirrors: in.o.DropMirrors})
 	if err != nil {
@@ -81,7 +81,7 @@ func checkContainerd(c node.Containerd) string {
 	return text + ", " + c.Configured()
 }
 
-// shownChange is how a change of the configuration is shown.
+// shownChange converts a change of the configuration for display.
 func shownChange(f containerdconf.FileChange) Change {
 	what := "change"
 	if f.Before == nil {
@@ -90,9 +90,9 @@ func shownChange(f containerdconf.FileChange) Change {
 	return Change{Path: f.Path, What: what, Before: f.Before, After: f.After, Foreign: !f.DropIn}
 }
 
-// restartOf finds out whether containerd has to be restarted, and by whom. due
-// says that it is so because of an earlier run. A nil Restart needs none, or
-// leaves it to others.
+// restartOf finds out whether containerd must be restarted, and which unit does it. due is true if
+// an earlier run left the restart to do. r is nil if no restart is needed, or if this run must not
+// do it.
 func (in *Installer) restartOf(ctx context.Context, c node.Containerd, changes bool) (r *Restart, due bool, err error) {
 	noted, ok := in.journal.RestartPending[daemonContainerd]
 	state, asked := in.state(ctx, c.Unit)
@@ -134,8 +134,8 @@ func (in *Installer) noRestartNote(c node.Containerd) string {
 	return "containerd does not run here; it takes effect when it starts"
 }
 
-// older says that the running containerd may not know what lies there, of which
-// nothing is ours.
+// older warns that the running containerd may not have read files that are on the node and that
+// Berth did not write.
 func (in *Installer) older(c node.Containerd) string {
 	if changed := node.ChangedSince(in.host, c); len(changed) > 0 {
 		return fmt.Sprintf("%s was changed after containerd was started; unless it was restarted since in its place, restart it", changed[0])
@@ -143,7 +143,7 @@ func (in *Installer) older(c node.Containerd) string {
 	return ""
 }
 
-// wire writes what was shown, restarts containerd and looks after it.
+// wire writes the files of the plan, restarts containerd and checks that it becomes ready.
 func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdconf.Wiring, r *Restart) error {
 	known, err := in.recorded(scopeContainerd)
 	if err != nil {
@@ -160,7 +160,7 @@ func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdco
 		if c.PID == 0 && !in.o.NoRestart {
 			return in.restartDone(daemonContainerd)
 		}
-		return nil // the note stays until it was restarted
+		return nil // the journal keeps the pending restart
 	}
 	err = in.restartContainerd(ctx, c, r, w.Verdict.ConfigPath, now)
 	if err == nil {
@@ -175,7 +175,8 @@ func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdco
 	})
 }
 
-// writeContainerd writes the files of a wiring, what must be known of them first.
+// writeContainerd writes the files of a wiring. Before that it writes to the journal what a later
+// run needs to know about them.
 func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wiring, now identity) error {
 	var files []wanted
 	for _, f := range w.Files {
@@ -200,7 +201,7 @@ func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wirin
 	return in.write(ctx, files...)
 }
 
-// unchanged gives up a write that failed: what was written goes back.
+// unchanged gives up after a write that failed: it puts the written files back.
 func (in *Installer) unchanged(ctx context.Context, cause error, before journal, w containerdconf.Wiring, first bool) error {
 	if ctx.Err() != nil {
 		return cause
@@ -208,8 +209,8 @@ func (in *Installer) unchanged(ctx context.Context, cause error, before journal,
 	return errors.Join(cause, in.revert(ctx, before, w, first))
 }
 
-// revert puts the files of a wiring back as they were before this run; first
-// says that nothing was ours before it.
+// revert puts the files of a wiring back as they were before this run. first is true if Berth had
+// no file there before it.
 func (in *Installer) revert(ctx context.Context, before journal, w containerdconf.Wiring, first bool) error {
 	if first {
 		all, err := in.undo(scopeContainerd)
@@ -241,8 +242,8 @@ func (in *Installer) revert(ctx context.Context, before journal, w containerdcon
 	return in.save()
 }
 
-// restartContainerd restarts containerd, or waits until that is done, and then
-// until it is ready.
+// restartContainerd restarts containerd, or waits until another program has restarted it, and then
+// waits until it is ready.
 func (in *Installer) restartContainerd(ctx context.Context, c node.Containerd, r *Restart, configPath string, before identity) error {
 	if r.Unit == "" {
 		return in.awaitRuntime(ctx, c, configPath, func() bool {
@@ -260,8 +261,7 @@ func (in *Installer) restartContainerd(ctx context.Context, c node.Containerd, r
 	return in.awaitRuntime(ctx, c, configPath, nil)
 }
 
-// rollback undoes what a restart did not survive, restarts once more, and tells
-// both errors.
+// rollback undoes the changes after a failed restart, restarts once more, and returns both errors.
 func (in *Installer) rollback(ctx context.Context, cause error, c node.Containerd, r *Restart, revert func(context.Context) error) error {
 	in.say("it failed: %v", cause)
 	in.say("putting everything back")
@@ -277,14 +277,14 @@ func (in *Installer) rollback(ctx context.Context, cause error, c node.Container
 	return &RollbackError{Cause: cause}
 }
 
-// RollbackError is a change that did not work out and was taken back.
+// RollbackError: a change failed and was undone.
 type RollbackError struct {
 	Cause error
-	// Err is what went wrong with taking it back; nil if all is as before.
+	// Err is the error of undoing it; nil if everything is as before.
 	Err error
 }
 
-// Error tells both.
+// Error has both errors.
 func (e *RollbackError) Error() string {
 	if e.Err == nil {
 		return fmt.Sprintf("%v; everything was put back, and it runs as before", e.Cause)
@@ -292,7 +292,7 @@ func (e *RollbackError) Error() string {
 	return fmt.Sprintf("%v; putting it back failed too: %v", e.Cause, e.Err)
 }
 
-// Unwrap gives both errors.
+// Unwrap returns both errors.
 func (e *RollbackError) Unwrap() []error {
 	if e.Err == nil {
 		return []error{e.Cause}

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// dropIns are the names that our drop-in of a service may have. The later one is
-// for a service in which somebody else is last.
+// dropIns are the possible names of our drop-in of a service. The second one is for a service that
+// has a drop-in which comes after the first.
 func dropIns(service string) []string {
 	dir := path.Join("/etc/systemd/system", service+".d")
 	return []string{path.Join(dir, "99-berth.conf"), path.Join(dir, "zz-berth.conf")}
 }
 
-// wireFlags finds the drop-in that gives kubelet its two flags: the command that
-// the service has without it, and the flags behind.
+// wireFlags plans the drop-in that gives kubelet the two flags: the command that the service has
+// without it, followed by the flags.
 func (in *Installer) wireFlags(w *kubeletWiring, k kubeletNode, dir string) error {
 	both := flags(w.configPath, dir)
 	switch {

@@ -17,19 +17,19 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// placedProgram is a credential provider that we put somewhere. It is larger than
-// what internal/managedfile keeps, and never edited: its hash tells whose it is.
+// placedProgram is a credential provider that Berth put on the node. It is larger than the files
+// that internal/managedfile keeps, and is never edited: its hash tells whether it is still ours.
 type placedProgram struct {
-	// Hashes are the SHA-256 of what may lie there by our doing.
+	// Hashes are the SHA-256 of the programs that Berth may have put there.
 	Hashes []string `json:"sha256"`
-	// Made are the directories that came with it, the outermost first.
+	// Made are the directories that were created for it, the outermost first.
 	Made []string `json:"made,omitempty"`
 }
 
-// copying is how the provider comes to where kubelet looks for it.
+// copying is how to put the provider where kubelet looks for it.
 type copying struct {
 	to     string // on the node
-	source string // as this process opens it; "" when what lies there stays
+	source string // as this process opens it; "" if the present program stays
 	hash   string
 	size   int64
 	note   string
@@ -56,8 +56,7 @@ func Programs(root *managedfile.Root, named string) []string {
 	return all
 }
 
-// copyTo finds out what has to be done so that the provider lies in a directory
-// of the node.
+// copyTo plans how to put the provider into a directory of the node.
 func (in *Installer) copyTo(dir string) (copying, error) {
 	c := copying{to: path.Join(dir, providerconfig.Provider)}
 	real, err := in.host.Root.Resolve(c.to)
@@ -102,7 +101,7 @@ func (in *Installer) copyTo(dir string) (copying, error) {
 	return c, nil
 }
 
-// source is the first program that is there.
+// source is the first program that exists, "" if there is none.
 func (in *Installer) source() (string, error) {
 	for _, file := range in.o.Programs {
 		info, err := os.Stat(file)
@@ -120,8 +119,7 @@ func (in *Installer) source() (string, error) {
 	return "", nil
 }
 
-// put copies the program. Whoever starts it meanwhile gets the old one or the new
-// one.
+// put copies the program. A kubelet that starts it meanwhile gets the old one or the new one.
 func (in *Installer) put(c copying) error {
 	if c.source == "" {
 		return nil
@@ -167,7 +165,7 @@ func (in *Installer) put(c copying) error {
 	return in.save()
 }
 
-// copyFile makes the copy whole under another name first.
+// copyFile copies the program to its place, and fails if it has changed since it was planned.
 func (in *Installer) copyFile(c copying, dir string) error {
 	from, err := os.Open(c.source)
 	if err != nil {
@@ -186,8 +184,8 @@ func (in *Installer) copyFile(c copying, dir string) error {
 	})
 }
 
-// removeProgram removes a program that is as we put it there, and the directories that
-// came with it.
+// removeProgram removes a program that is still the one that Berth put there, and the directories
+// that were created for it.
 func (in *Installer) removeProgram(name string) error {
 	p := in.journal.Programs[name]
 	real, err := in.host.Root.Resolve(name)
@@ -220,7 +218,7 @@ func (in *Installer) removeProgram(name string) error {
 			continue // a run that was killed here has removed it
 		}
 		if err != nil {
-			break // something else is in it
+			break // it is not empty
 		}
 	}
 	delete(in.journal.Programs, name)
