@@ -53,7 +53,7 @@ func (e *examination) ecrHosts() []ecr.Registry {
 	return all
 }
 
-// tokens tells whether there is one for each ECR registry of the config.
+// tokens checks that each ECR registry of the config has a valid token.
 func (e *examination) tokens() {
 	const name = "tokens"
 	hosts := e.ecrHosts()
@@ -88,11 +88,11 @@ func (e *examination) tokens() {
 	}
 }
 
-// metadataAddress is where AWS has its metadata service.
+// metadataAddress is the address of the metadata service of AWS.
 const metadataAddress = "http://169.254.169.254"
 
-// metadata asks the metadata service for a session, as the first step to the
-// instance profile.
+// metadata asks the metadata service for a session, which is the first step to the credentials of
+// the instance profile.
 func (e *examination) metadata(ctx context.Context) {
 	const name = "metadata"
 	profile, others := e.sources()
@@ -126,7 +126,7 @@ func (e *examination) metadata(ctx context.Context) {
 	case e.served:
 		e.add(name, OK, detail+"; none is needed, because another source of the config gives the tokens", "")
 	case others:
-		// Static keys or another source are given already: it is for them to serve.
+		// The config has static keys or another source already, so the remedy is not to add them.
 		e.add(name, Warn, detail, cmp.Or(remedy, `the other sources of the config are asked after it: see "tokens" above`))
 	case remedy == "":
 		e.add(name, Warn, detail, "give static keys under ecr.credentials")
@@ -135,9 +135,8 @@ func (e *examination) metadata(ctx context.Context) {
 	}
 }
 
-// sources tells whether the config uses the instance profile, and whether there
-// is another source of credentials; static keys without a word are those of the
-// environment.
+// sources reports whether the config uses the instance profile, and whether it has another source
+// of credentials. Static keys without a field are those of the environment.
 func (e *examination) sources() (profile, others bool) {
 	if e.Config == nil {
 		return false, false
@@ -153,8 +152,8 @@ func (e *examination) sources() (profile, others bool) {
 	return profile || len(e.Config.ECR.Credentials) == 0, others
 }
 
-// session gives the status of a request for a session. The session itself is a
-// secret and is not read.
+// session returns the HTTP status of a request for a session. The session is a secret and is not
+// read.
 func (e *examination) session(ctx context.Context, base string) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPut, base+"/latest/api/token", nil)
 	if err != nil {
@@ -163,7 +162,7 @@ func (e *examination) session(ctx context.Context, base string) (int, error) {
 	request.Header.Set("X-aws-ec2-metadata-token-ttl-seconds", "60")
 	client := e.Client
 	if client == nil {
-		transport := &http.Transport{} // without a proxy
+		transport := &http.Transport{} // no proxy
 		defer transport.CloseIdleConnections()
 		client = &http.Client{Transport: transport, Timeout: 2 * time.Second}
 	}

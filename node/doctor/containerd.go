@@ -13,7 +13,7 @@ import (
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// containerd tells which one runs, and whether it honours hosts.toml files.
+// containerd reports which containerd runs, and whether it honours hosts.toml files.
 func (e *examination) containerd(ctx context.Context) {
 	var err error
 	if e.engine, err = node.Discover(ctx, e.Host); err != nil {
@@ -48,7 +48,7 @@ func (e *examination) containerd(ctx context.Context) {
 	e.sameDirectory(c)
 }
 
-// verdict tells the traps.
+// verdict reports the issues of the configuration.
 func (e *examination) verdict(c node.Containerd) {
 	const name = "config-path"
 	switch changed := node.ChangedSince(e.Host, c); {
@@ -58,7 +58,7 @@ func (e *examination) verdict(c node.Containerd) {
 	case c.Verdict.Honoured:
 		e.add(name, OK, "hosts.toml files are read from "+c.CertsDir(), "")
 	}
-	var cannot error // what install would say
+	var cannot error // the error of berth install
 	if !c.Verdict.Honoured {
 		_, cannot = node.Wire(c, node.Options{})
 	}
@@ -71,7 +71,7 @@ func (e *examination) verdict(c node.Containerd) {
 	}
 }
 
-// sameDirectory: what Berth writes has to be what containerd reads.
+// sameDirectory checks that containerd reads the directory that Berth writes to.
 func (e *examination) sameDirectory(c node.Containerd) {
 	if e.Config == nil {
 		return
@@ -88,5 +88,5 @@ func (e *examination) sameDirectory(c node.Containerd) {
 	e.add("certs-dir", Fail, fmt.Sprintf("Berth writes to %s, and containerd reads %s", writes, e.certsDir), remedy)
 }
 
-// defaultDir is examined when neither containerd nor a config names one.
+// defaultDir is examined if neither containerd nor a config names a directory.
 const defaultDir = containerdconf.DefaultCertsDir

@@ -24,9 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bed makes a node out of a txtar archive: root/, proc/ and sys/, and a config
-// in config.yaml. Files are of mode 0600; those below a directory "open" are
-// readable by all.
+// bed makes a node from a txtar archive: root/, proc/ and sys/, and a config in config.yaml. Files
+// have mode 0600; those below a directory "open" are readable by all.
 func bed(t *testing.T, archive string) doctor.Input {
 	t.Helper()
 	dir := t.TempDir()
@@ -111,7 +110,7 @@ mirrors:
   endpoints: [{url: https://mirror.corp}]
 `
 
-// find gives the findings of a name.
+// find returns the findings of one check.
 func find(all []doctor.Finding, name string) []doctor.Finding {
 	var found []doctor.Finding
 	for _, f := range all {
@@ -248,7 +247,7 @@ func TestExamine(t *testing.T) {
 	}
 }
 
-// TestNamedConfig: a config that somebody named has to be there.
+// A config that the user named must exist.
 func TestNamedConfig(t *testing.T) {
 	p := bed(t, running)
 	p.ConfigNamed = true
@@ -258,7 +257,7 @@ func TestNamedConfig(t *testing.T) {
 	}
 }
 
-// TestNoContainerd: what is not there is not to be wired.
+// A node without containerd gets no advice to wire it.
 func TestNoContainerd(t *testing.T) {
 	for _, f := range doctor.Examine(t.Context(), bed(t, "-- proc/stat --\n"+mirrorConfig)) {
 		if f.Name == "config-path" || strings.Contains(f.Remedy, "install --containerd") {
@@ -369,7 +368,7 @@ func TestMetadata(t *testing.T) {
 		}
 		server.Close()
 	}
-	// One that takes the connection and says nothing.
+	// This service accepts the connection and does not answer.
 	release := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer server.Close()
@@ -470,7 +469,7 @@ func TestAgent(t *testing.T) {
 	}
 }
 
-// Advice that install would refuse is not given: what it says is.
+// If install would refuse, the remedy is its reason and not the advice to run it.
 func TestInstallKubeletThatRefuses(t *testing.T) {
 	p := bed(t, running+kubelet("")+tokenConfig)
 	p.InstallKubelet = func(context.Context) error { return errors.New("k0s starts kubelet: put it there by hand") }
@@ -480,7 +479,7 @@ func TestInstallKubeletThatRefuses(t *testing.T) {
 	}
 }
 
-// Tokens that static keys gave make the metadata service unneeded.
+// With tokens from static keys, the metadata service is not needed.
 func TestMetadataIsNotNeeded(t *testing.T) {
 	aws, err := fakeaws.Start()
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// proxy compares containerd's proxy with the one that the prober uses: without
-// it every mirror behind it looks dead, and with one that containerd has not,
-// none does.
+// proxy compares the proxy of containerd with that of the agent's prober. If only containerd has
+// one, every mirror behind it looks down to the prober; if only the prober has one, mirrors look up
+// that containerd cannot reach.
 func (e *examination) proxy() {
 	const name = "proxy"
 	if e.engine.PID == 0 {
@@ -52,13 +52,13 @@ func (e *examination) proxy() {
 	}
 }
 
-// list gives the names of a no_proxy without the spaces between them.
+// list returns a no_proxy without the spaces between its names.
 func list(s string) string {
 	fields := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 	return strings.Join(fields, ",")
 }
 
-// selinux tells whether it is in force.
+// selinux reports whether SELinux is enforcing.
 func (e *examination) selinux() {
 	const name = "selinux"
 	raw, err := []byte(nil), error(nil)

@@ -52,13 +52,13 @@ func (e *examination) hosts() {
 	}
 }
 
-// readable tells whether containerd makes something of a directory.
+// readable reports whether containerd can use a directory.
 func (e *examination) readable(dir, folder, upstream string) bool {
 	const name = "hosts"
 	where := path.Join(e.certsDir, folder)
 	registry := upstream
 	if upstream == hostsconf.Default {
-		registry = "_default" // no registry has this name, so only this directory is left
+		registry = "_default" // not the name of a registry, so only this directory is found
 	}
 	r, err := e.family().Lookup(dir, registry)
 	if text := e.differences(dir, registry); text != "" && r.Dir == folder {
@@ -91,8 +91,8 @@ func (e *examination) readable(dir, folder, upstream string) bool {
 	return true
 }
 
-// family is how the containerd that runs reads files, as the newest one where
-// its release is not known.
+// family is the way in which the running containerd reads files; that of the newest release if its
+// release is unknown.
 func (e *examination) family() hostsconf.Family {
 	r := e.engine.Release
 	if r.IsZero() {
@@ -101,8 +101,7 @@ func (e *examination) family() hostsconf.Family {
 	return hostsconf.FamilyOf(r.Major, r.Minor, r.Patch)
 }
 
-// differences tells for which releases what holds, where it is not known which
-// one runs.
+// differences says what each release does, if the running release is unknown.
 func (e *examination) differences(dir, registry string) string {
 	if !e.engine.Release.IsZero() {
 		return ""
@@ -110,7 +109,7 @@ func (e *examination) differences(dir, registry string) string {
 	return hostsconf.Differences(dir, registry)
 }
 
-// secretFile: a header may be a login.
+// secretFile checks the mode of a file with a header, which may hold a login.
 func (e *examination) secretFile(shown, file string, r hostsconf.Resolution) {
 	secret := slices.ContainsFunc(r.Hosts, func(h hostsconf.ResolvedHost) bool { return slices.ContainsFunc(h.Headers, hostsconf.SecretHeader) })
 	if info, err := os.Stat(file); secret && err == nil && info.Mode().Perm()&0o077 != 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// kubelet looks at its credential providers. With an invalid configuration, or
-// without one of the programs, kubelet does not start.
+// kubelet checks kubelet's credential providers. kubelet does not start with an invalid
+// configuration, or if the program of a provider is missing.
 func (e *examination) kubelet(ctx context.Context) {
 	const name = "kubelet"
 	k, found, err := node.FindKubelet(e.Host)
@@ -82,7 +82,7 @@ func (e *examination) kubelet(ctx context.Context) {
 	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers need nothing of it", strings.Join(programs, ", "), k.ProviderConfig), "")
 }
 
-// installKubelet is advice to install, or what install would say against it.
+// installKubelet returns the advice to run install, or the reason why install would refuse.
 func (e *examination) installKubelet(ctx context.Context, advice string) string {
 	if e.InstallKubelet != nil {
 		if err := e.InstallKubelet(ctx); err != nil {
@@ -92,8 +92,8 @@ func (e *examination) installKubelet(ctx context.Context, advice string) string 
 	return advice
 }
 
-// unasked lists the registries of the config whose login only kubelet can pass,
-// and about which it does not ask our provider.
+// unasked lists the registries of the config whose login only kubelet can pass, and about which
+// kubelet does not ask Berth's provider.
 func (e *examination) unasked(providers []node.Provider) []string {
 	if e.Config == nil {
 		return nil
@@ -110,7 +110,7 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// builtInKubelet: k3s and RKE2 have theirs inside, and take a provider from here
+// builtInKubelet is the kubelet inside k3s and RKE2, which reads providers from a fixed directory
 // without a flag.
 func (e *examination) builtInKubelet() node.Kubelet {
 	const dir = "/var/lib/rancher/credentialprovider"

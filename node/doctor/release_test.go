@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/node/doctor"
 )
 
-// Doctor speaks of a hosts.toml as the release that runs reads it, and for each
-// release where that one is not known.
+// A hosts.toml is judged as the running release reads it; if the release is unknown, as each
+// release does.
 func TestReleaseThatRuns(t *testing.T) {
 	const (
 		certs   = "-- root/etc/containerd/certs.d/quay.io/hosts.toml --\n"
@@ -18,7 +18,7 @@ func TestReleaseThatRuns(t *testing.T) {
 		noTable = certs + "server = \"https://a\"\n"
 	)
 	for name, c := range map[string]struct {
-		file, version string // "" is not known
+		file, version string // "" is unknown
 		level         doctor.Level
 		says          string
 	}{

@@ -12,8 +12,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// TestRules: doctor says what the provider would say, also of a registry that
-// has a login for a path only.
+// doctor reports what the provider would, also for a registry that has a login for a path only.
 func TestRules(t *testing.T) {
 	const evil = "etc/containerd/certs.d/ghcr.io/hosts.toml"
 	for name, c := range map[string]struct {
