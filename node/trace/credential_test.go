@@ -15,8 +15,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// explains gives the explanation for a node whose config has a login for each
-// of these hosts.
+// explains returns the explanation for a node whose config has a login for each of these hosts.
 func explains(passed bool, hosts ...credprovider.HostExplanation) func(context.Context, string) (credprovider.Explanation, error) {
 	return func(_ context.Context, image string) (credprovider.Explanation, error) {
 		img, err := credprovider.ParseImage(image)
@@ -38,8 +37,8 @@ func loginAt(host string) credprovider.HostExplanation {
 	}
 }
 
-// What kubelet passes goes to the host that it is meant for, and to no other
-// that asks for a login, whatever certs.d says.
+// A login that kubelet passes reaches the host that it is for, and no other host that asks for a
+// login, whatever certs.d says.
 func TestPassedLoginStaysWithItsHost(t *testing.T) {
 	w := newWorld(t)
 	nosy := serve(t, "127.0.0.1", nil, basic("nobody", "x", status(http.StatusOK)))
@@ -70,7 +69,7 @@ func TestPassedLoginStaysWithItsHost(t *testing.T) {
 	}
 }
 
-// What kubelet could pass, and does not because it asks nobody, reaches no host.
+// A login reaches no host if kubelet does not ask the provider, and the report says why.
 func TestUnaskedIsTold(t *testing.T) {
 	for why, channel := range map[string]string{"": "provider", "kubelet has no credential provider": "none"} {
 		w := newWorld(t)

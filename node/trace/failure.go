@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// transportText says why a request got no answer, without anything that the
-// other side sent: a registry or a proxy may repeat a login.
+// transportText says why a request got no answer. It holds nothing that the other side sent,
+// because a registry or a proxy may repeat a login.
 func transportText(x exchange, ended error, patience time.Duration) (text string, waits bool) {
 	var op *net.OpError
 	var dns *net.DNSError
@@ -44,7 +44,7 @@ func transportText(x exchange, ended error, patience time.Duration) (text string
 	return "the connection ended before the answer did", false
 }
 
-// statusText says what an answer means.
+// statusText explains an answer by its status.
 func statusText(x exchange, hadLogin bool) string {
 	switch x.status {
 	case http.StatusUnauthorized:
@@ -68,5 +68,5 @@ func statusText(x exchange, hadLogin bool) string {
 	return fmt.Sprintf("it answers %d", x.status)
 }
 
-// maxForeign is how much of a foreign text is shown, in bytes.
+// maxForeign limits text of others that is shown, in bytes.
 const maxForeign = 100

@@ -13,11 +13,11 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// soon is how near to its end a token is worth a word: the agent renews it long
+// soon is the remaining life of a token at which a note is given: the agent renews tokens long
 // before.
 const soon = 30 * time.Minute
 
-// notes tells what is surprising about a pull, or will be.
+// notes lists what is surprising about a pull, or will be.
 func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e credprovider.Explanation) []Note {
 	var all []Note
 	add := func(id, text, remedy string) { all = append(all, Note{ID: id, Text: text, Remedy: remedy}) }
@@ -78,10 +78,9 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 	}
 }
 
-// pullSecret says what becomes of the pull secret of a pod at a mirror that asks
-// for a login: containerd answers with it, whoever it was meant for. A login in
-// a header keeps that from happening only where it is taken at once, without a
-// token.
+// pullSecret says where the pull secret of a pod would go if a mirror asks for a login: containerd
+// answers any challenge with it, whichever registry it is for. A login in a header prevents that
+// only if the mirror accepts it at once, without a token.
 func pullSecret(h Host) (text, remedy string) {
 	header := h.Credential.Channel == "header"
 	switch {
@@ -99,10 +98,10 @@ func pullSecret(h Host) (text, remedy string) {
 	return text, "keep pull secrets for this image out of the pods, or let the mirror be pulled from without a token"
 }
 
-// elsewhere reports whether the config would have other hosts asked.
+// elsewhere reports whether the config would make containerd ask other hosts.
 func elsewhere(r *Report, raw []docker.RegistryHost, e credprovider.Explanation) bool {
 	if e.Directory == "" || r.CertsDir == "" || r.Ignored != "" {
-		return false // nothing is configured, or it is not for the lack of files
+		return false // nothing is configured, or the files are not used at all
 	}
 	if len(e.Hosts) != len(r.Hosts) {
 		return true
@@ -115,7 +114,7 @@ func elsewhere(r *Report, raw []docker.RegistryHost, e credprovider.Explanation)
 	return false
 }
 
-// stale tells of hosts that have something else under the tag.
+// stale reports hosts that have a different image under the tag.
 func stale(r *Report, add func(id, text, remedy string)) {
 	for _, h := range r.Hosts {
 		if h.Resolve.OK && h.Resolve.Digest != r.Digest && r.Digest != "" {

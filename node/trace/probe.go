@@ -20,17 +20,17 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// prober asks one host of an image.
+// prober asks one host for an image.
 type prober struct {
 	host     docker.RegistryHost // guarded
-	last     bool                // no other host comes after it
+	last     bool                // no other host follows
 	hadLogin bool
 	tracer   *Tracer
 	view     *Host
 }
 
-// client is containerd's resolver with this host alone, or with one after it
-// that tells whether containerd goes on.
+// client is containerd's resolver with this host alone, or followed by one that shows whether
+// containerd goes on.
 func (a prober) client() remotes.Resolver {
 	hosts := []docker.RegistryHost{a.host}
 	if !a.last {
@@ -42,7 +42,7 @@ func (a prober) client() remotes.Resolver {
 	})
 }
 
-// resolve asks what a reference stands for: HEAD of the manifest.
+// resolve asks for the digest of a reference: HEAD of the manifest.
 func (a prober) resolve(ctx context.Context, ref string) (Probe, ocispec.Descriptor) {
 	var desc ocispec.Descriptor
 	p := a.ask(ctx, &recording{}, func(ctx context.Context) (err error) {
@@ -55,8 +55,8 @@ func (a prober) resolve(ctx context.Context, ref string) (Probe, ocispec.Descrip
 	return p, desc
 }
 
-// maxManifest is the largest manifest that containerd takes
-// (core/remotes/docker, MaxManifestSize).
+// maxManifest is the largest manifest that containerd accepts (core/remotes/docker,
+// MaxManifestSize).
 const maxManifest = 4 << 20
 
 // manifest gets a manifest by its digest.
@@ -72,8 +72,7 @@ func (a prober) manifest(ctx context.Context, ref string, desc ocispec.Descripto
 		return err
 	})
 	if p.OK && desc.Digest.Algorithm().FromBytes(body) != desc.Digest {
-		// containerd finds out when it stores it, and then it is too late for
-		// another host.
+		// containerd finds out only when it stores the manifest, and then asks no other host.
 		p.OK, p.Final, p.Detail = false, true, "what it sends does not have the digest that it should have"
 	}
 	return p, body
@@ -88,8 +87,8 @@ func (a prober) layer(ctx context.Context, ref string, desc ocispec.Descriptor) 
 			return err
 		}
 		defer rc.Close()
-		// A connection that ends before the answer is an error that wraps
-		// io.EOF; the end of an answer is io.EOF itself.
+		// A connection that ends before the answer is an error that wraps io.EOF; the end of an
+		// answer is io.EOF itself.
 		switch _, err := io.ReadFull(rc, make([]byte, 1)); {
 		case err == io.EOF:
 			return &contentError{"the layer that it sends is empty"}
@@ -111,7 +110,7 @@ func (a prober) fetch(ctx context.Context, ref string, desc ocispec.Descriptor) 
 	return f.Fetch(ctx, desc)
 }
 
-// ask puts one question and says what came of it.
+// ask asks one question and returns the result.
 func (a prober) ask(ctx context.Context, t *recording, question func(context.Context) error) Probe {
 	patience := a.tracer.timeout()
 	ctx, cancel := context.WithTimeout(withRecording(quiet(ctx), t), patience)
@@ -146,8 +145,8 @@ func (a prober) ask(ctx context.Context, t *recording, question func(context.Con
 	return p
 }
 
-// explain reads a failure from the tape; containerd's own errors may repeat what
-// the other side said.
+// explain finds the reason of a failure in the recorded exchanges, because containerd's errors may
+// repeat text that the other side sent.
 func (a prober) explain(t *recording, last exchange, ended error, patience time.Duration) (text string, waits bool) {
 	var realm *realmError
 	switch {
@@ -179,7 +178,7 @@ func (a prober) explain(t *recording, last exchange, ended error, patience time.
 	return text, waits
 }
 
-// record keeps what answers tell beside the answer itself.
+// record keeps what the answers say besides the content.
 func (a prober) record(t *recording) {
 	for _, x := range t.exchanges {
 		if x.status == http.StatusUnauthorized && !x.token {
@@ -194,8 +193,8 @@ func (a prober) record(t *recording) {
 	}
 }
 
-// challenged keeps which login a host asks for: the first that containerd
-// answers counts.
+// challenged keeps the kind of login that a host asks for: the first one that containerd supports
+// counts.
 func (a prober) challenged(h http.Header) {
 	for _, c := range auth.ParseAuthHeader(h) {
 		switch c.Scheme {
@@ -216,8 +215,7 @@ func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
 }
 
-// isManifest reports whether a descriptor is for what containerd gets from the
-// manifests of a registry.
+// isManifest reports whether containerd gets a descriptor from the manifests of a registry.
 func isManifest(mediaType string) bool {
 	return images.IsManifestType(mediaType) || images.IsIndexType(mediaType)
 }

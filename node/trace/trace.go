@@ -14,27 +14,26 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// Tracer traces the images of one node, one after the other.
+// Tracer traces images of one node, one at a time.
 type Tracer struct {
 	Node Node
-	// Explain tells which credential is meant for which host of an image; nil
-	// when nothing is configured.
+	// Explain returns which credential is for which host of an image; nil if nothing is configured.
 	Explain func(ctx context.Context, image string) (credprovider.Explanation, error)
-	// Unasked says why the node's kubelet does not ask our credential provider
-	// about an image, "" when it does; nil where no kubelet can be seen.
+	// Unasked returns why the node's kubelet does not ask Berth's credential provider about an
+	// image, "" if it does; nil if no kubelet was found.
 	Unasked func(image string) string
-	// KubeletUnloaded says that kubelet's credential providers were changed after
-	// kubelet was started, so what Unasked says may not be in effect; "" mostly.
+	// KubeletUnloaded says that kubelet's credential providers were changed after kubelet was
+	// started, so that the result of Unasked may not be in effect; "" if they were not.
 	KubeletUnloaded string
-	// Timeout is how long a host may take for one answer; 0 is 5 s.
+	// Timeout limits each answer of a host; 0 is 5 s.
 	Timeout time.Duration
-	// Now is the clock by which credentials expire; nil is time.Now.
+	// Now is the clock for the expiry of credentials; nil is time.Now.
 	Now func() time.Time
 	// Roots are trusted instead of the certificates of the system.
 	Roots *x509.CertPool
 
-	carried string // where the redirect goes with which containerd sends the login
-	passed  bool   // there is a credential for the image that kubelet could pass
+	carried string // the target of a redirect to which containerd sends the login along
+	passed  bool   // kubelet could pass a credential for the image
 }
 
 func (t *Tracer) timeout() time.Duration { return cmp.Or(t.Timeout, defaultTimeout) }
@@ -46,8 +45,7 @@ func (t *Tracer) now() time.Time {
 	return t.Now()
 }
 
-// Image traces one image. It always gives a report with a verdict; what went
-// wrong is in it.
+// Image traces one image. It always returns a report with a verdict; failures are in the report.
 func (t *Tracer) Image(ctx context.Context, written string) Report {
 	r := t.image(ctx, written)
 	unloaded := t.Node.Unloaded
@@ -106,7 +104,7 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	return r
 }
 
-// explain asks for the credentials. Without an answer all is asked without.
+// explain asks for the credentials. If that fails, the hosts are asked without credentials.
 func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider.Explanation {
 	if t.Explain == nil {
 		return credprovider.Explanation{Err: credprovider.ErrNotServed}
@@ -135,13 +133,12 @@ func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider
 	return e
 }
 
-// unaskedError says why kubelet does not ask for a login that it could pass.
+// unaskedError says why kubelet does not ask for a credential that it could pass.
 type unaskedError struct{ why string }
 
 func (e *unaskedError) Error() string { return e.why }
 
-// askers prepares the hosts. The Hosts of the report are complete, and stay
-// where they are.
+// askers prepares the hosts. It sets r.Hosts, whose elements the probers point to.
 func (t *Tracer) askers(r *Report, img image, hosts []docker.RegistryHost, e credprovider.Explanation) []prober {
 	r.Hosts = make([]Host, len(hosts))
 	all := make([]prober, len(hosts))
@@ -174,8 +171,7 @@ func capabilities(h docker.RegistryHost) []string {
 	return names
 }
 
-// follow asks what a pull asks, in its order: what the reference stands for,
-// the manifests, a layer.
+// follow sends the requests of a pull in their order: reference, manifests, layer.
 func follow(ctx context.Context, r *Report, img image, askers []prober) {
 	desc, ok := resolve(ctx, r, img, askers)
 	if !ok {
@@ -238,11 +234,10 @@ func resolve(ctx context.Context, r *Report, img image, askers []prober) (desc o
 	return desc, ok
 }
 
-// manifest gets the manifest of the image for this machine, from the first
-// host that gives it, as containerd does. It leaves the others alone: Docker
-// Hub counts.
+// manifest gets the manifest of the image for this machine from the first host that serves it, like
+// containerd. It does not ask the other hosts, because Docker Hub counts these requests.
 func manifest(ctx context.Context, r *Report, img image, askers []prober, desc ocispec.Descriptor) (body []byte, ok bool) {
-	for range 3 { // an index may hold indexes; more than one in another is unheard of
+	for range 3 { // an index may hold an index; deeper nesting is not supported
 		if !isManifest(desc.MediaType) {
 			for i := range r.Hosts {
 				if r.Hosts[i].Resolve.OK {
@@ -284,7 +279,7 @@ func manifestOnce(ctx context.Context, r *Report, img image, askers []prober, de
 	return nil, false
 }
 
-// waiting says for what a host kept us waiting, or "".
+// waiting is the reason why a host made the command wait, "" if it did not.
 func waiting(p Probe) string {
 	if !p.waits {
 		return ""

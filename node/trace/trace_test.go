@@ -16,8 +16,8 @@ import (
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// row is one node, and what is to be said of it. host is "up", "mirror", or ""
-// when no host serves; says is part of the verdict or of a note.
+// row is a node and its expected report. host is "up", "mirror", or "" if no host serves; says is
+// part of the verdict or of a note.
 type row struct {
 	name string
 	set  func(*world)
@@ -317,15 +317,16 @@ func rows() []row {
 	}
 }
 
-// first puts a mirror that answers so before the good one.
+// first puts a mirror with this handler before the good one.
 func (w *world) first(h http.Handler) {
 	w.mirrors(serve(w, "127.0.0.1", nil, h).URL, w.mirror.URL)
 }
 
 func (w *world) protected(h http.Handler) { w.mirror = serve(w, "127.0.0.1", nil, h) }
 
-// secure gives the mirror a certificate, and gives the authority of that. The
-// address is not one of this machine to containerd, which would trust it.
+// secure gives the mirror a certificate, and returns that of its authority. containerd verifies it
+// although the address is loopback: it skips that only for the registry itself, if hosts.toml names
+// no server.
 func (w *world) secure(until time.Time) []byte {
 	return w.secureWith(until, has("/v2/team/app", w.image))
 }
@@ -381,7 +382,7 @@ func without(part string, next http.Handler) http.Handler {
 	})
 }
 
-// instead answers so when asked for a part of the API.
+// instead answers requests for one part of the API.
 func instead(part string, answer, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, part) {
@@ -396,7 +397,7 @@ func text(body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 }
 
-// lies answers GET of a manifest with something else.
+// lies answers GET of a manifest with other content.
 func lies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/manifests/") && r.Method == http.MethodGet {

@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// verdictOf says which host serves, given what each of them answered: a function
-// of the report.
+// verdictOf decides which host serves, from the answers of all hosts. It is a pure function.
 func verdictOf(r *Report) Verdict {
 	i := unknown(r.Hosts)
 	if i < 0 {
@@ -21,8 +20,7 @@ func verdictOf(r *Report) Verdict {
 	return Verdict{Unknown: true, Text: fmt.Sprintf("it cannot be told whether %s serves it: %s; without it, %s", name(h), why, knownVerdict(&rest).Text)}
 }
 
-// unknown finds the host of which it is not known what containerd would get, if
-// that decides who serves; -1 if none does.
+// unknown finds the host whose unknown answer decides who serves; -1 if there is none.
 func unknown(hosts []Host) int {
 	for _, of := range []func(Host) Probe{
 		func(h Host) Probe { return h.Resolve }, func(h Host) Probe { return h.Content }, func(h Host) Probe { return h.Layer },
@@ -45,7 +43,7 @@ func unknownDetail(p Probe) string {
 	return p.Detail
 }
 
-// knownVerdict is judge where every answer is known.
+// knownVerdict is verdictOf if every answer is known.
 func knownVerdict(r *Report) Verdict {
 	resolver, stopped := first(r.Hosts, func(h Host) Probe { return h.Resolve })
 	if resolver < 0 {
@@ -104,8 +102,8 @@ func slowness(h Host) string {
 	return fmt.Sprintf("%s first, for %s", name(h), wait)
 }
 
-// first finds the first host with a good answer. stopped is that of the one at
-// which containerd gives up, or -1.
+// first finds the first host with a good answer. stopped is the host at which containerd gives up,
+// or -1.
 func first(hosts []Host, of func(Host) Probe) (found, stopped int) {
 	for i, h := range hosts {
 		switch p := of(h); {
