@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// TestLinksLittle: kubelet runs the program for every image, and each package
-// that is linked is initialised each time. The AWS service clients alone would
-// make a warm answer half as slow again.
+// The program links few packages. kubelet starts it for every image, and each linked package is
+// initialised each time: the AWS service clients alone would make a warm answer half as slow again.
 func TestLinksLittle(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 const page = "../../docs/credentials.md"
 
-// block is a fenced block: what stands behind the fence, and the text.
+// block is a fenced block: info is the text after the fence.
 type block struct{ info, text string }
 
 var fence = regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$")
@@ -40,9 +40,9 @@ var (
 	fileName = regexp.MustCompile(`\A# (\S+\.ya?ml)\n`)
 )
 
-// TestPageCommands runs every command of docs/credentials.md, in order, on a
-// node in a temporary directory: with an instance role and no keys. What
-// follows a command is its output; an ellipsis there stands for anything.
+// Every command of docs/credentials.md runs, in order, on a node in a temporary directory that has
+// an instance role and no keys. Its output is as the page shows it; an ellipsis there matches
+// anything.
 func TestPageCommands(t *testing.T) {
 	fake := fakeFor(t)
 	dir := pageDir(t)
@@ -83,14 +83,14 @@ func TestPageCommands(t *testing.T) {
 	checkFlags(t, all, dir)
 }
 
-// onNode is a command with a directory in place of the node's root.
+// onNode is a command with a directory as the root of the node.
 func onNode(command, node string) string {
 	command = nodePath.ReplaceAllString(command, "$1"+node+"$2")
 	return strings.ReplaceAll(command, "berth-credential-provider --rules", "berth-credential-provider --root "+node+" --rules")
 }
 
-// pageDir is where the commands run: the programs, and what the repository
-// has.
+// pageDir is the directory in which the commands run. It has the programs and the files of the
+// repository.
 func pageDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -109,7 +109,7 @@ func pageDir(t *testing.T) string {
 	return dir
 }
 
-// checkFlags: what kubelet's flags name is there after the commands, or
+// checkFlags checks that the files which kubelet's flags name exist after the commands: otherwise
 // kubelet would exit.
 func checkFlags(t *testing.T, all []block, dir string) {
 	t.Helper()
@@ -131,7 +131,7 @@ func checkFlags(t *testing.T, all []block, dir string) {
 	}
 }
 
-// fits compares what a page shows with what a program printed.
+// fits compares the text of a page with the output of a program.
 func fits(want, got string) bool {
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", "(?s:.+?)")
 	return regexp.MustCompile(`\A` + pattern + `\z`).MatchString(got)
@@ -140,7 +140,7 @@ func fits(want, got string) bool {
 // row is a line of a table.
 type row []string
 
-// tables gives the tables of the page by the text of their first row.
+// tables returns the tables of the page by the text of their first row.
 func tables(t *testing.T) map[string][]row {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -169,8 +169,7 @@ func tables(t *testing.T) map[string][]row {
 
 var code = regexp.MustCompile("^`([^`]*)`")
 
-// TestPageLines brings about every failure that the page lists, and compares
-// the lines.
+// Every failure that the page lists is produced, and its line is as the page shows it.
 func TestPageLines(t *testing.T) {
 	all, program := tables(t), binary(t)
 	for head, c := range map[string]struct {
@@ -194,7 +193,7 @@ func TestPageLines(t *testing.T) {
 				if shown == nil {
 					t.Fatal("the second cell shows no line")
 				}
-				if f.outcome != "" { // cannot be had with a fake
+				if f.outcome != "" { // no fake can produce it
 					checkInSource(t, f, shown[1], r)
 					return
 				}
@@ -211,7 +210,7 @@ func TestPageLines(t *testing.T) {
 				want := prefix + n.local(shown[1])
 				_, after, found := strings.Cut(line, prefix)
 				after = prefix + after
-				// Another source's line, or a line break, ends it.
+				// A line break or the line of another source ends it.
 				if !found || !fits(want+"; …", after) && !fits(want+"\n", after) {
 					t.Errorf("the page shows\n%s\nit printed\n%s", want, line)
 				}
@@ -223,7 +222,7 @@ func TestPageLines(t *testing.T) {
 	}
 }
 
-// TestPageNoSource: the whole line, when no source serves.
+// The page shows the whole line for the case that no source serves.
 func TestPageNoSource(t *testing.T) {
 	checked := false
 	for _, b := range pageBlocks(t) {
@@ -247,8 +246,8 @@ func TestPageNoSource(t *testing.T) {
 	}
 }
 
-// checkInSource is for the one outcome that depends on the hardware: the text
-// and the time are those of the code.
+// checkInSource checks the one outcome that depends on the hardware: the text and the time are
+// those of the code.
 func checkInSource(t *testing.T, f failure, shown string, r row) {
 	t.Helper()
 	source, err := os.ReadFile("../../credprovider/ecr/metadata.go")

@@ -14,8 +14,7 @@ import (
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
-// node is a machine with an instance role and no keys, where something goes
-// wrong.
+// node is a machine with an instance role, no keys and one fault.
 type node struct {
 	t       *testing.T
 	program string
@@ -23,7 +22,7 @@ type node struct {
 	dir     string
 	env     []string
 	stdin   string
-	args    []string // further ones
+	args    []string // more arguments
 }
 
 const ecrHost = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
@@ -41,8 +40,8 @@ func newNode(t *testing.T, program string) *node {
 	return n
 }
 
-// local puts the paths of a node below the directory of n, and the names of
-// the examples into what the page says in capitals.
+// local replaces the paths of a node by those below the directory of n, and the words in capitals
+// by the names of the examples.
 func (n *node) local(text string) string {
 	return strings.NewReplacer(
 		"/root", n.dir+"/root", "/etc/berth", n.dir+"/etc/berth", "/var/lib/berth", n.dir+"/var/lib/berth",
@@ -50,10 +49,10 @@ func (n *node) local(text string) string {
 	).Replace(text)
 }
 
-// writeNode makes a file that the provider finds below its --root.
+// writeNode writes a file that the provider finds below its --root.
 func (n *node) writeNode(path, content string) { n.write(n.dir+path, content) }
 
-// write makes a file at a path of the node.
+// write writes a file at a path of the node.
 func (n *node) write(path, content string) {
 	path = n.local(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -74,8 +73,8 @@ func (n *node) ask() (answer, line string, err error) {
 	return out.String(), errOut.String(), err
 }
 
-// checkRemembered: with keys that serve there is an answer, and the token file
-// of the first source says for how long it is passed over.
+// checkRemembered checks that there is an answer if the keys work, and that the token file of the
+// first source says for how long that source is skipped.
 func (n *node) checkRemembered(t *testing.T, follows string) {
 	t.Helper()
 	file := filepath.Join(n.dir, "tokens", "ecr_profile_us-east-1.json")
@@ -109,14 +108,14 @@ func checkTime(t *testing.T, o ecr.Outcome, follows string) {
 	}
 }
 
-// failure brings about what a row of the page describes.
+// failure produces the fault of one row of the page.
 type failure struct {
 	arrange func(*node)
-	outcome ecr.Outcome // instead, where the hardware decides
-	source  string      // which the line is about, if not that of the table
+	outcome ecr.Outcome // instead of fault, if it depends on the hardware
+	source  string      // of the line, if it is not that of the table
 }
 
-// refused makes AWS refuse the role, and the role alone.
+// refused makes AWS refuse the role only.
 func refused(f fakeaws.Fault) failure {
 	f.Point, f.KeyID = fakeaws.ECR, profileKey.ID
 	return failure{arrange: func(n *node) { n.fake.Inject(f) }}
@@ -142,7 +141,7 @@ func profileFailures() map[string]failure {
 	}
 }
 
-// withKeys is a node whose metadata service is another cloud's.
+// withKeys is a node with the metadata service of another cloud.
 func withKeys(id, secret string) failure {
 	return failure{arrange: func(n *node) {
 		n.fake.SetNotEC2(true)
@@ -178,7 +177,7 @@ func withStdin(stdin string) failure {
 	return failure{arrange: func(n *node) { n.stdin = stdin }}
 }
 
-// rulesOfEmptyNode are what apply writes for a config that names nothing.
+// rulesOfEmptyNode are the rules that apply writes for an empty config.
 const rulesOfEmptyNode = `{"version":1,"ecr":{},"certsDir":"/etc/containerd/certs.d"}`
 
 func otherFailures() map[string]failure {

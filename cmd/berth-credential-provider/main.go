@@ -1,13 +1,11 @@
-// Berth-credential-provider gives kubelet the credentials that images need:
-// tokens for ECR, and the logins of a RegistryConfig. kubelet runs it, with a
-// CredentialProviderRequest on stdin.
+// Berth-credential-provider gives kubelet the credentials of images: ECR tokens, and the logins of
+// a RegistryConfig. kubelet starts it with a CredentialProviderRequest on stdin.
 //
-// It works from files: the rules that berth wrote, if there are any, and the
-// ECR tokens that the node's processes share. Only when no valid token is
-// there does it ask AWS.
+// It reads files: the rules that berth wrote, if there are any, and the ECR tokens that the
+// processes of the node share. It asks AWS only if there is no valid token.
 //
-// Exit status: 0 with one answer on stdout; 1 with nothing on stdout and one
-// line on stderr, which kubelet logs; 2 for wrong flags.
+// Exit status: 0 with one answer on stdout; 1 with nothing on stdout and one line on stderr, which
+// kubelet logs; 2 for wrong flags. Start reading at serve.
 package main
 
 import (
@@ -94,7 +92,7 @@ func serve(rulesFile string, require bool, root, runDir string, in io.Reader, ou
 	return credprovider.Serve(context.Background(), in, out, provider)
 }
 
-// oneLine keeps an error to the one line that kubelet's log should show.
+// oneLine makes an error one line, because kubelet logs each line by itself.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }

@@ -13,8 +13,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// No test may reach a real metadata service, whatever it forgets. A
-	// script's command comes through here, too, and has its own.
+	// No test may reach a real metadata service. The command of a script also runs this, and has
+	// its own address.
 	if os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT") == "" {
 		os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 	}
@@ -28,9 +28,8 @@ var (
 
 type fakeKey struct{}
 
-// TestScripts runs the program as kubelet does. testdata/script is its
-// specification. Each script has a fake AWS of its own, with an instance role
-// and static keys in the environment.
+// testdata/script is the specification of the program, which runs as kubelet starts it. Each script
+// has its own fake AWS with an instance role, and static keys in the environment.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -69,7 +68,7 @@ func fakeEnv(fake *fakeaws.Server) []string {
 	return append(fake.Env(), "AWS_ACCESS_KEY_ID="+staticKey.ID, "AWS_SECRET_ACCESS_KEY="+staticKey.Secret)
 }
 
-// fault POINT KEYID|any STATUS CODE makes AWS refuse from now on.
+// fault POINT KEYID|any STATUS CODE makes AWS refuse requests from now on.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: fault point keyid|any status code")
@@ -78,13 +77,13 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	f := fakeaws.Fault{Point: fakeaws.Point(args[0]), Status: status, Code: args[3], Message: "refused"}
 	if args[1] != "any" {
-		// As AWS may, it quotes what the request was signed with.
+		// Like AWS, the answer quotes the key with which the request was signed.
 		f.KeyID, f.Message = args[1], "refused: "+profileKey.Session
 	}
 	ts.Value(fakeKey{}).(*fakeaws.Server).Inject(f)
 }
 
-// calls POINT N says how often AWS was asked so far.
+// calls POINT N checks how often AWS was asked so far.
 func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: calls point n")
@@ -95,7 +94,7 @@ func cmdCalls(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// oneline wants one line on stderr, with nothing secret in it.
+// oneline checks that stderr has one line without a secret.
 func cmdOneLine(ts *testscript.TestScript, neg bool, args []string) {
 	text := ts.ReadFile("stderr")
 	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") || !strings.HasPrefix(text, "berth-credential-provider: ") {
@@ -106,7 +105,7 @@ func cmdOneLine(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// big FILE BYTES writes a JSON document that goes on and on.
+// big FILE BYTES writes a very long JSON document.
 func cmdBig(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: big file bytes")

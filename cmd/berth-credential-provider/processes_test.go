@@ -4,8 +4,7 @@ package main
 
 import "github.com/berth-registry/berth/test/fakeaws"
 
-// processes is how many start at once; with the tag e2e it is as many as a
-// large node has images.
+// processes is how many start at once. With the tag e2e it is the number of images on a large node.
 const processes = 200
 
 func failures() map[string][]fakeaws.Fault {

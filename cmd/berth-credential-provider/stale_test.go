@@ -13,8 +13,7 @@ import (
 
 const ecrImage = "111122223333.dkr.ecr.us-east-1.amazonaws.com/app"
 
-// programs are berth and the provider, built as they are shipped, and a node in
-// a temporary directory.
+// programs are berth and the provider, built as for a release, and a node in a temporary directory.
 type programs struct {
 	t    *testing.T
 	fake *fakeaws.Server
@@ -45,14 +44,14 @@ func (p programs) run(in, program string, args ...string) (string, bool) {
 
 func (p programs) apply() {
 	p.t.Helper()
-	// A foreign file in the way is exit code 1; the rest is done.
+	// A foreign file makes the exit code 1; everything else is done.
 	if out, _ := p.run("", "berth", "apply", "-c", "config.yaml", "--root", "node"); !strings.Contains(out, "done") {
 		p.t.Fatalf("apply: %s", out)
 	}
 }
 
-// gives wants the provider to answer with a token and berth credentials to
-// agree; withholds wants both to say why not.
+// gives checks that the provider answers with a token and that berth credentials agrees; withholds
+// checks that both say why not.
 func (p programs) gives(more ...string) {
 	p.t.Helper()
 	if out, ok := p.ask(more); !ok || !strings.Contains(out, `"username":"AWS"`) {
@@ -95,8 +94,8 @@ const (
 	evil           = "[host.\"https://evil.corp\"]\n"
 )
 
-// TestForeignFileAfterApply: nothing runs that would write the rules again, and
-// still no host sees a token that it is not meant for.
+// A token reaches no wrong host after a foreign file was added, even if the rules are not written
+// again.
 func TestForeignFileAfterApply(t *testing.T) {
 	p := newPrograms(t)
 	p.apply()
@@ -110,13 +109,13 @@ func TestForeignFileAfterApply(t *testing.T) {
 	p.withholds("_default/hosts.toml is not as it was")
 	p.apply()
 	p.gives()
-	// config_path is moved to where another one's file is.
+	// config_path is changed to a directory with a foreign file.
 	p.put("node/opt/certs/_default/hosts.toml", evil)
 	p.put("node/etc/containerd/config.toml", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/opt/certs\"\n")
 	p.withholds(`/etc/containerd/config.toml has config_path "/opt/certs"`)
 }
 
-// TestRulesAreLost: the files of certs.d are still there, and decide.
+// Without the rules, the files of certs.d decide.
 func TestRulesAreLost(t *testing.T) {
 	p := newPrograms(t)
 	p.put("config.yaml", "apiVersion: berth/v1alpha1\nkind: RegistryConfig\nmirrors:\n- upstream: \"*\"\n  endpoints:\n  - url: https://mirror.corp\n")
@@ -134,7 +133,7 @@ func TestRulesAreLost(t *testing.T) {
 	p.withholds("--require-rules wants it", "--require-rules")
 }
 
-// TestProviderAlone beside a file that it knows nothing of.
+// The provider without rules respects a foreign file.
 func TestProviderAlone(t *testing.T) {
 	p := newPrograms(t)
 	p.gives()
@@ -142,7 +141,7 @@ func TestProviderAlone(t *testing.T) {
 	p.withholds("/etc/containerd/certs.d/_default/hosts.toml says who is asked, and there are no rules that know it; remove it, or run: berth apply")
 }
 
-// TestDirectoryOfOthers: who may write to a directory may replace what is in it.
+// A directory that other users can write to is not trusted: they could replace its files.
 func TestDirectoryOfOthers(t *testing.T) {
 	p := newPrograms(t)
 	p.apply()

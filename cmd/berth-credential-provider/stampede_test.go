@@ -14,8 +14,7 @@ import (
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
-// binary builds the program itself, so that processes are as light as on a
-// node.
+// binary builds the program itself, so that a process costs as little as on a node.
 func binary(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "berth-credential-provider")
@@ -33,7 +32,7 @@ type answer struct {
 	took     time.Duration
 }
 
-// stampede starts n processes at once, each for an image of its own.
+// stampede starts n processes at once, each for another image.
 func stampede(t *testing.T, program string, fake *fakeaws.Server, dir string, n int) []answer {
 	t.Helper()
 	answers := make([]answer, n)
@@ -74,8 +73,7 @@ func fakeFor(t *testing.T) *fakeaws.Server {
 	return fake
 }
 
-// TestStampede: a node that starts has many images of one registry to pull,
-// and kubelet runs a process for each.
+// A node that starts pulls many images of one registry, and kubelet starts a process for each.
 func TestStampede(t *testing.T) {
 	program, fake := binary(t), fakeFor(t)
 	begin := time.Now()
@@ -91,7 +89,7 @@ func TestStampede(t *testing.T) {
 	t.Logf("%d processes, cold: %d call of ECR, %s in all", processes, fake.Count(fakeaws.ECR, ""), time.Since(begin))
 }
 
-// TestStampedeWhileECRFails: the failure is shared as a token is.
+// Processes share a failure like a token.
 func TestStampedeWhileECRFails(t *testing.T) {
 	program := binary(t)
 	for name, faults := range failures() {
@@ -117,8 +115,7 @@ func TestStampedeWhileECRFails(t *testing.T) {
 	}
 }
 
-// TestKilledHolder: kubelet kills a process that takes too long, and that may
-// be the one which the others wait for.
+// kubelet kills a process that takes too long; the others may wait for its lock.
 func TestKilledHolder(t *testing.T) {
 	program, fake, dir := binary(t), fakeFor(t), t.TempDir()
 	fake.Inject(fakeaws.Fault{Point: fakeaws.ECR, Hang: true, Times: 1})
@@ -151,7 +148,7 @@ func TestKilledHolder(t *testing.T) {
 			t.Errorf("%s", a.err)
 		}
 	}
-	// Were the lock not let go, they would wait for the 25 s of their own limit.
+	// If the lock were not released, they would wait for their own limit of 25 s.
 	if delay := time.Since(killed); delay > 15*time.Second {
 		t.Errorf("a killed holder delays the others by %s", delay)
 	}

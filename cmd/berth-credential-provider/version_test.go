@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestVersionIsLinked builds the program as packages and the image do: without
-// what git says, so that the linker alone can tell.
+// The program is built as for packages and the image, without information from git: only the linker
+// sets the version.
 func TestVersionIsLinked(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "provider")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version=v1.2.3", "-o", program, ".")
