@@ -50,7 +50,7 @@ says containerd.onConflict: adopt.`,
 			}
 			closing := summary.Line("done")
 			if failed != nil && len(result.Report.Changed) == 0 && !result.Rules {
-				closing = "nothing done" // and nothing is known to be right
+				closing = "nothing done" // not "done": the state is unknown
 			}
 			return errors.Join(failed, printNotes(w, summary, closing), unfinished(summary))
 		},
@@ -63,8 +63,7 @@ func printSaved(w io.Writer, r managedfile.Report) {
 	}
 }
 
-// unfinished makes files that were left alone a failure: the node is not as
-// the config wants it.
+// unfinished returns an error if files were left alone: the node is not as the config says.
 func unfinished(s reconcile.Summary) error {
 	var errs []error
 	if n := s.Conflicts; n > 0 {

@@ -70,13 +70,12 @@ cannot be carried over is told on standard error too, and the exit code is then
 	cmd.Flags().StringVar(&from, "from", "", strings.Join(formats, ", ")+" (default: guessed by the content)")
 	cmd.Flags().BoolVar(&force, "force", false, "exit with 0 although something could not be carried over")
 	if err := cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag stands two lines above
+		panic(err) // cannot happen: the flag is defined above
 	}
 	return cmd
 }
 
-// readInput reads a whole file, "-" for stdin, one byte more than Convert
-// takes at the most.
+// readInput reads a file, or stdin for "-", up to one byte more than Convert accepts.
 func readInput(stdin io.Reader, name string) ([]byte, error) {
 	in := stdin
 	if name != "-" {

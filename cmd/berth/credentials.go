@@ -50,7 +50,7 @@ Exit code 1 when a token cannot be had or a credential is withheld.`,
 	return cmd
 }
 
-// openMaybe is open, but gives no config when none is named and none is there.
+// openMaybe is open, but returns a nil config if none is named and the node has none.
 func (o *options) openMaybe(stderr io.Writer) (*reconcile.Node, *config.Config, error) {
 	m, cfg, err := o.open(stderr)
 	if _, none := errors.AsType[*noConfigError](err); o.config != "" || !none {
@@ -60,7 +60,7 @@ func (o *options) openMaybe(stderr io.Writer) (*reconcile.Node, *config.Config, 
 	return m, nil, err
 }
 
-// failure is the exit code of an explanation; what went wrong is told.
+// failure is the exit code of an explanation, which has been printed.
 func failure(e credprovider.Explanation) error {
 	if e.Err != nil && !errors.Is(e.Err, credprovider.ErrNotServed) {
 		return &codeError{code: exitFailed}

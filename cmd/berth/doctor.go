@@ -82,8 +82,8 @@ func (o *options) doctorInput(proc string) (doctor.Input, error) {
 	return in, nil
 }
 
-// sameNetwork reports whether the node with that /proc shares its network with
-// this process, so that its loopback is ours.
+// sameNetwork reports whether the node with that /proc and this process share a network namespace,
+// and so the loopback address.
 func sameNetwork(proc string) bool {
 	node, err := os.Readlink(filepath.Join(proc, "1", "ns", "net"))
 	ours, err2 := os.Readlink("/proc/self/ns/net")
@@ -121,7 +121,7 @@ func agentReport(ctx context.Context, address string) (doctor.AgentReport, error
 	return r, nil
 }
 
-// printFindings prints a line for each finding, and one for what to do.
+// printFindings prints a line for each finding, and one for its remedy.
 func printFindings(w io.Writer, findings []doctor.Finding) error {
 	paint := painter(w)
 	styles := map[doctor.Level]string{doctor.OK: "add", doctor.Warn: "conflict", doctor.Fail: "remove"}

@@ -62,7 +62,7 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not answered.`,
 	return cmd
 }
 
-// flags are those that install and uninstall share.
+// flags adds the flags that install and uninstall share.
 func (i *installOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&i.parts.Containerd, "containerd", false, "containerd only, unless --kubelet is given too")
@@ -72,7 +72,7 @@ func (i *installOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&i.proc, "proc", "", "the node's /proc (default: /proc, or that below --root)")
 }
 
-// run plans, shows, asks and does.
+// run plans, shows the plan, asks for confirmation and carries it out.
 func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, context.Context, install.Parts) (install.Plan, error)) error {
 	ctx := cmd.Context()
 	root, err := managedfile.OpenRoot(i.root)
@@ -140,10 +140,10 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	return err
 }
 
-// errUnanswered is what becomes of a question that nobody answers.
+// errUnanswered: no terminal to ask for confirmation.
 var errUnanswered = errors.New("nobody can be asked here; run it in a terminal, or add --yes")
 
-// agree asks whether to go on.
+// agree asks for confirmation.
 func (i *installOptions) agree(cmd *cobra.Command) error {
 	if i.yes {
 		return nil
@@ -164,8 +164,8 @@ func (i *installOptions) agree(cmd *cobra.Command) error {
 	return errors.New("the answer was no")
 }
 
-// host is the node below the root. In a container that has the whole node there, its
-// /proc is found without --proc.
+// host is the node below the root. In a container that has the whole node there, its /proc is found
+// without --proc.
 func (i *installOptions) host(root *managedfile.Root) node.Host {
 	proc := i.proc
 	if dir, err := filepath.Abs(i.root); proc == "" && err == nil && dir != "/" {
@@ -181,8 +181,8 @@ func isProc(dir string) bool {
 	return err == nil
 }
 
-// configured is what the config names, if there is one: the directory of
-// hosts.toml files, and the registries whose login only kubelet can pass.
+// configured returns what the config names, if there is one: the directory of hosts.toml files, and
+// the registries whose login only kubelet can pass.
 func (i *installOptions) configured(ctx context.Context, root *managedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
 	cfg, _, err := i.readConfig(root)
 	if _, missing := errors.AsType[*noConfigError](err); missing && i.config == "" {
@@ -195,7 +195,7 @@ func (i *installOptions) configured(ctx context.Context, root *managedfile.Root,
 	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), true
 }
 
-// installSummary is what -o json gives.
+// installSummary is the output of -o json.
 type installSummary struct {
 	Sections []sectionSummary `json:"sections"`
 	Done     []string         `json:"done"`

@@ -51,7 +51,7 @@ func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
 	return printNotes(w, summary, summary.Line("to do"))
 }
 
-// printNotes prints what an operator should know, and the closing line.
+// printNotes prints the notices and the closing line.
 func printNotes(w io.Writer, s reconcile.Summary, closing string) error {
 	for _, n := range s.Notices {
 		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {

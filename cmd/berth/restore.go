@@ -37,7 +37,7 @@ again.`,
 	}
 }
 
-// tellRestored prints what was done; the error is what the command ends with.
+// tellRestored prints the result. It returns the error of the command.
 func (o *options) tellRestored(w io.Writer, report managedfile.Report, failed error) error {
 	failed = errors.Join(failed, unrestored(report))
 	if o.output == "json" {
@@ -60,7 +60,7 @@ func (o *options) tellRestored(w io.Writer, report managedfile.Report, failed er
 	return err
 }
 
-// restored says what became of a file of ours.
+// restored names what happened to a file of Berth.
 func restored(c managedfile.Change) string {
 	if c.Action == managedfile.Remove && c.Before.Original != managedfile.None {
 		return "put back"
@@ -68,7 +68,7 @@ func restored(c managedfile.Change) string {
 	return string(c.Action)
 }
 
-// restoreSummary is what -o json gives.
+// restoreSummary is the output of -o json.
 func restoreSummary(r managedfile.Report) reconcile.Summary {
 	words := map[string]string{}
 	for _, c := range r.Changed {
@@ -83,8 +83,8 @@ func restoreSummary(r managedfile.Report) reconcile.Summary {
 	return s
 }
 
-// unrestored makes files that were left for another time a failure: whoever
-// removes the program next would leave them behind for good.
+// unrestored returns an error if files were skipped: they would stay for good if the program were
+// removed next.
 func unrestored(r managedfile.Report) error {
 	if n := len(r.Skipped); n > 0 {
 		return fmt.Errorf("not put back yet: %d, as said above; see to what stands in the way, and run it again", n)

@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// TestRestoreUnfinished: a file that changed while it was put back makes the
-// command fail, so that a package that is being removed keeps the program.
+// The command fails if a file changes while it is restored, so that removing the package keeps the
+// program.
 func TestRestoreUnfinished(t *testing.T) {
 	skipped := managedfile.Change{Action: managedfile.Remove, Path: "/etc/containerd/certs.d/quay.io/hosts.toml", Reason: "changed in the meantime"}
 	report := managedfile.Report{

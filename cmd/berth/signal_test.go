@@ -20,7 +20,7 @@ import (
 // patience is how long something may take that should take no time.
 const patience = time.Minute // generous
 
-// asBerth is this program under the name by which TestMain runs the command.
+// asBerth is this test binary under the name that makes TestMain run the command.
 func asBerth(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -46,7 +46,7 @@ func until(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// Who waits for standard input can be told to end.
+// A command that waits for standard input ends at a signal.
 func TestSignalWhileReadingStdin(t *testing.T) {
 	for _, verb := range [][]string{
 		{"convert", "--from", "k3s", "-"},
@@ -90,7 +90,7 @@ func TestSignalWhileReadingStdin(t *testing.T) {
 	}
 }
 
-// What does not end at the first signal ends at the second.
+// A command that ignores the first signal ends at the second.
 func TestSecondSignal(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -148,7 +148,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// Nothing of the input is lost or mixed up on the way.
+// Reads through interruptible lose and reorder nothing.
 func TestInterruptibleReads(t *testing.T) {
 	text := strings.Repeat("all of it\n", 10_000)
 	got, err := io.ReadAll(interruptible(t.Context(), strings.NewReader(text)))

@@ -55,14 +55,14 @@ no agent answers. For scripts: berth status -o json | jq '.alarms | length'`,
 	return cmd
 }
 
-// An agent answers in milliseconds, also with a thousand upstreams, whose
-// status is well below this size.
+// An agent answers in milliseconds, even with a thousand upstreams, whose status is well below this
+// size.
 const (
 	statusTimeout = 10 * time.Second
 	maxStatus     = 64 << 20
 )
 
-// askAgent gives the agent's status as JSON.
+// askAgent returns the agent's status as JSON.
 func askAgent(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
@@ -92,7 +92,7 @@ func askAgent(ctx context.Context, address string) ([]byte, error) {
 	return body, nil
 }
 
-// cause leaves out the request, which the message names already.
+// cause is the cause of an error without the request, which the message names already.
 func cause(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
