@@ -165,7 +165,7 @@ func usualBinary(h Host) string {
 func (c *Containerd) ask(ctx context.Context, h Host) {
 	switch {
 	case h.Version == nil:
-		c.NoRelease = errors.New("nothing may be run here that could tell it")
+		c.NoRelease = errors.New("it may not be run from here")
 		return
 	case c.Binary == "" && c.PID == 0:
 		c.Binary = usualBinary(h)

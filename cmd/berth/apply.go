@@ -46,7 +46,7 @@ says containerd.onConflict: adopt.`,
 				fmt.Fprintf(w, "conflict %s: %s\n", c.Path, c.Reason)
 			}
 			for _, c := range result.Report.Skipped {
-				fmt.Fprintf(w, "left for the next time %s: %s\n", c.Path, c.Reason)
+				fmt.Fprintf(w, "skipped %s: %s\n", c.Path, c.Reason)
 			}
 			closing := summary.Line("done")
 			if failed != nil && len(result.Report.Changed) == 0 && !result.Rules {
@@ -59,7 +59,7 @@ says containerd.onConflict: adopt.`,
 
 func printSaved(w io.Writer, r managedfile.Report) {
 	for _, s := range r.Saved {
-		fmt.Fprintf(w, "kept what stood in %s (%s) as %s\n", s.Path, s.Why, s.Copy)
+		fmt.Fprintf(w, "saved %s (%s) as %s\n", s.Path, s.Why, s.Copy)
 	}
 }
 
@@ -67,10 +67,10 @@ func printSaved(w io.Writer, r managedfile.Report) {
 func unfinished(s reconcile.Summary) error {
 	var errs []error
 	if n := s.Conflicts; n > 0 {
-		errs = append(errs, fmt.Errorf("left alone because somebody else wrote them: %d", n))
+		errs = append(errs, fmt.Errorf("left alone, because Berth did not write them: %d", n))
 	}
 	if n := len(s.Skipped); n > 0 {
-		errs = append(errs, fmt.Errorf("left for the next time: %d; run it again", n))
+		errs = append(errs, fmt.Errorf("skipped: %d; run it again", n))
 	}
 	return errors.Join(errs...)
 }

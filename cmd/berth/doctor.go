@@ -23,13 +23,13 @@ func newDoctor(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine this node: will pulls go where the config says",
-		Long: `Look at what decides whether pulls on this node go where the config says: which
-containerd runs and whether it reads hosts.toml files, each directory of certs.d,
-modes of files that hold secrets, kubelet's credential providers, ECR tokens, the
-metadata service, proxies and SELinux; and what the running agent says of itself
-and of its mirrors. Nothing is changed.
+		Long: `Check everything that decides whether pulls on this node go where the config says:
+which containerd runs and whether it reads hosts.toml files, each directory of
+certs.d, the modes of files with secrets, kubelet's credential providers, ECR
+tokens, the metadata service, proxies, SELinux, and the alarms and mirrors of the
+running agent. Nothing is changed.
 
-Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
+Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 		Example: "  berth doctor\n  berth doctor -o json | jq '.[] | select(.level != \"ok\")'\n" +
 			"  berth doctor --root /host --proc /host/proc   # in a container that has the node there",
 		Args: cobra.NoArgs,

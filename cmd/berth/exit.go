@@ -41,7 +41,7 @@ func usage(err error) error {
 }
 
 // errInterrupted replaces the errors that a signal caused.
-var errInterrupted = errors.New("interrupted; what was done is whole: run it again")
+var errInterrupted = errors.New("interrupted; completed steps are consistent, it is safe to run again")
 
 // interrupted is err after a signal: the errors of the steps that it stopped become one line. Other
 // errors stay.

@@ -37,19 +37,19 @@ func newInstall(o *options) *cobra.Command {
 	i := &installOptions{options: o}
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "Wire containerd and kubelet of this node, with one restart that is asked for",
-		Long: `Make containerd read hosts.toml files, and have kubelet ask Berth's credential
-provider. Without --containerd or --kubelet both are done, kubelet where there is
-one whose flags are nobody else's business.
+		Short: "Wire containerd and kubelet of this node, with one restart after confirmation",
+		Long: `Make containerd read hosts.toml files, and make kubelet ask Berth's credential
+provider. Without --containerd or --kubelet both are done; kubelet only if there
+is one and no other tool writes its flags.
 
-What would change is shown first, and nothing happens before the question is
-answered, or --yes given. containerd is restarted at most once, and only if it
-does not honour hosts.toml files yet; kubelet only if its configuration changes.
-After a restart the daemon is looked after, and if it does not become ready
-everything is put back. "berth uninstall" undoes all of it.
+The changes are shown first, and nothing is changed before you confirm them or
+give --yes. containerd is restarted at most once, and only if it does not honour
+hosts.toml files yet; kubelet only if its configuration changes. After a restart
+the daemon is checked, and if it does not become ready every file is put back.
+"berth uninstall" undoes all of it.
 
-Exit codes: 0 done, or nothing to do; 1 failed, refused, or not answered.`,
-		Example: "  berth install                     # shows, asks, does\n  berth install --containerd --yes\n" +
+Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
+		Example: "  berth install                     # shows the changes and asks\n  berth install --containerd --yes\n" +
 			"  berth install --root /host --yes  # in a privileged container that has the node there",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -68,7 +68,7 @@ func (i *installOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&i.parts.Containerd, "containerd", false, "containerd only, unless --kubelet is given too")
 	f.BoolVar(&i.parts.Kubelet, "kubelet", false, "kubelet only, unless --containerd is given too")
 	f.BoolVar(&i.yes, "yes", false, "do not ask")
-	f.BoolVar(&i.noRestart, "no-restart", false, "write the files, and leave restarts to me")
+	f.BoolVar(&i.noRestart, "no-restart", false, "write the files, and restart nothing")
 	f.StringVar(&i.proc, "proc", "", "the node's /proc (default: /proc, or that below --root)")
 }
 
@@ -141,7 +141,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 }
 
 // errUnanswered: no terminal to ask for confirmation.
-var errUnanswered = errors.New("nobody can be asked here; run it in a terminal, or add --yes")
+var errUnanswered = errors.New("there is no terminal to ask for confirmation; run it in a terminal, or add --yes")
 
 // agree asks for confirmation.
 func (i *installOptions) agree(cmd *cobra.Command) error {
@@ -189,7 +189,7 @@ func (i *installOptions) configured(ctx context.Context, root *managedfile.Root,
 		return "", nil, false
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(reconcile.ConfigFile)))
+		fmt.Fprintf(stderr, "warning: %s cannot be read, so its directory and registries are unknown; run berth plan to see why\n", cmp.Or(i.config, root.Path(reconcile.ConfigFile)))
 		return "", nil, false
 	}
 	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), true

@@ -16,7 +16,7 @@ func newPlan(o *options) *cobra.Command {
 		Short: "Show what apply would change",
 		Long: `Show what apply would change, as a diff with secrets masked. Nothing is written.
 
-Exit codes: 0 no difference, 1 differences, 2 something failed.`,
+Exit codes: 0 no difference, 1 differences, 2 failed.`,
 		Example: "  berth plan\n  berth plan -c config.yaml --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

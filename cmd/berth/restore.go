@@ -19,10 +19,9 @@ func newRestore(o *options) *cobra.Command {
 		Long: `Put every file back as it was before Berth, and change nothing else. No config is
 needed. It refuses while an agent runs on this machine.
 
-Edits that somebody made to files of Berth stay under ` + reconcile.StateDir + `/saved.
+Edits of files of Berth are kept below ` + reconcile.StateDir + `/saved.
 
-Exit codes: 0 the node is as it was, 1 something could not be put back; run it
-again.`,
+Exit codes: 0 the node is as it was, 1 a file could not be put back; run it again.`,
 		Example: "  berth restore\n  berth restore --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -87,7 +86,7 @@ func restoreSummary(r managedfile.Report) reconcile.Summary {
 // removed next.
 func unrestored(r managedfile.Report) error {
 	if n := len(r.Skipped); n > 0 {
-		return fmt.Errorf("not put back yet: %d, as said above; see to what stands in the way, and run it again", n)
+		return fmt.Errorf("files not restored: %d (listed above); fix and run again", n)
 	}
 	return nil
 }

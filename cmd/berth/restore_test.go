@@ -29,7 +29,7 @@ func TestRestoreUnfinished(t *testing.T) {
 			unfinished := report
 			unfinished.Skipped = []managedfile.Change{skipped}
 			code, stdout, stderr := tell(unfinished)
-			if code != exitFailed || !strings.Contains(stderr, "not put back yet: 1") || !strings.Contains(stderr, "run it again") {
+			if code != exitFailed || !strings.Contains(stderr, "files not restored: 1 (listed above)") || !strings.Contains(stderr, "run again") {
 				t.Errorf("exit code %d, %s", code, stderr)
 			}
 			if !strings.Contains(stdout, skipped.Path) || !strings.Contains(stdout, skipped.Reason) || strings.Contains(stdout, "put back as before") {

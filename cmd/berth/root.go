@@ -54,7 +54,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 	flags := cmd.PersistentFlags()
 	flags.VarP((*named)(&o.config), "config", "c", "the RegistryConfig (default "+reconcile.ConfigFile+" below the root)")
 	o.root = "/"
-	flags.Var((*named)(&o.root), "root", "directory below which the files of the node lie")
+	flags.Var((*named)(&o.root), "root", "directory that holds the files of the node")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return o.checkOutput(cmd) }
 	install := newInstall(o)

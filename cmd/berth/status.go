@@ -19,12 +19,12 @@ func newStatus(o *options) *cobra.Command {
 	var address string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what the running agent does",
+		Short: "Show the state of the running agent",
 		Long: `Show alarms, mirrors, tokens, files and the last errors of the agent that runs on
-this node. It is asked over HTTP; with -o json its answer is printed as it is.
+this node, over HTTP; -o json prints its answer unchanged.
 
-Exit codes: 0 the agent is ready, whatever alarms it has; 1 it is not ready, or
-no agent answers. For scripts: berth status -o json | jq '.alarms | length'`,
+Exit codes: 0 the agent is ready, even with alarms; 1 it is not ready, or no agent
+answers. For scripts: berth status -o json | jq '.alarms | length'`,
 		Example: "  berth status\n  berth status --address 127.0.0.1:9475 -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -85,7 +85,7 @@ func askAgent(ctx context.Context, address string) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("http://%s/status: %w", address, err)
 	case len(body) > maxStatus:
-		return nil, fmt.Errorf("http://%s/status: the answer is longer than %d bytes; is that berth's agent?", address, maxStatus)
+		return nil, fmt.Errorf("http://%s/status: the answer is longer than %d bytes, so it is not from berth's agent; name the agent's address with --address", address, maxStatus)
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("http://%s/status answers %q, not as berth's agent does; name the agent's address with --address", address, resp.Status)
 	}

@@ -22,29 +22,29 @@ func newTrace(o *options) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "trace IMAGE…",
-		Short: "Tell where an image would come from, and why",
-		Long: `Tell where an image would come from if this node pulled it now, and why: the
-directory of certs.d that wins, the hosts in order with the login that each gets,
-what each answers, and which one would serve the image. The hosts are asked with
-containerd's own code and with the files, the proxy and the version of the
-containerd of this node. Nothing is changed.
+		Short: "Show where an image would come from, and why",
+		Long: `Show where an image would come from if this node pulled it now, and why: the
+directory of certs.d that wins, the hosts in order, the login and the answer of
+each, and the host that would serve the image. The hosts are asked by containerd's
+own code with the files, the proxy and the version of this node's containerd.
+Nothing is changed.
 
-Each host gets a few requests and gives one byte of a layer; where Docker Hub
-serves the image, it counts as one pull.
+Each host gets a few requests, one of them for one byte of a layer. If Docker Hub
+serves the image, this counts as one pull.
 
-Exit codes: 0 each image has a host that serves it, 1 one has none.`,
+Exit codes: 0 every image has a host that serves it, 1 one has none.`,
 		Example: "  berth trace docker.io/library/busybox:1.36\n" +
 			"  berth trace registry.k8s.io/pause:3.10 quay.io/prometheus/busybox -o json --timeout 2s\n" +
 			"  berth trace --root /host --proc /host/proc nginx   # in a container that has the node there",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout <= 0 {
-				return usage(fmt.Errorf("--timeout: %s is no time to wait; use 5s", timeout))
+				return usage(fmt.Errorf("--timeout: %s: must be more than 0; use 5s", timeout))
 			}
 			return o.trace(cmd, args, proc, timeout)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long a host may take for one answer")
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "limit for each answer of a host")
 	cmd.Flags().StringVar(&proc, "proc", "", "the node's /proc (default: /proc, unless --root names another directory)")
 	return cmd
 }
@@ -172,7 +172,7 @@ func credentialText(c trace.Credential) string {
 	text := "none"
 	switch {
 	case c.Channel == "none" && c.Rule != "" && c.Problem != "":
-		return fmt.Sprintf("none; %s is meant for it, but: %s", c.Rule, c.Problem)
+		return fmt.Sprintf("none; %s is for it, but: %s", c.Rule, c.Problem)
 	case c.Channel == "none":
 		return text
 	case c.Username != "":

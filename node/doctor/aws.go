@@ -83,7 +83,7 @@ func (e *examination) tokens() {
 			e.add(name, OK, fmt.Sprintf("a token for %s by %s, until %s", where, token.Source, token.UsableUntil().UTC().Format(time.RFC3339)), "")
 		} else {
 			e.served = false
-			e.add(name, Warn, "no valid token for "+where+" is here", fmt.Sprintf(`is the agent running? "berth credentials %s" tells which source fails`, r.Host))
+			e.add(name, Warn, "there is no valid token for "+where, fmt.Sprintf(`is the agent running? "berth credentials %s" shows which source fails`, r.Host))
 		}
 	}
 }
@@ -113,7 +113,7 @@ func (e *examination) metadata(ctx context.Context) {
 		return
 	case err == nil:
 		detail = fmt.Sprintf("the metadata service answers %d to a request for a session", status)
-		remedy = "switch IMDSv2 on for this instance"
+		remedy = "enable IMDSv2 for this instance"
 	case isNet && timeout.Timeout():
 		detail = "the metadata service does not answer within 2 s"
 		remedy = "in a container raise the hop limit of the instance to 2, or use the host's network"
@@ -127,7 +127,7 @@ func (e *examination) metadata(ctx context.Context) {
 		e.add(name, OK, detail+"; none is needed, because another source of the config gives the tokens", "")
 	case others:
 		// The config has static keys or another source already, so the remedy is not to add them.
-		e.add(name, Warn, detail, cmp.Or(remedy, `the other sources of the config are asked after it: see "tokens" above`))
+		e.add(name, Warn, detail, cmp.Or(remedy, `the other sources of the config are used after it: see "tokens" above`))
 	case remedy == "":
 		e.add(name, Warn, detail, "give static keys under ecr.credentials")
 	default:

@@ -36,9 +36,9 @@ func (e *examination) containerd(ctx context.Context) {
 	}
 	switch {
 	case c.PID == 0 && e.Host.Proc != "":
-		e.add("containerd", Warn, "no containerd runs here; "+what+" is what was looked at", "start it, or run this where it runs")
+		e.add("containerd", Warn, "no containerd runs here; examined: "+what, "start it, or run this where it runs")
 	case len(c.Others) > 0:
-		e.add("containerd", Warn, fmt.Sprintf("%s; %d more run here and were not looked at", what, len(c.Others)), "")
+		e.add("containerd", Warn, fmt.Sprintf("%s; %d more run here and were not examined", what, len(c.Others)), "")
 	default:
 		e.add("containerd", OK, what, "")
 	}
@@ -53,7 +53,7 @@ func (e *examination) verdict(c node.Containerd) {
 	const name = "config-path"
 	switch changed := node.ChangedSince(e.Host, c); {
 	case len(changed) > 0:
-		e.add(name, Warn, fmt.Sprintf("%s was changed after containerd was started, and is read only then; what is told of it here may not be in effect",
+		e.add(name, Warn, fmt.Sprintf("%s was changed after containerd was started, and is read only then; what is reported here may not be in effect",
 			strings.Join(changed, ", ")), node.Restart(c.Unit, "containerd"))
 	case c.Verdict.Honoured:
 		e.add(name, OK, "hosts.toml files are read from "+c.CertsDir(), "")

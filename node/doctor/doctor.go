@@ -120,6 +120,6 @@ func (e *examination) config() {
 	case isNotExist(e.ConfigErr):
 		e.add(name, Warn, "there is no "+e.ConfigFile, "write a RegistryConfig there, or name one with --config")
 	default:
-		e.add(name, Fail, e.ConfigErr.Error(), "mend the config; until then the agent keeps the last good state")
+		e.add(name, Fail, e.ConfigErr.Error(), "fix the config; until then the agent keeps the last good state")
 	}
 }

@@ -152,26 +152,26 @@ func TestExamine(t *testing.T) {
 		},
 		{
 			"kubelet was not restarted", running + kubelet("") + "-- root/etc/systemd/system/kubelet.service --\n[Service]\nExecStart=/usr/bin/kubelet --image-credential-provider-config=/p.yaml\n",
-			"kubelet", doctor.Warn, "runs without the credential provider that its unit names by now", "restart kubelet",
+			"kubelet", doctor.Warn, "was started before its unit named a credential provider", "restart kubelet",
 		},
 		{
 			"another directory", running + strings.Replace(mirrorConfig, "mirrors:", "containerd: {certsDir: /srv/certs.d}\nmirrors:", 1), "certs-dir", doctor.Fail,
 			"Berth writes to /srv/certs.d, and containerd reads /etc/containerd/certs.d", "certsDir: /etc/containerd/certs.d",
 		},
-		{"no directory yet", running, "hosts", doctor.Warn, "is not there yet", "berth apply"},
+		{"no directory yet", running, "hosts", doctor.Warn, "is missing, so no mirror", "berth apply"},
 		{
 			"all is well", running + certs + "docker.io/hosts.toml --\nserver = \"https://a\"\n\n[host]\n" + certs + "_default/hosts.toml --\n[host.\"https://b\"]\n" + certs + "_berth/ca.pem --\n",
 			"hosts", doctor.OK, "reads every directory below /etc/containerd/certs.d (2)", "",
 		},
 		{"read by nobody", "-- root/etc/containerd/config.toml --\nversion = 2\n" + certs + "docker.io/hosts.toml --\n[host]\n", "hosts", doctor.Warn, "containerd does not read it", "config-path"},
-		{"passed over", running + certs + "docker.io/hosts.toml --\nserver = https\n", "hosts", doctor.Fail, "docker.io: containerd passes over hosts.toml", "by hand"},
+		{"passed over", running + certs + "docker.io/hosts.toml --\nserver = https\n", "hosts", doctor.Fail, "docker.io: containerd ignores hosts.toml", "by hand"},
 		{
 			"a certificate that is gone", running + certs + "quay.io/hosts.toml --\n[host.\"https://a\"]\nca = \"gone.pem\"\n",
-			"hosts", doctor.Fail, "every pull from quay.io fails", "in place",
+			"hosts", doctor.Fail, "every pull from quay.io fails", "create the file",
 		},
 		{
 			"a directory that hides _default", running + certs + "quay.io/README --\n" + certs + "_default/hosts.toml --\n[host.\"https://b\"]\n",
-			"hosts", doctor.Warn, "quay.io holds no hosts.toml, and still keeps _default away", "remove the directory",
+			"hosts", doctor.Warn, "quay.io has no hosts.toml, and still keeps containerd from using _default for quay.io", "remove the directory",
 		},
 		{
 			"two spellings", running + certs + "r.corp_5000_/hosts.toml --\n[host]\n" + certs + "r.corp:5000/hosts.toml --\n[host]\n",
@@ -179,9 +179,9 @@ func TestExamine(t *testing.T) {
 		},
 		{
 			"files of mode 0600", running + certs + "docker.io/hosts.toml --\n" + certs + "ghcr.io/hosts.toml --\nserver = \"https://ghcr.io\"\n[header]\nAuthorization = \"Basic not-told\"\n[host]\n" +
-				"-- root/var/lib/berth/provider.json --\n{}\n", "permissions", doctor.OK, "nothing that holds a secret", "",
+				"-- root/var/lib/berth/provider.json --\n{}\n", "permissions", doctor.OK, "no file with a secret can be read", "",
 		},
-		{"no kubelet", running, "kubelet", doctor.OK, "no kubelet was seen", ""},
+		{"no kubelet", running, "kubelet", doctor.OK, "no kubelet was found", ""},
 		{"a kubelet without a provider", running + kubelet(""), "kubelet", doctor.OK, "has no credential provider", ""},
 		{"one flag of two", running + kubelet("--image-credential-provider-config=/p.yaml"), "kubelet", doctor.Fail, "needs both", "set both"},
 		{
@@ -201,18 +201,18 @@ func TestExamine(t *testing.T) {
 			"another provider", running + kubelet(bothFlags) + providerConfig("ecr-credential-provider") + "-- root/bin/ecr-credential-provider --\n#!/bin/sh\n",
 			"kubelet", doctor.OK, "asks ecr-credential-provider by /p.yaml, and not Berth", "",
 		},
-		{"a provider that is gone", running + kubelet(bothFlags) + providerConfig("berth-credential-provider"), "kubelet", doctor.Fail, "/bin/berth-credential-provider: is not there", "before kubelet is restarted"},
+		{"a provider that is gone", running + kubelet(bothFlags) + providerConfig("berth-credential-provider"), "kubelet", doctor.Fail, "/bin/berth-credential-provider: is missing", "before kubelet is restarted"},
 		{"a provider that cannot run", running + kubelet(bothFlags) + providerConfig("x") + "-- root/bin/x --\n", "kubelet", doctor.Fail, "has mode 0600", "restarted"},
-		{"a name that leads elsewhere", running + kubelet(bothFlags) + providerConfig("../x"), "kubelet", doctor.Fail, "without a name", "mend it"},
-		{"no configuration", running + kubelet(bothFlags), "kubelet", doctor.Fail, "p.yaml", "mend it"},
-		{"a configuration of another kind", running + kubelet(bothFlags) + "-- root/p.yaml --\nkind: Pod\n", "kubelet", doctor.Fail, "is no CredentialProviderConfig", "mend it"},
+		{"a name that leads elsewhere", running + kubelet(bothFlags) + providerConfig("../x"), "kubelet", doctor.Fail, "no valid name", "fix it"},
+		{"no configuration", running + kubelet(bothFlags), "kubelet", doctor.Fail, "p.yaml", "fix it"},
+		{"a configuration of another kind", running + kubelet(bothFlags) + "-- root/p.yaml --\nkind: Pod\n", "kubelet", doctor.Fail, "is not a CredentialProviderConfig", "fix it"},
 		{"a directory of configurations", running + kubelet(strings.Replace(bothFlags, "/p.yaml", "/p.d", 1)) + strings.Replace(providerConfig("y"), "root/p.yaml", "root/p.d/10.yaml", 1) + "-- root/bin/y --\n#!\n", "kubelet", doctor.OK, "asks y by /p.d", ""},
 		{"tokens are not needed", running + mirrorConfig, "tokens", doctor.OK, "names no ECR registry", ""},
 		{"no token", running + ecrConfig, "tokens", doctor.Warn, "no valid token for ecr in us-east-1", "berth credentials 111122223333.dkr.ecr.us-east-1.amazonaws.com"},
 		{"no metadata service", running + ecrConfig, "metadata", doctor.Warn, "there is no metadata service", "static keys"},
 		{
 			"no metadata service, and static keys", running + ecrConfig + "ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n",
-			"metadata", doctor.Warn, "there is no metadata service", "the other sources of the config are asked after it",
+			"metadata", doctor.Warn, "there is no metadata service", "the other sources of the config are used after it",
 		},
 		{"no metadata service needed", running + mirrorConfig, "metadata", doctor.OK, "not needed", ""},
 		{"this is EC2", running + "-- sys/class/dmi/id/sys_vendor --\nAmazon EC2\n", "metadata", doctor.OK, "there is no metadata service", ""},
@@ -225,7 +225,7 @@ func TestExamine(t *testing.T) {
 			"the same proxy", strings.Replace(running, "SECRET=not-told", "https_proxy=http://u:not-told@proxy:3128/\nNO_PROXY=a, b", 1) +
 				strings.Replace(mirrorConfig, "mirrors:", "proxy: {httpsProxy: \"http://u:not-told@proxy:3128\", noProxy: \"a,b\"}\nmirrors:", 1), "proxy", doctor.OK, "the same proxy", "",
 		},
-		{"SELinux in force", "-- sys/fs/selinux/enforce --\n1\n", "selinux", doctor.OK, "in force", "spc_t"},
+		{"SELinux in force", "-- sys/fs/selinux/enforce --\n1\n", "selinux", doctor.OK, "enforcing", "spc_t"},
 		{"SELinux permissive", "-- sys/fs/selinux/enforce --\n0\n", "selinux", doctor.OK, "permissive", ""},
 		{"no SELinux", running, "selinux", doctor.OK, "not in use", ""},
 	} {
@@ -385,7 +385,7 @@ func TestMetadata(t *testing.T) {
 
 func TestK3sHasItsKubeletInside(t *testing.T) {
 	p := bed(t, "-- root/var/lib/rancher/k3s/agent/etc/containerd/config.toml --\nversion = 2\n-- root/var/lib/rancher/credentialprovider/config.yaml --\nkind: CredentialProviderConfig\nproviders: [{name: p}]\n")
-	if found := find(doctor.Examine(t.Context(), p), "kubelet"); len(found) != 1 || found[0].Level != doctor.Fail || !strings.Contains(found[0].Detail, "/var/lib/rancher/credentialprovider/bin/p: is not there") {
+	if found := find(doctor.Examine(t.Context(), p), "kubelet"); len(found) != 1 || found[0].Level != doctor.Fail || !strings.Contains(found[0].Detail, "/var/lib/rancher/credentialprovider/bin/p: is missing") {
 		t.Errorf("%+v", found)
 	}
 }

@@ -71,8 +71,8 @@ func (e *examination) selinux() {
 	case err != nil:
 		e.add(name, Warn, err.Error(), "run this as root")
 	case strings.TrimSpace(string(raw)) == "1":
-		e.add(name, OK, "in force: Berth may write below /etc/containerd when it runs as a service of the host, and not in a confined container",
-			"for the chart set seLinuxOptions to a type that may, such as spc_t")
+		e.add(name, OK, "enforcing: Berth may write below /etc/containerd as a service of the host, but not in a confined container",
+			"for the chart, set seLinuxOptions to a type that may write there, such as spc_t")
 	default:
 		e.add(name, OK, "permissive", "")
 	}

@@ -23,7 +23,7 @@ func (e *examination) hosts() {
 	}
 	entries, err := os.ReadDir(dir)
 	if isNotExist(err) {
-		e.add(name, Warn, e.certsDir+" is not there yet, so no mirror is in use", `run "berth apply", or start the agent`)
+		e.add(name, Warn, e.certsDir+" is missing, so no mirror is in use", `run "berth apply", or start the agent`)
 		return
 	}
 	if err != nil {
@@ -63,7 +63,7 @@ func (e *examination) readable(dir, folder, upstream string) bool {
 	r, err := e.family().Lookup(dir, registry)
 	if text := e.differences(dir, registry); text != "" && r.Dir == folder {
 		e.add(name, Warn, fmt.Sprintf("%s: which release of containerd runs is not known, and hosts.toml is read differently: %s", where, text),
-			"write the file so that all read it alike, as \"berth apply\" would")
+			"write the file so that every release reads it the same, as \"berth apply\" does")
 		return false
 	}
 	switch {
@@ -71,19 +71,19 @@ func (e *examination) readable(dir, folder, upstream string) bool {
 		e.add(name, Fail, fmt.Sprintf("%s: at each pull from %s, %v", where, upstream, hostsconf.ErrCrashes), "remove the keys between [host] and the next table from hosts.toml")
 		return false
 	case err != nil:
-		e.add(name, Fail, fmt.Sprintf("%s: every pull from %s fails: %v", where, upstream, err), "put the file that it names in place, or remove the directory")
+		e.add(name, Fail, fmt.Sprintf("%s: every pull from %s fails: %v", where, upstream, err), "create the file that it names, or remove the directory")
 		return false
 	case r.Dir != folder:
-		e.add(name, Warn, fmt.Sprintf("%s is not read, because %s goes before it", where, path.Join(e.certsDir, r.Dir)), "remove one of the two")
+		e.add(name, Warn, fmt.Sprintf("%s is not read, because %s is read instead", where, path.Join(e.certsDir, r.Dir)), "remove one of the two")
 		return false
 	case r.Ignored != nil:
-		e.add(name, Fail, fmt.Sprintf("%s: containerd passes over hosts.toml and asks %s itself: %v", where, upstream, r.Ignored), `see "berth plan"; a file that is not Berth's has to be fixed by hand`)
+		e.add(name, Fail, fmt.Sprintf("%s: containerd ignores hosts.toml and asks %s itself: %v", where, upstream, r.Ignored), `see "berth plan"; a file that is not Berth's has to be fixed by hand`)
 		return false
 	}
 	if _, err := os.Stat(filepath.Join(dir, folder, "hosts.toml")); isNotExist(err) {
-		detail := where + " holds no hosts.toml"
+		detail := where + " has no hosts.toml"
 		if slices.Contains(r.Shadowed, "_default") {
-			e.add(name, Warn, detail+", and still keeps _default away from "+upstream, "remove the directory, or put a hosts.toml into it")
+			e.add(name, Warn, detail+", and still keeps containerd from using _default for "+upstream, "remove the directory, or put a hosts.toml into it")
 			return false
 		}
 	}

@@ -48,6 +48,6 @@ func (e *examination) permissions() {
 		}
 	}
 	if len(e.findings) == before {
-		e.add(name, OK, "nothing that holds a secret can be read by others", "")
+		e.add(name, OK, "no file with a secret can be read by other users", "")
 	}
 }

@@ -23,7 +23,7 @@ func TestReleaseThatRuns(t *testing.T) {
 		says          string
 	}{
 		"read by 1.7":        {bom, "containerd v1.7.28", doctor.OK, "reads every directory below /etc/containerd/certs.d (1)"},
-		"passed over by 2.4": {bom, "containerd v2.4.2", doctor.Fail, "passes over hosts.toml"},
+		"passed over by 2.4": {bom, "containerd v2.4.2", doctor.Fail, "ignores hosts.toml"},
 		"not known":          {bom, "", doctor.Warn, "containerd 1.6 to 1.7 asks https://a/v2, https://quay.io/v2; containerd 2.0.0 and later ignores the file"},
 		"alike for all":      {certs + "[host.\"https://a\"]\n", "", doctor.OK, "reads every directory"},
 		"crash of 1.7":       {plain, "containerd v1.7.28", doctor.Fail, "at each pull from quay.io, containerd crashes"},

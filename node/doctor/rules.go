@@ -53,6 +53,6 @@ func (e *examination) rules() {
 	case rules.Missing:
 		e.add(name, OK, "the credential provider has no rules, and no hosts.toml decides about images of ECR", "")
 	default:
-		e.add(name, OK, "the credential provider's rules are for the files that are there", "")
+		e.add(name, OK, "the credential provider's rules fit the files", "")
 	}
 }

@@ -54,7 +54,7 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 		}
 		return s
 	case len(w.Files) == 0:
-		s.Found = append(s.Found, "an earlier run was stopped before containerd was restarted and looked after")
+		s.Found = append(s.Found, "an earlier run was stopped before containerd was restarted and checked")
 	}
 	for _, f := range w.Files {
 		s.Changes = append(s.Changes, shownChange(f))
@@ -112,7 +112,7 @@ func (in *Installer) restartOf(ctx context.Context, c node.Containerd, changes b
 	}
 	r = &Restart{
 		Unit: c.Unit, Why: "containerd reads its configuration only when it starts",
-		Means: "running containers live on; image pulls and new pods wait for seconds",
+		Means: "running containers keep running; image pulls and new pods wait for some seconds",
 	}
 	switch {
 	case c.Layout == node.K0s && changes:
@@ -120,7 +120,7 @@ func (in *Installer) restartOf(ctx context.Context, c node.Containerd, changes b
 		r.Why = "k0s restarts containerd by itself when its configuration changes"
 	case asked && c.Unit != "":
 	case in.o.Services == nil:
-		err = fmt.Errorf("containerd runs (process %d), and no systemd that could restart it; add --no-restart, and restart it yourself", c.PID)
+		err = fmt.Errorf("containerd runs (process %d), and there is no systemd to restart it; add --no-restart, and restart it yourself", c.PID)
 	default:
 		err = fmt.Errorf("containerd runs (process %d), and not as a service of systemd; add --no-restart, and restart it yourself", c.PID)
 	}
@@ -138,7 +138,7 @@ func (in *Installer) noRestartNote(c node.Containerd) string {
 // Berth did not write.
 func (in *Installer) older(c node.Containerd) string {
 	if changed := node.ChangedSince(in.host, c); len(changed) > 0 {
-		return fmt.Sprintf("%s was changed after containerd was started; unless it was restarted since in its place, restart it", changed[0])
+		return fmt.Sprintf("%s was changed after containerd was started; restart containerd, unless that was done since", changed[0])
 	}
 	return ""
 }
@@ -168,7 +168,7 @@ func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdco
 		return in.restartDone(daemonContainerd)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w; the files are written, run it again to go on", err)
+		return fmt.Errorf("%w; the files are written, run it again to continue", err)
 	}
 	return in.rollback(ctx, err, c, r, func(ctx context.Context) error {
 		return in.revert(ctx, before, w, len(known) == 0 || len(w.Files) == 0)

@@ -35,7 +35,7 @@ func (in *Installer) uninstallContainerd(ctx context.Context) Section {
 	}
 	s.Found = append(s.Found, checkContainerd(c))
 	if n := in.hostsFiles(c); n > 0 {
-		s.Notes = append(s.Notes, fmt.Sprintf("hosts.toml files of Berth that nothing reads afterwards, below %s: %d; \"berth restore\" puts that directory back", c.CertsDir(), n))
+		s.Notes = append(s.Notes, fmt.Sprintf("hosts.toml files of Berth below %s that will not be read any more: %d; \"berth restore\" puts that directory back", c.CertsDir(), n))
 	}
 	if s.Restart = r; r == nil && len(all) == 0 {
 		s.Notes = append(s.Notes, "containerd is still to be restarted")

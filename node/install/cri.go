@@ -152,7 +152,7 @@ func (in *Installer) awaitRuntime(ctx context.Context, c node.Containerd, config
 			s, err := in.status(limited, c)
 			switch {
 			case errors.Is(err, ErrNoCRI):
-				return fmt.Errorf("%w; its log tells why", err)
+				return fmt.Errorf("%w; see its log", err)
 			case err != nil:
 				if limited.Err() == nil {
 					last = err

@@ -37,7 +37,7 @@ type key struct {
 }
 
 // errMixed: the change can no longer be undone.
-var errMixed = errors.New("what berth changed cannot be told from the rest any more")
+var errMixed = errors.New("berth's change cannot be separated from the edits any more")
 
 // undo removes the change from content. If content has nothing of the change, it is returned as it
 // is.

@@ -104,7 +104,7 @@ func words(c managedfile.Change) string {
 func (in *Installer) report(r managedfile.Report) {
 	for _, s := range r.Saved {
 		if s.Why != managedfile.SavedOriginal {
-			in.say("kept what stood in %s as %s", s.Path, s.Copy)
+			in.say("saved %s as %s", s.Path, s.Copy)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func (in *Installer) undo(scope string) ([]undoing, error) {
 				rest, err := e.undo(f.Content)
 				switch {
 				case err != nil:
-					errs = append(errs, fmt.Errorf("%s was edited since, and %w; take it out by hand, the original is kept below %s/saved", f.Path, err, StateDir))
+					errs = append(errs, fmt.Errorf("%s was edited since, and %w; remove it by hand, the original is kept below %s/saved", f.Path, err, StateDir))
 				case bytes.Equal(rest, f.Content):
 					u.leave = true
 				case len(bytes.TrimSpace(rest)) > 0:
@@ -165,7 +165,7 @@ func (in *Installer) changes(all []undoing) []Change {
 		case u.leave, u.found.Kind == managedfile.None && u.found.Original == managedfile.None:
 			continue
 		case u.rest != nil:
-			c.What, c.After, c.Detail = "change", u.rest, "it was edited since; only what berth added is taken out"
+			c.What, c.After, c.Detail = "change", u.rest, "it was edited since; only berth's additions are removed"
 		case u.found.Original != managedfile.None:
 			c.What, c.Detail = "put back", "as it was, byte for byte"
 			// The kept original is not read for this; normally it has this content.

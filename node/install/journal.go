@@ -62,7 +62,7 @@ func (in *Installer) load() error {
 		return err
 	default:
 		if err := json.Unmarshal(raw, &in.journal); err != nil {
-			return fmt.Errorf("%s: is not what berth wrote (%w); move it away, and put back by hand what lies in %s", file, err, path.Join(StateDir, "saved"))
+			return fmt.Errorf("%s: was not written by berth (%w); move it away, and restore the files in %s by hand", file, err, path.Join(StateDir, "saved"))
 		}
 	}
 	if in.journal.Version != journalVersion {

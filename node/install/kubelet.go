@@ -56,10 +56,10 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 		s.Err = err
 		return s
 	case len(s.Changes) == 0 && !due:
-		s.Found = append(s.Found, fmt.Sprintf("kubelet is told of %s by %s already; there is nothing to do", providerconfig.Provider, w.configPath))
+		s.Found = append(s.Found, fmt.Sprintf("kubelet has %s by %s already; there is nothing to do", providerconfig.Provider, w.configPath))
 		return s
 	case len(s.Changes) == 0:
-		s.Found = append(s.Found, "an earlier run was stopped before kubelet was restarted and looked after")
+		s.Found = append(s.Found, "an earlier run was stopped before kubelet was restarted and checked")
 	}
 	if s.Restart = r; r == nil {
 		s.Notes = append(s.Notes, in.noKubeletRestart(k))
@@ -76,7 +76,7 @@ func (in *Installer) blockedBy(s Section, err error, asked bool) Section {
 	if asked {
 		s.Err = err
 	} else {
-		s.Notes = append(s.Notes, "left as it is: "+err.Error()+"; credentials in headers need nothing of kubelet")
+		s.Notes = append(s.Notes, "left unchanged: "+err.Error()+"; credentials in headers do not need kubelet")
 	}
 	return s
 }
@@ -147,7 +147,7 @@ func (in *Installer) managed() error {
 		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", providerconfig.Provider, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	}
 	if _, err := in.host.Root.Lstat("/etc/eks"); err == nil {
-		return errors.New("nodeadm of EKS writes kubelet's flags and providers anew at every boot, and has one for ECR there; give logins to containerd (a registry in the config), or a provider to nodeadm in the node's user data")
+		return errors.New("nodeadm of EKS writes kubelet's flags and providers at every boot, with a provider for ECR; write logins under registries in the config, or add the provider to nodeadm in the node's user data")
 	}
 	return nil
 }
@@ -258,7 +258,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 	ours := wanted{scope: scopeConfig, path: w.configPath, body: body, comment: "#"}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && needed:
-		return fmt.Errorf("%s: kubelet is told of it, and it is not there; kubelet does not start like this", w.configPath)
+		return fmt.Errorf("%s: kubelet's flag names it, and it is missing; kubelet does not start like this", w.configPath)
 	case errors.Is(err, fs.ErrNotExist):
 		w.config = &ours
 		return nil
@@ -326,7 +326,7 @@ func (in *Installer) startable(w kubeletWiring, dir string) error {
 			return err
 		}
 		if info, err := os.Stat(real); err != nil || info.Mode()&0o111 == 0 {
-			return fmt.Errorf("%s names the provider %s, and %s is no program; kubelet does not start like this", w.configPath, name, file)
+			return fmt.Errorf("%s names the provider %s, and %s is missing or not executable; kubelet does not start like this", w.configPath, name, file)
 		}
 	}
 	return nil

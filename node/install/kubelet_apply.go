@@ -25,10 +25,10 @@ func (in *Installer) restartKubelet(ctx context.Context, k kubeletNode, changes 
 	}
 	r = &Restart{
 		Unit: k.service.Name, Why: "kubelet reads its flags and providers only when it starts",
-		Means: "pods live on; the node is not looked after for seconds",
+		Means: "pods keep running; kubelet does not manage the node for some seconds",
 	}
 	if !asked {
-		err = fmt.Errorf("kubelet runs (process %d), and not as a service of a systemd that can be asked; add --no-restart, and restart it yourself", k.running.PID)
+		err = fmt.Errorf("kubelet runs (process %d), and not as a service of a systemd that answers; add --no-restart, and restart it yourself", k.running.PID)
 	}
 	return r, due, err
 }
@@ -54,14 +54,14 @@ func (in *Installer) doKubelet(ctx context.Context, k kubeletNode, w kubeletWiri
 	if err == nil {
 		err = in.applyAndRestartKubelet(ctx, r)
 		if err == nil {
-			in.say("checked: kubelet runs and is told of %s", providerconfig.Provider)
+			in.say("checked: kubelet runs with %s", providerconfig.Provider)
 			return in.restartDone(daemonKubelet)
 		}
 	} else {
 		r = nil // kubelet still runs as before
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w; run it again to go on", err)
+		return fmt.Errorf("%w; run it again to continue", err)
 	}
 	in.say("it failed: %v", err)
 	in.say("putting everything back")
@@ -151,7 +151,7 @@ func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) err
 		case state.Active == "failed":
 			return fmt.Errorf("%s failed after its restart; see journalctl -u %s", r.Unit, r.Unit)
 		case invocation != "" && (state.Active != "active" || state.Invocation != invocation):
-			return fmt.Errorf("%s ended again after its restart; see journalctl -u %s", r.Unit, r.Unit)
+			return fmt.Errorf("%s stopped again after its restart; see journalctl -u %s", r.Unit, r.Unit)
 		case state.Active == "active" && invocation == "":
 			invocation, since = state.Invocation, time.Now()
 		case state.Active == "active" && time.Since(since) >= in.o.Settle:

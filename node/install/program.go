@@ -69,7 +69,7 @@ func (in *Installer) copyTo(dir string) (copying, error) {
 		return c, err
 	}
 	if exists && (!there.Mode().IsRegular() || there.Mode()&0o111 == 0) {
-		return c, fmt.Errorf("%s: is no program that can be run (%v); remove it", c.to, there.Mode())
+		return c, fmt.Errorf("%s: is not an executable file (%v); remove it", c.to, there.Mode())
 	}
 	source, err := in.source()
 	if err != nil {
@@ -96,7 +96,7 @@ func (in *Installer) copyTo(dir string) (copying, error) {
 	case slices.Contains(in.journal.Programs[c.to].Hashes, old):
 		c.source = source
 	default:
-		c.note = fmt.Sprintf("%s is another one, which berth did not put there; it is used as it is", c.to)
+		c.note = fmt.Sprintf("%s is a program that berth did not put there; it is used unchanged", c.to)
 	}
 	return c, nil
 }
@@ -112,7 +112,7 @@ func (in *Installer) source() (string, error) {
 			return "", err
 		}
 		if !info.Mode().IsRegular() {
-			return "", fmt.Errorf("%s: is no file", file)
+			return "", fmt.Errorf("%s: is not a file", file)
 		}
 		return file, nil
 	}

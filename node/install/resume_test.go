@@ -94,7 +94,7 @@ func TestForeignProgram(t *testing.T) {
 	b.before = b.tree()
 	p := b.install()
 	b.wired()
-	if !strings.Contains(shown(t, p), file+" is another one, which berth did not put there; it is used as it is") {
+	if !strings.Contains(shown(t, p), file+" is a program that berth did not put there; it is used unchanged") {
 		t.Errorf("%s", shown(t, p))
 	}
 	b.uninstall()

@@ -56,7 +56,7 @@ func (c Change) write(out *bytes.Buffer, paint hostsconf.Paint) {
 	}
 	diff := c.diff()
 	if diff == "" && !bytes.Equal(c.Before, c.After) {
-		out.WriteString("  it is in a line that may hold a secret, which is not shown\n")
+		out.WriteString("  the change is in a line that may hold a secret, which is not shown\n")
 	}
 	for line := range strings.Lines(diff) {
 		style := ""

@@ -99,7 +99,7 @@ func (s *Systemd) Close() error {
 // Reload makes systemd reload its unit files.
 func (s *Systemd) Reload(ctx context.Context) error {
 	if err := s.conn.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("systemd: reading unit files anew: %w", err)
+		return fmt.Errorf("systemd: reload: %w", err)
 	}
 	return nil
 }

@@ -47,8 +47,8 @@ func entryIn(data []byte) (entry, bool) {
 }
 
 var (
-	errNotConfig = errors.New("is no CredentialProviderConfig with providers")
-	errByHand    = errors.New("is written in a way that cannot be changed without touching the rest; add or remove the entry of " + Provider + " by hand")
+	errNotConfig = errors.New("is not a CredentialProviderConfig with providers")
+	errByHand    = errors.New("cannot be edited without changing the rest; add or remove the entry of " + Provider + " by hand")
 )
 
 // parseConfig returns a CredentialProviderConfig as plain values, and the names of its providers.
@@ -156,7 +156,7 @@ func RemoveEntry(data []byte) ([]byte, error) {
 	case at < 0:
 		return data, nil
 	case len(names) == 1:
-		return nil, fmt.Errorf("no provider would be left, with which kubelet does not start")
+		return nil, fmt.Errorf("no provider would be left, and kubelet does not start without one")
 	}
 	var after []byte
 	if isJSON(data) {

@@ -16,7 +16,7 @@ type contentError struct{ text string }
 
 func (e *contentError) Error() string { return e.text }
 
-var errNoManifest = errors.New("what came is no manifest of an image")
+var errNoManifest = errors.New("its answer is not a manifest of an image")
 
 // child selects the manifest for this machine from an index.
 func child(index []byte) (ocispec.Descriptor, error) {

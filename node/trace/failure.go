@@ -28,7 +28,7 @@ func transportText(x exchange, ended error, patience time.Duration) (text string
 		return neterr.Name(dns), false
 	case errors.Is(ended, context.DeadlineExceeded), errors.As(x.err, &timeout) && timeout.Timeout():
 		if x.written {
-			return fmt.Sprintf("it takes the request and does not answer within %s", patience), true
+			return fmt.Sprintf("it accepts the request and does not answer within %s", patience), true
 		}
 		return fmt.Sprintf("no connection within %s", patience), true
 	}
@@ -51,10 +51,10 @@ func statusText(x exchange, hadLogin bool) string {
 		if hadLogin {
 			return "it refuses the login (401)"
 		}
-		return "it wants a login (401), and there is none for it"
+		return "it requires a login (401), and there is none for it"
 	case http.StatusForbidden:
 		if hadLogin {
-			return "it forbids this to the login, or the token has expired (403)"
+			return "the login may not do this, or the token has expired (403)"
 		}
 		return "it forbids this (403)"
 	case http.StatusNotFound:

@@ -28,7 +28,7 @@ type clients struct {
 func (c *clients) update(client *http.Client) error {
 	t, ok := client.Transport.(*http.Transport)
 	if !ok {
-		return errors.New("containerd's library gives another kind of client than was expected")
+		return errors.New("containerd's library returns an unexpected kind of client")
 	}
 	p := c.tracer.Node.Proxy
 	pick := (&httpproxy.Config{HTTPProxy: p.HTTP.Reveal(), HTTPSProxy: p.HTTPS.Reveal(), NoProxy: p.No}).ProxyFunc()

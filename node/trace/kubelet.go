@@ -19,7 +19,7 @@ func LookAtKubelet(h node.Host, refusal func() error) (unasked func(image string
 	reason, broken, restart := "kubelet has no credential provider", "", ""
 	switch {
 	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
-		restart = "kubelet runs without the credential provider that its unit names by now; " + node.Restart(k.Unit, "kubelet")
+		restart = "kubelet was started before its unit named a credential provider; " + node.Restart(k.Unit, "kubelet")
 	case k.ProviderConfig != "":
 		reason = providerconfig.Provider + " has no such image in its matchImages in " + k.ProviderConfig
 		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {

@@ -41,7 +41,7 @@ func Look(ctx context.Context, h node.Host, configured string, getenv func(strin
 		if proxy, err := node.ProxyOf(h, c.PID); err == nil {
 			n.Proxy = proxy
 		} else {
-			n.note("proxy", "the proxy of containerd's environment cannot be read; that of this command is taken", "run this as root")
+			n.note("proxy", "the proxy of containerd's environment cannot be read; that of this command is used", "run this as root")
 		}
 	} else {
 		if _, err := h.Root.Lstat(c.ConfigPath); errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +49,7 @@ func Look(ctx context.Context, h node.Host, configured string, getenv func(strin
 				configured = containerdconf.DefaultCertsDir
 			}
 			n.CertsDirs = []string{h.Root.Path(configured)}
-			n.note("no-containerd", "no containerd runs or is configured here; this is what one would do that reads "+configured,
+			n.note("no-containerd", "no containerd runs or is configured here; this is the result for one that reads "+configured,
 				"run this where containerd runs")
 			return n, nil
 		}
@@ -82,7 +82,7 @@ func (n *Node) assess(c node.Containerd) {
 		}
 	}
 	if len(c.Others) > 0 {
-		n.note("others", "more than one containerd runs here; this is about the one of "+c.Detail, "")
+		n.note("others", "more than one containerd runs here; this is the result for that of "+c.Detail, "")
 	}
 }
 

@@ -117,7 +117,7 @@ func TestUnloaded(t *testing.T) {
 	w := newWorld(t)
 	w.Node.Unloaded = why
 	r := w.Image(t.Context(), w.name)
-	want := "it cannot be told: " + why + "; with what it says now, " + w.up.addr() + ", the registry itself, will serve it"
+	want := "unknown: " + why + "; with the present files, " + w.up.addr() + ", the registry itself, will serve it"
 	if v := r.Verdict; v.Serves || !v.Unknown || v.Host != "" || v.Text != want {
 		t.Errorf("%+v, want %q", v, want)
 	}
@@ -134,7 +134,7 @@ func TestUnloaded(t *testing.T) {
 		return credprovider.Explanation{Credential: &credprovider.Credential{Username: "u", Password: redact.New("p"), Rule: "login x"}}, nil
 	}
 	w.Unasked = func(string) string { return "" }
-	if v := w.Image(t.Context(), w.name).Verdict; v.Serves || !strings.HasPrefix(v.Text, "it cannot be told: kubelet is old; with what it says now, ") {
+	if v := w.Image(t.Context(), w.name).Verdict; v.Serves || !strings.HasPrefix(v.Text, "unknown: kubelet is old; with the present files, ") {
 		t.Errorf("with a credential: %+v", v)
 	}
 }

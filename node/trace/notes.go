@@ -23,7 +23,7 @@ func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e cr
 	add := func(id, text, remedy string) { all = append(all, Note{ID: id, Text: text, Remedy: remedy}) }
 	at := filepath.Join(d.certsDir, d.Dir)
 	if r.Ignored != "" {
-		add("ignored", filepath.Join(at, "hosts.toml")+": "+r.Ignored+"; the registry itself is asked", "mend the file")
+		add("ignored", filepath.Join(at, "hosts.toml")+": "+r.Ignored+"; the registry itself is asked", "fix the file")
 	}
 	if len(d.Shadowed) > 0 {
 		text := fmt.Sprintf("%s keeps %s from being used; containerd merges nothing", d.Dir, strings.Join(d.Shadowed, " and "))
@@ -66,15 +66,15 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 		}
 	}
 	if _, plain := raw.Client.Transport.(*http.Transport); !plain && !h.Itself {
-		add("tls-on-http", fmt.Sprintf("the file says http for %s and has TLS settings for it: containerd tries https first, and http when that is not spoken", name(h)),
-			"write https, or take ca, client and skip_verify away")
+		add("tls-on-http", fmt.Sprintf("the file says http for %s and has TLS settings for it: containerd tries https first, then http", name(h)),
+			"write https, or remove ca, client and skip_verify")
 	}
 	if h.Challenges && !h.Itself {
 		text, remedy := pullSecret(h)
 		add("pull-secret", text, remedy)
 	}
 	if raw.Scheme == "http" && c.Channel == "header" && !hostport.IsLoopback(raw.Host) {
-		add("plain-http", "the login for "+name(h)+" goes over plain http", "use https")
+		add("plain-http", "the login for "+name(h)+" is sent over plain http", "use https")
 	}
 }
 
@@ -90,12 +90,12 @@ func pullSecret(h Host) (text, remedy string) {
 		text = fmt.Sprintf("%s wants a token of %s: a pull secret for this image would be sent there", name(h), h.TokenServer)
 	case header:
 		return fmt.Sprintf("%s does not take the login in its header and asks for one: a pull secret for this image would be sent to it", name(h)),
-			"mend its login under registries"
+			"fix its login under registries"
 	default:
 		return fmt.Sprintf("%s asks for a login: a pull secret for this image would be sent to it, too", name(h)),
 			"give it its own login under registries, or keep pull secrets for this image out of the pods"
 	}
-	return text, "keep pull secrets for this image out of the pods, or let the mirror be pulled from without a token"
+	return text, "keep pull secrets for this image out of the pods, or allow pulls from the mirror without a token"
 }
 
 // elsewhere reports whether the config would make containerd ask other hosts.

@@ -73,7 +73,7 @@ func (a prober) manifest(ctx context.Context, ref string, desc ocispec.Descripto
 	})
 	if p.OK && desc.Digest.Algorithm().FromBytes(body) != desc.Digest {
 		// containerd finds out only when it stores the manifest, and then asks no other host.
-		p.OK, p.Final, p.Detail = false, true, "what it sends does not have the digest that it should have"
+		p.OK, p.Final, p.Detail = false, true, "its content does not have the digest that was asked for"
 	}
 	return p, body
 }
@@ -91,12 +91,12 @@ func (a prober) layer(ctx context.Context, ref string, desc ocispec.Descriptor) 
 		// answer is io.EOF itself.
 		switch _, err := io.ReadFull(rc, make([]byte, 1)); {
 		case err == io.EOF:
-			return &contentError{"the layer that it sends is empty"}
+			return &contentError{"its layer is empty"}
 		case err != nil:
 			return err
 		}
 		if size := t.last().size(); size >= 0 && size != desc.Size {
-			return &contentError{fmt.Sprintf("the layer that it sends has %d bytes, and should have %d", size, desc.Size)}
+			return &contentError{fmt.Sprintf("its layer has %d bytes, not %d", size, desc.Size)}
 		}
 		return nil
 	})
@@ -138,7 +138,7 @@ func (a prober) ask(ctx context.Context, t *recording, question func(context.Con
 		p.Unknown = true
 	case p.waits && last.written && a.tracer.Node.waitsForGood():
 		p.Final = true
-		p.Detail += fmt.Sprintf("; containerd %s waits for it without end", a.tracer.Node.Release)
+		p.Detail += fmt.Sprintf("; containerd %s waits for it without limit", a.tracer.Node.Release)
 	case !a.last && !t.passedOn && ctx.Err() == nil:
 		p.Final = true
 	}
@@ -167,7 +167,7 @@ func (a prober) explain(t *recording, last exchange, ended error, patience time.
 	case ended != nil:
 		return fmt.Sprintf("the answer does not end within %s", patience), true
 	default:
-		return "its answer is not one that containerd takes", false
+		return "containerd does not accept its answer", false
 	}
 	switch {
 	case last.token:

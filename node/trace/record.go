@@ -78,7 +78,7 @@ type recorder struct {
 func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	t, ok := req.Context().Value(recordingKey{}).(*recording)
 	if !ok {
-		return nil, errors.New("a request that belongs to no question")
+		return nil, errors.New("a request without a recording")
 	}
 	x := exchange{host: req.URL.Host, token: r.token}
 	if t.layer && !r.token {

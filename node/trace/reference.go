@@ -25,9 +25,9 @@ func parseImage(written string) (image, error) {
 	case written == "":
 		return image{}, errors.New("the name of the image is empty")
 	case shown(written) != written:
-		return image{}, errors.New("an image name has no login in it; write registry/repository:tag")
+		return image{}, errors.New("an image name must not contain a login; write registry/repository:tag")
 	case strings.Contains(written, "://"):
-		return image{}, errors.New("an image name has no scheme; write registry/repository:tag")
+		return image{}, errors.New("an image name must not have a scheme; write registry/repository:tag")
 	}
 	named, err := reference.ParseDockerRef(written)
 	if err != nil {

@@ -47,7 +47,7 @@ func (n Node) headerToRealm() bool { return n.Release.IsZero() || n.Release.Head
 // brackets.
 func (n Node) refuses(registry string) string {
 	if n.before(1, 7, 0) && strings.HasPrefix(registry, "[") {
-		return fmt.Sprintf("containerd %s takes no IPv6 address in the name of an image", n.Release)
+		return fmt.Sprintf("containerd %s accepts no IPv6 address in an image name", n.Release)
 	}
 	return ""
 }

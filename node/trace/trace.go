@@ -53,7 +53,7 @@ func (t *Tracer) Image(ctx context.Context, written string) Report {
 		unloaded = cmp.Or(unloaded, t.KubeletUnloaded)
 	}
 	if unloaded != "" && r.Reference != "" && ctx.Err() == nil {
-		text := fmt.Sprintf("it cannot be told: %s; with what it says now, %s", unloaded, r.Verdict.Text)
+		text := fmt.Sprintf("unknown: %s; with the present files, %s", unloaded, r.Verdict.Text)
 		r.Verdict = Verdict{Unknown: true, Text: text}
 	}
 	return r
@@ -69,7 +69,7 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	}
 	r.Reference, r.Registry = img.full, img.registry
 	if t.Node.Refused != "" {
-		r.Verdict.Text = "it cannot be told: " + t.Node.Refused
+		r.Verdict.Text = "unknown: " + t.Node.Refused
 		return r
 	}
 	if refused := t.Node.refuses(img.registry); refused != "" {
@@ -111,7 +111,7 @@ func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider
 	}
 	e, err := t.Explain(ctx, img.full)
 	if err != nil {
-		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "which credentials there are cannot be told: " + err.Error()})
+		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "the credentials cannot be determined: " + err.Error()})
 		return credprovider.Explanation{Err: credprovider.ErrNotServed}
 	}
 	t.passed = e.Credential != nil
@@ -217,9 +217,9 @@ func resolve(ctx context.Context, r *Report, img image, askers []prober) (desc o
 	for i, a := range askers {
 		h := &r.Hosts[i]
 		if !a.host.Capabilities.Has(needs) {
-			h.Resolve.Detail = "it may not be asked what the tag stands for: its capabilities do not have resolve"
+			h.Resolve.Detail = "it is not asked for the tag: its capabilities do not have resolve"
 			if !a.host.Capabilities.Has(docker.HostCapabilityPull) {
-				h.Resolve.Detail = "it may not be asked: its capabilities do not have pull"
+				h.Resolve.Detail = "it is not asked: its capabilities do not have pull"
 			}
 			continue
 		}
@@ -241,7 +241,7 @@ func manifest(ctx context.Context, r *Report, img image, askers []prober, desc o
 		if !isManifest(desc.MediaType) {
 			for i := range r.Hosts {
 				if r.Hosts[i].Resolve.OK {
-					r.Hosts[i].Content = Probe{Detail: "what it has under this name is no image", Final: true}
+					r.Hosts[i].Content = Probe{Detail: "it has no image under this name", Final: true}
 				}
 			}
 			return nil, false

@@ -37,7 +37,7 @@ func rows() []row {
 		{"plain upstream", func(*world) {}, up, "will serve it"},
 		{"one mirror", func(w *world) { w.mirrors(w.mirror.URL) }, mirror, "will serve it"},
 		{"second after 404", func(w *world) { w.first(status(404)) }, mirror, "does not have it (404)"},
-		{"second after 401", func(w *world) { w.first(status(401)) }, mirror, "wants a login (401)"},
+		{"second after 401", func(w *world) { w.first(status(401)) }, mirror, "requires a login (401)"},
 		{"second after 500", func(w *world) { w.first(status(500)) }, mirror, "500 (internal server error)"},
 		{"second after refused", func(w *world) { w.mirrors("http://"+refused(w), w.mirror.URL) }, mirror, "connection refused"},
 		{"second after silence", func(w *world) { w.Timeout = 2 * time.Second; w.first(hang(w)) }, mirror, "waits for"},
@@ -45,7 +45,7 @@ func rows() []row {
 			w.Node.Release = containerdconf.Release{Major: 1, Minor: 6, Patch: 20}
 			w.Timeout = 2 * time.Second
 			w.first(hang(w))
-		}, "", "without end"},
+		}, "", "without limit"},
 		{"mirror only, hit", func(w *world) { w.hosts(w.own(), "server = %q\n[host]\n", w.mirror.URL) }, mirror, ""},
 		{"mirror only, miss", func(w *world) {
 			w.hosts(w.own(), "server = %q\n[host]\n", serve(w, "127.0.0.1", nil, status(404)).URL)
@@ -125,7 +125,7 @@ func rows() []row {
 		{"bearer of somebody else, and what comes without it", func(w *world) {
 			w.protected(bearer("https://evil.example", "robot", secret, has("/v2/team/app", w.image)))
 			withHeader(w, secret)
-		}, "", "it cannot be told whether "},
+		}, "", "it is unknown whether "},
 		{"bearer of an address that ends as its own", func(w *world) {
 			w.protected(bearer("https://10.1.0.1", "robot", secret, has("/v2/team/app", w.image)))
 			withHeader(w, secret)
@@ -166,7 +166,7 @@ func rows() []row {
 			w.hosts(w.own(), "[host.%q]\n[host.\"http://%s\"]\n[host.%q.header]\nX-A = \"b\"\n", w.mirror.URL, refused(w), w.mirror.URL)
 		}, mirror, "is listed twice"},
 		{"missing CA file", func(w *world) { w.hosts(w.own(), "[host.%q]\nca = \"gone.pem\"\n", w.mirror.URL) }, "", "fails every pull"},
-		{"pull only, tag", func(w *world) { w.hosts(w.own(), "[host.%q]\ncapabilities = [\"pull\"]\n", w.mirror.URL) }, mirror, "has said what it is"},
+		{"pull only, tag", func(w *world) { w.hosts(w.own(), "[host.%q]\ncapabilities = [\"pull\"]\n", w.mirror.URL) }, mirror, "has resolved it"},
 		{"pull only, digest", func(w *world) {
 			w.hosts(w.own(), "[host.%q]\ncapabilities = [\"pull\"]\n", w.mirror.URL)
 			w.name = w.up.addr() + "/team/app@" + digestOf(w.image.index)
@@ -196,15 +196,15 @@ func rows() []row {
 		{"blobs are missing", func(w *world) {
 			w.protected(without("/blobs/", has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
-		}, up, "has said what it is"},
+		}, up, "has resolved it"},
 		{"an empty layer", func(w *world) {
 			w.protected(instead("/blobs/", status(200), has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
-		}, "", "the layer that it sends is empty; containerd gives up here"},
+		}, "", "its layer is empty; containerd gives up here"},
 		{"a layer of another length", func(w *world) {
 			w.protected(instead("/blobs/", text("half"), has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
-		}, "", fmt.Sprintf("has 4 bytes, and should have %d", len("layer of TestImage/a_layer_of_another_length"))},
+		}, "", fmt.Sprintf("has 4 bytes, not %d", len("layer of TestImage/a_layer_of_another_length"))},
 		{"a layer that does not say its length", func(w *world) {
 			w.protected(instead("/blobs/", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 				rw.(http.Flusher).Flush()
@@ -217,7 +217,7 @@ func rows() []row {
 				http.ServeContent(rw, r, "", time.Time{}, strings.NewReader("half"))
 			}), has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
-		}, "", "has 4 bytes, and should have"},
+		}, "", "has 4 bytes, not"},
 		{"it hangs up", func(w *world) {
 			w.first(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 		}, mirror, "the connection ended before the answer did"},
@@ -285,7 +285,7 @@ func rows() []row {
 		{"IPv6 registry, 1.6", func(w *world) {
 			w.Node.Release = containerdconf.Release{Major: 1, Minor: 6, Patch: 20}
 			w.name = "[::1]:5000/team/app:v1"
-		}, "", "takes no IPv6 address"},
+		}, "", "accepts no IPv6 address"},
 		{"empty host table, 1.6", func(w *world) {
 			w.Node.Release = containerdconf.Release{Major: 1, Minor: 6, Patch: 20}
 			w.hosts(w.own(), "server = %q\n[host]\n", w.mirror.URL)
@@ -296,7 +296,7 @@ func rows() []row {
 				rw.Header().Set("Docker-Content-Digest", digestOf(nil))
 				fmt.Fprint(rw, "{}")
 			})
-		}, "", "is no image"},
+		}, "", "no image under this name"},
 		{"no image for this machine", func(w *world) {
 			w.image.index = []byte(strings.ReplaceAll(string(w.image.index), runtime.GOARCH, "s390"))
 			w.up.Config.Handler = has("/v2/team/app", w.image)
@@ -305,7 +305,7 @@ func rows() []row {
 			w.image.index = []byte(strings.Replace(string(w.image.index), digestOf(w.image.manifest), digestOf([]byte("[]")), 1))
 			w.image.manifest = []byte("[]")
 			w.up.Config.Handler = has("/v2/team/app", w.image)
-		}, "", "no manifest of an image"},
+		}, "", "not a manifest of an image"},
 		{"rate limit", func(w *world) {
 			w.protected(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				rw.Header().Set("Ratelimit-Limit", "100;w=21600")

@@ -17,7 +17,7 @@ func verdictOf(r *Report) Verdict {
 	h, rest := r.Hosts[i], *r
 	rest.Hosts = slices.DeleteFunc(slices.Clone(r.Hosts), func(h Host) bool { return h.Resolve.Unknown || h.Content.Unknown || h.Layer.Unknown })
 	why := cmp.Or(unknownDetail(h.Resolve), unknownDetail(h.Content), unknownDetail(h.Layer))
-	return Verdict{Unknown: true, Text: fmt.Sprintf("it cannot be told whether %s serves it: %s; without it, %s", name(h), why, knownVerdict(&rest).Text)}
+	return Verdict{Unknown: true, Text: fmt.Sprintf("it is unknown whether %s serves it: %s; without it, %s", name(h), why, knownVerdict(&rest).Text)}
 }
 
 // unknown finds the host whose unknown answer decides who serves; -1 if there is none.
@@ -51,12 +51,12 @@ func knownVerdict(r *Report) Verdict {
 	}
 	v := Verdict{Resolver: name(r.Hosts[resolver])}
 	if source, stopped := first(r.Hosts, func(h Host) Probe { return h.Content }); source < 0 {
-		v.Text = fmt.Sprintf("%s knows what it is, but no manifest comes: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Content }))
+		v.Text = fmt.Sprintf("%s resolves it, but no host serves the manifest: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Content }))
 		return v
 	}
 	server, stopped := first(r.Hosts, func(h Host) Probe { return h.Layer })
 	if server < 0 {
-		v.Text = fmt.Sprintf("%s knows what it is, but no layer comes: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Layer }))
+		v.Text = fmt.Sprintf("%s resolves it, but no host serves a layer: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Layer }))
 		return v
 	}
 	v.Serves, v.Host = true, name(r.Hosts[server])
@@ -71,7 +71,7 @@ func served(hosts []Host, resolver, server int, v Verdict) string {
 	}
 	text := who + " will serve it"
 	if resolver != server {
-		text += fmt.Sprintf(", after %s has said what it is", v.Resolver)
+		text += fmt.Sprintf(", after %s has resolved it", v.Resolver)
 	}
 	var passed, slow []string
 	for _, h := range hosts[:server] {
