@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,8 +16,6 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/doctor"
-	"github.com/berth-registry/berth/node/reconcile"
-	"github.com/berth-registry/berth/test/fakeaws"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -350,39 +346,6 @@ registries:
 	}
 }
 
-func TestMetadata(t *testing.T) {
-	for status, level := range map[int]doctor.Level{200: doctor.OK, 403: doctor.Warn, 404: doctor.Warn} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodPut || r.URL.Path != "/latest/api/token" || r.Header.Get("X-aws-ec2-metadata-token-ttl-seconds") == "" {
-				t.Errorf("%s %s", r.Method, r.URL.Path)
-			}
-			w.WriteHeader(status)
-			w.Write([]byte("not-told"))
-		}))
-		p := bed(t, running+ecrConfig)
-		p.Getenv = func(name string) string {
-			return map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL + "/"}[name]
-		}
-		if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || found[0].Level != level {
-			t.Errorf("%d: %+v", status, found)
-		}
-		server.Close()
-	}
-	// This service accepts the connection and does not answer.
-	release := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
-	defer server.Close()
-	defer close(release)
-	p := bed(t, running+ecrConfig)
-	p.Client = &http.Client{Timeout: 50 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
-	p.Getenv = func(name string) string {
-		return map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL}[name]
-	}
-	if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || !strings.Contains(found[0].Remedy, "hop limit") {
-		t.Errorf("%+v", found)
-	}
-}
-
 func TestK3sHasItsKubeletInside(t *testing.T) {
 	p := bed(t, "-- root/var/lib/rancher/k3s/agent/etc/containerd/config.toml --\nversion = 2\n-- root/var/lib/rancher/credentialprovider/config.yaml --\nkind: CredentialProviderConfig\nproviders: [{name: p}]\n")
 	if found := find(doctor.Examine(t.Context(), p), "kubelet"); len(found) != 1 || found[0].Level != doctor.Fail || !strings.Contains(found[0].Detail, "/var/lib/rancher/credentialprovider/bin/p: is missing") {
@@ -423,86 +386,12 @@ func TestWorst(t *testing.T) {
 	}
 }
 
-// The agent's report is among the findings, except for what another check reports.
-func TestAgent(t *testing.T) {
-	down := doctor.Alarm{Name: "MirrorDown", Subject: "docker.io https://m.corp", Message: "m.corp does not answer\nsince noon\n", URL: "https://docs.corp#mirrordown"}
-	notRead := doctor.Alarm{Name: "FilesNotRead", Critical: true}
-	for name, c := range map[string]struct {
-		report     doctor.AgentReport
-		err        error
-		level      doctor.Level
-		detail, do string
-		mirrors    string
-	}{
-		"no alarm": {
-			doctor.AgentReport{Summary: "converged; 3 files", Ready: true, Up: 2, NotProbed: 1}, nil,
-			doctor.OK, "converged; 3 files", "", "none is known to be down: 2 up, 1 not probed",
-		},
-		"no answer": {doctor.AgentReport{}, errors.New("no agent answers at 127.0.0.1:9474"), doctor.Warn, "no agent answers at 127.0.0.1:9474", "start it", ""},
-		"a warning": {
-			doctor.AgentReport{Ready: true, Alarms: []doctor.Alarm{down, notRead}, Up: 1, Down: 1}, nil,
-			doctor.Warn, "MirrorDown: docker.io https://m.corp: m.corp does not answer; since noon", "https://docs.corp#mirrordown", "",
-		},
-		"a critical alarm": {
-			doctor.AgentReport{Ready: true, Alarms: []doctor.Alarm{{Name: "ConvergeFailing", Message: "no space left", Critical: true}}}, nil,
-			doctor.Fail, "ConvergeFailing: no space left", "", "",
-		},
-		"files that are not read": {doctor.AgentReport{Summary: "1 alarm", Ready: true, Alarms: []doctor.Alarm{notRead}}, nil, doctor.OK, "it runs, and is ready", "", ""},
-		"starting":                {doctor.AgentReport{Reasons: []string{"a", "b"}}, nil, doctor.Warn, "it is not ready: a; b", "see berth status", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := bed(t, running)
-			p.Agent = func(context.Context) (doctor.AgentReport, error) { return c.report, c.err }
-			all := doctor.Examine(t.Context(), p)
-			found := find(all, "agent")
-			if len(found) != 1 || found[0].Level != c.level || found[0].Detail != c.detail || !strings.HasPrefix(found[0].Remedy, c.do) {
-				t.Errorf("%+v", found)
-			}
-			var mirrors string
-			for _, f := range find(all, "mirrors") {
-				mirrors += f.Detail
-			}
-			if mirrors != c.mirrors {
-				t.Errorf("mirrors: %q", mirrors)
-			}
-		})
-	}
-}
-
 // If install would refuse, the remedy is its reason and not the advice to run it.
 func TestInstallKubeletThatRefuses(t *testing.T) {
 	p := bed(t, running+kubelet("")+tokenConfig)
 	p.InstallKubelet = func(context.Context) error { return errors.New("k0s starts kubelet: put it there by hand") }
 	found := find(doctor.Examine(t.Context(), p), "kubelet")
 	if len(found) != 1 || found[0].Remedy != "k0s starts kubelet: put it there by hand" {
-		t.Errorf("%+v", found)
-	}
-}
-
-// With tokens from static keys, the metadata service is not needed.
-func TestMetadataIsNotNeeded(t *testing.T) {
-	aws, err := fakeaws.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer aws.Close()
-	for _, e := range aws.Env() {
-		name, value, _ := strings.Cut(e, "=")
-		t.Setenv(name, value)
-	}
-	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
-	aws.AddKey(fakeaws.Key{ID: "AKIAX", Secret: "not-told"})
-	p := bed(t, running+ecrConfig+"ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n")
-	p.Getenv = os.Getenv
-	m, err := reconcile.Open(p.Host.Root.Path("/"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if _, err := m.Apply(t.Context(), p.Config, nil); err != nil {
-		t.Fatal(err)
-	}
-	if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || found[0].Level != doctor.OK || found[0].Remedy != "" {
 		t.Errorf("%+v", found)
 	}
 }
