@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// versionPatience is how long containerd may take to print its version.
-const versionPatience = 10 * time.Second
+// versionTimeout is how long containerd may take to print its version.
+const versionTimeout = 10 * time.Second
 
 // AskVersion runs "binary --version" with an empty environment, for ten seconds at most, and
 // returns its output.
 func AskVersion(ctx context.Context, binary string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, versionPatience)
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "--version")
 	cmd.Env = []string{}

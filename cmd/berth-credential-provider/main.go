@@ -53,7 +53,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	require := flags.Bool("require-rules", false, "")
 	root := flags.String("root", "/", "")
 	runDir := flags.String("run-dir", credprovider.TokenDir, "")
-	tellVersion := flags.Bool("version", false, "")
+	showVersion := flags.Bool("version", false, "")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -65,7 +65,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	case flags.NArg() > 0:
 		fmt.Fprintln(errOut, "berth-credential-provider: it takes flags only; see --help")
 		return 2
-	case *tellVersion:
+	case *showVersion:
 		fmt.Fprintln(out, "berth-credential-provider", programversion.Of(version))
 		return 0
 	}

@@ -127,7 +127,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 		if left := p.Err(); left != nil && i.output == "text" {
 			fmt.Fprintf(out, "\nnot undone: %v\n", left)
 		}
-		err = i.agree(cmd)
+		err = i.confirm(cmd)
 	}
 	if err == nil {
 		err = in.Do(ctx, p)
@@ -140,17 +140,17 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	return err
 }
 
-// errUnanswered: no terminal to ask for confirmation.
-var errUnanswered = errors.New("there is no terminal to ask for confirmation; run it in a terminal, or add --yes")
+// errNoTerminal: no terminal to ask for confirmation.
+var errNoTerminal = errors.New("there is no terminal to ask for confirmation; run it in a terminal, or add --yes")
 
-// agree asks for confirmation.
-func (i *installOptions) agree(cmd *cobra.Command) error {
+// confirm asks for confirmation.
+func (i *installOptions) confirm(cmd *cobra.Command) error {
 	if i.yes {
 		return nil
 	}
 	in := cmd.InOrStdin()
 	if f, ok := in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return errUnanswered
+		return errNoTerminal
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "\nGo on? [y/N] ")
 	line, err := bufio.NewReader(interruptible(cmd.Context(), in)).ReadString('\n')

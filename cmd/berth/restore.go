@@ -31,13 +31,13 @@ Exit codes: 0 the node is as it was, 1 a file could not be put back; run it agai
 			}
 			defer m.Close()
 			report, failed := m.Restore(cmd.Context(), config.Default().Containerd.CertsDir)
-			return o.tellRestored(cmd.OutOrStdout(), report, failed)
+			return o.printRestored(cmd.OutOrStdout(), report, failed)
 		},
 	}
 }
 
-// tellRestored prints the result. It returns the error of the command.
-func (o *options) tellRestored(w io.Writer, report managedfile.Report, failed error) error {
+// printRestored prints the result. It returns the error of the command.
+func (o *options) printRestored(w io.Writer, report managedfile.Report, failed error) error {
 	failed = errors.Join(failed, unrestored(report))
 	if o.output == "json" {
 		return errors.Join(failed, printJSON(w, restoreSummary(report)))

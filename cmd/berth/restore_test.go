@@ -20,7 +20,7 @@ func TestRestoreUnfinished(t *testing.T) {
 			o := &options{output: format}
 			tell := func(r managedfile.Report) (code int, stdout, stderr string) {
 				var out, errs bytes.Buffer
-				code = exitCode(o.tellRestored(&out, r, nil), &errs)
+				code = exitCode(o.printRestored(&out, r, nil), &errs)
 				return code, out.String(), errs.String()
 			}
 			if code, _, stderr := tell(report); code != exitDone || stderr != "" {

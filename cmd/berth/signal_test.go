@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long something may take that should take no time.
-const patience = time.Minute // generous
+// testTimeout bounds each wait of a test.
+const testTimeout = time.Minute
 
 // asBerth is this test binary under the name that makes TestMain run the command.
 func asBerth(t *testing.T, args ...string) *exec.Cmd {
@@ -31,7 +31,7 @@ func asBerth(t *testing.T, args ...string) *exec.Cmd {
 	if err := os.Symlink(self, berth); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
 	return exec.CommandContext(ctx, berth, args...)
 }
@@ -39,7 +39,7 @@ func asBerth(t *testing.T, args ...string) *exec.Cmd {
 // until waits for a condition.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
 		}

@@ -72,7 +72,7 @@ func (e *examination) tokens() {
 			rules = found
 		}
 	}
-	e.served = true
+	e.haveTokens = true
 	tokens := rules.Tokens(dir, ecr.Options{Getenv: e.Getenv, Now: e.Now, SysDir: e.Sys})
 	for _, r := range hosts {
 		if known, ok := rules.ECRNames.Parse(r.Host); ok {
@@ -82,7 +82,7 @@ func (e *examination) tokens() {
 		if token, ok := tokens.Cached(r); ok {
 			e.add(name, OK, fmt.Sprintf("a token for %s by %s, until %s", where, token.Source, token.UsableUntil().UTC().Format(time.RFC3339)), "")
 		} else {
-			e.served = false
+			e.haveTokens = false
 			e.add(name, Warn, "there is no valid token for "+where, fmt.Sprintf(`is the agent running? "berth credentials %s" shows which source fails`, r.Host))
 		}
 	}
@@ -123,7 +123,7 @@ func (e *examination) metadata(ctx context.Context) {
 	switch {
 	case !needed:
 		e.add(name, OK, detail, "")
-	case e.served:
+	case e.haveTokens:
 		e.add(name, OK, detail+"; none is needed, because another source of the config gives the tokens", "")
 	case others:
 		// The config has static keys or another source already, so the remedy is not to add them.

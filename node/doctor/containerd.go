@@ -43,7 +43,7 @@ func (e *examination) containerd(ctx context.Context) {
 		e.add("containerd", OK, what, "")
 	}
 	e.verdict(c)
-	e.unread = !c.Verdict.Honoured
+	e.notRead = !c.Verdict.Honoured
 	e.certsDir = c.CertsDir()
 	e.sameDirectory(c)
 }

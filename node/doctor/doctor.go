@@ -92,12 +92,12 @@ func Worst(findings []Finding) Level {
 // examination collects the findings.
 type examination struct {
 	Input
-	findings []Finding
-	engine   node.Containerd
-	certsDir string // the examined directory, a path on the node
-	inputs   desired.Inputs
-	unread   bool // containerd does not read it
-	served   bool // each ECR registry of the config has a token
+	findings   []Finding
+	engine     node.Containerd
+	certsDir   string // the examined directory, a path on the node
+	inputs     desired.Inputs
+	notRead    bool // containerd does not read it
+	haveTokens bool // each ECR registry of the config has a token
 }
 
 func (e *examination) add(name string, level Level, detail, remedy string) {

@@ -45,7 +45,7 @@ func (e *examination) hosts() {
 	}
 	switch {
 	case bad > 0:
-	case e.unread:
+	case e.notRead:
 		e.add(name, Warn, fmt.Sprintf("no directory below %s is in use (%d), because containerd does not read it", e.certsDir, good), "see config-path above")
 	default:
 		e.add(name, OK, fmt.Sprintf("containerd reads every directory below %s (%d)", e.certsDir, good), "")

@@ -25,11 +25,11 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 		return s
 	}
 	s.Found = append(s.Found, checkContainerd(c))
-	wish := in.o.CertsDir
-	if c.Verdict.Honoured || wish == containerdconf.DefaultCertsDir {
-		wish = "" // keep the configured directory, or use that of the distribution
+	certsDir := in.o.CertsDir
+	if c.Verdict.Honoured || certsDir == containerdconf.DefaultCertsDir {
+		certsDir = "" // keep the configured directory, or use that of the distribution
 	}
-	w, err := node.Wire(c, node.Options{CertsDir: wish, DropMirrors: in.o.DropMirrors})
+	w, err := node.Wire(c, node.Options{CertsDir: certsDir, DropMirrors: in.o.DropMirrors})
 	if err != nil {
 		s.Err = err
 		return s
@@ -49,7 +49,7 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 		return s
 	case len(w.Files) == 0 && !due:
 		s.Found = append(s.Found, fmt.Sprintf("hosts.toml files are read from %s already; there is nothing to do", w.CertsDir))
-		if note := in.older(c); note != "" {
+		if note := in.notLoaded(c); note != "" {
 			s.Notes = append(s.Notes, note)
 		}
 		return s
@@ -134,9 +134,9 @@ func (in *Installer) noRestartNote(c node.Containerd) string {
 	return "containerd does not run here; it takes effect when it starts"
 }
 
-// older warns that the running containerd may not have read files that are on the node and that
+// notLoaded warns that the running containerd may not have read files that are on the node and that
 // Berth did not write.
-func (in *Installer) older(c node.Containerd) string {
+func (in *Installer) notLoaded(c node.Containerd) string {
 	if changed := node.ChangedSince(in.host, c); len(changed) > 0 {
 		return fmt.Sprintf("%s was changed after containerd was started; restart containerd, unless that was done since", changed[0])
 	}
@@ -153,7 +153,7 @@ func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdco
 	now := in.identity(ctx, c.Unit, c.PID)
 	if len(w.Files) > 0 {
 		if err := in.writeContainerd(ctx, w, now); err != nil {
-			return in.unchanged(ctx, err, before, w, len(known) == 0)
+			return in.giveUp(ctx, err, before, w, len(known) == 0)
 		}
 	}
 	if r == nil {
@@ -201,8 +201,8 @@ func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wirin
 	return in.write(ctx, files...)
 }
 
-// unchanged gives up after a write that failed: it puts the written files back.
-func (in *Installer) unchanged(ctx context.Context, cause error, before journal, w containerdconf.Wiring, first bool) error {
+// giveUp gives up after a write that failed: it puts the written files back.
+func (in *Installer) giveUp(ctx context.Context, cause error, before journal, w containerdconf.Wiring, first bool) error {
 	if ctx.Err() != nil {
 		return cause
 	}

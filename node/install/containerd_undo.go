@@ -64,7 +64,7 @@ func (in *Installer) hostsFiles(c node.Containerd) int {
 }
 
 // unwire undoes the wiring of containerd, restarts it and checks that it becomes ready.
-func (in *Installer) unwire(ctx context.Context, c node.Containerd, all []undoing, r *Restart) error {
+func (in *Installer) unwire(ctx context.Context, c node.Containerd, all []undoStep, r *Restart) error {
 	now := in.identity(ctx, c.Unit, c.PID)
 	if len(all) > 0 {
 		if r != nil {

@@ -30,7 +30,7 @@ type RuntimeStatus struct {
 	Ready   bool
 	Reason  string // why it is not ready
 	Version string
-	// ConfigPath is the config_path that it runs with. Told is false if the runtime does not report
+	// ConfigPath is the config_path that it runs with. Reported is false if the runtime does not report
 	// it: containerd 1.x does, 2.x does not.
 	ConfigPath string
 	Reported   bool
@@ -144,7 +144,7 @@ const poll = 100 * time.Millisecond
 // awaitRuntime waits until containerd is ready and, if it reports its directory, has the right one.
 // restarted reports whether the new process answers already.
 func (in *Installer) awaitRuntime(ctx context.Context, c node.Containerd, configPath string, restarted func() bool) error {
-	limited, cancel := context.WithTimeout(ctx, in.o.Patience)
+	limited, cancel := context.WithTimeout(ctx, in.o.ReadyTimeout)
 	defer cancel()
 	last := errors.New("it was not restarted")
 	for {
@@ -170,7 +170,7 @@ func (in *Installer) awaitRuntime(ctx context.Context, c node.Containerd, config
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("containerd was not ready within %v: %w", in.o.Patience, last)
+			return fmt.Errorf("containerd was not ready within %v: %w", in.o.ReadyTimeout, last)
 		case <-time.After(poll):
 		}
 	}

@@ -115,8 +115,8 @@ func (in *Installer) recorded(scope string) ([]managedfile.Observed, error) {
 	return snap.Files, err
 }
 
-// undoing is how to undo one file of an area.
-type undoing struct {
+// undoStep is how to undo one file of an area.
+type undoStep struct {
 	found managedfile.Observed
 	// rest is the new content of a file that was edited since; nil if the file is put back as it
 	// was, or removed.
@@ -126,15 +126,15 @@ type undoing struct {
 }
 
 // undo finds out how to undo the files of an area. Its error names those that cannot be undone.
-func (in *Installer) undo(scope string) ([]undoing, error) {
+func (in *Installer) undo(scope string) ([]undoStep, error) {
 	files, err := in.recorded(scope)
 	if err != nil {
 		return nil, err
 	}
-	var all []undoing
+	var all []undoStep
 	var errs []error
 	for _, f := range files {
-		u := undoing{found: f}
+		u := undoStep{found: f}
 		if e, ok := in.journal.Edits[f.Path]; ok && f.Kind != managedfile.None {
 			if f.Kind != managedfile.Regular || f.Content == nil {
 				u.leave = true // it was replaced by something else
@@ -156,7 +156,7 @@ func (in *Installer) undo(scope string) ([]undoing, error) {
 }
 
 // changes describes the undoing of files for display.
-func (in *Installer) changes(all []undoing) []Change {
+func (in *Installer) changes(all []undoStep) []Change {
 	var changes []Change
 	for _, u := range all {
 		c := Change{Path: u.found.Path, What: "remove", Before: u.found.Content}
@@ -182,7 +182,7 @@ func (in *Installer) changes(all []undoing) []Change {
 }
 
 // transfer undoes the files of an area, and removes them from the record.
-func (in *Installer) transfer(ctx context.Context, scope string, all []undoing) error {
+func (in *Installer) transfer(ctx context.Context, scope string, all []undoStep) error {
 	for _, u := range all {
 		if u.rest == nil && !u.leave {
 			continue

@@ -52,9 +52,9 @@ type Options struct {
 	NoRestart bool
 	// Say reports each step that was done, one line each. Nil reports nothing.
 	Say func(line string)
-	// Patience is how long a daemon may take to become ready after its restart, Settle how long
-	// kubelet must stay up. Zero is one minute and ten seconds.
-	Patience, Settle time.Duration
+	// ReadyTimeout is how long a daemon may take to become ready after its restart, SettleTime how
+	// long kubelet must stay up. Zero is one minute and ten seconds.
+	ReadyTimeout, SettleTime time.Duration
 	// Step is called before each change to the node; its error makes the change fail. Tests use it
 	// to stop or kill an installation half-way.
 	Step func(what string) error
@@ -81,11 +81,11 @@ func New(h node.Host, o Options) (*Installer, error) {
 	if in.o.Runtime == nil {
 		in.o.Runtime = DialRuntime
 	}
-	if in.o.Patience == 0 {
-		in.o.Patience = time.Minute
+	if in.o.ReadyTimeout == 0 {
+		in.o.ReadyTimeout = time.Minute
 	}
-	if in.o.Settle == 0 {
-		in.o.Settle = 10 * time.Second
+	if in.o.SettleTime == 0 {
+		in.o.SettleTime = 10 * time.Second
 	}
 	var options []managedfile.Option
 	if o.Step != nil {

@@ -57,7 +57,7 @@ func bedOf(t *testing.T, archive []byte) *bed {
 	}
 	b := &bed{t: t, Node: n}
 	b.o = install.Options{
-		Services: n, Runtime: n.Runtime, Programs: []string{program}, Settle: time.Millisecond,
+		Services: n, Runtime: n.Runtime, Programs: []string{program}, SettleTime: time.Millisecond,
 		Say: func(line string) { b.said = append(b.said, line) },
 	}
 	b.before = b.tree()

@@ -38,7 +38,7 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 	s := Section{Name: daemonKubelet}
 	k, err := in.kubelet(ctx)
 	if err != nil {
-		return in.blockedBy(s, err, asked)
+		return in.refused(s, err, asked)
 	}
 	s.Found = append(s.Found, k.describe())
 	w, err := in.wireKubelet(k)
@@ -71,8 +71,8 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 	return s
 }
 
-// blockedBy reports why kubelet is not wired: as an error if the user asked for it, else as a note.
-func (in *Installer) blockedBy(s Section, err error, asked bool) Section {
+// refused reports why kubelet is not wired: as an error if the user asked for it, else as a note.
+func (in *Installer) refused(s Section, err error, asked bool) Section {
 	if asked {
 		s.Err = err
 	} else {

@@ -138,7 +138,7 @@ func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) err
 		return err
 	}
 	in.say("restarted %s", r.Unit)
-	limited, cancel := context.WithTimeout(ctx, in.o.Patience)
+	limited, cancel := context.WithTimeout(ctx, in.o.ReadyTimeout)
 	defer cancel()
 	invocation, since := "", time.Time{}
 	for {
@@ -154,7 +154,7 @@ func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) err
 			return fmt.Errorf("%s stopped again after its restart; see journalctl -u %s", r.Unit, r.Unit)
 		case state.Active == "active" && invocation == "":
 			invocation, since = state.Invocation, time.Now()
-		case state.Active == "active" && time.Since(since) >= in.o.Settle:
+		case state.Active == "active" && time.Since(since) >= in.o.SettleTime:
 			return nil
 		}
 		select {
@@ -162,8 +162,8 @@ func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) err
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("%s was not up within %v; see journalctl -u %s", r.Unit, in.o.Patience, r.Unit)
-		case <-time.After(min(poll, in.o.Settle)):
+			return fmt.Errorf("%s was not up within %v; see journalctl -u %s", r.Unit, in.o.ReadyTimeout, r.Unit)
+		case <-time.After(min(poll, in.o.SettleTime)):
 		}
 	}
 }

@@ -20,7 +20,7 @@ func (in *Installer) uninstallKubelet(ctx context.Context) Section {
 	s := Section{Name: daemonKubelet}
 	flags, err := in.undo(scopeFlags)
 	if err == nil {
-		var configs []undoing
+		var configs []undoStep
 		if configs, err = in.undo(scopeConfig); err == nil {
 			s = in.planKubeletUndo(ctx, s, flags, configs)
 			return s
@@ -30,7 +30,7 @@ func (in *Installer) uninstallKubelet(ctx context.Context) Section {
 	return s
 }
 
-func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, configs []undoing) Section {
+func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, configs []undoStep) Section {
 	programs := slices.Sorted(maps.Keys(in.journal.Programs))
 	_, noted := in.journal.RestartPending[daemonKubelet]
 	if len(flags)+len(configs)+len(programs) == 0 && !noted {
@@ -73,7 +73,7 @@ func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, conf
 
 // undoKubelet removes the flags first, then the configuration that they named, then the program if
 // nothing names it any more.
-func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, configs []undoing, programs []string, r *Restart, late bool) error {
+func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, configs []undoStep, programs []string, r *Restart, late bool) error {
 	in.journal.Stale = in.o.Services != nil && len(flags) > 0
 	if r != nil || late {
 		if err := in.markRestartPending(daemonKubelet, in.identity(ctx, k.service.Name, k.running.PID)); err != nil {
@@ -117,7 +117,7 @@ func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, conf
 
 // namedBy returns a kubelet configuration that names the provider and may use the directory of the
 // program; "" if there is none after flags and configs are undone.
-func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []undoing) string {
+func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []undoStep) string {
 	goes := map[string]bool{}
 	for _, u := range slices.Concat(flags, configs) {
 		goes[u.found.Path] = !u.leave

@@ -223,7 +223,7 @@ func TestLock(t *testing.T) {
 // k0s restarts containerd itself: the run waits for that, and restarts nothing.
 func TestK0s(t *testing.T) {
 	b := bedOf(t, []byte("1.7.28\n-- etc/k0s/containerd.toml --\nversion = 2\nimports = [\"/etc/k0s/containerd.d/*.toml\", \"/run/k0s/containerd-cri.toml\"]\n-- run/k0s/containerd-cri.toml --\nversion = 2\n"))
-	b.o.Patience = time.Minute
+	b.o.ReadyTimeout = time.Minute
 	// 1.x reads each plugin table from one file only, so the change would have to be made in the
 	// file that k0s writes.
 	if _, err := b.do(install.Parts{Containerd: true}, (*install.Installer).Install); !errors.Is(err, node.ErrManaged) {

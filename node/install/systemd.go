@@ -34,9 +34,9 @@ type State struct {
 	Invocation string
 }
 
-// jobPatience limits a restart: a service has 90 s to stop before it is killed, and then has to
+// jobTimeout limits a restart: a service has 90 s to stop before it is killed, and then has to
 // start.
-const jobPatience = 3 * time.Minute
+const jobTimeout = 3 * time.Minute
 
 // Systemd is the systemd of a node, over D-Bus.
 type Systemd struct{ conn *systemd.Conn }
@@ -106,7 +106,7 @@ func (s *Systemd) Reload(ctx context.Context) error {
 
 // Restart restarts a service and waits for the job, for at most three minutes.
 func (s *Systemd) Restart(ctx context.Context, unit string) error {
-	ctx, cancel := context.WithTimeout(ctx, jobPatience)
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
 	// systemd does not start a service that failed several times in a row before it is reset. The
 	// error for a service that did not fail does not matter.

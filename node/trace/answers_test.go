@@ -13,20 +13,20 @@ import (
 )
 
 // first puts a mirror with this handler before the good one.
-func (w *world) first(h http.Handler) {
+func (w *fixture) first(h http.Handler) {
 	w.mirrors(serve(w, "127.0.0.1", nil, h).URL, w.mirror.URL)
 }
 
-func (w *world) protected(h http.Handler) { w.mirror = serve(w, "127.0.0.1", nil, h) }
+func (w *fixture) protected(h http.Handler) { w.mirror = serve(w, "127.0.0.1", nil, h) }
 
 // secure gives the mirror a certificate, and returns that of its authority. containerd verifies it
 // although the address is loopback: it skips that only for the registry itself, if hosts.toml names
 // no server.
-func (w *world) secure(until time.Time) []byte {
+func (w *fixture) secure(until time.Time) []byte {
 	return w.secureWith(until, has("/v2/team/app", w.image))
 }
 
-func (w *world) secureWith(until time.Time, answer http.Handler) []byte {
+func (w *fixture) secureWith(until time.Time, answer http.Handler) []byte {
 	ca, err := pki.New("test")
 	if err != nil {
 		w.Fatal(err)
@@ -39,7 +39,7 @@ func (w *world) secureWith(until time.Time, answer http.Handler) []byte {
 	return ca.PEM()
 }
 
-func (w *world) ca(name string, pem []byte) {
+func (w *fixture) ca(name string, pem []byte) {
 	w.hosts(w.own(), "")
 	if err := os.WriteFile(filepath.Join(w.dir, w.own(), name), pem, 0o600); err != nil {
 		w.Fatal(err)
@@ -92,8 +92,8 @@ func text(body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 }
 
-// lies answers GET of a manifest with other content.
-func lies(next http.Handler) http.Handler {
+// wrongManifest answers GET of a manifest with other content.
+func wrongManifest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/manifests/") && r.Method == http.MethodGet {
 			fmt.Fprint(w, "{}")

@@ -27,8 +27,8 @@ type login struct {
 // credentialOf returns the login of a host: that of its header, or the one that kubelet passes if
 // the host may have it.
 func credentialOf(h docker.RegistryHost, e credprovider.Explanation) (Credential, login) {
-	meant := meantFor(h, e)
-	passed := passedBy(h, meant, e)
+	meant := configuredFor(h, e)
+	passed := passedTo(h, meant, e)
 	c := Credential{Channel: "none"}
 	if meant != nil {
 		c.Rule = meant.Rule
@@ -57,8 +57,8 @@ func credentialOf(h docker.RegistryHost, e credprovider.Explanation) (Credential
 	return c, login{}
 }
 
-// meantFor finds the credential that the config has for a host.
-func meantFor(h docker.RegistryHost, e credprovider.Explanation) *credprovider.HostExplanation {
+// configuredFor finds the credential that the config has for a host.
+func configuredFor(h docker.RegistryHost, e credprovider.Explanation) *credprovider.HostExplanation {
 	path := hostsconf.URL{Path: h.Path}.RepositoryPath()
 	for i, x := range e.Hosts {
 		if x.Rule != "" && credprovider.SameHost(x.Host.Host, h.Host, h.Scheme) && x.Host.Path == path {
@@ -68,9 +68,9 @@ func meantFor(h docker.RegistryHost, e credprovider.Explanation) *credprovider.H
 	return nil
 }
 
-// passedBy is the credential that kubelet would pass, if it is for this host. certs.d may differ
+// passedTo is the credential that kubelet would pass, if it is for this host. certs.d may differ
 // from the config, so the provider's decision alone is not enough.
-func passedBy(h docker.RegistryHost, meant *credprovider.HostExplanation, e credprovider.Explanation) login {
+func passedTo(h docker.RegistryHost, meant *credprovider.HostExplanation, e credprovider.Explanation) login {
 	c := e.Credential
 	switch {
 	case c == nil, meant == nil, meant.Username != c.Username, meant.Password != c.Password:

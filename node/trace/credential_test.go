@@ -40,7 +40,7 @@ func loginAt(host string) credprovider.HostExplanation {
 // A login that kubelet passes reaches the host that it is for, and no other host that asks for a
 // login, whatever certs.d says.
 func TestPassedLoginStaysWithItsHost(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	nosy := serve(t, "127.0.0.1", nil, basic("nobody", "x", status(http.StatusOK)))
 	w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
 	w.mirrors(nosy.URL, w.mirror.URL)
@@ -72,7 +72,7 @@ func TestPassedLoginStaysWithItsHost(t *testing.T) {
 // A login reaches no host if kubelet does not ask the provider, and the report says why.
 func TestUnaskedIsTold(t *testing.T) {
 	for why, channel := range map[string]string{"": "provider", "kubelet has no credential provider": "none"} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
 		w.mirrors(w.mirror.URL)
 		w.Explain = explains(true, loginAt(w.mirror.addr()))
@@ -94,7 +94,7 @@ func TestUnaskedIsTold(t *testing.T) {
 }
 
 func TestWithheldIsTold(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.mirrors(w.mirror.URL)
 	withheld := &credprovider.WithheldError{Image: "team/app", Owner: w.mirror.addr(), Other: w.up.addr()}
 	w.Explain = func(context.Context, string) (credprovider.Explanation, error) {
@@ -110,7 +110,7 @@ func TestWithheldIsTold(t *testing.T) {
 }
 
 func TestCredentialsThatCannotBeTold(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Explain = func(context.Context, string) (credprovider.Explanation, error) {
 		return credprovider.Explanation{}, errors.New("the rules are broken")
 	}
@@ -125,7 +125,7 @@ func TestTokenInHeader(t *testing.T) {
 		left time.Duration
 		note string
 	}{{6 * time.Hour, ""}, {10 * time.Minute, "expires"}, {-time.Minute, "expired"}} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.Now = func() time.Time { return now }
 		token := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"payload":"x","expiration":%d}`, now.Add(c.left).Unix()))
 		w.hosts(w.own(), "[host.%q]\n[host.%q.header]\nAuthorization = \"Basic %s\"\n", w.mirror.URL, w.mirror.URL,

@@ -14,7 +14,7 @@ import (
 
 // transportText says why a request got no answer. It holds nothing that the other side sent,
 // because a registry or a proxy may repeat a login.
-func transportText(x exchange, ended error, patience time.Duration) (text string, waits bool) {
+func transportText(x exchange, ended error, limit time.Duration) (text string, waits bool) {
 	var op *net.OpError
 	var dns *net.DNSError
 	var timeout net.Error
@@ -28,9 +28,9 @@ func transportText(x exchange, ended error, patience time.Duration) (text string
 		return neterr.Name(dns), false
 	case errors.Is(ended, context.DeadlineExceeded), errors.As(x.err, &timeout) && timeout.Timeout():
 		if x.written {
-			return fmt.Sprintf("it accepts the request and does not answer within %s", patience), true
+			return fmt.Sprintf("it accepts the request and does not answer within %s", limit), true
 		}
-		return fmt.Sprintf("no connection within %s", patience), true
+		return fmt.Sprintf("no connection within %s", limit), true
 	}
 	if text := neterr.TLS(x.err); text != "" {
 		return text, false

@@ -179,8 +179,8 @@ func bearer(realm, username, password string, next http.Handler) http.Handler {
 	})
 }
 
-// world is a node with a registry and a mirror.
-type world struct {
+// fixture is a node with a registry and a mirror.
+type fixture struct {
 	*testing.T
 	Tracer
 	dir        string // certs.d
@@ -192,9 +192,9 @@ type world struct {
 
 const secret = "correct-horse"
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), image: newContent(t, t.Name())}
+	w := &fixture{T: t, dir: t.TempDir(), image: newContent(t, t.Name())}
 	w.Node.CertsDirs = []string{w.dir}
 	w.up = serve(t, "127.0.0.1", nil, has("/v2/team/app", w.image))
 	w.mirror = serve(t, "127.0.0.1", nil, has("/v2/team/app", w.image))
@@ -203,9 +203,9 @@ func newWorld(t *testing.T) *world {
 }
 
 // own is the directory of the registry.
-func (w *world) own() string { return strings.Replace(w.up.addr(), ":", "_", 1) + "_" }
+func (w *fixture) own() string { return strings.Replace(w.up.addr(), ":", "_", 1) + "_" }
 
-func (w *world) hosts(dir, format string, args ...any) {
+func (w *fixture) hosts(dir, format string, args ...any) {
 	w.Helper()
 	path := filepath.Join(w.dir, dir, "hosts.toml")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -220,7 +220,7 @@ func (w *world) hosts(dir, format string, args ...any) {
 }
 
 // mirrors writes a hosts.toml with these URLs.
-func (w *world) mirrors(urls ...string) {
+func (w *fixture) mirrors(urls ...string) {
 	w.Helper()
 	text := ""
 	for _, u := range urls {

@@ -95,7 +95,7 @@ func TestLook(t *testing.T) {
 
 // The directories of a list are tried in order, each with its _default.
 func TestListOfDirectories(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	empty := t.TempDir()
 	w.Node.CertsDirs = []string{empty, w.dir}
 	w.mirrors(w.mirror.URL)
@@ -114,7 +114,7 @@ func TestListOfDirectories(t *testing.T) {
 // be.
 func TestUnloaded(t *testing.T) {
 	const why = "/etc/containerd/config.toml was changed after containerd was started, and is read only then"
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Node.Unloaded = why
 	r := w.Image(t.Context(), w.name)
 	want := "unknown: " + why + "; with the present files, " + w.up.addr() + ", the registry itself, will serve it"

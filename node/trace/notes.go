@@ -13,9 +13,9 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// soon is the remaining life of a token at which a note is given: the agent renews tokens long
-// before.
-const soon = 30 * time.Minute
+// expiresSoon is the remaining life of a token at which a note is given: the agent renews tokens
+// long before.
+const expiresSoon = 30 * time.Minute
 
 // notes lists what is surprising about a pull, or will be.
 func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e credprovider.Explanation) []Note {
@@ -37,14 +37,14 @@ func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e cr
 		seen[h.URL] = true
 		t.hostNotes(h, hosts[i], add)
 	}
-	if elsewhere(r, hosts, e) {
+	if differsFromConfig(r, hosts, e) {
 		add("config", "certs.d is not as the config says", `run "berth plan" to see the difference, and "berth status" for mirrors that the agent has withdrawn`)
 	}
 	if t.carried != "" {
 		add("redirect", "containerd sends the login of the header along to "+t.carried+", to which the layer is redirected; a store that takes no login may refuse it",
 			"use another host name for the store, or pass the login through kubelet")
 	}
-	stale(r, add)
+	differentImages(r, add)
 	return all
 }
 
@@ -56,7 +56,7 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 		case left <= 0:
 			add("expired", fmt.Sprintf("the token in the header for %s has expired; the registry refuses it, and containerd goes on to the next host", name(h)),
 				`see "berth status"; "berth apply" gets a new one`)
-		case left < soon:
+		case left < expiresSoon:
 			add("expires", fmt.Sprintf("the token in the header for %s expires in %s", name(h), left), `see "berth status": the agent should have renewed it`)
 		}
 	}
@@ -98,8 +98,8 @@ func pullSecret(h Host) (text, remedy string) {
 	return text, "keep pull secrets for this image out of the pods, or allow pulls from the mirror without a token"
 }
 
-// elsewhere reports whether the config would make containerd ask other hosts.
-func elsewhere(r *Report, raw []docker.RegistryHost, e credprovider.Explanation) bool {
+// differsFromConfig reports whether the config would make containerd ask other hosts.
+func differsFromConfig(r *Report, raw []docker.RegistryHost, e credprovider.Explanation) bool {
 	if e.Directory == "" || r.CertsDir == "" || r.Ignored != "" {
 		return false // nothing is configured, or the files are not used at all
 	}
@@ -114,8 +114,8 @@ func elsewhere(r *Report, raw []docker.RegistryHost, e credprovider.Explanation)
 	return false
 }
 
-// stale reports hosts that have a different image under the tag.
-func stale(r *Report, add func(id, text, remedy string)) {
+// differentImages reports hosts that have a different image under the tag.
+func differentImages(r *Report, add func(id, text, remedy string)) {
 	for _, h := range r.Hosts {
 		if h.Resolve.OK && h.Resolve.Digest != r.Digest && r.Digest != "" {
 			add("differs", fmt.Sprintf("%s has another image under this name: %s", name(h), h.Resolve.Digest), "")

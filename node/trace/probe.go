@@ -112,8 +112,8 @@ func (a prober) fetch(ctx context.Context, ref string, desc ocispec.Descriptor) 
 
 // ask asks one question and returns the result.
 func (a prober) ask(ctx context.Context, t *recording, question func(context.Context) error) Probe {
-	patience := a.tracer.timeout()
-	ctx, cancel := context.WithTimeout(withRecording(quiet(ctx), t), patience)
+	limit := a.tracer.timeout()
+	ctx, cancel := context.WithTimeout(withRecording(quiet(ctx), t), limit)
 	defer cancel()
 	began := time.Now()
 	err := question(ctx)
@@ -128,7 +128,7 @@ func (a prober) ask(ctx context.Context, t *recording, question func(context.Con
 		p.Detail, p.Final = wrong.text, true
 		return p
 	}
-	p.Detail, p.waits = a.explain(t, last, ctx.Err(), patience)
+	p.Detail, p.waits = a.explain(t, last, ctx.Err(), limit)
 	if p.waits {
 		p.wait = a.tracer.Node.wait(t, last)
 	}
@@ -136,7 +136,7 @@ func (a prober) ask(ctx context.Context, t *recording, question func(context.Con
 	switch {
 	case errors.As(last.err, &realm):
 		p.Unknown = true
-	case p.waits && last.written && a.tracer.Node.waitsForGood():
+	case p.waits && last.written && a.tracer.Node.waitsWithoutLimit():
 		p.Final = true
 		p.Detail += fmt.Sprintf("; containerd %s waits for it without limit", a.tracer.Node.Release)
 	case !a.last && !t.passedOn && ctx.Err() == nil:
@@ -147,7 +147,7 @@ func (a prober) ask(ctx context.Context, t *recording, question func(context.Con
 
 // explain finds the reason of a failure in the recorded exchanges, because containerd's errors may
 // repeat text that the other side sent.
-func (a prober) explain(t *recording, last exchange, ended error, patience time.Duration) (text string, waits bool) {
+func (a prober) explain(t *recording, last exchange, ended error, limit time.Duration) (text string, waits bool) {
 	var realm *realmError
 	switch {
 	case len(t.exchanges) == 0:
@@ -157,7 +157,7 @@ func (a prober) explain(t *recording, last exchange, ended error, patience time.
 	case errors.Is(last.err, errRedirects):
 		return errRedirects.Error(), false
 	case last.err != nil:
-		text, waits = transportText(last, ended, cmp.Or(t.dialed, patience))
+		text, waits = transportText(last, ended, cmp.Or(t.dialed, limit))
 	case last.status >= http.StatusMultipleChoices && last.status < http.StatusBadRequest:
 		return fmt.Sprintf("it redirects (%d), and containerd does not follow", last.status), false
 	case last.status >= http.StatusBadRequest:
@@ -165,7 +165,7 @@ func (a prober) explain(t *recording, last exchange, ended error, patience time.
 	case last.token:
 		return "its token server gives no token", false
 	case ended != nil:
-		return fmt.Sprintf("the answer does not end within %s", patience), true
+		return fmt.Sprintf("the answer does not end within %s", limit), true
 	default:
 		return "containerd does not accept its answer", false
 	}

@@ -20,22 +20,22 @@ func (n Node) before(major, minor, patch int) bool {
 // lacksDefault: _default came with 1.6.17.
 func (n Node) lacksDefault() bool { return n.before(1, 6, 17) }
 
-// waitsForGood: since 2.3 containerd waits 30 s for an answer, before 2.3 without limit.
-func (n Node) waitsForGood() bool { return n.before(2, 3, 0) }
+// waitsWithoutLimit: since 2.3 containerd waits 30 s for an answer, before 2.3 without limit.
+func (n Node) waitsWithoutLimit() bool { return n.before(2, 3, 0) }
 
 // ignoresDialTimeout: dial_timeout came with 2.0.7.
 func (n Node) ignoresDialTimeout() bool { return n.before(2, 0, 7) }
 
-// patience is how long containerd waits for a connection, unless hosts.toml sets another limit, and
-// since 2.3 for an answer.
-const patience = 30 * time.Second
+// dialLimit is how long containerd waits for a connection, unless hosts.toml sets another limit,
+// and since 2.3 for an answer.
+const dialLimit = 30 * time.Second
 
 // wait is how long containerd waits for a host that did not answer in time; 0 if that depends on a
 // dial_timeout that is longer than this command waited.
 func (n Node) wait(t *recording, last exchange) time.Duration {
 	switch {
 	case last.written, n.ignoresDialTimeout():
-		return patience
+		return dialLimit
 	}
 	return t.dialed
 }

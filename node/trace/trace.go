@@ -93,8 +93,8 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 		return r
 	}
 	explained := t.explain(ctx, img, &r)
-	askers := t.askers(&r, img, hosts, explained)
-	follow(ctx, &r, img, askers)
+	probers := t.probers(&r, img, hosts, explained)
+	follow(ctx, &r, img, probers)
 	r.Verdict = verdictOf(&r)
 	if ctx.Err() != nil {
 		r.Verdict = Verdict{Text: "interrupted"}
@@ -138,8 +138,8 @@ type unaskedError struct{ why string }
 
 func (e *unaskedError) Error() string { return e.why }
 
-// askers prepares the hosts. It sets r.Hosts, whose elements the probers point to.
-func (t *Tracer) askers(r *Report, img image, hosts []docker.RegistryHost, e credprovider.Explanation) []prober {
+// probers prepares the hosts. It sets r.Hosts, whose elements the probers point to.
+func (t *Tracer) probers(r *Report, img image, hosts []docker.RegistryHost, e credprovider.Explanation) []prober {
 	r.Hosts = make([]Host, len(hosts))
 	all := make([]prober, len(hosts))
 	upstream := hostsconf.UpstreamURL(img.registry, false).Host
@@ -172,13 +172,13 @@ func capabilities(h docker.RegistryHost) []string {
 }
 
 // follow sends the requests of a pull in their order: reference, manifests, layer.
-func follow(ctx context.Context, r *Report, img image, askers []prober) {
-	desc, ok := resolve(ctx, r, img, askers)
+func follow(ctx context.Context, r *Report, img image, probers []prober) {
+	desc, ok := resolve(ctx, r, img, probers)
 	if !ok {
 		return
 	}
 	r.Digest = desc.Digest.String()
-	body, ok := manifest(ctx, r, img, askers, desc)
+	body, ok := manifest(ctx, r, img, probers, desc)
 	if !ok {
 		return
 	}
@@ -191,7 +191,7 @@ func follow(ctx context.Context, r *Report, img image, askers []prober) {
 		}
 		return
 	}
-	for i, a := range askers {
+	for i, a := range probers {
 		h := &r.Hosts[i]
 		if waits := cmp.Or(waiting(h.Resolve), waiting(h.Content)); waits != "" {
 			h.Layer = Probe{Detail: waits, waits: true}
@@ -202,19 +202,19 @@ func follow(ctx context.Context, r *Report, img image, askers []prober) {
 }
 
 // resolve asks every host that may be asked; the first good answer counts.
-func resolve(ctx context.Context, r *Report, img image, askers []prober) (desc ocispec.Descriptor, ok bool) {
+func resolve(ctx context.Context, r *Report, img image, probers []prober) (desc ocispec.Descriptor, ok bool) {
 	needs := docker.HostCapabilityPull
 	if img.digest == "" {
 		needs |= docker.HostCapabilityResolve
 	}
 	able := -1 // the last one that may be asked
-	for i, a := range askers {
+	for i, a := range probers {
 		if a.host.Capabilities.Has(needs) {
 			able = i
 		}
 	}
 	stopped := false
-	for i, a := range askers {
+	for i, a := range probers {
 		h := &r.Hosts[i]
 		if !a.host.Capabilities.Has(needs) {
 			h.Resolve.Detail = "it is not asked for the tag: its capabilities do not have resolve"
@@ -236,7 +236,7 @@ func resolve(ctx context.Context, r *Report, img image, askers []prober) (desc o
 
 // manifest gets the manifest of the image for this machine from the first host that serves it, like
 // containerd. It does not ask the other hosts, because Docker Hub counts these requests.
-func manifest(ctx context.Context, r *Report, img image, askers []prober, desc ocispec.Descriptor) (body []byte, ok bool) {
+func manifest(ctx context.Context, r *Report, img image, probers []prober, desc ocispec.Descriptor) (body []byte, ok bool) {
 	for range 3 { // an index may hold an index; deeper nesting is not supported
 		if !isManifest(desc.MediaType) {
 			for i := range r.Hosts {
@@ -246,7 +246,7 @@ func manifest(ctx context.Context, r *Report, img image, askers []prober, desc o
 			}
 			return nil, false
 		}
-		body, ok = manifestOnce(ctx, r, img, askers, desc)
+		body, ok = manifestOnce(ctx, r, img, probers, desc)
 		if !ok || !isIndex(desc) {
 			return body, ok
 		}
@@ -263,8 +263,8 @@ func manifest(ctx context.Context, r *Report, img image, askers []prober, desc o
 	return nil, false
 }
 
-func manifestOnce(ctx context.Context, r *Report, img image, askers []prober, desc ocispec.Descriptor) ([]byte, bool) {
-	for i, a := range askers {
+func manifestOnce(ctx context.Context, r *Report, img image, probers []prober, desc ocispec.Descriptor) ([]byte, bool) {
+	for i, a := range probers {
 		h := &r.Hosts[i]
 		if waits := cmp.Or(waiting(h.Resolve), waiting(h.Content)); waits != "" {
 			h.Content = Probe{Detail: waits, waits: true}
