@@ -278,7 +278,7 @@ func TestWireLayouts(t *testing.T) {
 	const mirrors = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"https://m\"]\n"
 	for _, test := range []struct {
 		name, archive, version string
-		certs                  string // what is wired already
+		certs                  string // the directory that is set already
 		writes                 string
 		remedy                 string
 	}{

@@ -52,7 +52,7 @@ func ReadProviders(root *managedfile.Root, config string) ([]Provider, error) {
 		}
 		// JSON is YAML.
 		if err := yaml.Unmarshal(raw, &c); err != nil || c.Kind != "CredentialProviderConfig" || len(c.Providers) == 0 {
-			return nil, fmt.Errorf("%s: is no CredentialProviderConfig with providers", file)
+			return nil, fmt.Errorf("%s: is not a CredentialProviderConfig with providers", file)
 		}
 		for _, p := range c.Providers {
 			if p.Name == "" || p.Name != path.Base(p.Name) || p.Name == "." || p.Name == ".." {

@@ -9,7 +9,7 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// Service is a service of systemd, as its files describe it.
+// Service is a systemd service, as its files describe it.
 type Service struct {
 	Name string
 	// Path is the unit file, and DropIns are its drop-ins, in the order in which systemd reads

@@ -192,7 +192,7 @@ func TestPageLines(t *testing.T) {
 				if shown == nil {
 					t.Fatal("the second cell shows no line")
 				}
-				if f.outcome != "" { // cannot be had with a fake
+				if f.outcome != "" { // no fake can produce it
 					checkInSource(t, f, shown[1], r)
 					return
 				}
@@ -209,7 +209,7 @@ func TestPageLines(t *testing.T) {
 				want := prefix + n.local(shown[1])
 				_, after, found := strings.Cut(line, prefix)
 				after = prefix + after
-				// Another source's line, or a line break, ends it.
+				// A line break or the line of another source ends it.
 				if !found || !fits(want+"; …", after) && !fits(want+"\n", after) {
 					t.Errorf("the page shows\n%s\nit printed\n%s", want, line)
 				}
@@ -221,7 +221,7 @@ func TestPageLines(t *testing.T) {
 	}
 }
 
-// TestPageNoSource: the whole line, when no source serves.
+// The page shows the whole line for the case that no source serves.
 func TestPageNoSource(t *testing.T) {
 	checked := false
 	for _, b := range pageBlocks(t) {

@@ -22,7 +22,7 @@ type node struct {
 	dir     string
 	env     []string
 	stdin   string
-	args    []string // further ones
+	args    []string // more arguments
 }
 
 const ecrHost = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
@@ -111,8 +111,8 @@ func checkTime(t *testing.T, o ecr.Outcome, follows string) {
 // failure causes the failure of a row of the page.
 type failure struct {
 	arrange func(*node)
-	outcome ecr.Outcome // instead, where the hardware decides
-	source  string      // which the line is about, if not that of the table
+	outcome ecr.Outcome // instead of fault, if it depends on the hardware
+	source  string      // of the line, if it is not that of the table
 }
 
 // refused makes AWS refuse the role alone.

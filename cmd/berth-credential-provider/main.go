@@ -8,8 +8,8 @@
 //
 // Start with serve; package credprovider does the work.
 //
-// Exit status: 0 with one answer on stdout; 1 with nothing on stdout and one
-// line on stderr, which kubelet logs; 2 for wrong flags.
+// Exit status: 0 with one answer on stdout; 1 with nothing on stdout and one line on stderr, which
+// kubelet logs; 2 for wrong flags. Start reading at serve.
 package main
 
 import (
@@ -57,7 +57,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	require := flags.Bool("require-rules", false, "")
 	root := flags.String("root", "/", "")
 	runDir := flags.String("run-dir", credprovider.TokenDir, "")
-	tellVersion := flags.Bool("version", false, "")
+	showVersion := flags.Bool("version", false, "")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -69,7 +69,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	case flags.NArg() > 0:
 		fmt.Fprintln(errOut, "berth-credential-provider: arguments are not accepted; see --help")
 		return 2
-	case *tellVersion:
+	case *showVersion:
 		fmt.Fprintln(out, "berth-credential-provider", programversion.Of(version))
 		return 0
 	}

@@ -28,9 +28,8 @@ var (
 
 type fakeKey struct{}
 
-// TestScripts runs the program as kubelet does. testdata/script is its
-// specification. Each script has a fake AWS of its own, with an instance role
-// and static keys in the environment.
+// testdata/script is the specification of the program, which runs as kubelet starts it. Each script
+// has its own fake AWS with an instance role, and static keys in the environment.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -69,7 +68,7 @@ func fakeEnv(fake *fakeaws.Server) []string {
 	return append(fake.Env(), "AWS_ACCESS_KEY_ID="+staticKey.ID, "AWS_SECRET_ACCESS_KEY="+staticKey.Secret)
 }
 
-// fault POINT KEYID|any STATUS CODE makes AWS refuse from now on.
+// fault POINT KEYID|any STATUS CODE makes AWS refuse requests from now on.
 func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: fault point keyid|any status code")
@@ -78,7 +77,7 @@ func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	f := fakeaws.Fault{Point: fakeaws.Point(args[0]), Status: status, Code: args[3], Message: "refused"}
 	if args[1] != "any" {
-		// As AWS may, it quotes what the request was signed with.
+		// Like AWS, the answer quotes the key with which the request was signed.
 		f.KeyID, f.Message = args[1], "refused: "+profileKey.Session
 	}
 	ts.Value(fakeKey{}).(*fakeaws.Server).Inject(f)

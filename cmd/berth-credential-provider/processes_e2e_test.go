@@ -17,7 +17,7 @@ func failures() map[string][]fakeaws.Fault {
 		"garbage":   {{Point: fakeaws.ECR, Body: "<html>"}},
 		"throttled": {{Point: fakeaws.ECR, Status: 429, RetryAfter: 2 * time.Second}},
 		"hanging":   {{Point: fakeaws.ECR, Hang: true}},
-		// The metadata service answers again too late for the first process.
+		// The metadata service recovers too late for the first process.
 		"all hanging": {{Point: fakeaws.MetadataToken, Hang: true, Times: 2}, {Point: fakeaws.ECR, Hang: true}},
 		"10 MB":       {{Point: fakeaws.ECR, Huge: 10 << 20}},
 	}

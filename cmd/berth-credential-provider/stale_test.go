@@ -13,8 +13,7 @@ import (
 
 const ecrImage = "111122223333.dkr.ecr.us-east-1.amazonaws.com/app"
 
-// programs are berth and the provider, built as they are shipped, and a node in
-// a temporary directory.
+// programs are berth and the provider, built as for a release, and a node in a temporary directory.
 type programs struct {
 	t    *testing.T
 	fake *fakeaws.Server

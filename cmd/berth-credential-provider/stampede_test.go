@@ -32,7 +32,7 @@ type answer struct {
 	took     time.Duration
 }
 
-// stampede starts n processes at once, each for an image of its own.
+// stampede starts n processes at once, each for another image.
 func stampede(t *testing.T, program string, fake *fakeaws.Server, dir string, n int) []answer {
 	t.Helper()
 	answers := make([]answer, n)

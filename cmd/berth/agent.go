@@ -17,14 +17,14 @@ func newAgent(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Run the daemon that keeps the node as the config says",
-		Long: `Keep the node as the config says until it is stopped: follow the config and the
-files that it names, renew ECR tokens before they expire, leave out mirrors that
-do not answer, and put right what somebody changed. containerd and kubelet are
-never restarted.
+		Long: `Keep the node as the config says until it is stopped: follow changes of the config
+and of the files that it names, renew ECR tokens before they expire, leave out
+mirrors that do not answer, and repair files of Berth that were edited. containerd
+and kubelet are never restarted.
 
-A config that cannot be used changes nothing: the last good one stays in use.
-SIGHUP makes it look at everything at once. There is a page for people, metrics
-and the state as JSON at --listen.`,
+An invalid config changes nothing: the last good one stays in use. SIGHUP makes
+the agent check everything at once. It serves a page for people, metrics and its
+state as JSON at --listen.`,
 		Example: "  berth agent\n  berth agent -c config.yaml --root /tmp/try --listen 127.0.0.1:0",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,6 +48,6 @@ and the state as JSON at --listen.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&opts.Listen, "listen", status.Address, `host:port of the page, /metrics, /livez, /readyz and /status; "" for none`)
-	flags.BoolVar(&opts.Restore, "restore", false, "put every file back as it was before Berth, and stay, ready")
+	flags.BoolVar(&opts.Restore, "restore", false, "put every file back as it was before Berth, then keep running and report ready")
 	return cmd
 }

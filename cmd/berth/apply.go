@@ -46,11 +46,11 @@ says containerd.onConflict: adopt.`,
 				fmt.Fprintf(w, "conflict %s: %s\n", c.Path, c.Reason)
 			}
 			for _, c := range result.Report.Skipped {
-				fmt.Fprintf(w, "left for the next time %s: %s\n", c.Path, c.Reason)
+				fmt.Fprintf(w, "skipped %s: %s\n", c.Path, c.Reason)
 			}
 			closing := summary.Line("done")
 			if failed != nil && len(result.Report.Changed) == 0 && !result.Rules {
-				closing = "nothing done" // and nothing is known to be right
+				closing = "nothing done" // not "done": the state is unknown
 			}
 			return errors.Join(failed, printNotes(w, summary, closing), unfinished(summary))
 		},
@@ -59,19 +59,18 @@ says containerd.onConflict: adopt.`,
 
 func printSaved(w io.Writer, r managedfile.Report) {
 	for _, s := range r.Saved {
-		fmt.Fprintf(w, "kept what stood in %s (%s) as %s\n", s.Path, s.Why, s.Copy)
+		fmt.Fprintf(w, "saved %s (%s) as %s\n", s.Path, s.Why, s.Copy)
 	}
 }
 
-// unfinished makes files that were left alone a failure: the node is not as
-// the config wants it.
+// unfinished returns an error if files were left alone: the node is not as the config says.
 func unfinished(s reconcile.Summary) error {
 	var errs []error
 	if n := s.Conflicts; n > 0 {
-		errs = append(errs, fmt.Errorf("left alone because somebody else wrote them: %d", n))
+		errs = append(errs, fmt.Errorf("left alone, because Berth did not write them: %d", n))
 	}
 	if n := len(s.Skipped); n > 0 {
-		errs = append(errs, fmt.Errorf("left for the next time: %d; run it again", n))
+		errs = append(errs, fmt.Errorf("skipped: %d; run it again", n))
 	}
 	return errors.Join(errs...)
 }

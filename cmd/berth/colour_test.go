@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal opens a pseudoterminal: what is written to the second is read from
-// the first. See pty(7).
+// terminal opens a pseudoterminal: text that is written to writer is read from reader. See pty(7).
 func terminal(t *testing.T) (reader, writer *os.File) {
 	t.Helper()
 	reader, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -38,8 +37,7 @@ func terminal(t *testing.T) (reader, writer *os.File) {
 	return reader, writer
 }
 
-// TestColour: a plan is coloured on a terminal, unless somebody wants none, and
-// nowhere else.
+// A plan is coloured only on a terminal, and not with NO_COLOR.
 func TestColour(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config.yaml")
@@ -61,7 +59,7 @@ func TestColour(t *testing.T) {
 		read := make(chan string)
 		go func() {
 			text, err := io.ReadAll(reader)
-			if err != nil && !errors.Is(err, syscall.EIO) { // which is how a terminal ends
+			if err != nil && !errors.Is(err, syscall.EIO) { // a terminal ends with EIO
 				text = append(text, err.Error()...)
 			}
 			read <- string(text)

@@ -30,10 +30,10 @@ func newConvert(*options) *cobra.Command {
   containerd  config.toml with registry.mirrors, configs or auths
   rancher     a Cluster of provisioning.cattle.io/v1: spec.rkeConfig.registries
 
-Without --from the kind is guessed by the content. FILE may be - for standard input. The result holds the secrets of the input, so
-keep it in a file of mode 0600. What works differently is told in comments. What
-cannot be carried over is told on standard error too, and the exit code is then
-1, or 0 with --force.`,
+Without --from the format is guessed from the content. FILE may be - for standard
+input. The result holds the secrets of the input: keep it in a file of mode 0600.
+Its comments say what works differently. Settings that cannot be carried over are
+also listed on standard error, and the exit code is then 1, or 0 with --force.`,
 		Example: "  berth convert --from rke cluster.yml > config.yaml\n" +
 			"  berth convert /etc/rancher/k3s/registries.yaml > config.yaml",
 		Args: cobra.ExactArgs(1),
@@ -62,21 +62,20 @@ cannot be carried over is told on standard error too, and the exit code is then
 				fmt.Fprintf(cmd.ErrOrStderr(), "not carried over: %s:%s\n", args[0], loss)
 			}
 			if len(result.Lost) > 0 && !force {
-				return errors.New("not everything could be carried over; see above, and use --force if that is right")
+				return errors.New("some settings could not be carried over (listed above); use --force to accept that")
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", strings.Join(formats, ", ")+" (default: guessed by the content)")
-	cmd.Flags().BoolVar(&force, "force", false, "exit with 0 although something could not be carried over")
+	cmd.Flags().StringVar(&from, "from", "", strings.Join(formats, ", ")+" (default: guessed from the content)")
+	cmd.Flags().BoolVar(&force, "force", false, "exit with 0 even if settings could not be carried over")
 	if err := cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag stands two lines above
+		panic(err) // cannot happen: the flag is defined above
 	}
 	return cmd
 }
 
-// readInput reads a whole file, "-" for stdin, one byte more than Convert
-// takes at the most.
+// readInput reads a file, or stdin for "-", up to one byte more than Convert accepts.
 func readInput(stdin io.Reader, name string) ([]byte, error) {
 	in := stdin
 	if name != "-" {

@@ -18,12 +18,13 @@ func newCredentials(o *options) *cobra.Command {
 	var show bool
 	cmd := &cobra.Command{
 		Use:   "credentials IMAGE",
-		Short: "Tell which credential goes where when an image is pulled",
-		Long: `Tell which hosts containerd asks for an image, which credential each of them gets
-in a header, and what kubelet's credential provider answers, or why it does not.
+		Short: "Show which credential each host gets when an image is pulled",
+		Long: `Show which hosts containerd asks for an image, which credential each of them gets
+in a header, and what kubelet's credential provider answers, or why it withholds
+a credential.
 
-Without a config it goes by what the credential provider knows on this node.
-Exit code 1 when a token cannot be had or a credential is withheld.`,
+Without a config, the rules of the credential provider on this node are used.
+Exit code 1 if a token cannot be fetched or a credential is withheld.`,
 		Example: "  berth credentials 111122223333.dkr.ecr.us-east-1.amazonaws.com/app\n" +
 			"  berth credentials docker.io/library/nginx -o json",
 		Args: cobra.ExactArgs(1),
@@ -50,7 +51,7 @@ Exit code 1 when a token cannot be had or a credential is withheld.`,
 	return cmd
 }
 
-// openMaybe is open, but gives no config when none is named and none is there.
+// openMaybe is open, but returns a nil config if none is named and the node has none.
 func (o *options) openMaybe(stderr io.Writer) (*reconcile.Node, *config.Config, error) {
 	m, cfg, err := o.open(stderr)
 	if _, none := errors.AsType[*noConfigError](err); o.config != "" || !none {
@@ -60,7 +61,7 @@ func (o *options) openMaybe(stderr io.Writer) (*reconcile.Node, *config.Config, 
 	return m, nil, err
 }
 
-// failure is the exit code of an explanation; what went wrong is told.
+// failure is the exit code of an explanation, which has been printed.
 func failure(e credprovider.Explanation) error {
 	if e.Err != nil && !errors.Is(e.Err, credprovider.ErrNotServed) {
 		return &codeError{code: exitFailed}
@@ -153,11 +154,11 @@ func (v credentialsView) print(w io.Writer) error {
 		case h.Error != "":
 			text += fmt.Sprintf("%s, but: %s\n", h.Rule, h.Error)
 		case h.Channel == "none":
-			text += "no credential is meant for it\n"
+			text += "no credential\n"
 		case h.Channel == "header":
 			text += h.text() + ", in a header for this host alone\n"
 		default:
-			text += h.text() + ", by the credential provider if it may\n"
+			text += h.text() + ", by the credential provider if it may give it\n"
 		}
 	}
 	if v.Provider.Error != "" {

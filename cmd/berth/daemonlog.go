@@ -15,8 +15,8 @@ import (
 	"golang.org/x/term"
 )
 
-// daemonLog writes JSON, with its priority before each line where systemd's
-// journal reads it, and text for a person at a terminal. Durations have a unit.
+// daemonLog writes text to a terminal, else JSON; to the journal of systemd with the priority
+// before each line. Durations have a unit.
 func daemonLog(cmd *cobra.Command) *slog.Logger {
 	w := cmd.ErrOrStderr()
 	f, isFile := w.(*os.File)
@@ -30,7 +30,7 @@ func daemonLog(cmd *cobra.Command) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, o))
 }
 
-// withUnit writes "12ms" where JSON has a number of nanoseconds.
+// withUnit writes a duration as "12ms": JSON would have a number of nanoseconds.
 func withUnit(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().Round(time.Microsecond).String())
@@ -38,8 +38,8 @@ func withUnit(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// isJournal reports whether a file is the stream that JOURNAL_STREAM names by
-// device and inode (systemd.exec(5)): a child may have been given another one.
+// isJournal reports whether a file is the stream that JOURNAL_STREAM names by device and inode
+// (systemd.exec(5)). A child process inherits the variable, but may have another stream.
 func isJournal(f *os.File, stream string) bool {
 	info, err := f.Stat()
 	if err != nil {
@@ -49,13 +49,13 @@ func isJournal(f *os.File, stream string) bool {
 	return ok && stream == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
-// journalHandler puts the priority of sd-daemon(3) before each record.
+// journalHandler writes the priority of sd-daemon(3) before each record.
 type journalHandler struct {
 	slog.Handler // writes to line
 	to           *journalStream
 }
 
-// journalStream is shared by the handlers made from one.
+// journalStream is shared by all handlers that are derived from one.
 type journalStream struct {
 	mu   sync.Mutex
 	w    io.Writer
@@ -90,7 +90,7 @@ func (h *journalHandler) WithGroup(name string) slog.Handler {
 	return &journalHandler{h.Handler.WithGroup(name), h.to}
 }
 
-// priority is that of syslog(3).
+// priority is the level in syslog(3).
 func priority(l slog.Level) int {
 	switch {
 	case l >= slog.LevelError:

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Where the journal reads, each record has its priority, and is JSON behind it;
-// elsewhere it is JSON alone. Durations have a unit.
+// In the journal each record is its priority, then JSON; elsewhere it is JSON alone. Durations have
+// a unit.
 func TestDaemonLog(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "stderr")
 	f, err := os.Create(file)

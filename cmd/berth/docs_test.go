@@ -11,7 +11,7 @@ import (
 
 var fence = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
 
-// blocks gives the fenced blocks of a page by language, in order.
+// blocks returns the fenced blocks of a page by language, in order.
 func blocks(t *testing.T, page string) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -25,8 +25,7 @@ func blocks(t *testing.T, page string) map[string][]string {
 	return found
 }
 
-// The example of the README works as it is written: its config gives its
-// hosts.toml by its commands.
+// The example of the README works: its commands make its hosts.toml from its config.
 func TestREADME(t *testing.T) {
 	page, err := filepath.Abs("../../README.md")
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,12 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
-	"github.com/berth-registry/berth/node"
-	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/doctor"
-	"github.com/berth-registry/berth/node/install"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -28,26 +23,26 @@ func newDoctor(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine this node: will pulls go where the config says",
-		Long: `Look at what decides whether pulls on this node go where the config says: which
-containerd runs and whether it reads hosts.toml files, each directory of certs.d,
-modes of files that hold secrets, kubelet's credential providers, ECR tokens, the
-metadata service, proxies and SELinux; and what the running agent says of itself
-and of its mirrors. Nothing is changed.
+		Long: `Check everything that decides whether pulls on this node go where the config says:
+which containerd runs and whether it reads hosts.toml files, each directory of
+certs.d, the modes of files with secrets, kubelet's credential providers, ECR
+tokens, the metadata service, proxies, SELinux, and the alarms and mirrors of the
+running agent. Nothing is changed.
 
-Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
+Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 		Example: "  berth doctor\n  berth doctor -o json | jq '.[] | select(.level != \"ok\")'\n" +
 			"  berth doctor --root /host --proc /host/proc   # in a container that has the node there",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := o.patient(proc)
+			in, err := o.doctorInput(proc)
 			if err != nil {
 				return err
 			}
-			defer p.Host.Root.Close()
-			if sameNetwork(p.Host.Proc) || cmd.Flags().Changed("address") {
-				p.Agent = func(ctx context.Context) (doctor.AgentReport, error) { return agentReport(ctx, address) }
+			defer in.Host.Root.Close()
+			if sameNetwork(in.Host.Proc) || cmd.Flags().Changed("address") {
+				in.Agent = func(ctx context.Context) (doctor.AgentReport, error) { return agentReport(ctx, address) }
 			}
-			findings := doctor.Examine(cmd.Context(), p)
+			findings := doctor.Examine(cmd.Context(), in)
 			if o.output == "json" {
 				err = printJSON(cmd.OutOrStdout(), findings)
 			} else {
@@ -64,60 +59,35 @@ Exit codes: 0 nothing fails, whatever warnings there are; 1 something does.`,
 	return cmd
 }
 
-// patient is the node below the root. Processes are looked at, and containerd
-// is asked for its version, where the node's /proc is known.
-func (o *options) patient(proc string) (doctor.Input, error) {
+// doctorInput is the node below the root, with its config.
+func (o *options) doctorInput(proc string) (doctor.Input, error) {
 	root, err := managedfile.OpenRoot(o.root)
 	if err != nil {
 		return doctor.Input{}, err
 	}
-	p := doctor.Input{Host: node.Host{Root: root, Proc: proc}, ConfigFile: o.config, ConfigNamed: o.config != "", Getenv: os.Getenv, Now: time.Now}
-	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
-		p.Host.Proc = "/proc"
+	in := doctor.Input{Host: o.host(root, proc), ConfigFile: o.config, ConfigNamed: o.config != "", Getenv: os.Getenv, Now: time.Now}
+	if in.Host.Proc != "" {
+		in.Sys = filepath.Join(filepath.Dir(filepath.Clean(in.Host.Proc)), "sys")
 	}
-	if p.Host.Proc != "" {
-		p.Host.Version = node.AskVersion
-		p.Sys = filepath.Join(filepath.Dir(filepath.Clean(p.Host.Proc)), "sys")
+	if in.ConfigFile == "" {
+		in.ConfigFile = root.Path(reconcile.ConfigFile)
 	}
-	p.InstallKubelet = func(ctx context.Context) error { return o.refusesKubelet(ctx, p.Host, p.Config) }
-	file, err := reconcile.ReadConfig(root, o.config)
-	if p.ConfigFile == "" {
-		p.ConfigFile = root.Path(reconcile.ConfigFile)
+	in.Config, in.Warnings, in.ConfigErr = o.readConfig(root)
+	if _, missing := errors.AsType[*noConfigError](in.ConfigErr); missing {
+		in.ConfigErr = fs.ErrNotExist
+	} else if in.ConfigErr != nil {
+		in.ConfigErr = errors.New(in.ConfigErr.Error()) // a missing file that the config names is not ErrNotExist
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fs.ErrNotExist // and not a file that the config names
-	}
-	if p.ConfigErr = err; err != nil {
-		return p, nil
-	}
-	if p.Config, p.Warnings, err = file.Parse(); err != nil {
-		p.ConfigErr = errors.New(err.Error()) // whatever is missing, it is not the config
-	}
-	return p, nil
+	in.InstallKubelet = func(ctx context.Context) error { return o.kubeletRefusal(ctx, in.Host, in.Config) }
+	return in, nil
 }
 
-// sameNetwork reports whether the node with that /proc shares its network with
-// this process, so that its loopback is ours.
+// sameNetwork reports whether the node with that /proc and this process share a network namespace,
+// and so the loopback address.
 func sameNetwork(proc string) bool {
 	node, err := os.Readlink(filepath.Join(proc, "1", "ns", "net"))
 	ours, err2 := os.Readlink("/proc/self/ns/net")
 	return proc != "" && err == nil && err2 == nil && node == ours
-}
-
-// refusesKubelet is why "berth install --kubelet" would refuse the node, nil when
-// it would not. Nothing is changed.
-func (o *options) refusesKubelet(ctx context.Context, h node.Host, cfg *config.Config) error {
-	i := &installOptions{options: o}
-	in, err := install.New(h, install.Options{
-		Programs: i.programs(h.Root),
-		Images:   desired.KubeletImages(cmp.Or(cfg, config.Default()), reconcile.Inspect(ctx, h)),
-		Runtime:  func(string) (install.Runtime, error) { return nil, errors.New("not asked") },
-	})
-	if err != nil {
-		return err
-	}
-	plan, err := in.Install(ctx, install.Parts{Kubelet: true})
-	return errors.Join(err, plan.Err())
 }
 
 // agentReport asks the agent at an address for its status.
@@ -151,7 +121,7 @@ func agentReport(ctx context.Context, address string) (doctor.AgentReport, error
 	return r, nil
 }
 
-// printFindings prints a line for each finding, and one for what to do.
+// printFindings prints a line for each finding, and one for its remedy.
 func printFindings(w io.Writer, findings []doctor.Finding) error {
 	paint := painter(w)
 	styles := map[doctor.Level]string{doctor.OK: "add", doctor.Warn: "conflict", doctor.Fail: "remove"}

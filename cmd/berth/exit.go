@@ -10,15 +10,14 @@ import (
 	"strings"
 )
 
-// Exit codes. plan is special, as kubectl diff is: 1 says that there are
-// differences, 2 that something failed.
+// Exit codes. Those of plan are like those of kubectl diff: 1 for differences, 2 for a failure.
 const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
 )
 
-// codeError gives an exit code. A nil err has been told already.
+// codeError carries an exit code. If err is nil, the cause has been printed already.
 type codeError struct {
 	code int
 	err  error
@@ -41,11 +40,11 @@ func usage(err error) error {
 	return &codeError{exitUsage, err}
 }
 
-// errInterrupted takes the place of what came of a signal.
-var errInterrupted = errors.New("interrupted; what was done is whole: run it again")
+// errInterrupted replaces the errors that a signal caused.
+var errInterrupted = errors.New("interrupted; completed steps are consistent, it is safe to run again")
 
-// interrupted is err after a signal: who sent it need not read of each step
-// that it stopped. Other failures stay.
+// interrupted is err after a signal: the errors of the steps that it stopped become one line. Other
+// errors stay.
 func interrupted(err error) error {
 	if !errors.Is(err, context.Canceled) {
 		return err
@@ -66,7 +65,7 @@ func interrupted(err error) error {
 	return told
 }
 
-// exitCode prints an error, one line a problem, and gives the exit code.
+// exitCode prints an error, one line for each problem, and returns the exit code.
 func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitDone

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// A variable of a script that is not set must not mean the current directory,
-// nor the default: for no verb.
+// An empty name, mostly an unset variable of a script, means neither the current directory nor the
+// default, for every verb.
 func TestEmptyNames(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var verbs [][]string

@@ -7,9 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// strictHelp makes a verb or a shell that does not exist wrong usage for the two
-// verbs that cobra brings along: by itself it prints its help and succeeds, so
-// that a script goes on with nothing.
+// strictHelp makes an unknown verb or shell wrong usage for the two verbs that cobra adds: cobra
+// itself prints its help and succeeds, so that a script would continue without output.
 func strictHelp(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -18,7 +17,7 @@ func strictHelp(root *cobra.Command) {
 		case "help":
 			c.Run, c.RunE = nil, helpAbout
 		case "completion":
-			// Arguments are looked at only for what can be run.
+			// cobra checks the arguments only of commands that can run.
 			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 			c.Args = asUsage(shellNamed)
 			for _, shell := range c.Commands() {
@@ -38,7 +37,7 @@ func helpAbout(help *cobra.Command, args []string) error {
 	return c.Help()
 }
 
-// shellNamed refuses a shell that is none of the verbs below completion.
+// shellNamed refuses a shell that is not a verb below completion.
 func shellNamed(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

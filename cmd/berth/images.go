@@ -27,7 +27,7 @@ it. None of it needs a config.`,
 			return cmd.Help()
 		},
 	}
-	// In the order of their use.
+	// In the order of use.
 	cmd.AddCommand(newImagesList(o), newImagesCheck(o), newImagesCopy(o), newImagesRewrite(o))
 	for _, c := range cmd.Commands() {
 		c.Args = asUsage(c.Args)
@@ -35,7 +35,7 @@ it. None of it needs a config.`,
 	return cmd
 }
 
-// noArguments refuses words that are no flags; the hint says where they belong.
+// noArguments refuses arguments; hint names the flag to use.
 func noArguments(hint string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -45,11 +45,11 @@ func noArguments(hint string) cobra.PositionalArgs {
 	}
 }
 
-// imageSources are the flags that say which images are meant.
+// imageSources are the flags that select images.
 type imageSources struct {
 	manifests []string
 	plain     []string
-	from      []string // directories; list alone has them
+	from      []string // directories; only for list
 	endpoint  string
 	unused    bool
 	unknown   bool
@@ -99,12 +99,12 @@ func (s *imageSources) collect(ctx context.Context, o *options, stdin io.Reader)
 	return l, nil
 }
 
-// given reports whether anything says which images are meant, beside arguments.
+// given reports whether a flag names images.
 func (s *imageSources) given() bool {
 	return len(s.manifests)+len(s.plain) > 0 || s.endpoint != ""
 }
 
-// onNode reports whether the node is asked.
+// onNode reports whether the images come from the node.
 func (s *imageSources) onNode() bool {
 	return s.endpoint != "" || len(s.manifests)+len(s.plain)+len(s.from) == 0
 }
@@ -136,7 +136,7 @@ func onceStdin(names []string) error {
 	return nil
 }
 
-// below gives paths of the node as this process can open them.
+// below returns paths of the node as this process opens them.
 func below(dir string, paths []string) ([]string, error) {
 	root, err := managedfile.OpenRoot(dir)
 	if err != nil {

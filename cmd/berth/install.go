@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
@@ -39,19 +37,19 @@ func newInstall(o *options) *cobra.Command {
 	i := &installOptions{options: o}
 	cmd := &cobra.Command{
 		Use:   "install",
-		Short: "Wire containerd and kubelet of this node, with one restart that is asked for",
-		Long: `Make containerd read hosts.toml files, and have kubelet ask Berth's credential
-provider. Without --containerd or --kubelet both are done, kubelet where there is
-one whose flags are nobody else's business.
+		Short: "Wire containerd and kubelet of this node, with one restart after confirmation",
+		Long: `Make containerd read hosts.toml files, and make kubelet ask Berth's credential
+provider. Without --containerd or --kubelet both are done; kubelet only if there
+is one and no other tool writes its flags.
 
-What would change is shown first, and nothing happens before the question is
-answered, or --yes given. containerd is restarted at most once, and only if it
-does not honour hosts.toml files yet; kubelet only if its configuration changes.
-After a restart the daemon is looked after, and if it does not become ready
-everything is put back. "berth uninstall" undoes all of it.
+The changes are shown first, and nothing is changed before you confirm them or
+give --yes. containerd is restarted at most once, and only if it does not honour
+hosts.toml files yet; kubelet only if its configuration changes. After a restart
+the daemon is checked, and if it does not become ready every file is put back.
+"berth uninstall" undoes all of it.
 
-Exit codes: 0 done, or nothing to do; 1 failed, refused, or not answered.`,
-		Example: "  berth install                     # shows, asks, does\n  berth install --containerd --yes\n" +
+Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
+		Example: "  berth install                     # shows the changes and asks\n  berth install --containerd --yes\n" +
 			"  berth install --root /host --yes  # in a privileged container that has the node there",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,17 +62,17 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not answered.`,
 	return cmd
 }
 
-// flags are those that install and uninstall share.
+// flags adds the flags that install and uninstall share.
 func (i *installOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&i.parts.Containerd, "containerd", false, "containerd only, unless --kubelet is given too")
 	f.BoolVar(&i.parts.Kubelet, "kubelet", false, "kubelet only, unless --containerd is given too")
 	f.BoolVar(&i.yes, "yes", false, "do not ask")
-	f.BoolVar(&i.noRestart, "no-restart", false, "write the files, and leave restarts to me")
+	f.BoolVar(&i.noRestart, "no-restart", false, "write the files, and restart nothing")
 	f.StringVar(&i.proc, "proc", "", "the node's /proc (default: /proc, or that below --root)")
 }
 
-// run plans, shows, asks and does.
+// run plans, shows the plan, asks for confirmation and carries it out.
 func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, context.Context, install.Parts) (install.Plan, error)) error {
 	ctx := cmd.Context()
 	root, err := managedfile.OpenRoot(i.root)
@@ -96,7 +94,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	var done []string
 	certsDir, images, found := i.configured(ctx, root, cmd.ErrOrStderr())
 	o := install.Options{
-		CertsDir: certsDir, Images: images, RequireRules: found, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: i.programs(root),
+		CertsDir: certsDir, Images: images, RequireRules: found, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: install.Programs(root, i.provider),
 		Say: func(line string) {
 			if done = append(done, line); i.output == "text" {
 				fmt.Fprintln(out, line)
@@ -129,7 +127,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 		if left := p.Err(); left != nil && i.output == "text" {
 			fmt.Fprintf(out, "\nnot undone: %v\n", left)
 		}
-		err = i.agree(cmd)
+		err = i.confirm(cmd)
 	}
 	if err == nil {
 		err = in.Do(ctx, p)
@@ -142,17 +140,17 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	return err
 }
 
-// errUnanswered is what becomes of a question that nobody answers.
-var errUnanswered = errors.New("nobody can be asked here; run it in a terminal, or add --yes")
+// errNoTerminal: no terminal to ask for confirmation.
+var errNoTerminal = errors.New("there is no terminal to ask for confirmation; run it in a terminal, or add --yes")
 
-// agree asks whether to go on.
-func (i *installOptions) agree(cmd *cobra.Command) error {
+// confirm asks for confirmation.
+func (i *installOptions) confirm(cmd *cobra.Command) error {
 	if i.yes {
 		return nil
 	}
 	in := cmd.InOrStdin()
 	if f, ok := in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return errUnanswered
+		return errNoTerminal
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), "\nGo on? [y/N] ")
 	line, err := bufio.NewReader(interruptible(cmd.Context(), in)).ReadString('\n')
@@ -166,59 +164,38 @@ func (i *installOptions) agree(cmd *cobra.Command) error {
 	return errors.New("the answer was no")
 }
 
-// host is the node below the root, with its processes where they can be seen.
+// host is the node below the root. In a container that has the whole node there, its /proc is found
+// without --proc.
 func (i *installOptions) host(root *managedfile.Root) node.Host {
-	h := node.Host{Root: root, Proc: i.proc}
-	if dir, err := filepath.Abs(i.root); h.Proc == "" && err == nil {
-		if dir == "/" {
-			h.Proc = "/proc"
-		} else if _, err := os.Stat(filepath.Join(dir, "proc", "1", "stat")); err == nil {
-			h.Proc = filepath.Join(dir, "proc") // the node's own, in a container that has it
+	proc := i.proc
+	if dir, err := filepath.Abs(i.root); proc == "" && err == nil && dir != "/" {
+		if below := filepath.Join(dir, "proc"); isProc(below) {
+			proc = below
 		}
 	}
-	if h.Proc != "" {
-		h.Version = node.AskVersion
-	}
-	return h
+	return i.options.host(root, proc)
 }
 
-// programs are where the provider may lie: beside this program, as in the
-// container image, or where a package puts it.
-func (i *installOptions) programs(root *managedfile.Root) []string {
-	if i.provider != "" {
-		return []string{i.provider}
-	}
-	var all []string
-	if self, err := os.Executable(); err == nil {
-		all = append(all, filepath.Join(filepath.Dir(self), providerconfig.Provider))
-	}
-	for _, dir := range []string{"/usr/bin", "/usr/libexec/berth", "/usr/lib/berth"} {
-		if file, err := root.Resolve(filepath.Join(dir, providerconfig.Provider)); err == nil {
-			all = append(all, file)
-		}
-	}
-	return all
+func isProc(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "1", "stat"))
+	return err == nil
 }
 
-// configured is what the config names, if there is one: the directory of
-// hosts.toml files, and the registries whose login only kubelet can pass.
+// configured returns what the config names, if there is one: the directory of hosts.toml files, and
+// the registries whose login only kubelet can pass.
 func (i *installOptions) configured(ctx context.Context, root *managedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
-	file, err := reconcile.ReadConfig(root, i.config)
-	if i.config == "" && errors.Is(err, fs.ErrNotExist) {
+	cfg, _, err := i.readConfig(root)
+	if _, missing := errors.AsType[*noConfigError](err); missing && i.config == "" {
 		return "", nil, false
 	}
-	var cfg *config.Config
-	if err == nil {
-		cfg, _, err = file.Parse()
-	}
 	if err != nil {
-		fmt.Fprintf(stderr, "warning: %s cannot be read, so what it names is not known; see berth plan\n", cmp.Or(i.config, root.Path(reconcile.ConfigFile)))
+		fmt.Fprintf(stderr, "warning: %s cannot be read, so its directory and registries are unknown; run berth plan to see why\n", cmp.Or(i.config, root.Path(reconcile.ConfigFile)))
 		return "", nil, false
 	}
 	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), true
 }
 
-// installSummary is what -o json gives.
+// installSummary is the output of -o json.
 type installSummary struct {
 	Sections []sectionSummary `json:"sections"`
 	Done     []string         `json:"done"`

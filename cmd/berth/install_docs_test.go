@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What the page about installing shows is what its commands print, in its order,
-// and after the last one the node is as it was.
+// The commands of the page about installing print what the page shows, in its order; after the last
+// one the node is as before.
 func TestInstallPage(t *testing.T) {
 	root := t.TempDir()
 	config := filepath.Join(root, "etc/containerd/config.toml")
@@ -45,8 +45,8 @@ func TestInstallPage(t *testing.T) {
 	}
 }
 
-// installs runs a line as it is written, on the node below root. The question
-// that nobody answers is no failure of the page.
+// installs runs a line as it is written, on the node below root. Its question is not answered,
+// which is no failure of the page.
 func installs(t *testing.T, root, line string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc", `berth() { verb=$1; shift; command berth $verb --root "$ROOT" "$@"; }`+"\n"+line)

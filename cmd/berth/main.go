@@ -1,6 +1,8 @@
-// Command berth decides where the container images of a node are pulled from,
-// and with which credentials. Run "berth help" for its verbs; each has a file
-// of its own in this folder. What they do is in package agent.
+// Command berth decides where the container images of a node are pulled from, and with which
+// credentials. "berth help" lists its verbs.
+//
+// Each verb has a file here with its flags, its output and its exit code. The packages agent,
+// node/... and images do the work. Start reading at newRoot.
 package main
 
 import (
@@ -13,8 +15,8 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// run carries out a command line and gives the exit code. The first signal
-// asks it to come to an end, the second one ends it.
+// run runs a command line and returns the exit code. The first signal cancels the context, the
+// second one ends the process.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

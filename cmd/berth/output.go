@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// formatsKey is the annotation of a verb with the formats that --output takes there.
+// formatsKey is the annotation of a verb with the formats that its --output accepts.
 const formatsKey = "formats"
 
-// takes is the annotation of a verb that takes other formats than text and json.
+// takes is the annotation of a verb whose formats are not text and json.
 func takes(formats ...string) map[string]string {
 	return map[string]string{formatsKey: strings.Join(formats, ",")}
 }
@@ -31,8 +31,8 @@ func (o *options) checkOutput(c *cobra.Command) error {
 	return nil
 }
 
-// describeOutput gives each verb its own --output, which says and completes what it
-// takes there. Verbs that print neither hide it.
+// describeOutput gives each verb its own --output, whose help and completion list the formats of
+// the verb. Verbs without such output hide it.
 func (o *options) describeOutput(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		o.describeOutput(sub)
@@ -44,7 +44,7 @@ func (o *options) describeOutput(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVarP(&o.output, "output", "o", "text", oneOf(formats))
 	complete := cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)
-	// It fails for a flag that does not exist or has one already.
+	// It fails only for a flag that is missing or has a completion.
 	_ = c.RegisterFlagCompletionFunc("output", complete)
 	if slices.Contains([]string{"agent", "convert", "place"}, c.Name()) {
 		_ = flags.MarkHidden("output")

@@ -16,7 +16,7 @@ func newPlan(o *options) *cobra.Command {
 		Short: "Show what apply would change",
 		Long: `Show what apply would change, as a diff with secrets masked. Nothing is written.
 
-Exit codes: 0 no difference, 1 differences, 2 something failed.`,
+Exit codes: 0 no difference, 1 differences, 2 failed.`,
 		Example: "  berth plan\n  berth plan -c config.yaml --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,7 +51,7 @@ func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
 	return printNotes(w, summary, summary.Line("to do"))
 }
 
-// printNotes prints what an operator should know, and the closing line.
+// printNotes prints the notices and the closing line.
 func printNotes(w io.Writer, s reconcile.Summary, closing string) error {
 	for _, n := range s.Notices {
 		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {

@@ -19,10 +19,9 @@ func newRestore(o *options) *cobra.Command {
 		Long: `Put every file back as it was before Berth, and change nothing else. No config is
 needed. It refuses while an agent runs on this machine.
 
-Edits that somebody made to files of Berth stay under ` + reconcile.StateDir + `/saved.
+Edits of files of Berth are kept below ` + reconcile.StateDir + `/saved.
 
-Exit codes: 0 the node is as it was, 1 something could not be put back; run it
-again.`,
+Exit codes: 0 the node is as it was, 1 a file could not be put back; run it again.`,
 		Example: "  berth restore\n  berth restore --root /tmp/try",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,13 +31,13 @@ again.`,
 			}
 			defer m.Close()
 			report, failed := m.Restore(cmd.Context(), config.Default().Containerd.CertsDir)
-			return o.tellRestored(cmd.OutOrStdout(), report, failed)
+			return o.printRestored(cmd.OutOrStdout(), report, failed)
 		},
 	}
 }
 
-// tellRestored prints what was done; the error is what the command ends with.
-func (o *options) tellRestored(w io.Writer, report managedfile.Report, failed error) error {
+// printRestored prints the result. It returns the error of the command.
+func (o *options) printRestored(w io.Writer, report managedfile.Report, failed error) error {
 	failed = errors.Join(failed, unrestored(report))
 	if o.output == "json" {
 		return errors.Join(failed, printJSON(w, restoreSummary(report)))
@@ -60,7 +59,7 @@ func (o *options) tellRestored(w io.Writer, report managedfile.Report, failed er
 	return err
 }
 
-// restored says what became of a file of ours.
+// restored names what happened to a file of Berth.
 func restored(c managedfile.Change) string {
 	if c.Action == managedfile.Remove && c.Before.Original != managedfile.None {
 		return "put back"
@@ -68,7 +67,7 @@ func restored(c managedfile.Change) string {
 	return string(c.Action)
 }
 
-// restoreSummary is what -o json gives.
+// restoreSummary is the output of -o json.
 func restoreSummary(r managedfile.Report) reconcile.Summary {
 	words := map[string]string{}
 	for _, c := range r.Changed {
@@ -83,11 +82,11 @@ func restoreSummary(r managedfile.Report) reconcile.Summary {
 	return s
 }
 
-// unrestored makes files that were left for another time a failure: whoever
-// removes the program next would leave them behind for good.
+// unrestored returns an error if files were skipped: they would stay for good if the program were
+// removed next.
 func unrestored(r managedfile.Report) error {
 	if n := len(r.Skipped); n > 0 {
-		return fmt.Errorf("not put back yet: %d, as said above; see to what stands in the way, and run it again", n)
+		return fmt.Errorf("files not restored: %d (listed above); fix and run again", n)
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// TestRestoreUnfinished: a file that changed while it was put back makes the
-// command fail, so that a package that is being removed keeps the program.
+// The command fails if a file changes while it is restored, so that removing the package keeps the
+// program.
 func TestRestoreUnfinished(t *testing.T) {
 	skipped := managedfile.Change{Action: managedfile.Remove, Path: "/etc/containerd/certs.d/quay.io/hosts.toml", Reason: "changed in the meantime"}
 	report := managedfile.Report{
@@ -20,7 +20,7 @@ func TestRestoreUnfinished(t *testing.T) {
 			o := &options{output: format}
 			tell := func(r managedfile.Report) (code int, stdout, stderr string) {
 				var out, errs bytes.Buffer
-				code = exitCode(o.tellRestored(&out, r, nil), &errs)
+				code = exitCode(o.printRestored(&out, r, nil), &errs)
 				return code, out.String(), errs.String()
 			}
 			if code, _, stderr := tell(report); code != exitDone || stderr != "" {
@@ -29,7 +29,7 @@ func TestRestoreUnfinished(t *testing.T) {
 			unfinished := report
 			unfinished.Skipped = []managedfile.Change{skipped}
 			code, stdout, stderr := tell(unfinished)
-			if code != exitFailed || !strings.Contains(stderr, "not put back yet: 1") || !strings.Contains(stderr, "run it again") {
+			if code != exitFailed || !strings.Contains(stderr, "files not restored: 1 (listed above)") || !strings.Contains(stderr, "run again") {
 				t.Errorf("exit code %d, %s", code, stderr)
 			}
 			if !strings.Contains(stdout, skipped.Path) || !strings.Contains(stdout, skipped.Reason) || strings.Contains(stdout, "put back as before") {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -53,11 +54,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 	flags := cmd.PersistentFlags()
 	flags.VarP((*named)(&o.config), "config", "c", "the RegistryConfig (default "+reconcile.ConfigFile+" below the root)")
 	o.root = "/"
-	flags.Var((*named)(&o.root), "root", "directory below which the files of the node lie")
+	flags.Var((*named)(&o.root), "root", "directory that holds the files of the node")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return o.checkOutput(cmd) }
 	install := newInstall(o)
-	install.SetIn(stdin) // it looks whether that is a terminal
+	install.SetIn(stdin) // it checks whether that is a terminal
 	cmd.AddCommand(newPlan(o), newApply(o), newRestore(o), newConvert(o), newCredentials(o), newAgent(o), newStatus(o), newDoctor(o), install, newUninstall(o), newPlace(o), newImages(o), newTrace(o), newVersion(o))
 	o.describeOutput(cmd)
 	for _, c := range cmd.Commands() {
@@ -68,9 +69,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. plan: 0 no difference,
 	return cmd
 }
 
-// named is the value of a flag that names a file or directory. An empty one is
-// a mistake, mostly a variable of a script that is not set: it must mean
-// neither the current directory nor the default.
+// named is the value of a flag that names a file or directory. An empty name, mostly an unset
+// variable of a script, is an error: it must mean neither the current directory nor the default.
 type named string
 
 func (n *named) String() string { return string(*n) }
@@ -84,7 +84,7 @@ func (n *named) Set(value string) error {
 	return nil
 }
 
-// asUsage makes wrong arguments an error of usage.
+// asUsage makes wrong arguments a usage error.
 func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		err := check(cmd, args)
@@ -95,8 +95,7 @@ func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// suggestions asks whether a verb with a similar name was meant; "" if there is
-// none, or cmd has no verbs.
+// suggestions asks whether a verb with a similar name was meant; "" if there is none.
 func suggestions(cmd *cobra.Command, args []string) string {
 	if len(args) == 0 {
 		return ""
@@ -108,32 +107,37 @@ func suggestions(cmd *cobra.Command, args []string) string {
 	return ""
 }
 
-// open gives the machine and its config. The warnings of the config have been
-// printed to stderr.
+// open opens the node and reads the config, whose warnings it prints to stderr.
 func (o *options) open(stderr io.Writer) (*reconcile.Node, *config.Config, error) {
-	m, err := reconcile.Open(o.root)
+	n, err := reconcile.Open(o.root)
 	if err != nil {
 		return nil, nil, err
 	}
-	file, err := m.ReadConfig(o.config)
+	cfg, warnings, err := o.readConfig(n.Root)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			err = &noConfigError{err}
-		}
-		return nil, nil, errors.Join(err, m.Close())
-	}
-	cfg, warnings, err := file.Parse()
-	if err != nil {
-		return nil, nil, errors.Join(err, m.Close())
+		return nil, nil, errors.Join(err, n.Close())
 	}
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "warning: %s\n", w)
 	}
-	return m, cfg, nil
+	return n, cfg, nil
 }
 
-// noConfigError says that there is no RegistryConfig, which is another thing
-// than one that names a file that is not there.
+// readConfig reads the config that --config names, or that of the node. If that file is missing,
+// the error is a *noConfigError.
+func (o *options) readConfig(root *managedfile.Root) (*config.Config, []config.Warning, error) {
+	file, err := reconcile.ReadConfig(root, o.config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, &noConfigError{err}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return file.Parse()
+}
+
+// noConfigError: the RegistryConfig is missing. A missing file that the config names is
+// another error.
 type noConfigError struct{ err error }
 
 func (e *noConfigError) Error() string {
@@ -142,7 +146,7 @@ func (e *noConfigError) Error() string {
 
 func (e *noConfigError) Unwrap() error { return e.err }
 
-// logger tells people what goes on behind a command, on stderr.
+// logger logs warnings and errors of a command to stderr.
 func (o *options) logger(stderr io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{
 		Level: slog.LevelWarn,
@@ -162,8 +166,7 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// painter colours text when w is a terminal and nobody asked for none
-// (https://no-color.org).
+// painter colours text if w is a terminal and NO_COLOR is not set (https://no-color.org).
 func painter(w io.Writer) func(style, text string) string {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {

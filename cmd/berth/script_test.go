@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// The scripts are the specification of the command.
+// testdata/script is the specification of the command.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -48,8 +48,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// aws role|keys|denied starts an AWS of the script's own that knows an
-// instance profile, static keys, or denies both.
+// aws role|keys|denied starts a fake AWS for the script that knows an instance profile, static
+// keys, or denies both.
 func aws(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: aws role|keys|denied")
@@ -77,7 +77,7 @@ func aws(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("AWS_SECRET_ACCESS_KEY", static.Secret)
 }
 
-// code N program args… runs a program and wants the exit code N.
+// code N program args… runs a program and checks the exit code.
 func code(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: code N program args…")
@@ -97,7 +97,7 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// mode 0600 file… wants these permission bits.
+// mode 0600 file… checks permission bits.
 func mode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: mode 0600 file…")
@@ -113,7 +113,7 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// lines N stdout|stderr wants that many lines.
+// lines N stdout|stderr checks the number of lines.
 func lines(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: lines N stdout|stderr")

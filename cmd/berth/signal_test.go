@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long something may take that should take no time.
-const patience = time.Minute // generous
+// testTimeout bounds each wait of a test.
+const testTimeout = time.Minute
 
-// asBerth is this program under the name by which TestMain runs the command.
+// asBerth is this test binary under the name that makes TestMain run the command.
 func asBerth(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -31,7 +31,7 @@ func asBerth(t *testing.T, args ...string) *exec.Cmd {
 	if err := os.Symlink(self, berth); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	t.Cleanup(cancel)
 	return exec.CommandContext(ctx, berth, args...)
 }
@@ -39,14 +39,14 @@ func asBerth(t *testing.T, args ...string) *exec.Cmd {
 // until waits for a condition.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
 		}
 	}
 }
 
-// Who waits for standard input can be told to end.
+// A command that waits for standard input ends at a signal.
 func TestSignalWhileReadingStdin(t *testing.T) {
 	for _, verb := range [][]string{
 		{"convert", "--from", "k3s", "-"},
@@ -90,7 +90,7 @@ func TestSignalWhileReadingStdin(t *testing.T) {
 	}
 }
 
-// What does not end at the first signal ends at the second.
+// A command that ignores the first signal ends at the second.
 func TestSecondSignal(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -148,7 +148,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// Nothing of the input is lost or mixed up on the way.
+// Reads through interruptible lose and reorder nothing.
 func TestInterruptibleReads(t *testing.T) {
 	text := strings.Repeat("all of it\n", 10_000)
 	got, err := io.ReadAll(interruptible(t.Context(), strings.NewReader(text)))

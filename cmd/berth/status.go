@@ -19,12 +19,12 @@ func newStatus(o *options) *cobra.Command {
 	var address string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what the running agent does",
+		Short: "Show the state of the running agent",
 		Long: `Show alarms, mirrors, tokens, files and the last errors of the agent that runs on
-this node. It is asked over HTTP; with -o json its answer is printed as it is.
+this node, over HTTP; -o json prints its answer unchanged.
 
-Exit codes: 0 the agent is ready, whatever alarms it has; 1 it is not ready, or
-no agent answers. For scripts: berth status -o json | jq '.alarms | length'`,
+Exit codes: 0 the agent is ready, even with alarms; 1 it is not ready, or no agent
+answers. For scripts: berth status -o json | jq '.alarms | length'`,
 		Example: "  berth status\n  berth status --address 127.0.0.1:9475 -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,14 +55,14 @@ no agent answers. For scripts: berth status -o json | jq '.alarms | length'`,
 	return cmd
 }
 
-// An agent answers in milliseconds, also with a thousand upstreams, whose
-// status is well below this size.
+// An agent answers in milliseconds, even with a thousand upstreams, whose status is well below this
+// size.
 const (
 	statusTimeout = 10 * time.Second
 	maxStatus     = 64 << 20
 )
 
-// askAgent gives the agent's status as JSON.
+// askAgent returns the agent's status as JSON.
 func askAgent(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
@@ -77,7 +77,7 @@ func askAgent(ctx context.Context, address string) ([]byte, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("no agent answers at %s: %w; start it with \"berth agent\" (systemctl start berth), or name its address with --address", address, Cause(err))
+		return nil, fmt.Errorf("no agent answers at %s: %w; start it with \"berth agent\" (systemctl start berth), or name its address with --address", address, cause(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus+1))
@@ -85,15 +85,15 @@ func askAgent(ctx context.Context, address string) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("http://%s/status: %w", address, err)
 	case len(body) > maxStatus:
-		return nil, fmt.Errorf("http://%s/status: the answer is longer than %d bytes; is that berth's agent?", address, maxStatus)
+		return nil, fmt.Errorf("http://%s/status: the answer is longer than %d bytes, so it is not from berth's agent; name the agent's address with --address", address, maxStatus)
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("http://%s/status answers %q, not as berth's agent does; name the agent's address with --address", address, resp.Status)
 	}
 	return body, nil
 }
 
-// Cause leaves out the request, which the message names already.
-func Cause(err error) error {
+// cause is the cause of an error without the request, which the message names already.
+func cause(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}

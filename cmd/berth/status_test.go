@@ -11,8 +11,8 @@ import (
 	"github.com/berth-registry/berth/agent/status/statustest"
 )
 
-// agentat healthy|rich|waiting|hostile starts what answers as an agent in that
-// state, at $ADDRESS; agentat stranger|moved what does not.
+// agentat healthy|rich|waiting|hostile starts a fake agent in that state at $ADDRESS; agentat
+// stranger|moved starts another program.
 func agentat(ts *testscript.TestScript, neg bool, args []string) {
 	snapshots := map[string]func() status.Snapshot{
 		"healthy": statustest.Healthy, "rich": statustest.Rich, "waiting": statustest.Waiting, "hostile": statustest.Hostile,

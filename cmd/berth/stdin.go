@@ -5,9 +5,8 @@ import (
 	"io"
 )
 
-// interruptible is in, except that a read ends when ctx is done. A read that
-// waits then cannot be taken back: what it gets is lost, and it ends with its
-// input or the process.
+// interruptible is in, but a read ends when ctx is done. The pending read of in itself cannot be
+// cancelled: its data is lost, and it ends with its input or with the process.
 func interruptible(ctx context.Context, in io.Reader) io.Reader {
 	return ReadFunc(func(p []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
@@ -17,7 +16,7 @@ func interruptible(ctx context.Context, in io.Reader) io.Reader {
 			n   int
 			err error
 		}
-		own := make([]byte, len(p)) // p is the caller's again when we return
+		own := make([]byte, len(p)) // the caller may reuse p after the return
 		done := make(chan result, 1)
 		go func() {
 			n, err := in.Read(own)

@@ -12,11 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/managedfile"
-	"github.com/berth-registry/berth/node"
-	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/node/trace"
 )
 
@@ -25,29 +22,29 @@ func newTrace(o *options) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "trace IMAGE…",
-		Short: "Tell where an image would come from, and why",
-		Long: `Tell where an image would come from if this node pulled it now, and why: the
-directory of certs.d that wins, the hosts in order with the login that each gets,
-what each answers, and which one would serve the image. The hosts are asked with
-containerd's own code and with the files, the proxy and the version of the
-containerd of this node. Nothing is changed.
+		Short: "Show where an image would come from, and why",
+		Long: `Show where an image would come from if this node pulled it now, and why: the
+directory of certs.d that wins, the hosts in order, the login and the answer of
+each, and the host that would serve the image. The hosts are asked by containerd's
+own code with the files, the proxy and the version of this node's containerd.
+Nothing is changed.
 
-Each host gets a few requests and gives one byte of a layer; where Docker Hub
-serves the image, it counts as one pull.
+Each host gets a few requests, one of them for one byte of a layer. If Docker Hub
+serves the image, this counts as one pull.
 
-Exit codes: 0 each image has a host that serves it, 1 one has none.`,
+Exit codes: 0 every image has a host that serves it, 1 one has none.`,
 		Example: "  berth trace docker.io/library/busybox:1.36\n" +
 			"  berth trace registry.k8s.io/pause:3.10 quay.io/prometheus/busybox -o json --timeout 2s\n" +
 			"  berth trace --root /host --proc /host/proc nginx   # in a container that has the node there",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout <= 0 {
-				return usage(fmt.Errorf("--timeout: %s is no time to wait; use 5s", timeout))
+				return usage(fmt.Errorf("--timeout: %s: must be more than 0; use 5s", timeout))
 			}
 			return o.trace(cmd, args, proc, timeout)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long a host may take for one answer")
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "limit for each answer of a host")
 	cmd.Flags().StringVar(&proc, "proc", "", "the node's /proc (default: /proc, unless --root names another directory)")
 	return cmd
 }
@@ -71,7 +68,8 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 	if cfg != nil {
 		configured = cfg.Containerd.CertsDir
 	}
-	looked, err := trace.Look(cmd.Context(), o.host(root, proc), configured, os.Getenv)
+	h := o.host(root, proc)
+	looked, err := trace.Look(cmd.Context(), h, configured, os.Getenv)
 	if err != nil {
 		return err
 	}
@@ -81,7 +79,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 			return m.Credentials(ctx, cfg, image, o.logger(stderr))
 		},
 	}
-	t.Unasked, t.KubeletUnloaded = o.unasked(cmd.Context(), o.host(root, proc), cfg)
+	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
 	reports := make([]trace.Report, 0, len(images))
 	served := true
 	for i, image := range images {
@@ -105,54 +103,6 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		err = &codeError{code: exitFailed}
 	}
 	return err
-}
-
-// unasked tells why kubelet does not ask the credential provider about an image,
-// nil where no kubelet is seen; and which change kubelet may not know yet.
-func (o *options) unasked(ctx context.Context, h node.Host, cfg *config.Config) (why func(image string) string, unloaded string) {
-	k, found, err := node.FindKubelet(h)
-	if err != nil || !found {
-		return nil, ""
-	}
-	if changed := k.ChangedSince(h); len(changed) > 0 {
-		unloaded = changed[0] + " was changed after kubelet was started, and is read only then"
-	}
-	var providers []node.Provider
-	reason, broken, restart := "kubelet has no credential provider", "", ""
-	switch {
-	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
-		restart = "kubelet runs without the credential provider that its unit names by now; " + node.Restart(k.Unit, "kubelet")
-	case k.ProviderConfig != "":
-		reason = providerconfig.Provider + " has no such image in its matchImages in " + k.ProviderConfig
-		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
-			broken = err.Error()
-		}
-	}
-	return func(image string) string {
-		if broken != "" || node.Asks(providers, providerconfig.Provider, image) {
-			return broken
-		}
-		if restart != "" {
-			return restart
-		}
-		if err := o.refusesKubelet(ctx, h, cfg); err != nil {
-			return reason + "; " + err.Error()
-		}
-		return reason + "; run berth install --kubelet"
-	}, unloaded
-}
-
-// host is the node below the root, whose processes are looked at where its
-// /proc is known.
-func (o *options) host(root *managedfile.Root, proc string) node.Host {
-	h := node.Host{Root: root, Proc: proc}
-	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
-		h.Proc = "/proc"
-	}
-	if h.Proc != "" {
-		h.Version = node.AskVersion
-	}
-	return h
 }
 
 func printTrace(w io.Writer, r trace.Report) error {
@@ -222,7 +172,7 @@ func credentialText(c trace.Credential) string {
 	text := "none"
 	switch {
 	case c.Channel == "none" && c.Rule != "" && c.Problem != "":
-		return fmt.Sprintf("none; %s is meant for it, but: %s", c.Rule, c.Problem)
+		return fmt.Sprintf("none; %s is for it, but: %s", c.Rule, c.Problem)
 	case c.Channel == "none":
 		return text
 	case c.Username != "":

@@ -18,9 +18,8 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// tracedNode is a node with a containerd that goes through a proxy, behind
-// which are the registries that the page and the help speak of. Its root is
-// given.
+// tracedNode makes a node whose containerd uses a proxy, behind which are the registries of the
+// page and the help. It returns the root.
 func tracedNode(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -91,7 +90,7 @@ func putImage(s *fakeregistry.Server, name string) {
 		sample.OCIManifest, s.PutBlob(repository, config), len(config), s.PutBlob(repository, layer), len(layer)))
 }
 
-// dockerHub tells what is left of its limit, and has its layers elsewhere.
+// dockerHub reports its limit, and redirects its layers to another host.
 func dockerHub(s *fakeregistry.Server, store string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/blobs/") {
@@ -104,7 +103,7 @@ func dockerHub(s *fakeregistry.Server, store string) http.Handler {
 	})
 }
 
-// inParts gives the part of a layer that is asked for.
+// inParts serves ranges of layers.
 func inParts(s *fakeregistry.Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		whole := httptest.NewRecorder()
@@ -116,7 +115,7 @@ func inParts(s *fakeregistry.Server) http.Handler {
 // onNode runs a line as it is written, on the node below root.
 func onNode(t *testing.T, root, line string) string {
 	t.Helper()
-	line = strings.ReplaceAll(line, "/host", root) // where a container has the node
+	line = strings.ReplaceAll(line, "/host", root) // the node in a container
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc",
 		`berth() { verb=$1; shift; set -- --root "$ROOT" "$@"; if test $verb = trace; then set -- --proc "$ROOT/proc" "$@"; fi; command berth $verb "$@"; }`+"\n"+line)
 	cmd.Env = append(os.Environ(), "ROOT="+root, "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:1")
@@ -129,11 +128,10 @@ func onNode(t *testing.T, root, line string) string {
 
 var changing = regexp.MustCompile(`[0-9.]+ ms|sha256:[0-9a-f]{64}|sha256:…`)
 
-// same is an output without what differs from run to run.
+// same is an output without the parts that differ in each run.
 func same(output string) string { return changing.ReplaceAllString(output, "_") }
 
-// What the page shows is what its commands print, with the config that it
-// shows.
+// The commands of the page print what the page shows, with the config that it shows.
 func TestTracePage(t *testing.T) {
 	root := tracedNode(t)
 	page := "../../docs/trace.md"
@@ -151,8 +149,8 @@ func TestTracePage(t *testing.T) {
 	}
 }
 
-// What the page about pull secrets shows is what its commands print, in its
-// order, with the configs that it shows.
+// The commands of the page about pull secrets print what the page shows, in its order, with its
+// configs.
 func TestPullSecretsPage(t *testing.T) {
 	root := tracedNode(t)
 	text, err := os.ReadFile("../../docs/pull-secrets.md")
@@ -180,7 +178,7 @@ func TestPullSecretsPage(t *testing.T) {
 	}
 }
 
-// Every example of the help works as it is written, and each image is served.
+// Every example of the help works, and each image is served.
 func TestTraceExamples(t *testing.T) {
 	root := tracedNode(t)
 	ran := 0
@@ -202,7 +200,7 @@ func TestTraceExamples(t *testing.T) {
 	}
 }
 
-// The comparison must be able to fail.
+// The comparison can fail.
 func TestTracePageNotices(t *testing.T) {
 	const shown = "resolve   ok, 200, 4.1 ms\ndigest      sha256:…\n"
 	printed := "resolve   ok, 200, 310 ms\ndigest      sha256:" + strings.Repeat("a", 64) + "\n"

@@ -32,7 +32,7 @@ func (e *examination) agent(ctx context.Context) {
 	}
 	r, err := e.Agent(ctx)
 	if err != nil {
-		e.add(name, Warn, err.Error(), "start it, unless berth apply is run by other means: without it no mirror is watched and no token is renewed")
+		e.add(name, Warn, err.Error(), "start it, unless something else runs berth apply: without it no mirror is probed and no token is renewed")
 		return
 	}
 	wrong := 0

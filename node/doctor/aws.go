@@ -20,10 +20,7 @@ func (e *examination) ecrHosts() []ecr.Registry {
 	if e.Config == nil {
 		return nil
 	}
-	var names ecr.Names
-	for _, r := range e.Config.ECR.Registries {
-		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
-	}
+	names := e.Config.ECRNames()
 	var all []ecr.Registry
 	take := func(written string) {
 		host := written
@@ -55,7 +52,7 @@ func (e *examination) ecrHosts() []ecr.Registry {
 	return all
 }
 
-// tokens tells whether there is one for each ECR registry of the config.
+// tokens checks that each ECR registry of the config has a valid token.
 func (e *examination) tokens() {
 	const name = "tokens"
 	hosts := e.ecrHosts()
@@ -74,7 +71,7 @@ func (e *examination) tokens() {
 			rules = found
 		}
 	}
-	e.served = true
+	e.haveTokens = true
 	tokens := rules.Tokens(dir, ecr.Options{Getenv: e.Getenv, Now: e.Now, SysDir: e.Sys})
 	for _, r := range hosts {
 		if known, ok := rules.ECRNames.Parse(r.Host); ok {
@@ -84,17 +81,17 @@ func (e *examination) tokens() {
 		if token, ok := tokens.Cached(r); ok {
 			e.add(name, OK, fmt.Sprintf("a token for %s by %s, until %s", where, token.Source, token.UsableUntil().UTC().Format(time.RFC3339)), "")
 		} else {
-			e.served = false
-			e.add(name, Warn, "no valid token for "+where+" is here", fmt.Sprintf(`is the agent running? "berth credentials %s" tells which source fails`, r.Host))
+			e.haveTokens = false
+			e.add(name, Warn, "there is no valid token for "+where, fmt.Sprintf(`is the agent running? "berth credentials %s" shows which source fails`, r.Host))
 		}
 	}
 }
 
-// metadataAddress is where AWS has its metadata service.
+// metadataAddress is the address of the metadata service of AWS.
 const metadataAddress = "http://169.254.169.254"
 
-// metadata asks the metadata service for a session, as the first step to the
-// instance profile.
+// metadata asks the metadata service for a session, which is the first step to the credentials of
+// the instance profile.
 func (e *examination) metadata(ctx context.Context) {
 	const name = "metadata"
 	profile, others := e.sources()
@@ -115,7 +112,7 @@ func (e *examination) metadata(ctx context.Context) {
 		return
 	case err == nil:
 		detail = fmt.Sprintf("the metadata service answers %d to a request for a session", status)
-		remedy = "switch IMDSv2 on for this instance"
+		remedy = "enable IMDSv2 for this instance"
 	case isNet && timeout.Timeout():
 		detail = "the metadata service does not answer within 2 s"
 		remedy = "in a container raise the hop limit of the instance to 2, or use the host's network"
@@ -125,11 +122,11 @@ func (e *examination) metadata(ctx context.Context) {
 	switch {
 	case !needed:
 		e.add(name, OK, detail, "")
-	case e.served:
+	case e.haveTokens:
 		e.add(name, OK, detail+"; none is needed, because another source of the config gives the tokens", "")
 	case others:
-		// Static keys or another source are given already: it is for them to serve.
-		e.add(name, Warn, detail, cmp.Or(remedy, `the other sources of the config are asked after it: see "tokens" above`))
+		// The config has static keys or another source already, so the remedy is not to add them.
+		e.add(name, Warn, detail, cmp.Or(remedy, `the other sources of the config are used after it: see "tokens" above`))
 	case remedy == "":
 		e.add(name, Warn, detail, "give static keys under ecr.credentials")
 	default:
@@ -137,9 +134,8 @@ func (e *examination) metadata(ctx context.Context) {
 	}
 }
 
-// sources tells whether the config uses the instance profile, and whether there
-// is another source of credentials; static keys without a word are those of the
-// environment.
+// sources reports whether the config uses the instance profile, and whether it has another source
+// of credentials. Static keys without a field are those of the environment.
 func (e *examination) sources() (profile, others bool) {
 	if e.Config == nil {
 		return false, false
@@ -155,8 +151,8 @@ func (e *examination) sources() (profile, others bool) {
 	return profile || len(e.Config.ECR.Credentials) == 0, others
 }
 
-// session gives the status of a request for a session. The session itself is a
-// secret and is not read.
+// session returns the HTTP status of a request for a session. The session is a secret and is not
+// read.
 func (e *examination) session(ctx context.Context, base string) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPut, base+"/latest/api/token", nil)
 	if err != nil {
@@ -165,7 +161,7 @@ func (e *examination) session(ctx context.Context, base string) (int, error) {
 	request.Header.Set("X-aws-ec2-metadata-token-ttl-seconds", "60")
 	client := e.Client
 	if client == nil {
-		transport := &http.Transport{} // without a proxy
+		transport := &http.Transport{} // no proxy
 		defer transport.CloseIdleConnections()
 		client = &http.Client{Transport: transport, Timeout: 2 * time.Second}
 	}

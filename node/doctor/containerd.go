@@ -13,7 +13,7 @@ import (
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// containerd tells which one runs, and whether it honours hosts.toml files.
+// containerd reports which containerd runs, and whether it honours hosts.toml files.
 func (e *examination) containerd(ctx context.Context) {
 	var err error
 	if e.engine, err = node.Discover(ctx, e.Host); err != nil {
@@ -36,29 +36,29 @@ func (e *examination) containerd(ctx context.Context) {
 	}
 	switch {
 	case c.PID == 0 && e.Host.Proc != "":
-		e.add("containerd", Warn, "no containerd runs here; "+what+" is what was looked at", "start it, or run this where it runs")
+		e.add("containerd", Warn, "no containerd runs here; examined: "+what, "start it, or run this where it runs")
 	case len(c.Others) > 0:
-		e.add("containerd", Warn, fmt.Sprintf("%s; %d more run here and were not looked at", what, len(c.Others)), "")
+		e.add("containerd", Warn, fmt.Sprintf("%s; %d more run here and were not examined", what, len(c.Others)), "")
 	default:
 		e.add("containerd", OK, what, "")
 	}
 	e.verdict(c)
-	e.unread = !c.Verdict.Honoured
+	e.notRead = !c.Verdict.Honoured
 	e.certsDir = c.CertsDir()
 	e.sameDirectory(c)
 }
 
-// verdict tells the traps.
+// verdict reports the issues of the configuration.
 func (e *examination) verdict(c node.Containerd) {
 	const name = "config-path"
 	switch changed := node.ChangedSince(e.Host, c); {
 	case len(changed) > 0:
-		e.add(name, Warn, fmt.Sprintf("%s was changed after containerd was started, and is read only then; what is told of it here may not be in effect",
+		e.add(name, Warn, fmt.Sprintf("%s was changed after containerd was started, and is read only then; what is reported here may not be in effect",
 			strings.Join(changed, ", ")), node.Restart(c.Unit, "containerd"))
 	case c.Verdict.Honoured:
 		e.add(name, OK, "hosts.toml files are read from "+c.CertsDir(), "")
 	}
-	var cannot error // what install would say
+	var cannot error // the error of berth install
 	if !c.Verdict.Honoured {
 		_, cannot = node.Wire(c, node.Options{})
 	}
@@ -71,7 +71,7 @@ func (e *examination) verdict(c node.Containerd) {
 	}
 }
 
-// sameDirectory: what Berth writes has to be what containerd reads.
+// sameDirectory checks that containerd reads the directory that Berth writes to.
 func (e *examination) sameDirectory(c node.Containerd) {
 	if e.Config == nil {
 		return
@@ -88,5 +88,5 @@ func (e *examination) sameDirectory(c node.Containerd) {
 	e.add("certs-dir", Fail, fmt.Sprintf("Berth writes to %s, and containerd reads %s", writes, e.certsDir), remedy)
 }
 
-// defaultDir is examined when neither containerd nor a config names one.
+// defaultDir is examined if neither containerd nor a config names a directory.
 const defaultDir = containerdconf.DefaultCertsDir

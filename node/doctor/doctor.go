@@ -1,10 +1,9 @@
-// Package doctor examines a node: will pulls go where the config says, with the
-// credentials that it says, and will that still be so tomorrow.
+// Package doctor examines a node: whether pulls use the mirrors and credentials of the config, and
+// what may prevent that later.
 //
-// What it promises: it changes nothing; it asks nobody but the metadata service
-// and the agent of this machine; a finding holds no secret. Each finding says what was looked
-// at, what is wrong and what to do. Start reading at [Examine], which calls one
-// function for each subject.
+// It changes nothing. It sends requests only to the metadata service and to the agent of this
+// machine. No finding holds a secret. A finding says what was examined, the fault and the remedy.
+// Start reading at [Examine], which calls one function for each subject.
 package doctor
 
 import (
@@ -24,13 +23,13 @@ type Level string
 // The levels.
 const (
 	OK   Level = "ok"   // as it should be, or not needed
-	Warn Level = "warn" // works, and may not tomorrow, or not for everything
+	Warn Level = "warn" // works, but not for everything or may stop
 	Fail Level = "fail" // does not work
 )
 
 // Finding is the result of one check.
 type Finding struct {
-	Name   string `json:"name"` // such as "config-path"
+	Name   string `json:"name"` // of the check, such as "config-path"
 	Level  Level  `json:"level"`
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy,omitempty"`
@@ -39,30 +38,30 @@ type Finding struct {
 // Input is the node that is examined.
 type Input struct {
 	Host node.Host
-	// Config is the RegistryConfig, nil without one; then ConfigErr says why.
+	// Config is the RegistryConfig. If it is nil, ConfigErr is the reason.
 	Config     *config.Config
 	ConfigFile string // as this process names it
-	// ConfigNamed says that somebody named the file: then it has to be there.
+	// ConfigNamed is true if the user named the file. Then a missing file is a failure.
 	ConfigNamed bool
 	ConfigErr   error
 	Warnings    []config.Warning
-	// Getenv reads the environment that the agent runs with, or would.
+	// Getenv reads the environment of this process, which stands for that of the agent.
 	Getenv func(string) string
-	// Sys is the node's /sys as this process can open it; "" when it cannot.
+	// Sys is the node's /sys as this process opens it; "" if it cannot.
 	Sys string
-	// Client asks the metadata service; nil asks with a client that uses no
-	// proxy and waits for two seconds.
+	// Client sends requests to the metadata service. If it is nil, a client without a proxy and
+	// with a timeout of two seconds is used.
 	Client *http.Client
 	Now    func() time.Time
-	// Agent asks the agent of the node; nil where it cannot be reached.
+	// Agent asks the agent of the node; nil if it cannot be reached from here.
 	Agent func(context.Context) (AgentReport, error)
-	// InstallKubelet is why "berth install --kubelet" would refuse the node, nil
-	// when it would not. A nil function is one that knows nothing.
+	// InstallKubelet returns why "berth install --kubelet" would refuse the node, nil if it would
+	// not. It may be nil.
 	InstallKubelet func(context.Context) error
 }
 
-// Examine makes every check. The findings are in the order of a pull: what
-// containerd does, then what kubelet does.
+// Examine runs every check. The findings are in the order of a pull: containerd first, then
+// kubelet.
 func Examine(ctx context.Context, p Input) []Finding {
 	e := &examination{Input: p, inputs: reconcile.Inspect(ctx, p.Host)}
 	e.config()
@@ -79,7 +78,7 @@ func Examine(ctx context.Context, p Input) []Finding {
 	return e.findings
 }
 
-// Worst is the worst level of some findings.
+// Worst returns the worst level of the findings.
 func Worst(findings []Finding) Level {
 	worst := OK
 	for _, f := range findings {
@@ -93,19 +92,19 @@ func Worst(findings []Finding) Level {
 // examination collects the findings.
 type examination struct {
 	Input
-	findings []Finding
-	engine   node.Containerd
-	certsDir string // that is examined, as the node names it
-	inputs   desired.Inputs
-	unread   bool // containerd reads nothing below it
-	served   bool // each ECR registry of the config has a token
+	findings   []Finding
+	engine     node.Containerd
+	certsDir   string // the examined directory, a path on the node
+	inputs     desired.Inputs
+	notRead    bool // containerd does not read it
+	haveTokens bool // each ECR registry of the config has a token
 }
 
 func (e *examination) add(name string, level Level, detail, remedy string) {
 	e.findings = append(e.findings, Finding{name, level, detail, remedy})
 }
 
-// config tells whether there is one.
+// config reports whether the config is valid.
 func (e *examination) config() {
 	const name = "config"
 	switch {
@@ -121,6 +120,6 @@ func (e *examination) config() {
 	case isNotExist(e.ConfigErr):
 		e.add(name, Warn, "there is no "+e.ConfigFile, "write a RegistryConfig there, or name one with --config")
 	default:
-		e.add(name, Fail, e.ConfigErr.Error(), "mend the config; until then the agent keeps the last good state")
+		e.add(name, Fail, e.ConfigErr.Error(), "fix the config; until then the agent keeps the last good state")
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,15 +16,12 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/doctor"
-	"github.com/berth-registry/berth/node/reconcile"
-	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bed makes a node out of a txtar archive: root/, proc/ and sys/, and a config
-// in config.yaml. Files are of mode 0600; those below a directory "open" are
-// readable by all.
+// bed makes a node from a txtar archive: root/, proc/ and sys/, and a config in config.yaml. Files
+// have mode 0600; those below a directory "open" are readable by all.
 func bed(t *testing.T, archive string) doctor.Input {
 	t.Helper()
 	dir := t.TempDir()
@@ -111,7 +106,7 @@ mirrors:
   endpoints: [{url: https://mirror.corp}]
 `
 
-// find gives the findings of a name.
+// find returns the findings of one check.
 func find(all []doctor.Finding, name string) []doctor.Finding {
 	var found []doctor.Finding
 	for _, f := range all {
@@ -153,26 +148,26 @@ func TestExamine(t *testing.T) {
 		},
 		{
 			"kubelet was not restarted", running + kubelet("") + "-- root/etc/systemd/system/kubelet.service --\n[Service]\nExecStart=/usr/bin/kubelet --image-credential-provider-config=/p.yaml\n",
-			"kubelet", doctor.Warn, "runs without the credential provider that its unit names by now", "restart kubelet",
+			"kubelet", doctor.Warn, "was started before its unit named a credential provider", "restart kubelet",
 		},
 		{
 			"another directory", running + strings.Replace(mirrorConfig, "mirrors:", "containerd: {certsDir: /srv/certs.d}\nmirrors:", 1), "certs-dir", doctor.Fail,
 			"Berth writes to /srv/certs.d, and containerd reads /etc/containerd/certs.d", "certsDir: /etc/containerd/certs.d",
 		},
-		{"no directory yet", running, "hosts", doctor.Warn, "is not there yet", "berth apply"},
+		{"no directory yet", running, "hosts", doctor.Warn, "is missing, so no mirror", "berth apply"},
 		{
 			"all is well", running + certs + "docker.io/hosts.toml --\nserver = \"https://a\"\n\n[host]\n" + certs + "_default/hosts.toml --\n[host.\"https://b\"]\n" + certs + "_berth/ca.pem --\n",
 			"hosts", doctor.OK, "reads every directory below /etc/containerd/certs.d (2)", "",
 		},
 		{"read by nobody", "-- root/etc/containerd/config.toml --\nversion = 2\n" + certs + "docker.io/hosts.toml --\n[host]\n", "hosts", doctor.Warn, "containerd does not read it", "config-path"},
-		{"passed over", running + certs + "docker.io/hosts.toml --\nserver = https\n", "hosts", doctor.Fail, "docker.io: containerd passes over hosts.toml", "by hand"},
+		{"passed over", running + certs + "docker.io/hosts.toml --\nserver = https\n", "hosts", doctor.Fail, "docker.io: containerd ignores hosts.toml", "by hand"},
 		{
 			"a certificate that is gone", running + certs + "quay.io/hosts.toml --\n[host.\"https://a\"]\nca = \"gone.pem\"\n",
-			"hosts", doctor.Fail, "every pull from quay.io fails", "in place",
+			"hosts", doctor.Fail, "every pull from quay.io fails", "create the file",
 		},
 		{
 			"a directory that hides _default", running + certs + "quay.io/README --\n" + certs + "_default/hosts.toml --\n[host.\"https://b\"]\n",
-			"hosts", doctor.Warn, "quay.io holds no hosts.toml, and still keeps _default away", "remove the directory",
+			"hosts", doctor.Warn, "quay.io has no hosts.toml, and still keeps containerd from using _default for quay.io", "remove the directory",
 		},
 		{
 			"two spellings", running + certs + "r.corp_5000_/hosts.toml --\n[host]\n" + certs + "r.corp:5000/hosts.toml --\n[host]\n",
@@ -180,9 +175,9 @@ func TestExamine(t *testing.T) {
 		},
 		{
 			"files of mode 0600", running + certs + "docker.io/hosts.toml --\n" + certs + "ghcr.io/hosts.toml --\nserver = \"https://ghcr.io\"\n[header]\nAuthorization = \"Basic not-told\"\n[host]\n" +
-				"-- root/var/lib/berth/provider.json --\n{}\n", "permissions", doctor.OK, "nothing that holds a secret", "",
+				"-- root/var/lib/berth/provider.json --\n{}\n", "permissions", doctor.OK, "no file with a secret can be read", "",
 		},
-		{"no kubelet", running, "kubelet", doctor.OK, "no kubelet was seen", ""},
+		{"no kubelet", running, "kubelet", doctor.OK, "no kubelet was found", ""},
 		{"a kubelet without a provider", running + kubelet(""), "kubelet", doctor.OK, "has no credential provider", ""},
 		{"one flag of two", running + kubelet("--image-credential-provider-config=/p.yaml"), "kubelet", doctor.Fail, "needs both", "set both"},
 		{
@@ -202,18 +197,18 @@ func TestExamine(t *testing.T) {
 			"another provider", running + kubelet(bothFlags) + providerConfig("ecr-credential-provider") + "-- root/bin/ecr-credential-provider --\n#!/bin/sh\n",
 			"kubelet", doctor.OK, "asks ecr-credential-provider by /p.yaml, and not Berth", "",
 		},
-		{"a provider that is gone", running + kubelet(bothFlags) + providerConfig("berth-credential-provider"), "kubelet", doctor.Fail, "/bin/berth-credential-provider: is not there", "before kubelet is restarted"},
+		{"a provider that is gone", running + kubelet(bothFlags) + providerConfig("berth-credential-provider"), "kubelet", doctor.Fail, "/bin/berth-credential-provider: is missing", "before kubelet is restarted"},
 		{"a provider that cannot run", running + kubelet(bothFlags) + providerConfig("x") + "-- root/bin/x --\n", "kubelet", doctor.Fail, "has mode 0600", "restarted"},
-		{"a name that leads elsewhere", running + kubelet(bothFlags) + providerConfig("../x"), "kubelet", doctor.Fail, "without a name", "mend it"},
-		{"no configuration", running + kubelet(bothFlags), "kubelet", doctor.Fail, "p.yaml", "mend it"},
-		{"a configuration of another kind", running + kubelet(bothFlags) + "-- root/p.yaml --\nkind: Pod\n", "kubelet", doctor.Fail, "is no CredentialProviderConfig", "mend it"},
+		{"a name that leads elsewhere", running + kubelet(bothFlags) + providerConfig("../x"), "kubelet", doctor.Fail, "no valid name", "fix it"},
+		{"no configuration", running + kubelet(bothFlags), "kubelet", doctor.Fail, "p.yaml", "fix it"},
+		{"a configuration of another kind", running + kubelet(bothFlags) + "-- root/p.yaml --\nkind: Pod\n", "kubelet", doctor.Fail, "is not a CredentialProviderConfig", "fix it"},
 		{"a directory of configurations", running + kubelet(strings.Replace(bothFlags, "/p.yaml", "/p.d", 1)) + strings.Replace(providerConfig("y"), "root/p.yaml", "root/p.d/10.yaml", 1) + "-- root/bin/y --\n#!\n", "kubelet", doctor.OK, "asks y by /p.d", ""},
 		{"tokens are not needed", running + mirrorConfig, "tokens", doctor.OK, "names no ECR registry", ""},
 		{"no token", running + ecrConfig, "tokens", doctor.Warn, "no valid token for ecr in us-east-1", "berth credentials 111122223333.dkr.ecr.us-east-1.amazonaws.com"},
 		{"no metadata service", running + ecrConfig, "metadata", doctor.Warn, "there is no metadata service", "static keys"},
 		{
 			"no metadata service, and static keys", running + ecrConfig + "ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n",
-			"metadata", doctor.Warn, "there is no metadata service", "the other sources of the config are asked after it",
+			"metadata", doctor.Warn, "there is no metadata service", "the other sources of the config are used after it",
 		},
 		{"no metadata service needed", running + mirrorConfig, "metadata", doctor.OK, "not needed", ""},
 		{"this is EC2", running + "-- sys/class/dmi/id/sys_vendor --\nAmazon EC2\n", "metadata", doctor.OK, "there is no metadata service", ""},
@@ -226,7 +221,7 @@ func TestExamine(t *testing.T) {
 			"the same proxy", strings.Replace(running, "SECRET=not-told", "https_proxy=http://u:not-told@proxy:3128/\nNO_PROXY=a, b", 1) +
 				strings.Replace(mirrorConfig, "mirrors:", "proxy: {httpsProxy: \"http://u:not-told@proxy:3128\", noProxy: \"a,b\"}\nmirrors:", 1), "proxy", doctor.OK, "the same proxy", "",
 		},
-		{"SELinux in force", "-- sys/fs/selinux/enforce --\n1\n", "selinux", doctor.OK, "in force", "spc_t"},
+		{"SELinux in force", "-- sys/fs/selinux/enforce --\n1\n", "selinux", doctor.OK, "enforcing", "spc_t"},
 		{"SELinux permissive", "-- sys/fs/selinux/enforce --\n0\n", "selinux", doctor.OK, "permissive", ""},
 		{"no SELinux", running, "selinux", doctor.OK, "not in use", ""},
 	} {
@@ -248,7 +243,7 @@ func TestExamine(t *testing.T) {
 	}
 }
 
-// TestNamedConfig: a config that somebody named has to be there.
+// A config that the user named must exist.
 func TestNamedConfig(t *testing.T) {
 	p := bed(t, running)
 	p.ConfigNamed = true
@@ -258,7 +253,7 @@ func TestNamedConfig(t *testing.T) {
 	}
 }
 
-// TestNoContainerd: what is not there is not to be wired.
+// A node without containerd gets no advice to wire it.
 func TestNoContainerd(t *testing.T) {
 	for _, f := range doctor.Examine(t.Context(), bed(t, "-- proc/stat --\n"+mirrorConfig)) {
 		if f.Name == "config-path" || strings.Contains(f.Remedy, "install --containerd") {
@@ -351,42 +346,9 @@ registries:
 	}
 }
 
-func TestMetadata(t *testing.T) {
-	for status, level := range map[int]doctor.Level{200: doctor.OK, 403: doctor.Warn, 404: doctor.Warn} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodPut || r.URL.Path != "/latest/api/token" || r.Header.Get("X-aws-ec2-metadata-token-ttl-seconds") == "" {
-				t.Errorf("%s %s", r.Method, r.URL.Path)
-			}
-			w.WriteHeader(status)
-			w.Write([]byte("not-told"))
-		}))
-		p := bed(t, running+ecrConfig)
-		p.Getenv = func(name string) string {
-			return map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL + "/"}[name]
-		}
-		if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || found[0].Level != level {
-			t.Errorf("%d: %+v", status, found)
-		}
-		server.Close()
-	}
-	// One that takes the connection and says nothing.
-	release := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
-	defer server.Close()
-	defer close(release)
-	p := bed(t, running+ecrConfig)
-	p.Client = &http.Client{Timeout: 50 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
-	p.Getenv = func(name string) string {
-		return map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL}[name]
-	}
-	if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || !strings.Contains(found[0].Remedy, "hop limit") {
-		t.Errorf("%+v", found)
-	}
-}
-
 func TestK3sHasItsKubeletInside(t *testing.T) {
 	p := bed(t, "-- root/var/lib/rancher/k3s/agent/etc/containerd/config.toml --\nversion = 2\n-- root/var/lib/rancher/credentialprovider/config.yaml --\nkind: CredentialProviderConfig\nproviders: [{name: p}]\n")
-	if found := find(doctor.Examine(t.Context(), p), "kubelet"); len(found) != 1 || found[0].Level != doctor.Fail || !strings.Contains(found[0].Detail, "/var/lib/rancher/credentialprovider/bin/p: is not there") {
+	if found := find(doctor.Examine(t.Context(), p), "kubelet"); len(found) != 1 || found[0].Level != doctor.Fail || !strings.Contains(found[0].Detail, "/var/lib/rancher/credentialprovider/bin/p: is missing") {
 		t.Errorf("%+v", found)
 	}
 }
@@ -424,86 +386,12 @@ func TestWorst(t *testing.T) {
 	}
 }
 
-// The agent's report is among the findings, except for what another check reports.
-func TestAgent(t *testing.T) {
-	down := doctor.Alarm{Name: "MirrorDown", Subject: "docker.io https://m.corp", Message: "m.corp does not answer\nsince noon\n", URL: "https://docs.corp#mirrordown"}
-	notRead := doctor.Alarm{Name: "FilesNotRead", Critical: true}
-	for name, c := range map[string]struct {
-		report     doctor.AgentReport
-		err        error
-		level      doctor.Level
-		detail, do string
-		mirrors    string
-	}{
-		"no alarm": {
-			doctor.AgentReport{Summary: "converged; 3 files", Ready: true, Up: 2, NotProbed: 1}, nil,
-			doctor.OK, "converged; 3 files", "", "none is known to be down: 2 up, 1 not probed",
-		},
-		"no answer": {doctor.AgentReport{}, errors.New("no agent answers at 127.0.0.1:9474"), doctor.Warn, "no agent answers at 127.0.0.1:9474", "start it", ""},
-		"a warning": {
-			doctor.AgentReport{Ready: true, Alarms: []doctor.Alarm{down, notRead}, Up: 1, Down: 1}, nil,
-			doctor.Warn, "MirrorDown: docker.io https://m.corp: m.corp does not answer; since noon", "https://docs.corp#mirrordown", "",
-		},
-		"a critical alarm": {
-			doctor.AgentReport{Ready: true, Alarms: []doctor.Alarm{{Name: "ConvergeFailing", Message: "no space left", Critical: true}}}, nil,
-			doctor.Fail, "ConvergeFailing: no space left", "", "",
-		},
-		"files that are not read": {doctor.AgentReport{Summary: "1 alarm", Ready: true, Alarms: []doctor.Alarm{notRead}}, nil, doctor.OK, "it runs, and is ready", "", ""},
-		"starting":                {doctor.AgentReport{Reasons: []string{"a", "b"}}, nil, doctor.Warn, "it is not ready: a; b", "see berth status", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := bed(t, running)
-			p.Agent = func(context.Context) (doctor.AgentReport, error) { return c.report, c.err }
-			all := doctor.Examine(t.Context(), p)
-			found := find(all, "agent")
-			if len(found) != 1 || found[0].Level != c.level || found[0].Detail != c.detail || !strings.HasPrefix(found[0].Remedy, c.do) {
-				t.Errorf("%+v", found)
-			}
-			var mirrors string
-			for _, f := range find(all, "mirrors") {
-				mirrors += f.Detail
-			}
-			if mirrors != c.mirrors {
-				t.Errorf("mirrors: %q", mirrors)
-			}
-		})
-	}
-}
-
-// Advice that install would refuse is not given: what it says is.
+// If install would refuse, the remedy is its reason and not the advice to run it.
 func TestInstallKubeletThatRefuses(t *testing.T) {
 	p := bed(t, running+kubelet("")+tokenConfig)
 	p.InstallKubelet = func(context.Context) error { return errors.New("k0s starts kubelet: put it there by hand") }
 	found := find(doctor.Examine(t.Context(), p), "kubelet")
 	if len(found) != 1 || found[0].Remedy != "k0s starts kubelet: put it there by hand" {
-		t.Errorf("%+v", found)
-	}
-}
-
-// Tokens that static keys gave make the metadata service unneeded.
-func TestMetadataIsNotNeeded(t *testing.T) {
-	aws, err := fakeaws.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer aws.Close()
-	for _, e := range aws.Env() {
-		name, value, _ := strings.Cut(e, "=")
-		t.Setenv(name, value)
-	}
-	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
-	aws.AddKey(fakeaws.Key{ID: "AKIAX", Secret: "not-told"})
-	p := bed(t, running+ecrConfig+"ecr: {credentials: [{instanceProfile: {}}, {static: {accessKeyID: AKIAX, secretAccessKey: not-told}}]}\n")
-	p.Getenv = os.Getenv
-	m, err := reconcile.Open(p.Host.Root.Path("/"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if _, err := m.Apply(t.Context(), p.Config, nil); err != nil {
-		t.Fatal(err)
-	}
-	if found := find(doctor.Examine(t.Context(), p), "metadata"); len(found) != 1 || found[0].Level != doctor.OK || found[0].Remedy != "" {
 		t.Errorf("%+v", found)
 	}
 }

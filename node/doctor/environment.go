@@ -10,9 +10,9 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// proxy compares containerd's proxy with the one that the prober uses: without
-// it every mirror behind it looks dead, and with one that containerd has not,
-// none does.
+// proxy compares the proxy of containerd with that of the agent's prober. If only containerd has
+// one, every mirror behind it looks down to the prober; if only the prober has one, mirrors look up
+// that containerd cannot reach.
 func (e *examination) proxy() {
 	const name = "proxy"
 	if e.engine.PID == 0 {
@@ -53,13 +53,13 @@ func (e *examination) proxy() {
 	}
 }
 
-// list gives the names of a no_proxy without the spaces between them.
+// list returns a no_proxy without the spaces between its names.
 func list(s string) string {
 	fields := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 	return strings.Join(fields, ",")
 }
 
-// selinux tells whether it is in force.
+// selinux reports whether SELinux is enforcing.
 func (e *examination) selinux() {
 	const name = "selinux"
 	raw, err := []byte(nil), error(nil)
@@ -72,8 +72,8 @@ func (e *examination) selinux() {
 	case err != nil:
 		e.add(name, Warn, err.Error(), "run this as root")
 	case strings.TrimSpace(string(raw)) == "1":
-		e.add(name, OK, "in force: Berth may write below /etc/containerd when it runs as a service of the host, and not in a confined container",
-			"for the chart set seLinuxOptions to a type that may, such as spc_t")
+		e.add(name, OK, "enforcing: Berth may write below /etc/containerd as a service of the host, but not in a confined container",
+			"for the chart, set seLinuxOptions to a type that may write there, such as spc_t")
 	default:
 		e.add(name, OK, "permissive", "")
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// kubelet looks at its credential providers. With an invalid configuration, or
-// without one of the programs, kubelet does not start.
+// kubelet checks kubelet's credential providers. kubelet does not start with an invalid
+// configuration, or if the program of a provider is missing.
 func (e *examination) kubelet(ctx context.Context) {
 	const name = "kubelet"
 	k, found, err := node.FindKubelet(e.Host)
@@ -25,12 +25,12 @@ func (e *examination) kubelet(ctx context.Context) {
 	case !found:
 		k = e.builtInKubelet()
 		if k.ProviderConfig == "" {
-			e.add(name, OK, "no kubelet was seen here; nothing of it is needed for credentials in headers", "")
+			e.add(name, OK, "no kubelet was found here; credentials in headers do not need it", "")
 			return
 		}
 	case k.ProviderConfig == "" && k.ProviderDir == "":
 		if k.UnitNamesProvider(e.Host) {
-			e.add(name, Warn, "kubelet runs without the credential provider that its unit names by now", node.Restart(k.Unit, "kubelet"))
+			e.add(name, Warn, "kubelet was started before its unit named a credential provider", node.Restart(k.Unit, "kubelet"))
 			return
 		}
 		if lacks := e.unasked(nil); len(lacks) > 0 {
@@ -46,11 +46,11 @@ func (e *examination) kubelet(ctx context.Context) {
 	}
 	providers, err := node.ReadProviders(e.Host.Root, k.ProviderConfig)
 	if err != nil {
-		e.add(name, Fail, err.Error(), "mend it; kubelet does not start with it")
+		e.add(name, Fail, err.Error(), "fix it; kubelet does not start with it")
 		return
 	}
 	if changed := k.ChangedSince(e.Host); len(changed) > 0 {
-		e.add(name, Warn, fmt.Sprintf("%s was changed after kubelet was started, and is read only then; what is told of it here may not be in effect",
+		e.add(name, Warn, fmt.Sprintf("%s was changed after kubelet was started, and is read only then; what is reported here may not be in effect",
 			strings.Join(changed, ", ")), node.Restart(k.Unit, "kubelet"))
 	}
 	var programs []string
@@ -62,7 +62,7 @@ func (e *examination) kubelet(ctx context.Context) {
 		if err == nil {
 			var info os.FileInfo
 			if info, err = os.Stat(real); err == nil && info.Mode()&0o111 == 0 {
-				err = fmt.Errorf("has mode %04o, which nobody can run", info.Mode().Perm())
+				err = fmt.Errorf("has mode %04o, which is not executable", info.Mode().Perm())
 			}
 		}
 		if err != nil {
@@ -79,10 +79,10 @@ func (e *examination) kubelet(ctx context.Context) {
 		e.add(name, OK, fmt.Sprintf("kubelet asks %s, by %s", providerconfig.Provider, k.ProviderConfig), "")
 		return
 	}
-	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers need nothing of it", strings.Join(programs, ", "), k.ProviderConfig), "")
+	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers do not need it", strings.Join(programs, ", "), k.ProviderConfig), "")
 }
 
-// installKubelet is advice to install, or what install would say against it.
+// installKubelet returns the advice to run install, or the reason why install would refuse.
 func (e *examination) installKubelet(ctx context.Context, advice string) string {
 	if e.InstallKubelet != nil {
 		if err := e.InstallKubelet(ctx); err != nil {
@@ -92,8 +92,8 @@ func (e *examination) installKubelet(ctx context.Context, advice string) string 
 	return advice
 }
 
-// unasked lists the registries of the config whose login only kubelet can pass,
-// and about which it does not ask our provider.
+// unasked lists the registries of the config whose login only kubelet can pass, and about which
+// kubelet does not ask Berth's provider.
 func (e *examination) unasked(providers []node.Provider) []string {
 	if e.Config == nil {
 		return nil
@@ -105,12 +105,12 @@ func (e *examination) unasked(providers []node.Provider) []string {
 
 func errText(err error) string {
 	if isNotExist(err) {
-		return "is not there"
+		return "is missing"
 	}
 	return err.Error()
 }
 
-// builtInKubelet: k3s and RKE2 have theirs inside, and take a provider from here
+// builtInKubelet is the kubelet inside k3s and RKE2, which reads providers from a fixed directory
 // without a flag.
 func (e *examination) builtInKubelet() node.Kubelet {
 	const dir = "/var/lib/rancher/credentialprovider"

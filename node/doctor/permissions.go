@@ -7,11 +7,11 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 )
 
-// permissions looks at what holds secrets.
+// permissions checks the modes of files that hold secrets.
 func (e *examination) permissions() {
 	const name = "permissions"
 	before := len(e.findings)
-	// Names in the config are those of this process; the others are the node's.
+	// Paths in the config are those of this process; the other paths are those of the node.
 	var files []string
 	if e.Config != nil {
 		for _, r := range e.Config.Registries {
@@ -48,6 +48,6 @@ func (e *examination) permissions() {
 		}
 	}
 	if len(e.findings) == before {
-		e.add(name, OK, "nothing that holds a secret can be read by others", "")
+		e.add(name, OK, "no file with a secret can be read by other users", "")
 	}
 }

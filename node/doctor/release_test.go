@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/node/doctor"
 )
 
-// Doctor speaks of a hosts.toml as the release that runs reads it, and for each
-// release where that one is not known.
+// A hosts.toml is judged as the running release reads it; if the release is unknown, as each
+// release does.
 func TestReleaseThatRuns(t *testing.T) {
 	const (
 		certs   = "-- root/etc/containerd/certs.d/quay.io/hosts.toml --\n"
@@ -18,12 +18,12 @@ func TestReleaseThatRuns(t *testing.T) {
 		noTable = certs + "server = \"https://a\"\n"
 	)
 	for name, c := range map[string]struct {
-		file, version string // "" is not known
+		file, version string // "" is unknown
 		level         doctor.Level
 		says          string
 	}{
 		"read by 1.7":        {bom, "containerd v1.7.28", doctor.OK, "reads every directory below /etc/containerd/certs.d (1)"},
-		"passed over by 2.4": {bom, "containerd v2.4.2", doctor.Fail, "passes over hosts.toml"},
+		"passed over by 2.4": {bom, "containerd v2.4.2", doctor.Fail, "ignores hosts.toml"},
 		"not known":          {bom, "", doctor.Warn, "containerd 1.6 to 1.7 asks https://a/v2, https://quay.io/v2; containerd 2.0.0 and later ignores the file"},
 		"alike for all":      {certs + "[host.\"https://a\"]\n", "", doctor.OK, "reads every directory"},
 		"crash of 1.7":       {plain, "containerd v1.7.28", doctor.Fail, "at each pull from quay.io, containerd crashes"},

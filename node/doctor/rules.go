@@ -7,11 +7,11 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 )
 
-// someECR stands for the images of ECR that no directory is for.
+// someECR stands for ECR images for whose registry there is no directory.
 const someECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 
-// rules tells whether the credential provider withholds credentials because its
-// rules were made for other files than containerd finds, as the provider does.
+// rules reports if the credential provider withholds credentials because containerd finds other
+// files than its rules were made for. It makes the provider's own comparison.
 func (e *examination) rules() {
 	const name = "rules"
 	file, err := e.Host.Root.Resolve(credprovider.RulesFile)
@@ -31,7 +31,7 @@ func (e *examination) rules() {
 			registries = append(registries, d.Upstream)
 		}
 	}
-	paths := []string{"x"} // and those for which there is a login
+	paths := []string{"x"} // and the paths that have a login
 	for _, l := range slices.Concat(rules.Registries, rules.DockerConfig) {
 		if l.Path != "" && !slices.Contains(paths, l.Path) {
 			paths = append(paths, l.Path)
@@ -53,6 +53,6 @@ func (e *examination) rules() {
 	case rules.Missing:
 		e.add(name, OK, "the credential provider has no rules, and no hosts.toml decides about images of ECR", "")
 	default:
-		e.add(name, OK, "the credential provider's rules are for the files that are there", "")
+		e.add(name, OK, "the credential provider's rules fit the files", "")
 	}
 }

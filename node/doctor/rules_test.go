@@ -12,8 +12,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// TestRules: doctor says what the provider would say, also of a registry that
-// has a login for a path only.
+// doctor reports what the provider would, also for a registry that has a login for a path only.
 func TestRules(t *testing.T) {
 	const evil = "etc/containerd/certs.d/ghcr.io/hosts.toml"
 	for name, c := range map[string]struct {
@@ -24,7 +23,7 @@ func TestRules(t *testing.T) {
 	}{
 		"none":             {"", nil, OK, "has no rules"},
 		"none, and one":    {"", []string{"etc/containerd/certs.d/_default/hosts.toml"}, Warn, "there are no rules that know it"},
-		"as it was":        {`{"version":1,"certsDir":"/etc/containerd/certs.d"}`, nil, OK, "are for the files that are there"},
+		"as it was":        {`{"version":1,"certsDir":"/etc/containerd/certs.d"}`, nil, OK, "fit the files"},
 		"_default came":    {`{"version":1,"certsDir":"/etc/containerd/certs.d"}`, []string{"etc/containerd/certs.d/_default/hosts.toml"}, Warn, "run: berth apply"},
 		"a path's login":   {`{"version":1,"certsDir":"/etc/containerd/certs.d","registries":[{"host":"ghcr.io","path":"team","username":"u","password":"canary"}],"directories":[{"upstream":"ghcr.io","hosts":[{"host":"ghcr.io"}],"files":["sha256:x"]}]}`, []string{evil}, Warn, "ghcr.io/hosts.toml is not as it was"},
 		"no rules of ours": {"canary", nil, Fail, "gives nothing"},

@@ -13,7 +13,7 @@ import (
 
 const daemonContainerd = "containerd"
 
-// errNoContainerd is the reason where there is nothing to wire.
+// errNoContainerd: the node has no containerd to wire.
 var errNoContainerd = errors.New("no containerd was found: no process, no service, no configuration; install it first, or run this where it runs")
 
 // installContainerd plans the wiring of containerd.
@@ -25,11 +25,11 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 		return s
 	}
 	s.Found = append(s.Found, checkContainerd(c))
-	wish := in.o.CertsDir
-	if c.Verdict.Honoured || wish == containerdconf.DefaultCertsDir {
-		wish = "" // what is set, or what the distribution has, is as good
+	certsDir := in.o.CertsDir
+	if c.Verdict.Honoured || certsDir == containerdconf.DefaultCertsDir {
+		certsDir = "" // keep the configured directory, or use that of the distribution
 	}
-	w, err := node.Wire(c, node.Options{CertsDir: wish, DropMirrors: in.o.DropMirrors})
+	w, err := node.Wire(c, node.Options{CertsDir: certsDir, DropMirrors: in.o.DropMirrors})
 	if err != nil {
 		s.Err = err
 		return s
@@ -49,12 +49,12 @@ func (in *Installer) installContainerd(ctx context.Context) Section {
 		return s
 	case len(w.Files) == 0 && !due:
 		s.Found = append(s.Found, fmt.Sprintf("hosts.toml files are read from %s already; there is nothing to do", w.CertsDir))
-		if note := in.older(c); note != "" {
+		if note := in.notLoaded(c); note != "" {
 			s.Notes = append(s.Notes, note)
 		}
 		return s
 	case len(w.Files) == 0:
-		s.Found = append(s.Found, "an earlier run was stopped before containerd was restarted and looked after")
+		s.Found = append(s.Found, "an earlier run was stopped before containerd was restarted and checked")
 	}
 	for _, f := range w.Files {
 		s.Changes = append(s.Changes, shownChange(f))
@@ -81,7 +81,7 @@ func checkContainerd(c node.Containerd) string {
 	return text + ", " + c.Configured()
 }
 
-// shownChange is how a change of the configuration is shown.
+// shownChange converts a change of the configuration for display.
 func shownChange(f containerdconf.FileChange) Change {
 	what := "change"
 	if f.Before == nil {
@@ -90,9 +90,9 @@ func shownChange(f containerdconf.FileChange) Change {
 	return Change{Path: f.Path, What: what, Before: f.Before, After: f.After, Foreign: !f.DropIn}
 }
 
-// restartOf finds out whether containerd has to be restarted, and by whom. due
-// says that it is so because of an earlier run. A nil Restart needs none, or
-// leaves it to others.
+// restartOf finds out whether containerd must be restarted, and which unit does it. due is true if
+// an earlier run left the restart to do. r is nil if no restart is needed, or if this run must not
+// do it.
 func (in *Installer) restartOf(ctx context.Context, c node.Containerd, changes bool) (r *Restart, due bool, err error) {
 	noted, ok := in.journal.RestartPending[daemonContainerd]
 	state, asked := in.state(ctx, c.Unit)
@@ -112,7 +112,7 @@ func (in *Installer) restartOf(ctx context.Context, c node.Containerd, changes b
 	}
 	r = &Restart{
 		Unit: c.Unit, Why: "containerd reads its configuration only when it starts",
-		Means: "running containers live on; image pulls and new pods wait for seconds",
+		Means: "running containers keep running; image pulls and new pods wait for some seconds",
 	}
 	switch {
 	case c.Layout == node.K0s && changes:
@@ -120,7 +120,7 @@ func (in *Installer) restartOf(ctx context.Context, c node.Containerd, changes b
 		r.Why = "k0s restarts containerd by itself when its configuration changes"
 	case asked && c.Unit != "":
 	case in.o.Services == nil:
-		err = fmt.Errorf("containerd runs (process %d), and no systemd that could restart it; add --no-restart, and restart it yourself", c.PID)
+		err = fmt.Errorf("containerd runs (process %d), and there is no systemd to restart it; add --no-restart, and restart it yourself", c.PID)
 	default:
 		err = fmt.Errorf("containerd runs (process %d), and not as a service of systemd; add --no-restart, and restart it yourself", c.PID)
 	}
@@ -134,16 +134,16 @@ func (in *Installer) noRestartNote(c node.Containerd) string {
 	return "containerd does not run here; it takes effect when it starts"
 }
 
-// older says that the running containerd may not know what lies there, of which
-// nothing is ours.
-func (in *Installer) older(c node.Containerd) string {
+// notLoaded warns that the running containerd may not have read files that are on the node and that
+// Berth did not write.
+func (in *Installer) notLoaded(c node.Containerd) string {
 	if changed := node.ChangedSince(in.host, c); len(changed) > 0 {
-		return fmt.Sprintf("%s was changed after containerd was started; unless it was restarted since in its place, restart it", changed[0])
+		return fmt.Sprintf("%s was changed after containerd was started; restart containerd, unless that was done since", changed[0])
 	}
 	return ""
 }
 
-// wire writes what was shown, restarts containerd and looks after it.
+// wire writes the files of the plan, restarts containerd and checks that it becomes ready.
 func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdconf.Wiring, r *Restart) error {
 	known, err := in.recorded(scopeContainerd)
 	if err != nil {
@@ -153,14 +153,14 @@ func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdco
 	now := in.identity(ctx, c.Unit, c.PID)
 	if len(w.Files) > 0 {
 		if err := in.writeContainerd(ctx, w, now); err != nil {
-			return in.unchanged(ctx, err, before, w, len(known) == 0)
+			return in.giveUp(ctx, err, before, w, len(known) == 0)
 		}
 	}
 	if r == nil {
 		if c.PID == 0 && !in.o.NoRestart {
 			return in.restartDone(daemonContainerd)
 		}
-		return nil // the note stays until it was restarted
+		return nil // the journal keeps the pending restart
 	}
 	err = in.restartContainerd(ctx, c, r, w.Verdict.ConfigPath, now)
 	if err == nil {
@@ -168,14 +168,15 @@ func (in *Installer) wire(ctx context.Context, c node.Containerd, w containerdco
 		return in.restartDone(daemonContainerd)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w; the files are written, run it again to go on", err)
+		return fmt.Errorf("%w; the files are written, run it again to continue", err)
 	}
 	return in.rollback(ctx, err, c, r, func(ctx context.Context) error {
 		return in.revert(ctx, before, w, len(known) == 0 || len(w.Files) == 0)
 	})
 }
 
-// writeContainerd writes the files of a wiring, what must be known of them first.
+// writeContainerd writes the files of a wiring. Before that it writes to the journal what a later
+// run needs to know about them.
 func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wiring, now identity) error {
 	var files []wanted
 	for _, f := range w.Files {
@@ -200,16 +201,16 @@ func (in *Installer) writeContainerd(ctx context.Context, w containerdconf.Wirin
 	return in.write(ctx, files...)
 }
 
-// unchanged gives up a write that failed: what was written goes back.
-func (in *Installer) unchanged(ctx context.Context, cause error, before journal, w containerdconf.Wiring, first bool) error {
+// giveUp gives up after a write that failed: it puts the written files back.
+func (in *Installer) giveUp(ctx context.Context, cause error, before journal, w containerdconf.Wiring, first bool) error {
 	if ctx.Err() != nil {
 		return cause
 	}
 	return errors.Join(cause, in.revert(ctx, before, w, first))
 }
 
-// revert puts the files of a wiring back as they were before this run; first
-// says that nothing was ours before it.
+// revert puts the files of a wiring back as they were before this run. first is true if Berth had
+// no file there before it.
 func (in *Installer) revert(ctx context.Context, before journal, w containerdconf.Wiring, first bool) error {
 	if first {
 		all, err := in.undo(scopeContainerd)
@@ -241,8 +242,8 @@ func (in *Installer) revert(ctx context.Context, before journal, w containerdcon
 	return in.save()
 }
 
-// restartContainerd restarts containerd, or waits until that is done, and then
-// until it is ready.
+// restartContainerd restarts containerd, or waits until another program has restarted it, and then
+// waits until it is ready.
 func (in *Installer) restartContainerd(ctx context.Context, c node.Containerd, r *Restart, configPath string, before identity) error {
 	if r.Unit == "" {
 		return in.awaitRuntime(ctx, c, configPath, func() bool {
@@ -260,8 +261,7 @@ func (in *Installer) restartContainerd(ctx context.Context, c node.Containerd, r
 	return in.awaitRuntime(ctx, c, configPath, nil)
 }
 
-// rollback undoes what a restart did not survive, restarts once more, and tells
-// both errors.
+// rollback undoes the changes after a failed restart, restarts once more, and returns both errors.
 func (in *Installer) rollback(ctx context.Context, cause error, c node.Containerd, r *Restart, revert func(context.Context) error) error {
 	in.say("it failed: %v", cause)
 	in.say("putting everything back")
@@ -277,14 +277,14 @@ func (in *Installer) rollback(ctx context.Context, cause error, c node.Container
 	return &RollbackError{Cause: cause}
 }
 
-// RollbackError is a change that did not work out and was taken back.
+// RollbackError: a change failed and was undone.
 type RollbackError struct {
 	Cause error
-	// Err is what went wrong with taking it back; nil if all is as before.
+	// Err is the error of undoing it; nil if everything is as before.
 	Err error
 }
 
-// Error tells both.
+// Error has both errors.
 func (e *RollbackError) Error() string {
 	if e.Err == nil {
 		return fmt.Sprintf("%v; everything was put back, and it runs as before", e.Cause)
@@ -292,7 +292,7 @@ func (e *RollbackError) Error() string {
 	return fmt.Sprintf("%v; putting it back failed too: %v", e.Cause, e.Err)
 }
 
-// Unwrap gives both errors.
+// Unwrap returns both errors.
 func (e *RollbackError) Unwrap() []error {
 	if e.Err == nil {
 		return []error{e.Cause}

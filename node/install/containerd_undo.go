@@ -9,12 +9,12 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// removal is the change that takes a file of ours away.
+// removal is the change that removes a file of Berth.
 func removal(o managedfile.Observed) []managedfile.Change {
 	return []managedfile.Change{{Action: managedfile.Remove, Path: o.Path, Before: o}}
 }
 
-// uninstallContainerd plans how containerd becomes as it was.
+// uninstallContainerd plans how to undo the wiring of containerd.
 func (in *Installer) uninstallContainerd(ctx context.Context) Section {
 	c := in.engine
 	s := Section{Name: daemonContainerd}
@@ -35,7 +35,7 @@ func (in *Installer) uninstallContainerd(ctx context.Context) Section {
 	}
 	s.Found = append(s.Found, checkContainerd(c))
 	if n := in.hostsFiles(c); n > 0 {
-		s.Notes = append(s.Notes, fmt.Sprintf("hosts.toml files of Berth that nothing reads afterwards, below %s: %d; \"berth restore\" puts that directory back", c.CertsDir(), n))
+		s.Notes = append(s.Notes, fmt.Sprintf("hosts.toml files of Berth below %s that will not be read any more: %d; \"berth restore\" puts that directory back", c.CertsDir(), n))
 	}
 	if s.Restart = r; r == nil && len(all) == 0 {
 		s.Notes = append(s.Notes, "containerd is still to be restarted")
@@ -48,7 +48,7 @@ func (in *Installer) uninstallContainerd(ctx context.Context) Section {
 	return s
 }
 
-// hostsFiles counts the hosts.toml files of ours that containerd reads now.
+// hostsFiles counts the hosts.toml files of Berth that containerd reads now.
 func (in *Installer) hostsFiles(c node.Containerd) int {
 	if c.CertsDir() == "" {
 		return 0
@@ -63,8 +63,8 @@ func (in *Installer) hostsFiles(c node.Containerd) int {
 	return n
 }
 
-// unwire undoes the wiring of containerd, restarts it and looks after it.
-func (in *Installer) unwire(ctx context.Context, c node.Containerd, all []undoing, r *Restart) error {
+// unwire undoes the wiring of containerd, restarts it and checks that it becomes ready.
+func (in *Installer) unwire(ctx context.Context, c node.Containerd, all []undoStep, r *Restart) error {
 	now := in.identity(ctx, c.Unit, c.PID)
 	if len(all) > 0 {
 		if r != nil {

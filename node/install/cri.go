@@ -17,32 +17,32 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// Runtime is a container runtime that is asked over the CRI.
+// Runtime is a container runtime that answers CRI requests.
 type Runtime interface {
-	// Status tells how it is. The error matches [ErrNoCRI] when the daemon
-	// answers and its CRI plugin is not there.
+	// Status asks for its state. The error matches [ErrNoCRI] if the daemon answers and its CRI
+	// plugin is missing.
 	Status(ctx context.Context) (RuntimeStatus, error)
 	Close() error
 }
 
-// RuntimeStatus is what a runtime says of itself.
+// RuntimeStatus is the state of a runtime.
 type RuntimeStatus struct {
 	Ready   bool
 	Reason  string // why it is not ready
 	Version string
-	// ConfigPath is the config_path that it runs with, and Told says that it
-	// tells: containerd 1.x does, 2.x does not.
+	// ConfigPath is the config_path that it runs with. Reported is false if the runtime does not report
+	// it: containerd 1.x does, 2.x does not.
 	ConfigPath string
 	Reported   bool
 }
 
-// ErrNoCRI says that a containerd runs without its CRI plugin.
+// ErrNoCRI: containerd runs without its CRI plugin.
 var ErrNoCRI = errors.New("containerd answers, but its CRI plugin did not load")
 
-// criTimeout is how long one request may take.
+// criTimeout limits one request.
 const criTimeout = 10 * time.Second
 
-// DialRuntime gives access to the runtime at a socket. It does not wait for it.
+// DialRuntime connects to the runtime at a socket. It does not wait for the connection.
 func DialRuntime(socket string) (Runtime, error) {
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -114,8 +114,8 @@ func (in *Installer) status(ctx context.Context, c node.Containerd) (RuntimeStat
 	return r.Status(ctx)
 }
 
-// socketOf is where a containerd listens: as its command line says, else its
-// configuration, else where it always does.
+// socketOf is containerd's socket: that of its command line, else of its configuration, else the
+// default.
 func socketOf(c node.Containerd) string {
 	if c.Socket != "" {
 		return c.Socket
@@ -138,13 +138,13 @@ func socketOf(c node.Containerd) string {
 	return "/run/containerd/containerd.sock"
 }
 
-// poll is how often a daemon is asked whether it is ready.
+// poll is the interval at which a daemon is asked whether it is ready.
 const poll = 100 * time.Millisecond
 
-// awaitRuntime waits until containerd is ready, with the directory that it is
-// to have if it tells. restarted says whether this is the new one already.
+// awaitRuntime waits until containerd is ready and, if it reports its directory, has the right one.
+// restarted reports whether the new process answers already.
 func (in *Installer) awaitRuntime(ctx context.Context, c node.Containerd, configPath string, restarted func() bool) error {
-	limited, cancel := context.WithTimeout(ctx, in.o.Patience)
+	limited, cancel := context.WithTimeout(ctx, in.o.ReadyTimeout)
 	defer cancel()
 	last := errors.New("it was not restarted")
 	for {
@@ -152,7 +152,7 @@ func (in *Installer) awaitRuntime(ctx context.Context, c node.Containerd, config
 			s, err := in.status(limited, c)
 			switch {
 			case errors.Is(err, ErrNoCRI):
-				return fmt.Errorf("%w; its log tells why", err)
+				return fmt.Errorf("%w; see its log", err)
 			case err != nil:
 				if limited.Err() == nil {
 					last = err
@@ -170,7 +170,7 @@ func (in *Installer) awaitRuntime(ctx context.Context, c node.Containerd, config
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("containerd was not ready within %v: %w", in.o.Patience, last)
+			return fmt.Errorf("containerd was not ready within %v: %w", in.o.ReadyTimeout, last)
 		case <-time.After(poll):
 		}
 	}

@@ -9,20 +9,20 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// edit is what we changed in a file of somebody else, so that it can be taken
-// out of whatever the file has become.
+// edit is a change that Berth made in a foreign file. It is kept so that the change can be undone
+// even if the file was edited later.
 type edit struct {
-	// Keys are the TOML keys that were set, and Provider says that an entry was
-	// added to a CredentialProviderConfig.
+	// Keys are the TOML keys that were set. Provider is true if an entry was added to a
+	// CredentialProviderConfig.
 	Keys     []key `json:"keys,omitempty"`
 	Provider bool  `json:"provider,omitempty"`
-	// From and To are the SHA-256 of the file before and after, From empty when
-	// it was not there. Exact says that what was there at From is what comes
-	// back, so that a file which is still at To is put back byte for byte.
+	// From and To are the SHA-256 of the file before and after the change; From is empty if the
+	// file was missing. Exact is true if the kept original is the file at From: a file that is
+	// still at To is then put back byte for byte.
 	From  string `json:"from,omitempty"`
 	To    string `json:"to"`
 	Exact bool   `json:"exact"`
-	// Lossy says that more was changed than Keys, at somebody's request.
+	// Lossy is true if more than Keys was changed, at the request of the user.
 	Lossy bool `json:"lossy,omitempty"`
 }
 
@@ -30,17 +30,17 @@ type edit struct {
 type key struct {
 	Path  []string `json:"path"`
 	Value string   `json:"value"`
-	// Before is what it was, nil when it was not there.
+	// Before is its value before the change, nil if it was missing.
 	Before *string `json:"before,omitempty"`
-	// There is how many of the tables on the way to it were there.
+	// There is the number of tables on its path that existed before.
 	There int `json:"there"`
 }
 
-// errMixed says that a change cannot be taken out any more.
-var errMixed = errors.New("what berth changed cannot be told from the rest any more")
+// errMixed: the change can no longer be undone.
+var errMixed = errors.New("berth's change cannot be separated from the edits any more")
 
-// undo takes the change out of content. Content in which there is nothing of it
-// is given as it is.
+// undo removes the change from content. If content has nothing of the change, it is returned as it
+// is.
 func (e edit) undo(content []byte) ([]byte, error) {
 	switch {
 	case e.Provider:
@@ -55,20 +55,20 @@ func (e edit) undo(content []byte) ([]byte, error) {
 	for _, k := range e.Keys {
 		f := doc.Field(k.Path...)
 		if f == nil || f.Value.Text != k.Value {
-			continue // somebody has decided otherwise since
+			continue // it was changed since
 		}
 		if doc, err = k.undo(doc); err != nil {
 			return nil, errors.Join(errMixed, err)
 		}
 	}
 	if left := doc.Values(); e.From == "" && len(left) == 1 && left["version"] != nil {
-		return nil, nil // of a file that was not there only our own line is left
+		return nil, nil // the file was missing before, and only our line is left
 	}
 	return doc.Bytes(), nil
 }
 
-// undo gives a document with the key as it was, and without the tables that came
-// with it if they are empty.
+// undo returns the document with the key as it was, and without the tables that were added with the
+// key if they are empty now.
 func (k key) undo(doc *tomldoc.Document) (*tomldoc.Document, error) {
 	if k.Before != nil {
 		data, err := doc.Set(*k.Before, k.Path...)
@@ -92,8 +92,8 @@ func (k key) undo(doc *tomldoc.Document) (*tomldoc.Document, error) {
 	return doc, nil
 }
 
-// earlier gives the edit of a file that an earlier run made; nil when there is
-// none, or when that run was killed before it came to it.
+// earlier returns the edit of a file by an earlier run; nil if there is none, or if that run was
+// killed before it wrote the file.
 func (in *Installer) earlier(name string, now []byte) *edit {
 	e, ok := in.journal.Edits[name]
 	if !ok || now == nil && e.From == "" || now != nil && e.From == hash(now) {
@@ -102,8 +102,8 @@ func (in *Installer) earlier(name string, now []byte) *edit {
 	return &e
 }
 
-// editOf describes a change of config.toml. The one before it, if there was one,
-// tells what the keys were like before us.
+// editOf describes a change of config.toml. earlier, if it is not nil, has the keys as they were
+// before Berth.
 func editOf(f containerdconf.FileChange, earlier *edit) (edit, error) {
 	e := edit{To: hash(f.After), Exact: earlier == nil || earlier.Exact && f.Before != nil && earlier.To == hash(f.Before)}
 	if f.Before != nil {
@@ -143,7 +143,7 @@ func editOf(f containerdconf.FileChange, earlier *edit) (edit, error) {
 	return e, nil
 }
 
-// add notes a key; what it was like first counts.
+// add records a key. Its first value before a change counts.
 func (e *edit) add(k key) {
 	var keys []key
 	for _, old := range e.Keys {
@@ -156,8 +156,7 @@ func (e *edit) add(k key) {
 	e.Keys = append(keys, k)
 }
 
-// sameValues compares documents, but for a version line that was added and for
-// tables in which nothing is left.
+// sameValues compares documents, ignoring a version line that was added and tables that are empty.
 func sameValues(before, after map[string]any) bool {
 	_, versioned := before["version"]
 	before, after = pruned(before), pruned(after)

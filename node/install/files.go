@@ -14,21 +14,20 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// wanted is a file that is to be written.
+// wanted is a file to write.
 type wanted struct {
 	scope  string
 	path   string
-	before []byte // what was shown; nil: nothing was there
+	before []byte // as it was shown; nil: the file was missing
 	body   []byte
-	// comment is set for files that are ours from the first line on; others
-	// are somebody's, of which every byte but our change stays.
+	// comment is set for files that belong to Berth. In the others, which are foreign, every byte
+	// except the change stays.
 	comment string
 }
 
 func scopeOf(name string) managedfile.Scope { return managedfile.Scope{Name: name, Adopt: true} }
 
-// modeOf gives the permission bits of a file that stays somebody's, links
-// followed.
+// modeOf returns the permission bits of a foreign file. It follows symlinks.
 func (in *Installer) modeOf(name string) fs.FileMode {
 	real, err := in.host.Root.Resolve(name)
 	if err != nil {
@@ -41,8 +40,8 @@ func (in *Installer) modeOf(name string) fs.FileMode {
 	return info.Mode().Perm()
 }
 
-// write puts files of one area in place, unless one of them is not what was
-// shown any more.
+// write writes the files of one area. It refuses if one of them differs from the content that was
+// shown.
 func (in *Installer) write(ctx context.Context, files ...wanted) error {
 	var list []managedfile.File
 	for _, w := range files {
@@ -66,7 +65,7 @@ func (in *Installer) write(ctx context.Context, files ...wanted) error {
 	var changes []managedfile.Change
 	for _, c := range managedfile.Plan(list, snap) {
 		if c.After == nil {
-			continue // what is ours besides stays
+			continue // other files of Berth stay
 		}
 		if c.Action == managedfile.Conflict {
 			return fmt.Errorf("%s: left alone: %s", c.Path, c.Reason)
@@ -90,7 +89,7 @@ func (in *Installer) apply(ctx context.Context, scope string, changes []managedf
 	return err
 }
 
-// words says what became of a file.
+// words describes a change that was made to a file.
 func words(c managedfile.Change) string {
 	switch {
 	case c.Action == managedfile.Remove && c.Before.Original != managedfile.None:
@@ -101,50 +100,49 @@ func words(c managedfile.Change) string {
 	return "wrote"
 }
 
-// report says where copies are.
+// report prints where copies are kept.
 func (in *Installer) report(r managedfile.Report) {
 	for _, s := range r.Saved {
 		if s.Why != managedfile.SavedOriginal {
-			in.say("kept what stood in %s as %s", s.Path, s.Copy)
+			in.say("saved %s as %s", s.Path, s.Copy)
 		}
 	}
 }
 
-// recorded lists what the record knows of an area.
+// recorded lists the files of an area in the record.
 func (in *Installer) recorded(scope string) ([]managedfile.Observed, error) {
 	snap, err := in.store.Observe(scopeOf(scope), nil)
 	return snap.Files, err
 }
 
-// undoing is how one file of an area is undone.
-type undoing struct {
+// undoStep is how to undo one file of an area.
+type undoStep struct {
 	found managedfile.Observed
-	// rest is what stays of a file that was edited since; nil when the file is
-	// put back as it was, or goes.
+	// rest is the new content of a file that was edited since; nil if the file is put back as it
+	// was, or removed.
 	rest []byte
-	// leave says that nothing of ours is in it any more.
+	// leave is true if the file has nothing of Berth any more.
 	leave bool
 }
 
-// undo finds out how the files of an area are undone. The error names those that
-// cannot be.
-func (in *Installer) undo(scope string) ([]undoing, error) {
+// undo finds out how to undo the files of an area. Its error names those that cannot be undone.
+func (in *Installer) undo(scope string) ([]undoStep, error) {
 	files, err := in.recorded(scope)
 	if err != nil {
 		return nil, err
 	}
-	var all []undoing
+	var all []undoStep
 	var errs []error
 	for _, f := range files {
-		u := undoing{found: f}
+		u := undoStep{found: f}
 		if e, ok := in.journal.Edits[f.Path]; ok && f.Kind != managedfile.None {
 			if f.Kind != managedfile.Regular || f.Content == nil {
-				u.leave = true // somebody put another thing there
+				u.leave = true // it was replaced by something else
 			} else if sum := hash(f.Content); !e.Exact || sum != e.To && sum != e.From {
 				rest, err := e.undo(f.Content)
 				switch {
 				case err != nil:
-					errs = append(errs, fmt.Errorf("%s was edited since, and %w; take it out by hand, the original is kept below %s/saved", f.Path, err, StateDir))
+					errs = append(errs, fmt.Errorf("%s was edited since, and %w; remove it by hand, the original is kept below %s/saved", f.Path, err, StateDir))
 				case bytes.Equal(rest, f.Content):
 					u.leave = true
 				case len(bytes.TrimSpace(rest)) > 0:
@@ -157,8 +155,8 @@ func (in *Installer) undo(scope string) ([]undoing, error) {
 	return all, errors.Join(errs...)
 }
 
-// changes shows what undoing does.
-func (in *Installer) changes(all []undoing) []Change {
+// changes describes the undoing of files for display.
+func (in *Installer) changes(all []undoStep) []Change {
 	var changes []Change
 	for _, u := range all {
 		c := Change{Path: u.found.Path, What: "remove", Before: u.found.Content}
@@ -167,10 +165,10 @@ func (in *Installer) changes(all []undoing) []Change {
 		case u.leave, u.found.Kind == managedfile.None && u.found.Original == managedfile.None:
 			continue
 		case u.rest != nil:
-			c.What, c.After, c.Detail = "change", u.rest, "it was edited since; only what berth added is taken out"
+			c.What, c.After, c.Detail = "change", u.rest, "it was edited since; only berth's additions are removed"
 		case u.found.Original != managedfile.None:
 			c.What, c.Detail = "put back", "as it was, byte for byte"
-			// What comes back is not read for this; as a rule it is the same.
+			// The kept original is not read for this; normally it has this content.
 			e := in.journal.Edits[u.found.Path]
 			if rest, err := e.undo(u.found.Content); err == nil && hash(rest) == e.From {
 				c.After = rest
@@ -183,8 +181,8 @@ func (in *Installer) changes(all []undoing) []Change {
 	return changes
 }
 
-// transfer undoes the files of an area, and forgets them.
-func (in *Installer) transfer(ctx context.Context, scope string, all []undoing) error {
+// transfer undoes the files of an area, and removes them from the record.
+func (in *Installer) transfer(ctx context.Context, scope string, all []undoStep) error {
 	for _, u := range all {
 		if u.rest == nil && !u.leave {
 			continue
@@ -217,7 +215,7 @@ func (in *Installer) transfer(ctx context.Context, scope string, all []undoing) 
 	return in.save()
 }
 
-// release forgets a file: it is somebody's own from now on.
+// release removes a file from the record: from now on it is foreign.
 func (in *Installer) release(ctx context.Context, scope, name string) error {
 	files, err := in.recorded(scope)
 	if err != nil {

@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// dropIns are the names that our drop-in of a service may have. The later one is
-// for a service in which somebody else is last.
+// dropIns are the possible names of our drop-in of a service. The second one is for a service that
+// has a drop-in which comes after the first.
 func dropIns(service string) []string {
 	dir := path.Join("/etc/systemd/system", service+".d")
 	return []string{path.Join(dir, "99-berth.conf"), path.Join(dir, "zz-berth.conf")}
 }
 
-// wireFlags finds the drop-in that gives kubelet its two flags: the command that
-// the service has without it, and the flags behind.
+// wireFlags plans the drop-in that gives kubelet the two flags: the command that the service has
+// without it, followed by the flags.
 func (in *Installer) wireFlags(w *kubeletWiring, k kubeletNode, dir string) error {
 	both := flags(w.configPath, dir)
 	switch {
 	case k.service.Path == "":
 		return fmt.Errorf("kubelet (process %d) is not started by a service of systemd; add %s to its command line", k.running.PID, strings.Join(both, " "))
 	case !k.direct:
-		return fmt.Errorf("%s does not start kubelet itself, by one ExecStart; add %s to what it runs", k.service.Path, strings.Join(both, " "))
+		return fmt.Errorf("%s does not start kubelet itself with one ExecStart; add %s to the command that it runs", k.service.Path, strings.Join(both, " "))
 	}
 	body := fmt.Appendf(nil, `# The command that kubelet has without this file, with the two flags for Berth's
 # credential provider behind it. Variables are kept, so what sets them still
@@ -41,7 +41,7 @@ ExecStart=%s
 	if n := len(k.service.DropIns); n > 0 && path.Base(k.service.DropIns[n-1]) > path.Base(file) {
 		file = names[1]
 		if last := k.service.DropIns[n-1]; path.Base(last) > path.Base(file) {
-			return fmt.Errorf("%s comes after every name that berth has for a drop-in; rename it", last)
+			return fmt.Errorf("%s is read after every drop-in that berth can write; rename it", last)
 		}
 	}
 	w.flags = &wanted{scope: scopeFlags, path: file, body: body, comment: "#"}

@@ -8,15 +8,15 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// notShown stands in place of what may be a secret.
+// notShown replaces text that may be a secret.
 const notShown = "(not shown)"
 
-// hide leaves out what may be a secret of a file that others wrote: TOML, YAML, JSON,
-// a unit or a file of variables. A value is shown if it is a path, an address, a
-// number or true or false, and a name if it is a plain word; no comment is.
+// hide replaces everything in a foreign file that may be a secret: in TOML, YAML, JSON, a unit or a
+// file of variables. A value is shown if it is a path, an address, a number, true or false; a name
+// is shown if it is a plain word; comments are not shown.
 func hide(text string) string {
 	var out strings.Builder
-	inside := false // a table of headers or logins
+	inside := false // in a table of headers or logins
 	for line := range strings.Lines(text) {
 		body := strings.TrimRight(line, "\r\n")
 		end := line[len(body):]
@@ -36,8 +36,8 @@ func hide(text string) string {
 	return out.String()
 }
 
-// cutComment takes a comment off a line; of it nothing is shown. A # in a value
-// makes two halves of it, neither of which is shown.
+// cutComment removes the comment of a line; no part of it is shown. A # inside a value splits the
+// value, and neither half is shown.
 func cutComment(line string) (rest, comment string) {
 	trimmed := strings.TrimLeft(line, " \t")
 	if strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, ";") || strings.HasPrefix(trimmed, "//") {
@@ -49,7 +49,7 @@ func cutComment(line string) (rest, comment string) {
 	return line, ""
 }
 
-// shownSetting is a line with its name and value, or an item of a list.
+// shownSetting shows a line with a name and a value, or an item of a list.
 func shownSetting(line string, secret bool) string {
 	item := ""
 	for strings.HasPrefix(line, "- ") {
@@ -68,7 +68,7 @@ func shownSetting(line string, secret bool) string {
 	return item + m[1] + m[2] + shownValue(name, line[len(m[0]):], secret || maybeSecret(name))
 }
 
-// shownValue is the value of a setting, with what surrounds it in a list.
+// shownValue shows the value of a setting with the punctuation around it.
 func shownValue(name, value string, secret bool) string {
 	inner := strings.TrimRight(value, ",")
 	switch tail := value[len(inner):]; {
@@ -91,7 +91,7 @@ func shownValue(name, value string, secret bool) string {
 	return notShown
 }
 
-// shownCommand is a command with its arguments, or the arguments alone.
+// shownCommand shows a command with its arguments, or arguments alone.
 func shownCommand(command string) string {
 	words := strings.Fields(command)
 	for i, word := range words {
@@ -111,7 +111,7 @@ func shownCommand(command string) string {
 	return strings.Join(words, " ")
 }
 
-// safeValue reports whether a single value has a form that no secret has.
+// safeValue reports whether a single value has a form that a secret cannot have.
 func safeValue(name, value string) bool {
 	bare := strings.Trim(strings.TrimSpace(value), `"'`)
 	if _, err := time.ParseDuration(bare); err == nil && len(bare) < 10 {
@@ -126,12 +126,12 @@ func safeValue(name, value string) bool {
 	return bare == "" || plainValue.MatchString(bare) || redact.Path(bare) != "" || redact.Address(bare) == bare || variable.MatchString(bare)
 }
 
-// plainName reports whether name is one of a setting or a registry.
+// plainName reports whether name is the name of a setting or a registry.
 func plainName(name string) bool {
 	return (wordForm.MatchString(name) || pluginName.MatchString(name) || redact.Address(name) == name) && !redact.MaybeSecret(name)
 }
 
-// shownPart is one name of the head of a table, with or without quotes.
+// shownPart shows one name in the head of a table, with or without quotes.
 func shownPart(part string) string {
 	if plainName(strings.Trim(part, `"'`)) {
 		return part
@@ -143,9 +143,9 @@ var (
 	// tableHead is the head of a TOML table or a section of a unit.
 	tableHead = regexp.MustCompile(`^\s*\[\[?\s*[A-Za-z0-9_-][^\[\]]*\]\]?\s*$`)
 	tablePart = regexp.MustCompile(`"[^"]*"|'[^']*'|[^\s\[\]."']+`)
-	// loginTable is the head of a table in which each value may be a secret.
+	// loginTable is the head of a table in which every value may be a secret.
 	loginTable = regexp.MustCompile(`registry.*\.["']?(headers|auths|auth)\b`)
-	// setting is a name with the sign behind it.
+	// setting is a name with the sign after it.
 	setting    = regexp.MustCompile(`^((?:"[^"]*"|'[^']*'|[^\s"'=:])+)(\s*=\s*|:\s+|:$)`)
 	wordForm   = regexp.MustCompile(`^[A-Za-z]{1,32}([_.-][A-Za-z]{1,32}){0,6}$`)
 	pluginName = regexp.MustCompile(`^io\.containerd(\.[a-z0-9-]{1,24}){1,5}$`)
@@ -156,12 +156,12 @@ var (
 	variable = regexp.MustCompile(`^\$(\{[A-Z_]+\}|[A-Z_]+)$`)
 )
 
-// hiddenWords mark a setting whose value may be a secret.
+// hiddenWords are parts of the names of settings whose value may be a secret.
 func hiddenWords() []string {
 	return []string{"password", "passwd", "auth", "token", "secret", "credential", "private", "header", "value", "username", "key"}
 }
 
-// maybeSecret reports whether the value of a setting with this name may be one.
+// maybeSecret reports whether the value of a setting with this name may be a secret.
 func maybeSecret(name string) bool {
 	name = strings.ToLower(name)
 	for _, word := range hiddenWords() {

@@ -16,7 +16,7 @@ func TestHide(t *testing.T) {
 	if strings.Contains(got, "hunter2") || !strings.Contains(got, "[plugins.auth]\n") || !strings.Contains(got, "config_path = \"/etc\"\r\n") {
 		t.Errorf("%s", got)
 	}
-	// In urls, over several lines, in tables of which all is secret, in JSON.
+	// In URLs, over several lines, in tables in which every value is secret, in JSON.
 	for _, text := range []string{
 		"endpoint = [\"https://bob:hunter2@mirror.corp\"]\n",
 		"endpoint = [\n  \"https://mirror.corp\",\n  \"https://hunter2@mirror.corp/v2\",\n]\n",
@@ -35,7 +35,7 @@ func TestHide(t *testing.T) {
 	}
 }
 
-// TestHiddenChange: a change is told though nothing of it can be shown.
+// A change is reported even if none of it can be shown.
 func TestHiddenChange(t *testing.T) {
 	before := `{"kind":"CredentialProviderConfig","providers":[{"name":"a","env":[{"name":"A","value":"hunter2"}]}]}`
 	after, err := providerconfig.AddEntry([]byte(before), nil, false)
@@ -50,8 +50,8 @@ func TestHiddenChange(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsShown writes a secret into every place of files that others wrote:
-// as a value, a name, an item, an argument, a comment, behind another value.
+// A secret in any place of a foreign file is not shown: as a value, a name, an item, an argument, a
+// comment, or after another value.
 func TestNoSecretIsShown(t *testing.T) {
 	const canary = "hunter2kanary"
 	encoded := base64.StdEncoding.EncodeToString([]byte("puller:" + canary))

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
-// asks reports whether the kubelet of the node, started anew, asks the provider.
+// asks reports whether the kubelet of the node would ask the provider after a restart.
 func (b *bed) asks(image string) bool {
 	b.t.Helper()
 	root, err := managedfile.OpenRoot(b.Root())
@@ -30,8 +30,8 @@ func (b *bed) asks(image string) bool {
 	return node.Asks(providers, providerconfig.Provider, image)
 }
 
-// TestLoginsOfKubeletAlone: kubelet asks about the registries whose login only
-// it can pass, also those that come later, and everything comes off again.
+// kubelet asks about the registries whose login only kubelet can pass, also about those that are
+// added later; uninstall removes everything.
 func TestLoginsOfKubeletAlone(t *testing.T) {
 	for _, shape := range []string{"debian-kubeadm", "directory", "none-yaml", "pair-merged-json"} {
 		t.Run(shape, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 // Where things are on a node, below the root.
 const (
-	// StateDir holds the record, the originals, and what is still to be done.
+	// StateDir holds the record, the originals, and the journal of what is still to be done.
 	StateDir = managedfile.DefaultStateDir + "/install"
 	lockFile = "/run/berth/install.lock"
 )
@@ -28,41 +28,39 @@ const (
 	scopeFlags      = "kubelet-flags"
 )
 
-// Options say with what an [Installer] works.
+// Options are the inputs of an [Installer].
 type Options struct {
-	// Services is the node's systemd; nil where there is none.
+	// Services is the node's systemd; nil if it has none.
 	Services Services
-	// Runtime connects to the CRI at a socket, a path that this process can
-	// open. Nil is [DialRuntime].
+	// Runtime connects to the CRI at a socket, a path that this process can open. Nil is
+	// [DialRuntime].
 	Runtime func(socket string) (Runtime, error)
-	// Programs are where the credential provider may lie that is to be
-	// installed, as this process opens them; the first that is there counts.
+	// Programs are the paths, as this process opens them, where the credential provider to install
+	// may be. The first that exists is used.
 	Programs []string
-	// Images are what kubelet is to ask the credential provider about, in the
-	// form of its matchImages, besides every name of ECR.
+	// Images are the images about which kubelet must ask the credential provider, in the form of
+	// its matchImages, besides every name of ECR.
 	Images []string
-	// RequireRules says that the node has a RegistryConfig, so that the
-	// credential provider is to give nothing when its rules are missing.
+	// RequireRules is true if the node has a RegistryConfig: the credential provider then gives
+	// nothing if its rules are missing.
 	RequireRules bool
-	// CertsDir is where hosts.toml files are to be read from, if nothing on the
-	// node names a directory yet.
+	// CertsDir is the directory to read hosts.toml files from if the node configures none yet.
 	CertsDir string
-	// DropMirrors removes deprecated settings that are in the way.
+	// DropMirrors removes deprecated settings that keep containerd from reading hosts.toml files.
 	DropMirrors bool
-	// NoRestart leaves restarts to whoever asked for it.
+	// NoRestart leaves all restarts to the user.
 	NoRestart bool
-	// Say tells what was done, a line each. Nil says nothing.
+	// Say reports each step that was done, one line each. Nil reports nothing.
 	Say func(line string)
-	// Patience is how long a daemon may take until it is ready after its
-	// restart, and Settle how long kubelet must stay up. Zero is a minute, and
-	// ten seconds.
-	Patience, Settle time.Duration
-	// Step is called before each change to the node; an error is what the change
-	// fails with. It is for tests that stop or kill an installation half-way.
+	// ReadyTimeout is how long a daemon may take to become ready after its restart, SettleTime how
+	// long kubelet must stay up. Zero is one minute and ten seconds.
+	ReadyTimeout, SettleTime time.Duration
+	// Step is called before each change to the node; its error makes the change fail. Tests use it
+	// to stop or kill an installation half-way.
 	Step func(what string) error
 }
 
-// Parts say what is wired. The zero value is all that the node has.
+// Parts select the daemons to wire. The zero value selects all that the node has.
 type Parts struct{ Containerd, Kubelet bool }
 
 func (p Parts) all() bool { return p == Parts{} }
@@ -74,21 +72,20 @@ type Installer struct {
 	store   *managedfile.Store
 	journal journal
 	engine  node.Containerd
-	dropped bool // the journal on disk knows more than there is left
+	dropped bool // the journal on disk has obligations that are met
 }
 
-// New gives an installer for a node. It reads what an earlier one left to do,
-// and changes nothing.
+// New returns an installer for a node. It reads the journal of an earlier run, and changes nothing.
 func New(h node.Host, o Options) (*Installer, error) {
 	in := &Installer{host: h, o: o}
 	if in.o.Runtime == nil {
 		in.o.Runtime = DialRuntime
 	}
-	if in.o.Patience == 0 {
-		in.o.Patience = time.Minute
+	if in.o.ReadyTimeout == 0 {
+		in.o.ReadyTimeout = time.Minute
 	}
-	if in.o.Settle == 0 {
-		in.o.Settle = 10 * time.Second
+	if in.o.SettleTime == 0 {
+		in.o.SettleTime = 10 * time.Second
 	}
 	var options []managedfile.Option
 	if o.Step != nil {
@@ -101,8 +98,8 @@ func New(h node.Host, o Options) (*Installer, error) {
 	return in, in.load()
 }
 
-// Lock keeps others from installing at the same time. It does not wait: the
-// error matches managedfile.ErrLocked and names who does.
+// Lock excludes other installations. It does not wait: the error matches managedfile.ErrLocked and
+// names the process that holds the lock.
 func Lock(ctx context.Context, root *managedfile.Root) (unlock func(), err error) {
 	l, err := managedfile.LockFile(ctx, root, lockFile, false)
 	if err != nil {
@@ -111,8 +108,7 @@ func Lock(ctx context.Context, root *managedfile.Root) (unlock func(), err error
 	return l.Unlock, nil
 }
 
-// Install looks at the node and says what has to be done so that it is wired.
-// It changes nothing.
+// Install looks at the node and plans how to wire it. It changes nothing.
 func (in *Installer) Install(ctx context.Context, parts Parts) (Plan, error) {
 	if err := in.look(ctx); err != nil {
 		return Plan{}, err
@@ -127,8 +123,23 @@ func (in *Installer) Install(ctx context.Context, parts Parts) (Plan, error) {
 	return p, nil
 }
 
-// Uninstall says what has to be done so that the node is as it was before
-// [Installer.Install]. It changes nothing.
+// KubeletRefusal returns the reason why wiring kubelet would be refused on a node, nil if it
+// would not. It changes nothing, restarts nothing and does not ask the CRI.
+func KubeletRefusal(ctx context.Context, h node.Host, images []string) error {
+	in, err := New(h, Options{
+		Programs: Programs(h.Root, ""),
+		Images:   images,
+		Runtime:  func(string) (Runtime, error) { return nil, errors.New("not asked") },
+	})
+	if err != nil {
+		return err
+	}
+	plan, err := in.Install(ctx, Parts{Kubelet: true})
+	return errors.Join(err, plan.Err())
+}
+
+// Uninstall plans how to put the node back as it was before [Installer.Install]. It changes
+// nothing.
 func (in *Installer) Uninstall(ctx context.Context, parts Parts) (Plan, error) {
 	if err := in.look(ctx); err != nil {
 		return Plan{}, err
@@ -143,10 +154,10 @@ func (in *Installer) Uninstall(ctx context.Context, parts Parts) (Plan, error) {
 	return p, nil
 }
 
-// Do carries out a plan, also one with nothing to do: what an earlier run noted
-// and is done by now is then forgotten. It stops at the first section that fails; what that one
-// had changed has then been put back, if the error does not say otherwise. The sections of
-// [Installer.Uninstall] do not need one another: one that fails does not keep the others back.
+// Do carries out a plan. With an empty plan it removes obligations of an earlier run that are met
+// by now. It stops at the first section that fails; the changes of that section have then been
+// undone, unless the error says otherwise. The sections of [Installer.Uninstall] are independent:
+// the others are carried out even if one fails.
 func (in *Installer) Do(ctx context.Context, p Plan) error {
 	if err := p.Blocked(); err != nil {
 		return err
@@ -178,8 +189,8 @@ func (in *Installer) Do(ctx context.Context, p Plan) error {
 	return errors.Join(append(errs, in.tidy(ctx))...)
 }
 
-// look finds the node's containerd. Where its program cannot be run here, as
-// from a container, the CRI tells the version.
+// look finds the node's containerd. If its program cannot be run, as from a container, the CRI
+// tells the version.
 func (in *Installer) look(ctx context.Context) error {
 	c, err := node.Discover(ctx, in.host)
 	if err != nil {
@@ -190,7 +201,7 @@ func (in *Installer) look(ctx context.Context) error {
 	}
 	status, err := in.status(ctx, c)
 	if err != nil || status.Version == "" {
-		return nil // the version stays unknown, and a change has to do for all
+		return nil // the version stays unknown; a change must suit every version
 	}
 	told := in.host
 	told.Version = func(context.Context, string) (string, error) { return "containerd " + status.Version, nil }
@@ -198,8 +209,7 @@ func (in *Installer) look(ctx context.Context) error {
 	return err
 }
 
-// tidy forgets what is done with, and removes the record once there is nothing
-// left in it.
+// tidy removes finished work from the record, and the record itself once it is empty.
 func (in *Installer) tidy(ctx context.Context) error {
 	recorded := map[string]bool{}
 	for _, name := range []string{scopeContainerd, scopeConfig, scopeFlags} {
@@ -209,7 +219,7 @@ func (in *Installer) tidy(ctx context.Context) error {
 		}
 		for _, f := range files {
 			if f.Owner == managedfile.Foreign && f.Pending {
-				// It was put back, or never written, and then the run was killed.
+				// It was put back, or never written, before the run was killed.
 				if err := in.apply(ctx, name, []managedfile.Change{{Action: managedfile.Forget, Path: f.Path, Before: f}}); err != nil {
 					return err
 				}
@@ -239,9 +249,8 @@ func (in *Installer) tidy(ctx context.Context) error {
 	return in.removeState()
 }
 
-// removeState removes the journal, and what a killed run has made in the state
-// directory and not told of: directories, and copies without the description
-// that makes them one.
+// removeState removes the journal, and leftovers of killed runs in the state directory:
+// directories, and copies without a description.
 func (in *Installer) removeState() error {
 	journal, err := in.host.Root.Resolve(path.Join(StateDir, journalName))
 	if err != nil {
@@ -261,7 +270,7 @@ func (in *Installer) removeState() error {
 			continue
 		}
 		if real, err := in.host.Root.Resolve(file); err == nil {
-			_ = os.Remove(real) // then it stays, and the directory with it
+			_ = os.Remove(real) // if that fails, the directory stays too
 		}
 	}
 	if err := in.removeStandIn(); err != nil {
@@ -273,18 +282,18 @@ func (in *Installer) removeState() error {
 			err = os.Remove(real)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil // something else is in it
+			return nil // it is not empty
 		}
 	}
 	return nil
 }
 
-// removeStandIn removes the rules that berth restore left because kubelet was
-// still wired. Other rules are those of apply or the agent, and stay.
+// removeStandIn removes the rules that "berth restore" left because kubelet was still wired. Rules
+// of apply or the agent stay.
 func (in *Installer) removeStandIn() error {
 	body, err := in.host.Root.ReadFile(credprovider.RulesFile)
 	if err != nil {
-		return nil // they are not there, or not what restore left
+		return nil // they are missing, or not those of restore
 	}
 	if rules, err := credprovider.ParseRules(body); err != nil || !rules.Missing {
 		return nil
@@ -312,46 +321,42 @@ func (in *Installer) step(what string) error {
 	return in.o.Step(what)
 }
 
-// Plan is what is to be done, by what it is done to.
+// Plan is what to do, one section for each daemon.
 type Plan struct {
 	Sections []Section
 
-	apart bool // the sections do not need one another
+	apart bool // the sections are independent
 }
 
-// Section is what is to be done to containerd, or to kubelet.
+// Section is what to do to containerd, or to kubelet.
 type Section struct {
 	Name string
-	// Found says what is there, and Notes what to know or to do by hand, a
-	// sentence each.
+	// Found describes the node; Notes are what to know or to do by hand. One sentence each.
 	Found, Notes []string
 	Changes      []Change
-	// Restart is the restart that comes with it; nil for none.
+	// Restart is the restart that is part of it; nil for none.
 	Restart *Restart
-	// Err says why it cannot be done.
+	// Err is why it cannot be done.
 	Err error
 
-	do func(context.Context) error // nil: there is nothing to do
+	do func(context.Context) error // nil: nothing to do
 }
 
-// Change is one file that changes.
+// Change is one file to change.
 type Change struct {
 	Path string
-	// What is "write", "change", "remove" or "put back", and Detail says what
-	// cannot be shown as text.
+	// What is "write", "change", "remove" or "put back". Detail is what cannot be shown as text.
 	What, Detail string
-	// Before and After are its content; nil when it is not there, or is a
-	// program.
+	// Before and After are its content; nil if it is missing, or is a program.
 	Before, After []byte
-	// Foreign says that it is somebody else's file, in which values that may be
-	// secrets are not shown.
+	// Foreign is true for a foreign file; its values that may be secrets are not shown.
 	Foreign bool
 }
 
 // Restart is one restart of a service.
 type Restart struct {
 	Unit string
-	// Why says what makes it necessary, and Means what comes with it.
+	// Why is the reason, Means the consequence.
 	Why, Means string
 }
 
@@ -365,7 +370,7 @@ func (p Plan) Needed() bool {
 	return false
 }
 
-// Blocked is why nothing of the plan can be carried out; nil if a part can.
+// Blocked is why no part of the plan can be carried out; nil if a part can.
 func (p Plan) Blocked() error {
 	if p.apart && p.Needed() {
 		return nil

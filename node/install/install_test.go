@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bed is a node, and an installer for it each time one is wanted.
+// bed is a node; each run gets an installer of its own.
 type bed struct {
 	t *testing.T
 	*fakenode.Node
@@ -57,7 +57,7 @@ func bedOf(t *testing.T, archive []byte) *bed {
 	}
 	b := &bed{t: t, Node: n}
 	b.o = install.Options{
-		Services: n, Runtime: n.Runtime, Programs: []string{program}, Settle: time.Millisecond,
+		Services: n, Runtime: n.Runtime, Programs: []string{program}, SettleTime: time.Millisecond,
 		Say: func(line string) { b.said = append(b.said, line) },
 	}
 	b.before = b.tree()
@@ -82,7 +82,7 @@ func (b *bed) installer() *install.Installer {
 	return in
 }
 
-// do plans and does; it gives the plan.
+// do plans and carries out the plan, which it returns.
 func (b *bed) do(parts install.Parts, plan func(*install.Installer, context.Context, install.Parts) (install.Plan, error)) (install.Plan, error) {
 	b.t.Helper()
 	b.said = nil
@@ -112,7 +112,7 @@ func (b *bed) uninstall() install.Plan {
 	return p
 }
 
-// wired checks that everything is in place.
+// wired checks that the node is wired.
 func (b *bed) wired() {
 	b.t.Helper()
 	v, err := b.CheckContainerd()
@@ -132,7 +132,7 @@ func (b *bed) wired() {
 	}
 }
 
-// asBefore checks that nothing is left.
+// asBefore checks that nothing of Berth is left.
 func (b *bed) asBefore() {
 	b.t.Helper()
 	if diff := fakenode.Diff(b.before, b.tree()); len(diff) > 0 {
@@ -206,7 +206,7 @@ func TestEveryShape(t *testing.T) {
 	}
 }
 
-// Files that were edited since lose only what was added to them.
+// A file that was edited since loses only what was added to it.
 func TestEditedSince(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
@@ -251,7 +251,7 @@ func TestEditedSince(t *testing.T) {
 	}
 }
 
-// A kubelet that others broke does not keep containerd from being undone.
+// A broken kubelet does not prevent that containerd is undone.
 func TestUninstallDoesWhatItCan(t *testing.T) {
 	ofContainerd := func(tree map[string]string) map[string]string {
 		maps.DeleteFunc(tree, func(name, _ string) bool { return !strings.HasPrefix(name, "/etc/containerd") })
@@ -285,7 +285,7 @@ func TestUninstallDoesWhatItCan(t *testing.T) {
 			if diff := fakenode.Diff(before, ofContainerd(b.tree())); len(diff) > 0 {
 				t.Errorf("containerd is not as before: %v", diff)
 			}
-			// The rest is not forgotten: it is done when that works again.
+			// The rest is not forgotten: a later run does it.
 			if name == "its restart fails" {
 				b.Fail = nil
 				b.uninstall()
@@ -295,7 +295,7 @@ func TestUninstallDoesWhatItCan(t *testing.T) {
 	}
 }
 
-// A directory that somebody chose instead of ours is theirs.
+// A directory that was configured instead of ours is foreign.
 func TestTheirConfigPath(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
@@ -308,7 +308,7 @@ func TestTheirConfigPath(t *testing.T) {
 	}
 }
 
-// A restart that does not work out is taken back, and both errors are told.
+// A restart that fails is undone, and the error has both causes.
 func TestRollback(t *testing.T) {
 	for _, test := range []struct {
 		name, shape, unit string
@@ -343,7 +343,7 @@ func TestRollback(t *testing.T) {
 				b.asBefore()
 				return
 			}
-			// What could not be checked is done by the next run.
+			// The next run does what could not be checked.
 			b.Fail = nil
 			if _, err := b.do(parts, (*install.Installer).Install); err != nil {
 				t.Error(err)
@@ -354,7 +354,7 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-// What others say to kubelet still counts, whatever they write later.
+// Other settings of kubelet's command stay in effect, also those that are written later.
 func TestOthersFlags(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
@@ -364,14 +364,14 @@ func TestOthersFlags(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, drop)
 		}
 	}
-	// The command below ours changes, as with an upgrade of the package.
+	// The command below ours changes, as in an upgrade of the package.
 	b.write("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", "[Service]\nEnvironmentFile=-/etc/default/kubelet\nExecStart=\nExecStart=/usr/bin/kubelet --new $KUBELET_EXTRA_ARGS\n")
 	b.install()
 	b.wired()
 	if drop := b.read("/etc/systemd/system/kubelet.service.d/99-berth.conf"); !strings.Contains(drop, "--new $KUBELET_EXTRA_ARGS --image") {
 		t.Errorf("the new command is not followed:\n%s", drop)
 	}
-	// Flags that somebody gives it now are theirs: ours must not hide them.
+	// Flags that were added since are foreign: ours must not hide them.
 	b.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--image-credential-provider-config=/etc/own.yaml --image-credential-provider-bin-dir=/opt/own\n")
 	b.write("/etc/own.yaml", "kind: CredentialProviderConfig\napiVersion: kubelet.config.k8s.io/v1\nproviders:\n- name: own\n")
 	b.write("/opt/own/own", "#!")

@@ -17,28 +17,28 @@ const (
 	journalVersion = 1
 )
 
-// journal is what an installation has to know besides the record of its files.
-// It is written before whatever it tells of.
+// journal is what an installation must know besides the record of its files. An entry is written
+// before the change that it describes.
 type journal struct {
 	Version int `json:"version"`
-	// Due are the daemons that must be restarted, "containerd" and "kubelet", as
-	// they ran when that was written.
+	// RestartPending are the daemons that must be restarted, "containerd" and "kubelet", and the
+	// run of each at the time of writing.
 	RestartPending map[string]identity `json:"due,omitempty"`
-	// Stale says that systemd has to read its files anew.
+	// Stale is true if systemd has to reload its files.
 	Stale bool `json:"stale,omitempty"`
-	// Edits are what we changed in files of others, by path.
+	// Edits are the changes in foreign files, by path.
 	Edits map[string]edit `json:"edits,omitempty"`
-	// Programs are the credential providers that we put somewhere, by path.
+	// Programs are the credential providers that Berth put on the node, by path.
 	Programs map[string]placedProgram `json:"programs,omitempty"`
 }
 
-// identity names one run of a daemon, as far as it can be known from here.
+// identity identifies one run of a daemon, as far as this process can see it.
 type identity struct {
 	Invocation string `json:"invocation,omitempty"` // systemd's
 	Process    string `json:"process,omitempty"`    // see node.Identity
 }
 
-// same reports whether both are the same run, for all that is known.
+// same reports whether both may be the same run.
 func (i identity) same(o identity) bool {
 	return i.Invocation != "" && i.Invocation == o.Invocation || i.Process != "" && i.Process == o.Process
 }
@@ -62,7 +62,7 @@ func (in *Installer) load() error {
 		return err
 	default:
 		if err := json.Unmarshal(raw, &in.journal); err != nil {
-			return fmt.Errorf("%s: is not what berth wrote (%w); move it away, and put back by hand what lies in %s", file, err, path.Join(StateDir, "saved"))
+			return fmt.Errorf("%s: was not written by berth (%w); move it away, and restore the files in %s by hand", file, err, path.Join(StateDir, "saved"))
 		}
 	}
 	if in.journal.Version != journalVersion {
@@ -89,13 +89,13 @@ func (in *Installer) save() error {
 	return in.store.WritePrivate(journalName, append(raw, '\n'))
 }
 
-// markRestartPending notes that a daemon has to be restarted for what comes.
+// markRestartPending records that a daemon must be restarted for the change that follows.
 func (in *Installer) markRestartPending(name string, now identity) error {
 	in.journal.RestartPending[name] = now
 	return in.save()
 }
 
-// restartDone notes that a daemon runs with what lies there.
+// restartDone records that a daemon runs with the present files.
 func (in *Installer) restartDone(name string) error {
 	if _, ok := in.journal.RestartPending[name]; !ok {
 		return nil
@@ -104,14 +104,14 @@ func (in *Installer) restartDone(name string) error {
 	return in.save()
 }
 
-// drop forgets an obligation that somebody else has met. It is written with
-// whatever comes next, or by [Installer.Do].
+// drop removes a pending restart that the user has done. The journal is written with the next
+// change, or by [Installer.Do].
 func (in *Installer) drop(name string) {
 	delete(in.journal.RestartPending, name)
 	in.dropped = true
 }
 
-// identity finds out which run of a service there is now.
+// identity finds out which run of a service is active now.
 func (in *Installer) identity(ctx context.Context, unit string, pid int) identity {
 	var i identity
 	if state, ok := in.state(ctx, unit); ok {
@@ -123,7 +123,7 @@ func (in *Installer) identity(ctx context.Context, unit string, pid int) identit
 	return i
 }
 
-// state asks systemd for a service; ok is false if there is nobody to ask.
+// state asks systemd for a service; ok is false if there is no systemd, or it does not answer.
 func (in *Installer) state(ctx context.Context, unit string) (State, bool) {
 	if in.o.Services == nil || unit == "" {
 		return State{}, false

@@ -19,28 +19,26 @@ import (
 const (
 	daemonKubelet  = "kubelet"
 	kubeletService = "kubelet.service"
-	// The name of our file in a directory of configurations.
+	// configName is the name of our file in a directory of configurations.
 	configName = "berth.yaml"
 )
 
-// kubeletNode is what is known of a node's kubelet.
+// kubeletNode is what is known about the kubelet of a node.
 type kubeletNode struct {
-	service node.Service // without our drop-in; Path is "" when there is none
-	// stock is how the service would start it without our drop-in, and next
-	// with it.
+	service node.Service // without our drop-in; Path is "" if there is none
+	// stock is how the service would start kubelet without our drop-in, next how it would with it.
 	stock, next node.Kubelet
 	direct      bool // the service starts kubelet itself
 	running     node.Kubelet
 	runs        bool
 }
 
-// installKubelet plans the wiring of kubelet; asked says that somebody asked for
-// it by name.
+// installKubelet plans the wiring of kubelet. asked is true if the user asked for kubelet by name.
 func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 	s := Section{Name: daemonKubelet}
 	k, err := in.kubelet(ctx)
 	if err != nil {
-		return in.blockedBy(s, err, asked)
+		return in.refused(s, err, asked)
 	}
 	s.Found = append(s.Found, k.describe())
 	w, err := in.wireKubelet(k)
@@ -58,10 +56,10 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 		s.Err = err
 		return s
 	case len(s.Changes) == 0 && !due:
-		s.Found = append(s.Found, fmt.Sprintf("kubelet is told of %s by %s already; there is nothing to do", providerconfig.Provider, w.configPath))
+		s.Found = append(s.Found, fmt.Sprintf("kubelet has %s by %s already; there is nothing to do", providerconfig.Provider, w.configPath))
 		return s
 	case len(s.Changes) == 0:
-		s.Found = append(s.Found, "an earlier run was stopped before kubelet was restarted and looked after")
+		s.Found = append(s.Found, "an earlier run was stopped before kubelet was restarted and checked")
 	}
 	if s.Restart = r; r == nil {
 		s.Notes = append(s.Notes, in.noKubeletRestart(k))
@@ -73,12 +71,12 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 	return s
 }
 
-// blockedBy says why kubelet is not wired: an error if somebody asked for it.
-func (in *Installer) blockedBy(s Section, err error, asked bool) Section {
+// refused reports why kubelet is not wired: as an error if the user asked for it, else as a note.
+func (in *Installer) refused(s Section, err error, asked bool) Section {
 	if asked {
 		s.Err = err
 	} else {
-		s.Notes = append(s.Notes, "left as it is: "+err.Error()+"; credentials in headers need nothing of kubelet")
+		s.Notes = append(s.Notes, "left unchanged: "+err.Error()+"; credentials in headers do not need kubelet")
 	}
 	return s
 }
@@ -94,11 +92,10 @@ func (k kubeletNode) describe() string {
 	return text
 }
 
-// errNoKubelet is the reason where there is no kubelet.
+// errNoKubelet: the node has no kubelet.
 var errNoKubelet = errors.New("no kubelet was found: no process, no kubelet.service")
 
-// kubelet finds the node's kubelet, and refuses one whose flags are another
-// tool's business.
+// kubelet finds the node's kubelet. It refuses one whose flags another tool writes.
 func (in *Installer) kubelet(ctx context.Context) (kubeletNode, error) {
 	var k kubeletNode
 	if err := in.managed(); err != nil {
@@ -130,7 +127,7 @@ func (in *Installer) kubelet(ctx context.Context) (kubeletNode, error) {
 	}
 	k.next, _ = whole.Kubelet()
 	if !k.runs {
-		// Its processes may not be seen from here.
+		// Its processes may not be visible from here.
 		if state, ok := in.state(ctx, name); ok && state.Active == "active" {
 			k.runs, k.running.Unit = true, name
 		}
@@ -138,7 +135,7 @@ func (in *Installer) kubelet(ctx context.Context) (kubeletNode, error) {
 	return k, nil
 }
 
-// managed says who else decides on kubelet's flags.
+// managed reports which tool writes kubelet's flags, and how to configure that tool.
 func (in *Installer) managed() error {
 	const rancher = "/var/lib/rancher/credentialprovider"
 	switch in.engine.Layout {
@@ -150,24 +147,24 @@ func (in *Installer) managed() error {
 		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", providerconfig.Provider, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	}
 	if _, err := in.host.Root.Lstat("/etc/eks"); err == nil {
-		return errors.New("nodeadm of EKS writes kubelet's flags and providers anew at every boot, and has one for ECR there; give logins to containerd (a registry in the config), or a provider to nodeadm in the node's user data")
+		return errors.New("nodeadm of EKS writes kubelet's flags and providers at every boot, with a provider for ECR; write logins under registries in the config, or add the provider to nodeadm in the node's user data")
 	}
 	return nil
 }
 
-// flags are what kubelet is to be told.
+// flags are the two flags that name the provider.
 func flags(config, dir string) []string {
 	return []string{"--image-credential-provider-bin-dir=" + dir, "--image-credential-provider-config=" + config}
 }
 
-// kubeletWiring is what has to be written.
+// kubeletWiring is what to write so that kubelet asks the provider.
 type kubeletWiring struct {
 	program    copying
 	configPath string
 	config     *wanted
-	edit       *edit // of config, when it is somebody's
+	edit       *edit // of config, if that file is foreign
 	flags      *wanted
-	dropFlags  bool // our drop-in is in the way of flags that came since
+	dropFlags  bool // our drop-in would hide flags that were added since
 }
 
 func (w kubeletWiring) changes() []Change {
@@ -188,12 +185,12 @@ func (w kubeletWiring) changes() []Change {
 	return all
 }
 
-// content is what the file will hold.
+// content is the content of the file with its marker.
 func (f wanted) content() []byte {
 	return managedfile.File{Path: f.path, Body: f.body, Comment: f.comment}.Content()
 }
 
-// wireKubelet finds what has to be written so that kubelet asks the provider.
+// wireKubelet plans the files.
 func (in *Installer) wireKubelet(k kubeletNode) (w kubeletWiring, err error) {
 	given := k.stock
 	if k.service.Path == "" {
@@ -227,8 +224,8 @@ func (in *Installer) wireKubelet(k kubeletNode) (w kubeletWiring, err error) {
 	return w, in.wireFlags(&w, k, dir)
 }
 
-// wireConfig finds the change of the CredentialProviderConfig; needed says that
-// kubelet is told of it already, so that it has to be there.
+// wireConfig plans the change of the CredentialProviderConfig. needed is true if kubelet has its
+// flag already: then the file must exist.
 func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
 	if real, err := in.host.Root.Resolve(w.configPath); err == nil {
 		if info, err := os.Stat(real); err == nil && info.IsDir() {
@@ -248,7 +245,7 @@ func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
 	return in.wireFile(w, needed)
 }
 
-// wireFile finds the change of the file.
+// wireFile plans the change of one file.
 func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 	now, err := in.host.Root.ReadFile(w.configPath)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -261,7 +258,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 	ours := wanted{scope: scopeConfig, path: w.configPath, body: body, comment: "#"}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && needed:
-		return fmt.Errorf("%s: kubelet is told of it, and it is not there; kubelet does not start like this", w.configPath)
+		return fmt.Errorf("%s: kubelet's flag names it, and it is missing; kubelet does not start like this", w.configPath)
 	case errors.Is(err, fs.ErrNotExist):
 		w.config = &ours
 		return nil
@@ -287,8 +284,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 	return nil
 }
 
-// configFiles lists what kubelet reads when it is told of a directory, or the
-// one file.
+// configFiles lists the files that kubelet reads if its flag names a directory, or the one file.
 func configFiles(root *managedfile.Root, config string) []string {
 	real, err := root.Resolve(config)
 	if err != nil {
@@ -306,8 +302,8 @@ func configFiles(root *managedfile.Root, config string) []string {
 	return all
 }
 
-// startable makes sure that kubelet starts with what is about to be there: every
-// provider that is named has its program.
+// startable checks that kubelet starts with the planned files: every provider that they name must
+// have its program.
 func (in *Installer) startable(w kubeletWiring, dir string) error {
 	raw, err := in.host.Root.ReadFile(w.configPath)
 	if w.config != nil {
@@ -330,7 +326,7 @@ func (in *Installer) startable(w kubeletWiring, dir string) error {
 			return err
 		}
 		if info, err := os.Stat(real); err != nil || info.Mode()&0o111 == 0 {
-			return fmt.Errorf("%s names the provider %s, and %s is no program; kubelet does not start like this", w.configPath, name, file)
+			return fmt.Errorf("%s names the provider %s, and %s is missing or not executable; kubelet does not start like this", w.configPath, name, file)
 		}
 	}
 	return nil

@@ -8,9 +8,8 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// restartKubelet finds out whether kubelet has to be restarted. due says that it
-// is so because of an earlier run. A nil Restart needs none, or leaves it to
-// others.
+// restartKubelet finds out whether kubelet must be restarted. due is true if an earlier run left
+// the restart to do. r is nil if no restart is needed, or if this run must not do it.
 func (in *Installer) restartKubelet(ctx context.Context, k kubeletNode, changes bool) (r *Restart, due bool, err error) {
 	noted, ok := in.journal.RestartPending[daemonKubelet]
 	state, asked := in.state(ctx, k.service.Name)
@@ -26,10 +25,10 @@ func (in *Installer) restartKubelet(ctx context.Context, k kubeletNode, changes 
 	}
 	r = &Restart{
 		Unit: k.service.Name, Why: "kubelet reads its flags and providers only when it starts",
-		Means: "pods live on; the node is not looked after for seconds",
+		Means: "pods keep running; kubelet does not manage the node for some seconds",
 	}
 	if !asked {
-		err = fmt.Errorf("kubelet runs (process %d), and not as a service of a systemd that can be asked; add --no-restart, and restart it yourself", k.running.PID)
+		err = fmt.Errorf("kubelet runs (process %d), and not as a service of a systemd that answers; add --no-restart, and restart it yourself", k.running.PID)
 	}
 	return r, due, err
 }
@@ -41,8 +40,8 @@ func (in *Installer) noKubeletRestart(k kubeletNode) string {
 	return "kubelet does not run here; it takes effect when it starts"
 }
 
-// doKubelet writes the program, then the configuration that names it, then the
-// flags that name that: whenever this ends, kubelet starts.
+// doKubelet writes the program, then the configuration that names it, then the flags that name the
+// configuration, so that kubelet starts whenever this is stopped.
 func (in *Installer) doKubelet(ctx context.Context, k kubeletNode, w kubeletWiring, r *Restart) error {
 	before := in.journal.clone()
 	err := in.writeKubelet(ctx, k, w)
@@ -50,19 +49,19 @@ func (in *Installer) doKubelet(ctx context.Context, k kubeletNode, w kubeletWiri
 		if !k.runs {
 			return in.restartDone(daemonKubelet)
 		}
-		return nil // the note stays until it was restarted
+		return nil // the journal keeps the pending restart
 	}
 	if err == nil {
 		err = in.applyAndRestartKubelet(ctx, r)
 		if err == nil {
-			in.say("checked: kubelet runs and is told of %s", providerconfig.Provider)
+			in.say("checked: kubelet runs with %s", providerconfig.Provider)
 			return in.restartDone(daemonKubelet)
 		}
 	} else {
-		r = nil // it still runs as it did
+		r = nil // kubelet still runs as before
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w; run it again to go on", err)
+		return fmt.Errorf("%w; run it again to continue", err)
 	}
 	in.say("it failed: %v", err)
 	in.say("putting everything back")
@@ -106,7 +105,7 @@ func (in *Installer) writeKubelet(ctx context.Context, k kubeletNode, w kubeletW
 	return in.reload(ctx)
 }
 
-// reload has systemd read its files anew, where there is one.
+// reload makes systemd reload its files, if there is a systemd.
 func (in *Installer) reload(ctx context.Context) error {
 	if in.o.Services == nil {
 		return nil
@@ -121,7 +120,7 @@ func (in *Installer) reload(ctx context.Context) error {
 	return in.save()
 }
 
-// undoAll puts an area back as it was.
+// undoAll puts the files of an area back as they were.
 func (in *Installer) undoAll(ctx context.Context, scope string) error {
 	all, err := in.undo(scope)
 	if err != nil {
@@ -139,7 +138,7 @@ func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) err
 		return err
 	}
 	in.say("restarted %s", r.Unit)
-	limited, cancel := context.WithTimeout(ctx, in.o.Patience)
+	limited, cancel := context.WithTimeout(ctx, in.o.ReadyTimeout)
 	defer cancel()
 	invocation, since := "", time.Time{}
 	for {
@@ -152,10 +151,10 @@ func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) err
 		case state.Active == "failed":
 			return fmt.Errorf("%s failed after its restart; see journalctl -u %s", r.Unit, r.Unit)
 		case invocation != "" && (state.Active != "active" || state.Invocation != invocation):
-			return fmt.Errorf("%s ended again after its restart; see journalctl -u %s", r.Unit, r.Unit)
+			return fmt.Errorf("%s stopped again after its restart; see journalctl -u %s", r.Unit, r.Unit)
 		case state.Active == "active" && invocation == "":
 			invocation, since = state.Invocation, time.Now()
-		case state.Active == "active" && time.Since(since) >= in.o.Settle:
+		case state.Active == "active" && time.Since(since) >= in.o.SettleTime:
 			return nil
 		}
 		select {
@@ -163,14 +162,13 @@ func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) err
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("%s was not up within %v; see journalctl -u %s", r.Unit, in.o.Patience, r.Unit)
-		case <-time.After(min(poll, in.o.Settle)):
+			return fmt.Errorf("%s was not up within %v; see journalctl -u %s", r.Unit, in.o.ReadyTimeout, r.Unit)
+		case <-time.After(min(poll, in.o.SettleTime)):
 		}
 	}
 }
 
-// revertKubelet takes back what this run wrote: flags, configuration, restart,
-// program.
+// revertKubelet undoes what this run wrote: flags, configuration, restart, program.
 func (in *Installer) revertKubelet(ctx context.Context, before journal, w kubeletWiring, r *Restart) error {
 	for _, f := range []*wanted{w.flags, w.config} {
 		if f == nil {
@@ -205,7 +203,7 @@ func (in *Installer) revertFile(ctx context.Context, f *wanted) error {
 		return nil // it was not written
 	}
 	if f.before != nil && f.comment != "" {
-		// An older one of ours: without its first line, which is made anew.
+		// An older file of Berth: written without its first line, which is added again.
 		return in.write(ctx, wanted{scope: f.scope, path: f.path, before: now, body: body(f.before), comment: f.comment})
 	}
 	return in.undoAll(ctx, f.scope)

@@ -12,15 +12,15 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// body is a file of ours without its marker.
+// body is the content of a file of Berth without its marker.
 func body(content []byte) []byte { return managedfile.WithoutMarker(content) }
 
-// uninstallKubelet plans how kubelet becomes as it was.
+// uninstallKubelet plans how to undo the wiring of kubelet.
 func (in *Installer) uninstallKubelet(ctx context.Context) Section {
 	s := Section{Name: daemonKubelet}
 	flags, err := in.undo(scopeFlags)
 	if err == nil {
-		var configs []undoing
+		var configs []undoStep
 		if configs, err = in.undo(scopeConfig); err == nil {
 			s = in.planKubeletUndo(ctx, s, flags, configs)
 			return s
@@ -30,7 +30,7 @@ func (in *Installer) uninstallKubelet(ctx context.Context) Section {
 	return s
 }
 
-func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, configs []undoing) Section {
+func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, configs []undoStep) Section {
 	programs := slices.Sorted(maps.Keys(in.journal.Programs))
 	_, noted := in.journal.RestartPending[daemonKubelet]
 	if len(flags)+len(configs)+len(programs) == 0 && !noted {
@@ -71,9 +71,9 @@ func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, conf
 	return s
 }
 
-// undoKubelet takes away the flags first, then the configuration that they named,
-// and the program once nothing names it.
-func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, configs []undoing, programs []string, r *Restart, late bool) error {
+// undoKubelet removes the flags first, then the configuration that they named, then the program if
+// nothing names it any more.
+func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, configs []undoStep, programs []string, r *Restart, late bool) error {
 	in.journal.Stale = in.o.Services != nil && len(flags) > 0
 	if r != nil || late {
 		if err := in.markRestartPending(daemonKubelet, in.identity(ctx, k.service.Name, k.running.PID)); err != nil {
@@ -86,7 +86,7 @@ func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, conf
 		return err
 	}
 	if len(flags)+len(configs) > 0 {
-		// What systemd still knows must not name what goes now.
+		// systemd must not keep a command that names the files which are removed next.
 		if err := in.reload(ctx); err != nil {
 			return err
 		}
@@ -115,10 +115,9 @@ func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, conf
 	return in.restartDone(daemonKubelet)
 }
 
-// namedBy gives a kubelet configuration that names the provider, of those that
-// use the program's directory or may do so; "" if there is none once gone are
-// undone.
-func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []undoing) string {
+// namedBy returns a kubelet configuration that names the provider and may use the directory of the
+// program; "" if there is none after flags and configs are undone.
+func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []undoStep) string {
 	goes := map[string]bool{}
 	for _, u := range slices.Concat(flags, configs) {
 		goes[u.found.Path] = !u.leave

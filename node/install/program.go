@@ -12,23 +12,24 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/program"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// placedProgram is a credential provider that we put somewhere. It is larger than
-// what internal/managedfile keeps, and never edited: its hash tells whose it is.
+// placedProgram is a credential provider that Berth put on the node. It is larger than the files
+// that internal/managedfile keeps, and is never edited: its hash tells whether it is still ours.
 type placedProgram struct {
-	// Hashes are the SHA-256 of what may lie there by our doing.
+	// Hashes are the SHA-256 of the programs that Berth may have put there.
 	Hashes []string `json:"sha256"`
-	// Made are the directories that came with it, the outermost first.
+	// Made are the directories that were created for it, the outermost first.
 	Made []string `json:"made,omitempty"`
 }
 
-// copying is how the provider comes to where kubelet looks for it.
+// copying is how to put the provider where kubelet looks for it.
 type copying struct {
 	to     string // on the node
-	source string // as this process opens it; "" when what lies there stays
+	source string // as this process opens it; "" if the present program stays
 	hash   string
 	size   int64
 	note   string
@@ -36,8 +37,26 @@ type copying struct {
 
 var errNoProgram = errors.New(providerconfig.Provider + " was not found; put it beside berth, or name it with --provider")
 
-// copyTo finds out what has to be done so that the provider lies in a directory
-// of the node.
+// Programs lists where the credential provider to install may be, for [Options]: named, or
+// else beside this program, as in the container image, or where a package puts it on the
+// node.
+func Programs(root *managedfile.Root, named string) []string {
+	if named != "" {
+		return []string{named}
+	}
+	var all []string
+	if self, err := os.Executable(); err == nil {
+		all = append(all, filepath.Join(filepath.Dir(self), providerconfig.Provider))
+	}
+	for _, dir := range []string{"/usr/bin", "/usr/libexec/berth", "/usr/lib/berth"} {
+		if file, err := root.Resolve(filepath.Join(dir, providerconfig.Provider)); err == nil {
+			all = append(all, file)
+		}
+	}
+	return all
+}
+
+// copyTo plans how to put the provider into a directory of the node.
 func (in *Installer) copyTo(dir string) (copying, error) {
 	c := copying{to: path.Join(dir, providerconfig.Provider)}
 	real, err := in.host.Root.Resolve(c.to)
@@ -50,7 +69,7 @@ func (in *Installer) copyTo(dir string) (copying, error) {
 		return c, err
 	}
 	if exists && (!there.Mode().IsRegular() || there.Mode()&0o111 == 0) {
-		return c, fmt.Errorf("%s: is no program that can be run (%v); remove it", c.to, there.Mode())
+		return c, fmt.Errorf("%s: is not an executable file (%v); remove it", c.to, there.Mode())
 	}
 	source, err := in.source()
 	if err != nil {
@@ -77,12 +96,12 @@ func (in *Installer) copyTo(dir string) (copying, error) {
 	case slices.Contains(in.journal.Programs[c.to].Hashes, old):
 		c.source = source
 	default:
-		c.note = fmt.Sprintf("%s is another one, which berth did not put there; it is used as it is", c.to)
+		c.note = fmt.Sprintf("%s is a program that berth did not put there; it is used unchanged", c.to)
 	}
 	return c, nil
 }
 
-// source is the first program that is there.
+// source is the first program that exists, "" if there is none.
 func (in *Installer) source() (string, error) {
 	for _, file := range in.o.Programs {
 		info, err := os.Stat(file)
@@ -93,15 +112,14 @@ func (in *Installer) source() (string, error) {
 			return "", err
 		}
 		if !info.Mode().IsRegular() {
-			return "", fmt.Errorf("%s: is no file", file)
+			return "", fmt.Errorf("%s: is not a file", file)
 		}
 		return file, nil
 	}
 	return "", nil
 }
 
-// put copies the program. Whoever starts it meanwhile gets the old one or the new
-// one.
+// put copies the program. A kubelet that starts it meanwhile gets the old one or the new one.
 func (in *Installer) put(c copying) error {
 	if c.source == "" {
 		return nil
@@ -147,7 +165,7 @@ func (in *Installer) put(c copying) error {
 	return in.save()
 }
 
-// copyFile makes the copy whole under another name first.
+// copyFile copies the program to its place, and fails if it has changed since it was planned.
 func (in *Installer) copyFile(c copying, dir string) error {
 	from, err := os.Open(c.source)
 	if err != nil {
@@ -166,8 +184,8 @@ func (in *Installer) copyFile(c copying, dir string) error {
 	})
 }
 
-// removeProgram removes a program that is as we put it there, and the directories that
-// came with it.
+// removeProgram removes a program that is still the one that Berth put there, and the directories
+// that were created for it.
 func (in *Installer) removeProgram(name string) error {
 	p := in.journal.Programs[name]
 	real, err := in.host.Root.Resolve(name)
@@ -200,7 +218,7 @@ func (in *Installer) removeProgram(name string) error {
 			continue // a run that was killed here has removed it
 		}
 		if err != nil {
-			break // something else is in it
+			break // it is not empty
 		}
 	}
 	delete(in.journal.Programs, name)

@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
-// A run that ends between a file and its restart: the next one restarts, unless
-// somebody else has.
+// After a run that ended between a file and its restart, the next run restarts, unless the user
+// has.
 func TestResume(t *testing.T) {
 	for _, unit := range []string{fakenode.Containerd, fakenode.Kubelet} {
 		for _, other := range []bool{false, true} {
@@ -25,7 +25,7 @@ func TestResume(t *testing.T) {
 			down := false
 			b.o.Step = func(what string) error {
 				if down = down || what == "restart "+unit; down {
-					return stopped // as if the process were dead: nothing more is written
+					return stopped // like a dead process, it writes nothing more
 				}
 				return nil
 			}
@@ -63,7 +63,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// Files that change between the question and the answer are left alone.
+// A file that changes after the plan was shown is left alone.
 func TestChangedMeanwhile(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	in := b.installer()
@@ -83,7 +83,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 }
 
-// A program of the same name that somebody else put there is used, and stays.
+// A foreign program of the same name is used, and stays.
 func TestForeignProgram(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	file := "/usr/local/libexec/berth/" + providerconfig.Provider
@@ -94,15 +94,14 @@ func TestForeignProgram(t *testing.T) {
 	b.before = b.tree()
 	p := b.install()
 	b.wired()
-	if !strings.Contains(shown(t, p), file+" is another one, which berth did not put there; it is used as it is") {
+	if !strings.Contains(shown(t, p), file+" is a program that berth did not put there; it is used unchanged") {
 		t.Errorf("%s", shown(t, p))
 	}
 	b.uninstall()
 	b.asBefore()
 }
 
-// A newer program of ours takes the place of the old one, and no restart comes
-// with it.
+// A newer program replaces the old one, without a restart.
 func TestNewProgram(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
@@ -121,7 +120,7 @@ func TestNewProgram(t *testing.T) {
 	b.asBefore()
 }
 
-// The program stays as long as something names it.
+// The program stays as long as a configuration names it.
 func TestProgramStays(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
@@ -144,7 +143,7 @@ func TestProgramStays(t *testing.T) {
 	b.asBefore()
 }
 
-// A run that was killed has removed the inner one of two directories.
+// A killed run has removed the inner one of two directories.
 func TestDirectoriesHalfGone(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
@@ -155,8 +154,7 @@ func TestDirectoriesHalfGone(t *testing.T) {
 	b.asBefore()
 }
 
-// Restarts are left to somebody else: the program outlives the kubelet that
-// knows of it.
+// With --no-restart, the program stays until the kubelet that knows it was restarted.
 func TestNoRestart(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.o.NoRestart = true
@@ -190,7 +188,7 @@ func TestNoRestart(t *testing.T) {
 	b.asBefore()
 }
 
-// One of the flags without the other is a mistake that is not ours to mend.
+// One of the two flags without the other is a foreign mistake, which is reported.
 func TestHalfAPairOfFlags(t *testing.T) {
 	b := makeBed(t, "stopped")
 	b.write("/usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet --image-credential-provider-config=/etc/x.yaml\n")
@@ -222,12 +220,12 @@ func TestLock(t *testing.T) {
 	again()
 }
 
-// k0s restarts containerd by itself: that is waited for, and nothing else is
-// restarted.
+// k0s restarts containerd itself: the run waits for that, and restarts nothing.
 func TestK0s(t *testing.T) {
 	b := bedOf(t, []byte("1.7.28\n-- etc/k0s/containerd.toml --\nversion = 2\nimports = [\"/etc/k0s/containerd.d/*.toml\", \"/run/k0s/containerd-cri.toml\"]\n-- run/k0s/containerd-cri.toml --\nversion = 2\n"))
-	b.o.Patience = time.Minute
-	// 1.x takes a table of one file alone, so here the change is in place.
+	b.o.ReadyTimeout = time.Minute
+	// 1.x reads each plugin table from one file only, so the change would have to be made in the
+	// file that k0s writes.
 	if _, err := b.do(install.Parts{Containerd: true}, (*install.Installer).Install); !errors.Is(err, node.ErrManaged) {
 		t.Errorf("%v", err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// Write prints a plan: what was found, each file as a diff, each restart. In the
-// files of others, values that may be secrets are not shown.
+// Write prints a plan: what was found, each file as a diff, each restart. Values in foreign files
+// that may be secrets are not shown.
 func (p Plan) Write(w io.Writer, paint hostsconf.Paint) error {
 	var out bytes.Buffer
 	for i, s := range p.Sections {
@@ -52,17 +52,17 @@ func (c Change) write(out *bytes.Buffer, paint hostsconf.Paint) {
 	}
 	fmt.Fprintf(out, "\n%s\n", paint(hostsconf.StyleHead, head))
 	if c.Before == nil && c.After == nil || c.What == "remove" && !c.Foreign {
-		return // a program; or a file of ours, which was shown when it came
+		return // a program, or a file of Berth, which was shown when it was written
 	}
 	diff := c.diff()
 	if diff == "" && !bytes.Equal(c.Before, c.After) {
-		out.WriteString("  it is in a line that may hold a secret, which is not shown\n")
+		out.WriteString("  the change is in a line that may hold a secret, which is not shown\n")
 	}
 	for line := range strings.Lines(diff) {
 		style := ""
 		switch {
 		case strings.HasPrefix(line, "--- "), strings.HasPrefix(line, "+++ "):
-			continue // the headline has said it
+			continue // the heading names the file
 		case strings.HasPrefix(line, "@@"):
 			style = hostsconf.StyleHunk
 		case strings.HasPrefix(line, "+"):
@@ -78,7 +78,7 @@ func (c Change) write(out *bytes.Buffer, paint hostsconf.Paint) {
 	}
 }
 
-// diff is a unified diff with little around what changes.
+// diff is a unified diff with few lines of context.
 func (c Change) diff() string {
 	before, after := string(managedfile.WithoutMarker(c.Before)), string(managedfile.WithoutMarker(c.After))
 	context := 3
@@ -93,13 +93,13 @@ func (c Change) diff() string {
 	}
 	diff, err := udiff.ToUnified("before", "after", before, udiff.Lines(before, after), context)
 	if err != nil {
-		return "" // edits of Lines fit the text that they are of
+		return "" // cannot happen: Lines made the edits of this text
 	}
 	return strings.ReplaceAll(diff, "\\ No newline at end of file\n", "")
 }
 
-// withoutComments leaves out what is there for people only: these are our own
-// files. A command in one is taken from a file of others.
+// withoutComments removes the comments of a file of Berth. A command in it comes from a foreign
+// file, so its secrets are hidden.
 func withoutComments(text string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {

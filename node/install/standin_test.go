@@ -11,8 +11,7 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// TestUninstallRemovesWhatRestoreLeft: rules that stand in for others go with the
-// journal, those of apply or an agent stay.
+// uninstall removes the rules that restore left with its journal; rules of apply or an agent stay.
 func TestUninstallRemovesWhatRestoreLeft(t *testing.T) {
 	for _, missing := range []bool{true, false} {
 		body, err := credprovider.Rules{Missing: missing}.Encode()

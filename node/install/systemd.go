@@ -18,36 +18,36 @@ import (
 
 // Services restarts the services of a node.
 type Services interface {
-	// Reload has the unit files read anew.
+	// Reload reloads the unit files.
 	Reload(ctx context.Context) error
-	// Restart restarts a service, and returns when that is done.
+	// Restart restarts a service, and returns when the restart is done.
 	Restart(ctx context.Context, unit string) error
-	// State tells how a service is. One that is not known is not active.
+	// State returns the state of a service. An unknown service is not active.
 	State(ctx context.Context, unit string) (State, error)
 }
 
-// State is how a service is.
+// State is the state of a service.
 type State struct {
-	// Active is systemd's word: "active", "activating", "failed", "inactive".
+	// Active is the state in the words of systemd: "active", "activating", "failed", "inactive".
 	Active string
-	// Invocation is another one each time the service is started.
+	// Invocation changes each time the service is started.
 	Invocation string
 }
 
-// jobPatience is how long a restart may take: a service has 90 s to end before
-// it is killed, and then starts.
-const jobPatience = 3 * time.Minute
+// jobTimeout limits a restart: a service has 90 s to stop before it is killed, and then has to
+// start.
+const jobTimeout = 3 * time.Minute
 
-// Systemd is the systemd of a node, spoken to over D-Bus.
+// Systemd is the systemd of a node, over D-Bus.
 type Systemd struct{ conn *systemd.Conn }
 
-// ErrNoSystemd is returned by [DialSystemd] where no systemd runs.
+// ErrNoSystemd is returned by [DialSystemd] if no systemd runs.
 var ErrNoSystemd = errors.New("no systemd runs here")
 
-// DialSystemd connects to the systemd whose sockets lie below the root: that of
-// its own, or the system's bus. ctx is for as long as the connection lasts.
+// DialSystemd connects to the systemd whose sockets are below the root: its private one, or the
+// system bus. The connection ends with ctx.
 func DialSystemd(ctx context.Context, root *managedfile.Root) (*Systemd, error) {
-	// As sd_booted(3) has it.
+	// The check of sd_booted(3).
 	if _, err := root.Lstat("/run/systemd/system"); err != nil {
 		return nil, ErrNoSystemd
 	}
@@ -96,20 +96,20 @@ func (s *Systemd) Close() error {
 	return nil
 }
 
-// Reload has systemd read its unit files anew.
+// Reload makes systemd reload its unit files.
 func (s *Systemd) Reload(ctx context.Context) error {
 	if err := s.conn.ReloadContext(ctx); err != nil {
-		return fmt.Errorf("systemd: reading unit files anew: %w", err)
+		return fmt.Errorf("systemd: reload: %w", err)
 	}
 	return nil
 }
 
-// Restart restarts a service and waits for the job, for three minutes at most.
+// Restart restarts a service and waits for the job, for at most three minutes.
 func (s *Systemd) Restart(ctx context.Context, unit string) error {
-	ctx, cancel := context.WithTimeout(ctx, jobPatience)
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
-	// One that failed several times in a row is not started again otherwise; of
-	// one that did not there is nothing to forget.
+	// systemd does not start a service that failed several times in a row before it is reset. The
+	// error for a service that did not fail does not matter.
 	_ = s.conn.ResetFailedUnitContext(ctx, unit)
 	done := make(chan string, 1)
 	if _, err := s.conn.RestartUnitContext(ctx, unit, "replace", done); err != nil {
@@ -126,7 +126,7 @@ func (s *Systemd) Restart(ctx context.Context, unit string) error {
 	}
 }
 
-// State asks for the state of a service.
+// State returns the state of a service.
 func (s *Systemd) State(ctx context.Context, unit string) (State, error) {
 	all, err := s.conn.GetUnitPropertiesContext(ctx, unit)
 	if err != nil {

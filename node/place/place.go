@@ -49,8 +49,7 @@ type Options struct {
 // placer carries out Options.
 type placer struct{ Options }
 
-// placed is the record: for each path the SHA-256 of the programs that Berth may have
-// put there.
+// placed is the record: by path, the SHA-256 of the programs that Berth may have put there.
 type placed map[string][]string
 
 func (p *placer) target() string { return path.Join(p.Dir, providerconfig.Provider) }
@@ -205,7 +204,7 @@ func (p *placer) read() (placed, error) {
 	return ours, nil
 }
 
-// write keeps the record, or removes it when there is nothing in it.
+// write writes the record, or removes it if it is empty.
 func (p *placer) write(ours placed) error {
 	file, err := p.Root.Resolve(record)
 	if err != nil {

@@ -47,14 +47,13 @@ func (n *node) check(err error) {
 	}
 }
 
-// release makes another program the one that the image holds.
+// release replaces the program in the image.
 func (n *node) release(content string) {
 	n.Helper()
 	n.check(os.WriteFile(n.source, []byte(content), 0o755))
 }
 
-// options name the node as the chart mounts it. text is the configuration; "" is the
-// published one.
+// options are those of the chart. text is the configuration; "" is the published one.
 func (n *node) options(text string) Options {
 	n.Helper()
 	n.log.Reset()
@@ -93,7 +92,7 @@ func (n *node) write(name, content string) {
 	n.check(os.WriteFile(filepath.Join(n.root, name), []byte(content), 0o644))
 }
 
-// files lists what there is.
+// files lists all files on the node.
 func (n *node) files() []string {
 	n.Helper()
 	var found []string
@@ -148,8 +147,7 @@ func TestFollowsReleases(t *testing.T) {
 	}
 }
 
-// A program or a configuration of somebody else is used as it is and stays; so
-// does one that was edited.
+// A foreign or edited program or configuration stays as it is.
 func TestLeavesOthersAlone(t *testing.T) {
 	for name, c := range map[string]struct {
 		path, content string
@@ -191,7 +189,7 @@ func TestLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// Killed in the middle of a copy: half of it lies beside, never in its place.
+// A killed copy leaves a temporary file, which the next run removes.
 func TestSweepsHalfACopy(t *testing.T) {
 	n := newNode(t)
 	n.write(binDir+"/_berth-tmp-0123456789abcdef-file", "on")
@@ -204,7 +202,7 @@ func TestSweepsHalfACopy(t *testing.T) {
 	}
 }
 
-// The configuration must not name a program that is not there.
+// The configuration never names a missing program.
 func TestProgramComesFirst(t *testing.T) {
 	n := newNode(t)
 	n.check(os.Remove(n.source))

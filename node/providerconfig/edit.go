@@ -13,7 +13,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// entry is one provider of a CredentialProviderConfig, kubelet.config.k8s.io.
+// entry is one provider of a CredentialProviderConfig (kubelet.config.k8s.io).
 type entry struct {
 	Name                 string   `json:"name" yaml:"name"`
 	APIVersion           string   `json:"apiVersion" yaml:"apiVersion"`
@@ -22,7 +22,7 @@ type entry struct {
 	Args                 []string `json:"args,omitempty" yaml:"args,omitempty"`
 }
 
-// ourEntry is the one of the manifest.
+// ourEntry is Berth's entry in the manifest.
 func ourEntry() (entry, error) {
 	e, ok := entryIn(Config())
 	if !ok {
@@ -31,7 +31,7 @@ func ourEntry() (entry, error) {
 	return e, nil
 }
 
-// entryIn finds our entry in a CredentialProviderConfig.
+// entryIn finds Berth's entry in a CredentialProviderConfig.
 func entryIn(data []byte) (entry, bool) {
 	var c struct {
 		Providers []entry `yaml:"providers"`
@@ -47,12 +47,12 @@ func entryIn(data []byte) (entry, bool) {
 }
 
 var (
-	errNotConfig = errors.New("is no CredentialProviderConfig with providers")
-	errByHand    = errors.New("is written in a way that cannot be changed without touching the rest; add or remove the entry of " + Provider + " by hand")
+	errNotConfig = errors.New("is not a CredentialProviderConfig with providers")
+	errByHand    = errors.New("cannot be edited without changing the rest; add or remove the entry of " + Provider + " by hand")
 )
 
-// parseConfig gives a CredentialProviderConfig as plain values, and the names in
-// it. JSON is YAML.
+// parseConfig returns a CredentialProviderConfig as plain values, and the names of its providers.
+// JSON is YAML.
 func parseConfig(data []byte) (values map[string]any, names []string, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(&values); err != nil || values["kind"] != "CredentialProviderConfig" {
@@ -82,11 +82,11 @@ func Names(data []byte) ([]string, error) {
 	return names, err
 }
 
-// AddEntry puts our entry behind the others, with more images, and leaves every
-// other byte. An entry of that name stays as it is, unless an image is missing:
-// then it is replaced by one that has all of its images too.
+// AddEntry appends Berth's entry, with more images, and keeps every other byte. An existing entry
+// stays as it is unless an image is missing: then it is replaced by one that has all of its images
+// too.
 //
-// With require it gets the argument that makes rules a must, if it is written.
+// If the entry is written and require is true, it gets the argument [RequireRules].
 func AddEntry(data []byte, images []string, require bool) ([]byte, error) {
 	_, names, err := parseConfig(data)
 	if err != nil {
@@ -117,7 +117,7 @@ func AddEntry(data []byte, images []string, require bool) ([]byte, error) {
 	return appendEntry(data, e)
 }
 
-// appendEntry puts an entry behind the others.
+// appendEntry appends an entry to the others.
 func appendEntry(data []byte, e entry) ([]byte, error) {
 	before, _, err := parseConfig(data)
 	if err != nil {
@@ -144,8 +144,8 @@ func appendEntry(data []byte, e entry) ([]byte, error) {
 	return after, sameConfig(after, before)
 }
 
-// RemoveEntry takes our entry out, and leaves every other byte. Where it is not,
-// nothing changes.
+// RemoveEntry removes Berth's entry, and keeps every other byte. Without such an entry it changes
+// nothing.
 func RemoveEntry(data []byte) ([]byte, error) {
 	before, names, err := parseConfig(data)
 	if err != nil {
@@ -156,7 +156,7 @@ func RemoveEntry(data []byte) ([]byte, error) {
 	case at < 0:
 		return data, nil
 	case len(names) == 1:
-		return nil, fmt.Errorf("no provider would be left, with which kubelet does not start")
+		return nil, fmt.Errorf("no provider would be left, and kubelet does not start without one")
 	}
 	var after []byte
 	if isJSON(data) {
@@ -171,7 +171,7 @@ func RemoveEntry(data []byte) ([]byte, error) {
 	return after, sameConfig(after, before)
 }
 
-// sameConfig makes sure of an edit: nothing but what was meant has changed.
+// sameConfig checks an edit: only the intended values may have changed.
 func sameConfig(data []byte, want map[string]any) error {
 	got, _, err := parseConfig(data)
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -182,7 +182,7 @@ func sameConfig(data []byte, want map[string]any) error {
 
 func isJSON(data []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) }
 
-// span is a part of a file, from one byte to before another.
+// span is a part of a file: from is its first byte or line, to is the one after its last.
 type span struct{ from, to int }
 
 // jsonProviders finds the elements of "providers".
@@ -255,14 +255,13 @@ func removeJSON(data []byte, at int) ([]byte, error) {
 	if err != nil || at >= len(all) {
 		return nil, errByHand
 	}
-	if at > 0 { // with the comma before it
+	if at > 0 { // and the comma before it
 		return slices.Concat(data[:all[at-1].to], data[all[at].to:]), nil
 	}
 	return slices.Concat(data[:all[0].from], data[all[1].from:]), nil
 }
 
-// lineIndent gives the blanks before a byte, and whether they are all that is
-// before it in its line.
+// lineIndent returns the text before a byte in its line, and whether that is all blanks.
 func lineIndent(data []byte, at int) (string, bool) {
 	start := bytes.LastIndexByte(data[:at], '\n') + 1
 	before := string(data[start:at])
@@ -276,9 +275,8 @@ func lineEnd(data []byte) string {
 	return "\n"
 }
 
-// yamlProviders finds the lines of each item of "providers", a list in block
-// style; comments and blank lines behind the last line of an item are no part of
-// it. Lines are counted from 0.
+// yamlProviders finds the lines of each item of "providers", a list in block style. Comments and
+// blank lines after the last line of an item do not belong to it. Lines are counted from 0.
 func yamlProviders(data []byte) (items []span, lines []string, indent string, err error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
@@ -354,7 +352,7 @@ func addYAML(data []byte, e entry) ([]byte, error) {
 	added := text.String()
 	if !strings.HasSuffix(before, "\n") {
 		before += end
-		added = strings.TrimSuffix(added, end) // as the file had none
+		added = strings.TrimSuffix(added, end) // the file had no last line end
 	}
 	return []byte(before + added + strings.Join(lines[at:], "")), nil
 }

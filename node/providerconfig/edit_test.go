@@ -20,8 +20,7 @@ const jsonConfig = `{
 }
 `
 
-// TestMoreImages: an entry that is there gets what is missing, and one that
-// somebody has worked on is left alone.
+// An existing entry gets the images that it lacks; one that was edited by hand is left alone.
 func TestMoreImages(t *testing.T) {
 	more := []string{"ghcr.io", "registry.corp:5000/team"}
 	for name, before := range map[string]string{
@@ -69,13 +68,13 @@ func TestMoreImages(t *testing.T) {
 			}
 		})
 	}
-	// Ours alone: nothing could be left in its place for a moment.
+	// Ours is the only provider: it cannot be removed first.
 	if _, err := AddEntry([]byte("kind: CredentialProviderConfig\nproviders:\n- name: "+Provider+"\n"), more, false); err == nil || !strings.Contains(err.Error(), "by hand") {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestOurConfig: a file of our own has what is wanted, and keeps what it has.
+// A file of Berth has the wanted images, and keeps those that it has.
 func TestOurConfig(t *testing.T) {
 	images := func(config []byte) []string {
 		e, ok := entryIn(config)
@@ -163,8 +162,7 @@ func TestEntryRefused(t *testing.T) {
 	}
 }
 
-// Whatever a file is like: an entry that is added is the only difference, and
-// taking it out again leaves the same values.
+// In any file, an added entry is the only difference, and removing it leaves the same values.
 func FuzzEntry(f *testing.F) {
 	f.Add([]byte(jsonConfig))
 	f.Add([]byte("kind: CredentialProviderConfig\nproviders:\n  - name: a\n    x: |\n      # no comment\n  # c\nz: 1\n"))
@@ -192,8 +190,8 @@ func FuzzEntry(f *testing.F) {
 	})
 }
 
-// TestRequireRules: a node with a RegistryConfig gets the argument, in a file of
-// ours as in another's; it is not worth a restart by itself.
+// A node with a RegistryConfig gets the argument, in a file of Berth and in a foreign one; a
+// missing argument alone does not change the file.
 func TestRequireRules(t *testing.T) {
 	const theirs = "kind: CredentialProviderConfig\nproviders:\n- name: other\n  apiVersion: credentialprovider.kubelet.k8s.io/v1\n"
 	has := func(data []byte, err error) bool {

@@ -1,6 +1,9 @@
-// Package providerconfig holds the CredentialProviderConfig that makes kubelet ask
-// Berth's credential provider. Nothing else in Berth repeats its list of images:
-// "make generate" makes the files in manifests/kubelet of the one here.
+// Package providerconfig holds the CredentialProviderConfig that makes kubelet ask Berth's
+// credential provider, and adds Berth's entry to the file of another tool. It reads and writes no
+// file.
+//
+// Nothing else in Berth repeats the list of images: "make generate" makes the files in
+// manifests/kubelet of the one here. Start reading at [Ours] and [AddEntry].
 package providerconfig
 
 import _ "embed"
@@ -19,13 +22,12 @@ const (
 	File       = "/etc/berth/credential-provider-config.yaml"
 )
 
-// RequireRules is the argument with which the provider gives nothing when the
-// rules are missing that Berth writes on a node with a RegistryConfig.
+// RequireRules is the argument for a node with a RegistryConfig: the provider gives nothing if the
+// rules are missing that Berth writes there.
 const RequireRules = "--require-rules"
 
-// ConfigRequiringRules is Config for a node with a RegistryConfig.
+// ConfigRequiringRules is Config with the argument [RequireRules].
 func ConfigRequiringRules() []byte { return append(Config(), "  args: ["+RequireRules+"]\n"...) }
 
-// Config gives the CredentialProviderConfig with Berth's entry alone, comments
-// included.
+// Config returns the CredentialProviderConfig with Berth's entry alone, comments included.
 func Config() []byte { return append([]byte(nil), config...) }

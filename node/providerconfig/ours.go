@@ -7,11 +7,10 @@ import (
 	"strings"
 )
 
-// Ours is the manifest with more images: those that are wanted, and those
-// that a file of ours names already. kubelet reads it at its start only, so that
-// taking out one that nobody needs any more is not worth a restart. Nor is
-// require, which makes rules a must: it is added when there is no file yet, or
-// when images are.
+// Ours returns Berth's own configuration: the manifest with the images in wanted and those that
+// now, the present file, has already. An image that is no longer wanted stays, because kubelet
+// reads the file only at its start and a removal is not worth a restart. For the same reason the
+// argument [RequireRules] is added only to a new file, or together with an image.
 func Ours(wanted []string, require bool, now []byte) ([]byte, error) {
 	e, err := ourEntry()
 	if err != nil {
@@ -44,7 +43,7 @@ func Ours(wanted []string, require bool, now []byte) ([]byte, error) {
 	return []byte(text.String()), nil
 }
 
-// missing gives each of those wanted, once, that is not there.
+// missing returns each of wanted that is not in there, once.
 func missing(wanted, there []string) []string {
 	var more []string
 	for _, w := range wanted {
@@ -55,8 +54,8 @@ func missing(wanted, there []string) []string {
 	return more
 }
 
-// plain reports whether our entry has nothing that somebody gave it: arguments,
-// an environment, comments.
+// plain reports whether Berth's entry is as Berth wrote it: without added arguments, environment or
+// comments.
 func plain(data []byte) bool {
 	e, _ := entryIn(data)
 	without, err := RemoveEntry(data)

@@ -10,15 +10,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// contentError says what is wrong with what came. containerd finds out when it
-// stores it, and then it is too late for another host.
+// contentError: the received content is invalid. containerd finds out only when it stores the
+// content, and then asks no other host.
 type contentError struct{ text string }
 
 func (e *contentError) Error() string { return e.text }
 
-var errNoManifest = errors.New("what came is no manifest of an image")
+var errNoManifest = errors.New("its answer is not a manifest of an image")
 
-// child picks from an index what this machine runs.
+// child selects the manifest for this machine from an index.
 func child(index []byte) (ocispec.Descriptor, error) {
 	var parsed ocispec.Index
 	if json.Unmarshal(index, &parsed) != nil {
@@ -40,8 +40,7 @@ func child(index []byte) (ocispec.Descriptor, error) {
 	return withoutParameters(parsed.Manifests[best]), nil
 }
 
-// blob picks from a manifest the layer that is asked for, or the configuration
-// where there is none.
+// blob selects the layer to ask for from a manifest, or the configuration if it has no layer.
 func blob(manifest []byte) (ocispec.Descriptor, error) {
 	var parsed ocispec.Manifest
 	if json.Unmarshal(manifest, &parsed) != nil {
@@ -56,8 +55,8 @@ func blob(manifest []byte) (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{}, errNoManifest
 }
 
-// withoutParameters is a descriptor without what somebody else could have put there to have
-// other hosts asked.
+// withoutParameters returns a descriptor without the fields (urls) with which a manifest could make
+// the client ask other hosts.
 func withoutParameters(d ocispec.Descriptor) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 }

@@ -18,17 +18,17 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// login is what a header or kubelet gives to a host.
+// login is what a host gets from a header or from kubelet.
 type login struct {
 	username string
 	password redact.Secret
 }
 
-// credentialOf tells which login a host gets: that of its header, or the one
-// that kubelet passes if the host may have it.
+// credentialOf returns the login of a host: that of its header, or the one that kubelet passes if
+// the host may have it.
 func credentialOf(h docker.RegistryHost, e credprovider.Explanation) (Credential, login) {
-	meant := meantFor(h, e)
-	passed := passedBy(h, meant, e)
+	meant := configuredFor(h, e)
+	passed := passedTo(h, meant, e)
 	c := Credential{Channel: "none"}
 	if meant != nil {
 		c.Rule = meant.Rule
@@ -57,8 +57,8 @@ func credentialOf(h docker.RegistryHost, e credprovider.Explanation) (Credential
 	return c, login{}
 }
 
-// meantFor finds what the config has for a host.
-func meantFor(h docker.RegistryHost, e credprovider.Explanation) *credprovider.HostExplanation {
+// configuredFor finds the credential that the config has for a host.
+func configuredFor(h docker.RegistryHost, e credprovider.Explanation) *credprovider.HostExplanation {
 	path := hostsconf.URL{Path: h.Path}.RepositoryPath()
 	for i, x := range e.Hosts {
 		if x.Rule != "" && credprovider.SameHost(x.Host.Host, h.Host, h.Scheme) && x.Host.Path == path {
@@ -68,10 +68,9 @@ func meantFor(h docker.RegistryHost, e credprovider.Explanation) *credprovider.H
 	return nil
 }
 
-// passedBy is what kubelet would pass, if it is meant for this very host.
-// What stands in certs.d may be something else than the config says, so the
-// provider's own decision is not enough.
-func passedBy(h docker.RegistryHost, meant *credprovider.HostExplanation, e credprovider.Explanation) login {
+// passedTo is the credential that kubelet would pass, if it is for this host. certs.d may differ
+// from the config, so the provider's decision alone is not enough.
+func passedTo(h docker.RegistryHost, meant *credprovider.HostExplanation, e credprovider.Explanation) login {
 	c := e.Credential
 	switch {
 	case c == nil, meant == nil, meant.Username != c.Username, meant.Password != c.Password:
@@ -82,7 +81,7 @@ func passedBy(h docker.RegistryHost, meant *credprovider.HostExplanation, e cred
 	return login{c.Username, c.Password}
 }
 
-// headerOf is the Authorization header of a host, whatever its spelling.
+// headerOf is the Authorization header of a host, in any spelling.
 func headerOf(h docker.RegistryHost) string {
 	for name, values := range h.Header {
 		if strings.EqualFold(name, "Authorization") && len(values) > 0 {
@@ -92,13 +91,13 @@ func headerOf(h docker.RegistryHost) string {
 	return ""
 }
 
-// otherHeaders are the names of those that are no Authorization.
+// otherHeaders are the names of the headers other than Authorization.
 func otherHeaders(h docker.RegistryHost) []string {
 	names := slices.Sorted(maps.Keys(h.Header))
 	return slices.DeleteFunc(names, func(n string) bool { return strings.EqualFold(n, "Authorization") })
 }
 
-// describe says whose login a header is, and until when.
+// describe fills in whose login a header is, and when it expires.
 func describe(c *Credential, header string, meant *credprovider.HostExplanation) {
 	c.What = "login"
 	scheme, encoded, _ := strings.Cut(header, " ")
@@ -117,8 +116,8 @@ func describe(c *Credential, header string, meant *credprovider.HostExplanation)
 	}
 }
 
-// ecrExpiry reads the end of an ECR token from the token itself, which is JSON
-// in base64. That is not documented, so no answer is no mistake.
+// ecrExpiry reads the expiry of an ECR token from the token itself, which is JSON in base64. That
+// format is not documented, so a token without it is no error.
 func ecrExpiry(token string) time.Time {
 	raw, err := base64.StdEncoding.DecodeString(token)
 	if err != nil {

@@ -15,8 +15,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// explains gives the explanation for a node whose config has a login for each
-// of these hosts.
+// explains returns the explanation for a node whose config has a login for each of these hosts.
 func explains(passed bool, hosts ...credprovider.HostExplanation) func(context.Context, string) (credprovider.Explanation, error) {
 	return func(_ context.Context, image string) (credprovider.Explanation, error) {
 		img, err := credprovider.ParseImage(image)
@@ -38,10 +37,10 @@ func loginAt(host string) credprovider.HostExplanation {
 	}
 }
 
-// What kubelet passes goes to the host that it is meant for, and to no other
-// that asks for a login, whatever certs.d says.
+// A login that kubelet passes reaches the host that it is for, and no other host that asks for a
+// login, whatever certs.d says.
 func TestPassedLoginStaysWithItsHost(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	nosy := serve(t, "127.0.0.1", nil, basic("nobody", "x", status(http.StatusOK)))
 	w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
 	w.mirrors(nosy.URL, w.mirror.URL)
@@ -70,10 +69,10 @@ func TestPassedLoginStaysWithItsHost(t *testing.T) {
 	}
 }
 
-// What kubelet could pass, and does not because it asks nobody, reaches no host.
+// A login reaches no host if kubelet does not ask the provider, and the report says why.
 func TestUnaskedIsTold(t *testing.T) {
 	for why, channel := range map[string]string{"": "provider", "kubelet has no credential provider": "none"} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.protected(basic("robot", secret, has("/v2/team/app", w.image)))
 		w.mirrors(w.mirror.URL)
 		w.Explain = explains(true, loginAt(w.mirror.addr()))
@@ -95,7 +94,7 @@ func TestUnaskedIsTold(t *testing.T) {
 }
 
 func TestWithheldIsTold(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.mirrors(w.mirror.URL)
 	withheld := &credprovider.WithheldError{Image: "team/app", Owner: w.mirror.addr(), Other: w.up.addr()}
 	w.Explain = func(context.Context, string) (credprovider.Explanation, error) {
@@ -111,7 +110,7 @@ func TestWithheldIsTold(t *testing.T) {
 }
 
 func TestCredentialsThatCannotBeTold(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Explain = func(context.Context, string) (credprovider.Explanation, error) {
 		return credprovider.Explanation{}, errors.New("the rules are broken")
 	}
@@ -126,7 +125,7 @@ func TestTokenInHeader(t *testing.T) {
 		left time.Duration
 		note string
 	}{{6 * time.Hour, ""}, {10 * time.Minute, "expires"}, {-time.Minute, "expired"}} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.Now = func() time.Time { return now }
 		token := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"payload":"x","expiration":%d}`, now.Add(c.left).Unix()))
 		w.hosts(w.own(), "[host.%q]\n[host.%q.header]\nAuthorization = \"Basic %s\"\n", w.mirror.URL, w.mirror.URL,

@@ -13,17 +13,16 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// directory is what certs.d holds for a registry.
+// directory is the directory of certs.d for a registry.
 type directory struct {
 	certsDir string
-	path     string // "" when there is none
+	path     string // "" if there is none
 	family   hostsconf.Family
 	hostsconf.Resolution
 }
 
-// find looks a registry up in the directories of config_path: the first that
-// has anything for it counts, as in containerd's CRI. The error is one with
-// which containerd fails the pull.
+// find looks up a registry in the directories of config_path. Like in containerd's CRI plugin, the
+// first one that has a directory for it counts. containerd fails the pull with the returned error.
 func (n Node) find(registry string) (directory, error) {
 	d := directory{family: n.family()}
 	for _, certsDir := range n.CertsDirs {
@@ -48,21 +47,21 @@ func (n Node) find(registry string) (directory, error) {
 	return d, nil
 }
 
-// hosts gives containerd's own hosts for a registry. update is done to each
-// client before it is used.
+// hosts returns containerd's own hosts for a registry. update is called for each client before its
+// use.
 func (d directory) hosts(registry string, update func(*http.Client) error) ([]docker.RegistryHost, error) {
 	return d.family.RegistryHosts(d.path, registry, update)
 }
 
-// quiet keeps containerd's packages from printing.
+// quiet keeps containerd's packages from logging.
 func quiet(ctx context.Context) context.Context {
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	return log.WithLogger(ctx, logrus.NewEntry(logger))
 }
 
-// differences tells of a file that other releases read in another way, where it
-// is not known which one runs.
+// differences reports a file that other releases read differently, if the running release is
+// unknown.
 func (n Node) differences(d directory) []Note {
 	if !n.Release.IsZero() || d.Dir == "" {
 		return nil

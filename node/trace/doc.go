@@ -1,19 +1,16 @@
-// Package trace tells where an image would come from if containerd pulled it
-// now, and why: the directory of certs.d that wins, the hosts in the order in
-// which they are asked, the credential that each gets, what each answers, and
-// the one that will serve it.
+// Package trace finds out where an image would come from if containerd pulled it now, and why: the
+// directory of certs.d that wins, the hosts in the order in which they are asked, the credential of
+// each, the answer of each, and the host that would serve the image.
 //
-// It asks with containerd's own resolver and fetcher, host by host, as the
-// containerd of the node would: the same files, proxy, headers and logins. What
-// older releases do in another way is in release.go.
+// It uses containerd's own resolver and fetcher, host by host, with the files, proxy, headers and
+// logins of the node's containerd. release.go has the behaviour of older releases that differs.
 //
-// What it promises: nothing on the node is changed. A login goes to the host
-// that it belongs to, and to a token server only if that belongs to it
-// (internal/realm); otherwise the verdict is that it cannot be told; a redirect is followed without it. No secret is in a result, and of
-// what a registry sent nothing but status, digest, limit and type, and scheme
-// and host of its token server and of where it redirects to. Asking costs each
-// host a few requests and some bytes of one layer; where Docker Hub serves the
-// image it costs one pull of its limit.
+// Nothing on the node is changed. A login is sent to its own host, and to a token server only if
+// package internal/realm allows it; otherwise the verdict is unknown. A redirect is followed
+// without the login. No result holds a secret; of a registry's answer it holds only status, digest,
+// limit and type, and the scheme and host of its token server and of its redirect. A trace costs
+// each host a few requests and some bytes of one layer; if Docker Hub serves the image, it counts
+// as one pull.
 //
-// Start reading at [Tracer.Image]; verdict.go is the pure part.
+// Start reading at [Tracer.Image]; verdict.go is a pure function of the answers.
 package trace

@@ -13,9 +13,9 @@ import (
 	"github.com/berth-registry/berth/internal/proxy"
 )
 
-// transportText says why a request got no answer, without anything that the
-// other side sent: a registry or a proxy may repeat a login.
-func transportText(x exchange, ended error, patience time.Duration) (text string, waits bool) {
+// transportText says why a request got no answer. It holds nothing that the other side sent,
+// because a registry or a proxy may repeat a login.
+func transportText(x exchange, ended error, limit time.Duration) (text string, waits bool) {
 	var op *net.OpError
 	var dns *net.DNSError
 	var timeout net.Error
@@ -29,9 +29,9 @@ func transportText(x exchange, ended error, patience time.Duration) (text string
 		return neterr.Name(dns), false
 	case errors.Is(ended, context.DeadlineExceeded), errors.As(x.err, &timeout) && timeout.Timeout():
 		if x.written {
-			return fmt.Sprintf("it takes the request and does not answer within %s", patience), true
+			return fmt.Sprintf("it accepts the request and does not answer within %s", limit), true
 		}
-		return fmt.Sprintf("no connection within %s", patience), true
+		return fmt.Sprintf("no connection within %s", limit), true
 	}
 	if text := neterr.TLS(x.err); text != "" {
 		return text, false
@@ -45,17 +45,17 @@ func transportText(x exchange, ended error, patience time.Duration) (text string
 	return "the connection ended before the answer did", false
 }
 
-// statusText says what an answer means.
+// statusText explains an answer by its status.
 func statusText(x exchange, hadLogin bool) string {
 	switch x.status {
 	case http.StatusUnauthorized:
 		if hadLogin {
 			return "it refuses the login (401)"
 		}
-		return "it wants a login (401), and there is none for it"
+		return "it requires a login (401), and there is none for it"
 	case http.StatusForbidden:
 		if hadLogin {
-			return "it forbids this to the login, or the token has expired (403)"
+			return "the login may not do this, or the token has expired (403)"
 		}
 		return "it forbids this (403)"
 	case http.StatusNotFound:
@@ -69,5 +69,5 @@ func statusText(x exchange, hadLogin bool) string {
 	return fmt.Sprintf("it answers %d", x.status)
 }
 
-// maxForeign is how much of a foreign text is shown, in bytes.
+// maxForeign limits text of others that is shown, in bytes.
 const maxForeign = 100

@@ -21,7 +21,7 @@ import (
 	"github.com/berth-registry/berth/test/pki"
 )
 
-// content is an image of one layer, which fakes have or have not.
+// content is an image of one layer.
 type content struct {
 	index, manifest, config, layer []byte
 }
@@ -60,7 +60,7 @@ func newContent(t testing.TB, text string) content {
 	return c
 }
 
-// fake is a registry that records what it is asked.
+// fake is a registry that records requests.
 type fake struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -69,7 +69,7 @@ type fake struct {
 
 func (f *fake) addr() string { return f.Listener.Addr().String() }
 
-// secrets are the values of all headers that came.
+// headers are the values of all headers that it received.
 func (f *fake) headers() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,7 +117,7 @@ func serve(t testing.TB, ip string, pair *pki.Pair, h http.Handler) *fake {
 	return f
 }
 
-// has answers as a registry with the repository at path ("/v2/team/app").
+// has answers like a registry with the repository at path ("/v2/team/app").
 func has(path string, c content) http.Handler {
 	manifests := map[string][2]string{
 		"v1": {typeIndex, string(c.index)}, digestOf(c.index): {typeIndex, string(c.index)}, digestOf(c.manifest): {typeManifest, string(c.manifest)},
@@ -156,8 +156,7 @@ func basic(username, password string, next http.Handler) http.Handler {
 	})
 }
 
-// bearer wants a token, and gives it at /token of the same host, or at realm,
-// to whoever has the login.
+// bearer requires a token. /token of the same host, or realm, returns one for the login.
 func bearer(realm, username, password string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch u, p, _ := r.BasicAuth(); {
@@ -180,22 +179,22 @@ func bearer(realm, username, password string, next http.Handler) http.Handler {
 	})
 }
 
-// world is a node with a registry and a mirror.
-type world struct {
+// fixture is a node with a registry and a mirror.
+type fixture struct {
 	*testing.T
 	Tracer
 	dir        string // certs.d
 	image      content
 	up, mirror *fake
 	name       string // of the image, with its tag
-	absent     string // what must not be in the report
+	absent     string // must not be in the report
 }
 
 const secret = "correct-horse"
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), image: newContent(t, t.Name())}
+	w := &fixture{T: t, dir: t.TempDir(), image: newContent(t, t.Name())}
 	w.Node.CertsDirs = []string{w.dir}
 	w.up = serve(t, "127.0.0.1", nil, has("/v2/team/app", w.image))
 	w.mirror = serve(t, "127.0.0.1", nil, has("/v2/team/app", w.image))
@@ -204,9 +203,9 @@ func newWorld(t *testing.T) *world {
 }
 
 // own is the directory of the registry.
-func (w *world) own() string { return strings.Replace(w.up.addr(), ":", "_", 1) + "_" }
+func (w *fixture) own() string { return strings.Replace(w.up.addr(), ":", "_", 1) + "_" }
 
-func (w *world) hosts(dir, format string, args ...any) {
+func (w *fixture) hosts(dir, format string, args ...any) {
 	w.Helper()
 	path := filepath.Join(w.dir, dir, "hosts.toml")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -220,8 +219,8 @@ func (w *world) hosts(dir, format string, args ...any) {
 	}
 }
 
-// mirrors writes a hosts.toml with these urls.
-func (w *world) mirrors(urls ...string) {
+// mirrors writes a hosts.toml with these URLs.
+func (w *fixture) mirrors(urls ...string) {
 	w.Helper()
 	text := ""
 	for _, u := range urls {
@@ -230,7 +229,7 @@ func (w *world) mirrors(urls ...string) {
 	w.hosts(w.own(), "%s", text)
 }
 
-// refused is an address where nobody listens.
+// refused is an address on which nothing listens.
 func refused(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

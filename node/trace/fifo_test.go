@@ -10,11 +10,10 @@ import (
 	"github.com/berth-registry/berth/internal/containerdconf"
 )
 
-// A fifo in the place of a hosts.toml: the verdict tells of it, and nothing
-// waits, whatever the release.
+// A fifo in place of a hosts.toml is reported in the verdict and never read, for every release.
 func TestFifo(t *testing.T) {
 	for _, release := range []containerdconf.Release{{Major: 1, Minor: 6, Patch: 20}, {Major: 2, Minor: 4, Patch: 2}} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.Node.Release = release
 		dir := filepath.Join(w.Node.CertsDirs[0], w.own())
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -13,20 +13,20 @@ import (
 	"github.com/berth-registry/berth/internal/realm"
 )
 
-// maxRedirects is containerd's.
+// maxRedirects is containerd's limit.
 const maxRedirects = 10
 
-// clients makes containerd's own clients those of the node.
+// clients gives containerd's own clients the settings of the node.
 type clients struct {
 	tracer *Tracer
 	all    []*http.Transport
 }
 
-// update is called for each client, some of which share a transport.
+// update is called for each client; clients may share a transport.
 func (c *clients) update(client *http.Client) error {
 	t, ok := client.Transport.(*http.Transport)
 	if !ok {
-		return errors.New("containerd's library gives another kind of client than was expected")
+		return errors.New("containerd's library returns an unexpected kind of client")
 	}
 	t.Proxy = c.tracer.Node.Proxy.Func()
 	if c.tracer.Roots != nil && t.TLSClientConfig.RootCAs == nil {
@@ -46,19 +46,18 @@ var (
 	errRedirects = fmt.Errorf("more than %d redirects", maxRedirects)
 )
 
-// realmError says that a login would go to a token server that may not have it.
+// realmError: a login would be sent to a token server that must not have it.
 type realmError struct {
 	server string
-	why    error // of realm.Check
+	why    error // from realm.Check
 }
 
 func (e *realmError) Error() string {
 	return fmt.Sprintf("it names the token server %s, which %v; containerd would send the login there, and this command does not", e.server, e.why)
 }
 
-// guarded is a host of containerd that records what is asked, and from which
-// no login gets to another one. login is what kubelet passes that this host may
-// have.
+// guarded returns a host that records requests and keeps every login from other hosts. username and
+// password are what kubelet passes to this host.
 func (t *Tracer) guarded(h docker.RegistryHost, username, password string) docker.RegistryHost {
 	client := *h.Client
 	client.Transport = recorder{inner: h.Client.Transport}
@@ -88,8 +87,8 @@ func (t *Tracer) guarded(h docker.RegistryHost, username, password string) docke
 	return h
 }
 
-// checkRedirect lets a request go on without what is secret, unless it stays
-// at the same host and port.
+// checkRedirect removes the secrets from a redirected request, unless it goes to the same host and
+// port.
 func checkRedirect(req *http.Request, via []*http.Request, own http.Header) error {
 	if len(via) >= maxRedirects {
 		return errRedirects
@@ -101,7 +100,7 @@ func checkRedirect(req *http.Request, via []*http.Request, own http.Header) erro
 	}
 	if t != nil {
 		t.redirect = to.Scheme + "://" + to.Host
-		// Go has taken it off already where the name is another one.
+		// Go removes it if the host name differs.
 		t.carried = t.carried || req.Header.Get("Authorization") != ""
 	}
 	for name := range req.Header {
@@ -119,7 +118,7 @@ func checkRedirect(req *http.Request, via []*http.Request, own http.Header) erro
 type realmGuard struct {
 	inner  http.RoundTripper
 	host   docker.RegistryHost
-	secret bool // there is a login that could be sent
+	secret bool // a login could be sent
 }
 
 func (g realmGuard) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -137,7 +136,7 @@ func (g realmGuard) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// afterRedirect is the host that stands for those that follow.
+// afterRedirect is the host that stands for all that follow.
 func afterRedirect() docker.RegistryHost {
 	return docker.RegistryHost{
 		Client: &http.Client{Transport: next{}}, Scheme: "https", Host: "next.invalid", Path: "/v2",

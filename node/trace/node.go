@@ -12,27 +12,26 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-// Node is what of a node decides where its pulls go.
+// Node is the part of a node that decides where its pulls go.
 type Node struct {
-	// CertsDirs are the directories of config_path as this process sees them,
-	// in order; none when containerd reads no hosts.toml files.
+	// CertsDirs are the directories of config_path as this process opens them, in order; none if
+	// containerd reads no hosts.toml files.
 	CertsDirs []string
-	// Release is that of containerd. The zero value is taken for the newest.
+	// Release is that of containerd. The zero value is treated as the newest release.
 	Release containerdconf.Release
 	Proxy   proxy.Settings // that of containerd's environment
-	// Refused says why containerd pulls nothing at all, or from where cannot
-	// be told: what stands in its configuration; "" mostly.
+	// Refused is the fault of its configuration with which containerd pulls nothing, or with which
+	// the sources cannot be known; "" if there is none.
 	Refused string
-	// Unloaded says that a file of containerd's configuration was changed after
-	// containerd was started, so what it has in effect is not known; "" mostly.
+	// Unloaded says that a file of its configuration was changed after containerd was started, so
+	// its effective configuration is unknown; "" if none was.
 	Unloaded string
 	Notes    []Note
 }
 
-// Look finds the containerd of a node and what it reads. configured is the
-// certs.d that Berth writes to, which is taken where no containerd is
-// configured at all; getenv is the environment of this process, for a
-// containerd that does not run.
+// Look finds the containerd of a node and its configuration. configured is the certs.d that Berth
+// writes to; it is used if the node configures no containerd. getenv is the environment of this
+// process; it is used if containerd does not run.
 func Look(ctx context.Context, h node.Host, configured string, getenv func(string) string) (Node, error) {
 	c, err := node.Discover(ctx, h)
 	if err != nil {
@@ -43,7 +42,7 @@ func Look(ctx context.Context, h node.Host, configured string, getenv func(strin
 		if proxy, err := node.ProxyOf(h, c.PID); err == nil {
 			n.Proxy = proxy
 		} else {
-			n.note("proxy", "the proxy of containerd's environment cannot be read; that of this command is taken", "run this as root")
+			n.note("proxy", "the proxy of containerd's environment cannot be read; that of this command is used", "run this as root")
 		}
 	} else {
 		if _, err := h.Root.Lstat(c.ConfigPath); errors.Is(err, fs.ErrNotExist) {
@@ -51,7 +50,7 @@ func Look(ctx context.Context, h node.Host, configured string, getenv func(strin
 				configured = containerdconf.DefaultCertsDir
 			}
 			n.CertsDirs = []string{h.Root.Path(configured)}
-			n.note("no-containerd", "no containerd runs or is configured here; this is what one would do that reads "+configured,
+			n.note("no-containerd", "no containerd runs or is configured here; this is the result for one that reads "+configured,
 				"run this where containerd runs")
 			return n, nil
 		}
@@ -67,7 +66,7 @@ func Look(ctx context.Context, h node.Host, configured string, getenv func(strin
 	return n, nil
 }
 
-// certsDirs is config_path as far as it is honoured.
+// certsDirs is the config_path that is honoured, "" if none is.
 func certsDirs(c node.Containerd) string {
 	if !c.Verdict.Honoured {
 		return ""
@@ -75,7 +74,7 @@ func certsDirs(c node.Containerd) string {
 	return c.Verdict.ConfigPath
 }
 
-// assess carries over what is wrong with the configuration.
+// assess copies the issues of the configuration.
 func (n *Node) assess(c node.Containerd) {
 	for _, t := range c.Verdict.Issues {
 		n.note(string(t.ID), t.Where+": "+t.Detail, t.Remedy)
@@ -84,12 +83,12 @@ func (n *Node) assess(c node.Containerd) {
 		}
 	}
 	if len(c.Others) > 0 {
-		n.note("others", "more than one containerd runs here; this is about the one of "+c.Detail, "")
+		n.note("others", "more than one containerd runs here; this is the result for that of "+c.Detail, "")
 	}
 }
 
-// upstreamOnly reports whether containerd pulls all the same, each image from
-// its own registry.
+// upstreamOnly reports whether containerd still pulls with this issue, but every image from its own
+// registry.
 func upstreamOnly(id containerdconf.IssueID) bool {
 	switch id {
 	case containerdconf.TrapUnset, containerdconf.TrapList, containerdconf.TrapWrongTable, containerdconf.TrapImportReplaces:

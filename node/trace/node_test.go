@@ -93,10 +93,9 @@ func TestLook(t *testing.T) {
 	}
 }
 
-// The directories of a list are tried one after the other, each with its
-// _default.
+// The directories of a list are tried in order, each with its _default.
 func TestListOfDirectories(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	empty := t.TempDir()
 	w.Node.CertsDirs = []string{empty, w.dir}
 	w.mirrors(w.mirror.URL)
@@ -111,14 +110,14 @@ func TestListOfDirectories(t *testing.T) {
 	}
 }
 
-// What was edited and not loaded yet leaves the verdict open, and says what it
-// would be.
+// With a changed and not yet loaded configuration the verdict is unknown, and says what it would
+// be.
 func TestUnloaded(t *testing.T) {
 	const why = "/etc/containerd/config.toml was changed after containerd was started, and is read only then"
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Node.Unloaded = why
 	r := w.Image(t.Context(), w.name)
-	want := "it cannot be told: " + why + "; with what it says now, " + w.up.addr() + ", the registry itself, will serve it"
+	want := "unknown: " + why + "; with the present files, " + w.up.addr() + ", the registry itself, will serve it"
 	if v := r.Verdict; v.Serves || !v.Unknown || v.Host != "" || v.Text != want {
 		t.Errorf("%+v, want %q", v, want)
 	}
@@ -126,7 +125,7 @@ func TestUnloaded(t *testing.T) {
 		t.Errorf("for no image at all: %+v", r.Verdict)
 	}
 
-	// Kubelet's part counts where kubelet could pass something.
+	// kubelet's configuration counts only if kubelet could pass a credential.
 	w.Node.Unloaded, w.KubeletUnloaded = "", "kubelet is old"
 	if v := w.Image(t.Context(), w.name).Verdict; !v.Serves {
 		t.Errorf("without a credential: %+v", v)
@@ -135,12 +134,12 @@ func TestUnloaded(t *testing.T) {
 		return credprovider.Explanation{Credential: &credprovider.Credential{Username: "u", Password: redact.New("p"), Rule: "login x"}}, nil
 	}
 	w.Unasked = func(string) string { return "" }
-	if v := w.Image(t.Context(), w.name).Verdict; v.Serves || !strings.HasPrefix(v.Text, "it cannot be told: kubelet is old; with what it says now, ") {
+	if v := w.Image(t.Context(), w.name).Verdict; v.Serves || !strings.HasPrefix(v.Text, "unknown: kubelet is old; with the present files, ") {
 		t.Errorf("with a credential: %+v", v)
 	}
 }
 
-// How long each request waits is said by what was measured, and by the release.
+// How long each request waits depends on the measured time and on the release.
 func TestWait(t *testing.T) {
 	for _, c := range []struct {
 		release string
@@ -164,14 +163,14 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// timeout is an error of a dialer whose time was up.
+// timeout is the error of a dialer that timed out.
 type timeout struct{}
 
 func (timeout) Error() string   { return "i/o timeout" }
 func (timeout) Timeout() bool   { return true }
 func (timeout) Temporary() bool { return true }
 
-// The limit that ended a dial is measured: containerd's, and not our patience.
+// The measured limit is the one that ended the dial: containerd's, not the timeout of this command.
 func TestDialTimeIsMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, c := range []struct{ limit, want time.Duration }{{2 * time.Second, 2 * time.Second}, {time.Hour, 0}} {

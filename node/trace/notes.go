@@ -13,17 +13,17 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// soon is how near to its end a token is worth a word: the agent renews it long
-// before.
-const soon = 30 * time.Minute
+// expiresSoon is the remaining life of a token at which a note is given: the agent renews tokens
+// long before.
+const expiresSoon = 30 * time.Minute
 
-// notes tells what is surprising about a pull, or will be.
+// notes lists what is surprising about a pull, or will be.
 func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e credprovider.Explanation) []Note {
 	var all []Note
 	add := func(id, text, remedy string) { all = append(all, Note{ID: id, Text: text, Remedy: remedy}) }
 	at := filepath.Join(d.certsDir, d.Dir)
 	if r.Ignored != "" {
-		add("ignored", filepath.Join(at, "hosts.toml")+": "+r.Ignored+"; the registry itself is asked", "mend the file")
+		add("ignored", filepath.Join(at, "hosts.toml")+": "+r.Ignored+"; the registry itself is asked", "fix the file")
 	}
 	if len(d.Shadowed) > 0 {
 		text := fmt.Sprintf("%s keeps %s from being used; containerd merges nothing", d.Dir, strings.Join(d.Shadowed, " and "))
@@ -37,14 +37,14 @@ func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e cr
 		seen[h.URL] = true
 		t.hostNotes(h, hosts[i], add)
 	}
-	if elsewhere(r, hosts, e) {
+	if differsFromConfig(r, hosts, e) {
 		add("config", "certs.d is not as the config says", `run "berth plan" to see the difference, and "berth status" for mirrors that the agent has withdrawn`)
 	}
 	if t.carried != "" {
 		add("redirect", "containerd sends the login of the header along to "+t.carried+", to which the layer is redirected; a store that takes no login may refuse it",
 			"use another host name for the store, or pass the login through kubelet")
 	}
-	stale(r, add)
+	differentImages(r, add)
 	return all
 }
 
@@ -56,7 +56,7 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 		case left <= 0:
 			add("expired", fmt.Sprintf("the token in the header for %s has expired; the registry refuses it, and containerd goes on to the next host", name(h)),
 				`see "berth status"; "berth apply" gets a new one`)
-		case left < soon:
+		case left < expiresSoon:
 			add("expires", fmt.Sprintf("the token in the header for %s expires in %s", name(h), left), `see "berth status": the agent should have renewed it`)
 		}
 	}
@@ -66,22 +66,21 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 		}
 	}
 	if _, plain := raw.Client.Transport.(*http.Transport); !plain && !h.Itself {
-		add("tls-on-http", fmt.Sprintf("the file says http for %s and has TLS settings for it: containerd tries https first, and http when that is not spoken", name(h)),
-			"write https, or take ca, client and skip_verify away")
+		add("tls-on-http", fmt.Sprintf("the file says http for %s and has TLS settings for it: containerd tries https first, then http", name(h)),
+			"write https, or remove ca, client and skip_verify")
 	}
 	if h.Challenges && !h.Itself {
 		text, remedy := pullSecret(h)
 		add("pull-secret", text, remedy)
 	}
 	if raw.Scheme == "http" && c.Channel == "header" && !hostport.IsLoopback(raw.Host) {
-		add("plain-http", "the login for "+name(h)+" goes over plain http", "use https")
+		add("plain-http", "the login for "+name(h)+" is sent over plain http", "use https")
 	}
 }
 
-// pullSecret says what becomes of the pull secret of a pod at a mirror that asks
-// for a login: containerd answers with it, whoever it was meant for. A login in
-// a header keeps that from happening only where it is taken at once, without a
-// token.
+// pullSecret says where the pull secret of a pod would go if a mirror asks for a login: containerd
+// answers any challenge with it, whichever registry it is for. A login in a header prevents that
+// only if the mirror accepts it at once, without a token.
 func pullSecret(h Host) (text, remedy string) {
 	header := h.Credential.Channel == "header"
 	switch {
@@ -91,18 +90,18 @@ func pullSecret(h Host) (text, remedy string) {
 		text = fmt.Sprintf("%s wants a token of %s: a pull secret for this image would be sent there", name(h), h.TokenServer)
 	case header:
 		return fmt.Sprintf("%s does not take the login in its header and asks for one: a pull secret for this image would be sent to it", name(h)),
-			"mend its login under registries"
+			"fix its login under registries"
 	default:
 		return fmt.Sprintf("%s asks for a login: a pull secret for this image would be sent to it, too", name(h)),
 			"give it its own login under registries, or keep pull secrets for this image out of the pods"
 	}
-	return text, "keep pull secrets for this image out of the pods, or let the mirror be pulled from without a token"
+	return text, "keep pull secrets for this image out of the pods, or allow pulls from the mirror without a token"
 }
 
-// elsewhere reports whether the config would have other hosts asked.
-func elsewhere(r *Report, raw []docker.RegistryHost, e credprovider.Explanation) bool {
+// differsFromConfig reports whether the config would make containerd ask other hosts.
+func differsFromConfig(r *Report, raw []docker.RegistryHost, e credprovider.Explanation) bool {
 	if e.Directory == "" || r.CertsDir == "" || r.Ignored != "" {
-		return false // nothing is configured, or it is not for the lack of files
+		return false // nothing is configured, or the files are not used at all
 	}
 	if len(e.Hosts) != len(r.Hosts) {
 		return true
@@ -115,8 +114,8 @@ func elsewhere(r *Report, raw []docker.RegistryHost, e credprovider.Explanation)
 	return false
 }
 
-// stale tells of hosts that have something else under the tag.
-func stale(r *Report, add func(id, text, remedy string)) {
+// differentImages reports hosts that have a different image under the tag.
+func differentImages(r *Report, add func(id, text, remedy string)) {
 	for _, h := range r.Hosts {
 		if h.Resolve.OK && h.Resolve.Digest != r.Digest && r.Digest != "" {
 			add("differs", fmt.Sprintf("%s has another image under this name: %s", name(h), h.Resolve.Digest), "")

@@ -20,17 +20,17 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// prober asks one host of an image.
+// prober asks one host for an image.
 type prober struct {
 	host     docker.RegistryHost // guarded
-	last     bool                // no other host comes after it
+	last     bool                // no other host follows
 	hadLogin bool
 	tracer   *Tracer
 	view     *Host
 }
 
-// client is containerd's resolver with this host alone, or with one after it
-// that tells whether containerd goes on.
+// client is containerd's resolver with this host alone, or followed by one that shows whether
+// containerd goes on.
 func (a prober) client() remotes.Resolver {
 	hosts := []docker.RegistryHost{a.host}
 	if !a.last {
@@ -42,7 +42,7 @@ func (a prober) client() remotes.Resolver {
 	})
 }
 
-// resolve asks what a reference stands for: HEAD of the manifest.
+// resolve asks for the digest of a reference: HEAD of the manifest.
 func (a prober) resolve(ctx context.Context, ref string) (Probe, ocispec.Descriptor) {
 	var desc ocispec.Descriptor
 	p := a.ask(ctx, &recording{}, func(ctx context.Context) (err error) {
@@ -55,8 +55,8 @@ func (a prober) resolve(ctx context.Context, ref string) (Probe, ocispec.Descrip
 	return p, desc
 }
 
-// maxManifest is the largest manifest that containerd takes
-// (core/remotes/docker, MaxManifestSize).
+// maxManifest is the largest manifest that containerd accepts (core/remotes/docker,
+// MaxManifestSize).
 const maxManifest = 4 << 20
 
 // manifest gets a manifest by its digest.
@@ -72,9 +72,8 @@ func (a prober) manifest(ctx context.Context, ref string, desc ocispec.Descripto
 		return err
 	})
 	if p.OK && desc.Digest.Algorithm().FromBytes(body) != desc.Digest {
-		// containerd finds out when it stores it, and then it is too late for
-		// another host.
-		p.OK, p.Final, p.Detail = false, true, "what it sends does not have the digest that it should have"
+		// containerd finds out only when it stores the manifest, and then asks no other host.
+		p.OK, p.Final, p.Detail = false, true, "its content does not have the digest that was asked for"
 	}
 	return p, body
 }
@@ -88,16 +87,16 @@ func (a prober) layer(ctx context.Context, ref string, desc ocispec.Descriptor) 
 			return err
 		}
 		defer rc.Close()
-		// A connection that ends before the answer is an error that wraps
-		// io.EOF; the end of an answer is io.EOF itself.
+		// A connection that ends before the answer is an error that wraps io.EOF; the end of an
+		// answer is io.EOF itself.
 		switch _, err := io.ReadFull(rc, make([]byte, 1)); {
 		case err == io.EOF:
-			return &contentError{"the layer that it sends is empty"}
+			return &contentError{"its layer is empty"}
 		case err != nil:
 			return err
 		}
 		if size := t.last().size(); size >= 0 && size != desc.Size {
-			return &contentError{fmt.Sprintf("the layer that it sends has %d bytes, and should have %d", size, desc.Size)}
+			return &contentError{fmt.Sprintf("its layer has %d bytes, not %d", size, desc.Size)}
 		}
 		return nil
 	})
@@ -111,10 +110,10 @@ func (a prober) fetch(ctx context.Context, ref string, desc ocispec.Descriptor) 
 	return f.Fetch(ctx, desc)
 }
 
-// ask puts one question and says what came of it.
+// ask asks one question and returns the result.
 func (a prober) ask(ctx context.Context, t *recording, question func(context.Context) error) Probe {
-	patience := a.tracer.timeout()
-	ctx, cancel := context.WithTimeout(withRecording(quiet(ctx), t), patience)
+	limit := a.tracer.timeout()
+	ctx, cancel := context.WithTimeout(withRecording(quiet(ctx), t), limit)
 	defer cancel()
 	began := time.Now()
 	err := question(ctx)
@@ -129,7 +128,7 @@ func (a prober) ask(ctx context.Context, t *recording, question func(context.Con
 		p.Detail, p.Final = wrong.text, true
 		return p
 	}
-	p.Detail, p.waits = a.explain(t, last, ctx.Err(), patience)
+	p.Detail, p.waits = a.explain(t, last, ctx.Err(), limit)
 	if p.waits {
 		p.wait = a.tracer.Node.wait(t, last)
 	}
@@ -137,18 +136,18 @@ func (a prober) ask(ctx context.Context, t *recording, question func(context.Con
 	switch {
 	case errors.As(last.err, &realm):
 		p.Unknown = true
-	case p.waits && last.written && a.tracer.Node.waitsForGood():
+	case p.waits && last.written && a.tracer.Node.waitsWithoutLimit():
 		p.Final = true
-		p.Detail += fmt.Sprintf("; containerd %s waits for it without end", a.tracer.Node.Release)
+		p.Detail += fmt.Sprintf("; containerd %s waits for it without limit", a.tracer.Node.Release)
 	case !a.last && !t.passedOn && ctx.Err() == nil:
 		p.Final = true
 	}
 	return p
 }
 
-// explain reads a failure from the tape; containerd's own errors may repeat what
-// the other side said.
-func (a prober) explain(t *recording, last exchange, ended error, patience time.Duration) (text string, waits bool) {
+// explain finds the reason of a failure in the recorded exchanges, because containerd's errors may
+// repeat text that the other side sent.
+func (a prober) explain(t *recording, last exchange, ended error, limit time.Duration) (text string, waits bool) {
 	var realm *realmError
 	switch {
 	case len(t.exchanges) == 0:
@@ -158,7 +157,7 @@ func (a prober) explain(t *recording, last exchange, ended error, patience time.
 	case errors.Is(last.err, errRedirects):
 		return errRedirects.Error(), false
 	case last.err != nil:
-		text, waits = transportText(last, ended, cmp.Or(t.dialed, patience))
+		text, waits = transportText(last, ended, cmp.Or(t.dialed, limit))
 	case last.status >= http.StatusMultipleChoices && last.status < http.StatusBadRequest:
 		return fmt.Sprintf("it redirects (%d), and containerd does not follow", last.status), false
 	case last.status >= http.StatusBadRequest:
@@ -166,9 +165,9 @@ func (a prober) explain(t *recording, last exchange, ended error, patience time.
 	case last.token:
 		return "its token server gives no token", false
 	case ended != nil:
-		return fmt.Sprintf("the answer does not end within %s", patience), true
+		return fmt.Sprintf("the answer does not end within %s", limit), true
 	default:
-		return "its answer is not one that containerd takes", false
+		return "containerd does not accept its answer", false
 	}
 	switch {
 	case last.token:
@@ -179,7 +178,7 @@ func (a prober) explain(t *recording, last exchange, ended error, patience time.
 	return text, waits
 }
 
-// record keeps what answers tell beside the answer itself.
+// record keeps what the answers say besides the content.
 func (a prober) record(t *recording) {
 	for _, x := range t.exchanges {
 		if x.status == http.StatusUnauthorized && !x.token {
@@ -194,8 +193,8 @@ func (a prober) record(t *recording) {
 	}
 }
 
-// challenged keeps which login a host asks for: the first that containerd
-// answers counts.
+// challenged keeps the kind of login that a host asks for: the first one that containerd supports
+// counts.
 func (a prober) challenged(h http.Header) {
 	for _, c := range auth.ParseAuthHeader(h) {
 		switch c.Scheme {
@@ -216,8 +215,7 @@ func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
 }
 
-// isManifest reports whether a descriptor is for what containerd gets from the
-// manifests of a registry.
+// isManifest reports whether containerd gets a descriptor from the manifests of a registry.
 func isManifest(mediaType string) bool {
 	return images.IsManifestType(mediaType) || images.IsIndexType(mediaType)
 }

@@ -15,16 +15,15 @@ import (
 // exchange is one request and its answer.
 type exchange struct {
 	host    string
-	token   bool // the question went to a token server
+	token   bool // the request went to a token server
 	status  int
 	err     error // without the address, which may hold a secret
 	header  http.Header
-	length  int64 // of the body, -1 if that is not told
+	length  int64 // of the body, -1 if unknown
 	written bool  // the request was sent, so there was a connection
 }
 
-// size is how long the whole content is of which the answer may be a part, -1 if
-// that cannot be told.
+// size is the length of the whole content of which the answer may be a part; -1 if it is unknown.
 func (x exchange) size() int64 {
 	switch {
 	case x.header.Get("Content-Encoding") != "":
@@ -41,21 +40,21 @@ func (x exchange) size() int64 {
 	return -1
 }
 
-// recording is what happens while one question is asked.
+// recording collects the exchanges of one question.
 type recording struct {
 	exchanges []exchange
-	// passedOn says that containerd went on to the next host.
+	// passedOn is true if containerd went on to the next host.
 	passedOn bool
 	redirect string // scheme and host of the last redirect
-	layer    bool   // the question is for a layer, of which one byte is enough
-	// dialed is how long the first attempt to connect took that its own limit
-	// ended, the one of hosts.toml or containerd's; 0 for none.
+	layer    bool   // the question is for a layer; one byte is enough
+	// dialed is how long the first connection attempt took that was ended by its own limit, of
+	// hosts.toml or of containerd; 0 if there was none.
 	dialed time.Duration
-	// carried says that Go would have sent the login along with it.
+	// carried is true if Go would have sent the login along with the redirect.
 	carried bool
 }
 
-// last is the last exchange, a zero one when there was none.
+// last is the last exchange, the zero value if there was none.
 func (t *recording) last() exchange {
 	if len(t.exchanges) == 0 {
 		return exchange{}
@@ -69,8 +68,8 @@ func withRecording(ctx context.Context, t *recording) context.Context {
 	return context.WithValue(ctx, recordingKey{}, t)
 }
 
-// recorder is a transport that keeps what happens on the tape of the request.
-// A question is asked by one goroutine alone.
+// recorder is a transport that keeps each exchange in the recording of its request. Each question
+// is asked by a single goroutine.
 type recorder struct {
 	inner http.RoundTripper
 	token bool
@@ -79,7 +78,7 @@ type recorder struct {
 func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	t, ok := req.Context().Value(recordingKey{}).(*recording)
 	if !ok {
-		return nil, errors.New("a request that belongs to no question")
+		return nil, errors.New("a request without a recording")
 	}
 	x := exchange{host: req.URL.Host, token: r.token}
 	if t.layer && !r.token {
@@ -104,11 +103,11 @@ func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// errNext is what the host says that stands for the next one.
+// errNext is the error of the host that stands for the next one.
 var errNext = errors.New("the next host")
 
-// next stands for the hosts that follow, so that containerd's resolver treats
-// the one before it as one of several, and shows whether it would go on.
+// next stands for the hosts that follow: containerd's resolver then treats the host before it as
+// one of several, and shows whether it would go on.
 type next struct{}
 
 func (next) RoundTrip(req *http.Request) (*http.Response, error) {

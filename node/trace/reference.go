@@ -11,23 +11,23 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// image is a name in full.
+// image is a complete image name.
 type image struct {
-	full     string // what kubelet hands to containerd
+	full     string // as kubelet passes it to containerd
 	registry string
 	digest   digest.Digest // "" for a tag
 }
 
-// parseImage completes a name as containerd's CRI does: a tag beside a digest
-// is dropped. The error does not quote a login that somebody wrote into it.
+// parseImage completes a name as containerd's CRI plugin does: a tag beside a digest is dropped.
+// The error does not quote a login in the name.
 func parseImage(written string) (image, error) {
 	switch {
 	case written == "":
 		return image{}, errors.New("the name of the image is empty")
 	case shown(written) != written:
-		return image{}, errors.New("an image name has no login in it; write registry/repository:tag")
+		return image{}, errors.New("an image name must not contain a login; write registry/repository:tag")
 	case strings.Contains(written, "://"):
-		return image{}, errors.New("an image name has no scheme; write registry/repository:tag")
+		return image{}, errors.New("an image name must not have a scheme; write registry/repository:tag")
 	}
 	named, err := reference.ParseDockerRef(written)
 	if err != nil {
@@ -40,7 +40,7 @@ func parseImage(written string) (image, error) {
 	return img, nil
 }
 
-// shown is a name without the login that somebody wrote into it.
+// shown is a name without the login that it may contain.
 func shown(written string) string {
 	name, sum := written, ""
 	if i := strings.LastIndex(name, "@sha"); i >= 0 {

@@ -22,11 +22,11 @@ func TestParseImage(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"":                               "is empty",
-		"https://quay.io/a":              "no scheme",
+		"https://quay.io/a":              "must not have a scheme",
 		"UPPER":                          "lowercase",
-		"user:hunter2@quay.io/a":         "no login",
-		"user:hunter2@quay.io/a@" + sum:  "no login",
-		"https://user:hunter2@quay.io/a": "no login",
+		"user:hunter2@quay.io/a":         "must not contain a login",
+		"user:hunter2@quay.io/a@" + sum:  "must not contain a login",
+		"https://user:hunter2@quay.io/a": "must not contain a login",
 		"a b":                            "write registry/repository:tag",
 	} {
 		_, err := parseImage(in)

@@ -2,22 +2,22 @@ package trace
 
 import "time"
 
-// Report is what there is to say about one image.
+// Report is the result for one image.
 type Report struct {
-	Image     string `json:"image"`               // as it was asked for
-	Reference string `json:"reference,omitempty"` // in full, as containerd takes it
-	Registry  string `json:"registry,omitempty"`  // the part that the directory is looked up by
-	// CertsDir is the config_path in effect, "" when none is.
+	Image     string `json:"image"`               // as the user wrote it
+	Reference string `json:"reference,omitempty"` // complete, as containerd uses it
+	Registry  string `json:"registry,omitempty"`  // selects the directory
+	// CertsDir is the config_path in effect, "" if there is none.
 	CertsDir string `json:"certsDir,omitempty"`
-	// Directory is the one that wins, by its name below CertsDir; "" if none.
+	// Directory is the directory that wins, a name below CertsDir; "" if there is none.
 	Directory string   `json:"directory,omitempty"`
-	Shadowed  []string `json:"shadowed,omitempty"` // directories that it keeps from being used
+	Shadowed  []string `json:"shadowed,omitempty"` // directories that are not used because of it
 	Ignored   string   `json:"ignored,omitempty"`  // why its hosts.toml is skipped
 	// Hosts are asked in this order.
 	Hosts []Host `json:"hosts"`
-	// Credential says what kubelet would pass, or why nothing.
+	// Credential is what kubelet would pass, or why it passes nothing.
 	Credential string  `json:"credential,omitempty"`
-	Digest     string  `json:"digest,omitempty"` // what the reference stands for
+	Digest     string  `json:"digest,omitempty"` // of the reference
 	Notes      []Note  `json:"notes,omitempty"`
 	Verdict    Verdict `json:"verdict"`
 }
@@ -26,17 +26,17 @@ type Report struct {
 type Host struct {
 	URL          string   `json:"url"` // what the repository is appended to
 	Capabilities []string `json:"capabilities"`
-	// Itself says that it is the registry of the image, and no mirror.
+	// Itself is true for the registry of the image, false for a mirror.
 	Itself     bool       `json:"itself"`
 	Credential Credential `json:"credential"`
-	// Headers are the names of further headers that it gets.
+	// Headers are the names of the other headers that it gets.
 	Headers []string `json:"headers,omitempty"`
-	Resolve Probe    `json:"resolve"` // what the tag or digest stands for
+	Resolve Probe    `json:"resolve"` // the digest of the reference
 	Content Probe    `json:"content"` // the manifest, by its digest
 	Layer   Probe    `json:"layer"`   // the beginning of one layer
 	Limit   *Limit   `json:"limit,omitempty"`
-	// Challenges says that it asked for a login: a pull secret would go to it,
-	// or to TokenServer, scheme and host, if it named one.
+	// Challenges is true if it asked for a login. A pull secret would be sent to it, or to
+	// TokenServer (scheme and host) if it named one.
 	Challenges  bool   `json:"challenges,omitempty"`
 	TokenServer string `json:"tokenServer,omitempty"`
 }
@@ -46,15 +46,14 @@ type Credential struct {
 	Channel  string     `json:"channel"` // header, provider or none
 	Username string     `json:"username,omitempty"`
 	What     string     `json:"what,omitempty"` // "ECR token" or "login"
-	Rule     string     `json:"rule,omitempty"` // what of the config it comes from
+	Rule     string     `json:"rule,omitempty"` // the rule of the config
 	Expires  *time.Time `json:"expires,omitempty"`
 	Problem  string     `json:"problem,omitempty"` // why there is none, though one is meant for it
 }
 
 // Probe is the answer to one question.
 type Probe struct {
-	// Asked is false when containerd would not ask, or it did not come to it;
-	// Detail then says why.
+	// Asked is false if containerd would not ask, or did not get to it; Detail is the reason.
 	Asked     bool    `json:"asked"`
 	OK        bool    `json:"ok"`
 	Status    int     `json:"status,omitempty"` // of the last answer
@@ -62,25 +61,25 @@ type Probe struct {
 	Digest    string  `json:"digest,omitempty"`
 	Redirect  string  `json:"redirect,omitempty"` // scheme and host that it was sent to
 	Detail    string  `json:"detail,omitempty"`   // why not
-	// Final says that containerd gives up here and asks no other host.
+	// Final is true if containerd gives up here and asks no other host.
 	Final bool `json:"final,omitempty"`
-	// Unknown says that containerd would go further here than this command
-	// does, so what it would get is not known.
+	// Unknown is true if containerd would go further here than this command does, so that the
+	// answer that it would get is unknown.
 	Unknown bool `json:"unknown,omitempty"`
 
-	waits bool // no connection or no answer in the time given
-	// wait is how long containerd waits then; 0 when that is not known.
+	waits bool // no connection or no answer in time
+	// wait is how long containerd waits in that case; 0 if unknown.
 	wait time.Duration
 }
 
-// Limit is how many pulls a registry still gives.
+// Limit is the number of pulls that a registry still allows.
 type Limit struct {
 	Remaining int     `json:"remaining"`
 	Total     int     `json:"total"`
 	WindowS   float64 `json:"windowSeconds"`
 }
 
-// Note is something to know, and what to do about it.
+// Note is something to know, and its remedy.
 type Note struct {
 	ID     string `json:"id"`
 	Text   string `json:"text"`
@@ -90,10 +89,10 @@ type Note struct {
 // Verdict says which host will serve the image.
 type Verdict struct {
 	Serves bool `json:"serves"`
-	// Unknown says that it cannot be told whether any host serves it.
+	// Unknown is true if it is unknown whether any host serves the image.
 	Unknown bool `json:"unknown,omitempty"`
-	// Resolver says what the reference stands for, Host gives the layers; both
-	// are host[:port], and mostly the same.
+	// Resolver is the host that resolves the reference, Host the one that serves the layers. Both
+	// are host[:port], and usually the same.
 	Resolver string `json:"resolver,omitempty"`
 	Host     string `json:"host,omitempty"`
 	Text     string `json:"text"`

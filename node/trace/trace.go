@@ -14,27 +14,26 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// Tracer traces the images of one node, one after the other.
+// Tracer traces images of one node, one at a time.
 type Tracer struct {
 	Node Node
-	// Explain tells which credential is meant for which host of an image; nil
-	// when nothing is configured.
+	// Explain returns which credential is for which host of an image; nil if nothing is configured.
 	Explain func(ctx context.Context, image string) (credprovider.Explanation, error)
-	// Unasked says why the node's kubelet does not ask our credential provider
-	// about an image, "" when it does; nil where no kubelet can be seen.
+	// Unasked returns why the node's kubelet does not ask Berth's credential provider about an
+	// image, "" if it does; nil if no kubelet was found.
 	Unasked func(image string) string
-	// KubeletUnloaded says that kubelet's credential providers were changed after
-	// kubelet was started, so what Unasked says may not be in effect; "" mostly.
+	// KubeletUnloaded says that kubelet's credential providers were changed after kubelet was
+	// started, so that the result of Unasked may not be in effect; "" if they were not.
 	KubeletUnloaded string
-	// Timeout is how long a host may take for one answer; 0 is 5 s.
+	// Timeout limits each answer of a host; 0 is 5 s.
 	Timeout time.Duration
-	// Now is the clock by which credentials expire; nil is time.Now.
+	// Now is the clock for the expiry of credentials; nil is time.Now.
 	Now func() time.Time
 	// Roots are trusted instead of the certificates of the system.
 	Roots *x509.CertPool
 
-	carried string // where the redirect goes with which containerd sends the login
-	passed  bool   // there is a credential for the image that kubelet could pass
+	carried string // the target of a redirect to which containerd sends the login along
+	passed  bool   // kubelet could pass a credential for the image
 }
 
 func (t *Tracer) timeout() time.Duration { return cmp.Or(t.Timeout, defaultTimeout) }
@@ -46,8 +45,7 @@ func (t *Tracer) now() time.Time {
 	return t.Now()
 }
 
-// Image traces one image. It always gives a report with a verdict; what went
-// wrong is in it.
+// Image traces one image. It always returns a report with a verdict; failures are in the report.
 func (t *Tracer) Image(ctx context.Context, written string) Report {
 	r := t.image(ctx, written)
 	unloaded := t.Node.Unloaded
@@ -55,7 +53,7 @@ func (t *Tracer) Image(ctx context.Context, written string) Report {
 		unloaded = cmp.Or(unloaded, t.KubeletUnloaded)
 	}
 	if unloaded != "" && r.Reference != "" && ctx.Err() == nil {
-		text := fmt.Sprintf("it cannot be told: %s; with what it says now, %s", unloaded, r.Verdict.Text)
+		text := fmt.Sprintf("unknown: %s; with the present files, %s", unloaded, r.Verdict.Text)
 		r.Verdict = Verdict{Unknown: true, Text: text}
 	}
 	return r
@@ -71,7 +69,7 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	}
 	r.Reference, r.Registry = img.full, img.registry
 	if t.Node.Refused != "" {
-		r.Verdict.Text = "it cannot be told: " + t.Node.Refused
+		r.Verdict.Text = "unknown: " + t.Node.Refused
 		return r
 	}
 	if refused := t.Node.refuses(img.registry); refused != "" {
@@ -95,8 +93,8 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 		return r
 	}
 	explained := t.explain(ctx, img, &r)
-	askers := t.askers(&r, img, hosts, explained)
-	follow(ctx, &r, img, askers)
+	probers := t.probers(&r, img, hosts, explained)
+	follow(ctx, &r, img, probers)
 	r.Verdict = verdictOf(&r)
 	if ctx.Err() != nil {
 		r.Verdict = Verdict{Text: "interrupted"}
@@ -106,14 +104,14 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	return r
 }
 
-// explain asks for the credentials. Without an answer all is asked without.
+// explain asks for the credentials. If that fails, the hosts are asked without credentials.
 func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider.Explanation {
 	if t.Explain == nil {
 		return credprovider.Explanation{Err: credprovider.ErrNotServed}
 	}
 	e, err := t.Explain(ctx, img.full)
 	if err != nil {
-		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "which credentials there are cannot be told: " + err.Error()})
+		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "the credentials cannot be determined: " + err.Error()})
 		return credprovider.Explanation{Err: credprovider.ErrNotServed}
 	}
 	t.passed = e.Credential != nil
@@ -135,14 +133,13 @@ func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider
 	return e
 }
 
-// unaskedError says why kubelet does not ask for a login that it could pass.
+// unaskedError says why kubelet does not ask for a credential that it could pass.
 type unaskedError struct{ why string }
 
 func (e *unaskedError) Error() string { return e.why }
 
-// askers prepares the hosts. The Hosts of the report are complete, and stay
-// where they are.
-func (t *Tracer) askers(r *Report, img image, hosts []docker.RegistryHost, e credprovider.Explanation) []prober {
+// probers prepares the hosts. It sets r.Hosts, whose elements the probers point to.
+func (t *Tracer) probers(r *Report, img image, hosts []docker.RegistryHost, e credprovider.Explanation) []prober {
 	r.Hosts = make([]Host, len(hosts))
 	all := make([]prober, len(hosts))
 	upstream := hostsconf.UpstreamURL(img.registry, false).Host
@@ -174,15 +171,14 @@ func capabilities(h docker.RegistryHost) []string {
 	return names
 }
 
-// follow asks what a pull asks, in its order: what the reference stands for,
-// the manifests, a layer.
-func follow(ctx context.Context, r *Report, img image, askers []prober) {
-	desc, ok := resolve(ctx, r, img, askers)
+// follow sends the requests of a pull in their order: reference, manifests, layer.
+func follow(ctx context.Context, r *Report, img image, probers []prober) {
+	desc, ok := resolve(ctx, r, img, probers)
 	if !ok {
 		return
 	}
 	r.Digest = desc.Digest.String()
-	body, ok := manifest(ctx, r, img, askers, desc)
+	body, ok := manifest(ctx, r, img, probers, desc)
 	if !ok {
 		return
 	}
@@ -195,7 +191,7 @@ func follow(ctx context.Context, r *Report, img image, askers []prober) {
 		}
 		return
 	}
-	for i, a := range askers {
+	for i, a := range probers {
 		h := &r.Hosts[i]
 		if waits := cmp.Or(waiting(h.Resolve), waiting(h.Content)); waits != "" {
 			h.Layer = Probe{Detail: waits, waits: true}
@@ -206,24 +202,24 @@ func follow(ctx context.Context, r *Report, img image, askers []prober) {
 }
 
 // resolve asks every host that may be asked; the first good answer counts.
-func resolve(ctx context.Context, r *Report, img image, askers []prober) (desc ocispec.Descriptor, ok bool) {
+func resolve(ctx context.Context, r *Report, img image, probers []prober) (desc ocispec.Descriptor, ok bool) {
 	needs := docker.HostCapabilityPull
 	if img.digest == "" {
 		needs |= docker.HostCapabilityResolve
 	}
 	able := -1 // the last one that may be asked
-	for i, a := range askers {
+	for i, a := range probers {
 		if a.host.Capabilities.Has(needs) {
 			able = i
 		}
 	}
 	stopped := false
-	for i, a := range askers {
+	for i, a := range probers {
 		h := &r.Hosts[i]
 		if !a.host.Capabilities.Has(needs) {
-			h.Resolve.Detail = "it may not be asked what the tag stands for: its capabilities do not have resolve"
+			h.Resolve.Detail = "it is not asked for the tag: its capabilities do not have resolve"
 			if !a.host.Capabilities.Has(docker.HostCapabilityPull) {
-				h.Resolve.Detail = "it may not be asked: its capabilities do not have pull"
+				h.Resolve.Detail = "it is not asked: its capabilities do not have pull"
 			}
 			continue
 		}
@@ -238,20 +234,19 @@ func resolve(ctx context.Context, r *Report, img image, askers []prober) (desc o
 	return desc, ok
 }
 
-// manifest gets the manifest of the image for this machine, from the first
-// host that gives it, as containerd does. It leaves the others alone: Docker
-// Hub counts.
-func manifest(ctx context.Context, r *Report, img image, askers []prober, desc ocispec.Descriptor) (body []byte, ok bool) {
-	for range 3 { // an index may hold indexes; more than one in another is unheard of
+// manifest gets the manifest of the image for this machine from the first host that serves it, like
+// containerd. It does not ask the other hosts, because Docker Hub counts these requests.
+func manifest(ctx context.Context, r *Report, img image, probers []prober, desc ocispec.Descriptor) (body []byte, ok bool) {
+	for range 3 { // an index may hold an index; deeper nesting is not supported
 		if !isManifest(desc.MediaType) {
 			for i := range r.Hosts {
 				if r.Hosts[i].Resolve.OK {
-					r.Hosts[i].Content = Probe{Detail: "what it has under this name is no image", Final: true}
+					r.Hosts[i].Content = Probe{Detail: "it has no image under this name", Final: true}
 				}
 			}
 			return nil, false
 		}
-		body, ok = manifestOnce(ctx, r, img, askers, desc)
+		body, ok = manifestOnce(ctx, r, img, probers, desc)
 		if !ok || !isIndex(desc) {
 			return body, ok
 		}
@@ -268,8 +263,8 @@ func manifest(ctx context.Context, r *Report, img image, askers []prober, desc o
 	return nil, false
 }
 
-func manifestOnce(ctx context.Context, r *Report, img image, askers []prober, desc ocispec.Descriptor) ([]byte, bool) {
-	for i, a := range askers {
+func manifestOnce(ctx context.Context, r *Report, img image, probers []prober, desc ocispec.Descriptor) ([]byte, bool) {
+	for i, a := range probers {
 		h := &r.Hosts[i]
 		if waits := cmp.Or(waiting(h.Resolve), waiting(h.Content)); waits != "" {
 			h.Content = Probe{Detail: waits, waits: true}
@@ -284,7 +279,7 @@ func manifestOnce(ctx context.Context, r *Report, img image, askers []prober, de
 	return nil, false
 }
 
-// waiting says for what a host kept us waiting, or "".
+// waiting is the reason why a host made the command wait, "" if it did not.
 func waiting(p Probe) string {
 	if !p.waits {
 		return ""

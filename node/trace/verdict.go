@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// verdictOf says which host serves, given what each of them answered: a function
-// of the report.
+// verdictOf decides which host serves, from the answers of all hosts. It is a pure function.
 func verdictOf(r *Report) Verdict {
 	i := unknown(r.Hosts)
 	if i < 0 {
@@ -18,11 +17,10 @@ func verdictOf(r *Report) Verdict {
 	h, rest := r.Hosts[i], *r
 	rest.Hosts = slices.DeleteFunc(slices.Clone(r.Hosts), func(h Host) bool { return h.Resolve.Unknown || h.Content.Unknown || h.Layer.Unknown })
 	why := cmp.Or(unknownDetail(h.Resolve), unknownDetail(h.Content), unknownDetail(h.Layer))
-	return Verdict{Unknown: true, Text: fmt.Sprintf("it cannot be told whether %s serves it: %s; without it, %s", name(h), why, knownVerdict(&rest).Text)}
+	return Verdict{Unknown: true, Text: fmt.Sprintf("it is unknown whether %s serves it: %s; without it, %s", name(h), why, knownVerdict(&rest).Text)}
 }
 
-// unknown finds the host of which it is not known what containerd would get, if
-// that decides who serves; -1 if none does.
+// unknown finds the host whose unknown answer decides who serves; -1 if there is none.
 func unknown(hosts []Host) int {
 	for _, of := range []func(Host) Probe{
 		func(h Host) Probe { return h.Resolve }, func(h Host) Probe { return h.Content }, func(h Host) Probe { return h.Layer },
@@ -45,7 +43,7 @@ func unknownDetail(p Probe) string {
 	return p.Detail
 }
 
-// knownVerdict is judge where every answer is known.
+// knownVerdict is verdictOf if every answer is known.
 func knownVerdict(r *Report) Verdict {
 	resolver, stopped := first(r.Hosts, func(h Host) Probe { return h.Resolve })
 	if resolver < 0 {
@@ -53,12 +51,12 @@ func knownVerdict(r *Report) Verdict {
 	}
 	v := Verdict{Resolver: name(r.Hosts[resolver])}
 	if source, stopped := first(r.Hosts, func(h Host) Probe { return h.Content }); source < 0 {
-		v.Text = fmt.Sprintf("%s knows what it is, but no manifest comes: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Content }))
+		v.Text = fmt.Sprintf("%s resolves it, but no host serves the manifest: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Content }))
 		return v
 	}
 	server, stopped := first(r.Hosts, func(h Host) Probe { return h.Layer })
 	if server < 0 {
-		v.Text = fmt.Sprintf("%s knows what it is, but no layer comes: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Layer }))
+		v.Text = fmt.Sprintf("%s resolves it, but no host serves a layer: %s", v.Resolver, reasons(r.Hosts, stopped, func(h Host) Probe { return h.Layer }))
 		return v
 	}
 	v.Serves, v.Host = true, name(r.Hosts[server])
@@ -73,7 +71,7 @@ func served(hosts []Host, resolver, server int, v Verdict) string {
 	}
 	text := who + " will serve it"
 	if resolver != server {
-		text += fmt.Sprintf(", after %s has said what it is", v.Resolver)
+		text += fmt.Sprintf(", after %s has resolved it", v.Resolver)
 	}
 	var passed, slow []string
 	for _, h := range hosts[:server] {
@@ -104,8 +102,8 @@ func slowness(h Host) string {
 	return fmt.Sprintf("%s first, for %s", name(h), wait)
 }
 
-// first finds the first host with a good answer. stopped is that of the one at
-// which containerd gives up, or -1.
+// first finds the first host with a good answer. stopped is the host at which containerd gives up,
+// or -1.
 func first(hosts []Host, of func(Host) Probe) (found, stopped int) {
 	for i, h := range hosts {
 		switch p := of(h); {

@@ -63,7 +63,7 @@ func work(ctx context.Context, dir, op, order string, step func(string) error, p
 		return hasty(ctx, n, step)
 	}
 	in, err := install.New(n.Host(), install.Options{
-		Services: n, Runtime: n.Runtime, Programs: []string{filepath.Join(dir, "provider")}, Settle: time.Millisecond, Step: step,
+		Services: n, Runtime: n.Runtime, Programs: []string{filepath.Join(dir, "provider")}, SettleTime: time.Millisecond, Step: step,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,41 @@
+package trace
+
+import (
+	"github.com/berth-registry/berth/node"
+	"github.com/berth-registry/berth/node/providerconfig"
+)
+
+// LookAtKubelet gives the fields Unasked and KubeletUnloaded of a [Tracer]. refusal returns
+// why "berth install --kubelet" would refuse the node, nil when it would not.
+func LookAtKubelet(h node.Host, refusal func() error) (unasked func(image string) string, unloaded string) {
+	k, found, err := node.FindKubelet(h)
+	if err != nil || !found {
+		return nil, ""
+	}
+	if changed := k.ChangedSince(h); len(changed) > 0 {
+		unloaded = changed[0] + " was changed after kubelet was started, and is read only then"
+	}
+	var providers []node.Provider
+	reason, broken, restart := "kubelet has no credential provider", "", ""
+	switch {
+	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
+		restart = "kubelet was started before its unit named a credential provider; " + node.Restart(k.Unit, "kubelet")
+	case k.ProviderConfig != "":
+		reason = providerconfig.Provider + " has no such image in its matchImages in " + k.ProviderConfig
+		if providers, err = node.ReadProviders(h.Root, k.ProviderConfig); err != nil {
+			broken = err.Error()
+		}
+	}
+	return func(image string) string {
+		if broken != "" || node.Asks(providers, providerconfig.Provider, image) {
+			return broken
+		}
+		if restart != "" {
+			return restart
+		}
+		if err := refusal(); err != nil {
+			return reason + "; " + err.Error()
+		}
+		return reason + "; run berth install --kubelet"
+	}, unloaded
+}
