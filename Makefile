@@ -68,7 +68,7 @@ clean: ## Remove what was built
 ##@ Checks without root
 
 .PHONY: lint
-lint: ## gofmt, go vet, staticcheck, shellcheck, import directions
+lint: ## gofmt, go vet, golangci-lint, shellcheck, import directions
 	test/lint.sh
 
 # By default a program with the race detector sleeps for a second when it exits.

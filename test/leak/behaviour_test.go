@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -50,6 +51,18 @@ func (d *decoy) behaviour(pull int) behaviour {
 		token:    pick(rnd, "serve", "serve", "400", "401", "404", "405", "500"),
 		tokenGet: pick(rnd, 200, 200, 200, 401),
 	}
+}
+
+// statusOf returns the status of an answer: "serve", or a number.
+func statusOf(answer string) int {
+	if answer == "serve" {
+		return http.StatusOK
+	}
+	status, err := strconv.Atoi(answer)
+	if err != nil {
+		panic(err)
+	}
+	return status
 }
 
 // The targets of redirects and realms. No config names them, so none may receive a secret.
@@ -117,11 +130,7 @@ func (d *decoy) behave(w http.ResponseWriter, r *http.Request, at place, led *le
 func (d *decoy) issue(w http.ResponseWriter, r *http.Request, m behaviour) {
 	status := m.tokenGet
 	if r.Method == http.MethodPost {
-		if m.token != "serve" {
-			fmt.Sscan(m.token, &status)
-		} else {
-			status = http.StatusOK
-		}
+		status = statusOf(m.token)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if status == http.StatusUnauthorized {
@@ -173,10 +182,8 @@ func (d *decoy) redirect(w http.ResponseWriter, r *http.Request, where string, a
 }
 
 func (d *decoy) answer(w http.ResponseWriter, r *http.Request, how string) {
-	status := http.StatusOK
 	if how != "serve" {
-		fmt.Sscan(how, &status)
-		w.WriteHeader(status)
+		w.WriteHeader(statusOf(how))
 		return
 	}
 	body, mediaType := manifestBody, ocispec.MediaTypeImageManifest
