@@ -40,7 +40,7 @@ func TestInventoryProperty(t *testing.T) {
 
 // The comparison notices an image that is missed, one that is invented, noise,
 // silence, and a byte that differs.
-func TestInventoryPropertyNotices(t *testing.T) {
+func TestInventoryPropertyControl(t *testing.T) {
 	shapes := schemas(t)
 	for name, spoil := range map[string]func(*made){
 		"missed":   func(m *made) { m.images["quay.io/acme/missed:1"] = true },

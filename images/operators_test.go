@@ -46,16 +46,16 @@ func operator(t *testing.T, file string) *txtar.Archive {
 }
 
 // moved are the options of a rewrite to the registry of the examples.
-func moved(t *testing.T) rewrite.RewriteOptions {
+func moved(t *testing.T) rewrite.Options {
 	t.Helper()
 	to, err := reference.ParseTarget("reg.corp:5000/m")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rewrite.RewriteOptions{To: to, Env: true}
+	return rewrite.Options{To: to, Env: true}
 }
 
-func rewriteText(t *testing.T, text string, o rewrite.RewriteOptions) string {
+func rewriteText(t *testing.T, text string, o rewrite.Options) string {
 	t.Helper()
 	r, err := rewrite.Rewrite("in.yaml", []byte(text), o)
 	if err != nil {

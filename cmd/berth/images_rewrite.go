@@ -17,7 +17,7 @@ import (
 func newImagesRewrite(o *options) *cobra.Command {
 	var files, only []string
 	var to string
-	var r rewrite.RewriteOptions
+	var r rewrite.Options
 	cmd := &cobra.Command{
 		Use:   "rewrite -f FILE --to REGISTRY[/PATH]",
 		Short: "Print manifests with their images pointed at another registry",
@@ -78,7 +78,7 @@ there afterwards, and to the custom resources of Redis Enterprise and Prometheus
 // secretName is what Kubernetes takes for the name of a secret, a DNS subdomain.
 var secretName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
-func rewriteTargets(r *rewrite.RewriteOptions, to string, only []string) error {
+func rewriteTargets(r *rewrite.Options, to string, only []string) error {
 	var err error
 	if r.To, err = reference.ParseTarget(to); err != nil {
 		return usage(fmt.Errorf("--to: %w", err))
@@ -101,9 +101,9 @@ func rewriteTargets(r *rewrite.RewriteOptions, to string, only []string) error {
 type rewritePrinter struct {
 	stdin    io.Reader
 	w        io.Writer
-	options  rewrite.RewriteOptions
-	first    *rewrite.Rewritten // not printed yet
-	last     string             // what was printed last
+	options  rewrite.Options
+	first    *rewrite.Result // not printed yet
+	last     string          // what was printed last
 	problems []error
 	notes    []string
 	changed  []reference.Reference
@@ -147,7 +147,7 @@ func (p *rewritePrinter) add(name string) error {
 }
 
 // take prints a file, unless it may be the only one.
-func (p *rewritePrinter) take(r rewrite.Rewritten) error {
+func (p *rewritePrinter) take(r rewrite.Result) error {
 	switch {
 	case len(r.Text) == 0:
 		return nil

@@ -77,7 +77,7 @@ func (c *Checker) Check(ctx context.Context, images []reference.Reference, where
 		g.Go(func() error {
 			source := k.source(ctx, image)
 			for _, s := range where(image) {
-				all[i] = append(all[i], k.at(ctx, image, s, source))
+				all[i] = append(all[i], k.checkSpot(ctx, image, s, source))
 			}
 			return nil
 		})
@@ -86,17 +86,17 @@ func (c *Checker) Check(ctx context.Context, images []reference.Reference, where
 	return slices.Concat(all...), context.Cause(ctx)
 }
 
-type checking struct {
+type run struct {
 	wires     *registry.Client
 	access    registry.Access
 	jobs      int
 	platforms []manifest.Platform
 	verify    bool
-	// absent holds, by host, the error of a source where nobody answers.
-	absent sync.Map
+	// unreachable holds, by host, the error of a source where nobody answers.
+	unreachable sync.Map
 }
 
-func (c *Checker) begin() *checking {
+func (c *Checker) begin() *run {
 	jobs, wait, log := c.Jobs, c.Wait, c.Log
 	if jobs <= 0 {
 		jobs = registry.DefaultJobs
@@ -107,40 +107,40 @@ func (c *Checker) begin() *checking {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &checking{wires: registry.NewClient(c.Access, jobs, wait, log), access: c.Access, jobs: jobs, platforms: c.Platforms, verify: c.Verify}
+	return &run{wires: registry.NewClient(c.Access, jobs, wait, log), access: c.Access, jobs: jobs, platforms: c.Platforms, verify: c.Verify}
 }
 
-// asked is what the source says.
-type asked struct {
+// sourceDigest is what the source says.
+type sourceDigest struct {
 	digest v1.Hash
 	err    error
 }
 
 // source asks for the digest at the source. A digest in the name is what is
 // wanted whatever the source says.
-func (k *checking) source(ctx context.Context, image reference.Reference) asked {
+func (k *run) source(ctx context.Context, image reference.Reference) sourceDigest {
 	if image.Digest() != "" {
 		d, err := v1.NewHash(image.Digest())
-		return asked{d, err}
+		return sourceDigest{d, err}
 	}
 	host := image.Registry()
-	if err, ok := k.absent.Load(host); ok {
-		return asked{err: err.(error)}
+	if err, ok := k.unreachable.Load(host); ok {
+		return sourceDigest{err: err.(error)}
 	}
 	reg, err := k.wires.At(host, image.Repository())
 	if err != nil {
-		return asked{err: err}
+		return sourceDigest{err: err}
 	}
 	d, err := reg.Repository(image.Repository(), false).Digest(ctx, image.Tag())
-	if registry.NoConnection(err) {
+	if registry.IsDialError(err) {
 		// Behind an air gap it would be so for each of hundreds of images.
-		k.absent.Store(host, err)
+		k.unreachable.Store(host, err)
 	}
-	return asked{d, err}
+	return sourceDigest{d, err}
 }
 
-// at looks at one spot.
-func (k *checking) at(ctx context.Context, image reference.Reference, s Spot, source asked) Checked {
+// checkSpot looks at one spot.
+func (k *run) checkSpot(ctx context.Context, image reference.Reference, s Spot, source sourceDigest) Checked {
 	found := Checked{Image: image, Target: s.String() + image.Suffix()}
 	if source.err == nil {
 		found.Source = source.digest.String()
@@ -189,7 +189,7 @@ func (k *checking) at(ctx context.Context, image reference.Reference, s Spot, so
 }
 
 // compare compares what is there with the source, if that has answered.
-func (c Checked) compare(have manifest.Manifest, source asked, wantsAll bool) (Checked, bool) {
+func (c Checked) compare(have manifest.Manifest, source sourceDigest, wantsAll bool) (Checked, bool) {
 	c.Digest = have.Desc.Digest.String()
 	if source.err == nil && manifest.ReducedFrom(have) == source.digest.String() {
 		if wantsAll {
@@ -198,13 +198,13 @@ func (c Checked) compare(have manifest.Manifest, source asked, wantsAll bool) (C
 		return c, true
 	}
 	if source.err == nil && source.digest != have.Desc.Digest {
-		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", manifest.ShortDigest(have.Desc.Digest), manifest.ShortDigest(source.digest))), false
+		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", manifest.Short(have.Desc.Digest), manifest.Short(source.digest))), false
 	}
 	return c, true
 }
 
 // same is the finding of an image that is there whole.
-func (c Checked) same(source asked) Checked {
+func (c Checked) same(source sourceDigest) Checked {
 	switch {
 	case errors.Is(source.err, manifest.ErrNotFound):
 		return c.with(FoundUnverified, errors.New("the source has no such image any more"))
@@ -230,7 +230,7 @@ type platformSource interface {
 
 // comparePlatforms finds out which platforms are there, by asking for the
 // manifest of each.
-func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
+func (k *run) comparePlatforms(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
 	if !have.Desc.MediaType.IsIndex() {
 		return k.onePlatform(ctx, repo, have, found)
 	}
@@ -266,7 +266,7 @@ func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, ha
 
 // onePlatform reads from its config which platform an image is for, if that
 // matters.
-func (k *checking) onePlatform(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
+func (k *run) onePlatform(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
 	if k.platforms == nil {
 		return nil
 	}

@@ -80,7 +80,7 @@ func TestCheck(t *testing.T) {
 	lost := childDigest(t, source, index, 2)
 	target.Delete("mirror/"+index.Repository, lost)
 	all := check(t, &Checker{}, images, target.Addr()+"/mirror")
-	if all[0].Finding != FoundDifferent || !strings.Contains(all[0].Note, manifest.ShortDigest(imagestest.MustHash(t, other.Digest))) {
+	if all[0].Finding != FoundDifferent || !strings.Contains(all[0].Note, manifest.Short(imagestest.MustHash(t, other.Digest))) {
 		t.Errorf("%+v, want different", all[0])
 	}
 	if all[1].Finding != FoundIncomplete || !slices.Equal(all[1].Missing, []string{"linux/arm/v7"}) || !slices.Contains(all[1].Platforms, "linux/arm64") {

@@ -20,7 +20,7 @@ import (
 // directory holds; problems are then what it holds under no name. The error is about the
 // directory, or the end of ctx.
 func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference, at reference.Location) (all []Checked, problems []error, err error) {
-	l, err := layout.OpenLayout(at.Layout())
+	l, err := layout.Open(at.Layout())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -43,7 +43,7 @@ func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference,
 }
 
 // inLayout looks at one image.
-func (k *checking) inLayout(ctx context.Context, l *layout.Layout, image reference.Reference, at reference.Location) Checked {
+func (k *run) inLayout(ctx context.Context, l *layout.Layout, image reference.Reference, at reference.Location) Checked {
 	found := Checked{Image: image, Target: at.String()}
 	repo := l.Repository(image.Name())
 	ref := image.Tag()
@@ -85,15 +85,15 @@ func (k *checking) inLayout(ctx context.Context, l *layout.Layout, image referen
 
 // completeness looks whether everything of an image is in a layout.
 type completeness struct {
-	k      *checking
+	k      *run
 	layout *layout.Layout
-	repo   *layout.LayoutRepository
+	repo   *layout.Repository
 	seen   map[v1.Hash]bool
 	err    error // the first
 	more   int   // errors after it
 }
 
-func (w *completeness) note(err error) {
+func (w *completeness) addError(err error) {
 	switch {
 	case err == nil:
 	case w.err == nil:
@@ -108,14 +108,14 @@ func (w *completeness) image(ctx context.Context, c manifest.Manifest, found *Ch
 	if !c.Desc.MediaType.IsIndex() {
 		w.content(ctx, c, 0)
 		if w.err == nil {
-			w.note(w.k.comparePlatforms(ctx, w.repo, c, found))
+			w.addError(w.k.comparePlatforms(ctx, w.repo, c, found))
 		}
 		return
 	}
-	w.note(w.k.comparePlatforms(ctx, w.repo, c, found))
+	w.addError(w.k.comparePlatforms(ctx, w.repo, c, found))
 	index, err := manifest.ReadIndex(c)
 	if err != nil {
-		w.note(err)
+		w.addError(err)
 		return
 	}
 	w.attached(ctx, c.Desc.Digest, 0)
@@ -127,7 +127,7 @@ func (w *completeness) image(ctx context.Context, c manifest.Manifest, found *Ch
 }
 
 // wants reports whether a manifest of an index is of a platform that is wanted.
-func (k *checking) wants(d v1.Descriptor) bool {
+func (k *run) wants(d v1.Descriptor) bool {
 	if k.platforms == nil {
 		return true
 	}
@@ -144,14 +144,14 @@ func (k *checking) wants(d v1.Descriptor) bool {
 // that is missing.
 func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
-		w.note(w.layout.CheckBlob(ctx, d, w.k.verify))
+		w.addError(w.layout.CheckBlob(ctx, d, w.k.verify))
 		return
 	}
 	c, err := w.layout.Manifest(d.Digest)
 	switch {
 	case errors.Is(err, manifest.ErrNotFound) && depth == 0:
 	case err != nil:
-		w.note(err)
+		w.addError(err)
 	default:
 		w.content(ctx, c, depth)
 	}
@@ -166,29 +166,29 @@ func (w *completeness) content(ctx context.Context, c manifest.Manifest, depth i
 	w.attached(ctx, c.Desc.Digest, depth)
 	if c.Desc.MediaType.IsIndex() {
 		index, err := manifest.ReadIndex(c)
-		w.note(err)
+		w.addError(err)
 		for _, d := range index.Manifests {
 			w.child(ctx, d, depth+1)
 		}
 		return
 	}
-	blobs, err := manifest.BlobsOf(c)
-	w.note(err)
+	blobs, err := manifest.Blobs(c)
+	w.addError(err)
 	for _, d := range blobs {
 		if ctx.Err() != nil {
 			return
 		}
-		w.note(w.layout.CheckBlob(ctx, d, w.k.verify))
+		w.addError(w.layout.CheckBlob(ctx, d, w.k.verify))
 	}
 }
 
 // attached looks at signatures and referrers.
 func (w *completeness) attached(ctx context.Context, d v1.Hash, depth int) {
 	a, err := w.repo.Attached(ctx, d)
-	w.note(err)
+	w.addError(err)
 	for _, tag := range a.Tags {
 		c, err := w.repo.Manifest(ctx, tag)
-		w.note(err)
+		w.addError(err)
 		if err == nil {
 			w.content(ctx, c, depth+1)
 		}

@@ -117,15 +117,15 @@ type run struct {
 
 	mu        sync.Mutex
 	repoPairs map[repoPairKey]*repoPair
-	onces     map[string]*result
+	onces     map[string]*onceResult
 	// holders says for a blob in which repository of the target it is, or will
 	// be first; the others take it over from there.
 	holders map[string]*repoPair
 	moved   map[string]bool // blobs that were not there before, by blobKey
 }
 
-// result is what came of something that is done once a run.
-type result struct {
+// onceResult is what came of something that is done once a run.
+type onceResult struct {
 	once sync.Once
 	err  error
 }
@@ -143,16 +143,16 @@ func (c *Copier) begin(from, to reference.Location) (*run, error) {
 	}
 	r := &run{
 		copier: c, to: to, wires: registry.NewClient(c.Access, jobs, wait, log), slots: make(chan struct{}, jobs),
-		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*result{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
+		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*onceResult{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
 	}
 	var err error
 	if from.Layout() != "" {
-		if r.from, err = layout.OpenLayout(from.Layout()); err != nil {
+		if r.from, err = layout.Open(from.Layout()); err != nil {
 			return nil, err
 		}
 	}
 	if to.Layout() != "" {
-		if r.into, err = layout.CreateLayout(to.Layout()); err != nil {
+		if r.into, err = layout.Create(to.Layout()); err != nil {
 			return nil, errors.Join(err, r.end())
 		}
 	}
@@ -191,7 +191,7 @@ func (r *run) once(key string, f func() error) error {
 	r.mu.Lock()
 	o := r.onces[key]
 	if o == nil {
-		o = &result{}
+		o = &onceResult{}
 		r.onces[key] = o
 	}
 	r.mu.Unlock()

@@ -161,7 +161,7 @@ func TestCopyWithinARegistry(t *testing.T) {
 }
 
 // A failed image keeps no other from being copied.
-func TestCopyGoesOn(t *testing.T) {
+func TestCopyContinuesAfterFailure(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 5})
 	broken := set.Images[0]

@@ -15,7 +15,7 @@ import (
 
 // What a registry cannot read of its own is sent again, which mends it; but not
 // the tag of a signature, which may hold some that are the registry's own.
-func TestCopyMendsWhatIsDamaged(t *testing.T) {
+func TestCopyRepairsDamage(t *testing.T) {
 	for _, c := range []struct {
 		name, method string
 		part         func(*sample.Set) string // of the path that is damaged

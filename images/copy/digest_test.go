@@ -14,7 +14,7 @@ import (
 )
 
 // What a registry says of a manifest in a header is not taken for the manifest.
-func TestCopyDoesNotBelieveDigests(t *testing.T) {
+func TestCopyChecksDigests(t *testing.T) {
 	const digest = "Docker-Content-Digest"
 	// say answers a method on a manifest with a header of its own, and gives the rest as it is.
 	say := func(s *fakeregistry.Server, method string, header map[string]string) {

@@ -134,7 +134,7 @@ func wantPushedOnce(t testing.TB, requests []fakeregistry.Request) {
 
 // A run that is cut off at any request is completed by the next one, and what
 // was there is not sent again.
-func TestCopyGoesOnAfterAnEnd(t *testing.T) {
+func TestCopyResumes(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 12, Images: 10})
 	rnd := rand.New(rand.NewPCG(12, 0))
@@ -168,7 +168,7 @@ func TestCopyGoesOnAfterAnEnd(t *testing.T) {
 }
 
 // The check above notices what it is there for.
-func TestPushedOnceNotices(t *testing.T) {
+func TestPushedOnceControl(t *testing.T) {
 	now := time.Now()
 	put := func(at time.Duration) fakeregistry.Request {
 		return fakeregistry.Request{Method: http.MethodPut, Path: "/v2/a/manifests/1", Status: 201, Begin: now.Add(at), End: now.Add(at + 1)}

@@ -18,7 +18,7 @@ import (
 
 // Whatever file of a directory is lost, cut off or altered, check tells, copy from there fails for
 // it, and the next copy to there repairs it: of a blob that has its size with Verify alone.
-func TestLayoutRepairs(t *testing.T) {
+func TestLayoutRepair(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 66, Images: 3}) // single, index, signed
 	dir := t.TempDir()

@@ -77,7 +77,7 @@ func TestCopyThroughALayout(t *testing.T) {
 	// And one of them, by its name, to another directory.
 	other := t.TempDir()
 	wantStatus(t, copyImages(t, &copy.Copier{}, images[2:3], "oci:"+dir, "oci:"+other), copy.StatusCopied)
-	l, err := layout.OpenLayout(other)
+	l, err := layout.Open(other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestCopyThroughALayout(t *testing.T) {
 }
 
 // A run that was cut off, with what a killed process leaves, is completed.
-func TestLayoutGoesOn(t *testing.T) {
+func TestLayoutResumes(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 42, Images: 6})
 	dir := t.TempDir()
@@ -171,7 +171,7 @@ func TestLayoutRefused(t *testing.T) {
 	refused("oci:"+newer, "a version that is not known")
 
 	dir := t.TempDir()
-	l, err := layout.CreateLayout(dir)
+	l, err := layout.Create(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestLayoutRefused(t *testing.T) {
 
 // Entries of others stay in index.json; names are taken as other tools write
 // them.
-func TestLayoutOfOthers(t *testing.T) {
+func TestForeignLayout(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 44, Images: 2})
 	dir := t.TempDir()
@@ -205,7 +205,7 @@ func TestLayoutOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStatus(t, copyImages(t, &copy.Copier{}, images[1:], "", "oci:"+dir), copy.StatusCopied)
-	l, err := layout.OpenLayout(dir)
+	l, err := layout.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestCopyMovesATag(t *testing.T) {
 }
 
 // The end of the context ends a copy, and says so.
-func TestCopyEnds(t *testing.T) {
+func TestCopyCancelled(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 50, Images: 2})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -74,7 +74,7 @@ func TestCopyDenied(t *testing.T) {
 
 // A login goes to its own registry: not along with a redirect, not to where an
 // upload is sent on to, not to who answers in its place.
-func TestSecretsStay(t *testing.T) {
+func TestSecretsNotSentElsewhere(t *testing.T) {
 	for _, token := range []bool{false, true} {
 		o := fakeregistry.Options{Username: "user", Password: imagestest.Canary, Token: token}
 		setup := func(t *testing.T) (source, target *fakeregistry.Server, d *imagestest.Decoy, images []reference.Reference, c *copy.Copier) {

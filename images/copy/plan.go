@@ -17,38 +17,38 @@ import (
 
 // task is one image to copy.
 type task struct {
-	result Copied
-	lane   *repoPair
-	get    string // tag or digest at the source
-	name   string // tag or digest at the target
-	main   *named
+	result    Copied
+	pair      *repoPair
+	sourceRef string // tag or digest at the source
+	targetRef string // tag or digest at the target
+	main      *namedPart
 	// attached is what belongs to the image and its platforms.
 	attached []*attachment
 	err      error
 }
 
-// named is a manifest and the name under which it goes to the target.
-type named struct {
-	lane  *repoPair
-	name  string
-	part  *part
-	left  []string // platforms that a reduced index does not list
-	there bool     // the target has the name already, for the same digest
+// namedPart is a manifest and the name under which it goes to the target.
+type namedPart struct {
+	pair     *repoPair
+	ref      string
+	part     *part
+	left     []string // platforms that a reduced index does not list
+	atTarget bool     // the target has the name already, for the same digest
 }
 
 // part is a manifest or an index, and what it needs.
 type part struct {
-	lane     *repoPair
+	pair     *repoPair
 	content  manifest.Manifest
 	children []*part
 	blobs    []v1.Descriptor
 	left     []string // platforms of an index that are not copied
-	there    bool     // read from the target
+	atTarget bool     // read from the target
 }
 
 type partKey struct {
-	digest v1.Hash
-	there  bool
+	digest   v1.Hash
+	atTarget bool
 }
 
 // plannedPart is a part that is planned once.
@@ -60,9 +60,9 @@ type plannedPart struct {
 
 // attachment is what belongs to one digest.
 type attachment struct {
-	lane    *repoPair
+	pair    *repoPair
 	subject v1.Hash
-	named   []*named
+	named   []*namedPart
 	// referrers are the manifests that list (an index, or nil where the
 	// source has the API) lists.
 	referrers []*part
@@ -85,14 +85,14 @@ func (r *run) addTasks(images []reference.Reference) {
 		if r.into == nil {
 			target = r.to.Target().Reference(image)
 		}
-		t := &task{result: Copied{Image: image, Target: target.String(), Digest: image.Digest()}, get: image.Tag(), name: image.Tag()}
+		t := &task{result: Copied{Image: image, Target: target.String(), Digest: image.Digest()}, sourceRef: image.Tag(), targetRef: image.Tag()}
 		if image.Digest() != "" {
-			t.get = image.Digest()
+			t.sourceRef = image.Digest()
 		}
-		if t.name == "" {
-			t.name = t.get
+		if t.targetRef == "" {
+			t.targetRef = t.sourceRef
 		}
-		t.lane, t.err = r.repoPair(image, target)
+		t.pair, t.err = r.repoPair(image, target)
 		r.tasks = append(r.tasks, t)
 	}
 	r.copier.Progress.begin(len(r.tasks))
@@ -117,7 +117,7 @@ func (r *run) planAll(ctx context.Context) {
 		if t.err != nil {
 			continue
 		}
-		key := t.lane.store + " " + t.result.Target
+		key := t.pair.store + " " + t.result.Target
 		if first := names[key]; first == nil {
 			names[key] = t
 		} else if first.main.part.content.Desc.Digest != t.main.part.content.Desc.Digest {
@@ -128,7 +128,7 @@ func (r *run) planAll(ctx context.Context) {
 
 func (r *run) plan(ctx context.Context, t *task) error {
 	var err error
-	if t.main, err = r.planName(ctx, t.lane, t.get, t.name, nil); err != nil {
+	if t.main, err = r.planName(ctx, t.pair, t.sourceRef, t.targetRef, nil); err != nil {
 		return err
 	}
 	t.result.Digest = t.main.part.content.Desc.Digest.String()
@@ -146,36 +146,36 @@ func (r *run) plan(ctx context.Context, t *task) error {
 // planName plans what get names at the source, to become name at the target.
 // What the target has under that name stays if it is the same, or if good says
 // that it will do.
-func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good func(have, source manifest.Manifest) bool) (*named, error) {
-	n := &named{lane: l, name: name}
+func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef string, accepts func(have, source manifest.Manifest) bool) (*namedPart, error) {
+	n := &namedPart{pair: pair, ref: targetRef}
 	var have manifest.Manifest
 	err := r.slot(ctx, func() error {
 		var err error
-		have, err = l.dst.Manifest(ctx, name)
+		have, err = pair.dst.Manifest(ctx, targetRef)
 		return err
 	})
-	l.had(err)
-	reduces := r.copier.ReduceIndex && good == nil
+	pair.noteMissing(err)
+	reduces := r.copier.ReduceIndex && accepts == nil
 	if err == nil && !reduces {
-		same, err := r.same(ctx, l, get, have)
+		same, err := r.isSame(ctx, pair, sourceRef, have)
 		if err != nil {
 			return nil, err
 		}
 		if same {
-			n.part, err = r.planPart(ctx, l, have, true, 0)
+			n.part, err = r.planPart(ctx, pair, have, true, 0)
 			if err == nil {
-				n.there = true
+				n.atTarget = true
 				return n, nil
 			}
 			// Something that it needs is missing after all.
 		}
-	} else if err != nil && !registry.IsHidden(err) && !manifest.IsDamaged(err) && (good != nil || !registry.IsUnreadable(err)) {
+	} else if err != nil && !registry.IsHidden(err) && !manifest.IsDamaged(err) && (accepts != nil || !registry.IsUnreadable(err)) {
 		return nil, err
 	}
 	var c manifest.Manifest
 	err = r.slot(ctx, func() error {
 		var err error
-		c, err = l.src.Manifest(ctx, get)
+		c, err = pair.src.Manifest(ctx, sourceRef)
 		return err
 	})
 	if manifest.IsDamaged(err) {
@@ -191,31 +191,31 @@ func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good 
 		return nil, err
 	}
 	if reduces && have.Raw != nil && have.Desc.Digest == c.Desc.Digest {
-		good = func(manifest.Manifest, manifest.Manifest) bool { return true }
+		accepts = func(manifest.Manifest, manifest.Manifest) bool { return true }
 	}
-	if good != nil && have.Raw != nil && good(have, c) {
-		if n.part, err = r.planPart(ctx, l, have, true, 0); err == nil {
-			n.there = true
+	if accepts != nil && have.Raw != nil && accepts(have, c) {
+		if n.part, err = r.planPart(ctx, pair, have, true, 0); err == nil {
+			n.atTarget = true
 			return n, nil
 		}
 	}
-	n.part, err = r.planPart(ctx, l, c, false, 0)
+	n.part, err = r.planPart(ctx, pair, c, false, 0)
 	return n, err
 }
 
-// same tells whether what the target has is what the source has.
-func (r *run) same(ctx context.Context, l *repoPair, get string, have manifest.Manifest) (bool, error) {
-	if want, err := v1.NewHash(get); err == nil {
+// isSame tells whether what the target has is what the source has.
+func (r *run) isSame(ctx context.Context, pair *repoPair, sourceRef string, have manifest.Manifest) (bool, error) {
+	if want, err := v1.NewHash(sourceRef); err == nil {
 		return want == have.Desc.Digest, nil
 	}
 	same := false
 	err := r.slot(ctx, func() error {
-		if src, ok := l.src.(*registry.Repository); ok {
+		if src, ok := pair.src.(*registry.Repository); ok {
 			var err error
-			same, err = src.HasManifest(ctx, get, have.Desc)
+			same, err = src.HasManifest(ctx, sourceRef, have.Desc)
 			return err
 		}
-		want, err := l.src.Digest(ctx, get)
+		want, err := pair.src.Digest(ctx, sourceRef)
 		same = want == have.Desc.Digest
 		return err
 	})
@@ -226,26 +226,26 @@ func (r *run) same(ctx context.Context, l *repoPair, get string, have manifest.M
 }
 
 // planPart reads a manifest and what it holds, from the target if it is there.
-func (r *run) planPart(ctx context.Context, l *repoPair, c manifest.Manifest, there bool, depth int) (*part, error) {
+func (r *run) planPart(ctx context.Context, pair *repoPair, c manifest.Manifest, atTarget bool, depth int) (*part, error) {
 	if depth > manifest.MaxNesting {
 		return nil, fmt.Errorf("index %s: lies deeper than %d others", c.Desc.Digest, manifest.MaxNesting)
 	}
-	key := partKey{c.Desc.Digest, there}
-	l.mu.Lock()
-	p := l.parts[key]
+	key := partKey{c.Desc.Digest, atTarget}
+	pair.mu.Lock()
+	p := pair.parts[key]
 	if p == nil {
 		p = &plannedPart{}
-		l.parts[key] = p
+		pair.parts[key] = p
 	}
-	l.mu.Unlock()
+	pair.mu.Unlock()
 	p.once.Do(func() {
-		p.part = &part{lane: l, content: c, there: there}
+		p.part = &part{pair: pair, content: c, atTarget: atTarget}
 		if c.Desc.MediaType.IsIndex() {
 			p.err = r.planIndex(ctx, p.part, depth)
 		} else {
-			p.part.blobs, p.err = manifest.BlobsOf(c)
+			p.part.blobs, p.err = manifest.Blobs(c)
 		}
-		if there && r.into != nil && p.err == nil {
+		if atTarget && r.into != nil && p.err == nil {
 			p.err = r.slot(ctx, func() error { return r.checkBlobs(ctx, p.part) })
 		}
 	})
@@ -285,7 +285,7 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 		}
 		g.Go(func() error {
 			var err error
-			p.children[i], err = r.planDigest(ctx, p.lane, d, p.there, depth+1)
+			p.children[i], err = r.planDigest(ctx, p.pair, d, p.atTarget, depth+1)
 			return err
 		})
 	}
@@ -295,10 +295,10 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 }
 
 // planDigest gets a manifest by digest and plans it.
-func (r *run) planDigest(ctx context.Context, l *repoPair, d v1.Descriptor, there bool, depth int) (*part, error) {
-	var at origin = l.src
-	if there {
-		at = l.dst
+func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, atTarget bool, depth int) (*part, error) {
+	var at origin = pair.src
+	if atTarget {
+		at = pair.dst
 	}
 	var c manifest.Manifest
 	err := r.slot(ctx, func() error {
@@ -306,7 +306,7 @@ func (r *run) planDigest(ctx context.Context, l *repoPair, d v1.Descriptor, ther
 		c, err = at.Manifest(ctx, d.Digest.String())
 		return err
 	})
-	if !there && r.from != nil && errors.Is(err, manifest.ErrNotFound) {
+	if !atTarget && r.from != nil && errors.Is(err, manifest.ErrNotFound) {
 		return nil, r.from.Damaged(d.Digest, err)
 	}
 	if manifest.IsDamaged(err) {
@@ -315,7 +315,7 @@ func (r *run) planDigest(ctx context.Context, l *repoPair, d v1.Descriptor, ther
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
-	return r.planPart(ctx, l, c, there, depth)
+	return r.planPart(ctx, pair, c, atTarget, depth)
 }
 
 // planAttached finds what belongs to a part, to its children, and to what
@@ -334,7 +334,7 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 		}
 		all = append(all, more...)
 	}
-	a, err := r.planAttachment(ctx, p.lane, d)
+	a, err := r.planAttachment(ctx, p.pair, d)
 	if err != nil || a == nil {
 		return all, err
 	}
@@ -350,19 +350,19 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 }
 
 // planAttachment gives nil if nothing belongs to d.
-func (r *run) planAttachment(ctx context.Context, l *repoPair, d v1.Hash) (*attachment, error) {
+func (r *run) planAttachment(ctx context.Context, pair *repoPair, d v1.Hash) (*attachment, error) {
 	var found manifest.Attached
 	err := r.slot(ctx, func() error {
 		var err error
-		found, err = l.src.Attached(ctx, d)
+		found, err = pair.src.Attached(ctx, d)
 		return err
 	})
 	if err != nil || len(found.Tags) == 0 && len(found.Referrers) == 0 {
 		return nil, err
 	}
-	a := &attachment{lane: l, subject: d, list: found.List, entries: found.Referrers}
+	a := &attachment{pair: pair, subject: d, list: found.List, entries: found.Referrers}
 	for _, tag := range found.Tags {
-		n, err := r.planName(ctx, l, tag, tag, manifest.HoldsLayers)
+		n, err := r.planName(ctx, pair, tag, tag, manifest.HoldsLayers)
 		if manifest.IsDamaged(err) {
 			return nil, err
 		}
@@ -372,7 +372,7 @@ func (r *run) planAttachment(ctx context.Context, l *repoPair, d v1.Hash) (*atta
 		a.named = append(a.named, n)
 	}
 	for _, entry := range found.Referrers {
-		p, err := r.planDigest(ctx, l, entry, false, 1)
+		p, err := r.planDigest(ctx, pair, entry, false, 1)
 		if errors.Is(err, manifest.ErrNotFound) && !manifest.IsDamaged(err) {
 			continue // the list is out of date
 		}

@@ -16,7 +16,7 @@ import (
 // in part cannot be.
 func (r *run) choose(p *part, index v1.IndexManifest) []bool {
 	chosen := manifest.Choose(index, r.copier.Platforms)
-	if p.there || r.from == nil {
+	if p.atTarget || r.from == nil {
 		return chosen
 	}
 	held, partial := r.from.Partial(p.content.Desc.Digest)
@@ -106,9 +106,9 @@ func (r *run) onePlatform(ctx context.Context, t *task) error {
 	if r.copier.Platforms == nil {
 		return nil
 	}
-	var at origin = t.lane.src
-	if t.main.part.there {
-		at = t.lane.dst
+	var at origin = t.pair.src
+	if t.main.part.atTarget {
+		at = t.pair.dst
 	}
 	var is manifest.Platform
 	err := r.slot(ctx, func() error {

@@ -94,8 +94,8 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// takeBack counts what was read as not moved: it did not arrive.
-func (c *counted) takeBack() {
+// undo counts what was read as not moved: it did not arrive.
+func (c *counted) undo() {
 	if c != nil {
 		c.progress.add(-c.n.Swap(0))
 	}

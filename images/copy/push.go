@@ -81,28 +81,28 @@ func (t *task) walk(f func(*part)) {
 func (r *run) chooseHolders() {
 	present := map[string]bool{}
 	var total int64
-	for _, there := range []bool{true, false} {
+	for _, atTarget := range []bool{true, false} {
 		for _, t := range r.tasks {
 			if t.err != nil {
 				continue
 			}
 			t.walk(func(p *part) {
-				if p.there != there {
+				if p.atTarget != atTarget {
 					return
 				}
 				for _, d := range p.blobs {
-					key := blobKey(p.lane, d)
+					key := blobKey(p.pair, d)
 					if present[key] {
 						continue
 					}
 					present[key] = true
-					if there {
+					if atTarget {
 						_ = r.once(key, func() error { return nil })
 					} else {
 						total += d.Size
 					}
 					if r.holders[d.Digest.String()] == nil {
-						r.holders[d.Digest.String()] = p.lane
+						r.holders[d.Digest.String()] = p.pair
 					}
 				}
 			})
@@ -118,7 +118,7 @@ func (r *run) copyAll(ctx context.Context) {
 	var done sync.Mutex
 	for _, t := range r.tasks {
 		g.Go(func() error {
-			r.finish(ctx, t)
+			r.copyTask(ctx, t)
 			done.Lock()
 			defer done.Unlock()
 			r.copier.Progress.ended(t.result.Status)
@@ -132,10 +132,10 @@ func (r *run) copyAll(ctx context.Context) {
 	_ = g.Wait() // each task has its own error
 }
 
-func (r *run) finish(ctx context.Context, t *task) {
+func (r *run) copyTask(ctx context.Context, t *task) {
 	count := &tally{}
 	if t.err == nil {
-		t.err = r.copy(ctx, t, count)
+		t.err = r.copyImage(ctx, t, count)
 	}
 	res := &t.result
 	res.Uploaded, res.Mounted, res.Present, res.Bytes = count.uploaded, count.mounted, count.present, count.bytes
@@ -149,50 +149,50 @@ func (r *run) finish(ctx context.Context, t *task) {
 	}
 }
 
-// copy puts one image to the target. Its name comes last.
-func (r *run) copy(ctx context.Context, t *task, count *tally) error {
-	if err := r.prepare(ctx, t.lane); err != nil {
+// copyImage puts one image to the target. Its name comes last.
+func (r *run) copyImage(ctx context.Context, t *task, count *tally) error {
+	if err := r.createRepository(ctx, t.pair); err != nil {
 		return err
 	}
-	if len(t.attached) > 0 && !t.main.there {
+	if len(t.attached) > 0 && !t.main.atTarget {
 		// A signature refers to a manifest that has to be there.
 		if err := r.putPart(ctx, t.main.part, count); err != nil {
 			return err
 		}
 	}
 	for _, a := range t.attached {
-		if err := r.attach(ctx, a, count); err != nil {
+		if err := r.putAttachment(ctx, a, count); err != nil {
 			return err
 		}
 	}
-	return r.giveName(ctx, t.main, count)
+	return r.putNamed(ctx, t.main, count)
 }
 
-// giveName has a manifest and what it needs at the target, under its name.
-func (r *run) giveName(ctx context.Context, n *named, count *tally) error {
-	if n.there {
+// putNamed has a manifest and what it needs at the target, under its name.
+func (r *run) putNamed(ctx context.Context, n *namedPart, count *tally) error {
+	if n.atTarget {
 		return nil
 	}
-	if err := r.needs(ctx, n.part, count); err != nil {
+	if err := r.putDependencies(ctx, n.part, count); err != nil {
 		return err
 	}
-	return r.once("name "+n.lane.name+" "+n.name, func() error {
+	return r.once("name "+n.pair.name+" "+n.ref, func() error {
 		count.manifest()
 		return r.slot(ctx, func() error {
-			return registry.HintWholeIndex(n.lane.dst.PutNamed(ctx, n.name, n.part.content), n.part.left)
+			return registry.WithIndexHint(n.pair.dst.PutNamed(ctx, n.ref, n.part.content), n.part.left)
 		})
 	})
 }
 
-// needs has everything at the target that a manifest refers to.
-func (r *run) needs(ctx context.Context, p *part, count *tally) error {
-	if p.there {
+// putDependencies has everything at the target that a manifest refers to.
+func (r *run) putDependencies(ctx context.Context, p *part, count *tally) error {
+	if p.atTarget {
 		return nil
 	}
-	return r.once("needs "+p.lane.store+" "+p.content.Desc.Digest.String(), func() error {
+	return r.once("needs "+p.pair.store+" "+p.content.Desc.Digest.String(), func() error {
 		var g errgroup.Group
 		for _, d := range p.blobs {
-			g.Go(func() error { return r.blob(ctx, p.lane, d, count) })
+			g.Go(func() error { return r.putBlob(ctx, p.pair, d, count) })
 		}
 		for _, c := range p.children {
 			g.Go(func() error { return r.putPart(ctx, c, count) })
@@ -203,44 +203,44 @@ func (r *run) needs(ctx context.Context, p *part, count *tally) error {
 
 // putPart has a manifest and what it needs at the target, by digest.
 func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
-	if p.there {
+	if p.atTarget {
 		return nil
 	}
 	digest := p.content.Desc.Digest.String()
-	return r.once("put "+p.lane.store+" "+digest, func() error {
-		if there, err := r.has(ctx, p, count); err != nil || there {
+	return r.once("put "+p.pair.store+" "+digest, func() error {
+		if there, err := r.isAtTarget(ctx, p, count); err != nil || there {
 			return err
 		}
-		if err := r.needs(ctx, p, count); err != nil {
+		if err := r.putDependencies(ctx, p, count); err != nil {
 			return err
 		}
 		count.manifest()
-		return r.slot(ctx, func() error { return registry.HintWholeIndex(p.lane.dst.Put(ctx, digest, p.content), p.left) })
+		return r.slot(ctx, func() error { return registry.WithIndexHint(p.pair.dst.Put(ctx, digest, p.content), p.left) })
 	})
 }
 
-// has reports whether the target has a manifest, and so what it needs: that was
+// isAtTarget reports whether the target has a manifest, and so what it needs: that was
 // there first. Where the first blob of an image is missing, the manifest is too,
 // and nobody has to ask.
-func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
+func (r *run) isAtTarget(ctx context.Context, p *part, count *tally) (bool, error) {
 	if r.into != nil {
 		// Files get lost one by one, and to look at each costs little.
 		there := false
 		err := r.slot(ctx, func() error {
-			there = r.isWhole(ctx, p)
+			there = r.isComplete(ctx, p)
 			return ctx.Err()
 		})
 		return there, err
 	}
 	if len(p.blobs) > 0 && len(p.children) == 0 {
-		before, err := r.blobBefore(ctx, p.lane, p.blobs[0], count)
+		before, err := r.putBlobFirst(ctx, p.pair, p.blobs[0], count)
 		if err != nil || !before {
 			return false, err
 		}
 	}
 	there := false
 	err := r.slot(ctx, func() error {
-		d, err := p.lane.dst.Digest(ctx, p.content.Desc.Digest.String())
+		d, err := p.pair.dst.Digest(ctx, p.content.Desc.Digest.String())
 		there = err == nil && d == p.content.Desc.Digest
 		if registry.IsHidden(err) || registry.IsUnreadable(err) {
 			return nil
@@ -250,38 +250,40 @@ func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
 	return there, err
 }
 
-// isWhole reports whether a layout has a manifest and everything that it needs.
-func (r *run) isWhole(ctx context.Context, p *part) bool {
+// isComplete reports whether a layout has a manifest and everything that it needs.
+func (r *run) isComplete(ctx context.Context, p *part) bool {
 	if _, err := r.into.Manifest(p.content.Desc.Digest); err != nil || r.checkBlobs(ctx, p) != nil {
 		return false
 	}
 	for _, c := range p.children {
-		if !r.isWhole(ctx, c) {
+		if !r.isComplete(ctx, c) {
 			return false
 		}
 	}
 	return true
 }
 
-// blobBefore has a blob at the target, and tells whether it was there before
+// putBlobFirst has a blob at the target, and tells whether it was there before
 // this run.
-func (r *run) blobBefore(ctx context.Context, l *repoPair, d v1.Descriptor, count *tally) (bool, error) {
-	err := r.blob(ctx, l, d, count)
+func (r *run) putBlobFirst(ctx context.Context, pair *repoPair, d v1.Descriptor, count *tally) (bool, error) {
+	err := r.putBlob(ctx, pair, d, count)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.moved[blobKey(l, d)], err
+	return !r.moved[blobKey(pair, d)], err
 }
 
-func blobKey(l *repoPair, d v1.Descriptor) string { return "blob " + l.store + " " + d.Digest.String() }
+func blobKey(pair *repoPair, d v1.Descriptor) string {
+	return "blob " + pair.store + " " + d.Digest.String()
+}
 
-// blob has a blob at the target: taken over from the repository that holds it,
+// putBlob has a blob at the target: taken over from the repository that holds it,
 // else uploaded.
-func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tally) error {
-	return r.once(blobKey(l, d), func() error {
-		from := l.beside
-		if holder := r.holders[d.Digest.String()]; holder != nil && holder.store != l.store {
+func (r *run) putBlob(ctx context.Context, pair *repoPair, d v1.Descriptor, count *tally) error {
+	return r.once(blobKey(pair, d), func() error {
+		from := pair.mountFrom
+		if holder := r.holders[d.Digest.String()]; holder != nil && holder.store != pair.store {
 			// If it cannot hold it, this one may still have it.
-			if r.prepare(ctx, holder) == nil && r.blob(ctx, holder, d, count) == nil {
+			if r.createRepository(ctx, holder) == nil && r.putBlob(ctx, holder, d, count) == nil {
 				from = holder.path
 			}
 		}
@@ -290,12 +292,12 @@ func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tal
 		var came transfer.Outcome
 		put := func() error {
 			var err error
-			came, err = l.dst.Ensure(ctx, d, from, func(ctx context.Context) (io.ReadCloser, error) {
-				body, err := l.src.Blob(ctx, d)
+			came, err = pair.dst.Ensure(ctx, d, from, func(ctx context.Context) (io.ReadCloser, error) {
+				body, err := pair.src.Blob(ctx, d)
 				if err != nil {
 					return nil, err
 				}
-				moved.takeBack()
+				moved.undo()
 				moved = progress.count(body)
 				return moved, nil
 			})
@@ -305,33 +307,33 @@ func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tal
 			if r.into == nil {
 				return put() // it tries again by itself, and asks before
 			}
-			return r.wires.Retry(ctx, l.name+" blob "+d.Digest.String(), put)
+			return r.wires.Retry(ctx, pair.name+" blob "+d.Digest.String(), put)
 		})
 		if err != nil {
-			moved.takeBack()
+			moved.undo()
 			return err
 		}
 		if came != transfer.Uploaded {
-			moved.takeBack()
+			moved.undo()
 			progress.add(d.Size)
 		}
 		count.blob(came, d.Size)
 		if came != transfer.AlreadyPresent {
 			r.mu.Lock()
-			r.moved[blobKey(l, d)] = true
+			r.moved[blobKey(pair, d)] = true
 			r.mu.Unlock()
 		}
 		return nil
 	})
 }
 
-// attach has at the target what belongs to a digest.
-func (r *run) attach(ctx context.Context, a *attachment, count *tally) error {
+// putAttachment has at the target what belongs to a digest.
+func (r *run) putAttachment(ctx context.Context, a *attachment, count *tally) error {
 	for _, n := range a.named {
-		if err := r.giveName(ctx, n, count); manifest.IsDamaged(err) {
+		if err := r.putNamed(ctx, n, count); manifest.IsDamaged(err) {
 			return err
 		} else if err != nil {
-			return fmt.Errorf("%s: %w", n.name, err)
+			return fmt.Errorf("%s: %w", n.ref, err)
 		}
 	}
 	for _, p := range a.referrers {
@@ -342,15 +344,15 @@ func (r *run) attach(ctx context.Context, a *attachment, count *tally) error {
 	if len(a.referrers) == 0 {
 		return nil
 	}
-	return r.once("list "+a.lane.name+" "+a.subject.String(), func() error {
-		return r.slot(ctx, func() error { return r.list(ctx, a, count) })
+	return r.once("list "+a.pair.name+" "+a.subject.String(), func() error {
+		return r.slot(ctx, func() error { return r.putReferrersList(ctx, a, count) })
 	})
 }
 
-// list has what refers to a digest in the list of it, where the registry does
+// putReferrersList has what refers to a digest in the list of it, where the registry does
 // not keep one. What the target has in its list beside stays.
-func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
-	dst := a.lane.dst
+func (r *run) putReferrersList(ctx context.Context, a *attachment, count *tally) error {
+	dst := a.pair.dst
 	if api, err := dst.ListsReferrers(ctx, a.subject); err != nil || api {
 		return err
 	}
@@ -365,7 +367,7 @@ func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
 			return err
 		}
 	}
-	want, changed, err := merged(a, index.Manifests)
+	want, changed, err := mergeReferrers(a, index.Manifests)
 	if err != nil || !changed {
 		return err
 	}
@@ -373,9 +375,9 @@ func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
 	return dst.PutNamed(ctx, tag, want)
 }
 
-// merged makes the list of what refers to a digest, given what the target has
+// mergeReferrers makes the list of what refers to a digest, given what the target has
 // in it: the list of the source byte for byte if the target has nothing else.
-func merged(a *attachment, have []v1.Descriptor) (list manifest.Manifest, changed bool, err error) {
+func mergeReferrers(a *attachment, have []v1.Descriptor) (list manifest.Manifest, changed bool, err error) {
 	known := map[v1.Hash]bool{}
 	var all []v1.Descriptor
 	for _, p := range a.referrers {
@@ -413,6 +415,6 @@ func merged(a *attachment, have []v1.Descriptor) (list manifest.Manifest, change
 	if err != nil {
 		return manifest.Manifest{}, false, err
 	}
-	list, err = manifest.NewManifest(string(types.OCIImageIndex), digest, raw)
+	list, err = manifest.New(string(types.OCIImageIndex), digest, raw)
 	return list, true, errors.Join(err)
 }

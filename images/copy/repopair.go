@@ -49,7 +49,7 @@ type repoPair struct {
 	name, store string
 	// path is the repository on the target registry, and beside the path of
 	// the source if that is the same registry.
-	path, beside string
+	path, mountFrom string
 
 	mu      sync.Mutex
 	parts   map[partKey]*plannedPart
@@ -63,28 +63,28 @@ func (r *run) repoPair(image, target reference.Reference) (*repoPair, error) {
 	key := repoPairKey{image.Name(), target.Name()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if l := r.repoPairs[key]; l != nil {
-		return l, nil
+	if pair := r.repoPairs[key]; pair != nil {
+		return pair, nil
 	}
-	l := &repoPair{name: target.Name(), parts: map[partKey]*plannedPart{}}
+	pair := &repoPair{name: target.Name(), parts: map[partKey]*plannedPart{}}
 	var err error
-	if l.src, err = r.origin(image); err != nil {
+	if pair.src, err = r.origin(image); err != nil {
 		return nil, err
 	}
 	if r.into != nil {
-		l.dst, l.store = r.into.Repository(l.name), "layout"
+		pair.dst, pair.store = r.into.Repository(pair.name), "layout"
 	} else {
 		reg, err := r.wires.At(target.Registry(), target.Repository())
 		if err != nil {
 			return nil, err
 		}
-		l.dst, l.store, l.path = reg.Repository(target.Repository(), true), l.name, target.Repository()
+		pair.dst, pair.store, pair.path = reg.Repository(target.Repository(), true), pair.name, target.Repository()
 		if r.from == nil && reference.SameRegistry(image.Registry(), target.Registry()) {
-			l.beside = image.Repository()
+			pair.mountFrom = image.Repository()
 		}
 	}
-	r.repoPairs[key] = l
-	return l, nil
+	r.repoPairs[key] = pair
+	return pair, nil
 }
 
 func (r *run) origin(image reference.Reference) (origin, error) {
@@ -98,11 +98,11 @@ func (r *run) origin(image reference.Reference) (origin, error) {
 	return reg.Repository(image.Repository(), false), nil
 }
 
-// prepare makes the repository of a lane if it has to be made and may be.
-func (r *run) prepare(ctx context.Context, l *repoPair) error {
-	l.mu.Lock()
-	missing := l.missing
-	l.mu.Unlock()
+// createRepository makes the repository of a lane if it has to be made and may be.
+func (r *run) createRepository(ctx context.Context, pair *repoPair) error {
+	pair.mu.Lock()
+	missing := pair.missing
+	pair.mu.Unlock()
 	if !missing || r.into != nil {
 		return nil
 	}
@@ -110,12 +110,12 @@ func (r *run) prepare(ctx context.Context, l *repoPair) error {
 	if !isECR {
 		return nil // other registries make repositories by themselves
 	}
-	return r.once("repository "+l.store, func() error {
+	return r.once("repository "+pair.store, func() error {
 		if r.copier.Repositories == nil {
-			return fmt.Errorf("%s: ECR has no repository %s; create it, or let --create-repositories do so", r.to.Target().Registry(), l.path)
+			return fmt.Errorf("%s: ECR has no repository %s; create it, or let --create-repositories do so", r.to.Target().Registry(), pair.path)
 		}
 		return r.slot(ctx, func() error {
-			return r.copier.Repositories.CreateRepository(ctx, registry, repositoryName(registry, l.path))
+			return r.copier.Repositories.CreateRepository(ctx, registry, repositoryName(registry, pair.path))
 		})
 	})
 }
@@ -129,8 +129,8 @@ func repositoryName(r ecr.Registry, path string) string {
 	return path
 }
 
-// had remembers what a target has said about a repository.
-func (l *repoPair) had(err error) {
+// noteMissing remembers what a target has said about a repository.
+func (l *repoPair) noteMissing(err error) {
 	if errors.Is(err, registry.ErrNoRepository) {
 		l.mu.Lock()
 		l.missing = true

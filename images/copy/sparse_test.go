@@ -146,7 +146,7 @@ func readAll(img v1.Image) error {
 // is, whether or not all of it is there.
 func serveLayout(t *testing.T, dir string, s *fakeregistry.Server) {
 	t.Helper()
-	l, err := layout.OpenLayout(dir)
+	l, err := layout.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

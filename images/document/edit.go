@@ -95,7 +95,7 @@ func (s *Source) Replace(t *Tree, c TextChange) (Edit, error) {
 func (s *Source) CanReplace(t *Tree, c TextChange) error {
 	e, err := s.Replace(t, c)
 	for ; err == nil && s.outer != nil; s = s.outer {
-		e, err = s.outwardOne(e)
+		e, err = s.liftOne(e)
 	}
 	return err
 }

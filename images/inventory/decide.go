@@ -41,38 +41,38 @@ func (f *finder) decide(t *document.Tree, from int) {
 		return
 	}
 	k := f.key
-	if f.none {
+	if f.patterns {
 		k.says = saysNothing
 	}
 	if k.says == saysNothing && (!strings.Contains(text, "/") || !strings.ContainsAny(text, ":@")) {
 		return // a full reference has both
 	}
 	if k.says >= saysEnds && reference.IsPlaceholder(text[from:]) {
-		f.add(Occurrence{Place: f.here(t, f.useOr(place.UseField)), Whole: t, Span: document.Span{Start: from, End: len(text)}}, text[from:])
+		f.add(Occurrence{Place: f.placeHere(t, f.useOr(place.UseField)), Whole: t, Span: document.Span{Start: from, End: len(text)}}, text[from:])
 		return
 	}
 	all := mentions(text[from:])
-	whole := contents{alone: len(all) == 1, least: lookFull}
+	whole := valueParts{alone: len(all) == 1, weakest: lookFull}
 	for i := range all {
 		all[i].Start += from
 		all[i].End += from
-		whole.least = min(whole.least, all[i].look)
-		whole.full = whole.full || all[i].look == lookFull
+		whole.weakest = min(whole.weakest, all[i].look)
+		whole.anyFull = whole.anyFull || all[i].look == lookFull
 	}
 	for _, m := range all {
 		use := f.useOr(place.UseField)
 		switch f.classify(k, m.look, whole) {
 		case isImage:
-			f.add(Occurrence{Place: f.hereAt(t, m.Start, use), Whole: t, Span: m.Span}, text[m.Start:m.End])
+			f.add(Occurrence{Place: f.placeAt(t, m.Start, use), Whole: t, Span: m.Span}, text[m.Start:m.End])
 			if m.look < lookHostPath && f.use == "" && !f.inContainer && f.registryAround() != nil {
-				f.unresolved(errAround)
+				f.unresolved(errRegistryNearby)
 			}
 		case looksLike:
 			reason := errUnknownPlace
 			if m.look == lookBare {
 				reason = errBareName
 			}
-			f.add(Occurrence{Place: f.hereAt(t, m.Start, use), Whole: t, Span: m.Span, Unknown: reason}, text[m.Start:m.End])
+			f.add(Occurrence{Place: f.placeAt(t, m.Start, use), Whole: t, Span: m.Span, Unknown: reason}, text[m.Start:m.End])
 		}
 	}
 }
@@ -86,19 +86,19 @@ const (
 	looksLike
 )
 
-// contents is what is known of a value with several parts.
-type contents struct {
-	alone bool // it has one part
-	full  bool // some part is a full reference
-	least look // the poorest part
+// valueParts is what is known of a value with several parts.
+type valueParts struct {
+	alone   bool // it has one part
+	anyFull bool // some part is a full reference
+	weakest look // the poorest part
 }
 
 // classify is the table.
-func (f *finder) classify(k key, l look, whole contents) class {
+func (f *finder) classify(k key, l look, whole valueParts) class {
 	if f.annotations && l != lookFull {
 		return noImage
 	}
-	byLooks := f.use != "" && !f.none && whole.full && whole.least >= lookPathTag
+	byLooks := f.use != "" && !f.patterns && whole.anyFull && whole.weakest >= lookPathTag
 	switch {
 	case l == lookNone:
 		return noImage
@@ -111,7 +111,7 @@ func (f *finder) classify(k key, l look, whole contents) class {
 	}
 	switch l {
 	case lookHostPath, lookPathTag, lookNameTag:
-		if whole.least >= lookNameTag && (l != lookHostPath || k.says >= saysEnds) {
+		if whole.weakest >= lookNameTag && (l != lookHostPath || k.says >= saysEnds) {
 			return isImage
 		}
 	case lookPath:

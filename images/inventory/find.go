@@ -42,7 +42,7 @@ type finder struct {
 
 	open   map[*document.Tree]bool // anchors that the walk is inside of
 	merged map[*document.Tree][]document.Pair
-	inner  map[*document.Tree]*document.Inner
+	inner  map[*document.Tree]*document.Nested
 	// registries says of objects whether their images have a field for one.
 	registries map[*document.Tree]bool
 
@@ -61,7 +61,7 @@ type scope struct {
 	use         place.Use // if images are recognised here by their looks: variable, argument, data
 	container   string
 	inContainer bool // in a mapping with what only a container has: a command, mounts
-	none        bool // patterns: nothing here is an image for certain
+	patterns    bool // patterns: nothing here is an image for certain
 	annotations bool
 	node        *document.Tree // the mapping at hand
 	root        *document.Tree // the object, or the document
@@ -91,7 +91,7 @@ type Inventory struct {
 
 // Find makes the inventory of a document.
 func Find(s *document.Source, root *document.Tree) (Inventory, error) {
-	f := &finder{scope: scope{src: s, root: root}, open: map[*document.Tree]bool{}, merged: map[*document.Tree][]document.Pair{}, inner: map[*document.Tree]*document.Inner{}, registries: map[*document.Tree]bool{}, left: maxAliased}
+	f := &finder{scope: scope{src: s, root: root}, open: map[*document.Tree]bool{}, merged: map[*document.Tree][]document.Pair{}, inner: map[*document.Tree]*document.Nested{}, registries: map[*document.Tree]bool{}, left: maxAliased}
 	f.value(root, key{})
 	if f.left < 0 {
 		return Inventory{}, s.Problem(root.At, errTooMany)
@@ -128,7 +128,7 @@ func (f *finder) sequence(t *document.Tree, k key) {
 	k.item = true
 	claimed := f.parameters(t)
 	for i, item := range t.Items {
-		f.at(index(i), func() {
+		f.step(itemStep(i), func() {
 			fields := f.fields(item)
 			name, value := document.Get(fields, "name"), document.Get(fields, "value")
 			if !name.IsString() || !value.IsString() {
@@ -138,7 +138,7 @@ func (f *finder) sequence(t *document.Tree, k key) {
 			f.follow(item, func(item *document.Tree) {
 				f.with(item, func(fields []document.Pair) {
 					for _, p := range fields {
-						f.at(step(p.Name.Word()), func() {
+						f.step(fieldStep(p.Name.Word()), func() {
 							switch {
 							case claimed[p.Value]:
 							case p.Value == value:
@@ -181,7 +181,7 @@ func (f *finder) follow(t *document.Tree, visit func(*document.Tree)) {
 func (f *finder) each(list *document.Tree, visit func(fields []document.Pair)) {
 	f.follow(list, func(list *document.Tree) {
 		for i, item := range list.Items {
-			f.at(index(i), func() {
+			f.step(itemStep(i), func() {
 				if resolved := item.Resolve(); resolved == nil || resolved.Kind != document.Mapping {
 					f.value(item, key{name: f.key.name, item: true})
 					return
@@ -202,8 +202,8 @@ func (f *finder) with(t *document.Tree, visit func(fields []document.Pair)) {
 	visit(fields)
 }
 
-// at goes one step down.
-func (f *finder) at(step string, walk func()) {
+// step goes one step down.
+func (f *finder) step(step string, walk func()) {
 	f.path = append(f.path, step)
 	walk()
 	f.path = f.path[:len(f.path)-1]
@@ -227,7 +227,7 @@ func (f *finder) mapping(t *document.Tree, k key) {
 			isObject := f.isObject(t, fields)
 			if isObject {
 				f.object, f.path, f.pod, f.around, f.root = f.objectOf(fields), nil, nil, nil, t
-				f.none = f.object.holdsPatterns()
+				f.patterns = f.object.holdsPatterns()
 				if f.object.isReport() {
 					return
 				}
@@ -244,7 +244,7 @@ func (f *finder) mapping(t *document.Tree, k key) {
 					continue
 				}
 				name := p.Name.Word()
-				f.at(step(name), func() {
+				f.step(fieldStep(name), func() {
 					if isObject {
 						f.objectField(name, p.Value)
 					} else {
@@ -263,7 +263,7 @@ func (f *finder) objectField(name string, t *document.Tree) {
 		// A report of what is.
 	case name == "metadata":
 		f.with(mappingOf(t), func(fields []document.Pair) {
-			f.at(".annotations", func() { f.annotated(document.Get(fields, "annotations")) })
+			f.step(".annotations", func() { f.annotated(document.Get(fields, "annotations")) })
 		})
 	case name == "data" && f.object.kind == "ConfigMap" && f.object.apiVersion == "v1", name == "stringData" && f.object.kind == "Secret":
 		f.within(func(s *scope) { s.use = place.UseData }, func() { f.field(name, t, key{}) })
@@ -297,7 +297,7 @@ func (f *finder) annotated(t *document.Tree) {
 					if isCopy(name) {
 						continue
 					}
-					f.at(step(name), func() { f.value(p.Value, keyOf(name, key{})) })
+					f.step(fieldStep(name), func() { f.value(p.Value, keyOf(name, key{})) })
 				}
 			})
 		})
@@ -336,7 +336,7 @@ func (f *finder) field(name string, t *document.Tree, outer key) {
 			return
 		}
 	}
-	if isSequence(t) && !f.none {
+	if isSequence(t) && !f.patterns {
 		f.key = key{name: name}
 		switch name {
 		case "containers", "initContainers", "ephemeralContainers":
@@ -367,9 +367,9 @@ func isSequence(t *document.Tree) bool {
 	return t != nil && t.Kind == document.Sequence
 }
 
-func index(i int) string { return "[" + strconv.Itoa(i) + "]" }
+func itemStep(i int) string { return "[" + strconv.Itoa(i) + "]" }
 
-func step(name string) string {
+func fieldStep(name string) string {
 	if name == "" || strings.ContainsAny(name, ".[]\"/ ") {
 		return "[" + strconv.Quote(name) + "]"
 	}
@@ -387,13 +387,13 @@ func isContainer(fields []document.Pair) bool {
 	return false
 }
 
-// here is the place of a value that is found now.
-func (f *finder) here(t *document.Tree, use place.Use) place.Place {
+// placeHere is the place of a value that is found now.
+func (f *finder) placeHere(t *document.Tree, use place.Use) place.Place {
 	return f.place(f.src.Place(t.At), use)
 }
 
-// hereAt is the place of a part of a scalar's text.
-func (f *finder) hereAt(t *document.Tree, from int, use place.Use) place.Place {
+// placeAt is the place of a part of a scalar's text.
+func (f *finder) placeAt(t *document.Tree, from int, use place.Use) place.Place {
 	return f.place(f.src.PlaceOf(t, from), use)
 }
 

@@ -34,7 +34,7 @@ var errKustomized = errors.New("kustomize puts it in the place of another; rewri
 func (f *finder) kustomized(list *document.Tree) {
 	f.follow(list, func(list *document.Tree) {
 		for i, item := range list.Items {
-			f.at(index(i), func() {
+			f.step(itemStep(i), func() {
 				f.follow(item, func(resolved *document.Tree) {
 					if resolved.Kind == document.Mapping {
 						f.with(resolved, f.kustomizedFields)
@@ -57,8 +57,8 @@ func (f *finder) kustomizedFields(fields []document.Pair) {
 		return // nothing is replaced
 	}
 	text, tagged := p.compose()
-	f.at(step, func() {
-		f.add(Occurrence{Place: f.here(name, place.UseField), Parts: p, Fixed: errKustomized}, text)
+	f.step(step, func() {
+		f.add(Occurrence{Place: f.placeHere(name, place.UseField), Parts: p, Fixed: errKustomized}, text)
 	})
 	if !tagged {
 		f.fail(errKustomizedTag)
@@ -70,7 +70,7 @@ func (f *finder) kustomizedText(t *document.Tree, text string) {
 	if x.Span.Start == 0 {
 		x.Fixed = errKustomized
 	}
-	x.Place = f.hereAt(t, x.Span.Start, place.UseField)
+	x.Place = f.placeAt(t, x.Span.Start, place.UseField)
 	f.add(x, text[x.Span.Start:])
 	if !reference.HasSuffix(text[x.Span.Start:]) {
 		f.fail(errKustomizedTag)
@@ -88,8 +88,8 @@ func (f *finder) systemImages(t *document.Tree) {
 		f.with(t, func(fields []document.Pair) {
 			for _, p := range fields {
 				if text := p.Value.Word(); p.Value.IsString() && text != "" {
-					f.at(step(p.Name.Word()), func() {
-						f.add(Occurrence{Place: f.here(p.Value, place.UseField), Whole: p.Value, Span: document.Span{Start: 0, End: len(text)}}, text)
+					f.step(fieldStep(p.Name.Word()), func() {
+						f.add(Occurrence{Place: f.placeHere(p.Value, place.UseField), Whole: p.Value, Span: document.Span{Start: 0, End: len(text)}}, text)
 					})
 				}
 			}

@@ -19,7 +19,7 @@ func (f *finder) nested(t *document.Tree) bool {
 	}
 	in, ok := f.inner[host]
 	if !ok {
-		in = document.ReadInner(f.src, host)
+		in = document.ReadNested(f.src, host)
 		f.inner[host] = in
 	}
 	if in == nil {

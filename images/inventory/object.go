@@ -20,7 +20,7 @@ func (f *finder) schema(t *document.Tree, k key) {
 		f.with(t, func(fields []document.Pair) {
 			for _, p := range fields {
 				name := p.Name.Word()
-				f.at(step(name), func() {
+				f.step(fieldStep(name), func() {
 					switch name {
 					case "default":
 						f.value(p.Value, k)
@@ -28,7 +28,7 @@ func (f *finder) schema(t *document.Tree, k key) {
 						f.follow(p.Value, func(t *document.Tree) {
 							f.with(t, func(fields []document.Pair) {
 								for _, p := range fields {
-									f.at(step(p.Name.Word()), func() { f.schema(p.Value, keyOf(p.Name.Word(), k)) })
+									f.step(fieldStep(p.Name.Word()), func() { f.schema(p.Value, keyOf(p.Name.Word(), k)) })
 								}
 							})
 						})

@@ -22,12 +22,12 @@ type Parts struct {
 // errUntagged is the error of an image whose repository is known.
 var errUntagged = errors.New("has no tag here, somebody else chooses it: an operator, or a chart (helm template shows what)")
 
-// errElsewhere is the error of a name that is no reference by itself.
-var errElsewhere = errors.New("is a part of an image, and its registry or tag is not here; write them beside it, or add the image to a --plain list")
+// errPartial is the error of a name that is no reference by itself.
+var errPartial = errors.New("is a part of an image, and its registry or tag is not here; write them beside it, or add the image to a --plain list")
 
-// errAround is the error of an image without a registry beside or below which one
+// errRegistryNearby is the error of an image without a registry beside or below which one
 // is named.
-var errAround = errors.New("has no registry, and one is named beside it or around it; write it in full, or add the image to a --plain list")
+var errRegistryNearby = errors.New("has no registry, and one is named beside it or around it; write it in full, or add the image to a --plain list")
 
 // errGlobal is the error of an image whose registry something else may replace.
 var errGlobal = errors.New("global.imageRegistry may take the place of its registry; read what helm template prints")
@@ -50,7 +50,7 @@ func (c claims) parts(p *Parts) { c.add(p.Registry, p.Repository, p.Image, p.Tag
 // is the name of the mapping itself.
 func (f *finder) imagesOf(fields []document.Pair, k key) claims {
 	taken := claims{}
-	if f.none {
+	if f.patterns {
 		return taken
 	}
 	if document.Get(fields, "kind").Word() == "DockerImage" { // OpenShift's reference to an image
@@ -67,8 +67,8 @@ func (f *finder) imagesOf(fields []document.Pair, k key) claims {
 func (f *finder) whole(t *document.Tree, name string, taken claims) {
 	if text := t.Word(); t.IsString() && text != "" {
 		taken.add(t)
-		f.at(step(name), func() {
-			f.add(Occurrence{Place: f.here(t, place.UseField), Whole: t, Span: document.Span{Start: 0, End: len(text)}}, text)
+		f.step(fieldStep(name), func() {
+			f.add(Occurrence{Place: f.placeHere(t, place.UseField), Whole: t, Span: document.Span{Start: 0, End: len(text)}}, text)
 		})
 	}
 }
@@ -166,7 +166,7 @@ func (f *finder) isLastPart(name *document.Tree, p *Parts, k key) bool {
 func (f *finder) inParts(p *Parts, taken claims) {
 	taken.parts(p)
 	text, tagged := p.compose()
-	f.add(Occurrence{Place: f.here(p.Repository, place.UseField), Parts: p}, text)
+	f.add(Occurrence{Place: f.placeHere(p.Repository, place.UseField), Parts: p}, text)
 	if !tagged {
 		f.fail(errUntagged)
 	}
@@ -205,7 +205,7 @@ func (f *finder) beside(fields []document.Pair, k key, taken claims) {
 	if !complete && !hasRegistry && document.Get(fields, "version").Word() == "" && (name != "name" || l != lookHostPath) {
 		return // one value
 	}
-	f.at(step(name), func() { f.inParts(p, taken) })
+	f.step(fieldStep(name), func() { f.inParts(p, taken) })
 }
 
 // bare finds a name without a registry in it or beside it. What global says
@@ -216,12 +216,12 @@ func (f *finder) bare(name string, p *Parts, fields []document.Pair, taken claim
 	_, tagged := p.compose()
 	if repository := f.global("repository"); repository != nil && name != "name" {
 		p = &Parts{Repository: repository, Image: p.Repository, Tag: firstWord(p.Tag, version, f.global("version")), Digest: p.Digest}
-		f.at(step(name), func() { f.inParts(p, taken) })
+		f.step(fieldStep(name), func() { f.inParts(p, taken) })
 		return
 	}
 	switch elsewhere := version != nil || name == "name" || !tagged && p.Tag != nil || f.saysRegistry(fields); {
 	case !elsewhere && tagged: // image: nginx, tag: 1.27
-		f.at(step(name), func() { f.inParts(p, taken) })
+		f.step(fieldStep(name), func() { f.inParts(p, taken) })
 		return
 	case !elsewhere, name == "name" && !tagged: // the name of a thing
 		return
@@ -231,10 +231,10 @@ func (f *finder) bare(name string, p *Parts, fields []document.Pair, taken claim
 		return
 	}
 	text := p.Repository.Word()
-	f.at(step(name), func() {
-		f.add(Occurrence{Place: f.here(p.Repository, place.UseField), Whole: p.Repository, Span: document.Span{Start: 0, End: len(text)}}, text)
+	f.step(fieldStep(name), func() {
+		f.add(Occurrence{Place: f.placeHere(p.Repository, place.UseField), Whole: p.Repository, Span: document.Span{Start: 0, End: len(text)}}, text)
 	})
-	f.unresolved(errElsewhere)
+	f.unresolved(errPartial)
 }
 
 // registryAround gives a registry that the object names for its images, where
@@ -274,7 +274,7 @@ func (f *finder) prefixed(fields []document.Pair, taken claims) {
 			continue
 		}
 		if found := f.dotted(fields, name, p.Value); found != nil {
-			f.at(step(name), func() { f.inParts(found, taken) })
+			f.step(fieldStep(name), func() { f.inParts(found, taken) })
 			continue
 		}
 		l := lookOf(text)
@@ -287,7 +287,7 @@ func (f *finder) prefixed(fields []document.Pair, taken claims) {
 			version = document.Get(fields, "version")
 		}
 		if found.Tag.Word() != "" || version.Word() != "" && l != lookBare {
-			f.at(step(name), func() { f.inParts(found, taken) })
+			f.step(fieldStep(name), func() { f.inParts(found, taken) })
 		}
 	}
 }
@@ -327,7 +327,7 @@ func (f *finder) parameters(list *document.Tree) claims {
 	}
 	for _, p := range fields {
 		if found := f.dotted(fields, p.Name.Word(), p.Value); found != nil {
-			f.at(index(items[p.Value]), func() { f.at(".value", func() { f.inParts(found, taken) }) })
+			f.step(itemStep(items[p.Value]), func() { f.step(".value", func() { f.inParts(found, taken) }) })
 		}
 	}
 	return taken

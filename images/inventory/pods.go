@@ -41,7 +41,7 @@ func (f *finder) podOf(t *document.Tree, fields []document.Pair, key string) *Po
 	default:
 		return f.pod
 	}
-	pod := &PodSpec{Place: f.here(t, ""), Node: t, Field: field, Present: document.Get(fields, field)}
+	pod := &PodSpec{Place: f.placeHere(t, ""), Node: t, Field: field, Present: document.Get(fields, field)}
 	pod.Place.Field = strings.TrimPrefix(pod.Place.Field+"."+field, ".")
 	return pod
 }

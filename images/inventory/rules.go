@@ -15,7 +15,7 @@ func (f *finder) template(t *document.Tree, use place.Use) bool {
 		return false
 	}
 	text, _, _ := strings.Cut(f.src.Text[t.At:], "\n")
-	f.add(Occurrence{Place: f.here(t, use), Whole: t}, strings.TrimSpace(text))
+	f.add(Occurrence{Place: f.placeHere(t, use), Whole: t}, strings.TrimSpace(text))
 	return true
 }
 
@@ -27,7 +27,7 @@ func (f *finder) containers(list *document.Tree) {
 		f.within(func(s *scope) { s.container, s.inContainer = name, true }, func() {
 			f.around = append(f.around[:len(f.around):len(f.around)], fields)
 			for _, p := range fields {
-				f.at(step(p.Name.Word()), func() {
+				f.step(fieldStep(p.Name.Word()), func() {
 					switch p.Name.Word() {
 					case "image":
 						f.containerImage(p.Value)
@@ -50,7 +50,7 @@ func (f *finder) containerImage(t *document.Tree) {
 	if r := t.Resolve(); r == nil || r.Kind != document.Scalar || !r.Str && r.Word() == "" {
 		return // null is as good as absent
 	}
-	f.add(Occurrence{Place: f.here(t, place.UseContainer), Whole: t, Span: document.Span{Start: 0, End: len(t.Word())}}, t.Word())
+	f.add(Occurrence{Place: f.placeHere(t, place.UseContainer), Whole: t, Span: document.Span{Start: 0, End: len(t.Word())}}, t.Word())
 }
 
 // env finds the images that an operator reads from its environment. The value
@@ -61,12 +61,12 @@ func (f *finder) env(list *document.Tree) {
 		f.each(list, func(fields []document.Pair) {
 			name := document.Get(fields, "name").Word()
 			for _, p := range fields {
-				f.at(step(p.Name.Word()), func() {
+				f.step(fieldStep(p.Name.Word()), func() {
 					value := p.Name.Word() == "value"
 					text := p.Value.Word()
 					switch {
 					case value && strings.HasPrefix(name, "RELATED_IMAGE_") && p.Value.IsString() && text != "" && len(mentions(text)) == 1:
-						f.add(Occurrence{Place: f.here(p.Value, place.UseEnv), Whole: p.Value, Span: document.Span{Start: 0, End: len(text)}}, text)
+						f.add(Occurrence{Place: f.placeHere(p.Value, place.UseEnv), Whole: p.Value, Span: document.Span{Start: 0, End: len(text)}}, text)
 					case value:
 						f.value(p.Value, envKey(name))
 					case p.Name.Word() != "name":
@@ -111,7 +111,7 @@ func (f *finder) arguments(list *document.Tree) {
 				}
 				k := keyOf(strings.TrimLeft(name, "-"), key{})
 				k.item = true
-				f.at(index(i), func() { f.argument(item, k, from) })
+				f.step(itemStep(i), func() { f.argument(item, k, from) })
 			}
 		})
 	})
@@ -141,10 +141,10 @@ func (f *finder) volumes(list *document.Tree) {
 		image := document.Get(fields, "image")
 		reference := document.Get(f.fields(image), "reference")
 		for _, p := range fields {
-			f.at(step(p.Name.Word()), func() {
+			f.step(fieldStep(p.Name.Word()), func() {
 				if p.Value == image && reference.IsString() && reference.Word() != "" {
-					f.at(".reference", func() {
-						f.add(Occurrence{Place: f.here(reference, place.UseVolume), Whole: reference, Span: document.Span{Start: 0, End: len(reference.Word())}}, reference.Word())
+					f.step(".reference", func() {
+						f.add(Occurrence{Place: f.placeHere(reference, place.UseVolume), Whole: reference, Span: document.Span{Start: 0, End: len(reference.Word())}}, reference.Word())
 					})
 					return
 				}

@@ -42,7 +42,7 @@ type Layout struct {
 	byName  map[string]v1.Descriptor
 	unnamed []error            // entries of the index that name no image, or one twice
 	named   map[string]bool    // names that this run has given
-	parts   map[v1.Hash]string // annotationPlatforms of indexes that it has in part
+	partial map[v1.Hash]string // annotationPlatforms of indexes that it has in part
 	changed bool
 	written time.Time // when the index was
 
@@ -57,21 +57,21 @@ const annotationName = "org.opencontainers.image.ref.name"
 const annotationContainerd = "io.containerd.image.name"
 
 const (
-	layoutFile = "oci-layout"
+	markerFile = "oci-layout"
 	IndexFile  = "index.json"
 	blobsDir   = "blobs"
-	layoutText = `{"imageLayoutVersion":"1.0.0"}`
+	markerText = `{"imageLayoutVersion":"1.0.0"}`
 )
 
-// maxLayoutFile is how large the file is that says what the directory is, in bytes.
-const maxLayoutFile = 64 << 10
+// maxMarker is how large the file is that says what the directory is, in bytes.
+const maxMarker = 64 << 10
 
-// OpenLayout reads the layout in dir. Close it.
-func OpenLayout(dir string) (*Layout, error) {
+// Open reads the layout in dir. Close it.
+func Open(dir string) (*Layout, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: is no OCI layout: it has no file %s", dir, layoutFile)
+		return nil, fmt.Errorf("%s: is no OCI layout: it has no file %s", dir, markerFile)
 	case err != nil:
 		return nil, err
 	case !info.IsDir():
@@ -98,24 +98,24 @@ func newLayout(dir string) (*Layout, error) {
 	}
 	return &Layout{
 		dir: dir, root: root, index: newIndex(), byName: map[string]v1.Descriptor{},
-		named: map[string]bool{}, parts: map[v1.Hash]string{}, hashed: map[v1.Hash]*hashed{},
+		named: map[string]bool{}, partial: map[v1.Hash]string{}, hashed: map[v1.Hash]*hashed{},
 	}, nil
 }
 
 // check reads what the directory is.
 func (l *Layout) check() error {
-	raw, err := plainfile.Read(l.root, layoutFile, maxLayoutFile)
+	raw, err := plainfile.Read(l.root, markerFile, maxMarker)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: is no OCI layout: it has no file %s", l.dir, layoutFile)
+		return fmt.Errorf("%s: is no OCI layout: it has no file %s", l.dir, markerFile)
 	}
 	if err != nil {
-		return l.about(layoutFile, err)
+		return l.about(markerFile, err)
 	}
 	var version struct {
 		ImageLayoutVersion string `json:"imageLayoutVersion"`
 	}
 	if err := json.Unmarshal(raw, &version); err != nil || !strings.HasPrefix(version.ImageLayoutVersion, "1.") {
-		return l.about(layoutFile, errors.New("is an OCI layout of a version that is not known here"))
+		return l.about(markerFile, errors.New("is an OCI layout of a version that is not known here"))
 	}
 	return nil
 }
@@ -144,23 +144,23 @@ func (l *Layout) readIndex() error {
 	}
 	named := map[v1.Hash]bool{}
 	for i, d := range l.index.Manifests {
-		name := layoutName(d)
+		name := nameOf(d)
 		if name == "" {
 			continue
 		}
 		named[d.Digest] = true
 		if list, ok := d.Annotations[manifest.AnnotationPlatforms]; ok {
-			l.parts[d.Digest] = list
+			l.partial[d.Digest] = list
 		}
 		if other, ok := l.byName[name]; ok && other.Digest != d.Digest {
 			l.unnamed = append(l.unnamed, l.entry(i, fmt.Errorf("%s is there twice, as %s and as %s; remove one of them",
-				name, manifest.ShortDigest(other.Digest), manifest.ShortDigest(d.Digest))))
+				name, manifest.Short(other.Digest), manifest.Short(d.Digest))))
 		}
 		l.byName[name] = d
 	}
 	for i, d := range l.index.Manifests {
-		if layoutName(d) == "" && !named[d.Digest] {
-			l.unnamed = append(l.unnamed, l.entry(i, nameless(d)))
+		if nameOf(d) == "" && !named[d.Digest] {
+			l.unnamed = append(l.unnamed, l.entry(i, unnamedError(d)))
 		}
 	}
 	return nil
@@ -170,9 +170,9 @@ func (l *Layout) entry(i int, err error) error {
 	return fmt.Errorf("%s: manifests[%d]: %w", filepath.Join(l.dir, IndexFile), i, err)
 }
 
-// layoutName is the full reference of an entry of index.json, "" if it has
+// nameOf is the full reference of an entry of index.json, "" if it has
 // none: a tag alone does not say of which image.
-func layoutName(d v1.Descriptor) string {
+func nameOf(d v1.Descriptor) string {
 	for _, name := range []string{d.Annotations[annotationName], d.Annotations[annotationContainerd]} {
 		if !strings.Contains(name, "/") {
 			continue
@@ -184,8 +184,8 @@ func layoutName(d v1.Descriptor) string {
 	return ""
 }
 
-// nameless says why an entry of index.json is left out, and what to write.
-func nameless(d v1.Descriptor) error {
+// unnamedError says why an entry of index.json is left out, and what to write.
+func unnamedError(d v1.Descriptor) error {
 	const remedy = "write the whole name of the image, as in registry.corp/app:1.0, into its annotation " + annotationName
 	for _, name := range []string{d.Annotations[annotationName], d.Annotations[annotationContainerd]} {
 		if strings.Contains(name, "/") {
@@ -196,7 +196,7 @@ func nameless(d v1.Descriptor) error {
 	if name := d.Annotations[annotationName]; name != "" {
 		return fmt.Errorf("%s does not say of which image it is; %s", reference.Quote(name), remedy)
 	}
-	return fmt.Errorf("%s has no name; %s", manifest.ShortDigest(d.Digest), remedy)
+	return fmt.Errorf("%s has no name; %s", manifest.Short(d.Digest), remedy)
 }
 
 // References lists the images of the layout, sorted; signatures and what else
@@ -239,8 +239,8 @@ func (l *Layout) Damaged(d v1.Hash, err error) error {
 
 // Repository gives the images of the layout with this name (registry and
 // repository).
-func (l *Layout) Repository(name string) *LayoutRepository {
-	return &LayoutRepository{layout: l, name: name}
+func (l *Layout) Repository(name string) *Repository {
+	return &Repository{layout: l, name: name}
 }
 
 // newIndex is an index.json without an image.

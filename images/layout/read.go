@@ -17,14 +17,14 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// LayoutRepository is the part of a layout that has one name.
-type LayoutRepository struct {
+// Repository is the part of a layout that has one name.
+type Repository struct {
 	layout *Layout
 	name   string
 }
 
 // full is the reference of a tag or a digest here.
-func (r *LayoutRepository) full(ref string) string {
+func (r *Repository) full(ref string) string {
 	if strings.Contains(ref, ":") {
 		return r.name + "@" + ref
 	}
@@ -32,7 +32,7 @@ func (r *LayoutRepository) full(ref string) string {
 }
 
 // entry is what index.json lists for a tag or a digest.
-func (r *LayoutRepository) entry(ref string) (v1.Descriptor, bool) {
+func (r *Repository) entry(ref string) (v1.Descriptor, bool) {
 	r.layout.mu.Lock()
 	defer r.layout.mu.Unlock()
 	d, ok := r.layout.byName[r.full(ref)]
@@ -40,7 +40,7 @@ func (r *LayoutRepository) entry(ref string) (v1.Descriptor, bool) {
 }
 
 // Digest gives the digest of a tag, or of a digest if its content is there.
-func (r *LayoutRepository) Digest(_ context.Context, ref string) (v1.Hash, error) {
+func (r *Repository) Digest(_ context.Context, ref string) (v1.Hash, error) {
 	d, listed := r.entry(ref)
 	if !strings.Contains(ref, ":") {
 		if !listed {
@@ -64,7 +64,7 @@ func (r *LayoutRepository) Digest(_ context.Context, ref string) (v1.Hash, error
 
 // Manifest reads what a tag or a digest names. What the index does not name is errNotThere alone,
 // a file that should be there a *damagedError.
-func (r *LayoutRepository) Manifest(ctx context.Context, ref string) (manifest.Manifest, error) {
+func (r *Repository) Manifest(ctx context.Context, ref string) (manifest.Manifest, error) {
 	d, err := r.Digest(ctx, ref)
 	if err != nil {
 		return manifest.Manifest{}, err
@@ -85,11 +85,11 @@ func (l *Layout) Manifest(d v1.Hash) (manifest.Manifest, error) {
 	if got != d {
 		return manifest.Manifest{}, l.Damaged(d, manifest.ErrContent)
 	}
-	return manifest.NewManifest("", d, raw)
+	return manifest.New("", d, raw)
 }
 
 // Blob opens a blob; it is verified while it is read.
-func (r *LayoutRepository) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+func (r *Repository) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	return r.layout.blob(d)
 }
 
@@ -105,7 +105,7 @@ func (l *Layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &layoutBlob{body, l}, nil
+	return &blob{body, l}, nil
 }
 
 func sized(info fs.FileInfo, d v1.Descriptor) error {
@@ -115,14 +115,14 @@ func sized(info fs.FileInfo, d v1.Descriptor) error {
 	return fmt.Errorf("is %d bytes long and not %d", info.Size(), d.Size)
 }
 
-// layoutBlob is a blob whose errors name the file.
-type layoutBlob struct {
+// blob is a blob whose errors name the file.
+type blob struct {
 	*manifest.VerifiedBlob
 	layout *Layout
 }
 
 // Read implements io.Reader.
-func (b *layoutBlob) Read(p []byte) (int, error) {
+func (b *blob) Read(p []byte) (int, error) {
 	n, err := b.VerifiedBlob.Read(p)
 	if err != nil && err != io.EOF {
 		if errors.Is(err, manifest.ErrContent) {
@@ -171,7 +171,7 @@ type hashed struct {
 
 // Attached finds what belongs to a digest, by the tags that registries without
 // the referrers API use.
-func (r *LayoutRepository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
+func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
 	var a manifest.Attached
 	for _, suffix := range manifest.CosignSuffixes {
 		tag := manifest.ReferrersTag(d) + suffix
@@ -190,4 +190,4 @@ func (r *LayoutRepository) Attached(ctx context.Context, d v1.Hash) (manifest.At
 }
 
 // ListsReferrers: a layout has the tags.
-func (r *LayoutRepository) ListsReferrers(context.Context, v1.Hash) (bool, error) { return false, nil }
+func (r *Repository) ListsReferrers(context.Context, v1.Hash) (bool, error) { return false, nil }

@@ -32,9 +32,9 @@ const partial = ".partial-"
 // A process that is killed before finds the content when it runs again.
 const indexEvery = time.Second
 
-// CreateLayout opens the layout in dir to add to it, and makes it if there is
+// Create opens the layout in dir to add to it, and makes it if there is
 // none. One process at a time writes to a layout. Close it.
-func CreateLayout(dir string) (*Layout, error) {
+func Create(dir string) (*Layout, error) {
 	// A directory that is something else is not made one.
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s: is no directory; name one, or one that does not exist yet", dir)
@@ -54,12 +54,12 @@ func CreateLayout(dir string) (*Layout, error) {
 
 // open makes the layout if need be, locks it, and reads it.
 func (l *Layout) open() error {
-	if err := l.make(); err != nil {
+	if err := l.init(); err != nil {
 		return err
 	}
-	lock, _, err := plainfile.Open(l.root, layoutFile, os.O_RDWR)
+	lock, _, err := plainfile.Open(l.root, markerFile, os.O_RDWR)
 	if err != nil {
-		return l.about(layoutFile, err)
+		return l.about(markerFile, err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -78,8 +78,8 @@ func (l *Layout) open() error {
 	return err
 }
 
-// make makes the directory of blobs and says what the directory is, unless that is there.
-func (l *Layout) make() error {
+// init makes the directory of blobs and says what the directory is, unless that is there.
+func (l *Layout) init() error {
 	err := l.check()
 	if err == nil {
 		return l.makeDir(path.Join(blobsDir, "sha256"))
@@ -90,7 +90,7 @@ func (l *Layout) make() error {
 	}
 	for _, e := range entries {
 		if e.Name() != blobsDir && !strings.HasPrefix(e.Name(), partial) {
-			if e.Name() == layoutFile {
+			if e.Name() == markerFile {
 				return err
 			}
 			return fmt.Errorf("%w, and other things", err) // somebody's directory
@@ -99,7 +99,7 @@ func (l *Layout) make() error {
 	if err := l.makeDir(path.Join(blobsDir, "sha256")); err != nil {
 		return err
 	}
-	if err := l.replaceFile(layoutFile, strings.NewReader(layoutText)); err != nil {
+	if err := l.replaceFile(markerFile, strings.NewReader(markerText)); err != nil {
 		return err
 	}
 	return l.syncDirs(".")
@@ -143,11 +143,11 @@ func (l *Layout) flush() error {
 		return nil
 	}
 	// Entries that this run has not named stay, those without a name too.
-	all := slices.DeleteFunc(slices.Clone(l.index.Manifests), func(d v1.Descriptor) bool { return l.named[layoutName(d)] })
+	all := slices.DeleteFunc(slices.Clone(l.index.Manifests), func(d v1.Descriptor) bool { return l.named[nameOf(d)] })
 	for name := range l.named {
 		all = append(all, l.byName[name])
 	}
-	slices.SortStableFunc(all, func(a, b v1.Descriptor) int { return strings.Compare(layoutName(a), layoutName(b)) })
+	slices.SortStableFunc(all, func(a, b v1.Descriptor) int { return strings.Compare(nameOf(a), nameOf(b)) })
 	l.index.Manifests = all
 	raw, err := json.Marshal(l.index)
 	if err != nil {
@@ -220,7 +220,7 @@ func (l *Layout) syncDirs(dirs ...string) error {
 
 // Ensure has a blob in the layout. One that is there is not read: what it needs to be found
 // altered is [Layout.CheckBlob].
-func (r *LayoutRepository) Ensure(ctx context.Context, d v1.Descriptor, _ string, open transfer.Opener) (transfer.Outcome, error) {
+func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, _ string, open transfer.Opener) (transfer.Outcome, error) {
 	l := r.layout
 	name := blobPath(d.Digest)
 	if info, err := plainfile.Stat(l.root, name); err == nil && info.Size() == d.Size && !l.isAltered(d.Digest) {
@@ -241,13 +241,13 @@ func (l *Layout) write(ctx context.Context, name string, open transfer.Opener) e
 	if err := l.makeDir(path.Dir(name)); err != nil {
 		return err
 	}
-	return transfer.Transfer(ctx, open, func(_ context.Context, body io.Reader) error {
+	return transfer.Do(ctx, open, func(_ context.Context, body io.Reader) error {
 		return l.replaceFile(name, body)
 	})
 }
 
 // Put stores a manifest.
-func (r *LayoutRepository) Put(ctx context.Context, _ string, c manifest.Manifest) error {
+func (r *Repository) Put(ctx context.Context, _ string, c manifest.Manifest) error {
 	if _, err := r.layout.Manifest(c.Desc.Digest); err == nil {
 		return nil
 	}
@@ -257,12 +257,12 @@ func (r *LayoutRepository) Put(ctx context.Context, _ string, c manifest.Manifes
 }
 
 // PutNamed stores a manifest and lists it in the index under a tag or a digest.
-func (r *LayoutRepository) PutNamed(ctx context.Context, ref string, c manifest.Manifest) error {
+func (r *Repository) PutNamed(ctx context.Context, ref string, c manifest.Manifest) error {
 	if err := r.Put(ctx, ref, c); err != nil {
 		return err
 	}
 	l := r.layout
-	held := l.held(c)
+	held := l.heldPlatforms(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := c.Desc

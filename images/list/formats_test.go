@@ -35,7 +35,7 @@ func readList(t *testing.T, plain bool, text string) (images, problems []string,
 
 // Lists of other programs: what they name is listed, what they would look up is named, and nothing
 // else of them is read, above all no login.
-func TestListsOfOthers(t *testing.T) {
+func TestForeignLists(t *testing.T) {
 	for _, c := range []struct {
 		name, text       string
 		images, problems []string // the latter in part
@@ -127,7 +127,7 @@ sync:
 }
 
 // What only resembles such a list is read as the manifest that it is.
-func TestNoListsOfOthers(t *testing.T) {
+func TestForeignListsRefused(t *testing.T) {
 	for _, text := range []string{
 		"sync: {image: redis:7}\n",
 		"sync: [{image: redis:7}]\n",
@@ -141,7 +141,7 @@ func TestNoListsOfOthers(t *testing.T) {
 }
 
 // Lists as pipelines print them: counted, labelled, several on a line.
-func TestPlainAsPrinted(t *testing.T) {
+func TestPlainFormats(t *testing.T) {
 	text := `      2 redislabs/operator:7.2.4-7
       1 redislabs/redis:7.2.4-64
       3 registry.k8s.io/pause:3.10

@@ -11,7 +11,7 @@ import (
 // AddLayout reads which images a directory in the OCI layout holds, by the names in its
 // index.json. Whether they are whole is what [Checker.CheckLayout] tells.
 func (l *List) AddLayout(at reference.Location) {
-	from, err := layout.OpenLayout(at.Layout())
+	from, err := layout.Open(at.Layout())
 	if err != nil {
 		l.AddProblem(err)
 		return

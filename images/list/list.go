@@ -44,12 +44,14 @@ type List struct {
 	redis    inventory.Redis
 }
 
-// isMeant reports whether a place is in the namespace that is asked for.
-func (l *List) isMeant(p place.Place) bool { return l.Namespace == "" || p.Namespace == l.Namespace }
+// inNamespace reports whether a place is in the namespace that is asked for.
+func (l *List) inNamespace(p place.Place) bool {
+	return l.Namespace == "" || p.Namespace == l.Namespace
+}
 
 // Add puts an image on the list.
 func (l *List) Add(r reference.Reference, p place.Place) {
-	if !l.isMeant(p) {
+	if !l.inNamespace(p) {
 		return
 	}
 	if l.found == nil {
@@ -60,7 +62,7 @@ func (l *List) Add(r reference.Reference, p place.Place) {
 
 // AddProblem notes that the list may lack something.
 func (l *List) AddProblem(err error) {
-	if p, ok := errors.AsType[*place.Problem](err); ok && p.Place.Kind != "" && !l.isMeant(p.Place) {
+	if p, ok := errors.AsType[*place.Problem](err); ok && p.Place.Kind != "" && !l.inNamespace(p.Place) {
 		return
 	}
 	l.problems = append(l.problems, err)
@@ -70,7 +72,7 @@ func (l *List) AddProblem(err error) {
 func (l *List) addFinding(x inventory.Occurrence) {
 	problem := &place.Problem{Place: x.Place, Err: x.Err}
 	switch {
-	case x.Unknown != nil && !l.isMeant(x.Place):
+	case x.Unknown != nil && !l.inNamespace(x.Place):
 	case x.Unknown != nil:
 		l.unknown = append(l.unknown, problem)
 		if !l.AllowUnknown {
@@ -91,7 +93,7 @@ func (l *List) Unknown() []error { return l.unknown }
 // Problems are what could not be read or decided, in the order of reading, one
 // line each. With any of them the list may be incomplete.
 func (l *List) Problems() []error {
-	all := slices.Concat(l.problems, l.redis.Problems(l.isMeant))
+	all := slices.Concat(l.problems, l.redis.Problems(l.inNamespace))
 	if l.Namespace != "" && len(all) == 0 && len(l.found) == 0 {
 		all = append(all, fmt.Errorf("no image is used in namespace %s here; objects tell their namespace when they come from a cluster (kubectl get -o yaml)", l.Namespace))
 	}

@@ -118,7 +118,7 @@ func TestListPlain(t *testing.T) {
 	}
 }
 
-func TestListPlainMistakes(t *testing.T) {
+func TestListPlainErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"", "-: names no image"},
 		{"# nothing\n\n", "-: names no image"},

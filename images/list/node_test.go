@@ -73,7 +73,7 @@ func TestListNode(t *testing.T) {
 	}
 }
 
-func TestListNodeMistakes(t *testing.T) {
+func TestListNodeErrors(t *testing.T) {
 	unimplemented := serve(t, &fakecri.Runtime{Err: status.Error(codes.Unimplemented, "unknown service runtime.v1.RuntimeService")})
 	failing := serve(t, &fakecri.Runtime{Err: status.Error(codes.Internal, "broken\nstore")})
 	nameless := serve(t, &fakecri.Runtime{Containers: []*cri.Container{{

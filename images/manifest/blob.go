@@ -54,9 +54,9 @@ func (b *VerifiedBlob) verify() error {
 	return nil
 }
 
-// BlobsOf lists what an image is made of. Layers that may not be given on, as
+// Blobs lists what an image is made of. Layers that may not be given on, as
 // those of Windows, stay where their urls say.
-func BlobsOf(c Manifest) ([]v1.Descriptor, error) {
+func Blobs(c Manifest) ([]v1.Descriptor, error) {
 	var m v1.Manifest
 	if err := json.Unmarshal(c.Raw, &m); err != nil {
 		return nil, fmt.Errorf("manifest %s: %s", c.Desc.Digest, OneLine(err.Error()))
@@ -78,7 +78,7 @@ func BlobsOf(c Manifest) ([]v1.Descriptor, error) {
 // of the source. In a manifest of cosign each is a signature, and the target may
 // have some of its own.
 func HoldsLayers(have, source Manifest) bool {
-	theirs, err := BlobsOf(have)
+	theirs, err := Blobs(have)
 	if err != nil || have.Desc.MediaType.IsIndex() || source.Desc.MediaType.IsIndex() {
 		return false
 	}

@@ -95,7 +95,7 @@ func WithChosen(c Manifest, index v1.IndexManifest, chosen []bool) (Manifest, er
 	if err != nil {
 		return c, err
 	}
-	return NewManifest(string(c.Desc.MediaType), digest, raw)
+	return New(string(c.Desc.MediaType), digest, raw)
 }
 
 // ReducedFrom is the digest of the index that c was made of, "" if it is none that was reduced.

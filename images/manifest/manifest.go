@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// ShortDigest is the beginning of a digest, as people compare it.
-func ShortDigest(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
+// Short is the beginning of a digest, as people compare it.
+func Short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
 
 // MaxNesting is how deep an index may hold another one, and what refers to
 // something be referred to itself.
@@ -35,8 +35,8 @@ type Manifest struct {
 // take 4 MiB.
 const MaxSize = 32 << 20
 
-// NewManifest knows what a manifest is from itself, where it says so.
-func NewManifest(mediaType string, digest v1.Hash, raw []byte) (Manifest, error) {
+// New knows what a manifest is from itself, where it says so.
+func New(mediaType string, digest v1.Hash, raw []byte) (Manifest, error) {
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	var own struct {
 		MediaType string          `json:"mediaType"`

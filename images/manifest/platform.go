@@ -79,7 +79,7 @@ func (p Platform) String() string {
 // NameOr is the platform, or the digest of what is for none: an attestation.
 func (p Platform) NameOr(d v1.Hash) string {
 	if p.OS == "" || p.OS == "unknown" {
-		return "manifest " + ShortDigest(d)
+		return "manifest " + Short(d)
 	}
 	return p.String()
 }

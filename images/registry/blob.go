@@ -40,7 +40,7 @@ type remoteBody struct {
 func (b remoteBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = withoutAddress(b.ctx, b.host, err)
+		err = netErrorOf(b.ctx, b.host, err)
 	}
 	return n, err
 }
@@ -67,7 +67,7 @@ func (r *Repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, open transfer.Opener) (transfer.Outcome, error) {
 	var came transfer.Outcome
 	what := "blob " + d.Digest.String()
-	err := r.registry.wires.Retry(ctx, r.name()+" "+what, func() error {
+	err := r.registry.client.Retry(ctx, r.name()+" "+what, func() error {
 		var there bool
 		// Also when trying again: it may have arrived, and the answer got lost.
 		err := r.Retry(ctx, what, func(ctx context.Context) (err error) {
@@ -75,7 +75,7 @@ func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, o
 			return err
 		})
 		if err != nil && !IsUnreadable(err) || there {
-			return spent(err)
+			return exhausted(err)
 		}
 		var location string
 		err = r.Retry(ctx, what, func(ctx context.Context) (err error) {
@@ -83,14 +83,14 @@ func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, o
 			return err
 		})
 		if err != nil {
-			return spent(err)
+			return exhausted(err)
 		}
 		if location == "" {
 			came = transfer.Mounted
 			return nil
 		}
 		came = transfer.Uploaded
-		return transfer.Transfer(ctx, open, func(ctx context.Context, body io.Reader) error {
+		return transfer.Do(ctx, open, func(ctx context.Context, body io.Reader) error {
 			return r.upload(ctx, d, location, body)
 		})
 	})
@@ -109,7 +109,7 @@ func (r *Repository) begin(ctx context.Context, d v1.Descriptor, from string) (s
 		c.url += "?" + url.Values{"mount": {d.Digest.String()}, "from": {from}}.Encode()
 	}
 	resp, err := r.send(ctx, c)
-	if refusal, ok := errors.AsType[*refusedError](err); ok && from != "" && refusal.classify() == giveUp && !refusal.noSpace() {
+	if refusal, ok := errors.AsType[*statusError](err); ok && from != "" && refusal.classify() == actionGiveUp && !refusal.isNoSpace() {
 		// Some registries refuse to mount instead of beginning an upload:
 		// https://github.com/google/go-containerregistry/issues/1404
 		return r.begin(ctx, d, "")

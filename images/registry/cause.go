@@ -19,13 +19,13 @@ func Cause(err error) string {
 	if e, ok := errors.AsType[*manifest.DamagedError](err); ok {
 		return "damaged " + e.Dir
 	}
-	e, ok := errors.AsType[*refusedError](err)
+	e, ok := errors.AsType[*statusError](err)
 	switch {
-	case ok && e.noSpace():
+	case ok && e.isNoSpace():
 		return "no space at " + e.registry
-	case ok && e.denied():
+	case ok && e.isDenied():
 		general := *e
-		general.what = ""
+		general.request = ""
 		return general.Error()
 	}
 	return err.Error()

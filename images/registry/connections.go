@@ -26,10 +26,10 @@ const (
 
 // Client are the connections of a run. Close them.
 type Client struct {
-	access   Access
-	jobs     int
-	patience time.Duration
-	log      *slog.Logger
+	access  Access
+	jobs    int
+	maxWait time.Duration
+	log     *slog.Logger
 
 	mu           sync.Mutex
 	rateLimiters map[string]*rateLimiter
@@ -37,7 +37,7 @@ type Client struct {
 	registries   map[registryKey]*Registry
 
 	loginsMu sync.Mutex
-	logins   map[string]foundLogin // by host
+	logins   map[string]lookedUp // by host
 }
 
 // transportKey: how a host is verified depends on the entry of the config that
@@ -51,11 +51,11 @@ type transportKey struct {
 
 func NewClient(a Access, jobs int, patience time.Duration, log *slog.Logger) *Client {
 	return &Client{
-		access: a, jobs: jobs, patience: patience, log: log,
+		access: a, jobs: jobs, maxWait: patience, log: log,
 		rateLimiters: map[string]*rateLimiter{},
 		transports:   map[transportKey]*http.Transport{},
 		registries:   map[registryKey]*Registry{},
-		logins:       map[string]foundLogin{},
+		logins:       map[string]lookedUp{},
 	}
 }
 
@@ -73,7 +73,7 @@ func (w *Client) rateLimiter(host string) *rateLimiter {
 	defer w.mu.Unlock()
 	g := w.rateLimiters[host]
 	if g == nil {
-		g = &rateLimiter{host: host, patience: w.patience, log: w.log}
+		g = &rateLimiter{host: host, maxWait: w.maxWait, log: w.log}
 		w.rateLimiters[host] = g
 	}
 	return g
@@ -139,8 +139,8 @@ func tlsConfig(s Settings, other bool) (*tls.Config, error) {
 // upstreamTransport sends the requests that belong to one registry: to itself, and to the
 // hosts that it points at. It knows no login.
 type upstreamTransport struct {
-	wires    *Client
-	host     string // host[:port] of the registry
+	client   *Client
+	registry string // host[:port] of the registry
 	header   http.Header
 	settings Settings
 }
@@ -152,13 +152,13 @@ func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	if out.Header.Get("User-Agent") == "" {
 		out.Header.Set("User-Agent", "berth")
 	}
-	settings, other := w.settings, out.URL.Host != w.host
+	settings, other := w.settings, out.URL.Host != w.registry
 	if other {
 		for name := range w.header {
 			out.Header.Del(name) // a redirect would take it along
 		}
 		// What the config says of that host holds for it.
-		if own := w.wires.access.SettingsFor(out.URL.Host, ""); own.Host != "" {
+		if own := w.client.access.SettingsFor(out.URL.Host, ""); own.Host != "" {
 			settings, other = own, false
 		}
 	} else {
@@ -169,13 +169,13 @@ func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error)
 		closeBody(req)
 		return nil, fmt.Errorf("%s://%s: %w", out.URL.Scheme, out.URL.Host, ErrPlainHTTP)
 	}
-	t, err := w.wires.transport(settings, other)
+	t, err := w.client.transport(settings, other)
 	if err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	g := w.wires.rateLimiter(out.URL.Host)
-	if err := g.pass(out.Context()); err != nil {
+	g := w.client.rateLimiter(out.URL.Host)
+	if err := g.wait(out.Context()); err != nil {
 		closeBody(req)
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	g.answered(out.Context(), resp)
+	g.observe(out.Context(), resp)
 	return resp, nil
 }
 
@@ -201,9 +201,9 @@ func scheme(s Settings) string {
 	return "https"
 }
 
-// withoutAddress makes a *netError of what http.Client returns. An end of the
+// netErrorOf makes a *netError of what http.Client returns. An end of the
 // run stays what it is.
-func withoutAddress(ctx context.Context, host string, err error) error {
+func netErrorOf(ctx context.Context, host string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -37,7 +37,7 @@ func (a Access) hubLimit(ctx context.Context, host string) (limit dockerhublimit
 	if settings.Host == "" {
 		settings = a.SettingsFor(host, "")
 	}
-	client := &http.Client{Transport: &upstreamTransport{wires: w, host: host, settings: settings}}
+	client := &http.Client{Transport: &upstreamTransport{client: w, registry: host, settings: settings}}
 	limit, err = dockerhublimit.Ask(ctx, client, host, config.Username, redact.New(config.Password))
 	return limit, config.Username, err
 }

@@ -19,17 +19,17 @@ type credential struct {
 	auth authn.Authenticator // authn.Anonymous for none
 	// from tells people where it comes from: "the config".
 	from string
-	// here says that it goes to the registry itself and to no token service,
+	// registryOnly says that it goes to the registry itself and to no token service,
 	// whatever the registry says.
-	here bool
-	// below says that it is for a path of the registry, and need not be good for all of it.
-	below bool
+	registryOnly bool
+	// pathOnly says that it is for a path of the registry, and need not be good for all of it.
+	pathOnly bool
 }
 
 // hint says with which login somebody was denied, or nothing.
-func (c credential) hint(e *refusedError) string {
+func (c credential) hint(e *statusError) string {
 	switch {
-	case !e.denied():
+	case !e.isDenied():
 		return ""
 	case c.auth == authn.Anonymous:
 		return "no login is known for it: name one in the config under registries, or use docker login"
@@ -43,7 +43,7 @@ func (w *Client) credential(ctx context.Context, host, repository string, s Sett
 	c, ok := w.access.configured(host, repository, s)
 	if !ok {
 		var err error
-		if c, err = w.found(ctx, host); err != nil {
+		if c, err = w.lookUpOnce(ctx, host); err != nil {
 			return credential{}, err
 		}
 	}
@@ -59,30 +59,30 @@ func (a Access) configured(host, repository string, s Settings) (credential, boo
 	if !ok {
 		return credential{}, false
 	}
-	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config", below: l.Path != ""}, true
+	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config", pathOnly: l.Path != ""}, true
 }
 
-// found is the login that docker or AWS has for a host, which is looked for once
+// lookUpOnce is the login that docker or AWS has for a host, which is looked for once
 // a run: helpers are programs.
-func (w *Client) found(ctx context.Context, host string) (credential, error) {
+func (w *Client) lookUpOnce(ctx context.Context, host string) (credential, error) {
 	w.loginsMu.Lock()
 	defer w.loginsMu.Unlock()
 	if f, ok := w.logins[host]; ok {
 		return f.credential, f.err
 	}
-	c, err := w.access.find(ctx, host)
+	c, err := w.access.lookUp(ctx, host)
 	if ctx.Err() == nil {
-		w.logins[host] = foundLogin{c, err}
+		w.logins[host] = lookedUp{c, err}
 	}
 	return c, err
 }
 
-type foundLogin struct {
+type lookedUp struct {
 	credential credential
 	err        error
 }
 
-func (a Access) find(ctx context.Context, host string) (credential, error) {
+func (a Access) lookUp(ctx context.Context, host string) (credential, error) {
 	if a.Docker != nil {
 		reg, err := name.NewRegistry(host)
 		if err != nil {
@@ -107,7 +107,7 @@ func (a Access) find(ctx context.Context, host string) (credential, error) {
 			return credential{auth: authn.Anonymous}, nil
 		}
 	}
-	return credential{auth: login, from: "AWS", here: true}, nil
+	return credential{auth: login, from: "AWS", registryOnly: true}, nil
 }
 
 // ecrLogin is a login with a token of ECR, which it renews: a large copy takes

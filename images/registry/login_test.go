@@ -14,7 +14,7 @@ import (
 // Logins work with Basic and with tokens, from the config and from docker.
 // However a registry is spelled, the login for the longest path wins, as it does
 // for kubelet and in hosts.toml.
-func TestLoginOfEitherSpelling(t *testing.T) {
+func TestLoginHostPort(t *testing.T) {
 	for _, c := range []struct{ whole, part string }{{"h.corp", "h.corp:443"}, {"h.corp:443", "h.corp"}} {
 		whole, part := imagestest.Login(c.whole, ""), imagestest.Login(c.part, "team")
 		whole.Username, part.Username = "whole", "team"
@@ -52,7 +52,7 @@ func TestTLSElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := &upstreamTransport{wires: w, host: "another.test"}
+		other := &upstreamTransport{client: w, registry: "another.test"}
 		if _, err := other.RoundTrip(req); !errors.Is(err, ErrPlainHTTP) {
 			t.Errorf("%v, want that it is refused", err)
 		}

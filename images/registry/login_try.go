@@ -9,17 +9,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// loginTry is what came of the first use of a login.
-type loginTry struct {
+// loginState is what came of the first use of a login.
+type loginState struct {
 	mu  sync.Mutex
 	ok  bool
 	err error // that it was refused
 }
 
-// try does f, which uses a login, alone until one has come through. A login that is refused is
+// useLogin does f, which uses a login, alone until one has come through. A login that is refused is
 // not used again in this run: many refusals lock an account, and every other image of the
 // registry would be refused as well. Once it was taken, a refusal is about what was asked for.
-func (r *Registry) try(ctx context.Context, login credential, f func() error) error {
+func (r *Registry) useLogin(ctx context.Context, login credential, f func() error) error {
 	if login.auth == authn.Anonymous {
 		return f()
 	}
@@ -27,7 +27,7 @@ func (r *Registry) try(ctx context.Context, login credential, f func() error) er
 	if err != nil {
 		return f() // which has the same error
 	}
-	t := r.tryOf(*config)
+	t := r.loginStateOf(*config)
 	t.mu.Lock()
 	if t.ok {
 		t.mu.Unlock()
@@ -38,7 +38,7 @@ func (r *Registry) try(ctx context.Context, login credential, f func() error) er
 		return t.err
 	}
 	err = f()
-	refusal, refused := errors.AsType[*refusedError](err)
+	refusal, refused := errors.AsType[*statusError](err)
 	switch {
 	case err == nil:
 		t.ok = true
@@ -48,42 +48,42 @@ func (r *Registry) try(ctx context.Context, login credential, f func() error) er
 	return err
 }
 
-func (r *Registry) tryOf(config authn.AuthConfig) *loginTry {
+func (r *Registry) loginStateOf(config authn.AuthConfig) *loginState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.logins == nil {
-		r.logins = map[authn.AuthConfig]*loginTry{}
+		r.logins = map[authn.AuthConfig]*loginState{}
 	}
 	t := r.logins[config]
 	if t == nil {
-		t = &loginTry{}
+		t = &loginState{}
 		r.logins[config] = t
 	}
 	return t
 }
 
-// askAs sends the question of the specification with a login, as docker login does, and reports
+// checkLogin sends the question of the specification with a login, as docker login does, and reports
 // that the login is refused. A login for a path of the registry need not be good for the question.
-func (r *Registry) askAs(ctx context.Context, login credential, way http.RoundTripper) error {
-	if login.auth == authn.Anonymous || login.below || r.root != "/v2" {
+func (r *Registry) checkLogin(ctx context.Context, login credential, way http.RoundTripper) error {
+	if login.auth == authn.Anonymous || login.pathOnly || r.root != "/v2" {
 		return nil
 	}
 	return r.retry(ctx, func(ctx context.Context) error {
-		req, err := r.question(ctx)
+		req, err := r.pingRequest(ctx)
 		if err != nil {
 			return err
 		}
 		resp, err := way.RoundTrip(req)
 		if err != nil {
-			return withoutAddress(ctx, r.name, err)
+			return netErrorOf(ctx, r.name, err)
 		}
 		defer resp.Body.Close()
 		if resp.StatusCode != http.StatusUnauthorized {
 			drain(resp.Body)
 			return nil // the requests that follow have their own answers
 		}
-		err = r.refused(resp, "GET /v2/")
-		if e, ok := errors.AsType[*refusedError](err); ok {
+		err = r.checkStatus(resp, "GET /v2/")
+		if e, ok := errors.AsType[*statusError](err); ok {
 			e.hint = login.hint(e)
 		}
 		return err

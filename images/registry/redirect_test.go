@@ -24,7 +24,7 @@ func TestRedirectIsNotRepeated(t *testing.T) {
 			resp.Body.Close()
 			t.Fatalf("%s is followed", to)
 		}
-		if text := withoutAddress(t.Context(), "r.corp", err).Error(); strings.Contains(text, "hunter2") || !strings.HasPrefix(text, "r.corp: ") {
+		if text := netErrorOf(t.Context(), "r.corp", err).Error(); strings.Contains(text, "hunter2") || !strings.HasPrefix(text, "r.corp: ") {
 			t.Errorf("%s: %s", to, text)
 		}
 		server.Close()

@@ -18,7 +18,7 @@ import (
 // Attached finds what belongs to a digest.
 func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
 	var a manifest.Attached
-	if err := r.knowTags(ctx); err != nil {
+	if err := r.loadTags(ctx); err != nil {
 		return a, err
 	}
 	for _, suffix := range manifest.CosignSuffixes {
@@ -53,18 +53,18 @@ func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached
 	return a, a.TakeList(c, manifest.ReferrersTag(d))
 }
 
-// knowTags lists the tags once, so that each digest need not be asked for.
-func (r *Repository) knowTags(ctx context.Context) error {
+// loadTags lists the tags once, so that each digest need not be asked for.
+func (r *Repository) loadTags(ctx context.Context) error {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
-	if r.tagsKnown {
+	if r.tagsLoaded {
 		return nil
 	}
 	tags, err := r.listTags(ctx)
 	if err != nil {
 		return err
 	}
-	r.tagsKnown, r.tags = true, tags
+	r.tagsLoaded, r.tags = true, tags
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (r *Repository) hasTag(ctx context.Context, tag string) (bool, error) {
 		return r.tags[tag], nil
 	}
 	_, err := r.Digest(ctx, tag)
-	if refusal, ok := errors.AsType[*refusedError](err); ok && refusal.denied() || errors.Is(err, manifest.ErrNotFound) {
+	if refusal, ok := errors.AsType[*statusError](err); ok && refusal.isDenied() || errors.Is(err, manifest.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
@@ -85,7 +85,7 @@ func (r *Repository) hasTag(ctx context.Context, tag string) (bool, error) {
 // not asked again about this repository; others may lie elsewhere.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
 func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descriptor, api bool, err error) {
-	if known, has := r.knownAPI(); known && !has {
+	if known, has := r.referrersAPI(); known && !has {
 		return nil, false, nil
 	}
 	next := "referrers/" + d.String()
@@ -110,7 +110,7 @@ func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 			}
 			next = nextPage(resp)
 			if err := json.NewDecoder(io.LimitReader(resp.Body, manifest.MaxSize)).Decode(&page); err != nil {
-				return withoutAddress(ctx, r.registry.name, fmt.Errorf("referrers: %w", err))
+				return netErrorOf(ctx, r.registry.name, fmt.Errorf("referrers: %w", err))
 			}
 			return nil
 		})
@@ -118,32 +118,32 @@ func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 			return nil, false, err
 		}
 		if !api {
-			r.learnAPI(false)
+			r.setReferrersAPI(false)
 			return nil, false, nil
 		}
 		list = append(list, page.Manifests...)
 	}
-	r.learnAPI(true)
+	r.setReferrersAPI(true)
 	return list, true, nil
 }
 
 // ListsReferrers reports whether the registry lists by itself what refers to a
 // digest.
 func (r *Repository) ListsReferrers(ctx context.Context, d v1.Hash) (bool, error) {
-	if known, has := r.knownAPI(); known {
+	if known, has := r.referrersAPI(); known {
 		return has, nil
 	}
 	_, api, err := r.referrers(ctx, d)
 	return api, err
 }
 
-func (r *Repository) knownAPI() (known, has bool) {
+func (r *Repository) referrersAPI() (known, has bool) {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
 	return r.apiKnown, r.api
 }
 
-func (r *Repository) learnAPI(has bool) {
+func (r *Repository) setReferrersAPI(has bool) {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
 	r.apiKnown, r.api = true, has

@@ -16,52 +16,52 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// refusedError is an answer of a registry that is none of those that were
+// statusError is an answer of a registry that is none of those that were
 // hoped for.
-type refusedError struct {
-	registry string
-	what     string // that was asked for: "PUT manifest 1.27"
-	status   int
-	codes    []string      // of the specification: DENIED
-	text     string        // what the registry says, one line
-	after    time.Duration // that it asked to wait
-	hint     string        // for people: what to do, or with which login
+type statusError struct {
+	registry   string
+	request    string // that was asked for: "PUT manifest 1.27"
+	status     int
+	codes      []string      // of the specification: DENIED
+	text       string        // what the registry says, one line
+	retryAfter time.Duration // that it asked to wait
+	hint       string        // for people: what to do, or with which login
 }
 
-// maxRefusal is how much is read of what a registry says about a refusal.
-const maxRefusal = 64 << 10 // bytes
+// maxErrorBody is how much is read of what a registry says about a refusal.
+const maxErrorBody = 64 << 10 // bytes
 
-// refused makes an error of an answer whose status is not one of ok, or nil.
-func (r *Registry) refused(resp *http.Response, what string, ok ...int) error {
+// checkStatus makes an error of an answer whose status is not one of ok, or nil.
+func (r *Registry) checkStatus(resp *http.Response, what string, ok ...int) error {
 	if slices.Contains(ok, resp.StatusCode) {
 		return nil
 	}
-	e := &refusedError{registry: r.name, what: what, status: resp.StatusCode}
-	e.after, _ = retryAfter(resp.Header, time.Now())
-	defer closeLate(resp.Body)()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	e := &statusError{registry: r.name, request: what, status: resp.StatusCode}
+	e.retryAfter, _ = retryAfter(resp.Header, time.Now())
+	defer closeAfterStall(resp.Body)()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {
 		return e // the status says enough
 	}
 	var said transport.Error
 	if json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 {
-		e.say(said.Errors)
+		e.setErrors(said.Errors)
 	} else if kind := resp.Header.Get("Content-Type"); !strings.Contains(kind, "html") {
 		e.text = manifest.OneLine(string(body))
 	}
 	return e
 }
 
-// tokenRefused makes an error of what a token service answered.
-func (r *Registry) tokenRefused(refusal *transport.Error) *refusedError {
-	e := &refusedError{registry: r.name, what: "its token service", status: refusal.StatusCode}
-	e.say(refusal.Errors)
+// tokenStatus makes an error of what a token service answered.
+func (r *Registry) tokenStatus(refusal *transport.Error) *statusError {
+	e := &statusError{registry: r.name, request: "its token service", status: refusal.StatusCode}
+	e.setErrors(refusal.Errors)
 	return e
 }
 
-// say takes over what a registry says, by the form of the specification:
+// setErrors takes over what a registry says, by the form of the specification:
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
-func (e *refusedError) say(all []transport.Diagnostic) {
+func (e *statusError) setErrors(all []transport.Diagnostic) {
 	var texts []string
 	for _, d := range all {
 		e.codes = append(e.codes, string(d.Code))
@@ -96,19 +96,19 @@ func driverError(detail any) error {
 }
 
 // Error is one line that says who refused what.
-func (e *refusedError) Error() string {
+func (e *statusError) Error() string {
 	s := e.registry + ": "
-	if e.what != "" {
-		s += e.what + ": "
+	if e.request != "" {
+		s += e.request + ": "
 	}
 	s += strings.TrimSpace(fmt.Sprintf("%d %s", e.status, http.StatusText(e.status)))
 	if e.text != "" {
 		s += ": " + e.text
 	}
-	if e.after > 0 && e.status == http.StatusTooManyRequests {
-		s += fmt.Sprintf(" (it asks to wait %s)", e.after)
+	if e.retryAfter > 0 && e.status == http.StatusTooManyRequests {
+		s += fmt.Sprintf(" (it asks to wait %s)", e.retryAfter)
 	}
-	if e.noSpace() {
+	if e.isNoSpace() {
 		return s + "; the registry has no space left"
 	}
 	if e.hint != "" {
@@ -117,19 +117,19 @@ func (e *refusedError) Error() string {
 	return s
 }
 
-// has reports whether the registry gave this code.
-func (e *refusedError) has(code transport.ErrorCode) bool {
+// hasCode reports whether the registry gave this code.
+func (e *statusError) hasCode(code transport.ErrorCode) bool {
 	return slices.Contains(e.codes, string(code))
 }
 
-// denied reports whether it is about who we are.
-func (e *refusedError) denied() bool {
+// isDenied reports whether it is about who we are.
+func (e *statusError) isDenied() bool {
 	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden
 }
 
-// noSpace reports whether a disk or a quota is full. There is a status for it,
+// isNoSpace reports whether a disk or a quota is full. There is a status for it,
 // and docker-registry answers 500 with the words of the system.
-func (e *refusedError) noSpace() bool {
+func (e *statusError) isNoSpace() bool {
 	if e.status == http.StatusInsufficientStorage {
 		return true
 	}
@@ -139,27 +139,27 @@ func (e *refusedError) noSpace() bool {
 }
 
 // classify says whether it may help to ask again.
-func (e *refusedError) classify() verdict {
+func (e *statusError) classify() action {
 	if e.status == http.StatusTooManyRequests {
-		return waitOut
+		return actionWait
 	}
-	if e.noSpace() {
-		return giveUp
+	if e.isNoSpace() {
+		return actionGiveUp
 	}
 	switch e.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 		499,                     // nginx: the client went away
 		520, 521, 522, 523, 524: // Cloudflare: the registry behind it
-		return tryAgain
+		return actionRetry
 	}
-	return giveUp
+	return actionGiveUp
 }
 
 // IsHidden: some registries answer 403 for what is not there.
 // https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
 func IsHidden(err error) bool {
-	refusal, ok := errors.AsType[*refusedError](err)
+	refusal, ok := errors.AsType[*statusError](err)
 	return errors.Is(err, manifest.ErrNotFound) || ok && refusal.status == http.StatusForbidden
 }
 
@@ -168,13 +168,13 @@ func IsHidden(err error) bool {
 // file it was writing when its disk was full, until that is sent again.
 // https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
 func IsUnreadable(err error) bool {
-	refusal, ok := errors.AsType[*refusedError](err)
-	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
+	refusal, ok := errors.AsType[*statusError](err)
+	return ok && refusal.status == http.StatusInternalServerError && !refusal.isNoSpace()
 }
 
-// HintWholeIndex adds to the refusal of an index, of which these platforms are not there, what to do.
-func HintWholeIndex(err error, left []string) error {
-	refusal, ok := errors.AsType[*refusedError](err)
+// WithIndexHint adds to the refusal of an index, of which these platforms are not there, what to do.
+func WithIndexHint(err error, left []string) error {
+	refusal, ok := errors.AsType[*statusError](err)
 	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
 		refusal.hint = "this registry wants every platform of an index: add --reduce-index, or copy all platforms"
 	}

@@ -22,18 +22,18 @@ import (
 
 // Registry is a host below one path of which the API lies.
 type Registry struct {
-	wires    *Client
-	name     string // host[:port] as image names have it
-	host     string // host[:port] that is asked
-	root     string // path of the API: /v2, or /v2/hub for a prefix
-	settings Settings
-	header   http.Header // that goes with every request to the host itself
-	asName   name.Registry
+	client     *Client
+	name       string // host[:port] as image names have it
+	host       string // host[:port] that is asked
+	root       string // path of the API: /v2, or /v2/hub for a prefix
+	settings   Settings
+	header     http.Header // that goes with every request to the host itself
+	parsedName name.Registry
 
 	mu        sync.Mutex
 	challenge *transport.Challenge
 	err       error
-	logins    map[authn.AuthConfig]*loginTry
+	logins    map[authn.AuthConfig]*loginState
 }
 
 type registryKey struct {
@@ -63,19 +63,19 @@ func (w *Client) Under(host, root string, header http.Header, s Settings) (*Regi
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{wires: w, name: host, host: asked, root: root, header: header, settings: s, asName: asName}
+	r := &Registry{client: w, name: host, host: asked, root: root, header: header, settings: s, parsedName: asName}
 	w.registries[key] = r
 	return r, nil
 }
 
-// wire returns the transport to the registry.
-func (r *Registry) wire() *upstreamTransport {
-	return &upstreamTransport{wires: r.wires, host: r.host, header: r.header, settings: r.settings}
+// transport returns the transport to the registry.
+func (r *Registry) transport() *upstreamTransport {
+	return &upstreamTransport{client: r.client, registry: r.host, header: r.header, settings: r.settings}
 }
 
-// challenged asks how to log in, once a run: a registry that does not answer
+// pingOnce asks how to log in, once a run: a registry that does not answer
 // must not cost its patience for each image.
-func (r *Registry) challenged(ctx context.Context) (*transport.Challenge, error) {
+func (r *Registry) pingOnce(ctx context.Context) (*transport.Challenge, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.challenge != nil || r.err != nil {
@@ -84,7 +84,7 @@ func (r *Registry) challenged(ctx context.Context) (*transport.Challenge, error)
 	var c *transport.Challenge
 	err := r.retry(ctx, func(ctx context.Context) error {
 		var err error
-		c, err = r.ask(ctx)
+		c, err = r.ping(ctx)
 		return err
 	})
 	if ctx.Err() == nil {
@@ -95,7 +95,7 @@ func (r *Registry) challenged(ctx context.Context) (*transport.Challenge, error)
 
 // retry is for questions about the registry and its login; their answers are small.
 func (r *Registry) retry(ctx context.Context, f func(context.Context) error) error {
-	return r.wires.Retry(ctx, r.name, func() error {
+	return r.client.Retry(ctx, r.name, func() error {
 		slow := &transfer.NetError{Host: r.name, Err: fmt.Errorf("no answer in %s", transfer.StallLimit)}
 		ctx, cancel := context.WithTimeoutCause(ctx, transfer.StallLimit, slow)
 		defer cancel()
@@ -105,20 +105,20 @@ func (r *Registry) retry(ctx context.Context, f func(context.Context) error) err
 
 // Retry calls f until it works or there is no use in trying; what names the thing in the log.
 func (w *Client) Retry(ctx context.Context, what string, f func() error) error {
-	return retrier{patience: w.patience, log: w.log}.do(ctx, what, f)
+	return retrier{maxWait: w.maxWait, log: w.log}.do(ctx, what, f)
 }
 
-// ask sends the question of the specification, a GET of /v2/. It follows no
+// ping sends the question of the specification, a GET of /v2/. It follows no
 // redirect: who answers for a registry may ask for its login.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#determining-support
-func (r *Registry) ask(ctx context.Context) (*transport.Challenge, error) {
-	req, err := r.question(ctx)
+func (r *Registry) ping(ctx context.Context) (*transport.Challenge, error) {
+	req, err := r.pingRequest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := r.wire().RoundTrip(req)
+	resp, err := r.transport().RoundTrip(req)
 	if err != nil {
-		return nil, withoutAddress(ctx, r.name, err)
+		return nil, netErrorOf(ctx, r.name, err)
 	}
 	defer resp.Body.Close()
 	defer drain(resp.Body)
@@ -128,14 +128,14 @@ func (r *Registry) ask(ctx context.Context) (*transport.Challenge, error) {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
 		return nil, fmt.Errorf("%s redirects to another address; name the registry that it stands for", r.name)
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500:
-		return nil, r.refused(resp, "GET /v2/", http.StatusOK)
+		return nil, r.checkStatus(resp, "GET /v2/", http.StatusOK)
 	}
 	// Below a path of its own there may be nothing that answers; a login is
 	// asked for where it is needed.
 	return &transport.Challenge{Insecure: r.settings.PlainHTTP}, nil
 }
 
-func (r *Registry) question(ctx context.Context) (*http.Request, error) {
+func (r *Registry) pingRequest(ctx context.Context) (*http.Request, error) {
 	where := r.root + "/"
 	if strings.HasPrefix(where, "/v2/") {
 		where = "/v2/"
@@ -145,7 +145,7 @@ func (r *Registry) question(ctx context.Context) (*http.Request, error) {
 
 // readChallenge has go-containerregistry read the challenge of an answer.
 func (r *Registry) readChallenge(ctx context.Context, resp *http.Response) (*transport.Challenge, error) {
-	c, err := transport.Ping(ctx, r.asName, recordedResponse{resp})
+	c, err := transport.Ping(ctx, r.parsedName, recordedResponse{resp})
 	if err != nil {
 		return nil, err
 	}
@@ -164,26 +164,26 @@ func (g recordedResponse) RoundTrip(*http.Request) (*http.Response, error) {
 // what. scopes are those of the token specification.
 // https://distribution.github.io/distribution/spec/auth/token/
 func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, repository string, scopes ...string) (credential, http.RoundTripper, error) {
-	login, err := r.wires.credential(ctx, r.name, r.loginPath(repository), r.settings)
+	login, err := r.client.credential(ctx, r.name, r.loginPath(repository), r.settings)
 	if err != nil {
 		return login, nil, fmt.Errorf("%s: %w", r.name, err)
 	}
 	if !strings.EqualFold(c.Scheme, "bearer") {
-		way, err := transport.FromToken(r.asName, login.auth, r.wire(), c, &transport.Token{})
+		way, err := transport.FromToken(r.parsedName, login.auth, r.transport(), c, &transport.Token{})
 		if err == nil && strings.EqualFold(c.Scheme, "basic") {
-			err = r.try(ctx, login, func() error { return r.askAs(ctx, login, way) })
+			err = r.useLogin(ctx, login, func() error { return r.checkLogin(ctx, login, way) })
 		}
 		return login, way, err
 	}
-	if realm, err := url.Parse(c.Parameters["realm"]); login.here && (err != nil || realm.Host != r.host) {
+	if realm, err := url.Parse(c.Parameters["realm"]); login.registryOnly && (err != nil || realm.Host != r.host) {
 		return login, nil, fmt.Errorf("%s: wants the login of %s sent to another host, and a token of ECR goes to the registry alone", r.name, login.from)
 	}
 	var token *transport.Token
-	err = r.try(ctx, login, func() error {
+	err = r.useLogin(ctx, login, func() error {
 		return r.retry(ctx, func(ctx context.Context) error {
 			var err error
-			token, err = transport.Exchange(ctx, r.asName, login.auth, r.wire(), scopes, c)
-			return r.unauthorized(ctx, err, login)
+			token, err = transport.Exchange(ctx, r.parsedName, login.auth, r.transport(), scopes, c)
+			return r.tokenError(ctx, err, login)
 		})
 	})
 	if err != nil {
@@ -192,7 +192,7 @@ func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, reposi
 	if token.Token == "" {
 		token.Token = token.AccessToken
 	}
-	way, err := transport.FromToken(r.asName, login.auth, r.wire(), c, token)
+	way, err := transport.FromToken(r.parsedName, login.auth, r.transport(), c, token)
 	return login, way, err
 }
 
@@ -209,13 +209,13 @@ func (r *Registry) loginPath(repository string) string {
 	return path.Join(below, repository)
 }
 
-// unauthorized says what a token service refused.
-func (r *Registry) unauthorized(ctx context.Context, err error, login credential) error {
+// tokenError says what a token service refused.
+func (r *Registry) tokenError(ctx context.Context, err error, login credential) error {
 	if err == nil {
 		return nil
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok {
-		return withoutAddress(ctx, r.name, err)
+		return netErrorOf(ctx, r.name, err)
 	}
 	refusal, ok := errors.AsType[*transport.Error](err)
 	switch {
@@ -225,19 +225,19 @@ func (r *Registry) unauthorized(ctx context.Context, err error, login credential
 	case !ok:
 		return fmt.Errorf("%s: %s", r.name, manifest.OneLine(err.Error()))
 	}
-	e := r.tokenRefused(refusal)
+	e := r.tokenStatus(refusal)
 	e.hint = login.hint(e)
 	return e
 }
 
-// closeLate closes an answer of which only a little is wanted when even that takes too long.
-func closeLate(body io.Closer) (stop func() bool) {
+// closeAfterStall closes an answer of which only a little is wanted when even that takes too long.
+func closeAfterStall(body io.Closer) (stop func() bool) {
 	return time.AfterFunc(transfer.StallLimit, func() { body.Close() }).Stop
 }
 
 // drain reads the end of an answer, so that its connection can be used again.
 func drain(body io.ReadCloser) {
-	defer closeLate(body)()
+	defer closeAfterStall(body)()
 	// An error means that the connection is of no use.
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 }

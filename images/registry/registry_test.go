@@ -15,10 +15,10 @@ import (
 )
 
 // What is small, as a config that check reads, has a limit for the whole of it.
-func TestSmallAnswersGiveUp(t *testing.T) {
+func TestSmallAnswersTimeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewClient(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))
-		r := &Repository{registry: &Registry{wires: w, name: "registry.corp"}, path: "app"}
+		r := &Repository{registry: &Registry{client: w, name: "registry.corp"}, path: "app"}
 		begin := time.Now()
 		err := r.Retry(t.Context(), "config", func(ctx context.Context) error {
 			_, err := io.Copy(&bytes.Buffer{}, transfer.UntilEnd(ctx, imagestest.Drip(1, 200*time.Millisecond)))

@@ -34,14 +34,14 @@ type Repository struct {
 	push     bool
 	Upstream string // told to a mirror in ?ns=, "" for none
 
-	mu     sync.Mutex
-	client *http.Client
-	login  credential
-	err    error
-	asked  bool // a challenge came with an answer, and was taken up
+	mu             sync.Mutex
+	client         *http.Client
+	login          credential
+	err            error
+	challengeTaken bool // a challenge came with an answer, and was taken up
 
 	tagsMu        sync.Mutex
-	tagsKnown     bool
+	tagsLoaded    bool
 	tags          map[string]bool // all that there are; nil if they cannot be listed
 	apiKnown, api bool            // whether there is the referrers API
 }
@@ -57,9 +57,9 @@ func (r *Repository) authorized(ctx context.Context) (*http.Client, error) {
 	if r.client != nil || r.err != nil {
 		return r.client, r.err
 	}
-	c, err := r.registry.challenged(ctx)
+	c, err := r.registry.pingOnce(ctx)
 	if err == nil {
-		err = r.take(ctx, c)
+		err = r.logIn(ctx, c)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.err = err
@@ -67,8 +67,8 @@ func (r *Repository) authorized(ctx context.Context) (*http.Client, error) {
 	return r.client, err
 }
 
-// take makes the client that answers to a challenge. The lock is held.
-func (r *Repository) take(ctx context.Context, c *transport.Challenge) error {
+// logIn makes the client that answers to a challenge. The lock is held.
+func (r *Repository) logIn(ctx context.Context, c *transport.Challenge) error {
 	actions := "pull"
 	if r.push {
 		actions = "pull,push"
@@ -82,20 +82,20 @@ func (r *Repository) take(ctx context.Context, c *transport.Challenge) error {
 	return nil
 }
 
-// challengedNow takes up a challenge that came with an answer, once: there are
+// retakeChallenge takes up a challenge that came with an answer, once: there are
 // registries whose /v2/ is open to all, and the rest is not.
-func (r *Repository) challengedNow(ctx context.Context, resp *http.Response) bool {
+func (r *Repository) retakeChallenge(ctx context.Context, resp *http.Response) bool {
 	if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") == "" {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.asked {
+	if r.challengeTaken {
 		return false
 	}
-	r.asked = true
+	r.challengeTaken = true
 	c, err := r.registry.readChallenge(ctx, resp)
-	return err == nil && strings.EqualFold(c.Scheme, "bearer") && r.take(ctx, c) == nil
+	return err == nil && strings.EqualFold(c.Scheme, "bearer") && r.logIn(ctx, c) == nil
 }
 
 // call is one request.
@@ -116,15 +116,15 @@ func (r *Repository) send(ctx context.Context, c call) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.body == nil && r.challengedNow(ctx, resp) {
+	if c.body == nil && r.retakeChallenge(ctx, resp) {
 		resp.Body.Close()
 		if resp, err = r.sendOnce(ctx, c); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.registry.refused(resp, c.what, c.ok...); err != nil {
+	if err := r.registry.checkStatus(resp, c.what, c.ok...); err != nil {
 		resp.Body.Close()
-		if e, ok := errors.AsType[*refusedError](err); ok {
+		if e, ok := errors.AsType[*statusError](err); ok {
 			e.hint = r.login.hint(e)
 		}
 		return nil, err
@@ -163,7 +163,7 @@ func (r *Repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, withoutAddress(ctx, r.registry.name, err)
+		return nil, netErrorOf(ctx, r.registry.name, err)
 	}
 	return resp, nil
 }
@@ -182,20 +182,20 @@ func (r *Repository) Manifest(ctx context.Context, ref string) (manifest.Manifes
 		}
 		defer resp.Body.Close()
 		if resp.StatusCode == http.StatusNotFound {
-			return r.notThere(resp)
+			return r.notFound(resp)
 		}
 		raw, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
 		if err != nil {
-			return withoutAddress(ctx, r.registry.name, err)
+			return netErrorOf(ctx, r.registry.name, err)
 		}
-		got, err = r.checked(ref, resp.Header, raw)
+		got, err = r.parse(ref, resp.Header, raw)
 		return err
 	})
 	return got, err
 }
 
-// checked makes a manifest of an answer.
-func (r *Repository) checked(ref string, h http.Header, raw []byte) (manifest.Manifest, error) {
+// parse makes a manifest of an answer.
+func (r *Repository) parse(ref string, h http.Header, raw []byte) (manifest.Manifest, error) {
 	if len(raw) > manifest.MaxSize {
 		return manifest.Manifest{}, fmt.Errorf("%s: manifest %s: is larger than %d MiB", r.registry.name, ref, manifest.MaxSize>>20)
 	}
@@ -218,7 +218,7 @@ func (r *Repository) checked(ref string, h http.Header, raw []byte) (manifest.Ma
 	if said, err := v1.NewHash(h.Get("Docker-Content-Digest")); err == nil && said.Algorithm == algorithm && said != got {
 		return manifest.Manifest{}, fmt.Errorf("%s: manifest %s: %w (the registry says %s, and it is %s)", r.registry.name, ref, manifest.ErrContent, said, got)
 	}
-	return manifest.NewManifest(h.Get("Content-Type"), got, raw)
+	return manifest.New(h.Get("Content-Type"), got, raw)
 }
 
 // Digest asks for the digest that a tag or digest has, without getting the
@@ -306,10 +306,10 @@ func (r *Repository) Put(ctx context.Context, ref string, c manifest.Manifest) e
 	})
 }
 
-// notThere tells a repository that does not exist from a tag that does not.
-func (r *Repository) notThere(resp *http.Response) error {
-	err := r.registry.refused(resp, "")
-	if e, ok := errors.AsType[*refusedError](err); ok && e.has(transport.NameUnknownErrorCode) {
+// notFound tells a repository that does not exist from a tag that does not.
+func (r *Repository) notFound(resp *http.Response) error {
+	err := r.registry.checkStatus(resp, "")
+	if e, ok := errors.AsType[*statusError](err); ok && e.hasCode(transport.NameUnknownErrorCode) {
 		return fmt.Errorf("%w: %w", manifest.ErrNotFound, ErrNoRepository)
 	}
 	return manifest.ErrNotFound
@@ -320,7 +320,7 @@ var ErrNoRepository = errors.New("the repository does not exist")
 
 // Retry is for requests whose answers are small.
 func (r *Repository) Retry(ctx context.Context, what string, f func(context.Context) error) error {
-	return r.registry.wires.Retry(ctx, r.name()+" "+what, func() error {
+	return r.registry.client.Retry(ctx, r.name()+" "+what, func() error {
 		slow := &transfer.NetError{Host: r.registry.name, Err: fmt.Errorf("%s: no answer in %s", what, transfer.StallLimit)}
 		ctx, cancel := context.WithTimeoutCause(ctx, transfer.StallLimit, slow)
 		defer cancel()

@@ -30,68 +30,68 @@ const (
 	waitMax = time.Minute
 )
 
-// verdict is what follows from an error.
-type verdict int
+// action is what follows from an error.
+type action int
 
 const (
-	giveUp      verdict = iota
-	tryAgain            // it may have been the way there
-	fewAttempts         // no answer at all, or wrong content
-	waitOut             // the registry wants us to be slower
+	actionGiveUp   action = iota
+	actionRetry           // it may have been the way there
+	actionRetryFew        // no answer at all, or wrong content
+	actionWait            // the registry wants us to be slower
 )
 
-// spentError is an error after which everything has been tried: who tries
+// exhaustedError is an error after which everything has been tried: who tries
 // something larger again, would try it as often once more.
-type spentError struct{ error }
+type exhaustedError struct{ error }
 
-func (e spentError) Unwrap() error { return e.error }
+func (e exhaustedError) Unwrap() error { return e.error }
 
-// spent marks an error, if there is one.
-func spent(err error) error {
+// exhausted marks an error, if there is one.
+func exhausted(err error) error {
 	if err == nil {
 		return nil
 	}
-	return spentError{err}
+	return exhaustedError{err}
 }
 
 // classify says whether it may help to try again.
-func classify(err error) verdict {
-	if _, ok := errors.AsType[spentError](err); ok {
-		return giveUp
+func classify(err error) action {
+	if _, ok := errors.AsType[exhaustedError](err); ok {
+		return actionGiveUp
 	}
-	if refusal, ok := errors.AsType[*refusedError](err); ok {
+	if refusal, ok := errors.AsType[*statusError](err); ok {
 		return refusal.classify()
 	}
 	if manifest.IsDamaged(err) {
-		return giveUp // a file does not change by itself
+		return actionGiveUp // a file does not change by itself
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrPlainHTTP), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return giveUp
+		return actionGiveUp
 	case errors.Is(err, manifest.ErrContent):
-		return fewAttempts
+		return actionRetryFew
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return giveUp
+		return actionGiveUp
 	}
-	if NoConnection(err) {
-		return fewAttempts
+	if IsDialError(err) {
+		return actionRetryFew
 	}
-	if onTheWay(err) {
-		return tryAgain
+	if isTransient(err) {
+		return actionRetry
 	}
-	return giveUp
+	return actionGiveUp
 }
 
-// NoConnection reports whether err says that there is no connection to the host.
-func NoConnection(err error) bool {
+// IsDialError reports whether err says that there is no connection to the host.
+func IsDialError(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
 }
 
-// onTheWay reports whether err comes from the network, and not from how we are
+// isTransient reports whether err comes from the network, and not from how we are
 // set up.
-func onTheWay(err error) bool {
+func isTransient(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return false
 	}
@@ -110,8 +110,8 @@ func onTheWay(err error) bool {
 
 // retrier tries again what may work then.
 type retrier struct {
-	patience time.Duration // how long one thing waits out 429, in all
-	log      *slog.Logger
+	maxWait time.Duration // how long one thing waits out 429, in all
+	log     *slog.Logger
 }
 
 // do calls f until it works or there is no use in trying. what names the thing
@@ -126,18 +126,18 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 			return err
 		}
 		v := classify(err)
-		if v == waitOut {
+		if v == actionWait {
 			// The gate of the host makes the next attempt wait.
 			if limited.IsZero() {
 				limited = time.Now()
 			}
-			if time.Since(limited)+askedPause(err) > r.patience {
+			if time.Since(limited)+requestedWait(err) > r.maxWait {
 				return err
 			}
 			continue
 		}
 		failures++
-		if v == giveUp || failures >= Attempts || v == fewAttempts && failures >= AttemptsDial {
+		if v == actionGiveUp || failures >= Attempts || v == actionRetryFew && failures >= AttemptsDial {
 			return err
 		}
 		pause := rand.N(bound) + bound/4
@@ -151,17 +151,17 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 
 // rateLimiter holds back the requests to a host that has answered 429.
 type rateLimiter struct {
-	host     string
-	patience time.Duration
-	log      *slog.Logger
+	host    string
+	maxWait time.Duration
+	log     *slog.Logger
 
-	mu    sync.Mutex
-	until time.Time
-	row   int // of answers that said so
+	mu          sync.Mutex
+	until       time.Time
+	consecutive int // of answers that said so
 }
 
-// pass waits until the host may be asked again.
-func (g *rateLimiter) pass(ctx context.Context) error {
+// wait waits until the host may be asked again.
+func (g *rateLimiter) wait(ctx context.Context) error {
 	for {
 		g.mu.Lock()
 		wait := time.Until(g.until)
@@ -175,10 +175,10 @@ func (g *rateLimiter) pass(ctx context.Context) error {
 	}
 }
 
-// answered learns from an answer of the host: its status, and what it says in
+// observe learns from an answer of the host: its status, and what it says in
 // Retry-After. A pause longer than we have patience for is none: whoever asked
 // is told of the 429.
-func (g *rateLimiter) answered(ctx context.Context, resp *http.Response) {
+func (g *rateLimiter) observe(ctx context.Context, resp *http.Response) {
 	after, said := retryAfter(resp.Header, time.Now())
 	limited := resp.StatusCode == http.StatusTooManyRequests ||
 		resp.StatusCode == http.StatusServiceUnavailable && said
@@ -187,7 +187,7 @@ func (g *rateLimiter) answered(ctx context.Context, resp *http.Response) {
 	now := time.Now()
 	if !limited {
 		if now.After(g.until) {
-			g.row = 0
+			g.consecutive = 0
 		}
 		return
 	}
@@ -195,21 +195,21 @@ func (g *rateLimiter) answered(ctx context.Context, resp *http.Response) {
 	if now.Before(g.until) {
 		return
 	}
-	g.row++
+	g.consecutive++
 	if after < time.Second {
-		after = min(time.Second<<min(g.row-1, 10), waitMax)
+		after = min(time.Second<<min(g.consecutive-1, 10), waitMax)
 	}
-	if after > g.patience {
+	if after > g.maxWait {
 		return
 	}
 	g.until = now.Add(after)
 	g.log.WarnContext(ctx, "the registry wants fewer requests; waiting", "registry", g.host, "status", resp.StatusCode, "wait", after)
 }
 
-// askedPause is how long the registry has asked to wait.
-func askedPause(err error) time.Duration {
-	if refusal, ok := errors.AsType[*refusedError](err); ok {
-		return refusal.after
+// requestedWait is how long the registry has asked to wait.
+func requestedWait(err error) time.Duration {
+	if refusal, ok := errors.AsType[*statusError](err); ok {
+		return refusal.retryAfter
 	}
 	return 0
 }

@@ -33,11 +33,11 @@ func (r *Repository) listTags(ctx context.Context) (map[string]bool, error) {
 			defer resp.Body.Close()
 			link = nextPage(resp)
 			if err := json.NewDecoder(io.LimitReader(resp.Body, manifest.MaxSize)).Decode(&page); err != nil {
-				return withoutAddress(ctx, r.registry.name, fmt.Errorf("tags: %w", err))
+				return netErrorOf(ctx, r.registry.name, fmt.Errorf("tags: %w", err))
 			}
 			return nil
 		})
-		if refusal, is := errors.AsType[*refusedError](err); is && refusal.classify() == giveUp {
+		if refusal, is := errors.AsType[*statusError](err); is && refusal.classify() == actionGiveUp {
 			return nil, nil
 		}
 		if err != nil {

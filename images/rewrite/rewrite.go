@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// RewriteOptions say what [Rewrite] does.
-type RewriteOptions struct {
+// Options say what [Rewrite] does.
+type Options struct {
 	// To is where the images come from afterwards.
 	To reference.Target
 	// Only are the registries, or parts of them, whose images are changed;
@@ -34,8 +34,8 @@ type RewriteOptions struct {
 	AllowUnknown bool
 }
 
-// Rewritten is a manifest after [Rewrite].
-type Rewritten struct {
+// Result is a manifest after [Rewrite].
+type Result struct {
 	Text []byte
 	// Changes are the images that were changed, in order.
 	Changes []Change
@@ -51,7 +51,7 @@ type Rewritten struct {
 // Stream is the text as it can stand in a stream with other files: between JSON
 // documents that nothing separates, which no reader of YAML takes, there is a
 // line "---".
-func (r Rewritten) Stream() []byte {
+func (r Result) Stream() []byte {
 	var out []byte
 	at := 0
 	for _, begin := range r.glued {
@@ -81,10 +81,10 @@ type Change struct {
 // again and compared. An error means that the file, which name stands for, was
 // not read or could not be changed in this way; it has one line for each
 // reason.
-func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
+func Rewrite(name string, data []byte, o Options) (Result, error) {
 	src, err := document.NewSource(name, data)
 	if err != nil {
-		return Rewritten{}, err
+		return Result{}, err
 	}
 	documents := src.Documents()
 	var errs []error
@@ -94,12 +94,12 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return Rewritten{}, errors.Join(errs...)
+		return Result{}, errors.Join(errs...)
 	}
 	r := &rewriter{src: src, o: o}
 	for _, d := range documents {
 		if err := r.document(d); err != nil {
-			return Rewritten{}, err
+			return Result{}, err
 		}
 	}
 	for _, err := range r.redis.Problems(func(place.Place) bool { return true }) {
@@ -115,7 +115,7 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 	}
 	r.out.Text = []byte(document.Apply(src.Text, r.edits))
 	if err := r.check(documents); err != nil {
-		return Rewritten{}, err
+		return Result{}, err
 	}
 	return r.out, nil
 }
@@ -123,8 +123,8 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 // rewriter collects what is to change in one file.
 type rewriter struct {
 	src    *document.Source
-	o      RewriteOptions
-	out    Rewritten
+	o      Options
+	out    Result
 	edits  []document.Edit
 	wanted []wanted // of every image of the file, in order
 	kept   []*place.Problem
@@ -169,7 +169,7 @@ func (r *rewriter) document(d document.Document) error {
 		for end < len(plan) && plan[begin].Whole != nil && plan[end].Whole == plan[begin].Whole && plan[end].Place.Field == plan[begin].Place.Field {
 			end++ // images in one text
 		}
-		r.together(plan[begin:end])
+		r.planGroup(plan[begin:end])
 		begin = end
 	}
 	followed := r.followAliases(plan)
@@ -197,7 +197,7 @@ func (r *rewriter) document(d document.Document) error {
 			edits[x.Source] = append(edits[x.Source], *x.insert)
 		}
 	}
-	if err := document.Outermost(edits); err != nil {
+	if err := document.Lift(edits); err != nil {
 		return r.src.Problem(d.Root.At, err)
 	}
 	r.edits = append(r.edits, edits[r.src]...)
@@ -205,12 +205,12 @@ func (r *rewriter) document(d document.Document) error {
 	return nil
 }
 
-// together plans the changes of one image, or of several in one text.
-func (r *rewriter) together(group []*planned) {
+// planGroup plans the changes of one image, or of several in one text.
+func (r *rewriter) planGroup(group []*planned) {
 	all := map[*document.Tree]document.TextChange{}
 	var meant []*planned
 	for _, x := range group {
-		if !r.isMeant(x.Occurrence) {
+		if !r.isSelected(x.Occurrence) {
 			continue
 		}
 		changes, err := r.changesOf(x)
@@ -231,7 +231,7 @@ func (r *rewriter) together(group []*planned) {
 		c.Text = replaced(t.Word(), c.Pieces)
 		all[t] = c
 	}
-	if err := r.agree(all); err != nil {
+	if err := r.register(all); err != nil {
 		for _, x := range meant {
 			r.untouched(x.Occurrence, fmt.Errorf("image %s: %w", reference.Quote(x.Ref.String()), err))
 		}
@@ -255,9 +255,9 @@ func replaced(text string, pieces []document.Piece) string {
 	return out.String()
 }
 
-// isMeant reports whether an image is to be changed, and says why not where
+// isSelected reports whether an image is to be changed, and says why not where
 // that may surprise.
-func (r *rewriter) isMeant(x inventory.Occurrence) bool {
+func (r *rewriter) isSelected(x inventory.Occurrence) bool {
 	switch {
 	case x.Ref.IsZero():
 		r.untouched(x, x.Err)
@@ -334,10 +334,10 @@ func hasHost(repository string) bool {
 	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
 }
 
-// agree notes what scalars have to say. It refuses one that cannot be changed
+// register notes what scalars have to say. It refuses one that cannot be changed
 // where it is, and one that has to say something else for another image; merge
 // keys and a repository for all images make that possible.
-func (r *rewriter) agree(changes map[*document.Tree]document.TextChange) error {
+func (r *rewriter) register(changes map[*document.Tree]document.TextChange) error {
 	for t, c := range changes {
 		if before, ok := r.texts[t]; ok && before.Text != c.Text {
 			return errShared

@@ -14,9 +14,9 @@ import (
 )
 
 // options reads the flags of a test.
-func options(t testing.TB, flags string) RewriteOptions {
+func options(t testing.TB, flags string) Options {
 	t.Helper()
-	var o RewriteOptions
+	var o Options
 	words := strings.Fields(flags)
 	target := func(s string) reference.Target {
 		target, err := reference.ParseTarget(s)
@@ -47,7 +47,7 @@ func options(t testing.TB, flags string) RewriteOptions {
 }
 
 // rewritten is the result of one rewrite, and what was said about it.
-func rewritten(t testing.TB, text string, o RewriteOptions) (out, log string) {
+func rewritten(t testing.TB, text string, o Options) (out, log string) {
 	t.Helper()
 	r, err := Rewrite("in.yaml", []byte(text), o)
 	if err != nil {
@@ -158,7 +158,7 @@ func TestRewriteWithoutSecret(t *testing.T) {
 }
 
 // The check notices an edit that does more than it should.
-func TestRewriteCheckNotices(t *testing.T) {
+func TestRewriteCheckControl(t *testing.T) {
 	for _, wrong := range []document.Edit{
 		{Span: document.Span{Start: 0, End: 0}, Text: "b: 1\n", Mutate: func() {}},
 		{Span: document.Span{Start: 0, End: 10}, Text: "image: b:1", Mutate: func() {}},
@@ -230,7 +230,7 @@ func FuzzRewrite(f *testing.F) {
 }
 
 // inStream checks that the documents of a file can be read behind another's.
-func inStream(t *testing.T, r Rewritten) {
+func inStream(t *testing.T, r Result) {
 	t.Helper()
 	stream := "image: x:1\n---\n" + strings.TrimPrefix(string(r.Stream()), document.ByteOrderMark)
 	src, err := document.NewSource("in.yaml", []byte(stream))

@@ -39,10 +39,10 @@ func (u endingReader) Read(p []byte) (int, error) {
 	return u.Reader.Read(p)
 }
 
-// Transfer hands the content that open gives to send, and ends both when ctx ends or hardly
+// Do hands the content that open gives to send, and ends both when ctx ends or hardly
 // anything moves any more. If reading fails, that is the error: it is the source
 // that failed, and not the target.
-func Transfer(ctx context.Context, open Opener, send func(context.Context, io.Reader) error) error {
+func Do(ctx context.Context, open Opener, send func(context.Context, io.Reader) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	body, err := open(ctx)
@@ -52,7 +52,7 @@ func Transfer(ctx context.Context, open Opener, send func(context.Context, io.Re
 	defer body.Close()
 	r := &watched{ctx: ctx, inner: body, cancel: cancel}
 	r.mu.Lock()
-	r.watch = time.AfterFunc(StallLimit, r.look)
+	r.watch = time.AfterFunc(StallLimit, r.check)
 	r.mu.Unlock()
 	defer r.watch.Stop()
 	err = send(ctx, r)
@@ -76,8 +76,8 @@ type watched struct {
 	failed error
 }
 
-// look ends the transfer if too little has moved.
-func (w *watched) look() {
+// check ends the transfer if too little has moved.
+func (w *watched) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {

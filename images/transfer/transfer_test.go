@@ -14,7 +14,7 @@ import (
 
 // Content that hardly moves is given up, whether it comes slowly or goes slowly; what is slow but
 // moves is not.
-func TestTransferGivesUp(t *testing.T) {
+func TestTransferTimesOut(t *testing.T) {
 	send := func(_ context.Context, body io.Reader) error {
 		_, err := io.Copy(io.Discard, body)
 		return err
@@ -56,7 +56,7 @@ func TestTransferGivesUp(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 				defer cancel()
 				begin := time.Now()
-				err := Transfer(ctx, c.body.Open, c.send)
+				err := Do(ctx, c.body.Open, c.send)
 				took := time.Since(begin)
 				if c.after == 0 {
 					if !errors.Is(err, context.DeadlineExceeded) || took < 24*time.Hour {
