@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// Nested is YAML or JSON that is the text of a scalar: a manifest in a ConfigMap,
-// the values of a HelmChart, JSON in a variable. It is a source of its own, and
-// knows where in the file it is written.
+// Nested is YAML or JSON inside a scalar: a manifest in a ConfigMap, the values of a HelmChart,
+// JSON in a variable. It has a source of its own, whose positions are mapped to the file.
 type Nested struct {
 	Source    *Source
 	Documents []Document
@@ -37,8 +36,7 @@ func ReadNested(outer *Source, host *Tree) *Nested {
 
 var errNestedStyle = errors.New("is in a text inside a value that cannot be changed without touching more; write that value as a block (|)")
 
-// lift turns edits of a text inside a scalar into edits of the file around
-// it.
+// lift maps edits of a nested text to edits of the source around it.
 func (s *Source) lift(edits []Edit) ([]Edit, error) {
 	text := Apply(s.Text, edits)
 	all := make([]Edit, len(edits))
@@ -68,7 +66,7 @@ func (s *Source) liftOne(e Edit) (Edit, error) {
 	return Edit{Span: where, Text: written, Mutate: func() {}}, nil
 }
 
-// encode writes a text as the scalar around it does.
+// encode writes a text in the style of the scalar around it.
 func (s *Source) encode(text string) (string, bool) {
 	switch s.host.Style {
 	case Double:
@@ -86,7 +84,7 @@ func (s *Source) encode(text string) (string, bool) {
 	return text, isSimple(text)
 }
 
-// indentation is what stands before each line of the block (|) around this text.
+// indentation is the white space before each line of the block (|) around this text.
 func (s *Source) indentation() (string, bool) {
 	first := strings.IndexFunc(s.Text, func(r rune) bool { return !isSpace(r) })
 	a := s.outer.align(s.host)
@@ -100,7 +98,7 @@ func (s *Source) indentation() (string, bool) {
 	return indent, ok && IsBlank(indent)
 }
 
-// Lift turns edits of texts inside of values into edits of the file.
+// Lift maps all edits of nested texts to edits of the file.
 func Lift(edits map[*Source][]Edit) error {
 	inward := slices.SortedFunc(maps.Keys(edits), func(a, b *Source) int { return cmp.Compare(b.Depth, a.Depth) })
 	for len(inward) > 0 && inward[0].outer != nil {

@@ -135,8 +135,7 @@ func TestCollisions(t *testing.T) {
 	}
 }
 
-// A name that is accepted means the same to the credential provider, and does
-// not change when it is read again.
+// An accepted name means the same to the credential provider, and is read back unchanged.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"busybox", "quay.io/a/b:c@sha256:" + imagestest.Hex64, "localhost:5000/a", "[::1]:5/a", "A/b", "a@sha256:1", "u:p@h/a"} {
 		f.Add(s)
