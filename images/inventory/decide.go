@@ -9,9 +9,9 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// The one table of decisions, by what a value looks like (down) and by what the
-// name of its field promises (across). A value that a rule for its object has
-// taken (a container, an image in parts, a kustomization) does not come here.
+// The decision table: by the form of a value (rows) and by the name of its field (columns). Values
+// that a rule for their object has taken (a container, an image in parts, a kustomization) are not
+// decided here.
 //
 //	             image      ends in image   env, args, ConfigMap   others
 //	full         image      image           image                  named
@@ -21,11 +21,11 @@ import (
 //	path         image      named           -                      -
 //	name         named      -               -                      -
 //
-// Named means: it looks like an image, and is neither listed nor left out in
-// silence. Of a value with several parts the third column wants all of them to
-// be references; a command line with one among others is named.
+// Named means: it has the form of an image, and is reported instead of being listed or left out in
+// silence. The third column holds for a value with several parts only if all parts are references;
+// a command line with one reference in it is named.
 
-// errUnknownPlace and errBareName say why a value is named.
+// errUnknownPlace and errBareName are the reasons for naming a value.
 var (
 	errUnknownPlace = errors.New("looks like an image, and nothing says that this field holds one; " +
 		"add it to a --plain list if it is one, or accept all of these with --allow-unknown")
@@ -33,8 +33,8 @@ var (
 		"add it to a --plain list if it is one, or accept all of these with --allow-unknown")
 )
 
-// decide looks at the text of a scalar, from an offset on. It notes the images
-// in it, and what looks like one. An annotation has to be a full reference.
+// decide looks at the text of a scalar, from an offset on, and adds the images in it and what has
+// the form of one. In an annotation only a complete reference counts.
 func (f *finder) decide(t *document.Tree, from int) {
 	text := t.Word()
 	if !t.IsString() || len(text) <= from {
@@ -45,7 +45,7 @@ func (f *finder) decide(t *document.Tree, from int) {
 		k.says = saysNothing
 	}
 	if k.says == saysNothing && (!strings.Contains(text, "/") || !strings.ContainsAny(text, ":@")) {
-		return // a full reference has both
+		return // a complete reference has both
 	}
 	if k.says >= saysEnds && reference.IsPlaceholder(text[from:]) {
 		f.add(Occurrence{Place: f.placeHere(t, f.useOr(place.UseField)), Whole: t, Span: document.Span{Start: from, End: len(text)}}, text[from:])
@@ -77,7 +77,7 @@ func (f *finder) decide(t *document.Tree, from int) {
 	}
 }
 
-// class is one of the three decisions.
+// class is a decision.
 type class uint8
 
 const (
@@ -86,14 +86,14 @@ const (
 	looksLike
 )
 
-// valueParts is what is known of a value with several parts.
+// valueParts describes all parts of a value together.
 type valueParts struct {
-	alone   bool // it has one part
-	anyFull bool // some part is a full reference
-	weakest look // the poorest part
+	alone   bool // there is one part
+	anyFull bool // some part is a complete reference
+	weakest look // the least complete part
 }
 
-// classify is the table.
+// classify looks up the table.
 func (f *finder) classify(k key, l look, whole valueParts) class {
 	if f.annotations && l != lookFull {
 		return noImage
@@ -132,9 +132,9 @@ func (f *finder) classify(k key, l look, whole valueParts) class {
 	return noImage
 }
 
-// useOr is what a value that is decided here was found as. What the name of a
-// field promises is no guess; variables and arguments keep their use, because
-// they are rewritten on request only, whatever their name.
+// useOr is the use of a value that is decided here: use if the name of the field says image;
+// variables and arguments keep their own use whatever their name, because they are rewritten only
+// on request.
 func (f *finder) useOr(use place.Use) place.Use {
 	if f.use == "" || f.use == place.UseData && f.key.says >= saysEnds {
 		return use

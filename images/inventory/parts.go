@@ -9,31 +9,30 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// Parts is an image that is spread over fields. Only repository is never nil.
+// Parts is an image in several fields. Only Repository is never nil.
 type Parts struct {
 	Registry, Repository *document.Tree
-	Image                *document.Tree // the last part of the path
+	Image                *document.Tree // last part of the path
 	Tag, Digest          *document.Tree
-	// Lacks is the mapping that a registry has to be added to, because what
-	// reads it puts one of its own before the repository; nil if none has to.
+	// Lacks is the mapping in which a registry has to be added, because its reader otherwise puts
+	// another registry before the repository; nil if none has to.
 	Lacks *document.Tree
 }
 
-// errUntagged is the error of an image whose repository is known.
+// errUntagged is the error of an image that has a repository and no tag.
 var errUntagged = errors.New("has no tag here, somebody else chooses it: an operator, or a chart (helm template shows what)")
 
-// errPartial is the error of a name that is no reference by itself.
+// errPartial is the error of a name that is only a part of a reference.
 var errPartial = errors.New("is a part of an image, and its registry or tag is not here; write them beside it, or add the image to a --plain list")
 
-// errRegistryNearby is the error of an image without a registry beside or below which one
-// is named.
+// errRegistryNearby is the error of an image without a registry while a field beside it or around
+// it names one.
 var errRegistryNearby = errors.New("has no registry, and one is named beside it or around it; write it in full, or add the image to a --plain list")
 
-// errGlobal is the error of an image whose registry something else may replace.
+// errGlobal is the error of an image whose registry may be replaced by a global one.
 var errGlobal = errors.New("global.imageRegistry may take the place of its registry; read what helm template prints")
 
-// claims are the values that a rule has taken, so that nothing else decides
-// about them.
+// claims are the values that a rule has taken; no other rule decides about them.
 type claims map[*document.Tree]bool
 
 func (c claims) add(values ...*document.Tree) {
@@ -46,8 +45,8 @@ func (c claims) add(values ...*document.Tree) {
 
 func (c claims) parts(p *Parts) { c.add(p.Registry, p.Repository, p.Image, p.Tag, p.Digest) }
 
-// imagesOf finds what the fields of one mapping say together about an image. k
-// is the name of the mapping itself.
+// imagesOf finds the images that the fields of one mapping make together. k is the field of the
+// mapping.
 func (f *finder) imagesOf(fields []document.Pair, k key) claims {
 	taken := claims{}
 	if f.patterns {
@@ -63,7 +62,7 @@ func (f *finder) imagesOf(fields []document.Pair, k key) claims {
 	return taken
 }
 
-// whole notes a value that is an image, whatever it looks like.
+// whole adds a value that is an image whatever its form.
 func (f *finder) whole(t *document.Tree, name string, taken claims) {
 	if text := t.Word(); t.IsString() && text != "" {
 		taken.add(t)
@@ -73,8 +72,8 @@ func (f *finder) whole(t *document.Tree, name string, taken claims) {
 	}
 }
 
-// inRepository finds repository with a tag beside it, or in something called
-// image, or with an image or a name beside it.
+// inRepository finds a repository with a tag beside it, in something called image, or with an image
+// or a name beside it.
 func (f *finder) inRepository(fields []document.Pair, k key, taken claims) bool {
 	p := &Parts{
 		Repository: firstOf(fields, "repository", "imageRepository"), Image: document.Get(fields, "image"),
@@ -119,9 +118,9 @@ func (f *finder) inRepository(fields []document.Pair, k key, taken claims) bool 
 	return true
 }
 
-// hasRegistryField reports whether the images of this object have a field for
-// their registry, which is another one where it is left out: K8ssandra's have, and
-// so have those beside one that shows it.
+// hasRegistryField reports whether images of this object have a field for the registry, with a
+// default if it is missing: those of K8ssandra, and those of an object in which one image shows
+// such a field.
 // https://docs.k8ssandra.io/reference/crd/k8ssandra-operator-crds-latest/
 func (f *finder) hasRegistryField() bool {
 	group := f.object.group()
@@ -138,7 +137,7 @@ func (f *finder) hasRegistryField() bool {
 	return found
 }
 
-// defaultRegistry is what such an object says about images without one.
+// defaultRegistry is the registry that such an object gives as the default for its images.
 func (f *finder) defaultRegistry() *document.Tree {
 	for _, fields := range f.around {
 		if t := document.Get(f.fields(document.Get(fields, "defaults")), "registry"); t.Word() != "" {
@@ -148,9 +147,9 @@ func (f *finder) defaultRegistry() *document.Tree {
 	return nil
 }
 
-// isLastPart reports whether the name beside a repository is the last part of
-// the path, {repository: acme, name: app}, and not what an item of a list is
-// called, or the last part once more.
+// isLastPart reports whether the name beside a repository is the last part of the path, as in
+// {repository: acme, name: app}, and neither the name of a list item nor a repetition of the last
+// part.
 func (f *finder) isLastPart(name *document.Tree, p *Parts, k key) bool {
 	text := name.Word()
 	switch {
@@ -162,7 +161,7 @@ func (f *finder) isLastPart(name *document.Tree, p *Parts, k key) bool {
 	return k.about && !k.item && !strings.HasSuffix(p.Repository.Word(), "/"+text)
 }
 
-// inParts notes an image in parts.
+// inParts adds an image in parts.
 func (f *finder) inParts(p *Parts, taken claims) {
 	taken.parts(p)
 	text, tagged := p.compose()
@@ -172,8 +171,8 @@ func (f *finder) inParts(p *Parts, taken claims) {
 	}
 }
 
-// beside finds an image or a name without a repository beside it: with a tag or
-// a registry there, or with what global says about all images of the object.
+// beside finds an image or a name without a repository: with a tag or a registry beside it, or with
+// global values for all images of the object.
 func (f *finder) beside(fields []document.Pair, k key, taken claims) {
 	name, t := "image", document.Get(fields, "image")
 	if t == nil {
@@ -191,7 +190,7 @@ func (f *finder) beside(fields []document.Pair, k key, taken claims) {
 	switch l {
 	case lookPathTag, lookNameTag:
 		if !hasRegistry {
-			return // one value: decide knows
+			return // one value: decide handles it
 		}
 	case lookHostPath:
 		p.Registry, hasRegistry = nil, false
@@ -208,9 +207,8 @@ func (f *finder) beside(fields []document.Pair, k key, taken claims) {
 	f.step(fieldStep(name), func() { f.inParts(p, taken) })
 }
 
-// bare finds a name without a registry in it or beside it. What global says
-// completes it; where something says of another registry and does not, the name
-// is no image by itself.
+// bare finds a name without a registry. Global values complete it; if another registry is named and
+// they do not, the name alone is no image.
 func (f *finder) bare(name string, p *Parts, fields []document.Pair, taken claims) {
 	version := document.Get(fields, "version")
 	_, tagged := p.compose()
@@ -223,7 +221,7 @@ func (f *finder) bare(name string, p *Parts, fields []document.Pair, taken claim
 	case !elsewhere && tagged: // image: nginx, tag: 1.27
 		f.step(fieldStep(name), func() { f.inParts(p, taken) })
 		return
-	case !elsewhere, name == "name" && !tagged: // the name of a thing
+	case !elsewhere, name == "name" && !tagged: // the name of something else
 		return
 	}
 	taken.add(p.Repository)
@@ -237,8 +235,8 @@ func (f *finder) bare(name string, p *Parts, fields []document.Pair, taken claim
 	f.unresolved(errPartial)
 }
 
-// registryAround gives a registry that the object names for its images, where
-// that is not a part of one of them.
+// registryAround returns a registry that the object names for its images and that is not part of
+// one of them.
 func (f *finder) registryAround() *document.Tree {
 	for _, name := range []string{"imageRegistry", "registry"} {
 		t := f.global(name)
@@ -254,8 +252,7 @@ func (f *finder) registryAround() *document.Tree {
 	return nil
 }
 
-// saysRegistry reports whether these fields, or those of a mapping around them,
-// say of a registry.
+// saysRegistry reports whether these fields, or those of a mapping around them, name a registry.
 func (f *finder) saysRegistry(fields []document.Pair) bool {
 	for _, name := range []string{"repository", "registry", "imageRepository", "imageRegistry"} {
 		if document.Get(fields, name) != nil || f.enclosing(name) != nil || f.global(name) != nil {
@@ -265,7 +262,7 @@ func (f *finder) saysRegistry(fields []document.Pair) bool {
 	return false
 }
 
-// prefixed finds images in parts whose names begin alike: sidecarImage and
+// prefixed finds images in parts whose fields have a common prefix: sidecarImage and
 // sidecarImageTag, image.repository and image.tag.
 func (f *finder) prefixed(fields []document.Pair, taken claims) {
 	for _, p := range fields {
@@ -292,8 +289,8 @@ func (f *finder) prefixed(fields []document.Pair, taken claims) {
 	}
 }
 
-// dotted gives the image whose repository is in a field of that name: with the
-// same beginning as the fields of its tag and registry.
+// dotted returns the image whose repository is in this field; the fields of its tag and registry
+// have the same prefix.
 func (f *finder) dotted(fields []document.Pair, name string, repository *document.Tree) *Parts {
 	prefix, separator, ok := cutField(name, "repository")
 	if !ok || lookOf(repository.Word()) == lookNone {
@@ -312,8 +309,8 @@ func (f *finder) dotted(fields []document.Pair, name string, repository *documen
 	return p
 }
 
-// parameters finds images in parts in a list of names with values, as Argo CD
-// has the parameters of a chart.
+// parameters finds images in parts in a list of names with values, as the parameters of a chart in
+// Argo CD.
 func (f *finder) parameters(list *document.Tree) claims {
 	taken := claims{}
 	var fields []document.Pair
@@ -333,8 +330,8 @@ func (f *finder) parameters(list *document.Tree) claims {
 	return taken
 }
 
-// cutField takes a last word off the name of a field: imageRepository,
-// image_repository, image.repository.
+// cutField cuts a last word off the name of a field: imageRepository, image_repository,
+// image.repository.
 func cutField(name, last string) (prefix, separator string, ok bool) {
 	for _, separator := range []string{"_", "-", "."} {
 		if prefix, ok := strings.CutSuffix(name, separator+last); ok {
@@ -351,15 +348,15 @@ func trimImage(name string) string {
 			return prefix
 		}
 	}
-	return "\x00" // names nothing
+	return "\x00" // no field has this name
 }
 
-// besideOf gives the field with that prefix and last word.
+// besideOf returns the field with that prefix and last word.
 func besideOf(fields []document.Pair, prefix, last string) *document.Tree {
 	return firstOf(fields, prefix+strings.ToUpper(last[:1])+last[1:], prefix+"_"+last, prefix+"-"+last)
 }
 
-// enclosing gives the field of that name of the nearest mapping around this one.
+// enclosing returns the field of that name of the nearest mapping around this one.
 func (f *finder) enclosing(name string) *document.Tree {
 	for i := len(f.around) - 2; i >= 0; i-- {
 		if t := document.Get(f.around[i], name); t.Word() != "" {
@@ -369,7 +366,7 @@ func (f *finder) enclosing(name string) *document.Tree {
 	return nil
 }
 
-// global gives a field of what the object says about all its images.
+// global returns a field of the object's global values.
 func (f *finder) global(name string) *document.Tree {
 	for i := len(f.around) - 1; i >= 0; i-- {
 		if t := document.Get(f.fields(document.Get(f.around[i], "global")), name); t.Word() != "" {
@@ -379,7 +376,7 @@ func (f *finder) global(name string) *document.Tree {
 	return nil
 }
 
-// compose puts the image together, and reports whether it has a tag or digest.
+// compose joins the parts, and reports whether there is a tag or digest.
 func (p *Parts) compose() (text string, tagged bool) {
 	text = p.Repository.Word()
 	if registry := p.Registry.Word(); registry != "" {
@@ -413,8 +410,7 @@ func tagOf(fields []document.Pair) *document.Tree {
 	return firstOf(fields, "versionTag", "tag", "imageTag")
 }
 
-// digestIn gives the digest of an image in parts, unless a switch beside it is
-// off.
+// digestIn returns the digest of an image in parts, unless useDigest is false.
 func digestIn(fields []document.Pair, k key) *document.Tree {
 	if document.Get(fields, "useDigest").Word() == "false" {
 		return nil
@@ -433,7 +429,7 @@ func firstOf(fields []document.Pair, names ...string) *document.Tree {
 	return firstWord(all...)
 }
 
-// firstWord gives the first that says something, or else the first that is there.
+// firstWord returns the first value that is not empty, or else the first that is not nil.
 func firstWord(all ...*document.Tree) *document.Tree {
 	var found *document.Tree
 	for _, t := range all {

@@ -33,12 +33,12 @@ func readList(t *testing.T, plain bool, text string) (images, problems []string,
 	return images, problems, l
 }
 
-// Lists of other programs: what they name is listed, what they would look up is named, and nothing
-// else of them is read, above all no login.
+// Of lists for other programs, the images that they name are listed, what they would look up is
+// named, and nothing else is read, above all no login.
 func TestForeignLists(t *testing.T) {
 	for _, c := range []struct {
 		name, text       string
-		images, problems []string // the latter in part
+		images, problems []string // problems as prefixes
 	}{
 		{"zarf", `kind: ZarfPackageConfig
 metadata: {name: shop}
@@ -126,7 +126,7 @@ sync:
 	}
 }
 
-// What only resembles such a list is read as the manifest that it is.
+// A document that only resembles such a list is read as a manifest.
 func TestForeignListsRefused(t *testing.T) {
 	for _, text := range []string{
 		"sync: {image: redis:7}\n",
@@ -189,7 +189,7 @@ quay.io/acme/a:1 quay.io/acme/b:2
 	}
 }
 
-// A directory whose images are listed without their blobs.
+// The images of a directory are listed even if their blobs are missing.
 func TestAddLayout(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 65, Images: 3})

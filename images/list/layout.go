@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// AddLayout reads which images a directory in the OCI layout holds, by the names in its
-// index.json. Whether they are whole is what [Checker.CheckLayout] tells.
+// AddLayout adds the images that the index.json of a directory in the OCI image layout names. It
+// does not look whether they are complete; CheckLayout of package check does.
 func (l *List) AddLayout(at reference.Location) {
 	from, err := layout.Open(at.Layout())
 	if err != nil {

@@ -9,10 +9,9 @@ import (
 	"github.com/berth-registry/berth/images/place"
 )
 
-// AddManifests reads a file, a directory and all below it, or stdin for
-// [Stdin]: YAML or JSON, one document or many, as helm template and kubectl get
-// print them or as they lie in a repository. See [ManifestFiles] for what is
-// read of a directory.
+// AddManifests adds the images of a file, a directory and all below it, or stdin for
+// [document.Stdin]: YAML or JSON, one document or many, as helm template and kubectl get print them
+// or as a repository holds them. [document.ManifestFiles] chooses the files of a directory.
 func (l *List) AddManifests(name string, stdin io.Reader) {
 	files, err := document.ManifestFiles(name)
 	if err != nil {

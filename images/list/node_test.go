@@ -16,8 +16,7 @@ import (
 	"github.com/berth-registry/berth/test/images/fakecri"
 )
 
-// serve gives the socket of a runtime. Its path is short: Linux takes 107
-// bytes.
+// serve returns the socket of a runtime. The path is short: Linux allows 107 bytes.
 func serve(t *testing.T, r *fakecri.Runtime) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cri")
@@ -112,7 +111,7 @@ func TestListNodeErrors(t *testing.T) {
 	}
 }
 
-// Whoever gives up is not kept waiting.
+// A cancelled request returns.
 func TestListNodeCancelled(t *testing.T) {
 	socket := serve(t, &fakecri.Runtime{Hang: true})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,3 +1,7 @@
+// Package rewrite points the images of manifests at another registry.
+//
+// It promises that nothing but images (and pull secrets, on request) changes in a file, not one
+// byte, or that the file is refused. Start reading at [Rewrite].
 package rewrite
 
 import (
@@ -15,42 +19,39 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// Options say what [Rewrite] does.
+// Options control [Rewrite].
 type Options struct {
-	// To is where the images come from afterwards.
+	// To is the registry that images come from afterwards.
 	To reference.Target
-	// Only are the registries, or parts of them, whose images are changed;
-	// all if there is none.
+	// Only restricts the change to images of these registries or paths; empty is all.
 	Only []reference.Target
-	// PullSecret is the name of a secret that every pod with an image on To
-	// gets among its image pull secrets; none if it is "".
+	// PullSecret is the name of a secret that is added to the image pull secrets of every pod with
+	// an image on To; "" adds none.
 	PullSecret string
-	// Env changes images in environment variables, arguments and the values of
-	// ConfigMaps too. They are recognised by their looks, so they are left alone
-	// otherwise.
+	// Env also changes images in environment variables, arguments and values of ConfigMaps. They
+	// are recognised only by their form, so they are not changed by default.
 	Env bool
-	// AllowUnknown leaves what looks like an image, at a place that is not known
-	// for them, alone without a word.
+	// AllowUnknown leaves values with the form of an image in unknown fields unchanged without
+	// reporting them.
 	AllowUnknown bool
 }
 
-// Result is a manifest after [Rewrite].
+// Result is the outcome of [Rewrite].
 type Result struct {
 	Text []byte
-	// Changes are the images that were changed, in order.
+	// Changes are the changed images, in order.
 	Changes []Change
-	// Untouched are images that had to stay as they are, and pods that lack
-	// the pull secret, in order, one line each with the reason.
+	// Untouched are images that could not be changed, and pods to which the pull secret could not
+	// be added, in order; one line each with the reason.
 	Untouched []error
-	// Notes are for the reader, one line each; nothing is wrong.
+	// Notes are hints for the reader, one line each; they are not errors.
 	Notes []error
 
-	glued []int // where JSON begins in Text that only JSON's readers tell from the JSON before it
+	glued []int // offsets in Text of JSON directly after other JSON
 }
 
-// Stream is the text as it can stand in a stream with other files: between JSON
-// documents that nothing separates, which no reader of YAML takes, there is a
-// line "---".
+// Stream is Text with a line "---" between JSON documents that have no separator, so that YAML
+// readers accept it in a stream with other files.
 func (r Result) Stream() []byte {
 	var out []byte
 	at := 0
@@ -60,7 +61,7 @@ func (r Result) Stream() []byte {
 		if line := bytes.TrimRight(before, " \t"); len(line) == 0 || line[len(line)-1] != '\n' {
 			out = append(out, '\n')
 		} else {
-			out = out[:len(out)-len(before)+len(line)] // the indentation
+			out = out[:len(out)-len(before)+len(line)] // without the indentation
 		}
 		out = append(out, "---\n"...)
 		at = begin
@@ -68,19 +69,17 @@ func (r Result) Stream() []byte {
 	return append(out, r.Text[at:]...)
 }
 
-// Change is an image that points elsewhere now.
+// Change is a changed image.
 type Change struct {
 	Place    place.Place
 	From, To reference.Reference
 }
 
-// Rewrite points the images of a manifest, YAML or JSON, at another registry.
-// Each keeps its repository path, tag and digest; one that is there already is
-// left alone. Nothing else of the text changes, not a comment, a quote or a
-// line end: the images are replaced where they stand, and the result is read
-// again and compared. An error means that the file, which name stands for, was
-// not read or could not be changed in this way; it has one line for each
-// reason.
+// Rewrite points the images of a manifest, YAML or JSON, at another registry. Each keeps its
+// repository path, tag and digest; an image that is already there stays. No other byte changes:
+// images are replaced in place, and the result is read again and compared. name is the file's name
+// in errors. An error means that the file was not read or cannot be changed in this way; it has one
+// line for each reason.
 func Rewrite(name string, data []byte, o Options) (Result, error) {
 	src, err := document.NewSource(name, data)
 	if err != nil {
@@ -120,35 +119,35 @@ func Rewrite(name string, data []byte, o Options) (Result, error) {
 	return r.out, nil
 }
 
-// rewriter collects what is to change in one file.
+// rewriter collects the changes of one file.
 type rewriter struct {
 	src    *document.Source
 	o      Options
 	out    Result
 	edits  []document.Edit
-	wanted []wanted // of every image of the file, in order
+	wanted []wanted // for every image of the file, in order
 	kept   []*place.Problem
 	redis  inventory.Redis
 
-	// Of the document at hand:
+	// For the current document:
 	json  bool
-	texts map[*document.Tree]document.TextChange // what scalars and aliases have to say
-	pods  map[*document.Tree]bool                // those that have the secret
-	added map[*document.Tree]bool                // mappings that have got a registry
+	texts map[*document.Tree]document.TextChange // new texts of scalars and aliases
+	pods  map[*document.Tree]bool                // pods that have the secret
+	added map[*document.Tree]bool                // mappings that got a registry
 }
 
-// wanted is what an image shall be: another reference, or the text that it is.
+// wanted is the expected state of an image: another reference, or its text unchanged.
 type wanted struct {
 	ref  reference.Reference
 	text string
 }
 
-// planned is an image, and what the scalars that it is written in, or the
-// aliases that are in their place, have to say; nil if it stays.
+// planned is an image with the new texts of its scalars, or of the aliases in their place; changes
+// is nil if it stays.
 type planned struct {
 	inventory.Occurrence
 	changes map[*document.Tree]document.TextChange
-	insert  *document.Edit // of a registry, if there is no place for it yet
+	insert  *document.Edit // adds a field for the registry where there is none
 }
 
 // document plans the changes of one document.
@@ -167,7 +166,7 @@ func (r *rewriter) document(d document.Document) error {
 	for begin := 0; begin < len(plan); {
 		end := begin + 1
 		for end < len(plan) && plan[begin].Whole != nil && plan[end].Whole == plan[begin].Whole && plan[end].Place.Field == plan[begin].Place.Field {
-			end++ // images in one text
+			end++ // several images in one text
 		}
 		r.planGroup(plan[begin:end])
 		begin = end
@@ -242,7 +241,7 @@ func (r *rewriter) planGroup(group []*planned) {
 	}
 }
 
-// replaced carries out pieces in their order.
+// replaced applies pieces in their order.
 func replaced(text string, pieces []document.Piece) string {
 	var out strings.Builder
 	at := 0
@@ -255,8 +254,8 @@ func replaced(text string, pieces []document.Piece) string {
 	return out.String()
 }
 
-// isSelected reports whether an image is to be changed, and says why not where
-// that may surprise.
+// isSelected reports whether an image is to be changed. Where the answer no may surprise, it
+// records the reason.
 func (r *rewriter) isSelected(x inventory.Occurrence) bool {
 	switch {
 	case x.Ref.IsZero():
@@ -277,16 +276,15 @@ func (r *rewriter) isSelected(x inventory.Occurrence) bool {
 	return false
 }
 
-// ErrIndirect is the reason for leaving an image alone that is recognised by its
-// looks, in an environment variable, an argument or a ConfigMap.
+// ErrIndirect is why an image in an environment variable, an argument or a ConfigMap is not
+// changed: it is recognised only by its form.
 var ErrIndirect = errors.New("is recognised by its looks, in a variable, an argument or a ConfigMap")
 
 func (r *rewriter) untouched(x inventory.Occurrence, err error) {
 	r.kept = append(r.kept, &place.Problem{Place: x.Place, Err: fmt.Errorf("not changed: %w", err)})
 }
 
-// changesOf gives what the scalars of an image, or the aliases that are in their
-// place, have to say.
+// changesOf returns the new texts of an image's scalars, or of the aliases in their place.
 func (r *rewriter) changesOf(x *planned) (map[*document.Tree]document.TextChange, error) {
 	to := r.o.To.Reference(x.Ref)
 	if x.Whole != nil {
@@ -334,9 +332,9 @@ func hasHost(repository string) bool {
 	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
 }
 
-// register notes what scalars have to say. It refuses one that cannot be changed
-// where it is, and one that has to say something else for another image; merge
-// keys and a repository for all images make that possible.
+// register records new texts of scalars. It refuses a scalar that cannot be changed at its
+// position, and one that would need another text for another image, which merge keys and a common
+// repository make possible.
 func (r *rewriter) register(changes map[*document.Tree]document.TextChange) error {
 	for t, c := range changes {
 		if before, ok := r.texts[t]; ok && before.Text != c.Text {
@@ -356,8 +354,8 @@ func (r *rewriter) register(changes map[*document.Tree]document.TextChange) erro
 
 var errShared = errors.New("its text belongs to another image too, which would differ; write it out for each")
 
-// followAliases gives the aliases that say the right thing once the scalar that
-// they are in the place of is changed, and has the others replaced.
+// followAliases returns the aliases that get the right text through the change of their target; the
+// other ones are replaced themselves.
 func (r *rewriter) followAliases(plan []*planned) map[*document.Tree]bool {
 	followed := map[*document.Tree]bool{}
 	for _, x := range plan {
@@ -375,8 +373,8 @@ func (r *rewriter) followAliases(plan []*planned) map[*document.Tree]bool {
 	return followed
 }
 
-// keepAnchors gives up changes of scalars with an anchor that something else
-// than an image is an alias of.
+// keepAnchors cancels changes of an anchored scalar if an alias of it is used for something else
+// than an image.
 func (r *rewriter) keepAnchors(root *document.Tree, plan []*planned, followed map[*document.Tree]bool) {
 	changes := func(t *document.Tree) bool { _, ok := r.texts[t]; return ok }
 	document.Walk(root, func(t *document.Tree) {
@@ -401,8 +399,7 @@ func (r *rewriter) keepAnchors(root *document.Tree, plan []*planned, followed ma
 	})
 }
 
-// finish adds pull secrets, and notes what every image of the document shall
-// be.
+// finish adds pull secrets, and records the expected state of every image of the document.
 func (r *rewriter) finish(plan []*planned) {
 	noted := map[string]bool{}
 	for _, x := range plan {
