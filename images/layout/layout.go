@@ -1,3 +1,7 @@
+// Package layout reads and writes directories in the OCI image layout.
+//
+// It promises that a reader never finds a partial file, and that nothing outside of the directory
+// is read or written. Start reading at [Open] and [Create].
 package layout
 
 import (
@@ -22,38 +26,37 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// Layout is a directory in the OCI image layout, with one index.json in which
-// each image stands under its full reference.
+// Layout is a directory in the OCI image layout, with one index.json that lists each image under
+// its complete reference.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 //
-// Blobs and the index appear by a rename, after they were synced: whoever reads
-// the directory at any moment, also after a crash, finds each of them whole or
-// not at all.
+// Blobs and the index appear by a rename after they were synced: a reader finds each of them
+// complete or not at all, at any moment and after a crash.
 //
 // Only regular files below the directory are read and written: the directory may come from
-// elsewhere, on a disk or out of an archive.
+// elsewhere, on a disk or in an archive.
 type Layout struct {
 	dir  string
 	root *os.Root // dir
-	lock *os.File // held while it is written to; nil when it is only read
+	lock *os.File // held while writing; nil for reading
 
 	mu      sync.Mutex
 	index   v1.IndexManifest
 	byName  map[string]v1.Descriptor
-	unnamed []error            // entries of the index that name no image, or one twice
+	unnamed []error            // entries of the index without an image name, or with a name twice
 	named   map[string]bool    // names that this run has given
-	partial map[v1.Hash]string // annotationPlatforms of indexes that it has in part
+	partial map[v1.Hash]string // value of AnnotationPlatforms by index
 	changed bool
-	written time.Time // when the index was
+	written time.Time // time of the last write of the index
 
 	hashed map[v1.Hash]*hashed // blobs whose digest was computed
 }
 
-// annotationName holds the name of an image in index.json.
+// annotationName is the image name of an entry in index.json.
 const annotationName = "org.opencontainers.image.ref.name"
 
-// annotationContainerd is what containerd and BuildKit write instead, where the
-// name above is a tag alone.
+// annotationContainerd has the image name in the layouts of containerd and BuildKit, where
+// annotationName is only the tag.
 const annotationContainerd = "io.containerd.image.name"
 
 const (
@@ -63,10 +66,10 @@ const (
 	markerText = `{"imageLayoutVersion":"1.0.0"}`
 )
 
-// maxMarker is how large the file is that says what the directory is, in bytes.
+// maxMarker limits the file that marks the directory as a layout, in bytes.
 const maxMarker = 64 << 10
 
-// Open reads the layout in dir. Close it.
+// Open opens the layout in dir for reading. Call Close at the end.
 func Open(dir string) (*Layout, error) {
 	info, err := os.Stat(dir)
 	switch {
@@ -90,7 +93,7 @@ func Open(dir string) (*Layout, error) {
 	return l, nil
 }
 
-// newLayout is a layout without an image.
+// newLayout opens the directory only.
 func newLayout(dir string) (*Layout, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -102,7 +105,7 @@ func newLayout(dir string) (*Layout, error) {
 	}, nil
 }
 
-// check reads what the directory is.
+// check reads the marker file.
 func (l *Layout) check() error {
 	raw, err := plainfile.Read(l.root, markerFile, maxMarker)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -120,7 +123,7 @@ func (l *Layout) check() error {
 	return nil
 }
 
-// about names the file of an error. What leads out of the directory has a remedy.
+// about names the file of an error, with a remedy if the path leads out of the directory.
 func (l *Layout) about(file string, err error) error {
 	err = plainfile.Reason(l.root, file, err)
 	remedy := ""
@@ -170,8 +173,8 @@ func (l *Layout) entry(i int, err error) error {
 	return fmt.Errorf("%s: manifests[%d]: %w", filepath.Join(l.dir, IndexFile), i, err)
 }
 
-// nameOf is the full reference of an entry of index.json, "" if it has
-// none: a tag alone does not say of which image.
+// nameOf is the complete reference of an entry of index.json, "" if it has none: a tag alone does
+// not say which image it is.
 func nameOf(d v1.Descriptor) string {
 	for _, name := range []string{d.Annotations[annotationName], d.Annotations[annotationContainerd]} {
 		if !strings.Contains(name, "/") {
@@ -199,9 +202,8 @@ func unnamedError(d v1.Descriptor) error {
 	return fmt.Errorf("%s has no name; %s", manifest.Short(d.Digest), remedy)
 }
 
-// References lists the images of the layout, sorted; signatures and what else
-// belongs to an image are not among them. The problems are what keeps the list from being all
-// that the directory holds.
+// References returns the images of the layout, sorted, without signatures and other attached
+// content. problems are the entries that are left out.
 func (l *Layout) References() (all []reference.Reference, problems []error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -218,12 +220,11 @@ func (l *Layout) References() (all []reference.Reference, problems []error) {
 	return all, problems
 }
 
-// blobPath is where content is, below the directory. A digest has been parsed, so that it leads
-// nowhere else.
+// blobPath is the file of a digest, below the directory. A parsed digest cannot lead out of it.
 func blobPath(d v1.Hash) string { return path.Join(blobsDir, d.Algorithm, d.Hex) }
 
-// Damaged makes a *damagedError of an error about the content of a digest; an error of the system
-// stays one. A file that is missing is errNotThere, too.
+// Damaged makes a *manifest.DamagedError of an error about a digest; other errors of the system are
+// returned as they are. A missing file is also ErrNotFound.
 func (l *Layout) Damaged(d v1.Hash, err error) error {
 	if _, ok := errors.AsType[*manifest.DamagedError](err); ok {
 		return err
@@ -232,18 +233,17 @@ func (l *Layout) Damaged(d v1.Hash, err error) error {
 		err = manifest.ErrNotFound
 	}
 	if _, ok := errors.AsType[syscall.Errno](err); ok {
-		return l.about(blobPath(d), err) // permissions, a disk: it need not be damaged
+		return l.about(blobPath(d), err) // as permissions: the file may be intact
 	}
 	return &manifest.DamagedError{Dir: l.dir, File: blobPath(d), Err: err}
 }
 
-// Repository gives the images of the layout with this name (registry and
-// repository).
+// Repository returns the images of the layout with this name (registry and repository).
 func (l *Layout) Repository(name string) *Repository {
 	return &Repository{layout: l, name: name}
 }
 
-// newIndex is an index.json without an image.
+// newIndex is an empty index.json.
 func newIndex() v1.IndexManifest {
 	return v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// Repository is the part of a layout that has one name.
+// Repository is the part of a layout with one image name.
 type Repository struct {
 	layout *Layout
 	name   string
 }
 
-// full is the reference of a tag or a digest here.
+// full is the complete reference of a tag or a digest.
 func (r *Repository) full(ref string) string {
 	if strings.Contains(ref, ":") {
 		return r.name + "@" + ref
@@ -31,7 +31,7 @@ func (r *Repository) full(ref string) string {
 	return r.name + ":" + ref
 }
 
-// entry is what index.json lists for a tag or a digest.
+// entry returns the entry of index.json for a tag or a digest.
 func (r *Repository) entry(ref string) (v1.Descriptor, bool) {
 	r.layout.mu.Lock()
 	defer r.layout.mu.Unlock()
@@ -39,7 +39,7 @@ func (r *Repository) entry(ref string) (v1.Descriptor, bool) {
 	return d, ok
 }
 
-// Digest gives the digest of a tag, or of a digest if its content is there.
+// Digest returns the digest of a tag, or of a digest whose content is there.
 func (r *Repository) Digest(_ context.Context, ref string) (v1.Hash, error) {
 	d, listed := r.entry(ref)
 	if !strings.Contains(ref, ":") {
@@ -62,8 +62,8 @@ func (r *Repository) Digest(_ context.Context, ref string) (v1.Hash, error) {
 	return digest, nil
 }
 
-// Manifest reads what a tag or a digest names. What the index does not name is errNotThere alone,
-// a file that should be there a *damagedError.
+// Manifest reads the manifest of a tag or a digest. The error is ErrNotFound alone if the index has
+// no such entry, and a *manifest.DamagedError if its file is missing or altered.
 func (r *Repository) Manifest(ctx context.Context, ref string) (manifest.Manifest, error) {
 	d, err := r.Digest(ctx, ref)
 	if err != nil {
@@ -88,7 +88,7 @@ func (l *Layout) Manifest(d v1.Hash) (manifest.Manifest, error) {
 	return manifest.New("", d, raw)
 }
 
-// Blob opens a blob; it is verified while it is read.
+// Blob opens a blob, which is verified while it is read.
 func (r *Repository) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	return r.layout.blob(d)
 }
@@ -133,7 +133,7 @@ func (b *blob) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CheckBlob reports a blob that is not there, or has another size; with verify also one with
+// CheckBlob returns an error if a blob is missing or has another size; with verify also if it has
 // another digest, which is computed once. The end of ctx is an error.
 func (l *Layout) CheckBlob(ctx context.Context, d v1.Descriptor, verify bool) error {
 	info, err := plainfile.Stat(l.root, blobPath(d.Digest))
@@ -163,14 +163,14 @@ func (l *Layout) CheckBlob(ctx context.Context, d v1.Descriptor, verify bool) er
 	return r.err
 }
 
-// hashed is the digest of a blob, which is computed once.
+// hashed is a blob whose digest is computed once.
 type hashed struct {
 	once sync.Once
-	err  error // that it is another one
+	err  error // the digest differs
 }
 
-// Attached finds what belongs to a digest, by the tags that registries without
-// the referrers API use.
+// Attached returns what refers to a digest, found by the tags for registries without the referrers
+// API.
 func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
 	var a manifest.Attached
 	for _, suffix := range manifest.CosignSuffixes {
@@ -189,5 +189,5 @@ func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached
 	return a, a.TakeList(c, manifest.ReferrersTag(d))
 }
 
-// ListsReferrers: a layout has the tags.
+// ListsReferrers returns false: in a layout, referrers are listed under a tag.
 func (r *Repository) ListsReferrers(context.Context, v1.Hash) (bool, error) { return false, nil }

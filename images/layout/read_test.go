@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// A copy from directory to directory ends in the middle of a blob.
+// Ensure ends in the middle of a blob when the context ends.
 func TestEnsureCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	reads := 0
@@ -46,7 +46,7 @@ func TestEnsureCancelled(t *testing.T) {
 	}
 }
 
-// What reads foreign bytes takes any of them.
+// Any foreign bytes are read without a crash, and lead to no other path.
 func FuzzContent(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":2,"mediaType":"` + sample.OCIIndex + `","manifests":[{"digest":"sha256:00","size":-1}]}`))
 	f.Add([]byte(`{"config":{},"layers":[{"digest":"../../etc/passwd"}]}`))

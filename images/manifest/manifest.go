@@ -1,3 +1,8 @@
+// Package manifest knows the manifests and indexes of OCI and Docker: digests, platforms, blobs,
+// and what is attached to a digest.
+//
+// It promises that content is what its digest says. It opens no connection and no file. Start
+// reading at [New] and [Choose].
 package manifest
 
 import (
@@ -12,30 +17,28 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// Short is the beginning of a digest, as people compare it.
+// Short is the beginning of a digest, for messages.
 func Short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
 
-// MaxNesting is how deep an index may hold another one, and what refers to
-// something be referred to itself.
+// MaxNesting limits how deep indexes are nested, and chains of referrers.
 const MaxNesting = 8
 
-// MaxForeign is how much of a foreign text goes into an error, in bytes.
+// MaxForeign is the largest number of bytes of a foreign text in an error.
 const MaxForeign = 240
 
-// OneLine makes a printable line of a foreign text.
+// OneLine makes one printable line of a foreign text, at most [MaxForeign] bytes long.
 func OneLine(text string) string { return neterr.Line(text, MaxForeign) }
 
-// Manifest is a manifest or an index, byte for byte.
+// Manifest is a manifest or an index with its exact bytes.
 type Manifest struct {
 	Desc v1.Descriptor // MediaType, Size and Digest
 	Raw  []byte
 }
 
-// MaxSize is how large a manifest or an index may be, in bytes. Registries
-// take 4 MiB.
+// MaxSize limits a manifest or an index, in bytes. Registries accept 4 MiB.
 const MaxSize = 32 << 20
 
-// New knows what a manifest is from itself, where it says so.
+// New makes a manifest of its bytes. If these have a media type, it wins over mediaType.
 func New(mediaType string, digest v1.Hash, raw []byte) (Manifest, error) {
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	var own struct {

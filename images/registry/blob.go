@@ -14,8 +14,7 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// Blob opens a blob. What is read has been verified when the end is reached:
-// then, and not before, io.EOF comes.
+// Blob opens a blob. io.EOF comes only after the content was verified.
 func (r *Repository) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	resp, err := r.send(ctx, call{
 		method: http.MethodGet, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(), ok: []int{http.StatusOK},
@@ -30,10 +29,10 @@ func (r *Repository) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, 
 	return manifest.Verified(remoteBody{resp.Body, ctx, r.registry.name}, d)
 }
 
-// remoteBody is the body of an answer, whose errors name the host.
+// remoteBody is the body of an answer; its errors name the host.
 type remoteBody struct {
 	io.ReadCloser
-	ctx  context.Context // of the request that the body belongs to
+	ctx  context.Context // of the request
 	host string
 }
 
@@ -45,7 +44,7 @@ func (b remoteBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// hasBlob asks whether a blob is in the repository.
+// hasBlob reports whether a blob is in the repository.
 func (r *Repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	resp, err := r.send(ctx, call{
 		method: http.MethodHead, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(),
@@ -58,18 +57,18 @@ func (r *Repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 	return resp.StatusCode == http.StatusOK, nil
 }
 
-// Ensure has a blob in the repository. from is a repository of the registry
-// that may have it already, "" for none; open gives the content if need be.
+// Ensure puts a blob into the repository unless it is there. from is a repository of the registry
+// that may have it, "" for none; open is called only for an upload.
 //
-// The questions before an upload have attempts of their own. If all three
-// requests had to succeed in a row, a registry that fails one request of ten
-// would use up the attempts for a blob now and then.
+// The requests before an upload have attempts of their own. If all three requests had to succeed in
+// a row, a registry that fails one request in ten would now and then use up all attempts for a
+// blob.
 func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, open transfer.Opener) (transfer.Outcome, error) {
 	var came transfer.Outcome
 	what := "blob " + d.Digest.String()
 	err := r.registry.client.Retry(ctx, r.name()+" "+what, func() error {
 		var there bool
-		// Also when trying again: it may have arrived, and the answer got lost.
+		// Asked before each attempt: the blob may have arrived and the answer got lost.
 		err := r.Retry(ctx, what, func(ctx context.Context) (err error) {
 			there, err = r.hasBlob(ctx, d)
 			return err
@@ -97,8 +96,7 @@ func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, o
 	return came, err
 }
 
-// begin starts an upload and gives the address for it, or mounts the blob and
-// gives "".
+// begin starts an upload and returns its address, or mounts the blob and returns "".
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#mounting-a-blob-from-another-repository
 func (r *Repository) begin(ctx context.Context, d v1.Descriptor, from string) (string, error) {
 	c := call{
@@ -110,7 +108,7 @@ func (r *Repository) begin(ctx context.Context, d v1.Descriptor, from string) (s
 	}
 	resp, err := r.send(ctx, c)
 	if refusal, ok := errors.AsType[*statusError](err); ok && from != "" && refusal.classify() == actionGiveUp && !refusal.isNoSpace() {
-		// Some registries refuse to mount instead of beginning an upload:
+		// Some registries refuse a mount instead of starting an upload:
 		// https://github.com/google/go-containerregistry/issues/1404
 		return r.begin(ctx, d, "")
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// Cause is the same text for errors of several images that have one cause, so that it can be told
-// once: a login that is refused, a directory that is damaged, a disk that is full.
+// Cause is the same text for errors of several images with one cause, so that it can be reported
+// once: a refused login, a damaged directory, a full disk.
 func Cause(err error) string {
 	if err == nil {
 		return ""

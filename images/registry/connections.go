@@ -21,10 +21,10 @@ import (
 
 const (
 	dialTimeout = 10 * time.Second
-	bufferSize  = 64 << 10 // bytes a connection, each way
+	bufferSize  = 64 << 10 // bytes for each connection and direction
 )
 
-// Client are the connections of a run. Close them.
+// Client holds the connections of a run. Call Close at the end.
 type Client struct {
 	access  Access
 	jobs    int
@@ -40,10 +40,9 @@ type Client struct {
 	logins   map[string]lookedUp // by host
 }
 
-// transportKey: how a host is verified depends on the entry of the config that
-// it was reached by. A host that another one points at, a token service or a
-// store of blobs, is reached with the authorities of that one, and with nothing
-// else of it.
+// transportKey: the TLS settings of a host are those of its entry in the config. A host to which a
+// registry refers, a token service or a blob store, is reached with the CAs of the registry's entry
+// and none of its other settings.
 type transportKey struct {
 	entry string // Settings.Host, "" for none
 	other bool
@@ -59,7 +58,7 @@ func NewClient(a Access, jobs int, patience time.Duration, log *slog.Logger) *Cl
 	}
 }
 
-// Close lets go of the connections.
+// Close closes idle connections.
 func (w *Client) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,7 +100,7 @@ func (w *Client) transport(s Settings, other bool) (*http.Transport, error) {
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: transfer.AnswerTimeout,
 		ForceAttemptHTTP2:     true,
-		DisableCompression:    true, // content is taken as it is
+		DisableCompression:    true, // content must not be changed
 		MaxIdleConnsPerHost:   w.jobs + 4,
 		IdleConnTimeout:       time.Minute,
 		ReadBufferSize:        bufferSize,
@@ -111,7 +110,7 @@ func (w *Client) transport(s Settings, other bool) (*http.Transport, error) {
 	return t, nil
 }
 
-// tlsConfig is nil when nothing is said of TLS.
+// tlsConfig makes the TLS settings; other leaves out all but the CAs.
 func tlsConfig(s Settings, other bool) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.CA != nil {
@@ -136,8 +135,8 @@ func tlsConfig(s Settings, other bool) (*tls.Config, error) {
 	return c, nil
 }
 
-// upstreamTransport sends the requests that belong to one registry: to itself, and to the
-// hosts that it points at. It knows no login.
+// upstreamTransport sends the requests of one registry: to itself, and to hosts to which it refers.
+// It adds no login.
 type upstreamTransport struct {
 	client   *Client
 	registry string // host[:port] of the registry
@@ -145,8 +144,8 @@ type upstreamTransport struct {
 	settings Settings
 }
 
-// RoundTrip implements http.RoundTripper. The scheme of a request to the
-// registry is what the settings say; plain http goes where it may.
+// RoundTrip implements http.RoundTripper. It sets the scheme of requests to the registry, and
+// refuses plain http where that is not allowed.
 func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	if out.Header.Get("User-Agent") == "" {
@@ -155,9 +154,9 @@ func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	settings, other := w.settings, out.URL.Host != w.registry
 	if other {
 		for name := range w.header {
-			out.Header.Del(name) // a redirect would take it along
+			out.Header.Del(name) // copied by the client on a redirect
 		}
-		// What the config says of that host holds for it.
+		// A host with an entry of its own is reached by that entry.
 		if own := w.client.access.SettingsFor(out.URL.Host, ""); own.Host != "" {
 			settings, other = own, false
 		}
@@ -187,7 +186,7 @@ func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	return resp, nil
 }
 
-// closeBody is what a RoundTripper owes, also when it sends nothing.
+// closeBody closes the body of a request that is not sent, as http.RoundTripper requires.
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()
@@ -201,8 +200,7 @@ func scheme(s Settings) string {
 	return "https"
 }
 
-// netErrorOf makes a *netError of what http.Client returns. An end of the
-// run stays what it is.
+// netErrorOf makes a *NetError of an error of http.Client. If ctx has ended, it returns its cause.
 func netErrorOf(ctx context.Context, host string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -211,7 +209,7 @@ func netErrorOf(ctx context.Context, host string, err error) error {
 		err = u.Err
 	}
 	if strings.HasPrefix(err.Error(), "failed to parse Location header") {
-		// net/http quotes the address, whose query may be a login.
+		// net/http quotes the address, whose query may be a secret.
 		err = errors.New("it redirects to what is not an address")
 	}
 	if login, ok := errors.AsType[*loginError](err); ok {
@@ -227,9 +225,8 @@ func netErrorOf(ctx context.Context, host string, err error) error {
 }
 
 const (
-	// DefaultJobs is how many requests and transfers go on at the same time.
+	// DefaultJobs is the number of concurrent requests and transfers.
 	DefaultJobs = 8
-	// DefaultWait is how long a registry that answers 429 is waited out. Docker
-	// Hub counts over an hour.
+	// DefaultWait limits how long 429 is waited out. Docker Hub counts pulls per hour.
 	DefaultWait = time.Hour + 5*time.Minute
 )

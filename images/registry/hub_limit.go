@@ -12,9 +12,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// HubLimit asks Docker Hub how many pulls are left for the login that there is
-// for it, or for this machine's address. Asking costs none. who is the
-// username, "" for nobody.
+// HubLimit asks Docker Hub how many pulls are left, for the login of docker.io or else for this
+// machine's address. The request does not count as a pull. who is the username, "" without a login.
 func (a Access) HubLimit(ctx context.Context) (limit dockerhublimit.Limit, who string, err error) {
 	return a.hubLimit(ctx, dockerhublimit.Hub)
 }

@@ -11,9 +11,8 @@ import (
 	"github.com/berth-registry/berth/test/images/fakeregistry"
 )
 
-// Logins work with Basic and with tokens, from the config and from docker.
-// However a registry is spelled, the login for the longest path wins, as it does
-// for kubelet and in hosts.toml.
+// However host and port are written, the login for the longest path wins, as for kubelet and in
+// hosts.toml.
 func TestLoginHostPort(t *testing.T) {
 	for _, c := range []struct{ whole, part string }{{"h.corp", "h.corp:443"}, {"h.corp:443", "h.corp"}} {
 		whole, part := imagestest.Login(c.whole, ""), imagestest.Login(c.part, "team")
@@ -30,8 +29,7 @@ func TestLoginHostPort(t *testing.T) {
 	}
 }
 
-// Everything else is asked over TLS, and a request that would go in the clear
-// all the same is not sent.
+// Other hosts are reached over TLS only; a request over plain http is not sent.
 func TestTLSElsewhere(t *testing.T) {
 	target := imagestest.StartRegistry(t, fakeregistry.Options{})
 	for _, a := range []Access{

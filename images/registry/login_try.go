@@ -9,23 +9,24 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// loginState is what came of the first use of a login.
+// loginState is the result of the first use of a login.
 type loginState struct {
 	mu  sync.Mutex
 	ok  bool
-	err error // that it was refused
+	err error // the refusal
 }
 
-// useLogin does f, which uses a login, alone until one has come through. A login that is refused is
-// not used again in this run: many refusals lock an account, and every other image of the
-// registry would be refused as well. Once it was taken, a refusal is about what was asked for.
+// useLogin calls f, which uses a login; one call at a time until the login was accepted once. A
+// refused login is not used again in this run: repeated refusals can lock an account, and all
+// images of the registry would be refused anyway. After the first acceptance, a refusal concerns
+// only the request.
 func (r *Registry) useLogin(ctx context.Context, login credential, f func() error) error {
 	if login.auth == authn.Anonymous {
 		return f()
 	}
 	config, err := authn.Authorization(ctx, login.auth)
 	if err != nil {
-		return f() // which has the same error
+		return f() // it returns the same error
 	}
 	t := r.loginStateOf(*config)
 	t.mu.Lock()
@@ -62,8 +63,8 @@ func (r *Registry) loginStateOf(config authn.AuthConfig) *loginState {
 	return t
 }
 
-// checkLogin sends the question of the specification with a login, as docker login does, and reports
-// that the login is refused. A login for a path of the registry need not be good for the question.
+// checkLogin sends a login to /v2/, as docker login does, and returns an error if it is refused. A
+// login for a path of the registry need not work there.
 func (r *Registry) checkLogin(ctx context.Context, login credential, way http.RoundTripper) error {
 	if login.auth == authn.Anonymous || login.pathOnly || r.root != "/v2" {
 		return nil
@@ -80,7 +81,7 @@ func (r *Registry) checkLogin(ctx context.Context, login credential, way http.Ro
 		defer resp.Body.Close()
 		if resp.StatusCode != http.StatusUnauthorized {
 			drain(resp.Body)
-			return nil // the requests that follow have their own answers
+			return nil // later requests have their own answers
 		}
 		err = r.checkStatus(resp, "GET /v2/")
 		if e, ok := errors.AsType[*statusError](err); ok {

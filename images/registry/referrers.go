@@ -15,7 +15,7 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// Attached finds what belongs to a digest.
+// Attached returns what refers to a digest.
 func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
 	var a manifest.Attached
 	if err := r.loadTags(ctx); err != nil {
@@ -53,7 +53,7 @@ func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached
 	return a, a.TakeList(c, manifest.ReferrersTag(d))
 }
 
-// loadTags lists the tags once, so that each digest need not be asked for.
+// loadTags lists the tags once, which saves a request for each digest.
 func (r *Repository) loadTags(ctx context.Context) error {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
@@ -68,8 +68,7 @@ func (r *Repository) loadTags(ctx context.Context) error {
 	return nil
 }
 
-// hasTag asks for a tag unless all are known. Who may not see a tag is told so
-// with 401 or 403 by some registries also when there is none.
+// hasTag asks for a tag unless all are known. Some registries answer 401 or 403 for a missing tag.
 func (r *Repository) hasTag(ctx context.Context, tag string) (bool, error) {
 	if r.tags != nil {
 		return r.tags[tag], nil
@@ -81,8 +80,8 @@ func (r *Repository) hasTag(ctx context.Context, tag string) (bool, error) {
 	return err == nil, err
 }
 
-// referrers asks the referrers API. A registry that has none says 404, and is
-// not asked again about this repository; others may lie elsewhere.
+// referrers asks the referrers API. A registry without it answers 404, and is not asked again for
+// this repository; other repositories may be on another backend.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
 func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descriptor, api bool, err error) {
 	if known, has := r.referrersAPI(); known && !has {
@@ -95,7 +94,7 @@ func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 			resp, err := r.send(ctx, call{
 				method: http.MethodGet, url: next, what: "referrers of " + d.String(),
 				header: map[string]string{"Accept": string(types.OCIImageIndex)},
-				// What is no part of the API is answered in many ways.
+				// Registries without the API answer in many ways.
 				ok: []int{http.StatusOK, http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnauthorized, http.StatusForbidden},
 			})
 			if err != nil {
@@ -127,8 +126,7 @@ func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 	return list, true, nil
 }
 
-// ListsReferrers reports whether the registry lists by itself what refers to a
-// digest.
+// ListsReferrers reports whether the registry itself lists the referrers of a digest.
 func (r *Repository) ListsReferrers(ctx context.Context, d v1.Hash) (bool, error) {
 	if known, has := r.referrersAPI(); known {
 		return has, nil

@@ -16,22 +16,21 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// statusError is an answer of a registry that is none of those that were
-// hoped for.
+// statusError is an answer with an unexpected status.
 type statusError struct {
 	registry   string
-	request    string // that was asked for: "PUT manifest 1.27"
+	request    string // as in "PUT manifest 1.27"
 	status     int
-	codes      []string      // of the specification: DENIED
-	text       string        // what the registry says, one line
-	retryAfter time.Duration // that it asked to wait
-	hint       string        // for people: what to do, or with which login
+	codes      []string      // of the specification, as DENIED
+	text       string        // of the registry, one line
+	retryAfter time.Duration // Retry-After
+	hint       string        // what to do, or which login was used
 }
 
-// maxErrorBody is how much is read of what a registry says about a refusal.
+// maxErrorBody limits how much of an error body is read.
 const maxErrorBody = 64 << 10 // bytes
 
-// checkStatus makes an error of an answer whose status is not one of ok, or nil.
+// checkStatus returns nil if the status is one of ok, or else a *statusError.
 func (r *Registry) checkStatus(resp *http.Response, what string, ok ...int) error {
 	if slices.Contains(ok, resp.StatusCode) {
 		return nil
@@ -41,7 +40,7 @@ func (r *Registry) checkStatus(resp *http.Response, what string, ok ...int) erro
 	defer closeAfterStall(resp.Body)()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {
-		return e // the status says enough
+		return e // the status is enough
 	}
 	var said transport.Error
 	if json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 {
@@ -52,14 +51,14 @@ func (r *Registry) checkStatus(resp *http.Response, what string, ok ...int) erro
 	return e
 }
 
-// tokenStatus makes an error of what a token service answered.
+// tokenStatus makes an error of the answer of a token service.
 func (r *Registry) tokenStatus(refusal *transport.Error) *statusError {
 	e := &statusError{registry: r.name, request: "its token service", status: refusal.StatusCode}
 	e.setErrors(refusal.Errors)
 	return e
 }
 
-// setErrors takes over what a registry says, by the form of the specification:
+// setErrors takes over the errors of an answer, in the form of the specification:
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
 func (e *statusError) setErrors(all []transport.Diagnostic) {
 	var texts []string
@@ -77,9 +76,8 @@ func (e *statusError) setErrors(all []transport.Diagnostic) {
 	e.text = manifest.OneLine(strings.Join(slices.Compact(texts), "; "))
 }
 
-// driverError finds the error of the system that docker-registry puts into the
-// details of an answer: {"DriverName":"filesystem","Enclosed":{"Op":"mkdir",
-// "Path":"…","Err":28}}, with a number.
+// driverError returns the system error that docker-registry puts as a number into the details of an
+// answer: {"DriverName":"filesystem","Enclosed":{"Op":"mkdir","Path":"…","Err":28}}.
 func driverError(detail any) error {
 	d, ok := detail.(map[string]any)
 	if !ok {
@@ -95,7 +93,7 @@ func driverError(detail any) error {
 	return nil
 }
 
-// Error is one line that says who refused what.
+// Error is one line: registry, request, status, text and hint.
 func (e *statusError) Error() string {
 	s := e.registry + ": "
 	if e.request != "" {
@@ -117,18 +115,18 @@ func (e *statusError) Error() string {
 	return s
 }
 
-// hasCode reports whether the registry gave this code.
+// hasCode reports whether the answer has this error code.
 func (e *statusError) hasCode(code transport.ErrorCode) bool {
 	return slices.Contains(e.codes, string(code))
 }
 
-// isDenied reports whether it is about who we are.
+// isDenied reports whether the login was refused or is missing.
 func (e *statusError) isDenied() bool {
 	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden
 }
 
-// isNoSpace reports whether a disk or a quota is full. There is a status for it,
-// and docker-registry answers 500 with the words of the system.
+// isNoSpace reports whether a disk or a quota is full. There is a status for it; docker-registry
+// answers 500 with the system's message.
 func (e *statusError) isNoSpace() bool {
 	if e.status == http.StatusInsufficientStorage {
 		return true
@@ -138,7 +136,7 @@ func (e *statusError) isNoSpace() bool {
 		strings.Contains(text, "exceeds the quota") || strings.Contains(text, "exceed the configured upper limit")
 }
 
-// classify says whether it may help to ask again.
+// classify returns whether a retry may help.
 func (e *statusError) classify() action {
 	if e.status == http.StatusTooManyRequests {
 		return actionWait
@@ -149,30 +147,31 @@ func (e *statusError) classify() action {
 	switch e.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout,
-		499,                     // nginx: the client went away
-		520, 521, 522, 523, 524: // Cloudflare: the registry behind it
+		499,                     // nginx: the client closed the connection
+		520, 521, 522, 523, 524: // Cloudflare: its connection to the registry
 		return actionRetry
 	}
 	return actionGiveUp
 }
 
-// IsHidden: some registries answer 403 for what is not there.
+// IsHidden reports whether err may mean that the content is missing: some registries answer 403 for
+// it.
 // https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
 func IsHidden(err error) bool {
 	refusal, ok := errors.AsType[*statusError](err)
 	return errors.Is(err, manifest.ErrNotFound) || ok && refusal.status == http.StatusForbidden
 }
 
-// IsUnreadable recognises what a registry cannot read of its own, however often it
-// is asked. docker-registry answers 500 to each question about a thing whose
-// file it was writing when its disk was full, until that is sent again.
+// IsUnreadable reports whether a registry cannot read its own content. docker-registry answers 500
+// to every request for a file that it was writing when its disk was full, until the content is sent
+// again.
 // https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
 func IsUnreadable(err error) bool {
 	refusal, ok := errors.AsType[*statusError](err)
 	return ok && refusal.status == http.StatusInternalServerError && !refusal.isNoSpace()
 }
 
-// WithIndexHint adds to the refusal of an index, of which these platforms are not there, what to do.
+// WithIndexHint adds the remedy to the refusal of an index whose platforms left were not copied.
 func WithIndexHint(err error, left []string) error {
 	refusal, ok := errors.AsType[*statusError](err)
 	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {

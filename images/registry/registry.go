@@ -1,3 +1,8 @@
+// Package registry is the client for registries: login, TLS, proxy, retries and rate limits.
+//
+// It promises that a login is sent only to the registry it is for, that a refused login is not
+// repeated, and that errors hold no address and no secret. Start reading at [Access], then
+// [Client.At] and [Repository].
 package registry
 
 import (
@@ -20,14 +25,14 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// Registry is a host below one path of which the API lies.
+// Registry is the API of a host below one path.
 type Registry struct {
 	client     *Client
 	name       string // host[:port] as image names have it
-	host       string // host[:port] that is asked
+	host       string // host[:port] that requests go to
 	root       string // path of the API: /v2, or /v2/hub for a prefix
 	settings   Settings
-	header     http.Header // that goes with every request to the host itself
+	header     http.Header // sent with every request to the host itself
 	parsedName name.Registry
 
 	mu        sync.Mutex
@@ -41,13 +46,12 @@ type registryKey struct {
 	plain                     bool
 }
 
-// At is the registry that image names call host, as the config reaches it for
-// a path of it.
+// At returns the registry that image names call host, with the settings for a path of it.
 func (w *Client) At(host, path string) (*Registry, error) {
 	return w.Under(host, "/v2", nil, w.access.SettingsFor(host, path))
 }
 
-// Under is the registry whose API lies below root.
+// Under returns the registry whose API is below root.
 func (w *Client) Under(host, root string, header http.Header, s Settings) (*Registry, error) {
 	key := registryKey{host, root, s.Host, fmt.Sprint(header), s.PlainHTTP}
 	w.mu.Lock()
@@ -68,13 +72,13 @@ func (w *Client) Under(host, root string, header http.Header, s Settings) (*Regi
 	return r, nil
 }
 
-// transport returns the transport to the registry.
+// transport returns the transport for requests to the registry.
 func (r *Registry) transport() *upstreamTransport {
 	return &upstreamTransport{client: r.client, registry: r.host, header: r.header, settings: r.settings}
 }
 
-// pingOnce asks how to log in, once a run: a registry that does not answer
-// must not cost its patience for each image.
+// pingOnce returns how to log in. It asks once a run, so that an unreachable registry is retried
+// once and not for each image.
 func (r *Registry) pingOnce(ctx context.Context) (*transport.Challenge, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,7 +97,7 @@ func (r *Registry) pingOnce(ctx context.Context) (*transport.Challenge, error) {
 	return c, err
 }
 
-// retry is for questions about the registry and its login; their answers are small.
+// retry retries requests to the registry itself, whose answers are small.
 func (r *Registry) retry(ctx context.Context, f func(context.Context) error) error {
 	return r.client.Retry(ctx, r.name, func() error {
 		slow := &transfer.NetError{Host: r.name, Err: fmt.Errorf("no answer in %s", transfer.StallLimit)}
@@ -103,13 +107,13 @@ func (r *Registry) retry(ctx context.Context, f func(context.Context) error) err
 	})
 }
 
-// Retry calls f until it works or there is no use in trying; what names the thing in the log.
+// Retry calls f until it succeeds or a retry cannot help. what names the request in the log.
 func (w *Client) Retry(ctx context.Context, what string, f func() error) error {
 	return retrier{maxWait: w.maxWait, log: w.log}.do(ctx, what, f)
 }
 
-// ping sends the question of the specification, a GET of /v2/. It follows no
-// redirect: who answers for a registry may ask for its login.
+// ping sends GET /v2/, as the specification says. It follows no redirect, because the target could
+// then ask for the login of the registry.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#determining-support
 func (r *Registry) ping(ctx context.Context) (*transport.Challenge, error) {
 	req, err := r.pingRequest(ctx)
@@ -130,8 +134,7 @@ func (r *Registry) ping(ctx context.Context) (*transport.Challenge, error) {
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500:
 		return nil, r.checkStatus(resp, "GET /v2/", http.StatusOK)
 	}
-	// Below a path of its own there may be nothing that answers; a login is
-	// asked for where it is needed.
+	// Below a path of its own /v2/ may not exist; requests that need a login get a challenge.
 	return &transport.Challenge{Insecure: r.settings.PlainHTTP}, nil
 }
 
@@ -143,7 +146,7 @@ func (r *Registry) pingRequest(ctx context.Context) (*http.Request, error) {
 	return http.NewRequestWithContext(ctx, http.MethodGet, scheme(r.settings)+"://"+r.host+where, nil)
 }
 
-// readChallenge has go-containerregistry read the challenge of an answer.
+// readChallenge reads the challenge of an answer through go-containerregistry.
 func (r *Registry) readChallenge(ctx context.Context, resp *http.Response) (*transport.Challenge, error) {
 	c, err := transport.Ping(ctx, r.parsedName, recordedResponse{resp})
 	if err != nil {
@@ -153,15 +156,15 @@ func (r *Registry) readChallenge(ctx context.Context, resp *http.Response) (*tra
 	return c, nil
 }
 
-// recordedResponse answers every request with what there is already.
+// recordedResponse answers every request with the same response.
 type recordedResponse struct{ resp *http.Response }
 
 func (g recordedResponse) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: g.resp.StatusCode, Header: g.resp.Header, Body: http.NoBody}, nil
 }
 
-// authorize makes a way to one repository that logs in by itself, and says with
-// what. scopes are those of the token specification.
+// authorize returns a transport that logs in for one repository, and the login. scopes are those of
+// the token specification.
 // https://distribution.github.io/distribution/spec/auth/token/
 func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, repository string, scopes ...string) (credential, http.RoundTripper, error) {
 	login, err := r.client.credential(ctx, r.name, r.loginPath(repository), r.settings)
@@ -196,20 +199,20 @@ func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, reposi
 	return login, way, err
 }
 
-// prefix is the part of repository names that the root holds: hub for /v2/hub.
+// prefix is the part of repository names that root contains: hub for /v2/hub.
 func (r *Registry) prefix() string {
 	_, prefix, _ := strings.Cut(r.root, "/v2/")
 	return prefix
 }
 
-// loginPath is a repository as logins are configured for it: with the prefix,
-// or with the path below which the API lies.
+// loginPath is the repository as logins are configured: with the prefix, or with the path before
+// /v2.
 func (r *Registry) loginPath(repository string) string {
 	below := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(r.root, "/v2"), "/v2/"), "/")
 	return path.Join(below, repository)
 }
 
-// tokenError says what a token service refused.
+// tokenError makes an error of the answer of a token service.
 func (r *Registry) tokenError(ctx context.Context, err error, login credential) error {
 	if err == nil {
 		return nil
@@ -220,7 +223,7 @@ func (r *Registry) tokenError(ctx context.Context, err error, login credential) 
 	refusal, ok := errors.AsType[*transport.Error](err)
 	switch {
 	case !ok && strings.HasPrefix(err.Error(), "no token in bearer response"):
-		// The library quotes the answer, which may hold another secret.
+		// The library quotes the answer, which may hold a secret.
 		return fmt.Errorf("%s: its token service gives no token", r.name)
 	case !ok:
 		return fmt.Errorf("%s: %s", r.name, manifest.OneLine(err.Error()))
@@ -230,14 +233,14 @@ func (r *Registry) tokenError(ctx context.Context, err error, login credential) 
 	return e
 }
 
-// closeAfterStall closes an answer of which only a little is wanted when even that takes too long.
+// closeAfterStall closes body after StallLimit, unless stop is called.
 func closeAfterStall(body io.Closer) (stop func() bool) {
 	return time.AfterFunc(transfer.StallLimit, func() { body.Close() }).Stop
 }
 
-// drain reads the end of an answer, so that its connection can be used again.
+// drain reads the rest of an answer, so that the connection can be reused.
 func drain(body io.ReadCloser) {
 	defer closeAfterStall(body)()
-	// An error means that the connection is of no use.
+	// After an error the connection is not reused.
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 }

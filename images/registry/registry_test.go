@@ -14,7 +14,7 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// What is small, as a config that check reads, has a limit for the whole of it.
+// A small answer, such as a config, has a time limit for the whole of it.
 func TestSmallAnswersTimeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewClient(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))

@@ -53,7 +53,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// How often and how long something is tried.
+// How often and how long an operation is retried.
 func TestRetrier(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -109,8 +109,8 @@ func answer429(after string) *http.Response {
 	return &http.Response{StatusCode: http.StatusTooManyRequests, Header: h}
 }
 
-// The gate holds everybody back for as long as the registry says, or longer and
-// longer if it does not.
+// All requests to the host wait as long as the registry says, or longer and longer if it does not
+// say.
 func TestRateLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
@@ -126,7 +126,7 @@ func TestRateLimiter(t *testing.T) {
 			t.Errorf("waits %s for nothing", got)
 		}
 		g.observe(t.Context(), answer429("30"))
-		g.observe(t.Context(), answer429("30")) // asked at the same time
+		g.observe(t.Context(), answer429("30")) // sent before the pause
 		if got := wait(); got != 30*time.Second {
 			t.Errorf("waits %s, want 30s", got)
 		}
@@ -176,7 +176,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// What a registry says fits into one line and into a terminal.
+// An error of a registry is one printable line.
 func TestRefusedError(t *testing.T) {
 	reg := &Registry{name: "registry.corp"}
 	for _, c := range []struct{ kind, body, want string }{

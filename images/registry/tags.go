@@ -14,8 +14,8 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// listTags lists the tags of the repository; nil where there are very many, or
-// where the registry does not let us.
+// listTags returns the tags of the repository; nil if there are too many, or if the registry
+// refuses.
 func (r *Repository) listTags(ctx context.Context) (map[string]bool, error) {
 	const pages, perPage = 20, 1000
 	tags := map[string]bool{}
@@ -68,7 +68,7 @@ func nextPage(resp *http.Response) string {
 	}
 	u = resp.Request.URL.ResolveReference(u)
 	if u.Host != resp.Request.URL.Host {
-		return "" // somebody else's list
+		return "" // a list of another host
 	}
 	return u.String()
 }

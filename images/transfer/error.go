@@ -2,8 +2,8 @@ package transfer
 
 import "fmt"
 
-// NetError is a request that got no answer. It names the host and not the
-// address, which may hold what is not for a log.
+// NetError is a request without an answer. It names the host and not the address, whose query may
+// be a secret.
 type NetError struct {
 	Host string
 	Err  error

@@ -1,3 +1,6 @@
+// Package transfer moves a blob from a reader to a target, and ends when that stalls.
+//
+// Start reading at [Do].
 package transfer
 
 import (
@@ -8,22 +11,22 @@ import (
 	"time"
 )
 
-// Opener opens the content of a blob. It is verified while it is read.
+// Opener opens the content of a blob, which is verified while it is read.
 type Opener func(context.Context) (io.ReadCloser, error)
 
 const (
-	// StallLimit is how long an answer that is small may take, and the window in which leastMoved
-	// bytes of a blob have to move.
+	// StallLimit is the time limit of a small answer, and the interval in which at least leastMoved
+	// bytes of a blob must move.
 	StallLimit = 2 * time.Minute
-	leastMoved = 16 << 10 // bytes; less is a drip that would take days
-	// AnswerTimeout is how long a registry may think before it answers; the
-	// slowest puts a layer of many gigabytes into its store meanwhile.
+	leastMoved = 16 << 10 // bytes; a slower transfer would take days
+	// AnswerTimeout is the time limit for the first byte of an answer; the slowest registries store
+	// a layer of many gigabytes meanwhile.
 	AnswerTimeout = 5 * time.Minute
-	// lastAnswer is how long the target may take after it has all of a blob.
+	// lastAnswer is the time limit for the answer of the target after the last byte of a blob.
 	lastAnswer = AnswerTimeout + StallLimit
 )
 
-// UntilEnd makes a reader of r that ends with ctx.
+// UntilEnd returns a reader of r that fails when ctx ends.
 func UntilEnd(ctx context.Context, r io.Reader) io.Reader { return endingReader{ctx, r} }
 
 type endingReader struct {
@@ -39,9 +42,8 @@ func (u endingReader) Read(p []byte) (int, error) {
 	return u.Reader.Read(p)
 }
 
-// Do hands the content that open gives to send, and ends both when ctx ends or hardly
-// anything moves any more. If reading fails, that is the error: it is the source
-// that failed, and not the target.
+// Do opens content and hands it to send. Both end when ctx ends or the transfer stalls. If reading
+// failed, that is the error, because then the source failed and not the target.
 func Do(ctx context.Context, open Opener, send func(context.Context, io.Reader) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -62,8 +64,8 @@ func Do(ctx context.Context, open Opener, send func(context.Context, io.Reader) 
 	return err
 }
 
-// watched remembers why reading failed, and sees to it that enough is read. The http client may
-// read on after it has returned.
+// watched keeps the error of reading, and ends a stalled transfer. The HTTP client may read on
+// after it has returned.
 type watched struct {
 	ctx    context.Context // of the transfer
 	inner  io.Reader
@@ -71,12 +73,12 @@ type watched struct {
 	watch  *time.Timer
 
 	mu     sync.Mutex
-	moved  int // bytes since look
+	moved  int // bytes since the last check
 	ended  bool
 	failed error
 }
 
-// check ends the transfer if too little has moved.
+// check ends the transfer if too few bytes have moved.
 func (w *watched) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,7 +97,7 @@ func (w *watched) check() {
 
 // Read implements io.Reader.
 func (w *watched) Read(p []byte) (int, error) {
-	// A file does not hear of the end of ctx.
+	// Reading a file does not notice the end of ctx.
 	if w.ctx.Err() != nil {
 		return 0, context.Cause(w.ctx)
 	}
@@ -119,11 +121,11 @@ func (w *watched) err() error {
 	return w.failed
 }
 
-// Outcome is how a blob came to be where it is.
+// Outcome says how a blob came to its place.
 type Outcome int
 
 const (
 	AlreadyPresent Outcome = iota
-	Mounted                // taken over from another repository of the registry
+	Mounted                // from another repository of the registry
 	Uploaded
 )
