@@ -14,11 +14,10 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// CheckLayout tells of each image whether a directory has it whole: index, manifests, blobs by
-// their size, and with Verify by their digest, signatures and what else belongs to it; and whether
-// it is what the source has, where that can be asked. Without images it looks at all that the
-// directory holds; problems are then what it holds under no name. The error is about the
-// directory, or the end of ctx.
+// CheckLayout checks each image in a directory: index, manifests, blobs by size and with Verify by
+// digest, signatures and other referrers; and compares with the source if it can be asked. Without
+// images it checks all that the directory has; problems are then entries without a name. The error
+// is about the directory, or the cause of the end of ctx.
 func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference, at reference.Location) (all []Checked, problems []error, err error) {
 	l, err := layout.Open(at.Layout())
 	if err != nil {
@@ -42,7 +41,7 @@ func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference,
 	return all, problems, errors.Join(l.Close(), context.Cause(ctx))
 }
 
-// inLayout looks at one image.
+// inLayout checks one image.
 func (k *run) inLayout(ctx context.Context, l *layout.Layout, image reference.Reference, at reference.Location) Checked {
 	found := Checked{Image: image, Target: at.String()}
 	repo := l.Repository(image.Name())
@@ -83,14 +82,14 @@ func (k *run) inLayout(ctx context.Context, l *layout.Layout, image reference.Re
 	return found.same(source)
 }
 
-// completeness looks whether everything of an image is in a layout.
+// completeness checks that a layout has all files of an image.
 type completeness struct {
 	k      *run
 	layout *layout.Layout
 	repo   *layout.Repository
 	seen   map[v1.Hash]bool
 	err    error // the first
-	more   int   // errors after it
+	more   int   // number of further errors
 }
 
 func (w *completeness) addError(err error) {
@@ -103,7 +102,7 @@ func (w *completeness) addError(err error) {
 	}
 }
 
-// image looks at an image, at the platforms that are wanted of it, and at what belongs to them.
+// image checks an image, its required platforms, and their referrers.
 func (w *completeness) image(ctx context.Context, c manifest.Manifest, found *Checked) {
 	if !c.Desc.MediaType.IsIndex() {
 		w.content(ctx, c, 0)
@@ -126,7 +125,7 @@ func (w *completeness) image(ctx context.Context, c manifest.Manifest, found *Ch
 	}
 }
 
-// wants reports whether a manifest of an index is of a platform that is wanted.
+// wants reports whether a manifest of an index is for a required platform.
 func (k *run) wants(d v1.Descriptor) bool {
 	if k.platforms == nil {
 		return true
@@ -140,8 +139,7 @@ func (k *run) wants(d v1.Descriptor) bool {
 	return false
 }
 
-// child looks at what an index lists. A manifest that is not there has been noted as a platform
-// that is missing.
+// child checks a manifest of an index. If it is missing, its platform is already in Missing.
 func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
 		w.addError(w.layout.CheckBlob(ctx, d, w.k.verify))
@@ -157,7 +155,7 @@ func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 	}
 }
 
-// content looks at a manifest, at what it lists, and at what belongs to it.
+// content checks a manifest, its dependencies, and its referrers.
 func (w *completeness) content(ctx context.Context, c manifest.Manifest, depth int) {
 	if depth > manifest.MaxNesting || ctx.Err() != nil || w.seen[c.Desc.Digest] {
 		return
@@ -182,7 +180,7 @@ func (w *completeness) content(ctx context.Context, c manifest.Manifest, depth i
 	}
 }
 
-// attached looks at signatures and referrers.
+// attached checks signatures and referrers.
 func (w *completeness) attached(ctx context.Context, d v1.Hash, depth int) {
 	a, err := w.repo.Attached(ctx, d)
 	w.addError(err)

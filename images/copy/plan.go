@@ -22,21 +22,21 @@ type task struct {
 	sourceRef string // tag or digest at the source
 	targetRef string // tag or digest at the target
 	main      *namedPart
-	// attached is what belongs to the image and its platforms.
+	// attached are the referrers of the image and its platforms.
 	attached []*attachment
 	err      error
 }
 
-// namedPart is a manifest and the name under which it goes to the target.
+// namedPart is a manifest and the name that it gets at the target.
 type namedPart struct {
 	pair     *repoPair
 	ref      string
 	part     *part
-	left     []string // platforms that a reduced index does not list
-	atTarget bool     // the target has the name already, for the same digest
+	left     []string // platforms that a reduced index leaves out
+	atTarget bool     // the target has this digest under this name
 }
 
-// part is a manifest or an index, and what it needs.
+// part is a manifest or an index, with its dependencies.
 type part struct {
 	pair     *repoPair
 	content  manifest.Manifest
@@ -51,29 +51,28 @@ type partKey struct {
 	atTarget bool
 }
 
-// plannedPart is a part that is planned once.
+// plannedPart is planned once.
 type plannedPart struct {
 	once sync.Once
 	part *part
 	err  error
 }
 
-// attachment is what belongs to one digest.
+// attachment is what refers to one digest.
 type attachment struct {
 	pair    *repoPair
 	subject v1.Hash
 	named   []*namedPart
-	// referrers are the manifests that list (an index, or nil where the
-	// source has the API) lists.
+	// referrers are the manifests in list, which is nil if the source has the referrers API.
 	referrers []*part
 	entries   []v1.Descriptor
 	list      *manifest.Manifest
 }
 
-// maxChildren is how many manifests one index may list.
+// maxChildren limits the manifests of one index.
 const maxChildren = 4096
 
-// addTasks makes a task of each image, once.
+// addTasks adds a task for each image, once.
 func (r *run) addTasks(images []reference.Reference) {
 	seen := map[reference.Reference]bool{}
 	for _, image := range images {
@@ -98,7 +97,7 @@ func (r *run) addTasks(images []reference.Reference) {
 	r.copier.Progress.begin(len(r.tasks))
 }
 
-// planAll finds out what each image is made of, and what of it is there.
+// planAll finds the content of each image, and how much of it is at the target.
 func (r *run) planAll(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))
@@ -143,9 +142,8 @@ func (r *run) plan(ctx context.Context, t *task) error {
 	return err
 }
 
-// planName plans what get names at the source, to become name at the target.
-// What the target has under that name stays if it is the same, or if good says
-// that it will do.
+// planName plans the copy of sourceRef to targetRef. The target keeps what it has under that name
+// if it is the same, or if accepts says so.
 func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef string, accepts func(have, source manifest.Manifest) bool) (*namedPart, error) {
 	n := &namedPart{pair: pair, ref: targetRef}
 	var have manifest.Manifest
@@ -167,7 +165,7 @@ func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef
 				n.atTarget = true
 				return n, nil
 			}
-			// Something that it needs is missing after all.
+			// A dependency is missing: copy it.
 		}
 	} else if err != nil && !registry.IsHidden(err) && !manifest.IsDamaged(err) && (accepts != nil || !registry.IsUnreadable(err)) {
 		return nil, err
@@ -203,7 +201,7 @@ func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef
 	return n, err
 }
 
-// isSame tells whether what the target has is what the source has.
+// isSame reports whether the source has the same digest as the target.
 func (r *run) isSame(ctx context.Context, pair *repoPair, sourceRef string, have manifest.Manifest) (bool, error) {
 	if want, err := v1.NewHash(sourceRef); err == nil {
 		return want == have.Desc.Digest, nil
@@ -225,7 +223,7 @@ func (r *run) isSame(ctx context.Context, pair *repoPair, sourceRef string, have
 	return same, err
 }
 
-// planPart reads a manifest and what it holds, from the target if it is there.
+// planPart plans a manifest and its dependencies, read from the target if atTarget.
 func (r *run) planPart(ctx context.Context, pair *repoPair, c manifest.Manifest, atTarget bool, depth int) (*part, error) {
 	if depth > manifest.MaxNesting {
 		return nil, fmt.Errorf("index %s: lies deeper than %d others", c.Desc.Digest, manifest.MaxNesting)
@@ -252,7 +250,7 @@ func (r *run) planPart(ctx context.Context, pair *repoPair, c manifest.Manifest,
 	return p.part, p.err
 }
 
-// checkBlobs reports a blob that a layout has not, although it has the manifest.
+// checkBlobs returns an error if a blob of a manifest is missing from the target directory.
 func (r *run) checkBlobs(ctx context.Context, p *part) error {
 	for _, d := range p.blobs {
 		if err := r.into.CheckBlob(ctx, d, r.copier.Verify); err != nil {
@@ -273,7 +271,7 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 	p.children = make([]*part, len(index.Manifests))
 	chosen := r.choose(p, index)
 	p.left = manifest.LeftOut(index, chosen)
-	// What is planned here, others may wait for: an error must not end it.
+	// Other tasks may wait for this part: an error must not cancel it.
 	var g errgroup.Group
 	for i, d := range index.Manifests {
 		if !chosen[i] {
@@ -294,7 +292,7 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 	return err
 }
 
-// planDigest gets a manifest by digest and plans it.
+// planDigest reads a manifest by digest and plans it.
 func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, atTarget bool, depth int) (*part, error) {
 	var at origin = pair.src
 	if atTarget {
@@ -310,7 +308,7 @@ func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, a
 		return nil, r.from.Damaged(d.Digest, err)
 	}
 	if manifest.IsDamaged(err) {
-		return nil, err // it names the file
+		return nil, err // names the file already
 	}
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
@@ -318,8 +316,7 @@ func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, a
 	return r.planPart(ctx, pair, c, atTarget, depth)
 }
 
-// planAttached finds what belongs to a part, to its children, and to what
-// refers to them.
+// planAttached finds what refers to a part, to its children, and to their referrers.
 func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, depth int) ([]*attachment, error) {
 	d := p.content.Desc.Digest
 	if seen[d] || depth > manifest.MaxNesting {
@@ -349,7 +346,7 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 	return all, nil
 }
 
-// planAttachment gives nil if nothing belongs to d.
+// planAttachment returns nil if nothing refers to d.
 func (r *run) planAttachment(ctx context.Context, pair *repoPair, d v1.Hash) (*attachment, error) {
 	var found manifest.Attached
 	err := r.slot(ctx, func() error {
@@ -374,7 +371,7 @@ func (r *run) planAttachment(ctx context.Context, pair *repoPair, d v1.Hash) (*a
 	for _, entry := range found.Referrers {
 		p, err := r.planDigest(ctx, pair, entry, false, 1)
 		if errors.Is(err, manifest.ErrNotFound) && !manifest.IsDamaged(err) {
-			continue // the list is out of date
+			continue // the list is outdated
 		}
 		if err != nil {
 			return nil, err

@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// choose says what of an index is copied. What a layout does not hold of an index that was copied
-// in part cannot be.
+// choose selects the manifests of an index to copy. A partly copied index in a layout limits them
+// to what the layout has.
 func (r *run) choose(p *part, index v1.IndexManifest) []bool {
 	chosen := manifest.Choose(index, r.copier.Platforms)
 	if p.atTarget || r.from == nil {
@@ -29,9 +29,9 @@ func (r *run) choose(p *part, index v1.IndexManifest) []bool {
 	return chosen
 }
 
-// reduce makes of the index of a source one that lists what is copied alone, with the digest of
-// the whole in an annotation, and tells what it leaves out. An index of which all is copied, and
-// what is no index, stays byte for byte.
+// reduce makes an index of the selected manifests, with the digest of the whole in an annotation,
+// and returns the platforms that it leaves out. A complete index, and a manifest that is not an
+// index, is returned unchanged.
 func (r *run) reduce(c manifest.Manifest) (reduced manifest.Manifest, left []string, err error) {
 	if !c.Desc.MediaType.IsIndex() {
 		return c, nil, nil
@@ -48,8 +48,7 @@ func (r *run) reduce(c manifest.Manifest) (reduced manifest.Manifest, left []str
 	return reduced, manifest.LeftOut(index, chosen), err
 }
 
-// platforms finds out which of the platforms that are wanted an image has. One that has none of
-// them is an error.
+// platforms finds which of the requested platforms an image has. It is an error if there is none.
 func (r *run) platforms(ctx context.Context, t *task) error {
 	main := t.main.part
 	if !main.content.Desc.MediaType.IsIndex() {
@@ -87,7 +86,7 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 	if err := look(main); err != nil {
 		return err
 	}
-	// What a layout does not hold is as good as not in the index.
+	// A platform that the layout does not have counts as missing.
 	held := func(p manifest.Platform) bool { return !slices.Contains(main.left, p.String()) }
 	for _, wanted := range r.copier.Platforms {
 		if !slices.ContainsFunc(has, func(p manifest.Platform) bool { return p.Matches(wanted) && held(p) }) {
@@ -100,8 +99,8 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 	return nil
 }
 
-// onePlatform looks what an image without an index is for. What is for no platform, as a chart, is
-// copied.
+// onePlatform checks the platform of an image without an index. Content without a platform, as a
+// chart, is copied.
 func (r *run) onePlatform(ctx context.Context, t *task) error {
 	if r.copier.Platforms == nil {
 		return nil

@@ -41,7 +41,7 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// What was read and did not arrive does not count.
+// Bytes that were read and did not arrive are not counted.
 func TestCountedUndo(t *testing.T) {
 	p := &Progress{}
 	c := p.count(io.NopCloser(io.MultiReader(strings.NewReader("12345"), failingReader{})))

@@ -48,7 +48,7 @@ func (t *tally) manifest() {
 	t.mu.Unlock()
 }
 
-// walk calls f for each part of the task.
+// walk calls f for each part of the task, once.
 func (t *task) walk(f func(*part)) {
 	seen := map[*part]bool{}
 	var visit func(*part)
@@ -75,9 +75,9 @@ func (t *task) walk(f func(*part)) {
 	}
 }
 
-// chooseHolders chooses for each blob the repository where it is, or goes
-// first: the same in every run with the same images, so that no run uploads
-// what an earlier one, which was killed, has uploaded to another repository.
+// chooseHolders chooses for each blob the repository that has it or gets it first. The choice
+// depends only on the images, so a run never uploads a blob that an earlier, killed run has
+// uploaded to another repository.
 func (r *run) chooseHolders() {
 	present := map[string]bool{}
 	var total int64
@@ -111,7 +111,7 @@ func (r *run) chooseHolders() {
 	r.copier.Progress.expect(total)
 }
 
-// copyAll copies what is planned, in the order of the list.
+// copyAll copies all planned tasks, in their order.
 func (r *run) copyAll(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))
@@ -122,7 +122,7 @@ func (r *run) copyAll(ctx context.Context) {
 			done.Lock()
 			defer done.Unlock()
 			r.copier.Progress.ended(t.result.Status)
-			// What only the end of the run kept from being copied is no news.
+			// Cancelled images are not reported.
 			if r.copier.Done != nil && (ctx.Err() == nil || t.result.Status != StatusFailed) {
 				r.copier.Done(t.result)
 			}
@@ -149,13 +149,13 @@ func (r *run) copyTask(ctx context.Context, t *task) {
 	}
 }
 
-// copyImage puts one image to the target. Its name comes last.
+// copyImage copies one image. Its name is set last.
 func (r *run) copyImage(ctx context.Context, t *task, count *tally) error {
 	if err := r.createRepository(ctx, t.pair); err != nil {
 		return err
 	}
 	if len(t.attached) > 0 && !t.main.atTarget {
-		// A signature refers to a manifest that has to be there.
+		// A signature refers to a manifest that must exist.
 		if err := r.putPart(ctx, t.main.part, count); err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func (r *run) copyImage(ctx context.Context, t *task, count *tally) error {
 	return r.putNamed(ctx, t.main, count)
 }
 
-// putNamed has a manifest and what it needs at the target, under its name.
+// putNamed puts a manifest and its dependencies to the target, and sets its name.
 func (r *run) putNamed(ctx context.Context, n *namedPart, count *tally) error {
 	if n.atTarget {
 		return nil
@@ -184,7 +184,7 @@ func (r *run) putNamed(ctx context.Context, n *namedPart, count *tally) error {
 	})
 }
 
-// putDependencies has everything at the target that a manifest refers to.
+// putDependencies puts everything that a manifest refers to.
 func (r *run) putDependencies(ctx context.Context, p *part, count *tally) error {
 	if p.atTarget {
 		return nil
@@ -201,7 +201,7 @@ func (r *run) putDependencies(ctx context.Context, p *part, count *tally) error 
 	})
 }
 
-// putPart has a manifest and what it needs at the target, by digest.
+// putPart puts a manifest and its dependencies by digest.
 func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 	if p.atTarget {
 		return nil
@@ -219,12 +219,12 @@ func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
 	})
 }
 
-// isAtTarget reports whether the target has a manifest, and so what it needs: that was
-// there first. Where the first blob of an image is missing, the manifest is too,
-// and nobody has to ask.
+// isAtTarget reports whether the target has a manifest, and so its dependencies, which are sent
+// first. If the first blob of an image is missing, the manifest is missing as well, which saves a
+// request.
 func (r *run) isAtTarget(ctx context.Context, p *part, count *tally) (bool, error) {
 	if r.into != nil {
-		// Files get lost one by one, and to look at each costs little.
+		// A directory can lose single files, and checking each is cheap.
 		there := false
 		err := r.slot(ctx, func() error {
 			there = r.isComplete(ctx, p)
@@ -250,7 +250,7 @@ func (r *run) isAtTarget(ctx context.Context, p *part, count *tally) (bool, erro
 	return there, err
 }
 
-// isComplete reports whether a layout has a manifest and everything that it needs.
+// isComplete reports whether the target directory has a manifest and its dependencies.
 func (r *run) isComplete(ctx context.Context, p *part) bool {
 	if _, err := r.into.Manifest(p.content.Desc.Digest); err != nil || r.checkBlobs(ctx, p) != nil {
 		return false
@@ -263,8 +263,7 @@ func (r *run) isComplete(ctx context.Context, p *part) bool {
 	return true
 }
 
-// putBlobFirst has a blob at the target, and tells whether it was there before
-// this run.
+// putBlobFirst puts a blob, and reports whether it was there before this run.
 func (r *run) putBlobFirst(ctx context.Context, pair *repoPair, d v1.Descriptor, count *tally) (bool, error) {
 	err := r.putBlob(ctx, pair, d, count)
 	r.mu.Lock()
@@ -276,13 +275,12 @@ func blobKey(pair *repoPair, d v1.Descriptor) string {
 	return "blob " + pair.store + " " + d.Digest.String()
 }
 
-// putBlob has a blob at the target: taken over from the repository that holds it,
-// else uploaded.
+// putBlob puts a blob: mounted from the repository that holds it, or uploaded.
 func (r *run) putBlob(ctx context.Context, pair *repoPair, d v1.Descriptor, count *tally) error {
 	return r.once(blobKey(pair, d), func() error {
 		from := pair.mountFrom
 		if holder := r.holders[d.Digest.String()]; holder != nil && holder.store != pair.store {
-			// If it cannot hold it, this one may still have it.
+			// If the holder cannot have it, this repository still may.
 			if r.createRepository(ctx, holder) == nil && r.putBlob(ctx, holder, d, count) == nil {
 				from = holder.path
 			}
@@ -305,7 +303,7 @@ func (r *run) putBlob(ctx context.Context, pair *repoPair, d v1.Descriptor, coun
 		}
 		err := r.slot(ctx, func() error {
 			if r.into == nil {
-				return put() // it tries again by itself, and asks before
+				return put() // it retries and asks first by itself
 			}
 			return r.wires.Retry(ctx, pair.name+" blob "+d.Digest.String(), put)
 		})
@@ -327,7 +325,7 @@ func (r *run) putBlob(ctx context.Context, pair *repoPair, d v1.Descriptor, coun
 	})
 }
 
-// putAttachment has at the target what belongs to a digest.
+// putAttachment puts everything that refers to a digest.
 func (r *run) putAttachment(ctx context.Context, a *attachment, count *tally) error {
 	for _, n := range a.named {
 		if err := r.putNamed(ctx, n, count); manifest.IsDamaged(err) {
@@ -349,8 +347,8 @@ func (r *run) putAttachment(ctx context.Context, a *attachment, count *tally) er
 	})
 }
 
-// putReferrersList has what refers to a digest in the list of it, where the registry does
-// not keep one. What the target has in its list beside stays.
+// putReferrersList updates the list of referrers where the registry does not keep one. Entries that
+// only the target has stay.
 func (r *run) putReferrersList(ctx context.Context, a *attachment, count *tally) error {
 	dst := a.pair.dst
 	if api, err := dst.ListsReferrers(ctx, a.subject); err != nil || api {
@@ -375,8 +373,8 @@ func (r *run) putReferrersList(ctx context.Context, a *attachment, count *tally)
 	return dst.PutNamed(ctx, tag, want)
 }
 
-// mergeReferrers makes the list of what refers to a digest, given what the target has
-// in it: the list of the source byte for byte if the target has nothing else.
+// mergeReferrers makes the list of referrers, given the target's list: byte for byte the list of
+// the source if the target has no other entries.
 func mergeReferrers(a *attachment, have []v1.Descriptor) (list manifest.Manifest, changed bool, err error) {
 	known := map[v1.Hash]bool{}
 	var all []v1.Descriptor
@@ -404,7 +402,7 @@ func mergeReferrers(a *attachment, have []v1.Descriptor) (list manifest.Manifest
 		return *a.list, true, nil
 	}
 	if a.list == nil {
-		// The API promises no order; a list that is made twice is the same.
+		// The API promises no order; sorted, the list is reproducible.
 		slices.SortFunc(all, func(x, y v1.Descriptor) int { return strings.Compare(x.Digest.String(), y.Digest.String()) })
 	}
 	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all})

@@ -17,8 +17,8 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// origin is a repository that is read: of a registry or of a layout. ref is a
-// tag or a digest. What is not there is errNotThere.
+// origin is a repository that is read, of a registry or of a layout. ref is a tag or a digest.
+// Missing content is [manifest.ErrNotFound].
 type origin interface {
 	Manifest(ctx context.Context, ref string) (manifest.Manifest, error)
 	Digest(ctx context.Context, ref string) (v1.Hash, error)
@@ -26,39 +26,38 @@ type origin interface {
 	Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error)
 }
 
-// destination is a repository that is written to.
+// destination is a repository that is written.
 type destination interface {
 	origin
-	// Ensure has a blob there; from is another repository that may have it.
+	// Ensure puts a blob unless it is there; from is another repository that may have it.
 	Ensure(ctx context.Context, d v1.Descriptor, from string, open transfer.Opener) (transfer.Outcome, error)
-	// Put stores a manifest by its digest, nameIt under a name of its own: a
-	// tag, or a digest that somebody asks for.
+	// Put stores a manifest by its digest; PutNamed under a name: a tag, or a digest that the user
+	// gave.
 	Put(ctx context.Context, ref string, c manifest.Manifest) error
 	PutNamed(ctx context.Context, ref string, c manifest.Manifest) error
-	// ListsReferrers tells whether what refers to d is listed without our
-	// doing.
+	// ListsReferrers reports whether the referrers of d are listed without a tag.
 	ListsReferrers(ctx context.Context, d v1.Hash) (bool, error)
 }
 
-// repoPair is a repository, and where it is copied to.
+// repoPair is a source repository and its target.
 type repoPair struct {
 	src origin
 	dst destination
-	// name is the repository on the target, registry and path. store says where
-	// blobs and manifests belong: to that, or to a layout as a whole.
+	// name is the target repository with its registry. store is the scope of blobs and manifests:
+	// name, or a layout as a whole.
 	name, store string
-	// path is the repository on the target registry, and beside the path of
-	// the source if that is the same registry.
+	// path is the repository on the target registry; mountFrom is the source repository if it is on
+	// the same registry.
 	path, mountFrom string
 
 	mu      sync.Mutex
 	parts   map[partKey]*plannedPart
-	missing bool // the target registry has said that there is no such repository
+	missing bool // the target registry has no such repository yet
 }
 
 type repoPairKey struct{ src, dst string }
 
-// repoPair finds or makes the lane of an image.
+// repoPair returns the pair of an image.
 func (r *run) repoPair(image, target reference.Reference) (*repoPair, error) {
 	key := repoPairKey{image.Name(), target.Name()}
 	r.mu.Lock()
@@ -98,7 +97,7 @@ func (r *run) origin(image reference.Reference) (origin, error) {
 	return reg.Repository(image.Repository(), false), nil
 }
 
-// createRepository makes the repository of a lane if it has to be made and may be.
+// createRepository creates the target repository if it is missing and needed.
 func (r *run) createRepository(ctx context.Context, pair *repoPair) error {
 	pair.mu.Lock()
 	missing := pair.missing
@@ -108,7 +107,7 @@ func (r *run) createRepository(ctx context.Context, pair *repoPair) error {
 	}
 	registry, isECR := r.copier.Access.ECRNames.Parse(r.to.Target().Registry())
 	if !isECR {
-		return nil // other registries make repositories by themselves
+		return nil // other registries create repositories on push
 	}
 	return r.once("repository "+pair.store, func() error {
 		if r.copier.Repositories == nil {
@@ -120,8 +119,8 @@ func (r *run) createRepository(ctx context.Context, pair *repoPair) error {
 	})
 }
 
-// repositoryName is a path as the API of ECR has it. The public registry has
-// the alias of the account before it.
+// repositoryName is path in the form of ECR's API. On the public registry, path begins with the
+// alias of the account.
 func repositoryName(r ecr.Registry, path string) string {
 	if r.Public {
 		_, path, _ = strings.Cut(path, "/")
@@ -129,7 +128,7 @@ func repositoryName(r ecr.Registry, path string) string {
 	return path
 }
 
-// noteMissing remembers what a target has said about a repository.
+// noteMissing records that the target repository does not exist.
 func (l *repoPair) noteMissing(err error) {
 	if errors.Is(err, registry.ErrNoRepository) {
 		l.mu.Lock()

@@ -57,7 +57,7 @@ var Manifests = []struct{ Name, Text, Want string }{
 	{"YAML that looks like JSON", "{image: a:1, 'x': [1, 2]}\n", "a:1 field 1 image"},
 	{"characters of several bytes", "é: {ключ: ü, image: a:1}\n'日本': \"\u2028\"\nx: {image: b:1}\n", "a:1 field 1 é.image\nb:1 field 3 x.image"},
 	{"numbers and nulls", "image: 5\na: {image: null}\nb: {image: [x]}\nc: {repository: 5, tag: 5}\nspec: {containers: [null, 5, {image: }, {image: ~}]}\n", ""},
-	// What cannot be read.
+	// Inputs that cannot be read.
 	{"an unrendered template", "kind: x\n{{- if .Values.x }}\nimage: a:1\n{{- end }}\n---\nimage: b:1\n",
 		"b:1 field 6 image\n-:2:1: is a template of a chart and no manifest yet; render it with helm template and read what it prints"},
 	{"placeholders", podHead + "  containers:\n  - image: \"{{ .Values.image }}\"\n  - image: {{ .Values.image }}\n  - image: $(params.image)\n  - image: ${IMAGE}\n  - image: auto\n",

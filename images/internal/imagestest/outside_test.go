@@ -2,7 +2,7 @@ package imagestest
 
 import "testing"
 
-// The comparison notices what a rewrite must not do.
+// The comparison fails on every change that a rewrite must not make.
 func TestOutsideControl(t *testing.T) {
 	const before = "# c\nimage: a:1 # d\nlabel: x\n"
 	for _, after := range []string{
