@@ -218,20 +218,34 @@ func TestCopyRefusesWrongContent(t *testing.T) {
 	if target.Manifest(repository, set.Images[0].Tag) != nil {
 		t.Error("the tag is there")
 	}
-	// And one with another length, cut off, or longer than said.
-	source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
-			return false
+	// Content of another length is refused too: with the length in the header, or without it.
+	for want, answer := range map[string]func(http.ResponseWriter, []byte){
+		"size is 5": func(w http.ResponseWriter, _ []byte) { _, _ = w.Write([]byte("short")) },
+		"it is longer than": func(w http.ResponseWriter, body []byte) {
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush() // without a length
+			_, _ = w.Write(append(body, "and more"...))
+		},
+	} {
+		source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+				return false
+			}
+			rec := httptest.NewRecorder()
+			source.Serve(rec, r)
+			answer(w, rec.Body.Bytes())
+			return true
+		})
+		if r := copyImages(t, &copy.Copier{}, images, "", target.Addr())[0]; r.Status != copy.StatusFailed || !strings.Contains(r.Error, want) {
+			t.Errorf("%+v, want %q", r, want)
 		}
-		_, _ = w.Write([]byte("short"))
-		return true
-	})
-	if r := copyImages(t, &copy.Copier{}, images, "", target.Addr())[0]; r.Status != copy.StatusFailed || !strings.Contains(r.Error, "size is 5") {
-		t.Errorf("%+v", r)
+		if target.Manifest(repository, set.Images[0].Tag) != nil {
+			t.Errorf("%s: the tag is there", want)
+		}
 	}
 }
 
-// A full target is reported in one line for each image.
+// A full target is reported in one line for each image, and no upload to it is tried again.
 func TestCopyToAFullTarget(t *testing.T) {
 	for name, answer := range map[string]func(http.ResponseWriter){
 		"507": func(w http.ResponseWriter) { w.WriteHeader(http.StatusInsufficientStorage) },
@@ -246,7 +260,7 @@ func TestCopyToAFullTarget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
-			_, images := imagestest.Fill(t, source, sample.Options{Seed: 14, Images: 2})
+			set, images := imagestest.Fill(t, source, sample.Options{Seed: 14, Images: 2})
 			target.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method == http.MethodPost {
 					answer(w)
@@ -257,6 +271,13 @@ func TestCopyToAFullTarget(t *testing.T) {
 				if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "no space left") || strings.Contains(r.Error, "\n") {
 					t.Errorf("%s: %q", r.Status, r.Error)
 				}
+			}
+			blobs := 0
+			for _, of := range set.Blobs {
+				blobs += len(of)
+			}
+			if n := target.Count(http.MethodPost, "/"); n == 0 || n > blobs {
+				t.Errorf("%d uploads were begun for %d blobs", n, blobs)
 			}
 		})
 	}

@@ -49,7 +49,8 @@ type Layout struct {
 	changed bool
 	written time.Time // time of the last write of the index
 
-	hashed map[v1.Hash]*hashed // blobs whose digest was computed
+	verified map[v1.Hash]func() error // computes the digest of a blob, once
+	altered  map[v1.Hash]bool         // blobs that verify has found altered
 }
 
 // annotationName is the image name of an entry in index.json.
@@ -101,7 +102,7 @@ func newLayout(dir string) (*Layout, error) {
 	}
 	return &Layout{
 		dir: dir, root: root, index: newIndex(), byName: map[string]v1.Descriptor{},
-		named: map[string]bool{}, partial: map[v1.Hash]string{}, hashed: map[v1.Hash]*hashed{},
+		named: map[string]bool{}, partial: map[v1.Hash]string{}, verified: map[v1.Hash]func() error{}, altered: map[v1.Hash]bool{},
 	}, nil
 }
 

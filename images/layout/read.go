@@ -147,26 +147,26 @@ func (l *Layout) CheckBlob(ctx context.Context, d v1.Descriptor, verify bool) er
 		return nil
 	}
 	l.mu.Lock()
-	r := l.hashed[d.Digest]
-	if r == nil {
-		r = &hashed{}
-		l.hashed[d.Digest] = r
+	verified := l.verified[d.Digest]
+	if verified == nil {
+		verified = sync.OnceValue(func() error { return l.verify(ctx, d) })
+		l.verified[d.Digest] = verified
 	}
 	l.mu.Unlock()
-	r.once.Do(func() {
-		var body io.ReadCloser
-		if body, r.err = l.blob(d); r.err == nil {
-			defer body.Close()
-			_, r.err = io.Copy(io.Discard, transfer.UntilEnd(ctx, body))
-		}
-	})
-	return r.err
+	return verified()
 }
 
-// hashed is a blob whose digest is computed once.
-type hashed struct {
-	once sync.Once
-	err  error // the digest differs
+// verify computes the digest of a blob.
+func (l *Layout) verify(ctx context.Context, d v1.Descriptor) error {
+	body, err := l.blob(d)
+	if err == nil {
+		defer body.Close()
+		_, err = io.Copy(io.Discard, transfer.UntilEnd(ctx, body))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.altered[d.Digest] = err != nil
+	return err
 }
 
 // Attached returns what refers to a digest, found by the tags for registries without the referrers

@@ -233,8 +233,7 @@ func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, _ string, open
 func (l *Layout) isAltered(d v1.Hash) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.hashed[d]
-	return r != nil && r.err != nil
+	return l.altered[d]
 }
 
 func (l *Layout) write(ctx context.Context, name string, open transfer.Opener) error {
