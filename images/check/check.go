@@ -193,7 +193,7 @@ func (c Checked) compare(have manifest.Manifest, source sourceDigest, wantsAll b
 	c.Digest = have.Desc.Digest.String()
 	if source.err == nil && manifest.ReducedFrom(have) == source.digest.String() {
 		if wantsAll {
-			return c.with(FoundIncomplete, errors.New("its index is reduced to some platforms; name those that are wanted with --platform")), false
+			return c.with(FoundIncomplete, errors.New("its index is reduced to some platforms; name the wanted ones with --platform")), false
 		}
 		return c, true
 	}
@@ -207,7 +207,7 @@ func (c Checked) compare(have manifest.Manifest, source sourceDigest, wantsAll b
 func (c Checked) same(source sourceDigest) Checked {
 	switch {
 	case errors.Is(source.err, manifest.ErrNotFound):
-		return c.with(FoundUnverified, errors.New("the source has no such image any more"))
+		return c.with(FoundUnverified, errors.New("the source no longer has the image"))
 	case source.err != nil:
 		return c.with(FoundUnverified, fmt.Errorf("the source could not be asked: %w", source.err))
 	}

@@ -120,7 +120,7 @@ func TestCheckGone(t *testing.T) {
 	access := registry.Access{Logins: imagestest.Logins(imagestest.Login(target.Addr(), ""))}
 	copyTo(t, access, images, target.Addr())
 	source.Delete(set.Images[0].Repository, set.Images[0].Tag)
-	if c := check(t, &Checker{Access: access}, images, target.Addr())[0]; c.Finding != FoundUnverified || !strings.Contains(c.Note, "no such image any more") {
+	if c := check(t, &Checker{Access: access}, images, target.Addr())[0]; c.Finding != FoundUnverified || !strings.Contains(c.Note, "no longer has the image") {
 		t.Errorf("%+v", c)
 	}
 	if c := check(t, &Checker{}, images, target.Addr())[0]; c.Finding != FoundUnreachable || !strings.Contains(c.Note, "401") {

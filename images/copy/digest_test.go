@@ -69,7 +69,7 @@ func TestCopyChecksDigests(t *testing.T) {
 	source, target, images, old = start()
 	say(source, http.MethodGet, map[string]string{digest: old})
 	r := copyImages(t, &copy.Copier{}, images, "", target.Addr())[0]
-	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "not what its digest says") || !strings.Contains(r.Error, old) {
+	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "does not match its digest") || !strings.Contains(r.Error, old) {
 		t.Errorf("%s %q", r.Status, r.Error)
 	}
 

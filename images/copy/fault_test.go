@@ -194,7 +194,7 @@ type probe struct {
 
 func (p *probe) Errorf(string, ...any) { p.failed = true }
 
-// Content that is not what its digest says goes nowhere.
+// Content that does not match its digest is not copied.
 func TestCopyRefusesWrongContent(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 13, Images: 1})
@@ -212,7 +212,7 @@ func TestCopyRefusesWrongContent(t *testing.T) {
 		return true
 	})
 	results := copyImages(t, &copy.Copier{}, images, "", target.Addr())
-	if results[0].Status != copy.StatusFailed || !strings.Contains(results[0].Error, "not what its digest says") {
+	if results[0].Status != copy.StatusFailed || !strings.Contains(results[0].Error, "does not match its digest") {
 		t.Errorf("%+v", results[0])
 	}
 	if target.Manifest(repository, set.Images[0].Tag) != nil {

@@ -177,10 +177,10 @@ func TestLayoutNames(t *testing.T) {
 		keep  bool     // keep the image's entry
 		want  []string
 	}{
-		{[]string{"v1"}, true, []string{`manifests[1]: "v1" does not say of which image it is; write the whole name of the image`}},
+		{[]string{"v1"}, true, []string{`manifests[1]: "v1" is not a whole image name; write the whole name of the image`}},
 		{[]string{""}, true, []string{"manifests[1]: sha256:", "has no name; write the whole name"}},
 		{[]string{"registry.corp/Team/App:1"}, true, []string{`image "registry.corp/Team/App:1": the repository must be in lower case; write`}},
-		{[]string{"a.b/c:1", "a.b/c:1"}, true, []string{"a.b/c:1 is there twice, as sha256:"}},
+		{[]string{"a.b/c:1", "a.b/c:1"}, true, []string{"a.b/c:1 is listed twice, as sha256:"}},
 		{[]string{"v1", "v2"}, false, []string{`"v1"`, `"v2"`}},
 		{nil, false, []string{"index.json: holds no image"}},
 		{nil, true, nil},

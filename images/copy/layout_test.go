@@ -134,7 +134,7 @@ func TestLayoutIsVerified(t *testing.T) {
 		}
 	}
 	r := copyImages(t, &copy.Copier{}, images, "oci:"+dir, target.Addr())[0]
-	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "not what its digest says") {
+	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "does not match its digest") {
 		t.Errorf("%s %q", r.Status, r.Error)
 	}
 	// Nor is a wrong manifest.
@@ -142,7 +142,7 @@ func TestLayoutIsVerified(t *testing.T) {
 	if err := os.WriteFile(name, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := copyImages(t, &copy.Copier{}, images, "oci:"+dir, target.Addr()+"/other")[0]; r.Status != copy.StatusFailed || !strings.Contains(r.Error, "not what its digest says") {
+	if r := copyImages(t, &copy.Copier{}, images, "oci:"+dir, target.Addr()+"/other")[0]; r.Status != copy.StatusFailed || !strings.Contains(r.Error, "does not match its digest") {
 		t.Errorf("%s %q", r.Status, r.Error)
 	}
 }
@@ -168,7 +168,7 @@ func TestLayoutRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(newer, "oci-layout"), []byte(`{"imageLayoutVersion":"2.0.0"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused("oci:"+newer, "a version that is not known")
+	refused("oci:"+newer, "an unknown version of the OCI layout")
 
 	dir := t.TempDir()
 	l, err := layout.Create(dir)

@@ -302,7 +302,7 @@ func TestECRTokens(t *testing.T) {
 		return true
 	})
 	for _, r := range copyImages(t, &copy.Copier{Access: ecrAccess(t, target, &tokens{life: time.Hour})}, images, "", ecrHost) {
-		if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "goes to the registry alone") {
+		if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "is sent to the registry only") {
 			t.Errorf("%s: %q", r.Status, r.Error)
 		}
 	}

@@ -120,7 +120,7 @@ func (r *run) planAll(ctx context.Context) {
 		if first := names[key]; first == nil {
 			names[key] = t
 		} else if first.main.part.content.Desc.Digest != t.main.part.content.Desc.Digest {
-			t.err = fmt.Errorf("%s would be overwritten, which is what %s becomes; copy one of them to another path", t.result.Target, first.result.Image)
+			t.err = fmt.Errorf("%s would be overwritten, it is also the name of %s; copy one of them to another path", t.result.Target, first.result.Image)
 		}
 	}
 }
@@ -226,7 +226,7 @@ func (r *run) isSame(ctx context.Context, pair *repoPair, sourceRef string, have
 // planPart plans a manifest and its dependencies, read from the target if atTarget.
 func (r *run) planPart(ctx context.Context, pair *repoPair, c manifest.Manifest, atTarget bool, depth int) (*part, error) {
 	if depth > manifest.MaxNesting {
-		return nil, fmt.Errorf("index %s: lies deeper than %d others", c.Desc.Digest, manifest.MaxNesting)
+		return nil, fmt.Errorf("index %s: is nested deeper than %d levels", c.Desc.Digest, manifest.MaxNesting)
 	}
 	key := partKey{c.Desc.Digest, atTarget}
 	pair.mu.Lock()

@@ -59,7 +59,7 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 		t.result.Left = t.main.left
 	}
 	if wanted := t.result.Image.Digest(); t.result.Reduced && wanted != "" {
-		return errors.New("is named by the digest of the whole index, which a reduced one does not have; copy it without --reduce-index, or name it by its tag alone")
+		return errors.New("is named by the digest of the whole index, which a reduced one does not have; copy it without --reduce-index, or name it by its tag only")
 	}
 	if r.copier.Platforms == nil {
 		return nil
@@ -94,7 +94,7 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 		}
 	}
 	if len(main.children)+len(main.blobs) == 0 {
-		return fmt.Errorf("has none of the platforms that are wanted, but %s", strings.Join(t.result.Left, ", "))
+		return fmt.Errorf("has none of the wanted platforms; it has %s", strings.Join(t.result.Left, ", "))
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (r *run) onePlatform(ctx context.Context, t *task) error {
 		}
 	}
 	if len(t.result.Missing) == len(r.copier.Platforms) {
-		return fmt.Errorf("has none of the platforms that are wanted, but %s", is)
+		return fmt.Errorf("has none of the wanted platforms; it has %s", is)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func (r *run) createRepository(ctx context.Context, pair *repoPair) error {
 	}
 	return r.once("repository "+pair.store, func() error {
 		if r.copier.Repositories == nil {
-			return fmt.Errorf("%s: ECR has no repository %s; create it, or let --create-repositories do so", r.to.Target().Registry(), pair.path)
+			return fmt.Errorf("%s: ECR has no repository %s; create it, or add --create-repositories", r.to.Target().Registry(), pair.path)
 		}
 		return r.slot(ctx, func() error {
 			return r.copier.Repositories.CreateRepository(ctx, registry, repositoryName(registry, pair.path))

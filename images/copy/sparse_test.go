@@ -285,7 +285,7 @@ func TestCopyPlatforms(t *testing.T) {
 	// A missing platform of a layout is missing for a copy from it; platforms that it has are
 	// copied.
 	r := copyImages(t, &copy.Copier{Platforms: []manifest.Platform{arm}}, nil, dir, "oci:"+t.TempDir())[0]
-	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "has none of the platforms that are wanted") {
+	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "has none of the wanted platforms") {
 		t.Errorf("%+v", r)
 	}
 	r = copyImages(t, &copy.Copier{Platforms: []manifest.Platform{amd, arm}}, nil, dir, "oci:"+t.TempDir())[0]

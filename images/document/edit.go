@@ -30,7 +30,7 @@ func Apply(text string, edits []Edit) string {
 	return out.String()
 }
 
-var errNotFound = errors.New("is written in a way that cannot be changed without touching more; write it on one line, in quotes or without")
+var errNotFound = errors.New("cannot be changed in place; write it on one line, with or without quotes")
 
 // Replace returns the edit that gives a scalar, or an alias in its place, the text of c. Quotes and
 // everything between the changed pieces stay as they are.

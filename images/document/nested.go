@@ -34,7 +34,7 @@ func ReadNested(outer *Source, host *Tree) *Nested {
 	return in
 }
 
-var errNestedStyle = errors.New("is in a text inside a value that cannot be changed without touching more; write that value as a block (|)")
+var errNestedStyle = errors.New("is in a text inside a value and cannot be changed in place; write that value as a block (|)")
 
 // lift maps edits of a nested text to edits of the source around it.
 func (s *Source) lift(edits []Edit) ([]Edit, error) {

@@ -65,7 +65,7 @@ func parse(text string, base int) (trees []*Tree, isJSON bool, at int, err error
 	return nil, false, at, err
 }
 
-var errTemplate = errors.New("is a template of a chart and no manifest yet; render it with helm template and read what it prints")
+var errTemplate = errors.New("is a template of a chart, not a manifest; render it with helm template")
 
 func isTemplate(text string) bool { return strings.Contains(text, "{{") }
 

@@ -43,7 +43,7 @@ func parseYAML(text string, base int) (t *Tree, at int, err error) {
 func decodeYAML(text string) (root *yaml.Node, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			root, err = nil, errors.New("the parser gives it up")
+			root, err = nil, errors.New("the parser failed")
 		}
 	}()
 	decoder := yaml.NewDecoder(strings.NewReader(text))
@@ -73,7 +73,7 @@ func yamlError(err error) (line int, reason error) {
 		message = m[2]
 	}
 	if strings.HasPrefix(message, "unknown anchor") {
-		message = `somewhere stands a "*name" without its "&name"; put a value that begins with * in quotes`
+		message = `an alias "*name" has no anchor "&name"; put a value that begins with * in quotes`
 	}
 	return max(line, 1), fmt.Errorf("is no valid YAML near here: %s", strings.ReplaceAll(message, "\n", "; "))
 }

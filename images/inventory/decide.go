@@ -27,7 +27,7 @@ import (
 
 // errUnknownPlace and errBareName are the reasons for naming a value.
 var (
-	errUnknownPlace = errors.New("looks like an image, and nothing says that this field holds one; " +
+	errUnknownPlace = errors.New("looks like an image, but this field is not known to hold one; " +
 		"add it to a --plain list if it is one, or accept all of these with --allow-unknown")
 	errBareName = errors.New("has neither a registry nor a tag here, so it may be no image; " +
 		"add it to a --plain list if it is one, or accept all of these with --allow-unknown")

@@ -83,7 +83,7 @@ func (o object) group() string {
 // expand to a billion values.
 const maxAliased = 100_000
 
-var errTooMany = errors.New("aliases (*name) stand for too many values here; write them out")
+var errTooMany = errors.New("aliases (*name) expand to too many values here; write them out")
 
 // Inventory is what one document says about images: every image and every value with the form of
 // one, in order, and the objects of Redis Enterprise that may leave the choice to an operator. list
@@ -414,7 +414,7 @@ func (f *finder) add(x Occurrence, text string) {
 	x.Ref, x.Err = reference.Parse(text)
 	switch {
 	case x.Err == nil && x.Place.Use == place.UseContainer && text == "auto":
-		x.Ref, x.Err = reference.Reference{}, fmt.Errorf("image %q: stands for what Istio fills in when the pod starts", text)
+		x.Ref, x.Err = reference.Reference{}, fmt.Errorf("image %q: is a placeholder that Istio replaces when the pod starts", text)
 	case x.Unknown != nil:
 		x.Err = fmt.Errorf("%s: %w", reference.Quote(text), x.Unknown)
 	}

@@ -24,7 +24,7 @@ func (f *finder) isKustomization() bool {
 
 // errKustomized is why an image of a kustomization is not rewritten: kustomize finds the image by
 // its name in other manifests, and a rewrite changes the name there.
-var errKustomized = errors.New("kustomize puts it in the place of another; rewrite what kubectl kustomize prints")
+var errKustomized = errors.New("kustomize substitutes it for another image; rewrite the output of kubectl kustomize")
 
 // kustomized finds the images that a kustomization substitutes: name is the old name; newName,
 // newTag and digest are the new ones. Argo CD writes name=newName:newTag.
@@ -77,7 +77,7 @@ func (f *finder) kustomizedText(t *document.Tree, text string) {
 }
 
 // errKustomizedTag is the error of an image to which only a name is given.
-var errKustomizedTag = errors.New("its tag stands in other manifests; read what kubectl kustomize prints")
+var errKustomizedTag = errors.New("its tag is in other manifests; use the output of kubectl kustomize")
 
 // systemImages finds the images in system_images of RKE's cluster.yml, one for each component.
 // https://rke.docs.rancher.com/config-options/system-images

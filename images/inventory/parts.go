@@ -20,7 +20,7 @@ type Parts struct {
 }
 
 // errUntagged is the error of an image that has a repository and no tag.
-var errUntagged = errors.New("has no tag here, somebody else chooses it: an operator, or a chart (helm template shows what)")
+var errUntagged = errors.New("has no tag here; an operator or a chart chooses it (helm template shows that of a chart)")
 
 // errPartial is the error of a name that is only a part of a reference.
 var errPartial = errors.New("is a part of an image, and its registry or tag is not here; write them beside it, or add the image to a --plain list")
@@ -30,7 +30,7 @@ var errPartial = errors.New("is a part of an image, and its registry or tag is n
 var errRegistryNearby = errors.New("has no registry, and one is named beside it or around it; write it in full, or add the image to a --plain list")
 
 // errGlobal is the error of an image whose registry may be replaced by a global one.
-var errGlobal = errors.New("global.imageRegistry may take the place of its registry; read what helm template prints")
+var errGlobal = errors.New("global.imageRegistry may replace its registry; use the output of helm template")
 
 // claims are the values that a rule has taken; no other rule decides about them.
 type claims map[*document.Tree]bool

@@ -119,7 +119,7 @@ func (l *Layout) check() error {
 		ImageLayoutVersion string `json:"imageLayoutVersion"`
 	}
 	if err := json.Unmarshal(raw, &version); err != nil || !strings.HasPrefix(version.ImageLayoutVersion, "1.") {
-		return l.about(markerFile, errors.New("is an OCI layout of a version that is not known here"))
+		return l.about(markerFile, errors.New("has an unknown version of the OCI layout"))
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func (l *Layout) readIndex() error {
 			l.partial[d.Digest] = list
 		}
 		if other, ok := l.byName[name]; ok && other.Digest != d.Digest {
-			l.unnamed = append(l.unnamed, l.entry(i, fmt.Errorf("%s is there twice, as %s and as %s; remove one of them",
+			l.unnamed = append(l.unnamed, l.entry(i, fmt.Errorf("%s is listed twice, as %s and as %s; remove one of them",
 				name, manifest.Short(other.Digest), manifest.Short(d.Digest))))
 		}
 		l.byName[name] = d
@@ -198,7 +198,7 @@ func unnamedError(d v1.Descriptor) error {
 		}
 	}
 	if name := d.Annotations[annotationName]; name != "" {
-		return fmt.Errorf("%s does not say of which image it is; %s", reference.Quote(name), remedy)
+		return fmt.Errorf("%s is not a whole image name; %s", reference.Quote(name), remedy)
 	}
 	return fmt.Errorf("%s has no name; %s", manifest.Short(d.Digest), remedy)
 }

@@ -37,7 +37,7 @@ const indexEvery = time.Second
 func Create(dir string) (*Layout, error) {
 	// A file of that name is not replaced.
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("%s: is no directory; name one, or one that does not exist yet", dir)
+		return nil, fmt.Errorf("%s: is not a directory; name a directory, or a path that does not exist yet", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (l *Layout) init() error {
 			if e.Name() == markerFile {
 				return err
 			}
-			return fmt.Errorf("%w, and other things", err) // not a layout
+			return fmt.Errorf("%w, but other files; name an empty directory", err) // not a layout
 		}
 	}
 	if err := l.makeDir(path.Join(blobsDir, "sha256")); err != nil {
@@ -154,7 +154,7 @@ func (l *Layout) flush() error {
 		return err
 	}
 	if len(raw) > manifest.MaxSize {
-		return fmt.Errorf("%s: would be larger than the %d MiB that are read; copy to several directories", filepath.Join(l.dir, IndexFile), manifest.MaxSize>>20)
+		return fmt.Errorf("%s: would be larger than the limit of %d MiB; copy to several directories", filepath.Join(l.dir, IndexFile), manifest.MaxSize>>20)
 	}
 	// All content must be on disk before the index names it.
 	entries, err := fs.ReadDir(l.root.FS(), blobsDir)

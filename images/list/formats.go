@@ -103,7 +103,7 @@ func (r *listReader) zarf(root *document.Tree) {
 			}
 		}
 		if t := child(c, "imageArchives"); len(items(t)) > 0 {
-			r.problem(t, at+".imageArchives", errors.New("images out of an archive are not listed: no registry need have them; name those that one has with --plain"))
+			r.problem(t, at+".imageArchives", errors.New("images out of an archive are not listed, because no registry may have them; list those that a registry has with --plain"))
 		}
 		if t := child(c, "import"); t != nil && t.Kind == document.Mapping {
 			r.problem(t, at+".import", errors.New("the images of another package are not listed; name its zarf.yaml, too"))
@@ -123,7 +123,7 @@ func (r *listReader) hauler(root *document.Tree) {
 		return
 	case "Images":
 	default:
-		r.problem(root, "spec", fmt.Errorf("the images of hauler's %s are not found out; render its charts with helm template, and list what that prints", reference.Quote(r.kind)))
+		r.problem(root, "spec", fmt.Errorf("the images of hauler's %s are not looked up; render its charts with helm template and list the output", reference.Quote(r.kind)))
 		return
 	}
 	registry := child(child(child(root, "metadata"), "annotations"), annotationHaulerRegistry).Word()
@@ -189,7 +189,7 @@ func (r *listReader) skopeo(root *document.Tree) {
 func (r *listReader) tags(name, field string, repository document.Pair) {
 	tags := items(repository.Value)
 	if len(tags) == 0 {
-		r.problem(repository.Name, field, fmt.Errorf("all tags of %s are meant, and are not looked up; list those that are wanted", name))
+		r.problem(repository.Name, field, fmt.Errorf("all tags of %s are selected, and are not looked up; list the wanted ones", name))
 	}
 	for _, tag := range tags {
 		if tag == nil {
@@ -229,7 +229,7 @@ func (r *listReader) regsync(root *document.Tree) {
 		case "repository":
 			r.repository(from, field, child(step, "tags"))
 		default:
-			r.problem(from, field, fmt.Errorf("all of %s is meant (type %s), and is not looked up; list the images that are wanted", reference.Quote(from.Word()), reference.Quote(kind)))
+			r.problem(from, field, fmt.Errorf("all of %s is selected (type %s), and is not looked up; list the wanted images", reference.Quote(from.Word()), reference.Quote(kind)))
 		}
 	}
 }
@@ -238,13 +238,13 @@ func (r *listReader) regsync(root *document.Tree) {
 func (r *listReader) repository(from *document.Tree, field string, tags *document.Tree) {
 	allow := items(child(tags, "allow"))
 	if len(allow) == 0 {
-		r.problem(from, field, fmt.Errorf("the tags of %s are not looked up; list those that are wanted", reference.Quote(from.Word())))
+		r.problem(from, field, fmt.Errorf("the tags of %s are not looked up; list the wanted ones", reference.Quote(from.Word())))
 	}
 	for _, tag := range allow {
 		m := plainTag.FindStringSubmatch(tag.Word())
 		switch {
 		case m == nil:
-			r.problem(tag, field, fmt.Errorf("the tags of %s that match %s are not looked up; list those that are wanted", reference.Quote(from.Word()), reference.Quote(tag.Word())))
+			r.problem(tag, field, fmt.Errorf("the tags of %s that match %s are not looked up; list the wanted ones", reference.Quote(from.Word()), reference.Quote(tag.Word())))
 		case !denied(child(tags, "deny"), m[1]):
 			r.image(tag, field, from.Word()+":"+m[1])
 		}

@@ -99,7 +99,7 @@ func (l *List) Unknown() []error { return l.unknown }
 func (l *List) Problems() []error {
 	all := slices.Concat(l.problems, l.redis.Problems(l.inNamespace))
 	if l.Namespace != "" && len(all) == 0 && len(l.found) == 0 {
-		all = append(all, fmt.Errorf("no image is used in namespace %s here; objects tell their namespace when they come from a cluster (kubectl get -o yaml)", l.Namespace))
+		all = append(all, fmt.Errorf("no image found in namespace %s; objects from a cluster have a namespace (kubectl get -o yaml)", l.Namespace))
 	}
 	return all
 }

@@ -47,7 +47,7 @@ func TestManifestBombs(t *testing.T) {
 		fmt.Fprintf(&merges, "m%d: &m%d {x: {<<: *m%d}, y: {<<: *m%d}}\n", i+1, i+1, i, i)
 	}
 	for _, text := range []string{laughs.String(), merges.String()} {
-		if got := listed(text); !strings.Contains(got, "aliases (*name) stand for too many values here") {
+		if got := listed(text); !strings.Contains(got, "aliases (*name) expand to too many values here") {
 			t.Errorf("got %.200s", got)
 		}
 	}

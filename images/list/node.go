@@ -52,7 +52,7 @@ func (l *List) AddNode(ctx context.Context, sockets []string, unused bool) {
 			return
 		case errors.Is(err, fs.ErrNotExist):
 		case status.Code(err) == codes.Unimplemented:
-			refused = append(refused, fmt.Errorf("%s: the runtime is there, but its CRI plugin is not (look for disabled_plugins in containerd's config.toml)", socket))
+			refused = append(refused, fmt.Errorf("%s: the runtime has no CRI plugin; check disabled_plugins in containerd's config.toml", socket))
 		default:
 			refused = append(refused, fmt.Errorf("%s: %w", socket, rpcError(err)))
 		}
@@ -222,7 +222,7 @@ func (n *node) add(l *List, at place.Place, used map[string]bool, names ...strin
 		}
 	}
 	if len(refs) == 0 {
-		l.AddProblem(&place.Problem{Place: at, Err: fmt.Errorf("image %q has no name on this node any more", firstNonEmpty(names))})
+		l.AddProblem(&place.Problem{Place: at, Err: fmt.Errorf("image %q no longer has a name on this node", firstNonEmpty(names))})
 	}
 	for _, r := range refs {
 		l.Add(r, at)

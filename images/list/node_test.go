@@ -89,10 +89,10 @@ func TestListNodeErrors(t *testing.T) {
 		want    []string
 	}{
 		{"none", []string{"/nowhere/a", "/nowhere/b"}, []string{"no container runtime listens at /nowhere/a, /nowhere/b; name its socket, or read manifests or a list instead"}},
-		{"no CRI", []string{unimplemented}, []string{unimplemented + ": the runtime is there, but its CRI plugin is not (look for disabled_plugins in containerd's config.toml)"}},
+		{"no CRI", []string{unimplemented}, []string{unimplemented + ": the runtime has no CRI plugin; check disabled_plugins in containerd's config.toml"}},
 		{"failing", []string{failing}, []string{failing + ": broken store"}},
 		{"the second works", []string{unimplemented, working}, nil},
-		{"an image whose name is gone", []string{nameless}, []string{`Pod: container c: image "sha256:77" has no name on this node any more`}},
+		{"an image whose name is gone", []string{nameless}, []string{`Pod: container c: image "sha256:77" no longer has a name on this node`}},
 	} {
 		var l List
 		l.AddNode(t.Context(), test.sockets, false)

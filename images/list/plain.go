@@ -54,7 +54,7 @@ func plainLines(s *document.Source, l *List) int {
 		if level := logLevel(text); level != "" {
 			if level != "info" {
 				count++
-				l.AddProblem(&place.Problem{Place: placeIn(s, at, raw, text), Err: errors.New("the program that printed this list reported an error here, so the list may lack something")})
+				l.AddProblem(&place.Problem{Place: placeIn(s, at, raw, text), Err: errors.New("the program that printed this list reported an error here; the list may be incomplete")})
 			}
 			continue
 		}
@@ -133,7 +133,7 @@ func imageLists(s *document.Source, l *List) bool {
 		case found.addImageList(s, d.Root):
 			any = true
 		case d.Root != nil:
-			found.AddProblem(s.Problem(d.Root.At, errors.New("is no list of images that is known here; manifests are read with -f")))
+			found.AddProblem(s.Problem(d.Root.At, errors.New("is not a known kind of image list; read manifests with -f")))
 		}
 	}
 	if !any {

@@ -28,4 +28,4 @@ func (e *DamagedError) Error() string {
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // ErrContent says that content does not have its digest.
-var ErrContent = errors.New("the content is not what its digest says")
+var ErrContent = errors.New("the content does not match its digest")

@@ -58,7 +58,7 @@ func New(mediaType string, digest v1.Hash, raw []byte) (Manifest, error) {
 		mediaType = string(types.OCIManifestSchema1)
 	}
 	if types.MediaType(mediaType).IsSchema1() {
-		return Manifest{}, fmt.Errorf("manifest %s: is of the old schema 1, which registries no longer take; build or convert the image anew", digest)
+		return Manifest{}, fmt.Errorf("manifest %s: has the old schema 1, which registries no longer accept; rebuild or convert the image", digest)
 	}
 	return Manifest{Desc: v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest}, Raw: raw}, nil
 }

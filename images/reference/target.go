@@ -36,7 +36,7 @@ func ParseTarget(s string) (Target, error) {
 	}
 	first, path, _ := strings.Cut(written, "/")
 	if r.registry == "docker.io" && !isHub(first) {
-		return wrong(fmt.Sprintf("image names that begin with %s are taken for images of Docker Hub; write the registry with a domain or a port, as in %s.corp or %s:443",
+		return wrong(fmt.Sprintf("image names that begin with %s are images of Docker Hub; write the registry with a domain or a port, as in %s.corp or %s:443",
 			Quote(first), first, first))
 	}
 	if _, err := hostport.Parse(first); err != nil {

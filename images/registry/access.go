@@ -62,7 +62,7 @@ type ECRTokens interface {
 }
 
 // ErrPlainHTTP says that a request was not sent, because plain http is not allowed for its host.
-var ErrPlainHTTP = errors.New("plain http is for this machine only; set plainHTTP in an entry of registries for the host if it must be")
+var ErrPlainHTTP = errors.New("plain http is for this machine only; to allow it, set plainHTTP in an entry of registries for the host")
 
 // SettingsFor returns how a path of a host is reached. The permission to send a login over plain
 // http comes from the entry of the login; for other logins, from any entry that matches.

@@ -122,7 +122,7 @@ func (r *Repository) begin(ctx context.Context, d v1.Descriptor, from string) (s
 	}
 	location, err := resp.Location()
 	if err != nil {
-		return "", fmt.Errorf("%s: blob %s: the registry does not say where to put it", r.registry.name, d.Digest)
+		return "", fmt.Errorf("%s: blob %s: the answer of the registry has no upload address", r.registry.name, d.Digest)
 	}
 	query := location.Query()
 	query.Set("digest", d.Digest.String())

@@ -210,7 +210,7 @@ func netErrorOf(ctx context.Context, host string, err error) error {
 	}
 	if strings.HasPrefix(err.Error(), "failed to parse Location header") {
 		// net/http quotes the address, whose query may be a secret.
-		err = errors.New("it redirects to what is not an address")
+		err = errors.New("it redirects to an invalid address")
 	}
 	if login, ok := errors.AsType[*loginError](err); ok {
 		return fmt.Errorf("%s: %w", host, login)
@@ -219,7 +219,7 @@ func netErrorOf(ctx context.Context, host string, err error) error {
 		return err
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
-		err = fmt.Errorf("no TLS is spoken there; if plain http is meant, set plainHTTP in an entry of registries for it (%w)", err)
+		err = fmt.Errorf("it does not speak TLS; for plain http, set plainHTTP in an entry of registries for it (%w)", err)
 	}
 	return &transfer.NetError{Host: host, Err: err}
 }

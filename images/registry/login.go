@@ -47,7 +47,7 @@ func (w *Client) credential(ctx context.Context, host, repository string, s Sett
 		}
 	}
 	if c.auth != authn.Anonymous && s.PlainHTTP && !hostport.IsLoopback(host) && !s.AllowPlainHTTPCredentials {
-		return credential{}, fmt.Errorf("the login of %s is not sent over plain http; set allowPlainHTTPCredentials in the entry of registries for %s if it must be", c.from, host)
+		return credential{}, fmt.Errorf("the login of %s is not sent over plain http; to allow it, set allowPlainHTTPCredentials in the entry of registries for %s", c.from, host)
 	}
 	return c, nil
 }

@@ -175,7 +175,7 @@ func IsUnreadable(err error) bool {
 func WithIndexHint(err error, left []string) error {
 	refusal, ok := errors.AsType[*statusError](err)
 	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
-		refusal.hint = "this registry wants every platform of an index: add --reduce-index, or copy all platforms"
+		refusal.hint = "this registry requires every platform of an index; add --reduce-index, or copy all platforms"
 	}
 	return err
 }

@@ -130,7 +130,7 @@ func (r *Registry) ping(ctx context.Context) (*transport.Challenge, error) {
 	case resp.StatusCode == http.StatusUnauthorized:
 		return r.readChallenge(ctx, resp)
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		return nil, fmt.Errorf("%s redirects to another address; name the registry that it stands for", r.name)
+		return nil, fmt.Errorf("%s redirects to another address; name the registry there", r.name)
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500:
 		return nil, r.checkStatus(resp, "GET /v2/", http.StatusOK)
 	}
@@ -179,7 +179,7 @@ func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, reposi
 		return login, way, err
 	}
 	if realm, err := url.Parse(c.Parameters["realm"]); login.registryOnly && (err != nil || realm.Host != r.host) {
-		return login, nil, fmt.Errorf("%s: wants the login of %s sent to another host, and a token of ECR goes to the registry alone", r.name, login.from)
+		return login, nil, fmt.Errorf("%s: asks for the login of %s on another host; a token of ECR is sent to the registry only", r.name, login.from)
 	}
 	var token *transport.Token
 	err = r.useLogin(ctx, login, func() error {
@@ -224,7 +224,7 @@ func (r *Registry) tokenError(ctx context.Context, err error, login credential) 
 	switch {
 	case !ok && strings.HasPrefix(err.Error(), "no token in bearer response"):
 		// The library quotes the answer, which may hold a secret.
-		return fmt.Errorf("%s: its token service gives no token", r.name)
+		return fmt.Errorf("%s: its token service returned no token", r.name)
 	case !ok:
 		return fmt.Errorf("%s: %s", r.name, manifest.OneLine(err.Error()))
 	}

@@ -278,7 +278,7 @@ func (r *rewriter) isSelected(x inventory.Occurrence) bool {
 
 // ErrIndirect is why an image in an environment variable, an argument or a ConfigMap is not
 // changed: it is recognised only by its form.
-var ErrIndirect = errors.New("is recognised by its looks, in a variable, an argument or a ConfigMap")
+var ErrIndirect = errors.New("is recognised only by its form, in a variable, an argument or a ConfigMap")
 
 func (r *rewriter) untouched(x inventory.Occurrence, err error) {
 	r.kept = append(r.kept, &place.Problem{Place: x.Place, Err: fmt.Errorf("not changed: %w", err)})
@@ -352,7 +352,7 @@ func (r *rewriter) register(changes map[*document.Tree]document.TextChange) erro
 	return nil
 }
 
-var errShared = errors.New("its text belongs to another image too, which would differ; write it out for each")
+var errShared = errors.New("another image shares its text and needs a different one; write it out for each")
 
 // followAliases returns the aliases that get the right text through the change of their target; the
 // other ones are replaced themselves.
@@ -386,7 +386,7 @@ func (r *rewriter) keepAnchors(root *document.Tree, plan []*planned, followed ma
 		for _, x := range plan {
 			for each := range x.changes {
 				if each.Resolve() == t.Target && !changes(each) {
-					r.untouched(x.Occurrence, fmt.Errorf("image %s: its anchor &%s stands for something else in line %d too; write the image out",
+					r.untouched(x.Occurrence, fmt.Errorf("image %s: its anchor &%s is used for something else in line %d; write the image out",
 						reference.Quote(x.Ref.String()), t.Target.Anchor, line))
 					for other := range x.changes {
 						delete(r.texts, other)
@@ -421,7 +421,7 @@ func (r *rewriter) finish(plan []*planned) {
 		if !noted[object.String()] {
 			noted[object.String()] = true
 			r.out.Notes = append(r.out.Notes, &place.Problem{Place: object,
-				Err: fmt.Errorf("it is not known where pull secrets belong here; add %s yourself if it needs one", r.o.PullSecret)})
+				Err: fmt.Errorf("the field for pull secrets is not known here; add %s yourself if it needs one", r.o.PullSecret)})
 		}
 	}
 }

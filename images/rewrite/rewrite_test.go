@@ -126,7 +126,7 @@ func TestRewriteChanges(t *testing.T) {
 func TestRewriteRefuses(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"broken", "image: a:1\n---\na: [\n---\nb: [\n", "in.yaml:3:1: is no valid YAML near here: did not find expected node content\nin.yaml:5:1: is no valid YAML near here: did not find expected node content"},
-		{"a chart", "{{- if x }}\nimage: a:1\n", "in.yaml:1:1: is a template of a chart and no manifest yet; render it with helm template and read what it prints"},
+		{"a chart", "{{- if x }}\nimage: a:1\n", "in.yaml:1:1: is a template of a chart, not a manifest; render it with helm template"},
 		{"binary", "a\x00", "in.yaml:1:2: holds a NUL byte; this is a binary file, and text in UTF-8 is needed"},
 		{"an image over two lines", "spec: {containers: [{image: \"redis\\\n  :7\"}]}\n", ""},
 		{"a registry of two images", "b: &b {registry: quay.io}\nx: {image: {<<: *b, repository: a/x}}\ny: {image: {<<: *b, repository: a/y, tag: $(x)}}\n", "in.yaml: \"quay.io/a/y:$(x)\" would become \"reg.corp/a/y:$(x)\": the result would differ"},
@@ -149,7 +149,7 @@ func TestRewriteWithoutSecret(t *testing.T) {
 		text := "apiVersion: v1\nkind: Pod\nx: &s {name: a}\nspec:\n  imagePullSecrets: " + secrets + "\n  containers: [{image: a:1}]\n"
 		out, log := rewritten(t, text, options(t, "--to reg.corp --image-pull-secret regcred"))
 		if out != strings.Replace(text, "a:1", "reg.corp/library/a:1", 1) ||
-			log != "in.yaml:5:3: Pod: spec.imagePullSecrets: the pull secret cannot be added to what is there; write it as a list of - name: regcred\n" {
+			log != "in.yaml:5:3: Pod: spec.imagePullSecrets: the pull secret cannot be added to the present value; write it as a list of - name: regcred\n" {
 			t.Errorf("%s: %s\n%s", secrets, log, out)
 		}
 	}

@@ -32,7 +32,7 @@ func (r *rewriter) addSecret(pod *inventory.PodSpec) {
 	}
 	if !ok {
 		r.kept = append(r.kept, &place.Problem{Place: pod.Place,
-			Err: errors.New("the pull secret cannot be added to what is there; write it as a list of - name: " + r.o.PullSecret)})
+			Err: errors.New("the pull secret cannot be added to the present value; write it as a list of - name: " + r.o.PullSecret)})
 		return
 	}
 	r.edits = append(r.edits, e)
