@@ -3,10 +3,13 @@ package list
 import (
 	"errors"
 	"io"
+	"path/filepath"
 
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/inventory"
+	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/place"
+	"github.com/berth-registry/berth/images/reference"
 )
 
 // AddManifests adds the images of a file, a directory and all below it, or stdin for
@@ -53,5 +56,25 @@ func (l *List) AddManifest(name string, data []byte) {
 			l.addFinding(x)
 		}
 		l.redis.Add(found)
+	}
+}
+
+// AddLayout adds the images that the index.json of a directory in the OCI image layout names. It
+// does not look whether they are complete; CheckLayout of package check does.
+func (l *List) AddLayout(at reference.Location) {
+	from, err := layout.Open(at.Layout())
+	if err != nil {
+		l.AddProblem(err)
+		return
+	}
+	images, problems := from.References()
+	for _, image := range images {
+		l.Add(image, place.Place{File: filepath.Join(at.Layout(), layout.IndexFile), Use: place.UseListed})
+	}
+	for _, problem := range problems {
+		l.AddProblem(problem)
+	}
+	if err := from.Close(); err != nil {
+		l.AddProblem(err)
 	}
 }
