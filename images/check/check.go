@@ -70,10 +70,10 @@ type Checked struct {
 // the cause of the end of ctx.
 func (c *Checker) Check(ctx context.Context, images []reference.Reference, where func(reference.Reference) []Spot) ([]Checked, error) {
 	k := c.begin()
-	defer k.wires.Close()
+	defer k.client.Close()
 	all := make([][]Checked, len(images))
 	var g errgroup.Group
-	g.SetLimit(k.jobs)
+	g.SetLimit(k.client.Jobs())
 	for i, image := range images {
 		g.Go(func() error {
 			source := k.source(ctx, image)
@@ -88,9 +88,8 @@ func (c *Checker) Check(ctx context.Context, images []reference.Reference, where
 }
 
 type run struct {
-	wires     *registry.Client
+	client    *registry.Client
 	access    registry.Access
-	jobs      int
 	platforms []manifest.Platform
 	verify    bool
 	// unreachable has the error of each host that no connection came about to.
@@ -98,17 +97,7 @@ type run struct {
 }
 
 func (c *Checker) begin() *run {
-	jobs, wait, log := c.Jobs, c.Wait, c.Log
-	if jobs <= 0 {
-		jobs = registry.DefaultJobs
-	}
-	if wait <= 0 {
-		wait = registry.DefaultWait
-	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &run{wires: registry.NewClient(c.Access, jobs, wait, log), access: c.Access, jobs: jobs, platforms: c.Platforms, verify: c.Verify}
+	return &run{client: registry.NewClient(c.Access, c.Jobs, c.Wait, c.Log), access: c.Access, platforms: c.Platforms, verify: c.Verify}
 }
 
 // sourceDigest is the answer of the source.
@@ -127,7 +116,7 @@ func (k *run) source(ctx context.Context, image reference.Reference) sourceDiges
 	if err, ok := k.unreachable.Load(host); ok {
 		return sourceDigest{err: err.(error)}
 	}
-	reg, err := k.wires.At(host, image.Repository())
+	reg, err := k.client.At(host, image.Repository())
 	if err != nil {
 		return sourceDigest{err: err}
 	}
@@ -155,7 +144,7 @@ func (k *run) checkSpot(ctx context.Context, image reference.Reference, s Spot, 
 	if root == "" {
 		root = "/v2"
 	}
-	reg, err := k.wires.Under(s.Host, root, s.Header, settings)
+	reg, err := k.client.Under(s.Host, root, s.Header, settings)
 	if err != nil {
 		return found.with(FoundUnreachable, err)
 	}

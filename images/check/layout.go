@@ -24,13 +24,13 @@ func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference,
 		return nil, nil, err
 	}
 	k := c.begin()
-	defer k.wires.Close()
+	defer k.client.Close()
 	if len(images) == 0 {
 		images, problems = l.References()
 	}
 	all = make([]Checked, len(images))
 	var g errgroup.Group
-	g.SetLimit(k.jobs)
+	g.SetLimit(k.client.Jobs())
 	for i, image := range images {
 		g.Go(func() error {
 			all[i] = k.inLayout(ctx, l, image, at)

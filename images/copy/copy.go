@@ -111,7 +111,7 @@ func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, t
 // run is one call of Copy.
 type run struct {
 	copier *Copier
-	wires  *registry.Client
+	client *registry.Client
 	from   *layout.Layout // nil: registries
 	into   *layout.Layout // nil: a registry
 	to     reference.Location
@@ -134,18 +134,9 @@ type onceResult struct {
 }
 
 func (c *Copier) begin(from, to reference.Location) (*run, error) {
-	jobs, wait, log := c.Jobs, c.Wait, c.Log
-	if jobs <= 0 {
-		jobs = registry.DefaultJobs
-	}
-	if wait <= 0 {
-		wait = registry.DefaultWait
-	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	client := registry.NewClient(c.Access, c.Jobs, c.Wait, c.Log)
 	r := &run{
-		copier: c, to: to, wires: registry.NewClient(c.Access, jobs, wait, log), slots: make(chan struct{}, jobs),
+		copier: c, to: to, client: client, slots: make(chan struct{}, client.Jobs()),
 		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*onceResult{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
 	}
 	var err error
@@ -163,7 +154,7 @@ func (c *Copier) begin(from, to reference.Location) (*run, error) {
 }
 
 func (r *run) end() error {
-	r.wires.Close()
+	r.client.Close()
 	var errs []error
 	for _, l := range []*layout.Layout{r.from, r.into} {
 		if l != nil {
@@ -185,6 +176,16 @@ func (r *run) slot(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// slotted is [run.slot] for an f with a result.
+func slotted[T any](ctx context.Context, r *run, f func() (T, error)) (T, error) {
+	var got T
+	err := r.slot(ctx, func() (err error) {
+		got, err = f()
+		return err
+	})
+	return got, err
 }
 
 // once calls f in the first call for key; later calls wait for its result.

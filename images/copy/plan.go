@@ -146,12 +146,7 @@ func (r *run) plan(ctx context.Context, t *task) error {
 // if it is the same, or if accepts says so.
 func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef string, accepts func(have, source manifest.Manifest) bool) (*namedPart, error) {
 	n := &namedPart{pair: pair, ref: targetRef}
-	var have manifest.Manifest
-	err := r.slot(ctx, func() error {
-		var err error
-		have, err = pair.dst.Manifest(ctx, targetRef)
-		return err
-	})
+	have, err := slotted(ctx, r, func() (manifest.Manifest, error) { return pair.dst.Manifest(ctx, targetRef) })
 	pair.noteMissing(err)
 	reduces := r.copier.ReduceIndex && accepts == nil
 	if err == nil && !reduces {
@@ -170,12 +165,7 @@ func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef
 	} else if err != nil && !registry.IsHidden(err) && !manifest.IsDamaged(err) && (accepts != nil || !registry.IsUnreadable(err)) {
 		return nil, err
 	}
-	var c manifest.Manifest
-	err = r.slot(ctx, func() error {
-		var err error
-		c, err = pair.src.Manifest(ctx, sourceRef)
-		return err
-	})
+	c, err := slotted(ctx, r, func() (manifest.Manifest, error) { return pair.src.Manifest(ctx, sourceRef) })
 	if manifest.IsDamaged(err) {
 		return nil, err
 	}
@@ -206,16 +196,12 @@ func (r *run) isSame(ctx context.Context, pair *repoPair, sourceRef string, have
 	if want, err := v1.NewHash(sourceRef); err == nil {
 		return want == have.Desc.Digest, nil
 	}
-	same := false
-	err := r.slot(ctx, func() error {
+	same, err := slotted(ctx, r, func() (bool, error) {
 		if src, ok := pair.src.(*registry.Repository); ok {
-			var err error
-			same, err = src.HasManifest(ctx, sourceRef, have.Desc)
-			return err
+			return src.HasManifest(ctx, sourceRef, have.Desc)
 		}
 		want, err := pair.src.Digest(ctx, sourceRef)
-		same = want == have.Desc.Digest
-		return err
+		return want == have.Desc.Digest, err
 	})
 	if errors.Is(err, manifest.ErrNotFound) {
 		return false, fmt.Errorf("there is no such image at the source; the target has one with the digest %s", have.Desc.Digest)
@@ -298,12 +284,7 @@ func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, a
 	if atTarget {
 		at = pair.dst
 	}
-	var c manifest.Manifest
-	err := r.slot(ctx, func() error {
-		var err error
-		c, err = at.Manifest(ctx, d.Digest.String())
-		return err
-	})
+	c, err := slotted(ctx, r, func() (manifest.Manifest, error) { return at.Manifest(ctx, d.Digest.String()) })
 	if !atTarget && r.from != nil && errors.Is(err, manifest.ErrNotFound) {
 		return nil, r.from.Damaged(d.Digest, err)
 	}
@@ -348,12 +329,7 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 
 // planAttachment returns nil if nothing refers to d.
 func (r *run) planAttachment(ctx context.Context, pair *repoPair, d v1.Hash) (*attachment, error) {
-	var found manifest.Attached
-	err := r.slot(ctx, func() error {
-		var err error
-		found, err = pair.src.Attached(ctx, d)
-		return err
-	})
+	found, err := slotted(ctx, r, func() (manifest.Attached, error) { return pair.src.Attached(ctx, d) })
 	if err != nil || len(found.Tags) == 0 && len(found.Referrers) == 0 {
 		return nil, err
 	}

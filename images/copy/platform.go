@@ -109,11 +109,8 @@ func (r *run) onePlatform(ctx context.Context, t *task) error {
 	if t.main.part.atTarget {
 		at = t.pair.dst
 	}
-	var is manifest.Platform
-	err := r.slot(ctx, func() error {
-		var err error
-		is, err = manifest.ConfigPlatform(ctx, at, t.main.part.content)
-		return err
+	is, err := slotted(ctx, r, func() (manifest.Platform, error) {
+		return manifest.ConfigPlatform(ctx, at, t.main.part.content)
 	})
 	if err != nil || is.OS == "" {
 		return err

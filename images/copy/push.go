@@ -270,7 +270,7 @@ func (r *run) putBlob(ctx context.Context, pair *repoPair, d v1.Descriptor, coun
 			if r.into == nil {
 				return put() // it retries and asks first by itself
 			}
-			return r.wires.Retry(ctx, pair.name+" blob "+d.Digest.String(), put)
+			return r.client.Retry(ctx, pair.name+" blob "+d.Digest.String(), put)
 		})
 		if err != nil {
 			moved.undo()

@@ -73,7 +73,7 @@ func (r *run) repoPair(image, target reference.Reference) (*repoPair, error) {
 	if r.into != nil {
 		pair.dst, pair.store = r.into.Repository(pair.name), "layout"
 	} else {
-		reg, err := r.wires.At(target.Registry(), target.Repository())
+		reg, err := r.client.At(target.Registry(), target.Repository())
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +90,7 @@ func (r *run) origin(image reference.Reference) (origin, error) {
 	if r.from != nil {
 		return r.from.Repository(image.Name()), nil
 	}
-	reg, err := r.wires.At(image.Registry(), image.Repository())
+	reg, err := r.client.At(image.Registry(), image.Repository())
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func lookOf(text string) look {
 		return lookNameTag
 	case isTaint(suffix) || isCIDR(first, rest):
 		return lookNone
-	case !strings.ContainsAny(first, ".:") && first != "localhost" || !isRegistryHost(first):
+	case !reference.HasHost(text) || !isRegistryHost(first):
 		if suffix == "" {
 			return lookPath
 		}

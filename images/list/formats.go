@@ -133,7 +133,7 @@ func (r *listReader) hauler(root *document.Tree) {
 			continue
 		}
 		text := name.Word()
-		if first, _, path := strings.Cut(text, "/"); registry != "" && (!path || first != "localhost" && !strings.ContainsAny(first, ".:")) {
+		if registry != "" && !reference.HasHost(text) {
 			text = strings.TrimSuffix(registry, "/") + "/" + text
 		}
 		r.image(name, fmt.Sprintf("spec.images[%d].name", i), text)

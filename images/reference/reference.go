@@ -209,3 +209,9 @@ func SuffixOf(text string) string {
 	}
 	return ""
 }
+
+// HasHost reports whether an image or a repository is written with a registry in front.
+func HasHost(text string) bool {
+	first, _, ok := strings.Cut(text, "/")
+	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
+}

@@ -48,15 +48,29 @@ type transportKey struct {
 	other bool
 }
 
-func NewClient(a Access, jobs int, patience time.Duration, log *slog.Logger) *Client {
+// NewClient makes a client for jobs concurrent requests ([DefaultJobs] for 0) that waits out 429 for
+// maxWait ([DefaultWait] for 0). log may be nil.
+func NewClient(a Access, jobs int, maxWait time.Duration, log *slog.Logger) *Client {
+	if jobs <= 0 {
+		jobs = DefaultJobs
+	}
+	if maxWait <= 0 {
+		maxWait = DefaultWait
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &Client{
-		access: a, jobs: jobs, maxWait: patience, log: log,
+		access: a, jobs: jobs, maxWait: maxWait, log: log,
 		rateLimiters: map[string]*rateLimiter{},
 		transports:   map[transportKey]*http.Transport{},
 		registries:   map[registryKey]*Registry{},
 		logins:       map[string]lookedUp{},
 	}
 }
+
+// Jobs is the number of concurrent requests.
+func (w *Client) Jobs() int { return w.jobs }
 
 // Close closes idle connections.
 func (w *Client) Close() {
@@ -161,7 +175,7 @@ func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error)
 			settings, other = own, false
 		}
 	} else {
-		out.URL.Scheme = scheme(settings)
+		out.URL.Scheme = settings.scheme()
 		maps.Copy(out.Header, w.header)
 	}
 	if out.URL.Scheme != "https" && !hostport.IsLoopback(out.URL.Host) && (other || !settings.PlainHTTP) {
@@ -191,13 +205,6 @@ func closeBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()
 	}
-}
-
-func scheme(s Settings) string {
-	if s.PlainHTTP {
-		return "http"
-	}
-	return "https"
 }
 
 // netErrorOf makes a *NetError of an error of http.Client. If ctx has ended, it returns its cause.

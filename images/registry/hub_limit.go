@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -22,7 +21,7 @@ func (a Access) hubLimit(ctx context.Context, host string) (limit dockerhublimit
 	const hub = "docker.io"
 	ctx, cancel := context.WithTimeout(ctx, transfer.StallLimit)
 	defer cancel()
-	w := NewClient(a, 1, DefaultWait, slog.New(slog.DiscardHandler))
+	w := NewClient(a, 1, 0, nil)
 	defer w.Close()
 	settings := a.SettingsFor(hub, "")
 	login, err := w.credential(ctx, hub, "", settings)

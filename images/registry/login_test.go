@@ -2,7 +2,6 @@ package registry
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -38,13 +37,13 @@ func TestTLSElsewhere(t *testing.T) {
 		{Settings: []Settings{{Host: "registry.test:5000", Reach: true, PlainHTTP: true}}},
 	} {
 		a.Proxy = imagestest.ThroughFor(t, target.URL(), "registry.test")
-		w := NewClient(a, 1, time.Second, slog.New(slog.DiscardHandler))
+		w := NewClient(a, 1, time.Second, nil)
 		reg, err := w.At("registry.test", "app")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if scheme(reg.settings) != "https" {
-			t.Errorf("%+v: %s", a.Settings, scheme(reg.settings))
+		if reg.settings.scheme() != "https" {
+			t.Errorf("%+v: %s", a.Settings, reg.settings.scheme())
 		}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://registry.test/x", nil)
 		if err != nil {

@@ -143,7 +143,7 @@ func (r *Registry) pingRequest(ctx context.Context) (*http.Request, error) {
 	if strings.HasPrefix(where, "/v2/") {
 		where = "/v2/"
 	}
-	return http.NewRequestWithContext(ctx, http.MethodGet, scheme(r.settings)+"://"+r.host+where, nil)
+	return http.NewRequestWithContext(ctx, http.MethodGet, r.settings.scheme()+"://"+r.host+where, nil)
 }
 
 // readChallenge reads the challenge of an answer through go-containerregistry.

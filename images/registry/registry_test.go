@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,7 +16,7 @@ import (
 // A small answer, such as a config, has a time limit for the whole of it.
 func TestSmallAnswersTimeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := NewClient(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))
+		w := NewClient(Access{}, 1, 0, nil)
 		r := &Repository{registry: &Registry{client: w, name: "registry.corp"}, path: "app"}
 		begin := time.Now()
 		err := r.Retry(t.Context(), "config", func(ctx context.Context) error {

@@ -139,7 +139,7 @@ func (r *Repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 	address := c.url
 	reg := r.registry
 	if !strings.Contains(address, "://") {
-		address = scheme(reg.settings) + "://" + reg.host + reg.root + "/" + r.path + "/" + address
+		address = reg.settings.scheme() + "://" + reg.host + reg.root + "/" + r.path + "/" + address
 		if r.Upstream != "" {
 			address += "?" + url.Values{"ns": {r.Upstream}}.Encode()
 		}

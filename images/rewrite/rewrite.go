@@ -184,17 +184,13 @@ func (r *rewriter) planGroup(group []*planned) {
 	}
 }
 
-// replaced applies pieces in their order.
+// replaced applies pieces, which must not overlap.
 func replaced(text string, pieces []document.Piece) string {
-	var out strings.Builder
-	at := 0
-	for _, p := range pieces {
-		out.WriteString(text[at:p.Start])
-		out.WriteString(p.Text)
-		at = p.End
+	edits := make([]document.Edit, len(pieces))
+	for i, p := range pieces {
+		edits[i] = document.Edit{Span: p.Span, Text: p.Text}
 	}
-	out.WriteString(text[at:])
-	return out.String()
+	return document.Apply(text, edits)
 }
 
 // isSelected reports whether an image is to be changed. Where the answer no may surprise, it
@@ -255,7 +251,7 @@ func (r *rewriter) changesOf(x *planned) (map[*document.Tree]document.TextChange
 	switch {
 	case p.Registry.Word() != "":
 		set(p.Registry, to.Registry())
-	case p.Lacks != nil && p.Registry == nil && !hasHost(p.Repository.Word()):
+	case p.Lacks != nil && p.Registry == nil && !reference.HasHost(p.Repository.Word()):
 		e, ok := x.Source.NewField(p.Lacks, "repository", "registry", to.Registry())
 		if !ok || r.added[p.Lacks] {
 			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", reference.Quote(x.Ref.String()), to.Registry())
@@ -267,12 +263,6 @@ func (r *rewriter) changesOf(x *planned) (map[*document.Tree]document.TextChange
 	}
 	set(p.Repository, repository)
 	return all, nil
-}
-
-// hasHost reports whether a repository begins with a registry.
-func hasHost(repository string) bool {
-	first, _, ok := strings.Cut(repository, "/")
-	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
 }
 
 // register records new texts of scalars. It refuses a scalar that cannot be changed at its
