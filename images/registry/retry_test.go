@@ -56,20 +56,20 @@ func TestClassify(t *testing.T) {
 // How often and how long an operation is retried.
 func TestRetrier(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		err      error
-		patience time.Duration
-		calls    int
-		longest  time.Duration
+		name    string
+		err     error
+		maxWait time.Duration
+		calls   int
+		longest time.Duration
 	}{
 		{"the way there", &transfer.NetError{Err: io.EOF}, time.Hour, Attempts, time.Minute},
-		{"nobody there", &transfer.NetError{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, time.Hour, AttemptsDial, 2 * time.Second},
+		{"no connection", &transfer.NetError{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, time.Hour, AttemptsDial, 2 * time.Second},
 		{"denied", &statusError{status: 403}, time.Hour, 1, 0},
 		{"429 that asks for too much", &statusError{status: 429, retryAfter: 2 * time.Hour}, time.Hour, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := retrier{maxWait: c.patience, log: slog.New(slog.DiscardHandler)}
+				r := retrier{maxWait: c.maxWait, log: slog.New(slog.DiscardHandler)}
 				begin, calls := time.Now(), 0
 				err := r.do(t.Context(), "x", func() error { calls++; return c.err })
 				if !errors.Is(err, c.err) || calls != c.calls {
@@ -150,7 +150,7 @@ func TestRateLimiter(t *testing.T) {
 		}
 		g.observe(t.Context(), answer429("86400"))
 		if got := wait(); got != 0 {
-			t.Errorf("waits %s, which is longer than its patience", got)
+			t.Errorf("waits %s, which is longer than maxWait", got)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
