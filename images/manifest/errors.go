@@ -6,14 +6,11 @@ import (
 	"path/filepath"
 )
 
-// IsDamaged reports whether err is a [DamagedError]: a copy writes the file again.
-func IsDamaged(err error) bool {
-	_, ok := errors.AsType[*DamagedError](err)
-	return ok
-}
-
 // ErrNotFound says that a registry or a layout does not have a manifest or blob.
 var ErrNotFound = errors.New("is not there")
+
+// ErrContent says that content does not have its digest.
+var ErrContent = errors.New("the content does not match its digest")
 
 // DamagedError is a file of a layout that is missing or altered.
 type DamagedError struct {
@@ -27,5 +24,8 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// ErrContent says that content does not have its digest.
-var ErrContent = errors.New("the content does not match its digest")
+// IsDamaged reports whether err is a [DamagedError]: a copy writes the file again.
+func IsDamaged(err error) bool {
+	_, ok := errors.AsType[*DamagedError](err)
+	return ok
+}

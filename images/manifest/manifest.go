@@ -17,18 +17,6 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// Short is the beginning of a digest, for messages.
-func Short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
-
-// MaxNesting limits how deep indexes are nested, and chains of referrers.
-const MaxNesting = 8
-
-// MaxForeign is the largest number of bytes of a foreign text in an error.
-const MaxForeign = 240
-
-// OneLine makes one printable line of a foreign text, at most [MaxForeign] bytes long.
-func OneLine(text string) string { return neterr.Line(text, MaxForeign) }
-
 // Manifest is a manifest or an index with its exact bytes.
 type Manifest struct {
 	Desc v1.Descriptor // MediaType, Size and Digest
@@ -71,3 +59,15 @@ func DigestOf(algorithm string, b []byte) (v1.Hash, error) {
 	h.Write(b)
 	return v1.Hash{Algorithm: algorithm, Hex: hex.EncodeToString(h.Sum(nil))}, nil
 }
+
+// Short is the beginning of a digest, for messages.
+func Short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
+
+// MaxNesting limits how deep indexes are nested, and chains of referrers.
+const MaxNesting = 8
+
+// MaxForeign is the largest number of bytes of a foreign text in an error.
+const MaxForeign = 240
+
+// OneLine makes one printable line of a foreign text, at most [MaxForeign] bytes long.
+func OneLine(text string) string { return neterr.Line(text, MaxForeign) }

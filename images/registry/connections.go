@@ -20,6 +20,13 @@ import (
 )
 
 const (
+	// DefaultJobs is the number of concurrent requests and transfers.
+	DefaultJobs = 8
+	// DefaultWait limits how long 429 is waited out. Docker Hub counts pulls per hour.
+	DefaultWait = time.Hour + 5*time.Minute
+)
+
+const (
 	dialTimeout = 10 * time.Second
 	bufferSize  = 64 << 10 // bytes for each connection and direction
 )
@@ -230,10 +237,3 @@ func netErrorOf(ctx context.Context, host string, err error) error {
 	}
 	return &transfer.NetError{Host: host, Err: err}
 }
-
-const (
-	// DefaultJobs is the number of concurrent requests and transfers.
-	DefaultJobs = 8
-	// DefaultWait limits how long 429 is waited out. Docker Hub counts pulls per hour.
-	DefaultWait = time.Hour + 5*time.Minute
-)

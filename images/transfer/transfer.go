@@ -14,6 +14,16 @@ import (
 // Opener opens the content of a blob, which is verified while it is read.
 type Opener func(context.Context) (io.ReadCloser, error)
 
+// Outcome says how a blob came to its place.
+type Outcome int
+
+// The values of Outcome.
+const (
+	AlreadyPresent Outcome = iota
+	Mounted                // from another repository of the registry
+	Uploaded
+)
+
 const (
 	// StallLimit is the time limit of a small answer, and the interval in which at least leastMoved
 	// bytes of a blob must move.
@@ -120,15 +130,6 @@ func (w *watched) err() error {
 	defer w.mu.Unlock()
 	return w.failed
 }
-
-// Outcome says how a blob came to its place.
-type Outcome int
-
-const (
-	AlreadyPresent Outcome = iota
-	Mounted                // from another repository of the registry
-	Uploaded
-)
 
 // NetError is a request without an answer. It names the host and not the address, whose query may
 // be a secret.
