@@ -1,14 +1,21 @@
-// Package images answers for the images that a cluster uses: which they are,
-// whether a registry has them, how they get there, and how manifests are
-// pointed at it.
+// Package images has the tests of list and rewrite together; the code is in its packages.
 //
-// It promises that a reference means here what it means to containerd, that
-// what it copies is the same content by digest, and that of a manifest it
-// changes the images (and pull secrets, when asked to) and not one byte else.
-// It never writes to a node: it reads manifests, lists and the CRI socket.
-// Where a node takes an image from, and the login for a registry, are told by
-// whoever calls.
+//	reference   image names, targets, locations
+//	document    YAML and JSON with positions; edits in place
+//	inventory   the images in a document
+//	list        images from manifests, lists, layouts and nodes
+//	rewrite     manifests that name another registry
+//	manifest    OCI and Docker manifests, indexes, platforms
+//	transfer    one blob from a reader to a target
+//	registry    client: login, TLS, proxy, retries, rate limits
+//	layout      OCI layout directories
+//	copy        images to a registry or directory
+//	check       images in a registry or directory, against their source
 //
-// Start reading at [Parse], which gives the one form of an image name, and
-// [List], what was found where.
+// They promise that a reference means the same as in containerd, that a copy has the same digests,
+// and that a rewrite changes images (and pull secrets, on request) and no other byte. They read
+// manifests, lists and the CRI socket, and never write to a node. The caller supplies the mirrors
+// of a node and the logins.
+//
+// Start reading at reference.Parse and list.List.
 package images

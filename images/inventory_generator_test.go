@@ -11,23 +11,22 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// made is an object that the generator made, and the truth about it. The
-// generator shares nothing with the code that finds images: it knows what it put
-// where, because it put it there.
+// made is a generated object with the expected findings. The generator shares no code with the
+// inventory.
 type made struct {
 	text    string
-	moved   string            // the same object, as it has to be with its images on the target
-	images  map[string]bool   // full references that are images
-	mapping map[string]string // and what they are called on the target
-	odd     map[string]bool   // what looks like one and is none
+	moved   string            // the same object after the rewrite
+	images  map[string]bool   // complete references that are images
+	mapping map[string]string // their names after the rewrite
+	odd     map[string]bool   // have the form of an image and are none
 }
 
-// generator makes objects. With moved, images are written as they are called
-// after a rewrite to reg.corp:5000/m.
+// generator makes objects. With moved, images have the names that a rewrite to reg.corp:5000/m
+// gives them.
 type generator struct {
 	r     *rand.Rand
 	moved bool
-	flow  bool // a mapping in braces is around
+	flow  bool // inside a flow mapping
 	made  *made
 }
 
@@ -128,11 +127,10 @@ func (g *generator) node(schema *yaml.Node) *yaml.Node {
 	return n
 }
 
-// image is a reference in its parts; registry is "" for Docker Hub when it is
-// left out.
+// image is a reference in parts; registry is "" if Docker Hub's is left out.
 type image struct{ registry, path, name, tag, digest string }
 
-// image makes an image, with a registry if it has to have one.
+// image makes an image; with host it always has a registry.
 func (g *generator) image(host, digest bool) image {
 	i := image{registry: g.pick("", "docker.io", "quay.io", "ghcr.io", "registry.k8s.io", "nvcr.io", "registry.acme.example:5000",
 		"localhost:5000", "10.1.2.3:5000", "111122223333.dkr.ecr.eu-west-1.amazonaws.com")}
@@ -166,7 +164,7 @@ func suffixText(i image) string {
 	return s
 }
 
-// written is the image as it is written in one scalar.
+// written is the image in one scalar.
 func (g *generator) written(i image) string {
 	registry, path := i.registry, i.path
 	if g.moved {
@@ -181,8 +179,7 @@ func (g *generator) written(i image) string {
 func (g *generator) ref() string     { return g.written(g.image(false, true)) }
 func (g *generator) hostRef() string { return g.written(g.image(true, true)) }
 
-// inParts is the image in fields: the registry is written where there is a field
-// for it, and before the repository otherwise.
+// inParts is the image in fields: the registry in its own field, or before the repository.
 func (g *generator) inParts(registry bool, name, tag string) *yaml.Node {
 	i := g.image(registry || name == "image", false)
 	host, path := i.registry, i.path
@@ -207,8 +204,7 @@ func (g *generator) inParts(registry bool, name, tag string) *yaml.Node {
 	return n
 }
 
-// quoted is a string in quotes of some sort, or without where that cannot
-// depend on what it says.
+// quoted is a string in random quotes, or without quotes where that is possible.
 func (g *generator) quoted(s string) *yaml.Node {
 	n := text(s)
 	n.Style = []yaml.Style{yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle, 0}[g.r.IntN(3)]

@@ -8,7 +8,7 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// noise are strings that are no images, by what they are. Many look like one.
+// noise are strings that are no images, by kind. Many have the form of one.
 var noise = map[string][]string{
 	"version":     {"1.2.3", "v1.30", "8.11.0", "15", "7.2.4-64", "v26.1"},
 	"url":         {"https://quay.io/acme/app:v1", "http://acme.example:8080/x", "s3://bucket/path:1", "oci://ghcr.io/acme/charts/app:1.0", "docker://quay.io/acme/x:1", "git@github.com:acme/app.git", "tcp://10.0.0.1:2375"},
@@ -37,7 +37,7 @@ var noise = map[string][]string{
 	"annotations": {"{\"name\":\"net1\",\"ips\":[\"10.0.0.1/24\"]}", "true", "https://acme.example/x:1", "acme.example/web:primary=1"},
 }
 
-// leaf makes what a schema wants at a place.
+// leaf makes a value of a kind of the schema.
 func (g *generator) leaf(kind string) *yaml.Node {
 	name, ok := strings.CutPrefix(kind, "no-")
 	if !ok {
@@ -67,7 +67,7 @@ func (g *generator) leaf(kind string) *yaml.Node {
 	return text(say(name))
 }
 
-// imageLeaf makes an image in one of the forms that operators have.
+// imageLeaf makes an image in one of the forms that operators use.
 func (g *generator) imageLeaf(kind string) *yaml.Node {
 	switch kind {
 	case "ref":
@@ -115,7 +115,7 @@ func (g *generator) imageLeaf(kind string) *yaml.Node {
 	panic(kind)
 }
 
-// odd is a chart, which looks like an image in all.
+// odd is the reference of a chart, which has the form of an image.
 func (g *generator) odd() string {
 	chart := "ghcr.io/acme/charts/" + g.pick("app", "db") + ":" + g.pick("1.0.0", "2.3.4")
 	g.made.odd[chart] = true
@@ -153,7 +153,7 @@ func (g *generator) args() *yaml.Node {
 		text("--peer"), text(g.pick(noise["hostport"]...)), text("-v=2"), text(g.pick(noise["path"]...)), text("--api="+g.pick(noise["group"]...)))
 }
 
-// values are those of a chart, as YAML in a string.
+// values are values of a chart, as YAML in a string.
 func (g *generator) values() *yaml.Node {
 	before := g.flow
 	defer func() { g.flow = before }()

@@ -11,10 +11,9 @@ import (
 	"github.com/berth-registry/berth/images/rewrite"
 )
 
-// Of objects of many shapes, made by a generator that knows the truth: every
-// image is listed, nothing else is, what looks like one is named, and nothing
-// else is said. A rewrite gives, byte for byte, the object that the generator
-// makes of images on the target.
+// For generated objects of many shapes, every image is listed and nothing else is; values with the
+// form of one are named and nothing else is. A rewrite gives, byte for byte, the object that the
+// generator makes with images on the target.
 func TestInventoryProperty(t *testing.T) {
 	shapes := schemas(t)
 	listed, invented, objects := 0, 0, 0
@@ -38,9 +37,8 @@ func TestInventoryProperty(t *testing.T) {
 	t.Logf("%d objects, %d images, %d listed that are none", objects, listed, invented)
 }
 
-// The comparison notices an image that is missed, one that is invented, noise,
-// silence, and a byte that differs.
-func TestInventoryPropertyNotices(t *testing.T) {
+// The comparison fails on a missed image, an invented one, noise, silence, and a differing byte.
+func TestInventoryPropertyControl(t *testing.T) {
 	shapes := schemas(t)
 	for name, spoil := range map[string]func(*made){
 		"missed":   func(m *made) { m.images["quay.io/acme/missed:1"] = true },
@@ -79,8 +77,8 @@ func plainObject(t *testing.T, schema *yaml.Node) *made {
 	}
 }
 
-// checkList gives what is missed and said too much, and counts what is listed
-// and is no image.
+// checkList returns what is missed or reported without need, and the number of listed references
+// that are no images.
 func checkList(m *made) (faults []string, invented int) {
 	var l list.List
 	l.AddManifest("in.yaml", []byte(m.text))
@@ -111,7 +109,7 @@ func checkList(m *made) (faults []string, invented int) {
 	return faults, invented
 }
 
-// oddIn gives what looks like an image that an error names.
+// oddIn returns the value that an error names.
 func (m *made) oddIn(err error) string {
 	for odd := range m.odd {
 		if strings.Contains(err.Error(), odd) {

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// operators are the operators after whose manifests the examples are made.
+// operators are the operators whose manifests the examples resemble.
 var operators = []struct{ name, file string }{
 	{"Longhorn", "longhorn"},
 	{"Strimzi", "strimzi"},
@@ -46,16 +46,16 @@ func operator(t *testing.T, file string) *txtar.Archive {
 }
 
 // moved are the options of a rewrite to the registry of the examples.
-func moved(t *testing.T) rewrite.RewriteOptions {
+func moved(t *testing.T) rewrite.Options {
 	t.Helper()
 	to, err := reference.ParseTarget("reg.corp:5000/m")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rewrite.RewriteOptions{To: to, Env: true}
+	return rewrite.Options{To: to, Env: true}
 }
 
-func rewriteText(t *testing.T, text string, o rewrite.RewriteOptions) string {
+func rewriteText(t *testing.T, text string, o rewrite.Options) string {
 	t.Helper()
 	r, err := rewrite.Rewrite("in.yaml", []byte(text), o)
 	if err != nil {
@@ -64,8 +64,8 @@ func rewriteText(t *testing.T, text string, o rewrite.RewriteOptions) string {
 	return string(r.Text)
 }
 
-// Of manifests in the shapes of real operators, the images are those that a
-// reader finds by hand, and what cannot be told is named.
+// For manifests in the shapes of real operators, the images are those counted by hand, and what
+// cannot be known is named.
 func TestOperatorsList(t *testing.T) {
 	for _, o := range operators {
 		t.Run(o.file, func(t *testing.T) {
@@ -90,8 +90,7 @@ func TestOperatorsList(t *testing.T) {
 	}
 }
 
-// The images of these manifests change, to the ones that are listed, and nothing
-// else does, compared by the byte.
+// These manifests change in their images, to the expected names, and in no other byte.
 func TestOperatorsRewrite(t *testing.T) {
 	o := moved(t)
 	for _, each := range operators {
@@ -140,7 +139,7 @@ func TestOperatorsRewrite(t *testing.T) {
 			if again := rewriteText(t, got, o); again != got {
 				t.Errorf("a second time it is\n%s", again)
 			}
-			// A repository without a tag is rewritten as well.
+			// A repository without a tag is rewritten too.
 			named := strings.Count(imagestest.Section(a, "named"), "\n") - strings.Count(imagestest.Section(a, "named"), "has no tag here")
 			if len(r.Untouched) != named {
 				t.Errorf("%d named, want %d: %q", len(r.Untouched), named, r.Untouched)
@@ -153,7 +152,7 @@ func TestOperatorsRewrite(t *testing.T) {
 	}
 }
 
-// docs/images.md shows what these tests find.
+// docs/images.md shows the numbers of these tests.
 func TestOperatorsTable(t *testing.T) {
 	page, err := os.ReadFile("../docs/images.md")
 	if err != nil {

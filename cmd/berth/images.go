@@ -19,9 +19,8 @@ func newImages(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images",
 		Short: "List the images in use, check and copy them, and point manifests at a registry",
-		Long: `Answer what moving to a private registry needs: which images are used, whether
-the registry has them all, how they get there, and how manifests are pointed at
-it. None of it needs a config.`,
+		Long: `Move to a private registry: list the images in use, check that the registry has
+them all, copy them there, and point manifests at it. None of it needs a config.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
@@ -60,9 +59,9 @@ func (s *imageSources) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&s.manifests, "filename", "f", nil, "manifests: a file, a directory and all below it, or - for standard input; repeatable")
 	f.StringArrayVar(&s.plain, "plain", nil, "a file with an image on each line, or -; repeatable")
-	f.StringVar(&s.endpoint, "runtime-endpoint", "", "socket of the container runtime of this node (default the first that is there, if neither -f nor --plain is given)")
-	f.BoolVar(&s.unknown, "allow-unknown", false, "accept what looks like an image at a place that is not known for them: it is left out without a word")
-	f.BoolVar(&s.unused, "unused", false, "with a node: also images that no container is made of")
+	f.StringVar(&s.endpoint, "runtime-endpoint", "", "socket of the container runtime of this node (default the first that exists, if neither -f nor --plain is given)")
+	f.BoolVar(&s.unknown, "allow-unknown", false, "do not report values that look like an image in fields that are not known to hold one")
+	f.BoolVar(&s.unused, "unused", false, "with a node: also images that no container uses")
 }
 
 // collect reads all sources. What could not be read is in the list; the error
@@ -111,10 +110,10 @@ func (s *imageSources) onNode() bool {
 
 func (s *imageSources) check() error {
 	if s.unused && !s.onNode() {
-		return usage(errors.New("--unused: is about a node, and none is asked with -f or --plain; add --runtime-endpoint or remove it"))
+		return usage(errors.New("--unused: is for a node, and -f and --plain ask none; add --runtime-endpoint or remove it"))
 	}
 	if s.namespace != "" && len(s.plain) > 0 {
-		return usage(errors.New("--namespace: a plain list tells no namespaces; name manifests with -f, as kubectl get -o yaml prints them"))
+		return usage(errors.New("--namespace: a plain list has no namespaces; name manifests with -f, as kubectl get -o yaml prints them"))
 	}
 	return onceStdin(slices.Concat(s.manifests, s.plain))
 }

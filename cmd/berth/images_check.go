@@ -25,28 +25,27 @@ func newImagesCheck(o *options) *cobra.Command {
 	var jobs int
 	cmd := &cobra.Command{
 		Use:   "check IMAGE… [--to REGISTRY[/PATH]|oci:DIR]",
-		Short: "Tell whether a registry or a directory has all images, as their source has them",
-		Long: `Look for images in a registry, under the path where berth images copy puts them:
-tag and digest equal to the source where that can be reached, and all platforms
-there. Without --to it looks at every mirror that the config has for the image.
-It only asks, and of the sources nothing that counts as a pull.
+		Short: "Check that a registry or a directory has all images, as their source has them",
+		Long: `Check images in a registry, under the path where berth images copy puts them: the
+tag exists with the digest of the source, if that can be reached, and with all
+platforms. Without --to it checks every mirror of the image in the config. It only
+reads, and sends the source no request that counts as a pull.
 
-  ok          the same as at the source
-  unverified  there, but the source could not be asked
-  missing     not there
+  ok          same as at the source
+  unverified  exists, but the source could not be asked
+  missing     does not exist
   different   another digest than at the source
-  incomplete  there without all platforms, or with a file missing or damaged
-  unreachable the registry did not say
+  incomplete  without all platforms, or with a file missing or damaged
+  unreachable the registry could not be asked
 
-Exit code 1 when anything is neither ok nor unverified. Images with the same fault
-are told together.
+Exit code 1 if any image is neither ok nor unverified. Images with the same fault
+are listed together.
 
-With --to oci:DIR it looks at a directory that berth images copy has filled, at all
-that it holds if no image is named: at every file by its size, and with --verify by
-its digest.
+With --to oci:DIR it checks a directory that berth images copy has filled, all its
+images if none is named: every file by its size, and with --verify by its digest.
 
---rate-limit tells how many pulls Docker Hub still gives, for the login that there
-is for docker.io or else for the address of this machine. Asking costs none.`,
+--rate-limit shows how many pulls Docker Hub allows now, for the login of docker.io
+or else for the address of this machine. The request does not count as a pull.`,
 		Example: "  berth images check nginx:1.27 redislabs/redis:7.2.4-64 --to registry.corp:5000\n" +
 			"  berth images list -f manifests | berth images check --plain - --to registry.corp/mirror\n" +
 			"  berth images check --plain images.txt --platform linux/amd64,linux/arm64 -o json\n" +
@@ -75,7 +74,7 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 			}
 			inDir := layout.Layout() != ""
 			if verify && !inDir {
-				return usage(errors.New("--verify: is for --to oci:DIR; a registry verifies what it takes"))
+				return usage(errors.New("--verify: is for --to oci:DIR; a registry verifies by itself"))
 			}
 			wanted, problems, err := sources.named(cmd.Context(), o, cmd.InOrStdin(), args, limit || inDir)
 			if err != nil {
@@ -117,10 +116,10 @@ is for docker.io or else for the address of this machine. Asking costs none.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "registry, with or without a path, or oci:DIR (default the mirrors in the config)")
-	f.StringSliceVar(&platforms, "platform", nil, "platforms that are wanted, as in linux/amd64,linux/arm64 (default all that an image has)")
+	f.StringSliceVar(&platforms, "platform", nil, "required platforms, as in linux/amd64,linux/arm64 (default all that an image has)")
 	f.BoolVar(&verify, "verify", false, "with --to oci:DIR: compute the digest of every file")
-	f.BoolVar(&limit, "rate-limit", false, "tell how many pulls Docker Hub still gives")
-	f.IntVar(&jobs, "jobs", registry.DefaultJobs, "how many images are looked at at the same time")
+	f.BoolVar(&limit, "rate-limit", false, "show how many pulls Docker Hub allows now")
+	f.IntVar(&jobs, "jobs", registry.DefaultJobs, "number of images that are checked at the same time")
 	sources.register(cmd)
 	return cmd
 }

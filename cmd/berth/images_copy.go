@@ -25,29 +25,29 @@ func newImagesCopy(o *options) *cobra.Command {
 	c := copy.Copier{}
 	cmd := &cobra.Command{
 		Use:   "copy IMAGE… --to REGISTRY[/PATH]|oci:DIR",
-		Short: "Copy images to a registry or a directory, the same by digest",
+		Short: "Copy images to a registry or a directory, with the same digests",
 		Long: `Copy images to a registry under the same repository path and tag, or into a
 directory in the OCI layout: all platforms, with signatures and attestations. With
 --to registry.corp/mirror, docker.io/library/nginx:1.27 becomes
 registry.corp/mirror/library/nginx:1.27. A tag that has another digest there is
 moved.
 
-What is there is not sent again, so that a run that was interrupted is completed
-by running it again. Content that images share is sent once. A registry that
-answers 429 is waited out. An image that fails keeps no other from being copied;
-it is listed at the end, and the exit code is 1.
+Content that the target has is not sent again: to complete an interrupted run, run
+it again. Content that images share is sent once. A registry that answers 429 is
+waited out. An image that fails does not stop the others; it is listed at the end,
+and the exit code is 1.
 
---platform linux/amd64 copies of each image what is for this platform, and names
-what it leaves out. The index stays as it is, so that digests and signatures stay
-right: nodes of that platform pull it, but most registries refuse an index of which
-not all is there. --reduce-index makes it list what is copied alone; its digest is
-another one then, and signatures of the whole stay behind.
+--platform linux/amd64 copies only this platform of each image, and lists the
+others. The index does not change, so digests and signatures stay valid: nodes of
+that platform can pull it, but most registries refuse an incomplete index.
+--reduce-index makes an index of the copied platforms only. It has another digest,
+and signatures of the original index are not copied.
 
 Logins come from the config (-c) if there is one, from docker login, and for ECR
-from AWS. A login that is refused is not sent again. The images come from the
-registries that they name, never from mirrors, or with --from from a directory: all
-that it holds, or those that are named. Files that a directory lacks, or has with
-another size, are written again; --verify looks at the digest of each as well.`,
+from AWS. A refused login is not sent again. The images come from the registries in
+their names, never from mirrors, or with --from from a directory: all its images,
+or those that are named. Files that are missing in a directory, or have another
+size, are written again; --verify also compares the digest of each.`,
 		Example: "  berth images copy nginx:1.27 redislabs/redis:7.2.4-64 --to registry.corp:5000\n" +
 			"  berth images list -f manifests | berth images copy --plain - --to registry.corp/mirror\n" +
 			"  berth images copy --plain images.txt --to oci:usb-stick\n" +
@@ -66,10 +66,10 @@ another size, are written again; --verify looks at the digest of each as well.`,
 				return err
 			}
 			if c.ReduceIndex && c.Platforms == nil && from == "" {
-				return usage(errors.New("--reduce-index: needs --platform, which says what the index is to list"))
+				return usage(errors.New("--reduce-index: needs --platform, the platforms that the index lists"))
 			}
 			if c.Verify && places.to.Layout() == "" {
-				return usage(errors.New("--verify: is for --to oci:DIR; a registry verifies what it takes"))
+				return usage(errors.New("--verify: is for --to oci:DIR; a registry verifies by itself"))
 			}
 			if c.Jobs < 1 || c.Jobs > 256 {
 				return usage(errors.New("--jobs: must be a number from 1 to 256"))
@@ -95,13 +95,13 @@ another size, are written again; --verify looks at the digest of each as well.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "registry, with or without a path, or oci:DIR")
-	f.StringVar(&from, "from", "", "directory (oci:DIR or DIR) instead of the registries that the images name")
+	f.StringVar(&from, "from", "", "directory (oci:DIR or DIR) instead of the registries in the names of the images")
 	f.StringArrayVar(&platforms, "platform", nil, "platform to copy, as in linux/amd64; repeatable (default all that an image has)")
-	f.BoolVar(&c.ReduceIndex, "reduce-index", false, "make the index list what is copied alone, which changes its digest")
-	f.BoolVar(&c.Verify, "verify", false, "compute the digest of what a directory has already")
-	f.IntVar(&c.Jobs, "jobs", registry.DefaultJobs, "how many transfers go on at the same time")
+	f.BoolVar(&c.ReduceIndex, "reduce-index", false, "make an index of the copied platforms only, which has another digest")
+	f.BoolVar(&c.Verify, "verify", false, "with --to oci:DIR: compute the digest of every file that is there")
+	f.IntVar(&c.Jobs, "jobs", registry.DefaultJobs, "number of concurrent transfers")
 	f.DurationVar(&c.Wait, "wait", registry.DefaultWait, "how long to wait out a registry that answers 429")
-	f.BoolVar(&create, "create-repositories", false, "create repositories of ECR that do not exist yet")
+	f.BoolVar(&create, "create-repositories", false, "create missing repositories of ECR")
 	sources.register(cmd)
 	return cmd
 }
@@ -155,7 +155,7 @@ func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, a
 	others := s.given()
 	switch {
 	case !others && s.unused:
-		return nil, nil, usage(errors.New("--unused: is about a node; add --runtime-endpoint"))
+		return nil, nil, usage(errors.New("--unused: is for a node; add --runtime-endpoint"))
 	case !others && len(args) == 0 && !all:
 		return nil, nil, usage(errors.New("no images are named; write IMAGE…, -f MANIFESTS, --plain LIST, or --runtime-endpoint for those of this node"))
 	case !others:
@@ -210,7 +210,7 @@ func (o *options) copyImages(cmd *cobra.Command, c *copy.Copier, wanted []refere
 	rest := "failed"
 	if cmd.Context().Err() != nil {
 		rest = "not copied"
-		err = errors.New("interrupted; run it again to go on where it stopped")
+		err = errors.New("interrupted; run it again to continue")
 	}
 	return errors.Join(o.printCopied(stdout, v, rest, time.Since(show.begin)), errors.Join(problems...), err)
 }

@@ -37,23 +37,24 @@ registry that they name. They come from
   --plain FILE   one a line, as kubeadm config images list, rke config
                  --system-images and this command print them; also as uniq -c
                  counts them, and several on a line
-  --from DIR     what a directory holds that berth images copy --to oci:DIR has
+  --from DIR     the images of a directory that berth images copy --to oci:DIR has
                  filled
 
 Lists for zarf, hauler, skopeo sync and regsync are read with -f and with --plain.
 Patterns for tags and whole repositories in them are not looked up but named.
 
-What looks like an image with a registry, a path and a tag, at a place that is not
-known for images, is not listed but named with its file and line, and the exit code
-is 1; --allow-unknown accepts it. So is a name whose registry or tag is elsewhere.
+A value that looks like an image with a registry, a path and a tag, in a field that
+is not known to hold one, is not listed but reported with its file and line, and the
+exit code is 1; --allow-unknown accepts it. So is a name whose registry or tag is in
+another place.
 
-On a node with mirrors it tells from where containerd would take the images of
-each registry. The text is a plain list with comments: berth images copy takes
-it. With -o json or yaml each image comes with the places where it was found, and
-with --count with their number. -n keeps the images of one namespace, of objects as
+On a node with mirrors it shows where containerd would pull the images of each
+registry from. The text is a plain list with comments, which berth images copy can
+read. With -o json or yaml each image has the places where it was found, and with
+--count their number. -n lists only the images of one namespace, of objects as
 kubectl get prints them or of a node.
 
-Exit code 1 when something could not be read; the rest is listed all the same.`,
+Exit code 1 if something could not be read; the rest is listed anyway.`,
 		Example: "  berth images list\n" +
 			"  helm template redis ./chart | berth images list -f -\n" +
 			"  kubectl get pods -A -o json | berth images list -f - -o json\n" +
@@ -85,7 +86,7 @@ Exit code 1 when something could not be read; the rest is listed all the same.`,
 	cmd.Flags().StringArrayVar(&sources.from, "from", nil, "a directory (oci:DIR or DIR) that images were copied to; repeatable")
 	sources.register(cmd)
 	cmd.Flags().StringVarP(&sources.namespace, "namespace", "n", "", "only images of objects in this namespace")
-	cmd.Flags().BoolVar(&counts, "count", false, "say before each image how often it was found, as uniq -c does")
+	cmd.Flags().BoolVar(&counts, "count", false, "print before each image how often it was found, as uniq -c does")
 	return cmd
 }
 

@@ -17,24 +17,25 @@ import (
 func newImagesRewrite(o *options) *cobra.Command {
 	var files, only []string
 	var to string
-	var r rewrite.RewriteOptions
+	var r rewrite.Options
 	cmd := &cobra.Command{
 		Use:   "rewrite -f FILE --to REGISTRY[/PATH]",
 		Short: "Print manifests with their images pointed at another registry",
 		Long: `Print manifests with their images pointed at another registry, under the same
 repository path and tag: with --to registry.corp/mirror, redislabs/redis:7 becomes
-registry.corp/mirror/redislabs/redis:7. That is where berth images copy puts
-them. Nothing else changes: comments, order, indentation and quotes stay byte for
-byte, and an image that is there already too.
+registry.corp/mirror/redislabs/redis:7, where berth images copy puts it. Nothing
+else changes: comments, order, indentation and quotes stay byte for byte, and so
+does an image that is already there.
 
-It changes what berth images list finds, also in YAML and JSON inside of values.
-Images that are recognised by their looks, in environment variables, arguments and
-ConfigMaps, it changes with --env. What it has to leave alone, such as placeholders
-of a template, images of a kustomization and what only looks like an image, is
-named, and the exit code is then 1. A file that cannot be read is not printed.
+It changes the images that berth images list finds, also in YAML and JSON inside of
+values; those in environment variables, arguments and ConfigMaps, which are
+recognised only by their form, with --env. Images that it cannot change, such as
+placeholders of a template, images of a kustomization and values that only look
+like an image, are named, and the exit code is then 1. A file that cannot be read
+is not printed.
 
---image-pull-secret adds a secret of that name to every pod that has an image
-there afterwards, and to the custom resources of Redis Enterprise and Prometheus.`,
+--image-pull-secret adds a secret of that name to every pod with an image on the
+new registry, and to the custom resources of Redis Enterprise and Prometheus.`,
 		Example: "  berth images rewrite -f redis.yaml --to registry.corp:5000 > redis-private.yaml\n" +
 			"  berth images rewrite -f manifests --to registry.corp/mirror --image-pull-secret regcred > all.yaml\n" +
 			"  helm template redis ./chart | berth images rewrite -f - --to registry.corp --only docker.io | kubectl apply -f -",
@@ -67,18 +68,18 @@ there afterwards, and to the custom resources of Redis Enterprise and Prometheus
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&files, "filename", "f", nil, "a file, a directory and all below it, or - for standard input; repeatable")
-	f.StringVar(&to, "to", "", "registry, with or without a path, that images come from afterwards")
+	f.StringVar(&to, "to", "", "new registry of the images, with or without a path")
 	f.StringArrayVar(&only, "only", nil, "change only images of this registry, or below this registry/path; repeatable")
 	f.StringVar(&r.PullSecret, "image-pull-secret", "", "name of a pull secret to add to pods")
-	f.BoolVar(&r.Env, "env", false, "change images in environment variables, arguments and ConfigMaps too")
-	f.BoolVar(&r.AllowUnknown, "allow-unknown", false, "leave what looks like an image at a place that is not known for them alone without a word")
+	f.BoolVar(&r.Env, "env", false, "also change images in environment variables, arguments and ConfigMaps")
+	f.BoolVar(&r.AllowUnknown, "allow-unknown", false, "do not report values that look like an image in fields that are not known to hold one")
 	return cmd
 }
 
 // secretName is what Kubernetes takes for the name of a secret, a DNS subdomain.
 var secretName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
-func rewriteTargets(r *rewrite.RewriteOptions, to string, only []string) error {
+func rewriteTargets(r *rewrite.Options, to string, only []string) error {
 	var err error
 	if r.To, err = reference.ParseTarget(to); err != nil {
 		return usage(fmt.Errorf("--to: %w", err))
@@ -101,9 +102,9 @@ func rewriteTargets(r *rewrite.RewriteOptions, to string, only []string) error {
 type rewritePrinter struct {
 	stdin    io.Reader
 	w        io.Writer
-	options  rewrite.RewriteOptions
-	first    *rewrite.Rewritten // not printed yet
-	last     string             // what was printed last
+	options  rewrite.Options
+	first    *rewrite.Result // not printed yet
+	last     string          // what was printed last
 	problems []error
 	notes    []string
 	changed  []reference.Reference
@@ -129,7 +130,7 @@ func (p *rewritePrinter) add(name string) error {
 		}
 		for _, err := range r.Untouched {
 			if errors.Is(err, rewrite.ErrIndirect) {
-				err = fmt.Errorf("%w; --env changes it", err)
+				err = fmt.Errorf("%w; add --env to change it", err)
 			}
 			p.problems = append(p.problems, err)
 		}
@@ -147,7 +148,7 @@ func (p *rewritePrinter) add(name string) error {
 }
 
 // take prints a file, unless it may be the only one.
-func (p *rewritePrinter) take(r rewrite.Rewritten) error {
+func (p *rewritePrinter) take(r rewrite.Result) error {
 	switch {
 	case len(r.Text) == 0:
 		return nil

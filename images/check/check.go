@@ -1,3 +1,6 @@
+// Package check compares images in a registry or directory with their source.
+//
+// It only reads. Start reading at [Checker.Check] and [Checker.CheckLayout].
 package check
 
 import (
@@ -18,66 +21,64 @@ import (
 	"github.com/berth-registry/berth/images/registry"
 )
 
-// Checker tells whether a registry has images as their source has them. It only
-// asks; of the sources it asks nothing that is counted as a pull.
+// Checker compares images in a registry or directory with their source. It only reads, and sends
+// the source no request that counts as a pull.
 type Checker struct {
 	Access registry.Access
-	Jobs   int           // 0: DefaultJobs
-	Wait   time.Duration // 0: DefaultWait
-	// Platforms are wanted of each image that has several; nil: all that it
-	// has.
+	Jobs   int           // 0: [registry.DefaultJobs]
+	Wait   time.Duration // 0: [registry.DefaultWait]
+	// Platforms are required of each image that has several; nil: all of its platforms.
 	Platforms []manifest.Platform
-	// Verify computes the digest of each blob in a layout; without it the size decides.
+	// Verify computes the digest of each blob in a layout; without it the size is compared.
 	Verify bool
 	Log    *slog.Logger
 }
 
-// Finding is what was found of an image.
+// Finding is the result for an image.
 type Finding string
 
-// The findings. [FoundSame] and [FoundUnverified] are well.
+// The findings. [FoundSame] and [FoundUnverified] are OK.
 const (
-	FoundSame        Finding = "ok"          // the same as at the source
-	FoundUnverified  Finding = "unverified"  // there, but the source could not be asked
-	FoundMissing     Finding = "missing"     // not there
+	FoundSame        Finding = "ok"          // same as at the source
+	FoundUnverified  Finding = "unverified"  // exists; the source could not be asked
+	FoundMissing     Finding = "missing"     // does not exist
 	FoundDifferent   Finding = "different"   // another digest
-	FoundIncomplete  Finding = "incomplete"  // there without all wanted platforms
-	FoundUnreachable Finding = "unreachable" // the registry did not say
+	FoundIncomplete  Finding = "incomplete"  // some required platforms are missing
+	FoundUnreachable Finding = "unreachable" // the registry could not be asked
 )
 
 // OK reports whether nothing is wrong.
 func (f Finding) OK() bool { return f == FoundSame || f == FoundUnverified }
 
-// Checked is what was found of one image at one spot.
+// Checked is the result for one image at one spot.
 type Checked struct {
 	Image   reference.Reference `json:"image" yaml:"image"`
 	Target  string              `json:"target" yaml:"target"`
 	Finding Finding             `json:"finding" yaml:"finding"`
 	Digest  string              `json:"digest,omitempty" yaml:"digest,omitempty"` // at the target
 	Source  string              `json:"sourceDigest,omitempty" yaml:"sourceDigest,omitempty"`
-	// Platforms are those that are there, Missing those that are wanted and
-	// are not.
+	// Platforms are those that exist, Missing are required ones that do not.
 	Platforms []string `json:"platforms,omitempty" yaml:"platforms,omitempty"`
 	Missing   []string `json:"missingPlatforms,omitempty" yaml:"missingPlatforms,omitempty"`
-	// Note says in one line what else there is to know.
+	// Note has details in one line.
 	Note string `json:"note,omitempty" yaml:"note,omitempty"`
 
 	cause string
 }
 
-// Check looks for each image at the spots that where names. The result has the
-// order of images and spots. The error is the end of ctx.
+// Check checks each image at its spots. The result has the order of images and spots. The error is
+// the cause of the end of ctx.
 func (c *Checker) Check(ctx context.Context, images []reference.Reference, where func(reference.Reference) []Spot) ([]Checked, error) {
 	k := c.begin()
-	defer k.wires.Close()
+	defer k.client.Close()
 	all := make([][]Checked, len(images))
 	var g errgroup.Group
-	g.SetLimit(k.jobs)
+	g.SetLimit(k.client.Jobs())
 	for i, image := range images {
 		g.Go(func() error {
 			source := k.source(ctx, image)
 			for _, s := range where(image) {
-				all[i] = append(all[i], k.at(ctx, image, s, source))
+				all[i] = append(all[i], k.checkSpot(ctx, image, s, source))
 			}
 			return nil
 		})
@@ -86,61 +87,49 @@ func (c *Checker) Check(ctx context.Context, images []reference.Reference, where
 	return slices.Concat(all...), context.Cause(ctx)
 }
 
-type checking struct {
-	wires     *registry.Client
+type run struct {
+	client    *registry.Client
 	access    registry.Access
-	jobs      int
 	platforms []manifest.Platform
 	verify    bool
-	// absent holds, by host, the error of a source where nobody answers.
-	absent sync.Map
+	// unreachable has the error of each host that no connection came about to.
+	unreachable sync.Map
 }
 
-func (c *Checker) begin() *checking {
-	jobs, wait, log := c.Jobs, c.Wait, c.Log
-	if jobs <= 0 {
-		jobs = registry.DefaultJobs
-	}
-	if wait <= 0 {
-		wait = registry.DefaultWait
-	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &checking{wires: registry.NewClient(c.Access, jobs, wait, log), access: c.Access, jobs: jobs, platforms: c.Platforms, verify: c.Verify}
+func (c *Checker) begin() *run {
+	return &run{client: registry.NewClient(c.Access, c.Jobs, c.Wait, c.Log), access: c.Access, platforms: c.Platforms, verify: c.Verify}
 }
 
-// asked is what the source says.
-type asked struct {
+// sourceDigest is the answer of the source.
+type sourceDigest struct {
 	digest v1.Hash
 	err    error
 }
 
-// source asks for the digest at the source. A digest in the name is what is
-// wanted whatever the source says.
-func (k *checking) source(ctx context.Context, image reference.Reference) asked {
+// source asks for the digest at the source. A digest in the name is used without asking.
+func (k *run) source(ctx context.Context, image reference.Reference) sourceDigest {
 	if image.Digest() != "" {
 		d, err := v1.NewHash(image.Digest())
-		return asked{d, err}
+		return sourceDigest{d, err}
 	}
 	host := image.Registry()
-	if err, ok := k.absent.Load(host); ok {
-		return asked{err: err.(error)}
+	if err, ok := k.unreachable.Load(host); ok {
+		return sourceDigest{err: err.(error)}
 	}
-	reg, err := k.wires.At(host, image.Repository())
+	reg, err := k.client.At(host, image.Repository())
 	if err != nil {
-		return asked{err: err}
+		return sourceDigest{err: err}
 	}
 	d, err := reg.Repository(image.Repository(), false).Digest(ctx, image.Tag())
-	if registry.NoConnection(err) {
-		// Behind an air gap it would be so for each of hundreds of images.
-		k.absent.Store(host, err)
+	if registry.IsDialError(err) {
+		// Behind an air gap, hundreds of images would each be retried.
+		k.unreachable.Store(host, err)
 	}
-	return asked{d, err}
+	return sourceDigest{d, err}
 }
 
-// at looks at one spot.
-func (k *checking) at(ctx context.Context, image reference.Reference, s Spot, source asked) Checked {
+// checkSpot checks one image at one spot.
+func (k *run) checkSpot(ctx context.Context, image reference.Reference, s Spot, source sourceDigest) Checked {
 	found := Checked{Image: image, Target: s.String() + image.Suffix()}
 	if source.err == nil {
 		found.Source = source.digest.String()
@@ -155,7 +144,7 @@ func (k *checking) at(ctx context.Context, image reference.Reference, s Spot, so
 	if root == "" {
 		root = "/v2"
 	}
-	reg, err := k.wires.Under(s.Host, root, s.Header, settings)
+	reg, err := k.client.Under(s.Host, root, s.Header, settings)
 	if err != nil {
 		return found.with(FoundUnreachable, err)
 	}
@@ -188,26 +177,26 @@ func (k *checking) at(ctx context.Context, image reference.Reference, s Spot, so
 	return found.same(source)
 }
 
-// compare compares what is there with the source, if that has answered.
-func (c Checked) compare(have manifest.Manifest, source asked, wantsAll bool) (Checked, bool) {
+// compare compares with the digest of the source, if there is one. It returns false if they differ.
+func (c Checked) compare(have manifest.Manifest, source sourceDigest, wantsAll bool) (Checked, bool) {
 	c.Digest = have.Desc.Digest.String()
 	if source.err == nil && manifest.ReducedFrom(have) == source.digest.String() {
 		if wantsAll {
-			return c.with(FoundIncomplete, errors.New("its index is reduced to some platforms; name those that are wanted with --platform")), false
+			return c.with(FoundIncomplete, errors.New("its index is reduced to some platforms; name the wanted ones with --platform")), false
 		}
 		return c, true
 	}
 	if source.err == nil && source.digest != have.Desc.Digest {
-		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", manifest.ShortDigest(have.Desc.Digest), manifest.ShortDigest(source.digest))), false
+		return c.with(FoundDifferent, fmt.Errorf("it is %s, and %s at the source", manifest.Short(have.Desc.Digest), manifest.Short(source.digest))), false
 	}
 	return c, true
 }
 
-// same is the finding of an image that is there whole.
-func (c Checked) same(source asked) Checked {
+// same is the finding of an image that is complete.
+func (c Checked) same(source sourceDigest) Checked {
 	switch {
 	case errors.Is(source.err, manifest.ErrNotFound):
-		return c.with(FoundUnverified, errors.New("the source has no such image any more"))
+		return c.with(FoundUnverified, errors.New("the source no longer has the image"))
 	case source.err != nil:
 		return c.with(FoundUnverified, fmt.Errorf("the source could not be asked: %w", source.err))
 	}
@@ -222,15 +211,14 @@ func (c Checked) with(f Finding, note error) Checked {
 	return c
 }
 
-// platformSource is a repository whose platforms are looked at.
+// platformSource is a repository whose platforms are checked.
 type platformSource interface {
 	manifest.BlobSource
 	Digest(ctx context.Context, ref string) (v1.Hash, error)
 }
 
-// comparePlatforms finds out which platforms are there, by asking for the
-// manifest of each.
-func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
+// comparePlatforms finds which platforms exist, with a request for the manifest of each.
+func (k *run) comparePlatforms(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
 	if !have.Desc.MediaType.IsIndex() {
 		return k.onePlatform(ctx, repo, have, found)
 	}
@@ -238,7 +226,7 @@ func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, ha
 	if err != nil {
 		return err
 	}
-	wanted := map[int]bool{} // which of k.platforms are in the index
+	wanted := map[int]bool{} // indexes of k.platforms that are in the index
 	for _, d := range index.Manifests {
 		p := manifest.PlatformOf(d.Platform)
 		if i := slices.IndexFunc(k.platforms, p.Matches); i >= 0 {
@@ -264,9 +252,8 @@ func (k *checking) comparePlatforms(ctx context.Context, repo platformSource, ha
 	return nil
 }
 
-// onePlatform reads from its config which platform an image is for, if that
-// matters.
-func (k *checking) onePlatform(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
+// onePlatform reads the platform of an image from its config, if platforms are required.
+func (k *run) onePlatform(ctx context.Context, repo platformSource, have manifest.Manifest, found *Checked) error {
 	if k.platforms == nil {
 		return nil
 	}
@@ -284,5 +271,5 @@ func (k *checking) onePlatform(ctx context.Context, repo platformSource, have ma
 	return nil
 }
 
-// Cause is the same for images that have a finding for one reason; "" if there is none to tell.
+// Cause is the same for images with one reason for their finding; "" if there is none.
 func (c Checked) Cause() string { return c.cause }

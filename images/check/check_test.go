@@ -34,7 +34,7 @@ func check(t testing.TB, c *Checker, images []reference.Reference, to string) []
 	return all
 }
 
-// copyTo puts images to a registry.
+// copyTo copies images to a registry.
 func copyTo(t testing.TB, a registry.Access, images []reference.Reference, to string) {
 	t.Helper()
 	at, err := reference.ParseLocation(to)
@@ -71,7 +71,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("the source was asked for content %d times", n)
 	}
 
-	// Something else under the tag, a platform that got lost.
+	// Another manifest under the tag; a platform that is gone.
 	other, index := set.Images[0], set.Images[1]
 	if index.Shape != "index" {
 		t.Fatal("the second of a set is an index")
@@ -80,14 +80,14 @@ func TestCheck(t *testing.T) {
 	lost := childDigest(t, source, index, 2)
 	target.Delete("mirror/"+index.Repository, lost)
 	all := check(t, &Checker{}, images, target.Addr()+"/mirror")
-	if all[0].Finding != FoundDifferent || !strings.Contains(all[0].Note, manifest.ShortDigest(imagestest.MustHash(t, other.Digest))) {
+	if all[0].Finding != FoundDifferent || !strings.Contains(all[0].Note, manifest.Short(imagestest.MustHash(t, other.Digest))) {
 		t.Errorf("%+v, want different", all[0])
 	}
 	if all[1].Finding != FoundIncomplete || !slices.Equal(all[1].Missing, []string{"linux/arm/v7"}) || !slices.Contains(all[1].Platforms, "linux/arm64") {
 		t.Errorf("%+v, want it without linux/arm/v7", all[1])
 	}
 
-	// The source away: told, and no failure. It is not tried for each image.
+	// An unreachable source is reported without a failure, and not retried for each image.
 	source.Close()
 	var tried atomic.Int64
 	count := func(r *http.Request) (*url.URL, error) {
@@ -113,20 +113,20 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// An image that is gone at the source is told, and one that is denied.
+// A missing image and a refused login at the source are reported.
 func TestCheckGone(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{Username: "user", Password: imagestest.Canary})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 72, Images: 1})
 	access := registry.Access{Logins: imagestest.Logins(imagestest.Login(target.Addr(), ""))}
 	copyTo(t, access, images, target.Addr())
 	source.Delete(set.Images[0].Repository, set.Images[0].Tag)
-	if c := check(t, &Checker{Access: access}, images, target.Addr())[0]; c.Finding != FoundUnverified || !strings.Contains(c.Note, "no such image any more") {
+	if c := check(t, &Checker{Access: access}, images, target.Addr())[0]; c.Finding != FoundUnverified || !strings.Contains(c.Note, "no longer has the image") {
 		t.Errorf("%+v", c)
 	}
 	if c := check(t, &Checker{}, images, target.Addr())[0]; c.Finding != FoundUnreachable || !strings.Contains(c.Note, "401") {
 		t.Errorf("%+v", c)
 	}
-	// By digest nobody has to ask the source.
+	// With a digest the source need not be asked.
 	byDigest := imagestest.MustParse(t, source.Addr()+"/"+set.Images[0].Repository+"@"+set.Images[0].Digest)
 	if c := check(t, &Checker{Access: access}, []reference.Reference{byDigest}, target.Addr())[0]; c.Finding != FoundSame {
 		t.Errorf("%+v", c)
@@ -164,8 +164,8 @@ func TestCheckPlatforms(t *testing.T) {
 	}
 }
 
-// Without a target the mirrors of the config are looked at: all of those that
-// the winning directory has, below their prefixes, told what they stand for.
+// Without a target, all mirrors in the directory that containerd would use are checked, below their
+// prefixes and with their upstream.
 func TestSpotsOf(t *testing.T) {
 	url := func(s string) hostsconf.URL {
 		u, err := hostsconf.ParseURL(s, false)
@@ -204,7 +204,7 @@ func TestSpotsOf(t *testing.T) {
 	}
 }
 
-// A mirror below a prefix, or with its API below a path, is asked there.
+// A mirror with a prefix, or with its API below a path, is asked there.
 func TestCheckMirrors(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 74, Images: 1})
@@ -214,7 +214,7 @@ func TestCheckMirrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		if root == "/v2/hub" {
-			// The question how to log in goes to /v2/ there.
+			// This mirror sends its challenge at /v2/.
 			mirror.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path != "/v2/" {
 					return false
@@ -235,7 +235,7 @@ func TestCheckMirrors(t *testing.T) {
 				t.Errorf("%s: without ns: %s", root, r)
 			}
 		}
-		// What it redirects to does not get its header, nor the login.
+		// A redirect target gets neither the header nor the login.
 		d := imagestest.StartDecoy(t)
 		mirror.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.Path, "/manifests/") {

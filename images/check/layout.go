@@ -14,24 +14,23 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// CheckLayout tells of each image whether a directory has it whole: index, manifests, blobs by
-// their size, and with Verify by their digest, signatures and what else belongs to it; and whether
-// it is what the source has, where that can be asked. Without images it looks at all that the
-// directory holds; problems are then what it holds under no name. The error is about the
-// directory, or the end of ctx.
+// CheckLayout checks each image in a directory: index, manifests, blobs by size and with Verify by
+// digest, signatures and other referrers; and compares with the source if it can be asked. Without
+// images it checks all that the directory has; problems are then entries without a name. The error
+// is about the directory, or the cause of the end of ctx.
 func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference, at reference.Location) (all []Checked, problems []error, err error) {
-	l, err := layout.OpenLayout(at.Layout())
+	l, err := layout.Open(at.Layout())
 	if err != nil {
 		return nil, nil, err
 	}
 	k := c.begin()
-	defer k.wires.Close()
+	defer k.client.Close()
 	if len(images) == 0 {
 		images, problems = l.References()
 	}
 	all = make([]Checked, len(images))
 	var g errgroup.Group
-	g.SetLimit(k.jobs)
+	g.SetLimit(k.client.Jobs())
 	for i, image := range images {
 		g.Go(func() error {
 			all[i] = k.inLayout(ctx, l, image, at)
@@ -42,8 +41,8 @@ func (c *Checker) CheckLayout(ctx context.Context, images []reference.Reference,
 	return all, problems, errors.Join(l.Close(), context.Cause(ctx))
 }
 
-// inLayout looks at one image.
-func (k *checking) inLayout(ctx context.Context, l *layout.Layout, image reference.Reference, at reference.Location) Checked {
+// inLayout checks one image.
+func (k *run) inLayout(ctx context.Context, l *layout.Layout, image reference.Reference, at reference.Location) Checked {
 	found := Checked{Image: image, Target: at.String()}
 	repo := l.Repository(image.Name())
 	ref := image.Tag()
@@ -83,17 +82,17 @@ func (k *checking) inLayout(ctx context.Context, l *layout.Layout, image referen
 	return found.same(source)
 }
 
-// completeness looks whether everything of an image is in a layout.
+// completeness checks that a layout has all files of an image.
 type completeness struct {
-	k      *checking
+	k      *run
 	layout *layout.Layout
-	repo   *layout.LayoutRepository
+	repo   *layout.Repository
 	seen   map[v1.Hash]bool
 	err    error // the first
-	more   int   // errors after it
+	more   int   // number of further errors
 }
 
-func (w *completeness) note(err error) {
+func (w *completeness) addError(err error) {
 	switch {
 	case err == nil:
 	case w.err == nil:
@@ -103,19 +102,19 @@ func (w *completeness) note(err error) {
 	}
 }
 
-// image looks at an image, at the platforms that are wanted of it, and at what belongs to them.
+// image checks an image, its required platforms, and their referrers.
 func (w *completeness) image(ctx context.Context, c manifest.Manifest, found *Checked) {
 	if !c.Desc.MediaType.IsIndex() {
 		w.content(ctx, c, 0)
 		if w.err == nil {
-			w.note(w.k.comparePlatforms(ctx, w.repo, c, found))
+			w.addError(w.k.comparePlatforms(ctx, w.repo, c, found))
 		}
 		return
 	}
-	w.note(w.k.comparePlatforms(ctx, w.repo, c, found))
+	w.addError(w.k.comparePlatforms(ctx, w.repo, c, found))
 	index, err := manifest.ReadIndex(c)
 	if err != nil {
-		w.note(err)
+		w.addError(err)
 		return
 	}
 	w.attached(ctx, c.Desc.Digest, 0)
@@ -126,8 +125,8 @@ func (w *completeness) image(ctx context.Context, c manifest.Manifest, found *Ch
 	}
 }
 
-// wants reports whether a manifest of an index is of a platform that is wanted.
-func (k *checking) wants(d v1.Descriptor) bool {
+// wants reports whether a manifest of an index is for a required platform.
+func (k *run) wants(d v1.Descriptor) bool {
 	if k.platforms == nil {
 		return true
 	}
@@ -140,24 +139,23 @@ func (k *checking) wants(d v1.Descriptor) bool {
 	return false
 }
 
-// child looks at what an index lists. A manifest that is not there has been noted as a platform
-// that is missing.
+// child checks a manifest of an index. If it is missing, its platform is already in Missing.
 func (w *completeness) child(ctx context.Context, d v1.Descriptor, depth int) {
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
-		w.note(w.layout.CheckBlob(ctx, d, w.k.verify))
+		w.addError(w.layout.CheckBlob(ctx, d, w.k.verify))
 		return
 	}
 	c, err := w.layout.Manifest(d.Digest)
 	switch {
 	case errors.Is(err, manifest.ErrNotFound) && depth == 0:
 	case err != nil:
-		w.note(err)
+		w.addError(err)
 	default:
 		w.content(ctx, c, depth)
 	}
 }
 
-// content looks at a manifest, at what it lists, and at what belongs to it.
+// content checks a manifest, its dependencies, and its referrers.
 func (w *completeness) content(ctx context.Context, c manifest.Manifest, depth int) {
 	if depth > manifest.MaxNesting || ctx.Err() != nil || w.seen[c.Desc.Digest] {
 		return
@@ -166,29 +164,29 @@ func (w *completeness) content(ctx context.Context, c manifest.Manifest, depth i
 	w.attached(ctx, c.Desc.Digest, depth)
 	if c.Desc.MediaType.IsIndex() {
 		index, err := manifest.ReadIndex(c)
-		w.note(err)
+		w.addError(err)
 		for _, d := range index.Manifests {
 			w.child(ctx, d, depth+1)
 		}
 		return
 	}
-	blobs, err := manifest.BlobsOf(c)
-	w.note(err)
+	blobs, err := manifest.Blobs(c)
+	w.addError(err)
 	for _, d := range blobs {
 		if ctx.Err() != nil {
 			return
 		}
-		w.note(w.layout.CheckBlob(ctx, d, w.k.verify))
+		w.addError(w.layout.CheckBlob(ctx, d, w.k.verify))
 	}
 }
 
-// attached looks at signatures and referrers.
+// attached checks signatures and referrers.
 func (w *completeness) attached(ctx context.Context, d v1.Hash, depth int) {
 	a, err := w.repo.Attached(ctx, d)
-	w.note(err)
+	w.addError(err)
 	for _, tag := range a.Tags {
 		c, err := w.repo.Manifest(ctx, tag)
-		w.note(err)
+		w.addError(err)
 		if err == nil {
 			w.content(ctx, c, depth+1)
 		}

@@ -9,38 +9,38 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// Spot is a place where an image should be.
+// Spot is a registry and repository where an image should be.
 type Spot struct {
 	Host       string // host[:port], docker.io for Docker Hub
 	Repository string
-	// Root is the path below which the API lies; "" is /v2.
+	// Root is the path of the API; "" is /v2.
 	Root string
-	// PlainHTTP: it is asked over plain http, because an endpoint says so.
+	// PlainHTTP says that the endpoint's URL has the scheme http.
 	PlainHTTP bool
-	// Upstream is the registry that it is a mirror of, "" for none. Mirrors
-	// are told it as containerd tells them, in ?ns=.
+	// Upstream is the registry that a mirror stands for, "" for none. It is sent in ?ns=, as
+	// containerd does.
 	Upstream string
-	// Header goes with every request to it, as an endpoint wants it.
+	// Header is sent with every request, as configured for the endpoint.
 	Header map[string][]string
-	// Itself says that this is where the image comes from: there is no mirror.
+	// Itself says that this is the image's own registry, without a mirror.
 	Itself bool
 }
 
-// String is the spot as people write it.
+// String is the host with the repository.
 func (s Spot) String() string {
 	below := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(s.Root, "/v2"), "/v2/"), "/")
 	return s.Host + "/" + path.Join(below, s.Repository)
 }
 
-// SpotOn is where an image lies on a target.
+// SpotOn is the spot of an image on a target.
 func SpotOn(t reference.Target, image reference.Reference) Spot {
 	at := t.Reference(image)
 	return Spot{Host: at.Registry(), Repository: at.Repository(), Itself: at == image}
 }
 
-// SpotsOf lists where a node takes an image from, given what its directories
-// shall hold: every mirror of the one that wins, without the registry itself;
-// that alone where there is no mirror.
+// SpotsOf returns where a node pulls an image from, given its hosts.toml directories: every mirror
+// in the directory that containerd uses, without the registry itself; if there is no mirror, the
+// registry.
 func SpotsOf(directories []hostsconf.Directory, image reference.Reference) []Spot {
 	itself := []Spot{{Host: image.Registry(), Repository: image.Repository(), Itself: true}}
 	i := slices.IndexFunc(directories, func(d hostsconf.Directory) bool { return reference.SameRegistry(d.Upstream, image.Registry()) })
@@ -57,7 +57,7 @@ func SpotsOf(directories []hostsconf.Directory, image reference.Reference) []Spo
 	var all []Spot
 	own := hostsconf.UpstreamURL(image.Registry(), false)
 	for _, h := range hosts {
-		// A host without capabilities has them all.
+		// A host without capabilities has all of them.
 		if h.URL.Host == own.Host || len(h.Capabilities) > 0 && !slices.Contains(h.Capabilities, "pull") {
 			continue
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// referrersOf lists what a registry has for the subject, by the API or by the
-// list that stands in for it.
+// referrersOf returns what a registry lists for a subject, by the API or by the tag that replaces
+// it.
 func referrersOf(t testing.TB, s *fakeregistry.Server, repository, subject string) []string {
 	t.Helper()
 	var index v1.IndexManifest
@@ -48,8 +48,8 @@ func referrersOf(t testing.TB, s *fakeregistry.Server, repository, subject strin
 	return all
 }
 
-// What refers to an image comes along between registries with and without the
-// referrers API, and so does what refers to that.
+// Referrers, and the referrers of these, are copied between registries with and without the
+// referrers API.
 func TestCopyReferrers(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -103,8 +103,7 @@ func TestCopyReferrers(t *testing.T) {
 	}
 }
 
-// A signature that comes later is copied then, and what the target has of its
-// own stays on the list.
+// A later signature is copied by the next run, and what only the target has stays on the list.
 func TestCopyLaterReferrers(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 22, Images: 3})
@@ -114,7 +113,7 @@ func TestCopyLaterReferrers(t *testing.T) {
 	source.Delete(signed.Repository, list)
 	wantStatus(t, copyImages(t, &copy.Copier{}, images, "", target.Addr()), copy.StatusCopied)
 
-	// The target gets an artifact of its own.
+	// The target gets an artifact that the source does not have.
 	own := []byte(`{"schemaVersion":2,"mediaType":"` + sample.OCIManifest + `","config":{"mediaType":"x","digest":"` +
 		target.PutBlob(signed.Repository, []byte("{}")) + `","size":2},"layers":[]}`)
 	ownDigest := target.PutManifest(signed.Repository, "", sample.OCIManifest, own)
@@ -133,7 +132,7 @@ func TestCopyLaterReferrers(t *testing.T) {
 	}
 }
 
-// Where tags cannot be listed, each is asked for.
+// Where tags cannot be listed, each tag is asked for.
 func TestCopyAttachedWithoutAList(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 23, Images: 3})
@@ -148,7 +147,7 @@ func TestCopyAttachedWithoutAList(t *testing.T) {
 	wantSame(t, source, target, "")
 }
 
-// Tags in pages.
+// The list of tags comes in pages.
 func TestCopyAttachedInPages(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{Page: 1}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 24, Images: 3})
@@ -156,7 +155,7 @@ func TestCopyAttachedInPages(t *testing.T) {
 	wantSame(t, source, target, "")
 }
 
-// Signatures that the target has beside those of the source stay.
+// Signatures that only the target has stay.
 func TestCopyKeepsSignatures(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 25, Images: 3})
@@ -182,7 +181,7 @@ func TestCopyKeepsSignatures(t *testing.T) {
 		t.Error("the signature of the target is gone")
 	}
 
-	// One that the target does not have is copied.
+	// A signature that only the source has is copied.
 	m.Layers = append(m.Layers, v1.Descriptor{MediaType: "x", Size: 5, Digest: imagestest.MustHash(t, source.PutBlob(signed.Repository, []byte("newer")))})
 	if raw, err = json.Marshal(m); err != nil {
 		t.Fatal(err)

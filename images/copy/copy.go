@@ -1,3 +1,8 @@
+// Package copy copies images between registries and OCI layouts.
+//
+// It promises that a copy has the same digests, that existing content is not sent again, and that a
+// tag is set last, so that a run after a kill completes it. Start reading at [Copier.Copy]: plan.go
+// finds the content of each image, push.go sends it.
 package copy
 
 import (
@@ -14,77 +19,75 @@ import (
 	"github.com/berth-registry/berth/images/registry"
 )
 
-// Copier copies images: each with all its platforms, signatures and
-// attestations, under the same repository path and tag, the same by digest.
+// Copier copies images with the same digest: each with all platforms, signatures and attestations,
+// under the same repository path and tag.
 //
-// It asks before it sends, so that what is there is never sent again: a run
-// that was killed at any moment is completed by another one. A tag appears when
-// everything behind it is there.
+// It asks before it sends, so content that is there is never sent again: after a kill at any
+// moment, the next run completes the copy. A tag is set only when everything it refers to is there.
 type Copier struct {
 	Access registry.Access
-	Jobs   int           // 0: DefaultJobs
-	Wait   time.Duration // 0: DefaultWait
-	// Verify computes the digest of each blob that a layout has already; without it the size
-	// decides. Registries do so themselves.
+	Jobs   int           // 0: [registry.DefaultJobs]
+	Wait   time.Duration // 0: [registry.DefaultWait]
+	// Verify computes the digest of each blob that a target directory has; without it the size is
+	// compared. Registries verify themselves.
 	Verify bool
-	// Platforms are what is copied of an image that has several; nil: all. The index stays as it
-	// is, although not all that it lists is there then; with ReduceIndex it is made one that lists
-	// these alone, and has another digest.
+	// Platforms are copied of an image that has several; nil: all. The index stays as it is,
+	// although the target then lacks some of its manifests; with ReduceIndex the target gets an
+	// index of these platforms only, which has another digest.
 	Platforms   []manifest.Platform
 	ReduceIndex bool
-	// Repositories makes repositories of ECR that do not exist yet; nil: the
-	// images that need them fail.
+	// Repositories creates missing repositories of ECR; nil: images that need one fail.
 	Repositories RepositoryMaker
-	// Done is told of each image as it ends, one at a time, but not of those
-	// that the end of the run leaves; nil for nobody.
+	// Done is called for each image when it ends, one call at a time, but not for images that are
+	// cancelled. It may be nil.
 	Done     func(Copied)
-	Progress *Progress // nil: nobody looks
+	Progress *Progress // may be nil
 	Log      *slog.Logger
 }
 
-// RepositoryMaker makes repositories. [credprovider.Tokens] does.
+// RepositoryMaker creates repositories. It is implemented by [credprovider.Tokens].
 type RepositoryMaker interface {
 	CreateRepository(ctx context.Context, r ecr.Registry, repository string) error
 }
 
-// Status is what came of an image.
+// Status is the outcome for an image.
 type Status string
 
 // The values of Status.
 const (
-	StatusCopied  Status = "copied"  // something had to be sent
+	StatusCopied  Status = "copied"  // something was sent
 	StatusPresent Status = "present" // everything was there
 	StatusFailed  Status = "failed"
 )
 
-// Copied is what came of one image.
+// Copied is the result for one image.
 type Copied struct {
 	Image  reference.Reference `json:"image" yaml:"image"`
-	Target string              `json:"target" yaml:"target"` // its reference there
+	Target string              `json:"target" yaml:"target"` // its name there
 	Digest string              `json:"digest,omitempty" yaml:"digest,omitempty"`
 	Status Status              `json:"status" yaml:"status"`
-	// Left are platforms that it has and that are not copied, Missing those that are wanted and
-	// that it has not. Reduced says that its index lists what is copied alone.
+	// Left are platforms of the image that are not copied, Missing are requested platforms that it
+	// does not have. Reduced says that the copied index lists only the copied platforms.
 	Left    []string `json:"platformsLeftOut,omitempty" yaml:"platformsLeftOut,omitempty"`
 	Missing []string `json:"missingPlatforms,omitempty" yaml:"missingPlatforms,omitempty"`
 	Reduced bool     `json:"reduced,omitempty" yaml:"reduced,omitempty"`
-	// Attached counts signatures, attestations and what else refers to it.
+	// Attached counts signatures, attestations and other referrers.
 	Attached int `json:"attached" yaml:"attached"`
-	// Uploaded, Mounted and Present count blobs; a blob that several images
-	// share is counted with one of them.
+	// Uploaded, Mounted and Present count blobs; a blob of several images is counted for one of
+	// them.
 	Uploaded int   `json:"uploaded" yaml:"uploaded"`
 	Mounted  int   `json:"mounted" yaml:"mounted"`
 	Present  int   `json:"alreadyThere" yaml:"alreadyThere"`
 	Bytes    int64 `json:"bytes" yaml:"bytes"` // uploaded
-	// Err is why it failed, in one line; Error is its text.
+	// Err is the reason of a failure, in one line; Error is its text.
 	Err   error  `json:"-" yaml:"-"`
 	Error string `json:"error,omitempty" yaml:"error,omitempty"`
 }
 
-// Copy copies images to a location: from the registries that they name, or from
-// a layout; all images of the layout if none is given. The result has the order
-// of images; a failed image keeps no other from being copied. The error is
-// about what keeps all of them, about what a layout holds under no name, or the end of ctx.
+// Copy copies images from the registries in their names, or from a layout, to a location; from a
+// layout without images all that it has. The result has the order of images; an image that fails
+// does not stop the others. The error is about all of them, about entries of a layout without a
+// name, or the cause of the end of ctx.
 func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, to reference.Location) ([]Copied, error) {
 	r, err := c.begin(from, to)
 	if err != nil {
@@ -108,8 +111,8 @@ func (c *Copier) Copy(ctx context.Context, images []reference.Reference, from, t
 // run is one call of Copy.
 type run struct {
 	copier *Copier
-	wires  *registry.Client
-	from   *layout.Layout // nil: the registries
+	client *registry.Client
+	from   *layout.Layout // nil: registries
 	into   *layout.Layout // nil: a registry
 	to     reference.Location
 	slots  chan struct{}
@@ -117,42 +120,33 @@ type run struct {
 
 	mu        sync.Mutex
 	repoPairs map[repoPairKey]*repoPair
-	onces     map[string]*result
-	// holders says for a blob in which repository of the target it is, or will
-	// be first; the others take it over from there.
+	onces     map[string]*onceResult
+	// holders has for a blob the repository of the target that has it or gets it first; other
+	// repositories mount it from there.
 	holders map[string]*repoPair
-	moved   map[string]bool // blobs that were not there before, by blobKey
+	moved   map[string]bool // blobs that this run has added, by blobKey
 }
 
-// result is what came of something that is done once a run.
-type result struct {
+// onceResult is the result of something that is done once a run.
+type onceResult struct {
 	once sync.Once
 	err  error
 }
 
 func (c *Copier) begin(from, to reference.Location) (*run, error) {
-	jobs, wait, log := c.Jobs, c.Wait, c.Log
-	if jobs <= 0 {
-		jobs = registry.DefaultJobs
-	}
-	if wait <= 0 {
-		wait = registry.DefaultWait
-	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	client := registry.NewClient(c.Access, c.Jobs, c.Wait, c.Log)
 	r := &run{
-		copier: c, to: to, wires: registry.NewClient(c.Access, jobs, wait, log), slots: make(chan struct{}, jobs),
-		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*result{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
+		copier: c, to: to, client: client, slots: make(chan struct{}, client.Jobs()),
+		repoPairs: map[repoPairKey]*repoPair{}, onces: map[string]*onceResult{}, holders: map[string]*repoPair{}, moved: map[string]bool{},
 	}
 	var err error
 	if from.Layout() != "" {
-		if r.from, err = layout.OpenLayout(from.Layout()); err != nil {
+		if r.from, err = layout.Open(from.Layout()); err != nil {
 			return nil, err
 		}
 	}
 	if to.Layout() != "" {
-		if r.into, err = layout.CreateLayout(to.Layout()); err != nil {
+		if r.into, err = layout.Create(to.Layout()); err != nil {
 			return nil, errors.Join(err, r.end())
 		}
 	}
@@ -160,7 +154,7 @@ func (c *Copier) begin(from, to reference.Location) (*run, error) {
 }
 
 func (r *run) end() error {
-	r.wires.Close()
+	r.client.Close()
 	var errs []error
 	for _, l := range []*layout.Layout{r.from, r.into} {
 		if l != nil {
@@ -170,8 +164,7 @@ func (r *run) end() error {
 	return errors.Join(errs...)
 }
 
-// slot does f when there is room. f must not wait for anything that needs a
-// slot itself.
+// slot calls f when fewer than Jobs calls are running. f must not call slot.
 func (r *run) slot(ctx context.Context, f func() error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -185,13 +178,22 @@ func (r *run) slot(ctx context.Context, f func() error) error {
 	}
 }
 
-// once does f for the first who asks for key; the others wait for what comes of
-// it.
+// slotted is [run.slot] for an f with a result.
+func slotted[T any](ctx context.Context, r *run, f func() (T, error)) (T, error) {
+	var got T
+	err := r.slot(ctx, func() (err error) {
+		got, err = f()
+		return err
+	})
+	return got, err
+}
+
+// once calls f in the first call for key; later calls wait for its result.
 func (r *run) once(key string, f func() error) error {
 	r.mu.Lock()
 	o := r.onces[key]
 	if o == nil {
-		o = &result{}
+		o = &onceResult{}
 		r.onces[key] = o
 	}
 	r.mu.Unlock()
@@ -199,5 +201,5 @@ func (r *run) once(key string, f func() error) error {
 	return o.err
 }
 
-// Cause is the same for images that failed for one reason, "" for one that did not fail.
+// Cause is the same for images that failed for one reason, "" if c did not fail.
 func (c Copied) Cause() string { return registry.Cause(c.Err) }

@@ -43,7 +43,7 @@ func copyImages(t testing.TB, c *copy.Copier, images []reference.Reference, from
 	return results
 }
 
-// want checks that every image has this status.
+// wantStatus checks that every image has this status.
 func wantStatus(t testing.TB, results []copy.Copied, status copy.Status) {
 	t.Helper()
 	for _, r := range results {
@@ -53,12 +53,12 @@ func wantStatus(t testing.TB, results []copy.Copied, status copy.Status) {
 	}
 }
 
-// sent counts what was sent to a registry: uploads, mounts and manifests.
+// sent counts requests that send: uploads, mounts and manifests.
 func sent(s *fakeregistry.Server) int {
 	return s.Count(http.MethodPost, "/") + s.Count(http.MethodPut, "/")
 }
 
-// wantSame checks that a registry holds what another one holds, below a path.
+// wantSame checks that a registry has, below a path, exactly the content of another one.
 func wantSame(t testing.TB, source, target *fakeregistry.Server, path string) {
 	t.Helper()
 	want := source.Contents()
@@ -81,7 +81,7 @@ func wantSame(t testing.TB, source, target *fakeregistry.Server, path string) {
 	}
 }
 
-// A copy is the same by digest: indexes, platforms, signatures, artifacts.
+// Indexes, platforms, signatures and artifacts are copied with the same digest.
 func TestCopyIsExact(t *testing.T) {
 	for _, path := range []string{"", "mirror/hub"} {
 		source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
@@ -98,7 +98,7 @@ func TestCopyIsExact(t *testing.T) {
 			}
 		}
 
-		// Once more: nothing is sent.
+		// A second run sends nothing.
 		target.Forget()
 		results = copyImages(t, &copy.Copier{}, images, "", strings.TrimSuffix(target.Addr()+"/"+path, "/"))
 		wantStatus(t, results, copy.StatusPresent)
@@ -108,7 +108,7 @@ func TestCopyIsExact(t *testing.T) {
 	}
 }
 
-// The content of a blob goes up once, whatever number of repositories share it.
+// A blob is uploaded once, however many repositories share it.
 func TestCopyUploadsOnce(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 2, Images: 60})
@@ -136,7 +136,7 @@ func TestCopyUploadsOnce(t *testing.T) {
 	}
 }
 
-// Where the registry does not mount, content goes to each repository.
+// If the registry does not mount, each repository gets an upload.
 func TestCopyWithoutMounts(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{NoMount: true})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 3})
@@ -160,8 +160,8 @@ func TestCopyWithinARegistry(t *testing.T) {
 	}
 }
 
-// A failed image keeps no other from being copied.
-func TestCopyGoesOn(t *testing.T) {
+// A failed image does not stop the others.
+func TestCopyContinuesAfterFailure(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 5})
 	broken := set.Images[0]

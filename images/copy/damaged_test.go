@@ -13,12 +13,12 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// What a registry cannot read of its own is sent again, which mends it; but not
-// the tag of a signature, which may hold some that are the registry's own.
-func TestCopyMendsWhatIsDamaged(t *testing.T) {
+// Content that the registry cannot read is sent again, but not the tag of a signature, which may
+// have signatures that only the registry has.
+func TestCopyRepairsDamage(t *testing.T) {
 	for _, c := range []struct {
 		name, method string
-		part         func(*sample.Set) string // of the path that is damaged
+		part         func(*sample.Set) string // of the path of the damaged file
 		mended       bool
 	}{
 		{"blob", http.MethodHead, func(s *sample.Set) string {
@@ -33,7 +33,7 @@ func TestCopyMendsWhatIsDamaged(t *testing.T) {
 		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel() // it is pauses between attempts that take the time
+			t.Parallel() // most of the time is pauses between attempts
 			source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 			set, images := imagestest.Fill(t, source, sample.Options{Seed: 19, Images: 3})
 			part := c.part(set)

@@ -13,10 +13,10 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// What a registry says of a manifest in a header is not taken for the manifest.
-func TestCopyDoesNotBelieveDigests(t *testing.T) {
+// The digest in a header is not trusted for the manifest.
+func TestCopyChecksDigests(t *testing.T) {
 	const digest = "Docker-Content-Digest"
-	// say answers a method on a manifest with a header of its own, and gives the rest as it is.
+	// say answers a method on a manifest with other headers, and the rest unchanged.
 	say := func(s *fakeregistry.Server, method string, header map[string]string) {
 		s.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != method || !strings.Contains(r.URL.Path, "/manifests/") || strings.Contains(r.URL.Path, "sha256") {
@@ -47,7 +47,7 @@ func TestCopyDoesNotBelieveDigests(t *testing.T) {
 		return source, target, images, set.Images[0].Digest
 	}
 
-	// The source says that it has what the target has.
+	// The source claims to have what the target has.
 	source, target, images, old := start()
 	say(source, http.MethodHead, map[string]string{digest: old, "Content-Length": ""})
 	wantStatus(t, copyImages(t, &copy.Copier{}, images, "", target.Addr()), copy.StatusCopied)
@@ -57,7 +57,7 @@ func TestCopyDoesNotBelieveDigests(t *testing.T) {
 	if string(target.Manifest(images[0].Repository(), images[0].Tag())) != string(source.Manifest(images[0].Repository(), images[0].Tag())) {
 		t.Error("the tag is not moved")
 	}
-	// What it says is right, and nothing is got.
+	// If the claim is right, no manifest is read.
 	source.Intercept(nil)
 	source.Forget()
 	wantStatus(t, copyImages(t, &copy.Copier{}, images, "", target.Addr()), copy.StatusPresent)
@@ -65,15 +65,15 @@ func TestCopyDoesNotBelieveDigests(t *testing.T) {
 		t.Errorf("%d manifests were got, which are counted as pulls", n)
 	}
 
-	// The source gives other content than it says.
+	// The source sends other content than its digest header says.
 	source, target, images, old = start()
 	say(source, http.MethodGet, map[string]string{digest: old})
 	r := copyImages(t, &copy.Copier{}, images, "", target.Addr())[0]
-	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "not what its digest says") || !strings.Contains(r.Error, old) {
+	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "does not match its digest") || !strings.Contains(r.Error, old) {
 		t.Errorf("%s %q", r.Status, r.Error)
 	}
 
-	// The target says that it has a manifest, and names another one.
+	// The target claims to have a manifest, and names another one.
 	source, target, _, old = start()
 	target.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		switch {

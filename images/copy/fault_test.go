@@ -20,8 +20,8 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// unsteady makes one request of many fail, in the ways in which networks and
-// registries do; with lost the request is carried out and its answer gets lost.
+// unsteady makes one of oneIn requests fail, in the ways of networks and registries: also with the
+// request carried out and the answer lost.
 func unsteady(s *fakeregistry.Server, seed uint64, oneIn int) (failures *atomic.Int64) {
 	failures = &atomic.Int64{}
 	rnd := rand.New(rand.NewPCG(seed, 1))
@@ -47,7 +47,7 @@ func unsteady(s *fakeregistry.Server, seed uint64, oneIn int) (failures *atomic.
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case 2:
 			fakeregistry.Drop(w)
-		case 3: // the answer gets lost
+		case 3: // carried out, answer lost
 			s.Serve(httptest.NewRecorder(), r)
 			fakeregistry.Drop(w)
 		}
@@ -56,7 +56,7 @@ func unsteady(s *fakeregistry.Server, seed uint64, oneIn int) (failures *atomic.
 	return failures
 }
 
-// A target, and a source, that fail one request of ten: the copy is exact.
+// With a target or a source that fails one request in ten, the copy is exact.
 func TestCopyFromAndToUnsteady(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -80,7 +80,7 @@ func TestCopyFromAndToUnsteady(t *testing.T) {
 	}
 }
 
-// A directory is filled from a source that fails one request of ten.
+// A directory is filled from a source that fails one request in ten.
 func TestCopyFromUnsteadyToALayout(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 17})
@@ -94,8 +94,8 @@ func TestCopyFromUnsteadyToALayout(t *testing.T) {
 	wantSame(t, source, target, "")
 }
 
-// Each request of an upload has attempts of its own: together these have more
-// failures than one of them may have.
+// Each request of an upload has its own attempts: in sum there may be more failures than for one of
+// them.
 func TestCopyTriesEachRequestOfAnUpload(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 18, Images: 1})
@@ -123,8 +123,8 @@ func TestCopyTriesEachRequestOfAnUpload(t *testing.T) {
 	}
 }
 
-// wantPushedOnce checks that nothing was sent to a registry after the registry
-// had it and had had time to say so.
+// wantPushedOnce checks that nothing is sent to a registry again after its answer could have
+// arrived.
 func wantPushedOnce(t testing.TB, requests []fakeregistry.Request) {
 	t.Helper()
 	for _, s := range fakeregistry.SentAgain(requests) {
@@ -132,9 +132,8 @@ func wantPushedOnce(t testing.TB, requests []fakeregistry.Request) {
 	}
 }
 
-// A run that is cut off at any request is completed by the next one, and what
-// was there is not sent again.
-func TestCopyGoesOnAfterAnEnd(t *testing.T) {
+// A run that is cancelled at any request is completed by the next one, which sends nothing again.
+func TestCopyResumes(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 12, Images: 10})
 	rnd := rand.New(rand.NewPCG(12, 0))
@@ -167,8 +166,8 @@ func TestCopyGoesOnAfterAnEnd(t *testing.T) {
 	}
 }
 
-// The check above notices what it is there for.
-func TestPushedOnceNotices(t *testing.T) {
+// The check fails on a repeated request.
+func TestPushedOnceControl(t *testing.T) {
 	now := time.Now()
 	put := func(at time.Duration) fakeregistry.Request {
 		return fakeregistry.Request{Method: http.MethodPut, Path: "/v2/a/manifests/1", Status: 201, Begin: now.Add(at), End: now.Add(at + 1)}
@@ -195,7 +194,7 @@ type probe struct {
 
 func (p *probe) Errorf(string, ...any) { p.failed = true }
 
-// Content that is not what its digest says goes nowhere.
+// Content that does not match its digest is not copied.
 func TestCopyRefusesWrongContent(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 13, Images: 1})
@@ -213,27 +212,38 @@ func TestCopyRefusesWrongContent(t *testing.T) {
 		return true
 	})
 	results := copyImages(t, &copy.Copier{}, images, "", target.Addr())
-	if results[0].Status != copy.StatusFailed || !strings.Contains(results[0].Error, "not what its digest says") {
+	if results[0].Status != copy.StatusFailed || !strings.Contains(results[0].Error, "does not match its digest") {
 		t.Errorf("%+v", results[0])
 	}
 	if target.Manifest(repository, set.Images[0].Tag) != nil {
 		t.Error("the tag is there")
 	}
-	// And one with another length, cut off, or longer than said.
-	source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
-			return false
+	// Content of another length is refused too: with the length in the header, or without it.
+	for want, answer := range map[string]func(http.ResponseWriter, []byte){
+		"size is 5": func(w http.ResponseWriter, _ []byte) { _, _ = w.Write([]byte("short")) },
+		"it is longer than": func(w http.ResponseWriter, body []byte) {
+			_, _ = w.Write(append(body, make([]byte, 64<<10)...)) // more than gets a length
+		},
+	} {
+		source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+				return false
+			}
+			rec := httptest.NewRecorder()
+			source.Serve(rec, r)
+			answer(w, rec.Body.Bytes())
+			return true
+		})
+		if r := copyImages(t, &copy.Copier{}, images, "", target.Addr())[0]; r.Status != copy.StatusFailed || !strings.Contains(r.Error, want) {
+			t.Errorf("%+v, want %q", r, want)
 		}
-		_, _ = w.Write([]byte("short"))
-		return true
-	})
-	if r := copyImages(t, &copy.Copier{}, images, "", target.Addr())[0]; r.Status != copy.StatusFailed || !strings.Contains(r.Error, "size is 5") {
-		t.Errorf("%+v", r)
+		if target.Manifest(repository, set.Images[0].Tag) != nil {
+			t.Errorf("%s: the tag is there", want)
+		}
 	}
 }
 
-// A target that is full says so once, in one line, and is not asked again and
-// again.
+// A full target is reported in one line for each image, and no upload to it is tried again.
 func TestCopyToAFullTarget(t *testing.T) {
 	for name, answer := range map[string]func(http.ResponseWriter){
 		"507": func(w http.ResponseWriter) { w.WriteHeader(http.StatusInsufficientStorage) },
@@ -248,7 +258,7 @@ func TestCopyToAFullTarget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
-			_, images := imagestest.Fill(t, source, sample.Options{Seed: 14, Images: 2})
+			set, images := imagestest.Fill(t, source, sample.Options{Seed: 14, Images: 2})
 			target.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method == http.MethodPost {
 					answer(w)
@@ -260,11 +270,18 @@ func TestCopyToAFullTarget(t *testing.T) {
 					t.Errorf("%s: %q", r.Status, r.Error)
 				}
 			}
+			blobs := 0
+			for _, of := range set.Blobs {
+				blobs += len(of)
+			}
+			if n := target.Count(http.MethodPost, "/"); n == 0 || n > blobs {
+				t.Errorf("%d uploads were begun for %d blobs", n, blobs)
+			}
 		})
 	}
 }
 
-// A registry that is not there costs its patience once, not for each image.
+// An unreachable registry is retried once, not for each image.
 func TestCopyUnreachable(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 15})
@@ -282,7 +299,7 @@ func TestCopyUnreachable(t *testing.T) {
 	}
 }
 
-// 429 is waited out, as long as the registry asks for.
+// 429 is waited out as long as the registry asks for.
 func TestCopyWaits(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 16, Images: 3})
@@ -302,7 +319,7 @@ func TestCopyWaits(t *testing.T) {
 	}
 	wantSame(t, source, target, "")
 
-	// A pause that is longer than we are patient is told.
+	// A longer pause than Wait is reported.
 	source.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		w.Header().Set("Retry-After", "21600")
 		w.WriteHeader(http.StatusTooManyRequests)
@@ -316,7 +333,7 @@ func TestCopyWaits(t *testing.T) {
 	}
 }
 
-// At the end everything is there, also what was mounted or failed on the way.
+// In the end the bytes add up, including blobs that were mounted and failed attempts.
 func TestProgressAddsUp(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 61})

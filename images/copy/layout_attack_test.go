@@ -25,7 +25,7 @@ func blobFile(dir, digest string) string {
 	return filepath.Join(dir, "blobs", strings.Replace(digest, ":", "/", 1))
 }
 
-// aLayout is a directory with images in it; the source is gone.
+// aLayout returns a directory with images; the source is no longer needed.
 func aLayout(t *testing.T, seed uint64, n int) (dir string, set *sample.Set, images []reference.Reference) {
 	t.Helper()
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
@@ -35,7 +35,7 @@ func aLayout(t *testing.T, seed uint64, n int) (dir string, set *sample.Set, ima
 	return dir, set, images
 }
 
-// replace puts something else in the place of a file.
+// replace puts something else in place of a file.
 func replace(t *testing.T, name string, put func(string) error) {
 	t.Helper()
 	if err := errors.Join(os.RemoveAll(name), put(name)); err != nil {
@@ -43,8 +43,7 @@ func replace(t *testing.T, name string, put func(string) error) {
 	}
 }
 
-// What is no regular file of the directory is neither opened nor read: each is an error that
-// names the file, at once.
+// Anything but a regular file of the directory is neither opened nor read, and the error names it.
 func TestLayoutReadsRegularFilesOnly(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(`{"imageLayoutVersion":"1.0.0","manifests":[]}`), 0o600); err != nil {
@@ -81,7 +80,7 @@ func TestLayoutReadsRegularFilesOnly(t *testing.T) {
 	}
 }
 
-// An index without an end, and a blob that is longer than it says, are not read to their ends.
+// An endless index, and a blob that is longer than its size, are not read to the end.
 func TestLayoutReadsAreBounded(t *testing.T) {
 	dir, set, images := aLayout(t, 62, 1)
 	layer := ""
@@ -150,7 +149,7 @@ func TestLayoutWritesBelowItself(t *testing.T) {
 	}
 }
 
-// Not a directory at all.
+// A location that is not a directory is an error.
 func TestLayoutIsADirectory(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
@@ -165,8 +164,8 @@ func TestLayoutIsADirectory(t *testing.T) {
 	}
 }
 
-// Entries that name no image, or one twice, are problems of a copy of all; they are none when
-// images are named, or when the same content has a name too.
+// Entries without an image name, and names that appear twice, are problems when everything is
+// copied; not if images are given, or if the same content also has a name.
 func TestLayoutNames(t *testing.T) {
 	dir, _, images := aLayout(t, 64, 1)
 	raw, err := os.ReadFile(filepath.Join(dir, "index.json"))
@@ -174,14 +173,14 @@ func TestLayoutNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		names []string // of the entries beside that of the image, each of another digest
-		keep  bool     // the image
+		names []string // of entries in addition to the image's, each with another digest
+		keep  bool     // keep the image's entry
 		want  []string
 	}{
-		{[]string{"v1"}, true, []string{`manifests[1]: "v1" does not say of which image it is; write the whole name of the image`}},
+		{[]string{"v1"}, true, []string{`manifests[1]: "v1" is not a whole image name; write the whole name of the image`}},
 		{[]string{""}, true, []string{"manifests[1]: sha256:", "has no name; write the whole name"}},
 		{[]string{"registry.corp/Team/App:1"}, true, []string{`image "registry.corp/Team/App:1": the repository must be in lower case; write`}},
-		{[]string{"a.b/c:1", "a.b/c:1"}, true, []string{"a.b/c:1 is there twice, as sha256:"}},
+		{[]string{"a.b/c:1", "a.b/c:1"}, true, []string{"a.b/c:1 is listed twice, as sha256:"}},
 		{[]string{"v1", "v2"}, false, []string{`"v1"`, `"v2"`}},
 		{nil, false, []string{"index.json: holds no image"}},
 		{nil, true, nil},

@@ -16,9 +16,9 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// Whatever file of a directory is lost, cut off or altered, check tells, copy from there fails for
-// it, and the next copy to there repairs it: of a blob that has its size with Verify alone.
-func TestLayoutRepairs(t *testing.T) {
+// check finds any file of a directory that is missing, truncated or altered; copy from there fails
+// for it; the next copy to there repairs it. For a blob with the right size this needs Verify.
+func TestLayoutRepair(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 66, Images: 3}) // single, index, signed
 	dir := t.TempDir()
@@ -54,7 +54,7 @@ func TestLayoutRepairs(t *testing.T) {
 	}
 	for i, name := range blobs {
 		for how, damage := range damages {
-			// Each way for one file of six: that is every kind of file.
+			// Each damage for every sixth file; that covers every kind of file.
 			if (i+len(how))%6 != 0 {
 				continue
 			}
@@ -106,7 +106,7 @@ func TestLayoutRepairs(t *testing.T) {
 	wantStatus(t, copyImages(t, &copy.Copier{Verify: true}, images, "", to.String()), copy.StatusPresent)
 }
 
-// All files at once: one cause for all images.
+// If all blobs are missing, all images have the same cause.
 func TestLayoutWithoutBlobs(t *testing.T) {
 	dir, _, images := aLayout(t, 67, 8)
 	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "blobs")), os.MkdirAll(filepath.Join(dir, "blobs/sha256"), 0o755)); err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// indexIn is the index.json of a directory.
+// indexIn reads the index.json of a directory.
 func indexIn(t testing.TB, dir string) v1.IndexManifest {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(dir, "index.json"))
@@ -34,14 +34,14 @@ func indexIn(t testing.TB, dir string) v1.IndexManifest {
 	return index
 }
 
-// Through a directory to another registry: the same by digest.
+// A copy through a directory to another registry has the same digests.
 func TestCopyThroughALayout(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 41})
 	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
 	wantStatus(t, copyImages(t, &copy.Copier{}, images, "", "oci:"+dir), copy.StatusCopied)
 
-	// Every image stands in index.json under its full reference.
+	// index.json lists every image under its complete reference.
 	index := indexIn(t, dir)
 	names := map[string]bool{}
 	for _, d := range index.Manifests {
@@ -58,7 +58,7 @@ func TestCopyThroughALayout(t *testing.T) {
 		t.Error("index.json is not in order")
 	}
 
-	// Once more: nothing is written.
+	// A second run writes nothing.
 	before := imagestest.Files(t, dir)
 	wantStatus(t, copyImages(t, &copy.Copier{}, images, "", "oci:"+dir), copy.StatusPresent)
 	if after := imagestest.Files(t, dir); !slices.Equal(before, after) {
@@ -74,10 +74,10 @@ func TestCopyThroughALayout(t *testing.T) {
 	wantStatus(t, results, copy.StatusCopied)
 	wantSame(t, source, target, "")
 
-	// And one of them, by its name, to another directory.
+	// One image, by name, to another directory.
 	other := t.TempDir()
 	wantStatus(t, copyImages(t, &copy.Copier{}, images[2:3], "oci:"+dir, "oci:"+other), copy.StatusCopied)
-	l, err := layout.OpenLayout(other)
+	l, err := layout.Open(other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,13 +87,13 @@ func TestCopyThroughALayout(t *testing.T) {
 	}
 }
 
-// A run that was cut off, with what a killed process leaves, is completed.
-func TestLayoutGoesOn(t *testing.T) {
+// A run completes what a killed process left.
+func TestLayoutResumes(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 42, Images: 6})
 	dir := t.TempDir()
 	wantStatus(t, copyImages(t, &copy.Copier{}, images[:3], "", "oci:"+dir), copy.StatusCopied)
-	// Killed before the index was written, and in the middle of a blob.
+	// Killed before the index was written, in the middle of a blob.
 	for _, name := range []string{"blobs/sha256/.partial-1", ".partial-2"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
@@ -116,7 +116,7 @@ func TestLayoutGoesOn(t *testing.T) {
 	}
 }
 
-// Wrong content in a layout goes nowhere.
+// Wrong content of a layout is not copied.
 func TestLayoutIsVerified(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, images := imagestest.Fill(t, source, sample.Options{Seed: 43, Images: 1})
@@ -134,20 +134,20 @@ func TestLayoutIsVerified(t *testing.T) {
 		}
 	}
 	r := copyImages(t, &copy.Copier{}, images, "oci:"+dir, target.Addr())[0]
-	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "not what its digest says") {
+	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "does not match its digest") {
 		t.Errorf("%s %q", r.Status, r.Error)
 	}
-	// The manifest, too.
+	// Nor is a wrong manifest.
 	name := filepath.Join(dir, "blobs", strings.Replace(set.Images[0].Digest, ":", "/", 1))
 	if err := os.WriteFile(name, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := copyImages(t, &copy.Copier{}, images, "oci:"+dir, target.Addr()+"/other")[0]; r.Status != copy.StatusFailed || !strings.Contains(r.Error, "not what its digest says") {
+	if r := copyImages(t, &copy.Copier{}, images, "oci:"+dir, target.Addr()+"/other")[0]; r.Status != copy.StatusFailed || !strings.Contains(r.Error, "does not match its digest") {
 		t.Errorf("%s %q", r.Status, r.Error)
 	}
 }
 
-// What is no layout stays as it is, and two processes do not write at once.
+// A directory that is not a layout stays unchanged, and a second process cannot write.
 func TestLayoutRefused(t *testing.T) {
 	refused := func(to, want string) {
 		t.Helper()
@@ -168,10 +168,10 @@ func TestLayoutRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(newer, "oci-layout"), []byte(`{"imageLayoutVersion":"2.0.0"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused("oci:"+newer, "a version that is not known")
+	refused("oci:"+newer, "an unknown version of the OCI layout")
 
 	dir := t.TempDir()
-	l, err := layout.CreateLayout(dir)
+	l, err := layout.Create(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,16 +184,15 @@ func TestLayoutRefused(t *testing.T) {
 	}
 }
 
-// Entries of others stay in index.json; names are taken as other tools write
-// them.
-func TestLayoutOfOthers(t *testing.T) {
+// Foreign entries stay in index.json; names are read in the forms of other tools.
+func TestForeignLayout(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 44, Images: 2})
 	dir := t.TempDir()
 	wantStatus(t, copyImages(t, &copy.Copier{}, images[:1], "", "oci:"+dir), copy.StatusCopied)
 	index := indexIn(t, dir)
 	d := index.Manifests[0]
-	d.Annotations = map[string]string{ocispec.AnnotationRefName: "v1"} // a tag alone
+	d.Annotations = map[string]string{ocispec.AnnotationRefName: "v1"} // only a tag
 	index.Manifests = append(index.Manifests, d)
 	d.Annotations = map[string]string{ocispec.AnnotationRefName: "v2", "io.containerd.image.name": "quay.io/team/app:v2"}
 	index.Manifests = append(index.Manifests, d)
@@ -205,7 +204,7 @@ func TestLayoutOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStatus(t, copyImages(t, &copy.Copier{}, images[1:], "", "oci:"+dir), copy.StatusCopied)
-	l, err := layout.OpenLayout(dir)
+	l, err := layout.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,13 +214,13 @@ func TestLayoutOfOthers(t *testing.T) {
 	}
 	want := []reference.Reference{images[0], images[1], imagestest.MustParse(t, "quay.io/team/app:v2")}
 	slices.SortFunc(want, func(a, b reference.Reference) int { return strings.Compare(a.String(), b.String()) })
-	// The tag alone is the same digest as one with a name: nothing would be left out.
+	// The entry with only a tag has the digest of a named one: nothing is left out.
 	if got, problems := l.References(); !slices.Equal(got, want) || problems != nil {
 		t.Errorf("%v %v, want %v", got, problems, want)
 	}
 }
 
-// A digest is copied as one, with its tag if it has one.
+// A digest is copied as a digest, with its tag if it has one.
 func TestCopyDigests(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, _ := imagestest.Fill(t, source, sample.Options{Seed: 45, Images: 2})
@@ -247,7 +246,7 @@ func TestCopyDigests(t *testing.T) {
 	}
 }
 
-// Two images that become one are told, unless they are the same.
+// Two images with one name on the target are an error unless they are the same.
 func TestCopyCollisions(t *testing.T) {
 	a, b, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, first := imagestest.Fill(t, a, sample.Options{Seed: 46, Images: 2})
@@ -269,7 +268,7 @@ func TestCopyCollisions(t *testing.T) {
 	wantSame(t, a, target, "")
 }
 
-// A tag that means something else at the target is moved.
+// A tag with another digest on the target is moved.
 func TestCopyMovesATag(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	imagestest.Fill(t, target, sample.Options{Seed: 48, Images: 2})
@@ -282,8 +281,8 @@ func TestCopyMovesATag(t *testing.T) {
 	}
 }
 
-// The end of the context ends a copy, and says so.
-func TestCopyEnds(t *testing.T) {
+// Cancelling ctx ends a copy with an error.
+func TestCopyCancelled(t *testing.T) {
 	source, target := imagestest.StartRegistry(t, fakeregistry.Options{}), imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 50, Images: 2})
 	ctx, cancel := context.WithCancel(t.Context())

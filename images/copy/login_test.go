@@ -50,7 +50,7 @@ func TestCopyWithLogins(t *testing.T) {
 	}
 }
 
-// Who is denied is told so, with the login that was used, and without it.
+// A refusal names the login that was used, or says that there was none.
 func TestCopyDenied(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 32, Images: 2})
@@ -72,9 +72,9 @@ func TestCopyDenied(t *testing.T) {
 	}
 }
 
-// A login goes to its own registry: not along with a redirect, not to where an
-// upload is sent on to, not to who answers in its place.
-func TestSecretsStay(t *testing.T) {
+// A login is sent only to its registry: not after a redirect, not to another upload address, not to
+// another realm.
+func TestSecretsNotSentElsewhere(t *testing.T) {
 	for _, token := range []bool{false, true} {
 		o := fakeregistry.Options{Username: "user", Password: imagestest.Canary, Token: token}
 		setup := func(t *testing.T) (source, target *fakeregistry.Server, d *imagestest.Decoy, images []reference.Reference, c *copy.Copier) {
@@ -137,7 +137,7 @@ func TestSecretsStay(t *testing.T) {
 				w.WriteHeader(http.StatusUnauthorized)
 				return true
 			})
-			// Whatever leaves for another machine comes here.
+			// All requests to other hosts arrive here.
 			proxy := imagestest.StartDecoy(t)
 			c.Access.Proxy = imagestest.ThroughFor(t, proxy.URL, "evil.example")
 			r := copyImages(t, c, images, "", target.Addr())[0]
@@ -149,8 +149,7 @@ func TestSecretsStay(t *testing.T) {
 	}
 }
 
-// Plain http is for this machine, or where the config says so; logins only with
-// the permission in their own entry.
+// Plain http is allowed for this machine or by the config; for logins only by their own entry.
 func TestPlainHTTP(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 34, Images: 1})
@@ -222,7 +221,7 @@ func (m *maker) CreateRepository(_ context.Context, r ecr.Registry, name string)
 
 const ecrHost = "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
 
-// ecrAccess leads to a fake registry under the name of one of Amazon's.
+// ecrAccess reaches a fake registry under a name of ECR.
 func ecrAccess(t testing.TB, s *fakeregistry.Server, k *tokens) registry.Access {
 	return registry.Access{
 		ECR: k, Proxy: imagestest.ThroughFor(t, s.URL(), ecrHost),
@@ -230,7 +229,7 @@ func ecrAccess(t testing.TB, s *fakeregistry.Server, k *tokens) registry.Access 
 	}
 }
 
-// ECR gets its token, and repositories when that is asked for.
+// ECR gets a token, and repositories are created on request.
 func TestCopyToECR(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 35, Images: 6})
@@ -272,7 +271,7 @@ func TestCopyToECR(t *testing.T) {
 	}
 }
 
-// Everybody may pull from the public registry of Amazon, also who has no keys.
+// The public registry of ECR can be pulled from without keys.
 func TestPublicECR(t *testing.T) {
 	public := imagestest.StartRegistry(t, fakeregistry.Options{})
 	set, _ := imagestest.Fill(t, public, sample.Options{Seed: 37, Images: 2})
@@ -292,7 +291,7 @@ func TestPublicECR(t *testing.T) {
 	}
 }
 
-// A token of ECR goes to no token service elsewhere; a short one is renewed.
+// An ECR token is sent to no other token service; one that expires soon is renewed.
 func TestECRTokens(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 36, Images: 2})
@@ -303,7 +302,7 @@ func TestECRTokens(t *testing.T) {
 		return true
 	})
 	for _, r := range copyImages(t, &copy.Copier{Access: ecrAccess(t, target, &tokens{life: time.Hour})}, images, "", ecrHost) {
-		if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "goes to the registry alone") {
+		if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "is sent to the registry only") {
 			t.Errorf("%s: %q", r.Status, r.Error)
 		}
 	}

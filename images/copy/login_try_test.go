@@ -20,8 +20,8 @@ func loginFor(host, password string) registry.Access {
 	return registry.Access{Logins: credprovider.NewLogins([]credprovider.Login{{Host: host, Username: "user", Password: redact.New(password)}}, nil)}
 }
 
-// A login that is refused is sent once, however many images wait for it: to the target, to the
-// source, and by check. All images fail for the same reason.
+// A refused login is sent once, to target or source and by check, however many images need it. All
+// images fail for the same reason.
 func TestRefusedLoginIsSentOnce(t *testing.T) {
 	for _, token := range []bool{false, true} {
 		open := imagestest.StartRegistry(t, fakeregistry.Options{})
@@ -83,12 +83,12 @@ func TestRefusedLoginIsSentOnce(t *testing.T) {
 				t.Errorf("%s: %d images", name, len(all))
 			}
 		}
-		// The right one works, also in the same run as one that is refused.
+		// The right login works, also in one run with a refused one.
 		wantStatus(t, copyImages(t, &copy.Copier{Access: loginFor(guarded.Addr(), "hunter2")}, images, "", guarded.Addr()), copy.StatusCopied)
 	}
 }
 
-// A refusal after the login was taken is about one repository, and ends nothing.
+// After a login was accepted, a refusal concerns only one repository.
 func TestDeniedRepositoryEndsNothing(t *testing.T) {
 	for _, token := range []bool{false, true} {
 		source := imagestest.StartRegistry(t, fakeregistry.Options{})

@@ -17,63 +17,62 @@ import (
 
 // task is one image to copy.
 type task struct {
-	result Copied
-	lane   *repoPair
-	get    string // tag or digest at the source
-	name   string // tag or digest at the target
-	main   *named
-	// attached is what belongs to the image and its platforms.
+	result    Copied
+	pair      *repoPair
+	sourceRef string // tag or digest at the source
+	targetRef string // tag or digest at the target
+	main      *namedPart
+	// attached are the referrers of the image and its platforms.
 	attached []*attachment
 	err      error
 }
 
-// named is a manifest and the name under which it goes to the target.
-type named struct {
-	lane  *repoPair
-	name  string
-	part  *part
-	left  []string // platforms that a reduced index does not list
-	there bool     // the target has the name already, for the same digest
+// namedPart is a manifest and the name that it gets at the target.
+type namedPart struct {
+	pair     *repoPair
+	ref      string
+	part     *part
+	left     []string // platforms that a reduced index leaves out
+	atTarget bool     // the target has this digest under this name
 }
 
-// part is a manifest or an index, and what it needs.
+// part is a manifest or an index, with its dependencies.
 type part struct {
-	lane     *repoPair
+	pair     *repoPair
 	content  manifest.Manifest
 	children []*part
 	blobs    []v1.Descriptor
 	left     []string // platforms of an index that are not copied
-	there    bool     // read from the target
+	atTarget bool     // read from the target
 }
 
 type partKey struct {
-	digest v1.Hash
-	there  bool
+	digest   v1.Hash
+	atTarget bool
 }
 
-// plannedPart is a part that is planned once.
+// plannedPart is planned once.
 type plannedPart struct {
 	once sync.Once
 	part *part
 	err  error
 }
 
-// attachment is what belongs to one digest.
+// attachment is what refers to one digest.
 type attachment struct {
-	lane    *repoPair
+	pair    *repoPair
 	subject v1.Hash
-	named   []*named
-	// referrers are the manifests that list (an index, or nil where the
-	// source has the API) lists.
+	named   []*namedPart
+	// referrers are the manifests in list, which is nil if the source has the referrers API.
 	referrers []*part
 	entries   []v1.Descriptor
 	list      *manifest.Manifest
 }
 
-// maxChildren is how many manifests one index may list.
+// maxChildren limits the manifests of one index.
 const maxChildren = 4096
 
-// addTasks makes a task of each image, once.
+// addTasks adds a task for each image, once.
 func (r *run) addTasks(images []reference.Reference) {
 	seen := map[reference.Reference]bool{}
 	for _, image := range images {
@@ -85,20 +84,20 @@ func (r *run) addTasks(images []reference.Reference) {
 		if r.into == nil {
 			target = r.to.Target().Reference(image)
 		}
-		t := &task{result: Copied{Image: image, Target: target.String(), Digest: image.Digest()}, get: image.Tag(), name: image.Tag()}
+		t := &task{result: Copied{Image: image, Target: target.String(), Digest: image.Digest()}, sourceRef: image.Tag(), targetRef: image.Tag()}
 		if image.Digest() != "" {
-			t.get = image.Digest()
+			t.sourceRef = image.Digest()
 		}
-		if t.name == "" {
-			t.name = t.get
+		if t.targetRef == "" {
+			t.targetRef = t.sourceRef
 		}
-		t.lane, t.err = r.repoPair(image, target)
+		t.pair, t.err = r.repoPair(image, target)
 		r.tasks = append(r.tasks, t)
 	}
 	r.copier.Progress.begin(len(r.tasks))
 }
 
-// planAll finds out what each image is made of, and what of it is there.
+// planAll finds the content of each image, and how much of it is at the target.
 func (r *run) planAll(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))
@@ -117,18 +116,18 @@ func (r *run) planAll(ctx context.Context) {
 		if t.err != nil {
 			continue
 		}
-		key := t.lane.store + " " + t.result.Target
+		key := t.pair.store + " " + t.result.Target
 		if first := names[key]; first == nil {
 			names[key] = t
 		} else if first.main.part.content.Desc.Digest != t.main.part.content.Desc.Digest {
-			t.err = fmt.Errorf("%s would be overwritten, which is what %s becomes; copy one of them to another path", t.result.Target, first.result.Image)
+			t.err = fmt.Errorf("%s would be overwritten, it is also the name of %s; copy one of them to another path", t.result.Target, first.result.Image)
 		}
 	}
 }
 
 func (r *run) plan(ctx context.Context, t *task) error {
 	var err error
-	if t.main, err = r.planName(ctx, t.lane, t.get, t.name, nil); err != nil {
+	if t.main, err = r.planName(ctx, t.pair, t.sourceRef, t.targetRef, nil); err != nil {
 		return err
 	}
 	t.result.Digest = t.main.part.content.Desc.Digest.String()
@@ -143,41 +142,30 @@ func (r *run) plan(ctx context.Context, t *task) error {
 	return err
 }
 
-// planName plans what get names at the source, to become name at the target.
-// What the target has under that name stays if it is the same, or if good says
-// that it will do.
-func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good func(have, source manifest.Manifest) bool) (*named, error) {
-	n := &named{lane: l, name: name}
-	var have manifest.Manifest
-	err := r.slot(ctx, func() error {
-		var err error
-		have, err = l.dst.Manifest(ctx, name)
-		return err
-	})
-	l.had(err)
-	reduces := r.copier.ReduceIndex && good == nil
+// planName plans the copy of sourceRef to targetRef. The target keeps what it has under that name
+// if it is the same, or if accepts says so.
+func (r *run) planName(ctx context.Context, pair *repoPair, sourceRef, targetRef string, accepts func(have, source manifest.Manifest) bool) (*namedPart, error) {
+	n := &namedPart{pair: pair, ref: targetRef}
+	have, err := slotted(ctx, r, func() (manifest.Manifest, error) { return pair.dst.Manifest(ctx, targetRef) })
+	pair.noteMissing(err)
+	reduces := r.copier.ReduceIndex && accepts == nil
 	if err == nil && !reduces {
-		same, err := r.same(ctx, l, get, have)
+		same, err := r.isSame(ctx, pair, sourceRef, have)
 		if err != nil {
 			return nil, err
 		}
 		if same {
-			n.part, err = r.planPart(ctx, l, have, true, 0)
+			n.part, err = r.planPart(ctx, pair, have, true, 0)
 			if err == nil {
-				n.there = true
+				n.atTarget = true
 				return n, nil
 			}
-			// Something that it needs is missing after all.
+			// A dependency is missing: copy it.
 		}
-	} else if err != nil && !registry.IsHidden(err) && !manifest.IsDamaged(err) && (good != nil || !registry.IsUnreadable(err)) {
+	} else if err != nil && !registry.IsHidden(err) && !manifest.IsDamaged(err) && (accepts != nil || !registry.IsUnreadable(err)) {
 		return nil, err
 	}
-	var c manifest.Manifest
-	err = r.slot(ctx, func() error {
-		var err error
-		c, err = l.src.Manifest(ctx, get)
-		return err
-	})
+	c, err := slotted(ctx, r, func() (manifest.Manifest, error) { return pair.src.Manifest(ctx, sourceRef) })
 	if manifest.IsDamaged(err) {
 		return nil, err
 	}
@@ -191,33 +179,29 @@ func (r *run) planName(ctx context.Context, l *repoPair, get, name string, good 
 		return nil, err
 	}
 	if reduces && have.Raw != nil && have.Desc.Digest == c.Desc.Digest {
-		good = func(manifest.Manifest, manifest.Manifest) bool { return true }
+		accepts = func(manifest.Manifest, manifest.Manifest) bool { return true }
 	}
-	if good != nil && have.Raw != nil && good(have, c) {
-		if n.part, err = r.planPart(ctx, l, have, true, 0); err == nil {
-			n.there = true
+	if accepts != nil && have.Raw != nil && accepts(have, c) {
+		if n.part, err = r.planPart(ctx, pair, have, true, 0); err == nil {
+			n.atTarget = true
 			return n, nil
 		}
 	}
-	n.part, err = r.planPart(ctx, l, c, false, 0)
+	n.part, err = r.planPart(ctx, pair, c, false, 0)
 	return n, err
 }
 
-// same tells whether what the target has is what the source has.
-func (r *run) same(ctx context.Context, l *repoPair, get string, have manifest.Manifest) (bool, error) {
-	if want, err := v1.NewHash(get); err == nil {
+// isSame reports whether the source has the same digest as the target.
+func (r *run) isSame(ctx context.Context, pair *repoPair, sourceRef string, have manifest.Manifest) (bool, error) {
+	if want, err := v1.NewHash(sourceRef); err == nil {
 		return want == have.Desc.Digest, nil
 	}
-	same := false
-	err := r.slot(ctx, func() error {
-		if src, ok := l.src.(*registry.Repository); ok {
-			var err error
-			same, err = src.HasManifest(ctx, get, have.Desc)
-			return err
+	same, err := slotted(ctx, r, func() (bool, error) {
+		if src, ok := pair.src.(*registry.Repository); ok {
+			return src.HasManifest(ctx, sourceRef, have.Desc)
 		}
-		want, err := l.src.Digest(ctx, get)
-		same = want == have.Desc.Digest
-		return err
+		want, err := pair.src.Digest(ctx, sourceRef)
+		return want == have.Desc.Digest, err
 	})
 	if errors.Is(err, manifest.ErrNotFound) {
 		return false, fmt.Errorf("there is no such image at the source; the target has one with the digest %s", have.Desc.Digest)
@@ -225,34 +209,34 @@ func (r *run) same(ctx context.Context, l *repoPair, get string, have manifest.M
 	return same, err
 }
 
-// planPart reads a manifest and what it holds, from the target if it is there.
-func (r *run) planPart(ctx context.Context, l *repoPair, c manifest.Manifest, there bool, depth int) (*part, error) {
+// planPart plans a manifest and its dependencies, read from the target if atTarget.
+func (r *run) planPart(ctx context.Context, pair *repoPair, c manifest.Manifest, atTarget bool, depth int) (*part, error) {
 	if depth > manifest.MaxNesting {
-		return nil, fmt.Errorf("index %s: lies deeper than %d others", c.Desc.Digest, manifest.MaxNesting)
+		return nil, fmt.Errorf("index %s: is nested deeper than %d levels", c.Desc.Digest, manifest.MaxNesting)
 	}
-	key := partKey{c.Desc.Digest, there}
-	l.mu.Lock()
-	p := l.parts[key]
+	key := partKey{c.Desc.Digest, atTarget}
+	pair.mu.Lock()
+	p := pair.parts[key]
 	if p == nil {
 		p = &plannedPart{}
-		l.parts[key] = p
+		pair.parts[key] = p
 	}
-	l.mu.Unlock()
+	pair.mu.Unlock()
 	p.once.Do(func() {
-		p.part = &part{lane: l, content: c, there: there}
+		p.part = &part{pair: pair, content: c, atTarget: atTarget}
 		if c.Desc.MediaType.IsIndex() {
 			p.err = r.planIndex(ctx, p.part, depth)
 		} else {
-			p.part.blobs, p.err = manifest.BlobsOf(c)
+			p.part.blobs, p.err = manifest.Blobs(c)
 		}
-		if there && r.into != nil && p.err == nil {
+		if atTarget && r.into != nil && p.err == nil {
 			p.err = r.slot(ctx, func() error { return r.checkBlobs(ctx, p.part) })
 		}
 	})
 	return p.part, p.err
 }
 
-// checkBlobs reports a blob that a layout has not, although it has the manifest.
+// checkBlobs returns an error if a blob of a manifest is missing from the target directory.
 func (r *run) checkBlobs(ctx context.Context, p *part) error {
 	for _, d := range p.blobs {
 		if err := r.into.CheckBlob(ctx, d, r.copier.Verify); err != nil {
@@ -273,7 +257,7 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 	p.children = make([]*part, len(index.Manifests))
 	chosen := r.choose(p, index)
 	p.left = manifest.LeftOut(index, chosen)
-	// What is planned here, others may wait for: an error must not end it.
+	// Other tasks may wait for this part: an error must not cancel it.
 	var g errgroup.Group
 	for i, d := range index.Manifests {
 		if !chosen[i] {
@@ -285,7 +269,7 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 		}
 		g.Go(func() error {
 			var err error
-			p.children[i], err = r.planDigest(ctx, p.lane, d, p.there, depth+1)
+			p.children[i], err = r.planDigest(ctx, p.pair, d, p.atTarget, depth+1)
 			return err
 		})
 	}
@@ -294,32 +278,26 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 	return err
 }
 
-// planDigest gets a manifest by digest and plans it.
-func (r *run) planDigest(ctx context.Context, l *repoPair, d v1.Descriptor, there bool, depth int) (*part, error) {
-	var at origin = l.src
-	if there {
-		at = l.dst
+// planDigest reads a manifest by digest and plans it.
+func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, atTarget bool, depth int) (*part, error) {
+	var at origin = pair.src
+	if atTarget {
+		at = pair.dst
 	}
-	var c manifest.Manifest
-	err := r.slot(ctx, func() error {
-		var err error
-		c, err = at.Manifest(ctx, d.Digest.String())
-		return err
-	})
-	if !there && r.from != nil && errors.Is(err, manifest.ErrNotFound) {
+	c, err := slotted(ctx, r, func() (manifest.Manifest, error) { return at.Manifest(ctx, d.Digest.String()) })
+	if !atTarget && r.from != nil && errors.Is(err, manifest.ErrNotFound) {
 		return nil, r.from.Damaged(d.Digest, err)
 	}
 	if manifest.IsDamaged(err) {
-		return nil, err // it names the file
+		return nil, err // names the file already
 	}
 	if err != nil {
 		return nil, fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
-	return r.planPart(ctx, l, c, there, depth)
+	return r.planPart(ctx, pair, c, atTarget, depth)
 }
 
-// planAttached finds what belongs to a part, to its children, and to what
-// refers to them.
+// planAttached finds what refers to a part, to its children, and to their referrers.
 func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, depth int) ([]*attachment, error) {
 	d := p.content.Desc.Digest
 	if seen[d] || depth > manifest.MaxNesting {
@@ -334,7 +312,7 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 		}
 		all = append(all, more...)
 	}
-	a, err := r.planAttachment(ctx, p.lane, d)
+	a, err := r.planAttachment(ctx, p.pair, d)
 	if err != nil || a == nil {
 		return all, err
 	}
@@ -349,20 +327,15 @@ func (r *run) planAttached(ctx context.Context, p *part, seen map[v1.Hash]bool, 
 	return all, nil
 }
 
-// planAttachment gives nil if nothing belongs to d.
-func (r *run) planAttachment(ctx context.Context, l *repoPair, d v1.Hash) (*attachment, error) {
-	var found manifest.Attached
-	err := r.slot(ctx, func() error {
-		var err error
-		found, err = l.src.Attached(ctx, d)
-		return err
-	})
+// planAttachment returns nil if nothing refers to d.
+func (r *run) planAttachment(ctx context.Context, pair *repoPair, d v1.Hash) (*attachment, error) {
+	found, err := slotted(ctx, r, func() (manifest.Attached, error) { return pair.src.Attached(ctx, d) })
 	if err != nil || len(found.Tags) == 0 && len(found.Referrers) == 0 {
 		return nil, err
 	}
-	a := &attachment{lane: l, subject: d, list: found.List, entries: found.Referrers}
+	a := &attachment{pair: pair, subject: d, list: found.List, entries: found.Referrers}
 	for _, tag := range found.Tags {
-		n, err := r.planName(ctx, l, tag, tag, manifest.HoldsLayers)
+		n, err := r.planName(ctx, pair, tag, tag, manifest.HoldsLayers)
 		if manifest.IsDamaged(err) {
 			return nil, err
 		}
@@ -372,9 +345,9 @@ func (r *run) planAttachment(ctx context.Context, l *repoPair, d v1.Hash) (*atta
 		a.named = append(a.named, n)
 	}
 	for _, entry := range found.Referrers {
-		p, err := r.planDigest(ctx, l, entry, false, 1)
+		p, err := r.planDigest(ctx, pair, entry, false, 1)
 		if errors.Is(err, manifest.ErrNotFound) && !manifest.IsDamaged(err) {
-			continue // the list is out of date
+			continue // the list is outdated
 		}
 		if err != nil {
 			return nil, err

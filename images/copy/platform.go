@@ -12,11 +12,11 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// choose says what of an index is copied. What a layout does not hold of an index that was copied
-// in part cannot be.
+// choose selects the manifests of an index to copy. A partly copied index in a layout limits them
+// to what the layout has.
 func (r *run) choose(p *part, index v1.IndexManifest) []bool {
 	chosen := manifest.Choose(index, r.copier.Platforms)
-	if p.there || r.from == nil {
+	if p.atTarget || r.from == nil {
 		return chosen
 	}
 	held, partial := r.from.Partial(p.content.Desc.Digest)
@@ -29,9 +29,9 @@ func (r *run) choose(p *part, index v1.IndexManifest) []bool {
 	return chosen
 }
 
-// reduce makes of the index of a source one that lists what is copied alone, with the digest of
-// the whole in an annotation, and tells what it leaves out. An index of which all is copied, and
-// what is no index, stays byte for byte.
+// reduce makes an index of the selected manifests, with the digest of the whole in an annotation,
+// and returns the platforms that it leaves out. A complete index, and a manifest that is not an
+// index, is returned unchanged.
 func (r *run) reduce(c manifest.Manifest) (reduced manifest.Manifest, left []string, err error) {
 	if !c.Desc.MediaType.IsIndex() {
 		return c, nil, nil
@@ -48,8 +48,7 @@ func (r *run) reduce(c manifest.Manifest) (reduced manifest.Manifest, left []str
 	return reduced, manifest.LeftOut(index, chosen), err
 }
 
-// platforms finds out which of the platforms that are wanted an image has. One that has none of
-// them is an error.
+// platforms finds which of the requested platforms an image has. It is an error if there is none.
 func (r *run) platforms(ctx context.Context, t *task) error {
 	main := t.main.part
 	if !main.content.Desc.MediaType.IsIndex() {
@@ -60,7 +59,7 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 		t.result.Left = t.main.left
 	}
 	if wanted := t.result.Image.Digest(); t.result.Reduced && wanted != "" {
-		return errors.New("is named by the digest of the whole index, which a reduced one does not have; copy it without --reduce-index, or name it by its tag alone")
+		return errors.New("is named by the digest of the whole index, which a reduced one does not have; copy it without --reduce-index, or name it by its tag only")
 	}
 	if r.copier.Platforms == nil {
 		return nil
@@ -87,7 +86,7 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 	if err := look(main); err != nil {
 		return err
 	}
-	// What a layout does not hold is as good as not in the index.
+	// A platform that the layout does not have counts as missing.
 	held := func(p manifest.Platform) bool { return !slices.Contains(main.left, p.String()) }
 	for _, wanted := range r.copier.Platforms {
 		if !slices.ContainsFunc(has, func(p manifest.Platform) bool { return p.Matches(wanted) && held(p) }) {
@@ -95,26 +94,23 @@ func (r *run) platforms(ctx context.Context, t *task) error {
 		}
 	}
 	if len(main.children)+len(main.blobs) == 0 {
-		return fmt.Errorf("has none of the platforms that are wanted, but %s", strings.Join(t.result.Left, ", "))
+		return fmt.Errorf("has none of the wanted platforms; it has %s", strings.Join(t.result.Left, ", "))
 	}
 	return nil
 }
 
-// onePlatform looks what an image without an index is for. What is for no platform, as a chart, is
-// copied.
+// onePlatform checks the platform of an image without an index. Content without a platform, as a
+// chart, is copied.
 func (r *run) onePlatform(ctx context.Context, t *task) error {
 	if r.copier.Platforms == nil {
 		return nil
 	}
-	var at origin = t.lane.src
-	if t.main.part.there {
-		at = t.lane.dst
+	var at origin = t.pair.src
+	if t.main.part.atTarget {
+		at = t.pair.dst
 	}
-	var is manifest.Platform
-	err := r.slot(ctx, func() error {
-		var err error
-		is, err = manifest.ConfigPlatform(ctx, at, t.main.part.content)
-		return err
+	is, err := slotted(ctx, r, func() (manifest.Platform, error) {
+		return manifest.ConfigPlatform(ctx, at, t.main.part.content)
 	})
 	if err != nil || is.OS == "" {
 		return err
@@ -125,7 +121,7 @@ func (r *run) onePlatform(ctx context.Context, t *task) error {
 		}
 	}
 	if len(t.result.Missing) == len(r.copier.Platforms) {
-		return fmt.Errorf("has none of the platforms that are wanted, but %s", is)
+		return fmt.Errorf("has none of the wanted platforms; it has %s", is)
 	}
 	return nil
 }

@@ -9,27 +9,27 @@ import (
 	"time"
 )
 
-// Progress is how far a [Copier] is. Its methods may be called at any time, by
-// any goroutine; those of a nil Progress do nothing.
+// Progress counts the progress of a [Copier]. Its methods are safe for concurrent use; with a nil
+// Progress they do nothing.
 type Progress struct {
 	images, resolved, done, failed atomic.Int64
 	total, moved                   atomic.Int64 // bytes
 	copying                        atomic.Bool
 }
 
-// Reached is how far it is at one moment.
+// Reached is the progress at one moment.
 type Reached struct {
-	Images   int64 // in all
-	Resolved int64 // of which it is known what they are made of
+	Images   int64 // in total
+	Resolved int64 // whose content is known
 	Done     int64 // copied, found or failed
 	Failed   int64
-	// Bytes of Total are there: uploaded, or found at the target. Total is
-	// known once all images are resolved.
+	// Bytes of Total are at the target: uploaded, or found there. Total is known once all images
+	// are resolved.
 	Bytes, Total int64
 	Copying      bool
 }
 
-// Reached tells how far it is.
+// Reached returns the progress.
 func (p *Progress) Reached() Reached {
 	if p == nil {
 		return Reached{}
@@ -75,7 +75,7 @@ func (p *Progress) ended(s Status) {
 	}
 }
 
-// counted is content whose bytes are counted while they move.
+// counted counts the bytes of content while they are read.
 type counted struct {
 	io.ReadCloser
 	progress *Progress
@@ -94,14 +94,14 @@ func (c *counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// takeBack counts what was read as not moved: it did not arrive.
-func (c *counted) takeBack() {
+// undo subtracts the bytes that were read: the upload failed.
+func (c *counted) undo() {
 	if c != nil {
 		c.progress.add(-c.n.Swap(0))
 	}
 }
 
-// Line is the state in one line; since is how long content has been moving.
+// Line is the progress in one line; since is the time since copying began.
 func (r Reached) Line(since time.Duration) string {
 	if !r.Copying {
 		return fmt.Sprintf("looking at images: %d of %d", r.Resolved, r.Images)
@@ -122,7 +122,7 @@ func (r Reached) Line(since time.Duration) string {
 	return b.String()
 }
 
-// Size writes a number of bytes for people.
+// Size formats a number of bytes.
 func Size(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	f := float64(max(n, 0))

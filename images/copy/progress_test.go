@@ -41,8 +41,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// What was read and did not arrive does not count.
-func TestCountedTakesBack(t *testing.T) {
+// Bytes that were read and did not arrive are not counted.
+func TestCountedUndo(t *testing.T) {
 	p := &Progress{}
 	c := p.count(io.NopCloser(io.MultiReader(strings.NewReader("12345"), failingReader{})))
 	if _, err := io.ReadAll(c); err == nil {
@@ -51,8 +51,8 @@ func TestCountedTakesBack(t *testing.T) {
 	if got := p.Reached().Bytes; got != 5 {
 		t.Errorf("%d bytes, want 5", got)
 	}
-	c.takeBack()
-	c.takeBack()
+	c.undo()
+	c.undo()
 	if got := p.Reached().Bytes; got != 0 {
 		t.Errorf("%d bytes, want 0", got)
 	}

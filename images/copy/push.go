@@ -2,16 +2,10 @@ package copy
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/berth-registry/berth/images/manifest"
@@ -19,36 +13,7 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// tally counts what was done for one image.
-type tally struct {
-	mu                         sync.Mutex
-	uploaded, mounted, present int
-	bytes                      int64
-	sent                       bool // anything at all
-}
-
-func (t *tally) blob(came transfer.Outcome, size int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch came {
-	case transfer.Uploaded:
-		t.uploaded++
-		t.bytes += size
-	case transfer.Mounted:
-		t.mounted++
-	default:
-		t.present++
-	}
-	t.sent = t.sent || came != transfer.AlreadyPresent
-}
-
-func (t *tally) manifest() {
-	t.mu.Lock()
-	t.sent = true
-	t.mu.Unlock()
-}
-
-// walk calls f for each part of the task.
+// walk calls f for each part of the task, once.
 func (t *task) walk(f func(*part)) {
 	seen := map[*part]bool{}
 	var visit func(*part)
@@ -75,34 +40,34 @@ func (t *task) walk(f func(*part)) {
 	}
 }
 
-// chooseHolders chooses for each blob the repository where it is, or goes
-// first: the same in every run with the same images, so that no run uploads
-// what an earlier one, which was killed, has uploaded to another repository.
+// chooseHolders chooses for each blob the repository that has it or gets it first. The choice
+// depends only on the images, so a run never uploads a blob that an earlier, killed run has
+// uploaded to another repository.
 func (r *run) chooseHolders() {
 	present := map[string]bool{}
 	var total int64
-	for _, there := range []bool{true, false} {
+	for _, atTarget := range []bool{true, false} {
 		for _, t := range r.tasks {
 			if t.err != nil {
 				continue
 			}
 			t.walk(func(p *part) {
-				if p.there != there {
+				if p.atTarget != atTarget {
 					return
 				}
 				for _, d := range p.blobs {
-					key := blobKey(p.lane, d)
+					key := blobKey(p.pair, d)
 					if present[key] {
 						continue
 					}
 					present[key] = true
-					if there {
+					if atTarget {
 						_ = r.once(key, func() error { return nil })
 					} else {
 						total += d.Size
 					}
 					if r.holders[d.Digest.String()] == nil {
-						r.holders[d.Digest.String()] = p.lane
+						r.holders[d.Digest.String()] = p.pair
 					}
 				}
 			})
@@ -111,18 +76,18 @@ func (r *run) chooseHolders() {
 	r.copier.Progress.expect(total)
 }
 
-// copyAll copies what is planned, in the order of the list.
+// copyAll copies all planned tasks, in their order.
 func (r *run) copyAll(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(cap(r.slots))
 	var done sync.Mutex
 	for _, t := range r.tasks {
 		g.Go(func() error {
-			r.finish(ctx, t)
+			r.copyTask(ctx, t)
 			done.Lock()
 			defer done.Unlock()
 			r.copier.Progress.ended(t.result.Status)
-			// What only the end of the run kept from being copied is no news.
+			// Cancelled images are not reported.
 			if r.copier.Done != nil && (ctx.Err() == nil || t.result.Status != StatusFailed) {
 				r.copier.Done(t.result)
 			}
@@ -132,10 +97,10 @@ func (r *run) copyAll(ctx context.Context) {
 	_ = g.Wait() // each task has its own error
 }
 
-func (r *run) finish(ctx context.Context, t *task) {
+func (r *run) copyTask(ctx context.Context, t *task) {
 	count := &tally{}
 	if t.err == nil {
-		t.err = r.copy(ctx, t, count)
+		t.err = r.copyImage(ctx, t, count)
 	}
 	res := &t.result
 	res.Uploaded, res.Mounted, res.Present, res.Bytes = count.uploaded, count.mounted, count.present, count.bytes
@@ -149,50 +114,50 @@ func (r *run) finish(ctx context.Context, t *task) {
 	}
 }
 
-// copy puts one image to the target. Its name comes last.
-func (r *run) copy(ctx context.Context, t *task, count *tally) error {
-	if err := r.prepare(ctx, t.lane); err != nil {
+// copyImage copies one image. Its name is set last.
+func (r *run) copyImage(ctx context.Context, t *task, count *tally) error {
+	if err := r.createRepository(ctx, t.pair); err != nil {
 		return err
 	}
-	if len(t.attached) > 0 && !t.main.there {
-		// A signature refers to a manifest that has to be there.
+	if len(t.attached) > 0 && !t.main.atTarget {
+		// A signature refers to a manifest that must exist.
 		if err := r.putPart(ctx, t.main.part, count); err != nil {
 			return err
 		}
 	}
 	for _, a := range t.attached {
-		if err := r.attach(ctx, a, count); err != nil {
+		if err := r.putAttachment(ctx, a, count); err != nil {
 			return err
 		}
 	}
-	return r.giveName(ctx, t.main, count)
+	return r.putNamed(ctx, t.main, count)
 }
 
-// giveName has a manifest and what it needs at the target, under its name.
-func (r *run) giveName(ctx context.Context, n *named, count *tally) error {
-	if n.there {
+// putNamed puts a manifest and its dependencies to the target, and sets its name.
+func (r *run) putNamed(ctx context.Context, n *namedPart, count *tally) error {
+	if n.atTarget {
 		return nil
 	}
-	if err := r.needs(ctx, n.part, count); err != nil {
+	if err := r.putDependencies(ctx, n.part, count); err != nil {
 		return err
 	}
-	return r.once("name "+n.lane.name+" "+n.name, func() error {
+	return r.once("name "+n.pair.name+" "+n.ref, func() error {
 		count.manifest()
 		return r.slot(ctx, func() error {
-			return registry.HintWholeIndex(n.lane.dst.PutNamed(ctx, n.name, n.part.content), n.part.left)
+			return registry.WithIndexHint(n.pair.dst.PutNamed(ctx, n.ref, n.part.content), n.part.left)
 		})
 	})
 }
 
-// needs has everything at the target that a manifest refers to.
-func (r *run) needs(ctx context.Context, p *part, count *tally) error {
-	if p.there {
+// putDependencies puts everything that a manifest refers to.
+func (r *run) putDependencies(ctx context.Context, p *part, count *tally) error {
+	if p.atTarget {
 		return nil
 	}
-	return r.once("needs "+p.lane.store+" "+p.content.Desc.Digest.String(), func() error {
+	return r.once("needs "+p.pair.store+" "+p.content.Desc.Digest.String(), func() error {
 		var g errgroup.Group
 		for _, d := range p.blobs {
-			g.Go(func() error { return r.blob(ctx, p.lane, d, count) })
+			g.Go(func() error { return r.putBlob(ctx, p.pair, d, count) })
 		}
 		for _, c := range p.children {
 			g.Go(func() error { return r.putPart(ctx, c, count) })
@@ -201,46 +166,46 @@ func (r *run) needs(ctx context.Context, p *part, count *tally) error {
 	})
 }
 
-// putPart has a manifest and what it needs at the target, by digest.
+// putPart puts a manifest and its dependencies by digest.
 func (r *run) putPart(ctx context.Context, p *part, count *tally) error {
-	if p.there {
+	if p.atTarget {
 		return nil
 	}
 	digest := p.content.Desc.Digest.String()
-	return r.once("put "+p.lane.store+" "+digest, func() error {
-		if there, err := r.has(ctx, p, count); err != nil || there {
+	return r.once("put "+p.pair.store+" "+digest, func() error {
+		if there, err := r.isAtTarget(ctx, p, count); err != nil || there {
 			return err
 		}
-		if err := r.needs(ctx, p, count); err != nil {
+		if err := r.putDependencies(ctx, p, count); err != nil {
 			return err
 		}
 		count.manifest()
-		return r.slot(ctx, func() error { return registry.HintWholeIndex(p.lane.dst.Put(ctx, digest, p.content), p.left) })
+		return r.slot(ctx, func() error { return registry.WithIndexHint(p.pair.dst.Put(ctx, digest, p.content), p.left) })
 	})
 }
 
-// has reports whether the target has a manifest, and so what it needs: that was
-// there first. Where the first blob of an image is missing, the manifest is too,
-// and nobody has to ask.
-func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
+// isAtTarget reports whether the target has a manifest, and so its dependencies, which are sent
+// first. If the first blob of an image is missing, the manifest is missing as well, which saves a
+// request.
+func (r *run) isAtTarget(ctx context.Context, p *part, count *tally) (bool, error) {
 	if r.into != nil {
-		// Files get lost one by one, and to look at each costs little.
+		// A directory can lose single files, and checking each is cheap.
 		there := false
 		err := r.slot(ctx, func() error {
-			there = r.isWhole(ctx, p)
+			there = r.isComplete(ctx, p)
 			return ctx.Err()
 		})
 		return there, err
 	}
 	if len(p.blobs) > 0 && len(p.children) == 0 {
-		before, err := r.blobBefore(ctx, p.lane, p.blobs[0], count)
+		before, err := r.putBlobFirst(ctx, p.pair, p.blobs[0], count)
 		if err != nil || !before {
 			return false, err
 		}
 	}
 	there := false
 	err := r.slot(ctx, func() error {
-		d, err := p.lane.dst.Digest(ctx, p.content.Desc.Digest.String())
+		d, err := p.pair.dst.Digest(ctx, p.content.Desc.Digest.String())
 		there = err == nil && d == p.content.Desc.Digest
 		if registry.IsHidden(err) || registry.IsUnreadable(err) {
 			return nil
@@ -250,38 +215,38 @@ func (r *run) has(ctx context.Context, p *part, count *tally) (bool, error) {
 	return there, err
 }
 
-// isWhole reports whether a layout has a manifest and everything that it needs.
-func (r *run) isWhole(ctx context.Context, p *part) bool {
+// isComplete reports whether the target directory has a manifest and its dependencies.
+func (r *run) isComplete(ctx context.Context, p *part) bool {
 	if _, err := r.into.Manifest(p.content.Desc.Digest); err != nil || r.checkBlobs(ctx, p) != nil {
 		return false
 	}
 	for _, c := range p.children {
-		if !r.isWhole(ctx, c) {
+		if !r.isComplete(ctx, c) {
 			return false
 		}
 	}
 	return true
 }
 
-// blobBefore has a blob at the target, and tells whether it was there before
-// this run.
-func (r *run) blobBefore(ctx context.Context, l *repoPair, d v1.Descriptor, count *tally) (bool, error) {
-	err := r.blob(ctx, l, d, count)
+// putBlobFirst puts a blob, and reports whether it was there before this run.
+func (r *run) putBlobFirst(ctx context.Context, pair *repoPair, d v1.Descriptor, count *tally) (bool, error) {
+	err := r.putBlob(ctx, pair, d, count)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.moved[blobKey(l, d)], err
+	return !r.moved[blobKey(pair, d)], err
 }
 
-func blobKey(l *repoPair, d v1.Descriptor) string { return "blob " + l.store + " " + d.Digest.String() }
+func blobKey(pair *repoPair, d v1.Descriptor) string {
+	return "blob " + pair.store + " " + d.Digest.String()
+}
 
-// blob has a blob at the target: taken over from the repository that holds it,
-// else uploaded.
-func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tally) error {
-	return r.once(blobKey(l, d), func() error {
-		from := l.beside
-		if holder := r.holders[d.Digest.String()]; holder != nil && holder.store != l.store {
-			// If it cannot hold it, this one may still have it.
-			if r.prepare(ctx, holder) == nil && r.blob(ctx, holder, d, count) == nil {
+// putBlob puts a blob: mounted from the repository that holds it, or uploaded.
+func (r *run) putBlob(ctx context.Context, pair *repoPair, d v1.Descriptor, count *tally) error {
+	return r.once(blobKey(pair, d), func() error {
+		from := pair.mountFrom
+		if holder := r.holders[d.Digest.String()]; holder != nil && holder.store != pair.store {
+			// If the holder cannot have it, this repository still may.
+			if r.createRepository(ctx, holder) == nil && r.putBlob(ctx, holder, d, count) == nil {
 				from = holder.path
 			}
 		}
@@ -290,12 +255,12 @@ func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tal
 		var came transfer.Outcome
 		put := func() error {
 			var err error
-			came, err = l.dst.Ensure(ctx, d, from, func(ctx context.Context) (io.ReadCloser, error) {
-				body, err := l.src.Blob(ctx, d)
+			came, err = pair.dst.Ensure(ctx, d, from, func(ctx context.Context) (io.ReadCloser, error) {
+				body, err := pair.src.Blob(ctx, d)
 				if err != nil {
 					return nil, err
 				}
-				moved.takeBack()
+				moved.undo()
 				moved = progress.count(body)
 				return moved, nil
 			})
@@ -303,116 +268,24 @@ func (r *run) blob(ctx context.Context, l *repoPair, d v1.Descriptor, count *tal
 		}
 		err := r.slot(ctx, func() error {
 			if r.into == nil {
-				return put() // it tries again by itself, and asks before
+				return put() // it retries and asks first by itself
 			}
-			return r.wires.Retry(ctx, l.name+" blob "+d.Digest.String(), put)
+			return r.client.Retry(ctx, pair.name+" blob "+d.Digest.String(), put)
 		})
 		if err != nil {
-			moved.takeBack()
+			moved.undo()
 			return err
 		}
 		if came != transfer.Uploaded {
-			moved.takeBack()
+			moved.undo()
 			progress.add(d.Size)
 		}
 		count.blob(came, d.Size)
 		if came != transfer.AlreadyPresent {
 			r.mu.Lock()
-			r.moved[blobKey(l, d)] = true
+			r.moved[blobKey(pair, d)] = true
 			r.mu.Unlock()
 		}
 		return nil
 	})
-}
-
-// attach has at the target what belongs to a digest.
-func (r *run) attach(ctx context.Context, a *attachment, count *tally) error {
-	for _, n := range a.named {
-		if err := r.giveName(ctx, n, count); manifest.IsDamaged(err) {
-			return err
-		} else if err != nil {
-			return fmt.Errorf("%s: %w", n.name, err)
-		}
-	}
-	for _, p := range a.referrers {
-		if err := r.putPart(ctx, p, count); err != nil {
-			return err
-		}
-	}
-	if len(a.referrers) == 0 {
-		return nil
-	}
-	return r.once("list "+a.lane.name+" "+a.subject.String(), func() error {
-		return r.slot(ctx, func() error { return r.list(ctx, a, count) })
-	})
-}
-
-// list has what refers to a digest in the list of it, where the registry does
-// not keep one. What the target has in its list beside stays.
-func (r *run) list(ctx context.Context, a *attachment, count *tally) error {
-	dst := a.lane.dst
-	if api, err := dst.ListsReferrers(ctx, a.subject); err != nil || api {
-		return err
-	}
-	tag := manifest.ReferrersTag(a.subject)
-	have, err := dst.Manifest(ctx, tag)
-	if err != nil && !registry.IsHidden(err) && !manifest.IsDamaged(err) {
-		return err
-	}
-	var index v1.IndexManifest
-	if err == nil && have.Desc.MediaType.IsIndex() {
-		if index, err = manifest.ReadIndex(have); err != nil {
-			return err
-		}
-	}
-	want, changed, err := merged(a, index.Manifests)
-	if err != nil || !changed {
-		return err
-	}
-	count.manifest()
-	return dst.PutNamed(ctx, tag, want)
-}
-
-// merged makes the list of what refers to a digest, given what the target has
-// in it: the list of the source byte for byte if the target has nothing else.
-func merged(a *attachment, have []v1.Descriptor) (list manifest.Manifest, changed bool, err error) {
-	known := map[v1.Hash]bool{}
-	var all []v1.Descriptor
-	for _, p := range a.referrers {
-		known[p.content.Desc.Digest] = true
-	}
-	for _, d := range a.entries {
-		if known[d.Digest] {
-			all = append(all, d)
-		}
-	}
-	fromSource := len(all)
-	missing := fromSource
-	for _, d := range have {
-		if known[d.Digest] {
-			missing--
-		} else {
-			all = append(all, d)
-		}
-	}
-	switch {
-	case missing == 0:
-		return manifest.Manifest{}, false, nil
-	case a.list != nil && len(all) == len(a.entries):
-		return *a.list, true, nil
-	}
-	if a.list == nil {
-		// The API promises no order; a list that is made twice is the same.
-		slices.SortFunc(all, func(x, y v1.Descriptor) int { return strings.Compare(x.Digest.String(), y.Digest.String()) })
-	}
-	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all})
-	if err != nil {
-		return manifest.Manifest{}, false, err
-	}
-	digest, err := manifest.DigestOf("sha256", raw)
-	if err != nil {
-		return manifest.Manifest{}, false, err
-	}
-	list, err = manifest.NewManifest(string(types.OCIImageIndex), digest, raw)
-	return list, true, errors.Join(err)
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// origin is a repository that is read: of a registry or of a layout. ref is a
-// tag or a digest. What is not there is errNotThere.
+// origin is a repository that is read, of a registry or of a layout. ref is a tag or a digest.
+// Missing content is [manifest.ErrNotFound].
 type origin interface {
 	Manifest(ctx context.Context, ref string) (manifest.Manifest, error)
 	Digest(ctx context.Context, ref string) (v1.Hash, error)
@@ -26,102 +26,101 @@ type origin interface {
 	Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error)
 }
 
-// destination is a repository that is written to.
+// destination is a repository that is written.
 type destination interface {
 	origin
-	// Ensure has a blob there; from is another repository that may have it.
+	// Ensure puts a blob unless it is there; from is another repository that may have it.
 	Ensure(ctx context.Context, d v1.Descriptor, from string, open transfer.Opener) (transfer.Outcome, error)
-	// Put stores a manifest by its digest, nameIt under a name of its own: a
-	// tag, or a digest that somebody asks for.
+	// Put stores a manifest by its digest; PutNamed under a name: a tag, or a digest that the user
+	// gave.
 	Put(ctx context.Context, ref string, c manifest.Manifest) error
 	PutNamed(ctx context.Context, ref string, c manifest.Manifest) error
-	// ListsReferrers tells whether what refers to d is listed without our
-	// doing.
+	// ListsReferrers reports whether the referrers of d are listed without a tag.
 	ListsReferrers(ctx context.Context, d v1.Hash) (bool, error)
 }
 
-// repoPair is a repository, and where it is copied to.
+// repoPair is a source repository and its target.
 type repoPair struct {
 	src origin
 	dst destination
-	// name is the repository on the target, registry and path. store says where
-	// blobs and manifests belong: to that, or to a layout as a whole.
+	// name is the target repository with its registry. store is the scope of blobs and manifests:
+	// name, or a layout as a whole.
 	name, store string
-	// path is the repository on the target registry, and beside the path of
-	// the source if that is the same registry.
-	path, beside string
+	// path is the repository on the target registry; mountFrom is the source repository if it is on
+	// the same registry.
+	path, mountFrom string
 
 	mu      sync.Mutex
 	parts   map[partKey]*plannedPart
-	missing bool // the target registry has said that there is no such repository
+	missing bool // the target registry has no such repository yet
 }
 
 type repoPairKey struct{ src, dst string }
 
-// repoPair finds or makes the lane of an image.
+// repoPair returns the pair of an image.
 func (r *run) repoPair(image, target reference.Reference) (*repoPair, error) {
 	key := repoPairKey{image.Name(), target.Name()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if l := r.repoPairs[key]; l != nil {
-		return l, nil
+	if pair := r.repoPairs[key]; pair != nil {
+		return pair, nil
 	}
-	l := &repoPair{name: target.Name(), parts: map[partKey]*plannedPart{}}
+	pair := &repoPair{name: target.Name(), parts: map[partKey]*plannedPart{}}
 	var err error
-	if l.src, err = r.origin(image); err != nil {
+	if pair.src, err = r.origin(image); err != nil {
 		return nil, err
 	}
 	if r.into != nil {
-		l.dst, l.store = r.into.Repository(l.name), "layout"
+		pair.dst, pair.store = r.into.Repository(pair.name), "layout"
 	} else {
-		reg, err := r.wires.At(target.Registry(), target.Repository())
+		reg, err := r.client.At(target.Registry(), target.Repository())
 		if err != nil {
 			return nil, err
 		}
-		l.dst, l.store, l.path = reg.Repository(target.Repository(), true), l.name, target.Repository()
+		pair.dst, pair.store, pair.path = reg.Repository(target.Repository(), true), pair.name, target.Repository()
 		if r.from == nil && reference.SameRegistry(image.Registry(), target.Registry()) {
-			l.beside = image.Repository()
+			pair.mountFrom = image.Repository()
 		}
 	}
-	r.repoPairs[key] = l
-	return l, nil
+	r.repoPairs[key] = pair
+	return pair, nil
 }
 
 func (r *run) origin(image reference.Reference) (origin, error) {
 	if r.from != nil {
 		return r.from.Repository(image.Name()), nil
 	}
-	reg, err := r.wires.At(image.Registry(), image.Repository())
+	reg, err := r.client.At(image.Registry(), image.Repository())
 	if err != nil {
 		return nil, err
 	}
 	return reg.Repository(image.Repository(), false), nil
 }
 
-// prepare makes the repository of a lane if it has to be made and may be.
-func (r *run) prepare(ctx context.Context, l *repoPair) error {
-	l.mu.Lock()
-	missing := l.missing
-	l.mu.Unlock()
+// createRepository creates the target repository if it is missing and needed.
+func (r *run) createRepository(ctx context.Context, pair *repoPair) error {
+	pair.mu.Lock()
+	missing := pair.missing
+	pair.mu.Unlock()
 	if !missing || r.into != nil {
 		return nil
 	}
 	registry, isECR := r.copier.Access.ECRNames.Parse(r.to.Target().Registry())
 	if !isECR {
-		return nil // other registries make repositories by themselves
+		return nil // other registries create repositories on push
 	}
-	return r.once("repository "+l.store, func() error {
+	return r.once("repository "+pair.store, func() error {
 		if r.copier.Repositories == nil {
-			return fmt.Errorf("%s: ECR has no repository %s; create it, or let --create-repositories do so", r.to.Target().Registry(), l.path)
+			return fmt.Errorf("%s: ECR has no repository %s; create it, or add --create-repositories", r.to.Target().Registry(), pair.path)
 		}
 		return r.slot(ctx, func() error {
-			return r.copier.Repositories.CreateRepository(ctx, registry, repositoryName(registry, l.path))
+			return r.copier.Repositories.CreateRepository(ctx, registry, repositoryName(registry, pair.path))
 		})
 	})
 }
 
-// repositoryName is a path as the API of ECR has it. The public registry has
-// the alias of the account before it.
+// repositoryName is path in the form of ECR's API. On the public registry, path begins with the
+// alias of the account.
 func repositoryName(r ecr.Registry, path string) string {
 	if r.Public {
 		_, path, _ = strings.Cut(path, "/")
@@ -129,8 +128,8 @@ func repositoryName(r ecr.Registry, path string) string {
 	return path
 }
 
-// had remembers what a target has said about a repository.
-func (l *repoPair) had(err error) {
+// noteMissing records that the target repository does not exist.
+func (l *repoPair) noteMissing(err error) {
 	if errors.Is(err, registry.ErrNoRepository) {
 		l.mu.Lock()
 		l.missing = true

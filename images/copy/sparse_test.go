@@ -31,7 +31,7 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// fetched gives containerd's handlers what its fetcher gets.
+// fetched lets containerd's handlers read through its fetcher.
 type fetched struct{ remotes.Fetcher }
 
 // ReaderAt implements content.Provider.
@@ -49,8 +49,8 @@ type inMemory struct{ *bytes.Reader }
 
 func (inMemory) Close() error { return nil }
 
-// pulls fetches what containerd's client fetches for a platform: its resolver, its fetcher, and
-// its choice of manifests.
+// pulls fetches what containerd's client would fetch for a platform, with its resolver, fetcher and
+// choice of manifests.
 func pulls(t *testing.T, host, ref, platform string) error {
 	t.Helper()
 	p, err := platforms.Parse(platform)
@@ -85,8 +85,8 @@ func pulls(t *testing.T, host, ref, platform string) error {
 	return nil
 }
 
-// craneTakes has crane's library get an image for a platform, as crane pull does, and everything
-// of the index, as crane copy and crane validate do.
+// craneTakes gets an image for a platform as crane pull does, and the whole index as crane copy and
+// crane validate do.
 func craneTakes(t *testing.T, host, ref, platform string) (image, whole error) {
 	t.Helper()
 	parsed, err := name.ParseReference(host+"/"+ref, name.Insecure)
@@ -142,11 +142,11 @@ func readAll(img v1.Image) error {
 	return err
 }
 
-// serveLayout puts what a directory holds into a registry that asks for nothing: an index stays what it
-// is, whether or not all of it is there.
+// serveLayout puts the content of a directory into a registry that verifies nothing: an incomplete
+// index stays as it is.
 func serveLayout(t *testing.T, dir string, s *fakeregistry.Server) {
 	t.Helper()
-	l, err := layout.OpenLayout(dir)
+	l, err := layout.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,8 +196,8 @@ func anIndex(t *testing.T, docker bool) (*fakeregistry.Server, reference.Referen
 	return nil, reference.Reference{}
 }
 
-// What containerd and crane make of an index that is there in part, and of one that is reduced:
-// docs/adr/0019-platforms.md goes by this.
+// How containerd and crane handle an incomplete index, and a reduced one;
+// docs/adr/0019-platforms.md relies on it.
 func TestSparseIndex(t *testing.T) {
 	for _, docker := range []bool{false, true} {
 		for _, reduced := range []bool{false, true} {
@@ -229,8 +229,8 @@ func TestSparseIndex(t *testing.T) {
 				t.Errorf("docker %v, reduced %v: crane takes the index: %v", docker, reduced, whole)
 			}
 
-			// A registry that looks at what an index lists takes the reduced one alone; the
-			// directory is enough to make it.
+			// A registry that checks the manifests of an index accepts only the reduced one, which
+			// can be made from the directory.
 			strict := imagestest.StartRegistry(t, fakeregistry.Options{})
 			r = copyImages(t, &copy.Copier{}, nil, "oci:"+dir, strict.Addr())[0]
 			if refused := r.Status == copy.StatusFailed; refused == reduced {
@@ -255,7 +255,7 @@ func digestOfManifest(t *testing.T, s *fakeregistry.Server, image reference.Refe
 	return d.String()
 }
 
-// Platforms come one after another, with what is about them, and are complete in the end.
+// Platforms are added one after another, with their attestations, until the index is complete.
 func TestCopyPlatforms(t *testing.T) {
 	source, image := anIndex(t, false)
 	amd, arm := manifest.Platform{OS: "linux", Architecture: "amd64"}, manifest.Platform{OS: "linux", Architecture: "arm"}
@@ -282,9 +282,10 @@ func TestCopyPlatforms(t *testing.T) {
 	}
 	wantFinding(check.FoundIncomplete, amd, arm)
 
-	// What is missing is missing at the source, too, but not for a platform that is there.
+	// A missing platform of a layout is missing for a copy from it; platforms that it has are
+	// copied.
 	r := copyImages(t, &copy.Copier{Platforms: []manifest.Platform{arm}}, nil, dir, "oci:"+t.TempDir())[0]
-	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "has none of the platforms that are wanted") {
+	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "has none of the wanted platforms") {
 		t.Errorf("%+v", r)
 	}
 	r = copyImages(t, &copy.Copier{Platforms: []manifest.Platform{amd, arm}}, nil, dir, "oci:"+t.TempDir())[0]
@@ -309,13 +310,13 @@ func TestCopyPlatforms(t *testing.T) {
 		t.Error("the index is another one")
 	}
 
-	// An index by its digest cannot be reduced.
+	// An index by digest cannot be reduced.
 	byDigest := imagestest.MustParse(t, image.Name()+"@"+digestOfManifest(t, source, image))
 	r = copyImages(t, &copy.Copier{Platforms: []manifest.Platform{amd}, ReduceIndex: true}, []reference.Reference{byDigest}, "", target.Addr()+"/reduced")[0]
 	if r.Status != copy.StatusFailed || !strings.Contains(r.Error, "named by the digest of the whole index") {
 		t.Errorf("%+v", r)
 	}
-	// Reduced twice, it is the same: nothing is sent.
+	// Reducing twice gives the same digest: nothing is sent.
 	reduce := &copy.Copier{Platforms: []manifest.Platform{amd}, ReduceIndex: true}
 	wantStatus(t, copyImages(t, reduce, images, "", target.Addr()+"/reduced"), copy.StatusCopied)
 	target.Forget()

@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// TLS is verified by the authorities of the system and of the config, and who
-// asks shows a certificate if there is one.
+// TLS is verified with the CAs of the system and the config, and a client certificate is sent if
+// there is one.
 func TestCopyOverTLS(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 81, Images: 1})

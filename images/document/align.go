@@ -6,16 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// alignment says for each byte of a scalar's text where it is written in the
-// source, escapes, quotes and indentation aside. White space has no place of its
-// own, because lines may be folded.
+// alignment maps each byte of a scalar's text to its position in the source, across escapes, quotes
+// and indentation. White space has no position, because lines may be folded.
 type alignment struct {
 	begins, ends []int32 // -1 for white space
-	after        int     // offset behind the scalar, its quote included
+	after        int     // offset after the scalar and its closing quote
 }
 
-// start is where the byte at an offset of the text is written, or the next one
-// that has a place.
+// start returns the position of the byte at an offset of the text, or of the next byte that has
+// one.
 func (a *alignment) start(at int) int {
 	for ; at < len(a.begins); at++ {
 		if a.begins[at] >= 0 {
@@ -25,9 +24,8 @@ func (a *alignment) start(at int) int {
 	return a.after
 }
 
-// of gives where a part of the text is written. An empty part is before the
-// byte at its offset, or right behind the one before it. ok is false if that
-// cannot be said.
+// of returns the position of a part of the text. An empty part is before the byte at its offset, or
+// directly after the previous byte. ok is false if there is no such position.
 func (a *alignment) of(s Span) (Span, bool) {
 	if s.Start < s.End {
 		if a.begins[s.Start] < 0 || a.begins[s.End-1] < 0 {
@@ -44,8 +42,8 @@ func (a *alignment) of(s Span) (Span, bool) {
 	return Span{}, false
 }
 
-// align finds the text of a scalar in the source. It trusts no position: it is
-// nil unless the source says there what the tree does.
+// align finds the text of a scalar in the source. It verifies the position that the parser gave:
+// the result is nil unless the source has the same text there.
 func (s *Source) align(t *Tree) *alignment {
 	if t.Kind != Scalar || t.Text == "" || t.At >= len(s.Text) {
 		return nil
@@ -121,7 +119,7 @@ func isSpace(r rune) bool {
 	return false
 }
 
-// skipSpace skips white space, in double quotes also where it is escaped.
+// skipSpace skips white space, in double quotes also escaped white space.
 func skipSpace(text string, at int, quote byte) int {
 	for at < len(text) {
 		r, width := utf8.DecodeRuneInString(text[at:])
@@ -141,8 +139,8 @@ func skipSpace(text string, at int, quote byte) int {
 	return at
 }
 
-// writtenRune reads one character, through the escapes that a quote of that
-// kind has; length is 0 for what is none.
+// writtenRune reads one character with the escapes of that kind of quote; length is 0 if there is
+// none.
 func writtenRune(text string, quote byte) (r rune, length int) {
 	if text == "" {
 		return 0, 0
@@ -163,8 +161,8 @@ func writtenRune(text string, quote byte) (r rune, length int) {
 	return r, length
 }
 
-// escapes are those of YAML (https://yaml.org/spec/1.2.2/#57-escaped-characters),
-// which include those of JSON.
+// escapes are those of YAML (https://yaml.org/spec/1.2.2/#57-escaped-characters), which include
+// those of JSON.
 var escapes = map[byte]rune{
 	'0': 0, 'a': '\a', 'b': '\b', 't': '\t', '\t': '\t', 'n': '\n', 'v': '\v', 'f': '\f', 'r': '\r', 'e': 0x1b, ' ': ' ',
 	'"': '"', '/': '/', '\\': '\\', 'N': '\u0085', '_': '\u00a0', 'L': '\u2028', 'P': '\u2029', '\n': '\n', '\r': '\r',
@@ -199,7 +197,7 @@ func hexadecimal(text string, at, digits int) (uint64, bool) {
 	return n, err == nil
 }
 
-// skipProperty skips an anchor or a tag and the space behind it.
+// skipProperty skips an anchor or a tag and the space after it.
 func (s *Source) skipProperty(at int) int {
 	for at < len(s.Text) && strings.IndexByte(" \t\r\n", s.Text[at]) < 0 {
 		at++

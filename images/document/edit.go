@@ -12,12 +12,11 @@ import (
 type Edit struct {
 	Span
 	Text string
-	// Mutate does to the tree what the edit does to the text, so that both can
-	// be compared.
+	// Mutate changes the tree as the edit changes the text, so that both can be compared.
 	Mutate func()
 }
 
-// Apply carries out edits that do not overlap.
+// Apply applies edits, which must not overlap.
 func Apply(text string, edits []Edit) string {
 	slices.SortStableFunc(edits, func(a, b Edit) int { return cmp.Compare(a.Start, b.Start) })
 	var out strings.Builder
@@ -31,16 +30,15 @@ func Apply(text string, edits []Edit) string {
 	return out.String()
 }
 
-var errNotFound = errors.New("is written in a way that cannot be changed without touching more; write it on one line, in quotes or without")
+var errNotFound = errors.New("cannot be changed in place; write it on one line, with or without quotes")
 
-// Replace gives the edit that makes a scalar, or an alias in its place, say what
-// a change wants. Quotes stay as they are, and so does everything between the
-// pieces that change.
+// Replace returns the edit that gives a scalar, or an alias in its place, the text of c. Quotes and
+// everything between the changed pieces stay as they are.
 func (s *Source) Replace(t *Tree, c TextChange) (Edit, error) {
 	e := Edit{Mutate: func() {
 		*t = Tree{Kind: Scalar, At: t.At, Text: c.Text, Str: true, Anchor: t.Anchor}
 	}}
-	bracket := false // an IPv6 address would begin a list
+	bracket := false // an IPv6 address: unquoted, [ would begin a list
 	for _, p := range c.Pieces {
 		if !isSimple(p.Text) && p.Text != "" {
 			return Edit{}, errNotFound
@@ -90,18 +88,17 @@ func (s *Source) Replace(t *Tree, c TextChange) (Edit, error) {
 	return e, nil
 }
 
-// CanReplace says why a change is not possible, also where the text is inside of
-// another value.
+// CanReplace returns why c cannot be applied, also if the text is nested in another value.
 func (s *Source) CanReplace(t *Tree, c TextChange) error {
 	e, err := s.Replace(t, c)
 	for ; err == nil && s.outer != nil; s = s.outer {
-		e, err = s.outwardOne(e)
+		e, err = s.liftOne(e)
 	}
 	return err
 }
 
-// NewField gives the edit that adds a field to a mapping, before another of its
-// fields. JSON and flow mappings get it on the same line.
+// NewField returns the edit that adds a field to a mapping, before another of its fields. JSON and
+// flow mappings get it on the same line.
 func (s *Source) NewField(m *Tree, before, name, text string) (Edit, bool) {
 	i := slices.IndexFunc(m.Pairs, func(p Pair) bool { return p.Name.Word() == before })
 	if i < 0 || !isSimple(text) {
@@ -128,8 +125,8 @@ func (s *Source) NewField(m *Tree, before, name, text string) (Edit, bool) {
 	return e, true
 }
 
-// isSimple reports whether text says the same in and without quotes of any
-// sort, brackets aside.
+// isSimple reports whether text means the same in every kind of quotes and, brackets aside, without
+// quotes.
 func isSimple(text string) bool {
 	for _, c := range []byte(text) {
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"'\\#&*!|>%`", c) >= 0 {

@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// MaxInput is the size of the largest file that is read, in bytes. All objects
-// of a large cluster are less.
+// MaxInput is the size of the largest file that is read, in bytes. All objects of a large cluster
+// are smaller.
 const MaxInput = 256 << 20
 
 // Stdin is the name of standard input.
 const Stdin = "-"
 
-// ReadInput reads a whole file, or stdin for [Stdin]. An error names the file
-// and says what to do where that is known.
+// ReadInput reads a file, or stdin for [Stdin]. An error names the file and, where there is a known
+// remedy, says it.
 func ReadInput(name string, stdin io.Reader) ([]byte, error) {
 	in := stdin
 	if name != Stdin {
@@ -35,7 +35,7 @@ func ReadInput(name string, stdin io.Reader) ([]byte, error) {
 	case err != nil && name == Stdin:
 		return nil, fmt.Errorf("standard input: %w", err)
 	case err != nil:
-		return nil, err // it names the file
+		return nil, err // names the file already
 	case len(data) > MaxInput:
 		return nil, fmt.Errorf("%s: is larger than %d MiB; split it", name, MaxInput>>20)
 	}
@@ -49,10 +49,9 @@ func openError(name string, err error) error {
 	return err
 }
 
-// ManifestFiles lists what to read for a file, a directory or [Stdin]: the
-// .yaml, .yml and .json files in a directory and all below it, in lexical
-// order. Anything else is given back as it is, to be read whatever its name.
-// Links are followed to files, not to directories, so that nothing is read
+// ManifestFiles returns the files to read for a file, a directory or [Stdin]: of a directory, all
+// .yaml, .yml and .json files in it and below it, in lexical order. Any other name is returned
+// unchanged. Symlinks to files are followed, symlinks to directories are not, so no file is read
 // twice.
 func ManifestFiles(name string) ([]string, error) {
 	if name == Stdin {
@@ -71,7 +70,7 @@ func ManifestFiles(name string) ([]string, error) {
 			return err
 		}
 		if entry.IsDir() {
-			// A mounted ConfigMap has its files once more in ..data.
+			// A mounted ConfigMap has a second copy of its files in ..data.
 			if path != name && strings.HasPrefix(entry.Name(), "..") {
 				return filepath.SkipDir
 			}

@@ -8,12 +8,11 @@ import (
 	"strings"
 )
 
-// maxDepth bounds how deep values nest; no object comes near.
+// maxDepth is the limit for nested values; real objects stay far below it.
 const maxDepth = 1000
 
-// parseJSON reads the documents of a text that holds nothing but JSON, one
-// after the other. base is where the text begins in its file. Of an error, the
-// offset in the file comes along.
+// parseJSON reads the documents of a text that is JSON only, one after the other. base is the
+// offset of the text in its file. The int is the offset in the file of an error.
 func parseJSON(text string, base int) ([]*Tree, int, error) {
 	p := &jsonParser{text: text, base: base, decoder: json.NewDecoder(strings.NewReader(text))}
 	p.decoder.UseNumber()
@@ -40,8 +39,8 @@ type jsonParser struct {
 	decoder *json.Decoder
 }
 
-// next gives a token and the offset of its first byte in the text. The decoder
-// tells where a token ends; between two there are only spaces and separators.
+// next returns a token and the offset of its first byte in the text. The decoder reports only where
+// a token ends; between two tokens there are only spaces and separators.
 func (p *jsonParser) next() (json.Token, int, error) {
 	at := int(p.decoder.InputOffset())
 	for at < len(p.text) && strings.IndexByte(" \t\r\n,:", p.text[at]) >= 0 {
@@ -121,7 +120,7 @@ func (p *jsonParser) pairs(t *Tree, depth int) error {
 			return err
 		}
 		if token == "managedFields" {
-			// The half of what kubectl prints, and nothing in it is an image.
+			// Half of kubectl's output; it never holds an image.
 			if err := p.decoder.Decode(new(json.RawMessage)); err != nil {
 				return unexpectedEnd(err)
 			}

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// line gives the line of an offset, from 0.
+// line returns the line of an offset, counted from 0.
 func (s *Source) line(at int) int {
 	line, exact := slices.BinarySearch(s.Lines, at)
 	if !exact {
@@ -14,10 +14,10 @@ func (s *Source) line(at int) int {
 	return line
 }
 
-// LineAt gives where the line of an offset begins.
+// LineAt returns the offset at which the line of an offset begins.
 func (s *Source) LineAt(at int) int { return s.Lines[s.line(at)] }
 
-// NewlineBefore gives the line end that the text has around an offset.
+// NewlineBefore returns the line ending that the text uses near an offset.
 func (s *Source) NewlineBefore(at int) string {
 	end := s.LineAt(at)
 	if end == 0 && len(s.Lines) > 1 {
@@ -29,8 +29,8 @@ func (s *Source) NewlineBefore(at int) string {
 	return "\n"
 }
 
-// AboveComments goes up from a line over the comments of the same indentation.
-// A line in a value would be indented deeper.
+// AboveComments returns the beginning of the comments above a line that have the same indentation.
+// A line of a multi-line value would be indented more.
 func (s *Source) AboveComments(line int, indent string) int {
 	for line > 0 {
 		above := s.LineAt(line - 1)

@@ -8,21 +8,20 @@ import (
 	"strings"
 )
 
-// Inner is YAML or JSON that is the text of a scalar: a manifest in a ConfigMap,
-// the values of a HelmChart, JSON in a variable. It is a source of its own, and
-// knows where in the file it is written.
-type Inner struct {
+// Nested is YAML or JSON inside a scalar: a manifest in a ConfigMap, the values of a HelmChart,
+// JSON in a variable. It has a source of its own, whose positions are mapped to the file.
+type Nested struct {
 	Source    *Source
 	Documents []Document
 }
 
-func ReadInner(outer *Source, host *Tree) *Inner {
+func ReadNested(outer *Source, host *Tree) *Nested {
 	src, err := NewSource(outer.Name, []byte(host.Text))
 	if err != nil {
 		return nil
 	}
 	src.outer, src.host, src.Depth = outer, host, outer.Depth+1
-	in := &Inner{Source: src, Documents: src.Documents()}
+	in := &Nested{Source: src, Documents: src.Documents()}
 	for _, d := range in.Documents {
 		if d.Err != nil || d.Root.Kind != Mapping && d.Root.Kind != Sequence {
 			return nil
@@ -35,16 +34,15 @@ func ReadInner(outer *Source, host *Tree) *Inner {
 	return in
 }
 
-var errNestedForm = errors.New("is in a text inside a value that cannot be changed without touching more; write that value as a block (|)")
+var errNestedStyle = errors.New("is in a text inside a value and cannot be changed in place; write that value as a block (|)")
 
-// outward turns edits of a text inside a scalar into edits of the file around
-// it.
-func (s *Source) outward(edits []Edit) ([]Edit, error) {
+// lift maps edits of a nested text to edits of the source around it.
+func (s *Source) lift(edits []Edit) ([]Edit, error) {
 	text := Apply(s.Text, edits)
 	all := make([]Edit, len(edits))
 	for i, e := range edits {
 		var err error
-		if all[i], err = s.outwardOne(e); err != nil {
+		if all[i], err = s.liftOne(e); err != nil {
 			return nil, err
 		}
 	}
@@ -52,23 +50,23 @@ func (s *Source) outward(edits []Edit) ([]Edit, error) {
 	return all, nil
 }
 
-func (s *Source) outwardOne(e Edit) (Edit, error) {
+func (s *Source) liftOne(e Edit) (Edit, error) {
 	a := s.outer.align(s.host)
 	if a == nil || s.host.Anchor != "" {
-		return Edit{}, errNestedForm
+		return Edit{}, errNestedStyle
 	}
 	where, ok := a.of(e.Span)
 	if !ok {
-		return Edit{}, errNestedForm
+		return Edit{}, errNestedStyle
 	}
 	written, ok := s.encode(e.Text)
 	if !ok {
-		return Edit{}, errNestedForm
+		return Edit{}, errNestedStyle
 	}
 	return Edit{Span: where, Text: written, Mutate: func() {}}, nil
 }
 
-// encode writes a text as the scalar around it does.
+// encode writes a text in the style of the scalar around it.
 func (s *Source) encode(text string) (string, bool) {
 	switch s.host.Style {
 	case Double:
@@ -86,7 +84,7 @@ func (s *Source) encode(text string) (string, bool) {
 	return text, isSimple(text)
 }
 
-// indentation is what stands before each line of the block (|) around this text.
+// indentation is the white space before each line of the block (|) around this text.
 func (s *Source) indentation() (string, bool) {
 	first := strings.IndexFunc(s.Text, func(r rune) bool { return !isSpace(r) })
 	a := s.outer.align(s.host)
@@ -100,12 +98,12 @@ func (s *Source) indentation() (string, bool) {
 	return indent, ok && IsBlank(indent)
 }
 
-// Outermost turns edits of texts inside of values into edits of the file.
-func Outermost(edits map[*Source][]Edit) error {
+// Lift maps all edits of nested texts to edits of the file.
+func Lift(edits map[*Source][]Edit) error {
 	inward := slices.SortedFunc(maps.Keys(edits), func(a, b *Source) int { return cmp.Compare(b.Depth, a.Depth) })
 	for len(inward) > 0 && inward[0].outer != nil {
 		s := inward[0]
-		outward, err := s.outward(edits[s])
+		outward, err := s.lift(edits[s])
 		if err != nil {
 			return err
 		}

@@ -1,3 +1,8 @@
+// Package document reads YAML and JSON with the position of every value, and edits the text in
+// place.
+//
+// It promises that an edit changes its own bytes and no others: comments, quotes and line endings
+// stay. Start reading at [NewSource] and [Source.Documents]; [Source.Replace] makes an edit.
 package document
 
 import (
@@ -14,19 +19,19 @@ import (
 type Source struct {
 	Name  string
 	Text  string
-	Lines []int // where each line begins, by \n as editors count
+	Lines []int // offset of each line, split at \n as editors do
 
-	counted struct{ at, column int } // by the last call of place
+	counted struct{ at, column int } // by the last call of Place
 	aligned map[*Tree]*alignment
 
-	// Of a text that is the value of a scalar in another source:
+	// For a text that is the value of a scalar in another source:
 	outer *Source
 	host  *Tree
-	Depth int // how many are around it
+	Depth int // number of sources around this one
 	Roots []*Tree
 }
 
-// NewSource checks that data is text.
+// NewSource makes a source of data; the error says why data is not text.
 func NewSource(name string, data []byte) (*Source, error) {
 	s := &Source{Name: name, Text: string(data), Lines: []int{0}}
 	for at := 0; ; {
@@ -43,7 +48,7 @@ func NewSource(name string, data []byte) (*Source, error) {
 	return s, nil
 }
 
-// binary says where and why data is no text, or "".
+// binary returns where and why data is not text, or "".
 func binary(data []byte) (int, string) {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return 0, "is UTF-16; save it as UTF-8 (PowerShell: Out-File -Encoding utf8)"
@@ -63,7 +68,7 @@ func binary(data []byte) (int, string) {
 	}
 }
 
-// Place gives the file, line and column of an offset.
+// Place returns file, line and column of an offset.
 func (s *Source) Place(at int) place.Place {
 	if s.outer != nil {
 		if a := s.outer.align(s.host); a != nil {
@@ -73,8 +78,8 @@ func (s *Source) Place(at int) place.Place {
 	}
 	at = min(at, len(s.Text))
 	line := s.line(at)
-	// Images are found in the order of the text: counting goes on from the one
-	// before, so that a line of many megabytes is counted once.
+	// Places are asked for in the order of the text, so counting continues from the previous one: a
+	// line of many megabytes is counted once.
 	if begin := s.Lines[line]; s.counted.at < begin || s.counted.at > at {
 		s.counted.at, s.counted.column = begin, 0
 	}
@@ -83,7 +88,7 @@ func (s *Source) Place(at int) place.Place {
 	return place.Place{File: s.Name, Line: line + 1, Column: s.counted.column + 1}
 }
 
-// PlaceOf gives the place of a part of a scalar's text.
+// PlaceOf returns the place of a part of a scalar's text.
 func (s *Source) PlaceOf(t *Tree, from int) place.Place {
 	if from > 0 && t.Kind == Scalar {
 		if a := s.align(t); a != nil {

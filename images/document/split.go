@@ -8,18 +8,18 @@ import (
 	"github.com/berth-registry/berth/images/place"
 )
 
-// Document is one document of a file, or what was left of it.
+// Document is one document of a file.
 type Document struct {
-	Root *Tree // nil when it could not be read
+	Root *Tree // nil if it could not be read
 	JSON bool
-	// Glued says that it is JSON right behind other JSON: readers of JSON take
-	// that, those of YAML do not.
+	// Glued says that it is JSON directly after other JSON: JSON readers accept that, YAML readers
+	// do not.
 	Glued bool
 	Err   *place.Problem
 }
 
-// Documents reads every document of a file. They are parsed one by one, so that
-// a mistake in one leaves the others readable.
+// Documents reads all documents of a file. Each is parsed alone, so an error in one leaves the
+// others readable.
 func (s *Source) Documents() []Document {
 	var all []Document
 	for _, chunk := range split(s.Text) {
@@ -35,8 +35,8 @@ func (s *Source) Documents() []Document {
 	return all
 }
 
-// parse reads JSON as JSON, since YAML's reader takes other escapes and far
-// more time, and everything else as YAML.
+// parse reads JSON with a JSON parser, because the YAML parser has other escapes and is much
+// slower, and everything else as YAML.
 func parse(text string, base int) (trees []*Tree, isJSON bool, at int, err error) {
 	body := strings.TrimLeft(text, " \t\r\n")
 	if first, rest, _ := strings.Cut(body, "\n"); strings.TrimRight(first, " \t\r") == "---" {
@@ -65,23 +65,22 @@ func parse(text string, base int) (trees []*Tree, isJSON bool, at int, err error
 	return nil, false, at, err
 }
 
-var errTemplate = errors.New("is a template of a chart and no manifest yet; render it with helm template and read what it prints")
+var errTemplate = errors.New("is a template of a chart, not a manifest; render it with helm template")
 
 func isTemplate(text string) bool { return strings.Contains(text, "{{") }
 
-// jsonLike tells broken JSON from broken YAML that begins with a bracket.
+// jsonLike reports whether broken text that begins with a bracket is meant as JSON and not as YAML.
 func jsonLike(body string) bool {
 	rest := strings.TrimLeft(body[1:], " \t\r\n")
 	return rest == "" || strings.HasPrefix(rest, `"`) || strings.HasPrefix(rest, "{")
 }
 
-// Span is a part of a text.
+// Span is a part of a text, End excluded.
 type Span struct{ Start, End int }
 
-// split cuts a stream into documents, at lines that begin with --- and after
-// lines that begin with ...; YAML allows neither inside a value
-// (https://yaml.org/spec/1.2.2/#914-explicit-documents). Comments and
-// directives stay with the document that they stand before.
+// split cuts a stream into documents, at lines that begin with --- and after lines that begin with
+// ...; YAML allows neither inside a value (https://yaml.org/spec/1.2.2/#914-explicit-documents).
+// Comments and directives belong to the document after them.
 func split(text string) []Span {
 	var spans []Span
 	start, at := 0, 0

@@ -1,12 +1,12 @@
 package document
 
-// Tree is a value of a document, YAML or JSON, and where it stands in the text.
+// Tree is a value of a YAML or JSON document, with its position in the text.
 type Tree struct {
 	Kind  Kind
 	Style Style
-	At    int    // offset of its first byte, an anchor or tag included
+	At    int    // offset of its first byte, including an anchor or tag
 	Text  string // of a scalar, decoded
-	Str   bool   // the scalar is a string and no number, boolean or null
+	Str   bool   // the scalar is a string, not a number, boolean or null
 
 	Anchor string
 	Pairs  []Pair  // of a mapping
@@ -25,7 +25,7 @@ const (
 	Alias
 )
 
-// Style is how a value is written.
+// Style is the way a value is written.
 type Style uint8
 
 const (
@@ -51,8 +51,7 @@ func (t *Tree) IsString() bool {
 	return t != nil && t.Kind == Scalar && t.Str
 }
 
-// Word is the text of a scalar, also of a number; "" for anything else and for
-// null.
+// Word is the text of a scalar, also of a number; "" for any other value and for null.
 func (t *Tree) Word() string {
 	t = t.Resolve()
 	if t == nil || t.Kind != Scalar || !t.Str && (t.Text == "null" || t.Text == "~") {
@@ -61,7 +60,7 @@ func (t *Tree) Word() string {
 	return t.Text
 }
 
-// Equal reports whether two trees mean the same, whatever they look like.
+// Equal reports whether two trees have the same meaning, whatever their style.
 func Equal(a, b *Tree) bool {
 	if a.Kind != b.Kind || a.Anchor != b.Anchor || a.Text != b.Text || a.Str != b.Str ||
 		len(a.Pairs) != len(b.Pairs) || len(a.Items) != len(b.Items) {
@@ -80,7 +79,7 @@ func Equal(a, b *Tree) bool {
 	return true
 }
 
-// Get gives the value of a field, nil if there is none.
+// Get returns the value of a field, nil if there is none.
 func Get(fields []Pair, name string) *Tree {
 	for _, p := range fields {
 		if n := p.Name.Resolve(); n != nil && n.Kind == Scalar && n.Text == name {
@@ -90,7 +89,7 @@ func Get(fields []Pair, name string) *Tree {
 	return nil
 }
 
-// Walk visits every value of a document once, not through aliases.
+// Walk visits every value of a document once and does not follow aliases.
 func Walk(t *Tree, visit func(*Tree)) {
 	visit(t)
 	for _, p := range t.Pairs {

@@ -12,8 +12,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// parseYAML reads the one document of text, nil if it is empty. base is where
-// the text begins in its file. Of an error, the offset in the file comes along.
+// parseYAML reads the one document of text; the tree is nil if it is empty. base is the offset of
+// the text in its file. at is the offset in the file of an error.
 func parseYAML(text string, base int) (t *Tree, at int, err error) {
 	root, err := decodeYAML(text)
 	positions := newPositions(text)
@@ -33,18 +33,17 @@ func parseYAML(text string, base int) (t *Tree, at int, err error) {
 		a.from.Target = b.seen[a.to]
 	}
 	if t.Kind == Scalar && !t.Str && t.Text == "" {
-		return nil, 0, nil // --- and nothing else
+		return nil, 0, nil // only ---
 	}
 	return t, 0, nil
 }
 
-// decodeYAML gives the node of the document, nil for none. The library is known
-// to panic on some malformed texts where it ought to return an error; a
-// manifest must not end the program.
+// decodeYAML returns the node of the document, nil if there is none. The library panics on some
+// malformed texts; a manifest must not end the program.
 func decodeYAML(text string) (root *yaml.Node, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			root, err = nil, errors.New("the parser gives it up")
+			root, err = nil, errors.New("the parser failed")
 		}
 	}()
 	decoder := yaml.NewDecoder(strings.NewReader(text))
@@ -64,10 +63,9 @@ func decodeYAML(text string) (root *yaml.Node, err error) {
 
 var yamlMessage = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-// yamlError takes an error of the library apart. The line that it names is the
-// wrong one by a line or more, depending on the mistake; 0 is the first. An
-// anchor is named with a word of the document, which may be a secret without
-// its quotes.
+// yamlError splits an error of the library. Its line is off by one or more, depending on the
+// mistake; 0 is the first. It quotes the name of an unknown anchor, which may be a secret without
+// its quotes, so the reason leaves it out.
 func yamlError(err error) (line int, reason error) {
 	message := err.Error()
 	if m := yamlMessage.FindStringSubmatch(message); m != nil {
@@ -75,16 +73,16 @@ func yamlError(err error) (line int, reason error) {
 		message = m[2]
 	}
 	if strings.HasPrefix(message, "unknown anchor") {
-		message = `somewhere stands a "*name" without its "&name"; put a value that begins with * in quotes`
+		message = `an alias "*name" has no anchor "&name"; put a value that begins with * in quotes`
 	}
 	return max(line, 1), fmt.Errorf("is no valid YAML near here: %s", strings.ReplaceAll(message, "\n", "; "))
 }
 
-// builder turns nodes of the library into trees.
+// builder converts nodes of the library to trees.
 type builder struct {
 	positions *positions
 	base      int
-	seen      map[*yaml.Node]*Tree // those with an anchor
+	seen      map[*yaml.Node]*Tree // nodes with an anchor
 	aliases   []struct {
 		from *Tree
 		to   *yaml.Node
@@ -154,15 +152,14 @@ func collectionStyle(s yaml.Style) Style {
 	return Block
 }
 
-// positions turns lines and columns of the library into offsets. It counts
-// lines as YAML 1.1 does (\n, \r, \r\n, NEL, LS and PS) and columns in
-// characters.
+// positions converts the library's lines and columns to offsets. It counts lines as YAML 1.1 does
+// (\n, \r, \r\n, NEL, LS and PS) and columns in characters.
 type positions struct {
 	text   string
 	starts []int
 
-	// Where the last offset was: nodes come in the order of the text, so that
-	// a line of a megabyte is walked once.
+	// The last position: nodes come in the order of the text, so a line of a megabyte is walked
+	// once.
 	line, column, at int
 }
 
@@ -178,7 +175,7 @@ func newPositions(text string) *positions {
 	return p
 }
 
-// lineBreak gives the width of the line break that s begins with, or 0.
+// lineBreak returns the width of the line break that s begins with, or 0.
 func lineBreak(s string) int {
 	switch s[0] {
 	case '\n':
@@ -200,12 +197,12 @@ func lineBreak(s string) int {
 	return 0
 }
 
-// lineStart gives the offset of a line, from 1.
+// lineStart returns the offset of a line, counted from 1.
 func (p *positions) lineStart(line int) int {
 	return p.starts[min(max(line-1, 0), len(p.starts)-1)]
 }
 
-// offset gives the offset of a column in a line, both from 1.
+// offset returns the offset of a column in a line, both counted from 1.
 func (p *positions) offset(line, column int) int {
 	if line != p.line || column < p.column {
 		p.line, p.column, p.at = line, 1, p.lineStart(line)

@@ -9,9 +9,9 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// The one table of decisions, by what a value looks like (down) and by what the
-// name of its field promises (across). A value that a rule for its object has
-// taken (a container, an image in parts, a kustomization) does not come here.
+// The decision table: by the form of a value (rows) and by the name of its field (columns). Values
+// that a rule for their object has taken (a container, an image in parts, a kustomization) are not
+// decided here.
 //
 //	             image      ends in image   env, args, ConfigMap   others
 //	full         image      image           image                  named
@@ -21,63 +21,63 @@ import (
 //	path         image      named           -                      -
 //	name         named      -               -                      -
 //
-// Named means: it looks like an image, and is neither listed nor left out in
-// silence. Of a value with several parts the third column wants all of them to
-// be references; a command line with one among others is named.
+// Named means: it has the form of an image, and is reported instead of being listed or left out in
+// silence. The third column holds for a value with several parts only if all parts are references;
+// a command line with one reference in it is named.
 
-// errUnknownPlace and errBareName say why a value is named.
+// errUnknownPlace and errBareName are the reasons for naming a value.
 var (
-	errUnknownPlace = errors.New("looks like an image, and nothing says that this field holds one; " +
+	errUnknownPlace = errors.New("looks like an image, but this field is not known to hold one; " +
 		"add it to a --plain list if it is one, or accept all of these with --allow-unknown")
 	errBareName = errors.New("has neither a registry nor a tag here, so it may be no image; " +
 		"add it to a --plain list if it is one, or accept all of these with --allow-unknown")
 )
 
-// decide looks at the text of a scalar, from an offset on. It notes the images
-// in it, and what looks like one. An annotation has to be a full reference.
+// decide looks at the text of a scalar, from an offset on, and adds the images in it and what has
+// the form of one. In an annotation only a complete reference counts.
 func (f *finder) decide(t *document.Tree, from int) {
 	text := t.Word()
 	if !t.IsString() || len(text) <= from {
 		return
 	}
 	k := f.key
-	if f.none {
+	if f.patterns {
 		k.says = saysNothing
 	}
 	if k.says == saysNothing && (!strings.Contains(text, "/") || !strings.ContainsAny(text, ":@")) {
-		return // a full reference has both
+		return // a complete reference has both
 	}
 	if k.says >= saysEnds && reference.IsPlaceholder(text[from:]) {
-		f.add(Occurrence{Place: f.here(t, f.useOr(place.UseField)), Whole: t, Span: document.Span{Start: from, End: len(text)}}, text[from:])
+		f.add(Occurrence{Place: f.placeHere(t, f.useOr(place.UseField)), Whole: t, Span: document.Span{Start: from, End: len(text)}}, text[from:])
 		return
 	}
 	all := mentions(text[from:])
-	whole := contents{alone: len(all) == 1, least: lookFull}
+	whole := valueParts{alone: len(all) == 1, weakest: lookFull}
 	for i := range all {
 		all[i].Start += from
 		all[i].End += from
-		whole.least = min(whole.least, all[i].look)
-		whole.full = whole.full || all[i].look == lookFull
+		whole.weakest = min(whole.weakest, all[i].look)
+		whole.anyFull = whole.anyFull || all[i].look == lookFull
 	}
 	for _, m := range all {
 		use := f.useOr(place.UseField)
 		switch f.classify(k, m.look, whole) {
 		case isImage:
-			f.add(Occurrence{Place: f.hereAt(t, m.Start, use), Whole: t, Span: m.Span}, text[m.Start:m.End])
+			f.add(Occurrence{Place: f.placeAt(t, m.Start, use), Whole: t, Span: m.Span}, text[m.Start:m.End])
 			if m.look < lookHostPath && f.use == "" && !f.inContainer && f.registryAround() != nil {
-				f.unresolved(errAround)
+				f.unresolved(errRegistryNearby)
 			}
 		case looksLike:
 			reason := errUnknownPlace
 			if m.look == lookBare {
 				reason = errBareName
 			}
-			f.add(Occurrence{Place: f.hereAt(t, m.Start, use), Whole: t, Span: m.Span, Unknown: reason}, text[m.Start:m.End])
+			f.add(Occurrence{Place: f.placeAt(t, m.Start, use), Whole: t, Span: m.Span, Unknown: reason}, text[m.Start:m.End])
 		}
 	}
 }
 
-// class is one of the three decisions.
+// class is a decision.
 type class uint8
 
 const (
@@ -86,19 +86,19 @@ const (
 	looksLike
 )
 
-// contents is what is known of a value with several parts.
-type contents struct {
-	alone bool // it has one part
-	full  bool // some part is a full reference
-	least look // the poorest part
+// valueParts describes all parts of a value together.
+type valueParts struct {
+	alone   bool // there is one part
+	anyFull bool // some part is a complete reference
+	weakest look // the least complete part
 }
 
-// classify is the table.
-func (f *finder) classify(k key, l look, whole contents) class {
+// classify looks up the table.
+func (f *finder) classify(k key, l look, whole valueParts) class {
 	if f.annotations && l != lookFull {
 		return noImage
 	}
-	byLooks := f.use != "" && !f.none && whole.full && whole.least >= lookPathTag
+	byLooks := f.use != "" && !f.patterns && whole.anyFull && whole.weakest >= lookPathTag
 	switch {
 	case l == lookNone:
 		return noImage
@@ -111,7 +111,7 @@ func (f *finder) classify(k key, l look, whole contents) class {
 	}
 	switch l {
 	case lookHostPath, lookPathTag, lookNameTag:
-		if whole.least >= lookNameTag && (l != lookHostPath || k.says >= saysEnds) {
+		if whole.weakest >= lookNameTag && (l != lookHostPath || k.says >= saysEnds) {
 			return isImage
 		}
 	case lookPath:
@@ -132,9 +132,9 @@ func (f *finder) classify(k key, l look, whole contents) class {
 	return noImage
 }
 
-// useOr is what a value that is decided here was found as. What the name of a
-// field promises is no guess; variables and arguments keep their use, because
-// they are rewritten on request only, whatever their name.
+// useOr is the use of a value that is decided here: use if the name of the field says image;
+// variables and arguments keep their own use whatever their name, because they are rewritten only
+// on request.
 func (f *finder) useOr(use place.Use) place.Use {
 	if f.use == "" || f.use == place.UseData && f.key.says >= saysEnds {
 		return use

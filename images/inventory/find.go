@@ -1,3 +1,9 @@
+// Package inventory finds the images in a document: pods, custom resources, values of charts,
+// variables, arguments and texts inside of values.
+//
+// It promises that every scalar is visited once, and that a value with the form of an image is
+// either an image or reported. list and rewrite share it. Start reading at [Find]; the table in
+// decide.go has the rules for values that no object explains.
 package inventory
 
 import (
@@ -12,29 +18,27 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// Occurrence is an image in a manifest, or what looks like one, and where it is
-// written.
+// Occurrence is an image in a manifest, or a value with the form of one, with its position.
 type Occurrence struct {
 	Place   place.Place
-	Text    string // the image as written, its parts put together
+	Text    string // as written, parts joined
 	Ref     reference.Reference
-	Err     error // why it names no image that could be had, then ref is zero
-	Unknown error // why it may be none, although it looks like one
+	Err     error // why it names no usable image; Ref is then zero
+	Unknown error // why it may be no image, although it has the form of one
 
-	// How it is written: as a part of one scalar, or in several.
+	// The position: in one scalar (Whole and Span), or in several (Parts).
 	Source *document.Source
 	Whole  *document.Tree
 	Span   document.Span // of the scalar's text
 	Parts  *Parts
 
-	Fixed error    // why it cannot be rewritten where it is, if so
-	Pod   *PodSpec // that it belongs to, if any
-	Note  bool     // in an annotation: nothing is pulled by it
+	Fixed error    // why it cannot be rewritten at this position; nil if it can
+	Pod   *PodSpec // the pod spec around it, if any
+	Note  bool     // in an annotation: no pod uses it
 }
 
-// finder walks the documents of a file, and every scalar of them once. Rules
-// for a known object take those that they know; [finder.decide] decides about
-// the others.
+// finder visits every scalar of a document once. Rules for known objects take the values that they
+// know; [finder.decide] decides about all others.
 type finder struct {
 	scope
 	found []Occurrence
@@ -42,32 +46,32 @@ type finder struct {
 
 	open   map[*document.Tree]bool // anchors that the walk is inside of
 	merged map[*document.Tree][]document.Pair
-	inner  map[*document.Tree]*document.Inner
-	// registries says of objects whether their images have a field for one.
+	inner  map[*document.Tree]*document.Nested
+	// registries caches hasRegistryField by object.
 	registries map[*document.Tree]bool
 
-	aliased int // how many aliases the walk came through
-	left    int // values that they may still stand for
+	aliased int // number of aliases that the walk came through
+	left    int // how many more values aliases may expand to
 }
 
-// scope is what the walk knows about where it is.
+// scope is the state of the walk at its position.
 type scope struct {
 	src         *document.Source
 	object      object
 	path        []string
 	pod         *PodSpec
-	around      [][]document.Pair // the mappings that it is inside of, of this object
+	around      [][]document.Pair // the mappings around it, within this object
 	key         key
-	use         place.Use // if images are recognised here by their looks: variable, argument, data
+	use         place.Use // variable, argument or data, whose images are recognised by form; "" elsewhere
 	container   string
-	inContainer bool // in a mapping with what only a container has: a command, mounts
-	none        bool // patterns: nothing here is an image for certain
+	inContainer bool // in a mapping with a field that only containers have: a command, mounts
+	patterns    bool // values may be patterns: none is certainly an image
 	annotations bool
-	node        *document.Tree // the mapping at hand
+	node        *document.Tree // the current mapping
 	root        *document.Tree // the object, or the document
 }
 
-// object is the Kubernetes object that the walk is inside of, if any.
+// object is the Kubernetes object around the position, if any.
 type object struct{ apiVersion, kind, namespace, name string }
 
 func (o object) group() string {
@@ -75,15 +79,15 @@ func (o object) group() string {
 	return group
 }
 
-// maxAliased bounds how many values the aliases of a document stand for: a
-// kilobyte of them can stand for a billion.
+// maxAliased limits how many values the aliases of a document expand to: a kilobyte of aliases can
+// expand to a billion values.
 const maxAliased = 100_000
 
-var errTooMany = errors.New("aliases (*name) stand for too many values here; write them out")
+var errTooMany = errors.New("aliases (*name) expand to too many values here; write them out")
 
-// Inventory is what one document says about images: every image and what looks
-// like one, in order, and the objects of Redis Enterprise that may leave theirs
-// to an operator. Whatever lists or rewrites images goes by it.
+// Inventory is what one document says about images: every image and every value with the form of
+// one, in order, and the objects of Redis Enterprise that may leave the choice to an operator. list
+// and rewrite both work from it.
 type Inventory struct {
 	Images []Occurrence
 	redis  []place.Place
@@ -91,7 +95,7 @@ type Inventory struct {
 
 // Find makes the inventory of a document.
 func Find(s *document.Source, root *document.Tree) (Inventory, error) {
-	f := &finder{scope: scope{src: s, root: root}, open: map[*document.Tree]bool{}, merged: map[*document.Tree][]document.Pair{}, inner: map[*document.Tree]*document.Inner{}, registries: map[*document.Tree]bool{}, left: maxAliased}
+	f := &finder{scope: scope{src: s, root: root}, open: map[*document.Tree]bool{}, merged: map[*document.Tree][]document.Pair{}, inner: map[*document.Tree]*document.Nested{}, registries: map[*document.Tree]bool{}, left: maxAliased}
 	f.value(root, key{})
 	if f.left < 0 {
 		return Inventory{}, s.Problem(root.At, errTooMany)
@@ -99,7 +103,7 @@ func Find(s *document.Source, root *document.Tree) (Inventory, error) {
 	return Inventory{f.found, f.redis}, nil
 }
 
-// value walks into t, which k is the name of.
+// value walks into t; k is its field.
 func (f *finder) value(t *document.Tree, k key) {
 	f.follow(t, func(resolved *document.Tree) {
 		before := f.key
@@ -122,13 +126,13 @@ func (f *finder) scalar(t *document.Tree) {
 	}
 }
 
-// sequence walks into the items of a list. A list of names with values is read
-// as the variables of a container are: the name says what the value is.
+// sequence walks into the items of a list. A list of names with values is read like the variables
+// of a container: the name is the field of the value.
 func (f *finder) sequence(t *document.Tree, k key) {
 	k.item = true
 	claimed := f.parameters(t)
 	for i, item := range t.Items {
-		f.at(index(i), func() {
+		f.step(itemStep(i), func() {
 			fields := f.fields(item)
 			name, value := document.Get(fields, "name"), document.Get(fields, "value")
 			if !name.IsString() || !value.IsString() {
@@ -138,7 +142,7 @@ func (f *finder) sequence(t *document.Tree, k key) {
 			f.follow(item, func(item *document.Tree) {
 				f.with(item, func(fields []document.Pair) {
 					for _, p := range fields {
-						f.at(step(p.Name.Word()), func() {
+						f.step(fieldStep(p.Name.Word()), func() {
 							switch {
 							case claimed[p.Value]:
 							case p.Value == value:
@@ -154,8 +158,8 @@ func (f *finder) sequence(t *document.Tree, k key) {
 	}
 }
 
-// follow visits what t is, through an alias if it is one, unless the walk is in
-// there already or has been through too many.
+// follow visits t, or the target if t is an alias, unless the walk is already inside of it or the
+// limit of aliased values is reached.
 func (f *finder) follow(t *document.Tree, visit func(*document.Tree)) {
 	if t == nil {
 		return
@@ -177,11 +181,11 @@ func (f *finder) follow(t *document.Tree, visit func(*document.Tree)) {
 	visit(t)
 }
 
-// each visits the mappings in a sequence, and walks into its other items.
+// each visits the mappings of a sequence, and walks into its other items.
 func (f *finder) each(list *document.Tree, visit func(fields []document.Pair)) {
 	f.follow(list, func(list *document.Tree) {
 		for i, item := range list.Items {
-			f.at(index(i), func() {
+			f.step(itemStep(i), func() {
 				if resolved := item.Resolve(); resolved == nil || resolved.Kind != document.Mapping {
 					f.value(item, key{name: f.key.name, item: true})
 					return
@@ -192,7 +196,7 @@ func (f *finder) each(list *document.Tree, visit func(fields []document.Pair)) {
 	})
 }
 
-// with visits the fields of a mapping. Merged ones count as aliased.
+// with visits the fields of a mapping. Merged fields count as aliased.
 func (f *finder) with(t *document.Tree, visit func(fields []document.Pair)) {
 	fields := f.fields(t)
 	if slices.ContainsFunc(t.Pairs, isMerge) {
@@ -202,14 +206,14 @@ func (f *finder) with(t *document.Tree, visit func(fields []document.Pair)) {
 	visit(fields)
 }
 
-// at goes one step down.
-func (f *finder) at(step string, walk func()) {
+// step walks one step down the path.
+func (f *finder) step(step string, walk func()) {
 	f.path = append(f.path, step)
 	walk()
 	f.path = f.path[:len(f.path)-1]
 }
 
-// within walks with a scope of its own.
+// within walks with a copy of the scope, changed by change.
 func (f *finder) within(change func(*scope), walk func()) {
 	before := f.scope
 	defer func() { f.scope = before }()
@@ -227,7 +231,7 @@ func (f *finder) mapping(t *document.Tree, k key) {
 			isObject := f.isObject(t, fields)
 			if isObject {
 				f.object, f.path, f.pod, f.around, f.root = f.objectOf(fields), nil, nil, nil, t
-				f.none = f.object.holdsPatterns()
+				f.patterns = f.object.holdsPatterns()
 				if f.object.isReport() {
 					return
 				}
@@ -244,7 +248,7 @@ func (f *finder) mapping(t *document.Tree, k key) {
 					continue
 				}
 				name := p.Name.Word()
-				f.at(step(name), func() {
+				f.step(fieldStep(name), func() {
 					if isObject {
 						f.objectField(name, p.Value)
 					} else {
@@ -256,144 +260,27 @@ func (f *finder) mapping(t *document.Tree, k key) {
 	})
 }
 
-// objectField is a field of an object itself.
-func (f *finder) objectField(name string, t *document.Tree) {
-	switch {
-	case name == "status":
-		// A report of what is.
-	case name == "metadata":
-		f.with(mappingOf(t), func(fields []document.Pair) {
-			f.at(".annotations", func() { f.annotated(document.Get(fields, "annotations")) })
-		})
-	case name == "data" && f.object.kind == "ConfigMap" && f.object.apiVersion == "v1", name == "stringData" && f.object.kind == "Secret":
-		f.within(func(s *scope) { s.use = place.UseData }, func() { f.field(name, t, key{}) })
-	case name == "data" && f.object.kind == "Secret" && f.object.apiVersion == "v1", name == "binaryData":
-		// Base64.
-	case f.object.kind == "ImageConfig" && (name == "types" || name == "defaults"):
-		f.value(t, key{name: name, says: saysInside}) // of K8ssandra's cass-operator
-	default:
-		f.field(name, t, key{})
-	}
-}
-
-var emptyMapping = &document.Tree{Kind: document.Mapping}
-
-// mappingOf is t if it is a mapping, or else an empty one.
-func mappingOf(t *document.Tree) *document.Tree {
-	if t = t.Resolve(); t != nil && t.Kind == document.Mapping {
-		return t
-	}
-	return emptyMapping
-}
-
-// annotated looks at annotations. What the name of one promises holds; copies
-// of the object and examples do not count.
-func (f *finder) annotated(t *document.Tree) {
-	f.within(func(s *scope) { s.annotations = true }, func() {
-		f.follow(t, func(t *document.Tree) {
-			f.with(t, func(fields []document.Pair) {
-				for _, p := range fields {
-					name := p.Name.Word()
-					if isCopy(name) {
-						continue
-					}
-					f.at(step(name), func() { f.value(p.Value, keyOf(name, key{})) })
-				}
-			})
-		})
-	})
-}
-
-// isCopy recognises annotations that hold an object as it was applied, or
-// examples.
-func isCopy(name string) bool {
-	name = name[strings.LastIndexByte(name, '/')+1:]
-	return strings.Contains(name, "last-applied") || name == "applied" || name == "alm-examples" || name == "initialization-resource"
-}
-
-func (f *finder) field(name string, t *document.Tree, outer key) {
-	switch name {
-	case "openAPIV3Schema":
-		f.schema(t, key{})
-		return
-	case "annotations":
-		if m := t.Resolve(); m != nil && m.Kind == document.Mapping {
-			f.annotated(t)
-			return
-		}
-	case "rbd":
-		return // the image is a block device of Ceph
-	case "managedFields":
-		return
-	case "env", "environment":
-		if m := t.Resolve(); m != nil && m.Kind == document.Mapping {
-			f.within(func(s *scope) { s.use = place.UseEnv }, func() { f.value(t, keyOf(name, outer)) })
-			return
-		}
-	case "system_images":
-		if m := t.Resolve(); m != nil && m.Kind == document.Mapping {
-			f.systemImages(t)
-			return
-		}
-	}
-	if isSequence(t) && !f.none {
-		f.key = key{name: name}
-		switch name {
-		case "containers", "initContainers", "ephemeralContainers":
-			f.containers(t)
-			return
-		case "env":
-			f.env(t)
-			return
-		case "volumes":
-			f.volumes(t)
-			return
-		case "images":
-			if outer.name == "kustomize" || f.isKustomization() {
-				f.kustomized(t)
-				return
-			}
-		}
-	}
-	k := keyOf(name, outer)
-	if k.says >= saysEnds && f.template(t, place.UseField) {
-		return
-	}
-	f.value(t, k)
-}
-
 func isSequence(t *document.Tree) bool {
 	t = t.Resolve()
 	return t != nil && t.Kind == document.Sequence
 }
 
-func index(i int) string { return "[" + strconv.Itoa(i) + "]" }
+func itemStep(i int) string { return "[" + strconv.Itoa(i) + "]" }
 
-func step(name string) string {
+func fieldStep(name string) string {
 	if name == "" || strings.ContainsAny(name, ".[]\"/ ") {
 		return "[" + strconv.Quote(name) + "]"
 	}
 	return "." + name
 }
 
-// isContainer recognises the spec of a container outside of a pod by what only
-// such a thing has.
-func isContainer(fields []document.Pair) bool {
-	for _, name := range []string{"command", "args", "script", "volumeMounts", "workingDir"} {
-		if document.Get(fields, name) != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// here is the place of a value that is found now.
-func (f *finder) here(t *document.Tree, use place.Use) place.Place {
+// placeHere is the place of t on the current path.
+func (f *finder) placeHere(t *document.Tree, use place.Use) place.Place {
 	return f.place(f.src.Place(t.At), use)
 }
 
-// hereAt is the place of a part of a scalar's text.
-func (f *finder) hereAt(t *document.Tree, from int, use place.Use) place.Place {
+// placeAt is the place of a part of a scalar's text on the current path.
+func (f *finder) placeAt(t *document.Tree, from int, use place.Use) place.Place {
 	return f.place(f.src.PlaceOf(t, from), use)
 }
 
@@ -405,27 +292,26 @@ func (f *finder) place(p place.Place, use place.Use) place.Place {
 	return p
 }
 
-// add notes an image, or why it is none.
+// add adds an image, or the reason why it is none.
 func (f *finder) add(x Occurrence, text string) {
 	x.Source, x.Pod, x.Text, x.Note = f.src, f.pod, text, f.annotations
 	x.Ref, x.Err = reference.Parse(text)
 	switch {
 	case x.Err == nil && x.Place.Use == place.UseContainer && text == "auto":
-		x.Ref, x.Err = reference.Reference{}, fmt.Errorf("image %q: stands for what Istio fills in when the pod starts", text)
+		x.Ref, x.Err = reference.Reference{}, fmt.Errorf("image %q: is a placeholder that Istio replaces when the pod starts", text)
 	case x.Unknown != nil:
 		x.Err = fmt.Errorf("%s: %w", reference.Quote(text), x.Unknown)
 	}
 	f.found = append(f.found, x)
 }
 
-// unresolved makes the image that was noted last one that cannot be told.
+// unresolved marks the last added image as one whose reference is not known.
 func (f *finder) unresolved(reason error) {
 	f.fail(reason)
 	f.found[len(f.found)-1].Ref = reference.Reference{}
 }
 
-// fail says why the image that was noted last cannot be had. Where it comes
-// from is known.
+// fail gives the last added image an error. Its reference stays, since its origin is known.
 func (f *finder) fail(reason error) {
 	if x := &f.found[len(f.found)-1]; x.Err == nil {
 		x.Err = fmt.Errorf("image %s: %w", reference.Quote(x.Text), reason)

@@ -5,26 +5,25 @@ import (
 	"strings"
 )
 
-// key is the name of the field that a value belongs to, and what that says
-// about the value.
+// key is the name of the field of a value, and what the name says about the value.
 type key struct {
 	name  string
 	says  keySays
-	about bool // the name has the word image in it, wherever
+	about bool // the name contains the word image
 	item  bool // the value is an item of a list
 }
 
-// keySays is how much the name of a field promises.
+// keySays is how clearly the name of a field says image, in ascending order.
 type keySays uint8
 
 const (
 	saysNothing keySays = iota
-	saysInside          // a field below one that says image or images
-	saysEnds            // it ends in image or images: docker_image, sidecarImages, --engine-image
-	saysImage           // image, imageName: its value is an image
+	saysInside          // below a field that says image or images
+	saysEnds            // ends in image or images: docker_image, sidecarImages, --engine-image
+	saysImage           // image, imageName: the value is an image
 )
 
-// keyOf reads the name of a field, a variable or a flag, inside of another.
+// keyOf reads the name of a field, a variable or a flag inside of another field.
 func keyOf(name string, outer key) key {
 	k := key{name: name}
 	if !strings.Contains(name, "mage") && !strings.Contains(name, "MAGE") {
@@ -58,8 +57,7 @@ func endsInImage(words []string) bool {
 		slices.Contains([]string{"name", "names", "ref", "reference", "url", "uri", "path", "list"}, words[n-1])
 }
 
-// isAddressWord recognises fields beside those of an image, with values that
-// look like name:tag.
+// isAddressWord recognises neighbours of image fields whose values have the form name:tag.
 func isAddressWord(name string) bool {
 	for _, word := range wordsOf(name) {
 		switch word {
@@ -70,8 +68,8 @@ func isAddressWord(name string) bool {
 	return false
 }
 
-// wordsOf cuts dockerImage, docker_image, docker-image, DOCKER_IMAGE and
-// acme.io/docker.image into words in lower case.
+// wordsOf splits dockerImage, docker_image, docker-image, DOCKER_IMAGE and acme.io/docker.image
+// into lower-case words.
 func wordsOf(name string) []string {
 	name = name[strings.LastIndexByte(name, '/')+1:]
 	var words []string
@@ -92,7 +90,7 @@ func wordsOf(name string) []string {
 		case upper && i > 0 && name[i-1] >= 'a' && name[i-1] <= 'z':
 			end()
 		case upper && word != "" && i+1 < len(name) && name[i+1] >= 'a' && name[i+1] <= 'z':
-			end() // the I of DBImage
+			end() // before the I of DBImage
 		}
 		word += string(c)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// isKustomization reports whether the walk is in a kustomization: by its kind,
-// that of Flux too, or by its file, because kustomize needs no kind.
+// isKustomization reports whether the walk is in a kustomization, also Flux's: by its kind, or by
+// the name of its file, because kustomize needs no kind.
 // https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/
 func (f *finder) isKustomization() bool {
 	if f.object.kind == "" {
@@ -22,19 +22,18 @@ func (f *finder) isKustomization() bool {
 	return strings.HasPrefix(group, "kustomize.")
 }
 
-// errKustomized is why an image of a kustomization is not rewritten: it is found
-// by the name that the image has in other manifests, and these would change.
-var errKustomized = errors.New("kustomize puts it in the place of another; rewrite what kubectl kustomize prints")
+// errKustomized is why an image of a kustomization is not rewritten: kustomize finds the image by
+// its name in other manifests, and a rewrite changes the name there.
+var errKustomized = errors.New("kustomize substitutes it for another image; rewrite the output of kubectl kustomize")
 
-// kustomized finds the images that a kustomization puts in the place of others:
-// name is that of the image before, and newName, newTag and digest are what
-// becomes of it. Argo CD writes name=newName:newTag.
+// kustomized finds the images that a kustomization substitutes: name is the old name; newName,
+// newTag and digest are the new ones. Argo CD writes name=newName:newTag.
 // https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/images/
 // https://argo-cd.readthedocs.io/en/stable/user-guide/kustomize/
 func (f *finder) kustomized(list *document.Tree) {
 	f.follow(list, func(list *document.Tree) {
 		for i, item := range list.Items {
-			f.at(index(i), func() {
+			f.step(itemStep(i), func() {
 				f.follow(item, func(resolved *document.Tree) {
 					if resolved.Kind == document.Mapping {
 						f.with(resolved, f.kustomizedFields)
@@ -54,11 +53,11 @@ func (f *finder) kustomizedFields(fields []document.Pair) {
 	}
 	p := &Parts{Repository: name, Tag: document.Get(fields, "newTag"), Digest: document.Get(fields, "digest")}
 	if !name.IsString() || step == ".name" && p.Tag.Word()+p.Digest.Word()+document.Get(fields, "tagSuffix").Word() == "" {
-		return // nothing is replaced
+		return // no substitution
 	}
 	text, tagged := p.compose()
-	f.at(step, func() {
-		f.add(Occurrence{Place: f.here(name, place.UseField), Parts: p, Fixed: errKustomized}, text)
+	f.step(step, func() {
+		f.add(Occurrence{Place: f.placeHere(name, place.UseField), Parts: p, Fixed: errKustomized}, text)
 	})
 	if !tagged {
 		f.fail(errKustomizedTag)
@@ -70,7 +69,7 @@ func (f *finder) kustomizedText(t *document.Tree, text string) {
 	if x.Span.Start == 0 {
 		x.Fixed = errKustomized
 	}
-	x.Place = f.hereAt(t, x.Span.Start, place.UseField)
+	x.Place = f.placeAt(t, x.Span.Start, place.UseField)
 	f.add(x, text[x.Span.Start:])
 	if !reference.HasSuffix(text[x.Span.Start:]) {
 		f.fail(errKustomizedTag)
@@ -78,18 +77,17 @@ func (f *finder) kustomizedText(t *document.Tree, text string) {
 }
 
 // errKustomizedTag is the error of an image to which only a name is given.
-var errKustomizedTag = errors.New("its tag stands in other manifests; read what kubectl kustomize prints")
+var errKustomizedTag = errors.New("its tag is in other manifests; use the output of kubectl kustomize")
 
-// systemImages finds the images of RKE's cluster.yml, each the value of the
-// field of a component.
+// systemImages finds the images in system_images of RKE's cluster.yml, one for each component.
 // https://rke.docs.rancher.com/config-options/system-images
 func (f *finder) systemImages(t *document.Tree) {
 	f.follow(t, func(t *document.Tree) {
 		f.with(t, func(fields []document.Pair) {
 			for _, p := range fields {
 				if text := p.Value.Word(); p.Value.IsString() && text != "" {
-					f.at(step(p.Name.Word()), func() {
-						f.add(Occurrence{Place: f.here(p.Value, place.UseField), Whole: p.Value, Span: document.Span{Start: 0, End: len(text)}}, text)
+					f.step(fieldStep(p.Name.Word()), func() {
+						f.add(Occurrence{Place: f.placeHere(p.Value, place.UseField), Whole: p.Value, Span: document.Span{Start: 0, End: len(text)}}, text)
 					})
 				}
 			}

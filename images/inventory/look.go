@@ -10,22 +10,21 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// look is what a text looks like by itself, wherever it is written.
+// look is the form of a text, independent of where it is written.
 type look uint8
 
 const (
 	lookNone     look = iota
-	lookBare          // redis: a name and nothing else
+	lookBare          // redis: only a name
 	lookPath          // acme/db
-	lookNameTag       // redis:7, which a host with a port looks like too
+	lookNameTag       // redis:7; also the form of host:port
 	lookPathTag       // acme/db:2
 	lookHostPath      // quay.io/acme/db: containerd takes latest
-	lookFull          // quay.io/acme/db:2: a registry, a path, and a tag or digest
+	lookFull          // quay.io/acme/db:2: registry, path, and tag or digest
 )
 
-// lookOf decides by the text alone. URLs, paths of files, taints, CIDRs and
-// lines of source code are lookNone, although some of them parse as a
-// reference.
+// lookOf decides by the text alone. URLs, file paths, taints, CIDRs and lines of source code are
+// lookNone, although some of them parse as a reference.
 func lookOf(text string) look {
 	if text == "" || len(text) > reference.MaxLength || strings.IndexByte("/.~-", text[0]) >= 0 ||
 		strings.Contains(text, "://") || strings.Contains(text, "..") || !isAlphanumeric(text[len(text)-1]) {
@@ -45,12 +44,12 @@ func lookOf(text string) look {
 	case !slash && strings.HasPrefix(suffix, "@"):
 		return lookPathTag // nothing else has a digest
 	case !slash && strings.Trim(suffix, ":0123456789") == "" && strings.Contains(strings.TrimSuffix(text, suffix), "."):
-		return lookNone // a host and its port
+		return lookNone // host:port
 	case !slash:
 		return lookNameTag
 	case isTaint(suffix) || isCIDR(first, rest):
 		return lookNone
-	case !strings.ContainsAny(first, ".:") && first != "localhost" || !isRegistryHost(first):
+	case !reference.HasHost(text) || !isRegistryHost(first):
 		if suffix == "" {
 			return lookPath
 		}
@@ -61,9 +60,8 @@ func lookOf(text string) look {
 	return lookFull
 }
 
-// isRegistryHost reports whether a registry can have this name: localhost, an
-// address, or a domain. 1.2 and v1.2-rc are none, and the domains that
-// Kubernetes uses in the names of labels serve no images.
+// isRegistryHost reports whether a registry can have this name: localhost, an address, or a domain.
+// 1.2 and v1.2-rc are none; the domains of Kubernetes' label names serve no images.
 func isRegistryHost(host string) bool {
 	name, port, hasPort := strings.Cut(host, ":")
 	if strings.HasPrefix(host, "[") || name == "localhost" {
@@ -87,12 +85,12 @@ func isRegistryHost(host string) bool {
 	return len(top) > 1 && strings.Trim(top, "abcdefghijklmnopqrstuvwxyz") == "" || strings.HasPrefix(top, "xn--")
 }
 
-// isTaint recognises the effect of a taint, acme.io/gpu:NoSchedule.
+// isTaint recognises the effect of a taint, as in acme.io/gpu:NoSchedule.
 func isTaint(suffix string) bool {
 	return slices.Contains([]string{":NoSchedule", ":PreferNoSchedule", ":NoExecute"}, suffix)
 }
 
-// isCIDR recognises 10.0.0.0/8 with a port behind it.
+// isCIDR recognises 10.0.0.0/8, also with a port.
 func isCIDR(first, rest string) bool {
 	if _, err := netip.ParseAddr(first); err != nil {
 		return false
@@ -101,8 +99,8 @@ func isCIDR(first, rest string) bool {
 	return strings.Trim(bits, "0123456789") == ""
 }
 
-// hasFileName recognises a place in a source file (acme.io/x/main.go:12), and a
-// file without a tag behind it (cdn.acme.io/logo.png).
+// hasFileName recognises a line of a source file (acme.io/x/main.go:12), and a file without a tag
+// (cdn.acme.io/logo.png).
 func hasFileName(name, suffix string) bool {
 	switch path.Ext(name) {
 	case ".go", ".c", ".cc", ".cpp", ".h", ".py", ".js", ".ts", ".java", ".rs", ".rb", ".sh", ".yaml", ".yml", ".json", ".html", ".txt", ".md", ".conf":
@@ -124,9 +122,8 @@ type mention struct {
 	look look
 }
 
-// mentions cuts a text at spaces, commas, semicolons, quotes and brackets, and
-// gives each part, without a "key=" before it. A sentence's punctuation behind a
-// part does not belong to it.
+// mentions splits a text at spaces, commas, semicolons, quotes and brackets. A "key=" before a part
+// and punctuation after it are left out.
 func mentions(text string) []mention {
 	var all []mention
 	for at := 0; at < len(text); {
@@ -155,8 +152,8 @@ func mentions(text string) []mention {
 	return all
 }
 
-// afterColon takes a name and a colon off, as in exporter:quay.io/acme/exporter:1,
-// if a reference with a path follows.
+// afterColon drops a name and a colon, as in exporter:quay.io/acme/exporter:1, if a reference with
+// a path follows.
 func (m *mention) afterColon(text string) {
 	name, rest, ok := strings.Cut(text[m.Start:m.End], ":")
 	if !ok || strings.ContainsAny(name, "/@.") {

@@ -6,12 +6,11 @@ import (
 	"github.com/berth-registry/berth/images/document"
 )
 
-// maxNested bounds how deep texts are read in texts.
+// maxNested limits how many levels of nested texts are read.
 const maxNested = 4
 
-// nested reads the text of a scalar as YAML or JSON if it is a mapping or a list
-// in one of these, and walks into it. It is false if the text is none, or holds
-// nothing that could be an image.
+// nested reads the text of a scalar as YAML or JSON if it is a mapping or a list, and walks into
+// it. It returns false if the text is neither, or cannot hold an image.
 func (f *finder) nested(t *document.Tree) bool {
 	host := t.Resolve()
 	if f.annotations || !host.Str || !mayNest(host.Text) || f.src.Depth >= maxNested {
@@ -19,7 +18,7 @@ func (f *finder) nested(t *document.Tree) bool {
 	}
 	in, ok := f.inner[host]
 	if !ok {
-		in = document.ReadInner(f.src, host)
+		in = document.ReadNested(f.src, host)
 		f.inner[host] = in
 	}
 	if in == nil {
@@ -36,7 +35,7 @@ func (f *finder) nested(t *document.Tree) bool {
 	return true
 }
 
-// mayNest tells cheaply that a text is not worth parsing.
+// mayNest is a cheap test whether a text is worth parsing.
 func mayNest(text string) bool {
 	if !strings.Contains(text, "\n") && !strings.Contains(text, ": ") && strings.IndexAny(strings.TrimLeft(text, " \t"), "{[") != 0 {
 		return false

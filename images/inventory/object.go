@@ -7,20 +7,19 @@ import (
 	"github.com/berth-registry/berth/images/document"
 )
 
-// isSchema recognises a schema, whose properties are no values.
+// isSchema recognises a schema; its properties are not values.
 func isSchema(fields []document.Pair) bool {
 	properties := document.Get(fields, "properties").Resolve()
 	return properties != nil && properties.Kind == document.Mapping && document.Get(fields, "type").Word() == "object"
 }
 
-// schema walks into what a schema fills in, its defaults. Everything else in it
-// is a description.
+// schema walks into the defaults of a schema. The rest of it is description.
 func (f *finder) schema(t *document.Tree, k key) {
 	f.follow(t, func(t *document.Tree) {
 		f.with(t, func(fields []document.Pair) {
 			for _, p := range fields {
 				name := p.Name.Word()
-				f.at(step(name), func() {
+				f.step(fieldStep(name), func() {
 					switch name {
 					case "default":
 						f.value(p.Value, k)
@@ -28,7 +27,7 @@ func (f *finder) schema(t *document.Tree, k key) {
 						f.follow(p.Value, func(t *document.Tree) {
 							f.with(t, func(fields []document.Pair) {
 								for _, p := range fields {
-									f.at(step(p.Name.Word()), func() { f.schema(p.Value, keyOf(p.Name.Word(), k)) })
+									f.step(fieldStep(p.Name.Word()), func() { f.schema(p.Value, keyOf(p.Name.Word(), k)) })
 								}
 							})
 						})
@@ -41,9 +40,8 @@ func (f *finder) schema(t *document.Tree, k key) {
 	})
 }
 
-// isObject reports whether a mapping is an object of Kubernetes: at the top of a
-// document, in a list, or embedded with a spec of its own. A reference to one has
-// none.
+// isObject reports whether a mapping is a Kubernetes object: at the top of a document, in a list,
+// or embedded with a spec of its own. A reference to an object has no spec.
 func (f *finder) isObject(t *document.Tree, fields []document.Pair) bool {
 	if document.Get(fields, "kind").Word() == "" || document.Get(fields, "apiVersion").Word() == "" {
 		return f.isItem()
@@ -51,8 +49,7 @@ func (f *finder) isObject(t *document.Tree, fields []document.Pair) bool {
 	return t == f.root || f.isItem() || document.Get(fields, "spec") != nil || document.Get(fields, "metadata") != nil
 }
 
-// isItem reports whether the walk is at an item of a List; those of a PodList
-// have no kind of their own.
+// isItem reports whether the walk is at an item of a List; items of a PodList have no kind.
 func (f *finder) isItem() bool {
 	return strings.HasSuffix(f.object.kind, "List") && len(f.path) == 2 && f.path[0] == ".items"
 }
@@ -67,18 +64,17 @@ func (f *finder) objectOf(fields []document.Pair) object {
 		o.apiVersion, o.kind = f.object.apiVersion, strings.TrimSuffix(f.object.kind, "List")
 	}
 	if o.namespace == "" && !f.isItem() {
-		o.namespace = f.object.namespace // of the object that this one is written in
+		o.namespace = f.object.namespace // of the object around it
 	}
 	return o
 }
 
-// isReport names the kinds that tell what happened.
+// isReport reports whether the kind describes past events.
 func (o object) isReport() bool {
 	return strings.TrimSuffix(o.kind, "List") == "Event" && (o.apiVersion == "v1" || o.group() == "events.k8s.io")
 }
 
-// holdsPatterns names the kinds in which what looks like an image may be a
-// pattern, and is none for certain.
+// holdsPatterns reports whether values of the kind may be patterns instead of images.
 func (o object) holdsPatterns() bool {
 	switch o.group() {
 	case "kyverno.io", "policies.kyverno.io", "constraints.gatekeeper.sh", "templates.gatekeeper.sh":
@@ -87,8 +83,8 @@ func (o object) holdsPatterns() bool {
 	return false
 }
 
-// fields gives the fields of a mapping, those of its merge keys (<<) behind its
-// own; nil for anything else.
+// fields returns the fields of a mapping, own ones before those of merge keys (<<); nil for
+// anything else.
 func (f *finder) fields(t *document.Tree) []document.Pair {
 	t = t.Resolve()
 	if t == nil || t.Kind != document.Mapping {

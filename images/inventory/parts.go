@@ -9,31 +9,30 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// Parts is an image that is spread over fields. Only repository is never nil.
+// Parts is an image in several fields. Only Repository is never nil.
 type Parts struct {
 	Registry, Repository *document.Tree
-	Image                *document.Tree // the last part of the path
+	Image                *document.Tree // last part of the path
 	Tag, Digest          *document.Tree
-	// Lacks is the mapping that a registry has to be added to, because what
-	// reads it puts one of its own before the repository; nil if none has to.
+	// Lacks is the mapping in which a registry has to be added, because its reader otherwise puts
+	// another registry before the repository; nil if none has to.
 	Lacks *document.Tree
 }
 
-// errUntagged is the error of an image whose repository is known.
-var errUntagged = errors.New("has no tag here, somebody else chooses it: an operator, or a chart (helm template shows what)")
+// errUntagged is the error of an image that has a repository and no tag.
+var errUntagged = errors.New("has no tag here; an operator or a chart chooses it (helm template shows that of a chart)")
 
-// errElsewhere is the error of a name that is no reference by itself.
-var errElsewhere = errors.New("is a part of an image, and its registry or tag is not here; write them beside it, or add the image to a --plain list")
+// errPartial is the error of a name that is only a part of a reference.
+var errPartial = errors.New("is a part of an image, and its registry or tag is not here; write them beside it, or add the image to a --plain list")
 
-// errAround is the error of an image without a registry beside or below which one
-// is named.
-var errAround = errors.New("has no registry, and one is named beside it or around it; write it in full, or add the image to a --plain list")
+// errRegistryNearby is the error of an image without a registry while a field beside it or around
+// it names one.
+var errRegistryNearby = errors.New("has no registry, and one is named beside it or around it; write it in full, or add the image to a --plain list")
 
-// errGlobal is the error of an image whose registry something else may replace.
-var errGlobal = errors.New("global.imageRegistry may take the place of its registry; read what helm template prints")
+// errGlobal is the error of an image whose registry may be replaced by a global one.
+var errGlobal = errors.New("global.imageRegistry may replace its registry; use the output of helm template")
 
-// claims are the values that a rule has taken, so that nothing else decides
-// about them.
+// claims are the values that a rule has taken; no other rule decides about them.
 type claims map[*document.Tree]bool
 
 func (c claims) add(values ...*document.Tree) {
@@ -46,11 +45,11 @@ func (c claims) add(values ...*document.Tree) {
 
 func (c claims) parts(p *Parts) { c.add(p.Registry, p.Repository, p.Image, p.Tag, p.Digest) }
 
-// imagesOf finds what the fields of one mapping say together about an image. k
-// is the name of the mapping itself.
+// imagesOf finds the images that the fields of one mapping make together. k is the field of the
+// mapping.
 func (f *finder) imagesOf(fields []document.Pair, k key) claims {
 	taken := claims{}
-	if f.none {
+	if f.patterns {
 		return taken
 	}
 	if document.Get(fields, "kind").Word() == "DockerImage" { // OpenShift's reference to an image
@@ -63,18 +62,18 @@ func (f *finder) imagesOf(fields []document.Pair, k key) claims {
 	return taken
 }
 
-// whole notes a value that is an image, whatever it looks like.
+// whole adds a value that is an image whatever its form.
 func (f *finder) whole(t *document.Tree, name string, taken claims) {
 	if text := t.Word(); t.IsString() && text != "" {
 		taken.add(t)
-		f.at(step(name), func() {
-			f.add(Occurrence{Place: f.here(t, place.UseField), Whole: t, Span: document.Span{Start: 0, End: len(text)}}, text)
+		f.step(fieldStep(name), func() {
+			f.add(Occurrence{Place: f.placeHere(t, place.UseField), Whole: t, Span: document.Span{Start: 0, End: len(text)}}, text)
 		})
 	}
 }
 
-// inRepository finds repository with a tag beside it, or in something called
-// image, or with an image or a name beside it.
+// inRepository finds a repository with a tag beside it, in something called image, or with an image
+// or a name beside it.
 func (f *finder) inRepository(fields []document.Pair, k key, taken claims) bool {
 	p := &Parts{
 		Repository: firstOf(fields, "repository", "imageRepository"), Image: document.Get(fields, "image"),
@@ -119,9 +118,9 @@ func (f *finder) inRepository(fields []document.Pair, k key, taken claims) bool 
 	return true
 }
 
-// hasRegistryField reports whether the images of this object have a field for
-// their registry, which is another one where it is left out: K8ssandra's have, and
-// so have those beside one that shows it.
+// hasRegistryField reports whether images of this object have a field for the registry, with a
+// default if it is missing: those of K8ssandra, and those of an object in which one image shows
+// such a field.
 // https://docs.k8ssandra.io/reference/crd/k8ssandra-operator-crds-latest/
 func (f *finder) hasRegistryField() bool {
 	group := f.object.group()
@@ -138,7 +137,7 @@ func (f *finder) hasRegistryField() bool {
 	return found
 }
 
-// defaultRegistry is what such an object says about images without one.
+// defaultRegistry is the registry that such an object gives as the default for its images.
 func (f *finder) defaultRegistry() *document.Tree {
 	for _, fields := range f.around {
 		if t := document.Get(f.fields(document.Get(fields, "defaults")), "registry"); t.Word() != "" {
@@ -148,9 +147,9 @@ func (f *finder) defaultRegistry() *document.Tree {
 	return nil
 }
 
-// isLastPart reports whether the name beside a repository is the last part of
-// the path, {repository: acme, name: app}, and not what an item of a list is
-// called, or the last part once more.
+// isLastPart reports whether the name beside a repository is the last part of the path, as in
+// {repository: acme, name: app}, and neither the name of a list item nor a repetition of the last
+// part.
 func (f *finder) isLastPart(name *document.Tree, p *Parts, k key) bool {
 	text := name.Word()
 	switch {
@@ -162,18 +161,18 @@ func (f *finder) isLastPart(name *document.Tree, p *Parts, k key) bool {
 	return k.about && !k.item && !strings.HasSuffix(p.Repository.Word(), "/"+text)
 }
 
-// inParts notes an image in parts.
+// inParts adds an image in parts.
 func (f *finder) inParts(p *Parts, taken claims) {
 	taken.parts(p)
 	text, tagged := p.compose()
-	f.add(Occurrence{Place: f.here(p.Repository, place.UseField), Parts: p}, text)
+	f.add(Occurrence{Place: f.placeHere(p.Repository, place.UseField), Parts: p}, text)
 	if !tagged {
 		f.fail(errUntagged)
 	}
 }
 
-// beside finds an image or a name without a repository beside it: with a tag or
-// a registry there, or with what global says about all images of the object.
+// beside finds an image or a name without a repository: with a tag or a registry beside it, or with
+// global values for all images of the object.
 func (f *finder) beside(fields []document.Pair, k key, taken claims) {
 	name, t := "image", document.Get(fields, "image")
 	if t == nil {
@@ -191,7 +190,7 @@ func (f *finder) beside(fields []document.Pair, k key, taken claims) {
 	switch l {
 	case lookPathTag, lookNameTag:
 		if !hasRegistry {
-			return // one value: decide knows
+			return // one value: decide handles it
 		}
 	case lookHostPath:
 		p.Registry, hasRegistry = nil, false
@@ -205,25 +204,24 @@ func (f *finder) beside(fields []document.Pair, k key, taken claims) {
 	if !complete && !hasRegistry && document.Get(fields, "version").Word() == "" && (name != "name" || l != lookHostPath) {
 		return // one value
 	}
-	f.at(step(name), func() { f.inParts(p, taken) })
+	f.step(fieldStep(name), func() { f.inParts(p, taken) })
 }
 
-// bare finds a name without a registry in it or beside it. What global says
-// completes it; where something says of another registry and does not, the name
-// is no image by itself.
+// bare finds a name without a registry. Global values complete it; if another registry is named and
+// they do not, the name alone is no image.
 func (f *finder) bare(name string, p *Parts, fields []document.Pair, taken claims) {
 	version := document.Get(fields, "version")
 	_, tagged := p.compose()
 	if repository := f.global("repository"); repository != nil && name != "name" {
 		p = &Parts{Repository: repository, Image: p.Repository, Tag: firstWord(p.Tag, version, f.global("version")), Digest: p.Digest}
-		f.at(step(name), func() { f.inParts(p, taken) })
+		f.step(fieldStep(name), func() { f.inParts(p, taken) })
 		return
 	}
 	switch elsewhere := version != nil || name == "name" || !tagged && p.Tag != nil || f.saysRegistry(fields); {
 	case !elsewhere && tagged: // image: nginx, tag: 1.27
-		f.at(step(name), func() { f.inParts(p, taken) })
+		f.step(fieldStep(name), func() { f.inParts(p, taken) })
 		return
-	case !elsewhere, name == "name" && !tagged: // the name of a thing
+	case !elsewhere, name == "name" && !tagged: // the name of something else
 		return
 	}
 	taken.add(p.Repository)
@@ -231,14 +229,14 @@ func (f *finder) bare(name string, p *Parts, fields []document.Pair, taken claim
 		return
 	}
 	text := p.Repository.Word()
-	f.at(step(name), func() {
-		f.add(Occurrence{Place: f.here(p.Repository, place.UseField), Whole: p.Repository, Span: document.Span{Start: 0, End: len(text)}}, text)
+	f.step(fieldStep(name), func() {
+		f.add(Occurrence{Place: f.placeHere(p.Repository, place.UseField), Whole: p.Repository, Span: document.Span{Start: 0, End: len(text)}}, text)
 	})
-	f.unresolved(errElsewhere)
+	f.unresolved(errPartial)
 }
 
-// registryAround gives a registry that the object names for its images, where
-// that is not a part of one of them.
+// registryAround returns a registry that the object names for its images and that is not part of
+// one of them.
 func (f *finder) registryAround() *document.Tree {
 	for _, name := range []string{"imageRegistry", "registry"} {
 		t := f.global(name)
@@ -254,8 +252,7 @@ func (f *finder) registryAround() *document.Tree {
 	return nil
 }
 
-// saysRegistry reports whether these fields, or those of a mapping around them,
-// say of a registry.
+// saysRegistry reports whether these fields, or those of a mapping around them, name a registry.
 func (f *finder) saysRegistry(fields []document.Pair) bool {
 	for _, name := range []string{"repository", "registry", "imageRepository", "imageRegistry"} {
 		if document.Get(fields, name) != nil || f.enclosing(name) != nil || f.global(name) != nil {
@@ -265,101 +262,7 @@ func (f *finder) saysRegistry(fields []document.Pair) bool {
 	return false
 }
 
-// prefixed finds images in parts whose names begin alike: sidecarImage and
-// sidecarImageTag, image.repository and image.tag.
-func (f *finder) prefixed(fields []document.Pair, taken claims) {
-	for _, p := range fields {
-		name, text := p.Name.Word(), p.Value.Word()
-		if taken[p.Value] || !p.Value.IsString() || text == "" || len(name) < len("xImage") {
-			continue
-		}
-		if found := f.dotted(fields, name, p.Value); found != nil {
-			f.at(step(name), func() { f.inParts(found, taken) })
-			continue
-		}
-		l := lookOf(text)
-		if l != lookPath && l != lookHostPath && l != lookBare || keyOf(name, key{}).says != saysEnds {
-			continue
-		}
-		found := &Parts{Repository: p.Value, Tag: firstWord(besideOf(fields, name, "tag"), besideOf(fields, name, "version"), besideOf(fields, trimImage(name), "tag"))}
-		version := besideOf(fields, trimImage(name), "version")
-		if name == "baseImage" {
-			version = document.Get(fields, "version")
-		}
-		if found.Tag.Word() != "" || version.Word() != "" && l != lookBare {
-			f.at(step(name), func() { f.inParts(found, taken) })
-		}
-	}
-}
-
-// dotted gives the image whose repository is in a field of that name: with the
-// same beginning as the fields of its tag and registry.
-func (f *finder) dotted(fields []document.Pair, name string, repository *document.Tree) *Parts {
-	prefix, separator, ok := cutField(name, "repository")
-	if !ok || lookOf(repository.Word()) == lookNone {
-		return nil
-	}
-	beside := func(last string) *document.Tree {
-		if separator != "" {
-			return document.Get(fields, prefix+separator+last)
-		}
-		return besideOf(fields, prefix, last)
-	}
-	p := &Parts{Repository: repository, Registry: beside("registry"), Tag: beside("tag"), Digest: beside("digest")}
-	if !keyOf(name, key{}).about && p.Tag == nil {
-		return nil
-	}
-	return p
-}
-
-// parameters finds images in parts in a list of names with values, as Argo CD
-// has the parameters of a chart.
-func (f *finder) parameters(list *document.Tree) claims {
-	taken := claims{}
-	var fields []document.Pair
-	items := map[*document.Tree]int{}
-	for i, item := range list.Items {
-		name, value := document.Get(f.fields(item), "name"), document.Get(f.fields(item), "value")
-		if name.IsString() && value.IsString() && strings.Contains(name.Word(), ".") {
-			fields = append(fields, document.Pair{Name: name.Resolve(), Value: value})
-			items[value] = i
-		}
-	}
-	for _, p := range fields {
-		if found := f.dotted(fields, p.Name.Word(), p.Value); found != nil {
-			f.at(index(items[p.Value]), func() { f.at(".value", func() { f.inParts(found, taken) }) })
-		}
-	}
-	return taken
-}
-
-// cutField takes a last word off the name of a field: imageRepository,
-// image_repository, image.repository.
-func cutField(name, last string) (prefix, separator string, ok bool) {
-	for _, separator := range []string{"_", "-", "."} {
-		if prefix, ok := strings.CutSuffix(name, separator+last); ok {
-			return prefix, separator, prefix != ""
-		}
-	}
-	prefix, ok = strings.CutSuffix(name, strings.ToUpper(last[:1])+last[1:])
-	return prefix, "", ok && prefix != ""
-}
-
-func trimImage(name string) string {
-	for _, word := range []string{"Image", "_image", "-image", "_IMAGE"} {
-		if prefix, ok := strings.CutSuffix(name, word); ok {
-			return prefix
-		}
-	}
-	return "\x00" // names nothing
-}
-
-// besideOf gives the field with that prefix and last word.
-func besideOf(fields []document.Pair, prefix, last string) *document.Tree {
-	return firstOf(fields, prefix+strings.ToUpper(last[:1])+last[1:], prefix+"_"+last, prefix+"-"+last)
-}
-
-// enclosing gives the field of that name of the nearest mapping around this one.
+// enclosing returns the field of that name of the nearest mapping around this one.
 func (f *finder) enclosing(name string) *document.Tree {
 	for i := len(f.around) - 2; i >= 0; i-- {
 		if t := document.Get(f.around[i], name); t.Word() != "" {
@@ -369,7 +272,7 @@ func (f *finder) enclosing(name string) *document.Tree {
 	return nil
 }
 
-// global gives a field of what the object says about all its images.
+// global returns a field of the object's global values.
 func (f *finder) global(name string) *document.Tree {
 	for i := len(f.around) - 1; i >= 0; i-- {
 		if t := document.Get(f.fields(document.Get(f.around[i], "global")), name); t.Word() != "" {
@@ -379,7 +282,7 @@ func (f *finder) global(name string) *document.Tree {
 	return nil
 }
 
-// compose puts the image together, and reports whether it has a tag or digest.
+// compose joins the parts, and reports whether there is a tag or digest.
 func (p *Parts) compose() (text string, tagged bool) {
 	text = p.Repository.Word()
 	if registry := p.Registry.Word(); registry != "" {
@@ -413,8 +316,7 @@ func tagOf(fields []document.Pair) *document.Tree {
 	return firstOf(fields, "versionTag", "tag", "imageTag")
 }
 
-// digestIn gives the digest of an image in parts, unless a switch beside it is
-// off.
+// digestIn returns the digest of an image in parts, unless useDigest is false.
 func digestIn(fields []document.Pair, k key) *document.Tree {
 	if document.Get(fields, "useDigest").Word() == "false" {
 		return nil
@@ -433,7 +335,7 @@ func firstOf(fields []document.Pair, names ...string) *document.Tree {
 	return firstWord(all...)
 }
 
-// firstWord gives the first that says something, or else the first that is there.
+// firstWord returns the first value that is not empty, or else the first that is not nil.
 func firstWord(all ...*document.Tree) *document.Tree {
 	var found *document.Tree
 	for _, t := range all {

@@ -7,17 +7,17 @@ import (
 	"github.com/berth-registry/berth/images/place"
 )
 
-// PodSpec is where the names of image pull secrets belong: a pod's own spec, or
-// the part of a custom resource that an operator makes pods from.
+// PodSpec is the mapping in which image pull secrets are listed: a pod's spec, or the part of a
+// custom resource from which an operator makes pods.
 type PodSpec struct {
 	Place   place.Place
 	Node    *document.Tree
-	Field   string         // imagePullSecrets, or the custom resource's word for it
-	Present *document.Tree // its value, nil if it is absent
+	Field   string         // imagePullSecrets, or the custom resource's name for it
+	Present *document.Tree // its value, nil if it is missing
 }
 
-// pullSecretField names the field for custom resources that have it in their
-// spec, by group and kind.
+// pullSecretField returns the name of the field in the spec of known custom resources, by group and
+// kind; "" for others.
 func pullSecretField(o object) string {
 	group, _, _ := strings.Cut(o.apiVersion, "/")
 	switch group + " " + o.kind {
@@ -29,8 +29,8 @@ func pullSecretField(o object) string {
 	return ""
 }
 
-// podOf gives the pod spec that the images below a mapping belong to: the
-// mapping itself, or else the one around it.
+// podOf returns the pod spec for the images below a mapping: the mapping itself, or the one around
+// it.
 func (f *finder) podOf(t *document.Tree, fields []document.Pair, key string) *PodSpec {
 	field := ""
 	switch {
@@ -41,7 +41,7 @@ func (f *finder) podOf(t *document.Tree, fields []document.Pair, key string) *Po
 	default:
 		return f.pod
 	}
-	pod := &PodSpec{Place: f.here(t, ""), Node: t, Field: field, Present: document.Get(fields, field)}
+	pod := &PodSpec{Place: f.placeHere(t, ""), Node: t, Field: field, Present: document.Get(fields, field)}
 	pod.Place.Field = strings.TrimPrefix(pod.Place.Field+"."+field, ".")
 	return pod
 }

@@ -10,24 +10,23 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// Redis collects what manifests say about Redis Enterprise, whose operator
-// starts pods from images that the custom resource may leave out.
+// Redis collects what manifests say about Redis Enterprise. Its operator starts pods from images
+// that the custom resource may leave out.
 // https://redis.io/docs/latest/operate/kubernetes/reference/redis_enterprise_cluster_api/
 type Redis struct {
 	operators []Occurrence // containers of the operator
-	related   bool         // the operator is told its images by RELATED_IMAGE_…
+	related   bool         // RELATED_IMAGE_… variables give the operator its images
 	clusters  []redisCluster
 }
 
 // redisCluster is a RedisEnterpriseCluster.
 type redisCluster struct {
 	place place.Place
-	specs map[string]Occurrence // by the field in its spec
+	specs map[string]Occurrence // by field name in its spec
 }
 
-// redisSpec is a field that names an image of a cluster, the repository that the
-// operator takes when the field is missing, and whether the tag has to be that of
-// the operator.
+// redisSpec is a field that names an image of a cluster, the repository that the operator uses if
+// the field is missing, and whether the tag must equal the operator's.
 type redisSpec struct {
 	field, repository string
 	asOperator        bool
@@ -41,7 +40,7 @@ var redisSpecs = []redisSpec{
 
 const redisKind = "RedisEnterpriseCluster"
 
-// Add takes what was found in one document.
+// Add adds the findings of one document.
 func (r *Redis) Add(found Inventory) {
 	for _, place := range found.redis {
 		r.clusters = append(r.clusters, redisCluster{place: place, specs: map[string]Occurrence{}})
@@ -62,8 +61,7 @@ func (r *Redis) Add(found Inventory) {
 	}
 }
 
-// IsRedisSpec reports whether an image is one of those that have to fit the
-// operator.
+// IsRedisSpec reports whether an image is in one of the fields of redisSpecs.
 func IsRedisSpec(x Occurrence) bool {
 	return x.Place.Kind == redisKind && slices.ContainsFunc(redisSpecs, func(s redisSpec) bool { return x.Place.Field == "spec."+s.field })
 }
@@ -73,8 +71,8 @@ func isRedisOperator(ref reference.Reference) bool {
 	return strings.HasSuffix(name, "/redislabs/operator") || strings.HasSuffix(name, "/redislabs/redis-enterprise-operator")
 }
 
-// Problems are the images that no manifest names, and versions that do not fit
-// together, of the clusters that are meant.
+// Problems returns, for the clusters that isMeant selects, images that no manifest names and
+// versions that do not match.
 func (r *Redis) Problems(isMeant func(place.Place) bool) []error {
 	var all []error
 	for _, c := range r.clusters {
@@ -88,8 +86,7 @@ func (r *Redis) Problems(isMeant func(place.Place) bool) []error {
 	return all
 }
 
-// version is the tag of the operator that serves a namespace, "" if it is not
-// known or ambiguous.
+// version is the tag of the operator that serves a namespace, "" if it is unknown or ambiguous.
 func (r *Redis) version(namespace string) string {
 	var tags []string
 	for _, own := range []bool{true, false} {
@@ -110,7 +107,7 @@ func (r *Redis) version(namespace string) string {
 
 func (c redisCluster) missing(version string, related bool) []error {
 	if related {
-		return nil // and these are listed
+		return nil // which are listed
 	}
 	var fields, taken []string
 	for _, spec := range redisSpecs {
@@ -137,8 +134,7 @@ func (c redisCluster) missing(version string, related bool) []error {
 	return []error{&place.Problem{Place: c.place, Err: errors.New(text + "; write them as repository and versionTag, or add them to a --plain list")}}
 }
 
-// mismatched names the images that have to have the version of the operator and
-// do not.
+// mismatched reports images whose version must equal the operator's and does not.
 func (c redisCluster) mismatched(version string) []error {
 	var all []error
 	var first Occurrence

@@ -7,27 +7,26 @@ import (
 	"github.com/berth-registry/berth/images/place"
 )
 
-// template reports whether t is an unquoted {{ … }}, which to YAML is a mapping
-// in a mapping, and notes it.
+// template reports whether t is an unquoted {{ … }}, which YAML reads as a mapping in a mapping,
+// and adds it.
 func (f *finder) template(t *document.Tree, use place.Use) bool {
 	t = t.Resolve()
 	if t == nil || t.Kind != document.Mapping || t.Style != document.Flow || !strings.HasPrefix(f.src.Text[t.At:], "{{") {
 		return false
 	}
 	text, _, _ := strings.Cut(f.src.Text[t.At:], "\n")
-	f.add(Occurrence{Place: f.here(t, use), Whole: t}, strings.TrimSpace(text))
+	f.add(Occurrence{Place: f.placeHere(t, use), Whole: t}, strings.TrimSpace(text))
 	return true
 }
 
-// containers finds the images of containers, which need not look like any, and
-// walks into everything else that they have.
+// containers finds the images of containers, whatever their form, and walks into all other fields.
 func (f *finder) containers(list *document.Tree) {
 	f.each(list, func(fields []document.Pair) {
 		name := document.Get(fields, "name").Word()
 		f.within(func(s *scope) { s.container, s.inContainer = name, true }, func() {
 			f.around = append(f.around[:len(f.around):len(f.around)], fields)
 			for _, p := range fields {
-				f.at(step(p.Name.Word()), func() {
+				f.step(fieldStep(p.Name.Word()), func() {
 					switch p.Name.Word() {
 					case "image":
 						f.containerImage(p.Value)
@@ -48,25 +47,24 @@ func (f *finder) containerImage(t *document.Tree) {
 		return
 	}
 	if r := t.Resolve(); r == nil || r.Kind != document.Scalar || !r.Str && r.Word() == "" {
-		return // null is as good as absent
+		return // null is like a missing field
 	}
-	f.add(Occurrence{Place: f.here(t, place.UseContainer), Whole: t, Span: document.Span{Start: 0, End: len(t.Word())}}, t.Word())
+	f.add(Occurrence{Place: f.placeHere(t, place.UseContainer), Whole: t, Span: document.Span{Start: 0, End: len(t.Word())}}, t.Word())
 }
 
-// env finds the images that an operator reads from its environment. The value
-// of RELATED_IMAGE_… is one by convention of OLM; others are decided about by
-// their names and values.
+// env finds the images in the variables of an operator. The value of RELATED_IMAGE_… is one by
+// OLM's convention; other variables are decided by name and value.
 func (f *finder) env(list *document.Tree) {
 	f.within(func(s *scope) { s.use = place.UseEnv }, func() {
 		f.each(list, func(fields []document.Pair) {
 			name := document.Get(fields, "name").Word()
 			for _, p := range fields {
-				f.at(step(p.Name.Word()), func() {
+				f.step(fieldStep(p.Name.Word()), func() {
 					value := p.Name.Word() == "value"
 					text := p.Value.Word()
 					switch {
 					case value && strings.HasPrefix(name, "RELATED_IMAGE_") && p.Value.IsString() && text != "" && len(mentions(text)) == 1:
-						f.add(Occurrence{Place: f.here(p.Value, place.UseEnv), Whole: p.Value, Span: document.Span{Start: 0, End: len(text)}}, text)
+						f.add(Occurrence{Place: f.placeHere(p.Value, place.UseEnv), Whole: p.Value, Span: document.Span{Start: 0, End: len(text)}}, text)
 					case value:
 						f.value(p.Value, envKey(name))
 					case p.Name.Word() != "name":
@@ -78,8 +76,8 @@ func (f *finder) env(list *document.Tree) {
 	})
 }
 
-// envKey is what the name of a variable promises: with IMAGE in the middle, as in
-// ACME_IMAGE_KAFKA, as much as a field inside of one.
+// envKey is the key of a variable: with IMAGE in the middle of its name, as in ACME_IMAGE_KAFKA, it
+// says as much as a field inside of an image field.
 func envKey(name string) key {
 	k := keyOf(name, key{})
 	if k.says == saysNothing && k.about && !isAddressWord(name) {
@@ -88,8 +86,8 @@ func envKey(name string) key {
 	return k
 }
 
-// arguments finds images among the words of a command: behind a flag, in one
-// word with it or in the next, and by themselves.
+// arguments finds images among the words of a command: after a flag, in the same word or in the
+// next, and alone.
 func (f *finder) arguments(list *document.Tree) {
 	f.within(func(s *scope) { s.use = place.UseArgument }, func() {
 		f.follow(list, func(list *document.Tree) {
@@ -111,13 +109,13 @@ func (f *finder) arguments(list *document.Tree) {
 				}
 				k := keyOf(strings.TrimLeft(name, "-"), key{})
 				k.item = true
-				f.at(index(i), func() { f.argument(item, k, from) })
+				f.step(itemStep(i), func() { f.argument(item, k, from) })
 			}
 		})
 	})
 }
 
-// argument looks at one word of a command, from where its flag ends.
+// argument looks at one word of a command, from the end of its flag.
 func (f *finder) argument(t *document.Tree, k key, from int) {
 	f.follow(t, func(resolved *document.Tree) {
 		before := f.key
@@ -141,10 +139,10 @@ func (f *finder) volumes(list *document.Tree) {
 		image := document.Get(fields, "image")
 		reference := document.Get(f.fields(image), "reference")
 		for _, p := range fields {
-			f.at(step(p.Name.Word()), func() {
+			f.step(fieldStep(p.Name.Word()), func() {
 				if p.Value == image && reference.IsString() && reference.Word() != "" {
-					f.at(".reference", func() {
-						f.add(Occurrence{Place: f.here(reference, place.UseVolume), Whole: reference, Span: document.Span{Start: 0, End: len(reference.Word())}}, reference.Word())
+					f.step(".reference", func() {
+						f.add(Occurrence{Place: f.placeHere(reference, place.UseVolume), Whole: reference, Span: document.Span{Start: 0, End: len(reference.Word())}}, reference.Word())
 					})
 					return
 				}

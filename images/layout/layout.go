@@ -1,3 +1,7 @@
+// Package layout reads and writes directories in the OCI image layout.
+//
+// It promises that a reader never finds a partial file, and that nothing outside of the directory
+// is read or written. Start reading at [Open] and [Create].
 package layout
 
 import (
@@ -22,56 +26,56 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// Layout is a directory in the OCI image layout, with one index.json in which
-// each image stands under its full reference.
+// Layout is a directory in the OCI image layout, with one index.json that lists each image under
+// its complete reference.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 //
-// Blobs and the index appear by a rename, after they were synced: whoever reads
-// the directory at any moment, also after a crash, finds each of them whole or
-// not at all.
+// Blobs and the index appear by a rename after they were synced: a reader finds each of them
+// complete or not at all, at any moment and after a crash.
 //
 // Only regular files below the directory are read and written: the directory may come from
-// elsewhere, on a disk or out of an archive.
+// elsewhere, on a disk or in an archive.
 type Layout struct {
 	dir  string
 	root *os.Root // dir
-	lock *os.File // held while it is written to; nil when it is only read
+	lock *os.File // held while writing; nil for reading
 
 	mu      sync.Mutex
 	index   v1.IndexManifest
 	byName  map[string]v1.Descriptor
-	unnamed []error            // entries of the index that name no image, or one twice
+	unnamed []error            // entries of the index without an image name, or with a name twice
 	named   map[string]bool    // names that this run has given
-	parts   map[v1.Hash]string // annotationPlatforms of indexes that it has in part
+	partial map[v1.Hash]string // value of AnnotationPlatforms by index
 	changed bool
-	written time.Time // when the index was
+	written time.Time // time of the last write of the index
 
-	hashed map[v1.Hash]*hashed // blobs whose digest was computed
+	verified map[v1.Hash]func() error // computes the digest of a blob, once
+	altered  map[v1.Hash]bool         // blobs that verify has found altered
 }
 
-// annotationName holds the name of an image in index.json.
+// annotationName is the image name of an entry in index.json.
 const annotationName = "org.opencontainers.image.ref.name"
 
-// annotationContainerd is what containerd and BuildKit write instead, where the
-// name above is a tag alone.
+// annotationContainerd has the image name in the layouts of containerd and BuildKit, where
+// annotationName is only the tag.
 const annotationContainerd = "io.containerd.image.name"
 
 const (
-	layoutFile = "oci-layout"
+	markerFile = "oci-layout"
 	IndexFile  = "index.json"
 	blobsDir   = "blobs"
-	layoutText = `{"imageLayoutVersion":"1.0.0"}`
+	markerText = `{"imageLayoutVersion":"1.0.0"}`
 )
 
-// maxLayoutFile is how large the file is that says what the directory is, in bytes.
-const maxLayoutFile = 64 << 10
+// maxMarker limits the file that marks the directory as a layout, in bytes.
+const maxMarker = 64 << 10
 
-// OpenLayout reads the layout in dir. Close it.
-func OpenLayout(dir string) (*Layout, error) {
+// Open opens the layout in dir for reading. Call Close at the end.
+func Open(dir string) (*Layout, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: is no OCI layout: it has no file %s", dir, layoutFile)
+		return nil, fmt.Errorf("%s: is no OCI layout: it has no file %s", dir, markerFile)
 	case err != nil:
 		return nil, err
 	case !info.IsDir():
@@ -90,7 +94,7 @@ func OpenLayout(dir string) (*Layout, error) {
 	return l, nil
 }
 
-// newLayout is a layout without an image.
+// newLayout opens the directory only.
 func newLayout(dir string) (*Layout, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -98,29 +102,29 @@ func newLayout(dir string) (*Layout, error) {
 	}
 	return &Layout{
 		dir: dir, root: root, index: newIndex(), byName: map[string]v1.Descriptor{},
-		named: map[string]bool{}, parts: map[v1.Hash]string{}, hashed: map[v1.Hash]*hashed{},
+		named: map[string]bool{}, partial: map[v1.Hash]string{}, verified: map[v1.Hash]func() error{}, altered: map[v1.Hash]bool{},
 	}, nil
 }
 
-// check reads what the directory is.
+// check reads the marker file.
 func (l *Layout) check() error {
-	raw, err := plainfile.Read(l.root, layoutFile, maxLayoutFile)
+	raw, err := plainfile.Read(l.root, markerFile, maxMarker)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: is no OCI layout: it has no file %s", l.dir, layoutFile)
+		return fmt.Errorf("%s: is no OCI layout: it has no file %s", l.dir, markerFile)
 	}
 	if err != nil {
-		return l.about(layoutFile, err)
+		return l.about(markerFile, err)
 	}
 	var version struct {
 		ImageLayoutVersion string `json:"imageLayoutVersion"`
 	}
 	if err := json.Unmarshal(raw, &version); err != nil || !strings.HasPrefix(version.ImageLayoutVersion, "1.") {
-		return l.about(layoutFile, errors.New("is an OCI layout of a version that is not known here"))
+		return l.about(markerFile, errors.New("has an unknown version of the OCI layout"))
 	}
 	return nil
 }
 
-// about names the file of an error. What leads out of the directory has a remedy.
+// about names the file of an error, with a remedy if the path leads out of the directory.
 func (l *Layout) about(file string, err error) error {
 	err = plainfile.Reason(l.root, file, err)
 	remedy := ""
@@ -144,23 +148,23 @@ func (l *Layout) readIndex() error {
 	}
 	named := map[v1.Hash]bool{}
 	for i, d := range l.index.Manifests {
-		name := layoutName(d)
+		name := nameOf(d)
 		if name == "" {
 			continue
 		}
 		named[d.Digest] = true
 		if list, ok := d.Annotations[manifest.AnnotationPlatforms]; ok {
-			l.parts[d.Digest] = list
+			l.partial[d.Digest] = list
 		}
 		if other, ok := l.byName[name]; ok && other.Digest != d.Digest {
-			l.unnamed = append(l.unnamed, l.entry(i, fmt.Errorf("%s is there twice, as %s and as %s; remove one of them",
-				name, manifest.ShortDigest(other.Digest), manifest.ShortDigest(d.Digest))))
+			l.unnamed = append(l.unnamed, l.entry(i, fmt.Errorf("%s is listed twice, as %s and as %s; remove one of them",
+				name, manifest.Short(other.Digest), manifest.Short(d.Digest))))
 		}
 		l.byName[name] = d
 	}
 	for i, d := range l.index.Manifests {
-		if layoutName(d) == "" && !named[d.Digest] {
-			l.unnamed = append(l.unnamed, l.entry(i, nameless(d)))
+		if nameOf(d) == "" && !named[d.Digest] {
+			l.unnamed = append(l.unnamed, l.entry(i, unnamedError(d)))
 		}
 	}
 	return nil
@@ -170,9 +174,9 @@ func (l *Layout) entry(i int, err error) error {
 	return fmt.Errorf("%s: manifests[%d]: %w", filepath.Join(l.dir, IndexFile), i, err)
 }
 
-// layoutName is the full reference of an entry of index.json, "" if it has
-// none: a tag alone does not say of which image.
-func layoutName(d v1.Descriptor) string {
+// nameOf is the complete reference of an entry of index.json, "" if it has none: a tag alone does
+// not say which image it is.
+func nameOf(d v1.Descriptor) string {
 	for _, name := range []string{d.Annotations[annotationName], d.Annotations[annotationContainerd]} {
 		if !strings.Contains(name, "/") {
 			continue
@@ -184,8 +188,8 @@ func layoutName(d v1.Descriptor) string {
 	return ""
 }
 
-// nameless says why an entry of index.json is left out, and what to write.
-func nameless(d v1.Descriptor) error {
+// unnamedError says why an entry of index.json is left out, and what to write.
+func unnamedError(d v1.Descriptor) error {
 	const remedy = "write the whole name of the image, as in registry.corp/app:1.0, into its annotation " + annotationName
 	for _, name := range []string{d.Annotations[annotationName], d.Annotations[annotationContainerd]} {
 		if strings.Contains(name, "/") {
@@ -194,14 +198,13 @@ func nameless(d v1.Descriptor) error {
 		}
 	}
 	if name := d.Annotations[annotationName]; name != "" {
-		return fmt.Errorf("%s does not say of which image it is; %s", reference.Quote(name), remedy)
+		return fmt.Errorf("%s is not a whole image name; %s", reference.Quote(name), remedy)
 	}
-	return fmt.Errorf("%s has no name; %s", manifest.ShortDigest(d.Digest), remedy)
+	return fmt.Errorf("%s has no name; %s", manifest.Short(d.Digest), remedy)
 }
 
-// References lists the images of the layout, sorted; signatures and what else
-// belongs to an image are not among them. The problems are what keeps the list from being all
-// that the directory holds.
+// References returns the images of the layout, sorted, without signatures and other attached
+// content. problems are the entries that are left out.
 func (l *Layout) References() (all []reference.Reference, problems []error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -218,12 +221,11 @@ func (l *Layout) References() (all []reference.Reference, problems []error) {
 	return all, problems
 }
 
-// blobPath is where content is, below the directory. A digest has been parsed, so that it leads
-// nowhere else.
+// blobPath is the file of a digest, below the directory. A parsed digest cannot lead out of it.
 func blobPath(d v1.Hash) string { return path.Join(blobsDir, d.Algorithm, d.Hex) }
 
-// Damaged makes a *damagedError of an error about the content of a digest; an error of the system
-// stays one. A file that is missing is errNotThere, too.
+// Damaged makes a *manifest.DamagedError of an error about a digest; other errors of the system are
+// returned as they are. A missing file is also ErrNotFound.
 func (l *Layout) Damaged(d v1.Hash, err error) error {
 	if _, ok := errors.AsType[*manifest.DamagedError](err); ok {
 		return err
@@ -232,18 +234,17 @@ func (l *Layout) Damaged(d v1.Hash, err error) error {
 		err = manifest.ErrNotFound
 	}
 	if _, ok := errors.AsType[syscall.Errno](err); ok {
-		return l.about(blobPath(d), err) // permissions, a disk: it need not be damaged
+		return l.about(blobPath(d), err) // as permissions: the file may be intact
 	}
 	return &manifest.DamagedError{Dir: l.dir, File: blobPath(d), Err: err}
 }
 
-// Repository gives the images of the layout with this name (registry and
-// repository).
-func (l *Layout) Repository(name string) *LayoutRepository {
-	return &LayoutRepository{layout: l, name: name}
+// Repository returns the images of the layout with this name (registry and repository).
+func (l *Layout) Repository(name string) *Repository {
+	return &Repository{layout: l, name: name}
 }
 
-// newIndex is an index.json without an image.
+// newIndex is an empty index.json.
 func newIndex() v1.IndexManifest {
 	return v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// Partial gives the platforms that a layout holds of an index, if these are not all.
+// Partial returns the platforms of an index that the layout has, and true if these are not all.
 func (l *Layout) Partial(d v1.Hash) ([]manifest.Platform, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list, ok := l.parts[d]
+	list, ok := l.partial[d]
 	if !ok {
 		return nil, false
 	}
@@ -29,8 +29,8 @@ func (l *Layout) Partial(d v1.Hash) ([]manifest.Platform, bool) {
 	return platforms, true
 }
 
-// held is the annotation of an index of which the layout does not hold all, "" otherwise.
-func (l *Layout) held(c manifest.Manifest) string {
+// heldPlatforms is the value of AnnotationPlatforms for an index, "" if the layout has all of it.
+func (l *Layout) heldPlatforms(c manifest.Manifest) string {
 	if !c.Desc.MediaType.IsIndex() {
 		return ""
 	}

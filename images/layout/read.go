@@ -17,30 +17,30 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// LayoutRepository is the part of a layout that has one name.
-type LayoutRepository struct {
+// Repository is the part of a layout with one image name.
+type Repository struct {
 	layout *Layout
 	name   string
 }
 
-// full is the reference of a tag or a digest here.
-func (r *LayoutRepository) full(ref string) string {
+// full is the complete reference of a tag or a digest.
+func (r *Repository) full(ref string) string {
 	if strings.Contains(ref, ":") {
 		return r.name + "@" + ref
 	}
 	return r.name + ":" + ref
 }
 
-// entry is what index.json lists for a tag or a digest.
-func (r *LayoutRepository) entry(ref string) (v1.Descriptor, bool) {
+// entry returns the entry of index.json for a tag or a digest.
+func (r *Repository) entry(ref string) (v1.Descriptor, bool) {
 	r.layout.mu.Lock()
 	defer r.layout.mu.Unlock()
 	d, ok := r.layout.byName[r.full(ref)]
 	return d, ok
 }
 
-// Digest gives the digest of a tag, or of a digest if its content is there.
-func (r *LayoutRepository) Digest(_ context.Context, ref string) (v1.Hash, error) {
+// Digest returns the digest of a tag, or of a digest whose content is there.
+func (r *Repository) Digest(_ context.Context, ref string) (v1.Hash, error) {
 	d, listed := r.entry(ref)
 	if !strings.Contains(ref, ":") {
 		if !listed {
@@ -62,9 +62,9 @@ func (r *LayoutRepository) Digest(_ context.Context, ref string) (v1.Hash, error
 	return digest, nil
 }
 
-// Manifest reads what a tag or a digest names. What the index does not name is errNotThere alone,
-// a file that should be there a *damagedError.
-func (r *LayoutRepository) Manifest(ctx context.Context, ref string) (manifest.Manifest, error) {
+// Manifest reads the manifest of a tag or a digest. The error is ErrNotFound alone if the index has
+// no such entry, and a *manifest.DamagedError if its file is missing or altered.
+func (r *Repository) Manifest(ctx context.Context, ref string) (manifest.Manifest, error) {
 	d, err := r.Digest(ctx, ref)
 	if err != nil {
 		return manifest.Manifest{}, err
@@ -85,11 +85,11 @@ func (l *Layout) Manifest(d v1.Hash) (manifest.Manifest, error) {
 	if got != d {
 		return manifest.Manifest{}, l.Damaged(d, manifest.ErrContent)
 	}
-	return manifest.NewManifest("", d, raw)
+	return manifest.New("", d, raw)
 }
 
-// Blob opens a blob; it is verified while it is read.
-func (r *LayoutRepository) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+// Blob opens a blob, which is verified while it is read.
+func (r *Repository) Blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	return r.layout.blob(d)
 }
 
@@ -105,7 +105,7 @@ func (l *Layout) blob(d v1.Descriptor) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &layoutBlob{body, l}, nil
+	return &blob{body, l}, nil
 }
 
 func sized(info fs.FileInfo, d v1.Descriptor) error {
@@ -115,14 +115,14 @@ func sized(info fs.FileInfo, d v1.Descriptor) error {
 	return fmt.Errorf("is %d bytes long and not %d", info.Size(), d.Size)
 }
 
-// layoutBlob is a blob whose errors name the file.
-type layoutBlob struct {
+// blob is a blob whose errors name the file.
+type blob struct {
 	*manifest.VerifiedBlob
 	layout *Layout
 }
 
 // Read implements io.Reader.
-func (b *layoutBlob) Read(p []byte) (int, error) {
+func (b *blob) Read(p []byte) (int, error) {
 	n, err := b.VerifiedBlob.Read(p)
 	if err != nil && err != io.EOF {
 		if errors.Is(err, manifest.ErrContent) {
@@ -133,7 +133,7 @@ func (b *layoutBlob) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CheckBlob reports a blob that is not there, or has another size; with verify also one with
+// CheckBlob returns an error if a blob is missing or has another size; with verify also if it has
 // another digest, which is computed once. The end of ctx is an error.
 func (l *Layout) CheckBlob(ctx context.Context, d v1.Descriptor, verify bool) error {
 	info, err := plainfile.Stat(l.root, blobPath(d.Digest))
@@ -147,31 +147,31 @@ func (l *Layout) CheckBlob(ctx context.Context, d v1.Descriptor, verify bool) er
 		return nil
 	}
 	l.mu.Lock()
-	r := l.hashed[d.Digest]
-	if r == nil {
-		r = &hashed{}
-		l.hashed[d.Digest] = r
+	verified := l.verified[d.Digest]
+	if verified == nil {
+		verified = sync.OnceValue(func() error { return l.verify(ctx, d) })
+		l.verified[d.Digest] = verified
 	}
 	l.mu.Unlock()
-	r.once.Do(func() {
-		var body io.ReadCloser
-		if body, r.err = l.blob(d); r.err == nil {
-			defer body.Close()
-			_, r.err = io.Copy(io.Discard, transfer.UntilEnd(ctx, body))
-		}
-	})
-	return r.err
+	return verified()
 }
 
-// hashed is the digest of a blob, which is computed once.
-type hashed struct {
-	once sync.Once
-	err  error // that it is another one
+// verify computes the digest of a blob.
+func (l *Layout) verify(ctx context.Context, d v1.Descriptor) error {
+	body, err := l.blob(d)
+	if err == nil {
+		defer body.Close()
+		_, err = io.Copy(io.Discard, transfer.UntilEnd(ctx, body))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.altered[d.Digest] = err != nil
+	return err
 }
 
-// Attached finds what belongs to a digest, by the tags that registries without
-// the referrers API use.
-func (r *LayoutRepository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
+// Attached returns what refers to a digest, found by the tags for registries without the referrers
+// API.
+func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
 	var a manifest.Attached
 	for _, suffix := range manifest.CosignSuffixes {
 		tag := manifest.ReferrersTag(d) + suffix
@@ -189,5 +189,5 @@ func (r *LayoutRepository) Attached(ctx context.Context, d v1.Hash) (manifest.At
 	return a, a.TakeList(c, manifest.ReferrersTag(d))
 }
 
-// ListsReferrers: a layout has the tags.
-func (r *LayoutRepository) ListsReferrers(context.Context, v1.Hash) (bool, error) { return false, nil }
+// ListsReferrers returns false: in a layout, referrers are listed under a tag.
+func (r *Repository) ListsReferrers(context.Context, v1.Hash) (bool, error) { return false, nil }

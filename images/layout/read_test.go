@@ -14,8 +14,8 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
-// A copy from directory to directory ends in the middle of a blob.
-func TestLayoutCopyEnds(t *testing.T) {
+// Ensure ends in the middle of a blob when the context ends.
+func TestEnsureCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	reads := 0
 	body := imagestest.ReadFunc(func(p []byte) (int, error) {
@@ -28,7 +28,7 @@ func TestLayoutCopyEnds(t *testing.T) {
 		return len(p), nil
 	})
 	dir := t.TempDir()
-	l, err := CreateLayout(dir)
+	l, err := Create(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestLayoutCopyEnds(t *testing.T) {
 	}
 }
 
-// What reads foreign bytes takes any of them.
+// Any foreign bytes are read without a crash, and lead to no other path.
 func FuzzContent(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":2,"mediaType":"` + sample.OCIIndex + `","manifests":[{"digest":"sha256:00","size":-1}]}`))
 	f.Add([]byte(`{"config":{},"layers":[{"digest":"../../etc/passwd"}]}`))
@@ -56,14 +56,14 @@ func FuzzContent(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := manifest.NewManifest("", digest, raw)
+		c, err := manifest.New("", digest, raw)
 		if err != nil {
 			return
 		}
 		if c.Desc.MediaType.IsIndex() {
 			index, err := manifest.ReadIndex(c)
 			for _, d := range index.Manifests {
-				if name := layoutName(d); name != "" && err == nil {
+				if name := nameOf(d); name != "" && err == nil {
 					if _, err := reference.Parse(name); err != nil {
 						t.Errorf("name %q: %v", name, err)
 					}
@@ -71,7 +71,7 @@ func FuzzContent(f *testing.F) {
 			}
 			return
 		}
-		blobs, err := manifest.BlobsOf(c)
+		blobs, err := manifest.Blobs(c)
 		for _, d := range blobs {
 			if err != nil || d.Size < 0 || filepath.Dir(filepath.Dir(blobPath(d.Digest))) != "blobs" {
 				t.Errorf("blob %+v leads to %s", d, blobPath(d.Digest))

@@ -24,20 +24,20 @@ import (
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
-// partial begins the names of files that are being written. One that is found
-// was left by a process that was killed.
+// partial begins the names of files that are being written. Such a file on opening was left by a
+// killed process.
 const partial = ".partial-"
 
-// indexEvery is how long a finished image may wait until index.json names it.
-// A process that is killed before finds the content when it runs again.
+// indexEvery limits how long a complete image waits until index.json lists it. After a kill in
+// between, the next run finds the content.
 const indexEvery = time.Second
 
-// CreateLayout opens the layout in dir to add to it, and makes it if there is
-// none. One process at a time writes to a layout. Close it.
-func CreateLayout(dir string) (*Layout, error) {
-	// A directory that is something else is not made one.
+// Create opens the layout in dir for writing, and creates it if there is none. One process at a
+// time can write. Call Close at the end.
+func Create(dir string) (*Layout, error) {
+	// A file of that name is not replaced.
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("%s: is no directory; name one, or one that does not exist yet", dir)
+		return nil, fmt.Errorf("%s: is not a directory; name a directory, or a path that does not exist yet", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -52,14 +52,14 @@ func CreateLayout(dir string) (*Layout, error) {
 	return l, nil
 }
 
-// open makes the layout if need be, locks it, and reads it.
+// open creates the layout if needed, locks it, and reads it.
 func (l *Layout) open() error {
-	if err := l.make(); err != nil {
+	if err := l.init(); err != nil {
 		return err
 	}
-	lock, _, err := plainfile.Open(l.root, layoutFile, os.O_RDWR)
+	lock, _, err := plainfile.Open(l.root, markerFile, os.O_RDWR)
 	if err != nil {
-		return l.about(layoutFile, err)
+		return l.about(markerFile, err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -72,14 +72,14 @@ func (l *Layout) open() error {
 		return err
 	}
 	err = l.readIndex()
-	if errors.Is(err, fs.ErrNotExist) { // killed before there was an index
+	if errors.Is(err, fs.ErrNotExist) { // killed before the first index
 		l.changed, err = true, nil
 	}
 	return err
 }
 
-// make makes the directory of blobs and says what the directory is, unless that is there.
-func (l *Layout) make() error {
+// init creates the directory of blobs and the marker file, unless they exist.
+func (l *Layout) init() error {
 	err := l.check()
 	if err == nil {
 		return l.makeDir(path.Join(blobsDir, "sha256"))
@@ -90,16 +90,16 @@ func (l *Layout) make() error {
 	}
 	for _, e := range entries {
 		if e.Name() != blobsDir && !strings.HasPrefix(e.Name(), partial) {
-			if e.Name() == layoutFile {
+			if e.Name() == markerFile {
 				return err
 			}
-			return fmt.Errorf("%w, and other things", err) // somebody's directory
+			return fmt.Errorf("%w, but other files; name an empty directory", err) // not a layout
 		}
 	}
 	if err := l.makeDir(path.Join(blobsDir, "sha256")); err != nil {
 		return err
 	}
-	if err := l.replaceFile(layoutFile, strings.NewReader(layoutText)); err != nil {
+	if err := l.replaceFile(markerFile, strings.NewReader(markerText)); err != nil {
 		return err
 	}
 	return l.syncDirs(".")
@@ -127,7 +127,7 @@ func (l *Layout) removePartial(patterns ...string) error {
 	return nil
 }
 
-// Close writes the index if need be and lets others write.
+// Close writes the index if needed and releases the lock.
 func (l *Layout) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,26 +137,26 @@ func (l *Layout) Close() error {
 	return errors.Join(l.flush(), l.lock.Close(), l.root.Close())
 }
 
-// flush writes index.json. The lock is held.
+// flush writes index.json. l.mu is held.
 func (l *Layout) flush() error {
 	if !l.changed {
 		return nil
 	}
-	// Entries that this run has not named stay, those without a name too.
-	all := slices.DeleteFunc(slices.Clone(l.index.Manifests), func(d v1.Descriptor) bool { return l.named[layoutName(d)] })
+	// Entries that this run has not named stay, also those without a name.
+	all := slices.DeleteFunc(slices.Clone(l.index.Manifests), func(d v1.Descriptor) bool { return l.named[nameOf(d)] })
 	for name := range l.named {
 		all = append(all, l.byName[name])
 	}
-	slices.SortStableFunc(all, func(a, b v1.Descriptor) int { return strings.Compare(layoutName(a), layoutName(b)) })
+	slices.SortStableFunc(all, func(a, b v1.Descriptor) int { return strings.Compare(nameOf(a), nameOf(b)) })
 	l.index.Manifests = all
 	raw, err := json.Marshal(l.index)
 	if err != nil {
 		return err
 	}
 	if len(raw) > manifest.MaxSize {
-		return fmt.Errorf("%s: would be larger than the %d MiB that are read; copy to several directories", filepath.Join(l.dir, IndexFile), manifest.MaxSize>>20)
+		return fmt.Errorf("%s: would be larger than the limit of %d MiB; copy to several directories", filepath.Join(l.dir, IndexFile), manifest.MaxSize>>20)
 	}
-	// What the index names must be there for good before the index is.
+	// All content must be on disk before the index names it.
 	entries, err := fs.ReadDir(l.root.FS(), blobsDir)
 	if err != nil {
 		return l.about(blobsDir, err)
@@ -175,8 +175,8 @@ func (l *Layout) flush() error {
 	return l.syncDirs(".")
 }
 
-// replaceFile puts content in place of name, all of it or nothing; whatever name was, a symlink
-// too, is gone then. That the name is there for good is for syncDirs to see to.
+// replaceFile atomically replaces name, even a symlink, by content. Call syncDirs to make the new
+// name durable.
 func (l *Layout) replaceFile(name string, content io.Reader) (err error) {
 	temp := path.Join(path.Dir(name), partial+rand.Text())
 	f, err := l.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -185,7 +185,7 @@ func (l *Layout) replaceFile(name string, content io.Reader) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			// The first error is the one to tell.
+			// The first error is reported.
 			_ = f.Close()
 			_ = l.root.Remove(temp)
 		}
@@ -218,9 +218,9 @@ func (l *Layout) syncDirs(dirs ...string) error {
 	return nil
 }
 
-// Ensure has a blob in the layout. One that is there is not read: what it needs to be found
-// altered is [Layout.CheckBlob].
-func (r *LayoutRepository) Ensure(ctx context.Context, d v1.Descriptor, _ string, open transfer.Opener) (transfer.Outcome, error) {
+// Ensure writes a blob unless it is there. An existing blob is not read; call [Layout.CheckBlob]
+// first to find altered ones.
+func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, _ string, open transfer.Opener) (transfer.Outcome, error) {
 	l := r.layout
 	name := blobPath(d.Digest)
 	if info, err := plainfile.Stat(l.root, name); err == nil && info.Size() == d.Size && !l.isAltered(d.Digest) {
@@ -229,25 +229,24 @@ func (r *LayoutRepository) Ensure(ctx context.Context, d v1.Descriptor, _ string
 	return transfer.Uploaded, l.write(ctx, name, open)
 }
 
-// isAltered reports whether a blob is known to be not what its digest says.
+// isAltered reports whether CheckBlob has found a blob altered.
 func (l *Layout) isAltered(d v1.Hash) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.hashed[d]
-	return r != nil && r.err != nil
+	return l.altered[d]
 }
 
 func (l *Layout) write(ctx context.Context, name string, open transfer.Opener) error {
 	if err := l.makeDir(path.Dir(name)); err != nil {
 		return err
 	}
-	return transfer.Transfer(ctx, open, func(_ context.Context, body io.Reader) error {
+	return transfer.Do(ctx, open, func(_ context.Context, body io.Reader) error {
 		return l.replaceFile(name, body)
 	})
 }
 
 // Put stores a manifest.
-func (r *LayoutRepository) Put(ctx context.Context, _ string, c manifest.Manifest) error {
+func (r *Repository) Put(ctx context.Context, _ string, c manifest.Manifest) error {
 	if _, err := r.layout.Manifest(c.Desc.Digest); err == nil {
 		return nil
 	}
@@ -257,12 +256,12 @@ func (r *LayoutRepository) Put(ctx context.Context, _ string, c manifest.Manifes
 }
 
 // PutNamed stores a manifest and lists it in the index under a tag or a digest.
-func (r *LayoutRepository) PutNamed(ctx context.Context, ref string, c manifest.Manifest) error {
+func (r *Repository) PutNamed(ctx context.Context, ref string, c manifest.Manifest) error {
 	if err := r.Put(ctx, ref, c); err != nil {
 		return err
 	}
 	l := r.layout
-	held := l.held(c)
+	held := l.heldPlatforms(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := c.Desc

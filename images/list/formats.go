@@ -11,18 +11,16 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// listReader reads a document that is a list of images for another program: what zarf, hauler,
-// skopeo sync and regsync copy. It goes to the places where these have images, and nowhere else:
-// beside them are logins.
+// listReader reads a list of images for another program: zarf, hauler, skopeo sync or regsync. It
+// reads only the fields that hold images; other fields hold logins.
 type listReader struct {
 	src  *document.Source
 	list *List
 	kind string // of the object, for places
 }
 
-// addImageList puts the images of such a document on the list, and what it leaves to the other
-// program to find out among the problems: patterns, whole repositories. It reports false for any
-// other document.
+// addImageList adds the images of such a document, and reports as problems what the other program
+// would look up: patterns, whole repositories. It returns false for any other document.
 func (l *List) addImageList(src *document.Source, root *document.Tree) bool {
 	r := &listReader{src: src, list: l}
 	root = root.Resolve()
@@ -59,7 +57,7 @@ func child(t *document.Tree, name string) *document.Tree {
 	return nil
 }
 
-// items are those of a sequence, nil for anything else.
+// items are the items of a sequence, nil for anything else.
 func items(t *document.Tree) []*document.Tree {
 	if t = t.Resolve(); t == nil || t.Kind != document.Sequence {
 		return nil
@@ -90,7 +88,7 @@ func (r *listReader) problem(t *document.Tree, field string, err error) {
 	r.list.AddProblem(&place.Problem{Place: r.place(t, field), Err: err})
 }
 
-// zarf reads components[].images, each a name or an object with one.
+// zarf reads components[].images, each a name or an object with a name.
 // https://docs.zarf.dev/ref/components/
 func (r *listReader) zarf(root *document.Tree) {
 	for i, c := range items(child(root, "components")) {
@@ -105,7 +103,7 @@ func (r *listReader) zarf(root *document.Tree) {
 			}
 		}
 		if t := child(c, "imageArchives"); len(items(t)) > 0 {
-			r.problem(t, at+".imageArchives", errors.New("images out of an archive are not listed: no registry need have them; name those that one has with --plain"))
+			r.problem(t, at+".imageArchives", errors.New("images out of an archive are not listed, because no registry may have them; list those that a registry has with --plain"))
 		}
 		if t := child(c, "import"); t != nil && t.Kind == document.Mapping {
 			r.problem(t, at+".import", errors.New("the images of another package are not listed; name its zarf.yaml, too"))
@@ -125,7 +123,7 @@ func (r *listReader) hauler(root *document.Tree) {
 		return
 	case "Images":
 	default:
-		r.problem(root, "spec", fmt.Errorf("the images of hauler's %s are not found out; render its charts with helm template, and list what that prints", reference.Quote(r.kind)))
+		r.problem(root, "spec", fmt.Errorf("the images of hauler's %s are not looked up; render its charts with helm template and list the output", reference.Quote(r.kind)))
 		return
 	}
 	registry := child(child(child(root, "metadata"), "annotations"), annotationHaulerRegistry).Word()
@@ -135,14 +133,14 @@ func (r *listReader) hauler(root *document.Tree) {
 			continue
 		}
 		text := name.Word()
-		if first, _, path := strings.Cut(text, "/"); registry != "" && (!path || first != "localhost" && !strings.ContainsAny(first, ".:")) {
+		if registry != "" && !reference.HasHost(text) {
 			text = strings.TrimSuffix(registry, "/") + "/" + text
 		}
 		r.image(name, fmt.Sprintf("spec.images[%d].name", i), text)
 	}
 }
 
-// The fields below a registry in a file of skopeo sync.
+// Fields below a registry in a file of skopeo sync.
 // https://github.com/containers/skopeo/blob/main/docs/skopeo-sync.1.md
 const (
 	skopeoImages = "images"
@@ -187,11 +185,11 @@ func (r *listReader) skopeo(root *document.Tree) {
 	}
 }
 
-// tags puts a repository with its tags or digests on the list.
+// tags adds a repository with each of its tags or digests.
 func (r *listReader) tags(name, field string, repository document.Pair) {
 	tags := items(repository.Value)
 	if len(tags) == 0 {
-		r.problem(repository.Name, field, fmt.Errorf("all tags of %s are meant, and are not looked up; list those that are wanted", name))
+		r.problem(repository.Name, field, fmt.Errorf("all tags of %s are selected, and are not looked up; list the wanted ones", name))
 	}
 	for _, tag := range tags {
 		if tag == nil {
@@ -205,7 +203,7 @@ func (r *listReader) tags(name, field string, repository document.Pair) {
 	}
 }
 
-// isRegsync reports whether there are steps with a source and a type.
+// isRegsync reports whether there are sync steps with a source and a type.
 func isRegsync(root *document.Tree) bool {
 	steps := items(child(root, "sync"))
 	for _, step := range steps {
@@ -216,11 +214,10 @@ func isRegsync(root *document.Tree) bool {
 	return len(steps) > 0
 }
 
-// plainTag is an expression for tags that stands for one tag. The dot, which stands for any
-// character, is meant as a dot.
+// plainTag is a regular expression that matches one tag. Its dots are taken literally.
 var plainTag = regexp.MustCompile(`^\^?([A-Za-z0-9_][A-Za-z0-9_.-]*)\$?$`)
 
-// regsync reads the sources of the steps.
+// regsync reads the source of each step.
 // https://regclient.org/usage/regsync/
 func (r *listReader) regsync(root *document.Tree) {
 	for i, step := range items(child(root, "sync")) {
@@ -232,29 +229,29 @@ func (r *listReader) regsync(root *document.Tree) {
 		case "repository":
 			r.repository(from, field, child(step, "tags"))
 		default:
-			r.problem(from, field, fmt.Errorf("all of %s is meant (type %s), and is not looked up; list the images that are wanted", reference.Quote(from.Word()), reference.Quote(kind)))
+			r.problem(from, field, fmt.Errorf("all of %s is selected (type %s), and is not looked up; list the wanted images", reference.Quote(from.Word()), reference.Quote(kind)))
 		}
 	}
 }
 
-// repository puts the tags of a repository on the list that are named one by one.
+// repository adds those tags of a repository that are listed one by one.
 func (r *listReader) repository(from *document.Tree, field string, tags *document.Tree) {
 	allow := items(child(tags, "allow"))
 	if len(allow) == 0 {
-		r.problem(from, field, fmt.Errorf("the tags of %s are not looked up; list those that are wanted", reference.Quote(from.Word())))
+		r.problem(from, field, fmt.Errorf("the tags of %s are not looked up; list the wanted ones", reference.Quote(from.Word())))
 	}
 	for _, tag := range allow {
 		m := plainTag.FindStringSubmatch(tag.Word())
 		switch {
 		case m == nil:
-			r.problem(tag, field, fmt.Errorf("the tags of %s that match %s are not looked up; list those that are wanted", reference.Quote(from.Word()), reference.Quote(tag.Word())))
+			r.problem(tag, field, fmt.Errorf("the tags of %s that match %s are not looked up; list the wanted ones", reference.Quote(from.Word()), reference.Quote(tag.Word())))
 		case !denied(child(tags, "deny"), m[1]):
 			r.image(tag, field, from.Word()+":"+m[1])
 		}
 	}
 }
 
-// denied reports whether an expression of a list matches all of a tag.
+// denied reports whether an expression of the list matches the whole tag.
 func denied(list *document.Tree, tag string) bool {
 	for _, t := range items(list) {
 		if re, err := regexp.Compile("^(?:" + t.Word() + ")$"); err == nil && re.MatchString(tag) {

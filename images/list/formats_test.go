@@ -33,12 +33,12 @@ func readList(t *testing.T, plain bool, text string) (images, problems []string,
 	return images, problems, l
 }
 
-// Lists of other programs: what they name is listed, what they would look up is named, and nothing
-// else of them is read, above all no login.
-func TestListsOfOthers(t *testing.T) {
+// Of lists for other programs, the images that they name are listed, what they would look up is
+// named, and nothing else is read, above all no login.
+func TestForeignLists(t *testing.T) {
 	for _, c := range []struct {
 		name, text       string
-		images, problems []string // the latter in part
+		images, problems []string // problems as prefixes
 	}{
 		{"zarf", `kind: ZarfPackageConfig
 metadata: {name: shop}
@@ -74,7 +74,7 @@ spec: {files: [{path: https://example.com/x:1}]}
 apiVersion: content.hauler.cattle.io/v1
 kind: Charts
 spec: {charts: [{name: rancher, repoURL: https://charts.corp, version: 2.8.5}]}
-`, []string{"quay.io/acme/side:2", "registry.corp/hub/acme/web:1", "registry.corp/hub/redis:7"}, []string{`the images of hauler's "Charts" are not found out`}},
+`, []string{"quay.io/acme/side:2", "registry.corp/hub/acme/web:1", "registry.corp/hub/redis:7"}, []string{`the images of hauler's "Charts" are not looked up`}},
 		{"skopeo sync", `docker.io:
   credentials: {username: me, password: hunter2}
   tls-verify: true
@@ -89,7 +89,7 @@ quay.io:
   images-by-tag-regex: {acme/regex: ^1\.27.*$}
   images-by-semver: {acme/semver: ">= 3.12.0"}
 `, []string{"docker.io/acme/pinned@sha256:" + strings.Repeat("b", 64), "docker.io/library/busybox:1.36", "docker.io/library/busybox:1.37"},
-			[]string{"all tags of docker.io/acme/all are meant", "all tags of docker.io/acme/rest are meant", `the tags of quay.io/acme/regex that match "^1\\.27.*$"`, `the tags of quay.io/acme/semver that match ">= 3.12.0"`}},
+			[]string{"all tags of docker.io/acme/all are selected", "all tags of docker.io/acme/rest are selected", `the tags of quay.io/acme/regex that match "^1\\.27.*$"`, `the tags of quay.io/acme/semver that match ">= 3.12.0"`}},
 		{"regsync", `version: 1
 creds: [{registry: docker.io, user: me, pass: hunter2}]
 defaults: {ratelimit: {min: 100}}
@@ -103,7 +103,7 @@ sync:
 - {source: "old.corp:5000", target: "registry.corp", type: registry}
 - {source: '{{ env "X" }}', target: y, type: image}
 `, []string{"docker.io/library/busybox:1.36", "ghcr.io/acme/web:1.27", "ghcr.io/acme/web:latest", "ghcr.io/acme/web:v3"},
-			[]string{`that match "v4.*" are not looked up`, `the tags of "ghcr.io/acme/all" are not looked up`, `all of "old.corp:5000" is meant (type "registry")`, "placeholder"}},
+			[]string{`that match "v4.*" are not looked up`, `the tags of "ghcr.io/acme/all" are not looked up`, `all of "old.corp:5000" is selected (type "registry")`, "placeholder"}},
 	} {
 		for _, plain := range []bool{false, true} {
 			images, problems, _ := readList(t, plain, c.text)
@@ -126,8 +126,8 @@ sync:
 	}
 }
 
-// What only resembles such a list is read as the manifest that it is.
-func TestNoListsOfOthers(t *testing.T) {
+// A document that only resembles such a list is read as a manifest.
+func TestForeignListsRefused(t *testing.T) {
 	for _, text := range []string{
 		"sync: {image: redis:7}\n",
 		"sync: [{image: redis:7}]\n",
@@ -141,7 +141,7 @@ func TestNoListsOfOthers(t *testing.T) {
 }
 
 // Lists as pipelines print them: counted, labelled, several on a line.
-func TestPlainAsPrinted(t *testing.T) {
+func TestPlainFormats(t *testing.T) {
 	text := `      2 redislabs/operator:7.2.4-7
       1 redislabs/redis:7.2.4-64
       3 registry.k8s.io/pause:3.10
@@ -189,7 +189,7 @@ quay.io/acme/a:1 quay.io/acme/b:2
 	}
 }
 
-// A directory whose images are listed without their blobs.
+// The images of a directory are listed even if their blobs are missing.
 func TestAddLayout(t *testing.T) {
 	source := imagestest.StartRegistry(t, fakeregistry.Options{})
 	_, images := imagestest.Fill(t, source, sample.Options{Seed: 65, Images: 3})

@@ -1,3 +1,8 @@
+// Package list collects which images are used and where: from manifests, lists of other programs,
+// OCI layouts and the container runtime of a node.
+//
+// It promises that an input which cannot be read or decided is a problem of the list, never
+// silence. It only reads. Start reading at [List].
 package list
 
 import (
@@ -11,14 +16,13 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// Image is one image and everywhere it was found.
+// Image is one image with all places where it was found.
 type Image struct {
 	Reference reference.Reference
 	Found     []place.Place
 }
 
-// Count is how often the image was found: once at each place, and as often as a
-// list counts it.
+// Count is the number of uses: one for each place, or the number that a list gives.
 func (i Image) Count() int {
 	n := 0
 	for _, p := range i.Found {
@@ -27,15 +31,15 @@ func (i Image) Count() int {
 	return n
 }
 
-// List is what images were found where. Fill it with [List.AddManifests],
-// [List.AddPlain], [List.AddLayout] and [List.AddNode]; none of them stops at what it cannot
-// read. The zero value is an empty list.
+// List collects images and where they were found. Fill it with [List.AddManifests],
+// [List.AddPlain], [List.AddLayout] and [List.AddNode]; each continues after an input that it
+// cannot read. The zero value is an empty list.
 type List struct {
-	// Namespace keeps only what is found in objects of that namespace; all if it
-	// is "". Set it and AllowUnknown before filling the list.
+	// Namespace restricts the list to objects of that namespace; "" is all. Set it and AllowUnknown
+	// before filling the list.
 	Namespace string
-	// AllowUnknown accepts what looks like an image at a place that is not known
-	// for them: it is not on the list, and no problem.
+	// AllowUnknown leaves out values with the form of an image in unknown fields without reporting
+	// a problem.
 	AllowUnknown bool
 
 	found    map[reference.Reference][]place.Place
@@ -44,12 +48,14 @@ type List struct {
 	redis    inventory.Redis
 }
 
-// isMeant reports whether a place is in the namespace that is asked for.
-func (l *List) isMeant(p place.Place) bool { return l.Namespace == "" || p.Namespace == l.Namespace }
+// inNamespace reports whether a place is in the requested namespace.
+func (l *List) inNamespace(p place.Place) bool {
+	return l.Namespace == "" || p.Namespace == l.Namespace
+}
 
-// Add puts an image on the list.
+// Add adds an image.
 func (l *List) Add(r reference.Reference, p place.Place) {
-	if !l.isMeant(p) {
+	if !l.inNamespace(p) {
 		return
 	}
 	if l.found == nil {
@@ -58,25 +64,25 @@ func (l *List) Add(r reference.Reference, p place.Place) {
 	l.found[r] = append(l.found[r], p)
 }
 
-// AddProblem notes that the list may lack something.
+// AddProblem records that the list may lack something.
 func (l *List) AddProblem(err error) {
-	if p, ok := errors.AsType[*place.Problem](err); ok && p.Place.Kind != "" && !l.isMeant(p.Place) {
+	if p, ok := errors.AsType[*place.Problem](err); ok && p.Place.Kind != "" && !l.inNamespace(p.Place) {
 		return
 	}
 	l.problems = append(l.problems, err)
 }
 
-// addFinding puts what was found in a manifest where it belongs.
+// addFinding adds a finding as an image or as a problem.
 func (l *List) addFinding(x inventory.Occurrence) {
 	problem := &place.Problem{Place: x.Place, Err: x.Err}
 	switch {
-	case x.Unknown != nil && !l.isMeant(x.Place):
+	case x.Unknown != nil && !l.inNamespace(x.Place):
 	case x.Unknown != nil:
 		l.unknown = append(l.unknown, problem)
 		if !l.AllowUnknown {
 			l.AddProblem(problem)
 		}
-	case x.Err != nil && inventory.IsRedisSpec(x): // told with the operator's version
+	case x.Err != nil && inventory.IsRedisSpec(x): // reported with the operator's version
 	case x.Err != nil:
 		l.AddProblem(problem)
 	default:
@@ -84,21 +90,21 @@ func (l *List) addFinding(x inventory.Occurrence) {
 	}
 }
 
-// Unknown are the places where something looks like an image and nothing says
-// that it is one, in the order of reading, one line each.
+// Unknown returns the values that have the form of an image while nothing says that they are
+// images, in reading order, one line each.
 func (l *List) Unknown() []error { return l.unknown }
 
-// Problems are what could not be read or decided, in the order of reading, one
-// line each. With any of them the list may be incomplete.
+// Problems returns what could not be read or decided, in reading order, one line each. If there are
+// any, the list may be incomplete.
 func (l *List) Problems() []error {
-	all := slices.Concat(l.problems, l.redis.Problems(l.isMeant))
+	all := slices.Concat(l.problems, l.redis.Problems(l.inNamespace))
 	if l.Namespace != "" && len(all) == 0 && len(l.found) == 0 {
-		all = append(all, fmt.Errorf("no image is used in namespace %s here; objects tell their namespace when they come from a cluster (kubectl get -o yaml)", l.Namespace))
+		all = append(all, fmt.Errorf("no image found in namespace %s; objects from a cluster have a namespace (kubectl get -o yaml)", l.Namespace))
 	}
 	return all
 }
 
-// Images are the images by their reference, each once.
+// Images returns the images sorted by reference, each once.
 func (l *List) Images() []Image {
 	all := make([]Image, 0, len(l.found))
 	for r, places := range l.found {
@@ -108,7 +114,7 @@ func (l *List) Images() []Image {
 	return all
 }
 
-// References are the references of [List.Images].
+// References returns the references of [List.Images].
 func (l *List) References() []reference.Reference {
 	images := l.Images()
 	refs := make([]reference.Reference, len(images))
@@ -118,13 +124,13 @@ func (l *List) References() []reference.Reference {
 	return refs
 }
 
-// RegistryImages is the images of one source registry.
+// RegistryImages are the images of one source registry.
 type RegistryImages struct {
 	Registry string
 	Images   []Image
 }
 
-// Registries are the images grouped by the registry in their names.
+// Registries groups the images by the registry in their names.
 func (l *List) Registries() []RegistryImages {
 	by := map[string][]Image{}
 	for _, image := range l.Images() {

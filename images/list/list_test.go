@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/images/place"
 )
 
-// lines gives what a list holds, a line for each place, then the problems.
+// lines returns the content of a list: a line for each place, then the problems.
 func lines(l *List) []string {
 	var all []string
 	for _, image := range l.Images() {
@@ -64,7 +64,7 @@ func TestListJSON(t *testing.T) {
 		"quay.io/acme/model:v1 pods.json:26 volume spec.volumes[0].image.reference")
 }
 
-// kustomize knows its file by the name, and needs no kind in it.
+// kustomize recognises its file by the name; a kind is optional.
 func TestListKustomization(t *testing.T) {
 	text := "images:\n- {name: a, newName: b, newTag: v1}\n"
 	for file, want := range map[string]int{"kustomization.yaml": 1, "Kustomization.yml": 1, "Kustomization": 1, "values.yaml": 0, "kustomization.txt": 0} {
@@ -80,7 +80,7 @@ func TestListKustomization(t *testing.T) {
 	}
 }
 
-// Every list is read the same whatever stands between its lines.
+// Lists are read the same whatever is between their lines.
 func TestListPlain(t *testing.T) {
 	var l List
 	l.AddPlain("testdata/rke-system-images.txt", nil)
@@ -118,14 +118,14 @@ func TestListPlain(t *testing.T) {
 	}
 }
 
-func TestListPlainMistakes(t *testing.T) {
+func TestListPlainErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"", "-: names no image"},
 		{"# nothing\n\n", "-: names no image"},
 		{"redis:7\nredis and more\nRedis\n", "-:2:1: image \"redis and more\": an image name has no spaces\n-:3:1: image \"Redis\": the repository must be in lower case"},
 		{"  https://user:hunter2@reg.corp/a\n", `-:1:3: image "https://…@reg.corp/a": an image name has no scheme; write registry/repository:tag`},
-		{"time=\"x\" level=fatal msg=\"hunter2\"\n", "-:1:1: the program that printed this list reported an error here, so the list may lack something"},
-		{"FATA[0000] hunter2\n", "-:1:1: the program that printed this list reported an error here, so the list may lack something"},
+		{"time=\"x\" level=fatal msg=\"hunter2\"\n", "-:1:1: the program that printed this list reported an error here; the list may be incomplete"},
+		{"FATA[0000] hunter2\n", "-:1:1: the program that printed this list reported an error here; the list may be incomplete"},
 		{"\xff\xfer\x00", "-:1:1: is UTF-16; save it as UTF-8 (PowerShell: Out-File -Encoding utf8)"},
 		{"redis\n\x00", "-:2:1: holds a NUL byte; this is a binary file, and text in UTF-8 is needed"},
 		{"redis\n \xe9", "-:2:2: byte 0xe9 is not UTF-8; save the file as UTF-8"},
@@ -142,7 +142,7 @@ func TestListPlainMistakes(t *testing.T) {
 	}
 }
 
-// A directory is read to its ground, and one bad file does not stop the others.
+// A directory is read with all below it, and one bad file does not stop the others.
 func TestListDirectory(t *testing.T) {
 	dir := t.TempDir()
 	pod := "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: c, image: "

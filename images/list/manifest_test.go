@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// listed gives the images of a manifest in order of their text, with use and
-// field, and then the problems.
+// listed returns the images of a manifest sorted by text, with use, line and field, and then the
+// problems.
 func listed(text string) string {
 	var l List
 	l.AddManifests(document.Stdin, strings.NewReader(text))
@@ -37,7 +37,7 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// A kilobyte of aliases that stands for a billion values is refused, and ends.
+// A kilobyte of aliases that expands to a billion values is refused, in finite time.
 func TestManifestBombs(t *testing.T) {
 	var laughs, merges strings.Builder
 	laughs.WriteString("l0: &l0 {image: a:1}\n")
@@ -47,7 +47,7 @@ func TestManifestBombs(t *testing.T) {
 		fmt.Fprintf(&merges, "m%d: &m%d {x: {<<: *m%d}, y: {<<: *m%d}}\n", i+1, i+1, i, i)
 	}
 	for _, text := range []string{laughs.String(), merges.String()} {
-		if got := listed(text); !strings.Contains(got, "aliases (*name) stand for too many values here") {
+		if got := listed(text); !strings.Contains(got, "aliases (*name) expand to too many values here") {
 			t.Errorf("got %.200s", got)
 		}
 	}
@@ -58,7 +58,7 @@ func TestManifestBombs(t *testing.T) {
 	}
 }
 
-// What a list finds does not depend on how the documents are written.
+// Any text is read without a crash; references and places are valid, and errors are one line.
 func FuzzManifest(f *testing.F) {
 	for _, test := range imagestest.Manifests {
 		f.Add(test.Text)

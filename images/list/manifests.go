@@ -3,16 +3,18 @@ package list
 import (
 	"errors"
 	"io"
+	"path/filepath"
 
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/inventory"
+	"github.com/berth-registry/berth/images/layout"
 	"github.com/berth-registry/berth/images/place"
+	"github.com/berth-registry/berth/images/reference"
 )
 
-// AddManifests reads a file, a directory and all below it, or stdin for
-// [Stdin]: YAML or JSON, one document or many, as helm template and kubectl get
-// print them or as they lie in a repository. See [ManifestFiles] for what is
-// read of a directory.
+// AddManifests adds the images of a file, a directory and all below it, or stdin for
+// [document.Stdin]: YAML or JSON, one document or many, as helm template and kubectl get print them
+// or as a repository holds them. [document.ManifestFiles] chooses the files of a directory.
 func (l *List) AddManifests(name string, stdin io.Reader) {
 	files, err := document.ManifestFiles(name)
 	if err != nil {
@@ -54,5 +56,25 @@ func (l *List) AddManifest(name string, data []byte) {
 			l.addFinding(x)
 		}
 		l.redis.Add(found)
+	}
+}
+
+// AddLayout adds the images that the index.json of a directory in the OCI image layout names. It
+// does not look whether they are complete; CheckLayout of package check does.
+func (l *List) AddLayout(at reference.Location) {
+	from, err := layout.Open(at.Layout())
+	if err != nil {
+		l.AddProblem(err)
+		return
+	}
+	images, problems := from.References()
+	for _, image := range images {
+		l.Add(image, place.Place{File: filepath.Join(at.Layout(), layout.IndexFile), Use: place.UseListed})
+	}
+	for _, problem := range problems {
+		l.AddProblem(problem)
+	}
+	if err := from.Close(); err != nil {
+		l.AddProblem(err)
 	}
 }

@@ -20,9 +20,8 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// RuntimeSockets are where container runtimes listen for the CRI, the most
-// usual first: containerd itself, and the one in k3s and RKE2, k0s, MicroK8s;
-// CRI-O; cri-dockerd.
+// RuntimeSockets returns where container runtimes listen for the CRI, the most common first:
+// containerd itself, containerd in k3s and RKE2, k0s, MicroK8s; CRI-O; cri-dockerd.
 func RuntimeSockets() []string {
 	return []string{
 		"/run/containerd/containerd.sock",
@@ -34,17 +33,16 @@ func RuntimeSockets() []string {
 	}
 }
 
-// criTimeout is how long a runtime may take to answer one request.
+// criTimeout limits one request to a runtime.
 const criTimeout = 10 * time.Second
 
-// maxCRIMessage is the largest answer, as kubelet allows it.
+// maxCRIMessage is the largest answer in bytes, as in kubelet.
 const maxCRIMessage = 16 << 20
 
-// AddNode asks a container runtime over the CRI which images its containers are
-// made of: those of pods, init containers and containers that have ended too,
-// and the pause image. With unused also the images that are there and that
-// nothing is made of. sockets are paths, or unix:// addresses; the first at
-// which a runtime answers is asked.
+// AddNode asks a container runtime over the CRI which images its containers use: those of pods,
+// also of init containers and containers that have ended, and the pause image; with unused also
+// stored images that no container uses. sockets are paths or unix:// addresses; the first at which
+// a runtime answers is used.
 func (l *List) AddNode(ctx context.Context, sockets []string, unused bool) {
 	var refused []error
 	for _, socket := range sockets {
@@ -54,7 +52,7 @@ func (l *List) AddNode(ctx context.Context, sockets []string, unused bool) {
 			return
 		case errors.Is(err, fs.ErrNotExist):
 		case status.Code(err) == codes.Unimplemented:
-			refused = append(refused, fmt.Errorf("%s: the runtime is there, but its CRI plugin is not (look for disabled_plugins in containerd's config.toml)", socket))
+			refused = append(refused, fmt.Errorf("%s: the runtime has no CRI plugin; check disabled_plugins in containerd's config.toml", socket))
 		default:
 			refused = append(refused, fmt.Errorf("%s: %w", socket, rpcError(err)))
 		}
@@ -67,7 +65,7 @@ func (l *List) AddNode(ctx context.Context, sockets []string, unused bool) {
 	}
 }
 
-// rpcError takes the words out of an error of gRPC, and says who may ask.
+// rpcError is the message of a gRPC error on one line; it says if root is needed.
 func rpcError(err error) error {
 	s, ok := status.FromError(err)
 	switch {
@@ -104,20 +102,19 @@ func (l *List) addRuntime(ctx context.Context, socket string, unused bool) error
 	return nil
 }
 
-// node is what a runtime knows.
+// node is the state of a runtime.
 type node struct {
 	runtime cri.RuntimeServiceClient
 	images  cri.ImageServiceClient
 
 	containers []*cri.Container
 	sandboxes  []*cri.PodSandbox
-	pause      map[string]string // image by sandbox
+	pause      map[string]string // image by sandbox ID
 	stored     []*cri.Image
-	configured string // the pause image of the next pod, if the runtime tells
+	configured string // pause image of the next pod; "" if the runtime does not say
 }
 
-// read asks for everything first, so that a runtime which fails midway adds
-// nothing.
+// read makes all requests first, so that a runtime that fails midway adds nothing.
 func (n *node) read(ctx context.Context) error {
 	images, err := ask(ctx, n.images.ListImages, &cri.ListImagesRequest{})
 	if err != nil {
@@ -136,7 +133,7 @@ func (n *node) read(ctx context.Context) error {
 	for _, s := range n.sandboxes {
 		answer, err := ask(ctx, n.runtime.PodSandboxStatus, &cri.PodSandboxStatusRequest{PodSandboxId: s.Id, Verbose: true})
 		if status.Code(err) == codes.NotFound {
-			continue // the pod has gone since
+			continue // the pod is gone by now
 		}
 		if err != nil {
 			return err
@@ -157,8 +154,8 @@ func ask[Request, Answer any](ctx context.Context, call func(context.Context, Re
 	return call(ctx, r)
 }
 
-// infoField gives a string from the JSON that containerd adds to a verbose
-// answer. The CRI does not define it, so anything else is as good as nothing.
+// infoField returns a string from the JSON that containerd adds to a verbose answer. The CRI does
+// not define it, so any other form is taken as missing.
 func infoField(info, name string) string {
 	var fields map[string]json.RawMessage
 	var value string
@@ -168,7 +165,7 @@ func infoField(info, name string) string {
 	return value
 }
 
-// list tells the images by their names.
+// list adds the images by name.
 func (n *node) list(l *List, unused bool) {
 	used := map[string]bool{}
 	pods := map[string]*cri.PodSandbox{}
@@ -206,9 +203,8 @@ func state(s cri.ContainerState) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "CONTAINER_"))
 }
 
-// add puts an image on the list under the best of its names: the one in the
-// pod's spec, which newer kubelets pass on; one that is no ID; else those that
-// the runtime keeps for the ID.
+// add adds an image under its best name: the one in the pod's spec, which newer kubelets pass on;
+// then a name that is not an ID; then the names that the runtime has for the ID.
 func (n *node) add(l *List, at place.Place, used map[string]bool, names ...string) {
 	var refs []reference.Reference
 	for _, name := range names {
@@ -226,14 +222,14 @@ func (n *node) add(l *List, at place.Place, used map[string]bool, names ...strin
 		}
 	}
 	if len(refs) == 0 {
-		l.AddProblem(&place.Problem{Place: at, Err: fmt.Errorf("image %q has no name on this node any more", firstNonEmpty(names))})
+		l.AddProblem(&place.Problem{Place: at, Err: fmt.Errorf("image %q no longer has a name on this node", firstNonEmpty(names))})
 	}
 	for _, r := range refs {
 		l.Add(r, at)
 	}
 }
 
-// find gives the stored image that has this ID or name.
+// find returns the stored image with this ID or name.
 func (n *node) find(name string) *cri.Image {
 	if name == "" {
 		return nil
@@ -255,7 +251,7 @@ func (n *node) find(name string) *cri.Image {
 	return nil
 }
 
-// namesOf gives the tags of an image, or else its names by digest.
+// namesOf returns the tags of an image, or else its names by digest.
 func namesOf(image *cri.Image) []reference.Reference {
 	for _, names := range [][]string{image.RepoTags, image.RepoDigests} {
 		var refs []reference.Reference

@@ -16,8 +16,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakecri"
 )
 
-// serve gives the socket of a runtime. Its path is short: Linux takes 107
-// bytes.
+// serve returns the socket of a runtime. The path is short: Linux allows 107 bytes.
 func serve(t *testing.T, r *fakecri.Runtime) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cri")
@@ -73,7 +72,7 @@ func TestListNode(t *testing.T) {
 	}
 }
 
-func TestListNodeMistakes(t *testing.T) {
+func TestListNodeErrors(t *testing.T) {
 	unimplemented := serve(t, &fakecri.Runtime{Err: status.Error(codes.Unimplemented, "unknown service runtime.v1.RuntimeService")})
 	failing := serve(t, &fakecri.Runtime{Err: status.Error(codes.Internal, "broken\nstore")})
 	nameless := serve(t, &fakecri.Runtime{Containers: []*cri.Container{{
@@ -90,10 +89,10 @@ func TestListNodeMistakes(t *testing.T) {
 		want    []string
 	}{
 		{"none", []string{"/nowhere/a", "/nowhere/b"}, []string{"no container runtime listens at /nowhere/a, /nowhere/b; name its socket, or read manifests or a list instead"}},
-		{"no CRI", []string{unimplemented}, []string{unimplemented + ": the runtime is there, but its CRI plugin is not (look for disabled_plugins in containerd's config.toml)"}},
+		{"no CRI", []string{unimplemented}, []string{unimplemented + ": the runtime has no CRI plugin; check disabled_plugins in containerd's config.toml"}},
 		{"failing", []string{failing}, []string{failing + ": broken store"}},
 		{"the second works", []string{unimplemented, working}, nil},
-		{"an image whose name is gone", []string{nameless}, []string{`Pod: container c: image "sha256:77" has no name on this node any more`}},
+		{"an image whose name is gone", []string{nameless}, []string{`Pod: container c: image "sha256:77" no longer has a name on this node`}},
 	} {
 		var l List
 		l.AddNode(t.Context(), test.sockets, false)
@@ -112,7 +111,7 @@ func TestListNodeMistakes(t *testing.T) {
 	}
 }
 
-// Whoever gives up is not kept waiting.
+// A cancelled request returns.
 func TestListNodeCancelled(t *testing.T) {
 	socket := serve(t, &fakecri.Runtime{Hang: true})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,13 +12,12 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// AddPlain reads a list with an image on each line, from a file or from stdin
-// for [Stdin], as kubeadm config images list, rke config --system-images and
-// berth images list print it. Empty lines, comments, the log lines between
-// which rke and kubeadm put their images, quotes, and Windows' line ends do not
-// matter. Counts of uniq -c are kept, "Image: x" of kubectl describe is x, and several images on a
-// line are taken if each has a tag, a digest or a path. A list for zarf, hauler, skopeo sync or
-// regsync is read as what it is.
+// AddPlain adds the images of a list with an image on each line, from a file or from stdin for
+// [document.Stdin], as kubeadm config images list, rke config --system-images and berth images list
+// print it. It skips empty lines, comments, log lines of rke and kubeadm, quotes and CRLF. Counts
+// of uniq -c are kept; "Image: x" of kubectl describe is x; several images on a line are taken if
+// each has a tag, a digest or a path. Lists for zarf, hauler, skopeo sync and regsync are
+// recognised.
 func (l *List) AddPlain(name string, stdin io.Reader) {
 	data, err := document.ReadInput(name, stdin)
 	if err != nil {
@@ -38,8 +37,8 @@ func (l *List) AddPlain(name string, stdin io.Reader) {
 	}
 }
 
-// plainLines puts the images on the list, and counts them and what was meant for
-// one.
+// plainLines adds the images of the lines. It returns how many lines it took for an image, errors
+// included.
 func plainLines(s *document.Source, l *List) int {
 	count := 0
 	for i, at := range s.Lines {
@@ -55,7 +54,7 @@ func plainLines(s *document.Source, l *List) int {
 		if level := logLevel(text); level != "" {
 			if level != "info" {
 				count++
-				l.AddProblem(&place.Problem{Place: placeIn(s, at, raw, text), Err: errors.New("the program that printed this list reported an error here, so the list may lack something")})
+				l.AddProblem(&place.Problem{Place: placeIn(s, at, raw, text), Err: errors.New("the program that printed this list reported an error here; the list may be incomplete")})
 			}
 			continue
 		}
@@ -65,7 +64,7 @@ func plainLines(s *document.Source, l *List) int {
 		}
 		times := 0
 		if m := uniqued.FindStringSubmatch(text); m != nil {
-			// A number that is too large for any count is none.
+			// A number too large for a count is none.
 			if n, err := strconv.Atoi(m[1]); err == nil {
 				times, text = n, plainLine(m[2])
 			}
@@ -85,7 +84,7 @@ func plainLines(s *document.Source, l *List) int {
 	return count
 }
 
-// placeIn is where text is in a line that begins at an offset.
+// placeIn is the place of text in a line that begins at an offset.
 func placeIn(s *document.Source, at int, line, text string) place.Place {
 	return s.Place(at + max(strings.Index(line, text), 0))
 }
@@ -98,8 +97,8 @@ var (
 	uniqued  = regexp.MustCompile(`^(\d{1,9})\s+(\S.*)$`)            // uniq -c
 )
 
-// severalImages takes a line apart if each of its words has a colon or a slash. Otherwise it is no
-// list of images, and stays whole.
+// severalImages splits a line if each of its words has a colon or a slash. Otherwise the line is
+// returned whole.
 func severalImages(line string) []string {
 	words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' })
 	if len(words) < 2 || reference.IsPlaceholder(line) {
@@ -113,7 +112,7 @@ func severalImages(line string) []string {
 	return words
 }
 
-// isImageList reports whether the text may be a list for another program, which is worth parsing.
+// isImageList reports whether the text may be a list for another program and is worth parsing.
 func isImageList(s *document.Source) bool {
 	for _, word := range []string{"images:", "sync:", "images-by-", "content.hauler.cattle.io", `"images"`, `"sync"`} {
 		if strings.Contains(s.Text, word) {
@@ -123,7 +122,7 @@ func isImageList(s *document.Source) bool {
 	return false
 }
 
-// imageLists reads the documents if any is a list for another program.
+// imageLists reads the documents if any is a list for another program; otherwise it returns false.
 func imageLists(s *document.Source, l *List) bool {
 	found := &List{}
 	any := false
@@ -134,7 +133,7 @@ func imageLists(s *document.Source, l *List) bool {
 		case found.addImageList(s, d.Root):
 			any = true
 		case d.Root != nil:
-			found.AddProblem(s.Problem(d.Root.At, errors.New("is no list of images that is known here; manifests are read with -f")))
+			found.AddProblem(s.Problem(d.Root.At, errors.New("is not a known kind of image list; read manifests with -f")))
 		}
 	}
 	if !any {
@@ -151,7 +150,7 @@ func imageLists(s *document.Source, l *List) bool {
 	return true
 }
 
-// plainLine takes away what is not the image itself.
+// plainLine strips everything that is not part of the image.
 func plainLine(line string) string {
 	line = strings.TrimSpace(strings.TrimPrefix(line, document.ByteOrderMark))
 	if strings.HasPrefix(line, "#") {
@@ -177,8 +176,8 @@ var (
 	klog           = regexp.MustCompile(`^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ `)
 )
 
-// logLevel gives info for a line of a log that reports no error, error for one
-// that does, and "" for anything else.
+// logLevel returns info for a log line that reports no error, error for one that does, and "" for
+// anything else.
 func logLevel(line string) string {
 	for _, pattern := range []*regexp.Regexp{logrusFile, logrusTerminal, klog} {
 		if m := pattern.FindStringSubmatch(line); m != nil {

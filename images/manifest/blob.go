@@ -11,7 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// VerifiedBlob gives io.EOF only after content of the right size and digest.
+// VerifiedBlob returns io.EOF only after content of the right size and digest.
 type VerifiedBlob struct {
 	io.ReadCloser
 	Desc v1.Descriptor
@@ -34,8 +34,8 @@ func (b *VerifiedBlob) Read(p []byte) (int, error) {
 	if b.n > b.Desc.Size {
 		return 0, fmt.Errorf("blob %s: %w (it is longer than %d bytes)", b.Desc.Digest, ErrContent, b.Desc.Size)
 	}
-	// The last bytes are not given away before they are known to be right:
-	// whoever sends them on with a known length would not read once more.
+	// The last bytes are returned only after the digest was verified: a caller that knows the
+	// length may not read until io.EOF.
 	if b.n == b.Desc.Size && n > 0 || err == io.EOF {
 		if wrong := b.verify(); wrong != nil {
 			return 0, wrong
@@ -54,9 +54,9 @@ func (b *VerifiedBlob) verify() error {
 	return nil
 }
 
-// BlobsOf lists what an image is made of. Layers that may not be given on, as
-// those of Windows, stay where their urls say.
-func BlobsOf(c Manifest) ([]v1.Descriptor, error) {
+// Blobs returns the config and the layers of an image. Layers that may not be distributed, such as
+// those of Windows, are left out: they stay at their urls.
+func Blobs(c Manifest) ([]v1.Descriptor, error) {
 	var m v1.Manifest
 	if err := json.Unmarshal(c.Raw, &m); err != nil {
 		return nil, fmt.Errorf("manifest %s: %s", c.Desc.Digest, OneLine(err.Error()))
@@ -74,11 +74,10 @@ func BlobsOf(c Manifest) ([]v1.Descriptor, error) {
 	return all, nil
 }
 
-// HoldsLayers reports whether the manifest of the target has all layers of that
-// of the source. In a manifest of cosign each is a signature, and the target may
-// have some of its own.
+// HoldsLayers reports whether the manifest of the target has all layers of that of the source. In a
+// manifest of cosign each layer is a signature, and the target may have further ones.
 func HoldsLayers(have, source Manifest) bool {
-	theirs, err := BlobsOf(have)
+	theirs, err := Blobs(have)
 	if err != nil || have.Desc.MediaType.IsIndex() || source.Desc.MediaType.IsIndex() {
 		return false
 	}

@@ -8,7 +8,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Reading verifies, whatever the sizes of the reads.
+// Content is verified whatever the sizes of the reads.
 func TestVerifiedBlob(t *testing.T) {
 	content := []byte("some content")
 	digest, err := DigestOf("sha256", content)

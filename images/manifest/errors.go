@@ -6,18 +6,15 @@ import (
 	"path/filepath"
 )
 
-// IsDamaged recognises a file of a layout that is missing or altered: it is written again.
-func IsDamaged(err error) bool {
-	_, ok := errors.AsType[*DamagedError](err)
-	return ok
-}
-
-// ErrNotFound says that a registry or a layout does not have something.
+// ErrNotFound says that a registry or a layout does not have a manifest or blob.
 var ErrNotFound = errors.New("is not there")
 
-// DamagedError is a file of a layout that is missing, or not what it should be.
+// ErrContent says that content does not have its digest.
+var ErrContent = errors.New("the content does not match its digest")
+
+// DamagedError is a file of a layout that is missing or altered.
 type DamagedError struct {
-	Dir, File string // file is slash-separated, below dir
+	Dir, File string // File is slash-separated, below Dir
 	Err       error
 }
 
@@ -27,5 +24,8 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// ErrContent is content that is not what its digest says.
-var ErrContent = errors.New("the content is not what its digest says")
+// IsDamaged reports whether err is a [DamagedError]: a copy writes the file again.
+func IsDamaged(err error) bool {
+	_, ok := errors.AsType[*DamagedError](err)
+	return ok
+}

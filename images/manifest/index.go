@@ -17,19 +17,20 @@ func ReadIndex(c Manifest) (v1.IndexManifest, error) {
 }
 
 const (
-	// AnnotationPlatforms stands in index.json of a layout beside an index of which only some
-	// platforms were copied, and lists them: linux/amd64,linux/arm64.
+	// AnnotationPlatforms is an annotation in index.json of a layout, on an index of which only
+	// some platforms were copied. Its value lists them: linux/amd64,linux/arm64.
 	AnnotationPlatforms = "io.github.berth-registry.platforms"
-	// annotationReduced stands in an index that was reduced, and holds the digest of the whole.
+	// annotationReduced is an annotation of a reduced index; its value is the digest of the whole
+	// index.
 	annotationReduced = "io.github.berth-registry.reduced-from"
-	// annotationSubject is what BuildKit writes beside an attestation: the digest of the manifest
-	// that it is about.
+	// annotationSubject is BuildKit's annotation of an attestation; its value is the digest of the
+	// manifest that the attestation is about.
 	// https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md
 	annotationSubject = "vnd.docker.reference.digest"
 )
 
-// Choose reports for each manifest of an index whether it is copied: what is for one of the
-// platforms, what is about such a manifest, and what is for no platform. nil platforms are all.
+// Choose reports for each manifest of an index whether it is copied: those of the platforms,
+// attestations of these, and those without a platform. nil platforms are all.
 func Choose(index v1.IndexManifest, platforms []Platform) []bool {
 	chosen := make([]bool, len(index.Manifests))
 	digests := map[string]bool{}
@@ -50,7 +51,7 @@ func Choose(index v1.IndexManifest, platforms []Platform) []bool {
 	return chosen
 }
 
-// LeftOut lists the platforms of an index that are not copied.
+// LeftOut returns the platforms of an index that are not copied.
 func LeftOut(index v1.IndexManifest, chosen []bool) []string {
 	var all []string
 	for i, d := range index.Manifests {
@@ -87,7 +88,7 @@ func WithChosen(c Manifest, index v1.IndexManifest, chosen []bool) (Manifest, er
 			return c, err
 		}
 	}
-	raw, err := json.Marshal(fields) // in the order of the names: the same every time
+	raw, err := json.Marshal(fields) // sorted by name, so the digest is reproducible
 	if err != nil {
 		return c, err
 	}
@@ -95,10 +96,10 @@ func WithChosen(c Manifest, index v1.IndexManifest, chosen []bool) (Manifest, er
 	if err != nil {
 		return c, err
 	}
-	return NewManifest(string(c.Desc.MediaType), digest, raw)
+	return New(string(c.Desc.MediaType), digest, raw)
 }
 
-// ReducedFrom is the digest of the index that c was made of, "" if it is none that was reduced.
+// ReducedFrom is the digest of the index from which c was reduced, "" if it was not.
 func ReducedFrom(c Manifest) string {
 	if !c.Desc.MediaType.IsIndex() {
 		return ""

@@ -1,3 +1,8 @@
+// Package manifest knows the manifests and indexes of OCI and Docker: digests, platforms, blobs,
+// and what is attached to a digest.
+//
+// It promises that content is what its digest says. It opens no connection and no file. Start
+// reading at [New] and [Choose].
 package manifest
 
 import (
@@ -12,31 +17,17 @@ import (
 	"github.com/berth-registry/berth/internal/neterr"
 )
 
-// ShortDigest is the beginning of a digest, as people compare it.
-func ShortDigest(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
-
-// MaxNesting is how deep an index may hold another one, and what refers to
-// something be referred to itself.
-const MaxNesting = 8
-
-// MaxForeign is how much of a foreign text goes into an error, in bytes.
-const MaxForeign = 240
-
-// OneLine makes a printable line of a foreign text.
-func OneLine(text string) string { return neterr.Line(text, MaxForeign) }
-
-// Manifest is a manifest or an index, byte for byte.
+// Manifest is a manifest or an index with its exact bytes.
 type Manifest struct {
 	Desc v1.Descriptor // MediaType, Size and Digest
 	Raw  []byte
 }
 
-// MaxSize is how large a manifest or an index may be, in bytes. Registries
-// take 4 MiB.
+// MaxSize limits a manifest or an index, in bytes. Registries accept 4 MiB.
 const MaxSize = 32 << 20
 
-// NewManifest knows what a manifest is from itself, where it says so.
-func NewManifest(mediaType string, digest v1.Hash, raw []byte) (Manifest, error) {
+// New makes a manifest of its bytes. If these have a media type, it wins over mediaType.
+func New(mediaType string, digest v1.Hash, raw []byte) (Manifest, error) {
 	mediaType, _, _ = strings.Cut(mediaType, ";")
 	var own struct {
 		MediaType string          `json:"mediaType"`
@@ -55,7 +46,7 @@ func NewManifest(mediaType string, digest v1.Hash, raw []byte) (Manifest, error)
 		mediaType = string(types.OCIManifestSchema1)
 	}
 	if types.MediaType(mediaType).IsSchema1() {
-		return Manifest{}, fmt.Errorf("manifest %s: is of the old schema 1, which registries no longer take; build or convert the image anew", digest)
+		return Manifest{}, fmt.Errorf("manifest %s: has the old schema 1, which registries no longer accept; rebuild or convert the image", digest)
 	}
 	return Manifest{Desc: v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest}, Raw: raw}, nil
 }
@@ -68,3 +59,15 @@ func DigestOf(algorithm string, b []byte) (v1.Hash, error) {
 	h.Write(b)
 	return v1.Hash{Algorithm: algorithm, Hex: hex.EncodeToString(h.Sum(nil))}, nil
 }
+
+// Short is the beginning of a digest, for messages.
+func Short(d v1.Hash) string { return d.Algorithm + ":" + d.Hex[:min(len(d.Hex), 12)] }
+
+// MaxNesting limits how deep indexes are nested, and chains of referrers.
+const MaxNesting = 8
+
+// MaxForeign is the largest number of bytes of a foreign text in an error.
+const MaxForeign = 240
+
+// OneLine makes one printable line of a foreign text, at most [MaxForeign] bytes long.
+func OneLine(text string) string { return neterr.Line(text, MaxForeign) }

@@ -17,8 +17,8 @@ type Platform struct {
 	OS, Architecture, Variant string
 }
 
-// ParsePlatform reads os/architecture[/variant], as in linux/arm64. Its error
-// quotes it and says what to write.
+// ParsePlatform reads os/architecture[/variant], as in linux/arm64. The error quotes s and says
+// what to write.
 func ParsePlatform(s string) (Platform, error) {
 	parts := strings.Split(s, "/")
 	for _, p := range parts {
@@ -36,7 +36,7 @@ func ParsePlatform(s string) (Platform, error) {
 	return p.normal(), nil
 }
 
-// normal gives the names that images use for what people call otherwise:
+// normal replaces common other names of architectures by those that images use:
 // https://github.com/containerd/platforms/blob/main/database.go
 func (p Platform) normal() Platform {
 	switch p.Architecture {
@@ -50,7 +50,7 @@ func (p Platform) normal() Platform {
 		p.Architecture, p.Variant = "arm", "v7"
 	}
 	if p.Architecture == "arm64" && p.Variant == "v8" || p.Architecture == "amd64" && p.Variant == "v1" {
-		p.Variant = "" // what it means anyway
+		p.Variant = "" // the default variant
 	}
 	return p
 }
@@ -62,7 +62,7 @@ func PlatformOf(p *v1.Platform) Platform {
 	return Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant}.normal()
 }
 
-// Matches reports whether p is what somebody wants, who need not name a variant.
+// Matches reports whether p is a wanted platform, which may leave out the variant.
 func (p Platform) Matches(wanted Platform) bool {
 	return p.OS == wanted.OS && p.Architecture == wanted.Architecture && (wanted.Variant == "" || p.Variant == wanted.Variant)
 }
@@ -76,22 +76,22 @@ func (p Platform) String() string {
 	return s
 }
 
-// NameOr is the platform, or the digest of what is for none: an attestation.
+// NameOr is the platform, or "manifest" and the digest of content without one, as an attestation.
 func (p Platform) NameOr(d v1.Hash) string {
 	if p.OS == "" || p.OS == "unknown" {
-		return "manifest " + ShortDigest(d)
+		return "manifest " + Short(d)
 	}
 	return p.String()
 }
 
-// BlobSource is a repository that blobs are read from. One whose requests have to be retried has a
-// method retry for that.
+// BlobSource is a repository from which blobs are read. If its requests may have to be retried, it
+// also has a method Retry.
 type BlobSource interface {
 	Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
 }
 
-// ConfigPlatform reads from its config which platform an image is for; the zero value is for none,
-// as an artifact is.
+// ConfigPlatform reads the platform of an image from its config; the zero value if there is none,
+// as for an artifact.
 func ConfigPlatform(ctx context.Context, repo BlobSource, c Manifest) (Platform, error) {
 	var m v1.Manifest
 	if err := json.Unmarshal(c.Raw, &m); err != nil {
@@ -110,7 +110,7 @@ func ConfigPlatform(ctx context.Context, repo BlobSource, c Manifest) (Platform,
 			return err
 		}
 		if json.Unmarshal(raw, &config) != nil {
-			config = v1.Platform{} // an artifact: of no platform
+			config = v1.Platform{} // an artifact, without a platform
 		}
 		return nil
 	}

@@ -1,3 +1,4 @@
+// Package place says where an image was found, for lists and for errors.
 package place
 
 import (
@@ -5,26 +6,26 @@ import (
 	"strings"
 )
 
-// Use says what an image was found as.
+// Use is the role in which an image was found.
 type Use string
 
 // The uses of an image.
 const (
-	UseContainer Use = "container"   // of a pod or pod template, init and ephemeral ones too
+	UseContainer Use = "container"   // of a pod or pod template, including init and ephemeral containers
 	UseVolume    Use = "volume"      // mounted into a pod
-	UseField     Use = "field"       // a custom resource or values of a chart name it
-	UseEnv       Use = "environment" // the value of a variable, which an operator starts pods with
-	UseArgument  Use = "argument"    // the value of a flag, as above
-	UseData      Use = "data"        // a value in a ConfigMap that looks like one
-	UsePause     Use = "pause"       // holds a pod's namespaces; kubelet never names it
-	UsePinned    Use = "pinned"      // the runtime keeps it from being collected
-	UseUnused    Use = "unused"      // on the node, and no container is made of it
-	UseListed    Use = "listed"      // a plain list names it
+	UseField     Use = "field"       // named by a custom resource or by values of a chart
+	UseEnv       Use = "environment" // value of a variable, from which an operator starts pods
+	UseArgument  Use = "argument"    // value of a flag, likewise
+	UseData      Use = "data"        // value in a ConfigMap that has the form of an image
+	UsePause     Use = "pause"       // the pause image, which holds a pod's namespaces; kubelet never names it
+	UsePinned    Use = "pinned"      // protected from garbage collection by the runtime
+	UseUnused    Use = "unused"      // on the node, and no container uses it
+	UseListed    Use = "listed"      // named by a plain list
 )
 
-// Place is where an image was found. What does not apply is empty.
+// Place is where an image was found. Fields that do not apply are empty.
 type Place struct {
-	File      string `json:"file,omitempty" yaml:"file,omitempty"` // as named; - is standard input
+	File      string `json:"file,omitempty" yaml:"file,omitempty"` // as given; - is standard input
 	Line      int    `json:"line,omitempty" yaml:"line,omitempty"` // from 1
 	Column    int    `json:"column,omitempty" yaml:"column,omitempty"`
 	Kind      string `json:"kind,omitempty" yaml:"kind,omitempty"` // of the object
@@ -34,10 +35,10 @@ type Place struct {
 	Field     string `json:"field,omitempty" yaml:"field,omitempty"` // spec.template.spec.containers[0].image
 	Use       Use    `json:"use,omitempty" yaml:"use,omitempty"`
 	State     string `json:"state,omitempty" yaml:"state,omitempty"` // on a node: created, running, exited
-	Count     int    `json:"count,omitempty" yaml:"count,omitempty"` // that a list gives; 0: none
+	Count     int    `json:"count,omitempty" yaml:"count,omitempty"` // as the list gives it; 0: none
 }
 
-// String tells the place as the beginning of an error does.
+// String is the place as errors begin with it.
 func (p Place) String() string {
 	var parts []string
 	if p.File != "" {
@@ -63,8 +64,8 @@ func (p Place) String() string {
 	return strings.Join(parts, ": ")
 }
 
-// Problem is something that could not be read, or left doubt. Its Error is one
-// line that begins with the place.
+// Problem is an input that could not be read or is ambiguous. Error is one line that begins with
+// the place.
 type Problem struct {
 	Place Place
 	Err   error

@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// Location is where images are copied from or to: a registry, with or without
-// a path, or a directory in the OCI layout.
+// Location is a source or destination of a copy: a registry, with or without a path, or a directory
+// in the OCI image layout.
 type Location struct {
 	target Target
 	dir    string
 }
 
-// ParseLocation reads what users write after --to and --from:
-// registry[:port][/path] or oci:DIR.
+// ParseLocation reads the value of --to and --from: registry[:port][/path] or oci:DIR.
 func ParseLocation(s string) (Location, error) {
 	if dir, ok := strings.CutPrefix(s, "oci:"); ok {
 		if dir == "" {
@@ -29,7 +28,7 @@ func ParseLocation(s string) (Location, error) {
 	return Location{target: t}, err
 }
 
-// ParseSource reads what users write after --from: oci:DIR, or the DIR alone.
+// ParseSource reads the value of --from: oci:DIR or DIR.
 func ParseSource(s string) (Location, error) {
 	if strings.HasPrefix(s, "oci:") {
 		return ParseLocation(s)
@@ -40,13 +39,13 @@ func ParseSource(s string) (Location, error) {
 	return Location{dir: s}, nil
 }
 
-// Layout is the directory; "" if it is a registry.
+// Layout is the directory; "" for a registry.
 func (l Location) Layout() string { return l.dir }
 
-// Target is the registry; the zero value if it is a directory.
+// Target is the registry; the zero value for a directory.
 func (l Location) Target() Target { return l.target }
 
-// String is what [ParseLocation] reads.
+// String is the form that [ParseLocation] reads.
 func (l Location) String() string {
 	if l.dir != "" {
 		return "oci:" + l.dir

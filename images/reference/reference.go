@@ -1,3 +1,7 @@
+// Package reference holds image names and the places that images are moved between.
+//
+// It promises that a name means the same here as in containerd. Start reading at [Parse];
+// [ParseTarget] and [ParseLocation] read the values of --to and --from.
 package reference
 
 import (
@@ -9,24 +13,21 @@ import (
 	"github.com/distribution/reference"
 )
 
-// Reference is the name of an image in full, as containerd takes it: registry,
-// repository, and a tag, a digest or both. Two references are the same image
-// name exactly if they are equal (==), so a Reference can be the key of a map.
-// The zero value names nothing.
+// Reference is a complete image name, as containerd resolves it: registry, repository, and a tag, a
+// digest or both. Two references name the same image exactly if they are equal (==), so a Reference
+// can be a map key. The zero value names nothing.
 type Reference struct {
 	registry, repository, tag, digest string
 }
 
-// MaxLength is longer than any reference: registry 255, repository 255, tag
-// 128, digest 135 (sha512).
+// MaxLength is an upper bound for every reference: registry 255, repository 255, tag 128, digest
+// 135 (sha512).
 const MaxLength = 1024
 
-// Parse reads an image name as people, manifests and container runtimes write
-// it and completes it as containerd does: "busybox" is
-// docker.io/library/busybox:latest. Unlike containerd it keeps a tag that
-// stands before a digest. The syntax is that of
-// https://github.com/distribution/reference. An error quotes s, without a login
-// that somebody wrote into it, and says what to write.
+// Parse reads an image name as people, manifests and container runtimes write it, and completes it
+// as containerd does: "busybox" is docker.io/library/busybox:latest. Unlike containerd it keeps a
+// tag in front of a digest. The syntax is that of https://github.com/distribution/reference. An
+// error quotes s, without any login in it, and says what to write.
 func Parse(s string) (Reference, error) {
 	named, err := parseNamed(s)
 	if err != nil {
@@ -59,8 +60,7 @@ func parseNamed(s string) (reference.Named, error) {
 	return named, nil
 }
 
-// unlikeImage says why s is no image name where the library would tell less,
-// or "".
+// unlikeImage returns why s is no image name where our reason is clearer than the library's, or "".
 func unlikeImage(s string) string {
 	switch {
 	case s == "":
@@ -79,7 +79,7 @@ func unlikeImage(s string) string {
 	return ""
 }
 
-// explain puts an error of the library into words that say what to write.
+// explain words an error of the library so that it says what to write.
 func explain(s string, err error) string {
 	switch {
 	case errors.Is(err, reference.ErrNameTooLong):
@@ -97,8 +97,7 @@ func explain(s string, err error) string {
 	return "is not of the form registry/repository:tag"
 }
 
-// Quote makes s fit to be shown in an error of one line: short, and without a
-// login before the host.
+// Quote quotes s for an error of one line: shortened, and without a login before the host.
 func Quote(s string) string {
 	scheme, rest, ok := strings.Cut(s, "://")
 	if ok {
@@ -125,9 +124,8 @@ func IsDigest(s string) bool {
 	return slices.Contains([]string{"sha256", "sha384", "sha512"}, algorithm)
 }
 
-// IsPlaceholder reports whether s holds something that a template engine, an
-// operator or a shell replaces before it is an image name: {{ }}, $( ), ${ }
-// or <% %>.
+// IsPlaceholder reports whether s holds a placeholder that a template engine, an operator or a
+// shell replaces: {{ }}, $( ), ${ } or <% %>.
 func IsPlaceholder(s string) bool {
 	for _, mark := range []string{"{{", "}}", "$(", "${", "<%"} {
 		if strings.Contains(s, mark) {
@@ -137,19 +135,17 @@ func IsPlaceholder(s string) bool {
 	return false
 }
 
-// Registry is the host[:port] that images of this name come from, as written;
-// docker.io for Docker Hub. containerd looks its certs.d directory up by it.
+// Registry is the host[:port] of the image name, as written; docker.io for Docker Hub. containerd
+// finds its certs.d directory by it.
 func (r Reference) Registry() string { return r.registry }
 
-// Repository is the path on the registry, with library/ for the official
-// images of Docker Hub.
+// Repository is the path on the registry; official images of Docker Hub have library/.
 func (r Reference) Repository() string { return r.repository }
 
 // Name is registry and repository, without tag and digest.
 func (r Reference) Name() string { return r.registry + "/" + r.repository }
 
-// Tag is the tag; latest if the name had neither a tag nor a digest, "" if it
-// had a digest alone.
+// Tag is the tag: latest if the name had neither tag nor digest, "" if it had only a digest.
 func (r Reference) Tag() string { return r.tag }
 
 // Digest is the digest with its algorithm, sha256:…, or "".
@@ -158,7 +154,7 @@ func (r Reference) Digest() string { return r.digest }
 // IsZero reports whether r names nothing.
 func (r Reference) IsZero() bool { return r == Reference{} }
 
-// String is the reference in full: registry/repository[:tag][@digest].
+// String is the complete reference: registry/repository[:tag][@digest].
 func (r Reference) String() string {
 	if r.IsZero() {
 		return ""
@@ -166,7 +162,7 @@ func (r Reference) String() string {
 	return r.Name() + r.Suffix()
 }
 
-// Suffix is what follows the name.
+// Suffix is [:tag][@digest].
 func (r Reference) Suffix() string {
 	s := ""
 	if r.tag != "" {
@@ -178,8 +174,7 @@ func (r Reference) Suffix() string {
 	return s
 }
 
-// Familiar is the shortest way to write the reference, as docker shows it:
-// busybox:latest.
+// Familiar is the shortest form of the reference, as docker prints it: busybox:latest.
 func (r Reference) Familiar() string {
 	named, err := reference.ParseNormalizedNamed(r.String())
 	if err != nil {
@@ -188,7 +183,7 @@ func (r Reference) Familiar() string {
 	return reference.FamiliarString(named)
 }
 
-// MarshalText gives [Reference.String]; it serves JSON and YAML.
+// MarshalText returns [Reference.String], for JSON and YAML.
 func (r Reference) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText is [Parse].
@@ -201,16 +196,22 @@ func (r *Reference) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// HasSuffix reports whether an image is written with a tag or a digest.
+// HasSuffix reports whether text has a tag or a digest.
 func HasSuffix(text string) bool {
 	return strings.ContainsAny(text[strings.LastIndexByte(text, '/')+1:], ":@")
 }
 
-// SuffixOf is the tag and digest that an image is written with.
+// SuffixOf returns the tag and digest of text as written, with : and @; "" if it has none.
 func SuffixOf(text string) string {
 	begin := strings.LastIndexByte(text, '/') + 1
 	if at := strings.IndexAny(text[begin:], ":@"); at >= 0 {
 		return text[begin+at:]
 	}
 	return ""
+}
+
+// HasHost reports whether an image or a repository is written with a registry in front.
+func HasHost(text string) bool {
+	first, _, ok := strings.Cut(text, "/")
+	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
 }

@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseMistakes(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	for _, test := range []struct{ in, want string }{
 		{"", `image "": is empty`},
 		{"a b", `image "a b": an image name has no spaces`},
@@ -104,7 +104,7 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-func TestParseTargetMistakes(t *testing.T) {
+func TestParseTargetErrors(t *testing.T) {
 	for _, s := range []string{"", "/", "harbor", "harbor/team", "reg.corp/A", "reg.corp/a:1", "reg.corp/a@sha256:" + imagestest.Hex64,
 		"https://reg.corp", "u:hunter2@reg.corp", "https://u:hunter2@reg.corp/a", "reg.corp//a", "reg.corp:0", "reg.corp:99999/a", "a b", "oci:dir"} {
 		to, err := reference.ParseTarget(s)
@@ -135,8 +135,7 @@ func TestCollisions(t *testing.T) {
 	}
 }
 
-// A name that is accepted means the same to the credential provider, and does
-// not change when it is read again.
+// An accepted name means the same to the credential provider, and is read back unchanged.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"busybox", "quay.io/a/b:c@sha256:" + imagestest.Hex64, "localhost:5000/a", "[::1]:5/a", "A/b", "a@sha256:1", "u:p@h/a"} {
 		f.Add(s)

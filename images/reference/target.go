@@ -9,15 +9,15 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// Target is a place on a registry that images are moved to: each keeps its
-// repository path, tag and digest there. docker.io/redislabs/redis:7 moved to
-// registry.corp/mirror is registry.corp/mirror/redislabs/redis:7.
+// Target is a registry, with or without a path, that images are moved to. Each image keeps its
+// repository path, tag and digest: docker.io/redislabs/redis:7 moved to registry.corp/mirror is
+// registry.corp/mirror/redislabs/redis:7.
 type Target struct {
 	registry, path string
 }
 
-// ParseTarget reads host[:port][/path] as users write it after --to. The error
-// quotes it and says what to write.
+// ParseTarget reads host[:port][/path], the value of --to. The error quotes it and says what to
+// write.
 func ParseTarget(s string) (Target, error) {
 	wrong := func(reason string) (Target, error) {
 		return Target{}, fmt.Errorf("%s: %s", Quote(s), reason)
@@ -29,14 +29,14 @@ func ParseTarget(s string) (Target, error) {
 		return wrong("image names have no scheme; write " + strings.TrimSuffix(bare, "/"))
 	}
 	written := strings.TrimSuffix(s, "/")
-	// A probe shows how image names that begin like this are understood.
+	// Parse decides which registry a name with this beginning has.
 	r, err := Parse(written + "/x")
 	if err != nil {
 		return wrong("is no registry with or without a path; write registry.corp:5000 or registry.corp/path, in lower case and without a tag")
 	}
 	first, path, _ := strings.Cut(written, "/")
 	if r.registry == "docker.io" && !isHub(first) {
-		return wrong(fmt.Sprintf("image names that begin with %s are taken for images of Docker Hub; write the registry with a domain or a port, as in %s.corp or %s:443",
+		return wrong(fmt.Sprintf("image names that begin with %s are images of Docker Hub; write the registry with a domain or a port, as in %s.corp or %s:443",
 			Quote(first), first, first))
 	}
 	if _, err := hostport.Parse(first); err != nil {
@@ -50,8 +50,8 @@ func isHub(host string) bool { return host == "docker.io" || host == "index.dock
 // Registry is the host[:port] of the target.
 func (t Target) Registry() string { return t.registry }
 
-// Path is the part before the repositories, without slashes at its ends; "" if
-// there is none.
+// Path is the part before the repositories, without leading and trailing slash; "" if there is
+// none.
 func (t Target) Path() string { return t.path }
 
 // String is host[:port][/path].
@@ -62,8 +62,7 @@ func (t Target) String() string {
 	return t.registry + "/" + t.path
 }
 
-// Reference is what r is called on the target. It is r itself if r lies there
-// already.
+// Reference is the name of r on the target; r itself if it is already there.
 func (t Target) Reference(r Reference) Reference {
 	if t.Holds(r) {
 		return r
@@ -72,7 +71,7 @@ func (t Target) Reference(r Reference) Reference {
 	return r
 }
 
-// Holds reports whether r lies on the target already.
+// Holds reports whether r is already on the target.
 func (t Target) Holds(r Reference) bool {
 	return SameRegistry(t.registry, r.registry) &&
 		(t.path == "" || strings.HasPrefix(r.repository, t.path+"/"))
@@ -85,16 +84,15 @@ func (t Target) repository(repository string) string {
 	return t.path + "/" + repository
 }
 
-// SameRegistry compares as the network does: case does not matter, and 443 is
-// what https means anyway.
+// SameRegistry compares hosts as clients do: case is ignored, and 443 is the default port.
 func SameRegistry(a, b string) bool {
 	canonical := func(s string) string { return hostport.TrimDefaultPort(strings.ToLower(s), "https") }
 	return canonical(a) == canonical(b)
 }
 
-// Collisions gives those of refs that would have the same name on the target,
-// although they come from different registries: only one of them can lie there.
-// Each group is sorted, without repetitions.
+// Collisions returns groups of references that would get the same name on the target although they
+// come from different registries: only one of a group can exist there. Each group is sorted and has
+// no duplicates.
 func (t Target) Collisions(refs []Reference) [][]Reference {
 	by := map[Reference][]Reference{}
 	for _, r := range refs {

@@ -14,44 +14,41 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Access says how registries are reached, and which login is for which. The
-// zero value reaches every registry over TLS with the authorities of the
-// system, registries on this machine over plain http, and knows no login.
+// Access holds how registries are reached, and their logins. The zero value reaches every registry
+// over TLS with the system's CAs, registries on this machine over plain http, and has no login.
 type Access struct {
-	// Logins are those of the config, by host and path.
+	// Logins are the logins of the config, by host and path.
 	Logins credprovider.Logins
-	// Settings are the entries of the config. Of those that match by whole path
-	// segments, the longest that says how the host is reached wins.
+	// Settings are the entries of the config. Of the entries that match by whole path segments and
+	// have Reach, the longest wins.
 	Settings []Settings
-	// Docker finds the logins of docker or podman; nil for none. It is asked
-	// for registries that Logins do not cover, by host alone.
+	// Docker finds logins of docker or podman; nil for none. It is asked by host alone, for
+	// registries without an entry in Logins.
 	Docker authn.Keychain
-	// ECR gives tokens for the registries of Amazon that neither Logins nor
-	// Docker covers; nil for none. ECRNames are further names of such
-	// registries.
+	// ECR gets tokens for Amazon's registries without a login in Logins and Docker; nil for none.
+	// ECRNames are further names of such registries.
 	ECR      ECRTokens
 	ECRNames ecr.Names
 	// Proxy chooses the proxy for a request; nil: the environment decides.
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
-// Settings say how a host, or a path of it, is reached.
+// Settings hold how a host, or a path of it, is reached.
 type Settings struct {
-	Host string // host[:port][/path], as credprovider.SplitHost takes apart
-	// Login says that there is one for just this; Reach that the rest says how
-	// to get there.
+	Host string // host[:port][/path], for credprovider.SplitHost
+	// Login says that the entry has a login of its own; Reach that its other fields are set.
 	Login, Reach bool
-	// PlainHTTP: without TLS. A login goes along only with
-	// AllowPlainHTTPCredentials in its own entry, or to this machine.
+	// PlainHTTP: without TLS. A login is sent only with AllowPlainHTTPCredentials in the entry of
+	// the login, or to this machine.
 	PlainHTTP, AllowPlainHTTPCredentials bool
-	// CA holds certificates of authorities (PEM) that are trusted beside the
-	// system's. Cert and Key (PEM) are a client certificate.
+	// CA holds CA certificates (PEM) that are trusted in addition to the system's. Cert and Key
+	// (PEM) are a client certificate.
 	CA, Cert           []byte
 	Key                redact.Secret
 	InsecureSkipVerify bool
 }
 
-// scheme is how the host is asked.
+// scheme is http or https.
 func (s Settings) scheme() string {
 	if s.PlainHTTP {
 		return "http"
@@ -59,18 +56,16 @@ func (s Settings) scheme() string {
 	return "https"
 }
 
-// ECRTokens gives tokens for Amazon's registries. [credprovider.Tokens] does.
+// ECRTokens gets tokens for Amazon's registries. It is implemented by [credprovider.Tokens].
 type ECRTokens interface {
 	Get(ctx context.Context, r ecr.Registry) (credprovider.Token, error)
 }
 
-// ErrPlainHTTP says that a request would have gone over plain http where that
-// is not allowed. Nothing was sent.
-var ErrPlainHTTP = errors.New("plain http is for this machine only; set plainHTTP in an entry of registries for the host if it must be")
+// ErrPlainHTTP says that a request was not sent, because plain http is not allowed for its host.
+var ErrPlainHTTP = errors.New("plain http is for this machine only; to allow it, set plainHTTP in an entry of registries for the host")
 
-// SettingsFor finds how a host is reached for a path of it. The permission to send
-// a login over plain http is that of the entry the login is from, and for
-// logins from elsewhere that of any entry.
+// SettingsFor returns how a path of a host is reached. The permission to send a login over plain
+// http comes from the entry of the login; for other logins, from any entry that matches.
 func (a Access) SettingsFor(host, path string) Settings {
 	best := Settings{PlainHTTP: hostport.IsLoopback(host)}
 	reach, login, allowed := -1, -1, false

@@ -14,8 +14,7 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// Blob opens a blob. What is read has been verified when the end is reached:
-// then, and not before, io.EOF comes.
+// Blob opens a blob. io.EOF comes only after the content was verified.
 func (r *Repository) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	resp, err := r.send(ctx, call{
 		method: http.MethodGet, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(), ok: []int{http.StatusOK},
@@ -30,22 +29,22 @@ func (r *Repository) Blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, 
 	return manifest.Verified(remoteBody{resp.Body, ctx, r.registry.name}, d)
 }
 
-// remoteBody is the body of an answer, whose errors name the host.
+// remoteBody is the body of an answer; its errors name the host.
 type remoteBody struct {
 	io.ReadCloser
-	ctx  context.Context // of the request that the body belongs to
+	ctx  context.Context // of the request
 	host string
 }
 
 func (b remoteBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = withoutAddress(b.ctx, b.host, err)
+		err = netErrorOf(b.ctx, b.host, err)
 	}
 	return n, err
 }
 
-// hasBlob asks whether a blob is in the repository.
+// hasBlob reports whether a blob is in the repository.
 func (r *Repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error) {
 	resp, err := r.send(ctx, call{
 		method: http.MethodHead, url: "blobs/" + d.Digest.String(), what: "blob " + d.Digest.String(),
@@ -58,24 +57,24 @@ func (r *Repository) hasBlob(ctx context.Context, d v1.Descriptor) (bool, error)
 	return resp.StatusCode == http.StatusOK, nil
 }
 
-// Ensure has a blob in the repository. from is a repository of the registry
-// that may have it already, "" for none; open gives the content if need be.
+// Ensure puts a blob into the repository unless it is there. from is a repository of the registry
+// that may have it, "" for none; open is called only for an upload.
 //
-// The questions before an upload have attempts of their own. If all three
-// requests had to succeed in a row, a registry that fails one request of ten
-// would use up the attempts for a blob now and then.
+// The requests before an upload have attempts of their own. If all three requests had to succeed in
+// a row, a registry that fails one request in ten would now and then use up all attempts for a
+// blob.
 func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, open transfer.Opener) (transfer.Outcome, error) {
 	var came transfer.Outcome
 	what := "blob " + d.Digest.String()
-	err := r.registry.wires.Retry(ctx, r.name()+" "+what, func() error {
+	err := r.registry.client.Retry(ctx, r.name()+" "+what, func() error {
 		var there bool
-		// Also when trying again: it may have arrived, and the answer got lost.
+		// Asked before each attempt: the blob may have arrived and the answer got lost.
 		err := r.Retry(ctx, what, func(ctx context.Context) (err error) {
 			there, err = r.hasBlob(ctx, d)
 			return err
 		})
 		if err != nil && !IsUnreadable(err) || there {
-			return spent(err)
+			return exhausted(err)
 		}
 		var location string
 		err = r.Retry(ctx, what, func(ctx context.Context) (err error) {
@@ -83,22 +82,21 @@ func (r *Repository) Ensure(ctx context.Context, d v1.Descriptor, from string, o
 			return err
 		})
 		if err != nil {
-			return spent(err)
+			return exhausted(err)
 		}
 		if location == "" {
 			came = transfer.Mounted
 			return nil
 		}
 		came = transfer.Uploaded
-		return transfer.Transfer(ctx, open, func(ctx context.Context, body io.Reader) error {
+		return transfer.Do(ctx, open, func(ctx context.Context, body io.Reader) error {
 			return r.upload(ctx, d, location, body)
 		})
 	})
 	return came, err
 }
 
-// begin starts an upload and gives the address for it, or mounts the blob and
-// gives "".
+// begin starts an upload and returns its address, or mounts the blob and returns "".
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#mounting-a-blob-from-another-repository
 func (r *Repository) begin(ctx context.Context, d v1.Descriptor, from string) (string, error) {
 	c := call{
@@ -109,8 +107,8 @@ func (r *Repository) begin(ctx context.Context, d v1.Descriptor, from string) (s
 		c.url += "?" + url.Values{"mount": {d.Digest.String()}, "from": {from}}.Encode()
 	}
 	resp, err := r.send(ctx, c)
-	if refusal, ok := errors.AsType[*refusedError](err); ok && from != "" && refusal.classify() == giveUp && !refusal.noSpace() {
-		// Some registries refuse to mount instead of beginning an upload:
+	if refusal, ok := errors.AsType[*statusError](err); ok && from != "" && refusal.classify() == actionGiveUp && !refusal.isNoSpace() {
+		// Some registries refuse a mount instead of starting an upload:
 		// https://github.com/google/go-containerregistry/issues/1404
 		return r.begin(ctx, d, "")
 	}
@@ -124,7 +122,7 @@ func (r *Repository) begin(ctx context.Context, d v1.Descriptor, from string) (s
 	}
 	location, err := resp.Location()
 	if err != nil {
-		return "", fmt.Errorf("%s: blob %s: the registry does not say where to put it", r.registry.name, d.Digest)
+		return "", fmt.Errorf("%s: blob %s: the answer of the registry has no upload address", r.registry.name, d.Digest)
 	}
 	query := location.Query()
 	query.Set("digest", d.Digest.String())

@@ -7,8 +7,8 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// Cause is the same text for errors of several images that have one cause, so that it can be told
-// once: a login that is refused, a directory that is damaged, a disk that is full.
+// Cause is the same text for errors of several images with one cause, so that it can be reported
+// once: a refused login, a damaged directory, a full disk.
 func Cause(err error) string {
 	if err == nil {
 		return ""
@@ -19,13 +19,13 @@ func Cause(err error) string {
 	if e, ok := errors.AsType[*manifest.DamagedError](err); ok {
 		return "damaged " + e.Dir
 	}
-	e, ok := errors.AsType[*refusedError](err)
+	e, ok := errors.AsType[*statusError](err)
 	switch {
-	case ok && e.noSpace():
+	case ok && e.isNoSpace():
 		return "no space at " + e.registry
-	case ok && e.denied():
+	case ok && e.isDenied():
 		general := *e
-		general.what = ""
+		general.request = ""
 		return general.Error()
 	}
 	return err.Error()

@@ -20,16 +20,23 @@ import (
 )
 
 const (
-	dialTimeout = 10 * time.Second
-	bufferSize  = 64 << 10 // bytes a connection, each way
+	// DefaultJobs is the number of concurrent requests and transfers.
+	DefaultJobs = 8
+	// DefaultWait limits how long 429 is waited out. Docker Hub counts pulls per hour.
+	DefaultWait = time.Hour + 5*time.Minute
 )
 
-// Client are the connections of a run. Close them.
+const (
+	dialTimeout = 10 * time.Second
+	bufferSize  = 64 << 10 // bytes for each connection and direction
+)
+
+// Client holds the connections of a run. Call Close at the end.
 type Client struct {
-	access   Access
-	jobs     int
-	patience time.Duration
-	log      *slog.Logger
+	access  Access
+	jobs    int
+	maxWait time.Duration
+	log     *slog.Logger
 
 	mu           sync.Mutex
 	rateLimiters map[string]*rateLimiter
@@ -37,29 +44,42 @@ type Client struct {
 	registries   map[registryKey]*Registry
 
 	loginsMu sync.Mutex
-	logins   map[string]foundLogin // by host
+	logins   map[string]lookedUp // by host
 }
 
-// transportKey: how a host is verified depends on the entry of the config that
-// it was reached by. A host that another one points at, a token service or a
-// store of blobs, is reached with the authorities of that one, and with nothing
-// else of it.
+// transportKey: the TLS settings of a host are those of its entry in the config. A host to which a
+// registry refers, a token service or a blob store, is reached with the CAs of the registry's entry
+// and none of its other settings.
 type transportKey struct {
 	entry string // Settings.Host, "" for none
 	other bool
 }
 
-func NewClient(a Access, jobs int, patience time.Duration, log *slog.Logger) *Client {
+// NewClient makes a client for jobs concurrent requests ([DefaultJobs] for 0) that waits out 429 for
+// maxWait ([DefaultWait] for 0). log may be nil.
+func NewClient(a Access, jobs int, maxWait time.Duration, log *slog.Logger) *Client {
+	if jobs <= 0 {
+		jobs = DefaultJobs
+	}
+	if maxWait <= 0 {
+		maxWait = DefaultWait
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &Client{
-		access: a, jobs: jobs, patience: patience, log: log,
+		access: a, jobs: jobs, maxWait: maxWait, log: log,
 		rateLimiters: map[string]*rateLimiter{},
 		transports:   map[transportKey]*http.Transport{},
 		registries:   map[registryKey]*Registry{},
-		logins:       map[string]foundLogin{},
+		logins:       map[string]lookedUp{},
 	}
 }
 
-// Close lets go of the connections.
+// Jobs is the number of concurrent requests.
+func (w *Client) Jobs() int { return w.jobs }
+
+// Close closes idle connections.
 func (w *Client) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,7 +93,7 @@ func (w *Client) rateLimiter(host string) *rateLimiter {
 	defer w.mu.Unlock()
 	g := w.rateLimiters[host]
 	if g == nil {
-		g = &rateLimiter{host: host, patience: w.patience, log: w.log}
+		g = &rateLimiter{host: host, maxWait: w.maxWait, log: w.log}
 		w.rateLimiters[host] = g
 	}
 	return g
@@ -101,7 +121,7 @@ func (w *Client) transport(s Settings, other bool) (*http.Transport, error) {
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: transfer.AnswerTimeout,
 		ForceAttemptHTTP2:     true,
-		DisableCompression:    true, // content is taken as it is
+		DisableCompression:    true, // content must not be changed
 		MaxIdleConnsPerHost:   w.jobs + 4,
 		IdleConnTimeout:       time.Minute,
 		ReadBufferSize:        bufferSize,
@@ -111,7 +131,7 @@ func (w *Client) transport(s Settings, other bool) (*http.Transport, error) {
 	return t, nil
 }
 
-// tlsConfig is nil when nothing is said of TLS.
+// tlsConfig makes the TLS settings; other leaves out all but the CAs.
 func tlsConfig(s Settings, other bool) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.CA != nil {
@@ -136,46 +156,46 @@ func tlsConfig(s Settings, other bool) (*tls.Config, error) {
 	return c, nil
 }
 
-// upstreamTransport sends the requests that belong to one registry: to itself, and to the
-// hosts that it points at. It knows no login.
+// upstreamTransport sends the requests of one registry: to itself, and to hosts to which it refers.
+// It adds no login.
 type upstreamTransport struct {
-	wires    *Client
-	host     string // host[:port] of the registry
+	client   *Client
+	registry string // host[:port] of the registry
 	header   http.Header
 	settings Settings
 }
 
-// RoundTrip implements http.RoundTripper. The scheme of a request to the
-// registry is what the settings say; plain http goes where it may.
+// RoundTrip implements http.RoundTripper. It sets the scheme of requests to the registry, and
+// refuses plain http where that is not allowed.
 func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	if out.Header.Get("User-Agent") == "" {
 		out.Header.Set("User-Agent", "berth")
 	}
-	settings, other := w.settings, out.URL.Host != w.host
+	settings, other := w.settings, out.URL.Host != w.registry
 	if other {
 		for name := range w.header {
-			out.Header.Del(name) // a redirect would take it along
+			out.Header.Del(name) // copied by the client on a redirect
 		}
-		// What the config says of that host holds for it.
-		if own := w.wires.access.SettingsFor(out.URL.Host, ""); own.Host != "" {
+		// A host with an entry of its own is reached by that entry.
+		if own := w.client.access.SettingsFor(out.URL.Host, ""); own.Host != "" {
 			settings, other = own, false
 		}
 	} else {
-		out.URL.Scheme = scheme(settings)
+		out.URL.Scheme = settings.scheme()
 		maps.Copy(out.Header, w.header)
 	}
 	if out.URL.Scheme != "https" && !hostport.IsLoopback(out.URL.Host) && (other || !settings.PlainHTTP) {
 		closeBody(req)
 		return nil, fmt.Errorf("%s://%s: %w", out.URL.Scheme, out.URL.Host, ErrPlainHTTP)
 	}
-	t, err := w.wires.transport(settings, other)
+	t, err := w.client.transport(settings, other)
 	if err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	g := w.wires.rateLimiter(out.URL.Host)
-	if err := g.pass(out.Context()); err != nil {
+	g := w.client.rateLimiter(out.URL.Host)
+	if err := g.wait(out.Context()); err != nil {
 		closeBody(req)
 		return nil, err
 	}
@@ -183,27 +203,19 @@ func (w *upstreamTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	g.answered(out.Context(), resp)
+	g.observe(out.Context(), resp)
 	return resp, nil
 }
 
-// closeBody is what a RoundTripper owes, also when it sends nothing.
+// closeBody closes the body of a request that is not sent, as http.RoundTripper requires.
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()
 	}
 }
 
-func scheme(s Settings) string {
-	if s.PlainHTTP {
-		return "http"
-	}
-	return "https"
-}
-
-// withoutAddress makes a *netError of what http.Client returns. An end of the
-// run stays what it is.
-func withoutAddress(ctx context.Context, host string, err error) error {
+// netErrorOf makes a *NetError of an error of http.Client. If ctx has ended, it returns its cause.
+func netErrorOf(ctx context.Context, host string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -211,8 +223,8 @@ func withoutAddress(ctx context.Context, host string, err error) error {
 		err = u.Err
 	}
 	if strings.HasPrefix(err.Error(), "failed to parse Location header") {
-		// net/http quotes the address, whose query may be a login.
-		err = errors.New("it redirects to what is not an address")
+		// net/http quotes the address, whose query may be a secret.
+		err = errors.New("it redirects to an invalid address")
 	}
 	if login, ok := errors.AsType[*loginError](err); ok {
 		return fmt.Errorf("%s: %w", host, login)
@@ -221,15 +233,7 @@ func withoutAddress(ctx context.Context, host string, err error) error {
 		return err
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || errors.Is(err, http.ErrSchemeMismatch) {
-		err = fmt.Errorf("no TLS is spoken there; if plain http is meant, set plainHTTP in an entry of registries for it (%w)", err)
+		err = fmt.Errorf("it does not speak TLS; for plain http, set plainHTTP in an entry of registries for it (%w)", err)
 	}
 	return &transfer.NetError{Host: host, Err: err}
 }
-
-const (
-	// DefaultJobs is how many requests and transfers go on at the same time.
-	DefaultJobs = 8
-	// DefaultWait is how long a registry that answers 429 is waited out. Docker
-	// Hub counts over an hour.
-	DefaultWait = time.Hour + 5*time.Minute
-)

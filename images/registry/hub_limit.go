@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -12,9 +11,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// HubLimit asks Docker Hub how many pulls are left for the login that there is
-// for it, or for this machine's address. Asking costs none. who is the
-// username, "" for nobody.
+// HubLimit asks Docker Hub how many pulls are left, for the login of docker.io or else for this
+// machine's address. The request does not count as a pull. who is the username, "" without a login.
 func (a Access) HubLimit(ctx context.Context) (limit dockerhublimit.Limit, who string, err error) {
 	return a.hubLimit(ctx, dockerhublimit.Hub)
 }
@@ -23,7 +21,7 @@ func (a Access) hubLimit(ctx context.Context, host string) (limit dockerhublimit
 	const hub = "docker.io"
 	ctx, cancel := context.WithTimeout(ctx, transfer.StallLimit)
 	defer cancel()
-	w := NewClient(a, 1, DefaultWait, slog.New(slog.DiscardHandler))
+	w := NewClient(a, 1, 0, nil)
 	defer w.Close()
 	settings := a.SettingsFor(hub, "")
 	login, err := w.credential(ctx, hub, "", settings)
@@ -37,7 +35,7 @@ func (a Access) hubLimit(ctx context.Context, host string) (limit dockerhublimit
 	if settings.Host == "" {
 		settings = a.SettingsFor(host, "")
 	}
-	client := &http.Client{Transport: &upstreamTransport{wires: w, host: host, settings: settings}}
+	client := &http.Client{Transport: &upstreamTransport{client: w, registry: host, settings: settings}}
 	limit, err = dockerhublimit.Ask(ctx, client, host, config.Username, redact.New(config.Password))
 	return limit, config.Username, err
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 )
 
-// The login for docker.io is the one whose limit is asked for.
+// The limit is asked for with the login of docker.io.
 func TestHubLimit(t *testing.T) {
 	hub := imagestest.StartRegistry(t, fakeregistry.Options{Username: "user", Password: imagestest.Canary, Token: true})
 	hub.Intercept(func(w http.ResponseWriter, r *http.Request) bool {

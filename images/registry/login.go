@@ -14,22 +14,21 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// credential is what a registry is given.
+// credential is the login for a repository.
 type credential struct {
 	auth authn.Authenticator // authn.Anonymous for none
-	// from tells people where it comes from: "the config".
+	// from is its origin for messages: "the config".
 	from string
-	// here says that it goes to the registry itself and to no token service,
-	// whatever the registry says.
-	here bool
-	// below says that it is for a path of the registry, and need not be good for all of it.
-	below bool
+	// registryOnly forbids to send it to a token service, whatever the registry says.
+	registryOnly bool
+	// pathOnly says that it is for a path of the registry and may not work for others.
+	pathOnly bool
 }
 
-// hint says with which login somebody was denied, or nothing.
-func (c credential) hint(e *refusedError) string {
+// hint says which login was refused; "" if e is no refusal of a login.
+func (c credential) hint(e *statusError) string {
 	switch {
-	case !e.denied():
+	case !e.isDenied():
 		return ""
 	case c.auth == authn.Anonymous:
 		return "no login is known for it: name one in the config under registries, or use docker login"
@@ -37,52 +36,52 @@ func (c credential) hint(e *refusedError) string {
 	return "asked with the login of " + c.from
 }
 
-// credential finds the login for a repository. host is the registry as image
-// names have it. A login that there is but that must not be used is an error.
+// credential returns the login for a repository. host is the registry as image names have it. A
+// login that must not be sent is an error.
 func (w *Client) credential(ctx context.Context, host, repository string, s Settings) (credential, error) {
 	c, ok := w.access.configured(host, repository, s)
 	if !ok {
 		var err error
-		if c, err = w.found(ctx, host); err != nil {
+		if c, err = w.lookUpOnce(ctx, host); err != nil {
 			return credential{}, err
 		}
 	}
 	if c.auth != authn.Anonymous && s.PlainHTTP && !hostport.IsLoopback(host) && !s.AllowPlainHTTPCredentials {
-		return credential{}, fmt.Errorf("the login of %s is not sent over plain http; set allowPlainHTTPCredentials in the entry of registries for %s if it must be", c.from, host)
+		return credential{}, fmt.Errorf("the login of %s is not sent over plain http; to allow it, set allowPlainHTTPCredentials in the entry of registries for %s", c.from, host)
 	}
 	return c, nil
 }
 
-// configured is the login that the config has.
+// configured returns the login of the config.
 func (a Access) configured(host, repository string, s Settings) (credential, bool) {
 	l, ok := a.Logins.For(host, s.scheme(), repository)
 	if !ok {
 		return credential{}, false
 	}
-	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config", below: l.Path != ""}, true
+	return credential{auth: &authn.Basic{Username: l.Username, Password: l.Password.Reveal()}, from: "the config", pathOnly: l.Path != ""}, true
 }
 
-// found is the login that docker or AWS has for a host, which is looked for once
-// a run: helpers are programs.
-func (w *Client) found(ctx context.Context, host string) (credential, error) {
+// lookUpOnce returns the login that docker or AWS has for a host. It looks once a run, because
+// helpers are programs.
+func (w *Client) lookUpOnce(ctx context.Context, host string) (credential, error) {
 	w.loginsMu.Lock()
 	defer w.loginsMu.Unlock()
 	if f, ok := w.logins[host]; ok {
 		return f.credential, f.err
 	}
-	c, err := w.access.find(ctx, host)
+	c, err := w.access.lookUp(ctx, host)
 	if ctx.Err() == nil {
-		w.logins[host] = foundLogin{c, err}
+		w.logins[host] = lookedUp{c, err}
 	}
 	return c, err
 }
 
-type foundLogin struct {
+type lookedUp struct {
 	credential credential
 	err        error
 }
 
-func (a Access) find(ctx context.Context, host string) (credential, error) {
+func (a Access) lookUp(ctx context.Context, host string) (credential, error) {
 	if a.Docker != nil {
 		reg, err := name.NewRegistry(host)
 		if err != nil {
@@ -102,16 +101,16 @@ func (a Access) find(ctx context.Context, host string) (credential, error) {
 	}
 	login := &ecrLogin{tokens: a.ECR, registry: r}
 	if r.Public {
-		// Everybody may pull from there.
+		// Pulling from there needs no login.
 		if _, err := login.AuthorizationContext(ctx); err != nil {
 			return credential{auth: authn.Anonymous}, nil
 		}
 	}
-	return credential{auth: login, from: "AWS", here: true}, nil
+	return credential{auth: login, from: "AWS", registryOnly: true}, nil
 }
 
-// ecrLogin is a login with a token of ECR, which it renews: a large copy takes
-// longer than a token lives.
+// ecrLogin is a login with an ECR token, which it renews: a large copy can take longer than a token
+// is valid.
 type ecrLogin struct {
 	tokens   ECRTokens
 	registry ecr.Registry
@@ -120,7 +119,7 @@ type ecrLogin struct {
 	token credprovider.Token
 }
 
-// renewBefore is how much earlier than needed a token is replaced.
+// renewBefore is how long before its expiry a token is renewed.
 const renewBefore = 5 * time.Minute
 
 // Authorization implements authn.Authenticator.
@@ -142,8 +141,8 @@ func (l *ecrLogin) AuthorizationContext(ctx context.Context) (*authn.AuthConfig,
 	return &authn.AuthConfig{Username: l.token.Username, Password: l.token.Password.Reveal()}, nil
 }
 
-// loginError says that there is no login to be had. Whoever gives them has tried
-// again already.
+// loginError says that a login could not be got. It is not retried: the token source has retried
+// already.
 type loginError struct{ err error }
 
 func (e *loginError) Error() string { return e.err.Error() }

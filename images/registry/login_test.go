@@ -2,7 +2,6 @@ package registry
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -11,10 +10,9 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeregistry"
 )
 
-// Logins work with Basic and with tokens, from the config and from docker.
-// However a registry is spelled, the login for the longest path wins, as it does
-// for kubelet and in hosts.toml.
-func TestLoginOfEitherSpelling(t *testing.T) {
+// However host and port are written, the login for the longest path wins, as for kubelet and in
+// hosts.toml.
+func TestLoginHostPort(t *testing.T) {
 	for _, c := range []struct{ whole, part string }{{"h.corp", "h.corp:443"}, {"h.corp:443", "h.corp"}} {
 		whole, part := imagestest.Login(c.whole, ""), imagestest.Login(c.part, "team")
 		whole.Username, part.Username = "whole", "team"
@@ -30,8 +28,7 @@ func TestLoginOfEitherSpelling(t *testing.T) {
 	}
 }
 
-// Everything else is asked over TLS, and a request that would go in the clear
-// all the same is not sent.
+// Other hosts are reached over TLS only; a request over plain http is not sent.
 func TestTLSElsewhere(t *testing.T) {
 	target := imagestest.StartRegistry(t, fakeregistry.Options{})
 	for _, a := range []Access{
@@ -40,19 +37,19 @@ func TestTLSElsewhere(t *testing.T) {
 		{Settings: []Settings{{Host: "registry.test:5000", Reach: true, PlainHTTP: true}}},
 	} {
 		a.Proxy = imagestest.ThroughFor(t, target.URL(), "registry.test")
-		w := NewClient(a, 1, time.Second, slog.New(slog.DiscardHandler))
+		w := NewClient(a, 1, time.Second, nil)
 		reg, err := w.At("registry.test", "app")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if scheme(reg.settings) != "https" {
-			t.Errorf("%+v: %s", a.Settings, scheme(reg.settings))
+		if reg.settings.scheme() != "https" {
+			t.Errorf("%+v: %s", a.Settings, reg.settings.scheme())
 		}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://registry.test/x", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := &upstreamTransport{wires: w, host: "another.test"}
+		other := &upstreamTransport{client: w, registry: "another.test"}
 		if _, err := other.RoundTrip(req); !errors.Is(err, ErrPlainHTTP) {
 			t.Errorf("%v, want that it is refused", err)
 		}

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestRedirectIsNotRepeated: the query of an address to which a registry or its
-// token service redirects may be a login.
+// The query of an address to which a registry or token service redirects may be a secret.
 func TestRedirectIsNotRepeated(t *testing.T) {
 	for _, to := range []string{"https://x.invalid/%zz?token=hunter2", "ftp://x.invalid/?token=hunter2", "/loop?token=hunter2"} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -24,7 +23,7 @@ func TestRedirectIsNotRepeated(t *testing.T) {
 			resp.Body.Close()
 			t.Fatalf("%s is followed", to)
 		}
-		if text := withoutAddress(t.Context(), "r.corp", err).Error(); strings.Contains(text, "hunter2") || !strings.HasPrefix(text, "r.corp: ") {
+		if text := netErrorOf(t.Context(), "r.corp", err).Error(); strings.Contains(text, "hunter2") || !strings.HasPrefix(text, "r.corp: ") {
 			t.Errorf("%s: %s", to, text)
 		}
 		server.Close()

@@ -15,10 +15,10 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// Attached finds what belongs to a digest.
+// Attached returns what refers to a digest.
 func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached, error) {
 	var a manifest.Attached
-	if err := r.knowTags(ctx); err != nil {
+	if err := r.loadTags(ctx); err != nil {
 		return a, err
 	}
 	for _, suffix := range manifest.CosignSuffixes {
@@ -53,39 +53,38 @@ func (r *Repository) Attached(ctx context.Context, d v1.Hash) (manifest.Attached
 	return a, a.TakeList(c, manifest.ReferrersTag(d))
 }
 
-// knowTags lists the tags once, so that each digest need not be asked for.
-func (r *Repository) knowTags(ctx context.Context) error {
+// loadTags lists the tags once, which saves a request for each digest.
+func (r *Repository) loadTags(ctx context.Context) error {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
-	if r.tagsKnown {
+	if r.tagsLoaded {
 		return nil
 	}
 	tags, err := r.listTags(ctx)
 	if err != nil {
 		return err
 	}
-	r.tagsKnown, r.tags = true, tags
+	r.tagsLoaded, r.tags = true, tags
 	return nil
 }
 
-// hasTag asks for a tag unless all are known. Who may not see a tag is told so
-// with 401 or 403 by some registries also when there is none.
+// hasTag asks for a tag unless all are known. Some registries answer 401 or 403 for a missing tag.
 func (r *Repository) hasTag(ctx context.Context, tag string) (bool, error) {
 	if r.tags != nil {
 		return r.tags[tag], nil
 	}
 	_, err := r.Digest(ctx, tag)
-	if refusal, ok := errors.AsType[*refusedError](err); ok && refusal.denied() || errors.Is(err, manifest.ErrNotFound) {
+	if refusal, ok := errors.AsType[*statusError](err); ok && refusal.isDenied() || errors.Is(err, manifest.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// referrers asks the referrers API. A registry that has none says 404, and is
-// not asked again about this repository; others may lie elsewhere.
+// referrers asks the referrers API. A registry without it answers 404, and is not asked again for
+// this repository; other repositories may be on another backend.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
 func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descriptor, api bool, err error) {
-	if known, has := r.knownAPI(); known && !has {
+	if known, has := r.referrersAPI(); known && !has {
 		return nil, false, nil
 	}
 	next := "referrers/" + d.String()
@@ -95,7 +94,7 @@ func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 			resp, err := r.send(ctx, call{
 				method: http.MethodGet, url: next, what: "referrers of " + d.String(),
 				header: map[string]string{"Accept": string(types.OCIImageIndex)},
-				// What is no part of the API is answered in many ways.
+				// Registries without the API answer in many ways.
 				ok: []int{http.StatusOK, http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnauthorized, http.StatusForbidden},
 			})
 			if err != nil {
@@ -110,7 +109,7 @@ func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 			}
 			next = nextPage(resp)
 			if err := json.NewDecoder(io.LimitReader(resp.Body, manifest.MaxSize)).Decode(&page); err != nil {
-				return withoutAddress(ctx, r.registry.name, fmt.Errorf("referrers: %w", err))
+				return netErrorOf(ctx, r.registry.name, fmt.Errorf("referrers: %w", err))
 			}
 			return nil
 		})
@@ -118,32 +117,31 @@ func (r *Repository) referrers(ctx context.Context, d v1.Hash) (list []v1.Descri
 			return nil, false, err
 		}
 		if !api {
-			r.learnAPI(false)
+			r.setReferrersAPI(false)
 			return nil, false, nil
 		}
 		list = append(list, page.Manifests...)
 	}
-	r.learnAPI(true)
+	r.setReferrersAPI(true)
 	return list, true, nil
 }
 
-// ListsReferrers reports whether the registry lists by itself what refers to a
-// digest.
+// ListsReferrers reports whether the registry itself lists the referrers of a digest.
 func (r *Repository) ListsReferrers(ctx context.Context, d v1.Hash) (bool, error) {
-	if known, has := r.knownAPI(); known {
+	if known, has := r.referrersAPI(); known {
 		return has, nil
 	}
 	_, api, err := r.referrers(ctx, d)
 	return api, err
 }
 
-func (r *Repository) knownAPI() (known, has bool) {
+func (r *Repository) referrersAPI() (known, has bool) {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
 	return r.apiKnown, r.api
 }
 
-func (r *Repository) learnAPI(has bool) {
+func (r *Repository) setReferrersAPI(has bool) {
 	r.tagsMu.Lock()
 	defer r.tagsMu.Unlock()
 	r.apiKnown, r.api = true, has

@@ -16,52 +16,51 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// refusedError is an answer of a registry that is none of those that were
-// hoped for.
-type refusedError struct {
-	registry string
-	what     string // that was asked for: "PUT manifest 1.27"
-	status   int
-	codes    []string      // of the specification: DENIED
-	text     string        // what the registry says, one line
-	after    time.Duration // that it asked to wait
-	hint     string        // for people: what to do, or with which login
+// statusError is an answer with an unexpected status.
+type statusError struct {
+	registry   string
+	request    string // as in "PUT manifest 1.27"
+	status     int
+	codes      []string      // of the specification, as DENIED
+	text       string        // of the registry, one line
+	retryAfter time.Duration // Retry-After
+	hint       string        // what to do, or which login was used
 }
 
-// maxRefusal is how much is read of what a registry says about a refusal.
-const maxRefusal = 64 << 10 // bytes
+// maxErrorBody limits how much of an error body is read.
+const maxErrorBody = 64 << 10 // bytes
 
-// refused makes an error of an answer whose status is not one of ok, or nil.
-func (r *Registry) refused(resp *http.Response, what string, ok ...int) error {
+// checkStatus returns nil if the status is one of ok, or else a *statusError.
+func (r *Registry) checkStatus(resp *http.Response, what string, ok ...int) error {
 	if slices.Contains(ok, resp.StatusCode) {
 		return nil
 	}
-	e := &refusedError{registry: r.name, what: what, status: resp.StatusCode}
-	e.after, _ = retryAfter(resp.Header, time.Now())
-	defer closeLate(resp.Body)()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	e := &statusError{registry: r.name, request: what, status: resp.StatusCode}
+	e.retryAfter, _ = retryAfter(resp.Header, time.Now())
+	defer closeAfterStall(resp.Body)()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {
-		return e // the status says enough
+		return e // the status is enough
 	}
 	var said transport.Error
 	if json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 {
-		e.say(said.Errors)
+		e.setErrors(said.Errors)
 	} else if kind := resp.Header.Get("Content-Type"); !strings.Contains(kind, "html") {
 		e.text = manifest.OneLine(string(body))
 	}
 	return e
 }
 
-// tokenRefused makes an error of what a token service answered.
-func (r *Registry) tokenRefused(refusal *transport.Error) *refusedError {
-	e := &refusedError{registry: r.name, what: "its token service", status: refusal.StatusCode}
-	e.say(refusal.Errors)
+// tokenStatus makes an error of the answer of a token service.
+func (r *Registry) tokenStatus(refusal *transport.Error) *statusError {
+	e := &statusError{registry: r.name, request: "its token service", status: refusal.StatusCode}
+	e.setErrors(refusal.Errors)
 	return e
 }
 
-// say takes over what a registry says, by the form of the specification:
+// setErrors takes over the errors of an answer, in the form of the specification:
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
-func (e *refusedError) say(all []transport.Diagnostic) {
+func (e *statusError) setErrors(all []transport.Diagnostic) {
 	var texts []string
 	for _, d := range all {
 		e.codes = append(e.codes, string(d.Code))
@@ -77,9 +76,8 @@ func (e *refusedError) say(all []transport.Diagnostic) {
 	e.text = manifest.OneLine(strings.Join(slices.Compact(texts), "; "))
 }
 
-// driverError finds the error of the system that docker-registry puts into the
-// details of an answer: {"DriverName":"filesystem","Enclosed":{"Op":"mkdir",
-// "Path":"…","Err":28}}, with a number.
+// driverError returns the system error that docker-registry puts as a number into the details of an
+// answer: {"DriverName":"filesystem","Enclosed":{"Op":"mkdir","Path":"…","Err":28}}.
 func driverError(detail any) error {
 	d, ok := detail.(map[string]any)
 	if !ok {
@@ -95,20 +93,20 @@ func driverError(detail any) error {
 	return nil
 }
 
-// Error is one line that says who refused what.
-func (e *refusedError) Error() string {
+// Error is one line: registry, request, status, text and hint.
+func (e *statusError) Error() string {
 	s := e.registry + ": "
-	if e.what != "" {
-		s += e.what + ": "
+	if e.request != "" {
+		s += e.request + ": "
 	}
 	s += strings.TrimSpace(fmt.Sprintf("%d %s", e.status, http.StatusText(e.status)))
 	if e.text != "" {
 		s += ": " + e.text
 	}
-	if e.after > 0 && e.status == http.StatusTooManyRequests {
-		s += fmt.Sprintf(" (it asks to wait %s)", e.after)
+	if e.retryAfter > 0 && e.status == http.StatusTooManyRequests {
+		s += fmt.Sprintf(" (it asks to wait %s)", e.retryAfter)
 	}
-	if e.noSpace() {
+	if e.isNoSpace() {
 		return s + "; the registry has no space left"
 	}
 	if e.hint != "" {
@@ -117,19 +115,19 @@ func (e *refusedError) Error() string {
 	return s
 }
 
-// has reports whether the registry gave this code.
-func (e *refusedError) has(code transport.ErrorCode) bool {
+// hasCode reports whether the answer has this error code.
+func (e *statusError) hasCode(code transport.ErrorCode) bool {
 	return slices.Contains(e.codes, string(code))
 }
 
-// denied reports whether it is about who we are.
-func (e *refusedError) denied() bool {
+// isDenied reports whether the login was refused or is missing.
+func (e *statusError) isDenied() bool {
 	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden
 }
 
-// noSpace reports whether a disk or a quota is full. There is a status for it,
-// and docker-registry answers 500 with the words of the system.
-func (e *refusedError) noSpace() bool {
+// isNoSpace reports whether a disk or a quota is full. There is a status for it; docker-registry
+// answers 500 with the system's message.
+func (e *statusError) isNoSpace() bool {
 	if e.status == http.StatusInsufficientStorage {
 		return true
 	}
@@ -138,45 +136,46 @@ func (e *refusedError) noSpace() bool {
 		strings.Contains(text, "exceeds the quota") || strings.Contains(text, "exceed the configured upper limit")
 }
 
-// classify says whether it may help to ask again.
-func (e *refusedError) classify() verdict {
+// classify returns whether a retry may help.
+func (e *statusError) classify() action {
 	if e.status == http.StatusTooManyRequests {
-		return waitOut
+		return actionWait
 	}
-	if e.noSpace() {
-		return giveUp
+	if e.isNoSpace() {
+		return actionGiveUp
 	}
 	switch e.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout,
-		499,                     // nginx: the client went away
-		520, 521, 522, 523, 524: // Cloudflare: the registry behind it
-		return tryAgain
+		499,                     // nginx: the client closed the connection
+		520, 521, 522, 523, 524: // Cloudflare: its connection to the registry
+		return actionRetry
 	}
-	return giveUp
+	return actionGiveUp
 }
 
-// IsHidden: some registries answer 403 for what is not there.
+// IsHidden reports whether err may mean that the content is missing: some registries answer 403 for
+// it.
 // https://github.com/google/go-containerregistry/blob/main/pkg/v1/remote/pusher.go (manifestExists)
 func IsHidden(err error) bool {
-	refusal, ok := errors.AsType[*refusedError](err)
+	refusal, ok := errors.AsType[*statusError](err)
 	return errors.Is(err, manifest.ErrNotFound) || ok && refusal.status == http.StatusForbidden
 }
 
-// IsUnreadable recognises what a registry cannot read of its own, however often it
-// is asked. docker-registry answers 500 to each question about a thing whose
-// file it was writing when its disk was full, until that is sent again.
+// IsUnreadable reports whether a registry cannot read its own content. docker-registry answers 500
+// to every request for a file that it was writing when its disk was full, until the content is sent
+// again.
 // https://github.com/distribution/distribution/blob/v2.8.2/registry/storage/linkedblobstore.go (readlink)
 func IsUnreadable(err error) bool {
-	refusal, ok := errors.AsType[*refusedError](err)
-	return ok && refusal.status == http.StatusInternalServerError && !refusal.noSpace()
+	refusal, ok := errors.AsType[*statusError](err)
+	return ok && refusal.status == http.StatusInternalServerError && !refusal.isNoSpace()
 }
 
-// HintWholeIndex adds to the refusal of an index, of which these platforms are not there, what to do.
-func HintWholeIndex(err error, left []string) error {
-	refusal, ok := errors.AsType[*refusedError](err)
+// WithIndexHint adds the remedy to the refusal of an index whose platforms left were not copied.
+func WithIndexHint(err error, left []string) error {
+	refusal, ok := errors.AsType[*statusError](err)
 	if ok && len(left) > 0 && (refusal.status == http.StatusBadRequest || refusal.status == http.StatusNotFound || refusal.status == http.StatusUnprocessableEntity) {
-		refusal.hint = "this registry wants every platform of an index: add --reduce-index, or copy all platforms"
+		refusal.hint = "this registry requires every platform of an index; add --reduce-index, or copy all platforms"
 	}
 	return err
 }

@@ -1,3 +1,8 @@
+// Package registry is the client for registries: login, TLS, proxy, retries and rate limits.
+//
+// It promises that a login is sent only to the registry it is for, that a refused login is not
+// repeated, and that errors hold no address and no secret. Start reading at [Access], then
+// [Client.At] and [Repository].
 package registry
 
 import (
@@ -20,20 +25,20 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// Registry is a host below one path of which the API lies.
+// Registry is the API of a host below one path.
 type Registry struct {
-	wires    *Client
-	name     string // host[:port] as image names have it
-	host     string // host[:port] that is asked
-	root     string // path of the API: /v2, or /v2/hub for a prefix
-	settings Settings
-	header   http.Header // that goes with every request to the host itself
-	asName   name.Registry
+	client     *Client
+	name       string // host[:port] as image names have it
+	host       string // host[:port] that requests go to
+	root       string // path of the API: /v2, or /v2/hub for a prefix
+	settings   Settings
+	header     http.Header // sent with every request to the host itself
+	parsedName name.Registry
 
 	mu        sync.Mutex
 	challenge *transport.Challenge
 	err       error
-	logins    map[authn.AuthConfig]*loginTry
+	logins    map[authn.AuthConfig]*loginState
 }
 
 type registryKey struct {
@@ -41,13 +46,12 @@ type registryKey struct {
 	plain                     bool
 }
 
-// At is the registry that image names call host, as the config reaches it for
-// a path of it.
+// At returns the registry that image names call host, with the settings for a path of it.
 func (w *Client) At(host, path string) (*Registry, error) {
 	return w.Under(host, "/v2", nil, w.access.SettingsFor(host, path))
 }
 
-// Under is the registry whose API lies below root.
+// Under returns the registry whose API is below root.
 func (w *Client) Under(host, root string, header http.Header, s Settings) (*Registry, error) {
 	key := registryKey{host, root, s.Host, fmt.Sprint(header), s.PlainHTTP}
 	w.mu.Lock()
@@ -63,19 +67,19 @@ func (w *Client) Under(host, root string, header http.Header, s Settings) (*Regi
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{wires: w, name: host, host: asked, root: root, header: header, settings: s, asName: asName}
+	r := &Registry{client: w, name: host, host: asked, root: root, header: header, settings: s, parsedName: asName}
 	w.registries[key] = r
 	return r, nil
 }
 
-// wire returns the transport to the registry.
-func (r *Registry) wire() *upstreamTransport {
-	return &upstreamTransport{wires: r.wires, host: r.host, header: r.header, settings: r.settings}
+// transport returns the transport for requests to the registry.
+func (r *Registry) transport() *upstreamTransport {
+	return &upstreamTransport{client: r.client, registry: r.host, header: r.header, settings: r.settings}
 }
 
-// challenged asks how to log in, once a run: a registry that does not answer
-// must not cost its patience for each image.
-func (r *Registry) challenged(ctx context.Context) (*transport.Challenge, error) {
+// pingOnce returns how to log in. It asks once a run, so that an unreachable registry is retried
+// once and not for each image.
+func (r *Registry) pingOnce(ctx context.Context) (*transport.Challenge, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.challenge != nil || r.err != nil {
@@ -84,7 +88,7 @@ func (r *Registry) challenged(ctx context.Context) (*transport.Challenge, error)
 	var c *transport.Challenge
 	err := r.retry(ctx, func(ctx context.Context) error {
 		var err error
-		c, err = r.ask(ctx)
+		c, err = r.ping(ctx)
 		return err
 	})
 	if ctx.Err() == nil {
@@ -93,9 +97,9 @@ func (r *Registry) challenged(ctx context.Context) (*transport.Challenge, error)
 	return c, err
 }
 
-// retry is for questions about the registry and its login; their answers are small.
+// retry retries requests to the registry itself, whose answers are small.
 func (r *Registry) retry(ctx context.Context, f func(context.Context) error) error {
-	return r.wires.Retry(ctx, r.name, func() error {
+	return r.client.Retry(ctx, r.name, func() error {
 		slow := &transfer.NetError{Host: r.name, Err: fmt.Errorf("no answer in %s", transfer.StallLimit)}
 		ctx, cancel := context.WithTimeoutCause(ctx, transfer.StallLimit, slow)
 		defer cancel()
@@ -103,22 +107,22 @@ func (r *Registry) retry(ctx context.Context, f func(context.Context) error) err
 	})
 }
 
-// Retry calls f until it works or there is no use in trying; what names the thing in the log.
+// Retry calls f until it succeeds or a retry cannot help. what names the request in the log.
 func (w *Client) Retry(ctx context.Context, what string, f func() error) error {
-	return retrier{patience: w.patience, log: w.log}.do(ctx, what, f)
+	return retrier{maxWait: w.maxWait, log: w.log}.do(ctx, what, f)
 }
 
-// ask sends the question of the specification, a GET of /v2/. It follows no
-// redirect: who answers for a registry may ask for its login.
+// ping sends GET /v2/, as the specification says. It follows no redirect, because the target could
+// then ask for the login of the registry.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#determining-support
-func (r *Registry) ask(ctx context.Context) (*transport.Challenge, error) {
-	req, err := r.question(ctx)
+func (r *Registry) ping(ctx context.Context) (*transport.Challenge, error) {
+	req, err := r.pingRequest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := r.wire().RoundTrip(req)
+	resp, err := r.transport().RoundTrip(req)
 	if err != nil {
-		return nil, withoutAddress(ctx, r.name, err)
+		return nil, netErrorOf(ctx, r.name, err)
 	}
 	defer resp.Body.Close()
 	defer drain(resp.Body)
@@ -126,26 +130,25 @@ func (r *Registry) ask(ctx context.Context) (*transport.Challenge, error) {
 	case resp.StatusCode == http.StatusUnauthorized:
 		return r.readChallenge(ctx, resp)
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		return nil, fmt.Errorf("%s redirects to another address; name the registry that it stands for", r.name)
+		return nil, fmt.Errorf("%s redirects to another address; name the registry there", r.name)
 	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode >= 500:
-		return nil, r.refused(resp, "GET /v2/", http.StatusOK)
+		return nil, r.checkStatus(resp, "GET /v2/", http.StatusOK)
 	}
-	// Below a path of its own there may be nothing that answers; a login is
-	// asked for where it is needed.
+	// Below a path of its own /v2/ may not exist; requests that need a login get a challenge.
 	return &transport.Challenge{Insecure: r.settings.PlainHTTP}, nil
 }
 
-func (r *Registry) question(ctx context.Context) (*http.Request, error) {
+func (r *Registry) pingRequest(ctx context.Context) (*http.Request, error) {
 	where := r.root + "/"
 	if strings.HasPrefix(where, "/v2/") {
 		where = "/v2/"
 	}
-	return http.NewRequestWithContext(ctx, http.MethodGet, scheme(r.settings)+"://"+r.host+where, nil)
+	return http.NewRequestWithContext(ctx, http.MethodGet, r.settings.scheme()+"://"+r.host+where, nil)
 }
 
-// readChallenge has go-containerregistry read the challenge of an answer.
+// readChallenge reads the challenge of an answer through go-containerregistry.
 func (r *Registry) readChallenge(ctx context.Context, resp *http.Response) (*transport.Challenge, error) {
-	c, err := transport.Ping(ctx, r.asName, recordedResponse{resp})
+	c, err := transport.Ping(ctx, r.parsedName, recordedResponse{resp})
 	if err != nil {
 		return nil, err
 	}
@@ -153,37 +156,37 @@ func (r *Registry) readChallenge(ctx context.Context, resp *http.Response) (*tra
 	return c, nil
 }
 
-// recordedResponse answers every request with what there is already.
+// recordedResponse answers every request with the same response.
 type recordedResponse struct{ resp *http.Response }
 
 func (g recordedResponse) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: g.resp.StatusCode, Header: g.resp.Header, Body: http.NoBody}, nil
 }
 
-// authorize makes a way to one repository that logs in by itself, and says with
-// what. scopes are those of the token specification.
+// authorize returns a transport that logs in for one repository, and the login. scopes are those of
+// the token specification.
 // https://distribution.github.io/distribution/spec/auth/token/
 func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, repository string, scopes ...string) (credential, http.RoundTripper, error) {
-	login, err := r.wires.credential(ctx, r.name, r.loginPath(repository), r.settings)
+	login, err := r.client.credential(ctx, r.name, r.loginPath(repository), r.settings)
 	if err != nil {
 		return login, nil, fmt.Errorf("%s: %w", r.name, err)
 	}
 	if !strings.EqualFold(c.Scheme, "bearer") {
-		way, err := transport.FromToken(r.asName, login.auth, r.wire(), c, &transport.Token{})
+		way, err := transport.FromToken(r.parsedName, login.auth, r.transport(), c, &transport.Token{})
 		if err == nil && strings.EqualFold(c.Scheme, "basic") {
-			err = r.try(ctx, login, func() error { return r.askAs(ctx, login, way) })
+			err = r.useLogin(ctx, login, func() error { return r.checkLogin(ctx, login, way) })
 		}
 		return login, way, err
 	}
-	if realm, err := url.Parse(c.Parameters["realm"]); login.here && (err != nil || realm.Host != r.host) {
-		return login, nil, fmt.Errorf("%s: wants the login of %s sent to another host, and a token of ECR goes to the registry alone", r.name, login.from)
+	if realm, err := url.Parse(c.Parameters["realm"]); login.registryOnly && (err != nil || realm.Host != r.host) {
+		return login, nil, fmt.Errorf("%s: asks for the login of %s on another host; a token of ECR is sent to the registry only", r.name, login.from)
 	}
 	var token *transport.Token
-	err = r.try(ctx, login, func() error {
+	err = r.useLogin(ctx, login, func() error {
 		return r.retry(ctx, func(ctx context.Context) error {
 			var err error
-			token, err = transport.Exchange(ctx, r.asName, login.auth, r.wire(), scopes, c)
-			return r.unauthorized(ctx, err, login)
+			token, err = transport.Exchange(ctx, r.parsedName, login.auth, r.transport(), scopes, c)
+			return r.tokenError(ctx, err, login)
 		})
 	})
 	if err != nil {
@@ -192,52 +195,52 @@ func (r *Registry) authorize(ctx context.Context, c *transport.Challenge, reposi
 	if token.Token == "" {
 		token.Token = token.AccessToken
 	}
-	way, err := transport.FromToken(r.asName, login.auth, r.wire(), c, token)
+	way, err := transport.FromToken(r.parsedName, login.auth, r.transport(), c, token)
 	return login, way, err
 }
 
-// prefix is the part of repository names that the root holds: hub for /v2/hub.
+// prefix is the part of repository names that root contains: hub for /v2/hub.
 func (r *Registry) prefix() string {
 	_, prefix, _ := strings.Cut(r.root, "/v2/")
 	return prefix
 }
 
-// loginPath is a repository as logins are configured for it: with the prefix,
-// or with the path below which the API lies.
+// loginPath is the repository as logins are configured: with the prefix, or with the path before
+// /v2.
 func (r *Registry) loginPath(repository string) string {
 	below := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(r.root, "/v2"), "/v2/"), "/")
 	return path.Join(below, repository)
 }
 
-// unauthorized says what a token service refused.
-func (r *Registry) unauthorized(ctx context.Context, err error, login credential) error {
+// tokenError makes an error of the answer of a token service.
+func (r *Registry) tokenError(ctx context.Context, err error, login credential) error {
 	if err == nil {
 		return nil
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok {
-		return withoutAddress(ctx, r.name, err)
+		return netErrorOf(ctx, r.name, err)
 	}
 	refusal, ok := errors.AsType[*transport.Error](err)
 	switch {
 	case !ok && strings.HasPrefix(err.Error(), "no token in bearer response"):
-		// The library quotes the answer, which may hold another secret.
-		return fmt.Errorf("%s: its token service gives no token", r.name)
+		// The library quotes the answer, which may hold a secret.
+		return fmt.Errorf("%s: its token service returned no token", r.name)
 	case !ok:
 		return fmt.Errorf("%s: %s", r.name, manifest.OneLine(err.Error()))
 	}
-	e := r.tokenRefused(refusal)
+	e := r.tokenStatus(refusal)
 	e.hint = login.hint(e)
 	return e
 }
 
-// closeLate closes an answer of which only a little is wanted when even that takes too long.
-func closeLate(body io.Closer) (stop func() bool) {
+// closeAfterStall closes body after StallLimit, unless stop is called.
+func closeAfterStall(body io.Closer) (stop func() bool) {
 	return time.AfterFunc(transfer.StallLimit, func() { body.Close() }).Stop
 }
 
-// drain reads the end of an answer, so that its connection can be used again.
+// drain reads the rest of an answer, so that the connection can be reused.
 func drain(body io.ReadCloser) {
-	defer closeLate(body)()
-	// An error means that the connection is of no use.
+	defer closeAfterStall(body)()
+	// After an error the connection is not reused.
 	_, _ = io.CopyN(io.Discard, body, 64<<10)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,11 +13,11 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// What is small, as a config that check reads, has a limit for the whole of it.
-func TestSmallAnswersGiveUp(t *testing.T) {
+// A small answer, such as a config, has a time limit for the whole of it.
+func TestSmallAnswersTimeOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := NewClient(Access{}, 1, DefaultWait, slog.New(slog.DiscardHandler))
-		r := &Repository{registry: &Registry{wires: w, name: "registry.corp"}, path: "app"}
+		w := NewClient(Access{}, 1, 0, nil)
+		r := &Repository{registry: &Registry{client: w, name: "registry.corp"}, path: "app"}
 		begin := time.Now()
 		err := r.Retry(t.Context(), "config", func(ctx context.Context) error {
 			_, err := io.Copy(&bytes.Buffer{}, transfer.UntilEnd(ctx, imagestest.Drip(1, 200*time.Millisecond)))

@@ -21,45 +21,45 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-// acceptManifests are the kinds of manifests that are asked for.
+// acceptManifests are the media types that are asked for.
 var acceptManifests = strings.Join([]string{
 	string(types.OCIManifestSchema1), string(types.OCIImageIndex),
 	string(types.DockerManifestSchema2), string(types.DockerManifestList), "*/*",
 }, ", ")
 
-// Repository is one repository of a registry, and the login for it.
+// Repository is one repository of a registry, with its login.
 type Repository struct {
 	registry *Registry
 	path     string
 	push     bool
-	Upstream string // told to a mirror in ?ns=, "" for none
+	Upstream string // the registry that a mirror stands for, sent in ?ns=; "" for none
 
-	mu     sync.Mutex
-	client *http.Client
-	login  credential
-	err    error
-	asked  bool // a challenge came with an answer, and was taken up
+	mu             sync.Mutex
+	client         *http.Client
+	login          credential
+	err            error
+	challengeTaken bool // a challenge in an answer was used
 
 	tagsMu        sync.Mutex
-	tagsKnown     bool
-	tags          map[string]bool // all that there are; nil if they cannot be listed
-	apiKnown, api bool            // whether there is the referrers API
+	tagsLoaded    bool
+	tags          map[string]bool // all tags; nil if they cannot be listed
+	apiKnown, api bool            // whether the registry has the referrers API
 }
 
 func (r *Registry) Repository(path string, push bool) *Repository {
 	return &Repository{registry: r, path: path, push: push}
 }
 
-// authorized gives the client that logs in. What comes of it holds for the run.
+// authorized returns the client that logs in. The result holds for the run.
 func (r *Repository) authorized(ctx context.Context) (*http.Client, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client != nil || r.err != nil {
 		return r.client, r.err
 	}
-	c, err := r.registry.challenged(ctx)
+	c, err := r.registry.pingOnce(ctx)
 	if err == nil {
-		err = r.take(ctx, c)
+		err = r.logIn(ctx, c)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.err = err
@@ -67,8 +67,8 @@ func (r *Repository) authorized(ctx context.Context) (*http.Client, error) {
 	return r.client, err
 }
 
-// take makes the client that answers to a challenge. The lock is held.
-func (r *Repository) take(ctx context.Context, c *transport.Challenge) error {
+// logIn makes the client for a challenge. The lock is held.
+func (r *Repository) logIn(ctx context.Context, c *transport.Challenge) error {
 	actions := "pull"
 	if r.push {
 		actions = "pull,push"
@@ -82,26 +82,26 @@ func (r *Repository) take(ctx context.Context, c *transport.Challenge) error {
 	return nil
 }
 
-// challengedNow takes up a challenge that came with an answer, once: there are
-// registries whose /v2/ is open to all, and the rest is not.
-func (r *Repository) challengedNow(ctx context.Context, resp *http.Response) bool {
+// retakeChallenge uses the challenge of an answer, once: the /v2/ of some registries needs no login
+// while their repositories do.
+func (r *Repository) retakeChallenge(ctx context.Context, resp *http.Response) bool {
 	if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") == "" {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.asked {
+	if r.challengeTaken {
 		return false
 	}
-	r.asked = true
+	r.challengeTaken = true
 	c, err := r.registry.readChallenge(ctx, resp)
-	return err == nil && strings.EqualFold(c.Scheme, "bearer") && r.take(ctx, c) == nil
+	return err == nil && strings.EqualFold(c.Scheme, "bearer") && r.logIn(ctx, c) == nil
 }
 
 // call is one request.
 type call struct {
 	method string
-	url    string // absolute, or below the repository
+	url    string // absolute, or relative to the repository
 	header map[string]string
 	body   io.Reader
 	size   int64 // of body
@@ -109,22 +109,21 @@ type call struct {
 	ok     []int
 }
 
-// send sends a request and checks the status of the answer, whose body is the
-// caller's to close.
+// send sends a request and checks the status of the answer. The caller closes the body.
 func (r *Repository) send(ctx context.Context, c call) (*http.Response, error) {
 	resp, err := r.sendOnce(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if c.body == nil && r.challengedNow(ctx, resp) {
+	if c.body == nil && r.retakeChallenge(ctx, resp) {
 		resp.Body.Close()
 		if resp, err = r.sendOnce(ctx, c); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.registry.refused(resp, c.what, c.ok...); err != nil {
+	if err := r.registry.checkStatus(resp, c.what, c.ok...); err != nil {
 		resp.Body.Close()
-		if e, ok := errors.AsType[*refusedError](err); ok {
+		if e, ok := errors.AsType[*statusError](err); ok {
 			e.hint = r.login.hint(e)
 		}
 		return nil, err
@@ -140,7 +139,7 @@ func (r *Repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 	address := c.url
 	reg := r.registry
 	if !strings.Contains(address, "://") {
-		address = scheme(reg.settings) + "://" + reg.host + reg.root + "/" + r.path + "/" + address
+		address = reg.settings.scheme() + "://" + reg.host + reg.root + "/" + r.path + "/" + address
 		if r.Upstream != "" {
 			address += "?" + url.Values{"ns": {r.Upstream}}.Encode()
 		}
@@ -150,7 +149,7 @@ func (r *Repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 		return nil, fmt.Errorf("%s: %s: the address is malformed", reg.name, c.what)
 	}
 	if reference.SameRegistry(req.URL.Host, reg.host) {
-		req.URL.Host, req.Host = reg.host, reg.host // whatever it wrote of its port
+		req.URL.Host, req.Host = reg.host, reg.host // its port may be written differently
 	}
 	if c.body != nil {
 		req.ContentLength = c.size
@@ -163,13 +162,12 @@ func (r *Repository) sendOnce(ctx context.Context, c call) (*http.Response, erro
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, withoutAddress(ctx, r.registry.name, err)
+		return nil, netErrorOf(ctx, r.registry.name, err)
 	}
 	return resp, nil
 }
 
-// Manifest gets what ref, a tag or a digest, names. errNotThere if there is
-// nothing.
+// Manifest gets the manifest of ref, a tag or a digest; [manifest.ErrNotFound] if there is none.
 func (r *Repository) Manifest(ctx context.Context, ref string) (manifest.Manifest, error) {
 	var got manifest.Manifest
 	err := r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
@@ -182,20 +180,20 @@ func (r *Repository) Manifest(ctx context.Context, ref string) (manifest.Manifes
 		}
 		defer resp.Body.Close()
 		if resp.StatusCode == http.StatusNotFound {
-			return r.notThere(resp)
+			return r.notFound(resp)
 		}
 		raw, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
 		if err != nil {
-			return withoutAddress(ctx, r.registry.name, err)
+			return netErrorOf(ctx, r.registry.name, err)
 		}
-		got, err = r.checked(ref, resp.Header, raw)
+		got, err = r.parse(ref, resp.Header, raw)
 		return err
 	})
 	return got, err
 }
 
-// checked makes a manifest of an answer.
-func (r *Repository) checked(ref string, h http.Header, raw []byte) (manifest.Manifest, error) {
+// parse makes a manifest of an answer, and verifies its digest.
+func (r *Repository) parse(ref string, h http.Header, raw []byte) (manifest.Manifest, error) {
 	if len(raw) > manifest.MaxSize {
 		return manifest.Manifest{}, fmt.Errorf("%s: manifest %s: is larger than %d MiB", r.registry.name, ref, manifest.MaxSize>>20)
 	}
@@ -218,12 +216,11 @@ func (r *Repository) checked(ref string, h http.Header, raw []byte) (manifest.Ma
 	if said, err := v1.NewHash(h.Get("Docker-Content-Digest")); err == nil && said.Algorithm == algorithm && said != got {
 		return manifest.Manifest{}, fmt.Errorf("%s: manifest %s: %w (the registry says %s, and it is %s)", r.registry.name, ref, manifest.ErrContent, said, got)
 	}
-	return manifest.NewManifest(h.Get("Content-Type"), got, raw)
+	return manifest.New(h.Get("Content-Type"), got, raw)
 }
 
-// Digest asks for the digest that a tag or digest has, without getting the
-// manifest: such questions are not counted as pulls. Where the registry does
-// not say, the manifest is got.
+// Digest returns the digest of a tag or digest with a HEAD request, which does not count as a pull.
+// If the registry does not say the digest, the manifest is read.
 func (r *Repository) Digest(ctx context.Context, ref string) (v1.Hash, error) {
 	d, err := r.describe(ctx, ref)
 	if err != nil || d.Digest.Hex != "" {
@@ -233,8 +230,8 @@ func (r *Repository) Digest(ctx context.Context, ref string) (v1.Hash, error) {
 	return c.Desc.Digest, err
 }
 
-// describe asks for digest and size of a manifest without getting it; they are what the registry
-// says. A digest that it does not say is empty, a size -1.
+// describe returns digest and size of a manifest as the registry gives them in the answer to HEAD.
+// A missing digest is empty, a missing size -1.
 func (r *Repository) describe(ctx context.Context, ref string) (v1.Descriptor, error) {
 	var got v1.Descriptor
 	err := r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
@@ -260,8 +257,8 @@ func (r *Repository) describe(ctx context.Context, ref string) (v1.Descriptor, e
 	return got, err
 }
 
-// HasManifest reports whether a tag or digest names what has this digest and size. An answer that
-// says so without the size, or with another one, is not believed: then the manifest is got.
+// HasManifest reports whether ref has this digest and size. An answer with the digest and without
+// the size, or with another one, is not trusted: then the manifest is read.
 func (r *Repository) HasManifest(ctx context.Context, ref string, want v1.Descriptor) (bool, error) {
 	d, err := r.describe(ctx, ref)
 	switch {
@@ -276,8 +273,8 @@ func (r *Repository) HasManifest(ctx context.Context, ref string, want v1.Descri
 	return c.Desc.Digest == want.Digest, err
 }
 
-// Put stores a manifest under a tag or its digest, and wants the registry to
-// say that it has what was sent.
+// Put stores a manifest under a tag or its digest, and checks that the registry confirms the
+// digest.
 func (r *Repository) Put(ctx context.Context, ref string, c manifest.Manifest) error {
 	first := true
 	return r.Retry(ctx, "manifest "+ref, func(ctx context.Context) error {
@@ -306,21 +303,21 @@ func (r *Repository) Put(ctx context.Context, ref string, c manifest.Manifest) e
 	})
 }
 
-// notThere tells a repository that does not exist from a tag that does not.
-func (r *Repository) notThere(resp *http.Response) error {
-	err := r.registry.refused(resp, "")
-	if e, ok := errors.AsType[*refusedError](err); ok && e.has(transport.NameUnknownErrorCode) {
+// notFound tells a missing repository from a missing tag.
+func (r *Repository) notFound(resp *http.Response) error {
+	err := r.registry.checkStatus(resp, "")
+	if e, ok := errors.AsType[*statusError](err); ok && e.hasCode(transport.NameUnknownErrorCode) {
 		return fmt.Errorf("%w: %w", manifest.ErrNotFound, ErrNoRepository)
 	}
 	return manifest.ErrNotFound
 }
 
-// ErrNoRepository says that there is no repository of that name yet.
+// ErrNoRepository says that the repository does not exist.
 var ErrNoRepository = errors.New("the repository does not exist")
 
-// Retry is for requests whose answers are small.
+// Retry retries requests whose answers are small.
 func (r *Repository) Retry(ctx context.Context, what string, f func(context.Context) error) error {
-	return r.registry.wires.Retry(ctx, r.name()+" "+what, func() error {
+	return r.registry.client.Retry(ctx, r.name()+" "+what, func() error {
 		slow := &transfer.NetError{Host: r.registry.name, Err: fmt.Errorf("%s: no answer in %s", what, transfer.StallLimit)}
 		ctx, cancel := context.WithTimeoutCause(ctx, transfer.StallLimit, slow)
 		defer cancel()
@@ -330,7 +327,7 @@ func (r *Repository) Retry(ctx context.Context, what string, f func(context.Cont
 
 func (r *Repository) name() string { return r.registry.name + "/" + r.path }
 
-// PutNamed of a registry is put: what is there has a name.
+// PutNamed stores a manifest under a tag or digest; in a registry that is [Repository.Put].
 func (r *Repository) PutNamed(ctx context.Context, ref string, c manifest.Manifest) error {
 	return r.Put(ctx, ref, c)
 }

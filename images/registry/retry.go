@@ -19,79 +19,77 @@ import (
 )
 
 const (
-	// Attempts is how often something is tried that fails on the way, and
-	// attemptsDial how often when nobody is there.
+	// Attempts is the number of attempts after errors of the network, and AttemptsDial if there is
+	// no connection.
 	Attempts     = 8
 	AttemptsDial = 4
-	// The pause before another attempt is random, and its bound doubles.
+	// The pause between attempts is random; its upper bound doubles.
 	pauseMin = 100 * time.Millisecond
 	pauseMax = 5 * time.Second
-	// waitMax is how long to wait after 429 when the registry does not say.
+	// waitMax limits the pause after 429 without Retry-After.
 	waitMax = time.Minute
 )
 
-// verdict is what follows from an error.
-type verdict int
+// action is what to do after an error.
+type action int
 
 const (
-	giveUp      verdict = iota
-	tryAgain            // it may have been the way there
-	fewAttempts         // no answer at all, or wrong content
-	waitOut             // the registry wants us to be slower
+	actionGiveUp   action = iota
+	actionRetry           // an error of the network
+	actionRetryFew        // no connection, or wrong content
+	actionWait            // 429
 )
 
-// spentError is an error after which everything has been tried: who tries
-// something larger again, would try it as often once more.
-type spentError struct{ error }
+// exhaustedError is an error after all attempts: a larger operation must not retry it again.
+type exhaustedError struct{ error }
 
-func (e spentError) Unwrap() error { return e.error }
+func (e exhaustedError) Unwrap() error { return e.error }
 
-// spent marks an error, if there is one.
-func spent(err error) error {
+// exhausted wraps an error, nil stays nil.
+func exhausted(err error) error {
 	if err == nil {
 		return nil
 	}
-	return spentError{err}
+	return exhaustedError{err}
 }
 
-// classify says whether it may help to try again.
-func classify(err error) verdict {
-	if _, ok := errors.AsType[spentError](err); ok {
-		return giveUp
+// classify returns whether a retry may help.
+func classify(err error) action {
+	if _, ok := errors.AsType[exhaustedError](err); ok {
+		return actionGiveUp
 	}
-	if refusal, ok := errors.AsType[*refusedError](err); ok {
+	if refusal, ok := errors.AsType[*statusError](err); ok {
 		return refusal.classify()
 	}
 	if manifest.IsDamaged(err) {
-		return giveUp // a file does not change by itself
+		return actionGiveUp // a file stays as it is
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrPlainHTTP), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return giveUp
+		return actionGiveUp
 	case errors.Is(err, manifest.ErrContent):
-		return fewAttempts
+		return actionRetryFew
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return giveUp
+		return actionGiveUp
 	}
-	if NoConnection(err) {
-		return fewAttempts
+	if IsDialError(err) {
+		return actionRetryFew
 	}
-	if onTheWay(err) {
-		return tryAgain
+	if isTransient(err) {
+		return actionRetry
 	}
-	return giveUp
+	return actionGiveUp
 }
 
-// NoConnection reports whether err says that there is no connection to the host.
-func NoConnection(err error) bool {
+// IsDialError reports whether no connection came about.
+func IsDialError(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
 }
 
-// onTheWay reports whether err comes from the network, and not from how we are
-// set up.
-func onTheWay(err error) bool {
+// isTransient reports whether err comes from the network and not from the configuration.
+func isTransient(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return false
 	}
@@ -99,45 +97,44 @@ func onTheWay(err error) bool {
 		return false
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return false // no TLS is spoken there
+		return false // no TLS on this port
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" || errors.Is(err, http.ErrSchemeMismatch) {
-		return false // an alert of TLS; plain http
+		return false // a TLS alert; plain http
 	}
 	_, ok := errors.AsType[*transfer.NetError](err)
 	return ok
 }
 
-// retrier tries again what may work then.
+// retrier retries operations.
 type retrier struct {
-	patience time.Duration // how long one thing waits out 429, in all
-	log      *slog.Logger
+	maxWait time.Duration // limit for waiting out 429, in all
+	log     *slog.Logger
 }
 
-// do calls f until it works or there is no use in trying. what names the thing
-// in the log.
+// do calls f until it succeeds or a retry cannot help. what names the operation in the log.
 func (r retrier) do(ctx context.Context, what string, f func() error) error {
 	bound := pauseMin
 	failures := 0
-	var limited time.Time // when 429 came first
+	var limited time.Time // time of the first 429
 	for {
 		err := f()
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		v := classify(err)
-		if v == waitOut {
-			// The gate of the host makes the next attempt wait.
+		if v == actionWait {
+			// The rate limiter of the host delays the next attempt.
 			if limited.IsZero() {
 				limited = time.Now()
 			}
-			if time.Since(limited)+askedPause(err) > r.patience {
+			if time.Since(limited)+requestedWait(err) > r.maxWait {
 				return err
 			}
 			continue
 		}
 		failures++
-		if v == giveUp || failures >= Attempts || v == fewAttempts && failures >= AttemptsDial {
+		if v == actionGiveUp || failures >= Attempts || v == actionRetryFew && failures >= AttemptsDial {
 			return err
 		}
 		pause := rand.N(bound) + bound/4
@@ -149,19 +146,19 @@ func (r retrier) do(ctx context.Context, what string, f func() error) error {
 	}
 }
 
-// rateLimiter holds back the requests to a host that has answered 429.
+// rateLimiter delays the requests to a host that has answered 429.
 type rateLimiter struct {
-	host     string
-	patience time.Duration
-	log      *slog.Logger
+	host    string
+	maxWait time.Duration
+	log     *slog.Logger
 
-	mu    sync.Mutex
-	until time.Time
-	row   int // of answers that said so
+	mu          sync.Mutex
+	until       time.Time
+	consecutive int // number of such answers in a row
 }
 
-// pass waits until the host may be asked again.
-func (g *rateLimiter) pass(ctx context.Context) error {
+// wait waits until requests to the host are allowed.
+func (g *rateLimiter) wait(ctx context.Context) error {
 	for {
 		g.mu.Lock()
 		wait := time.Until(g.until)
@@ -175,10 +172,9 @@ func (g *rateLimiter) pass(ctx context.Context) error {
 	}
 }
 
-// answered learns from an answer of the host: its status, and what it says in
-// Retry-After. A pause longer than we have patience for is none: whoever asked
-// is told of the 429.
-func (g *rateLimiter) answered(ctx context.Context, resp *http.Response) {
+// observe reads status and Retry-After of an answer. A pause longer than maxWait is ignored: the
+// caller gets the 429.
+func (g *rateLimiter) observe(ctx context.Context, resp *http.Response) {
 	after, said := retryAfter(resp.Header, time.Now())
 	limited := resp.StatusCode == http.StatusTooManyRequests ||
 		resp.StatusCode == http.StatusServiceUnavailable && said
@@ -187,34 +183,34 @@ func (g *rateLimiter) answered(ctx context.Context, resp *http.Response) {
 	now := time.Now()
 	if !limited {
 		if now.After(g.until) {
-			g.row = 0
+			g.consecutive = 0
 		}
 		return
 	}
-	// Those who had asked already get the same answer and say nothing new.
+	// Answers to requests that were sent before the pause began change nothing.
 	if now.Before(g.until) {
 		return
 	}
-	g.row++
+	g.consecutive++
 	if after < time.Second {
-		after = min(time.Second<<min(g.row-1, 10), waitMax)
+		after = min(time.Second<<min(g.consecutive-1, 10), waitMax)
 	}
-	if after > g.patience {
+	if after > g.maxWait {
 		return
 	}
 	g.until = now.Add(after)
 	g.log.WarnContext(ctx, "the registry wants fewer requests; waiting", "registry", g.host, "status", resp.StatusCode, "wait", after)
 }
 
-// askedPause is how long the registry has asked to wait.
-func askedPause(err error) time.Duration {
-	if refusal, ok := errors.AsType[*refusedError](err); ok {
-		return refusal.after
+// requestedWait is the Retry-After of err.
+func requestedWait(err error) time.Duration {
+	if refusal, ok := errors.AsType[*statusError](err); ok {
+		return refusal.retryAfter
 	}
 	return 0
 }
 
-// retryAfter reads the header of that name, in either form:
+// retryAfter reads the header, in either form:
 // https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
 func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	s := h.Get("Retry-After")
@@ -228,7 +224,7 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return max(at.Sub(now), 0), true
 }
 
-// sleep waits; it reports false when ctx ended first.
+// sleep reports false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -18,34 +18,34 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
-func TestJudge(t *testing.T) {
+func TestClassify(t *testing.T) {
 	dial := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	for _, c := range []struct {
 		err  error
-		want verdict
+		want action
 	}{
-		{&refusedError{status: 429}, waitOut},
-		{&refusedError{status: 500}, tryAgain},
-		{&refusedError{status: 502}, tryAgain},
-		{&refusedError{status: 503}, tryAgain},
-		{&refusedError{status: 504}, tryAgain},
-		{&refusedError{status: 408}, tryAgain},
-		{&refusedError{status: 400}, giveUp},
-		{&refusedError{status: 401}, giveUp},
-		{&refusedError{status: 403}, giveUp},
-		{&refusedError{status: 404}, giveUp},
-		{&refusedError{status: 507}, giveUp},
-		{&refusedError{status: 500, text: "write: no space left on device"}, giveUp},
-		{spent(&refusedError{status: 500}), giveUp},
-		{&transfer.NetError{Err: io.ErrUnexpectedEOF}, tryAgain},
-		{&transfer.NetError{Err: syscall.ECONNRESET}, tryAgain},
-		{&transfer.NetError{Err: dial}, fewAttempts},
-		{&transfer.NetError{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, giveUp},
-		{fmt.Errorf("blob: %w", manifest.ErrContent), fewAttempts},
-		{&transfer.NetError{Err: ErrPlainHTTP}, giveUp},
-		{&transfer.NetError{Err: syscall.ENOSPC}, giveUp},
-		{context.Canceled, giveUp},
-		{errors.New("anything"), giveUp},
+		{&statusError{status: 429}, actionWait},
+		{&statusError{status: 500}, actionRetry},
+		{&statusError{status: 502}, actionRetry},
+		{&statusError{status: 503}, actionRetry},
+		{&statusError{status: 504}, actionRetry},
+		{&statusError{status: 408}, actionRetry},
+		{&statusError{status: 400}, actionGiveUp},
+		{&statusError{status: 401}, actionGiveUp},
+		{&statusError{status: 403}, actionGiveUp},
+		{&statusError{status: 404}, actionGiveUp},
+		{&statusError{status: 507}, actionGiveUp},
+		{&statusError{status: 500, text: "write: no space left on device"}, actionGiveUp},
+		{exhausted(&statusError{status: 500}), actionGiveUp},
+		{&transfer.NetError{Err: io.ErrUnexpectedEOF}, actionRetry},
+		{&transfer.NetError{Err: syscall.ECONNRESET}, actionRetry},
+		{&transfer.NetError{Err: dial}, actionRetryFew},
+		{&transfer.NetError{Err: &net.DNSError{Err: "no such host", IsNotFound: true}}, actionGiveUp},
+		{fmt.Errorf("blob: %w", manifest.ErrContent), actionRetryFew},
+		{&transfer.NetError{Err: ErrPlainHTTP}, actionGiveUp},
+		{&transfer.NetError{Err: syscall.ENOSPC}, actionGiveUp},
+		{context.Canceled, actionGiveUp},
+		{errors.New("anything"), actionGiveUp},
 	} {
 		if got := classify(fmt.Errorf("image: %w", c.err)); got != c.want {
 			t.Errorf("%v: %d, want %d", c.err, got, c.want)
@@ -53,23 +53,23 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// How often and how long something is tried.
+// How often and how long an operation is retried.
 func TestRetrier(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		err      error
-		patience time.Duration
-		calls    int
-		longest  time.Duration
+		name    string
+		err     error
+		maxWait time.Duration
+		calls   int
+		longest time.Duration
 	}{
 		{"the way there", &transfer.NetError{Err: io.EOF}, time.Hour, Attempts, time.Minute},
-		{"nobody there", &transfer.NetError{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, time.Hour, AttemptsDial, 2 * time.Second},
-		{"denied", &refusedError{status: 403}, time.Hour, 1, 0},
-		{"429 that asks for too much", &refusedError{status: 429, after: 2 * time.Hour}, time.Hour, 1, 0},
+		{"no connection", &transfer.NetError{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, time.Hour, AttemptsDial, 2 * time.Second},
+		{"denied", &statusError{status: 403}, time.Hour, 1, 0},
+		{"429 that asks for too much", &statusError{status: 429, retryAfter: 2 * time.Hour}, time.Hour, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := retrier{patience: c.patience, log: slog.New(slog.DiscardHandler)}
+				r := retrier{maxWait: c.maxWait, log: slog.New(slog.DiscardHandler)}
 				begin, calls := time.Now(), 0
 				err := r.do(t.Context(), "x", func() error { calls++; return c.err })
 				if !errors.Is(err, c.err) || calls != c.calls {
@@ -82,7 +82,7 @@ func TestRetrier(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := retrier{patience: time.Hour, log: slog.New(slog.DiscardHandler)}
+		r := retrier{maxWait: time.Hour, log: slog.New(slog.DiscardHandler)}
 		calls := 0
 		if err := r.do(t.Context(), "x", func() error {
 			if calls++; calls < 5 {
@@ -109,15 +109,15 @@ func answer429(after string) *http.Response {
 	return &http.Response{StatusCode: http.StatusTooManyRequests, Header: h}
 }
 
-// The gate holds everybody back for as long as the registry says, or longer and
-// longer if it does not.
-func TestGate(t *testing.T) {
+// All requests to the host wait as long as the registry says, or longer and longer if it does not
+// say.
+func TestRateLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		g := &rateLimiter{host: "hub", patience: time.Hour, log: slog.New(slog.NewTextHandler(&log, nil))}
+		g := &rateLimiter{host: "hub", maxWait: time.Hour, log: slog.New(slog.NewTextHandler(&log, nil))}
 		wait := func() time.Duration {
 			begin := time.Now()
-			if err := g.pass(t.Context()); err != nil {
+			if err := g.wait(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			return time.Since(begin)
@@ -125,37 +125,37 @@ func TestGate(t *testing.T) {
 		if got := wait(); got != 0 {
 			t.Errorf("waits %s for nothing", got)
 		}
-		g.answered(t.Context(), answer429("30"))
-		g.answered(t.Context(), answer429("30")) // asked at the same time
+		g.observe(t.Context(), answer429("30"))
+		g.observe(t.Context(), answer429("30")) // sent before the pause
 		if got := wait(); got != 30*time.Second {
 			t.Errorf("waits %s, want 30s", got)
 		}
 		at := time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat)
-		g.answered(t.Context(), answer429(at))
+		g.observe(t.Context(), answer429(at))
 		if got := wait(); got < 89*time.Second || got > 91*time.Second {
 			t.Errorf("waits %s until %s", got, at)
 		}
-		g.answered(t.Context(), &http.Response{StatusCode: 200, Header: http.Header{}})
+		g.observe(t.Context(), &http.Response{StatusCode: 200, Header: http.Header{}})
 		time.Sleep(time.Second)
-		g.answered(t.Context(), &http.Response{StatusCode: 200, Header: http.Header{}})
+		g.observe(t.Context(), &http.Response{StatusCode: 200, Header: http.Header{}})
 		for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-			g.answered(t.Context(), answer429(""))
+			g.observe(t.Context(), answer429(""))
 			if got := wait(); got != want*time.Second {
 				t.Errorf("waits %s, want %ds", got, want)
 			}
 		}
-		g.answered(t.Context(), answer429("0"))
+		g.observe(t.Context(), answer429("0"))
 		if got := wait(); got == 0 {
 			t.Error("no pause at all after 429")
 		}
-		g.answered(t.Context(), answer429("86400"))
+		g.observe(t.Context(), answer429("86400"))
 		if got := wait(); got != 0 {
-			t.Errorf("waits %s, which is longer than its patience", got)
+			t.Errorf("waits %s, which is longer than maxWait", got)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		g.answered(t.Context(), answer429("60"))
-		if err := g.pass(ctx); err == nil {
+		g.observe(t.Context(), answer429("60"))
+		if err := g.wait(ctx); err == nil {
 			t.Error("passed although the context ended")
 		}
 		if n := strings.Count(log.String(), "\n"); n < 10 || !strings.Contains(log.String(), "registry=hub") {
@@ -176,7 +176,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// What a registry says fits into one line and into a terminal.
+// An error of a registry is one printable line.
 func TestRefusedError(t *testing.T) {
 	reg := &Registry{name: "registry.corp"}
 	for _, c := range []struct{ kind, body, want string }{
@@ -188,12 +188,12 @@ func TestRefusedError(t *testing.T) {
 		{"", "", "registry.corp: put: 403 Forbidden"},
 	} {
 		resp := &http.Response{StatusCode: 403, Header: http.Header{"Content-Type": {c.kind}}, Body: io.NopCloser(strings.NewReader(c.body))}
-		if got := reg.refused(resp, "put", 200).Error(); got != c.want {
+		if got := reg.checkStatus(resp, "put", 200).Error(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 	resp := &http.Response{StatusCode: 200, Body: http.NoBody}
-	if err := reg.refused(resp, "put", 200); err != nil {
+	if err := reg.checkStatus(resp, "put", 200); err != nil {
 		t.Error(err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 )
 
-// listTags lists the tags of the repository; nil where there are very many, or
-// where the registry does not let us.
+// listTags returns the tags of the repository; nil if there are too many, or if the registry
+// refuses.
 func (r *Repository) listTags(ctx context.Context) (map[string]bool, error) {
 	const pages, perPage = 20, 1000
 	tags := map[string]bool{}
@@ -33,11 +33,11 @@ func (r *Repository) listTags(ctx context.Context) (map[string]bool, error) {
 			defer resp.Body.Close()
 			link = nextPage(resp)
 			if err := json.NewDecoder(io.LimitReader(resp.Body, manifest.MaxSize)).Decode(&page); err != nil {
-				return withoutAddress(ctx, r.registry.name, fmt.Errorf("tags: %w", err))
+				return netErrorOf(ctx, r.registry.name, fmt.Errorf("tags: %w", err))
 			}
 			return nil
 		})
-		if refusal, is := errors.AsType[*refusedError](err); is && refusal.classify() == giveUp {
+		if refusal, is := errors.AsType[*statusError](err); is && refusal.classify() == actionGiveUp {
 			return nil, nil
 		}
 		if err != nil {
@@ -68,7 +68,7 @@ func nextPage(resp *http.Response) string {
 	}
 	u = resp.Request.URL.ResolveReference(u)
 	if u.Host != resp.Request.URL.Host {
-		return "" // somebody else's list
+		return "" // a list of another host
 	}
 	return u.String()
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// errDiffers is what a wrong edit would end in. It stands between a mistake of
-// this package and somebody's manifest.
+// errDiffers is the result of a wrong edit. It protects the user's manifest from a bug of this
+// package.
 var errDiffers = errors.New("the result would differ in more than its images, so nothing was changed; write the images of this file on lines of their own, without anchors")
 
-// check reads the result and compares: nothing but what was meant to differ
-// differs, and every image is the one that was wanted.
+// check reads the result again and compares: only what was meant to differ differs, and every image
+// is the wanted one.
 func (r *rewriter) check(before []document.Document) error {
 	for _, e := range r.edits {
 		e.Mutate()

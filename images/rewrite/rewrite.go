@@ -1,7 +1,10 @@
+// Package rewrite points the images of manifests at another registry.
+//
+// It promises that nothing but images (and pull secrets, on request) changes in a file, not one
+// byte, or that the file is refused. Start reading at [Rewrite].
 package rewrite
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -15,76 +18,15 @@ import (
 	"github.com/berth-registry/berth/images/reference"
 )
 
-// RewriteOptions say what [Rewrite] does.
-type RewriteOptions struct {
-	// To is where the images come from afterwards.
-	To reference.Target
-	// Only are the registries, or parts of them, whose images are changed;
-	// all if there is none.
-	Only []reference.Target
-	// PullSecret is the name of a secret that every pod with an image on To
-	// gets among its image pull secrets; none if it is "".
-	PullSecret string
-	// Env changes images in environment variables, arguments and the values of
-	// ConfigMaps too. They are recognised by their looks, so they are left alone
-	// otherwise.
-	Env bool
-	// AllowUnknown leaves what looks like an image, at a place that is not known
-	// for them, alone without a word.
-	AllowUnknown bool
-}
-
-// Rewritten is a manifest after [Rewrite].
-type Rewritten struct {
-	Text []byte
-	// Changes are the images that were changed, in order.
-	Changes []Change
-	// Untouched are images that had to stay as they are, and pods that lack
-	// the pull secret, in order, one line each with the reason.
-	Untouched []error
-	// Notes are for the reader, one line each; nothing is wrong.
-	Notes []error
-
-	glued []int // where JSON begins in Text that only JSON's readers tell from the JSON before it
-}
-
-// Stream is the text as it can stand in a stream with other files: between JSON
-// documents that nothing separates, which no reader of YAML takes, there is a
-// line "---".
-func (r Rewritten) Stream() []byte {
-	var out []byte
-	at := 0
-	for _, begin := range r.glued {
-		before := r.Text[at:begin]
-		out = append(out, before...)
-		if line := bytes.TrimRight(before, " \t"); len(line) == 0 || line[len(line)-1] != '\n' {
-			out = append(out, '\n')
-		} else {
-			out = out[:len(out)-len(before)+len(line)] // the indentation
-		}
-		out = append(out, "---\n"...)
-		at = begin
-	}
-	return append(out, r.Text[at:]...)
-}
-
-// Change is an image that points elsewhere now.
-type Change struct {
-	Place    place.Place
-	From, To reference.Reference
-}
-
-// Rewrite points the images of a manifest, YAML or JSON, at another registry.
-// Each keeps its repository path, tag and digest; one that is there already is
-// left alone. Nothing else of the text changes, not a comment, a quote or a
-// line end: the images are replaced where they stand, and the result is read
-// again and compared. An error means that the file, which name stands for, was
-// not read or could not be changed in this way; it has one line for each
-// reason.
-func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
+// Rewrite points the images of a manifest, YAML or JSON, at another registry. Each keeps its
+// repository path, tag and digest; an image that is already there stays. No other byte changes:
+// images are replaced in place, and the result is read again and compared. name is the file's name
+// in errors. An error means that the file was not read or cannot be changed in this way; it has one
+// line for each reason.
+func Rewrite(name string, data []byte, o Options) (Result, error) {
 	src, err := document.NewSource(name, data)
 	if err != nil {
-		return Rewritten{}, err
+		return Result{}, err
 	}
 	documents := src.Documents()
 	var errs []error
@@ -94,12 +36,12 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return Rewritten{}, errors.Join(errs...)
+		return Result{}, errors.Join(errs...)
 	}
 	r := &rewriter{src: src, o: o}
 	for _, d := range documents {
 		if err := r.document(d); err != nil {
-			return Rewritten{}, err
+			return Result{}, err
 		}
 	}
 	for _, err := range r.redis.Problems(func(place.Place) bool { return true }) {
@@ -115,40 +57,40 @@ func Rewrite(name string, data []byte, o RewriteOptions) (Rewritten, error) {
 	}
 	r.out.Text = []byte(document.Apply(src.Text, r.edits))
 	if err := r.check(documents); err != nil {
-		return Rewritten{}, err
+		return Result{}, err
 	}
 	return r.out, nil
 }
 
-// rewriter collects what is to change in one file.
+// rewriter collects the changes of one file.
 type rewriter struct {
 	src    *document.Source
-	o      RewriteOptions
-	out    Rewritten
+	o      Options
+	out    Result
 	edits  []document.Edit
-	wanted []wanted // of every image of the file, in order
+	wanted []wanted // for every image of the file, in order
 	kept   []*place.Problem
 	redis  inventory.Redis
 
-	// Of the document at hand:
+	// For the current document:
 	json  bool
-	texts map[*document.Tree]document.TextChange // what scalars and aliases have to say
-	pods  map[*document.Tree]bool                // those that have the secret
-	added map[*document.Tree]bool                // mappings that have got a registry
+	texts map[*document.Tree]document.TextChange // new texts of scalars and aliases
+	pods  map[*document.Tree]bool                // pods that have the secret
+	added map[*document.Tree]bool                // mappings that got a registry
 }
 
-// wanted is what an image shall be: another reference, or the text that it is.
+// wanted is the expected state of an image: another reference, or its text unchanged.
 type wanted struct {
 	ref  reference.Reference
 	text string
 }
 
-// planned is an image, and what the scalars that it is written in, or the
-// aliases that are in their place, have to say; nil if it stays.
+// planned is an image with the new texts of its scalars, or of the aliases in their place; changes
+// is nil if it stays.
 type planned struct {
 	inventory.Occurrence
 	changes map[*document.Tree]document.TextChange
-	insert  *document.Edit // of a registry, if there is no place for it yet
+	insert  *document.Edit // adds a field for the registry where there is none
 }
 
 // document plans the changes of one document.
@@ -167,9 +109,9 @@ func (r *rewriter) document(d document.Document) error {
 	for begin := 0; begin < len(plan); {
 		end := begin + 1
 		for end < len(plan) && plan[begin].Whole != nil && plan[end].Whole == plan[begin].Whole && plan[end].Place.Field == plan[begin].Place.Field {
-			end++ // images in one text
+			end++ // several images in one text
 		}
-		r.together(plan[begin:end])
+		r.planGroup(plan[begin:end])
 		begin = end
 	}
 	followed := r.followAliases(plan)
@@ -197,7 +139,7 @@ func (r *rewriter) document(d document.Document) error {
 			edits[x.Source] = append(edits[x.Source], *x.insert)
 		}
 	}
-	if err := document.Outermost(edits); err != nil {
+	if err := document.Lift(edits); err != nil {
 		return r.src.Problem(d.Root.At, err)
 	}
 	r.edits = append(r.edits, edits[r.src]...)
@@ -205,12 +147,12 @@ func (r *rewriter) document(d document.Document) error {
 	return nil
 }
 
-// together plans the changes of one image, or of several in one text.
-func (r *rewriter) together(group []*planned) {
+// planGroup plans the changes of one image, or of several in one text.
+func (r *rewriter) planGroup(group []*planned) {
 	all := map[*document.Tree]document.TextChange{}
 	var meant []*planned
 	for _, x := range group {
-		if !r.isMeant(x.Occurrence) {
+		if !r.isSelected(x.Occurrence) {
 			continue
 		}
 		changes, err := r.changesOf(x)
@@ -231,7 +173,7 @@ func (r *rewriter) together(group []*planned) {
 		c.Text = replaced(t.Word(), c.Pieces)
 		all[t] = c
 	}
-	if err := r.agree(all); err != nil {
+	if err := r.register(all); err != nil {
 		for _, x := range meant {
 			r.untouched(x.Occurrence, fmt.Errorf("image %s: %w", reference.Quote(x.Ref.String()), err))
 		}
@@ -242,22 +184,18 @@ func (r *rewriter) together(group []*planned) {
 	}
 }
 
-// replaced carries out pieces in their order.
+// replaced applies pieces, which must not overlap.
 func replaced(text string, pieces []document.Piece) string {
-	var out strings.Builder
-	at := 0
-	for _, p := range pieces {
-		out.WriteString(text[at:p.Start])
-		out.WriteString(p.Text)
-		at = p.End
+	edits := make([]document.Edit, len(pieces))
+	for i, p := range pieces {
+		edits[i] = document.Edit{Span: p.Span, Text: p.Text}
 	}
-	out.WriteString(text[at:])
-	return out.String()
+	return document.Apply(text, edits)
 }
 
-// isMeant reports whether an image is to be changed, and says why not where
-// that may surprise.
-func (r *rewriter) isMeant(x inventory.Occurrence) bool {
+// isSelected reports whether an image is to be changed. Where the answer no may surprise, it
+// records the reason.
+func (r *rewriter) isSelected(x inventory.Occurrence) bool {
 	switch {
 	case x.Ref.IsZero():
 		r.untouched(x, x.Err)
@@ -277,16 +215,15 @@ func (r *rewriter) isMeant(x inventory.Occurrence) bool {
 	return false
 }
 
-// ErrIndirect is the reason for leaving an image alone that is recognised by its
-// looks, in an environment variable, an argument or a ConfigMap.
-var ErrIndirect = errors.New("is recognised by its looks, in a variable, an argument or a ConfigMap")
+// ErrIndirect is why an image in an environment variable, an argument or a ConfigMap is not
+// changed: it is recognised only by its form.
+var ErrIndirect = errors.New("is recognised only by its form, in a variable, an argument or a ConfigMap")
 
 func (r *rewriter) untouched(x inventory.Occurrence, err error) {
 	r.kept = append(r.kept, &place.Problem{Place: x.Place, Err: fmt.Errorf("not changed: %w", err)})
 }
 
-// changesOf gives what the scalars of an image, or the aliases that are in their
-// place, have to say.
+// changesOf returns the new texts of an image's scalars, or of the aliases in their place.
 func (r *rewriter) changesOf(x *planned) (map[*document.Tree]document.TextChange, error) {
 	to := r.o.To.Reference(x.Ref)
 	if x.Whole != nil {
@@ -314,7 +251,7 @@ func (r *rewriter) changesOf(x *planned) (map[*document.Tree]document.TextChange
 	switch {
 	case p.Registry.Word() != "":
 		set(p.Registry, to.Registry())
-	case p.Lacks != nil && p.Registry == nil && !hasHost(p.Repository.Word()):
+	case p.Lacks != nil && p.Registry == nil && !reference.HasHost(p.Repository.Word()):
 		e, ok := x.Source.NewField(p.Lacks, "repository", "registry", to.Registry())
 		if !ok || r.added[p.Lacks] {
 			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", reference.Quote(x.Ref.String()), to.Registry())
@@ -328,16 +265,10 @@ func (r *rewriter) changesOf(x *planned) (map[*document.Tree]document.TextChange
 	return all, nil
 }
 
-// hasHost reports whether a repository begins with a registry.
-func hasHost(repository string) bool {
-	first, _, ok := strings.Cut(repository, "/")
-	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
-}
-
-// agree notes what scalars have to say. It refuses one that cannot be changed
-// where it is, and one that has to say something else for another image; merge
-// keys and a repository for all images make that possible.
-func (r *rewriter) agree(changes map[*document.Tree]document.TextChange) error {
+// register records new texts of scalars. It refuses a scalar that cannot be changed at its
+// position, and one that would need another text for another image, which merge keys and a common
+// repository make possible.
+func (r *rewriter) register(changes map[*document.Tree]document.TextChange) error {
 	for t, c := range changes {
 		if before, ok := r.texts[t]; ok && before.Text != c.Text {
 			return errShared
@@ -354,10 +285,10 @@ func (r *rewriter) agree(changes map[*document.Tree]document.TextChange) error {
 	return nil
 }
 
-var errShared = errors.New("its text belongs to another image too, which would differ; write it out for each")
+var errShared = errors.New("another image shares its text and needs a different one; write it out for each")
 
-// followAliases gives the aliases that say the right thing once the scalar that
-// they are in the place of is changed, and has the others replaced.
+// followAliases returns the aliases that get the right text through the change of their target; the
+// other ones are replaced themselves.
 func (r *rewriter) followAliases(plan []*planned) map[*document.Tree]bool {
 	followed := map[*document.Tree]bool{}
 	for _, x := range plan {
@@ -375,8 +306,8 @@ func (r *rewriter) followAliases(plan []*planned) map[*document.Tree]bool {
 	return followed
 }
 
-// keepAnchors gives up changes of scalars with an anchor that something else
-// than an image is an alias of.
+// keepAnchors cancels changes of an anchored scalar if an alias of it is used for something else
+// than an image.
 func (r *rewriter) keepAnchors(root *document.Tree, plan []*planned, followed map[*document.Tree]bool) {
 	changes := func(t *document.Tree) bool { _, ok := r.texts[t]; return ok }
 	document.Walk(root, func(t *document.Tree) {
@@ -388,7 +319,7 @@ func (r *rewriter) keepAnchors(root *document.Tree, plan []*planned, followed ma
 		for _, x := range plan {
 			for each := range x.changes {
 				if each.Resolve() == t.Target && !changes(each) {
-					r.untouched(x.Occurrence, fmt.Errorf("image %s: its anchor &%s stands for something else in line %d too; write the image out",
+					r.untouched(x.Occurrence, fmt.Errorf("image %s: its anchor &%s is used for something else in line %d; write the image out",
 						reference.Quote(x.Ref.String()), t.Target.Anchor, line))
 					for other := range x.changes {
 						delete(r.texts, other)
@@ -401,8 +332,7 @@ func (r *rewriter) keepAnchors(root *document.Tree, plan []*planned, followed ma
 	})
 }
 
-// finish adds pull secrets, and notes what every image of the document shall
-// be.
+// finish adds pull secrets, and records the expected state of every image of the document.
 func (r *rewriter) finish(plan []*planned) {
 	noted := map[string]bool{}
 	for _, x := range plan {
@@ -424,7 +354,7 @@ func (r *rewriter) finish(plan []*planned) {
 		if !noted[object.String()] {
 			noted[object.String()] = true
 			r.out.Notes = append(r.out.Notes, &place.Problem{Place: object,
-				Err: fmt.Errorf("it is not known where pull secrets belong here; add %s yourself if it needs one", r.o.PullSecret)})
+				Err: fmt.Errorf("the field for pull secrets is not known here; add %s yourself if it needs one", r.o.PullSecret)})
 		}
 	}
 }

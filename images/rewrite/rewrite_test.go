@@ -14,9 +14,9 @@ import (
 )
 
 // options reads the flags of a test.
-func options(t testing.TB, flags string) RewriteOptions {
+func options(t testing.TB, flags string) Options {
 	t.Helper()
-	var o RewriteOptions
+	var o Options
 	words := strings.Fields(flags)
 	target := func(s string) reference.Target {
 		target, err := reference.ParseTarget(s)
@@ -46,8 +46,8 @@ func options(t testing.TB, flags string) RewriteOptions {
 	return o
 }
 
-// rewritten is the result of one rewrite, and what was said about it.
-func rewritten(t testing.TB, text string, o RewriteOptions) (out, log string) {
+// rewritten returns the result of a rewrite, and the problems and notes.
+func rewritten(t testing.TB, text string, o Options) (out, log string) {
 	t.Helper()
 	r, err := Rewrite("in.yaml", []byte(text), o)
 	if err != nil {
@@ -62,8 +62,8 @@ func rewritten(t testing.TB, text string, o RewriteOptions) (out, log string) {
 	return string(r.Text), log
 }
 
-// Each example gives what is written there, once and twice, and with Windows'
-// line ends in the same way.
+// Each example gives the expected result, the same again when it is repeated, and likewise with
+// CRLF.
 func TestRewrite(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) < 5 {
@@ -122,12 +122,11 @@ func TestRewriteChanges(t *testing.T) {
 	}
 }
 
-// A file that cannot be read, or not be changed without touching more, is
-// refused as a whole.
+// A file that cannot be read, or cannot be changed in place, is refused as a whole.
 func TestRewriteRefuses(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"broken", "image: a:1\n---\na: [\n---\nb: [\n", "in.yaml:3:1: is no valid YAML near here: did not find expected node content\nin.yaml:5:1: is no valid YAML near here: did not find expected node content"},
-		{"a chart", "{{- if x }}\nimage: a:1\n", "in.yaml:1:1: is a template of a chart and no manifest yet; render it with helm template and read what it prints"},
+		{"a chart", "{{- if x }}\nimage: a:1\n", "in.yaml:1:1: is a template of a chart, not a manifest; render it with helm template"},
 		{"binary", "a\x00", "in.yaml:1:2: holds a NUL byte; this is a binary file, and text in UTF-8 is needed"},
 		{"an image over two lines", "spec: {containers: [{image: \"redis\\\n  :7\"}]}\n", ""},
 		{"a registry of two images", "b: &b {registry: quay.io}\nx: {image: {<<: *b, repository: a/x}}\ny: {image: {<<: *b, repository: a/y, tag: $(x)}}\n", "in.yaml: \"quay.io/a/y:$(x)\" would become \"reg.corp/a/y:$(x)\": the result would differ"},
@@ -144,21 +143,20 @@ func TestRewriteRefuses(t *testing.T) {
 	}
 }
 
-// A list of secrets that cannot be added to is told, and the images are changed
-// all the same.
+// A list of secrets that cannot be extended is reported; the images are changed anyway.
 func TestRewriteWithoutSecret(t *testing.T) {
 	for _, secrets := range []string{"x", "&e [*s]", "{name: x}"} {
 		text := "apiVersion: v1\nkind: Pod\nx: &s {name: a}\nspec:\n  imagePullSecrets: " + secrets + "\n  containers: [{image: a:1}]\n"
 		out, log := rewritten(t, text, options(t, "--to reg.corp --image-pull-secret regcred"))
 		if out != strings.Replace(text, "a:1", "reg.corp/library/a:1", 1) ||
-			log != "in.yaml:5:3: Pod: spec.imagePullSecrets: the pull secret cannot be added to what is there; write it as a list of - name: regcred\n" {
+			log != "in.yaml:5:3: Pod: spec.imagePullSecrets: the pull secret cannot be added to the present value; write it as a list of - name: regcred\n" {
 			t.Errorf("%s: %s\n%s", secrets, log, out)
 		}
 	}
 }
 
-// The check notices an edit that does more than it should.
-func TestRewriteCheckNotices(t *testing.T) {
+// The check refuses an edit that does too much.
+func TestRewriteCheckControl(t *testing.T) {
 	for _, wrong := range []document.Edit{
 		{Span: document.Span{Start: 0, End: 0}, Text: "b: 1\n", Mutate: func() {}},
 		{Span: document.Span{Start: 0, End: 10}, Text: "image: b:1", Mutate: func() {}},
@@ -177,8 +175,8 @@ func TestRewriteCheckNotices(t *testing.T) {
 	}
 }
 
-// Whatever the text, a rewrite changes images (and pull secrets) and nothing
-// else, and a second one changes nothing.
+// Whatever the text, a rewrite changes only images (and pull secrets), and a second rewrite changes
+// nothing.
 func FuzzRewrite(f *testing.F) {
 	for _, test := range imagestest.Manifests {
 		f.Add(test.Text, false)
@@ -229,8 +227,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// inStream checks that the documents of a file can be read behind another's.
-func inStream(t *testing.T, r Rewritten) {
+// inStream checks that the documents of a file can be read after those of another file.
+func inStream(t *testing.T, r Result) {
 	t.Helper()
 	stream := "image: x:1\n---\n" + strings.TrimPrefix(string(r.Stream()), document.ByteOrderMark)
 	src, err := document.NewSource("in.yaml", []byte(stream))
@@ -244,8 +242,8 @@ func inStream(t *testing.T, r Rewritten) {
 	}
 }
 
-// JSON documents that nothing separates get a separator in a stream with
-// others, and stay as they are in a file of their own.
+// JSON documents without a separator get one in a stream with other documents, and stay unchanged
+// in a file of their own.
 func TestRewriteStream(t *testing.T) {
 	o := options(t, "--to reg.corp")
 	for text, want := range map[string]string{
@@ -266,8 +264,7 @@ func TestRewriteStream(t *testing.T) {
 	}
 }
 
-// Thousands of images in one value, and of documents in one, are rewritten in a
-// time that grows with them and not with their square.
+// The time for thousands of images in one value, and of documents in one value, grows linearly.
 func TestRewriteManyInOneValue(t *testing.T) {
 	const n = 20_000
 	o := options(t, "--to reg.corp --env")

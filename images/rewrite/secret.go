@@ -11,8 +11,7 @@ import (
 	"github.com/berth-registry/berth/images/place"
 )
 
-// addSecret plans the insertion of the pull secret into a pod spec that lacks
-// it.
+// addSecret adds the pull secret to a pod spec that lacks it.
 func (r *rewriter) addSecret(pod *inventory.PodSpec) {
 	if r.pods[pod.Node] {
 		return
@@ -33,7 +32,7 @@ func (r *rewriter) addSecret(pod *inventory.PodSpec) {
 	}
 	if !ok {
 		r.kept = append(r.kept, &place.Problem{Place: pod.Place,
-			Err: errors.New("the pull secret cannot be added to what is there; write it as a list of - name: " + r.o.PullSecret)})
+			Err: errors.New("the pull secret cannot be added to the present value; write it as a list of - name: " + r.o.PullSecret)})
 		return
 	}
 	r.edits = append(r.edits, e)
@@ -47,8 +46,8 @@ func (r *rewriter) names(list *document.Tree) bool {
 	})
 }
 
-// newList inserts the whole field before the containers, or before the first
-// field where these are not written.
+// newList inserts the whole field before the containers, or before the first field if there are
+// none.
 func (r *rewriter) newList(pod *inventory.PodSpec) (document.Edit, bool) {
 	pairs := pod.Node.Pairs
 	at := max(slices.IndexFunc(pairs, func(p document.Pair) bool { return p.Name.Word() == "containers" }), 0)
@@ -57,7 +56,7 @@ func (r *rewriter) newList(pod *inventory.PodSpec) (document.Edit, bool) {
 	}
 	before := pairs[at].Name.At
 	line := r.src.LineAt(before)
-	own := document.IsBlank(r.src.Text[line:before]) // nothing else before it on its line
+	own := document.IsBlank(r.src.Text[line:before]) // first on its line
 	e := document.Edit{Mutate: func() {
 		pod.Node.Pairs = slices.Insert(pairs, at, document.Pair{Name: document.NewString(pod.Field), Value: &document.Tree{Kind: document.Sequence, Items: []*document.Tree{r.item()}}})
 	}}
@@ -85,7 +84,7 @@ func (r *rewriter) newList(pod *inventory.PodSpec) (document.Edit, bool) {
 	return e, true
 }
 
-// newItem inserts a name at the beginning of a list.
+// newItem inserts the name at the beginning of a list.
 func (r *rewriter) newItem(list *document.Tree) (document.Edit, bool) {
 	e := document.Edit{Mutate: func() { list.Items = slices.Insert(list.Items, 0, r.item()) }}
 	at := list.At
@@ -109,7 +108,7 @@ func (r *rewriter) newItem(list *document.Tree) (document.Edit, bool) {
 	return document.Edit{}, false
 }
 
-// insteadOfNull gives a field that is there and empty its list.
+// insteadOfNull replaces the empty value of the field by a list.
 func (r *rewriter) insteadOfNull(pod *inventory.PodSpec, null *document.Tree) (document.Edit, bool) {
 	e := document.Edit{Text: "[" + r.flowItem() + "]"}
 	e.Mutate = func() { *null = document.Tree{Kind: document.Sequence, At: null.At, Items: []*document.Tree{r.item()}} }

@@ -1,3 +1,6 @@
+// Package transfer moves a blob from a reader to a target, and ends when that stalls.
+//
+// Start reading at [Do].
 package transfer
 
 import (
@@ -8,22 +11,32 @@ import (
 	"time"
 )
 
-// Opener opens the content of a blob. It is verified while it is read.
+// Opener opens the content of a blob, which is verified while it is read.
 type Opener func(context.Context) (io.ReadCloser, error)
 
+// Outcome says how a blob came to its place.
+type Outcome int
+
+// The values of Outcome.
 const (
-	// StallLimit is how long an answer that is small may take, and the window in which leastMoved
-	// bytes of a blob have to move.
+	AlreadyPresent Outcome = iota
+	Mounted                // from another repository of the registry
+	Uploaded
+)
+
+const (
+	// StallLimit is the time limit of a small answer, and the interval in which at least leastMoved
+	// bytes of a blob must move.
 	StallLimit = 2 * time.Minute
-	leastMoved = 16 << 10 // bytes; less is a drip that would take days
-	// AnswerTimeout is how long a registry may think before it answers; the
-	// slowest puts a layer of many gigabytes into its store meanwhile.
+	leastMoved = 16 << 10 // bytes; a slower transfer would take days
+	// AnswerTimeout is the time limit for the first byte of an answer; the slowest registries store
+	// a layer of many gigabytes meanwhile.
 	AnswerTimeout = 5 * time.Minute
-	// lastAnswer is how long the target may take after it has all of a blob.
+	// lastAnswer is the time limit for the answer of the target after the last byte of a blob.
 	lastAnswer = AnswerTimeout + StallLimit
 )
 
-// UntilEnd makes a reader of r that ends with ctx.
+// UntilEnd returns a reader of r that fails when ctx ends.
 func UntilEnd(ctx context.Context, r io.Reader) io.Reader { return endingReader{ctx, r} }
 
 type endingReader struct {
@@ -39,10 +52,9 @@ func (u endingReader) Read(p []byte) (int, error) {
 	return u.Reader.Read(p)
 }
 
-// Transfer hands the content that open gives to send, and ends both when ctx ends or hardly
-// anything moves any more. If reading fails, that is the error: it is the source
-// that failed, and not the target.
-func Transfer(ctx context.Context, open Opener, send func(context.Context, io.Reader) error) error {
+// Do opens content and hands it to send. Both end when ctx ends or the transfer stalls. If reading
+// failed, that is the error, because then the source failed and not the target.
+func Do(ctx context.Context, open Opener, send func(context.Context, io.Reader) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	body, err := open(ctx)
@@ -52,7 +64,7 @@ func Transfer(ctx context.Context, open Opener, send func(context.Context, io.Re
 	defer body.Close()
 	r := &watched{ctx: ctx, inner: body, cancel: cancel}
 	r.mu.Lock()
-	r.watch = time.AfterFunc(StallLimit, r.look)
+	r.watch = time.AfterFunc(StallLimit, r.check)
 	r.mu.Unlock()
 	defer r.watch.Stop()
 	err = send(ctx, r)
@@ -62,8 +74,8 @@ func Transfer(ctx context.Context, open Opener, send func(context.Context, io.Re
 	return err
 }
 
-// watched remembers why reading failed, and sees to it that enough is read. The http client may
-// read on after it has returned.
+// watched keeps the error of reading, and ends a stalled transfer. The HTTP client may read on
+// after it has returned.
 type watched struct {
 	ctx    context.Context // of the transfer
 	inner  io.Reader
@@ -71,13 +83,13 @@ type watched struct {
 	watch  *time.Timer
 
 	mu     sync.Mutex
-	moved  int // bytes since look
+	moved  int // bytes since the last check
 	ended  bool
 	failed error
 }
 
-// look ends the transfer if too little has moved.
-func (w *watched) look() {
+// check ends the transfer if too few bytes have moved.
+func (w *watched) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -95,7 +107,7 @@ func (w *watched) look() {
 
 // Read implements io.Reader.
 func (w *watched) Read(p []byte) (int, error) {
-	// A file does not hear of the end of ctx.
+	// Reading a file does not notice the end of ctx.
 	if w.ctx.Err() != nil {
 		return 0, context.Cause(w.ctx)
 	}
@@ -119,11 +131,13 @@ func (w *watched) err() error {
 	return w.failed
 }
 
-// Outcome is how a blob came to be where it is.
-type Outcome int
+// NetError is a request without an answer. It names the host and not the address, whose query may
+// be a secret.
+type NetError struct {
+	Host string
+	Err  error
+}
 
-const (
-	AlreadyPresent Outcome = iota
-	Mounted                // taken over from another repository of the registry
-	Uploaded
-)
+func (e *NetError) Error() string { return fmt.Sprintf("%s: %v", e.Host, e.Err) }
+
+func (e *NetError) Unwrap() error { return e.Err }

@@ -12,9 +12,8 @@ import (
 	"github.com/berth-registry/berth/images/internal/imagestest"
 )
 
-// Content that hardly moves is given up, whether it comes slowly or goes slowly; what is slow but
-// moves is not.
-func TestTransferGivesUp(t *testing.T) {
+// A stalled transfer ends, whether the source or the target is slow; a slow one that moves goes on.
+func TestTransferTimesOut(t *testing.T) {
 	send := func(_ context.Context, body io.Reader) error {
 		_, err := io.Copy(io.Discard, body)
 		return err
@@ -23,7 +22,7 @@ func TestTransferGivesUp(t *testing.T) {
 		name  string
 		body  imagestest.ReadFunc
 		send  func(context.Context, io.Reader) error
-		after time.Duration // at most; 0: it is not given up
+		after time.Duration // at most; 0: it goes on
 		want  string
 	}{
 		{"drip", imagestest.Drip(1, 200*time.Millisecond), send, StallLimit, "bytes moved in 2m0s, which is less than 16384"},
@@ -56,7 +55,7 @@ func TestTransferGivesUp(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 				defer cancel()
 				begin := time.Now()
-				err := Transfer(ctx, c.body.Open, c.send)
+				err := Do(ctx, c.body.Open, c.send)
 				took := time.Since(begin)
 				if c.after == 0 {
 					if !errors.Is(err, context.DeadlineExceeded) || took < 24*time.Hour {

@@ -198,7 +198,7 @@ func TestPlatforms(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	out, err := run(target.Addr(), "--from", part)
-	if err == nil || !strings.Contains(out, "this registry wants every platform of an index: add --reduce-index") {
+	if err == nil || !strings.Contains(out, "this registry requires every platform of an index; add --reduce-index") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if out, err := run(target.Addr(), "--from", part, "--reduce-index"); err != nil || !strings.Contains(out, "index reduced") {

@@ -35,13 +35,13 @@ var Manifests = []struct{ Name, Text, Want string }{
 	{"a chart's dependencies", "dependencies:\n- name: redis\n  version: 1.0.0\n  repository: https://charts.acme.io\n- {name: x, repository: 'oci://acme.io/charts', tag: '1'}\n", ""},
 	{"a repository of sources", "source: {repository: acme/sources, branch: main}\n", ""},
 	{"a repository without a tag", "image:\n  repository: acme/a\n  tag: \"\"\n",
-		`-:2:15: image: image "acme/a": has no tag here, somebody else chooses it: an operator, or a chart (helm template shows what)`},
+		`-:2:15: image: image "acme/a": has no tag here; an operator or a chart chooses it (helm template shows that of a chart)`},
 	{"a kustomization", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n- {name: nginx, newName: acme/nginx, newTag: 1.10}\n- name: redis\n  digest: sha256:" + Hex64 + "\n- {name: postgres, newTag: '16', digest: sha256:" + Hex64 + "}\n- {name: untouched}\nhelmCharts: [{name: x, repo: 'https://x'}]\n",
 		"acme/nginx:1.10 field 4 images[0].newName\npostgres:16@sha256:" + Hex64 + " field 7 images[2].name\nredis@sha256:" + Hex64 + " field 5 images[1].name"},
 	{"a kustomization of Flux", "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {images: [{name: a, newTag: v2}]}\n", "a:v2 field 3 spec.images[0].name"},
 	{"a kustomization that leaves the tag to others", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nimages:\n- {name: nginx, newName: quay.io/acme/nginx}\n- {name: redis, tagSuffix: -debug}\n",
-		"-:4:26: Kustomization: images[0].newName: image \"quay.io/acme/nginx\": its tag stands in other manifests; read what kubectl kustomize prints\n" +
-			"-:5:10: Kustomization: images[1].name: image \"redis\": its tag stands in other manifests; read what kubectl kustomize prints"},
+		"-:4:26: Kustomization: images[0].newName: image \"quay.io/acme/nginx\": its tag is in other manifests; use the output of kubectl kustomize\n" +
+			"-:5:10: Kustomization: images[1].name: image \"redis\": its tag is in other manifests; use the output of kubectl kustomize"},
 	{"a list of images of something else", "apiVersion: acme.io/v1\nkind: Report\nspec: {images: [{name: never, newTag: v2}]}\n", ""},
 	{"RKE's cluster.yml", "nodes: []\nsystem_images:\n  etcd: rancher/mirrored-coreos-etcd:v3.4.13-rancher1\n  alpine: rancher/rke-tools:v0.1.66\n  windows_pod_infra_container: \"\"\n  ingress: null\nprivate_registries: [{url: reg.corp, is_default: true}]\n",
 		"rancher/mirrored-coreos-etcd:v3.4.13-rancher1 field 3 system_images.etcd\nrancher/rke-tools:v0.1.66 field 4 system_images.alpine"},
@@ -57,15 +57,15 @@ var Manifests = []struct{ Name, Text, Want string }{
 	{"YAML that looks like JSON", "{image: a:1, 'x': [1, 2]}\n", "a:1 field 1 image"},
 	{"characters of several bytes", "é: {ключ: ü, image: a:1}\n'日本': \"\u2028\"\nx: {image: b:1}\n", "a:1 field 1 é.image\nb:1 field 3 x.image"},
 	{"numbers and nulls", "image: 5\na: {image: null}\nb: {image: [x]}\nc: {repository: 5, tag: 5}\nspec: {containers: [null, 5, {image: }, {image: ~}]}\n", ""},
-	// What cannot be read.
+	// Inputs that cannot be read.
 	{"an unrendered template", "kind: x\n{{- if .Values.x }}\nimage: a:1\n{{- end }}\n---\nimage: b:1\n",
-		"b:1 field 6 image\n-:2:1: is a template of a chart and no manifest yet; render it with helm template and read what it prints"},
+		"b:1 field 6 image\n-:2:1: is a template of a chart, not a manifest; render it with helm template"},
 	{"placeholders", podHead + "  containers:\n  - image: \"{{ .Values.image }}\"\n  - image: {{ .Values.image }}\n  - image: $(params.image)\n  - image: ${IMAGE}\n  - image: auto\n",
 		"-:5:12: Pod: spec.containers[0].image: image \"{{ .Values.image }}\": holds a placeholder that something else fills in; fill it in first (a chart: helm template)\n" +
 			"-:6:12: Pod: spec.containers[1].image: image \"{{ .Values.image }}\": holds a placeholder that something else fills in; fill it in first (a chart: helm template)\n" +
 			"-:7:12: Pod: spec.containers[2].image: image \"$(params.image)\": holds a placeholder that something else fills in; fill it in first (a chart: helm template)\n" +
 			"-:8:12: Pod: spec.containers[3].image: image \"${IMAGE}\": holds a placeholder that something else fills in; fill it in first (a chart: helm template)\n" +
-			"-:9:12: Pod: spec.containers[4].image: image \"auto\": stands for what Istio fills in when the pod starts"},
+			"-:9:12: Pod: spec.containers[4].image: image \"auto\": is a placeholder that Istio replaces when the pod starts"},
 	{"wrong images", podHead + "  containers:\n  - image: acme/A\n  - image: a b\n  - image: a@sha256:12\n  - image: \"\"\n",
 		"-:5:12: Pod: spec.containers[0].image: image \"acme/A\": the repository must be in lower case\n" +
 			"-:6:12: Pod: spec.containers[1].image: image \"a b\": an image name has no spaces\n" +
@@ -74,6 +74,6 @@ var Manifests = []struct{ Name, Text, Want string }{
 	{"broken YAML", "a: [1,\nb: 2\n---\nimage: a:1\n", "a:1 field 4 image\n-:2:1: is no valid YAML near here: did not find expected ',' or ']'"},
 	{"broken JSON", "{\n  \"a\": 1,\n  \"b\" 2\n}\n", "-:3:7: is no valid JSON: invalid character '2' after object key"},
 	{"JSON cut off", "{\"a\": [1, 2", "-:1:12: is no valid JSON: unexpected EOF"},
-	{"a secret that looks like an alias", "password: *hunter2\n", "-:1:1: is no valid YAML near here: somewhere stands a \"*name\" without its \"&name\"; put a value that begins with * in quotes"},
+	{"a secret that looks like an alias", "password: *hunter2\n", "-:1:1: is no valid YAML near here: an alias \"*name\" has no anchor \"&name\"; put a value that begins with * in quotes"},
 	{"two documents without a marker", "[a]\nb: c\n", "-:1:1: is no valid YAML near here: did not find expected <document start>"},
 }

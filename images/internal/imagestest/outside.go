@@ -9,18 +9,18 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// Outside compares a text with its rewritten form by other means than the
-// rewrite itself does: by bytes, leaving out those that image names are made
-// of, and value by value and comment by comment as the YAML library sees them.
+// Outside compares a text with its rewritten form, independently of package rewrite: by bytes
+// without those that image names consist of, and value by value and comment by comment with the
+// YAML library.
 func Outside(before, after string) error {
-	if !strings.Contains(before, "\\") { // an escape is not kept
+	if !strings.Contains(before, "\\") { // escapes are not kept
 		if withoutNames(before) != withoutNames(after) {
 			return errors.New("other bytes")
 		}
 	}
 	a, err := decodeAll(before)
 	if err != nil {
-		return nil // documents that are no YAML among others that are
+		return nil // one of the documents is not YAML
 	}
 	b, err := decodeAll(after)
 	if err != nil || len(a) != len(b) {

@@ -2,8 +2,8 @@ package imagestest
 
 import "testing"
 
-// The comparison notices what a rewrite must not do.
-func TestOutsideNotices(t *testing.T) {
+// The comparison fails on every change that a rewrite must not make.
+func TestOutsideControl(t *testing.T) {
 	const before = "# c\nimage: a:1 # d\nlabel: x\n"
 	for _, after := range []string{
 		"# c\nimage: reg.corp:5000/m/library/a:1  # d\nlabel: x\n", "image: reg.corp:5000/m/library/a:1 # d\nlabel: x\n",

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Drip is content without an end that comes in pieces of so many bytes, each after a pause.
+// Drip is endless content in pieces of so many bytes, each after a pause.
 func Drip(bytes int, pause time.Duration) ReadFunc {
 	return func(p []byte) (int, error) {
 		time.Sleep(pause)
@@ -26,7 +26,7 @@ func (ReadFunc) Close() error { return nil }
 
 func (f ReadFunc) Open(context.Context) (io.ReadCloser, error) { return f, nil }
 
-// Files lists what is below a directory, with sizes.
+// Files lists the files below a directory, with size and time.
 func Files(t testing.TB, dir string) []string {
 	t.Helper()
 	var all []string

@@ -1,3 +1,4 @@
+// Package imagestest has helpers for the tests of the packages of images.
 package imagestest
 
 import (
@@ -28,7 +29,7 @@ func StartRegistry(t testing.TB, o fakeregistry.Options) *fakeregistry.Server {
 	return s
 }
 
-// Fill puts a set of images into a registry, and gives their names.
+// Fill puts sample images into a registry, and returns their names.
 func Fill(t testing.TB, s *fakeregistry.Server, o sample.Options) (*sample.Set, []reference.Reference) {
 	t.Helper()
 	if o.Images == 0 {
@@ -46,7 +47,7 @@ func Fill(t testing.TB, s *fakeregistry.Server, o sample.Options) (*sample.Set, 
 	return set, all
 }
 
-// ThroughFor is a proxy for one host.
+// ThroughFor is a proxy function for one host.
 func ThroughFor(t testing.TB, proxy, host string) func(*http.Request) (*url.URL, error) {
 	t.Helper()
 	u, err := url.Parse(proxy)

@@ -21,8 +21,7 @@ func Login(host, path string) credprovider.Login {
 	return credprovider.Login{Host: host, Path: path, Username: "user", Password: redact.New(Canary)}
 }
 
-// Decoy is a host that must not see a secret. It answers everything with what
-// invites people to log in.
+// Decoy is a host that must not get a secret. It answers every request with a request for a login.
 type Decoy struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -46,7 +45,7 @@ func StartDecoy(t testing.TB) *Decoy {
 			return
 		}
 		if r.Method == http.MethodPut {
-			w.WriteHeader(http.StatusForbidden) // an invitation would be followed by tries
+			w.WriteHeader(http.StatusForbidden) // a challenge would be retried
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="give"`)
@@ -56,7 +55,7 @@ func StartDecoy(t testing.TB) *Decoy {
 	return d
 }
 
-// WantNothing checks that whoever came brought no secret.
+// WantNothing checks that no request had a secret, and whether there were any.
 func (d *Decoy) WantNothing(t testing.TB, came bool) {
 	t.Helper()
 	d.mu.Lock()
