@@ -105,7 +105,7 @@ func (r *round) apply(ctx context.Context) error {
 	log := slog.New(slog.NewJSONHandler(&r.output, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	result, err := m.Apply(ctx, cfg, log)
 	fmt.Fprintf(&r.output, "%+v\n%+v\n%v\n", result.Summary(), result.Plan.Notices, err)
-	var noToken *agent.TokenError
+	var noToken *reconcile.TokenError
 	if err != nil && !errors.As(err, &noToken) {
 		return err
 	}
