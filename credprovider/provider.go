@@ -77,7 +77,7 @@ func (e *WithheldError) unreadable() bool { return strings.HasPrefix(e.Other, "(
 func (e *WithheldError) remedy() string {
 	switch {
 	case e.unreadable():
-		return fmt.Sprintf("mend or remove the hosts.toml of %s, which somebody else wrote", e.Directory)
+		return fmt.Sprintf("fix or remove the hosts.toml of %s; Berth did not write it", e.Directory)
 	case e.Directory == "*" && e.Owner == e.Registry:
 		return fmt.Sprintf("name %s under registries, or set upstreamFallback: false", e.Owner)
 	case e.Other == e.Registry:

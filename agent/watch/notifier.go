@@ -151,7 +151,7 @@ func newSession(n *Notifier, o Options) *session {
 // kernel might refuse a new one.
 func (s *session) rebuild(o Options) {
 	for _, dir := range s.notifier.Dirs.WatchList() {
-		s.notifier.Dirs.Remove(dir)
+		_ = s.notifier.Dirs.Remove(dir)
 	}
 	s.graph = newGraph(s.notifier, o)
 }
@@ -167,6 +167,6 @@ func (s *session) close() {
 	if s == nil {
 		return
 	}
-	s.notifier.Close()
+	_ = s.notifier.Close()
 	<-s.pumped
 }

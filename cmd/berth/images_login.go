@@ -51,8 +51,8 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 	return w, nil
 }
 
-// configForImages is the config if there is one that may be read: whoever moves
-// images need not be root.
+// configForImages returns the config of this node, nil if there is none or if this user may not
+// read it: images can be copied without root.
 func (o *options) configForImages(stderr io.Writer) (*config.Config, error) {
 	m, cfg, err := o.openMaybe(stderr)
 	if err != nil && o.config == "" && errors.Is(err, fs.ErrPermission) {

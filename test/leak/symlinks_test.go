@@ -208,7 +208,7 @@ func TestALinkIsNoFile(t *testing.T) {
 			if (p.password == "") != c.withheld {
 				t.Errorf("given %t, %v", p.password != "", err)
 			}
-			if withheld := (*credprovider.WithheldError)(nil); c.unknown && (!errors.As(err, &withheld) || !strings.Contains(err.Error(), "mend or remove the hosts.toml of ghcr.io")) {
+			if withheld := (*credprovider.WithheldError)(nil); c.unknown && (!errors.As(err, &withheld) || !strings.Contains(err.Error(), "fix or remove the hosts.toml of ghcr.io")) {
 				t.Errorf("the error names no remedy: %v", err)
 			}
 		})

@@ -124,7 +124,7 @@ func TestPage(t *testing.T) {
 		"rich": {
 			"ConfigInvalid", "ConvergeFailing", "TokenMissing", "AllMirrorsDown", "TokenExpiring", "MirrorDown", "LoginRefused",
 			"UnsafeRedirect", "FileConflict", "NotWatching", "DockerHubLimit", "no connection within 2s", "no space left on device",
-			"is there twice, first in line 27", "somebody else writes it", "/var/lib/berth/saved/", "is not authorized to perform",
+			"is there twice, first in line 27", "another program writes it too", "/var/lib/berth/saved/", "is not authorized to perform",
 			"failed: 44 timeout, 2 http_5xx", "240 requests/h", "adopted",
 		},
 		"waiting": {"another agent runs on this machine", "AnotherAgent", "What to do"},

@@ -128,7 +128,7 @@ func Rich() status.Snapshot {
 		Managed: 4, Written: 29, Repaired: 12, Removed: 1,
 		Conflicts: []status.FileNote{
 			{Path: "/etc/containerd/certs.d/registry.k8s.io/hosts.toml", Reason: "not written by berth; remove it, or set containerd.onConflict: adopt", Since: ago(3 * time.Hour)},
-			{Path: "/etc/containerd/certs.d/quay.io/hosts.toml", Reason: "repaired 10 times within 5 minutes: somebody else writes it", Since: ago(2 * time.Minute)},
+			{Path: "/etc/containerd/certs.d/quay.io/hosts.toml", Reason: "repaired 10 times within 5 minutes: another program writes it too", Since: ago(2 * time.Minute)},
 		},
 		Skipped: []status.FileNote{{Path: "/etc/containerd/certs.d/ghcr.io/hosts.toml", Reason: "changed while it was looked at"}},
 		Saved: []status.FileNote{
