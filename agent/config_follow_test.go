@@ -97,8 +97,8 @@ func TestBadConfigChangesNothing(t *testing.T) {
 		"empty":        func() { n.write("etc/config.yaml", "") },
 		"half-written": func() { n.write("etc/config.yaml", good[:len(good)-20]) },
 		"binary":       func() { n.write("etc/config.yaml", "\x7fELF\x02\x01\x01\x00\x00") },
-		"a gigabyte":   func() { os.Rename(huge, n.config) },
-		"a directory":  func() { os.Remove(n.config); os.Mkdir(n.config, 0o755) },
+		"a gigabyte":   func() { _ = os.Rename(huge, n.config) },
+		"a directory":  func() { _, _ = os.Remove(n.config), os.Mkdir(n.config, 0o755) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			n.T = t

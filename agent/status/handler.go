@@ -124,7 +124,7 @@ func securityHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// ErrNotSnapshot: the bytes are not the output of /status.
+// ErrNotSnapshot is returned if the bytes are not the output of /status.
 var ErrNotSnapshot = errors.New("not the status of an agent")
 
 // Decode parses the output of /status, also of another version, whose alarms it keeps. Text from

@@ -280,7 +280,7 @@ func (r *run) planIndex(ctx context.Context, p *part, depth int) error {
 
 // planDigest reads a manifest by digest and plans it.
 func (r *run) planDigest(ctx context.Context, pair *repoPair, d v1.Descriptor, atTarget bool, depth int) (*part, error) {
-	var at origin = pair.src
+	at := origin(pair.src)
 	if atTarget {
 		at = pair.dst
 	}

@@ -105,7 +105,7 @@ func (r *run) onePlatform(ctx context.Context, t *task) error {
 	if r.copier.Platforms == nil {
 		return nil
 	}
-	var at origin = t.pair.src
+	at := origin(t.pair.src)
 	if t.main.part.atTarget {
 		at = t.pair.dst
 	}

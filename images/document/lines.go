@@ -42,4 +42,5 @@ func (s *Source) AboveComments(line int, indent string) int {
 	return line
 }
 
+// IsBlank reports whether s holds only spaces and tabs.
 func IsBlank(s string) bool { return strings.Trim(s, " \t") == "" }

@@ -15,6 +15,8 @@ type Nested struct {
 	Documents []Document
 }
 
+// ReadNested parses the text of host, a scalar of outer, as documents. It returns nil if one of them
+// is not a mapping or a sequence.
 func ReadNested(outer *Source, host *Tree) *Nested {
 	src, err := NewSource(outer.Name, []byte(host.Text))
 	if err != nil {

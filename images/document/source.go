@@ -98,6 +98,7 @@ func (s *Source) PlaceOf(t *Tree, from int) place.Place {
 	return s.Place(t.At)
 }
 
+// Problem returns err with the place of byte at.
 func (s *Source) Problem(at int, err error) *place.Problem {
 	return &place.Problem{Place: s.Place(at), Err: err}
 }

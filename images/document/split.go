@@ -118,6 +118,7 @@ func split(text string) []Span {
 	return spans
 }
 
+// ByteOrderMark is U+FEFF, with which a UTF-8 file may begin.
 const ByteOrderMark = "\ufeff"
 
 func isMarker(line, marker string) bool {

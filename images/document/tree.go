@@ -14,10 +14,13 @@ type Tree struct {
 	Target *Tree   // of an alias
 }
 
+// Pair is a key of a mapping with its value.
 type Pair struct{ Name, Value *Tree }
 
+// Kind is the kind of a node.
 type Kind uint8
 
+// The values of Kind.
 const (
 	Scalar Kind = iota
 	Mapping
@@ -28,6 +31,7 @@ const (
 // Style is the way a value is written.
 type Style uint8
 
+// The values of Style.
 const (
 	Plain Style = iota
 	Single
@@ -101,4 +105,5 @@ func Walk(t *Tree, visit func(*Tree)) {
 	}
 }
 
+// NewString returns a scalar that is a string.
 func NewString(s string) *Tree { return &Tree{Kind: Scalar, Text: s, Str: true} }

@@ -60,6 +60,7 @@ const annotationName = "org.opencontainers.image.ref.name"
 // annotationName is only the tag.
 const annotationContainerd = "io.containerd.image.name"
 
+// The files of a layout. IndexFile names its images.
 const (
 	markerFile = "oci-layout"
 	IndexFile  = "index.json"

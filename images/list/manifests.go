@@ -34,6 +34,7 @@ func (l *List) AddManifests(name string, stdin io.Reader) {
 	}
 }
 
+// AddManifest adds the images of data, a file of YAML or JSON documents. name is its path in messages.
 func (l *List) AddManifest(name string, data []byte) {
 	src, err := document.NewSource(name, data)
 	if err != nil {

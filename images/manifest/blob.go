@@ -19,6 +19,7 @@ type VerifiedBlob struct {
 	n    int64
 }
 
+// Verified returns body as a reader that fails at its end if size or digest differ from d.
 func Verified(body io.ReadCloser, d v1.Descriptor) (*VerifiedBlob, error) {
 	h, err := v1.Hasher(d.Digest.Algorithm)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
+// ReadIndex parses an image index.
 func ReadIndex(c Manifest) (v1.IndexManifest, error) {
 	var index v1.IndexManifest
 	if err := json.Unmarshal(c.Raw, &index); err != nil {
@@ -62,6 +63,7 @@ func LeftOut(index v1.IndexManifest, chosen []bool) []string {
 	return all
 }
 
+// WithChosen returns c, an index, with only the entries of index for which chosen is true.
 func WithChosen(c Manifest, index v1.IndexManifest, chosen []bool) (Manifest, error) {
 	var fields map[string]json.RawMessage
 	var manifests []json.RawMessage

@@ -51,6 +51,7 @@ func New(mediaType string, digest v1.Hash, raw []byte) (Manifest, error) {
 	return Manifest{Desc: v1.Descriptor{MediaType: types.MediaType(mediaType), Size: int64(len(raw)), Digest: digest}, Raw: raw}, nil
 }
 
+// DigestOf returns the digest of b; an unknown algorithm is an error.
 func DigestOf(algorithm string, b []byte) (v1.Hash, error) {
 	h, err := v1.Hasher(algorithm)
 	if err != nil {

@@ -55,6 +55,7 @@ func (p Platform) normal() Platform {
 	return p
 }
 
+// PlatformOf converts the platform of an index entry; nil gives the zero value.
 func PlatformOf(p *v1.Platform) Platform {
 	if p == nil {
 		return Platform{}

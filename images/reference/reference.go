@@ -119,6 +119,7 @@ func Quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
+// IsDigest reports whether s is a digest: algorithm:hex.
 func IsDigest(s string) bool {
 	algorithm, _, _ := strings.Cut(s, ":")
 	return slices.Contains([]string{"sha256", "sha384", "sha512"}, algorithm)

@@ -112,6 +112,7 @@ func (t Target) Collisions(refs []Reference) [][]Reference {
 	return all
 }
 
+// Compare orders references by registry, then by their text.
 func Compare(a, b Reference) int {
 	return cmp.Or(cmp.Compare(a.registry, b.registry), cmp.Compare(a.String(), b.String()))
 }

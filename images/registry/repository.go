@@ -46,6 +46,7 @@ type Repository struct {
 	apiKnown, api bool            // whether the registry has the referrers API
 }
 
+// Repository returns the repository at path; push asks for the right to push, too.
 func (r *Registry) Repository(path string, push bool) *Repository {
 	return &Repository{registry: r, path: path, push: push}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/berth-registry/berth/images/transfer"
 )
 
+// The limits of retries.
 const (
 	// Attempts is the number of attempts after errors of the network, and AttemptsDial if there is
 	// no connection.

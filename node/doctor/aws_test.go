@@ -20,7 +20,7 @@ func TestMetadata(t *testing.T) {
 				t.Errorf("%s %s", r.Method, r.URL.Path)
 			}
 			w.WriteHeader(status)
-			w.Write([]byte("not-told"))
+			_, _ = w.Write([]byte("not-told"))
 		}))
 		p := bed(t, running+ecrConfig)
 		p.Getenv = func(name string) string {

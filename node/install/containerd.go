@@ -277,7 +277,7 @@ func (in *Installer) rollback(ctx context.Context, cause error, c node.Container
 	return &RollbackError{Cause: cause}
 }
 
-// RollbackError: a change failed and was undone.
+// RollbackError is returned if a change failed and was undone.
 type RollbackError struct {
 	Cause error
 	// Err is the error of undoing it; nil if everything is as before.

@@ -36,7 +36,7 @@ type RuntimeStatus struct {
 	Reported   bool
 }
 
-// ErrNoCRI: containerd runs without its CRI plugin.
+// ErrNoCRI is returned if containerd runs without its CRI plugin.
 var ErrNoCRI = errors.New("containerd answers, but its CRI plugin did not load")
 
 // criTimeout limits one request.

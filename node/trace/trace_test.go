@@ -255,7 +255,7 @@ func rows() []row {
 		{"a mirror with brackets, 1.7", func(w *fixture) {
 			w.Node.Release = containerdconf.Release{Major: 1, Minor: 7, Patch: 28}
 			w.hosts(w.own(), "[host.\"http://[::1]:5000\"]\n[host.%q]\n", w.mirror.URL)
-		}, up, "cannot read the brackets of an IPv6 address"},
+		}, up, "cannot read an IPv6 address in brackets"},
 		{"no login that containerd knows", func(w *fixture) {
 			w.protected(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Www-Authenticate", `Digest realm="fake", nonce="x"`)

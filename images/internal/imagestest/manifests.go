@@ -2,6 +2,7 @@ package imagestest
 
 const podHead = "apiVersion: v1\nkind: Pod\nspec:\n"
 
+// Manifests are documents with the images that they name.
 var Manifests = []struct{ Name, Text, Want string }{
 	{"helm template's output", "---\n# Source: a/templates/empty.yaml\n---\n\n---\n# Source: a/templates/pod.yaml\n" + podHead + "  containers:\n  - image: a:1\n---\n# nothing\n",
 		"a:1 container 11 spec.containers[0].image"},

@@ -18,12 +18,15 @@ func Drip(bytes int, pause time.Duration) ReadFunc {
 	}
 }
 
+// ReadFunc is a source that reads by calling a function.
 type ReadFunc func([]byte) (int, error)
 
 func (f ReadFunc) Read(p []byte) (int, error) { return f(p) }
 
+// Close implements io.Closer.
 func (ReadFunc) Close() error { return nil }
 
+// Open returns f itself.
 func (f ReadFunc) Open(context.Context) (io.ReadCloser, error) { return f, nil }
 
 // Files lists the files below a directory, with size and time.

@@ -13,6 +13,7 @@ import (
 	"github.com/berth-registry/berth/test/images/sample"
 )
 
+// MustHash parses a digest; an invalid one ends the test.
 func MustHash(t testing.TB, s string) v1.Hash {
 	t.Helper()
 	h, err := v1.NewHash(s)
@@ -22,6 +23,7 @@ func MustHash(t testing.TB, s string) v1.Hash {
 	return h
 }
 
+// StartRegistry starts a registry that is stopped when the test ends.
 func StartRegistry(t testing.TB, o fakeregistry.Options) *fakeregistry.Server {
 	t.Helper()
 	s := fakeregistry.Start(o)
@@ -62,6 +64,7 @@ func ThroughFor(t testing.TB, proxy, host string) func(*http.Request) (*url.URL,
 	}
 }
 
+// MustParse parses a reference; an invalid one ends the test.
 func MustParse(t testing.TB, s string) reference.Reference {
 	t.Helper()
 	r, err := reference.Parse(s)

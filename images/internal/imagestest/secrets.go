@@ -13,10 +13,13 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
+// Canary is a password that no output may contain.
 const Canary = "hunter2-canary"
 
+// Logins returns the logins in the form in which they are looked up.
 func Logins(all ...credprovider.Login) credprovider.Logins { return credprovider.NewLogins(all) }
 
+// Login is a login for a host, or for a path of it, with the password [Canary].
 func Login(host, path string) credprovider.Login {
 	return credprovider.Login{Host: host, Path: path, Username: "user", Password: redact.New(Canary)}
 }
@@ -29,6 +32,7 @@ type Decoy struct {
 	body string
 }
 
+// StartDecoy starts a server that records every request.
 func StartDecoy(t testing.TB) *Decoy {
 	d := &Decoy{}
 	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
