@@ -95,7 +95,7 @@ func New(m *reconcile.Node, o Options) *Agent {
 	l, err := m.Learned()
 	if err != nil {
 		// The prober learns it again.
-		a.log.Warn("what was learned about registries cannot be read", "error", err)
+		a.log.Warn("learned.json cannot be read; registries are probed again", "error", err)
 	}
 	l = l.WithKey()
 	a.key = l.Key
@@ -167,7 +167,7 @@ func (a *Agent) reload(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-a.o.Reload:
-			a.log.InfoContext(ctx, "reload asked for")
+			a.log.InfoContext(ctx, "reload requested")
 			a.Wake()
 		}
 	}
@@ -184,7 +184,7 @@ const stuckAfter = 3 * time.Minute
 func (a *Agent) Alive() error {
 	// Monotonic time: a change of the wall clock must not count.
 	if idle := time.Since(a.started) - time.Duration(a.beat.Load()); idle > stuckAfter {
-		return fmt.Errorf("the converge loop has not gone round for %s", idle.Round(time.Second))
+		return fmt.Errorf("reconcile loop: no progress for %s; restart the agent", idle.Round(time.Second))
 	}
 	return nil
 }

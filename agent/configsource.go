@@ -80,7 +80,7 @@ func (s *source) save() error {
 		return err
 	}
 	if err := s.machine.Store.WritePrivate(reconcile.LastGoodFile, body); err != nil {
-		return fmt.Errorf("keep the config for a restart: %w", err)
+		return fmt.Errorf("save the config for the next start: %w", err)
 	}
 	s.kept = s.file
 	return nil

@@ -247,7 +247,7 @@ func TestReadOnlyRun(t *testing.T) {
 	})
 	n.o.Log, n.o.Listen = slog.New(slog.DiscardHandler), ""
 	err := New(m, n.o).Run(t.Context())
-	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "/run/berth has to be a directory that root can write") {
+	if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "make /run/berth a directory that root can write") {
 		t.Error(err)
 	}
 }

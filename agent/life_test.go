@@ -57,11 +57,11 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 		"replaced":           func() error { return os.Rename(n.config, lock) },
 		"with its directory": func() error { return os.RemoveAll(filepath.Join(n.root, "run")) },
 	} {
-		before := strings.Count(n.log.String(), "somebody removed the lock")
+		before := strings.Count(n.log.String(), "lock file was removed")
 		if err := damage(); err != nil {
 			t.Fatal(name, err)
 		}
-		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "somebody removed the lock") > before })
+		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "lock file was removed") > before })
 		if held, err := managedfile.Locked(n.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
 			t.Errorf("%s: held %t, %v", name, held, err)
 		}
@@ -129,7 +129,7 @@ func TestNoPlaceForTheLock(t *testing.T) {
 	}
 	n.o.Log, n.o.Listen = slog.New(slog.DiscardHandler), ""
 	err := New(m, n.o).Run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "/run/berth has to be a directory that root can write") {
+	if err == nil || !strings.Contains(err.Error(), "make /run/berth a directory that root can write") {
 		t.Error(err)
 	}
 }

@@ -92,9 +92,9 @@ func (a *Agent) stillLocked(ctx context.Context) bool {
 	switch {
 	case err == nil:
 		if a.logged.holder != "" {
-			a.log.InfoContext(ctx, "the other agent has ended; this one works again")
+			a.log.InfoContext(ctx, "the other agent has ended; this one continues")
 		} else {
-			a.log.WarnContext(ctx, "somebody removed the lock of this agent; it has a new one", "path", reconcile.AgentLockFile)
+			a.log.WarnContext(ctx, "lock file was removed; it is locked again", "path", reconcile.AgentLockFile)
 		}
 		a.logged.holder, a.logged.lock = "", ""
 		a.state.enter(status.Converging)
@@ -104,7 +104,7 @@ func (a *Agent) stillLocked(ctx context.Context) bool {
 		return false
 	}
 	// Another agent most likely cannot take the lock either, so this one works on.
-	a.logOnceFor(ctx, &a.logged.lock, cannotLock(err), "nothing keeps a second agent away", "")
+	a.logOnceFor(ctx, &a.logged.lock, cannotLock(err), "agent lock cannot be taken; continuing without it", "")
 	return true
 }
 
@@ -123,7 +123,7 @@ func (a *Agent) releaseLock(ctx context.Context, holder error) {
 func cannotLock(err error) error {
 	remedy := ""
 	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
-		remedy = fmt.Sprintf("; %s has to be a directory that root can write, in a container the node's own", path.Dir(reconcile.AgentLockFile))
+		remedy = fmt.Sprintf("; make %[1]s a directory that root can write; in a container, mount the node's %[1]s there", path.Dir(reconcile.AgentLockFile))
 	}
-	return fmt.Errorf("the lock that keeps a second agent away cannot be had: %w%s", err, remedy)
+	return fmt.Errorf("agent lock cannot be taken: %w%s", err, remedy)
 }

@@ -16,7 +16,7 @@ import (
 // logTurn logs the result of a pass where it differs from the pass before: a loop that fails
 // the same way each second logs it once.
 func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
-	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config is good again", slog.Bool("last good one in use", r.cfg != nil))
+	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config can be used again", slog.Bool("last_good_in_use", r.cfg != nil))
 	if text := string(a.source.last); r.err == nil && text != a.logged.text {
 		a.logged.text = text
 		a.log.InfoContext(ctx, "config in use", "path", a.node.ConfigName(a.o.ConfigPath), "upstreams", len(r.cfg.AllMirrors()))
@@ -27,7 +27,7 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	if errors.Is(err, errWarmingUp) {
 		return
 	}
-	a.logOnceFor(ctx, &a.logged.converge, err, "node is not as the config wants it; trying again", "node is as the config wants it again")
+	a.logOnceFor(ctx, &a.logged.converge, err, "node differs from the config; retrying", "node matches the config again")
 }
 
 // logWarnings logs the warnings that the last pass did not have. A file that the config names
@@ -78,7 +78,7 @@ func (a *Agent) logResult(ctx context.Context, r reconcile.Result) {
 	for _, c := range r.Report.Conflicts {
 		now[c.Path] = c.Reason
 		if a.logged.conflicts[c.Path] != c.Reason {
-			a.log.WarnContext(ctx, "file is left alone", "path", c.Path, "reason", c.Reason)
+			a.log.WarnContext(ctx, "conflict: file is not changed", "path", c.Path, "reason", c.Reason)
 		}
 	}
 	a.logged.conflicts = now
@@ -105,7 +105,7 @@ func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
 		a.log.LogAttrs(ctx, level, "file changed", slog.String("action", string(c.Action)), slog.String("path", c.Path), slog.String("reason", c.Reason))
 	}
 	for _, s := range r.Saved {
-		a.log.WarnContext(ctx, "what somebody else wrote is kept", "path", s.Path, "copy", s.Copy, "why", string(s.Why))
+		a.log.WarnContext(ctx, "foreign content is saved", "path", s.Path, "copy", s.Copy, "why", string(s.Why))
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // errWarmingUp is the error of a first pass that waits for tokens or probes.
-var errWarmingUp = errors.New("the first tokens or probes are not here yet")
+var errWarmingUp = errors.New("waiting for the first tokens or probes")
 
 // reconcileOnce runs one pass: it reads the config and everything it depends on, and makes the
 // node as it says. It returns the time until the next pass if nothing happens.

@@ -36,7 +36,7 @@ func (a *Agent) restore(ctx context.Context) error {
 		} else {
 			a.finishNow()
 		}
-		a.logOnceFor(ctx, &a.logged.converge, err, "node cannot be put back; trying again", "node is put back")
+		a.logOnceFor(ctx, &a.logged.converge, err, "restore failed; retrying", "node is restored")
 		a.publish()
 		select {
 		case <-ctx.Done():
@@ -68,7 +68,7 @@ func (s *state) undone(begin time.Time, r managedfile.Report, err error) {
 	}
 	f.Skipped = notes(f.Skipped, r.Skipped, begin)
 	if err == nil && len(r.Skipped) > 0 {
-		err = errors.New("some files changed while they were put back")
+		err = errors.New("files changed during the restore; it runs again")
 	}
 	s.turn(begin, true, err, 0)
 	if err == nil {

@@ -62,12 +62,12 @@ func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
 	}
 	a.restored = &probestate.SavedHealth{}
 	if err := a.node.ReadPrivate(reconcile.HealthFile, a.restored); err != nil {
-		a.log.WarnContext(ctx, "which mirrors did not answer is forgotten", "error", err)
+		a.log.WarnContext(ctx, "health.json cannot be read; mirrors are probed again", "error", err)
 		return
 	}
 	down := down(*a.restored, time.Now(), max(healthMemory, healthMemoryIntervals*interval))
 	if len(down) > 0 {
-		a.log.InfoContext(ctx, "remembered which endpoints do not answer", "endpoints", slices.Sorted(maps.Keys(down)))
+		a.log.InfoContext(ctx, "endpoints were down for the previous agent", "endpoints", slices.Sorted(maps.Keys(down)))
 	}
 	a.prober.RestoreHealth(down)
 }

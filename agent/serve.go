@@ -44,7 +44,7 @@ func (a *Agent) serve(ctx context.Context) error {
 		}
 		if told != err.Error() {
 			told = err.Error()
-			a.log.ErrorContext(ctx, "status page cannot be served; trying again", "address", a.o.Listen, "error", err)
+			a.log.ErrorContext(ctx, "status page cannot be served; retrying", "address", a.o.Listen, "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -21,7 +21,7 @@ func TestTokenRegistryForAgentAndApply(t *testing.T) {
 		basic         status.Basic
 		alarm         string
 	}{
-		{"before 2.1", "1.7.28", "", false, status.BasicRefused, "containerd 1.7.28 gets them without the header"},
+		{"before 2.1", "1.7.28", "", false, status.BasicRefused, "containerd 1.7.28 requests them without the header"},
 		{"from 2.1 on", "2.4.2", "", true, status.BasicToken, ""},
 		{"a release that is not known", "", "", true, status.BasicRefused, "before 2.1"},
 		{"a token server of another domain", "2.4.2", "https://evil.example", false, status.BasicRefused, "https://evil.example, which is not of its domain"},

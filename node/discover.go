@@ -166,7 +166,7 @@ func usualBinary(h Host) string {
 func (c *Containerd) ask(ctx context.Context, h Host) {
 	switch {
 	case h.Version == nil:
-		c.NoRelease = errors.New("nothing may be run here that could tell it")
+		c.NoRelease = errors.New("containerd --version cannot be run here")
 		return
 	case c.Binary == "" && c.PID == 0:
 		c.Binary = usualBinary(h)
@@ -189,7 +189,7 @@ func (c *Containerd) ask(ctx context.Context, h Host) {
 	}
 	release, ok := containerdconf.ParseRelease(output)
 	if !ok {
-		c.NoRelease = fmt.Errorf("%s --version: names no version", binary)
+		c.NoRelease = fmt.Errorf("%s --version: no version in its output", binary)
 	}
 	c.Release = release
 }

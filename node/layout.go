@@ -102,7 +102,7 @@ type ManagedError struct {
 
 // Error names the file, the tool and the remedy.
 func (e *ManagedError) Error() string {
-	return fmt.Sprintf("%s is written by %s, which would undo a change; %s", e.Path, e.Layout, e.Remedy)
+	return fmt.Sprintf("%s: %s writes this file and would overwrite a change; %s", e.Path, e.Layout, e.Remedy)
 }
 
 // Is makes errors.Is match ErrManaged.
@@ -116,9 +116,9 @@ func (l Layout) remedy(config string) string {
 	case K0s:
 		return `write /etc/k0s/containerd.d/berth.toml, in the version of the other files there, with config_path = "/etc/k0s/containerd.d/certs.d" in the registry table of the CRI plugin`
 	case MicroK8s:
-		return fmt.Sprintf("set config_path in %s, which it is made from", path.Join(path.Dir(config), "containerd-template.toml"))
+		return fmt.Sprintf("set config_path in %s, the template of this file", path.Join(path.Dir(config), "containerd-template.toml"))
 	case EKS:
-		return "give nodeadm the setting in the node's user data (NodeConfig, spec.containerd.config)"
+		return "set it in the node's user data for nodeadm (NodeConfig, spec.containerd.config)"
 	}
 	return ""
 }

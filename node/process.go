@@ -52,7 +52,7 @@ func (h Host) processes(name string) ([]process, error) {
 	}
 	entries, err := os.ReadDir(h.Proc)
 	if err != nil {
-		return nil, fmt.Errorf("looking for %s: %w", name, err)
+		return nil, fmt.Errorf("find the process of %s: %w", name, err)
 	}
 	node, _ := os.Readlink(filepath.Join(h.Proc, "1", "ns", "mnt"))
 	var all []process

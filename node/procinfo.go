@@ -74,7 +74,7 @@ func statFields(h Host, pid int) ([]string, error) {
 	}
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) <= startTime {
-		return nil, fmt.Errorf("%s: is no process", file)
+		return nil, fmt.Errorf("%s: not the stat file of a process", file)
 	}
 	return fields, nil
 }
@@ -100,5 +100,5 @@ func Started(h Host, pid int) (time.Time, error) {
 			return time.Unix(seconds, 0).Add(time.Duration(after) * time.Second / ticks), err
 		}
 	}
-	return time.Time{}, fmt.Errorf("%s: does not tell when the machine was started", filepath.Join(h.Proc, "stat"))
+	return time.Time{}, fmt.Errorf("%s: no btime line", filepath.Join(h.Proc, "stat"))
 }

@@ -56,13 +56,13 @@ func ReadProviders(root *managedfile.Root, config string) ([]Provider, error) {
 		}
 		for _, p := range c.Providers {
 			if p.Name == "" || p.Name != path.Base(p.Name) || p.Name == "." || p.Name == ".." {
-				return nil, fmt.Errorf("%s: a provider without a name that a program can have", file)
+				return nil, fmt.Errorf("%s: providers[].name: %q: must be the file name of a program", file, p.Name)
 			}
 		}
 		all = append(all, c.Providers...)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s: holds no configuration", config)
+		return nil, fmt.Errorf("%s: no .json, .yaml or .yml file in this directory", config)
 	}
 	return all, nil
 }

@@ -73,7 +73,7 @@ func TestReadProviders(t *testing.T) {
 		}
 	}
 	for config, want := range map[string]string{
-		"/gone.yaml": "no such file", "/bad": "kind.yaml: is no CredentialProviderConfig", "/name.yaml": "without a name", "/empty": "/empty: holds no configuration",
+		"/gone.yaml": "no such file", "/bad": "kind.yaml: is no CredentialProviderConfig", "/name.yaml": "must be the file name of a program", "/empty": "/empty: no .json, .yaml or .yml file",
 	} {
 		if _, err := node.ReadProviders(root, config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", config, err, want)

@@ -45,7 +45,7 @@ func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string
 		return NotYet, changed[0] + " was changed after containerd was started", c.Restart()
 	}
 	if !containerdconf.Assess(c.Config, c.Release).Honoured {
-		return CannotTell, "it depends on the version of containerd, which is not known", ""
+		return CannotTell, "depends on the version of containerd, which is unknown", ""
 	}
 	return Reads, "", ""
 }

@@ -36,7 +36,7 @@ type limited struct {
 
 func (l *limited) Write(p []byte) (int, error) {
 	if len(p) > l.left {
-		return 0, fmt.Errorf("more than a version was printed")
+		return 0, fmt.Errorf("output is too long for a version")
 	}
 	l.left -= len(p)
 	return l.to.Write(p)

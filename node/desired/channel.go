@@ -51,7 +51,7 @@ type Channel struct {
 func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact probestate.Fact) Channel {
 	switch auth {
 	case config.AuthToken:
-		return Channel{Why: "auth: token leaves it to kubelet's credential provider"}
+		return Channel{Why: "auth: token: only kubelet's credential provider passes the login"}
 	case config.AuthBasic:
 		return Channel{Header: true, Serves: true}
 	}
@@ -63,25 +63,25 @@ func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact probesta
 	tokensOnly := fact.Basic == probestate.Refused
 	switch {
 	case tokensOnly && !some:
-		return Channel{Why: fmt.Sprintf("the registry takes tokens only, and containerd %s gets them without the header; "+
+		return Channel{Why: fmt.Sprintf("the registry accepts only tokens, and containerd %s requests them without the header; "+
 			"only kubelet's credential provider can pass the login", readers.Containerd)}
 	case tokensOnly && fact.Realm == "":
-		return Channel{Why: "the registry takes tokens only, and does not say where; auth: basic insists on the header"}
+		return Channel{Why: "the registry accepts only tokens and names no token server; auth: basic writes the header anyway"}
 	}
 	if fact.Realm != "" && some {
 		if err := realm.Check(u.Scheme, u.Host, fact.Realm); err != nil {
-			return Channel{Why: fmt.Sprintf("containerd 2.1 and later would send it to the token server %s, which %v; auth: basic insists on the header",
+			return Channel{Why: fmt.Sprintf("containerd 2.1 and later would send the header to the token server %s, which %v; auth: basic writes the header anyway",
 				fact.Realm, err)}
 		}
 	}
 	switch {
 	case tokensOnly && !every:
-		return Channel{Header: true, Why: "the registry takes tokens only, which containerd before 2.1 gets without the header"}
+		return Channel{Header: true, Why: "the registry accepts only tokens, which containerd before 2.1 requests without the header"}
 	case tokensOnly:
 		return Channel{Header: true, Serves: true}
 	case fact.Leaks():
-		return Channel{Why: fmt.Sprintf("it redirects requests for layers to %s, and containerd would send the login along; "+
-			"auth: basic insists on the header", fact.To)}
+		return Channel{Why: fmt.Sprintf("the registry redirects layers to %s, and containerd would send the login there; "+
+			"auth: basic writes the header anyway", fact.To)}
 	}
 	return Channel{Header: true, Serves: true, Unprobed: unprobed}
 }
@@ -91,9 +91,9 @@ func (d *State) UnprobedNotice(readers Readers) []Notice {
 	if len(d.unprobed) == 0 {
 		return nil
 	}
-	takes := "if it takes Basic"
+	takes := "if it accepts Basic"
 	if some, _ := readers.toTokenServer(); some {
-		takes += ", or its token server is of its domain"
+		takes += ", or if its token server is in its domain"
 	}
-	return []Notice{{"login", fmt.Sprintf("sent to %s %s; not yet probed, an agent does that", strings.Join(d.unprobed, ", "), takes)}}
+	return []Notice{{"login", fmt.Sprintf("sent to %s %s; not probed yet; the agent probes it", strings.Join(d.unprobed, ", "), takes)}}
 }

@@ -155,8 +155,8 @@ func (d *State) mirror(m config.Mirror) {
 	last := len(dir.Hosts) - 1
 	for i, h := range dir.Hosts {
 		if strings.HasPrefix(h.URL.Host, "[") && (i < last || m.UpstreamFallback) {
-			d.notice(m.Upstream, "containerd 1.6 and 1.7 drop a whole hosts.toml that lists an IPv6 address such as %s, and pull from "+
-				"the upstream; give the mirror a name, or make it the last endpoint with upstreamFallback: false", h.URL)
+			d.notice(m.Upstream, "containerd 1.6 and 1.7 ignore a hosts.toml that lists an IPv6 address such as %s, and pull from "+
+				"the upstream; use a DNS name for the mirror, or make it the last endpoint with upstreamFallback: false", h.URL)
 		}
 	}
 	switch {
@@ -178,7 +178,7 @@ func (d *State) mirror(m config.Mirror) {
 		dir.Server = upstream
 	}
 	if m.Upstream == hostsconf.Default {
-		d.notice(m.Upstream, "a plain registry cannot tell quay.io/a/b from ghcr.io/a/b; only a pull-through cache that reads ?ns= can")
+		d.notice(m.Upstream, "a plain registry cannot distinguish quay.io/a/b from ghcr.io/a/b; use a pull-through cache that reads ?ns=")
 	}
 	d.add(dir)
 }
@@ -277,8 +277,8 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 		for i, l := range below {
 			names[i] = l.Name()
 		}
-		d.notice(subject, "no login is written for %s: %s has one of its own, and a header goes to the whole host; "+
-			"the kubelet credential provider serves these", u, strings.Join(names, ", "))
+		d.notice(subject, "no login is written for %s: %s has its own login, and a header is sent for the whole host; "+
+			"kubelet's credential provider passes these logins", u, strings.Join(names, ", "))
 		return access{}
 	}
 	switch {
@@ -295,7 +295,7 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 		}
 		return access{channel: c}
 	case u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain:
-		d.notice(subject, "the login of %s is not sent to %s over plain http; set allowPlainHTTPCredentials under registries if it must be",
+		d.notice(subject, "the login of %s is not sent to %s over plain http; if it must be, set allowPlainHTTPCredentials: true in its entry",
 			login.Name(), u)
 		return access{}
 	}
@@ -318,7 +318,7 @@ func (d *State) byHeader(u hostsconf.URL, what, subject string, auth config.Auth
 		return a
 	case !c.Serves:
 		d.Idle[u] = true
-		d.notice(subject, "%s is written for %s and may be of no use: %s; this release is not known", what, u, c.Why)
+		d.notice(subject, "%s is written for %s and may have no effect: %s; the release of containerd is unknown", what, u, c.Why)
 	case c.Unprobed && !slices.Contains(d.unprobed, u.String()):
 		d.unprobed = append(d.unprobed, u.String())
 	}
@@ -334,7 +334,7 @@ func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) reda
 		return redact.Secret{}
 	}
 	if u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain {
-		d.notice(subject, "no ECR token is sent to %s over plain http; write https", u)
+		d.notice(subject, "no ECR token is sent to %s over plain http; use https", u)
 		return redact.Secret{}
 	}
 	if !d.wanted[registry.Host] {

@@ -23,7 +23,7 @@ registries:
 - {host: h.corp, username: u, password: whole, auth: basic}
 - {host: "h.corp:443/team", username: u, password: team, auth: basic}
 `, []string{"docker.io: https://h.corp/v2/team+ as u:team | https://registry-1.docker.io"},
-			[]string{"h.corp:443/team has one of its own", "h.corp:443/team has one of its own"}},
+			[]string{"h.corp:443/team has its own login", "h.corp:443/team has its own login"}},
 		"fallback": {`
 mirrors:
 - upstream: docker.io
@@ -61,7 +61,7 @@ mirrors:
 registries:
 - {host: harbor.corp/hub, username: hub, password: p}
 `, []string{"docker.io: https://harbor.corp/v2/hub+ as hub:p, https://harbor.corp/v2/hub-evil+ | https://registry-1.docker.io"},
-			[]string{"harbor.corp: no login is written for https://harbor.corp: harbor.corp/hub has one of its own"}},
+			[]string{"harbor.corp: no login is written for https://harbor.corp: harbor.corp/hub has its own login"}},
 		"one login must cover the whole endpoint": {`
 mirrors:
 - upstream: docker.io
@@ -96,7 +96,7 @@ ecr: {registries: [{host: images.corp, account: "111122223333", region: us-east-
 			"images.corp:  |",
 			"localhost:5000:  |",
 			"plain.corp:5000:  | http://plain.corp:5000",
-		}, []string{"*: a plain registry cannot tell"}},
+		}, []string{"*: a plain registry cannot distinguish"}},
 		"catch-all without fallback": {`
 mirrors:
 - upstream: "*"
@@ -171,7 +171,7 @@ mirrors:
 `, []string{
 			"docker.io: https://[2001:db8::1]:5000 | https://registry-1.docker.io",
 			"quay.io:  | https://[2001:db8::1]:5000",
-		}, []string{"docker.io: containerd 1.6 and 1.7 drop a whole hosts.toml"}},
+		}, []string{"docker.io: containerd 1.6 and 1.7 ignore a hosts.toml"}},
 		"default port": {`
 mirrors:
 - upstream: docker.io

@@ -13,7 +13,7 @@ import (
 func (d *State) certificates(dir *hostsconf.Directory) {
 	if d.in.Foreign.Linked && dir.Upstream != hostsconf.Default && d.in.Foreign.For(dir.Upstream) == nil {
 		d.notice(dir.Upstream, "_default is a symlink; certificates behind it are not carried over; "+
-			"set tls.caFile of %s under registries if it needs them", dir.Upstream)
+			"if %s needs them, set its tls.caFile under registries", dir.Upstream)
 	}
 	theirs := d.in.Foreign.For(dir.Upstream)
 	if theirs == nil {
@@ -39,11 +39,11 @@ func (d *State) certificates(dir *hostsconf.Directory) {
 		}
 	}
 	if !used {
-		d.notice(dir.Upstream, "%s in %s have no effect beside this hosts.toml: %s itself is not asked over https",
+		d.notice(dir.Upstream, "%s in %s have no effect beside this hosts.toml, because containerd does not ask %s itself over https",
 			names, where, dir.Upstream)
 		return
 	}
-	d.notice(dir.Upstream, "%s in %s, which containerd would ignore beside a hosts.toml, are named in it; the files stay as they are",
+	d.notice(dir.Upstream, "%s in %s are named in hosts.toml, because containerd would ignore them otherwise; the files are not changed",
 		names, where)
 	for i, t := range d.Targets {
 		if (t.Upstream == dir.Upstream || t.Upstream == "") && isOwn(t.Host.URL) {

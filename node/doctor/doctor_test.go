@@ -206,7 +206,7 @@ func TestExamine(t *testing.T) {
 		},
 		{"a provider that is gone", running + kubelet(bothFlags) + providerConfig("berth-credential-provider"), "kubelet", doctor.Fail, "/bin/berth-credential-provider: is not there", "before kubelet is restarted"},
 		{"a provider that cannot run", running + kubelet(bothFlags) + providerConfig("x") + "-- root/bin/x --\n", "kubelet", doctor.Fail, "has mode 0600", "restarted"},
-		{"a name that leads elsewhere", running + kubelet(bothFlags) + providerConfig("../x"), "kubelet", doctor.Fail, "without a name", "mend it"},
+		{"a name that leads elsewhere", running + kubelet(bothFlags) + providerConfig("../x"), "kubelet", doctor.Fail, "must be the file name of a program", "mend it"},
 		{"no configuration", running + kubelet(bothFlags), "kubelet", doctor.Fail, "p.yaml", "mend it"},
 		{"a configuration of another kind", running + kubelet(bothFlags) + "-- root/p.yaml --\nkind: Pod\n", "kubelet", doctor.Fail, "is no CredentialProviderConfig", "mend it"},
 		{"a directory of configurations", running + kubelet(strings.Replace(bothFlags, "/p.yaml", "/p.d", 1)) + strings.Replace(providerConfig("y"), "root/p.yaml", "root/p.d/10.yaml", 1) + "-- root/bin/y --\n#!\n", "kubelet", doctor.OK, "asks y by /p.d", ""},

@@ -22,7 +22,7 @@ import (
 const spareDir = "/run/berth/record"
 
 // secretsRemoved is the reason in logs and in the output of apply.
-const secretsRemoved = "its login is removed at once; its other changes wait until there is room on the disk"
+const secretsRemoved = "expired or replaced login removed; other changes wait until there is space on the disk"
 
 // removeExpiredSecrets runs when the normal write fails, mostly because the disk is full: it
 // removes from hosts.toml the secrets that must not be there any more. An expired token makes
@@ -46,7 +46,7 @@ func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, res
 func (n *Node) removeSecrets(ctx context.Context, cfg *config.Config, result *Result, inPlace bool) error {
 	current, err := n.read(cfg, result.Plan.Desired)
 	if err != nil {
-		return fmt.Errorf("take away logins that are out of date: %w", err)
+		return fmt.Errorf("remove expired logins: %w", err)
 	}
 	changes, errs := withoutSecrets(cfg, result.Plan, current, inPlace)
 	if len(changes) == 0 {
@@ -182,7 +182,7 @@ func (n *Node) dropSpare() error {
 		err = os.RemoveAll(dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the spare record: %w", err)
+		return fmt.Errorf("remove %s: %w", spareDir, err)
 	}
 	return nil
 }

@@ -26,9 +26,9 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 		config string
 		notice string
 	}{
-		"first spelling":      {full("registry.corp_5000_"), mirror, "certs.d/registry.corp_5000_, which containerd would ignore"},
-		"second spelling":     {full("registry.corp:5000"), mirror, "certs.d/registry.corp:5000, which"},
-		"_default":            {full("_default"), mirror, "certs.d/_default, which"},
+		"first spelling":      {full("registry.corp_5000_"), mirror, "certs.d/registry.corp_5000_ are named in hosts.toml, because containerd would ignore"},
+		"second spelling":     {full("registry.corp:5000"), mirror, "certs.d/registry.corp:5000 are named"},
+		"_default":            {full("_default"), mirror, "certs.d/_default are named"},
 		"the first one wins":  {merge(full("registry.corp_5000_"), map[string]string{"_default/ca.crt": string(other.CA)}), mirror, "client.key"},
 		"an empty one masks":  {merge(full("_default"), map[string]string{"registry.corp_5000_/README": ""}), mirror, ""},
 		"key in one file":     {map[string]string{"_default/ca.crt": string(a.CA), "_default/client.cert": both}, mirror, "client.cert"},

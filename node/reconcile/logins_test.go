@@ -20,13 +20,13 @@ func TestDockerHubLogin(t *testing.T) {
 		directory, notice     string
 		passed                string // the login that the provider gives, or the host because of which it gives none
 	}{
-		{"alone", login, "1.7.28", "", "docker.io: the login of docker.io is not written for https://registry-1.docker.io: the registry takes tokens only, " +
-			"and containerd 1.7.28 gets them without the header; only kubelet's credential provider can pass the login", "hub"},
+		{"alone", login, "1.7.28", "", "docker.io: the login of docker.io is not written for https://registry-1.docker.io: the registry accepts only tokens, " +
+			"and containerd 1.7.28 requests them without the header; only kubelet's credential provider can pass the login", "hub"},
 		{"alone", login, "2.4.2", "docker.io:  | https://registry-1.docker.io as hub:p", "", "hub"},
-		{"alone", login, "", "docker.io:  | https://registry-1.docker.io as hub:p", "may be of no use: the registry takes tokens only, which containerd before 2.1", "hub"},
+		{"alone", login, "", "docker.io:  | https://registry-1.docker.io as hub:p", "may have no effect: the registry accepts only tokens, which containerd before 2.1", "hub"},
 		{"behind a mirror", mirror + login, "1.7.28", "docker.io: https://mirror.corp | https://registry-1.docker.io", "is not written for", "withheld from mirror.corp"},
 		{"behind a mirror", mirror + login, "2.4.2", "docker.io: https://mirror.corp | https://registry-1.docker.io as hub:p", "", "not needed"},
-		{"behind a mirror", mirror + login, "", "docker.io: https://mirror.corp | https://registry-1.docker.io as hub:p", "may be of no use", "withheld from mirror.corp"},
+		{"behind a mirror", mirror + login, "", "docker.io: https://mirror.corp | https://registry-1.docker.io as hub:p", "may have no effect", "withheld from mirror.corp"},
 	} {
 		t.Run(c.name+" "+c.release, func(t *testing.T) {
 			m := open(t, t.TempDir())
@@ -86,7 +86,7 @@ func TestPlanSaysWhatWasNotProbed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "login: sent to https://harbor.corp if it takes Basic, or its token server is of its domain; not yet probed, an agent does that"
+	const want = "login: sent to https://harbor.corp if it accepts Basic, or if its token server is in its domain; not probed yet; the agent probes it"
 	if got := plan.Summary().Notices; len(got) != 1 || got[0] != want {
 		t.Errorf("plan says %q", got)
 	}

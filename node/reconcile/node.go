@@ -68,7 +68,7 @@ func (n *Node) lock(ctx context.Context) (unlock func(), err error) {
 	var locked *managedfile.LockedError
 	switch {
 	case ctx.Err() == nil && errors.As(err, &locked):
-		return nil, fmt.Errorf("%w for more than %s; run it again when that one has ended", locked, n.patience)
+		return nil, fmt.Errorf("%w for more than %s; run this command again when it has ended", locked, n.patience)
 	case err != nil:
 		return nil, err
 	}

@@ -66,9 +66,9 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	plan.Notices = append(plan.Notices, state.UnprobedNotice(in.Readers)...)
 	switch {
 	case missing > 0 && in.Health != nil:
-		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing, so its header is left out until the agent gets one: see berth status"})
+		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing; its header is left out until the agent gets one; see \"berth status\""})
 	case missing > 0:
-		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "the token is not here yet; apply gets it"})
+		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "no token yet; apply gets one"})
 	}
 	return plan, n.tree(cfg).Verify(ctx, plan.Desired, plan.Changes)
 }

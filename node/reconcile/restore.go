@@ -11,7 +11,7 @@ import (
 )
 
 // ErrAgentRuns is returned by [Node.Restore] while an agent runs, which would undo it.
-var ErrAgentRuns = errors.New("an agent runs on this machine and would undo it; stop it first")
+var ErrAgentRuns = errors.New("an agent runs on this machine and would undo the restore; stop the agent first")
 
 // Restore puts every file back as it was before Berth, and changes nothing else. certsDirs are
 // searched for files of ours whose record is lost.

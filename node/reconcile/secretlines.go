@@ -91,7 +91,7 @@ func sameButHeaders(before, after string) error {
 	b, okB := withoutHeaders(before)
 	a, okA := withoutHeaders(after)
 	if !okB || !okA || !reflect.DeepEqual(b, a) {
-		return fmt.Errorf("the headers of hosts.toml cannot be taken out of it")
+		return fmt.Errorf("headers cannot be removed: unexpected content")
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (n *Node) ReadPrivate(name string, v any) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w; rm %s: the agent makes it again", err, file)
+		return fmt.Errorf("%w; remove the file (rm %s); the agent writes it again", err, file)
 	}
 	_ = json.Unmarshal(b, v)
 	return nil

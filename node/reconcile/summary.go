@@ -104,7 +104,7 @@ func (s Summary) Line(when string) string {
 		parts = append(parts, "the credential provider's rules")
 	}
 	if len(parts) == 0 {
-		return fmt.Sprintf("nothing %s: %d files are as the config wants them", when, s.Unchanged)
+		return fmt.Sprintf("nothing %s: %d files match the config", when, s.Unchanged)
 	}
 	return fmt.Sprintf("%s: %s, %d unchanged", when, strings.Join(parts, ", "), s.Unchanged)
 }
