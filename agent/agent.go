@@ -54,40 +54,40 @@ type Agent struct {
 	log     *slog.Logger
 	started time.Time
 
-	wake      chan struct{} // capacity 1: the loop has to run
-	source    *source
-	refresher *tokens.Refresher
-	prober    *health.Prober
-	watcher   *watch.Watcher
-	engine    *containerdView
+	wake       chan struct{} // capacity 1: the loop has to run
+	source     *configSource
+	refresher  *tokens.Refresher
+	prober     *health.Prober
+	watcher    *watch.Watcher
+	containerd *containerdMonitor
 
 	// Used by the goroutine that waits for the lock, then by the loop alone:
-	lock   agentLock
-	tokens tokenSource
-	state  state
-	logged logged
-	kept   map[string][]byte // content of the private files that this agent wrote, by name
-	key    []byte            // HMAC key for the hashes of logins in learned.json
-	// withdraws is true if endpoints that do not answer are left out of hosts.toml.
-	withdraws bool
-	startedAt time.Time               // when this agent got the lock
-	restored  *probestate.SavedHealth // health.json of an earlier agent; nil before it is read
+	lock       agentLock
+	tokens     tokenSource
+	state      state
+	logged     logged
+	savedFiles map[string][]byte // content of the private files that this agent wrote, by name
+	loginKey   []byte            // HMAC key for the hashes of logins in learned.json
+	// withdrawEnabled is true if endpoints that do not answer are left out of hosts.toml.
+	withdrawEnabled bool
+	lockedAt        time.Time               // when this agent got the lock
+	earlierHealth   *probestate.SavedHealth // health.json of an earlier agent; nil before it is read
 
-	shown   atomic.Pointer[view]
-	beat    atomic.Int64  // last sign of life of the loop, in nanoseconds since started
-	settled chan struct{} // closed when READY may be sent to systemd
+	published       atomic.Pointer[pageState]
+	lastProgress    atomic.Int64  // last sign of life of the loop, in nanoseconds since started
+	readyForSystemd chan struct{} // closed when READY may be sent to systemd
 }
 
 // New makes an agent for a node. It starts nothing before [Agent.Run].
 func New(m *reconcile.Node, o Options) *Agent {
 	a := &Agent{
 		o: o, node: m, log: o.Log, started: time.Now(),
-		wake:    make(chan struct{}, 1),
-		source:  &source{machine: m, path: o.ConfigPath},
-		lock:    agentLock{root: m.Root},
-		settled: make(chan struct{}),
-		state:   newState(),
-		kept:    map[string][]byte{},
+		wake:            make(chan struct{}, 1),
+		source:          &configSource{node: m, path: o.ConfigPath},
+		lock:            agentLock{root: m.Root},
+		readyForSystemd: make(chan struct{}),
+		state:           newState(),
+		savedFiles:      map[string][]byte{},
 	}
 	if a.o.firstAnswers == 0 {
 		a.o.firstAnswers = firstAnswers
@@ -98,13 +98,13 @@ func New(m *reconcile.Node, o Options) *Agent {
 		a.log.Warn("learned.json cannot be read; registries are probed again", "error", err)
 	}
 	l = l.WithKey()
-	a.key = l.Key
-	a.engine = newContainerdView(m)
+	a.loginKey = l.Key
+	a.containerd = newContainerdMonitor(m)
 	a.refresher = tokens.New(tokens.Options{Log: o.Log, Changed: a.Wake, Rand: o.random})
 	a.prober = health.New(health.Options{Log: o.Log, Changed: a.Wake, Rand: o.random, LoginKey: l.Key})
 	a.prober.RestoreFacts(l.Facts)
-	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.Root.Path("/"), Ignore: passing})
-	a.watchdog()
+	a.watcher = watch.New(watch.Options{Log: o.Log, Wake: a.Wake, Root: m.Root.Path("/"), Ignore: isTransient})
+	a.recordProgress()
 	a.publish()
 	return a
 }
@@ -127,8 +127,8 @@ func (a *Agent) Run(ctx context.Context) error {
 		group.Go(func() error { return a.serve(ctx) })
 	}
 	group.Go(func() error {
-		alone, err := a.waitForLock(ctx)
-		if err != nil || !alone {
+		locked, err := a.waitForLock(ctx)
+		if err != nil || !locked {
 			return err
 		}
 		defer a.lock.release()
@@ -139,7 +139,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // work runs the parts of an agent that holds the lock.
 func (a *Agent) work(ctx context.Context) error {
-	a.startedAt = time.Now()
+	a.lockedAt = time.Now()
 	a.state.enter(status.Converging)
 	a.publish()
 	group, ctx := errgroup.WithContext(ctx)
@@ -152,7 +152,7 @@ func (a *Agent) work(ctx context.Context) error {
 	}
 	group.Go(func() error { return a.refresher.Run(ctx) })
 	group.Go(func() error { return a.prober.Run(ctx) })
-	group.Go(func() error { return a.engine.run(ctx, a.Wake) })
+	group.Go(func() error { return a.containerd.run(ctx, a.Wake) })
 	if !a.o.watchUnavailable {
 		group.Go(func() error { return a.watcher.Run(ctx) })
 	}
@@ -173,8 +173,8 @@ func (a *Agent) reload(ctx context.Context) {
 	}
 }
 
-// watchdog records that the loop is alive.
-func (a *Agent) watchdog() { a.beat.Store(int64(time.Since(a.started))) }
+// recordProgress records that the loop is alive.
+func (a *Agent) recordProgress() { a.lastProgress.Store(int64(time.Since(a.started))) }
 
 // stuckAfter is the time without a sign of life after which the loop counts as stuck. The first
 // apply of 10,000 upstreams takes about 20 seconds on a slow disk.
@@ -183,7 +183,7 @@ const stuckAfter = 3 * time.Minute
 // Alive returns why the agent has to be restarted, nil if it is alive.
 func (a *Agent) Alive() error {
 	// Monotonic time: a change of the wall clock must not count.
-	if idle := time.Since(a.started) - time.Duration(a.beat.Load()); idle > stuckAfter {
+	if idle := time.Since(a.started) - time.Duration(a.lastProgress.Load()); idle > stuckAfter {
 		return fmt.Errorf("reconcile loop: no progress for %s; restart the agent", idle.Round(time.Second))
 	}
 	return nil

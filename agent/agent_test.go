@@ -173,8 +173,8 @@ func (n *node) eventually(what string, condition func() bool) {
 	n.Fatalf("not within a minute: %s\n%s", what, b)
 }
 
-// names waits until an upstream's hosts.toml names a host, or does not.
-func (n *node) names(dir, host string, want bool) {
+// waitForHost waits until an upstream's hosts.toml names a host, or does not.
+func (n *node) waitForHost(dir, host string, want bool) {
 	n.Helper()
 	n.eventually("hosts.toml of "+dir+" names "+host+": "+map[bool]string{true: "yes", false: "no"}[want], func() bool {
 		body := n.hosts(dir)
@@ -187,8 +187,8 @@ func (n *node) converged() {
 	n.eventually("converged", func() bool { return n.agent.Snapshot().Phase == status.Converged })
 }
 
-// turned waits until the loop has run one whole pass more.
-func (n *node) turned() {
+// nextPass waits until the loop has run one whole pass more.
+func (n *node) nextPass() {
 	n.Helper()
 	before := n.agent.Snapshot().Converge.Runs
 	n.agent.Wake()
@@ -202,8 +202,8 @@ func mirrorTo(url string) string {
 	return nodetest.Head + "mirrors:\n- upstream: quay.io\n  endpoints:\n  - url: " + url + "\nhealth: {mode: \"off\"}\n"
 }
 
-// applied does what berth apply does.
-func (n *node) applied(t *testing.T, text string) error {
+// apply does what berth apply does.
+func (n *node) apply(t *testing.T, text string) error {
 	t.Helper()
 	m, err := reconcile.Open(n.root)
 	if err != nil {

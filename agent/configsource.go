@@ -11,29 +11,29 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// lastGood is the content of the file reconcile.LastGoodFile.
-type lastGood struct {
+// savedConfig is the content of the file reconcile.LastGoodFile.
+type savedConfig struct {
 	Path  string            `json:"path"`
 	Dir   string            `json:"dir,omitempty"` // base of relative paths
 	Text  []byte            `json:"text"`
 	Files map[string][]byte `json:"files"`
 }
 
-// source reads the config on each pass and keeps the last usable one, in a file too, for an
+// configSource reads the config on each pass and keeps the last usable one, in a file too, for an
 // agent that starts with a bad config.
-type source struct {
-	machine *reconcile.Node
-	path    string // as this process sees it; "" is the node's own config
+type configSource struct {
+	node *reconcile.Node
+	path string // as this process sees it; "" is the node's own config
 
-	good *config.Config
-	file config.File // of good
-	bad  bool        // the last read found no usable config
-	last []byte      // text of the last read, usable or not
-	kept config.File // what this agent wrote to or read from LastGoodFile
+	current     *config.Config
+	currentFile config.File // of current
+	lastFailed  bool        // the last read found no usable config
+	lastText    []byte      // text of the last read, usable or not
+	saved       config.File // what this agent wrote to or read from LastGoodFile
 }
 
-// reading is the result of one read of the config.
-type reading struct {
+// configReading is the result of one read of the config.
+type configReading struct {
 	cfg      *config.Config // nil if there was never a usable config
 	warnings []config.Warning
 	err      error // why the file cannot be used; cfg is then an older config
@@ -44,24 +44,24 @@ type reading struct {
 }
 
 // read reads the config and the files that it names.
-func (s *source) read() reading {
-	file, err := s.machine.ReadConfig(s.path)
-	var r reading
+func (s *configSource) read() configReading {
+	file, err := s.node.ReadConfig(s.path)
+	var r configReading
 	if err == nil {
 		r.cfg, r.warnings, err = file.Parse()
 	}
-	r.changed = !bytes.Equal(file.Text, s.last)
-	s.last = file.Text
+	r.changed = !bytes.Equal(file.Text, s.lastText)
+	s.lastText = file.Text
 	if err == nil {
-		r.renewed = s.good == nil || s.bad || !sameFile(s.file, file)
-		s.good, s.file, s.bad = r.cfg, file, false
+		r.renewed = s.current == nil || s.lastFailed || !sameFile(s.currentFile, file)
+		s.current, s.currentFile, s.lastFailed = r.cfg, file, false
 		return r
 	}
-	s.bad = true
-	if s.good == nil {
+	s.lastFailed = true
+	if s.current == nil {
 		s.load()
 	}
-	return reading{cfg: s.good, err: err, changed: r.changed}
+	return configReading{cfg: s.current, err: err, changed: r.changed}
 }
 
 // sameFile reports whether two configs have the same text and the same contents of named files.
@@ -71,26 +71,26 @@ func sameFile(a, b config.File) bool {
 
 // save writes the config to reconcile.LastGoodFile, for an agent that starts with a bad one.
 // The caller holds the node's lock.
-func (s *source) save() error {
-	if s.file.Text == nil || sameFile(s.kept, s.file) && s.machine.HasPrivate(reconcile.LastGoodFile) {
+func (s *configSource) save() error {
+	if s.currentFile.Text == nil || sameFile(s.saved, s.currentFile) && s.node.HasPrivate(reconcile.LastGoodFile) {
 		return nil
 	}
-	body, err := json.Marshal(lastGood{Path: s.file.Path, Dir: s.file.Dir, Text: s.file.Text, Files: s.file.Contents})
+	body, err := json.Marshal(savedConfig{Path: s.currentFile.Path, Dir: s.currentFile.Dir, Text: s.currentFile.Text, Files: s.currentFile.Contents})
 	if err != nil {
 		return err
 	}
-	if err := s.machine.Store.WritePrivate(reconcile.LastGoodFile, body); err != nil {
+	if err := s.node.Store.WritePrivate(reconcile.LastGoodFile, body); err != nil {
 		return fmt.Errorf("save the config for the next start: %w", err)
 	}
-	s.kept = s.file
+	s.saved = s.currentFile
 	return nil
 }
 
 // load reads the config that an earlier agent saved. A file that this version cannot parse
 // counts as missing.
-func (s *source) load() {
-	var l lastGood
-	if err := s.machine.ReadPrivate(reconcile.LastGoodFile, &l); err != nil || l.Text == nil {
+func (s *configSource) load() {
+	var l savedConfig
+	if err := s.node.ReadPrivate(reconcile.LastGoodFile, &l); err != nil || l.Text == nil {
 		return
 	}
 	file := config.File{Path: path.Join(reconcile.StateDir, reconcile.LastGoodFile), Dir: l.Dir, Text: l.Text, Contents: l.Files}
@@ -101,5 +101,5 @@ func (s *source) load() {
 	if err != nil {
 		return // saved by another version
 	}
-	s.good, s.file, s.kept = cfg, file, file
+	s.current, s.currentFile, s.saved = cfg, file, file
 }

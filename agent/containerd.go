@@ -18,126 +18,126 @@ import (
 // configuration changes: it may have been restarted.
 const containerdEvery = time.Minute
 
-// containerdView knows whether the node's containerd reads the files that the agent writes. It
+// containerdMonitor knows whether the node's containerd reads the files that the agent writes. It
 // changes nothing there.
-type containerdView struct {
+type containerdMonitor struct {
 	host nodepkg.Host
 	wake chan struct{} // capacity 1
 
-	mu      sync.Mutex
-	dir     string // certs.d that the agent writes; "" before the first config
-	files   []string
-	seen    string // stamp of dir and files at the last refresh
-	found   *status.Containerd
-	version map[string]string // output of --version, by path, size and time of the program
+	mu        sync.Mutex
+	dir       string // certs.d that the agent writes; "" before the first config
+	files     []string
+	lastStamp string // stamp of dir and files at the last refresh
+	last      *status.Containerd
+	versions  map[string]string // output of --version, by path, size and time of the program
 }
 
-// newContainerdView inspects the node below the root of m. Processes and version are only known
+// newContainerdMonitor inspects the node below the root of n. Processes and version are only known
 // if that root is "/".
-func newContainerdView(m *reconcile.Node) *containerdView {
-	v := &containerdView{host: nodepkg.Host{Root: m.Root}, wake: make(chan struct{}, 1), version: map[string]string{}}
-	if m.Root.Path("/") == "/" {
-		v.host = nodepkg.This(m.Root)
-		v.host.Version = v.askVersion
+func newContainerdMonitor(n *reconcile.Node) *containerdMonitor {
+	m := &containerdMonitor{host: nodepkg.Host{Root: n.Root}, wake: make(chan struct{}, 1), versions: map[string]string{}}
+	if n.Root.Path("/") == "/" {
+		m.host = nodepkg.This(n.Root)
+		m.host.Version = m.cachedVersion
 	}
-	return v
+	return m
 }
 
-// askVersion runs each program once, and again when its file changed.
-func (v *containerdView) askVersion(ctx context.Context, binary string) (string, error) {
+// cachedVersion runs each program once, and again when its file changed.
+func (m *containerdMonitor) cachedVersion(ctx context.Context, binary string) (string, error) {
 	key := binary
 	if info, err := os.Stat(binary); err == nil {
 		key = fmt.Sprintf("%s %d %s", binary, info.Size(), info.ModTime())
 	}
-	if text, ok := v.version[key]; ok {
+	if text, ok := m.versions[key]; ok {
 		return text, nil
 	}
 	text, err := nodepkg.AskVersion(ctx, binary)
 	if err == nil {
-		clear(v.version)
-		v.version[key] = text
+		clear(m.versions)
+		m.versions[key] = text
 	}
 	return text, err
 }
 
-// set sets the certs.d that the agent writes. If it or a file of containerd's configuration
+// setDir sets the certs.d that the agent writes. If it or a file of containerd's configuration
 // changed, run refreshes soon.
-func (v *containerdView) set(dir string) {
-	v.mu.Lock()
-	v.dir = dir
-	changed := v.stamp() != v.seen
-	v.mu.Unlock()
+func (m *containerdMonitor) setDir(dir string) {
+	m.mu.Lock()
+	m.dir = dir
+	changed := m.stamp() != m.lastStamp
+	m.mu.Unlock()
 	if changed {
 		select {
-		case v.wake <- struct{}{}:
+		case m.wake <- struct{}{}:
 		default:
 		}
 	}
 }
 
 // stamp changes when dir or one of the files changes. The caller holds mu.
-func (v *containerdView) stamp() string {
+func (m *containerdMonitor) stamp() string {
 	var b strings.Builder
-	b.WriteString(v.dir)
-	for _, file := range v.files {
-		if info, err := v.host.Root.Lstat(file); err == nil {
+	b.WriteString(m.dir)
+	for _, file := range m.files {
+		if info, err := m.host.Root.Lstat(file); err == nil {
 			fmt.Fprintf(&b, "\n%s %d %s", file, info.Size(), info.ModTime())
 		}
 	}
 	return b.String()
 }
 
-// watched returns the files of containerd's configuration, as paths of this process.
-func (v *containerdView) watched() []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+// configFiles returns the files of containerd's configuration, as paths of this process.
+func (m *containerdMonitor) configFiles() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var files []string
-	for _, file := range v.files {
-		files = append(files, v.host.Root.Path(file))
+	for _, file := range m.files {
+		files = append(files, m.host.Root.Path(file))
 	}
 	return files
 }
 
-// state returns the result of the last refresh, nil before the first.
-func (v *containerdView) state() *status.Containerd {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.found
+// lastResult returns the result of the last refresh, nil before the first.
+func (m *containerdMonitor) lastResult() *status.Containerd {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last
 }
 
-// run refreshes on a timer and after [containerdView.set] until ctx is done. It calls changed
+// run refreshes on a timer and after [containerdMonitor.setDir] until ctx is done. It calls changed
 // when the result differs from the one before.
-func (v *containerdView) run(ctx context.Context, changed func()) error {
+func (m *containerdMonitor) run(ctx context.Context, changed func()) error {
 	tick := time.NewTicker(containerdEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-v.wake:
+		case <-m.wake:
 		case <-tick.C:
 		}
-		if v.refresh(ctx) {
+		if m.refresh(ctx) {
 			changed()
 		}
 	}
 }
 
 // refresh inspects containerd once and reports whether the result changed.
-func (v *containerdView) refresh(ctx context.Context) bool {
-	v.mu.Lock()
-	dir := v.dir
-	v.mu.Unlock()
+func (m *containerdMonitor) refresh(ctx context.Context) bool {
+	m.mu.Lock()
+	dir := m.dir
+	m.mu.Unlock()
 	if dir == "" {
 		return false
 	}
-	c, err := nodepkg.Discover(ctx, v.host)
+	c, err := nodepkg.Discover(ctx, m.host)
 	now := status.Containerd{ConfigPath: c.ConfigPath, Reads: status.ReadsUnknown}
 	if err != nil {
 		now.Why = err.Error()
 	} else {
 		var r nodepkg.Reading
-		r, now.Why, now.Remedy = c.ReadsFrom(v.host, dir)
+		r, now.Why, now.Remedy = c.ReadsFrom(m.host, dir)
 		now.Reads = status.Reads(r)
 	}
 	if !c.Release.IsZero() {
@@ -154,14 +154,14 @@ func (v *containerdView) refresh(ctx context.Context) bool {
 			files = append(files, imported)
 		}
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	now.Since = time.Now()
-	if v.found != nil && v.found.Reads == now.Reads {
-		now.Since = v.found.Since
+	if m.last != nil && m.last.Reads == now.Reads {
+		now.Since = m.last.Since
 	}
-	isNew := v.found == nil || *v.found != now
-	v.found, v.files = &now, files
-	v.seen = v.stamp()
+	isNew := m.last == nil || *m.last != now
+	m.last, m.files = &now, files
+	m.lastStamp = m.stamp()
 	return isNew
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
-// small mounts a file system of 64 KiB on dir for the time of the test.
-func (n *node) small(dir string) {
+// mountSmall mounts a file system of 64 KiB on dir for the time of the test.
+func (n *node) mountSmall(dir string) {
 	n.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		n.Fatal(err)
@@ -59,7 +59,7 @@ func fill(t *testing.T, dir string) (filler string) {
 func TestFullDisk(t *testing.T) {
 	n := newNode(t)
 	dir := filepath.Join(n.root, certsDir)
-	n.small(dir)
+	n.mountSmall(dir)
 	mirrors := func(count int, host string) string {
 		c := head + "health: {mode: \"off\"}\nmirrors:\n"
 		for i := range count {
@@ -70,7 +70,7 @@ func TestFullDisk(t *testing.T) {
 	n.write("etc/config.yaml", mirrors(3, "a.corp"))
 	n.start()
 	for i := range 3 {
-		n.names(fmt.Sprintf("r%d.corp", i), "a.corp", true)
+		n.waitForHost(fmt.Sprintf("r%d.corp", i), "a.corp", true)
 	}
 	n.converged()
 	var before [3]string
@@ -97,7 +97,7 @@ func TestFullDisk(t *testing.T) {
 	// 40 files of a page each still do not fit into 64 KiB.
 	n.write("etc/config.yaml", mirrors(5, "b.corp"))
 	for i := range 5 {
-		n.names(fmt.Sprintf("r%d.corp", i), "b.corp", true)
+		n.waitForHost(fmt.Sprintf("r%d.corp", i), "b.corp", true)
 	}
 	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
 	entries, err := os.ReadDir(dir)
@@ -111,7 +111,7 @@ func TestFullDisk(t *testing.T) {
 func TestFullVar(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
 	dir := filepath.Join(n.root, StateDir)
-	n.small(dir)
+	n.mountSmall(dir)
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 	n.converged()
@@ -144,7 +144,7 @@ func TestFullVar(t *testing.T) {
 func TestFullCerts(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
 	dir := filepath.Join(n.root, certsDir)
-	n.small(dir)
+	n.mountSmall(dir)
 	// A file of another tool, so that the mirror's is the only one of ours: the
 	// removal of another one would make room.
 	n.write("root"+certsDir+"/images.corp/hosts.toml", "[host]\n")
@@ -164,7 +164,7 @@ func TestFullCerts(t *testing.T) {
 		s := n.agent.Snapshot()
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
 	})
-	n.turned() // the edited file stays as it is, and is ours
+	n.nextPass() // the edited file stays as it is, and is ours
 	if hosts := lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
 		t.Errorf("later containerd asks %s", hosts)
 	}
@@ -189,7 +189,7 @@ func TestReadOnlyCerts(t *testing.T) {
 	login := "registries:\n- host: a.corp\n  username: u\n  password: p\n"
 	n.write("etc/config.yaml", mirrorTo("https://a.corp")+login)
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	dir := filepath.Join(n.root, certsDir)
 	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
@@ -225,7 +225,7 @@ func TestReadOnlyCerts(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 	unmount()
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 	n.eventually("ready again", func() bool { return n.agent.Snapshot().Ready.Ready })
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 )
 
-func TestPutsRight(t *testing.T) {
+func TestCorrectsEdits(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		t.Run(map[bool]string{false: "inotify", true: "timer"}[blind], func(t *testing.T) {
 			n := newNode(t)
@@ -19,7 +19,7 @@ func TestPutsRight(t *testing.T) {
 			}
 			n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 			n.start()
-			n.names("quay.io", "a.corp", true)
+			n.waitForHost("quay.io", "a.corp", true)
 			n.converged()
 			want := n.hosts("quay.io")
 			file, dir := n.hostsFile("quay.io"), filepath.Dir(n.hostsFile("quay.io"))
@@ -49,11 +49,11 @@ func TestPutsRight(t *testing.T) {
 }
 
 // Another program keeps writing the file: after a while the file is left to it and reported.
-func TestGivesUpAFight(t *testing.T) {
+func TestLeavesAFileThatKeepsChanging(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	const theirs = "server = \"https://theirs.corp\"\n"
 	conflict := func() bool {
 		for _, a := range status.Alarms(n.agent.Snapshot()) {
@@ -74,7 +74,7 @@ func TestGivesUpAFight(t *testing.T) {
 		}
 		return false
 	})
-	n.turned()
+	n.nextPass()
 	if b, err := os.ReadFile(n.hostsFile("quay.io")); err != nil || string(b) != theirs {
 		t.Errorf("%v\n%s", err, b)
 	}
@@ -102,6 +102,6 @@ func TestAForeignFileIsAConflict(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.eventually("no conflict", func() bool { return len(n.agent.Snapshot().Files.Conflicts) == 0 })
 }

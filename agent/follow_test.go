@@ -20,24 +20,24 @@ func TestFollowsTheConfig(t *testing.T) {
 			}
 			n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 			n.start()
-			n.names("quay.io", "a.corp", true)
+			n.waitForHost("quay.io", "a.corp", true)
 
 			// Written in place.
 			if err := os.WriteFile(n.config, []byte(mirrorTo("https://b.corp")), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			n.names("quay.io", "b.corp", true)
+			n.waitForHost("quay.io", "b.corp", true)
 			// Replaced.
 			n.write("etc/config.yaml", mirrorTo("https://c.corp"))
-			n.names("quay.io", "c.corp", true)
+			n.waitForHost("quay.io", "c.corp", true)
 			// Removed and made again.
 			if err := os.Remove(n.config); err != nil {
 				t.Fatal(err)
 			}
 			n.eventually("the config is missed", func() bool { return !n.agent.Snapshot().Config.OK })
-			n.names("quay.io", "c.corp", true)
+			n.waitForHost("quay.io", "c.corp", true)
 			n.write("etc/config.yaml", mirrorTo("https://d.corp"))
-			n.names("quay.io", "d.corp", true)
+			n.waitForHost("quay.io", "d.corp", true)
 		})
 	}
 }
@@ -66,18 +66,18 @@ func TestFollowsAConfigMap(t *testing.T) {
 	swap("1", config, "first")
 	n.o.ConfigPath = filepath.Join(volume, "config.yaml")
 	n.start()
-	n.names("quay.io", "Basic dTpmaXJzdA==", true)
+	n.waitForHost("quay.io", "Basic dTpmaXJzdA==", true)
 	swap("2", config, "second") // only the secret differs
-	n.names("quay.io", "Basic dTpzZWNvbmQ=", true)
+	n.waitForHost("quay.io", "Basic dTpzZWNvbmQ=", true)
 	swap("3", strings.Replace(config, "url: https://a.corp", "url: https://b.corp", 1), "second")
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 }
 
 func TestBadConfigChangesNothing(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	before := n.hosts("quay.io")
 	good := mirrorTo("https://a.corp")
@@ -123,7 +123,7 @@ func TestStartsWithABadConfig(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	n.end()
 	n.write("etc/config.yaml", "kind: nonsense\n")
@@ -131,7 +131,7 @@ func TestStartsWithABadConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	s := n.agent.Snapshot()
 	if s.Config.OK || !s.Config.Stale || s.Ready.Ready {
@@ -151,7 +151,7 @@ func TestStartsWithoutASecretFile(t *testing.T) {
 	config := mirrorTo("https://a.corp") + "registries:\n- host: a.corp\n  username: u\n  passwordFile: password\n" // beside the config
 	n.write("etc/config.yaml", config)
 	n.start()
-	n.names("quay.io", "Basic dTpzZXNhbWU=", true)
+	n.waitForHost("quay.io", "Basic dTpzZXNhbWU=", true)
 	n.converged()
 	n.end()
 	for _, name := range []string{n.hostsFile("quay.io"), filepath.Join(n.dir, "etc/password")} {
@@ -160,7 +160,7 @@ func TestStartsWithoutASecretFile(t *testing.T) {
 		}
 	}
 	n.start()
-	n.names("quay.io", "Basic dTpzZXNhbWU=", true)
+	n.waitForHost("quay.io", "Basic dTpzZXNhbWU=", true)
 	n.converged()
 	if s := n.agent.Snapshot(); s.Config.OK || !strings.Contains(s.Config.Error, "password") || strings.Contains(s.Config.Error, "sesame") {
 		t.Errorf("%+v", s.Config)
@@ -187,7 +187,7 @@ func TestWithoutAConfig(t *testing.T) {
 		t.Error("something was written")
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 }
 
 // The node's own config is followed through symlinks as the node resolves them, by events
@@ -201,15 +201,15 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	n.write("outside.yaml", mirrorTo("https://outside.corp"))
 	nodetest.Symlink(t, "/srv/a/c.yaml", place)
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.eventually("the config has its name", func() bool { return n.agent.Snapshot().Config.Path == place })
 	n.write("root/srv/a/c.yaml", mirrorTo("https://changed.corp"))
-	n.names("quay.io", "changed.corp", true)
+	n.waitForHost("quay.io", "changed.corp", true)
 	nodetest.Symlink(t, "/srv/b/c.yaml", place)
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 	nodetest.Symlink(t, filepath.Join(n.dir, "outside.yaml"), place)
 	n.eventually("out of the root", func() bool { return !n.agent.Snapshot().Config.OK })
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 
 	// A ConfigMap.
 	volume := filepath.Dir(place)
@@ -217,12 +217,12 @@ func TestFollowsTheConfigOfTheNode(t *testing.T) {
 	n.write("root/etc/berth/..2/config.yaml", mirrorTo("https://two.corp"))
 	nodetest.Symlink(t, "..1", filepath.Join(volume, "..data"))
 	nodetest.Symlink(t, "..data/config.yaml", place)
-	n.names("quay.io", "one.corp", true)
+	n.waitForHost("quay.io", "one.corp", true)
 	nodetest.Symlink(t, "..2", filepath.Join(volume, "..data"))
 	if err := os.RemoveAll(filepath.Join(volume, "..1")); err != nil {
 		t.Fatal(err)
 	}
-	n.names("quay.io", "two.corp", true)
+	n.waitForHost("quay.io", "two.corp", true)
 }
 
 // Each mistake in a config is a log record of its own, and is logged once.

@@ -103,7 +103,7 @@ func TestSlowMetadataService(t *testing.T) {
 }
 
 // A valid header is not removed while the agent starts.
-func TestTheHeaderOutlivesARestart(t *testing.T) {
+func TestHeaderStaysOverARestart(t *testing.T) {
 	n, _ := ecrNode(t, time.Hour)
 	n.o.firstAnswers = time.Minute // a machine may be slow
 	n.start()

@@ -21,7 +21,7 @@ func TestASecondAgentWaits(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 
 	second := newNode(t)
 	second.root = n.root
@@ -39,14 +39,14 @@ func TestASecondAgentWaits(t *testing.T) {
 	if response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the one that waits says %s", response.Status)
 	}
-	n.turned()
-	n.names("quay.io", "a.corp", true)
+	n.nextPass()
+	n.waitForHost("quay.io", "a.corp", true)
 	n.end()
-	second.names("quay.io", "b.corp", true)
+	second.waitForHost("quay.io", "b.corp", true)
 }
 
 // A lock file that was removed is made again, and still excludes other agents.
-func TestLockFileIsMadeAnew(t *testing.T) {
+func TestLockFileIsMadeAgain(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
@@ -71,7 +71,7 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 }
 
 // Another agent was faster than the one whose lock file was removed: that one waits.
-func TestYieldsToTheOneWithTheLock(t *testing.T) {
+func TestWaitsForTheAgentWithTheLock(t *testing.T) {
 	for _, restore := range []bool{false, true} {
 		n := newNode(t)
 		// It does not notice by itself, so that the other one is faster.
@@ -92,13 +92,13 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 			}
 			return second.agent.Snapshot().Phase == status.Converged
 		})
-		second.names("quay.io", "b.corp", true)
+		second.waitForHost("quay.io", "b.corp", true)
 
 		n.eventually("waits", func() bool { n.agent.Wake(); return n.agent.Snapshot().Phase == status.Waiting })
 		before := second.agent.Snapshot().Files.Written
 		for range 3 {
 			n.agent.Wake()
-			second.turned()
+			second.nextPass()
 		}
 		if s := second.agent.Snapshot(); s.Phase != status.Converged || s.Files.Written != before {
 			t.Errorf("they fight: %s, %d files written", s.Phase, s.Files.Written-before)
@@ -121,7 +121,7 @@ func TestYieldsToTheOneWithTheLock(t *testing.T) {
 }
 
 // An agent that cannot make its lock file does not work, and the error says what to do.
-func TestNoPlaceForTheLock(t *testing.T) {
+func TestLockFileCannotBeMade(t *testing.T) {
 	n := newNode(t)
 	m := openNode(t, n.root)
 	if err := os.WriteFile(filepath.Join(n.root, "run"), nil, 0o600); err != nil {
@@ -146,7 +146,7 @@ func TestRestoreAndStay(t *testing.T) {
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp")+"containerd: {onConflict: adopt}\n")
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.end()
 	n.o.Restore = true
 	n.start()
@@ -173,14 +173,14 @@ func TestReload(t *testing.T) {
 	n.o.Reload, n.o.watchUnavailable, n.o.resync = reload, true, time.Hour
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	n.write("etc/config.yaml", mirrorTo("https://b.corp"))
 	reload <- syscall.SIGHUP
-	n.names("quay.io", "b.corp", true)
+	n.waitForHost("quay.io", "b.corp", true)
 }
 
-func TestServes(t *testing.T) {
+func TestServesStatusPage(t *testing.T) {
 	n := newNode(t)
 	taken, err := net.Listen("tcp", reserve(t))
 	if err != nil {
@@ -191,7 +191,7 @@ func TestServes(t *testing.T) {
 	n.write("etc/config.yaml", mirrorTo("https://a.corp")+"registries: [{host: a.corp, username: u, password: "+canary+"}]\n")
 	n.start()
 	// The address is in use: the node is still kept as the config says.
-	n.names("quay.io", "Basic ", true)
+	n.waitForHost("quay.io", "Basic ", true)
 	n.eventually("told in the log", func() bool { return strings.Contains(n.log.String(), "status page cannot be served") })
 	taken.Close()
 	for path, want := range map[string]string{

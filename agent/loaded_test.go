@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// loaded returns the time at which the config was loaded, as /metrics, /status and the page
+// loadedTime returns the time at which the config was loaded, as /metrics, /status and the page
 // show it.
-func (n *node) loaded() time.Time {
+func (n *node) loadedTime() time.Time {
 	n.Helper()
 	return n.agent.Snapshot().Config.Loaded
 }
 
 // The time shows whether a rollout arrived: reading an unchanged config does not move it.
-func TestLoaded(t *testing.T) {
+func TestLoadedTime(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/password", "first")
 	config := mirrorTo("https://a.corp") + "registries:\n- host: a.corp\n  username: u\n  passwordFile: " + filepath.Join(n.dir, "etc/password") + "\n"
@@ -24,22 +24,22 @@ func TestLoaded(t *testing.T) {
 	begin := time.Now()
 	n.start()
 	n.converged()
-	first := n.loaded()
+	first := n.loadedTime()
 	if first.Before(begin) || first.After(time.Now()) {
 		t.Fatalf("loaded at %s, started at %s", first, begin)
 	}
 	stays := func(what string) {
 		t.Helper()
-		before := n.loaded()
-		n.turned()
-		if now := n.loaded(); !now.Equal(before) {
+		before := n.loadedTime()
+		n.nextPass()
+		if now := n.loadedTime(); !now.Equal(before) {
 			t.Errorf("%s: loaded at %s, before at %s", what, now, before)
 		}
 	}
 	moves := func(what string) {
 		t.Helper()
 		before := first
-		n.eventually(what+": loaded anew", func() bool { first = n.loaded(); return first.After(before) })
+		n.eventually(what+": loaded anew", func() bool { first = n.loadedTime(); return first.After(before) })
 		stays("after " + what)
 	}
 	stays("nothing has changed")
@@ -59,19 +59,19 @@ func TestLoaded(t *testing.T) {
 }
 
 // A config that an earlier agent saved was not loaded by this one.
-func TestNotLoaded(t *testing.T) {
+func TestSavedConfigIsNotLoaded(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.names("quay.io", "a.corp", true)
+	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
 	n.end()
 	n.write("etc/config.yaml", "kind: nonsense\n")
 	n.start()
 	n.converged()
-	if at := n.loaded(); !at.IsZero() {
+	if at := n.loadedTime(); !at.IsZero() {
 		t.Errorf("loaded at %s", at)
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
-	n.eventually("loaded", func() bool { return !n.loaded().IsZero() })
+	n.eventually("loaded", func() bool { return !n.loadedTime().IsZero() })
 }

@@ -29,40 +29,40 @@ type agentLock struct {
 // acquire takes the lock. The error matches [managedfile.ErrLocked] if another process has it.
 // An older lock of this agent is not released, because that would remove the new file; the
 // kernel drops it with its own file, which has no name any more.
-func (s *agentLock) acquire(ctx context.Context) error {
+func (l *agentLock) acquire(ctx context.Context) error {
 	var err error
-	for range takeTries {
+	for range lockAttempts {
 		var lock *managedfile.Lock
-		if lock, err = managedfile.LockFile(ctx, s.root, reconcile.AgentLockFile, false); err != nil {
+		if lock, err = managedfile.LockFile(ctx, l.root, reconcile.AgentLockFile, false); err != nil {
 			return err
 		}
-		if s.file, err = s.root.Lstat(reconcile.AgentLockFile); err == nil {
-			s.lock = lock
+		if l.file, err = l.root.Lstat(reconcile.AgentLockFile); err == nil {
+			l.lock = lock
 			return nil
 		}
 	}
 	return err
 }
 
-// takeTries bounds the attempts when the file is removed right after it was made.
-const takeTries = 10
+// lockAttempts bounds the attempts when the file is removed right after it was made.
+const lockAttempts = 10
 
 // held reports whether the lock still excludes other agents.
-func (s *agentLock) held() bool {
-	file, err := s.root.Lstat(reconcile.AgentLockFile)
-	return err == nil && s.lock != nil && os.SameFile(file, s.file)
+func (l *agentLock) held() bool {
+	file, err := l.root.Lstat(reconcile.AgentLockFile)
+	return err == nil && l.lock != nil && os.SameFile(file, l.file)
 }
 
 // release releases the lock. A lock file of another agent is left alone.
-func (s *agentLock) release() {
-	if s.held() {
-		s.lock.Unlock()
+func (l *agentLock) release() {
+	if l.held() {
+		l.lock.Unlock()
 	}
-	s.lock = nil
+	l.lock = nil
 }
 
-// waitForLock waits until this is the only agent; alone is false if ctx was done before.
-func (a *Agent) waitForLock(ctx context.Context) (alone bool, err error) {
+// waitForLock waits until this is the only agent; locked is false if ctx was done before.
+func (a *Agent) waitForLock(ctx context.Context) (locked bool, err error) {
 	for {
 		err := a.lock.acquire(ctx)
 		if err == nil {
@@ -70,10 +70,10 @@ func (a *Agent) waitForLock(ctx context.Context) (alone bool, err error) {
 			return true, nil
 		}
 		if !errors.Is(err, managedfile.ErrLocked) {
-			return false, cannotLock(err)
+			return false, lockError(err)
 		}
-		a.releaseLock(ctx, err)
-		a.watchdog()
+		a.enterWaiting(ctx, err)
+		a.recordProgress()
 		select {
 		case <-ctx.Done():
 			return false, nil
@@ -100,16 +100,16 @@ func (a *Agent) stillLocked(ctx context.Context) bool {
 		a.state.enter(status.Converging)
 		return true
 	case errors.Is(err, managedfile.ErrLocked):
-		a.releaseLock(ctx, err)
+		a.enterWaiting(ctx, err)
 		return false
 	}
 	// Another agent most likely cannot take the lock either, so this one works on.
-	a.logOnceFor(ctx, &a.logged.lock, cannotLock(err), "agent lock cannot be taken; continuing without it", "")
+	a.logIfChanged(ctx, &a.logged.lock, lockError(err), "agent lock cannot be taken; continuing without it", "")
 	return true
 }
 
-// releaseLock shows that another agent works.
-func (a *Agent) releaseLock(ctx context.Context, holder error) {
+// enterWaiting shows that another agent works.
+func (a *Agent) enterWaiting(ctx context.Context, holder error) {
 	if a.logged.holder == holder.Error() {
 		return
 	}
@@ -119,8 +119,8 @@ func (a *Agent) releaseLock(ctx context.Context, holder error) {
 	a.publish()
 }
 
-// cannotLock adds the remedy to an error of the lock that is not about another holder.
-func cannotLock(err error) error {
+// lockError adds the remedy to an error of the lock that is not about another holder.
+func lockError(err error) error {
 	remedy := ""
 	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
 		remedy = fmt.Sprintf("; make %[1]s a directory that root can write; in a container, mount the node's %[1]s there", path.Dir(reconcile.AgentLockFile))

@@ -13,11 +13,11 @@ import (
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
-// logTurn logs the result of a pass where it differs from the pass before: a loop that fails
+// logPass logs the result of a pass where it differs from the pass before: a loop that fails
 // the same way each second logs it once.
-func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
-	a.logOnceFor(ctx, &a.logged.config, r.err, "config cannot be used", "config can be used again", slog.Bool("last_good_in_use", r.cfg != nil))
-	if text := string(a.source.last); r.err == nil && text != a.logged.text {
+func (a *Agent) logPass(ctx context.Context, r configReading, err error) {
+	a.logIfChanged(ctx, &a.logged.config, r.err, "config cannot be used", "config can be used again", slog.Bool("last_good_in_use", r.cfg != nil))
+	if text := string(a.source.lastText); r.err == nil && text != a.logged.text {
 		a.logged.text = text
 		a.log.InfoContext(ctx, "config in use", "path", a.node.ConfigName(a.o.ConfigPath), "upstreams", len(r.cfg.AllMirrors()))
 	}
@@ -27,7 +27,7 @@ func (a *Agent) logTurn(ctx context.Context, r reading, err error) {
 	if errors.Is(err, errWarmingUp) {
 		return
 	}
-	a.logOnceFor(ctx, &a.logged.converge, err, "node differs from the config; retrying", "node matches the config again")
+	a.logIfChanged(ctx, &a.logged.converge, err, "node differs from the config; retrying", "node matches the config again")
 }
 
 // logWarnings logs the warnings that the last pass did not have. A file that the config names
@@ -52,9 +52,9 @@ type logged struct {
 	warnings         map[string]bool
 }
 
-// logOnceFor logs an error when its text differs from the last time, one record for each line,
-// and logs ends when there is no error any more.
-func (a *Agent) logOnceFor(ctx context.Context, before *string, err error, begins, ends string, attrs ...slog.Attr) {
+// logIfChanged logs an error when its text differs from the last time, one record for each line,
+// and logs recovered when there is no error any more.
+func (a *Agent) logIfChanged(ctx context.Context, before *string, err error, failed, recovered string, attrs ...slog.Attr) {
 	now := ""
 	if err != nil {
 		now = err.Error()
@@ -62,10 +62,10 @@ func (a *Agent) logOnceFor(ctx context.Context, before *string, err error, begin
 	switch {
 	case now == *before:
 	case now == "":
-		a.log.InfoContext(ctx, ends)
+		a.log.InfoContext(ctx, recovered)
 	default:
 		for line := range strings.Lines(now) {
-			a.log.LogAttrs(ctx, slog.LevelError, begins, append(slices.Clone(attrs), slog.String("error", strings.TrimSuffix(line, "\n")))...)
+			a.log.LogAttrs(ctx, slog.LevelError, failed, append(slices.Clone(attrs), slog.String("error", strings.TrimSuffix(line, "\n")))...)
 		}
 	}
 	*before = now
@@ -84,12 +84,12 @@ func (a *Agent) logResult(ctx context.Context, r reconcile.Result) {
 	a.logged.conflicts = now
 }
 
-// manyFiles is the number of changed files up to which a pass logs a record for each.
-const manyFiles = 20
+// maxFilesLogged is the number of changed files up to which a pass logs a record for each.
+const maxFilesLogged = 20
 
 func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
 	changed := r.Changed
-	if len(changed) > manyFiles {
+	if len(changed) > maxFilesLogged {
 		counts := map[string]int{}
 		for _, c := range changed {
 			counts[string(c.Action)]++
@@ -113,7 +113,7 @@ func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
 func (a *Agent) publish() {
 	s := a.state.snapshot
 	s.Version = a.o.Version
-	a.shown.Store(&view{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
+	a.published.Store(&pageState{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
 }
 
 // ready reports whether the node is as the config says, and else why not.

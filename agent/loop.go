@@ -33,7 +33,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.wake:
-			a.debounce(ctx, spacing(a.state.noopRuns))
+			a.debounce(ctx, wakePause(a.state.noopRuns))
 		case <-timer.C:
 			a.state.noopRuns = 0
 		}
@@ -44,31 +44,31 @@ func (a *Agent) loop(ctx context.Context) error {
 			retried = time.Now()
 			a.watcher.Retry()
 		}
-		a.watchdog()
+		a.recordProgress()
 		pause := a.reconcileOnce(ctx)
-		a.watchdog()
+		a.recordProgress()
 		timer.Reset(pause)
 	}
 }
 
-// spacing is the pause before a pass that an event asks for, after useless passes in a row that
+// wakePause is the pause before a pass that an event asks for, after noopRuns passes in a row that
 // found nothing to do. It bounds the cost of a program that keeps writing to a watched
 // directory.
-func spacing(useless int) time.Duration {
-	const free = 3 // the agent's own writes wake the loop too
-	if useless <= free {
+func wakePause(noopRuns int) time.Duration {
+	const unthrottledRuns = 3 // the agent's own writes wake the loop too
+	if noopRuns <= unthrottledRuns {
 		return 0
 	}
-	return min(debounceQuiet<<min(useless-free, 10), time.Second)
+	return min(debounceQuiet<<min(noopRuns-unthrottledRuns, 10), time.Second)
 }
 
-// debounce waits at least least, and then until nothing has happened for debounceQuiet.
-func (a *Agent) debounce(ctx context.Context, least time.Duration) {
-	if least > 0 {
+// debounce waits at least minWait, and then until nothing has happened for debounceQuiet.
+func (a *Agent) debounce(ctx context.Context, minWait time.Duration) {
+	if minWait > 0 {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(least):
+		case <-time.After(minWait):
 		}
 	}
 	end := time.NewTimer(debounceMax)

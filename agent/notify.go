@@ -32,28 +32,28 @@ func (a *Agent) notify(ctx context.Context) error {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	late := time.NewTimer(readyAfter)
-	defer late.Stop()
-	settled, told := a.settled, ""
+	deadline := time.NewTimer(readyAfter)
+	defer deadline.Stop()
+	ready, lastLine := a.readyForSystemd, ""
 	for {
 		select {
 		case <-ctx.Done():
 			_, err := daemon.SdNotify(false, daemon.SdNotifyStopping)
 			return err
-		case <-settled:
-			settled = nil
-			late.Stop()
+		case <-ready:
+			ready = nil
+			deadline.Stop()
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-		case <-late.C:
-			settled = nil
+		case <-deadline.C:
+			ready = nil
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 		case <-tick.C:
 			if watchdog > 0 && a.Alive() == nil {
 				_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
 			}
 		}
-		if line := a.Snapshot().Line(); line != told {
-			told = line
+		if line := a.Snapshot().Line(); line != lastLine {
+			lastLine = line
 			_, _ = daemon.SdNotify(false, "STATUS="+line)
 		}
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
-// planAgrees waits until a plan, made by another process, finds no difference on the node of a
+// waitForEmptyPlan waits until a plan, made by another process, finds no difference on the node of a
 // running agent.
-func (n *node) planAgrees() *reconcile.Node {
+func (n *node) waitForEmptyPlan() *reconcile.Node {
 	n.Helper()
 	other := openNode(n.T, n.root)
 	n.eventually("plan sees no difference", func() bool {
@@ -39,7 +39,7 @@ func TestPlanAgreesOnAToken(t *testing.T) {
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 	n.converged()
-	n.planAgrees()
+	n.waitForEmptyPlan()
 }
 
 // Nor without a token that the agent does not get.
@@ -57,5 +57,5 @@ func TestPlanAgreesOnAMissingToken(t *testing.T) {
 		}
 		return false
 	})
-	n.planAgrees()
+	n.waitForEmptyPlan()
 }

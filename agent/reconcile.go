@@ -29,7 +29,7 @@ func (a *Agent) reconcileOnce(ctx context.Context) time.Duration {
 	}
 	begin := time.Now()
 	r := a.source.read()
-	a.state.config(r, a.node.ConfigName(a.o.ConfigPath))
+	a.state.recordConfig(r, a.node.ConfigName(a.o.ConfigPath))
 	a.watchFiles(r.cfg)
 	var err error
 	if r.cfg != nil {
@@ -40,15 +40,15 @@ func (a *Agent) reconcileOnce(ctx context.Context) time.Duration {
 	}
 	pause := a.pause(err)
 	if !errors.Is(err, errWarmingUp) {
-		a.state.turn(begin, r.cfg != nil, err, pause)
-		a.finish()
+		a.state.recordPass(begin, r.cfg != nil, err, pause)
+		a.markReadyIfComplete()
 	}
 	if ok, why := a.watching(); ok {
 		a.state.snapshot.Converge.Watching = status.Inotify
 	} else {
 		a.state.snapshot.Converge.Watching = "timer: " + why
 	}
-	a.logTurn(ctx, r, err)
+	a.logPass(ctx, r, err)
 	a.publish()
 	return pause
 }
@@ -60,7 +60,7 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 	if in.Foreign, err = a.node.ForeignCertificates(cfg); err != nil {
 		return err
 	}
-	if a.withdraws = cfg.Health.Mode == config.HealthWithdraw; a.withdraws {
+	if a.withdrawEnabled = cfg.Health.Mode == config.HealthWithdraw; a.withdrawEnabled {
 		a.loadHealth(ctx, time.Duration(cfg.Health.Interval))
 		in.Health = a.prober
 	}
@@ -73,11 +73,11 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 		state = desired.Compute(cfg, in)
 	}
 	a.setProber(cfg, state)
-	if a.warmingUp() && (a.probesPending(state.ECRRegistries) || state.Unsure) {
+	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.Unsure) {
 		return errWarmingUp
 	}
-	result, err := a.node.Converge(ctx, cfg, state, a.keep)
-	a.state.result(cfg, state, in, result)
+	result, err := a.node.Converge(ctx, cfg, state, a.saveState)
+	a.state.recordResult(cfg, state, in, result)
 	a.logResult(ctx, result)
 	return err
 }
@@ -85,7 +85,7 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 // warmingUp reports whether the first pass may still wait: until tokens and probes arrive, the
 // files of an earlier agent are better than new ones.
 func (a *Agent) warmingUp() bool {
-	return a.state.snapshot.Converge.Runs == 0 && time.Since(a.startedAt) < a.o.firstAnswers
+	return a.state.snapshot.Converge.Runs == 0 && time.Since(a.lockedAt) < a.o.firstAnswers
 }
 
 // headers returns the headers for the tokens that the refresher has.
@@ -99,15 +99,15 @@ func (a *Agent) headers(registries []ecr.Registry) desired.Headers {
 	return headers
 }
 
-// keep writes the files that the next agent reads. The caller holds the node's lock.
-func (a *Agent) keep() error {
+// saveState writes the files that the next agent reads. The caller holds the node's lock.
+func (a *Agent) saveState() error {
 	return errors.Join(a.source.save(), a.saveHealth(), a.saveLearned())
 }
 
 // tokenSource is the refresher's access to AWS, and the settings that it was made from.
 type tokenSource struct {
-	tokens *credprovider.Tokens
-	made   string
+	tokens   *credprovider.Tokens
+	madeFrom string
 }
 
 // setTokens sets the registries whose tokens the refresher keeps fresh. The refresher gets a
@@ -118,20 +118,20 @@ func (a *Agent) setTokens(cfg *config.Config, registries []ecr.Registry) error {
 	if err != nil {
 		return err
 	}
-	if a.tokens.tokens == nil || a.tokens.made != string(made) {
+	if a.tokens.tokens == nil || a.tokens.madeFrom != string(made) {
 		tokens, err := a.node.TokensOf(rules, a.log, nil) // the refresher logs the calls
 		if err != nil {
 			return err
 		}
-		a.tokens = tokenSource{tokens: tokens, made: string(made)}
+		a.tokens = tokenSource{tokens: tokens, madeFrom: string(made)}
 	}
 	a.refresher.Set(a.tokens.tokens, registries)
 	return nil
 }
 
-// probesPending reports whether some registry has neither a token nor an error that explains
+// tokensPending reports whether some registry has neither a token nor an error that explains
 // why there is none.
-func (a *Agent) probesPending(registries []ecr.Registry) bool {
+func (a *Agent) tokensPending(registries []ecr.Registry) bool {
 	failed := map[string]bool{}
 	for _, s := range a.refresher.Status() {
 		for _, host := range s.Hosts {
@@ -174,31 +174,31 @@ func (a *Agent) watchFiles(cfg *config.Config) {
 		trees = append(trees, a.node.Root.Path(path.Clean(cfg.Containerd.CertsDir)))
 		files = append(files, a.node.Root.Path(credprovider.RulesFile))
 		trees = append(trees, a.node.Root.Path(credprovider.TokenDir))
-		a.engine.set(cfg.Containerd.CertsDir)
-		files = append(files, a.engine.watched()...)
+		a.containerd.setDir(cfg.Containerd.CertsDir)
+		files = append(files, a.containerd.configFiles()...)
 	}
 	a.watcher.Set(files, trees)
 }
 
-// passing reports whether a file name in a watched directory is one of the agent's own
+// isTransient reports whether a file name in a watched directory is one of the agent's own
 // short-lived files.
-func passing(name string) bool {
+func isTransient(name string) bool {
 	return managedfile.Temporary(name) || strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".json.tmp")
 }
 
-// finish allows READY if the last pass had a good config, all tokens and no error.
-func (a *Agent) finish() {
+// markReadyIfComplete allows READY if the last pass had a good config, all tokens and no error.
+func (a *Agent) markReadyIfComplete() {
 	c := a.state.snapshot.Converge
 	if !a.state.snapshot.Config.OK || c.LastSuccess.IsZero() || a.state.missingTokens {
 		return
 	}
-	a.finishNow()
+	a.markReady()
 }
 
-func (a *Agent) finishNow() {
+func (a *Agent) markReady() {
 	select {
-	case <-a.settled:
+	case <-a.readyForSystemd:
 	default:
-		close(a.settled)
+		close(a.readyForSystemd)
 	}
 }

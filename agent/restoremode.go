@@ -14,7 +14,7 @@ import (
 // ctx is done, so that a DaemonSet with this mode has a ready pod on each node.
 func (a *Agent) restore(ctx context.Context) error {
 	for {
-		a.watchdog()
+		a.recordProgress()
 		if !a.stillLocked(ctx) {
 			select {
 			case <-ctx.Done():
@@ -29,14 +29,14 @@ func (a *Agent) restore(ctx context.Context) error {
 			return nil
 		}
 		a.logReport(ctx, report)
-		a.state.undone(begin, report, err)
+		a.state.recordRestore(begin, report, err)
 		pause := stuckAfter / 3
 		if err != nil {
 			pause = a.pause(err)
 		} else {
-			a.finishNow()
+			a.markReady()
 		}
-		a.logOnceFor(ctx, &a.logged.converge, err, "restore failed; retrying", "node is restored")
+		a.logIfChanged(ctx, &a.logged.converge, err, "restore failed; retrying", "node is restored")
 		a.publish()
 		select {
 		case <-ctx.Done():
@@ -57,20 +57,20 @@ func (a *Agent) certsDirs() []string {
 	return dirs
 }
 
-// undone records the result of a restore. Files that belong to somebody else by now are left
+// recordRestore records the result of a restore. Files that belong to somebody else by now are left
 // alone, and are no error.
-func (s *state) undone(begin time.Time, r managedfile.Report, err error) {
+func (s *state) recordRestore(begin time.Time, r managedfile.Report, err error) {
 	f := &s.snapshot.Files
 	for _, c := range r.Changed {
 		if c.Action == managedfile.Remove {
 			f.Removed++
 		}
 	}
-	f.Skipped = notes(f.Skipped, r.Skipped, begin)
+	f.Skipped = fileNotes(f.Skipped, r.Skipped, begin)
 	if err == nil && len(r.Skipped) > 0 {
 		err = errors.New("files changed during the restore; it runs again")
 	}
-	s.turn(begin, true, err, 0)
+	s.recordPass(begin, true, err, 0)
 	if err == nil {
 		s.enter(status.Restored)
 	}

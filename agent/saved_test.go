@@ -16,7 +16,7 @@ import (
 )
 
 // A withdrawn mirror stays withdrawn when the agent is restarted, and returns when it answers.
-func TestRemembersDeadMirrors(t *testing.T) {
+func TestDeadMirrorStaysWithdrawnAfterRestart(t *testing.T) {
 	for name, fallback := range map[string]bool{"another mirror": false, "the upstream": true} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t)
@@ -30,9 +30,9 @@ func TestRemembersDeadMirrors(t *testing.T) {
 			}
 			n.write("etc/config.yaml", text)
 			n.start()
-			n.names(dir, first.addr, true)
+			n.waitForHost(dir, first.addr, true)
 			first.die()
-			n.names(dir, first.addr, false)
+			n.waitForHost(dir, first.addr, false)
 			n.eventually("kept", func() bool { return strings.Contains(n.private(reconcile.HealthFile), `"last"`) })
 			n.end()
 
@@ -45,34 +45,34 @@ func TestRemembersDeadMirrors(t *testing.T) {
 				}
 				return n.agent.Snapshot().Phase == status.Converged
 			})
-			n.turned()
-			n.names(dir, first.addr, false)
+			n.nextPass()
+			n.waitForHost(dir, first.addr, false)
 			if e := n.agent.Snapshot().Mirrors[0].Endpoints[0]; e.State != status.Down || !e.Withdrawn || e.Since.IsZero() {
 				t.Errorf("%+v", e)
 			}
 			n.end()
 			first.live(t)
 			n.start() // it is probed at once
-			n.names(dir, first.addr, true)
+			n.waitForHost(dir, first.addr, true)
 		})
 	}
 }
 
 // All mirrors are down by now: the saved state must not leave only one that is down too.
-func TestMemoryWithdrawsNotAll(t *testing.T) {
+func TestSavedHealthWithdrawsNotAll(t *testing.T) {
 	n := newNode(t)
 	first, second := newMirror(t, nil), newMirror(t, nil)
 	n.write("etc/config.yaml", mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr))
 	n.start()
-	n.names("quay.io", first.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
 	first.die()
-	n.names("quay.io", first.addr, false)
+	n.waitForHost("quay.io", first.addr, false)
 	n.eventually("kept", func() bool { return strings.Contains(n.private(reconcile.HealthFile), `"last"`) })
 	n.end()
 	second.die()
 	n.start()
-	n.names("quay.io", first.addr, true)
-	n.names("quay.io", second.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
+	n.waitForHost("quay.io", second.addr, true)
 }
 
 func (n *node) private(name string) string {
@@ -81,19 +81,19 @@ func (n *node) private(name string) string {
 }
 
 // A saved state that is too old, or from the future, does not count.
-func TestMemoryHasAnEnd(t *testing.T) {
+func TestSavedHealthExpires(t *testing.T) {
 	now := time.Now()
 	s := probestate.SavedHealth{Endpoints: map[string]probestate.Endpoint{
 		"https://up":     {Up: true, Since: now},
 		"https://fresh":  {Last: now.Add(-9 * time.Minute)},
-		"https://old":    {Last: now.Add(-healthMemory)},
+		"https://old":    {Last: now.Add(-healthMaxAge)},
 		"https://future": {Last: now.Add(time.Minute)},
 		"https://never":  {},
 	}}
 	var found []string
-	for u, m := range down(s, now, healthMemory) {
+	for u, m := range recentlyDown(s, now, healthMaxAge) {
 		found = append(found, u)
-		if left := m.Until.Sub(now); left <= 0 || left > healthMemory {
+		if left := m.Until.Sub(now); left <= 0 || left > healthMaxAge {
 			t.Errorf("%s counts for %s more", u, left)
 		}
 	}
@@ -104,7 +104,7 @@ func TestMemoryHasAnEnd(t *testing.T) {
 
 // An endpoint that was never probed does not become younger when its state is saved again: with
 // an agent that keeps crashing the saved state must still expire.
-func TestMemoryIsNotRefreshedByRestarts(t *testing.T) {
+func TestRestartsDoNotRefreshSavedHealth(t *testing.T) {
 	n := newNode(t)
 	gone := newMirror(t, nil)
 	gone.die()

@@ -12,8 +12,8 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 )
 
-// listenAgain is the pause before the next attempt if the address is in use.
-const listenAgain = 5 * time.Second
+// listenRetry is the pause before the next attempt if the address is in use.
+const listenRetry = 5 * time.Second
 
 // CheckListen reports what is wrong with an address for [Options].Listen.
 func CheckListen(address string) error {
@@ -33,7 +33,7 @@ func CheckListen(address string) error {
 // serve serves the status page until ctx is done. If the address is in use, it tries again: a
 // node is kept as the config says without a status page too.
 func (a *Agent) serve(ctx context.Context) error {
-	told := ""
+	lastError := ""
 	for {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.o.Listen)
 		if err == nil {
@@ -42,14 +42,14 @@ func (a *Agent) serve(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if told != err.Error() {
-			told = err.Error()
+		if lastError != err.Error() {
+			lastError = err.Error()
 			a.log.ErrorContext(ctx, "status page cannot be served; retrying", "address", a.o.Listen, "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(listenAgain):
+		case <-time.After(listenRetry):
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 // Snapshot returns the state of the agent at this moment. It may be called by several
 // goroutines.
 func (a *Agent) Snapshot() status.Snapshot {
-	v := a.shown.Load()
+	v := a.published.Load()
 	s := v.snapshot
 	s.Time = time.Now()
 	s.Ready = ready(s)
@@ -37,10 +37,10 @@ func (a *Agent) Snapshot() status.Snapshot {
 		m.Endpoints = slices.Clone(m.Endpoints)
 		for i := range m.Endpoints {
 			if p, ok := probed[m.Endpoints[i].URL]; ok {
-				takeProbe(&m.Endpoints[i], p)
+				setProbe(&m.Endpoints[i], p)
 			}
 			if t := row.targets[i]; !t.Try.IsZero() {
-				takeFact(&m.Endpoints[i], facts, t)
+				setFact(&m.Endpoints[i], facts, t)
 			}
 		}
 		for _, t := range row.targets[len(m.Endpoints):] {
@@ -52,20 +52,20 @@ func (a *Agent) Snapshot() status.Snapshot {
 	for _, row := range v.direct {
 		r := row.registry
 		if p, ok := probed[r.URL]; ok {
-			takeProbe(&r, p)
+			setProbe(&r, p)
 		}
-		takeFact(&r, facts, row.target)
+		setFact(&r, facts, row.target)
 		s.Registries = append(s.Registries, r)
 	}
 	for _, k := range a.refresher.Status() {
-		s.Tokens = append(s.Tokens, token(k))
+		s.Tokens = append(s.Tokens, tokenStatus(k))
 	}
 	s.DockerHub = a.hub()
-	s.Containerd = a.engine.state()
+	s.Containerd = a.containerd.lastResult()
 	return s
 }
 
-func takeProbe(e *status.Endpoint, p health.Status) {
+func setProbe(e *status.Endpoint, p health.Status) {
 	e.State = status.Unknown
 	if p.Known {
 		e.State = status.Down
@@ -84,7 +84,7 @@ func takeProbe(e *status.Endpoint, p health.Status) {
 	}
 }
 
-func takeFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
+func setFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
 	f, ok := probestate.ParseFact(facts, t.Host.URL)
 	if !ok {
 		return
@@ -116,7 +116,7 @@ func takeFact(e *status.Endpoint, facts []probestate.Fact, t desired.Target) {
 	}
 }
 
-func token(k tokens.Status) status.Token {
+func tokenStatus(k tokens.Status) status.Token {
 	return status.Token{
 		Service: k.Service, Region: k.Region, Identity: k.Identity, Source: k.Source, Hosts: k.Hosts, Adopted: k.Adopted,
 		Valid: k.Valid, Issued: k.Issued, Expires: k.Expires, NextRenewal: k.NextAttempt,

@@ -37,8 +37,8 @@ type mirrorRow struct {
 	targets []desired.Target // one for each endpoint, then one for the upstream if it is probed
 }
 
-// view is what the status page is made from. It is never changed.
-type view struct {
+// pageState is what the status page is made from. It is never changed.
+type pageState struct {
 	snapshot status.Snapshot
 	mirrors  []mirrorRow
 	direct   []registryRow
@@ -62,8 +62,8 @@ func (s *state) enter(p status.Phase) {
 	}
 }
 
-// config records the result of reading the config.
-func (s *state) config(r reading, path string) {
+// recordConfig records the result of reading the config.
+func (s *state) recordConfig(r configReading, path string) {
 	c := &s.snapshot.Config
 	now := time.Now()
 	if ok := r.err == nil; ok != c.OK || c.Since.IsZero() {
@@ -86,8 +86,8 @@ func (s *state) config(r reading, path string) {
 	c.Upstreams = len(r.cfg.AllMirrors())
 }
 
-// result records what a pass did.
-func (s *state) result(cfg *config.Config, d *desired.State, in desired.Inputs, r reconcile.Result) {
+// recordResult records what a pass did.
+func (s *state) recordResult(cfg *config.Config, d *desired.State, in desired.Inputs, r reconcile.Result) {
 	s.snapshot.Config.Upstreams = len(cfg.AllMirrors())
 	s.missingTokens = len(in.Headers) < len(d.ECRRegistries)
 	s.snapshot.Notices = nil
@@ -98,11 +98,11 @@ func (s *state) result(cfg *config.Config, d *desired.State, in desired.Inputs, 
 	if r.Plan.Changes == nil && r.Report.Changed == nil && r.Plan.Desired.Installed(nil) == nil {
 		return // the pass ended before there was a plan
 	}
-	s.files(r)
+	s.recordFiles(r)
 }
 
-// files records the files that a pass wrote, and those that it left alone.
-func (s *state) files(r reconcile.Result) {
+// recordFiles records the files that a pass wrote, and those that it left alone.
+func (s *state) recordFiles(r reconcile.Result) {
 	f := &s.snapshot.Files
 	now := time.Now()
 	f.Managed = 1 // the credential provider's rules
@@ -122,21 +122,21 @@ func (s *state) files(r reconcile.Result) {
 			f.Removed++
 		}
 	}
-	f.Conflicts = notes(f.Conflicts, r.Report.Conflicts, now)
-	f.Skipped = notes(f.Skipped, r.Report.Skipped, now)
+	f.Conflicts = fileNotes(f.Conflicts, r.Report.Conflicts, now)
+	f.Skipped = fileNotes(f.Skipped, r.Report.Skipped, now)
 	f.Managed -= len(f.Conflicts)
 	for _, saved := range r.Report.Saved {
 		f.Saved = append(f.Saved, status.FileNote{Path: saved.Path, Reason: string(saved.Why) + ", kept as " + saved.Copy, Since: now})
 	}
-	f.Saved = last(f.Saved, maxSaved)
+	f.Saved = lastN(f.Saved, maxSaved)
 	s.noopRuns++
 	if len(r.Report.Changed) > 0 || r.Rules {
 		s.noopRuns = 0
 	}
 }
 
-// notes lists changes with the time since when each path has been listed.
-func notes(before []status.FileNote, changes []managedfile.Change, now time.Time) []status.FileNote {
+// fileNotes lists changes with the time since when each path has been listed.
+func fileNotes(before []status.FileNote, changes []managedfile.Change, now time.Time) []status.FileNote {
 	var all []status.FileNote
 	for _, c := range changes {
 		n := status.FileNote{Path: c.Path, Reason: c.Reason, Since: now}
@@ -148,8 +148,8 @@ func notes(before []status.FileNote, changes []managedfile.Change, now time.Time
 	return all
 }
 
-// turn records how a pass ended. worked is false if there was no config.
-func (s *state) turn(begin time.Time, worked bool, err error, pause time.Duration) {
+// recordPass records how a pass ended. worked is false if there was no config.
+func (s *state) recordPass(begin time.Time, worked bool, err error, pause time.Duration) {
 	c := &s.snapshot.Converge
 	now := time.Now()
 	c.NextResync = now.Add(pause)
@@ -164,15 +164,15 @@ func (s *state) turn(begin time.Time, worked bool, err error, pause time.Duratio
 		if c.FailingSince.IsZero() {
 			c.FailingSince = begin
 		}
-		s.event(err.Error(), now)
+		s.recordError(err.Error(), now)
 		return
 	}
 	c.LastSuccess, c.Error, c.FailingSince = now, "", time.Time{}
 	s.enter(status.Converged)
 }
 
-// event adds an error to the list of recent errors; an error that is listed is counted.
-func (s *state) event(message string, now time.Time) {
+// recordError adds an error to the list of recent errors; an error that is listed is counted.
+func (s *state) recordError(message string, now time.Time) {
 	all := &s.snapshot.Errors
 	if i := slices.IndexFunc(*all, func(e status.Event) bool { return e.Message == message }); i >= 0 {
 		e := (*all)[i]
@@ -180,11 +180,11 @@ func (s *state) event(message string, now time.Time) {
 		*all = append(slices.Delete(slices.Clone(*all), i, i+1), e)
 		return
 	}
-	*all = last(append(slices.Clone(*all), status.Event{Time: now, Message: message, Count: 1}), maxEvents)
+	*all = lastN(append(slices.Clone(*all), status.Event{Time: now, Message: message, Count: 1}), maxEvents)
 }
 
-// last returns the last n elements.
-func last[T any](all []T, n int) []T {
+// lastN returns the last n elements.
+func lastN[T any](all []T, n int) []T {
 	if len(all) > n {
 		return slices.Clone(all[len(all)-n:])
 	}
@@ -193,7 +193,7 @@ func last[T any](all []T, n int) []T {
 
 // mirrorRows lists the mirrors of the config with their endpoints.
 func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
-	left := map[string]map[hostsconf.URL]bool{}
+	inHosts := map[string]map[hostsconf.URL]bool{}
 	for _, dir := range d.Directories {
 		urls := map[hostsconf.URL]bool{}
 		for _, h := range dir.Hosts {
@@ -202,7 +202,7 @@ func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 		if dir.Server != nil {
 			urls[dir.Server.URL] = true
 		}
-		left[dir.Upstream] = urls
+		inHosts[dir.Upstream] = urls
 	}
 	byUpstream := map[string][]desired.Target{}
 	for _, t := range d.Targets {
@@ -226,7 +226,7 @@ func mirrorRows(cfg *config.Config, d *desired.State) []mirrorRow {
 			}
 			row.targets = append(row.targets, t)
 			row.mirror.Endpoints = append(row.mirror.Endpoints, status.Endpoint{
-				URL: t.Host.URL.String(), State: status.Unknown, Withdrawn: !left[m.Upstream][t.Host.URL], Login: d.LoginName(t),
+				URL: t.Host.URL.String(), State: status.Unknown, Withdrawn: !inHosts[m.Upstream][t.Host.URL], Login: d.LoginName(t),
 			})
 		}
 		rows = append(rows, row)

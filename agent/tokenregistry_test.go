@@ -76,10 +76,10 @@ func TestTokenRegistryForAgentAndApply(t *testing.T) {
 			if plan, err := another.Plan(t.Context(), cfg); err != nil || plan.Differs() {
 				t.Errorf("plan wants something else than the agent: %v, %v", plan.Changes, err)
 			}
-			if err := n.applied(t, text); err != nil || strings.Contains(n.hosts("quay.io"), "Authorization") != c.header {
+			if err := n.apply(t, text); err != nil || strings.Contains(n.hosts("quay.io"), "Authorization") != c.header {
 				t.Errorf("apply wants something else than the agent: %v\n%s", err, n.hosts("quay.io"))
 			}
-			if err := n.applied(t, text+"  auth: basic\n"); err != nil || !strings.Contains(n.hosts("quay.io"), "Authorization") {
+			if err := n.apply(t, text+"  auth: basic\n"); err != nil || !strings.Contains(n.hosts("quay.io"), "Authorization") {
 				t.Errorf("auth: basic is not believed: %v\n%s", err, n.hosts("quay.io"))
 			}
 		})

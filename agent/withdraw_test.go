@@ -100,10 +100,10 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	}
 	n.write("etc/config.yaml", text)
 	n.start()
-	n.names("quay.io", first.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
 
 	first.die()
-	n.names("quay.io", first.addr, false)
+	n.waitForHost("quay.io", first.addr, false)
 	if body := n.hosts("quay.io"); strings.Contains(body, "https://quay.io") || !strings.Contains(body, second.addr) {
 		t.Errorf("an upstream that nobody wants:\n%s", body)
 	}
@@ -111,12 +111,12 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 		e := n.agent.Snapshot().Mirrors[0].Endpoints
 		return e[0].State == status.Down && e[0].Withdrawn && e[1].State == status.Up && !e[1].Withdrawn
 	})
-	other := n.planAgrees()
+	other := n.waitForEmptyPlan()
 
 	// The last endpoint stays, even if it does not answer.
 	second.die()
-	n.names("quay.io", first.addr, true)
-	n.names("quay.io", second.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
+	n.waitForHost("quay.io", second.addr, true)
 	if body := n.hosts("quay.io"); strings.Contains(body, "https://quay.io") {
 		t.Errorf("an upstream that nobody wants:\n%s", body)
 	}
@@ -129,10 +129,10 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	}
 
 	second.live(t)
-	n.names("quay.io", first.addr, false)
+	n.waitForHost("quay.io", first.addr, false)
 	first.live(t)
-	n.names("quay.io", first.addr, true)
-	n.names("quay.io", second.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
+	n.waitForHost("quay.io", second.addr, true)
 	n.end()
 	if plan, err := other.Plan(t.Context(), cfg); err != nil || plan.Differs() {
 		t.Errorf("%v %v", plan.Changes, err)
@@ -146,53 +146,53 @@ func TestWithdrawsForTheUpstream(t *testing.T) {
 	n.write("etc/config.yaml", mirrorsOf(upstream.addr, true, "http://"+only.addr))
 	n.start()
 	dir := strings.ReplaceAll(upstream.addr, ":", "_") + "_"
-	n.names(dir, only.addr, true)
+	n.waitForHost(dir, only.addr, true)
 	time.Sleep(50 * time.Millisecond)
 	// On a machine that stalls for seconds the mirror may seem dead.
 	if asked := upstream.asked.Load(); asked > 0 && !strings.Contains(n.log.String(), "registry does not answer") {
 		t.Errorf("the upstream was asked %d times though the mirror answers", asked)
 	}
 	only.die()
-	n.names(dir, only.addr, false)
+	n.waitForHost(dir, only.addr, false)
 	upstream.die()
-	n.names(dir, only.addr, true)
+	n.waitForHost(dir, only.addr, true)
 	upstream.live(t)
-	n.names(dir, only.addr, false)
+	n.waitForHost(dir, only.addr, false)
 	only.live(t)
-	n.names(dir, only.addr, true)
+	n.waitForHost(dir, only.addr, true)
 }
 
-func TestReportsOnly(t *testing.T) {
+func TestHealthModeReport(t *testing.T) {
 	n := newNode(t)
 	first, second := newMirror(t, nil), newMirror(t, nil)
 	config := mirrorsOf("quay.io", false, "http://"+first.addr, "http://"+second.addr)
 	n.write("etc/config.yaml", strings.Replace(config, "health: {", "health: {mode: report, ", 1))
 	n.start()
-	n.names("quay.io", first.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
 	first.die()
 	n.eventually("told", func() bool {
 		m := n.agent.Snapshot().Mirrors
 		return len(m) == 1 && m[0].Endpoints[0].State == status.Down && !m[0].Endpoints[0].Withdrawn
 	})
-	n.turned()
-	n.names("quay.io", first.addr, true)
+	n.nextPass()
+	n.waitForHost("quay.io", first.addr, true)
 	// With mode withdraw it is removed; with mode off it returns.
 	n.write("etc/config.yaml", config)
-	n.names("quay.io", first.addr, false)
+	n.waitForHost("quay.io", first.addr, false)
 	n.write("etc/config.yaml", strings.Replace(config, "health: {", "health: {mode: \"off\", ", 1))
-	n.names("quay.io", first.addr, true)
+	n.waitForHost("quay.io", first.addr, true)
 }
 
 // A withdrawn mirror may return before kubelet asks again: a credential that it must not see is
 // withheld in the meantime.
-func TestWithdrawnMirrorsCount(t *testing.T) {
+func TestWithdrawnMirrorIsInRules(t *testing.T) {
 	n := newNode(t)
 	only, upstream := newMirror(t, nil), newMirror(t, nil)
 	n.write("etc/config.yaml", mirrorsOf(upstream.addr, true, "http://"+only.addr)+
 		"registries: [{host: \""+upstream.addr+"\", username: u, password: p, auth: token}]\n")
 	n.start()
 	dir := strings.ReplaceAll(upstream.addr, ":", "_") + "_"
-	n.names(dir, only.addr, true)
+	n.waitForHost(dir, only.addr, true)
 	n.converged()
 	withheld := func() {
 		t.Helper()
@@ -203,14 +203,14 @@ func TestWithdrawnMirrorsCount(t *testing.T) {
 	}
 	withheld()
 	only.die()
-	n.names(dir, only.addr, false)
-	n.turned()
+	n.waitForHost(dir, only.addr, false)
+	n.nextPass()
 	withheld()
 }
 
 // A refused login is reported, also where images name the registry itself: pulled directly, or
 // behind a mirror.
-func TestTellsOfAWrongLogin(t *testing.T) {
+func TestReportsAWrongLogin(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		config func(registry, mirror string) string
