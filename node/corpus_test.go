@@ -98,26 +98,26 @@ func TestCorpus(t *testing.T) {
 }
 
 func (s shape) golden(t *testing.T) {
-	var all []chapter
+	var all []section
 	wanted := map[string][]byte{"want.txt": nil}
 	for _, r := range releases {
-		var story strings.Builder
+		var text strings.Builder
 		conf := containerdconf.Load(s.path, r, s.files)
 		before := containerdconf.Assess(conf, r)
-		fmt.Fprintf(&story, "  before: %s\n", told(before))
-		s.wire(t, &story, "wire", conf, r, s.opts, wanted)
+		fmt.Fprintf(&text, "  before: %s\n", formatVerdict(before))
+		s.wire(t, &text, "wire", conf, r, s.opts, wanted)
 		if slices.ContainsFunc(before.Issues, func(t containerdconf.Issue) bool {
 			return t.Blocking && slices.Contains([]containerdconf.IssueID{containerdconf.TrapMirrors, containerdconf.TrapMirrorsBeside, containerdconf.TrapTLS}, t.ID)
 		}) {
 			opts := s.opts
 			opts.DropMirrors = true
-			s.wire(t, &story, "without mirrors", conf, r, opts, wanted)
+			s.wire(t, &text, "without mirrors", conf, r, opts, wanted)
 		}
-		if n := len(all); n > 0 && all[n-1].text == story.String() {
+		if n := len(all); n > 0 && all[n-1].text == text.String() {
 			all[n-1].releases += ", " + r.String()
 			continue
 		}
-		all = append(all, chapter{r.String(), story.String()})
+		all = append(all, section{r.String(), text.String()})
 	}
 	for _, c := range all {
 		wanted["want.txt"] = fmt.Appendf(wanted["want.txt"], "containerd %s\n%s", c.releases, c.text)
@@ -150,31 +150,31 @@ func (s shape) golden(t *testing.T) {
 	}
 }
 
-// chapter is the result for one or several releases.
-type chapter struct{ releases, text string }
+// section is the result for one or several releases.
+type section struct{ releases, text string }
 
 // wire describes the result of Wire and keeps the files that it wants to write.
-func (s shape) wire(t *testing.T, story *strings.Builder, label string, conf containerdconf.Config, r containerdconf.Release, o containerdconf.Options, wanted map[string][]byte) {
+func (s shape) wire(t *testing.T, text *strings.Builder, label string, conf containerdconf.Config, r containerdconf.Release, o containerdconf.Options, wanted map[string][]byte) {
 	w, err := containerdconf.Wire(conf, r, o)
 	if err != nil {
-		fmt.Fprintf(story, "  %s: refused: %v\n", label, err)
+		fmt.Fprintf(text, "  %s: refused: %v\n", label, err)
 		return
 	}
 	if len(w.Files) == 0 {
-		fmt.Fprintf(story, "  %s: nothing to do\n", label)
+		fmt.Fprintf(text, "  %s: nothing to do\n", label)
 		return
 	}
 	after := maps.Clone(s.files)
 	for _, f := range w.Files {
 		after[f.Path] = string(f.After)
-		fmt.Fprintf(story, "  %s: %s%s is %s\n", label, f.Path, map[bool]string{true: ", a drop-in,"}[f.DropIn], keep(wanted, r, f.After))
+		fmt.Fprintf(text, "  %s: %s%s is %s\n", label, f.Path, map[bool]string{true: ", a drop-in,"}[f.DropIn], nameResult(wanted, r, f.After))
 		if !f.DropIn && string(f.Before) != s.files[f.Path] {
 			t.Errorf("containerd %s: %s: before is %q", r, f.Path, f.Before)
 		}
 	}
 	again := containerdconf.Load(s.path, r, after)
 	verdict := containerdconf.Assess(again, r)
-	fmt.Fprintf(story, "  %s, after: %s\n", label, told(verdict))
+	fmt.Fprintf(text, "  %s, after: %s\n", label, formatVerdict(verdict))
 	if !verdict.Honoured || verdict.CertsDir != w.CertsDir {
 		t.Errorf("containerd %s: after it: %+v", r, verdict)
 	}
@@ -183,8 +183,8 @@ func (s shape) wire(t *testing.T, story *strings.Builder, label string, conf con
 	}
 }
 
-// keep names a result after the first release that has it.
-func keep(wanted map[string][]byte, r containerdconf.Release, data []byte) string {
+// nameResult names a result after the first release that has it.
+func nameResult(wanted map[string][]byte, r containerdconf.Release, data []byte) string {
 	for name, have := range wanted {
 		if bytes.Equal(have, data) {
 			return name
@@ -202,8 +202,8 @@ func keep(wanted map[string][]byte, r containerdconf.Release, data []byte) strin
 	return name
 }
 
-// told formats a verdict as one line and a line for each issue.
-func told(v containerdconf.Assessment) string {
+// formatVerdict formats a verdict as one line and a line for each issue.
+func formatVerdict(v containerdconf.Assessment) string {
 	var b strings.Builder
 	if v.Honoured {
 		fmt.Fprintf(&b, "honoured, %s", v.CertsDir)

@@ -94,7 +94,7 @@ func Discover(ctx context.Context, h Host) (Containerd, error) {
 		return c, err
 	}
 	c.Layout = layoutOf(h.Root, c.ConfigPath)
-	c.ask(ctx, h)
+	c.findRelease(ctx, h)
 	c.Config = containerdconf.Load(c.ConfigPath, c.Release, files{h.Root})
 	c.Verdict = containerdconf.Assess(c.Config, c.Release)
 	return c, nil
@@ -153,8 +153,8 @@ func (c *Containerd) fromUnit(h Host) error {
 	return nil
 }
 
-// usualBinary is the default path of a containerd's program.
-func usualBinary(h Host) string {
+// defaultBinary is the default path of a containerd's program.
+func defaultBinary(h Host) string {
 	const local = "/usr/local/bin/containerd"
 	if _, err := h.Root.Lstat(local); err == nil {
 		return local
@@ -162,14 +162,14 @@ func usualBinary(h Host) string {
 	return "/usr/bin/containerd"
 }
 
-// ask finds the version.
-func (c *Containerd) ask(ctx context.Context, h Host) {
+// findRelease finds the version.
+func (c *Containerd) findRelease(ctx context.Context, h Host) {
 	switch {
 	case h.Version == nil:
 		c.NoRelease = errors.New("containerd --version cannot be run here")
 		return
 	case c.Binary == "" && c.PID == 0:
-		c.Binary = usualBinary(h)
+		c.Binary = defaultBinary(h)
 	}
 	binary := h.Root.Path(c.Binary)
 	if c.PID != 0 {

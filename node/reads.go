@@ -35,7 +35,7 @@ func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string
 	}
 	v, unread := containerdconf.Unread(c.Config, c.Release)
 	if unread {
-		why, remedy = c.blocked(v)
+		why, remedy = c.firstBlocking(v)
 		return DoesNot, why, remedy
 	}
 	if same, remedy := c.SameDir(h, v, dir); !same {
@@ -50,8 +50,8 @@ func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string
 	return Reads, "", ""
 }
 
-// blocked returns the first blocking issue and its remedy, as install reports them.
-func (c Containerd) blocked(v containerdconf.Assessment) (why, remedy string) {
+// firstBlocking returns the first blocking issue and its remedy, as install reports them.
+func (c Containerd) firstBlocking(v containerdconf.Assessment) (why, remedy string) {
 	for _, t := range v.Issues {
 		if !t.Blocking {
 			continue

@@ -30,13 +30,13 @@ func (r *Running) Release(ctx context.Context, h Host) containerdconf.Release {
 		return containerdconf.Release{}
 	}
 	if identity == "" || identity != r.identity || r.release.IsZero() {
-		c.ask(ctx, h)
+		c.findRelease(ctx, h)
 		r.identity, r.release = identity, c.Release
 	}
 	return r.release
 }
 
-var errUnseen = errors.New("its process cannot be seen")
+var errProcessUnseen = errors.New("its process cannot be seen")
 
 // running finds the containerd of h and its identity: the process or, if none is seen, the
 // program; "" if that is missing.
@@ -51,12 +51,12 @@ func running(h Host) (c Containerd, identity string, err error) {
 		}
 		return c, identity, err
 	case c.fromLayout(h):
-		return c, "", errUnseen
+		return c, "", errProcessUnseen
 	}
 	if err := c.fromUnit(h); err != nil {
 		return c, "", err
 	}
-	c.Binary = cmp.Or(c.Binary, usualBinary(h))
+	c.Binary = cmp.Or(c.Binary, defaultBinary(h))
 	real, err := h.Root.Resolve(c.Binary)
 	if err != nil {
 		return c, "", nil

@@ -51,7 +51,7 @@ func TestRunningRelease(t *testing.T) {
 
 // Without a process it is the program that would be started, except in a distribution with its
 // own containerd.
-func TestReleaseOfWhatDoesNotRun(t *testing.T) {
+func TestReleaseWithoutAProcess(t *testing.T) {
 	const unit = "-- root/etc/systemd/system/containerd.service --\n[Service]\nExecStart=/opt/containerd --config /a.toml\n"
 	for _, c := range []struct{ name, archive, asked string }{
 		{"a unit", unit, "/opt/containerd"},

@@ -39,7 +39,7 @@ func (s Service) Kubelet() (k Kubelet, ok bool) {
 	if len(s.Commands) != 1 {
 		return Kubelet{}, false
 	}
-	line := words(strings.TrimLeft(s.Commands[0], "@-:+!|"))
+	line := splitWords(strings.TrimLeft(s.Commands[0], "@-:+!|"))
 	at := slices.IndexFunc(line, func(word string) bool {
 		return path.Base(word) == "kubelet" && path.IsAbs(word) && !strings.Contains(word, " ")
 	})

@@ -40,7 +40,7 @@ func readUnit(root *managedfile.Root, name string, without ...string) (unit, err
 			return u, err
 		}
 		u.path = path.Join(dir, name)
-		u.read(string(raw))
+		u.parse(string(raw))
 		break
 	}
 	if u.path == "" {
@@ -64,7 +64,7 @@ func readUnit(root *managedfile.Root, name string, without ...string) (unit, err
 			return u, fmt.Errorf("%s: %w", dropIns[base], err)
 		}
 		u.dropIns = append(u.dropIns, dropIns[base])
-		u.read(string(raw))
+		u.parse(string(raw))
 	}
 	return u, u.readEnvironment(root)
 }
@@ -86,14 +86,14 @@ func (u *unit) readEnvironment(root *managedfile.Root) error {
 			if err != nil && !optional {
 				return fmt.Errorf("%s: EnvironmentFile %s: %w", u.path, name, err)
 			}
-			u.readVariables(string(raw))
+			u.parseVariables(string(raw))
 		}
 	}
 	return nil
 }
 
-// readVariables adds the lines of an environment file.
-func (u *unit) readVariables(text string) {
+// parseVariables adds the lines of an environment file.
+func (u *unit) parseVariables(text string) {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\\\r\n", ""), "\\\n", "")
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -102,14 +102,14 @@ func (u *unit) readVariables(text string) {
 			continue
 		}
 		if value = strings.TrimSpace(value); strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "'") {
-			value = strings.Join(words(value), " ")
+			value = strings.Join(splitWords(value), " ")
 		}
 		u.environment[strings.TrimSpace(name)] = value
 	}
 }
 
-// read adds the settings of one file of the unit.
-func (u *unit) read(text string) {
+// parse adds the settings of one file of the unit.
+func (u *unit) parse(text string) {
 	text = strings.ReplaceAll(text, "\\\r\n", " ")
 	text = strings.ReplaceAll(text, "\\\n", " ")
 	section := ""
@@ -132,7 +132,7 @@ func (u *unit) read(text string) {
 				u.commands = append(u.commands, value)
 			}
 		case "Environment":
-			for _, word := range words(value) {
+			for _, word := range splitWords(value) {
 				if name, value, ok := strings.Cut(word, "="); ok {
 					u.environment[name] = value
 				}
@@ -155,9 +155,9 @@ func (u unit) command(program string) []string {
 	}
 	line := strings.TrimLeft(u.commands[len(u.commands)-1], "@-:+!|")
 	var args []string
-	for _, word := range words(line) {
+	for _, word := range splitWords(line) {
 		if name, ok := strings.CutPrefix(word, "$"); ok && !strings.HasPrefix(name, "{") {
-			args = append(args, words(u.environment[name])...) // split into words
+			args = append(args, splitWords(u.environment[name])...) // split into words
 			continue
 		}
 		args = append(args, os.Expand(word, func(name string) string { return u.environment[name] }))
@@ -169,8 +169,8 @@ func (u unit) command(program string) []string {
 	return args[at:]
 }
 
-// words splits a line as systemd does: at spaces, but not inside quotes.
-func words(line string) []string {
+// splitWords splits a line as systemd does: at spaces, but not inside quotes.
+func splitWords(line string) []string {
 	var all []string
 	var word strings.Builder
 	started, quote, escaped := false, rune(0), false

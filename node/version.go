@@ -9,32 +9,32 @@ import (
 	"time"
 )
 
-// versionPatience is how long "containerd --version" may take.
-const versionPatience = 10 * time.Second
+// versionTimeout is how long "containerd --version" may take.
+const versionTimeout = 10 * time.Second
 
 // AskVersion runs "binary --version", with an empty environment and for at most ten seconds,
 // and returns its output.
 func AskVersion(ctx context.Context, binary string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, versionPatience)
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "--version")
 	cmd.Env = []string{}
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
-	cmd.Stdout = &limited{&out, 4 << 10}
+	cmd.Stdout = &limitedWriter{&out, 4 << 10}
 	if err := cmd.Run(); err != nil {
 		return "", errors.Join(err, ctx.Err())
 	}
 	return out.String(), nil
 }
 
-// limited writes up to left bytes and fails after that.
-type limited struct {
+// limitedWriter writes up to left bytes and fails after that.
+type limitedWriter struct {
 	to   *bytes.Buffer
 	left int
 }
 
-func (l *limited) Write(p []byte) (int, error) {
+func (l *limitedWriter) Write(p []byte) (int, error) {
 	if len(p) > l.left {
 		return 0, fmt.Errorf("output is too long for a version")
 	}
