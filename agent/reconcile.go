@@ -73,7 +73,7 @@ func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
 		state = desired.Compute(cfg, in)
 	}
 	a.setProber(cfg, state)
-	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.Unsure) {
+	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.HealthPending) {
 		return errWarmingUp
 	}
 	result, err := a.node.Converge(ctx, cfg, state, a.saveState)

@@ -34,34 +34,34 @@ func Directories(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice
 // Compute returns what a node with this config should hold.
 func Compute(cfg *config.Config, in Inputs) *State {
 	d := &State{
-		certsDir:   cfg.Containerd.CertsDir,
-		registries: make(map[string][]config.Registry, len(cfg.Registries)),
-		logins:     credprovider.NewLogins(cfg.Logins()),
-		names:      cfg.ECRNames(),
-		in:         in,
-		basic:      map[string]bool{},
-		done:       map[string]bool{},
-		wanted:     map[string]bool{},
-		Withdrawn:  map[string][]hostsconf.Host{},
-		Idle:       map[hostsconf.URL]bool{},
+		certsDir:        cfg.Containerd.CertsDir,
+		registries:      make(map[string][]config.Registry, len(cfg.Registries)),
+		logins:          credprovider.NewLogins(cfg.Logins()),
+		ecrNames:        cfg.ECRNames(),
+		in:              in,
+		authBasic:       map[string]bool{},
+		hasDirectory:    map[string]bool{},
+		ecrHosts:        map[string]bool{},
+		Withdrawn:       map[string][]hostsconf.Host{},
+		HeaderUncertain: map[hostsconf.URL]bool{},
 	}
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
 		d.registries[host] = append(d.registries[host], r)
-		d.basic[r.Host] = r.Auth == config.AuthBasic
+		d.authBasic[r.Host] = r.Auth == config.AuthBasic
 	}
 	for _, m := range cfg.AllMirrors() {
-		d.mirror(m)
+		d.addMirror(m)
 	}
-	d.passThrough(named(cfg, d.done[hostsconf.Default]))
+	d.addDirectHosts(directHosts(cfg, d.hasDirectory[hostsconf.Default]))
 	return d
 }
 
-// named lists the hosts that the config names and that images may be pulled from directly,
+// directHosts lists the hosts that the config names and that images may be pulled from directly,
 // sorted: the registries with a login or settings of their own and, if there is a mirror for
 // everything, the hosts of the endpoints too, because that mirror must not capture pulls from
 // them.
-func named(cfg *config.Config, catchAll bool) []string {
+func directHosts(cfg *config.Config, catchAll bool) []string {
 	var hosts []string
 	for _, r := range cfg.Registries {
 		host, _ := credprovider.SplitHost(r.Host)
@@ -91,35 +91,35 @@ func named(cfg *config.Config, catchAll bool) []string {
 
 // State is what a node should hold.
 type State struct {
-	certsDir    string
-	registries  map[string][]config.Registry // by host
-	logins      credprovider.Logins
-	names       ecr.Names
-	in          Inputs
-	basic       map[string]bool // logins with auth: basic, by name
-	done        map[string]bool // upstreams that have a directory
-	Directories []hostsconf.Directory
-	Notices     []Notice
-	// ECRRegistries are the ECR registries that need a header; wanted are their hosts.
+	certsDir     string
+	registries   map[string][]config.Registry // by host
+	logins       credprovider.Logins
+	ecrNames     ecr.Names
+	in           Inputs
+	authBasic    map[string]bool // logins with auth: basic, by name
+	hasDirectory map[string]bool // upstreams that have a directory
+	Directories  []hostsconf.Directory
+	Notices      []Notice
+	// ECRRegistries are the ECR registries that need a header; ecrHosts are their names.
 	ECRRegistries []ecr.Registry
-	wanted        map[string]bool
+	ecrHosts      map[string]bool
 	// Targets are the registries that the prober asks.
 	Targets []Target
 	// Withdrawn are the endpoints that are left out because they do not answer, by upstream.
 	Withdrawn map[string][]hostsconf.Host
-	// Idle are the hosts with a header that some reader of the file may not log in with.
-	Idle map[hostsconf.URL]bool
+	// HeaderUncertain are the hosts with a header that some reader of the file may not log in with.
+	HeaderUncertain map[hostsconf.URL]bool
 	// unprobed are the hosts with a header whose login was not probed yet.
 	unprobed []string
-	// Unsure is true if more endpoints may be withdrawn soon, see [Inputs.unsure].
-	Unsure bool
+	// HealthPending is true if more endpoints may be withdrawn soon, see [Inputs.healthPending].
+	HealthPending bool
 }
 
 func (d *State) notice(subject, format string, args ...any) {
 	d.Notices = append(d.Notices, Notice{Subject: subject, Message: fmt.Sprintf(format, args...)})
 }
 
-func (d *State) mirror(m config.Mirror) {
+func (d *State) addMirror(m config.Mirror) {
 	dir := hostsconf.Directory{Upstream: m.Upstream}
 	for _, e := range m.Endpoints {
 		u, err := hostsconf.ParseURL(e.URL, e.OverridePath)
@@ -131,22 +131,22 @@ func (d *State) mirror(m config.Mirror) {
 		host := hostsconf.Host{
 			URL: u, Capabilities: e.Capabilities, DialTimeout: time.Duration(e.DialTimeout), Header: e.Headers,
 		}
-		a := d.secure(&host, u.Host, m.Upstream)
+		a := d.setTLSAndLogin(&host, u.Host, m.Upstream)
 		dir.Hosts = append(dir.Hosts, host)
 		d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: host, Try: a.try, Channel: a.channel})
 	}
 	var upstream *hostsconf.Host // the fallback, nil if there is none or each registry is its own
-	own := false                 // containerd's own defaults reach it
+	byDefault := false           // containerd's own defaults reach it
 	if m.UpstreamFallback && m.Upstream != hostsconf.Default {
-		server, a := d.upstream(m.Upstream)
+		server, a := d.upstreamHost(m.Upstream)
 		if !a.try.IsZero() || slices.ContainsFunc(dir.Hosts, d.in.down) {
 			d.Targets = append(d.Targets, Target{Upstream: m.Upstream, Host: server, Try: a.try, Channel: a.channel, Server: true})
 		}
-		upstream, own = &server, d.leftAlone(m.Upstream, server, a.try)
+		upstream, byDefault = &server, d.reachedByDefault(m.Upstream, server, a.try)
 	}
 	all := dir.Hosts
-	dir.Hosts = d.in.answering(all, upstream)
-	d.Unsure = d.Unsure || d.in.unsure(all, upstream)
+	dir.Hosts = d.in.withoutDown(all, upstream)
+	d.HealthPending = d.HealthPending || d.in.healthPending(all, upstream)
 	for _, h := range all {
 		if !slices.ContainsFunc(dir.Hosts, func(o hostsconf.Host) bool { return o.URL == h.URL }) {
 			d.Withdrawn[m.Upstream] = append(d.Withdrawn[m.Upstream], h)
@@ -170,7 +170,7 @@ func (d *State) mirror(m config.Mirror) {
 		// The last endpoint is the upstream itself: it becomes the server, with the
 		// settings of the endpoint.
 		dir.Server, dir.Hosts = &dir.Hosts[last], dir.Hosts[:last]
-	case own:
+	case byDefault:
 	default:
 		if len(dir.Hosts) == 0 {
 			upstream.Capabilities = []string{"pull", "resolve"}
@@ -180,74 +180,74 @@ func (d *State) mirror(m config.Mirror) {
 	if m.Upstream == hostsconf.Default {
 		d.notice(m.Upstream, "a plain registry cannot distinguish quay.io/a/b from ghcr.io/a/b; use a pull-through cache that reads ?ns=")
 	}
-	d.add(dir)
+	d.addDirectory(dir)
 }
 
-// passThrough adds a directory for each host that needs one: for a header, for settings such as
+// addDirectHosts adds a directory for each host that needs one: for a header, for settings such as
 // a CA, or to keep a mirror for everything away from it.
-func (d *State) passThrough(hosts []string) {
-	catchAll := d.done[hostsconf.Default]
+func (d *State) addDirectHosts(hosts []string) {
+	catchAll := d.hasDirectory[hostsconf.Default]
 	for _, host := range hosts {
-		if d.done[host] {
+		if d.hasDirectory[host] {
 			continue
 		}
-		server, a := d.upstream(host)
+		server, a := d.upstreamHost(host)
 		if !a.try.IsZero() {
 			d.Targets = append(d.Targets, Target{Host: server, Try: a.try, Channel: a.channel})
 		}
 		dir := hostsconf.Directory{Upstream: host}
 		switch {
-		case !server.Authorization.IsZero(), settings(server), hostport.IsLoopback(host) && d.plainHTTPGiven(host):
+		case !server.Authorization.IsZero(), hasSettings(server), hostport.IsLoopback(host) && d.setsPlainHTTP(host):
 			server.Capabilities = []string{"pull", "resolve"}
 			dir.Server = &server
 		case !catchAll:
 			continue
-		case hostport.IsLoopback(host) && !d.leftAlone(host, server, a.try):
+		case hostport.IsLoopback(host) && !d.reachedByDefault(host, server, a.try):
 			dir.Server = &server
 		}
-		d.add(dir)
+		d.addDirectory(dir)
 	}
 }
 
-// settings reports whether h has a setting that containerd needs a hosts.toml for.
-func settings(h hostsconf.Host) bool {
+// hasSettings reports whether h has a setting that containerd needs a hosts.toml for.
+func hasSettings(h hostsconf.Host) bool {
 	plain := h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host)
 	return plain || h.TLS.CA != nil || h.TLS.Cert != nil || h.TLS.SkipVerify
 }
 
-// leftAlone reports whether a loopback registry has no setting of its own. A server line would
+// reachedByDefault reports whether a loopback registry has no setting of its own. A server line would
 // turn off what containerd does with it by default: https without verification on port 443,
 // http on port 80, and on any other port https, then http.
-func (d *State) leftAlone(name string, server hostsconf.Host, try redact.Secret) bool {
-	return hostport.IsLoopback(name) && server.Authorization.IsZero() && try.IsZero() && !settings(server) && !d.plainHTTPGiven(name)
+func (d *State) reachedByDefault(name string, server hostsconf.Host, try redact.Secret) bool {
+	return hostport.IsLoopback(name) && server.Authorization.IsZero() && try.IsZero() && !hasSettings(server) && !d.setsPlainHTTP(name)
 }
 
-// plainHTTPGiven reports whether the config sets plainHTTP for a registry that images name.
-func (d *State) plainHTTPGiven(name string) bool {
+// setsPlainHTTP reports whether the config sets plainHTTP for a registry that images name.
+func (d *State) setsPlainHTTP(name string) bool {
 	reach, ok := d.reach(name, "", "https")
 	return ok && reach.PlainHTTPGiven
 }
 
-func (d *State) add(dir hostsconf.Directory) {
-	d.certificates(&dir)
-	d.done[dir.Upstream] = true
+func (d *State) addDirectory(dir hostsconf.Directory) {
+	d.addForeignCertificates(&dir)
+	d.hasDirectory[dir.Upstream] = true
 	d.Directories = append(d.Directories, dir)
 }
 
-// upstream returns a registry as containerd asks it when images name it, and its login.
-func (d *State) upstream(name string) (hostsconf.Host, access) {
+// upstreamHost returns a registry as containerd asks it when images name it, and its login.
+func (d *State) upstreamHost(name string) (hostsconf.Host, access) {
 	plain := hostport.IsLoopback(name)
 	if reach, ok := d.reach(name, "", "https"); ok {
 		plain = reach.PlainHTTP
 	}
 	host := hostsconf.Host{URL: hostsconf.UpstreamURL(name, plain)}
-	a := d.secure(&host, name, name)
+	a := d.setTLSAndLogin(&host, name, name)
 	return host, a
 }
 
-// secure sets a host's TLS settings and its login. name is the host's name in the config,
+// setTLSAndLogin sets a host's TLS settings and its login. name is the host's name in the config,
 // subject the one that a notice is about.
-func (d *State) secure(h *hostsconf.Host, name, subject string) access {
+func (d *State) setTLSAndLogin(h *hostsconf.Host, name, subject string) access {
 	path := h.URL.RepositoryPath()
 	reach, _ := d.reach(name, path, h.URL.Scheme)
 	if h.URL.Scheme == "https" {
@@ -287,7 +287,7 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 		if header.IsZero() {
 			return access{}
 		}
-		return d.byHeader(u, "the ECR token", subject, config.AuthAuto, header)
+		return d.headerAccess(u, "the ECR token", subject, config.AuthAuto, header)
 	case login.Token:
 		c := d.in.channel(u, config.AuthToken)
 		if name != subject {
@@ -300,14 +300,14 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 		return access{}
 	}
 	auth := config.AuthAuto
-	if d.basic[login.Name()] {
+	if d.authBasic[login.Name()] {
 		auth = config.AuthBasic
 	}
-	return d.byHeader(u, "the login of "+login.Name(), subject, auth, hostsconf.BasicAuthorization(login.Username, login.Password))
+	return d.headerAccess(u, "the login of "+login.Name(), subject, auth, hostsconf.BasicAuthorization(login.Username, login.Password))
 }
 
-// byHeader decides whether hosts.toml carries a header for u; what names the login in notices.
-func (d *State) byHeader(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
+// headerAccess decides whether hosts.toml carries a header for u; what names the login in notices.
+func (d *State) headerAccess(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
 	a := access{channel: d.in.channel(u, auth)}
 	if auth != config.AuthBasic {
 		a.try = header
@@ -317,7 +317,7 @@ func (d *State) byHeader(u hostsconf.URL, what, subject string, auth config.Auth
 		d.notice(subject, "%s is not written for %s: %s", what, u, c.Why)
 		return a
 	case !c.Serves:
-		d.Idle[u] = true
+		d.HeaderUncertain[u] = true
 		d.notice(subject, "%s is written for %s and may have no effect: %s; the release of containerd is unknown", what, u, c.Why)
 	case c.Unprobed && !slices.Contains(d.unprobed, u.String()):
 		d.unprobed = append(d.unprobed, u.String())
@@ -329,7 +329,7 @@ func (d *State) byHeader(u hostsconf.URL, what, subject string, auth config.Auth
 // ecrHeader returns the header of an ECR registry, zero for another registry or without a
 // token.
 func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) redact.Secret {
-	registry, ok := d.names.Parse(u.Host)
+	registry, ok := d.ecrNames.Parse(u.Host)
 	if !ok {
 		return redact.Secret{}
 	}
@@ -337,8 +337,8 @@ func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) reda
 		d.notice(subject, "no ECR token is sent to %s over plain http; use https", u)
 		return redact.Secret{}
 	}
-	if !d.wanted[registry.Host] {
-		d.wanted[registry.Host] = true
+	if !d.ecrHosts[registry.Host] {
+		d.ecrHosts[registry.Host] = true
 		d.ECRRegistries = append(d.ECRRegistries, registry)
 	}
 	return d.in.Headers[registry.Host]
@@ -354,11 +354,11 @@ func (d *State) reach(name, path, scheme string) (config.Registry, bool) {
 	var best config.Registry
 	rank := -1
 	for _, r := range entries {
-		_, own := credprovider.SplitHost(r.Host)
-		if !credprovider.Within(path, own) {
+		_, entryPath := credprovider.SplitHost(r.Host)
+		if !credprovider.Within(path, entryPath) {
 			continue
 		}
-		weight := len(own)
+		weight := len(entryPath)
 		if r.SaysHowToReach() {
 			weight += maxPath
 		}
@@ -374,7 +374,7 @@ const maxPath = 1 << 20
 
 // LoginName names the login that an endpoint's header carries, "" for none.
 func (d *State) LoginName(t Target) string {
-	if _, ok := d.names.Parse(t.Host.URL.Host); ok {
+	if _, ok := d.ecrNames.Parse(t.Host.URL.Host); ok {
 		if t.Host.Authorization.IsZero() {
 			return ""
 		}

@@ -62,10 +62,10 @@ type Target struct {
 	Server   bool           // the upstream itself, after its mirrors
 }
 
-// answering leaves out the endpoints that are down, if something else is known to answer:
+// withoutDown leaves out the endpoints that are down, if something else is known to answer:
 // another endpoint or the upstream (nil if it may not be asked). If nothing answers, all
 // endpoints stay, so that the first one that returns is used.
-func (in Inputs) answering(endpoints []hostsconf.Host, upstream *hostsconf.Host) []hostsconf.Host {
+func (in Inputs) withoutDown(endpoints []hostsconf.Host, upstream *hostsconf.Host) []hostsconf.Host {
 	var up []hostsconf.Host
 	for _, h := range endpoints {
 		if !in.down(h) {
@@ -79,9 +79,9 @@ func (in Inputs) answering(endpoints []hostsconf.Host, upstream *hostsconf.Host)
 	return endpoints
 }
 
-// unsure reports whether an endpoint that is down stays only because it is not known yet
+// healthPending reports whether an endpoint that is down stays only because it is not known yet
 // whether another one answers.
-func (in Inputs) unsure(endpoints []hostsconf.Host, upstream *hostsconf.Host) bool {
+func (in Inputs) healthPending(endpoints []hostsconf.Host, upstream *hostsconf.Host) bool {
 	all := endpoints
 	if upstream != nil {
 		all = append(slices.Clone(all), *upstream)

@@ -17,7 +17,7 @@ func KubeletImages(cfg *config.Config, in Inputs) []string {
 	registries, docker := cfg.Logins()
 	var images []string
 	for _, l := range slices.Concat(registries, docker) {
-		if l.Path != "" || !d.serves(l) {
+		if l.Path != "" || !d.headerServes(l) {
 			images = append(images, l.Name())
 		}
 	}
@@ -25,14 +25,14 @@ func KubeletImages(cfg *config.Config, in Inputs) []string {
 	return slices.Compact(images)
 }
 
-// serves reports whether a header logs in with a login for a whole host, when images name that
+// headerServes reports whether a header logs in with a login for a whole host, when images name that
 // host.
-func (d *State) serves(l credprovider.Login) bool {
+func (d *State) headerServes(l credprovider.Login) bool {
 	auth := config.AuthAuto
 	switch {
 	case l.Token:
 		auth = config.AuthToken
-	case d.basic[l.Name()]:
+	case d.authBasic[l.Name()]:
 		auth = config.AuthBasic
 	}
 	reach, _ := d.reach(l.Host, "", "https")

@@ -18,30 +18,30 @@ import (
 // Withdrawn endpoints are included: they may return before kubelet asks again, and then
 // containerd offers them the credential.
 //
-// files are the digests of the hosts.toml files, by the directory's name. A header of an idle
+// files are the digests of the hosts.toml files, by the directory's name. A header of an uncertain
 // host does not count: a reader of the file may still need the login from kubelet.
 func RuleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdrawn map[string][]hostsconf.Host,
-	idle map[hostsconf.URL]bool, others []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
-	foreign := make(map[string]bool, len(others))
+	uncertain map[hostsconf.URL]bool, foreign []hostsconf.Resolution, files map[string][]string) []credprovider.Directory {
+	isForeign := make(map[string]bool, len(foreign))
 	var all []credprovider.Directory
-	for _, r := range others {
-		foreign[r.Registry] = true
+	for _, r := range foreign {
+		isForeign[r.Registry] = true
 		dir := foreignDirectory(r)
 		dir.Files = files[r.Dir]
 		all = append(all, dir)
 	}
 	for _, d := range desired {
-		if foreign[d.Upstream] {
+		if isForeign[d.Upstream] {
 			continue
 		}
 		dir := credprovider.Directory{
 			Upstream: d.Upstream, AndUpstream: d.Server == nil, Files: files[hostsconf.DirName(d.Upstream)],
 		}
 		for _, h := range slices.Concat(d.Hosts, withdrawn[d.Upstream]) {
-			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h, idle))
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, h, uncertain))
 		}
 		if d.Server != nil {
-			dir.Hosts = append(dir.Hosts, ruleHost(cfg, *d.Server, idle))
+			dir.Hosts = append(dir.Hosts, ruleHost(cfg, *d.Server, uncertain))
 		}
 		all = append(all, dir)
 	}
@@ -49,12 +49,12 @@ func RuleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdraw
 	return all
 }
 
-func ruleHost(cfg *config.Config, h hostsconf.Host, idle map[hostsconf.URL]bool) credprovider.Host {
+func ruleHost(cfg *config.Config, h hostsconf.Host, uncertain map[hostsconf.URL]bool) credprovider.Host {
 	return credprovider.Host{
 		Host:     hostsconf.RegistryName(h.URL.Host),
 		Path:     h.URL.RepositoryPath(),
 		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
-		Header:   !h.Authorization.IsZero() && !idle[h.URL],
+		Header:   !h.Authorization.IsZero() && !uncertain[h.URL],
 	}
 }
 
@@ -113,14 +113,14 @@ func MergeTransition(before, after []credprovider.Directory) []credprovider.Dire
 	for _, upstream := range slices.Sorted(maps.Keys(union(b, a))) {
 		joined := credprovider.Directory{Upstream: upstream}
 		states := []map[string]credprovider.Directory{b, a}
-		own := 0
+		present := 0
 		for _, state := range states {
 			if d, ok := state[upstream]; ok {
 				joined = join(joined, d)
-				own++
+				present++
 			}
 		}
-		if own < len(states) {
+		if present < len(states) {
 			for _, state := range states {
 				joined = join(joined, fallback(state))
 			}

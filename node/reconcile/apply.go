@@ -73,7 +73,7 @@ func (n *Node) write(ctx context.Context, cfg *config.Config, result *Result) er
 	case err != nil:
 		return errors.Join(err, n.removeExpiredSecrets(ctx, cfg, result))
 	case len(result.Report.Skipped) == 0:
-		return n.dropSpare()
+		return n.dropDiskFullRecord()
 	}
 	return nil
 }
@@ -84,14 +84,14 @@ func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result)
 	plan := result.Plan
 	changes := slices.ContainsFunc(plan.Changes, hostsconf.IsDifference)
 	if changes {
-		if err := n.guardRules(cfg, plan); err != nil {
+		if err := n.writeTransitionRules(cfg, plan); err != nil {
 			return err
 		}
 	}
 	var errs [2]error
 	result.Report, errs[0] = n.tree(cfg).Apply(ctx, plan.Desired, plan.Changes)
 	if changes || plan.Rules {
-		rules, err := n.rules(cfg, plan, carriedOut(plan.Changes, result.Report))
+		rules, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.Changes, result.Report))
 		if err == nil {
 			err = n.writeRules(rules)
 		}

@@ -63,7 +63,7 @@ func TestLockHeldByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Unlock()
-	m.patience = 10 * time.Millisecond
+	m.lockTimeout = 10 * time.Millisecond
 	_, err = m.Apply(t.Context(), config.Default(), slog.New(slog.DiscardHandler))
 	if !errors.Is(err, managedfile.ErrLocked) || !strings.Contains(err.Error(), "run this command again") || strings.Contains(err.Error(), "context") {
 		t.Errorf("error %v", err)

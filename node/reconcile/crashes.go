@@ -8,9 +8,9 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-// crashes adds a notice to plan for each foreign file that makes containerd 1.6 and 1.7 crash
+// addCrashNotices adds a notice to plan for each foreign file that makes containerd 1.6 and 1.7 crash
 // at a pull. Berth leaves the file alone, and its own files beside it do not prevent the crash.
-func (n *Node) crashes(cfg *config.Config, plan *Plan) error {
+func (n *Node) addCrashNotices(cfg *config.Config, plan *Plan) error {
 	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func (n *Node) effectiveRules(ctx context.Context, cfg *config.Config) (credprov
 	}
 	in.Headers = desired.Headers{}
 	for _, r := range desired.Compute(cfg, in).ECRRegistries {
-		in.Headers[r.Host] = placeholder
+		in.Headers[r.Host] = tokenPlaceholder
 	}
 	plan, err := n.plan(cfg, desired.Compute(cfg, in))
 	if err != nil {

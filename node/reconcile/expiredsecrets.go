@@ -17,12 +17,12 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// spareDir holds the record of files that were written while the record below StateDir could
+// diskFullRecordDir holds the record of files that were written while the record below StateDir could
 // not be. It is in memory, so it has room when the disk is full.
-const spareDir = "/run/berth/record"
+const diskFullRecordDir = "/run/berth/record"
 
-// secretsRemoved is the reason in logs and in the output of apply.
-const secretsRemoved = "expired or replaced login removed; other changes wait until there is space on the disk"
+// reasonSecretRemoved is the reason in logs and in the output of apply.
+const reasonSecretRemoved = "expired or replaced login removed; other changes wait until there is space on the disk"
 
 // removeExpiredSecrets runs when the normal write fails, mostly because the disk is full: it
 // removes from hosts.toml the secrets that must not be there any more. An expired token makes
@@ -30,7 +30,7 @@ const secretsRemoved = "expired or replaced login removed; other changes wait un
 //
 // The hosts in each file stay, so that the credential provider's rules stay true. Only files
 // are changed that are ours by the record and intact by their own marker. As always the intent
-// is recorded first, but in spareDir.
+// is recorded first, but in diskFullRecordDir.
 func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, result *Result) error {
 	if ctx.Err() != nil {
 		return nil
@@ -48,23 +48,23 @@ func (n *Node) removeSecrets(ctx context.Context, cfg *config.Config, result *Re
 	if err != nil {
 		return fmt.Errorf("remove expired logins: %w", err)
 	}
-	changes, errs := withoutSecrets(cfg, result.Plan, current, inPlace)
+	changes, errs := secretRemovals(cfg, result.Plan, current, inPlace)
 	if len(changes) == 0 {
 		return errs
 	}
-	spare, err := n.spare()
+	record, err := n.diskFullRecord()
 	if err != nil {
 		return errors.Join(errs, err)
 	}
-	report, err := spare.Apply(ctx, hostsconf.Scope(cfg.Containerd.CertsDir, false), changes)
+	report, err := record.Apply(ctx, hostsconf.Scope(cfg.Containerd.CertsDir, false), changes)
 	result.Report.Changed = append(result.Report.Changed, report.Changed...)
 	result.Report.Skipped = append(result.Report.Skipped, report.Skipped...)
 	return errors.Join(errs, err)
 }
 
-// withoutSecrets returns the changes that remove secrets from the files in certs.d, and nothing
+// secretRemovals returns the changes that remove secrets from the files in certs.d, and nothing
 // else. In place, a login that the config replaces by another one is removed too.
-func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
+func secretRemovals(cfg *config.Config, plan Plan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
 	want := map[string]map[string]hostsconf.Host{} // by name of the directory and URL
 	for _, d := range plan.Desired.Installed(plan.Changes) {
 		hosts := map[string]hostsconf.Host{}
@@ -98,34 +98,34 @@ func withoutSecrets(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 			mode = 0o644 // as a file without any header is written
 		}
 		changes = append(changes, managedfile.Change{
-			Action: managedfile.Update, Path: o.Path, Before: o, Reason: secretsRemoved, InPlace: inPlace,
+			Action: managedfile.Update, Path: o.Path, Before: o, Reason: reasonSecretRemoved, InPlace: inPlace,
 			After: &managedfile.File{Path: o.Path, Body: []byte(edited), Mode: mode, Comment: "#"},
 		})
 	}
 	return changes, errors.Join(errs...)
 }
 
-// read reads the files in certs.d. A file that was written with the spare record is ours too,
+// read reads the files in certs.d. A file that was written with the disk-full record is ours too,
 // though by the other record it was edited.
 func (n *Node) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
 	current, err := n.tree(cfg).Read(wanted)
 	if err == nil {
-		n.recognize(current)
+		n.claimRecorded(current)
 	}
 	return current, err
 }
 
-// recognize makes the files in current ours that the spare record lists and that are intact by
-// their own marker. It returns them; without a usable spare record there are none.
-func (n *Node) recognize(current managedfile.Snapshot) (known []managedfile.Observed) {
-	if !n.hasSpare() {
+// claimRecorded makes the files in current ours that the disk-full record lists and that are intact by
+// their own marker. It returns them; without a usable disk-full record there are none.
+func (n *Node) claimRecorded(current managedfile.Snapshot) (known []managedfile.Observed) {
+	if !n.hasDiskFullRecord() {
 		return nil
 	}
-	spare, err := n.spare()
+	record, err := n.diskFullRecord()
 	if err != nil {
 		return nil
 	}
-	seen, err := spare.Observe(current.Scope, nil)
+	seen, err := record.Observe(current.Scope, nil)
 	if err != nil {
 		return nil
 	}
@@ -144,15 +144,15 @@ func (n *Node) recognize(current managedfile.Snapshot) (known []managedfile.Obse
 	return known
 }
 
-// settle adds the files of the spare record to the main one, so that a restore, which uses the
+// mergeDiskFullRecord adds the files of the disk-full record to the main one, so that a restore, which uses the
 // main one alone, does not take them for edited.
-func (n *Node) settle(ctx context.Context, scope managedfile.Scope) error {
+func (n *Node) mergeDiskFullRecord(ctx context.Context, scope managedfile.Scope) error {
 	current, err := n.Store.Observe(scope, nil)
 	if err != nil {
 		return err
 	}
 	var changes []managedfile.Change
-	for _, o := range n.recognize(current) {
+	for _, o := range n.claimRecorded(current) {
 		changes = append(changes, managedfile.Change{
 			Action: managedfile.Unchanged, Path: o.Path, Before: o,
 			After: &managedfile.File{Path: o.Path, Body: managedfile.WithoutMarker(o.Content), Mode: o.Mode, Comment: "#"},
@@ -165,24 +165,26 @@ func (n *Node) settle(ctx context.Context, scope managedfile.Scope) error {
 	return err
 }
 
-func (n *Node) spare() (*managedfile.Store, error) { return managedfile.Open(n.Root, spareDir) }
+func (n *Node) diskFullRecord() (*managedfile.Store, error) {
+	return managedfile.Open(n.Root, diskFullRecordDir)
+}
 
-func (n *Node) hasSpare() bool {
-	_, err := n.Root.Lstat(spareDir)
+func (n *Node) hasDiskFullRecord() bool {
+	_, err := n.Root.Lstat(diskFullRecordDir)
 	return err == nil
 }
 
-// dropSpare removes the spare record, once the main one is complete again.
-func (n *Node) dropSpare() error {
-	if !n.hasSpare() {
+// dropDiskFullRecord removes the disk-full record, once the main one is complete again.
+func (n *Node) dropDiskFullRecord() error {
+	if !n.hasDiskFullRecord() {
 		return nil
 	}
-	dir, err := n.Root.Resolve(spareDir)
+	dir, err := n.Root.Resolve(diskFullRecordDir)
 	if err == nil {
 		err = os.RemoveAll(dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", spareDir, err)
+		return fmt.Errorf("remove %s: %w", diskFullRecordDir, err)
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
-// crowded is a node on which no file can be written below StateDir while full is true.
-func crowded(t *testing.T, root string) (m *Node, full *atomic.Bool) {
+// fullNode is a node on which no file can be written below StateDir while full is true.
+func fullNode(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
 	m, full = open(t, root), &atomic.Bool{}
 	store, err := managedfile.Open(m.Root, StateDir, managedfile.WithPrivate(rulesName, LastGoodFile, HealthFile, LearnedFile),
@@ -64,7 +64,7 @@ func TestFullStateDirectory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			m, full := crowded(t, root)
+			m, full := fullNode(t, root)
 			read := func() string {
 				b, err := os.ReadFile(filepath.Join(root, nodetest.CertsDir, c.dir, "hosts.toml"))
 				if err != nil {
@@ -129,8 +129,8 @@ func TestFullStateDirectory(t *testing.T) {
 			if plan, err := m.Plan(t.Context(), nodetest.ParseConfig(t, c.after)); err != nil || plan.Differs() {
 				t.Errorf("%v, %+v", err, plan.Summary())
 			}
-			if m.hasSpare() {
-				t.Error("the spare record is left")
+			if m.hasDiskFullRecord() {
+				t.Error("the disk-full record is left")
 			}
 			if _, err := m.Restore(t.Context(), nodetest.CertsDir); err != nil {
 				t.Fatal(err)
@@ -155,7 +155,7 @@ const oneMirror = "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n"
 // loggedIn is such a node, with a mirror that has a login.
 func loggedIn(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
-	m, full = crowded(t, root)
+	m, full = fullNode(t, root)
 	if _, err := m.Apply(t.Context(), nodetest.ParseConfig(t, oneMirror+"registries: [{host: a.corp, username: u, password: one}]\n"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func loggedOut(t *testing.T, m *Node, full *atomic.Bool) {
 }
 
 // Files that are not intact and ours are left alone, whatever their content.
-func TestFullDiskTouchesNobodysFile(t *testing.T) {
+func TestFullDiskLeavesForeignFiles(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
 	file := filepath.Join(root, nodetest.CertsDir, "quay.io", "hosts.toml")
@@ -190,8 +190,8 @@ func TestFullDiskTouchesNobodysFile(t *testing.T) {
 	}
 }
 
-// A spare record outlives the process, so the next one knows its files.
-func TestSpareRecordOutlivesTheProcess(t *testing.T) {
+// A disk-full record outlives the process, so the next one knows its files.
+func TestDiskFullRecordOutlivesTheProcess(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
 	loggedOut(t, m, full)
@@ -202,7 +202,7 @@ func TestSpareRecordOutlivesTheProcess(t *testing.T) {
 }
 
 // A restore right after there is space again does not take our own file for edited.
-func TestRestoreWithASpareRecord(t *testing.T) {
+func TestRestoreWithADiskFullRecord(t *testing.T) {
 	root := t.TempDir()
 	m, full := loggedIn(t, root)
 	loggedOut(t, m, full)
@@ -215,7 +215,7 @@ func TestRestoreWithASpareRecord(t *testing.T) {
 }
 
 // The result of editing lines is checked with a TOML parser.
-func TestPoorerRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestSecretLinesRefuseUnknownContent(t *testing.T) {
 	for name, body := range map[string]string{
 		"no TOML":              "server = \"https://a\"\n[header]\n  Authorization = \"x\"\n[[\n",
 		"a value of two lines": "server = \"https://a\"\n\n[header]\n  Authorization = \"\"\"x\n[host]\ny\"\"\"\n\n[host]\n",
@@ -228,7 +228,7 @@ func TestPoorerRefusesWhatItDoesNotKnow(t *testing.T) {
 }
 
 // Without any space a header becomes a comment of the same length, and stays one.
-func TestPoorerInPlace(t *testing.T) {
+func TestSecretLinesInPlace(t *testing.T) {
 	const body = `server = "https://a.corp"
 capabilities = ["pull", "resolve"]
 

@@ -17,7 +17,7 @@ import (
 // Between the first and the last file that changes, the provider must not give a credential
 // that one of the two states would send to a wrong host. A process that is killed then leaves
 // these rules on disk.
-func TestGuardHoldsBeforeAndAfter(t *testing.T) {
+func TestTransitionRulesHoldBeforeAndAfter(t *testing.T) {
 	const (
 		catchAll = "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"
 		ghcr     = "registries: [{host: ghcr.io, username: u, password: p, auth: token}]\n"
@@ -48,7 +48,7 @@ func TestGuardHoldsBeforeAndAfter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := m.guardRules(cfg, plan); err != nil {
+			if err := m.writeTransitionRules(cfg, plan); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := nodetest.ServedLogin(t, root, c.image); err == nil {
@@ -90,7 +90,7 @@ func TestRestoreThatFailsWithholds(t *testing.T) {
 // As long as kubelet runs the provider, restore leaves empty rules: with --require-rules no
 // rules would mean no credential at all.
 func TestRestoreWhileKubeletIsWired(t *testing.T) {
-	for _, wiring := range wirings {
+	for _, wiring := range kubeletWiringFiles {
 		root := t.TempDir()
 		m := open(t, root)
 		if _, err := m.Apply(t.Context(), nodetest.ParseConfig(t, "mirrors: [{upstream: \"*\", endpoints: [{url: catch.corp}]}]\n"), nil); err != nil {
@@ -171,7 +171,7 @@ func TestRulesFileOfAnotherMode(t *testing.T) {
 }
 
 // A file that changed while Berth worked is reported apart from the files that were written.
-func TestSkippedIsTold(t *testing.T) {
+func TestSkippedIsReported(t *testing.T) {
 	result := Result{Report: managedfile.Report{
 		Changed: []hostsconf.Change{{Action: managedfile.Update, Path: "/y"}},
 		Skipped: []hostsconf.Change{{Action: managedfile.Update, Path: "/x", Reason: "changed in the meantime"}},

@@ -14,25 +14,25 @@ import (
 	"github.com/berth-registry/berth/node/desired"
 )
 
-// placeholder replaces a token that apply would get.
-var placeholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
+// tokenPlaceholder replaces a token that apply would get.
+var tokenPlaceholder = hostsconf.BasicAuthorization("AWS", redact.New("(berth apply gets a token here)"))
 
-// scope is the set of registries that one token serves: those of one service, region and
+// tokenScope is the set of registries that one token serves: those of one service, region and
 // credential chain.
-type scope struct {
+type tokenScope struct {
 	service   ecr.Service
 	partition string
 	region    string
 	chain     string
 }
 
-func scopeOf(r ecr.Registry) scope {
-	return scope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
+func tokenScopeOf(r ecr.Registry) tokenScope {
+	return tokenScope{service: r.Service(), partition: r.Partition, region: r.Region, chain: r.Chain}
 }
 
-// cachedHeaders returns the headers for the tokens that the node has, and absent for the
-// others; with a zero absent the others have none.
-func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry, absent redact.Secret) (headers desired.Headers, missing int) {
+// cachedHeaders returns the headers for the tokens that the node has, and fallback for the
+// others; with a zero fallback the others have none.
+func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry, fallback redact.Secret) (headers desired.Headers, missing int) {
 	headers = desired.Headers{}
 	for _, r := range registries {
 		if t, ok := tokens.Cached(r); ok {
@@ -40,8 +40,8 @@ func cachedHeaders(tokens *credprovider.Tokens, registries []ecr.Registry, absen
 			continue
 		}
 		missing++
-		if !absent.IsZero() {
-			headers[r.Host] = absent
+		if !fallback.IsZero() {
+			headers[r.Host] = fallback
 		}
 	}
 	return headers, missing
@@ -61,7 +61,7 @@ func (e *TokenError) Error() string {
 // Unwrap returns the cause.
 func (e *TokenError) Unwrap() error { return e.Err }
 
-// fetchHeaders gets one token for each scope. The error joins a [TokenError] for each registry
+// fetchHeaders gets one token for each tokenScope. The error joins a [TokenError] for each registry
 // without one; the others have their header.
 func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries []ecr.Registry) (desired.Headers, error) {
 	type result struct {
@@ -69,14 +69,14 @@ func fetchHeaders(ctx context.Context, tokens *credprovider.Tokens, registries [
 		err    error
 	}
 	headers := desired.Headers{}
-	known := map[scope]result{}
+	known := map[tokenScope]result{}
 	var errs []error
 	for _, r := range registries {
-		got, ok := known[scopeOf(r)]
+		got, ok := known[tokenScopeOf(r)]
 		if !ok {
 			t, err := tokens.Get(ctx, r)
 			got = result{hostsconf.BasicAuthorization(t.Username, t.Password), err}
-			known[scopeOf(r)] = got
+			known[tokenScopeOf(r)] = got
 		}
 		if got.err != nil {
 			errs = append(errs, &TokenError{Host: r.Host, Err: got.err})

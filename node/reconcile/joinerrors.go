@@ -9,11 +9,11 @@ import (
 // two ways.
 func joinDistinct(errs ...error) error {
 	var all []error
-	told := map[string]bool{}
+	seen := map[string]bool{}
 	for _, err := range errs {
-		for _, one := range parts(err) {
-			if text := one.Error(); !told[text] {
-				told[text] = true
+		for _, one := range flatten(err) {
+			if text := one.Error(); !seen[text] {
+				seen[text] = true
 				all = append(all, one)
 			}
 		}
@@ -21,8 +21,8 @@ func joinDistinct(errs ...error) error {
 	return errors.Join(all...)
 }
 
-// parts undoes [errors.Join]. An error with a text of its own stays whole.
-func parts(err error) []error {
+// flatten undoes [errors.Join]. An error with a text of its own stays whole.
+func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
@@ -40,7 +40,7 @@ func parts(err error) []error {
 	}
 	var all []error
 	for _, cause := range causes {
-		all = append(all, parts(cause)...)
+		all = append(all, flatten(cause)...)
 	}
 	return all
 }

@@ -17,7 +17,7 @@ import (
 
 // An error that occurs twice for one reason is reported once, and errors.Is still finds its
 // causes.
-func TestToldOnce(t *testing.T) {
+func TestJoinDistinct(t *testing.T) {
 	full := func() error { return &managedfile.FileError{Path: "/a", Op: "write", Err: unix.ENOSPC} }
 	for name, c := range map[string]struct {
 		errs []error
@@ -48,8 +48,8 @@ func TestToldOnce(t *testing.T) {
 
 // Berth's own directory cannot be made: writing the saved state and writing the provider's
 // rules fail with the same error.
-func TestConvergeTellsOnce(t *testing.T) {
-	m, full := crowded(t, t.TempDir())
+func TestConvergeReportsErrorsOnce(t *testing.T) {
+	m, full := fullNode(t, t.TempDir())
 	full.Store(true)
 	cfg := nodetest.ParseConfig(t, "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n")
 	_, err := m.Converge(t.Context(), cfg, desired.Compute(cfg, desired.Inputs{}), func() error { return m.Store.WritePrivate(HealthFile, []byte("{}\n")) })

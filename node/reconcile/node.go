@@ -20,15 +20,15 @@ const (
 	AgentLockFile = "/run/berth/agent.lock"
 )
 
-// lockPatience is how long a command waits for another one on the same node.
-const lockPatience = 30 * time.Second
+// defaultLockTimeout is how long a command waits for another one on the same node.
+const defaultLockTimeout = 30 * time.Second
 
 // Node is the node whose files are written.
 type Node struct {
 	Root  *managedfile.Root
 	Store *managedfile.Store
-	// patience is how long the lock is waited for.
-	patience time.Duration
+	// lockTimeout is how long the lock is waited for.
+	lockTimeout time.Duration
 
 	Host    nodes.Host // the same node, to find its containerd
 	running nodes.Running
@@ -45,7 +45,7 @@ func Open(root string) (*Node, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return &Node{Root: r, Store: store, patience: lockPatience, Host: hostOf(r)}, nil
+	return &Node{Root: r, Store: store, lockTimeout: defaultLockTimeout, Host: hostOf(r)}, nil
 }
 
 // Close releases the root.
@@ -62,13 +62,13 @@ func (n *Node) tree(cfg *config.Config) *hostsconf.Tree {
 
 // lock takes the lock that agent, apply and restore share.
 func (n *Node) lock(ctx context.Context) (unlock func(), err error) {
-	waiting, cancel := context.WithTimeout(ctx, n.patience)
+	waiting, cancel := context.WithTimeout(ctx, n.lockTimeout)
 	defer cancel()
 	lock, err := managedfile.LockFile(waiting, n.Root, lockFile, true)
 	var locked *managedfile.LockedError
 	switch {
 	case ctx.Err() == nil && errors.As(err, &locked):
-		return nil, fmt.Errorf("%w for more than %s; run this command again when it has ended", locked, n.patience)
+		return nil, fmt.Errorf("%w for more than %s; run this command again when it has ended", locked, n.lockTimeout)
 	case err != nil:
 		return nil, err
 	}

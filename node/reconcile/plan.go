@@ -19,9 +19,9 @@ type Plan struct {
 	Rules   bool
 	Notices []desired.Notice
 
-	current   managedfile.Snapshot
-	withdrawn map[string][]hostsconf.Host // by upstream
-	idle      map[hostsconf.URL]bool      // see [desired.State]
+	current         managedfile.Snapshot
+	withdrawn       map[string][]hostsconf.Host // by upstream
+	headerUncertain map[hostsconf.URL]bool      // see [desired.State]
 }
 
 // Differs reports whether the node is not as the config says.
@@ -52,11 +52,11 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		if err != nil {
 			return Plan{}, err
 		}
-		absent := placeholder
+		fallback := tokenPlaceholder
 		if in.Health != nil {
-			absent = redact.Secret{}
+			fallback = redact.Secret{}
 		}
-		in.Headers, missing = cachedHeaders(tokens, state.ECRRegistries, absent)
+		in.Headers, missing = cachedHeaders(tokens, state.ECRRegistries, fallback)
 		state = desired.Compute(cfg, in)
 	}
 	plan, err := n.plan(cfg, state)
@@ -74,7 +74,7 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 }
 
 func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
-	plan := Plan{Notices: state.Notices, withdrawn: state.Withdrawn, idle: state.Idle}
+	plan := Plan{Notices: state.Notices, withdrawn: state.Withdrawn, headerUncertain: state.HeaderUncertain}
 	var err error
 	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.Directories); err != nil {
 		return plan, err
@@ -83,7 +83,7 @@ func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
 		return plan, err
 	}
 	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
-	if err := n.crashes(cfg, &plan); err != nil {
+	if err := n.addCrashNotices(cfg, &plan); err != nil {
 		return plan, err
 	}
 	rules, err := n.rules(cfg, plan, plan.Changes)

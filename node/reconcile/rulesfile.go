@@ -29,16 +29,16 @@ func (n *Node) rules(cfg *config.Config, plan Plan, changes []managedfile.Change
 	}
 	// First: if a file changes before its hosts are read, the provider sees another
 	// digest and withholds.
-	files := n.digests(rules.CertsDir, changes, plan.current)
+	files := n.fileDigests(rules.CertsDir, changes, plan.current)
 	others := hostsconf.ForeignDirectories(certsDir, changes, plan.current)
-	rules.Directories = desired.RuleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.idle, others, files)
+	rules.Directories = desired.RuleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.headerUncertain, others, files)
 	return rules, nil
 }
 
-// digests returns the digests by which the provider checks that the rules are still true, by
+// fileDigests returns the digests by which the provider checks that the rules are still true, by
 // the name of the directory: of our files as they are or will be written, also without their
 // headers as removeExpiredSecrets leaves them, and of foreign files as they are.
-func (n *Node) digests(certsDir string, changes []managedfile.Change, current managedfile.Snapshot) map[string][]string {
+func (n *Node) fileDigests(certsDir string, changes []managedfile.Change, current managedfile.Snapshot) map[string][]string {
 	files := map[string][]string{}
 	for _, c := range changes {
 		name := path.Base(path.Dir(c.Path))
@@ -74,9 +74,9 @@ func (n *Node) digests(certsDir string, changes []managedfile.Change, current ma
 	return files
 }
 
-// carriedOut returns the changes, with those that did not happen marked as conflicts: another
+// withUndoneAsConflicts returns the changes, with those that did not happen marked as conflicts: another
 // file is there.
-func carriedOut(changes []managedfile.Change, report managedfile.Report) []managedfile.Change {
+func withUndoneAsConflicts(changes []managedfile.Change, report managedfile.Report) []managedfile.Change {
 	done := make(map[string]bool, len(report.Changed))
 	for _, c := range report.Changed {
 		done[c.Path] = true
@@ -125,10 +125,10 @@ func (n *Node) writeRules(rules credprovider.Rules) error {
 	return n.Store.WritePrivate(rulesName, body)
 }
 
-// guardRules writes rules that are right before and after certs.d changes, foreign files
+// writeTransitionRules writes rules that are right before and after certs.d changes, foreign files
 // included.
-func (n *Node) guardRules(cfg *config.Config, plan Plan) error {
-	before, err := n.rules(cfg, plan, carriedOut(plan.Changes, managedfile.Report{}))
+func (n *Node) writeTransitionRules(cfg *config.Config, plan Plan) error {
+	before, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.Changes, managedfile.Report{}))
 	if err != nil {
 		return err
 	}
@@ -140,18 +140,18 @@ func (n *Node) guardRules(cfg *config.Config, plan Plan) error {
 	return n.writeRules(rules)
 }
 
-// wirings are the files that exist if Berth may have added the provider to kubelet's
+// kubeletWiringFiles are the files that exist if Berth may have added the provider to kubelet's
 // configuration: the journal of berth install, and the list of what the chart has placed.
-var wirings = [...]string{StateDir + "/install/install.json", StateDir + "/placed.json"}
+var kubeletWiringFiles = [...]string{StateDir + "/install/install.json", StateDir + "/placed.json"}
 
-// placeholderRules writes empty rules in place of the removed ones if kubelet still runs the
+// writeEmptyRules writes empty rules in place of the removed ones if kubelet still runs the
 // provider: without a rules file and with --require-rules the provider would give no credential
 // at all on a node that is as it was before Berth. berth uninstall removes them.
-func (n *Node) placeholderRules() error {
+func (n *Node) writeEmptyRules() error {
 	if _, err := n.Root.Lstat(credprovider.RulesFile); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, file := range wirings {
+	for _, file := range kubeletWiringFiles {
 		if _, err := n.Root.Lstat(file); err == nil {
 			return n.writeRules(credprovider.Rules{Missing: true})
 		}

@@ -175,9 +175,9 @@ func (e editor) edit(t *testing.T) {
 	}
 }
 
-// TestGuardKnowsBothContents: while our own file is replaced, and after a kill at that moment,
+// TestTransitionRulesKnowBothContents: while our own file is replaced, and after a kill at that moment,
 // the provider still gives a credential that both states may give.
-func TestGuardKnowsBothContents(t *testing.T) {
+func TestTransitionRulesKnowBothContents(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
 	const before = "mirrors: [{upstream: ghcr.io, endpoints: [{url: a.corp}]}]\n" + threeLogins
@@ -190,7 +190,7 @@ func TestGuardKnowsBothContents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.guardRules(cfg, plan); err != nil {
+	if err := m.writeTransitionRules(cfg, plan); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(root, nodetest.CertsDir, "ghcr.io", "hosts.toml")
