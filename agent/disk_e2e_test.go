@@ -17,7 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/test/fakeaws"
+	"github.com/berth-registry/berth/test/nodetest"
 )
 
 // mountSmall mounts a file system of 64 KiB on dir for the time of the test.
@@ -58,10 +60,10 @@ func fill(t *testing.T, dir string) (filler string) {
 // TestFullDisk needs root: certs.d is a file system of 64 KiB that is full.
 func TestFullDisk(t *testing.T) {
 	n := newNode(t)
-	dir := filepath.Join(n.root, certsDir)
+	dir := filepath.Join(n.root, nodetest.CertsDir)
 	n.mountSmall(dir)
 	mirrors := func(count int, host string) string {
-		c := head + "health: {mode: \"off\"}\nmirrors:\n"
+		c := nodetest.Head + "health: {mode: \"off\"}\nmirrors:\n"
 		for i := range count {
 			c += fmt.Sprintf("- upstream: r%d.corp\n  endpoints:\n  - url: https://%s\n", i, host)
 		}
@@ -110,7 +112,7 @@ func TestFullDisk(t *testing.T) {
 // removed nevertheless, and is written again when there is space.
 func TestFullVar(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
-	dir := filepath.Join(n.root, StateDir)
+	dir := filepath.Join(n.root, reconcile.StateDir)
 	n.mountSmall(dir)
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
@@ -134,8 +136,8 @@ func TestFullVar(t *testing.T) {
 	if f := n.agent.Snapshot().Files; f.Repaired > 0 || len(f.Saved) > 0 || len(f.Conflicts) > 0 {
 		t.Errorf("our own file was taken for an edit: %+v", f)
 	}
-	if _, err := os.Lstat(filepath.Join(n.root, spareDir)); err == nil {
-		t.Error("the spare record is left")
+	if _, err := os.Lstat(filepath.Join(n.root, "/run/berth/record")); err == nil {
+		t.Error("the disk-full record is left")
 	}
 }
 
@@ -143,11 +145,11 @@ func TestFullVar(t *testing.T) {
 // header is removed, the mirror stays.
 func TestFullCerts(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
-	dir := filepath.Join(n.root, certsDir)
+	dir := filepath.Join(n.root, nodetest.CertsDir)
 	n.mountSmall(dir)
 	// A file of another tool, so that the mirror's is the only one of ours: the
 	// removal of another one would make room.
-	n.write("root"+certsDir+"/images.corp/hosts.toml", "[host]\n")
+	n.write("root"+nodetest.CertsDir+"/images.corp/hosts.toml", "[host]\n")
 	n.start()
 	n.eventually("the header", func() bool { return n.authorization() != "" })
 	n.converged()
@@ -157,7 +159,7 @@ func TestFullCerts(t *testing.T) {
 	if strings.Contains(n.hosts("quay.io"), "Basic") {
 		t.Errorf("the login is there:\n%s", n.hosts("quay.io"))
 	}
-	if hosts := lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
+	if hosts := nodetest.Lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
 		t.Errorf("containerd asks %s", hosts)
 	}
 	n.eventually("told", func() bool {
@@ -165,7 +167,7 @@ func TestFullCerts(t *testing.T) {
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
 	})
 	n.nextPass() // the edited file stays as it is, and is ours
-	if hosts := lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
+	if hosts := nodetest.Lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
 		t.Errorf("later containerd asks %s", hosts)
 	}
 	if err := os.Remove(filler); err != nil {
@@ -177,8 +179,8 @@ func TestFullCerts(t *testing.T) {
 	if f := n.agent.Snapshot().Files; f.Repaired > 0 || len(f.Saved) > 0 {
 		t.Errorf("our own file was taken for an edit: %+v", f)
 	}
-	if _, err := os.Lstat(filepath.Join(n.root, spareDir)); err == nil {
-		t.Error("the spare record is left")
+	if _, err := os.Lstat(filepath.Join(n.root, "/run/berth/record")); err == nil {
+		t.Error("the disk-full record is left")
 	}
 }
 
@@ -191,7 +193,7 @@ func TestReadOnlyCerts(t *testing.T) {
 	n.start()
 	n.waitForHost("quay.io", "a.corp", true)
 	n.converged()
-	dir := filepath.Join(n.root, certsDir)
+	dir := filepath.Join(n.root, nodetest.CertsDir)
 	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
 		t.Fatalf("mount certs.d on itself (as root): %v", err)
 	}
@@ -209,7 +211,7 @@ func TestReadOnlyCerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.write("etc/config.yaml", mirrorTo("https://b.corp"))
-	file := filepath.Join(certsDir, "quay.io", "hosts.toml")
+	file := filepath.Join(nodetest.CertsDir, "quay.io", "hosts.toml")
 	n.eventually("told", func() bool { return strings.Contains(n.agent.Snapshot().Converge.Error, file) })
 	response, err := http.Get(n.page() + "/readyz")
 	if err != nil {
@@ -232,7 +234,7 @@ func TestReadOnlyCerts(t *testing.T) {
 // TestReadOnlyRun needs root: the lock file cannot be made, and the error says so.
 func TestReadOnlyRun(t *testing.T) {
 	n := newNode(t)
-	m := opened(t, n.root)
+	m := openNode(t, n.root)
 	dir := filepath.Join(n.root, "run")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
