@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/node/reconcile"
@@ -107,31 +106,4 @@ func (a *Agent) logReport(ctx context.Context, r managedfile.Report) {
 	for _, s := range r.Saved {
 		a.log.WarnContext(ctx, "foreign content is saved", "path", s.Path, "copy", s.Copy, "why", string(s.Why))
 	}
-}
-
-// publish shows the state of the loop to other goroutines.
-func (a *Agent) publish() {
-	s := a.state.snapshot
-	s.Version = a.o.Version
-	a.published.Store(&pageState{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
-}
-
-// ready reports whether the node is as the config says, and else why not.
-func ready(s status.Snapshot) status.Readiness {
-	var reasons []string
-	switch {
-	case s.Phase == status.Restored:
-		return status.Readiness{Ready: true}
-	case s.Phase == status.Waiting:
-		reasons = append(reasons, "another agent runs on this machine")
-	case s.Config.Error != "":
-		reasons = append(reasons, "config: "+s.Config.Error)
-	}
-	switch c := s.Converge; {
-	case c.Error != "":
-		reasons = append(reasons, "converge: "+c.Error)
-	case c.LastSuccess.IsZero() && len(reasons) == 0:
-		reasons = append(reasons, "not converged yet")
-	}
-	return status.Readiness{Ready: len(reasons) == 0, Reasons: reasons}
 }

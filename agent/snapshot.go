@@ -123,3 +123,30 @@ func tokenStatus(k tokens.Status) status.Token {
 		Renewals: k.Renewals, Failures: k.Failures, Error: k.LastError, ErrorTime: k.LastErrorTime, FailingSince: k.FailingSince,
 	}
 }
+
+// publish shows the state of the loop to other goroutines.
+func (a *Agent) publish() {
+	s := a.state.snapshot
+	s.Version = a.o.Version
+	a.published.Store(&pageState{snapshot: s, mirrors: a.state.mirrors, direct: a.state.direct})
+}
+
+// ready reports whether the node is as the config says, and else why not.
+func ready(s status.Snapshot) status.Readiness {
+	var reasons []string
+	switch {
+	case s.Phase == status.Restored:
+		return status.Readiness{Ready: true}
+	case s.Phase == status.Waiting:
+		reasons = append(reasons, "another agent runs on this machine")
+	case s.Config.Error != "":
+		reasons = append(reasons, "config: "+s.Config.Error)
+	}
+	switch c := s.Converge; {
+	case c.Error != "":
+		reasons = append(reasons, "converge: "+c.Error)
+	case c.LastSuccess.IsZero() && len(reasons) == 0:
+		reasons = append(reasons, "not converged yet")
+	}
+	return status.Readiness{Ready: len(reasons) == 0, Reasons: reasons}
+}

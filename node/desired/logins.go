@@ -1,0 +1,112 @@
+package desired
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/redact"
+)
+
+// access is a host's login.
+type access struct {
+	header redact.Secret // the header in hosts.toml; zero for none
+	// try is the header that the prober sends; zero if there is nothing to learn.
+	try     redact.Secret
+	channel Channel
+}
+
+// authorization returns the header for all repositories below a path of a host, if one login is
+// right for all of them. If a login exists but cannot be used, a notice says why.
+func (d *State) authorization(u hostsconf.URL, name, path, subject string, allowPlain bool) access {
+	login, found := d.logins.For(name, u.Scheme, path)
+	if below := d.logins.Below(name, u.Scheme, path); len(below) > 0 {
+		names := make([]string, len(below))
+		for i, l := range below {
+			names[i] = l.Name()
+		}
+		d.notice(subject, "no login is written for %s: %s has its own login, and a header is sent for the whole host; "+
+			"kubelet's credential provider passes these logins", u, strings.Join(names, ", "))
+		return access{}
+	}
+	switch {
+	case !found:
+		header := d.ecrHeader(u, subject, allowPlain)
+		if header.IsZero() {
+			return access{}
+		}
+		return d.headerAccess(u, "the ECR token", subject, config.AuthAuto, header)
+	case login.Token:
+		c := d.in.channel(u, config.AuthToken)
+		if name != subject {
+			d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, c.Why)
+		}
+		return access{channel: c}
+	case u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain:
+		d.notice(subject, "the login of %s is not sent to %s over plain http; if it must be, set allowPlainHTTPCredentials: true in its entry",
+			login.Name(), u)
+		return access{}
+	}
+	auth := config.AuthAuto
+	if d.authBasic[login.Name()] {
+		auth = config.AuthBasic
+	}
+	return d.headerAccess(u, "the login of "+login.Name(), subject, auth, hostsconf.BasicAuthorization(login.Username, login.Password))
+}
+
+// headerAccess decides whether hosts.toml carries a header for u; what names the login in notices.
+func (d *State) headerAccess(u hostsconf.URL, what, subject string, auth config.Auth, header redact.Secret) access {
+	a := access{channel: d.in.channel(u, auth)}
+	if auth != config.AuthBasic {
+		a.try = header
+	}
+	switch c := a.channel; {
+	case !c.Header:
+		d.notice(subject, "%s is not written for %s: %s", what, u, c.Why)
+		return a
+	case !c.Serves:
+		d.HeaderUncertain[u] = true
+		d.notice(subject, "%s is written for %s and may have no effect: %s; the release of containerd is unknown", what, u, c.Why)
+	case c.Unprobed && !slices.Contains(d.unprobed, u.String()):
+		d.unprobed = append(d.unprobed, u.String())
+	}
+	a.header = header
+	return a
+}
+
+// ecrHeader returns the header of an ECR registry, zero for another registry or without a
+// token.
+func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) redact.Secret {
+	registry, ok := d.ecrNames.Parse(u.Host)
+	if !ok {
+		return redact.Secret{}
+	}
+	if u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain {
+		d.notice(subject, "no ECR token is sent to %s over plain http; use https", u)
+		return redact.Secret{}
+	}
+	if !d.ecrHosts[registry.Host] {
+		d.ecrHosts[registry.Host] = true
+		d.ECRRegistries = append(d.ECRRegistries, registry)
+	}
+	return d.in.Headers[registry.Host]
+}
+
+// LoginName names the login that an endpoint's header carries, "" for none.
+func (d *State) LoginName(t Target) string {
+	if _, ok := d.ecrNames.Parse(t.Host.URL.Host); ok {
+		if t.Host.Authorization.IsZero() {
+			return ""
+		}
+		return "ECR token"
+	}
+	if t.Host.Authorization.IsZero() && t.Try.IsZero() {
+		return ""
+	}
+	if l, ok := d.logins.For(t.Host.URL.Host, t.Host.URL.Scheme, t.Host.URL.RepositoryPath()); ok {
+		return "login of " + strings.TrimSuffix(l.Name(), "/")
+	}
+	return ""
+}
