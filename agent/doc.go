@@ -15,6 +15,12 @@
 // files, it writes only through package node/reconcile, which keeps the rules about files of
 // others. No secret is in its log or on its status page.
 //
-// Start at [Agent.Run]; one pass of the loop is Agent.reconcileOnce, in reconcile.go. The
-// packages below this one renew tokens, probe mirrors, watch files and show the state.
+// Start at [Agent.Run]; one pass of the loop is Agent.reconcileOnce, in reconcile.go. Then by
+// question:
+//   - how often a pass runs: loop.go
+//   - where the config is from, and what a bad one does: configsource.go
+//   - what the next agent inherits, such as which mirrors are dead: saved_state.go
+//   - what the status page shows: state.go (what the loop records) and snapshot.go (the rest)
+//
+// The packages below this one renew tokens, probe mirrors, watch files and show the state.
 package agent

@@ -10,8 +10,8 @@ import (
 	"github.com/berth-registry/berth/test/fakeaws"
 )
 
-// waitForEmptyPlan waits until a plan, made by another process, finds no difference on the node of a
-// running agent.
+// waitForEmptyPlan waits until a plan, made by another process, finds no difference on the node
+// of a running agent.
 func (n *node) waitForEmptyPlan() *reconcile.Node {
 	n.Helper()
 	other := openNode(n.T, n.root)

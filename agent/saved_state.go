@@ -46,10 +46,10 @@ func (a *Agent) savedEndpoint(u string, p health.Status) probestate.Endpoint {
 	return s
 }
 
-// How long a saved "down" counts: long enough for the update of a DaemonSet or a reboot, too short
-// for a repair that takes its time. A wrong "down" costs two answers of the endpoint; a missing one
-// costs each pull a timeout until the endpoint has failed again. healthMaxAgeIntervals is for a long
-// probe interval, where even the last probe is old.
+// How long a saved "down" counts: long enough for the update of a DaemonSet or a reboot, too
+// short for a repair that takes its time. A wrong "down" costs two answers of the endpoint; a
+// missing one costs each pull a timeout until the endpoint has failed again.
+// healthMaxAgeIntervals is for a long probe interval, where even the last probe is old.
 const (
 	healthMaxAge          = 10 * time.Minute
 	healthMaxAgeIntervals = 3
@@ -72,8 +72,8 @@ func (a *Agent) loadHealth(ctx context.Context, interval time.Duration) {
 	a.prober.RestoreHealth(down)
 }
 
-// recentlyDown returns the endpoints that were down at most maxAge ago. A time in the future, from a
-// clock that was wrong, does not count.
+// recentlyDown returns the endpoints that were down at most maxAge ago. A time in the future,
+// from a clock that was wrong, does not count.
 func recentlyDown(s probestate.SavedHealth, now time.Time, maxAge time.Duration) map[string]health.SavedState {
 	found := map[string]health.SavedState{}
 	for u, e := range s.Endpoints {

@@ -6,7 +6,8 @@ import (
 	"github.com/berth-registry/berth/hostsconf"
 )
 
-// Health tells whether a registry answers, and whether that is known.
+// Health tells whether a registry answers, and whether that is known. The agent's prober
+// implements it.
 type Health interface {
 	Alive(u hostsconf.URL) (alive, known bool)
 }

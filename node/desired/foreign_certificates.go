@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// addForeignCertificates adds to dir the foreign certificates that have an effect on its upstream today:
-// containerd ignores them beside a hosts.toml that does not name them.
+// addForeignCertificates adds to dir the foreign certificates that have an effect on its
+// upstream today: containerd ignores them beside a hosts.toml that does not name them.
 func (d *State) addForeignCertificates(dir *hostsconf.Directory) {
 	if d.in.Foreign.Linked && dir.Upstream != hostsconf.Default && d.in.Foreign.For(dir.Upstream) == nil {
 		d.notice(dir.Upstream, "_default is a symlink; certificates behind it are not carried over; "+

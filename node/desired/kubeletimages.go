@@ -25,8 +25,8 @@ func KubeletImages(cfg *config.Config, in Inputs) []string {
 	return slices.Compact(images)
 }
 
-// headerServes reports whether a header logs in with a login for a whole host, when images name that
-// host.
+// headerServes reports whether a header logs in with a login for a whole host, when images name
+// that host.
 func (d *State) headerServes(l credprovider.Login) bool {
 	auth := config.AuthAuto
 	switch {

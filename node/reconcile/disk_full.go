@@ -17,8 +17,8 @@ import (
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
-// diskFullRecordDir holds the record of files that were written while the record below StateDir could
-// not be. It is in memory, so it has room when the disk is full.
+// diskFullRecordDir holds the record of files that were written while the record below StateDir
+// could not be. It is in memory, so it has room when the disk is full.
 const diskFullRecordDir = "/run/berth/record"
 
 // reasonSecretRemoved is the reason in logs and in the output of apply.
@@ -115,8 +115,9 @@ func (n *Node) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.S
 	return current, err
 }
 
-// claimRecorded makes the files in current ours that the disk-full record lists and that are intact by
-// their own marker. It returns them; without a usable disk-full record there are none.
+// claimRecorded makes the files in current ours that the disk-full record lists and that are
+// intact by their own marker. It returns them; without a usable disk-full record there are
+// none.
 func (n *Node) claimRecorded(current managedfile.Snapshot) (known []managedfile.Observed) {
 	if !n.hasDiskFullRecord() {
 		return nil
@@ -144,8 +145,8 @@ func (n *Node) claimRecorded(current managedfile.Snapshot) (known []managedfile.
 	return known
 }
 
-// mergeDiskFullRecord adds the files of the disk-full record to the main one, so that a restore, which uses the
-// main one alone, does not take them for edited.
+// mergeDiskFullRecord adds the files of the disk-full record to the main one, so that a
+// restore, which uses the main one alone, does not take them for edited.
 func (n *Node) mergeDiskFullRecord(ctx context.Context, scope managedfile.Scope) error {
 	current, err := n.Store.Observe(scope, nil)
 	if err != nil {

@@ -13,6 +13,12 @@
 // containerd, Docker or kubelet.
 //
 // Start at [Node.Plan]; [Node.Apply] and the agent's [Node.Converge] write a plan,
-// [Node.Restore] undoes it. Package desired decides what the node should hold, package
-// hostsconf renders, compares and writes hosts.toml files.
+// [Node.Restore] undoes it. Then by question:
+//   - what happens when the disk is full: disk_full.go
+//   - what the credential provider is told, and when it must withhold everything:
+//     provider_rules.go and withhold.go (package credprovider reads the rules and decides)
+//   - which files the agent leaves for the next start: statefiles.go
+//
+// Package desired decides what the node should hold, package hostsconf renders, compares and
+// writes hosts.toml files.
 package reconcile

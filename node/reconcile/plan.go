@@ -95,8 +95,9 @@ func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
 	return plan, err
 }
 
-// addCrashNotices adds a notice to plan for each foreign file that makes containerd 1.6 and 1.7 crash
-// at a pull. Berth leaves the file alone, and its own files beside it do not prevent the crash.
+// addCrashNotices adds a notice to plan for each foreign file that makes containerd 1.6 and 1.7
+// crash at a pull. Berth leaves the file alone, and its own files beside it do not prevent the
+// crash.
 func (n *Node) addCrashNotices(cfg *config.Config, plan *Plan) error {
 	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
 	if err != nil {

@@ -66,7 +66,8 @@ func (n *Node) fileDigests(certsDir string, changes []managedfile.Change, curren
 		if err != nil {
 			continue
 		}
-		// The provider withholds if a file cannot be read; without a file containerd asks the registry.
+		// The provider withholds if a file cannot be read; without a file containerd asks the
+		// registry.
 		if content, err := hostsconf.ReadSafely(file); err == nil {
 			files[d.Name] = []string{credprovider.Digest(content)}
 		}
@@ -74,8 +75,8 @@ func (n *Node) fileDigests(certsDir string, changes []managedfile.Change, curren
 	return files
 }
 
-// withUndoneAsConflicts returns the changes, with those that did not happen marked as conflicts: another
-// file is there.
+// withUndoneAsConflicts returns the changes, with those that did not happen marked as
+// conflicts: another file is there.
 func withUndoneAsConflicts(changes []managedfile.Change, report managedfile.Report) []managedfile.Change {
 	done := make(map[string]bool, len(report.Changed))
 	for _, c := range report.Changed {

@@ -28,8 +28,8 @@ func (n *Node) Learned() (probestate.SavedLogins, error) {
 	return l, nil
 }
 
-// Limits for the size of private files: 10,000 registries need about 3 MiB, and the last good config
-// holds all files that it names.
+// Limits for the size of private files: 10,000 registries need about 3 MiB, and the last good
+// config holds all files that it names.
 const (
 	maxPrivate  = 8 << 20
 	maxLastGood = 64 << 20

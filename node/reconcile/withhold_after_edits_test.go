@@ -175,8 +175,8 @@ func (e editor) edit(t *testing.T) {
 	}
 }
 
-// TestTransitionRulesKnowBothContents: while our own file is replaced, and after a kill at that moment,
-// the provider still gives a credential that both states may give.
+// TestTransitionRulesKnowBothContents: while our own file is replaced, and after a kill at that
+// moment, the provider still gives a credential that both states may give.
 func TestTransitionRulesKnowBothContents(t *testing.T) {
 	root := t.TempDir()
 	m := open(t, root)
