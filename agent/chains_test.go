@@ -134,8 +134,8 @@ func TestApplyWithTwoChains(t *testing.T) {
 				if got := keyOf(t, aws, string(body)); got != want {
 					t.Errorf("%s: a token of %q, want %q", host, got, want)
 				}
-				if told := err != nil && strings.Contains(err.Error(), host+": no ECR token"); told != (want == "") {
-					t.Errorf("%s: told %t: %v", host, told, err)
+				if reported := err != nil && strings.Contains(err.Error(), host+": no ECR token"); reported != (want == "") {
+					t.Errorf("%s: reported %t: %v", host, reported, err)
 				}
 			}
 		})

@@ -103,7 +103,7 @@ func TestBadConfigChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n.T = t
 			bad()
-			n.eventually("told", func() bool {
+			n.eventually("it is reported", func() bool {
 				s := n.agent.Snapshot()
 				return !s.Config.OK && s.Config.Stale && s.Config.Error != "" && !s.Ready.Ready && len(s.Ready.Reasons) == 1
 			})
@@ -179,7 +179,7 @@ func TestWithoutAConfig(t *testing.T) {
 	n := newNode(t)
 	os.Remove(n.config)
 	n.start()
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		s := n.agent.Snapshot()
 		return !s.Config.Since.IsZero() && !s.Config.OK && !s.Config.Stale && !s.Ready.Ready
 	})
@@ -230,7 +230,7 @@ func TestOneRecordPerMistake(t *testing.T) {
 	n := newNode(t)
 	n.write("etc/config.yaml", nodetest.Head+"mirors: []\nregistreis: []\n")
 	n.start()
-	n.eventually("told", func() bool { return strings.Contains(n.log.String(), "registreis") })
+	n.eventually("it is reported", func() bool { return strings.Contains(n.log.String(), "registreis") })
 	for range 3 {
 		n.agent.Wake()
 	}

@@ -105,9 +105,9 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	first.die()
 	n.waitForHost("quay.io", first.addr, false)
 	if body := n.hosts("quay.io"); strings.Contains(body, "https://quay.io") || !strings.Contains(body, second.addr) {
-		t.Errorf("an upstream that nobody wants:\n%s", body)
+		t.Errorf("an upstream that the config does not name:\n%s", body)
 	}
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		e := n.agent.Snapshot().Mirrors[0].Endpoints
 		return e[0].State == status.Down && e[0].Withdrawn && e[1].State == status.Up && !e[1].Withdrawn
 	})
@@ -118,7 +118,7 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	n.waitForHost("quay.io", first.addr, true)
 	n.waitForHost("quay.io", second.addr, true)
 	if body := n.hosts("quay.io"); strings.Contains(body, "https://quay.io") {
-		t.Errorf("an upstream that nobody wants:\n%s", body)
+		t.Errorf("an upstream that the config does not name:\n%s", body)
 	}
 	found := map[string]bool{}
 	for _, a := range status.Alarms(n.agent.Snapshot()) {
@@ -170,7 +170,7 @@ func TestHealthModeReport(t *testing.T) {
 	n.start()
 	n.waitForHost("quay.io", first.addr, true)
 	first.die()
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		m := n.agent.Snapshot().Mirrors
 		return len(m) == 1 && m[0].Endpoints[0].State == status.Down && !m[0].Endpoints[0].Withdrawn
 	})
@@ -240,7 +240,7 @@ func TestReportsAWrongLogin(t *testing.T) {
 				}
 				return ""
 			}
-			n.eventually("told", func() bool { return strings.Contains(alarm(), "login of "+registry.addr+" is refused") })
+			n.eventually("it is reported", func() bool { return strings.Contains(alarm(), "login of "+registry.addr+" is refused") })
 			r := n.agent.Snapshot().Registries
 			if len(r) != 1 || r[0].Basic != status.BasicWrong || r[0].State != status.Up || r[0].RequestsPerHour < 3600 {
 				t.Errorf("%+v", r)

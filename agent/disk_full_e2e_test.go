@@ -83,7 +83,7 @@ func TestFullDisk(t *testing.T) {
 	filler := fill(t, dir)
 
 	n.write("etc/config.yaml", mirrors(40, "b.corp"))
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		s := n.agent.Snapshot()
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready && s.Config.OK
 	})
@@ -123,7 +123,7 @@ func TestFullVar(t *testing.T) {
 	if !strings.Contains(n.hosts("quay.io"), "images.corp") {
 		t.Errorf("the mirror went with it:\n%s", n.hosts("quay.io"))
 	}
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		s := n.agent.Snapshot()
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
 	})
@@ -162,7 +162,7 @@ func TestFullCerts(t *testing.T) {
 	if hosts := nodetest.Lookup(t, n.root, "quay.io"); hosts != "https://images.corp/v2/quay https://quay.io/v2" {
 		t.Errorf("containerd asks %s", hosts)
 	}
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		s := n.agent.Snapshot()
 		return strings.Contains(s.Converge.Error, "no space left on device") && !s.Ready.Ready
 	})
@@ -212,7 +212,7 @@ func TestReadOnlyCerts(t *testing.T) {
 	}
 	n.write("etc/config.yaml", mirrorTo("https://b.corp"))
 	file := filepath.Join(nodetest.CertsDir, "quay.io", "hosts.toml")
-	n.eventually("told", func() bool { return strings.Contains(n.agent.Snapshot().Converge.Error, file) })
+	n.eventually("it is reported", func() bool { return strings.Contains(n.agent.Snapshot().Converge.Error, file) })
 	response, err := http.Get(n.page() + "/readyz")
 	if err != nil {
 		t.Fatal(err)
@@ -222,8 +222,8 @@ func TestReadOnlyCerts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told := strings.Count(string(body), file); response.StatusCode != http.StatusServiceUnavailable || told != 1 {
-		t.Errorf("%s, the file is named %d times:\n%s", response.Status, told, body)
+	if count := strings.Count(string(body), file); response.StatusCode != http.StatusServiceUnavailable || count != 1 {
+		t.Errorf("%s, the file is named %d times:\n%s", response.Status, count, body)
 	}
 	http.DefaultClient.CloseIdleConnections()
 	unmount()

@@ -35,7 +35,7 @@ func TestCorrectsEdits(t *testing.T) {
 				if err := damage(); err != nil {
 					t.Fatal(err)
 				}
-				n.eventually(name+" is put right", func() bool {
+				n.eventually(name+" is corrected", func() bool {
 					info, err := os.Lstat(file)
 					return err == nil && info.Mode() == 0o644 && n.hosts("quay.io") == want
 				})
@@ -54,7 +54,7 @@ func TestLeavesAFileThatKeepsChanging(t *testing.T) {
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
 	n.waitForHost("quay.io", "a.corp", true)
-	const theirs = "server = \"https://theirs.corp\"\n"
+	const foreign = "server = \"https://theirs.corp\"\n"
 	conflict := func() bool {
 		for _, a := range status.Alarms(n.agent.Snapshot()) {
 			if a.Name == "FileConflict" && strings.HasSuffix(a.Subject, "quay.io/hosts.toml") {
@@ -63,23 +63,23 @@ func TestLeavesAFileThatKeepsChanging(t *testing.T) {
 		}
 		return false
 	}
-	n.eventually("a conflict is told", func() bool {
+	n.eventually("the conflict is reported", func() bool {
 		if conflict() {
 			return true
 		}
-		if b, err := os.ReadFile(n.hostsFile("quay.io")); err == nil && string(b) != theirs {
-			if err := os.WriteFile(n.hostsFile("quay.io"), []byte(theirs), 0o644); err != nil {
+		if b, err := os.ReadFile(n.hostsFile("quay.io")); err == nil && string(b) != foreign {
+			if err := os.WriteFile(n.hostsFile("quay.io"), []byte(foreign), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
 		return false
 	})
 	n.nextPass()
-	if b, err := os.ReadFile(n.hostsFile("quay.io")); err != nil || string(b) != theirs {
+	if b, err := os.ReadFile(n.hostsFile("quay.io")); err != nil || string(b) != foreign {
 		t.Errorf("%v\n%s", err, b)
 	}
 	if repaired := n.agent.Snapshot().Files.Repaired; repaired != 10 {
-		t.Errorf("put right %d times", repaired)
+		t.Errorf("corrected %d times", repaired)
 	}
 }
 
@@ -94,7 +94,7 @@ func TestAForeignFileIsAConflict(t *testing.T) {
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	n.start()
-	n.eventually("told", func() bool { return len(n.agent.Snapshot().Files.Conflicts) == 1 })
+	n.eventually("it is reported", func() bool { return len(n.agent.Snapshot().Files.Conflicts) == 1 })
 	if strings.Contains(n.hosts("quay.io"), "a.corp") {
 		t.Error("it was written over")
 	}

@@ -74,7 +74,7 @@ func TestTokensAreRenewed(t *testing.T) {
 	// AWS refuses: the header is removed, and log and status say so.
 	aws.Inject(fakeaws.Fault{Point: fakeaws.ECR, Status: http.StatusBadRequest, Code: "AccessDeniedException", Message: "not allowed"})
 	n.eventually("the header is gone", func() bool { return n.hosts("quay.io") != "" && n.authorization() == "" })
-	n.eventually("told", func() bool {
+	n.eventually("it is reported", func() bool {
 		for _, a := range status.Alarms(n.agent.Snapshot()) {
 			if a.Name == "TokenMissing" && strings.Contains(a.Message, "access denied") {
 				return true

@@ -67,7 +67,7 @@ func TestLockFileIsMadeAgain(t *testing.T) {
 		}
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
 	}
-	n.eventually("goes on", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Converged && s.Ready.Ready })
+	n.eventually("it continues", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Converged && s.Ready.Ready })
 }
 
 // Another agent was faster than the one whose lock file was removed: that one waits.
@@ -140,8 +140,8 @@ func TestRestoreAndStay(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	const theirs = "server = \"https://theirs.corp\"\n"
-	if err := os.WriteFile(file, []byte(theirs), 0o640); err != nil {
+	const foreign = "server = \"https://theirs.corp\"\n"
+	if err := os.WriteFile(file, []byte(foreign), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	n.write("etc/config.yaml", mirrorTo("https://a.corp")+"containerd: {onConflict: adopt}\n")
@@ -151,7 +151,7 @@ func TestRestoreAndStay(t *testing.T) {
 	n.o.Restore = true
 	n.start()
 	n.eventually("restored and ready", func() bool { s := n.agent.Snapshot(); return s.Phase == status.Restored && s.Ready.Ready })
-	if b, err := os.ReadFile(file); err != nil || string(b) != theirs {
+	if b, err := os.ReadFile(file); err != nil || string(b) != foreign {
 		t.Errorf("%v\n%s", err, b)
 	}
 	if _, err := os.Stat(filepath.Join(n.root, reconcile.StateDir, "state.json")); err == nil {
@@ -192,7 +192,7 @@ func TestServesStatusPage(t *testing.T) {
 	n.start()
 	// The address is in use: the node is still kept as the config says.
 	n.waitForHost("quay.io", "Basic ", true)
-	n.eventually("told in the log", func() bool { return strings.Contains(n.log.String(), "status page cannot be served") })
+	n.eventually("it is logged", func() bool { return strings.Contains(n.log.String(), "status page cannot be served") })
 	taken.Close()
 	for path, want := range map[string]string{
 		"/": "quay.io", "/metrics": "berth_", "/status": `"phase"`, "/livez": "ok", "/readyz": "ok",

@@ -39,7 +39,7 @@ func TestLoadedTime(t *testing.T) {
 	moves := func(what string) {
 		t.Helper()
 		before := first
-		n.eventually(what+": loaded anew", func() bool { first = n.loadedTime(); return first.After(before) })
+		n.eventually(what+": loaded again", func() bool { first = n.loadedTime(); return first.After(before) })
 		stays("after " + what)
 	}
 	stays("nothing has changed")

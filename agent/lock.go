@@ -19,7 +19,7 @@ import (
 const relockEvery = time.Second
 
 // agentLock makes an agent the only one on its machine: an flock(2) on a file. Others find the
-// file by its name, so the lock excludes nobody once the file is removed or replaced.
+// file by its name, so the lock excludes no other agent once the file is removed or replaced.
 type agentLock struct {
 	root *managedfile.Root
 	lock *managedfile.Lock

@@ -57,7 +57,7 @@ func (a *Agent) certsDirs() []string {
 	return dirs
 }
 
-// recordRestore records the result of a restore. Files that belong to somebody else by now are left
+// recordRestore records the result of a restore. Files that are foreign by now are left
 // alone, and are no error.
 func (s *state) recordRestore(begin time.Time, r managedfile.Report, err error) {
 	f := &s.snapshot.Files

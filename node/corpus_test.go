@@ -15,7 +15,7 @@ import (
 	"github.com/berth-registry/berth/test/nodefiles"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // releases are the versions that the corpus is read as: one for each way to read it,
 // and the two that run in the end-to-end tests.

@@ -98,7 +98,7 @@ func TestDiscoverThePath(t *testing.T) {
 			node.FromProcess, node.DefaultConfigPath, "", "containerd.service", node.Plain,
 		},
 		{
-			"--config and the like", process812 + "-- proc/812/cmdline --\n/usr/bin/containerd\n--config=/a.toml\n-l\ndebug\n-c\n/b.toml\n-address\n/run/c.sock\n",
+			"--config and other flags", process812 + "-- proc/812/cmdline --\n/usr/bin/containerd\n--config=/a.toml\n-l\ndebug\n-c\n/b.toml\n-address\n/run/c.sock\n",
 			node.FromProcess, "/b.toml", "/run/c.sock", "containerd.service", node.Plain,
 		},
 		{
@@ -152,7 +152,7 @@ containerd
 `, node.FromDefault, node.DefaultConfigPath, "", "", node.Plain,
 		},
 		{
-			"the one that kubelet was told of", process812 + `-- proc/812/cmdline --
+			"the one on kubelet's command line", process812 + `-- proc/812/cmdline --
 /usr/bin/containerd
 -- proc/813/comm --
 containerd

@@ -54,13 +54,13 @@ func TestFullStateDirectory(t *testing.T) {
 		while         []string // what it has while the disk is full
 		gone          []string // what it has not while the disk is full
 	}{
-		"the login goes":                    {mirrors + login, mirrors + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic"}},
-		"the login goes and a host comes":   {mirrors + login, more + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic", "c.corp"}},
-		"all headers go":                    {mirrors + login, bare + noLogin, "quay.io", one, []string{"a.corp", "b.corp"}, []string{"Basic", "X-Org", "header"}},
-		"the password is another":           {mirrors + login, more + another, "quay.io", one, []string{two, "X-Org"}, []string{one, "c.corp"}},
-		"another host is to have a login":   {mirrors + login, mirrors + also, "quay.io", one, []string{one}, []string{three}},
-		"the mirror goes":                   {mirrors + login, noLogin, "quay.io", one, []string{"a.corp"}, []string{"Basic", "X-Org"}},
-		"a registry that is asked directly": {login, noLogin, "a.corp", one, []string{"server", "[host]"}, []string{"Basic", "header"}},
+		"the login is removed":                  {mirrors + login, mirrors + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic"}},
+		"the login is removed, a host is added": {mirrors + login, more + noLogin, "quay.io", one, []string{"X-Org", "a.corp", "b.corp"}, []string{"Basic", "c.corp"}},
+		"all headers go":                        {mirrors + login, bare + noLogin, "quay.io", one, []string{"a.corp", "b.corp"}, []string{"Basic", "X-Org", "header"}},
+		"the password is another":               {mirrors + login, more + another, "quay.io", one, []string{two, "X-Org"}, []string{one, "c.corp"}},
+		"another host is to have a login":       {mirrors + login, mirrors + also, "quay.io", one, []string{one}, []string{three}},
+		"the mirror is removed":                 {mirrors + login, noLogin, "quay.io", one, []string{"a.corp"}, []string{"Basic", "X-Org"}},
+		"a registry that is asked directly":     {login, noLogin, "a.corp", one, []string{"server", "[host]"}, []string{"Basic", "header"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
@@ -123,7 +123,7 @@ func TestFullStateDirectory(t *testing.T) {
 			}
 			for _, change := range result.Report.Changed {
 				if change.Action == managedfile.Repair {
-					t.Errorf("%s was put right, though nobody changed it", change.Path)
+					t.Errorf("%s was repaired, though it was not changed", change.Path)
 				}
 			}
 			if plan, err := m.Plan(t.Context(), nodetest.ParseConfig(t, c.after)); err != nil || plan.Differs() {
@@ -180,7 +180,7 @@ func TestFullDiskLeavesForeignFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := string(b) + "# somebody's remark\n"
+	edited := string(b) + "# a remark of the operator\n"
 	if err := os.WriteFile(file, []byte(edited), 0o600); err != nil {
 		t.Fatal(err)
 	}

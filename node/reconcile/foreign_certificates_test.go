@@ -56,7 +56,7 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 			for _, n := range plan.Notices {
 				notices.WriteString(n.String() + "\n")
 			}
-			if told := strings.Contains(notices.String(), "containerd would ignore"); told != (c.notice != "") || !strings.Contains(notices.String(), c.notice) {
+			if reported := strings.Contains(notices.String(), "containerd would ignore"); reported != (c.notice != "") || !strings.Contains(notices.String(), c.notice) {
 				t.Errorf("notices %q, want %q", notices.String(), c.notice)
 			}
 			apply(t, m, "first", c.config)

@@ -30,12 +30,12 @@ func TestTransitionRulesHoldBeforeAndAfter(t *testing.T) {
 		image         string
 		settled       string // the login that is given after the change, "" for none
 	}{
-		"a pass-through comes":         {catchAll, catchAll + ghcr, "ghcr.io/a/b", "ghcr.io"},
-		"a pass-through goes":          {catchAll + ghcr, ghcr, "ghcr.io/a/b", "ghcr.io"},
-		"a mirror-only directory":      {none, only, "docker.io/library/x", "mirror.corp"},
-		"a mirror-only directory goes": {only, "registries: [{host: mirror.corp, username: u, password: p, auth: token}]\n", "docker.io/library/x", ""},
-		"a catch-all comes":            {none, catchAll, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", ""},
-		"a catch-all goes":             {catchAll, none, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", "111122223333.dkr.ecr.us-east-1.amazonaws.com"},
+		"a pass-through comes":               {catchAll, catchAll + ghcr, "ghcr.io/a/b", "ghcr.io"},
+		"a pass-through is removed":          {catchAll + ghcr, ghcr, "ghcr.io/a/b", "ghcr.io"},
+		"a mirror-only directory":            {none, only, "docker.io/library/x", "mirror.corp"},
+		"a mirror-only directory is removed": {only, "registries: [{host: mirror.corp, username: u, password: p, auth: token}]\n", "docker.io/library/x", ""},
+		"a catch-all comes":                  {none, catchAll, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", ""},
+		"a catch-all is removed":             {catchAll, none, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", "111122223333.dkr.ecr.us-east-1.amazonaws.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
