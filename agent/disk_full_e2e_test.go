@@ -108,9 +108,9 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestFullVar needs root: Berth's own directory is full when a token expires. The header is
-// removed nevertheless, and is written again when there is space.
-func TestFullVar(t *testing.T) {
+// TestFullDiskStateDir needs root: Berth's own directory is full when a token expires. The
+// header is removed nevertheless, and is written again when there is space.
+func TestFullDiskStateDir(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
 	dir := filepath.Join(n.root, reconcile.StateDir)
 	n.mountSmall(dir)
@@ -141,9 +141,9 @@ func TestFullVar(t *testing.T) {
 	}
 }
 
-// TestFullCerts needs root: the file system of certs.d itself is full when a token expires. The
-// header is removed, the mirror stays.
-func TestFullCerts(t *testing.T) {
+// TestFullDiskCertsDir needs root: the file system of certs.d itself is full when a token
+// expires. The header is removed, the mirror stays.
+func TestFullDiskCertsDir(t *testing.T) {
 	n, aws := ecrNode(t, 10*time.Second)
 	dir := filepath.Join(n.root, nodetest.CertsDir)
 	n.mountSmall(dir)

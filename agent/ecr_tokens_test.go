@@ -83,7 +83,7 @@ func TestTokensAreRenewed(t *testing.T) {
 		return false
 	})
 	aws.Heal()
-	// The refusal is remembered for ten seconds with the tokens. TestFullVar
+	// The refusal is remembered for ten seconds with the tokens. TestFullDiskStateDir
 	// waits for that.
 	n.eventually("the refusal is forgotten", func() bool { return os.RemoveAll(filepath.Join(n.root, credprovider.TokenDir)) == nil })
 	n.eventually("the header is back", func() bool { return n.authorization() != "" })
