@@ -242,8 +242,8 @@ func TestOneRecordPerMistake(t *testing.T) {
 		}
 	}
 	for _, mistake := range []string{"mirors", "registreis"} {
-		if told := strings.Count(n.log.String(), mistake); told != 1 {
-			t.Errorf("%s is in the log %d times", mistake, told)
+		if count := strings.Count(n.log.String(), mistake); count != 1 {
+			t.Errorf("%s is in the log %d times", mistake, count)
 		}
 	}
 }

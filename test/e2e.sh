@@ -75,7 +75,7 @@ export BERTH_BIN=$PWD/bin/berth BERTH_PROVIDER_BIN=$PWD/bin/berth-credential-pro
 
 run_disk() {
   gotest . -tags e2e ./internal/managedfile ./agent/watch
-  gotest . -tags e2e -run '^TestFullDisk' ./agent
+  gotest . -tags e2e -run '^(TestFullDisk|TestReadOnly)' ./agent
   go run ./test/benchagent -berth "$BERTH_BIN" -part stop -files 300 -stops 10
   go run ./test/crash -trials 300 -seed 1
 }

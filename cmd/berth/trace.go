@@ -57,7 +57,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 	}
 	defer m.Close()
 	if proc != "" {
-		m.Discover(proc)
+		m.SetProc(proc)
 	}
 	root, err := managedfile.OpenRoot(o.root)
 	if err != nil {

@@ -25,8 +25,8 @@ func hostOf(root *managedfile.Root) nodes.Host {
 	return h
 }
 
-// Discover sets the path of the node's /proc, as this process can open it.
-func (n *Node) Discover(proc string) { n.Host.Proc, n.Host.Version = proc, nodes.AskVersion }
+// SetProc sets the path of the node's /proc, as this process can open it.
+func (n *Node) SetProc(proc string) { n.Host.Proc, n.Host.Version = proc, nodes.AskVersion }
 
 // Readers returns the programs that read the node's hosts.toml files.
 func (n *Node) Readers(ctx context.Context) desired.Readers {

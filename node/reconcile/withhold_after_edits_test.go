@@ -43,15 +43,15 @@ registries:
 `
 	const catchAll = "- {upstream: \"*\", endpoints: [{url: catch.corp}]}\n"
 	const ecrHost = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
-	// may lists, by the user name of a login, the hosts that may have it.
-	may := map[string][]string{"m": {"mirror.corp"}, "g": {"ghcr.io"}, "s": {"h.corp:5000", "shared.corp"}, "AWS": {ecrHost}}
+	// allowed lists, by the user name of a login, the hosts that may have it.
+	allowed := map[string][]string{"m": {"mirror.corp"}, "g": {"ghcr.io"}, "s": {"h.corp:5000", "shared.corp"}, "AWS": {ecrHost}}
 	stranger := func(p *credprovider.Provider, root, image, registry string) []string {
 		plan, _ := p.Rules.Plan(image)
 		user := "AWS"
 		if plan.Login != nil {
 			user = plan.Login.Username
 		}
-		return slices.DeleteFunc(nodetest.AskedHosts(t, root, registry), func(h string) bool { return slices.Contains(may[user], h) })
+		return slices.DeleteFunc(nodetest.AskedHosts(t, root, registry), func(h string) bool { return slices.Contains(allowed[user], h) })
 	}
 	rnd := rand.New(rand.NewPCG(10, 16))
 	given, withheld, leaksOfTheOld := 0, 0, 0
