@@ -57,27 +57,6 @@ func (p *Provider) checkUnchanged(plan Plan) error {
 	return nil
 }
 
-// decide is [Rules.Plan] with a check that the rules still describe the node. If they do not, that
-// is the error, even if the rules withhold the credential for another reason.
-func (p *Provider) decide(image string) (Plan, error) {
-	plan, err := p.Rules.Plan(image)
-	withheld, ok := errors.AsType[*WithheldError](err)
-	if plan.owner == "" || ok && withheld.unreadable() {
-		return plan, err // no host has a credential, or apply cannot read the file either
-	}
-	if changed := p.checkUnchanged(plan); changed != nil {
-		return plan, changed
-	}
-	return plan, err
-}
-
-// Check returns the error that [Provider.Credential] would return for an image before it looks for
-// a token.
-func (p *Provider) Check(image string) error {
-	_, err := p.decide(image)
-	return err
-}
-
 // difference describes how the node differs from the rules, and names the command that fixes it.
 func (r Rules) difference(registry string, s search, f foundDirectory) string {
 	const again = "run: berth apply"
@@ -99,17 +78,6 @@ func (r Rules) difference(registry string, s search, f foundDirectory) string {
 		return file + " is missing, for which the rules were made; " + again
 	}
 	return file + " is not as it was when the rules were made; " + again
-}
-
-// given reports whether the plan holds a credential.
-func (p Plan) given() bool { return p.Login != nil || p.ECR != nil }
-
-// asksRegistry reports whether the registry of the image is one of the hosts that may have the
-// credential.
-func (p Plan) asksRegistry() bool {
-	return slices.ContainsFunc(p.Hosts, func(h Host) bool {
-		return h.Path == "" && !h.Insecure && SameHost(h.Host, p.Image.Registry, "https")
-	})
 }
 
 // find returns the directory that containerd uses for a registry: that of the first of roots that

@@ -6,7 +6,7 @@
 // to ask a better source again. It never reads the RegistryConfig and writes nothing but token
 // files.
 //
-// Start with serve; package credprovider does the work.
+// Package credprovider does the work.
 //
 // Exit status: 0 with one answer on stdout; 1 with nothing on stdout and one line on stderr, which
 // kubelet logs; 2 for wrong flags. Start reading at serve.

@@ -2,9 +2,9 @@
 // ([Compute]), the rules by which the credential provider decides which host gets a credential
 // ([RuleDirectories]), and the images about which kubelet has to ask it ([KubeletImages]).
 //
-// The package promises that a login is in hosts.toml only where no reader of the file sends it
-// to another host ([Channel]), and that a mirror is left out only while something else is known
-// to answer. It is pure: a result depends only on the arguments, which are the config and what
+// The package promises that a login is in hosts.toml only where no reader of the file is known to
+// send it to another host, or where the config says auth: basic ([Channel]), and that a mirror is
+// left out only while something else is known to answer. It is pure: a result depends only on the arguments, which are the config and what
 // is known of the node ([Inputs]). It reads and writes no file and opens no connection.
 //
 // Start at [Compute]. Then by question:

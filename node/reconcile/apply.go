@@ -46,7 +46,7 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 }
 
 // Converge makes the node as state says. also, if it is not nil, runs first, under the same
-// lock. Each text in the joined error is there once.
+// lock. A text that both errors have is in the result once.
 func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *desired.State, also func() error) (Result, error) {
 	unlock, err := n.lock(ctx)
 	if err != nil {

@@ -44,7 +44,7 @@ func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, res
 }
 
 func (n *Node) removeSecrets(ctx context.Context, cfg *config.Config, result *Result, inPlace bool) error {
-	current, err := n.read(cfg, result.Plan.Desired)
+	current, err := n.readTree(cfg, result.Plan.Desired)
 	if err != nil {
 		return fmt.Errorf("remove expired logins: %w", err)
 	}
@@ -103,16 +103,6 @@ func secretRemovals(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 		})
 	}
 	return changes, errors.Join(errs...)
-}
-
-// read reads the files in certs.d. A file that was written with the disk-full record is ours too,
-// though by the other record it was edited.
-func (n *Node) read(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
-	current, err := n.tree(cfg).Read(wanted)
-	if err == nil {
-		n.claimRecorded(current)
-	}
-	return current, err
 }
 
 // claimRecorded makes the files in current ours that the disk-full record lists and that are

@@ -34,7 +34,7 @@ type Node struct {
 	running nodes.Running
 }
 
-// Open opens the node whose files are below root, "/" for this one. The state directory is made
+// Open opens the node whose files are below root, "/" for this one. The directory root is made
 // if it is missing; nothing else is written.
 func Open(root string) (*Node, error) {
 	r, err := managedfile.OpenRoot(root)
