@@ -111,7 +111,7 @@ e2e: build ## All of them, one after the other
 $(E2E): e2e-%: build
 	test/e2e.sh $*
 e2e-disk: ## Full disks, read-only directories, mounts, kills in the middle of a write
-e2e-provider: ## A thousand processes of the credential provider at once
+e2e-provider: ## 400 processes of the credential provider at once
 e2e-page: ## The agent's page in Chromium
 e2e-images: ## berth images with real registries
 e2e-containerd: ## Pulls through containerd 1.6, 1.7 and 2.4
