@@ -33,9 +33,10 @@ declare -A package=(
 )
 
 if [ "${1-}" = -packages ]; then
-  read -rd "" -a programs <<<"${needs[*]}" || true
-  for program in "${programs[@]}"; do
-    echo "${package[$program]:-$program}"
+  for suite in "${suites[@]}"; do
+    for program in ${needs[$suite]}; do
+      echo "${package[$program]:-$program}"
+    done
   done | sort -u
   exit
 fi

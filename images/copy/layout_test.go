@@ -240,7 +240,7 @@ func TestCopyDigests(t *testing.T) {
 			t.Errorf("from %q: missing, there is %q", from, target.Contents())
 		}
 		if target.Manifest(one.Repository, one.Tag) != nil || target.Manifest(two.Repository, two.Tag) != nil {
-			t.Error("a tag is there that nobody asked for")
+			t.Error("the target has a tag that the copy does not name")
 		}
 		wantStatus(t, copyImages(t, &copy.Copier{}, images, from, target.Addr()), copy.StatusPresent)
 	}
