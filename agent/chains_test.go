@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"github.com/berth-registry/berth/test/nodetest"
 )
@@ -95,7 +96,7 @@ func TestEachRegistryHasItsOwnChain(t *testing.T) {
 		// Any other one.
 		"777788889999.dkr.ecr.eu-west-1.amazonaws.com/app": "AKIAFIRST",
 	} {
-		p := credprovider.Provider{Rules: rules, Tokens: rules.Tokens(t.TempDir(), ecr.Options{})}
+		p := credprovider.Provider{Rules: rules, Tokens: rules.Tokens(t.TempDir(), ecr.Options{Client: client.New(client.Options{})})}
 		c, err := p.Credential(t.Context(), image)
 		if err != nil {
 			t.Errorf("%s: %v", image, err)

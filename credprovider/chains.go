@@ -8,9 +8,8 @@ import (
 )
 
 // Tokens returns the tokens of the files in dir, with the chains of the rules to get missing ones
-// from AWS. options are for every chain; its Sources and Proxy are ignored.
+// from AWS. options are for every chain; its Sources are ignored.
 func (r Rules) Tokens(dir string, options ecr.Options) *Tokens {
-	options.Proxy = r.Proxy
 	chain := func(sources []ecr.Source) *ecr.Chain {
 		options.Sources = sources
 		return ecr.NewChain(options)

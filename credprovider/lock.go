@@ -36,6 +36,20 @@ func tryLock(dir, name string) (*fileLock, error) {
 	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 }
 
+// adopt returns the lock that f holds, nil if f is not the file of the lock. The program before this
+// one took it and then started this one in its place: the open file, and with it the lock, went on.
+func adopt(f *os.File, dir, name string) *fileLock {
+	own, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	there, err := os.Lstat(filepath.Join(dir, name))
+	if err != nil || !os.SameFile(own, there) {
+		return nil
+	}
+	return &fileLock{f}
+}
+
 // release releases the lock. The file stays: if it were removed, two processes could hold two files
 // of one name.
 func (l *fileLock) release() { _ = l.file.Close() }

@@ -46,7 +46,11 @@ type login struct {
 // version of the request. For [ErrNotServed] the answer has no credential. On any other error
 // nothing was written; the error quotes nothing of the request but the name of a valid image.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, p *Provider) error {
-	req, err := readRequest(in)
+	b, err := ReadRequest(in)
+	if err != nil {
+		return err
+	}
+	req, err := parseRequest(b)
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, p *Provider) error 
 	} else {
 		answer.CacheKeyType, answer.CacheDuration = "Image", "0s"
 	}
-	b, err := json.Marshal(answer)
+	b, err = json.Marshal(answer)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
@@ -79,16 +83,21 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, p *Provider) error 
 	return nil
 }
 
-func readRequest(in io.Reader) (request, error) {
+// ReadRequest reads a request of kubelet to its end. It does not parse it.
+func ReadRequest(in io.Reader) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(in, maxRequest+1))
 	switch {
 	case err != nil:
-		return request{}, fmt.Errorf("read the request: %w", err)
+		return nil, fmt.Errorf("read the request: %w", err)
 	case len(b) == 0:
-		return request{}, errors.New("the request is empty: this program is run by kubelet, with a CredentialProviderRequest on stdin")
+		return nil, errors.New("the request is empty: this program is run by kubelet, with a CredentialProviderRequest on stdin")
 	case len(b) > maxRequest:
-		return request{}, fmt.Errorf("the request is larger than %d bytes", maxRequest)
+		return nil, fmt.Errorf("the request is larger than %d bytes", maxRequest)
 	}
+	return b, nil
+}
+
+func parseRequest(b []byte) (request, error) {
 	var req request
 	// The error of encoding/json can quote the input, which may hold a service account's token.
 	if json.Unmarshal(b, &req) != nil {

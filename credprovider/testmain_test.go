@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
@@ -80,7 +81,7 @@ func newNode(t testing.TB) *node {
 	}
 	n.Tokens = &Tokens{
 		Dir:   filepath.Join(t.TempDir(), "run", "berth", "tokens"),
-		Chain: ecr.NewChain(ecr.Options{Getenv: func(k string) string { return env[k] }, Now: n.clock}),
+		Chain: ecr.NewChain(ecr.Options{Getenv: func(k string) string { return env[k] }, Client: client.New(client.Options{Getenv: func(k string) string { return env[k] }, Now: n.clock}), Now: n.clock}),
 		Now:   n.clock,
 	}
 	return n

@@ -43,6 +43,10 @@ type storedToken struct {
 	Password string    `json:"password"`
 	Issued   time.Time `json:"issued"`
 	Expires  time.Time `json:"expires"`
+	// Stamp is that of the source's files when the token was fetched, and Principal whose token it
+	// is: see [ecr.Identity] and [ecr.Token].
+	Stamp     string `json:"stamp,omitempty"`
+	Principal string `json:"principal,omitempty"`
 }
 
 // scope is the service and region that a token is valid for.
@@ -84,7 +88,7 @@ func parseTokenFile(b []byte, s scope, identity string) (tokenFile, error) {
 func (t storedToken) believable() bool {
 	life := t.Expires.Sub(t.Issued)
 	return t.Username != "" && ecr.Printable(t.Username) && t.Password != "" && ecr.Printable(t.Password) &&
-		life > 0 && life <= ecr.MaxLife
+		life > 0 && life <= ecr.MaxLife && ecr.Printable(t.Principal)
 }
 
 // believable is the same for a verdict: its message is shown, and while it holds the source is not
@@ -99,7 +103,7 @@ func (f tokenFile) usable(now time.Time) (ecr.Token, bool) {
 	if t == nil || !usable(t.Issued, t.Expires, now) {
 		return ecr.Token{}, false
 	}
-	return ecr.Token{Username: t.Username, Password: redact.New(t.Password), Issued: t.Issued, Expires: t.Expires}, true
+	return ecr.Token{Username: t.Username, Password: redact.New(t.Password), Issued: t.Issued, Expires: t.Expires, Principal: t.Principal}, true
 }
 
 // readTokenFile reads the file of an identity. A missing one is no error and yields an empty

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -21,6 +22,8 @@ const (
 	fetchTime = 20 * time.Second
 	// recheckEvery is the longest time to try a better source while another one has a usable token.
 	recheckEvery = 2 * time.Second
+	// confirmTime is the longest time to find out whose changed credentials are.
+	confirmTime = 10 * time.Second
 )
 
 // Tokens gets ECR tokens from the files that all processes of the node share or, when those have
@@ -37,6 +40,13 @@ type Tokens struct {
 	Chains map[string]*ecr.Chain
 	Now    func() time.Time // nil: time.Now
 	Log    *slog.Logger     // nil: nothing is logged
+
+	// HandOver, unless nil, is called when AWS has to be asked, and returns only if it fails: it
+	// starts another program in place of this one, for the same request. lock is the open file with
+	// the lock that this process holds, nil without one.
+	HandOver func(lock *os.File) error
+	// Lock is the open file that was handed over, nil without one.
+	Lock *os.File
 }
 
 // Token is an ECR token and its origin.
@@ -57,7 +67,7 @@ func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
 		if !v.due {
 			return v.token(at), nil
 		}
-		return t.fetchBetter(ctx, r, v), nil
+		return t.fetchBetter(ctx, r, v)
 	}
 	return t.wait(ctx, r, func(v view) (Token, error, bool) {
 		if v.serving >= 0 {
@@ -107,7 +117,7 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 	}
 	pause := 10 * time.Millisecond
 	for {
-		lock, err := tryLock(t.Dir, scopeOf(r).lockName())
+		lock, err := t.lock(scopeOf(r))
 		if err != nil {
 			return t.withoutFiles(ctx, req, err)
 		}
@@ -120,6 +130,9 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 		}
 		if lock != nil {
 			defer lock.release()
+			if t.HandOver != nil {
+				return Token{}, t.HandOver(lock.file)
+			}
 			return t.fetch(ctx, v, req)
 		}
 		// Longer and longer pauses: many processes may wait.
@@ -151,36 +164,111 @@ func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, err
 	return v.named(res.Token, res.Identity), nil
 }
 
-// fetchBetter asks the sources before the one whose token is in use, when it is time to ask them
-// again. Only one process does so at a time. It returns a usable token in any case.
-func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) Token {
-	lock, err := tryLock(t.Dir, v.scope.lockName())
+// lock takes the lock of a scope, nil if another process has it.
+func (t *Tokens) lock(s scope) (*fileLock, error) {
+	if f := t.Lock; f != nil {
+		t.Lock = nil
+		if lock := adopt(f, t.Dir, s.lockName()); lock != nil {
+			return lock, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return tryLock(t.Dir, s.lockName())
+}
+
+// fetchBetter looks for a better token than the one in use: from the sources before its source,
+// when it is time to ask them again, or from its own source, when that is another identity by now.
+// Only one process does so at a time. The token in use is the answer unless it is another identity's.
+func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) (Token, error) {
+	lock, err := t.lock(v.scope)
 	if err != nil || lock == nil {
-		return v.token(v.serving)
+		return v.token(v.serving), nil
 	}
 	defer lock.release()
 	old := v
 	switch v = t.view(r); {
 	case v.serving < 0: // it just became unusable
-		return old.token(old.serving)
+		return old.token(old.serving), nil
 	case !v.due: // another process has asked
-		return v.token(v.serving)
+		return v.token(v.serving), nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, recheckEvery)
+	if t.HandOver != nil {
+		if err := t.HandOver(lock.file); !v.changed(v.serving) {
+			t.log().WarnContext(ctx, "no better source was asked", "error", err)
+			return v.token(v.serving), nil
+		} else {
+			return Token{}, err
+		}
+	}
+	if v.changed(v.serving) {
+		if v.token(v.serving).Principal == "" { // there is nothing to compare with
+			old := v.token(v.serving)
+			if token, err := t.fetch(ctx, v, ecr.Request{Registry: r}); err == nil {
+				return token, nil
+			}
+			return old, nil
+		}
+		if !t.confirm(ctx, r, &v) {
+			return t.fetch(ctx, v, ecr.Request{Registry: r})
+		}
+	}
+	better, cancel := context.WithTimeout(ctx, recheckEvery)
 	defer cancel()
 	t.clearUnusable(v)
-	res := t.chain(r).Fetch(ctx, ecr.Request{Registry: r, Known: v.verdicts(false), First: v.serving, Hasty: true})
+	if v.serving == 0 {
+		return v.token(v.serving), nil
+	}
+	res := t.chain(r).Fetch(better, ecr.Request{Registry: r, Known: v.verdicts(false), First: v.serving, Hasty: true})
 	t.store(v, res)
 	if res.Err != nil {
-		return v.token(v.serving)
+		return v.token(v.serving), nil
 	}
-	return v.named(res.Token, res.Identity)
+	return v.named(res.Token, res.Identity), nil
+}
+
+// confirm asks AWS whose the credentials are by now, after a change of the files behind the token
+// in use, and reports whether the token stays. When they are another identity's, or AWS accepts
+// them no more, the token is removed from v and from its file.
+func (t *Tokens) confirm(ctx context.Context, r ecr.Registry, v *view) bool {
+	ctx, cancel := context.WithTimeout(ctx, confirmTime)
+	defer cancel()
+	i := v.serving
+	f, id := v.files[i], v.ids[i]
+	principal, err := t.chain(r).Principal(ctx, r, i)
+	stays := err == nil && principal == f.Token.Principal
+	token := *f.Token
+	switch {
+	case stays:
+		token.Stamp = id.Stamp
+		f.Token, f.Verdict = &token, nil
+	case err != nil && ecr.Decide(err).Stay:
+		// Nothing is known about them. The token stays, and the question is asked again later.
+		now := t.now()
+		stays = true
+		f.Verdict = &ecr.Verdict{Outcome: ecr.OutcomeOf(err), Message: err.Error(), At: now, Until: now.Add(ecr.Decide(err).Remember), Stamp: id.Stamp}
+		t.log().WarnContext(ctx, "not known whose credentials a source has after a change", "source", id.Source, "error", err)
+	default:
+		f.Token = nil
+		v.serving = -1
+		t.log().WarnContext(ctx, "token dropped: its source has other credentials", "source", id.Source, "error", err)
+	}
+	f.Identity = id.Name
+	v.files[i] = f
+	if err := writeTokenFile(t.Dir, v.scope, f); err != nil {
+		t.log().WarnContext(ctx, "token file cannot be written", "error", err)
+	}
+	return stays
 }
 
 // withoutFiles asks AWS when the token directory cannot be used: a pull must not fail because of a
 // full disk or a wrong owner.
 func (t *Tokens) withoutFiles(ctx context.Context, req ecr.Request, cause error) (Token, error) {
 	t.log().WarnContext(ctx, "token files cannot be used", "error", cause)
+	if t.HandOver != nil {
+		return Token{}, t.HandOver(nil)
+	}
 	v := t.view(req.Registry)
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
@@ -203,7 +291,10 @@ func (t *Tokens) store(v view, res ecr.Result) {
 		verdict, learned := res.Learned[id.Name]
 		switch {
 		case res.Err == nil && id.Name == res.Identity:
-			f.Token = &storedToken{res.Token.Username, res.Token.Password.Reveal(), res.Token.Issued, res.Token.Expires}
+			f.Token = &storedToken{
+				Username: res.Token.Username, Password: res.Token.Password.Reveal(), Issued: res.Token.Issued, Expires: res.Token.Expires,
+				Stamp: id.Stamp, Principal: res.Token.Principal,
+			}
 			f.Verdict = nil
 		case learned:
 			f.Verdict = &verdict

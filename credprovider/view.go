@@ -16,7 +16,8 @@ type view struct {
 
 	// serving is the first source with a usable token, -1 for none.
 	serving int
-	// due says that it is time to ask a source before it again.
+	// due says that it is time to ask a source before it again, or that the files behind its token
+	// have changed.
 	due bool
 	// failure is set when no source has to be asked, because each of them failed a moment ago.
 	failure error
@@ -47,6 +48,7 @@ func (t *Tokens) look(r ecr.Registry, all bool) view {
 		}
 		if _, ok := f.usable(v.now); ok {
 			v.serving = i
+			v.due = v.due || v.changed(i)
 			if !all {
 				return v
 			}
@@ -55,9 +57,9 @@ func (t *Tokens) look(r ecr.Registry, all bool) view {
 		switch {
 		case id.Err != nil:
 			failed.Errs = append(failed.Errs, ecr.SourceError{Source: id.Source, Err: id.Err})
-		case f.Verdict != nil && f.Verdict.Alone().Holds(v.now):
+		case f.Verdict != nil && f.Verdict.Stamp == id.Stamp && f.Verdict.Alone().Holds(v.now):
 			failed.Errs = append(failed.Errs, ecr.SourceError{Source: id.Source, Err: f.Verdict.Err()})
-		case f.Verdict != nil && f.Verdict.Holds(v.now):
+		case f.Verdict != nil && f.Verdict.Stamp == id.Stamp && f.Verdict.Holds(v.now):
 			held = true
 		default:
 			v.due = true
@@ -71,6 +73,16 @@ func (t *Tokens) look(r ecr.Registry, all bool) view {
 		v.failure = failed
 	}
 	return v
+}
+
+// changed reports whether the files behind the token of source i have changed since it was fetched,
+// so that it may be another identity's, and that this was not looked into a moment ago.
+func (v view) changed(i int) bool {
+	f, stamp := v.files[i], v.ids[i].Stamp
+	if f.Token == nil || f.Token.Stamp == stamp {
+		return false
+	}
+	return f.Verdict == nil || f.Verdict.Stamp != stamp || !f.Verdict.Holds(v.now)
 }
 
 // token returns the usable token of source i.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/neterr"
-	"github.com/berth-registry/berth/internal/proxy"
+	"github.com/berth-registry/berth/internal/proxy/transport"
 )
 
 // Reason is why a probe failed: a short word, usable as the label of a metric.
@@ -39,8 +39,8 @@ func explain(err, ended error, at stage, limit time.Duration) (Reason, string) {
 	switch {
 	case errors.As(err, &refused):
 		return Proxy, refused.Error()
-	case errors.Is(err, proxy.ErrAddress):
-		return Proxy, proxy.ErrAddress.Error()
+	case errors.Is(err, transport.ErrAddress):
+		return Proxy, transport.ErrAddress.Error()
 	case isOp && op.Op == "proxyconnect":
 		return Proxy, "the proxy cannot be reached: " + neterr.Cause(op.Err)
 	case errors.As(err, &dns):

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/proxy/transport"
 )
 
 // newTransport connects as containerd does: a CA is added to those of the system, the client
@@ -27,7 +28,7 @@ func (p *Prober) newTransport(t hostsconf.TLS) (http.RoundTripper, error) {
 		return nil, err
 	}
 	return &http.Transport{
-		Proxy:                  p.settings.Proxy.Settings().Or(p.env).Func(),
+		Proxy:                  transport.Proxy(p.settings.Proxy.Settings().Or(p.env)),
 		OnProxyConnectResponse: refuse,
 		DialContext:            dial,
 		TLSClientConfig:        secure,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
@@ -59,7 +60,7 @@ func TestRealFiles(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "tokens")
 	tokens := func() *credprovider.Tokens {
-		return &credprovider.Tokens{Dir: dir, Chain: ecr.NewChain(ecr.Options{Getenv: func(k string) string { return env[k] }})}
+		return &credprovider.Tokens{Dir: dir, Chain: ecr.NewChain(ecr.Options{Getenv: func(k string) string { return env[k] }, Client: client.New(client.Options{Getenv: func(k string) string { return env[k] }})})}
 	}
 	west := reg(t, "444455556666.dkr.ecr.eu-west-1.amazonaws.com")
 	if _, err := tokens().Get(t.Context(), west); err != nil {

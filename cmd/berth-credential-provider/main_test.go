@@ -9,6 +9,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/command"
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
+	programversion "github.com/berth-registry/berth/internal/version"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
@@ -18,7 +23,17 @@ func TestMain(m *testing.M) {
 	if os.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT") == "" {
 		os.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
 	}
-	testscript.Main(m, map[string]func(){"berth-credential-provider": main})
+	testscript.Main(m, map[string]func(){
+		command.Name: main,
+		command.Fetcher: func() {
+			is := programversion.Of("")
+			os.Exit(command.Run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, command.Program{
+				Name: command.Fetcher, Version: is, Tokens: command.FromAWS(is, func(rules credprovider.Rules) ecr.Client {
+					return client.New(client.Options{Proxy: rules.Proxy})
+				}),
+			}))
+		},
+	})
 }
 
 var (
@@ -121,11 +136,11 @@ func TestExitStatus(t *testing.T) {
 		want int
 	}{
 		{[]string{"--help"}, 0}, {[]string{"-h"}, 0}, {[]string{"--version"}, 0},
-		{[]string{"--no-such-flag"}, 2}, {[]string{"--rules"}, 2}, {[]string{"argument"}, 2},
+		{[]string{"--no-such-flag"}, 2}, {[]string{"--rules"}, 2}, {[]string{"argument"}, 2}, {[]string{"get-credentials", "x"}, 2}, {[]string{"get-credentials"}, 1},
 		{nil, 1},
 	} {
 		var out, errOut bytes.Buffer
-		if got := run(c.args, strings.NewReader("{"), &out, &errOut); got != c.want {
+		if got := command.Run(c.args, strings.NewReader("{"), &out, &errOut, command.Program{Name: command.Name, Tokens: command.FromFiles("v1")}); got != c.want {
 			t.Errorf("%q: exit %d, want %d; %s", c.args, got, c.want, &errOut)
 		}
 		if (c.want == 0) != (out.Len() > 0) || (c.want == 0) != (errOut.Len() == 0) {

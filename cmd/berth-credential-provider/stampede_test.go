@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,19 +10,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/credprovider/command"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
-// binary builds the program, so that the processes are as small as on a node.
+// binary builds both programs, so that the processes are as small as on a node, and returns the
+// path of the one that kubelet executes.
 func binary(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "berth-credential-provider")
-	build := exec.Command("go", "build", "-o", path, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	dir := t.TempDir()
+	if err := gobuild.Programs(t.Context(), ".", dir+"/", ".", "../berth-ecr-token"); err != nil {
+		t.Fatal(err)
 	}
-	return path
+	return filepath.Join(dir, command.Name)
 }
 
 type answer struct {
@@ -47,13 +47,13 @@ func stampede(t *testing.T, program string, fake *fakeaws.Server, dir string, n 
 func execute(program string, fake *fakeaws.Server, dir string, image int) answer {
 	begin := time.Now()
 	var out, errOut bytes.Buffer
-	cmd := command(program, fake, dir, image)
+	cmd := process(program, fake, dir, image)
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err := cmd.Run()
 	return answer{out.String(), errOut.String(), err != nil, time.Since(begin)}
 }
 
-func command(program string, fake *fakeaws.Server, dir string, image int) *exec.Cmd {
+func process(program string, fake *fakeaws.Server, dir string, image int) *exec.Cmd {
 	cmd := exec.Command(program, "--root", dir, "--rules", filepath.Join(dir, "none.json"), "--run-dir", filepath.Join(dir, "tokens"))
 	cmd.Env = append([]string{"HOME=" + dir}, fakeEnv(fake)...)
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(
@@ -120,7 +120,7 @@ func TestStampedeWhileECRFails(t *testing.T) {
 func TestKilledHolder(t *testing.T) {
 	program, fake, dir := binary(t), fakeFor(t), t.TempDir()
 	fake.Inject(fakeaws.Fault{Point: fakeaws.ECR, Hang: true, Times: 1})
-	holder := command(program, fake, dir, 0)
+	holder := process(program, fake, dir, 0)
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,9 +13,11 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
 	"github.com/berth-registry/berth/images/registry"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/proxy"
+	"github.com/berth-registry/berth/internal/proxy/transport"
 )
 
 // ways are how registries are reached and logged in to.
@@ -38,14 +40,14 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 		rules = cfg.ProviderRules()
 		w.access.Logins = credprovider.NewLogins(rules.Registries, rules.DockerConfig)
 		w.access.Settings = configSettings(cfg)
-		w.access.Proxy = cfg.Proxy.Settings().Or(proxy.FromEnvironment(os.Getenv)).Func()
+		w.access.Proxy = transport.Proxy(cfg.Proxy.Settings().Or(proxy.FromEnvironment(os.Getenv)))
 		w.access.ECRNames = rules.ECRNames
 	}
 	dir, err := below(o.root, []string{credprovider.TokenDir})
 	if err != nil {
 		return ways{}, err
 	}
-	w.aws = rules.Tokens(dir[0], ecr.Options{Log: o.logger(stderr)})
+	w.aws = rules.Tokens(dir[0], ecr.Options{Log: o.logger(stderr), Client: client.New(client.Options{Proxy: rules.Proxy})})
 	w.aws.Log = o.logger(stderr)
 	w.access.ECR = w.aws
 	return w, nil

@@ -6,37 +6,44 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"sync"
 	"time"
-
-	"github.com/berth-registry/berth/internal/proxy"
 )
 
-// Options configure a [Chain]. The zero value is the default chain in the process environment.
+// Client asks AWS with the credentials of one source. Package client has the real one. Errors are of
+// type *Error and hold no secret.
+type Client interface {
+	// Token gets a token for the registries of r's region. With hasty it gives up early, because
+	// there is another usable token.
+	Token(ctx context.Context, r Registry, s Source, hasty bool) (Token, error)
+	// Principal returns the ARN of the identity that the credentials belong to. All sessions of a
+	// role have the same one.
+	Principal(ctx context.Context, r Registry, s Source) (string, error)
+	// CreateRepository creates a repository in r; an existing one is no error.
+	CreateRepository(ctx context.Context, r Registry, s Source, name string) error
+}
+
+// Options configure a [Chain]. The zero value is the default chain in the process environment,
+// which knows its identities but cannot ask AWS.
 type Options struct {
-	Sources []Source // nil: [Sources]
-	Proxy   proxy.Settings
+	Sources []Source            // nil: [Sources]
+	Client  Client              // asks AWS
 	Getenv  func(string) string // nil: os.Getenv
 	Now     func() time.Time    // nil: time.Now
 	Log     *slog.Logger        // nil: nothing is logged
-	// SysDir is the sysfs that describes the hardware; "" is /sys.
-	SysDir string
 }
 
 // Chain gets tokens from its sources, in their order. It may be used by several goroutines.
 type Chain struct {
 	sources []Source
+	client  Client
 	getenv  func(string) string
 	now     func() time.Time
 	log     *slog.Logger
-	// The clients are made at the first call: a process that finds a token in a file needs none.
-	metadata func() *metadata
-	caller   func() *caller
 }
 
 // NewChain returns a chain. It reads no file and opens no connection.
 func NewChain(o Options) *Chain {
-	c := &Chain{sources: o.Sources, getenv: o.Getenv, now: o.Now, log: o.Log}
+	c := &Chain{sources: o.Sources, client: o.Client, getenv: o.Getenv, now: o.Now, log: o.Log}
 	if c.sources == nil {
 		c.sources = Sources()
 	}
@@ -49,31 +56,18 @@ func NewChain(o Options) *Chain {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	sysDir := o.SysDir
-	if sysDir == "" {
-		sysDir = "/sys"
-	}
-	c.metadata = sync.OnceValue(func() *metadata { return newMetadata(c.getenv, sysDir) })
-	c.caller = sync.OnceValue(func() *caller { return newCaller(o.Proxy, c.getenv, c.now) })
 	return c
-}
-
-// Identity is the name of a source in token files.
-type Identity struct {
-	Source string // its name in messages: "instance profile"
-	// Name is valid in a file name: profile, or a hash of key id and role. It is "" when the source
-	// has no keys; Err then has the reason.
-	Name string
-	Err  error
 }
 
 // Len is the number of sources.
 func (c *Chain) Len() int { return len(c.sources) }
 
-// Identity returns the identity of source i. It reads static keys.
-func (c *Chain) Identity(i int) Identity {
-	name, err := c.sources[i].identity(c.getenv)
-	return Identity{Source: c.sources[i].title(), Name: name, Err: err}
+// Identity returns the identity of source i. It reads small files.
+func (c *Chain) Identity(i int) Identity { return c.sources[i].Identity(c.getenv) }
+
+// Principal returns the ARN of the identity behind source i.
+func (c *Chain) Principal(ctx context.Context, r Registry, i int) (string, error) {
+	return c.client.Principal(ctx, r, c.sources[i])
 }
 
 // Request is the input of [Chain.Fetch].
@@ -141,7 +135,7 @@ func (f *fetch) source(ctx context.Context, i int, id Identity, left int) (Token
 		f.log(ctx, id, id.Err, 0)
 		return Token{}, id.Err
 	}
-	if v, ok := f.req.Known[id.Name]; ok && v.Holds(f.chain.now()) {
+	if v, ok := f.req.Known[id.Name]; ok && v.Stamp == id.Stamp && v.Holds(f.chain.now()) {
 		return Token{}, v.Err()
 	}
 	if deadline, ok := ctx.Deadline(); ok && left > 1 {
@@ -158,7 +152,7 @@ func (f *fetch) source(ctx context.Context, i int, id Identity, left int) (Token
 	f.log(ctx, id, err, d.Remember)
 	if d.Remember > 0 {
 		now := f.chain.now()
-		f.res.Learned[id.Name] = Verdict{Outcome: OutcomeOf(err), Message: err.Error(), At: now, Until: now.Add(d.Remember)}
+		f.res.Learned[id.Name] = Verdict{Outcome: OutcomeOf(err), Message: err.Error(), At: now, Until: now.Add(d.Remember), Stamp: id.Stamp}
 	}
 	return Token{}, err
 }
@@ -183,22 +177,7 @@ func (f *fetch) ask(ctx context.Context, i int) (Token, error) {
 }
 
 func (f *fetch) once(ctx context.Context, i int) (Token, error) {
-	k, err := f.keys(ctx, f.chain.sources[i])
-	if err != nil {
-		return Token{}, err
-	}
-	return f.chain.caller().registryToken(ctx, f.req.Registry, k)
-}
-
-func (f *fetch) keys(ctx context.Context, s Source) (keys, error) {
-	if s.Static == nil {
-		return f.chain.metadata().keys(ctx, !f.req.Hasty)
-	}
-	k, err := s.Static.keys(f.chain.getenv)
-	if err != nil || s.Static.RoleARN == "" {
-		return k, err
-	}
-	return f.chain.caller().assumeRole(ctx, f.req.Registry, k, s.Static.RoleARN)
+	return f.chain.client.Token(ctx, f.req.Registry, f.chain.sources[i], f.req.Hasty)
 }
 
 // shorten makes verdicts short-lived when no source gave a token. They begin at the end of the
@@ -232,4 +211,15 @@ func askedDelay(err error) time.Duration {
 		return e.RetryAfter
 	}
 	return 0
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

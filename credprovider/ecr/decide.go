@@ -30,13 +30,13 @@ func Decide(err error) Decision {
 		return Decision{Remember: 10 * time.Minute}
 	case NoRole:
 		return Decision{Remember: 5 * time.Minute}
-	case Denied:
+	case Denied, Refused:
 		return Decision{Remember: 15 * time.Minute}
 	case Rejected:
 		return Decision{Again: true, Remember: 5 * time.Minute}
 	case NoKeys:
-		// Looking for keys again costs nothing.
-		return Decision{}
+		// A change of the files that hold the keys ends the verdict: see Verdict.Stamp.
+		return Decision{Remember: time.Minute}
 	}
 	d := Decision{Again: true, Stay: true, Remember: failureMemory}
 	var e *Error
@@ -52,6 +52,9 @@ type Verdict struct {
 	Message string    `json:"message"`
 	At      time.Time `json:"at"`
 	Until   time.Time `json:"until"`
+	// Stamp is that of the source's files ([Identity]) at the failure. With another one the verdict
+	// no longer counts.
+	Stamp string `json:"stamp,omitempty"`
 }
 
 // clockSlack is how far in the future a stored time may be. Further ahead the clock was set back

@@ -26,8 +26,10 @@ const (
 	Rejected Outcome = "credentials rejected"
 	// Busy: throttled, 5xx, a network error or an answer that makes no sense.
 	Busy Outcome = "temporary failure"
-	// NoKeys: static keys are missing or incomplete.
+	// NoKeys: the source holds no credentials, or incomplete ones.
 	NoKeys Outcome = "no keys"
+	// Refused: the source has credentials of a kind that Berth does not use.
+	Refused Outcome = "not supported"
 )
 
 // Error implements error.

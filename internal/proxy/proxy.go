@@ -1,15 +1,11 @@
-// Package proxy holds the settings of an HTTP proxy and chooses the proxy for a
-// request as net/http does: variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY, or
-// the same values from a config. Loopback addresses are never proxied.
+// Package proxy holds the settings of an HTTP proxy: the variables HTTP_PROXY, HTTPS_PROXY and
+// NO_PROXY, or the same values from a config. It links no network code; package transport chooses
+// the proxy for a request.
 package proxy
 
 import (
-	"errors"
-	"net/http"
 	"net/url"
 	"strings"
-
-	"golang.org/x/net/http/httpproxy"
 
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -21,10 +17,6 @@ type Settings struct {
 	No          string
 }
 
-// ErrAddress is the error of the function that [Settings.Func] returns. It does
-// not quote the address, which may hold a login.
-var ErrAddress = errors.New("the proxy address is invalid")
-
 // FromEnvironment reads the variables in the order of net/http: upper case first.
 // Like net/http, it passes over an address that cannot be parsed.
 func FromEnvironment(getenv func(string) string) Settings {
@@ -35,7 +27,7 @@ func FromEnvironment(getenv func(string) string) Settings {
 		return getenv(strings.ToLower(upper))
 	}
 	address := func(upper string) redact.Secret {
-		if s := redact.New(first(upper)); valid(s) {
+		if s := redact.New(first(upper)); Valid(s) {
 			return s
 		}
 		return redact.Secret{}
@@ -43,8 +35,8 @@ func FromEnvironment(getenv func(string) string) Settings {
 	return Settings{address("HTTP_PROXY"), address("HTTPS_PROXY"), first("NO_PROXY")}
 }
 
-// valid reports whether s is "", a URL or host:port.
-func valid(s redact.Secret) bool {
+// Valid reports whether s is "", a URL or host:port.
+func Valid(s redact.Secret) bool {
 	address := s.Reveal()
 	if address == "" {
 		return true
@@ -63,20 +55,4 @@ func (s Settings) Or(other Settings) Settings {
 		return other
 	}
 	return s
-}
-
-// Func returns the function for [http.Transport.Proxy]. It fails with [ErrAddress]
-// for every request if an address cannot be parsed.
-func (s Settings) Func() func(*http.Request) (*url.URL, error) {
-	if !valid(s.HTTP) || !valid(s.HTTPS) {
-		return func(*http.Request) (*url.URL, error) { return nil, ErrAddress }
-	}
-	choose := (&httpproxy.Config{HTTPProxy: s.HTTP.Reveal(), HTTPSProxy: s.HTTPS.Reveal(), NoProxy: s.No}).ProxyFunc()
-	return func(r *http.Request) (*url.URL, error) {
-		u, err := choose(r.URL)
-		if err != nil {
-			return nil, ErrAddress
-		}
-		return u, nil
-	}
 }

@@ -72,7 +72,7 @@ func (e *examination) tokens() {
 		}
 	}
 	e.haveTokens = true
-	tokens := rules.Tokens(dir, ecr.Options{Getenv: e.Getenv, Now: e.Now, SysDir: e.Sys})
+	tokens := rules.Tokens(dir, ecr.Options{Getenv: e.Getenv, Now: e.Now})
 	for _, r := range hosts {
 		if known, ok := rules.ECRNames.Parse(r.Host); ok {
 			r = known

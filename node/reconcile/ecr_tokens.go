@@ -9,6 +9,7 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/node/desired"
@@ -99,7 +100,7 @@ func (n *Node) TokensOf(rules credprovider.Rules, log, calls *slog.Logger) (*cre
 	if err != nil {
 		return nil, err
 	}
-	tokens := rules.Tokens(dir, ecr.Options{Log: calls})
+	tokens := rules.Tokens(dir, ecr.Options{Log: calls, Client: client.New(client.Options{Proxy: rules.Proxy})})
 	tokens.Log = log
 	return tokens, nil
 }

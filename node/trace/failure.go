@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/neterr"
-	"github.com/berth-registry/berth/internal/proxy"
+	"github.com/berth-registry/berth/internal/proxy/transport"
 )
 
 // transportText says why a request got no answer. It holds nothing that the other side sent,
@@ -21,8 +21,8 @@ func transportText(x exchange, ended error, limit time.Duration) (text string, w
 	var timeout net.Error
 	isOp := errors.As(x.err, &op)
 	switch {
-	case errors.Is(x.err, proxy.ErrAddress):
-		return proxy.ErrAddress.Error(), false
+	case errors.Is(x.err, transport.ErrAddress):
+		return transport.ErrAddress.Error(), false
 	case isOp && op.Op == "proxyconnect":
 		return "the proxy cannot be reached: " + neterr.Cause(op.Err), false
 	case errors.As(x.err, &dns):

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/neterr"
+	"github.com/berth-registry/berth/internal/proxy/transport"
 	"github.com/berth-registry/berth/internal/realm"
 )
 
@@ -28,7 +29,7 @@ func (c *clients) update(client *http.Client) error {
 	if !ok {
 		return errors.New("containerd's library returns an unexpected kind of client")
 	}
-	t.Proxy = c.tracer.Node.Proxy.Func()
+	t.Proxy = transport.Proxy(c.tracer.Node.Proxy)
 	if c.tracer.Roots != nil && t.TLSClientConfig.RootCAs == nil {
 		t.TLSClientConfig.RootCAs = c.tracer.Roots
 	}

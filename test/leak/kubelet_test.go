@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
 )
 
 // passed is the login that containerd gets for a pull: kubelet names no host with it.
@@ -30,7 +31,7 @@ func newKubelet(rulesFile, tokenDir, view string) (*kubelet, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain := ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Proxy: rules.Proxy})
+	chain := ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Client: client.New(client.Options{Proxy: rules.Proxy})})
 	return &kubelet{
 		provider: &credprovider.Provider{
 			Rules: rules, Tokens: &credprovider.Tokens{Dir: tokenDir, Chain: chain},

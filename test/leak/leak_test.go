@@ -26,6 +26,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
@@ -124,7 +125,7 @@ func (tr *trial) run(ctx context.Context, dir string, n int) error {
 	if err := tr.pulls(ctx, r, view, tr.ours, k.credential); err != nil {
 		return err
 	}
-	chain := ecr.NewChain(ecr.Options{Sources: k.provider.Rules.ECRSources})
+	chain := ecr.NewChain(ecr.Options{Sources: k.provider.Rules.ECRSources, Client: client.New(client.Options{})})
 	other := &naive{round: r, tokens: &credprovider.Tokens{Dir: filepath.Join(dir, "naive"), Chain: chain}}
 	if err := tr.pulls(ctx, r, view, tr.control, other.credential); err != nil {
 		return err

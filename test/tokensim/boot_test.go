@@ -18,6 +18,7 @@ import (
 	"github.com/berth-registry/berth/agent/tokens"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/credprovider/ecr/client"
 )
 
 // TestBoot: a cluster of a fiftieth of the size, with a fiftieth of the quota. The limit is fifty
@@ -124,7 +125,7 @@ func TestRealChain(t *testing.T) {
 			}
 			source := &timed{Tokens: &credprovider.Tokens{
 				Dir: filepath.Join(dir, fmt.Sprint(i)), Now: now,
-				Chain: ecr.NewChain(ecr.Options{Getenv: func(k string) string { return env[k] }, Now: now}),
+				Chain: ecr.NewChain(ecr.Options{Getenv: func(k string) string { return env[k] }, Client: client.New(client.Options{Getenv: func(k string) string { return env[k] }, Now: now}), Now: now}),
 			}}
 			rnd := rand.New(rand.NewPCG(1, uint64(i)))
 			all.Go(func() {

@@ -1,4 +1,4 @@
-package ecr
+package client
 
 import (
 	"errors"
@@ -6,13 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // The repository is created in the named registry, once.
 func TestCreateRepository(t *testing.T) {
 	s := newWorld(t)
-	chain := s.chain(t, Options{})
+	chain := s.chain(t, ecr.Options{})
 	r := registry(t, "111122223333.dkr.ecr.eu-west-1.amazonaws.com")
 	for range 2 { // the second time it is there
 		if err := chain.CreateRepository(t.Context(), r, "mirror/library/nginx"); err != nil {
@@ -34,7 +35,7 @@ func TestCreateRepository(t *testing.T) {
 // A refusal leads to the next source; the error has the reason of every source.
 func TestCreateRepositoryDenied(t *testing.T) {
 	s := newWorld(t)
-	chain := s.chain(t, Options{})
+	chain := s.chain(t, ecr.Options{})
 	r := registry(t, "111122223333.dkr.ecr.eu-west-1.amazonaws.com")
 	denied := fakeaws.Fault{Point: fakeaws.CreateRepository, Status: 400, Code: "AccessDeniedException", Message: "not authorized to perform: ecr:CreateRepository"}
 	denied.Times = 1
@@ -45,8 +46,8 @@ func TestCreateRepositoryDenied(t *testing.T) {
 	denied.Times = 0
 	s.Inject(denied)
 	err := chain.CreateRepository(t.Context(), r, "other")
-	var e *RepositoryError
-	if !errors.As(err, &e) || len(e.Errs) != 2 || !errors.Is(err, Denied) {
+	var e *ecr.RepositoryError
+	if !errors.As(err, &e) || len(e.Errs) != 2 || !errors.Is(err, ecr.Denied) {
 		t.Fatalf("%v, want both sources denied", err)
 	}
 	if strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "ecr:CreateRepository") {

@@ -1,4 +1,4 @@
-package ecr
+package client
 
 import (
 	"bytes"
@@ -13,12 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-func registry(t testing.TB, host string) Registry {
+func registry(t testing.TB, host string) ecr.Registry {
 	t.Helper()
-	r, ok := ParseHost(host)
+	r, ok := ecr.ParseHost(host)
 	if !ok {
 		t.Fatalf("%s is no ECR host", host)
 	}
@@ -34,58 +35,58 @@ func TestOutcomes(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		prepare  func(w *world)
-		outcome  Outcome
+		outcome  ecr.Outcome
 		remember time.Duration
 		// ecrCalls are those with the profile's keys, tokenCalls those to the
 		// metadata service for a session.
 		ecrCalls, tokenCalls int
 	}{
-		{"nothing listens", func(w *world) { w.env[envMetadata] = "http://127.0.0.1:1" }, Unreachable, 10 * time.Minute, 0, 0},
-		{"dropped connections", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Drop: true}), Unreachable, 10 * time.Minute, 0, 2},
-		{"hop limit", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true}), Unreachable, 10 * time.Minute, 0, 2},
-		{"session 401", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 401}), NotEC2, 10 * time.Minute, 0, 1},
-		{"session 403", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 403}), NotEC2, 10 * time.Minute, 0, 1},
-		{"session 404", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 404}), NotEC2, 10 * time.Minute, 0, 1},
-		{"session is a redirect", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 302, Location: "http://127.0.0.1:1/"}), NotEC2, 10 * time.Minute, 0, 1},
-		{"session is a web page", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Body: "<html>\nlogin</html>"}), NotEC2, 10 * time.Minute, 0, 1},
-		{"session 500", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 500}), Busy, 10 * time.Second, 0, 2},
-		{"session of 10 MB", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Huge: 10 << 20}), Unreachable, 10 * time.Minute, 0, 2},
-		{"another cloud", func(w *world) { w.SetNotEC2(true) }, NotEC2, 10 * time.Minute, 0, 1},
-		{"no role", func(w *world) { w.SetRole("", fakeaws.Key{}) }, NoRole, 5 * time.Minute, 0, 1},
-		{"role that cannot be assumed", fault(fakeaws.Fault{Point: fakeaws.MetadataCredentials, Body: `{"Code":"AssumeRoleUnauthorizedAccess"}`}), NoRole, 5 * time.Minute, 0, 1},
-		{"role keys are garbage", fault(fakeaws.Fault{Point: fakeaws.MetadataCredentials, Body: `profile-secret-canary {`}), Busy, 10 * time.Second, 0, 2},
-		{"access denied", ecrFault(fakeaws.Fault{Status: 400, Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:GetAuthorizationToken"}), Denied, 15 * time.Minute, 1, 1},
-		{"bare 403", ecrFault(fakeaws.Fault{Status: 403}), Denied, 15 * time.Minute, 1, 1},
-		{"bare 401", ecrFault(fakeaws.Fault{Status: 401}), Rejected, 5 * time.Minute, 2, 2},
-		{"expired keys", ecrFault(fakeaws.Fault{Status: 400, Code: "ExpiredTokenException", Message: "expired"}), Rejected, 5 * time.Minute, 2, 2},
-		{"unknown keys", ecrFault(fakeaws.Fault{Status: 400, Code: "com.amazon.coral.service#UnrecognizedClientException"}), Rejected, 5 * time.Minute, 2, 2},
-		{"throttled", ecrFault(fakeaws.Fault{Status: 400, Code: "ThrottlingException", Message: "Rate exceeded"}), Busy, 10 * time.Second, 2, 2},
-		{"throttled for long", ecrFault(fakeaws.Fault{Status: 429, Code: "ThrottlingException", RetryAfter: 30 * time.Second}), Busy, 30 * time.Second, 1, 1},
-		{"throttled for ever", ecrFault(fakeaws.Fault{Status: 429, RetryAfter: time.Hour}), Busy, time.Minute, 1, 1},
-		{"500", ecrFault(fakeaws.Fault{Status: 500}), Busy, 10 * time.Second, 2, 2},
-		{"404", ecrFault(fakeaws.Fault{Status: 404}), Busy, 10 * time.Second, 2, 2},
-		{"redirect", ecrFault(fakeaws.Fault{Status: 307, Location: "http://127.0.0.1:1/"}), Busy, 10 * time.Second, 2, 2},
-		{"dropped", ecrFault(fakeaws.Fault{Drop: true}), Busy, 10 * time.Second, 2, 2},
-		{"slow", ecrFault(fakeaws.Fault{Hang: true}), Busy, 10 * time.Second, 2, 2},
-		{"slow drip", ecrFault(fakeaws.Fault{Drip: 50 * time.Millisecond}), Busy, 10 * time.Second, 2, 2},
-		{"garbage", ecrFault(fakeaws.Fault{Body: "profile-secret-canary <html>"}), Busy, 10 * time.Second, 2, 2},
-		{"no token in it", ecrFault(fakeaws.Fault{Body: `{"authorizationData":[]}`}), Busy, 10 * time.Second, 2, 2},
-		{"10 MB", ecrFault(fakeaws.Fault{Huge: 10 << 20}), Busy, 10 * time.Second, 2, 2},
+		{"nothing listens", func(w *world) { w.env[envMetadata] = "http://127.0.0.1:1" }, ecr.Unreachable, 10 * time.Minute, 0, 0},
+		{"dropped connections", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Drop: true}), ecr.Unreachable, 10 * time.Minute, 0, 2},
+		{"hop limit", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true}), ecr.Unreachable, 10 * time.Minute, 0, 2},
+		{"session 401", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 401}), ecr.NotEC2, 10 * time.Minute, 0, 1},
+		{"session 403", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 403}), ecr.NotEC2, 10 * time.Minute, 0, 1},
+		{"session 404", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 404}), ecr.NotEC2, 10 * time.Minute, 0, 1},
+		{"session is a redirect", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 302, Location: "http://127.0.0.1:1/"}), ecr.NotEC2, 10 * time.Minute, 0, 1},
+		{"session is a web page", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Body: "<html>\nlogin</html>"}), ecr.NotEC2, 10 * time.Minute, 0, 1},
+		{"session 500", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 500}), ecr.Busy, 10 * time.Second, 0, 2},
+		{"session of 10 MB", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Huge: 10 << 20}), ecr.Unreachable, 10 * time.Minute, 0, 2},
+		{"another cloud", func(w *world) { w.SetNotEC2(true) }, ecr.NotEC2, 10 * time.Minute, 0, 1},
+		{"no role", func(w *world) { w.SetRole("", fakeaws.Key{}) }, ecr.NoRole, 5 * time.Minute, 0, 1},
+		{"role that cannot be assumed", fault(fakeaws.Fault{Point: fakeaws.MetadataCredentials, Body: `{"Code":"AssumeRoleUnauthorizedAccess"}`}), ecr.NoRole, 5 * time.Minute, 0, 1},
+		{"role keys are garbage", fault(fakeaws.Fault{Point: fakeaws.MetadataCredentials, Body: `profile-secret-canary {`}), ecr.Busy, 10 * time.Second, 0, 2},
+		{"access denied", ecrFault(fakeaws.Fault{Status: 400, Code: "AccessDeniedException", Message: "User: arn:aws:sts::1:x is not authorized to perform: ecr:GetAuthorizationToken"}), ecr.Denied, 15 * time.Minute, 1, 1},
+		{"bare 403", ecrFault(fakeaws.Fault{Status: 403}), ecr.Denied, 15 * time.Minute, 1, 1},
+		{"bare 401", ecrFault(fakeaws.Fault{Status: 401}), ecr.Rejected, 5 * time.Minute, 2, 2},
+		{"expired keys", ecrFault(fakeaws.Fault{Status: 400, Code: "ExpiredTokenException", Message: "expired"}), ecr.Rejected, 5 * time.Minute, 2, 2},
+		{"unknown keys", ecrFault(fakeaws.Fault{Status: 400, Code: "com.amazon.coral.service#UnrecognizedClientException"}), ecr.Rejected, 5 * time.Minute, 2, 2},
+		{"throttled", ecrFault(fakeaws.Fault{Status: 400, Code: "ThrottlingException", Message: "Rate exceeded"}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"throttled for long", ecrFault(fakeaws.Fault{Status: 429, Code: "ThrottlingException", RetryAfter: 30 * time.Second}), ecr.Busy, 30 * time.Second, 1, 1},
+		{"throttled for ever", ecrFault(fakeaws.Fault{Status: 429, RetryAfter: time.Hour}), ecr.Busy, time.Minute, 1, 1},
+		{"500", ecrFault(fakeaws.Fault{Status: 500}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"404", ecrFault(fakeaws.Fault{Status: 404}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"redirect", ecrFault(fakeaws.Fault{Status: 307, Location: "http://127.0.0.1:1/"}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"dropped", ecrFault(fakeaws.Fault{Drop: true}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"slow", ecrFault(fakeaws.Fault{Hang: true}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"slow drip", ecrFault(fakeaws.Fault{Drip: 50 * time.Millisecond}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"garbage", ecrFault(fakeaws.Fault{Body: "profile-secret-canary <html>"}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"no token in it", ecrFault(fakeaws.Fault{Body: `{"authorizationData":[]}`}), ecr.Busy, 10 * time.Second, 2, 2},
+		{"10 MB", ecrFault(fakeaws.Fault{Huge: 10 << 20}), ecr.Busy, 10 * time.Second, 2, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			c.prepare(w)
 			var log bytes.Buffer
-			chain := w.chain(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
-			res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+			chain := w.chain(t, ecr.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+			res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
 			if res.Err != nil {
 				t.Fatalf("the static keys do not serve: %v", res.Err)
 			}
 			if issued, ok := w.Token(res.Token.Password.Reveal()); !ok || issued.KeyID != staticKey.ID || issued.Region != "us-east-1" {
 				t.Errorf("the token is %+v", issued)
 			}
-			v, ok := res.Learned[profileIdentity]
+			v, ok := res.Learned["profile"]
 			if !ok || v.Outcome != c.outcome || v.Until.Sub(v.At) != c.remember {
 				t.Errorf("learned %q for %s, want %q for %s", v.Outcome, v.Until.Sub(v.At), c.outcome, c.remember)
 			}
@@ -132,13 +133,13 @@ func TestProfileServes(t *testing.T) {
 		"public.ecr.aws": fakeaws.ECRPublic,
 	} {
 		r := registry(t, host)
-		res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: r})
+		res := w.chain(t, ecr.Options{}).Fetch(context.Background(), ecr.Request{Registry: r})
 		if res.Err != nil {
 			t.Errorf("%s: %v", host, res.Err)
 			continue
 		}
 		issued, _ := w.Token(res.Token.Password.Reveal())
-		if issued.Service != service || issued.Region != r.Region || issued.KeyID != profileKey.ID || res.Identity != profileIdentity {
+		if issued.Service != service || issued.Region != r.Region || issued.KeyID != profileKey.ID || res.Identity != "profile" {
 			t.Errorf("%s: %+v", host, issued)
 		}
 		if life := res.Token.Expires.Sub(res.Token.Issued); life < 12*time.Hour-2*time.Second || life > 12*time.Hour+2*time.Second {
@@ -160,8 +161,8 @@ func TestTemporaryFailureHeals(t *testing.T) {
 			w := newWorld(t)
 			f.Times = 1
 			ecrFault(f)(w)
-			res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
-			if res.Err != nil || res.Identity != profileIdentity {
+			res := w.chain(t, ecr.Options{}).Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
+			if res.Err != nil || res.Identity != "profile" {
 				t.Errorf("%q serves, %v", res.Identity, res.Err)
 			}
 			if n := w.Count(fakeaws.MetadataCredentials, ""); n != 2 {
@@ -176,8 +177,8 @@ func TestClockSkew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.SetClock(func() time.Time { return time.Now().Add(skew) })
-			res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
-			if res.Err != nil || res.Identity != profileIdentity {
+			res := w.chain(t, ecr.Options{}).Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
+			if res.Err != nil || res.Identity != "profile" {
 				t.Fatalf("%q serves, %v", res.Identity, res.Err)
 			}
 			if left := time.Until(res.Token.Expires); left < 12*time.Hour-time.Minute || left > 12*time.Hour+time.Minute {
@@ -190,8 +191,8 @@ func TestClockSkew(t *testing.T) {
 func TestExpiredTokenIsNoToken(t *testing.T) {
 	w := newWorld(t)
 	w.SetTokenLife(-time.Hour)
-	res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
-	if !errors.Is(res.Err, Busy) {
+	res := w.chain(t, ecr.Options{}).Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
+	if !errors.Is(res.Err, ecr.Busy) {
 		t.Errorf("%v", res.Err)
 	}
 }
@@ -201,9 +202,9 @@ func TestBothFail(t *testing.T) {
 	w.Inject(fakeaws.Fault{Point: fakeaws.ECR, KeyID: profileKey.ID, Status: 400, Code: "AccessDeniedException", Message: "not\nauthorized"})
 	w.Inject(fakeaws.Fault{Point: fakeaws.ECR, KeyID: staticKey.ID, Status: 400, Code: "InvalidSignatureException",
 		Message: "The Canonical String should have been static-secret-canary x-amz-security-token:" + staticKey.Secret})
-	res := w.chain(t, Options{}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
-	var failed *ChainError
-	if !errors.As(res.Err, &failed) || len(failed.Errs) != 2 || !errors.Is(res.Err, Denied) || !errors.Is(res.Err, Rejected) {
+	res := w.chain(t, ecr.Options{}).Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
+	var failed *ecr.ChainError
+	if !errors.As(res.Err, &failed) || len(failed.Errs) != 2 || !errors.Is(res.Err, ecr.Denied) || !errors.Is(res.Err, ecr.Rejected) {
 		t.Fatalf("%v", res.Err)
 	}
 	text := res.Err.Error()
@@ -215,7 +216,7 @@ func TestBothFail(t *testing.T) {
 		t.Fatalf("learned %v", res.Learned)
 	}
 	for id, v := range res.Learned {
-		if got := v.Until.Sub(v.At); got != failureMemory {
+		if got := v.Until.Sub(v.At); got != 10*time.Second {
 			t.Errorf("%s is remembered for %s though nothing serves", id, got)
 		}
 	}
@@ -233,14 +234,14 @@ func TestVerdictsOfAFailedChainLapseTogether(t *testing.T) {
 	var looks atomic.Int64 // each finds the clock four seconds further on
 	begin := time.Now()
 	clock := func() time.Time { return begin.Add(time.Duration(looks.Add(1)) * 4 * time.Second) }
-	res := w.chain(t, Options{Now: clock}).Fetch(context.Background(), Request{Registry: registry(t, usEast)})
+	res := w.chain(t, ecr.Options{Now: clock}).Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
 	end := begin.Add(time.Duration(looks.Load()) * 4 * time.Second)
 	if res.Err == nil || len(res.Learned) != 2 {
 		t.Fatalf("%v, learned %v", res.Err, res.Learned)
 	}
 	for id, v := range res.Learned {
-		if !v.Holds(end) || !v.Until.Equal(end.Add(failureMemory)) {
-			t.Errorf("%s is remembered until %s after the chain failed, want %s", id, v.Until.Sub(end), failureMemory)
+		if !v.Holds(end) || !v.Until.Equal(end.Add(10*time.Second)) {
+			t.Errorf("%s is remembered until %s after the chain failed, want %s", id, v.Until.Sub(end), 10*time.Second)
 		}
 	}
 }
@@ -248,21 +249,21 @@ func TestVerdictsOfAFailedChainLapseTogether(t *testing.T) {
 func TestKnownSourceIsPassedOver(t *testing.T) {
 	w := newWorld(t)
 	now := time.Now()
-	known := map[string]Verdict{profileIdentity: {Outcome: NoRole, Message: "as before", At: now.Add(-time.Minute), Until: now.Add(time.Minute)}}
-	chain := w.chain(t, Options{})
-	if res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast), Known: known}); res.Err != nil || res.Identity == profileIdentity {
+	known := map[string]ecr.Verdict{"profile": {Outcome: ecr.NoRole, Message: "as before", At: now.Add(-time.Minute), Until: now.Add(time.Minute)}}
+	chain := w.chain(t, ecr.Options{})
+	if res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast), Known: known}); res.Err != nil || res.Identity == "profile" {
 		t.Errorf("%q serves, %v", res.Identity, res.Err)
 	}
 	if n := w.Count(fakeaws.MetadataToken, ""); n != 0 {
 		t.Errorf("the metadata service was asked %d times", n)
 	}
 	// The control: an expired verdict, and one from the future.
-	for _, v := range []Verdict{
-		{Outcome: NoRole, At: now.Add(-time.Hour), Until: now.Add(-time.Minute)},
-		{Outcome: NoRole, At: now.Add(time.Hour), Until: now.Add(2 * time.Hour)},
+	for _, v := range []ecr.Verdict{
+		{Outcome: ecr.NoRole, At: now.Add(-time.Hour), Until: now.Add(-time.Minute)},
+		{Outcome: ecr.NoRole, At: now.Add(time.Hour), Until: now.Add(2 * time.Hour)},
 	} {
-		known[profileIdentity] = v
-		if res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast), Known: known}); res.Identity != profileIdentity {
+		known["profile"] = v
+		if res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast), Known: known}); res.Identity != "profile" {
 			t.Errorf("%+v: %q serves, %v", v, res.Identity, res.Err)
 		}
 	}
@@ -271,9 +272,9 @@ func TestKnownSourceIsPassedOver(t *testing.T) {
 func TestTemporaryFailureOfAServingSourceStays(t *testing.T) {
 	w := newWorld(t)
 	ecrFault(fakeaws.Fault{Status: 500})(w)
-	res := w.chain(t, Options{}).Fetch(context.Background(), Request{
-		Registry: registry(t, usEast), Serving: map[string]bool{profileIdentity: true}})
-	if !errors.Is(res.Err, Busy) || w.Count(fakeaws.ECR, staticKey.ID) != 0 {
+	res := w.chain(t, ecr.Options{}).Fetch(context.Background(), ecr.Request{
+		Registry: registry(t, usEast), Serving: map[string]bool{"profile": true}})
+	if !errors.Is(res.Err, ecr.Busy) || w.Count(fakeaws.ECR, staticKey.ID) != 0 {
 		t.Errorf("%v, %d calls with static keys", res.Err, w.Count(fakeaws.ECR, staticKey.ID))
 	}
 }
@@ -281,14 +282,14 @@ func TestTemporaryFailureOfAServingSourceStays(t *testing.T) {
 func TestHopLimitHint(t *testing.T) {
 	w := newWorld(t)
 	w.Inject(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true})
-	chain := w.chain(t, Options{})
-	chain.metadata().likeEC2 = true
+	chain := w.chain(t, ecr.Options{})
+	w.client.metadata().likeEC2 = true
 	begin := time.Now()
-	res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast)})
-	if spent := time.Since(begin); spent < chain.metadata().times.onEC2 {
+	res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)})
+	if spent := time.Since(begin); spent < w.client.metadata().times.onEC2 {
 		t.Errorf("gave up after %s", spent)
 	}
-	if v := res.Learned[profileIdentity]; v.Outcome != HopLimit || !strings.Contains(v.Message, "hop limit") {
+	if v := res.Learned["profile"]; v.Outcome != ecr.HopLimit || !strings.Contains(v.Message, "hop limit") {
 		t.Errorf("learned %+v", v)
 	}
 	if res.Err != nil {
@@ -297,7 +298,7 @@ func TestHopLimitHint(t *testing.T) {
 	// It recovers when the service answers.
 	w.Heal()
 	w.Inject(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true, Times: 1})
-	if res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast)}); res.Identity != profileIdentity {
+	if res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)}); res.Identity != "profile" {
 		t.Errorf("%q serves, %v", res.Identity, res.Err)
 	}
 }
@@ -326,8 +327,8 @@ func TestProxy(t *testing.T) {
 	}
 	// Loopback is never proxied, so the endpoint gets a name.
 	w.env[envECR] = "http://ecr.test"
-	chain := w.chain(t, Options{Proxy: proxy})
-	res := chain.Fetch(context.Background(), Request{Registry: registry(t, usEast), First: 1})
+	chain := w.proxied(t, ecr.Options{}, proxy)
+	res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast), First: 1})
 	if len(hosts) == 0 || hosts[0] != "ecr.test" {
 		t.Errorf("the proxy was asked for %q, %v", hosts, res.Err)
 	}
@@ -335,12 +336,12 @@ func TestProxy(t *testing.T) {
 		t.Error("the metadata service was not asked directly")
 	}
 	noCanary(t, res.Err.Error(), "proxy-canary")
-	if chain.metadata().http.Transport.(*http.Transport).Proxy != nil {
+	if w.client.local.Transport.(bounded).RoundTripper.(*http.Transport).Proxy != nil {
 		t.Error("the metadata service is asked through a proxy")
 	}
 	proxy.No = "ecr.test"
 	hosts = nil
-	w.chain(t, Options{Proxy: proxy}).Fetch(context.Background(), Request{Registry: registry(t, usEast), First: 1, Hasty: true})
+	w.proxied(t, ecr.Options{}, proxy).Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast), First: 1, Hasty: true})
 	if len(hosts) != 0 {
 		t.Errorf("noProxy is ignored: %q", hosts)
 	}

@@ -1,4 +1,4 @@
-package ecr
+package client
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
@@ -19,7 +21,7 @@ func TestMain(m *testing.M) {
 		// A port where nothing listens.
 		os.Setenv(envMetadata, "http://127.0.0.1:1")
 	}
-	if base := newMetadata(os.Getenv, "/sys").base; !strings.HasPrefix(base, "http://127.0.0.1:") {
+	if base := newMetadata(os.Getenv, "/sys", nil).base; !strings.HasPrefix(base, "http://127.0.0.1:") {
 		fmt.Fprintf(os.Stderr, "%s is %q: tests may only ask this machine\n", envMetadata, base)
 		os.Exit(1)
 	}
@@ -31,6 +33,7 @@ type world struct {
 	*fakeaws.Server
 	env       map[string]string
 	impatient bool
+	client    *Client // of the last chain
 }
 
 var (
@@ -70,16 +73,22 @@ func (w *world) Inject(f fakeaws.Fault) {
 }
 
 // chain returns a chain that asks the fake.
-func (w *world) chain(t testing.TB, o Options) *Chain {
+func (w *world) chain(t testing.TB, o ecr.Options) *ecr.Chain {
+	t.Helper()
+	return w.proxied(t, o, proxy.Settings{})
+}
+
+// proxied is chain with a proxy for ECR and STS.
+func (w *world) proxied(t testing.TB, o ecr.Options, p proxy.Settings) *ecr.Chain {
 	t.Helper()
 	if !strings.HasPrefix(w.env[envMetadata], "http://127.0.0.1:") {
 		t.Fatalf("%s is %q: tests may only ask this machine", envMetadata, w.env[envMetadata])
 	}
-	o.Getenv = w.getenv
-	c := NewChain(o)
+	w.client = New(Options{Proxy: p, Getenv: w.getenv})
 	if w.impatient {
-		c.metadata().times = metadataTimes{first: 700 * time.Millisecond, later: time.Second, onEC2: 1500 * time.Millisecond}
-		c.caller().limit = 1500 * time.Millisecond
+		w.client.metadata().times = metadataTimes{first: 1500 * time.Millisecond, later: 2 * time.Second, onEC2: 3 * time.Second}
+		w.client.limit = 3 * time.Second
 	}
-	return c
+	o.Getenv, o.Client = w.getenv, w.client
+	return ecr.NewChain(o)
 }

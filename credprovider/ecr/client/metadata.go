@@ -1,4 +1,4 @@
-package ecr
+package client
 
 import (
 	"context"
@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
 // The instance metadata service, version 2 only: every GET carries a session token from a PUT.
@@ -41,16 +44,12 @@ type metadata struct {
 	times   metadataTimes
 }
 
-// newMetadata uses the endpoint of the environment, else the well-known one. It never uses a proxy:
-// the keys of the instance would pass it.
-func newMetadata(getenv func(string) string, sysDir string) *metadata {
+// newMetadata uses the endpoint of the environment, else the well-known one.
+func newMetadata(getenv func(string) string, sysDir string, client *http.Client) *metadata {
 	m := &metadata{
 		base:  strings.TrimSuffix(getenv(envMetadata), "/"),
 		times: metadataTimes{first: time.Second, later: 2 * time.Second, onEC2: 10 * time.Second},
-		http: &http.Client{
-			Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true},
-			CheckRedirect: noRedirect,
-		},
+		http:  client,
 	}
 	if m.base == "" {
 		m.base = metadataDefault
@@ -75,41 +74,41 @@ func looksLikeEC2(sysDir string) bool {
 	return false
 }
 
-// keys returns the keys of the instance's role. With patient it asks for ten seconds on hardware
+// retrieve returns the keys of the instance's role. With patient it asks for ten seconds on hardware
 // that looks like EC2, and twice elsewhere.
-func (m *metadata) keys(ctx context.Context, patient bool) (keys, error) {
+func (m *metadata) retrieve(ctx context.Context, patient bool) (aws.Credentials, error) {
 	session, err := m.session(ctx, patient)
 	if err != nil {
-		return keys{}, err
+		return aws.Credentials{}, err
 	}
 	role, err := m.role(ctx, session)
 	if err != nil {
-		return keys{}, err
+		return aws.Credentials{}, err
 	}
 	status, body, err := m.get(ctx, session, metadataRoles+role)
 	const op = "read the role's keys from the metadata service"
 	if err != nil {
-		return keys{}, &Error{Outcome: Busy, Op: op, Err: err}
+		return aws.Credentials{}, &ecr.Error{Outcome: ecr.Busy, Op: op, Err: err}
 	}
 	if status != http.StatusOK {
-		return keys{}, &Error{Outcome: statusOutcome(status), Op: op, Err: fmt.Errorf("it answered %d", status)}
+		return aws.Credentials{}, &ecr.Error{Outcome: statusOutcome(status), Op: op, Err: fmt.Errorf("it answered %d", status)}
 	}
 	return parseRoleKeys(op, body)
 }
 
-func parseRoleKeys(op string, body []byte) (keys, error) {
+func parseRoleKeys(op string, body []byte) (aws.Credentials, error) {
 	var a struct{ Code, AccessKeyID, SecretAccessKey, Token string }
 	if err := json.Unmarshal(body, &a); err != nil {
 		// The error of encoding/json could quote the body, which holds keys.
-		return keys{}, &Error{Outcome: Busy, Op: op, Err: errors.New("the answer is no JSON")}
+		return aws.Credentials{}, &ecr.Error{Outcome: ecr.Busy, Op: op, Err: errors.New("the answer is no JSON")}
 	}
 	if a.Code != "" && a.Code != "Success" {
-		return keys{}, &Error{Outcome: NoRole, Op: op, Err: fmt.Errorf("the service says %q: the role cannot be assumed", clean(a.Code))}
+		return aws.Credentials{}, &ecr.Error{Outcome: ecr.NoRole, Op: op, Err: fmt.Errorf("the service says %q: the role cannot be assumed", clean(a.Code))}
 	}
 	if a.AccessKeyID == "" || a.SecretAccessKey == "" {
-		return keys{}, &Error{Outcome: Busy, Op: op, Err: errors.New("the answer holds no keys")}
+		return aws.Credentials{}, &ecr.Error{Outcome: ecr.Busy, Op: op, Err: errors.New("the answer holds no keys")}
 	}
-	return keys{id: a.AccessKeyID, secret: a.SecretAccessKey, session: a.Token}, nil
+	return aws.Credentials{AccessKeyID: a.AccessKeyID, SecretAccessKey: a.SecretAccessKey, SessionToken: a.Token}, nil
 }
 
 // session gets a session token; only EC2 has them.
@@ -118,7 +117,7 @@ func (m *metadata) session(ctx context.Context, patient bool) (string, error) {
 	wait, tries := m.times.first, 0
 	for {
 		token, err := m.oneSession(ctx, wait)
-		if !errors.Is(err, Unreachable) || ctx.Err() != nil || !patient {
+		if !errors.Is(err, ecr.Unreachable) || ctx.Err() != nil || !patient {
 			return token, m.explain(err)
 		}
 		tries++
@@ -134,11 +133,11 @@ func (m *metadata) session(ctx context.Context, patient bool) (string, error) {
 
 // explain adds the remedy to an error on EC2.
 func (m *metadata) explain(err error) error {
-	var e *Error
-	if !m.likeEC2 || !errors.As(err, &e) || e.Outcome != Unreachable {
+	var e *ecr.Error
+	if !m.likeEC2 || !errors.As(err, &e) || e.Outcome != ecr.Unreachable {
 		return err
 	}
-	return &Error{Outcome: HopLimit, Op: e.Op, Err: errors.New(
+	return &ecr.Error{Outcome: ecr.HopLimit, Op: e.Op, Err: errors.New(
 		"this machine looks like EC2: in a pod, use the host network or raise the hop limit of the metadata service to 2")}
 }
 
@@ -148,19 +147,19 @@ func (m *metadata) oneSession(ctx context.Context, wait time.Duration) (string, 
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, m.base+metadataToken, nil)
 	if err != nil {
-		return "", &Error{Outcome: Unreachable, Op: op, Err: fmt.Errorf("%s is not a url", envMetadata)}
+		return "", &ecr.Error{Outcome: ecr.Unreachable, Op: op, Err: fmt.Errorf("%s is not a url", envMetadata)}
 	}
 	req.Header.Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "300")
 	status, body, err := m.do(req)
 	switch {
 	case err != nil:
-		return "", &Error{Outcome: Unreachable, Op: op, Err: plainNet(err)}
+		return "", &ecr.Error{Outcome: ecr.Unreachable, Op: op, Err: plainNet(err)}
 	case status >= 500 || status == http.StatusTooManyRequests:
-		return "", &Error{Outcome: Busy, Op: op, Err: fmt.Errorf("it answered %d", status)}
+		return "", &ecr.Error{Outcome: ecr.Busy, Op: op, Err: fmt.Errorf("it answered %d", status)}
 	case status != http.StatusOK:
-		return "", &Error{Outcome: NotEC2, Op: op, Err: fmt.Errorf("it answered %d", status)}
+		return "", &ecr.Error{Outcome: ecr.NotEC2, Op: op, Err: fmt.Errorf("it answered %d", status)}
 	case !isSession(body):
-		return "", &Error{Outcome: NotEC2, Op: op, Err: errors.New("the answer is not a session token")}
+		return "", &ecr.Error{Outcome: ecr.NotEC2, Op: op, Err: errors.New("the answer is not a session token")}
 	}
 	return string(body), nil
 }
@@ -184,28 +183,28 @@ func (m *metadata) role(ctx context.Context, session string) (string, error) {
 	const op = "ask the metadata service for the role"
 	status, body, err := m.get(ctx, session, metadataRoles)
 	if err != nil {
-		return "", &Error{Outcome: Busy, Op: op, Err: err}
+		return "", &ecr.Error{Outcome: ecr.Busy, Op: op, Err: err}
 	}
 	name, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
 	switch {
 	case status == http.StatusNotFound || status == http.StatusOK && name == "":
 		return "", m.noRole(ctx, op, session)
 	case status != http.StatusOK:
-		return "", &Error{Outcome: statusOutcome(status), Op: op, Err: fmt.Errorf("it answered %d", status)}
+		return "", &ecr.Error{Outcome: statusOutcome(status), Op: op, Err: fmt.Errorf("it answered %d", status)}
 	case !isRoleName(name):
-		return "", &Error{Outcome: NotEC2, Op: op, Err: errors.New("the answer is not a role name")}
+		return "", &ecr.Error{Outcome: ecr.NotEC2, Op: op, Err: errors.New("the answer is not a role name")}
 	}
 	return name, nil
 }
 
-// noRole returns the error for a missing role: [NoRole] on an EC2 instance, [NotEC2] in another
+// noRole returns the error for a missing role: [ecr.NoRole] on an EC2 instance, [ecr.NotEC2] in another
 // cloud, which has no identity document.
 func (m *metadata) noRole(ctx context.Context, op, session string) error {
 	status, _, err := m.get(ctx, session, metadataDocument)
 	if err == nil && status == http.StatusNotFound {
-		return &Error{Outcome: NotEC2, Op: op, Err: errors.New("it has no identity document: another cloud")}
+		return &ecr.Error{Outcome: ecr.NotEC2, Op: op, Err: errors.New("it has no identity document: another cloud")}
 	}
-	return &Error{Outcome: NoRole, Op: op, Err: errors.New("attach an instance profile that may call ecr:GetAuthorizationToken")}
+	return &ecr.Error{Outcome: ecr.NoRole, Op: op, Err: errors.New("attach an instance profile that may call ecr:GetAuthorizationToken")}
 }
 
 // isRoleName: https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html
@@ -222,11 +221,11 @@ func isRoleName(s string) bool {
 	return s != "." && s != ".."
 }
 
-func statusOutcome(status int) Outcome {
+func statusOutcome(status int) ecr.Outcome {
 	if status >= 500 || status == http.StatusTooManyRequests {
-		return Busy
+		return ecr.Busy
 	}
-	return NotEC2
+	return ecr.NotEC2
 }
 
 func (m *metadata) get(ctx context.Context, session, path string) (int, []byte, error) {
@@ -250,41 +249,9 @@ func (m *metadata) do(req *http.Request) (int, []byte, error) {
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := readBounded(resp.Body, metadataMax)
+	body, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, body, err
 }
-
-// readBounded reads all of r. More than limit bytes are an error.
-func readBounded(r io.Reader, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(body)) > limit {
-		return nil, fmt.Errorf("the answer is larger than %d bytes", limit)
-	}
-	return body, nil
-}
-
-// plainNet returns the cause of an error of net/http, without the url.
-func plainNet(err error) error {
-	var op *net.OpError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
-		return errors.New("no answer in time")
-	case errors.Is(err, context.Canceled):
-		return context.Canceled
-	case errors.As(err, &op):
-		return op
-	}
-	var u interface{ Unwrap() error }
-	if errors.As(err, &u) && u.Unwrap() != nil {
-		return u.Unwrap()
-	}
-	return err
-}
-
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

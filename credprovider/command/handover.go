@@ -1,0 +1,117 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/credprovider/ecr"
+)
+
+// Fetcher is the program that asks AWS. It is beside the one that kubelet executes.
+const Fetcher = "berth-ecr-token"
+
+// handedOver is the variable that tells the second program who started it: its version, and the
+// number of the open file with the lock, -1 for none.
+const handedOver = "BERTH_HANDED_OVER"
+
+// FromFiles is [Program.Tokens] of the program that links no network code.
+func FromFiles(version string) func(credprovider.Rules, string, []byte) (*credprovider.Tokens, error) {
+	return func(rules credprovider.Rules, dir string, request []byte) (*credprovider.Tokens, error) {
+		tokens := rules.Tokens(dir, ecr.Options{})
+		tokens.HandOver = func(lock *os.File) error { return handOver(version, request, lock) }
+		return tokens, nil
+	}
+}
+
+// handOver starts [Fetcher] in place of this process. It returns only if that fails.
+func handOver(version string, request []byte, lock *os.File) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("where is this program: %w", err)
+	}
+	program := filepath.Join(filepath.Dir(self), Fetcher)
+	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no usable ECR token is stored, and %s, which gets one, is missing; "+
+			"copy it there from the release of this program (%s)", program, version)
+	}
+	if err := standardInput(request); err != nil {
+		return fmt.Errorf("pass the request to %s: %w", program, err)
+	}
+	descriptor := -1
+	if lock != nil {
+		descriptor = int(lock.Fd())
+		if err := setCloseOnExec(descriptor, false); err != nil {
+			return fmt.Errorf("pass the lock to %s: %w", program, err)
+		}
+	}
+	environ := append(os.Environ(), handedOver+"="+version+" "+strconv.Itoa(descriptor))
+	err = syscall.Exec(program, append([]string{program}, os.Args[1:]...), environ)
+	if descriptor >= 0 {
+		err = errors.Join(err, setCloseOnExec(descriptor, true))
+	}
+	return fmt.Errorf("start %s: %w", program, err)
+}
+
+// standardInput makes b the standard input of this process: a pipe that is large enough to hold it.
+func standardInput(b []byte) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	defer w.Close()
+	if len(b) > 64<<10 { // the usual size
+		if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, w.Fd(), syscall.F_SETPIPE_SZ, 1<<20); errno != 0 {
+			return errno
+		}
+	}
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	return syscall.Dup3(int(r.Fd()), 0, 0)
+}
+
+func setCloseOnExec(descriptor int, on bool) error {
+	flag := uintptr(0)
+	if on {
+		flag = syscall.FD_CLOEXEC
+	}
+	if _, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(descriptor), syscall.F_SETFD, flag); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// FromAWS is [Program.Tokens] of the program that asks AWS with the client that newClient returns.
+// It fails when a program of another version handed the request over.
+func FromAWS(version string, newClient func(credprovider.Rules) ecr.Client) func(credprovider.Rules, string, []byte) (*credprovider.Tokens, error) {
+	return func(rules credprovider.Rules, dir string, _ []byte) (*credprovider.Tokens, error) {
+		tokens := rules.Tokens(dir, ecr.Options{Client: newClient(rules)})
+		from, given := os.LookupEnv(handedOver)
+		if !given {
+			return tokens, nil
+		}
+		// A process that this one starts must not see it.
+		if err := os.Unsetenv(handedOver); err != nil {
+			return nil, err
+		}
+		caller, number, _ := strings.Cut(from, " ")
+		if descriptor, err := strconv.Atoi(number); err == nil && descriptor > 2 {
+			if err := setCloseOnExec(descriptor, true); err != nil {
+				return nil, fmt.Errorf("the lock that was handed over: %w", err)
+			}
+			tokens.Lock = os.NewFile(uintptr(descriptor), "lock")
+		}
+		if caller != version {
+			return nil, fmt.Errorf("%s is of version %s, and %s beside it of version %s; install both from one release", Name, caller, Fetcher, version)
+		}
+		return tokens, nil
+	}
+}
