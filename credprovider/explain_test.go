@@ -77,7 +77,7 @@ func TestRulesTokensUseTheProxy(t *testing.T) {
 		ECRSources: static, ECRChains: map[string][]ecr.Source{"own": static},
 	}
 	env := map[string]string{"AWS_ENDPOINT_URL_ECR": "http://ecr.test", "AWS_EC2_METADATA_DISABLED": "true"}
-	tokens := rules.Tokens(t.TempDir(), ecr.Options{Getenv: func(name string) string { return env[name] }, Client: client.New(client.Options{Getenv: func(name string) string { return env[name] }})})
+	tokens := rules.Tokens(t.TempDir(), ecr.Options{Getenv: func(name string) string { return env[name] }, Client: client.New(client.Options{Proxy: rules.Proxy, Getenv: func(name string) string { return env[name] }})})
 	for _, chain := range []*ecr.Chain{tokens.Chain, tokens.Chains["own"]} {
 		before := asked.Load()
 		res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast), Hasty: true})

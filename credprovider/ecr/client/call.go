@@ -15,11 +15,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	sdkecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
 	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
@@ -38,14 +36,14 @@ const (
 func getenv(name string) string { return os.Getenv(name) }
 
 // webClient returns the HTTP client for ECR and STS.
-func webClient(proxy func(*http.Request) (*url.URL, error)) *http.Client {
+func (c *Client) webClient(proxy func(*http.Request) (*url.URL, error)) *http.Client {
 	return &http.Client{
 		Transport: bounded{&http.Transport{
 			Proxy:              proxy,
 			DisableKeepAlives:  true, // one request in hours
 			ForceAttemptHTTP2:  true,
 			DisableCompression: true, // the limit of the answer then holds on the wire
-		}, callMax},
+		}, callMax, c.learnTime},
 		CheckRedirect: noRedirect,
 	}
 }
@@ -54,23 +52,25 @@ func webClient(proxy func(*http.Request) (*url.URL, error)) *http.Client {
 // the keys would pass it.
 func localClient() *http.Client {
 	return &http.Client{
-		Transport:     bounded{&http.Transport{Proxy: nil, DisableKeepAlives: true}, metadataMax},
+		Transport:     bounded{&http.Transport{Proxy: nil, DisableKeepAlives: true}, metadataMax, func(string) {}},
 		CheckRedirect: noRedirect,
 	}
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// bounded limits the size of each answer, which the SDK does not.
+// bounded limits the size of each answer, which the SDK does not, and passes its Date on.
 type bounded struct {
 	http.RoundTripper
 	most int64 // bytes
+	date func(string)
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {
+		b.date(response.Header.Get("Date"))
 		response.Body = &boundedBody{response.Body, b.most, b.most}
 	}
 	return response, err
@@ -110,7 +110,6 @@ func (c *Client) registryToken(ctx context.Context, r ecr.Registry, k aws.Creden
 	defer cancel()
 	var login *string
 	var expires *time.Time
-	var metadata middleware.Metadata
 	if r.Public {
 		out, err := c.public(r).GetAuthorizationToken(ctx, nil, func(o *ecrpublic.Options) { o.Credentials = fixed(k) })
 		if err != nil {
@@ -119,7 +118,6 @@ func (c *Client) registryToken(ctx context.Context, r ecr.Registry, k aws.Creden
 		if d := out.AuthorizationData; d != nil {
 			login, expires = d.AuthorizationToken, d.ExpiresAt
 		}
-		metadata = out.ResultMetadata
 	} else {
 		out, err := c.private(r).GetAuthorizationToken(ctx, nil, func(o *sdkecr.Options) { o.Credentials = fixed(k) })
 		if err != nil {
@@ -128,9 +126,8 @@ func (c *Client) registryToken(ctx context.Context, r ecr.Registry, k aws.Creden
 		if d := out.AuthorizationData; len(d) > 0 {
 			login, expires = d[0].AuthorizationToken, d[0].ExpiresAt
 		}
-		metadata = out.ResultMetadata
 	}
-	t, err := parseToken(login, expires, c.serverTime(metadata))
+	t, err := parseToken(login, expires, c.awsTime())
 	if err != nil {
 		return ecr.Token{}, &ecr.Error{Outcome: ecr.Busy, Op: op, Err: err}
 	}
@@ -138,15 +135,6 @@ func (c *Client) registryToken(ctx context.Context, r ecr.Registry, k aws.Creden
 	t.Issued = c.now()
 	t.Expires = t.Issued.Add(life)
 	return t, nil
-}
-
-// serverTime returns the time by AWS's clock, or by ours when the two hardly differ.
-func (c *Client) serverTime(m middleware.Metadata) time.Time {
-	own := c.now()
-	if theirs, ok := awsmiddleware.GetServerTime(m); ok && theirs.Sub(own).Abs() >= clockSlack {
-		return theirs
-	}
-	return own
 }
 
 // parseToken returns the token of an answer. login is base64 of user:password; now is the server's
@@ -172,6 +160,9 @@ func parseToken(login *string, expires *time.Time, now time.Time) (ecr.Token, er
 	return ecr.Token{Username: user, Password: redact.New(password), Issued: now, Expires: *expires}, nil
 }
 
+// unknown is the SDK's word for a code or message that an answer does not have.
+const unknown = "UnknownError"
+
 // failure returns the *[ecr.Error] for a failed call that k has signed.
 func failure(op string, err error, k aws.Credentials) error {
 	e := &ecr.Error{Outcome: ecr.Busy, Op: op}
@@ -189,8 +180,11 @@ func failure(op string, err error, k aws.Credentials) error {
 		e.Err = tooLarge
 	case errors.As(err, &api) && status != http.StatusOK:
 		code, message := api.ErrorCode(), api.ErrorMessage()
-		if code == "UnknownError" { // the SDK's name for none
+		if code == unknown {
 			code = ""
+		}
+		if message == unknown {
+			message = ""
 		}
 		e.Outcome = refusalOutcome(status, code)
 		e.Err = refusal(status, code, message, k)

@@ -17,9 +17,11 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	sdkecr "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -47,8 +49,11 @@ type Client struct {
 	// limit is the longest time of one request to ECR or STS, processLimit that of one run of a
 	// credential_process.
 	limit, processLimit time.Duration
-	metadata            func() *metadata
-	services            services
+	// skew is how far AWS's clock was ahead of ours at its last answer, in nanoseconds. A second
+	// request after a refusal is signed with AWS's time.
+	skew     atomic.Int64
+	metadata func() *metadata
+	services services
 }
 
 // New returns a client. It reads no file and opens no connection.
@@ -63,14 +68,13 @@ func New(o Options) *Client {
 		o.SysDir = "/sys"
 	}
 	c := &Client{getenv: o.Getenv, now: o.Now, limit: callTimeout, processLimit: processLimit}
-	c.web = webClient(transport.Proxy(o.Proxy.Or(proxy.FromEnvironment(o.Getenv))))
+	c.web = c.webClient(transport.Proxy(o.Proxy.Or(proxy.FromEnvironment(o.Getenv))))
 	c.local = localClient()
 	c.metadata = sync.OnceValue(func() *metadata { return newMetadata(o.Getenv, o.SysDir, c.local) })
 	return c
 }
 
-// services are the SDK's clients by kind and region. A client remembers how far AWS's clock is ahead
-// of ours, so that a second request is signed with AWS's time.
+// services are the SDK's clients by kind and region.
 type services struct {
 	mu  sync.Mutex
 	all map[string]any
@@ -132,7 +136,7 @@ func (c *Client) private(r ecr.Registry) *sdkecr.Client {
 	return service(&c.services, "ecr "+kind(r), func() *sdkecr.Client {
 		base, fips, dual := c.endpoint(envECR, r)
 		return sdkecr.New(sdkecr.Options{
-			Region: r.Region, BaseEndpoint: base, HTTPClient: c.web, Retryer: aws.NopRetryer{},
+			Region: r.Region, BaseEndpoint: base, HTTPClient: c.web, Retryer: aws.NopRetryer{}, HTTPSignerV4: clockSigner{v4.NewSigner(), c.awsTime}, DisableClockSkewCorrection: true,
 			EndpointOptions: sdkecr.EndpointResolverOptions{UseFIPSEndpoint: fips, UseDualStackEndpoint: dual},
 		})
 	})
@@ -142,7 +146,7 @@ func (c *Client) public(r ecr.Registry) *ecrpublic.Client {
 	return service(&c.services, "ecr-public "+kind(r), func() *ecrpublic.Client {
 		base, fips, dual := c.endpoint(envECRPublic, r)
 		return ecrpublic.New(ecrpublic.Options{
-			Region: r.Region, BaseEndpoint: base, HTTPClient: c.web, Retryer: aws.NopRetryer{},
+			Region: r.Region, BaseEndpoint: base, HTTPClient: c.web, Retryer: aws.NopRetryer{}, HTTPSignerV4: clockSigner{v4.NewSigner(), c.awsTime}, DisableClockSkewCorrection: true,
 			EndpointOptions: ecrpublic.EndpointResolverOptions{UseFIPSEndpoint: fips, UseDualStackEndpoint: dual},
 		})
 	})
@@ -152,10 +156,38 @@ func (c *Client) sts(r ecr.Registry) *sts.Client {
 	return service(&c.services, "sts "+kind(r), func() *sts.Client {
 		base, fips, dual := c.endpoint(envSTS, r)
 		return sts.New(sts.Options{
-			Region: r.Region, BaseEndpoint: base, HTTPClient: c.web, Retryer: aws.NopRetryer{},
+			Region: r.Region, BaseEndpoint: base, HTTPClient: c.web, Retryer: aws.NopRetryer{}, HTTPSignerV4: clockSigner{v4.NewSigner(), c.awsTime}, DisableClockSkewCorrection: true,
 			EndpointOptions: sts.EndpointResolverOptions{UseFIPSEndpoint: fips, UseDualStackEndpoint: dual},
 		})
 	})
+}
+
+// clockSigner signs with the time that now returns; the SDK takes that of the machine.
+type clockSigner struct {
+	*v4.Signer
+	now func() time.Time
+}
+
+// SignHTTP implements the signer of the SDK's clients.
+func (s clockSigner) SignHTTP(ctx context.Context, k aws.Credentials, r *http.Request, hash, service, region string, _ time.Time, options ...func(*v4.SignerOptions)) error {
+	return s.Signer.SignHTTP(ctx, k, r, hash, service, region, s.now(), options...)
+}
+
+// awsTime returns the time by AWS's clock, as far as it is known.
+func (c *Client) awsTime() time.Time { return c.now().Add(time.Duration(c.skew.Load())) }
+
+// learnTime stores the offset of AWS's clock from the Date of an answer. Small differences are
+// ignored.
+func (c *Client) learnTime(date string) {
+	theirs, err := http.ParseTime(date)
+	if err != nil {
+		return
+	}
+	skew := theirs.Sub(c.now())
+	if skew.Abs() < clockSlack {
+		skew = 0
+	}
+	c.skew.Store(int64(skew))
 }
 
 // Token implements [ecr.Client].
