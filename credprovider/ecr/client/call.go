@@ -201,13 +201,17 @@ func failure(op string, err error, k aws.Credentials) error {
 
 // refusal is the cause of an error for an answer with another status than 200.
 func refusal(status int, code, message string, k aws.Credentials) error {
-	switch {
-	case code == "":
+	if code == "" {
 		return fmt.Errorf("it answered %d", status)
-	case message == "":
-		return fmt.Errorf("%d %s", status, clean(code, k.SecretAccessKey, k.SessionToken))
 	}
-	return fmt.Errorf("%d %s: %s", status, clean(code, k.SecretAccessKey, k.SessionToken), clean(message, k.SecretAccessKey, k.SessionToken))
+	text := clean(code, k.SecretAccessKey, k.SessionToken)
+	if status > 0 { // the SDK does not pass that of a container endpoint on
+		text = strconv.Itoa(status) + " " + text
+	}
+	if message != "" {
+		text += ": " + clean(message, k.SecretAccessKey, k.SessionToken)
+	}
+	return errors.New(text)
 }
 
 // refusalOutcome decides by AWS's code, or by the status when there is no code.

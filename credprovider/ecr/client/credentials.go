@@ -113,7 +113,6 @@ func load(ctx context.Context, op string, s ecr.SDK) (config.SharedConfig, error
 		o.ConfigFiles, o.CredentialsFiles = files[:len(files)-1], files[len(files)-1:]
 	})
 	var missing config.SharedConfigProfileNotExistError
-	var malformed config.SharedConfigLoadError
 	var noRole config.CredentialRequiresARNError
 	var noSource config.SharedConfigAssumeRoleError
 	where := strings.Join(files, " and ")
@@ -124,8 +123,6 @@ func load(ctx context.Context, op string, s ecr.SDK) (config.SharedConfig, error
 		return fail(fmt.Errorf("profile %q: its source_profile %q has no credentials", s.Profile, noSource.Profile))
 	case errors.As(err, &missing):
 		return fail(&noProfileError{fmt.Sprintf("%s has no profile %q", where, s.Profile)})
-	case errors.As(err, &malformed):
-		return fail(fmt.Errorf("%s is not in the format of the SDK's shared files", malformed.Filename))
 	case errors.As(err, &noRole):
 		return fail(fmt.Errorf("profile %q has %s without role_arn", s.Profile, noRole.Type))
 	}

@@ -93,26 +93,26 @@ func runBounded(ctx context.Context, command string, limit time.Duration) ([]byt
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case errors.Is(err, exec.ErrWaitDelay):
-		return out.Bytes(), nil // it ended well; only a child held the pipe
+		return out.kept.Bytes(), nil // it ended well; only a child held the pipe
 	}
-	return out.Bytes(), err
+	return out.kept.Bytes(), err
 }
 
 // boundedOutput keeps the first bytes of an output and ends the process that prints more.
 type boundedOutput struct {
-	bytes.Buffer
+	kept   bytes.Buffer
 	full   bool
 	cancel func()
 }
 
 // Write implements [io.Writer].
 func (b *boundedOutput) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > processMax {
+	if b.kept.Len()+len(p) > processMax {
 		b.full = true
 		b.cancel()
 		return 0, errOutput
 	}
-	return b.Buffer.Write(p)
+	return b.kept.Write(p)
 }
 
 // withoutKeys returns an environment without AWS keys: a process that gives credentials needs none.

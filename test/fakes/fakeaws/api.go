@@ -29,6 +29,9 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		call.Point = CreateRepository
 	}
 	s.reply(w, r, call, func() answer {
+		if service == WebIdentity {
+			return s.webIdentity(body)
+		}
 		if sigErr != nil {
 			return refuse(call.Point, http.StatusBadRequest, "MissingAuthenticationTokenException", sigErr.Error())
 		}
@@ -42,6 +45,8 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 			return s.registryToken(call)
 		case STS:
 			return s.assumeRole(body)
+		case CallerIdentity:
+			return s.callerIdentity(sig.keyID)
 		}
 		return refuse(call.Point, http.StatusBadRequest, "UnknownOperationException", "")
 	})
@@ -57,8 +62,17 @@ func apiPoint(r *http.Request, body []byte) Point {
 	case targetECRPublic, targetCreatePublic:
 		return ECRPublic
 	}
-	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") == "AssumeRole" {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return Unknown
+	}
+	switch form.Get("Action") {
+	case "AssumeRole":
 		return STS
+	case "AssumeRoleWithWebIdentity":
+		return WebIdentity
+	case "GetCallerIdentity":
+		return CallerIdentity
 	}
 	return Unknown
 }
@@ -66,7 +80,7 @@ func apiPoint(r *http.Request, body []byte) Point {
 // signatureStatus returns the status of a signature error: 400 for the JSON services, 403 for the
 // query service.
 func signatureStatus(p Point) int {
-	if p == STS {
+	if p.isSTS() {
 		return http.StatusForbidden
 	}
 	return http.StatusBadRequest
@@ -99,16 +113,54 @@ func (s *Server) assumeRole(body []byte) answer {
 	if err != nil || !strings.HasPrefix(role, "arn:") || form.Get("RoleSessionName") == "" || form.Get("Version") != "2011-06-15" {
 		return refuse(STS, http.StatusBadRequest, "ValidationError", "bad AssumeRole request")
 	}
+	return s.roleSession(role, form.Get("RoleSessionName"), "AssumeRole")
+}
+
+// webIdentity exchanges a token, like AssumeRoleWithWebIdentity.
+func (s *Server) webIdentity(body []byte) answer {
+	form, err := url.ParseQuery(string(body))
+	role := form.Get("RoleArn")
+	if err != nil || !strings.HasPrefix(role, "arn:") || form.Get("RoleSessionName") == "" {
+		return refuse(WebIdentity, http.StatusBadRequest, "ValidationError", "bad AssumeRoleWithWebIdentity request")
+	}
+	s.mu.Lock()
+	verify := s.verifyToken
+	s.mu.Unlock()
+	if verify == nil {
+		return refuse(WebIdentity, http.StatusBadRequest, "InvalidIdentityToken", "No OpenIDConnect provider found in your account")
+	}
+	if err := verify(form.Get("WebIdentityToken"), role); err != nil {
+		return refuse(WebIdentity, http.StatusForbidden, "AccessDenied", err.Error())
+	}
+	return s.roleSession(role, form.Get("RoleSessionName"), "AssumeRoleWithWebIdentity")
+}
+
+// roleSession returns a new key of a role for an action.
+func (s *Server) roleSession(role, session, action string) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := Key{ID: "ASIA" + strings.ToUpper(random(8)), Secret: random(20), Session: random(40), Expires: s.now().Add(time.Hour)}
+	account, name, _ := strings.Cut(strings.TrimPrefix(role, "arn:aws:iam::"), ":role/")
+	key.ARN = "arn:aws:sts::" + account + ":assumed-role/" + name + "/" + session
 	s.keys[key.ID] = key
 	s.assumed[role] = key.ID
 	return answer{http.StatusOK, "text/xml", fmt.Sprintf(
-		`<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser><Arn>%s</Arn></AssumedRoleUser>`+
-			`<Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey><SessionToken>%s</SessionToken><Expiration>%s</Expiration></Credentials>`+
-			`</AssumeRoleResult></AssumeRoleResponse>`,
-		role, key.ID, key.Secret, key.Session, key.Expires.UTC().Format(time.RFC3339))}
+		`<%[1]sResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><%[1]sResult><AssumedRoleUser><Arn>%[2]s</Arn><AssumedRoleId>x</AssumedRoleId></AssumedRoleUser>`+
+			`<Credentials><AccessKeyId>%[3]s</AccessKeyId><SecretAccessKey>%[4]s</SecretAccessKey><SessionToken>%[5]s</SessionToken><Expiration>%[6]s</Expiration></Credentials>`+
+			`</%[1]sResult></%[1]sResponse>`,
+		action, key.ARN, key.ID, key.Secret, key.Session, key.Expires.UTC().Format(time.RFC3339))}
+}
+
+func (s *Server) callerIdentity(keyID string) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	arn := s.keys[keyID].ARN
+	if arn == "" {
+		arn = "arn:aws:iam::111122223333:user/" + keyID
+	}
+	return answer{http.StatusOK, "text/xml", fmt.Sprintf(
+		`<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Arn>%s</Arn><UserId>x</UserId><Account>111122223333</Account>`+
+			`</GetCallerIdentityResult></GetCallerIdentityResponse>`, arn)}
 }
 
 // Assumed returns the id of the last key that was issued for a role.

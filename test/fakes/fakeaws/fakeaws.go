@@ -33,7 +33,10 @@ const (
 	MetadataV1          Point = "metadata v1"
 	ECR                 Point = "ecr"
 	ECRPublic           Point = "ecr-public"
-	STS                 Point = "sts"
+	STS                 Point = "sts" // AssumeRole
+	WebIdentity         Point = "sts web identity"
+	CallerIdentity      Point = "sts caller identity"
+	Container           Point = "container credentials"
 	Unknown             Point = "unknown"
 )
 
@@ -44,6 +47,8 @@ type Key struct {
 	Session string
 	// Expires is when the key ends; zero means never.
 	Expires time.Time
+	// ARN is whose key it is; "" is a user of the account 111122223333.
+	ARN string
 }
 
 // Call is one request as the server saw it.
@@ -82,6 +87,11 @@ type Server struct {
 	latency  map[Point]time.Duration
 	assumed  map[string]string // role ARN → key id last handed out
 	repos    repositories
+
+	// verifyToken checks a web identity token for a role, nil for none.
+	verifyToken  func(token, roleARN string) error
+	containerKey Key
+	container    string // the value of Authorization that the container endpoint wants
 }
 
 // endpoint is one listener and its server.
@@ -138,6 +148,9 @@ func (s *Server) Close() error { return errors.Join(s.meta.close(), s.api.close(
 // MetadataURL returns the base of the metadata service, without a slash at the end.
 func (s *Server) MetadataURL() string { return "http://" + s.meta.addr }
 
+// ContainerURL returns the endpoint of container credentials.
+func (s *Server) ContainerURL() string { return s.MetadataURL() + containerPath }
+
 // APIURL returns the base of ECR, ECR Public and STS.
 func (s *Server) APIURL() string { return "http://" + s.api.addr }
 
@@ -150,7 +163,8 @@ func (s *Server) Env() []string {
 		"AWS_ENDPOINT_URL_ECR_PUBLIC=" + s.APIURL(),
 		"AWS_ENDPOINT_URL_STS=" + s.APIURL(),
 		"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SESSION_TOKEN=",
-		"AWS_SHARED_CREDENTIALS_FILE=", "AWS_PROFILE=",
+		"AWS_SHARED_CREDENTIALS_FILE=", "AWS_CONFIG_FILE=", "AWS_PROFILE=", "AWS_ROLE_ARN=",
+		"AWS_WEB_IDENTITY_TOKEN_FILE=", "AWS_CONTAINER_CREDENTIALS_FULL_URI=", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=",
 	}
 }
 
@@ -170,6 +184,22 @@ func (s *Server) SetRole(name string, key Key) {
 	if name != "" {
 		s.keys[key.ID] = key
 	}
+}
+
+// SetWebIdentity makes STS exchange the web identity tokens for which verify returns nil.
+func (s *Server) SetWebIdentity(verify func(token, roleARN string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.verifyToken = verify
+}
+
+// SetContainer makes the endpoint of [Server.ContainerURL] return key for requests with this value
+// of Authorization, as EKS Pod Identity does.
+func (s *Server) SetContainer(authorization string, key Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.container, s.containerKey = authorization, key
+	s.keys[key.ID] = key
 }
 
 // SetNotEC2 makes the metadata service that of another cloud: it issues session tokens, but has no

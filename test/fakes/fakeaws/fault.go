@@ -131,7 +131,7 @@ func refuse(p Point, status int, code, message string) answer {
 	switch {
 	case code == "":
 		return answer{status, "text/plain", http.StatusText(status)}
-	case p == STS:
+	case p.isSTS():
 		return answer{status, "text/xml", fmt.Sprintf(
 			"<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>", code, message)}
 	}

@@ -14,7 +14,7 @@ const rolePath = "/latest/meta-data/iam/security-credentials/"
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html
 func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	point := metadataPoint(r.URL.Path)
-	if r.Method == http.MethodGet && !s.session(r.Header.Get("X-aws-ec2-metadata-token")) {
+	if r.Method == http.MethodGet && point != Container && !s.session(r.Header.Get("X-aws-ec2-metadata-token")) {
 		point = MetadataV1
 	}
 	s.reply(w, r, Call{Point: point}, func() answer {
@@ -28,6 +28,8 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 			return s.roleAnswer(strings.TrimPrefix(r.URL.Path, rolePath))
 		case MetadataDocument:
 			return s.document()
+		case Container:
+			return s.containerAnswer(r)
 		}
 		return plain(http.StatusNotFound)
 	})
@@ -35,6 +37,8 @@ func (s *Server) serveMetadata(w http.ResponseWriter, r *http.Request) {
 
 func metadataPoint(path string) Point {
 	switch {
+	case path == containerPath:
+		return Container
 	case path == "/latest/api/token":
 		return MetadataToken
 	case path == rolePath:
@@ -100,6 +104,22 @@ func (s *Server) document() answer {
 		return plain(http.StatusNotFound)
 	}
 	return asJSON(map[string]string{"accountId": "111122223333", "instanceId": "i-0123456789abcdef0", "region": "us-east-1"})
+}
+
+const containerPath = "/v1/credentials"
+
+// containerAnswer answers as the agent of EKS Pod Identity:
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
+func (s *Server) containerAnswer(r *http.Request) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.containerKey.ID == "" || r.Header.Get("Authorization") != s.container {
+		return answer{http.StatusUnauthorized, "application/json", `{"code":"AccessDenied","message":"the token is not accepted"}`}
+	}
+	return asJSON(map[string]string{
+		"AccessKeyId": s.containerKey.ID, "SecretAccessKey": s.containerKey.Secret, "Token": s.containerKey.Session,
+		"Expiration": s.now().Add(6 * time.Hour).UTC().Format(time.RFC3339),
+	})
 }
 
 func plain(status int) answer {

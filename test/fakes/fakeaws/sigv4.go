@@ -53,7 +53,7 @@ func (s *Server) verify(r *http.Request, body []byte, sig signature, p Point) (c
 
 	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	switch {
-	case !known && p == STS:
+	case !known && p.isSTS():
 		return "InvalidClientTokenId", "The security token included in the request is invalid."
 	case !known:
 		return "UnrecognizedClientException", "The security token included in the request is invalid."
@@ -65,8 +65,8 @@ func (s *Server) verify(r *http.Request, body []byte, sig signature, p Point) (c
 		return "UnrecognizedClientException", "The security token included in the request is invalid."
 	case !key.Expires.IsZero() && now.After(key.Expires):
 		return "ExpiredTokenException", "The security token included in the request is expired"
-	case sig.service != string(p):
-		return badSignature(p), fmt.Sprintf("Credential should be scoped to correct service: %q.", p)
+	case sig.service != p.service():
+		return badSignature(p), fmt.Sprintf("Credential should be scoped to correct service: %q.", p.service())
 	}
 	for _, h := range requiredHeaders(r) {
 		if !contains(sig.headers, h) {
@@ -80,8 +80,18 @@ func (s *Server) verify(r *http.Request, body []byte, sig signature, p Point) (c
 	return "", ""
 }
 
+func (p Point) isSTS() bool { return p == STS || p == WebIdentity || p == CallerIdentity }
+
+// service returns the name that signatures have.
+func (p Point) service() string {
+	if p.isSTS() {
+		return string(STS)
+	}
+	return string(p)
+}
+
 func badSignature(p Point) string {
-	if p == STS {
+	if p.isSTS() {
 		return "SignatureDoesNotMatch"
 	}
 	return "InvalidSignatureException"
