@@ -27,7 +27,7 @@ func (c *checker) check(root *location) {
 	c.registries(root.field("registries"))
 	c.dockerConfig(root.field("dockerConfigFile"))
 	c.ecr(root.field("ecr"))
-	c.registryChains(root.field("registries"))
+	c.registryChains(root.field("registries"), root.field("ecr").field("registries"))
 	c.health(root.field("health"))
 	c.proxy(root.field("proxy"))
 	c.containerd(root.field("containerd"))

@@ -24,7 +24,7 @@ func (c *checker) ecr(s *location) {
 
 // registryChains checks the credential chains of single registries. It runs after
 // ecrRegistries, so all ECR hosts are known.
-func (c *checker) registryChains(list *location) {
+func (c *checker) registryChains(list, ecrList *location) {
 	var names ecr.Names
 	for _, r := range c.cfg.ECR.Registries {
 		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
@@ -34,6 +34,26 @@ func (c *checker) registryChains(list *location) {
 		line     int
 	}
 	var chains []chain
+	// add records the chain of a registry; each has one chain under all its names.
+	add := func(s *location, registry ecr.Registry) {
+		line, _ := s.position()
+		if at := slices.IndexFunc(chains, func(have chain) bool { return have.registry.Same(registry) }); at >= 0 {
+			c.refuse(s, "the same ECR registry already has credentials on line %d; keep one of them", chains[at].line)
+			return
+		}
+		chains = append(chains, chain{registry, line})
+	}
+	for i := range c.cfg.ECR.Registries {
+		r, s := &c.cfg.ECR.Registries[i], ecrList.item(i).field("credentials")
+		if s.node == nil {
+			continue
+		}
+		c.empty(s, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order")
+		c.ecrCredentials(s, r.Credentials)
+		if registry, ok := names.Parse(r.Host); ok {
+			add(s, registry)
+		}
+	}
 	for i := range c.cfg.Registries {
 		r := &c.cfg.Registries[i]
 		if r.ECR == nil {
@@ -41,14 +61,12 @@ func (c *checker) registryChains(list *location) {
 		}
 		s := list.item(i).field("ecr")
 		credentials := s.field("credentials")
-		if !c.require(credentials, "list instanceProfile: {} and static: {…} in the wanted order") {
-			c.empty(credentials, "list instanceProfile: {} and static: {…} in the wanted order")
+		if !c.require(credentials, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order") {
+			c.empty(credentials, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order")
 			c.ecrCredentials(credentials, r.ECR.Credentials)
 		}
 		host, path, _ := strings.Cut(r.Host, "/")
 		registry, isECR := names.Parse(host)
-		line, _ := s.position()
-		at := slices.IndexFunc(chains, func(have chain) bool { return have.registry.Same(registry) })
 		switch {
 		case path != "":
 			c.refuse(s, "is for a whole ECR registry; write its host without the path")
@@ -56,10 +74,8 @@ func (c *checker) registryChains(list *location) {
 			c.refuse(s, "is for ECR registries; remove it, or name this host under ecr.registries with account and region")
 		case r.Username != "":
 			c.refuse(s, "is given together with username; keep one of them")
-		case at >= 0:
-			c.refuse(s, "the same ECR registry already has credentials on line %d; keep one of them", chains[at].line)
 		default:
-			chains = append(chains, chain{registry, line})
+			add(s, registry)
 		}
 	}
 }
@@ -68,19 +84,36 @@ func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 	profileLine := 0
 	for i := range credentials {
 		e, s := &credentials[i], list.item(i)
-		profile, static := s.field("instanceProfile"), s.field("static")
+		profile, static, sdk := s.field("instanceProfile"), s.field("static"), s.field("sdk")
+		given, named := 0, 0
+		for _, f := range []struct {
+			at    *location
+			given bool
+		}{{profile, e.InstanceProfile != nil}, {static, e.Static != nil}, {sdk, e.SDK != nil}} {
+			if f.at.node != nil {
+				named++
+			}
+			if f.given {
+				given++
+			}
+		}
 		// A "- static:" without a value is an empty section; it means that section's defaults.
-		switch none := e.InstanceProfile == nil && e.Static == nil; {
-		case none && profile.node != nil && static.node == nil:
-			e.InstanceProfile = &InstanceProfile{}
-		case none && static.node != nil && profile.node == nil:
-			e.Static = &StaticKeys{}
+		if given == 0 && named == 1 {
+			given = 1
+			switch {
+			case profile.node != nil:
+				e.InstanceProfile = &InstanceProfile{}
+			case static.node != nil:
+				e.Static = &StaticKeys{}
+			default:
+				e.SDK = &SDKCredentials{}
+			}
 		}
 		switch {
-		case e.InstanceProfile != nil && e.Static != nil:
-			c.refuse(s, `has both instanceProfile and static; write two items, in the wanted order`)
-		case e.InstanceProfile == nil && e.Static == nil && !hasUnknown(s.node):
-			c.refuse(s, "must be instanceProfile: {} or static: {…}")
+		case given > 1:
+			c.refuse(s, "has more than one of instanceProfile, static and sdk; write an item for each, in the wanted order")
+		case given == 0 && !hasUnknown(s.node):
+			c.refuse(s, "must be instanceProfile: {}, static: {…} or sdk: {…}")
 		case e.InstanceProfile != nil && profileLine > 0:
 			c.refuse(profile, "is already listed on line %d; there is only one", profileLine)
 		case e.InstanceProfile != nil:
@@ -88,6 +121,9 @@ func (c *checker) ecrCredentials(list *location, credentials []ECRCredential) {
 		}
 		if e.Static != nil {
 			c.staticKeys(static, e.Static)
+		}
+		if e.SDK != nil {
+			c.sdkCredentials(sdk, e.SDK)
 		}
 	}
 }
@@ -99,11 +135,31 @@ func hasUnknown(item *yaml.Node) bool {
 		return false
 	}
 	for i := 0; i < len(item.Content); i += 2 {
-		if name := item.Content[i].Value; name != "instanceProfile" && name != "static" {
+		if name := item.Content[i].Value; name != "instanceProfile" && name != "static" && name != "sdk" {
 			return true
 		}
 	}
 	return false
+}
+
+func (c *checker) sdkCredentials(s *location, k *SDKCredentials) {
+	if hasControl(k.Profile) {
+		c.reject(s.field("profile"), k.Profile, "must not contain control characters")
+	}
+	for _, f := range []struct {
+		name string
+		path *string
+	}{{"configFile", &k.ConfigFile}, {"credentialsFile", &k.CredentialsFile}} {
+		switch at := s.field(f.name); {
+		case *f.path == "":
+		case hasControl(*f.path):
+			c.refuse(at, "must be the path of a file")
+		case k.Profile == "":
+			c.refuse(at, "is given without profile; add the profile to use, such as default")
+		default:
+			*f.path, _ = c.files.locate(*f.path)
+		}
+	}
 }
 
 func (c *checker) staticKeys(s *location, k *StaticKeys) {

@@ -73,7 +73,7 @@ func documented(t reflect.Type, prefix string, f func(string, reflect.StructFiel
 		if typ.Kind() == reflect.Pointer {
 			typ = typ.Elem()
 		}
-		if name == "registries[].ecr.credentials[]" {
+		if name == "registries[].ecr.credentials[]" || name == "ecr.registries[].credentials[]" {
 			continue // its fields are those of ecr.credentials[]
 		}
 		if typ.Kind() == reflect.Struct && typ != reflect.TypeFor[redact.Secret]() {

@@ -95,7 +95,15 @@ func fieldHints(t reflect.Type) []hint {
 	case reflect.TypeFor[ECRCredential]():
 		return []hint{
 			{"staticKeys keys accessKeyID secretAccessKey", "write static: {accessKeyID: …, secretAccessKeyFile: …}"},
-			{"profile role imds instanceRole", "write instanceProfile: {}"},
+			{"role imds instanceRole", "write instanceProfile: {}"},
+			{"profile configFile credentialsFile credential_process process webIdentity podIdentity", "write sdk: {profile: …}, or sdk: {} for the environment"},
+		}
+	case reflect.TypeFor[SDKCredentials]():
+		return []hint{
+			{"sharedCredentialsFile credentials", "write credentialsFile"},
+			{"sharedConfigFile config", "write configFile"},
+			{"role roleARN role_arn credential_process", "write it into the profile, in configFile"},
+			{"region", "remove it, the region is in the registry's name"},
 		}
 	case reflect.TypeFor[ECRRegistry]():
 		return []hint{

@@ -103,6 +103,9 @@ func (c *Config) Files() []string {
 			credentials = append(credentials, r.ECR.Credentials...)
 		}
 	}
+	for _, r := range c.ECR.Registries {
+		credentials = append(credentials, r.Credentials...)
+	}
 	for _, e := range credentials {
 		if k := e.Static; k != nil {
 			files = append(files, k.AccessKeyIDFile, k.SecretAccessKeyFile, k.SessionTokenFile, k.SharedCredentialsFile)

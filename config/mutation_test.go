@@ -19,10 +19,10 @@ defaultRegistry: {url: b.corp, for: [quay.io]}
 registries:
 - host: 444455556666.dkr.ecr.us-east-1.amazonaws.com
   tls: {}
-  ecr: {credentials: [{instanceProfile: {}}, {static: {}}]}
+  ecr: {credentials: [{instanceProfile: {}}, {static: {}}, {sdk: {profile: p}}]}
 ecr:
-  credentials: [{instanceProfile: {}}, {static: {}}]
-  registries: [{host: d.corp, account: "111122223333", region: us-east-1}]
+  credentials: [{instanceProfile: {}}, {static: {}}, {sdk: {profile: p}}]
+  registries: [{host: d.corp, account: "111122223333", region: us-east-1, credentials: [{instanceProfile: {}}, {static: {}}, {sdk: {profile: p}}]}]
 health: {}
 proxy: {}
 containerd: {}
@@ -92,7 +92,7 @@ func TestMutations(t *testing.T) {
 			refused(document, joined(path, name))
 		}
 	})
-	if fields != 72 {
+	if fields != 96 {
 		t.Errorf("%d fields were visited; is one missing?", fields)
 	}
 }
@@ -115,9 +115,9 @@ func visit(t reflect.Type, path []step, f func([]step, *reflect.StructField)) {
 		f(path, &field)
 		to := func(index int) []step { return append(append([]step{}, path...), step{name, index}) }
 		switch {
-		case typ.Kind() == reflect.Pointer && name == "static":
-			// static is the second of the credentials.
-			visit(typ.Elem(), append(append([]step{}, path[:len(path)-1]...), step{"credentials", 1}, step{"static", -1}), f)
+		case typ.Kind() == reflect.Pointer && t == reflect.TypeFor[ECRCredential]():
+			// instanceProfile, static and sdk are the first, second and third of the credentials.
+			visit(typ.Elem(), append(append([]step{}, path[:len(path)-1]...), step{"credentials", i}, step{name, -1}), f)
 		case typ.Kind() == reflect.Pointer:
 			visit(typ.Elem(), to(-1), f)
 		case typ.Kind() == reflect.Struct && typ != reflect.TypeFor[redact.Secret]():

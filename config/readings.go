@@ -55,14 +55,19 @@ func (c *Config) ProviderRules() credprovider.Rules {
 		Proxy:        c.Proxy.Settings(),
 	}
 	rules.ECRSources = ecrSources(c.ECR.Credentials)
+	own := map[string][]ecr.Source{}
+	for _, r := range c.ECR.Registries {
+		if len(r.Credentials) > 0 {
+			own[r.Host] = ecrSources(r.Credentials)
+		}
+	}
 	for _, r := range c.Registries {
-		if r.ECR == nil {
-			continue
+		if r.ECR != nil {
+			own[r.Host] = ecrSources(r.ECR.Credentials)
 		}
-		if rules.ECRChains == nil {
-			rules.ECRChains = map[string][]ecr.Source{}
-		}
-		rules.ECRChains[r.Host] = ecrSources(r.ECR.Credentials)
+	}
+	if len(own) > 0 {
+		rules.ECRChains = own
 	}
 	return rules
 }
@@ -79,6 +84,9 @@ func ecrSource(c ECRCredential) ecr.Source {
 	if c.InstanceProfile != nil {
 		return ecr.Source{InstanceProfile: &ecr.InstanceProfile{}}
 	}
+	if s := c.SDK; s != nil {
+		return ecr.Source{SDK: &ecr.SDK{Profile: s.Profile, ConfigFile: s.ConfigFile, CredentialsFile: s.CredentialsFile}}
+	}
 	k := c.Static
 	return ecr.Source{Static: &ecr.StaticKeys{
 		AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, SessionToken: k.SessionToken,
@@ -91,7 +99,11 @@ func ecrSource(c ECRCredential) ecr.Source {
 func (c *Config) ECRNames() ecr.Names {
 	var names ecr.Names
 	for _, r := range c.ECR.Registries {
-		names = append(names, ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region})
+		name := ecr.Name{Host: r.Host, Account: r.Account, Region: r.Region}
+		if len(r.Credentials) > 0 {
+			name.Chain = r.Host
+		}
+		names = append(names, name)
 	}
 	for _, r := range c.Registries {
 		if own, ok := names.Parse(r.Host); ok && r.ECR != nil {

@@ -38,7 +38,7 @@ func (s *location) form() func(string) string {
 	case "failures", "successes":
 		return matching(numberForm)
 	case "certsDir", "dockerConfigFile", "passwordFile", "caFile", "certFile", "keyFile",
-		"accessKeyIDFile", "secretAccessKeyFile", "sessionTokenFile", "sharedCredentialsFile":
+		"accessKeyIDFile", "secretAccessKeyFile", "sessionTokenFile", "sharedCredentialsFile", "configFile", "credentialsFile":
 		return redact.Path
 	case "apiVersion":
 		return matching(versionForm)

@@ -139,6 +139,7 @@ type ECR struct {
 type ECRCredential struct {
 	InstanceProfile *InstanceProfile `yaml:"instanceProfile"`
 	Static          *StaticKeys      `yaml:"static"`
+	SDK             *SDKCredentials  `yaml:"sdk"`
 }
 
 // InstanceProfile is the role of the EC2 instance, read through IMDSv2.
@@ -164,11 +165,22 @@ type StaticKeys struct {
 	RoleARN               string        `yaml:"roleARN"`
 }
 
+// SDKCredentials are what AWS's SDKs find by themselves, but for the role of the instance: with a
+// profile that profile of the shared files alone, without one the environment, AWS_PROFILE and the
+// container endpoint. The files need not exist when the config is loaded: others write them.
+type SDKCredentials struct {
+	Profile         string `yaml:"profile"`
+	ConfigFile      string `yaml:"configFile"`      // default: AWS_CONFIG_FILE or ~/.aws/config
+	CredentialsFile string `yaml:"credentialsFile"` // default: AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials
+}
+
 // ECRRegistry names a host that is an ECR registry under another name.
 type ECRRegistry struct {
 	Host    string `yaml:"host"`
 	Account string `yaml:"account"`
 	Region  string `yaml:"region"`
+	// Credentials are the only ones for this registry; empty means those of [ECR].
+	Credentials []ECRCredential `yaml:"credentials"`
 }
 
 // HealthMode says what the agent does about an endpoint that does not answer.

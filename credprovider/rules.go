@@ -13,9 +13,14 @@ import (
 // RulesFile is the default path of the rules.
 const RulesFile = "/var/lib/berth/provider.json"
 
-// rulesVersion is the only format that is understood. Rules of another version are an error,
-// because they also say which credentials must be withheld.
-const rulesVersion = 1
+// The formats that are understood. Rules of another one are an error, because they also say which
+// credentials must be withheld. The second is written only when there is a source of the SDK: a
+// program that does not know such a source must not take another identity for it.
+const (
+	rulesVersion    = 1
+	rulesWithSDK    = 2
+	rulesVersionMax = rulesWithSDK
+)
 
 // maxRules is the size of the largest rules file, in bytes.
 const maxRules = 64 << 20
@@ -97,8 +102,8 @@ func ParseRules(b []byte) (Rules, error) {
 	if err := json.Unmarshal(b, &w); err != nil {
 		return Rules{}, errors.New("the rules are no JSON of ours; write them again with berth apply")
 	}
-	if w.Version != rulesVersion {
-		return Rules{}, fmt.Errorf("the rules have format version %d, not %d; write them again with berth apply", w.Version, rulesVersion)
+	if w.Version < rulesVersion || w.Version > rulesVersionMax {
+		return Rules{}, fmt.Errorf("the rules have format version %d, not %d to %d; write them again with berth apply", w.Version, rulesVersion, rulesVersionMax)
 	}
 	return w.rules(), nil
 }

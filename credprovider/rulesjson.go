@@ -1,6 +1,8 @@
 package credprovider
 
 import (
+	"slices"
+
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
@@ -31,6 +33,7 @@ type (
 	wireSource struct {
 		InstanceProfile *struct{}   `json:"instanceProfile,omitempty"`
 		Static          *wireStatic `json:"static,omitempty"`
+		SDK             *wireSDK    `json:"sdk,omitempty"`
 	}
 	wireStatic struct {
 		AccessKeyID           string `json:"accessKeyID,omitempty"`
@@ -42,6 +45,11 @@ type (
 		SharedCredentialsFile string `json:"sharedCredentialsFile,omitempty"`
 		Profile               string `json:"profile,omitempty"`
 		RoleARN               string `json:"roleARN,omitempty"`
+	}
+	wireSDK struct {
+		Profile         string `json:"profile,omitempty"`
+		ConfigFile      string `json:"configFile,omitempty"`
+		CredentialsFile string `json:"credentialsFile,omitempty"`
 	}
 	wireProxy struct {
 		HTTP  string `json:"httpProxy,omitempty"`
@@ -90,6 +98,9 @@ func sources(list []wireSource) []ecr.Source {
 }
 
 func (w wireSource) source() ecr.Source {
+	if k := w.SDK; k != nil {
+		return ecr.Source{SDK: &ecr.SDK{Profile: k.Profile, ConfigFile: k.ConfigFile, CredentialsFile: k.CredentialsFile}}
+	}
 	s := w.Static
 	if s == nil {
 		return ecr.Source{InstanceProfile: &ecr.InstanceProfile{}}
@@ -113,11 +124,17 @@ func wireOf(r Rules) wireRules {
 		Directories:  r.Directories,
 	}
 	w.ECR.Credentials = wireSources(r.ECRSources)
+	if usesSDK(r.ECRSources) {
+		w.Version = rulesWithSDK
+	}
 	for name, list := range r.ECRChains {
 		if w.ECR.Chains == nil {
 			w.ECR.Chains = map[string][]wireSource{}
 		}
 		w.ECR.Chains[name] = wireSources(list)
+		if usesSDK(list) {
+			w.Version = rulesWithSDK
+		}
 	}
 	if r.Proxy != (proxy.Settings{}) {
 		w.Proxy = &wireProxy{HTTP: r.Proxy.HTTP.Reveal(), HTTPS: r.Proxy.HTTPS.Reveal(), No: r.Proxy.No}
@@ -133,6 +150,10 @@ func wireLogins(list []Login) []wireLogin {
 	return all
 }
 
+func usesSDK(list []ecr.Source) bool {
+	return slices.ContainsFunc(list, func(s ecr.Source) bool { return s.SDK != nil })
+}
+
 func wireSources(list []ecr.Source) []wireSource {
 	var all []wireSource
 	for _, s := range list {
@@ -142,6 +163,9 @@ func wireSources(list []ecr.Source) []wireSource {
 }
 
 func wireSourceOf(s ecr.Source) wireSource {
+	if k := s.SDK; k != nil {
+		return wireSource{SDK: &wireSDK{Profile: k.Profile, ConfigFile: k.ConfigFile, CredentialsFile: k.CredentialsFile}}
+	}
 	k := s.Static
 	if k == nil {
 		return wireSource{InstanceProfile: &struct{}{}}
