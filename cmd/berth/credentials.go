@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ import (
 )
 
 func newCredentials(o *options) *cobra.Command {
-	var show bool
+	var show, check bool
 	cmd := &cobra.Command{
 		Use:   "credentials IMAGE",
 		Short: "Show which credential each host gets when an image is pulled",
@@ -23,8 +24,13 @@ func newCredentials(o *options) *cobra.Command {
 in a header, and what kubelet's credential provider answers, or why it withholds
 a credential.
 
+With --check each host is asked for the image's manifest (HEAD), with the login
+that containerd would send: an identity may get a token of ECR and still be denied
+one repository.
+
 Without a config, the rules of the credential provider on this node are used.
-Exit code 1 if a token cannot be fetched or a credential is withheld.`,
+Exit code 1 if a token cannot be fetched, a credential is withheld, or, with
+--check, a host refuses the login.`,
 		Example: "  berth credentials 111122223333.dkr.ecr.us-east-1.amazonaws.com/app\n" +
 			"  berth credentials docker.io/library/nginx -o json",
 		Args: cobra.ExactArgs(1),
@@ -39,15 +45,24 @@ Exit code 1 if a token cannot be fetched or a credential is withheld.`,
 				return err
 			}
 			view := viewOf(e, show)
+			if check {
+				if err := o.check(cmd, m, cfg, args[0], &view); err != nil {
+					return err
+				}
+			}
 			if o.output == "json" {
 				err = printJSON(cmd.OutOrStdout(), view)
 			} else {
 				err = view.print(cmd.OutOrStdout())
 			}
+			if view.refused() {
+				err = errors.Join(err, &codeError{code: exitFailed})
+			}
 			return errors.Join(err, failure(e))
 		},
 	}
 	cmd.Flags().BoolVar(&show, "show-secret", false, "print passwords and tokens")
+	cmd.Flags().BoolVar(&check, "check", false, "ask each host for the image with its login")
 	return cmd
 }
 
@@ -79,6 +94,50 @@ type credentialsView struct {
 	Directory string     `json:"directory"`
 	Hosts     []hostView `json:"hosts"`
 	Provider  loginView  `json:"provider"`
+	// Checks are the answers of the hosts to a request for the image, with --check.
+	Checks []pullView `json:"checks,omitempty"`
+}
+
+type pullView struct {
+	Host    string `json:"host"`
+	OK      bool   `json:"ok"`
+	Refused bool   `json:"refused,omitempty"` // the login, or that there is none
+	Status  int    `json:"status,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// check asks each host that containerd asks for the image.
+func (o *options) check(cmd *cobra.Command, m *reconcile.Node, cfg *config.Config, image string, v *credentialsView) error {
+	t, err := o.tracer(cmd, m, cfg, "", 5*time.Second)
+	if err != nil {
+		return err
+	}
+	t.ResolveOnly = true
+	r := t.Image(cmd.Context(), image)
+	for _, h := range r.Hosts {
+		c := pullView{Host: strings.TrimPrefix(strings.TrimPrefix(h.URL, "https://"), "http://"), OK: h.Resolve.OK, Refused: h.Resolve.Refused(), Status: h.Resolve.Status, Detail: h.Resolve.Detail}
+		c.Host, _, _ = strings.Cut(c.Host, "/")
+		for _, n := range r.Notes {
+			if n.ID == "denied" && strings.HasPrefix(n.Text, c.Host+" ") {
+				c.Detail, c.Remedy = n.Text, n.Remedy
+			}
+		}
+		v.Checks = append(v.Checks, c)
+	}
+	return nil
+}
+
+// refused reports whether no host that was asked has the image and one refused the login.
+func (v credentialsView) refused() bool {
+	refused := false
+	for _, c := range v.Checks {
+		if c.OK {
+			return false
+		}
+		refused = refused || c.Refused
+	}
+	return refused
 }
 
 type hostView struct {
@@ -165,6 +224,16 @@ func (v credentialsView) print(w io.Writer) error {
 		text += fmt.Sprintf("provider   none: %s\n", v.Provider.Error)
 	} else {
 		text += fmt.Sprintf("provider   %s\n", v.Provider.text())
+	}
+	for _, c := range v.Checks {
+		switch {
+		case c.OK:
+			text += fmt.Sprintf("check      %s: it gives the image\n", c.Host)
+		case c.Remedy != "":
+			text += fmt.Sprintf("check      %s; %s\n", c.Detail, c.Remedy)
+		default:
+			text += fmt.Sprintf("check      %s: %s\n", c.Host, c.Detail)
+		}
 	}
 	_, err := io.WriteString(w, text)
 	return err

@@ -12,8 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/node/trace"
 )
 
@@ -56,30 +58,10 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		return err
 	}
 	defer m.Close()
-	if proc != "" {
-		m.SetProc(proc)
-	}
-	root, err := managedfile.OpenRoot(o.root)
+	t, err := o.tracer(cmd, m, cfg, proc, timeout)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	configured := ""
-	if cfg != nil {
-		configured = cfg.Containerd.CertsDir
-	}
-	h := o.host(root, proc)
-	looked, err := trace.Look(cmd.Context(), h, configured, os.Getenv)
-	if err != nil {
-		return err
-	}
-	t := trace.Tracer{
-		Node: looked, Timeout: timeout,
-		Explain: func(ctx context.Context, image string) (credprovider.Explanation, error) {
-			return m.Credentials(ctx, cfg, image, o.logger(stderr))
-		},
-	}
-	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
 	reports := make([]trace.Report, 0, len(images))
 	served := true
 	for i, image := range images {
@@ -103,6 +85,35 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 		err = &codeError{code: exitFailed}
 	}
 	return err
+}
+
+// tracer returns the tracer of the node, which knows its credentials.
+func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Config, proc string, timeout time.Duration) (*trace.Tracer, error) {
+	if proc != "" {
+		m.SetProc(proc)
+	}
+	root, err := managedfile.OpenRoot(o.root)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	configured := ""
+	if cfg != nil {
+		configured = cfg.Containerd.CertsDir
+	}
+	h := o.host(root, proc)
+	looked, err := trace.Look(cmd.Context(), h, configured, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	t := &trace.Tracer{
+		Node: looked, Timeout: timeout,
+		Explain: func(ctx context.Context, image string) (credprovider.Explanation, error) {
+			return m.Credentials(ctx, cfg, image, o.logger(cmd.ErrOrStderr()))
+		},
+	}
+	t.Unasked, t.KubeletUnloaded = trace.LookAtKubelet(h, func() error { return o.kubeletRefusal(cmd.Context(), h, cfg) })
+	return t, nil
 }
 
 func printTrace(w io.Writer, r trace.Report) error {
@@ -181,7 +192,7 @@ func credentialText(c trace.Credential) string {
 		text = c.What
 	}
 	if c.Rule != "" {
-		text += " (" + c.Rule + ")"
+		text += " (" + strings.TrimSuffix(c.Rule+", "+c.Source, ", ") + ")"
 	}
 	if c.Channel == "header" {
 		text += ", in a header for this host alone"

@@ -31,7 +31,7 @@ func credentialOf(h docker.RegistryHost, e credprovider.Explanation) (Credential
 	passed := passedTo(h, meant, e)
 	c := Credential{Channel: "none"}
 	if meant != nil {
-		c.Rule = meant.Rule
+		c.Rule, c.Source = meant.Rule, meant.Source
 		if meant.Err != nil {
 			c.Problem = meant.Err.Error()
 		}

@@ -148,3 +148,27 @@ func TestTokenInHeader(t *testing.T) {
 		}
 	}
 }
+
+// An identity that gets a token of ECR and may not pull one repository is named, with the right that
+// it lacks.
+func TestDeniedRepository(t *testing.T) {
+	w := newFixture(t)
+	w.protected(status(http.StatusForbidden))
+	w.hosts(w.own(), "[host.%q]\n[host.%q.header]\nAuthorization = \"Basic %s\"\n", w.mirror.URL, w.mirror.URL,
+		base64.StdEncoding.EncodeToString([]byte("AWS:"+secret)))
+	w.Explain = explains(false, credprovider.HostExplanation{
+		Host: credprovider.Host{Host: w.mirror.addr(), Header: true}, Rule: "ecr 111122223333 us-east-1", Source: "sdk profile pull",
+		Username: "AWS", Password: redact.New(secret), Expires: time.Now().Add(time.Hour),
+	})
+	for _, only := range []bool{false, true} {
+		w.ResolveOnly = only
+		r := w.Image(t.Context(), w.name)
+		if got := r.Hosts[0]; !got.Resolve.Refused() || got.Credential.Source != "sdk profile pull" || only && r.Hosts[1].Content.Asked {
+			t.Errorf("%+v", got)
+		}
+		raw, err := json.Marshal(r.Notes)
+		if err != nil || !strings.Contains(string(raw), `the identity \"sdk profile pull\" and refuses it this repository`) || !strings.Contains(string(raw), "ecr:BatchGetImage") {
+			t.Errorf("%v: %s", err, raw)
+		}
+	}
+}

@@ -60,6 +60,10 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 			add("expires", fmt.Sprintf("the token in the header for %s expires in %s", name(h), left), `see "berth status": the agent should have renewed it`)
 		}
 	}
+	if c.What == "ECR token" && c.Source != "" && h.Resolve.Status == http.StatusForbidden && (c.Expires == nil || c.Expires.After(t.now())) {
+		add("denied", fmt.Sprintf("%s gave a token to the identity %q and refuses it this repository", name(h), c.Source),
+			"allow it ecr:BatchGetImage and ecr:GetDownloadUrlForLayer there; for another account also in the policy of the repository")
+	}
 	for spelled := range raw.Header {
 		if strings.EqualFold(spelled, "Authorization") && spelled != "Authorization" {
 			add("spelling", fmt.Sprintf("the header %s for %s is sent beside another one when the registry asks for a login", spelled, name(h)), "spell it Authorization")

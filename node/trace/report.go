@@ -1,6 +1,9 @@
 package trace
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // Report is the result for one image.
 type Report struct {
@@ -45,8 +48,9 @@ type Host struct {
 type Credential struct {
 	Channel  string     `json:"channel"` // header, provider or none
 	Username string     `json:"username,omitempty"`
-	What     string     `json:"what,omitempty"` // "ECR token" or "login"
-	Rule     string     `json:"rule,omitempty"` // the rule of the config
+	What     string     `json:"what,omitempty"`   // "ECR token" or "login"
+	Rule     string     `json:"rule,omitempty"`   // the rule of the config
+	Source   string     `json:"source,omitempty"` // the AWS identity that got the token
 	Expires  *time.Time `json:"expires,omitempty"`
 	Problem  string     `json:"problem,omitempty"` // why there is none, though one is meant for it
 }
@@ -70,6 +74,11 @@ type Probe struct {
 	waits bool // no connection or no answer in time
 	// wait is how long containerd waits in that case; 0 if unknown.
 	wait time.Duration
+}
+
+// Refused reports whether the host refused the login that it got, or asked for another one.
+func (p Probe) Refused() bool {
+	return p.Asked && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden)
 }
 
 // Limit is the number of pulls that a registry still allows.

@@ -29,6 +29,9 @@ type Tracer struct {
 	Timeout time.Duration
 	// Now is the clock for the expiry of credentials; nil is time.Now.
 	Now func() time.Time
+	// ResolveOnly ends after each host was asked for the digest: enough to see who refuses the
+	// login.
+	ResolveOnly bool
 	// Roots are trusted instead of the certificates of the system.
 	Roots *x509.CertPool
 
@@ -94,7 +97,11 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	}
 	explained := t.explain(ctx, img, &r)
 	probers := t.probers(&r, img, hosts, explained)
-	follow(ctx, &r, img, probers)
+	if t.ResolveOnly {
+		resolve(ctx, &r, img, probers)
+	} else {
+		follow(ctx, &r, img, probers)
+	}
 	r.Verdict = verdictOf(&r)
 	if ctx.Err() != nil {
 		r.Verdict = Verdict{Text: "interrupted"}
