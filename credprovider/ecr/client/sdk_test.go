@@ -265,3 +265,124 @@ func TestSDKIdentity(t *testing.T) {
 		t.Errorf("without files: %+v", id)
 	}
 }
+
+// The instance profile, static keys and a profile of the SDK, in each order, each failing in each
+// way of the outcome table: the first that serves gives the token, each failure is remembered as the
+// table says, and nobody is asked who should not be.
+func TestEveryOrderAndFailure(t *testing.T) {
+	sdkKey := fakeaws.Key{ID: "ASIASDK", Secret: "sdk-canary", Session: "sdk-session-canary"}
+	kinds := map[string]struct {
+		source ecr.Source
+		key    fakeaws.Key
+	}{
+		"profile": {ecr.Source{InstanceProfile: &ecr.InstanceProfile{}}, profileKey},
+		"static":  {ecr.Source{Static: &ecr.StaticKeys{}}, staticKey},
+		"sdk":     {ecr.Source{SDK: &ecr.SDK{Profile: "pull"}}, sdkKey},
+	}
+	// A way to fail, and its outcome: "" for one that serves.
+	ways := map[string]struct {
+		fault   fakeaws.Fault
+		outcome ecr.Outcome
+	}{
+		"serves":   {},
+		"denied":   {fakeaws.Fault{Status: 400, Code: "AccessDeniedException"}, ecr.Denied},
+		"rejected": {fakeaws.Fault{Status: 400, Code: "ExpiredTokenException"}, ecr.Rejected},
+		"busy":     {fakeaws.Fault{Status: 500}, ecr.Busy},
+		"nothing":  {fakeaws.Fault{}, "own"}, // the outcome of the source that has no credentials
+	}
+	nothing := map[string]ecr.Outcome{"profile": ecr.NoRole, "static": ecr.NoKeys, "sdk": ecr.NoKeys}
+	orders := [][]string{
+		{"profile", "static", "sdk"}, {"profile", "sdk", "static"}, {"static", "profile", "sdk"},
+		{"static", "sdk", "profile"}, {"sdk", "profile", "static"}, {"sdk", "static", "profile"},
+		{"static", "sdk"}, {"sdk", "static"}, {"sdk"},
+	}
+	names := []string{"serves", "denied", "rejected", "busy", "nothing"}
+	runs := 0
+	for _, order := range orders {
+		for n := range len(names) * len(names) * len(names) {
+			way := []string{names[n%5], names[n/5%5], names[n/25]}
+			if len(order) < 3 && n >= 25 || len(order) < 2 && n >= 5 {
+				break
+			}
+			runs++
+			w := newWorld(t)
+			w.AddKey(sdkKey)
+			credentials := "[pull]\naws_access_key_id = " + sdkKey.ID + "\naws_secret_access_key = " + sdkKey.Secret + "\naws_session_token = " + sdkKey.Session + "\n"
+			secret := staticKey.Secret
+			var sources []ecr.Source
+			serves, asksProfile := "", false
+			want := map[string]ecr.Outcome{} // by kind
+			for i, kind := range order {
+				sources = append(sources, kinds[kind].source)
+				how := ways[way[i]]
+				if how.outcome == "own" {
+					how.outcome = nothing[kind]
+					switch kind {
+					case "profile":
+						w.SetRole("", fakeaws.Key{})
+					case "static":
+						secret = ""
+					case "sdk":
+						credentials = "[other]\n"
+					}
+				} else if how.outcome != "" {
+					how.fault.Point, how.fault.KeyID = fakeaws.ECR, kinds[kind].key.ID
+					w.Inject(how.fault)
+				}
+				if serves == "" {
+					asksProfile = asksProfile || kind == "profile"
+					if how.outcome == "" {
+						serves = kinds[kind].key.ID
+					} else {
+						want[kind] = how.outcome
+					}
+				}
+			}
+			w.home(t, "", credentials)
+			w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = staticKey.ID, secret
+			chain := w.chain(t, ecr.Options{Sources: sources})
+			res := chain.Fetch(t.Context(), ecr.Request{Registry: registry(t, usEast), Hasty: true})
+			where := fmt.Sprint(order, way[:len(order)])
+			got := ""
+			if res.Err == nil {
+				issued, _ := w.Token(res.Token.Password.Reveal())
+				got = issued.KeyID
+			} else {
+				noCanary(t, res.Err.Error(), "canary")
+			}
+			if got != serves {
+				t.Errorf("%s: %q serves, want %q; %v", where, got, serves, res.Err)
+			}
+			for i, kind := range order {
+				id := chain.Identity(i)
+				if id.Name == "" {
+					if kind != "static" || secret != "" {
+						t.Errorf("%s: %s has no name: %v", where, kind, id.Err)
+					}
+					continue
+				}
+				verdict, learned := res.Learned[id.Name]
+				outcome, failed := want[kind]
+				if learned != failed || verdict.Outcome != outcome {
+					t.Errorf("%s: %s learned %q, want %q", where, kind, verdict.Outcome, outcome)
+				}
+				table := ecr.Decide(&ecr.Error{Outcome: outcome}).Remember
+				if serves == "" {
+					table = min(table, 10*time.Second)
+				}
+				if failed && verdict.Until.Sub(verdict.At) != table {
+					t.Errorf("%s: %s is remembered for %s, the table says %s", where, kind, verdict.Until.Sub(verdict.At), table)
+				}
+			}
+			if asked := w.Count(fakeaws.MetadataToken, "") > 0; asked != asksProfile {
+				t.Errorf("%s: the metadata service was asked: %t, want %t", where, asked, asksProfile)
+			}
+			if n := w.Count(fakeaws.MetadataV1, ""); n != 0 {
+				t.Errorf("%s: version 1 of the metadata service was asked %d times", where, n)
+			}
+		}
+	}
+	if runs != 6*125+2*25+5 {
+		t.Errorf("%d runs", runs)
+	}
+}
