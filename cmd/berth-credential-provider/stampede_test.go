@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/command"
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"github.com/berth-registry/berth/test/gobuild"
 )
@@ -45,6 +48,14 @@ func stampede(t *testing.T, program string, fake *fakeaws.Server, dir string, n 
 }
 
 func execute(program string, fake *fakeaws.Server, dir string, image int) answer {
+	return executeFor(program, fake, dir, imageName(image))
+}
+
+func imageName(image int) string {
+	return fmt.Sprintf("111122223333.dkr.ecr.us-east-1.amazonaws.com/app-%d", image)
+}
+
+func executeFor(program string, fake *fakeaws.Server, dir, image string) answer {
 	begin := time.Now()
 	var out, errOut bytes.Buffer
 	cmd := process(program, fake, dir, image)
@@ -53,11 +64,11 @@ func execute(program string, fake *fakeaws.Server, dir string, image int) answer
 	return answer{out.String(), errOut.String(), err != nil, time.Since(begin)}
 }
 
-func process(program string, fake *fakeaws.Server, dir string, image int) *exec.Cmd {
+func process(program string, fake *fakeaws.Server, dir, image string) *exec.Cmd {
 	cmd := exec.Command(program, "--root", dir, "--rules", filepath.Join(dir, "none.json"), "--run-dir", filepath.Join(dir, "tokens"))
 	cmd.Env = append([]string{"HOME=" + dir}, fakeEnv(fake)...)
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(
-		`{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"111122223333.dkr.ecr.us-east-1.amazonaws.com/app-%d"}`, image))
+		`{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":%q}`, image))
 	return cmd
 }
 
@@ -90,6 +101,45 @@ func TestStampede(t *testing.T) {
 	t.Logf("%d processes, cold: %d call of ECR, %s in all", processes, fake.Count(fakeaws.ECR, ""), time.Since(begin))
 }
 
+// TestStampedeOfTwoIdentities: two registries of one region, the second with an identity of its own.
+func TestStampedeOfTwoIdentities(t *testing.T) {
+	program, fake, dir := binary(t), fakeFor(t), t.TempDir()
+	const own = "444455556666.dkr.ecr.us-east-1.amazonaws.com"
+	rules, err := credprovider.Rules{
+		ECRNames:  ecr.Names{{Host: own, Account: "444455556666", Region: "us-east-1", Chain: own}},
+		ECRChains: map[string][]ecr.Source{own: {{SDK: &ecr.SDK{}}}},
+	}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "none.json"), rules, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	answers := make([]answer, processes)
+	for i := range answers {
+		wg.Go(func() {
+			registry := "111122223333"
+			if i%2 == 1 {
+				registry = "444455556666"
+			}
+			answers[i] = executeFor(program, fake, dir, fmt.Sprintf("%s.dkr.ecr.us-east-1.amazonaws.com/app-%d", registry, i))
+		})
+	}
+	wg.Wait()
+	tokens := map[string]bool{}
+	for i, a := range answers {
+		if a.failed {
+			t.Fatalf("process %d: %s", i, a.err)
+		}
+		_, password, _ := strings.Cut(a.out, `"password":"`)
+		tokens[password[:strings.IndexByte(password, '"')]] = true
+	}
+	if profile, static := fake.Count(fakeaws.ECR, profileKey.ID), fake.Count(fakeaws.ECR, staticKey.ID); profile != 1 || static != 1 || len(tokens) != 2 {
+		t.Errorf("%d calls of ECR by the profile and %d by the keys, want one each; %d tokens", profile, static, len(tokens))
+	}
+}
+
 // TestStampedeWhileECRFails: the processes share a failure as they share a token.
 func TestStampedeWhileECRFails(t *testing.T) {
 	program := binary(t)
@@ -120,7 +170,7 @@ func TestStampedeWhileECRFails(t *testing.T) {
 func TestKilledHolder(t *testing.T) {
 	program, fake, dir := binary(t), fakeFor(t), t.TempDir()
 	fake.Inject(fakeaws.Fault{Point: fakeaws.ECR, Hang: true, Times: 1})
-	holder := process(program, fake, dir, 0)
+	holder := process(program, fake, dir, imageName(0))
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
