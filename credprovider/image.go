@@ -3,6 +3,8 @@ package credprovider
 import (
 	"errors"
 	"strings"
+
+	"github.com/berth-registry/berth/internal/dockerhub"
 )
 
 // Image is the parsed name of an image.
@@ -41,11 +43,11 @@ func ParseImage(s string) (Image, error) {
 	}
 	registry, repository, slash := strings.Cut(name, "/")
 	if !slash || !isRegistry(registry) {
-		registry, repository = dockerHub, name
+		registry, repository = dockerhub.Name, name
 	}
-	if registry == "index.docker.io" {
+	if registry == dockerhub.LegacyName {
 		// kubelet and containerd's CRI rewrite this name in exactly this spelling.
-		registry = dockerHub
+		registry = dockerhub.Name
 	}
 	host, err := canonicalHost(registry)
 	if err != nil {
@@ -54,8 +56,8 @@ func ParseImage(s string) (Image, error) {
 	if !isRepository(repository) {
 		return Image{}, errors.New("the image is not a valid reference")
 	}
-	if registry == dockerHub && !strings.Contains(repository, "/") {
-		repository = "library/" + repository
+	if registry == dockerhub.Name && !strings.Contains(repository, "/") {
+		repository = dockerhub.Official + repository
 	}
 	return Image{Registry: registry, Host: host, Repository: repository, Name: registry + "/" + repository}, nil
 }

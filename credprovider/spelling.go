@@ -4,14 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
-
-// dockerHub is Docker Hub's name in image names.
-const dockerHub = "docker.io"
-
-// hubNames are all names of Docker Hub's registry.
-var hubNames = [...]string{dockerHub, "registry-1.docker.io", "index.docker.io"}
 
 // Spellings lists the names by which a config, a login or an image can mean a host that is asked
 // with scheme ("https" or "http"): first host itself, then with or without the default port of the
@@ -30,8 +25,8 @@ func Spellings(host, scheme string) []string {
 	if name != bare {
 		all[0], all[1] = all[1], all[0]
 	}
-	if slices.Contains(hubNames[:], bare) {
-		for _, other := range hubNames {
+	if dockerhub.Is(bare) {
+		for _, other := range dockerhub.Names() {
 			if other != bare {
 				all = append(all, other)
 			}
@@ -64,9 +59,5 @@ func canonicalHost(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	host = hostport.TrimDefaultPort(host, "https")
-	if slices.Contains(hubNames[:], host) {
-		return dockerHub, nil
-	}
-	return host, nil
+	return dockerhub.Canonical(hostport.TrimDefaultPort(host, "https")), nil
 }

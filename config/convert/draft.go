@@ -7,7 +7,9 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/realm"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -224,7 +226,7 @@ func (d *draft) finish() {
 			r.allowPlainHTTP = true
 			r.note("WARNING: this login crosses the network unencrypted, as it did before. Give the registry a certificate, write https, and remove allowPlainHTTPCredentials.")
 		}
-		if tokenOnly(host) {
+		if _, ok := realm.Known(host); ok {
 			r.auth = config.AuthToken
 			r.note("%s takes a login only in exchange for a token. kubelet has to pass it on, by berth-credential-provider.", host)
 			if first := d.askedBefore(host); first != "" {
@@ -324,7 +326,7 @@ func (d *draft) askedBefore(upstream string) string {
 	switch {
 	case d.byUpstream[upstream] != nil:
 		return "a mirror of " + upstream
-	case d.defaultRegistry != nil && upstream == dockerHub:
+	case d.defaultRegistry != nil && upstream == dockerhub.Name:
 		return "the default registry"
 	}
 	return ""

@@ -23,6 +23,7 @@ import (
 
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/transfer"
+	"github.com/berth-registry/berth/internal/dockerhub"
 )
 
 // Registry is the API of a host below one path.
@@ -59,10 +60,7 @@ func (w *Client) Under(host, root string, header http.Header, s Settings) (*Regi
 	if r := w.registries[key]; r != nil {
 		return r, nil
 	}
-	asked := host
-	if host == "docker.io" {
-		asked = "registry-1.docker.io"
-	}
+	asked := dockerhub.Host(host)
 	asName, err := name.NewRegistry(asked)
 	if err != nil {
 		return nil, err
