@@ -52,11 +52,10 @@ func split(written string) (address, error) {
 // needsTLS returns the reason why a plain http address is written with https, "" if it stays http.
 // A RegistryConfig refuses to send these logins unencrypted.
 func (a address) needsTLS() string {
-	_, isECR := ecr.ParseHost(a.host)
 	switch {
 	case a.scheme != "http":
 		return ""
-	case isECR:
+	case isECR(a.host):
 		return "Written with https instead of http: Berth logs in to ECR with a token of its own, which does not cross the network unencrypted."
 	case dockerhub.Is(a.host):
 		return "Written with https instead of http: that is how Docker Hub is asked, and its login does not cross the network unencrypted."
@@ -64,11 +63,11 @@ func (a address) needsTLS() string {
 	return ""
 }
 
-// ecrName matches the names of ECR registries, for messages only; package credprovider has the
-// exact rules.
-var ecrName = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+$|^public\.ecr\.aws$|^ecr-public\.aws\.com$`)
-
-func isECR(host string) bool { return ecrName.MatchString(hostport.Host(host)) }
+// isECR reports whether Berth takes a host for an ECR registry.
+func isECR(host string) bool {
+	_, ok := ecr.ParseHost(host)
+	return ok
+}
 
 // hostOnly returns the host[:port] of host[:port][/path].
 func hostOnly(name string) string {
