@@ -12,7 +12,7 @@ import (
 // with scheme ("https" or "http"): first host itself, then with or without the default port of the
 // scheme, then Docker Hub's other names. All are in lower case and without a final dot.
 func Spellings(host, scheme string) []string {
-	name := withoutDot(strings.ToLower(host))
+	name := hostport.TrimDot(strings.ToLower(host))
 	bare := hostport.TrimDefaultPort(name, scheme)
 	if bare == name && hostport.Port(name) != "" {
 		return []string{name}
@@ -37,25 +37,13 @@ func Spellings(host, scheme string) []string {
 
 // SameHost reports whether a and b are names of one host that is asked with scheme.
 func SameHost(a, b, scheme string) bool {
-	return slices.Contains(Spellings(a, scheme), withoutDot(strings.ToLower(b)))
-}
-
-// withoutDot removes the final dot of the name in host[:port].
-func withoutDot(s string) string {
-	if strings.HasPrefix(s, "[") {
-		return s
-	}
-	name, port, hasPort := strings.Cut(s, ":")
-	if name = strings.TrimSuffix(name, "."); hasPort {
-		name += ":" + port
-	}
-	return name
+	return slices.Contains(Spellings(a, scheme), hostport.TrimDot(strings.ToLower(b)))
 }
 
 // canonicalHost returns host[:port] in the form in which hosts are compared, without the port 443.
 // As with [hostport.Parse], an error is the reason only.
 func canonicalHost(s string) (string, error) {
-	host, err := hostport.Parse(withoutDot(s))
+	host, err := hostport.Parse(hostport.TrimDot(s))
 	if err != nil {
 		return "", err
 	}

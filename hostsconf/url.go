@@ -48,10 +48,8 @@ func ParseURL(written string, overridePath bool) (URL, error) {
 	}
 	u := URL{Scheme: strings.ToLower(scheme), Host: host}
 	switch {
-	case !hasScheme && hostport.IsLoopback(host):
-		u.Scheme = "http"
 	case !hasScheme:
-		u.Scheme = "https"
+		u.Scheme = hostport.Scheme(hostport.IsLoopback(host))
 	case u.Scheme != "http" && u.Scheme != "https":
 		return URL{}, errors.New("scheme must be http or https")
 	}
@@ -122,11 +120,7 @@ func UpstreamURL(upstream string, plainHTTP bool) URL {
 	if host := dockerhub.Host(upstream); host != upstream {
 		return URL{Scheme: "https", Host: host}
 	}
-	scheme := "https"
-	if plainHTTP {
-		scheme = "http"
-	}
-	return URL{Scheme: scheme, Host: upstream}
+	return URL{Scheme: hostport.Scheme(plainHTTP), Host: upstream}
 }
 
 func checkPath(path string) error {

@@ -242,10 +242,7 @@ func (d *draft) finish() {
 func (d *draft) otherSpelling(r *registry) {
 	host := hostOnly(r.host)
 	for _, other := range []string{host + ":443", host + ":80", strings.TrimSuffix(host, ":443"), strings.TrimSuffix(host, ":80")} {
-		scheme := "https"
-		if strings.HasSuffix(host, ":80") || strings.HasSuffix(other, ":80") {
-			scheme = "http"
-		}
+		scheme := hostport.Scheme(strings.HasSuffix(host, ":80") || strings.HasSuffix(other, ":80"))
 		if other == host || !d.asked[other] && d.byUpstream[other] == nil && !d.configured[other] {
 			continue
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/transfer"
 	"github.com/berth-registry/berth/internal/dockerhub"
@@ -206,7 +207,7 @@ func (r *Registry) prefix() string {
 // loginPath is the repository as logins are configured: with the prefix, or with the path before
 // /v2.
 func (r *Registry) loginPath(repository string) string {
-	below := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(r.root, "/v2"), "/v2/"), "/")
+	below := hostsconf.URL{Path: r.root}.RepositoryPath()
 	return path.Join(below, repository)
 }
 

@@ -54,7 +54,7 @@ func ruleHost(cfg *config.Config, h hostsconf.Host, uncertain map[hostsconf.URL]
 	return credprovider.Host{
 		Host:     dockerhub.Canonical(h.URL.Host),
 		Path:     h.URL.RepositoryPath(),
-		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
+		Insecure: hostport.Exposed(h.URL.Scheme, h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
 		Header:   !h.Authorization.IsZero() && !uncertain[h.URL],
 	}
 }
@@ -97,8 +97,8 @@ func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
 	for _, h := range r.Hosts {
 		dir.Hosts = append(dir.Hosts, credprovider.Host{
 			Host:     dockerhub.Canonical(h.Host),
-			Path:     strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(h.Path, "/v2"), "/v2/"), "/"),
-			Insecure: h.Scheme == "http" && !hostport.IsLoopback(h.Host),
+			Path:     hostsconf.URL{Path: h.Path}.RepositoryPath(),
+			Insecure: hostport.Exposed(h.Scheme, h.Host),
 			Header:   slices.Contains(h.Headers, "Authorization"),
 		})
 	}
