@@ -49,10 +49,6 @@ func ParseTarget(s string) (Target, error) {
 // Registry is the host[:port] of the target.
 func (t Target) Registry() string { return t.registry }
 
-// Path is the part before the repositories, without leading and trailing slash; "" if there is
-// none.
-func (t Target) Path() string { return t.path }
-
 // String is host[:port][/path].
 func (t Target) String() string {
 	if t.path == "" {
