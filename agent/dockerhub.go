@@ -6,9 +6,8 @@ import (
 	"github.com/berth-registry/berth/agent/status"
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
+	"github.com/berth-registry/berth/internal/dockerhub"
 )
-
-const dockerHub = "docker.io"
 
 // usesDockerHub reports whether a node with this config may pull from Docker Hub itself: it is
 // the fallback of a mirror, or there is a login for it and no mirror.
@@ -17,7 +16,7 @@ func usesDockerHub(cfg *config.Config, login bool) bool {
 		return false
 	}
 	all := cfg.AllMirrors()
-	if i := slices.IndexFunc(all, func(m config.Mirror) bool { return m.Upstream == dockerHub }); i >= 0 {
+	if i := slices.IndexFunc(all, func(m config.Mirror) bool { return m.Upstream == dockerhub.Name }); i >= 0 {
 		return all[i].UpstreamFallback
 	}
 	return login
@@ -25,7 +24,7 @@ func usesDockerHub(cfg *config.Config, login bool) bool {
 
 // setHub sets whether the prober asks Docker Hub how many pulls are left.
 func (a *Agent) setHub(cfg *config.Config) {
-	login, ok := credprovider.NewLogins(cfg.Logins()).For(dockerHub, "https", "")
+	login, ok := credprovider.NewLogins(cfg.Logins()).For(dockerhub.Name, "https", "")
 	a.prober.SetHub(usesDockerHub(cfg, ok), login.Username, login.Password)
 }
 

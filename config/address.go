@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -93,14 +94,13 @@ func (c *checker) upstream(s *location, written string) (string, bool) {
 	if name != hostsconf.Default && name != "localhost" && !strings.ContainsAny(name, ".:") {
 		c.warn(s, "is never a registry in an image name: without a dot or a port it is a part of a docker.io name")
 	}
-	c.website(s, name, "docker.io")
+	c.website(s, name, dockerhub.Name)
 	return name, true
 }
 
 // website warns about Docker's web sites, which are not registries.
 func (c *checker) website(s *location, host, write string) {
-	switch host {
-	case "hub.docker.com", "docker.com", "www.docker.com":
+	if dockerhub.IsWebsite(host) {
 		c.warn(s, "%s is a web site, not a registry; write %s for Docker Hub", host, write)
 	}
 }
@@ -108,8 +108,8 @@ func (c *checker) website(s *location, host, write string) {
 // mirrorHost warns about an endpoint that is not a mirror: a web site, or the upstream itself if
 // containerd asks it next in any case. last says that no other endpoint follows.
 func (c *checker) mirrorHost(s *location, u hostsconf.URL, m *Mirror, last bool) {
-	const hub = "https://registry-1.docker.io"
-	if u.Host == "docker.io" {
+	const hub = "https://" + dockerhub.Server
+	if u.Host == dockerhub.Name {
 		c.warn(s, "docker.io is a web site, not a registry; write %s for Docker Hub", hub)
 		return
 	}
@@ -117,10 +117,8 @@ func (c *checker) mirrorHost(s *location, u hostsconf.URL, m *Mirror, last bool)
 	if !last || !m.UpstreamFallback || c.catchAll {
 		return // it comes first, or alone, or keeps the upstream out of the "*" mirror
 	}
-	host := hostport.TrimDefaultPort(u.Host, u.Scheme)
-	itself := host == hostport.TrimDefaultPort(m.Upstream, u.Scheme) ||
-		m.Upstream == "docker.io" && (host == "registry-1.docker.io" || host == "index.docker.io")
-	if itself && u.RepositoryPath() == "" {
+	host, upstream := hostport.TrimDefaultPort(u.Host, u.Scheme), hostport.TrimDefaultPort(m.Upstream, u.Scheme)
+	if dockerhub.Canonical(host) == upstream && u.RepositoryPath() == "" {
 		c.warn(s, "is the upstream itself, which containerd asks after the mirrors in any case; remove it")
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
@@ -30,7 +31,7 @@ func (c *checker) registryHost(registry *location, r *Registry, seen map[string]
 		return
 	}
 	r.Host = name
-	c.website(s, name, "docker.io")
+	c.website(s, name, dockerhub.Name)
 	line, _ := s.position()
 	if first, ok := seen[name]; ok {
 		c.reject(s, name, "already has an entry on line %d; keep one of them", first)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -26,9 +27,6 @@ type dockerEntry struct {
 	IdentityToken string `json:"identitytoken"`
 	RegistryToken string `json:"registrytoken"`
 }
-
-// dockerHub is the key under which docker login stores Docker Hub's login.
-const dockerHub = "https://index.docker.io/v1/"
 
 func (c *checker) dockerConfig(s *location) {
 	if c.cfg.DockerConfigFile == "" {
@@ -67,9 +65,9 @@ func (c *checker) dockerLogins(s *location, path string, auths map[string]json.R
 	keys := slices.Sorted(maps.Keys(auths))
 	slices.SortStableFunc(keys, func(a, b string) int {
 		switch {
-		case a == dockerHub:
+		case a == dockerhub.LoginKey:
 			return -1
-		case b == dockerHub:
+		case b == dockerhub.LoginKey:
 			return 1
 		}
 		return 0
@@ -180,13 +178,10 @@ func dockerHost(key string) (string, error) {
 		name = strings.TrimSuffix(name, suffix)
 	}
 	host, path, hasPath := strings.Cut(name, "/")
-	switch strings.ToLower(host) {
-	case "docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		if hasPath && strings.HasPrefix(path, "v1/") {
-			path, hasPath = "", false // v1/access-token and v1/refresh-token
-		}
-		host = "docker.io"
+	if dockerhub.Is(host) && strings.HasPrefix(path, "v1/") {
+		path, hasPath = "", false // v1/access-token and v1/refresh-token
 	}
+	host = dockerhub.Canonical(host)
 	if strings.ContainsAny(name, "*?[") && !strings.HasPrefix(name, "[") {
 		return "", nil
 	}

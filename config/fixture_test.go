@@ -80,8 +80,9 @@ func (n node) dockerConfigs(t testing.TB) {
 		"https://index.docker.io/v1/": {"auth": %q},
 		"https://index.docker.io/v1/access-token": {"auth": %q},
 		"helper.corp": {},
+		"index.docker.io:443": {"auth": %q},
 		"token.corp": {"identitytoken": %q}
-	}`, auth, auth, auth, auth, secretWord))
+	}`, auth, auth, auth, auth, auth, secretWord))
 	docker("bad-entries.json", fmt.Sprintf(`{
 		"a.corp": {"auth": "%%%%%s"},
 		"b.corp": {"auth": %q},

@@ -16,10 +16,7 @@ func NormalizeURL(u hostsconf.URL) string {
 // NormalizeHost returns scheme://host[:port][/path] without the scheme's default port. The scheme
 // is https, or http with plainHTTP. A login for one spelling of a host is used for the other too.
 func NormalizeHost(host string, plainHTTP bool) string {
-	scheme := "https"
-	if plainHTTP {
-		scheme = "http"
-	}
+	scheme := hostport.Scheme(plainHTTP)
 	name, path, hasPath := strings.Cut(host, "/")
 	name = hostport.TrimDefaultPort(name, scheme)
 	if hasPath {

@@ -18,7 +18,7 @@ func (c *checker) plainHTTP(root *location) {
 	registries := root.field("registries")
 	for i, r := range c.cfg.Registries {
 		host, path := credprovider.SplitHost(r.Host)
-		if !r.PlainHTTP || hostport.IsLoopback(host) {
+		if !hostport.Exposed(hostport.Scheme(r.PlainHTTP), host) {
 			continue
 		}
 		if o, ok := owned.covering(host, path); ok && !o.allowed {
@@ -27,7 +27,7 @@ func (c *checker) plainHTTP(root *location) {
 	}
 	address := func(s *location, written string, literal bool) {
 		u, err := hostsconf.ParseURL(written, literal)
-		if err != nil || u.Scheme != "http" || hostport.IsLoopback(u.Host) {
+		if err != nil || !hostport.Exposed(u.Scheme, u.Host) {
 			return
 		}
 		if o, ok := owned.covering(u.Host, u.RepositoryPath()); ok && !o.allowed {

@@ -2,7 +2,6 @@ package credprovider
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/berth-registry/berth/internal/redact"
@@ -71,10 +70,4 @@ func (p *Provider) explainHost(ctx context.Context, o credentialFor, h Host) Hos
 		e.Username, e.Password = t.Username, t.Password
 	}
 	return e
-}
-
-// Withheld reports whether kubelet does not get a credential that exists.
-func (e Explanation) Withheld() bool {
-	_, ok := errors.AsType[*WithheldError](e.Err)
-	return ok
 }

@@ -2,6 +2,7 @@ package credprovider
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -48,8 +49,9 @@ func TestExplain(t *testing.T) {
 				t.Errorf("%s: %+v", name, h)
 			}
 		}
-		if got := strings.Join(told, " "); got != c.hosts || e.Directory != c.directory || e.Withheld() != c.withheld {
-			t.Errorf("%s: directory %q, withheld %t, %s", name, e.Directory, e.Withheld(), got)
+		_, withheld := errors.AsType[*WithheldError](e.Err)
+		if got := strings.Join(told, " "); got != c.hosts || e.Directory != c.directory || withheld != c.withheld {
+			t.Errorf("%s: directory %q, withheld %t, %s", name, e.Directory, withheld, got)
 		}
 		if (e.Credential == nil) != (c.rule == "") || e.Credential != nil && (e.Credential.Rule != c.rule || e.Err != nil) {
 			t.Errorf("%s: kubelet gets %+v, %v", name, e.Credential, e.Err)

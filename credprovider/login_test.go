@@ -56,6 +56,7 @@ func TestLoginsForAllSpellings(t *testing.T) {
 		{"docker.io", "registry-1.docker.io", "https"},
 		{"index.docker.io", "docker.io", "https"},
 		{"registry-1.docker.io", "index.docker.io", "https"},
+		{"docker.io", "registry.hub.docker.com", "https"},
 	} {
 		logins := NewLogins([]Login{
 			{Host: c.whole, Username: "whole"},

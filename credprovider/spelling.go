@@ -4,20 +4,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
-
-// dockerHub is Docker Hub's name in image names.
-const dockerHub = "docker.io"
-
-// hubNames are all names of Docker Hub's registry.
-var hubNames = [...]string{dockerHub, "registry-1.docker.io", "index.docker.io"}
 
 // Spellings lists the names by which a config, a login or an image can mean a host that is asked
 // with scheme ("https" or "http"): first host itself, then with or without the default port of the
 // scheme, then Docker Hub's other names. All are in lower case and without a final dot.
 func Spellings(host, scheme string) []string {
-	name := withoutDot(strings.ToLower(host))
+	name := hostport.TrimDot(strings.ToLower(host))
 	bare := hostport.TrimDefaultPort(name, scheme)
 	if bare == name && hostport.Port(name) != "" {
 		return []string{name}
@@ -30,8 +25,8 @@ func Spellings(host, scheme string) []string {
 	if name != bare {
 		all[0], all[1] = all[1], all[0]
 	}
-	if slices.Contains(hubNames[:], bare) {
-		for _, other := range hubNames {
+	if dockerhub.Is(bare) {
+		for _, other := range dockerhub.Names() {
 			if other != bare {
 				all = append(all, other)
 			}
@@ -42,31 +37,15 @@ func Spellings(host, scheme string) []string {
 
 // SameHost reports whether a and b are names of one host that is asked with scheme.
 func SameHost(a, b, scheme string) bool {
-	return slices.Contains(Spellings(a, scheme), withoutDot(strings.ToLower(b)))
-}
-
-// withoutDot removes the final dot of the name in host[:port].
-func withoutDot(s string) string {
-	if strings.HasPrefix(s, "[") {
-		return s
-	}
-	name, port, hasPort := strings.Cut(s, ":")
-	if name = strings.TrimSuffix(name, "."); hasPort {
-		name += ":" + port
-	}
-	return name
+	return slices.Contains(Spellings(a, scheme), hostport.TrimDot(strings.ToLower(b)))
 }
 
 // canonicalHost returns host[:port] in the form in which hosts are compared, without the port 443.
 // As with [hostport.Parse], an error is the reason only.
 func canonicalHost(s string) (string, error) {
-	host, err := hostport.Parse(withoutDot(s))
+	host, err := hostport.Parse(hostport.TrimDot(s))
 	if err != nil {
 		return "", err
 	}
-	host = hostport.TrimDefaultPort(host, "https")
-	if slices.Contains(hubNames[:], host) {
-		return dockerHub, nil
-	}
-	return host, nil
+	return dockerhub.Canonical(hostport.TrimDefaultPort(host, "https")), nil
 }

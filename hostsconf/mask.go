@@ -12,17 +12,15 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Mask returns a foreign hosts.toml in a form that is safe to show. It keeps names that containerd
-// knows and values of the expected form; it replaces header values, comments, unknown names and
-// logins in addresses. Of a file that is not TOML, nothing is shown.
-func Mask(content []byte) []byte { return masking{}.mask(content) }
-
 // masking says how much of a file may be shown.
 type masking struct {
 	ours  bool            // Berth wrote the file: only header values are secret
 	known map[string]bool // values, as written in a file by Berth, that may be shown
 }
 
+// mask returns a hosts.toml in a form that is safe to show. Of a foreign file, for which m is zero, it
+// keeps names that containerd knows and values of the expected form; it replaces header values,
+// comments, unknown names and logins in addresses. Of a file that is not TOML, nothing is shown.
 func (m masking) mask(content []byte) []byte {
 	tokens, ok := tokensOf(content)
 	if !ok {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
@@ -47,10 +48,8 @@ func ParseURL(written string, overridePath bool) (URL, error) {
 	}
 	u := URL{Scheme: strings.ToLower(scheme), Host: host}
 	switch {
-	case !hasScheme && hostport.IsLoopback(host):
-		u.Scheme = "http"
 	case !hasScheme:
-		u.Scheme = "https"
+		u.Scheme = hostport.Scheme(hostport.IsLoopback(host))
 	case u.Scheme != "http" && u.Scheme != "https":
 		return URL{}, errors.New("scheme must be http or https")
 	}
@@ -88,8 +87,7 @@ func ParseUpstream(written string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	switch name {
-	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+	if name != dockerhub.Name && hostport.Port(name) == "" && dockerhub.Is(name) {
 		return "", errors.New("containerd looks Docker Hub up as docker.io; write docker.io")
 	}
 	return name, nil
@@ -119,14 +117,10 @@ func (u URL) RepositoryPath() string {
 // UpstreamURL returns the address of the registry that image names call upstream, with http if
 // plainHTTP is set.
 func UpstreamURL(upstream string, plainHTTP bool) URL {
-	if upstream == "docker.io" {
-		return URL{Scheme: "https", Host: "registry-1.docker.io"}
+	if host := dockerhub.Host(upstream); host != upstream {
+		return URL{Scheme: "https", Host: host}
 	}
-	scheme := "https"
-	if plainHTTP {
-		scheme = "http"
-	}
-	return URL{Scheme: scheme, Host: upstream}
+	return URL{Scheme: hostport.Scheme(plainHTTP), Host: upstream}
 }
 
 func checkPath(path string) error {

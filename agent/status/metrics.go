@@ -57,15 +57,6 @@ func newCollector(get func() Snapshot) *collector {
 	return c
 }
 
-// Metrics lists the names of Berth's own metrics.
-func Metrics() []string {
-	var names []string
-	for _, f := range families() {
-		names = append(names, "berth_"+f.name)
-	}
-	return names
-}
-
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, f := range c.families {

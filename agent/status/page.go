@@ -102,7 +102,7 @@ func pageOf(s Snapshot, refresh int) page {
 			"%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E" +
 			"%3Cpath fill='%230a66c2' d='M1 9h14l-3 5H4zM4 3h3v5H4zm4 2h4v3H8z'/%3E%3C/svg%3E",
 	}
-	slices.Reverse(p.Errors)      // this is Tidy's copy
+	slices.Reverse(p.Errors)      // this is the copy of tidy
 	slices.Reverse(p.Files.Saved) // newest first
 	p.Now = when(s.Time, s.Time)
 	p.Notes = []notes{

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/berth-registry/berth/internal/dockerhub"
 )
 
 // rule finds the alarms of one kind.
@@ -291,7 +293,7 @@ func dockerHubLimit(s Snapshot) []Alarm {
 		return nil
 	}
 	return []Alarm{{
-		Subject: "docker.io", Since: d.Time,
+		Subject: dockerhub.Name, Since: d.Time,
 		Message: fmt.Sprintf("%d of %d pulls are left", d.Remaining, d.Limit),
 	}}
 }

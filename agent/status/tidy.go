@@ -16,12 +16,10 @@ import (
 // fit.
 const maxText = 16 << 10
 
-// Tidy returns a deep copy of a snapshot that is safe to show: secrets in errors of other programs
+// tidy returns a deep copy of a snapshot that is safe to show: secrets in errors of other programs
 // are masked; texts are bounded, valid UTF-8 and without control characters (which could control a
 // terminal) or characters that change the writing direction; numbers can be encoded; lists are
 // never nil; Alarms are derived again.
-func Tidy(s Snapshot) Snapshot { return newCleaner().tidy(s) }
-
 func (c *cleaner) tidy(s Snapshot) Snapshot {
 	s = c.clean(s)
 	s.Alarms = append([]Alarm{}, Alarms(s)...)

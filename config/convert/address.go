@@ -8,14 +8,8 @@ import (
 
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
-)
-
-// dockerHub is Docker Hub's name in image references and in a RegistryConfig; hubServer is the host
-// that serves it.
-const (
-	dockerHub = "docker.io"
-	hubServer = "registry-1.docker.io"
 )
 
 // address is a host or URL of a foreign format, split and not yet validated.
@@ -58,37 +52,22 @@ func split(written string) (address, error) {
 // needsTLS returns the reason why a plain http address is written with https, "" if it stays http.
 // A RegistryConfig refuses to send these logins unencrypted.
 func (a address) needsTLS() string {
-	_, isECR := ecr.ParseHost(a.host)
 	switch {
 	case a.scheme != "http":
 		return ""
-	case isECR:
+	case isECR(a.host):
 		return "Written with https instead of http: Berth logs in to ECR with a token of its own, which does not cross the network unencrypted."
-	case isHub(a.host):
+	case dockerhub.Is(a.host):
 		return "Written with https instead of http: that is how Docker Hub is asked, and its login does not cross the network unencrypted."
 	}
 	return ""
 }
 
-// isHub reports whether host is one of Docker Hub's names.
-func isHub(host string) bool {
-	switch hostport.TrimDefaultPort(host, "https") {
-	case dockerHub, "index.docker.io", hubServer, "registry.hub.docker.com":
-		return true
-	}
-	return false
+// isECR reports whether Berth takes a host for an ECR registry.
+func isECR(host string) bool {
+	_, ok := ecr.ParseHost(host)
+	return ok
 }
-
-// tokenOnly reports whether a registry is known to require Bearer tokens.
-func tokenOnly(host string) bool {
-	return host == dockerHub || host == "ghcr.io" || host == "quay.io"
-}
-
-// ecrName matches the names of ECR registries, for messages only; package credprovider has the
-// exact rules.
-var ecrName = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.[a-z0-9.-]+$|^public\.ecr\.aws$|^ecr-public\.aws\.com$`)
-
-func isECR(host string) bool { return ecrName.MatchString(hostport.Host(host)) }
 
 // hostOnly returns the host[:port] of host[:port][/path].
 func hostOnly(name string) string {
@@ -118,10 +97,7 @@ func (a address) registryName() string {
 	if p == "v1" || p == "v2" {
 		p = "" // the root of the API, as in https://index.docker.io/v1/
 	}
-	host := a.host
-	if isHub(host) {
-		host = dockerHub
-	}
+	host := dockerhub.Canonical(a.host)
 	if p == "" {
 		return host
 	}
@@ -131,9 +107,7 @@ func (a address) registryName() string {
 // literalURL converts a URL whose path is used literally, as in endpoints of k3s and containerd,
 // to the form of a RegistryConfig. override says whether it needs overridePath: true.
 func literalURL(scheme, host, literal string) (written string, override bool, u hostsconf.URL, err error) {
-	if host == dockerHub {
-		host = hubServer // as docker.DefaultHost of containerd does
-	}
+	host = dockerhub.Host(host)
 	literal = path.Clean("/" + literal)
 	written = scheme + "://" + host
 	switch {

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
@@ -27,18 +28,18 @@ func (d *draft) readConfigs(table cursor, identityToken string) {
 // configEntries returns the entries of a configs table that name a registry. Of several names of
 // Docker Hub, the one that the program looks up counts.
 func (d *draft) configEntries(table cursor, example string) []cursor {
-	hub := !table.get(hubServer).absent()
+	hub := !table.get(dockerhub.Server).absent()
 	var entries []cursor
-	d.mentionsHub = d.mentionsHub || !table.get(dockerHub).absent()
+	d.mentionsHub = d.mentionsHub || !table.get(dockerhub.Name).absent()
 	for _, c := range table.all(example) {
 		a, err := split(c.name)
 		switch {
 		case c.name == hostsconf.Default:
 			d.leaveOut(c, `logins and certificates for "*" have no counterpart: Berth ties them to a host`,
 				"hosts without an entry of their own are asked without them; name each host")
-		case err == nil && hub && c.name != hubServer && a.registryName() == dockerHub:
+		case err == nil && hub && c.name != dockerhub.Server && a.registryName() == dockerhub.Name:
 			d.leaveOut(c, "a second entry for Docker Hub",
-				"only that of "+hubServer+" is used, which is the name that containerd looked up")
+				"only that of "+dockerhub.Server+" is used, which is the name that containerd looked up")
 		default:
 			entries = append(entries, c)
 		}
@@ -87,8 +88,8 @@ func (d *draft) noteUnusedLogin(a address, r *registry) {
 	case !a.plain():
 		r.note("%s looks a login up by host[:port] alone and never used this one, whose name held more. Here it has an effect.",
 			d.format.program())
-	case isHub(a.host) && a.host != hubServer:
-		r.note("containerd looked for the login of Docker Hub under %s and never used this one. Here it has an effect.", hubServer)
+	case dockerhub.Is(a.host) && a.host != dockerhub.Server:
+		r.note("containerd looked for the login of Docker Hub under %s and never used this one. Here it has an effect.", dockerhub.Server)
 	}
 }
 
@@ -102,10 +103,10 @@ func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
 	switch {
 	case !a.plain():
 		why = d.format.program() + " looks settings up by host[:port] alone, and this name held more"
-	case isHub(a.host) && a.host != hubServer && (d.format == Containerd || a.host != dockerHub):
-		why = "the host that answers for Docker Hub is " + hubServer
-	case d.format != Containerd && a.host == hubServer && !d.mentionsHub:
-		why = d.format.program() + " uses those of " + hubServer + " for docker.io only beside an entry for docker.io"
+	case dockerhub.Is(a.host) && a.host != dockerhub.Server && (d.format == Containerd || a.host != dockerhub.Name):
+		why = "the host that answers for Docker Hub is " + dockerhub.Server
+	case d.format != Containerd && a.host == dockerhub.Server && !d.mentionsHub:
+		why = d.format.program() + " uses those of " + dockerhub.Server + " for docker.io only beside an entry for docker.io"
 	case d.noEffect != "":
 		why = d.noEffect
 	case d.format == Containerd && d.version >= 3:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/containerdconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -136,11 +137,11 @@ func (d *draft) spreadWildcard() {
 	}
 	at := map[string]bool{}
 	for _, e := range all.endpoints {
-		at[e.url.Host] = true
+		at[dockerhub.Canonical(e.url.Host)] = true
 	}
 	for _, r := range d.registries {
 		host := hostOnly(r.host)
-		if at[host] || d.byUpstream[host] != nil || d.direct[host] || host == dockerHub && at[hubServer] {
+		if at[host] || d.byUpstream[host] != nil || d.direct[host] {
 			continue
 		}
 		d.addMirror(&mirror{upstream: host, endpoints: all.endpoints, notes: []string{

@@ -7,7 +7,9 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/realm"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -224,7 +226,7 @@ func (d *draft) finish() {
 			r.allowPlainHTTP = true
 			r.note("WARNING: this login crosses the network unencrypted, as it did before. Give the registry a certificate, write https, and remove allowPlainHTTPCredentials.")
 		}
-		if tokenOnly(host) {
+		if _, ok := realm.Known(host); ok {
 			r.auth = config.AuthToken
 			r.note("%s takes a login only in exchange for a token. kubelet has to pass it on, by berth-credential-provider.", host)
 			if first := d.askedBefore(host); first != "" {
@@ -240,10 +242,7 @@ func (d *draft) finish() {
 func (d *draft) otherSpelling(r *registry) {
 	host := hostOnly(r.host)
 	for _, other := range []string{host + ":443", host + ":80", strings.TrimSuffix(host, ":443"), strings.TrimSuffix(host, ":80")} {
-		scheme := "https"
-		if strings.HasSuffix(host, ":80") || strings.HasSuffix(other, ":80") {
-			scheme = "http"
-		}
+		scheme := hostport.Scheme(strings.HasSuffix(host, ":80") || strings.HasSuffix(other, ":80"))
 		if other == host || !d.asked[other] && d.byUpstream[other] == nil && !d.configured[other] {
 			continue
 		}
@@ -324,7 +323,7 @@ func (d *draft) askedBefore(upstream string) string {
 	switch {
 	case d.byUpstream[upstream] != nil:
 		return "a mirror of " + upstream
-	case d.defaultRegistry != nil && upstream == dockerHub:
+	case d.defaultRegistry != nil && upstream == dockerhub.Name:
 		return "the default registry"
 	}
 	return ""

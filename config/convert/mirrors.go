@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
@@ -36,7 +37,7 @@ func (d *draft) readMirrors(table cursor) []*foreignMirror {
 			continue
 		}
 		seen[upstream] = true
-		d.mentionsHub = d.mentionsHub || upstream == dockerHub
+		d.mentionsHub = d.mentionsHub || upstream == dockerhub.Name
 		m := &foreignMirror{at: c, upstream: upstream}
 		if c.mapping(example) {
 			prefix := d.rewrite(c.get("rewrite"), m)
@@ -76,8 +77,8 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 	if a.ignored != "" {
 		e.notes = append(e.notes, fmt.Sprintf("%s ignored %s, and it is left out; a login belongs under registries.", d.format.program(), a.ignored))
 	}
-	if d.format == Containerd && a.host == dockerHub {
-		e.notes = append(e.notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+hubServer+".")
+	if d.format == Containerd && a.host == dockerhub.Name {
+		e.notes = append(e.notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+dockerhub.Server+".")
 	}
 	if e.written, e.override, e.url, err = literalURL(a.scheme, a.host, literal); err != nil {
 		lose(err)
@@ -218,10 +219,7 @@ func (d *draft) dropOwnEndpoint(m *foreignMirror) bool {
 
 // entry returns the entry of exactly this host, an empty one if there is none.
 func (d *draft) entry(host string) registry {
-	if host == hubServer {
-		host = dockerHub
-	}
-	if r := d.byHost[host]; r != nil {
+	if r := d.byHost[dockerhub.Canonical(host)]; r != nil {
 		return *r
 	}
 	return registry{}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -122,7 +123,7 @@ func (d *draft) rkeRegistries(list cursor) []*rkeRegistry {
 
 func (d *draft) rkeItem(c cursor) *rkeRegistry {
 	r := &rkeRegistry{at: c, written: c.get("url").text(), user: c.get("user").text(), secret: c.get("password").text(),
-		def: c.firstOf("is_default", "isDefault").boolValue(), name: dockerHub}
+		def: c.firstOf("is_default", "isDefault").boolValue(), name: dockerhub.Name}
 	plugin := c.firstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
 	if plugin.mapping("aws_access_key_id: below it, or {}") {
 		d.rkePlugin(r, plugin)
@@ -188,8 +189,8 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 	if len(others) > 0 {
 		notes = append(notes, "The first is_default counts, as in RKE. Not used: "+strings.Join(others, ", ")+".")
 	}
-	if hostOnly(first.name) == dockerHub {
-		if first.name != dockerHub {
+	if hostOnly(first.name) == dockerhub.Name {
+		if first.name != dockerhub.Name {
 			d.lose(first.at.firstOf("is_default", "isDefault").loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
 				"images that name no registry come from Docker Hub itself"))
 		} else {

@@ -178,15 +178,7 @@ func (p partition) has(f form, suffix string) bool {
 
 // normalise returns host[:port] in the form in which hosts are compared.
 func normalise(host string) (string, bool) {
-	name, port, hasPort := strings.Cut(host, ":")
-	if strings.HasPrefix(host, "[") {
-		name, port, hasPort = host, "", false
-	}
-	name = strings.TrimSuffix(name, ".")
-	if hasPort {
-		name += ":" + port
-	}
-	name, err := hostport.Parse(name)
+	name, err := hostport.Parse(hostport.TrimDot(host))
 	return name, err == nil
 }
 

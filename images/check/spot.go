@@ -3,7 +3,6 @@ package check
 import (
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/images/reference"
@@ -28,7 +27,7 @@ type Spot struct {
 
 // String is the host with the repository.
 func (s Spot) String() string {
-	below := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(s.Root, "/v2"), "/v2/"), "/")
+	below := hostsconf.URL{Path: s.Root}.RepositoryPath()
 	return s.Host + "/" + path.Join(below, s.Repository)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/internal/imagename"
 )
 
 // look is the form of a text, independent of where it is written.
@@ -26,7 +27,7 @@ const (
 // lookOf decides by the text alone. URLs, file paths, taints, CIDRs and lines of source code are
 // lookNone, although some of them parse as a reference.
 func lookOf(text string) look {
-	if text == "" || len(text) > reference.MaxLength || strings.IndexByte("/.~-", text[0]) >= 0 ||
+	if text == "" || len(text) > imagename.MaxLength || strings.IndexByte("/.~-", text[0]) >= 0 ||
 		strings.Contains(text, "://") || strings.Contains(text, "..") || !isAlphanumeric(text[len(text)-1]) {
 		return lookNone
 	}
@@ -49,7 +50,7 @@ func lookOf(text string) look {
 		return lookNameTag
 	case isTaint(suffix) || isCIDR(first, rest):
 		return lookNone
-	case !reference.HasHost(text) || !isRegistryHost(first):
+	case !isRegistryHost(first):
 		if suffix == "" {
 			return lookPath
 		}
@@ -67,8 +68,8 @@ func isRegistryHost(host string) bool {
 	if strings.HasPrefix(host, "[") || name == "localhost" {
 		return true
 	}
-	if hasPort && !strings.Contains(name, ".") {
-		return port != ""
+	if !strings.Contains(name, ".") {
+		return hasPort && port != ""
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
 		return true

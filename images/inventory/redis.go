@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-registry/berth/images/place"
 	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/internal/dockerhub"
 )
 
 // Redis collects what manifests say about Redis Enterprise. Its operator starts pods from images
@@ -116,7 +117,7 @@ func (c redisCluster) missing(version string, related bool) []error {
 		}
 		fields = append(fields, spec.field)
 		if spec.asOperator && version != "" {
-			taken = append(taken, "docker.io/"+spec.repository+":"+version)
+			taken = append(taken, dockerhub.Name+"/"+spec.repository+":"+version)
 		}
 	}
 	if len(fields) == 0 {

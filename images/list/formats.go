@@ -9,6 +9,7 @@ import (
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/place"
 	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/internal/imagename"
 )
 
 // listReader reads a list of images for another program: zarf, hauler, skopeo sync or regsync. It
@@ -133,7 +134,7 @@ func (r *listReader) hauler(root *document.Tree) {
 			continue
 		}
 		text := name.Word()
-		if registry != "" && !reference.HasHost(text) {
+		if registry != "" && !imagename.HasRegistry(text) {
 			text = strings.TrimSuffix(registry, "/") + "/" + text
 		}
 		r.image(name, fmt.Sprintf("spec.images[%d].name", i), text)

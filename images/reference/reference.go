@@ -5,12 +5,12 @@
 package reference
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/distribution/reference"
+	"github.com/berth-registry/berth/internal/dockerhub"
+	"github.com/berth-registry/berth/internal/imagename"
 )
 
 // Reference is a complete image name, as containerd resolves it: registry, repository, and a tag, a
@@ -20,53 +20,30 @@ type Reference struct {
 	registry, repository, tag, digest string
 }
 
-// MaxLength is an upper bound for every reference: registry 255, repository 255, tag 128, digest
-// 135 (sha512).
-const MaxLength = 1024
-
 // Parse reads an image name as people, manifests and container runtimes write it, and completes it
 // as containerd does: "busybox" is docker.io/library/busybox:latest. Unlike containerd it keeps a
-// tag in front of a digest. The syntax is that of https://github.com/distribution/reference. An
-// error quotes s, without any login in it, and says what to write.
+// tag in front of a digest. An error quotes s, without any login in it, and says what to write.
 func Parse(s string) (Reference, error) {
-	named, err := parseNamed(s)
+	if reason := unlikeImage(s); reason != "" {
+		return Reference{}, fmt.Errorf("image %s: %s", Quote(s), reason)
+	}
+	n, err := imagename.Parse(s)
 	if err != nil {
-		return Reference{}, err
+		return Reference{}, fmt.Errorf("image %s: %w", Quote(s), err)
 	}
-	r := Reference{registry: reference.Domain(named), repository: reference.Path(named)}
-	if t, ok := named.(reference.Tagged); ok {
-		r.tag = t.Tag()
-	}
-	if d, ok := named.(reference.Digested); ok {
-		r.digest = d.Digest().String()
-	}
+	r := Reference{registry: n.Registry, repository: n.Repository, tag: n.Tag, digest: n.Digest}
 	if r.tag == "" && r.digest == "" {
 		r.tag = "latest"
 	}
 	return r, nil
 }
 
-func parseNamed(s string) (reference.Named, error) {
-	if reason := unlikeImage(s); reason != "" {
-		return nil, fmt.Errorf("image %s: %s", Quote(s), reason)
-	}
-	named, err := reference.ParseNormalizedNamed(s)
-	if err != nil {
-		return nil, fmt.Errorf("image %s: %s", Quote(s), explain(s, err))
-	}
-	if reference.Path(named) == "" {
-		return nil, fmt.Errorf("image %s: names a registry and no repository", Quote(s))
-	}
-	return named, nil
-}
-
-// unlikeImage returns why s is no image name where our reason is clearer than the library's, or "".
+// unlikeImage returns why s is no image name where that is clearer than the fault in its form, or
+// "".
 func unlikeImage(s string) string {
 	switch {
-	case s == "":
-		return "is empty"
-	case len(s) > MaxLength:
-		return fmt.Sprintf("is longer than the %d characters that an image name can have", MaxLength)
+	case len(s) > imagename.MaxLength:
+		return "" // its length is the fault
 	case IsPlaceholder(s):
 		return "holds a placeholder that something else fills in; fill it in first (a chart: helm template)"
 	case strings.Contains(s, "://"):
@@ -77,24 +54,6 @@ func unlikeImage(s string) string {
 		return "is the ID of an image and not its name"
 	}
 	return ""
-}
-
-// explain words an error of the library so that it says what to write.
-func explain(s string, err error) string {
-	switch {
-	case errors.Is(err, reference.ErrNameTooLong):
-		return fmt.Sprintf("the repository is longer than %d characters", reference.RepositoryNameTotalLengthMax)
-	case strings.Contains(err.Error(), "must be lowercase"):
-		return "the repository must be in lower case"
-	case strings.Contains(err.Error(), "64-byte hexadecimal"):
-		return "is the ID of an image and not its name"
-	}
-	if _, digest, ok := strings.Cut(s, "@"); ok {
-		if _, err := reference.ParseNormalizedNamed("x@" + digest); err != nil {
-			return "the digest is malformed; sha256: and 64 hexadecimal digits are needed"
-		}
-	}
-	return "is not of the form registry/repository:tag"
 }
 
 // Quote quotes s for an error of one line: shortened, and without a login before the host.
@@ -175,13 +134,18 @@ func (r Reference) Suffix() string {
 	return s
 }
 
-// Familiar is the shortest form of the reference, as docker prints it: busybox:latest.
+// Familiar is the shortest form of the reference, as docker prints it: busybox:latest. It is the
+// full form where the short one would be read as something else.
 func (r Reference) Familiar() string {
-	named, err := reference.ParseNormalizedNamed(r.String())
-	if err != nil {
+	path := strings.TrimPrefix(r.Name(), dockerhub.Name+"/")
+	if official, ok := strings.CutPrefix(path, dockerhub.Official); ok && !strings.Contains(official, "/") {
+		path = official
+	}
+	short := path + r.Suffix()
+	if again, err := Parse(short); err != nil || again != r {
 		return r.String()
 	}
-	return reference.FamiliarString(named)
+	return short
 }
 
 // MarshalText returns [Reference.String], for JSON and YAML.
@@ -209,10 +173,4 @@ func SuffixOf(text string) string {
 		return text[begin+at:]
 	}
 	return ""
-}
-
-// HasHost reports whether an image or a repository is written with a registry in front.
-func HasHost(text string) bool {
-	first, _, ok := strings.Cut(text, "/")
-	return ok && (strings.ContainsAny(first, ".:") || first == "localhost")
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/imagename"
 )
 
 // Target is a registry, with or without a path, that images are moved to. Each image keeps its
@@ -35,7 +36,7 @@ func ParseTarget(s string) (Target, error) {
 		return wrong("is no registry with or without a path; write registry.corp:5000 or registry.corp/path, in lower case and without a tag")
 	}
 	first, path, _ := strings.Cut(written, "/")
-	if r.registry == "docker.io" && !isHub(first) {
+	if !imagename.HasRegistry(written + "/x") {
 		return wrong(fmt.Sprintf("image names that begin with %s are images of Docker Hub; write the registry with a domain or a port, as in %s.corp or %s:443",
 			Quote(first), first, first))
 	}
@@ -45,14 +46,8 @@ func ParseTarget(s string) (Target, error) {
 	return Target{registry: r.registry, path: path}, nil
 }
 
-func isHub(host string) bool { return host == "docker.io" || host == "index.docker.io" }
-
 // Registry is the host[:port] of the target.
 func (t Target) Registry() string { return t.registry }
-
-// Path is the part before the repositories, without leading and trailing slash; "" if there is
-// none.
-func (t Target) Path() string { return t.path }
 
 // String is host[:port][/path].
 func (t Target) String() string {

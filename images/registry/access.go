@@ -49,12 +49,7 @@ type Settings struct {
 }
 
 // scheme is http or https.
-func (s Settings) scheme() string {
-	if s.PlainHTTP {
-		return "http"
-	}
-	return "https"
-}
+func (s Settings) scheme() string { return hostport.Scheme(s.PlainHTTP) }
 
 // ECRTokens gets tokens for Amazon's registries. It is implemented by [credprovider.Tokens].
 type ECRTokens interface {

@@ -46,7 +46,7 @@ func (w *Client) credential(ctx context.Context, host, repository string, s Sett
 			return credential{}, err
 		}
 	}
-	if c.auth != authn.Anonymous && s.PlainHTTP && !hostport.IsLoopback(host) && !s.AllowPlainHTTPCredentials {
+	if c.auth != authn.Anonymous && hostport.Exposed(s.scheme(), host) && !s.AllowPlainHTTPCredentials {
 		return credential{}, fmt.Errorf("the login of %s is not sent over plain http; to allow it, set allowPlainHTTPCredentials in the entry of registries for %s", c.from, host)
 	}
 	return c, nil

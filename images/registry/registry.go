@@ -21,8 +21,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/transfer"
+	"github.com/berth-registry/berth/internal/dockerhub"
 )
 
 // Registry is the API of a host below one path.
@@ -59,10 +61,7 @@ func (w *Client) Under(host, root string, header http.Header, s Settings) (*Regi
 	if r := w.registries[key]; r != nil {
 		return r, nil
 	}
-	asked := host
-	if host == "docker.io" {
-		asked = "registry-1.docker.io"
-	}
+	asked := dockerhub.Host(host)
 	asName, err := name.NewRegistry(asked)
 	if err != nil {
 		return nil, err
@@ -208,7 +207,7 @@ func (r *Registry) prefix() string {
 // loginPath is the repository as logins are configured: with the prefix, or with the path before
 // /v2.
 func (r *Registry) loginPath(repository string) string {
-	below := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(r.root, "/v2"), "/v2/"), "/")
+	below := hostsconf.URL{Path: r.root}.RepositoryPath()
 	return path.Join(below, repository)
 }
 

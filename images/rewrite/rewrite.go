@@ -16,6 +16,7 @@ import (
 	"github.com/berth-registry/berth/images/inventory"
 	"github.com/berth-registry/berth/images/place"
 	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/internal/imagename"
 )
 
 // Rewrite points the images of a manifest, YAML or JSON, at another registry. Each keeps its
@@ -251,7 +252,7 @@ func (r *rewriter) changesOf(x *planned) (map[*document.Tree]document.TextChange
 	switch {
 	case p.Registry.Word() != "":
 		set(p.Registry, to.Registry())
-	case p.Lacks != nil && p.Registry == nil && !reference.HasHost(p.Repository.Word()):
+	case p.Lacks != nil && p.Registry == nil && !imagename.HasRegistry(p.Repository.Word()):
 		e, ok := x.Source.NewField(p.Lacks, "repository", "registry", to.Registry())
 		if !ok || r.added[p.Lacks] {
 			return nil, fmt.Errorf("image %s: a field registry cannot be added here; write registry: %s", reference.Quote(x.Ref.String()), to.Registry())

@@ -13,11 +13,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/redact"
 )
-
-// Hub is Docker Hub's registry.
-const Hub = "registry-1.docker.io"
 
 // preview is the repository that Docker provides for this request.
 const preview = "ratelimitpreview/test"
@@ -40,7 +38,7 @@ type Service struct {
 // DockerHub returns Docker Hub's own service. The address of its token service is fixed here and
 // not taken from an answer.
 func DockerHub() Service {
-	return Service{Registry: "https://" + Hub, Token: "https://auth.docker.io/token?service=registry.docker.io"}
+	return Service{Registry: "https://" + dockerhub.Server, Token: dockerhub.TokenServer + "/token?service=registry.docker.io"}
 }
 
 // Ask returns the limit for a login, or for this machine's IP address if username is "". It sends
@@ -131,7 +129,7 @@ func refused(req *http.Request, resp *http.Response) error {
 	return fmt.Errorf("%s answered %d", req.URL.Host, resp.StatusCode)
 }
 
-// Ask is [Service.Ask] for a host that names its own token service: [Hub], or a replacement for it.
+// Ask is [Service.Ask] for a host that names its own token service: Docker Hub, or a replacement for it.
 // It sends one more request, without the login, and two more if the host is on loopback, which may
 // use plain http. Requests use client's transport.
 func Ask(ctx context.Context, client *http.Client, host, username string, password redact.Secret) (Limit, error) {

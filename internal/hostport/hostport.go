@@ -70,6 +70,31 @@ func TrimDefaultPort(hostport, scheme string) string {
 	return hostport
 }
 
+// TrimDot removes the final dot of the name in host[:port], with which a name is absolute in DNS.
+// [Parse] refuses it.
+func TrimDot(hostport string) string {
+	if strings.HasPrefix(hostport, "[") {
+		return hostport
+	}
+	name, port, hasPort := strings.Cut(hostport, ":")
+	if name = strings.TrimSuffix(name, "."); hasPort {
+		name += ":" + port
+	}
+	return name
+}
+
+// Scheme returns the scheme of a host that is asked with or without TLS.
+func Scheme(plainHTTP bool) string {
+	if plainHTTP {
+		return "http"
+	}
+	return "https"
+}
+
+// Exposed reports whether a request to scheme://hostport crosses a network unencrypted: over plain
+// http, and not to this machine. A login needs the operator's permission there.
+func Exposed(scheme, hostport string) bool { return scheme == "http" && !IsLoopback(hostport) }
+
 // IsLoopback reports whether hostport names this machine: localhost, 127.0.0.0/8 or [::1], with or
 // without a port. It looks up no name.
 func IsLoopback(hostport string) bool {

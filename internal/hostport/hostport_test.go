@@ -81,6 +81,26 @@ func TestParts(t *testing.T) {
 	}
 }
 
+func TestTrimDot(t *testing.T) {
+	for in, want := range map[string]string{"h.": "h", "h.corp.:5000": "h.corp:5000", "h": "h", "h:1": "h:1", "h..": "h.", "[::1]:1": "[::1]:1", "[::1].": "[::1]."} {
+		if got := TrimDot(in); got != want {
+			t.Errorf("TrimDot(%q) = %q", in, got)
+		}
+	}
+}
+
+func TestExposed(t *testing.T) {
+	for _, c := range []struct {
+		plain bool
+		host  string
+		want  bool
+	}{{true, "h.corp:5000", true}, {false, "h.corp:5000", false}, {true, "127.0.0.1:5000", false}, {true, "localhost", false}, {false, "[::1]", false}} {
+		if got := Exposed(Scheme(c.plain), c.host); got != c.want {
+			t.Errorf("%s://%s: %t", Scheme(c.plain), c.host, got)
+		}
+	}
+}
+
 func TestIsLoopback(t *testing.T) {
 	for in, want := range map[string]bool{
 		"localhost": true, "localhost:5000": true, "127.0.0.1": true, "127.9.9.9:1": true, "[::1]:1": true,

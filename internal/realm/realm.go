@@ -18,6 +18,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
@@ -27,18 +28,20 @@ var (
 	ErrForeign   = errors.New("is not of its domain")
 )
 
-// known maps public registries that require tokens to their token servers. Source:
-// https://docs.docker.com/reference/api/registry/auth/ and the challenges of the other registries.
+// known maps public registries that require tokens, other than Docker Hub, to the token servers of
+// their challenges.
 var known = map[string]string{
-	"registry-1.docker.io": "https://auth.docker.io",
-	"ghcr.io":              "https://ghcr.io",
-	"quay.io":              "https://quay.io",
-	"registry.gitlab.com":  "https://gitlab.com",
+	"ghcr.io":             "https://ghcr.io",
+	"quay.io":             "https://quay.io",
+	"registry.gitlab.com": "https://gitlab.com",
 }
 
-// Known returns the token server of a public registry that requires tokens. host is the host[:port]
-// that is asked over https: registry-1.docker.io for Docker Hub.
+// Known returns the token server of a public registry that requires tokens. host is a
+// host[:port] that is asked over https.
 func Known(host string) (server string, ok bool) {
+	if dockerhub.Is(host) {
+		return dockerhub.TokenServer, true
+	}
 	server, ok = known[hostport.TrimDefaultPort(strings.ToLower(host), "https")]
 	return server, ok
 }

@@ -12,6 +12,8 @@ func TestCheck(t *testing.T) {
 		want                error
 	}{
 		{"https", "registry-1.docker.io", "https://auth.docker.io/token", nil},
+		{"https", "registry.hub.docker.com:443", "https://auth.docker.io/token", nil},
+		{"https", "hub.docker.com", "https://auth.docker.io/token", ErrForeign},
 		{"https", "ghcr.io", "https://ghcr.io/token", nil},
 		{"https", "quay.io:443", "https://quay.io/v2/auth", nil},
 		{"https", "registry.gitlab.com", "https://gitlab.com/jwt/auth", nil},

@@ -44,7 +44,7 @@ func (d *State) authorization(u hostsconf.URL, name, path, subject string, allow
 			d.notice(subject, "the login of %s is not written for %s: %s", login.Name(), u, c.Why)
 		}
 		return access{channel: c}
-	case u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain:
+	case hostport.Exposed(u.Scheme, u.Host) && !allowPlain:
 		d.notice(subject, "the login of %s is not sent to %s over plain http; if it must be, set allowPlainHTTPCredentials: true in its entry",
 			login.Name(), u)
 		return access{}
@@ -83,7 +83,7 @@ func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) reda
 	if !ok {
 		return redact.Secret{}
 	}
-	if u.Scheme == "http" && !hostport.IsLoopback(u.Host) && !allowPlain {
+	if hostport.Exposed(u.Scheme, u.Host) && !allowPlain {
 		d.notice(subject, "no ECR token is sent to %s over plain http; use https", u)
 		return redact.Secret{}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
@@ -51,9 +52,9 @@ func RuleDirectories(cfg *config.Config, desired []hostsconf.Directory, withdraw
 
 func ruleHost(cfg *config.Config, h hostsconf.Host, uncertain map[hostsconf.URL]bool) credprovider.Host {
 	return credprovider.Host{
-		Host:     hostsconf.RegistryName(h.URL.Host),
+		Host:     dockerhub.Canonical(h.URL.Host),
 		Path:     h.URL.RepositoryPath(),
-		Insecure: h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
+		Insecure: hostport.Exposed(h.URL.Scheme, h.URL.Host) && !allowsPlainHTTP(cfg, h.URL),
 		Header:   !h.Authorization.IsZero() && !uncertain[h.URL],
 	}
 }
@@ -95,9 +96,9 @@ func foreignDirectory(r hostsconf.Resolution) credprovider.Directory {
 	dir := credprovider.Directory{Upstream: r.Registry, AndUpstream: r.AndUpstream}
 	for _, h := range r.Hosts {
 		dir.Hosts = append(dir.Hosts, credprovider.Host{
-			Host:     hostsconf.RegistryName(h.Host),
-			Path:     strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(h.Path, "/v2"), "/v2/"), "/"),
-			Insecure: h.Scheme == "http" && !hostport.IsLoopback(h.Host),
+			Host:     dockerhub.Canonical(h.Host),
+			Path:     hostsconf.URL{Path: h.Path}.RepositoryPath(),
+			Insecure: hostport.Exposed(h.Scheme, h.Host),
 			Header:   slices.Contains(h.Headers, "Authorization"),
 		})
 	}

@@ -64,8 +64,7 @@ const maxPath = 1 << 20
 
 // hasSettings reports whether h has a setting that containerd needs a hosts.toml for.
 func hasSettings(h hostsconf.Host) bool {
-	plain := h.URL.Scheme == "http" && !hostport.IsLoopback(h.URL.Host)
-	return plain || h.TLS.CA != nil || h.TLS.Cert != nil || h.TLS.SkipVerify
+	return hostport.Exposed(h.URL.Scheme, h.URL.Host) || h.TLS.CA != nil || h.TLS.Cert != nil || h.TLS.SkipVerify
 }
 
 // reachedByDefault reports whether a loopback registry has no setting of its own. A server line

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/ec2"
 )
 
 // ecrHosts are the ECR registries that the config names.
@@ -96,7 +95,7 @@ func (e *examination) metadata(ctx context.Context) {
 	const name = "metadata"
 	profile, others := e.sources()
 	needed := profile && len(e.ecrHosts()) > 0
-	if !needed && !e.looksLikeEC2() {
+	if !needed && (e.Sys == "" || !ec2.Detected(e.Sys)) {
 		e.add(name, OK, "not needed here", "")
 		return
 	}
@@ -170,12 +169,4 @@ func (e *examination) session(ctx context.Context, base string) (int, error) {
 		return 0, err
 	}
 	return response.StatusCode, response.Body.Close()
-}
-
-func (e *examination) looksLikeEC2() bool {
-	if e.Sys == "" {
-		return false
-	}
-	vendor, err := os.ReadFile(filepath.Join(e.Sys, "class", "dmi", "id", "sys_vendor"))
-	return err == nil && strings.HasPrefix(string(vendor), "Amazon EC2")
 }

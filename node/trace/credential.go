@@ -75,7 +75,7 @@ func passedTo(h docker.RegistryHost, meant *credprovider.HostExplanation, e cred
 	switch {
 	case c == nil, meant == nil, meant.Username != c.Username, meant.Password != c.Password:
 		return login{}
-	case h.Scheme != "https" && !hostport.IsLoopback(h.Host):
+	case hostport.Exposed(h.Scheme, h.Host):
 		return login{}
 	}
 	return login{c.Username, c.Password}

@@ -77,7 +77,7 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 		text, remedy := pullSecret(h)
 		add("pull-secret", text, remedy)
 	}
-	if raw.Scheme == "http" && c.Channel == "header" && !hostport.IsLoopback(raw.Host) {
+	if c.Channel == "header" && hostport.Exposed(raw.Scheme, raw.Host) {
 		add("plain-http", "the login for "+name(h)+" is sent over plain http", "use https")
 	}
 }

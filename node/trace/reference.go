@@ -1,13 +1,14 @@
 package trace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/berth-registry/berth/internal/imagename"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -22,20 +23,20 @@ type image struct {
 // The error does not quote a login in the name.
 func parseImage(written string) (image, error) {
 	switch {
-	case written == "":
-		return image{}, errors.New("the name of the image is empty")
 	case shown(written) != written:
 		return image{}, errors.New("an image name must not contain a login; write registry/repository:tag")
 	case strings.Contains(written, "://"):
 		return image{}, errors.New("an image name must not have a scheme; write registry/repository:tag")
 	}
-	named, err := reference.ParseDockerRef(written)
+	n, err := imagename.Parse(written)
 	if err != nil {
 		return image{}, fmt.Errorf("image %q: %w; write registry/repository:tag", written, err)
 	}
-	img := image{full: named.String(), registry: reference.Domain(named)}
-	if d, ok := named.(reference.Digested); ok {
-		img.digest = d.Digest()
+	img := image{full: n.Registry + "/" + n.Repository, registry: n.Registry, digest: digest.Digest(n.Digest)}
+	if img.digest != "" {
+		img.full += "@" + n.Digest
+	} else {
+		img.full += ":" + cmp.Or(n.Tag, "latest")
 	}
 	return img, nil
 }

@@ -23,7 +23,7 @@ func TestParseImage(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                               "is empty",
 		"https://quay.io/a":              "must not have a scheme",
-		"UPPER":                          "lowercase",
+		"UPPER":                          "must be in lower case",
 		"user:hunter2@quay.io/a":         "must not contain a login",
 		"user:hunter2@quay.io/a@" + sum:  "must not contain a login",
 		"https://user:hunter2@quay.io/a": "must not contain a login",

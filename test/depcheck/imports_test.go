@@ -37,6 +37,7 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"cmd/berth-credential-provider", module + "agent", "the provider is self-contained"},
 	{"cmd/berth-credential-provider", module + "hostsconf", "the provider is self-contained"},
 	{"cmd/berth-credential-provider", "github.com/containerd/", "the provider is self-contained"},
+	{"cmd/berth-credential-provider", "github.com/distribution/", "the provider has the small parser of internal/imagename"},
 	{"agent", module + "cmd", "imports point from cmd to internal"},
 	{"node", module + "cmd", "imports point from cmd to internal"},
 	{"node/desired", "os/exec", "desired is a function of values"},

@@ -29,6 +29,7 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
 	nodes "github.com/berth-registry/berth/node"
 )
 
@@ -102,7 +103,7 @@ func AskedHosts(t *testing.T, root, registry string) []string {
 	}
 	var hosts []string
 	for _, h := range r.Hosts {
-		hosts = append(hosts, hostsconf.RegistryName(h.Host))
+		hosts = append(hosts, dockerhub.Canonical(h.Host))
 	}
 	return hosts
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -300,21 +298,6 @@ func TestHopLimitHint(t *testing.T) {
 	w.Inject(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true, Times: 1})
 	if res := chain.Fetch(context.Background(), ecr.Request{Registry: registry(t, usEast)}); res.Identity != "profile" {
 		t.Errorf("%q serves, %v", res.Identity, res.Err)
-	}
-}
-
-func TestLooksLikeEC2(t *testing.T) {
-	for content, want := range map[string]bool{"Amazon EC2\n": true, "QEMU\n": false} {
-		dir := t.TempDir()
-		if err := os.MkdirAll(filepath.Join(dir, "class/dmi/id"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "class/dmi/id/sys_vendor"), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if got := looksLikeEC2(dir); got != want {
-			t.Errorf("%q: %t", content, got)
-		}
 	}
 }
 

@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/ec2"
 )
 
 // The instance metadata service, version 2 only: every GET carries a session token from a PUT.
@@ -53,25 +52,9 @@ func newMetadata(getenv func(string) string, sysDir string, client *http.Client)
 	}
 	if m.base == "" {
 		m.base = metadataDefault
-		m.likeEC2 = looksLikeEC2(sysDir)
+		m.likeEC2 = ec2.Detected(sysDir)
 	}
 	return m
-}
-
-// looksLikeEC2 checks the names of the hardware:
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/identify_ec2_instances.html
-func looksLikeEC2(sysDir string) bool {
-	for file, prefix := range map[string]string{
-		"class/dmi/id/sys_vendor":   "amazon ec2",
-		"class/dmi/id/product_uuid": "ec2",
-		"hypervisor/uuid":           "ec2",
-	} {
-		b, err := os.ReadFile(filepath.Join(sysDir, file))
-		if err == nil && strings.HasPrefix(strings.ToLower(string(b)), prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // retrieve returns the keys of the instance's role. With patient it asks for ten seconds on hardware
