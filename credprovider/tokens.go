@@ -114,12 +114,12 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 		v := t.view(r)
 		if token, err, ok := settled(v); ok {
 			if lock != nil {
-				lock.release()
+				lock.Close()
 			}
 			return token, err
 		}
 		if lock != nil {
-			defer lock.release()
+			defer lock.Close()
 			return t.fetch(ctx, v, req)
 		}
 		// Longer and longer pauses: many processes may wait.
@@ -158,7 +158,7 @@ func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) Token 
 	if err != nil || lock == nil {
 		return v.token(v.serving)
 	}
-	defer lock.release()
+	defer lock.Close()
 	old := v
 	switch v = t.view(r); {
 	case v.serving < 0: // it just became unusable

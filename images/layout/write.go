@@ -21,6 +21,7 @@ import (
 
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/transfer"
+	"github.com/berth-registry/berth/internal/filelock"
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
@@ -61,8 +62,8 @@ func (l *Layout) open() error {
 	if err != nil {
 		return l.about(markerFile, err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
+	if err := filelock.Exclusive(lock); err != nil {
+		if errors.Is(err, filelock.ErrHeld) {
 			err = fmt.Errorf("%s: another process writes to this layout", l.dir)
 		}
 		return errors.Join(err, lock.Close())
