@@ -42,7 +42,7 @@ func Open(root *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
 		err = check(info)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(withoutPath(err), f.Close())
+		return nil, nil, errors.Join(WithoutPath(err), f.Close())
 	}
 	return f, info, nil
 }
@@ -71,7 +71,7 @@ func Read(root *os.Root, name string, limit int64) ([]byte, error) {
 	}
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, WithoutPath(err)
 	}
 	if int64(len(content)) > limit {
 		return nil, tooLarge(limit)
@@ -118,10 +118,11 @@ func Reason(root *os.Root, name string, err error) error {
 		}
 		return fmt.Errorf("%w: %s is a %w", ErrNotRegular, at, ErrSymlink)
 	}
-	return withoutPath(err)
+	return WithoutPath(err)
 }
 
-func withoutPath(err error) error {
+// WithoutPath returns the cause of an error about a file, for a message that names the file itself.
+func WithoutPath(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
 	}
