@@ -10,6 +10,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
 // Mask returns a foreign hosts.toml in a form that is safe to show. It keeps names that containerd
@@ -115,7 +116,7 @@ func shownAddress(written, address string) string {
 	case "":
 		return `"` + redact.Placeholder + `"`
 	default:
-		return quote(shown)
+		return tomldoc.Quote(shown)
 	}
 }
 

@@ -3,6 +3,8 @@ package hostsconf
 import (
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
 func TestMask(t *testing.T) {
@@ -45,7 +47,7 @@ func FuzzMask(f *testing.F) {
 		if !strings.Contains(form, "%s") || strings.Contains(strings.ReplaceAll(form, "%s", ""), "canary") {
 			return
 		}
-		whole := "[header]\nAuthorization = " + quote(form+"canary") + "\n"
+		whole := "[header]\nAuthorization = " + tomldoc.Quote(form+"canary") + "\n"
 		if got := Mask([]byte(whole)); strings.Contains(string(got), "canary") {
 			t.Fatalf("Mask(%q) = %q", whole, got)
 		}
