@@ -14,8 +14,7 @@ import (
 	"os"
 	"path"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // ErrNotRegular means that the entry is not a regular file below the directory: a fifo, a device, a
@@ -33,7 +32,7 @@ func Open(root *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	// The entry may have been replaced since Stat: opening a fifo must not block.
-	f, err := root.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	f, err := root.OpenFile(name, flag|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return nil, nil, Reason(root, name, err)
 	}
