@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/berth-registry/berth/internal/plainfile"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -30,19 +31,19 @@ func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 	// Without O_NONBLOCK, opening a FIFO would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, 0, withoutPath(err)
+		return nil, 0, plainfile.WithoutPath(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, withoutPath(err)
+		return nil, 0, plainfile.WithoutPath(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, 0, fmt.Errorf("is %s; a regular file is needed", kindOf(info.Mode()))
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, 0, withoutPath(err)
+		return nil, 0, plainfile.WithoutPath(err)
 	}
 	if int64(len(data)) > limit {
 		return nil, 0, &sizeError{limit}
@@ -93,16 +94,6 @@ func (f files) read(written, path string, limit int64) ([]byte, fs.FileMode, err
 		f.contents[written] = data
 	}
 	return data, mode, err
-}
-
-// withoutPath drops the path from a file error; the caller shows it in its own place. errors.Is
-// still works.
-func withoutPath(err error) error {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		return pathErr.Err
-	}
-	return err
 }
 
 func kindOf(mode fs.FileMode) string {

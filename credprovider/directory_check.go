@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // Digest returns the hash by which the rules name the content of a hosts.toml. The content alone
@@ -93,14 +94,14 @@ func (p *Provider) find(roots []string, registry string) foundDirectory {
 			if err := p.stat(dir); errors.Is(err, fs.ErrNotExist) {
 				continue
 			} else if err != nil {
-				return foundDirectory{dir: dir, err: reason(err)}
+				return foundDirectory{dir: dir, err: plainfile.WithoutPath(err)}
 			}
 			content, err := p.read(path.Join(dir, "hosts.toml"))
 			if errors.Is(err, fs.ErrNotExist) {
 				return foundDirectory{dir: dir}
 			}
 			if err != nil {
-				return foundDirectory{dir: dir, err: reason(err)}
+				return foundDirectory{dir: dir, err: plainfile.WithoutPath(err)}
 			}
 			return foundDirectory{dir: dir, digest: Digest(content)}
 		}
@@ -132,12 +133,4 @@ func (p *Provider) read(hostPath string) ([]byte, error) {
 	}
 	content, _, err := readRegular(name, 0, maxForeign)
 	return content, err
-}
-
-// reason removes the path from an error, for a message that names the path already.
-func reason(err error) error {
-	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-		return pathErr.Err
-	}
-	return err
 }

@@ -8,37 +8,32 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/berth-registry/berth/internal/filelock"
 	"github.com/berth-registry/berth/internal/safedir"
 )
 
-// fileLock is a lock between processes. The kernel releases it when its holder dies.
-type fileLock struct{ file *os.File }
-
-// tryLock takes the lock. It returns nil without an error when another process has it.
-func tryLock(dir, name string) (*fileLock, error) {
+// tryLock takes a lock between processes; closing the file releases it. It returns nil without an
+// error when another process has it. The file stays: if it were removed, two processes could hold
+// two files of one name.
+func tryLock(dir, name string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
+	err = filelock.Exclusive(f)
 	if err == nil {
-		return &fileLock{f}, nil
+		return f, nil
 	}
-	closeErr := f.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, closeErr
+	f.Close()
+	if err == filelock.ErrHeld {
+		return nil, nil
 	}
-	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+	return nil, err
 }
 
 // adopt returns the lock that f holds, nil if f is not the file of the lock. The program before this
 // one took it and then started this one in its place: the open file, and with it the lock, went on.
-func adopt(f *os.File, dir, name string) *fileLock {
+func adopt(f *os.File, dir, name string) *os.File {
 	own, err := f.Stat()
 	if err != nil {
 		return nil
@@ -47,12 +42,8 @@ func adopt(f *os.File, dir, name string) *fileLock {
 	if err != nil || !os.SameFile(own, there) {
 		return nil
 	}
-	return &fileLock{f}
+	return f
 }
-
-// release releases the lock. The file stays: if it were removed, two processes could hold two files
-// of one name.
-func (l *fileLock) release() { _ = l.file.Close() }
 
 // ensureDir creates the token directory with mode 0700. It refuses an existing one that others may
 // write to, and removes the permissions of others to read it.

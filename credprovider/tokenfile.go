@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/atomicfile"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/internal/safedir"
 )
@@ -169,22 +170,16 @@ func writeTokenFile(dir string, s scope, f tokenFile) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, s.fileName(f.Identity))
-	tmp := path + ".tmp"
-	// Removed first, so that the new one has our mode and is no symlink.
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	w, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(append(b, '\n'))
-	// No fsync: /run is in memory, and a lost token is fetched again.
-	if err := errors.Join(err, w.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return os.Rename(tmp, path)
+	defer root.Close()
+	name := s.fileName(f.Identity)
+	// Not synced: /run is in memory, and a lost token is fetched again.
+	temp := atomicfile.Temp{Dir: root, Name: name + ".tmp", Mode: 0o600, NoSync: true}
+	_ = root.Remove(temp.Name) // one that is left makes Replace fail
+	return temp.Replace(name, bytes.NewReader(append(b, '\n')))
 }
 
 // setAside renames a token file, so that an operator can inspect it. At most one such file is kept

@@ -124,14 +124,14 @@ func (t *Tokens) wait(ctx context.Context, r ecr.Registry, settled func(view) (T
 		v := t.view(r)
 		if token, err, ok := settled(v); ok {
 			if lock != nil {
-				lock.release()
+				lock.Close()
 			}
 			return token, err
 		}
 		if lock != nil {
-			defer lock.release()
+			defer lock.Close()
 			if t.HandOver != nil {
-				return Token{}, t.HandOver(lock.file)
+				return Token{}, t.HandOver(lock)
 			}
 			return t.fetch(ctx, v, req)
 		}
@@ -165,7 +165,7 @@ func (t *Tokens) fetch(ctx context.Context, v view, req ecr.Request) (Token, err
 }
 
 // lock takes the lock of a scope, nil if another process has it.
-func (t *Tokens) lock(s scope) (*fileLock, error) {
+func (t *Tokens) lock(s scope) (*os.File, error) {
 	if f := t.Lock; f != nil {
 		t.Lock = nil
 		if lock := adopt(f, t.Dir, s.lockName()); lock != nil {
@@ -186,7 +186,7 @@ func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) (Token
 	if err != nil || lock == nil {
 		return v.token(v.serving), nil
 	}
-	defer lock.release()
+	defer lock.Close()
 	old := v
 	switch v = t.view(r); {
 	case v.serving < 0: // it just became unusable
@@ -195,7 +195,7 @@ func (t *Tokens) fetchBetter(ctx context.Context, r ecr.Registry, v view) (Token
 		return v.token(v.serving), nil
 	}
 	if t.HandOver != nil {
-		if err := t.HandOver(lock.file); !v.changed(v.serving) {
+		if err := t.HandOver(lock); !v.changed(v.serving) {
 			t.log().WarnContext(ctx, "no better source was asked", "error", err)
 			return v.token(v.serving), nil
 		} else {

@@ -354,7 +354,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	if err != nil || lock == nil {
 		t.Fatal(err)
 	}
-	defer lock.release()
+	defer lock.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := n.Get(ctx, registry(t, usEast)); !errors.Is(err, context.DeadlineExceeded) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
 // TestNoSecretOfAForeignFileIsShown puts a secret into every place of foreign hosts.toml files:
@@ -74,14 +75,14 @@ func TestNoSecretOfAForeignFileIsShown(t *testing.T) {
 			file := strings.ReplaceAll(file, "@", "")
 			tokens, _ := tokensOf([]byte(file))
 			for i, at := range tokens {
-				written := []string{"'" + form + "'", "[" + quote(form) + "]", quote(form) + " # " + form, form}[i%4]
+				written := []string{"'" + form + "'", "[" + tomldoc.Quote(form) + "]", tomldoc.Quote(form) + " # " + form, form}[i%4]
 				check(file[:at.start] + written + file[at.end:])
-				check(file[:at.start] + quote(form) + file[at.end:])
+				check(file[:at.start] + tomldoc.Quote(form) + file[at.end:])
 			}
 			for i := range file {
 				if file[i] == '\n' {
 					check(file[:i] + " # " + form + file[i:])
-					check(file[:i] + "\npassword = " + quote(form) + file[i:])
+					check(file[:i] + "\npassword = " + tomldoc.Quote(form) + file[i:])
 				}
 			}
 		}

@@ -8,35 +8,22 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aymanbagabas/go-udiff"
-
 	"github.com/berth-registry/berth/internal/managedfile"
-)
-
-// Paint colours a piece of a diff; its argument is one of the styles below.
-type Paint func(style, text string) string
-
-// The styles of [Paint].
-const (
-	StyleAdd      = "add"
-	StyleRemove   = "remove"
-	StyleHunk     = "hunk"
-	StyleHead     = "head"
-	StyleConflict = "conflict"
+	"github.com/berth-registry/berth/internal/textdiff"
 )
 
 // WriteDiff prints the changes as one unified diff per file, with secrets masked. A conflict that
 // onConflict: adopt resolves is shown as the diff of adopting the file. Unchanged files are left
 // out. One line above the diff of a written file lists its hosts in order.
-func WriteDiff(w io.Writer, desired Desired, changes []Change, paint Paint) error {
+func WriteDiff(w io.Writer, desired Desired, changes []Change, paint textdiff.Paint) error {
 	var out bytes.Buffer
 	for _, c := range changes {
 		if c.Action == managedfile.Unchanged {
 			continue
 		}
-		style := StyleHead
+		style := textdiff.StyleHead
 		if c.Action == managedfile.Conflict {
-			style = StyleConflict
+			style = textdiff.StyleConflict
 		}
 		out.WriteString(paint(style, headline(c)))
 		out.WriteByte('\n')
@@ -89,7 +76,7 @@ func (h Host) describe() string {
 	return h.URL.String() + " (with a login)"
 }
 
-func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
+func writeFileDiff(out *bytes.Buffer, c Change, paint textdiff.Paint) {
 	switch {
 	case path.Base(c.Path) != fileName || c.Action == managedfile.GracePeriod:
 		return
@@ -104,27 +91,9 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 	}
 	before := c.Before.Content
 	theirs := masking{ours: c.Before.Owner == managedfile.Ours, known: valuesOf(after)}
-	diff := udiff.Unified(c.Path+" (now)", c.Path+" (after apply)", theirs.shown(before), masking{ours: true}.shown(after))
-	for line := range strings.Lines(diff) {
-		style := ""
-		switch {
-		case strings.HasPrefix(line, "---"), strings.HasPrefix(line, "+++"):
-			continue // the headline names the file
-		case strings.HasPrefix(line, "@@"):
-			style = StyleHunk
-		case strings.HasPrefix(line, "+"):
-			style = StyleAdd
-		case strings.HasPrefix(line, "-"):
-			style = StyleRemove
-		}
-		line = "  " + strings.TrimSuffix(line, "\n")
-		if style != "" {
-			line = paint(style, line)
-		}
-		out.WriteString(line + "\n")
-	}
+	textdiff.Write(out, textdiff.Unified(theirs.shown(before), masking{ours: true}.shown(after), 3), paint)
 	if len(before) > 0 && len(after) > 0 && !slices.Equal(headers(before), headers(after)) {
-		out.WriteString(paint(StyleAdd, "  + a login or another secret value changes") + "\n")
+		out.WriteString(paint(textdiff.StyleAdd, "  + a login or another secret value changes") + "\n")
 	}
 }
 

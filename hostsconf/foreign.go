@@ -12,6 +12,8 @@ import (
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // foreign reads directories below one certs.d that Berth did not write. containerd's reader gets
@@ -103,7 +105,7 @@ func (f *foreign) copied(name string, read func(dir string) error) error {
 	info, err := f.root.Lstat(name)
 	switch {
 	case err != nil:
-		return withoutPath(err)
+		return plainfile.WithoutPath(err)
 	case !info.IsDir():
 		return fmt.Errorf("%w: %s is a symlink; containerd may resolve it to a different file", errNotRegular, name)
 	}
@@ -151,7 +153,7 @@ func (f *foreign) copyTLS(copied *memory, name string, content []byte) error {
 				err = checkRegular(info)
 			}
 			if err != nil {
-				return fmt.Errorf("names %s: %w", shownFile(file), withoutPath(err))
+				return fmt.Errorf("names %s: %w", shownFile(file), plainfile.WithoutPath(err))
 			}
 			continue
 		}

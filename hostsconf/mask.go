@@ -10,6 +10,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
 // masking says how much of a file may be shown.
@@ -113,7 +114,7 @@ func shownAddress(written, address string) string {
 	case "":
 		return `"` + redact.Placeholder + `"`
 	default:
-		return quote(shown)
+		return tomldoc.Quote(shown)
 	}
 }
 

@@ -3,6 +3,8 @@ package hostsconf
 import (
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
 // ofForeign masks a file that Berth did not write.
@@ -48,7 +50,7 @@ func FuzzMask(f *testing.F) {
 		if !strings.Contains(form, "%s") || strings.Contains(strings.ReplaceAll(form, "%s", ""), "canary") {
 			return
 		}
-		whole := "[header]\nAuthorization = " + quote(form+"canary") + "\n"
+		whole := "[header]\nAuthorization = " + tomldoc.Quote(form+"canary") + "\n"
 		if got := ofForeign.mask([]byte(whole)); strings.Contains(string(got), "canary") {
 			t.Fatalf("mask(%q) = %q", whole, got)
 		}

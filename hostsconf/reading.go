@@ -15,6 +15,8 @@ import (
 	dockerconfig "github.com/containerd/containerd/v2/core/remotes/docker/config"
 	"github.com/containerd/log"
 	"github.com/sirupsen/logrus"
+
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // ErrCrashes reports a hosts.toml on which containerd 1.6 and 1.7 crash at the pull.
@@ -156,7 +158,7 @@ func emulateV1(copied *memory, stage, dir string, content, shown []byte) (string
 			return "", err
 		}
 		if err := os.Symlink(name, at); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("%s: %w", name, withoutPath(err))
+			return "", fmt.Errorf("%s: %w", name, plainfile.WithoutPath(err))
 		}
 	}
 	return made, nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
 // FileName is the file that containerd reads in a directory of certs.d.
@@ -89,7 +90,7 @@ func (r *renderer) separate() {
 }
 
 func (r *renderer) server(h Host) error {
-	fmt.Fprintf(&r.body, "server = %s\n", quote(h.URL.String()))
+	fmt.Fprintf(&r.body, "server = %s\n", tomldoc.Quote(h.URL.String()))
 	if err := r.keys(h, ""); err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (r *renderer) host(h Host) error {
 	}
 	r.seen[url] = true
 	r.separate()
-	table := "host." + quote(url)
+	table := "host." + tomldoc.Quote(url)
 	fmt.Fprintf(&r.body, "[%s]\n", table)
 	if err := r.keys(h, "  "); err != nil {
 		return err
@@ -131,7 +132,7 @@ func (r *renderer) keys(h Host, indent string) error {
 		return nil
 	}
 	if h.DialTimeout > 0 {
-		fmt.Fprintf(&r.body, "%sdial_timeout = %s\n", indent, quote(h.DialTimeout.String()))
+		fmt.Fprintf(&r.body, "%sdial_timeout = %s\n", indent, tomldoc.Quote(h.DialTimeout.String()))
 	}
 	if h.TLS.SkipVerify {
 		fmt.Fprintf(&r.body, "%sskip_verify = true\n", indent)
@@ -163,7 +164,7 @@ func (r *renderer) certificates(t TLS, indent string) {
 	switch len(ca) {
 	case 0:
 	case 1:
-		fmt.Fprintf(&r.body, "%sca = %s\n", indent, quote(ca[0]))
+		fmt.Fprintf(&r.body, "%sca = %s\n", indent, tomldoc.Quote(ca[0]))
 	default:
 		fmt.Fprintf(&r.body, "%sca = %s\n", indent, quoteList(ca))
 	}
@@ -212,7 +213,7 @@ func (r *renderer) headers(h Host, table, indent string) error {
 		if err := checkHeader(name, h.Header[name]); err != nil {
 			return err
 		}
-		fmt.Fprintf(&r.body, "%s  %s = %s\n", indent, quote(name), quoteList(h.Header[name]))
+		fmt.Fprintf(&r.body, "%s  %s = %s\n", indent, tomldoc.Quote(name), quoteList(h.Header[name]))
 	}
 	if !h.Authorization.IsZero() {
 		value := h.Authorization.Reveal()
@@ -221,7 +222,7 @@ func (r *renderer) headers(h Host, table, indent string) error {
 		}
 		// The spelling matters: with a lower-case name, containerd would send a second header
 		// after a challenge.
-		fmt.Fprintf(&r.body, "%s  Authorization = %s\n", indent, quote(value))
+		fmt.Fprintf(&r.body, "%s  Authorization = %s\n", indent, tomldoc.Quote(value))
 	}
 	return nil
 }
@@ -241,32 +242,10 @@ func checkHeader(name string, values []string) error {
 	return nil
 }
 
-// quote returns s as a TOML basic string (https://toml.io/en/v1.0.0#string).
-func quote(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r == '"' || r == '\\' || r < 0x20 || r >= 0x7f }) {
-		return `"` + s + `"`
-	}
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < 0x20 || r == 0x7f:
-			fmt.Fprintf(&b, `\u%04X`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
 func quoteList(values []string) string {
 	quoted := make([]string, len(values))
 	for i, v := range values {
-		quoted[i] = quote(v)
+		quoted[i] = tomldoc.Quote(v)
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // maxForeign is the largest foreign file that is read, in bytes.
@@ -44,7 +46,7 @@ func ReadSafely(name string) ([]byte, error) { return readSafely(osFiles{}, name
 func readSafely(in opener, name string) ([]byte, error) {
 	info, err := in.Stat(name)
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, plainfile.WithoutPath(err)
 	}
 	if err := checkRegular(info); err != nil {
 		return nil, err
@@ -52,18 +54,18 @@ func readSafely(in opener, name string) ([]byte, error) {
 	// The entry may have been replaced since Stat: opening a fifo must not block.
 	f, err := in.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, plainfile.WithoutPath(err)
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err != nil {
-		return nil, withoutPath(err)
+		return nil, plainfile.WithoutPath(err)
 	}
 	if err := checkRegular(info); err != nil {
 		return nil, err
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxForeign+1))
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, plainfile.WithoutPath(err)
 	}
 	if len(content) > maxForeign {
 		return nil, tooLarge()
@@ -86,13 +88,6 @@ func checkRegular(info fs.FileInfo) error {
 }
 
 func tooLarge() error { return fmt.Errorf("%w: it is larger than 1 MiB", errNotRegular) }
-
-func withoutPath(err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err
-	}
-	return err
-}
 
 // tlsFiles lists the certificate and key files that some containerd release opens for a hosts.toml
 // with this content, as written there. It returns none if no release can parse the content.

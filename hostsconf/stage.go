@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/internal/filelock"
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
@@ -54,15 +55,7 @@ func lockStage(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		var mine, now os.FileInfo
-		if mine, err = f.Stat(); err == nil {
-			if now, err = os.Lstat(dir); err == nil && !os.SameFile(mine, now) {
-				err = os.ErrNotExist
-			}
-		}
-	}
+	err = filelock.ExclusiveAt(f, func() (os.FileInfo, error) { return os.Lstat(dir) })
 	if err != nil {
 		f.Close()
 		return nil, err

@@ -24,7 +24,7 @@ func started(t *testing.T, h node.Host, at time.Time) {
 	write("stat", "btime "+strconv.FormatInt(at.Unix()-10, 10)+"\n")
 	for _, pid := range []string{"7", "9"} {
 		// 1000 ticks after the boot are ten seconds.
-		write(pid+"/stat", pid+" (x) S "+strings.Repeat("1 ", 18)+"1000 1\n")
+		write(pid+"/stat", pid+" (x) S "+strings.Repeat("1 ", 18)+"1000"+strings.Repeat(" 1", 22)+"\n")
 	}
 }
 

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path"
@@ -9,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
 // process is one process of the node.
@@ -50,52 +51,49 @@ func (h Host) processes(name string) ([]process, error) {
 	if h.Proc == "" {
 		return nil, nil
 	}
-	entries, err := os.ReadDir(h.Proc)
+	proc, err := procfs.NewFS(h.Proc)
+	var procs procfs.Procs
+	if err == nil {
+		procs, err = proc.AllProcs()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find the process of %s: %w", name, err)
 	}
-	node, _ := os.Readlink(filepath.Join(h.Proc, "1", "ns", "mnt"))
+	mounts := func(pid int) string {
+		space, _ := os.Readlink(filepath.Join(h.Proc, strconv.Itoa(pid), "ns", "mnt"))
+		return space
+	}
+	node := mounts(1)
 	var all []process
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
+	for _, found := range procs {
+		if comm, err := found.Comm(); err != nil || comm != name {
 			continue
 		}
-		dir := filepath.Join(h.Proc, e.Name())
-		comm, err := os.ReadFile(filepath.Join(dir, "comm"))
-		if err != nil || strings.TrimSpace(string(comm)) != name {
-			continue
-		}
-		if space, err := os.Readlink(filepath.Join(dir, "ns", "mnt")); err == nil && node != "" && space != node {
+		if space := mounts(found.PID); space != "" && node != "" && space != node {
 			continue // in a container
 		}
-		raw, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-		if err != nil || len(raw) == 0 {
+		args, err := found.CmdLine()
+		if err != nil || len(args) == 0 {
 			continue
 		}
-		p := process{pid: pid, args: strings.Split(string(bytes.TrimRight(raw, "\x00")), "\x00")}
-		p.binary, _ = os.Readlink(filepath.Join(dir, "exe"))
+		p := process{pid: found.PID, args: args, unit: unitOf(found)}
+		p.binary, _ = found.Executable()
 		p.binary = strings.TrimSuffix(p.binary, " (deleted)")
-		p.dir, _ = os.Readlink(filepath.Join(dir, "cwd"))
-		p.unit = unitOf(filepath.Join(dir, "cgroup"))
+		p.dir, _ = found.Cwd()
 		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b process) int { return a.pid - b.pid })
 	return all, nil
 }
 
-// unitOf returns the systemd service of a process, from its cgroup file (proc(5)).
-func unitOf(file string) string {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(raw)) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) != 3 || fields[1] != "" && fields[1] != "name=systemd" {
+// unitOf returns the systemd service of a process, from its cgroups.
+func unitOf(p procfs.Proc) string {
+	groups, _ := p.Cgroups()
+	for _, g := range groups {
+		if len(g.Controllers) > 0 && g.Controllers[0] != "name=systemd" {
 			continue
 		}
-		for _, part := range slices.Backward(strings.Split(fields[2], "/")) {
+		for _, part := range slices.Backward(strings.Split(g.Path, "/")) {
 			if strings.HasSuffix(part, ".service") {
 				return part
 			}

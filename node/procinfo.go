@@ -3,11 +3,13 @@ package node
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/procfs"
 
 	"github.com/berth-registry/berth/internal/proxy"
 )
@@ -15,25 +17,26 @@ import (
 // ProxyOf reads the proxy variables of a process' environment, and nothing else of it, as net/http
 // reads them.
 func ProxyOf(h Host, pid int) (proxy.Settings, error) {
-	raw, err := os.ReadFile(filepath.Join(h.Proc, strconv.Itoa(pid), "environ"))
+	p, err := procOf(h, pid)
 	if err != nil {
 		return proxy.Settings{}, err
 	}
+	lines, err := p.Environ()
 	return proxy.FromEnvironment(func(name string) string {
 		value := ""
-		for line := range bytes.SplitSeq(raw, []byte{0}) {
-			if v, ok := bytes.CutPrefix(line, []byte(name+"=")); ok {
-				value = string(v)
+		for _, line := range lines {
+			if v, ok := strings.CutPrefix(line, name+"="); ok {
+				value = v
 			}
 		}
 		return value
-	}), nil
+	}), err
 }
 
 // Identity identifies one process: by the boot of the machine, its number, and its start time.
 // A restarted process has another identity.
 func Identity(h Host, pid int) (string, error) {
-	fields, err := statFields(h, pid)
+	stat, err := statOf(h, pid)
 	if err != nil {
 		return "", err
 	}
@@ -41,47 +44,31 @@ func Identity(h Host, pid int) (string, error) {
 	if err != nil {
 		boot = []byte("unknown boot")
 	}
-	return fmt.Sprintf("%s, process %d, started at %s", bytes.TrimSpace(boot), pid, fields[startTime]), nil
-}
-
-// startTime is the index of a process' start time, field 22 of proc(5).
-const startTime = 19
-
-// statFields returns the fields of a process' stat file from the state on; the name before them
-// may hold spaces and brackets.
-func statFields(h Host, pid int) ([]string, error) {
-	file := filepath.Join(h.Proc, strconv.Itoa(pid), "stat")
-	stat, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) <= startTime {
-		return nil, fmt.Errorf("%s: not the stat file of a process", file)
-	}
-	return fields, nil
+	return fmt.Sprintf("%s, process %d, started at %d", bytes.TrimSpace(boot), pid, stat.Starttime), nil
 }
 
 // Started returns when a process was started.
 func Started(h Host, pid int) (time.Time, error) {
-	const ticks = 100 // USER_HZ
-	fields, err := statFields(h, pid)
+	stat, err := statOf(h, pid)
 	if err != nil {
 		return time.Time{}, err
 	}
-	after, err := strconv.ParseInt(fields[startTime], 10, 64)
+	seconds, err := stat.StartTime()
+	return time.UnixMilli(int64(math.Round(seconds * 1000))), err
+}
+
+func procOf(h Host, pid int) (procfs.Proc, error) {
+	proc, err := procfs.NewFS(h.Proc)
 	if err != nil {
-		return time.Time{}, err
+		return procfs.Proc{}, err
 	}
-	machine, err := os.ReadFile(filepath.Join(h.Proc, "stat"))
+	return proc.Proc(pid)
+}
+
+func statOf(h Host, pid int) (procfs.ProcStat, error) {
+	p, err := procOf(h, pid)
 	if err != nil {
-		return time.Time{}, err
+		return procfs.ProcStat{}, err
 	}
-	for line := range strings.Lines(string(machine)) {
-		if boot, ok := strings.CutPrefix(line, "btime "); ok {
-			seconds, err := strconv.ParseInt(strings.TrimSpace(boot), 10, 64)
-			return time.Unix(seconds, 0).Add(time.Duration(after) * time.Second / ticks), err
-		}
-	}
-	return time.Time{}, fmt.Errorf("%s: no btime line", filepath.Join(h.Proc, "stat"))
+	return p.Stat()
 }

@@ -10,31 +10,6 @@ import (
 	"github.com/berth-registry/berth/node"
 )
 
-func TestAsks(t *testing.T) {
-	for _, c := range []struct {
-		pattern, image string
-		want           bool
-	}{
-		{"docker.io", "docker.io/library/busybox:1", true},
-		{"docker.io", "index.docker.io/library/busybox", false},
-		{"*.dkr.ecr.*.amazonaws.com", "111122223333.dkr.ecr.us-east-1.amazonaws.com/app", true},
-		{"*.dkr.ecr.*.amazonaws.com", "dkr.ecr.us-east-1.amazonaws.com/app", false},
-		{"*.io", "ghcr.io/a", true},
-		{"*.io", "a.ghcr.io/a", false},
-		{"registry.corp", "registry.corp:5000/a", false},
-		{"registry.corp:5000", "registry.corp:5000/a", true},
-		{"*:5000", "registry:5000/a", true},
-		{"registry.corp:5000/team", "registry.corp:5000/team/app", true},
-		{"registry.corp:5000/team", "registry.corp:5000/other", false},
-		{"%zz", "registry.corp/a", false},
-	} {
-		providers := []node.Provider{{Name: "other", MatchImages: []string{c.image}}, {Name: "berth", MatchImages: []string{"x", c.pattern}}}
-		if got := node.Asks(providers, "berth", c.image); got != c.want {
-			t.Errorf("%s asks about %s: %t, want %t", c.pattern, c.image, got, c.want)
-		}
-	}
-}
-
 func TestReadProviders(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {

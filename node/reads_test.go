@@ -17,8 +17,8 @@ func TestReadsFrom(t *testing.T) {
 		table3  = "[plugins.\"io.containerd.cri.v1.images\".registry]\n"
 		one     = "config_path = \"/etc/containerd/certs.d\"\n"
 		pair    = "config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"
-		started = process812 + "-- proc/812/cmdline --\n/usr/bin/containerd\n-- proc/stat --\nbtime 1000000000\n-- proc/812/stat --\n812 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0\n"
-		later   = process812 + "-- proc/812/cmdline --\n/usr/bin/containerd\n-- proc/stat --\nbtime 4000000000\n-- proc/812/stat --\n812 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0\n"
+		started = process812 + "-- proc/812/cmdline --\n/usr/bin/containerd\n-- proc/stat --\nbtime 1000000000\n-- proc/812/stat --\n812 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+		later   = process812 + "-- proc/812/cmdline --\n/usr/bin/containerd\n-- proc/stat --\nbtime 4000000000\n-- proc/812/stat --\n812 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 	)
 	for name, c := range map[string]struct {
 		archive, version, dir string

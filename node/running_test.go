@@ -14,7 +14,7 @@ import (
 
 // The release is that of the running containerd, and each process is asked once.
 func TestRunningRelease(t *testing.T) {
-	h := host(t, process812+"-- proc/812/cmdline --\n/usr/bin/containerd\n-- proc/812/stat --\n812 (containerd) S "+strings.Repeat("1 ", 30)+"\n")
+	h := host(t, process812+"-- proc/812/cmdline --\n/usr/bin/containerd\n-- proc/812/stat --\n812 (containerd) S "+strings.Repeat("1 ", 42)+"\n")
 	var asked []string
 	h.Version = says("containerd github.com/containerd/containerd v1.7.28 abc", &asked)
 	var r node.Running
@@ -32,7 +32,7 @@ func TestRunningRelease(t *testing.T) {
 	}
 	// It is restarted with another release.
 	h.Version = says("containerd github.com/containerd/containerd/v2 v2.4.2 abc", &asked)
-	stat := "812 (containerd) S " + strings.Repeat("2 ", 30)
+	stat := "812 (containerd) S " + strings.Repeat("2 ", 42)
 	if err := os.WriteFile(filepath.Join(h.Proc, "812/stat"), []byte(stat), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestRunningRelease(t *testing.T) {
 		asked = append(asked, binary)
 		return "", errors.New("exec format error")
 	}
-	if err := os.WriteFile(filepath.Join(h.Proc, "812/stat"), []byte(stat[:20]+strings.Repeat("3 ", 30)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(h.Proc, "812/stat"), []byte(stat[:20]+strings.Repeat("3 ", 42)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	want("", 4) // and the file on its command line

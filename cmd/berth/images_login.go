@@ -15,7 +15,6 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/credprovider/ecr/client"
 	"github.com/berth-registry/berth/images/registry"
-	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/proxy/transport"
 )
@@ -39,7 +38,7 @@ func (o *options) ways(stderr io.Writer) (ways, error) {
 	if cfg != nil {
 		rules = cfg.ProviderRules()
 		w.access.Logins = credprovider.NewLogins(rules.Registries, rules.DockerConfig)
-		w.access.Settings = configSettings(cfg)
+		w.access.Settings = registry.SettingsOf(cfg)
 		w.access.Proxy = transport.Proxy(cfg.Proxy.Settings().Or(proxy.FromEnvironment(os.Getenv)))
 		w.access.ECRNames = rules.ECRNames
 	}
@@ -65,17 +64,4 @@ func (o *options) configForImages(stderr io.Writer) (*config.Config, error) {
 		return nil, err
 	}
 	return cfg, m.Close()
-}
-
-func configSettings(cfg *config.Config) []registry.Settings {
-	var all []registry.Settings
-	for _, r := range cfg.Registries {
-		host, _ := credprovider.SplitHost(r.Host)
-		all = append(all, registry.Settings{
-			Host: r.Host, Login: r.Username != "", Reach: r.SaysHowToReach() || hostport.IsLoopback(host),
-			PlainHTTP: r.PlainHTTP, AllowPlainHTTPCredentials: r.AllowPlainHTTPCredentials,
-			CA: r.TLS.CA, Cert: r.TLS.Cert, Key: r.TLS.Key, InsecureSkipVerify: r.TLS.InsecureSkipVerify,
-		})
-	}
-	return all
 }

@@ -55,7 +55,7 @@ func tracedNode(t *testing.T) string {
 		"proc/7/comm":                   "containerd\n",
 		"proc/7/cmdline":                "/usr/bin/containerd\x00",
 		"proc/7/environ":                strings.Join(world.Env(), "\x00"),
-		"proc/7/stat":                   "7 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0\n",
+		"proc/7/stat":                   "7 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
 		"proc/stat":                     "btime 4000000000\n",
 		"containerd":                    "#!/bin/sh\necho containerd github.com/containerd/containerd/v2 v2.4.2 abcdef\n",
 	} {

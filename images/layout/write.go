@@ -17,10 +17,11 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sys/unix"
 
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/transfer"
+	"github.com/berth-registry/berth/internal/atomicfile"
+	"github.com/berth-registry/berth/internal/filelock"
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
@@ -61,8 +62,8 @@ func (l *Layout) open() error {
 	if err != nil {
 		return l.about(markerFile, err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
+	if err := filelock.Exclusive(lock); err != nil {
+		if errors.Is(err, filelock.ErrHeld) {
 			err = fmt.Errorf("%s: another process writes to this layout", l.dir)
 		}
 		return errors.Join(err, lock.Close())
@@ -102,7 +103,7 @@ func (l *Layout) init() error {
 	if err := l.replaceFile(markerFile, strings.NewReader(markerText)); err != nil {
 		return err
 	}
-	return l.syncDirs(".")
+	return l.syncDir(".")
 }
 
 func (l *Layout) makeDir(name string) error {
@@ -163,7 +164,7 @@ func (l *Layout) flush() error {
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			if err := l.syncDirs(path.Join(blobsDir, e.Name())); err != nil {
+			if err := l.syncDir(path.Join(blobsDir, e.Name())); err != nil {
 				return err
 			}
 		}
@@ -172,48 +173,19 @@ func (l *Layout) flush() error {
 		return err
 	}
 	l.changed, l.written = false, time.Now()
-	return l.syncDirs(".")
+	return l.syncDir(".")
 }
 
-// replaceFile atomically replaces name, even a symlink, by content. Call syncDirs to make the new
+// replaceFile atomically replaces name, even a symlink, by content. Call syncDir to make the new
 // name durable.
-func (l *Layout) replaceFile(name string, content io.Reader) (err error) {
+func (l *Layout) replaceFile(name string, content io.Reader) error {
 	temp := path.Join(path.Dir(name), partial+rand.Text())
-	f, err := l.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return l.about(path.Dir(name), err)
-	}
-	defer func() {
-		if err != nil {
-			// The first error is reported.
-			_ = f.Close()
-			_ = l.root.Remove(temp)
-		}
-	}()
-	if _, err = io.Copy(f, content); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return l.root.Rename(temp, name)
+	return atomicfile.Temp{Dir: l.root, Name: temp, Mode: 0o644}.Replace(name, content)
 }
 
-func (l *Layout) syncDirs(dirs ...string) error {
-	for _, dir := range dirs {
-		d, err := l.root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return l.about(dir, err)
-		}
-		if err := errors.Join(d.Sync(), d.Close()); err != nil {
-			return err
-		}
+func (l *Layout) syncDir(name string) error {
+	if err := atomicfile.SyncDir(l.root, name); err != nil {
+		return l.about(name, err)
 	}
 	return nil
 }

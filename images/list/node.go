@@ -8,36 +8,21 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+	v1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/berth-registry/berth/images/place"
 	"github.com/berth-registry/berth/images/reference"
+	"github.com/berth-registry/berth/internal/cri"
 )
 
 // RuntimeSockets returns where container runtimes listen for the CRI, the most common first:
 // containerd itself, containerd in k3s and RKE2, k0s, MicroK8s; CRI-O; cri-dockerd.
 func RuntimeSockets() []string {
-	return []string{
-		"/run/containerd/containerd.sock",
-		"/run/k3s/containerd/containerd.sock",
-		"/run/k0s/containerd.sock",
-		"/var/snap/microk8s/common/run/containerd.sock",
-		"/run/crio/crio.sock",
-		"/run/cri-dockerd.sock",
-	}
+	return []string{cri.Containerd, cri.K3s, cri.K0s, cri.MicroK8s, cri.CRIO, cri.Dockerd}
 }
-
-// criTimeout limits one request to a runtime.
-const criTimeout = 10 * time.Second
-
-// maxCRIMessage is the largest answer in bytes, as in kubelet.
-const maxCRIMessage = 16 << 20
 
 // AddNode asks a container runtime over the CRI which images its containers use: those of pods,
 // also of init containers and containers that have ended, and the pause image; with unused also
@@ -51,10 +36,10 @@ func (l *List) AddNode(ctx context.Context, sockets []string, unused bool) {
 		case err == nil:
 			return
 		case errors.Is(err, fs.ErrNotExist):
-		case status.Code(err) == codes.Unimplemented:
+		case errors.Is(err, cri.ErrNoCRI):
 			refused = append(refused, fmt.Errorf("%s: the runtime has no CRI plugin; check disabled_plugins in containerd's config.toml", socket))
 		default:
-			refused = append(refused, fmt.Errorf("%s: %w", socket, rpcError(err)))
+			refused = append(refused, fmt.Errorf("%s: %w", socket, err))
 		}
 	}
 	for _, err := range refused {
@@ -65,38 +50,19 @@ func (l *List) AddNode(ctx context.Context, sockets []string, unused bool) {
 	}
 }
 
-// rpcError is the message of a gRPC error on one line; it says if root is needed.
-func rpcError(err error) error {
-	s, ok := status.FromError(err)
-	switch {
-	case !ok:
-		return err
-	case strings.Contains(s.Message(), "permission denied"):
-		return fmt.Errorf("%w: only root may ask the runtime", fs.ErrPermission)
-	case s.Code() == codes.DeadlineExceeded:
-		return fmt.Errorf("no answer within %s", criTimeout)
-	}
-	message := strings.ReplaceAll(s.Message(), "\n", " ")
-	if _, cause, ok := strings.Cut(message, "Error while dialing: "); ok {
-		message = strings.TrimSuffix(cause, `"`) // gRPC quotes it
-	}
-	return errors.New(message)
-}
-
 func (l *List) addRuntime(ctx context.Context, socket string, unused bool) error {
 	path := strings.TrimPrefix(socket, "unix://")
 	if _, err := os.Stat(path); err != nil {
 		return err
 	}
-	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxCRIMessage)))
+	client, err := cri.Dial(path)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	n := &node{runtime: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn)}
+	defer client.Close()
+	n := &node{client: client}
 	if err := n.read(ctx); err != nil {
-		return err
+		return cri.Error(err)
 	}
 	n.list(l, unused)
 	return nil
@@ -104,34 +70,33 @@ func (l *List) addRuntime(ctx context.Context, socket string, unused bool) error
 
 // node is the state of a runtime.
 type node struct {
-	runtime cri.RuntimeServiceClient
-	images  cri.ImageServiceClient
+	client *cri.Client
 
-	containers []*cri.Container
-	sandboxes  []*cri.PodSandbox
+	containers []*v1.Container
+	sandboxes  []*v1.PodSandbox
 	pause      map[string]string // image by sandbox ID
-	stored     []*cri.Image
+	stored     []*v1.Image
 	configured string // pause image of the next pod; "" if the runtime does not say
 }
 
 // read makes all requests first, so that a runtime that fails midway adds nothing.
 func (n *node) read(ctx context.Context) error {
-	images, err := ask(ctx, n.images.ListImages, &cri.ListImagesRequest{})
+	images, err := cri.Ask(ctx, n.client.Images.ListImages, &v1.ListImagesRequest{})
 	if err != nil {
 		return err
 	}
-	containers, err := ask(ctx, n.runtime.ListContainers, &cri.ListContainersRequest{})
+	containers, err := cri.Ask(ctx, n.client.Runtime.ListContainers, &v1.ListContainersRequest{})
 	if err != nil {
 		return err
 	}
-	sandboxes, err := ask(ctx, n.runtime.ListPodSandbox, &cri.ListPodSandboxRequest{})
+	sandboxes, err := cri.Ask(ctx, n.client.Runtime.ListPodSandbox, &v1.ListPodSandboxRequest{})
 	if err != nil {
 		return err
 	}
 	n.stored, n.containers, n.sandboxes = images.Images, containers.Containers, sandboxes.Items
 	n.pause = map[string]string{}
 	for _, s := range n.sandboxes {
-		answer, err := ask(ctx, n.runtime.PodSandboxStatus, &cri.PodSandboxStatusRequest{PodSandboxId: s.Id, Verbose: true})
+		answer, err := cri.Ask(ctx, n.client.Runtime.PodSandboxStatus, &v1.PodSandboxStatusRequest{PodSandboxId: s.Id, Verbose: true})
 		if status.Code(err) == codes.NotFound {
 			continue // the pod is gone by now
 		}
@@ -140,18 +105,12 @@ func (n *node) read(ctx context.Context) error {
 		}
 		n.pause[s.Id] = infoField(answer.Info["info"], "image")
 	}
-	answer, err := ask(ctx, n.runtime.Status, &cri.StatusRequest{Verbose: true})
+	answer, err := cri.Ask(ctx, n.client.Runtime.Status, &v1.StatusRequest{Verbose: true})
 	if err != nil {
 		return err
 	}
 	n.configured = infoField(answer.Info["config"], "sandboxImage") // containerd 1.x
 	return nil
-}
-
-func ask[Request, Answer any](ctx context.Context, call func(context.Context, Request, ...grpc.CallOption) (Answer, error), r Request) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, criTimeout)
-	defer cancel()
-	return call(ctx, r)
 }
 
 // infoField returns a string from the JSON that containerd adds to a verbose answer. The CRI does
@@ -168,7 +127,7 @@ func infoField(info, name string) string {
 // list adds the images by name.
 func (n *node) list(l *List, unused bool) {
 	used := map[string]bool{}
-	pods := map[string]*cri.PodSandbox{}
+	pods := map[string]*v1.PodSandbox{}
 	for _, s := range n.sandboxes {
 		pods[s.Id] = s
 	}
@@ -199,7 +158,7 @@ func (n *node) list(l *List, unused bool) {
 	}
 }
 
-func state(s cri.ContainerState) string {
+func state(s v1.ContainerState) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "CONTAINER_"))
 }
 
@@ -230,7 +189,7 @@ func (n *node) add(l *List, at place.Place, used map[string]bool, names ...strin
 }
 
 // find returns the stored image with this ID or name.
-func (n *node) find(name string) *cri.Image {
+func (n *node) find(name string) *v1.Image {
 	if name == "" {
 		return nil
 	}
@@ -252,7 +211,7 @@ func (n *node) find(name string) *cri.Image {
 }
 
 // namesOf returns the tags of an image, or else its names by digest.
-func namesOf(image *cri.Image) []reference.Reference {
+func namesOf(image *v1.Image) []reference.Reference {
 	for _, names := range [][]string{image.RepoTags, image.RepoDigests} {
 		var refs []reference.Reference
 		for _, name := range names {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -46,6 +47,19 @@ type Settings struct {
 	CA, Cert           []byte
 	Key                redact.Secret
 	InsecureSkipVerify bool
+}
+
+// SettingsOf returns the settings that a config has for its registries.
+func SettingsOf(cfg *config.Config) []Settings {
+	var all []Settings
+	for _, r := range cfg.Registries {
+		all = append(all, Settings{
+			Host: r.Host, Login: r.Username != "", Reach: r.SaysHowToReach(),
+			PlainHTTP: r.PlainHTTP, AllowPlainHTTPCredentials: r.AllowPlainHTTPCredentials,
+			CA: r.TLS.CA, Cert: r.TLS.Cert, Key: r.TLS.Key, InsecureSkipVerify: r.TLS.InsecureSkipVerify,
+		})
+	}
+	return all
 }
 
 // scheme is http or https.

@@ -119,9 +119,6 @@ type ecrLogin struct {
 	token credprovider.Token
 }
 
-// renewBefore is how long before its expiry a token is renewed.
-const renewBefore = 5 * time.Minute
-
 // Authorization implements authn.Authenticator.
 func (l *ecrLogin) Authorization() (*authn.AuthConfig, error) {
 	return l.AuthorizationContext(context.Background())
@@ -131,7 +128,7 @@ func (l *ecrLogin) Authorization() (*authn.AuthConfig, error) {
 func (l *ecrLogin) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if time.Until(l.token.Expires) < renewBefore {
+	if !l.token.Usable(time.Now()) {
 		token, err := l.tokens.Get(ctx, l.registry)
 		if err != nil {
 			return nil, &loginError{err}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/filelock"
 )
 
 // Lock is a lock file that this process holds. The kernel releases it when the process ends.
@@ -143,21 +145,13 @@ func (l *Lock) tryIn(d *dir) (again bool, err error) {
 		return false, &fs.PathError{Op: "open", Path: l.path, Err: err}
 	}
 	f := os.NewFile(uintptr(fd), l.path)
-	if err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }); err != nil {
+	err = filelock.ExclusiveAt(f, func() (fs.FileInfo, error) { return l.root.Lstat(l.path) })
+	if err != nil {
 		defer f.Close()
-		if err != unix.EWOULDBLOCK {
-			return false, &fs.PathError{Op: "lock", Path: l.path, Err: err}
+		if err == filelock.ErrHeld {
+			err = holder(l.path, f)
 		}
-		return false, holder(l.path, f)
-	}
-	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
-		f.Close()
-		return false, &fs.PathError{Op: "stat", Path: l.path, Err: err}
-	}
-	if e, err := d.lstat(name); err != nil || e.id != toEntry(&st).id {
-		f.Close()
-		return err == nil, err
+		return err == filelock.ErrReplaced, err
 	}
 	// Only for messages: a failed write does not matter for the lock.
 	host, _ := os.Hostname()
@@ -235,14 +229,12 @@ func Locked(root *Root, hostPath string) (bool, error) {
 	if err != nil {
 		return false, &fs.PathError{Op: "open", Path: hostPath, Err: err}
 	}
-	defer unix.Close(fd)
+	f := os.NewFile(uintptr(fd), hostPath)
+	defer f.Close()
 	// A shared lock, so that two callers of Locked do not see each other.
-	switch err := retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) }); err {
-	case nil:
-		return false, nil
-	case unix.EWOULDBLOCK:
+	err = filelock.Shared(f)
+	if err == filelock.ErrHeld {
 		return true, nil
-	default:
-		return false, &fs.PathError{Op: "lock", Path: hostPath, Err: err}
 	}
+	return false, err
 }

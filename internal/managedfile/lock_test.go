@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestLockedByAnother(t *testing.T) {
@@ -126,4 +128,40 @@ func TestLocked(t *testing.T) {
 	held(false)
 	w.write(file, "left by somebody", 0o600)
 	held(false)
+}
+
+// Every release takes the same lock of the kernel on the same file, removes the file while it holds
+// the lock, and compares its file with the one at the path: an agent and a command of different
+// releases exclude each other.
+func TestLockOfOtherReleases(t *testing.T) {
+	w := newWorld(t)
+	const file = "/run/berth/lock"
+	w.write(file, "", 0o600)
+	other := func() *os.File {
+		f, err := os.OpenFile(w.path(file), os.O_RDWR|os.O_CREATE, 0o600)
+		w.must(err)
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	flock := func(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+	holder := other()
+	w.must(flock(holder))
+	if _, err := LockFile(w.ctx(), w.root, file, false); !errors.Is(err, ErrLocked) {
+		t.Errorf("held by another release: %v", err)
+	}
+	w.remove(file)
+	l, err := LockFile(w.ctx(), w.root, file, false)
+	w.must(err) // the former holder removed its file
+	waiting := other()
+	if err := flock(waiting); err != unix.EWOULDBLOCK {
+		t.Errorf("another release took a held lock: %v", err)
+	}
+	l.Unlock()
+	w.must(flock(waiting))
+	mine, err := waiting.Stat()
+	w.must(err)
+	if now, err := os.Stat(w.path(file)); err == nil && os.SameFile(mine, now) {
+		t.Error("the file was not removed: another release would use the lock of the former holder")
+	}
 }

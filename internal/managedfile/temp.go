@@ -30,6 +30,9 @@ func Temporary(name string) bool {
 	return kind != ""
 }
 
+// NewTemporary returns a new name for a temporary file.
+func NewTemporary() string { return tempName(tempFile, "") }
+
 func tempName(k tempKind, of string) string {
 	b := make([]byte, tempRandom)
 	rand.Read(b) // never fails

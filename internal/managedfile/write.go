@@ -165,7 +165,7 @@ func (r *run) stage(u *unit) {
 		src, err := r.source(it)
 		name := path.Base(it.Path)
 		if !u.fresh {
-			it.tmp = tempName(tempFile, "")
+			it.tmp = NewTemporary()
 			name = it.tmp
 		}
 		if err == nil {

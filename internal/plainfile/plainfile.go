@@ -14,8 +14,7 @@ import (
 	"os"
 	"path"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // ErrNotRegular means that the entry is not a regular file below the directory: a fifo, a device, a
@@ -33,7 +32,7 @@ func Open(root *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	// The entry may have been replaced since Stat: opening a fifo must not block.
-	f, err := root.OpenFile(name, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	f, err := root.OpenFile(name, flag|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return nil, nil, Reason(root, name, err)
 	}
@@ -42,7 +41,7 @@ func Open(root *os.Root, name string, flag int) (*os.File, fs.FileInfo, error) {
 		err = check(info)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(withoutPath(err), f.Close())
+		return nil, nil, errors.Join(WithoutPath(err), f.Close())
 	}
 	return f, info, nil
 }
@@ -71,7 +70,7 @@ func Read(root *os.Root, name string, limit int64) ([]byte, error) {
 	}
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, WithoutPath(err)
 	}
 	if int64(len(content)) > limit {
 		return nil, tooLarge(limit)
@@ -118,10 +117,11 @@ func Reason(root *os.Root, name string, err error) error {
 		}
 		return fmt.Errorf("%w: %s is a %w", ErrNotRegular, at, ErrSymlink)
 	}
-	return withoutPath(err)
+	return WithoutPath(err)
 }
 
-func withoutPath(err error) error {
+// WithoutPath returns the cause of an error about a file, for a message that names the file itself.
+func WithoutPath(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
 	}

@@ -291,7 +291,7 @@ func formatKey(path []string, quote byte) string {
 		case quote == '\'' && literal(name):
 			parts[i] = "'" + name + "'"
 		default:
-			parts[i] = basic(name)
+			parts[i] = Quote(name)
 		}
 	}
 	return strings.Join(parts, ".")
@@ -304,9 +304,10 @@ func literal(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f || r == '\'' })
 }
 
-// basic formats s in double quotes.
-func basic(s string) string {
+// Quote formats s in double quotes: a basic string (https://toml.io/en/v1.0.0#string).
+func Quote(s string) string {
 	var b strings.Builder
+	b.Grow(len(s) + 2)
 	b.WriteByte('"')
 	for _, r := range s {
 		switch {
@@ -333,5 +334,5 @@ func (d *Document) literal(value any, like byte) string {
 	if single := like == '\'' || like != '"' && d.quote() == '\''; single && literal(s) {
 		return "'" + s + "'"
 	}
-	return basic(s)
+	return Quote(s)
 }

@@ -81,7 +81,7 @@ const running = `
 cpu 1
 btime 4000000000
 -- proc/7/stat --
-7 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0
+7 (containerd) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 1000 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
 -- proc/7/comm --
 containerd
 -- proc/7/cmdline --
@@ -268,7 +268,7 @@ func kubelet(flags string) string {
 	return "-- proc/9/comm --\nkubelet\n-- proc/9/cmdline --\n/usr/bin/kubelet\n" + flags + "\n"
 }
 
-const kubeletStat = "-- proc/9/stat --\n9 (kubelet) S 1 9 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 2000 0\n"
+const kubeletStat = "-- proc/9/stat --\n9 (kubelet) S 1 9 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 2000 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 
 func providerConfig(name string) string {
 	return "-- root/p.yaml --\napiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: " + name + "\n"

@@ -94,12 +94,12 @@ func (e *examination) installKubelet(ctx context.Context, advice string) string 
 
 // unasked lists the registries of the config whose login only kubelet can pass, and about which
 // kubelet does not ask Berth's provider.
-func (e *examination) unasked(providers []node.Provider) []string {
+func (e *examination) unasked(providers []providerconfig.Entry) []string {
 	if e.Config == nil {
 		return nil
 	}
 	return slices.DeleteFunc(desired.KubeletImages(e.Config, e.inputs), func(image string) bool {
-		return node.Asks(providers, providerconfig.Provider, image)
+		return providerconfig.Asks(providers, providerconfig.Provider, image)
 	})
 }
 

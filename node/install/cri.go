@@ -8,18 +8,15 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+	v1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/berth-registry/berth/internal/cri"
 	"github.com/berth-registry/berth/node"
 )
 
 // Runtime is a container runtime that answers CRI requests.
 type Runtime interface {
-	// Status asks for its state. The error matches [ErrNoCRI] if the daemon answers and its CRI
+	// Status asks for its state. The error matches [cri.ErrNoCRI] if the daemon answers and its CRI
 	// plugin is missing.
 	Status(ctx context.Context) (RuntimeStatus, error)
 	Close() error
@@ -36,43 +33,27 @@ type RuntimeStatus struct {
 	Reported   bool
 }
 
-// ErrNoCRI is returned if containerd runs without its CRI plugin.
-var ErrNoCRI = errors.New("containerd answers, but its CRI plugin did not load")
-
-// criTimeout limits one request.
-const criTimeout = 10 * time.Second
-
 // DialRuntime connects to the runtime at a socket. It does not wait for the connection.
 func DialRuntime(socket string) (Runtime, error) {
-	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, err
-	}
-	return &runtime{conn: conn, client: cri.NewRuntimeServiceClient(conn)}, nil
+	c, err := cri.Dial(socket)
+	return runtime{c}, err
 }
 
-type runtime struct {
-	conn   *grpc.ClientConn
-	client cri.RuntimeServiceClient
-}
+type runtime struct{ *cri.Client }
 
-func (r *runtime) Close() error { return r.conn.Close() }
-
-func (r *runtime) Status(ctx context.Context) (RuntimeStatus, error) {
-	ctx, cancel := context.WithTimeout(ctx, criTimeout)
-	defer cancel()
-	r.conn.ResetConnectBackoff()
-	version, err := r.client.Version(ctx, &cri.VersionRequest{})
+func (r runtime) Status(ctx context.Context) (RuntimeStatus, error) {
+	r.ResetConnectBackoff()
+	version, err := cri.Ask(ctx, r.Runtime.Version, &v1.VersionRequest{})
 	if err != nil {
-		return RuntimeStatus{}, criError(err)
+		return RuntimeStatus{}, cri.Error(err)
 	}
-	answer, err := r.client.Status(ctx, &cri.StatusRequest{Verbose: true})
+	answer, err := cri.Ask(ctx, r.Runtime.Status, &v1.StatusRequest{Verbose: true})
 	if err != nil {
-		return RuntimeStatus{}, criError(err)
+		return RuntimeStatus{}, cri.Error(err)
 	}
 	s := RuntimeStatus{Version: version.GetRuntimeVersion()}
 	for _, c := range answer.GetStatus().GetConditions() {
-		if c.GetType() == cri.RuntimeReady {
+		if c.GetType() == v1.RuntimeReady {
 			s.Ready, s.Reason = c.GetStatus(), strings.TrimSpace(c.GetReason()+" "+c.GetMessage())
 		}
 	}
@@ -85,19 +66,6 @@ func (r *runtime) Status(ctx context.Context) (RuntimeStatus, error) {
 		s.ConfigPath, s.Reported = *config.Registry.ConfigPath, true
 	}
 	return s, nil
-}
-
-func criError(err error) error {
-	s, ok := status.FromError(err)
-	switch {
-	case !ok:
-		return err
-	case s.Code() == codes.Unimplemented:
-		return ErrNoCRI
-	case s.Code() == codes.DeadlineExceeded:
-		return context.DeadlineExceeded
-	}
-	return errors.New(strings.ReplaceAll(s.Message(), "\n", " "))
 }
 
 // status asks the node's containerd.
@@ -129,13 +97,13 @@ func socketOf(c node.Containerd) string {
 	}
 	switch c.Layout {
 	case node.K3s, node.RKE2:
-		return "/run/k3s/containerd/containerd.sock"
+		return cri.K3s
 	case node.K0s:
-		return "/run/k0s/containerd.sock"
+		return cri.K0s
 	case node.MicroK8s:
-		return "/var/snap/microk8s/common/run/containerd.sock"
+		return cri.MicroK8s
 	}
-	return "/run/containerd/containerd.sock"
+	return cri.Containerd
 }
 
 // poll is the interval at which a daemon is asked whether it is ready.
@@ -151,7 +119,7 @@ func (in *Installer) awaitRuntime(ctx context.Context, c node.Containerd, config
 		if restarted == nil || restarted() {
 			s, err := in.status(limited, c)
 			switch {
-			case errors.Is(err, ErrNoCRI):
+			case errors.Is(err, cri.ErrNoCRI):
 				return fmt.Errorf("%w; see its log", err)
 			case err != nil:
 				if limited.Err() == nil {

@@ -27,7 +27,7 @@ func (b *bed) asks(image string) bool {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return node.Asks(providers, providerconfig.Provider, image)
+	return providerconfig.Asks(providers, providerconfig.Provider, image)
 }
 
 // kubelet asks about the registries whose login only kubelet can pass, also about those that are

@@ -6,15 +6,13 @@ import (
 	"io"
 	"strings"
 
-	"github.com/aymanbagabas/go-udiff"
-
-	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/textdiff"
 )
 
 // Write prints a plan: what was found, each file as a diff, each restart. Values in foreign files
 // that may be secrets are not shown.
-func (p Plan) Write(w io.Writer, paint hostsconf.Paint) error {
+func (p Plan) Write(w io.Writer, paint textdiff.Paint) error {
 	var out bytes.Buffer
 	for i, s := range p.Sections {
 		if i > 0 {
@@ -37,20 +35,20 @@ func (p Plan) Write(w io.Writer, paint hostsconf.Paint) error {
 	return err
 }
 
-func (r Restart) write(out *bytes.Buffer, paint hostsconf.Paint) {
+func (r Restart) write(out *bytes.Buffer, paint textdiff.Paint) {
 	if r.Unit == "" {
-		fmt.Fprintf(out, "\n%s\n  %s\n", paint(hostsconf.StyleConflict, r.Why), r.Means)
+		fmt.Fprintf(out, "\n%s\n  %s\n", paint(textdiff.StyleConflict, r.Why), r.Means)
 		return
 	}
-	fmt.Fprintf(out, "\n%s\n  %s; %s\n", paint(hostsconf.StyleConflict, "restart "+r.Unit+", once"), r.Why, r.Means)
+	fmt.Fprintf(out, "\n%s\n  %s; %s\n", paint(textdiff.StyleConflict, "restart "+r.Unit+", once"), r.Why, r.Means)
 }
 
-func (c Change) write(out *bytes.Buffer, paint hostsconf.Paint) {
+func (c Change) write(out *bytes.Buffer, paint textdiff.Paint) {
 	head := c.What + " " + c.Path
 	if c.Detail != "" {
 		head += " (" + c.Detail + ")"
 	}
-	fmt.Fprintf(out, "\n%s\n", paint(hostsconf.StyleHead, head))
+	fmt.Fprintf(out, "\n%s\n", paint(textdiff.StyleHead, head))
 	if c.Before == nil && c.After == nil || c.What == "remove" && !c.Foreign {
 		return // a program, or a file of Berth, which was shown when it was written
 	}
@@ -58,24 +56,7 @@ func (c Change) write(out *bytes.Buffer, paint hostsconf.Paint) {
 	if diff == "" && !bytes.Equal(c.Before, c.After) {
 		out.WriteString("  the change is in a line that may hold a secret, which is not shown\n")
 	}
-	for line := range strings.Lines(diff) {
-		style := ""
-		switch {
-		case strings.HasPrefix(line, "--- "), strings.HasPrefix(line, "+++ "):
-			continue // the heading names the file
-		case strings.HasPrefix(line, "@@"):
-			style = hostsconf.StyleHunk
-		case strings.HasPrefix(line, "+"):
-			style = hostsconf.StyleAdd
-		case strings.HasPrefix(line, "-"):
-			style = hostsconf.StyleRemove
-		}
-		line = "  " + strings.TrimSuffix(line, "\n")
-		if style != "" {
-			line = paint(style, line)
-		}
-		out.WriteString(line + "\n")
-	}
+	textdiff.Write(out, diff, paint)
 }
 
 // diff is a unified diff with few lines of context.
@@ -91,10 +72,7 @@ func (c Change) diff() string {
 	} else {
 		before, after = withoutComments(before), withoutComments(after)
 	}
-	diff, err := udiff.ToUnified("before", "after", before, udiff.Lines(before, after), context)
-	if err != nil {
-		return "" // cannot happen: Lines made the edits of this text
-	}
+	diff := textdiff.Unified(before, after, context)
 	return strings.ReplaceAll(diff, "\\ No newline at end of file\n", "")
 }
 

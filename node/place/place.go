@@ -182,7 +182,7 @@ func (p *placer) unlink(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.Remove(file), program.SyncDir(filepath.Dir(file))); err != nil {
+	if err := program.Remove(file); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	p.Log.Info("removed", "path", name)

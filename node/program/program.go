@@ -3,7 +3,6 @@
 package program
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berth-registry/berth/internal/atomicfile"
 	"github.com/berth-registry/berth/internal/managedfile"
 )
 
@@ -27,39 +27,30 @@ func Hash(file string) (sum string, size int64, err error) {
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
-// Replace writes content to a temporary file in the same directory, syncs it, and
-// renames it to file. ready, if it is not nil, is called before the rename; its error,
-// like every other, leaves file as it was. A kill may leave the temporary file: see [Sweep].
-func Replace(file string, content io.Reader, mode fs.FileMode, ready func() error) (err error) {
-	dir := filepath.Dir(file)
-	random := make([]byte, 8)
-	rand.Read(random) // never fails
-	temp := filepath.Join(dir, "_berth-tmp-"+hex.EncodeToString(random)+"-file")
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// Replace writes content to a temporary file in the same directory, syncs it, and renames it to
+// file. ready, if it is not nil, is called before the rename; its error, like every other, leaves
+// file as it was. A kill may leave the temporary file: see [Sweep].
+func Replace(file string, content io.Reader, mode fs.FileMode, ready func() error) error {
+	dir, err := os.OpenRoot(filepath.Dir(file))
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temp))
-		}
-	}()
-	_, err = io.Copy(f, content)
-	if err == nil {
-		err = errors.Join(f.Chmod(mode), f.Sync())
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	defer dir.Close()
+	temp := atomicfile.Temp{Dir: dir, Name: managedfile.NewTemporary(), Mode: mode, Ready: ready}
+	if err := temp.Replace(filepath.Base(file), content); err != nil {
 		return err
 	}
-	if ready != nil {
-		if err = ready(); err != nil {
-			return err
-		}
-	}
-	if err = os.Rename(temp, file); err != nil {
+	return atomicfile.SyncDir(dir, ".")
+}
+
+// Remove removes a file for good: its name does not come back after a power failure.
+func Remove(file string) error {
+	dir, err := os.OpenRoot(filepath.Dir(file))
+	if err != nil {
 		return err
 	}
-	return SyncDir(dir)
+	defer dir.Close()
+	return errors.Join(dir.Remove(filepath.Base(file)), atomicfile.SyncDir(dir, "."))
 }
 
 // Sweep removes the temporary files that killed runs left in dir. It is for a
@@ -78,13 +69,4 @@ func Sweep(dir string) error {
 		}
 	}
 	return nil
-}
-
-// SyncDir makes the names in a directory last through a crash.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

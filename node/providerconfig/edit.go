@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,17 +12,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// entry is one provider of a CredentialProviderConfig (kubelet.config.k8s.io).
-type entry struct {
-	Name                 string   `json:"name" yaml:"name"`
-	APIVersion           string   `json:"apiVersion" yaml:"apiVersion"`
-	MatchImages          []string `json:"matchImages" yaml:"matchImages"`
-	DefaultCacheDuration string   `json:"defaultCacheDuration" yaml:"defaultCacheDuration"`
-	Args                 []string `json:"args,omitempty" yaml:"args,omitempty"`
-}
-
 // ourEntry is Berth's entry in the manifest.
-func ourEntry() (entry, error) {
+func ourEntry() (Entry, error) {
 	e, ok := entryIn(Config())
 	if !ok {
 		return e, fmt.Errorf("the manifest of the credential provider: %w", errNotConfig)
@@ -32,46 +22,33 @@ func ourEntry() (entry, error) {
 }
 
 // entryIn finds Berth's entry in a CredentialProviderConfig.
-func entryIn(data []byte) (entry, bool) {
-	var c struct {
-		Providers []entry `yaml:"providers"`
-	}
-	if yaml.Unmarshal(data, &c) != nil {
-		return entry{}, false
-	}
-	at := slices.IndexFunc(c.Providers, func(e entry) bool { return e.Name == Provider })
+func entryIn(data []byte) (Entry, bool) {
+	entries, _ := Parse(data)
+	at := slices.IndexFunc(entries, func(e Entry) bool { return e.Name == Provider })
 	if at < 0 {
-		return entry{}, false
+		return Entry{}, false
 	}
-	return c.Providers[at], true
+	return entries[at], true
 }
 
-var (
-	errNotConfig = errors.New("is not a CredentialProviderConfig with providers")
-	errByHand    = errors.New("cannot be edited without changing the rest; add or remove the entry of " + Provider + " by hand")
-)
+var errByHand = errors.New("cannot be edited without changing the rest; add or remove the entry of " + Provider + " by hand")
 
 // parseConfig returns a CredentialProviderConfig as plain values, and the names of its providers.
-// JSON is YAML.
+// kubelet would ignore a second document; an edit would lose it.
 func parseConfig(data []byte) (values map[string]any, names []string, err error) {
+	entries, err := Parse(data)
+	if err != nil {
+		return nil, nil, err
+	}
 	d := yaml.NewDecoder(bytes.NewReader(data))
-	if err := d.Decode(&values); err != nil || values["kind"] != "CredentialProviderConfig" {
+	if err := d.Decode(&values); err != nil {
 		return nil, nil, errNotConfig
 	}
 	if err := d.Decode(new(any)); err == nil {
-		return nil, nil, errNotConfig // a second document
-	}
-	providers, _ := values["providers"].([]any)
-	for _, p := range providers {
-		p, _ := p.(map[string]any)
-		name, _ := p["name"].(string)
-		if name == "" || name != path.Base(name) || name == "." || name == ".." {
-			return nil, nil, errNotConfig
-		}
-		names = append(names, name)
-	}
-	if len(names) == 0 {
 		return nil, nil, errNotConfig
+	}
+	for _, e := range entries {
+		names = append(names, e.Name)
 	}
 	return values, names, nil
 }
@@ -118,7 +95,7 @@ func AddEntry(data []byte, images []string, require bool) ([]byte, error) {
 }
 
 // appendEntry appends an entry to the others.
-func appendEntry(data []byte, e entry) ([]byte, error) {
+func appendEntry(data []byte, e Entry) ([]byte, error) {
 	before, _, err := parseConfig(data)
 	if err != nil {
 		return nil, err
@@ -222,7 +199,7 @@ func jsonProviders(data []byte) ([]span, error) {
 	return nil, errByHand
 }
 
-func addJSON(data []byte, e entry) ([]byte, error) {
+func addJSON(data []byte, e Entry) ([]byte, error) {
 	all, err := jsonProviders(data)
 	if err != nil || len(all) == 0 {
 		return nil, errByHand
@@ -326,7 +303,7 @@ func yamlProviders(data []byte) (items []span, lines []string, indent string, er
 	return items, lines, indent, nil
 }
 
-func addYAML(data []byte, e entry) ([]byte, error) {
+func addYAML(data []byte, e Entry) ([]byte, error) {
 	items, lines, indent, err := yamlProviders(data)
 	if err != nil || len(items) == 0 {
 		return nil, errByHand

@@ -2,11 +2,11 @@ package reconcile
 
 import (
 	"errors"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // ReadConfig reads the config at path, as this process sees it, or, if path is "", the one at
@@ -19,7 +19,7 @@ func ReadConfig(root *managedfile.Root, path string) (config.File, error) {
 	name := root.Path(ConfigFile)
 	target, err := root.Resolve(ConfigFile)
 	if err != nil {
-		return config.File{}, config.Errors{{File: name, Message: reason(err), Err: err}}
+		return config.File{}, config.Errors{{File: name, Message: plainfile.WithoutPath(err).Error(), Err: err}}
 	}
 	file, err := config.ReadAs(target, name)
 	var errs config.Errors
@@ -27,14 +27,6 @@ func ReadConfig(root *managedfile.Root, path string) (config.File, error) {
 		errs[0].Message = "leads to " + target + ": " + errs[0].Message
 	}
 	return file, err
-}
-
-// reason returns an error's text without the path, for a message that names the path itself.
-func reason(err error) string {
-	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-		return pathErr.Err.Error()
-	}
-	return err.Error()
 }
 
 // ConfigName is the path of the config in messages.

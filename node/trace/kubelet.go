@@ -15,7 +15,7 @@ func LookAtKubelet(h node.Host, refusal func() error) (unasked func(image string
 	if changed := k.ChangedSince(h); len(changed) > 0 {
 		unloaded = changed[0] + " was changed after kubelet was started, and is read only then"
 	}
-	var providers []node.Provider
+	var providers []providerconfig.Entry
 	reason, broken, restart := "kubelet has no credential provider", "", ""
 	switch {
 	case k.ProviderConfig == "" && k.UnitNamesProvider(h):
@@ -27,7 +27,7 @@ func LookAtKubelet(h node.Host, refusal func() error) (unasked func(image string
 		}
 	}
 	return func(image string) string {
-		if broken != "" || node.Asks(providers, providerconfig.Provider, image) {
+		if broken != "" || providerconfig.Asks(providers, providerconfig.Provider, image) {
 			return broken
 		}
 		if restart != "" {

@@ -27,6 +27,7 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"hostsconf", "github.com/aws/", "only credprovider/ecr knows AWS"},
 	{"hostsconf", "os/exec", "hostsconf starts no process"},
 	{"hostsconf", "net", "hostsconf opens no connection"},
+	{"hostsconf", "github.com/prometheus/procfs", "hostsconf looks at no process"},
 	{"credprovider", module + "agent", "imports point from cmd to internal"},
 	{"credprovider", module + "node", "imports point from cmd to internal"},
 	{"credprovider", module + "config", "imports point from cmd to internal"},
@@ -62,6 +63,8 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"images/registry", module + "images/layout", "a registry needs no directory"},
 	{"images/check", module + "images/copy", "check only reads"},
 	{"cmd/berth-credential-provider", module + "images", "the provider is self-contained"},
+	{"cmd/berth-credential-provider", "github.com/prometheus/", "the provider stays small"},
+	{"cmd/berth-credential-provider", "golang.org/x/sys/unix", "the provider stays small"},
 	{"cmd/", module + "test", "tests stay out of what is shipped"},
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/berth-registry/berth/internal/cri"
 	"github.com/berth-registry/berth/node/install"
 	"github.com/berth-registry/berth/test/isolate"
 )
@@ -82,7 +83,7 @@ func (c *realContainerd) ready(ctx context.Context) error {
 	defer runtime.Close()
 	for {
 		s, err := runtime.Status(ctx)
-		if errors.Is(err, install.ErrNoCRI) || err == nil && s.Ready {
+		if errors.Is(err, cri.ErrNoCRI) || err == nil && s.Ready {
 			return err
 		}
 		select {

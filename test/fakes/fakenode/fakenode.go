@@ -239,7 +239,7 @@ func (n *Node) process(unit string, args []string, starts int) error {
 		filepath.Join(dir, "comm"):                             path.Base(args[0]) + "\n",
 		filepath.Join(dir, "cmdline"):                          strings.Join(args, "\x00") + "\x00",
 		filepath.Join(dir, "cgroup"):                           "0::/system.slice/" + unit + "\n",
-		filepath.Join(dir, "stat"):                             fmt.Sprintf("1 (x) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 %d 0", 1000+starts),
+		filepath.Join(dir, "stat"):                             fmt.Sprintf("1 (x) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 9 0 %d%s", 1000+starts, strings.Repeat(" 0", 23)),
 	} {
 		errs = append(errs, os.WriteFile(name+".new", []byte(content), 0o644), os.Rename(name+".new", name))
 	}
