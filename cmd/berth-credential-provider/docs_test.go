@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
+	"github.com/berth-registry/berth/test/gobuild"
 )
 
 const page = "../../docs/credentials.md"
@@ -93,10 +94,8 @@ func onNode(command, node string) string {
 func pageDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "bin")+"/", "../berth", ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := gobuild.Programs(t.Context(), ".", filepath.Join(dir, "bin")+"/", "../berth", ".", "../berth-ecr-token"); err != nil {
+		t.Fatal(err)
 	}
 	manifests, err := filepath.Abs("../../manifests")
 	if err != nil {
@@ -249,7 +248,7 @@ func TestPageNoSource(t *testing.T) {
 // code.
 func checkInSource(t *testing.T, f failure, shown string, r row) {
 	t.Helper()
-	source, err := os.ReadFile("../../credprovider/ecr/metadata.go")
+	source, err := os.ReadFile("../../credprovider/ecr/client/metadata.go")
 	if err != nil {
 		t.Fatal(err)
 	}

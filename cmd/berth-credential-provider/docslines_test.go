@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/credprovider/command"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
@@ -44,9 +45,23 @@ func newNode(t *testing.T, program string) *node {
 // the page by the names of the examples.
 func (n *node) local(text string) string {
 	return strings.NewReplacer(
-		"/root", n.dir+"/root", "/etc/berth", n.dir+"/etc/berth", "/var/lib/berth", n.dir+"/var/lib/berth",
+		"/root", n.dir+"/root", "/usr/local", n.dir+"/usr/local", "/etc/berth", n.dir+"/etc/berth", "/var/lib/berth", n.dir+"/var/lib/berth",
 		"HOST", ecrHost, "IMAGE", ecrHost+"/app", "OTHER", "mirror.corp",
 	).Replace(text)
+}
+
+// installAlone installs the provider without the program that asks AWS.
+func (n *node) installAlone() {
+	n.t.Helper()
+	program, err := os.ReadFile(n.program)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.program = n.local("/usr/local/libexec/berth/" + command.Name)
+	n.write("/usr/local/libexec/berth/"+command.Name, string(program))
+	if err := os.Chmod(n.program, 0o755); err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 // writeNode writes a file that the provider finds below its --root.
@@ -211,6 +226,16 @@ func otherFailures() map[string]failure {
 			n.write("/var/lib/berth/provider.json", rulesOfEmptyNode)
 			if err := os.Chmod(n.local("/var/lib/berth"), 0o777); err != nil {
 				n.t.Fatal(err)
+			}
+		}},
+		"`berth-ecr-token` is missing, and no usable token is stored": {arrange: func(n *node) { n.installAlone() }},
+		"`berth-ecr-token` is of another version, and no usable token is stored": {arrange: func(n *node) {
+			n.installAlone()
+			build := exec.CommandContext(n.t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=v0.0.1",
+				"-o", filepath.Dir(n.program)+"/", "../berth-ecr-token")
+			build.Env = append(os.Environ(), "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				n.t.Fatalf("%v\n%s", err, out)
 			}
 		}},
 		"It was run by hand": withStdin(""),

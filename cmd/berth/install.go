@@ -58,7 +58,7 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
 	}
 	i.flags(cmd)
 	cmd.Flags().BoolVar(&i.dropMirrors, "drop-mirrors", false, "remove deprecated registry.mirrors that keep containerd from reading hosts.toml files; carry them over first, with berth convert --from containerd")
-	cmd.Flags().StringVar(&i.provider, "provider", "", "the "+providerconfig.Provider+" to install (default: beside berth, else where its package puts it)")
+	cmd.Flags().StringVar(&i.provider, "provider", "", "the "+providerconfig.Provider+" to install, with "+providerconfig.Fetcher+" in the same directory (default: beside berth, else where its package puts it)")
 	return cmd
 }
 

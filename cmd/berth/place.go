@@ -19,13 +19,15 @@ func newPlace(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "place",
 		Short: "Put the credential provider and its configuration on a node, for an init container",
-		Long: `Copy ` + providerconfig.Provider + ` and the CredentialProviderConfig that names it to
-a node. The chart runs this in an init container. kubelet's flags are not changed
-and nothing is restarted: "berth install --kubelet" does that.
+		Long: `Copy ` + providerconfig.Provider + `, ` + providerconfig.Fetcher + `, which it starts
+to ask AWS, and the CredentialProviderConfig that names it to a node. The chart
+runs this in an init container. kubelet's flags are not changed and nothing is
+restarted: "berth install --kubelet" does that.
 
 A program or a configuration that Berth did not write, or that was edited since,
-is left alone; the log names it. --remove removes both files, and leaves the
-program where a configuration still names it.
+is left alone; the log names it. If one program is left alone, the other one is
+not replaced either. --remove removes the three files, and leaves the programs
+where a configuration still names the provider.
 
 Exit codes: 0 done, or a file was left alone; 1 failed.`,
 		Example: "  berth place --root /host\n  berth place --root /host --remove",
@@ -37,6 +39,8 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 					return fmt.Errorf("%w; name the program with --provider", err)
 				}
 				opts.Program = filepath.Join(filepath.Dir(self), providerconfig.Provider)
+			} else if _, err := os.Stat(opts.Program); err != nil && !remove {
+				return fmt.Errorf("--provider: %w", err)
 			}
 			opts.Text = providerconfig.ConfigRequiringRules()
 			if text != "" {
@@ -56,10 +60,10 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.Program, "provider", "", "the program to copy (default: "+providerconfig.Provider+" beside berth)")
-	flags.StringVar(&opts.Dir, "bin-dir", providerconfig.ProgramDir, "directory on the node where kubelet looks for the program")
+	flags.StringVar(&opts.Program, "provider", "", "the program to copy, with "+providerconfig.Fetcher+" in the same directory (default: "+providerconfig.Provider+" beside berth)")
+	flags.StringVar(&opts.Dir, "bin-dir", providerconfig.ProgramDir, "directory on the node where kubelet looks for the programs")
 	flags.StringVar(&opts.Config, "provider-config", providerconfig.File, "the CredentialProviderConfig on the node")
 	flags.StringVar(&text, "provider-config-from", "", "copy this file there (default: the configuration that comes with Berth)")
-	flags.BoolVar(&remove, "remove", false, "remove both files")
+	flags.BoolVar(&remove, "remove", false, "remove the three files")
 	return cmd
 }

@@ -117,6 +117,44 @@ func find(all []doctor.Finding, name string) []doctor.Finding {
 	return found
 }
 
+const bothPrograms = "-- root/bin/berth-credential-provider --\n#!/bin/sh\n-- root/bin/berth-ecr-token --\n#!/bin/sh\n"
+
+// The two programs of the provider must be of one version. Each is run once.
+func TestVersionsOfTheProvider(t *testing.T) {
+	for provider, c := range map[string]struct {
+		level  doctor.Level
+		detail string
+	}{
+		"v2": {doctor.OK, "kubelet asks berth-credential-provider"},
+		"v1": {doctor.Warn, "berth-credential-provider in /bin is of version v1, and berth-ecr-token beside it of version v2; kubelet gets no new ECR token"},
+		"":   {doctor.Warn, "/bin/berth-credential-provider --version: it is for another machine"},
+	} {
+		p := bed(t, running+kubelet(bothFlags)+providerConfig("berth-credential-provider")+bothPrograms)
+		runs := map[string]int{}
+		p.Host.Version = func(_ context.Context, binary string) (string, error) {
+			switch name := filepath.Base(binary); name {
+			case "berth-ecr-token":
+				runs[name]++
+				return name + " v2\n", nil
+			case "berth-credential-provider":
+				runs[name]++
+				if provider == "" {
+					return "", errors.New("it is for another machine")
+				}
+				return name + " " + provider + "\n", nil
+			}
+			return "", errors.New("no containerd")
+		}
+		found := find(doctor.Examine(t.Context(), p), "kubelet")
+		if len(found) != 1 || found[0].Level != c.level || !strings.Contains(found[0].Detail, c.detail) {
+			t.Errorf("%q: %+v", provider, found)
+		}
+		if len(runs) != 2 || runs["berth-ecr-token"] != 1 || runs["berth-credential-provider"] != 1 {
+			t.Errorf("%q: runs %v", provider, runs)
+		}
+	}
+}
+
 func TestExamine(t *testing.T) {
 	const certs = "-- root/etc/containerd/certs.d/"
 	for _, test := range []struct {
@@ -181,16 +219,20 @@ func TestExamine(t *testing.T) {
 		{"a kubelet without a provider", running + kubelet(""), "kubelet", doctor.OK, "has no credential provider", ""},
 		{"one flag of two", running + kubelet("--image-credential-provider-config=/p.yaml"), "kubelet", doctor.Fail, "needs both", "set both"},
 		{
-			"our provider", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "-- root/bin/berth-credential-provider --\n#!/bin/sh\n",
+			"our provider", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + bothPrograms,
 			"kubelet", doctor.OK, "kubelet asks berth-credential-provider", "",
 		},
 		{
-			"our provider, a registry that it is not asked about", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "-- root/bin/berth-credential-provider --\n#!/bin/sh\n" + tokenConfig,
+			"our provider, a registry that it is not asked about", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + bothPrograms + tokenConfig,
 			"kubelet", doctor.Warn, "kubelet does not ask berth-credential-provider about ghcr.io", "berth install --kubelet",
 		},
 		{
-			"our provider, and it is asked", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "  matchImages: [\"*.io\"]\n-- root/bin/berth-credential-provider --\n#!/bin/sh\n" + tokenConfig,
+			"our provider, and it is asked", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "  matchImages: [\"*.io\"]\n" + bothPrograms + tokenConfig,
 			"kubelet", doctor.OK, "kubelet asks berth-credential-provider", "",
+		},
+		{
+			"our provider without the program that asks AWS", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "-- root/bin/berth-credential-provider --\n#!/bin/sh\n",
+			"kubelet", doctor.Warn, "/bin/berth-ecr-token: is missing; berth-credential-provider of this release starts it to ask AWS", "copy both programs there from one release",
 		},
 		{"no provider, and a login for tokens", running + kubelet("") + tokenConfig, "kubelet", doctor.Warn, "kubelet has no credential provider, and the login of ghcr.io", "berth install --kubelet"},
 		{

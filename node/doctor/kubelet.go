@@ -76,10 +76,44 @@ func (e *examination) kubelet(ctx context.Context) {
 		return
 	}
 	if slices.Contains(programs, providerconfig.Provider) {
+		if fault := e.fetcher(ctx, k.ProviderDir); fault != "" {
+			e.add(name, Warn, fault, e.installKubelet(ctx, "run berth install --kubelet, or copy both programs there from one release"))
+			return
+		}
 		e.add(name, OK, fmt.Sprintf("kubelet asks %s, by %s", providerconfig.Provider, k.ProviderConfig), "")
 		return
 	}
 	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers do not need it", strings.Join(programs, ", "), k.ProviderConfig), "")
+}
+
+// fetcher returns what is wrong with the program that the provider in dir starts to ask AWS; "" if it
+// is there and of the provider's version, or no version is known.
+func (e *examination) fetcher(ctx context.Context, dir string) string {
+	versions := map[string]string{}
+	for _, name := range providerconfig.Programs() {
+		file := path.Join(dir, name)
+		real, err := e.Host.Root.Resolve(file)
+		if err == nil {
+			_, err = os.Stat(real)
+		}
+		if err != nil {
+			return fmt.Sprintf("%s: %s; %s of this release starts it to ask AWS", file, errText(err), providerconfig.Provider)
+		}
+		if e.Host.Version == nil {
+			continue
+		}
+		output, err := e.Host.Version(ctx, real)
+		if err != nil {
+			return fmt.Sprintf("%s --version: %v", file, err)
+		}
+		versions[name] = strings.TrimPrefix(strings.TrimSpace(output), name+" ")
+	}
+	provider, fetcher := versions[providerconfig.Provider], versions[providerconfig.Fetcher]
+	if provider == fetcher {
+		return ""
+	}
+	return fmt.Sprintf("%s in %s is of version %s, and %s beside it of version %s; kubelet gets no new ECR token",
+		providerconfig.Provider, dir, provider, providerconfig.Fetcher, fetcher)
 }
 
 // installKubelet returns the advice to run install, or the reason why install would refuse.

@@ -52,9 +52,7 @@ func bedOf(t *testing.T, archive []byte) *bed {
 	}
 	t.Cleanup(func() { n.Close() })
 	program := filepath.Join(dir, "provider")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n# the provider\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	release(t, program, "#!/bin/sh\n# the provider\n")
 	b := &bed{t: t, Node: n}
 	b.o = install.Options{
 		Services: n, Runtime: n.Runtime, Programs: []string{program}, SettleTime: time.Millisecond,
@@ -62,6 +60,16 @@ func bedOf(t *testing.T, archive []byte) *bed {
 	}
 	b.before = b.tree()
 	return b
+}
+
+// release writes a provider to install, and the program that belongs to it.
+func release(t *testing.T, program, content string) {
+	t.Helper()
+	for _, file := range []string{program, filepath.Join(filepath.Dir(program), providerconfig.Fetcher)} {
+		if err := os.WriteFile(file, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (b *bed) tree() map[string]string {
@@ -127,8 +135,10 @@ func (b *bed) wired() {
 		b.t.Errorf("kubelet has no provider: %v", err)
 		return
 	}
-	if _, err := os.Stat(filepath.Join(b.Path(flags.Dir), providerconfig.Provider)); err != nil {
-		b.t.Error(err)
+	for _, name := range providerconfig.Programs() {
+		if _, err := os.Stat(filepath.Join(b.Path(flags.Dir), name)); err != nil {
+			b.t.Error(err)
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ const (
 	kubeletService = "kubelet.service"
 	// configName is the name of our file in a directory of configurations.
 	configName = "berth.yaml"
+	// bothPrograms names what is put into the directory of the provider.
+	bothPrograms = providerconfig.Provider + " and " + providerconfig.Fetcher
 )
 
 // kubeletNode is what is known about the kubelet of a node.
@@ -46,11 +48,10 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 		s.Err = err
 		return s
 	}
-	if w.program.note != "" {
-		s.Notes = append(s.Notes, w.program.note)
-	}
+	s.Notes = append(s.Notes, w.notes...)
 	s.Changes = w.changes()
-	r, due, err := in.restartKubelet(ctx, k, w.config != nil || w.flags != nil || w.dropFlags)
+	rewired := w.config != nil || w.flags != nil || w.dropFlags
+	r, due, err := in.restartKubelet(ctx, k, rewired)
 	switch {
 	case err != nil:
 		s.Err = err
@@ -62,7 +63,9 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 		s.Found = append(s.Found, "an earlier run was stopped before kubelet was restarted and checked")
 	}
 	if s.Restart = r; r == nil {
-		s.Notes = append(s.Notes, in.noKubeletRestart(k))
+		if rewired || due {
+			s.Notes = append(s.Notes, in.noKubeletRestart(k))
+		}
 		if len(s.Changes) == 0 {
 			return s
 		}
@@ -140,11 +143,11 @@ func (in *Installer) managed() error {
 	const rancher = "/var/lib/rancher/credentialprovider"
 	switch in.engine.Layout {
 	case node.K3s, node.RKE2:
-		return fmt.Errorf("%s has kubelet inside, which needs no flags: put %s into %s/bin and its configuration to %s/config.yaml, then restart %s", in.engine.Layout, providerconfig.Provider, rancher, rancher, in.engine.Layout)
+		return fmt.Errorf("%s has kubelet inside, which needs no flags: put %s into %s/bin and its configuration to %s/config.yaml, then restart %s", in.engine.Layout, bothPrograms, rancher, rancher, in.engine.Layout)
 	case node.K0s:
-		return fmt.Errorf("k0s starts kubelet: put %s into %s and its configuration to %s, then start k0s worker with --kubelet-extra-args=\"%s\"", providerconfig.Provider, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
+		return fmt.Errorf("k0s starts kubelet: put %s into %s and its configuration to %s, then start k0s worker with --kubelet-extra-args=\"%s\"", bothPrograms, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	case node.MicroK8s:
-		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", providerconfig.Provider, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
+		return fmt.Errorf("MicroK8s starts kubelet: put %s into %s and its configuration to %s, add the lines %s to /var/snap/microk8s/current/args/kubelet, then restart MicroK8s", bothPrograms, providerconfig.ProgramDir, providerconfig.File, strings.Join(flags(providerconfig.File, providerconfig.ProgramDir), " "))
 	}
 	if _, err := in.host.Root.Lstat("/etc/eks"); err == nil {
 		return errors.New("nodeadm of EKS writes kubelet's flags and providers at every boot, with a provider for ECR; write logins under registries in the config, or add the provider to nodeadm in the node's user data")
@@ -159,7 +162,8 @@ func flags(config, dir string) []string {
 
 // kubeletWiring is what to write so that kubelet asks the provider.
 type kubeletWiring struct {
-	program    copying
+	programs   []copying
+	notes      []string
 	configPath string
 	config     *wanted
 	edit       *edit // of config, if that file is foreign
@@ -169,8 +173,8 @@ type kubeletWiring struct {
 
 func (w kubeletWiring) changes() []Change {
 	var all []Change
-	if w.program.source != "" {
-		all = append(all, Change{Path: w.program.to, What: "write", Detail: fmt.Sprintf("mode 0755, %.1f MB, from %s", float64(w.program.size)/1e6, w.program.source)})
+	for _, c := range w.programs {
+		all = append(all, Change{Path: c.to, What: "write", Detail: fmt.Sprintf("mode 0755, %.1f MB, from %s", float64(c.size)/1e6, c.source)})
 	}
 	for _, f := range []*wanted{w.config, w.flags} {
 		if f == nil {
@@ -204,7 +208,7 @@ func (in *Installer) wireKubelet(k kubeletNode) (w kubeletWiring, err error) {
 	if w.configPath == "" {
 		w.configPath, dir = providerconfig.File, providerconfig.ProgramDir
 	}
-	if w.program, err = in.copyTo(dir); err != nil {
+	if w.programs, w.notes, err = in.copyTo(dir); err != nil {
 		return w, err
 	}
 	if err := in.wireConfig(&w, given.ProviderConfig != ""); err != nil {

@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/berth-registry/berth/node/providerconfig"
@@ -40,7 +41,7 @@ func (in *Installer) noKubeletRestart(k kubeletNode) string {
 	return "kubelet does not run here; it takes effect when it starts"
 }
 
-// doKubelet writes the program, then the configuration that names it, then the flags that name the
+// doKubelet writes the programs, then the configuration that names it, then the flags that name the
 // configuration, so that kubelet starts whenever this is stopped.
 func (in *Installer) doKubelet(ctx context.Context, k kubeletNode, w kubeletWiring, r *Restart) error {
 	before := in.journal.clone()
@@ -69,7 +70,7 @@ func (in *Installer) doKubelet(ctx context.Context, k kubeletNode, w kubeletWiri
 }
 
 func (in *Installer) writeKubelet(ctx context.Context, k kubeletNode, w kubeletWiring) error {
-	if err := in.put(w.program); err != nil {
+	if err := in.put(w.programs); err != nil {
 		return err
 	}
 	if w.config == nil && w.flags == nil && !w.dropFlags {
@@ -168,7 +169,7 @@ func (in *Installer) applyAndRestartKubelet(ctx context.Context, r *Restart) err
 	}
 }
 
-// revertKubelet undoes what this run wrote: flags, configuration, restart, program.
+// revertKubelet undoes what this run wrote: flags, configuration, restart, programs.
 func (in *Installer) revertKubelet(ctx context.Context, before journal, w kubeletWiring, r *Restart) error {
 	for _, f := range []*wanted{w.flags, w.config} {
 		if f == nil {
@@ -188,8 +189,13 @@ func (in *Installer) revertKubelet(ctx context.Context, before journal, w kubele
 			return err
 		}
 	}
-	if _, ours := before.Programs[w.program.to]; !ours && w.program.source != "" {
-		if err := in.removeProgram(w.program.to); err != nil {
+	// A program that was there before stays in its new version, and then the other one must, too.
+	stay := slices.ContainsFunc(w.programs, func(c copying) bool { _, ours := before.Programs[c.to]; return ours })
+	for _, c := range slices.Backward(w.programs) {
+		if stay {
+			break
+		}
+		if err := in.removeProgram(c.to); err != nil {
 			return err
 		}
 	}

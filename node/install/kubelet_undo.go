@@ -31,6 +31,7 @@ func (in *Installer) uninstallKubelet(ctx context.Context) Section {
 }
 
 func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, configs []undoStep) Section {
+	// Sorted, the provider is before the program that it starts.
 	programs := slices.Sorted(maps.Keys(in.journal.Programs))
 	_, noted := in.journal.RestartPending[daemonKubelet]
 	if len(flags)+len(configs)+len(programs) == 0 && !noted {
@@ -54,7 +55,7 @@ func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, conf
 	late := r == nil && k.runs && (len(s.Changes) > 0 || due)
 	going := 0
 	for _, name := range programs {
-		switch by := in.namedBy(name, k, flags, configs); {
+		switch by := in.namedBy(k, flags, configs); {
 		case by != "":
 			s.Notes = append(s.Notes, fmt.Sprintf("%s stays: %s names it", name, by))
 		case late:
@@ -71,8 +72,8 @@ func (in *Installer) planKubeletUndo(ctx context.Context, s Section, flags, conf
 	return s
 }
 
-// undoKubelet removes the flags first, then the configuration that they named, then the program if
-// nothing names it any more.
+// undoKubelet removes the flags first, then the configuration that they named, then the programs if
+// nothing names the provider any more.
 func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, configs []undoStep, programs []string, r *Restart, late bool) error {
 	in.journal.Stale = in.o.Services != nil && len(flags) > 0
 	if r != nil || late {
@@ -104,7 +105,7 @@ func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, conf
 		return nil
 	}
 	for _, name := range programs {
-		if by := in.namedBy(name, k, nil, nil); by != "" {
+		if by := in.namedBy(k, nil, nil); by != "" {
 			in.say("left %s: %s names it", name, by)
 			continue
 		}
@@ -115,9 +116,9 @@ func (in *Installer) undoKubelet(ctx context.Context, k kubeletNode, flags, conf
 	return in.restartDone(daemonKubelet)
 }
 
-// namedBy returns a kubelet configuration that names the provider and may use the directory of the
-// program; "" if there is none after flags and configs are undone.
-func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []undoStep) string {
+// namedBy returns a kubelet configuration that names the provider, wherever its program is; "" if
+// there is none after flags and configs are undone.
+func (in *Installer) namedBy(k kubeletNode, flags, configs []undoStep) string {
 	goes := map[string]bool{}
 	for _, u := range slices.Concat(flags, configs) {
 		goes[u.found.Path] = !u.leave
@@ -140,7 +141,7 @@ func (in *Installer) namedBy(program string, k kubeletNode, flags, configs []und
 			if err != nil || goes[file] {
 				continue
 			}
-			if names, err := providerconfig.Names(raw); err == nil && slices.Contains(names, path.Base(program)) {
+			if names, err := providerconfig.Names(raw); err == nil && slices.Contains(names, providerconfig.Provider) {
 				return file
 			}
 		}

@@ -17,8 +17,9 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// placedProgram is a credential provider that Berth put on the node. It is larger than the files
-// that internal/managedfile keeps, and is never edited: its hash tells whether it is still ours.
+// placedProgram is a program of the credential provider that Berth put on the node. It is larger
+// than the files that internal/managedfile keeps, and is never edited: its hash tells whether it is
+// still ours.
 type placedProgram struct {
 	// Hashes are the SHA-256 of the programs that Berth may have put there.
 	Hashes []string `json:"sha256"`
@@ -26,20 +27,20 @@ type placedProgram struct {
 	Made []string `json:"made,omitempty"`
 }
 
-// copying is how to put the provider where kubelet looks for it.
+// copying is how to put a program where kubelet looks for the provider.
 type copying struct {
-	to     string // on the node
-	source string // as this process opens it; "" if the present program stays
-	hash   string
-	size   int64
-	note   string
+	to       string // on the node
+	source   string // as this process opens it
+	hash     string
+	size     int64
+	replaces bool // an earlier one that Berth put there
 }
 
-var errNoProgram = errors.New(providerconfig.Provider + " was not found; put it beside berth, or name it with --provider")
+var errNoProgram = errors.New(providerconfig.Provider + " was not found; put it and " + providerconfig.Fetcher + " beside berth, or name it with --provider")
 
 // Programs lists where the credential provider to install may be, for [Options]: named, or
 // else beside this program, as in the container image, or where a package puts it on the
-// node.
+// node. [providerconfig.Fetcher] must be in the same directory.
 func Programs(root *managedfile.Root, named string) []string {
 	if named != "" {
 		return []string{named}
@@ -56,49 +57,71 @@ func Programs(root *managedfile.Root, named string) []string {
 	return all
 }
 
-// copyTo plans how to put the provider into a directory of the node.
-func (in *Installer) copyTo(dir string) (copying, error) {
-	c := copying{to: path.Join(dir, providerconfig.Provider)}
-	real, err := in.host.Root.Resolve(c.to)
-	if err != nil {
-		return c, fmt.Errorf("%s: %w", c.to, err)
-	}
-	there, err := os.Stat(real)
-	exists := err == nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return c, err
-	}
-	if exists && (!there.Mode().IsRegular() || there.Mode()&0o111 == 0) {
-		return c, fmt.Errorf("%s: is not an executable file (%v); remove it", c.to, there.Mode())
-	}
+// copyTo plans how to put the programs into a directory of the node, in the order of installation.
+// If one of them is foreign, both stay, because both must be of one version; a missing one is
+// written.
+func (in *Installer) copyTo(dir string) (all []copying, notes []string, err error) {
 	source, err := in.source()
 	if err != nil {
-		return c, err
+		return nil, nil, err
 	}
-	if source == "" {
-		if exists {
-			return c, nil
+	for _, name := range providerconfig.Programs() {
+		to := path.Join(dir, name)
+		there, err := in.present(to)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case source == "" && there == "" && name == providerconfig.Provider:
+			return nil, nil, errNoProgram
+		case source == "":
+			continue
 		}
-		return c, errNoProgram
+		c := copying{to: to, source: source, replaces: there != ""}
+		if name != providerconfig.Provider {
+			c.source = filepath.Join(filepath.Dir(source), name)
+		}
+		c.hash, c.size, err = program.Hash(c.source)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, nil, fmt.Errorf("%s: is missing; copy it there from the release of %s", c.source, source)
+		case err != nil:
+			return nil, nil, err
+		case there == c.hash:
+		case there == "" || slices.Contains(in.journal.Programs[to].Hashes, there):
+			all = append(all, c)
+		default:
+			notes = append(notes, fmt.Sprintf("%s is a program that berth did not put there; it is used unchanged", to))
+		}
 	}
-	if c.hash, c.size, err = program.Hash(source); err != nil {
-		return c, err
+	if len(notes) == 0 {
+		return all, nil, nil
 	}
-	if !exists {
-		c.source = source
-		return c, nil
+	all = slices.DeleteFunc(all, func(c copying) bool {
+		if c.replaces {
+			notes = append(notes, fmt.Sprintf("%s stays, too: both programs must be of one version", c.to))
+		}
+		return c.replaces
+	})
+	return all, notes, nil
+}
+
+// present returns the hash of a program on the node, "" if it is missing.
+func (in *Installer) present(name string) (hash string, err error) {
+	real, err := in.host.Root.Resolve(name)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
-	old, _, err := program.Hash(real)
+	info, err := os.Stat(real)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
 	case err != nil:
-		return c, err
-	case old == c.hash:
-	case slices.Contains(in.journal.Programs[c.to].Hashes, old):
-		c.source = source
-	default:
-		c.note = fmt.Sprintf("%s is a program that berth did not put there; it is used unchanged", c.to)
+		return "", err
+	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+		return "", fmt.Errorf("%s: is not an executable file (%v); remove it", name, info.Mode())
 	}
-	return c, nil
+	hash, _, err = program.Hash(real)
+	return hash, err
 }
 
 // source is the first program that exists, "" if there is none.
@@ -119,30 +142,25 @@ func (in *Installer) source() (string, error) {
 	return "", nil
 }
 
-// put copies the program. A kubelet that starts it meanwhile gets the old one or the new one.
-func (in *Installer) put(c copying) error {
-	if c.source == "" {
+// put copies programs, all into one directory. A kubelet that starts one meanwhile gets the old one
+// or the new one.
+func (in *Installer) put(all []copying) error {
+	if len(all) == 0 {
 		return nil
 	}
-	dir := path.Dir(c.to)
-	p := in.journal.Programs[c.to]
-	p.Hashes = append(slices.Clone(p.Hashes), c.hash)
-	for d := dir; ; d = path.Dir(d) {
-		if _, err := in.host.Root.Lstat(d); err == nil || d == "/" {
-			break
+	dir := path.Dir(all[0].to)
+	made := in.madeFor(dir)
+	for _, c := range all {
+		p := in.journal.Programs[c.to]
+		in.journal.Programs[c.to] = placedProgram{Hashes: append(slices.Clone(p.Hashes), c.hash), Made: made}
+		if err := in.step("note " + c.to); err != nil {
+			return err
 		}
-		if !slices.Contains(p.Made, d) {
-			p.Made = append([]string{d}, p.Made...)
-		}
-	}
-	in.journal.Programs[c.to] = p
-	if err := in.step("note " + c.to); err != nil {
-		return err
 	}
 	if err := in.save(); err != nil {
 		return err
 	}
-	for _, d := range p.Made {
+	for _, d := range made {
 		real, err := in.host.Root.Resolve(d)
 		if err != nil {
 			return err
@@ -156,32 +174,59 @@ func (in *Installer) put(c copying) error {
 		return err
 	}
 	_ = program.Sweep(real) // the next run sees it again
-	if err := in.copyFile(c, real); err != nil {
-		return fmt.Errorf("%s: %w", c.to, err)
+	if err := in.copyFiles(all, real); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
 	}
-	in.say("wrote %s", c.to)
-	p.Hashes = []string{c.hash}
-	in.journal.Programs[c.to] = p
+	for _, c := range all {
+		in.say("wrote %s", c.to)
+		in.journal.Programs[c.to] = placedProgram{Hashes: []string{c.hash}, Made: made}
+	}
 	return in.save()
 }
 
-// copyFile copies the program to its place, and fails if it has changed since it was planned.
-func (in *Installer) copyFile(c copying, dir string) error {
-	from, err := os.Open(c.source)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	if err := in.step("copy " + c.to); err != nil {
-		return err
-	}
-	h := sha256.New()
-	return program.Replace(filepath.Join(dir, providerconfig.Provider), io.TeeReader(from, h), 0o755, func() error {
-		if hex.EncodeToString(h.Sum(nil)) != c.hash {
-			return errChanged
+// madeFor returns the directories that Berth creates, or has created, for programs in dir, the
+// outermost first.
+func (in *Installer) madeFor(dir string) []string {
+	var made []string
+	for _, name := range providerconfig.Programs() {
+		if p := in.journal.Programs[path.Join(dir, name)]; len(p.Made) > 0 {
+			made = slices.Clone(p.Made)
 		}
-		return in.step("rename " + c.to)
-	})
+	}
+	for d := dir; ; d = path.Dir(d) {
+		if _, err := in.host.Root.Lstat(d); err == nil || d == "/" {
+			return made
+		}
+		if !slices.Contains(made, d) {
+			made = append([]string{d}, made...)
+		}
+	}
+}
+
+// copyFiles copies programs to their place, and fails if one has changed since it was planned.
+func (in *Installer) copyFiles(all []copying, dir string) error {
+	var files []program.Replacement
+	for _, c := range all {
+		from, err := os.Open(c.source)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		if err := in.step("copy " + c.to); err != nil {
+			return err
+		}
+		h := sha256.New()
+		files = append(files, program.Replacement{
+			File: filepath.Join(dir, path.Base(c.to)), Content: io.TeeReader(from, h),
+			Ready: func() error {
+				if hex.EncodeToString(h.Sum(nil)) != c.hash {
+					return errChanged
+				}
+				return in.step("rename " + c.to)
+			},
+		})
+	}
+	return program.ReplaceAll(0o755, files...)
 }
 
 // removeProgram removes a program that is still the one that Berth put there, and the directories

@@ -2,8 +2,10 @@ package install_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,8 @@ import (
 	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
+
+const programDir = providerconfig.ProgramDir + "/"
 
 // After a run that ended between a file and its restart, the next run restarts, unless the user
 // has.
@@ -85,19 +89,93 @@ func TestChangedMeanwhile(t *testing.T) {
 
 // A foreign program of the same name is used, and stays.
 func TestForeignProgram(t *testing.T) {
-	b := makeBed(t, "debian-kubeadm")
-	file := "/usr/local/libexec/berth/" + providerconfig.Provider
-	b.write(file, "#!/bin/sh\n# from the chart\n")
-	if err := os.Chmod(b.Path(file), 0o755); err != nil {
-		t.Fatal(err)
+	for _, name := range providerconfig.Programs() {
+		file := programDir + name
+		b := makeBed(t, "debian-kubeadm")
+		b.write(file, "#!/bin/sh\n# from the chart\n")
+		if err := os.Chmod(b.Path(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		b.before = b.tree()
+		p := b.install()
+		b.wired()
+		if !strings.Contains(shown(t, p), file+" is a program that berth did not put there; it is used unchanged") {
+			t.Errorf("%s", shown(t, p))
+		}
+		b.uninstall()
+		b.asBefore()
 	}
-	b.before = b.tree()
+}
+
+// If one of the two programs is foreign, the other one is not replaced.
+func TestForeignProgramLater(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	b.install()
+	b.write(programDir+providerconfig.Fetcher, "#!/bin/sh\n# from the chart\n")
+	release(t, b.o.Programs[0], "#!/bin/sh\n# newer\n")
 	p := b.install()
-	b.wired()
-	if !strings.Contains(shown(t, p), file+" is a program that berth did not put there; it is used unchanged") {
+	if p.Needed() || strings.Contains(b.read(programDir+providerconfig.Provider), "newer") ||
+		!strings.Contains(shown(t, p), programDir+providerconfig.Provider+" stays, too: both programs must be of one version") {
 		t.Errorf("%s", shown(t, p))
 	}
+}
+
+// The last release with one program is upgraded to two. They are removed with the directories that
+// the old one recorded.
+func TestUpgradeFromOneProgram(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	b.install()
+	const journal = "/var/lib/berth/install/install.json"
+	var recorded map[string]any
+	if err := json.Unmarshal([]byte(b.read(journal)), &recorded); err != nil {
+		t.Fatal(err)
+	}
+	delete(recorded["programs"].(map[string]any), programDir+providerconfig.Fetcher)
+	old, err := json.Marshal(recorded)
+	if err := errors.Join(err, os.WriteFile(b.Path(journal), old, 0o600), os.Remove(b.Path(programDir+providerconfig.Fetcher))); err != nil {
+		t.Fatal(err)
+	}
+	release(t, b.o.Programs[0], "#!/bin/sh\n# newer\n")
+
+	restarts := b.Restarted[fakenode.Kubelet]
+	// A failure of the second copy leaves the old program, which works alone.
+	stopped := errors.New("stopped")
+	b.o.Step = func(what string) error {
+		if what == "rename "+programDir+providerconfig.Fetcher {
+			return stopped
+		}
+		return nil
+	}
+	if _, err := b.do(install.Parts{}, (*install.Installer).Install); !errors.Is(err, stopped) {
+		t.Fatalf("%v", err)
+	}
+	if _, err := os.Stat(b.Path(programDir + providerconfig.Fetcher)); err == nil || strings.Contains(b.read(programDir+providerconfig.Provider), "newer") {
+		t.Errorf("one of two programs was replaced: %v", err)
+	}
+	b.o.Step = nil
+	p := b.install()
+	if text := shown(t, p); !strings.Contains(text, "write "+programDir+providerconfig.Fetcher) || strings.Contains(text, "it takes effect when") {
+		t.Errorf("%s", text)
+	}
+	if b.Restarted[fakenode.Kubelet] != restarts {
+		t.Error("kubelet was restarted for it")
+	}
+	b.wired()
 	b.uninstall()
+	b.asBefore()
+}
+
+// A release without the second program is refused before anything is changed.
+func TestHalfARelease(t *testing.T) {
+	b := makeBed(t, "debian-kubeadm")
+	fetcher := filepath.Join(filepath.Dir(b.o.Programs[0]), providerconfig.Fetcher)
+	if err := os.Remove(fetcher); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.do(install.Parts{Kubelet: true}, (*install.Installer).Install)
+	if err == nil || !strings.Contains(err.Error(), fetcher+": is missing; copy it there from the release of ") {
+		t.Errorf("%v", err)
+	}
 	b.asBefore()
 }
 
@@ -105,13 +183,13 @@ func TestForeignProgram(t *testing.T) {
 func TestNewProgram(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
-	if err := os.WriteFile(b.o.Programs[0], []byte("#!/bin/sh\n# newer\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	release(t, b.o.Programs[0], "#!/bin/sh\n# newer\n")
 	restarts := b.Restarted[fakenode.Kubelet]
 	b.install()
-	if got := b.read("/usr/local/libexec/berth/" + providerconfig.Provider); !strings.Contains(got, "newer") {
-		t.Error("not replaced")
+	for _, name := range providerconfig.Programs() {
+		if got := b.read(programDir + name); !strings.Contains(got, "newer") {
+			t.Errorf("%s was not replaced", name)
+		}
 	}
 	if b.Restarted[fakenode.Kubelet] != restarts {
 		t.Error("kubelet was restarted for it")

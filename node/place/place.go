@@ -1,12 +1,13 @@
-// Package place puts the credential provider, and the CredentialProviderConfig that
-// names it, on a node. The init container of the chart runs it: its image has no
-// shell to copy files with, and sees neither kubelet nor systemd.
+// Package place puts the two programs of the credential provider, and the
+// CredentialProviderConfig that names it, on a node. The init container of the chart runs
+// it: its image has no shell to copy files with, and sees neither kubelet nor systemd.
 //
-// What it promises: the program is in its place before the configuration names it, and
-// is removed after it, because kubelet does not start when a provider that it is
-// configured with is missing. A file that Berth did not put there, or that was edited
-// since, is left alone. kubelet's flags are never changed: that needs a restart of
-// kubelet, which is the business of package node/install.
+// What it promises: the programs are in their place before the configuration names the
+// provider, and are removed after it, because kubelet does not start when a provider that
+// it is configured with is missing. Both programs are replaced, or neither. A file that
+// Berth did not put there, or that was edited since, is left alone. kubelet's flags are
+// never changed: that needs a restart of kubelet, which is the business of package
+// node/install.
 //
 // Start reading at [Put].
 package place
@@ -36,9 +37,10 @@ const record = managedfile.DefaultStateDir + "/placed.json"
 type Options struct {
 	// Root is the node.
 	Root *managedfile.Root
-	// Program is the credential provider, as this process opens it.
+	// Program is the credential provider, as this process opens it. The program that asks
+	// AWS is in the same directory.
 	Program string
-	// Dir and Config are where the program and the configuration belong on the node.
+	// Dir and Config are where the programs and the configuration belong on the node.
 	// Both directories have to exist.
 	Dir, Config string
 	// Text is the configuration.
@@ -52,17 +54,23 @@ type placer struct{ Options }
 // placed is the record: by path, the SHA-256 of the programs that Berth may have put there.
 type placed map[string][]string
 
-func (p *placer) target() string { return path.Join(p.Dir, providerconfig.Provider) }
+// source returns the path of a program as this process opens it.
+func (p *placer) source(name string) string {
+	if name == providerconfig.Provider {
+		return p.Program
+	}
+	return filepath.Join(filepath.Dir(p.Program), name)
+}
 
-// Put puts the program on the node, then the configuration.
+// Put puts the programs on the node, then the configuration.
 func Put(o Options) error {
 	p := &placer{o}
 	ours, err := p.read()
 	if err != nil {
 		return err
 	}
-	if err := p.placeProgram(ours); err != nil {
-		return fmt.Errorf("%s: %w", p.target(), err)
+	if err := p.placePrograms(ours); err != nil {
+		return err
 	}
 	if err := p.placeConfig(); err != nil {
 		return fmt.Errorf("%s: %w", p.Config, err)
@@ -70,45 +78,81 @@ func Put(o Options) error {
 	return nil
 }
 
-func (p *placer) placeProgram(ours placed) error {
-	want, _, err := program.Hash(p.Program)
+// copying is a program to copy.
+type copying struct {
+	from, file string // as this process opens them
+	to         string // on the node
+	hash       string // of from
+	replaces   bool   // an earlier release of it is there
+}
+
+// placePrograms copies the programs that are missing or of an earlier release. If one of them is
+// foreign, it replaces neither, because both must be of one version.
+func (p *placer) placePrograms(ours placed) error {
+	all, foreign, err := p.outdated(ours)
 	if err != nil {
 		return err
 	}
-	file, err := p.Root.Resolve(p.target())
-	if err != nil {
-		return err
+	if foreign {
+		all = slices.DeleteFunc(all, func(c copying) bool { return c.replaces })
 	}
-	switch have, _, err := program.Hash(file); {
-	case err == nil && have == want:
+	if len(all) == 0 {
 		return nil
-	case err == nil && !slices.Contains(ours[p.target()], have):
-		p.Log.Warn("the program was not put there by Berth; it is left alone", "path", p.target())
-		return nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
 	}
 	// Until the rename, and after a kill, either program may be there.
-	if !slices.Contains(ours[p.target()], want) {
-		ours[p.target()] = append(ours[p.target()], want)
-		if err := p.write(ours); err != nil {
-			return err
+	for _, c := range all {
+		if !slices.Contains(ours[c.to], c.hash) {
+			ours[c.to] = append(ours[c.to], c.hash)
 		}
 	}
-	from, err := os.Open(p.Program)
-	if err != nil {
+	if err := p.write(ours); err != nil {
 		return err
 	}
-	defer from.Close()
-	if err := errors.Join(program.Sweep(filepath.Dir(file)), program.Replace(file, from, 0o755, nil)); err != nil {
-		return err
+	var files []program.Replacement
+	for _, c := range all {
+		from, err := os.Open(c.from)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		files = append(files, program.Replacement{File: c.file, Content: from})
 	}
-	p.Log.Info("wrote the credential provider", "path", p.target())
-	if len(ours[p.target()]) == 1 {
-		return nil
+	if err := errors.Join(program.Sweep(filepath.Dir(all[0].file)), program.ReplaceAll(0o755, files...)); err != nil {
+		return fmt.Errorf("%s: %w", p.Dir, err)
 	}
-	ours[p.target()] = []string{want}
+	for _, c := range all {
+		p.Log.Info("wrote a program of the credential provider", "path", c.to)
+		ours[c.to] = []string{c.hash}
+	}
 	return p.write(ours)
+}
+
+// outdated returns the programs that differ from those to place and may be written, in the order of
+// installation. foreign is true if one of the two was not put there by Berth.
+func (p *placer) outdated(ours placed) (all []copying, foreign bool, err error) {
+	for _, name := range providerconfig.Programs() {
+		c := copying{from: p.source(name), to: path.Join(p.Dir, name)}
+		if c.hash, _, err = program.Hash(c.from); err != nil {
+			return nil, false, err
+		}
+		if c.file, err = p.Root.Resolve(c.to); err != nil {
+			return nil, false, fmt.Errorf("%s: %w", c.to, err)
+		}
+		switch have, _, err := program.Hash(c.file); {
+		case errors.Is(err, fs.ErrNotExist):
+			all = append(all, c)
+		case err != nil:
+			return nil, false, fmt.Errorf("%s: %w", c.to, err)
+		case have == c.hash:
+		case slices.Contains(ours[c.to], have):
+			c.replaces = true
+			all = append(all, c)
+		default:
+			p.Log.Warn("the program was not put there by Berth; it is left alone, and no program beside it is replaced", "path", c.to)
+			foreign = true
+		}
+	}
+	return all, foreign, nil
 }
 
 // placeConfig writes the configuration unless the file there is foreign or edited.
@@ -138,7 +182,7 @@ func (p *placer) placeConfig() error {
 }
 
 // Remove removes what Put has put on the node: the configuration first, and the
-// program only if no configuration there names it any more.
+// programs only if no configuration there names the provider any more.
 func Remove(o Options) error {
 	p := &placer{o}
 	have, err := p.Root.ReadFile(p.Config)
@@ -151,30 +195,40 @@ func Remove(o Options) error {
 			return err
 		}
 	case bytes.Contains(have, []byte(providerconfig.Provider)):
-		p.Log.Warn("the configuration was not written by Berth, or was edited, and names the provider; both are left alone", "path", p.Config)
+		p.Log.Warn("the configuration was not written by Berth, or was edited, and names the provider; it and the programs are left alone", "path", p.Config)
 		return nil
 	}
 	ours, err := p.read()
 	if err != nil {
 		return err
 	}
-	file, err := p.Root.Resolve(p.target())
+	for _, name := range slices.Backward(providerconfig.Programs()) {
+		if err := p.removeProgram(ours, path.Join(p.Dir, name)); err != nil {
+			return err
+		}
+	}
+	return p.write(ours)
+}
+
+// removeProgram removes a program that Berth put there, and takes it out of the record.
+func (p *placer) removeProgram(ours placed, name string) error {
+	file, err := p.Root.Resolve(name)
 	if err != nil {
 		return err
 	}
 	switch sum, _, err := program.Hash(file); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return fmt.Errorf("%s: %w", p.target(), err)
-	case !slices.Contains(ours[p.target()], sum):
-		p.Log.Warn("the program was not put there by Berth; it is left alone", "path", p.target())
+		return fmt.Errorf("%s: %w", name, err)
+	case !slices.Contains(ours[name], sum):
+		p.Log.Warn("the program was not put there by Berth; it is left alone", "path", name)
 	default:
-		if err := p.unlink(p.target()); err != nil {
+		if err := p.unlink(name); err != nil {
 			return err
 		}
 	}
-	delete(ours, p.target())
-	return p.write(ours)
+	delete(ours, name)
+	return nil
 }
 
 func (p *placer) unlink(name string) error {

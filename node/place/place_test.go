@@ -2,6 +2,7 @@ package place
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -47,10 +48,24 @@ func (n *node) check(err error) {
 	}
 }
 
-// release replaces the program in the image.
+const (
+	provider = binDir + "/" + providerconfig.Provider
+	fetcher  = binDir + "/" + providerconfig.Fetcher
+)
+
+// release replaces the programs in the image.
 func (n *node) release(content string) {
 	n.Helper()
 	n.check(os.WriteFile(n.source, []byte(content), 0o755))
+	n.check(os.WriteFile(filepath.Join(filepath.Dir(n.source), providerconfig.Fetcher), []byte(content), 0o755))
+}
+
+// has checks the content of the programs on the node.
+func (n *node) has(wantFetcher, wantProvider string) {
+	n.Helper()
+	if f, p := n.read(fetcher), n.read(provider); f != wantFetcher || p != wantProvider {
+		n.Errorf("the programs are %q and %q, want %q and %q", f, p, wantFetcher, wantProvider)
+	}
 }
 
 // options are those of the chart. text is the configuration; "" is the published one.
@@ -108,11 +123,11 @@ func (n *node) files() []string {
 func TestPlacesAndTakesAway(t *testing.T) {
 	n := newNode(t)
 	n.put()
-	if got := n.read(binDir + "/" + providerconfig.Provider); got != "one" {
-		t.Errorf("the program is %q", got)
-	}
-	if info, err := os.Stat(filepath.Join(n.root, binDir, providerconfig.Provider)); err != nil || info.Mode() != 0o755 {
-		t.Errorf("the program: %v, %v", info.Mode(), err)
+	n.has("one", "one")
+	for _, name := range []string{fetcher, provider} {
+		if info, err := os.Stat(filepath.Join(n.root, name)); err != nil || info.Mode() != 0o755 {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if got := n.read(config); !strings.Contains(got, "kind: CredentialProviderConfig") || !strings.Contains(got, "- name: "+providerconfig.Provider) {
 		t.Errorf("the configuration is\n%s", got)
@@ -134,9 +149,7 @@ func TestFollowsReleases(t *testing.T) {
 	for _, version := range []string{"one", "two", "three"} {
 		n.release(version)
 		n.check(Put(n.options("providers: # " + version + "\n")))
-		if got := n.read(binDir + "/" + providerconfig.Provider); got != version {
-			t.Errorf("the program is %q, want %q", got, version)
-		}
+		n.has(version, version)
 		if got := n.read(config); !strings.Contains(got, "# "+version) {
 			t.Errorf("the configuration of %s is\n%s", version, got)
 		}
@@ -154,16 +167,18 @@ func TestLeavesOthersAlone(t *testing.T) {
 		placedFirst   bool
 		stays         []string // after --remove
 	}{
-		"program":              {binDir + "/" + providerconfig.Provider, "theirs", false, []string{binDir + "/" + providerconfig.Provider}},
-		"program put in place": {binDir + "/" + providerconfig.Provider, "theirs", true, []string{binDir + "/" + providerconfig.Provider}},
+		"program":              {provider, "theirs", false, []string{provider}},
+		"program put in place": {provider, "theirs", true, []string{provider}},
+		"fetcher":              {fetcher, "theirs", false, []string{fetcher}},
+		"fetcher put in place": {fetcher, "theirs", true, []string{fetcher}},
 		"configuration":        {config, "providers: [{name: other}]\n", false, []string{config}},
 		"configuration that names it": {
 			config, "providers: [{name: " + providerconfig.Provider + "}]\n", false,
-			[]string{config, binDir + "/" + providerconfig.Provider, record},
+			[]string{config, fetcher, provider, record},
 		},
 		"edited configuration": {
 			config, "providers: [{name: " + providerconfig.Provider + "}]\n", true,
-			[]string{config, binDir + "/" + providerconfig.Provider, record},
+			[]string{config, fetcher, provider, record},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,11 +210,59 @@ func TestSweepsHalfACopy(t *testing.T) {
 	n.write(binDir+"/_berth-tmp-0123456789abcdef-file", "on")
 	n.write(binDir+"/another", "theirs")
 	n.put()
-	want := []string{config, binDir + "/another", binDir + "/" + providerconfig.Provider, record}
+	want := []string{config, binDir + "/another", fetcher, provider, record}
 	slices.Sort(want)
 	if got := n.files(); !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)
 	}
+}
+
+// The release before this one had one program, which works until both of this one are in place.
+func TestUpgradeFromOneProgram(t *testing.T) {
+	n := newNode(t)
+	n.put()
+	raw := n.read(record)
+	n.check(os.Remove(filepath.Join(n.root, fetcher)))
+	var ours map[string][]string
+	n.check(json.Unmarshal([]byte(raw), &ours))
+	delete(ours, fetcher)
+	old, err := json.Marshal(ours)
+	n.check(err)
+	n.write(record, string(old))
+
+	// A copy that fails leaves the node as the earlier release left it.
+	n.release("two")
+	n.check(os.Remove(n.source))
+	if err := Put(n.options("")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a program: %v", err)
+	}
+	n.has("", "one")
+	n.release("two")
+	n.put()
+	n.has("two", "two")
+	n.remove()
+	if left := n.files(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// Programs of two versions would not work together: both are replaced, or neither.
+func TestReplacesBothOrNeither(t *testing.T) {
+	for _, c := range []struct{ foreign, wantFetcher, wantProvider string }{
+		{provider, "one", "theirs"}, {fetcher, "theirs", "one"},
+	} {
+		n := newNode(t)
+		n.put()
+		n.write(c.foreign, "theirs")
+		n.release("two")
+		n.put()
+		n.has(c.wantFetcher, c.wantProvider)
+	}
+	// A missing one is written: kubelet does not start without it.
+	n := newNode(t)
+	n.write(fetcher, "theirs")
+	n.put()
+	n.has("theirs", "one")
 }
 
 // The configuration never names a missing program.

@@ -53,6 +53,31 @@ func Remove(file string) error {
 	return errors.Join(dir.Remove(filepath.Base(file)), atomicfile.SyncDir(dir, "."))
 }
 
+// Replacement is a file to replace, and its new content. Ready is as for [Replace].
+type Replacement struct {
+	File    string
+	Content io.Reader
+	Ready   func() error
+}
+
+// ReplaceAll replaces files that belong together, in order. If the content of one cannot be written,
+// or one is not ready, all stay as they were. Only a kill or a rename that fails leaves some of them
+// replaced: the first ones.
+func ReplaceAll(mode fs.FileMode, all ...Replacement) error {
+	if len(all) == 0 {
+		return nil
+	}
+	before, last := all[:len(all)-1], all[len(all)-1]
+	return Replace(last.File, last.Content, mode, func() error {
+		if last.Ready != nil {
+			if err := last.Ready(); err != nil {
+				return err
+			}
+		}
+		return ReplaceAll(mode, before...)
+	})
+}
+
 // Sweep removes the temporary files that killed runs left in dir. It is for a
 // directory that no other part of Berth writes to.
 func Sweep(dir string) error {

@@ -6,14 +6,26 @@
 // manifests/kubelet of the one here. Start reading at [Ours] and [AddEntry].
 package providerconfig
 
-import _ "embed"
+import (
+	_ "embed"
+
+	"github.com/berth-registry/berth/credprovider/command"
+)
 
 //go:embed credential-provider-config.yaml
 var config []byte
 
 // Provider is the name of the credential provider: of its program, and in kubelet's
 // configuration.
-const Provider = "berth-credential-provider"
+const Provider = command.Name
+
+// Fetcher is the name of the program that the provider starts to ask AWS. It must be in the same
+// directory and of the same version.
+const Fetcher = command.Fetcher
+
+// Programs returns the names of the two programs, in the order in which they are installed. They are
+// removed in the opposite order.
+func Programs() []string { return []string{Fetcher, Provider} }
 
 // Where the program and the configuration are put on a node whose kubelet has no
 // credential provider yet.

@@ -53,6 +53,8 @@ func contestants(p programs, aws *fakeaws.Server, dir string) []*contestant {
 	keysCache := filepath.Join(dir, "keys-helper")
 	rules := filepath.Join(dir, "none.json")
 	with := func(more ...string) []string { return append(append([]string(nil), env...), more...) }
+	both := p.berth // it starts the fetcher
+	both.size += p.fetcher.size
 	// berth comes first because it writes the file that the floor reads.
 	return []*contestant{
 		{
@@ -61,7 +63,7 @@ func contestants(p programs, aws *fakeaws.Server, dir string) []*contestant {
 		},
 		{
 			role: berthCold, row: "**berth-credential-provider**, nothing there yet",
-			program: p.berth, args: []string{"--rules", rules, "--run-dir", cold}, env: env, stdin: request,
+			program: both, args: []string{"--rules", rules, "--run-dir", cold}, env: env, stdin: request,
 			cold: cold, ecrCalls: 1,
 		},
 		{

@@ -21,7 +21,7 @@ type program struct {
 	size    int64  // bytes
 }
 
-type programs struct{ berth, floor, peak, ecrProvider, helper program }
+type programs struct{ berth, fetcher, floor, peak, ecrProvider, helper program }
 
 // peer is a program of another project. A module of its own below test/parts pins its version.
 type peer struct{ name, module, pkg string }
@@ -58,6 +58,7 @@ func buildOurs(ctx context.Context, root, dir string) (programs, error) {
 	var p programs
 	for pkg, into := range map[string]*program{
 		"./cmd/berth-credential-provider": &p.berth,
+		"./cmd/berth-ecr-token":           &p.fetcher,
 		"./test/benchprovider/floor":      &p.floor,
 		"./test/benchprovider/peak":       &p.peak,
 	} {

@@ -15,7 +15,7 @@ goroot=$(go env GOROOT)
 modules=$(go env GOMODCACHE)
 cache=$(go env GOCACHE)
 # Download missing modules here, because the build has no network.
-go list -deps ./cmd/berth ./cmd/berth-credential-provider >/dev/null
+go list -deps ./cmd/... >/dev/null
 
 cat >"$dir/policy.json" <<'POLICY'
 {"default": [{"type": "insecureAcceptAnything"}]}

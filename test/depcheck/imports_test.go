@@ -24,7 +24,7 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"hostsconf", module + "node", "imports point from cmd to internal"},
 	{"hostsconf", module + "config", "imports point from cmd to internal"},
 	{"hostsconf", module + "credprovider", "hostsconf knows no credentials"},
-	{"hostsconf", "github.com/aws/", "only credprovider/ecr knows AWS"},
+	{"hostsconf", "github.com/aws/", "only credprovider/ecr/client knows AWS"},
 	{"hostsconf", "os/exec", "hostsconf starts no process"},
 	{"hostsconf", "net", "hostsconf opens no connection"},
 	{"hostsconf", "github.com/prometheus/procfs", "hostsconf looks at no process"},
@@ -39,6 +39,9 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"cmd/berth-credential-provider", module + "hostsconf", "the provider is self-contained"},
 	{"cmd/berth-credential-provider", "github.com/containerd/", "the provider is self-contained"},
 	{"cmd/berth-credential-provider", "github.com/distribution/", "the provider has the small parser of internal/imagename"},
+	{"cmd/berth-credential-provider", module + "credprovider/ecr/client", "the provider links no network code"},
+	{"cmd/berth-credential-provider", "github.com/aws/", "the provider links no network code"},
+	{"credprovider", module + "credprovider/ecr/client", "the provider links no network code"},
 	{"agent", module + "cmd", "imports point from cmd to internal"},
 	{"node", module + "cmd", "imports point from cmd to internal"},
 	{"node/desired", "os/exec", "desired is a function of values"},
@@ -105,9 +108,9 @@ func TestImports(t *testing.T) {
 			t.Errorf("%s: manifests holds what people deploy, and no Go", p.ImportPath)
 		}
 		for _, i := range p.Imports {
-			if strings.HasPrefix(i, "github.com/aws/") && p.ImportPath != module+"credprovider/ecr" &&
+			if strings.HasPrefix(i, "github.com/aws/") && p.ImportPath != module+"credprovider/ecr/client" &&
 				!strings.HasPrefix(p.ImportPath, module+"test/") {
-				t.Errorf("%s imports %s: only credprovider/ecr knows AWS", p.ImportPath, i)
+				t.Errorf("%s imports %s: only credprovider/ecr/client knows AWS", p.ImportPath, i)
 			}
 		}
 	}
@@ -119,6 +122,7 @@ func TestImportsNotices(t *testing.T) {
 		{ImportPath: module + "hostsconf", Deps: []string{module + "config"}},
 		{ImportPath: module + "internal/x", Deps: []string{module + "credprovider/ecr"}},
 		{ImportPath: module + "hostsconf", Imports: []string{"os/exec"}},
+		{ImportPath: module + "cmd/berth-credential-provider", Deps: []string{module + "credprovider/ecr/client"}},
 		{ImportPath: module + "cmd/berth", Deps: []string{module + "test/fakes/fakeaws"}},
 	}
 	if got := check(bad); len(got) != len(bad) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/node/install"
+	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
@@ -63,7 +64,7 @@ func work(ctx context.Context, dir, op, order string, step func(string) error, p
 		return hasty(ctx, n, step)
 	}
 	in, err := install.New(n.Host(), install.Options{
-		Services: n, Runtime: n.Runtime, Programs: []string{filepath.Join(dir, "provider")}, SettleTime: time.Millisecond, Step: step,
+		Services: n, Runtime: n.Runtime, Programs: []string{filepath.Join(dir, providerconfig.Provider)}, SettleTime: time.Millisecond, Step: step,
 	})
 	if err != nil {
 		return err

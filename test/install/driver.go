@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/test/fakes/fakenode"
 )
 
@@ -134,8 +135,10 @@ func (d *driver) node(ctx context.Context, shape fakenode.Shape, op string) (dir
 	if before, err = n.Tree(); err != nil {
 		return dir, n, nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "provider"), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
-		return dir, n, nil, err
+	for _, name := range providerconfig.Programs() {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+			return dir, n, nil, err
+		}
 	}
 	if op == opUninstall {
 		err = work(ctx, dir, opInstall, inOrder, nil, func() {})

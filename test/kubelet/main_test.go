@@ -27,12 +27,16 @@ func run(m *testing.M) (status int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	built := false
 	for variable, command := range commands() {
 		path := os.Getenv(variable)
 		if path == "" {
-			path = filepath.Join(dir, command)
-			if err := gobuild.Programs(context.Background(), filepath.Join("..", ".."), path, "./cmd/"+command); err != nil {
-				return 1, err
+			if path = filepath.Join(dir, command); !built {
+				// With the program that the provider starts, which must be beside it.
+				if err := gobuild.Programs(context.Background(), filepath.Join("..", ".."), dir+"/", "./cmd/..."); err != nil {
+					return 1, err
+				}
+				built = true
 			}
 		}
 		if path, err = filepath.Abs(path); err != nil {

@@ -58,7 +58,7 @@ type commands struct {
 	runs, failed, arguments int
 }
 
-// buildCommands builds both, with the race detector if this test has it, so that the packages that
+// buildCommands builds the three, with the race detector if this test has it, so that the packages that
 // are already built are reused.
 func buildCommands(t *testing.T) string {
 	t.Helper()
@@ -67,7 +67,7 @@ func buildCommands(t *testing.T) string {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	args = append(args, "../../cmd/berth", "../../cmd/berth-credential-provider")
+	args = append(args, "../../cmd/berth", "../../cmd/berth-credential-provider", "../../cmd/berth-ecr-token")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds both commands for one architecture, with the same bytes on every machine: static,
+# Builds the commands for one architecture, with the same bytes on every machine: static,
 # without paths of the machine and without git's state of the checkout.
 #
 #   test/release/build.sh ARCH DIRECTORY

@@ -43,7 +43,7 @@ func build(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	if err := gobuild.Programs(context.Background(), "../..", dir+"/", "./cmd/berth", "./cmd/berth-credential-provider"); err != nil {
+	if err := gobuild.Programs(context.Background(), "../..", dir+"/", "./cmd/berth", "./cmd/berth-credential-provider", "./cmd/berth-ecr-token"); err != nil {
 		panic(err)
 	}
 	programs = dir
@@ -484,8 +484,16 @@ func TestUninstallAfterUpgrade(t *testing.T) {
 func TestInstallAfterUpgrade(t *testing.T) {
 	n := unpack(t, "installed.tar")
 	was := n.tree("etc/containerd")
+	// The new package has one program more than that of the fixture.
+	fetcher := n.path("usr/bin/berth-ecr-token")
+	if err := os.WriteFile(fetcher, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	n.berth(0, "install", "--yes", "--provider", n.path("usr/bin/berth-credential-provider"))
 	n.same("containerd's part", was, n.tree("etc/containerd"))
+	if err := os.Remove(fetcher); err != nil {
+		t.Fatal(err)
+	}
 	n.berth(0, "uninstall", "--yes")
 	n.same("uninstalled", unpack(t, "installed-before.tar").tree("."), n.tree(".", "/var"))
 }
