@@ -176,6 +176,7 @@ func TestPageLines(t *testing.T) {
 	}{
 		"| What happens | The line | What follows |":                       {profileFailures(), "instance profile: "},
 		"| What happens | The line |":                                      {staticFailures(), "static keys: "},
+		"| What happens | The line | Asked again |":                        {sdkFailures(), "sdk profile ecr-pull: "},
 		"| What happens | The line, after `berth-credential-provider: ` |": {otherFailures(), "berth-credential-provider: "},
 	} {
 		if len(all[head]) != len(c.cases) {
@@ -190,6 +191,10 @@ func TestPageLines(t *testing.T) {
 				shown := code.FindStringSubmatch(r[1])
 				if shown == nil {
 					t.Fatal("the second cell shows no line")
+				}
+				if f.slow != "" {
+					checkSlow(t, f, shown[1], r)
+					return
 				}
 				if f.outcome != "" { // no fake can produce it
 					checkInSource(t, f, shown[1], r)
@@ -212,8 +217,11 @@ func TestPageLines(t *testing.T) {
 				if !found || !fits(want+"; …", after) && !fits(want+"\n", after) {
 					t.Errorf("the page shows\n%s\nit printed\n%s", want, line)
 				}
-				if len(r) > 2 {
+				switch {
+				case strings.HasSuffix(head, "| What follows |"):
 					n.checkRemembered(t, r[2])
+				case len(r) > 2:
+					n.checkAskedAgain(t, shown[1], r[2])
 				}
 			})
 		}

@@ -128,6 +128,7 @@ type failure struct {
 	arrange func(*node)
 	outcome ecr.Outcome // instead of fault, if it depends on the hardware
 	source  string      // of the line, if it is not that of the table
+	slow    string      // the text in the code, if to cause the failure takes too long
 }
 
 // refused makes AWS refuse the role alone.

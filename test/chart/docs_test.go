@@ -73,6 +73,33 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+// TestAWSValues: the chart accepts the values of the page about AWS, and a directory of the node is
+// mounted at its own path: the agent and the credential provider get the same path.
+func TestAWSValues(t *testing.T) {
+	mounts, annotations := 0, 0
+	for _, b := range blocks(t, "aws.md") {
+		if b.kind != "yaml values" {
+			continue
+		}
+		r := render(t, b.text)
+		for _, m := range r.agent().VolumeMounts {
+			if m.Name != "aws" {
+				continue
+			}
+			if v := r.volume(m.Name); v == nil || v.HostPath == nil || v.HostPath.Path != m.MountPath {
+				t.Errorf("%s is mounted from elsewhere", m.MountPath)
+			}
+			mounts++
+		}
+		if r.account.Annotations["eks.amazonaws.com/role-arn"] != "" {
+			annotations++
+		}
+	}
+	if mounts != 1 || annotations != 1 {
+		t.Errorf("%d mounts and %d annotations were checked, want 1 and 1", mounts, annotations)
+	}
+}
+
 // loads checks that a config is valid, except for files that it names and only a node has.
 func loads(t *testing.T, file string) {
 	t.Helper()
