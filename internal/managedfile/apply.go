@@ -37,6 +37,31 @@ func (s *Store) Apply(ctx context.Context, scope Scope, changes []Change) (Repor
 	return r.report, errors.Join(r.errs...)
 }
 
+// ApplyUnrecorded carries out updates of Berth's files when the record cannot be written. Each new
+// file says so in its marker line (see [File.Unrecorded]), and the next Apply writes it as usual.
+func (s *Store) ApplyUnrecorded(ctx context.Context, scope Scope, updates []Change) (Report, error) {
+	for _, c := range updates {
+		if c.Action != Update || c.Before.Owner != Ours || !c.After.Unrecorded || c.After.Comment == "" {
+			return Report{}, fmt.Errorf("scope %s: %s: not an update that the file itself can record", scope.Name, c.Path)
+		}
+		if err := checkChange(scope, c); err != nil {
+			return Report{}, fmt.Errorf("scope %s: %w", scope.Name, err)
+		}
+	}
+	st, _, err := s.load()
+	if err != nil {
+		return Report{}, err
+	}
+	r := s.newRun(scope, st)
+	defer r.close()
+	r.cleanUp()
+	for _, c := range updates {
+		r.items = append(r.items, &item{Change: c})
+	}
+	r.execute(ctx)
+	return r.report, errors.Join(r.errs...)
+}
+
 func checkChange(scope Scope, c Change) error {
 	if c.After == nil {
 		return checkPath(c.Path)

@@ -34,7 +34,7 @@ func classify(rec *record, e entry) classification {
 	if rec.Next.is(sum) || rec.Written.is(sum) {
 		return classification{owner: Edited, access: true, pending: rec.Next != nil && !rec.Next.is(sum)}
 	}
-	if rec.Written == nil && Intact(e.content) {
+	if rec.Written == nil && Intact(e.content) || unrecorded(e.content) {
 		return classification{owner: Ours, pending: rec.Next != nil}
 	}
 	if hasMarker(e.content) {

@@ -107,6 +107,43 @@ func TestFullDiskOfTheRecord(t *testing.T) {
 	w.same(base)
 }
 
+// The file system of certs.d has no space, and neither has that of the record: a file is changed in
+// place, and is Berth's for the next process.
+func TestFullDiskOfBoth(t *testing.T) {
+	w := newWorld(t)
+	w.tinyDisk(t, certs)
+	w.tinyDisk(t, DefaultStateDir)
+	base := w.tree("/")
+	w.apply(hosts("docker.io", "a = 'secret'\nb\n"), hosts("quay.io", "a = 'secret'\nb\n"))
+	w.fill(certs + "/ballast")
+	w.fill(DefaultStateDir + "/ballast")
+	before := w.tree("/")
+	updates := w.unrecorded("#-----------\nb\n")
+	r, err := w.store.ApplyUnrecorded(w.ctx(), w.scope, updates)
+	if !errors.Is(err, unix.ENOSPC) || len(r.Changed) > 0 {
+		t.Errorf("%v, changed %s", err, actions(r.Changed))
+	}
+	w.same(before)
+	for i := range updates {
+		updates[i].InPlace = true
+	}
+	r, err = w.store.ApplyUnrecorded(w.ctx(), w.scope, updates)
+	w.must(err)
+	w.expect(actions(r.Changed), "update docker.io/hosts.toml, update quay.io/hosts.toml")
+	w.restart()
+	w.expect(actions(w.plan(hosts("docker.io", "b\n"))), "update docker.io/hosts.toml, remove quay.io/hosts.toml")
+	w.remove(DefaultStateDir + "/ballast")
+	// The removal of a file makes space for another one.
+	r, _ = w.tryApply()
+	w.expect(actions(r.Changed), "remove docker.io/hosts.toml, remove quay.io/hosts.toml")
+	if len(r.Saved) > 0 {
+		t.Errorf("saved %v", r.Saved)
+	}
+	w.restore()
+	w.remove(certs + "/ballast")
+	w.same(base)
+}
+
 func TestReadOnlyDirectory(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "a\n"), hosts("gone.io", "a\n"), hosts("stays.io", "a\n"))

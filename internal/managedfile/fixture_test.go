@@ -97,6 +97,22 @@ func (w *world) plan(wanted ...File) []Change {
 	return Plan(wanted, snap)
 }
 
+// unrecorded returns updates of all of Berth's files for ApplyUnrecorded.
+func (w *world) unrecorded(body string) []Change {
+	w.t.Helper()
+	snap, err := w.store.Observe(w.scope, nil)
+	w.must(err)
+	var updates []Change
+	for _, o := range snap.Files {
+		if o.Owner == Ours && o.Kind == Regular && Intact(o.Content) {
+			updates = append(updates, Change{Action: Update, Path: o.Path, Before: o, After: &File{
+				Path: o.Path, Body: []byte(body), Mode: o.Mode, Comment: "#", Unrecorded: true,
+			}})
+		}
+	}
+	return updates
+}
+
 func (w *world) tryApply(wanted ...File) (Report, error) {
 	w.t.Helper()
 	return w.store.Apply(w.ctx(), w.scope, w.plan(wanted...))

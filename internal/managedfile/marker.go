@@ -10,13 +10,15 @@ import (
 // it.
 const DefaultStateDir = "/var/lib/berth"
 
-// A marker line is a comment sign, a space, markerStart, markerWords, markerHash and the hash.
-// Files of earlier versions must still be recognised: markerWords may change, markerStart and
-// markerHash must not.
+// A marker line is a comment sign, a space, markerStart, markerWords or markerUnrecorded,
+// markerHash and the hash. Files of earlier versions must still be recognised: markerWords may
+// change, the others must not. Both sets of words have the same length, so that a file can be
+// changed in place.
 const (
-	markerStart = "Written by berth; "
-	markerWords = "edits are saved below " + DefaultStateDir + " and put right. "
-	markerHash  = "sha256:"
+	markerStart      = "Written by berth; "
+	markerWords      = "edits are saved below " + DefaultStateDir + " and put right. "
+	markerUnrecorded = "not in the record, because it could not be written. "
+	markerHash       = "sha256:"
 )
 
 const (
@@ -32,7 +34,13 @@ func (f File) Content() []byte {
 	b := make([]byte, 0, len(f.Comment)+1+len(markerStart+markerWords+markerHash)+2*sha256.Size+1+len(f.Body))
 	b = append(b, f.Comment...)
 	b = append(b, ' ')
-	b = append(b, markerStart+markerWords+markerHash...)
+	b = append(b, markerStart...)
+	if f.Unrecorded {
+		b = append(b, markerUnrecorded...)
+	} else {
+		b = append(b, markerWords...)
+	}
+	b = append(b, markerHash...)
 	b = append(b, hash(f.Body)...)
 	b = append(b, '\n')
 	return append(b, f.Body...)
@@ -43,6 +51,13 @@ func (f File) Content() []byte {
 func Intact(content []byte) bool {
 	want, body, ok := cutMarker(content)
 	return ok && hash(body) == want
+}
+
+// unrecorded reports whether content is a complete and unedited file of Berth's that says that the
+// record does not know it, see [File.Unrecorded].
+func unrecorded(content []byte) bool {
+	line, _, _ := bytes.Cut(content, []byte("\n"))
+	return bytes.Contains(line, []byte(markerStart+markerUnrecorded+markerHash)) && Intact(content)
 }
 
 // cutMarker splits content into the hash in its first line and the rest. ok is false if the first

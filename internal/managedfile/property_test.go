@@ -46,6 +46,7 @@ func runSequence(t *testing.T, rt *rapid.T, lose bool) {
 		"link":          m.foreignLink,
 		"mkdir":         m.foreignMkdir,
 		"remove dir":    m.foreignRemoveDir,
+		"unrecorded":    m.applyUnrecorded,
 		"link dir":      m.foreignLinkDir,
 		"apply, again ": m.apply, // twice as often as the others
 	}
@@ -144,6 +145,18 @@ func (m *sequence) apply(rt *rapid.T) {
 	}
 	if left := w.temps(); len(left) > 0 {
 		rt.Fatalf("left: %v", left)
+	}
+}
+
+// applyUnrecorded updates Berth's files without the record, and no other file.
+func (m *sequence) applyUnrecorded(rt *rapid.T) {
+	before := m.contents()
+	_, err := m.w.store.ApplyUnrecorded(m.w.ctx(), m.w.scope, m.w.unrecorded(rapid.SampledFrom([]string{"1\n", "3\n"}).Draw(rt, "body")))
+	m.w.must(err)
+	for p, content := range m.contents() {
+		if content != before[p] && !Intact([]byte(before[p])) {
+			rt.Fatalf("%s: %q is lost", p, before[p])
+		}
 	}
 }
 

@@ -15,6 +15,9 @@ type File struct {
 	// Comment starts a comment line in the file's format, such as "#". If it is set, a marker
 	// line is put before Body; if it is "", only the record says that Berth owns the file.
 	Comment string
+	// Unrecorded is set if the file is written by [Store.ApplyUnrecorded]: its marker line says
+	// that the file is Berth's although the record has another content.
+	Unrecorded bool
 	// Needs lists paths of other files of the same [Plan] that must be in place before this
 	// one is written. If one of them fails, this one is left unchanged.
 	Needs []string

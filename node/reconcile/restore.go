@@ -38,14 +38,10 @@ func (n *Node) RestoreAsAgent(ctx context.Context, certsDirs ...string) (managed
 	scopes := make([]managedfile.Scope, len(certsDirs))
 	for i, dir := range certsDirs {
 		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
-		if n.hasDiskFullRecord() {
-			// If this fails, an unneeded copy of our own file is kept.
-			_ = n.mergeDiskFullRecord(ctx, scopes[i])
-		}
 	}
 	report, err := n.Store.RestoreAll(ctx, scopes...)
 	if err == nil {
-		err = errors.Join(n.dropDiskFullRecord(), n.writeEmptyRules())
+		err = n.writeEmptyRules()
 	}
 	return report, errors.Join(err, withheld)
 }
