@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrLocked means that another process holds the lock file.
+var ErrLocked = errors.New("locked by another process")
+
 // Lock is a lock file that this process holds. The kernel releases it when the process ends.
 type Lock struct {
 	root *Root
@@ -67,19 +70,6 @@ func LockFile(ctx context.Context, root *Root, hostPath string, wait bool) (*Loc
 	}
 }
 
-// Lock takes the lock of the store ([WithLock]), so that processes take turns. It waits until ctx
-// is done; see [LockFile] for the errors.
-func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
-	if s.lockPath == "" {
-		return nil, errors.New("lock: the store was opened without a lock file")
-	}
-	l, err := LockFile(ctx, s.root, s.lockPath, true)
-	if err != nil {
-		return nil, err
-	}
-	return l.Unlock, nil
-}
-
 // try tries once to take the lock.
 func (l *Lock) try() error {
 	for {
@@ -103,9 +93,8 @@ func (l *Lock) dir() (*dir, error) {
 		if err != nil {
 			return nil, err
 		}
-		store := Store{root: l.root, uid: os.Geteuid(), gid: os.Getegid()}
 		for _, p := range missing {
-			err := store.makeDir(p, 0o755)
+			err := l.root.makeDir(p, meta{Mode: 0o755, UID: os.Geteuid(), GID: os.Getegid()}, nil)
 			if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 				last = err
 				break // another process creates or removes it now
@@ -170,7 +159,7 @@ func (l *Lock) tryIn(d *dir) (again bool, err error) {
 // holder returns an error that names the holder, as far as the file says.
 func holder(hostPath string, f *os.File) error {
 	e := &LockedError{Path: hostPath}
-	b := make([]byte, peekSize)
+	b := make([]byte, 512) // more than a number and a host name
 	n, _ := f.ReadAt(b, 0)
 	pid, host, _ := strings.Cut(strings.TrimSpace(string(b[:n])), " ")
 	if p, err := strconv.Atoi(pid); err == nil && p > 0 {

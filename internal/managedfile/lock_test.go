@@ -32,34 +32,30 @@ func TestLockedByAnother(t *testing.T) {
 
 func TestLockWaits(t *testing.T) {
 	w := newWorld(t)
-	w.opts = []Option{WithLock("/run/berth/lock")}
-	w.restart()
-	unlock, err := w.store.Lock(w.ctx())
+	const file = "/run/berth/lock"
+	lock, err := LockFile(w.ctx(), w.root, file, true)
 	w.must(err)
 	ctx, cancel := context.WithTimeout(w.ctx(), 3*lockPoll)
 	defer cancel()
-	if _, err := w.store.Lock(ctx); !errors.Is(err, ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := LockFile(ctx, w.root, file, true); !errors.Is(err, ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	var first sync.WaitGroup
 	first.Go(func() {
 		time.Sleep(2 * lockPoll)
-		unlock()
+		lock.Unlock()
 	})
-	again, err := w.store.Lock(w.ctx())
+	again, err := LockFile(w.ctx(), w.root, file, true)
 	first.Wait()
 	w.must(err)
-	again()
-	if w.exists("/run/berth/lock") {
+	again.Unlock()
+	if w.exists(file) {
 		t.Error("the file is left")
 	}
 }
 
-func TestLockWithoutFile(t *testing.T) {
+func TestLockWithoutDirectory(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.store.Lock(w.ctx()); err == nil {
-		t.Error("no error")
-	}
 	w.write("/run", "a file", 0o644)
 	if _, err := LockFile(w.ctx(), w.root, "/run/berth/lock", true); err == nil || errors.Is(err, ErrLocked) {
 		t.Errorf("%v", err)

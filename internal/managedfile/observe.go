@@ -201,18 +201,6 @@ func (o *observer) file(d *dir, e fs.DirEntry) {
 	o.add(p, rec, found, err)
 }
 
-func kindOf(t fs.FileMode) Kind {
-	switch t {
-	case 0:
-		return Regular
-	case fs.ModeDir:
-		return Dir
-	case fs.ModeSymlink:
-		return Symlink
-	}
-	return Other
-}
-
 // single observes the wanted and recorded paths that tree did not find.
 func (o *observer) single() {
 	parents := map[string]*parent{}
@@ -302,21 +290,6 @@ func (o *observer) parent(hostPath, top string) *parent {
 	}
 	d, err := in.d.open(path.Base(hostPath))
 	return &parent{d: d, err: err}
-}
-
-// words names a kind in a message.
-func (k Kind) words() string {
-	switch k {
-	case Regular:
-		return "a file"
-	case Symlink:
-		return "a symlink"
-	case Dir:
-		return "a directory"
-	case Other:
-		return "a device, socket or fifo"
-	}
-	return "nothing"
 }
 
 // add adds one path to the snapshot.

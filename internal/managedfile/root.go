@@ -137,6 +137,29 @@ func (r *Root) openDir(hostPath string, step func(Step) error) (*dir, error) {
 	return openAt(int(h.Fd()), ".", hostPath, step)
 }
 
+// makeDir creates one directory with exactly this mode and owner. step is called before each change
+// to the file system, see [Step].
+func (r *Root) makeDir(hostPath string, m meta, step func(Step) error) error {
+	parent, err := r.openDir(path.Dir(hostPath), step)
+	if err != nil {
+		return err
+	}
+	defer parent.close()
+	name := path.Base(hostPath)
+	if err := parent.mkdir(name, uint32(m.Mode)); err != nil {
+		return err
+	}
+	d, err := parent.open(name)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.setMeta(m); err != nil { // independent of the umask
+		return err
+	}
+	return parent.sync()
+}
+
 // missing lists the directories of hostPath that do not exist, including hostPath itself, outermost
 // first.
 func (r *Root) missing(hostPath string) ([]string, error) {

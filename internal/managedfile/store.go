@@ -15,11 +15,10 @@ import (
 const maxForeign = 4 << 20
 
 // Store holds the record of Berth's files and the copies of foreign ones. It is not safe for
-// concurrent use; processes take turns with [Store.Lock].
+// concurrent use; processes take turns with [LockFile].
 type Store struct {
 	root     *Root
 	stateDir string
-	lockPath string
 	private  []string // files of WritePrivate that are removed with the record
 	now      func() time.Time
 	step     func(Step) error
@@ -32,9 +31,6 @@ type Store struct {
 
 // Option is an option of [Open].
 type Option func(*Store)
-
-// WithLock sets the host path of the lock file of [Store.Lock], such as /run/berth/lock.
-func WithLock(hostPath string) Option { return func(s *Store) { s.lockPath = hostPath } }
 
 // WithPrivate names files of [Store.WritePrivate] that [Store.Restore] removes if none of Berth's
 // other files is left.
@@ -78,7 +74,7 @@ func (s *Store) archive(st *state) (*archive, error) {
 		if p == s.stateDir || path.Dir(p) == s.stateDir {
 			perm = 0o700
 		}
-		if err := s.makeDir(p, perm); err != nil {
+		if err := s.root.makeDir(p, meta{Mode: perm, UID: s.uid, GID: s.gid}, s.step); err != nil {
 			return nil, err
 		}
 		if path.Dir(p) != s.stateDir {
@@ -121,28 +117,6 @@ func (s *Store) trust(d *dir) error {
 func (k *archive) close() {
 	k.saved.close()
 	k.top.close()
-}
-
-// makeDir creates one directory with the given mode, owned by this process.
-func (s *Store) makeDir(hostPath string, perm mode) error {
-	parent, err := s.root.openDir(path.Dir(hostPath), s.step)
-	if err != nil {
-		return err
-	}
-	defer parent.close()
-	name := path.Base(hostPath)
-	if err := parent.mkdir(name, uint32(perm)); err != nil {
-		return err
-	}
-	d, err := parent.open(name)
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	if err := d.setMeta(meta{Mode: perm, UID: s.uid, GID: s.gid}); err != nil { // independent of the umask
-		return err
-	}
-	return parent.sync()
 }
 
 // replace writes a file of the store, completely or not at all.

@@ -25,18 +25,6 @@ type File struct {
 	GracePeriod time.Duration
 }
 
-// Kind is the kind of entry at a path.
-type Kind string
-
-// The kinds of entries.
-const (
-	None    Kind = ""        // no entry
-	Regular Kind = "file"    // a regular file
-	Symlink Kind = "symlink" // never followed
-	Dir     Kind = "dir"
-	Other   Kind = "other" // a device, socket or fifo
-)
-
 // Owner says who owns a path.
 type Owner string
 

@@ -47,7 +47,7 @@ func (r *run) execute(ctx context.Context) {
 // makeDirs creates the directories above the files.
 func (r *run) makeDirs() error {
 	for _, p := range r.absent {
-		err := r.s.makeDir(p, 0o755)
+		err := r.s.root.makeDir(p, meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}, r.s.step)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
