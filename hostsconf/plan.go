@@ -196,7 +196,7 @@ func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Chang
 	for _, o := range current.Files {
 		name := path.Base(path.Dir(o.Path))
 		upstream := UpstreamOf(name)
-		unusable := o.Owner == managedfile.Foreign && (o.Kind == managedfile.Other || o.Kind == managedfile.Dir)
+		unusable := o.Owner == managedfile.Foreign && (o.Kind == managedfile.Other || o.Kind == managedfile.Directory)
 		if !unusable || path.Base(o.Path) != fileName || upstream == "" || reported[o.Path] {
 			continue
 		}

@@ -64,7 +64,7 @@ func (s *Store) ApplyUnrecorded(ctx context.Context, scope Scope, updates []Chan
 
 func checkChange(scope Scope, c Change) error {
 	if c.After == nil {
-		return checkPath(c.Path)
+		return CheckPath(c.Path)
 	}
 	if c.After.Path != c.Path {
 		return fmt.Errorf("%s: a change that writes %s", c.Path, c.After.Path)
@@ -85,7 +85,7 @@ type run struct {
 	now     time.Time
 	dirty   bool // st differs from the record on disk
 
-	tops    map[string]*dir
+	tops    map[string]*Dir
 	items   []*item
 	byPath  map[string]*item
 	touched map[string]*dirRecord // directories that may be created or removed: their record before
@@ -126,14 +126,14 @@ const (
 func (s *Store) newRun(scope Scope, st *state) *run {
 	return &run{
 		s: s, scope: scope, st: st, now: s.now().UTC().Round(0),
-		tops: map[string]*dir{}, byPath: map[string]*item{},
+		tops: map[string]*Dir{}, byPath: map[string]*item{},
 		touched: map[string]*dirRecord{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
 	}
 }
 
 func (r *run) close() {
 	for _, d := range r.tops {
-		d.close()
+		d.Close()
 	}
 	if r.archive != nil {
 		r.archive.close()
@@ -174,13 +174,13 @@ func (r *run) cleanUp() {
 		if err != nil {
 			continue
 		}
-		e, err := parent.lstat(path.Base(p))
+		e, err := parent.Lstat(path.Base(p))
 		switch {
-		case err != nil || e.kind == None:
+		case err != nil || e.Kind == None:
 		case !d.Created:
 			r.putDir(p, nil)
-		case e.kind == Dir && !e.meta.sameAccess(*d.Original):
-			m := e.meta
+		case e.Kind == Directory && !e.Meta.SameAccess(*d.Original):
+			m := e.Meta
 			m.ModTime = d.Original.ModTime
 			r.putDir(p, &dirRecord{Scope: d.Scope, Created: true, Original: &m})
 		}
@@ -244,7 +244,7 @@ func (r *run) prepare(c Change) {
 		r.assumeDir(c, rec)
 		after := r.describe(c.After, rec)
 		after.Written = &written{
-			SHA: hash(c.Before.Content), Mode: modeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+			SHA: hash(c.Before.Content), Mode: ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
 			Marked: c.After.Comment != "",
 		}
 		r.put(c.Path, after)
@@ -316,7 +316,7 @@ func (r *run) startGracePeriod(c Change, rec *record) {
 		after = &clone
 	} else {
 		after.Written = &written{
-			SHA: hash(c.Before.Content), Mode: modeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+			SHA: hash(c.Before.Content), Mode: ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
 			Marked: startsWithMarker(c.Before.Content),
 		}
 		r.assumeDir(c, rec)
@@ -343,19 +343,19 @@ func (r *run) forget(c Change, rec *record) {
 }
 
 // is reports whether e equals the observed entry.
-func (o Observed) is(e entry) bool {
-	if o.Kind != e.kind {
+func (o Observed) is(e Entry) bool {
+	if o.Kind != e.Kind {
 		return false
 	}
 	if o.Kind == None {
 		return true
 	}
-	return o.Mode == e.meta.Mode.fileMode() && o.UID == e.meta.UID && o.GID == e.meta.GID &&
-		o.Target == e.target && bytes.Equal(o.Content, e.content)
+	return o.Mode == e.Meta.Mode.FileMode() && o.UID == e.Meta.UID && o.GID == e.Meta.GID &&
+		o.Target == e.Target && bytes.Equal(o.Content, e.Content)
 }
 
-func (o Observed) entry() entry {
-	return entry{kind: o.Kind, target: o.Target, content: o.Content}
+func (o Observed) entry() Entry {
+	return Entry{Kind: o.Kind, Target: o.Target, Content: o.Content}
 }
 
 // fail gives up one file; the others continue.

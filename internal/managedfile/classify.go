@@ -10,34 +10,34 @@ type classification struct {
 
 // classify decides who owns a path: rec is its record, nil if there is none; e is the entry on
 // disk. Every decision to keep, replace or remove a file depends on this function.
-func classify(rec *record, e entry) classification {
+func classify(rec *record, e Entry) classification {
 	if rec == nil {
 		return classifyUnrecorded(e)
 	}
-	if e.kind == None {
+	if e.Kind == None {
 		if rec.Written == nil && rec.Original == nil {
 			return classification{owner: Absent, pending: true}
 		}
 		return classification{owner: Edited, pending: rec.Next != nil}
 	}
-	if e.kind != Regular {
+	if e.Kind != Regular {
 		return foreignContent(rec, e)
 	}
 
-	sum := hash(e.content)
-	if rec.Next.is(sum) && rec.Next.access().sameAccess(e.meta) {
+	sum := hash(e.Content)
+	if rec.Next.is(sum) && rec.Next.access().SameAccess(e.Meta) {
 		return classification{owner: Ours}
 	}
-	if rec.Written.is(sum) && rec.Written.access().sameAccess(e.meta) {
+	if rec.Written.is(sum) && rec.Written.access().SameAccess(e.Meta) {
 		return classification{owner: Ours, pending: rec.Next != nil}
 	}
 	if rec.Next.is(sum) || rec.Written.is(sum) {
 		return classification{owner: Edited, access: true, pending: rec.Next != nil && !rec.Next.is(sum)}
 	}
-	if rec.Written == nil && Intact(e.content) || unrecorded(e.content) {
+	if rec.Written == nil && Intact(e.Content) || unrecorded(e.Content) {
 		return classification{owner: Ours, pending: rec.Next != nil}
 	}
-	if hasMarker(e.content) {
+	if hasMarker(e.Content) {
 		return classification{owner: Edited, pending: rec.Next != nil}
 	}
 	if rec.Written != nil && !rec.Written.Marked && !rec.Original.matches(e) {
@@ -49,7 +49,7 @@ func classify(rec *record, e entry) classification {
 }
 
 // foreignContent classifies a recorded path whose entry does not look like Berth's file.
-func foreignContent(rec *record, e entry) classification {
+func foreignContent(rec *record, e Entry) classification {
 	if rec.Written == nil {
 		// No write of Berth's was finished there: this is the original, or it replaced the
 		// original before Berth's write.
@@ -58,13 +58,13 @@ func foreignContent(rec *record, e entry) classification {
 	return classification{owner: Edited, theirs: true, pending: rec.Next != nil}
 }
 
-func classifyUnrecorded(e entry) classification {
+func classifyUnrecorded(e Entry) classification {
 	switch {
-	case e.kind == None:
+	case e.Kind == None:
 		return classification{owner: Absent}
-	case e.kind == Regular && Intact(e.content):
+	case e.Kind == Regular && Intact(e.Content):
 		return classification{owner: Ours}
-	case e.kind == Regular && startsWithMarker(e.content):
+	case e.Kind == Regular && startsWithMarker(e.Content):
 		return classification{owner: Edited}
 	}
 	// A marker on a later line may be a quotation of Berth's file.
@@ -74,4 +74,4 @@ func classifyUnrecorded(e entry) classification {
 // is reports whether w has the given hash; a nil w has none.
 func (w *written) is(sum string) bool { return w != nil && w.SHA == sum }
 
-func (w *written) access() meta { return meta{Mode: w.Mode, UID: w.UID, GID: w.GID} }
+func (w *written) access() Meta { return Meta{Mode: w.Mode, UID: w.UID, GID: w.GID} }

@@ -18,7 +18,7 @@ func (r *run) copies() {
 		}
 	}
 	if r.archive != nil && len(r.report.Saved) > 0 {
-		if err := r.archive.saved.sync(); err != nil {
+		if err := r.archive.saved.Sync(); err != nil {
 			for _, it := range r.items {
 				if it.copied != nil {
 					r.fail(it, "copy", err)
@@ -48,8 +48,8 @@ func (r *run) copy(it *item, why Why) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	e, err := d.look(path.Base(it.Path), maxForeign)
+	defer d.Close()
+	e, err := d.Look(path.Base(it.Path), maxForeign)
 	if err != nil {
 		return err
 	}
@@ -57,20 +57,20 @@ func (r *run) copy(it *item, why Why) error {
 		r.skip(it, "changed in the meantime")
 		return nil
 	}
-	info, err := d.self()
+	info, err := d.Stat()
 	if err != nil {
 		return err
 	}
 	if err := r.openArchive(); err != nil {
 		return err
 	}
-	in := metaOf(info)
+	in := MetaOf(info)
 	o, fresh, err := r.archive.keep(it.Path, r.scope, why, e, &in)
 	if err != nil {
 		return err
 	}
 	if fresh {
-		r.report.Saved = append(r.report.Saved, Saved{Path: it.Path, Copy: r.archive.saved.join(o.Copy), Why: why})
+		r.report.Saved = append(r.report.Saved, Saved{Path: it.Path, Copy: r.archive.saved.Join(o.Copy), Why: why})
 	}
 	if why == SavedOriginal {
 		it.copied, it.fresh = o, fresh

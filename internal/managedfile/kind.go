@@ -7,21 +7,21 @@ type Kind string
 
 // The kinds of entries.
 const (
-	None    Kind = ""        // no entry
-	Regular Kind = "file"    // a regular file
-	Symlink Kind = "symlink" // never followed
-	Dir     Kind = "dir"
-	Other   Kind = "other" // a device, socket or fifo
+	None      Kind = ""        // no entry
+	Regular   Kind = "file"    // a regular file
+	Symlink   Kind = "symlink" // never followed
+	Directory Kind = "dir"
+	Other     Kind = "other" // a device, socket or fifo
 )
 
-// words names a kind in a message.
-func (k Kind) words() string {
+// Words names a kind in a message.
+func (k Kind) Words() string {
 	switch k {
 	case Regular:
 		return "a file"
 	case Symlink:
 		return "a symlink"
-	case Dir:
+	case Directory:
 		return "a directory"
 	case Other:
 		return "a device, socket or fifo"
@@ -29,13 +29,13 @@ func (k Kind) words() string {
 	return "nothing"
 }
 
-// kindOf returns the kind of a directory entry.
-func kindOf(t fs.FileMode) Kind {
+// KindOf returns the kind of a directory entry.
+func KindOf(t fs.FileMode) Kind {
 	switch t {
 	case 0:
 		return Regular
 	case fs.ModeDir:
-		return Dir
+		return Directory
 	case fs.ModeSymlink:
 		return Symlink
 	}

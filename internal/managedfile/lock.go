@@ -78,7 +78,7 @@ func (l *Lock) try() error {
 			return err
 		}
 		again, err := l.tryIn(d)
-		d.close()
+		d.Close()
 		if !again {
 			return err
 		}
@@ -86,15 +86,15 @@ func (l *Lock) try() error {
 }
 
 // dir opens the directory of the lock file and creates it if it is missing.
-func (l *Lock) dir() (*dir, error) {
+func (l *Lock) dir() (*Dir, error) {
 	var last error
 	for range lockDirTries {
-		missing, err := l.root.missing(path.Dir(l.path))
+		missing, err := l.root.Missing(path.Dir(l.path))
 		if err != nil {
 			return nil, err
 		}
 		for _, p := range missing {
-			err := l.root.makeDir(p, meta{Mode: 0o755, UID: os.Geteuid(), GID: os.Getegid()}, nil)
+			err := l.root.MakeDir(p, Meta{Mode: 0o755, UID: os.Geteuid(), GID: os.Getegid()}, nil)
 			if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 				last = err
 				break // another process creates or removes it now
@@ -104,7 +104,7 @@ func (l *Lock) dir() (*dir, error) {
 			}
 			l.made = append(l.made, p)
 		}
-		d, err := l.root.openDir(path.Dir(l.path), nil)
+		d, err := l.root.OpenDir(path.Dir(l.path), nil)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return d, err
 		}
@@ -118,7 +118,7 @@ func (l *Lock) dir() (*dir, error) {
 const lockDirTries = 100
 
 // tryIn reports again if the holder removed the file in the meantime.
-func (l *Lock) tryIn(d *dir) (again bool, err error) {
+func (l *Lock) tryIn(d *Dir) (again bool, err error) {
 	name := path.Base(l.path)
 	var fd int
 	err = retry(func() (err error) {
@@ -144,7 +144,7 @@ func (l *Lock) tryIn(d *dir) (again bool, err error) {
 		f.Close()
 		return false, &fs.PathError{Op: "stat", Path: l.path, Err: err}
 	}
-	if e, err := d.lstat(name); err != nil || e.id != toEntry(&st).id {
+	if e, err := d.Lstat(name); err != nil || e.ID != toEntry(&st).ID {
 		f.Close()
 		return err == nil, err
 	}
@@ -176,9 +176,9 @@ func (l *Lock) Unlock() {
 	}
 	// Removed while it is held: a waiting process sees that its file was unlinked, and creates a
 	// new one.
-	if d, err := l.root.openDir(path.Dir(l.path), nil); err == nil {
-		_ = d.unlink(path.Base(l.path))
-		d.close()
+	if d, err := l.root.OpenDir(path.Dir(l.path), nil); err == nil {
+		_ = d.Unlink(path.Base(l.path))
+		d.Close()
 	}
 	l.f.Close()
 	l.f = nil
@@ -190,12 +190,12 @@ func (l *Lock) removeDirs() {
 	for len(l.made) > 0 {
 		p := l.made[len(l.made)-1]
 		l.made = l.made[:len(l.made)-1]
-		parent, err := l.root.openDir(path.Dir(p), nil)
+		parent, err := l.root.OpenDir(path.Dir(p), nil)
 		if err != nil {
 			return
 		}
-		err = parent.rmdir(path.Base(p))
-		parent.close()
+		err = parent.Rmdir(path.Base(p))
+		parent.Close()
 		if err != nil {
 			l.made = nil // another process uses it
 		}
@@ -205,14 +205,14 @@ func (l *Lock) removeDirs() {
 // Locked reports whether a process holds the lock file at a host path. It does not take or create
 // the file.
 func Locked(root *Root, hostPath string) (bool, error) {
-	d, err := root.openDir(path.Dir(hostPath), nil)
+	d, err := root.OpenDir(path.Dir(hostPath), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	defer d.close()
+	defer d.Close()
 	var fd int
 	err = retry(func() (err error) {
 		fd, err = unix.Openat(d.fd(), path.Base(hostPath), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)

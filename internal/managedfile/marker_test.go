@@ -62,7 +62,7 @@ func FuzzMarker(f *testing.F) {
 		if Intact(body) && !startsWithMarker(body) || startsWithMarker(body) && !hasMarker(body) {
 			t.Errorf("%q", body)
 		}
-		v := classify(nil, entry{kind: Regular, content: body})
+		v := classify(nil, Entry{Kind: Regular, Content: body})
 		if v.owner == Ours && !Intact(body) {
 			t.Errorf("%q is taken for ours", body)
 		}
@@ -85,7 +85,7 @@ func FuzzState(f *testing.F) {
 			return
 		}
 		for p, r := range st.Files {
-			if checkPath(p) != nil || r.Original != nil && strings.Contains(r.Original.Copy, "/") {
+			if CheckPath(p) != nil || r.Original != nil && strings.Contains(r.Original.Copy, "/") {
 				t.Errorf("%q: %v", p, r.Original)
 			}
 		}

@@ -22,20 +22,20 @@ func TestSavedName(t *testing.T) {
 		"/" + strings.Repeat("d", 100) + "/e/f.toml": strings.Repeat("d", 100) + "_e_f.toml",
 	} {
 		want = strings.ReplaceAll(want, "/", "_")
-		name := savedName(path, entry{})
+		name := savedName(path, Entry{})
 		if base, hash, ok := strings.Cut(name, "."+name[max(0, len(name)-16):]); !ok || hash != "" || base != want {
 			t.Errorf("savedName(%q) = %q, want %q and a hash", path, name, want)
 		}
 	}
 	names := map[string]bool{}
-	for _, e := range []entry{{}, {content: []byte("a")}, {target: "a"}, {kind: Symlink, target: "a"}, {kind: Regular, content: []byte("a")}} {
+	for _, e := range []Entry{{}, {Content: []byte("a")}, {Target: "a"}, {Kind: Symlink, Target: "a"}, {Kind: Regular, Content: []byte("a")}} {
 		names[savedName("/a", e)] = true
 		names[savedName("/b", e)] = true
 	}
 	if len(names) != 10 {
 		t.Errorf("%d names for 10 contents and paths: %v", len(names), names)
 	}
-	first, again := entry{content: []byte("a")}, entry{content: []byte("a")}
+	first, again := Entry{Content: []byte("a")}, Entry{Content: []byte("a")}
 	if savedName("/a", first) != savedName("/a", again) {
 		t.Error("the same content has two names")
 	}

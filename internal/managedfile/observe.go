@@ -48,7 +48,7 @@ func checkWanted(scope Scope, wanted []File) (map[string]bool, error) {
 		return nil, errors.New("scope without a name")
 	}
 	if scope.Dir != "" {
-		if err := checkPath(scope.Dir); err != nil {
+		if err := CheckPath(scope.Dir); err != nil {
 			return nil, fmt.Errorf("scope %s: %w", scope.Name, err)
 		}
 	}
@@ -73,7 +73,7 @@ func checkWanted(scope Scope, wanted []File) (map[string]bool, error) {
 }
 
 func checkFile(scope Scope, f File) error {
-	if err := checkPath(f.Path); err != nil {
+	if err := CheckPath(f.Path); err != nil {
 		return err
 	}
 	if scope.Dir != "" && path.Dir(path.Dir(f.Path)) != scope.Dir {
@@ -129,7 +129,7 @@ func (o *observer) tree() error {
 	if in.d == nil {
 		return in.err
 	}
-	entries, err := in.d.list()
+	entries, err := in.d.List()
 	if err != nil {
 		return err
 	}
@@ -149,13 +149,13 @@ func (o *observer) tree() error {
 }
 
 // host observes one directory directly below the scope's directory.
-func (o *observer) host(top *dir, name string) {
+func (o *observer) host(top *Dir, name string) {
 	seen := ObservedDir{Name: name}
-	d, err := top.open(name)
+	d, err := top.Open(name)
 	if err == nil {
-		defer d.close()
+		defer d.Close()
 		var entries []fs.DirEntry
-		if entries, err = d.list(); err == nil {
+		if entries, err = d.List(); err == nil {
 			for _, e := range entries {
 				if kind, _ := parseTemp(e.Name()); kind != "" {
 					o.temps = true
@@ -171,8 +171,8 @@ func (o *observer) host(top *dir, name string) {
 }
 
 // file observes one file of a host's directory.
-func (o *observer) file(d *dir, e fs.DirEntry) {
-	p := d.join(e.Name())
+func (o *observer) file(d *Dir, e fs.DirEntry) {
+	p := d.Join(e.Name())
 	rec := o.st.Files[p]
 	if rec != nil && rec.Scope != o.scope.Name {
 		rec = nil // another scope owns it; a marker must not change that
@@ -183,20 +183,20 @@ func (o *observer) file(d *dir, e fs.DirEntry) {
 	limit := int64(maxForeign)
 	if rec == nil && !o.want[p] {
 		if e.Type() != 0 {
-			o.add(p, nil, entry{kind: kindOf(e.Type())}, nil)
+			o.add(p, nil, Entry{Kind: KindOf(e.Type())}, nil)
 			return
 		}
 		limit = peekSize
 	}
-	var found entry
+	var found Entry
 	var err error
 	if e.Type() == 0 {
-		found, err = d.read(e.Name(), limit)
+		found, err = d.Read(e.Name(), limit)
 	} else {
-		found, err = d.look(e.Name(), limit)
+		found, err = d.Look(e.Name(), limit)
 	}
-	if err == nil && limit == peekSize && startsWithMarker(found.content) {
-		found, err = d.look(e.Name(), maxForeign)
+	if err == nil && limit == peekSize && startsWithMarker(found.Content) {
+		found, err = d.Look(e.Name(), maxForeign)
 	}
 	o.add(p, rec, found, err)
 }
@@ -237,24 +237,24 @@ func (o *observer) one(p string, parents map[string]*parent) {
 		rec = nil
 	}
 	if in.d == nil {
-		o.add(p, rec, entry{}, in.err)
+		o.add(p, rec, Entry{}, in.err)
 		o.snap.Files[len(o.snap.Files)-1].Theirs = in.theirs && rec != nil
 		return
 	}
-	found, err := in.d.look(path.Base(p), maxForeign)
+	found, err := in.d.Look(path.Base(p), maxForeign)
 	o.add(p, rec, found, err)
 }
 
 // parent is the directory of a path, or the reason why it cannot be opened.
 type parent struct {
-	d      *dir
+	d      *Dir
 	err    error // nil with a nil d: it is missing
 	theirs bool  // a foreign entry replaced it
 }
 
 func (p *parent) close() {
 	if p.d != nil {
-		p.d.close()
+		p.d.Close()
 	}
 }
 
@@ -263,7 +263,7 @@ func (o *observer) open(hostPath string) *parent {
 	if in := o.tops[hostPath]; in != nil {
 		return in
 	}
-	d, err := o.s.root.openDir(hostPath, nil)
+	d, err := o.s.root.OpenDir(hostPath, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -281,19 +281,19 @@ func (o *observer) parent(hostPath, top string) *parent {
 	if in.d == nil {
 		return in
 	}
-	e, err := in.d.lstat(path.Base(hostPath))
-	if err != nil || e.kind == None {
+	e, err := in.d.Lstat(path.Base(hostPath))
+	if err != nil || e.Kind == None {
 		return &parent{err: err}
 	}
-	if e.kind != Dir {
-		return &parent{theirs: true, err: fmt.Errorf("%s is %s, not a directory", hostPath, e.kind.words())}
+	if e.Kind != Directory {
+		return &parent{theirs: true, err: fmt.Errorf("%s is %s, not a directory", hostPath, e.Kind.Words())}
 	}
-	d, err := in.d.open(path.Base(hostPath))
+	d, err := in.d.Open(path.Base(hostPath))
 	return &parent{d: d, err: err}
 }
 
 // add adds one path to the snapshot.
-func (o *observer) add(p string, rec *record, e entry, err error) {
+func (o *observer) add(p string, rec *record, e Entry, err error) {
 	o.seen[p] = true
 	v := classify(rec, e)
 	if err != nil { // only the record is known
@@ -303,12 +303,12 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 		}
 	}
 	ob := Observed{
-		Path: p, Kind: e.kind, Owner: v.owner, Pending: v.pending, Theirs: v.theirs, AccessOnly: v.access,
-		Mode: e.meta.Mode.fileMode(), UID: e.meta.UID, GID: e.meta.GID, ModTime: e.meta.ModTime,
-		Target: e.target,
+		Path: p, Kind: e.Kind, Owner: v.owner, Pending: v.pending, Theirs: v.theirs, AccessOnly: v.access,
+		Mode: e.Meta.Mode.FileMode(), UID: e.Meta.UID, GID: e.Meta.GID, ModTime: e.Meta.ModTime,
+		Target: e.Target,
 	}
 	if rec != nil || o.want[p] || v.owner == Ours || v.owner == Edited {
-		ob.Content = e.content
+		ob.Content = e.Content
 	}
 	if rec != nil {
 		ob.Unwanted, ob.Repairs, ob.Needs = rec.Unwanted, rec.Repairs, rec.Needs
@@ -327,9 +327,9 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 		ob.Content = nil
 	case other != nil && other.Scope != o.scope.Name:
 		ob.Owner, ob.Problem = Foreign, fmt.Sprintf("belongs to %q, another area of berth", other.Scope)
-	case e.kind == Dir || e.kind == Other:
-		ob.Problem = "is " + e.kind.words() + ", not a file"
-	case len(e.content) > maxForeign:
+	case e.Kind == Directory || e.Kind == Other:
+		ob.Problem = "is " + e.Kind.Words() + ", not a file"
+	case len(e.Content) > maxForeign:
 		ob.Problem = "larger than 4 MiB, too large to keep a copy of"
 		ob.Content = nil
 	}

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overwrite changes the content of the regular file name from before to after, which have the same
+// Overwrite changes the content of the regular file name from before to after, which have the same
 // length, in place: it needs no new block and no new name. Of each run of bytes that differ, the
 // first byte is written before the others. The last run is written first, and the marker line last.
-func (d *dir) overwrite(name string, before, after []byte) error {
+func (d *Dir) Overwrite(name string, before, after []byte) error {
 	fd, err := unix.Openat(d.fd(), name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: d.join(name), Err: err}
+		return &fs.PathError{Op: "open", Path: d.Join(name), Err: err}
 	}
-	f := os.NewFile(uintptr(fd), d.join(name))
+	f := os.NewFile(uintptr(fd), d.Join(name))
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(after)) {
-		return &fs.PathError{Op: "overwrite", Path: d.join(name), Err: unix.EBUSY} // it was replaced
+		return &fs.PathError{Op: "overwrite", Path: d.Join(name), Err: unix.EBUSY} // it was replaced
 	}
 	for _, r := range slices.Backward(differences(before, after)) {
 		for _, part := range [][2]int{{r[0], r[0] + 1}, {r[0] + 1, r[1]}} {

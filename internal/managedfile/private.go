@@ -23,5 +23,5 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 	if err := k.replace(k.top, name, content); err != nil {
 		return fileError(path.Join(s.stateDir, name), "write", "the old file is unchanged", err)
 	}
-	return k.top.sync()
+	return k.top.Sync()
 }

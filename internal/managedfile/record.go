@@ -26,14 +26,14 @@ func (r *run) intents() {
 		switch {
 		case it.Before.Owner == Ours:
 			rec.Written = &written{
-				SHA: hash(it.Before.Content), Mode: modeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
+				SHA: hash(it.Before.Content), Mode: ModeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
 				Marked: startsWithMarker(it.Before.Content),
 			}
 		case it.before != nil:
 			rec.Written = it.before.Written
 		}
 		rec.Next = &written{
-			SHA: hash(it.After.Content()), Mode: modeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
+			SHA: hash(it.After.Content()), Mode: ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
 			Marked: it.After.Comment != "",
 		}
 		if it.copied != nil {
@@ -105,9 +105,9 @@ func (r *run) intendRemoval(it *item) {
 	if err != nil {
 		return // there is no directory to remove
 	}
-	defer d.close()
-	if info, err := d.self(); err == nil {
-		m := metaOf(info)
+	defer d.Close()
+	if info, err := d.Stat(); err == nil {
+		m := MetaOf(info)
 		r.putDir(p, &dirRecord{Scope: r.scope.Name, Original: &m})
 	}
 }
@@ -127,7 +127,7 @@ func (r *run) missingDirs() {
 			continue
 		}
 		seen[p] = true
-		absent, err := r.s.root.missing(p)
+		absent, err := r.s.root.Missing(p)
 		if err != nil {
 			continue // the write will fail with this error
 		}
@@ -260,12 +260,12 @@ func (r *run) tidy() {
 	}
 	for _, o := range r.demote {
 		if err := r.archive.demote(o); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.saved.join(o.Copy), "write", "", err))
+			r.errs = append(r.errs, fileError(r.archive.saved.Join(o.Copy), "write", "", err))
 		}
 	}
 	for _, o := range r.drop {
 		if err := r.archive.drop(o); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.saved.join(o.Copy), "remove", "", err))
+			r.errs = append(r.errs, fileError(r.archive.saved.Join(o.Copy), "remove", "", err))
 		}
 	}
 }

@@ -130,9 +130,9 @@ func (r *run) removeCreatedDir(p string) error {
 		if err != nil {
 			return err
 		}
-		switch err := parent.rmdir(path.Base(p)); {
+		switch err := parent.Rmdir(path.Base(p)); {
 		case err == nil:
-			if err := parent.sync(); err != nil {
+			if err := parent.Sync(); err != nil {
 				return err
 			}
 		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY):
@@ -156,7 +156,7 @@ func (st *state) below(p string) bool {
 }
 
 // restoreDir recreates a directory that existed before Berth.
-func (r *run) restoreDir(p string, m meta) error {
+func (r *run) restoreDir(p string, m Meta) error {
 	parent, err := r.top(path.Dir(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		r.putDir(p, nil) // another program removed the whole tree
@@ -166,32 +166,32 @@ func (r *run) restoreDir(p string, m meta) error {
 		return err
 	}
 	name := path.Base(p)
-	if e, err := parent.lstat(name); err != nil || e.kind != None {
+	if e, err := parent.Lstat(name); err != nil || e.Kind != None {
 		if err == nil {
 			r.putDir(p, nil)
 		}
 		return err
 	}
 	tmp := tempName(tempNew, "")
-	if err := parent.mkdir(tmp, 0o700); err != nil {
+	if err := parent.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
-	d, err := parent.open(tmp)
+	d, err := parent.Open(tmp)
 	if err == nil {
-		err = d.setMeta(m)
-		d.close()
+		err = d.SetMeta(m)
+		d.Close()
 	}
 	if err == nil {
-		err = parent.setTimes(tmp, m.ModTime)
+		err = parent.SetTimes(tmp, m.ModTime)
 	}
 	if err == nil {
-		err = parent.rename(tmp, parent, name, true)
+		err = parent.Rename(tmp, parent, name, true)
 	}
 	if err != nil {
-		return errors.Join(err, ignoreAbsent(parent.rmdir(tmp)))
+		return errors.Join(err, ignoreAbsent(parent.Rmdir(tmp)))
 	}
 	r.putDir(p, nil)
-	return parent.sync()
+	return parent.Sync()
 }
 
 // finish updates the record after the restore, or removes it if nothing is left, and reports the
@@ -200,7 +200,7 @@ func (r *run) finish() {
 	if r.archive == nil {
 		// Without a record and without copies there is nothing to report, and no reason to create
 		// a directory.
-		absent, err := r.s.root.missing(path.Join(r.s.stateDir, savedDir))
+		absent, err := r.s.root.Missing(path.Join(r.s.stateDir, savedDir))
 		if err != nil || len(absent) > 0 && r.st.found != stateRead {
 			return
 		}
@@ -226,8 +226,8 @@ func (r *run) finish() {
 		return
 	}
 	for _, name := range r.s.private {
-		if err := ignoreAbsent(r.archive.top.unlink(name)); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.top.join(name), "remove", "it still exists", err))
+		if err := ignoreAbsent(r.archive.top.Unlink(name)); err != nil {
+			r.errs = append(r.errs, fileError(r.archive.top.Join(name), "remove", "it still exists", err))
 		}
 	}
 	r.removeStateDirs()
@@ -247,16 +247,16 @@ func (r *run) finishRecord() error {
 	if !r.st.empty() {
 		return r.save()
 	}
-	err := r.archive.top.unlink(stateFile)
+	err := r.archive.top.Unlink(stateFile)
 	if err == nil {
-		return r.archive.top.sync()
+		return r.archive.top.Sync()
 	}
 	return ignoreAbsent(err)
 }
 
 // removeStateDirs removes the store's directories that Berth created and that are empty.
 func (r *run) removeStateDirs() {
-	if err := r.archive.top.rmdir(savedDir); err != nil {
+	if err := r.archive.top.Rmdir(savedDir); err != nil {
 		return // it holds copies
 	}
 	var made []string
@@ -267,10 +267,10 @@ func (r *run) removeStateDirs() {
 	for _, p := range slices.Backward(made) {
 		parent, err := r.top(path.Dir(p))
 		if err == nil {
-			err = parent.rmdir(path.Base(p))
+			err = parent.Rmdir(path.Base(p))
 		}
 		if err == nil {
-			err = parent.sync()
+			err = parent.Sync()
 		}
 		if err != nil {
 			return // it holds other entries

@@ -23,7 +23,7 @@ type savedFile struct {
 }
 
 // savedName depends on the path and the content, so that a recurring edit is kept once.
-func savedName(hostPath string, e entry) string {
+func savedName(hostPath string, e Entry) string {
 	name := strings.Map(func(r rune) rune {
 		if r == '/' || r <= ' ' || r == 0x7f {
 			return '_'
@@ -35,23 +35,23 @@ func savedName(hostPath string, e entry) string {
 	if len(name) > longest {
 		name = strings.ToValidUTF8(name[len(name)-longest:], "")
 	}
-	return name + "." + hash(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", hostPath, e.kind, e.target, e.content))[:16]
+	return name + "." + hash(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", hostPath, e.Kind, e.Target, e.Content))[:16]
 }
 
 // keep copies e from hostPath, in a directory described by parent, and returns its entry for the
 // record. fresh reports that this content was not yet kept.
-func (k *archive) keep(hostPath string, scope Scope, why Why, e entry, parent *meta) (o *original, fresh bool, err error) {
+func (k *archive) keep(hostPath string, scope Scope, why Why, e Entry, parent *Meta) (o *original, fresh bool, err error) {
 	name := savedName(hostPath, e)
-	o = &original{Kind: e.kind, Target: e.target, Meta: e.meta, Copy: name, Dir: parent}
-	content := e.content
-	if e.kind == Symlink {
-		content = []byte(e.target)
+	o = &original{Kind: e.Kind, Target: e.Target, Meta: e.Meta, Copy: name, Dir: parent}
+	content := e.Content
+	if e.Kind == Symlink {
+		content = []byte(e.Target)
 	} else {
-		o.SHA = hash(e.content)
+		o.SHA = hash(e.Content)
 	}
 	old, err := k.describe(name)
 	switch {
-	case err == nil && (why == SavedEdit || old.Why == why && old.Meta == e.meta):
+	case err == nil && (why == SavedEdit || old.Why == why && old.Meta == e.Meta):
 		return o, false, nil
 	case err == nil: // kept as an edit before: the content is stored
 	case !errors.Is(err, fs.ErrNotExist):
@@ -68,15 +68,15 @@ func (k *archive) keep(hostPath string, scope Scope, why Why, e entry, parent *m
 
 func (k *archive) describe(name string) (savedFile, error) {
 	var d savedFile
-	e, err := k.saved.look(name+".json", maxForeign)
+	e, err := k.saved.Look(name+".json", maxForeign)
 	if err != nil {
 		return d, err
 	}
-	if e.kind != Regular {
+	if e.Kind != Regular {
 		return d, fs.ErrNotExist
 	}
-	if err := json.Unmarshal(e.content, &d); err != nil {
-		return d, fmt.Errorf("%s: %w", k.saved.join(name+".json"), err)
+	if err := json.Unmarshal(e.Content, &d); err != nil {
+		return d, fmt.Errorf("%s: %w", k.saved.Join(name+".json"), err)
 	}
 	return d, nil
 }
@@ -90,19 +90,19 @@ func (k *archive) describeAs(name string, d savedFile) error {
 }
 
 // read returns the content of a copy. A damaged copy is an error.
-func (k *archive) read(o *original) (source, error) {
-	src := source{kind: o.Kind, target: o.Target, meta: o.Meta}
+func (k *archive) read(o *original) (Source, error) {
+	src := Source{Kind: o.Kind, Target: o.Target, Meta: o.Meta}
 	if o.Kind == Symlink {
 		return src, nil
 	}
-	e, err := k.saved.look(o.Copy, maxForeign)
+	e, err := k.saved.Look(o.Copy, maxForeign)
 	if err != nil {
 		return src, err
 	}
-	if e.kind != Regular || hash(e.content) != o.SHA {
-		return src, fmt.Errorf("%s: the copy of the original is missing or damaged", k.saved.join(o.Copy))
+	if e.Kind != Regular || hash(e.Content) != o.SHA {
+		return src, fmt.Errorf("%s: the copy of the original is missing or damaged", k.saved.Join(o.Copy))
 	}
-	src.content = e.content
+	src.Content = e.Content
 	return src, nil
 }
 
@@ -124,7 +124,7 @@ func (k *archive) demote(o *original) error {
 // would promise a restore.
 func (k *archive) drop(o *original) error {
 	for _, name := range []string{o.Copy + ".json", o.Copy} {
-		if err := k.saved.unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := k.saved.Unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -133,7 +133,7 @@ func (k *archive) drop(o *original) error {
 
 // all describes every copy, in name order.
 func (k *archive) all() ([]savedFile, error) {
-	entries, err := k.saved.list()
+	entries, err := k.saved.List()
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (k *archive) all() ([]savedFile, error) {
 			continue
 		}
 		d, err := k.describe(name)
-		if err != nil || checkPath(d.Path) != nil {
+		if err != nil || CheckPath(d.Path) != nil {
 			continue // not a copy by Berth
 		}
 		d.Copy = name
@@ -154,20 +154,20 @@ func (k *archive) all() ([]savedFile, error) {
 }
 
 func (k *archive) report(d savedFile) Saved {
-	return Saved{Path: d.Path, Copy: k.saved.join(d.Copy), Why: d.Why}
+	return Saved{Path: d.Path, Copy: k.saved.Join(d.Copy), Why: d.Why}
 }
 
 // recoverOriginals fills an empty record from the copies: the paths whose original has not been
 // restored.
-func (s *Store) recoverOriginals(top *dir, st *state) error {
-	saved, err := top.open(savedDir)
+func (s *Store) recoverOriginals(top *Dir, st *state) error {
+	saved, err := top.Open(savedDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer saved.close()
+	defer saved.Close()
 	k := &archive{s: s, top: top, saved: saved}
 	all, err := k.all()
 	if err != nil {
@@ -181,7 +181,7 @@ func (s *Store) recoverOriginals(top *dir, st *state) error {
 		newest[d.Path] = d.Saved
 		o := d.original
 		st.Files[d.Path] = &record{Scope: d.Scope, Original: &o}
-		if d.ScopeDir == "" || checkPath(d.ScopeDir) == nil {
+		if d.ScopeDir == "" || CheckPath(d.ScopeDir) == nil {
 			st.addTop(Scope{Name: d.Scope, Dir: d.ScopeDir})
 		}
 	}

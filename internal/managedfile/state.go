@@ -65,7 +65,7 @@ func (d *duration) UnmarshalText(b []byte) error {
 // written describes a file as Berth wrote it.
 type written struct {
 	SHA    string `json:"sha256"` // of the whole content
-	Mode   mode   `json:"mode"`
+	Mode   Mode   `json:"mode"`
 	UID    int    `json:"uid"`
 	GID    int    `json:"gid"`
 	Marked bool   `json:"marked,omitempty"` // it starts with a marker line
@@ -76,20 +76,20 @@ type original struct {
 	Kind   Kind   `json:"kind"`
 	SHA    string `json:"sha256,omitempty"` // of a regular file's content
 	Target string `json:"target,omitempty"` // of a symlink
-	Meta   meta   `json:"meta"`
+	Meta   Meta   `json:"meta"`
 	Copy   string `json:"copy"`          // its name below saved/
-	Dir    *meta  `json:"dir,omitempty"` // the directory that contained it
+	Dir    *Meta  `json:"dir,omitempty"` // the directory that contained it
 }
 
 // matches reports whether e has the content of the original.
-func (o *original) matches(e entry) bool {
-	if o == nil || o.Kind != e.kind {
+func (o *original) matches(e Entry) bool {
+	if o == nil || o.Kind != e.Kind {
 		return false
 	}
 	if o.Kind == Symlink {
-		return o.Target == e.target
+		return o.Target == e.Target
 	}
-	return o.SHA == hash(e.content)
+	return o.SHA == hash(e.Content)
 }
 
 // dirRecord is the record of a directory that Berth created or removed.
@@ -98,7 +98,7 @@ type dirRecord struct {
 	// Created says that Berth created the directory that exists now.
 	Created bool `json:"created,omitempty"`
 	// Original is a directory that existed before and that Berth removed when it became empty.
-	Original *meta `json:"original,omitempty"`
+	Original *Meta `json:"original,omitempty"`
 }
 
 func newState() *state {
@@ -169,7 +169,7 @@ func (st *state) check() error {
 		return fmt.Errorf("%w: null", errCorrupt)
 	}
 	for p, r := range st.Files {
-		if r == nil || checkPath(p) != nil {
+		if r == nil || CheckPath(p) != nil {
 			return fmt.Errorf("%w: file %q", errCorrupt, p)
 		}
 		if o := r.Original; o != nil && (o.Copy != path.Base(o.Copy) || strings.HasPrefix(o.Copy, ".")) {
@@ -177,7 +177,7 @@ func (st *state) check() error {
 		}
 	}
 	for p, d := range st.Dirs {
-		if d == nil || checkPath(p) != nil {
+		if d == nil || CheckPath(p) != nil {
 			return fmt.Errorf("%w: directory %q", errCorrupt, p)
 		}
 	}
@@ -186,7 +186,7 @@ func (st *state) check() error {
 
 // cachedState avoids reading the record again while its file is unchanged.
 type cachedState struct {
-	id      fileID
+	id      FileID
 	modTime time.Time
 	size    int64
 	st      *state
@@ -214,42 +214,42 @@ func (s *Store) load() (*state, cachedState, error) {
 // read reads the record, or recovers what is known without it. It writes nothing.
 func (s *Store) read() (*state, cachedState, error) {
 	var key cachedState
-	d, err := s.root.openDir(s.stateDir, s.step)
+	d, err := s.root.OpenDir(s.stateDir, s.step)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newState(), key, nil
 	}
 	if err != nil {
 		return nil, key, err
 	}
-	defer d.close()
+	defer d.Close()
 	if err := s.trust(d); err != nil {
 		return nil, key, err
 	}
-	e, err := d.lstat(stateFile)
+	e, err := d.Lstat(stateFile)
 	if err != nil {
 		return nil, key, err
 	}
-	key = cachedState{id: e.id, modTime: e.meta.ModTime, size: e.size}
+	key = cachedState{id: e.ID, modTime: e.Meta.ModTime, size: e.Size}
 	switch {
-	case e.kind == None:
+	case e.Kind == None:
 		st := newState()
 		return st, key, s.recoverOriginals(d, st)
-	case e.kind != Regular:
-		return nil, key, fmt.Errorf("%s: not a regular file", d.join(stateFile))
+	case e.Kind != Regular:
+		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(stateFile))
 	case s.cache.st != nil && s.cache.id == key.id && s.cache.modTime.Equal(key.modTime) && s.cache.size == key.size:
 		return s.cache.st, key, nil
 	}
-	if e, err = d.read(stateFile, maxState); err != nil {
+	if e, err = d.Read(stateFile, maxState); err != nil {
 		return nil, key, err
 	}
-	st, err := decodeState(e.content)
+	st, err := decodeState(e.Content)
 	if errors.Is(err, errCorrupt) {
 		st = newState()
 		st.found = stateCorrupt
 		return st, cachedState{}, s.recoverOriginals(d, st)
 	}
 	if err != nil {
-		return nil, key, fmt.Errorf("%s: %w", d.join(stateFile), err)
+		return nil, key, fmt.Errorf("%s: %w", d.Join(stateFile), err)
 	}
 	return st, key, nil
 }

@@ -46,7 +46,7 @@ func WithSteps(hook func(Step) error) Option { return func(s *Store) { s.step = 
 // Open gives access to the record in stateDir, a host path ([DefaultStateDir]). It neither reads
 // nor writes: the first write creates the directory.
 func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
-	if err := checkPath(stateDir); err != nil {
+	if err := CheckPath(stateDir); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &Store{root: root, stateDir: stateDir, now: time.Now, uid: os.Geteuid(), gid: os.Getegid(), clean: map[string]bool{}}
@@ -59,43 +59,43 @@ func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
 // archive is the open state directory.
 type archive struct {
 	s          *Store
-	top, saved *dir
+	top, saved *Dir
 }
 
 // archive opens the state directory and creates it if it is missing; the created directories are
 // added to st.
 func (s *Store) archive(st *state) (*archive, error) {
-	missing, err := s.root.missing(path.Join(s.stateDir, savedDir))
+	missing, err := s.root.Missing(path.Join(s.stateDir, savedDir))
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range missing {
-		perm := mode(0o755)
+		perm := Mode(0o755)
 		if p == s.stateDir || path.Dir(p) == s.stateDir {
 			perm = 0o700
 		}
-		if err := s.root.makeDir(p, meta{Mode: perm, UID: s.uid, GID: s.gid}, s.step); err != nil {
+		if err := s.root.MakeDir(p, Meta{Mode: perm, UID: s.uid, GID: s.gid}, s.step); err != nil {
 			return nil, err
 		}
 		if path.Dir(p) != s.stateDir {
 			st.Dirs[p] = &dirRecord{Created: true}
 		}
 	}
-	top, err := s.root.openDir(s.stateDir, s.step)
+	top, err := s.root.OpenDir(s.stateDir, s.step)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.trust(top); err != nil {
-		top.close()
+		top.Close()
 		return nil, err
 	}
-	saved, err := top.open(savedDir)
+	saved, err := top.Open(savedDir)
 	if err != nil {
-		top.close()
+		top.Close()
 		return nil, err
 	}
 	k := &archive{s: s, top: top, saved: saved}
-	for _, d := range []*dir{top, saved} {
+	for _, d := range []*Dir{top, saved} {
 		if err := removeTempFiles(d); err != nil {
 			k.close()
 			return nil, err
@@ -106,8 +106,8 @@ func (s *Store) archive(st *state) (*archive, error) {
 
 // trust refuses a state directory in which other users can replace the record and the copies, and
 // so the files that a restore brings back.
-func (s *Store) trust(d *dir) error {
-	info, err := d.self()
+func (s *Store) trust(d *Dir) error {
+	info, err := d.Stat()
 	if err != nil {
 		return err
 	}
@@ -115,19 +115,19 @@ func (s *Store) trust(d *dir) error {
 }
 
 func (k *archive) close() {
-	k.saved.close()
-	k.top.close()
+	k.saved.Close()
+	k.top.Close()
 }
 
 // replace writes a file of the store, completely or not at all.
-func (k *archive) replace(d *dir, name string, content []byte) error {
+func (k *archive) replace(d *Dir, name string, content []byte) error {
 	tmp := tempName(tempFile, "")
-	err := d.make(tmp, source{kind: Regular, content: content, meta: meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
+	err := d.Make(tmp, Source{Kind: Regular, Content: content, Meta: Meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
 	if err == nil {
-		err = d.rename(tmp, d, name, false)
+		err = d.Rename(tmp, d, name, false)
 	}
 	if err != nil {
-		return errors.Join(err, ignoreAbsent(d.unlink(tmp)))
+		return errors.Join(err, ignoreAbsent(d.Unlink(tmp)))
 	}
 	return nil
 }
@@ -139,29 +139,29 @@ func (k *archive) write(st *state) error {
 		return err
 	}
 	if err := k.replace(k.top, stateFile, b); err != nil {
-		return fileError(k.top.join(stateFile), "write", "", err)
+		return fileError(k.top.Join(stateFile), "write", "", err)
 	}
-	return k.top.sync()
+	return k.top.Sync()
 }
 
 // setAside renames a record that cannot be read.
 func (k *archive) setAside() (Saved, error) {
 	name := stateFile + ".corrupt-" + k.s.now().UTC().Format("20060102T150405.000000000Z")
-	if err := k.top.rename(stateFile, k.top, name, true); err != nil {
+	if err := k.top.Rename(stateFile, k.top, name, true); err != nil {
 		return Saved{}, err
 	}
-	return Saved{Path: k.top.join(stateFile), Copy: k.top.join(name), Why: SavedRecord}, nil
+	return Saved{Path: k.top.Join(stateFile), Copy: k.top.Join(name), Why: SavedRecord}, nil
 }
 
 // removeTempFiles removes temporary files that a killed run left in a directory.
-func removeTempFiles(d *dir) error {
-	entries, err := d.list()
+func removeTempFiles(d *Dir) error {
+	entries, err := d.List()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if kind, _ := parseTemp(e.Name()); kind == tempFile && !e.IsDir() {
-			if err := ignoreAbsent(d.unlink(e.Name())); err != nil {
+			if err := ignoreAbsent(d.Unlink(e.Name())); err != nil {
 				return err
 			}
 		}

@@ -13,7 +13,7 @@ type unit struct {
 	fresh bool   // dir does not exist and appears together with its files
 	items []*item
 
-	at   *dir   // directory in which the files are prepared
+	at   *Dir   // directory in which the files are prepared
 	tmp  string // temporary name of a fresh directory
 	err  error
 	fail *item // the item that err is about

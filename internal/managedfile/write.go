@@ -47,7 +47,7 @@ func (r *run) execute(ctx context.Context) {
 // makeDirs creates the directories above the files.
 func (r *run) makeDirs() error {
 	for _, p := range r.absent {
-		err := r.s.root.makeDir(p, meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}, r.s.step)
+		err := r.s.root.MakeDir(p, Meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}, r.s.step)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -86,7 +86,7 @@ func (r *run) batch(ctx context.Context, units []*unit) {
 			single = append(single, u)
 		}
 	}
-	r.parallel(single, func(u *unit) { u.err = u.at.sync() })
+	r.parallel(single, func(u *unit) { u.err = u.at.Sync() })
 	for _, u := range single {
 		if u.err != nil {
 			r.errs = append(r.errs, fileError(u.items[0].Path, "sync", "the new file is in place, but a power failure may undo it", u.err))
@@ -95,7 +95,7 @@ func (r *run) batch(ctx context.Context, units []*unit) {
 	r.syncTops(tops)
 	for _, u := range units {
 		if u.at != nil {
-			u.at.close()
+			u.at.Close()
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (r *run) syncTops(tops map[string]bool) {
 	for top := range tops {
 		d, err := r.top(top)
 		if err == nil {
-			err = d.sync()
+			err = d.Sync()
 		}
 		if err != nil {
 			r.errs = append(r.errs, fileError(top, "sync", "", err))
@@ -148,11 +148,11 @@ func (r *run) enter(u *unit) error {
 		return err
 	}
 	tmp := tempName(tempNew, "")
-	if err := top.mkdir(tmp, 0o700); err != nil {
+	if err := top.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
 	u.tmp = tmp
-	u.at, err = top.open(tmp)
+	u.at, err = top.Open(tmp)
 	return err
 }
 
@@ -169,7 +169,7 @@ func (r *run) stage(u *unit) {
 			name = it.tmp
 		}
 		if err == nil {
-			err = u.at.make(name, src)
+			err = u.at.Make(name, src)
 		}
 		if err != nil {
 			u.err, u.fail = err, it
@@ -179,9 +179,9 @@ func (r *run) stage(u *unit) {
 	if !u.fresh {
 		return
 	}
-	err := u.at.setMeta(r.dirMeta(u))
+	err := u.at.SetMeta(r.dirMeta(u))
 	if err == nil {
-		err = u.at.sync()
+		err = u.at.Sync()
 	}
 	if err != nil {
 		u.err, u.fail = err, u.items[0]
@@ -189,19 +189,19 @@ func (r *run) stage(u *unit) {
 }
 
 // source returns the content that an item installs.
-func (r *run) source(it *item) (source, error) {
+func (r *run) source(it *item) (Source, error) {
 	if it.After == nil {
 		return r.archive.read(it.putBack)
 	}
-	return source{
-		kind: Regular, content: it.After.Content(),
-		meta: meta{Mode: modeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid},
+	return Source{
+		Kind: Regular, Content: it.After.Content(),
+		Meta: Meta{Mode: ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid},
 	}, nil
 }
 
 // dirMeta returns the metadata of a directory that is created with its files: its former metadata
 // if it existed before Berth.
-func (r *run) dirMeta(u *unit) meta {
+func (r *run) dirMeta(u *unit) Meta {
 	if d := r.st.Dirs[u.dir]; d != nil && d.Original != nil {
 		return *d.Original
 	}
@@ -210,7 +210,7 @@ func (r *run) dirMeta(u *unit) meta {
 			return *it.putBack.Dir
 		}
 	}
-	return meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}
+	return Meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}
 }
 
 // install puts a prepared unit in place unless something prevents it.
@@ -263,7 +263,7 @@ func (r *run) skipReason(ctx context.Context, u *unit) (string, error) {
 		return "", nil
 	}
 	it := u.items[0]
-	now, err := u.at.look(path.Base(it.Path), maxForeign)
+	now, err := u.at.Look(path.Base(it.Path), maxForeign)
 	if err != nil {
 		return "", err
 	}
@@ -278,15 +278,15 @@ func (r *run) putInPlace(u *unit) error {
 	if !u.fresh {
 		it := u.items[0]
 		if it.InPlace {
-			return u.at.overwrite(path.Base(it.Path), it.Before.Content, it.After.Content())
+			return u.at.Overwrite(path.Base(it.Path), it.Before.Content, it.After.Content())
 		}
-		return u.at.rename(it.tmp, u.at, path.Base(it.Path), it.Before.Kind == None)
+		return u.at.Rename(it.tmp, u.at, path.Base(it.Path), it.Before.Kind == None)
 	}
 	top, err := r.top(u.top)
 	if err != nil {
 		return err
 	}
-	return top.rename(u.tmp, top, path.Base(u.dir), true)
+	return top.Rename(u.tmp, top, path.Base(u.dir), true)
 }
 
 // discard removes prepared files. The next run finds by name what cannot be removed now.
@@ -295,24 +295,24 @@ func (r *run) discard(u *unit) {
 		switch {
 		case u.at == nil:
 		case u.fresh:
-			_ = u.at.unlink(path.Base(it.Path))
+			_ = u.at.Unlink(path.Base(it.Path))
 		case it.tmp != "":
-			_ = u.at.unlink(it.tmp)
+			_ = u.at.Unlink(it.tmp)
 		}
 	}
 	if u.tmp != "" {
 		if top, err := r.top(u.top); err == nil {
-			_ = top.rmdir(u.tmp)
+			_ = top.Rmdir(u.tmp)
 		}
 	}
 }
 
 // top returns a directory above files. It stays open during the run.
-func (r *run) top(hostPath string) (*dir, error) {
+func (r *run) top(hostPath string) (*Dir, error) {
 	if d := r.tops[hostPath]; d != nil {
 		return d, nil
 	}
-	d, err := r.s.root.openDir(hostPath, r.s.step)
+	d, err := r.s.root.OpenDir(hostPath, r.s.step)
 	if err != nil {
 		return nil, err
 	}
@@ -322,18 +322,18 @@ func (r *run) top(hostPath string) (*dir, error) {
 
 // open opens the directory of a file; the caller closes it. Below a scope's directory symlinks are
 // not followed.
-func (r *run) open(hostPath string) (*dir, error) {
+func (r *run) open(hostPath string) (*Dir, error) {
 	if r.st.top(r.scope, hostPath+"/x") == "" {
-		return r.s.root.openDir(hostPath, r.s.step)
+		return r.s.root.OpenDir(hostPath, r.s.step)
 	}
 	top, err := r.top(path.Dir(hostPath))
 	if err != nil {
 		return nil, err
 	}
-	return top.open(path.Base(hostPath))
+	return top.Open(path.Base(hostPath))
 }
 
-func (r *run) parent(p string) (*dir, error) { return r.open(path.Dir(p)) }
+func (r *run) parent(p string) (*Dir, error) { return r.open(path.Dir(p)) }
 
 // there reports whether a directory exists.
 func (r *run) there(hostPath string) (bool, error) {
@@ -344,6 +344,6 @@ func (r *run) there(hostPath string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	e, err := top.lstat(path.Base(hostPath))
-	return e.kind == Dir, err
+	e, err := top.Lstat(path.Base(hostPath))
+	return e.Kind == Directory, err
 }
