@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,11 +14,12 @@ import (
 )
 
 func TestLockedByAnother(t *testing.T) {
-	w := newWorld(t)
-	before := w.tree("/")
-	l, err := LockFile(w.ctx(), w.root, "/run/berth/agent.lock", false)
-	w.must(err)
-	_, err = LockFile(w.ctx(), w.root, "/run/berth/agent.lock", false)
+	root, dir := newRoot(t)
+	l, err := LockFile(t.Context(), root, "/run/berth/agent.lock", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = LockFile(t.Context(), root, "/run/berth/agent.lock", false)
 	var held *LockedError
 	host, _ := os.Hostname()
 	if !errors.Is(err, ErrLocked) || !errors.As(err, &held) || held.PID != os.Getpid() || held.Host != host {
@@ -27,17 +30,21 @@ func TestLockedByAnother(t *testing.T) {
 	}
 	l.Unlock()
 	l.Unlock() // harmless
-	w.same(before)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v, left: %v", err, left)
+	}
 }
 
 func TestLockWaits(t *testing.T) {
-	w := newWorld(t)
+	root, dir := newRoot(t)
 	const file = "/run/berth/lock"
-	lock, err := LockFile(w.ctx(), w.root, file, true)
-	w.must(err)
-	ctx, cancel := context.WithTimeout(w.ctx(), 3*lockPoll)
+	lock, err := LockFile(t.Context(), root, file, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*lockPoll)
 	defer cancel()
-	if _, err := LockFile(ctx, w.root, file, true); !errors.Is(err, ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := LockFile(ctx, root, file, true); !errors.Is(err, ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	var first sync.WaitGroup
@@ -45,26 +52,28 @@ func TestLockWaits(t *testing.T) {
 		time.Sleep(2 * lockPoll)
 		lock.Unlock()
 	})
-	again, err := LockFile(w.ctx(), w.root, file, true)
+	again, err := LockFile(t.Context(), root, file, true)
 	first.Wait()
-	w.must(err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	again.Unlock()
-	if w.exists(file) {
+	if _, err := os.Lstat(filepath.Join(dir, file)); err == nil {
 		t.Error("the file is left")
 	}
 }
 
 func TestLockWithoutDirectory(t *testing.T) {
-	w := newWorld(t)
-	w.write("/run", "a file", 0o644)
-	if _, err := LockFile(w.ctx(), w.root, "/run/berth/lock", true); err == nil || errors.Is(err, ErrLocked) {
+	root, dir := newRoot(t)
+	write(t, filepath.Join(dir, "run"), "a file")
+	if _, err := LockFile(t.Context(), root, "/run/berth/lock", true); err == nil || errors.Is(err, ErrLocked) {
 		t.Errorf("%v", err)
 	}
 }
 
 // The file is created and removed by its holders; still only one holds it at a time.
 func TestLockExcludes(t *testing.T) {
-	w := newWorld(t)
+	root, dir := newRoot(t)
 	var wg sync.WaitGroup
 	var inside, total int
 	var mu sync.Mutex
@@ -78,7 +87,7 @@ func TestLockExcludes(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 10 {
-				l, err := LockFile(context.Background(), w.root, "/run/berth/lock", true)
+				l, err := LockFile(context.Background(), root, "/run/berth/lock", true)
 				if err != nil {
 					t.Errorf("%v", err)
 					return
@@ -96,30 +105,36 @@ func TestLockExcludes(t *testing.T) {
 	if total != 160 {
 		t.Errorf("%d", total)
 	}
-	if w.exists("/run/berth/lock") {
+	if _, err := os.Lstat(filepath.Join(dir, "run/berth/lock")); err == nil {
 		t.Error("the file is left")
 	}
 }
 
 func TestLocked(t *testing.T) {
-	w := newWorld(t)
+	root, dir := newRoot(t)
 	const file = "/run/berth/agent.lock"
 	held := func(want bool) {
 		t.Helper()
-		before := w.tree("/")
-		got, err := Locked(w.root, file)
-		w.must(err)
+		before, _ := filepath.Glob(filepath.Join(dir, "*/*/*"))
+		got, err := Locked(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got != want {
 			t.Errorf("%v, want %v", got, want)
 		}
-		w.same(before)
+		if after, _ := filepath.Glob(filepath.Join(dir, "*/*/*")); !slices.Equal(after, before) {
+			t.Errorf("%v, want %v", after, before)
+		}
 	}
 	held(false)
-	l, err := LockFile(w.ctx(), w.root, file, false)
-	w.must(err)
+	l, err := LockFile(t.Context(), root, file, false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	held(true)
 	l.Unlock()
 	held(false)
-	w.write(file, "left by somebody", 0o600)
+	write(t, filepath.Join(dir, file), "left by a killed process")
 	held(false)
 }
