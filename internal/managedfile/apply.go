@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path"
 	"time"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Apply carries out the changes of [Plan] for the scope, in order. It first copies the originals
@@ -64,12 +66,12 @@ func (s *Store) ApplyUnrecorded(ctx context.Context, scope Scope, updates []Chan
 
 func checkChange(scope Scope, c Change) error {
 	if c.After == nil {
-		return CheckPath(c.Path)
+		return nodefs.CheckPath(c.Path)
 	}
 	if c.After.Path != c.Path {
 		return fmt.Errorf("%s: a change that writes %s", c.Path, c.After.Path)
 	}
-	if c.InPlace && (c.Before.Kind != Regular || c.Before.Mode != c.After.Mode || len(c.Before.Content) != len(c.After.Content())) {
+	if c.InPlace && (c.Before.Kind != nodefs.Regular || c.Before.Mode != c.After.Mode || len(c.Before.Content) != len(c.After.Content())) {
 		return fmt.Errorf("%s: a change in place needs the same length and mode", c.Path)
 	}
 	return checkFile(scope, *c.After)
@@ -85,7 +87,7 @@ type run struct {
 	now     time.Time
 	dirty   bool // st differs from the record on disk
 
-	tops    map[string]*Dir
+	tops    map[string]*nodefs.Dir
 	items   []*item
 	byPath  map[string]*item
 	touched map[string]*dirRecord // directories that may be created or removed: their record before
@@ -126,7 +128,7 @@ const (
 func (s *Store) newRun(scope Scope, st *state) *run {
 	return &run{
 		s: s, scope: scope, st: st, now: s.now().UTC().Round(0),
-		tops: map[string]*Dir{}, byPath: map[string]*item{},
+		tops: map[string]*nodefs.Dir{}, byPath: map[string]*item{},
 		touched: map[string]*dirRecord{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
 	}
 }
@@ -176,10 +178,10 @@ func (r *run) cleanUp() {
 		}
 		e, err := parent.Lstat(path.Base(p))
 		switch {
-		case err != nil || e.Kind == None:
+		case err != nil || e.Kind == nodefs.None:
 		case !d.Created:
 			r.putDir(p, nil)
-		case e.Kind == Directory && !e.Meta.SameAccess(*d.Original):
+		case e.Kind == nodefs.Directory && !e.Meta.SameAccess(*d.Original):
 			m := e.Meta
 			m.ModTime = d.Original.ModTime
 			r.putDir(p, &dirRecord{Scope: d.Scope, Created: true, Original: &m})
@@ -244,7 +246,7 @@ func (r *run) prepare(c Change) {
 		r.assumeDir(c, rec)
 		after := r.describe(c.After, rec)
 		after.Written = &written{
-			SHA: hash(c.Before.Content), Mode: ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+			SHA: hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
 			Marked: c.After.Comment != "",
 		}
 		r.put(c.Path, after)
@@ -260,7 +262,7 @@ func (r *run) prepare(c Change) {
 			// Already restored, by Berth before a crash or by another program.
 		case c.Before.Theirs:
 			r.report.Conflicts = append(r.report.Conflicts, c)
-		case c.Before.Kind == None:
+		case c.Before.Kind == nodefs.None:
 			// Its directory may be empty now, as after a removal by Berth.
 			r.intendRemoval(&item{Change: c})
 		}
@@ -303,7 +305,7 @@ func (r *run) describe(f *File, old *record) *record {
 // An empty directory that stays would disable the mirrors.
 func (r *run) assumeDir(c Change, rec *record) {
 	dir := path.Dir(c.Path)
-	ours := c.Before.Kind != None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
+	ours := c.Before.Kind != nodefs.None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
 	if rec == nil && ours && r.st.top(r.scope, c.Path) != "" && r.st.Dirs[dir] == nil {
 		r.putDir(dir, &dirRecord{Scope: r.scope.Name, Created: true})
 	}
@@ -316,7 +318,7 @@ func (r *run) startGracePeriod(c Change, rec *record) {
 		after = &clone
 	} else {
 		after.Written = &written{
-			SHA: hash(c.Before.Content), Mode: ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+			SHA: hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
 			Marked: startsWithMarker(c.Before.Content),
 		}
 		r.assumeDir(c, rec)
@@ -343,19 +345,19 @@ func (r *run) forget(c Change, rec *record) {
 }
 
 // is reports whether e equals the observed entry.
-func (o Observed) is(e Entry) bool {
+func (o Observed) is(e nodefs.Entry) bool {
 	if o.Kind != e.Kind {
 		return false
 	}
-	if o.Kind == None {
+	if o.Kind == nodefs.None {
 		return true
 	}
 	return o.Mode == e.Meta.Mode.FileMode() && o.UID == e.Meta.UID && o.GID == e.Meta.GID &&
 		o.Target == e.Target && bytes.Equal(o.Content, e.Content)
 }
 
-func (o Observed) entry() Entry {
-	return Entry{Kind: o.Kind, Target: o.Target, Content: o.Content}
+func (o Observed) entry() nodefs.Entry {
+	return nodefs.Entry{Kind: o.Kind, Target: o.Target, Content: o.Content}
 }
 
 // fail gives up one file; the others continue.
@@ -364,7 +366,7 @@ func (r *run) fail(it *item, op string, err error) {
 	switch {
 	case it.After == nil:
 		note = "it still exists"
-	case it.Before.Kind == None:
+	case it.Before.Kind == nodefs.None:
 		note = "nothing was written"
 	}
 	it.state = itemFailed

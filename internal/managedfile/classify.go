@@ -1,5 +1,7 @@
 package managedfile
 
+import "github.com/berth-registry/berth/internal/nodefs"
+
 // classification says who owns a path and how it differs from the record.
 type classification struct {
 	owner   Owner
@@ -10,17 +12,17 @@ type classification struct {
 
 // classify decides who owns a path: rec is its record, nil if there is none; e is the entry on
 // disk. Every decision to keep, replace or remove a file depends on this function.
-func classify(rec *record, e Entry) classification {
+func classify(rec *record, e nodefs.Entry) classification {
 	if rec == nil {
 		return classifyUnrecorded(e)
 	}
-	if e.Kind == None {
+	if e.Kind == nodefs.None {
 		if rec.Written == nil && rec.Original == nil {
 			return classification{owner: Absent, pending: true}
 		}
 		return classification{owner: Edited, pending: rec.Next != nil}
 	}
-	if e.Kind != Regular {
+	if e.Kind != nodefs.Regular {
 		return foreignContent(rec, e)
 	}
 
@@ -49,7 +51,7 @@ func classify(rec *record, e Entry) classification {
 }
 
 // foreignContent classifies a recorded path whose entry does not look like Berth's file.
-func foreignContent(rec *record, e Entry) classification {
+func foreignContent(rec *record, e nodefs.Entry) classification {
 	if rec.Written == nil {
 		// No write of Berth's was finished there: this is the original, or it replaced the
 		// original before Berth's write.
@@ -58,13 +60,13 @@ func foreignContent(rec *record, e Entry) classification {
 	return classification{owner: Edited, theirs: true, pending: rec.Next != nil}
 }
 
-func classifyUnrecorded(e Entry) classification {
+func classifyUnrecorded(e nodefs.Entry) classification {
 	switch {
-	case e.Kind == None:
+	case e.Kind == nodefs.None:
 		return classification{owner: Absent}
-	case e.Kind == Regular && Intact(e.Content):
+	case e.Kind == nodefs.Regular && Intact(e.Content):
 		return classification{owner: Ours}
-	case e.Kind == Regular && startsWithMarker(e.Content):
+	case e.Kind == nodefs.Regular && startsWithMarker(e.Content):
 		return classification{owner: Edited}
 	}
 	// A marker on a later line may be a quotation of Berth's file.
@@ -74,4 +76,4 @@ func classifyUnrecorded(e Entry) classification {
 // is reports whether w has the given hash; a nil w has none.
 func (w *written) is(sum string) bool { return w != nil && w.SHA == sum }
 
-func (w *written) access() Meta { return Meta{Mode: w.Mode, UID: w.UID, GID: w.GID} }
+func (w *written) access() nodefs.Meta { return nodefs.Meta{Mode: w.Mode, UID: w.UID, GID: w.GID} }

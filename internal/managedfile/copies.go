@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // copies saves the content that the changes would destroy.
@@ -34,7 +36,7 @@ func (it *item) copyReason() Why {
 	switch {
 	case it.Action == Adopt, it.Action == Repair && b.Theirs:
 		return SavedOriginal
-	case b.Owner == Edited && b.Kind == Regular && !b.AccessOnly:
+	case b.Owner == Edited && b.Kind == nodefs.Regular && !b.AccessOnly:
 		return SavedEdit
 	}
 	return ""
@@ -64,7 +66,7 @@ func (r *run) copy(it *item, why Why) error {
 	if err := r.openArchive(); err != nil {
 		return err
 	}
-	in := MetaOf(info)
+	in := nodefs.MetaOf(info)
 	o, fresh, err := r.archive.keep(it.Path, r.scope, why, e, &in)
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 var errStopped = errors.New("stopped by the test")
@@ -18,10 +20,10 @@ var errStopped = errors.New("stopped by the test")
 type stopper struct {
 	n, at int
 	crash bool
-	step  Step
+	step  nodefs.Step
 }
 
-func (s *stopper) hook(step Step) error {
+func (s *stopper) hook(step nodefs.Step) error {
 	s.n++
 	if s.n == s.at {
 		s.step = step

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 const certs = "/etc/containerd/certs.d"
@@ -27,7 +29,7 @@ type tb interface {
 type world struct {
 	t     tb
 	dir   string
-	root  *Root
+	root  *nodefs.Root
 	store *Store
 	now   time.Time
 	scope Scope
@@ -59,7 +61,7 @@ func openWorld(t tb, dir string, opts ...Option) *world {
 		t: t, dir: dir, opts: opts, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		scope: Scope{Name: "certs.d", Dir: certs},
 	}
-	root, err := OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatalf("root: %v", err)
 	}
@@ -104,7 +106,7 @@ func (w *world) unrecorded(body string) []Change {
 	w.must(err)
 	var updates []Change
 	for _, o := range snap.Files {
-		if o.Owner == Ours && o.Kind == Regular && Intact(o.Content) {
+		if o.Owner == Ours && o.Kind == nodefs.Regular && Intact(o.Content) {
 			updates = append(updates, Change{Action: Update, Path: o.Path, Before: o, After: &File{
 				Path: o.Path, Body: []byte(body), Mode: o.Mode, Comment: "#", Unrecorded: true,
 			}})

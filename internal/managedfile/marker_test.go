@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 func TestMarker(t *testing.T) {
@@ -62,7 +64,7 @@ func FuzzMarker(f *testing.F) {
 		if Intact(body) && !startsWithMarker(body) || startsWithMarker(body) && !hasMarker(body) {
 			t.Errorf("%q", body)
 		}
-		v := classify(nil, Entry{Kind: Regular, Content: body})
+		v := classify(nil, nodefs.Entry{Kind: nodefs.Regular, Content: body})
 		if v.owner == Ours && !Intact(body) {
 			t.Errorf("%q is taken for ours", body)
 		}
@@ -85,7 +87,7 @@ func FuzzState(f *testing.F) {
 			return
 		}
 		for p, r := range st.Files {
-			if CheckPath(p) != nil || r.Original != nil && strings.Contains(r.Original.Copy, "/") {
+			if nodefs.CheckPath(p) != nil || r.Original != nil && strings.Contains(r.Original.Copy, "/") {
 				t.Errorf("%q: %v", p, r.Original)
 			}
 		}

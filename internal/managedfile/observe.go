@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Observe reads the state of a scope: every path that is wanted, recorded or, with [Scope.Dir],
@@ -48,7 +50,7 @@ func checkWanted(scope Scope, wanted []File) (map[string]bool, error) {
 		return nil, errors.New("scope without a name")
 	}
 	if scope.Dir != "" {
-		if err := CheckPath(scope.Dir); err != nil {
+		if err := nodefs.CheckPath(scope.Dir); err != nil {
 			return nil, fmt.Errorf("scope %s: %w", scope.Name, err)
 		}
 	}
@@ -73,7 +75,7 @@ func checkWanted(scope Scope, wanted []File) (map[string]bool, error) {
 }
 
 func checkFile(scope Scope, f File) error {
-	if err := CheckPath(f.Path); err != nil {
+	if err := nodefs.CheckPath(f.Path); err != nil {
 		return err
 	}
 	if scope.Dir != "" && path.Dir(path.Dir(f.Path)) != scope.Dir {
@@ -149,7 +151,7 @@ func (o *observer) tree() error {
 }
 
 // host observes one directory directly below the scope's directory.
-func (o *observer) host(top *Dir, name string) {
+func (o *observer) host(top *nodefs.Dir, name string) {
 	seen := ObservedDir{Name: name}
 	d, err := top.Open(name)
 	if err == nil {
@@ -171,7 +173,7 @@ func (o *observer) host(top *Dir, name string) {
 }
 
 // file observes one file of a host's directory.
-func (o *observer) file(d *Dir, e fs.DirEntry) {
+func (o *observer) file(d *nodefs.Dir, e fs.DirEntry) {
 	p := d.Join(e.Name())
 	rec := o.st.Files[p]
 	if rec != nil && rec.Scope != o.scope.Name {
@@ -183,12 +185,12 @@ func (o *observer) file(d *Dir, e fs.DirEntry) {
 	limit := int64(maxForeign)
 	if rec == nil && !o.want[p] {
 		if e.Type() != 0 {
-			o.add(p, nil, Entry{Kind: KindOf(e.Type())}, nil)
+			o.add(p, nil, nodefs.Entry{Kind: nodefs.KindOf(e.Type())}, nil)
 			return
 		}
 		limit = peekSize
 	}
-	var found Entry
+	var found nodefs.Entry
 	var err error
 	if e.Type() == 0 {
 		found, err = d.Read(e.Name(), limit)
@@ -237,7 +239,7 @@ func (o *observer) one(p string, parents map[string]*parent) {
 		rec = nil
 	}
 	if in.d == nil {
-		o.add(p, rec, Entry{}, in.err)
+		o.add(p, rec, nodefs.Entry{}, in.err)
 		o.snap.Files[len(o.snap.Files)-1].Theirs = in.theirs && rec != nil
 		return
 	}
@@ -247,7 +249,7 @@ func (o *observer) one(p string, parents map[string]*parent) {
 
 // parent is the directory of a path, or the reason why it cannot be opened.
 type parent struct {
-	d      *Dir
+	d      *nodefs.Dir
 	err    error // nil with a nil d: it is missing
 	theirs bool  // a foreign entry replaced it
 }
@@ -282,10 +284,10 @@ func (o *observer) parent(hostPath, top string) *parent {
 		return in
 	}
 	e, err := in.d.Lstat(path.Base(hostPath))
-	if err != nil || e.Kind == None {
+	if err != nil || e.Kind == nodefs.None {
 		return &parent{err: err}
 	}
-	if e.Kind != Directory {
+	if e.Kind != nodefs.Directory {
 		return &parent{theirs: true, err: fmt.Errorf("%s is %s, not a directory", hostPath, e.Kind.Words())}
 	}
 	d, err := in.d.Open(path.Base(hostPath))
@@ -293,7 +295,7 @@ func (o *observer) parent(hostPath, top string) *parent {
 }
 
 // add adds one path to the snapshot.
-func (o *observer) add(p string, rec *record, e Entry, err error) {
+func (o *observer) add(p string, rec *record, e nodefs.Entry, err error) {
 	o.seen[p] = true
 	v := classify(rec, e)
 	if err != nil { // only the record is known
@@ -327,7 +329,7 @@ func (o *observer) add(p string, rec *record, e Entry, err error) {
 		ob.Content = nil
 	case other != nil && other.Scope != o.scope.Name:
 		ob.Owner, ob.Problem = Foreign, fmt.Sprintf("belongs to %q, another area of berth", other.Scope)
-	case e.Kind == Directory || e.Kind == Other:
+	case e.Kind == nodefs.Directory || e.Kind == nodefs.Other:
 		ob.Problem = "is " + e.Kind.Words() + ", not a file"
 	case len(e.Content) > maxForeign:
 		ob.Problem = "larger than 4 MiB, too large to keep a copy of"

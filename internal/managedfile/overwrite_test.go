@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // A change in place changes the content of the same inode and needs no new name.
 func TestInPlace(t *testing.T) {
 	full := false
-	w := openWorld(t, t.TempDir(), WithSteps(func(s Step) error {
+	w := openWorld(t, t.TempDir(), WithSteps(func(s nodefs.Step) error {
 		if full && s.Op == "create" && strings.HasPrefix(s.Path, certs) {
 			return unix.ENOSPC
 		}

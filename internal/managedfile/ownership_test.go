@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 func (w *world) ctx() context.Context { return context.Background() }
@@ -21,7 +23,7 @@ func TestNothingToDoWritesNothing(t *testing.T) {
 	w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "b\n"))
 	before := w.tree("/")
 	var steps int
-	w.opts = []Option{WithSteps(func(Step) error { steps++; return nil })}
+	w.opts = []Option{WithSteps(func(nodefs.Step) error { steps++; return nil })}
 	w.restart()
 	w.expect(actions(w.plan(hosts("docker.io", "a\n"), hosts("quay.io", "b\n"))), "unchanged docker.io/hosts.toml, unchanged quay.io/hosts.toml")
 	r := w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "b\n"))

@@ -6,11 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 func TestPrivateFile(t *testing.T) {
 	dir := t.TempDir()
-	root, err := OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,12 +48,12 @@ func TestLockBelowADanglingLink(t *testing.T) {
 	if err := os.Symlink("/nowhere", filepath.Join(dir, "run")); err != nil {
 		t.Fatal(err)
 	}
-	root, err := OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if _, err := LockFile(context.Background(), root, "/run/berth/lock", true); err == nil || !strings.Contains(err.Error(), "dangling symlink") {
+	if _, err := nodefs.LockFile(context.Background(), root, "/run/berth/lock", true); err == nil || !strings.Contains(err.Error(), "dangling symlink") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -63,7 +65,7 @@ func TestResolveStaysBelowTheRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	root, err := OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"path"
 	"reflect"
 	"slices"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // equal compares records; two nil records are equal.
@@ -26,14 +28,14 @@ func (r *run) intents() {
 		switch {
 		case it.Before.Owner == Ours:
 			rec.Written = &written{
-				SHA: hash(it.Before.Content), Mode: ModeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
+				SHA: hash(it.Before.Content), Mode: nodefs.ModeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
 				Marked: startsWithMarker(it.Before.Content),
 			}
 		case it.before != nil:
 			rec.Written = it.before.Written
 		}
 		rec.Next = &written{
-			SHA: hash(it.After.Content()), Mode: ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
+			SHA: hash(it.After.Content()), Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
 			Marked: it.After.Comment != "",
 		}
 		if it.copied != nil {
@@ -107,7 +109,7 @@ func (r *run) intendRemoval(it *item) {
 	}
 	defer d.Close()
 	if info, err := d.Stat(); err == nil {
-		m := MetaOf(info)
+		m := nodefs.MetaOf(info)
 		r.putDir(p, &dirRecord{Scope: r.scope.Name, Original: &m})
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // maxName is the longest file name, in bytes.
@@ -96,7 +98,7 @@ func (r *run) remove(ctx context.Context, u *unit, users map[string]string) {
 }
 
 // unchanged reports whether a file is still as observed.
-func (r *run) unchanged(at *Dir, it *item) bool {
+func (r *run) unchanged(at *nodefs.Dir, it *item) bool {
 	e, err := at.Look(path.Base(it.Path), maxForeign)
 	if err != nil {
 		r.fail(it, "remove", err)
@@ -119,7 +121,7 @@ func (r *run) putBackOne(ctx context.Context, u *unit, it *item) {
 }
 
 // removeFiles removes files from a directory that stays.
-func (r *run) removeFiles(at *Dir, items []*item) {
+func (r *run) removeFiles(at *nodefs.Dir, items []*item) {
 	for _, it := range items {
 		if err := at.Unlink(path.Base(it.Path)); err != nil {
 			r.fail(it, "remove", err)
@@ -179,7 +181,7 @@ func (r *run) removeDir(u *unit, items []*item) bool {
 }
 
 // holdsOnly reports whether a directory holds exactly the items.
-func holdsOnly(at *Dir, items []*item) bool {
+func holdsOnly(at *nodefs.Dir, items []*item) bool {
 	entries, err := at.List()
 	if err != nil || len(entries) != len(items) {
 		return false
@@ -194,7 +196,7 @@ func holdsOnly(at *Dir, items []*item) bool {
 
 // finishAside removes a directory that was renamed. Entries that another program added at the last
 // moment are moved back to the old name.
-func (r *run) finishAside(top, at *Dir, aside, name string) {
+func (r *run) finishAside(top, at *nodefs.Dir, aside, name string) {
 	err := top.Rmdir(aside)
 	if err == nil {
 		return
@@ -220,7 +222,7 @@ func (r *run) finishAside(top, at *Dir, aside, name string) {
 }
 
 // moveInto moves entries into a directory that another program created in the meantime.
-func moveInto(top, from *Dir, entries []fs.DirEntry, name string) error {
+func moveInto(top, from *nodefs.Dir, entries []fs.DirEntry, name string) error {
 	to, err := top.Open(name)
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Restore brings back the state before Berth in the scopes: originals with mode, owner and time,
@@ -156,7 +158,7 @@ func (st *state) below(p string) bool {
 }
 
 // restoreDir recreates a directory that existed before Berth.
-func (r *run) restoreDir(p string, m Meta) error {
+func (r *run) restoreDir(p string, m nodefs.Meta) error {
 	parent, err := r.top(path.Dir(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		r.putDir(p, nil) // another program removed the whole tree
@@ -166,7 +168,7 @@ func (r *run) restoreDir(p string, m Meta) error {
 		return err
 	}
 	name := path.Base(p)
-	if e, err := parent.Lstat(name); err != nil || e.Kind != None {
+	if e, err := parent.Lstat(name); err != nil || e.Kind != nodefs.None {
 		if err == nil {
 			r.putDir(p, nil)
 		}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 const savedDir = "saved"
@@ -23,7 +25,7 @@ type savedFile struct {
 }
 
 // savedName depends on the path and the content, so that a recurring edit is kept once.
-func savedName(hostPath string, e Entry) string {
+func savedName(hostPath string, e nodefs.Entry) string {
 	name := strings.Map(func(r rune) rune {
 		if r == '/' || r <= ' ' || r == 0x7f {
 			return '_'
@@ -40,11 +42,11 @@ func savedName(hostPath string, e Entry) string {
 
 // keep copies e from hostPath, in a directory described by parent, and returns its entry for the
 // record. fresh reports that this content was not yet kept.
-func (k *archive) keep(hostPath string, scope Scope, why Why, e Entry, parent *Meta) (o *original, fresh bool, err error) {
+func (k *archive) keep(hostPath string, scope Scope, why Why, e nodefs.Entry, parent *nodefs.Meta) (o *original, fresh bool, err error) {
 	name := savedName(hostPath, e)
 	o = &original{Kind: e.Kind, Target: e.Target, Meta: e.Meta, Copy: name, Dir: parent}
 	content := e.Content
-	if e.Kind == Symlink {
+	if e.Kind == nodefs.Symlink {
 		content = []byte(e.Target)
 	} else {
 		o.SHA = hash(e.Content)
@@ -72,7 +74,7 @@ func (k *archive) describe(name string) (savedFile, error) {
 	if err != nil {
 		return d, err
 	}
-	if e.Kind != Regular {
+	if e.Kind != nodefs.Regular {
 		return d, fs.ErrNotExist
 	}
 	if err := json.Unmarshal(e.Content, &d); err != nil {
@@ -90,16 +92,16 @@ func (k *archive) describeAs(name string, d savedFile) error {
 }
 
 // read returns the content of a copy. A damaged copy is an error.
-func (k *archive) read(o *original) (Source, error) {
-	src := Source{Kind: o.Kind, Target: o.Target, Meta: o.Meta}
-	if o.Kind == Symlink {
+func (k *archive) read(o *original) (nodefs.Source, error) {
+	src := nodefs.Source{Kind: o.Kind, Target: o.Target, Meta: o.Meta}
+	if o.Kind == nodefs.Symlink {
 		return src, nil
 	}
 	e, err := k.saved.Look(o.Copy, maxForeign)
 	if err != nil {
 		return src, err
 	}
-	if e.Kind != Regular || hash(e.Content) != o.SHA {
+	if e.Kind != nodefs.Regular || hash(e.Content) != o.SHA {
 		return src, fmt.Errorf("%s: the copy of the original is missing or damaged", k.saved.Join(o.Copy))
 	}
 	src.Content = e.Content
@@ -144,7 +146,7 @@ func (k *archive) all() ([]savedFile, error) {
 			continue
 		}
 		d, err := k.describe(name)
-		if err != nil || CheckPath(d.Path) != nil {
+		if err != nil || nodefs.CheckPath(d.Path) != nil {
 			continue // not a copy by Berth
 		}
 		d.Copy = name
@@ -159,7 +161,7 @@ func (k *archive) report(d savedFile) Saved {
 
 // recoverOriginals fills an empty record from the copies: the paths whose original has not been
 // restored.
-func (s *Store) recoverOriginals(top *Dir, st *state) error {
+func (s *Store) recoverOriginals(top *nodefs.Dir, st *state) error {
 	saved, err := top.Open(savedDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -181,7 +183,7 @@ func (s *Store) recoverOriginals(top *Dir, st *state) error {
 		newest[d.Path] = d.Saved
 		o := d.original
 		st.Files[d.Path] = &record{Scope: d.Scope, Original: &o}
-		if d.ScopeDir == "" || CheckPath(d.ScopeDir) == nil {
+		if d.ScopeDir == "" || nodefs.CheckPath(d.ScopeDir) == nil {
 			st.addTop(Scope{Name: d.Scope, Dir: d.ScopeDir})
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Files outside a scope's directory, such as kubelet's and containerd's own.
@@ -121,7 +123,7 @@ func TestFullDisk(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	before := w.tree("/etc")
-	w.opts = []Option{WithSteps(func(s Step) error {
+	w.opts = []Option{WithSteps(func(s nodefs.Step) error {
 		if s.Op == "write" && len(s.Path) > len(certs) && s.Path[:len(certs)] == certs {
 			return syscall.ENOSPC
 		}
@@ -148,7 +150,7 @@ func TestRecordCannotBeWritten(t *testing.T) {
 	w.scope.Adopt = true
 	w.write(docker, "theirs\n", 0o600)
 	before := w.tree("/etc")
-	w.opts = []Option{WithSteps(func(s Step) error {
+	w.opts = []Option{WithSteps(func(s nodefs.Step) error {
 		if s.Op == "rename" && s.Path == DefaultStateDir+"/state.json" {
 			return syscall.EROFS
 		}

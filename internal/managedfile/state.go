@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 const (
@@ -64,29 +66,29 @@ func (d *duration) UnmarshalText(b []byte) error {
 
 // written describes a file as Berth wrote it.
 type written struct {
-	SHA    string `json:"sha256"` // of the whole content
-	Mode   Mode   `json:"mode"`
-	UID    int    `json:"uid"`
-	GID    int    `json:"gid"`
-	Marked bool   `json:"marked,omitempty"` // it starts with a marker line
+	SHA    string      `json:"sha256"` // of the whole content
+	Mode   nodefs.Mode `json:"mode"`
+	UID    int         `json:"uid"`
+	GID    int         `json:"gid"`
+	Marked bool        `json:"marked,omitempty"` // it starts with a marker line
 }
 
 // original describes the entry at a path before Berth.
 type original struct {
-	Kind   Kind   `json:"kind"`
-	SHA    string `json:"sha256,omitempty"` // of a regular file's content
-	Target string `json:"target,omitempty"` // of a symlink
-	Meta   Meta   `json:"meta"`
-	Copy   string `json:"copy"`          // its name below saved/
-	Dir    *Meta  `json:"dir,omitempty"` // the directory that contained it
+	Kind   nodefs.Kind  `json:"kind"`
+	SHA    string       `json:"sha256,omitempty"` // of a regular file's content
+	Target string       `json:"target,omitempty"` // of a symlink
+	Meta   nodefs.Meta  `json:"meta"`
+	Copy   string       `json:"copy"`          // its name below saved/
+	Dir    *nodefs.Meta `json:"dir,omitempty"` // the directory that contained it
 }
 
 // matches reports whether e has the content of the original.
-func (o *original) matches(e Entry) bool {
+func (o *original) matches(e nodefs.Entry) bool {
 	if o == nil || o.Kind != e.Kind {
 		return false
 	}
-	if o.Kind == Symlink {
+	if o.Kind == nodefs.Symlink {
 		return o.Target == e.Target
 	}
 	return o.SHA == hash(e.Content)
@@ -98,7 +100,7 @@ type dirRecord struct {
 	// Created says that Berth created the directory that exists now.
 	Created bool `json:"created,omitempty"`
 	// Original is a directory that existed before and that Berth removed when it became empty.
-	Original *Meta `json:"original,omitempty"`
+	Original *nodefs.Meta `json:"original,omitempty"`
 }
 
 func newState() *state {
@@ -169,7 +171,7 @@ func (st *state) check() error {
 		return fmt.Errorf("%w: null", errCorrupt)
 	}
 	for p, r := range st.Files {
-		if r == nil || CheckPath(p) != nil {
+		if r == nil || nodefs.CheckPath(p) != nil {
 			return fmt.Errorf("%w: file %q", errCorrupt, p)
 		}
 		if o := r.Original; o != nil && (o.Copy != path.Base(o.Copy) || strings.HasPrefix(o.Copy, ".")) {
@@ -177,7 +179,7 @@ func (st *state) check() error {
 		}
 	}
 	for p, d := range st.Dirs {
-		if d == nil || CheckPath(p) != nil {
+		if d == nil || nodefs.CheckPath(p) != nil {
 			return fmt.Errorf("%w: directory %q", errCorrupt, p)
 		}
 	}
@@ -186,7 +188,7 @@ func (st *state) check() error {
 
 // cachedState avoids reading the record again while its file is unchanged.
 type cachedState struct {
-	id      FileID
+	id      nodefs.FileID
 	modTime time.Time
 	size    int64
 	st      *state
@@ -231,10 +233,10 @@ func (s *Store) read() (*state, cachedState, error) {
 	}
 	key = cachedState{id: e.ID, modTime: e.Meta.ModTime, size: e.Size}
 	switch {
-	case e.Kind == None:
+	case e.Kind == nodefs.None:
 		st := newState()
 		return st, key, s.recoverOriginals(d, st)
-	case e.Kind != Regular:
+	case e.Kind != nodefs.Regular:
 		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(stateFile))
 	case s.cache.st != nil && s.cache.id == key.id && s.cache.modTime.Equal(key.modTime) && s.cache.size == key.size:
 		return s.cache.st, key, nil

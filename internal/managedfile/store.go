@@ -8,6 +8,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/safedir"
 )
 
@@ -17,11 +18,11 @@ const maxForeign = 4 << 20
 // Store holds the record of Berth's files and the copies of foreign ones. It is not safe for
 // concurrent use; processes take turns with [LockFile].
 type Store struct {
-	root     *Root
+	root     *nodefs.Root
 	stateDir string
 	private  []string // files of WritePrivate that are removed with the record
 	now      func() time.Time
-	step     func(Step) error
+	step     func(nodefs.Step) error
 	uid, gid int // owner of the files that Berth writes
 	cache    cachedState
 	// clean holds the scopes in which the last Observe found nothing left by a killed run, so
@@ -41,12 +42,12 @@ func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = no
 
 // WithSteps calls hook before every change to the file system; the change fails with the hook's
 // error. Changes are then made one after the other. It is for tests that stop or kill a write.
-func WithSteps(hook func(Step) error) Option { return func(s *Store) { s.step = hook } }
+func WithSteps(hook func(nodefs.Step) error) Option { return func(s *Store) { s.step = hook } }
 
 // Open gives access to the record in stateDir, a host path ([DefaultStateDir]). It neither reads
 // nor writes: the first write creates the directory.
-func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
-	if err := CheckPath(stateDir); err != nil {
+func Open(root *nodefs.Root, stateDir string, opts ...Option) (*Store, error) {
+	if err := nodefs.CheckPath(stateDir); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &Store{root: root, stateDir: stateDir, now: time.Now, uid: os.Geteuid(), gid: os.Getegid(), clean: map[string]bool{}}
@@ -59,7 +60,7 @@ func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
 // archive is the open state directory.
 type archive struct {
 	s          *Store
-	top, saved *Dir
+	top, saved *nodefs.Dir
 }
 
 // archive opens the state directory and creates it if it is missing; the created directories are
@@ -70,11 +71,11 @@ func (s *Store) archive(st *state) (*archive, error) {
 		return nil, err
 	}
 	for _, p := range missing {
-		perm := Mode(0o755)
+		perm := nodefs.Mode(0o755)
 		if p == s.stateDir || path.Dir(p) == s.stateDir {
 			perm = 0o700
 		}
-		if err := s.root.MakeDir(p, Meta{Mode: perm, UID: s.uid, GID: s.gid}, s.step); err != nil {
+		if err := s.root.MakeDir(p, nodefs.Meta{Mode: perm, UID: s.uid, GID: s.gid}, s.step); err != nil {
 			return nil, err
 		}
 		if path.Dir(p) != s.stateDir {
@@ -95,7 +96,7 @@ func (s *Store) archive(st *state) (*archive, error) {
 		return nil, err
 	}
 	k := &archive{s: s, top: top, saved: saved}
-	for _, d := range []*Dir{top, saved} {
+	for _, d := range []*nodefs.Dir{top, saved} {
 		if err := removeTempFiles(d); err != nil {
 			k.close()
 			return nil, err
@@ -106,7 +107,7 @@ func (s *Store) archive(st *state) (*archive, error) {
 
 // trust refuses a state directory in which other users can replace the record and the copies, and
 // so the files that a restore brings back.
-func (s *Store) trust(d *Dir) error {
+func (s *Store) trust(d *nodefs.Dir) error {
 	info, err := d.Stat()
 	if err != nil {
 		return err
@@ -120,9 +121,9 @@ func (k *archive) close() {
 }
 
 // replace writes a file of the store, completely or not at all.
-func (k *archive) replace(d *Dir, name string, content []byte) error {
+func (k *archive) replace(d *nodefs.Dir, name string, content []byte) error {
 	tmp := tempName(tempFile, "")
-	err := d.Make(tmp, Source{Kind: Regular, Content: content, Meta: Meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
+	err := d.Make(tmp, nodefs.Source{Kind: nodefs.Regular, Content: content, Meta: nodefs.Meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
 	if err == nil {
 		err = d.Rename(tmp, d, name, false)
 	}
@@ -154,7 +155,7 @@ func (k *archive) setAside() (Saved, error) {
 }
 
 // removeTempFiles removes temporary files that a killed run left in a directory.
-func removeTempFiles(d *Dir) error {
+func removeTempFiles(d *nodefs.Dir) error {
 	entries, err := d.List()
 	if err != nil {
 		return err

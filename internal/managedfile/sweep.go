@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // sweep removes what a killed run left in the scope. The names identify Berth's entries; see
@@ -67,7 +69,7 @@ func (r *run) sweepTop(hostPath string) {
 }
 
 // removeNew removes a directory that never got its final name: everything in it is Berth's.
-func removeNew(top, d *Dir, name string) error {
+func removeNew(top, d *nodefs.Dir, name string) error {
 	entries, err := d.List()
 	if err != nil {
 		return err
@@ -82,7 +84,7 @@ func removeNew(top, d *Dir, name string) error {
 
 // removeOld removes a directory whose removal was interrupted; of is its former name. Entries that
 // Berth would not have removed are moved back.
-func (r *run) removeOld(top, d *Dir, name, of string) error {
+func (r *run) removeOld(top, d *nodefs.Dir, name, of string) error {
 	entries, err := d.List()
 	if err != nil {
 		return err
@@ -107,9 +109,9 @@ func (r *run) removeOld(top, d *Dir, name, of string) error {
 }
 
 // mayUnlink reports whether a file formerly at hostPath is Berth's, or a copy of it was kept.
-func (r *run) mayUnlink(d *Dir, name, hostPath string) (bool, error) {
+func (r *run) mayUnlink(d *nodefs.Dir, name, hostPath string) (bool, error) {
 	e, err := d.Look(name, maxForeign)
-	if err != nil || e.Kind != Regular {
+	if err != nil || e.Kind != nodefs.Regular {
 		return false, err
 	}
 	if classify(r.st.Files[hostPath], e).owner == Ours {

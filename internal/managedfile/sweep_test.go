@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Another program adds a file to a directory at the moment of its removal.
@@ -14,7 +16,7 @@ func TestFileAddedDuringRemoval(t *testing.T) {
 			w.apply(hosts("docker.io", "a\n"))
 			theirs := certs + "/docker.io/theirs.crt"
 			slipped, killed := false, false
-			w.opts = []Option{WithSteps(func(s Step) error {
+			w.opts = []Option{WithSteps(func(s nodefs.Step) error {
 				if killed {
 					return errStopped
 				}

@@ -3,6 +3,8 @@ package managedfile
 import (
 	"io/fs"
 	"time"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // File is a desired file.
@@ -39,7 +41,7 @@ const (
 // Observed is the state of one path.
 type Observed struct {
 	Path    string
-	Kind    Kind
+	Kind    nodefs.Kind
 	Owner   Owner
 	Mode    fs.FileMode // permission bits
 	UID     int
@@ -62,7 +64,7 @@ type Observed struct {
 	AccessOnly bool
 	// Original is the kind of the entry before Berth, which is restored when Berth's file is
 	// removed; None if there was none.
-	Original Kind
+	Original nodefs.Kind
 	// Needs are the paths that the file on disk needs, according to the record.
 	Needs []string
 	// Problem is the reason why the path can be neither written nor taken over: "is a

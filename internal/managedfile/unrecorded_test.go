@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // noRecord makes every write of the state directory fail, and with noSpace every new file too.
 func noRecord(on, noSpace *bool) Option {
-	return WithSteps(func(s Step) error {
+	return WithSteps(func(s nodefs.Step) error {
 		if *on && strings.HasPrefix(s.Path, DefaultStateDir) || *noSpace && s.Op == "create" {
 			return unix.ENOSPC
 		}

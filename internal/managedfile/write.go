@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path"
 	"sync"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 const (
@@ -47,7 +49,7 @@ func (r *run) execute(ctx context.Context) {
 // makeDirs creates the directories above the files.
 func (r *run) makeDirs() error {
 	for _, p := range r.absent {
-		err := r.s.root.MakeDir(p, Meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}, r.s.step)
+		err := r.s.root.MakeDir(p, nodefs.Meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}, r.s.step)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -189,19 +191,19 @@ func (r *run) stage(u *unit) {
 }
 
 // source returns the content that an item installs.
-func (r *run) source(it *item) (Source, error) {
+func (r *run) source(it *item) (nodefs.Source, error) {
 	if it.After == nil {
 		return r.archive.read(it.putBack)
 	}
-	return Source{
-		Kind: Regular, Content: it.After.Content(),
-		Meta: Meta{Mode: ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid},
+	return nodefs.Source{
+		Kind: nodefs.Regular, Content: it.After.Content(),
+		Meta: nodefs.Meta{Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid},
 	}, nil
 }
 
 // dirMeta returns the metadata of a directory that is created with its files: its former metadata
 // if it existed before Berth.
-func (r *run) dirMeta(u *unit) Meta {
+func (r *run) dirMeta(u *unit) nodefs.Meta {
 	if d := r.st.Dirs[u.dir]; d != nil && d.Original != nil {
 		return *d.Original
 	}
@@ -210,7 +212,7 @@ func (r *run) dirMeta(u *unit) Meta {
 			return *it.putBack.Dir
 		}
 	}
-	return Meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}
+	return nodefs.Meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}
 }
 
 // install puts a prepared unit in place unless something prevents it.
@@ -280,7 +282,7 @@ func (r *run) putInPlace(u *unit) error {
 		if it.InPlace {
 			return u.at.Overwrite(path.Base(it.Path), it.Before.Content, it.After.Content())
 		}
-		return u.at.Rename(it.tmp, u.at, path.Base(it.Path), it.Before.Kind == None)
+		return u.at.Rename(it.tmp, u.at, path.Base(it.Path), it.Before.Kind == nodefs.None)
 	}
 	top, err := r.top(u.top)
 	if err != nil {
@@ -308,7 +310,7 @@ func (r *run) discard(u *unit) {
 }
 
 // top returns a directory above files. It stays open during the run.
-func (r *run) top(hostPath string) (*Dir, error) {
+func (r *run) top(hostPath string) (*nodefs.Dir, error) {
 	if d := r.tops[hostPath]; d != nil {
 		return d, nil
 	}
@@ -322,7 +324,7 @@ func (r *run) top(hostPath string) (*Dir, error) {
 
 // open opens the directory of a file; the caller closes it. Below a scope's directory symlinks are
 // not followed.
-func (r *run) open(hostPath string) (*Dir, error) {
+func (r *run) open(hostPath string) (*nodefs.Dir, error) {
 	if r.st.top(r.scope, hostPath+"/x") == "" {
 		return r.s.root.OpenDir(hostPath, r.s.step)
 	}
@@ -333,7 +335,7 @@ func (r *run) open(hostPath string) (*Dir, error) {
 	return top.Open(path.Base(hostPath))
 }
 
-func (r *run) parent(p string) (*Dir, error) { return r.open(path.Dir(p)) }
+func (r *run) parent(p string) (*nodefs.Dir, error) { return r.open(path.Dir(p)) }
 
 // there reports whether a directory exists.
 func (r *run) there(hostPath string) (bool, error) {
@@ -345,5 +347,5 @@ func (r *run) there(hostPath string) (bool, error) {
 		return false, err
 	}
 	e, err := top.Lstat(path.Base(hostPath))
-	return e.Kind == Directory, err
+	return e.Kind == nodefs.Directory, err
 }
