@@ -152,7 +152,7 @@ func (r *run) begin() error {
 		if err != nil {
 			return err
 		}
-		r.report.Saved = append(r.report.Saved, saved)
+		r.report.Saved = append(r.report.Saved, Saved{Path: r.archive.top.Join(stateFile), Copy: saved, Why: SavedRecord})
 		r.st.found = stateAbsent
 		r.dirty = true
 	}
@@ -288,7 +288,7 @@ func (r *run) put(p string, rec *record) {
 		delete(r.st.Files, p)
 		return
 	}
-	r.st.addTop(r.scope)
+	r.st.addTop(r.scope.Name, r.scope.Dir)
 	r.st.Files[p] = rec
 }
 
@@ -306,7 +306,7 @@ func (r *run) describe(f *File, old *record) *record {
 func (r *run) assumeDir(c Change, rec *record) {
 	dir := path.Dir(c.Path)
 	ours := c.Before.Kind != nodefs.None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
-	if rec == nil && ours && r.st.top(r.scope, c.Path) != "" && r.st.Dirs[dir] == nil {
+	if rec == nil && ours && r.topOf(c.Path) != "" && r.st.Dirs[dir] == nil {
 		r.putDir(dir, &dirRecord{Scope: r.scope.Name, Created: true})
 	}
 }

@@ -72,8 +72,3 @@ func classifyUnrecorded(e nodefs.Entry) classification {
 	// A marker on a later line may be a quotation of Berth's file.
 	return classification{owner: Foreign}
 }
-
-// is reports whether w has the given hash; a nil w has none.
-func (w *written) is(sum string) bool { return w != nil && w.SHA == sum }
-
-func (w *written) access() nodefs.Meta { return nodefs.Meta{Mode: w.Mode, UID: w.UID, GID: w.GID} }

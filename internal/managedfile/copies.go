@@ -67,7 +67,7 @@ func (r *run) copy(it *item, why Why) error {
 		return err
 	}
 	in := nodefs.MetaOf(info)
-	o, fresh, err := r.archive.keep(it.Path, r.scope, why, e, &in)
+	o, fresh, err := r.archive.keep(it.Path, r.scope.Name, r.scope.Dir, why, e, &in)
 	if err != nil {
 		return err
 	}

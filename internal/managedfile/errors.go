@@ -6,9 +6,6 @@ import (
 	"io/fs"
 )
 
-// ErrNewerState means that a newer version of Berth wrote the record. Nothing was changed.
-var ErrNewerState = errors.New("the record was written by a newer version of berth")
-
 // FileError is the failure of one file. Work on the other files continued.
 type FileError struct {
 	Path string // on the node

@@ -103,11 +103,6 @@ func hasMarker(content []byte) bool {
 	return false
 }
 
-func hash(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
 // WithoutMarker returns content without a marker on its first line. A diff must leave the marker
 // out, because its hash changes with every edit.
 func WithoutMarker(content []byte) []byte {

@@ -225,7 +225,7 @@ func (o *observer) one(p string, parents map[string]*parent) {
 	if o.seen[p] {
 		return
 	}
-	top := o.st.top(o.scope, p)
+	top := o.st.top(o.scope.Name, o.scope.Dir, p)
 	if top != o.scope.Dir || top == "" {
 		o.temps = true // its directory was not searched
 	}

@@ -17,7 +17,7 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 	defer k.close()
 	if len(st.Dirs) != known {
 		if err := k.write(st); err != nil {
-			return err
+			return fileError(k.top.Join(stateFile), "write", "", err)
 		}
 	}
 	if err := k.replace(k.top, name, content); err != nil {

@@ -8,11 +8,6 @@ import (
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
-// equal compares records; two nil records are equal.
-func (r *record) equal(o *record) bool {
-	return r == nil && o == nil || r != nil && o != nil && reflect.DeepEqual(*r, *o)
-}
-
 // intents puts the intended changes into the record, so that after a crash every file on disk can
 // be explained.
 func (r *run) intents() {
@@ -65,7 +60,7 @@ func (r *run) removalIntents() {
 // intendDir records that the directory of a new file will be created.
 func (r *run) intendDir(it *item) {
 	p := path.Dir(it.Path)
-	if r.st.top(r.scope, it.Path) == "" {
+	if r.topOf(it.Path) == "" {
 		return
 	}
 	if r.noted[p] {
@@ -92,7 +87,7 @@ func (r *run) intendDir(it *item) {
 // intendRemoval records the state of a directory that may be removed with its last file.
 func (r *run) intendRemoval(it *item) {
 	p := path.Dir(it.Path)
-	if r.st.top(r.scope, it.Path) == "" {
+	if r.topOf(it.Path) == "" {
 		return
 	}
 	r.touch(p)
@@ -121,7 +116,7 @@ func (r *run) missingDirs() {
 		if it.state != itemOpen || it.After == nil && it.putBack == nil {
 			continue
 		}
-		p := r.st.top(r.scope, it.Path)
+		p := r.topOf(it.Path)
 		if p == "" {
 			p = path.Dir(it.Path)
 		}
@@ -173,7 +168,7 @@ func (r *run) save() error {
 		return err
 	}
 	if err := r.archive.write(r.st); err != nil {
-		return err
+		return fileError(r.archive.top.Join(stateFile), "write", "", err)
 	}
 	r.dirty = false
 	r.st.found = stateRead

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +27,7 @@ func (s *Store) Restore(ctx context.Context, scopes ...Scope) (Report, error) {
 		return Report{}, err
 	}
 	if len(scopes) == 0 {
-		scopes = st.scopes()
+		scopes = scopesOf(st)
 	}
 	all := s.newRun(Scope{}, st)
 	all.restore = true
@@ -50,7 +49,7 @@ func (s *Store) RestoreAll(ctx context.Context, also ...Scope) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	scopes := st.scopes()
+	scopes := scopesOf(st)
 	for _, a := range also {
 		known := slices.ContainsFunc(scopes, func(k Scope) bool { return k.Name == a.Name && k.Dir == a.Dir })
 		if !known {
@@ -147,16 +146,6 @@ func (r *run) removeCreatedDir(p string) error {
 	return nil
 }
 
-// below reports whether the record has files below a directory.
-func (st *state) below(p string) bool {
-	for f := range st.Files {
-		if strings.HasPrefix(f, p+"/") {
-			return true
-		}
-	}
-	return false
-}
-
 // restoreDir recreates a directory that existed before Berth.
 func (r *run) restoreDir(p string, m nodefs.Meta) error {
 	parent, err := r.top(path.Dir(p))
@@ -222,7 +211,7 @@ func (r *run) finish() {
 		return
 	}
 	for _, d := range all {
-		r.report.Saved = append(r.report.Saved, r.archive.report(d))
+		r.report.Saved = append(r.report.Saved, Saved{Path: d.Path, Copy: r.archive.saved.Join(d.Copy), Why: d.Why})
 	}
 	if !r.st.empty() || len(r.errs) > 0 {
 		return
@@ -233,16 +222,6 @@ func (r *run) finish() {
 		}
 	}
 	r.removeStateDirs()
-}
-
-// empty reports whether none of Berth's files is left on the node.
-func (st *state) empty() bool {
-	for _, d := range st.Dirs {
-		if d.Scope != "" {
-			return false
-		}
-	}
-	return len(st.Files) == 0
 }
 
 func (r *run) finishRecord() error {
@@ -280,8 +259,8 @@ func (r *run) removeStateDirs() {
 	}
 }
 
-// scopes lists the scopes in the record.
-func (st *state) scopes() []Scope {
+// scopesOf lists the scopes in the record.
+func scopesOf(st *state) []Scope {
 	var scopes []Scope
 	for name, tops := range st.Scopes {
 		if len(tops) > 0 {

@@ -13,6 +13,16 @@ import (
 
 const savedDir = "saved"
 
+// Why is the reason for a copy.
+type Why string
+
+// The reasons for a copy.
+const (
+	SavedEdit     Why = "edited"   // an edit of Berth's file, or a former original
+	SavedOriginal Why = "original" // restored when Berth's file is removed
+	SavedRecord   Why = "corrupt"  // state.json itself, which could not be read
+)
+
 // savedFile describes a copy. It is stored beside the copy as <name>.json, so that an original can
 // be restored even if the record is lost.
 type savedFile struct {
@@ -42,7 +52,7 @@ func savedName(hostPath string, e nodefs.Entry) string {
 
 // keep copies e from hostPath, in a directory described by parent, and returns its entry for the
 // record. fresh reports that this content was not yet kept.
-func (k *archive) keep(hostPath string, scope Scope, why Why, e nodefs.Entry, parent *nodefs.Meta) (o *original, fresh bool, err error) {
+func (k *archive) keep(hostPath, scope, scopeDir string, why Why, e nodefs.Entry, parent *nodefs.Meta) (o *original, fresh bool, err error) {
 	name := savedName(hostPath, e)
 	o = &original{Kind: e.Kind, Target: e.Target, Meta: e.Meta, Copy: name, Dir: parent}
 	content := e.Content
@@ -64,7 +74,7 @@ func (k *archive) keep(hostPath string, scope Scope, why Why, e nodefs.Entry, pa
 			return nil, false, err
 		}
 	}
-	d := savedFile{Path: hostPath, Why: why, Saved: k.s.now().UTC(), Scope: scope.Name, ScopeDir: scope.Dir, original: *o}
+	d := savedFile{Path: hostPath, Why: why, Saved: k.now().UTC(), Scope: scope, ScopeDir: scopeDir, original: *o}
 	return o, fresh, k.describeAs(name, d)
 }
 
@@ -155,13 +165,9 @@ func (k *archive) all() ([]savedFile, error) {
 	return all, nil
 }
 
-func (k *archive) report(d savedFile) Saved {
-	return Saved{Path: d.Path, Copy: k.saved.Join(d.Copy), Why: d.Why}
-}
-
 // recoverOriginals fills an empty record from the copies: the paths whose original has not been
 // restored.
-func (s *Store) recoverOriginals(top *nodefs.Dir, st *state) error {
+func recoverOriginals(top *nodefs.Dir, st *state) error {
 	saved, err := top.Open(savedDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -170,7 +176,7 @@ func (s *Store) recoverOriginals(top *nodefs.Dir, st *state) error {
 		return err
 	}
 	defer saved.Close()
-	k := &archive{s: s, top: top, saved: saved}
+	k := &archive{top: top, saved: saved}
 	all, err := k.all()
 	if err != nil {
 		return err
@@ -184,7 +190,7 @@ func (s *Store) recoverOriginals(top *nodefs.Dir, st *state) error {
 		o := d.original
 		st.Files[d.Path] = &record{Scope: d.Scope, Original: &o}
 		if d.ScopeDir == "" || nodefs.CheckPath(d.ScopeDir) == nil {
-			st.addTop(Scope{Name: d.Scope, Dir: d.ScopeDir})
+			st.addTop(d.Scope, d.ScopeDir)
 		}
 	}
 	return nil

@@ -2,11 +2,13 @@ package managedfile
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +19,8 @@ import (
 const (
 	stateFile    = "state.json"
 	stateVersion = 1
+	// maxState is the largest record in bytes; 10,000 files need about 4 MiB.
+	maxState = 256 << 20
 )
 
 // state is the record: which files Berth wrote, where, and what they replaced.
@@ -118,6 +122,9 @@ func (st *state) encode() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// ErrNewerState means that a newer version of Berth wrote the record. Nothing was changed.
+var ErrNewerState = errors.New("the record was written by a newer version of berth")
+
 // errCorrupt reports a record that cannot be used; it is moved aside.
 var errCorrupt = errors.New("not a record of berth")
 
@@ -145,21 +152,18 @@ func decodeState(b []byte) (*state, error) {
 	return st, st.check()
 }
 
-// addTop records a directory of a scope. It reports whether the directory is new.
-func (st *state) addTop(scope Scope) bool {
-	tops := st.Scopes[scope.Name]
-	if slices.Contains(tops, scope.Dir) {
-		return false
+// addTop records a directory of a scope.
+func (st *state) addTop(scope, dir string) {
+	if tops := st.Scopes[scope]; !slices.Contains(tops, dir) {
+		st.Scopes[scope] = append(tops, dir)
 	}
-	st.Scopes[scope.Name] = append(tops, scope.Dir)
-	return true
 }
 
-// top returns the present or former directory of the scope that is two levels above hostPath, "" if
-// there is none.
-func (st *state) top(scope Scope, hostPath string) string {
+// top returns the directory of a scope that is two levels above hostPath: dir, or one that the record
+// has. It returns "" if there is none.
+func (st *state) top(scope, dir, hostPath string) string {
 	up := path.Dir(path.Dir(hostPath))
-	if up == scope.Dir || up != "/" && slices.Contains(st.Scopes[scope.Name], up) {
+	if up == dir || up != "/" && slices.Contains(st.Scopes[scope], up) {
 		return up
 	}
 	return ""
@@ -186,75 +190,38 @@ func (st *state) check() error {
 	return nil
 }
 
-// cachedState avoids reading the record again while its file is unchanged.
-type cachedState struct {
-	id      nodefs.FileID
-	modTime time.Time
-	size    int64
-	st      *state
+// equal compares records; two nil records are equal.
+func (r *record) equal(o *record) bool {
+	return r == nil && o == nil || r != nil && o != nil && reflect.DeepEqual(*r, *o)
 }
 
-// state returns the record for reading. The next call of [Store.load] takes it over.
-func (s *Store) state() (*state, error) {
-	st, key, err := s.read()
-	if err != nil {
-		return nil, err
+// below reports whether the record has files below a directory.
+func (st *state) below(p string) bool {
+	for f := range st.Files {
+		if strings.HasPrefix(f, p+"/") {
+			return true
+		}
 	}
-	key.st = st
-	s.cache = key
-	return st, nil
+	return false
 }
 
-// load returns the record for changing, and the value to cache if it stays unchanged.
-func (s *Store) load() (*state, cachedState, error) {
-	st, key, err := s.read()
-	key.st = st
-	s.cache = cachedState{}
-	return st, key, err
+// empty reports whether none of Berth's files is left on the node.
+func (st *state) empty() bool {
+	for _, d := range st.Dirs {
+		if d.Scope != "" {
+			return false
+		}
+	}
+	return len(st.Files) == 0
 }
 
-// read reads the record, or recovers what is known without it. It writes nothing.
-func (s *Store) read() (*state, cachedState, error) {
-	var key cachedState
-	d, err := s.root.OpenDir(s.stateDir, s.step)
-	if errors.Is(err, fs.ErrNotExist) {
-		return newState(), key, nil
-	}
-	if err != nil {
-		return nil, key, err
-	}
-	defer d.Close()
-	if err := s.trust(d); err != nil {
-		return nil, key, err
-	}
-	e, err := d.Lstat(stateFile)
-	if err != nil {
-		return nil, key, err
-	}
-	key = cachedState{id: e.ID, modTime: e.Meta.ModTime, size: e.Size}
-	switch {
-	case e.Kind == nodefs.None:
-		st := newState()
-		return st, key, s.recoverOriginals(d, st)
-	case e.Kind != nodefs.Regular:
-		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(stateFile))
-	case s.cache.st != nil && s.cache.id == key.id && s.cache.modTime.Equal(key.modTime) && s.cache.size == key.size:
-		return s.cache.st, key, nil
-	}
-	if e, err = d.Read(stateFile, maxState); err != nil {
-		return nil, key, err
-	}
-	st, err := decodeState(e.Content)
-	if errors.Is(err, errCorrupt) {
-		st = newState()
-		st.found = stateCorrupt
-		return st, cachedState{}, s.recoverOriginals(d, st)
-	}
-	if err != nil {
-		return nil, key, fmt.Errorf("%s: %w", d.Join(stateFile), err)
-	}
-	return st, key, nil
-}
+// is reports whether w has the given hash; a nil w has none.
+func (w *written) is(sum string) bool { return w != nil && w.SHA == sum }
 
-// maxState is the largest record in bytes; 10,000 files need about 4 MiB.
-const maxState = 256 << 20
+func (w *written) access() nodefs.Meta { return nodefs.Meta{Mode: w.Mode, UID: w.UID, GID: w.GID} }
+
+// hash returns the SHA-256 of a content as the record and the marker have it.
+func hash(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

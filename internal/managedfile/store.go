@@ -57,12 +57,6 @@ func Open(root *nodefs.Root, stateDir string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// archive is the open state directory.
-type archive struct {
-	s          *Store
-	top, saved *nodefs.Dir
-}
-
 // archive opens the state directory and creates it if it is missing; the created directories are
 // added to st.
 func (s *Store) archive(st *state) (*archive, error) {
@@ -90,19 +84,11 @@ func (s *Store) archive(st *state) (*archive, error) {
 		top.Close()
 		return nil, err
 	}
-	saved, err := top.Open(savedDir)
+	k, err := openArchive(top, nodefs.Meta{Mode: 0o600, UID: s.uid, GID: s.gid}, s.now)
 	if err != nil {
 		top.Close()
-		return nil, err
 	}
-	k := &archive{s: s, top: top, saved: saved}
-	for _, d := range []*nodefs.Dir{top, saved} {
-		if err := removeTempFiles(d); err != nil {
-			k.close()
-			return nil, err
-		}
-	}
-	return k, nil
+	return k, err
 }
 
 // trust refuses a state directory in which other users can replace the record and the copies, and
@@ -115,64 +101,72 @@ func (s *Store) trust(d *nodefs.Dir) error {
 	return safedir.Check(s.root.Path(s.stateDir), info)
 }
 
-func (k *archive) close() {
-	k.saved.Close()
-	k.top.Close()
+// cachedState avoids reading the record again while its file is unchanged.
+type cachedState struct {
+	id      nodefs.FileID
+	modTime time.Time
+	size    int64
+	st      *state
 }
 
-// replace writes a file of the store, completely or not at all.
-func (k *archive) replace(d *nodefs.Dir, name string, content []byte) error {
-	tmp := tempName(tempFile, "")
-	err := d.Make(tmp, nodefs.Source{Kind: nodefs.Regular, Content: content, Meta: nodefs.Meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
-	if err == nil {
-		err = d.Rename(tmp, d, name, false)
-	}
+// state returns the record for reading. The next call of [Store.load] takes it over.
+func (s *Store) state() (*state, error) {
+	st, key, err := s.read()
 	if err != nil {
-		return errors.Join(err, ignoreAbsent(d.Unlink(tmp)))
+		return nil, err
 	}
-	return nil
+	key.st = st
+	s.cache = key
+	return st, nil
 }
 
-// write writes the record.
-func (k *archive) write(st *state) error {
-	b, err := st.encode()
-	if err != nil {
-		return err
-	}
-	if err := k.replace(k.top, stateFile, b); err != nil {
-		return fileError(k.top.Join(stateFile), "write", "", err)
-	}
-	return k.top.Sync()
+// load returns the record for changing, and the value to cache if it stays unchanged.
+func (s *Store) load() (*state, cachedState, error) {
+	st, key, err := s.read()
+	key.st = st
+	s.cache = cachedState{}
+	return st, key, err
 }
 
-// setAside renames a record that cannot be read.
-func (k *archive) setAside() (Saved, error) {
-	name := stateFile + ".corrupt-" + k.s.now().UTC().Format("20060102T150405.000000000Z")
-	if err := k.top.Rename(stateFile, k.top, name, true); err != nil {
-		return Saved{}, err
-	}
-	return Saved{Path: k.top.Join(stateFile), Copy: k.top.Join(name), Why: SavedRecord}, nil
-}
-
-// removeTempFiles removes temporary files that a killed run left in a directory.
-func removeTempFiles(d *nodefs.Dir) error {
-	entries, err := d.List()
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if kind, _ := parseTemp(e.Name()); kind == tempFile && !e.IsDir() {
-			if err := ignoreAbsent(d.Unlink(e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func ignoreAbsent(err error) error {
+// read reads the record, or recovers what is known without it. It writes nothing.
+func (s *Store) read() (*state, cachedState, error) {
+	var key cachedState
+	d, err := s.root.OpenDir(s.stateDir, s.step)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return newState(), key, nil
 	}
-	return err
+	if err != nil {
+		return nil, key, err
+	}
+	defer d.Close()
+	if err := s.trust(d); err != nil {
+		return nil, key, err
+	}
+	e, err := d.Lstat(stateFile)
+	if err != nil {
+		return nil, key, err
+	}
+	key = cachedState{id: e.ID, modTime: e.Meta.ModTime, size: e.Size}
+	switch {
+	case e.Kind == nodefs.None:
+		st := newState()
+		return st, key, recoverOriginals(d, st)
+	case e.Kind != nodefs.Regular:
+		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(stateFile))
+	case s.cache.st != nil && s.cache.id == key.id && s.cache.modTime.Equal(key.modTime) && s.cache.size == key.size:
+		return s.cache.st, key, nil
+	}
+	if e, err = d.Read(stateFile, maxState); err != nil {
+		return nil, key, err
+	}
+	st, err := decodeState(e.Content)
+	if errors.Is(err, errCorrupt) {
+		st = newState()
+		st.found = stateCorrupt
+		return st, cachedState{}, recoverOriginals(d, st)
+	}
+	if err != nil {
+		return nil, key, fmt.Errorf("%s: %w", d.Join(stateFile), err)
+	}
+	return st, key, nil
 }

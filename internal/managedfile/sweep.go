@@ -21,7 +21,7 @@ func (r *run) sweep() {
 	}
 	for p, rec := range r.st.Files {
 		dir := path.Dir(p)
-		if rec.Scope != r.scope.Name || r.st.top(r.scope, p) != "" || seen[dir] {
+		if rec.Scope != r.scope.Name || r.topOf(p) != "" || seen[dir] {
 			continue
 		}
 		seen[dir] = true

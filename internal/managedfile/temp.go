@@ -3,7 +3,11 @@ package managedfile
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"strings"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Names of temporary entries. No registry's host starts with "_", so containerd never reads such a
@@ -55,4 +59,27 @@ func parseTemp(name string) (kind tempKind, of string) {
 		return tempOld, rest[len(tempOld):]
 	}
 	return "", ""
+}
+
+// removeTempFiles removes temporary files that a killed run left in a directory.
+func removeTempFiles(d *nodefs.Dir) error {
+	entries, err := d.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if kind, _ := parseTemp(e.Name()); kind == tempFile && !e.IsDir() {
+			if err := ignoreAbsent(d.Unlink(e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

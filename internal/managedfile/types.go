@@ -152,13 +152,3 @@ type Saved struct {
 	Copy string // path of the copy on the node
 	Why  Why
 }
-
-// Why is the reason for a copy.
-type Why string
-
-// The reasons for a copy.
-const (
-	SavedEdit     Why = "edited"   // an edit of Berth's file, or a former original
-	SavedOriginal Why = "original" // restored when Berth's file is removed
-	SavedRecord   Why = "corrupt"  // state.json itself, which could not be read
-)

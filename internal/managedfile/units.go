@@ -31,7 +31,7 @@ func (r *run) units() (writes, removals []*unit) {
 		if it.state != itemOpen {
 			continue
 		}
-		u := &unit{dir: path.Dir(it.Path), top: r.st.top(r.scope, it.Path), items: []*item{it}}
+		u := &unit{dir: path.Dir(it.Path), top: r.topOf(it.Path), items: []*item{it}}
 		if u.top != "" {
 			if _, known := there[u.dir]; !known {
 				// If this is unknown, preparing the file will report the error.

@@ -325,7 +325,7 @@ func (r *run) top(hostPath string) (*nodefs.Dir, error) {
 // open opens the directory of a file; the caller closes it. Below a scope's directory symlinks are
 // not followed.
 func (r *run) open(hostPath string) (*nodefs.Dir, error) {
-	if r.st.top(r.scope, hostPath+"/x") == "" {
+	if r.topOf(hostPath+"/x") == "" {
 		return r.s.root.OpenDir(hostPath, r.s.step)
 	}
 	top, err := r.top(path.Dir(hostPath))
@@ -336,6 +336,9 @@ func (r *run) open(hostPath string) (*nodefs.Dir, error) {
 }
 
 func (r *run) parent(p string) (*nodefs.Dir, error) { return r.open(path.Dir(p)) }
+
+// topOf returns the directory of the scope that is two levels above a file, "" if there is none.
+func (r *run) topOf(hostPath string) string { return r.st.top(r.scope.Name, r.scope.Dir, hostPath) }
 
 // there reports whether a directory exists.
 func (r *run) there(hostPath string) (bool, error) {
