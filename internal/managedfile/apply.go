@@ -81,8 +81,8 @@ func checkChange(scope Scope, c Change) error {
 type run struct {
 	s       *Store
 	scope   Scope
-	st      *state
-	archive *archive // nil until something is written
+	st      *State
+	archive *Archive // nil until something is written
 	restore bool     // remove all of Berth's files and bring directories back
 	now     time.Time
 	dirty   bool // st differs from the record on disk
@@ -90,14 +90,14 @@ type run struct {
 	tops    map[string]*nodefs.Dir
 	items   []*item
 	byPath  map[string]*item
-	touched map[string]*dirRecord // directories that may be created or removed: their record before
-	noted   map[string]bool       // directories of touched in which a file is written
-	made    map[string]bool       // directories of touched that were created
-	going   map[string]bool       // directories of touched to remove if they end up empty
-	absent  []string              // directories to create, outermost first
-	waiting map[string]string     // files not in place: the reason why others must wait
-	demote  []*original
-	drop    []*original
+	touched map[string]*DirEntry // directories that may be created or removed: their record before
+	noted   map[string]bool      // directories of touched in which a file is written
+	made    map[string]bool      // directories of touched that were created
+	going   map[string]bool      // directories of touched to remove if they end up empty
+	absent  []string             // directories to create, outermost first
+	waiting map[string]string    // files not in place: the reason why others must wait
+	demote  []*Original
+	drop    []*Original
 
 	report Report
 	errs   []error
@@ -106,11 +106,11 @@ type run struct {
 // item is a change that needs work on the file system.
 type item struct {
 	Change
-	before *record // nil if there is none
-	after  *record // nil for a removal
+	before *Entry // nil if there is none
+	after  *Entry // nil for a removal
 	// putBack is the original that replaces a removed file.
-	putBack *original
-	copied  *original // copy of an original, made for this change
+	putBack *Original
+	copied  *Original // copy of an original, made for this change
 	fresh   bool      // copied did not exist before
 	tmp     string
 	state   itemState
@@ -125,11 +125,11 @@ const (
 	itemFailed  itemState = "failed"
 )
 
-func (s *Store) newRun(scope Scope, st *state) *run {
+func (s *Store) newRun(scope Scope, st *State) *run {
 	return &run{
 		s: s, scope: scope, st: st, now: s.now().UTC().Round(0),
 		tops: map[string]*nodefs.Dir{}, byPath: map[string]*item{},
-		touched: map[string]*dirRecord{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
+		touched: map[string]*DirEntry{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
 	}
 }
 
@@ -138,22 +138,22 @@ func (r *run) close() {
 		d.Close()
 	}
 	if r.archive != nil {
-		r.archive.close()
+		r.archive.Close()
 	}
 }
 
 // begin moves a corrupt record aside and cleans up after a killed run.
 func (r *run) begin() error {
-	if r.st.found == stateCorrupt {
+	if r.st.Found == FoundCorrupt {
 		if err := r.openArchive(); err != nil {
 			return err
 		}
-		saved, err := r.archive.setAside()
+		saved, err := r.archive.SetAside()
 		if err != nil {
 			return err
 		}
-		r.report.Saved = append(r.report.Saved, Saved{Path: r.archive.top.Join(stateFile), Copy: saved, Why: SavedRecord})
-		r.st.found = stateAbsent
+		r.report.Saved = append(r.report.Saved, Saved{Path: r.archive.Top.Join(StateFile), Copy: saved, Why: SavedRecord})
+		r.st.Found = FoundAbsent
 		r.dirty = true
 	}
 	r.cleanUp()
@@ -184,7 +184,7 @@ func (r *run) cleanUp() {
 		case e.Kind == nodefs.Directory && !e.Meta.SameAccess(*d.Original):
 			m := e.Meta
 			m.ModTime = d.Original.ModTime
-			r.putDir(p, &dirRecord{Scope: d.Scope, Created: true, Original: &m})
+			r.putDir(p, &DirEntry{Scope: d.Scope, Created: true, Original: &m})
 		}
 	}
 }
@@ -245,8 +245,8 @@ func (r *run) prepare(c Change) {
 		}
 		r.assumeDir(c, rec)
 		after := r.describe(c.After, rec)
-		after.Written = &written{
-			SHA: hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+		after.Written = &Written{
+			SHA: Hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
 			Marked: c.After.Comment != "",
 		}
 		r.put(c.Path, after)
@@ -258,7 +258,7 @@ func (r *run) prepare(c Change) {
 	case Forget:
 		r.forget(c, rec)
 		switch {
-		case rec != nil && rec.Original.matches(c.Before.entry()):
+		case rec != nil && rec.Original.Matches(c.Before.entry()):
 			// Already restored, by Berth before a crash or by another program.
 		case c.Before.Theirs:
 			r.report.Conflicts = append(r.report.Conflicts, c)
@@ -278,9 +278,9 @@ func (r *run) prepare(c Change) {
 }
 
 // put changes the record of a file.
-func (r *run) put(p string, rec *record) {
+func (r *run) put(p string, rec *Entry) {
 	old := r.st.Files[p]
-	if old.equal(rec) {
+	if old.Equal(rec) {
 		return
 	}
 	r.dirty = true
@@ -288,13 +288,13 @@ func (r *run) put(p string, rec *record) {
 		delete(r.st.Files, p)
 		return
 	}
-	r.st.addTop(r.scope.Name, r.scope.Dir)
+	r.st.AddTop(r.scope.Name, r.scope.Dir)
 	r.st.Files[p] = rec
 }
 
 // describe returns the record of a wanted file, without the fields about the file on disk.
-func (r *run) describe(f *File, old *record) *record {
-	rec := &record{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: duration(f.GracePeriod)}
+func (r *run) describe(f *File, old *Entry) *Entry {
+	rec := &Entry{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: Duration(f.GracePeriod)}
 	if old != nil {
 		rec.Original, rec.Repairs = old.Original, old.Repairs
 	}
@@ -303,22 +303,22 @@ func (r *run) describe(f *File, old *record) *record {
 
 // assumeDir treats the directory of one of Berth's files as created by Berth if its record is lost.
 // An empty directory that stays would disable the mirrors.
-func (r *run) assumeDir(c Change, rec *record) {
+func (r *run) assumeDir(c Change, rec *Entry) {
 	dir := path.Dir(c.Path)
 	ours := c.Before.Kind != nodefs.None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
 	if rec == nil && ours && r.topOf(c.Path) != "" && r.st.Dirs[dir] == nil {
-		r.putDir(dir, &dirRecord{Scope: r.scope.Name, Created: true})
+		r.putDir(dir, &DirEntry{Scope: r.scope.Name, Created: true})
 	}
 }
 
-func (r *run) startGracePeriod(c Change, rec *record) {
-	after := &record{Scope: r.scope.Name, Linger: duration(c.Before.GracePeriod)}
+func (r *run) startGracePeriod(c Change, rec *Entry) {
+	after := &Entry{Scope: r.scope.Name, Linger: Duration(c.Before.GracePeriod)}
 	if rec != nil {
 		clone := *rec
 		after = &clone
 	} else {
-		after.Written = &written{
-			SHA: hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+		after.Written = &Written{
+			SHA: Hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
 			Marked: startsWithMarker(c.Before.Content),
 		}
 		r.assumeDir(c, rec)
@@ -330,12 +330,12 @@ func (r *run) startGracePeriod(c Change, rec *record) {
 }
 
 // forget drops the record of a file that Berth no longer owns.
-func (r *run) forget(c Change, rec *record) {
+func (r *run) forget(c Change, rec *Entry) {
 	if rec == nil {
 		return
 	}
 	if o := rec.Original; o != nil {
-		if o.matches(c.Before.entry()) {
+		if o.Matches(c.Before.entry()) {
 			r.drop = append(r.drop, o)
 		} else {
 			r.demote = append(r.demote, o)

@@ -12,7 +12,7 @@ type classification struct {
 
 // classify decides who owns a path: rec is its record, nil if there is none; e is the entry on
 // disk. Every decision to keep, replace or remove a file depends on this function.
-func classify(rec *record, e nodefs.Entry) classification {
+func classify(rec *Entry, e nodefs.Entry) classification {
 	if rec == nil {
 		return classifyUnrecorded(e)
 	}
@@ -26,15 +26,15 @@ func classify(rec *record, e nodefs.Entry) classification {
 		return foreignContent(rec, e)
 	}
 
-	sum := hash(e.Content)
-	if rec.Next.is(sum) && rec.Next.access().SameAccess(e.Meta) {
+	sum := Hash(e.Content)
+	if rec.Next.Is(sum) && rec.Next.Access().SameAccess(e.Meta) {
 		return classification{owner: Ours}
 	}
-	if rec.Written.is(sum) && rec.Written.access().SameAccess(e.Meta) {
+	if rec.Written.Is(sum) && rec.Written.Access().SameAccess(e.Meta) {
 		return classification{owner: Ours, pending: rec.Next != nil}
 	}
-	if rec.Next.is(sum) || rec.Written.is(sum) {
-		return classification{owner: Edited, access: true, pending: rec.Next != nil && !rec.Next.is(sum)}
+	if rec.Next.Is(sum) || rec.Written.Is(sum) {
+		return classification{owner: Edited, access: true, pending: rec.Next != nil && !rec.Next.Is(sum)}
 	}
 	if rec.Written == nil && Intact(e.Content) || unrecorded(e.Content) {
 		return classification{owner: Ours, pending: rec.Next != nil}
@@ -42,7 +42,7 @@ func classify(rec *record, e nodefs.Entry) classification {
 	if hasMarker(e.Content) {
 		return classification{owner: Edited, pending: rec.Next != nil}
 	}
-	if rec.Written != nil && !rec.Written.Marked && !rec.Original.matches(e) {
+	if rec.Written != nil && !rec.Written.Marked && !rec.Original.Matches(e) {
 		// A format without comments: only the record says that the file is Berth's, so any
 		// other content counts as an edit.
 		return classification{owner: Edited, pending: rec.Next != nil}
@@ -51,7 +51,7 @@ func classify(rec *record, e nodefs.Entry) classification {
 }
 
 // foreignContent classifies a recorded path whose entry does not look like Berth's file.
-func foreignContent(rec *record, e nodefs.Entry) classification {
+func foreignContent(rec *Entry, e nodefs.Entry) classification {
 	if rec.Written == nil {
 		// No write of Berth's was finished there: this is the original, or it replaced the
 		// original before Berth's write.

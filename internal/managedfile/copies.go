@@ -20,7 +20,7 @@ func (r *run) copies() {
 		}
 	}
 	if r.archive != nil && len(r.report.Saved) > 0 {
-		if err := r.archive.saved.Sync(); err != nil {
+		if err := r.archive.Copies.Sync(); err != nil {
 			for _, it := range r.items {
 				if it.copied != nil {
 					r.fail(it, "copy", err)
@@ -51,7 +51,7 @@ func (r *run) copy(it *item, why Why) error {
 		return err
 	}
 	defer d.Close()
-	e, err := d.Look(path.Base(it.Path), maxForeign)
+	e, err := d.Look(path.Base(it.Path), MaxContent)
 	if err != nil {
 		return err
 	}
@@ -67,12 +67,12 @@ func (r *run) copy(it *item, why Why) error {
 		return err
 	}
 	in := nodefs.MetaOf(info)
-	o, fresh, err := r.archive.keep(it.Path, r.scope.Name, r.scope.Dir, why, e, &in)
+	o, fresh, err := r.archive.Keep(it.Path, r.scope.Name, r.scope.Dir, why, e, &in)
 	if err != nil {
 		return err
 	}
 	if fresh {
-		r.report.Saved = append(r.report.Saved, Saved{Path: it.Path, Copy: r.archive.saved.Join(o.Copy), Why: why})
+		r.report.Saved = append(r.report.Saved, Saved{Path: it.Path, Copy: r.archive.Copies.Join(o.Copy), Why: why})
 	}
 	if why == SavedOriginal {
 		it.copied, it.fresh = o, fresh

@@ -22,15 +22,15 @@ func (r *run) intents() {
 		rec := r.describe(it.After, it.before)
 		switch {
 		case it.Before.Owner == Ours:
-			rec.Written = &written{
-				SHA: hash(it.Before.Content), Mode: nodefs.ModeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
+			rec.Written = &Written{
+				SHA: Hash(it.Before.Content), Mode: nodefs.ModeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
 				Marked: startsWithMarker(it.Before.Content),
 			}
 		case it.before != nil:
 			rec.Written = it.before.Written
 		}
-		rec.Next = &written{
-			SHA: hash(it.After.Content()), Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
+		rec.Next = &Written{
+			SHA: Hash(it.After.Content()), Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
 			Marked: it.After.Comment != "",
 		}
 		if it.copied != nil {
@@ -74,7 +74,7 @@ func (r *run) intendDir(it *item) {
 	case err != nil:
 		return // the write will fail with this error
 	case !there:
-		rec := &dirRecord{Scope: r.scope.Name, Created: true}
+		rec := &DirEntry{Scope: r.scope.Name, Created: true}
 		if old != nil {
 			rec.Original = old.Original
 		}
@@ -105,7 +105,7 @@ func (r *run) intendRemoval(it *item) {
 	defer d.Close()
 	if info, err := d.Stat(); err == nil {
 		m := nodefs.MetaOf(info)
-		r.putDir(p, &dirRecord{Scope: r.scope.Name, Original: &m})
+		r.putDir(p, &DirEntry{Scope: r.scope.Name, Original: &m})
 	}
 }
 
@@ -134,7 +134,7 @@ func (r *run) missingDirs() {
 			}
 			r.absent = append(r.absent, a)
 			r.touch(a)
-			r.putDir(a, &dirRecord{Scope: r.scope.Name, Created: true})
+			r.putDir(a, &DirEntry{Scope: r.scope.Name, Created: true})
 		}
 	}
 }
@@ -147,7 +147,7 @@ func (r *run) touch(p string) {
 }
 
 // putDir changes the record of a directory.
-func (r *run) putDir(p string, rec *dirRecord) {
+func (r *run) putDir(p string, rec *DirEntry) {
 	if reflect.DeepEqual(r.st.Dirs[p], rec) {
 		return
 	}
@@ -167,11 +167,11 @@ func (r *run) save() error {
 	if err := r.openArchive(); err != nil {
 		return err
 	}
-	if err := r.archive.write(r.st); err != nil {
-		return fileError(r.archive.top.Join(stateFile), "write", "", err)
+	if err := r.archive.Write(r.st); err != nil {
+		return fileError(r.archive.Top.Join(StateFile), "write", "", err)
 	}
 	r.dirty = false
-	r.st.found = stateRead
+	r.st.Found = FoundRead
 	return nil
 }
 
@@ -201,7 +201,7 @@ func (r *run) commit() {
 }
 
 // commitDir updates the record of a directory to its state after the changes.
-func (r *run) commitDir(p string, before *dirRecord) {
+func (r *run) commitDir(p string, before *DirEntry) {
 	there, err := r.there(p)
 	if err != nil {
 		return // the recorded intent covers both outcomes
@@ -215,7 +215,7 @@ func (r *run) commitDir(p string, before *dirRecord) {
 	case there && !now.Created:
 		now = nil // it was not removed, or another program created it again
 	case !there && now.Created && now.Original != nil:
-		now = &dirRecord{Scope: now.Scope, Original: now.Original}
+		now = &DirEntry{Scope: now.Scope, Original: now.Original}
 	case !there && now.Created:
 		now = nil
 	}
@@ -256,13 +256,13 @@ func (r *run) tidy() {
 		return
 	}
 	for _, o := range r.demote {
-		if err := r.archive.demote(o); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.saved.Join(o.Copy), "write", "", err))
+		if err := r.archive.Demote(o); err != nil {
+			r.errs = append(r.errs, fileError(r.archive.Copies.Join(o.Copy), "write", "", err))
 		}
 	}
 	for _, o := range r.drop {
-		if err := r.archive.drop(o); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.saved.Join(o.Copy), "remove", "", err))
+		if err := r.archive.Drop(o); err != nil {
+			r.errs = append(r.errs, fileError(r.archive.Copies.Join(o.Copy), "remove", "", err))
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (f File) Content() []byte {
 		b = append(b, markerWords...)
 	}
 	b = append(b, markerHash...)
-	b = append(b, hash(f.Body)...)
+	b = append(b, Hash(f.Body)...)
 	b = append(b, '\n')
 	return append(b, f.Body...)
 }
@@ -50,7 +50,7 @@ func (f File) Content() []byte {
 // and unedited file of Berth's.
 func Intact(content []byte) bool {
 	want, body, ok := cutMarker(content)
-	return ok && hash(body) == want
+	return ok && Hash(body) == want
 }
 
 // unrecorded reports whether content is a complete and unedited file of Berth's that says that the

@@ -29,7 +29,7 @@ func (s *Store) Observe(scope Scope, wanted []File) (Snapshot, error) {
 	return s.observe(scope, want, st)
 }
 
-func (s *Store) observe(scope Scope, want map[string]bool, st *state) (Snapshot, error) {
+func (s *Store) observe(scope Scope, want map[string]bool, st *State) (Snapshot, error) {
 	o := &observer{
 		s: s, scope: scope, st: st, want: want,
 		snap: Snapshot{Scope: scope, Time: s.now()},
@@ -82,8 +82,8 @@ func checkFile(scope Scope, f File) error {
 		return fmt.Errorf("%s: not two levels below %s", f.Path, scope.Dir)
 	}
 	for _, name := range []string{path.Base(f.Path), path.Base(path.Dir(f.Path))} {
-		if strings.HasPrefix(name, tempPrefix) {
-			return fmt.Errorf("%s: names that begin with %s are for temporary files", f.Path, tempPrefix)
+		if strings.HasPrefix(name, TempPrefix) {
+			return fmt.Errorf("%s: names that begin with %s are for temporary files", f.Path, TempPrefix)
 		}
 	}
 	if f.Mode.Perm() != f.Mode || f.Mode == 0 {
@@ -92,7 +92,7 @@ func checkFile(scope Scope, f File) error {
 	if f.Comment != "" && (len(f.Comment) > maxComment || strings.ContainsFunc(f.Comment, func(r rune) bool { return r <= ' ' })) {
 		return fmt.Errorf("%s: comment sign %q", f.Path, f.Comment)
 	}
-	if len(f.Body) > maxForeign-peekSize {
+	if len(f.Body) > MaxContent-peekSize {
 		return fmt.Errorf("%s: larger than 4 MiB", f.Path)
 	}
 	return nil
@@ -101,7 +101,7 @@ func checkFile(scope Scope, f File) error {
 type observer struct {
 	s     *Store
 	scope Scope
-	st    *state
+	st    *State
 	want  map[string]bool
 	seen  map[string]bool
 	snap  Snapshot
@@ -136,7 +136,7 @@ func (o *observer) tree() error {
 		return err
 	}
 	for _, e := range entries {
-		if kind, _ := parseTemp(e.Name()); kind != "" {
+		if kind, _ := ParseTemp(e.Name()); kind != "" {
 			o.temps = true
 			continue
 		}
@@ -159,7 +159,7 @@ func (o *observer) host(top *nodefs.Dir, name string) {
 		var entries []fs.DirEntry
 		if entries, err = d.List(); err == nil {
 			for _, e := range entries {
-				if kind, _ := parseTemp(e.Name()); kind != "" {
+				if kind, _ := ParseTemp(e.Name()); kind != "" {
 					o.temps = true
 					continue
 				}
@@ -182,7 +182,7 @@ func (o *observer) file(d *nodefs.Dir, e fs.DirEntry) {
 			return
 		}
 	}
-	limit := int64(maxForeign)
+	limit := int64(MaxContent)
 	if rec == nil && !o.want[p] {
 		if e.Type() != 0 {
 			o.add(p, nil, nodefs.Entry{Kind: nodefs.KindOf(e.Type())}, nil)
@@ -198,7 +198,7 @@ func (o *observer) file(d *nodefs.Dir, e fs.DirEntry) {
 		found, err = d.Look(e.Name(), limit)
 	}
 	if err == nil && limit == peekSize && startsWithMarker(found.Content) {
-		found, err = d.Look(e.Name(), maxForeign)
+		found, err = d.Look(e.Name(), MaxContent)
 	}
 	o.add(p, rec, found, err)
 }
@@ -225,7 +225,7 @@ func (o *observer) one(p string, parents map[string]*parent) {
 	if o.seen[p] {
 		return
 	}
-	top := o.st.top(o.scope.Name, o.scope.Dir, p)
+	top := o.st.Top(o.scope.Name, o.scope.Dir, p)
 	if top != o.scope.Dir || top == "" {
 		o.temps = true // its directory was not searched
 	}
@@ -243,7 +243,7 @@ func (o *observer) one(p string, parents map[string]*parent) {
 		o.snap.Files[len(o.snap.Files)-1].Theirs = in.theirs && rec != nil
 		return
 	}
-	found, err := in.d.Look(path.Base(p), maxForeign)
+	found, err := in.d.Look(path.Base(p), MaxContent)
 	o.add(p, rec, found, err)
 }
 
@@ -295,7 +295,7 @@ func (o *observer) parent(hostPath, top string) *parent {
 }
 
 // add adds one path to the snapshot.
-func (o *observer) add(p string, rec *record, e nodefs.Entry, err error) {
+func (o *observer) add(p string, rec *Entry, e nodefs.Entry, err error) {
 	o.seen[p] = true
 	v := classify(rec, e)
 	if err != nil { // only the record is known
@@ -331,7 +331,7 @@ func (o *observer) add(p string, rec *record, e nodefs.Entry, err error) {
 		ob.Owner, ob.Problem = Foreign, fmt.Sprintf("belongs to %q, another area of berth", other.Scope)
 	case e.Kind == nodefs.Directory || e.Kind == nodefs.Other:
 		ob.Problem = "is " + e.Kind.Words() + ", not a file"
-	case len(e.Content) > maxForeign:
+	case len(e.Content) > MaxContent:
 		ob.Problem = "larger than 4 MiB, too large to keep a copy of"
 		ob.Content = nil
 	}

@@ -14,14 +14,14 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 	if err != nil {
 		return fileError(s.stateDir, "open", "nothing was changed", err)
 	}
-	defer k.close()
+	defer k.Close()
 	if len(st.Dirs) != known {
-		if err := k.write(st); err != nil {
-			return fileError(k.top.Join(stateFile), "write", "", err)
+		if err := k.Write(st); err != nil {
+			return fileError(k.Top.Join(StateFile), "write", "", err)
 		}
 	}
-	if err := k.replace(k.top, name, content); err != nil {
+	if err := k.Replace(k.Top, name, content); err != nil {
 		return fileError(path.Join(s.stateDir, name), "write", "the old file is unchanged", err)
 	}
-	return k.top.Sync()
+	return k.Top.Sync()
 }

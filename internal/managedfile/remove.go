@@ -99,7 +99,7 @@ func (r *run) remove(ctx context.Context, u *unit, users map[string]string) {
 
 // unchanged reports whether a file is still as observed.
 func (r *run) unchanged(at *nodefs.Dir, it *item) bool {
-	e, err := at.Look(path.Base(it.Path), maxForeign)
+	e, err := at.Look(path.Base(it.Path), MaxContent)
 	if err != nil {
 		r.fail(it, "remove", err)
 		return false
@@ -146,7 +146,7 @@ func (r *run) removable(p string) bool {
 // must stay.
 func (r *run) removeDir(u *unit, items []*item) bool {
 	name := path.Base(u.dir)
-	aside := tempName(tempOld, name)
+	aside := TempName(TempOld, name)
 	if u.top == "" || len(aside) > maxName || !r.removable(u.dir) || !holdsOnly(u.at, items) {
 		return false
 	}

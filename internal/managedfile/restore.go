@@ -138,7 +138,7 @@ func (r *run) removeCreatedDir(p string) error {
 			}
 		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY):
 			return err
-		case r.st.below(p):
+		case r.st.Below(p):
 			return nil // it is removed together with the files in it
 		}
 	}
@@ -163,7 +163,7 @@ func (r *run) restoreDir(p string, m nodefs.Meta) error {
 		}
 		return err
 	}
-	tmp := tempName(tempNew, "")
+	tmp := TempName(TempNew, "")
 	if err := parent.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (r *run) restoreDir(p string, m nodefs.Meta) error {
 		err = parent.Rename(tmp, parent, name, true)
 	}
 	if err != nil {
-		return errors.Join(err, ignoreAbsent(parent.Rmdir(tmp)))
+		return errors.Join(err, IgnoreAbsent(parent.Rmdir(tmp)))
 	}
 	r.putDir(p, nil)
 	return parent.Sync()
@@ -191,8 +191,8 @@ func (r *run) finish() {
 	if r.archive == nil {
 		// Without a record and without copies there is nothing to report, and no reason to create
 		// a directory.
-		absent, err := r.s.root.Missing(path.Join(r.s.stateDir, savedDir))
-		if err != nil || len(absent) > 0 && r.st.found != stateRead {
+		absent, err := r.s.root.Missing(path.Join(r.s.stateDir, SavedDir))
+		if err != nil || len(absent) > 0 && r.st.Found != FoundRead {
 			return
 		}
 		if err := r.openArchive(); err != nil {
@@ -205,39 +205,39 @@ func (r *run) finish() {
 		return // the copies may still be needed
 	}
 	r.tidy()
-	all, err := r.archive.all()
+	all, err := r.archive.All()
 	if err != nil {
 		r.errs = append(r.errs, err)
 		return
 	}
 	for _, d := range all {
-		r.report.Saved = append(r.report.Saved, Saved{Path: d.Path, Copy: r.archive.saved.Join(d.Copy), Why: d.Why})
+		r.report.Saved = append(r.report.Saved, Saved{Path: d.Path, Copy: r.archive.Copies.Join(d.Copy), Why: d.Why})
 	}
-	if !r.st.empty() || len(r.errs) > 0 {
+	if !r.st.Empty() || len(r.errs) > 0 {
 		return
 	}
 	for _, name := range r.s.private {
-		if err := ignoreAbsent(r.archive.top.Unlink(name)); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.top.Join(name), "remove", "it still exists", err))
+		if err := IgnoreAbsent(r.archive.Top.Unlink(name)); err != nil {
+			r.errs = append(r.errs, fileError(r.archive.Top.Join(name), "remove", "it still exists", err))
 		}
 	}
 	r.removeStateDirs()
 }
 
 func (r *run) finishRecord() error {
-	if !r.st.empty() {
+	if !r.st.Empty() {
 		return r.save()
 	}
-	err := r.archive.top.Unlink(stateFile)
+	err := r.archive.Top.Unlink(StateFile)
 	if err == nil {
-		return r.archive.top.Sync()
+		return r.archive.Top.Sync()
 	}
-	return ignoreAbsent(err)
+	return IgnoreAbsent(err)
 }
 
 // removeStateDirs removes the store's directories that Berth created and that are empty.
 func (r *run) removeStateDirs() {
-	if err := r.archive.top.Rmdir(savedDir); err != nil {
+	if err := r.archive.Top.Rmdir(SavedDir); err != nil {
 		return // it holds copies
 	}
 	var made []string
@@ -260,7 +260,7 @@ func (r *run) removeStateDirs() {
 }
 
 // scopesOf lists the scopes in the record.
-func scopesOf(st *state) []Scope {
+func scopesOf(st *State) []Scope {
 	var scopes []Scope
 	for name, tops := range st.Scopes {
 		if len(tops) > 0 {

@@ -11,7 +11,10 @@ import (
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
-const savedDir = "saved"
+const SavedDir = "saved"
+
+// MaxContent is the largest file that is read or copied, in bytes.
+const MaxContent = 4 << 20
 
 // Why is the reason for a copy.
 type Why string
@@ -23,19 +26,19 @@ const (
 	SavedRecord   Why = "corrupt"  // state.json itself, which could not be read
 )
 
-// savedFile describes a copy. It is stored beside the copy as <name>.json, so that an original can
+// Copy describes a copy. It is stored beside the copy as <name>.json, so that an original can
 // be restored even if the record is lost.
-type savedFile struct {
+type Copy struct {
 	Path     string    `json:"path"`
 	Why      Why       `json:"why"`
 	Saved    time.Time `json:"saved"`
 	Scope    string    `json:"scope"`
 	ScopeDir string    `json:"scopeDir,omitempty"`
-	original
+	Original
 }
 
-// savedName depends on the path and the content, so that a recurring edit is kept once.
-func savedName(hostPath string, e nodefs.Entry) string {
+// SavedName depends on the path and the content, so that a recurring edit is kept once.
+func SavedName(hostPath string, e nodefs.Entry) string {
 	name := strings.Map(func(r rune) rune {
 		if r == '/' || r <= ' ' || r == 0x7f {
 			return '_'
@@ -47,21 +50,21 @@ func savedName(hostPath string, e nodefs.Entry) string {
 	if len(name) > longest {
 		name = strings.ToValidUTF8(name[len(name)-longest:], "")
 	}
-	return name + "." + hash(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", hostPath, e.Kind, e.Target, e.Content))[:16]
+	return name + "." + Hash(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%s", hostPath, e.Kind, e.Target, e.Content))[:16]
 }
 
-// keep copies e from hostPath, in a directory described by parent, and returns its entry for the
+// Keep copies e from hostPath, in a directory described by parent, and returns its entry for the
 // record. fresh reports that this content was not yet kept.
-func (k *archive) keep(hostPath, scope, scopeDir string, why Why, e nodefs.Entry, parent *nodefs.Meta) (o *original, fresh bool, err error) {
-	name := savedName(hostPath, e)
-	o = &original{Kind: e.Kind, Target: e.Target, Meta: e.Meta, Copy: name, Dir: parent}
+func (k *Archive) Keep(hostPath, scope, scopeDir string, why Why, e nodefs.Entry, parent *nodefs.Meta) (o *Original, fresh bool, err error) {
+	name := SavedName(hostPath, e)
+	o = &Original{Kind: e.Kind, Target: e.Target, Meta: e.Meta, Copy: name, Dir: parent}
 	content := e.Content
 	if e.Kind == nodefs.Symlink {
 		content = []byte(e.Target)
 	} else {
-		o.SHA = hash(e.Content)
+		o.SHA = Hash(e.Content)
 	}
-	old, err := k.describe(name)
+	old, err := k.Describe(name)
 	switch {
 	case err == nil && (why == SavedEdit || old.Why == why && old.Meta == e.Meta):
 		return o, false, nil
@@ -70,17 +73,18 @@ func (k *archive) keep(hostPath, scope, scopeDir string, why Why, e nodefs.Entry
 		return nil, false, err
 	default:
 		fresh = true
-		if err := k.replace(k.saved, name, content); err != nil {
+		if err := k.Replace(k.Copies, name, content); err != nil {
 			return nil, false, err
 		}
 	}
-	d := savedFile{Path: hostPath, Why: why, Saved: k.now().UTC(), Scope: scope, ScopeDir: scopeDir, original: *o}
+	d := Copy{Path: hostPath, Why: why, Saved: k.now().UTC(), Scope: scope, ScopeDir: scopeDir, Original: *o}
 	return o, fresh, k.describeAs(name, d)
 }
 
-func (k *archive) describe(name string) (savedFile, error) {
-	var d savedFile
-	e, err := k.saved.Look(name+".json", maxForeign)
+// Describe returns the description of a copy. A missing one is [fs.ErrNotExist].
+func (k *Archive) Describe(name string) (Copy, error) {
+	var d Copy
+	e, err := k.Copies.Look(name+".json", MaxContent)
 	if err != nil {
 		return d, err
 	}
@@ -88,40 +92,40 @@ func (k *archive) describe(name string) (savedFile, error) {
 		return d, fs.ErrNotExist
 	}
 	if err := json.Unmarshal(e.Content, &d); err != nil {
-		return d, fmt.Errorf("%s: %w", k.saved.Join(name+".json"), err)
+		return d, fmt.Errorf("%s: %w", k.Copies.Join(name+".json"), err)
 	}
 	return d, nil
 }
 
-func (k *archive) describeAs(name string, d savedFile) error {
+func (k *Archive) describeAs(name string, d Copy) error {
 	b, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
 		return err
 	}
-	return k.replace(k.saved, name+".json", append(b, '\n'))
+	return k.Replace(k.Copies, name+".json", append(b, '\n'))
 }
 
-// read returns the content of a copy. A damaged copy is an error.
-func (k *archive) read(o *original) (nodefs.Source, error) {
+// Read returns the content of a copy. A damaged copy is an error.
+func (k *Archive) Read(o *Original) (nodefs.Source, error) {
 	src := nodefs.Source{Kind: o.Kind, Target: o.Target, Meta: o.Meta}
 	if o.Kind == nodefs.Symlink {
 		return src, nil
 	}
-	e, err := k.saved.Look(o.Copy, maxForeign)
+	e, err := k.Copies.Look(o.Copy, MaxContent)
 	if err != nil {
 		return src, err
 	}
-	if e.Kind != nodefs.Regular || hash(e.Content) != o.SHA {
-		return src, fmt.Errorf("%s: the copy of the original is missing or damaged", k.saved.Join(o.Copy))
+	if e.Kind != nodefs.Regular || Hash(e.Content) != o.SHA {
+		return src, fmt.Errorf("%s: the copy of the original is missing or damaged", k.Copies.Join(o.Copy))
 	}
 	src.Content = e.Content
 	return src, nil
 }
 
-// demote marks an original as not to be restored, because another program has put another file in
+// Demote marks an original as not to be restored, because another program has put another file in
 // its place.
-func (k *archive) demote(o *original) error {
-	d, err := k.describe(o.Copy)
+func (k *Archive) Demote(o *Original) error {
+	d, err := k.Describe(o.Copy)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -132,30 +136,30 @@ func (k *archive) demote(o *original) error {
 	return k.describeAs(o.Copy, d)
 }
 
-// drop removes a copy that has been restored. The description goes first: without the content it
+// Drop removes a copy that has been restored. The description goes first: without the content it
 // would promise a restore.
-func (k *archive) drop(o *original) error {
+func (k *Archive) Drop(o *Original) error {
 	for _, name := range []string{o.Copy + ".json", o.Copy} {
-		if err := k.saved.Unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := k.Copies.Unlink(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
 }
 
-// all describes every copy, in name order.
-func (k *archive) all() ([]savedFile, error) {
-	entries, err := k.saved.List()
+// All describes every copy, in name order.
+func (k *Archive) All() ([]Copy, error) {
+	entries, err := k.Copies.List()
 	if err != nil {
 		return nil, err
 	}
-	var all []savedFile
+	var all []Copy
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
 		if !ok || !e.Type().IsRegular() {
 			continue
 		}
-		d, err := k.describe(name)
+		d, err := k.Describe(name)
 		if err != nil || nodefs.CheckPath(d.Path) != nil {
 			continue // not a copy by Berth
 		}
@@ -165,10 +169,10 @@ func (k *archive) all() ([]savedFile, error) {
 	return all, nil
 }
 
-// recoverOriginals fills an empty record from the copies: the paths whose original has not been
+// RecoverOriginals fills an empty record from the copies: the paths whose original has not been
 // restored.
-func recoverOriginals(top *nodefs.Dir, st *state) error {
-	saved, err := top.Open(savedDir)
+func RecoverOriginals(top *nodefs.Dir, st *State) error {
+	saved, err := top.Open(SavedDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -176,8 +180,8 @@ func recoverOriginals(top *nodefs.Dir, st *state) error {
 		return err
 	}
 	defer saved.Close()
-	k := &archive{top: top, saved: saved}
-	all, err := k.all()
+	k := &Archive{Top: top, Copies: saved}
+	all, err := k.All()
 	if err != nil {
 		return err
 	}
@@ -187,10 +191,10 @@ func recoverOriginals(top *nodefs.Dir, st *state) error {
 			continue
 		}
 		newest[d.Path] = d.Saved
-		o := d.original
-		st.Files[d.Path] = &record{Scope: d.Scope, Original: &o}
+		o := d.Original
+		st.Files[d.Path] = &Entry{Scope: d.Scope, Original: &o}
 		if d.ScopeDir == "" || nodefs.CheckPath(d.ScopeDir) == nil {
-			st.addTop(d.Scope, d.ScopeDir)
+			st.AddTop(d.Scope, d.ScopeDir)
 		}
 	}
 	return nil

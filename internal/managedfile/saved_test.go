@@ -22,21 +22,21 @@ func TestSavedName(t *testing.T) {
 		"/" + strings.Repeat("d", 100) + "/e/f.toml": strings.Repeat("d", 100) + "_e_f.toml",
 	} {
 		want = strings.ReplaceAll(want, "/", "_")
-		name := savedName(path, nodefs.Entry{})
+		name := SavedName(path, nodefs.Entry{})
 		if base, hash, ok := strings.Cut(name, "."+name[max(0, len(name)-16):]); !ok || hash != "" || base != want {
 			t.Errorf("savedName(%q) = %q, want %q and a hash", path, name, want)
 		}
 	}
 	names := map[string]bool{}
 	for _, e := range []nodefs.Entry{{}, {Content: []byte("a")}, {Target: "a"}, {Kind: nodefs.Symlink, Target: "a"}, {Kind: nodefs.Regular, Content: []byte("a")}} {
-		names[savedName("/a", e)] = true
-		names[savedName("/b", e)] = true
+		names[SavedName("/a", e)] = true
+		names[SavedName("/b", e)] = true
 	}
 	if len(names) != 10 {
 		t.Errorf("%d names for 10 contents and paths: %v", len(names), names)
 	}
 	first, again := nodefs.Entry{Content: []byte("a")}, nodefs.Entry{Content: []byte("a")}
-	if savedName("/a", first) != savedName("/a", again) {
+	if SavedName("/a", first) != SavedName("/a", again) {
 		t.Error("the same content has two names")
 	}
 }

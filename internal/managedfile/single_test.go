@@ -171,11 +171,11 @@ func TestTooLargeToKeep(t *testing.T) {
 	w := newWorld(t)
 	w.scope.Adopt = true
 	w.write(docker, "", 0o644)
-	w.must(os.Truncate(w.path(docker), maxForeign+1))
+	w.must(os.Truncate(w.path(docker), MaxContent+1))
 	r := w.apply(hosts("docker.io", "a\n"))
 	w.expect(actions(r.Conflicts), "conflict docker.io/hosts.toml")
 	w.expect(r.Conflicts[0].Reason, "larger than 4 MiB, too large to keep a copy of")
-	w.must(os.Truncate(w.path(docker), maxForeign))
+	w.must(os.Truncate(w.path(docker), MaxContent))
 	before := w.tree("/etc")
 	w.expect(actions(w.apply(hosts("docker.io", "a\n")).Changed), "adopt docker.io/hosts.toml")
 	w.restore()
@@ -195,9 +195,9 @@ func TestInvalidWantedFiles(t *testing.T) {
 		"NUL":           {Path: certs + "/a/\x00", Mode: 0o644},
 		"no mode":       {Path: certs + "/a/b"},
 		"setuid":        {Path: certs + "/a/b", Mode: os.ModeSetuid | 0o755},
-		"temporary":     {Path: certs + "/" + tempPrefix + "x/b", Mode: 0o644},
+		"temporary":     {Path: certs + "/" + TempPrefix + "x/b", Mode: 0o644},
 		"comment":       {Path: certs + "/a/b", Mode: 0o644, Comment: "a b"},
-		"large":         {Path: certs + "/a/b", Mode: 0o644, Body: make([]byte, maxForeign)},
+		"large":         {Path: certs + "/a/b", Mode: 0o644, Body: make([]byte, MaxContent)},
 		"needs nothing": {Path: certs + "/a/b", Mode: 0o644, Needs: []string{"/x"}},
 	} {
 		if _, err := w.store.Observe(w.scope, []File{f}); err == nil {

@@ -17,9 +17,9 @@ func FuzzState(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		st, err := decodeState(b)
+		st, err := Decode(b)
 		if err != nil {
-			if !errors.Is(err, errCorrupt) && !errors.Is(err, ErrNewerState) {
+			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrNewerState) {
 				t.Errorf("%v", err)
 			}
 			return
@@ -29,15 +29,15 @@ func FuzzState(f *testing.F) {
 				t.Errorf("%q: %v", p, r.Original)
 			}
 		}
-		again, err := st.encode()
+		again, err := st.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
-		st, err = decodeState(again)
+		st, err = Decode(again)
 		if err != nil {
 			t.Fatalf("%v: %s", err, again)
 		}
-		if twice, _ := st.encode(); !bytes.Equal(again, twice) {
+		if twice, _ := st.Encode(); !bytes.Equal(again, twice) {
 			t.Errorf("%s\n%s", again, twice)
 		}
 	})

@@ -12,9 +12,6 @@ import (
 	"github.com/berth-registry/berth/internal/safedir"
 )
 
-// maxForeign is the largest file that is read or copied, in bytes.
-const maxForeign = 4 << 20
-
 // Store holds the record of Berth's files and the copies of foreign ones. It is not safe for
 // concurrent use; processes take turns with [LockFile].
 type Store struct {
@@ -59,8 +56,8 @@ func Open(root *nodefs.Root, stateDir string, opts ...Option) (*Store, error) {
 
 // archive opens the state directory and creates it if it is missing; the created directories are
 // added to st.
-func (s *Store) archive(st *state) (*archive, error) {
-	missing, err := s.root.Missing(path.Join(s.stateDir, savedDir))
+func (s *Store) archive(st *State) (*Archive, error) {
+	missing, err := s.root.Missing(path.Join(s.stateDir, SavedDir))
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +70,7 @@ func (s *Store) archive(st *state) (*archive, error) {
 			return nil, err
 		}
 		if path.Dir(p) != s.stateDir {
-			st.Dirs[p] = &dirRecord{Created: true}
+			st.Dirs[p] = &DirEntry{Created: true}
 		}
 	}
 	top, err := s.root.OpenDir(s.stateDir, s.step)
@@ -84,7 +81,7 @@ func (s *Store) archive(st *state) (*archive, error) {
 		top.Close()
 		return nil, err
 	}
-	k, err := openArchive(top, nodefs.Meta{Mode: 0o600, UID: s.uid, GID: s.gid}, s.now)
+	k, err := OpenArchive(top, nodefs.Meta{Mode: 0o600, UID: s.uid, GID: s.gid}, s.now)
 	if err != nil {
 		top.Close()
 	}
@@ -106,11 +103,11 @@ type cachedState struct {
 	id      nodefs.FileID
 	modTime time.Time
 	size    int64
-	st      *state
+	st      *State
 }
 
 // state returns the record for reading. The next call of [Store.load] takes it over.
-func (s *Store) state() (*state, error) {
+func (s *Store) state() (*State, error) {
 	st, key, err := s.read()
 	if err != nil {
 		return nil, err
@@ -121,7 +118,7 @@ func (s *Store) state() (*state, error) {
 }
 
 // load returns the record for changing, and the value to cache if it stays unchanged.
-func (s *Store) load() (*state, cachedState, error) {
+func (s *Store) load() (*State, cachedState, error) {
 	st, key, err := s.read()
 	key.st = st
 	s.cache = cachedState{}
@@ -129,11 +126,11 @@ func (s *Store) load() (*state, cachedState, error) {
 }
 
 // read reads the record, or recovers what is known without it. It writes nothing.
-func (s *Store) read() (*state, cachedState, error) {
+func (s *Store) read() (*State, cachedState, error) {
 	var key cachedState
 	d, err := s.root.OpenDir(s.stateDir, s.step)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newState(), key, nil
+		return New(), key, nil
 	}
 	if err != nil {
 		return nil, key, err
@@ -142,31 +139,31 @@ func (s *Store) read() (*state, cachedState, error) {
 	if err := s.trust(d); err != nil {
 		return nil, key, err
 	}
-	e, err := d.Lstat(stateFile)
+	e, err := d.Lstat(StateFile)
 	if err != nil {
 		return nil, key, err
 	}
 	key = cachedState{id: e.ID, modTime: e.Meta.ModTime, size: e.Size}
 	switch {
 	case e.Kind == nodefs.None:
-		st := newState()
-		return st, key, recoverOriginals(d, st)
+		st := New()
+		return st, key, RecoverOriginals(d, st)
 	case e.Kind != nodefs.Regular:
-		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(stateFile))
+		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(StateFile))
 	case s.cache.st != nil && s.cache.id == key.id && s.cache.modTime.Equal(key.modTime) && s.cache.size == key.size:
 		return s.cache.st, key, nil
 	}
-	if e, err = d.Read(stateFile, maxState); err != nil {
+	if e, err = d.Read(StateFile, MaxState); err != nil {
 		return nil, key, err
 	}
-	st, err := decodeState(e.Content)
-	if errors.Is(err, errCorrupt) {
-		st = newState()
-		st.found = stateCorrupt
-		return st, cachedState{}, recoverOriginals(d, st)
+	st, err := Decode(e.Content)
+	if errors.Is(err, ErrCorrupt) {
+		st = New()
+		st.Found = FoundCorrupt
+		return st, cachedState{}, RecoverOriginals(d, st)
 	}
 	if err != nil {
-		return nil, key, fmt.Errorf("%s: %w", d.Join(stateFile), err)
+		return nil, key, fmt.Errorf("%s: %w", d.Join(StateFile), err)
 	}
 	return st, key, nil
 }

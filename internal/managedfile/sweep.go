@@ -9,7 +9,7 @@ import (
 )
 
 // sweep removes what a killed run left in the scope. The names identify Berth's entries; see
-// [tempPrefix].
+// [nodefs.TempPrefix].
 func (r *run) sweep() {
 	tops := append([]string{r.scope.Dir}, r.st.Scopes[r.scope.Name]...)
 	seen := map[string]bool{"": true}
@@ -26,7 +26,7 @@ func (r *run) sweep() {
 		}
 		seen[dir] = true
 		if d, err := r.s.root.OpenDir(dir, r.s.step); err == nil {
-			r.note(dir, removeTempFiles(d))
+			r.note(dir, RemoveTempFiles(d))
 			d.Close()
 		}
 	}
@@ -56,13 +56,13 @@ func (r *run) sweepTop(hostPath string) {
 		if err != nil {
 			continue
 		}
-		switch kind, of := parseTemp(e.Name()); kind {
-		case tempNew:
+		switch kind, of := ParseTemp(e.Name()); kind {
+		case TempNew:
 			r.note(top.Join(e.Name()), removeNew(top, d, e.Name()))
-		case tempOld:
+		case TempOld:
 			r.note(top.Join(e.Name()), r.removeOld(top, d, e.Name(), of))
 		default:
-			r.note(top.Join(e.Name()), removeTempFiles(d))
+			r.note(top.Join(e.Name()), RemoveTempFiles(d))
 		}
 		d.Close()
 	}
@@ -75,11 +75,11 @@ func removeNew(top, d *nodefs.Dir, name string) error {
 		return err
 	}
 	for _, e := range entries {
-		if err := ignoreAbsent(d.Unlink(e.Name())); err != nil {
+		if err := IgnoreAbsent(d.Unlink(e.Name())); err != nil {
 			return err
 		}
 	}
-	return ignoreAbsent(top.Rmdir(name))
+	return IgnoreAbsent(top.Rmdir(name))
 }
 
 // removeOld removes a directory whose removal was interrupted; of is its former name. Entries that
@@ -93,7 +93,7 @@ func (r *run) removeOld(top, d *nodefs.Dir, name, of string) error {
 	for _, e := range entries {
 		gone, err := r.mayUnlink(d, e.Name(), path.Join(top.Path, of, e.Name()))
 		if err == nil && gone {
-			err = ignoreAbsent(d.Unlink(e.Name()))
+			err = IgnoreAbsent(d.Unlink(e.Name()))
 		}
 		errs = append(errs, err)
 	}
@@ -110,20 +110,20 @@ func (r *run) removeOld(top, d *nodefs.Dir, name, of string) error {
 
 // mayUnlink reports whether a file formerly at hostPath is Berth's, or a copy of it was kept.
 func (r *run) mayUnlink(d *nodefs.Dir, name, hostPath string) (bool, error) {
-	e, err := d.Look(name, maxForeign)
+	e, err := d.Look(name, MaxContent)
 	if err != nil || e.Kind != nodefs.Regular {
 		return false, err
 	}
 	if classify(r.st.Files[hostPath], e).owner == Ours {
 		return true, nil
 	}
-	if r.st.found != stateRead && r.archive == nil {
+	if r.st.Found != FoundRead && r.archive == nil {
 		return false, nil // nothing was ever kept
 	}
 	if err := r.openArchive(); err != nil {
 		return false, err
 	}
-	_, err = r.archive.describe(savedName(hostPath, e))
+	_, err = r.archive.Describe(SavedName(hostPath, e))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

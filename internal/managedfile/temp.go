@@ -10,40 +10,44 @@ import (
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
-// Names of temporary entries. No registry's host starts with "_", so containerd never reads such a
+// TempPrefix begins the names of temporary entries. No registry's host starts with "_", so containerd never reads such a
 // directory. After a crash the name says what the entry is:
 //
 //	_berth-tmp-0123456789abcdef-file         a file that was being written
 //	_berth-tmp-0123456789abcdef-new          a directory that was being created
 //	_berth-tmp-0123456789abcdef-old-quay.io  the directory quay.io, being removed
-const tempPrefix = "_berth-tmp-"
+const TempPrefix = "_berth-tmp-"
 
+// The kinds of temporary entries.
 const (
-	tempFile tempKind = "-file"
-	tempNew  tempKind = "-new"
-	tempOld  tempKind = "-old-"
+	TempFile TempKind = "-file"
+	TempNew  TempKind = "-new"
+	TempOld  TempKind = "-old-"
 )
 
-type tempKind string
+// TempKind is the kind of a temporary entry, as the end of its name has it.
+type TempKind string
 
 const tempRandom = 8 // bytes
 
 // Temporary reports whether a name is that of a temporary entry.
 func Temporary(name string) bool {
-	kind, _ := parseTemp(name)
+	kind, _ := ParseTemp(name)
 	return kind != ""
 }
 
-func tempName(k tempKind, of string) string {
+// TempName returns a new name. of is the name of the directory that is being removed (TempOld), else
+// "".
+func TempName(k TempKind, of string) string {
 	b := make([]byte, tempRandom)
 	rand.Read(b) // never fails
-	return tempPrefix + hex.EncodeToString(b) + string(k) + of
+	return TempPrefix + hex.EncodeToString(b) + string(k) + of
 }
 
-// parseTemp classifies a name; kind is "" if it is not a temporary name. of is the name of the
+// ParseTemp classifies a name; kind is "" if it is not a temporary name. of is the name of the
 // directory that was being removed.
-func parseTemp(name string) (kind tempKind, of string) {
-	rest, ok := strings.CutPrefix(name, tempPrefix)
+func ParseTemp(name string) (kind TempKind, of string) {
+	rest, ok := strings.CutPrefix(name, TempPrefix)
 	if !ok || len(rest) < 2*tempRandom {
 		return "", ""
 	}
@@ -51,25 +55,25 @@ func parseTemp(name string) (kind tempKind, of string) {
 		return "", ""
 	}
 	switch rest = rest[2*tempRandom:]; {
-	case rest == string(tempFile):
-		return tempFile, ""
-	case rest == string(tempNew):
-		return tempNew, ""
-	case strings.HasPrefix(rest, string(tempOld)) && len(rest) > len(tempOld):
-		return tempOld, rest[len(tempOld):]
+	case rest == string(TempFile):
+		return TempFile, ""
+	case rest == string(TempNew):
+		return TempNew, ""
+	case strings.HasPrefix(rest, string(TempOld)) && len(rest) > len(TempOld):
+		return TempOld, rest[len(TempOld):]
 	}
 	return "", ""
 }
 
-// removeTempFiles removes temporary files that a killed run left in a directory.
-func removeTempFiles(d *nodefs.Dir) error {
+// RemoveTempFiles removes temporary files that a killed run left in a directory.
+func RemoveTempFiles(d *nodefs.Dir) error {
 	entries, err := d.List()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if kind, _ := parseTemp(e.Name()); kind == tempFile && !e.IsDir() {
-			if err := ignoreAbsent(d.Unlink(e.Name())); err != nil {
+		if kind, _ := ParseTemp(e.Name()); kind == TempFile && !e.IsDir() {
+			if err := IgnoreAbsent(d.Unlink(e.Name())); err != nil {
 				return err
 			}
 		}
@@ -77,7 +81,8 @@ func removeTempFiles(d *nodefs.Dir) error {
 	return nil
 }
 
-func ignoreAbsent(err error) error {
+// IgnoreAbsent returns err, or nil if it says that a file is missing.
+func IgnoreAbsent(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

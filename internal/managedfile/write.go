@@ -149,7 +149,7 @@ func (r *run) enter(u *unit) error {
 	if err != nil {
 		return err
 	}
-	tmp := tempName(tempNew, "")
+	tmp := TempName(TempNew, "")
 	if err := top.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (r *run) stage(u *unit) {
 		src, err := r.source(it)
 		name := path.Base(it.Path)
 		if !u.fresh {
-			it.tmp = tempName(tempFile, "")
+			it.tmp = TempName(TempFile, "")
 			name = it.tmp
 		}
 		if err == nil {
@@ -193,7 +193,7 @@ func (r *run) stage(u *unit) {
 // source returns the content that an item installs.
 func (r *run) source(it *item) (nodefs.Source, error) {
 	if it.After == nil {
-		return r.archive.read(it.putBack)
+		return r.archive.Read(it.putBack)
 	}
 	return nodefs.Source{
 		Kind: nodefs.Regular, Content: it.After.Content(),
@@ -265,7 +265,7 @@ func (r *run) skipReason(ctx context.Context, u *unit) (string, error) {
 		return "", nil
 	}
 	it := u.items[0]
-	now, err := u.at.Look(path.Base(it.Path), maxForeign)
+	now, err := u.at.Look(path.Base(it.Path), MaxContent)
 	if err != nil {
 		return "", err
 	}
@@ -338,7 +338,7 @@ func (r *run) open(hostPath string) (*nodefs.Dir, error) {
 func (r *run) parent(p string) (*nodefs.Dir, error) { return r.open(path.Dir(p)) }
 
 // topOf returns the directory of the scope that is two levels above a file, "" if there is none.
-func (r *run) topOf(hostPath string) string { return r.st.top(r.scope.Name, r.scope.Dir, hostPath) }
+func (r *run) topOf(hostPath string) string { return r.st.Top(r.scope.Name, r.scope.Dir, hostPath) }
 
 // there reports whether a directory exists.
 func (r *run) there(hostPath string) (bool, error) {

@@ -64,9 +64,15 @@ func openAt(at int, name, hostPath string, step func(Step) error) (*Dir, error) 
 	return &Dir{f: f, Path: hostPath, step: step}, nil
 }
 
-func (d *Dir) fd() int                    { return int(d.f.Fd()) }
-func (d *Dir) Close()                     { d.f.Close() }
-func (d *Dir) Join(n string) string       { return path.Join(d.Path, n) }
+func (d *Dir) fd() int { return int(d.f.Fd()) }
+
+// Close closes the directory.
+func (d *Dir) Close() { d.f.Close() }
+
+// Join returns the path of name on the node.
+func (d *Dir) Join(name string) string { return path.Join(d.Path, name) }
+
+// Stat describes the directory itself.
 func (d *Dir) Stat() (fs.FileInfo, error) { return d.f.Stat() }
 
 // change makes one change after calling the step hook.
@@ -82,6 +88,7 @@ func (d *Dir) change(op, name string, call func() error) error {
 	return nil
 }
 
+// Open opens the directory name. A symlink is an error.
 func (d *Dir) Open(name string) (*Dir, error) {
 	return openAt(d.fd(), name, d.Join(name), d.step)
 }
@@ -188,6 +195,7 @@ func readUpTo(fd int, size, max int64) ([]byte, error) {
 	}
 }
 
+// Mkdir creates the directory name; the umask applies.
 func (d *Dir) Mkdir(name string, perm uint32) error {
 	return d.change("mkdir", name, func() error { return unix.Mkdirat(d.fd(), name, perm) })
 }
@@ -210,10 +218,12 @@ func (d *Dir) Rename(name string, to *Dir, newName string, fresh bool) error {
 	})
 }
 
+// Unlink removes the file or symlink name.
 func (d *Dir) Unlink(name string) error {
 	return d.change("remove", name, func() error { return unix.Unlinkat(d.fd(), name, 0) })
 }
 
+// Rmdir removes the empty directory name.
 func (d *Dir) Rmdir(name string) error {
 	return d.change("rmdir", name, func() error { return unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR) })
 }

@@ -46,6 +46,7 @@ func (m Mode) FileMode() fs.FileMode {
 	return f
 }
 
+// ModeOf returns the permission bits of f.
 func ModeOf(f fs.FileMode) Mode {
 	m := Mode(f.Perm())
 	if f&fs.ModeSetuid != 0 {
@@ -73,6 +74,7 @@ func (m Meta) SameAccess(n Meta) bool {
 	return m.Mode == n.Mode && m.UID == n.UID && m.GID == n.GID
 }
 
+// MetaOf returns the metadata that info describes.
 func MetaOf(info fs.FileInfo) Meta {
 	m := Meta{Mode: ModeOf(info.Mode()), ModTime: info.ModTime().UTC()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
