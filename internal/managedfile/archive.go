@@ -23,7 +23,7 @@ func OpenArchive(top *nodefs.Dir, access nodefs.Meta, now func() time.Time) (*Ar
 	}
 	k := &Archive{Top: top, Copies: saved, access: access, now: now}
 	for _, d := range []*nodefs.Dir{top, saved} {
-		if err := RemoveTempFiles(d); err != nil {
+		if err := nodefs.RemoveTempFiles(d); err != nil {
 			saved.Close()
 			return nil, err
 		}
@@ -39,13 +39,13 @@ func (k *Archive) Close() {
 
 // Replace writes a file of the store, completely or not at all.
 func (k *Archive) Replace(d *nodefs.Dir, name string, content []byte) error {
-	tmp := TempName(TempFile, "")
+	tmp := nodefs.TempName(nodefs.TempFile, "")
 	err := d.Make(tmp, nodefs.Source{Kind: nodefs.Regular, Content: content, Meta: k.access})
 	if err == nil {
 		err = d.Rename(tmp, d, name, false)
 	}
 	if err != nil {
-		return errors.Join(err, IgnoreAbsent(d.Unlink(tmp)))
+		return errors.Join(err, nodefs.IgnoreAbsent(d.Unlink(tmp)))
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func (w *world) checkReadable(base map[string]string) {
 	w.must(err)
 	for _, e := range entries {
 		dir := certs + "/" + e.Name()
-		if strings.HasPrefix(e.Name(), TempPrefix) || !e.IsDir() {
+		if strings.HasPrefix(e.Name(), nodefs.TempPrefix) || !e.IsDir() {
 			continue
 		}
 		b, err := os.ReadFile(w.path(dir + "/hosts.toml"))

@@ -260,7 +260,7 @@ func (w *world) same(want map[string]string) {
 func (w *world) temps() []string {
 	var found []string
 	for p := range w.tree("/") {
-		if strings.HasPrefix(path.Base(p), TempPrefix) {
+		if strings.HasPrefix(path.Base(p), nodefs.TempPrefix) {
 			found = append(found, p)
 		}
 	}

@@ -22,6 +22,7 @@ const (
 
 // See package nodefs.
 var (
+	Temporary = nodefs.Temporary
 	OpenRoot  = nodefs.OpenRoot
 	LockFile  = nodefs.LockFile
 	Locked    = nodefs.Locked

@@ -82,8 +82,8 @@ func checkFile(scope Scope, f File) error {
 		return fmt.Errorf("%s: not two levels below %s", f.Path, scope.Dir)
 	}
 	for _, name := range []string{path.Base(f.Path), path.Base(path.Dir(f.Path))} {
-		if strings.HasPrefix(name, TempPrefix) {
-			return fmt.Errorf("%s: names that begin with %s are for temporary files", f.Path, TempPrefix)
+		if strings.HasPrefix(name, nodefs.TempPrefix) {
+			return fmt.Errorf("%s: names that begin with %s are for temporary files", f.Path, nodefs.TempPrefix)
 		}
 	}
 	if f.Mode.Perm() != f.Mode || f.Mode == 0 {
@@ -136,7 +136,7 @@ func (o *observer) tree() error {
 		return err
 	}
 	for _, e := range entries {
-		if kind, _ := ParseTemp(e.Name()); kind != "" {
+		if kind, _ := nodefs.ParseTemp(e.Name()); kind != "" {
 			o.temps = true
 			continue
 		}
@@ -159,7 +159,7 @@ func (o *observer) host(top *nodefs.Dir, name string) {
 		var entries []fs.DirEntry
 		if entries, err = d.List(); err == nil {
 			for _, e := range entries {
-				if kind, _ := ParseTemp(e.Name()); kind != "" {
+				if kind, _ := nodefs.ParseTemp(e.Name()); kind != "" {
 					o.temps = true
 					continue
 				}

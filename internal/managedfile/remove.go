@@ -146,7 +146,7 @@ func (r *run) removable(p string) bool {
 // must stay.
 func (r *run) removeDir(u *unit, items []*item) bool {
 	name := path.Base(u.dir)
-	aside := TempName(TempOld, name)
+	aside := nodefs.TempName(nodefs.TempOld, name)
 	if u.top == "" || len(aside) > maxName || !r.removable(u.dir) || !holdsOnly(u.at, items) {
 		return false
 	}

@@ -163,7 +163,7 @@ func (r *run) restoreDir(p string, m nodefs.Meta) error {
 		}
 		return err
 	}
-	tmp := TempName(TempNew, "")
+	tmp := nodefs.TempName(nodefs.TempNew, "")
 	if err := parent.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (r *run) restoreDir(p string, m nodefs.Meta) error {
 		err = parent.Rename(tmp, parent, name, true)
 	}
 	if err != nil {
-		return errors.Join(err, IgnoreAbsent(parent.Rmdir(tmp)))
+		return errors.Join(err, nodefs.IgnoreAbsent(parent.Rmdir(tmp)))
 	}
 	r.putDir(p, nil)
 	return parent.Sync()
@@ -217,7 +217,7 @@ func (r *run) finish() {
 		return
 	}
 	for _, name := range r.s.private {
-		if err := IgnoreAbsent(r.archive.Top.Unlink(name)); err != nil {
+		if err := nodefs.IgnoreAbsent(r.archive.Top.Unlink(name)); err != nil {
 			r.errs = append(r.errs, fileError(r.archive.Top.Join(name), "remove", "it still exists", err))
 		}
 	}
@@ -232,7 +232,7 @@ func (r *run) finishRecord() error {
 	if err == nil {
 		return r.archive.Top.Sync()
 	}
-	return IgnoreAbsent(err)
+	return nodefs.IgnoreAbsent(err)
 }
 
 // removeStateDirs removes the store's directories that Berth created and that are empty.

@@ -195,7 +195,7 @@ func TestInvalidWantedFiles(t *testing.T) {
 		"NUL":           {Path: certs + "/a/\x00", Mode: 0o644},
 		"no mode":       {Path: certs + "/a/b"},
 		"setuid":        {Path: certs + "/a/b", Mode: os.ModeSetuid | 0o755},
-		"temporary":     {Path: certs + "/" + TempPrefix + "x/b", Mode: 0o644},
+		"temporary":     {Path: certs + "/" + nodefs.TempPrefix + "x/b", Mode: 0o644},
 		"comment":       {Path: certs + "/a/b", Mode: 0o644, Comment: "a b"},
 		"large":         {Path: certs + "/a/b", Mode: 0o644, Body: make([]byte, MaxContent)},
 		"needs nothing": {Path: certs + "/a/b", Mode: 0o644, Needs: []string{"/x"}},

@@ -26,7 +26,7 @@ func (r *run) sweep() {
 		}
 		seen[dir] = true
 		if d, err := r.s.root.OpenDir(dir, r.s.step); err == nil {
-			r.note(dir, RemoveTempFiles(d))
+			r.note(dir, nodefs.RemoveTempFiles(d))
 			d.Close()
 		}
 	}
@@ -56,13 +56,13 @@ func (r *run) sweepTop(hostPath string) {
 		if err != nil {
 			continue
 		}
-		switch kind, of := ParseTemp(e.Name()); kind {
-		case TempNew:
+		switch kind, of := nodefs.ParseTemp(e.Name()); kind {
+		case nodefs.TempNew:
 			r.note(top.Join(e.Name()), removeNew(top, d, e.Name()))
-		case TempOld:
+		case nodefs.TempOld:
 			r.note(top.Join(e.Name()), r.removeOld(top, d, e.Name(), of))
 		default:
-			r.note(top.Join(e.Name()), RemoveTempFiles(d))
+			r.note(top.Join(e.Name()), nodefs.RemoveTempFiles(d))
 		}
 		d.Close()
 	}
@@ -75,11 +75,11 @@ func removeNew(top, d *nodefs.Dir, name string) error {
 		return err
 	}
 	for _, e := range entries {
-		if err := IgnoreAbsent(d.Unlink(e.Name())); err != nil {
+		if err := nodefs.IgnoreAbsent(d.Unlink(e.Name())); err != nil {
 			return err
 		}
 	}
-	return IgnoreAbsent(top.Rmdir(name))
+	return nodefs.IgnoreAbsent(top.Rmdir(name))
 }
 
 // removeOld removes a directory whose removal was interrupted; of is its former name. Entries that
@@ -93,7 +93,7 @@ func (r *run) removeOld(top, d *nodefs.Dir, name, of string) error {
 	for _, e := range entries {
 		gone, err := r.mayUnlink(d, e.Name(), path.Join(top.Path, of, e.Name()))
 		if err == nil && gone {
-			err = IgnoreAbsent(d.Unlink(e.Name()))
+			err = nodefs.IgnoreAbsent(d.Unlink(e.Name()))
 		}
 		errs = append(errs, err)
 	}

@@ -20,11 +20,11 @@ func TestFileAddedDuringRemoval(t *testing.T) {
 				if killed {
 					return errStopped
 				}
-				if s.Op == "rename" && strings.Contains(s.Path, string(TempOld)) && !slipped {
+				if s.Op == "rename" && strings.Contains(s.Path, string(nodefs.TempOld)) && !slipped {
 					slipped = true
 					w.write(theirs, "theirs", 0o640)
 				}
-				if s.Op == "rmdir" && strings.Contains(s.Path, string(TempOld)) {
+				if s.Op == "rmdir" && strings.Contains(s.Path, string(nodefs.TempOld)) {
 					switch how {
 					case "killed":
 						killed = true
@@ -64,8 +64,8 @@ func TestSweepLeavesOtherNames(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	for _, name := range []string{
-		TempPrefix + "x", TempPrefix + "0123456789abcdeg-file", TempPrefix + "0123456789abcdef",
-		TempPrefix + "0123456789abcdef-old-", "x" + TempPrefix + "0123456789abcdef-file", ".hosts.toml.swp",
+		nodefs.TempPrefix + "x", nodefs.TempPrefix + "0123456789abcdeg-file", nodefs.TempPrefix + "0123456789abcdef",
+		nodefs.TempPrefix + "0123456789abcdef-old-", "x" + nodefs.TempPrefix + "0123456789abcdef-file", ".hosts.toml.swp",
 	} {
 		w.write(certs+"/docker.io/"+name, "theirs", 0o644)
 		w.write(certs+"/"+name+"/hosts.toml", "theirs", 0o644)
@@ -79,7 +79,7 @@ func TestSweepClearsUp(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	before := w.tree("/")
-	const id = TempPrefix + "0123456789abcdef"
+	const id = nodefs.TempPrefix + "0123456789abcdef"
 	w.write(certs+"/docker.io/"+id+"-file", "torn", 0o600)
 	w.write(certs+"/"+id+"-new/hosts.toml", "torn", 0o600)
 	w.write(certs+"/"+id+"-old-quay.io/hosts.toml", string(hosts("quay.io", "x").Content()), 0o600)

@@ -149,7 +149,7 @@ func (r *run) enter(u *unit) error {
 	if err != nil {
 		return err
 	}
-	tmp := TempName(TempNew, "")
+	tmp := nodefs.TempName(nodefs.TempNew, "")
 	if err := top.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (r *run) stage(u *unit) {
 		src, err := r.source(it)
 		name := path.Base(it.Path)
 		if !u.fresh {
-			it.tmp = TempName(TempFile, "")
+			it.tmp = nodefs.TempName(nodefs.TempFile, "")
 			name = it.tmp
 		}
 		if err == nil {

@@ -1,4 +1,4 @@
-package managedfile
+package nodefs
 
 import (
 	"crypto/rand"
@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
-
-	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // TempPrefix begins the names of temporary entries. No registry's host starts with "_", so containerd never reads such a
@@ -66,7 +64,7 @@ func ParseTemp(name string) (kind TempKind, of string) {
 }
 
 // RemoveTempFiles removes temporary files that a killed run left in a directory.
-func RemoveTempFiles(d *nodefs.Dir) error {
+func RemoveTempFiles(d *Dir) error {
 	entries, err := d.List()
 	if err != nil {
 		return err
