@@ -8,6 +8,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -81,23 +82,23 @@ func checkChange(scope Scope, c Change) error {
 type run struct {
 	s       *Store
 	scope   Scope
-	st      *State
-	archive *Archive // nil until something is written
-	restore bool     // remove all of Berth's files and bring directories back
+	st      *record.State
+	archive *record.Archive // nil until something is written
+	restore bool            // remove all of Berth's files and bring directories back
 	now     time.Time
 	dirty   bool // st differs from the record on disk
 
 	tops    map[string]*nodefs.Dir
 	items   []*item
 	byPath  map[string]*item
-	touched map[string]*DirEntry // directories that may be created or removed: their record before
-	noted   map[string]bool      // directories of touched in which a file is written
-	made    map[string]bool      // directories of touched that were created
-	going   map[string]bool      // directories of touched to remove if they end up empty
-	absent  []string             // directories to create, outermost first
-	waiting map[string]string    // files not in place: the reason why others must wait
-	demote  []*Original
-	drop    []*Original
+	touched map[string]*record.DirEntry // directories that may be created or removed: their record before
+	noted   map[string]bool             // directories of touched in which a file is written
+	made    map[string]bool             // directories of touched that were created
+	going   map[string]bool             // directories of touched to remove if they end up empty
+	absent  []string                    // directories to create, outermost first
+	waiting map[string]string           // files not in place: the reason why others must wait
+	demote  []*record.Original
+	drop    []*record.Original
 
 	report Report
 	errs   []error
@@ -106,12 +107,12 @@ type run struct {
 // item is a change that needs work on the file system.
 type item struct {
 	Change
-	before *Entry // nil if there is none
-	after  *Entry // nil for a removal
+	before *record.Entry // nil if there is none
+	after  *record.Entry // nil for a removal
 	// putBack is the original that replaces a removed file.
-	putBack *Original
-	copied  *Original // copy of an original, made for this change
-	fresh   bool      // copied did not exist before
+	putBack *record.Original
+	copied  *record.Original // copy of an original, made for this change
+	fresh   bool             // copied did not exist before
 	tmp     string
 	state   itemState
 }
@@ -125,11 +126,11 @@ const (
 	itemFailed  itemState = "failed"
 )
 
-func (s *Store) newRun(scope Scope, st *State) *run {
+func (s *Store) newRun(scope Scope, st *record.State) *run {
 	return &run{
 		s: s, scope: scope, st: st, now: s.now().UTC().Round(0),
 		tops: map[string]*nodefs.Dir{}, byPath: map[string]*item{},
-		touched: map[string]*DirEntry{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
+		touched: map[string]*record.DirEntry{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
 	}
 }
 
@@ -144,7 +145,7 @@ func (r *run) close() {
 
 // begin moves a corrupt record aside and cleans up after a killed run.
 func (r *run) begin() error {
-	if r.st.Found == FoundCorrupt {
+	if r.st.Found == record.FoundCorrupt {
 		if err := r.openArchive(); err != nil {
 			return err
 		}
@@ -152,8 +153,8 @@ func (r *run) begin() error {
 		if err != nil {
 			return err
 		}
-		r.report.Saved = append(r.report.Saved, Saved{Path: r.archive.Top.Join(StateFile), Copy: saved, Why: SavedRecord})
-		r.st.Found = FoundAbsent
+		r.report.Saved = append(r.report.Saved, Saved{Path: r.archive.Top.Join(record.StateFile), Copy: saved, Why: SavedRecord})
+		r.st.Found = record.FoundAbsent
 		r.dirty = true
 	}
 	r.cleanUp()
@@ -184,7 +185,7 @@ func (r *run) cleanUp() {
 		case e.Kind == nodefs.Directory && !e.Meta.SameAccess(*d.Original):
 			m := e.Meta
 			m.ModTime = d.Original.ModTime
-			r.putDir(p, &DirEntry{Scope: d.Scope, Created: true, Original: &m})
+			r.putDir(p, &record.DirEntry{Scope: d.Scope, Created: true, Original: &m})
 		}
 	}
 }
@@ -245,8 +246,8 @@ func (r *run) prepare(c Change) {
 		}
 		r.assumeDir(c, rec)
 		after := r.describe(c.After, rec)
-		after.Written = &Written{
-			SHA: Hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+		after.Written = &record.Written{
+			SHA: record.Hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
 			Marked: c.After.Comment != "",
 		}
 		r.put(c.Path, after)
@@ -278,7 +279,7 @@ func (r *run) prepare(c Change) {
 }
 
 // put changes the record of a file.
-func (r *run) put(p string, rec *Entry) {
+func (r *run) put(p string, rec *record.Entry) {
 	old := r.st.Files[p]
 	if old.Equal(rec) {
 		return
@@ -293,8 +294,8 @@ func (r *run) put(p string, rec *Entry) {
 }
 
 // describe returns the record of a wanted file, without the fields about the file on disk.
-func (r *run) describe(f *File, old *Entry) *Entry {
-	rec := &Entry{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: Duration(f.GracePeriod)}
+func (r *run) describe(f *File, old *record.Entry) *record.Entry {
+	rec := &record.Entry{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: record.Duration(f.GracePeriod)}
 	if old != nil {
 		rec.Original, rec.Repairs = old.Original, old.Repairs
 	}
@@ -303,22 +304,22 @@ func (r *run) describe(f *File, old *Entry) *Entry {
 
 // assumeDir treats the directory of one of Berth's files as created by Berth if its record is lost.
 // An empty directory that stays would disable the mirrors.
-func (r *run) assumeDir(c Change, rec *Entry) {
+func (r *run) assumeDir(c Change, rec *record.Entry) {
 	dir := path.Dir(c.Path)
 	ours := c.Before.Kind != nodefs.None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
 	if rec == nil && ours && r.topOf(c.Path) != "" && r.st.Dirs[dir] == nil {
-		r.putDir(dir, &DirEntry{Scope: r.scope.Name, Created: true})
+		r.putDir(dir, &record.DirEntry{Scope: r.scope.Name, Created: true})
 	}
 }
 
-func (r *run) startGracePeriod(c Change, rec *Entry) {
-	after := &Entry{Scope: r.scope.Name, Linger: Duration(c.Before.GracePeriod)}
+func (r *run) startGracePeriod(c Change, rec *record.Entry) {
+	after := &record.Entry{Scope: r.scope.Name, Linger: record.Duration(c.Before.GracePeriod)}
 	if rec != nil {
 		clone := *rec
 		after = &clone
 	} else {
-		after.Written = &Written{
-			SHA: Hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
+		after.Written = &record.Written{
+			SHA: record.Hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
 			Marked: startsWithMarker(c.Before.Content),
 		}
 		r.assumeDir(c, rec)
@@ -330,7 +331,7 @@ func (r *run) startGracePeriod(c Change, rec *Entry) {
 }
 
 // forget drops the record of a file that Berth no longer owns.
-func (r *run) forget(c Change, rec *Entry) {
+func (r *run) forget(c Change, rec *record.Entry) {
 	if rec == nil {
 		return
 	}

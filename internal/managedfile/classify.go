@@ -1,6 +1,10 @@
 package managedfile
 
-import "github.com/berth-registry/berth/internal/nodefs"
+import (
+	"github.com/berth-registry/berth/internal/nodefs"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+)
 
 // classification says who owns a path and how it differs from the record.
 type classification struct {
@@ -12,7 +16,7 @@ type classification struct {
 
 // classify decides who owns a path: rec is its record, nil if there is none; e is the entry on
 // disk. Every decision to keep, replace or remove a file depends on this function.
-func classify(rec *Entry, e nodefs.Entry) classification {
+func classify(rec *record.Entry, e nodefs.Entry) classification {
 	if rec == nil {
 		return classifyUnrecorded(e)
 	}
@@ -26,7 +30,7 @@ func classify(rec *Entry, e nodefs.Entry) classification {
 		return foreignContent(rec, e)
 	}
 
-	sum := Hash(e.Content)
+	sum := record.Hash(e.Content)
 	if rec.Next.Is(sum) && rec.Next.Access().SameAccess(e.Meta) {
 		return classification{owner: Ours}
 	}
@@ -51,7 +55,7 @@ func classify(rec *Entry, e nodefs.Entry) classification {
 }
 
 // foreignContent classifies a recorded path whose entry does not look like Berth's file.
-func foreignContent(rec *Entry, e nodefs.Entry) classification {
+func foreignContent(rec *record.Entry, e nodefs.Entry) classification {
 	if rec.Written == nil {
 		// No write of Berth's was finished there: this is the original, or it replaced the
 		// original before Berth's write.

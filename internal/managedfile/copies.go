@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -31,7 +32,7 @@ func (r *run) copies() {
 }
 
 // copyReason returns the reason for copying the file first, "" if no copy is needed.
-func (it *item) copyReason() Why {
+func (it *item) copyReason() record.Why {
 	b := it.Before
 	switch {
 	case it.Action == Adopt, it.Action == Repair && b.Theirs:
@@ -42,7 +43,7 @@ func (it *item) copyReason() Why {
 	return ""
 }
 
-func (r *run) copy(it *item, why Why) error {
+func (r *run) copy(it *item, why record.Why) error {
 	if why == SavedOriginal && os.Geteuid() != 0 && it.Before.UID != r.s.uid {
 		return fmt.Errorf("it belongs to user %d; only root could restore it", it.Before.UID)
 	}
@@ -51,7 +52,7 @@ func (r *run) copy(it *item, why Why) error {
 		return err
 	}
 	defer d.Close()
-	e, err := d.Look(path.Base(it.Path), MaxContent)
+	e, err := d.Look(path.Base(it.Path), record.MaxContent)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -22,15 +23,15 @@ func (r *run) intents() {
 		rec := r.describe(it.After, it.before)
 		switch {
 		case it.Before.Owner == Ours:
-			rec.Written = &Written{
-				SHA: Hash(it.Before.Content), Mode: nodefs.ModeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
+			rec.Written = &record.Written{
+				SHA: record.Hash(it.Before.Content), Mode: nodefs.ModeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
 				Marked: startsWithMarker(it.Before.Content),
 			}
 		case it.before != nil:
 			rec.Written = it.before.Written
 		}
-		rec.Next = &Written{
-			SHA: Hash(it.After.Content()), Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
+		rec.Next = &record.Written{
+			SHA: record.Hash(it.After.Content()), Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
 			Marked: it.After.Comment != "",
 		}
 		if it.copied != nil {
@@ -74,7 +75,7 @@ func (r *run) intendDir(it *item) {
 	case err != nil:
 		return // the write will fail with this error
 	case !there:
-		rec := &DirEntry{Scope: r.scope.Name, Created: true}
+		rec := &record.DirEntry{Scope: r.scope.Name, Created: true}
 		if old != nil {
 			rec.Original = old.Original
 		}
@@ -105,7 +106,7 @@ func (r *run) intendRemoval(it *item) {
 	defer d.Close()
 	if info, err := d.Stat(); err == nil {
 		m := nodefs.MetaOf(info)
-		r.putDir(p, &DirEntry{Scope: r.scope.Name, Original: &m})
+		r.putDir(p, &record.DirEntry{Scope: r.scope.Name, Original: &m})
 	}
 }
 
@@ -134,7 +135,7 @@ func (r *run) missingDirs() {
 			}
 			r.absent = append(r.absent, a)
 			r.touch(a)
-			r.putDir(a, &DirEntry{Scope: r.scope.Name, Created: true})
+			r.putDir(a, &record.DirEntry{Scope: r.scope.Name, Created: true})
 		}
 	}
 }
@@ -147,7 +148,7 @@ func (r *run) touch(p string) {
 }
 
 // putDir changes the record of a directory.
-func (r *run) putDir(p string, rec *DirEntry) {
+func (r *run) putDir(p string, rec *record.DirEntry) {
 	if reflect.DeepEqual(r.st.Dirs[p], rec) {
 		return
 	}
@@ -168,10 +169,10 @@ func (r *run) save() error {
 		return err
 	}
 	if err := r.archive.Write(r.st); err != nil {
-		return fileError(r.archive.Top.Join(StateFile), "write", "", err)
+		return fileError(r.archive.Top.Join(record.StateFile), "write", "", err)
 	}
 	r.dirty = false
-	r.st.Found = FoundRead
+	r.st.Found = record.FoundRead
 	return nil
 }
 
@@ -201,7 +202,7 @@ func (r *run) commit() {
 }
 
 // commitDir updates the record of a directory to its state after the changes.
-func (r *run) commitDir(p string, before *DirEntry) {
+func (r *run) commitDir(p string, before *record.DirEntry) {
 	there, err := r.there(p)
 	if err != nil {
 		return // the recorded intent covers both outcomes
@@ -215,7 +216,7 @@ func (r *run) commitDir(p string, before *DirEntry) {
 	case there && !now.Created:
 		now = nil // it was not removed, or another program created it again
 	case !there && now.Created && now.Original != nil:
-		now = &DirEntry{Scope: now.Scope, Original: now.Original}
+		now = &record.DirEntry{Scope: now.Scope, Original: now.Original}
 	case !there && now.Created:
 		now = nil
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
 )
 
 // DefaultStateDir is the directory of the record and the copies on a node. The marker line names
@@ -41,7 +43,7 @@ func (f File) Content() []byte {
 		b = append(b, markerWords...)
 	}
 	b = append(b, markerHash...)
-	b = append(b, Hash(f.Body)...)
+	b = append(b, record.Hash(f.Body)...)
 	b = append(b, '\n')
 	return append(b, f.Body...)
 }
@@ -50,7 +52,7 @@ func (f File) Content() []byte {
 // and unedited file of Berth's.
 func Intact(content []byte) bool {
 	want, body, ok := cutMarker(content)
-	return ok && Hash(body) == want
+	return ok && record.Hash(body) == want
 }
 
 // unrecorded reports whether content is a complete and unedited file of Berth's that says that the

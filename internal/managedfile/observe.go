@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -29,7 +30,7 @@ func (s *Store) Observe(scope Scope, wanted []File) (Snapshot, error) {
 	return s.observe(scope, want, st)
 }
 
-func (s *Store) observe(scope Scope, want map[string]bool, st *State) (Snapshot, error) {
+func (s *Store) observe(scope Scope, want map[string]bool, st *record.State) (Snapshot, error) {
 	o := &observer{
 		s: s, scope: scope, st: st, want: want,
 		snap: Snapshot{Scope: scope, Time: s.now()},
@@ -92,7 +93,7 @@ func checkFile(scope Scope, f File) error {
 	if f.Comment != "" && (len(f.Comment) > maxComment || strings.ContainsFunc(f.Comment, func(r rune) bool { return r <= ' ' })) {
 		return fmt.Errorf("%s: comment sign %q", f.Path, f.Comment)
 	}
-	if len(f.Body) > MaxContent-peekSize {
+	if len(f.Body) > record.MaxContent-peekSize {
 		return fmt.Errorf("%s: larger than 4 MiB", f.Path)
 	}
 	return nil
@@ -101,7 +102,7 @@ func checkFile(scope Scope, f File) error {
 type observer struct {
 	s     *Store
 	scope Scope
-	st    *State
+	st    *record.State
 	want  map[string]bool
 	seen  map[string]bool
 	snap  Snapshot
@@ -182,7 +183,7 @@ func (o *observer) file(d *nodefs.Dir, e fs.DirEntry) {
 			return
 		}
 	}
-	limit := int64(MaxContent)
+	limit := int64(record.MaxContent)
 	if rec == nil && !o.want[p] {
 		if e.Type() != 0 {
 			o.add(p, nil, nodefs.Entry{Kind: nodefs.KindOf(e.Type())}, nil)
@@ -198,7 +199,7 @@ func (o *observer) file(d *nodefs.Dir, e fs.DirEntry) {
 		found, err = d.Look(e.Name(), limit)
 	}
 	if err == nil && limit == peekSize && startsWithMarker(found.Content) {
-		found, err = d.Look(e.Name(), MaxContent)
+		found, err = d.Look(e.Name(), record.MaxContent)
 	}
 	o.add(p, rec, found, err)
 }
@@ -243,7 +244,7 @@ func (o *observer) one(p string, parents map[string]*parent) {
 		o.snap.Files[len(o.snap.Files)-1].Theirs = in.theirs && rec != nil
 		return
 	}
-	found, err := in.d.Look(path.Base(p), MaxContent)
+	found, err := in.d.Look(path.Base(p), record.MaxContent)
 	o.add(p, rec, found, err)
 }
 
@@ -295,7 +296,7 @@ func (o *observer) parent(hostPath, top string) *parent {
 }
 
 // add adds one path to the snapshot.
-func (o *observer) add(p string, rec *Entry, e nodefs.Entry, err error) {
+func (o *observer) add(p string, rec *record.Entry, e nodefs.Entry, err error) {
 	o.seen[p] = true
 	v := classify(rec, e)
 	if err != nil { // only the record is known
@@ -331,7 +332,7 @@ func (o *observer) add(p string, rec *Entry, e nodefs.Entry, err error) {
 		ob.Owner, ob.Problem = Foreign, fmt.Sprintf("belongs to %q, another area of berth", other.Scope)
 	case e.Kind == nodefs.Directory || e.Kind == nodefs.Other:
 		ob.Problem = "is " + e.Kind.Words() + ", not a file"
-	case len(e.Content) > MaxContent:
+	case len(e.Content) > record.MaxContent:
 		ob.Problem = "larger than 4 MiB, too large to keep a copy of"
 		ob.Content = nil
 	}

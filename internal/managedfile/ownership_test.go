@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -310,13 +311,13 @@ func TestNewerRecordChangesNothing(t *testing.T) {
 		w.write(DefaultStateDir+"/state.json", newer, 0o600)
 		before := w.tree("/")
 		_, err := w.store.Observe(w.scope, nil)
-		if !errors.Is(err, ErrNewerState) || !strings.HasPrefix(err.Error(), DefaultStateDir+"/state.json: version ") {
+		if !errors.Is(err, record.ErrNewerState) || !strings.HasPrefix(err.Error(), DefaultStateDir+"/state.json: version ") {
 			t.Errorf("observe: %v", err)
 		}
-		if _, err := w.store.Apply(w.ctx(), w.scope, nil); !errors.Is(err, ErrNewerState) {
+		if _, err := w.store.Apply(w.ctx(), w.scope, nil); !errors.Is(err, record.ErrNewerState) {
 			t.Errorf("apply: %v", err)
 		}
-		if _, err := w.store.Restore(w.ctx(), w.scope); !errors.Is(err, ErrNewerState) {
+		if _, err := w.store.Restore(w.ctx(), w.scope); !errors.Is(err, record.ErrNewerState) {
 			t.Errorf("restore: %v", err)
 		}
 		w.same(before)

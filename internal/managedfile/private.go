@@ -1,6 +1,10 @@
 package managedfile
 
-import "path"
+import (
+	"path"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+)
 
 // WritePrivate writes a file of mode 0600 into the state directory, completely or not at all. That
 // directory belongs to Berth alone: its files have no record, and edits of them are not kept.
@@ -17,7 +21,7 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 	defer k.Close()
 	if len(st.Dirs) != known {
 		if err := k.Write(st); err != nil {
-			return fileError(k.Top.Join(StateFile), "write", "", err)
+			return fileError(k.Top.Join(record.StateFile), "write", "", err)
 		}
 	}
 	if err := k.Replace(k.Top, name, content); err != nil {

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -99,7 +100,7 @@ func (r *run) remove(ctx context.Context, u *unit, users map[string]string) {
 
 // unchanged reports whether a file is still as observed.
 func (r *run) unchanged(at *nodefs.Dir, it *item) bool {
-	e, err := at.Look(path.Base(it.Path), MaxContent)
+	e, err := at.Look(path.Base(it.Path), record.MaxContent)
 	if err != nil {
 		r.fail(it, "remove", err)
 		return false

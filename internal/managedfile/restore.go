@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -191,8 +192,8 @@ func (r *run) finish() {
 	if r.archive == nil {
 		// Without a record and without copies there is nothing to report, and no reason to create
 		// a directory.
-		absent, err := r.s.root.Missing(path.Join(r.s.stateDir, SavedDir))
-		if err != nil || len(absent) > 0 && r.st.Found != FoundRead {
+		absent, err := r.s.root.Missing(path.Join(r.s.stateDir, record.SavedDir))
+		if err != nil || len(absent) > 0 && r.st.Found != record.FoundRead {
 			return
 		}
 		if err := r.openArchive(); err != nil {
@@ -228,7 +229,7 @@ func (r *run) finishRecord() error {
 	if !r.st.Empty() {
 		return r.save()
 	}
-	err := r.archive.Top.Unlink(StateFile)
+	err := r.archive.Top.Unlink(record.StateFile)
 	if err == nil {
 		return r.archive.Top.Sync()
 	}
@@ -237,7 +238,7 @@ func (r *run) finishRecord() error {
 
 // removeStateDirs removes the store's directories that Berth created and that are empty.
 func (r *run) removeStateDirs() {
-	if err := r.archive.Top.Rmdir(SavedDir); err != nil {
+	if err := r.archive.Top.Rmdir(record.SavedDir); err != nil {
 		return // it holds copies
 	}
 	var made []string
@@ -260,7 +261,7 @@ func (r *run) removeStateDirs() {
 }
 
 // scopesOf lists the scopes in the record.
-func scopesOf(st *State) []Scope {
+func scopesOf(st *record.State) []Scope {
 	var scopes []Scope
 	for name, tops := range st.Scopes {
 		if len(tops) > 0 {
@@ -276,7 +277,7 @@ func (r *Report) add(o Report) {
 	r.Conflicts = append(r.Conflicts, o.Conflicts...)
 	r.Skipped = append(r.Skipped, o.Skipped...)
 	for _, s := range o.Saved {
-		if s.Why == SavedRecord {
+		if s.Why == record.SavedRecord {
 			r.Saved = append(r.Saved, s)
 		}
 	}

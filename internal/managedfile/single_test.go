@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -30,7 +31,7 @@ func TestFileWithoutAMarker(t *testing.T) {
 	w.expect(actions(w.apply(provider("{1}")).Changed), "update "+kubelet)
 	w.write(kubelet, "edit", 0o644)
 	r := w.apply(provider("{1}"))
-	if len(r.Saved) != 1 || r.Saved[0].Why != SavedEdit {
+	if len(r.Saved) != 1 || r.Saved[0].Why != record.SavedEdit {
 		t.Errorf("saved %v", r.Saved)
 	}
 	w.remove(r.Saved[0].Copy)
@@ -171,11 +172,11 @@ func TestTooLargeToKeep(t *testing.T) {
 	w := newWorld(t)
 	w.scope.Adopt = true
 	w.write(docker, "", 0o644)
-	w.must(os.Truncate(w.path(docker), MaxContent+1))
+	w.must(os.Truncate(w.path(docker), record.MaxContent+1))
 	r := w.apply(hosts("docker.io", "a\n"))
 	w.expect(actions(r.Conflicts), "conflict docker.io/hosts.toml")
 	w.expect(r.Conflicts[0].Reason, "larger than 4 MiB, too large to keep a copy of")
-	w.must(os.Truncate(w.path(docker), MaxContent))
+	w.must(os.Truncate(w.path(docker), record.MaxContent))
 	before := w.tree("/etc")
 	w.expect(actions(w.apply(hosts("docker.io", "a\n")).Changed), "adopt docker.io/hosts.toml")
 	w.restore()
@@ -197,7 +198,7 @@ func TestInvalidWantedFiles(t *testing.T) {
 		"setuid":        {Path: certs + "/a/b", Mode: os.ModeSetuid | 0o755},
 		"temporary":     {Path: certs + "/" + nodefs.TempPrefix + "x/b", Mode: 0o644},
 		"comment":       {Path: certs + "/a/b", Mode: 0o644, Comment: "a b"},
-		"large":         {Path: certs + "/a/b", Mode: 0o644, Body: make([]byte, MaxContent)},
+		"large":         {Path: certs + "/a/b", Mode: 0o644, Body: make([]byte, record.MaxContent)},
 		"needs nothing": {Path: certs + "/a/b", Mode: 0o644, Needs: []string{"/x"}},
 	} {
 		if _, err := w.store.Observe(w.scope, []File{f}); err == nil {

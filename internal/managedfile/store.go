@@ -8,6 +8,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/safedir"
 )
@@ -56,8 +57,8 @@ func Open(root *nodefs.Root, stateDir string, opts ...Option) (*Store, error) {
 
 // archive opens the state directory and creates it if it is missing; the created directories are
 // added to st.
-func (s *Store) archive(st *State) (*Archive, error) {
-	missing, err := s.root.Missing(path.Join(s.stateDir, SavedDir))
+func (s *Store) archive(st *record.State) (*record.Archive, error) {
+	missing, err := s.root.Missing(path.Join(s.stateDir, record.SavedDir))
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func (s *Store) archive(st *State) (*Archive, error) {
 			return nil, err
 		}
 		if path.Dir(p) != s.stateDir {
-			st.Dirs[p] = &DirEntry{Created: true}
+			st.Dirs[p] = &record.DirEntry{Created: true}
 		}
 	}
 	top, err := s.root.OpenDir(s.stateDir, s.step)
@@ -81,7 +82,7 @@ func (s *Store) archive(st *State) (*Archive, error) {
 		top.Close()
 		return nil, err
 	}
-	k, err := OpenArchive(top, nodefs.Meta{Mode: 0o600, UID: s.uid, GID: s.gid}, s.now)
+	k, err := record.OpenArchive(top, nodefs.Meta{Mode: 0o600, UID: s.uid, GID: s.gid}, s.now)
 	if err != nil {
 		top.Close()
 	}
@@ -103,11 +104,11 @@ type cachedState struct {
 	id      nodefs.FileID
 	modTime time.Time
 	size    int64
-	st      *State
+	st      *record.State
 }
 
 // state returns the record for reading. The next call of [Store.load] takes it over.
-func (s *Store) state() (*State, error) {
+func (s *Store) state() (*record.State, error) {
 	st, key, err := s.read()
 	if err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func (s *Store) state() (*State, error) {
 }
 
 // load returns the record for changing, and the value to cache if it stays unchanged.
-func (s *Store) load() (*State, cachedState, error) {
+func (s *Store) load() (*record.State, cachedState, error) {
 	st, key, err := s.read()
 	key.st = st
 	s.cache = cachedState{}
@@ -126,11 +127,11 @@ func (s *Store) load() (*State, cachedState, error) {
 }
 
 // read reads the record, or recovers what is known without it. It writes nothing.
-func (s *Store) read() (*State, cachedState, error) {
+func (s *Store) read() (*record.State, cachedState, error) {
 	var key cachedState
 	d, err := s.root.OpenDir(s.stateDir, s.step)
 	if errors.Is(err, fs.ErrNotExist) {
-		return New(), key, nil
+		return record.New(), key, nil
 	}
 	if err != nil {
 		return nil, key, err
@@ -139,31 +140,31 @@ func (s *Store) read() (*State, cachedState, error) {
 	if err := s.trust(d); err != nil {
 		return nil, key, err
 	}
-	e, err := d.Lstat(StateFile)
+	e, err := d.Lstat(record.StateFile)
 	if err != nil {
 		return nil, key, err
 	}
 	key = cachedState{id: e.ID, modTime: e.Meta.ModTime, size: e.Size}
 	switch {
 	case e.Kind == nodefs.None:
-		st := New()
-		return st, key, RecoverOriginals(d, st)
+		st := record.New()
+		return st, key, record.RecoverOriginals(d, st)
 	case e.Kind != nodefs.Regular:
-		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(StateFile))
+		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(record.StateFile))
 	case s.cache.st != nil && s.cache.id == key.id && s.cache.modTime.Equal(key.modTime) && s.cache.size == key.size:
 		return s.cache.st, key, nil
 	}
-	if e, err = d.Read(StateFile, MaxState); err != nil {
+	if e, err = d.Read(record.StateFile, record.MaxState); err != nil {
 		return nil, key, err
 	}
-	st, err := Decode(e.Content)
-	if errors.Is(err, ErrCorrupt) {
-		st = New()
-		st.Found = FoundCorrupt
-		return st, cachedState{}, RecoverOriginals(d, st)
+	st, err := record.Decode(e.Content)
+	if errors.Is(err, record.ErrCorrupt) {
+		st = record.New()
+		st.Found = record.FoundCorrupt
+		return st, cachedState{}, record.RecoverOriginals(d, st)
 	}
 	if err != nil {
-		return nil, key, fmt.Errorf("%s: %w", d.Join(StateFile), err)
+		return nil, key, fmt.Errorf("%s: %w", d.Join(record.StateFile), err)
 	}
 	return st, key, nil
 }

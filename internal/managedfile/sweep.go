@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -110,20 +111,20 @@ func (r *run) removeOld(top, d *nodefs.Dir, name, of string) error {
 
 // mayUnlink reports whether a file formerly at hostPath is Berth's, or a copy of it was kept.
 func (r *run) mayUnlink(d *nodefs.Dir, name, hostPath string) (bool, error) {
-	e, err := d.Look(name, MaxContent)
+	e, err := d.Look(name, record.MaxContent)
 	if err != nil || e.Kind != nodefs.Regular {
 		return false, err
 	}
 	if classify(r.st.Files[hostPath], e).owner == Ours {
 		return true, nil
 	}
-	if r.st.Found != FoundRead && r.archive == nil {
+	if r.st.Found != record.FoundRead && r.archive == nil {
 		return false, nil // nothing was ever kept
 	}
 	if err := r.openArchive(); err != nil {
 		return false, err
 	}
-	_, err = r.archive.Describe(SavedName(hostPath, e))
+	_, err = r.archive.Describe(record.SavedName(hostPath, e))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -150,5 +151,12 @@ type Report struct {
 type Saved struct {
 	Path string // of the file on the node
 	Copy string // path of the copy on the node
-	Why  Why
+	Why  record.Why
 }
+
+// The reasons for a copy, see package record.
+const (
+	SavedEdit     = record.SavedEdit
+	SavedOriginal = record.SavedOriginal
+	SavedRecord   = record.SavedRecord
+)

@@ -7,6 +7,7 @@ import (
 	"path"
 	"sync"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -265,7 +266,7 @@ func (r *run) skipReason(ctx context.Context, u *unit) (string, error) {
 		return "", nil
 	}
 	it := u.items[0]
-	now, err := u.at.Look(path.Base(it.Path), MaxContent)
+	now, err := u.at.Look(path.Base(it.Path), record.MaxContent)
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package managedfile
+package record
 
 import (
 	"bytes"
