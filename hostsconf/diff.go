@@ -11,6 +11,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Paint colours a piece of a diff; its argument is one of the styles below.
@@ -93,7 +94,7 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 	switch {
 	case path.Base(c.Path) != fileName || c.Action == managedfile.GracePeriod:
 		return
-	case adoptable(c) && c.Before.Kind == managedfile.Regular:
+	case adoptable(c) && c.Before.Kind == nodefs.Regular:
 		out.WriteString("  not applied; onConflict: adopt would change it as follows, and berth restore would bring the original back:\n")
 	case c.Action == managedfile.Conflict:
 		return

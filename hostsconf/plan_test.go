@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -28,7 +29,7 @@ type node struct {
 
 func newNode(t testing.TB, files map[string]string) *node {
 	n := &node{t: t, dir: writeTree(t, files)}
-	root, err := managedfile.OpenRoot(n.dir)
+	root, err := nodefs.OpenRoot(n.dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Provider is an entry of kubelet's CredentialProviderConfig.
@@ -21,7 +21,7 @@ type Provider struct {
 
 // ReadProviders reads a CredentialProviderConfig of the node: a file or, since kubelet 1.34, a
 // directory of files. The error names the file with which kubelet would not start.
-func ReadProviders(root *managedfile.Root, config string) ([]Provider, error) {
+func ReadProviders(root *nodefs.Root, config string) ([]Provider, error) {
 	real, err := root.Resolve(config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", config, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/trace"
 )
 
@@ -59,7 +59,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 	if proc != "" {
 		m.SetProc(proc)
 	}
-	root, err := managedfile.OpenRoot(o.root)
+	root, err := nodefs.OpenRoot(o.root)
 	if err != nil {
 		return err
 	}

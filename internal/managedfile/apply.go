@@ -153,7 +153,7 @@ func (r *run) begin() error {
 		if err != nil {
 			return err
 		}
-		r.report.Saved = append(r.report.Saved, Saved{Path: r.archive.Top.Join(record.StateFile), Copy: saved, Why: SavedRecord})
+		r.report.Saved = append(r.report.Saved, Saved{Path: r.archive.Top.Join(record.StateFile), Copy: saved, Why: record.SavedRecord})
 		r.st.Found = record.FoundAbsent
 		r.dirty = true
 	}

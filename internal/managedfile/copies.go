@@ -36,15 +36,15 @@ func (it *item) copyReason() record.Why {
 	b := it.Before
 	switch {
 	case it.Action == Adopt, it.Action == Repair && b.Theirs:
-		return SavedOriginal
+		return record.SavedOriginal
 	case b.Owner == Edited && b.Kind == nodefs.Regular && !b.AccessOnly:
-		return SavedEdit
+		return record.SavedEdit
 	}
 	return ""
 }
 
 func (r *run) copy(it *item, why record.Why) error {
-	if why == SavedOriginal && os.Geteuid() != 0 && it.Before.UID != r.s.uid {
+	if why == record.SavedOriginal && os.Geteuid() != 0 && it.Before.UID != r.s.uid {
 		return fmt.Errorf("it belongs to user %d; only root could restore it", it.Before.UID)
 	}
 	d, err := r.parent(it.Path)
@@ -75,7 +75,7 @@ func (r *run) copy(it *item, why record.Why) error {
 	if fresh {
 		r.report.Saved = append(r.report.Saved, Saved{Path: it.Path, Copy: r.archive.Copies.Join(o.Copy), Why: why})
 	}
-	if why == SavedOriginal {
+	if why == record.SavedOriginal {
 		it.copied, it.fresh = o, fresh
 	}
 	return nil

@@ -104,7 +104,7 @@ func TestAdoptAndRestore(t *testing.T) {
 			w.scope.Adopt = true
 			r := w.apply(hosts("docker.io", "ours\n"), hosts("quay.io", "ours\n"))
 			w.expect(actions(r.Changed), "adopt docker.io/hosts.toml, adopt quay.io/hosts.toml")
-			if len(r.Saved) != 2 || r.Saved[0].Why != SavedOriginal || w.read(r.Saved[0].Copy) != "theirs\n" {
+			if len(r.Saved) != 2 || r.Saved[0].Why != record.SavedOriginal || w.read(r.Saved[0].Copy) != "theirs\n" {
 				t.Errorf("saved %v", r.Saved)
 			}
 			w.apply(hosts("docker.io", "newer\n"), hosts("quay.io", "newer\n"))
@@ -135,7 +135,7 @@ func TestEditIsSavedAndRepaired(t *testing.T) {
 	edited := w.read(docker)
 	w.expect(actions(w.plan(hosts("docker.io", "a\n"))), "repair docker.io/hosts.toml")
 	r := w.apply(hosts("docker.io", "a\n"))
-	if len(r.Saved) != 1 || r.Saved[0].Why != SavedEdit || w.read(r.Saved[0].Copy) != edited {
+	if len(r.Saved) != 1 || r.Saved[0].Why != record.SavedEdit || w.read(r.Saved[0].Copy) != edited {
 		t.Errorf("saved %v", r.Saved)
 	}
 	w.expect(w.read(docker), string(hosts("docker.io", "a\n").Content()))
@@ -288,7 +288,7 @@ func TestLostRecord(t *testing.T) {
 			want := 1 // the edit
 			if corrupt != "" {
 				want = 2
-				if r.Saved[0].Why != SavedRecord || w.read(r.Saved[0].Copy) != corrupt {
+				if r.Saved[0].Why != record.SavedRecord || w.read(r.Saved[0].Copy) != corrupt {
 					t.Errorf("saved %v", r.Saved)
 				}
 			}

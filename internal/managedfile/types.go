@@ -153,10 +153,3 @@ type Saved struct {
 	Copy string // path of the copy on the node
 	Why  record.Why
 }
-
-// The reasons for a copy, see package record.
-const (
-	SavedEdit     = record.SavedEdit
-	SavedOriginal = record.SavedOriginal
-	SavedRecord   = record.SavedRecord
-)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -25,7 +26,7 @@ func TestUninstallRemovesWhatRestoreLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		root, err := managedfile.OpenRoot(dir)
+		root, err := nodefs.OpenRoot(dir)
 		if err != nil {
 			t.Fatal(err)
 		}

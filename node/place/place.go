@@ -24,6 +24,7 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/program"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
@@ -35,7 +36,7 @@ const record = managedfile.DefaultStateDir + "/placed.json"
 // Options are what is put where.
 type Options struct {
 	// Root is the node.
-	Root *managedfile.Root
+	Root *nodefs.Root
 	// Program is the credential provider, as this process opens it.
 	Program string
 	// Dir and Config are where the program and the configuration belong on the node.

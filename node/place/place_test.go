@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
@@ -57,7 +57,7 @@ func (n *node) release(content string) {
 func (n *node) options(text string) Options {
 	n.Helper()
 	n.log.Reset()
-	root, err := managedfile.OpenRoot(n.root)
+	root, err := nodefs.OpenRoot(n.root)
 	n.check(err)
 	n.Cleanup(func() { root.Close() })
 	o := Options{Root: root, Program: n.source, Dir: binDir, Config: config, Text: []byte(text), Log: slog.New(slog.NewJSONHandler(&n.log, nil))}

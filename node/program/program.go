@@ -12,7 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Hash gives the SHA-256 of a file in hex, and its size in bytes.
@@ -70,7 +70,7 @@ func Sweep(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !managedfile.Temporary(e.Name()) {
+		if !e.Type().IsRegular() || !nodefs.Temporary(e.Name()) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // reasonSecretRemoved is the reason in logs and in the output of apply.
@@ -69,7 +70,7 @@ func secretRemovals(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 	var errs []error
 	for _, o := range current.Files {
 		dir := path.Dir(o.Path)
-		if o.Owner != managedfile.Ours || o.Kind != managedfile.Regular || !managedfile.Intact(o.Content) ||
+		if o.Owner != managedfile.Ours || o.Kind != nodefs.Regular || !managedfile.Intact(o.Content) ||
 			path.Dir(dir) != path.Clean(cfg.Containerd.CertsDir) || hostsconf.UpstreamOf(path.Base(dir)) == "" {
 			continue
 		}

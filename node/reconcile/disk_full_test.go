@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
@@ -20,7 +21,7 @@ func fullNode(t *testing.T, root string) (m *Node, full *atomic.Bool) {
 	t.Helper()
 	m, full = open(t, root), &atomic.Bool{}
 	store, err := managedfile.Open(m.Root, StateDir, managedfile.WithPrivate(rulesName, LastGoodFile, HealthFile, LearnedFile),
-		managedfile.WithSteps(func(s managedfile.Step) error {
+		managedfile.WithSteps(func(s nodefs.Step) error {
 			if full.Load() && strings.HasPrefix(s.Path, StateDir) {
 				return unix.ENOSPC
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // ErrAgentRuns is returned by [Node.Restore] while an agent runs, which would undo it.
@@ -16,8 +17,8 @@ var ErrAgentRuns = errors.New("an agent runs on this machine and would undo the 
 // Restore puts every file back as it was before Berth, and changes nothing else. certsDirs are
 // searched for files of ours whose record is lost.
 func (n *Node) Restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
-	agentLock, err := managedfile.LockFile(ctx, n.Root, AgentLockFile, false)
-	if errors.Is(err, managedfile.ErrLocked) {
+	agentLock, err := nodefs.LockFile(ctx, n.Root, AgentLockFile, false)
+	if errors.Is(err, nodefs.ErrLocked) {
 		return managedfile.Report{}, fmt.Errorf("%w (%w)", ErrAgentRuns, err)
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // stops are the results of stopping an agent repeatedly.
@@ -72,7 +73,7 @@ func (s *stops) inspect(n *node, g int) error {
 		switch {
 		case err != nil:
 			return err
-		case managedfile.Temporary(d.Name()):
+		case nodefs.Temporary(d.Name()):
 			s.left++
 		case !managedfile.Intact(b):
 			s.torn++

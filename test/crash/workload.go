@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 const (
@@ -71,11 +72,11 @@ type writer interface {
 	close() error
 }
 
-func openWriter(name, dir string, step func(managedfile.Step) error) (writer, error) {
+func openWriter(name, dir string, step func(nodefs.Step) error) (writer, error) {
 	if name == inPlaceWriter {
 		return inPlace{dir: dir, step: step}, nil
 	}
-	root, err := managedfile.OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func openWriter(name, dir string, step func(managedfile.Step) error) (writer, er
 }
 
 type berth struct {
-	root  *managedfile.Root
+	root  *nodefs.Root
 	store *managedfile.Store
 }
 
@@ -120,7 +121,7 @@ func names(changes []managedfile.Change) []string {
 // inPlace is the control: it writes as a shell script would.
 type inPlace struct {
 	dir  string
-	step func(managedfile.Step) error
+	step func(nodefs.Step) error
 }
 
 func (w inPlace) close() error { return nil }
@@ -161,7 +162,7 @@ func (w inPlace) write(f managedfile.File) error {
 	}
 	defer out.Close()
 	if w.step != nil {
-		if err := w.step(managedfile.Step{Op: "write", Path: f.Path}); err != nil {
+		if err := w.step(nodefs.Step{Op: "write", Path: f.Path}); err != nil {
 			return err
 		}
 	}
