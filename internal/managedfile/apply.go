@@ -246,10 +246,7 @@ func (r *run) prepare(c Change) {
 		}
 		r.assumeDir(c, rec)
 		after := r.describe(c.After, rec)
-		after.Written = &record.Written{
-			SHA: record.Hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
-			Marked: c.After.Comment != "",
-		}
+		after.Written = c.Before.written()
 		r.put(c.Path, after)
 	case Conflict:
 		r.report.Conflicts = append(r.report.Conflicts, c)
@@ -318,10 +315,7 @@ func (r *run) startGracePeriod(c Change, rec *record.Entry) {
 		clone := *rec
 		after = &clone
 	} else {
-		after.Written = &record.Written{
-			SHA: record.Hash(c.Before.Content), Mode: nodefs.ModeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
-			Marked: startsWithMarker(c.Before.Content),
-		}
+		after.Written = c.Before.written()
 		r.assumeDir(c, rec)
 	}
 	if after.Unwanted.IsZero() {
@@ -355,6 +349,14 @@ func (o Observed) is(e nodefs.Entry) bool {
 	}
 	return o.Mode == e.Meta.Mode.FileMode() && o.UID == e.Meta.UID && o.GID == e.Meta.GID &&
 		o.Target == e.Target && bytes.Equal(o.Content, e.Content)
+}
+
+// written returns the file as the record of Berth's file has it.
+func (o Observed) written() *record.Written {
+	return &record.Written{
+		SHA: record.Hash(o.Content), Mode: nodefs.ModeOf(o.Mode), UID: o.UID, GID: o.GID,
+		Marked: startsWithMarker(o.Content),
+	}
 }
 
 func (o Observed) entry() nodefs.Entry {

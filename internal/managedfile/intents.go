@@ -23,10 +23,7 @@ func (r *run) intents() {
 		rec := r.describe(it.After, it.before)
 		switch {
 		case it.Before.Owner == Ours:
-			rec.Written = &record.Written{
-				SHA: record.Hash(it.Before.Content), Mode: nodefs.ModeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
-				Marked: startsWithMarker(it.Before.Content),
-			}
+			rec.Written = it.Before.written()
 		case it.before != nil:
 			rec.Written = it.before.Written
 		}

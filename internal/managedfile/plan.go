@@ -142,9 +142,13 @@ func planUnwanted(o Observed, now time.Time) (Action, string) {
 // orderRemovals puts a file after the files that need it. If the record is lost the needs are
 // unknown; files with a grace period exist for others, so they come last.
 func orderRemovals(gone []Change) []Change {
-	slices.SortStableFunc(gone, func(a, b Change) int {
-		return boolCompare(a.Before.GracePeriod > 0, b.Before.GracePeriod > 0)
-	})
+	last := func(c Change) int {
+		if c.Before.GracePeriod > 0 {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(gone, func(a, b Change) int { return last(a) - last(b) })
 	at := make(map[string]int, len(gone))
 	for i, c := range gone {
 		at[c.Path] = i
@@ -162,16 +166,6 @@ func orderRemovals(gone []Change) []Change {
 		ordered = append(ordered, gone[i])
 	}
 	return ordered
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // topological returns 0…n-1 in an order where each number comes after those of first[i], otherwise

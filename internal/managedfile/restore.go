@@ -1,10 +1,10 @@
 package managedfile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 
@@ -241,12 +241,7 @@ func (r *run) removeStateDirs() {
 	if err := r.archive.Top.Rmdir(record.SavedDir); err != nil {
 		return // it holds copies
 	}
-	var made []string
-	for p := range r.st.Dirs {
-		made = append(made, p)
-	}
-	slices.Sort(made)
-	for _, p := range slices.Backward(made) {
+	for _, p := range slices.Backward(slices.Sorted(maps.Keys(r.st.Dirs))) {
 		parent, err := r.top(path.Dir(p))
 		if err == nil {
 			err = parent.Rmdir(path.Base(p))
@@ -263,12 +258,11 @@ func (r *run) removeStateDirs() {
 // scopesOf lists the scopes in the record.
 func scopesOf(st *record.State) []Scope {
 	var scopes []Scope
-	for name, tops := range st.Scopes {
-		if len(tops) > 0 {
+	for _, name := range slices.Sorted(maps.Keys(st.Scopes)) {
+		if tops := st.Scopes[name]; len(tops) > 0 {
 			scopes = append(scopes, Scope{Name: name, Dir: tops[len(tops)-1]})
 		}
 	}
-	slices.SortFunc(scopes, func(a, b Scope) int { return cmp.Compare(a.Name, b.Name) })
 	return scopes
 }
 
