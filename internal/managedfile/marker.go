@@ -28,24 +28,15 @@ const (
 	peekSize   = 512 // bytes that hold any marker line
 )
 
-// Content returns the content on disk: the marker line, if Comment is set, and Body.
-func (f File) Content() []byte {
-	if f.Comment == "" {
-		return f.Body
+// Marked returns body with a marker line before it. comment starts a comment line in the file's
+// format, such as "#". unrecorded says that the record does not know the file.
+func Marked(comment string, body []byte, unrecorded bool) []byte {
+	words := markerWords
+	if unrecorded {
+		words = markerUnrecorded
 	}
-	b := make([]byte, 0, len(f.Comment)+1+len(markerStart+markerWords+markerHash)+2*sha256.Size+1+len(f.Body))
-	b = append(b, f.Comment...)
-	b = append(b, ' ')
-	b = append(b, markerStart...)
-	if f.Unrecorded {
-		b = append(b, markerUnrecorded...)
-	} else {
-		b = append(b, markerWords...)
-	}
-	b = append(b, markerHash...)
-	b = append(b, record.Hash(f.Body)...)
-	b = append(b, '\n')
-	return append(b, f.Body...)
+	line := comment + " " + markerStart + words + markerHash + record.Hash(body) + "\n"
+	return append(append(make([]byte, 0, len(line)+len(body)), line...), body...)
 }
 
 // Intact reports whether content starts with a marker line whose hash matches the rest: a complete

@@ -28,6 +28,14 @@ type File struct {
 	GracePeriod time.Duration
 }
 
+// Content returns the content on disk: the marker line, if Comment is set, and Body.
+func (f File) Content() []byte {
+	if f.Comment == "" {
+		return f.Body
+	}
+	return Marked(f.Comment, f.Body, f.Unrecorded)
+}
+
 // Owner says who owns a path.
 type Owner string
 
