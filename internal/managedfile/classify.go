@@ -40,10 +40,10 @@ func classify(rec *record.Entry, e nodefs.Entry) classification {
 	if rec.Next.Is(sum) || rec.Written.Is(sum) {
 		return classification{owner: Edited, access: true, pending: rec.Next != nil && !rec.Next.Is(sum)}
 	}
-	if rec.Written == nil && Intact(e.Content) || unrecorded(e.Content) {
+	if rec.Written == nil && Intact(e.Content) || Unrecorded(e.Content) {
 		return classification{owner: Ours, pending: rec.Next != nil}
 	}
-	if hasMarker(e.Content) {
+	if HasMarker(e.Content) {
 		return classification{owner: Edited, pending: rec.Next != nil}
 	}
 	if rec.Written != nil && !rec.Written.Marked && !rec.Original.Matches(e) {
@@ -70,7 +70,7 @@ func classifyUnrecorded(e nodefs.Entry) classification {
 		return classification{owner: Absent}
 	case e.Kind == nodefs.Regular && Intact(e.Content):
 		return classification{owner: Ours}
-	case e.Kind == nodefs.Regular && startsWithMarker(e.Content):
+	case e.Kind == nodefs.Regular && StartsWithMarker(e.Content):
 		return classification{owner: Edited}
 	}
 	// A marker on a later line may be a quotation of Berth's file.

@@ -109,7 +109,7 @@ func (w *world) checkReadable(base map[string]string) {
 		}
 		b, err := os.ReadFile(w.path(dir + "/hosts.toml"))
 		switch {
-		case err == nil && startsWithMarker(b) && !Intact(b) && !strings.HasSuffix(string(b), "edit\n"):
+		case err == nil && StartsWithMarker(b) && !Intact(b) && !strings.HasSuffix(string(b), "edit\n"):
 			w.t.Errorf("%s is torn: %q", dir, b)
 		case errors.Is(err, fs.ErrNotExist) && base[dir] == "" && e.Name() != "_berth":
 			w.t.Errorf("%s has no hosts.toml", dir)

@@ -23,9 +23,10 @@ const (
 	markerHash       = "sha256:"
 )
 
+// Limits of a marker line, in bytes.
 const (
-	maxComment = 8   // bytes of a comment sign
-	peekSize   = 512 // bytes that hold any marker line
+	MaxComment = 8   // the comment sign
+	MarkerSize = 512 // the beginning of a file that holds the whole line
 )
 
 // Marked returns body with a marker line before it. comment starts a comment line in the file's
@@ -46,9 +47,9 @@ func Intact(content []byte) bool {
 	return ok && record.Hash(body) == want
 }
 
-// unrecorded reports whether content is a complete and unedited file of Berth's that says that the
+// Unrecorded reports whether content is a complete and unedited file of Berth's that says that the
 // record does not know it, see [File.Unrecorded].
-func unrecorded(content []byte) bool {
+func Unrecorded(content []byte) bool {
 	line, _, _ := bytes.Cut(content, []byte("\n"))
 	return bytes.Contains(line, []byte(markerStart+markerUnrecorded+markerHash)) && Intact(content)
 }
@@ -67,7 +68,7 @@ func cutMarker(content []byte) (sum string, body []byte, ok bool) {
 // parseMarker returns the hash in a line; ok is false if the line is not a marker.
 func parseMarker(line []byte) (sum string, ok bool) {
 	comment, rest, found := bytes.Cut(bytes.TrimRight(line, " \t\r\n"), []byte(" "))
-	if !found || len(comment) == 0 || len(comment) > maxComment || !bytes.HasPrefix(rest, []byte(markerStart)) {
+	if !found || len(comment) == 0 || len(comment) > MaxComment || !bytes.HasPrefix(rest, []byte(markerStart)) {
 		return "", false
 	}
 	at := bytes.LastIndex(rest, []byte(markerHash))
@@ -79,15 +80,15 @@ func parseMarker(line []byte) (sum string, ok bool) {
 	return sum, err == nil && len(raw) == sha256.Size
 }
 
-// startsWithMarker reports whether the first line of head is a marker.
-func startsWithMarker(head []byte) bool {
+// StartsWithMarker reports whether the first line of head is a marker.
+func StartsWithMarker(head []byte) bool {
 	line, _, _ := bytes.Cut(head, []byte("\n"))
 	_, ok := parseMarker(line)
 	return ok
 }
 
-// hasMarker reports whether any line is a marker: an edit may have added lines above it.
-func hasMarker(content []byte) bool {
+// HasMarker reports whether any line is a marker: an edit may have added lines above it.
+func HasMarker(content []byte) bool {
 	for line := range bytes.Lines(content) {
 		if _, ok := parseMarker(line); ok {
 			return true
@@ -99,7 +100,7 @@ func hasMarker(content []byte) bool {
 // WithoutMarker returns content without a marker on its first line. A diff must leave the marker
 // out, because its hash changes with every edit.
 func WithoutMarker(content []byte) []byte {
-	if !startsWithMarker(content) {
+	if !StartsWithMarker(content) {
 		return content
 	}
 	_, rest, _ := bytes.Cut(content, []byte("\n"))

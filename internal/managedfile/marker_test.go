@@ -41,8 +41,8 @@ func TestMarker(t *testing.T) {
 		"another programme": {"# Written by hand sha256:" + strings.Repeat("0", 64) + "\n", false, false, false},
 	} {
 		b := []byte(c.content)
-		if Intact(b) != c.intact || startsWithMarker(b) != c.first || hasMarker(b) != c.some {
-			t.Errorf("%s: intact %v, starts %v, has %v", name, Intact(b), startsWithMarker(b), hasMarker(b))
+		if Intact(b) != c.intact || StartsWithMarker(b) != c.first || HasMarker(b) != c.some {
+			t.Errorf("%s: intact %v, starts %v, has %v", name, Intact(b), StartsWithMarker(b), HasMarker(b))
 		}
 	}
 }
@@ -59,7 +59,7 @@ func FuzzMarker(f *testing.F) {
 		if comment != "" && !Intact(w.Content()) {
 			t.Errorf("%q is not intact", w.Content())
 		}
-		if Intact(body) && !startsWithMarker(body) || startsWithMarker(body) && !hasMarker(body) {
+		if Intact(body) && !StartsWithMarker(body) || StartsWithMarker(body) && !HasMarker(body) {
 			t.Errorf("%q", body)
 		}
 		v := classify(nil, nodefs.Entry{Kind: nodefs.Regular, Content: body})

@@ -203,7 +203,7 @@ func (m *sequence) look() seen {
 			delete(m.files, p)
 		case m.has[p] && strings.HasPrefix(line, "d"):
 			// It only blocks the path; the entry before it still counts.
-		case there && (!m.has[p] || !isRegular(line) || !hasMarker([]byte(s.bytes[p]))):
+		case there && (!m.has[p] || !isRegular(line) || !HasMarker([]byte(s.bytes[p]))):
 			m.files[p] = line
 		}
 	})
@@ -232,7 +232,7 @@ func (m *sequence) after(before seen, restored bool) {
 	had := map[string]bool{}
 	eachPath(func(dir, p string) {
 		had[dir] = had[dir] || m.has[p]
-		ours := isRegular(tree[p]) && startsWithMarker([]byte(now[p]))
+		ours := isRegular(tree[p]) && StartsWithMarker([]byte(now[p]))
 		blocked := before.tree[dir] != "" && !strings.HasPrefix(before.tree[dir], "d")
 		had := m.has[p]
 		m.has[p] = !restored && (ours || had && m.wants(p))
@@ -288,7 +288,7 @@ func (m *sequence) restore() {
 	m.after(before, true)
 	tree := w.tree("/")
 	for p, content := range m.contents() {
-		if strings.HasPrefix(p, certs) && startsWithMarker([]byte(content)) {
+		if strings.HasPrefix(p, certs) && StartsWithMarker([]byte(content)) {
 			m.rt.Fatalf("%s is left", p)
 		}
 	}
