@@ -11,6 +11,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -132,7 +133,7 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint Paint) {
 // shown returns content as a diff shows it: without secrets, and without the marker line, whose
 // hash changes with every edit.
 func (m masking) shown(content []byte) string {
-	content = managedfile.WithoutMarker(content)
+	content = record.WithoutMarker(content)
 	if len(content) == 0 {
 		return ""
 	}

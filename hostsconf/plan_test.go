@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -34,7 +35,7 @@ func newNode(t testing.TB, files map[string]string) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	if n.store, err = managedfile.Open(root, managedfile.DefaultStateDir); err != nil {
+	if n.store, err = managedfile.Open(root, record.DefaultStateDir); err != nil {
 		t.Fatal(err)
 	}
 	return n

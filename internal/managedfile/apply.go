@@ -355,7 +355,7 @@ func (o Observed) is(e nodefs.Entry) bool {
 func (o Observed) written() *record.Written {
 	return &record.Written{
 		SHA: record.Hash(o.Content), Mode: nodefs.ModeOf(o.Mode), UID: o.UID, GID: o.GID,
-		Marked: StartsWithMarker(o.Content),
+		Marked: record.StartsWithMarker(o.Content),
 	}
 }
 

@@ -40,10 +40,10 @@ func classify(rec *record.Entry, e nodefs.Entry) classification {
 	if rec.Next.Is(sum) || rec.Written.Is(sum) {
 		return classification{owner: Edited, access: true, pending: rec.Next != nil && !rec.Next.Is(sum)}
 	}
-	if rec.Written == nil && Intact(e.Content) || Unrecorded(e.Content) {
+	if rec.Written == nil && record.Intact(e.Content) || record.Unrecorded(e.Content) {
 		return classification{owner: Ours, pending: rec.Next != nil}
 	}
-	if HasMarker(e.Content) {
+	if record.HasMarker(e.Content) {
 		return classification{owner: Edited, pending: rec.Next != nil}
 	}
 	if rec.Written != nil && !rec.Written.Marked && !rec.Original.Matches(e) {
@@ -68,9 +68,9 @@ func classifyUnrecorded(e nodefs.Entry) classification {
 	switch {
 	case e.Kind == nodefs.None:
 		return classification{owner: Absent}
-	case e.Kind == nodefs.Regular && Intact(e.Content):
+	case e.Kind == nodefs.Regular && record.Intact(e.Content):
 		return classification{owner: Ours}
-	case e.Kind == nodefs.Regular && StartsWithMarker(e.Content):
+	case e.Kind == nodefs.Regular && record.StartsWithMarker(e.Content):
 		return classification{owner: Edited}
 	}
 	// A marker on a later line may be a quotation of Berth's file.

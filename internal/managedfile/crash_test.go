@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -109,7 +110,7 @@ func (w *world) checkReadable(base map[string]string) {
 		}
 		b, err := os.ReadFile(w.path(dir + "/hosts.toml"))
 		switch {
-		case err == nil && StartsWithMarker(b) && !Intact(b) && !strings.HasSuffix(string(b), "edit\n"):
+		case err == nil && record.StartsWithMarker(b) && !record.Intact(b) && !strings.HasSuffix(string(b), "edit\n"):
 			w.t.Errorf("%s is torn: %q", dir, b)
 		case errors.Is(err, fs.ErrNotExist) && base[dir] == "" && e.Name() != "_berth":
 			w.t.Errorf("%s has no hosts.toml", dir)
@@ -123,7 +124,7 @@ func (w *world) checkRestored(base map[string]string) {
 		w.t.Errorf("not as before:\n%s", d)
 	}
 	for p := range w.tree("/var") {
-		if rest, ok := strings.CutPrefix(p, DefaultStateDir+"/"); ok && !strings.HasPrefix(rest, "saved") {
+		if rest, ok := strings.CutPrefix(p, record.DefaultStateDir+"/"); ok && !strings.HasPrefix(rest, "saved") {
 			w.t.Errorf("left: %s", p)
 		}
 	}

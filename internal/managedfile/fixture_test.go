@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -76,7 +77,7 @@ func (w *world) close() { w.root.Close() }
 func (w *world) restart() {
 	w.t.Helper()
 	opts := append([]Option{WithClock(func() time.Time { return w.now })}, w.opts...)
-	s, err := Open(w.root, DefaultStateDir, opts...)
+	s, err := Open(w.root, record.DefaultStateDir, opts...)
 	if err != nil {
 		w.t.Fatalf("open: %v", err)
 	}
@@ -106,7 +107,7 @@ func (w *world) unrecorded(body string) []Change {
 	w.must(err)
 	var updates []Change
 	for _, o := range snap.Files {
-		if o.Owner == Ours && o.Kind == nodefs.Regular && Intact(o.Content) {
+		if o.Owner == Ours && o.Kind == nodefs.Regular && record.Intact(o.Content) {
 			updates = append(updates, Change{Action: Update, Path: o.Path, Before: o, After: &File{
 				Path: o.Path, Body: []byte(body), Mode: o.Mode, Comment: "#", Unrecorded: true,
 			}})

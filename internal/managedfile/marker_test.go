@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -41,8 +42,8 @@ func TestMarker(t *testing.T) {
 		"another programme": {"# Written by hand sha256:" + strings.Repeat("0", 64) + "\n", false, false, false},
 	} {
 		b := []byte(c.content)
-		if Intact(b) != c.intact || StartsWithMarker(b) != c.first || HasMarker(b) != c.some {
-			t.Errorf("%s: intact %v, starts %v, has %v", name, Intact(b), StartsWithMarker(b), HasMarker(b))
+		if record.Intact(b) != c.intact || record.StartsWithMarker(b) != c.first || record.HasMarker(b) != c.some {
+			t.Errorf("%s: intact %v, starts %v, has %v", name, record.Intact(b), record.StartsWithMarker(b), record.HasMarker(b))
 		}
 	}
 }
@@ -56,14 +57,14 @@ func FuzzMarker(f *testing.F) {
 		if checkFile(Scope{Name: "x"}, w) != nil {
 			return
 		}
-		if comment != "" && !Intact(w.Content()) {
+		if comment != "" && !record.Intact(w.Content()) {
 			t.Errorf("%q is not intact", w.Content())
 		}
-		if Intact(body) && !StartsWithMarker(body) || StartsWithMarker(body) && !HasMarker(body) {
+		if record.Intact(body) && !record.StartsWithMarker(body) || record.StartsWithMarker(body) && !record.HasMarker(body) {
 			t.Errorf("%q", body)
 		}
 		v := classify(nil, nodefs.Entry{Kind: nodefs.Regular, Content: body})
-		if v.owner == Ours && !Intact(body) {
+		if v.owner == Ours && !record.Intact(body) {
 			t.Errorf("%q is taken for ours", body)
 		}
 	})

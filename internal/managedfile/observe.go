@@ -90,10 +90,10 @@ func checkFile(scope Scope, f File) error {
 	if f.Mode.Perm() != f.Mode || f.Mode == 0 {
 		return fmt.Errorf("%s: mode %v is not permission bits", f.Path, f.Mode)
 	}
-	if f.Comment != "" && (len(f.Comment) > MaxComment || strings.ContainsFunc(f.Comment, func(r rune) bool { return r <= ' ' })) {
+	if f.Comment != "" && (len(f.Comment) > record.MaxComment || strings.ContainsFunc(f.Comment, func(r rune) bool { return r <= ' ' })) {
 		return fmt.Errorf("%s: comment sign %q", f.Path, f.Comment)
 	}
-	if len(f.Body) > record.MaxContent-MarkerSize {
+	if len(f.Body) > record.MaxContent-record.MarkerSize {
 		return fmt.Errorf("%s: larger than 4 MiB", f.Path)
 	}
 	return nil
@@ -189,7 +189,7 @@ func (o *observer) file(d *nodefs.Dir, e fs.DirEntry) {
 			o.add(p, nil, nodefs.Entry{Kind: nodefs.KindOf(e.Type())}, nil)
 			return
 		}
-		limit = MarkerSize
+		limit = record.MarkerSize
 	}
 	var found nodefs.Entry
 	var err error
@@ -198,7 +198,7 @@ func (o *observer) file(d *nodefs.Dir, e fs.DirEntry) {
 	} else {
 		found, err = d.Look(e.Name(), limit)
 	}
-	if err == nil && limit == MarkerSize && StartsWithMarker(found.Content) {
+	if err == nil && limit == record.MarkerSize && record.StartsWithMarker(found.Content) {
 		found, err = d.Look(e.Name(), record.MaxContent)
 	}
 	o.add(p, rec, found, err)

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -43,7 +44,7 @@ func TestInPlace(t *testing.T) {
 	w.must(err)
 	raw, err := os.ReadFile(file)
 	w.must(err)
-	if !os.SameFile(before, after) || after.Mode() != before.Mode() || !Intact(raw) || !strings.HasSuffix(string(raw), "\n#--------\n") {
+	if !os.SameFile(before, after) || after.Mode() != before.Mode() || !record.Intact(raw) || !strings.HasSuffix(string(raw), "\n#--------\n") {
 		t.Errorf("%v, %s", after.Mode(), raw)
 	}
 	if err := apply(true, "a = 'one'\n"); err == nil || !strings.Contains(err.Error(), "same length") {

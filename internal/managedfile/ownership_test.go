@@ -41,7 +41,7 @@ func TestApplyAndRestore(t *testing.T) {
 	f.Mode = 0o600
 	w.expect(actions(w.apply(f, hosts("quay.io", "b\n")).Changed), "create docker.io/hosts.toml, create quay.io/hosts.toml")
 	w.expect(w.read(docker), string(f.Content()))
-	if !Intact([]byte(w.read(docker))) {
+	if !record.Intact([]byte(w.read(docker))) {
 		t.Error("not intact")
 	}
 	if info, err := os.Stat(w.path(docker)); err != nil || info.Mode() != 0o600 {
@@ -114,7 +114,7 @@ func TestAdoptAndRestore(t *testing.T) {
 			case "no longer wanted":
 				w.expect(actions(w.apply().Changed), "remove docker.io/hosts.toml, remove quay.io/hosts.toml")
 			case "lost record":
-				w.remove(DefaultStateDir + "/state.json")
+				w.remove(record.DefaultStateDir + "/state.json")
 				w.restore()
 			}
 			if d := diffTrees(w.tree("/etc"), before); d != "" {
@@ -270,7 +270,7 @@ func TestLostRecord(t *testing.T) {
 		t.Run("state "+corrupt, func(t *testing.T) {
 			w := newWorld(t)
 			w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "a\n"))
-			state := DefaultStateDir + "/state.json"
+			state := record.DefaultStateDir + "/state.json"
 			if corrupt == "" {
 				w.remove(state)
 			} else {
@@ -308,10 +308,10 @@ func TestNewerRecordChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	for _, newer := range []string{`{"version":2}`, `{"version":7,"files":["of another type"]}`} {
-		w.write(DefaultStateDir+"/state.json", newer, 0o600)
+		w.write(record.DefaultStateDir+"/state.json", newer, 0o600)
 		before := w.tree("/")
 		_, err := w.store.Observe(w.scope, nil)
-		if !errors.Is(err, record.ErrNewerState) || !strings.HasPrefix(err.Error(), DefaultStateDir+"/state.json: version ") {
+		if !errors.Is(err, record.ErrNewerState) || !strings.HasPrefix(err.Error(), record.DefaultStateDir+"/state.json: version ") {
 			t.Errorf("observe: %v", err)
 		}
 		if _, err := w.store.Apply(w.ctx(), w.scope, nil); !errors.Is(err, record.ErrNewerState) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
 )
 
 // Symlinks above a scope's directory resolve below the root, whatever their target is.
@@ -19,7 +21,7 @@ func TestSymlinksAboveScopeStayBelowRoot(t *testing.T) {
 			w.must(os.Symlink(target, w.path("/etc/containerd")))
 			before := w.tree("/")
 			w.apply(hosts("docker.io", "a\n"))
-			if !Intact([]byte(w.read("/opt/containerd/certs.d/docker.io/hosts.toml"))) {
+			if !record.Intact([]byte(w.read("/opt/containerd/certs.d/docker.io/hosts.toml"))) {
 				t.Error("not where the link leads")
 			}
 			w.expect(actions(w.plan(hosts("docker.io", "a\n"))), "unchanged docker.io/hosts.toml")

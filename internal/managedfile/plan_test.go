@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -59,7 +60,7 @@ func TestGracePeriod(t *testing.T) {
 	w.expect(actions(w.plan()), "linger _berth/ca.pem")
 
 	// Without the record the scope gives the grace period, which starts over.
-	w.remove(DefaultStateDir + "/state.json")
+	w.remove(record.DefaultStateDir + "/state.json")
 	w.scope.Linger = func(p string) time.Duration {
 		if strings.HasSuffix(p, ".pem") {
 			return time.Minute

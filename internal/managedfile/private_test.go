@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -17,7 +18,7 @@ func TestPrivateFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	s, err := Open(root, DefaultStateDir, WithPrivate("x.json"))
+	s, err := Open(root, record.DefaultStateDir, WithPrivate("x.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +26,7 @@ func TestPrivateFile(t *testing.T) {
 		if err := s.WritePrivate("x.json", []byte(content)); err != nil {
 			t.Fatal(err)
 		}
-		file := filepath.Join(dir, DefaultStateDir, "x.json")
+		file := filepath.Join(dir, record.DefaultStateDir, "x.json")
 		got, err := os.ReadFile(file)
 		if err != nil || string(got) != content {
 			t.Errorf("content %q, %v", got, err)

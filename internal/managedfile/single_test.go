@@ -48,7 +48,7 @@ func TestAdoptedFileWithoutAMarker(t *testing.T) {
 		w.apply(provider("{}"))
 		w.apply(provider("{1}"))
 		if lost {
-			w.remove(DefaultStateDir + "/state.json")
+			w.remove(record.DefaultStateDir + "/state.json")
 			// Without the record the file is foreign: it is reported, not changed.
 			w.scope.Adopt = false
 			w.expect(actions(w.apply(provider("{2}")).Conflicts), "conflict "+kubelet)
@@ -152,14 +152,14 @@ func TestRecordCannotBeWritten(t *testing.T) {
 	w.write(docker, "theirs\n", 0o600)
 	before := w.tree("/etc")
 	w.opts = []Option{WithSteps(func(s nodefs.Step) error {
-		if s.Op == "rename" && s.Path == DefaultStateDir+"/state.json" {
+		if s.Op == "rename" && s.Path == record.DefaultStateDir+"/state.json" {
 			return syscall.EROFS
 		}
 		return nil
 	})}
 	w.restart()
 	r, err := w.tryApply(hosts("docker.io", "b\n"), hosts("quay.io", "b\n"))
-	w.expect(err.Error(), "nothing was changed: "+DefaultStateDir+"/state.json: rename: read-only file system")
+	w.expect(err.Error(), "nothing was changed: "+record.DefaultStateDir+"/state.json: rename: read-only file system")
 	if len(r.Changed) != 0 || len(r.Skipped) != 2 {
 		t.Errorf("changed %v, skipped %v", actions(r.Changed), actions(r.Skipped))
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -83,7 +84,7 @@ func TestSweepClearsUp(t *testing.T) {
 	w.write(certs+"/docker.io/"+id+"-file", "torn", 0o600)
 	w.write(certs+"/"+id+"-new/hosts.toml", "torn", 0o600)
 	w.write(certs+"/"+id+"-old-quay.io/hosts.toml", string(hosts("quay.io", "x").Content()), 0o600)
-	w.write(DefaultStateDir+"/"+id+"-file", "torn", 0o600)
+	w.write(record.DefaultStateDir+"/"+id+"-file", "torn", 0o600)
 	w.apply(hosts("docker.io", "a\n"))
 	if left := w.temps(); len(left) != 1 { // the store's own is removed with its next write
 		t.Errorf("left: %v", left)

@@ -33,7 +33,7 @@ func (f File) Content() []byte {
 	if f.Comment == "" {
 		return f.Body
 	}
-	return Marked(f.Comment, f.Body, f.Unrecorded)
+	return record.Marked(f.Comment, f.Body, f.Unrecorded)
 }
 
 // Owner says who owns a path.

@@ -8,13 +8,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // noRecord makes every write of the state directory fail, and with noSpace every new file too.
 func noRecord(on, noSpace *bool) Option {
 	return WithSteps(func(s nodefs.Step) error {
-		if *on && strings.HasPrefix(s.Path, DefaultStateDir) || *noSpace && s.Op == "create" {
+		if *on && strings.HasPrefix(s.Path, record.DefaultStateDir) || *noSpace && s.Op == "create" {
 			return unix.ENOSPC
 		}
 		return nil
@@ -37,7 +38,7 @@ func TestApplyUnrecorded(t *testing.T) {
 		w.expect(actions(r.Changed), "update docker.io/hosts.toml, update quay.io/hosts.toml")
 		w.restart()
 	}
-	if b := w.read(docker); !strings.HasSuffix(b, "\ntwo\n") || !Intact([]byte(b)) {
+	if b := w.read(docker); !strings.HasSuffix(b, "\ntwo\n") || !record.Intact([]byte(b)) {
 		t.Errorf("%q", b)
 	}
 	full = false
@@ -131,7 +132,7 @@ func TestStoppedAtEveryStepWithoutTheRecord(t *testing.T) {
 							// A reader sees each line as it was, or as a comment. Only a change
 							// in place that was stopped leaves a file whose hash does not fit.
 							b := w.read(f.Path)
-							if !inPlace && !Intact([]byte(b)) || !linesOf(b, secretBody, maskedBody) {
+							if !inPlace && !record.Intact([]byte(b)) || !linesOf(b, secretBody, maskedBody) {
 								t.Errorf("%s is torn: %q", f.Path, b)
 							}
 						}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 )
@@ -18,7 +19,7 @@ import (
 // Where things are on a node, below the root.
 const (
 	// StateDir holds the record, the originals, and the journal of what is still to be done.
-	StateDir = managedfile.DefaultStateDir + "/install"
+	StateDir = record.DefaultStateDir + "/install"
 	lockFile = "/run/berth/install.lock"
 )
 
@@ -277,7 +278,7 @@ func (in *Installer) removeState() error {
 	if err := in.removeStandIn(); err != nil {
 		return err
 	}
-	for _, dir := range []string{saved, StateDir, managedfile.DefaultStateDir + "/saved", managedfile.DefaultStateDir} {
+	for _, dir := range []string{saved, StateDir, record.DefaultStateDir + "/saved", record.DefaultStateDir} {
 		real, err := in.host.Root.Resolve(dir)
 		if err == nil {
 			err = os.Remove(real)

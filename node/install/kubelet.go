@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/providerconfig"
@@ -264,7 +265,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 		w.config = &ours
 		return nil
 	}
-	if ours.before = now; managedfile.Intact(now) {
+	if ours.before = now; record.Intact(now) {
 		if !bytes.Equal(now, ours.content()) {
 			w.config = &ours
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 )
 
 // Write prints a plan: what was found, each file as a diff, each restart. Values in foreign files
@@ -80,7 +80,7 @@ func (c Change) write(out *bytes.Buffer, paint hostsconf.Paint) {
 
 // diff is a unified diff with few lines of context.
 func (c Change) diff() string {
-	before, after := string(managedfile.WithoutMarker(c.Before)), string(managedfile.WithoutMarker(c.After))
+	before, after := string(record.WithoutMarker(c.Before)), string(record.WithoutMarker(c.After))
 	context := 3
 	if c.Foreign {
 		context = 1

@@ -159,11 +159,11 @@ func TestLeavesOthersAlone(t *testing.T) {
 		"configuration":        {config, "providers: [{name: other}]\n", false, []string{config}},
 		"configuration that names it": {
 			config, "providers: [{name: " + providerconfig.Provider + "}]\n", false,
-			[]string{config, binDir + "/" + providerconfig.Provider, record},
+			[]string{config, binDir + "/" + providerconfig.Provider, recordFile},
 		},
 		"edited configuration": {
 			config, "providers: [{name: " + providerconfig.Provider + "}]\n", true,
-			[]string{config, binDir + "/" + providerconfig.Provider, record},
+			[]string{config, binDir + "/" + providerconfig.Provider, recordFile},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +195,7 @@ func TestSweepsHalfACopy(t *testing.T) {
 	n.write(binDir+"/_berth-tmp-0123456789abcdef-file", "on")
 	n.write(binDir+"/another", "theirs")
 	n.put()
-	want := []string{config, binDir + "/another", binDir + "/" + providerconfig.Provider, record}
+	want := []string{config, binDir + "/another", binDir + "/" + providerconfig.Provider, recordFile}
 	slices.Sort(want)
 	if got := n.files(); !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -70,11 +71,11 @@ func secretRemovals(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 	var errs []error
 	for _, o := range current.Files {
 		dir := path.Dir(o.Path)
-		if o.Owner != managedfile.Ours || o.Kind != nodefs.Regular || !managedfile.Intact(o.Content) ||
+		if o.Owner != managedfile.Ours || o.Kind != nodefs.Regular || !record.Intact(o.Content) ||
 			path.Dir(dir) != path.Clean(cfg.Containerd.CertsDir) || hostsconf.UpstreamOf(path.Base(dir)) == "" {
 			continue
 		}
-		body := string(managedfile.WithoutMarker(o.Content))
+		body := string(record.WithoutMarker(o.Content))
 		edited, header, err := withoutSecretLines(body, want[path.Base(dir)], inPlace)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.Path, err))

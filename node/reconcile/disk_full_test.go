@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/test/nodetest"
 )
@@ -101,7 +102,7 @@ func TestFullStateDirectory(t *testing.T) {
 						t.Errorf("%s is there:\n%s", gone, body)
 					}
 				}
-				if !managedfile.Intact([]byte(body)) {
+				if !record.Intact([]byte(body)) {
 					t.Errorf("the file does not tell that it is ours:\n%s", body)
 				}
 			}

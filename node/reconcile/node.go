@@ -9,6 +9,7 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 	nodes "github.com/berth-registry/berth/node"
 )
@@ -16,7 +17,7 @@ import (
 // Paths on a node, below the root.
 const (
 	ConfigFile    = "/etc/berth/config.yaml"
-	StateDir      = managedfile.DefaultStateDir
+	StateDir      = record.DefaultStateDir
 	lockFile      = "/run/berth/lock"
 	AgentLockFile = "/run/berth/agent.lock"
 )

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -75,7 +75,7 @@ func (s *stops) inspect(n *node, g int) error {
 			return err
 		case nodefs.Temporary(d.Name()):
 			s.left++
-		case !managedfile.Intact(b):
+		case !record.Intact(b):
 			s.torn++
 		case strings.Contains(string(b), fmt.Sprintf("https://m%d.corp/", g)):
 			now++

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
@@ -63,7 +64,7 @@ func file(rnd *rand.Rand, p string) managedfile.File {
 
 // whole reports whether content is a complete file of p.
 func whole(p string, content []byte) bool {
-	return managedfile.Intact(content) && strings.Contains(string(content), p+"\n")
+	return record.Intact(content) && strings.Contains(string(content), p+"\n")
 }
 
 // writer brings a node to the wanted state.
@@ -84,7 +85,7 @@ func openWriter(name, dir string, step func(nodefs.Step) error) (writer, error) 
 	if step != nil {
 		opts = append(opts, managedfile.WithSteps(step))
 	}
-	store, err := managedfile.Open(root, managedfile.DefaultStateDir, opts...)
+	store, err := managedfile.Open(root, record.DefaultStateDir, opts...)
 	return &berth{root: root, store: store}, err
 }
 

@@ -1,5 +1,6 @@
 // Package record keeps what Berth wrote on a node and what was there before: the record
-// (state.json), and copies of originals and edits (saved/).
+// (state.json), the marker line in each file whose format has comments, and copies of originals and
+// edits (saved/).
 //
 // [State] is the record. [Archive] is the open state directory: it writes the record and keeps the
 // copies, each with a description beside it, so that an original can be restored even if the record

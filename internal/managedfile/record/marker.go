@@ -1,11 +1,9 @@
-package managedfile
+package record
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-
-	"github.com/berth-registry/berth/internal/managedfile/record"
 )
 
 // DefaultStateDir is the directory of the record and the copies on a node. The marker line names
@@ -36,7 +34,7 @@ func Marked(comment string, body []byte, unrecorded bool) []byte {
 	if unrecorded {
 		words = markerUnrecorded
 	}
-	line := comment + " " + markerStart + words + markerHash + record.Hash(body) + "\n"
+	line := comment + " " + markerStart + words + markerHash + Hash(body) + "\n"
 	return append(append(make([]byte, 0, len(line)+len(body)), line...), body...)
 }
 
@@ -44,11 +42,11 @@ func Marked(comment string, body []byte, unrecorded bool) []byte {
 // and unedited file of Berth's.
 func Intact(content []byte) bool {
 	want, body, ok := cutMarker(content)
-	return ok && record.Hash(body) == want
+	return ok && Hash(body) == want
 }
 
 // Unrecorded reports whether content is a complete and unedited file of Berth's that says that the
-// record does not know it, see [File.Unrecorded].
+// record does not know it, see [Marked].
 func Unrecorded(content []byte) bool {
 	line, _, _ := bytes.Cut(content, []byte("\n"))
 	return bytes.Contains(line, []byte(markerStart+markerUnrecorded+markerHash)) && Intact(content)
