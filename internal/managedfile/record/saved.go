@@ -11,6 +11,7 @@ import (
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
+// SavedDir is the directory of the copies, in the state directory.
 const SavedDir = "saved"
 
 // MaxContent is the largest file that is read or copied, in bytes.
