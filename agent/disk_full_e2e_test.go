@@ -184,6 +184,52 @@ func TestFullDiskCertsDir(t *testing.T) {
 	}
 }
 
+// TestFullDisks needs root: certs.d and Berth's own directory are file systems of their own, and
+// both are full. A login that the config withdraws leaves the disk, the mirror stays, and a restore
+// removes the files, but not the rules of the provider.
+func TestFullDisks(t *testing.T) {
+	n := newNode(t)
+	certs, state := filepath.Join(n.root, nodetest.CertsDir), filepath.Join(n.root, reconcile.StateDir)
+	n.mountSmall(certs)
+	n.mountSmall(state)
+	n.write("root"+nodetest.CertsDir+"/foreign.corp/hosts.toml", "[host]\n")
+	login := "registries:\n- host: a.corp\n  username: u\n  password: p\n"
+	n.write("etc/config.yaml", mirrorTo("https://a.corp")+login)
+	n.start()
+	n.eventually("the header", func() bool { return n.authorization() != "" })
+	n.converged()
+	hosts := nodetest.Lookup(t, n.root, "quay.io")
+	fillers := []string{fill(t, certs), fill(t, state)}
+	n.write("etc/config.yaml", mirrorTo("https://a.corp"))
+	n.eventually("the header is gone", func() bool { return n.hosts("quay.io") != "" && n.authorization() == "" })
+	n.nextPass()
+	if now := n.hosts("quay.io"); strings.Contains(now, "Basic") {
+		t.Errorf("the login is there:\n%s", now)
+	}
+	if now := nodetest.Lookup(t, n.root, "quay.io"); now != hosts {
+		t.Errorf("containerd asks %s, it asked %s", now, hosts)
+	}
+	n.end()
+	m := openNode(t, n.root)
+	report, err := m.Restore(t.Context(), nodetest.CertsDir)
+	if !errors.Is(err, unix.ENOSPC) || n.hosts("quay.io") != "" || len(report.Saved) > 0 {
+		t.Errorf("%v, saved %v, the file is %q", err, report.Saved, n.hosts("quay.io"))
+	}
+	for _, filler := range fillers {
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if report, err := m.Restore(t.Context(), nodetest.CertsDir); err != nil || len(report.Saved) > 0 {
+		t.Errorf("%v, saved %v", err, report.Saved)
+	}
+	for dir, want := range map[string]int{certs: 1, state: 0} {
+		if left, err := os.ReadDir(dir); err != nil || len(left) != want {
+			t.Errorf("%v, left in %s: %v", err, dir, left)
+		}
+	}
+}
+
 // TestReadOnlyCerts needs root: neither the normal write nor the one for a full disk works, and
 // the error is reported once.
 func TestReadOnlyCerts(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -62,7 +62,7 @@ func TestLockFileIsMadeAgain(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		n.eventually(name+" is noticed", func() bool { return strings.Count(n.log.String(), "lock file was removed") > before })
-		if held, err := managedfile.Locked(n.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
+		if held, err := nodefs.Locked(n.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
 			t.Errorf("%s: held %t, %v", name, held, err)
 		}
 		n.write("etc/config.yaml", mirrorTo("https://a.corp"))
@@ -109,7 +109,7 @@ func TestWaitsForTheAgentWithTheLock(t *testing.T) {
 
 		// An agent that waits releases no lock of another at its end.
 		n.end()
-		if held, err := managedfile.Locked(second.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
+		if held, err := nodefs.Locked(second.agent.node.Root, reconcile.AgentLockFile); err != nil || !held {
 			t.Errorf("held %t, %v", held, err)
 		}
 		n.start()

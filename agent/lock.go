@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -21,19 +21,19 @@ const relockEvery = time.Second
 // agentLock makes an agent the only one on its machine: an flock(2) on a file. Others find the
 // file by its name, so the lock excludes no other agent once the file is removed or replaced.
 type agentLock struct {
-	root *managedfile.Root
-	lock *managedfile.Lock
+	root *nodefs.Root
+	lock *nodefs.Lock
 	file fs.FileInfo // the locked file
 }
 
-// acquire takes the lock. The error matches [managedfile.ErrLocked] if another process has it.
+// acquire takes the lock. The error matches [nodefs.ErrLocked] if another process has it.
 // An older lock of this agent is not released, because that would remove the new file; the
 // kernel drops it with its own file, which has no name any more.
 func (l *agentLock) acquire(ctx context.Context) error {
 	var err error
 	for range lockAttempts {
-		var lock *managedfile.Lock
-		if lock, err = managedfile.LockFile(ctx, l.root, reconcile.AgentLockFile, false); err != nil {
+		var lock *nodefs.Lock
+		if lock, err = nodefs.LockFile(ctx, l.root, reconcile.AgentLockFile, false); err != nil {
 			return err
 		}
 		if l.file, err = l.root.Lstat(reconcile.AgentLockFile); err == nil {
@@ -69,7 +69,7 @@ func (a *Agent) waitForLock(ctx context.Context) (locked bool, err error) {
 			a.logged.holder = ""
 			return true, nil
 		}
-		if !errors.Is(err, managedfile.ErrLocked) {
+		if !errors.Is(err, nodefs.ErrLocked) {
 			return false, lockError(err)
 		}
 		a.enterWaiting(ctx, err)
@@ -99,7 +99,7 @@ func (a *Agent) stillLocked(ctx context.Context) bool {
 		a.logged.holder, a.logged.lock = "", ""
 		a.state.enter(status.Converging)
 		return true
-	case errors.Is(err, managedfile.ErrLocked):
+	case errors.Is(err, nodefs.ErrLocked):
 		a.enterWaiting(ctx, err)
 		return false
 	}

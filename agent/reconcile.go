@@ -13,7 +13,7 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/reconcile"
 )
@@ -183,7 +183,7 @@ func (a *Agent) watchFiles(cfg *config.Config) {
 // isTransient reports whether a file name in a watched directory is one of the agent's own
 // short-lived files.
 func isTransient(name string) bool {
-	return managedfile.Temporary(name) || strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".json.tmp")
+	return nodefs.Temporary(name) || strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".json.tmp")
 }
 
 // markReadyIfComplete allows READY if the last pass had a good config, all tokens and no error.

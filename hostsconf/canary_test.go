@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
@@ -49,7 +50,7 @@ func TestNoSecretOfAForeignFileIsShown(t *testing.T) {
 			{Action: managedfile.Repair, Before: managedfile.Observed{Owner: managedfile.Edited}},
 		} {
 			change.Path, change.After = ours.Path, &ours
-			change.Before.Path, change.Before.Kind, change.Before.Content = ours.Path, managedfile.Regular, []byte(content)
+			change.Before.Path, change.Before.Kind, change.Before.Content = ours.Path, nodefs.Regular, []byte(content)
 			err := WriteDiff(&out, desired, []Change{change}, func(_, s string) string { return s })
 			if err != nil {
 				t.Fatal(err)

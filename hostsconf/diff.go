@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/textdiff"
 )
 
@@ -80,7 +82,7 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint textdiff.Paint) {
 	switch {
 	case path.Base(c.Path) != fileName || c.Action == managedfile.GracePeriod:
 		return
-	case adoptable(c) && c.Before.Kind == managedfile.Regular:
+	case adoptable(c) && c.Before.Kind == nodefs.Regular:
 		out.WriteString("  not applied; onConflict: adopt would change it as follows, and berth restore would bring the original back:\n")
 	case c.Action == managedfile.Conflict:
 		return
@@ -100,7 +102,7 @@ func writeFileDiff(out *bytes.Buffer, c Change, paint textdiff.Paint) {
 // shown returns content as a diff shows it: without secrets, and without the marker line, whose
 // hash changes with every edit.
 func (m masking) shown(content []byte) string {
-	content = managedfile.WithoutMarker(content)
+	content = record.WithoutMarker(content)
 	if len(content) == 0 {
 		return ""
 	}

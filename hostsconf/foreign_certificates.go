@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -83,7 +84,7 @@ func FindForeignCertificates(certsDir string, snapshot managedfile.Snapshot) For
 	f := Foreign{own: map[string]*ForeignCertificates{}}
 	theirs := map[string]bool{} // directories with a foreign hosts.toml, now or before adoption
 	for _, o := range snapshot.Files {
-		if path.Base(o.Path) == fileName && (o.Owner == managedfile.Foreign || o.Original != managedfile.None) {
+		if path.Base(o.Path) == fileName && (o.Owner == managedfile.Foreign || o.Original != nodefs.None) {
 			theirs[path.Base(path.Dir(o.Path))] = true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // ScopeName marks the files below certs.d in Berth's record.
@@ -174,7 +175,7 @@ func (d Desired) withoutShadowing(current managedfile.Snapshot) (wanted []manage
 		}
 		blocked = append(blocked, Change{
 			Action: managedfile.Conflict, Path: file, Reason: reason,
-			Before: managedfile.Observed{Path: file, Kind: managedfile.Regular, Owner: managedfile.Foreign},
+			Before: managedfile.Observed{Path: file, Kind: nodefs.Regular, Owner: managedfile.Foreign},
 		})
 	}
 	return wanted, blocked, hiding
@@ -196,7 +197,7 @@ func unreadableConflicts(current managedfile.Snapshot, changes []Change) []Chang
 	for _, o := range current.Files {
 		name := path.Base(path.Dir(o.Path))
 		upstream := UpstreamOf(name)
-		unusable := o.Owner == managedfile.Foreign && (o.Kind == managedfile.Other || o.Kind == managedfile.Dir)
+		unusable := o.Owner == managedfile.Foreign && (o.Kind == nodefs.Other || o.Kind == nodefs.Directory)
 		if !unusable || path.Base(o.Path) != fileName || upstream == "" || reported[o.Path] {
 			continue
 		}

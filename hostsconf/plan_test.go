@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -28,12 +30,12 @@ type node struct {
 
 func newNode(t testing.TB, files map[string]string) *node {
 	n := &node{t: t, dir: writeTree(t, files)}
-	root, err := managedfile.OpenRoot(n.dir)
+	root, err := nodefs.OpenRoot(n.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	if n.store, err = managedfile.Open(root, managedfile.DefaultStateDir); err != nil {
+	if n.store, err = managedfile.Open(root, record.DefaultStateDir); err != nil {
 		t.Fatal(err)
 	}
 	return n

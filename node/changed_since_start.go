@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // ChangedSince returns the files of c's configuration that changed after the running containerd
@@ -70,7 +70,7 @@ func changedSince(h Host, pid int, files []string) []string {
 
 // changedAt returns when a file, or the symlink that leads to it, last changed: its content, or
 // its inode, as when an older file is moved there.
-func changedAt(root *managedfile.Root, file string) time.Time {
+func changedAt(root *nodefs.Root, file string) time.Time {
 	var last time.Time
 	note := func(info os.FileInfo, err error) {
 		if err != nil {

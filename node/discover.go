@@ -9,7 +9,7 @@ import (
 	"strconv"
 
 	"github.com/berth-registry/berth/internal/containerdconf"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // DefaultConfigPath is the configuration that containerd reads by default.
@@ -18,7 +18,7 @@ const DefaultConfigPath = "/etc/containerd/config.toml"
 // Host is the node that is inspected.
 type Host struct {
 	// Root is the root of the node's files.
-	Root *managedfile.Root
+	Root *nodefs.Root
 	// Proc is the node's /proc as this process can open it. Empty means that its processes
 	// cannot be seen, for example with a root other than this machine's.
 	Proc string
@@ -28,7 +28,7 @@ type Host struct {
 }
 
 // This is the machine that this process runs on.
-func This(root *managedfile.Root) Host {
+func This(root *nodefs.Root) Host {
 	return Host{Root: root, Proc: "/proc", Version: AskVersion}
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -50,7 +50,7 @@ func host(t *testing.T, archive string) node.Host {
 			t.Fatal(err)
 		}
 	}
-	root, err := managedfile.OpenRoot(filepath.Join(dir, "root"))
+	root, err := nodefs.OpenRoot(filepath.Join(dir, "root"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // files gives readers of configurations access to the files below a root.
-type files struct{ root *managedfile.Root }
+type files struct{ root *nodefs.Root }
 
 // ReadFile reads a file. Symlinks are resolved below the root.
 func (f files) ReadFile(name string) ([]byte, error) { return f.root.ReadFile(name) }
@@ -45,7 +45,7 @@ func (f files) Glob(pattern string) ([]string, error) {
 }
 
 // List returns the sorted paths below a root that match a pattern.
-func List(root *managedfile.Root, pattern string) []string {
+func List(root *nodefs.Root, pattern string) []string {
 	found, err := files{root}.Glob(pattern)
 	if err != nil {
 		return nil // a malformed pattern

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/containerdconf"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Layout is the distribution that set up containerd.
@@ -41,7 +41,7 @@ func configPaths() []struct {
 }
 
 // layoutOf returns the distribution that has its configuration at this path.
-func layoutOf(root *managedfile.Root, config string) Layout {
+func layoutOf(root *nodefs.Root, config string) Layout {
 	for _, known := range configPaths() {
 		if config == known.path {
 			return known.layout

@@ -5,13 +5,13 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // ReadProviders reads a CredentialProviderConfig of the node: a file or, since kubelet 1.34, a
 // directory of files. The error names the file with which kubelet would not start.
-func ReadProviders(root *managedfile.Root, config string) ([]providerconfig.Entry, error) {
+func ReadProviders(root *nodefs.Root, config string) ([]providerconfig.Entry, error) {
 	real, err := root.Resolve(config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", config, err)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -32,7 +32,7 @@ func TestReadProviders(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	root, err := managedfile.OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

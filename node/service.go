@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Service is a systemd service, as its files describe it.
@@ -24,7 +24,7 @@ type Service struct {
 
 // ReadService reads the files of a service with its drop-ins, except those at the paths in
 // without. The error of a missing service matches fs.ErrNotExist.
-func ReadService(root *managedfile.Root, name string, without ...string) (Service, error) {
+func ReadService(root *nodefs.Root, name string, without ...string) (Service, error) {
 	u, err := readUnit(root, name, without...)
 	if err != nil {
 		return Service{}, fmt.Errorf("%s: %w", name, err)

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // unit is a systemd service with its drop-ins. Format:
@@ -29,7 +29,7 @@ func unitDirs() []string {
 
 // readUnit reads a service and its drop-ins, except those at the paths in without. The error of
 // a missing service matches fs.ErrNotExist.
-func readUnit(root *managedfile.Root, name string, without ...string) (unit, error) {
+func readUnit(root *nodefs.Root, name string, without ...string) (unit, error) {
 	u := unit{environment: map[string]string{}}
 	for _, dir := range unitDirs() {
 		raw, err := root.ReadFile(path.Join(dir, name))
@@ -71,7 +71,7 @@ func readUnit(root *managedfile.Root, name string, without ...string) (unit, err
 
 // readEnvironment adds the variables of the files in EnvironmentFile, which override
 // Environment (systemd.exec(5)).
-func (u *unit) readEnvironment(root *managedfile.Root) error {
+func (u *unit) readEnvironment(root *nodefs.Root) error {
 	for _, name := range u.files {
 		name, optional := strings.CutPrefix(name, "-")
 		if !path.IsAbs(name) {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/agent/status"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/doctor"
 	"github.com/berth-registry/berth/node/reconcile"
 )
@@ -61,7 +61,7 @@ Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 
 // doctorInput is the node below the root, with its config.
 func (o *options) doctorInput(proc string) (doctor.Input, error) {
-	root, err := managedfile.OpenRoot(o.root)
+	root, err := nodefs.OpenRoot(o.root)
 	if err != nil {
 		return doctor.Input{}, err
 	}

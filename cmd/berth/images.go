@@ -12,7 +12,7 @@ import (
 	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/list"
 	"github.com/berth-registry/berth/images/reference"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 func newImages(o *options) *cobra.Command {
@@ -137,7 +137,7 @@ func onceStdin(names []string) error {
 
 // below returns paths of the node as this process opens them.
 func below(dir string, paths []string) ([]string, error) {
-	root, err := managedfile.OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}

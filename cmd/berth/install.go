@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/install"
@@ -75,7 +75,7 @@ func (i *installOptions) flags(cmd *cobra.Command) {
 // run plans, shows the plan, asks for confirmation and carries it out.
 func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, context.Context, install.Parts) (install.Plan, error)) error {
 	ctx := cmd.Context()
-	root, err := managedfile.OpenRoot(i.root)
+	root, err := nodefs.OpenRoot(i.root)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (i *installOptions) confirm(cmd *cobra.Command) error {
 
 // host is the node below the root. In a container that has the whole node there, its /proc is found
 // without --proc.
-func (i *installOptions) host(root *managedfile.Root) node.Host {
+func (i *installOptions) host(root *nodefs.Root) node.Host {
 	proc := i.proc
 	if dir, err := filepath.Abs(i.root); proc == "" && err == nil && dir != "/" {
 		if below := filepath.Join(dir, "proc"); isProc(below) {
@@ -183,7 +183,7 @@ func isProc(dir string) bool {
 
 // configured returns what the config names, if there is one: the directory of hosts.toml files, and
 // the registries whose login only kubelet can pass.
-func (i *installOptions) configured(ctx context.Context, root *managedfile.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
+func (i *installOptions) configured(ctx context.Context, root *nodefs.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
 	cfg, _, err := i.readConfig(root)
 	if _, missing := errors.AsType[*noConfigError](err); missing && i.config == "" {
 		return "", nil, false

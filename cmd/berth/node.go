@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/install"
@@ -15,7 +15,7 @@ import (
 
 // host is the node below the root. Its processes are looked at, and containerd is asked for
 // its version, only where the node's /proc is known: named by proc, or this machine's.
-func (o *options) host(root *managedfile.Root, proc string) node.Host {
+func (o *options) host(root *nodefs.Root, proc string) node.Host {
 	h := node.Host{Root: root, Proc: proc}
 	if dir, err := filepath.Abs(o.root); proc == "" && err == nil && dir == "/" {
 		h.Proc = "/proc"

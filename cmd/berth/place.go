@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/place"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
@@ -48,7 +48,7 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 					return fmt.Errorf("--provider-config-from: %w", err)
 				}
 			}
-			if opts.Root, err = managedfile.OpenRoot(o.root); err != nil {
+			if opts.Root, err = nodefs.OpenRoot(o.root); err != nil {
 				return err
 			}
 			defer opts.Root.Close()

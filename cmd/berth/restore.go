@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -61,7 +62,7 @@ func (o *options) printRestored(w io.Writer, report managedfile.Report, failed e
 
 // restored names what happened to a file of Berth.
 func restored(c managedfile.Change) string {
-	if c.Action == managedfile.Remove && c.Before.Original != managedfile.None {
+	if c.Action == managedfile.Remove && c.Before.Original != nodefs.None {
 		return "put back"
 	}
 	return string(c.Action)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -125,7 +125,7 @@ func (o *options) open(stderr io.Writer) (*reconcile.Node, *config.Config, error
 
 // readConfig reads the config that --config names, or that of the node. If that file is missing,
 // the error is a *noConfigError.
-func (o *options) readConfig(root *managedfile.Root) (*config.Config, []config.Warning, error) {
+func (o *options) readConfig(root *nodefs.Root) (*config.Config, []config.Warning, error) {
 	file, err := reconcile.ReadConfig(root, o.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &noConfigError{err}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/node/trace"
 )
@@ -92,7 +92,7 @@ func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Conf
 	if proc != "" {
 		m.SetProc(proc)
 	}
-	root, err := managedfile.OpenRoot(o.root)
+	root, err := nodefs.OpenRoot(o.root)
 	if err != nil {
 		return nil, err
 	}

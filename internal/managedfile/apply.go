@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"path"
 	"time"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Apply carries out the changes of [Plan] for the scope, in order. It first copies the originals
@@ -37,14 +40,39 @@ func (s *Store) Apply(ctx context.Context, scope Scope, changes []Change) (Repor
 	return r.report, errors.Join(r.errs...)
 }
 
+// ApplyUnrecorded carries out updates of Berth's files when the record cannot be written. Each new
+// file says so in its marker line (see [File.Unrecorded]), and the next Apply writes it as usual.
+func (s *Store) ApplyUnrecorded(ctx context.Context, scope Scope, updates []Change) (Report, error) {
+	for _, c := range updates {
+		if c.Action != Update || c.Before.Owner != Ours || !c.After.Unrecorded || c.After.Comment == "" {
+			return Report{}, fmt.Errorf("scope %s: %s: not an update that the file itself can record", scope.Name, c.Path)
+		}
+		if err := checkChange(scope, c); err != nil {
+			return Report{}, fmt.Errorf("scope %s: %w", scope.Name, err)
+		}
+	}
+	st, _, err := s.load()
+	if err != nil {
+		return Report{}, err
+	}
+	r := s.newRun(scope, st)
+	defer r.close()
+	r.cleanUp()
+	for _, c := range updates {
+		r.items = append(r.items, &item{Change: c})
+	}
+	r.execute(ctx)
+	return r.report, errors.Join(r.errs...)
+}
+
 func checkChange(scope Scope, c Change) error {
 	if c.After == nil {
-		return checkPath(c.Path)
+		return nodefs.CheckPath(c.Path)
 	}
 	if c.After.Path != c.Path {
 		return fmt.Errorf("%s: a change that writes %s", c.Path, c.After.Path)
 	}
-	if c.InPlace && (c.Before.Kind != Regular || c.Before.Mode != c.After.Mode || len(c.Before.Content) != len(c.After.Content())) {
+	if c.InPlace && (c.Before.Kind != nodefs.Regular || c.Before.Mode != c.After.Mode || len(c.Before.Content) != len(c.After.Content())) {
 		return fmt.Errorf("%s: a change in place needs the same length and mode", c.Path)
 	}
 	return checkFile(scope, *c.After)
@@ -54,23 +82,23 @@ func checkChange(scope Scope, c Change) error {
 type run struct {
 	s       *Store
 	scope   Scope
-	st      *state
-	archive *archive // nil until something is written
-	restore bool     // remove all of Berth's files and bring directories back
+	st      *record.State
+	archive *record.Archive // nil until something is written
+	restore bool            // remove all of Berth's files and bring directories back
 	now     time.Time
 	dirty   bool // st differs from the record on disk
 
-	tops    map[string]*dir
+	tops    map[string]*nodefs.Dir
 	items   []*item
 	byPath  map[string]*item
-	touched map[string]*dirRecord // directories that may be created or removed: their record before
-	noted   map[string]bool       // directories of touched in which a file is written
-	made    map[string]bool       // directories of touched that were created
-	going   map[string]bool       // directories of touched to remove if they end up empty
-	absent  []string              // directories to create, outermost first
-	waiting map[string]string     // files not in place: the reason why others must wait
-	demote  []*original
-	drop    []*original
+	touched map[string]*record.DirEntry // directories that may be created or removed: their record before
+	noted   map[string]bool             // directories of touched in which a file is written
+	made    map[string]bool             // directories of touched that were created
+	going   map[string]bool             // directories of touched to remove if they end up empty
+	absent  []string                    // directories to create, outermost first
+	waiting map[string]string           // files not in place: the reason why others must wait
+	demote  []*record.Original
+	drop    []*record.Original
 
 	report Report
 	errs   []error
@@ -79,12 +107,12 @@ type run struct {
 // item is a change that needs work on the file system.
 type item struct {
 	Change
-	before *record // nil if there is none
-	after  *record // nil for a removal
+	before *record.Entry // nil if there is none
+	after  *record.Entry // nil for a removal
 	// putBack is the original that replaces a removed file.
-	putBack *original
-	copied  *original // copy of an original, made for this change
-	fresh   bool      // copied did not exist before
+	putBack *record.Original
+	copied  *record.Original // copy of an original, made for this change
+	fresh   bool             // copied did not exist before
 	tmp     string
 	state   itemState
 }
@@ -98,35 +126,35 @@ const (
 	itemFailed  itemState = "failed"
 )
 
-func (s *Store) newRun(scope Scope, st *state) *run {
+func (s *Store) newRun(scope Scope, st *record.State) *run {
 	return &run{
 		s: s, scope: scope, st: st, now: s.now().UTC().Round(0),
-		tops: map[string]*dir{}, byPath: map[string]*item{},
-		touched: map[string]*dirRecord{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
+		tops: map[string]*nodefs.Dir{}, byPath: map[string]*item{},
+		touched: map[string]*record.DirEntry{}, noted: map[string]bool{}, made: map[string]bool{}, going: map[string]bool{}, waiting: map[string]string{},
 	}
 }
 
 func (r *run) close() {
 	for _, d := range r.tops {
-		d.close()
+		d.Close()
 	}
 	if r.archive != nil {
-		r.archive.close()
+		r.archive.Close()
 	}
 }
 
 // begin moves a corrupt record aside and cleans up after a killed run.
 func (r *run) begin() error {
-	if r.st.found == stateCorrupt {
+	if r.st.Found == record.FoundCorrupt {
 		if err := r.openArchive(); err != nil {
 			return err
 		}
-		saved, err := r.archive.setAside()
+		saved, err := r.archive.SetAside()
 		if err != nil {
 			return err
 		}
-		r.report.Saved = append(r.report.Saved, saved)
-		r.st.found = stateAbsent
+		r.report.Saved = append(r.report.Saved, Saved{Path: r.archive.Top.Join(record.StateFile), Copy: saved, Why: record.SavedRecord})
+		r.st.Found = record.FoundAbsent
 		r.dirty = true
 	}
 	r.cleanUp()
@@ -149,15 +177,15 @@ func (r *run) cleanUp() {
 		if err != nil {
 			continue
 		}
-		e, err := parent.lstat(path.Base(p))
+		e, err := parent.Lstat(path.Base(p))
 		switch {
-		case err != nil || e.kind == None:
+		case err != nil || e.Kind == nodefs.None:
 		case !d.Created:
 			r.putDir(p, nil)
-		case e.kind == Dir && !e.meta.sameAccess(*d.Original):
-			m := e.meta
+		case e.Kind == nodefs.Directory && !e.Meta.SameAccess(*d.Original):
+			m := e.Meta
 			m.ModTime = d.Original.ModTime
-			r.putDir(p, &dirRecord{Scope: d.Scope, Created: true, Original: &m})
+			r.putDir(p, &record.DirEntry{Scope: d.Scope, Created: true, Original: &m})
 		}
 	}
 }
@@ -218,10 +246,7 @@ func (r *run) prepare(c Change) {
 		}
 		r.assumeDir(c, rec)
 		after := r.describe(c.After, rec)
-		after.Written = &written{
-			SHA: hash(c.Before.Content), Mode: modeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
-			Marked: c.After.Comment != "",
-		}
+		after.Written = c.Before.written()
 		r.put(c.Path, after)
 	case Conflict:
 		r.report.Conflicts = append(r.report.Conflicts, c)
@@ -231,11 +256,11 @@ func (r *run) prepare(c Change) {
 	case Forget:
 		r.forget(c, rec)
 		switch {
-		case rec != nil && rec.Original.matches(c.Before.entry()):
+		case rec != nil && rec.Original.Matches(c.Before.entry()):
 			// Already restored, by Berth before a crash or by another program.
 		case c.Before.Theirs:
 			r.report.Conflicts = append(r.report.Conflicts, c)
-		case c.Before.Kind == None:
+		case c.Before.Kind == nodefs.None:
 			// Its directory may be empty now, as after a removal by Berth.
 			r.intendRemoval(&item{Change: c})
 		}
@@ -251,9 +276,9 @@ func (r *run) prepare(c Change) {
 }
 
 // put changes the record of a file.
-func (r *run) put(p string, rec *record) {
+func (r *run) put(p string, rec *record.Entry) {
 	old := r.st.Files[p]
-	if old.equal(rec) {
+	if old.Equal(rec) {
 		return
 	}
 	r.dirty = true
@@ -261,13 +286,13 @@ func (r *run) put(p string, rec *record) {
 		delete(r.st.Files, p)
 		return
 	}
-	r.st.addTop(r.scope)
+	r.st.AddTop(r.scope.Name, r.scope.Dir)
 	r.st.Files[p] = rec
 }
 
 // describe returns the record of a wanted file, without the fields about the file on disk.
-func (r *run) describe(f *File, old *record) *record {
-	rec := &record{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: duration(f.GracePeriod)}
+func (r *run) describe(f *File, old *record.Entry) *record.Entry {
+	rec := &record.Entry{Scope: r.scope.Name, Needs: append([]string(nil), f.Needs...), Linger: record.Duration(f.GracePeriod)}
 	if old != nil {
 		rec.Original, rec.Repairs = old.Original, old.Repairs
 	}
@@ -276,24 +301,21 @@ func (r *run) describe(f *File, old *record) *record {
 
 // assumeDir treats the directory of one of Berth's files as created by Berth if its record is lost.
 // An empty directory that stays would disable the mirrors.
-func (r *run) assumeDir(c Change, rec *record) {
+func (r *run) assumeDir(c Change, rec *record.Entry) {
 	dir := path.Dir(c.Path)
-	ours := c.Before.Kind != None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
-	if rec == nil && ours && r.st.top(r.scope, c.Path) != "" && r.st.Dirs[dir] == nil {
-		r.putDir(dir, &dirRecord{Scope: r.scope.Name, Created: true})
+	ours := c.Before.Kind != nodefs.None && (c.Before.Owner == Ours || c.Before.Owner == Edited)
+	if rec == nil && ours && r.topOf(c.Path) != "" && r.st.Dirs[dir] == nil {
+		r.putDir(dir, &record.DirEntry{Scope: r.scope.Name, Created: true})
 	}
 }
 
-func (r *run) startGracePeriod(c Change, rec *record) {
-	after := &record{Scope: r.scope.Name, Linger: duration(c.Before.GracePeriod)}
+func (r *run) startGracePeriod(c Change, rec *record.Entry) {
+	after := &record.Entry{Scope: r.scope.Name, Linger: record.Duration(c.Before.GracePeriod)}
 	if rec != nil {
 		clone := *rec
 		after = &clone
 	} else {
-		after.Written = &written{
-			SHA: hash(c.Before.Content), Mode: modeOf(c.Before.Mode), UID: c.Before.UID, GID: c.Before.GID,
-			Marked: startsWithMarker(c.Before.Content),
-		}
+		after.Written = c.Before.written()
 		r.assumeDir(c, rec)
 	}
 	if after.Unwanted.IsZero() {
@@ -303,12 +325,12 @@ func (r *run) startGracePeriod(c Change, rec *record) {
 }
 
 // forget drops the record of a file that Berth no longer owns.
-func (r *run) forget(c Change, rec *record) {
+func (r *run) forget(c Change, rec *record.Entry) {
 	if rec == nil {
 		return
 	}
 	if o := rec.Original; o != nil {
-		if o.matches(c.Before.entry()) {
+		if o.Matches(c.Before.entry()) {
 			r.drop = append(r.drop, o)
 		} else {
 			r.demote = append(r.demote, o)
@@ -318,19 +340,27 @@ func (r *run) forget(c Change, rec *record) {
 }
 
 // is reports whether e equals the observed entry.
-func (o Observed) is(e entry) bool {
-	if o.Kind != e.kind {
+func (o Observed) is(e nodefs.Entry) bool {
+	if o.Kind != e.Kind {
 		return false
 	}
-	if o.Kind == None {
+	if o.Kind == nodefs.None {
 		return true
 	}
-	return o.Mode == e.meta.Mode.fileMode() && o.UID == e.meta.UID && o.GID == e.meta.GID &&
-		o.Target == e.target && bytes.Equal(o.Content, e.content)
+	return o.Mode == e.Meta.Mode.FileMode() && o.UID == e.Meta.UID && o.GID == e.Meta.GID &&
+		o.Target == e.Target && bytes.Equal(o.Content, e.Content)
 }
 
-func (o Observed) entry() entry {
-	return entry{kind: o.Kind, target: o.Target, content: o.Content}
+// written returns the file as the record of Berth's file has it.
+func (o Observed) written() *record.Written {
+	return &record.Written{
+		SHA: record.Hash(o.Content), Mode: nodefs.ModeOf(o.Mode), UID: o.UID, GID: o.GID,
+		Marked: record.StartsWithMarker(o.Content),
+	}
+}
+
+func (o Observed) entry() nodefs.Entry {
+	return nodefs.Entry{Kind: o.Kind, Target: o.Target, Content: o.Content}
 }
 
 // fail gives up one file; the others continue.
@@ -339,7 +369,7 @@ func (r *run) fail(it *item, op string, err error) {
 	switch {
 	case it.After == nil:
 		note = "it still exists"
-	case it.Before.Kind == None:
+	case it.Before.Kind == nodefs.None:
 		note = "nothing was written"
 	}
 	it.state = itemFailed

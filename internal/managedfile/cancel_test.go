@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Cancelling a large write takes effect soon and leaves no partial file.
@@ -13,7 +15,7 @@ func TestCancelledWriteEndsSoon(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	steps := 0
-	w := openWorld(t, fastDir(t), WithSteps(func(Step) error {
+	w := openWorld(t, fastDir(t), WithSteps(func(nodefs.Step) error {
 		if steps++; steps == atStep {
 			cancel()
 		}

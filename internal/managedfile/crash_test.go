@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 var errStopped = errors.New("stopped by the test")
@@ -18,10 +21,10 @@ var errStopped = errors.New("stopped by the test")
 type stopper struct {
 	n, at int
 	crash bool
-	step  Step
+	step  nodefs.Step
 }
 
-func (s *stopper) hook(step Step) error {
+func (s *stopper) hook(step nodefs.Step) error {
 	s.n++
 	if s.n == s.at {
 		s.step = step
@@ -102,12 +105,12 @@ func (w *world) checkReadable(base map[string]string) {
 	w.must(err)
 	for _, e := range entries {
 		dir := certs + "/" + e.Name()
-		if strings.HasPrefix(e.Name(), tempPrefix) || !e.IsDir() {
+		if strings.HasPrefix(e.Name(), nodefs.TempPrefix) || !e.IsDir() {
 			continue
 		}
 		b, err := os.ReadFile(w.path(dir + "/hosts.toml"))
 		switch {
-		case err == nil && startsWithMarker(b) && !Intact(b) && !strings.HasSuffix(string(b), "edit\n"):
+		case err == nil && record.StartsWithMarker(b) && !record.Intact(b) && !strings.HasSuffix(string(b), "edit\n"):
 			w.t.Errorf("%s is torn: %q", dir, b)
 		case errors.Is(err, fs.ErrNotExist) && base[dir] == "" && e.Name() != "_berth":
 			w.t.Errorf("%s has no hosts.toml", dir)
@@ -121,7 +124,7 @@ func (w *world) checkRestored(base map[string]string) {
 		w.t.Errorf("not as before:\n%s", d)
 	}
 	for p := range w.tree("/var") {
-		if rest, ok := strings.CutPrefix(p, DefaultStateDir+"/"); ok && !strings.HasPrefix(rest, "saved") {
+		if rest, ok := strings.CutPrefix(p, record.DefaultStateDir+"/"); ok && !strings.HasPrefix(rest, "saved") {
 			w.t.Errorf("left: %s", p)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
 )
 
 // These tests mount file systems: as root, with
@@ -89,13 +91,13 @@ func TestFullDiskBelowCertsD(t *testing.T) {
 
 func TestFullDiskOfTheRecord(t *testing.T) {
 	w := newWorld(t)
-	w.tinyDisk(t, DefaultStateDir)
+	w.tinyDisk(t, record.DefaultStateDir)
 	base := w.tree("/")
 	w.apply(hosts("docker.io", "a\n"))
-	w.fill(DefaultStateDir + "/ballast")
+	w.fill(record.DefaultStateDir + "/ballast")
 	before := w.tree("/")
 	r, err := w.tryApply(hosts("docker.io", "b\n"), hosts("quay.io", "b\n"))
-	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "nothing was changed: "+DefaultStateDir+"/state.json: ") {
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "nothing was changed: "+record.DefaultStateDir+"/state.json: ") {
 		t.Errorf("%v", err)
 	}
 	if len(r.Changed) != 0 || len(r.Skipped) != 2 {
@@ -103,7 +105,44 @@ func TestFullDiskOfTheRecord(t *testing.T) {
 	}
 	w.same(before)
 	w.restore()
-	w.remove(DefaultStateDir + "/ballast")
+	w.remove(record.DefaultStateDir + "/ballast")
+	w.same(base)
+}
+
+// The file system of certs.d has no space, and neither has that of the record: a file is changed in
+// place, and is Berth's for the next process.
+func TestFullDiskOfBoth(t *testing.T) {
+	w := newWorld(t)
+	w.tinyDisk(t, certs)
+	w.tinyDisk(t, record.DefaultStateDir)
+	base := w.tree("/")
+	w.apply(hosts("docker.io", "a = 'secret'\nb\n"), hosts("quay.io", "a = 'secret'\nb\n"))
+	w.fill(certs + "/ballast")
+	w.fill(record.DefaultStateDir + "/ballast")
+	before := w.tree("/")
+	updates := w.unrecorded("#-----------\nb\n")
+	r, err := w.store.ApplyUnrecorded(w.ctx(), w.scope, updates)
+	if !errors.Is(err, unix.ENOSPC) || len(r.Changed) > 0 {
+		t.Errorf("%v, changed %s", err, actions(r.Changed))
+	}
+	w.same(before)
+	for i := range updates {
+		updates[i].InPlace = true
+	}
+	r, err = w.store.ApplyUnrecorded(w.ctx(), w.scope, updates)
+	w.must(err)
+	w.expect(actions(r.Changed), "update docker.io/hosts.toml, update quay.io/hosts.toml")
+	w.restart()
+	w.expect(actions(w.plan(hosts("docker.io", "b\n"))), "update docker.io/hosts.toml, remove quay.io/hosts.toml")
+	w.remove(record.DefaultStateDir + "/ballast")
+	// The removal of a file makes space for another one.
+	r, _ = w.tryApply()
+	w.expect(actions(r.Changed), "remove docker.io/hosts.toml, remove quay.io/hosts.toml")
+	if len(r.Saved) > 0 {
+		t.Errorf("saved %v", r.Saved)
+	}
+	w.restore()
+	w.remove(certs + "/ballast")
 	w.same(base)
 }
 

@@ -6,14 +6,6 @@ import (
 	"io/fs"
 )
 
-// Errors that callers can test for.
-var (
-	// ErrLocked means that another process holds the lock file.
-	ErrLocked = errors.New("locked by another process")
-	// ErrNewerState means that a newer version of Berth wrote the record. Nothing was changed.
-	ErrNewerState = errors.New("the record was written by a newer version of berth")
-)
-
 // FileError is the failure of one file. Work on the other files continued.
 type FileError struct {
 	Path string // on the node

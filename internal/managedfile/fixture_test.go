@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 const certs = "/etc/containerd/certs.d"
@@ -27,7 +30,7 @@ type tb interface {
 type world struct {
 	t     tb
 	dir   string
-	root  *Root
+	root  *nodefs.Root
 	store *Store
 	now   time.Time
 	scope Scope
@@ -59,7 +62,7 @@ func openWorld(t tb, dir string, opts ...Option) *world {
 		t: t, dir: dir, opts: opts, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		scope: Scope{Name: "certs.d", Dir: certs},
 	}
-	root, err := OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatalf("root: %v", err)
 	}
@@ -74,7 +77,7 @@ func (w *world) close() { w.root.Close() }
 func (w *world) restart() {
 	w.t.Helper()
 	opts := append([]Option{WithClock(func() time.Time { return w.now })}, w.opts...)
-	s, err := Open(w.root, DefaultStateDir, opts...)
+	s, err := Open(w.root, record.DefaultStateDir, opts...)
 	if err != nil {
 		w.t.Fatalf("open: %v", err)
 	}
@@ -95,6 +98,22 @@ func (w *world) plan(wanted ...File) []Change {
 		w.t.Fatalf("observe: %v", err)
 	}
 	return Plan(wanted, snap)
+}
+
+// unrecorded returns updates of all of Berth's files for ApplyUnrecorded.
+func (w *world) unrecorded(body string) []Change {
+	w.t.Helper()
+	snap, err := w.store.Observe(w.scope, nil)
+	w.must(err)
+	var updates []Change
+	for _, o := range snap.Files {
+		if o.Owner == Ours && o.Kind == nodefs.Regular && record.Intact(o.Content) {
+			updates = append(updates, Change{Action: Update, Path: o.Path, Before: o, After: &File{
+				Path: o.Path, Body: []byte(body), Mode: o.Mode, Comment: "#", Unrecorded: true,
+			}})
+		}
+	}
+	return updates
 }
 
 func (w *world) tryApply(wanted ...File) (Report, error) {
@@ -242,7 +261,7 @@ func (w *world) same(want map[string]string) {
 func (w *world) temps() []string {
 	var found []string
 	for p := range w.tree("/") {
-		if strings.HasPrefix(path.Base(p), tempPrefix) {
+		if strings.HasPrefix(path.Base(p), nodefs.TempPrefix) {
 			found = append(found, p)
 		}
 	}

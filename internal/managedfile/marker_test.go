@@ -1,10 +1,11 @@
 package managedfile
 
 import (
-	"bytes"
-	"errors"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 func TestMarker(t *testing.T) {
@@ -41,8 +42,8 @@ func TestMarker(t *testing.T) {
 		"another programme": {"# Written by hand sha256:" + strings.Repeat("0", 64) + "\n", false, false, false},
 	} {
 		b := []byte(c.content)
-		if Intact(b) != c.intact || startsWithMarker(b) != c.first || hasMarker(b) != c.some {
-			t.Errorf("%s: intact %v, starts %v, has %v", name, Intact(b), startsWithMarker(b), hasMarker(b))
+		if record.Intact(b) != c.intact || record.StartsWithMarker(b) != c.first || record.HasMarker(b) != c.some {
+			t.Errorf("%s: intact %v, starts %v, has %v", name, record.Intact(b), record.StartsWithMarker(b), record.HasMarker(b))
 		}
 	}
 }
@@ -56,49 +57,15 @@ func FuzzMarker(f *testing.F) {
 		if checkFile(Scope{Name: "x"}, w) != nil {
 			return
 		}
-		if comment != "" && !Intact(w.Content()) {
+		if comment != "" && !record.Intact(w.Content()) {
 			t.Errorf("%q is not intact", w.Content())
 		}
-		if Intact(body) && !startsWithMarker(body) || startsWithMarker(body) && !hasMarker(body) {
+		if record.Intact(body) && !record.StartsWithMarker(body) || record.StartsWithMarker(body) && !record.HasMarker(body) {
 			t.Errorf("%q", body)
 		}
-		v := classify(nil, entry{kind: Regular, content: body})
-		if v.owner == Ours && !Intact(body) {
+		v := classify(nil, nodefs.Entry{Kind: nodefs.Regular, Content: body})
+		if v.owner == Ours && !record.Intact(body) {
 			t.Errorf("%q is taken for ours", body)
-		}
-	})
-}
-
-func FuzzState(f *testing.F) {
-	for _, s := range []string{"", "{}", "null", `{"version":1}`, `{"version":2,"files":[]}`,
-		`{"version":1,"files":{"/a/b":{"scope":"x","written":{"sha256":"00","mode":"0644","uid":0,"gid":0}}},"dirs":{"/a":{"created":true}}}`,
-		`{"version":1,"files":{"/a/b":{"original":{"kind":"file","copy":"../../etc/passwd"}}}}`,
-		`{"version":1,"files":{"/a/b":null}}`, `{"version":1,"files":{"/a/b":{"linger":"x"}}}`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		st, err := decodeState(b)
-		if err != nil {
-			if !errors.Is(err, errCorrupt) && !errors.Is(err, ErrNewerState) {
-				t.Errorf("%v", err)
-			}
-			return
-		}
-		for p, r := range st.Files {
-			if checkPath(p) != nil || r.Original != nil && strings.Contains(r.Original.Copy, "/") {
-				t.Errorf("%q: %v", p, r.Original)
-			}
-		}
-		again, err := st.encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		st, err = decodeState(again)
-		if err != nil {
-			t.Fatalf("%v: %s", err, again)
-		}
-		if twice, _ := st.encode(); !bytes.Equal(again, twice) {
-			t.Errorf("%s\n%s", again, twice)
 		}
 	})
 }

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Observe reads the state of a scope: every path that is wanted, recorded or, with [Scope.Dir],
@@ -27,7 +30,7 @@ func (s *Store) Observe(scope Scope, wanted []File) (Snapshot, error) {
 	return s.observe(scope, want, st)
 }
 
-func (s *Store) observe(scope Scope, want map[string]bool, st *state) (Snapshot, error) {
+func (s *Store) observe(scope Scope, want map[string]bool, st *record.State) (Snapshot, error) {
 	o := &observer{
 		s: s, scope: scope, st: st, want: want,
 		snap: Snapshot{Scope: scope, Time: s.now()},
@@ -48,7 +51,7 @@ func checkWanted(scope Scope, wanted []File) (map[string]bool, error) {
 		return nil, errors.New("scope without a name")
 	}
 	if scope.Dir != "" {
-		if err := checkPath(scope.Dir); err != nil {
+		if err := nodefs.CheckPath(scope.Dir); err != nil {
 			return nil, fmt.Errorf("scope %s: %w", scope.Name, err)
 		}
 	}
@@ -73,24 +76,24 @@ func checkWanted(scope Scope, wanted []File) (map[string]bool, error) {
 }
 
 func checkFile(scope Scope, f File) error {
-	if err := checkPath(f.Path); err != nil {
+	if err := nodefs.CheckPath(f.Path); err != nil {
 		return err
 	}
 	if scope.Dir != "" && path.Dir(path.Dir(f.Path)) != scope.Dir {
 		return fmt.Errorf("%s: not two levels below %s", f.Path, scope.Dir)
 	}
 	for _, name := range []string{path.Base(f.Path), path.Base(path.Dir(f.Path))} {
-		if strings.HasPrefix(name, tempPrefix) {
-			return fmt.Errorf("%s: names that begin with %s are for temporary files", f.Path, tempPrefix)
+		if strings.HasPrefix(name, nodefs.TempPrefix) {
+			return fmt.Errorf("%s: names that begin with %s are for temporary files", f.Path, nodefs.TempPrefix)
 		}
 	}
 	if f.Mode.Perm() != f.Mode || f.Mode == 0 {
 		return fmt.Errorf("%s: mode %v is not permission bits", f.Path, f.Mode)
 	}
-	if f.Comment != "" && (len(f.Comment) > maxComment || strings.ContainsFunc(f.Comment, func(r rune) bool { return r <= ' ' })) {
+	if f.Comment != "" && (len(f.Comment) > record.MaxComment || strings.ContainsFunc(f.Comment, func(r rune) bool { return r <= ' ' })) {
 		return fmt.Errorf("%s: comment sign %q", f.Path, f.Comment)
 	}
-	if len(f.Body) > maxForeign-peekSize {
+	if len(f.Body) > record.MaxContent-record.MarkerSize {
 		return fmt.Errorf("%s: larger than 4 MiB", f.Path)
 	}
 	return nil
@@ -99,7 +102,7 @@ func checkFile(scope Scope, f File) error {
 type observer struct {
 	s     *Store
 	scope Scope
-	st    *state
+	st    *record.State
 	want  map[string]bool
 	seen  map[string]bool
 	snap  Snapshot
@@ -129,12 +132,12 @@ func (o *observer) tree() error {
 	if in.d == nil {
 		return in.err
 	}
-	entries, err := in.d.list()
+	entries, err := in.d.List()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if kind, _ := parseTemp(e.Name()); kind != "" {
+		if kind, _ := nodefs.ParseTemp(e.Name()); kind != "" {
 			o.temps = true
 			continue
 		}
@@ -149,15 +152,15 @@ func (o *observer) tree() error {
 }
 
 // host observes one directory directly below the scope's directory.
-func (o *observer) host(top *dir, name string) {
+func (o *observer) host(top *nodefs.Dir, name string) {
 	seen := ObservedDir{Name: name}
-	d, err := top.open(name)
+	d, err := top.Open(name)
 	if err == nil {
-		defer d.close()
+		defer d.Close()
 		var entries []fs.DirEntry
-		if entries, err = d.list(); err == nil {
+		if entries, err = d.List(); err == nil {
 			for _, e := range entries {
-				if kind, _ := parseTemp(e.Name()); kind != "" {
+				if kind, _ := nodefs.ParseTemp(e.Name()); kind != "" {
 					o.temps = true
 					continue
 				}
@@ -171,8 +174,8 @@ func (o *observer) host(top *dir, name string) {
 }
 
 // file observes one file of a host's directory.
-func (o *observer) file(d *dir, e fs.DirEntry) {
-	p := d.join(e.Name())
+func (o *observer) file(d *nodefs.Dir, e fs.DirEntry) {
+	p := d.Join(e.Name())
 	rec := o.st.Files[p]
 	if rec != nil && rec.Scope != o.scope.Name {
 		rec = nil // another scope owns it; a marker must not change that
@@ -180,37 +183,25 @@ func (o *observer) file(d *dir, e fs.DirEntry) {
 			return
 		}
 	}
-	limit := int64(maxForeign)
+	limit := int64(record.MaxContent)
 	if rec == nil && !o.want[p] {
 		if e.Type() != 0 {
-			o.add(p, nil, entry{kind: kindOf(e.Type())}, nil)
+			o.add(p, nil, nodefs.Entry{Kind: nodefs.KindOf(e.Type())}, nil)
 			return
 		}
-		limit = peekSize
+		limit = record.MarkerSize
 	}
-	var found entry
+	var found nodefs.Entry
 	var err error
 	if e.Type() == 0 {
-		found, err = d.read(e.Name(), limit)
+		found, err = d.Read(e.Name(), limit)
 	} else {
-		found, err = d.look(e.Name(), limit)
+		found, err = d.Look(e.Name(), limit)
 	}
-	if err == nil && limit == peekSize && startsWithMarker(found.content) {
-		found, err = d.look(e.Name(), maxForeign)
+	if err == nil && limit == record.MarkerSize && record.StartsWithMarker(found.Content) {
+		found, err = d.Look(e.Name(), record.MaxContent)
 	}
 	o.add(p, rec, found, err)
-}
-
-func kindOf(t fs.FileMode) Kind {
-	switch t {
-	case 0:
-		return Regular
-	case fs.ModeDir:
-		return Dir
-	case fs.ModeSymlink:
-		return Symlink
-	}
-	return Other
 }
 
 // single observes the wanted and recorded paths that tree did not find.
@@ -235,7 +226,7 @@ func (o *observer) one(p string, parents map[string]*parent) {
 	if o.seen[p] {
 		return
 	}
-	top := o.st.top(o.scope, p)
+	top := o.st.Top(o.scope.Name, o.scope.Dir, p)
 	if top != o.scope.Dir || top == "" {
 		o.temps = true // its directory was not searched
 	}
@@ -249,24 +240,24 @@ func (o *observer) one(p string, parents map[string]*parent) {
 		rec = nil
 	}
 	if in.d == nil {
-		o.add(p, rec, entry{}, in.err)
+		o.add(p, rec, nodefs.Entry{}, in.err)
 		o.snap.Files[len(o.snap.Files)-1].Theirs = in.theirs && rec != nil
 		return
 	}
-	found, err := in.d.look(path.Base(p), maxForeign)
+	found, err := in.d.Look(path.Base(p), record.MaxContent)
 	o.add(p, rec, found, err)
 }
 
 // parent is the directory of a path, or the reason why it cannot be opened.
 type parent struct {
-	d      *dir
+	d      *nodefs.Dir
 	err    error // nil with a nil d: it is missing
 	theirs bool  // a foreign entry replaced it
 }
 
 func (p *parent) close() {
 	if p.d != nil {
-		p.d.close()
+		p.d.Close()
 	}
 }
 
@@ -275,7 +266,7 @@ func (o *observer) open(hostPath string) *parent {
 	if in := o.tops[hostPath]; in != nil {
 		return in
 	}
-	d, err := o.s.root.openDir(hostPath, nil)
+	d, err := o.s.root.OpenDir(hostPath, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -293,34 +284,19 @@ func (o *observer) parent(hostPath, top string) *parent {
 	if in.d == nil {
 		return in
 	}
-	e, err := in.d.lstat(path.Base(hostPath))
-	if err != nil || e.kind == None {
+	e, err := in.d.Lstat(path.Base(hostPath))
+	if err != nil || e.Kind == nodefs.None {
 		return &parent{err: err}
 	}
-	if e.kind != Dir {
-		return &parent{theirs: true, err: fmt.Errorf("%s is %s, not a directory", hostPath, e.kind.words())}
+	if e.Kind != nodefs.Directory {
+		return &parent{theirs: true, err: fmt.Errorf("%s is %s, not a directory", hostPath, e.Kind.Words())}
 	}
-	d, err := in.d.open(path.Base(hostPath))
+	d, err := in.d.Open(path.Base(hostPath))
 	return &parent{d: d, err: err}
 }
 
-// words names a kind in a message.
-func (k Kind) words() string {
-	switch k {
-	case Regular:
-		return "a file"
-	case Symlink:
-		return "a symlink"
-	case Dir:
-		return "a directory"
-	case Other:
-		return "a device, socket or fifo"
-	}
-	return "nothing"
-}
-
 // add adds one path to the snapshot.
-func (o *observer) add(p string, rec *record, e entry, err error) {
+func (o *observer) add(p string, rec *record.Entry, e nodefs.Entry, err error) {
 	o.seen[p] = true
 	v := classify(rec, e)
 	if err != nil { // only the record is known
@@ -330,12 +306,12 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 		}
 	}
 	ob := Observed{
-		Path: p, Kind: e.kind, Owner: v.owner, Pending: v.pending, Theirs: v.theirs, AccessOnly: v.access,
-		Mode: e.meta.Mode.fileMode(), UID: e.meta.UID, GID: e.meta.GID, ModTime: e.meta.ModTime,
-		Target: e.target,
+		Path: p, Kind: e.Kind, Owner: v.owner, Pending: v.pending, Theirs: v.theirs, AccessOnly: v.access,
+		Mode: e.Meta.Mode.FileMode(), UID: e.Meta.UID, GID: e.Meta.GID, ModTime: e.Meta.ModTime,
+		Target: e.Target,
 	}
 	if rec != nil || o.want[p] || v.owner == Ours || v.owner == Edited {
-		ob.Content = e.content
+		ob.Content = e.Content
 	}
 	if rec != nil {
 		ob.Unwanted, ob.Repairs, ob.Needs = rec.Unwanted, rec.Repairs, rec.Needs
@@ -354,9 +330,9 @@ func (o *observer) add(p string, rec *record, e entry, err error) {
 		ob.Content = nil
 	case other != nil && other.Scope != o.scope.Name:
 		ob.Owner, ob.Problem = Foreign, fmt.Sprintf("belongs to %q, another area of berth", other.Scope)
-	case e.kind == Dir || e.kind == Other:
-		ob.Problem = "is " + e.kind.words() + ", not a file"
-	case len(e.content) > maxForeign:
+	case e.Kind == nodefs.Directory || e.Kind == nodefs.Other:
+		ob.Problem = "is " + e.Kind.Words() + ", not a file"
+	case len(e.Content) > record.MaxContent:
 		ob.Problem = "larger than 4 MiB, too large to keep a copy of"
 		ob.Content = nil
 	}

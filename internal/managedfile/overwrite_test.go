@@ -6,12 +6,15 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // A change in place changes the content of the same inode and needs no new name.
 func TestInPlace(t *testing.T) {
 	full := false
-	w := openWorld(t, t.TempDir(), WithSteps(func(s Step) error {
+	w := openWorld(t, t.TempDir(), WithSteps(func(s nodefs.Step) error {
 		if full && s.Op == "create" && strings.HasPrefix(s.Path, certs) {
 			return unix.ENOSPC
 		}
@@ -41,7 +44,7 @@ func TestInPlace(t *testing.T) {
 	w.must(err)
 	raw, err := os.ReadFile(file)
 	w.must(err)
-	if !os.SameFile(before, after) || after.Mode() != before.Mode() || !Intact(raw) || !strings.HasSuffix(string(raw), "\n#--------\n") {
+	if !os.SameFile(before, after) || after.Mode() != before.Mode() || !record.Intact(raw) || !strings.HasSuffix(string(raw), "\n#--------\n") {
 		t.Errorf("%v, %s", after.Mode(), raw)
 	}
 	if err := apply(true, "a = 'one'\n"); err == nil || !strings.Contains(err.Error(), "same length") {

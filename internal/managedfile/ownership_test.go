@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 func (w *world) ctx() context.Context { return context.Background() }
@@ -21,7 +24,7 @@ func TestNothingToDoWritesNothing(t *testing.T) {
 	w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "b\n"))
 	before := w.tree("/")
 	var steps int
-	w.opts = []Option{WithSteps(func(Step) error { steps++; return nil })}
+	w.opts = []Option{WithSteps(func(nodefs.Step) error { steps++; return nil })}
 	w.restart()
 	w.expect(actions(w.plan(hosts("docker.io", "a\n"), hosts("quay.io", "b\n"))), "unchanged docker.io/hosts.toml, unchanged quay.io/hosts.toml")
 	r := w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "b\n"))
@@ -38,7 +41,7 @@ func TestApplyAndRestore(t *testing.T) {
 	f.Mode = 0o600
 	w.expect(actions(w.apply(f, hosts("quay.io", "b\n")).Changed), "create docker.io/hosts.toml, create quay.io/hosts.toml")
 	w.expect(w.read(docker), string(f.Content()))
-	if !Intact([]byte(w.read(docker))) {
+	if !record.Intact([]byte(w.read(docker))) {
 		t.Error("not intact")
 	}
 	if info, err := os.Stat(w.path(docker)); err != nil || info.Mode() != 0o600 {
@@ -101,7 +104,7 @@ func TestAdoptAndRestore(t *testing.T) {
 			w.scope.Adopt = true
 			r := w.apply(hosts("docker.io", "ours\n"), hosts("quay.io", "ours\n"))
 			w.expect(actions(r.Changed), "adopt docker.io/hosts.toml, adopt quay.io/hosts.toml")
-			if len(r.Saved) != 2 || r.Saved[0].Why != SavedOriginal || w.read(r.Saved[0].Copy) != "theirs\n" {
+			if len(r.Saved) != 2 || r.Saved[0].Why != record.SavedOriginal || w.read(r.Saved[0].Copy) != "theirs\n" {
 				t.Errorf("saved %v", r.Saved)
 			}
 			w.apply(hosts("docker.io", "newer\n"), hosts("quay.io", "newer\n"))
@@ -111,7 +114,7 @@ func TestAdoptAndRestore(t *testing.T) {
 			case "no longer wanted":
 				w.expect(actions(w.apply().Changed), "remove docker.io/hosts.toml, remove quay.io/hosts.toml")
 			case "lost record":
-				w.remove(DefaultStateDir + "/state.json")
+				w.remove(record.DefaultStateDir + "/state.json")
 				w.restore()
 			}
 			if d := diffTrees(w.tree("/etc"), before); d != "" {
@@ -132,7 +135,7 @@ func TestEditIsSavedAndRepaired(t *testing.T) {
 	edited := w.read(docker)
 	w.expect(actions(w.plan(hosts("docker.io", "a\n"))), "repair docker.io/hosts.toml")
 	r := w.apply(hosts("docker.io", "a\n"))
-	if len(r.Saved) != 1 || r.Saved[0].Why != SavedEdit || w.read(r.Saved[0].Copy) != edited {
+	if len(r.Saved) != 1 || r.Saved[0].Why != record.SavedEdit || w.read(r.Saved[0].Copy) != edited {
 		t.Errorf("saved %v", r.Saved)
 	}
 	w.expect(w.read(docker), string(hosts("docker.io", "a\n").Content()))
@@ -267,7 +270,7 @@ func TestLostRecord(t *testing.T) {
 		t.Run("state "+corrupt, func(t *testing.T) {
 			w := newWorld(t)
 			w.apply(hosts("docker.io", "a\n"), hosts("quay.io", "a\n"))
-			state := DefaultStateDir + "/state.json"
+			state := record.DefaultStateDir + "/state.json"
 			if corrupt == "" {
 				w.remove(state)
 			} else {
@@ -285,7 +288,7 @@ func TestLostRecord(t *testing.T) {
 			want := 1 // the edit
 			if corrupt != "" {
 				want = 2
-				if r.Saved[0].Why != SavedRecord || w.read(r.Saved[0].Copy) != corrupt {
+				if r.Saved[0].Why != record.SavedRecord || w.read(r.Saved[0].Copy) != corrupt {
 					t.Errorf("saved %v", r.Saved)
 				}
 			}
@@ -305,16 +308,16 @@ func TestNewerRecordChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	for _, newer := range []string{`{"version":2}`, `{"version":7,"files":["of another type"]}`} {
-		w.write(DefaultStateDir+"/state.json", newer, 0o600)
+		w.write(record.DefaultStateDir+"/state.json", newer, 0o600)
 		before := w.tree("/")
 		_, err := w.store.Observe(w.scope, nil)
-		if !errors.Is(err, ErrNewerState) || !strings.HasPrefix(err.Error(), DefaultStateDir+"/state.json: version ") {
+		if !errors.Is(err, record.ErrNewerState) || !strings.HasPrefix(err.Error(), record.DefaultStateDir+"/state.json: version ") {
 			t.Errorf("observe: %v", err)
 		}
-		if _, err := w.store.Apply(w.ctx(), w.scope, nil); !errors.Is(err, ErrNewerState) {
+		if _, err := w.store.Apply(w.ctx(), w.scope, nil); !errors.Is(err, record.ErrNewerState) {
 			t.Errorf("apply: %v", err)
 		}
-		if _, err := w.store.Restore(w.ctx(), w.scope); !errors.Is(err, ErrNewerState) {
+		if _, err := w.store.Restore(w.ctx(), w.scope); !errors.Is(err, record.ErrNewerState) {
 			t.Errorf("restore: %v", err)
 		}
 		w.same(before)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // If a file was repaired maxRepairs times within repairWindow, another program manages it too.
@@ -53,7 +55,7 @@ func planWanted(o Observed, f File, snap Snapshot) (Action, string) {
 	if o.Problem != "" {
 		return Conflict, o.Problem
 	}
-	same := o.Kind == Regular && bytes.Equal(o.Content, f.Content()) && o.Mode == f.Mode
+	same := o.Kind == nodefs.Regular && bytes.Equal(o.Content, f.Content()) && o.Mode == f.Mode
 	switch o.Owner {
 	case Absent:
 		return Create, ""
@@ -63,7 +65,7 @@ func planWanted(o Observed, f File, snap Snapshot) (Action, string) {
 			return Unchanged, "already as wanted, and not written by berth"
 		case snap.Scope.Adopt:
 			return Adopt, "the original is kept; berth restore brings it back"
-		case o.Kind == Symlink:
+		case o.Kind == nodefs.Symlink:
 			return Conflict, "a symlink that berth did not create"
 		}
 		return Conflict, "not written by berth"
@@ -81,7 +83,7 @@ func planWanted(o Observed, f File, snap Snapshot) (Action, string) {
 
 func describeEdit(o Observed) string {
 	switch {
-	case o.Kind == None:
+	case o.Kind == nodefs.None:
 		return "it was removed"
 	case o.Theirs:
 		return "replaced by a foreign file, which is kept; berth restore brings it back"
@@ -121,17 +123,17 @@ func planUnwanted(o Observed, now time.Time) (Action, string) {
 		return "", ""
 	case o.Problem != "":
 		return Conflict, o.Problem
-	case o.Kind == None && o.Original == None:
+	case o.Kind == nodefs.None && o.Original == nodefs.None:
 		return Forget, "it was removed"
 	}
-	if o.GracePeriod > 0 && o.Kind != None && (o.Unwanted.IsZero() || now.Before(o.Unwanted.Add(o.GracePeriod))) {
+	if o.GracePeriod > 0 && o.Kind != nodefs.None && (o.Unwanted.IsZero() || now.Before(o.Unwanted.Add(o.GracePeriod))) {
 		return GracePeriod, fmt.Sprintf("stays %v after it was last needed", o.GracePeriod)
 	}
 	why := ""
-	if o.Owner == Edited && o.Kind != None && !o.AccessOnly {
+	if o.Owner == Edited && o.Kind != nodefs.None && !o.AccessOnly {
 		why = "it was edited; the edit is kept"
 	}
-	if o.Original != None {
+	if o.Original != nodefs.None {
 		why = strings.TrimPrefix(why+"; the original is restored", "; ")
 	}
 	return Remove, why
@@ -140,9 +142,13 @@ func planUnwanted(o Observed, now time.Time) (Action, string) {
 // orderRemovals puts a file after the files that need it. If the record is lost the needs are
 // unknown; files with a grace period exist for others, so they come last.
 func orderRemovals(gone []Change) []Change {
-	slices.SortStableFunc(gone, func(a, b Change) int {
-		return boolCompare(a.Before.GracePeriod > 0, b.Before.GracePeriod > 0)
-	})
+	last := func(c Change) int {
+		if c.Before.GracePeriod > 0 {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(gone, func(a, b Change) int { return last(a) - last(b) })
 	at := make(map[string]int, len(gone))
 	for i, c := range gone {
 		at[c.Path] = i
@@ -160,16 +166,6 @@ func orderRemovals(gone []Change) []Change {
 		ordered = append(ordered, gone[i])
 	}
 	return ordered
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // topological returns 0…n-1 in an order where each number comes after those of first[i], otherwise

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 func TestRepairLimit(t *testing.T) {
@@ -57,7 +60,7 @@ func TestGracePeriod(t *testing.T) {
 	w.expect(actions(w.plan()), "linger _berth/ca.pem")
 
 	// Without the record the scope gives the grace period, which starts over.
-	w.remove(DefaultStateDir + "/state.json")
+	w.remove(record.DefaultStateDir + "/state.json")
 	w.scope.Linger = func(p string) time.Duration {
 		if strings.HasSuffix(p, ".pem") {
 			return time.Minute
@@ -133,7 +136,7 @@ func TestChangedSinceThePlan(t *testing.T) {
 func TestPlan(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	want := hosts("docker.io", "a\n")
-	ours := Observed{Path: docker, Kind: Regular, Owner: Ours, Mode: 0o644, Content: want.Content()}
+	ours := Observed{Path: docker, Kind: nodefs.Regular, Owner: Ours, Mode: 0o644, Content: want.Content()}
 	with := func(change func(*Observed)) Observed {
 		o := ours
 		change(&o)
@@ -151,7 +154,7 @@ func TestPlan(t *testing.T) {
 		"another content":     {with(func(o *Observed) { o.Content = []byte("b") }), Update, Remove},
 		"edited":              {with(func(o *Observed) { o.Owner = Edited }), Repair, Remove},
 		"removed":             {Observed{Path: docker, Owner: Edited}, Repair, Forget},
-		"removed, original":   {Observed{Path: docker, Owner: Edited, Original: Regular}, Repair, Remove},
+		"removed, original":   {Observed{Path: docker, Owner: Edited, Original: nodefs.Regular}, Repair, Remove},
 		"theirs in our place": {with(func(o *Observed) { o.Owner, o.Theirs = Edited, true }), Repair, Forget},
 		"foreign":             {with(func(o *Observed) { o.Owner, o.Content = Foreign, []byte("x") }), Conflict, ""},
 		"foreign, the same":   {with(func(o *Observed) { o.Owner = Foreign }), Unchanged, ""},

@@ -1,6 +1,10 @@
 package managedfile
 
-import "path"
+import (
+	"path"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+)
 
 // WritePrivate writes a file of mode 0600 into the state directory, completely or not at all. That
 // directory belongs to Berth alone: its files have no record, and edits of them are not kept.
@@ -14,14 +18,14 @@ func (s *Store) WritePrivate(name string, content []byte) error {
 	if err != nil {
 		return fileError(s.stateDir, "open", "nothing was changed", err)
 	}
-	defer k.close()
+	defer k.Close()
 	if len(st.Dirs) != known {
-		if err := k.write(st); err != nil {
-			return err
+		if err := k.Write(st); err != nil {
+			return fileError(k.Top.Join(record.StateFile), "write", "", err)
 		}
 	}
-	if err := k.replace(k.top, name, content); err != nil {
+	if err := k.Replace(k.Top, name, content); err != nil {
 		return fileError(path.Join(s.stateDir, name), "write", "the old file is unchanged", err)
 	}
-	return k.top.sync()
+	return k.Top.Sync()
 }

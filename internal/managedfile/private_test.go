@@ -6,16 +6,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 func TestPrivateFile(t *testing.T) {
 	dir := t.TempDir()
-	root, err := OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	s, err := Open(root, DefaultStateDir, WithPrivate("x.json"))
+	s, err := Open(root, record.DefaultStateDir, WithPrivate("x.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +26,7 @@ func TestPrivateFile(t *testing.T) {
 		if err := s.WritePrivate("x.json", []byte(content)); err != nil {
 			t.Fatal(err)
 		}
-		file := filepath.Join(dir, DefaultStateDir, "x.json")
+		file := filepath.Join(dir, record.DefaultStateDir, "x.json")
 		got, err := os.ReadFile(file)
 		if err != nil || string(got) != content {
 			t.Errorf("content %q, %v", got, err)
@@ -46,12 +49,12 @@ func TestLockBelowADanglingLink(t *testing.T) {
 	if err := os.Symlink("/nowhere", filepath.Join(dir, "run")); err != nil {
 		t.Fatal(err)
 	}
-	root, err := OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	if _, err := LockFile(context.Background(), root, "/run/berth/lock", true); err == nil || !strings.Contains(err.Error(), "dangling symlink") {
+	if _, err := nodefs.LockFile(context.Background(), root, "/run/berth/lock", true); err == nil || !strings.Contains(err.Error(), "dangling symlink") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -63,7 +66,7 @@ func TestResolveStaysBelowTheRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	root, err := OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

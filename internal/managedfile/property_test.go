@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
 )
 
 // The property: after any sequence of applies and foreign changes, Restore leaves the tree that the
@@ -46,11 +48,12 @@ func runSequence(t *testing.T, rt *rapid.T, lose bool) {
 		"link":          m.foreignLink,
 		"mkdir":         m.foreignMkdir,
 		"remove dir":    m.foreignRemoveDir,
+		"unrecorded":    m.applyUnrecorded,
 		"link dir":      m.foreignLinkDir,
 		"apply, again ": m.apply, // twice as often as the others
 	}
 	if lose {
-		steps["lose the record"] = func(*rapid.T) { m.w.remove(DefaultStateDir + "/state.json") }
+		steps["lose the record"] = func(*rapid.T) { m.w.remove(record.DefaultStateDir + "/state.json") }
 	}
 	rt.Repeat(steps)
 	m.restore()
@@ -93,7 +96,7 @@ func newSequence(t *testing.T, rt *rapid.T) *sequence {
 		m.w.mkdir(certs, 0o750)
 	case "both":
 		m.w.mkdir(certs, 0o755)
-		m.w.mkdir(DefaultStateDir, 0o755)
+		m.w.mkdir(record.DefaultStateDir, 0o755)
 	}
 	m.start = m.w.tree("/")
 	return m
@@ -147,6 +150,18 @@ func (m *sequence) apply(rt *rapid.T) {
 	}
 }
 
+// applyUnrecorded updates Berth's files without the record, and no other file.
+func (m *sequence) applyUnrecorded(rt *rapid.T) {
+	before := m.contents()
+	_, err := m.w.store.ApplyUnrecorded(m.w.ctx(), m.w.scope, m.w.unrecorded(rapid.SampledFrom([]string{"1\n", "3\n"}).Draw(rt, "body")))
+	m.w.must(err)
+	for p, content := range m.contents() {
+		if content != before[p] && !record.Intact([]byte(before[p])) {
+			rt.Fatalf("%s: %q is lost", p, before[p])
+		}
+	}
+}
+
 func needsConflict(c Change, all []Change) bool {
 	return c.After != nil && slices.ContainsFunc(all, func(n Change) bool {
 		return n.Action == Conflict && slices.Contains(c.After.Needs, n.Path)
@@ -190,7 +205,7 @@ func (m *sequence) look() seen {
 			delete(m.files, p)
 		case m.has[p] && strings.HasPrefix(line, "d"):
 			// It only blocks the path; the entry before it still counts.
-		case there && (!m.has[p] || !isRegular(line) || !hasMarker([]byte(s.bytes[p]))):
+		case there && (!m.has[p] || !isRegular(line) || !record.HasMarker([]byte(s.bytes[p]))):
 			m.files[p] = line
 		}
 	})
@@ -201,7 +216,7 @@ func (m *sequence) look() seen {
 func (m *sequence) after(before seen, restored bool) {
 	tree, now, saved := m.w.tree("/"), m.contents(), m.copies()
 	for p, content := range before.bytes {
-		if !Intact([]byte(content)) && now[p] != content && !saved[content] {
+		if !record.Intact([]byte(content)) && now[p] != content && !saved[content] {
 			m.rt.Fatalf("%s: %q is lost", p, content)
 		}
 	}
@@ -219,7 +234,7 @@ func (m *sequence) after(before seen, restored bool) {
 	had := map[string]bool{}
 	eachPath(func(dir, p string) {
 		had[dir] = had[dir] || m.has[p]
-		ours := isRegular(tree[p]) && startsWithMarker([]byte(now[p]))
+		ours := isRegular(tree[p]) && record.StartsWithMarker([]byte(now[p]))
 		blocked := before.tree[dir] != "" && !strings.HasPrefix(before.tree[dir], "d")
 		had := m.has[p]
 		m.has[p] = !restored && (ours || had && m.wants(p))
@@ -275,7 +290,7 @@ func (m *sequence) restore() {
 	m.after(before, true)
 	tree := w.tree("/")
 	for p, content := range m.contents() {
-		if strings.HasPrefix(p, certs) && startsWithMarker([]byte(content)) {
+		if strings.HasPrefix(p, certs) && record.StartsWithMarker([]byte(content)) {
 			m.rt.Fatalf("%s is left", p)
 		}
 	}
@@ -345,7 +360,7 @@ func (m *sequence) contents() map[string]string {
 	all := map[string]string{}
 	for p, line := range m.w.tree("/") {
 		switch {
-		case strings.HasPrefix(p, DefaultStateDir):
+		case strings.HasPrefix(p, record.DefaultStateDir):
 		case strings.HasPrefix(line, "L"):
 			_, all[p], _ = strings.Cut(line, " -> ")
 		case !strings.HasPrefix(line, "d"):
@@ -358,7 +373,7 @@ func (m *sequence) contents() map[string]string {
 // copies reads the kept copies.
 func (m *sequence) copies() map[string]bool {
 	all := map[string]bool{}
-	for p, line := range m.w.tree(DefaultStateDir + "/saved") {
+	for p, line := range m.w.tree(record.DefaultStateDir + "/saved") {
 		if isRegular(line) && !strings.HasSuffix(p, ".json") {
 			all[m.w.read(p)] = true
 		}

@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // maxName is the longest file name, in bytes.
@@ -59,7 +62,7 @@ func (r *run) stillNeeded() map[string]string {
 func (r *run) remove(ctx context.Context, u *unit, users map[string]string) {
 	at, err := r.open(u.dir)
 	if err == nil {
-		defer at.close()
+		defer at.Close()
 		u.at = at
 	}
 	var plain []*item
@@ -96,8 +99,8 @@ func (r *run) remove(ctx context.Context, u *unit, users map[string]string) {
 }
 
 // unchanged reports whether a file is still as observed.
-func (r *run) unchanged(at *dir, it *item) bool {
-	e, err := at.look(path.Base(it.Path), maxForeign)
+func (r *run) unchanged(at *nodefs.Dir, it *item) bool {
+	e, err := at.Look(path.Base(it.Path), record.MaxContent)
 	if err != nil {
 		r.fail(it, "remove", err)
 		return false
@@ -113,22 +116,22 @@ func (r *run) putBackOne(ctx context.Context, u *unit, it *item) {
 	if it.state != itemDone {
 		return
 	}
-	if err := u.at.sync(); err != nil {
+	if err := u.at.Sync(); err != nil {
 		r.errs = append(r.errs, fileError(it.Path, "sync", "", err))
 	}
 }
 
 // removeFiles removes files from a directory that stays.
-func (r *run) removeFiles(at *dir, items []*item) {
+func (r *run) removeFiles(at *nodefs.Dir, items []*item) {
 	for _, it := range items {
-		if err := at.unlink(path.Base(it.Path)); err != nil {
+		if err := at.Unlink(path.Base(it.Path)); err != nil {
 			r.fail(it, "remove", err)
 			continue
 		}
 		r.done(it)
 	}
-	if err := at.sync(); err != nil {
-		r.errs = append(r.errs, fileError(at.path, "sync", "", err))
+	if err := at.Sync(); err != nil {
+		r.errs = append(r.errs, fileError(at.Path, "sync", "", err))
 	}
 }
 
@@ -144,7 +147,7 @@ func (r *run) removable(p string) bool {
 // must stay.
 func (r *run) removeDir(u *unit, items []*item) bool {
 	name := path.Base(u.dir)
-	aside := tempName(tempOld, name)
+	aside := nodefs.TempName(nodefs.TempOld, name)
 	if u.top == "" || len(aside) > maxName || !r.removable(u.dir) || !holdsOnly(u.at, items) {
 		return false
 	}
@@ -152,7 +155,7 @@ func (r *run) removeDir(u *unit, items []*item) bool {
 	if err != nil {
 		return false
 	}
-	if err := top.rename(name, top, aside, true); err != nil {
+	if err := top.Rename(name, top, aside, true); err != nil {
 		for _, it := range items {
 			r.fail(it, "remove", err)
 		}
@@ -164,7 +167,7 @@ func (r *run) removeDir(u *unit, items []*item) bool {
 			whole = whole && it.state == itemOpen
 			continue
 		}
-		if err := u.at.unlink(path.Base(it.Path)); err != nil {
+		if err := u.at.Unlink(path.Base(it.Path)); err != nil {
 			r.fail(it, "remove", err)
 			whole = false
 			continue
@@ -179,8 +182,8 @@ func (r *run) removeDir(u *unit, items []*item) bool {
 }
 
 // holdsOnly reports whether a directory holds exactly the items.
-func holdsOnly(at *dir, items []*item) bool {
-	entries, err := at.list()
+func holdsOnly(at *nodefs.Dir, items []*item) bool {
+	entries, err := at.List()
 	if err != nil || len(entries) != len(items) {
 		return false
 	}
@@ -194,44 +197,44 @@ func holdsOnly(at *dir, items []*item) bool {
 
 // finishAside removes a directory that was renamed. Entries that another program added at the last
 // moment are moved back to the old name.
-func (r *run) finishAside(top, at *dir, aside, name string) {
-	err := top.rmdir(aside)
+func (r *run) finishAside(top, at *nodefs.Dir, aside, name string) {
+	err := top.Rmdir(aside)
 	if err == nil {
 		return
 	}
-	entries, listErr := at.list()
+	entries, listErr := at.List()
 	if listErr != nil || len(entries) == 0 {
-		r.errs = append(r.errs, fileError(top.join(name), "remove", "", err))
+		r.errs = append(r.errs, fileError(top.Join(name), "remove", "", err))
 		return
 	}
-	err = top.rename(aside, top, name, true)
+	err = top.Rename(aside, top, name, true)
 	if err == nil {
 		return
 	}
 	if errors.Is(err, fs.ErrExist) {
 		err = moveInto(top, at, entries, name)
 		if err == nil {
-			err = top.rmdir(aside)
+			err = top.Rmdir(aside)
 		}
 	}
 	if err != nil {
-		r.errs = append(r.errs, fileError(top.join(name), "remove", "the foreign files are now in "+top.join(aside), err))
+		r.errs = append(r.errs, fileError(top.Join(name), "remove", "the foreign files are now in "+top.Join(aside), err))
 	}
 }
 
 // moveInto moves entries into a directory that another program created in the meantime.
-func moveInto(top, from *dir, entries []fs.DirEntry, name string) error {
-	to, err := top.open(name)
+func moveInto(top, from *nodefs.Dir, entries []fs.DirEntry, name string) error {
+	to, err := top.Open(name)
 	if err != nil {
 		return err
 	}
-	defer to.close()
+	defer to.Close()
 	for _, e := range entries {
-		if err := from.rename(e.Name(), to, e.Name(), true); err != nil {
+		if err := from.Rename(e.Name(), to, e.Name(), true); err != nil {
 			return err
 		}
 	}
-	return to.sync()
+	return to.Sync()
 }
 
 // removeEmpty removes a directory below the scope's directory if it is empty.
@@ -240,13 +243,13 @@ func (r *run) removeEmpty(p string) bool {
 	if err != nil {
 		return false // it is missing, or not a directory
 	}
-	defer d.close()
-	if entries, err := d.list(); err != nil || len(entries) > 0 {
+	defer d.Close()
+	if entries, err := d.List(); err != nil || len(entries) > 0 {
 		return false
 	}
 	top, err := r.top(path.Dir(p))
 	if err == nil {
-		err = top.rmdir(path.Base(p))
+		err = top.Rmdir(path.Base(p))
 	}
 	if err != nil {
 		r.errs = append(r.errs, fileError(p, "remove", "it is empty", err))

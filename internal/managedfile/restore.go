@@ -1,15 +1,17 @@
 package managedfile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Restore brings back the state before Berth in the scopes: originals with mode, owner and time,
@@ -26,7 +28,7 @@ func (s *Store) Restore(ctx context.Context, scopes ...Scope) (Report, error) {
 		return Report{}, err
 	}
 	if len(scopes) == 0 {
-		scopes = st.scopes()
+		scopes = scopesOf(st)
 	}
 	all := s.newRun(Scope{}, st)
 	all.restore = true
@@ -48,7 +50,7 @@ func (s *Store) RestoreAll(ctx context.Context, also ...Scope) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	scopes := st.scopes()
+	scopes := scopesOf(st)
 	for _, a := range also {
 		known := slices.ContainsFunc(scopes, func(k Scope) bool { return k.Name == a.Name && k.Dir == a.Dir })
 		if !known {
@@ -130,14 +132,14 @@ func (r *run) removeCreatedDir(p string) error {
 		if err != nil {
 			return err
 		}
-		switch err := parent.rmdir(path.Base(p)); {
+		switch err := parent.Rmdir(path.Base(p)); {
 		case err == nil:
-			if err := parent.sync(); err != nil {
+			if err := parent.Sync(); err != nil {
 				return err
 			}
 		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTEMPTY):
 			return err
-		case r.st.below(p):
+		case r.st.Below(p):
 			return nil // it is removed together with the files in it
 		}
 	}
@@ -145,18 +147,8 @@ func (r *run) removeCreatedDir(p string) error {
 	return nil
 }
 
-// below reports whether the record has files below a directory.
-func (st *state) below(p string) bool {
-	for f := range st.Files {
-		if strings.HasPrefix(f, p+"/") {
-			return true
-		}
-	}
-	return false
-}
-
 // restoreDir recreates a directory that existed before Berth.
-func (r *run) restoreDir(p string, m meta) error {
+func (r *run) restoreDir(p string, m nodefs.Meta) error {
 	parent, err := r.top(path.Dir(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		r.putDir(p, nil) // another program removed the whole tree
@@ -166,32 +158,32 @@ func (r *run) restoreDir(p string, m meta) error {
 		return err
 	}
 	name := path.Base(p)
-	if e, err := parent.lstat(name); err != nil || e.kind != None {
+	if e, err := parent.Lstat(name); err != nil || e.Kind != nodefs.None {
 		if err == nil {
 			r.putDir(p, nil)
 		}
 		return err
 	}
-	tmp := tempName(tempNew, "")
-	if err := parent.mkdir(tmp, 0o700); err != nil {
+	tmp := nodefs.TempName(nodefs.TempNew, "")
+	if err := parent.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
-	d, err := parent.open(tmp)
+	d, err := parent.Open(tmp)
 	if err == nil {
-		err = d.setMeta(m)
-		d.close()
+		err = d.SetMeta(m)
+		d.Close()
 	}
 	if err == nil {
-		err = parent.setTimes(tmp, m.ModTime)
+		err = parent.SetTimes(tmp, m.ModTime)
 	}
 	if err == nil {
-		err = parent.rename(tmp, parent, name, true)
+		err = parent.Rename(tmp, parent, name, true)
 	}
 	if err != nil {
-		return errors.Join(err, ignoreAbsent(parent.rmdir(tmp)))
+		return errors.Join(err, nodefs.IgnoreAbsent(parent.Rmdir(tmp)))
 	}
 	r.putDir(p, nil)
-	return parent.sync()
+	return parent.Sync()
 }
 
 // finish updates the record after the restore, or removes it if nothing is left, and reports the
@@ -200,8 +192,8 @@ func (r *run) finish() {
 	if r.archive == nil {
 		// Without a record and without copies there is nothing to report, and no reason to create
 		// a directory.
-		absent, err := r.s.root.missing(path.Join(r.s.stateDir, savedDir))
-		if err != nil || len(absent) > 0 && r.st.found != stateRead {
+		absent, err := r.s.root.Missing(path.Join(r.s.stateDir, record.SavedDir))
+		if err != nil || len(absent) > 0 && r.st.Found != record.FoundRead {
 			return
 		}
 		if err := r.openArchive(); err != nil {
@@ -214,63 +206,48 @@ func (r *run) finish() {
 		return // the copies may still be needed
 	}
 	r.tidy()
-	all, err := r.archive.all()
+	all, err := r.archive.All()
 	if err != nil {
 		r.errs = append(r.errs, err)
 		return
 	}
 	for _, d := range all {
-		r.report.Saved = append(r.report.Saved, r.archive.report(d))
+		r.report.Saved = append(r.report.Saved, Saved{Path: d.Path, Copy: r.archive.Copies.Join(d.Copy), Why: d.Why})
 	}
-	if !r.st.empty() || len(r.errs) > 0 {
+	if !r.st.Empty() || len(r.errs) > 0 {
 		return
 	}
 	for _, name := range r.s.private {
-		if err := ignoreAbsent(r.archive.top.unlink(name)); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.top.join(name), "remove", "it still exists", err))
+		if err := nodefs.IgnoreAbsent(r.archive.Top.Unlink(name)); err != nil {
+			r.errs = append(r.errs, fileError(r.archive.Top.Join(name), "remove", "it still exists", err))
 		}
 	}
 	r.removeStateDirs()
 }
 
-// empty reports whether none of Berth's files is left on the node.
-func (st *state) empty() bool {
-	for _, d := range st.Dirs {
-		if d.Scope != "" {
-			return false
-		}
-	}
-	return len(st.Files) == 0
-}
-
 func (r *run) finishRecord() error {
-	if !r.st.empty() {
+	if !r.st.Empty() {
 		return r.save()
 	}
-	err := r.archive.top.unlink(stateFile)
+	err := r.archive.Top.Unlink(record.StateFile)
 	if err == nil {
-		return r.archive.top.sync()
+		return r.archive.Top.Sync()
 	}
-	return ignoreAbsent(err)
+	return nodefs.IgnoreAbsent(err)
 }
 
 // removeStateDirs removes the store's directories that Berth created and that are empty.
 func (r *run) removeStateDirs() {
-	if err := r.archive.top.rmdir(savedDir); err != nil {
+	if err := r.archive.Top.Rmdir(record.SavedDir); err != nil {
 		return // it holds copies
 	}
-	var made []string
-	for p := range r.st.Dirs {
-		made = append(made, p)
-	}
-	slices.Sort(made)
-	for _, p := range slices.Backward(made) {
+	for _, p := range slices.Backward(slices.Sorted(maps.Keys(r.st.Dirs))) {
 		parent, err := r.top(path.Dir(p))
 		if err == nil {
-			err = parent.rmdir(path.Base(p))
+			err = parent.Rmdir(path.Base(p))
 		}
 		if err == nil {
-			err = parent.sync()
+			err = parent.Sync()
 		}
 		if err != nil {
 			return // it holds other entries
@@ -278,15 +255,14 @@ func (r *run) removeStateDirs() {
 	}
 }
 
-// scopes lists the scopes in the record.
-func (st *state) scopes() []Scope {
+// scopesOf lists the scopes in the record.
+func scopesOf(st *record.State) []Scope {
 	var scopes []Scope
-	for name, tops := range st.Scopes {
-		if len(tops) > 0 {
+	for _, name := range slices.Sorted(maps.Keys(st.Scopes)) {
+		if tops := st.Scopes[name]; len(tops) > 0 {
 			scopes = append(scopes, Scope{Name: name, Dir: tops[len(tops)-1]})
 		}
 	}
-	slices.SortFunc(scopes, func(a, b Scope) int { return cmp.Compare(a.Name, b.Name) })
 	return scopes
 }
 
@@ -295,7 +271,7 @@ func (r *Report) add(o Report) {
 	r.Conflicts = append(r.Conflicts, o.Conflicts...)
 	r.Skipped = append(r.Skipped, o.Skipped...)
 	for _, s := range o.Saved {
-		if s.Why == SavedRecord {
+		if s.Why == record.SavedRecord {
 			r.Saved = append(r.Saved, s)
 		}
 	}

@@ -5,6 +5,9 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Files outside a scope's directory, such as kubelet's and containerd's own.
@@ -28,7 +31,7 @@ func TestFileWithoutAMarker(t *testing.T) {
 	w.expect(actions(w.apply(provider("{1}")).Changed), "update "+kubelet)
 	w.write(kubelet, "edit", 0o644)
 	r := w.apply(provider("{1}"))
-	if len(r.Saved) != 1 || r.Saved[0].Why != SavedEdit {
+	if len(r.Saved) != 1 || r.Saved[0].Why != record.SavedEdit {
 		t.Errorf("saved %v", r.Saved)
 	}
 	w.remove(r.Saved[0].Copy)
@@ -45,7 +48,7 @@ func TestAdoptedFileWithoutAMarker(t *testing.T) {
 		w.apply(provider("{}"))
 		w.apply(provider("{1}"))
 		if lost {
-			w.remove(DefaultStateDir + "/state.json")
+			w.remove(record.DefaultStateDir + "/state.json")
 			// Without the record the file is foreign: it is reported, not changed.
 			w.scope.Adopt = false
 			w.expect(actions(w.apply(provider("{2}")).Conflicts), "conflict "+kubelet)
@@ -121,7 +124,7 @@ func TestFullDisk(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	before := w.tree("/etc")
-	w.opts = []Option{WithSteps(func(s Step) error {
+	w.opts = []Option{WithSteps(func(s nodefs.Step) error {
 		if s.Op == "write" && len(s.Path) > len(certs) && s.Path[:len(certs)] == certs {
 			return syscall.ENOSPC
 		}
@@ -148,15 +151,15 @@ func TestRecordCannotBeWritten(t *testing.T) {
 	w.scope.Adopt = true
 	w.write(docker, "theirs\n", 0o600)
 	before := w.tree("/etc")
-	w.opts = []Option{WithSteps(func(s Step) error {
-		if s.Op == "rename" && s.Path == DefaultStateDir+"/state.json" {
+	w.opts = []Option{WithSteps(func(s nodefs.Step) error {
+		if s.Op == "rename" && s.Path == record.DefaultStateDir+"/state.json" {
 			return syscall.EROFS
 		}
 		return nil
 	})}
 	w.restart()
 	r, err := w.tryApply(hosts("docker.io", "b\n"), hosts("quay.io", "b\n"))
-	w.expect(err.Error(), "nothing was changed: "+DefaultStateDir+"/state.json: rename: read-only file system")
+	w.expect(err.Error(), "nothing was changed: "+record.DefaultStateDir+"/state.json: rename: read-only file system")
 	if len(r.Changed) != 0 || len(r.Skipped) != 2 {
 		t.Errorf("changed %v, skipped %v", actions(r.Changed), actions(r.Skipped))
 	}
@@ -169,11 +172,11 @@ func TestTooLargeToKeep(t *testing.T) {
 	w := newWorld(t)
 	w.scope.Adopt = true
 	w.write(docker, "", 0o644)
-	w.must(os.Truncate(w.path(docker), maxForeign+1))
+	w.must(os.Truncate(w.path(docker), record.MaxContent+1))
 	r := w.apply(hosts("docker.io", "a\n"))
 	w.expect(actions(r.Conflicts), "conflict docker.io/hosts.toml")
 	w.expect(r.Conflicts[0].Reason, "larger than 4 MiB, too large to keep a copy of")
-	w.must(os.Truncate(w.path(docker), maxForeign))
+	w.must(os.Truncate(w.path(docker), record.MaxContent))
 	before := w.tree("/etc")
 	w.expect(actions(w.apply(hosts("docker.io", "a\n")).Changed), "adopt docker.io/hosts.toml")
 	w.restore()
@@ -193,9 +196,9 @@ func TestInvalidWantedFiles(t *testing.T) {
 		"NUL":           {Path: certs + "/a/\x00", Mode: 0o644},
 		"no mode":       {Path: certs + "/a/b"},
 		"setuid":        {Path: certs + "/a/b", Mode: os.ModeSetuid | 0o755},
-		"temporary":     {Path: certs + "/" + tempPrefix + "x/b", Mode: 0o644},
+		"temporary":     {Path: certs + "/" + nodefs.TempPrefix + "x/b", Mode: 0o644},
 		"comment":       {Path: certs + "/a/b", Mode: 0o644, Comment: "a b"},
-		"large":         {Path: certs + "/a/b", Mode: 0o644, Body: make([]byte, maxForeign)},
+		"large":         {Path: certs + "/a/b", Mode: 0o644, Body: make([]byte, record.MaxContent)},
 		"needs nothing": {Path: certs + "/a/b", Mode: 0o644, Needs: []string{"/x"}},
 	} {
 		if _, err := w.store.Observe(w.scope, []File{f}); err == nil {

@@ -8,21 +8,19 @@ import (
 	"path"
 	"time"
 
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/safedir"
 )
 
-// maxForeign is the largest file that is read or copied, in bytes.
-const maxForeign = 4 << 20
-
 // Store holds the record of Berth's files and the copies of foreign ones. It is not safe for
-// concurrent use; processes take turns with [Store.Lock].
+// concurrent use; processes take turns with [LockFile].
 type Store struct {
-	root     *Root
+	root     *nodefs.Root
 	stateDir string
-	lockPath string
 	private  []string // files of WritePrivate that are removed with the record
 	now      func() time.Time
-	step     func(Step) error
+	step     func(nodefs.Step) error
 	uid, gid int // owner of the files that Berth writes
 	cache    cachedState
 	// clean holds the scopes in which the last Observe found nothing left by a killed run, so
@@ -33,9 +31,6 @@ type Store struct {
 // Option is an option of [Open].
 type Option func(*Store)
 
-// WithLock sets the host path of the lock file of [Store.Lock], such as /run/berth/lock.
-func WithLock(hostPath string) Option { return func(s *Store) { s.lockPath = hostPath } }
-
 // WithPrivate names files of [Store.WritePrivate] that [Store.Restore] removes if none of Berth's
 // other files is left.
 func WithPrivate(names ...string) Option { return func(s *Store) { s.private = names } }
@@ -45,12 +40,12 @@ func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = no
 
 // WithSteps calls hook before every change to the file system; the change fails with the hook's
 // error. Changes are then made one after the other. It is for tests that stop or kill a write.
-func WithSteps(hook func(Step) error) Option { return func(s *Store) { s.step = hook } }
+func WithSteps(hook func(nodefs.Step) error) Option { return func(s *Store) { s.step = hook } }
 
 // Open gives access to the record in stateDir, a host path ([DefaultStateDir]). It neither reads
 // nor writes: the first write creates the directory.
-func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
-	if err := checkPath(stateDir); err != nil {
+func Open(root *nodefs.Root, stateDir string, opts ...Option) (*Store, error) {
+	if err := nodefs.CheckPath(stateDir); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &Store{root: root, stateDir: stateDir, now: time.Now, uid: os.Geteuid(), gid: os.Getegid(), clean: map[string]bool{}}
@@ -60,144 +55,116 @@ func Open(root *Root, stateDir string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// archive is the open state directory.
-type archive struct {
-	s          *Store
-	top, saved *dir
-}
-
 // archive opens the state directory and creates it if it is missing; the created directories are
 // added to st.
-func (s *Store) archive(st *state) (*archive, error) {
-	missing, err := s.root.missing(path.Join(s.stateDir, savedDir))
+func (s *Store) archive(st *record.State) (*record.Archive, error) {
+	missing, err := s.root.Missing(path.Join(s.stateDir, record.SavedDir))
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range missing {
-		perm := mode(0o755)
+		perm := nodefs.Mode(0o755)
 		if p == s.stateDir || path.Dir(p) == s.stateDir {
 			perm = 0o700
 		}
-		if err := s.makeDir(p, perm); err != nil {
+		if err := s.root.MakeDir(p, nodefs.Meta{Mode: perm, UID: s.uid, GID: s.gid}, s.step); err != nil {
 			return nil, err
 		}
 		if path.Dir(p) != s.stateDir {
-			st.Dirs[p] = &dirRecord{Created: true}
+			st.Dirs[p] = &record.DirEntry{Created: true}
 		}
 	}
-	top, err := s.root.openDir(s.stateDir, s.step)
+	top, err := s.root.OpenDir(s.stateDir, s.step)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.trust(top); err != nil {
-		top.close()
+		top.Close()
 		return nil, err
 	}
-	saved, err := top.open(savedDir)
+	k, err := record.OpenArchive(top, nodefs.Meta{Mode: 0o600, UID: s.uid, GID: s.gid}, s.now)
 	if err != nil {
-		top.close()
-		return nil, err
+		top.Close()
 	}
-	k := &archive{s: s, top: top, saved: saved}
-	for _, d := range []*dir{top, saved} {
-		if err := removeTempFiles(d); err != nil {
-			k.close()
-			return nil, err
-		}
-	}
-	return k, nil
+	return k, err
 }
 
 // trust refuses a state directory in which other users can replace the record and the copies, and
 // so the files that a restore brings back.
-func (s *Store) trust(d *dir) error {
-	info, err := d.self()
+func (s *Store) trust(d *nodefs.Dir) error {
+	info, err := d.Stat()
 	if err != nil {
 		return err
 	}
 	return safedir.Check(s.root.Path(s.stateDir), info)
 }
 
-func (k *archive) close() {
-	k.saved.close()
-	k.top.close()
+// cachedState avoids reading the record again while its file is unchanged.
+type cachedState struct {
+	id      nodefs.FileID
+	modTime time.Time
+	size    int64
+	st      *record.State
 }
 
-// makeDir creates one directory with the given mode, owned by this process.
-func (s *Store) makeDir(hostPath string, perm mode) error {
-	parent, err := s.root.openDir(path.Dir(hostPath), s.step)
+// state returns the record for reading. The next call of [Store.load] takes it over.
+func (s *Store) state() (*record.State, error) {
+	st, key, err := s.read()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer parent.close()
-	name := path.Base(hostPath)
-	if err := parent.mkdir(name, uint32(perm)); err != nil {
-		return err
-	}
-	d, err := parent.open(name)
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	if err := d.setMeta(meta{Mode: perm, UID: s.uid, GID: s.gid}); err != nil { // independent of the umask
-		return err
-	}
-	return parent.sync()
+	key.st = st
+	s.cache = key
+	return st, nil
 }
 
-// replace writes a file of the store, completely or not at all.
-func (k *archive) replace(d *dir, name string, content []byte) error {
-	tmp := tempName(tempFile, "")
-	err := d.make(tmp, source{kind: Regular, content: content, meta: meta{Mode: 0o600, UID: k.s.uid, GID: k.s.gid}})
-	if err == nil {
-		err = d.rename(tmp, d, name, false)
-	}
-	if err != nil {
-		return errors.Join(err, ignoreAbsent(d.unlink(tmp)))
-	}
-	return nil
+// load returns the record for changing, and the value to cache if it stays unchanged.
+func (s *Store) load() (*record.State, cachedState, error) {
+	st, key, err := s.read()
+	key.st = st
+	s.cache = cachedState{}
+	return st, key, err
 }
 
-// write writes the record.
-func (k *archive) write(st *state) error {
-	b, err := st.encode()
-	if err != nil {
-		return err
-	}
-	if err := k.replace(k.top, stateFile, b); err != nil {
-		return fileError(k.top.join(stateFile), "write", "", err)
-	}
-	return k.top.sync()
-}
-
-// setAside renames a record that cannot be read.
-func (k *archive) setAside() (Saved, error) {
-	name := stateFile + ".corrupt-" + k.s.now().UTC().Format("20060102T150405.000000000Z")
-	if err := k.top.rename(stateFile, k.top, name, true); err != nil {
-		return Saved{}, err
-	}
-	return Saved{Path: k.top.join(stateFile), Copy: k.top.join(name), Why: SavedRecord}, nil
-}
-
-// removeTempFiles removes temporary files that a killed run left in a directory.
-func removeTempFiles(d *dir) error {
-	entries, err := d.list()
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if kind, _ := parseTemp(e.Name()); kind == tempFile && !e.IsDir() {
-			if err := ignoreAbsent(d.unlink(e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func ignoreAbsent(err error) error {
+// read reads the record, or recovers what is known without it. It writes nothing.
+func (s *Store) read() (*record.State, cachedState, error) {
+	var key cachedState
+	d, err := s.root.OpenDir(s.stateDir, s.step)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return record.New(), key, nil
 	}
-	return err
+	if err != nil {
+		return nil, key, err
+	}
+	defer d.Close()
+	if err := s.trust(d); err != nil {
+		return nil, key, err
+	}
+	e, err := d.Lstat(record.StateFile)
+	if err != nil {
+		return nil, key, err
+	}
+	key = cachedState{id: e.ID, modTime: e.Meta.ModTime, size: e.Size}
+	switch {
+	case e.Kind == nodefs.None:
+		st := record.New()
+		return st, key, record.RecoverOriginals(d, st)
+	case e.Kind != nodefs.Regular:
+		return nil, key, fmt.Errorf("%s: not a regular file", d.Join(record.StateFile))
+	case s.cache.st != nil && s.cache.id == key.id && s.cache.modTime.Equal(key.modTime) && s.cache.size == key.size:
+		return s.cache.st, key, nil
+	}
+	if e, err = d.Read(record.StateFile, record.MaxState); err != nil {
+		return nil, key, err
+	}
+	st, err := record.Decode(e.Content)
+	if errors.Is(err, record.ErrCorrupt) {
+		st = record.New()
+		st.Found = record.FoundCorrupt
+		return st, cachedState{}, record.RecoverOriginals(d, st)
+	}
+	if err != nil {
+		return nil, key, fmt.Errorf("%s: %w", d.Join(record.StateFile), err)
+	}
+	return st, key, nil
 }

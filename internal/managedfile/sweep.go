@@ -4,10 +4,13 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // sweep removes what a killed run left in the scope. The names identify Berth's entries; see
-// [tempPrefix].
+// [nodefs.TempPrefix].
 func (r *run) sweep() {
 	tops := append([]string{r.scope.Dir}, r.st.Scopes[r.scope.Name]...)
 	seen := map[string]bool{"": true}
@@ -19,13 +22,13 @@ func (r *run) sweep() {
 	}
 	for p, rec := range r.st.Files {
 		dir := path.Dir(p)
-		if rec.Scope != r.scope.Name || r.st.top(r.scope, p) != "" || seen[dir] {
+		if rec.Scope != r.scope.Name || r.topOf(p) != "" || seen[dir] {
 			continue
 		}
 		seen[dir] = true
-		if d, err := r.s.root.openDir(dir, r.s.step); err == nil {
-			r.note(dir, removeTempFiles(d))
-			d.close()
+		if d, err := r.s.root.OpenDir(dir, r.s.step); err == nil {
+			r.note(dir, nodefs.RemoveTempFiles(d))
+			d.Close()
 		}
 	}
 }
@@ -42,7 +45,7 @@ func (r *run) sweepTop(hostPath string) {
 	if err != nil {
 		return // missing; or Observe reports the problem
 	}
-	entries, err := top.list()
+	entries, err := top.List()
 	if err != nil {
 		return
 	}
@@ -50,48 +53,48 @@ func (r *run) sweepTop(hostPath string) {
 		if !e.IsDir() {
 			continue
 		}
-		d, err := top.open(e.Name())
+		d, err := top.Open(e.Name())
 		if err != nil {
 			continue
 		}
-		switch kind, of := parseTemp(e.Name()); kind {
-		case tempNew:
-			r.note(top.join(e.Name()), removeNew(top, d, e.Name()))
-		case tempOld:
-			r.note(top.join(e.Name()), r.removeOld(top, d, e.Name(), of))
+		switch kind, of := nodefs.ParseTemp(e.Name()); kind {
+		case nodefs.TempNew:
+			r.note(top.Join(e.Name()), removeNew(top, d, e.Name()))
+		case nodefs.TempOld:
+			r.note(top.Join(e.Name()), r.removeOld(top, d, e.Name(), of))
 		default:
-			r.note(top.join(e.Name()), removeTempFiles(d))
+			r.note(top.Join(e.Name()), nodefs.RemoveTempFiles(d))
 		}
-		d.close()
+		d.Close()
 	}
 }
 
 // removeNew removes a directory that never got its final name: everything in it is Berth's.
-func removeNew(top, d *dir, name string) error {
-	entries, err := d.list()
+func removeNew(top, d *nodefs.Dir, name string) error {
+	entries, err := d.List()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := ignoreAbsent(d.unlink(e.Name())); err != nil {
+		if err := nodefs.IgnoreAbsent(d.Unlink(e.Name())); err != nil {
 			return err
 		}
 	}
-	return ignoreAbsent(top.rmdir(name))
+	return nodefs.IgnoreAbsent(top.Rmdir(name))
 }
 
 // removeOld removes a directory whose removal was interrupted; of is its former name. Entries that
 // Berth would not have removed are moved back.
-func (r *run) removeOld(top, d *dir, name, of string) error {
-	entries, err := d.list()
+func (r *run) removeOld(top, d *nodefs.Dir, name, of string) error {
+	entries, err := d.List()
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, e := range entries {
-		gone, err := r.mayUnlink(d, e.Name(), path.Join(top.path, of, e.Name()))
+		gone, err := r.mayUnlink(d, e.Name(), path.Join(top.Path, of, e.Name()))
 		if err == nil && gone {
-			err = ignoreAbsent(d.unlink(e.Name()))
+			err = nodefs.IgnoreAbsent(d.Unlink(e.Name()))
 		}
 		errs = append(errs, err)
 	}
@@ -101,27 +104,27 @@ func (r *run) removeOld(top, d *dir, name, of string) error {
 	before := len(r.errs)
 	r.finishAside(top, d, name, of)
 	if len(r.errs) == before {
-		return top.sync()
+		return top.Sync()
 	}
 	return nil
 }
 
 // mayUnlink reports whether a file formerly at hostPath is Berth's, or a copy of it was kept.
-func (r *run) mayUnlink(d *dir, name, hostPath string) (bool, error) {
-	e, err := d.look(name, maxForeign)
-	if err != nil || e.kind != Regular {
+func (r *run) mayUnlink(d *nodefs.Dir, name, hostPath string) (bool, error) {
+	e, err := d.Look(name, record.MaxContent)
+	if err != nil || e.Kind != nodefs.Regular {
 		return false, err
 	}
 	if classify(r.st.Files[hostPath], e).owner == Ours {
 		return true, nil
 	}
-	if r.st.found != stateRead && r.archive == nil {
+	if r.st.Found != record.FoundRead && r.archive == nil {
 		return false, nil // nothing was ever kept
 	}
 	if err := r.openArchive(); err != nil {
 		return false, err
 	}
-	_, err = r.archive.describe(savedName(hostPath, e))
+	_, err = r.archive.Describe(record.SavedName(hostPath, e))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -4,6 +4,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Another program adds a file to a directory at the moment of its removal.
@@ -14,15 +17,15 @@ func TestFileAddedDuringRemoval(t *testing.T) {
 			w.apply(hosts("docker.io", "a\n"))
 			theirs := certs + "/docker.io/theirs.crt"
 			slipped, killed := false, false
-			w.opts = []Option{WithSteps(func(s Step) error {
+			w.opts = []Option{WithSteps(func(s nodefs.Step) error {
 				if killed {
 					return errStopped
 				}
-				if s.Op == "rename" && strings.Contains(s.Path, string(tempOld)) && !slipped {
+				if s.Op == "rename" && strings.Contains(s.Path, string(nodefs.TempOld)) && !slipped {
 					slipped = true
 					w.write(theirs, "theirs", 0o640)
 				}
-				if s.Op == "rmdir" && strings.Contains(s.Path, string(tempOld)) {
+				if s.Op == "rmdir" && strings.Contains(s.Path, string(nodefs.TempOld)) {
 					switch how {
 					case "killed":
 						killed = true
@@ -62,8 +65,8 @@ func TestSweepLeavesOtherNames(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	for _, name := range []string{
-		tempPrefix + "x", tempPrefix + "0123456789abcdeg-file", tempPrefix + "0123456789abcdef",
-		tempPrefix + "0123456789abcdef-old-", "x" + tempPrefix + "0123456789abcdef-file", ".hosts.toml.swp",
+		nodefs.TempPrefix + "x", nodefs.TempPrefix + "0123456789abcdeg-file", nodefs.TempPrefix + "0123456789abcdef",
+		nodefs.TempPrefix + "0123456789abcdef-old-", "x" + nodefs.TempPrefix + "0123456789abcdef-file", ".hosts.toml.swp",
 	} {
 		w.write(certs+"/docker.io/"+name, "theirs", 0o644)
 		w.write(certs+"/"+name+"/hosts.toml", "theirs", 0o644)
@@ -77,11 +80,11 @@ func TestSweepClearsUp(t *testing.T) {
 	w := newWorld(t)
 	w.apply(hosts("docker.io", "a\n"))
 	before := w.tree("/")
-	const id = tempPrefix + "0123456789abcdef"
+	const id = nodefs.TempPrefix + "0123456789abcdef"
 	w.write(certs+"/docker.io/"+id+"-file", "torn", 0o600)
 	w.write(certs+"/"+id+"-new/hosts.toml", "torn", 0o600)
 	w.write(certs+"/"+id+"-old-quay.io/hosts.toml", string(hosts("quay.io", "x").Content()), 0o600)
-	w.write(DefaultStateDir+"/"+id+"-file", "torn", 0o600)
+	w.write(record.DefaultStateDir+"/"+id+"-file", "torn", 0o600)
 	w.apply(hosts("docker.io", "a\n"))
 	if left := w.temps(); len(left) != 1 { // the store's own is removed with its next write
 		t.Errorf("left: %v", left)

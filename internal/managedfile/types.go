@@ -3,6 +3,9 @@ package managedfile
 import (
 	"io/fs"
 	"time"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // File is a desired file.
@@ -15,6 +18,9 @@ type File struct {
 	// Comment starts a comment line in the file's format, such as "#". If it is set, a marker
 	// line is put before Body; if it is "", only the record says that Berth owns the file.
 	Comment string
+	// Unrecorded is set if the file is written by [Store.ApplyUnrecorded]: its marker line says
+	// that the file is Berth's although the record has another content.
+	Unrecorded bool
 	// Needs lists paths of other files of the same [Plan] that must be in place before this
 	// one is written. If one of them fails, this one is left unchanged.
 	Needs []string
@@ -22,17 +28,13 @@ type File struct {
 	GracePeriod time.Duration
 }
 
-// Kind is the kind of entry at a path.
-type Kind string
-
-// The kinds of entries.
-const (
-	None    Kind = ""        // no entry
-	Regular Kind = "file"    // a regular file
-	Symlink Kind = "symlink" // never followed
-	Dir     Kind = "dir"
-	Other   Kind = "other" // a device, socket or fifo
-)
+// Content returns the content on disk: the marker line, if Comment is set, and Body.
+func (f File) Content() []byte {
+	if f.Comment == "" {
+		return f.Body
+	}
+	return record.Marked(f.Comment, f.Body, f.Unrecorded)
+}
 
 // Owner says who owns a path.
 type Owner string
@@ -48,7 +50,7 @@ const (
 // Observed is the state of one path.
 type Observed struct {
 	Path    string
-	Kind    Kind
+	Kind    nodefs.Kind
 	Owner   Owner
 	Mode    fs.FileMode // permission bits
 	UID     int
@@ -71,7 +73,7 @@ type Observed struct {
 	AccessOnly bool
 	// Original is the kind of the entry before Berth, which is restored when Berth's file is
 	// removed; None if there was none.
-	Original Kind
+	Original nodefs.Kind
 	// Needs are the paths that the file on disk needs, according to the record.
 	Needs []string
 	// Problem is the reason why the path can be neither written nor taken over: "is a
@@ -157,15 +159,5 @@ type Report struct {
 type Saved struct {
 	Path string // of the file on the node
 	Copy string // path of the copy on the node
-	Why  Why
+	Why  record.Why
 }
-
-// Why is the reason for a copy.
-type Why string
-
-// The reasons for a copy.
-const (
-	SavedEdit     Why = "edited"   // an edit of Berth's file, or a former original
-	SavedOriginal Why = "original" // restored when Berth's file is removed
-	SavedRecord   Why = "corrupt"  // state.json itself, which could not be read
-)

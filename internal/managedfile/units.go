@@ -3,6 +3,8 @@ package managedfile
 import (
 	"path"
 	"slices"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // unit is a set of files that appear or disappear together: one file in a directory that stays, or
@@ -13,8 +15,8 @@ type unit struct {
 	fresh bool   // dir does not exist and appears together with its files
 	items []*item
 
-	at   *dir   // directory in which the files are prepared
-	tmp  string // temporary name of a fresh directory
+	at   *nodefs.Dir // directory in which the files are prepared
+	tmp  string      // temporary name of a fresh directory
 	err  error
 	fail *item // the item that err is about
 }
@@ -29,7 +31,7 @@ func (r *run) units() (writes, removals []*unit) {
 		if it.state != itemOpen {
 			continue
 		}
-		u := &unit{dir: path.Dir(it.Path), top: r.st.top(r.scope, it.Path), items: []*item{it}}
+		u := &unit{dir: path.Dir(it.Path), top: r.topOf(it.Path), items: []*item{it}}
 		if u.top != "" {
 			if _, known := there[u.dir]; !known {
 				// If this is unknown, preparing the file will report the error.
@@ -38,7 +40,7 @@ func (r *run) units() (writes, removals []*unit) {
 			}
 			u.fresh = !there[u.dir] && (it.After != nil || it.putBack != nil)
 		}
-		if u.fresh && it.Before.Kind != None {
+		if u.fresh && it.Before.Kind != nodefs.None {
 			r.skip(it, "its directory was removed in the meantime")
 			continue
 		}

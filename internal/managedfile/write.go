@@ -6,6 +6,9 @@ import (
 	"io/fs"
 	"path"
 	"sync"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 const (
@@ -47,7 +50,7 @@ func (r *run) execute(ctx context.Context) {
 // makeDirs creates the directories above the files.
 func (r *run) makeDirs() error {
 	for _, p := range r.absent {
-		err := r.s.makeDir(p, 0o755)
+		err := r.s.root.MakeDir(p, nodefs.Meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}, r.s.step)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -86,7 +89,7 @@ func (r *run) batch(ctx context.Context, units []*unit) {
 			single = append(single, u)
 		}
 	}
-	r.parallel(single, func(u *unit) { u.err = u.at.sync() })
+	r.parallel(single, func(u *unit) { u.err = u.at.Sync() })
 	for _, u := range single {
 		if u.err != nil {
 			r.errs = append(r.errs, fileError(u.items[0].Path, "sync", "the new file is in place, but a power failure may undo it", u.err))
@@ -95,7 +98,7 @@ func (r *run) batch(ctx context.Context, units []*unit) {
 	r.syncTops(tops)
 	for _, u := range units {
 		if u.at != nil {
-			u.at.close()
+			u.at.Close()
 		}
 	}
 }
@@ -104,7 +107,7 @@ func (r *run) syncTops(tops map[string]bool) {
 	for top := range tops {
 		d, err := r.top(top)
 		if err == nil {
-			err = d.sync()
+			err = d.Sync()
 		}
 		if err != nil {
 			r.errs = append(r.errs, fileError(top, "sync", "", err))
@@ -147,12 +150,12 @@ func (r *run) enter(u *unit) error {
 	if err != nil {
 		return err
 	}
-	tmp := tempName(tempNew, "")
-	if err := top.mkdir(tmp, 0o700); err != nil {
+	tmp := nodefs.TempName(nodefs.TempNew, "")
+	if err := top.Mkdir(tmp, 0o700); err != nil {
 		return err
 	}
 	u.tmp = tmp
-	u.at, err = top.open(tmp)
+	u.at, err = top.Open(tmp)
 	return err
 }
 
@@ -165,11 +168,11 @@ func (r *run) stage(u *unit) {
 		src, err := r.source(it)
 		name := path.Base(it.Path)
 		if !u.fresh {
-			it.tmp = NewTemporary()
+			it.tmp = nodefs.NewTemporary()
 			name = it.tmp
 		}
 		if err == nil {
-			err = u.at.make(name, src)
+			err = u.at.Make(name, src)
 		}
 		if err != nil {
 			u.err, u.fail = err, it
@@ -179,9 +182,9 @@ func (r *run) stage(u *unit) {
 	if !u.fresh {
 		return
 	}
-	err := u.at.setMeta(r.dirMeta(u))
+	err := u.at.SetMeta(r.dirMeta(u))
 	if err == nil {
-		err = u.at.sync()
+		err = u.at.Sync()
 	}
 	if err != nil {
 		u.err, u.fail = err, u.items[0]
@@ -189,19 +192,19 @@ func (r *run) stage(u *unit) {
 }
 
 // source returns the content that an item installs.
-func (r *run) source(it *item) (source, error) {
+func (r *run) source(it *item) (nodefs.Source, error) {
 	if it.After == nil {
-		return r.archive.read(it.putBack)
+		return r.archive.Read(it.putBack)
 	}
-	return source{
-		kind: Regular, content: it.After.Content(),
-		meta: meta{Mode: modeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid},
+	return nodefs.Source{
+		Kind: nodefs.Regular, Content: it.After.Content(),
+		Meta: nodefs.Meta{Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid},
 	}, nil
 }
 
 // dirMeta returns the metadata of a directory that is created with its files: its former metadata
 // if it existed before Berth.
-func (r *run) dirMeta(u *unit) meta {
+func (r *run) dirMeta(u *unit) nodefs.Meta {
 	if d := r.st.Dirs[u.dir]; d != nil && d.Original != nil {
 		return *d.Original
 	}
@@ -210,7 +213,7 @@ func (r *run) dirMeta(u *unit) meta {
 			return *it.putBack.Dir
 		}
 	}
-	return meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}
+	return nodefs.Meta{Mode: 0o755, UID: r.s.uid, GID: r.s.gid}
 }
 
 // install puts a prepared unit in place unless something prevents it.
@@ -263,7 +266,7 @@ func (r *run) skipReason(ctx context.Context, u *unit) (string, error) {
 		return "", nil
 	}
 	it := u.items[0]
-	now, err := u.at.look(path.Base(it.Path), maxForeign)
+	now, err := u.at.Look(path.Base(it.Path), record.MaxContent)
 	if err != nil {
 		return "", err
 	}
@@ -278,15 +281,15 @@ func (r *run) putInPlace(u *unit) error {
 	if !u.fresh {
 		it := u.items[0]
 		if it.InPlace {
-			return u.at.overwrite(path.Base(it.Path), it.Before.Content, it.After.Content())
+			return u.at.Overwrite(path.Base(it.Path), it.Before.Content, it.After.Content())
 		}
-		return u.at.rename(it.tmp, u.at, path.Base(it.Path), it.Before.Kind == None)
+		return u.at.Rename(it.tmp, u.at, path.Base(it.Path), it.Before.Kind == nodefs.None)
 	}
 	top, err := r.top(u.top)
 	if err != nil {
 		return err
 	}
-	return top.rename(u.tmp, top, path.Base(u.dir), true)
+	return top.Rename(u.tmp, top, path.Base(u.dir), true)
 }
 
 // discard removes prepared files. The next run finds by name what cannot be removed now.
@@ -295,24 +298,24 @@ func (r *run) discard(u *unit) {
 		switch {
 		case u.at == nil:
 		case u.fresh:
-			_ = u.at.unlink(path.Base(it.Path))
+			_ = u.at.Unlink(path.Base(it.Path))
 		case it.tmp != "":
-			_ = u.at.unlink(it.tmp)
+			_ = u.at.Unlink(it.tmp)
 		}
 	}
 	if u.tmp != "" {
 		if top, err := r.top(u.top); err == nil {
-			_ = top.rmdir(u.tmp)
+			_ = top.Rmdir(u.tmp)
 		}
 	}
 }
 
 // top returns a directory above files. It stays open during the run.
-func (r *run) top(hostPath string) (*dir, error) {
+func (r *run) top(hostPath string) (*nodefs.Dir, error) {
 	if d := r.tops[hostPath]; d != nil {
 		return d, nil
 	}
-	d, err := r.s.root.openDir(hostPath, r.s.step)
+	d, err := r.s.root.OpenDir(hostPath, r.s.step)
 	if err != nil {
 		return nil, err
 	}
@@ -322,18 +325,21 @@ func (r *run) top(hostPath string) (*dir, error) {
 
 // open opens the directory of a file; the caller closes it. Below a scope's directory symlinks are
 // not followed.
-func (r *run) open(hostPath string) (*dir, error) {
-	if r.st.top(r.scope, hostPath+"/x") == "" {
-		return r.s.root.openDir(hostPath, r.s.step)
+func (r *run) open(hostPath string) (*nodefs.Dir, error) {
+	if r.topOf(hostPath+"/x") == "" {
+		return r.s.root.OpenDir(hostPath, r.s.step)
 	}
 	top, err := r.top(path.Dir(hostPath))
 	if err != nil {
 		return nil, err
 	}
-	return top.open(path.Base(hostPath))
+	return top.Open(path.Base(hostPath))
 }
 
-func (r *run) parent(p string) (*dir, error) { return r.open(path.Dir(p)) }
+func (r *run) parent(p string) (*nodefs.Dir, error) { return r.open(path.Dir(p)) }
+
+// topOf returns the directory of the scope that is two levels above a file, "" if there is none.
+func (r *run) topOf(hostPath string) string { return r.st.Top(r.scope.Name, r.scope.Dir, hostPath) }
 
 // there reports whether a directory exists.
 func (r *run) there(hostPath string) (bool, error) {
@@ -344,6 +350,6 @@ func (r *run) there(hostPath string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	e, err := top.lstat(path.Base(hostPath))
-	return e.kind == Dir, err
+	e, err := top.Lstat(path.Base(hostPath))
+	return e.Kind == nodefs.Directory, err
 }

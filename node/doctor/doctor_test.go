@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/doctor"
 )
 
@@ -67,7 +67,7 @@ func bed(t *testing.T, archive string) doctor.Input {
 			t.Fatal(err)
 		}
 	}
-	root, err := managedfile.OpenRoot(filepath.Join(dir, "root"))
+	root, err := nodefs.OpenRoot(filepath.Join(dir, "root"))
 	if err != nil {
 		t.Fatal(err)
 	}

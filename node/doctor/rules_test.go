@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -43,7 +43,7 @@ func TestRules(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			root, err := managedfile.OpenRoot(dir)
+			root, err := nodefs.OpenRoot(dir)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"path"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -56,7 +57,7 @@ func (in *Installer) hostsFiles(c node.Containerd) int {
 	n := 0
 	for _, file := range node.List(in.host.Root, path.Join(c.CertsDir(), "*", "hosts.toml")) {
 		raw, err := in.host.Root.ReadFile(file)
-		if err == nil && len(managedfile.WithoutMarker(raw)) < len(raw) {
+		if err == nil && len(record.WithoutMarker(raw)) < len(raw) {
 			n++
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // wanted is a file to write.
@@ -92,7 +94,7 @@ func (in *Installer) apply(ctx context.Context, scope string, changes []managedf
 // words describes a change that was made to a file.
 func words(c managedfile.Change) string {
 	switch {
-	case c.Action == managedfile.Remove && c.Before.Original != managedfile.None:
+	case c.Action == managedfile.Remove && c.Before.Original != nodefs.None:
 		return "put back as it was:"
 	case c.Action == managedfile.Remove:
 		return "removed"
@@ -103,7 +105,7 @@ func words(c managedfile.Change) string {
 // report prints where copies are kept.
 func (in *Installer) report(r managedfile.Report) {
 	for _, s := range r.Saved {
-		if s.Why != managedfile.SavedOriginal {
+		if s.Why != record.SavedOriginal {
 			in.say("saved %s as %s", s.Path, s.Copy)
 		}
 	}
@@ -135,8 +137,8 @@ func (in *Installer) undo(scope string) ([]undoStep, error) {
 	var errs []error
 	for _, f := range files {
 		u := undoStep{found: f}
-		if e, ok := in.journal.Edits[f.Path]; ok && f.Kind != managedfile.None {
-			if f.Kind != managedfile.Regular || f.Content == nil {
+		if e, ok := in.journal.Edits[f.Path]; ok && f.Kind != nodefs.None {
+			if f.Kind != nodefs.Regular || f.Content == nil {
 				u.leave = true // it was replaced by something else
 			} else if sum := hash(f.Content); !e.Exact || sum != e.To && sum != e.From {
 				rest, err := e.undo(f.Content)
@@ -162,11 +164,11 @@ func (in *Installer) changes(all []undoStep) []Change {
 		c := Change{Path: u.found.Path, What: "remove", Before: u.found.Content}
 		_, c.Foreign = in.journal.Edits[u.found.Path]
 		switch {
-		case u.leave, u.found.Kind == managedfile.None && u.found.Original == managedfile.None:
+		case u.leave, u.found.Kind == nodefs.None && u.found.Original == nodefs.None:
 			continue
 		case u.rest != nil:
 			c.What, c.After, c.Detail = "change", u.rest, "it was edited since; only berth's additions are removed"
-		case u.found.Original != managedfile.None:
+		case u.found.Original != nodefs.None:
 			c.What, c.Detail = "put back", "as it was, byte for byte"
 			// The kept original is not read for this; normally it has this content.
 			e := in.journal.Edits[u.found.Path]

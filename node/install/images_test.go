@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/test/fakes/fakenode"
@@ -14,7 +14,7 @@ import (
 // asks reports whether the kubelet of the node would ask the provider after a restart.
 func (b *bed) asks(image string) bool {
 	b.t.Helper()
-	root, err := managedfile.OpenRoot(b.Root())
+	root, err := nodefs.OpenRoot(b.Root())
 	if err != nil {
 		b.t.Fatal(err)
 	}

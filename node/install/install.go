@@ -11,13 +11,15 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 )
 
 // Where things are on a node, below the root.
 const (
 	// StateDir holds the record, the originals, and the journal of what is still to be done.
-	StateDir = managedfile.DefaultStateDir + "/install"
+	StateDir = record.DefaultStateDir + "/install"
 	lockFile = "/run/berth/install.lock"
 )
 
@@ -89,7 +91,7 @@ func New(h node.Host, o Options) (*Installer, error) {
 	}
 	var options []managedfile.Option
 	if o.Step != nil {
-		options = append(options, managedfile.WithSteps(func(s managedfile.Step) error { return o.Step(s.Op + " " + s.Path) }))
+		options = append(options, managedfile.WithSteps(func(s nodefs.Step) error { return o.Step(s.Op + " " + s.Path) }))
 	}
 	var err error
 	if in.store, err = managedfile.Open(h.Root, StateDir, options...); err != nil {
@@ -98,10 +100,10 @@ func New(h node.Host, o Options) (*Installer, error) {
 	return in, in.load()
 }
 
-// Lock excludes other installations. It does not wait: the error matches managedfile.ErrLocked and
+// Lock excludes other installations. It does not wait: the error matches nodefs.ErrLocked and
 // names the process that holds the lock.
-func Lock(ctx context.Context, root *managedfile.Root) (unlock func(), err error) {
-	l, err := managedfile.LockFile(ctx, root, lockFile, false)
+func Lock(ctx context.Context, root *nodefs.Root) (unlock func(), err error) {
+	l, err := nodefs.LockFile(ctx, root, lockFile, false)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +278,7 @@ func (in *Installer) removeState() error {
 	if err := in.removeStandIn(); err != nil {
 		return err
 	}
-	for _, dir := range []string{saved, StateDir, managedfile.DefaultStateDir + "/saved", managedfile.DefaultStateDir} {
+	for _, dir := range []string{saved, StateDir, record.DefaultStateDir + "/saved", record.DefaultStateDir} {
 		real, err := in.host.Root.Resolve(dir)
 		if err == nil {
 			err = os.Remove(real)

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
@@ -267,7 +269,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 		w.config = &ours
 		return nil
 	}
-	if ours.before = now; managedfile.Intact(now) {
+	if ours.before = now; record.Intact(now) {
 		if !bytes.Equal(now, ours.content()) {
 			w.config = &ours
 		}
@@ -289,7 +291,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 }
 
 // configFiles lists the files that kubelet reads if its flag names a directory, or the one file.
-func configFiles(root *managedfile.Root, config string) []string {
+func configFiles(root *nodefs.Root, config string) []string {
 	real, err := root.Resolve(config)
 	if err != nil {
 		return nil

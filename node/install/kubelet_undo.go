@@ -7,13 +7,13 @@ import (
 	"path"
 	"slices"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 // body is the content of a file of Berth without its marker.
-func body(content []byte) []byte { return managedfile.WithoutMarker(content) }
+func body(content []byte) []byte { return record.WithoutMarker(content) }
 
 // uninstallKubelet plans how to undo the wiring of kubelet.
 func (in *Installer) uninstallKubelet(ctx context.Context) Section {

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/program"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
@@ -41,7 +41,7 @@ var errNoProgram = errors.New(providerconfig.Provider + " was not found; put it 
 // Programs lists where the credential provider to install may be, for [Options]: named, or
 // else beside this program, as in the container image, or where a package puts it on the
 // node. [providerconfig.Fetcher] must be in the same directory.
-func Programs(root *managedfile.Root, named string) []string {
+func Programs(root *nodefs.Root, named string) []string {
 	if named != "" {
 		return []string{named}
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/install"
 	"github.com/berth-registry/berth/node/providerconfig"
@@ -287,7 +287,7 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := install.Lock(context.Background(), b.Host().Root); !errors.Is(err, managedfile.ErrLocked) {
+	if _, err := install.Lock(context.Background(), b.Host().Root); !errors.Is(err, nodefs.ErrLocked) {
 		t.Errorf("%v", err)
 	}
 	unlock()

@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
 	"github.com/berth-registry/berth/internal/textdiff"
 )
 
@@ -61,7 +61,7 @@ func (c Change) write(out *bytes.Buffer, paint textdiff.Paint) {
 
 // diff is a unified diff with few lines of context.
 func (c Change) diff() string {
-	before, after := string(managedfile.WithoutMarker(c.Before)), string(managedfile.WithoutMarker(c.After))
+	before, after := string(record.WithoutMarker(c.Before)), string(record.WithoutMarker(c.After))
 	context := 3
 	if c.Foreign {
 		context = 1

@@ -7,7 +7,8 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/credprovider"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 )
 
@@ -20,12 +21,12 @@ func TestUninstallRemovesWhatRestoreLeft(t *testing.T) {
 		}
 		dir := t.TempDir()
 		file := filepath.Join(dir, credprovider.RulesFile)
-		err = errors.Join(os.MkdirAll(filepath.Join(dir, StateDir), 0o700), os.MkdirAll(filepath.Join(dir, managedfile.DefaultStateDir, "saved"), 0o700),
+		err = errors.Join(os.MkdirAll(filepath.Join(dir, StateDir), 0o700), os.MkdirAll(filepath.Join(dir, record.DefaultStateDir, "saved"), 0o700),
 			os.WriteFile(file, body, 0o600), os.WriteFile(filepath.Join(dir, StateDir, journalName), []byte("{}"), 0o600))
 		if err != nil {
 			t.Fatal(err)
 		}
-		root, err := managedfile.OpenRoot(dir)
+		root, err := nodefs.OpenRoot(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +35,7 @@ func TestUninstallRemovesWhatRestoreLeft(t *testing.T) {
 		if err := in.removeState(); err != nil {
 			t.Fatal(err)
 		}
-		_, err = os.Stat(filepath.Join(dir, managedfile.DefaultStateDir))
+		_, err = os.Stat(filepath.Join(dir, record.DefaultStateDir))
 		if gone := errors.Is(err, os.ErrNotExist); gone != missing {
 			t.Errorf("rules that know nothing: %t; the directory: %v", missing, err)
 		}

@@ -13,7 +13,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Services restarts the services of a node.
@@ -46,7 +46,7 @@ var ErrNoSystemd = errors.New("no systemd runs here")
 
 // DialSystemd connects to the systemd whose sockets are below the root: its private one, or the
 // system bus. The connection ends with ctx.
-func DialSystemd(ctx context.Context, root *managedfile.Root) (*Systemd, error) {
+func DialSystemd(ctx context.Context, root *nodefs.Root) (*Systemd, error) {
 	// The check of sd_booted(3).
 	if _, err := root.Lstat("/run/systemd/system"); err != nil {
 		return nil, ErrNoSystemd

@@ -25,18 +25,20 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/program"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
-// record holds the hashes of the programs that Berth put on the node. A hash is
+// recordFile holds the hashes of the programs that Berth put on the node. A hash is
 // written to it before its program appears.
-const record = managedfile.DefaultStateDir + "/placed.json"
+const recordFile = record.DefaultStateDir + "/placed.json"
 
 // Options are what is put where.
 type Options struct {
 	// Root is the node.
-	Root *managedfile.Root
+	Root *nodefs.Root
 	// Program is the credential provider, as this process opens it. The program that asks
 	// AWS is in the same directory.
 	Program string
@@ -165,7 +167,7 @@ func (p *placer) placeConfig() error {
 		return err
 	case bytes.Equal(have, want) || bytes.Equal(have, p.Text):
 		return nil
-	case !managedfile.Intact(have):
+	case !record.Intact(have):
 		p.Log.Warn("the configuration was not written by Berth, or was edited; it is left alone", "path", p.Config,
 			"namesProvider", bytes.Contains(have, []byte(providerconfig.Provider)))
 		return nil
@@ -190,7 +192,7 @@ func Remove(o Options) error {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return fmt.Errorf("%s: %w", p.Config, err)
-	case managedfile.Intact(have):
+	case record.Intact(have):
 		if err := p.unlink(p.Config); err != nil {
 			return err
 		}
@@ -244,7 +246,7 @@ func (p *placer) unlink(name string) error {
 }
 
 func (p *placer) read() (placed, error) {
-	raw, err := p.Root.ReadFile(record)
+	raw, err := p.Root.ReadFile(recordFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return placed{}, nil
 	}
@@ -253,20 +255,20 @@ func (p *placer) read() (placed, error) {
 	}
 	ours := placed{}
 	if err := json.Unmarshal(raw, &ours); err != nil {
-		return nil, fmt.Errorf("%s: %w; remove this record: Berth then leaves alone the programs that it put on the node", record, err)
+		return nil, fmt.Errorf("%s: %w; remove this record: Berth then leaves alone the programs that it put on the node", recordFile, err)
 	}
 	return ours, nil
 }
 
 // write writes the record, or removes it if it is empty.
 func (p *placer) write(ours placed) error {
-	file, err := p.Root.Resolve(record)
+	file, err := p.Root.Resolve(recordFile)
 	if err != nil {
 		return err
 	}
 	if len(ours) == 0 {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: %w", record, err)
+			return fmt.Errorf("%s: %w", recordFile, err)
 		}
 		return nil
 	}
@@ -275,7 +277,7 @@ func (p *placer) write(ours placed) error {
 		return err
 	}
 	if err := program.Replace(file, bytes.NewReader(raw), 0o600, nil); err != nil {
-		return fmt.Errorf("%s: %w", record, err)
+		return fmt.Errorf("%s: %w", recordFile, err)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/providerconfig"
 )
 
@@ -72,7 +72,7 @@ func (n *node) has(wantFetcher, wantProvider string) {
 func (n *node) options(text string) Options {
 	n.Helper()
 	n.log.Reset()
-	root, err := managedfile.OpenRoot(n.root)
+	root, err := nodefs.OpenRoot(n.root)
 	n.check(err)
 	n.Cleanup(func() { root.Close() })
 	o := Options{Root: root, Program: n.source, Dir: binDir, Config: config, Text: []byte(text), Log: slog.New(slog.NewJSONHandler(&n.log, nil))}
@@ -174,11 +174,11 @@ func TestLeavesOthersAlone(t *testing.T) {
 		"configuration":        {config, "providers: [{name: other}]\n", false, []string{config}},
 		"configuration that names it": {
 			config, "providers: [{name: " + providerconfig.Provider + "}]\n", false,
-			[]string{config, fetcher, provider, record},
+			[]string{config, fetcher, provider, recordFile},
 		},
 		"edited configuration": {
 			config, "providers: [{name: " + providerconfig.Provider + "}]\n", true,
-			[]string{config, fetcher, provider, record},
+			[]string{config, fetcher, provider, recordFile},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestSweepsHalfACopy(t *testing.T) {
 	n.write(binDir+"/_berth-tmp-0123456789abcdef-file", "on")
 	n.write(binDir+"/another", "theirs")
 	n.put()
-	want := []string{config, binDir + "/another", fetcher, provider, record}
+	want := []string{config, binDir + "/another", fetcher, provider, recordFile}
 	slices.Sort(want)
 	if got := n.files(); !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)
@@ -221,14 +221,14 @@ func TestSweepsHalfACopy(t *testing.T) {
 func TestUpgradeFromOneProgram(t *testing.T) {
 	n := newNode(t)
 	n.put()
-	raw := n.read(record)
+	raw := n.read(recordFile)
 	n.check(os.Remove(filepath.Join(n.root, fetcher)))
 	var ours map[string][]string
 	n.check(json.Unmarshal([]byte(raw), &ours))
 	delete(ours, fetcher)
 	old, err := json.Marshal(ours)
 	n.check(err)
-	n.write(record, string(old))
+	n.write(recordFile, string(old))
 
 	// A copy that fails leaves the node as the earlier release left it.
 	n.release("two")

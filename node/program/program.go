@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/berth-registry/berth/internal/atomicfile"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Hash gives the SHA-256 of a file in hex, and its size in bytes.
@@ -36,7 +36,7 @@ func Replace(file string, content io.Reader, mode fs.FileMode, ready func() erro
 		return err
 	}
 	defer dir.Close()
-	temp := atomicfile.Temp{Dir: dir, Name: managedfile.NewTemporary(), Mode: mode, Ready: ready}
+	temp := atomicfile.Temp{Dir: dir, Name: nodefs.NewTemporary(), Mode: mode, Ready: ready}
 	if err := temp.Replace(filepath.Base(file), content); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func Sweep(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !managedfile.Temporary(e.Name()) {
+		if !e.Type().IsRegular() || !nodefs.Temporary(e.Name()) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -69,13 +69,10 @@ func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *desired.
 // write carries a plan out. If that fails, expired secrets are still removed.
 func (n *Node) write(ctx context.Context, cfg *config.Config, result *Result) error {
 	err := n.writeAll(ctx, cfg, result)
-	switch {
-	case err != nil:
-		return errors.Join(err, n.removeExpiredSecrets(ctx, cfg, result))
-	case len(result.Report.Skipped) == 0:
-		return n.dropDiskFullRecord()
+	if err != nil {
+		err = errors.Join(err, n.removeExpiredSecrets(ctx, cfg, result))
 	}
-	return nil
+	return err
 }
 
 // writeAll writes certs.d and the rules. While certs.d changes, the provider gives a credential

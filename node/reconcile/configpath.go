@@ -5,14 +5,14 @@ import (
 	"path/filepath"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/plainfile"
 )
 
 // ReadConfig reads the config at path, as this process sees it, or, if path is "", the one at
 // [ConfigFile] below the root: symlinks there are resolved as on the node, so that none leads
 // out of the root. The error is a [config.Errors].
-func ReadConfig(root *managedfile.Root, path string) (config.File, error) {
+func ReadConfig(root *nodefs.Root, path string) (config.File, error) {
 	if path != "" {
 		return config.Read(path)
 	}

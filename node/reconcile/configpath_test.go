@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
 func TestReadConfigStaysBelowTheRoot(t *testing.T) {
 	dir := t.TempDir()
-	root, err := managedfile.OpenRoot(filepath.Join(dir, "root"))
+	root, err := nodefs.OpenRoot(filepath.Join(dir, "root"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +58,14 @@ func TestLockHeldByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	lock, err := managedfile.LockFile(t.Context(), m.Root, lockFile, false)
+	lock, err := nodefs.LockFile(t.Context(), m.Root, lockFile, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Unlock()
 	m.lockTimeout = 10 * time.Millisecond
 	_, err = m.Apply(t.Context(), config.Default(), slog.New(slog.DiscardHandler))
-	if !errors.Is(err, managedfile.ErrLocked) || !strings.Contains(err.Error(), "run this command again") || strings.Contains(err.Error(), "context") {
+	if !errors.Is(err, nodefs.ErrLocked) || !strings.Contains(err.Error(), "run this command again") || strings.Contains(err.Error(), "context") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -6,14 +6,14 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	nodes "github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/probestate"
 )
 
 // hostOf is the node below a root, with its processes if its /proc is below the root too.
-func hostOf(root *managedfile.Root) nodes.Host {
+func hostOf(root *nodefs.Root) nodes.Host {
 	if root.Path("/") == "/" {
 		return nodes.This(root)
 	}

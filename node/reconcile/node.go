@@ -9,13 +9,15 @@ import (
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 	nodes "github.com/berth-registry/berth/node"
 )
 
 // Paths on a node, below the root.
 const (
 	ConfigFile    = "/etc/berth/config.yaml"
-	StateDir      = managedfile.DefaultStateDir
+	StateDir      = record.DefaultStateDir
 	lockFile      = "/run/berth/lock"
 	AgentLockFile = "/run/berth/agent.lock"
 )
@@ -25,7 +27,7 @@ const defaultLockTimeout = 30 * time.Second
 
 // Node is the node whose files are written.
 type Node struct {
-	Root  *managedfile.Root
+	Root  *nodefs.Root
 	Store *managedfile.Store
 	// lockTimeout is how long the lock is waited for.
 	lockTimeout time.Duration
@@ -37,7 +39,7 @@ type Node struct {
 // Open opens the node whose files are below root, "/" for this one. The directory root is made
 // if it is missing; nothing else is written.
 func Open(root string) (*Node, error) {
-	r, err := managedfile.OpenRoot(root)
+	r, err := nodefs.OpenRoot(root)
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +66,8 @@ func (n *Node) tree(cfg *config.Config) *hostsconf.Tree {
 func (n *Node) lock(ctx context.Context) (unlock func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, n.lockTimeout)
 	defer cancel()
-	lock, err := managedfile.LockFile(waiting, n.Root, lockFile, true)
-	var locked *managedfile.LockedError
+	lock, err := nodefs.LockFile(waiting, n.Root, lockFile, true)
+	var locked *nodefs.LockedError
 	switch {
 	case ctx.Err() == nil && errors.As(err, &locked):
 		return nil, fmt.Errorf("%w for more than %s; run this command again when it has ended", locked, n.lockTimeout)

@@ -80,7 +80,7 @@ func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
 	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.Directories); err != nil {
 		return plan, err
 	}
-	if plan.current, err = n.readTree(cfg, plan.Desired); err != nil {
+	if plan.current, err = n.tree(cfg).Read(plan.Desired); err != nil {
 		return plan, err
 	}
 	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
@@ -111,14 +111,4 @@ func (n *Node) addCrashNotices(cfg *config.Config, plan *Plan) error {
 		})
 	}
 	return nil
-}
-
-// readTree reads the files in certs.d. A file that was written with the disk-full record is ours too,
-// though by the other record it was edited.
-func (n *Node) readTree(cfg *config.Config, wanted hostsconf.Desired) (managedfile.Snapshot, error) {
-	current, err := n.tree(cfg).Read(wanted)
-	if err == nil {
-		n.claimRecorded(current)
-	}
-	return current, err
 }

@@ -53,7 +53,7 @@ func (n *Node) fileDigests(certsDir string, changes []managedfile.Change, curren
 			bare, _, err := withoutSecretLines(string(c.After.Body), nil, inPlace)
 			if err == nil && bare != string(c.After.Body) {
 				after := *c.After
-				after.Body = []byte(bare)
+				after.Body, after.Unrecorded = []byte(bare), true
 				files[name] = append(files[name], credprovider.Digest(after.Content()))
 			}
 		}

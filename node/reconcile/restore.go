@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // ErrAgentRuns is returned by [Node.Restore] while an agent runs, which would undo it.
@@ -16,8 +17,8 @@ var ErrAgentRuns = errors.New("an agent runs on this machine and would undo the 
 // Restore puts every file back as it was before Berth, and changes nothing else. certsDirs are
 // searched for files of ours whose record is lost.
 func (n *Node) Restore(ctx context.Context, certsDirs ...string) (managedfile.Report, error) {
-	agentLock, err := managedfile.LockFile(ctx, n.Root, AgentLockFile, false)
-	if errors.Is(err, managedfile.ErrLocked) {
+	agentLock, err := nodefs.LockFile(ctx, n.Root, AgentLockFile, false)
+	if errors.Is(err, nodefs.ErrLocked) {
 		return managedfile.Report{}, fmt.Errorf("%w (%w)", ErrAgentRuns, err)
 	}
 	if err != nil {
@@ -38,14 +39,10 @@ func (n *Node) RestoreAsAgent(ctx context.Context, certsDirs ...string) (managed
 	scopes := make([]managedfile.Scope, len(certsDirs))
 	for i, dir := range certsDirs {
 		scopes[i] = hostsconf.Scope(path.Clean(dir), false)
-		if n.hasDiskFullRecord() {
-			// If this fails, an unneeded copy of our own file is kept.
-			_ = n.mergeDiskFullRecord(ctx, scopes[i])
-		}
 	}
 	report, err := n.Store.RestoreAll(ctx, scopes...)
 	if err == nil {
-		err = errors.Join(n.dropDiskFullRecord(), n.writeEmptyRules())
+		err = n.writeEmptyRules()
 	}
 	return report, errors.Join(err, withheld)
 }

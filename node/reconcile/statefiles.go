@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"path"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/probestate"
 )
@@ -63,7 +63,7 @@ func (n *Node) HasPrivate(name string) bool {
 // agentHealth returns the health of the endpoints as the agent that runs on this machine has
 // saved it, nil if none runs.
 func (n *Node) agentHealth() (desired.Health, error) {
-	runs, err := managedfile.Locked(n.Root, AgentLockFile)
+	runs, err := nodefs.Locked(n.Root, AgentLockFile)
 	if err != nil || !runs {
 		return nil, err
 	}

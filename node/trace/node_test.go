@@ -14,7 +14,7 @@ import (
 
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/internal/containerdconf"
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/node"
 )
@@ -38,7 +38,7 @@ func TestLook(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			root, err := managedfile.OpenRoot(dir)
+			root, err := nodefs.OpenRoot(dir)
 			if err != nil {
 				t.Fatal(err)
 			}

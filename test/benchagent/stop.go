@@ -11,7 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // stops are the results of stopping an agent repeatedly.
@@ -72,9 +73,9 @@ func (s *stops) inspect(n *node, g int) error {
 		switch {
 		case err != nil:
 			return err
-		case managedfile.Temporary(d.Name()):
+		case nodefs.Temporary(d.Name()):
 			s.left++
-		case !managedfile.Intact(b):
+		case !record.Intact(b):
 			s.torn++
 		case strings.Contains(string(b), fmt.Sprintf("https://m%d.corp/", g)):
 			now++

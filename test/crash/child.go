@@ -8,7 +8,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // The child's output, from which the driver knows its position when it was killed.
@@ -28,10 +28,10 @@ func child(args []string, out io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	var step func(managedfile.Step) error
+	var step func(nodefs.Step) error
 	if *at > 0 {
 		n := 0
-		step = func(s managedfile.Step) error {
+		step = func(s nodefs.Step) error {
 			if n++; n < *at {
 				return nil
 			}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 const (
@@ -62,7 +64,7 @@ func file(rnd *rand.Rand, p string) managedfile.File {
 
 // whole reports whether content is a complete file of p.
 func whole(p string, content []byte) bool {
-	return managedfile.Intact(content) && strings.Contains(string(content), p+"\n")
+	return record.Intact(content) && strings.Contains(string(content), p+"\n")
 }
 
 // writer brings a node to the wanted state.
@@ -71,11 +73,11 @@ type writer interface {
 	close() error
 }
 
-func openWriter(name, dir string, step func(managedfile.Step) error) (writer, error) {
+func openWriter(name, dir string, step func(nodefs.Step) error) (writer, error) {
 	if name == inPlaceWriter {
 		return inPlace{dir: dir, step: step}, nil
 	}
-	root, err := managedfile.OpenRoot(dir)
+	root, err := nodefs.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -83,12 +85,12 @@ func openWriter(name, dir string, step func(managedfile.Step) error) (writer, er
 	if step != nil {
 		opts = append(opts, managedfile.WithSteps(step))
 	}
-	store, err := managedfile.Open(root, managedfile.DefaultStateDir, opts...)
+	store, err := managedfile.Open(root, record.DefaultStateDir, opts...)
 	return &berth{root: root, store: store}, err
 }
 
 type berth struct {
-	root  *managedfile.Root
+	root  *nodefs.Root
 	store *managedfile.Store
 }
 
@@ -120,7 +122,7 @@ func names(changes []managedfile.Change) []string {
 // inPlace is the control: it writes as a shell script would.
 type inPlace struct {
 	dir  string
-	step func(managedfile.Step) error
+	step func(nodefs.Step) error
 }
 
 func (w inPlace) close() error { return nil }
@@ -161,7 +163,7 @@ func (w inPlace) write(f managedfile.File) error {
 	}
 	defer out.Close()
 	if w.step != nil {
-		if err := w.step(managedfile.Step{Op: "write", Path: f.Path}); err != nil {
+		if err := w.step(nodefs.Step{Op: "write", Path: f.Path}); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/install"
 )
@@ -35,7 +35,7 @@ const (
 // Node is a node in a directory.
 type Node struct {
 	dir     string
-	root    *managedfile.Root
+	root    *nodefs.Root
 	release string
 	// Restarted counts the restarts requested through this value, by unit.
 	Restarted map[string]int
@@ -104,7 +104,7 @@ func Open(dir string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := managedfile.OpenRoot(filepath.Join(dir, "root"))
+	root, err := nodefs.OpenRoot(filepath.Join(dir, "root"))
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package managedfile
+package nodefs
 
 import (
 	"cmp"
@@ -12,27 +12,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mode holds permission bits as chmod(2) takes them, including setuid, setgid and sticky. JSON has
+// Mode holds permission bits as chmod(2) takes them, including setuid, setgid and sticky. JSON has
 // the octal number.
-type mode uint32
+type Mode uint32
 
 const modeBits = 0o7777
 
 // MarshalText returns the octal form.
-func (m mode) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04o", uint32(m)), nil }
+func (m Mode) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04o", uint32(m)), nil }
 
 // UnmarshalText parses the octal form.
-func (m *mode) UnmarshalText(b []byte) error {
+func (m *Mode) UnmarshalText(b []byte) error {
 	n, err := strconv.ParseUint(string(b), 8, 32)
 	if err != nil || n > modeBits {
 		return fmt.Errorf("mode %q: not an octal number up to 7777", b)
 	}
-	*m = mode(n)
+	*m = Mode(n)
 	return nil
 }
 
-// fileMode returns the bits in Go's form.
-func (m mode) fileMode() fs.FileMode {
+// FileMode returns the bits in Go's form.
+func (m Mode) FileMode() fs.FileMode {
 	f := fs.FileMode(m & 0o777)
 	if m&unix.S_ISUID != 0 {
 		f |= fs.ModeSetuid
@@ -46,8 +46,9 @@ func (m mode) fileMode() fs.FileMode {
 	return f
 }
 
-func modeOf(f fs.FileMode) mode {
-	m := mode(f.Perm())
+// ModeOf returns the permission bits of f.
+func ModeOf(f fs.FileMode) Mode {
+	m := Mode(f.Perm())
 	if f&fs.ModeSetuid != 0 {
 		m |= unix.S_ISUID
 	}
@@ -60,44 +61,45 @@ func modeOf(f fs.FileMode) mode {
 	return m
 }
 
-// meta is the metadata that restore brings back.
-type meta struct {
-	Mode    mode      `json:"mode"`
+// Meta is the metadata that restore brings back.
+type Meta struct {
+	Mode    Mode      `json:"mode"`
 	UID     int       `json:"uid"`
 	GID     int       `json:"gid"`
 	ModTime time.Time `json:"mtime,omitzero"`
 }
 
-// sameAccess compares mode and owner, not the time.
-func (m meta) sameAccess(n meta) bool {
+// SameAccess compares mode and owner, not the time.
+func (m Meta) SameAccess(n Meta) bool {
 	return m.Mode == n.Mode && m.UID == n.UID && m.GID == n.GID
 }
 
-func metaOf(info fs.FileInfo) meta {
-	m := meta{Mode: modeOf(info.Mode()), ModTime: info.ModTime().UTC()}
+// MetaOf returns the metadata that info describes.
+func MetaOf(info fs.FileInfo) Meta {
+	m := Meta{Mode: ModeOf(info.Mode()), ModTime: info.ModTime().UTC()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		m.UID, m.GID = int(st.Uid), int(st.Gid)
 	}
 	return m
 }
 
-func toEntry(st *unix.Stat_t) entry {
-	e := entry{
-		kind: Other,
-		meta: meta{
-			Mode: mode(st.Mode & modeBits), UID: int(st.Uid), GID: int(st.Gid),
+func toEntry(st *unix.Stat_t) Entry {
+	e := Entry{
+		Kind: Other,
+		Meta: Meta{
+			Mode: Mode(st.Mode & modeBits), UID: int(st.Uid), GID: int(st.Gid),
 			ModTime: time.Unix(st.Mtim.Unix()).UTC(),
 		},
-		size: st.Size,
-		id:   fileID{uint64(st.Dev), st.Ino},
+		Size: st.Size,
+		ID:   FileID{uint64(st.Dev), st.Ino},
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		e.kind = Regular
+		e.Kind = Regular
 	case unix.S_IFLNK:
-		e.kind = Symlink
+		e.Kind = Symlink
 	case unix.S_IFDIR:
-		e.kind = Dir
+		e.Kind = Directory
 	}
 	return e
 }

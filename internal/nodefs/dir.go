@@ -1,4 +1,4 @@
-package managedfile
+package nodefs
 
 import (
 	"bytes"
@@ -18,28 +18,28 @@ type Step struct {
 	Path string
 }
 
-// dir is an open directory. Its methods take one name in it, never a path, so only the last
+// Dir is an open directory. Its methods take one name in it, never a path, so only the last
 // component can be a symlink, and that one is not followed. Every change to the file system goes
-// through dir.
-type dir struct {
+// through Dir.
+type Dir struct {
 	f      *os.File
-	path   string // on the node, for messages
+	Path   string // on the node, for messages
 	step   func(Step) error
 	listed bool
 }
 
-// entry describes the entry with one name.
-type entry struct {
-	kind    Kind
-	meta    meta
-	size    int64
-	id      fileID
-	content []byte // of a regular file, if read
-	target  string // of a symlink
+// Entry describes the entry with one name.
+type Entry struct {
+	Kind    Kind
+	Meta    Meta
+	Size    int64
+	ID      FileID
+	Content []byte // of a regular file, if read
+	Target  string // of a symlink
 }
 
-// fileID identifies an inode.
-type fileID struct{ dev, ino uint64 }
+// FileID identifies an inode.
+type FileID struct{ dev, ino uint64 }
 
 // retry repeats a call that a signal interrupted.
 func retry(call func() error) error {
@@ -50,7 +50,7 @@ func retry(call func() error) error {
 	}
 }
 
-func openAt(at int, name, hostPath string, step func(Step) error) (*dir, error) {
+func openAt(at int, name, hostPath string, step func(Step) error) (*Dir, error) {
 	var fd int
 	err := retry(func() (err error) {
 		fd, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -61,82 +61,89 @@ func openAt(at int, name, hostPath string, step func(Step) error) (*dir, error) 
 	}
 	// ReadDir uses this name if the file system does not return entry types.
 	f := os.NewFile(uintptr(fd), fmt.Sprintf("/proc/self/fd/%d", fd))
-	return &dir{f: f, path: hostPath, step: step}, nil
+	return &Dir{f: f, Path: hostPath, step: step}, nil
 }
 
-func (d *dir) fd() int                    { return int(d.f.Fd()) }
-func (d *dir) close()                     { d.f.Close() }
-func (d *dir) join(n string) string       { return path.Join(d.path, n) }
-func (d *dir) self() (fs.FileInfo, error) { return d.f.Stat() }
+func (d *Dir) fd() int { return int(d.f.Fd()) }
+
+// Close closes the directory.
+func (d *Dir) Close() { d.f.Close() }
+
+// Join returns the path of name on the node.
+func (d *Dir) Join(name string) string { return path.Join(d.Path, name) }
+
+// Stat describes the directory itself.
+func (d *Dir) Stat() (fs.FileInfo, error) { return d.f.Stat() }
 
 // change makes one change after calling the step hook.
-func (d *dir) change(op, name string, call func() error) error {
+func (d *Dir) change(op, name string, call func() error) error {
 	if d.step != nil {
-		if err := d.step(Step{Op: op, Path: d.join(name)}); err != nil {
-			return &fs.PathError{Op: op, Path: d.join(name), Err: err}
+		if err := d.step(Step{Op: op, Path: d.Join(name)}); err != nil {
+			return &fs.PathError{Op: op, Path: d.Join(name), Err: err}
 		}
 	}
 	if err := retry(call); err != nil {
-		return &fs.PathError{Op: op, Path: d.join(name), Err: err}
+		return &fs.PathError{Op: op, Path: d.Join(name), Err: err}
 	}
 	return nil
 }
 
-func (d *dir) open(name string) (*dir, error) {
-	return openAt(d.fd(), name, d.join(name), d.step)
+// Open opens the directory name. A symlink is an error.
+func (d *Dir) Open(name string) (*Dir, error) {
+	return openAt(d.fd(), name, d.Join(name), d.step)
 }
 
-// list returns the entries in name order.
-func (d *dir) list() ([]fs.DirEntry, error) {
+// List returns the entries in name order.
+func (d *Dir) List() ([]fs.DirEntry, error) {
 	if d.listed {
 		if _, err := d.f.Seek(0, 0); err != nil {
-			return nil, pathError("read", d.path, err)
+			return nil, pathError("read", d.Path, err)
 		}
 	}
 	d.listed = true
 	entries, err := d.f.ReadDir(-1)
 	if err != nil {
-		return nil, pathError("read", d.path, err)
+		return nil, pathError("read", d.Path, err)
 	}
 	sortEntries(entries)
 	return entries, nil
 }
 
-// lstat describes name without its content. A missing name gives the zero entry.
-func (d *dir) lstat(name string) (entry, error) {
+// Lstat describes name without its content. A missing name gives the zero entry.
+func (d *Dir) Lstat(name string) (Entry, error) {
 	var st unix.Stat_t
 	err := retry(func() error { return unix.Fstatat(d.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW) })
 	if err == unix.ENOENT {
-		return entry{}, nil
+		return Entry{}, nil
 	}
 	if err != nil {
-		return entry{}, &fs.PathError{Op: "stat", Path: d.join(name), Err: err}
+		return Entry{}, &fs.PathError{Op: "stat", Path: d.Join(name), Err: err}
 	}
 	return toEntry(&st), nil
 }
 
-// look describes name, with the first limit+1 bytes of a regular file or the target of a symlink.
-func (d *dir) look(name string, limit int64) (entry, error) {
-	e, err := d.lstat(name)
+// Look describes name, with the first limit+1 bytes of a regular file or the target of a symlink.
+func (d *Dir) Look(name string, limit int64) (Entry, error) {
+	e, err := d.Lstat(name)
 	if err != nil {
 		return e, err
 	}
-	switch e.kind {
+	switch e.Kind {
 	case Regular:
-		return d.read(name, limit)
+		return d.Read(name, limit)
 	case Symlink:
 		buf := make([]byte, unix.PathMax)
 		var n int
 		if err := retry(func() (err error) { n, err = unix.Readlinkat(d.fd(), name, buf); return err }); err != nil {
-			return e, &fs.PathError{Op: "readlink", Path: d.join(name), Err: err}
+			return e, &fs.PathError{Op: "readlink", Path: d.Join(name), Err: err}
 		}
-		e.target = string(buf[:n])
+		e.Target = string(buf[:n])
 	}
 	return e, nil
 }
 
-// read describes the regular file name, with its first limit+1 bytes.
-func (d *dir) read(name string, limit int64) (entry, error) {
+// Read describes the regular file name, with its first limit+1 bytes.
+func (d *Dir) Read(name string, limit int64) (Entry, error) {
 	var fd int
 	// O_NONBLOCK: the file may have been replaced by a fifo, and opening one would block.
 	err := retry(func() (err error) {
@@ -144,20 +151,20 @@ func (d *dir) read(name string, limit int64) (entry, error) {
 		return err
 	})
 	if err != nil {
-		return entry{kind: Regular}, &fs.PathError{Op: "open", Path: d.join(name), Err: err}
+		return Entry{Kind: Regular}, &fs.PathError{Op: "open", Path: d.Join(name), Err: err}
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
-		return entry{kind: Regular}, &fs.PathError{Op: "stat", Path: d.join(name), Err: err}
+		return Entry{Kind: Regular}, &fs.PathError{Op: "stat", Path: d.Join(name), Err: err}
 	}
 	e := toEntry(&st)
-	if e.kind != Regular {
+	if e.Kind != Regular {
 		return e, nil
 	}
-	e.content, err = readUpTo(fd, min(e.size, limit)+1, limit+1)
+	e.Content, err = readUpTo(fd, min(e.Size, limit)+1, limit+1)
 	if err != nil {
-		return e, &fs.PathError{Op: "read", Path: d.join(name), Err: err}
+		return e, &fs.PathError{Op: "read", Path: d.Join(name), Err: err}
 	}
 	return e, nil
 }
@@ -188,12 +195,13 @@ func readUpTo(fd int, size, max int64) ([]byte, error) {
 	}
 }
 
-func (d *dir) mkdir(name string, perm uint32) error {
+// Mkdir creates the directory name; the umask applies.
+func (d *Dir) Mkdir(name string, perm uint32) error {
 	return d.change("mkdir", name, func() error { return unix.Mkdirat(d.fd(), name, perm) })
 }
 
-// rename moves name to newName in to. With fresh it fails if newName exists ([fs.ErrExist]).
-func (d *dir) rename(name string, to *dir, newName string, fresh bool) error {
+// Rename moves name to newName in to. With fresh it fails if newName exists ([fs.ErrExist]).
+func (d *Dir) Rename(name string, to *Dir, newName string, fresh bool) error {
 	return to.change("rename", newName, func() error {
 		if !fresh {
 			return unix.Renameat(d.fd(), name, to.fd(), newName)
@@ -203,29 +211,31 @@ func (d *dir) rename(name string, to *dir, newName string, fresh bool) error {
 			return err
 		}
 		// This file system does not support the flag (NFS): check first.
-		if e, err := to.lstat(newName); err != nil || e.kind != None {
+		if e, err := to.Lstat(newName); err != nil || e.Kind != None {
 			return unix.EEXIST
 		}
 		return unix.Renameat(d.fd(), name, to.fd(), newName)
 	})
 }
 
-func (d *dir) unlink(name string) error {
+// Unlink removes the file or symlink name.
+func (d *Dir) Unlink(name string) error {
 	return d.change("remove", name, func() error { return unix.Unlinkat(d.fd(), name, 0) })
 }
 
-func (d *dir) rmdir(name string) error {
+// Rmdir removes the empty directory name.
+func (d *Dir) Rmdir(name string) error {
 	return d.change("rmdir", name, func() error { return unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR) })
 }
 
-// sync makes the names in the directory durable.
-func (d *dir) sync() error {
+// Sync makes the names in the directory durable.
+func (d *Dir) Sync() error {
 	return d.change("sync", "", func() error { return unix.Fsync(d.fd()) })
 }
 
-// setMeta sets the mode and owner of the directory itself.
-func (d *dir) setMeta(m meta) error {
-	if info, err := d.self(); err == nil && metaOf(info).sameAccess(m) {
+// SetMeta sets the mode and owner of the directory itself.
+func (d *Dir) SetMeta(m Meta) error {
+	if info, err := d.Stat(); err == nil && MetaOf(info).SameAccess(m) {
 		return nil
 	}
 	if err := d.change("chown", "", func() error { return unix.Fchown(d.fd(), m.UID, m.GID) }); err != nil {
@@ -234,26 +244,26 @@ func (d *dir) setMeta(m meta) error {
 	return d.change("chmod", "", func() error { return unix.Fchmod(d.fd(), uint32(m.Mode)) })
 }
 
-// setTimes sets the modification and access time of name to t.
-func (d *dir) setTimes(name string, t time.Time) error {
+// SetTimes sets the modification and access time of name to t.
+func (d *Dir) SetTimes(name string, t time.Time) error {
 	ts := unix.NsecToTimespec(t.UnixNano())
 	return d.change("utimes", name, func() error {
 		return unix.UtimesNanoAt(d.fd(), name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 	})
 }
 
-// source is the content and metadata of a new file.
-type source struct {
-	kind    Kind // Regular or Symlink
-	content []byte
-	target  string
-	meta    meta // a zero ModTime means now
+// Source is the content and metadata of a new file.
+type Source struct {
+	Kind    Kind // Regular or Symlink
+	Content []byte
+	Target  string
+	Meta    Meta // a zero ModTime means now
 }
 
-// make creates a new file or symlink and makes its content durable; [dir.sync] makes its name
+// Make creates a new file or symlink and makes its content durable; [Dir.Sync] makes its name
 // durable. Others cannot read the file before it has its final mode.
-func (d *dir) make(name string, src source) error {
-	if src.kind == Symlink {
+func (d *Dir) Make(name string, src Source) error {
+	if src.Kind == Symlink {
 		return d.makeLink(name, src)
 	}
 	var fd int
@@ -264,10 +274,10 @@ func (d *dir) make(name string, src source) error {
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fd), d.join(name))
+	f := os.NewFile(uintptr(fd), d.Join(name))
 	defer f.Close()
 	if err := d.change("write", name, func() error {
-		_, err := bytes.NewReader(src.content).WriteTo(f)
+		_, err := bytes.NewReader(src.Content).WriteTo(f)
 		return err
 	}); err != nil {
 		return err
@@ -276,37 +286,37 @@ func (d *dir) make(name string, src source) error {
 	if err != nil {
 		return err
 	}
-	if m := metaOf(info); m.UID != src.meta.UID || m.GID != src.meta.GID {
-		if err := d.change("chown", name, func() error { return unix.Fchown(fd, src.meta.UID, src.meta.GID) }); err != nil {
+	if m := MetaOf(info); m.UID != src.Meta.UID || m.GID != src.Meta.GID {
+		if err := d.change("chown", name, func() error { return unix.Fchown(fd, src.Meta.UID, src.Meta.GID) }); err != nil {
 			return err
 		}
 	}
 	// After chown, which clears setuid bits.
-	if err := d.change("chmod", name, func() error { return unix.Fchmod(fd, uint32(src.meta.Mode)) }); err != nil {
+	if err := d.change("chmod", name, func() error { return unix.Fchmod(fd, uint32(src.Meta.Mode)) }); err != nil {
 		return err
 	}
-	if !src.meta.ModTime.IsZero() {
-		if err := d.setTimes(name, src.meta.ModTime); err != nil {
+	if !src.Meta.ModTime.IsZero() {
+		if err := d.SetTimes(name, src.Meta.ModTime); err != nil {
 			return err
 		}
 	}
 	return d.change("sync", name, func() error { return unix.Fsync(fd) })
 }
 
-func (d *dir) makeLink(name string, src source) error {
-	if err := d.change("symlink", name, func() error { return unix.Symlinkat(src.target, d.fd(), name) }); err != nil {
+func (d *Dir) makeLink(name string, src Source) error {
+	if err := d.change("symlink", name, func() error { return unix.Symlinkat(src.Target, d.fd(), name) }); err != nil {
 		return err
 	}
-	e, err := d.lstat(name)
+	e, err := d.Lstat(name)
 	if err != nil {
 		return err
 	}
-	if e.meta.UID != src.meta.UID || e.meta.GID != src.meta.GID {
+	if e.Meta.UID != src.Meta.UID || e.Meta.GID != src.Meta.GID {
 		if err := d.change("chown", name, func() error {
-			return unix.Fchownat(d.fd(), name, src.meta.UID, src.meta.GID, unix.AT_SYMLINK_NOFOLLOW)
+			return unix.Fchownat(d.fd(), name, src.Meta.UID, src.Meta.GID, unix.AT_SYMLINK_NOFOLLOW)
 		}); err != nil {
 			return err
 		}
 	}
-	return d.setTimes(name, src.meta.ModTime)
+	return d.SetTimes(name, src.Meta.ModTime)
 }

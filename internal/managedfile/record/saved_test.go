@@ -1,10 +1,10 @@
-package managedfile
+package record
 
 import (
-	"errors"
-	"io/fs"
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // The name of a copy is readable, unique for the file, and short enough.
@@ -22,35 +22,21 @@ func TestSavedName(t *testing.T) {
 		"/" + strings.Repeat("d", 100) + "/e/f.toml": strings.Repeat("d", 100) + "_e_f.toml",
 	} {
 		want = strings.ReplaceAll(want, "/", "_")
-		name := savedName(path, entry{})
+		name := SavedName(path, nodefs.Entry{})
 		if base, hash, ok := strings.Cut(name, "."+name[max(0, len(name)-16):]); !ok || hash != "" || base != want {
 			t.Errorf("savedName(%q) = %q, want %q and a hash", path, name, want)
 		}
 	}
 	names := map[string]bool{}
-	for _, e := range []entry{{}, {content: []byte("a")}, {target: "a"}, {kind: Symlink, target: "a"}, {kind: Regular, content: []byte("a")}} {
-		names[savedName("/a", e)] = true
-		names[savedName("/b", e)] = true
+	for _, e := range []nodefs.Entry{{}, {Content: []byte("a")}, {Target: "a"}, {Kind: nodefs.Symlink, Target: "a"}, {Kind: nodefs.Regular, Content: []byte("a")}} {
+		names[SavedName("/a", e)] = true
+		names[SavedName("/b", e)] = true
 	}
 	if len(names) != 10 {
 		t.Errorf("%d names for 10 contents and paths: %v", len(names), names)
 	}
-	first, again := entry{content: []byte("a")}, entry{content: []byte("a")}
-	if savedName("/a", first) != savedName("/a", again) {
+	first, again := nodefs.Entry{Content: []byte("a")}, nodefs.Entry{Content: []byte("a")}
+	if SavedName("/a", first) != SavedName("/a", again) {
 		t.Error("the same content has two names")
-	}
-}
-
-// A message about a file names it once; another file is named.
-func TestProblemOf(t *testing.T) {
-	of := func(path string) error { return &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission} }
-	for want, err := range map[string]error{
-		"cannot be read: permission denied": of("/a"),
-		"/b: permission denied":             of("/b"),
-		"x":                                 errors.New("x"),
-	} {
-		if got := problemOf("/a", err); got != want {
-			t.Errorf("%v: %q, want %q", err, got, want)
-		}
 	}
 }

@@ -4,12 +4,10 @@ import (
 	"path"
 	"reflect"
 	"slices"
-)
 
-// equal compares records; two nil records are equal.
-func (r *record) equal(o *record) bool {
-	return r == nil && o == nil || r != nil && o != nil && reflect.DeepEqual(*r, *o)
-}
+	"github.com/berth-registry/berth/internal/managedfile/record"
+	"github.com/berth-registry/berth/internal/nodefs"
+)
 
 // intents puts the intended changes into the record, so that after a crash every file on disk can
 // be explained.
@@ -25,15 +23,12 @@ func (r *run) intents() {
 		rec := r.describe(it.After, it.before)
 		switch {
 		case it.Before.Owner == Ours:
-			rec.Written = &written{
-				SHA: hash(it.Before.Content), Mode: modeOf(it.Before.Mode), UID: it.Before.UID, GID: it.Before.GID,
-				Marked: startsWithMarker(it.Before.Content),
-			}
+			rec.Written = it.Before.written()
 		case it.before != nil:
 			rec.Written = it.before.Written
 		}
-		rec.Next = &written{
-			SHA: hash(it.After.Content()), Mode: modeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
+		rec.Next = &record.Written{
+			SHA: record.Hash(it.After.Content()), Mode: nodefs.ModeOf(it.After.Mode), UID: r.s.uid, GID: r.s.gid,
 			Marked: it.After.Comment != "",
 		}
 		if it.copied != nil {
@@ -63,7 +58,7 @@ func (r *run) removalIntents() {
 // intendDir records that the directory of a new file will be created.
 func (r *run) intendDir(it *item) {
 	p := path.Dir(it.Path)
-	if r.st.top(r.scope, it.Path) == "" {
+	if r.topOf(it.Path) == "" {
 		return
 	}
 	if r.noted[p] {
@@ -77,7 +72,7 @@ func (r *run) intendDir(it *item) {
 	case err != nil:
 		return // the write will fail with this error
 	case !there:
-		rec := &dirRecord{Scope: r.scope.Name, Created: true}
+		rec := &record.DirEntry{Scope: r.scope.Name, Created: true}
 		if old != nil {
 			rec.Original = old.Original
 		}
@@ -90,7 +85,7 @@ func (r *run) intendDir(it *item) {
 // intendRemoval records the state of a directory that may be removed with its last file.
 func (r *run) intendRemoval(it *item) {
 	p := path.Dir(it.Path)
-	if r.st.top(r.scope, it.Path) == "" {
+	if r.topOf(it.Path) == "" {
 		return
 	}
 	r.touch(p)
@@ -105,10 +100,10 @@ func (r *run) intendRemoval(it *item) {
 	if err != nil {
 		return // there is no directory to remove
 	}
-	defer d.close()
-	if info, err := d.self(); err == nil {
-		m := metaOf(info)
-		r.putDir(p, &dirRecord{Scope: r.scope.Name, Original: &m})
+	defer d.Close()
+	if info, err := d.Stat(); err == nil {
+		m := nodefs.MetaOf(info)
+		r.putDir(p, &record.DirEntry{Scope: r.scope.Name, Original: &m})
 	}
 }
 
@@ -119,7 +114,7 @@ func (r *run) missingDirs() {
 		if it.state != itemOpen || it.After == nil && it.putBack == nil {
 			continue
 		}
-		p := r.st.top(r.scope, it.Path)
+		p := r.topOf(it.Path)
 		if p == "" {
 			p = path.Dir(it.Path)
 		}
@@ -127,7 +122,7 @@ func (r *run) missingDirs() {
 			continue
 		}
 		seen[p] = true
-		absent, err := r.s.root.missing(p)
+		absent, err := r.s.root.Missing(p)
 		if err != nil {
 			continue // the write will fail with this error
 		}
@@ -137,7 +132,7 @@ func (r *run) missingDirs() {
 			}
 			r.absent = append(r.absent, a)
 			r.touch(a)
-			r.putDir(a, &dirRecord{Scope: r.scope.Name, Created: true})
+			r.putDir(a, &record.DirEntry{Scope: r.scope.Name, Created: true})
 		}
 	}
 }
@@ -150,7 +145,7 @@ func (r *run) touch(p string) {
 }
 
 // putDir changes the record of a directory.
-func (r *run) putDir(p string, rec *dirRecord) {
+func (r *run) putDir(p string, rec *record.DirEntry) {
 	if reflect.DeepEqual(r.st.Dirs[p], rec) {
 		return
 	}
@@ -170,11 +165,11 @@ func (r *run) save() error {
 	if err := r.openArchive(); err != nil {
 		return err
 	}
-	if err := r.archive.write(r.st); err != nil {
-		return err
+	if err := r.archive.Write(r.st); err != nil {
+		return fileError(r.archive.Top.Join(record.StateFile), "write", "", err)
 	}
 	r.dirty = false
-	r.st.found = stateRead
+	r.st.Found = record.FoundRead
 	return nil
 }
 
@@ -204,7 +199,7 @@ func (r *run) commit() {
 }
 
 // commitDir updates the record of a directory to its state after the changes.
-func (r *run) commitDir(p string, before *dirRecord) {
+func (r *run) commitDir(p string, before *record.DirEntry) {
 	there, err := r.there(p)
 	if err != nil {
 		return // the recorded intent covers both outcomes
@@ -218,7 +213,7 @@ func (r *run) commitDir(p string, before *dirRecord) {
 	case there && !now.Created:
 		now = nil // it was not removed, or another program created it again
 	case !there && now.Created && now.Original != nil:
-		now = &dirRecord{Scope: now.Scope, Original: now.Original}
+		now = &record.DirEntry{Scope: now.Scope, Original: now.Original}
 	case !there && now.Created:
 		now = nil
 	}
@@ -259,13 +254,13 @@ func (r *run) tidy() {
 		return
 	}
 	for _, o := range r.demote {
-		if err := r.archive.demote(o); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.saved.join(o.Copy), "write", "", err))
+		if err := r.archive.Demote(o); err != nil {
+			r.errs = append(r.errs, fileError(r.archive.Copies.Join(o.Copy), "write", "", err))
 		}
 	}
 	for _, o := range r.drop {
-		if err := r.archive.drop(o); err != nil {
-			r.errs = append(r.errs, fileError(r.archive.saved.join(o.Copy), "remove", "", err))
+		if err := r.archive.Drop(o); err != nil {
+			r.errs = append(r.errs, fileError(r.archive.Copies.Join(o.Copy), "remove", "", err))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package managedfile
+package nodefs
 
 import (
 	"cmp"
@@ -16,6 +16,9 @@ import (
 
 	"github.com/berth-registry/berth/internal/filelock"
 )
+
+// ErrLocked means that another process holds the lock file.
+var ErrLocked = errors.New("locked by another process")
 
 // Lock is a lock file that this process holds. The kernel releases it when the process ends.
 type Lock struct {
@@ -69,19 +72,6 @@ func LockFile(ctx context.Context, root *Root, hostPath string, wait bool) (*Loc
 	}
 }
 
-// Lock takes the lock of the store ([WithLock]), so that processes take turns. It waits until ctx
-// is done; see [LockFile] for the errors.
-func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
-	if s.lockPath == "" {
-		return nil, errors.New("lock: the store was opened without a lock file")
-	}
-	l, err := LockFile(ctx, s.root, s.lockPath, true)
-	if err != nil {
-		return nil, err
-	}
-	return l.Unlock, nil
-}
-
 // try tries once to take the lock.
 func (l *Lock) try() error {
 	for {
@@ -90,7 +80,7 @@ func (l *Lock) try() error {
 			return err
 		}
 		again, err := l.tryIn(d)
-		d.close()
+		d.Close()
 		if !again {
 			return err
 		}
@@ -98,16 +88,15 @@ func (l *Lock) try() error {
 }
 
 // dir opens the directory of the lock file and creates it if it is missing.
-func (l *Lock) dir() (*dir, error) {
+func (l *Lock) dir() (*Dir, error) {
 	var last error
 	for range lockDirTries {
-		missing, err := l.root.missing(path.Dir(l.path))
+		missing, err := l.root.Missing(path.Dir(l.path))
 		if err != nil {
 			return nil, err
 		}
-		store := Store{root: l.root, uid: os.Geteuid(), gid: os.Getegid()}
 		for _, p := range missing {
-			err := store.makeDir(p, 0o755)
+			err := l.root.MakeDir(p, Meta{Mode: 0o755, UID: os.Geteuid(), GID: os.Getegid()}, nil)
 			if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 				last = err
 				break // another process creates or removes it now
@@ -117,7 +106,7 @@ func (l *Lock) dir() (*dir, error) {
 			}
 			l.made = append(l.made, p)
 		}
-		d, err := l.root.openDir(path.Dir(l.path), nil)
+		d, err := l.root.OpenDir(path.Dir(l.path), nil)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return d, err
 		}
@@ -131,7 +120,7 @@ func (l *Lock) dir() (*dir, error) {
 const lockDirTries = 100
 
 // tryIn reports again if the holder removed the file in the meantime.
-func (l *Lock) tryIn(d *dir) (again bool, err error) {
+func (l *Lock) tryIn(d *Dir) (again bool, err error) {
 	name := path.Base(l.path)
 	var fd int
 	err = retry(func() (err error) {
@@ -164,7 +153,7 @@ func (l *Lock) tryIn(d *dir) (again bool, err error) {
 // holder returns an error that names the holder, as far as the file says.
 func holder(hostPath string, f *os.File) error {
 	e := &LockedError{Path: hostPath}
-	b := make([]byte, peekSize)
+	b := make([]byte, 512) // more than a number and a host name
 	n, _ := f.ReadAt(b, 0)
 	pid, host, _ := strings.Cut(strings.TrimSpace(string(b[:n])), " ")
 	if p, err := strconv.Atoi(pid); err == nil && p > 0 {
@@ -181,9 +170,9 @@ func (l *Lock) Unlock() {
 	}
 	// Removed while it is held: a waiting process sees that its file was unlinked, and creates a
 	// new one.
-	if d, err := l.root.openDir(path.Dir(l.path), nil); err == nil {
-		_ = d.unlink(path.Base(l.path))
-		d.close()
+	if d, err := l.root.OpenDir(path.Dir(l.path), nil); err == nil {
+		_ = d.Unlink(path.Base(l.path))
+		d.Close()
 	}
 	l.f.Close()
 	l.f = nil
@@ -195,12 +184,12 @@ func (l *Lock) removeDirs() {
 	for len(l.made) > 0 {
 		p := l.made[len(l.made)-1]
 		l.made = l.made[:len(l.made)-1]
-		parent, err := l.root.openDir(path.Dir(p), nil)
+		parent, err := l.root.OpenDir(path.Dir(p), nil)
 		if err != nil {
 			return
 		}
-		err = parent.rmdir(path.Base(p))
-		parent.close()
+		err = parent.Rmdir(path.Base(p))
+		parent.Close()
 		if err != nil {
 			l.made = nil // another process uses it
 		}
@@ -210,14 +199,14 @@ func (l *Lock) removeDirs() {
 // Locked reports whether a process holds the lock file at a host path. It does not take or create
 // the file.
 func Locked(root *Root, hostPath string) (bool, error) {
-	d, err := root.openDir(path.Dir(hostPath), nil)
+	d, err := root.OpenDir(path.Dir(hostPath), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	defer d.close()
+	defer d.Close()
 	var fd int
 	err = retry(func() (err error) {
 		fd, err = unix.Openat(d.fd(), path.Base(hostPath), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)

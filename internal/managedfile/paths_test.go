@@ -2,69 +2,13 @@ package managedfile
 
 import (
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/berth-registry/berth/internal/managedfile/record"
 )
-
-func TestOpenRootMakesOnlyTheRoot(t *testing.T) {
-	dir := t.TempDir()
-	root, err := OpenRoot(filepath.Join(dir, "root"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if info, err := os.Stat(filepath.Join(dir, "root")); err != nil || !info.IsDir() {
-		t.Errorf("%v", err)
-	}
-	below, err := OpenRoot(filepath.Join(dir, "not", "yet", "root"))
-	if err != nil {
-		t.Fatalf("a root whose parents are absent: %v", err)
-	}
-	defer below.Close()
-	if entries, err := os.ReadDir(filepath.Join(dir, "not", "yet", "root")); err != nil || len(entries) != 0 {
-		t.Errorf("%v, %v", entries, err)
-	}
-	t.Chdir(dir)
-	if _, err := OpenRoot(""); err == nil {
-		t.Error("an empty name means the current directory")
-	}
-	if got, want := root.Path("/etc/x"), filepath.Join(dir, "root", "etc", "x"); got != want {
-		t.Errorf("Path: %s, want %s", got, want)
-	}
-}
-
-func TestRootReads(t *testing.T) {
-	w := newWorld(t)
-	w.write("/etc/a", "a", 0o644)
-	w.must(os.Symlink("/etc/a", w.path("/etc/absolute")))
-	w.must(os.Symlink("../../../etc/a", w.path("/etc/up")))
-	for _, p := range []string{"/etc/a", "/etc/absolute", "/etc/up"} {
-		if b, err := w.root.ReadFile(p); err != nil || string(b) != "a" {
-			t.Errorf("%s: %q, %v", p, b, err)
-		}
-	}
-	if _, err := w.root.ReadFile("/etc/none"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), " /etc/none:") {
-		t.Errorf("absent: %v", err)
-	}
-	if _, err := w.root.ReadFile("/etc"); err == nil {
-		t.Error("read a directory")
-	}
-	for _, p := range []string{"etc/a", "/etc/../etc/a", "/etc/a/", "", "/etc/\x00"} {
-		if _, err := w.root.ReadFile(p); err == nil {
-			t.Errorf("%q was taken", p)
-		}
-	}
-	if info, err := w.root.Lstat("/etc/absolute"); err != nil || info.Mode()&fs.ModeSymlink == 0 || info.Name() != "absolute" {
-		t.Errorf("lstat: %v, %v", info, err)
-	}
-	if _, err := w.root.Lstat("/etc/none"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("lstat: %v", err)
-	}
-}
 
 // Symlinks above a scope's directory resolve below the root, whatever their target is.
 func TestSymlinksAboveScopeStayBelowRoot(t *testing.T) {
@@ -77,7 +21,7 @@ func TestSymlinksAboveScopeStayBelowRoot(t *testing.T) {
 			w.must(os.Symlink(target, w.path("/etc/containerd")))
 			before := w.tree("/")
 			w.apply(hosts("docker.io", "a\n"))
-			if !Intact([]byte(w.read("/opt/containerd/certs.d/docker.io/hosts.toml"))) {
+			if !record.Intact([]byte(w.read("/opt/containerd/certs.d/docker.io/hosts.toml"))) {
 				t.Error("not where the link leads")
 			}
 			w.expect(actions(w.plan(hosts("docker.io", "a\n"))), "unchanged docker.io/hosts.toml")

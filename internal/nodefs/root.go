@@ -1,4 +1,4 @@
-package managedfile
+package nodefs
 
 import (
 	"errors"
@@ -117,7 +117,7 @@ func (r *Root) Lstat(hostPath string) (fs.FileInfo, error) {
 
 // handle opens hostPath without access to its content (O_PATH).
 func (r *Root) handle(hostPath string) (*os.File, error) {
-	if err := checkPath(hostPath); err != nil {
+	if err := CheckPath(hostPath); err != nil {
 		return nil, err
 	}
 	h, err := pathrs.OpenatInRoot(r.f, hostPath)
@@ -127,8 +127,8 @@ func (r *Root) handle(hostPath string) (*os.File, error) {
 	return h, nil
 }
 
-// openDir opens the directory at hostPath; symlinks are followed below the root.
-func (r *Root) openDir(hostPath string, step func(Step) error) (*dir, error) {
+// OpenDir opens the directory at hostPath; symlinks are followed below the root.
+func (r *Root) OpenDir(hostPath string, step func(Step) error) (*Dir, error) {
 	h, err := r.handle(hostPath)
 	if err != nil {
 		return nil, err
@@ -137,9 +137,32 @@ func (r *Root) openDir(hostPath string, step func(Step) error) (*dir, error) {
 	return openAt(int(h.Fd()), ".", hostPath, step)
 }
 
-// missing lists the directories of hostPath that do not exist, including hostPath itself, outermost
+// MakeDir creates one directory with exactly this mode and owner. step is called before each change
+// to the file system, see [Step].
+func (r *Root) MakeDir(hostPath string, m Meta, step func(Step) error) error {
+	parent, err := r.OpenDir(path.Dir(hostPath), step)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	name := path.Base(hostPath)
+	if err := parent.Mkdir(name, uint32(m.Mode)); err != nil {
+		return err
+	}
+	d, err := parent.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.SetMeta(m); err != nil { // independent of the umask
+		return err
+	}
+	return parent.Sync()
+}
+
+// Missing lists the directories of hostPath that do not exist, including hostPath itself, outermost
 // first.
-func (r *Root) missing(hostPath string) ([]string, error) {
+func (r *Root) Missing(hostPath string) ([]string, error) {
 	var absent []string
 	for p := hostPath; ; p = path.Dir(p) {
 		h, err := r.handle(p)
@@ -154,9 +177,9 @@ func (r *Root) missing(hostPath string) ([]string, error) {
 	}
 }
 
-// checkPath refuses a string that is not a host path, so that a caller's mistake or a damaged
+// CheckPath refuses a string that is not a host path, so that a caller's mistake or a damaged
 // record cannot name an unexpected file.
-func checkPath(hostPath string) error {
+func CheckPath(hostPath string) error {
 	if !path.IsAbs(hostPath) || path.Clean(hostPath) != hostPath || strings.ContainsRune(hostPath, 0) {
 		return fmt.Errorf("%q: not an absolute, clean path", hostPath)
 	}

@@ -1,10 +1,12 @@
-package managedfile
+package nodefs
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,11 +16,12 @@ import (
 )
 
 func TestLockedByAnother(t *testing.T) {
-	w := newWorld(t)
-	before := w.tree("/")
-	l, err := LockFile(w.ctx(), w.root, "/run/berth/agent.lock", false)
-	w.must(err)
-	_, err = LockFile(w.ctx(), w.root, "/run/berth/agent.lock", false)
+	root, dir := newRoot(t)
+	l, err := LockFile(t.Context(), root, "/run/berth/agent.lock", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = LockFile(t.Context(), root, "/run/berth/agent.lock", false)
 	var held *LockedError
 	host, _ := os.Hostname()
 	if !errors.Is(err, ErrLocked) || !errors.As(err, &held) || held.PID != os.Getpid() || held.Host != host {
@@ -29,48 +32,50 @@ func TestLockedByAnother(t *testing.T) {
 	}
 	l.Unlock()
 	l.Unlock() // harmless
-	w.same(before)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v, left: %v", err, left)
+	}
 }
 
 func TestLockWaits(t *testing.T) {
-	w := newWorld(t)
-	w.opts = []Option{WithLock("/run/berth/lock")}
-	w.restart()
-	unlock, err := w.store.Lock(w.ctx())
-	w.must(err)
-	ctx, cancel := context.WithTimeout(w.ctx(), 3*lockPoll)
+	root, dir := newRoot(t)
+	const file = "/run/berth/lock"
+	lock, err := LockFile(t.Context(), root, file, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*lockPoll)
 	defer cancel()
-	if _, err := w.store.Lock(ctx); !errors.Is(err, ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := LockFile(ctx, root, file, true); !errors.Is(err, ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	var first sync.WaitGroup
 	first.Go(func() {
 		time.Sleep(2 * lockPoll)
-		unlock()
+		lock.Unlock()
 	})
-	again, err := w.store.Lock(w.ctx())
+	again, err := LockFile(t.Context(), root, file, true)
 	first.Wait()
-	w.must(err)
-	again()
-	if w.exists("/run/berth/lock") {
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Unlock()
+	if _, err := os.Lstat(filepath.Join(dir, file)); err == nil {
 		t.Error("the file is left")
 	}
 }
 
-func TestLockWithoutFile(t *testing.T) {
-	w := newWorld(t)
-	if _, err := w.store.Lock(w.ctx()); err == nil {
-		t.Error("no error")
-	}
-	w.write("/run", "a file", 0o644)
-	if _, err := LockFile(w.ctx(), w.root, "/run/berth/lock", true); err == nil || errors.Is(err, ErrLocked) {
+func TestLockWithoutDirectory(t *testing.T) {
+	root, dir := newRoot(t)
+	write(t, filepath.Join(dir, "run"), "a file")
+	if _, err := LockFile(t.Context(), root, "/run/berth/lock", true); err == nil || errors.Is(err, ErrLocked) {
 		t.Errorf("%v", err)
 	}
 }
 
 // The file is created and removed by its holders; still only one holds it at a time.
 func TestLockExcludes(t *testing.T) {
-	w := newWorld(t)
+	root, dir := newRoot(t)
 	var wg sync.WaitGroup
 	var inside, total int
 	var mu sync.Mutex
@@ -84,7 +89,7 @@ func TestLockExcludes(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 10 {
-				l, err := LockFile(context.Background(), w.root, "/run/berth/lock", true)
+				l, err := LockFile(context.Background(), root, "/run/berth/lock", true)
 				if err != nil {
 					t.Errorf("%v", err)
 					return
@@ -102,31 +107,37 @@ func TestLockExcludes(t *testing.T) {
 	if total != 160 {
 		t.Errorf("%d", total)
 	}
-	if w.exists("/run/berth/lock") {
+	if _, err := os.Lstat(filepath.Join(dir, "run/berth/lock")); err == nil {
 		t.Error("the file is left")
 	}
 }
 
 func TestLocked(t *testing.T) {
-	w := newWorld(t)
+	root, dir := newRoot(t)
 	const file = "/run/berth/agent.lock"
 	held := func(want bool) {
 		t.Helper()
-		before := w.tree("/")
-		got, err := Locked(w.root, file)
-		w.must(err)
+		before, _ := filepath.Glob(filepath.Join(dir, "*/*/*"))
+		got, err := Locked(root, file)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got != want {
 			t.Errorf("%v, want %v", got, want)
 		}
-		w.same(before)
+		if after, _ := filepath.Glob(filepath.Join(dir, "*/*/*")); !slices.Equal(after, before) {
+			t.Errorf("%v, want %v", after, before)
+		}
 	}
 	held(false)
-	l, err := LockFile(w.ctx(), w.root, file, false)
-	w.must(err)
+	l, err := LockFile(t.Context(), root, file, false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	held(true)
 	l.Unlock()
 	held(false)
-	w.write(file, "left by somebody", 0o600)
+	write(t, filepath.Join(dir, file), "left by a killed process")
 	held(false)
 }
 
@@ -134,34 +145,41 @@ func TestLocked(t *testing.T) {
 // the lock, and compares its file with the one at the path: an agent and a command of different
 // releases exclude each other.
 func TestLockOfOtherReleases(t *testing.T) {
-	w := newWorld(t)
+	root, dir := newRoot(t)
 	const file = "/run/berth/lock"
-	w.write(file, "", 0o600)
+	at := filepath.Join(dir, file)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, at, "")
 	other := func() *os.File {
-		f, err := os.OpenFile(w.path(file), os.O_RDWR|os.O_CREATE, 0o600)
-		w.must(err)
+		f, err := os.OpenFile(at, os.O_RDWR|os.O_CREATE, 0o600)
+		must(err)
 		t.Cleanup(func() { f.Close() })
 		return f
 	}
 	flock := func(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
 	holder := other()
-	w.must(flock(holder))
-	if _, err := LockFile(w.ctx(), w.root, file, false); !errors.Is(err, ErrLocked) {
+	must(flock(holder))
+	if _, err := LockFile(t.Context(), root, file, false); !errors.Is(err, ErrLocked) {
 		t.Errorf("held by another release: %v", err)
 	}
-	w.remove(file)
-	l, err := LockFile(w.ctx(), w.root, file, false)
-	w.must(err) // the former holder removed its file
+	must(os.Remove(at))
+	l, err := LockFile(t.Context(), root, file, false)
+	must(err) // the former holder removed its file
 	waiting := other()
 	if err := flock(waiting); err != unix.EWOULDBLOCK {
 		t.Errorf("another release took a held lock: %v", err)
 	}
 	l.Unlock()
-	w.must(flock(waiting))
+	must(flock(waiting))
 	mine, err := waiting.Stat()
-	w.must(err)
-	if now, err := os.Stat(w.path(file)); err == nil && os.SameFile(mine, now) {
+	must(err)
+	if now, err := os.Stat(at); err == nil && os.SameFile(mine, now) {
 		t.Error("the file was not removed: another release would use the lock of the former holder")
 	}
 }
