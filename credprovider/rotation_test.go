@@ -134,11 +134,18 @@ func TestRotationOfAnUnknownPrincipal(t *testing.T) {
 	n.get(t, second)
 }
 
-// The file is broken while it is rewritten: the token stays until the profile is gone for good.
+// The file is empty while it is rewritten, and the token stays; it goes with a profile that stays
+// away.
 func TestProfileRemoved(t *testing.T) {
 	n := newRotating(t)
 	n.get(t, "ASIA1")
+	n.write(t, "")
+	n.get(t, "ASIA1")
+	n.rotate(t, "111122223333")
+	n.get(t, "ASIA1")
 	n.write(t, "[other]\n")
+	n.get(t, "ASIA1")
+	n.advance(11 * time.Second)
 	if _, err := n.Get(t.Context(), registry(t, usEast)); !errors.Is(err, ecr.NoKeys) {
 		t.Errorf("a token without its profile serves: %v", err)
 	}

@@ -2,6 +2,7 @@ package credprovider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -22,6 +23,9 @@ const (
 	fetchTime = 20 * time.Second
 	// recheckEvery is the longest time to try a better source while another one has a usable token.
 	recheckEvery = 2 * time.Second
+	// askAgain is how long a token stays in use while it is not known whose credentials its source
+	// has.
+	askAgain = 10 * time.Second
 	// confirmTime is the longest time to find out whose changed credentials are.
 	confirmTime = 10 * time.Second
 )
@@ -238,16 +242,19 @@ func (t *Tokens) confirm(ctx context.Context, r ecr.Registry, v *view) bool {
 	f, id := v.files[i], v.ids[i]
 	principal, err := t.chain(r).Principal(ctx, r, i)
 	stays := err == nil && principal == f.Token.Principal
+	// A program that rotates the keys may be writing the file just now: once for each state of the
+	// file, missing keys are no answer.
+	half := errors.Is(err, ecr.NoKeys) && (f.Verdict == nil || f.Verdict.Stamp != id.Stamp)
 	token := *f.Token
 	switch {
 	case stays:
 		token.Stamp = id.Stamp
 		f.Token, f.Verdict = &token, nil
-	case err != nil && ecr.Decide(err).Stay:
+	case err != nil && (ecr.Decide(err).Stay || half):
 		// Nothing is known about them. The token stays, and the question is asked again later.
 		now := t.now()
 		stays = true
-		f.Verdict = &ecr.Verdict{Outcome: ecr.OutcomeOf(err), Message: err.Error(), At: now, Until: now.Add(ecr.Decide(err).Remember), Stamp: id.Stamp}
+		f.Verdict = &ecr.Verdict{Outcome: ecr.OutcomeOf(err), Message: err.Error(), At: now, Until: now.Add(askAgain), Stamp: id.Stamp}
 		t.log().WarnContext(ctx, "not known whose credentials a source has after a change", "source", id.Source, "error", err)
 	default:
 		f.Token = nil

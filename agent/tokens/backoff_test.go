@@ -33,6 +33,7 @@ func TestReason(t *testing.T) {
 		{chain(ecr.NotEC2, ecr.NoKeys), "no_ec2_metadata", false},
 		{chain(ecr.NoRole, ecr.NoKeys), "no_role", false},
 		{chain(ecr.NoKeys), "no_keys", false},
+		{chain(ecr.NoKeys, ecr.Refused), "not_supported", false},
 		{chain(ecr.NoRole, ecr.Busy), "temporary", true},
 		{chain(), "temporary", true},
 		{errors.New("anything"), "temporary", true},

@@ -13,6 +13,7 @@ func reasons() []outcomeReason {
 	return []outcomeReason{
 		{ecr.Denied, "access_denied"},
 		{ecr.Rejected, "credentials_rejected"},
+		{ecr.Refused, "not_supported"},
 		{ecr.Busy, "temporary"},
 		{ecr.NoRole, "no_role"},
 		{ecr.HopLimit, "metadata_hop_limit"},
