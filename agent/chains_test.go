@@ -97,7 +97,7 @@ func TestEachRegistryHasItsOwnChain(t *testing.T) {
 		"777788889999.dkr.ecr.eu-west-1.amazonaws.com/app": "AKIAFIRST",
 	} {
 		p := credprovider.Provider{Rules: rules, Tokens: rules.Tokens(t.TempDir(), ecr.Options{Client: client.New(client.Options{})})}
-		c, err := p.Credential(t.Context(), image)
+		c, err := p.Credential(t.Context(), image, credprovider.Pod{})
 		if err != nil {
 			t.Errorf("%s: %v", image, err)
 			continue

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -17,7 +19,7 @@ func TestCharacters(t *testing.T) {
 	}{
 		// RFC 9110, section 5.6.2
 		"the name of a header": {isToken, letters + digits + "!#$%&'*+-.^_`|~"},
-		"the name of a role":   {func(s string) bool { return isRoleARN(arn + s + "b") }, letters + digits + "/+=,.@_-"},
+		"the name of a role":   {func(s string) bool { return ecr.IsRoleARN(arn + s + "b") }, letters + digits + "/+=,.@_-"},
 		"digits":               {isDigits, digits},
 		"no control character": {func(s string) bool { return !hasControl(s) }, letters + digits + " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u0080é\u2028"},
 	} {
@@ -59,8 +61,8 @@ func TestIsRoleARN(t *testing.T) {
 		"arn:aws:iam::111122223333:role/a:b":         false,
 		"arn:aws:sts::111122223333:assumed-role/a/b": false,
 	} {
-		if got := isRoleARN(arn); got != want {
-			t.Errorf("isRoleARN(%q) = %t", arn, got)
+		if got := ecr.IsRoleARN(arn); got != want {
+			t.Errorf("ecr.IsRoleARN(%q) = %t", arn, got)
 		}
 	}
 	for s, want := range map[string]bool{"": false, "1": true, "12": true, "1a": false, "a1": false, "1 2": false} {

@@ -32,6 +32,7 @@ func (c *checker) check(root *location) {
 	c.proxy(root.field("proxy"))
 	c.containerd(root.field("containerd"))
 	c.plainHTTP(root)
+	c.podRoles(root)
 }
 
 // header checks apiVersion and kind.

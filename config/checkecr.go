@@ -20,6 +20,7 @@ func (c *checker) ecr(s *location) {
 		c.ecrCredentials(list, c.cfg.ECR.Credentials)
 	}
 	c.ecrRegistries(s.field("registries"))
+	c.cfg.ECR.ServiceAccount = c.serviceAccount(s.field("serviceAccount"), c.cfg.ECR.ServiceAccount)
 }
 
 // registryChains checks the credential chains of single registries. It runs after
@@ -60,8 +61,11 @@ func (c *checker) registryChains(list, ecrList *location) {
 			continue
 		}
 		s := list.item(i).field("ecr")
-		credentials := s.field("credentials")
-		if !c.require(credentials, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order") {
+		credentials, account := s.field("credentials"), s.field("serviceAccount")
+		r.ECR.ServiceAccount = c.serviceAccount(account, r.ECR.ServiceAccount)
+		if credentials.unset() && (r.ECR.ServiceAccount != nil || c.broken[account.node]) {
+			// The chain of the section ecr is for pods without a role.
+		} else if !c.require(credentials, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order") {
 			c.empty(credentials, "list instanceProfile: {}, static: {…} and sdk: {…} in the wanted order")
 			c.ecrCredentials(credentials, r.ECR.Credentials)
 		}
@@ -74,7 +78,7 @@ func (c *checker) registryChains(list, ecrList *location) {
 			c.refuse(s, "is for ECR registries; remove it, or name this host under ecr.registries with account and region")
 		case r.Username != "":
 			c.refuse(s, "is given together with username; keep one of them")
-		default:
+		case len(r.ECR.Credentials) > 0:
 			add(s, registry)
 		}
 	}
@@ -189,7 +193,7 @@ func (c *checker) staticKeys(s *location, k *StaticKeys) {
 			c.reject(shared, k.SharedCredentialsFile, "is empty; write a [default] section into it")
 		}
 	}
-	if k.RoleARN != "" && !isRoleARN(k.RoleARN) {
+	if k.RoleARN != "" && !ecr.IsRoleARN(k.RoleARN) {
 		c.reject(s.field("roleARN"), k.RoleARN, "must have the form arn:aws:iam::111122223333:role/NAME")
 	}
 }
@@ -259,23 +263,6 @@ func isRegion(s string) bool {
 		}
 	}
 	return true
-}
-
-// isRoleARN checks the form arn:PARTITION:iam::ACCOUNT:role/PATH/NAME. Source:
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
-func isRoleARN(s string) bool {
-	parts := strings.SplitN(s, ":", 6)
-	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "iam" || parts[3] != "" || !isAccount(parts[4]) {
-		return false
-	}
-	if parts[1] != "aws" && !strings.HasPrefix(parts[1], "aws-") {
-		return false
-	}
-	name, ok := strings.CutPrefix(parts[5], "role/")
-	return ok && name != "" && !strings.HasSuffix(name, "/") && !strings.ContainsFunc(name, func(r rune) bool {
-		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		return !alnum && !strings.ContainsRune("/+=,.@_-", r)
-	})
 }
 
 func isDigits(s string) bool {

@@ -73,8 +73,8 @@ func documented(t reflect.Type, prefix string, f func(string, reflect.StructFiel
 		if typ.Kind() == reflect.Pointer {
 			typ = typ.Elem()
 		}
-		if name == "registries[].ecr.credentials[]" || name == "ecr.registries[].credentials[]" {
-			continue // its fields are those of ecr.credentials[]
+		if name == "registries[].ecr.credentials[]" || name == "ecr.registries[].credentials[]" || name == "registries[].ecr.serviceAccount" {
+			continue // its fields are those in the section ecr
 		}
 		if typ.Kind() == reflect.Struct && typ != reflect.TypeFor[redact.Secret]() {
 			documented(typ, name+".", f)

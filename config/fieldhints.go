@@ -105,6 +105,15 @@ func fieldHints(t reflect.Type) []hint {
 			{"role roleARN role_arn credential_process", "write it into the profile, in configFile"},
 			{"region", "remove it, the region is in the registry's name"},
 		}
+	case reflect.TypeFor[RegistryECR]():
+		return []hint{{"role roleARN irsa podRole tokenAttributes", "write serviceAccount: {}, and the role into the service account's annotation"}}
+	case reflect.TypeFor[ServiceAccount]():
+		return []hint{
+			{"annotation annotationKey", "write roleAnnotation"},
+			{"role roleARN", "write it into the annotation of the service account"},
+			{"missing fallback default", "write onMissingRole: none, or node"},
+			{"audience serviceAccountTokenAudience tokenAttributes", "remove it, it is in kubelet's configuration"},
+		}
 	case reflect.TypeFor[ECRRegistry]():
 		return []hint{
 			{"url name registry", "write host"},

@@ -19,10 +19,11 @@ defaultRegistry: {url: b.corp, for: [quay.io]}
 registries:
 - host: 444455556666.dkr.ecr.us-east-1.amazonaws.com
   tls: {}
-  ecr: {credentials: [{instanceProfile: {}}, {static: {}}, {sdk: {profile: p}}]}
+  ecr: {credentials: [{instanceProfile: {}}, {static: {}}, {sdk: {profile: p}}], serviceAccount: {}}
 ecr:
   credentials: [{instanceProfile: {}}, {static: {}}, {sdk: {profile: p}}]
   registries: [{host: d.corp, account: "111122223333", region: us-east-1, credentials: [{instanceProfile: {}}, {static: {}}, {sdk: {profile: p}}]}]
+  serviceAccount: {}
 health: {}
 proxy: {}
 containerd: {}
@@ -92,7 +93,7 @@ func TestMutations(t *testing.T) {
 			refused(document, joined(path, name))
 		}
 	})
-	if fields != 96 {
+	if fields != 102 {
 		t.Errorf("%d fields were visited; is one missing?", fields)
 	}
 }

@@ -62,7 +62,7 @@ func (c *Config) ProviderRules() credprovider.Rules {
 		}
 	}
 	for _, r := range c.Registries {
-		if r.ECR != nil {
+		if r.ECR != nil && len(r.ECR.Credentials) > 0 {
 			own[r.Host] = ecrSources(r.ECR.Credentials)
 		}
 	}
@@ -95,7 +95,8 @@ func ecrSource(c ECRCredential) ecr.Source {
 }
 
 // ECRNames returns the names of ECR registries that no pattern of ECR matches, and
-// for each registry with a chain of credentials of its own which chain it is.
+// for each registry with a chain of credentials of its own, or for the pod's own
+// role, which it is.
 func (c *Config) ECRNames() ecr.Names {
 	var names ecr.Names
 	for _, r := range c.ECR.Registries {
@@ -107,8 +108,23 @@ func (c *Config) ECRNames() ecr.Names {
 	}
 	for _, r := range c.Registries {
 		if own, ok := names.Parse(r.Host); ok && r.ECR != nil {
-			names = append(names, ecr.Name{Host: r.Host, Account: own.Account, Region: own.Region, Chain: r.Host})
+			name := ecr.Name{Host: r.Host, Account: own.Account, Region: own.Region, ServiceAccount: r.ECR.ServiceAccount.setting()}
+			if len(r.ECR.Credentials) > 0 {
+				name.Chain = r.Host
+			}
+			names = append(names, name)
 		}
 	}
+	if s := c.ECR.ServiceAccount; s != nil {
+		names = append(names, ecr.Name{Host: ecr.EveryRegistry, ServiceAccount: s.setting()})
+	}
 	return names
+}
+
+// setting returns s for package ecr, the zero value for nil.
+func (s *ServiceAccount) setting() ecr.ServiceAccount {
+	if s == nil {
+		return ecr.ServiceAccount{}
+	}
+	return ecr.ServiceAccount{RoleAnnotation: s.RoleAnnotation, OnMissingRole: s.OnMissingRole}
 }

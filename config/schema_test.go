@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	yaml "go.yaml.in/yaml/v3"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -159,9 +160,10 @@ func compareField(t *testing.T, root, n schemaNode, f reflect.StructField, path 
 // wordsOf returns the values of an enumeration, nil for another type.
 func wordsOf(t reflect.Type) []any {
 	return map[reflect.Type][]any{
-		reflect.TypeFor[Auth]():       {string(AuthAuto), string(AuthBasic), string(AuthToken)},
-		reflect.TypeFor[HealthMode](): {string(HealthWithdraw), string(HealthReport), string(HealthOff)},
-		reflect.TypeFor[Conflict]():   {string(ConflictReport), string(ConflictAdopt)},
+		reflect.TypeFor[Auth]():            {string(AuthAuto), string(AuthBasic), string(AuthToken)},
+		reflect.TypeFor[HealthMode]():      {string(HealthWithdraw), string(HealthReport), string(HealthOff)},
+		reflect.TypeFor[Conflict]():        {string(ConflictReport), string(ConflictAdopt)},
+		reflect.TypeFor[ecr.MissingRole](): {string(ecr.RoleOrNone), string(ecr.RoleOrNode)},
 	}[t]
 }
 
@@ -213,6 +215,7 @@ func TestSchemaRefusesBad(t *testing.T) {
 		"registries/docker-config": true, "registries/docker-config-json": true, "registries/docker-config-type": true,
 		"registries/docker-config-without-auths": true, "registries/docker-config-empty": true, "registries/docker-config-missing": true,
 		"plainhttp/registry": true, "plainhttp/endpoints": true, "plainhttp/default-registry": true, "plainhttp/other-logins": true, "plainhttp/ecr-names": true,
+		"podroles/logins": true, "podroles/mirrors": true, "podroles/general": true, // comparing hosts
 		"node/health-relations": true, "node/health-short-interval": true,
 		"node/proxy": true, "node/proxy-more": true, "node/proxy-no-url": true, // secrets have no pattern: an editor would show what it does not match
 	}

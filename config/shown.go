@@ -29,7 +29,7 @@ func (s *location) form() func(string) string {
 	switch at.name {
 	case "upstream", "host", "for", "url", "defaultRegistry", "mirrors", "registries", "endpoints":
 		return redact.Address
-	case "auth", "mode", "onConflict", "capabilities":
+	case "auth", "mode", "onConflict", "capabilities", "onMissingRole":
 		return enumWord
 	case "upstreamFallback", "overridePath", "plainHTTP", "allowPlainHTTPCredentials", "insecureSkipVerify", "tls":
 		return matching(boolForm)
@@ -50,6 +50,8 @@ func (s *location) form() func(string) string {
 		return matching(regionForm)
 	case "roleARN":
 		return matching(roleForm)
+	case "roleAnnotation":
+		return matching(annotationForm)
 	}
 	return nil
 }
@@ -62,7 +64,9 @@ var (
 	kindForm     = regexp.MustCompile(`^([A-Z][a-z]{2,15}){1,3}$`)
 	accountForm  = regexp.MustCompile(`^[0-9]{1,12}$`)
 	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9][a-z]?$`)
-	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]{0,10}:[a-z]{2,6}:[a-z0-9-]{0,20}:[0-9]{0,12}:[A-Za-z0-9/+=,.@_-]{1,120}$`)
+	// annotationForm is that of an annotation's name.
+	annotationForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+	roleForm       = regexp.MustCompile(`^arn:aws[a-z-]{0,10}:[a-z]{2,6}:[a-z0-9-]{0,20}:[0-9]{0,12}:[A-Za-z0-9/+=,.@_-]{1,120}$`)
 )
 
 func matching(form *regexp.Regexp) func(string) string {
@@ -78,7 +82,7 @@ func matching(form *regexp.Regexp) func(string) string {
 func enumWord(value string) string {
 	words := []string{
 		string(AuthAuto), string(AuthBasic), string(AuthToken), string(HealthWithdraw), string(HealthReport), string(HealthOff),
-		string(ConflictReport), string(ConflictAdopt), "pull", "resolve", "push", "referrers", "bearer", "none", "overwrite",
+		string(ConflictReport), string(ConflictAdopt), "pull", "resolve", "push", "referrers", "bearer", "none", "overwrite", "node",
 	}
 	if len(value) > 12 || nearest(value, words) == "" {
 		return ""

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/internal/redact"
 )
@@ -91,8 +92,19 @@ type Registry struct {
 
 // RegistryECR says which AWS identity is used for one ECR registry.
 type RegistryECR struct {
-	// Credentials are tried in order, as in the section ecr.
+	// Credentials are tried in order, as in the section ecr; empty means those of that section.
 	Credentials []ECRCredential `yaml:"credentials"`
+	// ServiceAccount is the setting for this registry, nil for that of the section ecr.
+	ServiceAccount *ServiceAccount `yaml:"serviceAccount"`
+}
+
+// ServiceAccount says that the pod's own role gets the tokens for pulls from ECR, in place of the
+// node's identity.
+type ServiceAccount struct {
+	// RoleAnnotation is the annotation of the pod's service account that holds the role's ARN.
+	RoleAnnotation string `yaml:"roleAnnotation" default:"eks.amazonaws.com/ecr-role-arn"`
+	// OnMissingRole is what a pod without a role gets.
+	OnMissingRole ecr.MissingRole `yaml:"onMissingRole" default:"none"`
 }
 
 // Auth says which authentication a registry accepts.
@@ -133,6 +145,8 @@ type ECR struct {
 	// shared credentials file.
 	Credentials []ECRCredential `yaml:"credentials"`
 	Registries  []ECRRegistry   `yaml:"registries"`
+	// ServiceAccount is the setting for all ECR registries without their own, nil for none.
+	ServiceAccount *ServiceAccount `yaml:"serviceAccount"`
 }
 
 // ECRCredential is one source of credentials; exactly one field is set.

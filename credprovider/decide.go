@@ -155,7 +155,7 @@ func (l lookup) choose(p *Plan) error {
 		}
 	}
 	p.Login, p.ECR = all[owner].login, all[owner].ecr
-	p.perImage = p.Login != nil && (p.Login.Path != "" || l.divided(p.Hosts))
+	p.perImage = p.Login != nil && p.Login.Path != "" || l.divided(p.Hosts)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -35,7 +36,8 @@ type HostExplanation struct {
 }
 
 // Explain returns the answer of Credential and the credential that each host may have in its
-// header. Missing tokens are fetched. The error is about the image's name only.
+// header. Missing tokens are fetched, except for those of a pod's own role: it has no username then.
+// The error is about the image's name only.
 func (p *Provider) Explain(ctx context.Context, image string) (Explanation, error) {
 	img, err := ParseImage(image)
 	if err != nil {
@@ -48,7 +50,7 @@ func (p *Provider) Explain(ctx context.Context, image string) (Explanation, erro
 	for _, h := range hosts {
 		e.Hosts = append(e.Hosts, p.explainHost(ctx, look.of(h, img.Repository), h))
 	}
-	c, err := p.Credential(ctx, image)
+	c, err := p.credential(image, func(r ecr.Registry) (Token, bool, error) { return p.anyToken(ctx, r) })
 	if err != nil {
 		e.Err = err
 		return e, nil
@@ -65,7 +67,7 @@ func (p *Provider) explainHost(ctx context.Context, o credentialFor, h Host) Hos
 		e.Username, e.Password = o.login.Username, o.login.Password
 	case o.ecr != nil:
 		e.Rule = ecrRule(*o.ecr)
-		t, err := p.Tokens.Get(ctx, *o.ecr)
+		t, _, err := p.anyToken(ctx, *o.ecr)
 		e.Source, e.Expires, e.Err = t.Source, t.Expires, err
 		e.Username, e.Password = t.Username, t.Password
 	}

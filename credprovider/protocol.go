@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // kubelet's credential provider protocol:
@@ -18,6 +20,9 @@ const (
 	// cacheFor is how long kubelet may cache an answer. The answer is not cached when its token
 	// expires earlier.
 	cacheFor = 10 * time.Minute
+	// cachePodFor is the same for the token of a pod's own role, which is stored nowhere else. It
+	// is the life of that role's session: then the role is asked for again.
+	cachePodFor = time.Hour
 )
 
 // request is a CredentialProviderRequest. Other fields, also those that newer kubelets add, are
@@ -26,6 +31,14 @@ type request struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Image      string `json:"image"`
+	// From kubelet 1.34 on, with tokenAttributes in its configuration.
+	ServiceAccountToken       string            `json:"serviceAccountToken"`
+	ServiceAccountAnnotations map[string]string `json:"serviceAccountAnnotations"`
+}
+
+// pod is the pod of a request.
+func (r request) pod() Pod {
+	return Pod{Token: redact.New(r.ServiceAccountToken), Annotations: r.ServiceAccountAnnotations}
 }
 
 type response struct {
@@ -54,15 +67,19 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, p *Provider) error 
 	if err != nil {
 		return err
 	}
-	c, err := p.Credential(ctx, req.Image)
+	c, err := p.Credential(ctx, req.Image, req.pod())
 	if err != nil && !errors.Is(err, ErrNotServed) {
 		return err
+	}
+	longest := cacheFor
+	if c.ofPod {
+		longest = cachePodFor
 	}
 	answer := response{
 		Kind:          "CredentialProviderResponse",
 		APIVersion:    req.APIVersion,
 		CacheKeyType:  "Registry",
-		CacheDuration: cacheDuration(p.Tokens.now(), c.Expires).String(),
+		CacheDuration: cacheDuration(p.Tokens.now(), c.Expires, longest).String(),
 		Auth:          map[string]login{},
 	}
 	if c.PerImage {
@@ -113,15 +130,15 @@ func parseRequest(b []byte) (request, error) {
 	return request{}, errors.New("the request's apiVersion is none of " + apiGroup + "{v1,v1beta1,v1alpha1}")
 }
 
-// cacheDuration is how long kubelet may cache a credential: ten minutes, at most half of the
+// cacheDuration is how long kubelet may cache a credential: the longest time, at most half of the
 // remaining life, and zero when less than ten minutes remain. A zero expires means never.
-func cacheDuration(now, expires time.Time) time.Duration {
+func cacheDuration(now, expires time.Time, longest time.Duration) time.Duration {
 	if expires.IsZero() {
-		return cacheFor
+		return longest
 	}
 	left := expires.Sub(now)
 	if left < cacheFor {
 		return 0
 	}
-	return min(cacheFor, left/2).Round(time.Second)
+	return min(longest, left/2).Round(time.Second)
 }

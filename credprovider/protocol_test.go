@@ -69,11 +69,11 @@ func TestCacheDuration(t *testing.T) {
 		-time.Minute:                   "0s",
 		15*time.Minute + time.Second/3: "7m30s",
 	} {
-		if got := cacheDuration(now, now.Add(left)).String(); got != want {
+		if got := cacheDuration(now, now.Add(left), cacheFor).String(); got != want {
 			t.Errorf("with %s left: %s, want %s", left, got, want)
 		}
 	}
-	if got := cacheDuration(now, time.Time{}); got != 10*time.Minute {
+	if got := cacheDuration(now, time.Time{}, cacheFor); got != 10*time.Minute {
 		t.Errorf("without an end: %s", got)
 	}
 }

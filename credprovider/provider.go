@@ -17,6 +17,7 @@ type Provider struct {
 	// Resolve returns the path by which this process can open a path of the node; nil when they
 	// are the same.
 	Resolve func(hostPath string) (string, error)
+	Getenv  func(string) string // nil: os.Getenv
 }
 
 // Credential is a login for an image, and how kubelet may use it.
@@ -33,16 +34,24 @@ type Credential struct {
 	// Rule names its origin: "ecr 111122223333 us-east-1, instance profile" or "login
 	// registry.corp/team".
 	Rule string
+
+	ofPod bool // it is the pod's own
 }
 
 // ErrNotServed means that no credential is configured for any host that
 // containerd would ask.
 var ErrNotServed = errors.New("no credential is configured for this image")
 
-// Credential returns the credential for an image. Errors are those of [Rules.Plan] and
-// [Tokens.Get], and a *[WithheldError] when the rules were not made for the hosts.toml that
-// containerd finds.
-func (p *Provider) Credential(ctx context.Context, image string) (Credential, error) {
+// Credential returns the credential for an image that is pulled for a pod. Errors are those of
+// [Rules.Plan], [Tokens.Get] and [Tokens.ForRole], a *[NoRoleError], and a *[WithheldError] when the
+// rules were not made for the hosts.toml that containerd finds.
+func (p *Provider) Credential(ctx context.Context, image string, pod Pod) (Credential, error) {
+	return p.credential(image, func(r ecr.Registry) (Token, bool, error) { return p.token(ctx, r, pod) })
+}
+
+// credential is Credential with the function that gets an ECR token, and says whether it is a pod's
+// own.
+func (p *Provider) credential(image string, get func(ecr.Registry) (Token, bool, error)) (Credential, error) {
 	plan, err := p.decide(image)
 	if err != nil {
 		return Credential{}, err
@@ -56,10 +65,11 @@ func (p *Provider) Credential(ctx context.Context, image string) (Credential, er
 		c.Rule = "login " + plan.Login.Name()
 		return c, nil
 	}
-	t, err := p.Tokens.Get(ctx, *plan.ECR)
+	t, ofPod, err := get(*plan.ECR)
 	if err != nil {
 		return Credential{}, err
 	}
+	c.ofPod = ofPod
 	c.Username, c.Password, c.Expires = t.Username, t.Password, t.Expires
 	c.Rule = ecrRule(*plan.ECR) + ", " + t.Source
 	return c, nil

@@ -14,12 +14,12 @@ import (
 const RulesFile = "/var/lib/berth/provider.json"
 
 // The formats that are understood. Rules of another one are an error, because they also say which
-// credentials must be withheld. The second is written only when there is a source of the SDK: a
-// program that does not know such a source must not take another identity for it.
+// credentials must be withheld. The second is written only when there is a source of the SDK or a
+// registry for the pod's own role: a program that does not know them must not take another identity.
 const (
 	rulesVersion    = 1
-	rulesWithSDK    = 2
-	rulesVersionMax = rulesWithSDK
+	rulesIdentities = 2
+	rulesVersionMax = rulesIdentities
 )
 
 // maxRules is the size of the largest rules file, in bytes.

@@ -124,8 +124,8 @@ func wireOf(r Rules) wireRules {
 		Directories:  r.Directories,
 	}
 	w.ECR.Credentials = wireSources(r.ECRSources)
-	if usesSDK(r.ECRSources) {
-		w.Version = rulesWithSDK
+	if usesSDK(r.ECRSources) || r.forPods() {
+		w.Version = rulesIdentities
 	}
 	for name, list := range r.ECRChains {
 		if w.ECR.Chains == nil {
@@ -133,7 +133,7 @@ func wireOf(r Rules) wireRules {
 		}
 		w.ECR.Chains[name] = wireSources(list)
 		if usesSDK(list) {
-			w.Version = rulesWithSDK
+			w.Version = rulesIdentities
 		}
 	}
 	if r.Proxy != (proxy.Settings{}) {

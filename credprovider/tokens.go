@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // TokenDir is the default directory of the token files.
@@ -79,6 +80,19 @@ func (t *Tokens) Get(ctx context.Context, r ecr.Registry) (Token, error) {
 		}
 		return Token{}, v.failure, v.failure != nil
 	}, ecr.Request{Registry: r})
+}
+
+// ForRole gets a token for r with a role that a web identity token, as a pod has it, may assume. The
+// token is stored nowhere: it is that pod's alone. It takes at most 20 seconds. The error is a
+// *ecr.ChainError.
+func (t *Tokens) ForRole(ctx context.Context, r ecr.Registry, roleARN string, identity redact.Secret) (Token, error) {
+	if t.HandOver != nil {
+		return Token{}, t.HandOver(nil)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	token, err := t.Chain.RoleToken(ctx, r, roleARN, identity)
+	return Token{Token: token, Source: "the pod's role " + roleARN}, err
 }
 
 // Cached returns the token for r from the token files, if one is usable. It opens no connection and

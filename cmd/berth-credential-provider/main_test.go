@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -41,6 +42,14 @@ var (
 	staticKey  = fakeaws.Key{ID: "AKIASTATIC", Secret: "static-secret-canary"}
 )
 
+// podRole is the trust of the roles of pods: role/puller takes one token.
+func podRole(token, role string) error {
+	if token != "pod-token-canary" || role != "arn:aws:iam::111122223333:role/puller" {
+		return errors.New("not authorized with " + token)
+	}
+	return nil
+}
+
 type fakeKey struct{}
 
 // testdata/script is the specification of the program, which runs as kubelet starts it. Each script
@@ -56,6 +65,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() { _ = fake.Close() })
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Values[fakeKey{}] = fake
+			fake.SetWebIdentity(podRole)
 			env.Vars = append(env.Vars, fakeEnv(fake)...)
 			return nil
 		},

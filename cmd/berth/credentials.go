@@ -240,7 +240,10 @@ func (v credentialsView) print(w io.Writer) error {
 }
 
 func (v loginView) text() string {
-	s := fmt.Sprintf("%s (%s, %s)", v.Rule, v.Username, v.Password)
+	s := v.Rule
+	if v.Username != "" { // "" for the pod's own role
+		s += fmt.Sprintf(" (%s, %s)", v.Username, v.Password)
+	}
 	if v.Expires != nil {
 		s += ", expires " + v.Expires.UTC().Format(time.RFC3339)
 	}

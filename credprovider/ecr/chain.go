@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"time"
+
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // Client asks AWS with the credentials of one source. Package client has the real one. Errors are of
@@ -18,6 +20,8 @@ type Client interface {
 	// Principal returns the ARN of the identity that the credentials belong to. All sessions of a
 	// role have the same one.
 	Principal(ctx context.Context, r Registry, s Source) (string, error)
+	// RoleToken gets a token with the credentials of a role, which a web identity token may assume.
+	RoleToken(ctx context.Context, r Registry, roleARN string, identity redact.Secret) (Token, error)
 	// CreateRepository creates a repository in r; an existing one is no error.
 	CreateRepository(ctx context.Context, r Registry, s Source, name string) error
 }
@@ -160,20 +164,44 @@ func (f *fetch) source(ctx context.Context, i int, id Identity, left int) (Token
 // ask asks a source, a second time if [Decide] says that this may help.
 func (f *fetch) ask(ctx context.Context, i int) (Token, error) {
 	token, err := f.once(ctx, i)
-	if err == nil || !Decide(err).Again || f.retries == 0 || f.req.Hasty {
+	if f.retries == 0 || f.req.Hasty {
 		return token, err
 	}
-	wait := 200*time.Millisecond + rand.N(200*time.Millisecond)
-	if after := askedDelay(err); after > 3*time.Second {
+	wait, again := pause(err)
+	if !again {
 		return token, err
-	} else if after > 0 {
-		wait = after
 	}
 	f.retries--
 	if !sleep(ctx, wait) {
 		return token, err
 	}
 	return f.once(ctx, i)
+}
+
+// pause returns the time to wait before the same request is sent once more, and whether that may
+// help.
+func pause(err error) (time.Duration, bool) {
+	if err == nil || !Decide(err).Again {
+		return 0, false
+	}
+	after := askedDelay(err)
+	if after == 0 {
+		after = 200*time.Millisecond + rand.N(200*time.Millisecond)
+	}
+	return after, after <= 3*time.Second
+}
+
+// RoleToken gets a token with a role that the web identity token may assume; no source of c is
+// asked. The error is a *ChainError.
+func (c *Chain) RoleToken(ctx context.Context, r Registry, roleARN string, identity redact.Secret) (Token, error) {
+	token, err := c.client.RoleToken(ctx, r, roleARN, identity)
+	if wait, again := pause(err); again && sleep(ctx, wait) {
+		token, err = c.client.RoleToken(ctx, r, roleARN, identity)
+	}
+	if err != nil {
+		return Token{}, &ChainError{Region: r.Region, Errs: []SourceError{{Source: "the pod's own role", Err: err}}}
+	}
+	return token, nil
 }
 
 func (f *fetch) once(ctx context.Context, i int) (Token, error) {

@@ -21,6 +21,8 @@ type Registry struct {
 	// Chain names the chain of credentials that gets its tokens, "" for the chain that all
 	// registries without their own share.
 	Chain string
+	// ServiceAccount says whether the pod's own role gets its tokens.
+	ServiceAccount ServiceAccount
 }
 
 // Service is one of the two APIs that give registry tokens.
@@ -58,25 +60,41 @@ type Name struct {
 	// Chain names the chain of credentials of this registry, under all its names; "" is the shared
 	// one.
 	Chain string `json:"chain,omitempty"`
+	// ServiceAccount is that of this registry, under all its names. With the Host [EveryRegistry]
+	// it is that of the registries without their own, and the other fields are empty.
+	ServiceAccount ServiceAccount `json:"serviceAccount,omitzero"`
 }
 
 // Names are further names of ECR registries.
 type Names []Name
 
-// Parse is [ParseHost] with these names and their chains.
+// Parse is [ParseHost] with these names, their chains and their service accounts.
 func (n Names) Parse(host string) (Registry, bool) {
 	r, ok := n.parse(host)
 	if !ok {
 		return r, false
 	}
+	var others ServiceAccount
 	for _, name := range n {
-		if name.Chain == "" {
+		if name.Host == EveryRegistry {
+			others = name.ServiceAccount
+			continue
+		}
+		chain, account := r.Chain == "" && name.Chain != "", !r.ServiceAccount.On() && name.ServiceAccount.On()
+		if !chain && !account {
 			continue
 		}
 		if own, ok := n.parse(name.Host); ok && own.Same(r) {
-			r.Chain = name.Chain
-			break
+			if chain {
+				r.Chain = name.Chain
+			}
+			if account {
+				r.ServiceAccount = name.ServiceAccount
+			}
 		}
+	}
+	if !r.ServiceAccount.On() {
+		r.ServiceAccount = others
 	}
 	return r, true
 }

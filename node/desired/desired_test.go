@@ -1,10 +1,12 @@
 package desired
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
@@ -204,5 +206,49 @@ registries:
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestPodRoles: a registry for the pod's own role has a header nowhere, and a token of the node is
+// kept for it only if pods without a role get that.
+func TestPodRoles(t *testing.T) {
+	const none, node, other = "111122223333.dkr.ecr.us-east-1.amazonaws.com", "222233334444.dkr.ecr.us-east-1.amazonaws.com",
+		"333344445555.dkr.ecr.us-east-1.amazonaws.com"
+	cfg := nodetest.ParseConfig(t, `
+mirrors:
+- upstream: docker.io
+  endpoints: [{url: `+none+`/hub}, {url: `+node+`/hub}, {url: `+other+`/hub}]
+- upstream: "*"
+  endpoints: [{url: catch.corp}]
+registries:
+- {host: `+none+`, ecr: {serviceAccount: {}}}
+- {host: `+node+`, ecr: {serviceAccount: {onMissingRole: node}}}
+- {host: `+other+`}
+`)
+	token := hostsconf.BasicAuthorization("AWS", redact.New("token"))
+	s := Compute(cfg, Inputs{Headers: Headers{none: token, node: token, other: token}})
+	var asked []string
+	for _, r := range s.ECRRegistries {
+		asked = append(asked, r.Host)
+	}
+	if slices.Sort(asked); !slices.Equal(asked, []string{node, other}) {
+		t.Errorf("tokens are asked for %q", asked)
+	}
+	directories := map[string]bool{}
+	for _, d := range s.Directories {
+		directories[d.Upstream] = true
+		hosts := d.Hosts
+		if d.Server != nil {
+			hosts = append(hosts, *d.Server)
+		}
+		for _, h := range hosts {
+			if want := h.URL.Host == other; !h.Authorization.IsZero() != want {
+				t.Errorf("%s: %s has a header: %t", d.Upstream, h.URL, !want)
+			}
+		}
+	}
+	// They keep the mirror for everything away.
+	if !directories[none] || !directories[node] {
+		t.Errorf("directories %v", directories)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
@@ -77,10 +78,15 @@ func (d *State) headerAccess(u hostsconf.URL, what, subject string, auth config.
 }
 
 // ecrHeader returns the header of an ECR registry, zero for another registry or without a
-// token.
+// token. A registry for the pod's own role has none; its token is kept only for pods that may get the
+// node's.
 func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) redact.Secret {
 	registry, ok := d.ecrNames.Parse(u.Host)
 	if !ok {
+		return redact.Secret{}
+	}
+	account := registry.ServiceAccount
+	if account.OnMissingRole == ecr.RoleOrNone {
 		return redact.Secret{}
 	}
 	if hostport.Exposed(u.Scheme, u.Host) && !allowPlain {
@@ -90,6 +96,9 @@ func (d *State) ecrHeader(u hostsconf.URL, subject string, allowPlain bool) reda
 	if !d.ecrHosts[registry.Host] {
 		d.ecrHosts[registry.Host] = true
 		d.ECRRegistries = append(d.ECRRegistries, registry)
+	}
+	if account.On() {
+		return redact.Secret{}
 	}
 	return d.in.Headers[registry.Host]
 }

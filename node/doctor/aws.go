@@ -77,6 +77,10 @@ func (e *examination) tokens() {
 			r = known
 		}
 		where := string(r.Service()) + " in " + r.Region
+		if r.ServiceAccount.OnMissingRole == ecr.RoleOrNone {
+			e.add(name, OK, fmt.Sprintf("%s is pulled from with the pod's own role (annotation %s)", r.Host, r.ServiceAccount.RoleAnnotation), "")
+			continue
+		}
 		if token, ok := tokens.Cached(r); ok {
 			e.add(name, OK, fmt.Sprintf("a token for %s by %s, until %s", where, token.Source, token.UsableUntil().UTC().Format(time.RFC3339)), "")
 		} else {

@@ -38,7 +38,7 @@ func TestHide(t *testing.T) {
 // A change is reported even if none of it can be shown.
 func TestHiddenChange(t *testing.T) {
 	before := `{"kind":"CredentialProviderConfig","providers":[{"name":"a","env":[{"name":"A","value":"hunter2"}]}]}`
-	after, err := providerconfig.AddEntry([]byte(before), nil, false)
+	after, err := providerconfig.AddEntry([]byte(before), providerconfig.Wanted{})
 	if err != nil {
 		t.Fatal(err)
 	}

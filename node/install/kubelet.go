@@ -251,13 +251,18 @@ func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
 	return in.wireFile(w, needed)
 }
 
+// wanted is what the entry of the provider has to hold.
+func (in *Installer) wanted() providerconfig.Wanted {
+	return providerconfig.Wanted{Images: in.o.Images, RequireRules: in.o.RequireRules}
+}
+
 // wireFile plans the change of one file.
 func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 	now, err := in.host.Root.ReadFile(w.configPath)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	body, bodyErr := providerconfig.Ours(in.o.Images, in.o.RequireRules, now)
+	body, bodyErr := providerconfig.Ours(in.wanted(), now)
 	if bodyErr != nil {
 		return bodyErr
 	}
@@ -275,7 +280,7 @@ func (in *Installer) wireFile(w *kubeletWiring, needed bool) error {
 		}
 		return nil
 	}
-	merged, err := providerconfig.AddEntry(now, in.o.Images, in.o.RequireRules)
+	merged, err := providerconfig.AddEntry(now, in.wanted())
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.configPath, err)
 	}

@@ -59,12 +59,11 @@ func Names(data []byte) ([]string, error) {
 	return names, err
 }
 
-// AddEntry appends Berth's entry, with more images, and keeps every other byte. An existing entry
-// stays as it is unless an image is missing: then it is replaced by one that has all of its images
-// too.
-//
-// If the entry is written and require is true, it gets the argument [RequireRules].
-func AddEntry(data []byte, images []string, require bool) ([]byte, error) {
+// AddEntry appends Berth's entry with what is wanted, and keeps every other byte. An existing entry
+// stays as it is unless an image or an annotation is missing: then it is replaced by one that has all
+// of its own too.
+func AddEntry(data []byte, want Wanted) ([]byte, error) {
+	images, require := want.Images, want.RequireRules
 	_, names, err := parseConfig(data)
 	if err != nil {
 		return data, err
@@ -77,16 +76,21 @@ func AddEntry(data []byte, images []string, require bool) ([]byte, error) {
 	if require {
 		e.Args = []string{RequireRules}
 	}
+	e.TokenAttributes = e.TokenAttributes.with(want.RoleAnnotations)
 	if slices.Contains(names, Provider) {
 		now, _ := entryIn(data)
 		lacks := missing(images, now.MatchImages)
-		if len(lacks) == 0 {
+		attributes := now.TokenAttributes.with(want.RoleAnnotations)
+		if len(lacks) == 0 && reflect.DeepEqual(attributes, now.TokenAttributes) {
 			return data, nil
 		}
+		e.TokenAttributes = attributes
 		e.MatchImages = append(now.MatchImages, lacks...)
 		e.Args = append(now.Args, missing(e.Args, now.Args)...)
 		without, err := RemoveEntry(data)
-		if err != nil || !plain(data) {
+		if ok := err == nil && plain(data); !ok && len(lacks) == 0 {
+			return nil, fmt.Errorf("kubelet passes no token of the pod's service account to %s; add tokenAttributes to its entry by hand", Provider)
+		} else if !ok {
 			return nil, fmt.Errorf("kubelet does not ask %s about %s, whose login the RegistryConfig holds; add it to matchImages of its entry by hand", Provider, strings.Join(lacks, ", "))
 		}
 		data = without
@@ -323,6 +327,9 @@ func addYAML(data []byte, e Entry) ([]byte, error) {
 			return nil, err
 		}
 		fmt.Fprintf(&text, "%s  args: %s%s", indent, args, end)
+	}
+	for _, line := range e.TokenAttributes.lines() {
+		text.WriteString(indent + "  " + line + end)
 	}
 	at := items[len(items)-1].to
 	before := strings.Join(lines[:at], "")

@@ -27,15 +27,15 @@ func TestMoreImages(t *testing.T) {
 		"JSON": jsonConfig, "YAML": "kind: CredentialProviderConfig\nproviders:\n- name: a\n  args: [x]\n# the end\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			first, err := AddEntry([]byte(before), nil, false)
+			first, err := AddEntry([]byte(before), Wanted{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			at, err := AddEntry([]byte(before), more, false)
+			at, err := AddEntry([]byte(before), Wanted{Images: more})
 			if err != nil {
 				t.Fatal(err)
 			}
-			after, err := AddEntry(first, more, false)
+			after, err := AddEntry(first, Wanted{Images: more})
 			if err != nil || !bytes.Equal(after, at) {
 				t.Fatalf("not as at once: %v\n%s", err, after)
 			}
@@ -45,7 +45,7 @@ func TestMoreImages(t *testing.T) {
 				t.Errorf("matchImages are %q", e.MatchImages)
 			}
 			for _, images := range [][]string{nil, more, more[:1]} {
-				if again, err := AddEntry(after, images, false); err != nil || !bytes.Equal(again, after) {
+				if again, err := AddEntry(after, Wanted{Images: images}); err != nil || !bytes.Equal(again, after) {
 					t.Errorf("%q: changed though nothing is missing: %v\n%s", images, err, again)
 				}
 			}
@@ -62,14 +62,14 @@ func TestMoreImages(t *testing.T) {
 				if edited == string(first) {
 					t.Fatalf("%s: nothing is edited", what)
 				}
-				if got, err := AddEntry([]byte(edited), more, false); err == nil || !strings.Contains(err.Error(), "ghcr.io, registry.corp:5000/team") || !strings.Contains(err.Error(), "matchImages") {
+				if got, err := AddEntry([]byte(edited), Wanted{Images: more}); err == nil || !strings.Contains(err.Error(), "ghcr.io, registry.corp:5000/team") || !strings.Contains(err.Error(), "matchImages") {
 					t.Errorf("%s: %v\n%s", what, err, got)
 				}
 			}
 		})
 	}
 	// Ours is the only provider: it cannot be removed first.
-	if _, err := AddEntry([]byte("kind: CredentialProviderConfig\nproviders:\n- name: "+Provider+"\n"), more, false); err == nil || !strings.Contains(err.Error(), "by hand") {
+	if _, err := AddEntry([]byte("kind: CredentialProviderConfig\nproviders:\n- name: "+Provider+"\n"), Wanted{Images: more}); err == nil || !strings.Contains(err.Error(), "by hand") {
 		t.Errorf("%v", err)
 	}
 }
@@ -83,25 +83,25 @@ func TestOurConfig(t *testing.T) {
 		}
 		return e.MatchImages
 	}
-	plain, err := Ours(nil, false, nil)
+	plain, err := Ours(Wanted{}, nil)
 	if err != nil || !bytes.Equal(plain, Config()) {
 		t.Fatalf("without more images it is not the manifest: %v\n%s", err, plain)
 	}
-	one, err := Ours([]string{"ghcr.io", "public.ecr.aws", "ghcr.io"}, false, plain)
+	one, err := Ours(Wanted{Images: []string{"ghcr.io", "public.ecr.aws", "ghcr.io"}}, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := images(one), append(images(plain), "ghcr.io"); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	two, err := Ours([]string{"docker.io"}, false, one)
+	two, err := Ours(Wanted{Images: []string{"docker.io"}}, one)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := images(two), append(images(plain), "docker.io", "ghcr.io"); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if again, err := Ours(nil, false, two); err != nil || !bytes.Equal(again, two) {
+	if again, err := Ours(Wanted{}, two); err != nil || !bytes.Equal(again, two) {
 		t.Errorf("images that nobody wants any more are worth a restart: %v\n%s", err, again)
 	}
 }
@@ -125,7 +125,7 @@ func TestEntry(t *testing.T) {
 		{"YAML with CRLF", "kind: CredentialProviderConfig\r\nproviders:\r\n- name: a\r\n", []string{"- name: a\r\n- name: berth-credential-provider\r\n"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			after, err := AddEntry([]byte(test.before), nil, false)
+			after, err := AddEntry([]byte(test.before), Wanted{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,7 +134,7 @@ func TestEntry(t *testing.T) {
 					t.Errorf("%q is not in\n%s", want, after)
 				}
 			}
-			again, err := AddEntry(after, nil, false)
+			again, err := AddEntry(after, Wanted{})
 			if err != nil || !bytes.Equal(again, after) {
 				t.Errorf("a second time: %v\n%s", err, again)
 			}
@@ -156,7 +156,7 @@ func TestEntryRefused(t *testing.T) {
 		"a list in one line":  "kind: CredentialProviderConfig\nproviders: [{name: a}]\n",
 		"an anchor for names": "x: &p [{name: a}]\nkind: CredentialProviderConfig\nproviders: *p\n",
 	} {
-		if after, err := AddEntry([]byte(text), nil, false); err == nil {
+		if after, err := AddEntry([]byte(text), Wanted{}); err == nil {
 			t.Errorf("%s: taken:\n%s", name, after)
 		}
 	}
@@ -172,7 +172,7 @@ func FuzzEntry(f *testing.F) {
 		if err != nil || slices.Contains(names, Provider) {
 			return
 		}
-		after, err := AddEntry(data, nil, false)
+		after, err := AddEntry(data, Wanted{})
 		if err != nil {
 			return
 		}
@@ -207,12 +207,14 @@ func TestRequireRules(t *testing.T) {
 	}
 	for name, write := range map[string]func(now []byte, images []string, require bool) ([]byte, error){
 		"ours": func(now []byte, images []string, require bool) ([]byte, error) {
-			return Ours(images, require, now)
+			return Ours(Wanted{Images: images, RequireRules: require}, now)
 		},
 		"theirs": func(now []byte, images []string, require bool) ([]byte, error) {
-			return AddEntry(append([]byte(nil), now...), images, require)
+			return AddEntry(append([]byte(nil), now...), Wanted{Images: images, RequireRules: require})
 		},
-		"theirs in JSON": func(now []byte, images []string, require bool) ([]byte, error) { return AddEntry(now, images, require) },
+		"theirs in JSON": func(now []byte, images []string, require bool) ([]byte, error) {
+			return AddEntry(now, Wanted{Images: images, RequireRules: require})
+		},
 	} {
 		before := map[string]string{"ours": "", "theirs": theirs,
 			"theirs in JSON": `{"kind":"CredentialProviderConfig","providers":[{"name":"other"}]}`}[name]
@@ -239,5 +241,53 @@ func TestRequireRules(t *testing.T) {
 		if more, err := write(old, []string{"ghcr.io"}, true); !has(more, err) {
 			t.Errorf("%s: not added with another image:\n%s", name, more)
 		}
+	}
+}
+
+// TestTokenAttributes: an entry gets them once they are wanted, in every form of the file, and keeps
+// them afterwards.
+func TestTokenAttributes(t *testing.T) {
+	first, second := Wanted{RoleAnnotations: []string{"corp/role"}}, Wanted{RoleAnnotations: []string{"corp/role", "other/role"}}
+	const theirs = "kind: CredentialProviderConfig\nproviders:\n- name: a\n  args: [x]\n"
+	for name, c := range map[string]struct {
+		before string
+		write  func(now []byte, w Wanted) ([]byte, error)
+	}{
+		"ours":           {"", func(now []byte, w Wanted) ([]byte, error) { return Ours(w, now) }},
+		"theirs in YAML": {theirs, AddEntry},
+		"theirs in JSON": {jsonConfig, AddEntry},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := []byte(c.before)
+			for _, step := range []struct {
+				want Wanted
+				keys []string
+			}{{Wanted{}, nil}, {first, []string{"corp/role"}}, {second, []string{"corp/role", "other/role"}}, {first, []string{"corp/role", "other/role"}}, {Wanted{}, []string{"corp/role", "other/role"}}} {
+				after, err := c.write(now, step.want)
+				if err != nil {
+					t.Fatal(err)
+				}
+				e, ok := entryIn(after)
+				switch a := e.TokenAttributes; {
+				case !ok || (a == nil) != (step.keys == nil):
+					t.Fatalf("%+v: %s", step, after)
+				case a != nil && (a.Audience != "sts.amazonaws.com" || a.CacheType != "ServiceAccount" || a.Require || !slices.Equal(a.Optional, step.keys)):
+					t.Errorf("%+v: %+v", step, a)
+				}
+				if again, err := c.write(after, step.want); err != nil || !bytes.Equal(again, after) {
+					t.Errorf("%+v: not the same again: %v\n%s", step, err, again)
+				}
+				now = after
+			}
+			if c.before != "" {
+				if back, err := RemoveEntry(now); err != nil || string(back) != c.before {
+					t.Errorf("removed: %v\n%s", err, back)
+				}
+			}
+		})
+	}
+	edited := theirs + "- name: " + Provider + "\n  tokenAttributes: {cacheType: Token}\n"
+	if _, err := AddEntry([]byte(edited), first); err == nil || !strings.Contains(err.Error(), "tokenAttributes") {
+		t.Errorf("an entry edited by hand: %v", err)
 	}
 }

@@ -7,11 +7,22 @@ import (
 	"strings"
 )
 
-// Ours returns Berth's own configuration: the manifest with the images in wanted and those that
-// now, the present file, has already. An image that is no longer wanted stays, because kubelet
+// Wanted is what Berth's entry has to hold beside the names of ECR.
+type Wanted struct {
+	Images       []string // in the form of matchImages
+	RequireRules bool     // it gets the argument [RequireRules]
+	// RoleAnnotations are those annotations of the pod's service account that kubelet passes to the
+	// provider, together with a token of that account. Without any it passes no token. kubelet knows
+	// them since 1.34 ([TokensSince]).
+	RoleAnnotations []string
+}
+
+// Ours returns Berth's own configuration: the manifest with what is wanted and what now, the present
+// file, has already. An image or an annotation that is no longer wanted stays, because kubelet
 // reads the file only at its start and a removal is not worth a restart. For the same reason the
 // argument [RequireRules] is added only to a new file, or together with an image.
-func Ours(wanted []string, require bool, now []byte) ([]byte, error) {
+func Ours(want Wanted, now []byte) ([]byte, error) {
+	wanted, require := want.Images, want.RequireRules
 	e, err := ourEntry()
 	if err != nil {
 		return nil, err
@@ -39,6 +50,9 @@ func Ours(wanted []string, require bool, now []byte) ([]byte, error) {
 			more = nil
 		}
 		text.WriteString(line)
+	}
+	for _, line := range old.TokenAttributes.with(want.RoleAnnotations).lines() {
+		text.WriteString("  " + line + "\n")
 	}
 	return []byte(text.String()), nil
 }

@@ -18,6 +18,8 @@ type Entry struct {
 	MatchImages          []string `json:"matchImages" yaml:"matchImages"`
 	DefaultCacheDuration string   `json:"defaultCacheDuration" yaml:"defaultCacheDuration"`
 	Args                 []string `json:"args,omitempty" yaml:"args,omitempty"`
+
+	TokenAttributes *tokenAttributes `json:"tokenAttributes,omitempty" yaml:"tokenAttributes,omitempty"`
 }
 
 var errNotConfig = errors.New("is not a CredentialProviderConfig with providers")

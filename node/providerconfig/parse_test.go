@@ -49,7 +49,7 @@ func TestParse(t *testing.T) {
 		if read := err == nil && len(entries) == 1 && entries[0].Name == "a"; read != c.read {
 			t.Errorf("%s: read %v, %v", c.name, entries, err)
 		}
-		if _, err := AddEntry([]byte(c.text), nil, false); (err == nil) != c.edit {
+		if _, err := AddEntry([]byte(c.text), Wanted{}); (err == nil) != c.edit {
 			t.Errorf("%s: edit: %v", c.name, err)
 		}
 	}

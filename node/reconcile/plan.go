@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"path"
 	"slices"
 
@@ -71,7 +72,11 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	case missing > 0:
 		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "no token yet; apply gets one"})
 	}
-	return plan, n.tree(cfg).Verify(ctx, plan.Desired, plan.Changes)
+	if err := n.tree(cfg).Verify(ctx, plan.Desired, plan.Changes); err != nil {
+		return plan, err
+	}
+	rules, err := n.rules(cfg, plan, plan.Changes)
+	return plan, errors.Join(err, rules.CheckPodRoles())
 }
 
 func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {

@@ -6,6 +6,9 @@
 // So the machine does not change, and the directory can be compared with its earlier state. Start
 // reading at TestCluster.
 //
+// TestPodRoles has no chart: kubelet asks the credential provider with the tokens of service accounts,
+// and the fake STS checks them against the keys of the API server.
+//
 // TestNodeSetup needs two nodes whose containerd is a service that can be restarted: machines of
 // systemd-nspawn, each with its own network and cgroups.
 package cluster

@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-registry/berth/node/providerconfig"
 	"github.com/berth-registry/berth/test/fakes/ecrstandin"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
@@ -21,11 +20,11 @@ const (
 	providerConfig = "/etc/berth/credential-provider-config.yaml"
 )
 
-// providerConfiguration returns Berth's file with the node's directory before the paths in it.
-func (w *fixture) providerConfiguration() string {
+// providerConfiguration returns a file of Berth with the node's directory before the paths in it.
+func (w *fixture) providerConfiguration(file []byte) string {
 	w.Helper()
 	const line = "  # args: [--rules, /var/lib/berth/provider.json, --run-dir, /run/berth/tokens]"
-	text := string(providerconfig.Config())
+	text := string(file)
 	if !strings.Contains(text, line) {
 		w.Fatalf("the configuration has no line %q", line)
 	}

@@ -152,9 +152,9 @@ func (w *fixture) startRegistries(set parts.Set) {
 	w.check(err)
 }
 
-// startNode starts containerd and kubelet on this machine, and waits until the
-// node has joined.
-func (w *fixture) startNode() {
+// startNode starts containerd and kubelet on this machine, with a credential provider if one is
+// named, and waits until the node has joined.
+func (w *fixture) startNode(providerConfig, providerBinDir string) {
 	w.Helper()
 	trusted := filepath.Join(w.root, "etc/ssl/certs")
 	w.check(os.MkdirAll(trusted, 0o755))
@@ -172,7 +172,7 @@ func (w *fixture) startNode() {
 	})
 	w.check(err)
 	w.Cleanup(func() { w.check(w.daemon.Close()) })
-	w.startKubelet("", "")
+	w.startKubelet(providerConfig, providerBinDir)
 	w.podLogDirs = []string{w.kubelet.PodLogs()}
 	w.Cleanup(w.stopNode)
 	w.joined()

@@ -160,20 +160,27 @@ func (w *fixture) podLogs(container string) string {
 // start starts a pod with an image, on a node if one is named.
 func (w *fixture) start(node, name, image string) {
 	w.Helper()
+	w.startAs("default", node, name, image)
+}
+
+// startAs starts a pod with a service account.
+func (w *fixture) startAs(account, node, name, image string) {
+	w.Helper()
 	file := filepath.Join(w.dir, name+".yaml")
 	w.check(os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
 kind: Pod
 metadata: {name: %s}
 spec:
   nodeName: %q
+  serviceAccountName: %s
   hostNetwork: true
   automountServiceAccountToken: false
   enableServiceLinks: false
   terminationGracePeriodSeconds: 0
   tolerations: [{operator: Exists}]
   containers:
-  - {name: %[1]s, image: %[3]q, imagePullPolicy: IfNotPresent}
-`, name, node, image), 0o600))
+  - {name: %[1]s, image: %[4]q, imagePullPolicy: IfNotPresent}
+`, name, node, account, image), 0o600))
 	w.kubectl("apply", "-f", file)
 }
 

@@ -13,6 +13,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/berth-registry/berth/node/providerconfig"
 )
 
 const (
@@ -25,7 +27,7 @@ const (
 // TestCluster installs the chart, uses it, changes it and uninstalls it.
 func TestCluster(t *testing.T) {
 	w := newFixture(t, "node")
-	w.startNode()
+	w.startNode("", "")
 	// The state before Berth: a foreign hosts.toml, with a mode and a time.
 	w.check(os.MkdirAll(filepath.Join(w.root, filepath.Dir(foreign)), 0o750))
 	w.check(os.WriteFile(filepath.Join(w.root, foreign), []byte("server = \"https://registry-1.docker.io\"\n\n[host]\n"), 0o640))
@@ -150,7 +152,7 @@ func (w *fixture) values(tag string) map[string]any {
 		"existingSecrets": []map[string]any{{"name": "logins"}},
 		"metrics":         map[string]any{"port": w.freePort()},
 		"extraEnv":        env,
-		"provider":        map[string]any{"configuration": w.providerConfiguration()},
+		"provider":        map[string]any{"configuration": w.providerConfiguration(providerconfig.Config())},
 		"config":          w.config(w.first.URL()),
 	}
 }

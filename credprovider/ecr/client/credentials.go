@@ -240,6 +240,15 @@ func (c *Client) withToken(ctx context.Context, r ecr.Registry, roleARN, session
 	return received(op, out.Credentials.AccessKeyId, out.Credentials.SecretAccessKey, out.Credentials.SessionToken)
 }
 
+// RoleToken implements [ecr.Client].
+func (c *Client) RoleToken(ctx context.Context, r ecr.Registry, roleARN string, identity redact.Secret) (ecr.Token, error) {
+	k, err := c.withToken(ctx, r, roleARN, "", identity.Reveal())
+	if err != nil {
+		return ecr.Token{}, err
+	}
+	return c.registryToken(ctx, r, k)
+}
+
 // received returns keys of an answer.
 func received(op string, id, secret, session *string) (aws.Credentials, error) {
 	k, err := ecr.NewKeys(op, aws.ToString(id), redact.New(aws.ToString(secret)), redact.New(aws.ToString(session)))

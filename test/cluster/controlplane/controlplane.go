@@ -96,7 +96,7 @@ func (p *Plane) start(ctx context.Context, o Options, users []User) error {
 		"--service-account-key-file", key, "--service-account-signing-key-file", key,
 		"--service-account-issuer", "https://kubernetes.default.svc",
 		"--token-auth-file", p.file("tokens.csv"),
-		"--authorization-mode", "Node,RBAC",
+		"--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction",
 		"--allow-privileged",
 		"--service-cluster-ip-range", "10.0.0.0/24",
 		"--endpoint-reconciler-type", "none")

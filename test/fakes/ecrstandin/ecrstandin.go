@@ -37,6 +37,7 @@ const (
 	NoLogin Verdict = "without a login"
 	Expired Verdict = "with an expired token"
 	Foreign Verdict = "with a login that is no token of ours"
+	Denied  Verdict = "with a token whose owner may not"
 )
 
 // Request is one request with its verdict.
@@ -67,6 +68,14 @@ type Registry struct {
 
 	mu       sync.Mutex
 	requests []Request
+	policy   func(keyID, path string) bool // nil: every owner of a token may everything
+}
+
+// SetPolicy makes it refuse requests whose token was issued for a key that may not read the path.
+func (r *Registry) SetPolicy(may func(keyID, path string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.policy = may
 }
 
 // Start serves plain http on a free port of 127.0.0.1 and forwards to the registry at the URL
@@ -131,6 +140,8 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		http.Error(w, "Not Authorized", http.StatusUnauthorized)
 	case Expired:
 		refuse(w, "Your authorization token has expired. Reauthenticate and try again.")
+	case Denied:
+		refuse(w, "User is not authorized to perform: ecr:BatchGetImage")
 	default:
 		refuse(w, "Your authorization token is invalid.")
 	}
@@ -150,8 +161,14 @@ func (r *Registry) judge(request *http.Request) Request {
 		return judged
 	}
 	judged.Token, judged.Verdict = password, LetIn
-	if !judged.At.Before(issued.Expires) {
+	r.mu.Lock()
+	may := r.policy
+	r.mu.Unlock()
+	switch {
+	case !judged.At.Before(issued.Expires):
 		judged.Verdict = Expired
+	case may != nil && request.URL.Path != "/v2/" && !may(issued.KeyID, request.URL.Path):
+		judged.Verdict = Denied
 	}
 	return judged
 }

@@ -163,6 +163,13 @@ func (s *Server) callerIdentity(keyID string) answer {
 			`</GetCallerIdentityResult></GetCallerIdentityResponse>`, arn)}
 }
 
+// Owner returns whose key it is, "" for an unknown key and for one of a user.
+func (s *Server) Owner(keyID string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys[keyID].ARN
+}
+
 // Assumed returns the id of the last key that was issued for a role.
 func (s *Server) Assumed(roleARN string) string {
 	s.mu.Lock()
