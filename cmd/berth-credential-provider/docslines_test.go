@@ -203,7 +203,7 @@ func otherFailures() map[string]failure {
 		"A host is asked without TLS": withRules(
 			`{"version":1,"directories":[{"upstream":"*","hosts":[{"host":"mirror.corp","insecure":true}],"andUpstream":true}]}`),
 		"The rules were cut short, or edited":       withRules(`{"version":1,`),
-		"The rules are of another version of Berth": withRules(`{"version":2}`),
+		"The rules are of another version of Berth": withRules(`{"version":9}`),
 		"The rules are a symlink": {arrange: func(n *node) {
 			n.write("/var/lib/berth/elsewhere", "{}")
 			if err := os.Symlink("elsewhere", n.local("/var/lib/berth/provider.json")); err != nil {
