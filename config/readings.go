@@ -121,6 +121,21 @@ func (c *Config) ECRNames() ecr.Names {
 	return names
 }
 
+// RoleAnnotations returns the annotations of service accounts that hold a pod's role; the default one
+// if the config names none.
+func (c *Config) RoleAnnotations() []string {
+	var all []string
+	for _, n := range c.ECRNames() {
+		if a := n.ServiceAccount.RoleAnnotation; a != "" && !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	if all == nil {
+		return []string{ecr.RoleAnnotation}
+	}
+	return all
+}
+
 // setting returns s for package ecr, the zero value for nil.
 func (s *ServiceAccount) setting() ecr.ServiceAccount {
 	if s == nil {

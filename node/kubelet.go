@@ -1,5 +1,12 @@
 package node
 
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+)
+
 // Kubelet is the kubelet that runs on a node.
 type Kubelet struct {
 	PID  int
@@ -27,4 +34,18 @@ func (p process) kubelet() Kubelet {
 		ProviderConfig: p.path(p.option("image-credential-provider-config")),
 		ProviderDir:    p.path(p.option("image-credential-provider-bin-dir")),
 	}
+}
+
+// Minor returns the minor release of the running kubelet, 34 for 1.34.2. ok is false if it is not
+// known.
+func (k Kubelet) Minor(ctx context.Context, h Host) (minor int, ok bool) {
+	if h.Version == nil || k.PID == 0 {
+		return 0, false
+	}
+	output, err := h.Version(ctx, filepath.Join(h.Proc, strconv.Itoa(k.PID), "exe"))
+	if err != nil {
+		return 0, false
+	}
+	_, err = fmt.Sscanf(output, "Kubernetes v1.%d.", &minor)
+	return minor, err == nil
 }

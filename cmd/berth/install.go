@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
@@ -31,6 +32,7 @@ type installOptions struct {
 	dropMirrors bool
 	proc        string
 	provider    string
+	tokens      bool
 }
 
 func newInstall(o *options) *cobra.Command {
@@ -57,6 +59,7 @@ Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
 		},
 	}
 	i.flags(cmd)
+	cmd.Flags().BoolVar(&i.tokens, "service-account-tokens", false, "make kubelet pass a token of the pod's service account to the provider, for pulls from ECR with the pod's own role (kubelet 1.34 or later, and a right for the nodes: see docs/credentials.md)")
 	cmd.Flags().BoolVar(&i.dropMirrors, "drop-mirrors", false, "remove deprecated registry.mirrors that keep containerd from reading hosts.toml files; carry them over first, with berth convert --from containerd")
 	cmd.Flags().StringVar(&i.provider, "provider", "", "the "+providerconfig.Provider+" to install, with "+providerconfig.Fetcher+" in the same directory (default: beside berth, else where its package puts it)")
 	return cmd
@@ -92,9 +95,12 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 	defer unlock()
 	out := cmd.OutOrStdout()
 	var done []string
-	certsDir, images, found := i.configured(ctx, root, cmd.ErrOrStderr())
+	certsDir, images, annotations, found := i.configured(ctx, root, cmd.ErrOrStderr())
+	if !i.tokens {
+		annotations = nil
+	}
 	o := install.Options{
-		CertsDir: certsDir, Images: images, RequireRules: found, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: install.Programs(root, i.provider),
+		CertsDir: certsDir, Images: images, RequireRules: found, RoleAnnotations: annotations, DropMirrors: i.dropMirrors, NoRestart: i.noRestart, Programs: install.Programs(root, i.provider),
 		Say: func(line string) {
 			if done = append(done, line); i.output == "text" {
 				fmt.Fprintln(out, line)
@@ -181,18 +187,18 @@ func isProc(dir string) bool {
 	return err == nil
 }
 
-// configured returns what the config names, if there is one: the directory of hosts.toml files, and
-// the registries whose login only kubelet can pass.
-func (i *installOptions) configured(ctx context.Context, root *nodefs.Root, stderr io.Writer) (certsDir string, images []string, found bool) {
+// configured returns what the config names, if there is one: the directory of hosts.toml files, the
+// registries whose login only kubelet can pass, and the annotations that hold a pod's role.
+func (i *installOptions) configured(ctx context.Context, root *nodefs.Root, stderr io.Writer) (certsDir string, images, annotations []string, found bool) {
 	cfg, _, err := i.readConfig(root)
 	if _, missing := errors.AsType[*noConfigError](err); missing && i.config == "" {
-		return "", nil, false
+		return "", nil, config.Default().RoleAnnotations(), false
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "warning: %s cannot be read, so its directory and registries are unknown; run berth plan to see why\n", cmp.Or(i.config, root.Path(reconcile.ConfigFile)))
-		return "", nil, false
+		return "", nil, config.Default().RoleAnnotations(), false
 	}
-	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), true
+	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), cfg.RoleAnnotations(), true
 }
 
 // installSummary is the output of -o json.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/place"
 	"github.com/berth-registry/berth/node/providerconfig"
@@ -15,7 +16,7 @@ import (
 func newPlace(o *options) *cobra.Command {
 	var opts place.Options
 	var text string
-	var remove bool
+	var remove, tokens bool
 	cmd := &cobra.Command{
 		Use:   "place",
 		Short: "Put the credential provider and its configuration on a node, for an init container",
@@ -43,6 +44,11 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 				return fmt.Errorf("--provider: %w", err)
 			}
 			opts.Text = providerconfig.ConfigRequiringRules()
+			if tokens {
+				if opts.Text, err = providerconfig.Ours(providerconfig.Wanted{RequireRules: true, RoleAnnotations: []string{ecr.RoleAnnotation}}, nil); err != nil {
+					return err
+				}
+			}
 			if text != "" {
 				if opts.Text, err = os.ReadFile(text); err != nil {
 					return fmt.Errorf("--provider-config-from: %w", err)
@@ -63,6 +69,7 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 	flags.StringVar(&opts.Program, "provider", "", "the program to copy, with "+providerconfig.Fetcher+" in the same directory (default: "+providerconfig.Provider+" beside berth)")
 	flags.StringVar(&opts.Dir, "bin-dir", providerconfig.ProgramDir, "directory on the node where kubelet looks for the programs")
 	flags.StringVar(&opts.Config, "provider-config", providerconfig.File, "the CredentialProviderConfig on the node")
+	flags.BoolVar(&tokens, "service-account-tokens", false, "kubelet passes a token of the pod's service account to the provider (kubelet 1.34 or later)")
 	flags.StringVar(&text, "provider-config-from", "", "copy this file there (default: the configuration that comes with Berth)")
 	flags.BoolVar(&remove, "remove", false, "remove the three files")
 	return cmd

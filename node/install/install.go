@@ -46,6 +46,9 @@ type Options struct {
 	// RequireRules is true if the node has a RegistryConfig: the credential provider then gives
 	// nothing if its rules are missing.
 	RequireRules bool
+	// RoleAnnotations are the annotations of service accounts that hold a role; with some, kubelet
+	// passes them and a token of the pod's service account to the credential provider.
+	RoleAnnotations []string
 	// CertsDir is the directory to read hosts.toml files from if the node configures none yet.
 	CertsDir string
 	// DropMirrors removes deprecated settings that keep containerd from reading hosts.toml files.

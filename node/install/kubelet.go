@@ -45,6 +45,10 @@ func (in *Installer) installKubelet(ctx context.Context, asked bool) Section {
 		return in.refused(s, err, asked)
 	}
 	s.Found = append(s.Found, k.describe())
+	if minor, ok := k.running.Minor(ctx, in.host); ok && minor < providerconfig.TokensSince && len(in.o.RoleAnnotations) > 0 {
+		s.Err = fmt.Errorf("kubelet is of release 1.%d, and passes tokens of service accounts from 1.%d on; leave out --service-account-tokens", minor, providerconfig.TokensSince)
+		return s
+	}
 	w, err := in.wireKubelet(k)
 	if err != nil {
 		s.Err = err
@@ -253,7 +257,7 @@ func (in *Installer) wireConfig(w *kubeletWiring, needed bool) error {
 
 // wanted is what the entry of the provider has to hold.
 func (in *Installer) wanted() providerconfig.Wanted {
-	return providerconfig.Wanted{Images: in.o.Images, RequireRules: in.o.RequireRules}
+	return providerconfig.Wanted{Images: in.o.Images, RequireRules: in.o.RequireRules, RoleAnnotations: in.o.RoleAnnotations}
 }
 
 // wireFile plans the change of one file.

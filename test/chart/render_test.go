@@ -12,6 +12,7 @@ import (
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -25,6 +26,8 @@ type rendered struct {
 	daemonSet *appsv1.DaemonSet
 	configs   map[string]*corev1.ConfigMap
 	account   *corev1.ServiceAccount
+	role      *rbacv1.ClusterRole
+	binding   *rbacv1.ClusterRoleBinding
 	monitor   *monitoring.PodMonitor
 	rule      *monitoring.PrometheusRule
 }
@@ -99,6 +102,12 @@ func decode(out string) (rendered, error) {
 			into = r.daemonSet
 		case "v1/ConfigMap":
 			into = config
+		case "rbac.authorization.k8s.io/v1/ClusterRole":
+			r.role = &rbacv1.ClusterRole{}
+			into = r.role
+		case "rbac.authorization.k8s.io/v1/ClusterRoleBinding":
+			r.binding = &rbacv1.ClusterRoleBinding{}
+			into = r.binding
 		case "v1/ServiceAccount":
 			r.account = &corev1.ServiceAccount{}
 			into = r.account
@@ -146,7 +155,7 @@ func TestDecodeIsStrict(t *testing.T) {
 		"unknown field": start + "spec: {template: {spec: {hostNetwrok: true}}}\n",
 		"field twice":   start + "spec: {minReadySeconds: 1, minReadySeconds: 2}\n",
 		"wrong type":    start + "spec: {minReadySeconds: soon}\n",
-		"another kind":  "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\n",
+		"another kind":  "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n",
 		"nothing":       "# empty\n",
 	} {
 		if _, err := decode(doc); err == nil {

@@ -1,11 +1,13 @@
 package chart
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 )
 
 func has(args []string, arg string) bool { return slices.Contains(args, arg) }
@@ -181,6 +183,23 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 	{"no provider", "provider: {enabled: false}", func(t *testing.T, r rendered) {
 		if p := r.pod(); len(p.InitContainers) != 0 || r.volume("provider-bin") != nil {
 			t.Errorf("init containers %+v", p.InitContainers)
+		}
+	}},
+	{"no right without tokens", "", func(t *testing.T, r rendered) {
+		if r.role != nil || r.binding != nil || has(r.pod().InitContainers[0].Args, "--service-account-tokens") {
+			t.Errorf("%+v %+v %q", r.role, r.binding, r.pod().InitContainers[0].Args)
+		}
+	}},
+	{"tokens of service accounts", "provider: {serviceAccountTokens: true}", func(t *testing.T, r rendered) {
+		if !has(r.pod().InitContainers[0].Args, "--service-account-tokens") {
+			t.Errorf("args %q", r.pod().InitContainers[0].Args)
+		}
+		want := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"sts.amazonaws.com"}, Verbs: []string{"request-serviceaccounts-token-audience"}}}
+		if r.role == nil || !reflect.DeepEqual(r.role.Rules, want) {
+			t.Errorf("role %+v", r.role)
+		}
+		if b := r.binding; b == nil || b.RoleRef.Name != r.role.Name || len(b.Subjects) != 1 || b.Subjects[0].Name != "system:nodes" || b.Subjects[0].Kind != "Group" {
+			t.Errorf("binding %+v", r.binding)
 		}
 	}},
 	{"provider of k3s", `provider:

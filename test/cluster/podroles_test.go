@@ -153,7 +153,7 @@ func TestPodRoles(t *testing.T) {
 	// The control: without the right for the audience there is no token, and so no role.
 	w.startAs("one", "node", "early", one)
 	w.pullFails("early")
-	if log := w.kubelet.Log(); !strings.Contains(log, providerconfig.Audience) || w.aws.Count(fakeaws.WebIdentity, "") > 0 {
+	if log := w.kubelet.Log(); !strings.Contains(log, "is not authorized to request tokens for this audience") || w.aws.Count(fakeaws.WebIdentity, "") > 0 {
 		t.Errorf("kubelet got a token without the right for the audience: %s", tail(log, 10))
 	}
 	file := filepath.Join(w.dir, "rbac.yaml")
