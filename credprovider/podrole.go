@@ -57,7 +57,8 @@ func (r Rules) CheckPodRoles() error {
 }
 
 // serviceAccount returns the setting for a pull from r. If the rules say nothing about pods, the
-// token in the request decides: whoever configured kubelet to send one wants the pod's own role.
+// token in the request decides: kubelet sends one only where its configuration asks for the pod's
+// own role.
 func (r Rules) serviceAccount(of ecr.Registry, pod Pod) ecr.ServiceAccount {
 	if !of.ServiceAccount.On() && !pod.Token.IsZero() && !r.forPods() {
 		return ecr.ServiceAccount{RoleAnnotation: ecr.RoleAnnotation, OnMissingRole: ecr.RoleOrNone}

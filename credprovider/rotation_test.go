@@ -71,7 +71,7 @@ func TestRotationAsksECRForNothing(t *testing.T) {
 		if got := n.get(t, "ASIA1"); got.Password != first.Password {
 			t.Fatalf("after %d rotations there is another token", i+1)
 		}
-		n.get(t, "ASIA1") // the second process asks nobody
+		n.get(t, "ASIA1") // the second process asks neither
 	}
 	if calls := n.Count(fakeaws.ECR, ""); calls != 1 {
 		t.Errorf("%d calls of ECR, want 1", calls)

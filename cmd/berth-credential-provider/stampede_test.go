@@ -14,6 +14,7 @@ import (
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/credprovider/command"
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/redact"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"github.com/berth-registry/berth/test/gobuild"
 )
@@ -105,9 +106,12 @@ func TestStampede(t *testing.T) {
 func TestStampedeOfTwoIdentities(t *testing.T) {
 	program, fake, dir := binary(t), fakeFor(t), t.TempDir()
 	const own = "444455556666.dkr.ecr.us-east-1.amazonaws.com"
+	// Neither asks the metadata service, which a busy machine can take for missing.
+	shared := &ecr.StaticKeys{AccessKeyID: redact.New(profileKey.ID), SecretAccessKey: redact.New(profileKey.Secret), SessionToken: redact.New(profileKey.Session)}
 	rules, err := credprovider.Rules{
-		ECRNames:  ecr.Names{{Host: own, Account: "444455556666", Region: "us-east-1", Chain: own}},
-		ECRChains: map[string][]ecr.Source{own: {{SDK: &ecr.SDK{}}}},
+		ECRSources: []ecr.Source{{Static: shared}},
+		ECRNames:   ecr.Names{{Host: own, Account: "444455556666", Region: "us-east-1", Chain: own}},
+		ECRChains:  map[string][]ecr.Source{own: {{SDK: &ecr.SDK{}}}},
 	}.Encode()
 	if err != nil {
 		t.Fatal(err)

@@ -5,13 +5,10 @@
 // order cannot give a token, and that nothing secret is part of an error or a log line. A token
 // goes to the caller alone.
 //
-// It writes no file and remembers nothing but the offset of AWS's clock: a [Result] holds what the
-// caller has to remember.
+// It opens no connection, writes no file and remembers nothing: a [Result] holds what the caller has
+// to remember. Package client, which implements [Client], asks AWS; it is apart because the program
+// that kubelet executes must not link network code.
 //
-// Start with [Chain.Fetch]. [ParseHost] recognises a registry by its name; [Decide] is the table
-// that maps an [Outcome] to its consequences.
-//
-// This is the only package that knows AWS. It signs requests with the AWS SDK and makes its few
-// calls to AWS itself, because the SDK's service clients cost a third of the credential provider's
-// run time by being linked. Tests compare it with those clients.
+// Start with [Chain.Fetch]. [ParseHost] recognises a registry by its name; [Source.Identity] names
+// the identity of a source; [Decide] is the table that maps an [Outcome] to its consequences.
 package ecr

@@ -15,7 +15,7 @@ func TestServiceAccountTokens(t *testing.T) {
 	b := makeBed(t, "debian-kubeadm")
 	b.install()
 	if strings.Contains(b.read(config), "\n  tokenAttributes:") {
-		t.Errorf("nobody asked for tokens:\n%s", b.read(config))
+		t.Errorf("no option asked for tokens:\n%s", b.read(config))
 	}
 	b.o.RoleAnnotations = []string{"corp/role"}
 	h := b.Host()

@@ -268,7 +268,7 @@ func TestSDKIdentity(t *testing.T) {
 
 // The instance profile, static keys and a profile of the SDK, in each order, each failing in each
 // way of the outcome table: the first that serves gives the token, each failure is remembered as the
-// table says, and nobody is asked who should not be.
+// table says, and the metadata service is asked only for a profile before one that serves.
 func TestEveryOrderAndFailure(t *testing.T) {
 	sdkKey := fakeaws.Key{ID: "ASIASDK", Secret: "sdk-canary", Session: "sdk-session-canary"}
 	kinds := map[string]struct {
