@@ -81,8 +81,12 @@ func Make(store Store, o Options) (*Set, error) {
 	if o.SharedBy == 0 {
 		o.SharedBy = 40
 	}
+	zip, err := gzip.NewWriterLevel(nil, gzip.NoCompression)
+	if err != nil {
+		return nil, err
+	}
 	m := &maker{
-		store: store, o: o,
+		store: store, o: o, zip: zip,
 		set: &Set{Manifests: map[string]map[string]bool{}, Blobs: map[string]map[string]bool{}, Unique: map[string]int64{}},
 	}
 	for i := range o.Images {
@@ -97,6 +101,8 @@ type maker struct {
 	store Store
 	o     Options
 	set   *Set
+	// zip is used for all layers, because a new one takes a megabyte.
+	zip *gzip.Writer
 }
 
 // descriptor has the fields of the specification that are used.
@@ -169,7 +175,7 @@ func (m *maker) layer(rnd *rand.Rand, repository, mediaType string) (descriptor,
 	if rnd.IntN(10) > 0 {
 		limit = m.o.MinLayer + (m.o.MaxLayer-m.o.MinLayer)/16
 	}
-	content, err := zipped(random(rnd, m.o.MinLayer+rnd.IntN(limit-m.o.MinLayer+1)))
+	content, err := m.zipped(random(rnd, m.o.MinLayer+rnd.IntN(limit-m.o.MinLayer+1)))
 	if err != nil {
 		return descriptor{}, err
 	}
@@ -177,14 +183,11 @@ func (m *maker) layer(rnd *rand.Rand, repository, mediaType string) (descriptor,
 }
 
 // zipped returns content as gzip, like real layers: some programs compress a layer that is not.
-func zipped(content []byte) ([]byte, error) {
+func (m *maker) zipped(content []byte) ([]byte, error) {
 	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
-	if err != nil {
-		return nil, err
-	}
-	_, err = w.Write(content)
-	err = errors.Join(err, w.Close())
+	m.zip.Reset(&b)
+	_, err := m.zip.Write(content)
+	err = errors.Join(err, m.zip.Close())
 	return b.Bytes(), err
 }
 
