@@ -93,10 +93,11 @@ func TestTokensAreRenewed(t *testing.T) {
 // added when there is a token.
 func TestSlowMetadataService(t *testing.T) {
 	n, aws := ecrNode(t, time.Hour)
-	aws.SetLatency(fakeaws.MetadataToken, 900*time.Millisecond)
-	aws.SetLatency(fakeaws.MetadataRole, 900*time.Millisecond)
-	aws.SetLatency(fakeaws.MetadataCredentials, 900*time.Millisecond)
-	aws.SetLatency(fakeaws.ECR, 900*time.Millisecond)
+	n.o.firstAnswers = 500 * time.Millisecond
+	// Each is far below the second after which the metadata service counts as missing.
+	for _, point := range []fakeaws.Point{fakeaws.MetadataToken, fakeaws.MetadataRole, fakeaws.MetadataCredentials, fakeaws.ECR} {
+		aws.SetLatency(point, 300*time.Millisecond)
+	}
 	n.start()
 	n.eventually("the mirror", func() bool { return n.hosts("quay.io") != "" })
 	n.eventually("the header", func() bool { return n.authorization() != "" })

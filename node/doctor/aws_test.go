@@ -37,7 +37,7 @@ func TestMetadata(t *testing.T) {
 	defer server.Close()
 	defer close(release)
 	p := bed(t, running+ecrConfig)
-	p.Client = &http.Client{Timeout: 50 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+	p.Client = &http.Client{Timeout: 500 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
 	p.Getenv = func(name string) string {
 		return map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL}[name]
 	}
