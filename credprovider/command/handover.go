@@ -51,8 +51,10 @@ func handOver(version string, request []byte, lock *os.File) error {
 			return fmt.Errorf("pass the lock to %s: %w", program, err)
 		}
 	}
-	environ := append(os.Environ(), handedOver+"="+version+" "+strconv.Itoa(descriptor))
-	err = syscall.Exec(program, append([]string{program}, os.Args[1:]...), environ)
+	if err := os.Setenv(handedOver, version+" "+strconv.Itoa(descriptor)); err != nil {
+		return fmt.Errorf("start %s: %w", program, err)
+	}
+	err = syscall.Exec(program, append([]string{program}, os.Args[1:]...), os.Environ())
 	if descriptor >= 0 {
 		err = errors.Join(err, setCloseOnExec(descriptor, true))
 	}

@@ -197,7 +197,7 @@ func (s StaticKeys) inline() (Keys, error) {
 		if f.path == "" {
 			continue
 		}
-		b, err := readFile(f.path)
+		b, err := ReadFile(f.path)
 		if err != nil {
 			return Keys{}, err
 		}
@@ -301,7 +301,8 @@ func stampOf(path string) string {
 // maxKeyFile is the size of the largest file that holds keys, in bytes.
 const maxKeyFile = 1 << 20
 
-func readFile(path string) ([]byte, error) {
+// ReadFile reads a small file of keys or of a token, at most 1 MiB. The error names it.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"net/url"
 	"os"
@@ -105,7 +104,7 @@ func load(ctx context.Context, op string, s ecr.SDK) (config.SharedConfig, error
 	}
 	// The SDK takes a file that it cannot read for an empty one.
 	for _, path := range files {
-		if _, err := readFile(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if _, err := ecr.ReadFile(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fail(err)
 		}
 	}
@@ -212,7 +211,7 @@ func (c *Client) webIdentity(ctx context.Context, r ecr.Registry, p config.Share
 	if p.RoleARN == "" {
 		return aws.Credentials{}, &ecr.Error{Outcome: ecr.NoKeys, Op: opSDK, Err: fmt.Errorf("%s names a token, and no role: set %s", ecr.EnvTokenFile, ecr.EnvRole)}
 	}
-	token, err := readFile(p.WebIdentityTokenFile)
+	token, err := ecr.ReadFile(p.WebIdentityTokenFile)
 	if err != nil {
 		return aws.Credentials{}, &ecr.Error{Outcome: ecr.NoKeys, Op: opSDK, Err: err}
 	}
@@ -297,7 +296,7 @@ func (c *Client) container(ctx context.Context) (aws.Credentials, error) {
 	}
 	token := c.getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 	if path := c.getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); path != "" {
-		b, err := readFile(path)
+		b, err := ecr.ReadFile(path)
 		if err != nil {
 			return fail(ecr.NoKeys, err)
 		}
@@ -351,24 +350,4 @@ func withoutSession(arn string) string {
 		}
 	}
 	return arn
-}
-
-// maxFile is the size of the largest file of keys or tokens, in bytes.
-const maxFile = 1 << 20
-
-// readFile reads a small file. The error names it.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = fmt.Errorf("it is larger than %d bytes", maxFile)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return b, nil
 }
