@@ -59,7 +59,7 @@ into are tables.
 {{- end }}
 {{- end }}
 {{- $config = deepCopy (default dict $config) }}
-{{- range $section := list "containerd" "health" }}
+{{- range $section := list "containerd" "docker" "health" }}
 {{- $said := index $config $section }}
 {{- if not (or (kindIs "map" $said) (kindIs "invalid" $said)) }}
 {{- fail (printf "config.%s is %s: it must be a section, as in docs/configuration.md" $section (toJson $said)) }}
@@ -110,6 +110,9 @@ into are tables.
 {{- else }}
 {{- if kindIs "bool" $mode }}
 {{- fail (printf "config.health.mode is %t, which is how YAML reads some bare words: write it in quotes, \"off\"" $mode) }}
+{{- end }}
+{{- if kindIs "bool" (index $parsed "docker" "mode") }}
+{{- fail "config.docker.mode is true or false, which is how YAML reads on and off: write it in quotes, \"on\"" }}
 {{- end }}
 {{- $config := deepCopy (default dict .Values.config) }}
 {{- if .Values.hostPaths.certsDir }}
