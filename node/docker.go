@@ -255,6 +255,15 @@ func (d *Docker) storeWithoutAPI(h Host, p process, config dockerConfig) {
 	}
 }
 
+// Remedy says what makes this Docker read hosts.toml files.
+func (d Docker) Remedy() string {
+	if d.tooOld {
+		return "upgrade Docker to 28 or later, with the containerd image store"
+	}
+	return fmt.Sprintf(`write "features": {"containerd-snapshotter": true} into %s, then %s; images of the present store are not seen by the new one`,
+		d.ConfigPath, Restart(d.Unit, "Docker"))
+}
+
 // Reads reports whether this Docker reads hosts.toml files, and why not, or why that is unknown.
 func (d Docker) Reads() (Reading, string) {
 	switch {

@@ -100,6 +100,14 @@ into are tables.
 {{/* The text of config.yaml. A file stays as it is, with its comments. */}}
 {{- define "berth.config" -}}
 {{- $parsed := include "berth.config.parsed" . | fromJson }}
+{{- if and (has (index $parsed "docker" "mode") (list "on" true)) (not .Values.docker.enabled) }}
+{{- fail "config.docker.mode is on, and Docker's directory is not mounted: set docker.enabled to true" }}
+{{- end }}
+{{- with index $parsed "docker" "certsDir" }}
+{{- if and $.Values.docker.enabled (ne . "/etc/docker/certs.d") }}
+{{- fail (printf "config.docker.certsDir is %s: the chart mounts /etc/docker/certs.d; leave it out" (toJson .)) }}
+{{- end }}
+{{- end }}
 {{- $mode := index $parsed "health" "mode" }}
 {{- $withdraws := and (not .Values.hostNetwork) (or (kindIs "invalid" $mode) (has $mode (list "" "withdraw"))) }}
 {{- if and .Values.config (kindIs "string" .Values.config) }}
