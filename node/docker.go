@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/berth-registry/berth/internal/proxy"
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // Docker is the Docker Engine of a node, as far as it concerns hosts.toml files. Its settings are
@@ -41,12 +44,20 @@ type Docker struct {
 	Mirrors, Insecure []string
 	// Unsettled says why the running daemon may have others; "" if they are known.
 	Unsettled string
+	// Running are the settings of the running daemon alone; nil if its API did not answer.
+	Running *DockerSettings
+	// Proxy is the proxy of daemon.json and the flags; what they leave out comes from the environment
+	// of dockerd, see [ProxyOf].
+	Proxy proxy.Settings
 	// Rootless is true if it runs without root, and so cannot read files of root.
 	Rootless bool
 
 	hasLookup bool // its release is known to read hosts.toml files
 	tooOld    bool // its release is known not to
 }
+
+// DockerSettings are registry-mirrors and insecure-registries of a Docker Engine.
+type DockerSettings struct{ Mirrors, Insecure []string }
 
 // DockerStore is where a Docker Engine keeps images.
 type DockerStore string
@@ -75,6 +86,11 @@ type dockerConfig struct {
 	DataRoot      string          `json:"data-root"`
 	StorageDriver string          `json:"storage-driver"`
 	UsernsRemap   string          `json:"userns-remap"`
+	Proxies       struct {
+		HTTP  string `json:"http-proxy"`
+		HTTPS string `json:"https-proxy"`
+		No    string `json:"no-proxy"`
+	} `json:"proxies"`
 }
 
 // graphDrivers are the storage drivers of the store of earlier releases (moby's
@@ -108,6 +124,11 @@ func DiscoverDocker(ctx context.Context, h Host) (d Docker, found bool, err erro
 	d.Mirrors = slices.Concat(config.Mirrors, p.options("registry-mirror"))
 	d.Insecure = slices.Concat(config.Insecure, p.options("insecure-registry"))
 	d.Rootless = slices.Contains(p.args, "--rootless")
+	d.Proxy = proxy.Settings{
+		HTTP:  redact.New(cmp.Or(p.option("http-proxy"), config.Proxies.HTTP)),
+		HTTPS: redact.New(cmp.Or(p.option("https-proxy"), config.Proxies.HTTPS)),
+		No:    cmp.Or(p.option("no-proxy"), config.Proxies.No),
+	}
 	d.Socket = dockerSocket(append(p.options("host", "H"), config.Hosts...))
 	d.askAPI(ctx, h)
 	if d.Version == "" {
