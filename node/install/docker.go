@@ -123,7 +123,7 @@ func (in *Installer) restartOfDocker(d node.Docker) (*Restart, error) {
 		return nil, nil
 	}
 	if in.o.Services == nil || d.Unit == "" {
-		return nil, fmt.Errorf("Docker runs (process %d), and not as a service of systemd; add --no-restart, and restart it yourself", d.PID)
+		return nil, fmt.Errorf("dockerd runs (process %d), and not as a service of systemd; add --no-restart, and restart it yourself", d.PID)
 	}
 	return &Restart{
 		Unit: d.Unit, Why: "Docker chooses its image store when it starts",
@@ -209,9 +209,9 @@ func (in *Installer) restartDocker(ctx context.Context, r *Restart, want node.Do
 			return nil
 		case time.Now().Before(end):
 		case !found || d.NoAPI != nil:
-			return fmt.Errorf("Docker does not answer at %s within %s (%v); see journalctl -u %s", d.Socket, in.o.ReadyTimeout, d.NoAPI, r.Unit)
+			return fmt.Errorf("dockerd does not answer at %s within %s (%v); see journalctl -u %s", d.Socket, in.o.ReadyTimeout, d.NoAPI, r.Unit)
 		default:
-			return fmt.Errorf("Docker runs with another image store (%s) after the restart", d.StoreFrom)
+			return fmt.Errorf("dockerd runs with another image store (%s) after the restart", d.StoreFrom)
 		}
 		select {
 		case <-ctx.Done():
