@@ -126,6 +126,7 @@ e2e-cluster: ## The chart on a cluster: install, pulls, upgrade, uninstall
 .PHONY: soak
 soak: build ## Long trials; results are recorded in docs/performance.md and docs/scale.md
 	go run ./test/crash -trials $(SOAK_TRIALS) -seed $(SEED)
+	go test -tags e2e -count=1 -v ./cmd/berth-credential-provider -run '^TestStampede' -args -processes 1000
 	go run ./test/tokensoak -seeds $(SOAK_YEARS) -years 1 -seed $(SEED)
 	go run ./test/benchagent -berth $(BIN)/berth -seed $(SEED)
 	go run ./test/images/bench -berth $(BIN)/berth -seed $(SEED)

@@ -183,6 +183,20 @@ func TestLog(t *testing.T) {
 	})
 }
 
+// TestLogNamesTheIdentity: two identities of one region have lines of their own.
+func TestLogNamesTheIdentity(t *testing.T) {
+	run(t, func(t *testing.T, b *fixture) {
+		b.fake.err = fail(ecr.Denied, 0)
+		own := reg(t, "444455556666.dkr.ecr.us-east-1.amazonaws.com")
+		own.Chain = own.Host
+		b.Set(b.fake, []ecr.Registry{east(t), own})
+		time.Sleep(time.Minute)
+		if log := b.logged(); strings.Count(log, "\n") != 2 || strings.Count(log, "registry="+own.Host) != 1 {
+			t.Errorf("logged: %s", log)
+		}
+	})
+}
+
 // TestRunEnds: Run gives up hanging calls and returns after everything has ended.
 func TestRunEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

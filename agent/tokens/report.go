@@ -28,10 +28,15 @@ func (e *entry) shouldLog(what string, now time.Time) bool {
 	return true
 }
 
+// attrs begins with what tells e from every other entry.
 func (e *entry) attrs(more ...slog.Attr) []slog.Attr {
-	return append([]slog.Attr{
+	attrs := []slog.Attr{
 		slog.String("service", string(e.scope.service)), slog.String("region", e.scope.region),
-	}, more...)
+	}
+	if e.scope.chain != "" {
+		attrs = append(attrs, slog.String("registry", e.registry.Host))
+	}
+	return append(attrs, more...)
 }
 
 func (rf *Refresher) logTaken(e *entry, a answer) {

@@ -229,7 +229,7 @@ func otherFailures() map[string]failure {
 				n.t.Fatal(err)
 			}
 		}},
-		"`berth-ecr-token` is missing, and no usable token is stored": {arrange: func(n *node) { n.installAlone() }},
+		"`berth-ecr-token` is missing, and no usable token is stored or the pull is with the pod's own role": {arrange: func(n *node) { n.installAlone() }},
 		"`berth-ecr-token` is of another version, and no usable token is stored": {arrange: func(n *node) {
 			n.installAlone()
 			build := exec.CommandContext(n.t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=v0.0.1",

@@ -8,7 +8,7 @@ import (
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
-const processes = 400
+const defaultProcesses = 400
 
 func failures() map[string][]fakeaws.Fault {
 	return map[string][]fakeaws.Fault{

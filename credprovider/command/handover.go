@@ -38,8 +38,7 @@ func handOver(version string, request []byte, lock *os.File) error {
 	}
 	program := filepath.Join(filepath.Dir(self), Fetcher)
 	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no usable ECR token is stored, and %s, which gets one, is missing; "+
-			"copy it there from the release of this program (%s)", program, version)
+		return fmt.Errorf("%s, which asks AWS for ECR tokens, is missing; copy it there from the release of this program (%s)", program, version)
 	}
 	if err := standardInput(request); err != nil {
 		return fmt.Errorf("pass the request to %s: %w", program, err)

@@ -6,6 +6,18 @@ import (
 	"testing"
 )
 
+func TestMetadata(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                        "http://169.254.169.254",
+		"http://[fd00:ec2::254]/": "http://[fd00:ec2::254]",
+	} {
+		base, named := Metadata(func(name string) string { return map[string]string{EnvMetadata: value}[name] })
+		if base != want || named != (value != "") {
+			t.Errorf("%q: %s, %t", value, base, named)
+		}
+	}
+}
+
 func TestDetected(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, content string

@@ -90,9 +90,6 @@ func (e *examination) tokens() {
 	}
 }
 
-// metadataAddress is the address of the metadata service of AWS.
-const metadataAddress = "http://169.254.169.254"
-
 // metadata asks the metadata service for a session, which is the first step to the credentials of
 // the instance profile.
 func (e *examination) metadata(ctx context.Context) {
@@ -103,10 +100,7 @@ func (e *examination) metadata(ctx context.Context) {
 		e.add(name, OK, "not needed here", "")
 		return
 	}
-	base := strings.TrimRight(e.Getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), "/")
-	if base == "" {
-		base = metadataAddress
-	}
+	base, _ := ec2.Metadata(e.Getenv)
 	status, err := e.session(ctx, base)
 	var detail, remedy string
 	switch timeout, isNet := err.(net.Error); {

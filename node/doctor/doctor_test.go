@@ -235,6 +235,27 @@ func TestExamine(t *testing.T) {
 			"our provider without the program that asks AWS", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + "-- root/bin/berth-credential-provider --\n#!/bin/sh\n",
 			"kubelet", doctor.Warn, "/bin/berth-ecr-token: is missing; berth-credential-provider of this release starts it to ask AWS", "copy both programs there from one release",
 		},
+		{
+			"no token of the pod", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + bothPrograms + podRoleConfig,
+			"kubelet", doctor.Warn, "kubelet passes no token of the pod's service account to berth-credential-provider, by /p.yaml", "berth install --kubelet --service-account-tokens",
+		},
+		{
+			"a token of the pod", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + tokenAttributes("optional", "eks.amazonaws.com/ecr-role-arn") + bothPrograms + podRoleConfig,
+			"kubelet", doctor.OK, "kubelet asks berth-credential-provider, by /p.yaml", "",
+		},
+		{
+			"a token of the pod with a required annotation", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + tokenAttributes("required", "eks.amazonaws.com/ecr-role-arn") + bothPrograms + podRoleConfig,
+			"kubelet", doctor.OK, "kubelet asks berth-credential-provider, by /p.yaml", "",
+		},
+		{
+			"a token of the pod without the annotation", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + tokenAttributes("optional", "other") + bothPrograms + podRoleConfig,
+			"kubelet", doctor.Warn, "without the annotation eks.amazonaws.com/ecr-role-arn, by /p.yaml", "berth install --kubelet --service-account-tokens",
+		},
+		{
+			"a token of the pod that the config does not need", running + kubelet(bothFlags) + providerConfig("berth-credential-provider") + tokenAttributes("optional", "eks.amazonaws.com/ecr-role-arn") + bothPrograms,
+			"kubelet", doctor.OK, "pods without a role get no credential for ECR", "",
+		},
+		{"no provider, and roles of pods", running + kubelet("") + podRoleConfig, "kubelet", doctor.Warn, "no pod pulls with its own role", "berth install --kubelet --service-account-tokens"},
 		{"no provider, and a login for tokens", running + kubelet("") + tokenConfig, "kubelet", doctor.Warn, "kubelet has no credential provider, and the login of ghcr.io", "berth install --kubelet"},
 		{
 			"another provider", running + kubelet(bothFlags) + providerConfig("ecr-credential-provider") + "-- root/bin/ecr-credential-provider --\n#!/bin/sh\n",
@@ -316,6 +337,19 @@ const kubeletStat = "-- proc/9/stat --\n9 (kubelet) S 1 9 9 0 -1 0 0 0 0 0 0 0 0
 func providerConfig(name string) string {
 	return "-- root/p.yaml --\napiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: " + name + "\n"
 }
+
+// tokenAttributes belong to the entry of providerConfig.
+func tokenAttributes(list, annotation string) string {
+	return "  tokenAttributes:\n    serviceAccountTokenAudience: sts.amazonaws.com\n    cacheType: ServiceAccount\n    requireServiceAccount: false\n    " +
+		list + "ServiceAccountAnnotationKeys: [" + annotation + "]\n"
+}
+
+const podRoleConfig = `
+-- config.yaml --
+apiVersion: berth/v1alpha1
+kind: RegistryConfig
+ecr: {serviceAccount: {}}
+`
 
 const tokenConfig = `
 -- config.yaml --

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/node/providerconfig"
@@ -36,6 +37,9 @@ func (e *examination) kubelet(ctx context.Context) {
 		if lacks := e.unasked(nil); len(lacks) > 0 {
 			e.add(name, Warn, fmt.Sprintf("kubelet has no credential provider, and the login of %s does not fit into a header: images from there are pulled without it", strings.Join(lacks, ", ")),
 				e.installKubelet(ctx, "run berth install --kubelet"))
+			return
+		}
+		if e.podTokens(ctx, k, nil) {
 			return
 		}
 		e.add(name, OK, "kubelet has no credential provider; credentials in headers need none", "")
@@ -80,10 +84,52 @@ func (e *examination) kubelet(ctx context.Context) {
 			e.add(name, Warn, fault, e.installKubelet(ctx, "run berth install --kubelet, or copy both programs there from one release"))
 			return
 		}
-		e.add(name, OK, fmt.Sprintf("kubelet asks %s, by %s", providerconfig.Provider, k.ProviderConfig), "")
+		if e.podTokens(ctx, k, providers) {
+			return
+		}
+		detail := fmt.Sprintf("kubelet asks %s, by %s", providerconfig.Provider, k.ProviderConfig)
+		if passes, _ := providerconfig.PassesTokens(providers, providerconfig.Provider, nil); passes && !e.podRoles() {
+			detail += "; it passes tokens of service accounts, so pods without a role get no credential for ECR"
+		}
+		e.add(name, OK, detail, "")
+		return
+	}
+	if e.podTokens(ctx, k, providers) {
 		return
 	}
 	e.add(name, OK, fmt.Sprintf("kubelet asks %s by %s, and not Berth; credentials in headers do not need it", strings.Join(programs, ", "), k.ProviderConfig), "")
+}
+
+// podRoles reports whether the config has registries that are pulled from with the pod's own role.
+func (e *examination) podRoles() bool {
+	return e.Config != nil && slices.ContainsFunc(e.Config.ECRNames(), func(n ecr.Name) bool { return n.ServiceAccount.On() })
+}
+
+// podTokens adds a finding if the config needs tokens of service accounts that kubelet does not pass,
+// and reports whether it did.
+func (e *examination) podTokens(ctx context.Context, k node.Kubelet, providers []providerconfig.Entry) bool {
+	if !e.podRoles() {
+		return false
+	}
+	passes, lacks := providerconfig.PassesTokens(providers, providerconfig.Provider, e.Config.RoleAnnotations())
+	if passes && len(lacks) == 0 {
+		return false
+	}
+	detail := "kubelet passes no token of the pod's service account to " + providerconfig.Provider
+	effect := "; the config has serviceAccount, and no pod pulls with its own role"
+	if passes {
+		detail = fmt.Sprintf("kubelet passes tokens of service accounts to %s without the annotation %s", providerconfig.Provider, strings.Join(lacks, ", "))
+		effect = "; a role in it is not used"
+	}
+	if k.ProviderConfig != "" {
+		detail += ", by " + k.ProviderConfig
+	}
+	remedy := e.installKubelet(ctx, "run berth install --kubelet --service-account-tokens; with the chart's provider set provider.serviceAccountTokens: true")
+	if minor, ok := k.Minor(ctx, e.Host); ok && minor < providerconfig.TokensSince {
+		remedy = fmt.Sprintf("update kubelet, which is of release 1.%d, to 1.%d, or remove serviceAccount from the config", minor, providerconfig.TokensSince)
+	}
+	e.add("kubelet", Warn, detail+effect, remedy)
+	return true
 }
 
 // fetcher returns what is wrong with the program that the provider in dir starts to ask AWS; "" if it

@@ -290,4 +290,9 @@ func TestTokenAttributes(t *testing.T) {
 	if _, err := AddEntry([]byte(edited), first); err == nil || !strings.Contains(err.Error(), "tokenAttributes") {
 		t.Errorf("an entry edited by hand: %v", err)
 	}
+	// kubelet refuses an annotation that is required and optional.
+	required := theirs + "- name: " + Provider + "\n  tokenAttributes: {cacheType: Token, requiredServiceAccountAnnotationKeys: [corp/role]}\n"
+	if after, err := AddEntry([]byte(required), first); err != nil || string(after) != required {
+		t.Errorf("a required annotation: %v\n%s", err, after)
+	}
 }

@@ -20,7 +20,22 @@ type tokenAttributes struct {
 	// the provider. Without it kubelet refuses required annotations.
 	Require  bool     `json:"requireServiceAccount" yaml:"requireServiceAccount"`
 	Optional []string `json:"optionalServiceAccountAnnotationKeys" yaml:"optionalServiceAccountAnnotationKeys"`
+	// Required is never written by Berth. kubelet refuses a key that is in both lists.
+	Required []string `json:"requiredServiceAccountAnnotationKeys,omitempty" yaml:"requiredServiceAccountAnnotationKeys,omitempty"`
 }
+
+// PassesTokens reports whether kubelet passes tokens of service accounts to the provider of this name,
+// and which of the annotations it does not pass with them.
+func PassesTokens(entries []Entry, name string, annotations []string) (passes bool, lacks []string) {
+	for _, e := range entries {
+		if e.Name == name && e.TokenAttributes != nil {
+			return true, missing(annotations, e.TokenAttributes.keys())
+		}
+	}
+	return false, annotations
+}
+
+func (a *tokenAttributes) keys() []string { return slices.Concat(a.Optional, a.Required) }
 
 // with returns attributes that have more annotations; nil without any.
 func (a *tokenAttributes) with(annotations []string) *tokenAttributes {
@@ -31,7 +46,7 @@ func (a *tokenAttributes) with(annotations []string) *tokenAttributes {
 		a = &tokenAttributes{Audience: Audience, CacheType: "ServiceAccount"}
 	}
 	more := *a
-	more.Optional = append(slices.Clone(a.Optional), missing(annotations, a.Optional)...)
+	more.Optional = append(slices.Clone(a.Optional), missing(annotations, a.keys())...)
 	return &more
 }
 
@@ -48,6 +63,12 @@ func (a *tokenAttributes) lines() []string {
 		"  optionalServiceAccountAnnotationKeys:",
 	}
 	for _, key := range a.Optional {
+		lines = append(lines, fmt.Sprintf("  - %q", key))
+	}
+	if len(a.Required) > 0 {
+		lines = append(lines, "  requiredServiceAccountAnnotationKeys:")
+	}
+	for _, key := range a.Required {
 		lines = append(lines, fmt.Sprintf("  - %q", key))
 	}
 	return lines

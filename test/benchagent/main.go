@@ -1,7 +1,8 @@
 // Benchagent measures a running berth agent: how soon it repairs a damaged file, how soon a saved
 // config is in the hosts.toml, its idle cost beside a bare HTTP server, whether it grows with the
-// number of its probes, and how soon it ends when it is stopped in the middle of writing. It uses
-// only free ports, and leaves no process and no file. It prints tables for docs/performance.md.
+// number of its probes, and how soon it ends when it is stopped in the middle of writing. With -part
+// beside it compares the start and the memory of two versions. It uses only free ports, and leaves no
+// process and no file. It prints tables for docs/performance.md.
 //
 // Exit status: 0 if all limits hold, 1 if one does not or an error occurred.
 package main
@@ -32,6 +33,8 @@ type options struct {
 	idle   time.Duration
 	probes int
 	stops  int
+	other  string // a berth binary to compare with
+	rounds int
 	out    io.Writer
 	// patience is how long an agent may take until it is ready.
 	patience time.Duration
@@ -55,6 +58,8 @@ func main() {
 	flag.DurationVar(&o.idle, "idle", 5*time.Minute, "how long nothing happens")
 	flag.IntVar(&o.probes, "probes", 72000, "how many probes the growth is watched over")
 	flag.IntVar(&o.stops, "stops", 50, "how often the agent is stopped while it writes")
+	flag.StringVar(&o.other, "beside", "", "for -part beside: the berth binary of another version")
+	flag.IntVar(&o.rounds, "rounds", 20, "for -part beside: how often each of them is started")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o, strings.Split(*part, ","))
@@ -73,7 +78,7 @@ func run(ctx context.Context, o options, parts []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
-	trials := []trial{{"drift", drift}, {"save", save}, {"idle", idle}, {"probes", growth}, {"stop", stopped}}
+	trials := []trial{{"drift", drift}, {"save", save}, {"idle", idle}, {"probes", growth}, {"stop", stopped}, {"beside", beside}}
 	var errs []error
 	for _, part := range parts {
 		known := false

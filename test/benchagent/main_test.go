@@ -120,7 +120,7 @@ func TestStartedAgain(t *testing.T) {
 func TestGivenUp(t *testing.T) {
 	o := newOptions(t, "deaf")
 	o.patience = 100 * time.Millisecond
-	for _, part := range []string{"drift", "save", "idle", "probes", "stop"} {
+	for _, part := range []string{"drift", "save", "idle", "probes", "stop", "beside"} {
 		t.Run(part, func(t *testing.T) {
 			t.Setenv("TMPDIR", o.dir)
 			err := run(context.Background(), o, []string{part})

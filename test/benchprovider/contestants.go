@@ -10,6 +10,11 @@ import (
 const (
 	host    = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 	request = `{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"` + host + `/app"}`
+	// podRequest is for the role of the pod.
+	podRole    = "arn:aws:iam::111122223333:role/pod"
+	podToken   = "header.payload.signature"
+	podRequest = `{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":"` + host + `/app",` +
+		`"serviceAccountToken":"` + podToken + `","serviceAccountAnnotations":{"eks.amazonaws.com/ecr-role-arn":"` + podRole + `"}}`
 )
 
 // role names a contestant in the limits.
@@ -20,6 +25,8 @@ const (
 	berthWarm   role = "berth warm"
 	berthCold   role = "berth cold"
 	ecrProvider role = "ecr-credential-provider"
+	berthPod    role = "berth with the pod's role"
+	ecrPod      role = "ecr-credential-provider with the pod's role"
 	helperWarm  role = "docker-credential-ecr-login warm"
 	helperCold  role = "docker-credential-ecr-login cold"
 	helperKeys  role = "docker-credential-ecr-login warm, static keys"
@@ -37,6 +44,8 @@ type contestant struct {
 	cold string
 	// ecrCalls is how often each execution must ask ECR: it shows whether the cache is used.
 	ecrCalls int
+	// stsCalls is how often each execution must exchange the pod's token.
+	stsCalls int
 
 	times []time.Duration
 	peak  int64 // KiB
@@ -73,6 +82,15 @@ func contestants(p programs, aws *fakeaws.Server, dir string) []*contestant {
 		{
 			role: ecrProvider, row: "ecr-credential-provider (keeps nothing)",
 			program: p.ecrProvider, env: env, stdin: request, ecrCalls: 1,
+		},
+		{
+			role: berthPod, row: "**berth-credential-provider**, the pod's own role",
+			program: both, args: []string{"--rules", rules, "--run-dir", cold}, env: env, stdin: podRequest,
+			ecrCalls: 1, stsCalls: 1,
+		},
+		{
+			role: ecrPod, row: "ecr-credential-provider, the pod's own role",
+			program: p.ecrProvider, env: env, stdin: podRequest, ecrCalls: 1, stsCalls: 1,
 		},
 		{
 			role: helperWarm, row: "docker-credential-ecr-login, token in its cache",

@@ -92,5 +92,12 @@ func startAWS() (*fakeaws.Server, error) {
 		aws.SetLatency(p, 2*time.Millisecond)
 	}
 	aws.SetLatency(fakeaws.ECR, 30*time.Millisecond)
+	aws.SetLatency(fakeaws.WebIdentity, 30*time.Millisecond)
+	aws.SetWebIdentity(func(token, role string) error {
+		if token != podToken || role != podRole {
+			return errors.New("not the token and the role of the pod")
+		}
+		return nil
+	})
 	return aws, nil
 }

@@ -61,7 +61,7 @@ func TestMeasures(t *testing.T) {
 			b.contestants = append(b.contestants, c)
 		}
 	}
-	if len(b.contestants) != 3 {
+	if len(b.contestants) != 4 {
 		t.Fatalf("%d contestants are ours", len(b.contestants))
 	}
 	if err := b.warmUp(t.Context()); err != nil {

@@ -49,6 +49,9 @@ func (b *bench) time(ctx context.Context, rounds int) error {
 			if n := b.aws.Count(fakeaws.ECR, ""); n != c.ecrCalls {
 				return fmt.Errorf("%s asked ECR %d times, not %d: this is not the situation to be measured", c.row, n, c.ecrCalls)
 			}
+			if n := b.aws.Count(fakeaws.WebIdentity, ""); n != c.stsCalls {
+				return fmt.Errorf("%s asked STS %d times, not %d: this is not the situation to be measured", c.row, n, c.stsCalls)
+			}
 			c.times = append(c.times, took)
 		}
 	}

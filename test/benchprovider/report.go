@@ -28,6 +28,7 @@ func limits() []limit {
 		{what: "times faster than ecr-credential-provider", numerator: ecrProvider, over: berthWarm, atLeast: 10},
 		{what: "times faster than docker-credential-ecr-login with its cache", numerator: helperWarm, over: berthWarm, atLeast: 4},
 		{what: "with nothing there yet, times ecr-credential-provider", numerator: berthCold, over: ecrProvider, atMost: 1},
+		{what: "with the pod's own role, times ecr-credential-provider with it", numerator: berthPod, over: ecrPod, atMost: 1},
 	}
 }
 

@@ -37,6 +37,9 @@ type network struct {
 	challenged map[string]bool // hosts that asked for a login in this pull
 }
 
+// ownIdentity is the sort of a token that a registry's own credentials got.
+const ownIdentity = "ecr, own identity"
+
 // tally counts cases. One secret at one host in one pull is one case.
 type tally struct {
 	mu                               sync.Mutex
@@ -209,9 +212,13 @@ func (w *network) look(p place, led *lead, text string) {
 		if !ok {
 			continue
 		}
-		s := scope{string(issued.Service), issued.Region}
+		s := w.round.scopeOf(issued)
 		may := func(p place) bool { return w.round.ecrMayHave(s, p) }
-		w.tally.add(w, "a token of "+s.service+" "+s.region, s.service, pull, p, led, verdictOf(may, p, led, challenged))
+		kind := s.service
+		if s.key != "" {
+			kind = ownIdentity
+		}
+		w.tally.add(w, strings.TrimSpace("a token of "+s.service+" "+s.region+" "+s.key), kind, pull, p, led, verdictOf(may, p, led, challenged))
 	}
 }
 

@@ -51,7 +51,7 @@ func (d *generator) config(fake *fakeaws.Server) object {
 	for _, name := range some(d, 1+d.IntN(6), d.about(loginNames())) {
 		registries = append(registries, d.registry(name))
 	}
-	c["registries"] = registries
+	c["registries"] = append(registries, d.ownIdentities(fake)...)
 	if d.chance(40) {
 		c["dockerConfigFile"] = d.dockerConfig(registries)
 	}
@@ -199,8 +199,31 @@ func (d *generator) ecr(fake *fakeaws.Server) object {
 	if d.chance(30) {
 		region := pick(d, "us-east-1", "eu-west-1")
 		e["registries"] = []object{{"host": "images.corp", "account": "111122223333", "region": region}}
-		d.round.ecrNames["images.corp"] = scope{"ecr", region}
+		d.round.ecrNames["images.corp"] = ecrRegistry{"ecr", region, "111122223333"}
 		d.hosts = append(d.hosts, "images.corp")
 	}
 	return e
+}
+
+// ownIdentities returns registries with credentials of their own, sometimes ones that AWS refuses.
+// The shared chain must not serve them.
+func (d *generator) ownIdentities(fake *fakeaws.Server) []object {
+	if d.chance(50) {
+		return nil
+	}
+	var registries []object
+	// Not the registry that may have a login: it would win.
+	for _, host := range some(d, 1+d.IntN(2), []string{"444455556666.dkr.ecr.us-east-1.amazonaws.com", "111122223333.dkr.ecr.us-east-1.amazonaws.com"}) {
+		account, _, _ := strings.Cut(host, ".")
+		key := fakeaws.Key{ID: "AKIA" + account[:4] + strings.ToUpper(d.round.id), Secret: canary + "-own-" + account + "-" + d.round.id}
+		if d.chance(75) {
+			fake.AddKey(key)
+		}
+		d.round.secrets = append(d.round.secrets, secret{what: "the key of " + host, value: key.Secret})
+		d.round.ownKeys[ecrHosts()[host]] = key.ID
+		d.hosts = append(d.hosts, host, host)
+		static := object{"static": object{"accessKeyID": key.ID, "secretAccessKey": key.Secret}}
+		registries = append(registries, object{"host": host, "ecr": object{"credentials": []object{static}}})
+	}
+	return registries
 }

@@ -31,10 +31,10 @@ func newKubelet(rulesFile, tokenDir, view string) (*kubelet, error) {
 	if err != nil {
 		return nil, err
 	}
-	chain := ecr.NewChain(ecr.Options{Sources: rules.ECRSources, Client: client.New(client.Options{Proxy: rules.Proxy})})
+	options := ecr.Options{Client: client.New(client.Options{Proxy: rules.Proxy})}
 	return &kubelet{
 		provider: &credprovider.Provider{
-			Rules: rules, Tokens: &credprovider.Tokens{Dir: tokenDir, Chain: chain},
+			Rules: rules, Tokens: rules.Tokens(tokenDir, options),
 			Resolve: func(hostPath string) (string, error) {
 				if below, ok := strings.CutPrefix(hostPath, nodeCertsDir); ok {
 					return view + below, nil

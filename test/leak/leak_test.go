@@ -74,7 +74,7 @@ func TestNoLeak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial := &trial{fake: fake, authority: certificates, seed: *seedFlag, ours: newTally(), control: newTally(), reader: newTally()}
+	trial := &trial{fake: fake, authority: certificates, seed: *seedFlag, ours: newTally(), control: newTally(), reader: newTally(), shared: newTally()}
 	dir := t.TempDir()
 	rounds := make(chan int)
 	var workers sync.WaitGroup
@@ -101,6 +101,7 @@ type trial struct {
 	seed          uint64
 	ours, control *tally
 	reader        *tally // of the control that follows symlinks, see naiveRules
+	shared        *tally // of the control whose token files are named by region alone, see sharedFiles
 }
 
 // run is one round: a config, Berth, then the control with the same servers.
@@ -129,6 +130,14 @@ func (tr *trial) run(ctx context.Context, dir string, n int) error {
 	other := &naive{round: r, tokens: &credprovider.Tokens{Dir: filepath.Join(dir, "naive"), Chain: chain}}
 	if err := tr.pulls(ctx, r, view, tr.control, other.credential); err != nil {
 		return err
+	}
+	if err := r.oneIdentityEach(tr.fake); err != nil {
+		return err
+	}
+	if len(r.ownKeys) > 0 {
+		if err := tr.pulls(ctx, r, view, tr.shared, k.sharedFiles().credential); err != nil {
+			return err
+		}
 	}
 	if len(r.linked) > 0 {
 		k.provider.Rules, k.cache = r.naiveRules(k.provider.Rules), map[string]map[string]passed{}
@@ -264,9 +273,9 @@ func fetch(ctx context.Context, fetcher remotes.Fetcher, d ocispec.Descriptor) (
 func (tr *trial) report(t *testing.T) {
 	ours, control := tr.ours, tr.control
 	t.Logf("seed %d: %d pulls (%d complete, %d requests), credentials offered %d, withheld %d, none %d | seen where meant %d %v | leaks %d | "+
-		"naive leaks %d, naive reader's %d | not counted: %d %s, %d %s, %d %s | %d foreign directories, %d of them with links, %d configs refused",
+		"naive leaks %d, naive reader's %d, with shared token files %d | not counted: %d %s, %d %s, %d %s | %d foreign directories, %d of them with links, %d configs refused",
 		tr.seed, ours.pulls, ours.done, ours.requests, ours.offered, ours.withheld, ours.none, ours.verdicts[meant], ours.kinds,
-		ours.verdicts[leaked], control.verdicts[leaked], tr.reader.verdicts[leaked],
+		ours.verdicts[leaked], control.verdicts[leaked], tr.reader.verdicts[leaked], tr.shared.verdicts[leaked],
 		ours.verdicts[realm], realm, ours.verdicts[sameName], sameName, ours.verdicts[asked], asked, ours.foreign, ours.linked, ours.refused)
 	for i, l := range ours.leaks {
 		if i == 10 {
@@ -281,9 +290,13 @@ func (tr *trial) report(t *testing.T) {
 	if tr.reader.verdicts[leaked] == 0 {
 		t.Error("the reader that follows links here was not caught: this trial does not see them")
 	}
+	if tr.shared.verdicts[leaked] == 0 {
+		t.Error("token files that do not tell identities apart were not caught: this trial does not see them")
+	}
 	for what, n := range map[string]int{
 		"complete pull": ours.done, "offered credential": ours.offered, "withheld credential": ours.withheld,
 		"login where it is meant": ours.kinds["login"], "ECR token where it is meant": ours.kinds["ecr"],
+		"ECR token of a registry's own identity where it is meant": ours.kinds[ownIdentity],
 		"foreign directory": ours.foreign, "directory with a link": ours.linked, "refused config": ours.refused,
 	} {
 		if n == 0 {

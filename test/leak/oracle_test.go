@@ -3,6 +3,8 @@ package leak
 import (
 	"net/url"
 	"strings"
+
+	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
 // place is the host and path of a request.
@@ -84,20 +86,24 @@ func loopback(p place) bool {
 
 // scope is the scope of one ECR token: AWS issues it for a region, not for a registry.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
-type scope struct{ service, region string }
+// Key is the id of the key that got it, if that is a registry's own, else "".
+type scope struct{ service, region, key string }
+
+// ecrRegistry is one registry of ECR; it may have several names.
+type ecrRegistry struct{ service, region, account string }
 
 // ecrHosts are the names of ECR registries in this test, listed and not recognised, so that the
 // test does not use the code that it tests. Ports do not matter: a name belongs to AWS on every
 // port.
-func ecrHosts() map[string]scope {
-	return map[string]scope{
-		"111122223333.dkr.ecr.us-east-1.amazonaws.com":      {"ecr", "us-east-1"},
-		"444455556666.dkr.ecr.us-east-1.amazonaws.com":      {"ecr", "us-east-1"},
-		"111122223333.dkr.ecr.eu-west-1.amazonaws.com":      {"ecr", "eu-west-1"},
-		"111122223333.dkr.ecr-fips.us-west-2.amazonaws.com": {"ecr", "us-west-2"},
-		"111122223333.dkr-ecr.us-east-1.on.aws":             {"ecr", "us-east-1"},
-		"111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn":  {"ecr", "cn-north-1"},
-		"public.ecr.aws": {"ecr-public", "us-east-1"},
+func ecrHosts() map[string]ecrRegistry {
+	return map[string]ecrRegistry{
+		"111122223333.dkr.ecr.us-east-1.amazonaws.com":      {"ecr", "us-east-1", "111122223333"},
+		"444455556666.dkr.ecr.us-east-1.amazonaws.com":      {"ecr", "us-east-1", "444455556666"},
+		"111122223333.dkr.ecr.eu-west-1.amazonaws.com":      {"ecr", "eu-west-1", "111122223333"},
+		"111122223333.dkr.ecr-fips.us-west-2.amazonaws.com": {"ecr", "us-west-2", "111122223333"},
+		"111122223333.dkr-ecr.us-east-1.on.aws":             {"ecr", "us-east-1", "111122223333"},
+		"111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn":  {"ecr", "cn-north-1", "111122223333"},
+		"public.ecr.aws": {"ecr-public", "us-east-1", ""},
 	}
 }
 
@@ -127,11 +133,22 @@ func (r *round) ecrMayHave(s scope, p place) bool {
 	if p.scheme != "https" && !loopback(p) && !r.plainHosts[p.host] {
 		return false
 	}
-	if own, ok := r.ecrNames[p.host]; ok {
-		return own == s
+	registry, ok := r.ecrNames[p.host]
+	if !ok {
+		registry, ok = ecrHosts()[p.name()]
 	}
-	own, ok := ecrHosts()[p.name()]
-	return ok && own == s
+	return ok && s == scope{registry.service, registry.region, r.ownKeys[registry]}
+}
+
+// scopeOf returns the scope of a token that the fake issued.
+func (r *round) scopeOf(issued fakeaws.Issued) scope {
+	s := scope{service: string(issued.Service), region: issued.Region}
+	for _, id := range r.ownKeys {
+		if id == issued.KeyID {
+			s.key = id
+		}
+	}
+	return s
 }
 
 // A verdict says whether a secret at a place is a leak.

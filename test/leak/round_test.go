@@ -28,10 +28,11 @@ type round struct {
 	logins     []login
 	secrets    []secret
 	plainHosts map[string]bool // hosts that a credential may reach over plain http
-	ecrNames   map[string]scope
-	mirrored   map[string][]string // upstream → hosts of its endpoints
-	foreign    int                 // directories that somebody else wrote
-	linked     []string            // those of them that are links, or hold one
+	ecrNames   map[string]ecrRegistry
+	ownKeys    map[ecrRegistry]string // registries with credentials of their own: the key's id
+	mirrored   map[string][]string    // upstream → hosts of its endpoints
+	foreign    int                    // directories that somebody else wrote
+	linked     []string               // those of them that are links, or hold one
 	images     []image
 
 	certsDir string
@@ -63,7 +64,7 @@ func newRound(rnd *rand.Rand, id, dir string, fake *fakeaws.Server, images int) 
 	}
 	r := &round{
 		id: id, root: filepath.Join(dir, "node"), file: filepath.Join(dir, "config.yaml"), beyond: filepath.Join(dir, "beyond"),
-		plainHosts: map[string]bool{}, ecrNames: map[string]scope{}, mirrored: map[string][]string{},
+		plainHosts: map[string]bool{}, ecrNames: map[string]ecrRegistry{}, ownKeys: map[ecrRegistry]string{}, mirrored: map[string][]string{},
 	}
 	r.certsDir = filepath.Join(r.root, "etc/containerd/certs.d")
 	d := &generator{Rand: rnd, round: r, dir: dir}

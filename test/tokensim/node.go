@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,15 +27,22 @@ type node struct {
 	full    bool // the disk: nothing is stored
 }
 
-// region is the state of one service and region for the node.
+// region is the state of one service, region and identity for the node.
 type region struct {
-	as     ecr.Registry // without a host
+	as     ecr.Registry // without a host and a chain
 	rnd    *rand.Rand   // its own, so that the order of calls at one moment does not matter
 	phase  phase
 	stored credprovider.Token // in the file
 }
 
-func keyOf(r ecr.Registry) string { return string(r.Service()) + " " + r.Region }
+// keyOf names what one token serves: the registries of a service and region with the same identity.
+func keyOf(r ecr.Registry) string {
+	key := string(r.Service()) + " " + r.Region
+	if r.Chain != "" {
+		key += " of " + r.Chain
+	}
+	return key
+}
 
 func (n *node) wall() time.Time {
 	n.mu.Lock()
@@ -167,12 +175,13 @@ func (s *source) Renew(ctx context.Context, r ecr.Registry) (credprovider.Token,
 	return t, nil
 }
 
+// Scopes knows no chains, as the real one: the name of a file has a hash of the identity.
 func (s *source) Scopes() ([]ecr.Registry, error) {
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
 	found := make([]ecr.Registry, 0, len(s.node.regions))
 	for _, g := range s.node.regions {
-		if !g.stored.Password.IsZero() {
+		if !g.stored.Password.IsZero() && !slices.Contains(found, g.as) {
 			found = append(found, g.as)
 		}
 	}

@@ -73,7 +73,7 @@ func (j *checker) issued(r ecr.Registry, t credprovider.Token, ahead time.Durati
 	}
 }
 
-// look checks the rule of expiry. It returns when to look again: at the edges of the token's life,
+// look checks the rules of expiry and of identity. It returns when to look again: at the edges of the token's life,
 // in true time.
 func (j *checker) look(r ecr.Registry) (served bool, edges []time.Time) {
 	t, ok := j.subject(r)
@@ -90,6 +90,9 @@ func (j *checker) look(r ecr.Registry) (served bool, edges []time.Time) {
 	if !ok {
 		j.violation(RuleExpiry, "%s: a token that was not issued", keyOf(r))
 		return true, nil
+	}
+	if known.region != keyOf(r) {
+		j.violation(RuleIdentity, "%s: the token of %s is served", keyOf(r), known.region)
 	}
 	wrong := time.Duration(0)
 	if known.foreign {

@@ -32,7 +32,7 @@ func (l *logRule) Handle(_ context.Context, r slog.Record) error {
 	key := r.Message
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
-		case "service", "region", "reason":
+		case "service", "region", "registry", "reason":
 			key += " " + a.Value.String()
 		}
 		return true

@@ -16,6 +16,8 @@ const (
 	RuleGrowth  Rule = "growth"  // calls at once, regions, goroutines
 	RuleService Rule = "service" // there is a token when AWS gives them
 	RuleLog     Rule = "log"     // no warning comes twice within ten minutes
+	// RuleIdentity: no token is served for the registries of another identity, region or service.
+	RuleIdentity Rule = "identity"
 )
 
 func (j *checker) violation(rule Rule, format string, args ...any) {

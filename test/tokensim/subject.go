@@ -31,3 +31,25 @@ func Naive(o tokens.Options) Subject { return newNaive(o, 100*time.Millisecond) 
 // Lockstep makes the same with a pause of twenty seconds: it spares AWS, but all nodes that were
 // throttled together come back together.
 func Lockstep(o tokens.Options) Subject { return newNaive(o, 20*time.Second) }
+
+// SharedFiles makes Berth's refresher with token files that are named by service and region alone:
+// the token of one identity is found by another.
+func SharedFiles(o tokens.Options) Subject { return sharedFiles{tokens.New(o)} }
+
+type sharedFiles struct{ *tokens.Refresher }
+
+func (s sharedFiles) Set(source tokens.Source, want []ecr.Registry) {
+	s.Refresher.Set(withoutChains{source}, want)
+}
+
+type withoutChains struct{ tokens.Source }
+
+func (w withoutChains) Cached(r ecr.Registry) (credprovider.Token, bool) {
+	r.Chain = ""
+	return w.Source.Cached(r)
+}
+
+func (w withoutChains) Get(ctx context.Context, r ecr.Registry) (credprovider.Token, error) {
+	r.Chain = ""
+	return w.Source.Get(ctx, r)
+}

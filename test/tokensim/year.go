@@ -24,6 +24,8 @@ type Report struct {
 	Counts
 	Jumps, Restarts, Changes int
 	MostEntries              int
+	// OneAlone counts the looks at a region in which one identity had a token and another none.
+	OneAlone int
 	// MostGoroutines is how many more there were than at the start.
 	MostGoroutines int
 	LogLines       int
@@ -114,8 +116,11 @@ func (y *year) run(*testing.T) {
 	y.report.LogLines = y.log.lines
 }
 
-// mostEntries is the number of wanted tokens, plus as many as may be adopted.
-const mostEntries = 3 + 16
+// mostWanted is the number of wanted tokens, mostEntries plus as many as may be adopted.
+const (
+	mostWanted  = 6
+	mostEntries = mostWanted + 16
+)
 
 // after draws a moment from now on.
 func after(rnd *rand.Rand, mean time.Duration) time.Time {
@@ -160,13 +165,30 @@ func (y *year) place() ecr.Registry {
 	}
 	host := fmt.Sprintf("111122223333.dkr.ecr.us-east-%d.amazonaws.com", 1+y.rnd.IntN(8))
 	r, _ := ecr.ParseHost(host)
+	return y.withChain(r)
+}
+
+// withChain gives r an identity of its own, half of the times: it is another account's registry
+// then.
+func (y *year) withChain(r ecr.Registry) ecr.Registry {
+	n := y.rnd.IntN(4)
+	if r.Public || n > 1 {
+		return r
+	}
+	r, _ = ecr.ParseHost(fmt.Sprintf("44445555666%d.dkr.ecr.%s.amazonaws.com", n, r.Region))
+	r.Chain = r.Host
 	return r
 }
 
+// chooseWanted draws the wanted registries, half of them with another one in the same region.
 func (y *year) chooseWanted() {
 	y.want = nil
-	for range 1 + y.rnd.IntN(3) {
-		y.want = append(y.want, y.place())
+	for range mostWanted/2 - y.rnd.IntN(3) {
+		r := y.place()
+		y.want = append(y.want, r)
+		if y.rnd.IntN(2) == 0 {
+			y.want = append(y.want, y.withChain(r))
+		}
 	}
 }
 
@@ -231,9 +253,12 @@ const settled = 11 * time.Minute
 // look checks all wanted tokens, and returns the moments at which to look again.
 func (y *year) look() []time.Time {
 	var edges []time.Time
+	has := map[string][2]bool{} // by region: a registry without a token, one with
 	for _, r := range y.want {
 		served, more := y.checker.look(r)
 		edges = append(edges, more...)
+		without, with := has[r.Region][0] || !served, has[r.Region][1] || served
+		has[r.Region] = [2]bool{without, with}
 		y.node.mu.Lock()
 		s := y.node.at(r).phase
 		y.node.mu.Unlock()
@@ -245,6 +270,11 @@ func (y *year) look() []time.Time {
 			y.checker.mu.Lock()
 			y.checker.violation(RuleService, "%s: no token, although AWS has issued them for %s", keyOf(r), time.Since(since))
 			y.checker.mu.Unlock()
+		}
+	}
+	for _, h := range has {
+		if h[0] && h[1] {
+			y.report.OneAlone++
 		}
 	}
 	now := time.Now()

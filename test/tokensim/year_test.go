@@ -26,6 +26,7 @@ const (
 // TestYear: no rule is broken, whatever AWS, the clock and other processes do.
 func TestYear(t *testing.T) {
 	var all Counts
+	alone := 0
 	for seed := range uint64(trySeeds) {
 		r := Year(t, seed, tryDays*day, Berth)
 		if err := r.Verdict(); err != nil {
@@ -34,9 +35,10 @@ func TestYear(t *testing.T) {
 		all.Failures += r.Failures
 		all.Renewals += r.Renewals
 		all.Served += r.Served
+		alone += r.OneAlone
 	}
-	if all.Failures < 100 || all.Renewals < 100 || all.Served < 1000 {
-		t.Errorf("nothing was tried: %+v", all)
+	if all.Failures < 100 || all.Renewals < 100 || all.Served < 1000 || alone == 0 {
+		t.Errorf("nothing was tried: %+v, one identity alone had a token %d times", all, alone)
 	}
 }
 
@@ -56,8 +58,13 @@ func TestYearNotices(t *testing.T) {
 	if r.Broken[RuleService] == 0 || len(r.Broken) != 1 {
 		t.Errorf("a keeper that does nothing: %v", r.Violations)
 	}
+	// One whose files do not tell identities apart.
+	r = Year(t, 1, 60*day, SharedFiles)
+	if r.Broken[RuleIdentity] == 0 {
+		t.Errorf("tokens of other identities are served: %v", r.Violations)
+	}
 	// One that logs everything each time.
-	r = Year(t, 1, 10*day, Chatty)
+	r = Year(t, 1, 60*day, Chatty)
 	if r.Broken[RuleLog] == 0 || len(r.Broken) != 1 {
 		t.Errorf("a keeper that logs each attempt: %v", r.Violations)
 	}

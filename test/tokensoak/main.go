@@ -1,6 +1,7 @@
 // Command tokensoak tests the token refresher for a thousand simulated years of random failures,
-// and boots clusters of up to ten thousand nodes within one second against one account's quota. It
-// prints the tables of docs/scale.md, and fails if a rule was broken or a node was ready too late.
+// runs nodes with three identities for one region for some years, and boots clusters of up to ten
+// thousand nodes within one second against one account's quota. It prints the tables of
+// docs/scale.md, and fails if a rule was broken or a node was ready too late.
 //
 //	go run ./test/tokensoak -seeds 1000 -years 1 -seed 1
 //	go run ./test/tokensoak -seeds 0 -nodes 100,1000,10000 -seed 1
@@ -23,6 +24,7 @@ import (
 
 type options struct {
 	seeds    int
+	several  int
 	years    float64
 	seed     uint64
 	nodes    []int
@@ -35,6 +37,7 @@ type options struct {
 func main() {
 	var o options
 	flag.IntVar(&o.seeds, "seeds", 1000, "how many nodes live through the years, each with random events of its own; 0: none")
+	flag.IntVar(&o.several, "identities", 4, "how many nodes with several identities live through a year; 0: none")
 	flag.Float64Var(&o.years, "years", 1, "how long each lives")
 	flag.Uint64Var(&o.seed, "seed", 1, "the first seed")
 	nodes := flag.String("nodes", "100,1000,10000", "sizes of the clusters that boot; empty: none")
@@ -51,8 +54,8 @@ func main() {
 		}
 		o.nodes = append(o.nodes, n)
 	}
-	if o.seeds < 0 || o.years <= 0 || o.quota <= 0 || o.burst < 1 || o.hours < 0 {
-		fmt.Fprintln(os.Stderr, "tokensoak: seeds, hours: not negative; years, quota: positive; burst: at least 1")
+	if o.seeds < 0 || o.several < 0 || o.years <= 0 || o.quota <= 0 || o.burst < 1 || o.hours < 0 {
+		fmt.Fprintln(os.Stderr, "tokensoak: seeds, identities, hours: not negative; years, quota: positive; burst: at least 1")
 		os.Exit(2)
 	}
 	// A bubble of testing/synctest needs a test around it. Main exits.
@@ -69,6 +72,9 @@ func run(t *testing.T, o options, out io.Writer) {
 	var failures []string
 	if o.seeds > 0 {
 		failures = years(t, o, out)
+	}
+	if o.several > 0 {
+		failures = append(failures, identities(t, o, out)...)
 	}
 	if len(o.nodes) > 0 {
 		failures = append(failures, clusters(t, o, out)...)

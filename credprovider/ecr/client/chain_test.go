@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/ec2"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
 
@@ -39,7 +40,7 @@ func TestOutcomes(t *testing.T) {
 		// metadata service for a session.
 		ecrCalls, tokenCalls int
 	}{
-		{"nothing listens", func(w *world) { w.env[envMetadata] = "http://127.0.0.1:1" }, ecr.Unreachable, 10 * time.Minute, 0, 0},
+		{"nothing listens", func(w *world) { w.env[ec2.EnvMetadata] = "http://127.0.0.1:1" }, ecr.Unreachable, 10 * time.Minute, 0, 0},
 		{"dropped connections", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Drop: true}), ecr.Unreachable, 10 * time.Minute, 0, 2},
 		{"hop limit", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Hang: true}), ecr.Unreachable, 10 * time.Minute, 0, 2},
 		{"session 401", fault(fakeaws.Fault{Point: fakeaws.MetadataToken, Status: 401}), ecr.NotEC2, 10 * time.Minute, 0, 1},

@@ -101,7 +101,6 @@ const (
 	envECR       = "AWS_ENDPOINT_URL_ECR"
 	envECRPublic = "AWS_ENDPOINT_URL_ECR_PUBLIC"
 	envSTS       = "AWS_ENDPOINT_URL_STS"
-	envMetadata  = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 )
 
 // endpoint returns the endpoint of the environment and the kind of endpoint for r. An endpoint from

@@ -20,7 +20,6 @@ import (
 // Version 1 is never used.
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 const (
-	metadataDefault  = "http://169.254.169.254"
 	metadataToken    = "/latest/api/token"
 	metadataRoles    = "/latest/meta-data/iam/security-credentials/"
 	metadataDocument = "/latest/dynamic/instance-identity/document"
@@ -45,16 +44,13 @@ type metadata struct {
 
 // newMetadata uses the endpoint of the environment, else the well-known one.
 func newMetadata(getenv func(string) string, sysDir string, client *http.Client) *metadata {
-	m := &metadata{
-		base:  strings.TrimSuffix(getenv(envMetadata), "/"),
-		times: metadataTimes{first: time.Second, later: 2 * time.Second, onEC2: 10 * time.Second},
-		http:  client,
+	base, named := ec2.Metadata(getenv)
+	return &metadata{
+		base:    base,
+		times:   metadataTimes{first: time.Second, later: 2 * time.Second, onEC2: 10 * time.Second},
+		http:    client,
+		likeEC2: !named && ec2.Detected(sysDir),
 	}
-	if m.base == "" {
-		m.base = metadataDefault
-		m.likeEC2 = ec2.Detected(sysDir)
-	}
-	return m
 }
 
 // retrieve returns the keys of the instance's role. With patient it asks for ten seconds on hardware
@@ -130,7 +126,7 @@ func (m *metadata) oneSession(ctx context.Context, wait time.Duration) (string, 
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, m.base+metadataToken, nil)
 	if err != nil {
-		return "", &ecr.Error{Outcome: ecr.Unreachable, Op: op, Err: fmt.Errorf("%s is not a url", envMetadata)}
+		return "", &ecr.Error{Outcome: ecr.Unreachable, Op: op, Err: fmt.Errorf("%s is not a url", ec2.EnvMetadata)}
 	}
 	req.Header.Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "300")
 	status, body, err := m.do(req)

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/ec2"
 	"github.com/berth-registry/berth/internal/proxy"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 )
@@ -17,12 +18,12 @@ import (
 // TestMain keeps every test away from a real metadata service: nothing runs
 // unless the environment names another one.
 func TestMain(m *testing.M) {
-	if os.Getenv(envMetadata) == "" {
+	if os.Getenv(ec2.EnvMetadata) == "" {
 		// A port where nothing listens.
-		os.Setenv(envMetadata, "http://127.0.0.1:1")
+		os.Setenv(ec2.EnvMetadata, "http://127.0.0.1:1")
 	}
 	if base := newMetadata(os.Getenv, "/sys", nil).base; !strings.HasPrefix(base, "http://127.0.0.1:") {
-		fmt.Fprintf(os.Stderr, "%s is %q: tests may only ask this machine\n", envMetadata, base)
+		fmt.Fprintf(os.Stderr, "%s is %q: tests may only ask this machine\n", ec2.EnvMetadata, base)
 		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
@@ -81,8 +82,8 @@ func (w *world) chain(t testing.TB, o ecr.Options) *ecr.Chain {
 // proxied is chain with a proxy for ECR and STS.
 func (w *world) proxied(t testing.TB, o ecr.Options, p proxy.Settings) *ecr.Chain {
 	t.Helper()
-	if !strings.HasPrefix(w.env[envMetadata], "http://127.0.0.1:") {
-		t.Fatalf("%s is %q: tests may only ask this machine", envMetadata, w.env[envMetadata])
+	if !strings.HasPrefix(w.env[ec2.EnvMetadata], "http://127.0.0.1:") {
+		t.Fatalf("%s is %q: tests may only ask this machine", ec2.EnvMetadata, w.env[ec2.EnvMetadata])
 	}
 	w.client = New(Options{Proxy: p, Getenv: w.getenv})
 	if w.impatient {
