@@ -26,6 +26,7 @@ type hostsFile struct {
 	*draft
 	dir    registryDirectory
 	mirror mirror
+	listed map[string]int // endpoints by address
 }
 
 // addHostsFile adds the hosts of a hosts.toml to the draft. used is false if containerd ignores the
@@ -47,26 +48,34 @@ func (d *draft) addHostsFile(r registryDirectory) (used bool) {
 	if content.Differences != "" && !root.empty() {
 		d.lose(file.loss("releases of containerd read this file differently: "+content.Differences, "the result does what the newest release does"))
 	}
-	f := &hostsFile{draft: d, dir: r, mirror: mirror{upstream: r.upstream}}
+	f := &hostsFile{draft: d, dir: r, mirror: mirror{upstream: r.upstream}, listed: map[string]int{}}
 	tables := root.get("host").all("[host.\"https://mirror.corp\"]")
 	for i, c := range tables {
 		if redact.Address(c.name) != c.name {
 			tables[i].path = "host" // the name may hold a secret
 		}
 	}
-	all := slices.Clone(tables)
+	byHost, seen := map[string][]cursor{}, map[*value]bool{}
+	for _, c := range tables {
+		if a, err := split(c.name); err == nil {
+			byHost[a.host] = append(byHost[a.host], c)
+		}
+	}
 	last := len(content.Hosts) - 1
 	for _, h := range content.Hosts[:last] {
-		at := matching(tables, h)
-		tables = slices.DeleteFunc(tables, func(c cursor) bool { return c.v == at.v })
+		at := matching(byHost[strings.ToLower(h.Host)], seen, h)
+		seen[at.v] = true
 		f.add(h, at)
 	}
 	for _, c := range tables {
+		if seen[c.v] {
+			continue
+		}
 		d.leaveOut(c, "containerd does not see this host: it reads tables with a header of their own, [host.\"https://mirror.corp\"]",
 			images+" are not looked for there")
 	}
 	f.server(content.Hosts[last], root)
-	for _, c := range all {
+	for _, c := range tables {
 		d.unread(c)
 	}
 	root.get("host").skip()
@@ -81,12 +90,12 @@ func (d *draft) addHostsFile(r registryDirectory) (used bool) {
 	return true
 }
 
-// matching returns the table of a host, as far as the name of a table shows it.
-func matching(tables []cursor, h docker.RegistryHost) cursor {
+// matching returns the table of a host among those with its name, as far as the tables' names show it.
+func matching(tables []cursor, seen map[*value]bool, h docker.RegistryHost) cursor {
 	best, points := cursor{}, 0
 	for _, c := range tables {
 		a, err := split(c.name)
-		if err != nil || a.host != strings.ToLower(h.Host) {
+		if err != nil || seen[c.v] {
 			continue
 		}
 		n := 1
@@ -169,21 +178,21 @@ func (f *hostsFile) add(h docker.RegistryHost, at cursor) {
 
 // endpoint adds e unless the same address is listed already.
 func (f *hostsFile) endpoint(e endpoint) {
-	for i := range f.mirror.endpoints {
-		other := &f.mirror.endpoints[i]
-		if config.NormalizeURL(other.url) == config.NormalizeURL(e.url) {
-			f.mirror.notes = append(f.mirror.notes, e.written+" was asked twice, and is listed once.")
-			return
-		}
-		if other.url.String() != e.url.String() {
-			continue
-		}
-		// With and without override_path. In a hosts.toml the two need different names.
-		if e.override {
-			other.written, other.url.Path = other.written+"/v2", "/v2"
-		} else {
-			e.written, e.url.Path = e.written+"/v2", "/v2"
-		}
+	if _, again := f.listed[config.NormalizeURL(e.url)]; again {
+		f.mirror.notes = append(f.mirror.notes, e.written+" was asked twice, and is listed once.")
+		return
+	}
+	f.listed[config.NormalizeURL(e.url)] = len(f.mirror.endpoints)
+	// With and without override_path: in a hosts.toml the two need different names.
+	other := e.url
+	other.OverridePath = !e.override
+	switch i, found := f.listed[config.NormalizeURL(other)]; {
+	case !found || e.url.Path != "":
+	case e.override:
+		f.mirror.endpoints[i].written += "/v2"
+		f.mirror.endpoints[i].url.Path = "/v2"
+	default:
+		e.written, e.url.Path = e.written+"/v2", "/v2"
 	}
 	f.noteEndpoint(e.url)
 	f.mirror.endpoints = append(f.mirror.endpoints, e)
