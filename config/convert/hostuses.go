@@ -150,7 +150,7 @@ func (d *draft) compareUses(r *registry, uses []hostUse) {
 	}
 	if !own && len(settings) > 0 && hostport.IsLoopback(r.host) {
 		r.note("Without settings containerd asks a registry on this machine over https without verification, and over http if it speaks no TLS. " +
-			"Here it is asked in one of these ways, with the login.")
+			"Here it is asked in one of these ways, with these settings.")
 	}
 }
 
