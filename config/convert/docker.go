@@ -86,8 +86,10 @@ func fromDocker(d *draft, root cursor) {
 	d.dockerProxy(root)
 	d.placeUses()
 	for _, k := range []struct{ name, what, effect string }{
-		{"max-concurrent-downloads", "how many downloads run at once is not part of a RegistryConfig", "for containerd write max_concurrent_downloads in its config.toml"},
-		{"max-download-attempts", "how often a download is tried is not part of a RegistryConfig", "kubelet and containerd repeat a pull by their own rules"},
+		{"max-concurrent-downloads", "how many downloads run at once is not part of a RegistryConfig",
+			"for containerd write max_concurrent_downloads in its config.toml"},
+		{"max-download-attempts", "how often a download is tried is not part of a RegistryConfig",
+			"kubelet and containerd repeat a pull by their own rules"},
 		{"allow-nondistributable-artifacts", "it is about pushes, which a RegistryConfig does not have", "pulls are the same"},
 	} {
 		if c := root.get(k.name); !c.absent() {

@@ -171,7 +171,8 @@ func (f *hostsFile) add(h docker.RegistryHost, at cursor) {
 	}
 	if n := len(f.mirror.endpoints); n > 0 {
 		f.mirror.endpoints[n-1].notes = append(f.mirror.endpoints[n-1].notes,
-			"With http and tls settings this host was asked over https first, and over http if it spoke no TLS. Remove the one that it does not speak.")
+			"With http and tls settings this host was asked over https first, "+
+				"and over http if it spoke no TLS. Remove the one that it does not speak.")
 	}
 	f.endpoint(plain)
 }
@@ -216,7 +217,8 @@ func (f *hostsFile) capabilities(e *endpoint, h docker.RegistryHost, at cursor) 
 		e.capabilities = nil
 	}
 	if h.Capabilities.Has(docker.HostCapabilityReferrers) {
-		f.lose(at.loss("referrers has no counterpart: containerd before 2.2 ignores a file with it", "this host is not asked for referrers; pulls are the same"))
+		f.lose(at.loss("referrers has no counterpart: containerd before 2.2 ignores a file with it",
+			"this host is not asked for referrers; pulls are the same"))
 	}
 }
 
@@ -230,7 +232,8 @@ func (f *hostsFile) dialTimeout(e *endpoint, at cursor) {
 	case err != nil || timeout <= 0 || timeout > 5*time.Minute:
 		f.lose(at.loss("a timeout must be more than 0 and at most 5m", "it is the 2 s that an endpoint has without dialTimeout"))
 	case e.url.Scheme == "http":
-		f.lose(at.loss("a timeout for http is not carried over: with one some releases of containerd try https", "containerd waits up to 30 s for this host"))
+		f.lose(at.loss("a timeout for http is not carried over: with one some releases of containerd try https",
+			"containerd waits up to 30 s for this host"))
 	default:
 		e.dialTimeout = config.Duration(timeout).String()
 	}
@@ -320,9 +323,8 @@ func (f *hostsFile) server(h docker.RegistryHost, root cursor) {
 	itself := !named || strict && path.Clean("/"+h.Path) == "/v2" &&
 		(strings.ToLower(h.Host) == f.dir.upstream || f.dir.upstream == dockerhub.Name && dockerhub.Is(strings.ToLower(h.Host)) && h.Scheme == "https")
 	if !itself {
-		before := len(f.mirror.endpoints)
 		f.add(h, root)
-		f.mirror.only = len(f.mirror.endpoints) > before || len(f.mirror.endpoints) > 0
+		f.mirror.only = len(f.mirror.endpoints) > 0
 		return
 	}
 	all := nameOf(f.dir.upstream)
@@ -352,7 +354,8 @@ func (f *hostsFile) server(h docker.RegistryHost, root cursor) {
 	switch {
 	case f.dir.upstream == hostsconf.Default:
 		if u.tls != (tlsFiles{}) || u.login != nil {
-			f.lose(root.loss("certificates and a login for every registry without a directory cannot be carried over: Berth ties them to a host",
+			f.lose(root.loss("certificates and a login for every registry without a directory cannot be carried over: "+
+				"Berth ties them to a host",
 				"hosts without an entry of their own are asked without them; name each host under registries"))
 		}
 		return
@@ -362,7 +365,8 @@ func (f *hostsFile) server(h docker.RegistryHost, root cursor) {
 			u.tls.skipVerify = true // without it a registry with a login is asked over http
 		}
 	case named && dockerhub.Is(h.Host) && h.Host != dockerhub.Server:
-		f.mirror.notes = append(f.mirror.notes, fmt.Sprintf("containerd asked %s itself at the end. Here it is %s.", shown(h.Host), dockerhub.Server))
+		f.mirror.notes = append(f.mirror.notes, fmt.Sprintf("containerd asked %s itself at the end. Here it is %s.",
+			shown(h.Host), dockerhub.Server))
 	}
 	if named && (u.plain || hostport.IsLoopback(f.dir.upstream)) {
 		r := f.registry(f.dir.upstream, root)

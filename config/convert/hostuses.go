@@ -70,7 +70,8 @@ func (d *draft) placeUses() {
 		d.compareUses(r, uses)
 	}
 	if d.uses.pushed {
-		d.note("A host without capabilities was pushed to as well. Here endpoints are not; for pushes write capabilities: [pull, resolve, push].")
+		d.note("A host without capabilities was pushed to as well. Here endpoints are not; " +
+			"for pushes write capabilities: [pull, resolve, push].")
 	}
 	if d.uses.slow {
 		d.note("containerd waits up to 30 s for a host without dial_timeout. An endpoint without dialTimeout has 2 s.")
@@ -149,7 +150,8 @@ func (d *draft) compareUses(r *registry, uses []hostUse) {
 			strings.Join(settings, ", "), nameOf(uses[0].upstream), r.host)
 	}
 	if !own && len(settings) > 0 && hostport.IsLoopback(r.host) {
-		r.note("Without settings containerd asks a registry on this machine over https without verification, and over http if it speaks no TLS. " +
+		r.note("Without settings containerd asks a registry on this machine over https without verification, " +
+			"and over http if it speaks no TLS. " +
 			"Here it is asked in one of these ways, with these settings.")
 	}
 }

@@ -67,6 +67,7 @@ func TestRoundTripNotices(t *testing.T) {
 		"http":  {{url: "http://h.corp/v2"}, was[1]},
 		"tls":   {was[0], {url: "https://r.corp/v2", login: "u:p"}},
 		"login": {was[0], {url: "https://r.corp/v2", skipVerify: true}},
+		"only":  {{url: "https://h.corp/v2", only: "pull"}, was[1]},
 	} {
 		found := compare("r.corp", was, is)
 		if len(found) == 0 {
