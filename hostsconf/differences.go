@@ -10,8 +10,14 @@ import (
 func Differences(certsDir, registry string) string {
 	outcomes := make([]string, len(families))
 	for _, f := range Families() {
-		outcomes[f] = f.outcome(certsDir, registry)
+		r, err := f.Lookup(certsDir, registry)
+		outcomes[f] = r.outcome(err)
 	}
+	return joinOutcomes(outcomes)
+}
+
+// joinOutcomes names the releases for each outcome; it returns "" if there is only one.
+func joinOutcomes(outcomes []string) string {
 	var parts []string
 	from := Family16
 	for _, f := range Families() {
@@ -26,9 +32,9 @@ func Differences(certsDir, registry string) string {
 	return strings.Join(parts, "; ")
 }
 
-// outcome describes what releases of the family do, such as "asks https://m.corp/v2, …".
-func (f Family) outcome(certsDir, registry string) string {
-	r, err := f.Lookup(certsDir, registry)
+// outcome describes what containerd does, such as "asks https://m.corp/v2, …". err is that of the
+// lookup.
+func (r Resolution) outcome(err error) string {
 	switch {
 	case errors.Is(err, ErrCrashes):
 		return "crashes at the pull"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,37 +22,30 @@ func newConvert(*options) *cobra.Command {
 		formats = append(formats, string(f))
 	}
 	cmd := &cobra.Command{
-		Use:   "convert [--from FORMAT] FILE",
-		Short: "Print a RegistryConfig made from the settings of RKE, k3s, containerd or Rancher",
+		Use:   "convert [--from FORMAT] FILE|DIRECTORY",
+		Short: "Print a RegistryConfig made from the settings of RKE, k3s, containerd, Rancher or Docker",
 		Long: `Print a RegistryConfig that does what another tool's settings do:
 
   rke         cluster.yml or cluster.rkestate: private_registries and kubelet's AWS keys
   k3s         registries.yaml of k3s and RKE2
   containerd  config.toml with registry.mirrors, configs or auths
   rancher     a Cluster of provisioning.cattle.io/v1: spec.rkeConfig.registries
+  docker      daemon.json, or the directory /etc/docker with daemon.json and certs.d
+  certs.d     a directory of hosts.toml files, or one hosts.toml
 
 Without --from the format is guessed from the content. FILE may be - for standard
-input. The result holds the secrets of the input: keep it in a file of mode 0600.
+input, but for certs.d. The result holds the secrets of the input: keep it in a file of mode 0600.
 Its comments say what works differently. Settings that cannot be carried over are
 also listed on standard error, and the exit code is then 1, or 0 with --force.`,
 		Example: "  berth convert --from rke cluster.yml > config.yaml\n" +
-			"  berth convert /etc/rancher/k3s/registries.yaml > config.yaml",
+			"  berth convert /etc/rancher/k3s/registries.yaml > config.yaml\n" +
+			"  berth convert --from docker /etc/docker > config.yaml",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("from") && !slices.Contains(formats, from) {
 				return usage(fmt.Errorf("--from: %q is not a format; use %s", from, strings.Join(formats, ", ")))
 			}
-			data, err := readInput(cmd.InOrStdin(), args[0])
-			if err != nil {
-				return err
-			}
-			format := convert.Format(from)
-			if from == "" {
-				if format, err = convert.Guess(data); err != nil {
-					return usage(fmt.Errorf("%s: %w", args[0], err))
-				}
-			}
-			result, err := convert.Convert(format, args[0], data, convert.Options{})
+			result, err := convertInput(cmd.InOrStdin(), convert.Format(from), args[0])
 			if err != nil {
 				return err
 			}
@@ -59,7 +53,12 @@ also listed on standard error, and the exit code is then 1, or 0 with --force.`,
 				return err
 			}
 			for _, loss := range result.Lost {
-				fmt.Fprintf(cmd.ErrOrStderr(), "not carried over: %s:%s\n", args[0], loss)
+				if loss.File == "" {
+					loss.File = args[0]
+				} else {
+					loss.File = filepath.Join(args[0], loss.File)
+				}
+				fmt.Fprintf(cmd.ErrOrStderr(), "not carried over: %s\n", loss)
 			}
 			if len(result.Lost) > 0 && !force {
 				return errors.New("some settings could not be carried over (listed above); use --force to accept that")
@@ -73,6 +72,29 @@ also listed on standard error, and the exit code is then 1, or 0 with --force.`,
 		panic(err) // cannot happen: the flag is defined above
 	}
 	return cmd
+}
+
+// convertInput converts a file, a directory, or stdin for "-". An empty format is guessed.
+func convertInput(stdin io.Reader, format convert.Format, name string) (convert.Result, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		tree := os.DirFS(name)
+		if format == "" {
+			if format, err = convert.GuessDirectory(tree); err != nil {
+				return convert.Result{}, usage(fmt.Errorf("%s: %w", name, err))
+			}
+		}
+		return convert.ConvertDirectory(format, name, tree, convert.Options{})
+	}
+	data, err := readInput(stdin, name)
+	if err != nil {
+		return convert.Result{}, err
+	}
+	if format == "" {
+		if format, err = convert.Guess(data); err != nil {
+			return convert.Result{}, usage(fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return convert.Convert(format, name, data, convert.Options{})
 }
 
 // readInput reads a file, or stdin for "-", up to one byte more than Convert accepts.

@@ -3,9 +3,14 @@ package convert_test
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/config/convert"
@@ -50,11 +55,15 @@ func TestBounds(t *testing.T) {
 		{"many registries", convert.RKE, "private_registries:\n" + many("- {url: r%d.corp, is_default: true}\n", 20_000), "result would be larger than the 1 MiB"},
 		{"many mirrors", convert.Containerd, "version = 2\n" + many("[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'r%d.corp']\nendpoint = ['https://m.corp']\n", 30_000), "config.toml: has more than 10000 keys"},
 		{"many mistakes", convert.K3s, "configs:\n" + many("  r%d.corp: x\n", 10_000), `configs["r0.corp"]: must be a mapping`},
+		{"nested hosts.toml", convert.CertsD, "a = " + strings.Repeat("[", 2<<20), "is not valid TOML"},
+		{"large hosts.toml", convert.CertsD, many("[host.'https://m%d.corp']\n", 3_000), ""},
+		{"many directories", convert.CertsD, many("-- r%d.corp/hosts.toml --\nserver = 'https://m.corp'\n[host]\n", 200), ""},
+		{"nested daemon.json", convert.Docker, strings.Repeat("[", 2<<20), "is not valid JSON"},
 		{"many losses", convert.K3s, "configs:\n" + many("  r%d.corp: {auth: {identity_token: x}}\n", 1_000), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			begin := time.Now()
-			result, err := convert.Convert(test.format, fileNames[test.format], []byte(test.input), convert.Options{})
+			result, err := convertInput(test.format, []byte(test.input))
 			// Seconds on an idle machine; without the limits it would be hours.
 			if took := time.Since(begin); took > 10*time.Minute {
 				t.Errorf("took %v", took)
@@ -72,6 +81,44 @@ func TestBounds(t *testing.T) {
 				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
 		})
+	}
+}
+
+// TestOddFiles converts a directory with entries that must not be opened. A fifo would block.
+func TestOddFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"docker.io", "quay.io", "ghcr.io/hosts.toml", "large.corp"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mkfifo(filepath.Join(dir, "docker.io", "hosts.toml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"quay.io": "[host.\"https://m.corp\"]\n", "large.corp": strings.Repeat("#", 1<<20+1)} {
+		if err := os.WriteFile(filepath.Join(dir, name, "hosts.toml"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("absent", filepath.Join(dir, "gone.corp")); err != nil {
+		t.Fatal(err)
+	}
+	result, err := convert.ConvertDirectory(convert.CertsD, dir, os.DirFS(dir), convert.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lost []string
+	for _, l := range result.Lost {
+		lost = append(lost, l.File+": "+l.What)
+	}
+	want := []string{
+		"docker.io/hosts.toml: cannot be read: it is not a regular file",
+		"ghcr.io/hosts.toml: cannot be read: it is not a regular file",
+		"gone.corp: cannot be read: no such file or directory",
+		"large.corp/hosts.toml: cannot be read: it is larger than 1 MiB",
+	}
+	if !slices.Equal(lost, want) || !bytes.Contains(result.YAML, []byte("upstream: quay.io")) {
+		t.Errorf("lost %q\n%s", lost, result.YAML)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// writeCertificates creates ca.pem, cert.pem and key.pem in a new directory: a RegistryConfig is
+// writeCertificates creates ca.pem, cert.pem, key.pem and both.pem in a new directory: a RegistryConfig is
 // accepted only if the files that it names exist.
 func writeCertificates(t *testing.T) string {
 	t.Helper()
@@ -33,6 +33,10 @@ func writeCertificates(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
+	if err := os.WriteFile(filepath.Join(dir, "both.pem"), both, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, block := range map[string]*pem.Block{
 		"ca.pem":   {Type: "CERTIFICATE", Bytes: cert},
 		"cert.pem": {Type: "CERTIFICATE", Bytes: cert},

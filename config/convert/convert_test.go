@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestGolden(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, err := convert.Convert(format, fileNames[format], data, convert.Options{})
+				got, err := convertInput(format, data)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -45,7 +46,7 @@ func TestGolden(t *testing.T) {
 				if strings.Contains(comments(got.YAML)+lost.String(), "hunter2") {
 					t.Error("a secret stands in a comment or loss")
 				}
-				again, err := convert.Convert(format, fileNames[format], data, convert.Options{})
+				again, err := convertInput(format, data)
 				if err != nil || !bytes.Equal(again.YAML, got.YAML) {
 					t.Errorf("a second run gives another result (error %v)", err)
 				}
@@ -58,22 +59,22 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-var fileNames = map[convert.Format]string{
-	convert.RKE:        "cluster.yml",
-	convert.K3s:        "registries.yaml",
-	convert.Containerd: "config.toml",
-	convert.Rancher:    "cluster.yaml",
-}
-
 // parse parses a result after putting the certificates of testdata in place.
 func parse(t *testing.T, certs string, yaml []byte) *config.Config {
 	t.Helper()
-	cfg, _, err := config.Parse("converted.yaml", bytes.ReplaceAll(yaml, []byte("/etc/certs/"), []byte(certs+"/")))
+	placed := certificateField.ReplaceAllStringFunc(string(yaml), func(field string) string {
+		name, _, _ := strings.Cut(field, ":")
+		return name + ": " + certs + "/" + map[string]string{"caFile": "ca.pem", "certFile": "cert.pem", "keyFile": "key.pem"}[name]
+	})
+	cfg, _, err := config.Parse("converted.yaml", []byte(placed))
 	if err != nil {
 		t.Fatalf("config.Parse refuses the result: %v\n%s", err, yaml)
 	}
 	return cfg
 }
+
+// certificateField matches a field that names one of the certificates of testdata.
+var certificateField = regexp.MustCompile(`(caFile|certFile|keyFile): "?/etc/certs/.*`)
 
 func golden(t *testing.T, path string, got []byte) {
 	t.Helper()

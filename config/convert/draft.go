@@ -26,6 +26,7 @@ type draft struct {
 	ecr             []credential // of the section ecr
 	ecrNotes        []string
 	envAt           cursor // location of the AWS key in kubelet's environment
+	proxy           []proxySetting
 	certsDir        string
 	lost            []Loss
 
@@ -40,6 +41,7 @@ type draft struct {
 	noEffect    string          // reason why no setting of the input had an effect
 	authed      map[string]bool // registries named in auths
 	byHost      map[string]*registry
+	uses        hostUses // settings of hosts in hosts.toml files
 }
 
 type mirror struct {
@@ -58,11 +60,20 @@ type endpoint struct {
 	self     bool // has the upstream's name
 	own      bool // is the upstream itself, and the last endpoint
 	headers  []header
+	// capabilities and dialTimeout are empty for Berth's defaults.
+	capabilities []string
+	dialTimeout  string
 }
 
 type header struct {
 	name   string
 	values []redact.Secret
+}
+
+// proxySetting is a field of the section proxy.
+type proxySetting struct {
+	name  string
+	value redact.Secret
 }
 
 type defaultRegistry struct {
@@ -171,6 +182,9 @@ func (d *draft) prune() {
 // correctLoopback corrects the settings of a registry on loopback. For one with its own port and tls
 // settings, k3s writes http with these settings, so that containerd tries https first.
 func (d *draft) correctLoopback(r *registry) {
+	if d.format == Docker || d.format == CertsD {
+		return // these read certs.d, as the result does
+	}
 	host := hostOnly(r.host)
 	if d.format != Containerd && hostport.IsLoopback(host) && d.defaultScheme(host) == "https" && r.tls == (tlsFiles{}) && !r.plainHTTP {
 		r.setPlainHTTP(false)

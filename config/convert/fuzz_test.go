@@ -15,6 +15,8 @@ func FuzzRKE(f *testing.F)        { fuzz(f, convert.RKE) }
 func FuzzK3s(f *testing.F)        { fuzz(f, convert.K3s) }
 func FuzzContainerd(f *testing.F) { fuzz(f, convert.Containerd) }
 func FuzzRancher(f *testing.F)    { fuzz(f, convert.Rancher) }
+func FuzzDocker(f *testing.F)     { fuzz(f, convert.Docker) }
+func FuzzCertsD(f *testing.F)     { fuzz(f, convert.CertsD) }
 
 // fuzz checks that no input makes Convert panic, and that config.Parse accepts every result except
 // for certificate files that are missing on this machine.
@@ -39,7 +41,7 @@ func fuzz(f *testing.F, format convert.Format) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		result, err := convert.Convert(format, "input", data, convert.Options{})
+		result, err := convertInput(format, data)
 		if err != nil {
 			var all config.Errors
 			if !errors.As(err, &all) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	yaml "go.yaml.in/yaml/v3"
@@ -25,6 +26,21 @@ func Guess(data []byte) (Format, error) {
 	return "", fmt.Errorf("%w; use --from %s", ErrUnknownKind, formatList())
 }
 
+// GuessDirectory is [Guess] for a directory.
+func GuessDirectory(tree fs.FS) (Format, error) {
+	has := func(pattern string) bool {
+		found, err := fs.Glob(tree, pattern)
+		return err == nil && len(found) > 0
+	}
+	switch {
+	case has("daemon.json"), has("certs.d"):
+		return Docker, nil
+	case has("hosts.toml"), has("*/hosts.toml"), has("*/*.crt"), has("*/*.cert"):
+		return CertsD, nil
+	}
+	return "", errors.New("the directory has no daemon.json and no hosts.toml files; name the file to convert")
+}
+
 // signs lists fields, by path, that only files of one format have.
 var signs = []struct {
 	way    []string
@@ -43,6 +59,12 @@ var signs = []struct {
 	{[]string{"mirrors"}, K3s},
 	{[]string{"configs"}, K3s},
 	{[]string{"auths"}, K3s},
+	{[]string{"registry-mirrors"}, Docker},
+	{[]string{"insecure-registries"}, Docker},
+	{[]string{"storage-driver"}, Docker},
+	{[]string{"log-driver"}, Docker},
+	{[]string{"data-root"}, Docker},
+	{[]string{"exec-opts"}, Docker},
 }
 
 // guess looks for the signs of exactly one format. A RegistryConfig also has mirrors, but as a
@@ -67,7 +89,15 @@ func guess(data []byte) (Format, bool) {
 	switch found = slices.Compact(found); len(found) {
 	case 0:
 		doc, err := tomldoc.Parse(data)
-		return Containerd, err == nil && (doc.Field("plugins") != nil || doc.Field("version") != nil)
+		if err != nil {
+			return "", false
+		}
+		main := doc.Field("plugins") != nil || doc.Field("version") != nil
+		hosts := doc.Field("host") != nil || doc.Field("server") != nil
+		if main {
+			return Containerd, !hosts
+		}
+		return CertsD, hosts
 	case 1:
 		return found[0], true
 	}

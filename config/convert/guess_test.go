@@ -11,7 +11,7 @@ import (
 // TestGuess recognises the format of every test input, and of files with little content.
 func TestGuess(t *testing.T) {
 	for _, input := range goldenInputs(t) {
-		got, err := convert.Guess(input.data)
+		got, err := guessInput(input.format, input.data)
 		if err != nil || got != input.format {
 			t.Errorf("%s: got %q (%v), want %q", input.name, got, err, input.format)
 		}
@@ -35,6 +35,14 @@ func TestGuess(t *testing.T) {
 		"mirrors: {}\nprivate_registries: []":                "",
 		"kind: Deployment\nspec: {}":                         "",
 		"[debug]\nlevel = \"info\"":                          "",
+		`{"registry-mirrors": []}`:                           convert.Docker,
+		`{"insecure-registries": ["a"], "debug": true}`:      convert.Docker,
+		"{\n\t\"log-driver\": \"json-file\"\n}":              convert.Docker,
+		`{"auths": {}}`:                                      convert.K3s,
+		`{"auths": {}, "registry-mirrors": []}`:              "",
+		`server = "https://a.corp"`:                          convert.CertsD,
+		"[host.'https://a.corp']":                            convert.CertsD,
+		"version = 2\n[host.'https://a.corp']":               "",
 		"\x00":                                               "",
 	} {
 		got, err := convert.Guess([]byte(input))

@@ -97,6 +97,8 @@ func (f Format) program() string {
 		return "k3s"
 	case Rancher:
 		return "Rancher"
+	case Docker:
+		return "Docker"
 	}
 	return "containerd"
 }

@@ -156,8 +156,7 @@ func (d *draft) placeMirrors(all []*foreignMirror) {
 		wildcard = wildcard || m.upstream == hostsconf.Default && len(m.endpoints) > 0
 	}
 	if wildcard {
-		d.note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
-			"Name such a host under mirrors to keep that.", d.format.program())
+		d.noteWildcard()
 	}
 	for _, m := range all {
 		self := slices.ContainsFunc(m.endpoints, func(e endpoint) bool { return e.self })
@@ -188,6 +187,11 @@ func (d *draft) placeMirrors(all []*foreignMirror) {
 			d.keepDirect(m, own, wildcard)
 		}
 	}
+}
+
+func (d *draft) noteWildcard() {
+	d.note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
+		"Name such a host under mirrors to keep that.", d.format.program())
 }
 
 // dropOwnEndpoint removes a last endpoint that is the upstream itself: Berth asks it there in any case.

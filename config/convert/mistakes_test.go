@@ -57,6 +57,16 @@ var mistakes = []struct {
 	{"rest of a line", convert.Containerd, "[plugins.cri.registry.configs.\"a.corp\".auth]\npassword = \"a\" hunter2\n", "config.toml:2:16: is not valid TOML: something follows the value on its line; remove it, or put the whole value in quotes"},
 	{"key twice", convert.Containerd, "version = 2\nversion = 2\n", "config.toml:2:1: is not valid TOML: this key or table is given twice; keep one of the two"},
 	{"table twice", convert.Containerd, "[plugins.cri]\n[plugins.cri]\n", "config.toml:2:2: is not valid TOML: this key or table is given twice; keep one of the two"},
+	{"json", convert.Docker, "{\"registry-mirrors\": [\"https://m.corp\",]}", "daemon.json:1:40: is not valid JSON here; check commas, quotes and brackets"},
+	{"yaml as json", convert.Docker, "registry-mirrors: [hunter2]\n", "daemon.json:1:1: is not valid JSON here; check commas, quotes and brackets"},
+	{"mirrors as a string", convert.Docker, "{\"registry-mirrors\": \"https://m.corp\"}", "daemon.json:1:22: registry-mirrors: must be a list; write [\"https://mirror.corp\"]"},
+	{"proxies as a string", convert.Docker, "{\"registry-mirrors\": [], \"proxies\": \"hunter2\"}", "daemon.json:1:37: proxies: must be a mapping; write {\"https-proxy\": \"http://proxy.corp:3128\"}"},
+	{"an empty hosts.toml", convert.CertsD, "# nothing\n", "/etc/certs/certs.d/docker.io/hosts.toml: needs no settings for registries; there is nothing to convert"},
+	{"a hosts.toml that is not toml", convert.CertsD, "server = https://hunter2\n", "/etc/certs/certs.d/docker.io/hosts.toml:1:10: is not valid TOML: a value that is no number, true, false or date must be in quotes"},
+	{"a hosts.toml of berth", convert.CertsD, "# Written by berth; edits are saved below /var/lib/berth and put right. sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
+		"/etc/certs/certs.d/docker.io/hosts.toml: was written by berth; the RegistryConfig that it was made from has its settings already"},
+	{"directories of berth alone", convert.CertsD, "-- quay.io/hosts.toml --\n# Written by berth; edits are saved below /var/lib/berth and put right. sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
+		"/etc/certs/certs.d/quay.io/hosts.toml: was written by berth; the RegistryConfig that it was made from has its settings already; add this result to that RegistryConfig, and do not replace it"},
 	{"no equals sign", convert.Containerd, "version 2\n", "config.toml:1:9: is not valid TOML: a key without its value; write key = \"value\""},
 	{"version 9", convert.Containerd, "version = 9\n", "config.toml:1:11: version: must be 1, 2, 3 or 4; newer versions are not known here"},
 	{"version as a word", convert.Containerd, "version = \"two\"\n", "config.toml:1:11: version: must be 1, 2, 3 or 4; newer versions are not known here"},
@@ -72,7 +82,7 @@ var mistakes = []struct {
 func TestMistakes(t *testing.T) {
 	for _, m := range mistakes {
 		t.Run(m.name, func(t *testing.T) {
-			result, err := convert.Convert(m.format, fileNames[m.format], []byte(m.input), convert.Options{})
+			result, err := convertInput(m.format, []byte(m.input))
 			if err == nil {
 				t.Fatalf("accepted:\n%s", result.YAML)
 			}
@@ -95,6 +105,8 @@ func TestSecretsNeverInErrors(t *testing.T) {
 		convert.K3s:        "mirrors:\n  docker.io: {endpoint: [\"https://m.corp\"]}\nconfigs:\n  a.corp: {auth: {username: u, password: \"p\"}}\n",
 		convert.Containerd: "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.configs.\"a.corp\".auth]\nusername = \"u\"\npassword = \"p\"\n",
 		convert.Rancher:    "spec:\n  rkeConfig:\n    registries:\n      configs:\n        a.corp: {insecureSkipVerify: true, password: p}\n",
+		convert.Docker:     "{\"registry-mirrors\": [\"https://m.corp\"], \"proxies\": {\"http-proxy\": \"http://u:password@p.corp\"}}\n",
+		convert.CertsD:     "[host.\"https://m.corp\".header]\nAuthorization = \"Basic password\"\n",
 	}
 	for format, input := range inputs {
 		// Text after "password" is a secret, with or without its quotes.
@@ -103,7 +115,7 @@ func TestSecretsNeverInErrors(t *testing.T) {
 		for at := start; at <= len(input); at++ {
 			for _, around := range []string{"%s", "*%s", "@%s", "&%s ", "!%s ", "'%s", "\"%s", "\"%s\\q", ": %s", "[%s", "{%s", "\n%s", "\n\t%s", "= %s", "|%s", "#%s"} {
 				text := input[:at] + strings.ReplaceAll(around, "%s", secret) + input[at:]
-				result, err := convert.Convert(format, "input", []byte(text), convert.Options{})
+				result, err := convertInput(format, []byte(text))
 				if err != nil {
 					refused++
 					if strings.Contains(err.Error(), secret) {
@@ -115,7 +127,7 @@ func TestSecretsNeverInErrors(t *testing.T) {
 					t.Errorf("%s: %q: the words of the result hold it:\n%s\n%v", format, text, comments(result.YAML), result.Lost)
 				}
 				for _, l := range result.Lost {
-					if l.Field == "" || l.Line < 1 || l.Column < 1 || l.What == "" || l.Effect == "" {
+					if format != convert.CertsD && (l.Field == "" || l.Line < 1 || l.Column < 1) || l.What == "" || l.Effect == "" {
 						t.Errorf("%s: %q: incomplete: %#v", format, text, l)
 					}
 				}
@@ -170,8 +182,24 @@ func TestSecretsNeverInWords(t *testing.T) {
 		{convert.Containerd, "[plugins.cri.registry.headers]\nAuthorization = ['Basic Xq7hunter2']"},
 		{convert.Containerd, "[plugins.cri.registry.configs.'a.corp'.auth]\nXq7hunter2 = 'p'"},
 		{convert.Rancher, `spec: {rkeConfig: {registries: {configs: {a.corp: {authConfigSecretName: s, password:Xq7hunter2}}}}}`},
+		{convert.Docker, `{"registry-mirrors": ["https://u:Xq7hunter2@m.corp", "https://m.corp/?token=Xq7hunter2"], "insecure-registries": ["u:Xq7hunter2@m.corp"]}`},
+		{convert.Docker, `{"registry-mirrors": ["https://m.corp"], "proxies": {"http-proxy": "http://u:Xq7hunter2@p.corp/path", "https-proxy": "ftp://Xq7hunter2@p.corp"}}`},
+		{convert.Docker, `{"registry-mirrors": ["https://m.corp"], "proxies": {"http-proxy": ["Xq7hunter2"]}}`},
+		{convert.Docker, `{"registry-mirrors": ["https://m.corp"], "proxies": {"Xq7hunter2": "x"}}`},
+		{convert.Docker, `{"registry-mirrors": ["https://m.corp"], "proxies": "Xq7hunter2"}`},
+		{convert.CertsD, "[host.'https://u:Xq7hunter2@m.corp']\ncapabilities = ['push']"},
+		{convert.CertsD, "[host.'https://m.corp?token=Xq7hunter2']\nother = 1\ndial_timeout = '9m'"},
+		{convert.CertsD, "[host.'https://m.corp']\ncapabilities = ['Xq7hunter2']"},
+		{convert.CertsD, "server = 'https://u:Xq7hunter2@m.corp:port'\n[host]"},
+		{convert.CertsD, "server = 'https://u:Xq7hunter2@docker.io'\n[host]"},
+		{convert.CertsD, "[host.'https://m.corp'.header]\nAuthorization = 'Bearer Xq7hunter2'"},
+		{convert.CertsD, "[host.'https://m.corp'.header]\nAuthorization = 'Basic Xq7hunter2'"},
+		{convert.CertsD, "[host.'https://m.corp'.header]\n'Authorization: Basic Xq7hunter2' = ''"},
+		{convert.CertsD, "[host.'https://m.corp'.header]\nX-Key = {Xq7hunter2 = 1}"},
+		{convert.CertsD, "[header]\nX-Key = 'Xq7hunter2'\n[host.'https://m.corp']"},
+		{convert.CertsD, "[host.'https://m.corp']\nca = ['Xq7hunter2', 'Xq7hunter2']"},
 	} {
-		result, err := convert.Convert(input.format, "input", []byte(input.text), convert.Options{})
+		result, err := convertInput(input.format, []byte(input.text))
 		words := comments(result.YAML) + fmt.Sprint(result.Lost)
 		if err != nil {
 			refused++
@@ -187,8 +215,8 @@ func TestSecretsNeverInWords(t *testing.T) {
 }
 
 func TestUnknownFormat(t *testing.T) {
-	_, err := convert.Convert("docker", "daemon.json", nil, convert.Options{})
-	if want := `format "docker": not known; use rke, k3s, containerd or rancher`; err == nil || err.Error() != want {
+	_, err := convert.Convert("podman", "registries.conf", nil, convert.Options{})
+	if want := `format "podman": not known; use rke, k3s, containerd, rancher, docker or certs.d`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -79,7 +79,8 @@ func named(output []paragraph, d difference) bool {
 			}
 		}
 		everyRegistry := d.aspect == "mirrors" && strings.Contains(p.text, `"*"`) || strings.Contains(p.text, `configs["*"]`) ||
-			strings.Contains(p.text, "every registry without an entry whose repository matches")
+			strings.Contains(p.text, "every registry without an entry whose repository matches") ||
+			strings.Contains(p.text, "every registry without a directory")
 		about = about || everyRegistry || p.entry == "*" || d.aspect == "machine"
 		if about && aspects[d.aspect].MatchString(p.text) {
 			return true
@@ -100,14 +101,14 @@ func roundTripInputs(t *testing.T) []roundTripInput {
 	t.Helper()
 	var all []roundTripInput
 	for _, input := range goldenInputs(t) {
-		if input.format == convert.K3s || input.format == convert.Containerd {
+		if compared(input.format) {
 			all = append(all, input)
 		}
 	}
 	commands, examples := docsExamples(t)
 	for i, command := range commands {
 		format := convert.Format(strings.Fields(command)[3])
-		if format == convert.K3s || format == convert.Containerd {
+		if compared(format) {
 			data := strings.ReplaceAll(examples[2*i], "/etc/pki/proxy.pem", "/etc/certs/ca.pem")
 			all = append(all, roundTripInput{format, "docs", []byte(data), true})
 		}
@@ -117,8 +118,15 @@ func roundTripInputs(t *testing.T) []roundTripInput {
 			all = append(all, roundTripInput{format, fmt.Sprint("made-", i), generated(format, uint64(i)), false})
 		}
 	}
+	for i := range 80 {
+		all = append(all, roundTripInput{convert.CertsD, fmt.Sprint("made-", i), generatedCertsD(uint64(i)), false},
+			roundTripInput{convert.Docker, fmt.Sprint("made-", i), generatedDocker(uint64(i)), false})
+	}
 	return all
 }
+
+// compared reports whether requests of the source are known.
+func compared(format convert.Format) bool { return format != convert.RKE && format != convert.Rancher }
 
 // goldenInputs returns the inputs of testdata.
 func goldenInputs(t *testing.T) []roundTripInput {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
@@ -23,7 +24,7 @@ func (d *draft) render() ([]byte, error) {
 	head := block{}
 	head.set("apiVersion", text(config.APIVersion))
 	head.set("kind", text(config.Kind))
-	sections := []block{head, d.mirrorsBlock(), d.defaultRegistryBlock(), d.registriesBlock(), d.ecrBlock(), d.containerdBlock()}
+	sections := []block{head, d.mirrorsBlock(), d.defaultRegistryBlock(), d.registriesBlock(), d.ecrBlock(), d.proxyBlock(), d.containerdBlock()}
 	for i, b := range sections {
 		if len(b.node().Content) == 0 {
 			continue
@@ -46,7 +47,7 @@ func (d *draft) render() ([]byte, error) {
 
 // headComment returns the lines of the comment at the top.
 func (d *draft) headComment() []string {
-	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher"}[d.format]
+	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher", Docker: "Docker", CertsD: "hosts.toml"}[d.format]
 	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say what differs.", d.in.name, origin), width-2)
 	paragraph := func(text string) { lines = append(append(lines, ""), wrap(text, width-2)...) }
 	for _, note := range d.notes {
@@ -60,10 +61,17 @@ func (d *draft) headComment() []string {
 			paragraph("Header values may be secrets too; they cannot be moved into files.")
 		}
 	}
+	if d.proxyPassword() {
+		paragraph("The address of a proxy contains a password, a SECRET that cannot be moved into a file of its own: keep this file at mode 0600.")
+	}
 	if len(d.lost) > 0 {
 		paragraph("NOT CARRIED OVER:")
 		for _, l := range d.lost {
-			item := wrap(fmt.Sprintf("line %d: %s: %s; %s.", l.Line, l.Field, l.What, l.Effect), width-4)
+			text := l.String()
+			if l.File == "" {
+				text = fmt.Sprintf("line %d: %s: %s; %s", l.Line, l.Field, l.What, l.Effect)
+			}
+			item := wrap(text+".", width-4)
 			for i, line := range item {
 				lines = append(lines, map[bool]string{true: "- ", false: "  "}[i == 0]+line)
 			}
@@ -97,6 +105,10 @@ func (d *draft) hasSecrets() bool {
 	return d.hasHeaders()
 }
 
+func (d *draft) proxyPassword() bool {
+	return slices.ContainsFunc(d.proxy, func(p proxySetting) bool { return strings.Contains(p.value.Reveal(), "@") })
+}
+
 func (d *draft) mirrorsBlock() block {
 	var items []*yaml.Node
 	for _, m := range d.mirrors {
@@ -107,15 +119,20 @@ func (d *draft) mirrorsBlock() block {
 			if e.override {
 				b.set("overridePath", boolean(true))
 			}
+			if len(e.capabilities) > 0 {
+				b.set("capabilities", flow(e.capabilities...))
+			}
+			if e.dialTimeout != "" {
+				b.set("dialTimeout", text(e.dialTimeout))
+			}
 			if len(e.headers) > 0 {
 				headers := block{}
 				for _, h := range e.headers {
-					values := sequence()
+					var values []string
 					for _, v := range h.values {
-						values.Content = append(values.Content, text(v.Reveal()))
+						values = append(values, v.Reveal())
 					}
-					values.Style = yaml.FlowStyle
-					headers.set(h.name, values)
+					headers.set(h.name, flow(values...))
 				}
 				b.set("headers", headers.node())
 			}
@@ -217,6 +234,20 @@ func (k *awsKeys) node() *yaml.Node {
 	return b.node()
 }
 
+func (d *draft) proxyBlock() block {
+	if len(d.proxy) == 0 {
+		return block{}
+	}
+	b := block{}
+	for _, p := range d.proxy {
+		b.set(p.name, text(p.value.Reveal()))
+	}
+	top := block{}
+	top.set("proxy", b.node(), "containerd takes its proxy from the environment of its own service. Set it there as well; "+
+		"this section tells Berth which proxy that is.")
+	return top
+}
+
 func (d *draft) containerdBlock() block {
 	if d.certsDir == "" {
 		return block{}
@@ -256,6 +287,16 @@ func section(name string, items []*yaml.Node) block {
 
 func sequence(items ...*yaml.Node) *yaml.Node {
 	return &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: items}
+}
+
+// flow returns a list of strings in one line.
+func flow(values ...string) *yaml.Node {
+	n := sequence()
+	n.Style = yaml.FlowStyle
+	for _, v := range values {
+		n.Content = append(n.Content, text(v))
+	}
+	return n
 }
 
 func boolean(b bool) *yaml.Node {

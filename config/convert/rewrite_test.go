@@ -54,7 +54,7 @@ func TestRewrite(t *testing.T) {
 			if carried := len(result.Lost) == 0; carried != test.carried {
 				t.Errorf("%s: lost %v", input, result.Lost)
 			}
-			was := readSource(t, convert.K3s, []byte(input)).asked(t, "docker.io")
+			was := readK3s(t, []byte(input)).asked(t, "docker.io")
 			is := install(t, parse(t, "", result.YAML)).asked(t, "docker.io")
 			same := slices.EqualFunc(was, is, func(a, b hop) bool { return a.requests() == b.requests() })
 			if test.carried && !same {

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/config/convert"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/node/desired"
 )
@@ -25,7 +24,7 @@ func TestRoundTrip(t *testing.T) {
 	compared, differences := 0, 0
 	for _, input := range roundTripInputs(t) {
 		t.Run(string(input.format)+"/"+input.name, func(t *testing.T) {
-			result, err := convert.Convert(input.format, fileNames[input.format], input.data, convert.Options{})
+			result, err := convertInput(input.format, input.data)
 			if err != nil {
 				if input.mustConvert {
 					t.Fatal(err)
@@ -33,27 +32,27 @@ func TestRoundTrip(t *testing.T) {
 				return
 			}
 			cfg := parse(t, certs, result.YAML)
-			data := strings.ReplaceAll(string(input.data), "/etc/certs/", certs+"/")
-			source := readSource(t, input.format, []byte(data))
 			converted := install(t, cfg)
 			output := paragraphs(t, result)
-			for _, registry := range source.registries() {
-				compared++
-				was, is := source.asked(t, registry), converted.asked(t, registry)
-				for _, d := range compare(registry, was, is) {
-					if source.wildcard(registry) {
-						d.aspect = "mirrors"
-					}
-					differences++
-					if !named(output, d) {
-						t.Errorf("%s is not named:\nwas %s\nis  %s\ninput\n%s\noutput\n%s", d, list(was), list(is), input.data, result.YAML)
+			for _, source := range readSources(t, input.format, input.data, certs) {
+				for _, registry := range source.registries() {
+					compared++
+					was, is := source.asked(t, registry), converted.asked(t, registry)
+					for _, d := range compare(registry, was, is) {
+						if source.wildcard(registry) {
+							d.aspect = "mirrors"
+						}
+						differences++
+						if !named(output, d) {
+							t.Errorf("%s is not named:\nwas %s\nis  %s\ninput\n%s\noutput\n%s", d, list(was), list(is), input.data, result.YAML)
+						}
 					}
 				}
 			}
 		})
 	}
 	t.Logf("%d registries compared, %d differences named", compared, differences)
-	if compared < 300 || differences < 20 {
+	if compared < 1500 || differences < 100 {
 		t.Errorf("only %d registries were compared and %d differences found", compared, differences)
 	}
 }
@@ -68,6 +67,7 @@ func TestRoundTripNotices(t *testing.T) {
 		"http":  {{url: "http://h.corp/v2"}, was[1]},
 		"tls":   {was[0], {url: "https://r.corp/v2", login: "u:p"}},
 		"login": {was[0], {url: "https://r.corp/v2", skipVerify: true}},
+		"only":  {{url: "https://h.corp/v2", only: "pull"}, was[1]},
 	} {
 		found := compare("r.corp", was, is)
 		if len(found) == 0 {
@@ -89,6 +89,7 @@ type hop struct {
 	url                    string // scheme://host/path, the API's root
 	skipVerify, ca, client bool
 	login                  string   // user:password, "" for none
+	only                   string   // "pull" or "resolve" if the host is asked for one of them
 	repositories           []string // as requested; nil if unchanged
 }
 
@@ -166,6 +167,9 @@ func compare(registry string, was, is []hop) []difference {
 		b := is[i]
 		if strings.HasPrefix(a.url, "https:") && (a.skipVerify != b.skipVerify || a.ca != b.ca || a.client != b.client) {
 			found = append(found, difference{"tls", registry, a.host()})
+		}
+		if a.only != b.only {
+			found = append(found, difference{"address", registry, a.host()})
 		}
 		if a.login != b.login {
 			found = append(found, difference{"login", registry, a.host()})

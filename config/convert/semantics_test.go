@@ -181,14 +181,58 @@ func TestMeaning(t *testing.T) {
 			registry harbor.corp.example auto
 			registry skip.corp.example:5000 auto skip
 			ecr profile, environment`},
+		{"docker/daemon", `
+			mirror docker.io: https://mirror.corp/v2/ http://10.0.0.5:5000/v2/ https://art.corp/api/docker/hub/v2/, then upstream
+			ecr profile, environment`},
+		{"docker/insecure", `
+			mirror docker.io: https://mirror.corp:5000/v2/ https://10.1.2.3/v2/ https://secure.corp/v2/, then upstream
+			mirror mirror.corp:5000: https://mirror.corp:5000/v2/ http://mirror.corp:5000/v2/
+			mirror registry.corp: https://registry.corp/v2/ http://registry.corp/v2/
+			mirror scheme.corp:5000: https://scheme.corp:5000/v2/ http://scheme.corp:5000/v2/
+			mirror 10.1.2.3: https://10.1.2.3/v2/ http://10.1.2.3/v2/
+			registry mirror.corp:5000 auto skip
+			registry registry.corp auto skip
+			registry scheme.corp:5000 auto skip
+			registry 111122223333.dkr.ecr.eu-west-1.amazonaws.com auto skip
+			registry 10.1.2.3 auto skip
+			ecr profile, environment`},
+		{"docker/directory", `
+			mirror docker.io: https://mirror.corp:5000/v2/, then upstream
+			mirror both.corp: https://both.corp/v2/ http://both.corp/v2/
+			registry both.corp auto skip
+			registry mirror.corp:5000 auto ca
+			registry registry.corp auto ca cert
+			ecr profile, environment`},
+		{"docker/proxy", `
+			mirror docker.io: https://mirror.corp/v2/, then upstream
+			ecr profile, environment
+			proxy http://user:hunter2@proxy.corp:3128, http://user:hunter2@proxy.corp:3128, but for 10.0.0.0/8,.corp`},
+		{"certs.d/mirrors", `
+			mirror docker.io: https://mirror.corp/v2/ map[X-Key:[hunter2] X-Org:[team-a team-b]] 3s https://harbor.corp/hub/v2/ [pull] https://git.corp/proxy/ [pull resolve push] http://10.0.0.5:5000/v2/ https://bare.corp/, then upstream
+			mirror quay.io: https://skip.corp:8443/v2/ https://harbor.corp/quay/v2/
+			registry registry.corp:5000 auto http
+			registry certs.corp auto ca cert
+			registry mirror.corp puller:hunter2 auto ca cert
+			registry login.corp:8443 u:hunter2 auto
+			registry own.corp auto ca
+			registry skip.corp:8443 auto skip
+			ecr profile, environment`},
+		{"certs.d/same-host", `
+			mirror docker.io: https://mirror.corp/hub/v2/ https://mirror.corp/other/v2/ https://skip.corp/v2/, then upstream
+			mirror quay.io: https://mirror.corp/quay/v2/ https://skip.corp/v2/, then upstream
+			registry mirror.corp one:hunter2 auto ca
+			ecr profile, environment`},
+		{"certs.d/wildcard-server", `
+			mirror *: http://first.corp/v2/ https://catch.corp/v2/
+			registry catch.corp u:hunter2 auto ca
+			ecr profile, environment`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join("testdata", test.name+".in"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			format := convert.Format(path.Dir(test.name))
-			result, err := convert.Convert(format, fileNames[format], data, convert.Options{})
+			result, err := convertInput(convert.Format(path.Dir(test.name)), data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,6 +256,12 @@ func meaning(t *testing.T, cfg *config.Config) string {
 			fmt.Fprintf(&b, " %s", asked(t, e.URL, e.OverridePath))
 			if len(e.Headers) > 0 {
 				fmt.Fprintf(&b, " %v", e.Headers)
+			}
+			if strings.Join(e.Capabilities, " ") != "pull resolve" {
+				fmt.Fprintf(&b, " %v", e.Capabilities)
+			}
+			if e.DialTimeout.String() != "2s" {
+				fmt.Fprintf(&b, " %s", e.DialTimeout)
 			}
 		}
 		fmt.Fprintf(&b, "%s\n", fallback[m.UpstreamFallback])
@@ -239,6 +289,9 @@ func meaning(t *testing.T, cfg *config.Config) string {
 		b.WriteString("\n")
 	}
 	b.WriteString("ecr " + chain(cfg.ECR.Credentials) + "\n")
+	if p := cfg.Proxy; !p.HTTPProxy.IsZero() || !p.HTTPSProxy.IsZero() || p.NoProxy != "" {
+		fmt.Fprintf(&b, "proxy %s, %s, but for %s\n", p.HTTPProxy.Reveal(), p.HTTPSProxy.Reveal(), p.NoProxy)
+	}
 	if cfg.Containerd.CertsDir != "/etc/containerd/certs.d" {
 		fmt.Fprintf(&b, "directory %s\n", cfg.Containerd.CertsDir)
 	}

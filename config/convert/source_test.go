@@ -56,6 +56,14 @@ func (r resolver) asked(t *testing.T, registry string) []hop {
 	var all []hop
 	for i, h := range hosts {
 		a := hop{url: h.Scheme + "://" + h.Host + h.Path}
+		switch pull, resolve := h.Capabilities.Has(docker.HostCapabilityPull), h.Capabilities.Has(docker.HostCapabilityResolve); {
+		case !pull && !resolve:
+			continue
+		case !resolve:
+			a.only = "pull"
+		case !pull:
+			a.only = "resolve"
+		}
 		fallback := transport(t, h, &a)
 		if basic, ok := strings.CutPrefix(h.Header.Get("Authorization"), "Basic "); ok {
 			decoded, err := base64.StdEncoding.DecodeString(basic)
@@ -119,12 +127,19 @@ type source interface {
 	asked(t *testing.T, registry string) []hop
 }
 
-func readSource(t *testing.T, format convert.Format, data []byte) source {
+// readSources returns the source, and for Docker one for each of its image stores.
+func readSources(t *testing.T, format convert.Format, data []byte, certs string) []source {
 	t.Helper()
-	if format == convert.Containerd {
-		return readContainerd(t, data)
+	placed := []byte(strings.ReplaceAll(string(data), "/etc/certs/", certs+"/"))
+	switch format {
+	case convert.Containerd:
+		return []source{readContainerd(t, placed)}
+	case convert.CertsD:
+		return []source{readCertsD(t, format, data, certs)}
+	case convert.Docker:
+		return []source{readDocker(t, data, certs, false), readDocker(t, data, certs, true)}
 	}
-	return readK3s(t, data)
+	return []source{readK3s(t, placed)}
 }
 
 // tables are mirrors and configs, in either format.

@@ -74,6 +74,8 @@ func (c cursor) position() (line, column int) {
 		return c.line, c.column
 	case c.v != nil:
 		return c.v.line, c.v.column
+	case c.in.file != "":
+		return 0, 0 // the file as a whole
 	}
 	return 1, 1
 }
@@ -88,7 +90,7 @@ func (c cursor) fail(format string, args ...any) {
 
 func (c cursor) loss(what, effect string) Loss {
 	line, column := c.position()
-	return Loss{Line: line, Column: column, Field: c.path, What: what, Effect: effect}
+	return Loss{File: c.in.file, Line: line, Column: column, Field: c.path, What: what, Effect: effect}
 }
 
 // get returns the cursor of a field of the mapping at c.
@@ -102,6 +104,18 @@ func (c cursor) get(name string) cursor {
 		next.v, next.line, next.column = f.value, f.line, f.column
 	}
 	return next
+}
+
+// fold is [cursor.get] without regard to case.
+func (c cursor) fold(name string) cursor {
+	if !c.absent() {
+		for _, f := range c.v.fields {
+			if strings.EqualFold(f.name, name) {
+				return c.get(f.name)
+			}
+		}
+	}
+	return c.get(name)
 }
 
 // firstOf returns the first of several spellings of a field that is present.

@@ -15,8 +15,8 @@ import (
 func TestEveryFieldIsReadOrNamed(t *testing.T) {
 	tried := 0
 	for _, input := range goldenInputs(t) {
-		if input.format == convert.Containerd {
-			continue // see TestUnknownFieldsOfContainerd
+		if input.format == convert.Containerd || input.format == convert.CertsD || archive(input.format, input.data) != nil {
+			continue // see TestUnknownFieldsOfContainerd, TestUnknownFieldsOfHostsFiles
 		}
 		if strings.HasPrefix(input.name, "lost") || strings.HasPrefix(input.name, "spellings") {
 			continue // entries there are reported as a whole
@@ -67,6 +67,28 @@ func TestUnknownFieldsOfContainerd(t *testing.T) {
 			t.Errorf("%s: %v", data, err)
 		} else if !lostNames(result, "notAField", lineOf([]byte(data), "notAField")) {
 			t.Errorf("below registry%s the field is not named: %v", table, result.Lost)
+		}
+	}
+}
+
+func TestUnknownFieldsOfHostsFiles(t *testing.T) {
+	for _, table := range []string{"", "[host.\"https://m.corp\"]\n"} {
+		data := "server = \"https://registry-1.docker.io\"\n" + table + "notAField = []\n[host.\"https://n.corp\"]\n"
+		result, err := convertInput(convert.CertsD, []byte(data))
+		if err != nil {
+			t.Errorf("%s: %v", data, err)
+		} else if !lostNames(result, "notAField", lineOf([]byte(data), "notAField")) {
+			t.Errorf("%s: the field is not named: %v", data, result.Lost)
+		}
+	}
+	// In daemon.json a field that may be about registries is named, and one comment is about all others.
+	for field, lost := range map[string]bool{"registry-mirror": true, "insecure-registry": true, "https_proxy": true, "log-driver": false} {
+		data := fmt.Sprintf("{\"registry-mirrors\": [\"https://m.corp\"], %q: \"x\"}", field)
+		result, err := convertInput(convert.Docker, []byte(data))
+		if err != nil {
+			t.Errorf("%s: %v", data, err)
+		} else if lostNames(result, field, 1) != lost || !lost && !strings.Contains(string(result.YAML), "other settings of daemon.json") {
+			t.Errorf("%s: lost %v\n%s", data, result.Lost, result.YAML)
 		}
 	}
 }

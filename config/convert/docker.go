@@ -1,0 +1,340 @@
+package convert
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/hostsconf"
+	"github.com/berth-registry/berth/internal/dockerhub"
+	"github.com/berth-registry/berth/internal/hostport"
+	"github.com/berth-registry/berth/internal/redact"
+	"github.com/berth-registry/berth/internal/textpos"
+)
+
+// daemonJSON is the name of dockerd's config file.
+const daemonJSON = "daemon.json"
+
+// readJSON reads a JSON document, in which dockerd accepts nothing of YAML.
+func readJSON(in *input, data []byte) *value {
+	if !in.checkText(data) {
+		return nil
+	}
+	var document any
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(data, &document); errors.As(err, &syntax) && strings.TrimSpace(string(data)) != "" {
+		line, column := textpos.New(data).Of(max(0, int(syntax.Offset)-1))
+		in.failAt(line, column, "", "is not valid JSON here; check commas, quotes and brackets")
+		return nil
+	}
+	return readYAML(nil)(in, data)
+}
+
+// dockerDirectory reads Docker's directory: daemon.json, certs.d, or both.
+func (d *draft) dockerDirectory(name string, tree fs.FS) {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		d.in.failAt(0, 0, "", err.Error())
+		return
+	}
+	data, err := readRegular(tree, daemonJSON)
+	isMissing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !isMissing {
+		d.in.failAt(0, 0, "", daemonJSON+" cannot be read: "+err.Error())
+		return
+	}
+	if _, err := fs.Stat(tree, "certs.d"); err == nil {
+		d.addDirectories(d.readDirectories(tree, "certs.d", filepath.Join(abs, "certs.d")))
+	} else if isMissing {
+		d.addDirectories(d.readDirectories(tree, ".", abs))
+	}
+	if isMissing {
+		d.placeUses()
+		return
+	}
+	in := d.in.below(daemonJSON)
+	in.toml = false
+	if root := readJSON(in, data); root != nil {
+		fromDocker(d, cursor{in: in, v: root})
+	}
+	d.in.errors = append(d.in.errors, in.errors...)
+}
+
+// fromDocker reads dockerd's daemon.json: daemon/config, daemon/pkg/registry and daemon/hosts.go in
+// https://github.com/moby/moby.
+func fromDocker(d *draft, root cursor) {
+	if !root.mapping(`{"registry-mirrors": ["https://mirror.corp"]}`) {
+		return
+	}
+	d.note("Docker used registry-mirrors for Docker Hub alone, and so does this. " +
+		"Its logins are not in this file: dockerConfigFile can name the config.json of docker login.")
+	insecure := d.insecure(root.get("insecure-registries"))
+	for _, host := range d.uses.hosts {
+		insecure.know(host)
+	}
+	d.dockerMirrors(root.get("registry-mirrors"), insecure)
+	d.insecureRegistries(insecure)
+	d.dockerProxy(root)
+	d.placeUses()
+	for _, k := range []struct{ name, what, effect string }{
+		{"max-concurrent-downloads", "how many downloads run at once is not part of a RegistryConfig",
+			"for containerd write max_concurrent_downloads in its config.toml"},
+		{"max-download-attempts", "how often a download is tried is not part of a RegistryConfig",
+			"kubelet and containerd repeat a pull by their own rules"},
+		{"allow-nondistributable-artifacts", "it is about pushes, which a RegistryConfig does not have", "pulls are the same"},
+	} {
+		if c := root.get(k.name); !c.absent() {
+			c.skip()
+			d.lose(c.loss(k.what, k.effect))
+		}
+	}
+	if c := root.get("features").get("containerd-snapshotter"); !c.absent() {
+		d.note("features.containerd-snapshotter says whether Docker uses containerd's image store. With it Docker also reads hosts.toml files below its own certs.d.")
+	}
+	others := false
+	for _, f := range root.v.fields {
+		if !f.read && aboutRegistries(f.name) {
+			c := cursor{in: root.in, v: f.value, path: root.in.join("", f.name), name: f.name, line: f.line, column: f.column}
+			d.leaveOut(c, "is not a field that Docker knows", "dockerd does not start with it; check its spelling")
+		} else if !f.read || f.name == "features" {
+			others = true
+		}
+	}
+	if others {
+		d.note("The other settings of %s have nothing to do with where images come from; they stay where they are.", daemonJSON)
+	}
+}
+
+// aboutRegistries reports whether an unknown field may be a misspelled one about registries.
+func aboutRegistries(name string) bool {
+	return fieldName.MatchString(name) && slices.ContainsFunc([]string{"regist", "mirror", "insecure", "prox"},
+		func(part string) bool { return strings.Contains(strings.ToLower(name), part) })
+}
+
+// insecureList is insecure-registries: registries and networks that Docker does not verify.
+type insecureList struct {
+	at        []cursor
+	hosts     []string // by index of at
+	networks  []netip.Prefix
+	networkAt []cursor // by index of networks
+}
+
+func (d *draft) insecure(list cursor) *insecureList {
+	l := &insecureList{}
+	for _, c := range list.items(`["registry.corp:5000"]`) {
+		written := c.text()
+		if scheme, rest, ok := strings.Cut(written, "://"); ok && (scheme == "http" || scheme == "https") {
+			written = rest // Docker drops it with a warning
+		}
+		if network, err := netip.ParsePrefix(written); err == nil {
+			l.networks, l.networkAt = append(l.networks, network.Masked()), append(l.networkAt, c)
+			if addr := network.Addr(); !addr.IsLoopback() {
+				d.lose(c.loss("a range of addresses cannot be written: Berth ties settings to a host",
+					"registries in it are verified, unless this file names them elsewhere; write tls: {insecureSkipVerify: true} for each that needs it"))
+			}
+			continue
+		}
+		a, err := split(written)
+		if err == nil && !a.plain() {
+			err = errors.New("is more than host[:port]")
+		}
+		switch {
+		case err != nil:
+			d.lose(c.loss("the name "+err.Error(), "dockerd refuses it; write host[:port]"))
+		case dockerhub.Is(a.host):
+			d.lose(c.loss("Docker Hub is always verified here", "nothing needs to be written for it"))
+		case slices.Contains(l.hosts, a.host):
+		default:
+			l.at, l.hosts = append(l.at, c), append(l.hosts, a.host)
+		}
+	}
+	return l
+}
+
+// know adds a host whose address is in one of the networks.
+func (l *insecureList) know(host string) {
+	addr, err := netip.ParseAddr(hostport.Host(host))
+	if err != nil || addr.IsLoopback() || slices.Contains(l.hosts, host) {
+		return
+	}
+	if i := slices.IndexFunc(l.networks, func(n netip.Prefix) bool { return n.Contains(addr.Unmap()) }); i >= 0 {
+		l.at, l.hosts = append(l.at, l.networkAt[i]), append(l.hosts, host)
+	}
+}
+
+// includes reports whether Docker does not verify a host. Names are not resolved.
+func (l *insecureList) includes(host string) bool {
+	l.know(host)
+	return hostport.IsLoopback(host) || slices.Contains(l.hosts, host)
+}
+
+// dockerMirrors reads registry-mirrors. Docker adds /v2 to a path without it (mirrorsToRegistryHosts).
+func (d *draft) dockerMirrors(list cursor, insecure *insecureList) {
+	const example = `["https://mirror.corp"]`
+	if m := d.byUpstream[dockerhub.Name]; m != nil && !list.empty() {
+		d.leaveOut(list, "with its image store of containerd Docker uses the hosts.toml of docker.io instead, with the older one only these",
+			"those of the hosts.toml are used")
+		return
+	}
+	m := &mirror{upstream: dockerhub.Name}
+	var unverified []string
+	for _, c := range list.items(example) {
+		a, err := split(c.text())
+		if err == nil && (a.scheme == "" || a.ignored != "") {
+			err = errors.New("has no scheme, or a login, a query or a fragment, and dockerd refuses it")
+		}
+		e := endpoint{}
+		if err == nil {
+			if why := a.needsTLS(); why != "" {
+				a.scheme, e.notes = "https", append(e.notes, why)
+			}
+			literal := path.Clean("/" + a.path)
+			if !strings.HasSuffix(literal, "/v2") {
+				literal = path.Join(literal, "v2")
+			} else {
+				e.notes = append(e.notes, "Docker's older image store asked this address with another /v2 at the end.")
+			}
+			e.written, e.override, e.url, err = literalURL(a.scheme, a.host, literal)
+		}
+		repeats := func(o endpoint) bool { return config.NormalizeURL(o.url) == config.NormalizeURL(e.url) }
+		switch {
+		case err != nil:
+			d.lose(c.loss("the mirror's address "+err.Error(), "images are not looked for there; write https://host[:port]"))
+			continue
+		case dockerhub.Is(a.host) && e.url.APIPath() == "/v2":
+			m.notes = append(m.notes, "Docker Hub itself was one of the mirrors; it is asked at the end in any case.")
+			continue
+		case slices.ContainsFunc(m.endpoints, repeats):
+			continue
+		}
+		u := hostUse{at: c, host: e.url.Host, upstream: dockerhub.Name, plain: e.url.Scheme == "http"}
+		if !u.plain {
+			u.tls = d.dockerTLS(u.host, insecure, m)
+		}
+		if insecure.includes(u.host) {
+			unverified = append(unverified, u.host)
+		}
+		d.uses.add(u)
+		d.noteEndpoint(e.url)
+		m.endpoints = append(m.endpoints, e)
+	}
+	if len(unverified) > 0 {
+		m.notes = append(m.notes, "Docker did not verify "+strings.Join(unverified, ", ")+". With its image store of containerd it then verified no host here, "+
+			"Docker Hub included, and tried http at a host that speaks no TLS. Here only hosts with insecureSkipVerify are not verified, and none is asked over both.")
+	}
+	if len(m.endpoints) > 0 {
+		d.addMirror(m)
+	}
+}
+
+// dockerTLS returns the tls settings of a host that is a mirror of Docker Hub.
+func (d *draft) dockerTLS(host string, insecure *insecureList, m *mirror) tlsFiles {
+	t := tlsFiles{}
+	if own := d.uses.own(host); own != nil {
+		t = own.tls
+	}
+	if insecure.includes(host) {
+		return tlsFiles{cert: t.cert, key: t.key, skipVerify: true}
+	}
+	if t != (tlsFiles{}) {
+		m.notes = append(m.notes, fmt.Sprintf("The certificates in certs.d for %s are those that Docker's older image store used for it as a mirror; "+
+			"its image store of containerd did not.", host))
+	}
+	return t
+}
+
+// insecureRegistries writes the registries that Docker asks over https without verification, and
+// over http if that fails.
+func (d *draft) insecureRegistries(l *insecureList) {
+	if len(l.hosts) > 0 {
+		d.note("Docker asked the registries of insecure-registries over https without verification, and over http if that failed. So each has two endpoints: " +
+			"remove the one that it does not speak. If it has a certificate, name the authority in tls.caFile in place of insecureSkipVerify.")
+	}
+	for i, host := range l.hosts {
+		c := l.at[i]
+		switch {
+		case hostport.IsLoopback(host):
+			d.note("%s: Docker and containerd do not verify a registry on this machine, so nothing is written for it.", host)
+			continue
+		case d.byUpstream[host] != nil:
+			d.lose(c.loss(host+" has a hosts.toml with mirrors, beside which Docker does not use this", "the hosts.toml is used"))
+			continue
+		}
+		r, own := d.registry(host, c), d.uses.own(host)
+		if own == nil {
+			d.uses.add(hostUse{at: c, host: host, upstream: host})
+			own = d.uses.own(host)
+		}
+		if own.tls.ca != "" {
+			r.note("The certificate authority in certs.d is left out: Docker did not verify this registry. "+
+				"To verify it, write caFile: %s in place of insecureSkipVerify.", shown(own.tls.ca))
+		}
+		own.tls.ca, own.tls.skipVerify = "", true
+		m := &mirror{upstream: host, only: true}
+		for _, scheme := range []string{"https", "http"} {
+			if scheme == "http" && isECR(host) {
+				r.note("Docker tried http, too. Here it does not: a token of ECR is never sent unencrypted.")
+				m = nil
+				break
+			}
+			written := scheme + "://" + host
+			u, err := hostsconf.ParseURL(written, false)
+			if err != nil {
+				d.lose(c.loss("the name "+err.Error(), "it is left out; write host[:port]"))
+				m = nil
+				break
+			}
+			m.endpoints = append(m.endpoints, endpoint{written: written, url: u})
+			d.noteEndpoint(u)
+		}
+		if m != nil {
+			d.addMirror(m)
+		}
+	}
+}
+
+// dockerProxy reads the proxies of the daemon, whose addresses may hold a password.
+func (d *draft) dockerProxy(root cursor) {
+	proxies := root.get("proxies")
+	proxies.mapping(`{"https-proxy": "http://proxy.corp:3128"}`)
+	for _, p := range []struct{ docker, berth string }{{"http-proxy", "httpProxy"}, {"https-proxy", "httpsProxy"}, {"no-proxy", "noProxy"}} {
+		c, flat := proxies.get(p.docker), root.get(p.docker)
+		if c.absent() && !flat.absent() {
+			c = flat
+			d.note("dockerd reads %s below proxies only; here it has an effect.", p.docker)
+		}
+		value := c.text()
+		if value == "" {
+			continue
+		}
+		if !acceptsProxy(p.berth, value) {
+			d.lose(c.loss("is not a value that a proxy setting can have; it is not repeated, because it may hold a password",
+				"no such proxy is used; write http://host:port"))
+			continue
+		}
+		d.proxy = append(d.proxy, proxySetting{p.berth, redact.New(value)})
+	}
+	if !proxies.absent() {
+		proxies.v.login = true
+	}
+	d.unread(proxies)
+}
+
+// acceptsProxy reports whether a RegistryConfig may have this proxy setting.
+func acceptsProxy(field, value string) bool {
+	document, err := yaml.Marshal(map[string]any{"apiVersion": config.APIVersion, "kind": config.Kind, "proxy": map[string]string{field: value}})
+	if err != nil {
+		return false
+	}
+	_, _, err = config.Parse("proxy", document)
+	return err == nil
+}
