@@ -42,6 +42,14 @@ func serverWithLogin(url string) string {
 	return fmt.Sprintf("server = %q\n[header]\nAuthorization = %q\n", url, basic(robot, password))
 }
 
+// oauth answers as the token server of Docker Hub does to a form with a login.
+func oauth(token string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"token": %q, "access_token": %q}`, token, token)
+	})
+}
+
 // fileFacts: which files Docker Engine reads, when, and which hosts it asks then.
 func fileFacts() []scenario {
 	spelling := func(name, dir string) scenario {
@@ -150,7 +158,7 @@ func loginFacts() []scenario {
 		}},
 		{"login-of-the-client-goes-to-docker-hub-alone", func(s *fixture) {
 			c, img := s.stocked(repo)
-			realm := s.behindProxy("auth.docker.io", upstream.Token("granted"))
+			realm := s.behindProxy("auth.docker.io", oauth("granted"))
 			m := s.mirror(upstream.Basic("another", "login", c))
 			s.decoys[hub].answerWith(upstream.Bearer("https://auth.docker.io/token", "granted", c))
 			s.keep(robot, password, realm)
@@ -296,23 +304,26 @@ func daemonJSONFacts() []scenario {
 			s.authorization(d, basic(robot, password))
 		}},
 		{"insecure-registries-do-not-count-beside-two-hosts", func(s *fixture) {
-			d := s.mirror(upstream.Status(http.StatusNotFound)) // never asked over http
-			s.daemonJSON(settings{Insecure: []string{d.Addr()}})
+			c, img := s.stocked("team/app:v1")
+			s.private("private.corp:5000", nil, c) // never asked: its certificate is refused
+			s.decoys["quay.io"].answerWith(c)
+			s.daemonJSON(settings{Insecure: []string{"private.corp:5000"}})
 			s.keep(robot, password)
-			s.hosts(d.Addr(), entryWithLogin("https://"+d.Addr(), "")+entry("https://quay.io"))
-			s.pullFails(d.Addr() + "/team/app:v1")
-			s.decoys["quay.io"].claimed = true
+			s.hosts("private.corp:5000", entryWithLogin("https://private.corp:5000")+
+				entry("https://quay.io"))
+			s.pull("private.corp:5000/team/app:v1", img)
+			s.served(s.decoys["quay.io"], img)
 		}},
-		{"registry-mirrors-on-loopback-switch-off-certificates-of-docker-hub", func(s *fixture) {
+		{"registry-mirrors-on-loopback-take-any-certificate-of-docker-hub", func(s *fixture) {
 			// Loopback is always insecure, and the mirror shares its client with Docker Hub.
 			c, img := s.stocked(repo)
 			m := s.mirror(upstream.Status(http.StatusNotFound))
-			false_, _ := s.private(hub+":443", nil, c)
+			impostor, _ := s.private(hub+":443", nil, c)
 			s.pullFails(ref)
 			s.daemonJSON(settings{Mirrors: []string{m.url()}})
 			s.pull(ref, img)
 			m.claimed = true
-			s.served(false_, img)
+			s.served(impostor, img)
 		}},
 	}
 }
