@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -91,7 +92,7 @@ func startEngine(t *testing.T, env []string) *engine {
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
 		"--pidfile", filepath.Join(dir, "pid"))
 	e.cmd.Dir = dir
-	e.cmd.Env = append(env, "PATH="+path, "HOME="+dir)
+	e.cmd.Env = append(slices.Clone(env), "PATH="+path, "HOME="+dir)
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)

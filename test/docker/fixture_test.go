@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"maps"
 	"net/http"
@@ -45,6 +46,7 @@ const (
 // machine is one dockerd with what it trusts and reaches, for all scenarios.
 type machine struct {
 	*engine
+	env     []string // of a program on the node: its proxy, and the authorities that it trusts
 	proxy   *upstream.Proxy
 	changed bool // whether dockerd has another daemon.json than at the start
 }
@@ -65,8 +67,8 @@ func newMachine(t *testing.T) *machine {
 	t.Cleanup(func() { must(t, m.proxy.Close()) })
 	roots := filepath.Join(dir, "roots.pem")
 	must(t, os.WriteFile(roots, ca.PEM(), 0o644))
-	env := append(m.proxy.Env(), "SSL_CERT_FILE="+roots, "SSL_CERT_DIR="+filepath.Join(dir, "none"))
-	m.engine = startEngine(t, env)
+	m.env = append(m.proxy.Env(), "SSL_CERT_FILE="+roots, "SSL_CERT_DIR="+filepath.Join(dir, "none"))
+	m.engine = startEngine(t, m.env)
 	return m
 }
 
@@ -134,14 +136,20 @@ func newFixture(t *testing.T, m *machine) *fixture {
 	return s
 }
 
-// clear empties /etc/docker. The directory itself is mounted, so it stays.
+// clear removes what an earlier scenario left on the node. /etc/docker itself is mounted, so it
+// stays.
 func (s *fixture) clear() {
 	s.Helper()
-	entries, err := os.ReadDir(s.etc())
-	must(s.T, err)
-	for _, e := range entries {
-		must(s.T, os.RemoveAll(filepath.Join(s.etc(), e.Name())))
-	}
+	keep := []string{s.root, filepath.Dir(s.etc()), s.etc(), filepath.Dir(s.socket()), s.socket()}
+	must(s.T, filepath.WalkDir(s.root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || slices.Contains(keep, path) {
+			return err
+		}
+		if err := os.RemoveAll(path); err != nil || !e.IsDir() {
+			return err
+		}
+		return fs.SkipDir
+	}))
 }
 
 // daemonJSON gives dockerd another daemon.json, without a restart.
@@ -268,15 +276,25 @@ func (s *fixture) problems() []string {
 			lines := strings.Join(upstream.Lines(requests), "\n\t")
 			found = append(found, fmt.Sprintf("%s was asked, and must not be:\n\t%s", d.name, lines))
 		}
+	}
+	found = append(found, s.leaks()...)
+	for _, refused := range s.proxy.Refused() {
+		found = append(found, "dockerd wanted to leave the machine: "+refused)
+	}
+	return found
+}
+
+// leaks returns the logins that reached another decoy than their own.
+func (s *fixture) leaks() []string {
+	var found []string
+	for _, name := range slices.Sorted(maps.Keys(s.decoys)) {
+		d := s.decoys[name]
 		for _, secret := range s.secrets {
 			if d.saw(secret) && !slices.Contains(secret.at, d) {
 				found = append(found, fmt.Sprintf("%s received the login of %s, which is not for it",
 					d.name, secret.username))
 			}
 		}
-	}
-	for _, refused := range s.proxy.Refused() {
-		found = append(found, "dockerd wanted to leave the machine: "+refused)
 	}
 	return found
 }
