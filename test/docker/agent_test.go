@@ -35,6 +35,7 @@ func TestAgent(t *testing.T) {
 func (s *fixture) startAgent(config string, more ...string) {
 	s.Helper()
 	s.writeConfig(config)
+	s.behindProxy("auth.docker.io", upstream.Token("anonymous")) // asked for the limit of pulls
 	cmd := exec.Command(berthBinary(s.T), "agent", "--config", s.configFile(), "--root", s.root,
 		"--listen", "127.0.0.1:0")
 	cmd.Env = append(slices.Clone(s.env), more...)

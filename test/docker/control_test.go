@@ -59,8 +59,8 @@ func TestProblems(t *testing.T) {
 		t.Error("a host without a decoy answered")
 	}
 	want := []string{
-		"auth.io was asked, and must not be:\n\tPOST /token",
 		"auth.io received the login of robot, which is not for it",
+		"auth.io was asked, and must not be:\n\tPOST /token",
 		"dockerd wanted to leave the machine: CONNECT elsewhere.example:443",
 		"ghcr.io received the login of robot, which is not for it",
 	}

@@ -268,11 +268,16 @@ func (d *decoy) saw(s secret) bool {
 
 // problems returns requests that must not have been made: to decoys that the scenario did not name,
 // with logins of other hosts, to unknown hosts.
+//
+// A decoy may receive the agent's probes.
 func (s *fixture) problems() []string {
 	var found []string
 	for _, name := range slices.Sorted(maps.Keys(s.decoys)) {
 		d := s.decoys[name]
-		if requests := d.Requests(); !d.claimed && len(requests) > 0 {
+		requests := slices.DeleteFunc(d.Requests(), func(r upstream.Request) bool {
+			return strings.HasPrefix(r.Header.Get("User-Agent"), "berth")
+		})
+		if !d.claimed && len(requests) > 0 {
 			lines := strings.Join(upstream.Lines(requests), "\n\t")
 			found = append(found, fmt.Sprintf("%s was asked, and must not be:\n\t%s", d.name, lines))
 		}
