@@ -139,6 +139,7 @@ func (m *containerdMonitor) refresh(ctx context.Context) bool {
 		var r nodepkg.Reading
 		r, now.Why, now.Remedy = c.ReadsFrom(m.host, dir)
 		now.Reads = status.Reads(r)
+		now.CRIDisabled = c.NoCRI()
 	}
 	if !c.Release.IsZero() {
 		now.Version = c.Release.String()

@@ -135,7 +135,7 @@ func TestWithdrawsADeadMirror(t *testing.T) {
 	n.waitForHost("quay.io", second.addr, true)
 	n.end()
 	if plan, err := other.Plan(t.Context(), cfg); err != nil || plan.Differs() {
-		t.Errorf("%v %v", plan.Changes, err)
+		t.Errorf("%v %v", plan.Changes(), err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/node/reconcile"
 	"github.com/berth-registry/berth/test/fakes/fakeaws"
 	"github.com/berth-registry/berth/test/nodetest"
@@ -211,7 +212,7 @@ func TestFullDisks(t *testing.T) {
 	}
 	n.end()
 	m := openNode(t, n.root)
-	report, err := m.Restore(t.Context(), nodetest.CertsDir)
+	report, err := m.Restore(t.Context(), config.Default())
 	if !errors.Is(err, unix.ENOSPC) || n.hosts("quay.io") != "" || len(report.Saved) > 0 {
 		t.Errorf("%v, saved %v, the file is %q", err, report.Saved, n.hosts("quay.io"))
 	}
@@ -220,7 +221,7 @@ func TestFullDisks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if report, err := m.Restore(t.Context(), nodetest.CertsDir); err != nil || len(report.Saved) > 0 {
+	if report, err := m.Restore(t.Context(), config.Default()); err != nil || len(report.Saved) > 0 {
 		t.Errorf("%v, saved %v", err, report.Saved)
 	}
 	for dir, want := range map[string]int{certs: 1, state: 0} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,29 +56,33 @@ func (a *Agent) reconcileOnce(ctx context.Context) time.Duration {
 
 // reconcile computes the desired state for cfg and writes it.
 func (a *Agent) reconcile(ctx context.Context, cfg *config.Config) error {
-	in := desired.Inputs{Readers: a.node.Readers(ctx), Learned: a.prober.Learned()}
-	var err error
-	if in.Foreign, err = a.node.ForeignCertificates(cfg); err != nil {
+	in, err := a.node.Inputs(ctx, cfg, a.prober.Learned())
+	if err != nil {
 		return err
 	}
 	if a.withdrawEnabled = cfg.Health.Mode == config.HealthWithdraw; a.withdrawEnabled {
 		a.loadHealth(ctx, time.Duration(cfg.Health.Interval))
 		in.Health = a.prober
 	}
-	state := desired.Compute(cfg, in)
-	if err := a.setTokens(cfg, state.ECRRegistries); err != nil {
+	states := in.Compute(cfg)
+	if err := a.setTokens(cfg, states.Containerd.ECRRegistries); err != nil {
 		return err
 	}
-	if len(state.ECRRegistries) > 0 {
-		in.Headers = a.headers(state.ECRRegistries)
-		state = desired.Compute(cfg, in)
+	if registries := states.Containerd.ECRRegistries; len(registries) > 0 {
+		in.Headers = a.headers(registries)
+		states = in.Compute(cfg)
 	}
+	if files, tree := states.DockerFiles(cfg); tree != a.state.dockerTree || !slices.Equal(files, a.state.dockerFiles) {
+		a.state.dockerFiles, a.state.dockerTree = files, tree
+		a.Wake() // the next pass watches them
+	}
+	state := states.Containerd
 	a.setProber(cfg, state)
 	if a.warmingUp() && (a.tokensPending(state.ECRRegistries) || state.HealthPending) {
 		return errWarmingUp
 	}
-	result, err := a.node.Converge(ctx, cfg, state, a.saveState)
-	a.state.recordResult(cfg, state, in, result)
+	result, err := a.node.Converge(ctx, cfg, states, a.saveState)
+	a.state.recordResult(cfg, states, in, result)
 	a.logResult(ctx, result)
 	return err
 }
@@ -176,6 +181,12 @@ func (a *Agent) watchFiles(cfg *config.Config) {
 		trees = append(trees, a.node.Root.Path(credprovider.TokenDir))
 		a.containerd.setDir(cfg.Containerd.CertsDir)
 		files = append(files, a.containerd.configFiles()...)
+		for _, f := range a.state.dockerFiles {
+			files = append(files, a.node.Root.Path(f))
+		}
+		if a.state.dockerTree != "" {
+			trees = append(trees, a.node.Root.Path(a.state.dockerTree))
+		}
 	}
 	a.watcher.Set(files, trees)
 }

@@ -24,7 +24,7 @@ func (a *Agent) restore(ctx context.Context) error {
 			continue
 		}
 		begin := time.Now()
-		report, err := a.node.RestoreAsAgent(ctx, a.certsDirs()...)
+		report, err := a.node.RestoreAsAgent(ctx, a.configs()...)
 		if err != nil && ctx.Err() != nil {
 			return nil
 		}
@@ -47,14 +47,14 @@ func (a *Agent) restore(ctx context.Context) error {
 	}
 }
 
-// certsDirs returns the directories that are searched for Berth's files without a record: the
-// default, and the one of the config.
-func (a *Agent) certsDirs() []string {
-	dirs := []string{config.Default().Containerd.CertsDir}
-	if r := a.source.read(); r.cfg != nil && r.cfg.Containerd.CertsDir != dirs[0] {
-		dirs = append(dirs, r.cfg.Containerd.CertsDir)
+// configs returns the configs whose directories are searched for Berth's files without a record:
+// the default, and the one in use.
+func (a *Agent) configs() []*config.Config {
+	configs := []*config.Config{config.Default()}
+	if r := a.source.read(); r.cfg != nil {
+		configs = append(configs, r.cfg)
 	}
-	return dirs
+	return configs
 }
 
 // recordRestore records the result of a restore. Files that are foreign by now are left

@@ -25,8 +25,11 @@ type state struct {
 	snapshot status.Snapshot // without the state of refresher and prober
 	mirrors  []mirrorRow
 	direct   []registryRow
-	retry    time.Duration // pause after the last failure
-	noopRuns int           // passes in a row that found nothing to do
+	// dockerFiles and dockerTree are watched because of Docker, see [reconcile.States.DockerFiles].
+	dockerFiles []string
+	dockerTree  string
+	retry       time.Duration // pause after the last failure
+	noopRuns    int           // passes in a row that found nothing to do
 	// missingTokens is true if a header of an ECR registry could not be written.
 	missingTokens bool
 }
@@ -87,18 +90,33 @@ func (s *state) recordConfig(r configReading, path string) {
 }
 
 // recordResult records what a pass did.
-func (s *state) recordResult(cfg *config.Config, d *desired.State, in desired.Inputs, r reconcile.Result) {
+func (s *state) recordResult(cfg *config.Config, states reconcile.States, in reconcile.Inputs, r reconcile.Result) {
+	d := states.Containerd
 	s.snapshot.Config.Upstreams = len(cfg.AllMirrors())
 	s.missingTokens = len(in.Headers) < len(d.ECRRegistries)
 	s.snapshot.Notices = nil
-	for _, n := range d.Notices {
+	for _, n := range states.Notices(cfg) {
 		s.snapshot.Notices = append(s.snapshot.Notices, n.String())
 	}
 	s.mirrors, s.direct = mirrorRows(cfg, d), registryRows(d)
-	if r.Plan.Changes == nil && r.Report.Changed == nil && r.Plan.Desired.Installed(nil) == nil {
+	s.recordDocker(cfg, states)
+	if r.Plan.Trees == nil {
 		return // the pass ended before there was a plan
 	}
 	s.recordFiles(r)
+}
+
+// recordDocker records what is known of Docker Engine.
+func (s *state) recordDocker(cfg *config.Config, states reconcile.States) {
+	engine, found, written := states.DockerEngine()
+	s.snapshot.Docker = nil
+	if !found && !written {
+		return
+	}
+	reads, why := engine.Reads()
+	s.snapshot.Docker = &status.Docker{
+		Version: engine.Version, CertsDir: cfg.Docker.CertsDir, Reads: status.Reads(reads), Why: why, Written: written,
+	}
 }
 
 // recordFiles records the files that a pass wrote, and those that it left alone.
@@ -106,7 +124,7 @@ func (s *state) recordFiles(r reconcile.Result) {
 	f := &s.snapshot.Files
 	now := time.Now()
 	f.Managed = 1 // the credential provider's rules
-	for _, c := range r.Plan.Changes {
+	for _, c := range r.Plan.Changes() {
 		if c.After != nil {
 			f.Managed++
 		}

@@ -74,7 +74,7 @@ func TestTokenRegistryForAgentAndApply(t *testing.T) {
 				t.Fatal(err)
 			}
 			if plan, err := another.Plan(t.Context(), cfg); err != nil || plan.Differs() {
-				t.Errorf("plan wants something else than the agent: %v, %v", plan.Changes, err)
+				t.Errorf("plan wants something else than the agent: %v, %v", plan.Changes(), err)
 			}
 			if err := n.apply(t, text); err != nil || strings.Contains(n.hosts("quay.io"), "Authorization") != c.header {
 				t.Errorf("apply wants something else than the agent: %v\n%s", err, n.hosts("quay.io"))

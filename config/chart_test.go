@@ -28,7 +28,7 @@ func chartConfig(t *testing.T) map[string]any {
 	}
 	config["type"] = []any{"object", "string", "null"}
 	properties := config["properties"].(map[string]any)
-	for section, field := range map[string]string{"health": "mode", "containerd": "certsDir"} {
+	for section, field := range map[string]string{"health": "mode", "containerd": "certsDir", "docker": "mode"} {
 		delete(properties[section].(map[string]any), "type")
 		fields := properties[section].(map[string]any)["properties"].(map[string]any)
 		delete(fields[field].(map[string]any), "type")

@@ -31,6 +31,7 @@ func (c *checker) check(root *location) {
 	c.health(root.field("health"))
 	c.proxy(root.field("proxy"))
 	c.containerd(root.field("containerd"))
+	c.docker(root.field("docker"))
 	c.plainHTTP(root)
 	c.podRoles(root)
 }

@@ -92,18 +92,40 @@ func (c *checker) containerd(s *location) {
 	d := &c.cfg.Containerd
 	c.oneOf(s.field("onConflict"), string(d.OnConflict), string(ConflictReport), string(ConflictAdopt))
 	at := s.field("certsDir")
-	switch dir := d.CertsDir; {
+	if strings.Contains(d.CertsDir, ":") && !hasControl(d.CertsDir) {
+		c.reject(at, d.CertsDir, "must be one directory: containerd 2.1 and newer ignore a list in config_path for most pulls")
+		return
+	}
+	c.certsDir(at, d.CertsDir, "/etc/containerd/certs.d")
+}
+
+func (c *checker) docker(s *location) {
+	d := &c.cfg.Docker
+	c.oneOf(s.field("mode"), string(d.Mode), string(DockerAuto), string(DockerOn), string(DockerOff))
+	at := s.field("certsDir")
+	theirs := c.cfg.Containerd.CertsDir
+	// Only a file that has the section can be at fault: the default must not break another file.
+	if c.certsDir(at, d.CertsDir, "/etc/docker/certs.d") && !s.unset() && d.CertsDir != theirs &&
+		(strings.HasPrefix(d.CertsDir, theirs+"/") || strings.HasPrefix(theirs, d.CertsDir+"/")) {
+		c.reject(at, d.CertsDir, "must not be above or below containerd.certsDir; write /etc/docker/certs.d")
+	}
+}
+
+// certsDir checks a directory of hosts.toml files, and reports whether it is valid.
+func (c *checker) certsDir(at *location, dir, example string) bool {
+	switch {
 	case hasControl(dir):
 		c.reject(at, dir, "must not contain control characters")
-	case strings.Contains(dir, ":"):
-		c.reject(at, dir, "must be one directory: containerd 2.1 and newer ignore a list in config_path for most pulls")
 	case !path.IsAbs(dir) || dir == "/":
-		c.reject(at, dir, "must be an absolute path, such as /etc/containerd/certs.d")
+		c.reject(at, dir, "must be an absolute path, such as %s", example)
 	case path.Clean(dir) != dir:
 		message := "must be a clean path"
 		if clean := at.shown(path.Clean(dir)); clean != "" {
 			message += "; write " + cut(clean)
 		}
 		c.reject(at, dir, "%s", message)
+	default:
+		return true
 	}
+	return false
 }

@@ -42,6 +42,7 @@ func fieldHints(t reflect.Type) []hint {
 			{"username password passwordFile host", "write it under registries: [{host: registry.corp, username: …, passwordFile: …}]"},
 			{"dockerConfig pullSecret imagePullSecret imagePullSecrets", "write dockerConfigFile: /etc/berth/secrets/pull-secret.json"},
 			{"certsDir configPath onConflict", "write it under containerd: {certsDir: /etc/containerd/certs.d}"},
+			{"dockerMode dockerCertsDir", "write it under docker: {mode: auto, certsDir: /etc/docker/certs.d}"},
 			{"aws", "write ecr"},
 			{"httpProxy httpsProxy noProxy", "write it under proxy: {…}"},
 		}
@@ -123,6 +124,13 @@ func fieldHints(t reflect.Type) []hint {
 		return []hint{{"http https", "write httpProxy or httpsProxy"}}
 	case reflect.TypeFor[Containerd]():
 		return []hint{{"configPath certs hostsDir", "write certsDir"}}
+	case reflect.TypeFor[Docker]():
+		return []hint{
+			{"configPath certs hostsDir", "write certsDir"},
+			{"enabled enable", "write mode: on, auto or off"},
+			{"onConflict", "write it under containerd, it is for both directories"},
+			{"registryMirrors registry-mirrors insecureRegistries insecure-registries", "write mirrors and registries; berth convert --from docker prints them"},
+		}
 	}
 	return nil
 }

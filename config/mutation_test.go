@@ -27,6 +27,7 @@ ecr:
 health: {}
 proxy: {}
 containerd: {}
+docker: {}
 `
 
 // wrong returns values that a field of the type cannot hold.
@@ -93,7 +94,7 @@ func TestMutations(t *testing.T) {
 			refused(document, joined(path, name))
 		}
 	})
-	if fields != 102 {
+	if fields != 105 {
 		t.Errorf("%d fields were visited; is one missing?", fields)
 	}
 }

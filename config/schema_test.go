@@ -163,6 +163,7 @@ func wordsOf(t reflect.Type) []any {
 		reflect.TypeFor[Auth]():            {string(AuthAuto), string(AuthBasic), string(AuthToken)},
 		reflect.TypeFor[HealthMode]():      {string(HealthWithdraw), string(HealthReport), string(HealthOff)},
 		reflect.TypeFor[Conflict]():        {string(ConflictReport), string(ConflictAdopt)},
+		reflect.TypeFor[DockerMode]():      {string(DockerAuto), string(DockerOn), string(DockerOff)},
 		reflect.TypeFor[ecr.MissingRole](): {string(ecr.RoleOrNone), string(ecr.RoleOrNode)},
 	}[t]
 }

@@ -82,7 +82,7 @@ func matching(form *regexp.Regexp) func(string) string {
 func enumWord(value string) string {
 	words := []string{
 		string(AuthAuto), string(AuthBasic), string(AuthToken), string(HealthWithdraw), string(HealthReport), string(HealthOff),
-		string(ConflictReport), string(ConflictAdopt), "pull", "resolve", "push", "referrers", "bearer", "none", "overwrite", "node",
+		string(ConflictReport), string(ConflictAdopt), string(DockerOn), "pull", "resolve", "push", "referrers", "bearer", "none", "overwrite", "node",
 	}
 	if len(value) > 12 || nearest(value, words) == "" {
 		return ""

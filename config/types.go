@@ -29,6 +29,7 @@ type Config struct {
 	Health           Health           `yaml:"health"`
 	Proxy            Proxy            `yaml:"proxy"`
 	Containerd       Containerd       `yaml:"containerd"`
+	Docker           Docker           `yaml:"docker"`
 
 	// DockerConfig holds the logins in DockerConfigFile, sorted by Host; nil without that file.
 	// An entry of Registries for the same host has precedence.
@@ -229,7 +230,8 @@ func (p Proxy) Settings() proxy.Settings {
 	return proxy.Settings{HTTP: p.HTTPProxy, HTTPS: p.HTTPSProxy, No: p.NoProxy}
 }
 
-// Conflict says what to do about a foreign file at the path of one of Berth's files.
+// Conflict says what to do about a foreign file at the path of one of Berth's files, in containerd's
+// directory and in Docker's.
 type Conflict string
 
 // The values of Conflict.
@@ -242,6 +244,24 @@ const (
 type Containerd struct {
 	CertsDir   string   `yaml:"certsDir" default:"/etc/containerd/certs.d"`
 	OnConflict Conflict `yaml:"onConflict" default:"report"`
+}
+
+// DockerMode says whether hosts.toml files are written for Docker Engine.
+type DockerMode string
+
+// The values of DockerMode.
+const (
+	// DockerAuto begins when a Docker Engine is seen that reads the files. It ends when the engine is
+	// known to use another image store.
+	DockerAuto DockerMode = "auto"
+	DockerOn   DockerMode = "on"
+	DockerOff  DockerMode = "off" // files that Berth wrote there are removed
+)
+
+// Docker configures the directory from which Docker Engine reads hosts.toml files.
+type Docker struct {
+	CertsDir string     `yaml:"certsDir" default:"/etc/docker/certs.d"`
+	Mode     DockerMode `yaml:"mode" default:"auto"`
 }
 
 // Duration is a time span in Go's notation: 2s, 1m30s.

@@ -12,14 +12,18 @@ import (
 	"github.com/berth-registry/berth/internal/nodefs"
 )
 
-// ScopeName marks the files below certs.d in Berth's record.
-const ScopeName = "certs.d"
+// ScopeName and DockerScopeName mark the files below certs.d in Berth's record: below that of
+// containerd, and below that of Docker.
+const (
+	ScopeName       = "certs.d"
+	DockerScopeName = "docker"
+)
 
 // Scope describes the files that this package writes: all of Berth's files below certsDir, an
-// absolute path on the node. With adopt, foreign files are taken over.
-func Scope(certsDir string, adopt bool) managedfile.Scope {
+// absolute path on the node. name is one of the constants. With adopt, foreign files are taken over.
+func Scope(name, certsDir string, adopt bool) managedfile.Scope {
 	return managedfile.Scope{
-		Name: ScopeName, Dir: certsDir, Adopt: adopt,
+		Name: name, Dir: certsDir, Adopt: adopt,
 		Linger: func(file string) time.Duration {
 			if path.Base(path.Dir(file)) == poolDir {
 				return caGracePeriod

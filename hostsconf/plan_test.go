@@ -41,7 +41,9 @@ func newNode(t testing.TB, files map[string]string) *node {
 	return n
 }
 
-func (n *node) tree() *Tree { return NewTree(n.store, certsDir, n.adopt, n.t.TempDir()) }
+func (n *node) tree() *Tree {
+	return NewTree(n.store, Scope(ScopeName, certsDir, n.adopt), n.t.TempDir())
+}
 
 func (n *node) plan(dirs ...Directory) (Desired, []Change) {
 	n.t.Helper()
@@ -68,7 +70,7 @@ func (n *node) apply(dirs ...Directory) managedfile.Report {
 
 func (n *node) restore() {
 	n.t.Helper()
-	if _, err := n.store.Restore(context.Background(), Scope(certsDir, false)); err != nil {
+	if _, err := n.store.Restore(context.Background(), Scope(ScopeName, certsDir, false)); err != nil {
 		n.t.Fatal(err)
 	}
 }
@@ -295,7 +297,7 @@ func TestScopeLinger(t *testing.T) {
 		certsDir + "/docker.io/_berth":           0,
 		certsDir + "/docker.io_berth/hosts.toml": 0,
 	} {
-		if got := Scope(certsDir, false).Linger(file); got != want {
+		if got := Scope(ScopeName, certsDir, false).Linger(file); got != want {
 			t.Errorf("%s stays %s, want %s", file, got, want)
 		}
 	}

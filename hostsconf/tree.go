@@ -15,11 +15,15 @@ type Tree struct {
 	scratch string
 }
 
-// NewTree gives access to certsDir. Files are read back from memory before they are installed.
-// The symlinks to them are created below scratch; "" means the system's temporary directory.
-func NewTree(store *managedfile.Store, certsDir string, adopt bool, scratch string) *Tree {
-	return &Tree{store: store, scope: Scope(certsDir, adopt), scratch: scratch}
+// NewTree gives access to the directory of a [Scope]. Files are read back from memory before they
+// are installed. The symlinks to them are created below scratch; "" means the system's temporary
+// directory.
+func NewTree(store *managedfile.Store, scope managedfile.Scope, scratch string) *Tree {
+	return &Tree{store: store, scope: scope, scratch: scratch}
 }
+
+// CertsDir is the directory on the node.
+func (t *Tree) CertsDir() string { return t.scope.Dir }
 
 // Read returns the current state. It writes nothing.
 func (t *Tree) Read(desired Desired) (managedfile.Snapshot, error) {
@@ -68,4 +72,10 @@ func (t *Tree) Apply(ctx context.Context, desired Desired, changes []Change) (ma
 		return managedfile.Report{}, err
 	}
 	return t.store.Apply(ctx, t.scope, changes)
+}
+
+// ApplyUnrecorded carries out updates that the record cannot hold, see
+// [managedfile.Store.ApplyUnrecorded].
+func (t *Tree) ApplyUnrecorded(ctx context.Context, updates []Change) (managedfile.Report, error) {
+	return t.store.ApplyUnrecorded(ctx, t.scope, updates)
 }

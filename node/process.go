@@ -105,7 +105,16 @@ func unitOf(p procfs.Proc) string {
 // option returns the value of a flag, the last one if it is repeated, as containerd's and
 // kubelet's parsers do.
 func (p process) option(names ...string) string {
-	value := ""
+	all := p.options(names...)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+// options returns all values of a flag that may be repeated.
+func (p process) options(names ...string) []string {
+	var values []string
 	for i, arg := range p.args[1:] {
 		flag, inline, has := strings.Cut(arg, "=")
 		bare := strings.TrimLeft(flag, "-")
@@ -114,12 +123,12 @@ func (p process) option(names ...string) string {
 		}
 		switch {
 		case has:
-			value = inline
+			values = append(values, inline)
 		case i+2 < len(p.args):
-			value = p.args[i+2]
+			values = append(values, p.args[i+2])
 		}
 	}
-	return value
+	return values
 }
 
 // hasCommand reports whether the program was started for a subcommand ("config dump") and is no

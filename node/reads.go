@@ -50,6 +50,12 @@ func (c Containerd) ReadsFrom(h Host, dir string) (r Reading, why, remedy string
 	return Reads, "", ""
 }
 
+// NoCRI reports whether the CRI plugin is disabled, as in the containerd of Docker's packages: then
+// no kubelet pulls with this containerd.
+func (c Containerd) NoCRI() bool {
+	return slices.ContainsFunc(c.Verdict.Issues, func(t containerdconf.Issue) bool { return t.ID == containerdconf.TrapCRIDisabled })
+}
+
 // firstBlocking returns the first blocking issue and its remedy, as install reports them.
 func (c Containerd) firstBlocking(v containerdconf.Assessment) (why, remedy string) {
 	for _, t := range v.Issues {

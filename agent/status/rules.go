@@ -79,6 +79,9 @@ func filesNotRead(s Snapshot) []Alarm {
 	if c == nil || idle(s) || s.Files.Managed < 2 {
 		return nil
 	}
+	if c.CRIDisabled && s.Docker != nil && s.Docker.Written {
+		return nil // the files are for Docker
+	}
 	a := Alarm{Subject: c.ConfigPath, Since: c.Since}
 	switch c.Reads {
 	case ReadsNo:

@@ -23,7 +23,9 @@ type Snapshot struct {
 	Converge Converge `json:"converge"`
 	// Containerd is this node's; nil until it was first looked up.
 	Containerd *Containerd `json:"containerd,omitempty"`
-	Mirrors    []Mirror    `json:"mirrors"`
+	// Docker is this node's Docker Engine; nil if none is seen.
+	Docker  *Docker  `json:"docker,omitempty"`
+	Mirrors []Mirror `json:"mirrors"`
 	// Registries are registries of image names that have a login in a header, whether they have
 	// mirrors or not: their login is probed too. Nothing depends on whether they answer.
 	Registries []Endpoint `json:"registries"`
@@ -90,11 +92,24 @@ type Containerd struct {
 	Reads      Reads  `json:"reads"`
 	Why        string `json:"why,omitempty"`    // unless Reads is yes
 	Remedy     string `json:"remedy,omitempty"` // a command, or a value to write
+	// CRIDisabled says that its CRI plugin is disabled, as on a host for Docker alone: no kubelet
+	// pulls with it.
+	CRIDisabled bool `json:"criDisabled,omitempty"`
 	// Since is when this agent saw Reads change to its value.
 	Since time.Time `json:"since,omitzero"`
 }
 
-// Reads says whether containerd reads hosts.toml files.
+// Docker says whether the node's Docker Engine reads hosts.toml files, and whether the agent writes
+// them for it.
+type Docker struct {
+	Version  string `json:"version,omitempty"` // "" if unknown
+	CertsDir string `json:"certsDir,omitempty"`
+	Reads    Reads  `json:"reads"`
+	Why      string `json:"why,omitempty"` // unless Reads is yes
+	Written  bool   `json:"written"`
+}
+
+// Reads says whether a program reads hosts.toml files.
 type Reads string
 
 // The values of Reads, the same as those of node.Reading.

@@ -131,7 +131,8 @@ func (t *text) head(s Snapshot) {
 	t.lines(0, "", fmt.Sprintf("agent %s, started %s; converged %s",
 		cmp.Or(s.Version, "unknown version"), t.ago(s.Started), t.ago(s.Converge.LastSuccess)))
 	t.lines(0, "", fmt.Sprintf("config %s, loaded %s", cmp.Or(s.Config.Path, "-"), t.ago(s.Config.Loaded)))
-	t.containerd(s.Containerd)
+	t.containerd(s)
+	t.docker(s.Docker)
 	for _, w := range s.Config.Warnings {
 		t.lines(0, "conflict", "warning: "+w)
 	}
@@ -150,17 +151,36 @@ func (t *text) isReported(s string) bool {
 	return true
 }
 
-func (t *text) containerd(c *Containerd) {
+func (t *text) containerd(s Snapshot) {
+	c := s.Containerd
 	if c == nil || slices.Contains(t.alarmNames, "FilesNotRead") {
 		return
 	}
 	what := strings.TrimSpace("containerd " + c.Version)
-	switch c.Reads {
-	case ReadsYes:
+	switch {
+	case c.Reads == ReadsYes:
 		t.lines(0, "", what+" reads these files")
+	case c.CRIDisabled:
+		t.lines(0, "", what+" serves no kubelet: its CRI plugin is disabled")
 	default:
 		t.lines(0, "", what+": unknown whether it reads these files: "+c.Why)
 	}
+}
+
+func (t *text) docker(d *Docker) {
+	if d == nil {
+		return
+	}
+	what := strings.TrimSpace("Docker " + d.Version)
+	switch {
+	case d.Reads == ReadsYes && d.Written:
+		what += " reads the files below " + d.CertsDir
+	case d.Written:
+		what += " may not read the files below " + d.CertsDir + ": " + d.Why
+	default:
+		what += ": no files are written: " + d.Why
+	}
+	t.lines(0, "", what)
 }
 
 func (t *text) alarms(alarms []Alarm) {

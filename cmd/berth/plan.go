@@ -45,8 +45,10 @@ func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
 	if o.output == "json" {
 		return printJSON(w, summary)
 	}
-	if err := hostsconf.WriteDiff(w, plan.Desired, plan.Changes, painter(w)); err != nil {
-		return err
+	for _, t := range plan.Trees {
+		if err := hostsconf.WriteDiff(w, t.Desired, t.Changes, painter(w)); err != nil {
+			return err
+		}
 	}
 	return printNotes(w, summary, summary.Line("to do"))
 }

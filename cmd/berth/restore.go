@@ -31,7 +31,7 @@ Exit codes: 0 the node is as it was, 1 a file could not be put back; run it agai
 				return err
 			}
 			defer m.Close()
-			report, failed := m.Restore(cmd.Context(), config.Default().Containerd.CertsDir)
+			report, failed := m.Restore(cmd.Context(), config.Default())
 			return o.printRestored(cmd.OutOrStdout(), report, failed)
 		},
 	}

@@ -80,7 +80,7 @@ func (r *run) restoreScope(ctx context.Context, scope Scope) {
 	}
 	one.apply(ctx, planRestore(snap))
 	one.restoreDirs()
-	r.report.add(one.report)
+	r.report.addRestored(one.report)
 	r.errs = append(r.errs, one.errs...)
 	r.drop = append(r.drop, one.drop...)
 	r.demote = append(r.demote, one.demote...)
@@ -266,13 +266,17 @@ func scopesOf(st *record.State) []Scope {
 	return scopes
 }
 
-func (r *Report) add(o Report) {
+// addRestored adds the report of one scope. Of the copies only those of the record are added:
+// [run.finish] lists the others.
+func (r *Report) addRestored(o Report) {
+	o.Saved = slices.DeleteFunc(o.Saved, func(s Saved) bool { return s.Why != record.SavedRecord })
+	r.Add(o)
+}
+
+// Add adds another report.
+func (r *Report) Add(o Report) {
 	r.Changed = append(r.Changed, o.Changed...)
 	r.Conflicts = append(r.Conflicts, o.Conflicts...)
 	r.Skipped = append(r.Skipped, o.Skipped...)
-	for _, s := range o.Saved {
-		if s.Why == record.SavedRecord {
-			r.Saved = append(r.Saved, s)
-		}
-	}
+	r.Saved = append(r.Saved, o.Saved...)
 }

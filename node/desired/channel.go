@@ -11,11 +11,13 @@ import (
 	"github.com/berth-registry/berth/node/probestate"
 )
 
-// Readers are the programs that read the hosts.toml files of a node.
+// Readers are the programs that read one directory of hosts.toml files on a node.
 type Readers struct {
 	// Containerd is the release of the node's containerd; zero if it is not known, which counts
 	// as any release.
 	Containerd containerdconf.Release
+	// Docker are the settings of the Docker Engine that reads the directory, nil if none does.
+	Docker *Docker
 }
 
 // toTokenServer reports whether some reader sends a host's header to the token server that this
@@ -49,10 +51,12 @@ type Channel struct {
 // reader sends it on to the token server, and it may be written only if that server belongs to
 // the registry.
 func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact probestate.Fact) Channel {
-	switch auth {
-	case config.AuthToken:
+	switch {
+	case auth == config.AuthToken && readers.Docker != nil:
+		return Channel{Why: "auth: token: run docker login, or name docker-credential-berth in credHelpers"}
+	case auth == config.AuthToken:
 		return Channel{Why: "auth: token: only kubelet's credential provider passes the login"}
-	case config.AuthBasic:
+	case auth == config.AuthBasic && (readers.Docker == nil || readers.Docker.CannotRead == ""):
 		return Channel{Header: true, Serves: true}
 	}
 	unprobed := fact.Basic != probestate.Accepted && fact.Basic != probestate.Refused
@@ -62,6 +66,11 @@ func channelOf(u hostsconf.URL, auth config.Auth, readers Readers, fact probesta
 	some, every := readers.toTokenServer()
 	tokensOnly := fact.Basic == probestate.Refused
 	switch {
+	case readers.Docker != nil && readers.Docker.CannotRead != "":
+		return Channel{Why: readers.Docker.CannotRead}
+	case tokensOnly && readers.Docker != nil:
+		return Channel{Why: "the registry accepts only tokens, and Docker requests them without the header; " +
+			"run docker login, or name docker-credential-berth in credHelpers"}
 	case tokensOnly && !some:
 		return Channel{Why: fmt.Sprintf("the registry accepts only tokens, and containerd %s requests them without the header; "+
 			"only kubelet's credential provider can pass the login", readers.Containerd)}

@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ func Directories(cfg *config.Config, in Inputs) ([]hostsconf.Directory, []Notice
 // Compute returns what a node with this config should hold.
 func Compute(cfg *config.Config, in Inputs) *State {
 	d := &State{
-		certsDir:        cfg.Containerd.CertsDir,
+		certsDir:        cmp.Or(in.CertsDir, cfg.Containerd.CertsDir),
 		registries:      make(map[string][]config.Registry, len(cfg.Registries)),
 		logins:          credprovider.NewLogins(cfg.Logins()),
 		ecrNames:        cfg.ECRNames(),
@@ -53,6 +54,11 @@ func Compute(cfg *config.Config, in Inputs) *State {
 		d.addMirror(m)
 	}
 	d.addDirectHosts(directHosts(cfg, d.hasDirectory[hostsconf.Default]))
+	if in.Readers.Docker != nil {
+		for i := range d.Directories {
+			d.fitForDocker(&d.Directories[i])
+		}
+	}
 	return d
 }
 

@@ -10,13 +10,15 @@ import (
 // Inputs are what the desired state depends on besides the config. The zero value is a node
 // about which nothing is known.
 type Inputs struct {
+	// CertsDir is the directory that the state is for, "" for the one in containerd.certsDir.
+	CertsDir string
 	// Headers are those of ECR registries; their logins are not in the config.
 	Headers Headers
 	// Health knows which endpoints answer; nil leaves all of them in.
 	Health Health
 	// Foreign are the certificates in certs.d that Berth did not write.
 	Foreign hostsconf.Foreign
-	// Readers are the programs that read the hosts.toml files.
+	// Readers are the programs that read the directory.
 	Readers Readers
 	// Learned is how registries answered to a login, as far as they were probed.
 	Learned []probestate.Fact

@@ -68,6 +68,7 @@ func Examine(ctx context.Context, p Input) []Finding {
 	e.agent(ctx)
 	e.containerd(ctx)
 	e.hosts()
+	e.docker(ctx)
 	e.permissions()
 	e.kubelet(ctx)
 	e.rules()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/nodefs"
+	"github.com/berth-registry/berth/node"
 	"github.com/berth-registry/berth/node/doctor"
 )
 
@@ -435,5 +436,50 @@ func TestInstallKubeletThatRefuses(t *testing.T) {
 	found := find(doctor.Examine(t.Context(), p), "kubelet")
 	if len(found) != 1 || found[0].Remedy != "k0s starts kubelet: put it there by hand" {
 		t.Errorf("%+v", found)
+	}
+}
+
+// TestDocker checks what is said of a Docker Engine: nothing on a node without one, and what its
+// image store and its own settings mean.
+func TestDocker(t *testing.T) {
+	const binary = "-- root/usr/bin/dockerd --\n#!/bin/sh\necho 'Docker version 29.7.2, build x'\n-- proc/1/stat --\n"
+	for name, c := range map[string]struct {
+		archive string
+		want    []string // level and text
+	}{
+		"none": {"", nil},
+		"none, and mode on": {"-- config.yaml --\napiVersion: berth/v1alpha1\nkind: RegistryConfig\ndocker: {mode: \"on\"}\n",
+			[]string{"warn docker.mode is on, and no Docker Engine is seen"}},
+		"the containerd image store": {binary, []string{"ok Docker 29.7.2 reads hosts.toml files (the default of Docker 29.7.2)"}},
+		"off": {binary + "-- config.yaml --\napiVersion: berth/v1alpha1\nkind: RegistryConfig\ndocker: {mode: \"off\"}\n",
+			[]string{"ok Docker 29.7.2: nothing is written for it"}},
+		"the store of earlier releases": {binary + "-- root/etc/docker/daemon.json --\n{\"storage-driver\": \"overlay2\"}\n",
+			[]string{"warn Docker 29.7.2: its image store is that of earlier releases (storage-driver is overlay2)"}},
+		"its own settings": {binary + "-- root/etc/docker/daemon.json --\n{\"registry-mirrors\": [\"https://m.corp\"], \"insecure-registries\": [\"r.corp\"]}\n",
+			[]string{"ok Docker 29.7.2 reads", "warn registry-mirrors of Docker (https://m.corp)", "warn insecure-registries of Docker (r.corp)"}},
+		"a file that dockerd refuses": {binary + "-- root/etc/docker/daemon.json --\n{\n",
+			[]string{"fail /etc/docker/daemon.json: is not the JSON that dockerd reads", "warn Docker 29.7.2: whether it reads hosts.toml files is not known"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := bed(t, c.archive)
+			p.Host.Version = node.AskVersion
+			var got []string
+			for _, f := range doctor.Examine(t.Context(), p) {
+				if f.Name == "docker" {
+					got = append(got, string(f.Level)+" "+f.Detail)
+					if f.Level != doctor.OK && f.Remedy == "" {
+						t.Errorf("no remedy: %s", f.Detail)
+					}
+				}
+			}
+			for i, g := range got {
+				if i >= len(c.want) || !strings.HasPrefix(g, c.want[i]) {
+					t.Errorf("%s", g)
+				}
+			}
+			if len(got) < len(c.want) {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
 	}
 }

@@ -3,13 +3,16 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"path"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
-	"github.com/berth-registry/berth/node/desired"
 )
 
 // Result is what [Node.Apply] did.
@@ -28,12 +31,12 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 	if err != nil {
 		return Result{}, err
 	}
-	in, err := n.inputs(ctx, cfg, learned)
+	in, err := n.Inputs(ctx, cfg, learned.Facts)
 	if err != nil {
 		return Result{}, err
 	}
 	var tokenErr error
-	if registries := desired.Compute(cfg, in).ECRRegistries; len(registries) > 0 {
+	if registries := in.Compute(cfg).Containerd.ECRRegistries; len(registries) > 0 {
 		// Before the lock is taken: AWS may be slow, and others wait for the lock.
 		tokens, err := n.tokens(cfg, log)
 		if err != nil {
@@ -41,13 +44,13 @@ func (n *Node) Apply(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 		}
 		in.Headers, tokenErr = fetchHeaders(ctx, tokens, registries)
 	}
-	result, err := n.Converge(ctx, cfg, desired.Compute(cfg, in), nil)
+	result, err := n.Converge(ctx, cfg, in.Compute(cfg), nil)
 	return result, errors.Join(err, tokenErr)
 }
 
-// Converge makes the node as state says. also, if it is not nil, runs first, under the same
+// Converge makes the node as states say. also, if it is not nil, runs first, under the same
 // lock. A text that both errors have is in the result once.
-func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *desired.State, also func() error) (Result, error) {
+func (n *Node) Converge(ctx context.Context, cfg *config.Config, states States, also func() error) (Result, error) {
 	unlock, err := n.lock(ctx)
 	if err != nil {
 		return Result{}, err
@@ -57,7 +60,7 @@ func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *desired.
 	if also != nil {
 		alsoErr = also()
 	}
-	plan, err := n.plan(cfg, state)
+	plan, err := n.plan(cfg, states)
 	if err != nil {
 		return Result{}, joinDistinct(err, alsoErr)
 	}
@@ -70,30 +73,37 @@ func (n *Node) Converge(ctx context.Context, cfg *config.Config, state *desired.
 func (n *Node) write(ctx context.Context, cfg *config.Config, result *Result) error {
 	err := n.writeAll(ctx, cfg, result)
 	if err != nil {
-		err = errors.Join(err, n.removeExpiredSecrets(ctx, cfg, result))
+		err = errors.Join(err, n.removeExpiredSecrets(ctx, result))
 	}
 	return err
 }
 
-// writeAll writes certs.d and the rules. While certs.d changes, the provider gives a credential
+// writeAll writes the directories and the rules. While containerd's directory changes, the provider gives a credential
 // only to hosts that may have it both before and after.
 func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result) error {
 	plan := result.Plan
-	changes := slices.ContainsFunc(plan.Changes, hostsconf.IsDifference)
+	changes := slices.ContainsFunc(plan.containerd().Changes, hostsconf.IsDifference)
 	if changes {
 		if err := n.writeTransitionRules(cfg, plan); err != nil {
 			return err
 		}
 	}
-	var errs [2]error
-	result.Report, errs[0] = n.tree(cfg).Apply(ctx, plan.Desired, plan.Changes)
+	var errs []error
+	for _, t := range plan.Trees {
+		report, err := t.tree.Apply(ctx, t.Desired, t.Changes)
+		if errors.Is(err, unix.EROFS) {
+			err = fmt.Errorf("%w; if %s was made after the service started: systemctl restart berth", err, path.Dir(t.tree.CertsDir()))
+		}
+		errs = append(errs, err)
+		result.Report.Add(report)
+	}
 	if changes || plan.Rules {
-		rules, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.Changes, result.Report))
+		rules, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.containerd().Changes, result.Report))
 		if err == nil {
 			err = n.writeRules(rules)
 		}
-		errs[1] = err
+		errs = append(errs, err)
 		result.Rules = plan.Rules && err == nil
 	}
-	return errors.Join(errs[:]...)
+	return errors.Join(errs...)
 }

@@ -60,19 +60,19 @@ func (n *Node) effectiveRules(ctx context.Context, cfg *config.Config) (credprov
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	in, err := n.inputs(ctx, cfg, learned)
+	in, err := n.Inputs(ctx, cfg, learned.Facts)
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
 	in.Headers = desired.Headers{}
-	for _, r := range desired.Compute(cfg, in).ECRRegistries {
+	for _, r := range in.Compute(cfg).Containerd.ECRRegistries {
 		in.Headers[r.Host] = tokenPlaceholder
 	}
-	plan, err := n.plan(cfg, desired.Compute(cfg, in))
+	plan, err := n.plan(cfg, in.Compute(cfg))
 	if err != nil {
 		return credprovider.Rules{}, err
 	}
-	rules, err := n.rules(cfg, plan, plan.Changes)
+	rules, err := n.rules(cfg, plan, plan.containerd().Changes)
 	rules.CertsDir = ""
 	return rules, err
 }

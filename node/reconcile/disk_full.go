@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/managedfile/record"
@@ -26,40 +25,44 @@ const reasonSecretRemoved = "expired or replaced login removed; other changes wa
 // The hosts in each file stay, so that the credential provider's rules stay true. Only files
 // are changed that are ours by the record and intact by their own marker. The record cannot be
 // written, so each new file says in its marker line that it is ours without it.
-func (n *Node) removeExpiredSecrets(ctx context.Context, cfg *config.Config, result *Result) error {
+func (n *Node) removeExpiredSecrets(ctx context.Context, result *Result) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	err := n.removeSecrets(ctx, cfg, result, false)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		// certs.d itself is full: a new file beside the old one cannot be written.
-		return n.removeSecrets(ctx, cfg, result, true)
+	var errs []error
+	for _, t := range result.Plan.Trees {
+		err := removeSecrets(ctx, t, result, false)
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			// The directory itself is full: a new file beside the old one cannot be written.
+			err = removeSecrets(ctx, t, result, true)
+		}
+		errs = append(errs, err)
 	}
-	return err
+	return errors.Join(errs...)
 }
 
-func (n *Node) removeSecrets(ctx context.Context, cfg *config.Config, result *Result, inPlace bool) error {
-	current, err := n.tree(cfg).Read(result.Plan.Desired)
+func removeSecrets(ctx context.Context, t TreePlan, result *Result, inPlace bool) error {
+	current, err := t.tree.Read(t.Desired)
 	if err != nil {
 		return fmt.Errorf("remove expired logins: %w", err)
 	}
-	changes, errs := secretRemovals(cfg, result.Plan, current, inPlace)
+	changes, errs := secretRemovals(t, current, inPlace)
 	if len(changes) == 0 {
 		return errs
 	}
-	report, err := n.Store.ApplyUnrecorded(ctx, hostsconf.Scope(cfg.Containerd.CertsDir, false), changes)
+	report, err := t.tree.ApplyUnrecorded(ctx, changes)
 	result.Report.Changed = append(result.Report.Changed, report.Changed...)
 	result.Report.Skipped = append(result.Report.Skipped, report.Skipped...)
 	return errors.Join(errs, err)
 }
 
-// secretRemovals returns the changes that remove secrets from the files in certs.d, and nothing
+// secretRemovals returns the changes that remove secrets from the files in a directory, and nothing
 // else. In place, a login that the config replaces by another one is removed too.
-func secretRemovals(cfg *config.Config, plan Plan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
+func secretRemovals(t TreePlan, current managedfile.Snapshot, inPlace bool) ([]managedfile.Change, error) {
 	want := map[string]map[string]hostsconf.Host{} // by name of the directory and URL
-	for _, d := range plan.Desired.Installed(plan.Changes) {
+	for _, d := range t.Desired.Installed(t.Changes) {
 		hosts := map[string]hostsconf.Host{}
-		for _, h := range slices.Concat(plan.withdrawn[d.Upstream], d.Hosts) {
+		for _, h := range slices.Concat(t.withdrawn[d.Upstream], d.Hosts) {
 			hosts[h.URL.String()] = h
 		}
 		if d.Server != nil {
@@ -72,7 +75,7 @@ func secretRemovals(cfg *config.Config, plan Plan, current managedfile.Snapshot,
 	for _, o := range current.Files {
 		dir := path.Dir(o.Path)
 		if o.Owner != managedfile.Ours || o.Kind != nodefs.Regular || !record.Intact(o.Content) ||
-			path.Dir(dir) != path.Clean(cfg.Containerd.CertsDir) || hostsconf.UpstreamOf(path.Base(dir)) == "" {
+			path.Dir(dir) != path.Clean(t.tree.CertsDir()) || hostsconf.UpstreamOf(path.Base(dir)) == "" {
 			continue
 		}
 		body := string(record.WithoutMarker(o.Content))

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
 	"github.com/berth-registry/berth/internal/managedfile/record"
@@ -131,7 +132,7 @@ func TestFullStateDirectory(t *testing.T) {
 			if plan, err := m.Plan(t.Context(), nodetest.ParseConfig(t, c.after)); err != nil || plan.Differs() {
 				t.Errorf("%v, %+v", err, plan.Summary())
 			}
-			if _, err := m.Restore(t.Context(), nodetest.CertsDir); err != nil {
+			if _, err := m.Restore(t.Context(), config.Default()); err != nil {
 				t.Fatal(err)
 			}
 			nothingLeft(t, root)
@@ -206,7 +207,7 @@ func TestRestoreWithADiskFullRecord(t *testing.T) {
 	m, full := loggedIn(t, root)
 	loggedOut(t, m, full)
 	full.Store(false)
-	report, err := open(t, root).Restore(t.Context(), nodetest.CertsDir)
+	report, err := open(t, root).Restore(t.Context(), config.Default())
 	if err != nil || len(report.Saved) > 0 {
 		t.Errorf("%v, %+v", err, Summarize(report))
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
@@ -64,9 +65,9 @@ func TestForeignCertificatesKeepTheirEffect(t *testing.T) {
 				t.Errorf("containerd comes to the registry: %t, before %t\n%s", after, before, hostsFiles(t, certs))
 			}
 			if plan, err = m.Plan(t.Context(), cfg); err != nil || plan.Differs() {
-				t.Errorf("a second plan differs: %+v %v", plan.Changes, err)
+				t.Errorf("a second plan differs: %+v %v", plan.Changes(), err)
 			}
-			if _, err := m.Restore(t.Context(), nodetest.CertsDir); err != nil {
+			if _, err := m.Restore(t.Context(), config.Default()); err != nil {
 				t.Fatal(err)
 			}
 			if after := treeOf(t, certs); after != tree {

@@ -33,11 +33,48 @@ func (n *Node) Readers(ctx context.Context) desired.Readers {
 	return desired.Readers{Containerd: n.running.Release(ctx, n.Host)}
 }
 
-// inputs returns what the desired state depends on besides the config, except for tokens and
-// health.
-func (n *Node) inputs(ctx context.Context, cfg *config.Config, l probestate.SavedLogins) (desired.Inputs, error) {
-	foreign, err := n.ForeignCertificates(cfg)
-	return desired.Inputs{Readers: n.Readers(ctx), Learned: l.Facts, Foreign: foreign}, err
+// Inputs are what the desired states of a node depend on besides the config.
+type Inputs struct {
+	desired.Inputs // for containerd's directory
+	docker         dockerInputs
+}
+
+// States are the desired states of a node's directories.
+type States struct {
+	Containerd *desired.State
+	// Docker is nil if nothing is written for Docker.
+	Docker *desired.State
+	docker dockerInputs
+}
+
+// Inputs returns what the desired states depend on, except for tokens and health. facts are what
+// the prober has learned.
+func (n *Node) Inputs(ctx context.Context, cfg *config.Config, facts []probestate.Fact) (Inputs, error) {
+	foreign, err := n.foreignCertificates(n.containerdTree(cfg))
+	if err != nil {
+		return Inputs{}, err
+	}
+	in := Inputs{Inputs: desired.Inputs{Readers: n.Readers(ctx), Learned: facts, Foreign: foreign}}
+	if in.docker, err = n.dockerInputs(ctx, cfg); err != nil {
+		return Inputs{}, err
+	}
+	if in.docker.on && in.docker.shared {
+		in.Readers.Docker = &in.docker.settings
+	}
+	return in, nil
+}
+
+// Compute returns the desired states.
+func (in Inputs) Compute(cfg *config.Config) States {
+	states := States{Containerd: desired.Compute(cfg, in.Inputs), docker: in.docker}
+	if in.docker.on && !in.docker.shared {
+		theirs := in.Inputs
+		theirs.CertsDir, theirs.Foreign = cfg.Docker.CertsDir, in.docker.foreign
+		// nerdctl reads the directory too, and so may containerd: any release.
+		theirs.Readers = desired.Readers{Docker: &in.docker.settings}
+		states.Docker = desired.Compute(cfg, theirs)
+	}
+	return states
 }
 
 // Inspect returns what [desired.KubeletImages] needs besides the config, on the node of h. A
@@ -48,13 +85,13 @@ func Inspect(ctx context.Context, h nodes.Host) desired.Inputs {
 	return desired.Inputs{Readers: m.Readers(ctx), Learned: l.Facts}
 }
 
-// ForeignCertificates finds the certificates in certs.d that Berth did not write. On a node
+// foreignCertificates finds the certificates in a directory that Berth did not write. On a node
 // without any, it only lists the names.
-func (n *Node) ForeignCertificates(cfg *config.Config) (hostsconf.Foreign, error) {
-	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
+func (n *Node) foreignCertificates(tree *hostsconf.Tree) (hostsconf.Foreign, error) {
+	certsDir, err := n.Root.Resolve(tree.CertsDir())
 	if err != nil || !hostsconf.HasCertificates(certsDir) {
 		return hostsconf.Foreign{}, err
 	}
-	snapshot, err := n.tree(cfg).Read(hostsconf.Desired{})
+	snapshot, err := tree.Read(hostsconf.Desired{})
 	return hostsconf.FindForeignCertificates(certsDir, snapshot), err
 }

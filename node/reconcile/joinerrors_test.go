@@ -11,7 +11,6 @@ import (
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
-	"github.com/berth-registry/berth/node/desired"
 	"github.com/berth-registry/berth/test/nodetest"
 )
 
@@ -52,7 +51,7 @@ func TestConvergeReportsErrorsOnce(t *testing.T) {
 	m, full := fullNode(t, t.TempDir())
 	full.Store(true)
 	cfg := nodetest.ParseConfig(t, "mirrors: [{upstream: quay.io, endpoints: [{url: a.corp}]}]\n")
-	_, err := m.Converge(t.Context(), cfg, desired.Compute(cfg, desired.Inputs{}), func() error { return m.Store.WritePrivate(HealthFile, []byte("{}\n")) })
+	_, err := m.Converge(t.Context(), cfg, Inputs{}.Compute(cfg), func() error { return m.Store.WritePrivate(HealthFile, []byte("{}\n")) })
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("nothing fails: %v", err)
 	}

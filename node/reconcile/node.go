@@ -34,6 +34,7 @@ type Node struct {
 
 	Host    nodes.Host // the same node, to find its containerd
 	running nodes.Running
+	docker  dockerCache
 }
 
 // Open opens the node whose files are below root, "/" for this one. The directory root is made
@@ -57,9 +58,18 @@ func (n *Node) Close() error { return n.Root.Close() }
 // own: see the function [ReadConfig].
 func (n *Node) ReadConfig(path string) (config.File, error) { return ReadConfig(n.Root, path) }
 
-// tree is certs.d as the config names it.
-func (n *Node) tree(cfg *config.Config) *hostsconf.Tree {
-	return hostsconf.NewTree(n.Store, cfg.Containerd.CertsDir, cfg.Containerd.OnConflict == config.ConflictAdopt, "")
+// tree gives access to a directory of hosts.toml files: that of containerd, or that of Docker.
+func (n *Node) tree(cfg *config.Config, scope, certsDir string) *hostsconf.Tree {
+	adopt := cfg.Containerd.OnConflict == config.ConflictAdopt
+	return hostsconf.NewTree(n.Store, hostsconf.Scope(scope, certsDir, adopt), "")
+}
+
+func (n *Node) containerdTree(cfg *config.Config) *hostsconf.Tree {
+	return n.tree(cfg, hostsconf.ScopeName, cfg.Containerd.CertsDir)
+}
+
+func (n *Node) dockerTree(cfg *config.Config) *hostsconf.Tree {
+	return n.tree(cfg, hostsconf.DockerScopeName, cfg.Docker.CertsDir)
 }
 
 // lock takes the lock that agent, apply and restore share.

@@ -15,20 +15,44 @@ import (
 
 // Plan is what [Node.Apply] would do.
 type Plan struct {
-	Desired hostsconf.Desired
-	Changes []hostsconf.Change // below certs.d
+	// Trees are containerd's directory and, if Berth writes there, Docker's.
+	Trees []TreePlan
 	// Rules is true if the credential provider's rules are out of date.
 	Rules   bool
 	Notices []desired.Notice
+}
 
+// TreePlan is the plan for one directory of hosts.toml files.
+type TreePlan struct {
+	Desired hostsconf.Desired
+	Changes []hostsconf.Change
+
+	tree            *hostsconf.Tree
 	current         managedfile.Snapshot
 	withdrawn       map[string][]hostsconf.Host // by upstream
 	headerUncertain map[hostsconf.URL]bool      // see [desired.State]
 }
 
+// containerd is the plan for the directory that the rules of the credential provider are about.
+func (p Plan) containerd() TreePlan {
+	if len(p.Trees) == 0 {
+		return TreePlan{} // the plan failed
+	}
+	return p.Trees[0]
+}
+
+// Changes lists the changes in all directories.
+func (p Plan) Changes() []hostsconf.Change {
+	var all []hostsconf.Change
+	for _, t := range p.Trees {
+		all = append(all, t.Changes...)
+	}
+	return all
+}
+
 // Differs reports whether the node is not as the config says.
 func (p Plan) Differs() bool {
-	return p.Rules || slices.ContainsFunc(p.Changes, hostsconf.IsDifference)
+	return p.Rules || slices.ContainsFunc(p.Changes(), hostsconf.IsDifference)
 }
 
 // Plan computes the desired state and compares it with the node. It writes nothing and sends no
@@ -40,16 +64,16 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	in, err := n.inputs(ctx, cfg, learned)
+	in, err := n.Inputs(ctx, cfg, learned.Facts)
 	if err != nil {
 		return Plan{}, err
 	}
 	if in.Health, err = n.agentHealth(); err != nil {
 		return Plan{}, err
 	}
-	state := desired.Compute(cfg, in)
+	states := in.Compute(cfg)
 	missing := 0
-	if len(state.ECRRegistries) > 0 {
+	if registries := states.Containerd.ECRRegistries; len(registries) > 0 {
 		tokens, err := n.tokens(cfg, nil)
 		if err != nil {
 			return Plan{}, err
@@ -58,41 +82,56 @@ func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {
 		if in.Health != nil {
 			fallback = redact.Secret{}
 		}
-		in.Headers, missing = cachedHeaders(tokens, state.ECRRegistries, fallback)
-		state = desired.Compute(cfg, in)
+		in.Headers, missing = cachedHeaders(tokens, registries, fallback)
+		states = in.Compute(cfg)
 	}
-	plan, err := n.plan(cfg, state)
+	plan, err := n.plan(cfg, states)
 	if err != nil {
 		return plan, err
 	}
-	plan.Notices = append(plan.Notices, state.UnprobedNotice(in.Readers)...)
+	plan.Notices = append(plan.Notices, states.Containerd.UnprobedNotice(in.Readers)...)
 	switch {
 	case missing > 0 && in.Health != nil:
 		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "a token is missing; its header is left out until the agent gets one; see \"berth status\""})
 	case missing > 0:
 		plan.Notices = append(plan.Notices, desired.Notice{Subject: "ecr", Message: "no token yet; apply gets one"})
 	}
-	if err := n.tree(cfg).Verify(ctx, plan.Desired, plan.Changes); err != nil {
-		return plan, err
+	for _, t := range plan.Trees {
+		if err := t.tree.Verify(ctx, t.Desired, t.Changes); err != nil {
+			return plan, err
+		}
 	}
-	rules, err := n.rules(cfg, plan, plan.Changes)
+	rules, err := n.rules(cfg, plan, plan.containerd().Changes)
 	return plan, errors.Join(err, rules.CheckPodRoles())
 }
 
-func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
-	plan := Plan{Notices: state.Notices, withdrawn: state.Withdrawn, headerUncertain: state.HeaderUncertain}
-	var err error
-	if plan.Desired, err = hostsconf.Build(cfg.Containerd.CertsDir, state.Directories); err != nil {
+func (n *Node) plan(cfg *config.Config, states States) (Plan, error) {
+	plan := Plan{Notices: states.Notices(cfg)}
+	trees := []*hostsconf.Tree{n.containerdTree(cfg)}
+	wanted := []*desired.State{states.Containerd}
+	if states.Docker != nil || states.docker.begun && !states.docker.shared {
+		trees, wanted = append(trees, n.dockerTree(cfg)), append(wanted, states.Docker)
+	}
+	for i, tree := range trees {
+		state := wanted[i]
+		if state == nil {
+			state = &desired.State{} // Berth's files are removed
+		}
+		t := TreePlan{tree: tree, withdrawn: state.Withdrawn, headerUncertain: state.HeaderUncertain}
+		var err error
+		if t.Desired, err = hostsconf.Build(tree.CertsDir(), state.Directories); err != nil {
+			return plan, err
+		}
+		if t.current, err = tree.Read(t.Desired); err != nil {
+			return plan, err
+		}
+		t.Changes = hostsconf.Plan(t.Desired, t.current)
+		plan.Trees = append(plan.Trees, t)
+	}
+	if err := n.addCrashNotices(&plan); err != nil {
 		return plan, err
 	}
-	if plan.current, err = n.tree(cfg).Read(plan.Desired); err != nil {
-		return plan, err
-	}
-	plan.Changes = hostsconf.Plan(plan.Desired, plan.current)
-	if err := n.addCrashNotices(cfg, &plan); err != nil {
-		return plan, err
-	}
-	rules, err := n.rules(cfg, plan, plan.Changes)
+	rules, err := n.rules(cfg, plan, plan.containerd().Changes)
 	if err != nil {
 		return plan, err
 	}
@@ -103,14 +142,15 @@ func (n *Node) plan(cfg *config.Config, state *desired.State) (Plan, error) {
 // addCrashNotices adds a notice to plan for each foreign file that makes containerd 1.6 and 1.7
 // crash at a pull. Berth leaves the file alone, and its own files beside it do not prevent the
 // crash.
-func (n *Node) addCrashNotices(cfg *config.Config, plan *Plan) error {
-	certsDir, err := n.Root.Resolve(cfg.Containerd.CertsDir)
+func (n *Node) addCrashNotices(plan *Plan) error {
+	t := plan.containerd()
+	certsDir, err := n.Root.Resolve(t.tree.CertsDir())
 	if err != nil {
 		return err
 	}
-	for _, name := range hostsconf.Crashing(certsDir, plan.Changes, plan.current) {
+	for _, name := range hostsconf.Crashing(certsDir, t.Changes, t.current) {
 		plan.Notices = append(plan.Notices, desired.Notice{
-			Subject: path.Join(cfg.Containerd.CertsDir, name, "hosts.toml"),
+			Subject: path.Join(t.tree.CertsDir(), name, "hosts.toml"),
 			Message: "containerd 1.6 and 1.7 crash at a pull from " + hostsconf.UpstreamOf(name) +
 				"; remove the keys between [host] and the next table",
 		})

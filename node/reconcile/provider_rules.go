@@ -19,7 +19,7 @@ import (
 // rulesName is the file of the credential provider's rules, in Berth's own directory.
 var rulesName = path.Base(credprovider.RulesFile)
 
-// rules returns the provider's rules for the files in certs.d after changes.
+// rules returns the provider's rules for the files in containerd's directory after changes.
 func (n *Node) rules(cfg *config.Config, plan Plan, changes []managedfile.Change) (credprovider.Rules, error) {
 	rules := cfg.ProviderRules()
 	rules.CertsDir = path.Clean(cfg.Containerd.CertsDir)
@@ -29,9 +29,10 @@ func (n *Node) rules(cfg *config.Config, plan Plan, changes []managedfile.Change
 	}
 	// First: if a file changes before its hosts are read, the provider sees another
 	// digest and withholds.
-	files := n.fileDigests(rules.CertsDir, changes, plan.current)
-	others := hostsconf.ForeignDirectories(certsDir, changes, plan.current)
-	rules.Directories = desired.RuleDirectories(cfg, plan.Desired.Installed(changes), plan.withdrawn, plan.headerUncertain, others, files)
+	t := plan.containerd()
+	files := n.fileDigests(rules.CertsDir, changes, t.current)
+	others := hostsconf.ForeignDirectories(certsDir, changes, t.current)
+	rules.Directories = desired.RuleDirectories(cfg, t.Desired.Installed(changes), t.withdrawn, t.headerUncertain, others, files)
 	return rules, nil
 }
 

@@ -39,7 +39,7 @@ type SummarySaved struct {
 
 // Summary returns what the plan would change.
 func (p Plan) Summary() Summary {
-	s := summarize(p.Changes)
+	s := summarize(p.Changes())
 	s.Rules = p.Rules
 	for _, n := range p.Notices {
 		s.Notices = append(s.Notices, n.String())

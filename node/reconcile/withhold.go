@@ -13,11 +13,11 @@ import (
 // writeTransitionRules writes rules that are right before and after certs.d changes, foreign files
 // included.
 func (n *Node) writeTransitionRules(cfg *config.Config, plan Plan) error {
-	before, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.Changes, managedfile.Report{}))
+	before, err := n.rules(cfg, plan, withUndoneAsConflicts(plan.containerd().Changes, managedfile.Report{}))
 	if err != nil {
 		return err
 	}
-	rules, err := n.rules(cfg, plan, plan.Changes)
+	rules, err := n.rules(cfg, plan, plan.containerd().Changes)
 	if err != nil {
 		return err
 	}

@@ -195,7 +195,7 @@ func TestTransitionRulesKnowBothContents(t *testing.T) {
 	}
 	file := filepath.Join(root, nodetest.CertsDir, "ghcr.io", "hosts.toml")
 	var contents [][]byte
-	for _, content := range [][]byte{nil, plan.Changes[0].After.Content(), []byte("[host.\"https://evil.corp\"]\n")} {
+	for _, content := range [][]byte{nil, plan.Changes()[0].After.Content(), []byte("[host.\"https://evil.corp\"]\n")} {
 		if content != nil {
 			if err := os.WriteFile(file, content, 0o600); err != nil {
 				t.Fatal(err)
@@ -228,7 +228,7 @@ func TestRulesKnowTheFileWithoutItsHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	result := Result{Plan: plan}
-	if err := m.removeExpiredSecrets(t.Context(), &gone, &result); err != nil || len(result.Report.Changed) == 0 {
+	if err := m.removeExpiredSecrets(t.Context(), &result); err != nil || len(result.Report.Changed) == 0 {
 		t.Fatalf("%+v, %v", result.Report, err)
 	}
 	rules, err := m.installedRules()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/credprovider"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
@@ -73,13 +74,13 @@ func TestRestoreThatFailsWithholds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := m.Restore(ctx, nodetest.CertsDir); err == nil {
+	if _, err := m.Restore(ctx, config.Default()); err == nil {
 		t.Fatal("a restore that was interrupted succeeded")
 	}
 	if got, err := nodetest.ServedLogin(t, root, "111122223333.dkr.ecr.us-east-1.amazonaws.com/app"); err == nil {
 		t.Errorf("the credential of %s is given", got)
 	}
-	if _, err := m.Restore(context.Background(), nodetest.CertsDir); err != nil {
+	if _, err := m.Restore(context.Background(), config.Default()); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(root, "*", "*")); len(left) > 0 {
@@ -101,7 +102,7 @@ func TestRestoreWhileKubeletIsWired(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if _, err := m.Restore(t.Context(), nodetest.CertsDir); err != nil {
+			if _, err := m.Restore(t.Context(), config.Default()); err != nil {
 				t.Fatal(err)
 			}
 			p := m.provider(t)
@@ -115,7 +116,7 @@ func TestRestoreWhileKubeletIsWired(t *testing.T) {
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := m.Restore(t.Context(), nodetest.CertsDir); err != nil {
+		if _, err := m.Restore(t.Context(), config.Default()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(root, credprovider.RulesFile)); !errors.Is(err, os.ErrNotExist) {

@@ -118,6 +118,22 @@ hostPaths: {certsDir: /etc/k0s/containerd.d/certs.d}`, func(t *testing.T, r rend
 			}
 		}
 	}},
+	{"Docker", "docker: {enabled: true, socket: true}", func(t *testing.T, r rendered) {
+		paths := hostPaths(r.pod(), r.agent())
+		for dir, want := range map[string]string{
+			"/etc/docker": "ro /host/etc/docker", "/etc/docker/certs.d": "rw /host/etc/docker/certs.d",
+			"/run/docker.sock": "ro /host/run/docker.sock",
+		} {
+			if paths[dir] != want {
+				t.Errorf("%s: %q, want %q", dir, paths[dir], want)
+			}
+		}
+	}},
+	{"Docker without its socket", "docker: {enabled: true}", func(t *testing.T, r rendered) {
+		if paths := hostPaths(r.pod(), r.agent()); paths["/run/docker.sock"] != "" || paths["/etc/docker/certs.d"] == "" {
+			t.Errorf("%v", paths)
+		}
+	}},
 	{"root", "hostPaths: {root: /tmp/x}", func(t *testing.T, r rendered) {
 		for _, v := range r.pod().Volumes {
 			if v.HostPath != nil && !strings.HasPrefix(v.HostPath.Path, "/tmp/x/") {
@@ -325,6 +341,9 @@ func TestRefused(t *testing.T) {
 		{values: "config: {containerd: [/a]}", why: "config.containerd is"},
 		{values: "config: {health: off}", why: "config.health is"},
 		{values: "config: {health: {mode: off}}", why: `write it in quotes, "off"`},
+		{values: "config: {docker: {mode: off}}", why: `write it in quotes, "on"`},
+		{values: "config: {docker: {mode: \"on\"}}", why: "set docker.enabled to true"},
+		{values: "docker: {enabled: true}\nconfig: {docker: {certsDir: /srv/certs.d}}", why: "the chart mounts /etc/docker/certs.d"},
 		{values: "config: [mirrors]", why: "/config"},
 		{values: "config: {mirrors: [{upstream: docker.io, endpoint: [{url: a.corp}]}]}", why: "endpoint"},
 		{values: "config: {mirrors: [{upstream: docker.io, endpoints: [https://a.corp]}]}", why: "/config/mirrors/0/endpoints/0"},

@@ -86,6 +86,10 @@ func Rich() status.Snapshot {
 		Why:    "/etc/containerd/config.toml: config_path is not set: hosts.toml files are not read",
 		Remedy: "run \"berth install --containerd\"",
 	}
+	s.Docker = &status.Docker{
+		Version: "29.7.2", CertsDir: "/etc/docker/certs.d", Reads: status.ReadsUnknown, Written: true,
+		Why: "its image store is not known: /etc/docker/daemon.json was changed after dockerd was started, and its API does not answer (/run/docker.sock)",
+	}
 
 	down := func(e *status.Endpoint) {
 		e.State, e.Since, e.HTTPStatus, e.Error = status.Down, ago(11*time.Minute), 0, "no connection within 2s"
@@ -186,6 +190,7 @@ func Hostile() status.Snapshot {
 	s.Config.Path, s.Config.Error = "/etc/"+long, Script+"\n"+control+"\n"+long
 	s.Config.Warnings, s.Notices = []string{Script, long}, []string{Script, control}
 	s.Converge.Error, s.Converge.Watching = Script, "timer: "+Script+long
+	s.Docker = &status.Docker{Version: Script, CertsDir: "/etc/" + long, Reads: status.ReadsNo, Why: Script + control}
 	s.Containerd = &status.Containerd{Version: Script, ConfigPath: "/etc/" + long, Reads: status.ReadsNo, Why: Script + control, Remedy: Script + long}
 	for i := range s.Mirrors {
 		m := &s.Mirrors[i]

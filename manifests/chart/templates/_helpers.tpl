@@ -59,7 +59,7 @@ into are tables.
 {{- end }}
 {{- end }}
 {{- $config = deepCopy (default dict $config) }}
-{{- range $section := list "containerd" "health" }}
+{{- range $section := list "containerd" "docker" "health" }}
 {{- $said := index $config $section }}
 {{- if not (or (kindIs "map" $said) (kindIs "invalid" $said)) }}
 {{- fail (printf "config.%s is %s: it must be a section, as in docs/configuration.md" $section (toJson $said)) }}
@@ -100,6 +100,14 @@ into are tables.
 {{/* The text of config.yaml. A file stays as it is, with its comments. */}}
 {{- define "berth.config" -}}
 {{- $parsed := include "berth.config.parsed" . | fromJson }}
+{{- if and (has (index $parsed "docker" "mode") (list "on" true)) (not .Values.docker.enabled) }}
+{{- fail "config.docker.mode is on, and Docker's directory is not mounted: set docker.enabled to true" }}
+{{- end }}
+{{- with index $parsed "docker" "certsDir" }}
+{{- if and $.Values.docker.enabled (ne . "/etc/docker/certs.d") }}
+{{- fail (printf "config.docker.certsDir is %s: the chart mounts /etc/docker/certs.d; leave it out" (toJson .)) }}
+{{- end }}
+{{- end }}
 {{- $mode := index $parsed "health" "mode" }}
 {{- $withdraws := and (not .Values.hostNetwork) (or (kindIs "invalid" $mode) (has $mode (list "" "withdraw"))) }}
 {{- if and .Values.config (kindIs "string" .Values.config) }}
@@ -110,6 +118,9 @@ into are tables.
 {{- else }}
 {{- if kindIs "bool" $mode }}
 {{- fail (printf "config.health.mode is %t, which is how YAML reads some bare words: write it in quotes, \"off\"" $mode) }}
+{{- end }}
+{{- if kindIs "bool" (index $parsed "docker" "mode") }}
+{{- fail "config.docker.mode is true or false, which is how YAML reads on and off: write it in quotes, \"on\"" }}
 {{- end }}
 {{- $config := deepCopy (default dict .Values.config) }}
 {{- if .Values.hostPaths.certsDir }}

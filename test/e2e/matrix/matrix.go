@@ -214,7 +214,7 @@ func (b *bench) predicted() ([]string, error) {
 // host from the file.
 func (b *bench) given() bool {
 	current := managedfile.Snapshot{
-		Scope: hostsconf.Scope(b.certsDir(), false),
+		Scope: hostsconf.Scope(hostsconf.ScopeName, b.certsDir(), false),
 		Dirs:  []managedfile.ObservedDir{{Name: foreignforms.Registry, Entries: []string{foreignforms.CAFile, "hosts.toml"}}},
 	}
 	for _, r := range hostsconf.ForeignDirectories(b.certsDir(), nil, current) {

@@ -1,0 +1,98 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// dockerTimeout is how long the API of Docker may take for both answers. It works in milliseconds,
+// unless dockerd is starting or busy.
+const dockerTimeout = 2 * time.Second
+
+// dockerInfo is what the answers of GET /version and GET /info hold that is used here. Source:
+// https://docs.docker.com/reference/api/engine/
+type dockerInfo struct {
+	Version         string
+	APIVersion      string `json:"ApiVersion"`
+	DriverStatus    [][2]string
+	SecurityOptions []string
+	RegistryConfig  struct {
+		Mirrors               []string
+		InsecureRegistryCIDRs []string
+		IndexConfigs          map[string]struct{ Secure bool }
+	}
+}
+
+// askAPI asks the running daemon, which may have other settings than its files.
+func (d *Docker) askAPI(ctx context.Context, h Host) {
+	if _, d.NoAPI = h.Root.Lstat(d.Socket); d.NoAPI != nil {
+		return
+	}
+	var info dockerInfo
+	if d.NoAPI = askDocker(ctx, h.Root.Path(d.Socket), &info); d.NoAPI != nil {
+		return
+	}
+	d.setVersion(info.Version)
+	if _, minor, ok := strings.Cut(info.APIVersion, "."); ok {
+		if n, err := strconv.Atoi(minor); err == nil {
+			d.hasLookup, d.tooOld = n >= dockerLookupAPI, n < dockerLookupAPI
+		}
+	}
+	d.Store, d.StoreFrom = DockerGraphDriver, "docker info"
+	if slices.Contains(info.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"}) {
+		d.Store = DockerContainerd
+	}
+	d.Rootless = d.Rootless || slices.Contains(info.SecurityOptions, "name=rootless")
+	d.Mirrors = append(d.Mirrors, info.RegistryConfig.Mirrors...)
+	for _, network := range info.RegistryConfig.InsecureRegistryCIDRs {
+		if network != "127.0.0.0/8" && network != "::1/128" { // always there
+			d.Insecure = append(d.Insecure, network)
+		}
+	}
+	for name, index := range info.RegistryConfig.IndexConfigs {
+		if !index.Secure {
+			d.Insecure = append(d.Insecure, name)
+		}
+	}
+}
+
+// askDocker reads both documents from the API at socket. It sends nothing but two GET requests.
+func askDocker(ctx context.Context, socket string, info *dockerInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, dockerTimeout)
+	defer cancel()
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}
+	for _, path := range []string{"/version", "/info"} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker"+path, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			var op *net.OpError
+			if errors.As(err, &op) {
+				err = op.Err
+			}
+			return fmt.Errorf("%s: %w", socket, err)
+		}
+		err = json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(info)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || err != nil {
+			return fmt.Errorf("%s: GET %s: status %d, or no JSON", socket, path, resp.StatusCode)
+		}
+	}
+	return nil
+}
