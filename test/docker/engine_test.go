@@ -143,6 +143,8 @@ func (e *engine) stop(t *testing.T) {
 	t.Helper()
 	if pid, err := e.pid(); err == nil {
 		_ = syscall.Kill(pid, syscall.SIGTERM)
+	} else {
+		t.Errorf("dockerd has ended by itself:\n%s", e.log(0))
 	}
 	select {
 	case <-e.exited:

@@ -78,8 +78,9 @@ type scenario struct {
 	run  func(*fixture)
 }
 
-// run runs the scenarios in order on one dockerd. None restarts it.
+// run runs the scenarios in order on one dockerd, beside other tables. None restarts it.
 func run(t *testing.T, scenarios []scenario) {
+	t.Parallel()
 	m := newMachine(t)
 	for _, row := range scenarios {
 		t.Run(row.name, func(t *testing.T) { row.run(newFixture(t, m)) })

@@ -22,32 +22,30 @@ const leakTrials = 30
 // The control has the same nodes, but Docker's own settings change after berth apply: that must be
 // found.
 func TestLeaks(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
-	used := 0
+	used, found := 0, 0
 	for seed := range uint64(leakTrials) {
 		t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) {
-			node := newLeakNode(t, m, seed)
-			if !node.pull(false) {
-				return
+			if newLeakNode(t, m, seed).pull(false) {
+				used++
 			}
-			used++
 		})
 	}
 	if used < leakTrials/4 {
 		t.Errorf("only %d of %d trials used a login", used, leakTrials)
 	}
-	found := 0
 	for seed := range uint64(leakTrials) {
 		t.Run(fmt.Sprintf("control-%d", seed), func(t *testing.T) {
-			if found > 0 {
-				return
-			}
 			node := newLeakNode(t, m, seed)
 			node.pull(true)
-			found += len(node.leaks())
+			if len(node.leaks()) > 0 {
+				found++
+			}
 			node.secrets = nil // no fault here
 		})
 	}
+	t.Logf("of %d nodes %d used a login; %d leak in the control", leakTrials, used, found)
 	if found == 0 {
 		t.Error("the control sends no login to another host, so this test can find none")
 	}
@@ -101,8 +99,6 @@ func newLeakNode(t *testing.T, m *machine, seed uint64) *leakNode {
 	if n.chance(2) {
 		n.client = &login{Username: "client", Password: "of the client"}
 	}
-	n.keep("client", "of the client", at...)
-
 	// The mirrors. What does not have the image challenges, so that it would receive a login.
 	var endpoints []string
 	for i := range n.random.IntN(3) {
@@ -126,11 +122,11 @@ func newLeakNode(t *testing.T, m *machine, seed uint64) *leakNode {
 		}
 	}
 	if len(endpoints) > 0 {
-		for_ := name
+		of := name
 		if n.chance(4) {
-			for_ = "*"
+			of = "*"
 		}
-		n.config = mirrorOf(for_, endpoints...)
+		n.config = mirrorOf(of, endpoints...)
 		if n.chance(2) {
 			n.config += only
 		}
@@ -149,9 +145,11 @@ func newLeakNode(t *testing.T, m *machine, seed uint64) *leakNode {
 	if n.chance(4) {
 		n.docker.Insecure = []string{"quay.io"}
 		if n.upstream.name == "quay.io" { // and an impostor in its place
-			n.private("quay.io:443", nil, upstream.Basic("another", "login", c))
+			impostor, _ := n.private("quay.io:443", nil, upstream.Basic("another", "login", c))
+			at = append(at, impostor) // Docker sends its client's login there; that is its setting
 		}
 	}
+	n.keep("client", "of the client", at...)
 	for _, d := range n.decoys {
 		d.claimed = true
 	}
