@@ -23,10 +23,10 @@ ARG GOCACHE=/root/.cache/go-build
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=linux GOARCH="$TARGETARCH" go build -trimpath -buildvcs=false \
       -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /out/ \
-      ./cmd/berth ./cmd/berth-credential-provider ./cmd/berth-ecr-token
+      ./cmd/berth ./cmd/berth-credential-provider ./cmd/berth-ecr-token ./cmd/docker-credential-berth
 
 FROM scratch
-COPY --from=build /out/berth /out/berth-credential-provider /out/berth-ecr-token /
+COPY --from=build /out/berth /out/berth-credential-provider /out/berth-ecr-token /out/docker-credential-berth /
 # The public authorities, for a node whose own bundle is not mounted. What the
 # node trusts is looked for in SSL_CERT_DIR and added.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /ca-certificates.crt

@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/berth-registry/berth/internal/proxy"
+	"github.com/berth-registry/berth/internal/redact"
 )
 
 // Docker is the Docker Engine of a node, as far as it concerns hosts.toml files. Its settings are
@@ -41,12 +44,22 @@ type Docker struct {
 	Mirrors, Insecure []string
 	// Unsettled says why the running daemon may have others; "" if they are known.
 	Unsettled string
+	// Running are the settings of the running daemon alone; nil if its API did not answer.
+	Running *DockerSettings
+	// Proxy is the proxy of daemon.json and the flags; what they leave out comes from the environment
+	// of dockerd, see [ProxyOf].
+	Proxy proxy.Settings
+	// Pinned names the setting that keeps it from the containerd image store, "" for none.
+	Pinned string
 	// Rootless is true if it runs without root, and so cannot read files of root.
 	Rootless bool
 
 	hasLookup bool // its release is known to read hosts.toml files
 	tooOld    bool // its release is known not to
 }
+
+// DockerSettings are registry-mirrors and insecure-registries of a Docker Engine.
+type DockerSettings struct{ Mirrors, Insecure []string }
 
 // DockerStore is where a Docker Engine keeps images.
 type DockerStore string
@@ -75,6 +88,11 @@ type dockerConfig struct {
 	DataRoot      string          `json:"data-root"`
 	StorageDriver string          `json:"storage-driver"`
 	UsernsRemap   string          `json:"userns-remap"`
+	Proxies       struct {
+		HTTP  string `json:"http-proxy"`
+		HTTPS string `json:"https-proxy"`
+		No    string `json:"no-proxy"`
+	} `json:"proxies"`
 }
 
 // graphDrivers are the storage drivers of the store of earlier releases (moby's
@@ -108,6 +126,12 @@ func DiscoverDocker(ctx context.Context, h Host) (d Docker, found bool, err erro
 	d.Mirrors = slices.Concat(config.Mirrors, p.options("registry-mirror"))
 	d.Insecure = slices.Concat(config.Insecure, p.options("insecure-registry"))
 	d.Rootless = slices.Contains(p.args, "--rootless")
+	d.Pinned = pinned(p, config)
+	d.Proxy = proxy.Settings{
+		HTTP:  redact.New(cmp.Or(p.option("http-proxy"), config.Proxies.HTTP)),
+		HTTPS: redact.New(cmp.Or(p.option("https-proxy"), config.Proxies.HTTPS)),
+		No:    cmp.Or(p.option("no-proxy"), config.Proxies.No),
+	}
 	d.Socket = dockerSocket(append(p.options("host", "H"), config.Hosts...))
 	d.askAPI(ctx, h)
 	if d.Version == "" {
@@ -124,6 +148,20 @@ func DiscoverDocker(ctx context.Context, h Host) (d Docker, found bool, err erro
 	slices.Sort(d.Insecure)
 	d.Mirrors, d.Insecure = slices.Compact(d.Mirrors), slices.Compact(d.Insecure)
 	return d, true, nil
+}
+
+// pinned names the setting with which dockerd cannot use the containerd image store, or does not
+// start with the feature in daemon.json.
+func pinned(p process, config dockerConfig) string {
+	switch driver := cmp.Or(p.option("storage-driver", "s"), config.StorageDriver); {
+	case len(p.options("feature")) > 0:
+		return "the flag --feature of dockerd"
+	case cmp.Or(p.option("userns-remap"), config.UsernsRemap) != "":
+		return "userns-remap"
+	case driver != "":
+		return "storage-driver (" + driver + ")"
+	}
+	return ""
 }
 
 // readConfig reads daemon.json. missing is true if there is none.
@@ -255,13 +293,16 @@ func (d *Docker) storeWithoutAPI(h Host, p process, config dockerConfig) {
 	}
 }
 
+// ReadsWithContainerdStore reports whether its release is known to read hosts.toml files with the
+// containerd image store.
+func (d Docker) ReadsWithContainerdStore() bool { return d.hasLookup }
+
 // Remedy says what makes this Docker read hosts.toml files.
 func (d Docker) Remedy() string {
 	if d.tooOld {
 		return "upgrade Docker to 28 or later, with the containerd image store"
 	}
-	return fmt.Sprintf(`write "features": {"containerd-snapshotter": true} into %s, then %s; images of the present store are not seen by the new one`,
-		d.ConfigPath, Restart(d.Unit, "Docker"))
+	return "berth install --docker; images of the present store are not seen by the new one"
 }
 
 // Reads reports whether this Docker reads hosts.toml files, and why not, or why that is unknown.

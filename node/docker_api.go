@@ -52,17 +52,19 @@ func (d *Docker) askAPI(ctx context.Context, h Host) {
 		d.Store = DockerContainerd
 	}
 	d.Rootless = d.Rootless || slices.Contains(info.SecurityOptions, "name=rootless")
-	d.Mirrors = append(d.Mirrors, info.RegistryConfig.Mirrors...)
+	running := DockerSettings{Mirrors: info.RegistryConfig.Mirrors}
 	for _, network := range info.RegistryConfig.InsecureRegistryCIDRs {
 		if network != "127.0.0.0/8" && network != "::1/128" { // always there
-			d.Insecure = append(d.Insecure, network)
+			running.Insecure = append(running.Insecure, network)
 		}
 	}
 	for name, index := range info.RegistryConfig.IndexConfigs {
 		if !index.Secure {
-			d.Insecure = append(d.Insecure, name)
+			running.Insecure = append(running.Insecure, name)
 		}
 	}
+	d.Running = &running
+	d.Mirrors, d.Insecure = append(d.Mirrors, running.Mirrors...), append(d.Insecure, running.Insecure...)
 }
 
 // askDocker reads both documents from the API at socket. It sends nothing but two GET requests.

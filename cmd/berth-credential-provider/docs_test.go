@@ -94,7 +94,7 @@ func onNode(command, node string) string {
 func pageDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := gobuild.Programs(t.Context(), ".", filepath.Join(dir, "bin")+"/", "../berth", ".", "../berth-ecr-token"); err != nil {
+	if err := gobuild.Programs(t.Context(), ".", filepath.Join(dir, "bin")+"/", "../berth", ".", "../berth-ecr-token", "../docker-credential-berth"); err != nil {
 		t.Fatal(err)
 	}
 	manifests, err := filepath.Abs("../../manifests")

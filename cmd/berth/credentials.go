@@ -109,7 +109,7 @@ type pullView struct {
 
 // check asks each host that containerd asks for the image.
 func (o *options) check(cmd *cobra.Command, m *reconcile.Node, cfg *config.Config, image string, v *credentialsView) error {
-	t, err := o.tracer(cmd, m, cfg, "", 5*time.Second)
+	t, err := o.tracer(cmd, m, cfg, "", false, 5*time.Second)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,8 @@ func newInstall(o *options) *cobra.Command {
 		Short: "Wire containerd and kubelet of this node, with one restart after confirmation",
 		Long: `Make containerd read hosts.toml files, and make kubelet ask Berth's credential
 provider. Without --containerd or --kubelet both are done; kubelet only if there
-is one and no other tool writes its flags.
+is one and no other tool writes its flags. With --docker Docker's image store is
+switched to the one that reads hosts.toml files, with one restart of Docker.
 
 The changes are shown first, and nothing is changed before you confirm them or
 give --yes. containerd is restarted at most once, and only if it does not honour
@@ -52,6 +53,7 @@ the daemon is checked, and if it does not become ready every file is put back.
 
 Exit codes: 0 done, or nothing to do; 1 failed, refused, or not confirmed.`,
 		Example: "  berth install                     # shows the changes and asks\n  berth install --containerd --yes\n" +
+			"  berth install --docker\n" +
 			"  berth install --root /host --yes  # in a privileged container that has the node there",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,6 +72,7 @@ func (i *installOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&i.parts.Containerd, "containerd", false, "containerd only, unless --kubelet is given too")
 	f.BoolVar(&i.parts.Kubelet, "kubelet", false, "kubelet only, unless --containerd is given too")
+	f.BoolVar(&i.parts.Docker, "docker", false, "Docker's image store: the one that reads hosts.toml files. Images of the other store are not seen")
 	f.BoolVar(&i.yes, "yes", false, "do not ask")
 	f.BoolVar(&i.noRestart, "no-restart", false, "write the files, and restart nothing")
 	f.StringVar(&i.proc, "proc", "", "the node's /proc (default: /proc, or that below --root)")

@@ -20,7 +20,7 @@ import (
 )
 
 func newTrace(o *options) *cobra.Command {
-	var proc string
+	var proc, runtime string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "trace IMAGE…",
@@ -28,8 +28,8 @@ func newTrace(o *options) *cobra.Command {
 		Long: `Show where an image would come from if this node pulled it now, and why: the
 directory of certs.d that wins, the hosts in order, the login and the answer of
 each, and the host that would serve the image. The hosts are asked by containerd's
-own code with the files, the proxy and the version of this node's containerd.
-Nothing is changed.
+own code with the files, the proxy and the version of this node's containerd, or
+with --runtime docker of its Docker Engine. Nothing is changed.
 
 Each host gets a few requests, one of them for one byte of a layer. If Docker Hub
 serves the image, this counts as one pull.
@@ -37,28 +37,34 @@ serves the image, this counts as one pull.
 Exit codes: 0 every image has a host that serves it, 1 one has none.`,
 		Example: "  berth trace docker.io/library/busybox:1.36\n" +
 			"  berth trace registry.k8s.io/pause:3.10 quay.io/prometheus/busybox -o json --timeout 2s\n" +
+			"  berth trace --runtime docker docker.io/library/busybox:1.36\n" +
 			"  berth trace --root /host --proc /host/proc nginx   # in a container that has the node there",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timeout <= 0 {
 				return usage(fmt.Errorf("--timeout: %s: must be more than 0; use 5s", timeout))
 			}
-			return o.trace(cmd, args, proc, timeout)
+			if runtime != "containerd" && runtime != "docker" {
+				return usage(fmt.Errorf("--runtime: %q: must be containerd or docker", runtime))
+			}
+			return o.trace(cmd, args, proc, runtime == "docker", timeout)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "limit for each answer of a host")
+	cmd.Flags().StringVar(&runtime, "runtime", "containerd", "what pulls: containerd or docker")
+	_ = cmd.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions([]string{"containerd", "docker"}, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&proc, "proc", "", "the node's /proc (default: /proc, unless --root names another directory)")
 	return cmd
 }
 
-func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeout time.Duration) error {
+func (o *options) trace(cmd *cobra.Command, images []string, proc string, docker bool, timeout time.Duration) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	m, cfg, err := o.openMaybe(stderr)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	t, err := o.tracer(cmd, m, cfg, proc, timeout)
+	t, err := o.tracer(cmd, m, cfg, proc, docker, timeout)
 	if err != nil {
 		return err
 	}
@@ -88,7 +94,7 @@ func (o *options) trace(cmd *cobra.Command, images []string, proc string, timeou
 }
 
 // tracer returns the tracer of the node, which knows its credentials.
-func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Config, proc string, timeout time.Duration) (*trace.Tracer, error) {
+func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Config, proc string, docker bool, timeout time.Duration) (*trace.Tracer, error) {
 	if proc != "" {
 		m.SetProc(proc)
 	}
@@ -97,12 +103,17 @@ func (o *options) tracer(cmd *cobra.Command, m *reconcile.Node, cfg *config.Conf
 		return nil, err
 	}
 	defer root.Close()
-	configured := ""
+	containerds, dockers := "", config.Default().Docker.CertsDir
 	if cfg != nil {
-		configured = cfg.Containerd.CertsDir
+		containerds, dockers = cfg.Containerd.CertsDir, cfg.Docker.CertsDir
 	}
 	h := o.host(root, proc)
-	looked, err := trace.Look(cmd.Context(), h, configured, os.Getenv)
+	var looked trace.Node
+	if docker {
+		looked, err = trace.LookDocker(cmd.Context(), h, dockers, os.Getenv)
+	} else {
+		looked, err = trace.Look(cmd.Context(), h, containerds, os.Getenv)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +181,7 @@ func printTrace(w io.Writer, r trace.Report) error {
 func directoryText(r trace.Report) string {
 	switch {
 	case r.CertsDir == "":
-		return "none: containerd reads no hosts.toml files"
+		return "none: no hosts.toml files are read"
 	case r.Directory == "":
 		return "none in " + r.CertsDir + ", so the registry itself is asked"
 	case r.Ignored != "":

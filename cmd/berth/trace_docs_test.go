@@ -195,8 +195,8 @@ func TestTraceExamples(t *testing.T) {
 		}
 		ran++
 	}
-	if ran != 3 {
-		t.Errorf("%d examples ran, want 3", ran)
+	if ran != 4 {
+		t.Errorf("%d examples ran, want 4", ran)
 	}
 }
 

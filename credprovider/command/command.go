@@ -1,9 +1,9 @@
-// Package command is what the two programs have in common that answer kubelet: flags, exit status
-// and messages of berth-credential-provider and of berth-ecr-token.
+// Package command is what the programs have in common that answer kubelet and docker: flags, exit
+// status and messages of berth-credential-provider, docker-credential-berth and berth-ecr-token.
 //
-// kubelet starts a process for each image, and almost all of them find a token in a file. So
-// berth-credential-provider links no network code. When AWS has to be asked, it starts
-// berth-ecr-token in its place (execve): the same process, the same arguments, the same lock.
+// kubelet starts a process for each image, and almost all of them find a token in a file. So the
+// first two programs link no network code. When AWS has to be asked, they start berth-ecr-token in
+// their place (execve): the same process, the same arguments, the same lock.
 //
 // Start with [Run].
 package command
@@ -26,7 +26,7 @@ import (
 // Name is the program that kubelet knows; messages begin with it.
 const Name = "berth-credential-provider"
 
-// Program is one of the two programs.
+// Program is one of the programs.
 type Program struct {
 	// Name is the name of the file, and Version its version, as --version prints them.
 	Name, Version string
@@ -51,17 +51,38 @@ Usage: %s [flags]
 The argument get-credentials, which a configuration for ecr-credential-provider has, is accepted.
 `
 
-// Run answers one request. It returns the exit status: 0 with one answer on out; 1 with nothing on
-// out and one line on errOut, which kubelet logs; 2 for wrong flags.
-func Run(args []string, in io.Reader, out, errOut io.Writer, p Program) int {
+// options are the flags and arguments of a program.
+type options struct {
+	rules, root, runDir string
+	require, version    bool
+	args                []string
+}
+
+// parse reads flags. Those about hosts.toml files and nodes are kubelet's alone.
+func (p Program) parse(args []string) (options, error) {
+	var o options
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	rulesFile := flags.String("rules", credprovider.RulesFile, "")
-	require := flags.Bool("require-rules", false, "")
-	root := flags.String("root", "/", "")
-	runDir := flags.String("run-dir", credprovider.TokenDir, "")
-	showVersion := flags.Bool("version", false, "")
+	flags.StringVar(&o.rules, "rules", credprovider.RulesFile, "")
+	flags.StringVar(&o.runDir, "run-dir", credprovider.TokenDir, "")
+	flags.BoolVar(&o.version, "version", false, "")
+	if p.Name != Helper {
+		flags.StringVar(&o.root, "root", "/", "")
+		flags.BoolVar(&o.require, "require-rules", false, "")
+	}
 	err := flags.Parse(args)
+	o.args = flags.Args()
+	return o, err
+}
+
+// Run answers one request: of docker for [Helper], and for [Fetcher] with docker's argument; else of
+// kubelet. For kubelet it returns the exit status 0 with one answer on out; 1 with nothing on out and
+// one line on errOut, which kubelet logs; 2 for wrong flags.
+func Run(args []string, in io.Reader, out, errOut io.Writer, p Program) int {
+	o, err := p.parse(args)
+	if p.Name == Helper || p.Name == Fetcher && len(o.args) > 0 && o.args[0] == verbGet {
+		return p.serveDocker(o, err, in, out, errOut)
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(out, usage, p.Name, credprovider.RulesFile, credprovider.TokenDir)
@@ -69,27 +90,27 @@ func Run(args []string, in io.Reader, out, errOut io.Writer, p Program) int {
 	case err != nil:
 		fmt.Fprintf(errOut, "%s: %s; see --help\n", Name, oneLine(err))
 		return 2
-	case flags.NArg() > 1, flags.NArg() == 1 && flags.Arg(0) != "get-credentials":
+	case len(o.args) > 1, len(o.args) == 1 && o.args[0] != "get-credentials":
 		fmt.Fprintf(errOut, "%s: no argument but get-credentials is accepted; see --help\n", Name)
 		return 2
-	case *showVersion:
+	case o.version:
 		fmt.Fprintln(out, p.Name, p.Version)
 		return 0
 	}
-	if err := p.serve(*rulesFile, *require, *root, *runDir, in, out); err != nil {
+	if err := p.serve(o, in, out); err != nil {
 		fmt.Fprintf(errOut, "%s: %s\n", Name, oneLine(err))
 		return 1
 	}
 	return 0
 }
 
-func (p Program) serve(rulesFile string, require bool, root, runDir string, in io.Reader, out io.Writer) error {
-	if require {
-		if _, err := os.Lstat(rulesFile); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: not there, and --require-rules wants it; run: berth apply", rulesFile)
+func (p Program) serve(o options, in io.Reader, out io.Writer) error {
+	if o.require {
+		if _, err := os.Lstat(o.rules); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: not there, and --require-rules wants it; run: berth apply", o.rules)
 		}
 	}
-	rules, err := credprovider.ReadRules(rulesFile)
+	rules, err := credprovider.ReadRules(o.rules)
 	if err != nil {
 		return err
 	}
@@ -97,14 +118,14 @@ func (p Program) serve(rulesFile string, require bool, root, runDir string, in i
 	if err != nil {
 		return err
 	}
-	tokens, err := p.Tokens(rules, runDir, request)
+	tokens, err := p.Tokens(rules, o.runDir, request)
 	if err != nil {
 		return err
 	}
 	provider := &credprovider.Provider{
 		Rules:   rules,
 		Tokens:  tokens,
-		Resolve: func(hostPath string) (string, error) { return filepath.Join(root, hostPath), nil },
+		Resolve: func(hostPath string) (string, error) { return filepath.Join(o.root, hostPath), nil },
 	}
 	return credprovider.Serve(context.Background(), bytes.NewReader(request), out, provider)
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/berth-registry/berth/credprovider/ecr"
 )
 
-// Fetcher is the program that asks AWS. It is beside the one that kubelet executes.
+// Fetcher is the program that asks AWS. It is beside those that kubelet and docker execute.
 const Fetcher = "berth-ecr-token"
 
-// handedOver is the variable that tells the second program who started it: its version, and the
-// number of the open file with the lock, -1 for none.
+// handedOver is the variable that tells [Fetcher] who started it: its version, and the number of
+// the open file with the lock, -1 for none.
 const handedOver = "BERTH_HANDED_OVER"
 
-// FromFiles is [Program.Tokens] of the program that links no network code.
+// FromFiles is [Program.Tokens] of the programs that link no network code.
 func FromFiles(version string) func(credprovider.Rules, string, []byte) (*credprovider.Tokens, error) {
 	return func(rules credprovider.Rules, dir string, request []byte) (*credprovider.Tokens, error) {
 		tokens := rules.Tokens(dir, ecr.Options{})
@@ -112,7 +112,7 @@ func FromAWS(version string, newClient func(credprovider.Rules) ecr.Client) func
 			tokens.Lock = os.NewFile(uintptr(descriptor), "lock")
 		}
 		if caller != version {
-			return nil, fmt.Errorf("%s is of version %s, and %s beside it of version %s; install both from one release", Name, caller, Fetcher, version)
+			return nil, fmt.Errorf("this program is of version %s, and %s beside it of version %s; install both from one release", caller, Fetcher, version)
 		}
 		return tokens, nil
 	}

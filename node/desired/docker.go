@@ -39,7 +39,11 @@ func (d *State) fitForDocker(dir *hostsconf.Directory) {
 			d.notice(dir.Upstream, "registry-mirrors of Docker (%s) have no effect beside this hosts.toml, which names several hosts; "+
 				"name them under mirrors, or remove them from daemon.json", strings.Join(docker.Mirrors, ", "))
 		}
-		if entry := docker.insecure(dir.Upstream); entry != "" && dir.Upstream != hostsconf.Default {
+		switch entry := docker.insecure(dir.Upstream); {
+		case dir.Upstream == hostsconf.Default && len(docker.Insecure) > 0:
+			d.notice(dir.Upstream, "insecure-registries of Docker (%s) have no effect for images that this mirror is asked for first; "+
+				"name each under registries, with plainHTTP or tls.insecureSkipVerify", strings.Join(docker.Insecure, ", "))
+		case dir.Upstream != hostsconf.Default && entry != "":
 			d.notice(dir.Upstream, "insecure-registries of Docker (%s) has no effect beside this hosts.toml, which names several hosts; "+
 				"set plainHTTP or tls.insecureSkipVerify for it under registries", entry)
 		}

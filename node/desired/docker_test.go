@@ -115,6 +115,12 @@ mirrors:
 - upstream: r.corp
   endpoints: [{url: a.corp}]
 `, Docker{Insecure: []string{"r.corp"}}, []string{"r.corp: https://a.corp | https://r.corp (push)"}, []string{"insecure-registries of Docker (r.corp) has no effect beside this hosts.toml"}},
+		"insecure registries behind a mirror for everything": {`
+mirrors:
+- upstream: "*"
+  endpoints: [{url: a.corp}]
+`, Docker{Insecure: []string{"r.corp", "10.0.0.0/8"}}, []string{"*: https://a.corp |", "a.corp:  |"},
+			[]string{"*: a plain registry", "*: insecure-registries of Docker (r.corp, 10.0.0.0/8) have no effect for images"}},
 		"Docker that cannot read it": {login, Docker{CannotRead: "rootless"}, nil, []string{"r.corp: the login of r.corp is not written for https://r.corp: rootless"}},
 		"Docker that cannot read it, auth: basic": {`
 registries:

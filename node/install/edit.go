@@ -16,6 +16,8 @@ type edit struct {
 	// CredentialProviderConfig.
 	Keys     []key `json:"keys,omitempty"`
 	Provider bool  `json:"provider,omitempty"`
+	// Docker is set if the image store was switched in daemon.json.
+	Docker *dockerEdit `json:"docker,omitempty"`
 	// From and To are the SHA-256 of the file before and after the change; From is empty if the
 	// file was missing. Exact is true if the kept original is the file at From: a file that is
 	// still at To is then put back byte for byte.
@@ -45,6 +47,8 @@ func (e edit) undo(content []byte) ([]byte, error) {
 	switch {
 	case e.Provider:
 		return providerconfig.RemoveEntry(content)
+	case e.Docker != nil:
+		return e.Docker.undo(content)
 	case e.Lossy:
 		return nil, errMixed
 	}

@@ -28,6 +28,7 @@ const (
 	scopeContainerd = "containerd"
 	scopeConfig     = "kubelet-config"
 	scopeFlags      = "kubelet-flags"
+	scopeDocker     = "docker"
 )
 
 // Options are the inputs of an [Installer].
@@ -65,8 +66,9 @@ type Options struct {
 	Step func(what string) error
 }
 
-// Parts select the daemons to wire. The zero value selects all that the node has.
-type Parts struct{ Containerd, Kubelet bool }
+// Parts select the daemons to wire. The zero value selects containerd and kubelet. Docker's image
+// store is switched only on request; undoing everything includes it.
+type Parts struct{ Containerd, Kubelet, Docker bool }
 
 func (p Parts) all() bool { return p == Parts{} }
 
@@ -125,6 +127,9 @@ func (in *Installer) Install(ctx context.Context, parts Parts) (Plan, error) {
 	if parts.all() || parts.Kubelet {
 		p.Sections = append(p.Sections, in.installKubelet(ctx, !parts.all()))
 	}
+	if parts.Docker {
+		p.Sections = append(p.Sections, in.installDocker(ctx))
+	}
 	return p, nil
 }
 
@@ -155,6 +160,9 @@ func (in *Installer) Uninstall(ctx context.Context, parts Parts) (Plan, error) {
 	}
 	if parts.all() || parts.Containerd {
 		p.Sections = append(p.Sections, in.uninstallContainerd(ctx))
+	}
+	if parts.Docker || parts.all() && in.recordedDocker() {
+		p.Sections = append(p.Sections, in.uninstallDocker(ctx))
 	}
 	return p, nil
 }
@@ -217,7 +225,7 @@ func (in *Installer) look(ctx context.Context) error {
 // tidy removes finished work from the record, and the record itself once it is empty.
 func (in *Installer) tidy(ctx context.Context) error {
 	recorded := map[string]bool{}
-	for _, name := range []string{scopeContainerd, scopeConfig, scopeFlags} {
+	for _, name := range []string{scopeContainerd, scopeConfig, scopeFlags, scopeDocker} {
 		files, err := in.recorded(name)
 		if err != nil {
 			return err
@@ -333,7 +341,7 @@ type Plan struct {
 	apart bool // the sections are independent
 }
 
-// Section is what to do to containerd, or to kubelet.
+// Section is what to do to containerd, to kubelet or to Docker.
 type Section struct {
 	Name string
 	// Found describes the node; Notes are what to know or to do by hand. One sentence each.

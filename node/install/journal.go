@@ -21,8 +21,8 @@ const (
 // before the change that it describes.
 type journal struct {
 	Version int `json:"version"`
-	// RestartPending are the daemons that must be restarted, "containerd" and "kubelet", and the
-	// run of each at the time of writing.
+	// RestartPending are the daemons that must be restarted, "containerd", "kubelet" and "docker",
+	// and the run of each at the time of writing.
 	RestartPending map[string]identity `json:"due,omitempty"`
 	// Stale is true if systemd has to reload its files.
 	Stale bool `json:"stale,omitempty"`

@@ -63,7 +63,7 @@ func quiet(ctx context.Context) context.Context {
 // differences reports a file that other releases read differently, if the running release is
 // unknown.
 func (n Node) differences(d directory) []Note {
-	if !n.Release.IsZero() || d.Dir == "" {
+	if !n.Release.IsZero() || n.Docker != nil || d.Dir == "" {
 		return nil
 	}
 	text := hostsconf.Differences(d.certsDir, d.Registry)

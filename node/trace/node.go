@@ -27,6 +27,9 @@ type Node struct {
 	// its effective configuration is unknown; "" if none was.
 	Unloaded string
 	Notes    []Note
+	// Docker are the settings of the Docker Engine that pulls in place of containerd; nil for
+	// containerd.
+	Docker *node.DockerSettings
 }
 
 // Look finds the containerd of a node and its configuration. configured is the certs.d that Berth

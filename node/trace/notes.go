@@ -26,7 +26,7 @@ func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e cr
 		add("ignored", filepath.Join(at, "hosts.toml")+": "+r.Ignored+"; the registry itself is asked", "fix the file")
 	}
 	if len(d.Shadowed) > 0 {
-		text := fmt.Sprintf("%s keeps %s from being used; containerd merges nothing", d.Dir, strings.Join(d.Shadowed, " and "))
+		text := fmt.Sprintf("%s keeps %s from being used; nothing is merged", d.Dir, strings.Join(d.Shadowed, " and "))
 		add("shadowed", text, "remove "+at+" if that is not what you want")
 	}
 	seen := map[string]bool{}
@@ -37,11 +37,14 @@ func (t *Tracer) notes(r *Report, d directory, hosts []docker.RegistryHost, e cr
 		seen[h.URL] = true
 		t.hostNotes(h, hosts[i], add)
 	}
-	if differsFromConfig(r, hosts, e) {
+	if t.dockerMirrors > 0 {
+		add("registry-mirrors", "registry-mirrors of Docker come first, because the directory names one host; they get its headers, too",
+			"write them under mirrors in the config, and remove them from daemon.json")
+	} else if differsFromConfig(r, hosts, e) {
 		add("config", "certs.d is not as the config says", `run "berth plan" to see the difference, and "berth status" for mirrors that the agent has withdrawn`)
 	}
 	if t.carried != "" {
-		add("redirect", "containerd sends the login of the header along to "+t.carried+", to which the layer is redirected; a store that takes no login may refuse it",
+		add("redirect", t.Node.program()+" sends the login of the header along to "+t.carried+", to which the layer is redirected; a store that takes no login may refuse it",
 			"use another host name for the store, or pass the login through kubelet")
 	}
 	differentImages(r, add)
@@ -54,7 +57,7 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 		left := c.Expires.Sub(t.now()).Round(time.Second)
 		switch {
 		case left <= 0:
-			add("expired", fmt.Sprintf("the token in the header for %s has expired; the registry refuses it, and containerd goes on to the next host", name(h)),
+			add("expired", fmt.Sprintf("the token in the header for %s has expired; the registry refuses it, and the next host is asked", name(h)),
 				`see "berth status"; "berth apply" gets a new one`)
 		case left < expiresSoon:
 			add("expires", fmt.Sprintf("the token in the header for %s expires in %s", name(h), left), `see "berth status": the agent should have renewed it`)
@@ -69,11 +72,11 @@ func (t *Tracer) hostNotes(h Host, raw docker.RegistryHost, add func(id, text, r
 			add("spelling", fmt.Sprintf("the header %s for %s is sent beside another one when the registry asks for a login", spelled, name(h)), "spell it Authorization")
 		}
 	}
-	if _, plain := raw.Client.Transport.(*http.Transport); !plain && !h.Itself {
-		add("tls-on-http", fmt.Sprintf("the file says http for %s and has TLS settings for it: containerd tries https first, then http", name(h)),
+	if _, plain := raw.Client.Transport.(*http.Transport); !plain && !h.Itself && t.Node.Docker == nil {
+		add("tls-on-http", fmt.Sprintf("the file says http for %s and has TLS settings for it: https is tried first, then http", name(h)),
 			"write https, or remove ca, client and skip_verify")
 	}
-	if h.Challenges && !h.Itself {
+	if h.Challenges && !h.Itself && t.Node.Docker == nil {
 		text, remedy := pullSecret(h)
 		add("pull-secret", text, remedy)
 	}

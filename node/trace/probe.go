@@ -159,7 +159,7 @@ func (a prober) explain(t *recording, last exchange, ended error, limit time.Dur
 	case last.err != nil:
 		text, waits = transportText(last, ended, cmp.Or(t.dialed, limit))
 	case last.status >= http.StatusMultipleChoices && last.status < http.StatusBadRequest:
-		return fmt.Sprintf("it redirects (%d), and containerd does not follow", last.status), false
+		return fmt.Sprintf("it redirects (%d), which is not followed", last.status), false
 	case last.status >= http.StatusBadRequest:
 		text = statusText(last, a.hadLogin)
 	case last.token:
@@ -167,7 +167,7 @@ func (a prober) explain(t *recording, last exchange, ended error, limit time.Dur
 	case ended != nil:
 		return fmt.Sprintf("the answer does not end within %s", limit), true
 	default:
-		return "containerd does not accept its answer", false
+		return "its answer is not accepted", false
 	}
 	switch {
 	case last.token:

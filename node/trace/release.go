@@ -41,7 +41,10 @@ func (n Node) wait(t *recording, last exchange) time.Duration {
 }
 
 // headerToRealm: since 2.1 the header of a host is also sent to its token server.
-func (n Node) headerToRealm() bool { return n.Release.IsZero() || n.Release.HeaderToTokenServer() }
+// Docker sends it to none.
+func (n Node) headerToRealm() bool {
+	return n.Docker == nil && (n.Release.IsZero() || n.Release.HeaderToTokenServer())
+}
 
 // refuses says why a release refuses an image name, "" if it does not: the syntax of 1.6 has no
 // brackets.

@@ -37,6 +37,8 @@ type Tracer struct {
 
 	carried string // the target of a redirect to which containerd sends the login along
 	passed  bool   // kubelet could pass a credential for the image
+	// dockerMirrors is how many of Docker's registry-mirrors are asked first.
+	dockerMirrors int
 }
 
 func (t *Tracer) timeout() time.Duration { return cmp.Or(t.Timeout, defaultTimeout) }
@@ -63,7 +65,7 @@ func (t *Tracer) Image(ctx context.Context, written string) Report {
 }
 
 func (t *Tracer) image(ctx context.Context, written string) Report {
-	t.carried, t.passed = "", false
+	t.carried, t.passed, t.dockerMirrors = "", false, 0
 	r := Report{Image: shown(written), Hosts: []Host{}, Notes: append([]Note(nil), t.Node.Notes...)}
 	img, err := parseImage(written)
 	if err != nil {
@@ -82,7 +84,7 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	d, err := t.Node.find(img.registry)
 	r.CertsDir, r.Directory, r.Shadowed = d.certsDir, d.Dir, d.Shadowed
 	if err != nil {
-		r.Verdict.Text = "no host will serve it: containerd fails every pull of " + img.registry + ": " + err.Error()
+		r.Verdict.Text = "no host will serve it: " + t.Node.program() + " fails every pull of " + img.registry + ": " + err.Error()
 		return r
 	}
 	if d.Ignored != nil {
@@ -92,9 +94,10 @@ func (t *Tracer) image(ctx context.Context, written string) Report {
 	defer shared.close()
 	hosts, err := d.hosts(img.registry, shared.update)
 	if err != nil {
-		r.Verdict.Text = "no host will serve it: containerd fails every pull of " + img.registry + ": its hosts cannot be read"
+		r.Verdict.Text = "no host will serve it: " + t.Node.program() + " fails every pull of " + img.registry + ": its hosts cannot be read"
 		return r
 	}
+	hosts = t.withDockerSettings(ctx, img.registry, hosts)
 	explained := t.explain(ctx, img, &r)
 	probers := t.probers(&r, img, hosts, explained)
 	if t.ResolveOnly {
@@ -120,6 +123,9 @@ func (t *Tracer) explain(ctx context.Context, img image, r *Report) credprovider
 	if err != nil {
 		r.Notes = append(r.Notes, Note{ID: "credentials", Text: "the credentials cannot be determined: " + err.Error()})
 		return credprovider.Explanation{Err: credprovider.ErrNotServed}
+	}
+	if t.Node.Docker != nil {
+		return forDocker(e)
 	}
 	t.passed = e.Credential != nil
 	unasked := ""

@@ -169,7 +169,7 @@ func rows() []row {
 			w.name = w.up.addr() + "/team/app@" + digestOf(w.image.index)
 			w.up.Config.Handler = status(500)
 		}, mirror, ""},
-		{"http with TLS keys", func(w *fixture) { w.hosts(w.own(), "[host.%q]\nskip_verify = true\n", w.mirror.URL) }, mirror, "containerd tries https first"},
+		{"http with TLS keys", func(w *fixture) { w.hosts(w.own(), "[host.%q]\nskip_verify = true\n", w.mirror.URL) }, mirror, "https is tried first"},
 		{"redirect of blobs", func(w *fixture) {
 			store := serve(w, "127.0.0.2", nil, has("/v2/team/app", w.image))
 			w.protected(blobsAt(store.URL, basic("robot", secret, has("/v2/team/app", w.image))))
@@ -197,7 +197,7 @@ func rows() []row {
 		{"an empty layer", func(w *fixture) {
 			w.protected(instead("/blobs/", status(200), has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
-		}, "", "its layer is empty; containerd gives up here"},
+		}, "", "its layer is empty; the pull ends here"},
 		{"a layer of another length", func(w *fixture) {
 			w.protected(instead("/blobs/", text("half"), has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
@@ -225,7 +225,7 @@ func rows() []row {
 				panic(http.ErrAbortHandler)
 			}), has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)
-		}, "", "containerd gives up here"},
+		}, "", "the pull ends here"},
 		{"wrong bytes", func(w *fixture) {
 			w.protected(wrongManifest(has("/v2/team/app", w.image)))
 			w.mirrors(w.mirror.URL)

@@ -133,7 +133,7 @@ func reasons(hosts []Host, stopped int, of func(Host) Probe) string {
 		all = append(all, name(h)+": "+why)
 	}
 	if stopped >= 0 && stopped < len(hosts)-1 {
-		all = append(all, "containerd gives up here and asks no other host")
+		all = append(all, "the pull ends here, and no other host is asked")
 	}
 	if len(all) == 0 {
 		return "there is none"

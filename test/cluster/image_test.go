@@ -73,7 +73,7 @@ func TestImage(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if want := []string{"berth", "berth-credential-provider", "berth-ecr-token", "ca-certificates.crt"}; !slices.Equal(names, want) {
+	if want := []string{"berth", "berth-credential-provider", "berth-ecr-token", "ca-certificates.crt", "docker-credential-berth"}; !slices.Equal(names, want) {
 		t.Errorf("the image holds %q, want %q", names, want)
 	}
 }

@@ -68,6 +68,8 @@ var forbidden = []struct{ folder, dependency, why string }{
 	{"cmd/berth-credential-provider", module + "images", "the provider is self-contained"},
 	{"cmd/berth-credential-provider", "github.com/prometheus/", "the provider stays small"},
 	{"cmd/berth-credential-provider", "golang.org/x/sys/unix", "the provider stays small"},
+	{"cmd/docker-credential-berth", module + "credprovider/ecr/client", "the helper links no network code"},
+	{"cmd/docker-credential-berth", "github.com/aws/", "the helper links no network code"},
 	{"cmd/", module + "test", "tests stay out of what is shipped"},
 }
 
@@ -123,6 +125,7 @@ func TestImportsNotices(t *testing.T) {
 		{ImportPath: module + "internal/x", Deps: []string{module + "credprovider/ecr"}},
 		{ImportPath: module + "hostsconf", Imports: []string{"os/exec"}},
 		{ImportPath: module + "cmd/berth-credential-provider", Deps: []string{module + "credprovider/ecr/client"}},
+		{ImportPath: module + "cmd/docker-credential-berth", Deps: []string{module + "credprovider/ecr/client"}},
 		{ImportPath: module + "cmd/berth", Deps: []string{module + "test/fakes/fakeaws"}},
 	}
 	if got := check(bad); len(got) != len(bad) {

@@ -58,7 +58,7 @@ type commands struct {
 	runs, failed, arguments int
 }
 
-// buildCommands builds the three, with the race detector if this test has it, so that the packages that
+// buildCommands builds the programs, with the race detector if this test has it, so that the packages that
 // are already built are reused.
 func buildCommands(t *testing.T) string {
 	t.Helper()
@@ -67,7 +67,7 @@ func buildCommands(t *testing.T) string {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	args = append(args, "../../cmd/berth", "../../cmd/berth-credential-provider", "../../cmd/berth-ecr-token")
+	args = append(args, "../../cmd/berth", "../../cmd/berth-credential-provider", "../../cmd/berth-ecr-token", "../../cmd/docker-credential-berth")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -86,9 +86,11 @@ func (c *commands) use(r *round) {
 	rules, tokens := filepath.Join(r.root, credprovider.RulesFile), filepath.Join(r.root, credprovider.TokenDir)
 	for _, img := range r.images {
 		c.run(request(img.name), "berth-credential-provider", "--root", r.root, "--rules", rules, "--run-dir", tokens)
+		c.run(img.name, "docker-credential-berth", "--rules", rules, "--run-dir", tokens, "get")
 	}
 	for _, bad := range []string{"", canary, `{"kind":"` + canary + `"}`, request(canary + "@@" + canary), request("https://u:" + canary + "@h.corp/x")} {
 		c.run(bad, "berth-credential-provider", "--root", r.root, "--rules", rules, "--run-dir", tokens)
+		c.run(bad, "docker-credential-berth", "--rules", rules, "--run-dir", tokens, "get")
 	}
 }
 
@@ -135,6 +137,7 @@ func (c *commands) broken() {
 	for _, body := range []string{canary, `{"version":"` + canary + `"}`, `{"version":1,"registries":[{"password":"` + canary + `"]}`} {
 		c.write(rules, body)
 		c.run(request("h.corp/x"), "berth-credential-provider", "--root", dir, "--rules", rules, "--run-dir", dir)
+		c.run("h.corp", "docker-credential-berth", "--rules", rules, "--run-dir", dir, "get")
 	}
 }
 
@@ -145,8 +148,8 @@ func (c *commands) write(file, body string) {
 	}
 }
 
-// run runs a program and searches its output. The provider's stdout is not searched: it must have
-// the secret.
+// run runs a program and searches its output. The stdout of an answer to kubelet or docker is not
+// searched: it must have the secret.
 func (c *commands) run(stdin, program string, args ...string) {
 	c.t.Helper()
 	stdout, stderr, arguments, err := c.exec(stdin, program, args...)
@@ -155,7 +158,7 @@ func (c *commands) run(stdin, program string, args ...string) {
 		c.failed++
 	}
 	said := stderr
-	if program == "berth" {
+	if program == "berth" || err != nil {
 		said += stdout
 	}
 	for where, text := range map[string]string{"output": said, "arguments of a process": arguments} {

@@ -21,6 +21,7 @@ func contents(more ...string) []string {
 		"-rwxr-xr-x /usr/bin/berth",
 		"-rwxr-xr-x /usr/bin/berth-credential-provider",
 		"-rwxr-xr-x /usr/bin/berth-ecr-token",
+		"-rwxr-xr-x /usr/bin/docker-credential-berth",
 		"-rw-r--r-- /usr/lib/systemd/system/berth.service",
 		"-rw-r--r-- /usr/share/bash-completion/completions/berth",
 		"-rw-r--r-- /usr/share/berth/schema.json",
@@ -60,7 +61,7 @@ func TestPackages(t *testing.T) {
 			tree := t.TempDir()
 			run(t, "dpkg-deb", "--extract", file, tree)
 			if arch.deb == "amd64" { // the architecture of this machine
-				for _, name := range []string{"berth-credential-provider", "berth-ecr-token"} {
+				for _, name := range []string{"berth-credential-provider", "berth-ecr-token", "docker-credential-berth"} {
 					equal(t, "the version", run(t, filepath.Join(tree, "usr/bin", name), "--version"), name+" v1.2.3-rc.1")
 				}
 				if version := run(t, filepath.Join(tree, "usr/bin/berth"), "version"); !strings.HasPrefix(version, "berth v1.2.3-rc.1 ") {
@@ -210,7 +211,7 @@ func checkContents(t *testing.T, list []string, more ...string) {
 // checkPrograms: the programs are static and for the architecture, and the unit is ours.
 func checkPrograms(t *testing.T, tree string, machine elf.Machine) {
 	t.Helper()
-	for _, name := range []string{"berth", "berth-credential-provider", "berth-ecr-token"} {
+	for _, name := range []string{"berth", "berth-credential-provider", "berth-ecr-token", "docker-credential-berth"} {
 		f, err := elf.Open(filepath.Join(tree, "usr/bin", name))
 		if err != nil {
 			t.Fatal(err)

@@ -77,7 +77,7 @@ fi
 echo "== what is in them"
 for arch in "${arches[@]}"; do
   name=berth_${VERSION#v}_linux_$arch
-  for program in berth berth-credential-provider berth-ecr-token; do
+  for program in berth berth-credential-provider berth-ecr-token docker-credential-berth; do
     "$here/test/release/static.sh" "$arch" "$work/first.tree/$name/$program"
   done
   "$here/test/release/sbom.sh" "$work/first.tree/$name" "$work/first/$name.sbom.json"
