@@ -24,7 +24,7 @@ BUILDER ?= docker.io/library/golang:1.26
 CONTAINER_TOOL ?= $(firstword $(foreach t,docker podman buildah,$(shell command -v $(t))))
 
 # The end-to-end suites, in the order in which "make e2e" runs them.
-E2E := $(addprefix e2e-,disk provider page images containerd systemd kubelet install chart cluster)
+E2E := $(addprefix e2e-,disk provider page images containerd docker systemd kubelet install chart cluster)
 
 # No test may reach the metadata service of the machine that it runs on.
 test e2e $(E2E) fuzz update-golden mutants cover: export AWS_EC2_METADATA_SERVICE_ENDPOINT := http://127.0.0.1:1
@@ -115,6 +115,7 @@ e2e-provider: ## 400 processes of the credential provider at once
 e2e-page: ## The agent's page in Chromium
 e2e-images: ## berth images with real registries
 e2e-containerd: ## Pulls through containerd 1.6, 1.7 and 2.4
+e2e-docker: ## Pulls, pushes and builds through Docker Engine
 e2e-systemd: ## The packages on a Debian that boots with systemd
 e2e-kubelet: ## Pods and credentials with kubelet 1.36 and kubelet's code of four versions
 e2e-install: ## berth install and uninstall, killed at each step

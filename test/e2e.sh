@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-suites=(disk provider page images containerd systemd kubelet install chart cluster)
+suites=(disk provider page images containerd docker systemd kubelet install chart cluster)
 
 # The programs that a suite needs. Programs that are built from pinned Go modules are not listed.
 declare -A needs=(
@@ -15,6 +15,7 @@ declare -A needs=(
   [page]="chromium"
   [images]="containerd docker-registry"
   [containerd]="containerd runc docker-registry ip"
+  [docker]="/usr/bin/docker containerd runc docker-registry"
   [systemd]="containerd runc docker-registry debootstrap systemd-nspawn rpm rpm2cpio cpio"
   [kubelet]="containerd runc docker-registry"
   [install]="containerd runc docker-registry"
@@ -24,6 +25,7 @@ declare -A needs=(
 
 # The Debian package of each program whose name is not that of its package.
 declare -A package=(
+  [/usr/bin/docker]=docker.io
   [ip]=iproute2
   [systemd-nspawn]=systemd-container
   [rpm2cpio]=rpm
@@ -96,6 +98,12 @@ run_images() {
 run_containerd() {
   test/e2e/parts.sh
   gotest test/e2e ./...
+}
+
+run_docker() {
+  test/e2e/parts.sh
+  test/docker/parts.sh
+  gotest . -tags e2e ./test/docker
 }
 
 run_systemd() {

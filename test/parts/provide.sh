@@ -34,7 +34,7 @@ options() {
 # pinned FILE MODULE prints the version of MODULE that the go.mod in FILE
 # requires, without the v.
 pinned() {
-  sed -nE "s,^(require)?[[:space:]]*${2//./\\.} v([0-9.]+)( //.*)?\$,\2,p" "$1"
+  sed -nE "s,^(require)?[[:space:]]*${2//./\\.} v([^[:space:]]+)( //.*)?\$,\2,p" "$1"
 }
 
 # whole DIRECTORY PROGRAM... succeeds if all programs exist.
