@@ -173,9 +173,9 @@ func loginFacts() []scenario {
 			c, img := s.stocked("team/app:v1")
 			d := s.behindProxy("quay.io", upstream.Basic(robot, password, c))
 			s.keep(robot, password, d)
-			s.keep("somebody", "of the client")
+			s.keep("alice", "of the client")
 			s.hosts("quay.io", serverWithLogin("https://quay.io"))
-			s.pullAs("quay.io/team/app:v1", &login{Username: "somebody", Password: "of the client"}, img)
+			s.pullAs("quay.io/team/app:v1", &login{Username: "alice", Password: "of the client"}, img)
 			s.served(d, img)
 			s.authorization(d, basic(robot, password))
 		}},

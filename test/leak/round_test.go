@@ -31,7 +31,7 @@ type round struct {
 	ecrNames   map[string]ecrRegistry
 	ownKeys    map[ecrRegistry]string // registries with credentials of their own: the key's id
 	mirrored   map[string][]string    // upstream → hosts of its endpoints
-	foreign    int                    // directories that somebody else wrote
+	foreign    int                    // foreign directories
 	linked     []string               // those of them that are links, or hold one
 	images     []image
 
