@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -13,8 +14,10 @@ import (
 	"github.com/berth-registry/berth/test/fakes/upstream"
 )
 
-// leakTrials is the number of random nodes.
-const leakTrials = 30
+// leakTrials is the number of random nodes, and controlTrials that of the control.
+var leakTrials = flag.Int("nodes", controlTrials, "random nodes of TestLeaks")
+
+const controlTrials = 30
 
 // TestLeaks puts random mirrors, logins and settings of Docker on a node and pulls or builds. No
 // decoy may see the login of another host.
@@ -25,17 +28,17 @@ func TestLeaks(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	used, found := 0, 0
-	for seed := range uint64(leakTrials) {
+	for seed := range uint64(*leakTrials) {
 		t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) {
 			if newLeakNode(t, m, seed).pull(false) {
 				used++
 			}
 		})
 	}
-	if used < leakTrials/4 {
-		t.Errorf("only %d of %d trials used a login", used, leakTrials)
+	if used < *leakTrials/4 {
+		t.Errorf("only %d of %d trials used a login", used, *leakTrials)
 	}
-	for seed := range uint64(leakTrials) {
+	for seed := range uint64(controlTrials) {
 		t.Run(fmt.Sprintf("control-%d", seed), func(t *testing.T) {
 			node := newLeakNode(t, m, seed)
 			node.pull(true)
@@ -45,7 +48,7 @@ func TestLeaks(t *testing.T) {
 			node.secrets = nil // no fault here
 		})
 	}
-	t.Logf("of %d nodes %d used a login; %d leak in the control", leakTrials, used, found)
+	t.Logf("of %d nodes %d used a login; %d of %d leak in the control", *leakTrials, used, found, controlTrials)
 	if found == 0 {
 		t.Error("the control sends no login to another host, so this test can find none")
 	}
