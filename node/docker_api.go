@@ -23,6 +23,7 @@ const dockerTimeout = 2 * time.Second
 type dockerInfo struct {
 	Version         string
 	APIVersion      string `json:"ApiVersion"`
+	Components      []struct{ Name string }
 	DriverStatus    [][2]string
 	SecurityOptions []string
 	RegistryConfig  struct {
@@ -39,6 +40,10 @@ func (d *Docker) askAPI(ctx context.Context, h Host) {
 	}
 	var info dockerInfo
 	if d.NoAPI = askDocker(ctx, h.Root.Path(d.Socket), &info); d.NoAPI != nil {
+		return
+	}
+	if len(info.Components) > 0 && info.Components[0].Name == "Podman Engine" {
+		d.NoAPI = fmt.Errorf("%s: Podman answers there, not Docker", d.Socket)
 		return
 	}
 	d.setVersion(info.Version)

@@ -126,6 +126,16 @@ func TestDockerByAPI(t *testing.T) {
 	}
 }
 
+// Podman can answer in Docker's place; that is no Docker Engine.
+func TestDockerIsPodman(t *testing.T) {
+	h := host(t, "-- root/etc/hostname --\nnode\n")
+	fakedocker.Start(t, h.Root.Path("/run/docker.sock"), fakedocker.Info{Version: "4.9.4", APIVersion: "1.41", Podman: true})
+	d, found, err := node.DiscoverDocker(t.Context(), h)
+	if err != nil || found || d.NoAPI == nil || !strings.Contains(d.NoAPI.Error(), "Podman") {
+		t.Errorf("%+v, %v, %v", d, found, err)
+	}
+}
+
 // A socket that nothing listens on, or that is something else, is no reason to fail.
 func TestDockerSocketIsDead(t *testing.T) {
 	h := host(t, plainDockerd+"-- root/etc/docker/daemon.json --\n{\"hosts\": [\"fd://\", \"unix:///srv/d.sock\"]}")

@@ -23,6 +23,7 @@ type Info struct {
 	Mirrors, Insecure []string
 	Networks          []string // insecure-registries that are networks
 	Rootless          bool
+	Podman            bool // Podman's API, which its package podman-docker puts in Docker's place
 }
 
 // Engine is a running fake.
@@ -87,7 +88,13 @@ func (e *Engine) answer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET is expected", http.StatusMethodNotAllowed)
 		return
 	case r.URL.Path == "/version":
-		answer = map[string]any{"Version": i.Version, "ApiVersion": i.APIVersion, "Os": "linux"}
+		component := "Engine"
+		if i.Podman {
+			component = "Podman Engine"
+		}
+		answer = map[string]any{
+			"Version": i.Version, "ApiVersion": i.APIVersion, "Os": "linux", "Components": []any{map[string]any{"Name": component}},
+		}
 	case r.URL.Path == "/info":
 		status := [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}}
 		if i.GraphDriver {
