@@ -231,11 +231,11 @@ func (d *Docker) setVersion(version string) {
 	}
 }
 
-// dockerMajor returns the first number of a version, 0 if it has none: builds from source have
-// names.
+// dockerMajor returns the first number of a version. It is 0 for a build from source, which has a
+// name or the number of moby's module: Docker's numbers begin with 17.03.
 func dockerMajor(version string) int {
 	major, err := strconv.Atoi(strings.SplitN(version, ".", 2)[0])
-	if err != nil {
+	if err != nil || major < 17 {
 		return 0
 	}
 	return major

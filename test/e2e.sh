@@ -16,7 +16,7 @@ declare -A needs=(
   [images]="containerd docker-registry"
   [containerd]="containerd runc docker-registry ip"
   [docker]="/usr/bin/docker containerd runc docker-registry"
-  [systemd]="containerd runc docker-registry debootstrap systemd-nspawn rpm rpm2cpio cpio"
+  [systemd]="containerd runc docker-registry debootstrap systemd-nspawn rpm rpm2cpio cpio /usr/bin/docker"
   [kubelet]="containerd runc docker-registry"
   [install]="containerd runc docker-registry"
   [chart]="promtool"
@@ -108,6 +108,7 @@ run_docker() {
 
 run_systemd() {
   test/e2e/parts.sh
+  test/docker/parts.sh
   gotest . -tags e2e ./test/release ./test/nspawn
 }
 

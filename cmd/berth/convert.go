@@ -83,7 +83,7 @@ func convertInput(stdin io.Reader, format convert.Format, name string) (convert.
 				return convert.Result{}, usage(fmt.Errorf("%s: %w", name, err))
 			}
 		}
-		return convert.ConvertDirectory(format, name, tree, convert.Options{})
+		return convert.Directory(format, name, tree, convert.Options{})
 	}
 	data, err := readInput(stdin, name)
 	if err != nil {

@@ -29,7 +29,7 @@ var directoryNames = map[convert.Format]string{
 // convertInput converts a file, or the directory in a txtar archive.
 func convertInput(format convert.Format, data []byte) (convert.Result, error) {
 	if tree := archive(format, data); tree != nil {
-		return convert.ConvertDirectory(format, directoryNames[format], tree, convert.Options{})
+		return convert.Directory(format, directoryNames[format], tree, convert.Options{})
 	}
 	return convert.Convert(format, fileNames[format], data, convert.Options{})
 }

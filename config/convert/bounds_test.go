@@ -103,7 +103,7 @@ func TestOddFiles(t *testing.T) {
 	if err := os.Symlink("absent", filepath.Join(dir, "gone.corp")); err != nil {
 		t.Fatal(err)
 	}
-	result, err := convert.ConvertDirectory(convert.CertsD, dir, os.DirFS(dir), convert.Options{})
+	result, err := convert.Directory(convert.CertsD, dir, os.DirFS(dir), convert.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

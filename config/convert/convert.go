@@ -132,10 +132,10 @@ func Convert(from Format, name string, data []byte, opts Options) (Result, error
 	return d.result()
 }
 
-// ConvertDirectory is [Convert] of a directory: Docker's with daemon.json and certs.d, or
+// Directory is [Convert] of a directory: Docker's with daemon.json and certs.d, or
 // containerd's certs.d. name is its path, below which the result names certificates. Only regular
 // files of tree are opened.
-func ConvertDirectory(from Format, name string, tree fs.FS, opts Options) (Result, error) {
+func Directory(from Format, name string, tree fs.FS, opts Options) (Result, error) {
 	d := newDraft(from, name, opts)
 	switch from {
 	case Docker:

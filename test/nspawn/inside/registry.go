@@ -24,7 +24,7 @@ const address = "127.0.0.1:5000"
 // served returns the repositories, each with one image: containerd would not ask again for an image
 // that it has.
 func served() []string {
-	return strings.Fields("control wired boot upgraded kept removed again after")
+	return strings.Fields("control wired boot upgraded kept removed again after busybox")
 }
 
 // serve runs the registry until ctx is done. It notifies systemd when all images are there.
@@ -66,11 +66,16 @@ func put(ctx context.Context, repository string) error {
 	if err != nil {
 		return err
 	}
-	ref, err := name.ParseReference(address + "/library/" + repository + ":v1")
-	if err != nil {
-		return err
+	for _, tag := range []string{"v1", "latest"} {
+		ref, err := name.ParseReference(address + "/library/" + repository + ":" + tag)
+		if err != nil {
+			return err
+		}
+		if err := remote.Write(ref, image, remote.WithContext(ctx)); err != nil {
+			return err
+		}
 	}
-	return remote.Write(ref, image, remote.WithContext(ctx))
+	return nil
 }
 
 // noting records each request that names the registry for which this one is a mirror, as
