@@ -89,12 +89,13 @@ func (n *Node) writeAll(ctx context.Context, cfg *config.Config, result *Result)
 		}
 	}
 	var errs []error
-	for _, t := range plan.Trees {
+	for i, t := range plan.Trees {
 		report, err := t.tree.Apply(ctx, t.Desired, t.Changes)
-		if errors.Is(err, unix.EROFS) {
-			err = fmt.Errorf("%w; if %s was made after the service started: systemctl restart berth", err, path.Dir(t.tree.CertsDir()))
-		}
 		errs = append(errs, err)
+		if i > 0 && errors.Is(err, unix.EROFS) {
+			dir := path.Dir(t.tree.CertsDir())
+			errs = append(errs, fmt.Errorf("%s: cannot be written; if it was made after the service started: systemctl restart berth", dir))
+		}
 		result.Report.Add(report)
 	}
 	if changes || plan.Rules {
