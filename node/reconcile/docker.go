@@ -70,6 +70,11 @@ func (n *Node) dockerInputs(ctx context.Context, cfg *config.Config) (in dockerI
 	tree := n.dockerTree(cfg)
 	if !in.shared {
 		snapshot, err := tree.Read(hostsconf.Desired{})
+		if err != nil && cfg.Docker.Mode != config.DockerOn {
+			// It must not keep the files for containerd from being written.
+			in.notice = fmt.Sprintf("nothing is written for Docker: %v", err)
+			return in, nil
+		}
 		if err != nil {
 			return in, err
 		}
@@ -80,9 +85,10 @@ func (n *Node) dockerInputs(ctx context.Context, cfg *config.Config) (in dockerI
 	if cfg.Docker.Mode == config.DockerOff {
 		return in, nil
 	}
-	engine, found, err := n.DockerEngine(ctx)
-	if err != nil {
-		return in, err
+	engine, found, unseen := n.DockerEngine(ctx)
+	if unseen != nil {
+		// As for a Docker that does not answer.
+		engine, found = nodes.Docker{StoreFrom: unseen.Error(), Unsettled: unseen.Error()}, false
 	}
 	in.engine, in.found = engine, found
 	reads, why := engine.Reads()

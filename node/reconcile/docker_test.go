@@ -192,6 +192,23 @@ func TestDockerRestore(t *testing.T) {
 	}
 }
 
+// TestDockerDirectoryUnreadable checks that something odd in Docker's place does not keep the files
+// for containerd from being written, unless the config insists.
+func TestDockerDirectoryUnreadable(t *testing.T) {
+	n := dockerNode{t, t.TempDir()}
+	n.write("/etc/docker/certs.d", "a file\n")
+	fakedocker.Start(t, filepath.Join(n.root, "/run/docker.sock"), docker29)
+	for _, mode := range []string{"", "off"} {
+		r := n.apply(mode)
+		if n.read("/etc/containerd/certs.d/docker.io/hosts.toml") == "" || !strings.Contains(r.notices(), "docker: nothing is written for Docker: ") {
+			t.Errorf("mode %q: %s", mode, r.notices())
+		}
+	}
+	if _, err := open(t, n.root).Apply(t.Context(), n.config("on"), nil); err == nil || !strings.Contains(err.Error(), "/etc/docker/certs.d") {
+		t.Errorf("mode on: %v", err)
+	}
+}
+
 // TestDockerShares checks a directory that containerd and Docker both read: one file serves both.
 func TestDockerShares(t *testing.T) {
 	n := dockerNode{t, t.TempDir()}
