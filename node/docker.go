@@ -144,10 +144,27 @@ func DiscoverDocker(ctx context.Context, h Host) (d Docker, found bool, err erro
 	if d.PID == 0 && d.Unit == "" && d.Binary == "" && missing && d.NoAPI != nil {
 		return d, false, nil
 	}
-	slices.Sort(d.Mirrors)
-	slices.Sort(d.Insecure)
-	d.Mirrors, d.Insecure = slices.Compact(d.Mirrors), slices.Compact(d.Insecure)
+	d.Mirrors, d.Insecure = withoutLogins(d.Mirrors), withoutLogins(d.Insecure)
 	return d, true, nil
+}
+
+// withoutLogins returns addresses, sorted, each once, and without a login or a query. dockerd refuses
+// an address that has one, but the file may still hold it, and plan and doctor show these addresses.
+func withoutLogins(addresses []string) []string {
+	bare := make([]string, len(addresses))
+	for i, address := range addresses {
+		scheme, rest, ok := strings.Cut(address, "://")
+		if !ok {
+			scheme, rest = "", address
+		} else {
+			scheme += "://"
+		}
+		rest = rest[strings.LastIndexByte(rest, '@')+1:]
+		rest, _, _ = strings.Cut(rest, "?")
+		bare[i] = scheme + rest
+	}
+	slices.Sort(bare)
+	return slices.Compact(bare)
 }
 
 // pinned names the setting with which dockerd cannot use the containerd image store, or does not
