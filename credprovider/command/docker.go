@@ -64,7 +64,7 @@ func (p Program) serveDocker(o options, wrong error, in io.Reader, out, errOut i
 	case verb == verbGet:
 		wrong = p.get(o, in, out, errOut)
 	case verb == "store", verb == "erase", verb == "list":
-		wrong = fmt.Errorf("%s: not implemented; logins are written into the RegistryConfig", verb)
+		wrong = fmt.Errorf("%s: this helper keeps no logins; write them into the RegistryConfig", verb)
 	default:
 		wrong = errors.New("the argument must be get; see --help")
 	}
