@@ -1,8 +1,8 @@
 // Package doctor examines a node: whether pulls use the mirrors and credentials of the config, and
 // what may prevent that later.
 //
-// It changes nothing. It sends requests only to the metadata service and to the agent of this
-// machine. No finding holds a secret. A finding says what was examined, the fault and the remedy.
+// It changes nothing. It sends requests only to the metadata service, to the agent of this machine
+// and to Docker's socket. No finding holds a secret. A finding says what was examined, the fault and the remedy.
 // Start reading at [Examine], which calls one function for each subject.
 package doctor
 

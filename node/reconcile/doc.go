@@ -9,7 +9,8 @@
 //   - An expired or removed login is taken out of hosts.toml even if the disk is full.
 //   - One process writes at a time: agent, apply and restore share a lock file.
 //
-// [Node.Plan] writes nothing and sends no request. Nothing here restarts or reconfigures
+// [Node.Plan] writes nothing; it asks Docker's API on its socket how Docker is set, and sends no
+// request to a network. Nothing here restarts or reconfigures
 // containerd, Docker or kubelet.
 //
 // Start at [Node.Plan]; [Node.Apply] and the agent's [Node.Converge] write a plan,

@@ -56,7 +56,7 @@ func (p Plan) Differs() bool {
 }
 
 // Plan computes the desired state and compares it with the node. It writes nothing and sends no
-// request: a token that apply would get is a placeholder. While an agent runs, the plan is what
+// request to a network: a token that apply would get is a placeholder. While an agent runs, the plan is what
 // that agent would do: endpoints that it has withdrawn, and headers whose token it does not
 // get, are left out. The files to be written are verified with containerd's own reader.
 func (n *Node) Plan(ctx context.Context, cfg *config.Config) (Plan, error) {

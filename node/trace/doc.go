@@ -5,6 +5,9 @@
 // It uses containerd's own resolver and fetcher, host by host, with the files, proxy, headers and
 // logins of the node's containerd. release.go has the behaviour of older releases that differs.
 //
+// docker.go does the same for the node's Docker Engine, which links the same code and adds settings
+// of its own.
+//
 // Nothing on the node is changed. A login is sent to its own host, and to a token server only if
 // package internal/realm allows it; otherwise the verdict is unknown. A redirect is followed
 // without the login. No result holds a secret; of a registry's answer it holds only status, digest,
