@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-registry/berth/agent"
 	"github.com/berth-registry/berth/agent/status"
+	"github.com/berth-registry/berth/internal/daemonlog"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -42,7 +43,7 @@ state as JSON at --listen.`,
 			defer signal.Stop(reload)
 			opts.Reload = reload
 			opts.Version = buildVersion().Version
-			opts.Log = daemonLog(cmd)
+			opts.Log = daemonlog.New(cmd.ErrOrStderr())
 			return agent.New(m, opts).Run(cmd.Context())
 		},
 	}

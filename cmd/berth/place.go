@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-registry/berth/credprovider/ecr"
+	"github.com/berth-registry/berth/internal/daemonlog"
 	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/place"
 	"github.com/berth-registry/berth/node/providerconfig"
@@ -58,7 +59,7 @@ Exit codes: 0 done, or a file was left alone; 1 failed.`,
 				return err
 			}
 			defer opts.Root.Close()
-			opts.Log = daemonLog(cmd)
+			opts.Log = daemonlog.New(cmd.ErrOrStderr())
 			if remove {
 				return place.Remove(opts)
 			}

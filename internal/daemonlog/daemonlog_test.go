@@ -1,4 +1,4 @@
-package main
+package daemonlog
 
 import (
 	"bytes"
@@ -11,13 +11,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/spf13/cobra"
 )
 
 // In the journal each record is its priority, then JSON; elsewhere it is JSON alone. Durations have
 // a unit.
-func TestDaemonLog(t *testing.T) {
+func TestNew(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "stderr")
 	f, err := os.Create(file)
 	if err != nil {
@@ -47,9 +45,7 @@ func TestDaemonLog(t *testing.T) {
 			if _, err := f.Seek(0, 0); err != nil {
 				t.Fatal(err)
 			}
-			cmd := &cobra.Command{}
-			cmd.SetErr(f)
-			log := daemonLog(cmd).With("a", "b").WithGroup("g")
+			log := New(f).With("a", "b").WithGroup("g")
 			log.Info("one", slog.Duration("took", 1234567*time.Nanosecond))
 			log.Warn("two\nlines")
 			log.Error("three")

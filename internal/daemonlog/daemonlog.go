@@ -1,4 +1,6 @@
-package main
+// Package daemonlog is the log of a long-running verb: text for a person at a terminal, JSON for
+// everything else, with the priorities that the journal of systemd reads. Start reading at [New].
+package daemonlog
 
 import (
 	"bytes"
@@ -11,14 +13,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
-// daemonLog writes text to a terminal, else JSON; to the journal of systemd with the priority
-// before each line. Durations have a unit.
-func daemonLog(cmd *cobra.Command) *slog.Logger {
-	w := cmd.ErrOrStderr()
+// New returns a logger that writes text to a terminal, else JSON; to the journal of systemd with the
+// priority before each line. Durations have a unit.
+func New(w io.Writer) *slog.Logger {
 	f, isFile := w.(*os.File)
 	if isFile && term.IsTerminal(int(f.Fd())) {
 		return slog.New(slog.NewTextHandler(w, nil))
