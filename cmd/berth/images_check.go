@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +11,7 @@ import (
 	"github.com/berth-registry/berth/images/check"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/images/registry"
+	"github.com/berth-registry/berth/images/report"
 	"github.com/berth-registry/berth/node/desired"
 )
 
@@ -85,9 +83,9 @@ or else for the address of this machine. The request does not count as a pull.`,
 				return err
 			}
 			c.Access, c.Log = w.access, o.logger(cmd.ErrOrStderr())
-			var v checkView
+			var v report.Check
 			if limit {
-				v.Limit = hubLimit(cmd.Context(), w.access)
+				v.Limit = report.NewLimit(w.access.HubLimit(cmd.Context()))
 			}
 			switch {
 			case inDir && (len(wanted) > 0 || !sources.given() && len(args) == 0):
@@ -107,9 +105,9 @@ or else for the address of this machine. The request does not count as a pull.`,
 					return errors.New("interrupted")
 				}
 			}
-			err = errors.Join(append(problems, o.printChecked(cmd.OutOrStdout(), v))...)
-			if err == nil {
-				err = v.failure()
+			err = errors.Join(append(problems, o.print(cmd.OutOrStdout(), v, v.WriteText))...)
+			if err == nil && !v.OK() {
+				err = &codeError{code: exitFailed} // the reasons have been printed
 			}
 			return err
 		},
@@ -134,139 +132,4 @@ func spotsFor(to string, target reference.Target, cfg *config.Config) (func(refe
 	}
 	directories, _ := desired.Directories(cfg, desired.Inputs{})
 	return func(r reference.Reference) []check.Spot { return check.SpotsOf(directories, r) }, nil
-}
-
-type checkView struct {
-	Images []check.Checked `json:"images" yaml:"images"`
-	Limit  *limitView      `json:"rateLimit,omitempty" yaml:"rateLimit,omitempty"`
-}
-
-// limitView is what Docker Hub says.
-type limitView struct {
-	Limited   bool   `json:"limited" yaml:"limited"`
-	Total     int    `json:"total,omitempty" yaml:"total,omitempty"`
-	Remaining *int   `json:"remaining,omitempty" yaml:"remaining,omitempty"`
-	Window    string `json:"window,omitempty" yaml:"window,omitempty"`
-	Login     string `json:"login,omitempty" yaml:"login,omitempty"`
-	Counted   string `json:"countedBy,omitempty" yaml:"countedBy,omitempty"`
-	Error     string `json:"error,omitempty" yaml:"error,omitempty"`
-}
-
-func hubLimit(ctx context.Context, a registry.Access) *limitView {
-	l, who, err := a.HubLimit(ctx)
-	if err != nil {
-		return &limitView{Error: err.Error()}
-	}
-	v := &limitView{Limited: l.Limited, Login: who, Counted: l.Counted}
-	if l.Limited {
-		v.Total, v.Remaining, v.Window = l.Total, &l.Remaining, l.Window.String()
-	}
-	return v
-}
-
-func (v limitView) String() string {
-	who := "anonymous"
-	if v.Login != "" {
-		who = "as " + v.Login
-	}
-	if v.Counted != "" && v.Login == "" {
-		who += ", counted by the address " + v.Counted
-	}
-	switch {
-	case v.Error != "":
-		return "docker.io: the rate limit is not known: " + v.Error
-	case !v.Limited:
-		return fmt.Sprintf("docker.io: no rate limit (%s)", who)
-	}
-	window, _ := time.ParseDuration(v.Window)
-	per := ""
-	if window > 0 {
-		per = fmt.Sprintf(" in %g hours", window.Hours())
-	}
-	return fmt.Sprintf("docker.io: %d of %d pulls left%s (%s)", *v.Remaining, v.Total, per, who)
-}
-
-// failure is the exit code; what is wrong has been told.
-func (v checkView) failure() error {
-	if v.Limit != nil && v.Limit.Error != "" {
-		return &codeError{code: exitFailed}
-	}
-	for _, c := range v.Images {
-		if !c.Finding.OK() {
-			return &codeError{code: exitFailed}
-		}
-	}
-	return nil
-}
-
-// groupOf is the same for findings that have one cause.
-func groupOf(c check.Checked) string { return string(c.Finding) + " " + c.Cause() }
-
-// groups are the findings that have one cause, in their order.
-func (v checkView) groups() map[string][]check.Checked {
-	by := map[string][]check.Checked{}
-	for _, c := range v.Images {
-		if c.Cause() != "" {
-			by[groupOf(c)] = append(by[groupOf(c)], c)
-		}
-	}
-	return by
-}
-
-// at says where an image was looked for, if that is elsewhere than where it comes from.
-func at(c check.Checked) string {
-	if c.Target == c.Image.String() {
-		return ""
-	}
-	return " at " + c.Target
-}
-
-func (o *options) printChecked(w io.Writer, v checkView) error {
-	switch o.output {
-	case "json":
-		return printJSON(w, v)
-	case "yaml":
-		return printYAML(w, v)
-	}
-	var text strings.Builder
-	bad, unverified := 0, 0
-	groups := v.groups()
-	for _, c := range v.Images {
-		switch {
-		case c.Finding == check.FoundSame:
-			continue
-		case c.Finding.OK():
-			unverified++
-		default:
-			bad++
-		}
-		same, first := groups[groupOf(c)], false
-		if len(same) > 0 {
-			first = same[0].Image == c.Image && same[0].Target == c.Target
-		}
-		switch {
-		case len(same) > 1 && first:
-			fmt.Fprintf(&text, "%-11s %s: %s\n", c.Finding, count(len(same), "image"), c.Note)
-			for _, c := range same {
-				fmt.Fprintf(&text, "            %s%s\n", c.Image, at(c))
-			}
-		case len(same) > 1:
-		case c.Note != "":
-			fmt.Fprintf(&text, "%-11s %s%s: %s\n", c.Finding, c.Image, at(c), c.Note)
-		default:
-			fmt.Fprintf(&text, "%-11s %s%s\n", c.Finding, c.Image, at(c))
-		}
-	}
-	if n := len(v.Images); n > 0 {
-		fmt.Fprintf(&text, "%d of %s as it should be", n-bad, count(n, "image"))
-		if unverified > 0 {
-			fmt.Fprintf(&text, ", %d of them not compared with the source", unverified)
-		}
-		text.WriteByte('\n')
-	}
-	if v.Limit != nil {
-		fmt.Fprintln(&text, v.Limit)
-	}
-	_, err := io.WriteString(w, text.String())
-	return err
 }

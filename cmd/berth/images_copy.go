@@ -15,6 +15,7 @@ import (
 	"github.com/berth-registry/berth/images/manifest"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/images/registry"
+	"github.com/berth-registry/berth/images/report"
 )
 
 func newImagesCopy(o *options) *cobra.Command {
@@ -172,137 +173,27 @@ func (s *imageSources) named(ctx context.Context, o *options, stdin io.Reader, a
 	return wanted, problems, nil
 }
 
-type copyView struct {
-	Images  []copy.Copied `json:"images" yaml:"images"`
-	Copied  int           `json:"copied" yaml:"copied"`
-	Present int           `json:"present" yaml:"present"`
-	Failed  int           `json:"failed" yaml:"failed"`
-	Bytes   int64         `json:"bytes" yaml:"bytes"`
-}
-
 // copyImages copies, tells how far it is, and what came of it.
 func (o *options) copyImages(cmd *cobra.Command, c *copy.Copier, wanted []reference.Reference, p places, problems []error) error {
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	c.Progress = &copy.Progress{}
-	show := newProgressView(stdout, stderr, o.output == "text")
-	c.Done = show.done
-	stop := show.start(cmd.Context(), c.Progress)
+	show, begin := report.NewProgress(stdout, stderr, o.output == "text"), time.Now()
+	c.Done = show.Done
+	stop := show.Start(cmd.Context(), c.Progress)
 	results, err := c.Copy(cmd.Context(), wanted, p.from, p.to)
 	stop()
 	if results == nil && err != nil {
 		return errors.Join(append(problems, err)...)
 	}
-	v := copyView{Images: results}
-	for _, r := range results {
-		v.Bytes += r.Bytes
-		switch r.Status {
-		case copy.StatusCopied:
-			v.Copied++
-		case copy.StatusPresent:
-			v.Present++
-		default:
-			v.Failed++
-		}
-	}
+	v := report.NewCopy(results)
 	if cmd.Context().Err() == nil {
-		problems = append(problems, failures(results)...)
+		problems = append(problems, v.Failures()...)
 	}
 	rest := "failed"
 	if cmd.Context().Err() != nil {
 		rest = "not copied"
 		err = errors.New("interrupted; run it again to continue")
 	}
-	return errors.Join(o.printCopied(stdout, v, rest, time.Since(show.begin)), errors.Join(problems...), err)
-}
-
-// failures tells why images failed, and which lack a platform that is wanted: what has one cause
-// once, with the first image.
-func failures(results []copy.Copied) []error {
-	type group struct {
-		first, text string
-		more        int
-	}
-	groups := map[string]*group{}
-	var order []*group
-	add := func(r copy.Copied, cause, text string) {
-		if g := groups[cause]; g != nil {
-			g.more++
-			return
-		}
-		g := &group{first: r.Image.String(), text: text}
-		groups[cause] = g
-		order = append(order, g)
-	}
-	for _, r := range results {
-		if r.Status == copy.StatusFailed {
-			add(r, r.Cause(), r.Error)
-		} else if len(r.Missing) > 0 {
-			text := "has no " + strings.Join(r.Missing, ", ") + ", which --platform names"
-			add(r, text, text)
-		}
-	}
-	var all []error
-	for _, g := range order {
-		if g.more > 0 {
-			g.first += fmt.Sprintf(" and %d more", g.more)
-		}
-		all = append(all, fmt.Errorf("%s: %s", g.first, g.text))
-	}
-	return all
-}
-
-// printCopied tells what came of all; rest is what the others are.
-func (o *options) printCopied(w io.Writer, v copyView, rest string, took time.Duration) error {
-	switch o.output {
-	case "json":
-		return printJSON(w, v)
-	case "yaml":
-		return printYAML(w, v)
-	}
-	text := fmt.Sprintf("%s copied, %d there already", count(v.Copied, "image"), v.Present)
-	if v.Failed > 0 {
-		text += fmt.Sprintf(", %d %s", v.Failed, rest)
-	}
-	_, err := fmt.Fprintf(w, "%s; %s sent in %s\n", text, copy.Size(v.Bytes), took.Round(100*time.Millisecond))
-	return err
-}
-
-// copiedLine tells what came of one image.
-func copiedLine(r copy.Copied) string {
-	switch r.Status {
-	case copy.StatusFailed:
-		return fmt.Sprintf("failed   %s", r.Image) // why comes at the end
-	case copy.StatusPresent:
-		return fmt.Sprintf("present  %s%s", r.Target, inBrackets(platformParts(r)))
-	}
-	var parts []string
-	if r.Uploaded > 0 {
-		parts = append(parts, fmt.Sprintf("%s sent, %s", count(r.Uploaded, "blob"), copy.Size(r.Bytes)))
-	}
-	if r.Mounted > 0 {
-		parts = append(parts, fmt.Sprintf("%d taken over", r.Mounted))
-	}
-	if r.Attached > 0 {
-		parts = append(parts, fmt.Sprintf("%d attached", r.Attached))
-	}
-	return fmt.Sprintf("copied   %s%s", r.Target, inBrackets(append(parts, platformParts(r)...)))
-}
-
-// platformParts tells what of an image was left out.
-func platformParts(r copy.Copied) []string {
-	if len(r.Left) == 0 {
-		return nil
-	}
-	text := "without " + strings.Join(r.Left, ", ")
-	if r.Reduced {
-		text += ", index reduced"
-	}
-	return []string{text}
-}
-
-func inBrackets(parts []string) string {
-	if len(parts) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(parts, "; ") + ")"
+	printed := o.print(stdout, v, func(w io.Writer) error { return v.WriteText(w, rest, time.Since(begin)) })
+	return errors.Join(printed, errors.Join(problems...), err)
 }

@@ -8,12 +8,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/berth-registry/berth/config"
-	"github.com/berth-registry/berth/hostsconf"
-	"github.com/berth-registry/berth/images/list"
-	"github.com/berth-registry/berth/images/place"
+	"github.com/berth-registry/berth/images/report"
 )
 
 func newImagesList(o *options) *cobra.Command {
@@ -67,19 +64,12 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 			if err != nil {
 				return err
 			}
-			view, err := o.listView(list, cmd.ErrOrStderr())
+			certsDir, err := o.certsDir(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			w := cmd.OutOrStdout()
-			switch o.output {
-			case "json":
-				err = printJSON(w, view)
-			case "yaml":
-				err = printYAML(w, view)
-			default:
-				err = view.print(w, counts)
-			}
+			view := report.NewList(list, certsDir)
+			err = o.print(cmd.OutOrStdout(), view, func(w io.Writer) error { return view.WriteText(w, counts) })
 			return errors.Join(err, errors.Join(list.Problems()...))
 		},
 	}
@@ -88,74 +78,6 @@ Exit code 1 if something could not be read; the rest is listed anyway.`,
 	cmd.Flags().StringVarP(&sources.namespace, "namespace", "n", "", "only images of objects in this namespace")
 	cmd.Flags().BoolVar(&counts, "count", false, "print before each image how often it was found, as uniq -c does")
 	return cmd
-}
-
-type listView struct {
-	Images     []imageView    `json:"images" yaml:"images"`
-	Registries []registryView `json:"registries" yaml:"registries"`
-	Problems   []string       `json:"problems,omitempty" yaml:"problems,omitempty"`
-	Unknown    []string       `json:"unknown,omitempty" yaml:"unknown,omitempty"` // what looks like an image
-}
-
-type imageView struct {
-	Reference  string        `json:"reference" yaml:"reference"`
-	Registry   string        `json:"registry" yaml:"registry"`
-	Repository string        `json:"repository" yaml:"repository"`
-	Tag        string        `json:"tag,omitempty" yaml:"tag,omitempty"`
-	Digest     string        `json:"digest,omitempty" yaml:"digest,omitempty"`
-	Count      int           `json:"count" yaml:"count"` // how often it was found
-	Found      []place.Place `json:"found" yaml:"found"`
-}
-
-type registryView struct {
-	Registry string `json:"registry" yaml:"registry"`
-	Images   int    `json:"images" yaml:"images"`
-	// From and the rest tell what this node does; empty without a certs.d.
-	From      []string `json:"from,omitempty" yaml:"from,omitempty"` // urls in the order in which they are asked
-	Directory string   `json:"directory,omitempty" yaml:"directory,omitempty"`
-	Note      string   `json:"note,omitempty" yaml:"note,omitempty"`
-}
-
-func (o *options) listView(list *list.List, stderr io.Writer) (listView, error) {
-	view := listView{Images: []imageView{}, Registries: []registryView{}}
-	certsDir, err := o.certsDir(stderr)
-	if err != nil {
-		return view, err
-	}
-	for _, r := range list.Registries() {
-		rv := registryView{Registry: r.Registry, Images: len(r.Images)}
-		if certsDir != "" {
-			rv.lookUp(certsDir)
-		}
-		view.Registries = append(view.Registries, rv)
-		for _, image := range r.Images {
-			ref := image.Reference
-			view.Images = append(view.Images, imageView{ref.String(), ref.Registry(), ref.Repository(), ref.Tag(), ref.Digest(), image.Count(), image.Found})
-		}
-	}
-	for _, err := range list.Problems() {
-		view.Problems = append(view.Problems, err.Error())
-	}
-	for _, err := range list.Unknown() {
-		view.Unknown = append(view.Unknown, err.Error())
-	}
-	return view, nil
-}
-
-// lookUp tells where this node takes the images of a registry from.
-func (v *registryView) lookUp(certsDir string) {
-	r, err := hostsconf.Lookup(certsDir, v.Registry)
-	v.Directory = r.Dir
-	switch {
-	case err != nil:
-		v.Note = "containerd would fail: " + err.Error()
-		return
-	case r.Ignored != nil:
-		v.Note = "containerd skips the hosts.toml: " + r.Ignored.Error()
-	}
-	for _, h := range r.Hosts {
-		v.From = append(v.From, h.URL())
-	}
 }
 
 // certsDir is where containerd's host files lie on this node; "" if there is no
@@ -182,51 +104,4 @@ func (o *options) certsDir(stderr io.Writer) (string, error) {
 		return "", nil
 	}
 	return found[0], nil
-}
-
-// print writes a list that images.List.AddPlain reads.
-func (v listView) print(w io.Writer, counts bool) error {
-	var text strings.Builder
-	at := 0
-	for _, r := range v.Registries {
-		fmt.Fprintf(&text, "# %s: %s%s\n", r.Registry, count(r.Images, "image"), r.from())
-		for _, image := range v.Images[at : at+r.Images] {
-			if counts {
-				fmt.Fprintf(&text, "%7d ", image.Count)
-			}
-			fmt.Fprintln(&text, image.Reference)
-		}
-		at += r.Images
-		fmt.Fprintln(&text)
-	}
-	fmt.Fprintf(&text, "# %s of %s\n", count(len(v.Images), "image"), count(len(v.Registries), "registry"))
-	_, err := io.WriteString(w, text.String())
-	return err
-}
-
-func (v registryView) from() string {
-	text := ""
-	if len(v.From) > 0 {
-		text = ", taken from " + strings.Join(v.From, ", then ")
-	}
-	if v.Note != "" {
-		text += "; " + strings.ReplaceAll(v.Note, "\n", " ")
-	}
-	return text
-}
-
-func count(n int, what string) string {
-	switch {
-	case n == 1:
-		return "1 " + what
-	case strings.HasSuffix(what, "y"):
-		what = strings.TrimSuffix(what, "y") + "ie"
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func printYAML(w io.Writer, v any) error {
-	e := yaml.NewEncoder(w)
-	e.SetIndent(2)
-	return errors.Join(e.Encode(v), e.Close())
 }

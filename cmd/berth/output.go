@@ -1,11 +1,17 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	yaml "go.yaml.in/yaml/v3"
+	"golang.org/x/term"
 )
 
 // formatsKey is the annotation of a verb with the formats that its --output accepts.
@@ -48,5 +54,41 @@ func (o *options) describeOutput(c *cobra.Command) {
 	_ = c.RegisterFlagCompletionFunc("output", complete)
 	if slices.Contains([]string{"agent", "convert", "place"}, c.Name()) {
 		_ = flags.MarkHidden("output")
+	}
+}
+
+// print writes a result in the format of --output; text writes it as text.
+func (o *options) print(w io.Writer, result any, text func(io.Writer) error) error {
+	switch o.output {
+	case "json":
+		return printJSON(w, result)
+	case "yaml":
+		return printYAML(w, result)
+	}
+	return text(w)
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func printYAML(w io.Writer, v any) error {
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	return errors.Join(e.Encode(v), e.Close())
+}
+
+// painter colours text if w is a terminal and NO_COLOR is not set (https://no-color.org).
+func painter(w io.Writer) func(style, text string) string {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return func(_, text string) string { return text }
+	}
+	codes := map[string]string{"add": "32", "remove": "31", "hunk": "36", "head": "1", "conflict": "1;33"}
+	return func(style, text string) string {
+		return "\x1b[" + codes[style] + "m" + text + "\x1b[0m"
 	}
 }

@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/nodefs"
@@ -157,23 +154,4 @@ func (o *options) logger(stderr io.Writer) *slog.Logger {
 			return a
 		},
 	}))
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// painter colours text if w is a terminal and NO_COLOR is not set (https://no-color.org).
-func painter(w io.Writer) func(style, text string) string {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return func(_, text string) string { return text }
-	}
-	codes := map[string]string{"add": "32", "remove": "31", "hunk": "36", "head": "1", "conflict": "1;33"}
-	return func(style, text string) string {
-		return "\x1b[" + codes[style] + "m" + text + "\x1b[0m"
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"context"
@@ -18,21 +18,22 @@ const (
 	logEvery     = 30 * time.Second       // a log
 )
 
-// progressView tells how far a copy is: on a terminal in a line that changes,
-// in a log by a line for each image, and one every half a minute.
-type progressView struct {
+// Progress shows how far a copy is: on a terminal in a line that changes, in a log by a line for each
+// image, and one every half a minute.
+type Progress struct {
 	stdout, stderr io.Writer
 	lines          bool // print what came of each image
 	terminal       bool
 	width          func() int
-	begin          time.Time
 
 	mu      sync.Mutex
 	painted bool
 }
 
-func newProgressView(stdout, stderr io.Writer, lines bool) *progressView {
-	v := &progressView{stdout: stdout, stderr: stderr, lines: lines, begin: time.Now(), width: func() int { return 80 }}
+// NewProgress returns a view that writes lines of images to stdout, if lines is set, and the progress
+// to stderr.
+func NewProgress(stdout, stderr io.Writer, lines bool) *Progress {
+	v := &Progress{stdout: stdout, stderr: stderr, lines: lines, width: func() int { return 80 }}
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		v.terminal = true
 		v.width = func() int {
@@ -46,8 +47,8 @@ func newProgressView(stdout, stderr io.Writer, lines bool) *progressView {
 	return v
 }
 
-// start shows p until stop is called, which waits for the last line.
-func (v *progressView) start(ctx context.Context, p *copy.Progress) (stop func()) {
+// Start shows p until stop is called, which waits for the last line.
+func (v *Progress) Start(ctx context.Context, p *copy.Progress) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	every := logEvery
@@ -68,7 +69,7 @@ func (v *progressView) start(ctx context.Context, p *copy.Progress) (stop func()
 }
 
 // show paints a line of the progress.
-func (v *progressView) show(line string) {
+func (v *Progress) show(line string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.terminal {
@@ -84,15 +85,15 @@ func (v *progressView) show(line string) {
 }
 
 // clear takes the painted line away. The lock is held.
-func (v *progressView) clear() {
+func (v *Progress) clear() {
 	if v.painted {
 		fmt.Fprint(v.stderr, "\r\x1b[K")
 		v.painted = false
 	}
 }
 
-// done tells what came of an image.
-func (v *progressView) done(r copy.Copied) {
+// Done writes a line for an image that is copied, present or failed.
+func (v *Progress) Done(r copy.Copied) {
 	if !v.lines {
 		return
 	}
