@@ -3,13 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-registry/berth/images/document"
 	"github.com/berth-registry/berth/images/reference"
 	"github.com/berth-registry/berth/images/rewrite"
 )
@@ -51,19 +48,19 @@ new registry, and to the custom resources of Redis Enterprise and Prometheus.`,
 			if err := onceStdin(files); err != nil {
 				return err
 			}
-			p := &rewritePrinter{stdin: cmd.InOrStdin(), w: cmd.OutOrStdout(), options: r}
+			out := rewrite.NewStream(cmd.InOrStdin(), cmd.OutOrStdout(), r)
 			for _, name := range files {
-				if err := p.add(name); err != nil {
+				if err := out.Add(name); err != nil {
 					return err
 				}
 			}
-			if err := p.end(); err != nil {
+			if err := out.Close(); err != nil {
 				return err
 			}
-			for _, note := range p.allNotes() {
+			for _, note := range out.Notes() {
 				fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note)
 			}
-			return errors.Join(p.problems...)
+			return errors.Join(out.Problems()...)
 		},
 	}
 	f := cmd.Flags()
@@ -95,116 +92,4 @@ func rewriteTargets(r *rewrite.Options, to string, only []string) error {
 		return usage(fmt.Errorf("--image-pull-secret: %q is no name of a secret; use lower case letters, digits, \".\" and \"-\" inside", r.PullSecret))
 	}
 	return nil
-}
-
-// rewritePrinter prints one file after the other as one stream of documents. A
-// single one stays as it is, byte for byte, so the first waits for a second.
-type rewritePrinter struct {
-	stdin    io.Reader
-	w        io.Writer
-	options  rewrite.Options
-	first    *rewrite.Result // not printed yet
-	last     string          // what was printed last
-	problems []error
-	notes    []string
-	changed  []reference.Reference
-}
-
-// add prints a file, or all in a directory. The error is one of printing.
-func (p *rewritePrinter) add(name string) error {
-	files, err := document.ManifestFiles(name)
-	if err != nil {
-		p.problems = append(p.problems, err)
-		return nil
-	}
-	for _, file := range files {
-		data, err := document.ReadInput(file, p.stdin)
-		if err != nil {
-			p.problems = append(p.problems, err)
-			continue
-		}
-		r, err := rewrite.Rewrite(file, data, p.options)
-		if err != nil {
-			p.problems = append(p.problems, err)
-			continue
-		}
-		for _, err := range r.Untouched {
-			if errors.Is(err, rewrite.ErrIndirect) {
-				err = fmt.Errorf("%w; add --env to change it", err)
-			}
-			p.problems = append(p.problems, err)
-		}
-		for _, note := range r.Notes {
-			p.notes = append(p.notes, note.Error())
-		}
-		for _, c := range r.Changes {
-			p.changed = append(p.changed, c.From)
-		}
-		if err := p.take(r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// take prints a file, unless it may be the only one.
-func (p *rewritePrinter) take(r rewrite.Result) error {
-	switch {
-	case len(r.Text) == 0:
-		return nil
-	case p.first == nil && p.last == "":
-		p.first = &r
-		return nil
-	case p.first != nil:
-		first := p.first
-		p.first = nil
-		if err := p.print(string(first.Stream())); err != nil {
-			return err
-		}
-	}
-	return p.print(string(r.Stream()))
-}
-
-// end prints the file that was the only one.
-func (p *rewritePrinter) end() error {
-	if p.first == nil {
-		return nil
-	}
-	return p.print(string(p.first.Text))
-}
-
-// print separates a file from the one before. The first is printed as it is.
-func (p *rewritePrinter) print(text string) error {
-	between := ""
-	if p.last != "" {
-		text = strings.TrimPrefix(text, "\ufeff")
-		if !strings.HasSuffix(p.last, "\n") {
-			between = "\n"
-		}
-		switch {
-		case strings.HasPrefix(text, "%"):
-			between += "...\n" // directives
-		case !strings.HasPrefix(text, "---"):
-			between += "---\n"
-		}
-	}
-	if text == "" {
-		return nil
-	}
-	p.last = text
-	_, err := io.WriteString(p.w, between+text)
-	return err
-}
-
-func (p *rewritePrinter) allNotes() []string {
-	notes := p.notes
-	for _, same := range p.options.To.Collisions(p.changed) {
-		var names []string
-		for _, r := range same {
-			names = append(names, r.String())
-		}
-		notes = append(notes, fmt.Sprintf("%s have the same name there, %s: only one of them can be, so use another path for one with --only and --to",
-			strings.Join(names, " and "), p.options.To.Reference(same[0])))
-	}
-	return notes
 }
