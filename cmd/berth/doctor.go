@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -43,11 +42,9 @@ Exit codes: 0 no check fails, even with warnings; 1 a check fails.`,
 				in.Agent = func(ctx context.Context) (doctor.AgentReport, error) { return agentReport(ctx, address) }
 			}
 			findings := doctor.Examine(cmd.Context(), in)
-			if o.output == "json" {
-				err = printJSON(cmd.OutOrStdout(), findings)
-			} else {
-				err = printFindings(cmd.OutOrStdout(), findings)
-			}
+			err = o.print(cmd.OutOrStdout(), findings, func(w io.Writer) error {
+				return doctor.WriteText(w, findings, painter(w))
+			})
 			if err == nil && doctor.Worst(findings) == doctor.Fail {
 				err = &codeError{code: exitFailed}
 			}
@@ -119,25 +116,4 @@ func agentReport(ctx context.Context, address string) (doctor.AgentReport, error
 		}
 	}
 	return r, nil
-}
-
-// printFindings prints a line for each finding, and one for its remedy.
-func printFindings(w io.Writer, findings []doctor.Finding) error {
-	paint := painter(w)
-	styles := map[doctor.Level]string{doctor.OK: "add", doctor.Warn: "conflict", doctor.Fail: "remove"}
-	width := 0
-	for _, f := range findings {
-		width = max(width, len(f.Name))
-	}
-	for _, f := range findings {
-		if _, err := fmt.Fprintf(w, "%s  %-*s  %s\n", paint(styles[f.Level], fmt.Sprintf("%-4s", f.Level)), width, f.Name, f.Detail); err != nil {
-			return err
-		}
-		if f.Remedy != "" && f.Level != doctor.OK {
-			if _, err := fmt.Fprintf(w, "      %-*s  → %s\n", width, "", f.Remedy); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
