@@ -144,7 +144,7 @@ func (i *installOptions) run(cmd *cobra.Command, plan func(*install.Installer, c
 		err = fmt.Errorf("nothing was changed: %w", err)
 	}
 	if i.output == "json" {
-		return errors.Join(printJSON(out, summarize(p, done, err)), err)
+		return errors.Join(printJSON(out, p.Summarize(done, err)), err)
 	}
 	return err
 }
@@ -202,41 +202,4 @@ func (i *installOptions) configured(ctx context.Context, root *nodefs.Root, stde
 		return "", nil, config.Default().RoleAnnotations(), false
 	}
 	return cfg.Containerd.CertsDir, desired.KubeletImages(cfg, reconcile.Inspect(ctx, i.host(root))), cfg.RoleAnnotations(), true
-}
-
-// installSummary is the output of -o json.
-type installSummary struct {
-	Sections []sectionSummary `json:"sections"`
-	Done     []string         `json:"done"`
-	Error    string           `json:"error,omitempty"`
-}
-
-type sectionSummary struct {
-	Name    string   `json:"name"`
-	Found   []string `json:"found,omitempty"`
-	Notes   []string `json:"notes,omitempty"`
-	Changes []string `json:"changes,omitempty"`
-	Restart string   `json:"restart,omitempty"`
-	Error   string   `json:"error,omitempty"`
-}
-
-func summarize(p install.Plan, done []string, err error) installSummary {
-	s := installSummary{Done: append([]string{}, done...)}
-	for _, section := range p.Sections {
-		one := sectionSummary{Name: section.Name, Found: section.Found, Notes: section.Notes}
-		for _, c := range section.Changes {
-			one.Changes = append(one.Changes, c.What+" "+c.Path)
-		}
-		if section.Restart != nil {
-			one.Restart = section.Restart.Unit
-		}
-		if section.Err != nil {
-			one.Error = section.Err.Error()
-		}
-		s.Sections = append(s.Sections, one)
-	}
-	if err != nil {
-		s.Error = err.Error()
-	}
-	return s
 }
