@@ -52,7 +52,7 @@ says containerd.onConflict: adopt.`,
 			if failed != nil && len(result.Report.Changed) == 0 && !result.Rules {
 				closing = "nothing done" // not "done": the state is unknown
 			}
-			return errors.Join(failed, printNotes(w, summary, closing), unfinished(summary))
+			return errors.Join(failed, summary.WriteNotes(w, closing), unfinished(summary))
 		},
 	}
 }

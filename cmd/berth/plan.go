@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -50,16 +49,5 @@ func (o *options) printPlan(w io.Writer, plan reconcile.Plan) error {
 			return err
 		}
 	}
-	return printNotes(w, summary, summary.Line("to do"))
-}
-
-// printNotes prints the notices and the closing line.
-func printNotes(w io.Writer, s reconcile.Summary, closing string) error {
-	for _, n := range s.Notices {
-		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintln(w, closing)
-	return err
+	return summary.WriteNotes(w, summary.Line("to do"))
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/berth-registry/berth/config"
 	"github.com/berth-registry/berth/internal/managedfile"
-	"github.com/berth-registry/berth/internal/nodefs"
 	"github.com/berth-registry/berth/node/reconcile"
 )
 
@@ -41,10 +40,10 @@ Exit codes: 0 the node is as it was, 1 a file could not be put back; run it agai
 func (o *options) printRestored(w io.Writer, report managedfile.Report, failed error) error {
 	failed = errors.Join(failed, unrestored(report))
 	if o.output == "json" {
-		return errors.Join(failed, printJSON(w, restoreSummary(report)))
+		return errors.Join(failed, printJSON(w, reconcile.SummarizeRestore(report)))
 	}
 	for _, c := range report.Changed {
-		fmt.Fprintf(w, "%s %s\n", restored(c), c.Path)
+		fmt.Fprintf(w, "%s %s\n", reconcile.Restored(c), c.Path)
 	}
 	printSaved(w, report)
 	for _, c := range report.Conflicts {
@@ -58,29 +57,6 @@ func (o *options) printRestored(w io.Writer, report managedfile.Report, failed e
 	}
 	_, err := fmt.Fprintf(w, "put back as before: %d\n", len(report.Changed))
 	return err
-}
-
-// restored names what happened to a file of Berth.
-func restored(c managedfile.Change) string {
-	if c.Action == managedfile.Remove && c.Before.Original != nodefs.None {
-		return "put back"
-	}
-	return string(c.Action)
-}
-
-// restoreSummary is the output of -o json.
-func restoreSummary(r managedfile.Report) reconcile.Summary {
-	words := map[string]string{}
-	for _, c := range r.Changed {
-		words[c.Path] = restored(c)
-	}
-	s := reconcile.Summarize(r)
-	for i, c := range s.Changes {
-		if w, ok := words[c.Path]; ok {
-			s.Changes[i].Action = w
-		}
-	}
-	return s
 }
 
 // unrestored returns an error if files were skipped: they would stay for good if the program were

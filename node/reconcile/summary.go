@@ -2,10 +2,12 @@ package reconcile
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/managedfile"
+	"github.com/berth-registry/berth/internal/nodefs"
 )
 
 // Summary is a plan or a result for output, as text and as JSON. It holds no secret.
@@ -69,6 +71,29 @@ func Summarize(r managedfile.Report) Summary {
 	return s
 }
 
+// Restored names what happened to a file of Berth.
+func Restored(c managedfile.Change) string {
+	if c.Action == managedfile.Remove && c.Before.Original != nodefs.None {
+		return "put back"
+	}
+	return string(c.Action)
+}
+
+// SummarizeRestore is [Summarize] for the report of [Node.Restore].
+func SummarizeRestore(r managedfile.Report) Summary {
+	words := map[string]string{}
+	for _, c := range r.Changed {
+		words[c.Path] = Restored(c)
+	}
+	s := Summarize(r)
+	for i, c := range s.Changes {
+		if w, ok := words[c.Path]; ok {
+			s.Changes[i].Action = w
+		}
+	}
+	return s
+}
+
 func summarize(changes []hostsconf.Change) Summary {
 	s := Summary{Changes: []SummaryChange{}}
 	for _, c := range changes {
@@ -107,4 +132,15 @@ func (s Summary) Line(when string) string {
 		return fmt.Sprintf("nothing %s: %d files match the config", when, s.Unchanged)
 	}
 	return fmt.Sprintf("%s: %s, %d unchanged", when, strings.Join(parts, ", "), s.Unchanged)
+}
+
+// WriteNotes writes the notices and the closing line.
+func (s Summary) WriteNotes(w io.Writer, closing string) error {
+	for _, n := range s.Notices {
+		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(w, closing)
+	return err
 }
