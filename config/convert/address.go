@@ -63,6 +63,9 @@ func (a address) needsTLS() string {
 	return ""
 }
 
+// plain reports whether a key is the host[:port] that the programs look up.
+func (a address) plain() bool { return a.scheme == "" && a.path == "" && a.ignored == "" }
+
 // isECR reports whether Berth takes a host for an ECR registry.
 func isECR(host string) bool {
 	_, ok := ecr.ParseHost(host)

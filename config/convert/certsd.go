@@ -20,6 +20,12 @@ const berthDir = "_berth"
 // maxFile is the largest file of a directory that is read, in bytes.
 const maxFile = 1 << 20
 
+// certs is a draft with what is read from a certs.d and from Docker's daemon.json.
+type certs struct {
+	*draft
+	uses hostUses // settings of hosts in hosts.toml files
+}
+
 // registryDirectory is one directory of a certs.d.
 type registryDirectory struct {
 	in       *input // names the directory or its hosts.toml in messages
@@ -33,7 +39,8 @@ type registryDirectory struct {
 
 // fromHostsFile returns a function that reads one hosts.toml with the content data.
 func fromHostsFile(name string, data []byte) func(*draft, cursor) {
-	return func(d *draft, _ cursor) {
+	return func(base *draft, _ cursor) {
+		d := &certs{draft: base}
 		dir, err := filepath.Abs(filepath.Dir(name))
 		if name == "-" || name == "" || err != nil {
 			d.in.failAt(0, 0, "", "the name of a hosts.toml's directory says which registry it is for; "+
@@ -72,7 +79,8 @@ func upstreamOf(dir string) (string, error) {
 }
 
 // certsDirectory reads a certs.d, or the directory of one registry.
-func (d *draft) certsDirectory(name string, tree fs.FS) {
+func certsDirectory(base *draft, name string, tree fs.FS) {
+	d := &certs{draft: base}
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		d.in.failAt(0, 0, "", err.Error())
@@ -94,7 +102,7 @@ func (d *draft) certsDirectory(name string, tree fs.FS) {
 }
 
 // readDirectories reads the directories below base in tree, which is at abs.
-func (d *draft) readDirectories(tree fs.FS, base, abs string) []registryDirectory {
+func (d *certs) readDirectories(tree fs.FS, base, abs string) []registryDirectory {
 	entries, err := fs.ReadDir(tree, base)
 	if err != nil {
 		d.in.failAt(0, 0, "", plainfile.WithoutPath(err).Error())
@@ -128,14 +136,8 @@ func (d *draft) readDirectories(tree fs.FS, base, abs string) []registryDirector
 	return all
 }
 
-// below returns the input for a file of the directory in.
-func (in *input) below(file string) *input {
-	file = oneLine(file)
-	return &input{name: path.Join(in.name, file), file: file, toml: true}
-}
-
 // readDirectory reads the directory of one registry. ok is false if it is left out.
-func (d *draft) readDirectory(tree fs.FS, dir, abs, upstream string) (r registryDirectory, ok bool) {
+func (d *certs) readDirectory(tree fs.FS, dir, abs, upstream string) (r registryDirectory, ok bool) {
 	r = registryDirectory{in: d.in.below(dir), upstream: upstream, path: abs}
 	entries, err := fs.ReadDir(tree, dir)
 	if err != nil {
@@ -192,7 +194,7 @@ func readRegular(tree fs.FS, name string) ([]byte, error) {
 }
 
 // addDirectories adds directories of a certs.d to the draft.
-func (d *draft) addDirectories(all []registryDirectory) {
+func (d *certs) addDirectories(all []registryDirectory) {
 	if len(all) > 0 && d.format == CertsD {
 		d.note("These files are not Berth's: \"berth plan\" reports those in the way, and containerd.onConflict: adopt takes them over and keeps the originals. "+
 			"If containerd reads another directory than %s, write it as containerd.certsDir.", "/etc/containerd/certs.d")
@@ -204,7 +206,7 @@ func (d *draft) addDirectories(all []registryDirectory) {
 		if d.in != r.in {
 			d.in.errors = append(d.in.errors, r.in.errors...)
 		}
-		if d.byUpstream[r.upstream] == nil {
+		if d.mirror(r.upstream) == nil {
 			d.uses.direct = append(d.uses.direct, r)
 		}
 	}
@@ -212,7 +214,7 @@ func (d *draft) addDirectories(all []registryDirectory) {
 
 // addCertificates adds the certificates of Docker's layout. containerd uses them only in a directory
 // without a hosts.toml, for the registry itself.
-func (d *draft) addCertificates(r registryDirectory) {
+func (d *certs) addCertificates(r registryDirectory) {
 	at := cursor{in: r.in}
 	if d.format == Docker {
 		r.client = slices.DeleteFunc(r.client, func(pair [2]string) bool {
@@ -237,7 +239,7 @@ func (d *draft) addCertificates(r registryDirectory) {
 
 // unverified returns the tls settings of a registry on this machine that no server line names:
 // containerd and Docker do not verify it.
-func (d *draft) unverified(upstream string, t tlsFiles) tlsFiles {
+func (d *certs) unverified(upstream string, t tlsFiles) tlsFiles {
 	if t.ca != "" {
 		d.note("%s: containerd and Docker do not verify a registry on this machine, so its certificate authority had no effect and is left out.", upstream)
 	}
@@ -245,7 +247,7 @@ func (d *draft) unverified(upstream string, t tlsFiles) tlsFiles {
 }
 
 // tlsOf returns the certificates of a host, of which a RegistryConfig has one of each kind.
-func (d *draft) tlsOf(at cursor, ca []string, client [][2]string) (t tlsFiles) {
+func (d *certs) tlsOf(at cursor, ca []string, client [][2]string) (t tlsFiles) {
 	if len(ca) > 1 {
 		d.lose(at.loss("several certificate authorities for one host, of which only the first is used here",
 			"write all of them into one file, and name it in tls.caFile"))

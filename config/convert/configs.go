@@ -7,7 +7,7 @@ import (
 )
 
 // readConfigs reads the configs table, which k3s and containerd have in common.
-func (d *draft) readConfigs(table cursor, identityToken string) {
+func (d *tables) readConfigs(table cursor, identityToken string) {
 	authOrTLS := d.in.example("auth: or tls:", "auth or tls tables")
 	for _, c := range d.configEntries(table, "the registry's host[:port], and below it "+authOrTLS) {
 		a, r := d.configHost(c)
@@ -27,7 +27,7 @@ func (d *draft) readConfigs(table cursor, identityToken string) {
 
 // configEntries returns the entries of a configs table that name a registry. Of several names of
 // Docker Hub, the one that the program looks up counts.
-func (d *draft) configEntries(table cursor, example string) []cursor {
+func (d *tables) configEntries(table cursor, example string) []cursor {
 	hub := !table.get(dockerhub.Server).absent()
 	var entries []cursor
 	d.mentionsHub = d.mentionsHub || !table.get(dockerhub.Name).absent()
@@ -47,15 +47,9 @@ func (d *draft) configEntries(table cursor, example string) []cursor {
 	return entries
 }
 
-// leaveOut reports everything at c as lost.
-func (d *draft) leaveOut(c cursor, what, effect string) {
-	d.lose(c.loss(what, effect))
-	c.skip()
-}
-
 // configHost returns the registry that a key of configs or auths names, nil if it names none or
 // one that an earlier key named.
-func (d *draft) configHost(c cursor) (address, *registry) {
+func (d *tables) configHost(c cursor) (address, *registry) {
 	a, err := split(c.name)
 	if err != nil {
 		d.leaveOut(c, "this "+err.Error(), "its login and certificates are left out; write host[:port]")
@@ -70,19 +64,14 @@ func (d *draft) configHost(c cursor) (address, *registry) {
 		d.leaveOut(c, "a second entry for "+name, "only the first is used; put login and certificates into one")
 		return a, nil
 	}
-	if d.configured == nil {
-		d.configured = map[string]bool{}
-	}
 	d.configured[name] = true
+	d.know(name)
 	return a, d.registry(name, c)
 }
 
-// plain reports whether a key is the host[:port] that the programs look up.
-func (a address) plain() bool { return a.scheme == "" && a.path == "" && a.ignored == "" }
-
 // noteUnusedLogin notes a login that had no effect under its name: containerd looks a login up by
 // the host that it asks.
-func (d *draft) noteUnusedLogin(a address, r *registry) {
+func (d *tables) noteUnusedLogin(a address, r *registry) {
 	switch {
 	case r.login == nil:
 	case !a.plain():
@@ -95,7 +84,7 @@ func (d *draft) noteUnusedLogin(a address, r *registry) {
 
 // placeTLS sets the settings t of the table at c in r, unless they had no effect: applying such
 // settings could make a registry less secure than before.
-func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
+func (d *tables) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
 	if t == (tlsFiles{}) {
 		return
 	}
@@ -111,7 +100,7 @@ func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
 		why = d.noEffect
 	case d.format == Containerd && d.version >= 3:
 		why = "containerd 2 does not read configs.….tls"
-	case d.format == Containerd && hostport.IsLoopback(a.host) && !d.https[a.host]:
+	case d.format == Containerd && hostport.IsLoopback(a.host) && !d.asksHTTPS(a.host):
 		why = "containerd asked this machine over plain http"
 	}
 	if why != "" {
@@ -127,7 +116,7 @@ func (d *draft) placeTLS(c cursor, t tlsFiles, a address, r *registry) {
 
 // readAuths reads the auths table, which is older than configs and overrides its logins
 // (ValidateImageConfig in containerd's config.go).
-func (d *draft) readAuths(table cursor, identityToken string) {
+func (d *tables) readAuths(table cursor, identityToken string) {
 	for _, c := range table.all("the registry's URL, and below it username and password") {
 		a, err := split(c.name)
 		if err != nil {
@@ -142,9 +131,6 @@ func (d *draft) readAuths(table cursor, identityToken string) {
 		if d.authed[name] {
 			d.leaveOut(c, "a second entry for "+name, "only the first is used; keep one of the two")
 			continue
-		}
-		if d.authed == nil {
-			d.authed = map[string]bool{}
 		}
 		d.authed[name] = true
 		r := d.registry(name, c)

@@ -18,7 +18,8 @@ import (
 // fromContainerd reads a config.toml with the deprecated registry.mirrors, configs and auths.
 // Types: https://github.com/containerd/containerd, internal/cri/config/config.go, in 1.x
 // pkg/cri/config/config.go.
-func fromContainerd(d *draft, root cursor) {
+func fromContainerd(base *draft, root cursor) {
+	d := newTables(base)
 	registry, ok := d.registryTable(root)
 	if !ok {
 		return
@@ -38,7 +39,7 @@ func fromContainerd(d *draft, root cursor) {
 }
 
 // registryTable returns the table with the registry settings.
-func (d *draft) registryTable(root cursor) (cursor, bool) {
+func (d *tables) registryTable(root cursor) (cursor, bool) {
 	d.version = 1 // default of containerd 1.x
 	if v := root.get("version"); !v.absent() {
 		n, err := strconv.Atoi(v.text())
@@ -78,7 +79,7 @@ func (d *draft) registryTable(root cursor) (cursor, bool) {
 }
 
 // configPath handles a config_path that is already set.
-func (d *draft) configPath(registry cursor) {
+func (d *tables) configPath(registry cursor) {
 	c := registry.get("config_path")
 	paths := strings.FieldsFunc(c.text(), func(r rune) bool { return r == filepath.ListSeparator })
 	old := false
@@ -114,7 +115,7 @@ func (d *draft) configPath(registry cursor) {
 
 // refusesConfigPath reports settings that containerd refuses beside a config_path
 // (ValidateImageConfig; the tls tables in 1.x only).
-func (d *draft) refusesConfigPath(registry cursor) bool {
+func (d *tables) refusesConfigPath(registry cursor) bool {
 	if m := registry.get("mirrors"); !m.absent() && len(m.v.fields) > 0 {
 		return true
 	}
@@ -130,8 +131,8 @@ func (d *draft) refusesConfigPath(registry cursor) bool {
 
 // spreadWildcard keeps the "*" mirror for registries that are named only for their login or
 // certificates. In containerd they still used it; in a RegistryConfig a named registry does not.
-func (d *draft) spreadWildcard() {
-	all := d.byUpstream[hostsconf.Default]
+func (d *tables) spreadWildcard() {
+	all := d.mirror(hostsconf.Default)
 	if all == nil {
 		return
 	}
@@ -141,7 +142,7 @@ func (d *draft) spreadWildcard() {
 	}
 	for _, r := range d.registries {
 		host := hostOnly(r.host)
-		if at[host] || d.byUpstream[host] != nil || d.direct[host] {
+		if at[host] || d.mirror(host) != nil || d.direct[host] {
 			continue
 		}
 		d.addMirror(&mirror{upstream: host, endpoints: all.endpoints, notes: []string{
@@ -152,7 +153,7 @@ func (d *draft) spreadWildcard() {
 
 // headers carries registry.headers over to the endpoints. containerd sent them to every registry,
 // which has no counterpart.
-func (d *draft) headers(table cursor) {
+func (d *tables) headers(table cursor) {
 	var all []header
 	for _, c := range table.all(`[…registry.headers] with X-Name = ["value"]`) {
 		h := header{name: textproto.CanonicalMIMEHeaderKey(c.name)}
@@ -188,28 +189,4 @@ func (d *draft) headers(table cursor) {
 		}
 		m.endpoints = endpoints
 	}
-}
-
-// mergeHeaders joins the values of names that differ only in case.
-func mergeHeaders(sorted []header) []header {
-	var out []header
-	for _, h := range sorted {
-		if n := len(out); n > 0 && out[n-1].name == h.name {
-			out[n-1].values = append(out[n-1].values, h.values...)
-			continue
-		}
-		out = append(out, h)
-	}
-	return out
-}
-
-// isHeaderName reports whether s is a token of RFC 9110, section 5.6.2.
-func isHeaderName(s string) bool {
-	for _, c := range []byte(s) {
-		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }

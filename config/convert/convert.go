@@ -18,26 +18,9 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/berth-registry/berth/config"
 )
-
-// Format is a format of the input.
-type Format string
-
-// The formats that [Convert] reads.
-const (
-	RKE        Format = "rke"        // cluster.yml of RKE 1
-	K3s        Format = "k3s"        // registries.yaml of k3s and RKE2
-	Containerd Format = "containerd" // config.toml with registry.mirrors, configs or auths
-	Rancher    Format = "rancher"    // a Cluster of provisioning.cattle.io/v1
-	Docker     Format = "docker"     // daemon.json of dockerd, or the directory with it and certs.d
-	CertsD     Format = "certs.d"    // a directory of containerd's hosts.toml files, or one of them
-)
-
-// Formats lists the formats that [Convert] reads.
-func Formats() []Format { return []Format{RKE, K3s, Containerd, Rancher, Docker, CertsD} }
 
 // MaxInput is the largest input in bytes.
 const MaxInput = 4 << 20
@@ -61,31 +44,6 @@ type Result struct {
 	YAML []byte
 	// Lost lists the settings that could not be carried over, in the order of the input.
 	Lost []Loss
-}
-
-// Loss is a setting of the input that has no counterpart in the result.
-type Loss struct {
-	File         string // of an input that is a directory; else ""
-	Line, Column int    // in the input, from 1; 0 for a file as a whole
-	Field        string // path of the field: mirrors["docker.io"].rewrite
-	What         string // the missing setting, and the reason
-	Effect       string // the effect on images, or the remedy
-}
-
-// String returns file:line:column: field: what; effect. Parts that a loss does not have are left
-// out.
-func (l Loss) String() string {
-	at := ""
-	if l.File != "" {
-		at = l.File + ":"
-	}
-	if l.Line > 0 {
-		at += fmt.Sprintf("%d:%d:", l.Line, l.Column)
-	}
-	if l.Field != "" {
-		at += " " + l.Field + ":"
-	}
-	return strings.TrimPrefix(at+" "+l.What+"; "+l.Effect, " ")
 }
 
 // Convert converts data, in the given format (see [Guess]), into an equivalent RegistryConfig. name
@@ -139,9 +97,9 @@ func Directory(from Format, name string, tree fs.FS, opts Options) (Result, erro
 	d := newDraft(from, name, opts)
 	switch from {
 	case Docker:
-		d.dockerDirectory(name, tree)
+		dockerDirectory(d, name, tree)
 	case CertsD:
-		d.certsDirectory(name, tree)
+		certsDirectory(d, name, tree)
 	default:
 		d.in.failAt(0, 0, "", "is a directory; name a file in it, or use --from docker or certs.d")
 	}
@@ -181,66 +139,4 @@ func (d *draft) result() (Result, error) {
 		return Result{}, in.err()
 	}
 	return Result{YAML: out, Lost: d.lost}, nil
-}
-
-// formatList lists the formats, for messages.
-func formatList() string {
-	var names []string
-	for _, f := range Formats() {
-		names = append(names, string(f))
-	}
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " or " + names[last]
-}
-
-// input collects the mistakes of one input.
-type input struct {
-	name   string
-	file   string // in messages about one file of a directory
-	toml   bool   // field paths are written in TOML notation
-	errors config.Errors
-}
-
-// maxErrors limits the reported mistakes; a file of another kind could give one for each line.
-const maxErrors = 50
-
-func (in *input) failAt(line, column int, field, message string) {
-	if len(in.errors) < maxErrors {
-		in.errors = append(in.errors, &config.Error{File: in.name, Line: line, Column: column, Field: field, Message: message})
-	}
-}
-
-func (in *input) err() error {
-	if len(in.errors) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(in.errors, func(a, b *config.Error) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
-	return in.errors
-}
-
-// shown shortens a piece of the input for a comment, an error or a field path. Text before an "@"
-// may be a login and is replaced.
-func shown(s string) string {
-	if at := strings.LastIndexByte(s, '@'); at >= 0 {
-		s = "[redacted]" + s[at:]
-	}
-	if runes := []rune(s); len(runes) > maxShown {
-		s = string(runes[:maxShown]) + "…"
-	}
-	return s
-}
-
-// maxShown is the largest number of characters of a value that a message repeats.
-const maxShown = 120
-
-// oneLine replaces characters that could end the line of a comment or error.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 || r == 0xfffd || r == 0xfeff {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
 }

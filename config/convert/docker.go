@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,29 +17,14 @@ import (
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/redact"
-	"github.com/berth-registry/berth/internal/textpos"
 )
 
 // daemonJSON is the name of dockerd's config file.
 const daemonJSON = "daemon.json"
 
-// readJSON reads a JSON document, in which dockerd accepts nothing of YAML.
-func readJSON(in *input, data []byte) *value {
-	if !in.checkText(data) {
-		return nil
-	}
-	var document any
-	var syntax *json.SyntaxError
-	if err := json.Unmarshal(data, &document); errors.As(err, &syntax) && strings.TrimSpace(string(data)) != "" {
-		line, column := textpos.New(data).Of(max(0, int(syntax.Offset)-1))
-		in.failAt(line, column, "", "is not valid JSON here; check commas, quotes and brackets")
-		return nil
-	}
-	return readYAML(nil)(in, data)
-}
-
 // dockerDirectory reads Docker's directory: daemon.json, certs.d, or both.
-func (d *draft) dockerDirectory(name string, tree fs.FS) {
+func dockerDirectory(base *draft, name string, tree fs.FS) {
+	d := &certs{draft: base}
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		d.in.failAt(0, 0, "", err.Error())
@@ -64,14 +48,20 @@ func (d *draft) dockerDirectory(name string, tree fs.FS) {
 	in := d.in.below(daemonJSON)
 	in.toml = false
 	if root := readJSON(in, data); root != nil {
-		fromDocker(d, cursor{in: in, v: root})
+		d.readDaemon(cursor{in: in, v: root})
 	}
 	d.in.errors = append(d.in.errors, in.errors...)
 }
 
-// fromDocker reads dockerd's daemon.json: daemon/config, daemon/pkg/registry and daemon/hosts.go in
+// fromDocker reads dockerd's daemon.json alone.
+func fromDocker(base *draft, root cursor) {
+	d := &certs{draft: base}
+	d.readDaemon(root)
+}
+
+// readDaemon reads dockerd's daemon.json: daemon/config, daemon/pkg/registry and daemon/hosts.go in
 // https://github.com/moby/moby.
-func fromDocker(d *draft, root cursor) {
+func (d *certs) readDaemon(root cursor) {
 	if !root.mapping(`{"registry-mirrors": ["https://mirror.corp"]}`) {
 		return
 	}
@@ -128,7 +118,7 @@ type insecureList struct {
 	networkAt []cursor // by index of networks
 }
 
-func (d *draft) insecure(list cursor) *insecureList {
+func (d *certs) insecure(list cursor) *insecureList {
 	l := &insecureList{}
 	for _, c := range list.items(`["registry.corp:5000"]`) {
 		written := c.text()
@@ -178,9 +168,9 @@ func (l *insecureList) includes(host string) bool {
 }
 
 // dockerMirrors reads registry-mirrors. Docker adds /v2 to a path without it (mirrorsToRegistryHosts).
-func (d *draft) dockerMirrors(list cursor, insecure *insecureList) {
+func (d *certs) dockerMirrors(list cursor, insecure *insecureList) {
 	const example = `["https://mirror.corp"]`
-	if m := d.byUpstream[dockerhub.Name]; m != nil && !list.empty() {
+	if m := d.mirror(dockerhub.Name); m != nil && !list.empty() {
 		d.leaveOut(list, "with its image store of containerd Docker uses the hosts.toml of docker.io instead, with the older one only these",
 			"those of the hosts.toml are used")
 		return
@@ -237,7 +227,7 @@ func (d *draft) dockerMirrors(list cursor, insecure *insecureList) {
 }
 
 // dockerTLS returns the tls settings of a host that is a mirror of Docker Hub.
-func (d *draft) dockerTLS(host string, insecure *insecureList, m *mirror) tlsFiles {
+func (d *certs) dockerTLS(host string, insecure *insecureList, m *mirror) tlsFiles {
 	t := tlsFiles{}
 	if own := d.uses.own(host); own != nil {
 		t = own.tls
@@ -254,7 +244,7 @@ func (d *draft) dockerTLS(host string, insecure *insecureList, m *mirror) tlsFil
 
 // insecureRegistries writes the registries that Docker asks over https without verification, and
 // over http if that fails.
-func (d *draft) insecureRegistries(l *insecureList) {
+func (d *certs) insecureRegistries(l *insecureList) {
 	if len(l.hosts) > 0 {
 		d.note("Docker asked the registries of insecure-registries over https without verification, and over http if that failed. So each has two endpoints: " +
 			"remove the one that it does not speak. If it has a certificate, name the authority in tls.caFile in place of insecureSkipVerify.")
@@ -265,7 +255,7 @@ func (d *draft) insecureRegistries(l *insecureList) {
 		case hostport.IsLoopback(host):
 			d.note("%s: Docker and containerd do not verify a registry on this machine, so nothing is written for it.", host)
 			continue
-		case d.byUpstream[host] != nil:
+		case d.mirror(host) != nil:
 			d.lose(c.loss(host+" has a hosts.toml with mirrors, beside which Docker does not use this", "the hosts.toml is used"))
 			continue
 		}
@@ -303,7 +293,7 @@ func (d *draft) insecureRegistries(l *insecureList) {
 }
 
 // dockerProxy reads the proxies of the daemon, whose addresses may hold a password.
-func (d *draft) dockerProxy(root cursor) {
+func (d *certs) dockerProxy(root cursor) {
 	proxies := root.get("proxies")
 	proxies.mapping(`{"https-proxy": "http://proxy.corp:3128"}`)
 	for _, p := range []struct{ docker, berth string }{{"http-proxy", "httpProxy"}, {"https-proxy", "httpsProxy"}, {"no-proxy", "noProxy"}} {
@@ -321,7 +311,7 @@ func (d *draft) dockerProxy(root cursor) {
 				"no such proxy is used; write http://host:port"))
 			continue
 		}
-		d.proxy = append(d.proxy, proxySetting{p.berth, redact.New(value)})
+		d.proxy = append(d.proxy, proxySetting{name: p.berth, value: redact.New(value)})
 	}
 	if !proxies.absent() {
 		proxies.v.login = true

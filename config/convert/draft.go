@@ -25,23 +25,14 @@ type draft struct {
 	registries      []*registry
 	ecr             []credential // of the section ecr
 	ecrNotes        []string
-	envAt           cursor // location of the AWS key in kubelet's environment
 	proxy           []proxySetting
 	certsDir        string
 	lost            []Loss
 
-	version    int // of containerd's config.toml
 	byUpstream map[string]*mirror
-	direct     map[string]bool // upstreams that are asked directly, without "*"
-	configured map[string]bool // registries named in configs
-	asked      map[string]bool // hosts of endpoints
+	known      map[string]bool // hosts of endpoints, and registries that have settings
 	https      map[string]bool // hosts of endpoints with https
-	// mentionsHub says that the input names docker.io outside configs.
-	mentionsHub bool
-	noEffect    string          // reason why no setting of the input had an effect
-	authed      map[string]bool // registries named in auths
-	byHost      map[string]*registry
-	uses        hostUses // settings of hosts in hosts.toml files
+	byHost     map[string]*registry
 }
 
 type mirror struct {
@@ -63,11 +54,6 @@ type endpoint struct {
 	// capabilities and dialTimeout are empty for Berth's defaults.
 	capabilities []string
 	dialTimeout  string
-}
-
-type header struct {
-	name   string
-	values []redact.Secret
 }
 
 // proxySetting is a field of the section proxy.
@@ -132,6 +118,20 @@ func (r *registry) note(format string, args ...any) {
 
 func (d *draft) lose(l Loss) { d.lost = append(d.lost, l) }
 
+// leaveOut reports everything at c as lost.
+func (d *draft) leaveOut(c cursor, what, effect string) {
+	d.lose(c.loss(what, effect))
+	c.skip()
+}
+
+func (d *draft) noteWildcard() {
+	d.note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
+		"Name such a host under mirrors to keep that.", d.format.program())
+}
+
+// unread reports the fields below c that were not read.
+func (d *draft) unread(c cursor) { d.lost = append(d.lost, c.unread(d.format.program())...) }
+
 // addMirror adds m. Its upstream must be new.
 func (d *draft) addMirror(m *mirror) {
 	if d.byUpstream == nil {
@@ -140,6 +140,9 @@ func (d *draft) addMirror(m *mirror) {
 	d.byUpstream[m.upstream] = m
 	d.mirrors = append(d.mirrors, m)
 }
+
+// mirror returns the mirror of an upstream, nil if there is none.
+func (d *draft) mirror(upstream string) *mirror { return d.byUpstream[upstream] }
 
 // registry returns the entry of a host and appends one if there is none. at is its location in the
 // input.
@@ -155,6 +158,39 @@ func (d *draft) registry(host string, at cursor) *registry {
 	d.registries = append(d.registries, r)
 	return r
 }
+
+// existing returns the entry of a host, nil if there is none.
+func (d *draft) existing(host string) *registry { return d.byHost[host] }
+
+// entry returns the entry of exactly this host, an empty one if there is none.
+func (d *draft) entry(host string) registry {
+	if r := d.existing(dockerhub.Canonical(host)); r != nil {
+		return *r
+	}
+	return registry{}
+}
+
+func (d *draft) hasTLS(host string) bool { return d.entry(host).tls != (tlsFiles{}) }
+
+// noteEndpoint records that an endpoint is asked.
+func (d *draft) noteEndpoint(u hostsconf.URL) {
+	d.know(u.Host)
+	if d.https == nil {
+		d.https = map[string]bool{}
+	}
+	d.https[u.Host] = d.https[u.Host] || u.Scheme == "https"
+}
+
+// know records that the input names a host.
+func (d *draft) know(host string) {
+	if d.known == nil {
+		d.known = map[string]bool{}
+	}
+	d.known[host] = true
+}
+
+// asksHTTPS reports whether an endpoint with this host and https is asked.
+func (d *draft) asksHTTPS(host string) bool { return d.https[host] }
 
 // refuseEmpty refuses an input without any registry: an empty RegistryConfig would remove every mirror
 // of a node.
@@ -179,6 +215,17 @@ func (d *draft) prune() {
 	})
 }
 
+// defaultScheme returns the scheme that the program assumes for an endpoint without one: k3s by
+// normalizeEndpointAddress in pkg/agent/containerd/config.go, containerd by defaultScheme in its
+// image_pull.go.
+func (d *draft) defaultScheme(host string) string {
+	port := hostport.Port(host)
+	if !hostport.IsLoopback(host) || d.format != Containerd && (port == "" || port == "443") {
+		return "https"
+	}
+	return "http"
+}
+
 // correctLoopback corrects the settings of a registry on loopback. For one with its own port and tls
 // settings, k3s writes http with these settings, so that containerd tries https first.
 func (d *draft) correctLoopback(r *registry) {
@@ -201,7 +248,7 @@ func (d *draft) correctLoopback(r *registry) {
 	case hostport.Port(host) == "80":
 		r.tls = tlsFiles{}
 		d.lose(r.at.loss("these tls settings had no effect: port 80 is asked over plain http", "they have none here either"))
-	case r.tls == tlsFiles{skipVerify: true} && r.login == nil && !d.https[host]:
+	case r.tls == tlsFiles{skipVerify: true} && r.login == nil && !d.asksHTTPS(host):
 		r.tls, r.named = tlsFiles{}, d.byUpstream[hostsconf.Default] != nil
 		r.note("containerd does not verify a registry on this machine, and tries http when it speaks no TLS, so insecure_skip_verify is not needed.")
 	default:
@@ -225,7 +272,7 @@ func (d *draft) finish() {
 		host, prefix, _ := strings.Cut(r.host, "/")
 		if r.plainHTTP && r.tls != (tlsFiles{}) {
 			r.tls = tlsFiles{}
-			if d.https[host] {
+			if d.asksHTTPS(host) {
 				d.lose(r.at.loss(host+" is asked over http for its own images and over https as a mirror; a registry has one of them here",
 					"its tls settings are left out; use https for both"))
 			} else {
@@ -257,7 +304,7 @@ func (d *draft) otherSpelling(r *registry) {
 	host := hostOnly(r.host)
 	for _, other := range []string{host + ":443", host + ":80", strings.TrimSuffix(host, ":443"), strings.TrimSuffix(host, ":80")} {
 		scheme := hostport.Scheme(strings.HasSuffix(host, ":80") || strings.HasSuffix(other, ":80"))
-		if other == host || !d.asked[other] && d.byUpstream[other] == nil && !d.configured[other] {
+		if other == host || !d.known[other] && d.byUpstream[other] == nil {
 			continue
 		}
 		if hostport.TrimDefaultPort(other, scheme) != hostport.TrimDefaultPort(host, scheme) {
@@ -341,4 +388,12 @@ func (d *draft) askedBefore(upstream string) string {
 		return "the default registry"
 	}
 	return ""
+}
+
+// nameOf returns the words for an upstream in a sentence.
+func nameOf(upstream string) string {
+	if upstream == hostsconf.Default {
+		return "every registry without an entry"
+	}
+	return upstream
 }

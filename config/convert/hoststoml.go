@@ -23,7 +23,7 @@ import (
 // hostsFile is one hosts.toml. Which hosts are asked, in which order and how, is what containerd's
 // own package reads; the tables give positions, and the names of certificates.
 type hostsFile struct {
-	*draft
+	*certs
 	dir    registryDirectory
 	mirror mirror
 	listed map[string]int // endpoints by address
@@ -31,7 +31,7 @@ type hostsFile struct {
 
 // addHostsFile adds the hosts of a hosts.toml to the draft. used is false if containerd ignores the
 // file and reads the certificates beside it.
-func (d *draft) addHostsFile(r registryDirectory) (used bool) {
+func (d *certs) addHostsFile(r registryDirectory) (used bool) {
 	content, err := hostsconf.ReadContent(r.upstream, r.hosts)
 	file := cursor{in: r.in}
 	images := "images of " + nameOf(r.upstream)
@@ -48,7 +48,7 @@ func (d *draft) addHostsFile(r registryDirectory) (used bool) {
 	if content.Differences != "" && !root.empty() {
 		d.lose(file.loss("releases of containerd read this file differently: "+content.Differences, "the result does what the newest release does"))
 	}
-	f := &hostsFile{draft: d, dir: r, mirror: mirror{upstream: r.upstream}, listed: map[string]int{}}
+	f := &hostsFile{certs: d, dir: r, mirror: mirror{upstream: r.upstream}, listed: map[string]int{}}
 	tables := root.get("host").all("[host.\"https://mirror.corp\"]")
 	for i, c := range tables {
 		if redact.Address(c.name) != c.name {

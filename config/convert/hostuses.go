@@ -53,7 +53,7 @@ func (h *hostUses) own(host string) *hostUse {
 }
 
 // placeUses writes one registries entry for each host with settings.
-func (d *draft) placeUses() {
+func (d *certs) placeUses() {
 	for _, host := range d.uses.hosts {
 		uses := d.uses.all[host]
 		r := &registry{host: host}
@@ -76,12 +76,12 @@ func (d *draft) placeUses() {
 	if d.uses.slow {
 		d.note("containerd waits up to 30 s for a host without dial_timeout. An endpoint without dialTimeout has 2 s.")
 	}
-	if d.byUpstream[hostsconf.Default] == nil {
+	if d.mirror(hostsconf.Default) == nil {
 		return
 	}
 	d.noteWildcard()
 	for _, r := range d.uses.direct {
-		if r.upstream != hostsconf.Default && d.byUpstream[r.upstream] == nil {
+		if r.upstream != hostsconf.Default && d.mirror(r.upstream) == nil {
 			entry := d.registry(r.upstream, cursor{in: r.in})
 			entry.named = true
 			entry.note(`Named so that the mirror for "*" leaves it alone, as its directory did.`)
@@ -118,7 +118,7 @@ func chosenLogin(uses []hostUse) *hostUse {
 }
 
 // compareUses names each use of a host whose settings differ from those of its entry.
-func (d *draft) compareUses(r *registry, uses []hostUse) {
+func (d *certs) compareUses(r *registry, uses []hostUse) {
 	own := false
 	for _, u := range uses {
 		own = own || u.upstream == r.host && !u.byRule
@@ -156,9 +156,7 @@ func (d *draft) compareUses(r *registry, uses []hostUse) {
 	}
 }
 
-func (d *draft) loseTLS(host string, u hostUse) {
+func (d *certs) loseTLS(host string, u hostUse) {
 	d.lose(u.at.loss("tls settings of "+host+" for images of "+nameOf(u.upstream)+" that differ from those for other images",
 		"a host has one of them here: those that verify it, else the first; use the same everywhere"))
 }
-
-func nameOf(upstream string) string { return (&foreignMirror{upstream: upstream}).name() }

@@ -4,7 +4,8 @@ package convert
 // https://github.com/rancher/wharfie (pkg/registries/types.go), its interpretation in
 // pkg/agent/containerd/config.go of https://github.com/k3s-io/k3s: the path of an endpoint is used
 // literally unless it is empty, / or /v2, and the registry itself is asked last.
-func fromK3s(d *draft, root cursor) {
+func fromK3s(base *draft, root cursor) {
+	d := newTables(base)
 	const k3s = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d"
 	d.note("On a node that continues to run k3s, set containerd.certsDir to %s (RKE2: the same below /var/lib/rancher/rke2), "+
 		"and empty registries.yaml: k3s writes that directory again whenever it starts.", k3s)
@@ -25,7 +26,7 @@ func fromK3s(d *draft, root cursor) {
 	d.unread(root)
 }
 
-func (d *draft) fallbackNote(mirrors []*foreignMirror) {
+func (d *tables) fallbackNote(mirrors []*foreignMirror) {
 	if len(mirrors) > 0 {
 		d.note("Behind its mirrors each registry is asked itself, as in k3s. " +
 			"If k3s ran with --disable-default-registry-endpoint, write upstreamFallback: false into each mirror.")

@@ -13,7 +13,7 @@ const noLogin = "images from there are pulled without a login"
 // credentials reads the auth table of k3s or containerd and stores the login that containerd would
 // use: username and password, else the identity token, else the base64 form (ParseAuth in
 // containerd's image_pull.go).
-func (d *draft) credentials(c cursor, identityToken string, r *registry) {
+func (d *tables) credentials(c cursor, identityToken string, r *registry) {
 	if !c.mapping("username and password below it") {
 		return
 	}
@@ -89,22 +89,8 @@ func (d *draft) setLogin(c cursor, r *registry, user, password string) {
 
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
 
-func (f Format) program() string {
-	switch f {
-	case RKE:
-		return "RKE"
-	case K3s:
-		return "k3s"
-	case Rancher:
-		return "Rancher"
-	case Docker:
-		return "Docker"
-	}
-	return "containerd"
-}
-
 // tls reads the tls table of k3s or containerd.
-func (d *draft) tls(c cursor) tlsFiles {
+func (d *tables) tls(c cursor) tlsFiles {
 	if !c.mapping("ca_file, cert_file, key_file or insecure_skip_verify below it") {
 		return tlsFiles{}
 	}

@@ -11,6 +11,22 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
+// tables is a draft with what is read from the tables mirrors, configs and auths.
+type tables struct {
+	*draft
+	version    int             // of containerd's config.toml
+	direct     map[string]bool // upstreams that are asked directly, without "*"
+	configured map[string]bool // registries named in configs
+	authed     map[string]bool // registries named in auths
+	// mentionsHub says that the input names docker.io outside configs.
+	mentionsHub bool
+	noEffect    string // reason why no setting of the input had an effect
+}
+
+func newTables(d *draft) *tables {
+	return &tables{draft: d, direct: map[string]bool{}, configured: map[string]bool{}, authed: map[string]bool{}}
+}
+
 // foreignMirror is one entry of a mirrors table, before the converter knows whether the registry
 // needs a mirror.
 type foreignMirror struct {
@@ -22,7 +38,7 @@ type foreignMirror struct {
 }
 
 // readMirrors reads the mirrors table, which k3s and containerd have in common.
-func (d *draft) readMirrors(table cursor) []*foreignMirror {
+func (d *tables) readMirrors(table cursor) []*foreignMirror {
 	example := d.in.example(`endpoint: ["https://mirror.corp"]`, `endpoint = ["https://mirror.corp"]`)
 	var all []*foreignMirror
 	seen := map[string]bool{}
@@ -53,9 +69,9 @@ func (d *draft) readMirrors(table cursor) []*foreignMirror {
 }
 
 // readEndpoint reads one endpoint. prefix precedes the repository in all requests, see rewrite.
-func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix string) {
+func (d *tables) readEndpoint(m *foreignMirror, c cursor, last bool, prefix string) {
 	lose := func(err error) {
-		d.lose(c.loss("the endpoint's address "+err.Error(), "images of "+m.name()+" are not looked for there"))
+		d.lose(c.loss("the endpoint's address "+err.Error(), "images of "+nameOf(m.upstream)+" are not looked for there"))
 	}
 	a, err := split(c.text())
 	if err != nil {
@@ -108,28 +124,10 @@ func (d *draft) readEndpoint(m *foreignMirror, c cursor, last bool, prefix strin
 	m.endpoints = append(m.endpoints, e)
 }
 
-// defaultScheme returns the scheme that the program assumes for an endpoint without one: k3s by
-// normalizeEndpointAddress in pkg/agent/containerd/config.go, containerd by defaultScheme in its
-// image_pull.go.
-func (d *draft) defaultScheme(host string) string {
-	port := hostport.Port(host)
-	if !hostport.IsLoopback(host) || d.format != Containerd && (port == "" || port == "443") {
-		return "https"
-	}
-	return "http"
-}
-
-func (m *foreignMirror) name() string {
-	if m.upstream == hostsconf.Default {
-		return "every registry without an entry"
-	}
-	return m.upstream
-}
-
 // isOwn reports whether the program treats u as the address of the registry itself. For k3s that is
 // one address (defaultHostConfig in its pkg/agent/containerd/config.go), for containerd any with
 // the registry's name.
-func (d *draft) isOwn(upstream string, u hostsconf.URL) bool {
+func (d *tables) isOwn(upstream string, u hostsconf.URL) bool {
 	if upstream == hostsconf.Default {
 		return false
 	}
@@ -139,18 +137,9 @@ func (d *draft) isOwn(upstream string, u hostsconf.URL) bool {
 	return u == hostsconf.UpstreamURL(upstream, d.defaultScheme(upstream) == "http")
 }
 
-// noteEndpoint records that an endpoint is asked.
-func (d *draft) noteEndpoint(u hostsconf.URL) {
-	if d.https == nil {
-		d.https, d.asked = map[string]bool{}, map[string]bool{}
-	}
-	d.asked[u.Host] = true
-	d.https[u.Host] = d.https[u.Host] || u.Scheme == "https"
-}
-
 // placeMirrors adds the mirrors to the draft. Each asks the upstream after its endpoints, as in the
 // programs, unless an endpoint is the upstream itself.
-func (d *draft) placeMirrors(all []*foreignMirror) {
+func (d *tables) placeMirrors(all []*foreignMirror) {
 	wildcard := false
 	for _, m := range all {
 		wildcard = wildcard || m.upstream == hostsconf.Default && len(m.endpoints) > 0
@@ -182,20 +171,15 @@ func (d *draft) placeMirrors(all []*foreignMirror) {
 			d.keepDirect(m, own, wildcard)
 		case d.format != Containerd:
 			d.lose(m.at.loss("no endpoint: with --embedded-registry k3s fetches these images from its other nodes (Spegel), which Berth does not",
-				"images of "+m.name()+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
+				"images of "+nameOf(m.upstream)+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
 		case m.upstream != hostsconf.Default:
 			d.keepDirect(m, own, wildcard)
 		}
 	}
 }
 
-func (d *draft) noteWildcard() {
-	d.note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
-		"Name such a host under mirrors to keep that.", d.format.program())
-}
-
 // dropOwnEndpoint removes a last endpoint that is the upstream itself: Berth asks it there in any case.
-func (d *draft) dropOwnEndpoint(m *foreignMirror) bool {
+func (d *tables) dropOwnEndpoint(m *foreignMirror) bool {
 	if len(m.endpoints) == 0 || m.upstream == hostsconf.Default {
 		return false
 	}
@@ -221,20 +205,10 @@ func (d *draft) dropOwnEndpoint(m *foreignMirror) bool {
 	return true
 }
 
-// entry returns the entry of exactly this host, an empty one if there is none.
-func (d *draft) entry(host string) registry {
-	if r := d.byHost[dockerhub.Canonical(host)]; r != nil {
-		return *r
-	}
-	return registry{}
-}
-
-func (d *draft) hasTLS(host string) bool { return d.entry(host).tls != (tlsFiles{}) }
-
 // tlsFirst handles endpoints with http and tls settings. k3s writes both into hosts.toml;
 // containerd then tries https, and http only if the host answers without TLS (ConfigureHosts in
 // core/remotes/docker/config). Port 80 is always http.
-func (d *draft) tlsFirst(m *foreignMirror) {
+func (d *tables) tlsFirst(m *foreignMirror) {
 	var all []endpoint
 	add := func(e endpoint) {
 		same := func(other endpoint) bool { return config.NormalizeURL(other.url) == config.NormalizeURL(e.url) }
@@ -267,7 +241,7 @@ func (d *draft) tlsFirst(m *foreignMirror) {
 
 // loopback sets how a registry on loopback is asked after its mirrors, if the program's rule
 // differs from containerd's own.
-func (d *draft) loopback(m *foreignMirror, own bool) {
+func (d *tables) loopback(m *foreignMirror, own bool) {
 	if !hostport.IsLoopback(m.upstream) || d.hasTLS(m.upstream) || own && d.format == Containerd {
 		return
 	}
@@ -276,15 +250,12 @@ func (d *draft) loopback(m *foreignMirror, own bool) {
 
 // keepDirect handles an entry whose effect was that the registry itself is asked instead of the "*"
 // mirror.
-func (d *draft) keepDirect(m *foreignMirror, own, wildcard bool) {
-	if d.direct == nil {
-		d.direct = map[string]bool{}
-	}
+func (d *tables) keepDirect(m *foreignMirror, own, wildcard bool) {
 	d.direct[m.upstream] = true
 	if d.format == Containerd && !own || d.format != Containerd && m.listed > 1 {
 		d.loopback(m, false)
 	}
-	if r := d.byHost[m.upstream]; r != nil {
+	if r := d.existing(m.upstream); r != nil {
 		r.notes = append(r.notes, m.notes...)
 		r.named = r.named || wildcard
 		return

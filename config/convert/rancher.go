@@ -11,7 +11,8 @@ func rancherFields() fields {
 	return fields{"spec": {"rkeConfig": {"registries": nil}}}
 }
 
-func fromRancher(d *draft, root cursor) {
+func fromRancher(base *draft, root cursor) {
+	d := newTables(base)
 	registries := root
 	for _, name := range []string{"spec", "rkeConfig", "registries"} {
 		if registries = registries.get(name); !registries.mapping("mirrors: and configs: below spec.rkeConfig.registries") {
@@ -36,7 +37,7 @@ func fromRancher(d *draft, root cursor) {
 
 // rancherConfigs reads configs. Their logins and certificates are in Secrets of the cluster on
 // which Rancher runs.
-func (d *draft) rancherConfigs(table cursor) {
+func (d *tables) rancherConfigs(table cursor) {
 	for _, c := range d.configEntries(table, "the registry's host[:port], and below it authConfigSecretName: or insecureSkipVerify:") {
 		a, r := d.configHost(c)
 		if r == nil || !c.mapping("authConfigSecretName: or insecureSkipVerify: below it") {

@@ -16,7 +16,7 @@ import (
 // repository, "" for none. Rules with any other effect are reported as lost. k3s tries the rules in
 // no fixed order, replaces all matches as Go's regexp does, and stops at the first rule that
 // changes the repository.
-func (d *draft) rewrite(c cursor, m *foreignMirror) (prefix string) {
+func (d *tables) rewrite(c cursor, m *foreignMirror) (prefix string) {
 	rules := c.all(d.in.example(`"^(.*)": "prefix/$1"`, `"^(.*)" = "prefix/$1"`))
 	var change []cursor
 	for _, r := range rules {
@@ -46,7 +46,7 @@ func (d *draft) rewrite(c cursor, m *foreignMirror) (prefix string) {
 	}
 	d.lose(c.loss("containerd has no rewrite rules; only the one that k3s and RKE2 carry does",
 		fmt.Sprintf("images of %s whose repository matches (%s) are now asked for under their own name at each endpoint; "+
-			"copy these images in the registry to where they are asked for now", m.name(), strings.Join(texts, ", "))))
+			"copy these images in the registry to where they are asked for now", nameOf(m.upstream), strings.Join(texts, ", "))))
 	return ""
 }
 

@@ -66,7 +66,14 @@ type rkeRegistry struct {
 	twice   []string // paths of earlier items for the same registry
 }
 
-func fromRKE(d *draft, root cursor) {
+// rke is a draft with what is read from a cluster.yml.
+type rke struct {
+	*draft
+	envAt cursor // location of the AWS key in kubelet's environment
+}
+
+func fromRKE(base *draft, root cursor) {
+	d := &rke{draft: base}
 	cluster, ok := rkeCluster(root)
 	if !ok {
 		return
@@ -91,7 +98,7 @@ func fromRKE(d *draft, root cursor) {
 	d.unread(list)
 }
 
-func (d *draft) rkeRegistries(list cursor) []*rkeRegistry {
+func (d *rke) rkeRegistries(list cursor) []*rkeRegistry {
 	var found []*rkeRegistry
 	byName := map[string]*rkeRegistry{}
 	for _, c := range list.items("- url: registry.corp:5000") {
@@ -121,7 +128,7 @@ func (d *draft) rkeRegistries(list cursor) []*rkeRegistry {
 	return found
 }
 
-func (d *draft) rkeItem(c cursor) *rkeRegistry {
+func (d *rke) rkeItem(c cursor) *rkeRegistry {
 	r := &rkeRegistry{at: c, written: c.get("url").text(), user: c.get("user").text(), secret: c.get("password").text(),
 		def: c.firstOf("is_default", "isDefault").boolValue(), name: dockerhub.Name}
 	plugin := c.firstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
@@ -152,7 +159,7 @@ func (d *draft) rkeItem(c cursor) *rkeRegistry {
 
 // rkePlugin reads the plugin of a registry. Earlier releases of RKE named it credentialPlugin and
 // gave its type.
-func (d *draft) rkePlugin(r *rkeRegistry, plugin cursor) {
+func (d *rke) rkePlugin(r *rkeRegistry, plugin cursor) {
 	kind := plugin.get("type")
 	if text := strings.ToLower(kind.text()); text != "" && text != "ecr" {
 		d.leaveOut(plugin, "a credential plugin of another type than ecr", noLogin+"; write a login for it under registries")
@@ -170,7 +177,7 @@ func (d *draft) rkePlugin(r *rkeRegistry, plugin cursor) {
 
 // rkeDefault carries is_default over. RKE put only the first such registry in front of the names of
 // its own system images (setClusterImageDefaults in cluster/defaults.go).
-func (d *draft) rkeDefault(found []*rkeRegistry) {
+func (d *rke) rkeDefault(found []*rkeRegistry) {
 	var first *rkeRegistry
 	var others []string
 	for _, r := range found {
@@ -211,7 +218,7 @@ func (d *draft) rkeDefault(found []*rkeRegistry) {
 }
 
 // rkeRegistry adds the entry of one registry.
-func (d *draft) rkeRegistry(found *rkeRegistry) {
+func (d *rke) rkeRegistry(found *rkeRegistry) {
 	r := d.registry(found.name, found.at)
 	r.named = true
 	if len(found.twice) > 0 {
@@ -243,7 +250,7 @@ func (d *draft) rkeRegistry(found *rkeRegistry) {
 // rkeKeys places the AWS keys. kubelet pulled with the keys of its environment; a registry's own
 // keys served RKE's system containers. A single pair goes to the section ecr; of several pairs,
 // each registry keeps its own.
-func (d *draft) rkeKeys(env *awsKeys, found []*rkeRegistry) {
+func (d *rke) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 	var all []awsKeys
 	if env != nil {
 		all = append(all, *env)
@@ -285,7 +292,7 @@ func (d *draft) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 }
 
 // ownKeys sets the keys of a registry in its own entry.
-func (d *draft) ownKeys(found *rkeRegistry, kubelet bool) {
+func (d *rke) ownKeys(found *rkeRegistry, kubelet bool) {
 	host := hostOnly(found.name)
 	lose := func(what string) {
 		d.lose(found.ecr.loss(what, "these keys are not used; tokens of ECR for "+host+" come from those that are"))
@@ -321,7 +328,7 @@ func (d *draft) ownKeys(found *rkeRegistry, kubelet bool) {
 
 const expiredKeys = "A session token is valid for hours; these keys have probably expired."
 
-func (d *draft) staticKeys(all []awsKeys) {
+func (d *rke) staticKeys(all []awsKeys) {
 	d.ecrNotes = append(d.ecrNotes, "The role of the instance is asked first, the keys below when it cannot serve. To have it the other way round, as RKE did where keys were given, swap the items.")
 	d.ecr = append(d.ecr, credential{})
 	for _, k := range all {
@@ -335,7 +342,7 @@ func (d *draft) staticKeys(all []awsKeys) {
 
 // kubeletEnv reads AWS keys from services.kubelet.extra_env, the place that RKE's documentation
 // gives for them.
-func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
+func (d *rke) kubeletEnv(cluster cursor) *awsKeys {
 	env := map[string]string{}
 	for _, c := range cluster.get("services").get("kubelet").firstOf("extra_env", "extraEnv").items(`- "AWS_ACCESS_KEY_ID=…"`) {
 		name, text, _ := strings.Cut(c.text(), "=")
@@ -353,7 +360,10 @@ func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 			d.envAt = c
 		}
 	}
-	k := awsKeys{redact.New(env["AWS_ACCESS_KEY_ID"]), redact.New(env["AWS_SECRET_ACCESS_KEY"]), redact.New(env["AWS_SESSION_TOKEN"])}
+	k := awsKeys{
+		id: redact.New(env["AWS_ACCESS_KEY_ID"]), secret: redact.New(env["AWS_SECRET_ACCESS_KEY"]),
+		session: redact.New(env["AWS_SESSION_TOKEN"]),
+	}
 	switch {
 	case d.envAt.in == nil:
 		return nil
@@ -368,7 +378,7 @@ func (d *draft) kubeletEnv(cluster cursor) *awsKeys {
 }
 
 // printable reports keys as lost that cannot be AWS keys or that YAML cannot hold.
-func (d *draft) printable(at cursor, k awsKeys) bool {
+func (d *rke) printable(at cursor, k awsKeys) bool {
 	if strings.ContainsFunc(k.id.Reveal()+k.secret.Reveal()+k.session.Reveal(), func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
 		d.lose(at.loss("not an AWS key: it contains spaces or characters other than ASCII", "tokens of ECR come from the instance profile"))
 		return false

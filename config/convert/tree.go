@@ -2,7 +2,6 @@ package convert
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -207,39 +206,6 @@ func (c cursor) boolValue() bool {
 	}
 	c.fail("must be true or false, without quotes")
 	return false
-}
-
-var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
-
-// join adds a field's name to a path in the notation of the format.
-func (in *input) join(path, name string) string {
-	plain := plainName.MatchString(name)
-	switch {
-	case plain && path == "":
-		return name
-	case plain:
-		return path + "." + name
-	case in.toml && path == "":
-		return strconv.Quote(shown(name))
-	case in.toml:
-		return path + "." + strconv.Quote(shown(name))
-	}
-	return path + "[" + strconv.Quote(shown(name)) + "]"
-}
-
-// example returns the spelling for the input's format.
-func (in *input) example(yaml, toml string) string {
-	if in.toml {
-		return toml
-	}
-	return yaml
-}
-
-func (in *input) word(k kind) string {
-	if k == mapping && in.toml {
-		return "a table"
-	}
-	return "a mapping"
 }
 
 // empty reports an absent field, or a mapping without fields.

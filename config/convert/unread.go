@@ -7,31 +7,33 @@ import (
 	"strings"
 )
 
-// unread reports every field below c that the converter did not read: the program does not know it,
-// so it never had an effect.
-func (d *draft) unread(c cursor) {
+// unread returns a loss for every field below c that the converter did not read: the program does not
+// know it, so it never had an effect.
+func (c cursor) unread(program string) (lost []Loss) {
 	if c.absent() || c.v.skipped {
-		return
+		return nil
 	}
 	for i, item := range c.v.items {
-		d.unread(cursor{in: c.in, v: item, path: c.path + "[" + strconv.Itoa(i) + "]"})
+		at := cursor{in: c.in, v: item, path: c.path + "[" + strconv.Itoa(i) + "]"}
+		lost = append(lost, at.unread(program)...)
 	}
 	for _, f := range c.v.fields {
 		next := cursor{in: c.in, v: f.value, path: c.in.join(c.path, f.name), name: f.name, line: f.line, column: f.column}
 		switch {
 		case f.read:
-			d.unread(next)
+			lost = append(lost, next.unread(program)...)
 		case strings.HasPrefix(f.name, "x-"):
 			// conventional place for anchors
 		case mayShowName(f, c.v.login):
-			d.lose(next.loss("is not a field that "+d.format.program()+" knows",
+			lost = append(lost, next.loss("is not a field that "+program+" knows",
 				"it had no effect before either; check its spelling"))
 		default:
 			next.path = c.path
-			d.lose(next.loss("holds a field that "+d.format.program()+" does not know; its name may be a secret and is not repeated",
+			lost = append(lost, next.loss("holds a field that "+program+" does not know; its name may be a secret and is not repeated",
 				"it had no effect before either; check its spelling, and that a space follows each colon"))
 		}
 	}
+	return lost
 }
 
 // fieldName matches a plausible field name.
