@@ -11,22 +11,6 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// tables is a draft with what is read from the tables mirrors, configs and auths.
-type tables struct {
-	*draft
-	version    int             // of containerd's config.toml
-	direct     map[string]bool // upstreams that are asked directly, without "*"
-	configured map[string]bool // registries named in configs
-	authed     map[string]bool // registries named in auths
-	// mentionsHub says that the input names docker.io outside configs.
-	mentionsHub bool
-	noEffect    string // reason why no setting of the input had an effect
-}
-
-func newTables(d *draft) *tables {
-	return &tables{draft: d, direct: map[string]bool{}, configured: map[string]bool{}, authed: map[string]bool{}}
-}
-
 // foreignMirror is one entry of a mirrors table, before the converter knows whether the registry
 // needs a mirror.
 type foreignMirror struct {
