@@ -12,68 +12,68 @@ import (
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
-// address is a host or URL of a foreign format, split and not yet validated.
-type address struct {
-	scheme string // "" if there is none
-	host   string // host[:port] in lower case
-	path   string // "" or "/…", as written
-	// ignored names a part that none of the programs uses.
-	ignored string
+// Address is a host or URL of a foreign format, split and not yet validated.
+type Address struct {
+	Scheme string // "" if there is none
+	Host   string // host[:port] in lower case
+	Path   string // "" or "/…", as written
+	// Ignored names a part that none of the programs uses.
+	Ignored string
 }
 
-// split splits an address. Errors repeat no text that may be a login.
-func split(written string) (address, error) {
-	var a address
+// Split splits an address. Errors repeat no text that may be a login.
+func Split(written string) (Address, error) {
+	var a Address
 	rest := strings.TrimSpace(written)
 	if scheme, after, ok := strings.Cut(rest, "://"); ok {
-		a.scheme, rest = strings.ToLower(scheme), after
-		if a.scheme != "http" && a.scheme != "https" {
+		a.Scheme, rest = strings.ToLower(scheme), after
+		if a.Scheme != "http" && a.Scheme != "https" {
 			return a, errors.New("has a scheme other than http and https")
 		}
 	}
 	if at := strings.IndexAny(rest, "?#"); at >= 0 {
-		a.ignored, rest = "a query or fragment", rest[:at]
+		a.Ignored, rest = "a query or fragment", rest[:at]
 	}
 	authority, tail, slash := strings.Cut(rest, "/")
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-		a.ignored, authority = "a login in the URL", authority[at+1:]
+		a.Ignored, authority = "a login in the URL", authority[at+1:]
 	}
 	host, err := hostport.Parse(authority)
 	if err != nil {
 		return a, errors.New("has no usable host: it " + err.Error())
 	}
-	a.host = host
+	a.Host = host
 	if slash {
-		a.path = "/" + tail
+		a.Path = "/" + tail
 	}
 	return a, nil
 }
 
-// needsTLS returns the reason why a plain http address is written with https, "" if it stays http.
+// NeedsTLS returns the reason why a plain http address is written with https, "" if it stays http.
 // A RegistryConfig refuses to send these logins unencrypted.
-func (a address) needsTLS() string {
+func (a Address) NeedsTLS() string {
 	switch {
-	case a.scheme != "http":
+	case a.Scheme != "http":
 		return ""
-	case isECR(a.host):
+	case IsECR(a.Host):
 		return "Written with https instead of http: Berth logs in to ECR with a token of its own, which does not cross the network unencrypted."
-	case dockerhub.Is(a.host):
+	case dockerhub.Is(a.Host):
 		return "Written with https instead of http: that is how Docker Hub is asked, and its login does not cross the network unencrypted."
 	}
 	return ""
 }
 
-// plain reports whether a key is the host[:port] that the programs look up.
-func (a address) plain() bool { return a.scheme == "" && a.path == "" && a.ignored == "" }
+// Plain reports whether a key is the host[:port] that the programs look up.
+func (a Address) Plain() bool { return a.Scheme == "" && a.Path == "" && a.Ignored == "" }
 
-// isECR reports whether Berth takes a host for an ECR registry.
-func isECR(host string) bool {
+// IsECR reports whether Berth takes a host for an ECR registry.
+func IsECR(host string) bool {
 	_, ok := ecr.ParseHost(host)
 	return ok
 }
 
-// hostOnly returns the host[:port] of host[:port][/path].
-func hostOnly(name string) string {
+// HostOnly returns the host[:port] of host[:port][/path].
+func HostOnly(name string) string {
 	host, _, _ := strings.Cut(name, "/")
 	return host
 }
@@ -81,8 +81,8 @@ func hostOnly(name string) string {
 // repositories matches a path to which a login can be limited.
 var repositories = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
 
-// checkName refuses a result of registryName that no registries entry can have.
-func checkName(name string) error {
+// CheckName refuses a result of [Address.RegistryName] that no registries entry can have.
+func CheckName(name string) error {
 	_, p, ok := strings.Cut(name, "/")
 	if !ok {
 		return nil
@@ -93,23 +93,23 @@ func checkName(name string) error {
 	return nil
 }
 
-// registryName returns the host[:port][/path] of a registry to log in to, with one name for Docker
+// RegistryName returns the host[:port][/path] of a registry to log in to, with one name for Docker
 // Hub.
-func (a address) registryName() string {
-	p := strings.Trim(path.Clean("/"+a.path), "/")
+func (a Address) RegistryName() string {
+	p := strings.Trim(path.Clean("/"+a.Path), "/")
 	if p == "v1" || p == "v2" {
 		p = "" // the root of the API, as in https://index.docker.io/v1/
 	}
-	host := dockerhub.Canonical(a.host)
+	host := dockerhub.Canonical(a.Host)
 	if p == "" {
 		return host
 	}
 	return host + "/" + p
 }
 
-// literalURL converts a URL whose path is used literally, as in endpoints of k3s and containerd,
+// LiteralURL converts a URL whose path is used literally, as in endpoints of k3s and containerd,
 // to the form of a RegistryConfig. override says whether it needs overridePath: true.
-func literalURL(scheme, host, literal string) (written string, override bool, u hostsconf.URL, err error) {
+func LiteralURL(scheme, host, literal string) (written string, override bool, u hostsconf.URL, err error) {
 	host = dockerhub.Host(host)
 	literal = path.Clean("/" + literal)
 	written = scheme + "://" + host
@@ -125,9 +125,9 @@ func literalURL(scheme, host, literal string) (written string, override bool, u 
 	return written, override, u, err
 }
 
-// prefixURL returns the address of a registry with a path prefix of repositories, in the form that
+// PrefixURL returns the address of a registry with a path prefix of repositories, in the form that
 // an image name starts with.
-func prefixURL(scheme, name string) (written string, u hostsconf.URL, err error) {
+func PrefixURL(scheme, name string) (written string, u hostsconf.URL, err error) {
 	host, prefix, _ := strings.Cut(name, "/")
 	written = name
 	if scheme == "http" {
@@ -135,13 +135,14 @@ func prefixURL(scheme, name string) (written string, u hostsconf.URL, err error)
 	}
 	if prefix == "v2" || strings.HasPrefix(prefix, "v2/") || strings.HasSuffix(prefix, "/v2") {
 		// Without /v2 in front, ParseURL would take such a prefix for the root of the API.
-		written = orHTTPS(scheme) + "://" + host + "/v2/" + prefix
+		written = OrHTTPS(scheme) + "://" + host + "/v2/" + prefix
 	}
 	u, err = hostsconf.ParseURL(written, false)
 	return written, u, err
 }
 
-func orHTTPS(scheme string) string {
+// OrHTTPS returns scheme, or https if there is none.
+func OrHTTPS(scheme string) string {
 	if scheme == "" {
 		return "https"
 	}

@@ -83,7 +83,7 @@ func comment(notes []string) string {
 func wrap(paragraph string, n int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(oneLine(paragraph)) {
+	for _, word := range strings.Fields(OneLine(paragraph)) {
 		switch {
 		case line == "":
 			line = word

@@ -55,37 +55,37 @@ type Result struct {
 // readable setting without a counterpart is a [Loss] and not an error.
 func Convert(from Format, name string, data []byte, opts Options) (Result, error) {
 	d := newDraft(from, name, opts)
-	in := d.in
-	var read func(*input, []byte) *value
-	var fill func(*draft, cursor)
+	in := d.In
+	var read func(*Input, []byte) *Value
+	var fill func(*Draft, Cursor)
 	switch from {
 	case RKE:
-		read, fill = readYAML(rkeFields()), fromRKE
+		read, fill = YAML(rkeFields()), fromRKE
 	case K3s:
-		read, fill = readYAML(nil), fromK3s
+		read, fill = YAML(nil), fromK3s
 	case Containerd:
-		in.toml, read, fill = true, readTOML, fromContainerd
+		in.TOML, read, fill = true, TOML, fromContainerd
 	case Rancher:
-		read, fill = readYAML(rancherFields()), fromRancher
+		read, fill = YAML(rancherFields()), fromRancher
 	case Docker:
-		read, fill = readJSON, fromDocker
+		read, fill = JSON, fromDocker
 	case CertsD:
-		in.toml, read, fill = true, readTOML, fromHostsFile(name, data)
+		in.TOML, read, fill = true, TOML, fromHostsFile(name, data)
 	default:
-		return Result{}, fmt.Errorf("format %q: not known; use %s", string(from), formatList())
+		return Result{}, fmt.Errorf("format %q: not known; use %s", string(from), FormatList())
 	}
 	if len(data) > MaxInput {
-		in.failAt(0, 0, "", fmt.Sprintf("is larger than %d MiB; pass only the part with the registries", MaxInput>>20))
-		return Result{}, in.err()
+		in.FailAt(0, 0, "", fmt.Sprintf("is larger than %d MiB; pass only the part with the registries", MaxInput>>20))
+		return Result{}, in.Err()
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if other, ok := guess(data); ok && other != from {
-		in.failAt(0, 0, "", fmt.Sprintf("is a file of another kind; use --from %s", other))
-		return Result{}, in.err()
+		in.FailAt(0, 0, "", fmt.Sprintf("is a file of another kind; use --from %s", other))
+		return Result{}, in.Err()
 	}
 	root := read(in, data)
-	if len(in.errors) == 0 {
-		fill(d, cursor{in: in, v: root})
+	if len(in.Errors) == 0 {
+		fill(d, Cursor{In: in, Value: root})
 	}
 	return d.result()
 }
@@ -101,42 +101,42 @@ func Directory(from Format, name string, tree fs.FS, opts Options) (Result, erro
 	case CertsD:
 		certsDirectory(d, name, tree)
 	default:
-		d.in.failAt(0, 0, "", "is a directory; name a file in it, or use --from docker or certs.d")
+		d.In.FailAt(0, 0, "", "is a directory; name a file in it, or use --from docker or certs.d")
 	}
 	return d.result()
 }
 
-func newDraft(from Format, name string, opts Options) *draft {
+func newDraft(from Format, name string, opts Options) *Draft {
 	if name == "-" || name == "" {
 		name = "standard input"
 	}
-	return &draft{in: &input{name: oneLine(name)}, format: from, secretsDir: cmp.Or(opts.SecretsDir, DefaultSecretsDir)}
+	return &Draft{In: &Input{Name: OneLine(name)}, Format: from, SecretsDir: cmp.Or(opts.SecretsDir, DefaultSecretsDir)}
 }
 
 // result completes the draft and renders it.
-func (d *draft) result() (Result, error) {
-	in := d.in
-	if err := in.err(); err != nil {
+func (d *Draft) result() (Result, error) {
+	in := d.In
+	if err := in.Err(); err != nil {
 		return Result{}, err
 	}
-	d.finish()
-	slices.SortStableFunc(d.lost, func(a, b Loss) int {
+	d.Finish()
+	slices.SortStableFunc(d.Lost, func(a, b Loss) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	if (d.format == Docker || d.format == CertsD) && len(d.mirrors)+len(d.registries) == 0 {
-		for _, l := range d.lost {
-			in.errors = append(in.errors, &config.Error{File: path.Join(in.name, l.File), Line: l.Line, Column: l.Column, Field: l.Field, Message: l.What + "; " + l.Effect})
+	if (d.Format == Docker || d.Format == CertsD) && len(d.Mirrors)+len(d.Registries) == 0 {
+		for _, l := range d.Lost {
+			in.Errors = append(in.Errors, &config.Error{File: path.Join(in.Name, l.File), Line: l.Line, Column: l.Column, Field: l.Field, Message: l.What + "; " + l.Effect})
 		}
-		d.refuseEmpty("needs no settings for registries")
-		return Result{}, in.err()
+		d.RefuseEmpty("needs no settings for registries")
+		return Result{}, in.Err()
 	}
-	out, err := d.render()
+	out, err := d.Render()
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: writing the result: %w", in.name, err)
+		return Result{}, fmt.Errorf("%s: writing the result: %w", in.Name, err)
 	}
 	if len(out) > maxOutput {
-		in.failAt(0, 0, "", fmt.Sprintf("the result would be larger than the %d MiB that a RegistryConfig may have; convert it in parts", maxOutput>>20))
-		return Result{}, in.err()
+		in.FailAt(0, 0, "", fmt.Sprintf("the result would be larger than the %d MiB that a RegistryConfig may have; convert it in parts", maxOutput>>20))
+		return Result{}, in.Err()
 	}
-	return Result{YAML: out, Lost: d.lost}, nil
+	return Result{YAML: out, Lost: d.Lost}, nil
 }

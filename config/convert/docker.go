@@ -23,17 +23,17 @@ import (
 const daemonJSON = "daemon.json"
 
 // dockerDirectory reads Docker's directory: daemon.json, certs.d, or both.
-func dockerDirectory(base *draft, name string, tree fs.FS) {
-	d := &certs{draft: base}
+func dockerDirectory(base *Draft, name string, tree fs.FS) {
+	d := &certs{Draft: base}
 	abs, err := filepath.Abs(name)
 	if err != nil {
-		d.in.failAt(0, 0, "", err.Error())
+		d.In.FailAt(0, 0, "", err.Error())
 		return
 	}
 	data, err := readRegular(tree, daemonJSON)
 	isMissing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isMissing {
-		d.in.failAt(0, 0, "", daemonJSON+" cannot be read: "+err.Error())
+		d.In.FailAt(0, 0, "", daemonJSON+" cannot be read: "+err.Error())
 		return
 	}
 	if _, err := fs.Stat(tree, "certs.d"); err == nil {
@@ -45,33 +45,33 @@ func dockerDirectory(base *draft, name string, tree fs.FS) {
 		d.placeUses()
 		return
 	}
-	in := d.in.below(daemonJSON)
-	in.toml = false
-	if root := readJSON(in, data); root != nil {
-		d.readDaemon(cursor{in: in, v: root})
+	in := d.In.Below(daemonJSON)
+	in.TOML = false
+	if root := JSON(in, data); root != nil {
+		d.readDaemon(Cursor{In: in, Value: root})
 	}
-	d.in.errors = append(d.in.errors, in.errors...)
+	d.In.Errors = append(d.In.Errors, in.Errors...)
 }
 
 // fromDocker reads dockerd's daemon.json alone.
-func fromDocker(base *draft, root cursor) {
-	d := &certs{draft: base}
+func fromDocker(base *Draft, root Cursor) {
+	d := &certs{Draft: base}
 	d.readDaemon(root)
 }
 
 // readDaemon reads dockerd's daemon.json: daemon/config, daemon/pkg/registry and daemon/hosts.go in
 // https://github.com/moby/moby.
-func (d *certs) readDaemon(root cursor) {
-	if !root.mapping(`{"registry-mirrors": ["https://mirror.corp"]}`) {
+func (d *certs) readDaemon(root Cursor) {
+	if !root.Mapping(`{"registry-mirrors": ["https://mirror.corp"]}`) {
 		return
 	}
-	d.note("Docker used registry-mirrors for Docker Hub alone, and so does this. " +
+	d.Note("Docker used registry-mirrors for Docker Hub alone, and so does this. " +
 		"Its logins are not in this file: dockerConfigFile can name the config.json of docker login.")
-	insecure := d.insecure(root.get("insecure-registries"))
+	insecure := d.insecure(root.Get("insecure-registries"))
 	for _, host := range d.uses.hosts {
 		insecure.know(host)
 	}
-	d.dockerMirrors(root.get("registry-mirrors"), insecure)
+	d.dockerMirrors(root.Get("registry-mirrors"), insecure)
 	d.insecureRegistries(insecure)
 	d.dockerProxy(root)
 	d.placeUses()
@@ -82,69 +82,69 @@ func (d *certs) readDaemon(root cursor) {
 			"kubelet and containerd repeat a pull by their own rules"},
 		{"allow-nondistributable-artifacts", "it is about pushes, which a RegistryConfig does not have", "pulls are the same"},
 	} {
-		if c := root.get(k.name); !c.absent() {
-			c.skip()
-			d.lose(c.loss(k.what, k.effect))
+		if c := root.Get(k.name); !c.Absent() {
+			c.Skip()
+			d.Lose(c.Loss(k.what, k.effect))
 		}
 	}
-	if c := root.get("features").get("containerd-snapshotter"); !c.absent() {
-		d.note("features.containerd-snapshotter says whether Docker uses containerd's image store. With it Docker also reads hosts.toml files below its own certs.d.")
+	if c := root.Get("features").Get("containerd-snapshotter"); !c.Absent() {
+		d.Note("features.containerd-snapshotter says whether Docker uses containerd's image store. With it Docker also reads hosts.toml files below its own certs.d.")
 	}
 	others := false
-	for _, f := range root.v.fields {
-		if !f.read && aboutRegistries(f.name) {
-			c := cursor{in: root.in, v: f.value, path: root.in.join("", f.name), name: f.name, line: f.line, column: f.column}
-			d.leaveOut(c, "is not a field that Docker knows", "dockerd does not start with it; check its spelling")
-		} else if !f.read || f.name == "features" {
+	for _, f := range root.Value.Fields {
+		if !f.Read && aboutRegistries(f.Name) {
+			c := Cursor{In: root.In, Value: f.Value, Path: root.In.Join("", f.Name), Name: f.Name, Line: f.Line, Column: f.Column}
+			d.LeaveOut(c, "is not a field that Docker knows", "dockerd does not start with it; check its spelling")
+		} else if !f.Read || f.Name == "features" {
 			others = true
 		}
 	}
 	if others {
-		d.note("The other settings of %s have nothing to do with where images come from; they stay where they are.", daemonJSON)
+		d.Note("The other settings of %s have nothing to do with where images come from; they stay where they are.", daemonJSON)
 	}
 }
 
 // aboutRegistries reports whether an unknown field may be a misspelled one about registries.
 func aboutRegistries(name string) bool {
-	return fieldName.MatchString(name) && slices.ContainsFunc([]string{"regist", "mirror", "insecure", "prox"},
+	return IsFieldName(name) && slices.ContainsFunc([]string{"regist", "mirror", "insecure", "prox"},
 		func(part string) bool { return strings.Contains(strings.ToLower(name), part) })
 }
 
 // insecureList is insecure-registries: registries and networks that Docker does not verify.
 type insecureList struct {
-	at        []cursor
+	at        []Cursor
 	hosts     []string // by index of at
 	networks  []netip.Prefix
-	networkAt []cursor // by index of networks
+	networkAt []Cursor // by index of networks
 }
 
-func (d *certs) insecure(list cursor) *insecureList {
+func (d *certs) insecure(list Cursor) *insecureList {
 	l := &insecureList{}
-	for _, c := range list.items(`["registry.corp:5000"]`) {
-		written := c.text()
+	for _, c := range list.Items(`["registry.corp:5000"]`) {
+		written := c.Text()
 		if scheme, rest, ok := strings.Cut(written, "://"); ok && (scheme == "http" || scheme == "https") {
 			written = rest // Docker drops it with a warning
 		}
 		if network, err := netip.ParsePrefix(written); err == nil {
 			l.networks, l.networkAt = append(l.networks, network.Masked()), append(l.networkAt, c)
 			if addr := network.Addr(); !addr.IsLoopback() {
-				d.lose(c.loss("a range of addresses cannot be written: Berth ties settings to a host",
+				d.Lose(c.Loss("a range of addresses cannot be written: Berth ties settings to a host",
 					"registries in it are verified, unless this file names them elsewhere; write tls: {insecureSkipVerify: true} for each that needs it"))
 			}
 			continue
 		}
-		a, err := split(written)
-		if err == nil && !a.plain() {
+		a, err := Split(written)
+		if err == nil && !a.Plain() {
 			err = errors.New("is more than host[:port]")
 		}
 		switch {
 		case err != nil:
-			d.lose(c.loss("the name "+err.Error(), "dockerd refuses it; write host[:port]"))
-		case dockerhub.Is(a.host):
-			d.lose(c.loss("Docker Hub is always verified here", "nothing needs to be written for it"))
-		case slices.Contains(l.hosts, a.host):
+			d.Lose(c.Loss("the name "+err.Error(), "dockerd refuses it; write host[:port]"))
+		case dockerhub.Is(a.Host):
+			d.Lose(c.Loss("Docker Hub is always verified here", "nothing needs to be written for it"))
+		case slices.Contains(l.hosts, a.Host):
 		default:
-			l.at, l.hosts = append(l.at, c), append(l.hosts, a.host)
+			l.at, l.hosts = append(l.at, c), append(l.hosts, a.Host)
 		}
 	}
 	return l
@@ -168,45 +168,45 @@ func (l *insecureList) includes(host string) bool {
 }
 
 // dockerMirrors reads registry-mirrors. Docker adds /v2 to a path without it (mirrorsToRegistryHosts).
-func (d *certs) dockerMirrors(list cursor, insecure *insecureList) {
+func (d *certs) dockerMirrors(list Cursor, insecure *insecureList) {
 	const example = `["https://mirror.corp"]`
-	if m := d.mirror(dockerhub.Name); m != nil && !list.empty() {
-		d.leaveOut(list, "with its image store of containerd Docker uses the hosts.toml of docker.io instead, with the older one only these",
+	if m := d.Mirror(dockerhub.Name); m != nil && !list.Empty() {
+		d.LeaveOut(list, "with its image store of containerd Docker uses the hosts.toml of docker.io instead, with the older one only these",
 			"those of the hosts.toml are used")
 		return
 	}
-	m := &mirror{upstream: dockerhub.Name}
+	m := &Mirror{Upstream: dockerhub.Name}
 	var unverified []string
-	for _, c := range list.items(example) {
-		a, err := split(c.text())
-		if err == nil && (a.scheme == "" || a.ignored != "") {
+	for _, c := range list.Items(example) {
+		a, err := Split(c.Text())
+		if err == nil && (a.Scheme == "" || a.Ignored != "") {
 			err = errors.New("has no scheme, or a login, a query or a fragment, and dockerd refuses it")
 		}
-		e := endpoint{}
+		e := Endpoint{}
 		if err == nil {
-			if why := a.needsTLS(); why != "" {
-				a.scheme, e.notes = "https", append(e.notes, why)
+			if why := a.NeedsTLS(); why != "" {
+				a.Scheme, e.Notes = "https", append(e.Notes, why)
 			}
-			literal := path.Clean("/" + a.path)
+			literal := path.Clean("/" + a.Path)
 			if !strings.HasSuffix(literal, "/v2") {
 				literal = path.Join(literal, "v2")
 			} else {
-				e.notes = append(e.notes, "Docker's older image store asked this address with another /v2 at the end.")
+				e.Notes = append(e.Notes, "Docker's older image store asked this address with another /v2 at the end.")
 			}
-			e.written, e.override, e.url, err = literalURL(a.scheme, a.host, literal)
+			e.Written, e.Override, e.URL, err = LiteralURL(a.Scheme, a.Host, literal)
 		}
-		repeats := func(o endpoint) bool { return config.NormalizeURL(o.url) == config.NormalizeURL(e.url) }
+		repeats := func(o Endpoint) bool { return config.NormalizeURL(o.URL) == config.NormalizeURL(e.URL) }
 		switch {
 		case err != nil:
-			d.lose(c.loss("the mirror's address "+err.Error(), "images are not looked for there; write https://host[:port]"))
+			d.Lose(c.Loss("the mirror's address "+err.Error(), "images are not looked for there; write https://host[:port]"))
 			continue
-		case dockerhub.Is(a.host) && e.url.APIPath() == "/v2":
-			m.notes = append(m.notes, "Docker Hub itself was one of the mirrors; it is asked at the end in any case.")
+		case dockerhub.Is(a.Host) && e.URL.APIPath() == "/v2":
+			m.Notes = append(m.Notes, "Docker Hub itself was one of the mirrors; it is asked at the end in any case.")
 			continue
-		case slices.ContainsFunc(m.endpoints, repeats):
+		case slices.ContainsFunc(m.Endpoints, repeats):
 			continue
 		}
-		u := hostUse{at: c, host: e.url.Host, upstream: dockerhub.Name, plain: e.url.Scheme == "http"}
+		u := hostUse{at: c, host: e.URL.Host, upstream: dockerhub.Name, plain: e.URL.Scheme == "http"}
 		if !u.plain {
 			u.tls = d.dockerTLS(u.host, insecure, m)
 		}
@@ -214,29 +214,29 @@ func (d *certs) dockerMirrors(list cursor, insecure *insecureList) {
 			unverified = append(unverified, u.host)
 		}
 		d.uses.add(u)
-		d.noteEndpoint(e.url)
-		m.endpoints = append(m.endpoints, e)
+		d.NoteEndpoint(e.URL)
+		m.Endpoints = append(m.Endpoints, e)
 	}
 	if len(unverified) > 0 {
-		m.notes = append(m.notes, "Docker did not verify "+strings.Join(unverified, ", ")+". With its image store of containerd it then verified no host here, "+
+		m.Notes = append(m.Notes, "Docker did not verify "+strings.Join(unverified, ", ")+". With its image store of containerd it then verified no host here, "+
 			"Docker Hub included, and tried http at a host that speaks no TLS. Here only hosts with insecureSkipVerify are not verified, and none is asked over both.")
 	}
-	if len(m.endpoints) > 0 {
-		d.addMirror(m)
+	if len(m.Endpoints) > 0 {
+		d.AddMirror(m)
 	}
 }
 
 // dockerTLS returns the tls settings of a host that is a mirror of Docker Hub.
-func (d *certs) dockerTLS(host string, insecure *insecureList, m *mirror) tlsFiles {
-	t := tlsFiles{}
+func (d *certs) dockerTLS(host string, insecure *insecureList, m *Mirror) TLS {
+	t := TLS{}
 	if own := d.uses.own(host); own != nil {
 		t = own.tls
 	}
 	if insecure.includes(host) {
-		return tlsFiles{cert: t.cert, key: t.key, skipVerify: true}
+		return TLS{Cert: t.Cert, Key: t.Key, SkipVerify: true}
 	}
-	if t != (tlsFiles{}) {
-		m.notes = append(m.notes, fmt.Sprintf("The certificates in certs.d for %s are those that Docker's older image store used for it as a mirror; "+
+	if t != (TLS{}) {
+		m.Notes = append(m.Notes, fmt.Sprintf("The certificates in certs.d for %s are those that Docker's older image store used for it as a mirror; "+
 			"its image store of containerd did not.", host))
 	}
 	return t
@@ -246,77 +246,77 @@ func (d *certs) dockerTLS(host string, insecure *insecureList, m *mirror) tlsFil
 // over http if that fails.
 func (d *certs) insecureRegistries(l *insecureList) {
 	if len(l.hosts) > 0 {
-		d.note("Docker asked the registries of insecure-registries over https without verification, and over http if that failed. So each has two endpoints: " +
+		d.Note("Docker asked the registries of insecure-registries over https without verification, and over http if that failed. So each has two endpoints: " +
 			"remove the one that it does not speak. If it has a certificate, name the authority in tls.caFile in place of insecureSkipVerify.")
 	}
 	for i, host := range l.hosts {
 		c := l.at[i]
 		switch {
 		case hostport.IsLoopback(host):
-			d.note("%s: Docker and containerd do not verify a registry on this machine, so nothing is written for it.", host)
+			d.Note("%s: Docker and containerd do not verify a registry on this machine, so nothing is written for it.", host)
 			continue
-		case d.mirror(host) != nil:
-			d.lose(c.loss(host+" has a hosts.toml with mirrors, beside which Docker does not use this", "the hosts.toml is used"))
+		case d.Mirror(host) != nil:
+			d.Lose(c.Loss(host+" has a hosts.toml with mirrors, beside which Docker does not use this", "the hosts.toml is used"))
 			continue
 		}
-		r, own := d.registry(host, c), d.uses.own(host)
+		r, own := d.Registry(host, c), d.uses.own(host)
 		if own == nil {
 			d.uses.add(hostUse{at: c, host: host, upstream: host})
 			own = d.uses.own(host)
 		}
-		if own.tls.ca != "" {
-			r.note("The certificate authority in certs.d is left out: Docker did not verify this registry. "+
-				"To verify it, write caFile: %s in place of insecureSkipVerify.", shown(own.tls.ca))
+		if own.tls.CA != "" {
+			r.Note("The certificate authority in certs.d is left out: Docker did not verify this registry. "+
+				"To verify it, write caFile: %s in place of insecureSkipVerify.", Shown(own.tls.CA))
 		}
-		own.tls.ca, own.tls.skipVerify = "", true
-		m := &mirror{upstream: host, only: true}
+		own.tls.CA, own.tls.SkipVerify = "", true
+		m := &Mirror{Upstream: host, Only: true}
 		for _, scheme := range []string{"https", "http"} {
-			if scheme == "http" && isECR(host) {
-				r.note("Docker tried http, too. Here it does not: a token of ECR is never sent unencrypted.")
+			if scheme == "http" && IsECR(host) {
+				r.Note("Docker tried http, too. Here it does not: a token of ECR is never sent unencrypted.")
 				m = nil
 				break
 			}
 			written := scheme + "://" + host
 			u, err := hostsconf.ParseURL(written, false)
 			if err != nil {
-				d.lose(c.loss("the name "+err.Error(), "it is left out; write host[:port]"))
+				d.Lose(c.Loss("the name "+err.Error(), "it is left out; write host[:port]"))
 				m = nil
 				break
 			}
-			m.endpoints = append(m.endpoints, endpoint{written: written, url: u})
-			d.noteEndpoint(u)
+			m.Endpoints = append(m.Endpoints, Endpoint{Written: written, URL: u})
+			d.NoteEndpoint(u)
 		}
 		if m != nil {
-			d.addMirror(m)
+			d.AddMirror(m)
 		}
 	}
 }
 
 // dockerProxy reads the proxies of the daemon, whose addresses may hold a password.
-func (d *certs) dockerProxy(root cursor) {
-	proxies := root.get("proxies")
-	proxies.mapping(`{"https-proxy": "http://proxy.corp:3128"}`)
+func (d *certs) dockerProxy(root Cursor) {
+	proxies := root.Get("proxies")
+	proxies.Mapping(`{"https-proxy": "http://proxy.corp:3128"}`)
 	for _, p := range []struct{ docker, berth string }{{"http-proxy", "httpProxy"}, {"https-proxy", "httpsProxy"}, {"no-proxy", "noProxy"}} {
-		c, flat := proxies.get(p.docker), root.get(p.docker)
-		if c.absent() && !flat.absent() {
+		c, flat := proxies.Get(p.docker), root.Get(p.docker)
+		if c.Absent() && !flat.Absent() {
 			c = flat
-			d.note("dockerd reads %s below proxies only; here it has an effect.", p.docker)
+			d.Note("dockerd reads %s below proxies only; here it has an effect.", p.docker)
 		}
-		value := c.text()
+		value := c.Text()
 		if value == "" {
 			continue
 		}
 		if !acceptsProxy(p.berth, value) {
-			d.lose(c.loss("is not a value that a proxy setting can have; it is not repeated, because it may hold a password",
+			d.Lose(c.Loss("is not a value that a proxy setting can have; it is not repeated, because it may hold a password",
 				"no such proxy is used; write http://host:port"))
 			continue
 		}
-		d.proxy = append(d.proxy, proxySetting{name: p.berth, value: redact.New(value)})
+		d.Proxy = append(d.Proxy, ProxySetting{Name: p.berth, Value: redact.New(value)})
 	}
-	if !proxies.absent() {
-		proxies.v.login = true
+	if !proxies.Absent() {
+		proxies.Value.Login = true
 	}
-	d.unread(proxies)
+	d.Unread(proxies)
 }
 
 // acceptsProxy reports whether a RegistryConfig may have this proxy setting.

@@ -11,221 +11,221 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// draft is the RegistryConfig under construction, with its comments.
-type draft struct {
-	in         *input
-	format     Format
-	secretsDir string
+// Draft is the RegistryConfig under construction, with its comments.
+type Draft struct {
+	In         *Input
+	Format     Format
+	SecretsDir string
 
-	notes           []string // paragraphs of the comment at the top
-	mirrors         []*mirror
-	defaultRegistry *defaultRegistry
-	registries      []*registry
-	ecr             []credential // of the section ecr
-	ecrNotes        []string
-	proxy           []proxySetting
-	certsDir        string
-	lost            []Loss
+	Notes           []string // paragraphs of the comment at the top
+	Mirrors         []*Mirror
+	DefaultRegistry *DefaultRegistry
+	Registries      []*Registry
+	ECR             []Credential // of the section ecr
+	ECRNotes        []string
+	Proxy           []ProxySetting
+	CertsDir        string
+	Lost            []Loss
 
-	byUpstream map[string]*mirror
+	byUpstream map[string]*Mirror
 	known      map[string]bool // hosts of endpoints, and registries that have settings
 	https      map[string]bool // hosts of endpoints with https
-	byHost     map[string]*registry
+	byHost     map[string]*Registry
 }
 
-type mirror struct {
-	notes     []string
-	upstream  string
-	endpoints []endpoint
-	// only says that the upstream is not asked after the endpoints.
-	only bool
+type Mirror struct {
+	Notes     []string
+	Upstream  string
+	Endpoints []Endpoint
+	// Only says that the upstream is not asked after the endpoints.
+	Only bool
 }
 
-type endpoint struct {
-	notes    []string
-	url      hostsconf.URL
-	written  string
-	override bool // overridePath: true
-	self     bool // has the upstream's name
-	own      bool // is the upstream itself, and the last endpoint
-	headers  []header
-	// capabilities and dialTimeout are empty for Berth's defaults.
-	capabilities []string
-	dialTimeout  string
+type Endpoint struct {
+	Notes    []string
+	URL      hostsconf.URL
+	Written  string
+	Override bool // overridePath: true
+	Self     bool // has the upstream's name
+	Own      bool // is the upstream itself, and the last endpoint
+	Headers  []Header
+	// Capabilities and dialTimeout are empty for Berth's defaults.
+	Capabilities []string
+	DialTimeout  string
 }
 
-// proxySetting is a field of the section proxy.
-type proxySetting struct {
-	name  string
-	value redact.Secret
+// ProxySetting is a field of the section proxy.
+type ProxySetting struct {
+	Name  string
+	Value redact.Secret
 }
 
-type defaultRegistry struct {
-	notes   []string
-	url     hostsconf.URL
-	written string
+type DefaultRegistry struct {
+	Notes   []string
+	URL     hostsconf.URL
+	Written string
 }
 
-type registry struct {
-	at        cursor
-	notes     []string
-	host      string // host[:port][/path]
-	login     *login
-	keys      *awsKeys // for this registry alone
-	auth      config.Auth
-	tls       tlsFiles
-	plainHTTP bool
-	// overTLS writes plainHTTP: false, for a registry on loopback.
-	overTLS bool
-	// named keeps an entry without settings, so that "*" does not apply to it.
-	named bool
-	// allowPlainHTTP writes allowPlainHTTPCredentials: true.
-	allowPlainHTTP bool
+type Registry struct {
+	At        Cursor
+	Notes     []string
+	Host      string // host[:port][/path]
+	Login     *Login
+	Keys      *AWSKeys // for this registry alone
+	Auth      config.Auth
+	TLS       TLS
+	PlainHTTP bool
+	// OverTLS writes plainHTTP: false, for a registry on loopback.
+	OverTLS bool
+	// Named keeps an entry without settings, so that "*" does not apply to it.
+	Named bool
+	// AllowPlainHTTP writes allowPlainHTTPCredentials: true.
+	AllowPlainHTTP bool
 }
 
-type login struct {
-	username string
-	password redact.Secret
+type Login struct {
+	Username string
+	Password redact.Secret
 }
 
-type tlsFiles struct {
-	ca, cert, key string
-	skipVerify    bool
+type TLS struct {
+	CA, Cert, Key string
+	SkipVerify    bool
 }
 
-// credential is a source of AWS keys; nil keys mean the instance profile.
-type credential struct {
-	notes []string
-	keys  *awsKeys
+// Credential is a source of AWS keys; nil keys mean the instance profile.
+type Credential struct {
+	Notes []string
+	Keys  *AWSKeys
 }
 
-type awsKeys struct{ id, secret, session redact.Secret }
+type AWSKeys struct{ ID, Secret, Session redact.Secret }
 
-// setPlainHTTP sets whether the registry is asked without TLS.
-func (r *registry) setPlainHTTP(plain bool) {
-	r.plainHTTP, r.overTLS = plain, !plain
+// SetPlainHTTP sets whether the registry is asked without TLS.
+func (r *Registry) SetPlainHTTP(plain bool) {
+	r.PlainHTTP, r.OverTLS = plain, !plain
 }
 
-func (d *draft) note(format string, args ...any) {
-	d.notes = append(d.notes, fmt.Sprintf(format, args...))
+func (d *Draft) Note(format string, args ...any) {
+	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
 }
 
-func (r *registry) note(format string, args ...any) {
-	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+func (r *Registry) Note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-func (d *draft) lose(l Loss) { d.lost = append(d.lost, l) }
+func (d *Draft) Lose(l Loss) { d.Lost = append(d.Lost, l) }
 
-// leaveOut reports everything at c as lost.
-func (d *draft) leaveOut(c cursor, what, effect string) {
-	d.lose(c.loss(what, effect))
-	c.skip()
+// LeaveOut reports everything at c as lost.
+func (d *Draft) LeaveOut(c Cursor, what, effect string) {
+	d.Lose(c.Loss(what, effect))
+	c.Skip()
 }
 
-func (d *draft) noteWildcard() {
-	d.note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
-		"Name such a host under mirrors to keep that.", d.format.program())
+func (d *Draft) NoteWildcard() {
+	d.Note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
+		"Name such a host under mirrors to keep that.", d.Format.Program())
 }
 
-// unread reports the fields below c that were not read.
-func (d *draft) unread(c cursor) { d.lost = append(d.lost, c.unread(d.format.program())...) }
+// Unread reports the fields below c that were not read.
+func (d *Draft) Unread(c Cursor) { d.Lost = append(d.Lost, c.Unread(d.Format.Program())...) }
 
-// addMirror adds m. Its upstream must be new.
-func (d *draft) addMirror(m *mirror) {
+// AddMirror adds m. Its upstream must be new.
+func (d *Draft) AddMirror(m *Mirror) {
 	if d.byUpstream == nil {
-		d.byUpstream = map[string]*mirror{}
+		d.byUpstream = map[string]*Mirror{}
 	}
-	d.byUpstream[m.upstream] = m
-	d.mirrors = append(d.mirrors, m)
+	d.byUpstream[m.Upstream] = m
+	d.Mirrors = append(d.Mirrors, m)
 }
 
-// mirror returns the mirror of an upstream, nil if there is none.
-func (d *draft) mirror(upstream string) *mirror { return d.byUpstream[upstream] }
+// Mirror returns the mirror of an upstream, nil if there is none.
+func (d *Draft) Mirror(upstream string) *Mirror { return d.byUpstream[upstream] }
 
-// registry returns the entry of a host and appends one if there is none. at is its location in the
+// Registry returns the entry of a host and appends one if there is none. at is its location in the
 // input.
-func (d *draft) registry(host string, at cursor) *registry {
+func (d *Draft) Registry(host string, at Cursor) *Registry {
 	if r := d.byHost[host]; r != nil {
 		return r
 	}
 	if d.byHost == nil {
-		d.byHost = map[string]*registry{}
+		d.byHost = map[string]*Registry{}
 	}
-	r := &registry{host: host, at: at}
+	r := &Registry{Host: host, At: at}
 	d.byHost[host] = r
-	d.registries = append(d.registries, r)
+	d.Registries = append(d.Registries, r)
 	return r
 }
 
-// existing returns the entry of a host, nil if there is none.
-func (d *draft) existing(host string) *registry { return d.byHost[host] }
+// Existing returns the entry of a host, nil if there is none.
+func (d *Draft) Existing(host string) *Registry { return d.byHost[host] }
 
-// entry returns the entry of exactly this host, an empty one if there is none.
-func (d *draft) entry(host string) registry {
-	if r := d.existing(dockerhub.Canonical(host)); r != nil {
+// Entry returns the entry of exactly this host, an empty one if there is none.
+func (d *Draft) Entry(host string) Registry {
+	if r := d.Existing(dockerhub.Canonical(host)); r != nil {
 		return *r
 	}
-	return registry{}
+	return Registry{}
 }
 
-func (d *draft) hasTLS(host string) bool { return d.entry(host).tls != (tlsFiles{}) }
+func (d *Draft) HasTLS(host string) bool { return d.Entry(host).TLS != (TLS{}) }
 
-// noteEndpoint records that an endpoint is asked.
-func (d *draft) noteEndpoint(u hostsconf.URL) {
-	d.know(u.Host)
+// NoteEndpoint records that an endpoint is asked.
+func (d *Draft) NoteEndpoint(u hostsconf.URL) {
+	d.Know(u.Host)
 	if d.https == nil {
 		d.https = map[string]bool{}
 	}
 	d.https[u.Host] = d.https[u.Host] || u.Scheme == "https"
 }
 
-// know records that the input names a host.
-func (d *draft) know(host string) {
+// Know records that the input names a host.
+func (d *Draft) Know(host string) {
 	if d.known == nil {
 		d.known = map[string]bool{}
 	}
 	d.known[host] = true
 }
 
-// asksHTTPS reports whether an endpoint with this host and https is asked.
-func (d *draft) asksHTTPS(host string) bool { return d.https[host] }
+// AsksHTTPS reports whether an endpoint with this host and https is asked.
+func (d *Draft) AsksHTTPS(host string) bool { return d.https[host] }
 
-// refuseEmpty refuses an input without any registry: an empty RegistryConfig would remove every mirror
+// RefuseEmpty refuses an input without any registry: an empty RegistryConfig would remove every mirror
 // of a node.
-func (d *draft) refuseEmpty(what string) {
-	if len(d.in.errors) > 0 {
+func (d *Draft) RefuseEmpty(what string) {
+	if len(d.In.Errors) > 0 {
 		return
 	}
-	d.in.failAt(0, 0, "", what+"; there is nothing to convert")
+	d.In.FailAt(0, 0, "", what+"; there is nothing to convert")
 }
 
-// prune removes entries without settings. The program did not use them either.
-func (d *draft) prune() {
-	d.registries = slices.DeleteFunc(d.registries, func(r *registry) bool {
-		if r.login != nil || r.keys != nil || r.tls != (tlsFiles{}) || r.plainHTTP || r.overTLS || r.named {
+// Prune removes entries without settings. The program did not use them either.
+func (d *Draft) Prune() {
+	d.Registries = slices.DeleteFunc(d.Registries, func(r *Registry) bool {
+		if r.Login != nil || r.Keys != nil || r.TLS != (TLS{}) || r.PlainHTTP || r.OverTLS || r.Named {
 			return false
 		}
-		for _, note := range r.notes {
-			d.note("%s: %s", r.host, note)
+		for _, note := range r.Notes {
+			d.Note("%s: %s", r.Host, note)
 		}
-		delete(d.byHost, r.host)
+		delete(d.byHost, r.Host)
 		return true
 	})
 }
 
-// defaultScheme returns the scheme that the program assumes for an endpoint without one: k3s by
+// DefaultScheme returns the scheme that the program assumes for an endpoint without one: k3s by
 // normalizeEndpointAddress in pkg/agent/containerd/config.go, containerd by defaultScheme in its
 // image_pull.go.
-func (d *draft) defaultScheme(host string) string {
+func (d *Draft) DefaultScheme(host string) string {
 	port := hostport.Port(host)
-	if !hostport.IsLoopback(host) || d.format != Containerd && (port == "" || port == "443") {
+	if !hostport.IsLoopback(host) || d.Format != Containerd && (port == "" || port == "443") {
 		return "https"
 	}
 	return "http"
 }
 
-// nameOf returns the words for an upstream in a sentence.
-func nameOf(upstream string) string {
+// NameOf returns the words for an upstream in a sentence.
+func NameOf(upstream string) string {
 	if upstream == hostsconf.Default {
 		return "every registry without an entry"
 	}

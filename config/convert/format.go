@@ -18,8 +18,8 @@ const (
 // Formats lists the formats that [Convert] reads.
 func Formats() []Format { return []Format{RKE, K3s, Containerd, Rancher, Docker, CertsD} }
 
-// program returns the name of the program that reads the format.
-func (f Format) program() string {
+// Program returns the name of the program that reads the format.
+func (f Format) Program() string {
 	switch f {
 	case RKE:
 		return "RKE"
@@ -33,8 +33,8 @@ func (f Format) program() string {
 	return "containerd"
 }
 
-// formatList lists the formats, for messages.
-func formatList() string {
+// FormatList lists the formats, for messages.
+func FormatList() string {
 	var names []string
 	for _, f := range Formats() {
 		names = append(names, string(f))

@@ -23,7 +23,7 @@ func Guess(data []byte) (Format, error) {
 			return f, nil
 		}
 	}
-	return "", fmt.Errorf("%w; use --from %s", ErrUnknownKind, formatList())
+	return "", fmt.Errorf("%w; use --from %s", ErrUnknownKind, FormatList())
 }
 
 // GuessDirectory is [Guess] for a directory.

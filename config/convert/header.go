@@ -6,18 +6,18 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// header is an HTTP header of an endpoint. Its values may be secrets.
-type header struct {
-	name   string
-	values []redact.Secret
+// Header is an HTTP header of an endpoint. Its values may be secrets.
+type Header struct {
+	Name   string
+	Values []redact.Secret
 }
 
-// mergeHeaders joins the values of names that differ only in case.
-func mergeHeaders(sorted []header) []header {
-	var out []header
+// MergeHeaders joins the values of names that differ only in case.
+func MergeHeaders(sorted []Header) []Header {
+	var out []Header
 	for _, h := range sorted {
-		if n := len(out); n > 0 && out[n-1].name == h.name {
-			out[n-1].values = append(out[n-1].values, h.values...)
+		if n := len(out); n > 0 && out[n-1].Name == h.Name {
+			out[n-1].Values = append(out[n-1].Values, h.Values...)
 			continue
 		}
 		out = append(out, h)
@@ -25,8 +25,8 @@ func mergeHeaders(sorted []header) []header {
 	return out
 }
 
-// isHeaderName reports whether s is a token of RFC 9110, section 5.6.2.
-func isHeaderName(s string) bool {
+// IsHeaderName reports whether s is a token of RFC 9110, section 5.6.2.
+func IsHeaderName(s string) bool {
 	for _, c := range []byte(s) {
 		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {

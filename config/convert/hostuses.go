@@ -22,13 +22,13 @@ type hostUses struct {
 
 // hostUse is a host in one directory.
 type hostUse struct {
-	at       cursor
+	at       Cursor
 	host     string // host[:port]
 	upstream string // whose images the host is asked for
 	plain    bool   // over http, where tls has no effect
 	byRule   bool   // asked by containerd's rule for this machine
-	tls      tlsFiles
-	login    *login
+	tls      TLS
+	login    *Login
 }
 
 func (h *hostUses) add(u hostUse) {
@@ -56,35 +56,35 @@ func (h *hostUses) own(host string) *hostUse {
 func (d *certs) placeUses() {
 	for _, host := range d.uses.hosts {
 		uses := d.uses.all[host]
-		r := &registry{host: host}
+		r := &Registry{Host: host}
 		tls, login := chosenTLS(uses), chosenLogin(uses)
 		if tls != nil || login != nil {
-			r = d.registry(host, uses[0].at)
+			r = d.Registry(host, uses[0].at)
 		}
 		if tls != nil {
-			r.tls = tls.tls
+			r.TLS = tls.tls
 		}
 		if login != nil {
-			r.login = login.login
+			r.Login = login.login
 		}
 		d.compareUses(r, uses)
 	}
 	if d.uses.pushed {
-		d.note("A host without capabilities was pushed to as well. Here endpoints are not; " +
+		d.Note("A host without capabilities was pushed to as well. Here endpoints are not; " +
 			"for pushes write capabilities: [pull, resolve, push].")
 	}
 	if d.uses.slow {
-		d.note("containerd waits up to 30 s for a host without dial_timeout. An endpoint without dialTimeout has 2 s.")
+		d.Note("containerd waits up to 30 s for a host without dial_timeout. An endpoint without dialTimeout has 2 s.")
 	}
-	if d.mirror(hostsconf.Default) == nil {
+	if d.Mirror(hostsconf.Default) == nil {
 		return
 	}
-	d.noteWildcard()
+	d.NoteWildcard()
 	for _, r := range d.uses.direct {
-		if r.upstream != hostsconf.Default && d.mirror(r.upstream) == nil {
-			entry := d.registry(r.upstream, cursor{in: r.in})
-			entry.named = true
-			entry.note(`Named so that the mirror for "*" leaves it alone, as its directory did.`)
+		if r.upstream != hostsconf.Default && d.Mirror(r.upstream) == nil {
+			entry := d.Registry(r.upstream, Cursor{In: r.in})
+			entry.Named = true
+			entry.Note(`Named so that the mirror for "*" leaves it alone, as its directory did.`)
 		}
 	}
 }
@@ -98,12 +98,12 @@ func chosenTLS(uses []hostUse) *hostUse {
 		if u.plain {
 			continue
 		}
-		verified = verified || !u.tls.skipVerify
-		if u.tls != (tlsFiles{}) && (chosen == nil || chosen.tls.skipVerify && !u.tls.skipVerify) {
+		verified = verified || !u.tls.SkipVerify
+		if u.tls != (TLS{}) && (chosen == nil || chosen.tls.SkipVerify && !u.tls.SkipVerify) {
 			chosen = &uses[i]
 		}
 	}
-	if chosen != nil && chosen.tls.skipVerify && verified {
+	if chosen != nil && chosen.tls.SkipVerify && verified {
 		return nil
 	}
 	return chosen
@@ -118,45 +118,45 @@ func chosenLogin(uses []hostUse) *hostUse {
 }
 
 // compareUses names each use of a host whose settings differ from those of its entry.
-func (d *certs) compareUses(r *registry, uses []hostUse) {
+func (d *certs) compareUses(r *Registry, uses []hostUse) {
 	own := false
 	for _, u := range uses {
-		own = own || u.upstream == r.host && !u.byRule
+		own = own || u.upstream == r.Host && !u.byRule
 		switch {
-		case u.plain || u.tls == r.tls:
-		case u.tls == (tlsFiles{}):
-			r.note("The tls settings were not for images of %s. Here they are used for these, too.", nameOf(u.upstream))
+		case u.plain || u.tls == r.TLS:
+		case u.tls == (TLS{}):
+			r.Note("The tls settings were not for images of %s. Here they are used for these, too.", NameOf(u.upstream))
 		default:
-			d.loseTLS(r.host, u)
+			d.loseTLS(r.Host, u)
 		}
 		switch {
-		case r.login == nil || u.login != nil && *u.login == *r.login:
+		case r.Login == nil || u.login != nil && *u.login == *r.Login:
 		case u.login == nil:
-			r.note("The login was not sent to %s for images of %s. Here it is.", r.host, nameOf(u.upstream))
+			r.Note("The login was not sent to %s for images of %s. Here it is.", r.Host, NameOf(u.upstream))
 		default:
-			d.lose(u.at.loss("a second login for "+r.host+", for images of "+nameOf(u.upstream),
+			d.Lose(u.at.Loss("a second login for "+r.Host+", for images of "+NameOf(u.upstream),
 				"only the first is used; keep one of the two"))
 		}
 	}
 	var settings []string
-	if r.tls != (tlsFiles{}) {
+	if r.TLS != (TLS{}) {
 		settings = append(settings, "tls settings")
 	}
-	if r.login != nil {
+	if r.Login != nil {
 		settings = append(settings, "login")
 	}
 	if !own && len(settings) > 0 {
-		r.note("These settings (%s) were only for images of %s. Here they are for images that name %s, too.",
-			strings.Join(settings, ", "), nameOf(uses[0].upstream), r.host)
+		r.Note("These settings (%s) were only for images of %s. Here they are for images that name %s, too.",
+			strings.Join(settings, ", "), NameOf(uses[0].upstream), r.Host)
 	}
-	if !own && len(settings) > 0 && hostport.IsLoopback(r.host) {
-		r.note("Without settings containerd asks a registry on this machine over https without verification, " +
+	if !own && len(settings) > 0 && hostport.IsLoopback(r.Host) {
+		r.Note("Without settings containerd asks a registry on this machine over https without verification, " +
 			"and over http if it speaks no TLS. " +
 			"Here it is asked in one of these ways, with these settings.")
 	}
 }
 
 func (d *certs) loseTLS(host string, u hostUse) {
-	d.lose(u.at.loss("tls settings of "+host+" for images of "+nameOf(u.upstream)+" that differ from those for other images",
+	d.Lose(u.at.Loss("tls settings of "+host+" for images of "+NameOf(u.upstream)+" that differ from those for other images",
 		"a host has one of them here: those that verify it, else the first; use the same everywhere"))
 }

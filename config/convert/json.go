@@ -8,8 +8,8 @@ import (
 	"github.com/berth-registry/berth/internal/textpos"
 )
 
-// readJSON reads a JSON document, in which dockerd accepts nothing of YAML.
-func readJSON(in *input, data []byte) *value {
+// JSON reads a JSON document, in which dockerd accepts nothing of YAML.
+func JSON(in *Input, data []byte) *Value {
 	if !in.checkText(data) {
 		return nil
 	}
@@ -17,8 +17,8 @@ func readJSON(in *input, data []byte) *value {
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(data, &document); errors.As(err, &syntax) && strings.TrimSpace(string(data)) != "" {
 		line, column := textpos.New(data).Of(max(0, int(syntax.Offset)-1))
-		in.failAt(line, column, "", "is not valid JSON here; check commas, quotes and brackets")
+		in.FailAt(line, column, "", "is not valid JSON here; check commas, quotes and brackets")
 		return nil
 	}
-	return readYAML(nil)(in, data)
+	return YAML(nil)(in, data)
 }

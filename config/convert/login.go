@@ -8,10 +8,10 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-const noLogin = "images from there are pulled without a login"
+const NoLogin = "images from there are pulled without a login"
 
-// decodeAuth decodes the base64 form of user:password.
-func decodeAuth(encoded string) (user, password string, ok bool) {
+// DecodeAuth decodes the base64 form of user:password.
+func DecodeAuth(encoded string) (user, password string, ok bool) {
 	decoded, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		if decoded, err = base64.RawStdEncoding.DecodeString(encoded); err != nil {
@@ -22,9 +22,9 @@ func decodeAuth(encoded string) (user, password string, ok bool) {
 	return user, strings.Trim(password, "\x00"), ok && user != ""
 }
 
-// setLogin stores a login in r, or reports why it is unusable: half of it is missing, or it has
+// SetLogin stores a login in r, or reports why it is unusable: half of it is missing, or it has
 // characters that Basic authentication cannot carry.
-func (d *draft) setLogin(c cursor, r *registry, user, password string) {
+func (d *Draft) SetLogin(c Cursor, r *Registry, user, password string) {
 	what := ""
 	switch {
 	case user == "" && password == "":
@@ -35,31 +35,31 @@ func (d *draft) setLogin(c cursor, r *registry, user, password string) {
 		what = "a username without a password is not a login"
 	case !utf8.ValidString(user) || !utf8.ValidString(password):
 		what = "a login that is not UTF-8 cannot be written in YAML"
-	case strings.ContainsFunc(user+password, isControl):
+	case strings.ContainsFunc(user+password, IsControl):
 		what = "a login with a control character in it cannot be sent"
 	case strings.Contains(user, ":"):
 		what = "a username with a colon cannot be sent with Basic authentication"
 	}
 	if what != "" {
-		d.lose(c.loss(what, noLogin))
+		d.Lose(c.Loss(what, NoLogin))
 		return
 	}
-	r.login = &login{username: user, password: redact.New(password)}
-	if isECR(hostOnly(r.host)) {
-		r.note("A token of ECR lives for 12 hours. Remove username and password, and Berth fetches tokens itself (see ecr in https://github.com/berth-registry/berth/blob/main/docs/configuration.md).")
+	r.Login = &Login{Username: user, Password: redact.New(password)}
+	if IsECR(HostOnly(r.Host)) {
+		r.Note("A token of ECR lives for 12 hours. Remove username and password, and Berth fetches tokens itself (see ecr in https://github.com/berth-registry/berth/blob/main/docs/configuration.md).")
 	}
 }
 
-func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
+func IsControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
 
-// path returns the path of a file, "" if it cannot be one.
-func (d *draft) path(c cursor) string {
-	p := c.text()
+// Path returns the path of a file, "" if it cannot be one.
+func (d *Draft) Path(c Cursor) string {
+	p := c.Text()
 	if p == "" {
 		return ""
 	}
-	if !utf8.ValidString(p) || strings.ContainsFunc(p, isControl) {
-		d.lose(c.loss("is not a file path: it contains control characters", "the file is not used"))
+	if !utf8.ValidString(p) || strings.ContainsFunc(p, IsControl) {
+		d.Lose(c.Loss("is not a file path: it contains control characters", "the file is not used"))
 		return ""
 	}
 	return p

@@ -14,34 +14,34 @@ import (
 // foreignMirror is one entry of a mirrors table, before the converter knows whether the registry
 // needs a mirror.
 type foreignMirror struct {
-	at        cursor
+	at        Cursor
 	upstream  string
-	endpoints []endpoint
+	endpoints []Endpoint
 	listed    int // number of endpoints in the input
 	notes     []string
 }
 
 // readMirrors reads the mirrors table, which k3s and containerd have in common.
-func (d *tables) readMirrors(table cursor) []*foreignMirror {
-	example := d.in.example(`endpoint: ["https://mirror.corp"]`, `endpoint = ["https://mirror.corp"]`)
+func (d *tables) readMirrors(table Cursor) []*foreignMirror {
+	example := d.In.Example(`endpoint: ["https://mirror.corp"]`, `endpoint = ["https://mirror.corp"]`)
 	var all []*foreignMirror
 	seen := map[string]bool{}
-	for _, c := range table.all("the registry's name, and below it " + example) {
-		upstream, err := hostsconf.ParseUpstream(c.name)
+	for _, c := range table.All("the registry's name, and below it " + example) {
+		upstream, err := hostsconf.ParseUpstream(c.Name)
 		switch {
 		case err != nil:
-			d.leaveOut(c, "not a registry name as used in image names: "+shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
+			d.LeaveOut(c, "not a registry name as used in image names: "+Shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
 			continue
 		case seen[upstream]:
-			d.leaveOut(c, "the registry "+upstream+" is named twice", "only the first entry is used; put the endpoints into one")
+			d.LeaveOut(c, "the registry "+upstream+" is named twice", "only the first entry is used; put the endpoints into one")
 			continue
 		}
 		seen[upstream] = true
 		d.mentionsHub = d.mentionsHub || upstream == dockerhub.Name
 		m := &foreignMirror{at: c, upstream: upstream}
-		if c.mapping(example) {
-			prefix := d.rewrite(c.get("rewrite"), m)
-			items := c.get("endpoint").items(example)
+		if c.Mapping(example) {
+			prefix := d.rewrite(c.Get("rewrite"), m)
+			items := c.Get("endpoint").Items(example)
 			m.listed = len(items)
 			for i, e := range items {
 				d.readEndpoint(m, e, i == len(items)-1, prefix)
@@ -53,51 +53,51 @@ func (d *tables) readMirrors(table cursor) []*foreignMirror {
 }
 
 // readEndpoint reads one endpoint. prefix precedes the repository in all requests, see rewrite.
-func (d *tables) readEndpoint(m *foreignMirror, c cursor, last bool, prefix string) {
+func (d *tables) readEndpoint(m *foreignMirror, c Cursor, last bool, prefix string) {
 	lose := func(err error) {
-		d.lose(c.loss("the endpoint's address "+err.Error(), "images of "+nameOf(m.upstream)+" are not looked for there"))
+		d.Lose(c.Loss("the endpoint's address "+err.Error(), "images of "+NameOf(m.upstream)+" are not looked for there"))
 	}
-	a, err := split(c.text())
+	a, err := Split(c.Text())
 	if err != nil {
 		lose(err)
 		return
 	}
-	e := endpoint{self: a.host == m.upstream}
-	if a.scheme == "" {
-		a.scheme = d.defaultScheme(a.host)
+	e := Endpoint{Self: a.Host == m.upstream}
+	if a.Scheme == "" {
+		a.Scheme = d.DefaultScheme(a.Host)
 	}
-	if why := a.needsTLS(); why != "" {
-		a.scheme = "https"
-		e.notes = append(e.notes, why)
+	if why := a.NeedsTLS(); why != "" {
+		a.Scheme = "https"
+		e.Notes = append(e.Notes, why)
 	}
-	literal := a.path
-	if d.format == Containerd && literal == "/" {
-		e.notes = append(e.notes, "The slash at the end made containerd leave out /v2, where no registry answers. Here it does not.")
+	literal := a.Path
+	if d.Format == Containerd && literal == "/" {
+		e.Notes = append(e.Notes, "The slash at the end made containerd leave out /v2, where no registry answers. Here it does not.")
 	}
-	if a.ignored != "" {
-		e.notes = append(e.notes, fmt.Sprintf("%s ignored %s, and it is left out; a login belongs under registries.", d.format.program(), a.ignored))
+	if a.Ignored != "" {
+		e.Notes = append(e.Notes, fmt.Sprintf("%s ignored %s, and it is left out; a login belongs under registries.", d.Format.Program(), a.Ignored))
 	}
-	if d.format == Containerd && a.host == dockerhub.Name {
-		e.notes = append(e.notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+dockerhub.Server+".")
+	if d.Format == Containerd && a.Host == dockerhub.Name {
+		e.Notes = append(e.Notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+dockerhub.Server+".")
 	}
-	if e.written, e.override, e.url, err = literalURL(a.scheme, a.host, literal); err != nil {
+	if e.Written, e.Override, e.URL, err = LiteralURL(a.Scheme, a.Host, literal); err != nil {
 		lose(err)
 		return
 	}
-	e.own = d.isOwn(m.upstream, e.url) && last
-	if prefix != "" && !(e.own && d.format != Containerd) {
-		if e.written, e.override, e.url, err = literalURL(a.scheme, a.host, e.url.APIPath()+"/"+prefix); err != nil {
+	e.Own = d.isOwn(m.upstream, e.URL) && last
+	if prefix != "" && !(e.Own && d.Format != Containerd) {
+		if e.Written, e.Override, e.URL, err = LiteralURL(a.Scheme, a.Host, e.URL.APIPath()+"/"+prefix); err != nil {
 			lose(err)
 			return
 		}
-		e.own = false
+		e.Own = false
 	}
-	d.noteEndpoint(e.url)
+	d.NoteEndpoint(e.URL)
 	for _, other := range m.endpoints {
-		if config.NormalizeURL(other.url) == config.NormalizeURL(e.url) {
-			note := e.written + " was listed twice."
-			if e.written != other.written {
-				note = e.written + " is " + other.written + " again, and is left out."
+		if config.NormalizeURL(other.URL) == config.NormalizeURL(e.URL) {
+			note := e.Written + " was listed twice."
+			if e.Written != other.Written {
+				note = e.Written + " is " + other.Written + " again, and is left out."
 			}
 			if !slices.Contains(m.notes, note) {
 				m.notes = append(m.notes, note)
@@ -115,10 +115,10 @@ func (d *tables) isOwn(upstream string, u hostsconf.URL) bool {
 	if upstream == hostsconf.Default {
 		return false
 	}
-	if d.format == Containerd {
+	if d.Format == Containerd {
 		return u == hostsconf.UpstreamURL(upstream, u.Scheme == "http")
 	}
-	return u == hostsconf.UpstreamURL(upstream, d.defaultScheme(upstream) == "http")
+	return u == hostsconf.UpstreamURL(upstream, d.DefaultScheme(upstream) == "http")
 }
 
 // placeMirrors adds the mirrors to the draft. Each asks the upstream after its endpoints, as in the
@@ -129,14 +129,14 @@ func (d *tables) placeMirrors(all []*foreignMirror) {
 		wildcard = wildcard || m.upstream == hostsconf.Default && len(m.endpoints) > 0
 	}
 	if wildcard {
-		d.noteWildcard()
+		d.NoteWildcard()
 	}
 	for _, m := range all {
-		self := slices.ContainsFunc(m.endpoints, func(e endpoint) bool { return e.self })
+		self := slices.ContainsFunc(m.endpoints, func(e Endpoint) bool { return e.Self })
 		own := d.dropOwnEndpoint(m)
-		if d.format != Containerd {
+		if d.Format != Containerd {
 			d.tlsFirst(m)
-			if n := len(m.endpoints); n > 0 && d.isOwn(m.upstream, m.endpoints[n-1].url) {
+			if n := len(m.endpoints); n > 0 && d.isOwn(m.upstream, m.endpoints[n-1].URL) {
 				own, m.endpoints = true, m.endpoints[:n-1]
 			}
 		}
@@ -144,18 +144,18 @@ func (d *tables) placeMirrors(all []*foreignMirror) {
 		case len(m.endpoints) > 0:
 			// containerd does not ask the upstream again if an endpoint has its name
 			// (registryEndpoints in image_pull.go).
-			only := d.format == Containerd && !own && self
+			only := d.Format == Containerd && !own && self
 			if only {
 				m.notes = append(m.notes, "One endpoint is the registry itself, so containerd did not ask it once more at the end.")
 			} else {
 				d.loopback(m, own)
 			}
-			d.addMirror(&mirror{upstream: m.upstream, endpoints: m.endpoints, notes: m.notes, only: only})
+			d.AddMirror(&Mirror{Upstream: m.upstream, Endpoints: m.endpoints, Notes: m.notes, Only: only})
 		case own:
 			d.keepDirect(m, own, wildcard)
-		case d.format != Containerd:
-			d.lose(m.at.loss("no endpoint: with --embedded-registry k3s fetches these images from its other nodes (Spegel), which Berth does not",
-				"images of "+nameOf(m.upstream)+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
+		case d.Format != Containerd:
+			d.Lose(m.at.Loss("no endpoint: with --embedded-registry k3s fetches these images from its other nodes (Spegel), which Berth does not",
+				"images of "+NameOf(m.upstream)+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
 		case m.upstream != hostsconf.Default:
 			d.keepDirect(m, own, wildcard)
 		}
@@ -168,23 +168,23 @@ func (d *tables) dropOwnEndpoint(m *foreignMirror) bool {
 		return false
 	}
 	last := m.endpoints[len(m.endpoints)-1]
-	plain := last.url.Scheme == "http"
+	plain := last.URL.Scheme == "http"
 	switch {
-	case last.own:
-	case d.format == Containerd, last.url != hostsconf.UpstreamURL(m.upstream, plain), hostport.IsLoopback(m.upstream):
+	case last.Own:
+	case d.Format == Containerd, last.URL != hostsconf.UpstreamURL(m.upstream, plain), hostport.IsLoopback(m.upstream):
 		return false
-	case d.hasTLS(last.url.Host) && plain:
+	case d.HasTLS(last.URL.Host) && plain:
 		return false // see tlsFirst
 	}
 	m.endpoints = m.endpoints[:len(m.endpoints)-1]
-	m.notes = append(m.notes, last.notes...)
+	m.notes = append(m.notes, last.Notes...)
 	switch {
-	case d.format == Containerd && (plain || hostport.IsLoopback(m.upstream)):
-		d.registry(m.upstream, m.at).setPlainHTTP(plain)
-	case plain && !last.own:
-		r := d.registry(m.upstream, m.at)
-		r.setPlainHTTP(true)
-		r.note("k3s tried https as well when http did not answer.")
+	case d.Format == Containerd && (plain || hostport.IsLoopback(m.upstream)):
+		d.Registry(m.upstream, m.at).SetPlainHTTP(plain)
+	case plain && !last.Own:
+		r := d.Registry(m.upstream, m.at)
+		r.SetPlainHTTP(true)
+		r.Note("k3s tried https as well when http did not answer.")
 	}
 	return true
 }
@@ -193,29 +193,29 @@ func (d *tables) dropOwnEndpoint(m *foreignMirror) bool {
 // containerd then tries https, and http only if the host answers without TLS (ConfigureHosts in
 // core/remotes/docker/config). Port 80 is always http.
 func (d *tables) tlsFirst(m *foreignMirror) {
-	var all []endpoint
-	add := func(e endpoint) {
-		same := func(other endpoint) bool { return config.NormalizeURL(other.url) == config.NormalizeURL(e.url) }
+	var all []Endpoint
+	add := func(e Endpoint) {
+		same := func(other Endpoint) bool { return config.NormalizeURL(other.URL) == config.NormalizeURL(e.URL) }
 		if !slices.ContainsFunc(all, same) {
 			all = append(all, e)
 		}
 	}
 	for _, e := range m.endpoints {
-		if e.url.Scheme != "http" || hostport.Port(e.url.Host) == "80" || !d.hasTLS(e.url.Host) {
+		if e.URL.Scheme != "http" || hostport.Port(e.URL.Host) == "80" || !d.HasTLS(e.URL.Host) {
 			add(e)
 			continue
 		}
 		secure := e
-		secure.url.Scheme = "https"
-		secure.written = "https://" + strings.TrimPrefix(e.written, "http://")
-		if d.entry(e.url.Host).login != nil {
-			d.lose(m.at.loss("with http and tls settings, "+e.url.Host+" was asked over https, and over http if it spoke no TLS; "+
-				"a login is not sent over http where https will do", "it is asked over https only; if it speaks no TLS, write "+e.written+
+		secure.URL.Scheme = "https"
+		secure.Written = "https://" + strings.TrimPrefix(e.Written, "http://")
+		if d.Entry(e.URL.Host).Login != nil {
+			d.Lose(m.at.Loss("with http and tls settings, "+e.URL.Host+" was asked over https, and over http if it spoke no TLS; "+
+				"a login is not sent over http where https will do", "it is asked over https only; if it speaks no TLS, write "+e.Written+
 				", remove its tls settings and set allowPlainHTTPCredentials: true"))
 			add(secure)
 			continue
 		}
-		secure.notes = append(slices.Clone(e.notes),
+		secure.Notes = append(slices.Clone(e.Notes),
 			"With http and tls settings this host was asked over https first, and over http if it spoke no TLS. Remove the one that it does not speak.")
 		add(secure)
 		add(e)
@@ -226,30 +226,30 @@ func (d *tables) tlsFirst(m *foreignMirror) {
 // loopback sets how a registry on loopback is asked after its mirrors, if the program's rule
 // differs from containerd's own.
 func (d *tables) loopback(m *foreignMirror, own bool) {
-	if !hostport.IsLoopback(m.upstream) || d.hasTLS(m.upstream) || own && d.format == Containerd {
+	if !hostport.IsLoopback(m.upstream) || d.HasTLS(m.upstream) || own && d.Format == Containerd {
 		return
 	}
-	d.registry(m.upstream, m.at).setPlainHTTP(d.defaultScheme(m.upstream) == "http")
+	d.Registry(m.upstream, m.at).SetPlainHTTP(d.DefaultScheme(m.upstream) == "http")
 }
 
 // keepDirect handles an entry whose effect was that the registry itself is asked instead of the "*"
 // mirror.
 func (d *tables) keepDirect(m *foreignMirror, own, wildcard bool) {
 	d.direct[m.upstream] = true
-	if d.format == Containerd && !own || d.format != Containerd && m.listed > 1 {
+	if d.Format == Containerd && !own || d.Format != Containerd && m.listed > 1 {
 		d.loopback(m, false)
 	}
-	if r := d.existing(m.upstream); r != nil {
-		r.notes = append(r.notes, m.notes...)
-		r.named = r.named || wildcard
+	if r := d.Existing(m.upstream); r != nil {
+		r.Notes = append(r.Notes, m.notes...)
+		r.Named = r.Named || wildcard
 		return
 	}
 	if !wildcard {
-		d.note("%s names no endpoint but the registry itself, so nothing is needed for it.", m.at.path)
+		d.Note("%s names no endpoint but the registry itself, so nothing is needed for it.", m.at.Path)
 		return
 	}
-	r := d.registry(m.upstream, m.at)
-	r.named = true
-	r.note(`Named so that the mirror for "*" leaves it alone, as the entry without other endpoints did.`)
-	r.notes = append(r.notes, m.notes...)
+	r := d.Registry(m.upstream, m.at)
+	r.Named = true
+	r.Note(`Named so that the mirror for "*" leaves it alone, as the entry without other endpoints did.`)
+	r.Notes = append(r.Notes, m.notes...)
 }

@@ -14,8 +14,8 @@ import (
 // width is the longest line of a comment, in characters.
 const width = 90
 
-// render writes the draft as YAML: a comment, apiVersion and kind, and a block for each section.
-func (d *draft) render() ([]byte, error) {
+// Render writes the draft as YAML: a comment, apiVersion and kind, and a block for each section.
+func (d *Draft) Render() ([]byte, error) {
 	var out bytes.Buffer
 	for _, line := range d.headComment() {
 		out.WriteString(strings.TrimRight("# "+line, " ") + "\n")
@@ -45,17 +45,17 @@ func (d *draft) render() ([]byte, error) {
 }
 
 // headComment returns the lines of the comment at the top.
-func (d *draft) headComment() []string {
-	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher", Docker: "Docker", CertsD: "hosts.toml"}[d.format]
-	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say what differs.", d.in.name, origin), width-2)
+func (d *Draft) headComment() []string {
+	origin := map[Format]string{RKE: "RKE", K3s: "k3s, RKE2", Containerd: "containerd", Rancher: "Rancher", Docker: "Docker", CertsD: "hosts.toml"}[d.Format]
+	lines := wrap(fmt.Sprintf("RegistryConfig of Berth, converted from %s (%s). The comments say what differs.", d.In.Name, origin), width-2)
 	paragraph := func(text string) { lines = append(append(lines, ""), wrap(text, width-2)...) }
-	for _, note := range d.notes {
+	for _, note := range d.Notes {
 		paragraph(note)
 	}
 	if d.hasSecrets() {
 		paragraph("This file contains SECRETS: keep it at mode 0600. It is better to put each secret alone into its own file with mode 0600:")
-		lines = append(lines, "", "  install -d -m 0700 "+d.secretsDir, "  install -m 0600 /dev/stdin "+d.secretsDir+"/NAME    # then type the secret and Ctrl-D", "")
-		lines = append(lines, wrap("Then name the file here: passwordFile: "+d.secretsDir+"/NAME in place of password:. For AWS keys the fields are accessKeyIDFile, secretAccessKeyFile and sessionTokenFile.", width-2)...)
+		lines = append(lines, "", "  install -d -m 0700 "+d.SecretsDir, "  install -m 0600 /dev/stdin "+d.SecretsDir+"/NAME    # then type the secret and Ctrl-D", "")
+		lines = append(lines, wrap("Then name the file here: passwordFile: "+d.SecretsDir+"/NAME in place of password:. For AWS keys the fields are accessKeyIDFile, secretAccessKeyFile and sessionTokenFile.", width-2)...)
 		if d.hasHeaders() {
 			paragraph("Header values may be secrets too; they cannot be moved into files.")
 		}
@@ -63,9 +63,9 @@ func (d *draft) headComment() []string {
 	if d.proxyPassword() {
 		paragraph("The address of a proxy contains a password, a SECRET that cannot be moved into a file of its own: keep this file at mode 0600.")
 	}
-	if len(d.lost) > 0 {
+	if len(d.Lost) > 0 {
 		paragraph("NOT CARRIED OVER:")
-		for _, l := range d.lost {
+		for _, l := range d.Lost {
 			text := l.String()
 			if l.File == "" {
 				text = fmt.Sprintf("line %d: %s: %s; %s", l.Line, l.Field, l.What, l.Effect)
@@ -79,10 +79,10 @@ func (d *draft) headComment() []string {
 	return lines
 }
 
-func (d *draft) hasHeaders() bool {
-	for _, m := range d.mirrors {
-		for _, e := range m.endpoints {
-			if len(e.headers) > 0 {
+func (d *Draft) hasHeaders() bool {
+	for _, m := range d.Mirrors {
+		for _, e := range m.Endpoints {
+			if len(e.Headers) > 0 {
 				return true
 			}
 		}
@@ -90,57 +90,57 @@ func (d *draft) hasHeaders() bool {
 	return false
 }
 
-func (d *draft) hasSecrets() bool {
-	for _, r := range d.registries {
-		if r.login != nil || r.keys != nil {
+func (d *Draft) hasSecrets() bool {
+	for _, r := range d.Registries {
+		if r.Login != nil || r.Keys != nil {
 			return true
 		}
 	}
-	for _, c := range d.ecr {
-		if c.keys != nil {
+	for _, c := range d.ECR {
+		if c.Keys != nil {
 			return true
 		}
 	}
 	return d.hasHeaders()
 }
 
-func (d *draft) proxyPassword() bool {
-	return slices.ContainsFunc(d.proxy, func(p proxySetting) bool { return strings.Contains(p.value.Reveal(), "@") })
+func (d *Draft) proxyPassword() bool {
+	return slices.ContainsFunc(d.Proxy, func(p ProxySetting) bool { return strings.Contains(p.Value.Reveal(), "@") })
 }
 
-func (d *draft) mirrorsBlock() block {
+func (d *Draft) mirrorsBlock() block {
 	var items []*yaml.Node
-	for _, m := range d.mirrors {
+	for _, m := range d.Mirrors {
 		var endpoints []*yaml.Node
-		for _, e := range m.endpoints {
-			b := block{notes: e.notes}
-			b.set("url", text(e.written))
-			if e.override {
+		for _, e := range m.Endpoints {
+			b := block{notes: e.Notes}
+			b.set("url", text(e.Written))
+			if e.Override {
 				b.set("overridePath", boolean(true))
 			}
-			if len(e.capabilities) > 0 {
-				b.set("capabilities", flow(e.capabilities...))
+			if len(e.Capabilities) > 0 {
+				b.set("capabilities", flow(e.Capabilities...))
 			}
-			if e.dialTimeout != "" {
-				b.set("dialTimeout", text(e.dialTimeout))
+			if e.DialTimeout != "" {
+				b.set("dialTimeout", text(e.DialTimeout))
 			}
-			if len(e.headers) > 0 {
+			if len(e.Headers) > 0 {
 				headers := block{}
-				for _, h := range e.headers {
+				for _, h := range e.Headers {
 					var values []string
-					for _, v := range h.values {
+					for _, v := range h.Values {
 						values = append(values, v.Reveal())
 					}
-					headers.set(h.name, flow(values...))
+					headers.set(h.Name, flow(values...))
 				}
 				b.set("headers", headers.node())
 			}
 			endpoints = append(endpoints, b.node())
 		}
-		b := block{notes: m.notes}
-		b.set("upstream", text(m.upstream))
+		b := block{notes: m.Notes}
+		b.set("upstream", text(m.Upstream))
 		b.set("endpoints", sequence(endpoints...))
-		if m.only {
+		if m.Only {
 			b.set("upstreamFallback", boolean(false))
 		}
 		items = append(items, b.node())
@@ -148,52 +148,52 @@ func (d *draft) mirrorsBlock() block {
 	return section("mirrors", items)
 }
 
-func (d *draft) defaultRegistryBlock() block {
-	if d.defaultRegistry == nil {
+func (d *Draft) defaultRegistryBlock() block {
+	if d.DefaultRegistry == nil {
 		return block{}
 	}
 	b := block{}
-	b.set("url", text(d.defaultRegistry.written))
+	b.set("url", text(d.DefaultRegistry.Written))
 	b.set("upstreamFallback", boolean(true))
 	top := block{}
-	top.set("defaultRegistry", b.node(), d.defaultRegistry.notes...)
+	top.set("defaultRegistry", b.node(), d.DefaultRegistry.Notes...)
 	return top
 }
 
-func (d *draft) registriesBlock() block {
+func (d *Draft) registriesBlock() block {
 	var items []*yaml.Node
-	for _, r := range d.registries {
-		b := block{notes: r.notes}
-		b.set("host", text(r.host))
-		if r.login != nil {
-			b.set("username", text(r.login.username))
-			b.set("password", text(r.login.password.Reveal()))
+	for _, r := range d.Registries {
+		b := block{notes: r.Notes}
+		b.set("host", text(r.Host))
+		if r.Login != nil {
+			b.set("username", text(r.Login.Username))
+			b.set("password", text(r.Login.Password.Reveal()))
 		}
-		if r.auth != "" {
-			b.set("auth", text(string(r.auth)))
+		if r.Auth != "" {
+			b.set("auth", text(string(r.Auth)))
 		}
-		if r.keys != nil {
+		if r.Keys != nil {
 			static := block{}
-			static.set("static", r.keys.node())
+			static.set("static", r.Keys.node())
 			chain := section("credentials", []*yaml.Node{static.node()})
 			b.set("ecr", chain.node())
 		}
 		tls := block{}
-		for _, f := range []struct{ name, path string }{{"caFile", r.tls.ca}, {"certFile", r.tls.cert}, {"keyFile", r.tls.key}} {
+		for _, f := range []struct{ name, path string }{{"caFile", r.TLS.CA}, {"certFile", r.TLS.Cert}, {"keyFile", r.TLS.Key}} {
 			if f.path != "" {
 				tls.set(f.name, text(f.path))
 			}
 		}
-		if r.tls.skipVerify {
+		if r.TLS.SkipVerify {
 			tls.set("insecureSkipVerify", boolean(true))
 		}
 		if len(tls.fields) > 0 {
 			b.set("tls", tls.node())
 		}
-		if r.plainHTTP || r.overTLS {
-			b.set("plainHTTP", boolean(r.plainHTTP))
+		if r.PlainHTTP || r.OverTLS {
+			b.set("plainHTTP", boolean(r.PlainHTTP))
 		}
-		if r.allowPlainHTTP {
+		if r.AllowPlainHTTP {
 			b.set("allowPlainHTTPCredentials", boolean(true))
 		}
 		items = append(items, b.node())
@@ -201,16 +201,16 @@ func (d *draft) registriesBlock() block {
 	return section("registries", items)
 }
 
-func (d *draft) ecrBlock() block {
+func (d *Draft) ecrBlock() block {
 	var items []*yaml.Node
-	for _, c := range d.ecr {
-		b := block{notes: c.notes}
-		if c.keys == nil {
+	for _, c := range d.ECR {
+		b := block{notes: c.Notes}
+		if c.Keys == nil {
 			empty := (&block{}).node()
 			empty.Style = yaml.FlowStyle
 			b.set("instanceProfile", empty)
 		} else {
-			b.set("static", c.keys.node())
+			b.set("static", c.Keys.node())
 		}
 		items = append(items, b.node())
 	}
@@ -219,27 +219,27 @@ func (d *draft) ecrBlock() block {
 	}
 	credentials := section("credentials", items)
 	top := block{}
-	top.set("ecr", credentials.node(), d.ecrNotes...)
+	top.set("ecr", credentials.node(), d.ECRNotes...)
 	return top
 }
 
-func (k *awsKeys) node() *yaml.Node {
+func (k *AWSKeys) node() *yaml.Node {
 	b := block{}
-	b.set("accessKeyID", text(k.id.Reveal()))
-	b.set("secretAccessKey", text(k.secret.Reveal()))
-	if !k.session.IsZero() {
-		b.set("sessionToken", text(k.session.Reveal()))
+	b.set("accessKeyID", text(k.ID.Reveal()))
+	b.set("secretAccessKey", text(k.Secret.Reveal()))
+	if !k.Session.IsZero() {
+		b.set("sessionToken", text(k.Session.Reveal()))
 	}
 	return b.node()
 }
 
-func (d *draft) proxyBlock() block {
-	if len(d.proxy) == 0 {
+func (d *Draft) proxyBlock() block {
+	if len(d.Proxy) == 0 {
 		return block{}
 	}
 	b := block{}
-	for _, p := range d.proxy {
-		b.set(p.name, text(p.value.Reveal()))
+	for _, p := range d.Proxy {
+		b.set(p.Name, text(p.Value.Reveal()))
 	}
 	top := block{}
 	top.set("proxy", b.node(), "containerd takes its proxy from the environment of its own service. Set it there as well; "+
@@ -247,12 +247,12 @@ func (d *draft) proxyBlock() block {
 	return top
 }
 
-func (d *draft) containerdBlock() block {
-	if d.certsDir == "" {
+func (d *Draft) containerdBlock() block {
+	if d.CertsDir == "" {
 		return block{}
 	}
 	b := block{}
-	b.set("certsDir", text(d.certsDir))
+	b.set("certsDir", text(d.CertsDir))
 	top := block{}
 	top.set("containerd", b.node(), "The config_path of the input.")
 	return top

@@ -16,37 +16,37 @@ import (
 // repository, "" for none. Rules with any other effect are reported as lost. k3s tries the rules in
 // no fixed order, replaces all matches as Go's regexp does, and stops at the first rule that
 // changes the repository.
-func (d *tables) rewrite(c cursor, m *foreignMirror) (prefix string) {
-	rules := c.all(d.in.example(`"^(.*)": "prefix/$1"`, `"^(.*)" = "prefix/$1"`))
-	var change []cursor
+func (d *tables) rewrite(c Cursor, m *foreignMirror) (prefix string) {
+	rules := c.All(d.In.Example(`"^(.*)": "prefix/$1"`, `"^(.*)" = "prefix/$1"`))
+	var change []Cursor
 	for _, r := range rules {
-		if added, ok := addedBy(r.name, r.text()); !ok || added != "" {
+		if added, ok := addedBy(r.Name, r.Text()); !ok || added != "" {
 			change = append(change, r)
 		}
 	}
 	if len(change) == 0 {
 		return ""
 	}
-	if added, ok := addedBy(change[0].name, change[0].text()); ok && len(change) == 1 {
+	if added, ok := addedBy(change[0].Name, change[0].Text()); ok && len(change) == 1 {
 		if prefix, ok = asPath(added); ok {
-			if d.format == Containerd && prefix != "" {
+			if d.Format == Containerd && prefix != "" {
 				m.notes = append(m.notes, "Only the containerd of k3s and RKE2 reads rewrite; its prefix is part of the urls now.")
 			}
 			return prefix
 		}
 	}
-	sort.SliceStable(change, func(i, j int) bool { return change[i].name < change[j].name })
+	sort.SliceStable(change, func(i, j int) bool { return change[i].Name < change[j].Name })
 	var texts []string
 	for _, r := range change {
-		texts = append(texts, fmt.Sprintf("%s to %s", strconv.Quote(shown(r.name)), strconv.Quote(shown(r.text()))))
+		texts = append(texts, fmt.Sprintf("%s to %s", strconv.Quote(Shown(r.Name)), strconv.Quote(Shown(r.Text()))))
 		if len(texts) == 8 && len(change) > 9 {
 			texts = append(texts, fmt.Sprintf("and %d more", len(change)-8))
 			break
 		}
 	}
-	d.lose(c.loss("containerd has no rewrite rules; only the one that k3s and RKE2 carry does",
+	d.Lose(c.Loss("containerd has no rewrite rules; only the one that k3s and RKE2 carry does",
 		fmt.Sprintf("images of %s whose repository matches (%s) are now asked for under their own name at each endpoint; "+
-			"copy these images in the registry to where they are asked for now", nameOf(m.upstream), strings.Join(texts, ", "))))
+			"copy these images in the registry to where they are asked for now", NameOf(m.upstream), strings.Join(texts, ", "))))
 	return ""
 }
 

@@ -12,10 +12,10 @@ import (
 // rkeFields are the fields of a cluster.yml that configure image sources (types/rke_types.go in
 // https://github.com/rancher/rke), in YAML spelling and in JSON spelling: a cluster.rkestate and
 // Rancher's API hold the same fields.
-func rkeFields() fields {
-	env := fields{"extra_env": nil, "extraEnv": nil}
-	cluster := func() fields {
-		return fields{
+func rkeFields() Fields {
+	env := Fields{"extra_env": nil, "extraEnv": nil}
+	cluster := func() Fields {
+		return Fields{
 			"private_registries": nil, "privateRegistries": nil, "private_registry": nil, "privateRegistry": nil,
 			"services": {"kubelet": env},
 		}
@@ -24,25 +24,25 @@ func rkeFields() fields {
 	for _, name := range []string{"rancher_kubernetes_engine_config", "rancherKubernetesEngineConfig"} {
 		top[name] = cluster()
 	}
-	top["desiredState"] = fields{"rkeConfig": cluster()}
-	top["currentState"] = fields{"rkeConfig": cluster()}
-	top["spec"] = fields{"rancherKubernetesEngineConfig": cluster()}
+	top["desiredState"] = Fields{"rkeConfig": cluster()}
+	top["currentState"] = Fields{"rkeConfig": cluster()}
+	top["spec"] = Fields{"rancherKubernetesEngineConfig": cluster()}
 	return top
 }
 
-// rkeCluster finds the cluster's settings in the files that commonly contain them.
-func rkeCluster(root cursor) (cursor, bool) {
+// findCluster finds the cluster's settings in the files that commonly contain them.
+func findCluster(root Cursor) (Cursor, bool) {
 	for _, way := range [][]string{
 		{"rancher_kubernetes_engine_config"}, {"rancherKubernetesEngineConfig"}, {"spec", "rancherKubernetesEngineConfig"},
 		{"desiredState", "rkeConfig"}, {"currentState", "rkeConfig"},
 	} {
 		c := root
 		for _, name := range way {
-			if c = c.get(name); !c.absent() && !c.mapping("private_registries: below it") {
+			if c = c.Get(name); !c.Absent() && !c.Mapping("private_registries: below it") {
 				return c, false
 			}
 		}
-		if !c.absent() {
+		if !c.Absent() {
 			return c, true
 		}
 	}
@@ -51,72 +51,72 @@ func rkeCluster(root cursor) (cursor, bool) {
 
 // rkeRegistry is one item of private_registries.
 type rkeRegistry struct {
-	at      cursor
+	at      Cursor
 	written string // url as written
 	scheme  string
 	name    string // host[:port][/path]
 	ignored string
 	user    string
 	secret  string
-	overTLS string // reason for https, see needsTLS
+	overTLS string // reason for https, see [Address.NeedsTLS]
 	def     bool
-	ecr     cursor
-	keys    awsKeys  // of ecr
+	ecr     Cursor
+	keys    AWSKeys  // of ecr
 	noKeys  bool     // ecr is present without keys
 	twice   []string // paths of earlier items for the same registry
 }
 
 // rke is a draft with what is read from a cluster.yml.
 type rke struct {
-	*draft
-	envAt cursor // location of the AWS key in kubelet's environment
+	*Draft
+	envAt Cursor // location of the AWS key in kubelet's environment
 }
 
-func fromRKE(base *draft, root cursor) {
-	d := &rke{draft: base}
-	cluster, ok := rkeCluster(root)
+func fromRKE(base *Draft, root Cursor) {
+	d := &rke{Draft: base}
+	cluster, ok := findCluster(root)
 	if !ok {
 		return
 	}
-	d.note("RKE (the first generation, which ran Docker) is end-of-life; this file is for a node that runs containerd.")
-	if one := cluster.firstOf("private_registry", "privateRegistry"); !one.absent() {
-		one.fail("is not a field that RKE knows; write private_registries: with a list below it")
+	d.Note("RKE (the first generation, which ran Docker) is end-of-life; this file is for a node that runs containerd.")
+	if one := cluster.FirstOf("private_registry", "privateRegistry"); !one.Absent() {
+		one.Fail("is not a field that RKE knows; write private_registries: with a list below it")
 		return
 	}
 	env := d.kubeletEnv(cluster)
-	list := cluster.firstOf("private_registries", "privateRegistries")
-	found := d.rkeRegistries(list)
-	if list.absent() && env == nil && len(d.lost) == 0 {
-		d.refuseEmpty("names no private_registries")
+	list := cluster.FirstOf("private_registries", "privateRegistries")
+	found := d.readRegistries(list)
+	if list.Absent() && env == nil && len(d.Lost) == 0 {
+		d.RefuseEmpty("names no private_registries")
 		return
 	}
-	d.rkeDefault(found)
+	d.placeDefault(found)
 	for _, r := range found {
-		d.rkeRegistry(r)
+		d.placeRegistry(r)
 	}
-	d.rkeKeys(env, found)
-	d.unread(list)
+	d.placeKeys(env, found)
+	d.Unread(list)
 }
 
-func (d *rke) rkeRegistries(list cursor) []*rkeRegistry {
+func (d *rke) readRegistries(list Cursor) []*rkeRegistry {
 	var found []*rkeRegistry
 	byName := map[string]*rkeRegistry{}
-	for _, c := range list.items("- url: registry.corp:5000") {
-		if !c.mapping("url: registry.corp:5000") {
-			if c.v.kind == null {
+	for _, c := range list.Items("- url: registry.corp:5000") {
+		if !c.Mapping("url: registry.corp:5000") {
+			if c.Value.Kind == Null {
 				continue
 			}
 			return nil
 		}
-		r := d.rkeItem(c)
+		r := d.readItem(c)
 		if r == nil {
 			continue
 		}
 		if before := byName[r.name]; before != nil {
 			// RKE keeps them in a map by url, so the last one counts.
-			r.twice = append(before.twice, before.at.path)
+			r.twice = append(before.twice, before.at.Path)
 			if before.written != r.written {
-				d.lose(before.at.loss("the same registry is named twice, in two spellings", "only the later entry is used; keep one of the two"))
+				d.Lose(before.at.Loss("the same registry is named twice, in two spellings", "only the later entry is used; keep one of the two"))
 			}
 			r.def = r.def || before.def
 			*before = *r
@@ -128,56 +128,56 @@ func (d *rke) rkeRegistries(list cursor) []*rkeRegistry {
 	return found
 }
 
-func (d *rke) rkeItem(c cursor) *rkeRegistry {
-	r := &rkeRegistry{at: c, written: c.get("url").text(), user: c.get("user").text(), secret: c.get("password").text(),
-		def: c.firstOf("is_default", "isDefault").boolValue(), name: dockerhub.Name}
-	plugin := c.firstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
-	if plugin.mapping("aws_access_key_id: below it, or {}") {
-		d.rkePlugin(r, plugin)
+func (d *rke) readItem(c Cursor) *rkeRegistry {
+	r := &rkeRegistry{at: c, written: c.Get("url").Text(), user: c.Get("user").Text(), secret: c.Get("password").Text(),
+		def: c.FirstOf("is_default", "isDefault").Bool(), name: dockerhub.Name}
+	plugin := c.FirstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
+	if plugin.Mapping("aws_access_key_id: below it, or {}") {
+		d.readPlugin(r, plugin)
 	}
 	if strings.TrimSpace(r.written) == "" {
 		return r
 	}
-	a, err := split(r.written)
+	a, err := Split(r.written)
 	if err == nil {
-		if r.overTLS = a.needsTLS(); r.overTLS != "" {
-			a.scheme = "https"
+		if r.overTLS = a.NeedsTLS(); r.overTLS != "" {
+			a.Scheme = "https"
 		}
-		r.scheme, r.name, r.ignored = a.scheme, a.registryName(), a.ignored
-		err = checkName(r.name)
+		r.scheme, r.name, r.ignored = a.Scheme, a.RegistryName(), a.Ignored
+		err = CheckName(r.name)
 	}
 	if err != nil {
-		d.lose(c.get("url").loss("the registry's address "+err.Error(), "the registry is left out, with its login; write host[:port][/path]"))
-		c.skip()
+		d.Lose(c.Get("url").Loss("the registry's address "+err.Error(), "the registry is left out, with its login; write host[:port][/path]"))
+		c.Skip()
 		return nil
 	}
-	if r.noKeys && (r.user != "" || r.secret != "" || !isECR(hostOnly(r.name))) {
-		r.ecr = cursor{} // Rancher adds it, without keys, to every registry
+	if r.noKeys && (r.user != "" || r.secret != "" || !IsECR(HostOnly(r.name))) {
+		r.ecr = Cursor{} // Rancher adds it, without keys, to every registry
 	}
 	return r
 }
 
-// rkePlugin reads the plugin of a registry. Earlier releases of RKE named it credentialPlugin and
+// readPlugin reads the plugin of a registry. Earlier releases of RKE named it credentialPlugin and
 // gave its type.
-func (d *rke) rkePlugin(r *rkeRegistry, plugin cursor) {
-	kind := plugin.get("type")
-	if text := strings.ToLower(kind.text()); text != "" && text != "ecr" {
-		d.leaveOut(plugin, "a credential plugin of another type than ecr", noLogin+"; write a login for it under registries")
+func (d *rke) readPlugin(r *rkeRegistry, plugin Cursor) {
+	kind := plugin.Get("type")
+	if text := strings.ToLower(kind.Text()); text != "" && text != "ecr" {
+		d.LeaveOut(plugin, "a credential plugin of another type than ecr", NoLogin+"; write a login for it under registries")
 		return
 	}
-	plugin.v.login = true
+	plugin.Value.Login = true
 	r.ecr = plugin
-	r.keys = awsKeys{
-		id:      redact.New(plugin.firstOf("aws_access_key_id", "awsAccessKeyId").text()),
-		secret:  redact.New(plugin.firstOf("aws_secret_access_key", "awsSecretAccessKey").text()),
-		session: redact.New(plugin.firstOf("aws_session_token", "awsAccessToken", "awsSessionToken").text()),
+	r.keys = AWSKeys{
+		ID:      redact.New(plugin.FirstOf("aws_access_key_id", "awsAccessKeyId").Text()),
+		Secret:  redact.New(plugin.FirstOf("aws_secret_access_key", "awsSecretAccessKey").Text()),
+		Session: redact.New(plugin.FirstOf("aws_session_token", "awsAccessToken", "awsSessionToken").Text()),
 	}
-	r.noKeys = r.keys == awsKeys{}
+	r.noKeys = r.keys == AWSKeys{}
 }
 
-// rkeDefault carries is_default over. RKE put only the first such registry in front of the names of
+// placeDefault carries is_default over. RKE put only the first such registry in front of the names of
 // its own system images (setClusterImageDefaults in cluster/defaults.go).
-func (d *rke) rkeDefault(found []*rkeRegistry) {
+func (d *rke) placeDefault(found []*rkeRegistry) {
 	var first *rkeRegistry
 	var others []string
 	for _, r := range found {
@@ -186,7 +186,7 @@ func (d *rke) rkeDefault(found []*rkeRegistry) {
 		case first == nil:
 			first = r
 		default:
-			others = append(others, r.name+" ("+r.at.path+")")
+			others = append(others, r.name+" ("+r.at.Path+")")
 		}
 	}
 	if first == nil {
@@ -196,76 +196,76 @@ func (d *rke) rkeDefault(found []*rkeRegistry) {
 	if len(others) > 0 {
 		notes = append(notes, "The first is_default counts, as in RKE. Not used: "+strings.Join(others, ", ")+".")
 	}
-	if hostOnly(first.name) == dockerhub.Name {
+	if HostOnly(first.name) == dockerhub.Name {
 		if first.name != dockerhub.Name {
-			d.lose(first.at.firstOf("is_default", "isDefault").loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
+			d.Lose(first.at.FirstOf("is_default", "isDefault").Loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
 				"images that name no registry come from Docker Hub itself"))
 		} else {
 			notes = append([]string{"Docker Hub was the default registry; images that name no registry come from there anyway."}, notes...)
 		}
-		d.notes = append(d.notes, notes...)
+		d.Notes = append(d.Notes, notes...)
 		return
 	}
-	written, u, err := prefixURL(first.scheme, first.name)
+	written, u, err := PrefixURL(first.scheme, first.name)
 	if err != nil {
-		d.lose(first.at.get("url").loss("the default registry's address "+err.Error(), "images that name no registry come from Docker Hub"))
+		d.Lose(first.at.Get("url").Loss("the default registry's address "+err.Error(), "images that name no registry come from Docker Hub"))
 		return
 	}
-	d.defaultRegistry = &defaultRegistry{url: u, written: written, notes: append([]string{
+	d.DefaultRegistry = &DefaultRegistry{URL: u, Written: written, Notes: append([]string{
 		"RKE took only its own system images from the default registry. Here every image without a registry in its name is looked for there first, and on Docker Hub if it is missing there.",
 		"To close Docker Hub, write upstreamFallback: false. To take images of other registries from there too, add them to \"for\".",
 	}, notes...)}
 }
 
-// rkeRegistry adds the entry of one registry.
-func (d *rke) rkeRegistry(found *rkeRegistry) {
-	r := d.registry(found.name, found.at)
-	r.named = true
+// placeRegistry adds the entry of one registry.
+func (d *rke) placeRegistry(found *rkeRegistry) {
+	r := d.Registry(found.name, found.at)
+	r.Named = true
 	if len(found.twice) > 0 {
-		r.note("Named more than once (%s); the last entry counts, as in RKE.", strings.Join(append(found.twice, found.at.path), ", "))
+		r.Note("Named more than once (%s); the last entry counts, as in RKE.", strings.Join(append(found.twice, found.at.Path), ", "))
 	}
 	if found.ignored != "" {
-		r.note("RKE ignored %s, and it is left out.", found.ignored)
+		r.Note("RKE ignored %s, and it is left out.", found.ignored)
 	}
 	if found.overTLS != "" {
-		r.note("%s", found.overTLS)
+		r.Note("%s", found.overTLS)
 	}
-	r.plainHTTP = found.scheme == "http"
-	if found.ecr.in == nil {
-		d.setLogin(found.at, r, found.user, found.secret)
+	r.PlainHTTP = found.scheme == "http"
+	if found.ecr.In == nil {
+		d.SetLogin(found.at, r, found.user, found.secret)
 		return
 	}
 	if found.user != "" || found.secret != "" {
-		d.lose(found.at.loss("a login beside an ecrCredentialPlugin; kubelet used the plugin",
+		d.Lose(found.at.Loss("a login beside an ecrCredentialPlugin; kubelet used the plugin",
 			"the login is left out, and the registry is asked with a token of ECR"))
 	}
-	if !isECR(hostOnly(found.name)) {
-		d.lose(found.ecr.loss("this host is not named like an ECR registry, and neither RKE nor Berth gives it a token of ECR",
-			noLogin+"; if it is one, name it under ecr.registries with its account and region"))
+	if !IsECR(HostOnly(found.name)) {
+		d.Lose(found.ecr.Loss("this host is not named like an ECR registry, and neither RKE nor Berth gives it a token of ECR",
+			NoLogin+"; if it is one, name it under ecr.registries with its account and region"))
 		return
 	}
-	r.note("ECR: Berth fetches and renews the token, see ecr.")
+	r.Note("ECR: Berth fetches and renews the token, see ecr.")
 }
 
-// rkeKeys places the AWS keys. kubelet pulled with the keys of its environment; a registry's own
+// placeKeys places the AWS keys. kubelet pulled with the keys of its environment; a registry's own
 // keys served RKE's system containers. A single pair goes to the section ecr; of several pairs,
 // each registry keeps its own.
-func (d *rke) rkeKeys(env *awsKeys, found []*rkeRegistry) {
-	var all []awsKeys
+func (d *rke) placeKeys(env *AWSKeys, found []*rkeRegistry) {
+	var all []AWSKeys
 	if env != nil {
 		all = append(all, *env)
 	}
 	plugins := false
 	var own []*rkeRegistry
 	for _, r := range found {
-		if r.ecr.in == nil {
+		if r.ecr.In == nil {
 			continue
 		}
 		plugins = true
 		switch k := r.keys; {
-		case k == awsKeys{}:
-		case k.id.IsZero() || k.secret.IsZero():
-			d.lose(r.ecr.loss("an AWS key needs both aws_access_key_id and aws_secret_access_key; RKE did not use this one either",
+		case k == AWSKeys{}:
+		case k.ID.IsZero() || k.Secret.IsZero():
+			d.Lose(r.ecr.Loss("an AWS key needs both aws_access_key_id and aws_secret_access_key; RKE did not use this one either",
 				"tokens of ECR come from the instance profile"))
 		case d.printable(r.ecr, k):
 			own = append(own, r)
@@ -276,7 +276,7 @@ func (d *rke) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 	}
 	switch {
 	case len(all) == 0 && plugins:
-		d.note("No AWS keys are given: tokens of ECR come from the role of the instance (its instance profile), which is the default.")
+		d.Note("No AWS keys are given: tokens of ECR come from the role of the instance (its instance profile), which is the default.")
 	case len(all) == 1:
 		d.staticKeys(all)
 	case len(all) > 1:
@@ -293,59 +293,59 @@ func (d *rke) rkeKeys(env *awsKeys, found []*rkeRegistry) {
 
 // ownKeys sets the keys of a registry in its own entry.
 func (d *rke) ownKeys(found *rkeRegistry, kubelet bool) {
-	host := hostOnly(found.name)
+	host := HostOnly(found.name)
 	lose := func(what string) {
-		d.lose(found.ecr.loss(what, "these keys are not used; tokens of ECR for "+host+" come from those that are"))
+		d.Lose(found.ecr.Loss(what, "these keys are not used; tokens of ECR for "+host+" come from those that are"))
 	}
 	name, ok := ecr.ParseHost(host)
-	r := d.registry(host, found.at)
+	r := d.Registry(host, found.at)
 	switch {
 	case !ok:
 		lose("this host is not an ECR registry name that Berth knows")
 		return
-	case r.login != nil:
+	case r.Login != nil:
 		lose("this registry has a login as well, for all its repositories")
 		return
 	}
-	for _, other := range d.registries {
-		same, _ := ecr.ParseHost(other.host)
-		if other.keys != nil && same.Same(name) {
-			if *other.keys != found.keys {
+	for _, other := range d.Registries {
+		same, _ := ecr.ParseHost(other.Host)
+		if other.Keys != nil && same.Same(name) {
+			if *other.Keys != found.keys {
 				lose("a second pair of AWS keys for this registry")
 			}
 			return
 		}
 	}
-	r.named, r.keys = true, &found.keys
-	r.note("These AWS keys are for this registry alone, as in RKE.")
+	r.Named, r.Keys = true, &found.keys
+	r.Note("These AWS keys are for this registry alone, as in RKE.")
 	if kubelet {
-		r.note("kubelet pulled with those of its environment; if only they may pull, remove ecr here.")
+		r.Note("kubelet pulled with those of its environment; if only they may pull, remove ecr here.")
 	}
-	if !found.keys.session.IsZero() {
-		r.note(expiredKeys)
+	if !found.keys.Session.IsZero() {
+		r.Note(expiredKeys)
 	}
 }
 
 const expiredKeys = "A session token is valid for hours; these keys have probably expired."
 
-func (d *rke) staticKeys(all []awsKeys) {
-	d.ecrNotes = append(d.ecrNotes, "The role of the instance is asked first, the keys below when it cannot serve. To have it the other way round, as RKE did where keys were given, swap the items.")
-	d.ecr = append(d.ecr, credential{})
+func (d *rke) staticKeys(all []AWSKeys) {
+	d.ECRNotes = append(d.ECRNotes, "The role of the instance is asked first, the keys below when it cannot serve. To have it the other way round, as RKE did where keys were given, swap the items.")
+	d.ECR = append(d.ECR, Credential{})
 	for _, k := range all {
-		c := credential{keys: &k}
-		if !k.session.IsZero() {
-			c.notes = append(c.notes, expiredKeys)
+		c := Credential{Keys: &k}
+		if !k.Session.IsZero() {
+			c.Notes = append(c.Notes, expiredKeys)
 		}
-		d.ecr = append(d.ecr, c)
+		d.ECR = append(d.ECR, c)
 	}
 }
 
 // kubeletEnv reads AWS keys from services.kubelet.extra_env, the place that RKE's documentation
 // gives for them.
-func (d *rke) kubeletEnv(cluster cursor) *awsKeys {
+func (d *rke) kubeletEnv(cluster Cursor) *AWSKeys {
 	env := map[string]string{}
-	for _, c := range cluster.get("services").get("kubelet").firstOf("extra_env", "extraEnv").items(`- "AWS_ACCESS_KEY_ID=…"`) {
-		name, text, _ := strings.Cut(c.text(), "=")
+	for _, c := range cluster.Get("services").Get("kubelet").FirstOf("extra_env", "extraEnv").Items(`- "AWS_ACCESS_KEY_ID=…"`) {
+		name, text, _ := strings.Cut(c.Text(), "=")
 		switch name {
 		case "AWS_ACCESS_KEY_ID":
 			d.envAt = c
@@ -353,22 +353,22 @@ func (d *rke) kubeletEnv(cluster cursor) *awsKeys {
 		case "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN":
 			env[name] = text
 		case "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE":
-			d.lose(c.loss(name+" of kubelet is not carried over: the file that it names is inside kubelet's container",
+			d.Lose(c.Loss(name+" of kubelet is not carried over: the file that it names is inside kubelet's container",
 				"if tokens of ECR come from it, write ecr.credentials with static.sharedCredentialsFile, profile or roleARN"))
 		}
-		if name == "AWS_SECRET_ACCESS_KEY" && d.envAt.in == nil {
+		if name == "AWS_SECRET_ACCESS_KEY" && d.envAt.In == nil {
 			d.envAt = c
 		}
 	}
-	k := awsKeys{
-		id: redact.New(env["AWS_ACCESS_KEY_ID"]), secret: redact.New(env["AWS_SECRET_ACCESS_KEY"]),
-		session: redact.New(env["AWS_SESSION_TOKEN"]),
+	k := AWSKeys{
+		ID: redact.New(env["AWS_ACCESS_KEY_ID"]), Secret: redact.New(env["AWS_SECRET_ACCESS_KEY"]),
+		Session: redact.New(env["AWS_SESSION_TOKEN"]),
 	}
 	switch {
-	case d.envAt.in == nil:
+	case d.envAt.In == nil:
 		return nil
-	case k.id.IsZero() || k.secret.IsZero():
-		d.lose(d.envAt.loss("kubelet's environment holds half an AWS key: both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed",
+	case k.ID.IsZero() || k.Secret.IsZero():
+		d.Lose(d.envAt.Loss("kubelet's environment holds half an AWS key: both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are needed",
 			"tokens of ECR come from the instance profile"))
 		return nil
 	case !d.printable(d.envAt, k):
@@ -378,9 +378,9 @@ func (d *rke) kubeletEnv(cluster cursor) *awsKeys {
 }
 
 // printable reports keys as lost that cannot be AWS keys or that YAML cannot hold.
-func (d *rke) printable(at cursor, k awsKeys) bool {
-	if strings.ContainsFunc(k.id.Reveal()+k.secret.Reveal()+k.session.Reveal(), func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
-		d.lose(at.loss("not an AWS key: it contains spaces or characters other than ASCII", "tokens of ECR come from the instance profile"))
+func (d *rke) printable(at Cursor, k AWSKeys) bool {
+	if strings.ContainsFunc(k.ID.Reveal()+k.Secret.Reveal()+k.Session.Reveal(), func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
+		d.Lose(at.Loss("not an AWS key: it contains spaces or characters other than ASCII", "tokens of ECR come from the instance profile"))
 		return false
 	}
 	return true

@@ -2,7 +2,7 @@ package convert
 
 // tables is a draft with what is read from the tables mirrors, configs and auths.
 type tables struct {
-	*draft
+	*Draft
 	version    int             // of containerd's config.toml
 	direct     map[string]bool // upstreams that are asked directly, without "*"
 	configured map[string]bool // registries named in configs
@@ -12,6 +12,6 @@ type tables struct {
 	noEffect    string // reason why no setting of the input had an effect
 }
 
-func newTables(d *draft) *tables {
-	return &tables{draft: d, direct: map[string]bool{}, configured: map[string]bool{}, authed: map[string]bool{}}
+func newTables(d *Draft) *tables {
+	return &tables{Draft: d, direct: map[string]bool{}, configured: map[string]bool{}, authed: map[string]bool{}}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
-// readTOML reads a TOML document.
-func readTOML(in *input, data []byte) *value {
+// TOML reads a TOML document.
+func TOML(in *Input, data []byte) *Value {
 	if !in.checkText(data) {
 		return nil
 	}
@@ -16,35 +16,35 @@ func readTOML(in *input, data []byte) *value {
 	var mistake *tomldoc.SyntaxError
 	switch {
 	case errors.As(err, &mistake):
-		in.failAt(mistake.Line, mistake.Column, "", "is not valid TOML: "+mistake.Reason)
+		in.FailAt(mistake.Line, mistake.Column, "", "is not valid TOML: "+mistake.Reason)
 		return nil
 	case errors.Is(err, tomldoc.ErrTooManyKeys):
-		in.failAt(0, 0, "", fmt.Sprintf("has more than %d keys and tables, which no config.toml has; pass only the part with the registries", tomldoc.MaxKeys))
+		in.FailAt(0, 0, "", fmt.Sprintf("has more than %d keys and tables, which no config.toml has; pass only the part with the registries", tomldoc.MaxKeys))
 		return nil
 	case err != nil:
-		in.failAt(0, 0, "", err.Error())
+		in.FailAt(0, 0, "", err.Error())
 		return nil
 	}
 	return fromTOML(doc, doc.Root())
 }
 
 // fromTOML converts a value of a TOML document for the converters.
-func fromTOML(doc *tomldoc.Document, from *tomldoc.Value) *value {
-	v := &value{text: from.Text, boolean: from.Boolean}
-	v.line, v.column = doc.Position(from.Offset)
+func fromTOML(doc *tomldoc.Document, from *tomldoc.Value) *Value {
+	v := &Value{Text: from.Text, boolean: from.Boolean}
+	v.Line, v.Column = doc.Position(from.Offset)
 	switch from.Kind {
 	case tomldoc.Scalar:
-		v.kind = scalar
+		v.Kind = Scalar
 	case tomldoc.List:
-		v.kind = list
+		v.Kind = List
 		for _, item := range from.Items {
-			v.items = append(v.items, fromTOML(doc, item))
+			v.Items = append(v.Items, fromTOML(doc, item))
 		}
 	case tomldoc.Table:
-		v.kind = mapping
+		v.Kind = Mapping
 		for _, f := range from.Fields {
 			line, column := doc.Position(f.Offset)
-			v.add(&field{name: f.Name, line: line, column: column, value: fromTOML(doc, f.Value)})
+			v.add(&Field{Name: f.Name, Line: line, Column: column, Value: fromTOML(doc, f.Value)})
 		}
 	}
 	return v

@@ -6,207 +6,209 @@ import (
 	"strings"
 )
 
-// value is one value of the input, from YAML or TOML.
-type value struct {
-	kind         kind
-	text         string   // of a scalar
+// Value is one value of the input, from YAML or TOML.
+type Value struct {
+	Kind         Kind
+	Text         string   // of a scalar
 	boolean      bool     // a scalar that the format defines as true or false
-	fields       []*field // of a mapping, in the order of the input
-	index        map[string]*field
-	items        []*value // of a list
-	line, column int      // from 1
+	Fields       []*Field // of a mapping, in the order of the input
+	index        map[string]*Field
+	Items        []*Value // of a list
+	Line, Column int      // from 1
 	// skipped says that everything below has been reported as a whole.
 	skipped bool
-	// login says that names below may be parts of a login.
-	login bool
+	// Login says that names below may be parts of a login.
+	Login bool
 }
 
-// field is one entry of a mapping.
-type field struct {
-	name         string
-	line, column int
-	value        *value
-	read         bool // a part of the converter has read it
+// Field is one entry of a mapping.
+type Field struct {
+	Name         string
+	Line, Column int
+	Value        *Value
+	Read         bool // a part of the converter has read it
 }
 
-type kind int
+type Kind int
 
 const (
-	null kind = iota
-	scalar
-	list
-	mapping
+	Null Kind = iota
+	Scalar
+	List
+	Mapping
 )
 
-func (v *value) field(name string) *field {
-	if v == nil || v.kind != mapping {
+func (v *Value) Field(name string) *Field {
+	if v == nil || v.Kind != Mapping {
 		return nil
 	}
 	return v.index[name]
 }
 
-func (v *value) add(f *field) {
+func (v *Value) add(f *Field) {
 	if v.index == nil {
-		v.index = map[string]*field{}
+		v.index = map[string]*Field{}
 	}
-	v.index[f.name] = f
-	v.fields = append(v.fields, f)
+	v.index[f.Name] = f
+	v.Fields = append(v.Fields, f)
 }
 
-// cursor is a location in the input: a value and its path. The cursor of an absent field has a nil
+// Cursor is a location in the input: a value and its path. The cursor of an absent field has a nil
 // value.
-type cursor struct {
-	in           *input
-	v            *value
-	path         string
-	name         string // of the field that led here
-	line, column int    // of the field's name; 0 if there is none
+type Cursor struct {
+	In           *Input
+	Value        *Value
+	Path         string
+	Name         string // of the field that led here
+	Line, Column int    // of the field's name; 0 if there is none
 }
 
-// absent reports an absent field or a null.
-func (c cursor) absent() bool { return c.v == nil || c.v.kind == null }
+// Absent reports an absent field or a null.
+func (c Cursor) Absent() bool { return c.Value == nil || c.Value.Kind == Null }
 
 // position returns the position of c.
-func (c cursor) position() (line, column int) {
+func (c Cursor) position() (line, column int) {
 	switch {
-	case c.line > 0:
-		return c.line, c.column
-	case c.v != nil:
-		return c.v.line, c.v.column
-	case c.in.file != "":
+	case c.Line > 0:
+		return c.Line, c.Column
+	case c.Value != nil:
+		return c.Value.Line, c.Value.Column
+	case c.In.File != "":
 		return 0, 0 // the file as a whole
 	}
 	return 1, 1
 }
 
-func (c cursor) fail(format string, args ...any) {
+func (c Cursor) Fail(format string, args ...any) {
 	line, column := c.position()
-	if c.v != nil && c.v.line > 0 {
-		line, column = c.v.line, c.v.column
+	if c.Value != nil && c.Value.Line > 0 {
+		line, column = c.Value.Line, c.Value.Column
 	}
-	c.in.failAt(line, column, c.path, fmt.Sprintf(format, args...))
+	c.In.FailAt(line, column, c.Path, fmt.Sprintf(format, args...))
 }
 
-func (c cursor) loss(what, effect string) Loss {
+func (c Cursor) Loss(what, effect string) Loss {
 	line, column := c.position()
-	return Loss{File: c.in.file, Line: line, Column: column, Field: c.path, What: what, Effect: effect}
+	return Loss{File: c.In.File, Line: line, Column: column, Field: c.Path, What: what, Effect: effect}
 }
 
-// get returns the cursor of a field of the mapping at c.
-func (c cursor) get(name string) cursor {
-	next := cursor{in: c.in, path: c.in.join(c.path, name), name: name}
-	if c.absent() {
+// Get returns the cursor of a field of the mapping at c.
+func (c Cursor) Get(name string) Cursor {
+	next := Cursor{In: c.In, Path: c.In.Join(c.Path, name), Name: name}
+	if c.Absent() {
 		return next
 	}
-	if f := c.v.field(name); f != nil {
-		f.read = true
-		next.v, next.line, next.column = f.value, f.line, f.column
+	if f := c.Value.Field(name); f != nil {
+		f.Read = true
+		next.Value, next.Line, next.Column = f.Value, f.Line, f.Column
 	}
 	return next
 }
 
-// fold is [cursor.get] without regard to case.
-func (c cursor) fold(name string) cursor {
-	if !c.absent() {
-		for _, f := range c.v.fields {
-			if strings.EqualFold(f.name, name) {
-				return c.get(f.name)
+// Fold is [Cursor.Get] without regard to case.
+func (c Cursor) Fold(name string) Cursor {
+	if !c.Absent() {
+		for _, f := range c.Value.Fields {
+			if strings.EqualFold(f.Name, name) {
+				return c.Get(f.Name)
 			}
 		}
 	}
-	return c.get(name)
+	return c.Get(name)
 }
 
-// firstOf returns the first of several spellings of a field that is present.
-func (c cursor) firstOf(names ...string) cursor {
-	found := c.get(names[0])
+// FirstOf returns the first of several spellings of a field that is present.
+func (c Cursor) FirstOf(names ...string) Cursor {
+	found := c.Get(names[0])
 	for _, name := range names[1:] {
-		if next := c.get(name); found.absent() && !next.absent() {
+		if next := c.Get(name); found.Absent() && !next.Absent() {
 			found = next
 		}
 	}
 	return found
 }
 
-// skip marks everything below c as reported.
-func (c cursor) skip() {
-	if c.v != nil {
-		c.v.skipped = true
+// Skip marks everything below c as reported.
+func (c Cursor) Skip() {
+	if c.Value != nil {
+		c.Value.skipped = true
 	}
 }
 
-// mapping reports whether c is a mapping. Any other value except an absent one is a mistake, whose
+// Mapping reports whether c is a mapping. Any other value except an absent one is a mistake, whose
 // message shows example as the remedy.
-func (c cursor) mapping(example string) bool {
-	if c.absent() {
+func (c Cursor) Mapping(example string) bool {
+	if c.Absent() {
 		return false
 	}
-	if c.v.kind != mapping {
-		c.fail("must be %s; write %s", c.in.word(mapping), example)
+	if c.Value.Kind != Mapping {
+		c.Fail("must be %s; write %s", c.In.word(Mapping), example)
 		return false
 	}
 	return true
 }
 
-// all returns the fields of the mapping at c, in order.
-func (c cursor) all(example string) []cursor {
-	if !c.mapping(example) {
+// All returns the fields of the mapping at c, in order.
+func (c Cursor) All(example string) []Cursor {
+	if !c.Mapping(example) {
 		return nil
 	}
-	cursors := make([]cursor, len(c.v.fields))
-	for i, f := range c.v.fields {
-		f.read = true
-		cursors[i] = cursor{in: c.in, v: f.value, path: c.in.join(c.path, f.name), name: f.name, line: f.line, column: f.column}
+	cursors := make([]Cursor, len(c.Value.Fields))
+	for i, f := range c.Value.Fields {
+		f.Read = true
+		cursors[i] = Cursor{In: c.In, Value: f.Value, Path: c.In.Join(c.Path, f.Name), Name: f.Name, Line: f.Line, Column: f.Column}
 	}
 	return cursors
 }
 
-// items returns the items of the list at c.
-func (c cursor) items(example string) []cursor {
-	if c.absent() {
+// Items returns the items of the list at c.
+func (c Cursor) Items(example string) []Cursor {
+	if c.Absent() {
 		return nil
 	}
-	if c.v.kind != list {
-		c.fail("must be a list; write %s", example)
+	if c.Value.Kind != List {
+		c.Fail("must be a list; write %s", example)
 		return nil
 	}
-	cursors := make([]cursor, len(c.v.items))
-	for i, v := range c.v.items {
-		cursors[i] = cursor{in: c.in, v: v, path: c.path + "[" + strconv.Itoa(i) + "]"}
+	cursors := make([]Cursor, len(c.Value.Items))
+	for i, v := range c.Value.Items {
+		cursors[i] = Cursor{In: c.In, Value: v, Path: c.Path + "[" + strconv.Itoa(i) + "]"}
 	}
 	return cursors
 }
 
-// text returns the scalar at c, "" if absent. All programs accept a number or a boolean of YAML as
+// Text returns the scalar at c, "" if absent. All programs accept a number or a boolean of YAML as
 // a string.
-func (c cursor) text() string {
-	if c.absent() {
+func (c Cursor) Text() string {
+	if c.Absent() {
 		return ""
 	}
-	if c.v.kind != scalar {
-		c.fail("must be a string; put the value in quotes")
+	if c.Value.Kind != Scalar {
+		c.Fail("must be a string; put the value in quotes")
 		return ""
 	}
-	return c.v.text
+	return c.Value.Text
 }
 
-// boolValue returns the boolean at c, false if absent. yes and on count as true, as in the YAML 1.1
+// Bool returns the boolean at c, false if absent. yes and on count as true, as in the YAML 1.1
 // that RKE and k3s read.
-func (c cursor) boolValue() bool {
-	if c.absent() {
+func (c Cursor) Bool() bool {
+	if c.Absent() {
 		return false
 	}
-	if c.v.kind == scalar {
-		switch lower := strings.ToLower(c.v.text); {
-		case c.v.boolean, !c.in.toml && (lower == "yes" || lower == "on" || lower == "y"):
+	if c.Value.Kind == Scalar {
+		switch lower := strings.ToLower(c.Value.Text); {
+		case c.Value.boolean, !c.In.TOML && (lower == "yes" || lower == "on" || lower == "y"):
 			return lower != "false"
-		case lower == "", !c.in.toml && (lower == "no" || lower == "off" || lower == "n"):
+		case lower == "", !c.In.TOML && (lower == "no" || lower == "off" || lower == "n"):
 			return false
 		}
 	}
-	c.fail("must be true or false, without quotes")
+	c.Fail("must be true or false, without quotes")
 	return false
 }
 
-// empty reports an absent field, or a mapping without fields.
-func (c cursor) empty() bool { return c.absent() || c.v.kind == mapping && len(c.v.fields) == 0 }
+// Empty reports an absent field, or a mapping without fields.
+func (c Cursor) Empty() bool {
+	return c.Absent() || c.Value.Kind == Mapping && len(c.Value.Fields) == 0
+}

@@ -7,29 +7,29 @@ import (
 	"strings"
 )
 
-// unread returns a loss for every field below c that the converter did not read: the program does not
+// Unread returns a loss for every field below c that the converter did not read: the program does not
 // know it, so it never had an effect.
-func (c cursor) unread(program string) (lost []Loss) {
-	if c.absent() || c.v.skipped {
+func (c Cursor) Unread(program string) (lost []Loss) {
+	if c.Absent() || c.Value.skipped {
 		return nil
 	}
-	for i, item := range c.v.items {
-		at := cursor{in: c.in, v: item, path: c.path + "[" + strconv.Itoa(i) + "]"}
-		lost = append(lost, at.unread(program)...)
+	for i, item := range c.Value.Items {
+		at := Cursor{In: c.In, Value: item, Path: c.Path + "[" + strconv.Itoa(i) + "]"}
+		lost = append(lost, at.Unread(program)...)
 	}
-	for _, f := range c.v.fields {
-		next := cursor{in: c.in, v: f.value, path: c.in.join(c.path, f.name), name: f.name, line: f.line, column: f.column}
+	for _, f := range c.Value.Fields {
+		next := Cursor{In: c.In, Value: f.Value, Path: c.In.Join(c.Path, f.Name), Name: f.Name, Line: f.Line, Column: f.Column}
 		switch {
-		case f.read:
-			lost = append(lost, next.unread(program)...)
-		case strings.HasPrefix(f.name, "x-"):
+		case f.Read:
+			lost = append(lost, next.Unread(program)...)
+		case strings.HasPrefix(f.Name, "x-"):
 			// conventional place for anchors
-		case mayShowName(f, c.v.login):
-			lost = append(lost, next.loss("is not a field that "+program+" knows",
+		case mayShowName(f, c.Value.Login):
+			lost = append(lost, next.Loss("is not a field that "+program+" knows",
 				"it had no effect before either; check its spelling"))
 		default:
-			next.path = c.path
-			lost = append(lost, next.loss("holds a field that "+program+" does not know; its name may be a secret and is not repeated",
+			next.Path = c.Path
+			lost = append(lost, next.Loss("holds a field that "+program+" does not know; its name may be a secret and is not repeated",
 				"it had no effect before either; check its spelling, and that a space follows each colon"))
 		}
 	}
@@ -38,6 +38,9 @@ func (c cursor) unread(program string) (lost []Loss) {
 
 // fieldName matches a plausible field name.
 var fieldName = regexp.MustCompile(`^[A-Za-z][A-Za-z_-]{0,39}$`)
+
+// IsFieldName reports whether a name looks like that of a field, so that a message may repeat it.
+func IsFieldName(name string) bool { return fieldName.MatchString(name) }
 
 // loginNames are field names that people write beside a login.
 var loginNames = []string{
@@ -48,9 +51,9 @@ var loginNames = []string{
 
 // mayShowName reports whether a message may repeat the name of an unknown field. "password:S" without
 // a space, and {S}, are names without a value; so beside a login only known names are shown.
-func mayShowName(f *field, login bool) bool {
-	if f.value == nil || f.value.kind == null || !fieldName.MatchString(f.name) {
+func mayShowName(f *Field, login bool) bool {
+	if f.Value == nil || f.Value.Kind == Null || !IsFieldName(f.Name) {
 		return false
 	}
-	return !login || slices.Contains(loginNames, f.name)
+	return !login || slices.Contains(loginNames, f.Name)
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/berth-registry/berth/internal/textpos"
 )
 
-// fields selects the fields of a document that matter, so that the rest of a large file is neither
+// Fields selects the fields of a document that matter, so that the rest of a large file is neither
 // checked nor expanded. nil selects all.
-type fields map[string]fields
+type Fields map[string]Fields
 
 // maxValues limits the values that one document may expand to: with aliases a kilobyte can stand
 // for a billion.
@@ -26,23 +26,23 @@ const maxValues = 100_000
 // maxDepth limits how deep values nest, aliases included.
 const maxDepth = 64
 
-// readYAML returns a reader for the only document of a YAML file.
-func readYAML(wanted fields) func(*input, []byte) *value {
-	return func(in *input, data []byte) *value {
+// YAML returns a reader for the only document of a YAML file.
+func YAML(wanted Fields) func(*Input, []byte) *Value {
+	return func(in *Input, data []byte) *Value {
 		if !in.checkText(data) {
 			return nil
 		}
 		decoder := yaml.NewDecoder(bytes.NewReader(data))
 		var document, second yaml.Node
 		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-			in.failAt(1, 1, "", "is empty; there is nothing to convert")
+			in.FailAt(1, 1, "", "is empty; there is nothing to convert")
 			return nil
 		} else if err != nil {
 			in.syntax(data, err)
 			return nil
 		}
 		if err := decoder.Decode(&second); err == nil {
-			in.failAt(second.Line, second.Column, "", `a second document begins here; pass one document, without the "---" and the rest`)
+			in.FailAt(second.Line, second.Column, "", `a second document begins here; pass one document, without the "---" and the rest`)
 			return nil
 		} else if !errors.Is(err, io.EOF) {
 			in.syntax(data, err)
@@ -50,18 +50,18 @@ func readYAML(wanted fields) func(*input, []byte) *value {
 		}
 		e := &expander{in: in, left: maxValues, open: map[*yaml.Node]bool{}}
 		root := e.value(document.Content[0], wanted, "", 0)
-		if root != nil && root.kind != mapping {
-			in.failAt(root.line, root.column, "", "must be a mapping of names to values; this is another kind of file")
+		if root != nil && root.Kind != Mapping {
+			in.FailAt(root.Line, root.Column, "", "must be a mapping of names to values; this is another kind of file")
 		}
 		return root
 	}
 }
 
 // checkText refuses data that is not text, with clearer errors than the libraries give.
-func (in *input) checkText(data []byte) bool {
+func (in *Input) checkText(data []byte) bool {
 	if at := bytes.IndexByte(data, 0); at >= 0 {
 		line, column := textpos.New(data).Of(at)
-		in.failAt(line, column, "", "holds a NUL byte: this is a binary file, or UTF-16; text in UTF-8 is needed")
+		in.FailAt(line, column, "", "holds a NUL byte: this is a binary file, or UTF-16; text in UTF-8 is needed")
 		return false
 	}
 	if utf8.Valid(data) {
@@ -71,7 +71,7 @@ func (in *input) checkText(data []byte) bool {
 		r, width := utf8.DecodeRune(data[i:])
 		if r == utf8.RuneError && width == 1 {
 			line, column := textpos.New(data).Of(i)
-			in.failAt(line, column, "", fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i]))
+			in.FailAt(line, column, "", fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i]))
 			return false
 		}
 		i += width
@@ -81,7 +81,7 @@ func (in *input) checkText(data []byte) bool {
 
 // syntax reports an error of the YAML library without any text of the document, which may be a
 // password without quotes.
-func (in *input) syntax(data []byte, err error) {
+func (in *Input) syntax(data []byte, err error) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 1 // the library does not name the first line
 	if rest, ok := strings.CutPrefix(message, "line "); ok {
@@ -103,7 +103,7 @@ func (in *input) syntax(data []byte, err error) {
 			line, column = textpos.New(data).Of(at)
 		}
 	}
-	in.failAt(line, column, "", yamlRemedy(message))
+	in.FailAt(line, column, "", yamlRemedy(message))
 }
 
 func yamlRemedy(message string) string {
@@ -127,18 +127,18 @@ func yamlRemedy(message string) string {
 
 // expander converts YAML nodes to values and follows aliases within limits.
 type expander struct {
-	in   *input
+	in   *Input
 	left int
 	full bool // the limit has been reported
 	open map[*yaml.Node]bool
 }
 
-func (e *expander) value(n *yaml.Node, wanted fields, path string, depth int) *value {
-	v := &value{line: n.Line, column: n.Column}
+func (e *expander) value(n *yaml.Node, wanted Fields, path string, depth int) *Value {
+	v := &Value{Line: n.Line, Column: n.Column}
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		n = n.Alias
 		if e.open[n] {
-			e.in.failAt(v.line, v.column, path, "this alias is inside its own anchor; write the value out")
+			e.in.FailAt(v.Line, v.Column, path, "this alias is inside its own anchor; write the value out")
 			return v
 		}
 	}
@@ -149,7 +149,7 @@ func (e *expander) value(n *yaml.Node, wanted fields, path string, depth int) *v
 	if e.left--; e.left < 0 || depth > maxDepth {
 		if !e.full {
 			e.full = true
-			e.in.failAt(v.line, v.column, "", fmt.Sprintf("expands to more than %d values, or nests deeper than %d levels; write aliases (*name) out", maxValues, maxDepth))
+			e.in.FailAt(v.Line, v.Column, "", fmt.Sprintf("expands to more than %d values, or nests deeper than %d levels; write aliases (*name) out", maxValues, maxDepth))
 		}
 		return v
 	}
@@ -157,34 +157,34 @@ func (e *expander) value(n *yaml.Node, wanted fields, path string, depth int) *v
 	case yaml.ScalarNode:
 		e.scalar(v, n, path)
 	case yaml.SequenceNode:
-		v.kind = list
+		v.Kind = List
 		for i, item := range n.Content {
-			v.items = append(v.items, e.value(item, wanted, path+"["+strconv.Itoa(i)+"]", depth+1))
+			v.Items = append(v.Items, e.value(item, wanted, path+"["+strconv.Itoa(i)+"]", depth+1))
 		}
 	case yaml.MappingNode:
-		v.kind = mapping
+		v.Kind = Mapping
 		e.mapping(v, n, wanted, path, depth)
 	}
 	return v
 }
 
-func (e *expander) scalar(v *value, n *yaml.Node, path string) {
-	v.kind, v.text = scalar, n.Value
+func (e *expander) scalar(v *Value, n *yaml.Node, path string) {
+	v.Kind, v.Text = Scalar, n.Value
 	switch n.ShortTag() {
 	case "!!null":
-		v.kind = null
+		v.Kind = Null
 	case "!!bool":
 		v.boolean = true
 	case "!!binary":
 		decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(n.Value), ""))
 		if err != nil {
-			e.in.failAt(v.line, v.column, path, "is marked !!binary and is not base64; write the text itself")
+			e.in.FailAt(v.Line, v.Column, path, "is marked !!binary and is not base64; write the text itself")
 		}
-		v.text = string(decoded)
+		v.Text = string(decoded)
 	}
 }
 
-func (e *expander) mapping(v *value, n *yaml.Node, wanted fields, path string, depth int) {
+func (e *expander) mapping(v *Value, n *yaml.Node, wanted Fields, path string, depth int) {
 	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, content := n.Content[i], n.Content[i+1]
@@ -200,24 +200,24 @@ func (e *expander) mapping(v *value, n *yaml.Node, wanted fields, path string, d
 		if wanted != nil && !ok {
 			continue
 		}
-		if v.field(name) != nil {
-			e.in.failAt(key.Line, key.Column, e.in.join(path, name), "is given twice; keep one of the two")
+		if v.Field(name) != nil {
+			e.in.FailAt(key.Line, key.Column, e.in.Join(path, name), "is given twice; keep one of the two")
 			continue
 		}
-		child := e.value(content, below, e.in.join(path, name), depth+1)
-		v.add(&field{name: name, line: key.Line, column: key.Column, value: child})
+		child := e.value(content, below, e.in.Join(path, name), depth+1)
+		v.add(&Field{Name: name, Line: key.Line, Column: key.Column, Value: child})
 	}
 	// https://yaml.org/type/merge.html: the mapping's own fields win over merged ones, and earlier
 	// merged mappings over later ones.
 	for _, m := range merged {
 		from := e.value(m, wanted, path, depth+1)
-		sources := []*value{from}
-		if from.kind == list {
-			sources = from.items
+		sources := []*Value{from}
+		if from.Kind == List {
+			sources = from.Items
 		}
 		for _, source := range sources {
-			for _, f := range source.fields {
-				if v.field(f.name) == nil {
+			for _, f := range source.Fields {
+				if v.Field(f.Name) == nil {
 					v.add(f)
 				}
 			}
