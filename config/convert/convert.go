@@ -7,8 +7,8 @@
 // not be carried over. A secret appears only in [Result.YAML], never in an error, a comment or a
 // loss. The package reads only what it is given and writes nothing.
 //
-// Start reading at [Convert]. rke.go, k3s.go, rancher.go, containerd.go, docker.go and certsd.go hold
-// one format each, draft.go the parts that they share, render.go the output.
+// Start reading at [Convert]. Package source reads the input, rke, tables and certsd hold the formats,
+// draft the RegistryConfig that they fill, and its text.
 package convert
 
 import (
@@ -20,7 +20,31 @@ import (
 	"slices"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/config/convert/certsd"
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/rke"
+	"github.com/berth-registry/berth/config/convert/source"
+	"github.com/berth-registry/berth/config/convert/tables"
 )
+
+// Format is a format of the input.
+type Format = draft.Format
+
+// The formats that [Convert] reads.
+const (
+	RKE        = draft.RKE
+	K3s        = draft.K3s
+	Containerd = draft.Containerd
+	Rancher    = draft.Rancher
+	Docker     = draft.Docker
+	CertsD     = draft.CertsD
+)
+
+// Formats lists the formats that [Convert] reads.
+func Formats() []Format { return draft.Formats() }
+
+// Loss is a setting of the input that has no counterpart in the result.
+type Loss = source.Loss
 
 // MaxInput is the largest input in bytes.
 const MaxInput = 4 << 20
@@ -56,23 +80,23 @@ type Result struct {
 func Convert(from Format, name string, data []byte, opts Options) (Result, error) {
 	d := newDraft(from, name, opts)
 	in := d.In
-	var read func(*Input, []byte) *Value
-	var fill func(*Draft, Cursor)
+	var read func(*source.Input, []byte) *source.Value
+	var fill func(*draft.Draft, source.Cursor)
 	switch from {
 	case RKE:
-		read, fill = YAML(rkeFields()), fromRKE
+		read, fill = source.YAML(rke.Fields()), rke.Read
 	case K3s:
-		read, fill = YAML(nil), fromK3s
+		read, fill = source.YAML(nil), tables.K3s
 	case Containerd:
-		in.TOML, read, fill = true, TOML, fromContainerd
+		in.TOML, read, fill = true, source.TOML, tables.Containerd
 	case Rancher:
-		read, fill = YAML(rancherFields()), fromRancher
+		read, fill = source.YAML(tables.RancherFields()), tables.Rancher
 	case Docker:
-		read, fill = JSON, fromDocker
+		read, fill = source.JSON, certsd.DockerDaemon
 	case CertsD:
-		in.TOML, read, fill = true, TOML, fromHostsFile(name, data)
+		in.TOML, read, fill = true, source.TOML, certsd.HostsFile(name, data)
 	default:
-		return Result{}, fmt.Errorf("format %q: not known; use %s", string(from), FormatList())
+		return Result{}, fmt.Errorf("format %q: not known; use %s", string(from), draft.FormatList())
 	}
 	if len(data) > MaxInput {
 		in.FailAt(0, 0, "", fmt.Sprintf("is larger than %d MiB; pass only the part with the registries", MaxInput>>20))
@@ -85,9 +109,9 @@ func Convert(from Format, name string, data []byte, opts Options) (Result, error
 	}
 	root := read(in, data)
 	if len(in.Errors) == 0 {
-		fill(d, Cursor{In: in, Value: root})
+		fill(d, source.Cursor{In: in, Value: root})
 	}
-	return d.result()
+	return result(d)
 }
 
 // Directory is [Convert] of a directory: Docker's with daemon.json and certs.d, or
@@ -97,24 +121,26 @@ func Directory(from Format, name string, tree fs.FS, opts Options) (Result, erro
 	d := newDraft(from, name, opts)
 	switch from {
 	case Docker:
-		dockerDirectory(d, name, tree)
+		certsd.DockerDirectory(d, name, tree)
 	case CertsD:
-		certsDirectory(d, name, tree)
+		certsd.Directory(d, name, tree)
 	default:
 		d.In.FailAt(0, 0, "", "is a directory; name a file in it, or use --from docker or certs.d")
 	}
-	return d.result()
+	return result(d)
 }
 
-func newDraft(from Format, name string, opts Options) *Draft {
+func newDraft(from Format, name string, opts Options) *draft.Draft {
 	if name == "-" || name == "" {
 		name = "standard input"
 	}
-	return &Draft{In: &Input{Name: OneLine(name)}, Format: from, SecretsDir: cmp.Or(opts.SecretsDir, DefaultSecretsDir)}
+	return &draft.Draft{
+		In: &source.Input{Name: source.OneLine(name)}, Format: from, SecretsDir: cmp.Or(opts.SecretsDir, DefaultSecretsDir),
+	}
 }
 
 // result completes the draft and renders it.
-func (d *Draft) result() (Result, error) {
+func result(d *draft.Draft) (Result, error) {
 	in := d.In
 	if err := in.Err(); err != nil {
 		return Result{}, err

@@ -9,6 +9,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 
+	"github.com/berth-registry/berth/config/convert/draft"
 	"github.com/berth-registry/berth/internal/tomldoc"
 )
 
@@ -23,7 +24,7 @@ func Guess(data []byte) (Format, error) {
 			return f, nil
 		}
 	}
-	return "", fmt.Errorf("%w; use --from %s", ErrUnknownKind, FormatList())
+	return "", fmt.Errorf("%w; use --from %s", ErrUnknownKind, draft.FormatList())
 }
 
 // GuessDirectory is [Guess] for a directory.

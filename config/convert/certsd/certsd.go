@@ -1,4 +1,9 @@
-package convert
+// Package certsd reads a certs.d of hosts.toml files, as containerd does, and Docker's directory, which
+// has a certs.d too, beside its daemon.json.
+//
+// Each directory has settings of its own for a host, and a RegistryConfig one for each host: where they
+// differ, the result says so. Start reading at [Directory] and [DockerDirectory].
+package certsd
 
 import (
 	"errors"
@@ -9,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/hostport"
 	"github.com/berth-registry/berth/internal/plainfile"
@@ -20,15 +27,15 @@ const berthDir = "_berth"
 // maxFile is the largest file of a directory that is read, in bytes.
 const maxFile = 1 << 20
 
-// certs is a draft with what is read from a certs.d and from Docker's daemon.json.
-type certs struct {
-	*Draft
+// reader is a draft with what is read from a certs.d and from Docker's daemon.json.
+type reader struct {
+	*draft.Draft
 	uses hostUses // settings of hosts in hosts.toml files
 }
 
 // registryDirectory is one directory of a certs.d.
 type registryDirectory struct {
-	in       *Input // names the directory or its hosts.toml in messages
+	in       *source.Input // names the directory or its hosts.toml in messages
 	upstream string
 	path     string // below which the files that it names are
 	hosts    []byte // content of hosts.toml, empty if there is none
@@ -37,10 +44,10 @@ type registryDirectory struct {
 	client [][2]string
 }
 
-// fromHostsFile returns a function that reads one hosts.toml with the content data.
-func fromHostsFile(name string, data []byte) func(*Draft, Cursor) {
-	return func(base *Draft, _ Cursor) {
-		d := &certs{Draft: base}
+// HostsFile returns a function that reads one hosts.toml with the content data.
+func HostsFile(name string, data []byte) func(*draft.Draft, source.Cursor) {
+	return func(base *draft.Draft, _ source.Cursor) {
+		d := &reader{Draft: base}
 		dir, err := filepath.Abs(filepath.Dir(name))
 		if name == "-" || name == "" || err != nil {
 			d.In.FailAt(0, 0, "", "the name of a hosts.toml's directory says which registry it is for; "+
@@ -51,7 +58,7 @@ func fromHostsFile(name string, data []byte) func(*Draft, Cursor) {
 		switch {
 		case err != nil:
 			d.In.FailAt(0, 0, "", fmt.Sprintf("its directory %q %s; put the file into a directory with the name of the registry, such as docker.io or registry.corp_5000_",
-				OneLine(filepath.Base(dir)), err))
+				source.OneLine(filepath.Base(dir)), err))
 			return
 		case hostsconf.WrittenByBerth(data):
 			d.In.FailAt(0, 0, "", "was written by berth; the RegistryConfig that it was made from has its settings already")
@@ -78,9 +85,9 @@ func upstreamOf(dir string) (string, error) {
 	return name, nil
 }
 
-// certsDirectory reads a certs.d, or the directory of one registry.
-func certsDirectory(base *Draft, name string, tree fs.FS) {
-	d := &certs{Draft: base}
+// Directory reads a certs.d, or the directory of one registry.
+func Directory(base *draft.Draft, name string, tree fs.FS) {
+	d := &reader{Draft: base}
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		d.In.FailAt(0, 0, "", err.Error())
@@ -102,7 +109,7 @@ func certsDirectory(base *Draft, name string, tree fs.FS) {
 }
 
 // readDirectories reads the directories below base in tree, which is at abs.
-func (d *certs) readDirectories(tree fs.FS, base, abs string) []registryDirectory {
+func (d *reader) readDirectories(tree fs.FS, base, abs string) []registryDirectory {
 	entries, err := fs.ReadDir(tree, base)
 	if err != nil {
 		d.In.FailAt(0, 0, "", plainfile.WithoutPath(err).Error())
@@ -115,7 +122,7 @@ func (d *certs) readDirectories(tree fs.FS, base, abs string) []registryDirector
 		if err == nil && !info.IsDir() || entry.Name() == berthDir {
 			continue
 		}
-		at := Cursor{In: d.In.Below(dir)}
+		at := source.Cursor{In: d.In.Below(dir)}
 		if err != nil {
 			d.Lose(at.Loss("cannot be read: "+plainfile.WithoutPath(err).Error(), "it is left out"))
 			continue
@@ -137,11 +144,11 @@ func (d *certs) readDirectories(tree fs.FS, base, abs string) []registryDirector
 }
 
 // readDirectory reads the directory of one registry. ok is false if it is left out.
-func (d *certs) readDirectory(tree fs.FS, dir, abs, upstream string) (r registryDirectory, ok bool) {
+func (d *reader) readDirectory(tree fs.FS, dir, abs, upstream string) (r registryDirectory, ok bool) {
 	r = registryDirectory{in: d.In.Below(dir), upstream: upstream, path: abs}
 	entries, err := fs.ReadDir(tree, dir)
 	if err != nil {
-		d.Lose(Cursor{In: r.in}.Loss("cannot be read: "+plainfile.WithoutPath(err).Error(), "it is left out"))
+		d.Lose(source.Cursor{In: r.in}.Loss("cannot be read: "+plainfile.WithoutPath(err).Error(), "it is left out"))
 		return r, false
 	}
 	for _, e := range entries {
@@ -163,12 +170,12 @@ func (d *certs) readDirectory(tree fs.FS, dir, abs, upstream string) (r registry
 	case errors.Is(err, fs.ErrNotExist):
 		return r, true
 	case err != nil:
-		d.Lose(Cursor{In: d.In.Below(path.Join(dir, hostsconf.FileName))}.Loss("cannot be read: "+err.Error(), "it is left out"))
+		d.Lose(source.Cursor{In: d.In.Below(path.Join(dir, hostsconf.FileName))}.Loss("cannot be read: "+err.Error(), "it is left out"))
 		return r, false
 	}
 	r.in = d.In.Below(path.Join(dir, hostsconf.FileName))
 	if hostsconf.WrittenByBerth(r.hosts) {
-		d.Lose(Cursor{In: r.in}.Loss("was written by berth; the RegistryConfig that it was made from has its settings already",
+		d.Lose(source.Cursor{In: r.in}.Loss("was written by berth; the RegistryConfig that it was made from has its settings already",
 			"add this result to that RegistryConfig, and do not replace it"))
 		return r, false
 	}
@@ -194,8 +201,8 @@ func readRegular(tree fs.FS, name string) ([]byte, error) {
 }
 
 // addDirectories adds directories of a certs.d to the draft.
-func (d *certs) addDirectories(all []registryDirectory) {
-	if len(all) > 0 && d.Format == CertsD {
+func (d *reader) addDirectories(all []registryDirectory) {
+	if len(all) > 0 && d.Format == draft.CertsD {
 		d.Note("These files are not Berth's: \"berth plan\" reports those in the way, and containerd.onConflict: adopt takes them over and keeps the originals. "+
 			"If containerd reads another directory than %s, write it as containerd.certsDir.", "/etc/containerd/certs.d")
 	}
@@ -214,9 +221,9 @@ func (d *certs) addDirectories(all []registryDirectory) {
 
 // addCertificates adds the certificates of Docker's layout. containerd uses them only in a directory
 // without a hosts.toml, for the registry itself.
-func (d *certs) addCertificates(r registryDirectory) {
-	at := Cursor{In: r.in}
-	if d.Format == Docker {
+func (d *reader) addCertificates(r registryDirectory) {
+	at := source.Cursor{In: r.in}
+	if d.Format == draft.Docker {
 		r.client = slices.DeleteFunc(r.client, func(pair [2]string) bool {
 			if pair[1] == "" {
 				d.Lose(at.Loss("a client certificate (.cert) has no key of the same name (.key)", "Docker refused it too; this host is asked without it"))
@@ -226,7 +233,7 @@ func (d *certs) addCertificates(r registryDirectory) {
 	}
 	tls := d.tlsOf(at, r.ca, r.client)
 	switch {
-	case tls == (TLS{}):
+	case tls == (draft.TLS{}):
 	case r.upstream == hostsconf.Default:
 		d.Lose(at.Loss("certificates for every registry without a directory cannot be carried over: Berth ties them to a host",
 			"hosts without an entry of their own are asked without them; name each host under registries"))
@@ -239,15 +246,15 @@ func (d *certs) addCertificates(r registryDirectory) {
 
 // unverified returns the tls settings of a registry on this machine that no server line names:
 // containerd and Docker do not verify it.
-func (d *certs) unverified(upstream string, t TLS) TLS {
+func (d *reader) unverified(upstream string, t draft.TLS) draft.TLS {
 	if t.CA != "" {
 		d.Note("%s: containerd and Docker do not verify a registry on this machine, so its certificate authority had no effect and is left out.", upstream)
 	}
-	return TLS{Cert: t.Cert, Key: t.Key, SkipVerify: t.Cert != ""}
+	return draft.TLS{Cert: t.Cert, Key: t.Key, SkipVerify: t.Cert != ""}
 }
 
 // tlsOf returns the certificates of a host, of which a RegistryConfig has one of each kind.
-func (d *certs) tlsOf(at Cursor, ca []string, client [][2]string) (t TLS) {
+func (d *reader) tlsOf(at source.Cursor, ca []string, client [][2]string) (t draft.TLS) {
 	if len(ca) > 1 {
 		d.Lose(at.Loss("several certificate authorities for one host, of which only the first is used here",
 			"write all of them into one file, and name it in tls.caFile"))
@@ -257,7 +264,7 @@ func (d *certs) tlsOf(at Cursor, ca []string, client [][2]string) (t TLS) {
 			"if the host needs another one, name it in tls.certFile and tls.keyFile"))
 	}
 	valid := func(file string) string {
-		return d.Path(Cursor{In: at.In, Value: &Value{Kind: Scalar, Text: file, Line: at.Line, Column: at.Column}, Path: at.Path, Line: at.Line, Column: at.Column})
+		return d.Path(source.Cursor{In: at.In, Value: &source.Value{Kind: source.Scalar, Text: file, Line: at.Line, Column: at.Column}, Path: at.Path, Line: at.Line, Column: at.Column})
 	}
 	if len(ca) > 0 {
 		t.CA = valid(ca[0])

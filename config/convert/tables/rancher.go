@@ -1,18 +1,21 @@
-package convert
+package tables
 
 import (
 	"fmt"
+
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 )
 
-// rancherFields are the fields of a Cluster of provisioning.cattle.io/v1 that configure the image
+// RancherFields are the fields of a Cluster of provisioning.cattle.io/v1 that configure the image
 // sources of its nodes (pkg/apis/rke.cattle.io/v1 in https://github.com/rancher/rancher). Rancher
 // writes them into the registries.yaml of k3s and RKE2 on each node.
-func rancherFields() Fields {
-	return Fields{"spec": {"rkeConfig": {"registries": nil}}}
+func RancherFields() source.Fields {
+	return source.Fields{"spec": {"rkeConfig": {"registries": nil}}}
 }
 
-func fromRancher(base *Draft, root Cursor) {
-	d := newTables(base)
+func Rancher(base *draft.Draft, root source.Cursor) {
+	d := newReader(base)
 	registries := root
 	for _, name := range []string{"spec", "rkeConfig", "registries"} {
 		if registries = registries.Get(name); !registries.Mapping("mirrors: and configs: below spec.rkeConfig.registries") {
@@ -37,7 +40,7 @@ func fromRancher(base *Draft, root Cursor) {
 
 // rancherConfigs reads configs. Their logins and certificates are in Secrets of the cluster on
 // which Rancher runs.
-func (d *tables) rancherConfigs(table Cursor) {
+func (d *reader) rancherConfigs(table source.Cursor) {
 	for _, c := range d.configEntries(table, "the registry's host[:port], and below it authConfigSecretName: or insecureSkipVerify:") {
 		a, r := d.configHost(c)
 		if r == nil || !c.Mapping("authConfigSecretName: or insecureSkipVerify: below it") {
@@ -46,7 +49,7 @@ func (d *tables) rancherConfigs(table Cursor) {
 		r.Named = true
 		if auth := c.Get("authConfigSecretName"); auth.Text() != "" {
 			d.Lose(auth.Loss("the login is in a Secret of Rancher's cluster, not in this file",
-				fmt.Sprintf("%s; write username and passwordFile for %s under registries", NoLogin, r.Host)))
+				fmt.Sprintf("%s; write username and passwordFile for %s under registries", draft.NoLogin, r.Host)))
 		}
 		if client := c.Get("tlsSecretName"); client.Text() != "" {
 			d.Lose(client.Loss("the client certificate is in a Secret of Rancher's cluster, not in this file",
@@ -57,7 +60,7 @@ func (d *tables) rancherConfigs(table Cursor) {
 				fmt.Sprintf("%s is verified by the node's own authorities; write the bundle, decoded from base64, to a file of the node and name it in tls.caFile", r.Host)))
 		}
 		if skip := c.Get("insecureSkipVerify"); skip.Bool() {
-			d.placeTLS(skip, TLS{SkipVerify: true}, a, r)
+			d.placeTLS(skip, draft.TLS{SkipVerify: true}, a, r)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package convert
+package certsd
 
 import (
 	"errors"
@@ -13,6 +13,8 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -22,9 +24,9 @@ import (
 // daemonJSON is the name of dockerd's config file.
 const daemonJSON = "daemon.json"
 
-// dockerDirectory reads Docker's directory: daemon.json, certs.d, or both.
-func dockerDirectory(base *Draft, name string, tree fs.FS) {
-	d := &certs{Draft: base}
+// DockerDirectory reads Docker's directory: daemon.json, certs.d, or both.
+func DockerDirectory(base *draft.Draft, name string, tree fs.FS) {
+	d := &reader{Draft: base}
 	abs, err := filepath.Abs(name)
 	if err != nil {
 		d.In.FailAt(0, 0, "", err.Error())
@@ -47,21 +49,21 @@ func dockerDirectory(base *Draft, name string, tree fs.FS) {
 	}
 	in := d.In.Below(daemonJSON)
 	in.TOML = false
-	if root := JSON(in, data); root != nil {
-		d.readDaemon(Cursor{In: in, Value: root})
+	if root := source.JSON(in, data); root != nil {
+		d.readDaemon(source.Cursor{In: in, Value: root})
 	}
 	d.In.Errors = append(d.In.Errors, in.Errors...)
 }
 
-// fromDocker reads dockerd's daemon.json alone.
-func fromDocker(base *Draft, root Cursor) {
-	d := &certs{Draft: base}
+// DockerDaemon reads dockerd's daemon.json alone.
+func DockerDaemon(base *draft.Draft, root source.Cursor) {
+	d := &reader{Draft: base}
 	d.readDaemon(root)
 }
 
 // readDaemon reads dockerd's daemon.json: daemon/config, daemon/pkg/registry and daemon/hosts.go in
 // https://github.com/moby/moby.
-func (d *certs) readDaemon(root Cursor) {
+func (d *reader) readDaemon(root source.Cursor) {
 	if !root.Mapping(`{"registry-mirrors": ["https://mirror.corp"]}`) {
 		return
 	}
@@ -93,7 +95,7 @@ func (d *certs) readDaemon(root Cursor) {
 	others := false
 	for _, f := range root.Value.Fields {
 		if !f.Read && aboutRegistries(f.Name) {
-			c := Cursor{In: root.In, Value: f.Value, Path: root.In.Join("", f.Name), Name: f.Name, Line: f.Line, Column: f.Column}
+			c := source.Cursor{In: root.In, Value: f.Value, Path: root.In.Join("", f.Name), Name: f.Name, Line: f.Line, Column: f.Column}
 			d.LeaveOut(c, "is not a field that Docker knows", "dockerd does not start with it; check its spelling")
 		} else if !f.Read || f.Name == "features" {
 			others = true
@@ -106,19 +108,19 @@ func (d *certs) readDaemon(root Cursor) {
 
 // aboutRegistries reports whether an unknown field may be a misspelled one about registries.
 func aboutRegistries(name string) bool {
-	return IsFieldName(name) && slices.ContainsFunc([]string{"regist", "mirror", "insecure", "prox"},
+	return source.IsFieldName(name) && slices.ContainsFunc([]string{"regist", "mirror", "insecure", "prox"},
 		func(part string) bool { return strings.Contains(strings.ToLower(name), part) })
 }
 
 // insecureList is insecure-registries: registries and networks that Docker does not verify.
 type insecureList struct {
-	at        []Cursor
+	at        []source.Cursor
 	hosts     []string // by index of at
 	networks  []netip.Prefix
-	networkAt []Cursor // by index of networks
+	networkAt []source.Cursor // by index of networks
 }
 
-func (d *certs) insecure(list Cursor) *insecureList {
+func (d *reader) insecure(list source.Cursor) *insecureList {
 	l := &insecureList{}
 	for _, c := range list.Items(`["registry.corp:5000"]`) {
 		written := c.Text()
@@ -133,7 +135,7 @@ func (d *certs) insecure(list Cursor) *insecureList {
 			}
 			continue
 		}
-		a, err := Split(written)
+		a, err := draft.ParseAddress(written)
 		if err == nil && !a.Plain() {
 			err = errors.New("is more than host[:port]")
 		}
@@ -168,21 +170,21 @@ func (l *insecureList) includes(host string) bool {
 }
 
 // dockerMirrors reads registry-mirrors. Docker adds /v2 to a path without it (mirrorsToRegistryHosts).
-func (d *certs) dockerMirrors(list Cursor, insecure *insecureList) {
+func (d *reader) dockerMirrors(list source.Cursor, insecure *insecureList) {
 	const example = `["https://mirror.corp"]`
 	if m := d.Mirror(dockerhub.Name); m != nil && !list.Empty() {
 		d.LeaveOut(list, "with its image store of containerd Docker uses the hosts.toml of docker.io instead, with the older one only these",
 			"those of the hosts.toml are used")
 		return
 	}
-	m := &Mirror{Upstream: dockerhub.Name}
+	m := &draft.Mirror{Upstream: dockerhub.Name}
 	var unverified []string
 	for _, c := range list.Items(example) {
-		a, err := Split(c.Text())
+		a, err := draft.ParseAddress(c.Text())
 		if err == nil && (a.Scheme == "" || a.Ignored != "") {
 			err = errors.New("has no scheme, or a login, a query or a fragment, and dockerd refuses it")
 		}
-		e := Endpoint{}
+		e := draft.Endpoint{}
 		if err == nil {
 			if why := a.NeedsTLS(); why != "" {
 				a.Scheme, e.Notes = "https", append(e.Notes, why)
@@ -193,9 +195,9 @@ func (d *certs) dockerMirrors(list Cursor, insecure *insecureList) {
 			} else {
 				e.Notes = append(e.Notes, "Docker's older image store asked this address with another /v2 at the end.")
 			}
-			e.Written, e.Override, e.URL, err = LiteralURL(a.Scheme, a.Host, literal)
+			e.Written, e.Override, e.URL, err = draft.LiteralURL(a.Scheme, a.Host, literal)
 		}
-		repeats := func(o Endpoint) bool { return config.NormalizeURL(o.URL) == config.NormalizeURL(e.URL) }
+		repeats := func(o draft.Endpoint) bool { return config.NormalizeURL(o.URL) == config.NormalizeURL(e.URL) }
 		switch {
 		case err != nil:
 			d.Lose(c.Loss("the mirror's address "+err.Error(), "images are not looked for there; write https://host[:port]"))
@@ -227,15 +229,15 @@ func (d *certs) dockerMirrors(list Cursor, insecure *insecureList) {
 }
 
 // dockerTLS returns the tls settings of a host that is a mirror of Docker Hub.
-func (d *certs) dockerTLS(host string, insecure *insecureList, m *Mirror) TLS {
-	t := TLS{}
+func (d *reader) dockerTLS(host string, insecure *insecureList, m *draft.Mirror) draft.TLS {
+	t := draft.TLS{}
 	if own := d.uses.own(host); own != nil {
 		t = own.tls
 	}
 	if insecure.includes(host) {
-		return TLS{Cert: t.Cert, Key: t.Key, SkipVerify: true}
+		return draft.TLS{Cert: t.Cert, Key: t.Key, SkipVerify: true}
 	}
-	if t != (TLS{}) {
+	if t != (draft.TLS{}) {
 		m.Notes = append(m.Notes, fmt.Sprintf("The certificates in certs.d for %s are those that Docker's older image store used for it as a mirror; "+
 			"its image store of containerd did not.", host))
 	}
@@ -244,7 +246,7 @@ func (d *certs) dockerTLS(host string, insecure *insecureList, m *Mirror) TLS {
 
 // insecureRegistries writes the registries that Docker asks over https without verification, and
 // over http if that fails.
-func (d *certs) insecureRegistries(l *insecureList) {
+func (d *reader) insecureRegistries(l *insecureList) {
 	if len(l.hosts) > 0 {
 		d.Note("Docker asked the registries of insecure-registries over https without verification, and over http if that failed. So each has two endpoints: " +
 			"remove the one that it does not speak. If it has a certificate, name the authority in tls.caFile in place of insecureSkipVerify.")
@@ -266,12 +268,12 @@ func (d *certs) insecureRegistries(l *insecureList) {
 		}
 		if own.tls.CA != "" {
 			r.Note("The certificate authority in certs.d is left out: Docker did not verify this registry. "+
-				"To verify it, write caFile: %s in place of insecureSkipVerify.", Shown(own.tls.CA))
+				"To verify it, write caFile: %s in place of insecureSkipVerify.", source.Shown(own.tls.CA))
 		}
 		own.tls.CA, own.tls.SkipVerify = "", true
-		m := &Mirror{Upstream: host, Only: true}
+		m := &draft.Mirror{Upstream: host, Only: true}
 		for _, scheme := range []string{"https", "http"} {
-			if scheme == "http" && IsECR(host) {
+			if scheme == "http" && draft.IsECR(host) {
 				r.Note("Docker tried http, too. Here it does not: a token of ECR is never sent unencrypted.")
 				m = nil
 				break
@@ -283,7 +285,7 @@ func (d *certs) insecureRegistries(l *insecureList) {
 				m = nil
 				break
 			}
-			m.Endpoints = append(m.Endpoints, Endpoint{Written: written, URL: u})
+			m.Endpoints = append(m.Endpoints, draft.Endpoint{Written: written, URL: u})
 			d.NoteEndpoint(u)
 		}
 		if m != nil {
@@ -293,7 +295,7 @@ func (d *certs) insecureRegistries(l *insecureList) {
 }
 
 // dockerProxy reads the proxies of the daemon, whose addresses may hold a password.
-func (d *certs) dockerProxy(root Cursor) {
+func (d *reader) dockerProxy(root source.Cursor) {
 	proxies := root.Get("proxies")
 	proxies.Mapping(`{"https-proxy": "http://proxy.corp:3128"}`)
 	for _, p := range []struct{ docker, berth string }{{"http-proxy", "httpProxy"}, {"https-proxy", "httpsProxy"}, {"no-proxy", "noProxy"}} {
@@ -311,7 +313,7 @@ func (d *certs) dockerProxy(root Cursor) {
 				"no such proxy is used; write http://host:port"))
 			continue
 		}
-		d.Proxy = append(d.Proxy, ProxySetting{Name: p.berth, Value: redact.New(value)})
+		d.Proxy = append(d.Proxy, draft.ProxySetting{Name: p.berth, Value: redact.New(value)})
 	}
 	if !proxies.Absent() {
 		proxies.Value.Login = true

@@ -1,4 +1,4 @@
-package convert
+package certsd
 
 import (
 	"fmt"
@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -23,18 +25,18 @@ import (
 // hostsFile is one hosts.toml. Which hosts are asked, in which order and how, is what containerd's
 // own package reads; the tables give positions, and the names of certificates.
 type hostsFile struct {
-	*certs
+	*reader
 	dir    registryDirectory
-	mirror Mirror
+	mirror draft.Mirror
 	listed map[string]int // endpoints by address
 }
 
 // addHostsFile adds the hosts of a hosts.toml to the draft. used is false if containerd ignores the
 // file and reads the certificates beside it.
-func (d *certs) addHostsFile(r registryDirectory) (used bool) {
+func (d *reader) addHostsFile(r registryDirectory) (used bool) {
 	content, err := hostsconf.ReadContent(r.upstream, r.hosts)
-	file := Cursor{In: r.in}
-	images := "images of " + NameOf(r.upstream)
+	file := source.Cursor{In: r.in}
+	images := "images of " + draft.NameOf(r.upstream)
 	switch {
 	case err != nil:
 		d.Lose(file.Loss("containerd fails each pull: "+err.Error(), "nothing of it is carried over"))
@@ -44,20 +46,20 @@ func (d *certs) addHostsFile(r registryDirectory) (used bool) {
 			images+" come from the registry itself, as before; correct the file and convert it again"))
 		return false
 	}
-	root := Cursor{In: r.in, Value: TOML(r.in, r.hosts)}
+	root := source.Cursor{In: r.in, Value: source.TOML(r.in, r.hosts)}
 	if content.Differences != "" && !root.Empty() {
 		d.Lose(file.Loss("releases of containerd read this file differently: "+content.Differences, "the result does what the newest release does"))
 	}
-	f := &hostsFile{certs: d, dir: r, mirror: Mirror{Upstream: r.upstream}, listed: map[string]int{}}
+	f := &hostsFile{reader: d, dir: r, mirror: draft.Mirror{Upstream: r.upstream}, listed: map[string]int{}}
 	tables := root.Get("host").All("[host.\"https://mirror.corp\"]")
 	for i, c := range tables {
 		if redact.Address(c.Name) != c.Name {
 			tables[i].Path = "host" // the name may hold a secret
 		}
 	}
-	byHost, seen := map[string][]Cursor{}, map[*Value]bool{}
+	byHost, seen := map[string][]source.Cursor{}, map[*source.Value]bool{}
 	for _, c := range tables {
-		if a, err := Split(c.Name); err == nil {
+		if a, err := draft.ParseAddress(c.Name); err == nil {
 			byHost[a.Host] = append(byHost[a.Host], c)
 		}
 	}
@@ -91,10 +93,10 @@ func (d *certs) addHostsFile(r registryDirectory) (used bool) {
 }
 
 // matching returns the table of a host among those with its name, as far as the tables' names show it.
-func matching(tables []Cursor, seen map[*Value]bool, h docker.RegistryHost) Cursor {
-	best, points := Cursor{}, 0
+func matching(tables []source.Cursor, seen map[*source.Value]bool, h docker.RegistryHost) source.Cursor {
+	best, points := source.Cursor{}, 0
 	for _, c := range tables {
-		a, err := Split(c.Name)
+		a, err := draft.ParseAddress(c.Name)
 		if err != nil || seen[c.Value] {
 			continue
 		}
@@ -102,7 +104,7 @@ func matching(tables []Cursor, seen map[*Value]bool, h docker.RegistryHost) Curs
 		if p := path.Clean("/" + a.Path); p == path.Clean("/"+h.Path) || path.Clean(p+"/v2") == path.Clean("/"+h.Path) {
 			n += 2
 		}
-		if OrHTTPS(a.Scheme) == h.Scheme {
+		if draft.OrHTTPS(a.Scheme) == h.Scheme {
 			n++
 		}
 		if n > points {
@@ -113,7 +115,7 @@ func matching(tables []Cursor, seen map[*Value]bool, h docker.RegistryHost) Curs
 }
 
 // add adds a host as an endpoint.
-func (f *hostsFile) add(h docker.RegistryHost, at Cursor) {
+func (f *hostsFile) add(h docker.RegistryHost, at source.Cursor) {
 	if at.In == nil {
 		at.In = f.dir.in
 	}
@@ -122,8 +124,8 @@ func (f *hostsFile) add(h docker.RegistryHost, at Cursor) {
 		f.LeaveOut(at, "this host is asked for pushes only, which a RegistryConfig does not have", "pulls are the same")
 		return
 	}
-	e := Endpoint{}
-	a := Address{Scheme: h.Scheme, Host: strings.ToLower(h.Host)}
+	e := draft.Endpoint{}
+	a := draft.Address{Scheme: h.Scheme, Host: strings.ToLower(h.Host)}
 	if why := a.NeedsTLS(); why != "" {
 		h.Scheme = "https"
 		e.Notes = append(e.Notes, why)
@@ -132,12 +134,12 @@ func (f *hostsFile) add(h docker.RegistryHost, at Cursor) {
 		e.Notes = append(e.Notes, "containerd asked "+h.Host+" itself here. Here it is "+dockerhub.Server+".")
 	}
 	var err error
-	if e.Written, e.Override, e.URL, err = LiteralURL(h.Scheme, h.Host, h.Path); h.Path == "" || h.Path == "/" {
+	if e.Written, e.Override, e.URL, err = draft.LiteralURL(h.Scheme, h.Host, h.Path); h.Path == "" || h.Path == "/" {
 		e.Override = true // no /v2 at all
 		e.URL, err = hostsconf.ParseURL(e.Written, true)
 	}
 	if err != nil {
-		f.LeaveOut(at, "the address of this host "+err.Error(), "images of "+NameOf(f.dir.upstream)+" are not looked for there")
+		f.LeaveOut(at, "the address of this host "+err.Error(), "images of "+draft.NameOf(f.dir.upstream)+" are not looked for there")
 		return
 	}
 	at.Fold("override_path") // it is in the path that containerd read
@@ -146,7 +148,7 @@ func (f *hostsFile) add(h docker.RegistryHost, at Cursor) {
 	u := hostUse{at: at, host: e.URL.Host, upstream: f.dir.upstream, plain: e.URL.Scheme == "http"}
 	e.Headers, u.login = f.headers(h, at.Fold("header"), e.URL.Host)
 	u.tls = f.tls(at)
-	if u.plain && u.tls != (TLS{}) {
+	if u.plain && u.tls != (draft.TLS{}) {
 		f.Lose(at.Loss("these tls settings had no effect: port 80 is asked over plain http", "they have none here either"))
 	}
 	_, strict := h.Client.Transport.(*http.Transport)
@@ -178,7 +180,7 @@ func (f *hostsFile) add(h docker.RegistryHost, at Cursor) {
 }
 
 // endpoint adds e unless the same address is listed already.
-func (f *hostsFile) endpoint(e Endpoint) {
+func (f *hostsFile) endpoint(e draft.Endpoint) {
 	if _, again := f.listed[config.NormalizeURL(e.URL)]; again {
 		f.mirror.Notes = append(f.mirror.Notes, e.Written+" was asked twice, and is listed once.")
 		return
@@ -200,7 +202,7 @@ func (f *hostsFile) endpoint(e Endpoint) {
 }
 
 // capabilities carries over the capabilities of a host.
-func (f *hostsFile) capabilities(e *Endpoint, h docker.RegistryHost, at Cursor) {
+func (f *hostsFile) capabilities(e *draft.Endpoint, h docker.RegistryHost, at source.Cursor) {
 	if at.Empty() || len(at.Value.Items) == 0 {
 		f.uses.pushed = true
 		return
@@ -222,7 +224,7 @@ func (f *hostsFile) capabilities(e *Endpoint, h docker.RegistryHost, at Cursor) 
 	}
 }
 
-func (f *hostsFile) dialTimeout(e *Endpoint, at Cursor) {
+func (f *hostsFile) dialTimeout(e *draft.Endpoint, at source.Cursor) {
 	if at.Text() == "" {
 		f.uses.slow = f.uses.slow || e.URL.Scheme == "https"
 		return
@@ -240,7 +242,7 @@ func (f *hostsFile) dialTimeout(e *Endpoint, at Cursor) {
 }
 
 // headers returns the headers of a host without the login, and the login.
-func (f *hostsFile) headers(h docker.RegistryHost, table Cursor, host string) (all []Header, found *Login) {
+func (f *hostsFile) headers(h docker.RegistryHost, table source.Cursor, host string) (all []draft.Header, found *draft.Login) {
 	for _, c := range table.All("[host.\"https://mirror.corp\".header]") {
 		values := h.Header[c.Name]
 		name := textproto.CanonicalMIMEHeaderKey(c.Name)
@@ -251,10 +253,10 @@ func (f *hostsFile) headers(h docker.RegistryHost, table Cursor, host string) (a
 			}
 			continue
 		}
-		valid := len(values) > 0 && IsHeaderName(c.Name)
+		valid := len(values) > 0 && draft.IsHeaderName(c.Name)
 		var secrets []redact.Secret
 		for _, v := range values {
-			valid = valid && utf8.ValidString(v) && !strings.ContainsFunc(v, IsControl)
+			valid = valid && utf8.ValidString(v) && !strings.ContainsFunc(v, draft.IsControl)
 			secrets = append(secrets, redact.New(v))
 		}
 		if !valid {
@@ -262,37 +264,37 @@ func (f *hostsFile) headers(h docker.RegistryHost, table Cursor, host string) (a
 			f.Lose(c.Loss("not a valid HTTP header", "it is not sent"))
 			continue
 		}
-		all = append(all, Header{Name: name, Values: secrets})
+		all = append(all, draft.Header{Name: name, Values: secrets})
 	}
-	slices.SortStableFunc(all, func(a, b Header) int { return strings.Compare(a.Name, b.Name) })
-	return MergeHeaders(all), found
+	slices.SortStableFunc(all, func(a, b draft.Header) int { return strings.Compare(a.Name, b.Name) })
+	return draft.MergeHeaders(all), found
 }
 
 // authorization returns the login in an Authorization header, nil if it is not one.
-func (f *hostsFile) authorization(c Cursor, host string, values []string) *Login {
-	r := &Registry{Host: host}
+func (f *hostsFile) authorization(c source.Cursor, host string, values []string) *draft.Login {
+	r := &draft.Registry{Host: host}
 	if len(values) == 1 && len(values[0]) > 6 && strings.EqualFold(values[0][:6], "Basic ") {
-		if user, password, ok := DecodeAuth(strings.TrimSpace(values[0][6:])); ok {
+		if user, password, ok := draft.DecodeAuth(strings.TrimSpace(values[0][6:])); ok {
 			f.SetLogin(c, r, user, password)
 			return r.Login
 		}
 	}
 	f.Lose(c.Loss("an Authorization header that is not a Basic login cannot be carried over: Berth logs in with a username and a password",
-		NoLogin+"; create an access token and write it under registries"))
+		draft.NoLogin+"; create an access token and write it under registries"))
 	return nil
 }
 
 // tls returns the tls settings of the table at.
-func (f *hostsFile) tls(at Cursor) TLS {
+func (f *hostsFile) tls(at source.Cursor) draft.TLS {
 	ca := files(at.Fold("ca"), f.dir.path)
 	var client [][2]string
 	if c := at.Fold("client"); !c.Absent() {
-		if c.Value.Kind == Scalar {
+		if c.Value.Kind == source.Scalar {
 			client = append(client, [2]string{files(c, f.dir.path)[0]})
 		}
 		for _, item := range c.Value.Items {
 			pair := [2]string{}
-			copy(pair[:], files(Cursor{In: c.In, Value: item}, f.dir.path))
+			copy(pair[:], files(source.Cursor{In: c.In, Value: item}, f.dir.path))
 			client = append(client, pair)
 		}
 	}
@@ -302,14 +304,14 @@ func (f *hostsFile) tls(at Cursor) TLS {
 }
 
 // files returns the paths in a string or a list of strings. A relative one is below dir.
-func files(c Cursor, dir string) (all []string) {
+func files(c source.Cursor, dir string) (all []string) {
 	if c.Absent() {
 		return nil
 	}
 	for _, v := range append(slices.Clone(c.Value.Items), c.Value) {
-		if v.Kind == Scalar && filepath.IsAbs(v.Text) {
+		if v.Kind == source.Scalar && filepath.IsAbs(v.Text) {
 			all = append(all, v.Text)
-		} else if v.Kind == Scalar {
+		} else if v.Kind == source.Scalar {
 			all = append(all, filepath.Join(dir, v.Text))
 		}
 	}
@@ -317,7 +319,7 @@ func files(c Cursor, dir string) (all []string) {
 }
 
 // server adds the host that is asked last.
-func (f *hostsFile) server(h docker.RegistryHost, root Cursor) {
+func (f *hostsFile) server(h docker.RegistryHost, root source.Cursor) {
 	named := root.Fold("server").Text() != ""
 	_, strict := h.Client.Transport.(*http.Transport)
 	itself := !named || strict && path.Clean("/"+h.Path) == "/v2" &&
@@ -327,7 +329,7 @@ func (f *hostsFile) server(h docker.RegistryHost, root Cursor) {
 		f.mirror.Only = len(f.mirror.Endpoints) > 0
 		return
 	}
-	all := NameOf(f.dir.upstream)
+	all := draft.NameOf(f.dir.upstream)
 	root.Fold("override_path") // without a server line it has no effect
 	limits := root.Fold("capabilities")
 	if !named && !limits.Absent() {
@@ -347,13 +349,13 @@ func (f *hostsFile) server(h docker.RegistryHost, root Cursor) {
 	}
 	u := hostUse{at: root, host: f.dir.upstream, upstream: f.dir.upstream, plain: h.Scheme == "http" && strict, tls: f.tls(root)}
 	table := root.Fold("header")
-	var headers []Header
+	var headers []draft.Header
 	if headers, u.login = f.headers(h, table, f.dir.upstream); len(headers) > 0 {
 		f.Lose(table.Loss("Berth sends headers to the endpoints of mirrors only", all+" itself no longer gets them"))
 	}
 	switch {
 	case f.dir.upstream == hostsconf.Default:
-		if u.tls != (TLS{}) || u.login != nil {
+		if u.tls != (draft.TLS{}) || u.login != nil {
 			f.Lose(root.Loss("certificates and a login for every registry without a directory cannot be carried over: "+
 				"Berth ties them to a host",
 				"hosts without an entry of their own are asked without them; name each host under registries"))
@@ -366,7 +368,7 @@ func (f *hostsFile) server(h docker.RegistryHost, root Cursor) {
 		}
 	case named && dockerhub.Is(h.Host) && h.Host != dockerhub.Server:
 		f.mirror.Notes = append(f.mirror.Notes, fmt.Sprintf("containerd asked %s itself at the end. Here it is %s.",
-			Shown(h.Host), dockerhub.Server))
+			source.Shown(h.Host), dockerhub.Server))
 	}
 	if named && (u.plain || hostport.IsLoopback(f.dir.upstream)) {
 		r := f.Registry(f.dir.upstream, root)

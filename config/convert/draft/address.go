@@ -1,4 +1,4 @@
-package convert
+package draft
 
 import (
 	"errors"
@@ -21,8 +21,8 @@ type Address struct {
 	Ignored string
 }
 
-// Split splits an address. Errors repeat no text that may be a login.
-func Split(written string) (Address, error) {
+// ParseAddress splits an address. Errors repeat no text that may be a login.
+func ParseAddress(written string) (Address, error) {
 	var a Address
 	rest := strings.TrimSpace(written)
 	if scheme, after, ok := strings.Cut(rest, "://"); ok {

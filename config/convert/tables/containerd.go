@@ -1,4 +1,4 @@
-package convert
+package tables
 
 import (
 	"fmt"
@@ -9,17 +9,19 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/containerdconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// fromContainerd reads a config.toml with the deprecated registry.mirrors, configs and auths.
+// Containerd reads a config.toml with the deprecated registry.mirrors, configs and auths.
 // Types: https://github.com/containerd/containerd, internal/cri/config/config.go, in 1.x
 // pkg/cri/config/config.go.
-func fromContainerd(base *Draft, root Cursor) {
-	d := newTables(base)
+func Containerd(base *draft.Draft, root source.Cursor) {
+	d := newReader(base)
 	registry, ok := d.registryTable(root)
 	if !ok {
 		return
@@ -39,13 +41,13 @@ func fromContainerd(base *Draft, root Cursor) {
 }
 
 // registryTable returns the table with the registry settings.
-func (d *tables) registryTable(root Cursor) (Cursor, bool) {
+func (d *reader) registryTable(root source.Cursor) (source.Cursor, bool) {
 	d.version = 1 // default of containerd 1.x
 	if v := root.Get("version"); !v.Absent() {
 		n, err := strconv.Atoi(v.Text())
 		if err != nil || n < 1 || n > 4 {
 			v.Fail("must be 1, 2, 3 or 4; newer versions are not known here")
-			return Cursor{}, false
+			return source.Cursor{}, false
 		}
 		d.version = n
 	}
@@ -53,13 +55,13 @@ func (d *tables) registryTable(root Cursor) (Cursor, bool) {
 	plugins.Mapping(`[plugins."` + containerdconf.TableV2 + `".registry]`)
 	// containerd 2.x migrates older tables itself, so an old table in a newer file still counts.
 	order := containerdconf.Tables(d.version)
-	var found Cursor
+	var found source.Cursor
 	for _, name := range order {
 		r := plugins.Get(name).Get("registry")
 		switch {
 		case r.Absent():
 		case !r.Mapping("[" + r.Path + "]"):
-			return Cursor{}, false
+			return source.Cursor{}, false
 		case len(r.Value.Fields) == 0:
 		case found.In == nil:
 			found = r
@@ -73,13 +75,13 @@ func (d *tables) registryTable(root Cursor) (Cursor, bool) {
 	}
 	if found.In == nil {
 		d.RefuseEmpty("has no registry settings of the CRI plugin")
-		return Cursor{}, false
+		return source.Cursor{}, false
 	}
 	return found, true
 }
 
 // configPath handles a config_path that is already set.
-func (d *tables) configPath(registry Cursor) {
+func (d *reader) configPath(registry source.Cursor) {
 	c := registry.Get("config_path")
 	paths := strings.FieldsFunc(c.Text(), func(r rune) bool { return r == filepath.ListSeparator })
 	old := false
@@ -101,7 +103,7 @@ func (d *tables) configPath(registry Cursor) {
 	}
 	d.Note("Files that are in config_path already are not Berth's: \"berth plan\" reports those in the way, and onConflict: adopt takes them over.")
 	dir := paths[0]
-	if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" || !utf8.ValidString(dir) || strings.ContainsFunc(dir, IsControl) {
+	if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" || !utf8.ValidString(dir) || strings.ContainsFunc(dir, draft.IsControl) {
 		d.Lose(c.Loss("is not an absolute path", "files are written to "+containerdconf.DefaultCertsDir+", and config_path has to name that"))
 		return
 	}
@@ -115,7 +117,7 @@ func (d *tables) configPath(registry Cursor) {
 
 // refusesConfigPath reports settings that containerd refuses beside a config_path
 // (ValidateImageConfig; the tls tables in 1.x only).
-func (d *tables) refusesConfigPath(registry Cursor) bool {
+func (d *reader) refusesConfigPath(registry source.Cursor) bool {
 	if m := registry.Get("mirrors"); !m.Absent() && len(m.Value.Fields) > 0 {
 		return true
 	}
@@ -131,7 +133,7 @@ func (d *tables) refusesConfigPath(registry Cursor) bool {
 
 // spreadWildcard keeps the "*" mirror for registries that are named only for their login or
 // certificates. In containerd they still used it; in a RegistryConfig a named registry does not.
-func (d *tables) spreadWildcard() {
+func (d *reader) spreadWildcard() {
 	all := d.Mirror(hostsconf.Default)
 	if all == nil {
 		return
@@ -141,11 +143,11 @@ func (d *tables) spreadWildcard() {
 		at[dockerhub.Canonical(e.URL.Host)] = true
 	}
 	for _, r := range d.Registries {
-		host := HostOnly(r.Host)
+		host := draft.HostOnly(r.Host)
 		if at[host] || d.Mirror(host) != nil || d.direct[host] {
 			continue
 		}
-		d.AddMirror(&Mirror{Upstream: host, Endpoints: all.Endpoints, Notes: []string{
+		d.AddMirror(&draft.Mirror{Upstream: host, Endpoints: all.Endpoints, Notes: []string{
 			`A registry that is named below is taken out of "*"; this keeps the mirror in front of it, as containerd had it.`}})
 		d.loopback(&foreignMirror{upstream: host, at: r.At}, false)
 	}
@@ -153,14 +155,14 @@ func (d *tables) spreadWildcard() {
 
 // headers carries registry.headers over to the endpoints. containerd sent them to every registry,
 // which has no counterpart.
-func (d *tables) headers(table Cursor) {
-	var all []Header
+func (d *reader) headers(table source.Cursor) {
+	var all []draft.Header
 	for _, c := range table.All(`[…registry.headers] with X-Name = ["value"]`) {
-		h := Header{Name: textproto.CanonicalMIMEHeaderKey(c.Name)}
-		valid := IsHeaderName(c.Name)
+		h := draft.Header{Name: textproto.CanonicalMIMEHeaderKey(c.Name)}
+		valid := draft.IsHeaderName(c.Name)
 		for _, item := range c.Items(`X-Name = ["value"]`) {
 			text := item.Text()
-			valid = valid && utf8.ValidString(text) && !strings.ContainsFunc(text, IsControl)
+			valid = valid && utf8.ValidString(text) && !strings.ContainsFunc(text, draft.IsControl)
 			h.Values = append(h.Values, redact.New(text))
 		}
 		switch {
@@ -175,14 +177,14 @@ func (d *tables) headers(table Cursor) {
 		}
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].Name < all[j].Name })
-	all = MergeHeaders(all)
+	all = draft.MergeHeaders(all)
 	if len(all) == 0 {
 		return
 	}
 	d.Lose(table.Loss("containerd sent these headers to every registry; Berth sends headers to the endpoints of mirrors only",
 		"registries that are asked directly, or behind their mirrors, no longer get them"))
 	for _, m := range d.Mirrors {
-		endpoints := make([]Endpoint, len(m.Endpoints))
+		endpoints := make([]draft.Endpoint, len(m.Endpoints))
 		for i, e := range m.Endpoints {
 			e.Headers = all
 			endpoints[i] = e

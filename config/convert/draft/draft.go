@@ -1,10 +1,16 @@
-package convert
+// Package draft is a RegistryConfig under construction: what the readers of all formats fill, the
+// settings that depend on several of its parts, and its text with the comments.
+//
+// Start reading at [Draft]. [Draft.Finish] settles what the parts decide together, [Draft.Render]
+// writes the result.
+package draft
 
 import (
 	"fmt"
 	"slices"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -13,7 +19,7 @@ import (
 
 // Draft is the RegistryConfig under construction, with its comments.
 type Draft struct {
-	In         *Input
+	In         *source.Input
 	Format     Format
 	SecretsDir string
 
@@ -25,7 +31,7 @@ type Draft struct {
 	ECRNotes        []string
 	Proxy           []ProxySetting
 	CertsDir        string
-	Lost            []Loss
+	Lost            []source.Loss
 
 	byUpstream map[string]*Mirror
 	known      map[string]bool // hosts of endpoints, and registries that have settings
@@ -67,7 +73,7 @@ type DefaultRegistry struct {
 }
 
 type Registry struct {
-	At        Cursor
+	At        source.Cursor
 	Notes     []string
 	Host      string // host[:port][/path]
 	Login     *Login
@@ -114,10 +120,10 @@ func (r *Registry) Note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-func (d *Draft) Lose(l Loss) { d.Lost = append(d.Lost, l) }
+func (d *Draft) Lose(l source.Loss) { d.Lost = append(d.Lost, l) }
 
 // LeaveOut reports everything at c as lost.
-func (d *Draft) LeaveOut(c Cursor, what, effect string) {
+func (d *Draft) LeaveOut(c source.Cursor, what, effect string) {
 	d.Lose(c.Loss(what, effect))
 	c.Skip()
 }
@@ -128,7 +134,7 @@ func (d *Draft) NoteWildcard() {
 }
 
 // Unread reports the fields below c that were not read.
-func (d *Draft) Unread(c Cursor) { d.Lost = append(d.Lost, c.Unread(d.Format.Program())...) }
+func (d *Draft) Unread(c source.Cursor) { d.Lost = append(d.Lost, c.Unread(d.Format.Program())...) }
 
 // AddMirror adds m. Its upstream must be new.
 func (d *Draft) AddMirror(m *Mirror) {
@@ -144,7 +150,7 @@ func (d *Draft) Mirror(upstream string) *Mirror { return d.byUpstream[upstream] 
 
 // Registry returns the entry of a host and appends one if there is none. at is its location in the
 // input.
-func (d *Draft) Registry(host string, at Cursor) *Registry {
+func (d *Draft) Registry(host string, at source.Cursor) *Registry {
 	if r := d.byHost[host]; r != nil {
 		return r
 	}

@@ -1,9 +1,11 @@
-package convert
+package certsd
 
 import (
 	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -22,13 +24,13 @@ type hostUses struct {
 
 // hostUse is a host in one directory.
 type hostUse struct {
-	at       Cursor
+	at       source.Cursor
 	host     string // host[:port]
 	upstream string // whose images the host is asked for
 	plain    bool   // over http, where tls has no effect
 	byRule   bool   // asked by containerd's rule for this machine
-	tls      TLS
-	login    *Login
+	tls      draft.TLS
+	login    *draft.Login
 }
 
 func (h *hostUses) add(u hostUse) {
@@ -53,10 +55,10 @@ func (h *hostUses) own(host string) *hostUse {
 }
 
 // placeUses writes one registries entry for each host with settings.
-func (d *certs) placeUses() {
+func (d *reader) placeUses() {
 	for _, host := range d.uses.hosts {
 		uses := d.uses.all[host]
-		r := &Registry{Host: host}
+		r := &draft.Registry{Host: host}
 		tls, login := chosenTLS(uses), chosenLogin(uses)
 		if tls != nil || login != nil {
 			r = d.Registry(host, uses[0].at)
@@ -82,7 +84,7 @@ func (d *certs) placeUses() {
 	d.NoteWildcard()
 	for _, r := range d.uses.direct {
 		if r.upstream != hostsconf.Default && d.Mirror(r.upstream) == nil {
-			entry := d.Registry(r.upstream, Cursor{In: r.in})
+			entry := d.Registry(r.upstream, source.Cursor{In: r.in})
 			entry.Named = true
 			entry.Note(`Named so that the mirror for "*" leaves it alone, as its directory did.`)
 		}
@@ -99,7 +101,7 @@ func chosenTLS(uses []hostUse) *hostUse {
 			continue
 		}
 		verified = verified || !u.tls.SkipVerify
-		if u.tls != (TLS{}) && (chosen == nil || chosen.tls.SkipVerify && !u.tls.SkipVerify) {
+		if u.tls != (draft.TLS{}) && (chosen == nil || chosen.tls.SkipVerify && !u.tls.SkipVerify) {
 			chosen = &uses[i]
 		}
 	}
@@ -118,28 +120,28 @@ func chosenLogin(uses []hostUse) *hostUse {
 }
 
 // compareUses names each use of a host whose settings differ from those of its entry.
-func (d *certs) compareUses(r *Registry, uses []hostUse) {
+func (d *reader) compareUses(r *draft.Registry, uses []hostUse) {
 	own := false
 	for _, u := range uses {
 		own = own || u.upstream == r.Host && !u.byRule
 		switch {
 		case u.plain || u.tls == r.TLS:
-		case u.tls == (TLS{}):
-			r.Note("The tls settings were not for images of %s. Here they are used for these, too.", NameOf(u.upstream))
+		case u.tls == (draft.TLS{}):
+			r.Note("The tls settings were not for images of %s. Here they are used for these, too.", draft.NameOf(u.upstream))
 		default:
 			d.loseTLS(r.Host, u)
 		}
 		switch {
 		case r.Login == nil || u.login != nil && *u.login == *r.Login:
 		case u.login == nil:
-			r.Note("The login was not sent to %s for images of %s. Here it is.", r.Host, NameOf(u.upstream))
+			r.Note("The login was not sent to %s for images of %s. Here it is.", r.Host, draft.NameOf(u.upstream))
 		default:
-			d.Lose(u.at.Loss("a second login for "+r.Host+", for images of "+NameOf(u.upstream),
+			d.Lose(u.at.Loss("a second login for "+r.Host+", for images of "+draft.NameOf(u.upstream),
 				"only the first is used; keep one of the two"))
 		}
 	}
 	var settings []string
-	if r.TLS != (TLS{}) {
+	if r.TLS != (draft.TLS{}) {
 		settings = append(settings, "tls settings")
 	}
 	if r.Login != nil {
@@ -147,7 +149,7 @@ func (d *certs) compareUses(r *Registry, uses []hostUse) {
 	}
 	if !own && len(settings) > 0 {
 		r.Note("These settings (%s) were only for images of %s. Here they are for images that name %s, too.",
-			strings.Join(settings, ", "), NameOf(uses[0].upstream), r.Host)
+			strings.Join(settings, ", "), draft.NameOf(uses[0].upstream), r.Host)
 	}
 	if !own && len(settings) > 0 && hostport.IsLoopback(r.Host) {
 		r.Note("Without settings containerd asks a registry on this machine over https without verification, " +
@@ -156,7 +158,7 @@ func (d *certs) compareUses(r *Registry, uses []hostUse) {
 	}
 }
 
-func (d *certs) loseTLS(host string, u hostUse) {
-	d.Lose(u.at.Loss("tls settings of "+host+" for images of "+NameOf(u.upstream)+" that differ from those for other images",
+func (d *reader) loseTLS(host string, u hostUse) {
+	d.Lose(u.at.Loss("tls settings of "+host+" for images of "+draft.NameOf(u.upstream)+" that differ from those for other images",
 		"a host has one of them here: those that verify it, else the first; use the same everywhere"))
 }

@@ -1,4 +1,4 @@
-package convert
+package draft
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/berth-registry/berth/config/convert/source"
 )
 
 // block is a mapping under construction, with notes above it.
@@ -83,7 +85,7 @@ func comment(notes []string) string {
 func wrap(paragraph string, n int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(OneLine(paragraph)) {
+	for _, word := range strings.Fields(source.OneLine(paragraph)) {
 		switch {
 		case line == "":
 			line = word

@@ -1,21 +1,25 @@
-package convert
+// Package rke reads the cluster.yml of RKE, the first generation: private_registries, and the AWS keys
+// of kubelet. Start reading at [Read].
+package rke
 
 import (
 	"slices"
 	"strings"
 
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/credprovider/ecr"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// rkeFields are the fields of a cluster.yml that configure image sources (types/rke_types.go in
+// Fields are the fields of a cluster.yml that configure image sources (types/rke_types.go in
 // https://github.com/rancher/rke), in YAML spelling and in JSON spelling: a cluster.rkestate and
 // Rancher's API hold the same fields.
-func rkeFields() Fields {
-	env := Fields{"extra_env": nil, "extraEnv": nil}
-	cluster := func() Fields {
-		return Fields{
+func Fields() source.Fields {
+	env := source.Fields{"extra_env": nil, "extraEnv": nil}
+	cluster := func() source.Fields {
+		return source.Fields{
 			"private_registries": nil, "privateRegistries": nil, "private_registry": nil, "privateRegistry": nil,
 			"services": {"kubelet": env},
 		}
@@ -24,14 +28,14 @@ func rkeFields() Fields {
 	for _, name := range []string{"rancher_kubernetes_engine_config", "rancherKubernetesEngineConfig"} {
 		top[name] = cluster()
 	}
-	top["desiredState"] = Fields{"rkeConfig": cluster()}
-	top["currentState"] = Fields{"rkeConfig": cluster()}
-	top["spec"] = Fields{"rancherKubernetesEngineConfig": cluster()}
+	top["desiredState"] = source.Fields{"rkeConfig": cluster()}
+	top["currentState"] = source.Fields{"rkeConfig": cluster()}
+	top["spec"] = source.Fields{"rancherKubernetesEngineConfig": cluster()}
 	return top
 }
 
 // findCluster finds the cluster's settings in the files that commonly contain them.
-func findCluster(root Cursor) (Cursor, bool) {
+func findCluster(root source.Cursor) (source.Cursor, bool) {
 	for _, way := range [][]string{
 		{"rancher_kubernetes_engine_config"}, {"rancherKubernetesEngineConfig"}, {"spec", "rancherKubernetesEngineConfig"},
 		{"desiredState", "rkeConfig"}, {"currentState", "rkeConfig"},
@@ -49,9 +53,9 @@ func findCluster(root Cursor) (Cursor, bool) {
 	return root, true
 }
 
-// rkeRegistry is one item of private_registries.
-type rkeRegistry struct {
-	at      Cursor
+// privateRegistry is one item of private_registries.
+type privateRegistry struct {
+	at      source.Cursor
 	written string // url as written
 	scheme  string
 	name    string // host[:port][/path]
@@ -60,20 +64,20 @@ type rkeRegistry struct {
 	secret  string
 	overTLS string // reason for https, see [Address.NeedsTLS]
 	def     bool
-	ecr     Cursor
-	keys    AWSKeys  // of ecr
-	noKeys  bool     // ecr is present without keys
-	twice   []string // paths of earlier items for the same registry
+	ecr     source.Cursor
+	keys    draft.AWSKeys // of ecr
+	noKeys  bool          // ecr is present without keys
+	twice   []string      // paths of earlier items for the same registry
 }
 
-// rke is a draft with what is read from a cluster.yml.
-type rke struct {
-	*Draft
-	envAt Cursor // location of the AWS key in kubelet's environment
+// reader is a draft with what is read from a cluster.yml.
+type reader struct {
+	*draft.Draft
+	envAt source.Cursor // location of the AWS key in kubelet's environment
 }
 
-func fromRKE(base *Draft, root Cursor) {
-	d := &rke{Draft: base}
+func Read(base *draft.Draft, root source.Cursor) {
+	d := &reader{Draft: base}
 	cluster, ok := findCluster(root)
 	if !ok {
 		return
@@ -98,12 +102,12 @@ func fromRKE(base *Draft, root Cursor) {
 	d.Unread(list)
 }
 
-func (d *rke) readRegistries(list Cursor) []*rkeRegistry {
-	var found []*rkeRegistry
-	byName := map[string]*rkeRegistry{}
+func (d *reader) readRegistries(list source.Cursor) []*privateRegistry {
+	var found []*privateRegistry
+	byName := map[string]*privateRegistry{}
 	for _, c := range list.Items("- url: registry.corp:5000") {
 		if !c.Mapping("url: registry.corp:5000") {
-			if c.Value.Kind == Null {
+			if c.Value.Kind == source.Null {
 				continue
 			}
 			return nil
@@ -128,8 +132,8 @@ func (d *rke) readRegistries(list Cursor) []*rkeRegistry {
 	return found
 }
 
-func (d *rke) readItem(c Cursor) *rkeRegistry {
-	r := &rkeRegistry{at: c, written: c.Get("url").Text(), user: c.Get("user").Text(), secret: c.Get("password").Text(),
+func (d *reader) readItem(c source.Cursor) *privateRegistry {
+	r := &privateRegistry{at: c, written: c.Get("url").Text(), user: c.Get("user").Text(), secret: c.Get("password").Text(),
 		def: c.FirstOf("is_default", "isDefault").Bool(), name: dockerhub.Name}
 	plugin := c.FirstOf("ecrCredentialPlugin", "ecr_credential_plugin", "credentialPlugin", "credential_plugin")
 	if plugin.Mapping("aws_access_key_id: below it, or {}") {
@@ -138,47 +142,47 @@ func (d *rke) readItem(c Cursor) *rkeRegistry {
 	if strings.TrimSpace(r.written) == "" {
 		return r
 	}
-	a, err := Split(r.written)
+	a, err := draft.ParseAddress(r.written)
 	if err == nil {
 		if r.overTLS = a.NeedsTLS(); r.overTLS != "" {
 			a.Scheme = "https"
 		}
 		r.scheme, r.name, r.ignored = a.Scheme, a.RegistryName(), a.Ignored
-		err = CheckName(r.name)
+		err = draft.CheckName(r.name)
 	}
 	if err != nil {
 		d.Lose(c.Get("url").Loss("the registry's address "+err.Error(), "the registry is left out, with its login; write host[:port][/path]"))
 		c.Skip()
 		return nil
 	}
-	if r.noKeys && (r.user != "" || r.secret != "" || !IsECR(HostOnly(r.name))) {
-		r.ecr = Cursor{} // Rancher adds it, without keys, to every registry
+	if r.noKeys && (r.user != "" || r.secret != "" || !draft.IsECR(draft.HostOnly(r.name))) {
+		r.ecr = source.Cursor{} // Rancher adds it, without keys, to every registry
 	}
 	return r
 }
 
 // readPlugin reads the plugin of a registry. Earlier releases of RKE named it credentialPlugin and
 // gave its type.
-func (d *rke) readPlugin(r *rkeRegistry, plugin Cursor) {
+func (d *reader) readPlugin(r *privateRegistry, plugin source.Cursor) {
 	kind := plugin.Get("type")
 	if text := strings.ToLower(kind.Text()); text != "" && text != "ecr" {
-		d.LeaveOut(plugin, "a credential plugin of another type than ecr", NoLogin+"; write a login for it under registries")
+		d.LeaveOut(plugin, "a credential plugin of another type than ecr", draft.NoLogin+"; write a login for it under registries")
 		return
 	}
 	plugin.Value.Login = true
 	r.ecr = plugin
-	r.keys = AWSKeys{
+	r.keys = draft.AWSKeys{
 		ID:      redact.New(plugin.FirstOf("aws_access_key_id", "awsAccessKeyId").Text()),
 		Secret:  redact.New(plugin.FirstOf("aws_secret_access_key", "awsSecretAccessKey").Text()),
 		Session: redact.New(plugin.FirstOf("aws_session_token", "awsAccessToken", "awsSessionToken").Text()),
 	}
-	r.noKeys = r.keys == AWSKeys{}
+	r.noKeys = r.keys == draft.AWSKeys{}
 }
 
 // placeDefault carries is_default over. RKE put only the first such registry in front of the names of
 // its own system images (setClusterImageDefaults in cluster/defaults.go).
-func (d *rke) placeDefault(found []*rkeRegistry) {
-	var first *rkeRegistry
+func (d *reader) placeDefault(found []*privateRegistry) {
+	var first *privateRegistry
 	var others []string
 	for _, r := range found {
 		switch {
@@ -196,7 +200,7 @@ func (d *rke) placeDefault(found []*rkeRegistry) {
 	if len(others) > 0 {
 		notes = append(notes, "The first is_default counts, as in RKE. Not used: "+strings.Join(others, ", ")+".")
 	}
-	if HostOnly(first.name) == dockerhub.Name {
+	if draft.HostOnly(first.name) == dockerhub.Name {
 		if first.name != dockerhub.Name {
 			d.Lose(first.at.FirstOf("is_default", "isDefault").Loss("a repository of Docker Hub has a name of two parts, so none can lie below "+first.name,
 				"images that name no registry come from Docker Hub itself"))
@@ -206,19 +210,19 @@ func (d *rke) placeDefault(found []*rkeRegistry) {
 		d.Notes = append(d.Notes, notes...)
 		return
 	}
-	written, u, err := PrefixURL(first.scheme, first.name)
+	written, u, err := draft.PrefixURL(first.scheme, first.name)
 	if err != nil {
 		d.Lose(first.at.Get("url").Loss("the default registry's address "+err.Error(), "images that name no registry come from Docker Hub"))
 		return
 	}
-	d.DefaultRegistry = &DefaultRegistry{URL: u, Written: written, Notes: append([]string{
+	d.DefaultRegistry = &draft.DefaultRegistry{URL: u, Written: written, Notes: append([]string{
 		"RKE took only its own system images from the default registry. Here every image without a registry in its name is looked for there first, and on Docker Hub if it is missing there.",
 		"To close Docker Hub, write upstreamFallback: false. To take images of other registries from there too, add them to \"for\".",
 	}, notes...)}
 }
 
 // placeRegistry adds the entry of one registry.
-func (d *rke) placeRegistry(found *rkeRegistry) {
+func (d *reader) placeRegistry(found *privateRegistry) {
 	r := d.Registry(found.name, found.at)
 	r.Named = true
 	if len(found.twice) > 0 {
@@ -239,9 +243,9 @@ func (d *rke) placeRegistry(found *rkeRegistry) {
 		d.Lose(found.at.Loss("a login beside an ecrCredentialPlugin; kubelet used the plugin",
 			"the login is left out, and the registry is asked with a token of ECR"))
 	}
-	if !IsECR(HostOnly(found.name)) {
+	if !draft.IsECR(draft.HostOnly(found.name)) {
 		d.Lose(found.ecr.Loss("this host is not named like an ECR registry, and neither RKE nor Berth gives it a token of ECR",
-			NoLogin+"; if it is one, name it under ecr.registries with its account and region"))
+			draft.NoLogin+"; if it is one, name it under ecr.registries with its account and region"))
 		return
 	}
 	r.Note("ECR: Berth fetches and renews the token, see ecr.")
@@ -250,20 +254,20 @@ func (d *rke) placeRegistry(found *rkeRegistry) {
 // placeKeys places the AWS keys. kubelet pulled with the keys of its environment; a registry's own
 // keys served RKE's system containers. A single pair goes to the section ecr; of several pairs,
 // each registry keeps its own.
-func (d *rke) placeKeys(env *AWSKeys, found []*rkeRegistry) {
-	var all []AWSKeys
+func (d *reader) placeKeys(env *draft.AWSKeys, found []*privateRegistry) {
+	var all []draft.AWSKeys
 	if env != nil {
 		all = append(all, *env)
 	}
 	plugins := false
-	var own []*rkeRegistry
+	var own []*privateRegistry
 	for _, r := range found {
 		if r.ecr.In == nil {
 			continue
 		}
 		plugins = true
 		switch k := r.keys; {
-		case k == AWSKeys{}:
+		case k == draft.AWSKeys{}:
 		case k.ID.IsZero() || k.Secret.IsZero():
 			d.Lose(r.ecr.Loss("an AWS key needs both aws_access_key_id and aws_secret_access_key; RKE did not use this one either",
 				"tokens of ECR come from the instance profile"))
@@ -292,8 +296,8 @@ func (d *rke) placeKeys(env *AWSKeys, found []*rkeRegistry) {
 }
 
 // ownKeys sets the keys of a registry in its own entry.
-func (d *rke) ownKeys(found *rkeRegistry, kubelet bool) {
-	host := HostOnly(found.name)
+func (d *reader) ownKeys(found *privateRegistry, kubelet bool) {
+	host := draft.HostOnly(found.name)
 	lose := func(what string) {
 		d.Lose(found.ecr.Loss(what, "these keys are not used; tokens of ECR for "+host+" come from those that are"))
 	}
@@ -328,11 +332,11 @@ func (d *rke) ownKeys(found *rkeRegistry, kubelet bool) {
 
 const expiredKeys = "A session token is valid for hours; these keys have probably expired."
 
-func (d *rke) staticKeys(all []AWSKeys) {
+func (d *reader) staticKeys(all []draft.AWSKeys) {
 	d.ECRNotes = append(d.ECRNotes, "The role of the instance is asked first, the keys below when it cannot serve. To have it the other way round, as RKE did where keys were given, swap the items.")
-	d.ECR = append(d.ECR, Credential{})
+	d.ECR = append(d.ECR, draft.Credential{})
 	for _, k := range all {
-		c := Credential{Keys: &k}
+		c := draft.Credential{Keys: &k}
 		if !k.Session.IsZero() {
 			c.Notes = append(c.Notes, expiredKeys)
 		}
@@ -342,7 +346,7 @@ func (d *rke) staticKeys(all []AWSKeys) {
 
 // kubeletEnv reads AWS keys from services.kubelet.extra_env, the place that RKE's documentation
 // gives for them.
-func (d *rke) kubeletEnv(cluster Cursor) *AWSKeys {
+func (d *reader) kubeletEnv(cluster source.Cursor) *draft.AWSKeys {
 	env := map[string]string{}
 	for _, c := range cluster.Get("services").Get("kubelet").FirstOf("extra_env", "extraEnv").Items(`- "AWS_ACCESS_KEY_ID=…"`) {
 		name, text, _ := strings.Cut(c.Text(), "=")
@@ -360,7 +364,7 @@ func (d *rke) kubeletEnv(cluster Cursor) *AWSKeys {
 			d.envAt = c
 		}
 	}
-	k := AWSKeys{
+	k := draft.AWSKeys{
 		ID: redact.New(env["AWS_ACCESS_KEY_ID"]), Secret: redact.New(env["AWS_SECRET_ACCESS_KEY"]),
 		Session: redact.New(env["AWS_SESSION_TOKEN"]),
 	}
@@ -378,7 +382,7 @@ func (d *rke) kubeletEnv(cluster Cursor) *AWSKeys {
 }
 
 // printable reports keys as lost that cannot be AWS keys or that YAML cannot hold.
-func (d *rke) printable(at Cursor, k AWSKeys) bool {
+func (d *reader) printable(at source.Cursor, k draft.AWSKeys) bool {
 	if strings.ContainsFunc(k.ID.Reveal()+k.Secret.Reveal()+k.Session.Reveal(), func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {
 		d.Lose(at.Loss("not an AWS key: it contains spaces or characters other than ASCII", "tokens of ECR come from the instance profile"))
 		return false

@@ -1,4 +1,4 @@
-package convert
+package tables
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/berth-registry/berth/config"
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
@@ -14,15 +16,15 @@ import (
 // foreignMirror is one entry of a mirrors table, before the converter knows whether the registry
 // needs a mirror.
 type foreignMirror struct {
-	at        Cursor
+	at        source.Cursor
 	upstream  string
-	endpoints []Endpoint
+	endpoints []draft.Endpoint
 	listed    int // number of endpoints in the input
 	notes     []string
 }
 
 // readMirrors reads the mirrors table, which k3s and containerd have in common.
-func (d *tables) readMirrors(table Cursor) []*foreignMirror {
+func (d *reader) readMirrors(table source.Cursor) []*foreignMirror {
 	example := d.In.Example(`endpoint: ["https://mirror.corp"]`, `endpoint = ["https://mirror.corp"]`)
 	var all []*foreignMirror
 	seen := map[string]bool{}
@@ -30,7 +32,7 @@ func (d *tables) readMirrors(table Cursor) []*foreignMirror {
 		upstream, err := hostsconf.ParseUpstream(c.Name)
 		switch {
 		case err != nil:
-			d.LeaveOut(c, "not a registry name as used in image names: "+Shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
+			d.LeaveOut(c, "not a registry name as used in image names: "+source.Shown(err.Error()), "it never had an effect; write host[:port], docker.io for Docker Hub")
 			continue
 		case seen[upstream]:
 			d.LeaveOut(c, "the registry "+upstream+" is named twice", "only the first entry is used; put the endpoints into one")
@@ -53,16 +55,16 @@ func (d *tables) readMirrors(table Cursor) []*foreignMirror {
 }
 
 // readEndpoint reads one endpoint. prefix precedes the repository in all requests, see rewrite.
-func (d *tables) readEndpoint(m *foreignMirror, c Cursor, last bool, prefix string) {
+func (d *reader) readEndpoint(m *foreignMirror, c source.Cursor, last bool, prefix string) {
 	lose := func(err error) {
-		d.Lose(c.Loss("the endpoint's address "+err.Error(), "images of "+NameOf(m.upstream)+" are not looked for there"))
+		d.Lose(c.Loss("the endpoint's address "+err.Error(), "images of "+draft.NameOf(m.upstream)+" are not looked for there"))
 	}
-	a, err := Split(c.Text())
+	a, err := draft.ParseAddress(c.Text())
 	if err != nil {
 		lose(err)
 		return
 	}
-	e := Endpoint{Self: a.Host == m.upstream}
+	e := draft.Endpoint{Self: a.Host == m.upstream}
 	if a.Scheme == "" {
 		a.Scheme = d.DefaultScheme(a.Host)
 	}
@@ -71,22 +73,22 @@ func (d *tables) readEndpoint(m *foreignMirror, c Cursor, last bool, prefix stri
 		e.Notes = append(e.Notes, why)
 	}
 	literal := a.Path
-	if d.Format == Containerd && literal == "/" {
+	if d.Format == draft.Containerd && literal == "/" {
 		e.Notes = append(e.Notes, "The slash at the end made containerd leave out /v2, where no registry answers. Here it does not.")
 	}
 	if a.Ignored != "" {
 		e.Notes = append(e.Notes, fmt.Sprintf("%s ignored %s, and it is left out; a login belongs under registries.", d.Format.Program(), a.Ignored))
 	}
-	if d.Format == Containerd && a.Host == dockerhub.Name {
+	if d.Format == draft.Containerd && a.Host == dockerhub.Name {
 		e.Notes = append(e.Notes, "containerd asked docker.io itself here, where no registry answers. Here it is "+dockerhub.Server+".")
 	}
-	if e.Written, e.Override, e.URL, err = LiteralURL(a.Scheme, a.Host, literal); err != nil {
+	if e.Written, e.Override, e.URL, err = draft.LiteralURL(a.Scheme, a.Host, literal); err != nil {
 		lose(err)
 		return
 	}
 	e.Own = d.isOwn(m.upstream, e.URL) && last
-	if prefix != "" && !(e.Own && d.Format != Containerd) {
-		if e.Written, e.Override, e.URL, err = LiteralURL(a.Scheme, a.Host, e.URL.APIPath()+"/"+prefix); err != nil {
+	if prefix != "" && !(e.Own && d.Format != draft.Containerd) {
+		if e.Written, e.Override, e.URL, err = draft.LiteralURL(a.Scheme, a.Host, e.URL.APIPath()+"/"+prefix); err != nil {
 			lose(err)
 			return
 		}
@@ -111,11 +113,11 @@ func (d *tables) readEndpoint(m *foreignMirror, c Cursor, last bool, prefix stri
 // isOwn reports whether the program treats u as the address of the registry itself. For k3s that is
 // one address (defaultHostConfig in its pkg/agent/containerd/config.go), for containerd any with
 // the registry's name.
-func (d *tables) isOwn(upstream string, u hostsconf.URL) bool {
+func (d *reader) isOwn(upstream string, u hostsconf.URL) bool {
 	if upstream == hostsconf.Default {
 		return false
 	}
-	if d.Format == Containerd {
+	if d.Format == draft.Containerd {
 		return u == hostsconf.UpstreamURL(upstream, u.Scheme == "http")
 	}
 	return u == hostsconf.UpstreamURL(upstream, d.DefaultScheme(upstream) == "http")
@@ -123,7 +125,7 @@ func (d *tables) isOwn(upstream string, u hostsconf.URL) bool {
 
 // placeMirrors adds the mirrors to the draft. Each asks the upstream after its endpoints, as in the
 // programs, unless an endpoint is the upstream itself.
-func (d *tables) placeMirrors(all []*foreignMirror) {
+func (d *reader) placeMirrors(all []*foreignMirror) {
 	wildcard := false
 	for _, m := range all {
 		wildcard = wildcard || m.upstream == hostsconf.Default && len(m.endpoints) > 0
@@ -132,9 +134,9 @@ func (d *tables) placeMirrors(all []*foreignMirror) {
 		d.NoteWildcard()
 	}
 	for _, m := range all {
-		self := slices.ContainsFunc(m.endpoints, func(e Endpoint) bool { return e.Self })
+		self := slices.ContainsFunc(m.endpoints, func(e draft.Endpoint) bool { return e.Self })
 		own := d.dropOwnEndpoint(m)
-		if d.Format != Containerd {
+		if d.Format != draft.Containerd {
 			d.tlsFirst(m)
 			if n := len(m.endpoints); n > 0 && d.isOwn(m.upstream, m.endpoints[n-1].URL) {
 				own, m.endpoints = true, m.endpoints[:n-1]
@@ -144,18 +146,18 @@ func (d *tables) placeMirrors(all []*foreignMirror) {
 		case len(m.endpoints) > 0:
 			// containerd does not ask the upstream again if an endpoint has its name
 			// (registryEndpoints in image_pull.go).
-			only := d.Format == Containerd && !own && self
+			only := d.Format == draft.Containerd && !own && self
 			if only {
 				m.notes = append(m.notes, "One endpoint is the registry itself, so containerd did not ask it once more at the end.")
 			} else {
 				d.loopback(m, own)
 			}
-			d.AddMirror(&Mirror{Upstream: m.upstream, Endpoints: m.endpoints, Notes: m.notes, Only: only})
+			d.AddMirror(&draft.Mirror{Upstream: m.upstream, Endpoints: m.endpoints, Notes: m.notes, Only: only})
 		case own:
 			d.keepDirect(m, own, wildcard)
-		case d.Format != Containerd:
+		case d.Format != draft.Containerd:
 			d.Lose(m.at.Loss("no endpoint: with --embedded-registry k3s fetches these images from its other nodes (Spegel), which Berth does not",
-				"images of "+NameOf(m.upstream)+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
+				"images of "+draft.NameOf(m.upstream)+" come from the registry itself; without --embedded-registry the entry had no effect and nothing changes"))
 		case m.upstream != hostsconf.Default:
 			d.keepDirect(m, own, wildcard)
 		}
@@ -163,7 +165,7 @@ func (d *tables) placeMirrors(all []*foreignMirror) {
 }
 
 // dropOwnEndpoint removes a last endpoint that is the upstream itself: Berth asks it there in any case.
-func (d *tables) dropOwnEndpoint(m *foreignMirror) bool {
+func (d *reader) dropOwnEndpoint(m *foreignMirror) bool {
 	if len(m.endpoints) == 0 || m.upstream == hostsconf.Default {
 		return false
 	}
@@ -171,7 +173,7 @@ func (d *tables) dropOwnEndpoint(m *foreignMirror) bool {
 	plain := last.URL.Scheme == "http"
 	switch {
 	case last.Own:
-	case d.Format == Containerd, last.URL != hostsconf.UpstreamURL(m.upstream, plain), hostport.IsLoopback(m.upstream):
+	case d.Format == draft.Containerd, last.URL != hostsconf.UpstreamURL(m.upstream, plain), hostport.IsLoopback(m.upstream):
 		return false
 	case d.HasTLS(last.URL.Host) && plain:
 		return false // see tlsFirst
@@ -179,7 +181,7 @@ func (d *tables) dropOwnEndpoint(m *foreignMirror) bool {
 	m.endpoints = m.endpoints[:len(m.endpoints)-1]
 	m.notes = append(m.notes, last.Notes...)
 	switch {
-	case d.Format == Containerd && (plain || hostport.IsLoopback(m.upstream)):
+	case d.Format == draft.Containerd && (plain || hostport.IsLoopback(m.upstream)):
 		d.Registry(m.upstream, m.at).SetPlainHTTP(plain)
 	case plain && !last.Own:
 		r := d.Registry(m.upstream, m.at)
@@ -192,10 +194,10 @@ func (d *tables) dropOwnEndpoint(m *foreignMirror) bool {
 // tlsFirst handles endpoints with http and tls settings. k3s writes both into hosts.toml;
 // containerd then tries https, and http only if the host answers without TLS (ConfigureHosts in
 // core/remotes/docker/config). Port 80 is always http.
-func (d *tables) tlsFirst(m *foreignMirror) {
-	var all []Endpoint
-	add := func(e Endpoint) {
-		same := func(other Endpoint) bool { return config.NormalizeURL(other.URL) == config.NormalizeURL(e.URL) }
+func (d *reader) tlsFirst(m *foreignMirror) {
+	var all []draft.Endpoint
+	add := func(e draft.Endpoint) {
+		same := func(other draft.Endpoint) bool { return config.NormalizeURL(other.URL) == config.NormalizeURL(e.URL) }
 		if !slices.ContainsFunc(all, same) {
 			all = append(all, e)
 		}
@@ -225,8 +227,8 @@ func (d *tables) tlsFirst(m *foreignMirror) {
 
 // loopback sets how a registry on loopback is asked after its mirrors, if the program's rule
 // differs from containerd's own.
-func (d *tables) loopback(m *foreignMirror, own bool) {
-	if !hostport.IsLoopback(m.upstream) || d.HasTLS(m.upstream) || own && d.Format == Containerd {
+func (d *reader) loopback(m *foreignMirror, own bool) {
+	if !hostport.IsLoopback(m.upstream) || d.HasTLS(m.upstream) || own && d.Format == draft.Containerd {
 		return
 	}
 	d.Registry(m.upstream, m.at).SetPlainHTTP(d.DefaultScheme(m.upstream) == "http")
@@ -234,9 +236,9 @@ func (d *tables) loopback(m *foreignMirror, own bool) {
 
 // keepDirect handles an entry whose effect was that the registry itself is asked instead of the "*"
 // mirror.
-func (d *tables) keepDirect(m *foreignMirror, own, wildcard bool) {
+func (d *reader) keepDirect(m *foreignMirror, own, wildcard bool) {
 	d.direct[m.upstream] = true
-	if d.Format == Containerd && !own || d.Format != Containerd && m.listed > 1 {
+	if d.Format == draft.Containerd && !own || d.Format != draft.Containerd && m.listed > 1 {
 		d.loopback(m, false)
 	}
 	if r := d.Existing(m.upstream); r != nil {

@@ -1,10 +1,11 @@
-package convert
+package draft
 
 import (
 	"encoding/base64"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/internal/redact"
 )
 
@@ -24,7 +25,7 @@ func DecodeAuth(encoded string) (user, password string, ok bool) {
 
 // SetLogin stores a login in r, or reports why it is unusable: half of it is missing, or it has
 // characters that Basic authentication cannot carry.
-func (d *Draft) SetLogin(c Cursor, r *Registry, user, password string) {
+func (d *Draft) SetLogin(c source.Cursor, r *Registry, user, password string) {
 	what := ""
 	switch {
 	case user == "" && password == "":
@@ -53,7 +54,7 @@ func (d *Draft) SetLogin(c Cursor, r *Registry, user, password string) {
 func IsControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
 
 // Path returns the path of a file, "" if it cannot be one.
-func (d *Draft) Path(c Cursor) string {
+func (d *Draft) Path(c source.Cursor) string {
 	p := c.Text()
 	if p == "" {
 		return ""

@@ -1,4 +1,9 @@
-package convert
+// Package source reads a config of another tool into a tree of values, remembers which of them a
+// converter has read, and collects the mistakes and losses with their positions.
+//
+// It knows YAML, JSON and TOML, and no field of any tool. A message repeats a part of the input only if
+// that part cannot be a secret. Start reading at [Cursor]; [YAML], [JSON] and [TOML] make the tree.
+package source
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package convert
+package tables
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 )
 
@@ -16,9 +18,9 @@ import (
 // repository, "" for none. Rules with any other effect are reported as lost. k3s tries the rules in
 // no fixed order, replaces all matches as Go's regexp does, and stops at the first rule that
 // changes the repository.
-func (d *tables) rewrite(c Cursor, m *foreignMirror) (prefix string) {
+func (d *reader) rewrite(c source.Cursor, m *foreignMirror) (prefix string) {
 	rules := c.All(d.In.Example(`"^(.*)": "prefix/$1"`, `"^(.*)" = "prefix/$1"`))
-	var change []Cursor
+	var change []source.Cursor
 	for _, r := range rules {
 		if added, ok := addedBy(r.Name, r.Text()); !ok || added != "" {
 			change = append(change, r)
@@ -29,7 +31,7 @@ func (d *tables) rewrite(c Cursor, m *foreignMirror) (prefix string) {
 	}
 	if added, ok := addedBy(change[0].Name, change[0].Text()); ok && len(change) == 1 {
 		if prefix, ok = asPath(added); ok {
-			if d.Format == Containerd && prefix != "" {
+			if d.Format == draft.Containerd && prefix != "" {
 				m.notes = append(m.notes, "Only the containerd of k3s and RKE2 reads rewrite; its prefix is part of the urls now.")
 			}
 			return prefix
@@ -38,7 +40,7 @@ func (d *tables) rewrite(c Cursor, m *foreignMirror) (prefix string) {
 	sort.SliceStable(change, func(i, j int) bool { return change[i].Name < change[j].Name })
 	var texts []string
 	for _, r := range change {
-		texts = append(texts, fmt.Sprintf("%s to %s", strconv.Quote(Shown(r.Name)), strconv.Quote(Shown(r.Text()))))
+		texts = append(texts, fmt.Sprintf("%s to %s", strconv.Quote(source.Shown(r.Name)), strconv.Quote(source.Shown(r.Text()))))
 		if len(texts) == 8 && len(change) > 9 {
 			texts = append(texts, fmt.Sprintf("and %d more", len(change)-8))
 			break
@@ -46,7 +48,7 @@ func (d *tables) rewrite(c Cursor, m *foreignMirror) (prefix string) {
 	}
 	d.Lose(c.Loss("containerd has no rewrite rules; only the one that k3s and RKE2 carry does",
 		fmt.Sprintf("images of %s whose repository matches (%s) are now asked for under their own name at each endpoint; "+
-			"copy these images in the registry to where they are asked for now", NameOf(m.upstream), strings.Join(texts, ", "))))
+			"copy these images in the registry to where they are asked for now", draft.NameOf(m.upstream), strings.Join(texts, ", "))))
 	return ""
 }
 

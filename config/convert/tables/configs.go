@@ -1,13 +1,15 @@
-package convert
+package tables
 
 import (
+	"github.com/berth-registry/berth/config/convert/draft"
+	"github.com/berth-registry/berth/config/convert/source"
 	"github.com/berth-registry/berth/hostsconf"
 	"github.com/berth-registry/berth/internal/dockerhub"
 	"github.com/berth-registry/berth/internal/hostport"
 )
 
 // readConfigs reads the configs table, which k3s and containerd have in common.
-func (d *tables) readConfigs(table Cursor, identityToken string) {
+func (d *reader) readConfigs(table source.Cursor, identityToken string) {
 	authOrTLS := d.In.Example("auth: or tls:", "auth or tls tables")
 	for _, c := range d.configEntries(table, "the registry's host[:port], and below it "+authOrTLS) {
 		a, r := d.configHost(c)
@@ -16,7 +18,7 @@ func (d *tables) readConfigs(table Cursor, identityToken string) {
 		}
 		auth, tls := c.Get("auth"), c.Get("tls")
 		// k3s creates a directory for a host with either of them.
-		r.Named = r.Named || d.Format != Containerd && (!auth.Absent() || !tls.Absent())
+		r.Named = r.Named || d.Format != draft.Containerd && (!auth.Absent() || !tls.Absent())
 		d.credentials(auth, identityToken, r)
 		d.noteUnusedLogin(a, r)
 		if !tls.Absent() {
@@ -27,12 +29,12 @@ func (d *tables) readConfigs(table Cursor, identityToken string) {
 
 // configEntries returns the entries of a configs table that name a registry. Of several names of
 // Docker Hub, the one that the program looks up counts.
-func (d *tables) configEntries(table Cursor, example string) []Cursor {
+func (d *reader) configEntries(table source.Cursor, example string) []source.Cursor {
 	hub := !table.Get(dockerhub.Server).Absent()
-	var entries []Cursor
+	var entries []source.Cursor
 	d.mentionsHub = d.mentionsHub || !table.Get(dockerhub.Name).Absent()
 	for _, c := range table.All(example) {
-		a, err := Split(c.Name)
+		a, err := draft.ParseAddress(c.Name)
 		switch {
 		case c.Name == hostsconf.Default:
 			d.LeaveOut(c, `logins and certificates for "*" have no counterpart: Berth ties them to a host`,
@@ -49,14 +51,14 @@ func (d *tables) configEntries(table Cursor, example string) []Cursor {
 
 // configHost returns the registry that a key of configs or auths names, nil if it names none or
 // one that an earlier key named.
-func (d *tables) configHost(c Cursor) (Address, *Registry) {
-	a, err := Split(c.Name)
+func (d *reader) configHost(c source.Cursor) (draft.Address, *draft.Registry) {
+	a, err := draft.ParseAddress(c.Name)
 	if err != nil {
 		d.LeaveOut(c, "this "+err.Error(), "its login and certificates are left out; write host[:port]")
 		return a, nil
 	}
 	name := a.RegistryName()
-	if err := CheckName(name); err != nil {
+	if err := draft.CheckName(name); err != nil {
 		d.LeaveOut(c, "the host "+err.Error(), "its login and certificates are left out; write host[:port]")
 		return a, nil
 	}
@@ -71,7 +73,7 @@ func (d *tables) configHost(c Cursor) (Address, *Registry) {
 
 // noteUnusedLogin notes a login that had no effect under its name: containerd looks a login up by
 // the host that it asks.
-func (d *tables) noteUnusedLogin(a Address, r *Registry) {
+func (d *reader) noteUnusedLogin(a draft.Address, r *draft.Registry) {
 	switch {
 	case r.Login == nil:
 	case !a.Plain():
@@ -84,23 +86,23 @@ func (d *tables) noteUnusedLogin(a Address, r *Registry) {
 
 // placeTLS sets the settings t of the table at c in r, unless they had no effect: applying such
 // settings could make a registry less secure than before.
-func (d *tables) placeTLS(c Cursor, t TLS, a Address, r *Registry) {
-	if t == (TLS{}) {
+func (d *reader) placeTLS(c source.Cursor, t draft.TLS, a draft.Address, r *draft.Registry) {
+	if t == (draft.TLS{}) {
 		return
 	}
 	why := ""
 	switch {
 	case !a.Plain():
 		why = d.Format.Program() + " looks settings up by host[:port] alone, and this name held more"
-	case dockerhub.Is(a.Host) && a.Host != dockerhub.Server && (d.Format == Containerd || a.Host != dockerhub.Name):
+	case dockerhub.Is(a.Host) && a.Host != dockerhub.Server && (d.Format == draft.Containerd || a.Host != dockerhub.Name):
 		why = "the host that answers for Docker Hub is " + dockerhub.Server
-	case d.Format != Containerd && a.Host == dockerhub.Server && !d.mentionsHub:
+	case d.Format != draft.Containerd && a.Host == dockerhub.Server && !d.mentionsHub:
 		why = d.Format.Program() + " uses those of " + dockerhub.Server + " for docker.io only beside an entry for docker.io"
 	case d.noEffect != "":
 		why = d.noEffect
-	case d.Format == Containerd && d.version >= 3:
+	case d.Format == draft.Containerd && d.version >= 3:
 		why = "containerd 2 does not read configs.….tls"
-	case d.Format == Containerd && hostport.IsLoopback(a.Host) && !d.AsksHTTPS(a.Host):
+	case d.Format == draft.Containerd && hostport.IsLoopback(a.Host) && !d.AsksHTTPS(a.Host):
 		why = "containerd asked this machine over plain http"
 	}
 	if why != "" {
@@ -109,22 +111,22 @@ func (d *tables) placeTLS(c Cursor, t TLS, a Address, r *Registry) {
 		return
 	}
 	r.TLS = t
-	if d.Format == Containerd {
+	if d.Format == draft.Containerd {
 		r.Note("The tls settings are those that containerd 1.x used; containerd 2 did not read them.")
 	}
 }
 
 // readAuths reads the auths table, which is older than configs and overrides its logins
 // (ValidateImageConfig in containerd's config.go).
-func (d *tables) readAuths(table Cursor, identityToken string) {
+func (d *reader) readAuths(table source.Cursor, identityToken string) {
 	for _, c := range table.All("the registry's URL, and below it username and password") {
-		a, err := Split(c.Name)
+		a, err := draft.ParseAddress(c.Name)
 		if err != nil {
 			d.LeaveOut(c, "this "+err.Error(), "its login is left out; write host[:port]")
 			continue
 		}
 		name := a.RegistryName()
-		if CheckName(name) != nil {
+		if draft.CheckName(name) != nil {
 			d.LeaveOut(c, "not the address of a registry", "its login is left out; write host[:port]")
 			continue
 		}
@@ -139,6 +141,6 @@ func (d *tables) readAuths(table Cursor, identityToken string) {
 			r.Login = nil
 		}
 		d.credentials(c, identityToken, r)
-		d.noteUnusedLogin(Address{Host: a.Host}, r)
+		d.noteUnusedLogin(draft.Address{Host: a.Host}, r)
 	}
 }
