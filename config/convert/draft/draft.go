@@ -17,7 +17,8 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
-// Draft is the RegistryConfig under construction, with its comments.
+// Draft is the RegistryConfig under construction, with its comments. Fields may be set in any order;
+// mirrors and registries are added by [Draft.AddMirror] and [Draft.Registry].
 type Draft struct {
 	In         *source.Input
 	Format     Format
@@ -39,6 +40,7 @@ type Draft struct {
 	byHost     map[string]*Registry
 }
 
+// Mirror is an item of mirrors.
 type Mirror struct {
 	Notes     []string
 	Upstream  string
@@ -47,6 +49,7 @@ type Mirror struct {
 	Only bool
 }
 
+// Endpoint is an item of the endpoints of a mirror.
 type Endpoint struct {
 	Notes    []string
 	URL      hostsconf.URL
@@ -66,12 +69,14 @@ type ProxySetting struct {
 	Value redact.Secret
 }
 
+// DefaultRegistry is the section defaultRegistry.
 type DefaultRegistry struct {
 	Notes   []string
 	URL     hostsconf.URL
 	Written string
 }
 
+// Registry is an item of registries.
 type Registry struct {
 	At        source.Cursor
 	Notes     []string
@@ -89,11 +94,13 @@ type Registry struct {
 	AllowPlainHTTP bool
 }
 
+// Login is a username with its password.
 type Login struct {
 	Username string
 	Password redact.Secret
 }
 
+// TLS is what tls of a registry holds. The zero value means that the host needs none.
 type TLS struct {
 	CA, Cert, Key string
 	SkipVerify    bool
@@ -105,6 +112,7 @@ type Credential struct {
 	Keys  *AWSKeys
 }
 
+// AWSKeys is a key of AWS. The zero value means that there is none.
 type AWSKeys struct{ ID, Secret, Session redact.Secret }
 
 // SetPlainHTTP sets whether the registry is asked without TLS.
@@ -112,14 +120,17 @@ func (r *Registry) SetPlainHTTP(plain bool) {
 	r.PlainHTTP, r.OverTLS = plain, !plain
 }
 
+// Note adds a paragraph to the comment at the top.
 func (d *Draft) Note(format string, args ...any) {
 	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
 }
 
+// Note adds a paragraph to the comment of the registry.
 func (r *Registry) Note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
+// Lose adds a setting that is not carried over.
 func (d *Draft) Lose(l source.Loss) { d.Lost = append(d.Lost, l) }
 
 // LeaveOut reports everything at c as lost.
@@ -128,6 +139,7 @@ func (d *Draft) LeaveOut(c source.Cursor, what, effect string) {
 	c.Skip()
 }
 
+// NoteWildcard notes what a mirror for "*" does not do for the hosts of endpoints.
 func (d *Draft) NoteWildcard() {
 	d.Note(`Images that name the host of an endpoint come from that host itself; with "*", %s asked the mirror for them, too. `+
 		"Name such a host under mirrors to keep that.", d.Format.Program())
@@ -174,6 +186,7 @@ func (d *Draft) Entry(host string) Registry {
 	return Registry{}
 }
 
+// HasTLS reports whether the entry of exactly this host has tls settings.
 func (d *Draft) HasTLS(host string) bool { return d.Entry(host).TLS != (TLS{}) }
 
 // NoteEndpoint records that an endpoint is asked.

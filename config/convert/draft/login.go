@@ -9,6 +9,7 @@ import (
 	"github.com/berth-registry/berth/internal/redact"
 )
 
+// NoLogin is the effect of a login that is not carried over.
 const NoLogin = "images from there are pulled without a login"
 
 // DecodeAuth decodes the base64 form of user:password.
@@ -51,6 +52,7 @@ func (d *Draft) SetLogin(c source.Cursor, r *Registry, user, password string) {
 	}
 }
 
+// IsControl reports whether r is a control character.
 func IsControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
 
 // Path returns the path of a file, "" if it cannot be one.

@@ -76,6 +76,7 @@ type reader struct {
 	envAt source.Cursor // location of the AWS key in kubelet's environment
 }
 
+// Read reads a cluster.yml, a cluster.rkestate, or a cluster of RKE as Rancher exports it.
 func Read(base *draft.Draft, root source.Cursor) {
 	d := &reader{Draft: base}
 	cluster, ok := findCluster(root)

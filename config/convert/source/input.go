@@ -22,12 +22,14 @@ type Input struct {
 // maxErrors limits the reported mistakes; a file of another kind could give one for each line.
 const maxErrors = 50
 
+// FailAt adds a mistake. line and column are 0 for the input as a whole.
 func (in *Input) FailAt(line, column int, field, message string) {
 	if len(in.Errors) < maxErrors {
 		in.Errors = append(in.Errors, &config.Error{File: in.Name, Line: line, Column: column, Field: field, Message: message})
 	}
 }
 
+// Err returns the mistakes in the order of the input, nil if there are none.
 func (in *Input) Err() error {
 	if len(in.Errors) == 0 {
 		return nil

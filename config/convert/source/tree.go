@@ -34,8 +34,10 @@ type Field struct {
 	Read         bool // a part of the converter has read it
 }
 
+// Kind is the kind of a [Value].
 type Kind int
 
+// The kinds of values.
 const (
 	Null Kind = iota
 	Scalar
@@ -43,6 +45,7 @@ const (
 	Mapping
 )
 
+// Field returns the field of a mapping, nil if there is none or v is no mapping.
 func (v *Value) Field(name string) *Field {
 	if v == nil || v.Kind != Mapping {
 		return nil
@@ -84,6 +87,7 @@ func (c Cursor) position() (line, column int) {
 	return 1, 1
 }
 
+// Fail adds a mistake at c.
 func (c Cursor) Fail(format string, args ...any) {
 	line, column := c.position()
 	if c.Value != nil && c.Value.Line > 0 {
@@ -92,6 +96,7 @@ func (c Cursor) Fail(format string, args ...any) {
 	c.In.FailAt(line, column, c.Path, fmt.Sprintf(format, args...))
 }
 
+// Loss returns a loss at c: what is missing, with the reason, and the effect or the remedy.
 func (c Cursor) Loss(what, effect string) Loss {
 	line, column := c.position()
 	return Loss{File: c.In.File, Line: line, Column: column, Field: c.Path, What: what, Effect: effect}

@@ -14,6 +14,7 @@ func RancherFields() source.Fields {
 	return source.Fields{"spec": {"rkeConfig": {"registries": nil}}}
 }
 
+// Rancher reads the Cluster of one downstream cluster.
 func Rancher(base *draft.Draft, root source.Cursor) {
 	d := newReader(base)
 	registries := root
